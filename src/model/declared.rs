@@ -1,0 +1,282 @@
+//! The objects that operators declare, as they stand in the files.
+//!
+//! A kind of object that takes settings has its own keys in a `…Body` and the settings beside it. The
+//! `FIELDS` that serde derives from these types are the only list of keys there is.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AddressRange, Asset, At, Bond, Bridge, BrokerName, HookName, HostAddress, Interface, LinkName,
+    List, Mac, NetworkName, NodeName, Place, PolicyName, RepoName, Route, Serial, Settings, Span,
+    Subnet, TagName, TaskName, Uuid, Vars, Vlan,
+};
+
+/// `defaults`: settings of lowest precedence.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Defaults {
+    /// The settings.
+    pub settings: Settings,
+}
+
+/// `repo`: where an operating system's files come from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Repo {
+    /// Its name, at the place of its declaration.
+    pub name: At<RepoName>,
+    /// Its keys.
+    pub body: RepoBody,
+}
+
+/// The keys of a repo. Exactly one of `iso`, `path` and `url` is set.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RepoBody {
+    /// An ISO image that is read in place.
+    pub iso: Option<At<String>>,
+    /// The image's SHA-256 in hexadecimal.
+    pub sha256: Option<At<String>>,
+    /// A directory.
+    pub path: Option<At<String>>,
+    /// A URL that machines fetch from directly.
+    pub url: Option<At<String>>,
+    /// What installs from it when nothing else says so.
+    pub task: Option<At<TaskName>>,
+    /// Anything, for templates; `mirror` is where packages come from when not from the repo itself.
+    pub vars: Vars,
+}
+
+/// `network`: a subnet of the site.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    /// Its name, at the place of its declaration.
+    pub name: At<NetworkName>,
+    /// Its keys.
+    pub body: NetworkBody,
+}
+
+/// The keys of a network.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct NetworkBody {
+    /// Its subnets, of both families.
+    pub subnet: Option<List<Subnet>>,
+    /// Its default gateways, at most one of a family.
+    pub gateway: Option<List<IpAddr>>,
+    /// DNS servers.
+    pub dns: Option<List<IpAddr>>,
+    /// The domain that completes a bare node name.
+    pub domain: Option<At<String>>,
+    /// DNS search domains.
+    pub search: Option<List<String>>,
+    /// NTP servers, by address or name.
+    pub ntp: Option<List<String>>,
+    /// The tag its packets carry, 1 to 4094; unset: untagged.
+    pub vlan: Option<At<u16>>,
+    /// The largest packet in bytes.
+    pub mtu: Option<At<u32>>,
+    /// Addresses that something else hands out.
+    pub taken: Option<List<AddressRange>>,
+    /// Static addresses for discovered nodes.
+    pub pool: Option<List<AddressRange>>,
+    /// What DHCP does here; default `off`.
+    pub dhcp: Option<At<DhcpMode>>,
+    /// The dynamic range, with `dhcp = "server"`.
+    pub range: Option<List<AddressRange>>,
+    /// How long a lease lasts, with `dhcp = "server"`.
+    pub lease: Option<At<Span>>,
+    /// What an unknown machine gets here; default `watch`.
+    pub unknown: Option<At<Unknown>>,
+    /// The loader file for machines of this network.
+    pub loader: Option<At<String>>,
+}
+
+/// What DHCP does on a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DhcpMode {
+    /// Nothing.
+    Off,
+    /// Adds the boot file to what another server answers.
+    Proxy,
+    /// Answers declared machines alone, beside another server.
+    Reserve,
+    /// Is the network's DHCP server.
+    Server,
+}
+
+/// What an unknown machine gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unknown {
+    /// Its local disk; it is listed.
+    Watch,
+    /// The microkernel, which reports what it is.
+    Discover,
+    /// Its local disk; it is not listed.
+    Ignore,
+}
+
+/// `tag`: a name for machines whose facts satisfy a rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tag {
+    /// Its name, at the place of its declaration.
+    pub name: At<TagName>,
+    /// Its keys.
+    pub body: TagBody,
+}
+
+/// The keys of a tag.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TagBody {
+    /// An expression over what is known of a machine; without one the tag is only carried.
+    pub when: Option<At<String>>,
+}
+
+/// `policy`: what binds machines to a repo, a task and settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// Its name, at the place of its declaration.
+    pub name: At<PolicyName>,
+    /// Whom it binds.
+    pub rule: Rule,
+    /// What they get.
+    pub settings: Settings,
+}
+
+/// Whom a policy binds.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Rule {
+    /// Lower is asked first, then by name; default 100.
+    pub order: Option<At<i64>>,
+    /// Default true.
+    pub enabled: Option<At<bool>>,
+    /// All of these tags.
+    pub tags: Option<List<TagName>>,
+    /// An expression over facts and tags.
+    pub when: Option<At<String>>,
+    /// Whether machines that nobody declared may be bound; default `declared`.
+    pub accept: Option<At<Accept>>,
+    /// How many machines it binds at most.
+    pub max_count: Option<At<u64>>,
+}
+
+/// Whom a policy takes besides those that name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Accept {
+    /// Declared machines.
+    Declared,
+    /// Machines that nobody declared, and declared ones.
+    Discovered,
+}
+
+/// `node`: one machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Its name, at the place of its declaration.
+    pub name: At<NodeName>,
+    /// Its own keys.
+    pub body: NodeBody,
+    /// Its overrides.
+    pub settings: Settings,
+}
+
+/// What a node says beside its overrides: who it is, what binds it, and its network settings.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct NodeBody {
+    /// Hardware addresses; the first is the card it boots from.
+    pub mac: Option<List<Mac>>,
+    /// Serial number (SMBIOS type 1).
+    pub serial: Option<At<Serial>>,
+    /// UUID (SMBIOS type 1).
+    pub uuid: Option<At<Uuid>>,
+    /// Asset tag (SMBIOS type 3).
+    pub asset: Option<At<Asset>>,
+    /// Binds it directly.
+    pub policy: Option<At<PolicyName>>,
+    /// Tags it carries by declaration.
+    pub tags: Option<List<TagName>>,
+    /// Raise it by one for one more installation; default 1; 0: never touch it.
+    pub installs: Option<At<u32>>,
+    /// Short form: addresses of the interface it boots from.
+    pub address: Option<List<HostAddress>>,
+    /// Short form: default gateways.
+    pub gateway: Option<List<IpAddr>>,
+    /// Short form: further routes.
+    pub routes: Option<List<Route>>,
+    /// Short form: the largest packet in bytes.
+    pub mtu: Option<At<u32>>,
+    /// Short form: whether it asks DHCP for its address.
+    pub dhcp: Option<At<bool>>,
+    /// Long form: network cards.
+    pub interface: Vec<At<Interface>>,
+    /// Long form: several cards as one.
+    pub bond: BTreeMap<LinkName, At<Bond>>,
+    /// Long form: tagged networks.
+    pub vlan: BTreeMap<LinkName, At<Vlan>>,
+    /// Long form: bridges.
+    pub bridge: BTreeMap<LinkName, At<Bridge>>,
+}
+
+/// `broker`: what finished machines are handed over to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Broker {
+    /// Its name, at the place of its declaration.
+    pub name: At<BrokerName>,
+    /// A directory under `templates/brokers/`.
+    pub kind: At<String>,
+    /// Its settings: every other key.
+    pub vars: Vars,
+}
+
+/// `hook`: a program that hears of events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hook {
+    /// Its name, at the place of its declaration.
+    pub name: At<HookName>,
+    /// Its keys.
+    pub body: HookBody,
+}
+
+/// The keys of a hook.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct HookBody {
+    /// The events it hears of.
+    pub on: List<String>,
+    /// The program and its arguments; the event comes as JSON on its standard input.
+    pub run: List<String>,
+}
+
+impl Node {
+    /// The place of the declaration, for messages about the node as a whole.
+    pub fn place(&self) -> Place {
+        self.name.place
+    }
+
+    /// The hardware addresses it declares, those of its interfaces and ports among them, boot card first.
+    pub fn macs(&self) -> Vec<At<Mac>> {
+        let short = self
+            .body
+            .mac
+            .iter()
+            .flat_map(|list| list.value.iter().cloned());
+        let long = self
+            .body
+            .interface
+            .iter()
+            .filter_map(|interface| interface.value.mac.clone());
+        let mut macs: Vec<At<Mac>> = Vec::new();
+        for mac in short.chain(long) {
+            if !macs.iter().any(|known| known.value == mac.value) {
+                macs.push(mac);
+            }
+        }
+        macs
+    }
+}

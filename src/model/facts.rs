@@ -1,0 +1,201 @@
+//! What a machine reported of itself.
+//!
+//! Known facts are typed: a report is parsed to the type or dropped, so an expression never compares a
+//! text with a number. Anything else lives as text under `custom`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Mac, Platform};
+
+macro_rules! facts {
+    ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
+        /// The facts of one machine; what it never reported is absent.
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+        pub struct Facts {
+            $($(#[$doc])* #[serde(default, skip_serializing_if = "Option::is_none")] pub $name: Option<$type>,)*
+            /// Facts that no field above knows, as text.
+            #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+            pub custom: BTreeMap<String, String>,
+        }
+
+        impl Facts {
+            /// The names of the known facts.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            /// Takes over everything that `newer` says.
+            pub fn update(&mut self, newer: Facts) {
+                $(if newer.$name.is_some() { self.$name = newer.$name; })*
+                self.custom.extend(newer.custom);
+            }
+
+            /// Reads one reported fact: JSON where the type is a list or a table, else plain text.
+            /// Returns none when the name is known and the text is not of its type.
+            pub fn parse(name: &str, text: &str) -> Option<Facts> {
+                let mut facts = Facts::default();
+                match name {
+                    $(stringify!($name) => facts.$name = Some(<$type as FromReport>::read(text)?),)*
+                    _ => { facts.custom.insert(name.into(), text.into()); }
+                }
+                Some(facts)
+            }
+        }
+    };
+}
+
+facts! {
+    /// Who made it (SMBIOS type 1).
+    manufacturer: String,
+    /// The product's name (SMBIOS type 1).
+    product: String,
+    /// The serial number as reported, fillers included.
+    serial: String,
+    /// The UUID as reported.
+    uuid: String,
+    /// The asset tag as reported.
+    asset: String,
+    /// What kind of firmware booted it.
+    firmware: Platform,
+    /// The firmware's version.
+    firmware_version: String,
+    /// Whether Secure Boot is on.
+    secure_boot: bool,
+    /// The processor's model name.
+    cpu_model: String,
+    /// Processor sockets in use.
+    sockets: u64,
+    /// Processor cores.
+    cores: u64,
+    /// Memory in MiB.
+    memory_mib: u64,
+    /// Memory modules in place.
+    memory_modules: u64,
+    /// Network cards.
+    nics: Vec<NicFact>,
+    /// Disks that stay: never optical, floppy, loop or RAM disks.
+    disks: Vec<DiskFact>,
+    /// PCI devices, as `vendor:device`.
+    pci: Vec<String>,
+    /// The address of its management controller.
+    bmc: String,
+    /// The hypervisor it runs under, or `none`.
+    virtualization: String,
+}
+
+/// A network card.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NicFact {
+    /// Its hardware address.
+    pub mac: Mac,
+    /// The kernel driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// Speed in Mbit/s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed_mbit: Option<u64>,
+    /// Whether the cable carries a signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<bool>,
+    /// The switch and port at the other end (LLDP).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lldp: Option<String>,
+}
+
+/// A disk.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DiskFact {
+    /// Its device, such as `/dev/sda`.
+    pub path: String,
+    /// The model's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The serial number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// The size in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// Whether it turns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotational: Option<bool>,
+    /// How it is attached: `sata`, `nvme`, `usb`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<String>,
+    /// What is on it: `vmfs`, `zfs`, `md`, `lvm`, a file system, or empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<String>,
+}
+
+/// How a fact's type is read from the text of a report.
+trait FromReport: Sized {
+    fn read(text: &str) -> Option<Self>;
+}
+
+impl FromReport for String {
+    fn read(text: &str) -> Option<String> {
+        Some(text.trim().into())
+    }
+}
+
+impl FromReport for bool {
+    fn read(text: &str) -> Option<bool> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Some(true),
+            "false" | "0" | "no" | "off" => Some(false),
+            _ => None,
+        }
+    }
+}
+
+impl FromReport for u64 {
+    fn read(text: &str) -> Option<u64> {
+        // A text that is no number is not this fact: the caller records that it was dropped.
+        text.trim().parse().ok()
+    }
+}
+
+impl FromReport for Platform {
+    fn read(text: &str) -> Option<Platform> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "pcbios" | "bios" => Some(Platform::Pcbios),
+            "efi" | "uefi" => Some(Platform::Efi),
+            _ => None,
+        }
+    }
+}
+
+impl<T: serde::de::DeserializeOwned> FromReport for Vec<T> {
+    fn read(text: &str) -> Option<Vec<T>> {
+        // As above: what does not parse is dropped by the caller, with an event.
+        serde_json::from_str(text).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_fact_has_its_type_or_is_dropped() {
+        assert_eq!(
+            Facts::parse("memory_mib", "65536").unwrap().memory_mib,
+            Some(65_536)
+        );
+        assert_eq!(Facts::parse("memory_mib", "lots"), None);
+        assert_eq!(
+            Facts::parse("firmware", "uefi").unwrap().firmware,
+            Some(Platform::Efi)
+        );
+        let nics = Facts::parse("nics", r#"[{"mac":"00:50:56:aa:bb:01","link":true}]"#)
+            .unwrap()
+            .nics
+            .unwrap();
+        assert_eq!(nics[0].link, Some(true));
+    }
+
+    #[test]
+    fn an_unknown_fact_is_kept_as_text() {
+        assert_eq!(Facts::parse("rack", "7").unwrap().custom["rack"], "7");
+    }
+}

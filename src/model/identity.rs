@@ -1,0 +1,201 @@
+//! By what a machine can be told from others.
+//!
+//! Boards share serial numbers and UUIDs, and many carry a filler in place of one. What is a filler is
+//! known here; who is who is decided in [`crate::control`].
+
+use std::{collections::BTreeSet, fmt};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::Mac;
+
+macro_rules! identities {
+    ($($(#[$doc:meta])* $name:ident $fold:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Folds `text` to its canonical form; none when it is a filler that identifies nobody.
+            pub fn new(text: &str) -> Option<Self> {
+                let fold: fn(&str) -> String = $fold;
+                (!is_placeholder(text)).then(|| $name(fold(text)))
+            }
+
+            /// The canonical form.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                $name::new(&text).ok_or_else(|| serde::de::Error::custom(format!(
+                    "`{text}` is a filler that many boards share: it identifies no machine"
+                )))
+            }
+        }
+    )*};
+}
+
+identities! {
+    /// A serial number (SMBIOS type 1), compared without regard to case and outer blanks.
+    Serial |text| text.trim().to_ascii_lowercase();
+    /// A UUID (SMBIOS type 1), compared by its hexadecimal digits alone.
+    Uuid |text| {
+        let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+        let digits = digits.to_ascii_lowercase();
+        match digits.len() {
+            32 => format!("{}-{}-{}-{}-{}", &digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]),
+            _ => text.trim().to_ascii_lowercase(),
+        }
+    };
+    /// An asset tag (SMBIOS type 3), compared without regard to case and outer blanks.
+    Asset |text| text.trim().to_ascii_lowercase();
+}
+
+/// Tells whether `text` is what firmware says when it has nothing to say.
+pub fn is_placeholder(text: &str) -> bool {
+    const FILLERS: [&str; 22] = [
+        "tobefilledbyoem",
+        "defaultstring",
+        "none",
+        "notspecified",
+        "notapplicable",
+        "na",
+        "unknown",
+        "systemserialnumber",
+        "chassisserialnumber",
+        "baseboardserialnumber",
+        "serialnumber",
+        "assettag",
+        "chassisassettag",
+        "noassettag",
+        "noassetinformation",
+        "oem",
+        "invalid",
+        "empty",
+        "default",
+        "null",
+        "0123456789",
+        "123456789",
+    ];
+    let folded: String = text
+        .chars()
+        .filter(|c| c.is_alphanumeric())
+        .collect::<String>()
+        .to_lowercase();
+    let first = folded.chars().next();
+    // One character over and over: all zeros, all ones (`ffff…`), `xxxx`.
+    let monotone = first.is_none_or(|first| folded.chars().all(|c| c == first));
+    // The UUID that one board maker ships on everything.
+    let sample = folded == "03000200040005000006000700080009" || folded == "1234567890";
+    monotone || sample || FILLERS.contains(&folded.as_str())
+}
+
+/// Every identity that is known of a machine, or that a report carries.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Identity {
+    /// Hardware addresses of its network cards.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub mac: BTreeSet<Mac>,
+    /// Serial numbers.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub serial: BTreeSet<Serial>,
+    /// UUIDs.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub uuid: BTreeSet<Uuid>,
+    /// Asset tags.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub asset: BTreeSet<Asset>,
+}
+
+impl Identity {
+    /// Tells whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.mac.is_empty()
+            && self.serial.is_empty()
+            && self.uuid.is_empty()
+            && self.asset.is_empty()
+    }
+
+    /// Tells whether all of `other` is known already.
+    pub fn covers(&self, other: &Identity) -> bool {
+        other.mac.is_subset(&self.mac)
+            && other.serial.is_subset(&self.serial)
+            && other.uuid.is_subset(&self.uuid)
+            && other.asset.is_subset(&self.asset)
+    }
+
+    /// Adds all of `other`.
+    pub fn add(&mut self, other: &Identity) {
+        self.mac.extend(&other.mac);
+        self.serial.extend(other.serial.iter().cloned());
+        self.uuid.extend(other.uuid.iter().cloned());
+        self.asset.extend(other.asset.iter().cloned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fillers_identify_nobody() {
+        let fillers = [
+            "",
+            " ",
+            "0",
+            "00000000-0000-0000-0000-000000000000",
+            "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF",
+            "To be filled by O.E.M.",
+            "To Be Filled By O.E.M",
+            "Default string",
+            "123456789",
+            "None",
+            "N/A",
+            "Not Specified",
+            "System Serial Number",
+            "xxxxxxx",
+            "03000200-0400-0500-0006-000700080009",
+        ];
+        for text in fillers {
+            assert_eq!(
+                (Serial::new(text), Uuid::new(text), Asset::new(text)),
+                (None, None, None),
+                "{text}"
+            );
+        }
+        assert!(Serial::new("CZ12345678").is_some());
+    }
+
+    #[test]
+    fn spelling_does_not_make_another_machine() {
+        assert_eq!(Serial::new(" cz123A "), Serial::new("CZ123a"));
+        let uuid = "4c4c4544-0042-4410-8053-b4c04f4d3232";
+        assert_eq!(
+            Uuid::new("4C4C454400424410 8053B4C04F4D3232"),
+            Uuid::new(uuid)
+        );
+        assert_eq!(Uuid::new(uuid).unwrap().as_str(), uuid);
+    }
+}

@@ -1,0 +1,164 @@
+//! The long form of a node's network settings: interfaces, bonds, VLANs, bridges.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::{At, HostAddress, List, Mac, NetworkName, Subnet};
+
+/// The name of a network device on the installed system, at most 15 bytes (Linux, IFNAMSIZ).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct LinkName(String);
+
+/// Why a text is no device name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a device name: expected 1 to 15 letters, digits, `-`, `_` or `.`")]
+pub struct LinkNameError(String);
+
+impl LinkName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for LinkName {
+    type Err = LinkNameError;
+
+    fn from_str(text: &str) -> Result<Self, LinkNameError> {
+        let inner = text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        let sound = inner && (1..=15).contains(&text.len()) && text != "." && text != "..";
+        if sound {
+            Ok(LinkName(text.into()))
+        } else {
+            Err(LinkNameError(text.into()))
+        }
+    }
+}
+
+impl std::borrow::Borrow<str> for LinkName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LinkName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for LinkName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+macro_rules! links {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$own_doc:meta])* $own:ident: $own_type:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+        #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$own_doc])* pub $own: $own_type,)*
+            /// The network this link lies in; may be left out where its address lies in exactly one.
+            pub network: Option<At<NetworkName>>,
+            /// Static addresses of both families.
+            pub address: Option<List<HostAddress>>,
+            /// Default gateways, at most one of a family.
+            pub gateway: Option<List<IpAddr>>,
+            /// Further routes.
+            pub routes: Option<List<Route>>,
+            /// DNS servers.
+            pub dns: Option<List<IpAddr>>,
+            /// DNS search domains.
+            pub search: Option<List<String>>,
+            /// The largest packet in bytes.
+            pub mtu: Option<At<u32>>,
+            /// Whether the link asks DHCP for its address.
+            pub dhcp: Option<At<bool>>,
+        }
+
+        impl $name {
+            /// What every kind of link may set.
+            pub fn settings(&self) -> LinkSettings<'_> {
+                LinkSettings {
+                    network: self.network.as_ref(),
+                    address: self.address.as_ref(),
+                    gateway: self.gateway.as_ref(),
+                    routes: self.routes.as_ref(),
+                    dns: self.dns.as_ref(),
+                    search: self.search.as_ref(),
+                    mtu: self.mtu.as_ref(),
+                    dhcp: self.dhcp.as_ref(),
+                }
+            }
+        }
+    )*};
+}
+
+/// What every kind of link may set, whichever kind it is.
+#[derive(Debug, Clone, Copy)]
+#[expect(
+    missing_docs,
+    reason = "each field is described at the links themselves"
+)]
+pub struct LinkSettings<'a> {
+    pub network: Option<&'a At<NetworkName>>,
+    pub address: Option<&'a List<HostAddress>>,
+    pub gateway: Option<&'a List<IpAddr>>,
+    pub routes: Option<&'a List<Route>>,
+    pub dns: Option<&'a List<IpAddr>>,
+    pub search: Option<&'a List<String>>,
+    pub mtu: Option<&'a At<u32>>,
+    pub dhcp: Option<&'a At<bool>>,
+}
+
+links! {
+    /// A network card.
+    Interface {
+        /// Its hardware address.
+        mac: Option<At<Mac>>,
+        /// Its name on the installed system.
+        name: Option<At<LinkName>>,
+    }
+    /// Several cards as one. Its name is its key.
+    Bond {
+        /// The kernel's name of the mode: `802.3ad`, `active-backup`, `balance-rr`, …
+        mode: Option<At<String>>,
+        /// The hardware addresses, or names, of its cards.
+        ports: Option<List<String>>,
+        /// Further options of the kernel's driver, such as `miimon` and `lacp_rate`.
+        options: BTreeMap<String, At<String>>,
+    }
+    /// A tagged network on another link. Its name is its key.
+    Vlan {
+        /// The link that carries it: the name of an interface, bond or bridge, or a hardware address.
+        on: Option<At<String>>,
+        /// The tag, 1 to 4094 (IEEE 802.1Q).
+        id: Option<At<u16>>,
+    }
+    /// A bridge over other links. Its name is its key.
+    Bridge {
+        /// The names, or hardware addresses, of the links it joins.
+        ports: Option<List<String>>,
+        /// Whether it speaks the spanning tree protocol.
+        stp: Option<At<bool>>,
+    }
+}
+
+/// A route beyond the default one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Route {
+    /// Where it leads.
+    pub to: At<Subnet>,
+    /// The next hop.
+    pub via: At<IpAddr>,
+    /// Lower is preferred.
+    #[serde(default)]
+    pub metric: Option<At<u32>>,
+}

@@ -1,0 +1,143 @@
+//! Hardware addresses of network cards (EUI-48).
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A hardware address. Written as `00:50:56:aa:bb:01`; read with colons, hyphens, dots or nothing between
+/// the digits, since firmware, switches and iPXE each have their own habit.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+/// Why a text is no hardware address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a MAC address: expected six hexadecimal pairs such as `00:50:56:aa:bb:01`")]
+pub struct MacError(pub String);
+
+impl Mac {
+    /// Returns the form with hyphens, as iPXE's `hexhyp`, `BOOTIF=01-…` and ESXi's directories have it.
+    pub fn hyphens(self) -> String {
+        self.to_string().replace(':', "-")
+    }
+
+    /// Tells whether this can belong to one card: neither all zeros, nor a group address (which all ones is).
+    pub fn is_unicast(self) -> bool {
+        self.0 != [0; 6] && self.0[0] & 1 == 0
+    }
+}
+
+impl FromStr for Mac {
+    type Err = MacError;
+
+    fn from_str(text: &str) -> Result<Self, MacError> {
+        let wrong = || MacError(text.into());
+        let digits: Vec<u8> = match text.len() {
+            17 if has_separators(text, b":-", 3) => without_separators(text),
+            14 if has_separators(text, b".", 5) => without_separators(text),
+            12 => text.bytes().collect(),
+            _ => return Err(wrong()),
+        };
+        let mut mac = [0; 6];
+        for (byte, pair) in mac.iter_mut().zip(digits.chunks(2)) {
+            *byte = hex(pair[0])
+                .zip(hex(pair[1]))
+                .map(|(high, low)| high << 4 | low)
+                .ok_or_else(wrong)?;
+        }
+        Ok(Mac(mac))
+    }
+}
+
+/// Tells whether every `step`th byte of `text` is the same one of `allowed`.
+fn has_separators(text: &str, allowed: &[u8], step: usize) -> bool {
+    let bytes = text.as_bytes();
+    let separator = bytes[step - 1];
+    allowed.contains(&separator)
+        && (step - 1..bytes.len())
+            .step_by(step)
+            .all(|at| bytes[at] == separator)
+}
+
+fn without_separators(text: &str) -> Vec<u8> {
+    text.bytes()
+        .filter(|byte| !b":-.".contains(byte))
+        .chain([b'-'; 12])
+        .take(12)
+        .collect()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Mac {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mac {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_usual_spelling_is_the_same_address() {
+        let mac = Mac([0x00, 0x50, 0x56, 0xaa, 0xbb, 0x01]);
+        for text in [
+            "00:50:56:aa:bb:01",
+            "00-50-56-AA-BB-01",
+            "0050.56aa.bb01",
+            "005056AABB01",
+        ] {
+            assert_eq!(text.parse(), Ok(mac), "{text}");
+        }
+        assert_eq!(mac.to_string(), "00:50:56:aa:bb:01");
+        assert_eq!(mac.hyphens(), "00-50-56-aa-bb-01");
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "",
+            "00:50:56:aa:bb",
+            "00:50:56:aa:bb:0g",
+            "00:50-56:aa:bb:01",
+            "00::0:56:aa:bb:01",
+            "é0:50:56:aa:bb:0",
+        ] {
+            assert_eq!(text.parse::<Mac>(), Err(MacError(text.into())));
+        }
+    }
+
+    #[test]
+    fn zeros_and_groups_belong_to_no_card() {
+        for (mac, unicast) in [
+            ([0; 6], false),
+            ([0xff; 6], false),
+            ([1, 0, 0x5e, 0, 0, 1], false),
+            ([2, 0, 0, 0, 0, 1], true),
+        ] {
+            assert_eq!(Mac(mac).is_unicast(), unicast, "{:?}", Mac(mac));
+        }
+    }
+}

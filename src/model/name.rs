@@ -1,0 +1,99 @@
+//! Names, one type for each kind of thing that has one.
+//!
+//! Whether the thing that is named exists is not known here.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+/// Why a text is no name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a name: expected letters, digits, `-`, `_` and `.`, beginning with a letter or digit, at most 128"
+)]
+pub struct NameError(pub String);
+
+fn check(text: &str) -> Result<Arc<str>, NameError> {
+    let first = text
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let rest = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let short = text.len() <= 128;
+    if first && rest && short {
+        Ok(text.into())
+    } else {
+        Err(NameError(text.into()))
+    }
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                check(text).map($name)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(de::Error::custom)
+            }
+        }
+    )*};
+}
+
+names! {
+    /// Where an operating system's files come from.
+    RepoName
+    /// A subnet of the site.
+    NetworkName
+    /// A name for machines whose facts satisfy a rule.
+    TagName
+    /// What binds machines to a repo, a task and settings.
+    PolicyName
+    /// One machine.
+    NodeName
+    /// How one operating system is installed: a directory of templates.
+    TaskName
+    /// What a finished machine is handed over to.
+    BrokerName
+    /// A program that hears of events.
+    HookName
+    /// A step of an installation that the machine itself confirms.
+    StageName
+}

@@ -1,0 +1,65 @@
+//! Text to [`Site`]: every file of a site, read, resolved and held to the rules.
+//!
+//! TOML and KDL both become one tree of values with places ([`tree`]); one deserializer reads the declared
+//! objects from it ([`read`]); [`load`] puts them together; [`rules`] holds them to each other. Every
+//! mistake of the whole site is a [`Diagnostic`] in one list. Expressions and templates are only text
+//! here: [`crate::matcher`] and [`crate::render`] compile them.
+
+mod source;
+mod diagnostic;
+mod plan;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::model::{
+    Asset, Broker, BrokerName, Defaults, Hook, HookName, Mac, Network, NetworkName, Node, NodeName,
+    Policy, PolicyName, Repo, RepoName, Revision, Serial, ServerConfig, Tag, TagName, Uuid,
+};
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use plan::{Link, LinkKind, NetPlan, PlannedRoute};
+pub use source::{Files, Source, Sources};
+
+/// Everything that the site's files declare, with what is needed to find it quickly.
+#[derive(Debug, Clone, Default)]
+pub struct Site {
+    /// A digest of all files.
+    pub revision: Option<Revision>,
+    /// `bootwright.toml`.
+    pub config: Arc<ServerConfig>,
+    /// `defaults`.
+    pub defaults: Arc<Defaults>,
+    /// Every repo.
+    pub repos: BTreeMap<RepoName, Arc<Repo>>,
+    /// Every network.
+    pub networks: BTreeMap<NetworkName, Arc<Network>>,
+    /// Every tag.
+    pub tags: BTreeMap<TagName, Arc<Tag>>,
+    /// Every policy.
+    pub policies: BTreeMap<PolicyName, Arc<Policy>>,
+    /// The names of the policies in the order in which they are asked.
+    pub order: Vec<PolicyName>,
+    /// Every declared node.
+    pub nodes: BTreeMap<NodeName, Arc<Node>>,
+    /// Every broker.
+    pub brokers: BTreeMap<BrokerName, Arc<Broker>>,
+    /// Every hook.
+    pub hooks: BTreeMap<HookName, Arc<Hook>>,
+    /// Who declares an identity.
+    pub identities: Identities,
+    /// The texts, for messages.
+    pub sources: Arc<Sources>,
+}
+
+/// Who declares an identity. Where two declare the same (an error), the first in path order is here.
+#[derive(Debug, Clone, Default)]
+pub struct Identities {
+    /// By hardware address.
+    pub mac: BTreeMap<Mac, NodeName>,
+    /// By serial number.
+    pub serial: BTreeMap<Serial, NodeName>,
+    /// By UUID.
+    pub uuid: BTreeMap<Uuid, NodeName>,
+    /// By asset tag.
+    pub asset: BTreeMap<Asset, NodeName>,
+}

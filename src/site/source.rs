@@ -1,0 +1,80 @@
+//! The files of a site as bytes, and the texts that messages quote.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::model::{FileId, Place};
+
+/// The files of a site: path relative to the site (with `/`) to content. The shell reads them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Every file that counts: `bootwright.toml`, those under `policies.d/`, those under `templates/`.
+    pub content: BTreeMap<Arc<str>, Arc<[u8]>>,
+    /// Files that count and could not be read, with the reason as people read it: too large, no permission.
+    pub unreadable: BTreeMap<Arc<str>, String>,
+}
+
+/// One file's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its path, relative to the site.
+    pub path: Arc<str>,
+    /// Its text; what was not UTF-8 is replaced.
+    pub text: Arc<str>,
+}
+
+/// The texts of a site by number. A path keeps its number from one load to the next.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    files: BTreeMap<FileId, Source>,
+    ids: BTreeMap<Arc<str>, FileId>,
+}
+
+impl Sources {
+    /// Takes a file in, or its new text, and returns its number.
+    pub fn put(&mut self, path: &Arc<str>, text: Arc<str>) -> FileId {
+        let next = FileId(self.ids.len() as u32);
+        let id = *self.ids.entry(path.clone()).or_insert(next);
+        self.files.insert(
+            id,
+            Source {
+                path: path.clone(),
+                text,
+            },
+        );
+        id
+    }
+
+    /// Forgets the text of a file that is gone; its number stays taken.
+    pub fn remove(&mut self, path: &str) {
+        if let Some(id) = self.ids.get(path) {
+            self.files.remove(id);
+        }
+    }
+
+    /// Returns a file by its number.
+    pub fn get(&self, id: FileId) -> Option<&Source> {
+        self.files.get(&id)
+    }
+
+    /// Returns a file's number.
+    pub fn id(&self, path: &str) -> Option<FileId> {
+        self.ids.get(path).copied()
+    }
+
+    /// Returns the line and the column of a place, both counted from 1, columns in characters.
+    pub fn position(&self, place: Place) -> Option<(&Source, usize, usize)> {
+        let source = self.get(place.file)?;
+        let before = source.text.get(..place.start as usize)?;
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = before.matches('\n').count() + 1;
+        Some((source, line, before[line_start..].chars().count() + 1))
+    }
+
+    /// Writes a place as `file:line`, for tables and `explain`.
+    pub fn file_line(&self, place: Place) -> String {
+        match self.position(place) {
+            Some((source, line, _)) => format!("{}:{line}", source.path),
+            None => "a file that is gone".into(),
+        }
+    }
+}
