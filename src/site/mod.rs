@@ -8,6 +8,14 @@
 mod source;
 mod diagnostic;
 mod plan;
+mod unread;
+mod suggest;
+mod layers;
+mod free;
+mod net;
+mod resolve;
+mod provenance;
+mod rules;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,8 +25,13 @@ use crate::model::{
 };
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use free::Free;
 pub use plan::{Link, LinkKind, NetPlan, PlannedRoute};
+pub use provenance::{Provenance, provenance};
+pub use resolve::{HostnameRule, Resolved, Subject, complete, resolve};
+pub use rules::rules;
 pub use source::{Files, Source, Sources};
+pub use unread::{Kind, Unread};
 
 /// Everything that the site's files declare, with what is needed to find it quickly.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +62,8 @@ pub struct Site {
     pub identities: Identities,
     /// The texts, for messages.
     pub sources: Arc<Sources>,
+    /// What was declared and could not be read. Empty on a site without errors.
+    pub unread: Arc<Unread>,
 }
 
 /// Who declares an identity. Where two declare the same (an error), the first in path order is here.

@@ -1,0 +1,165 @@
+//! One machine's settings as they are in effect.
+//!
+//! Nothing is rendered here: a host name that is a template stays one.
+
+use std::{net::IpAddr, sync::Arc};
+
+use crate::model::{
+    Asset, At, Hostname, HostnameError, Mac, Network, Node, NodeName, Policy, PolicyName, Repo,
+    Serial, Settings, TaskName, Uuid,
+};
+
+use super::{Diagnostic, Free, NetPlan, Site, layers::Layers, net};
+
+/// The machine that is asked about.
+#[derive(Debug, Clone)]
+pub struct Subject<'a> {
+    /// Its name: the declaration's, or the one a machine got that nobody declared.
+    pub name: &'a NodeName,
+    /// Its declaration.
+    pub declared: Option<&'a Arc<Node>>,
+    /// Its hardware addresses as far as they are known, that of the card it boots from first. May be empty
+    /// for a declared node: then its declaration says.
+    pub macs: Vec<Mac>,
+    /// The address of a pool that it was given when it was bound.
+    pub pooled: Option<IpAddr>,
+}
+
+/// What one machine is to be.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// Its name in the site.
+    pub node: NodeName,
+    /// Its declaration.
+    pub declared: Option<Arc<Node>>,
+    /// What binds it.
+    pub policy: Option<PolicyName>,
+    /// The settings in effect: defaults < network < policy < node.
+    pub settings: Settings,
+    /// Where its operating system comes from.
+    pub repo: Option<Arc<Repo>>,
+    /// What installs it: its own setting, else the repo's.
+    pub task: Option<TaskName>,
+    /// Where it lives: the network of its primary link.
+    pub network: Option<Arc<Network>>,
+    /// Where it boots, when that is somewhere else.
+    pub boot_network: Option<Arc<Network>>,
+    /// How it is connected.
+    pub net: NetPlan,
+    /// Its host name, or how it is made.
+    pub hostname: HostnameRule,
+    /// How many installations are wanted; 0: it is never touched.
+    pub installs: u32,
+    /// Its hardware addresses, that of the card it boots from first.
+    pub macs: Vec<Mac>,
+    /// Its declared serial number.
+    pub serial: Option<Serial>,
+    /// Its declared UUID.
+    pub uuid: Option<Uuid>,
+    /// Its declared asset tag.
+    pub asset: Option<Asset>,
+}
+
+/// A host name, or how it is made.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HostnameRule {
+    /// The whole name.
+    Plain(Hostname),
+    /// A template, rendered when facts are at hand. Where the result has no dot, [`complete`] adds the domain.
+    Template(At<String>),
+}
+
+impl<'a> Subject<'a> {
+    /// A declared node of which nothing is known but its declaration.
+    pub fn declared(node: &'a Arc<Node>) -> Self {
+        Subject {
+            name: &node.name.value,
+            declared: Some(node),
+            macs: Vec::new(),
+            pooled: None,
+        }
+    }
+
+    /// Its hardware addresses, reported ones before those that are only declared.
+    pub(super) fn macs(&self) -> Vec<Mac> {
+        let mut macs = self.macs.clone();
+        let declared = self.declared.map_or_else(Vec::new, |node| node.macs());
+        for mac in declared {
+            if !macs.contains(&mac.value) {
+                macs.push(mac.value);
+            }
+        }
+        macs
+    }
+}
+
+/// Returns what `subject` is to be when `policy` binds it; without one, when the policy does that its
+/// declaration names, if any.
+pub fn resolve(
+    site: &Site,
+    subject: &Subject<'_>,
+    policy: Option<&Policy>,
+) -> (Resolved, Vec<Diagnostic>) {
+    let mut found = Vec::new();
+    let node = subject.declared.map(Arc::as_ref);
+    let layers = Layers::of(site, node, policy);
+    let layout = net::layout(site, subject, &layers, &Free::new(site), &mut found);
+    let network = layout.network.cloned();
+    let settings = layers.merged(network.as_deref());
+    let repo = settings
+        .repo
+        .as_ref()
+        .and_then(|at| site.repos.get(&at.value).cloned());
+    let hostname = layers
+        .hostname(subject.name, layout.network)
+        .unwrap_or_else(|mistake| {
+            found.push(*mistake);
+            HostnameRule::Plain(stand_in())
+        });
+    let resolved = Resolved {
+        node: subject.name.clone(),
+        declared: subject.declared.cloned(),
+        policy: layers.policy.map(|policy| policy.name.value.clone()),
+        task: task(&settings, repo.as_deref()),
+        boot_network: layout.boot_network.cloned(),
+        net: layout.plan(&layers),
+        installs: installs(node),
+        macs: subject.macs(),
+        serial: node.and_then(|node| Some(node.body.serial.as_ref()?.value.clone())),
+        uuid: node.and_then(|node| Some(node.body.uuid.as_ref()?.value.clone())),
+        asset: node.and_then(|node| Some(node.body.asset.as_ref()?.value.clone())),
+        settings,
+        repo,
+        network,
+        hostname,
+    };
+    (resolved, found)
+}
+
+/// Returns the whole host name: a name that contains a dot is complete, any other gets the domain.
+pub fn complete(name: &str, domain: Option<&str>) -> Result<Hostname, HostnameError> {
+    match domain {
+        Some(domain) if !name.contains('.') => {
+            // The bare name is checked first, so that the message names what was written.
+            name.parse::<Hostname>()?;
+            format!("{name}.{domain}").parse()
+        }
+        _ => name.parse(),
+    }
+}
+
+fn task(settings: &Settings, repo: Option<&Repo>) -> Option<TaskName> {
+    let own = settings.task.as_ref();
+    own.or_else(|| repo?.body.task.as_ref())
+        .map(|at| at.value.clone())
+}
+
+fn installs(node: Option<&Node>) -> u32 {
+    node.and_then(|node| node.body.installs.as_ref())
+        .map_or(1, |at| at.value)
+}
+
+/// What stands where a host name is malformed; the mistake keeps the site from going live.
+fn stand_in() -> Hostname {
+    "unnamed".parse().expect("the word is a host name")
+}
