@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::model::{At, Defaults, Network, Node, NodeName, Policy, Settings};
 
 use super::{
-    Diagnostic, Site,
-    resolve::{HostnameRule, complete},
+    Diagnostic, HostnameRule, Site,
+    hostname::{complete, is_template},
 };
 
 /// Who may set something for one machine. The network is not here: which one it is follows from the others.
@@ -103,11 +103,6 @@ impl<'a> Layers<'a> {
                 })
             })
     }
-}
-
-/// Tells whether a text is a template rather than plain.
-pub(super) fn is_template(text: &str) -> bool {
-    text.contains("{{") || text.contains("{%")
 }
 
 /// Returns what a network contributes to the settings of the machines that live in it.

@@ -2,28 +2,14 @@
 //!
 //! Nothing is rendered here: a host name that is a template stays one.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use crate::model::{
-    Asset, At, Hostname, HostnameError, Mac, Network, Node, NodeName, Policy, PolicyName, Repo,
-    Serial, Settings, TaskName, Uuid,
+    Asset, Hostname, Mac, Network, Node, NodeName, Policy, PolicyName, Repo, Serial, Settings,
+    TaskName, Uuid,
 };
 
-use super::{Diagnostic, Free, NetPlan, Site, layers::Layers, net};
-
-/// The machine that is asked about.
-#[derive(Debug, Clone)]
-pub struct Subject<'a> {
-    /// Its name: the declaration's, or the one a machine got that nobody declared.
-    pub name: &'a NodeName,
-    /// Its declaration.
-    pub declared: Option<&'a Arc<Node>>,
-    /// Its hardware addresses as far as they are known, that of the card it boots from first. May be empty
-    /// for a declared node: then its declaration says.
-    pub macs: Vec<Mac>,
-    /// The address of a pool that it was given when it was bound.
-    pub pooled: Option<IpAddr>,
-}
+use super::{Diagnostic, Free, HostnameRule, NetPlan, Site, Subject, layers::Layers, net};
 
 /// What one machine is to be.
 #[derive(Debug, Clone)]
@@ -58,39 +44,6 @@ pub struct Resolved {
     pub uuid: Option<Uuid>,
     /// Its declared asset tag.
     pub asset: Option<Asset>,
-}
-
-/// A host name, or how it is made.
-#[derive(Debug, Clone, PartialEq)]
-pub enum HostnameRule {
-    /// The whole name.
-    Plain(Hostname),
-    /// A template, rendered when facts are at hand. Where the result has no dot, [`complete`] adds the domain.
-    Template(At<String>),
-}
-
-impl<'a> Subject<'a> {
-    /// A declared node of which nothing is known but its declaration.
-    pub fn declared(node: &'a Arc<Node>) -> Self {
-        Subject {
-            name: &node.name.value,
-            declared: Some(node),
-            macs: Vec::new(),
-            pooled: None,
-        }
-    }
-
-    /// Its hardware addresses, reported ones before those that are only declared.
-    pub(super) fn macs(&self) -> Vec<Mac> {
-        let mut macs = self.macs.clone();
-        let declared = self.declared.map_or_else(Vec::new, |node| node.macs());
-        for mac in declared {
-            if !macs.contains(&mac.value) {
-                macs.push(mac.value);
-            }
-        }
-        macs
-    }
 }
 
 /// Returns what `subject` is to be when `policy` binds it; without one, when the policy does that its
@@ -134,18 +87,6 @@ pub fn resolve(
         hostname,
     };
     (resolved, found)
-}
-
-/// Returns the whole host name: a name that contains a dot is complete, any other gets the domain.
-pub fn complete(name: &str, domain: Option<&str>) -> Result<Hostname, HostnameError> {
-    match domain {
-        Some(domain) if !name.contains('.') => {
-            // The bare name is checked first, so that the message names what was written.
-            name.parse::<Hostname>()?;
-            format!("{name}.{domain}").parse()
-        }
-        _ => name.parse(),
-    }
 }
 
 fn task(settings: &Settings, repo: Option<&Repo>) -> Option<TaskName> {

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use crate::model::{At, HostAddress, Network, Place};
 
 use super::{Address, Draft, Work, draft::subnet_of};
-use crate::site::{Diagnostic, free::edge, unread::Kind};
+use crate::site::{Diagnostic, free::edge};
 
 impl<'a> Work<'a, '_> {
     /// Puts every link into its network.
@@ -115,7 +115,7 @@ impl<'a> Work<'a, '_> {
     }
 
     fn in_none(&self, at: &At<HostAddress>) -> Option<Box<Diagnostic>> {
-        if self.site.unread.may_declare_any(Kind::Network) {
+        if self.site.may_have_more_subnets() {
             return None;
         }
         let mistake = Diagnostic::error(

@@ -8,7 +8,7 @@ use crate::model::{
 };
 
 use super::{Draft, Work};
-use crate::site::{Diagnostic, LinkKind, suggest::nearest};
+use crate::site::{Diagnostic, LinkKind, suggest::suggest};
 
 /// The kernel's names of bonding modes.
 const MODES: [&str; 7] = [
@@ -87,7 +87,6 @@ pub(super) fn is_long(body: &NodeBody) -> bool {
 impl<'a> Work<'a, '_> {
     /// Reads the long form of a node.
     pub(super) fn long_drafts(&mut self, node: &'a Node) -> Vec<Draft<'a>> {
-        self.refuse_short_form(node);
         let mut entries = entries(&node.body);
         self.check_entries(&entries);
         self.check_names(&entries);
@@ -106,31 +105,6 @@ impl<'a> Work<'a, '_> {
             .collect()
     }
 
-    fn refuse_short_form(&mut self, node: &Node) {
-        let body = &node.body;
-        let short = [
-            ("address", body.address.as_ref().map(|at| at.place)),
-            ("gateway", body.gateway.as_ref().map(|at| at.place)),
-            ("routes", body.routes.as_ref().map(|at| at.place)),
-            ("mtu", body.mtu.as_ref().map(|at| at.place)),
-            ("dhcp", body.dhcp.as_ref().map(|at| at.place)),
-        ];
-        let first = entries(body).first().map(|entry| entry.place);
-        for (key, place) in short {
-            let Some(place) = place else { continue };
-            let mut mistake = Diagnostic::error(
-                format!("`{key}` is the short form, but this node has the long form"),
-                place,
-            )
-            .label(self.name)
-            .help(format!("move `{key}` to the link it belongs to"));
-            if let Some(first) = first {
-                mistake = mistake.other(first, "the long form");
-            }
-            self.report(mistake);
-        }
-    }
-
     /// Checks what each link must say of itself.
     fn check_entries(&mut self, entries: &[Entry<'a>]) {
         for entry in entries {
@@ -147,7 +121,7 @@ impl<'a> Work<'a, '_> {
                 )),
                 _ => None,
             };
-            if let Some(message) = lacks {
+            if let Some(message) = lacks.filter(|_| !self.is_flawed) {
                 self.report(Diagnostic::error(message, entry.place).label(self.name));
             }
             if let Form::Bond(bond) = entry.form {
@@ -163,7 +137,7 @@ impl<'a> Work<'a, '_> {
         if MODES.contains(&mode.as_str()) {
             return;
         }
-        let help = match nearest(mode, MODES) {
+        let help = match suggest(mode, MODES) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("expected one of {}", MODES.join(", ")),
         };
@@ -221,7 +195,7 @@ impl<'a> Work<'a, '_> {
     ) {
         let names = entries.iter().filter_map(|entry| entry.name);
         let cards: Vec<String> = macs.iter().map(ToString::to_string).collect();
-        let help = match nearest(reference, names.map(LinkName::as_str)) {
+        let help = match suggest(reference, names.map(LinkName::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
             None if cards.is_empty() => "declare it with `interface`".into(),
             None => format!(

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::model::{At, Mac, Network, NetworkName, Settings};
 
-use super::{Diagnostic, Free, LinkKind, Site, layers::Layers, resolve::Subject};
+use super::{Diagnostic, Free, Kind, LinkKind, Site, Subject, layers::Layers};
 use draft::{Address, Draft};
 
 pub(super) use draft::{Draft as LinkDraft, Origin, subnet_of};
@@ -50,6 +50,8 @@ struct Work<'a, 'f> {
     /// The machine's name, for messages.
     name: &'f str,
     boot_mac: Option<Mac>,
+    /// Whether something of the declaration could not be read: then what it lacks is no mistake.
+    is_flawed: bool,
     found: &'f mut Vec<Diagnostic>,
 }
 
@@ -67,6 +69,7 @@ pub(super) fn layout<'a>(
         free,
         name: subject.name.as_str(),
         boot_mac: subject.macs().first().copied(),
+        is_flawed: site.unread.has_flawed(Kind::Node, subject.name.as_str()),
         found,
     };
     let mut links = work.drafts();

@@ -62,6 +62,7 @@ impl<'a> Work<'a, '_> {
                 own.value
             }
             (None, Some(network)) => network.value,
+            (None, None) if self.is_flawed || link.is_unsettled => 0,
             (None, None) => {
                 let message = format!("vlan `{title}` has no `id`, and neither has its network");
                 self.report(Diagnostic::error(message, link.place).label(self.name));
@@ -98,7 +99,7 @@ impl<'a> Work<'a, '_> {
 
     fn check_port(&mut self, links: &[Draft<'a>], port: usize, owner: &Draft<'a>, place: Place) {
         let link = &links[port];
-        let (own, title, owner) = (&link.own, link.title(), owner.title());
+        let (own, title) = (&link.own, link.title());
         let setting = [
             ("an address", own.address.map(|at| at.place)),
             ("a gateway", own.gateway.map(|at| at.place)),
@@ -107,12 +108,16 @@ impl<'a> Work<'a, '_> {
         ];
         for (what, at) in setting {
             let Some(at) = at else { continue };
+            let owner = owner.title();
             let message = format!("`{title}` is a port of `{owner}`: it cannot have {what}");
             let mistake = Diagnostic::error(message, at).label(self.name);
             let help = format!("`{owner}` carries what belongs to its ports");
             self.report(mistake.other(place, "the port").help(help));
         }
-        for (above, at) in on_top(links, port) {
+        // What lies on the port of a bridge still gets its tagged packets; that of a bond gets none.
+        let is_of_bond = matches!(owner.kind, LinkKind::Bond { .. });
+        let owner = owner.title();
+        for (above, at) in on_top(links, port).filter(|_| is_of_bond) {
             let message = format!(
                 "vlan `{}` lies on `{title}`, which is a port of `{owner}`",
                 above.title()

@@ -14,7 +14,9 @@ impl<'a> Work<'a, '_> {
     /// Gives at most one link of each family its default route, and returns the index of the primary link: the
     /// one with the default route, else the one that asks DHCP, else the first with an address.
     pub(super) fn choose_routes(&mut self, links: &mut [Draft<'a>]) -> usize {
-        for link in links.iter() {
+        let is_port = |at: usize| links.iter().any(|link| link.ports().contains(&at));
+        // A port has no addresses; that it has routes is a mistake of its own.
+        for (_, link) in links.iter().enumerate().filter(|(at, _)| !is_port(*at)) {
             self.check_gateways(link);
             self.check_routes(link);
         }

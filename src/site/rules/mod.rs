@@ -18,12 +18,12 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::{FileId, Network, NetworkName, Node, NodeName, Place, Settings, TagName};
+use crate::model::{Network, NetworkName, Node, NodeName, Settings, TagName};
 
 use super::{Diagnostic, Free, Site};
 
-/// Returns every mistake in how the declarations of `site` fit together, in the order of the files.
-pub fn rules(site: &Site) -> Vec<Diagnostic> {
+/// Returns every mistake in how the declarations of `site` fit together.
+pub(super) fn check(site: &Site) -> Vec<Diagnostic> {
     let mut check = Check::new(site);
     check.settings();
     check.repos();
@@ -35,7 +35,7 @@ pub fn rules(site: &Site) -> Vec<Diagnostic> {
     if site.unread.is_empty() {
         check.unused();
     }
-    check.in_order()
+    check.found
 }
 
 /// What the rules share.
@@ -56,8 +56,8 @@ struct Check<'a> {
 impl<'a> Check<'a> {
     fn new(site: &'a Site) -> Self {
         let mut nodes: Vec<&Arc<Node>> = site.nodes.values().collect();
-        let rank = ranks(site, nodes.iter().map(|node| node.place()));
-        nodes.sort_by_key(|node| in_files(&rank, node.place()));
+        let order = site.sources.order();
+        nodes.sort_by_key(|node| order(node.place()));
         let tags = nodes.iter().flat_map(|node| &node.body.tags);
         Check {
             site,
@@ -83,25 +83,4 @@ impl<'a> Check<'a> {
             .chain(policies)
             .chain(nodes)
     }
-
-    fn in_order(mut self) -> Vec<Diagnostic> {
-        let places = self.found.iter().filter_map(|mistake| mistake.place);
-        let rank = ranks(self.site, places);
-        self.found
-            .sort_by_key(|mistake| mistake.place.map(|place| in_files(&rank, place)));
-        self.found
-    }
-}
-
-/// Ranks files by their paths. Their numbers will not do: a file that came later has a higher one.
-fn ranks(site: &Site, places: impl Iterator<Item = Place>) -> BTreeMap<FileId, usize> {
-    let files: BTreeSet<FileId> = places.map(|place| place.file).collect();
-    let mut files: Vec<FileId> = files.into_iter().collect();
-    files.sort_by_key(|file| site.sources.get(*file).map(|source| source.path.clone()));
-    let ranked = files.into_iter().enumerate();
-    ranked.map(|(rank, file)| (file, rank)).collect()
-}
-
-fn in_files(rank: &BTreeMap<FileId, usize>, place: Place) -> (Option<usize>, u32) {
-    (rank.get(&place.file).copied(), place.start)
 }

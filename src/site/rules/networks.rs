@@ -6,7 +6,7 @@ use crate::model::{AddressRange, At, DhcpMode, List, Network, NetworkBody};
 
 use super::Check;
 use crate::site::{
-    Diagnostic,
+    Diagnostic, Kind,
     free::{edge, subnets},
     net::{check_mtu, check_tag, is_absurd, is_link_local},
 };
@@ -22,8 +22,14 @@ impl<'a> Check<'a> {
             self.found.extend(body.mtu.as_ref().and_then(check_mtu));
             self.dhcp(body);
             if body.subnet.is_none() {
-                let message = format!("network `{}` has no `subnet`", network.name);
-                self.report(Diagnostic::error(message, network.name.place));
+                if !self
+                    .site
+                    .unread
+                    .has_flawed(Kind::Network, network.name.as_str())
+                {
+                    let message = format!("network `{}` has no `subnet`", network.name);
+                    self.report(Diagnostic::error(message, network.name.place));
+                }
                 continue;
             }
             self.gateways(network);

@@ -6,7 +6,7 @@ use crate::model::{DhcpMode, Network, Node};
 
 use super::Check;
 use crate::site::{
-    Diagnostic, Subject,
+    Diagnostic, Kind, Subject,
     layers::Layers,
     net::{self, Layout},
 };
@@ -26,7 +26,9 @@ impl<'a> Check<'a> {
             self.homes
                 .extend(layout.network.map(|home| (&node.name.value, home)));
             self.can_be_reached(node, &layout);
-            self.can_be_told(node, &layout);
+            if !self.site.unread.has_flawed(Kind::Node, node.name.as_str()) {
+                self.can_be_told(node, &layout);
+            }
             self.binding(node, &layers);
         }
     }
@@ -64,7 +66,8 @@ impl<'a> Check<'a> {
             .iter()
             .flat_map(|link| &link.addresses)
             .find(|address| address.network.is_none());
-        let Some(address) = outside.filter(|_| !has_way_out && !self.site.unread.files) else {
+        let Some(address) = outside.filter(|_| !has_way_out && !self.site.may_have_more_subnets())
+        else {
             return;
         };
         let message = format!(
@@ -129,6 +132,7 @@ impl<'a> Check<'a> {
         let task = layers.find(|settings| settings.task.as_ref());
         let of_repo = self.site.repos.get(&repo.value);
         let is_told = of_repo.is_none_or(|of_repo| of_repo.body.task.is_some());
+        let is_told = is_told || self.site.unread.has_flawed(Kind::Repo, repo.as_str());
         if task.is_none() && !is_told {
             let message = format!("nothing says how to install from repo `{repo}`");
             self.report(

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use crate::model::{Accept, Addresses, Policy, TagName};
+use crate::model::{Accept, Addresses, NetworkName, Policy, TagName};
 
 use super::{Check, references::few};
-use crate::site::{Diagnostic, Kind, layers::is_template, suggest::nearest};
+use crate::site::{Diagnostic, Kind, hostname::is_template, suggest::suggest};
 
 impl<'a> Check<'a> {
     /// Checks every policy.
@@ -30,7 +30,11 @@ impl<'a> Check<'a> {
         let Some(accept) = accept.filter(|at| at.value == Accept::Discovered) else {
             return;
         };
-        if !has_rule(policy) {
+        let is_flawed = self
+            .site
+            .unread
+            .has_flawed(Kind::Policy, policy.name.as_str());
+        if !has_rule(policy) && !is_flawed {
             let message = format!(
                 "policy `{}` accepts every machine that boots from the network",
                 policy.name
@@ -47,9 +51,8 @@ impl<'a> Check<'a> {
         for tag in policy.rule.tags.iter().flat_map(|list| &list.value) {
             let site = self.site;
             let exists = site.tags.contains_key(&tag.value) || self.carried.contains(&tag.value);
-            // A node that could not be read may carry it.
-            let unread = site.unread.may_declare(Kind::Tag, tag.as_str())
-                || site.unread.may_declare_any(Kind::Node);
+            let unread =
+                site.unread.may_declare(Kind::Tag, tag.as_str()) || site.may_carry_more_tags();
             if exists || unread {
                 continue;
             }
@@ -59,7 +62,7 @@ impl<'a> Check<'a> {
                 .chain(self.carried.iter().copied())
                 .collect();
             let known: Vec<&str> = known.into_iter().map(TagName::as_str).collect();
-            let help = match nearest(tag.as_str(), known.iter().copied()) {
+            let help = match suggest(tag.as_str(), known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None if known.is_empty() => format!("define it: [tag.{tag}]"),
                 None => format!("the site has {}", few(&known)),
@@ -102,7 +105,7 @@ impl<'a> Check<'a> {
         let Some(addresses) = addresses.filter(|at| at.value == Addresses::Pool) else {
             return;
         };
-        if site.unread.may_declare_any(Kind::Network) || !accepts_discovered(policy) {
+        if !accepts_discovered(policy) {
             return;
         }
         let network = policy
@@ -110,10 +113,11 @@ impl<'a> Check<'a> {
             .network
             .as_ref()
             .or(of_defaults.network.as_ref());
-        let with_pool = |name| {
-            site.networks
-                .get(name)
-                .is_none_or(|network| network.body.pool.is_some())
+        let unread = &site.unread;
+        let with_pool = |name: &NetworkName| {
+            let network = site.networks.get(name);
+            let is_flawed = unread.has_flawed(Kind::Network, name.as_str());
+            is_flawed || network.is_none_or(|network| network.body.pool.is_some())
         };
         let pools = site
             .networks
@@ -125,7 +129,7 @@ impl<'a> Check<'a> {
                 format!("network `{name}` has no `pool`"),
                 "give the network a `pool`",
             ),
-            None if pools.count() == 1 => return,
+            None if pools.count() == 1 || !unread.is_empty() => return,
             None => ("nothing says which network's pool".into(), "set `network`"),
         };
         let message = format!("policy `{}`: {message}", policy.name);
@@ -146,7 +150,8 @@ impl<'a> Check<'a> {
             .nodes
             .values()
             .any(|node| node.settings.task.is_some());
-        if task.is_none() && of_repo.body.task.is_none() && !by_node {
+        let is_flawed = self.site.unread.has_flawed(Kind::Repo, repo.as_str());
+        if task.is_none() && of_repo.body.task.is_none() && !by_node && !is_flawed {
             let message = format!("nothing says how to install from repo `{repo}`");
             self.report(
                 Diagnostic::error(message, repo.place)

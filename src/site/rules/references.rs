@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::{At, LinkSettings, NetworkName, Node, Settings};
 
 use super::Check;
-use crate::site::{Diagnostic, Kind, suggest::nearest};
+use crate::site::{Diagnostic, Kind, suggest::suggest};
 
 impl<'a> Check<'a> {
     /// Checks what any layer may refer to.
@@ -64,13 +64,12 @@ impl<'a> Check<'a> {
             return;
         }
         let names: Vec<&str> = names.map(|name| name.borrow()).collect();
-        let word = kind.word();
-        let help = match nearest(written, names.iter().copied()) {
+        let help = match suggest(written, names.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None if names.is_empty() => format!("declare it: [{word}.{written}]"),
+            None if names.is_empty() => format!("declare it: [{kind}.{written}]"),
             None => format!("the site has {}", few(&names)),
         };
-        let message = format!("there is no {word} `{written}`");
+        let message = format!("there is no {kind} `{written}`");
         self.report(Diagnostic::error(message, name.place).help(help));
     }
 }

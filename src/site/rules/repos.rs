@@ -1,4 +1,4 @@
-//! Repos have one source; hooks have a program.
+//! Repos and hooks, each by itself.
 
 use crate::model::Repo;
 
@@ -9,32 +9,13 @@ impl<'a> Check<'a> {
     /// Checks every repo.
     pub(super) fn repos(&mut self) {
         for repo in self.site.repos.values() {
-            self.source(repo);
+            self.url(repo);
             self.digest(repo);
         }
     }
 
-    fn source(&mut self, repo: &Repo) {
-        let body = &repo.body;
-        let sources = [("iso", &body.iso), ("path", &body.path), ("url", &body.url)];
-        let mut set = sources
-            .iter()
-            .filter_map(|(key, at)| Some((key, at.as_ref()?)));
-        let Some((first, of_first)) = set.next() else {
-            let message = format!("repo `{}` has none of `iso`, `path` and `url`", repo.name);
-            return self.report(Diagnostic::error(message, repo.name.place));
-        };
-        let others: Vec<_> = set.collect();
-        for (key, at) in others {
-            let message = format!("repo `{}` has both `{first}` and `{key}`", repo.name);
-            let mistake = Diagnostic::error(message, at.place);
-            self.report(
-                mistake
-                    .other(of_first.place, "the other one")
-                    .help("keep one of them"),
-            );
-        }
-        if let Some(url) = &body.url {
+    fn url(&mut self, repo: &Repo) {
+        if let Some(url) = &repo.body.url {
             let is_url = ["http://", "https://"]
                 .iter()
                 .any(|start| url.starts_with(start));

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use crate::model::{At, Disk, Hostname, List, PasswordHash, Place, Settings, User, Vars};
+use crate::model::{At, Disk, Hostname, List, PasswordHash, Place, Settings, Vars};
 
 use super::Check;
 use crate::site::{Diagnostic, net::is_absurd};
@@ -35,14 +35,6 @@ impl<'a> Check<'a> {
         if let Some(timezone) = &settings.timezone {
             self.timezone(timezone);
         }
-        if let Some(user) = &settings.user {
-            self.user(user);
-        }
-        let (hash, file) = (&settings.root_password_hash, &settings.root_password_file);
-        self.not_both(
-            ("root-password-hash", hash.as_ref().map(|at| at.place)),
-            ("root-password-file", file.as_ref().map(|at| at.place)),
-        );
         self.dns(&settings.dns);
         self.names(&settings.domain, &settings.search, &settings.ntp);
         self.plain_passwords(&settings.vars);
@@ -75,18 +67,6 @@ impl<'a> Check<'a> {
             let mistake = Diagnostic::error(message, second).other(first, "the other form");
             self.report(mistake.help("keep one of them"));
         }
-    }
-
-    fn user(&mut self, at: &At<User>) {
-        let user = &at.value;
-        if user.name.is_none() {
-            self.report(Diagnostic::error("this user has no `name`", at.place));
-        }
-        let (hash, file) = (&user.password_hash, &user.password_file);
-        self.not_both(
-            ("password-hash", hash.as_ref().map(|at| at.place)),
-            ("password-file", file.as_ref().map(|at| at.place)),
-        );
     }
 
     fn timezone(&mut self, at: &At<String>) {
@@ -174,7 +154,7 @@ fn plain_password(key: &str, value: &Value) -> Option<String> {
                 && !text.is_empty()
                 && text.parse::<PasswordHash>().is_err()
                 && !text.starts_with('/')
-                && !crate::site::layers::is_template(text);
+                && !crate::site::hostname::is_template(text);
             plain.then(|| key.into())
         }
         _ => None,
