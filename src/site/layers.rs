@@ -77,6 +77,15 @@ impl<'a> Layers<'a> {
         settings
     }
 
+    /// Returns the domain that completes the machine's name.
+    pub(super) fn domain(&self, network: Option<&'a Arc<Network>>) -> Option<&'a At<String>> {
+        self.find_with(
+            network,
+            |settings| settings.domain.as_ref(),
+            |network| network.body.domain.as_ref(),
+        )
+    }
+
     /// Returns the machine's host name, or how it is made.
     pub(super) fn hostname(
         &self,
@@ -88,11 +97,7 @@ impl<'a> Layers<'a> {
             return Ok(HostnameRule::Template(text.clone()));
         }
         let text = declared.map_or(name.as_str(), |at| at.value.as_str());
-        let domain = self.find_with(
-            network,
-            |settings| settings.domain.as_ref(),
-            |network| network.body.domain.as_ref(),
-        );
+        let domain = self.domain(network);
         complete(text, domain.map(|at| at.value.as_str()))
             .map(HostnameRule::Plain)
             .map_err(|error| {

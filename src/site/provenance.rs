@@ -174,11 +174,7 @@ impl Explain<'_, '_> {
     }
 
     fn domain_detail(&self) -> Option<String> {
-        let domain = self.layers.find_with(
-            self.layout.network,
-            |settings| settings.domain.as_ref(),
-            |network| network.body.domain.as_ref(),
-        )?;
+        let domain = self.layers.domain(self.layout.network)?;
         Some(format!("domain from {}", self.at(domain.place)))
     }
 

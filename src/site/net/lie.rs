@@ -25,7 +25,10 @@ impl<'a> Work<'a, '_> {
     fn settle_in(&mut self, link: &mut Draft<'a>, network: &'a Arc<Network>) {
         link.network = Some(network);
         for at in link.own.address.iter().flat_map(|list| &list.value) {
-            if subnet_of(network, at.value.ip).is_some() {
+            if is_absurd(at.value.ip) {
+                link.is_unsettled = true;
+                self.report_absurd(at);
+            } else if subnet_of(network, at.value.ip).is_some() {
                 let address = Address::declared(at, Some(network));
                 self.check_address(&address, at.value.ip);
                 link.addresses.push(address);
@@ -37,9 +40,6 @@ impl<'a> Work<'a, '_> {
     }
 
     fn report_outside(&mut self, link: &Draft<'_>, at: &At<HostAddress>, network: &Network) {
-        if is_absurd(at.value.ip) {
-            return self.report_absurd(at);
-        }
         let Some(subnet) = &network.body.subnet else {
             return;
         };
@@ -64,6 +64,11 @@ impl<'a> Work<'a, '_> {
 
     fn settle_by_address(&mut self, link: &mut Draft<'a>) {
         for at in link.own.address.iter().flat_map(|list| &list.value) {
+            if is_absurd(at.value.ip) {
+                link.is_unsettled = true;
+                self.report_absurd(at);
+                continue;
+            }
             match self.network_of(at) {
                 Ok(network) => {
                     let address = Address::declared(at, network);
@@ -150,7 +155,9 @@ impl<'a> Work<'a, '_> {
     }
 
     fn report_absurd(&mut self, at: &At<HostAddress>) {
-        self.report(absurd(at.value.ip, at.place).label(self.name));
+        let ip = at.value.ip;
+        let message = format!("{ip} cannot be the address of one machine on a network");
+        self.report(Diagnostic::error(message, at.place).label(self.name));
     }
 
     /// Holds an address to the network it lies in.
@@ -158,9 +165,6 @@ impl<'a> Work<'a, '_> {
         let Some(place) = address.place else {
             return;
         };
-        if is_absurd(ip) {
-            return self.report(absurd(ip, place).label(self.name));
-        }
         let own = edge(address.net, ip).map(|what| (what, address.net.trunc()));
         let wide = address.network.and_then(|network| {
             let subnet = subnet_of(network, ip)?;
@@ -212,9 +216,4 @@ fn occupied(network: &Network, ip: IpAddr, place: Place) -> Option<Diagnostic> {
 pub(in crate::site) fn is_absurd(ip: IpAddr) -> bool {
     let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || broadcast
-}
-
-fn absurd(ip: IpAddr, place: Place) -> Diagnostic {
-    let message = format!("{ip} cannot be the address of one machine on a network");
-    Diagnostic::error(message, place)
 }

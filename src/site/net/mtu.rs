@@ -47,8 +47,13 @@ impl<'a> Work<'a, '_> {
                     links[at].title(),
                     links[parent].title()
                 );
-                let mistake = Diagnostic::error(message, mtu.place).label(self.name);
-                self.report(mistake.other(own.place, "the smaller one"));
+                // The network's packet size is no mistake: what the node says beside it is.
+                let (place, other) = match links[at].own.mtu {
+                    Some(_) => (mtu.place, (own.place, "the smaller one")),
+                    None => (own.place, (mtu.place, "the network's")),
+                };
+                let mistake = Diagnostic::error(message, place).label(self.name);
+                self.report(mistake.other(other.0, other.1));
             }
             Some(_) => {}
             None => {

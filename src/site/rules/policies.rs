@@ -210,6 +210,9 @@ impl<'a> Check<'a> {
             )
         };
         if !has_rule(policy) {
+            if accepts_discovered(policy) {
+                return; // An error of its own.
+            }
             let help = "give it `tags` or `when`, or name it from a node";
             return self.report(never("it has no rule and no node names it".into()).help(help));
         }

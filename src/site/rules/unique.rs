@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Display, net::IpAddr, sync::Arc};
 
-use crate::model::{Asset, At, Mac, Node, Place, Serial, Uuid};
+use crate::model::{Asset, At, Hostname, Mac, Node, Place, Serial, Uuid};
 
 use super::Check;
 use crate::site::{Diagnostic, HostnameRule, free::static_addresses, layers::Layers, net};
@@ -99,6 +99,8 @@ impl<'a> Check<'a> {
                         .extend(twice("host name", &name, place, node, first));
                 }
                 Err(_) if self.is_named_by_policy(node) => {}
+                // The domain is a mistake of its own.
+                Err(_) if layers.domain(network).is_some_and(is_malformed) => {}
                 Err(mistake) => self.report(*mistake),
             }
         }
@@ -125,6 +127,10 @@ impl<'a> Check<'a> {
         self.found
             .extend(twice(what, &at.value, at.place, node, first));
     }
+}
+
+fn is_malformed(domain: &At<String>) -> bool {
+    domain.parse::<Hostname>().is_err()
 }
 
 fn twice(
