@@ -8,6 +8,24 @@
 mod source;
 mod diagnostic;
 mod plan;
+mod suggest;
+mod tree;
+mod toml;
+mod kdl;
+mod read;
+mod object;
+mod unread;
+mod hostname;
+mod subject;
+mod free;
+mod layers;
+mod net;
+mod resolve;
+mod provenance;
+mod rules;
+mod load;
+mod mask;
+mod report;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,8 +35,19 @@ use crate::model::{
 };
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use free::Free;
+pub use hostname::{HostnameRule, complete};
+pub use load::{Memory, load, read_config};
+pub use object::Kind;
 pub use plan::{Link, LinkKind, NetPlan, PlannedRoute};
+pub use provenance::{Provenance, provenance};
+pub use read::fields_of;
+pub use report::{Style, json, report, summary};
+pub use resolve::{Resolved, resolve};
 pub use source::{Files, Source, Sources};
+pub use subject::Subject;
+pub use suggest::suggest;
+pub use unread::Unread;
 
 /// Everything that the site's files declare, with what is needed to find it quickly.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +76,8 @@ pub struct Site {
     pub hooks: BTreeMap<HookName, Arc<Hook>>,
     /// Who declares an identity.
     pub identities: Identities,
+    /// What could not be read. Whatever seems to be missing may stand there.
+    pub unread: Unread,
     /// The texts, for messages.
     pub sources: Arc<Sources>,
 }
