@@ -1,4 +1,7 @@
-//! Everything that is tested from outside, in one binary: a module for each subject.
+//! What holds for the whole program: one binary, a module for each subject.
 
 mod rules;
 mod resolve;
+mod http_fixture;
+mod http;
+mod hostile_http;
