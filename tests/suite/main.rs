@@ -5,3 +5,5 @@
 )]
 
 mod architecture;
+mod documented;
+mod examples;
