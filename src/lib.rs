@@ -11,8 +11,8 @@
 // core
 pub mod model;
 pub mod site;
-//pub mod matcher;
-//pub mod journal;
+pub mod matcher;
+pub mod journal;
 //pub mod render;
 //pub mod control;
 
