@@ -14,7 +14,7 @@ pub mod site;
 pub mod matcher;
 pub mod journal;
 //pub mod render;
-//pub mod control;
+pub mod control;
 
 // shell
 //pub mod disk;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, AttemptId, Event, HoldCause, MachineId, Stage};
+use super::{Attempt, AttemptId, Event, HoldCause, MachineId, Stage, words::brief};
 use crate::model::{Facts, Identity, NodeName, PolicyName, Timestamp};
 
 /// What says what a machine gets.
@@ -46,9 +46,11 @@ pub struct Machine {
     pub failures: u32,
     /// Why it is held.
     pub holds: BTreeMap<HoldCause, String>,
+    /// What was last heard of it, briefly.
+    pub said: String,
     /// When the first event came.
     pub first: Timestamp,
-    /// When the last event came.
+    /// When that was.
     pub last: Timestamp,
     /// When what people see last changed.
     pub since: Timestamp,
@@ -71,6 +73,7 @@ impl Machine {
             opened: 0,
             failures: 0,
             holds: BTreeMap::new(),
+            said: String::new(),
             first: at,
             last: at,
             since: at,
@@ -94,7 +97,10 @@ impl Machine {
 
     /// Takes one event in.
     pub fn apply(&mut self, event: &Event, at: Timestamp) {
-        self.last = at;
+        if let Some(said) = brief(event) {
+            self.said = said;
+            self.last = at;
+        }
         match event {
             Event::Seen { identity } => self.identity.add(identity),
             Event::Named { node } => self.node = Some(node.clone()),

@@ -29,6 +29,28 @@ pub fn words(line: &Line) -> Words {
     }
 }
 
+/// Says in two or three words what an event tells of its machine; nothing when it is not the machine's doing.
+pub(super) fn brief(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Boot {
+            given: Given::Disk(_),
+            ..
+        } => "booted its disk".into(),
+        Event::Boot {
+            given: Given::Installer(_),
+            ..
+        } => "installer handed out".into(),
+        Event::Boot { given, .. } => answer(given),
+        Event::HandOut { name, .. } | Event::Document { name, .. } => name.clone(),
+        Event::Aborted { name, .. } => format!("{name} broken off"),
+        Event::Stage { stage, .. } => stage.as_str().into(),
+        Event::Log { text, .. } => text.chars().take(40).collect(),
+        Event::Facts { .. } => "facts".into(),
+        Event::Seen { .. } => "seen".into(),
+        _ => return None,
+    })
+}
+
 /// What a machine sends may hold anything: control characters do not reach a terminal.
 fn one_line(text: &str) -> String {
     text.chars()

@@ -13,8 +13,9 @@ use crate::{
 pub struct Candidate<'a> {
     /// Whether a node declares it.
     pub is_declared: bool,
-    /// Whether it ever was declared or installed: then no policy for undeclared machines takes it.
-    pub is_known: bool,
+    /// Why no policy for undeclared machines takes it: it, or one that it may be, was declared or installed
+    /// before.
+    pub known: Option<&'a str>,
     /// Its tags.
     pub tags: &'a Tags,
     /// Its facts.
@@ -39,7 +40,7 @@ pub enum Misfit {
     /// It takes declared machines only.
     Undeclared,
     /// It would take an undeclared machine, but not one that was declared or installed before.
-    KnownBefore,
+    KnownBefore(String),
     /// It binds as many machines as it may.
     Full(u64),
 }
@@ -54,9 +55,7 @@ impl fmt::Display for Misfit {
             Misfit::WhenNo => f.write_str("its `when` does not hold"),
             Misfit::WhenUnknown(reason) => write!(f, "its `when` is unknown: {reason}"),
             Misfit::Undeclared => f.write_str("accepts declared machines only"),
-            Misfit::KnownBefore => {
-                f.write_str("the machine was declared or installed before: `forget` it first")
-            }
+            Misfit::KnownBefore(why) => f.write_str(why),
             Misfit::Full(max) => write!(f, "binds {max} machines already (`max-count`)"),
         }
     }
@@ -122,8 +121,11 @@ fn misfit(policy: &Policy, rules: &Rules, candidate: Candidate<'_>, bound: u64) 
             .map_or(Accept::Declared, |accept| **accept)
         {
             Accept::Declared => return Some(Misfit::Undeclared),
-            Accept::Discovered if candidate.is_known => return Some(Misfit::KnownBefore),
-            Accept::Discovered => {}
+            Accept::Discovered => {
+                if let Some(why) = candidate.known {
+                    return Some(Misfit::KnownBefore(why.into()));
+                }
+            }
         }
     }
     misfit_of_tags(policy, candidate.tags)
