@@ -1,4 +1,4 @@
-//! The integration tests: one binary, a module for each subject.
+//! Everything that is tested from outside, in one binary: a module for each subject.
 #![expect(
     clippy::unwrap_used,
     reason = "what helps a test may unwrap, as the test itself may"
@@ -7,3 +7,5 @@
 mod architecture;
 mod documented;
 mod examples;
+mod rules;
+mod resolve;
