@@ -87,17 +87,18 @@ fn every_key_is_documented_and_every_documented_key_exists() {
 fn every_dependency_has_its_reason() {
     let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
     let manifest: toml::Table = manifest.parse().unwrap();
-    let dependencies: BTreeSet<&str> = manifest["dependencies"]
-        .as_table()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
+    let names = |table: &str| -> BTreeSet<&str> {
+        let table = manifest[table].as_table().unwrap();
+        table.keys().map(String::as_str).collect()
+    };
     let readme = readme();
-    let (used, _) = section(&readme, "##", "Dependencies")
+    let (used, tests) = section(&readme, "##", "Dependencies")
         .split_once("\nIn tests alone")
         .unwrap();
-    assert_eq!(first_column(used), dependencies);
+    assert_eq!(first_column(used), names("dependencies"));
+    for name in names("dev-dependencies") {
+        assert!(tests.contains(&format!("`{name}`")), "{name}");
+    }
 }
 
 /// The text of every link target in `text`: what stands in `](…)`.
