@@ -18,6 +18,6 @@ pub mod control;
 
 // shell
 //pub mod disk;
-//pub mod net;
+pub mod net;
 //pub mod serve;
 //pub mod cli;

@@ -9,3 +9,6 @@ mod documented;
 mod examples;
 mod rules;
 mod resolve;
+mod http_fixture;
+mod http;
+mod hostile_http;
