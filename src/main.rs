@@ -1,1 +1,3 @@
+//! The binary. All of it is in the library.
+
 fn main() {}

@@ -1,5 +1,8 @@
 //! What holds for the whole program: one binary, a module for each subject.
 
+mod architecture;
+mod documented;
+mod examples;
 mod rules;
 mod resolve;
 mod http_fixture;
