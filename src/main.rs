@@ -1,1 +1,3 @@
+//! The `bootwright` program.
+
 fn main() {}
