@@ -13,7 +13,7 @@ pub mod atomic;
 pub mod bundle;
 pub mod site;
 pub mod watch;
-//pub mod journal;
+pub mod journal;
 //pub mod attempts;
 //pub mod last_good;
 //pub mod state;
