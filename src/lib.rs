@@ -17,7 +17,12 @@ pub mod journal;
 pub mod control;
 
 // shell
+<<<<<<< HEAD
 //pub mod disk;
 pub mod net;
+=======
+pub mod disk;
+//pub mod net;
+>>>>>>> disk
 //pub mod serve;
 //pub mod cli;
