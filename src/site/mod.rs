@@ -8,6 +8,7 @@
 mod source;
 mod diagnostic;
 mod plan;
+mod resolve;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,6 +18,7 @@ use crate::model::{
 };
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use resolve::{HostnameRule, Resolved, complete};
 pub use plan::{Link, LinkKind, NetPlan, PlannedRoute};
 pub use source::{Files, Source, Sources};
 
