@@ -38,6 +38,7 @@ pub use name::{
     BrokerName, HookName, NameError, NetworkName, NodeName, PolicyName, RepoName, StageName,
     TagName, TaskName,
 };
+pub(crate) use place::AT;
 pub use place::{At, FileId, List, Place};
 pub use revision::Revision;
 pub use secret::{HashKind, PasswordHash, SecretText};

@@ -8,9 +8,22 @@
 mod source;
 mod diagnostic;
 mod plan;
+mod suggest;
+mod tree;
+mod toml;
+mod kdl;
+mod read;
+mod object;
+mod rules;
+mod load;
+mod mask;
+mod report;
 mod resolve;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::model::{
     Asset, Broker, BrokerName, Defaults, Hook, HookName, Mac, Network, NetworkName, Node, NodeName,
@@ -18,9 +31,18 @@ use crate::model::{
 };
 
 pub use diagnostic::{Diagnostic, Severity};
+<<<<<<< HEAD
 pub use resolve::{HostnameRule, Resolved, complete};
+=======
+pub use load::{Memory, load, read_config};
+pub(crate) use load::read_toml;
+pub use object::Kind;
+>>>>>>> read
 pub use plan::{Link, LinkKind, NetPlan, PlannedRoute};
+pub use read::fields_of;
+pub use report::{Style, json, report, summary};
 pub use source::{Files, Source, Sources};
+pub use suggest::suggest;
 
 /// Everything that the site's files declare, with what is needed to find it quickly.
 #[derive(Debug, Clone, Default)]
@@ -49,8 +71,19 @@ pub struct Site {
     pub hooks: BTreeMap<HookName, Arc<Hook>>,
     /// Who declares an identity.
     pub identities: Identities,
+    /// What could not be read. Whatever seems to be missing may stand there.
+    pub unread: Unread,
     /// The texts, for messages.
     pub sources: Arc<Sources>,
+}
+
+/// What could not be read, so that nobody complains of what only follows from that.
+#[derive(Debug, Clone, Default)]
+pub struct Unread {
+    /// Files that may declare anything: no text, or no syntax.
+    pub files: BTreeSet<Arc<str>>,
+    /// Objects with a mistake in them; some of their keys are missing from the site, or they are.
+    pub objects: BTreeSet<(Kind, String)>,
 }
 
 /// Who declares an identity. Where two declare the same (an error), the first in path order is here.

@@ -56,6 +56,11 @@ impl Sources {
         self.files.get(&id)
     }
 
+    /// Returns how many files there are.
+    pub fn count(&self) -> usize {
+        self.files.len()
+    }
+
     /// Returns a file's number.
     pub fn id(&self, path: &str) -> Option<FileId> {
         self.ids.get(path).copied()

@@ -1,0 +1,281 @@
+//! KDL (version 2) to the tree of values.
+//!
+//! The text goes through [`lex`] and [`slips`] first: they know the usual mistakes by name, and bound the
+//! depth, which the parser itself does not.
+
+mod lex;
+mod slips;
+
+use ::kdl::{KdlDocument, KdlEntry, KdlIdentifier, KdlNode, KdlValue};
+
+use crate::model::{At, FileId, Place};
+
+use super::{
+    Diagnostic, Kind,
+    tree::{Declaration, Entry, Shape, Tree},
+};
+
+/// Reads the objects of a file, in the order in which they are written.
+pub(crate) fn declarations(
+    text: &str,
+    file: FileId,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Vec<Declaration>, Vec<Diagnostic>> {
+    let slips = slips::slips(text, file);
+    if !slips.is_empty() {
+        return Err(slips);
+    }
+    let document = KdlDocument::parse_v2(text).map_err(|error| unnamed(&error, file))?;
+    let mut kdl = Kdl { file, diagnostics };
+    let nodes = document.nodes().iter();
+    Ok(nodes.filter_map(|node| kdl.declaration(node)).collect())
+}
+
+/// A mistake that has no name of ours: the parser's first word on it, the others are its echo.
+fn unnamed(error: &::kdl::KdlError, file: FileId) -> Vec<Diagnostic> {
+    let first = error
+        .diagnostics
+        .iter()
+        .min_by_key(|first| first.span.offset());
+    let first = first.expect("a document that does not parse says why");
+    let mut message = first
+        .message
+        .clone()
+        .unwrap_or_else(|| "this is not KDL".into());
+    if let Some(initial) = message.get_mut(..1) {
+        initial.make_ascii_lowercase();
+    }
+    let mut mistake = Diagnostic::error(message, span(file, first.span.offset(), first.span.len()));
+    mistake.help.clone_from(&first.help);
+    vec![mistake]
+}
+
+fn span(file: FileId, start: usize, length: usize) -> Place {
+    Place {
+        file,
+        start: start as u32,
+        end: (start + length) as u32,
+    }
+}
+
+/// How a value was written, which decides what a second one under its key means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// `key value`
+    Plain,
+    /// `key { … }`: repeated, a list of tables.
+    Table,
+    /// `key "name" { … }`: repeated, further entries of one table.
+    Keyed,
+}
+
+struct Kdl<'d> {
+    file: FileId,
+    diagnostics: &'d mut Vec<Diagnostic>,
+}
+
+impl Kdl<'_> {
+    fn declaration(&mut self, node: &KdlNode) -> Option<Declaration> {
+        let kind = self.key(node.name());
+        let (arguments, body) = self.parts(node);
+        let known = Kind::of(&kind.value);
+        let name = match (known, arguments.as_slice()) {
+            (None, _) => {
+                // Whoever reads the declarations says so; one without a name would look like defaults.
+                Some(At::new(String::new(), kind.place))
+            }
+            (Some(Kind::Defaults), []) => None,
+            (Some(Kind::Defaults), [more, ..]) => {
+                self.mistake(
+                    "the defaults have no name",
+                    more.place,
+                    "write `defaults { … }`",
+                );
+                return None;
+            }
+            (
+                Some(_),
+                [
+                    Tree {
+                        shape: Shape::Text(name),
+                        place,
+                    },
+                ],
+            ) => Some(At::new(name.clone(), *place)),
+            (Some(known), []) => {
+                let help = format!("write `{known} \"name\" {{ … }}`");
+                self.mistake(&format!("a {known} has a name"), kind.place, &help);
+                return None;
+            }
+            (Some(known), [first]) => {
+                let message = format!("the name of a {known} is text, found {}", first.what());
+                self.mistake(&message, first.place, "put it in quotes");
+                return None;
+            }
+            (Some(known), [_, second, ..]) => {
+                let message = format!("a {known} has one name");
+                self.mistake(&message, second.place, "its keys stand in `{ … }`");
+                return None;
+            }
+        };
+        let place = name.as_ref().map_or(kind.place, |name| name.place);
+        let body = body.unwrap_or(Shape::Map(Vec::new()));
+        Some(Declaration {
+            kind,
+            name,
+            body: Tree::new(body, place),
+        })
+    }
+
+    fn mistake(&mut self, message: &str, place: Place, help: &str) {
+        let mistake = Diagnostic::error(message, place).help(help);
+        self.diagnostics.push(mistake);
+    }
+
+    fn key(&self, name: &KdlIdentifier) -> At<String> {
+        let place = span(self.file, name.span().offset(), name.span().len());
+        At::new(name.value().to_owned(), place)
+    }
+
+    /// Splits a node into its arguments, and its properties and children as one.
+    fn parts(&mut self, node: &KdlNode) -> (Vec<Tree>, Option<Shape>) {
+        let (properties, arguments): (Vec<&KdlEntry>, Vec<&KdlEntry>) = node
+            .entries()
+            .iter()
+            .partition(|entry| entry.name().is_some());
+        let arguments = arguments
+            .into_iter()
+            .map(|entry| self.value(entry))
+            .collect();
+        let children = node.children();
+        let has_body = !properties.is_empty() || children.is_some();
+        let body =
+            has_body.then(|| self.body(&properties, children.map_or(&[], |doc| doc.nodes())));
+        (arguments, body)
+    }
+
+    fn body(&mut self, properties: &[&KdlEntry], children: &[KdlNode]) -> Shape {
+        let is_item = |node: &&KdlNode| node.name().value() == "-";
+        let items = children.iter().filter(is_item).count();
+        if items > 0 && items == children.len() && properties.is_empty() {
+            return Shape::List(children.iter().map(|node| self.node(node).0).collect());
+        }
+        let mut table = Table::default();
+        for entry in properties {
+            let name = entry.name().expect("only properties are here");
+            let (key, value) = (self.key(name), self.value(entry));
+            table.put(key, value, Form::Plain);
+        }
+        for node in children {
+            let key = self.key(node.name());
+            if key.value == "-" {
+                self.mistake(
+                    "an item of a list stands among keys",
+                    key.place,
+                    "a block holds either `-` items or keys",
+                );
+                continue;
+            }
+            let (value, form) = self.node(node);
+            table.put(key, value, form);
+        }
+        Shape::Map(table.entries)
+    }
+
+    /// Reads what a node says of its name.
+    fn node(&mut self, node: &KdlNode) -> (Tree, Form) {
+        let key = self.key(node.name());
+        let (mut arguments, body) = self.parts(node);
+        match (arguments.as_mut_slice(), body) {
+            ([], None) => (Tree::new(Shape::Bool(true), key.place), Form::Plain),
+            ([], Some(body)) => (Tree::new(body, key.place), Form::Table),
+            ([_], None) => (arguments.remove(0), Form::Plain),
+            (
+                [
+                    Tree {
+                        shape: Shape::Text(name),
+                        place,
+                    },
+                ],
+                Some(body),
+            ) => {
+                let entry = Entry {
+                    key: At::new(std::mem::take(name), *place),
+                    value: Tree::new(body, *place),
+                };
+                (Tree::new(Shape::Map(vec![entry]), key.place), Form::Keyed)
+            }
+            ([first, .., last], None) => {
+                let place = Place {
+                    end: last.place.end,
+                    ..first.place
+                };
+                (Tree::new(Shape::List(arguments), place), Form::Plain)
+            }
+            ([first, ..], Some(body)) => {
+                let message = format!("`{}` has both values and a table", key.value);
+                self.mistake(
+                    &message,
+                    first.place,
+                    "write either values, or properties and a block",
+                );
+                (Tree::new(body, key.place), Form::Table)
+            }
+        }
+    }
+
+    fn value(&self, entry: &KdlEntry) -> Tree {
+        let all = entry.span();
+        let length = entry
+            .format()
+            .map_or(all.len(), |format| format.value_repr.len());
+        let place = span(
+            self.file,
+            (all.offset() + all.len()).saturating_sub(length),
+            length,
+        );
+        let shape = match entry.value() {
+            KdlValue::String(text) => Shape::Text(text.clone()),
+            KdlValue::Integer(number) => Shape::Int(*number),
+            KdlValue::Float(number) => Shape::Float(*number),
+            KdlValue::Bool(value) => Shape::Bool(*value),
+            KdlValue::Null => Shape::Null,
+        };
+        Tree::new(shape, place)
+    }
+}
+
+/// A table while it is put together.
+#[derive(Default)]
+struct Table {
+    entries: Vec<Entry>,
+    forms: Vec<Form>,
+}
+
+impl Table {
+    fn put(&mut self, key: At<String>, value: Tree, form: Form) {
+        let known = self
+            .entries
+            .iter()
+            .position(|entry| entry.key.value == key.value);
+        let Some(known) = known.filter(|at| self.forms[*at] == form && form != Form::Plain) else {
+            // A plain value that stands here already stays: the reader reports the second.
+            self.entries.push(Entry { key, value });
+            self.forms.push(form);
+            return;
+        };
+        let first = &mut self.entries[known].value;
+        match (&mut first.shape, value.shape) {
+            (Shape::Map(entries), Shape::Map(more)) if form == Form::Keyed => entries.extend(more),
+            (Shape::List(items), shape) if form == Form::Table => {
+                items.push(Tree::new(shape, key.place));
+            }
+            (_, shape) => {
+                let place = first.place;
+                let one = std::mem::replace(&mut first.shape, Shape::Null);
+                let items = vec![Tree::new(one, place), Tree::new(shape, key.place)];
+                first.shape = Shape::List(items);
+            }
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! Puts the objects of all files together into a [`Site`], and remembers what has not changed.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use sha2::{Digest, Sha256};
+
+use crate::model::{At, FileId, Place, PolicyName, Revision, ServerConfig};
+
+use super::{
+    Diagnostic, Files, Identities, Site, Sources, Unread, kdl,
+    object::{Kind, Object, object, unknown_kind},
+    read::read,
+    rules, toml,
+    tree::Declaration,
+};
+
+/// What one load leaves for the next: the objects of every file by its content, the numbers of files.
+#[derive(Debug, Default)]
+pub struct Memory {
+    sources: Arc<Sources>,
+    files: BTreeMap<Arc<str>, Known>,
+}
+
+/// A file as it was read.
+#[derive(Debug)]
+struct Known {
+    content: Arc<[u8]>,
+    digest: [u8; 32],
+    outcome: Outcome,
+}
+
+/// What came out of a file.
+#[derive(Debug, Default)]
+struct Outcome {
+    config: Arc<ServerConfig>,
+    objects: Vec<Object>,
+    diagnostics: Vec<Diagnostic>,
+    /// It did not parse: what it declares is unknown.
+    unparsed: bool,
+    /// Objects with mistakes in them.
+    flawed: Vec<(Kind, String)>,
+}
+
+/// The server's own file.
+const CONFIG: &str = "bootwright.toml";
+
+/// Reads the site from its files, with every mistake in it.
+pub fn load(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnostic>) {
+    memory.take(files);
+    let mut diagnostics = memory.unreadable(files);
+    let mut site = Site {
+        revision: Some(memory.revision()),
+        ..Site::default()
+    };
+    for path in files.unreadable.keys().filter(|path| declares(path)) {
+        site.unread.files.insert(path.clone());
+    }
+    let mut seen_defaults = None;
+    for (path, known) in &memory.files {
+        let outcome = &known.outcome;
+        diagnostics.extend(outcome.diagnostics.iter().cloned());
+        site.unread.objects.extend(outcome.flawed.iter().cloned());
+        if outcome.unparsed {
+            site.unread.files.insert(path.clone());
+        }
+        if &**path == CONFIG {
+            site.config = outcome.config.clone();
+        }
+        for object in &outcome.objects {
+            diagnostics.extend(site.declare(object, &mut seen_defaults));
+        }
+    }
+    site.order = order(&site);
+    site.sources = memory.sources.clone();
+    diagnostics.extend(rules::check(&site));
+    (site, diagnostics)
+}
+
+/// Reads `bootwright.toml` alone, with every mistake in it. Without the file everything is default.
+pub fn read_config(files: &Files, memory: &mut Memory) -> (Arc<ServerConfig>, Vec<Diagnostic>) {
+    memory.take(files);
+    let known = memory.files.get(CONFIG);
+    known.map_or_else(Default::default, |known| {
+        (
+            known.outcome.config.clone(),
+            known.outcome.diagnostics.clone(),
+        )
+    })
+}
+
+/// Reads another file of TOML, such as a task's own, into a declared type.
+pub(crate) fn read_toml<T: serde::de::DeserializeOwned>(
+    text: &str,
+    file: FileId,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    match toml::table(text, file) {
+        Ok(tree) => read(tree, diagnostics),
+        Err(mistakes) => {
+            diagnostics.extend(mistakes);
+            None
+        }
+    }
+}
+
+fn declares(path: &str) -> bool {
+    path.starts_with("policies.d/") && (path.ends_with(".toml") || path.ends_with(".kdl"))
+}
+
+impl Memory {
+    /// The texts of the files that were last loaded.
+    pub fn sources(&self) -> &Arc<Sources> {
+        &self.sources
+    }
+
+    /// Reads what is new or has changed, and forgets what is gone.
+    fn take(&mut self, files: &Files) {
+        let sources = &mut self.sources;
+        self.files.retain(|path, _| {
+            let stays = files.content.contains_key(path);
+            if !stays {
+                Arc::make_mut(sources).remove(path);
+            }
+            stays
+        });
+        for (path, content) in &files.content {
+            let same =
+                |known: &Known| Arc::ptr_eq(&known.content, content) || known.content == *content;
+            match self.files.get_mut(path) {
+                Some(known) if same(known) => known.content = content.clone(),
+                _ => {
+                    let known = Known {
+                        content: content.clone(),
+                        digest: Sha256::digest(content).into(),
+                        outcome: take_one(path, content, Arc::make_mut(sources)),
+                    };
+                    self.files.insert(path.clone(), known);
+                }
+            }
+        }
+    }
+
+    fn revision(&self) -> Revision {
+        let mut hash = Sha256::new();
+        for (path, known) in &self.files {
+            hash.update((path.len() as u64).to_be_bytes());
+            hash.update(path.as_bytes());
+            hash.update(known.digest);
+        }
+        let digits: String = hash
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Revision::new(digits)
+    }
+
+    fn unreadable(&mut self, files: &Files) -> Vec<Diagnostic> {
+        let mistakes = files.unreadable.iter().map(|(path, reason)| {
+            let file = Arc::make_mut(&mut self.sources).put(path, "".into());
+            Diagnostic::error(format!("`{path}` cannot be read: {reason}"), start(file))
+        });
+        mistakes.collect()
+    }
+}
+
+fn start(file: FileId) -> Place {
+    Place {
+        file,
+        start: 0,
+        end: 0,
+    }
+}
+
+/// Reads one file.
+fn take_one(path: &Arc<str>, content: &[u8], sources: &mut Sources) -> Outcome {
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let text: Arc<str> = String::from_utf8_lossy(content).into();
+    let file = sources.put(path, text.clone());
+    if path.starts_with("templates/") {
+        return Outcome::default();
+    }
+    if let Err(error) = std::str::from_utf8(content) {
+        return Outcome::unparsed(vec![not_utf8(content, file, error.valid_up_to())]);
+    }
+    if &**path == CONFIG {
+        return config(&text, file);
+    }
+    let mut diagnostics = Vec::new();
+    let declarations = match path.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("toml") => toml::declarations(&text, file, &mut diagnostics),
+        Some("kdl") => kdl::declarations(&text, file, &mut diagnostics),
+        Some("yaml" | "yml" | "json") => {
+            let message = format!("`{path}` is not read: a site is written in TOML or KDL");
+            diagnostics.push(Diagnostic::warning(message, start(file)));
+            Ok(Vec::new())
+        }
+        _ => Ok(Vec::new()),
+    };
+    match declarations {
+        Ok(declarations) => objects(declarations, diagnostics),
+        Err(mistakes) => Outcome::unparsed(mistakes),
+    }
+}
+
+fn config(text: &str, file: FileId) -> Outcome {
+    let tree = match toml::table(text, file) {
+        Ok(tree) => tree,
+        Err(mistakes) => return Outcome::unparsed(mistakes),
+    };
+    let mut outcome = Outcome::default();
+    let config: Option<ServerConfig> = read(tree, &mut outcome.diagnostics);
+    outcome.config = Arc::new(config.unwrap_or_default());
+    outcome
+}
+
+fn objects(declarations: Vec<Declaration>, diagnostics: Vec<Diagnostic>) -> Outcome {
+    let mut outcome = Outcome {
+        diagnostics,
+        ..Outcome::default()
+    };
+    let mut unknown = std::collections::BTreeSet::new();
+    for declaration in declarations {
+        let Some(kind) = Kind::of(&declaration.kind.value) else {
+            if unknown.insert(declaration.kind.value.clone()) {
+                outcome.diagnostics.push(unknown_kind(&declaration.kind));
+            }
+            continue;
+        };
+        let name = declaration.name.as_ref().map(|name| name.value.clone());
+        let before = outcome.diagnostics.len();
+        outcome
+            .objects
+            .extend(object(kind, declaration, &mut outcome.diagnostics));
+        if outcome.diagnostics.len() > before {
+            outcome.flawed.extend(name.map(|name| (kind, name)));
+        }
+    }
+    outcome
+}
+
+fn not_utf8(content: &[u8], file: FileId, at: usize) -> Diagnostic {
+    let at = at as u32;
+    let place = Place {
+        file,
+        start: at,
+        end: at + 3,
+    };
+    let wide = content.starts_with(&[0xff, 0xfe]) || content.starts_with(&[0xfe, 0xff]);
+    let encoding = if wide { "UTF-16" } else { "another encoding" };
+    Diagnostic::error("this is not UTF-8", place).help(format!(
+        "the file seems to be in {encoding}: save it as UTF-8"
+    ))
+}
+
+impl Outcome {
+    fn unparsed(diagnostics: Vec<Diagnostic>) -> Self {
+        Outcome {
+            diagnostics,
+            unparsed: true,
+            ..Outcome::default()
+        }
+    }
+}
+
+impl Unread {
+    /// Tells whether an object that nobody knows may stand where it could not be read.
+    pub fn may_declare(&self, kind: Kind, name: &str) -> bool {
+        !self.files.is_empty() || self.objects.contains(&(kind, name.to_owned()))
+    }
+}
+
+impl Site {
+    /// Takes an object in, unless another has its name.
+    fn declare(&mut self, object: &Object, defaults: &mut Option<Place>) -> Option<Diagnostic> {
+        match object {
+            Object::Defaults(at) => {
+                if let Some(first) = *defaults {
+                    return Some(declared_twice("the defaults are", at.place, first));
+                }
+                *defaults = Some(at.place);
+                self.defaults = at.value.clone();
+                None
+            }
+            Object::Repo(repo) => put(&mut self.repos, "repo", repo, |repo| &repo.name),
+            Object::Network(network) => put(&mut self.networks, "network", network, |network| {
+                &network.name
+            }),
+            Object::Tag(tag) => put(&mut self.tags, "tag", tag, |tag| &tag.name),
+            Object::Policy(policy) => {
+                put(&mut self.policies, "policy", policy, |policy| &policy.name)
+            }
+            Object::Node(node) => {
+                let twice = put(&mut self.nodes, "node", node, |node| &node.name);
+                if twice.is_none() {
+                    self.identities.add(node);
+                }
+                twice
+            }
+            Object::Broker(broker) => {
+                put(&mut self.brokers, "broker", broker, |broker| &broker.name)
+            }
+            Object::Hook(hook) => put(&mut self.hooks, "hook", hook, |hook| &hook.name),
+        }
+    }
+}
+
+fn put<N: Ord + Clone + fmt::Display, T>(
+    map: &mut BTreeMap<N, Arc<T>>,
+    kind: &str,
+    object: &Arc<T>,
+    name: fn(&T) -> &At<N>,
+) -> Option<Diagnostic> {
+    let At { value, place } = name(object);
+    if let Some(first) = map.get(value) {
+        let what = format!("{kind} `{value}` is");
+        return Some(declared_twice(&what, *place, name(first).place));
+    }
+    map.insert(value.clone(), object.clone());
+    None
+}
+
+fn declared_twice(what: &str, place: Place, first: Place) -> Diagnostic {
+    Diagnostic::error(format!("{what} declared twice"), place).other(first, "first here")
+}
+
+impl Identities {
+    fn add(&mut self, node: &crate::model::Node) {
+        let name = &node.name.value;
+        for mac in node.macs() {
+            self.mac.entry(mac.value).or_insert_with(|| name.clone());
+        }
+        let body = &node.body;
+        if let Some(serial) = &body.serial {
+            let entry = self.serial.entry(serial.value.clone());
+            entry.or_insert_with(|| name.clone());
+        }
+        if let Some(uuid) = &body.uuid {
+            let entry = self.uuid.entry(uuid.value.clone());
+            entry.or_insert_with(|| name.clone());
+        }
+        if let Some(asset) = &body.asset {
+            let entry = self.asset.entry(asset.value.clone());
+            entry.or_insert_with(|| name.clone());
+        }
+    }
+}
+
+/// The policies in the order in which they are asked: by `order`, then by name.
+fn order(site: &Site) -> Vec<PolicyName> {
+    let mut names: Vec<PolicyName> = site.policies.keys().cloned().collect();
+    names.sort_by_key(|name| {
+        site.policies[name]
+            .rule
+            .order
+            .as_ref()
+            .map_or(100, |at| at.value)
+    });
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::{Style, report};
+
+    fn files(list: &[(&str, &str)]) -> Files {
+        let content = list
+            .iter()
+            .map(|(path, text)| ((*path).into(), text.as_bytes().into()));
+        Files {
+            content: content.collect(),
+            ..Files::default()
+        }
+    }
+
+    #[test]
+    fn both_formats_declare_equal_objects() {
+        let toml = files(&[(
+            "policies.d/site.toml",
+            include_str!("../../tests/fixtures/site.toml"),
+        )]);
+        let kdl = files(&[(
+            "policies.d/site.kdl",
+            include_str!("../../tests/fixtures/site.kdl"),
+        )]);
+        let [toml, kdl] = [toml, kdl].map(|files| {
+            let (site, diagnostics) = load(&files, &mut Memory::default());
+            let style = Style {
+                color: false,
+                width: 100,
+            };
+            assert_eq!(report(&diagnostics, &site.sources, style), "");
+            site
+        });
+        assert!(toml.nodes.len() > 1 && toml.order.len() > 1);
+        assert_eq!(toml.defaults, kdl.defaults);
+        assert_eq!(toml.repos, kdl.repos);
+        assert_eq!(toml.networks, kdl.networks);
+        assert_eq!(toml.tags, kdl.tags);
+        assert_eq!(toml.policies, kdl.policies);
+        assert_eq!(toml.order, kdl.order);
+        assert_eq!(toml.nodes, kdl.nodes);
+        assert_eq!(toml.brokers, kdl.brokers);
+        assert_eq!(toml.hooks, kdl.hooks);
+    }
+
+    #[test]
+    fn what_has_not_changed_is_not_read_again() {
+        let node = |mac: &str| format!("node.n.mac = \"{mac}\"");
+        let one = files(&[
+            ("policies.d/a.toml", "[tag.t]"),
+            ("policies.d/b.toml", &node("00:50:56:aa:bb:01")),
+        ]);
+        let other = files(&[
+            ("policies.d/a.toml", "[tag.t]"),
+            ("policies.d/b.toml", &node("00:50:56:aa:bb:02")),
+        ]);
+        let mut memory = Memory::default();
+        let (first, _) = load(&one, &mut memory);
+        let (second, _) = load(&other, &mut memory);
+        assert!(Arc::ptr_eq(&first.tags["t"], &second.tags["t"]));
+        assert_ne!(first.nodes, second.nodes);
+        assert_ne!(first.revision, second.revision);
+        assert_eq!(
+            first.sources.id("policies.d/b.toml"),
+            second.sources.id("policies.d/b.toml")
+        );
+        let (third, _) = load(&one, &mut memory);
+        assert_eq!(first.revision, third.revision);
+    }
+}

@@ -1,0 +1,177 @@
+//! Hides secrets in a text that is about to be quoted.
+//!
+//! The text may be broken, so nothing is parsed: a line is looked at word by word. In doubt more is
+//! hidden. Every byte keeps its offset.
+
+/// Words that a key with a secret value ends in, one more `s` allowed.
+const SECRET: [&str; 4] = ["password", "secret", "token", "hash"];
+
+/// How hashes of crypt(3) begin.
+const HASHES: [&str; 8] = ["$1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$", "$7$", "$y$"];
+
+/// Returns `text` with asterisks in place of every secret.
+pub(crate) fn mask(text: &str) -> String {
+    let mut mask = Mask::default();
+    text.split_inclusive('\n')
+        .map(|line| mask.line(line))
+        .collect()
+}
+
+/// Tells whether a value under `key` must not be shown.
+pub(crate) fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    let ends = |key: &str| SECRET.iter().any(|word| key.ends_with(word));
+    ends(&key) || key.strip_suffix('s').is_some_and(ends)
+}
+
+/// What an earlier line leaves for the next.
+#[derive(Default)]
+struct Mask {
+    /// Under a TOML header with a secret key.
+    section: bool,
+    /// Brackets and braces of a secret value that are still open.
+    open: usize,
+    /// The quotes that end a secret value of several lines.
+    quotes: Option<&'static str>,
+}
+
+impl Mask {
+    fn line(&mut self, line: &str) -> String {
+        if let Some(quotes) = self.quotes {
+            if line.contains(quotes) {
+                self.quotes = None;
+            }
+            return hide(line, 0);
+        }
+        if self.open > 0 {
+            self.follow(line);
+            return hide(line, 0);
+        }
+        if let Some(header) = line.trim_start().strip_prefix('[') {
+            self.section = words(header).any(|(_, word)| is_secret(word));
+        }
+        let from = self.value_of_secret_key(line);
+        match from {
+            Some(from) => {
+                self.follow(&line[from..]);
+                let sign = line[from..].starts_with(['=', ':', '{']);
+                hide(line, from + usize::from(sign))
+            }
+            None => hide_hashes(line),
+        }
+    }
+
+    /// Finds where in the line a secret value begins.
+    fn value_of_secret_key(&self, line: &str) -> Option<usize> {
+        let keyed = words(line)
+            .filter(|(_, word)| is_secret(word))
+            .find_map(|(at, word)| value_after(line, at + word.len()));
+        let assigned = || line.find('=');
+        keyed.or_else(|| self.section.then(assigned).flatten())
+    }
+
+    /// Notes what of a secret value is still open at the end of the line.
+    fn follow(&mut self, value: &str) {
+        for quotes in ["\"\"\"", "'''"] {
+            if value.matches(quotes).count() % 2 == 1 {
+                self.quotes = Some(quotes);
+            }
+        }
+        for c in value.chars() {
+            match c {
+                '[' | '{' => self.open += 1,
+                ']' | '}' => self.open = self.open.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Returns where the value of a key that ends at `end` begins, if what stands there is a key.
+fn value_after(line: &str, end: usize) -> Option<usize> {
+    let rest = &line[end..];
+    let unquoted = rest.strip_prefix(['"', '\'']).unwrap_or(rest);
+    let value = unquoted.trim_start();
+    let at = line.len() - value.len();
+    let is_key = match value.chars().next()? {
+        '=' | ':' | '{' => true,
+        ',' | ']' | '}' | ')' => false,
+        // In KDL a blank is enough; a word at the end of a quoted text is no key.
+        _ => unquoted.len() == rest.len(),
+    };
+    is_key.then_some(at)
+}
+
+/// The words of a line that may be keys, with their offsets.
+fn words(line: &str) -> impl Iterator<Item = (usize, &str)> {
+    let is_inner = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    line.split(move |c| !is_inner(c))
+        .filter(|word| !word.is_empty())
+        .map(|word| (word.as_ptr() as usize - line.as_ptr() as usize, word))
+}
+
+fn hide(line: &str, from: usize) -> String {
+    let hidden = line[from..].bytes().map(|byte| match byte {
+        b' ' | b'\t' | b'\r' | b'\n' | b'"' | b'\'' => char::from(byte),
+        _ => '*',
+    });
+    line[..from].chars().chain(hidden).collect()
+}
+
+fn hide_hashes(line: &str) -> String {
+    let Some(from) = HASHES.iter().filter_map(|hash| line.find(hash)).min() else {
+        return line.to_owned();
+    };
+    let length = line[from..]
+        .find(|c: char| c.is_whitespace() || "\"',;".contains(c))
+        .unwrap_or(line.len() - from);
+    let (hash, rest) = line[from..].split_at(length);
+    format!(
+        "{}{}{}",
+        &line[..from],
+        "*".repeat(hash.len()),
+        hide_hashes(rest)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_secret_keys_are_hidden_and_others_are_not() {
+        for (text, shown) in [
+            (
+                "root-password-hash = \"$6$ab\"\n",
+                "root-password-hash = \"*****\"\n",
+            ),
+            (
+                "root-password-hash \"$6$ab\"",
+                "root-password-hash \"*****\"",
+            ),
+            ("root-password-file = \"x\"", "root-password-file = \"x\""),
+            ("vars { api-token \"abc\" }", "vars { api-token \"***\" *"),
+            (
+                "x = { password = 'hush', y = 1 }",
+                "x = { password = '****'* * * * *",
+            ),
+            ("tags = [\"secret\", \"b\"]", "tags = [\"secret\", \"b\"]"),
+            ("note = \"$6$ab/c\" # x", "note = \"*******\" # x"),
+            (
+                "[vars.secret]\na = \"b\"\n[node.n]\nc = \"d\"",
+                "[vars.secret]\na = \"*\"\n[node.n]\nc = \"d\"",
+            ),
+            (
+                "token = \"\"\"\nabc\n\"\"\"\nx = 1",
+                "token = \"\"\"\n***\n\"\"\"\nx = 1",
+            ),
+            (
+                "secret {\n  a \"b\"\n}\nc \"d\"",
+                "secret {\n  * \"*\"\n*\nc \"d\"",
+            ),
+            ("password = \"é\"", "password = \"**\""),
+        ] {
+            assert_eq!(mask(text), shown);
+        }
+    }
+}

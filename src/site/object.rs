@@ -1,0 +1,307 @@
+//! From a declaration, a name with a table of keys, to the object it declares.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use crate::model::{
+    At, Broker, Defaults, Hook, Network, Node, NodeBody, Place, Policy, Repo, Rule, Settings, Tag,
+};
+
+use super::{
+    Diagnostic,
+    read::{fields_of, read, unknown_key},
+    suggest::suggest,
+    tree::{Declaration, Entry, Shape, Tree},
+};
+
+/// What can be declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "each is described at its type")]
+pub enum Kind {
+    Defaults,
+    Repo,
+    Network,
+    Tag,
+    Policy,
+    Node,
+    Broker,
+    Hook,
+}
+
+/// A declared object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Object {
+    Defaults(At<Arc<Defaults>>),
+    Repo(Arc<Repo>),
+    Network(Arc<Network>),
+    Tag(Arc<Tag>),
+    Policy(Arc<Policy>),
+    Node(Arc<Node>),
+    Broker(Arc<Broker>),
+    Hook(Arc<Hook>),
+}
+
+impl Kind {
+    /// Every kind with the word that declares it.
+    pub const ALL: [(&str, Kind); 8] = [
+        ("defaults", Kind::Defaults),
+        ("repo", Kind::Repo),
+        ("network", Kind::Network),
+        ("tag", Kind::Tag),
+        ("policy", Kind::Policy),
+        ("node", Kind::Node),
+        ("broker", Kind::Broker),
+        ("hook", Kind::Hook),
+    ];
+
+    /// The kind that a word declares.
+    pub fn of(word: &str) -> Option<Kind> {
+        let mut all = Kind::ALL.iter();
+        all.find(|(known, _)| *known == word).map(|(_, kind)| *kind)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, _) = Kind::ALL
+            .iter()
+            .find(|(_, kind)| kind == self)
+            .expect("every kind is listed");
+        f.pad(word)
+    }
+}
+
+/// The mistake of a word that declares nothing.
+pub(crate) fn unknown_kind(kind: &At<String>) -> Diagnostic {
+    let words = || Kind::ALL.iter().map(|(word, _)| *word);
+    let help = match suggest(&kind.value, words()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("known: {}", words().collect::<Vec<_>>().join(", ")),
+    };
+    let message = format!("unknown kind of object `{}`", kind.value);
+    Diagnostic::error(message, kind.place).help(help)
+}
+
+/// Reads what `declaration` of a `kind` declares; none when it lacks what must be there.
+pub(crate) fn object(
+    kind: Kind,
+    declaration: Declaration,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Object> {
+    let Declaration { name, body, .. } = declaration;
+    let entries = match body.shape {
+        Shape::Map(entries) => entries,
+        _ => {
+            let message = format!(
+                "expected a table with the keys of a {kind}, found {}",
+                body.what()
+            );
+            diagnostics.push(Diagnostic::error(message, body.place));
+            return None;
+        }
+    };
+    diagnostics.extend(both_forms(kind, &entries));
+    let body = Body {
+        place: body.place,
+        entries,
+        diagnostics,
+    };
+    let Some(name) = name else {
+        let settings = body.only()?;
+        return Some(Object::Defaults(At::new(
+            Arc::new(Defaults { settings }),
+            declaration.kind.place,
+        )));
+    };
+    body.named(kind, name)
+}
+
+/// The keys of an object, on their way to its fields.
+struct Body<'d> {
+    place: Place,
+    entries: Vec<Entry>,
+    diagnostics: &'d mut Vec<Diagnostic>,
+}
+
+impl Body<'_> {
+    fn named(mut self, kind: Kind, name: At<String>) -> Option<Object> {
+        Some(match kind {
+            Kind::Defaults => unreachable!("defaults have no name"),
+            Kind::Repo => {
+                self.one_source(&name);
+                let name = self.name(name)?;
+                Object::Repo(Arc::new(Repo {
+                    name,
+                    body: self.only()?,
+                }))
+            }
+            Kind::Network => {
+                let name = self.name(name)?;
+                Object::Network(Arc::new(Network {
+                    name,
+                    body: self.only()?,
+                }))
+            }
+            Kind::Tag => {
+                let name = self.name(name)?;
+                Object::Tag(Arc::new(Tag {
+                    name,
+                    body: self.only()?,
+                }))
+            }
+            Kind::Policy => {
+                let name = self.name(name)?;
+                let (rule, settings) = self.with_settings::<Rule>()?;
+                Object::Policy(Arc::new(Policy {
+                    name,
+                    rule,
+                    settings,
+                }))
+            }
+            Kind::Node => {
+                let name = self.name(name)?;
+                let (body, settings) = self.with_settings::<NodeBody>()?;
+                Object::Node(Arc::new(Node {
+                    name,
+                    body,
+                    settings,
+                }))
+            }
+            Kind::Broker => {
+                let name = self.name(name)?;
+                let (kind, vars) = self.kind_and_vars()?;
+                Object::Broker(Arc::new(Broker { name, kind, vars }))
+            }
+            Kind::Hook => {
+                let name = self.name(name)?;
+                Object::Hook(Arc::new(Hook {
+                    name,
+                    body: self.only()?,
+                }))
+            }
+        })
+    }
+
+    fn name<N: FromStr<Err: fmt::Display>>(&mut self, name: At<String>) -> Option<At<N>> {
+        match name.value.parse() {
+            Ok(value) => Some(At::new(value, name.place)),
+            Err(error) => {
+                let mistake = Diagnostic::error(error.to_string(), name.place);
+                self.diagnostics.push(mistake);
+                None
+            }
+        }
+    }
+
+    /// Reads all keys as one type.
+    fn only<T: serde::de::DeserializeOwned>(self) -> Option<T> {
+        read(self.tree(self.entries.clone()), self.diagnostics)
+    }
+
+    /// Reads some keys as one type and the others as settings.
+    fn with_settings<T>(mut self) -> Option<(T, Settings)>
+    where
+        T: serde::de::DeserializeOwned,
+    {
+        let (own, others) = (fields_of::<T>(), fields_of::<Settings>());
+        let (mut body, mut settings) = (Vec::new(), Vec::new());
+        for entry in std::mem::take(&mut self.entries) {
+            let key = entry.key.value.as_str();
+            if own.contains(&key) {
+                body.push(entry);
+            } else if others.contains(&key) {
+                settings.push(entry);
+            } else {
+                let mistake = unknown_key(&entry, &[own, others].concat());
+                self.diagnostics.push(mistake);
+            }
+        }
+        let body = read(self.tree(body), self.diagnostics);
+        let settings = read(self.tree(settings), self.diagnostics);
+        body.zip(settings)
+    }
+
+    fn kind_and_vars(mut self) -> Option<(At<String>, crate::model::Vars)> {
+        let (kind, vars): (Vec<_>, Vec<_>) = std::mem::take(&mut self.entries)
+            .into_iter()
+            .partition(|entry| entry.key.value == "kind");
+        let vars = read(self.tree(vars), self.diagnostics);
+        let Some(kind) = kind.into_iter().next() else {
+            let mistake = Diagnostic::error("the key `kind` is missing", self.place)
+                .help("the name of a directory under templates/brokers/");
+            self.diagnostics.push(mistake);
+            return None;
+        };
+        read(kind.value, self.diagnostics).zip(vars)
+    }
+
+    fn tree(&self, entries: Vec<Entry>) -> Tree {
+        Tree::new(Shape::Map(entries), self.place)
+    }
+
+    /// A repo comes from exactly one place.
+    fn one_source(&mut self, name: &At<String>) {
+        let is_source = |entry: &&Entry| ["iso", "path", "url"].contains(&entry.key.value.as_str());
+        let sources: Vec<&Entry> = self.entries.iter().filter(is_source).collect();
+        let mistake = match sources.as_slice() {
+            [] => Diagnostic::error(format!("repo `{}` has no source", name.value), name.place)
+                .help("set one of `iso`, `path` and `url`"),
+            [first, second, ..] if first.key.value != second.key.value => {
+                two_forms(first, second, "a repo has one source")
+            }
+            _ => return,
+        };
+        self.diagnostics.push(mistake);
+    }
+}
+
+/// Keys that say the same thing in two ways: no object has one of the first and one of the second.
+const FORMS: [(&[&str], &[&str]); 3] = [
+    (&["root-password-hash"], &["root-password-file"]),
+    (&["password-hash"], &["password-file"]),
+    (
+        &["address", "gateway", "routes", "mtu", "dhcp"],
+        &["interface", "bond", "vlan", "bridge"],
+    ),
+];
+
+fn both_forms(kind: Kind, entries: &[Entry]) -> Vec<Diagnostic> {
+    let takes_settings = matches!(kind, Kind::Defaults | Kind::Policy | Kind::Node);
+    if !takes_settings {
+        return Vec::new();
+    }
+    let mut mistakes = forms_in(entries);
+    for entry in entries.iter().filter(|entry| entry.key.value == "user") {
+        let Shape::Map(user) = &entry.value.shape else {
+            continue;
+        };
+        mistakes.extend(forms_in(user));
+        if !user.iter().any(|entry| entry.key.value == "name") {
+            let mistake = Diagnostic::error("the user has no name", entry.key.place);
+            mistakes.push(mistake.help("set `name`"));
+        }
+    }
+    mistakes
+}
+
+fn forms_in(entries: &[Entry]) -> Vec<Diagnostic> {
+    let one_of = |keys: &[&str]| {
+        entries
+            .iter()
+            .find(|entry| keys.contains(&entry.key.value.as_str()))
+    };
+    let both = FORMS
+        .iter()
+        .filter_map(|(one, other)| one_of(one).zip(one_of(other)));
+    both.map(|(one, other)| two_forms(one, other, "these are two forms of one setting"))
+        .collect()
+}
+
+fn two_forms(one: &Entry, other: &Entry, why: &str) -> Diagnostic {
+    let mut both = [&one.key, &other.key];
+    both.sort_by_key(|key| key.place);
+    let [first, second] = both;
+    let message = format!("`{}` stands beside `{}`", second.value, first.value);
+    Diagnostic::error(message, second.place)
+        .other(first.place, "set here")
+        .help(format!("{why}: keep one of the two"))
+}

@@ -1,0 +1,52 @@
+//! The keys that a declared type knows, as serde's derive lists them.
+
+use serde::de::{self, Deserializer, Visitor};
+
+/// Lists the keys of `T`, a struct whose [`serde::Deserialize`] is derived.
+pub fn fields_of<T: de::Deserialize<'static>>() -> &'static [&'static str] {
+    T::deserialize(Probe).err().map_or(&[], |Fields(list)| list)
+}
+
+/// A deserializer that reads nothing: it answers with the keys that it is asked for.
+struct Probe;
+
+/// What [`Probe`] learned.
+#[derive(Debug)]
+struct Fields(&'static [&'static str]);
+
+impl std::fmt::Display for Fields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+impl std::error::Error for Fields {}
+
+impl de::Error for Fields {
+    fn custom<T: std::fmt::Display>(_: T) -> Self {
+        Fields(&[])
+    }
+}
+
+impl Deserializer<'static> for Probe {
+    type Error = Fields;
+
+    fn deserialize_any<V: Visitor<'static>>(self, _: V) -> Result<V::Value, Fields> {
+        Err(Fields(&[]))
+    }
+
+    fn deserialize_struct<V: Visitor<'static>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Fields> {
+        Err(Fields(fields))
+    }
+
+    serde::forward_to_deserialize_any! {
+        <V: Visitor<'static>>
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}

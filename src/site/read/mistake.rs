@@ -1,0 +1,94 @@
+//! What is wrong with a value, before it is known where the value stands.
+
+use serde::de;
+
+use crate::{
+    model::Place,
+    site::{Diagnostic, suggest::suggest},
+};
+
+/// A mistake on its way up to [`super::read`], which learns on the way where it is.
+#[derive(Debug)]
+pub(crate) struct Mistake {
+    pub(super) message: String,
+    pub(super) place: Option<Place>,
+    pub(super) first: Option<Place>,
+    pub(super) help: Option<String>,
+    /// The way from the root, innermost step first: indices of entries and items.
+    pub(super) path: Vec<usize>,
+}
+
+impl Mistake {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Mistake {
+            message: message.into(),
+            help: None,
+            place: None,
+            first: None,
+            path: Vec::new(),
+        }
+    }
+
+    pub(super) fn at(mut self, place: Place) -> Self {
+        self.place.get_or_insert(place);
+        self
+    }
+
+    pub(super) fn under(mut self, step: usize) -> Self {
+        self.path.push(step);
+        self
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn into_diagnostic(self, root: Place) -> Diagnostic {
+        let mut diagnostic = Diagnostic::error(self.message, self.place.unwrap_or(root));
+        diagnostic.help = self.help;
+        let first = self.first.map(|first| (first, "first here".into()));
+        diagnostic.others.extend(first);
+        diagnostic
+    }
+}
+
+impl std::fmt::Display for Mistake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+impl de::Error for Mistake {
+    fn custom<T: std::fmt::Display>(message: T) -> Self {
+        Mistake::new(message.to_string())
+    }
+
+    fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
+        unknown_key(field, known)
+    }
+
+    fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Self {
+        unknown(&format!("`{variant}` is not known here"), variant, known)
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Mistake::new(format!("the key `{field}` is missing"))
+    }
+}
+
+/// The mistake of a key that nobody knows.
+pub(super) fn unknown_key(key: &str, known: &[&str]) -> Mistake {
+    unknown(&format!("unknown key `{key}`"), key, known)
+}
+
+fn unknown(message: &str, text: &str, known: &[&str]) -> Mistake {
+    let mistake = Mistake::new(message);
+    match suggest(text, known.iter().copied()) {
+        Some(meant) => mistake.help(format!("did you mean `{meant}`?")),
+        None if known.len() <= 12 => mistake.help(format!("known here: `{}`", known.join("`, `"))),
+        None => mistake,
+    }
+}

@@ -1,0 +1,193 @@
+//! Writes diagnostics for people, with the source under each, and for programs.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use annotate_snippets::{
+    AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str,
+};
+
+use crate::model::{FileId, Place};
+
+use super::{Diagnostic, Severity, Sources, mask::mask};
+
+/// How a report looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
+    /// Coloured, with the escape sequences of terminals.
+    pub color: bool,
+    /// How many columns there are.
+    pub width: usize,
+}
+
+/// Writes all diagnostics, a blank line between them, as compilers do. Secrets are masked.
+pub fn report(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -> String {
+    let renderer = match style.color {
+        true => Renderer::styled(),
+        false => Renderer::plain(),
+    };
+    let renderer = renderer.term_width(style.width);
+    let mut quotes = Quotes {
+        sources,
+        masked: BTreeMap::new(),
+    };
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text += &renderer.render(&[quotes.group(diagnostic)]);
+        text.push('\n');
+    }
+    text
+}
+
+/// Writes all diagnostics as JSON: `[{severity, message, file, line, column, help}]`.
+pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> serde_json::Value {
+    let one = |diagnostic: &Diagnostic| {
+        let position = diagnostic.place.and_then(|place| sources.position(place));
+        serde_json::json!({
+            "severity": diagnostic.severity,
+            "message": diagnostic.message,
+            "file": position.as_ref().map(|(source, _, _)| &*source.path),
+            "line": position.as_ref().map(|(_, line, _)| line),
+            "column": position.as_ref().map(|(_, _, column)| column),
+            "help": diagnostic.help,
+        })
+    };
+    diagnostics.iter().map(one).collect()
+}
+
+/// Sums diagnostics up: `3 errors and 1 warning in 2 of 14 files`.
+pub fn summary(diagnostics: &[Diagnostic], sources: &Sources) -> String {
+    let all = count(sources.count(), "file");
+    if diagnostics.is_empty() {
+        return format!("no problems in {all}");
+    }
+    let number = |severity, noun| {
+        let found = diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.severity == severity);
+        match found.count() {
+            0 => None,
+            n => Some(count(n, noun)),
+        }
+    };
+    let parts: Vec<String> = [(Severity::Error, "error"), (Severity::Warning, "warning")]
+        .into_iter()
+        .filter_map(|(severity, noun)| number(severity, noun))
+        .collect();
+    let places = diagnostics.iter().filter_map(|diagnostic| diagnostic.place);
+    let files: std::collections::BTreeSet<FileId> = places.map(|place| place.file).collect();
+    format!("{} in {} of {all}", parts.join(" and "), files.len())
+}
+
+fn count(number: usize, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
+/// The texts of files with their secrets masked, each made once.
+struct Quotes<'a> {
+    sources: &'a Sources,
+    masked: BTreeMap<FileId, String>,
+}
+
+impl Quotes<'_> {
+    fn group(&mut self, diagnostic: &Diagnostic) -> Group<'static> {
+        let level = match diagnostic.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut group = level
+            .primary_title(normalize_untrusted_str(&diagnostic.message))
+            .elements(std::iter::empty::<Origin<'static>>());
+        for (file, marks) in marks(diagnostic) {
+            group = self.quote(group, file, marks);
+        }
+        for note in &diagnostic.notes {
+            group = group.element(Level::NOTE.message(normalize_untrusted_str(note)));
+        }
+        if let Some(help) = &diagnostic.help {
+            group = group.element(Level::HELP.message(normalize_untrusted_str(help)));
+        }
+        group
+    }
+
+    /// Adds the lines of one file that are marked.
+    fn quote(&mut self, group: Group<'static>, file: FileId, marks: Vec<Mark>) -> Group<'static> {
+        let Some(source) = self.sources.get(file) else {
+            return group;
+        };
+        if source.text.is_empty() {
+            return group.element(Origin::path(source.path.to_string()));
+        }
+        let text = self
+            .masked
+            .entry(file)
+            .or_insert_with(|| mask(&source.text));
+        let spans: Vec<Range<usize>> = marks
+            .iter()
+            .map(|mark| on_one_line(text, mark.place))
+            .collect();
+        let first = spans.iter().map(|span| span.start).min().unwrap_or(0);
+        let last = spans.iter().map(|span| span.end).max().unwrap_or(0);
+        let from = text[..first].rfind('\n').map_or(0, |at| at + 1);
+        let to = text[last..].find('\n').map_or(text.len(), |at| last + at);
+        let mut snippet = Snippet::source(text[from..to].to_owned())
+            .line_start(text[..from].matches('\n').count() + 1)
+            .path(source.path.to_string());
+        for (mark, span) in marks.iter().zip(spans) {
+            let annotation = mark.kind.span(span.start - from..span.end - from);
+            let label = (!mark.label.is_empty()).then(|| normalize_untrusted_str(&mark.label));
+            snippet = snippet.annotation(annotation.label(label));
+        }
+        group.element(snippet)
+    }
+}
+
+/// A marked text.
+struct Mark {
+    kind: AnnotationKind,
+    place: Place,
+    label: String,
+}
+
+/// What a diagnostic marks, by file, its own file first.
+fn marks(diagnostic: &Diagnostic) -> Vec<(FileId, Vec<Mark>)> {
+    let own = diagnostic.place.map(|place| Mark {
+        kind: AnnotationKind::Primary,
+        place,
+        label: diagnostic.label.clone(),
+    });
+    let others = diagnostic.others.iter().map(|(place, label)| Mark {
+        kind: AnnotationKind::Context,
+        place: *place,
+        label: label.clone(),
+    });
+    let mut files: Vec<(FileId, Vec<Mark>)> = Vec::new();
+    for mark in own.into_iter().chain(others) {
+        match files.iter_mut().find(|(file, _)| *file == mark.place.file) {
+            Some((_, marks)) => marks.push(mark),
+            None => files.push((mark.place.file, vec![mark])),
+        }
+    }
+    files
+}
+
+/// Cuts a place to its first line, and to where characters begin.
+fn on_one_line(text: &str, place: Place) -> Range<usize> {
+    let floor = |at: u32| {
+        let at = (at as usize).min(text.len());
+        (0..=at)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0)
+    };
+    let (start, end) = (floor(place.start), floor(place.end));
+    let line = text[start..]
+        .find(['\n', '\r'])
+        .map_or(text.len(), |at| start + at);
+    start..end.clamp(start, line)
+}
