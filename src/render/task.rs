@@ -32,6 +32,8 @@ pub struct TaskSpec {
     pub expresses: BTreeSet<Setting>,
     /// What it can express at the first boot only, by a script.
     pub to_first_boot: BTreeSet<Setting>,
+    /// Values that the installed system has anyway, by setting.
+    pub fixed: BTreeMap<Setting, BTreeSet<String>>,
     /// Whether Secure Boot keeps its first-boot scripts from running.
     pub secure_boot_skips_first_boot: bool,
     /// What stands for `{arch}` in paths.
@@ -139,6 +141,7 @@ pub(super) struct Written {
     hashes: Option<BTreeSet<Hash>>,
     expresses: Option<BTreeSet<Setting>>,
     to_first_boot: Option<BTreeSet<Setting>>,
+    fixed: Option<BTreeMap<Setting, BTreeSet<String>>>,
     secure_boot_skips_first_boot: Option<bool>,
     arch: Option<BTreeMap<Arch, String>>,
     layout: Option<Vec<Layout>>,
@@ -175,6 +178,7 @@ impl Written {
             hashes: self.hashes.unwrap_or(base.hashes),
             expresses: self.expresses.unwrap_or(base.expresses),
             to_first_boot: self.to_first_boot.unwrap_or(base.to_first_boot),
+            fixed: self.fixed.unwrap_or(base.fixed),
             secure_boot_skips_first_boot: self
                 .secure_boot_skips_first_boot
                 .unwrap_or(base.secure_boot_skips_first_boot),

@@ -31,13 +31,10 @@ use crate::model::{
 };
 
 pub use diagnostic::{Diagnostic, Severity};
-<<<<<<< HEAD
-pub use resolve::{HostnameRule, Resolved, complete};
-=======
 pub use load::{Memory, load, read_config};
 pub(crate) use load::read_toml;
 pub use object::Kind;
->>>>>>> read
+pub use resolve::{HostnameRule, Resolved, complete};
 pub use plan::{Link, LinkKind, NetPlan, PlannedRoute};
 pub use read::fields_of;
 pub use report::{Style, json, report, summary};
