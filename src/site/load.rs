@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::model::{At, FileId, Place, PolicyName, Revision, ServerConfig};
 
 use super::{
-    Diagnostic, Files, Identities, Site, Sources, Unread, kdl,
+    Diagnostic, Files, Identities, Site, Sources, kdl,
     object::{Kind, Object, object, unknown_kind},
     read::read,
     rules, toml,
@@ -35,8 +35,8 @@ struct Outcome {
     config: Arc<ServerConfig>,
     objects: Vec<Object>,
     diagnostics: Vec<Diagnostic>,
-    /// It did not parse: what it declares is unknown.
-    unparsed: bool,
+    /// What it declares is not all known: it did not parse, or some of it is no object.
+    in_doubt: bool,
     /// Objects with mistakes in them.
     flawed: Vec<(Kind, String)>,
 }
@@ -60,7 +60,7 @@ pub fn load(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnostic>) {
         let outcome = &known.outcome;
         diagnostics.extend(outcome.diagnostics.iter().cloned());
         site.unread.objects.extend(outcome.flawed.iter().cloned());
-        if outcome.unparsed {
+        if outcome.in_doubt {
             site.unread.files.insert(path.clone());
         }
         if &**path == CONFIG {
@@ -73,6 +73,7 @@ pub fn load(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnostic>) {
     site.order = order(&site);
     site.sources = memory.sources.clone();
     diagnostics.extend(rules::check(&site));
+    site.sources.sort(&mut diagnostics);
     (site, diagnostics)
 }
 
@@ -216,6 +217,7 @@ fn config(text: &str, file: FileId) -> Outcome {
 
 fn objects(declarations: Vec<Declaration>, diagnostics: Vec<Diagnostic>) -> Outcome {
     let mut outcome = Outcome {
+        in_doubt: !diagnostics.is_empty(),
         diagnostics,
         ..Outcome::default()
     };
@@ -223,6 +225,7 @@ fn objects(declarations: Vec<Declaration>, diagnostics: Vec<Diagnostic>) -> Outc
     for declaration in declarations {
         let Some(kind) = Kind::of(&declaration.kind.value) else {
             if unknown.insert(declaration.kind.value.clone()) {
+                outcome.in_doubt = true;
                 outcome.diagnostics.push(unknown_kind(&declaration.kind));
             }
             continue;
@@ -257,16 +260,9 @@ impl Outcome {
     fn unparsed(diagnostics: Vec<Diagnostic>) -> Self {
         Outcome {
             diagnostics,
-            unparsed: true,
+            in_doubt: true,
             ..Outcome::default()
         }
-    }
-}
-
-impl Unread {
-    /// Tells whether an object that nobody knows may stand where it could not be read.
-    pub fn may_declare(&self, kind: Kind, name: &str) -> bool {
-        !self.files.is_empty() || self.objects.contains(&(kind, name.to_owned()))
     }
 }
 

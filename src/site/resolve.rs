@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Asset, At, Hostname, HostnameError, Mac, Network, Node, NodeName, PolicyName, Repo, Serial,
-    Settings, TaskName, Uuid,
+    Asset, Hostname, Mac, Network, Node, NodeName, Policy, PolicyName, Repo, Serial, Settings,
+    TaskName, Uuid,
 };
 
-use super::NetPlan;
+use super::{Diagnostic, Free, HostnameRule, NetPlan, Site, Subject, layers::Layers, net};
 
 /// What one machine is to be.
 #[derive(Debug, Clone)]
@@ -46,23 +46,61 @@ pub struct Resolved {
     pub asset: Option<Asset>,
 }
 
-/// A host name, or how it is made.
-#[derive(Debug, Clone, PartialEq)]
-pub enum HostnameRule {
-    /// The whole name.
-    Plain(Hostname),
-    /// A template, rendered when facts are at hand. Where the result has no dot, [`complete`] adds the domain.
-    Template(At<String>),
+/// Returns what `subject` is to be when `policy` binds it; without one, when the policy does that its
+/// declaration names, if any.
+pub fn resolve(
+    site: &Site,
+    subject: &Subject<'_>,
+    policy: Option<&Policy>,
+) -> (Resolved, Vec<Diagnostic>) {
+    let mut found = Vec::new();
+    let node = subject.declared.map(Arc::as_ref);
+    let layers = Layers::of(site, node, policy);
+    let layout = net::layout(site, subject, &layers, &Free::new(site), &mut found);
+    let network = layout.network.cloned();
+    let settings = layers.merged(network.as_deref());
+    let repo = settings
+        .repo
+        .as_ref()
+        .and_then(|at| site.repos.get(&at.value).cloned());
+    let hostname = layers
+        .hostname(subject.name, layout.network)
+        .unwrap_or_else(|mistake| {
+            found.push(*mistake);
+            HostnameRule::Plain(stand_in())
+        });
+    let resolved = Resolved {
+        node: subject.name.clone(),
+        declared: subject.declared.cloned(),
+        policy: layers.policy.map(|policy| policy.name.value.clone()),
+        task: task(&settings, repo.as_deref()),
+        boot_network: layout.boot_network.cloned(),
+        net: layout.plan(&layers),
+        installs: installs(node),
+        macs: subject.macs(),
+        serial: node.and_then(|node| Some(node.body.serial.as_ref()?.value.clone())),
+        uuid: node.and_then(|node| Some(node.body.uuid.as_ref()?.value.clone())),
+        asset: node.and_then(|node| Some(node.body.asset.as_ref()?.value.clone())),
+        settings,
+        repo,
+        network,
+        hostname,
+    };
+    (resolved, found)
 }
 
-/// Returns the whole host name: a name that contains a dot is complete, any other gets the domain.
-pub fn complete(name: &str, domain: Option<&str>) -> Result<Hostname, HostnameError> {
-    match domain {
-        Some(domain) if !name.contains('.') => {
-            // The bare name is checked first, so that the message names what was written.
-            name.parse::<Hostname>()?;
-            format!("{name}.{domain}").parse()
-        }
-        _ => name.parse(),
-    }
+fn task(settings: &Settings, repo: Option<&Repo>) -> Option<TaskName> {
+    let own = settings.task.as_ref();
+    own.or_else(|| repo?.body.task.as_ref())
+        .map(|at| at.value.clone())
+}
+
+fn installs(node: Option<&Node>) -> u32 {
+    node.and_then(|node| node.body.installs.as_ref())
+        .map_or(1, |at| at.value)
+}
+
+/// What stands where a host name is malformed; the mistake keeps the site from going live.
+fn stand_in() -> Hostname {
+    "unnamed".parse().expect("the word is a host name")
 }

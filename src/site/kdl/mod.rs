@@ -5,6 +5,10 @@
 
 mod lex;
 mod slips;
+mod words;
+
+#[cfg(test)]
+mod tests;
 
 use ::kdl::{KdlDocument, KdlEntry, KdlIdentifier, KdlNode, KdlValue};
 
@@ -77,46 +81,12 @@ struct Kdl<'d> {
 impl Kdl<'_> {
     fn declaration(&mut self, node: &KdlNode) -> Option<Declaration> {
         let kind = self.key(node.name());
-        let (arguments, body) = self.parts(node);
-        let known = Kind::of(&kind.value);
-        let name = match (known, arguments.as_slice()) {
-            (None, _) => {
-                // Whoever reads the declarations says so; one without a name would look like defaults.
-                Some(At::new(String::new(), kind.place))
-            }
-            (Some(Kind::Defaults), []) => None,
-            (Some(Kind::Defaults), [more, ..]) => {
-                self.mistake(
-                    "the defaults have no name",
-                    more.place,
-                    "write `defaults { … }`",
-                );
-                return None;
-            }
-            (
-                Some(_),
-                [
-                    Tree {
-                        shape: Shape::Text(name),
-                        place,
-                    },
-                ],
-            ) => Some(At::new(name.clone(), *place)),
-            (Some(known), []) => {
-                let help = format!("write `{known} \"name\" {{ … }}`");
-                self.mistake(&format!("a {known} has a name"), kind.place, &help);
-                return None;
-            }
-            (Some(known), [first]) => {
-                let message = format!("the name of a {known} is text, found {}", first.what());
-                self.mistake(&message, first.place, "put it in quotes");
-                return None;
-            }
-            (Some(known), [_, second, ..]) => {
-                let message = format!("a {known} has one name");
-                self.mistake(&message, second.place, "its keys stand in `{ … }`");
-                return None;
-            }
+        let (arguments, body) = self.parts(node)?;
+        let name = match Kind::of(&kind.value) {
+            Some(Kind::Defaults) if arguments.is_empty() => None,
+            Some(known) => Some(self.name(known, kind.place, &arguments)?),
+            // Whoever reads the declarations says that there is no such kind.
+            None => Some(kind.clone()),
         };
         let place = name.as_ref().map_or(kind.place, |name| name.place);
         let body = body.unwrap_or(Shape::Map(Vec::new()));
@@ -125,6 +95,34 @@ impl Kdl<'_> {
             name,
             body: Tree::new(body, place),
         })
+    }
+
+    /// The name of an object: its one argument.
+    fn name(&mut self, kind: Kind, place: Place, arguments: &[Tree]) -> Option<At<String>> {
+        let (message, place, help) = match arguments {
+            [first, ..] if kind == Kind::Defaults => {
+                let help = "write `defaults { … }`".to_owned();
+                ("the defaults have no name".to_owned(), first.place, help)
+            }
+            [] => {
+                let help = format!("write `{kind} \"name\" {{ … }}`");
+                (format!("a {kind} has a name"), place, help)
+            }
+            [first] => match &first.shape {
+                Shape::Text(name) => return Some(At::new(name.clone(), first.place)),
+                _ => {
+                    let found = first.what();
+                    let message = format!("the name of a {kind} is text, found {found}");
+                    (message, first.place, "put it in quotes".to_owned())
+                }
+            },
+            [_, second, ..] => {
+                let help = "its keys stand in `{ … }`".to_owned();
+                (format!("a {kind} has one name"), second.place, help)
+            }
+        };
+        self.mistake(&message, place, &help);
+        None
     }
 
     fn mistake(&mut self, message: &str, place: Place, help: &str) {
@@ -138,28 +136,40 @@ impl Kdl<'_> {
     }
 
     /// Splits a node into its arguments, and its properties and children as one.
-    fn parts(&mut self, node: &KdlNode) -> (Vec<Tree>, Option<Shape>) {
+    fn parts(&mut self, node: &KdlNode) -> Option<(Vec<Tree>, Option<Shape>)> {
         let (properties, arguments): (Vec<&KdlEntry>, Vec<&KdlEntry>) = node
             .entries()
             .iter()
             .partition(|entry| entry.name().is_some());
-        let arguments = arguments
-            .into_iter()
-            .map(|entry| self.value(entry))
-            .collect();
-        let children = node.children();
-        let has_body = !properties.is_empty() || children.is_some();
-        let body =
-            has_body.then(|| self.body(&properties, children.map_or(&[], |doc| doc.nodes())));
-        (arguments, body)
+        let arguments = arguments.into_iter().map(|entry| self.value(entry));
+        let arguments = arguments.collect();
+        if properties.is_empty() && node.children().is_none() {
+            return Some((arguments, None));
+        }
+        let children = node.children().map_or(&[][..], KdlDocument::nodes);
+        let body = self.body(&properties, children)?;
+        Some((arguments, Some(body)))
     }
 
-    fn body(&mut self, properties: &[&KdlEntry], children: &[KdlNode]) -> Shape {
-        let is_item = |node: &&KdlNode| node.name().value() == "-";
-        let items = children.iter().filter(is_item).count();
-        if items > 0 && items == children.len() && properties.is_empty() {
-            return Shape::List(children.iter().map(|node| self.node(node).0).collect());
+    fn body(&mut self, properties: &[&KdlEntry], children: &[KdlNode]) -> Option<Shape> {
+        let (items, keys): (Vec<&KdlNode>, Vec<&KdlNode>) =
+            children.iter().partition(|node| node.name().value() == "-");
+        match items.first() {
+            None => Some(self.table(properties, &keys)),
+            Some(_) if keys.is_empty() && properties.is_empty() => {
+                let items = items.into_iter().filter_map(|node| self.node(node));
+                Some(Shape::List(items.map(|(value, _)| value).collect()))
+            }
+            Some(item) => {
+                let place = self.key(item.name()).place;
+                let help = "a block holds either `-` items or keys";
+                self.mistake("an item of a list stands among keys", place, help);
+                None
+            }
         }
+    }
+
+    fn table(&mut self, properties: &[&KdlEntry], children: &[&KdlNode]) -> Shape {
         let mut table = Table::default();
         for entry in properties {
             let name = entry.name().expect("only properties are here");
@@ -168,25 +178,18 @@ impl Kdl<'_> {
         }
         for node in children {
             let key = self.key(node.name());
-            if key.value == "-" {
-                self.mistake(
-                    "an item of a list stands among keys",
-                    key.place,
-                    "a block holds either `-` items or keys",
-                );
-                continue;
+            if let Some((value, form)) = self.node(node) {
+                table.put(key, value, form);
             }
-            let (value, form) = self.node(node);
-            table.put(key, value, form);
         }
         Shape::Map(table.entries)
     }
 
     /// Reads what a node says of its name.
-    fn node(&mut self, node: &KdlNode) -> (Tree, Form) {
+    fn node(&mut self, node: &KdlNode) -> Option<(Tree, Form)> {
         let key = self.key(node.name());
-        let (mut arguments, body) = self.parts(node);
-        match (arguments.as_mut_slice(), body) {
+        let (mut arguments, body) = self.parts(node)?;
+        Some(match (arguments.as_mut_slice(), body) {
             ([], None) => (Tree::new(Shape::Bool(true), key.place), Form::Plain),
             ([], Some(body)) => (Tree::new(body, key.place), Form::Table),
             ([_], None) => (arguments.remove(0), Form::Plain),
@@ -212,16 +215,16 @@ impl Kdl<'_> {
                 };
                 (Tree::new(Shape::List(arguments), place), Form::Plain)
             }
-            ([first, ..], Some(body)) => {
+            ([first, ..], Some(_)) => {
                 let message = format!("`{}` has both values and a table", key.value);
                 self.mistake(
                     &message,
                     first.place,
                     "write either values, or properties and a block",
                 );
-                (Tree::new(body, key.place), Form::Table)
+                return None;
             }
-        }
+        })
     }
 
     fn value(&self, entry: &KdlEntry) -> Tree {
