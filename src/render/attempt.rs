@@ -165,7 +165,7 @@ impl<'a> Pieces<'a> {
         let repo = repo::find(name, spec, resolved.repo.as_deref(), job.outside, job.arch, &job.urls.base)
             .map_err(|wrong| found.push(wrong))
             .ok();
-        let plan = net::tagged(&resolved.net, job.site);
+        let plan = net::named(&resolved.net);
         let bad = net::unsound(&plan);
         let declared = resolved.declared.as_ref().map(|node| node.place());
         if !bad.is_empty() {
@@ -359,7 +359,10 @@ fn first_boot(
 /// A template's mistake, with nothing in it that is secret.
 fn mistake(job: &Job<'_>, (origin, mistake): (Origin, Mistake)) -> Diagnostic {
     let secrets = job.outside.secrets.values().map(|secret| secret.expose());
-    let hashes = job.outside.passwords.values().map(|hash| hash.expose());
+    let settings = &job.resolved.settings;
+    let user = settings.user.as_ref().and_then(|at| at.value.password_hash.as_ref());
+    let own = settings.root_password_hash.iter().chain(user).map(|at| &at.value);
+    let hashes = job.outside.passwords.values().chain(own).map(|hash| hash.expose());
     let shows = secrets.chain(hashes).any(|secret| !secret.is_empty() && mistake.message.contains(secret));
     let mut diagnostic = located(job.site, &origin, &mistake);
     if shows {

@@ -26,7 +26,6 @@ mod rules;
 mod load;
 mod mask;
 mod report;
-mod resolve;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -41,7 +40,6 @@ pub use hostname::{HostnameRule, complete};
 pub use load::{Memory, load, read_config};
 pub(crate) use load::read_toml;
 pub use object::Kind;
-pub use resolve::{HostnameRule, Resolved, complete};
 pub use plan::{Link, LinkKind, NetPlan, PlannedRoute};
 pub use provenance::{Provenance, provenance};
 pub use read::fields_of;

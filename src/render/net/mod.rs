@@ -17,7 +17,7 @@ use crate::model::{Hostname, Place};
 use super::{setting::Setting, task::Dialect};
 
 pub use esxi_later::NIC;
-pub use view::{View, tagged, unsound};
+pub use view::{View, named, unsound};
 
 /// A machine's network settings in one installer's words.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{
     model::{LinkName, Mac},
-    site::{Link, LinkKind, NetPlan, Site},
+    site::{Link, LinkKind, NetPlan},
 };
 
 /// A machine's links, and how its installer phase is connected.
@@ -31,42 +31,22 @@ pub(super) struct Base<'a> {
     pub(super) bridge: Option<&'a Link>,
 }
 
-/// Gives every card that lies in a tagged network a link of its own for the tag.
-pub fn tagged<'a>(plan: &'a NetPlan, site: &Site) -> Cow<'a, NetPlan> {
-    let tag = |link: &Link| match link.kind {
-        LinkKind::Card { .. } => link.network.as_ref().and_then(|name| site.networks.get(name)?.body.vlan.as_ref()),
-        _ => None,
-    };
-    let found: Vec<(usize, u16)> =
-        plan.links.iter().enumerate().filter_map(|(at, link)| Some((at, tag(link)?.value))).collect();
-    if found.is_empty() {
+/// Gives a name to every VLAN that has none: that of the link below with the tag, else `vlan` with the tag.
+pub fn named(plan: &NetPlan) -> Cow<'_, NetPlan> {
+    let nameless = |link: &Link| matches!(link.kind, LinkKind::Vlan { .. }) && link.name.is_none();
+    if !plan.links.iter().any(nameless) {
         return Cow::Borrowed(plan);
     }
     let mut plan = plan.clone();
-    for (on, id) in found {
-        let card = &mut plan.links[on];
-        let name = match &card.name {
-            Some(name) => format!("{name}.{id}"),
-            None => format!("vlan{id}"),
-        };
-        let vlan = Link {
-            // A card's name that leaves no room for the tag falls back to the plain form.
-            name: name.parse().or_else(|_| format!("vlan{id}").parse()).ok(),
-            kind: LinkKind::Vlan { id, on },
-            addresses: std::mem::take(&mut card.addresses),
-            dhcp: std::mem::take(&mut card.dhcp),
-            gateways: std::mem::take(&mut card.gateways),
-            routes: std::mem::take(&mut card.routes),
-            dns: std::mem::take(&mut card.dns),
-            search: std::mem::take(&mut card.search),
-            mtu: card.mtu,
-            network: card.network.take(),
-            place: card.place,
-        };
-        if plan.primary == on {
-            plan.primary = plan.links.len();
+    for at in 0..plan.links.len() {
+        if let LinkKind::Vlan { id, on } = plan.links[at].kind
+            && plan.links[at].name.is_none()
+        {
+            let below = plan.links[on].name.as_ref().map(|name| format!("{name}.{id}"));
+            // A name that leaves no room for the tag falls back to the plain form.
+            let name = below.and_then(|name| name.parse().ok()).or_else(|| format!("vlan{id}").parse().ok());
+            plan.links[at].name = name;
         }
-        plan.links.push(vlan);
     }
     Cow::Owned(plan)
 }
