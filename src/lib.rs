@@ -11,10 +11,17 @@
 // core
 pub mod model;
 pub mod site;
+<<<<<<< HEAD
 pub mod matcher;
 pub mod journal;
 //pub mod render;
 pub mod control;
+=======
+//pub mod matcher;
+//pub mod journal;
+pub mod render;
+//pub mod control;
+>>>>>>> render
 
 // shell
 <<<<<<< HEAD
