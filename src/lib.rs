@@ -11,25 +11,13 @@
 // core
 pub mod model;
 pub mod site;
-<<<<<<< HEAD
 pub mod matcher;
 pub mod journal;
-//pub mod render;
-pub mod control;
-=======
-//pub mod matcher;
-//pub mod journal;
 pub mod render;
-//pub mod control;
->>>>>>> render
+pub mod control;
 
 // shell
-<<<<<<< HEAD
-//pub mod disk;
-pub mod net;
-=======
 pub mod disk;
-//pub mod net;
->>>>>>> disk
+pub mod net;
 //pub mod serve;
 //pub mod cli;

@@ -1,7 +1,3 @@
-<<<<<<< HEAD
-//! The binary. All of it is in the library.
-=======
-//! The `bootwright` program.
->>>>>>> disk
+//! The `bootwright` program: everything it does lives in the library.
 
 fn main() {}
