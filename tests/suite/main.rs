@@ -8,3 +8,4 @@ mod resolve;
 mod http_fixture;
 mod http;
 mod hostile_http;
+mod journal_files;
