@@ -1,5 +1,7 @@
 //! What holds for the whole program: one binary, a module for each subject.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod architecture;
 mod documented;
 mod examples;
