@@ -91,7 +91,7 @@ impl Sources {
     }
 
     /// Sorts diagnostics in the order of the files, those without a place first.
-    pub(super) fn sort(&self, diagnostics: &mut [Diagnostic]) {
+    pub fn sort(&self, diagnostics: &mut [Diagnostic]) {
         let order = self.order();
         diagnostics.sort_by_key(|diagnostic| diagnostic.place.map(&order));
     }
