@@ -153,7 +153,7 @@ fn many_machines_share_one_sync() {
 #[test]
 fn a_crash_at_any_byte_loses_at_most_the_line_that_is_being_written() {
     let run = |disk: &FakeDisk| {
-        let (journal, _) = Journal::over(Arc::new(disk.clone()), Options { segment: 100 }).ok()?;
+        let (journal, _) = Journal::over(Arc::new(disk.clone()), Options { segment: 200 }).ok()?;
         let mut kept = 0;
         for number in 0..6 {
             let number = number * 2;

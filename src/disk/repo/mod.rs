@@ -3,7 +3,7 @@
 //! A path is taken as it is written if there is such a file; otherwise each of its parts is looked for
 //! without regard to case, because trees that were copied from an ISO image may be in capitals where
 //! installers ask in small letters. Nothing outside the directory is ever opened: the kernel resolves the
-//! path beneath it and refuses `..` and links that lead out ([`beneath`]).
+//! path beneath it and refuses `..` and links that lead out (`beneath`).
 
 mod beneath;
 mod listing;
