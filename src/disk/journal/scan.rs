@@ -66,9 +66,11 @@ impl Scan {
     }
 }
 
-/// The machines that a line names: `"machine":"<16 hexadecimal digits>"`. Within a text, the quotes would be
-/// escaped.
-fn machines(line: &str) -> impl Iterator<Item = u64> {
-    let rests = line.split("\"machine\":\"").skip(1);
-    rests.filter_map(|rest| u64::from_str_radix(rest.get(..16)?, 16).ok())
+/// The machines that a line names, as the one it is about or as another: every text of 16 hexadecimal digits.
+/// One too many does no harm.
+pub(super) fn machines(line: &str) -> impl Iterator<Item = u64> {
+    let digits =
+        |text: &&str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let texts = line.split('"').filter(digits);
+    texts.filter_map(|text| u64::from_str_radix(text, 16).ok())
 }

@@ -374,6 +374,26 @@ fn a_segment_that_is_missing_names_the_machines_it_may_concern() {
 }
 
 #[test]
+fn a_machine_that_is_named_beside_another_is_concerned() {
+    let disk = FakeDisk::default();
+    let (journal, _) = open(&disk, 10);
+    let merged = Entry {
+        text: format!(
+            r#"{{"machine":"{:016x}","event":"merged","into":"{:016x}"}}"#,
+            5, 6
+        ),
+        machine: Some(5),
+        durable: true,
+    };
+    journal.append(vec![merged]).wait().unwrap();
+    journal.append(vec![entry(7, true)]).wait().unwrap();
+    drop(journal);
+    disk.delete("00000001.jsonl");
+    let (_journal, replay) = open(&disk, 10);
+    assert_eq!(replay.damage[0].machines, Some(BTreeSet::from([5, 6])));
+}
+
+#[test]
 fn a_segment_that_is_missing_is_told_though_a_checkpoint_covers_it() {
     let disk = four_segments();
     let (journal, _) = open(&disk, u64::MAX);

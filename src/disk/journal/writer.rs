@@ -9,6 +9,7 @@ use super::{
     medium::Medium,
     queue::{Job, Shared},
     recover::End,
+    scan,
     ticket::{Answer, JournalError},
 };
 
@@ -155,9 +156,10 @@ impl Writer {
         }
         self.is_torn = false;
         self.end.length = length;
-        self.end
-            .machines
-            .extend(group.iter().filter_map(|entry| entry.machine));
+        for entry in group {
+            self.end.machines.extend(entry.machine);
+            self.end.machines.extend(scan::machines(&entry.text));
+        }
         Ok(())
     }
 
