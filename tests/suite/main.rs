@@ -2,3 +2,5 @@
 
 mod rules;
 mod resolve;
+mod render_golden;
+mod render_site;
