@@ -1,3 +1,7 @@
+<<<<<<< HEAD
 //! The `bootwright` program: everything it does lives in the library.
+=======
+//! The program.
+>>>>>>> render
 
 fn main() {}

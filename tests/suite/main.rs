@@ -11,3 +11,5 @@ mod http_fixture;
 mod http;
 mod hostile_http;
 mod journal_files;
+mod render_golden;
+mod render_site;
