@@ -229,23 +229,12 @@ impl Found<'_> {
                 )
             })
             .collect();
-<<<<<<< HEAD
-        let text = |key: &str| {
-            self.repo
-                .body
-                .vars
-                .get(key)
-                .and_then(|at| at.value.as_str())
-                .map(|text| text.trim_end_matches('/'))
-        };
-=======
         let mirror = self
             .repo
             .body
             .vars
             .get("mirror")
             .and_then(|at| at.value.as_str());
->>>>>>> render
         minijinja::context! {
             name => self.repo.name.value.as_str(),
             url => self.url.as_str(),
@@ -263,8 +252,6 @@ fn escaped(path: &str) -> String {
         .map(super::urls::encoded)
         .collect::<Vec<_>>()
         .join("/")
-<<<<<<< HEAD
-=======
 }
 
 /// Where packages come from, in the parts that Debian asks for one by one.
@@ -301,5 +288,4 @@ impl From<Mirror> for Value {
             local => mirror.is_repo,
         }
     }
->>>>>>> render
 }

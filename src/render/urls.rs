@@ -75,11 +75,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-<<<<<<< HEAD
-    pub(super) fn new(urls: &Urls, spec: &TaskSpec) -> Value {
-=======
     pub(super) fn value(urls: &Urls, spec: &TaskSpec) -> Value {
->>>>>>> render
         let stages = spec
             .stages
             .iter()

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     engine::Engine,
     handout::{self, DOCUMENT},
-    views::bytes,
+    views::{self, bytes},
 };
 use crate::{
     control::{Callback, Heard as Told, Operation, OperationError, Refusal as Refused, Token},
@@ -16,11 +16,11 @@ use crate::{
         attempts::{Body, Document},
         repo::RepoError,
     },
-    journal::{Level, MachineId, Stage},
+    journal::{Level, Stage},
     model::StageName,
     net::http::{
-        self, Backend, BootAsk, Bytes, CallbackAsk, Delivery, DocumentAsk, EntryAsk, Health, Heard, Order, Question,
-        Receipt, Refusal, RepoAsk, RepoFile, Reply, Served,
+        self, Backend, BootAsk, Bytes, CallbackAsk, Delivery, DocumentAsk, EntryAsk, Health, Heard,
+        Order, Question, Receipt, Refusal, Reply, RepoAsk, RepoFile, Served,
     },
     render::scripts,
 };
@@ -52,12 +52,19 @@ impl Backend for Server {
             Ok(handed) => handed,
             Err(Refused::Unknown | Refused::Dead(_)) => return Served::UnknownToken,
         };
-        let document = match self.0.attempts.read(handout::key(handed.attempt), &ask.name) {
+        let document = match self
+            .0
+            .attempts
+            .read(handout::key(handed.attempt), &ask.name)
+        {
             Ok(Some(document)) => document,
             Ok(None) => return reply(Reply::refusal(404, "this attempt has no such file\n")),
             Err(error) => {
                 tracing::error!("{}: {error}", ask.name);
-                return reply(Reply::refusal(500, "the file cannot be read; see the server's log\n"));
+                return reply(Reply::refusal(
+                    500,
+                    "the file cannot be read; see the server's log\n",
+                ));
             }
         };
         if document.about.kind != DOCUMENT || !ask.whole || ask.head {
@@ -68,14 +75,18 @@ impl Backend for Server {
             return self.body(document, None);
         }
         let (still, ticket) = self.0.turn(|turn| {
-            turn.may_hand_out(token, &ask.name).map(|handed| turn.on_serving(handed, &ask.name))
+            turn.may_hand_out(token, &ask.name)
+                .map(|handed| turn.on_serving(handed, &ask.name))
         });
         if still.is_err() {
             return Served::UnknownToken;
         }
         if let Err(error) = ticket.durable().await {
             tracing::error!("{error}");
-            return reply(Reply::refusal(503, "the journal cannot be written; see the server's log\n"));
+            return reply(Reply::refusal(
+                503,
+                "the journal cannot be written; see the server's log\n",
+            ));
         }
         let length = match &document.body {
             Body::Bytes(bytes) => bytes.len() as u64,
@@ -99,15 +110,14 @@ impl Backend for Server {
         let Some(callback) = callback(ask.callback) else {
             return Heard::Refused(Reply::refusal(400, "this is not the name of a stage\n"));
         };
-        let ((heard, ended), ticket) = self.0.turn(|turn| {
-            let heard = turn.callback(token, &callback);
-            (heard, turn.ended_attempts())
-        });
+        let (heard, ticket) = self.0.turn(|turn| turn.callback(token, &callback));
         if let Err(error) = ticket.durable().await {
             tracing::error!("{error}");
-            return Heard::Refused(Reply::refusal(503, "the journal cannot be written; try again\n"));
+            return Heard::Refused(Reply::refusal(
+                503,
+                "the journal cannot be written; try again\n",
+            ));
         }
-        self.0.remove_documents(&ended);
         match heard {
             Told::Yes => Heard::Taken,
             Told::No => Heard::UnknownToken,
@@ -125,25 +135,38 @@ impl Backend for Server {
     async fn question(&self, question: Question) -> Result<Bytes, Refusal> {
         let engine = self.0.clone();
         let answered = tokio::task::spawn_blocking(move || match question {
-            Question::Nodes => Ok(bytes(&engine.nodes())),
-            Question::Node(name) => engine.node(&name).map(|value| bytes(&value)),
-            Question::Facts(name) => engine.facts(&name).map(|value| bytes(&value)),
-            Question::Explain(name) => engine.explain(&name).map(|value| bytes(&value)),
+            Question::Nodes => Ok(bytes(&engine.look(views::nodes))),
+            Question::Node(name) => engine
+                .look(|turn| views::node(turn, &name))
+                .map(|value| bytes(&value)),
+            Question::Facts(name) => engine
+                .look(|turn| views::facts(turn, &name))
+                .map(|value| bytes(&value)),
+            Question::Explain(name) => engine
+                .look(|turn| views::explained(turn, &name))
+                .map(|value| bytes(&value)),
             Question::Status => Ok(bytes(&engine.status())),
             Question::Log { node, after } => engine.log(&node, after.as_deref()),
         });
-        answered.await.unwrap_or_else(|error| Err(Refusal::new(500, error.to_string())))
+        answered
+            .await
+            .unwrap_or_else(|error| Err(Refusal::new(500, error.to_string())))
     }
 
     async fn order(&self, order: Order) -> Result<Bytes, Refusal> {
         let (outcome, ticket) = self.obey(order);
         if let Err(error) = ticket.durable().await {
-            return Err(Refusal::new(503, error.to_string()).help("make room on the disk under the state directory"));
+            return Err(Refusal::new(503, error.to_string())
+                .help("make room on the disk under the state directory"));
         }
         outcome.map(|value| bytes(&value))
     }
 
-    async fn follow(&self, node: String, after: Option<String>) -> Result<mpsc::Receiver<Bytes>, Refusal> {
+    async fn follow(
+        &self,
+        node: String,
+        after: Option<String>,
+    ) -> Result<mpsc::Receiver<Bytes>, Refusal> {
         self.0.clone().follow_log(node, after).await
     }
 }
@@ -172,31 +195,45 @@ impl Server {
             return Err(Reply::refusal(404, "there is no such repo here\n"));
         };
         match tree.open(path) {
-            Ok(opened) => Ok(RepoFile { file: Arc::new(opened.file), length: opened.size, etag: opened.etag }),
-            Err(error @ (RepoError::Missing(_) | RepoError::NotAFile(_) | RepoError::BadPath(_) | RepoError::Outside(_))) => {
-                Err(Reply::refusal(404, format!("{error}\n")))
-            }
+            Ok(opened) => Ok(RepoFile {
+                file: Arc::new(opened.file),
+                length: opened.size,
+                etag: opened.etag,
+            }),
+            Err(
+                error @ (RepoError::Missing(_)
+                | RepoError::NotAFile(_)
+                | RepoError::BadPath(_)
+                | RepoError::Outside(_)),
+            ) => Err(Reply::refusal(404, format!("{error}\n"))),
             Err(error) => {
                 tracing::error!("repo {repo}: {error}");
-                Err(Reply::refusal(500, "the file cannot be read; see the server's log\n"))
+                Err(Reply::refusal(
+                    500,
+                    "the file cannot be read; see the server's log\n",
+                ))
             }
         }
     }
 
     fn obey(&self, order: Order) -> (Result<Value, Refusal>, crate::disk::journal::Ticket) {
         let one = |node: String, operation: Operation| {
-            let ((outcome, ended), ticket) = self.0.turn(|turn| {
-                let outcome = turn.operate(&node, &operation);
-                (outcome, turn.ended_attempts())
-            });
-            self.0.remove_documents(&ended);
-            (outcome.map(|said| json!({ "said": said })).map_err(|error| self.refusal(&node, error)), ticket)
+            let (outcome, ticket) = self.0.turn(|turn| turn.operate(&node, &operation));
+            (
+                outcome
+                    .map(|said| json!({ "said": said }))
+                    .map_err(|error| self.refusal(&node, error)),
+                ticket,
+            )
         };
         match order {
             Order::Reinstall(node) => one(node, Operation::Reinstall),
-            Order::Hold { node, reason } => {
-                one(node, Operation::Hold { reason: reason.unwrap_or_else(|| "no reason given".into()) })
-            }
+            Order::Hold { node, reason } => one(
+                node,
+                Operation::Hold {
+                    reason: reason.unwrap_or_else(|| "no reason given".into()),
+                },
+            ),
             Order::Release(node) => one(node, Operation::Release),
             Order::Mark { node, state } if state == "installed" => one(node, Operation::Mark),
             Order::Mark { state, .. } => {
@@ -206,68 +243,48 @@ impl Server {
             }
             Order::Forget { node, wipe_allowed } => one(node, Operation::Forget { wipe_allowed }),
             Order::Pause => {
-                let ((), ticket) = self.0.turn(crate::control::Turn::pause);
-                (Ok(json!({ "said": "no installer is handed out until `bootwright resume`" })), ticket)
+                let ((), ticket) = self.0.turn(|turn| turn.pause());
+                (
+                    Ok(json!({ "said": "no installer is handed out until `bootwright resume`" })),
+                    ticket,
+                )
             }
             Order::Resume => {
-                let ((), ticket) = self.0.turn(crate::control::Turn::resume);
-                (Ok(json!({ "said": "installers are handed out again" })), ticket)
+                let ((), ticket) = self.0.turn(|turn| turn.resume());
+                (
+                    Ok(json!({ "said": "installers are handed out again" })),
+                    ticket,
+                )
             }
             Order::ReleaseAll => {
-                let (count, ticket) = self.0.turn(crate::control::Turn::release_all);
-                (Ok(json!({ "said": format!("{count} machines are released") })), ticket)
+                let (count, ticket) = self.0.turn(|turn| turn.release_all());
+                (
+                    Ok(json!({ "said": format!("{count} machines are released") })),
+                    ticket,
+                )
             }
         }
     }
 
     fn refusal(&self, node: &str, error: OperationError) -> Refusal {
         match error {
-            OperationError::Unknown(_) => super::views::unknown(node, &self.0.snapshot()),
+            OperationError::Unknown(_) => views::unknown(node, &self.0.snapshot()),
             OperationError::Refused(why) => Refusal::new(409, why),
         }
     }
 }
 
 impl Engine {
-    /// Removes what is kept of attempts that have ended.
-    pub(crate) fn remove_documents(&self, ended: &[crate::journal::AttemptId]) {
-        for attempt in ended {
-            if let Err(error) = self.attempts.remove(handout::key(*attempt)) {
-                tracing::warn!("the documents of attempt {} cannot be removed: {error}", attempt.number);
-            }
-        }
+    fn log(&self, name: &str, after: Option<&str>) -> Result<Bytes, Refusal> {
+        let ids = self.look(|turn| views::ids(turn, name))?;
+        views::log(&self.journal_dir, &ids, after)
     }
 
-    /// One machine's log as lines of JSON, after a mark: a moment, as a line's `at` has it.
-    pub(crate) fn log(&self, name: &str, after: Option<&str>) -> Result<Bytes, Refusal> {
-        let ids = self.ids_of(name)?;
-        let mut text = String::new();
-        for id in ids {
-            let lines = crate::disk::journal::lines_of(&self.journal_dir, id.0);
-            let lines = lines.map_err(|error| Refusal::new(500, format!("the journal cannot be read: {error}")))?;
-            for line in lines {
-                let line = line.map_err(|error| Refusal::new(500, format!("the journal cannot be read: {error}")))?;
-                if after.is_none_or(|after| moment(&line).is_some_and(|at| at > after)) {
-                    text.push_str(&line);
-                    text.push('\n');
-                }
-            }
-        }
-        Ok(Bytes::from(text))
-    }
-
-    /// The numbers of a machine and of those that were merged into it.
-    fn ids_of(&self, name: &str) -> Result<Vec<MachineId>, Refusal> {
-        let found = self.look(|turn| {
-            let (id, _) = turn.find(name)?;
-            let state = &turn.world.state;
-            let merged = state.merged.keys().copied().filter(|other| Some(state.resolve(*other)) == id);
-            Some(merged.chain(id).collect())
-        });
-        found.ok_or_else(|| super::views::unknown(name, &self.snapshot()))
-    }
-
-    async fn follow_log(self: Arc<Self>, node: String, after: Option<String>) -> Result<mpsc::Receiver<Bytes>, Refusal> {
+    async fn follow_log(
+        self: Arc<Self>,
+        node: String,
+        after: Option<String>,
+    ) -> Result<mpsc::Receiver<Bytes>, Refusal> {
         let first = self.log(&node, after.as_deref())?;
         let (sender, receiver) = mpsc::channel(16);
         let mut appended = self.appended.subscribe();
@@ -285,7 +302,8 @@ impl Engine {
                 tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                 let engine = self.clone();
                 let (node, after) = (node.clone(), after.clone());
-                let read = tokio::task::spawn_blocking(move || engine.log(&node, after.as_deref())).await;
+                let read =
+                    tokio::task::spawn_blocking(move || engine.log(&node, after.as_deref())).await;
                 let Ok(Ok(all)) = read else { return };
                 if all.len() > sent {
                     let rest = all.slice(sent..);
@@ -300,20 +318,21 @@ impl Engine {
     }
 }
 
-/// The moment of a line, as it is written: RFC 3339 in UTC sorts as text.
-fn moment(line: &str) -> Option<&str> {
-    line.strip_prefix("{\"at\":\"")?.split('"').next()
-}
-
 fn reply(reply: Reply) -> Served {
-    Served::Bytes { reply, receipt: None }
+    Served::Bytes {
+        reply,
+        receipt: None,
+    }
 }
 
 fn callback(asked: http::Callback) -> Option<Callback> {
     Some(match asked {
         http::Callback::Stage { name, reason } => {
             let name: StageName = name.parse().ok()?;
-            Callback::Stage { stage: Stage::from(name), reason }
+            Callback::Stage {
+                stage: Stage::from(name),
+                reason,
+            }
         }
         http::Callback::Log { level, text } => Callback::Log {
             level: match level {
@@ -338,7 +357,10 @@ fn content_type(known: &str) -> &'static str {
         "application/xml",
         "application/octet-stream",
     ];
-    KNOWN.into_iter().find(|one| *one == known).unwrap_or("text/plain; charset=utf-8")
+    KNOWN
+        .into_iter()
+        .find(|one| *one == known)
+        .unwrap_or("text/plain; charset=utf-8")
 }
 
 fn random_id() -> Result<String, getrandom::Error> {

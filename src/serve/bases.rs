@@ -14,15 +14,30 @@ pub(crate) struct Bases {
 
 impl Bases {
     pub(crate) fn new(advertise: Advertise, port: u16) -> Self {
-        Bases { advertise, own: own_addresses(), port }
+        Bases {
+            advertise,
+            own: own_addresses(),
+            port,
+        }
     }
 
     /// Our address in a node's network, else the first we have that is not loopback, else loopback.
     pub(crate) fn of(&self, network: Option<&Network>) -> String {
-        let subnets = || network.into_iter().flat_map(|network| &network.body.subnet).flat_map(|list| list.values());
-        let near = self.own.iter().find(|ip| subnets().any(|subnet| subnet.0.contains(*ip)));
+        let subnets = || {
+            network
+                .into_iter()
+                .flat_map(|network| &network.body.subnet)
+                .flat_map(|list| list.values())
+        };
+        let near = self
+            .own
+            .iter()
+            .find(|ip| subnets().any(|subnet| subnet.0.contains(*ip)));
         let any = self.own.iter().find(|ip| ip.is_ipv4() && !ip.is_loopback());
-        let ip = near.or(any).copied().unwrap_or(IpAddr::from([127, 0, 0, 1]));
+        let ip = near
+            .or(any)
+            .copied()
+            .unwrap_or(IpAddr::from([127, 0, 0, 1]));
         self.advertise.base(SocketAddr::new(ip, self.port))
     }
 }

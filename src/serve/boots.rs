@@ -25,7 +25,10 @@ impl Engine {
         let ((script, disk), ticket) = self.decide(ask);
         if let Err(error) = ticket.durable().await {
             tracing::error!("{error}");
-            return script_reply(self.script_of_disk(&disk_because(ask, UNWRITABLE), &ask.base).into_bytes());
+            return script_reply(
+                self.script_of_disk(&disk_because(ask, UNWRITABLE), &ask.base)
+                    .into_bytes(),
+            );
         }
         match disk {
             Some(disk) => script_reply(self.script_of_disk(&disk, &ask.base).into_bytes()),
@@ -35,7 +38,10 @@ impl Engine {
 
     fn decide(&self, ask: &http::BootAsk) -> ((Vec<u8>, Option<Disk>), Ticket) {
         let healthy = self.health() == Health::Good;
-        let network = self.live().network_at(ask.peer.local.ip()).map(|network| network.name.value.clone());
+        let network = self
+            .live()
+            .network_at(ask.peer.local.ip())
+            .map(|network| network.name.value.clone());
         let question = control::BootAsk {
             report: control::Report {
                 macs: ask.macs.clone(),
@@ -56,14 +62,26 @@ impl Engine {
             let decision = match turn.boot(&question) {
                 Decision::Open(opening) if !healthy => turn.not_opened(&opening, UNWRITABLE.into()),
                 Decision::Open(opening) => {
-                    match handout::open(turn, &self.attempts, &opening, &question.report, &ask.base) {
+                    match handout::open(turn, &self.attempts, &opening, &question.report, &ask.base)
+                    {
                         Ok(script) => return (script, None),
                         Err(decision) => decision,
                     }
                 }
-                Decision::Repeat { machine, attempt, is_stale } => {
+                Decision::Repeat {
+                    machine,
+                    attempt,
+                    is_stale,
+                } => {
                     let kept = if is_stale {
-                        handout::refresh(turn, &self.attempts, machine, attempt, &question.report, &ask.base)
+                        handout::refresh(
+                            turn,
+                            &self.attempts,
+                            machine,
+                            attempt,
+                            &question.report,
+                            &ask.base,
+                        )
                     } else {
                         self.kept_script(attempt)
                     };
@@ -83,10 +101,13 @@ impl Engine {
 
     fn kept_script(&self, attempt: crate::journal::AttemptId) -> Result<Vec<u8>, String> {
         match self.attempts.read(handout::key(attempt), SCRIPT) {
-            Ok(Some(crate::disk::attempts::Document { body: crate::disk::attempts::Body::Bytes(bytes), .. })) => {
-                Ok(bytes)
-            }
-            Ok(_) => Err("its documents are gone from the state directory: `bootwright reinstall` it".into()),
+            Ok(Some(crate::disk::attempts::Document {
+                body: crate::disk::attempts::Body::Bytes(bytes),
+                ..
+            })) => Ok(bytes),
+            Ok(_) => Err(
+                "its documents are gone from the state directory: `bootwright reinstall` it".into(),
+            ),
             Err(error) => Err(format!("its documents cannot be read: {error}")),
         }
     }
@@ -97,14 +118,20 @@ impl Engine {
             Decision::Disk(disk) => (Vec::new(), Some(disk.clone())),
             Decision::Wait(reason) => {
                 let url = format!("{}/boot?{}", ask.base, query(ask));
-                (scripts::wait(&snapshot.library, &url, reason).into_bytes(), None)
+                (
+                    scripts::wait(&snapshot.library, &url, reason).into_bytes(),
+                    None,
+                )
             }
             Decision::Microkernel => {
-                let reason = "no microkernel is installed here; declare it, or let a policy take it";
+                let reason =
+                    "no microkernel is installed here; declare it, or let a policy take it";
                 (Vec::new(), Some(disk_of(ask.platform, Some(reason.into()))))
             }
             Decision::Script(_, task) => self.script_of_task(ask, task),
-            Decision::Open(_) | Decision::Repeat { .. } => unreachable!("these have scripts of their own"),
+            Decision::Open(_) | Decision::Repeat { .. } => {
+                unreachable!("these have scripts of their own")
+            }
         }
     }
 
@@ -118,7 +145,11 @@ impl Engine {
         let snapshot = self.snapshot();
         let no_disk = disk.report_to.map(|attempt| {
             let token = self.look(|turn| turn.world.token(attempt)).to_string();
-            Urls { base: base.into(), token }.stage("no-disk")
+            Urls {
+                base: base.into(),
+                token,
+            }
+            .stage("no-disk")
         });
         let local = Local {
             how: Some(disk.how),
@@ -126,7 +157,11 @@ impl Engine {
             reason: disk.reason.as_deref(),
             no_disk: no_disk.as_deref(),
         };
-        match disk.reason.as_deref().and_then(|reason| reason.strip_prefix("held: ")) {
+        match disk
+            .reason
+            .as_deref()
+            .and_then(|reason| reason.strip_prefix("held: "))
+        {
             Some(reason) => scripts::held(&snapshot.library, reason, &local),
             None => scripts::local(&snapshot.library, &local),
         }
@@ -138,7 +173,12 @@ fn disk_because(ask: &http::BootAsk, reason: &str) -> Disk {
 }
 
 fn disk_of(platform: Option<Platform>, reason: Option<String>) -> Disk {
-    Disk { how: LocalBoot::Auto, platform, reason, report_to: None }
+    Disk {
+        how: LocalBoot::Auto,
+        platform,
+        reason,
+        report_to: None,
+    }
 }
 
 fn script_reply(script: Vec<u8>) -> Reply {
@@ -150,17 +190,33 @@ fn query(ask: &http::BootAsk) -> String {
     let macs = ask.macs.iter().map(|mac| format!("mac={}", mac.hyphens()));
     let hex = |name: &str, text: &Option<String>| {
         let text = text.as_deref()?;
-        Some(format!("{name}-hex={}", text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>()))
+        Some(format!(
+            "{name}-hex={}",
+            text.bytes()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        ))
     };
     let texts = [
         hex("serial", &ask.serial),
         hex("asset", &ask.asset),
         hex("manufacturer", &ask.manufacturer),
         hex("product", &ask.product),
-        ask.uuid.as_ref().filter(|uuid| uuid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')).map(|uuid| format!("uuid={uuid}")),
+        ask.uuid
+            .as_ref()
+            .filter(|uuid| {
+                uuid.bytes()
+                    .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+            })
+            .map(|uuid| format!("uuid={uuid}")),
         ask.platform.map(|platform| format!("platform={platform}")),
         ask.arch.map(|arch| format!("arch={arch}")),
-        ask.boot.as_ref().filter(|boot| boot.bytes().all(|byte| byte.is_ascii_alphanumeric())).map(|boot| format!("boot={boot}")),
+        ask.boot
+            .as_ref()
+            .filter(|boot| boot.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+            .map(|boot| format!("boot={boot}")),
     ];
-    macs.chain(texts.into_iter().flatten()).collect::<Vec<_>>().join("&")
+    macs.chain(texts.into_iter().flatten())
+        .collect::<Vec<_>>()
+        .join("&")
 }

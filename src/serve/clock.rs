@@ -15,7 +15,9 @@ impl Clock {
 
     pub(crate) fn now(self) -> Now {
         // A clock before 1970 is wrong anyway; it then reads as 1970.
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Now {
             wall: Timestamp(wall.as_millis() as i64),
             mono: Mono(self.0.elapsed().as_millis() as i64),

@@ -8,7 +8,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::{clock::Clock, outside};
+use super::{clock::Clock, handout, outside, told};
 use crate::{
     control::{Snapshot, Turn, World},
     disk::{
@@ -16,8 +16,8 @@ use crate::{
         journal::{Entry, Health, Journal, Ticket},
         repo::Tree,
     },
-    journal::Line,
-    model::{Network, Now, RepoName, Revision},
+    journal::{AttemptId, Line},
+    model::{Network, Now, RepoName, Revision, ServerConfig},
 };
 
 /// One site's server, without its sockets.
@@ -27,6 +27,8 @@ pub(crate) struct Engine {
     pub(crate) attempts: Attempts,
     pub(crate) journal_dir: PathBuf,
     pub(crate) demonstration: bool,
+    /// The settings that the server was started with.
+    pub(crate) started_with: Arc<ServerConfig>,
     /// What is wrong with the site as it stands now, when it was not taken.
     pub(crate) rejected: ArcSwap<Rejected>,
     /// Says that something was appended to the journal.
@@ -34,6 +36,8 @@ pub(crate) struct Engine {
     journal: Journal,
     world: Mutex<World>,
     live: ArcSwap<Live>,
+    /// Attempts that have ended; their documents go once that is on the disk.
+    ended: Mutex<Vec<AttemptId>>,
 }
 
 /// What requests are answered by.
@@ -63,6 +67,7 @@ pub(crate) struct Parts {
     pub(crate) world: World,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) demonstration: bool,
+    pub(crate) started_with: Arc<ServerConfig>,
 }
 
 impl Engine {
@@ -74,11 +79,13 @@ impl Engine {
             attempts: parts.attempts,
             journal_dir: parts.journal_dir,
             demonstration: parts.demonstration,
+            started_with: parts.started_with,
             rejected: ArcSwap::default(),
             appended: tokio::sync::watch::Sender::new(0),
             journal: parts.journal,
             world: Mutex::new(parts.world),
             live: ArcSwap::from_pointee(live),
+            ended: Mutex::default(),
         }
     }
 
@@ -101,7 +108,8 @@ impl Engine {
         let live = self.live.load();
         let mut turn = Turn::new(&live.snapshot, &mut world, self.now());
         let outcome = act(&mut turn);
-        let ticket = self.append(turn.end());
+        let (lines, ended) = turn.end();
+        let ticket = self.append(&world, lines, ended);
         (outcome, ticket)
     }
 
@@ -116,10 +124,12 @@ impl Engine {
     pub(crate) fn replace(&self, snapshot: Arc<Snapshot>) -> Ticket {
         let mut world = self.world();
         let before = self.snapshot();
-        self.live.store(Arc::new(Live::new(&self.root, snapshot.clone())));
+        self.live
+            .store(Arc::new(Live::new(&self.root, snapshot.clone())));
         let mut turn = Turn::new(&snapshot, &mut world, self.now());
         turn.on_reload(Some(&before));
-        self.append(turn.end())
+        let (lines, ended) = turn.end();
+        self.append(&world, lines, ended)
     }
 
     /// Keeps what has happened so far as a state, so that the next start is quick.
@@ -133,24 +143,52 @@ impl Engine {
         self.journal.health()
     }
 
-    fn append(&self, lines: Vec<Line>) -> Ticket {
+    fn append(&self, world: &World, lines: Vec<Line>, ended: Vec<AttemptId>) -> Ticket {
+        lock(&self.ended).extend(ended);
         if !lines.is_empty() {
-            for line in &lines {
-                super::start::tell(line, &self.live.load().snapshot);
-            }
-            self.appended.send_modify(|count| *count += lines.len() as u64);
+            lines.iter().for_each(|line| told::tell(line, world));
+            self.appended
+                .send_modify(|count| *count += lines.len() as u64);
         }
         self.journal.append(lines.iter().map(entry).collect())
     }
 
+    /// Removes what is kept of attempts whose end is on the disk.
+    pub(crate) async fn sweep(&self) {
+        let ended = std::mem::take(&mut *lock(&self.ended));
+        if ended.is_empty() {
+            return;
+        }
+        if self.journal.append(Vec::new()).durable().await.is_err() {
+            lock(&self.ended).extend(ended);
+            return;
+        }
+        for attempt in ended {
+            if let Err(error) = self.attempts.remove(handout::key(attempt)) {
+                tracing::warn!(
+                    "the documents of attempt {} cannot be removed: {error}",
+                    attempt.number
+                );
+            }
+        }
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
-        // Turns change the world by whole events: one that panicked left none half-done.
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.world)
     }
 }
 
+/// Turns change the world by whole events: one that panicked left none half-done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 pub(crate) fn entry(line: &Line) -> Entry {
-    Entry { text: line.text(), machine: line.machine.map(|id| id.0), durable: line.event.is_durable() }
+    Entry {
+        text: line.text(),
+        machine: line.machine.map(|id| id.0),
+        durable: line.event.is_durable(),
+    }
 }
 
 impl Live {
@@ -159,7 +197,10 @@ impl Live {
         let trees = repos.filter_map(|(name, repo)| {
             outside::tree(root, &snapshot.site, repo).map(|tree| (name.clone(), Arc::new(tree)))
         });
-        Live { trees: trees.collect(), snapshot }
+        Live {
+            trees: trees.collect(),
+            snapshot,
+        }
     }
 
     pub(crate) fn network_at(&self, ip: IpAddr) -> Option<&Network> {

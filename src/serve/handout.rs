@@ -56,7 +56,11 @@ pub(crate) fn refresh(
     report: &Report,
     base: &str,
 ) -> Result<Vec<u8>, String> {
-    let binding = turn.world.state.machine(machine).and_then(|machine| machine.binding.clone());
+    let binding = turn
+        .world
+        .state
+        .machine(machine)
+        .and_then(|machine| machine.binding.clone());
     let policy = binding.as_ref().and_then(|binding| binding.policy.clone());
     let whom = Whom {
         machine,
@@ -79,32 +83,59 @@ fn keep(
 ) -> Result<Vec<u8>, String> {
     let rendered = render_for(turn, whom, report, base)?;
     let documents: Vec<Document> = rendered.files.into_iter().map(document).collect();
-    attempts.write(key(whom.attempt), &documents).map_err(|error| format!("its documents cannot be kept: {error}"))?;
-    let script = documents.into_iter().find(|document| document.about.name == SCRIPT);
+    attempts
+        .write(key(whom.attempt), &documents)
+        .map_err(|error| format!("its documents cannot be kept: {error}"))?;
+    let script = documents
+        .into_iter()
+        .find(|document| document.about.name == SCRIPT);
     match script.map(|script| script.body) {
         Some(Body::Bytes(bytes)) => Ok(bytes),
         _ => Err(format!("its task renders no {SCRIPT}")),
     }
 }
 
-fn render_for(turn: &Turn<'_>, whom: &Whom<'_>, report: &Report, base: &str) -> Result<Rendered, String> {
+fn render_for(
+    turn: &Turn<'_>,
+    whom: &Whom<'_>,
+    report: &Report,
+    base: &str,
+) -> Result<Rendered, String> {
     let machine = turn.world.state.machine(whom.machine);
-    let facts = machine.map(|machine| machine.facts.clone()).unwrap_or_default();
+    let facts = machine
+        .map(|machine| machine.facts.clone())
+        .unwrap_or_default();
     let node = turn.node_of(whom.machine);
-    let known = machine.into_iter().flat_map(|machine| machine.identity.mac.iter().copied());
+    let known = machine
+        .into_iter()
+        .flat_map(|machine| machine.identity.mac.iter().copied());
     let macs = boot_macs(&report.macs, known);
     let name = match &node {
         Some(node) => node.name.value.clone(),
         None => name_of(&macs).ok_or("it has no MAC to be named by")?,
     };
-    let subject = Subject { name: &name, declared: node.as_ref(), macs, pooled: whom.address };
+    let subject = Subject {
+        name: &name,
+        declared: node.as_ref(),
+        macs,
+        pooled: whom.address,
+    };
     let (resolved, found) = resolved(turn.snapshot, &subject, whom.policy);
     fail_on(&found)?;
     let token = turn.world.token(whom.attempt).to_string();
-    let urls = Urls { base: base.to_owned(), token };
-    render(turn.snapshot, &resolved, &facts, report, urls, whom.attempt.number).map_err(|found| {
-        fail_on(&found).expect_err("rendering fails with an error")
-    })
+    let urls = Urls {
+        base: base.to_owned(),
+        token,
+    };
+    render(
+        turn.snapshot,
+        &resolved,
+        &facts,
+        report,
+        urls,
+        whom.attempt.number,
+    )
+    .map_err(|found| fail_on(&found).expect_err("rendering fails with an error"))
 }
 
 /// Renders everything of one machine.
@@ -124,7 +155,10 @@ pub(crate) fn render(
         facts,
         platform: report.platform.or(facts.firmware).unwrap_or(Platform::Efi),
         // BIOS builds of iPXE say i386 on 64-bit machines too.
-        arch: report.arch.filter(|arch| *arch != Arch::I386).unwrap_or(Arch::X86_64),
+        arch: report
+            .arch
+            .filter(|arch| *arch != Arch::I386)
+            .unwrap_or(Arch::X86_64),
         urls,
         attempt,
     })
@@ -149,7 +183,12 @@ fn fail_on(found: &[Diagnostic]) -> Result<(), String> {
 /// The card it boots from first, then whatever else is known.
 fn boot_macs(reported: &[Mac], known: impl Iterator<Item = Mac>) -> Vec<Mac> {
     let mut macs: Vec<Mac> = Vec::new();
-    for mac in reported.iter().copied().chain(known).filter(|mac| mac.is_unicast()) {
+    for mac in reported
+        .iter()
+        .copied()
+        .chain(known)
+        .filter(|mac| mac.is_unicast())
+    {
         if !macs.contains(&mac) {
             macs.push(mac);
         }
@@ -158,7 +197,11 @@ fn boot_macs(reported: &[Mac], known: impl Iterator<Item = Mac>) -> Vec<Mac> {
 }
 
 fn name_of(macs: &[Mac]) -> Option<NodeName> {
-    macs.first().map(|mac| mac.hyphens().parse().expect("hyphens and digits make a name"))
+    macs.first().map(|mac| {
+        mac.hyphens()
+            .parse()
+            .expect("hyphens and digits make a name")
+    })
 }
 
 fn document(file: render::RenderedFile) -> Document {
@@ -167,19 +210,32 @@ fn document(file: render::RenderedFile) -> Document {
         FileKind::HandOut => "hand-out",
     };
     Document {
-        about: About { name: file.name, kind: kind.into(), content_type: file.content_type.into() },
+        about: About {
+            name: file.name,
+            kind: kind.into(),
+            content_type: file.content_type.into(),
+        },
         body: match file.body {
             render::Body::Bytes(bytes) => Body::Bytes(bytes),
-            render::Body::Repo { repo, path } => Body::Repo { repo: repo.to_string(), path },
+            render::Body::Repo { repo, path } => Body::Repo {
+                repo: repo.to_string(),
+                path,
+            },
         },
     }
 }
 
 pub(crate) fn key(attempt: AttemptId) -> AttemptKey {
-    AttemptKey { machine: attempt.machine.0, attempt: attempt.number }
+    AttemptKey {
+        machine: attempt.machine.0,
+        attempt: attempt.number,
+    }
 }
 
 /// A decision that is left when nothing can be handed out.
 pub(crate) fn disk_with(disk: &Disk, reason: &str) -> Decision {
-    Decision::Disk(Disk { reason: Some(reason.into()), ..disk.clone() })
+    Decision::Disk(Disk {
+        reason: Some(reason.into()),
+        ..disk.clone()
+    })
 }

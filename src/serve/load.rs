@@ -51,7 +51,10 @@ struct Inputs {
 
 impl Inputs {
     fn new(snapshot: &Snapshot, resolved: &Resolved, base: &str) -> Self {
-        let policy = resolved.policy.as_ref().and_then(|name| snapshot.site.policies.get(name));
+        let policy = resolved
+            .policy
+            .as_ref()
+            .and_then(|name| snapshot.site.policies.get(name));
         Inputs {
             templates: snapshot.library.depends(resolved),
             node: resolved.declared.clone(),
@@ -91,7 +94,9 @@ pub struct Loaded {
 impl Loaded {
     /// Whether the site may go live.
     pub fn is_sound(&self) -> bool {
-        self.diagnostics.iter().all(|one| one.severity != Severity::Error)
+        self.diagnostics
+            .iter()
+            .all(|one| one.severity != Severity::Error)
     }
 }
 
@@ -138,23 +143,41 @@ impl Loader {
         let (outside, found) = self.lookup.outside(&site, &library);
         diagnostics.extend(found);
         let snapshot = Arc::new(Snapshot::new(site, rules, library, outside));
-        let same = self.previous.as_ref().is_some_and(|before| is_same(before, &snapshot));
+        let same = self
+            .previous
+            .as_ref()
+            .is_some_and(|before| is_same(before, &snapshot));
         let mut documents = 0;
         // What does not even load says so; rendering it would only repeat that.
-        let sound = diagnostics.iter().all(|one| one.severity != Severity::Error);
+        let sound = diagnostics
+            .iter()
+            .all(|one| one.severity != Severity::Error);
         let known = matches!(depth, Depth::Known(revision) if snapshot.site.revision.as_ref() == Some(revision));
         if sound && !known {
             documents = self.render(&snapshot, same, &mut diagnostics);
         }
         snapshot.site.sources.sort(&mut diagnostics);
-        if diagnostics.iter().all(|one| one.severity != Severity::Error) {
+        if diagnostics
+            .iter()
+            .all(|one| one.severity != Severity::Error)
+        {
             self.previous = Some(snapshot.clone());
         }
-        Loaded { nodes: snapshot.site.nodes.len(), documents, diagnostics, snapshot }
+        Loaded {
+            nodes: snapshot.site.nodes.len(),
+            documents,
+            diagnostics,
+            snapshot,
+        }
     }
 
     /// Renders everybody whose inputs changed, on every processor.
-    fn render(&mut self, snapshot: &Snapshot, same: bool, diagnostics: &mut Vec<Diagnostic>) -> usize {
+    fn render(
+        &mut self,
+        snapshot: &Snapshot,
+        same: bool,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> usize {
         let bases = bases(&snapshot.site.config, self.port);
         let examined = snapshot.examined();
         let known = if same { &self.sound } else { &BTreeMap::new() };
@@ -165,10 +188,17 @@ impl Loader {
                 .chunks(share)
                 .map(|part| {
                     let bases = &bases;
-                    scope.spawn(move || part.iter().map(|one| examine(snapshot, one, bases, known)).collect::<Vec<_>>())
+                    scope.spawn(move || {
+                        part.iter()
+                            .map(|one| examine(snapshot, one, bases, known))
+                            .collect::<Vec<_>>()
+                    })
                 })
                 .collect();
-            parts.into_iter().flat_map(|part| part.join().expect("rendering does not panic")).collect()
+            parts
+                .into_iter()
+                .flat_map(|part| part.join().expect("rendering does not panic"))
+                .collect()
         });
         let mut sound = BTreeMap::new();
         let mut documents = 0;
@@ -212,10 +242,18 @@ fn examine(
     }
     let checked: Checked = snapshot.check(examined, &resolved, base);
     if !checked.is_sound() {
-        return (name, found.into_iter().chain(checked.diagnostics).collect(), None);
+        return (
+            name,
+            found.into_iter().chain(checked.diagnostics).collect(),
+            None,
+        );
     }
-    let sound =
-        Sound { inputs, hostname: checked.hostname, documents: checked.documents, warnings: checked.diagnostics };
+    let sound = Sound {
+        inputs,
+        hostname: checked.hostname,
+        documents: checked.documents,
+        warnings: checked.diagnostics,
+    };
     (name, found, Some(sound))
 }
 
@@ -224,8 +262,12 @@ fn same_hostnames(snapshot: &Snapshot, sound: &BTreeMap<String, Sound>) -> Vec<D
     let mut first: BTreeMap<String, &NodeName> = BTreeMap::new();
     let mut found = Vec::new();
     for (name, node) in &snapshot.site.nodes {
-        let hostname = sound.get(name.as_str()).and_then(|sound| sound.hostname.as_ref());
-        let Some(hostname) = hostname.map(|hostname| hostname.as_str().to_ascii_lowercase()) else { continue };
+        let hostname = sound
+            .get(name.as_str())
+            .and_then(|sound| sound.hostname.as_ref());
+        let Some(hostname) = hostname.map(|hostname| hostname.as_str().to_ascii_lowercase()) else {
+            continue;
+        };
         match first.get(&hostname) {
             Some(other) if is_template(snapshot, name) || is_template(snapshot, other) => {
                 let other = &snapshot.site.nodes[*other];
@@ -248,11 +290,19 @@ fn is_template(snapshot: &Snapshot, name: &NodeName) -> bool {
 /// Whether what every machine's files are made from is what it was.
 fn is_same(before: &Snapshot, after: &Snapshot) -> bool {
     fn same<K: Ord, T>(before: &BTreeMap<K, Arc<T>>, after: &BTreeMap<K, Arc<T>>) -> bool {
-        before.len() == after.len() && before.values().zip(after.values()).all(|(a, b)| Arc::ptr_eq(a, b))
+        before.len() == after.len()
+            && before
+                .values()
+                .zip(after.values())
+                .all(|(a, b)| Arc::ptr_eq(a, b))
     }
     let outside = |snapshot: &Snapshot| {
         let outside = &snapshot.outside;
-        (outside.secrets.clone(), outside.passwords.clone(), outside.repos.clone())
+        (
+            outside.secrets.clone(),
+            outside.passwords.clone(),
+            outside.repos.clone(),
+        )
     };
     Arc::ptr_eq(&before.site.defaults, &after.site.defaults)
         && same(&before.site.networks, &after.site.networks)
@@ -263,11 +313,22 @@ fn is_same(before: &Snapshot, after: &Snapshot) -> bool {
 
 /// Where machines reach us, by the server's settings.
 pub(crate) fn bases(config: &ServerConfig, port: Option<u16>) -> Bases {
-    let texts = config.http.advertise.iter().flat_map(|list| list.values().map(String::as_str));
+    let texts = config
+        .http
+        .advertise
+        .iter()
+        .flat_map(|list| list.values().map(String::as_str));
     // What cannot be read is reported where the server's settings are used.
     let advertise = Advertise::read(texts).unwrap_or_default();
-    let listen = config.http.listen.as_ref().and_then(|at| at.value.parse::<std::net::SocketAddr>().ok());
-    Bases::new(advertise, port.or(listen.map(|address| address.port())).unwrap_or(80))
+    let listen = config
+        .http
+        .listen
+        .as_ref()
+        .and_then(|at| at.value.parse::<std::net::SocketAddr>().ok());
+    Bases::new(
+        advertise,
+        port.or(listen.map(|address| address.port())).unwrap_or(80),
+    )
 }
 
 /// Loads a site without a server, for `check`, `render` and `explain`.
@@ -281,8 +342,12 @@ pub fn offline(root: &Path) -> io::Result<Loaded> {
 fn password_key(root: &Path, files: &Files) -> Key {
     let none = Key([0; 32]);
     let (config, _) = site::read_config(files, &mut Memory::default());
-    let Ok(path) = super::keep::state_path(root, &config) else { return none };
-    let Some(state) = disk::state::State::existing(&path) else { return none };
+    let Ok(path) = super::keep::state_path(root, &config) else {
+        return none;
+    };
+    let Some(state) = disk::state::State::existing(&path) else {
+        return none;
+    };
     state.password_key().unwrap_or(none)
 }
 

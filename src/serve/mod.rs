@@ -10,6 +10,7 @@ mod bases;
 mod outside;
 pub mod load;
 mod keep;
+mod told;
 mod engine;
 mod handout;
 mod boots;
@@ -19,6 +20,7 @@ mod backend;
 mod reload;
 mod probe;
 mod replay;
+mod user;
 mod start;
 pub mod offline;
 

@@ -27,7 +27,10 @@ pub(crate) struct Lookup {
 impl Lookup {
     /// Looks up for the site at `root`. `key` is what salts derive from.
     pub(crate) fn new(root: &Path, key: Key) -> Self {
-        Lookup { root: root.into(), passwords: Passwords::new(key) }
+        Lookup {
+            root: root.into(),
+            passwords: Passwords::new(key),
+        }
     }
 
     /// Looks up everything that `site` refers to.
@@ -35,10 +38,13 @@ impl Lookup {
         let mut diagnostics = Vec::new();
         let mut outside = Outside::default();
         let secrets = site.config.paths.secrets.as_ref();
-        let (found, troubles) = secrets::read(&secrets.map_or(PathBuf::from(SECRETS), |at| self.root.join(&at.value)));
+        let (found, troubles) =
+            secrets::read(&secrets.map_or(PathBuf::from(SECRETS), |at| self.root.join(&at.value)));
         outside.secrets = found;
         diagnostics.extend(
-            troubles.values().map(|trouble| Diagnostic::error(trouble.to_string(), secrets.map(|at| at.place))),
+            troubles
+                .values()
+                .map(|trouble| Diagnostic::error(trouble.to_string(), secrets.map(|at| at.place))),
         );
         self.read_passwords(site, &mut outside, &mut diagnostics);
         let trees = self.trees(site, &mut outside, &mut diagnostics);
@@ -46,7 +52,12 @@ impl Lookup {
         (outside, diagnostics)
     }
 
-    fn read_passwords(&self, site: &Site, outside: &mut Outside, diagnostics: &mut Vec<Diagnostic>) {
+    fn read_passwords(
+        &self,
+        site: &Site,
+        outside: &mut Outside,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
         let layers = std::iter::once(&site.defaults.settings)
             .chain(site.policies.values().map(|policy| &policy.settings))
             .chain(site.nodes.values().map(|node| &node.settings));
@@ -75,8 +86,12 @@ impl Lookup {
                 None => match (&repo.body.url, &repo.body.iso) {
                     (Some(url), _) => RepoView::Url(url.value.trim_end_matches('/').into()),
                     (None, Some(iso)) => {
-                        let reason = "images are not read yet: unpack it and name the directory by `path`";
-                        diagnostics.push(Diagnostic::error(format!("repo `{name}`: {reason}"), iso.place));
+                        let reason =
+                            "images are not read yet: unpack it and name the directory by `path`";
+                        diagnostics.push(Diagnostic::error(
+                            format!("repo `{name}`: {reason}"),
+                            iso.place,
+                        ));
                         RepoView::Missing(reason.into())
                     }
                     (None, None) => continue,
@@ -85,7 +100,9 @@ impl Lookup {
                     Some(trouble) => RepoView::Missing(trouble),
                     None => {
                         trees.insert(name.clone(), tree);
-                        RepoView::Tree { files: BTreeMap::new() }
+                        RepoView::Tree {
+                            files: BTreeMap::new(),
+                        }
                     }
                 },
             };
@@ -98,17 +115,30 @@ impl Lookup {
 /// The directory of a repo that is one.
 pub(crate) fn tree(root: &Path, site: &Site, repo: &Repo) -> Option<Tree> {
     let path = repo.body.path.as_ref()?;
-    let base = site.config.paths.repos.as_ref().map_or(root.to_path_buf(), |repos| root.join(&repos.value));
+    let base = site
+        .config
+        .paths
+        .repos
+        .as_ref()
+        .map_or(root.to_path_buf(), |repos| root.join(&repos.value));
     Some(Tree::new(&base.join(&path.value)))
 }
 
 fn password_files(settings: &Settings) -> impl Iterator<Item = &At<String>> {
-    let user = settings.user.as_ref().and_then(|user| user.value.password_file.as_ref());
+    let user = settings
+        .user
+        .as_ref()
+        .and_then(|user| user.value.password_file.as_ref());
     settings.root_password_file.iter().chain(user)
 }
 
 /// Looks up what rendering wants, until it wants no more: a boot.cfg names further files.
-fn look_up(site: &Site, library: &Library, trees: &BTreeMap<RepoName, Tree>, outside: &mut Outside) {
+fn look_up(
+    site: &Site,
+    library: &Library,
+    trees: &BTreeMap<RepoName, Tree>,
+    outside: &mut Outside,
+) {
     loop {
         let wants = render::wants(site, library, outside);
         if wants.is_empty() {
@@ -116,9 +146,17 @@ fn look_up(site: &Site, library: &Library, trees: &BTreeMap<RepoName, Tree>, out
         }
         for want in wants {
             let tree = &trees[&want.repo];
-            let looked = if want.text { tree.read(&want.path) } else { tree.look(&want.path) };
+            let looked = if want.text {
+                tree.read(&want.path)
+            } else {
+                tree.look(&want.path)
+            };
             let file = match looked {
-                Ok(looked) => Some(RepoFile { path: looked.path, size: looked.size, text: looked.text }),
+                Ok(looked) => Some(RepoFile {
+                    path: looked.path,
+                    size: looked.size,
+                    text: looked.text,
+                }),
                 Err(RepoError::Missing(_)) => None,
                 Err(error) => {
                     tracing::warn!("repo {}: {}: {error}", want.repo, want.path);

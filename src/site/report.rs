@@ -19,6 +19,11 @@ pub struct Style {
     pub width: usize,
 }
 
+impl Style {
+    /// For logs and files.
+    pub const PLAIN: Style = Style { color: false, width: 120 };
+}
+
 /// Writes all diagnostics, a blank line between them, as compilers do. Secrets are masked.
 pub fn report(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -> String {
     let renderer = match style.color {
