@@ -15,6 +15,7 @@ mod kdl;
 mod read;
 mod object;
 mod rules;
+mod assemble;
 mod load;
 mod mask;
 mod report;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The integration tests: one binary, a module for each subject.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what helps a test may unwrap, as the test itself may"
+)]
+
+mod reading;
