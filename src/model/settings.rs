@@ -25,13 +25,24 @@ macro_rules! settings {
         }
 
         impl Settings {
-            /// Fills what is unset from `lower`, a layer of lower precedence.
+            /// Fills what is unset from `lower`, a layer of lower precedence. A password's hash and its
+            /// file are two forms of one setting: either covers both.
             pub fn fill(&mut self, lower: &Settings) {
+                let has_password = self.has_root_password();
+                let (hash, file) = (self.root_password_hash.take(), self.root_password_file.take());
                 $(if self.$name.is_none() { self.$name.clone_from(&lower.$name); })*
+                if has_password {
+                    (self.root_password_hash, self.root_password_file) = (hash, file);
+                }
                 self.deadlines.fill(&lower.deadlines);
                 for (key, value) in &lower.vars {
                     self.vars.entry(key.clone()).or_insert_with(|| value.clone());
                 }
+            }
+
+            /// Tells whether root's password is set, in either form.
+            pub fn has_root_password(&self) -> bool {
+                self.root_password_hash.is_some() || self.root_password_file.is_some()
             }
 
             /// Lists every setting that is made here: its key, where, and the value as JSON (secrets masked).
@@ -204,5 +215,34 @@ impl Deadlines {
             let at = at.as_ref()?;
             Some((format!("deadlines.{step}"), at.place, json(&at.value)))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FileId;
+
+    #[test]
+    fn a_password_file_covers_the_hash_of_a_lower_layer() {
+        let place = Place {
+            file: FileId(0),
+            start: 0,
+            end: 0,
+        };
+        let hash: PasswordHash = "x".repeat(13).parse().unwrap();
+        let lower = Settings {
+            root_password_hash: Some(At::new(hash, place)),
+            ..Settings::default()
+        };
+        let mut node = Settings {
+            root_password_file: Some(At::new("root".into(), place)),
+            ..Settings::default()
+        };
+        node.fill(&lower);
+        assert_eq!(node.root_password_hash, None);
+        let mut silent = Settings::default();
+        silent.fill(&lower);
+        assert_eq!(silent, lower);
     }
 }

@@ -4,14 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use crate::model::{At, Node, Place, PolicyName};
 
-use super::{Diagnostic, Identities, Kind, Site, Unread, object::Object};
-
-impl Unread {
-    /// Tells whether an object that nobody knows may stand where it could not be read.
-    pub fn may_declare(&self, kind: Kind, name: &str) -> bool {
-        !self.files.is_empty() || self.objects.contains(&(kind, name.to_owned()))
-    }
-}
+use super::{Diagnostic, Identities, Site, object::Object};
 
 impl Site {
     /// Takes an object in, unless another has its name.

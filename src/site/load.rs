@@ -78,7 +78,7 @@ pub fn load(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnostic>) {
     site.order = order(&site);
     site.sources = memory.sources.clone();
     diagnostics.extend(rules::check(&site));
-    in_reading_order(&mut diagnostics, &site.sources);
+    site.sources.sort(&mut diagnostics);
     (site, diagnostics)
 }
 
@@ -91,13 +91,19 @@ pub fn read_config(files: &Files, memory: &mut Memory) -> (Arc<ServerConfig>, Ve
     (config.unwrap_or_default(), diagnostics.unwrap_or_default())
 }
 
-/// Sorts by file and line; what is about no file comes last.
-fn in_reading_order(diagnostics: &mut [Diagnostic], sources: &Sources) {
-    diagnostics.sort_by_cached_key(|diagnostic| {
-        let place = diagnostic.place;
-        let path = place.and_then(|place| Some(sources.get(place.file)?.path.clone()));
-        (path.is_none(), path, place.map(|place| place.start))
-    });
+/// Reads another file of TOML, such as a task's own, into a declared type.
+pub(crate) fn read_toml<T: serde::de::DeserializeOwned>(
+    text: &str,
+    file: FileId,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    match toml::table(text, file) {
+        Ok(tree) => read(tree, diagnostics),
+        Err(mistakes) => {
+            diagnostics.extend(mistakes);
+            None
+        }
+    }
 }
 
 fn declares(path: &str) -> bool {

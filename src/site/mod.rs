@@ -1,7 +1,7 @@
 //! Text to [`Site`]: every file of a site, read, resolved and held to the rules.
 //!
 //! TOML and KDL both become one tree of values with places ([`tree`]); one deserializer reads the declared
-//! objects from it ([`read`]); [`load`] puts them together; [`rules`] holds them to each other. Every
+//! objects from it ([`read`]); [`load()`] puts them together; [`rules`] holds them to each other. Every
 //! mistake of the whole site is a [`Diagnostic`] in one list. Expressions and templates are only text
 //! here: [`crate::matcher`] and [`crate::render`] compile them.
 
@@ -14,16 +14,21 @@ mod toml;
 mod kdl;
 mod read;
 mod object;
+mod unread;
+mod hostname;
+mod subject;
+mod free;
+mod layers;
+mod net;
+mod resolve;
+mod provenance;
 mod rules;
 mod assemble;
 mod load;
 mod mask;
 mod report;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::model::{
     Asset, Broker, BrokerName, Defaults, Hook, HookName, Mac, Network, NetworkName, Node, NodeName,
@@ -31,13 +36,20 @@ use crate::model::{
 };
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use free::Free;
+pub use hostname::{HostnameRule, complete};
 pub use load::{Memory, load, read_config};
+pub(crate) use load::read_toml;
 pub use object::Kind;
 pub use plan::{Link, LinkKind, NetPlan, PlannedRoute};
+pub use provenance::{Provenance, provenance};
 pub use read::fields_of;
 pub use report::{Style, json, report, summary};
+pub use resolve::{Resolved, resolve};
 pub use source::{Files, Source, Sources};
+pub use subject::Subject;
 pub use suggest::suggest;
+pub use unread::Unread;
 
 /// Everything that the site's files declare, with what is needed to find it quickly.
 #[derive(Debug, Clone, Default)]
@@ -70,15 +82,6 @@ pub struct Site {
     pub unread: Unread,
     /// The texts, for messages.
     pub sources: Arc<Sources>,
-}
-
-/// What could not be read, so that nobody complains of what only follows from that.
-#[derive(Debug, Clone, Default)]
-pub struct Unread {
-    /// Files that may declare anything: no text, or no syntax.
-    pub files: BTreeSet<Arc<str>>,
-    /// Objects with a mistake in them; some of their keys are missing from the site, or they are.
-    pub objects: BTreeSet<(Kind, String)>,
 }
 
 /// Who declares an identity. Where two declare the same (an error), the first in path order is here.

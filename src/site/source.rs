@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::model::{FileId, Place};
 
+use super::Diagnostic;
+
 /// The files of a site: path relative to the site (with `/`) to content. The shell reads them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files {
@@ -73,6 +75,25 @@ impl Sources {
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.matches('\n').count() + 1;
         Some((source, line, before[line_start..].chars().count() + 1))
+    }
+
+    /// Returns what puts places in the order of the files. The numbers of files will not do: a file that came
+    /// later has a higher one.
+    pub(super) fn order(&self) -> impl Fn(Place) -> (u32, u32) + use<> {
+        let mut rank = vec![u32::MAX; self.ids.len()];
+        for (at, id) in self.ids.values().enumerate() {
+            rank[id.0 as usize] = at as u32;
+        }
+        move |place| {
+            let file = rank.get(place.file.0 as usize);
+            (file.copied().unwrap_or(u32::MAX), place.start)
+        }
+    }
+
+    /// Sorts diagnostics in the order of the files, those without a place first.
+    pub(super) fn sort(&self, diagnostics: &mut [Diagnostic]) {
+        let order = self.order();
+        diagnostics.sort_by_key(|diagnostic| diagnostic.place.map(&order));
     }
 
     /// Writes a place as `file:line`, for tables and `explain`.

@@ -1,7 +1,15 @@
-//! The integration tests: one binary, a module for each subject.
+//! What holds for the whole program: one binary, a module for each subject.
 #![expect(
     clippy::unwrap_used,
     reason = "what helps a test may unwrap, as the test itself may"
 )]
 
+mod architecture;
+mod documented;
+mod examples;
 mod reading;
+mod rules;
+mod resolve;
+mod http_fixture;
+mod http;
+mod hostile_http;

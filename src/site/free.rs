@@ -1,0 +1,202 @@
+//! Which addresses of a network nobody has.
+//!
+//! Who has which address is collected once, and only when somebody asks.
+
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use ipnet::IpNet;
+
+use crate::model::{AddressRange, At, HostAddress, List, Network, NetworkName, Node};
+
+use super::Site;
+
+/// How many free addresses a hint looks for; the last only says that there are more.
+const HINT: usize = 3;
+
+/// Finds free addresses in the networks of one site.
+#[derive(Debug)]
+pub struct Free<'a> {
+    site: &'a Site,
+    declared: OnceCell<BTreeSet<IpAddr>>,
+    hints: RefCell<BTreeMap<(NetworkName, bool), String>>,
+}
+
+impl<'a> Free<'a> {
+    /// Looks at a site.
+    pub fn new(site: &'a Site) -> Self {
+        Free {
+            site,
+            declared: OnceCell::new(),
+            hints: RefCell::default(),
+        }
+    }
+
+    /// Walks the addresses of a network's pool that no declaration of the site has, lowest first.
+    pub fn pool<'s>(&'s self, network: &'s Network) -> impl Iterator<Item = IpAddr> + 's {
+        let blocked = blocked(network, &[]);
+        ranges(&network.body.pool)
+            .flat_map(move |range| self.walk(*range, blocked.clone()))
+            .filter(move |ip| !is_edge(network, *ip))
+    }
+
+    /// Says which addresses of `network` are free, of the family of `like`.
+    pub(super) fn hint(&self, network: &Network, like: IpAddr) -> String {
+        let key = (network.name.value.clone(), like.is_ipv4());
+        if let Some(hint) = self.hints.borrow().get(&key) {
+            return hint.clone();
+        }
+        let hint = self.work_out(network, like);
+        self.hints.borrow_mut().insert(key, hint.clone());
+        hint
+    }
+
+    fn work_out(&self, network: &Network, like: IpAddr) -> String {
+        let blocked = blocked(network, &[&network.body.pool]);
+        let free: Vec<String> = subnets(network)
+            .filter(|subnet| subnet.addr().is_ipv4() == like.is_ipv4())
+            .filter_map(hosts)
+            .flat_map(|range| self.walk(range, blocked.clone()))
+            .map(|ip| ip.to_string())
+            .take(HINT)
+            .collect();
+        let name = &network.name;
+        match free.as_slice() {
+            [] => format!("no address of network {name} is free"),
+            [most @ .., _] if free.len() == HINT => {
+                format!("free in network {name}: {}, ...", most.join(", "))
+            }
+            all => format!("free in network {name}: {}", all.join(", ")),
+        }
+    }
+
+    /// Walks the addresses of `range` that are neither blocked nor declared. A blocked range is passed in
+    /// one step, so a large one costs no more than a small one.
+    fn walk(
+        &self,
+        range: AddressRange,
+        blocked: Vec<AddressRange>,
+    ) -> impl Iterator<Item = IpAddr> + '_ {
+        let mut next = Some(range.first);
+        std::iter::from_fn(move || {
+            loop {
+                let ip = next.filter(|ip| range.contains(*ip))?;
+                match blocked.iter().find(|range| range.contains(ip)) {
+                    Some(range) => next = after(range.last),
+                    None => {
+                        next = after(ip);
+                        if !self.declared().contains(&ip) {
+                            return Some(ip);
+                        }
+                    }
+                }
+            }
+        })
+    }
+
+    fn declared(&self) -> &BTreeSet<IpAddr> {
+        self.declared.get_or_init(|| {
+            let nodes = self.site.nodes.values();
+            nodes
+                .flat_map(|node| static_addresses(node))
+                .map(|address| address.value.ip)
+                .collect()
+        })
+    }
+}
+
+/// Walks every static address that a node declares, on whichever link.
+pub(super) fn static_addresses(node: &Node) -> impl Iterator<Item = &At<HostAddress>> {
+    let body = &node.body;
+    let interfaces = body.interface.iter().map(|at| &at.value.address);
+    let bonds = body.bond.values().map(|at| &at.value.address);
+    let vlans = body.vlan.values().map(|at| &at.value.address);
+    let bridges = body.bridge.values().map(|at| &at.value.address);
+    [&body.address]
+        .into_iter()
+        .chain(interfaces)
+        .chain(bonds)
+        .chain(vlans)
+        .chain(bridges)
+        .flatten()
+        .flat_map(|list| &list.value)
+}
+
+/// Walks the ranges of an optional list.
+pub(super) fn ranges(list: &Option<List<AddressRange>>) -> impl Iterator<Item = &AddressRange> {
+    list.iter().flat_map(|list| list.values())
+}
+
+/// Walks the subnets of a network.
+pub(super) fn subnets(network: &Network) -> impl Iterator<Item = IpNet> + '_ {
+    let list = network.body.subnet.iter();
+    list.flat_map(|list| list.values()).map(|subnet| subnet.0)
+}
+
+/// Tells whether `ip` is the network or broadcast address of `net`. Nets of two addresses or one have neither
+/// (RFC 3021, RFC 6164); the first address of an IPv6 net belongs to its routers (RFC 4291 §2.6.1).
+pub(super) fn edge(net: IpNet, ip: IpAddr) -> Option<&'static str> {
+    let small = net.max_prefix_len() - net.prefix_len() < 2;
+    if small {
+        None
+    } else if ip == net.network() {
+        Some("network")
+    } else {
+        (ip.is_ipv4() && ip == net.broadcast()).then_some("broadcast")
+    }
+}
+
+fn is_edge(network: &Network, ip: IpAddr) -> bool {
+    subnets(network).any(|net| edge(net, ip).is_some())
+}
+
+/// The addresses of a network that belong to nobody who asks: taken, handed out by DHCP, gateways, DNS servers.
+fn blocked(network: &Network, further: &[&Option<List<AddressRange>>]) -> Vec<AddressRange> {
+    let body = &network.body;
+    let single = [&body.gateway, &body.dns]
+        .into_iter()
+        .flatten()
+        .flat_map(|list| list.values())
+        .map(|&ip| AddressRange {
+            first: ip,
+            last: ip,
+        });
+    let lists = [&body.taken, &body.range];
+    lists
+        .iter()
+        .chain(further)
+        .flat_map(|list| ranges(list))
+        .copied()
+        .chain(single)
+        .collect()
+}
+
+/// The addresses of a subnet that machines may have.
+fn hosts(net: IpNet) -> Option<AddressRange> {
+    let first = match edge(net, net.network()) {
+        Some(_) => after(net.network())?,
+        None => net.network(),
+    };
+    let last = match edge(net, net.broadcast()) {
+        Some(_) => before(net.broadcast())?,
+        None => net.broadcast(),
+    };
+    (first <= last).then_some(AddressRange { first, last })
+}
+
+fn after(ip: IpAddr) -> Option<IpAddr> {
+    match ip {
+        IpAddr::V4(ip) => Some(Ipv4Addr::from(u32::from(ip).checked_add(1)?).into()),
+        IpAddr::V6(ip) => Some(Ipv6Addr::from(u128::from(ip).checked_add(1)?).into()),
+    }
+}
+
+fn before(ip: IpAddr) -> Option<IpAddr> {
+    match ip {
+        IpAddr::V4(ip) => Some(Ipv4Addr::from(u32::from(ip).checked_sub(1)?).into()),
+        IpAddr::V6(ip) => Some(Ipv6Addr::from(u128::from(ip).checked_sub(1)?).into()),
+    }
+}

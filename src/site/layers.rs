@@ -1,0 +1,124 @@
+//! The layers that a machine's settings come from: `defaults` < network < policy < node.
+
+use std::sync::Arc;
+
+use crate::model::{At, Defaults, Network, Node, NodeName, Policy, Settings};
+
+use super::{
+    Diagnostic, HostnameRule, Site,
+    hostname::{complete, is_template},
+};
+
+/// Who may set something for one machine. The network is not here: which one it is follows from the others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layers<'a> {
+    /// The machine's own declaration.
+    pub(super) node: Option<&'a Node>,
+    /// What binds it.
+    pub(super) policy: Option<&'a Policy>,
+    /// The site's defaults.
+    pub(super) defaults: &'a Defaults,
+}
+
+impl<'a> Layers<'a> {
+    /// Puts the layers of a machine together. Without a policy it is the one that the node names, if any.
+    pub(super) fn of(site: &'a Site, node: Option<&'a Node>, policy: Option<&'a Policy>) -> Self {
+        let named = || {
+            let name = &node?.body.policy.as_ref()?.value;
+            site.policies.get(name).map(Arc::as_ref)
+        };
+        Layers {
+            node,
+            policy: policy.or_else(named),
+            defaults: &site.defaults,
+        }
+    }
+
+    /// Returns what `pick` finds in the highest layer that has it, the network left out.
+    pub(super) fn find<T>(
+        &self,
+        pick: impl Fn(&'a Settings) -> Option<&'a At<T>>,
+    ) -> Option<&'a At<T>> {
+        self.upper()
+            .chain([&self.defaults.settings])
+            .find_map(&pick)
+    }
+
+    /// Returns what `pick` or, between policy and defaults, `of_network` finds first.
+    pub(super) fn find_with<T>(
+        &self,
+        network: Option<&'a Arc<Network>>,
+        pick: impl Fn(&'a Settings) -> Option<&'a At<T>>,
+        of_network: impl Fn(&'a Network) -> Option<&'a At<T>>,
+    ) -> Option<&'a At<T>> {
+        self.upper()
+            .find_map(&pick)
+            .or_else(|| network.and_then(|network| of_network(network)))
+            .or_else(|| pick(&self.defaults.settings))
+    }
+
+    /// Returns the settings above the network, the node's first.
+    pub(super) fn upper(&self) -> impl Iterator<Item = &'a Settings> + use<'a> {
+        let node = self.node.map(|node| &node.settings);
+        let policy = self.policy.map(|policy| &policy.settings);
+        node.into_iter().chain(policy)
+    }
+
+    /// Returns what holds for the machine when it lives in `network`.
+    pub(super) fn merged(&self, network: Option<&Network>) -> Settings {
+        let mut settings = Settings::default();
+        for layer in self.upper() {
+            settings.fill(layer);
+        }
+        if let Some(network) = network {
+            settings.fill(&of_network(network));
+        }
+        settings.fill(&self.defaults.settings);
+        settings
+    }
+
+    /// Returns the domain that completes the machine's name.
+    pub(super) fn domain(&self, network: Option<&'a Arc<Network>>) -> Option<&'a At<String>> {
+        self.find_with(
+            network,
+            |settings| settings.domain.as_ref(),
+            |network| network.body.domain.as_ref(),
+        )
+    }
+
+    /// Returns the machine's host name, or how it is made.
+    pub(super) fn hostname(
+        &self,
+        name: &NodeName,
+        network: Option<&'a Arc<Network>>,
+    ) -> Result<HostnameRule, Box<Diagnostic>> {
+        let declared = self.find(|settings| settings.hostname.as_ref());
+        if let Some(text) = declared.filter(|text| is_template(text)) {
+            return Ok(HostnameRule::Template(text.clone()));
+        }
+        let text = declared.map_or(name.as_str(), |at| at.value.as_str());
+        let domain = self.domain(network);
+        complete(text, domain.map(|at| at.value.as_str()))
+            .map(HostnameRule::Plain)
+            .map_err(|error| {
+                Box::new(match declared {
+                    Some(at) => Diagnostic::error(error.to_string(), at.place),
+                    None => Diagnostic::error(error.to_string(), self.node.map(Node::place))
+                        .help("a node's name is its host name: set `hostname`"),
+                })
+            })
+    }
+}
+
+/// Returns what a network contributes to the settings of the machines that live in it.
+pub(super) fn of_network(network: &Network) -> Settings {
+    let body = &network.body;
+    Settings {
+        dns: body.dns.clone(),
+        search: body.search.clone(),
+        domain: body.domain.clone(),
+        ntp: body.ntp.clone(),
+        loader: body.loader.clone(),
+        ..Settings::default()
+    }
+}

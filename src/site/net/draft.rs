@@ -1,0 +1,208 @@
+//! A link while it is put together: every value with its place.
+
+use std::{net::IpAddr, sync::Arc};
+
+use ipnet::IpNet;
+
+use crate::model::{At, HostAddress, LinkName, LinkSettings, Mac, Network, Node, Place};
+
+use super::super::{LinkKind, layers::Layers};
+
+/// A link while it is put together.
+#[derive(Debug, Clone)]
+pub(in crate::site) struct Draft<'a> {
+    /// Its device name.
+    pub(in crate::site) name: Option<LinkName>,
+    /// What it is; indices are those of the layout.
+    pub(in crate::site) kind: LinkKind,
+    /// What its declaration says.
+    pub(in crate::site) own: LinkSettings<'a>,
+    /// Where it was declared.
+    pub(in crate::site) place: Option<Place>,
+    /// The network it lies in.
+    pub(in crate::site) network: Option<&'a Arc<Network>>,
+    /// Its addresses.
+    pub(in crate::site) addresses: Vec<Address<'a>>,
+    /// Whether it asks DHCP.
+    pub(in crate::site) dhcp: bool,
+    /// Its default gateways.
+    pub(in crate::site) gateways: Vec<Gateway>,
+    /// The largest packet.
+    pub(in crate::site) mtu: Option<At<u32>>,
+    /// Where each of [`Draft::parents`] was written.
+    pub(in crate::site) parent_places: Vec<Place>,
+    /// The declared tag of a VLAN link.
+    pub(in crate::site) tag: Option<&'a At<u16>>,
+    /// Whether an address of it could not be placed, so that what rests on it is not known either.
+    pub(in crate::site) is_unsettled: bool,
+}
+
+/// A static address.
+#[derive(Debug, Clone)]
+pub(in crate::site) struct Address<'a> {
+    /// The address with its prefix length.
+    pub(in crate::site) net: IpNet,
+    /// Where it was written; none when it came from a pool.
+    pub(in crate::site) place: Option<Place>,
+    /// The network it lies in.
+    pub(in crate::site) network: Option<&'a Arc<Network>>,
+    /// Whether the prefix length is the network's.
+    pub(in crate::site) prefix_of_network: bool,
+}
+
+/// A default gateway.
+#[derive(Debug, Clone)]
+pub(in crate::site) struct Gateway {
+    /// Its address.
+    pub(in crate::site) ip: IpAddr,
+    /// Where it was written.
+    pub(in crate::site) place: Place,
+    /// By whom.
+    pub(in crate::site) origin: Origin,
+}
+
+/// Who set a default gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::site) enum Origin {
+    /// The link itself.
+    Link,
+    /// Its network.
+    Network,
+}
+
+/// A link that sets nothing.
+const SILENT: LinkSettings<'static> = LinkSettings {
+    network: None,
+    address: None,
+    gateway: None,
+    routes: None,
+    dns: None,
+    search: None,
+    mtu: None,
+    dhcp: None,
+};
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(
+        name: Option<LinkName>,
+        kind: LinkKind,
+        own: LinkSettings<'a>,
+        place: Option<Place>,
+    ) -> Self {
+        Draft {
+            name,
+            kind,
+            own,
+            place,
+            network: None,
+            addresses: Vec::new(),
+            dhcp: own.dhcp.is_some_and(|at| at.value),
+            gateways: Vec::new(),
+            mtu: None,
+            parent_places: Vec::new(),
+            tag: None,
+            is_unsettled: false,
+        }
+    }
+
+    /// The card of the short form.
+    pub(super) fn short(mac: Option<Mac>, node: Option<&'a Node>, layers: &Layers<'a>) -> Self {
+        let network = layers.find(|settings| settings.network.as_ref());
+        let own = match node.map(|node| &node.body) {
+            None => LinkSettings { network, ..SILENT },
+            Some(body) => LinkSettings {
+                network,
+                address: body.address.as_ref(),
+                gateway: body.gateway.as_ref(),
+                routes: body.routes.as_ref(),
+                mtu: body.mtu.as_ref(),
+                dhcp: body.dhcp.as_ref(),
+                ..SILENT
+            },
+        };
+        Draft::new(None, LinkKind::Card { mac }, own, node.map(Node::place))
+    }
+
+    /// A card of which nothing is said.
+    pub(super) fn bare(mac: Option<Mac>) -> Self {
+        Draft::new(None, LinkKind::Card { mac }, SILENT, None)
+    }
+
+    /// Moves everything but the card itself onto a link of `kind` that stands on it.
+    pub(super) fn split(&mut self, kind: LinkKind) -> Self {
+        let below = Draft::new(self.name.take(), self.kind.clone(), SILENT, self.place);
+        let mut above = std::mem::replace(self, below);
+        self.name = above.name.take();
+        above.kind = kind;
+        above
+    }
+
+    /// The links that are ports of this one.
+    pub(in crate::site) fn ports(&self) -> &[usize] {
+        match &self.kind {
+            LinkKind::Bond { ports, .. } | LinkKind::Bridge { ports, .. } => ports,
+            LinkKind::Card { .. } | LinkKind::Vlan { .. } => &[],
+        }
+    }
+
+    /// The links that this one stands on.
+    pub(in crate::site) fn parents(&self) -> &[usize] {
+        match &self.kind {
+            LinkKind::Vlan { on, .. } => std::slice::from_ref(on),
+            _ => self.ports(),
+        }
+    }
+
+    /// How messages call it.
+    pub(in crate::site) fn title(&self) -> String {
+        match (&self.name, &self.kind) {
+            (Some(name), _) => name.as_str().into(),
+            (None, LinkKind::Card { mac: Some(mac) }) => mac.to_string(),
+            (None, _) => "the boot card".into(),
+        }
+    }
+}
+
+impl<'a> Address<'a> {
+    /// An address as it was declared; with neither a prefix length of its own nor a network it stands alone.
+    pub(super) fn declared(at: &At<HostAddress>, network: Option<&'a Arc<Network>>) -> Self {
+        let ip = at.value.ip;
+        let of_network = network.and_then(|network| prefix(network, ip));
+        let prefix = at.value.prefix.or(of_network);
+        Address {
+            net: prefix.map_or_else(|| ip.into(), |prefix| net(ip, prefix)),
+            place: Some(at.place),
+            network,
+            prefix_of_network: at.value.prefix.is_none(),
+        }
+    }
+
+    /// An address that was given from a pool.
+    pub(super) fn pooled(ip: IpAddr, network: Option<&'a Arc<Network>>) -> Option<Self> {
+        let prefix = prefix(network?, ip)?;
+        Some(Address {
+            net: net(ip, prefix),
+            place: None,
+            network,
+            prefix_of_network: true,
+        })
+    }
+
+    /// The address alone.
+    pub(in crate::site) fn ip(&self) -> IpAddr {
+        self.net.addr()
+    }
+}
+
+/// Returns the subnet of `network` that holds `ip`.
+pub(in crate::site) fn subnet_of(network: &Network, ip: IpAddr) -> Option<IpNet> {
+    super::super::free::subnets(network).find(|subnet| subnet.contains(&ip))
+}
+
+fn prefix(network: &Network, ip: IpAddr) -> Option<u8> {
+    subnet_of(network, ip).map(|subnet| subnet.prefix_len())
+}
+
+fn net(ip: IpAddr, prefix: u8) -> IpNet {
+    IpNet::new(ip, prefix).unwrap_or_else(|_| ip.into())
+}

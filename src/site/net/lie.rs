@@ -1,0 +1,219 @@
+//! Where addresses lie: each link is put into its network, each address held to it.
+
+use std::{net::IpAddr, sync::Arc};
+
+use crate::model::{At, HostAddress, Network, Place};
+
+use super::{Address, Draft, Work, draft::subnet_of};
+use crate::site::{Diagnostic, free::edge};
+
+impl<'a> Work<'a, '_> {
+    /// Puts every link into its network.
+    pub(super) fn settle(&mut self, links: &mut [Draft<'a>]) {
+        for link in links {
+            match link.own.network {
+                Some(name) => match self.site.networks.get(&name.value) {
+                    Some(network) => self.settle_in(link, network),
+                    // The missing network is a mistake of its own.
+                    None => link.is_unsettled = true,
+                },
+                None => self.settle_by_address(link),
+            }
+        }
+    }
+
+    fn settle_in(&mut self, link: &mut Draft<'a>, network: &'a Arc<Network>) {
+        link.network = Some(network);
+        for at in link.own.address.iter().flat_map(|list| &list.value) {
+            if is_absurd(at.value.ip) {
+                link.is_unsettled = true;
+                self.report_absurd(at);
+            } else if subnet_of(network, at.value.ip).is_some() {
+                let address = Address::declared(at, Some(network));
+                self.check_address(&address, at.value.ip);
+                link.addresses.push(address);
+            } else {
+                link.is_unsettled = true;
+                self.report_outside(link, at, network);
+            }
+        }
+    }
+
+    fn report_outside(&mut self, link: &Draft<'_>, at: &At<HostAddress>, network: &Network) {
+        let Some(subnet) = &network.body.subnet else {
+            return;
+        };
+        let written: Vec<String> = subnet.values().map(ToString::to_string).collect();
+        let name = &network.name;
+        let mut mistake = Diagnostic::error(
+            format!(
+                "address {} lies outside network `{name}` ({})",
+                at.value.ip,
+                written.join(", ")
+            ),
+            at.place,
+        )
+        .label(self.name)
+        .other(subnet.place, format!("subnet of {name}"))
+        .help(self.free.hint(network, at.value.ip));
+        if let Some(by) = link.own.network {
+            mistake = mistake.other(by.place, "the network it is put into");
+        }
+        self.report(mistake);
+    }
+
+    fn settle_by_address(&mut self, link: &mut Draft<'a>) {
+        for at in link.own.address.iter().flat_map(|list| &list.value) {
+            if is_absurd(at.value.ip) {
+                link.is_unsettled = true;
+                self.report_absurd(at);
+                continue;
+            }
+            match self.network_of(at) {
+                Ok(network) => {
+                    let address = Address::declared(at, network);
+                    self.check_address(&address, at.value.ip);
+                    link.network = link.network.or(network);
+                    link.addresses.push(address);
+                }
+                Err(mistake) => {
+                    link.is_unsettled = true;
+                    self.found.extend(mistake.map(|mistake| *mistake));
+                }
+            }
+        }
+    }
+
+    /// Finds the one network that an address lies in, that of the machine before any other. An address with a
+    /// prefix length of its own needs none.
+    fn network_of(
+        &self,
+        at: &At<HostAddress>,
+    ) -> Result<Option<&'a Arc<Network>>, Option<Box<Diagnostic>>> {
+        let ip = at.value.ip;
+        let holds = |network: &&'a Arc<Network>| subnet_of(network, ip).is_some();
+        if let Some(home) = self
+            .named(|settings| settings.network.as_ref())
+            .filter(holds)
+        {
+            return Ok(Some(home));
+        }
+        let all: Vec<&'a Arc<Network>> = self.site.networks.values().filter(holds).collect();
+        match all.as_slice() {
+            [only] => Ok(Some(only)),
+            [] if at.value.prefix.is_some() => Ok(None),
+            [] => Err(self.in_none(at)),
+            _ if self.may_be_put_into_a_network() => Err(None),
+            several => Err(Some(Box::new(self.in_several(at, several)))),
+        }
+    }
+
+    /// Tells whether a policy that is not known yet may say which network it is.
+    fn may_be_put_into_a_network(&self) -> bool {
+        let is_bound = self.layers.policy.is_some()
+            || self
+                .layers
+                .node
+                .is_some_and(|node| node.settings.repo.is_some() || node.settings.task.is_some());
+        let mut policies = self.site.policies.values();
+        !is_bound && policies.any(|policy| policy.settings.network.is_some())
+    }
+
+    fn in_none(&self, at: &At<HostAddress>) -> Option<Box<Diagnostic>> {
+        if self.site.may_have_more_subnets() {
+            return None;
+        }
+        let mistake = Diagnostic::error(
+            format!("address {} lies in no network of the site", at.value.ip),
+            at.place,
+        );
+        let help = "declare the network, or give the address a prefix length of its own";
+        Some(Box::new(mistake.label(self.name).help(help)))
+    }
+
+    fn in_several(&self, at: &At<HostAddress>, all: &[&Arc<Network>]) -> Diagnostic {
+        let names: Vec<&str> = all
+            .iter()
+            .map(|network| network.name.value.as_str())
+            .collect();
+        let mut mistake = Diagnostic::error(
+            format!(
+                "address {} lies in several networks: `{}`",
+                at.value.ip,
+                names.join("`, `")
+            ),
+            at.place,
+        )
+        .label(self.name)
+        .help(format!("say which: network = \"{}\"", names[0]));
+        for network in all {
+            let subnet = network.body.subnet.as_ref();
+            let place = subnet.map_or(network.name.place, |subnet| subnet.place);
+            mistake = mistake.other(place, format!("subnet of {}", network.name));
+        }
+        mistake
+    }
+
+    fn report_absurd(&mut self, at: &At<HostAddress>) {
+        let ip = at.value.ip;
+        let message = format!("{ip} cannot be the address of one machine on a network");
+        self.report(Diagnostic::error(message, at.place).label(self.name));
+    }
+
+    /// Holds an address to the network it lies in.
+    fn check_address(&mut self, address: &Address<'a>, ip: IpAddr) {
+        let Some(place) = address.place else {
+            return;
+        };
+        let own = edge(address.net, ip).map(|what| (what, address.net.trunc()));
+        let wide = address.network.and_then(|network| {
+            let subnet = subnet_of(network, ip)?;
+            edge(subnet, ip).map(|what| (what, subnet))
+        });
+        if let Some((what, net)) = own.or(wide) {
+            let message = format!("address {ip} is the {what} address of {net}");
+            let mistake = Diagnostic::error(message, place).label(self.name);
+            return self.report(self.with_hint(mistake, address));
+        }
+        let Some(network) = address.network else {
+            return;
+        };
+        if let Some(mistake) = occupied(network, ip, place) {
+            let mistake = mistake.label(self.name);
+            self.report(self.with_hint(mistake, address));
+        }
+    }
+
+    fn with_hint(&self, mistake: Diagnostic, address: &Address<'_>) -> Diagnostic {
+        match address.network {
+            Some(network) => mistake.help(self.free.hint(network, address.ip())),
+            None => mistake,
+        }
+    }
+}
+
+/// Returns the mistake when an address of `network` belongs to somebody else.
+fn occupied(network: &Network, ip: IpAddr, place: Place) -> Option<Diagnostic> {
+    let body = &network.body;
+    let name = &network.name;
+    let mut gateways = body.gateway.iter().flat_map(|list| &list.value);
+    if let Some(gateway) = gateways.find(|gateway| gateway.value == ip) {
+        let message = format!("address {ip} is the gateway of network `{name}`");
+        return Some(Diagnostic::error(message, place).other(gateway.place, "the gateway"));
+    }
+    for (key, list) in [("taken", &body.taken), ("range", &body.range)] {
+        let mut ranges = list.iter().flat_map(|list| &list.value);
+        if let Some(range) = ranges.find(|range| range.value.contains(ip)) {
+            let message = format!("address {ip} lies in `{key}` of network `{name}` ({range})");
+            let mistake = Diagnostic::error(message, place);
+            return Some(mistake.other(range.place, format!("`{key}` of {name}")));
+        }
+    }
+    None
+}
+
+/// Tells whether no machine can have this address.
+pub(in crate::site) fn is_absurd(ip: IpAddr) -> bool {
+    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || broadcast
+}

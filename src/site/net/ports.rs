@@ -1,0 +1,161 @@
+//! What may stand on what: ports have one owner and no address; tags are numbers of a VLAN.
+
+use crate::model::{At, Place};
+
+use super::{Draft, Work};
+use crate::site::{Diagnostic, LinkKind};
+
+/// The tags that IEEE 802.1Q leaves to its users.
+const TAGS: std::ops::RangeInclusive<u16> = 1..=4094;
+
+/// Returns the mistake when a tag is out of bounds.
+pub(in crate::site) fn check_tag(tag: &At<u16>) -> Option<Diagnostic> {
+    let message = format!("VLAN {tag} does not exist: expected 1 to 4094");
+    (!TAGS.contains(&tag.value)).then(|| Diagnostic::error(message, tag.place))
+}
+
+impl<'a> Work<'a, '_> {
+    /// Gives VLAN links their tags. Where a card or bond lies in a network whose packets carry a tag, a VLAN
+    /// link takes over its addresses.
+    pub(super) fn tag(&mut self, links: &mut Vec<Draft<'a>>) {
+        for at in 0..links.len() {
+            let link = &mut links[at];
+            let of_network = link.network.and_then(|network| network.body.vlan.as_ref());
+            match &link.kind {
+                LinkKind::Vlan { on, .. } => {
+                    let (on, id) = (*on, self.tag_of(link, of_network));
+                    link.kind = LinkKind::Vlan { id, on };
+                }
+                LinkKind::Card { .. } | LinkKind::Bond { .. } => {
+                    let is_used = link.dhcp || !link.addresses.is_empty();
+                    if let Some(id) = of_network.filter(|_| is_used) {
+                        let kind = LinkKind::Vlan {
+                            id: id.value,
+                            on: at,
+                        };
+                        let tagged = link.split(kind);
+                        links.push(tagged);
+                    }
+                }
+                LinkKind::Bridge { .. } => {}
+            }
+        }
+    }
+
+    fn tag_of(&mut self, link: &Draft<'a>, of_network: Option<&At<u16>>) -> u16 {
+        let title = link.title();
+        match (link.tag, of_network) {
+            (Some(own), None) => {
+                let mistake = check_tag(own).map(|mistake| mistake.label(self.name));
+                self.found.extend(mistake);
+                own.value
+            }
+            (Some(own), Some(network)) => {
+                if own != network {
+                    let message = format!("vlan `{title}` has id {own}, its network {network}");
+                    self.report(
+                        Diagnostic::error(message, own.place)
+                            .label(self.name)
+                            .other(network.place, "the network's"),
+                    );
+                }
+                own.value
+            }
+            (None, Some(network)) => network.value,
+            (None, None) if self.is_flawed || link.is_unsettled => 0,
+            (None, None) => {
+                let message = format!("vlan `{title}` has no `id`, and neither has its network");
+                self.report(Diagnostic::error(message, link.place).label(self.name));
+                0
+            }
+        }
+    }
+
+    /// Checks that every port has one owner and nothing of its own, and that no tag lies on a link twice.
+    pub(super) fn check_ports(&mut self, links: &[Draft<'a>]) {
+        let mut owner: Vec<Option<(usize, Place)>> = vec![None; links.len()];
+        for (at, link) in links.iter().enumerate() {
+            for (&port, &place) in link.ports().iter().zip(&link.parent_places) {
+                match owner[port] {
+                    Some((first, of_first)) => self.report(
+                        Diagnostic::error(
+                            format!("`{}` is a port of two links", links[port].title()),
+                            place,
+                        )
+                        .label(format!("of `{}`", link.title()))
+                        .other(of_first, format!("of `{}`", links[first].title())),
+                    ),
+                    None => owner[port] = Some((at, place)),
+                }
+            }
+        }
+        for (port, owner) in owner.iter().enumerate() {
+            if let Some((at, place)) = *owner {
+                self.check_port(links, port, &links[at], place);
+            }
+        }
+        self.check_tags(links);
+    }
+
+    fn check_port(&mut self, links: &[Draft<'a>], port: usize, owner: &Draft<'a>, place: Place) {
+        let link = &links[port];
+        let (own, title) = (&link.own, link.title());
+        let setting = [
+            ("an address", own.address.map(|at| at.place)),
+            ("a gateway", own.gateway.map(|at| at.place)),
+            ("routes", own.routes.map(|at| at.place)),
+            ("DHCP", own.dhcp.filter(|at| at.value).map(|at| at.place)),
+        ];
+        for (what, at) in setting {
+            let Some(at) = at else { continue };
+            let owner = owner.title();
+            let message = format!("`{title}` is a port of `{owner}`: it cannot have {what}");
+            let mistake = Diagnostic::error(message, at).label(self.name);
+            let help = format!("`{owner}` carries what belongs to its ports");
+            self.report(mistake.other(place, "the port").help(help));
+        }
+        // What lies on the port of a bridge still gets its tagged packets; that of a bond gets none.
+        let is_of_bond = matches!(owner.kind, LinkKind::Bond { .. });
+        let owner = owner.title();
+        for (above, at) in on_top(links, port).filter(|_| is_of_bond) {
+            let message = format!(
+                "vlan `{}` lies on `{title}`, which is a port of `{owner}`",
+                above.title()
+            );
+            let mistake = Diagnostic::error(message, at).label(self.name);
+            let help = format!("put it on `{owner}`");
+            self.report(mistake.other(place, "the port").help(help));
+        }
+    }
+
+    fn check_tags(&mut self, links: &[Draft<'a>]) {
+        for (at, link) in links.iter().enumerate() {
+            let same = |other: &&Draft<'_>| {
+                matches!(link.kind, LinkKind::Vlan { id: 1.., .. }) && other.kind == link.kind
+            };
+            let Some(first) = links[..at].iter().find(same) else {
+                continue;
+            };
+            let LinkKind::Vlan { id, on } = link.kind else {
+                continue;
+            };
+            let message = format!("`{}` carries VLAN {id} twice", links[on].title());
+            let mut mistake = Diagnostic::error(message, link.place).label(self.name);
+            if let Some(place) = first.place {
+                mistake = mistake.other(place, "the first");
+            }
+            self.report(mistake);
+        }
+    }
+}
+
+/// The VLAN links that lie on a link, each with the place where it says so.
+fn on_top<'l, 'a>(
+    links: &'l [Draft<'a>],
+    below: usize,
+) -> impl Iterator<Item = (&'l Draft<'a>, Place)> {
+    links.iter().filter_map(move |link| match link.kind {
+        LinkKind::Vlan { on, .. } if on == below => Some((link, *link.parent_places.first()?)),
+        _ => None,
+    })
+}

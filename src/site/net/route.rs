@@ -1,0 +1,203 @@
+//! Gateways and routes: each lies on its link, and each family has one default route.
+
+use std::net::IpAddr;
+
+use crate::model::{At, Place, Route};
+
+use super::{
+    Draft, Work,
+    draft::{Gateway, Origin},
+};
+use crate::site::Diagnostic;
+
+impl<'a> Work<'a, '_> {
+    /// Gives at most one link of each family its default route, and returns the index of the primary link: the
+    /// one with the default route, else the one that asks DHCP, else the first with an address.
+    pub(super) fn choose_routes(&mut self, links: &mut [Draft<'a>]) -> usize {
+        let is_port = |at: usize| links.iter().any(|link| link.ports().contains(&at));
+        // A port has no addresses; that it has routes is a mistake of its own.
+        for (_, link) in links.iter().enumerate().filter(|(at, _)| !is_port(*at)) {
+            self.check_gateways(link);
+            self.check_routes(link);
+        }
+        let v4 = self.default_route(links, true, None);
+        let v6 = self.default_route(links, false, v4);
+        let first = |fits: fn(&Draft<'_>) -> bool| links.iter().position(fits);
+        v4.or(v6)
+            .or_else(|| first(|link| link.dhcp))
+            .or_else(|| first(|link| !link.addresses.is_empty()))
+            .or_else(|| first(|link| link.own.address.is_some()))
+            .or_else(|| self.boot_card(links))
+            .unwrap_or(0)
+    }
+
+    fn boot_card(&self, links: &[Draft<'a>]) -> Option<usize> {
+        use crate::site::LinkKind;
+        let of_boot = |link: &Draft<'_>| matches!(link.kind, LinkKind::Card { mac } if mac.is_some() && mac == self.boot_mac);
+        links.iter().position(of_boot)
+    }
+
+    fn default_route(
+        &mut self,
+        links: &mut [Draft<'a>],
+        is_v4: bool,
+        preferred: Option<usize>,
+    ) -> Option<usize> {
+        let explicit: Vec<(usize, At<IpAddr>)> = links
+            .iter()
+            .enumerate()
+            .flat_map(|(at, link)| own_gateways(link).map(move |gateway| (at, gateway.clone())))
+            .filter(|(_, gateway)| gateway.value.is_ipv4() == is_v4)
+            .collect();
+        if let Some((at, gateway)) = explicit.first() {
+            self.check_only(links, &explicit);
+            links[*at].gateways.push(Gateway {
+                ip: gateway.value,
+                place: gateway.place,
+                origin: Origin::Link,
+            });
+            return Some(*at);
+        }
+        let candidates: Vec<(usize, At<IpAddr>)> = links
+            .iter()
+            .enumerate()
+            .filter_map(|(at, link)| Some((at, network_gateway(link, is_v4)?.clone())))
+            .collect();
+        let home = self.layers.find(|settings| settings.network.as_ref());
+        let is_home = |at: usize| {
+            let network = links[at].network;
+            home.is_some_and(|home| network.is_some_and(|network| network.name == *home))
+        };
+        let (at, gateway) = candidates
+            .iter()
+            .find(|(at, _)| Some(*at) == preferred)
+            .or_else(|| candidates.iter().find(|(at, _)| is_home(*at)))
+            .or_else(|| candidates.first())?
+            .clone();
+        self.check_reach(&links[at], &gateway);
+        links[at].gateways.push(Gateway {
+            ip: gateway.value,
+            place: gateway.place,
+            origin: Origin::Network,
+        });
+        Some(at)
+    }
+
+    fn check_only(&mut self, links: &[Draft<'a>], explicit: &[(usize, At<IpAddr>)]) {
+        let [(_, first), others @ ..] = explicit else {
+            return;
+        };
+        for (at, gateway) in others {
+            let message = format!("{gateway} is a second default gateway");
+            self.report(
+                Diagnostic::error(message, gateway.place)
+                    .label(format!("of `{}`", links[*at].title()))
+                    .other(first.place, "the first")
+                    .help("a machine has one default route of a family; write others as `routes`"),
+            );
+        }
+    }
+
+    /// Holds a network's gateway to an address with a prefix length of its own.
+    fn check_reach(&mut self, link: &Draft<'a>, gateway: &At<IpAddr>) {
+        let same = |ip: IpAddr| ip.is_ipv4() == gateway.value.is_ipv4();
+        let Some(address) = link.addresses.iter().find(|address| same(address.ip())) else {
+            return;
+        };
+        let Some(place) = address.place else { return };
+        if !is_on_link(link, gateway.value) {
+            let message = format!(
+                "gateway {gateway} cannot be reached from {}: it is not in {}",
+                address.ip(),
+                address.net.trunc()
+            );
+            let mistake = Diagnostic::error(message, place).label(self.name);
+            self.report(mistake.other(gateway.place, "the network's gateway"));
+        }
+    }
+
+    fn check_gateways(&mut self, link: &Draft<'a>) {
+        if link.is_unsettled {
+            return;
+        }
+        for gateway in own_gateways(link) {
+            self.check_next_hop("gateway", link, gateway);
+        }
+    }
+
+    fn check_routes(&mut self, link: &Draft<'a>) {
+        let routes = link.own.routes.iter().flat_map(|list| &list.value);
+        for route in routes {
+            self.check_route(link, &route.value);
+        }
+    }
+
+    fn check_route(&mut self, link: &Draft<'a>, route: &Route) {
+        let (to, via) = (route.to.value.0, &route.via);
+        if to.prefix_len() == 0 {
+            self.report(
+                Diagnostic::error(format!("{to} is the default route"), route.to.place)
+                    .label(self.name)
+                    .help(format!("write gateway = \"{via}\"")),
+            );
+        } else if to.addr().is_ipv4() != via.value.is_ipv4() {
+            let message = format!("a route to {to} cannot lead over {via}");
+            self.report(Diagnostic::error(message, via.place).label(self.name));
+        } else if !link.is_unsettled && !link.dhcp {
+            self.check_next_hop("next hop", link, via);
+        }
+    }
+
+    fn check_next_hop(&mut self, what: &str, link: &Draft<'a>, hop: &At<IpAddr>) {
+        let title = link.title();
+        let is_own = |address: &super::Address<'_>| address.ip() == hop.value;
+        let message = if link.addresses.iter().any(is_own) {
+            format!("{what} {hop} is the machine's own address")
+        } else if is_on_link(link, hop.value) {
+            return;
+        } else {
+            format!("{what} {hop} is not in the subnet of any address of `{title}`")
+        };
+        let others: Vec<(Place, String)> = link
+            .addresses
+            .iter()
+            .filter_map(|address| Some((address.place?, address.net.to_string())))
+            .collect();
+        let mut mistake = Diagnostic::error(message, hop.place).label(self.name);
+        mistake.others = others;
+        self.report(mistake);
+    }
+}
+
+/// Walks the gateways that a link sets itself.
+fn own_gateways<'d>(link: &'d Draft<'_>) -> impl Iterator<Item = &'d At<IpAddr>> {
+    link.own.gateway.into_iter().flat_map(|list| &list.value)
+}
+
+/// Returns the gateway of the network in which an address of the family lies.
+pub(in crate::site) fn network_gateway<'a>(
+    link: &Draft<'a>,
+    is_v4: bool,
+) -> Option<&'a At<IpAddr>> {
+    let of_family = |ip: IpAddr| ip.is_ipv4() == is_v4;
+    let mut addresses = link.addresses.iter();
+    addresses.find_map(|address| {
+        let gateways = address.network.filter(|_| of_family(address.ip()))?;
+        let mut list = gateways.body.gateway.iter().flat_map(|list| &list.value);
+        list.find(|gateway| of_family(gateway.value))
+    })
+}
+
+/// Tells whether a next hop can be reached without a router. Every IPv6 link has link-local addresses.
+fn is_on_link(link: &Draft<'_>, hop: IpAddr) -> bool {
+    is_link_local(hop)
+        || link
+            .addresses
+            .iter()
+            .any(|address| address.net.contains(&hop))
+}
+
+/// Tells whether an address is one of IPv6's link-local ones.
+pub(in crate::site) fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}

@@ -1,0 +1,277 @@
+//! Why a machine's settings are what they are: who set each, and whom that shadows.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::model::{Network, Place, Policy, Settings};
+
+use super::{
+    Free, HostnameRule, LinkKind, Site, Subject,
+    layers::{Layers, of_network},
+    net::{self, Layout, LinkDraft, Origin, network_gateway},
+};
+
+/// One setting in effect, and where it comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Provenance {
+    /// Its key; that of a link in the long form begins with the link's name: `bond0.20.address`.
+    pub key: String,
+    /// Its value as JSON, secrets masked.
+    pub value: Value,
+    /// Where it was written; none for a default of ours.
+    pub place: Option<Place>,
+    /// What else had a part in it: `prefix from network lab, policies.d/networks.kdl:2`.
+    pub detail: Option<String>,
+    /// Values of lower layers that it covers, the nearest first.
+    pub shadows: Vec<(Value, Place)>,
+}
+
+/// Lists what is in effect for `subject`, bound by `policy` or by the one its declaration names: what
+/// binds it, who it is, its links, then everything else.
+pub fn provenance(site: &Site, subject: &Subject<'_>, policy: Option<&Policy>) -> Vec<Provenance> {
+    let node = subject.declared.map(Arc::as_ref);
+    let layers = Layers::of(site, node, policy);
+    let layout = net::layout(site, subject, &layers, &Free::new(site), &mut Vec::new());
+    let explain = Explain {
+        site,
+        subject,
+        layers,
+        layout,
+    };
+    explain.list()
+}
+
+struct Explain<'a, 's> {
+    site: &'a Site,
+    subject: &'s Subject<'a>,
+    layers: Layers<'a>,
+    layout: Layout<'a>,
+}
+
+impl Explain<'_, '_> {
+    fn list(&self) -> Vec<Provenance> {
+        let mut settings = self.settings();
+        let mut take = |key: &str| {
+            let at = settings.iter().position(|entry| entry.key == key)?;
+            Some(settings.remove(at))
+        };
+        let (repo, task) = (take("repo"), take("task"));
+        let (network, boot_network) = (take("network"), take("boot-network"));
+        let (hostname, domain) = (take("hostname"), take("domain"));
+        let (dns, search, ntp) = (take("dns"), take("search"), take("ntp"));
+        let mut list = Vec::new();
+        list.extend(self.policy());
+        list.extend(repo);
+        list.extend(self.task(task));
+        list.extend(self.installs());
+        list.extend(self.network(network));
+        list.extend(boot_network);
+        list.extend(self.hostname(hostname));
+        list.extend(domain);
+        for link in &self.layout.links {
+            self.link(link, &mut list);
+        }
+        list.extend(dns);
+        list.extend(search);
+        list.extend(ntp);
+        list.extend(settings);
+        list
+    }
+
+    /// What `defaults`, network, policy and node set.
+    fn settings(&self) -> Vec<Provenance> {
+        let network = self.layout.network.map(|network| of_network(network));
+        let layers: Vec<_> = self
+            .layers
+            .upper()
+            .chain(&network)
+            .chain([&self.layers.defaults.settings])
+            .map(Settings::listed)
+            .collect();
+        let merged = self.layers.merged(self.layout.network.map(Arc::as_ref));
+        let keys = merged.listed().into_iter();
+        keys.map(|(key, place, value)| {
+            let all = layers.iter().flatten();
+            let shadows = all
+                .filter(|(other, at, _)| is_same_setting(&key, other) && *at != place)
+                .map(|(_, at, value)| (value.clone(), *at))
+                .collect();
+            Provenance {
+                key,
+                value,
+                place: Some(place),
+                detail: None,
+                shadows,
+            }
+        })
+        .collect()
+    }
+
+    fn policy(&self) -> Option<Provenance> {
+        let policy = self.layers.policy?;
+        let named = self.layers.node.and_then(|node| node.body.policy.as_ref());
+        let place = named
+            .filter(|named| **named == policy.name)
+            .map_or(policy.name.place, |named| named.place);
+        Some(plain("policy", json!(policy.name.value), Some(place)))
+    }
+
+    fn task(&self, set: Option<Provenance>) -> Option<Provenance> {
+        let repo = self.layers.find(|settings| settings.repo.as_ref());
+        let repo = repo.and_then(|name| self.site.repos.get(&name.value));
+        let of_repo = repo.and_then(|repo| repo.body.task.as_ref());
+        match (set, of_repo) {
+            (Some(mut set), Some(task)) => {
+                set.shadows.push((json!(task.value), task.place));
+                Some(set)
+            }
+            (None, Some(task)) => Some(Provenance {
+                detail: repo.map(|repo| format!("from repo {}", repo.name)),
+                ..plain("task", json!(task.value), Some(task.place))
+            }),
+            (set, None) => set,
+        }
+    }
+
+    fn installs(&self) -> Option<Provenance> {
+        let at = self.layers.node?.body.installs.as_ref()?;
+        Some(plain("installs", json!(at.value), Some(at.place)))
+    }
+
+    fn network(&self, set: Option<Provenance>) -> Option<Provenance> {
+        let network = self.layout.network?;
+        let name = json!(network.name.value);
+        if let Some(set) = set.filter(|set| set.value == name) {
+            return Some(set);
+        }
+        Some(Provenance {
+            detail: Some("its address lies there".into()),
+            ..plain("network", name, Some(subnet_place(network)))
+        })
+    }
+
+    fn hostname(&self, set: Option<Provenance>) -> Option<Provenance> {
+        let rule = self
+            .layers
+            .hostname(self.subject.name, self.layout.network)
+            .ok()?;
+        let (value, bare) = match &rule {
+            HostnameRule::Template(text) => (json!(text.value), false),
+            HostnameRule::Plain(name) => {
+                let written = set.as_ref().and_then(|set| set.value.as_str());
+                let written = written.unwrap_or(self.subject.name.as_str());
+                (json!(name), !written.contains('.'))
+            }
+        };
+        let name_place = self.layers.node.map(|node| node.place());
+        let set = set.unwrap_or_else(|| plain("hostname", json!(null), name_place));
+        Some(Provenance {
+            value,
+            detail: bare.then(|| self.domain_detail()).flatten(),
+            ..set
+        })
+    }
+
+    fn domain_detail(&self) -> Option<String> {
+        let domain = self.layers.domain(self.layout.network)?;
+        Some(format!("domain from {}", self.at(domain.place)))
+    }
+
+    fn link(&self, link: &LinkDraft<'_>, list: &mut Vec<Provenance>) {
+        let key = |key: &str| match &link.name {
+            Some(name) => format!("{}.{key}", name.as_str()),
+            None if self.layout.links.len() <= 2 => key.into(),
+            None => format!("{}.{key}", link.title()),
+        };
+        for address in &link.addresses {
+            let detail = match (address.place, address.network) {
+                (None, Some(network)) => Some(format!("from the pool of network {}", network.name)),
+                (Some(_), Some(network)) if address.prefix_of_network => Some(format!(
+                    "prefix from network {}, {}",
+                    network.name,
+                    self.at(subnet_place(network))
+                )),
+                _ => None,
+            };
+            list.push(Provenance {
+                detail,
+                ..plain(&key("address"), json!(address.net), address.place)
+            });
+        }
+        if let Some(dhcp) = link.dhcp.then_some(link.own.dhcp) {
+            let place = dhcp.map(|at| at.place);
+            list.push(plain(&key("dhcp"), json!(true), place));
+        }
+        self.gateways(link, &key("gateway"), list);
+        if let LinkKind::Vlan { id, .. } = link.kind {
+            let of_network = link.network.and_then(|network| network.body.vlan.as_ref());
+            let place = link.tag.or(of_network).map(|at| at.place);
+            list.push(plain(&key("vlan"), json!(id), place));
+        }
+        if let Some(mtu) = &link.mtu {
+            let of_network = link.network.and_then(|network| network.body.mtu.as_ref());
+            let shadowed = of_network.filter(|at| at.place != mtu.place);
+            list.push(Provenance {
+                shadows: shadowed
+                    .iter()
+                    .map(|at| (json!(at.value), at.place))
+                    .collect(),
+                ..plain(&key("mtu"), json!(mtu.value), Some(mtu.place))
+            });
+        }
+        if let Some(routes) = link.own.routes {
+            list.push(plain(&key("routes"), json!(routes), Some(routes.place)));
+        }
+        for (name, place, value) in [
+            link.own.dns.map(|list| ("dns", list.place, json!(list))),
+            link.own
+                .search
+                .map(|list| ("search", list.place, json!(list))),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            list.push(plain(&key(name), value, Some(place)));
+        }
+    }
+
+    fn gateways(&self, link: &LinkDraft<'_>, key: &str, list: &mut Vec<Provenance>) {
+        for gateway in &link.gateways {
+            let of_network = network_gateway(link, gateway.ip.is_ipv4());
+            let shadowed = of_network.filter(|_| gateway.origin == Origin::Link);
+            list.push(Provenance {
+                shadows: shadowed
+                    .iter()
+                    .map(|at| (json!(at.value), at.place))
+                    .collect(),
+                ..plain(key, json!(gateway.ip), Some(gateway.place))
+            });
+        }
+    }
+
+    fn at(&self, place: Place) -> String {
+        self.site.sources.file_line(place)
+    }
+}
+
+fn plain(key: &str, value: Value, place: Option<Place>) -> Provenance {
+    Provenance {
+        key: key.into(),
+        value,
+        place,
+        detail: None,
+        shadows: Vec::new(),
+    }
+}
+
+/// Tells whether two keys are one setting: the same key, or the two forms of root's password.
+fn is_same_setting(key: &str, other: &str) -> bool {
+    let is_password = |key: &str| matches!(key, "root-password-hash" | "root-password-file");
+    key == other || (is_password(key) && is_password(other))
+}
+
+fn subnet_place(network: &Network) -> Place {
+    let subnet = network.body.subnet.as_ref();
+    subnet.map_or(network.name.place, |subnet| subnet.place)
+}

@@ -1,0 +1,86 @@
+//! Holds the declarations of a site to each other.
+//!
+//! Each file has one subject. Everything that one pass can find is found in one pass: the operator gets
+//! the whole list, in the order of the files. What refers to a declaration that could not be read is left
+//! alone, for that is one mistake and not two.
+
+mod settings;
+mod references;
+mod repos;
+mod networks;
+mod policies;
+mod nodes;
+mod unique;
+mod unused;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::model::{Network, NetworkName, Node, NodeName, Settings, TagName};
+
+use super::{Diagnostic, Free, Site};
+
+/// Returns every mistake in how the declarations of `site` fit together.
+pub(super) fn check(site: &Site) -> Vec<Diagnostic> {
+    let mut check = Check::new(site);
+    check.settings();
+    check.repos();
+    check.hooks();
+    check.networks();
+    check.policies();
+    check.nodes();
+    check.unique();
+    if site.unread.is_empty() {
+        check.unused();
+    }
+    check.found
+}
+
+/// What the rules share.
+struct Check<'a> {
+    site: &'a Site,
+    free: Free<'a>,
+    /// Every node, in the order of the files.
+    nodes: Vec<&'a Arc<Node>>,
+    /// Tags that some node carries.
+    carried: BTreeSet<&'a TagName>,
+    /// Networks in which some link lies.
+    inhabited: BTreeSet<&'a NetworkName>,
+    /// Where each node lives.
+    homes: BTreeMap<&'a NodeName, &'a Arc<Network>>,
+    found: Vec<Diagnostic>,
+}
+
+impl<'a> Check<'a> {
+    fn new(site: &'a Site) -> Self {
+        let mut nodes: Vec<&Arc<Node>> = site.nodes.values().collect();
+        let order = site.sources.order();
+        nodes.sort_by_key(|node| order(node.place()));
+        let tags = nodes.iter().flat_map(|node| &node.body.tags);
+        Check {
+            site,
+            free: Free::new(site),
+            carried: tags.flat_map(|list| list.values()).collect(),
+            nodes,
+            inhabited: BTreeSet::new(),
+            homes: BTreeMap::new(),
+            found: Vec::new(),
+        }
+    }
+
+    fn report(&mut self, mistake: Diagnostic) {
+        self.found.push(mistake);
+    }
+
+    /// Walks every declaration that makes settings.
+    fn layers(&self) -> impl Iterator<Item = &'a Settings> + use<'a> {
+        let policies = self.site.policies.values().map(|policy| &policy.settings);
+        let nodes = self.site.nodes.values().map(|node| &node.settings);
+        [&self.site.defaults.settings]
+            .into_iter()
+            .chain(policies)
+            .chain(nodes)
+    }
+}

@@ -1,0 +1,139 @@
+//! A network's own keys fit each other.
+
+use std::net::IpAddr;
+
+use crate::model::{AddressRange, At, DhcpMode, List, Network, NetworkBody};
+
+use super::Check;
+use crate::site::{
+    Diagnostic, Kind,
+    free::{edge, subnets},
+    net::{check_mtu, check_tag, is_absurd, is_link_local},
+};
+
+impl<'a> Check<'a> {
+    /// Checks every network.
+    pub(super) fn networks(&mut self) {
+        for network in self.site.networks.values() {
+            let body = &network.body;
+            self.dns(&body.dns);
+            self.names(&body.domain, &body.search, &body.ntp);
+            self.found.extend(body.vlan.as_ref().and_then(check_tag));
+            self.found.extend(body.mtu.as_ref().and_then(check_mtu));
+            self.dhcp(body);
+            if body.subnet.is_none() {
+                if !self
+                    .site
+                    .unread
+                    .has_flawed(Kind::Network, network.name.as_str())
+                {
+                    let message = format!("network `{}` has no `subnet`", network.name);
+                    self.report(Diagnostic::error(message, network.name.place));
+                }
+                continue;
+            }
+            self.gateways(network);
+            self.ranges(network);
+        }
+    }
+
+    fn gateways(&mut self, network: &Network) {
+        let gateways = network.body.gateway.iter().flat_map(|list| &list.value);
+        let gateways: Vec<&At<IpAddr>> = gateways.collect();
+        for (at, gateway) in gateways.iter().enumerate() {
+            self.gateway(network, gateway);
+            let same = |other: &&&At<IpAddr>| other.value.is_ipv4() == gateway.value.is_ipv4();
+            if let Some(first) = gateways[..at].iter().find(same) {
+                let message = format!("network `{}` has two gateways of a family", network.name);
+                let mistake = Diagnostic::error(message, gateway.place);
+                self.report(mistake.other(first.place, "the first"));
+            }
+        }
+    }
+
+    fn gateway(&mut self, network: &Network, gateway: &At<IpAddr>) {
+        let ip = gateway.value;
+        if is_link_local(ip) {
+            return;
+        }
+        let message = match subnets(network).find(|subnet| subnet.contains(&ip)) {
+            _ if is_absurd(ip) => format!("{ip} cannot be a gateway"),
+            None => format!("gateway {ip} lies outside network `{}`", network.name),
+            Some(subnet) => match edge(subnet, ip) {
+                // Routers do answer to the first address of an IPv6 subnet.
+                Some(what) if ip.is_ipv4() => {
+                    format!("gateway {ip} is the {what} address of {subnet}")
+                }
+                _ => return,
+            },
+        };
+        let mistake = Diagnostic::error(message, gateway.place);
+        self.report(beside_subnet(mistake, network));
+    }
+
+    fn ranges(&mut self, network: &Network) {
+        let body = &network.body;
+        let lists = [
+            ("taken", &body.taken),
+            ("range", &body.range),
+            ("pool", &body.pool),
+        ];
+        for (key, list) in lists {
+            for range in list.iter().flat_map(|list| &list.value) {
+                self.range_in_subnet(network, key, range);
+            }
+        }
+        self.apart(("taken", &body.taken), ("range", &body.range));
+        self.apart(("taken", &body.taken), ("pool", &body.pool));
+        self.apart(("range", &body.range), ("pool", &body.pool));
+    }
+
+    fn range_in_subnet(&mut self, network: &Network, key: &str, range: &At<AddressRange>) {
+        let holds = |subnet: ipnet::IpNet| {
+            subnet.contains(&range.value.first) && subnet.contains(&range.value.last)
+        };
+        if !subnets(network).any(holds) {
+            let message = format!("`{key}` {range} lies outside network `{}`", network.name);
+            let mistake = Diagnostic::error(message, range.place);
+            self.report(beside_subnet(mistake, network));
+        }
+    }
+
+    fn apart(
+        &mut self,
+        (key, list): (&str, &Option<List<AddressRange>>),
+        (other_key, others): (&str, &Option<List<AddressRange>>),
+    ) {
+        for other in others.iter().flat_map(|list| &list.value) {
+            let overlaps = |range: &&At<AddressRange>| {
+                range.value.contains(other.value.first) || other.value.contains(range.value.first)
+            };
+            let mut ranges = list.iter().flat_map(|list| &list.value);
+            if let Some(range) = ranges.find(overlaps) {
+                let message = format!("`{other_key}` {other} overlaps `{key}` {range}");
+                let mistake = Diagnostic::error(message, other.place);
+                self.report(mistake.other(range.place, format!("`{key}`")));
+            }
+        }
+    }
+
+    fn dhcp(&mut self, body: &NetworkBody) {
+        let mode = body.dhcp.as_ref().map_or(DhcpMode::Off, |at| at.value);
+        if mode == DhcpMode::Server {
+            return;
+        }
+        let range = body.range.as_ref().map(|at| ("range", at.place));
+        let lease = body.lease.as_ref().map(|at| ("lease", at.place));
+        for (key, place) in range.into_iter().chain(lease) {
+            let message = format!("`{key}` has no effect without dhcp = \"server\"");
+            self.report(Diagnostic::warning(message, place));
+        }
+    }
+}
+
+fn beside_subnet(mistake: Diagnostic, network: &Network) -> Diagnostic {
+    match &network.body.subnet {
+        Some(subnet) => mistake.other(subnet.place, format!("subnet of {}", network.name)),
+        None => mistake,
+    }
+}

@@ -1,0 +1,150 @@
+//! One node after the other: its links, its name, what binds it.
+
+use std::sync::Arc;
+
+use crate::model::{DhcpMode, Network, Node};
+
+use super::Check;
+use crate::site::{
+    Diagnostic, Kind, Subject,
+    layers::Layers,
+    net::{self, Layout},
+};
+
+impl<'a> Check<'a> {
+    /// Checks every node.
+    pub(super) fn nodes(&mut self) {
+        for node in self.nodes.clone() {
+            self.node_references(node);
+            self.hardware_addresses(node);
+            let layers = Layers::of(self.site, Some(node), None);
+            let subject = Subject::declared(node);
+            let layout = net::layout(self.site, &subject, &layers, &self.free, &mut self.found);
+            let networks = layout.links.iter().filter_map(|link| link.network);
+            self.inhabited
+                .extend(networks.map(|network| &network.name.value));
+            self.homes
+                .extend(layout.network.map(|home| (&node.name.value, home)));
+            self.can_be_reached(node, &layout);
+            if !self.site.unread.has_flawed(Kind::Node, node.name.as_str()) {
+                self.can_be_told(node, &layout);
+            }
+            self.binding(node, &layers);
+        }
+    }
+
+    fn hardware_addresses(&mut self, node: &Node) {
+        for mac in node.macs() {
+            if !mac.value.is_unicast() {
+                let message =
+                    format!("{mac} is the address of a group or of nobody, not of a card");
+                self.report(Diagnostic::error(message, mac.place).label(node.name.as_str()));
+            }
+        }
+        let list = node
+            .body
+            .mac
+            .iter()
+            .flat_map(|list| list.value.iter().enumerate());
+        for (at, mac) in list {
+            let earlier = node.body.mac.iter().flat_map(|list| &list.value[..at]);
+            if let Some(first) = earlier.into_iter().find(|first| **first == *mac) {
+                let message = format!("MAC {mac} stands here twice");
+                let mistake = Diagnostic::error(message, mac.place).label(node.name.as_str());
+                self.report(mistake.other(first.place, "the first"));
+            }
+        }
+    }
+
+    /// Warns when a static address has no way out, which an address outside every network has none to inherit.
+    fn can_be_reached(&mut self, node: &Node, layout: &Layout<'_>) {
+        let links = &layout.links;
+        let has_way_out = links
+            .iter()
+            .any(|link| link.dhcp || !link.gateways.is_empty() || link.is_unsettled);
+        let outside = links
+            .iter()
+            .flat_map(|link| &link.addresses)
+            .find(|address| address.network.is_none());
+        let Some(address) = outside.filter(|_| !has_way_out && !self.site.may_have_more_subnets())
+        else {
+            return;
+        };
+        let message = format!(
+            "address {} lies in no network of the site, and nothing sets a gateway",
+            address.net
+        );
+        self.report(Diagnostic::warning(message, address.place).label(node.name.as_str()));
+    }
+
+    /// Warns about nodes that no machine can turn out to be.
+    fn can_be_told(&mut self, node: &Node, layout: &Layout<'_>) {
+        let body = &node.body;
+        let (has_mac, has_uuid) = (!node.macs().is_empty(), body.uuid.is_some());
+        if !(has_mac || has_uuid || body.serial.is_some() || body.asset.is_some()) {
+            let message = format!("nothing tells which machine node `{}` is", node.name);
+            self.report(
+                Diagnostic::warning(message, node.place())
+                    .help("declare its `mac`, `serial`, `uuid` or `asset`"),
+            );
+        } else if !(has_mac || has_uuid) {
+            let boots_in = layout.boot_network.or(layout.network);
+            if let Some(network) = boots_in.filter(|network| is_reserve(network)) {
+                let message = format!(
+                    "node `{}` has neither `mac` nor `uuid`, and DHCP tells nothing else",
+                    node.name
+                );
+                let why = format!("network {} answers declared machines alone", network.name);
+                let at = network
+                    .body
+                    .dhcp
+                    .as_ref()
+                    .map_or(network.name.place, |at| at.place);
+                self.report(
+                    Diagnostic::warning(message, node.place())
+                        .other(at, why)
+                        .help("declare its `mac`"),
+                );
+            }
+        }
+    }
+
+    /// Checks what a node says of its own installation.
+    fn binding(&mut self, node: &'a Arc<Node>, layers: &Layers<'a>) {
+        let disabled = layers
+            .policy
+            .and_then(|policy| policy.rule.enabled.as_ref());
+        if let (Some(named), Some(at)) = (&node.body.policy, disabled.filter(|at| !at.value)) {
+            let message = format!(
+                "node `{}` names policy `{named}`, which is disabled",
+                node.name
+            );
+            let mistake = Diagnostic::warning(message, named.place);
+            self.report(mistake.other(at.place, "disabled here"));
+        }
+        self.says_how_to_install(node, layers);
+    }
+
+    fn says_how_to_install(&mut self, node: &Node, layers: &Layers<'a>) {
+        let Some(repo) = &node.settings.repo else {
+            return;
+        };
+        let task = layers.find(|settings| settings.task.as_ref());
+        let of_repo = self.site.repos.get(&repo.value);
+        let is_told = of_repo.is_none_or(|of_repo| of_repo.body.task.is_some());
+        let is_told = is_told || self.site.unread.has_flawed(Kind::Repo, repo.as_str());
+        if task.is_none() && !is_told {
+            let message = format!("nothing says how to install from repo `{repo}`");
+            self.report(
+                Diagnostic::error(message, repo.place)
+                    .label(node.name.as_str())
+                    .help("set `task` in the repo or in the node"),
+            );
+        }
+    }
+}
+
+fn is_reserve(network: &Network) -> bool {
+    let mode = network.body.dhcp.as_ref();
+    mode.is_some_and(|at| at.value == DhcpMode::Reserve)
+}

@@ -1,0 +1,269 @@
+//! Policies that bind nobody, or too many.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use crate::model::{Accept, Addresses, NetworkName, Policy, TagName};
+
+use super::{Check, references::few};
+use crate::site::{Diagnostic, Kind, hostname::is_template, suggest::suggest};
+
+impl<'a> Check<'a> {
+    /// Checks every policy.
+    pub(super) fn policies(&mut self) {
+        let site = self.site;
+        for policy in site.policies.values() {
+            self.needs_a_rule(policy);
+            self.policy_tags(policy);
+            if is_enabled(policy) {
+                self.one_name_for_all(policy);
+                self.lacks_a_pool(policy);
+                self.says_what_to_install(policy);
+            }
+        }
+        if site.unread.is_empty() {
+            self.idle_policies();
+        }
+    }
+
+    fn needs_a_rule(&mut self, policy: &Policy) {
+        let accept = policy.rule.accept.as_ref();
+        let Some(accept) = accept.filter(|at| at.value == Accept::Discovered) else {
+            return;
+        };
+        let is_flawed = self
+            .site
+            .unread
+            .has_flawed(Kind::Policy, policy.name.as_str());
+        if !has_rule(policy) && !is_flawed {
+            let message = format!(
+                "policy `{}` accepts every machine that boots from the network",
+                policy.name
+            );
+            self.report(
+                Diagnostic::error(message, accept.place)
+                    .label("neither `tags` nor `when`")
+                    .help("say which machines it takes, with `tags` or `when`"),
+            );
+        }
+    }
+
+    fn policy_tags(&mut self, policy: &Policy) {
+        for tag in policy.rule.tags.iter().flat_map(|list| &list.value) {
+            let site = self.site;
+            let exists = site.tags.contains_key(&tag.value) || self.carried.contains(&tag.value);
+            let unread =
+                site.unread.may_declare(Kind::Tag, tag.as_str()) || site.may_carry_more_tags();
+            if exists || unread {
+                continue;
+            }
+            let known: BTreeSet<&TagName> = site
+                .tags
+                .keys()
+                .chain(self.carried.iter().copied())
+                .collect();
+            let known: Vec<&str> = known.into_iter().map(TagName::as_str).collect();
+            let help = match suggest(tag.as_str(), known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if known.is_empty() => format!("define it: [tag.{tag}]"),
+                None => format!("the site has {}", few(&known)),
+            };
+            let message = format!("tag `{tag}` is neither defined nor carried by any node");
+            self.report(Diagnostic::error(message, tag.place).help(help));
+        }
+    }
+
+    fn one_name_for_all(&mut self, policy: &Policy) {
+        let Some(hostname) = &policy.settings.hostname else {
+            return;
+        };
+        let single = policy
+            .rule
+            .max_count
+            .as_ref()
+            .is_some_and(|at| at.value <= 1);
+        if !single && has_rule(policy) && !is_template(hostname) {
+            let message = format!(
+                "every machine of policy `{}` would be called `{hostname}`",
+                policy.name
+            );
+            self.report(
+                Diagnostic::warning(message, hostname.place)
+                    .help("write a template such as `esx-{{ node.serial | lower }}`"),
+            );
+        }
+    }
+
+    /// A machine that nobody declared gets its address from a pool, so one must be there.
+    fn lacks_a_pool(&mut self, policy: &Policy) {
+        let site = self.site;
+        let of_defaults = &site.defaults.settings;
+        let addresses = policy
+            .settings
+            .addresses
+            .as_ref()
+            .or(of_defaults.addresses.as_ref());
+        let Some(addresses) = addresses.filter(|at| at.value == Addresses::Pool) else {
+            return;
+        };
+        if !accepts_discovered(policy) {
+            return;
+        }
+        let network = policy
+            .settings
+            .network
+            .as_ref()
+            .or(of_defaults.network.as_ref());
+        let unread = &site.unread;
+        let with_pool = |name: &NetworkName| {
+            let network = site.networks.get(name);
+            let is_flawed = unread.has_flawed(Kind::Network, name.as_str());
+            is_flawed || network.is_none_or(|network| network.body.pool.is_some())
+        };
+        let pools = site
+            .networks
+            .values()
+            .filter(|network| network.body.pool.is_some());
+        let (message, help) = match network {
+            Some(name) if with_pool(&name.value) => return,
+            Some(name) => (
+                format!("network `{name}` has no `pool`"),
+                "give the network a `pool`",
+            ),
+            None if pools.count() == 1 || !unread.is_empty() => return,
+            None => ("nothing says which network's pool".into(), "set `network`"),
+        };
+        let message = format!("policy `{}`: {message}", policy.name);
+        self.report(Diagnostic::error(message, addresses.place).help(help));
+    }
+
+    /// Where a repo says nothing of a task, somebody else must.
+    fn says_what_to_install(&mut self, policy: &Policy) {
+        let of_defaults = &self.site.defaults.settings;
+        let task = policy.settings.task.as_ref().or(of_defaults.task.as_ref());
+        let repo = policy.settings.repo.as_ref().or(of_defaults.repo.as_ref());
+        let Some(repo) = repo else { return };
+        let Some(of_repo) = self.site.repos.get(&repo.value) else {
+            return;
+        };
+        let by_node = self
+            .site
+            .nodes
+            .values()
+            .any(|node| node.settings.task.is_some());
+        let is_flawed = self.site.unread.has_flawed(Kind::Repo, repo.as_str());
+        if task.is_none() && of_repo.body.task.is_none() && !by_node && !is_flawed {
+            let message = format!("nothing says how to install from repo `{repo}`");
+            self.report(
+                Diagnostic::error(message, repo.place)
+                    .label(format!("policy {}", policy.name))
+                    .help("set `task` in the repo or in the policy"),
+            );
+        }
+    }
+
+    /// Warns about policies that never bind a machine.
+    fn idle_policies(&mut self) {
+        let site = self.site;
+        let named: BTreeSet<_> = site
+            .nodes
+            .values()
+            .filter_map(|node| node.body.policy.as_ref())
+            .map(|at| &at.value)
+            .collect();
+        let mut earlier: Vec<&Arc<Policy>> = Vec::new();
+        for policy in self.asked() {
+            if let Some(max) = policy.rule.max_count.as_ref().filter(|at| at.value == 0) {
+                let message = format!(
+                    "policy `{}` never binds a machine: `max-count` is 0",
+                    policy.name
+                );
+                let help = "to switch it off, write enabled = false";
+                self.report(Diagnostic::warning(message, max.place).help(help));
+            } else if !named.contains(&policy.name.value) {
+                self.idle(policy, &earlier);
+            }
+            earlier.push(policy);
+        }
+    }
+
+    /// Lists the enabled policies as they are asked.
+    fn asked(&self) -> Vec<&'a Arc<Policy>> {
+        let mut asked: Vec<_> = self
+            .site
+            .policies
+            .values()
+            .filter(|policy| is_enabled(policy))
+            .collect();
+        asked.sort_by_key(|policy| {
+            let order = policy.rule.order.as_ref().map_or(ORDER, |at| at.value);
+            (order, &policy.name.value)
+        });
+        asked
+    }
+
+    fn idle(&mut self, policy: &Policy, earlier: &[&Arc<Policy>]) {
+        let name = &policy.name;
+        let never = |why: String| {
+            Diagnostic::warning(
+                format!("policy `{name}` never binds a machine: {why}"),
+                name.place,
+            )
+        };
+        if !has_rule(policy) {
+            if accepts_discovered(policy) {
+                return; // An error of its own.
+            }
+            let help = "give it `tags` or `when`, or name it from a node";
+            return self.report(never("it has no rule and no node names it".into()).help(help));
+        }
+        let tags = policy.rule.tags.iter().flat_map(|list| &list.value);
+        let dead = |tag: &&crate::model::At<TagName>| {
+            let defined = self.site.tags.get(&tag.value);
+            defined.is_some_and(|tag| tag.body.when.is_none()) && !self.carried.contains(&tag.value)
+        };
+        if let Some(tag) = tags.clone().find(dead) {
+            let why = format!("no node carries tag `{tag}`, and the tag has no `when`");
+            return self.report(never(why).other(tag.place, "the tag"));
+        }
+        if let Some(above) = earlier.iter().find(|above| takes_all_of(above, policy)) {
+            let why = format!("policy `{}` takes its machines first", above.name);
+            let help = "give it a lower `order`, or the other one more `tags`";
+            self.report(
+                never(why)
+                    .other(above.name.place, "the earlier one")
+                    .help(help),
+            );
+        }
+    }
+}
+
+/// The order of a policy that sets none.
+const ORDER: i64 = 100;
+
+fn is_enabled(policy: &Policy) -> bool {
+    policy.rule.enabled.as_ref().is_none_or(|at| at.value)
+}
+
+fn accepts_discovered(policy: &Policy) -> bool {
+    let accept = policy.rule.accept.as_ref();
+    accept.is_some_and(|at| at.value == Accept::Discovered)
+}
+
+/// Tells whether a policy binds machines that do not name it.
+pub(super) fn has_rule(policy: &Policy) -> bool {
+    let tags = policy.rule.tags.as_ref();
+    policy.rule.when.is_some() || tags.is_some_and(|list| !list.is_empty())
+}
+
+/// Tells whether `above`, asked first, binds every machine that `below` would.
+fn takes_all_of(above: &Policy, below: &Policy) -> bool {
+    let tags = |policy: &'_ Policy| -> BTreeSet<TagName> {
+        let list = policy.rule.tags.iter();
+        list.flat_map(|list| list.values().cloned()).collect()
+    };
+    has_rule(above)
+        && above.rule.when.is_none()
+        && above.rule.max_count.is_none()
+        && (accepts_discovered(above) || !accepts_discovered(below))
+        && tags(above).is_subset(&tags(below))
+}

@@ -1,0 +1,83 @@
+//! References lead somewhere.
+
+use std::sync::Arc;
+
+use crate::model::{At, LinkSettings, NetworkName, Node, Settings};
+
+use super::Check;
+use crate::site::{Diagnostic, Kind, suggest::suggest};
+
+impl<'a> Check<'a> {
+    /// Checks what any layer may refer to.
+    pub(super) fn references(&mut self, settings: &'a Settings) {
+        let site = self.site;
+        if let Some(repo) = &settings.repo {
+            let known = site.repos.contains_key(&repo.value);
+            self.refer(Kind::Repo, repo, known, site.repos.keys());
+        }
+        if let Some(broker) = &settings.broker {
+            let known = site.brokers.contains_key(&broker.value);
+            self.refer(Kind::Broker, broker, known, site.brokers.keys());
+        }
+        for network in [&settings.network, &settings.boot_network]
+            .into_iter()
+            .flatten()
+        {
+            self.refer_to_network(network);
+        }
+    }
+
+    /// Checks what a node alone may refer to.
+    pub(super) fn node_references(&mut self, node: &'a Arc<Node>) {
+        let site = self.site;
+        if let Some(policy) = &node.body.policy {
+            let known = site.policies.contains_key(&policy.value);
+            self.refer(Kind::Policy, policy, known, site.policies.keys());
+        }
+        let body = &node.body;
+        let links = body.interface.iter().map(|at| at.value.settings());
+        let links = links
+            .chain(body.bond.values().map(|at| at.value.settings()))
+            .chain(body.vlan.values().map(|at| at.value.settings()))
+            .chain(body.bridge.values().map(|at| at.value.settings()));
+        for LinkSettings { network, .. } in links {
+            network.into_iter().for_each(|at| self.refer_to_network(at));
+        }
+    }
+
+    fn refer_to_network(&mut self, network: &At<NetworkName>) {
+        let networks = &self.site.networks;
+        let known = networks.contains_key(&network.value);
+        self.refer(Kind::Network, network, known, networks.keys());
+    }
+
+    /// Reports a name that leads nowhere, unless its declaration may be among what could not be read.
+    fn refer<'n, N: std::borrow::Borrow<str> + std::fmt::Display + 'n>(
+        &mut self,
+        kind: Kind,
+        name: &At<N>,
+        known: bool,
+        names: impl Iterator<Item = &'n N>,
+    ) {
+        let written: &str = name.value.borrow();
+        if known || self.site.unread.may_declare(kind, written) {
+            return;
+        }
+        let names: Vec<&str> = names.map(|name| name.borrow()).collect();
+        let help = match suggest(written, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if names.is_empty() => format!("declare it: [{kind}.{written}]"),
+            None => format!("the site has {}", few(&names)),
+        };
+        let message = format!("there is no {kind} `{written}`");
+        self.report(Diagnostic::error(message, name.place).help(help));
+    }
+}
+
+/// Lists names, or the first of them when there are many.
+pub(super) fn few(names: &[&str]) -> String {
+    match names {
+        [first @ .., _] if names.len() > 6 => format!("{}, ...", first[..5].join(", ")),
+        all => all.join(", "),
+    }
+}

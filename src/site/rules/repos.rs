@@ -1,0 +1,56 @@
+//! Repos and hooks, each by itself.
+
+use crate::model::Repo;
+
+use super::Check;
+use crate::site::Diagnostic;
+
+impl<'a> Check<'a> {
+    /// Checks every repo.
+    pub(super) fn repos(&mut self) {
+        for repo in self.site.repos.values() {
+            self.url(repo);
+            self.digest(repo);
+        }
+    }
+
+    fn url(&mut self, repo: &Repo) {
+        if let Some(url) = &repo.body.url {
+            let is_url = ["http://", "https://"]
+                .iter()
+                .any(|start| url.starts_with(start));
+            if !is_url {
+                let message =
+                    format!("`{url}` is not a URL: expected such as `http://mirror.example/`");
+                self.report(Diagnostic::error(message, url.place));
+            }
+        }
+    }
+
+    fn digest(&mut self, repo: &Repo) {
+        let Some(digest) = &repo.body.sha256 else {
+            return;
+        };
+        let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_digest {
+            let message = "this is not a SHA-256: expected 64 hexadecimal digits";
+            self.report(Diagnostic::error(message, digest.place));
+        }
+        if repo.body.iso.is_none() {
+            let message = "`sha256` is the digest of an `iso`, and this repo has none";
+            self.report(Diagnostic::warning(message, digest.place));
+        }
+    }
+
+    /// Checks every hook.
+    pub(super) fn hooks(&mut self) {
+        for hook in self.site.hooks.values() {
+            for (key, list) in [("on", &hook.body.on), ("run", &hook.body.run)] {
+                if list.is_empty() {
+                    let message = format!("hook `{}` has an empty `{key}`", hook.name);
+                    self.report(Diagnostic::error(message, list.place));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What `defaults`, policies and nodes set, each layer by itself.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use crate::model::{At, Disk, Hostname, List, PasswordHash, Place, Settings, Vars};
+
+use super::Check;
+use crate::site::{Diagnostic, net::is_absurd};
+
+/// How many search domains every resolver takes (glibc before 2.26).
+const SEARCH: usize = 6;
+
+impl<'a> Check<'a> {
+    /// Checks every layer.
+    pub(super) fn settings(&mut self) {
+        for settings in self.layers() {
+            self.references(settings);
+            self.layer(settings);
+        }
+        let site = self.site;
+        for repo in site.repos.values() {
+            self.plain_passwords(&repo.body.vars);
+        }
+        for broker in site.brokers.values() {
+            self.plain_passwords(&broker.vars);
+        }
+    }
+
+    fn layer(&mut self, settings: &Settings) {
+        if let Some(disk) = &settings.disk {
+            self.disk(disk);
+        }
+        if let Some(timezone) = &settings.timezone {
+            self.timezone(timezone);
+        }
+        self.dns(&settings.dns);
+        self.names(&settings.domain, &settings.search, &settings.ntp);
+        self.plain_passwords(&settings.vars);
+    }
+
+    fn disk(&mut self, at: &At<Disk>) {
+        let disk = &at.value;
+        if disk.smallest && disk.largest {
+            let message = "a disk is either the `smallest` or the `largest`";
+            self.report(Diagnostic::error(message, at.place));
+        }
+        let Some(first) = &disk.first else { return };
+        let others = [
+            ("path", disk.path.as_ref().map(|at| at.place)),
+            ("serial", disk.serial.as_ref().map(|at| at.place)),
+            ("model", disk.model.as_ref().map(|at| at.place)),
+            ("min-size", disk.min_size.as_ref().map(|at| at.place)),
+            ("smallest", disk.smallest.then_some(at.place)),
+            ("largest", disk.largest.then_some(at.place)),
+        ];
+        for (key, place) in others {
+            self.not_both(("first", Some(first.place)), (key, place));
+        }
+    }
+
+    /// Reports two forms of one setting in one layer.
+    fn not_both(&mut self, one: (&str, Option<Place>), other: (&str, Option<Place>)) {
+        if let ((one, Some(first)), (other, Some(second))) = (one, other) {
+            let message = format!("`{one}` and `{other}` are two forms of one setting");
+            let mistake = Diagnostic::error(message, second).other(first, "the other form");
+            self.report(mistake.help("keep one of them"));
+        }
+    }
+
+    fn timezone(&mut self, at: &At<String>) {
+        let part = |part: &str| {
+            part.starts_with(|c: char| c.is_ascii_alphabetic())
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"_+-".contains(&byte))
+        };
+        let is_zone = at.value.split('/').all(part) && at.value.split('/').count() <= 3;
+        if !is_zone {
+            let message = format!("`{at}` does not look like a time zone");
+            self.report(
+                Diagnostic::warning(message, at.place)
+                    .help("write such as `Europe/Berlin` or `UTC`"),
+            );
+        }
+    }
+
+    /// Checks a list of DNS servers.
+    pub(super) fn dns(&mut self, list: &Option<List<IpAddr>>) {
+        for at in list.iter().flat_map(|list| &list.value) {
+            if is_absurd(at.value) {
+                let message = format!("{at} cannot be a DNS server of another machine");
+                self.report(Diagnostic::error(message, at.place));
+            }
+        }
+    }
+
+    /// Checks domains and NTP servers.
+    pub(super) fn names(
+        &mut self,
+        domain: &Option<At<String>>,
+        search: &Option<List<String>>,
+        ntp: &Option<List<String>>,
+    ) {
+        let domains = domain
+            .iter()
+            .chain(search.iter().flat_map(|list| &list.value));
+        for at in domains {
+            if at.value.parse::<Hostname>().is_err() {
+                let message = format!("`{at}` is not a domain: expected such as `lab.example`");
+                self.report(Diagnostic::error(message, at.place));
+            }
+        }
+        if let Some(list) = search.as_ref().filter(|list| list.len() > SEARCH) {
+            let message = format!(
+                "{} search domains: many resolvers take {SEARCH}",
+                list.len()
+            );
+            self.report(Diagnostic::warning(message, list.place));
+        }
+        for at in ntp.iter().flat_map(|list| &list.value) {
+            let is_server =
+                at.value.parse::<IpAddr>().is_ok() || at.value.parse::<Hostname>().is_ok();
+            if !is_server {
+                let message =
+                    format!("`{at}` is not an NTP server: expected an address or a host name");
+                self.report(Diagnostic::error(message, at.place));
+            }
+        }
+    }
+
+    fn plain_passwords(&mut self, vars: &Vars) {
+        for (key, at) in vars {
+            if let Some(key) = plain_password(key, &at.value) {
+                let message = format!("`{key}` looks like a plain password in the site");
+                let help =
+                    "keep it in the secrets directory and write `secret(\"name\")` in the template";
+                self.report(Diagnostic::warning(message, at.place).help(help));
+            }
+        }
+    }
+}
+
+/// Returns the key under which a value holds what looks like a plain password.
+fn plain_password(key: &str, value: &Value) -> Option<String> {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .find_map(|(inner, value)| plain_password(inner, value))
+            .map(|inner| format!("{key}.{inner}")),
+        Value::String(text) => {
+            let plain = is_password_key(key)
+                && !text.is_empty()
+                && text.parse::<PasswordHash>().is_err()
+                && !text.starts_with('/')
+                && !crate::site::hostname::is_template(text);
+            plain.then(|| key.into())
+        }
+        _ => None,
+    }
+}
+
+fn is_password_key(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    let says_so = ["password", "passwd", "passphrase"]
+        .iter()
+        .any(|word| key.contains(word));
+    says_so
+        && !["file", "path", "hash", "secret"]
+            .iter()
+            .any(|end| key.ends_with(end))
+}

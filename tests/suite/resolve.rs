@@ -1,0 +1,1 @@
+//! What a machine is to be, and why.

@@ -1,0 +1,76 @@
+//! Declarations that do not fit together, each at its place.
+//!
+//! The cases are data: every file under `tests/fixtures/rules` is a small site that is sound, then cases that
+//! each add something to it, headed `#### what is wrong`. Where a mistake is expected, its line ends in
+//! `#~ <column> <severity>: <message>`, once for each. Nothing else may be found.
+
+use std::{fs, path::Path};
+
+use bootwright::site::{self, Diagnostic, Files, Memory, Severity, Site};
+
+/// Loads a site that consists of these files.
+pub(crate) fn load(files: &[(&str, &str)]) -> (Site, Vec<Diagnostic>) {
+    let content = files
+        .iter()
+        .map(|(path, text)| ((*path).into(), text.as_bytes().into()));
+    let files = Files {
+        content: content.collect(),
+        ..Files::default()
+    };
+    site::load(&files, &mut Memory::default())
+}
+
+/// Writes where each mistake is, and which: `a.toml:3:11 error: message`.
+fn found(site: &Site, diagnostics: &[Diagnostic]) -> Vec<String> {
+    let one = |diagnostic: &Diagnostic| {
+        let place = diagnostic.place.expect("every mistake has a place");
+        let (source, line, column) = site.sources.position(place).expect("the file is known");
+        let severity = match diagnostic.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let message = &diagnostic.message;
+        format!("{}:{line}:{column} {severity}: {message}", source.path)
+    };
+    diagnostics.iter().map(one).collect()
+}
+
+/// Reads what a case expects from the ends of its lines.
+fn expected(path: &str, case: &str) -> Vec<String> {
+    let lines = case.lines().enumerate();
+    lines
+        .flat_map(|(at, line)| {
+            line.split("#~ ")
+                .skip(1)
+                .map(move |end| (at + 1, end.trim()))
+        })
+        .map(|(line, end)| format!("{path}:{line}:{end}"))
+        .collect()
+}
+
+#[test]
+fn every_mistake_is_found_at_its_place_and_nothing_else() {
+    let mut cases = 0;
+    let mut wrong = Vec::new();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rules");
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let mut parts = text.split("#### ");
+        let base = parts.next().unwrap();
+        for case in [""].into_iter().chain(parts) {
+            let case = format!("# {case}");
+            let (site, diagnostics) = load(&[
+                ("policies.d/base.toml", base),
+                ("policies.d/case.toml", &case),
+            ]);
+            let found = found(&site, &diagnostics);
+            if found != expected("policies.d/case.toml", &case) {
+                wrong.push(format!("{}: {case}{found:#?}", path.display()));
+            }
+            cases += 1;
+        }
+    }
+    assert!(cases > 50, "{cases}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
