@@ -4,6 +4,8 @@
     reason = "what helps a test may unwrap, as the test itself may"
 )]
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod architecture;
 mod documented;
 mod examples;
@@ -13,3 +15,4 @@ mod resolve;
 mod http_fixture;
 mod http;
 mod hostile_http;
+mod journal_files;
