@@ -1,8 +1,4 @@
 //! What holds for the whole program: one binary, a module for each subject.
-#![expect(
-    clippy::unwrap_used,
-    reason = "what helps a test may unwrap, as the test itself may"
-)]
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -40,13 +40,14 @@ pub(crate) fn read<T: DeserializeOwned>(
         };
         mistake.path.reverse();
         let gone = tree.remove(&mistake.path);
-        // A key that was taken out is missing only since then.
-        let is_echo = mistake.missing.is_some_and(|key| {
-            let place = mistake.place.unwrap_or(tree.place);
-            removed.contains(&(place, key.to_owned()))
-        });
+        let missing = mistake.missing;
         let diagnostic = mistake.into_diagnostic(tree.place);
-        if !is_echo && !diagnostics.contains(&diagnostic) {
+        // A key that was taken out is missing only since then, and some missing keys are known already.
+        let is_echo = missing.is_some_and(|key| {
+            let place = diagnostic.place.unwrap_or(tree.place);
+            removed.contains(&(place, key.to_owned())) || diagnostics.contains(&diagnostic)
+        });
+        if !is_echo {
             diagnostics.push(diagnostic);
         }
         let (place, key) = gone?;
