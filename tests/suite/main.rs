@@ -5,6 +5,7 @@
 mod architecture;
 mod documented;
 mod examples;
+mod reading;
 mod rules;
 mod resolve;
 mod http_fixture;
