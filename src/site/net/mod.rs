@@ -68,7 +68,7 @@ pub(super) fn layout<'a>(
         layers,
         free,
         name: subject.name.as_str(),
-        boot_mac: subject.macs().first().copied(),
+        boot_mac: subject.boot_mac(),
         is_flawed: site.unread.has_flawed(Kind::Node, subject.name.as_str()),
         found,
     };
