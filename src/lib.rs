@@ -11,10 +11,10 @@
 // core
 pub mod model;
 pub mod site;
-//pub mod matcher;
-//pub mod journal;
+pub mod matcher;
+pub mod journal;
 //pub mod render;
-//pub mod control;
+pub mod control;
 
 // shell
 //pub mod disk;
