@@ -7,6 +7,7 @@
 //! known here: see [`super::rules`].
 
 mod draft;
+mod entry;
 mod long;
 mod ports;
 mod lie;
