@@ -13,11 +13,11 @@ pub mod model;
 pub mod site;
 pub mod matcher;
 pub mod journal;
-//pub mod render;
+pub mod render;
 pub mod control;
 
 // shell
-//pub mod disk;
-//pub mod net;
+pub mod disk;
+pub mod net;
 //pub mod serve;
 //pub mod cli;

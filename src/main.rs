@@ -1,1 +1,3 @@
+//! The `bootwright` program: everything it does lives in the library.
+
 fn main() {}

@@ -1,7 +1,7 @@
 //! Text to [`Site`]: every file of a site, read, resolved and held to the rules.
 //!
 //! TOML and KDL both become one tree of values with places ([`tree`]); one deserializer reads the declared
-//! objects from it ([`read`]); [`load`] puts them together; [`rules`] holds them to each other. Every
+//! objects from it ([`read`]); [`load()`] puts them together; [`rules`] holds them to each other. Every
 //! mistake of the whole site is a [`Diagnostic`] in one list. Expressions and templates are only text
 //! here: [`crate::matcher`] and [`crate::render`] compile them.
 
@@ -38,6 +38,7 @@ use crate::model::{
 pub use diagnostic::{Diagnostic, Severity};
 pub use free::Free;
 pub use hostname::{HostnameRule, complete};
+pub(crate) use load::read_toml;
 pub use load::{Memory, load, read_config};
 pub use object::Kind;
 pub use plan::{Link, LinkKind, NetPlan, PlannedRoute};
