@@ -49,8 +49,16 @@ struct Outcome {
 /// The server's own file.
 const CONFIG: &str = "bootwright.toml";
 
-/// Reads the site from its files, with every mistake in it.
+/// Reads the site from its files, with every mistake in it, in the order of the files.
 pub fn load(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnostic>) {
+    let (site, mut diagnostics) = declared(files, memory);
+    diagnostics.extend(rules::check(&site));
+    site.sources.sort(&mut diagnostics);
+    (site, diagnostics)
+}
+
+/// Reads what the files declare, each declaration by itself.
+pub(super) fn declared(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnostic>) {
     memory.take(files);
     let mut diagnostics = memory.unreadable(files);
     let mut site = Site {
@@ -77,8 +85,6 @@ pub fn load(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnostic>) {
     }
     site.order = order(&site);
     site.sources = memory.sources.clone();
-    diagnostics.extend(rules::check(&site));
-    site.sources.sort(&mut diagnostics);
     (site, diagnostics)
 }
 

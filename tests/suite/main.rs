@@ -7,6 +7,7 @@ mod documented;
 mod examples;
 mod reading;
 mod rules;
+mod fifteen;
 mod resolve;
 mod http_fixture;
 mod http;

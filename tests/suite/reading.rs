@@ -239,7 +239,7 @@ fn one_name_in_two_formats_is_shown_at_both_places() {
     let (site, report) = report(&[
         (
             "policies.d/nodes/esx01.kdl",
-            b"node \"esx01\" {\n  serial \"A1\"\n  installs 1\n}\n",
+            b"node \"esx01\" {\n  installs 1\n  mac \"00:50:56:aa:bb:01\"\n}\n",
         ),
         (
             "policies.d/nodes/esx02.toml",
