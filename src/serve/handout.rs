@@ -1,7 +1,7 @@
 //! What an attempt hands out: rendered and kept when it opens, read back when it is asked for.
 
 use crate::{
-    control::{Decision, Disk, Opening, Report, Snapshot, Turn},
+    control::{Decision, Opening, Report, Snapshot, Turn},
     disk::attempts::{About, AttemptKey, Attempts, Body, Document},
     journal::{AttemptId, MachineId},
     model::{Arch, Facts, Mac, NodeName, Platform, PolicyName},
@@ -230,12 +230,4 @@ pub(crate) fn key(attempt: AttemptId) -> AttemptKey {
         machine: attempt.machine.0,
         attempt: attempt.number,
     }
-}
-
-/// A decision that is left when nothing can be handed out.
-pub(crate) fn disk_with(disk: &Disk, reason: &str) -> Decision {
-    Decision::Disk(Disk {
-        reason: Some(reason.into()),
-        ..disk.clone()
-    })
 }
