@@ -3,6 +3,7 @@
 use crate::{
     control::{self, Decision, Disk},
     disk::journal::{Health, Ticket},
+    journal::MachineId,
     model::{LocalBoot, Platform, TaskName},
     net::http::{self, Reply},
     render::{
@@ -128,17 +129,35 @@ impl Engine {
                     "no microkernel is installed here; declare it, or let a policy take it";
                 (Vec::new(), Some(disk_of(ask.platform, Some(reason.into()))))
             }
-            Decision::Script(_, task) => self.script_of_task(ask, task),
+            Decision::Script(machine, task) => self.script_of_task(ask, *machine, task),
             Decision::Open(_) | Decision::Repeat { .. } => {
                 unreachable!("these have scripts of their own")
             }
         }
     }
 
-    /// A task that installs nothing may have a script; `local` and `discover` send a machine to its disk.
-    fn script_of_task(&self, ask: &http::BootAsk, task: &TaskName) -> (Vec<u8>, Option<Disk>) {
-        let reason = (task.as_str() != "local").then(|| format!("task {task} installs nothing"));
-        (Vec::new(), Some(disk_of(ask.platform, reason)))
+    /// The script of a task that installs nothing: rendered anew each time, since no attempt keeps it.
+    fn script_of_task(
+        &self,
+        ask: &http::BootAsk,
+        machine: MachineId,
+        task: &TaskName,
+    ) -> (Vec<u8>, Option<Disk>) {
+        let rendered =
+            self.look(|turn| handout::script_of_task(turn, machine, &ask.macs, &ask.base));
+        match rendered {
+            Ok(script) => (script, None),
+            Err(reason) => {
+                tracing::error!("task {task}: {reason}");
+                (
+                    Vec::new(),
+                    Some(disk_of(
+                        ask.platform,
+                        Some(format!("task {task} cannot be rendered")),
+                    )),
+                )
+            }
+        }
     }
 
     fn script_of_disk(&self, disk: &Disk, base: &str) -> String {

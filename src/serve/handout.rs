@@ -95,6 +95,33 @@ fn keep(
     }
 }
 
+/// Renders the script of a task that installs nothing.
+pub(crate) fn script_of_task(
+    turn: &Turn<'_>,
+    machine: MachineId,
+    macs: &[Mac],
+    base: &str,
+) -> Result<Vec<u8>, String> {
+    let node = turn.node_of(machine);
+    let status = turn.status(Some(machine), node.as_ref());
+    let whom = Whom {
+        machine,
+        attempt: AttemptId { machine, number: 0 },
+        policy: status.policy.as_ref(),
+        address: status.pooled,
+    };
+    let report = Report {
+        macs: macs.to_vec(),
+        ..Report::default()
+    };
+    let rendered = render_for(turn, &whom, &report, base)?;
+    let script = rendered.files.into_iter().find(|file| file.name == SCRIPT);
+    match script.map(|script| script.body) {
+        Some(render::Body::Bytes(bytes)) => Ok(bytes),
+        _ => Err(format!("it renders no {SCRIPT}")),
+    }
+}
+
 fn render_for(
     turn: &Turn<'_>,
     whom: &Whom<'_>,

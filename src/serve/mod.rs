@@ -21,10 +21,16 @@ mod reload;
 mod probe;
 mod replay;
 mod user;
+mod choose;
+mod banner;
+mod listeners;
+mod running;
 mod start;
 pub mod offline;
 
+pub use banner::Banner;
 pub use explain::explain;
 pub use load::{Loaded, Loader};
-pub use start::{Banner, Options, Running, start};
+pub use running::Running;
+pub use start::{Options, start};
 pub use views::rendered;
