@@ -252,6 +252,15 @@ async fn a_file_is_served_whole_in_parts_and_not_again() {
 }
 
 #[tokio::test]
+async fn a_file_that_looks_like_an_answer_is_sent_as_it_is() {
+    // Sixteen bytes, so that every piece of the file begins with them.
+    let content = "HTTP/1.1 400 No\n".repeat(100_000);
+    let server = machines(fake_with(content.as_bytes()));
+    let answer = server.ask("GET", "/repo/esxi/b.b00", "").await;
+    assert!(body(&answer) == content, "the content differs");
+}
+
+#[tokio::test]
 async fn an_empty_file_is_an_answer_without_a_body() {
     let server = machines(fake_with(b""));
     for method in ["GET", "HEAD"] {
@@ -315,6 +324,7 @@ async fn operators_hear_json() {
     assert_eq!(server.fake.seen(), [Seen::Order(order)]);
     let method = server.ask("GET", "/api/v1/nodes/esx01/hold", "").await;
     assert_eq!(status(&method), 405);
+    assert_eq!(header(&method, "allow"), Some("POST"));
 }
 
 #[tokio::test]

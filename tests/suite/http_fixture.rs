@@ -124,6 +124,8 @@ impl Backend for Fake {
         if ask.token != TOKEN {
             return Heard::UnknownToken;
         }
+        // A journal takes its time.
+        tokio::time::sleep(Duration::from_millis(10)).await;
         self.note(Seen::Callback(ask));
         Heard::Taken
     }

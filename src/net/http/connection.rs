@@ -53,6 +53,9 @@ pub(super) async fn serve<A: Future<Output = Answer>>(
     mut stop: Stop,
     answer: impl Fn(Request<Incoming>) -> A,
 ) {
+    if stream.set_nodelay(true).is_err() {
+        return; // It is gone already.
+    }
     let exchange = Arc::new(Exchange::default());
     let wire = Wire::new(stream, exchange.clone(), limits.stall_time);
     let service = service_fn(|request| {

@@ -3,15 +3,16 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use hyper::{
-    Method, Request, Uri,
+    Request, Uri,
     body::{Bytes, Incoming},
+    header::{ALLOW, HeaderValue},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::net::TcpStream;
 
 use super::{
     Backend, Guard, Limits, Listener, Order, Question, Refusal, Stop,
-    answer::{self, Answer, closing},
+    answer::{self, Answer, closing, with},
     connection, listen,
     query::{self, unescaped},
 };
@@ -136,10 +137,11 @@ impl Route {
         }
     }
 
-    fn takes(&self, method: &Method) -> bool {
+    /// The method that the path takes.
+    fn method(&self) -> &'static str {
         match self {
-            Route::Question(_) | Route::Follow { .. } => method == Method::GET,
-            Route::Node { .. } | Route::Order(_) => method == Method::POST,
+            Route::Question(_) | Route::Follow { .. } => "GET",
+            Route::Node { .. } | Route::Order(_) => "POST",
         }
     }
 }
@@ -191,8 +193,11 @@ impl<B: Backend> Desk<B> {
         let Some(route) = Route::read(&parts.uri) else {
             return answer::refusal(Refusal::new(404, "nothing is here"));
         };
-        if !route.takes(&parts.method) {
-            return answer::refusal(Refusal::new(405, "this method is not for here"));
+        let method = route.method();
+        if parts.method != method {
+            let refusal = Refusal::new(405, format!("this is asked by {method}"));
+            let allowed = HeaderValue::from_static(method);
+            return with(answer::refusal(refusal), ALLOW, allowed);
         }
         self.carry_out(route, body)
             .await
