@@ -17,7 +17,7 @@ pub mod journal;
 pub mod control;
 
 // shell
-//pub mod disk;
+pub mod disk;
 pub mod net;
 //pub mod serve;
 //pub mod cli;

@@ -1,3 +1,3 @@
-//! The binary. All of it is in the library.
+//! The `bootwright` program.
 
 fn main() {}

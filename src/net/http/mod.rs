@@ -36,3 +36,4 @@ pub use limits::{Limits, allow_open_files};
 pub use listen::{Listener, Stop};
 pub use machines::{Machines, machines};
 pub use operators::{Operators, operators};
+pub use query::boot_ask;
