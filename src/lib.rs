@@ -13,7 +13,7 @@ pub mod model;
 pub mod site;
 pub mod matcher;
 pub mod journal;
-//pub mod render;
+pub mod render;
 pub mod control;
 
 // shell

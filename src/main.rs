@@ -1,3 +1,3 @@
-//! The `bootwright` program.
+//! The `bootwright` program: everything it does lives in the library.
 
 fn main() {}

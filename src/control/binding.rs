@@ -6,7 +6,9 @@ use super::Turn;
 use crate::{
     journal::{Machine, MachineId},
     matcher::{self, Candidate, Choice, Misfit, Tags},
-    model::{Addresses, At, Facts, Identity, Node, Policy, PolicyName, RepoName, Settings, TaskName},
+    model::{
+        Addresses, At, Facts, Identity, Node, Policy, PolicyName, RepoName, Settings, TaskName,
+    },
     site::Site,
 };
 
@@ -83,7 +85,11 @@ impl<'a> Turn<'a> {
         node: Option<&Node>,
         tags: &Tags,
     ) -> Result<Bound, Unbound> {
-        let known = if node.is_none() { self.known_before(machine) } else { None };
+        let known = if node.is_none() {
+            self.known_before(machine)
+        } else {
+            None
+        };
         let candidate = Candidate {
             is_declared: node.is_some(),
             known: known.as_deref(),
@@ -99,12 +105,25 @@ impl<'a> Turn<'a> {
         if machine.node.is_some() || machine.installed {
             return Some("it was declared or installed before: `forget` it first".into());
         }
-        let board = Identity { mac: Default::default(), ..machine.identity.clone() };
-        let others = self.world.bearing(&board).into_iter().filter(|id| *id != machine.id);
+        let board = Identity {
+            mac: Default::default(),
+            ..machine.identity.clone()
+        };
+        let others = self
+            .world
+            .bearing(&board)
+            .into_iter()
+            .filter(|id| *id != machine.id);
         let mut others = others.map(|id| self.machine(id));
-        let same = others.find(|other| other.installed || other.opened > 0 || other.node.is_some())?;
-        let name = same.node.as_ref().map_or_else(|| same.id.to_string(), ToString::to_string);
-        Some(format!("its board is that of {name}: a replaced card? declare it"))
+        let same =
+            others.find(|other| other.installed || other.opened > 0 || other.node.is_some())?;
+        let name = same
+            .node
+            .as_ref()
+            .map_or_else(|| same.id.to_string(), ToString::to_string);
+        Some(format!(
+            "its board is that of {name}: a replaced card? declare it"
+        ))
     }
 
     /// Works out what would bind a node that was never seen.

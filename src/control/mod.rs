@@ -23,6 +23,8 @@ mod deadline;
 mod operate;
 mod reload;
 mod status;
+#[cfg(test)]
+mod never_twice;
 
 pub use binding::{Bound, Layers, Unbound};
 pub use boot::{BootAsk, Decision, Disk, Opening, Report};

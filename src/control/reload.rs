@@ -4,10 +4,7 @@ use super::{
     Snapshot, Turn,
     boot::{installs, is_due},
 };
-use crate::{
-    journal::{Event, HoldCause, MachineId},
-    model::NodeName,
-};
+use crate::journal::{Event, HoldCause, MachineId};
 
 /// More finished machines than this, due at once by one edit, are held.
 const AT_ONCE: usize = 10;
@@ -24,21 +21,14 @@ impl Turn<'_> {
         }
     }
 
-    /// A history remembers the declaration that has it, so that it finds its way when a card is replaced.
+    /// A history remembers the declaration that has it and what that declares, so that it finds its way when
+    /// a card is replaced, and the node renamed after that.
     fn name_histories(&mut self) {
-        let renamed: Vec<(MachineId, NodeName)> = self
-            .world
-            .state
-            .machines
-            .values()
-            .filter_map(|machine| {
-                let claimants = self.claimants(machine.id);
-                let name = *claimants.first().filter(|_| claimants.len() == 1)?;
-                (machine.node.as_ref() != Some(name)).then(|| (machine.id, name.clone()))
-            })
-            .collect();
-        for (id, name) in renamed {
-            self.name(id, &name);
+        let ids: Vec<MachineId> = self.world.state.machines.keys().copied().collect();
+        for id in ids {
+            if let Some(node) = self.node_of(id) {
+                self.name(id, &node);
+            }
         }
     }
 

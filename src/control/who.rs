@@ -145,7 +145,7 @@ impl Turn<'_> {
         }
         let id = self.unite(&node, histories);
         self.learn(id, identity);
-        self.name(id, &node.name.value);
+        self.name(id, &node);
         match doubts
             .iter()
             .find(|(doubtful, _)| doubtful.name == node.name)
@@ -358,8 +358,7 @@ impl Turn<'_> {
             return id;
         }
         let id = self.world.fresh();
-        self.learn(id, &declared_identity(node));
-        self.name(id, &node.name.value);
+        self.name(id, node);
         id
     }
 
@@ -375,10 +374,22 @@ impl Turn<'_> {
         self.record(id, Event::Seen { identity: new });
     }
 
-    pub(crate) fn name(&mut self, id: MachineId, name: &NodeName) {
+    /// Lets a machine bear the name of its declaration, and what that says of who it is.
+    pub(crate) fn name(&mut self, id: MachineId, node: &Node) {
+        let declared = declared_identity(node);
         let machine = self.world.state.machines.get(&id);
-        if machine.is_none_or(|machine| machine.node.as_ref() != Some(name)) {
-            self.record(id, Event::Named { node: name.clone() });
+        let named = machine.is_some_and(|machine| machine.node.as_ref() == Some(&node.name.value));
+        let identity = machine.map_or(declared.clone(), |machine| {
+            missing(&machine.identity, &declared)
+        });
+        if !named || !identity.is_empty() {
+            self.record(
+                id,
+                Event::Named {
+                    node: node.name.value.clone(),
+                    identity,
+                },
+            );
         }
     }
 

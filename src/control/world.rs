@@ -116,7 +116,10 @@ impl World {
         };
         match &line.event {
             Event::Seen { .. } | Event::Merged { .. } => self.index.add(machine),
-            Event::Named { .. } => self.index.rename(machine, name.as_ref()),
+            Event::Named { .. } => {
+                self.index.rename(machine, name.as_ref());
+                self.index.add(machine);
+            }
             Event::Attempt { attempt, .. } => {
                 let id = AttemptId {
                     machine: machine.id,

@@ -163,6 +163,10 @@ pub enum Event {
     Named {
         /// The declaration.
         node: NodeName,
+        /// The identities it declares that were not known of the machine: they are its own from now on, so
+        /// that a card that was replaced in the declaration is not a stranger's later.
+        #[serde(default, skip_serializing_if = "Identity::is_empty")]
+        identity: Identity,
     },
     /// The machine turned out to be another one that is known; its history goes there.
     Merged {

@@ -103,7 +103,10 @@ impl Machine {
         }
         match event {
             Event::Seen { identity } => self.identity.add(identity),
-            Event::Named { node } => self.node = Some(node.clone()),
+            Event::Named { node, identity } => {
+                self.node = Some(node.clone());
+                self.identity.add(identity);
+            }
             Event::Facts { facts } => self.facts.update((**facts).clone()),
             Event::Bound { policy, address } => {
                 self.binding = Some(Binding {

@@ -61,7 +61,13 @@ fn one_line(text: &str) -> String {
 fn said(event: &Event) -> (&'static str, String) {
     match event {
         Event::Seen { identity } => ("seen", identities(identity)),
-        Event::Named { node } => ("node", format!("declared as {node}")),
+        Event::Named { node, identity } if identity.is_empty() => {
+            ("node", format!("declared as {node}"))
+        }
+        Event::Named { node, identity } => (
+            "node",
+            format!("declared as {node} with {}", identities(identity)),
+        ),
         Event::Merged { into } => ("merged", format!("into machine {into}: both are one")),
         Event::Facts { facts } => ("facts", fact_names(facts)),
         Event::Dropped { what } => ("dropped", what.clone()),

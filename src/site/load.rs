@@ -89,6 +89,21 @@ pub fn read_config(files: &Files, memory: &mut Memory) -> (Arc<ServerConfig>, Ve
     })
 }
 
+/// Reads another file of TOML, such as a task's own, into a declared type.
+pub(crate) fn read_toml<T: serde::de::DeserializeOwned>(
+    text: &str,
+    file: FileId,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    match toml::table(text, file) {
+        Ok(tree) => read(tree, diagnostics),
+        Err(mistakes) => {
+            diagnostics.extend(mistakes);
+            None
+        }
+    }
+}
+
 fn declares(path: &str) -> bool {
     path.starts_with("policies.d/") && (path.ends_with(".toml") || path.ends_with(".kdl"))
 }

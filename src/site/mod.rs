@@ -38,6 +38,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use free::Free;
 pub use hostname::{HostnameRule, complete};
 pub use load::{Memory, load, read_config};
+pub(crate) use load::read_toml;
 pub use object::Kind;
 pub use plan::{Link, LinkKind, NetPlan, PlannedRoute};
 pub use provenance::{Provenance, provenance};

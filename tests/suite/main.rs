@@ -1,4 +1,4 @@
-//! Everything that is tested from outside, in one binary: a module for each subject.
+//! What holds for the whole program: one binary, a module for each subject.
 #![expect(
     clippy::unwrap_used,
     reason = "what helps a test may unwrap, as the test itself may"

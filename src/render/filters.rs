@@ -1,0 +1,111 @@
+//! The filters and functions that templates have beyond the engine's own.
+
+use minijinja::{Environment, Error, ErrorKind, State, Value, value::ValueKind};
+
+use super::quote::{self, Format, Refusal};
+
+/// Adds all of them.
+pub(super) fn add(environment: &mut Environment<'_>) {
+    environment.add_filter("sh", |state: &State<'_, '_>, value: &Value| {
+        in_section(state, &text(value)?)?;
+        quoted(value, quote::shell)
+    });
+    environment.add_filter("ks", |value: &Value| quoted(value, quote::kickstart));
+    environment.add_filter("preseed", |value: &Value| quoted(value, quote::preseed));
+    environment.add_filter("ipxe", |value: &Value| quoted(value, quote::ipxe));
+    environment.add_filter("xml", |value: &Value| quoted(value, quote::xml));
+    environment.add_filter("yaml", |value: &Value| structured(value, quote::yaml));
+    environment.add_filter("json", |value: &Value| structured(value, quote::json));
+    environment.add_filter("tojson", |value: &Value| structured(value, quote::json));
+    environment.add_filter("quote", |state: &State<'_, '_>, value: &Value| {
+        let format = format(state);
+        match format {
+            Format::Yaml => structured(value, quote::yaml),
+            Format::Json => structured(value, quote::json),
+            _ => quoted(value, |text| quote::quote(text, format)),
+        }
+    });
+    environment.add_filter("heredoc", |state: &State<'_, '_>, value: &Value| {
+        let text = text(value)?;
+        let document = quote::heredoc(&text).map_err(refused)?;
+        in_section(state, &document)?;
+        Ok::<_, Error>(document)
+    });
+    environment.add_filter("script", |state: &State<'_, '_>, value: &Value| {
+        let text = text(value)?;
+        // What stands before it ends its line, so the first line counts as well.
+        in_section(state, &format!("\n{text}"))?;
+        Ok::<_, Error>(text)
+    });
+    environment.add_filter("hyphens", |value: &Value| Ok::<_, Error>(text(value)?.replace(':', "-")));
+}
+
+/// What the file that is being rendered is written in.
+fn format(state: &State<'_, '_>) -> Format {
+    let name = state.lookup("quoting");
+    let name = name.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
+    match name {
+        "shell" => Format::Shell,
+        "kickstart" => Format::Kickstart,
+        "esxi" => Format::Esxi,
+        "preseed" => Format::Preseed,
+        "yaml" => Format::Yaml,
+        "xml" => Format::Xml,
+        "ipxe" => Format::Ipxe,
+        "json" => Format::Json,
+        _ => Format::Plain,
+    }
+}
+
+/// The name by which templates and [`format`] know a format.
+pub(super) fn format_name(format: Format) -> &'static str {
+    match format {
+        Format::Plain => "plain",
+        Format::Shell => "shell",
+        Format::Kickstart => "kickstart",
+        Format::Esxi => "esxi",
+        Format::Preseed => "preseed",
+        Format::Yaml => "yaml",
+        Format::Xml => "xml",
+        Format::Ipxe => "ipxe",
+        Format::Json => "json",
+    }
+}
+
+fn in_section(state: &State<'_, '_>, text: &str) -> Result<(), Error> {
+    quote::section_break(text, format(state)).map_or(Ok(()), |why| Err(refused(why)))
+}
+
+fn quoted(value: &Value, quote: impl Fn(&str) -> Result<String, Refusal>) -> Result<String, Error> {
+    quote(&text(value)?).map_err(refused)
+}
+
+/// Quotes texts, and writes lists and tables as JSON, which is YAML too.
+fn structured(value: &Value, quote: impl Fn(&str) -> Result<String, Refusal>) -> Result<String, Error> {
+    match value.kind() {
+        ValueKind::String => quoted(value, quote),
+        ValueKind::Undefined => Err(undefined(value)),
+        _ => serde_json::to_string(value).map_err(|_| refused("this has no form as JSON".into())),
+    }
+}
+
+/// The text of a single value.
+fn text(value: &Value) -> Result<String, Error> {
+    match value.kind() {
+        ValueKind::String | ValueKind::Number => Ok(value.to_string()),
+        ValueKind::Bool => Ok(value.is_true().to_string()),
+        ValueKind::Undefined => Err(undefined(value)),
+        ValueKind::None => Err(refused("this is not set".into())),
+        _ => Err(refused("this is a list or a table: quote its parts one by one".into())),
+    }
+}
+
+/// The engine's own error for a value that is not defined: it names the words that stand for it.
+fn undefined(value: &Value) -> Error {
+    let error = value.get_attr("").err();
+    error.unwrap_or_else(|| Error::from(ErrorKind::UndefinedError))
+}
+
+fn refused(why: Refusal) -> Error {
+    Error::new(ErrorKind::InvalidOperation, why)
+}

@@ -1,0 +1,76 @@
+//! A machine's host name, when it is made from what is known of the machine.
+
+use std::sync::OnceLock;
+
+use minijinja::{Environment, Value, context, value::Serde};
+
+use crate::{
+    model::{At, Facts, Hostname, PolicyName, NodeName},
+    site::{Diagnostic, HostnameRule, Resolved, Site, complete},
+};
+
+use super::{context::vars, engine, library::Library};
+
+/// Returns the host name of a machine.
+pub fn hostname(
+    _site: &Site,
+    _library: &Library,
+    resolved: &Resolved,
+    facts: &Facts,
+) -> Result<Hostname, Diagnostic> {
+    match &resolved.hostname {
+        HostnameRule::Plain(hostname) => Ok(hostname.clone()),
+        HostnameRule::Template(template) => from_template(template, resolved, facts),
+    }
+}
+
+fn from_template(template: &At<String>, resolved: &Resolved, facts: &Facts) -> Result<Hostname, Diagnostic> {
+    static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
+    let environment = ENVIRONMENT.get_or_init(engine::environment);
+    let wrong = |message: String| {
+        Diagnostic::error(message, template.place).note(for_node(&resolved.node, resolved.policy.as_ref()))
+    };
+    let name = environment
+        .render_named_str("hostname", &template.value, seen(resolved, facts))
+        .map_err(|error| {
+            let mistake = engine::mistake("hostname", &error);
+            let mut wrong = wrong(format!("in this host name: {}", mistake.message));
+            wrong.help = mistake.help;
+            wrong
+        })?;
+    complete(name.trim(), domain(resolved).as_deref()).map_err(|error| wrong(error.to_string()))
+}
+
+/// What a host name may be made from.
+fn seen(resolved: &Resolved, facts: &Facts) -> Value {
+    let text = |declared: Option<String>, reported: &Option<String>| {
+        declared.or_else(|| reported.clone()).map_or(Value::UNDEFINED, Value::from)
+    };
+    let mac = resolved.macs.first().map(ToString::to_string);
+    context! {
+        node => context! {
+            name => resolved.node.as_str(),
+            serial => text(resolved.serial.as_ref().map(|serial| serial.as_str().into()), &facts.serial),
+            uuid => text(resolved.uuid.as_ref().map(|uuid| uuid.as_str().into()), &facts.uuid),
+            asset => text(resolved.asset.as_ref().map(|asset| asset.as_str().into()), &facts.asset),
+            mac => mac.map_or(Value::UNDEFINED, Value::from),
+        },
+        facts => Value::from(Serde(facts)),
+        vars => vars(resolved),
+    }
+}
+
+/// The domain that completes a bare name.
+pub(super) fn domain(resolved: &Resolved) -> Option<String> {
+    let own = resolved.settings.domain.as_ref();
+    let network = || resolved.network.as_ref()?.body.domain.as_ref();
+    own.or_else(network).map(|at| at.value.clone())
+}
+
+/// The line that says for whom: `for node esx02 (policy esxi)`.
+pub(super) fn for_node(node: &NodeName, policy: Option<&PolicyName>) -> String {
+    match policy {
+        Some(policy) => format!("for node {node} (policy {policy})"),
+        None => format!("for node {node}"),
+    }
+}

@@ -1,0 +1,246 @@
+//! Every task with its templates, compiled.
+//!
+//! A task is a directory. What it has not itself comes from its base, and at last from the common directory;
+//! in each of them a file of the site's own wins over the one that is built in. So a task's templates see
+//! each other by their bare names, whichever directory they come from, and a site can replace one file of a
+//! shipped task and leave the rest alone. `redhat/ks.cfg.j2` names one directory's file, and
+//! `built-in/redhat/ks.cfg.j2` the one that is built in, for a file that extends what it replaces.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    model::{FileId, Place, TaskName},
+    site::{Diagnostic, Files, Resolved, Site, read_toml, suggest},
+};
+
+use super::{
+    engine::Mistake,
+    fingerprint::Fingerprint,
+    loose::{self, Loose},
+    references, scripts,
+    task::{TaskSpec, Written},
+    templates::{COMMON, Origin, TASKS, Texts},
+    unit::Unit,
+};
+
+/// Every task with its templates, compiled.
+#[derive(Debug, Clone, Default)]
+pub struct Library {
+    texts: Texts,
+    tasks: BTreeMap<TaskName, Arc<Task>>,
+    loose: BTreeMap<Arc<str>, Arc<Loose>>,
+    scripts: Arc<scripts::Set>,
+    /// Tasks that exist and cannot be used.
+    flawed: BTreeSet<TaskName>,
+    /// What was wrong with the templates alone.
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// One task, ready to be rendered.
+#[derive(Debug)]
+pub struct Task {
+    /// Its name.
+    pub name: TaskName,
+    /// What it is.
+    pub spec: TaskSpec,
+    pub(super) unit: Unit,
+}
+
+/// Compiles every template of a site together with those that are built in, and reports what is wrong with
+/// them and with what the site says about them. What `previous` has already is taken over.
+pub fn compile(
+    site: &Site,
+    files: &Files,
+    previous: Option<&Library>,
+) -> (Library, Vec<Diagnostic>) {
+    let texts = Texts::of(files);
+    let mut library = match previous {
+        Some(previous) if previous.texts == texts => previous.clone(),
+        _ => Library::new(site, texts, previous),
+    };
+    let mut found = library.diagnostics.clone();
+    let known = previous.map(|previous| &previous.loose);
+    library.loose = loose::gather(site, files, &library.texts, known, &mut found);
+    references::check(site, &library, &mut found);
+    (library, found)
+}
+
+impl Library {
+    /// Returns a task by its name.
+    pub fn task(&self, name: &TaskName) -> Option<&Arc<Task>> {
+        self.tasks.get(name)
+    }
+
+    /// Whether there is such a task, sound or not.
+    pub(super) fn has(&self, name: &TaskName) -> bool {
+        self.tasks.contains_key(name) || self.flawed.contains(name)
+    }
+
+    /// Every task, by name.
+    pub fn tasks(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks.values()
+    }
+
+    /// A first-boot script's template, by the path that the site writes.
+    pub(super) fn loose(&self, path: &str) -> Option<&Arc<Loose>> {
+        self.loose.get(path)
+    }
+
+    /// The scripts that belong to no task.
+    pub(super) fn scripts(&self) -> &scripts::Set {
+        &self.scripts
+    }
+
+    /// A fingerprint of all texts that a machine's documents are made from. While it stays the same, and what is
+    /// declared of the machine and known from outside does, so do its documents.
+    pub fn depends(&self, resolved: &Resolved) -> Fingerprint {
+        let task = resolved.task.as_ref().and_then(|task| self.tasks.get(task));
+        let mut fingerprint = task.map_or(Fingerprint::default(), |task| task.unit.fingerprint);
+        let scripts = resolved.settings.first_boot.iter().flat_map(|list| list.values());
+        for script in scripts {
+            if let Some(loose) = self.loose.get(script.as_str()) {
+                fingerprint = fingerprint.with(loose.fingerprint());
+            }
+        }
+        fingerprint
+    }
+
+    fn new(site: &Site, texts: Texts, previous: Option<&Library>) -> Library {
+        let mut diagnostics = Vec::new();
+        let specs = specs(site, &texts, &mut diagnostics);
+        let chains: BTreeMap<_, _> = specs.keys().map(|name| (name, chain(&specs, name))).collect();
+        let mut tasks = BTreeMap::new();
+        let directories = texts.directories(TASKS).into_iter().filter_map(|name| name.parse().ok());
+        let mut flawed: BTreeSet<TaskName> = directories.collect();
+        for (name, chain) in &chains {
+            let Some(spec) = merged(&specs, chain, site, &texts, &mut diagnostics) else { continue };
+            let kept = previous.and_then(|library| library.tasks.get(*name));
+            let task = Task::new(name, chain, spec, &texts, kept, site, &mut diagnostics);
+            flawed.remove(*name);
+            tasks.insert((*name).clone(), task);
+        }
+        let scripts = scripts::Set::new(&texts, site, &mut diagnostics);
+        Library { texts, tasks, loose: BTreeMap::new(), scripts: Arc::new(scripts), flawed, diagnostics }
+    }
+}
+
+/// A `task.toml` with where it stands.
+#[derive(Debug, Clone)]
+struct Spec {
+    written: Written,
+    origin: Origin,
+}
+
+/// Reads every task.toml. A directory without one is a mistake, unless it only replaces files of a built-in task.
+fn specs(site: &Site, texts: &Texts, found: &mut Vec<Diagnostic>) -> BTreeMap<TaskName, Spec> {
+    let mut specs = BTreeMap::new();
+    for directory in texts.directories(TASKS) {
+        let Ok(name) = directory.parse::<TaskName>() else {
+            found.push(Diagnostic::error(format!("`{TASKS}{directory}` is not a name for a task"), None));
+            continue;
+        };
+        let Some((origin, text)) = texts.find(&format!("{TASKS}{directory}/task.toml")) else {
+            let message = format!("`{TASKS}{directory}` has no task.toml");
+            found.push(Diagnostic::error(message, None).help("it says what the task is made of; `base = \"…\"` alone is enough"));
+            continue;
+        };
+        // A text that is built in has no number; a test holds those to be sound.
+        let file = origin.file(site).unwrap_or(FileId(u32::MAX));
+        let written: Option<Written> = read_toml(text, file, found);
+        if let Some(written) = written {
+            let place = Place { file, start: 0, end: 0 };
+            found.extend(written.mistakes().into_iter().map(|line| Diagnostic::error(line, place)));
+            specs.insert(name, Spec { written, origin: origin.clone() });
+        }
+    }
+    specs
+}
+
+/// A task, its base, the base of that, and so on. It ends where a base does not exist or comes again.
+fn chain(specs: &BTreeMap<TaskName, Spec>, name: &TaskName) -> Vec<TaskName> {
+    let mut chain = vec![name.clone()];
+    let mut at = name;
+    while let Some(base) = specs.get(at).and_then(|spec| spec.written.base.as_ref()) {
+        if chain.contains(base) {
+            break;
+        }
+        chain.push(base.clone());
+        at = base;
+    }
+    chain
+}
+
+/// The task's keys over those of its bases. None when its base does not exist or is, at some remove, itself.
+fn merged(
+    specs: &BTreeMap<TaskName, Spec>,
+    chain: &[TaskName],
+    site: &Site,
+    texts: &Texts,
+    found: &mut Vec<Diagnostic>,
+) -> Option<TaskSpec> {
+    let last = chain.last()?;
+    let Some(bottom) = specs.get(last) else {
+        // Reported once, at the task that names it.
+        if let [.., from, _] = chain && chain.len() == 2 {
+            let known = specs.keys().map(TaskName::as_str);
+            let mut mistake = Diagnostic::error(
+                format!("task `{from}` has the base `{last}`, and there is no such task"),
+                specs[from].origin.place(site, texts, "base"),
+            );
+            mistake.help = suggest(last.as_str(), known).map(|near| format!("did you mean `{near}`?"));
+            found.push(mistake);
+        }
+        return None;
+    };
+    if let Some(again) = &bottom.written.base {
+        let circle: Vec<String> = chain.iter().chain([again]).map(|name| format!("`{name}`")).collect();
+        let message = format!("the bases of task `{}` go in a circle: {}", chain[0], circle.join(" → "));
+        found.push(Diagnostic::error(message, specs[&chain[0]].origin.place(site, texts, "base")));
+        return None;
+    }
+    let nothing = TaskSpec { installs: true, ..TaskSpec::default() };
+    Some(chain.iter().rev().fold(nothing, |base, name| specs[name].written.clone().over(base, name)))
+}
+
+impl Task {
+    fn new(
+        name: &TaskName,
+        chain: &[TaskName],
+        spec: TaskSpec,
+        texts: &Texts,
+        kept: Option<&Arc<Task>>,
+        site: &Site,
+        found: &mut Vec<Diagnostic>,
+    ) -> Arc<Task> {
+        let directories: Vec<String> =
+            chain.iter().map(|name| format!("{TASKS}{name}/")).chain([COMMON.to_string()]).collect();
+        let wanted: BTreeSet<String> = spec.files.iter().filter_map(|file| file.template.clone()).collect();
+        let (unit, mistakes) = Unit::gather(texts, &directories, &wanted);
+        for (origin, mistake) in mistakes {
+            let mistake = located(site, &origin, &mistake);
+            // Several tasks share templates, and one mistake is reported once.
+            if !found.contains(&mistake) {
+                found.push(mistake);
+            }
+        }
+        match kept {
+            Some(kept) if kept.unit.fingerprint == unit.fingerprint && kept.spec == spec => kept.clone(),
+            _ => Arc::new(Task { name: name.clone(), spec, unit: unit.compiled() }),
+        }
+    }
+}
+
+/// A mistake in a template, as it is shown: `template esxi/ks.cfg.j2, line 14: …`.
+pub(super) fn located(site: &Site, origin: &Origin, mistake: &Mistake) -> Diagnostic {
+    let message = format!("template {}, line {}: {}", origin.shown(), mistake.line, mistake.message);
+    let place = origin.file(site).map(|file| {
+        let range = mistake.range.clone().unwrap_or_else(|| origin.line(site, mistake.line));
+        Place { file, start: range.start as u32, end: range.end as u32 }
+    });
+    let mut diagnostic = Diagnostic::error(message, place);
+    diagnostic.help.clone_from(&mistake.help);
+    diagnostic
+}

@@ -1,0 +1,109 @@
+//! Scripts of the site that belong to no task: what `first-boot` names.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    model::At,
+    site::{Diagnostic, Files, Site},
+};
+
+use super::{
+    engine::Mistake,
+    fingerprint::Fingerprint,
+    library::located,
+    settings,
+    templates::{Origin, Texts},
+    unit::Unit,
+};
+
+/// One script.
+#[derive(Debug)]
+pub(super) struct Loose {
+    content: Arc<[u8]>,
+    body: Body,
+    mistakes: Vec<(Origin, Mistake)>,
+}
+
+#[derive(Debug)]
+enum Body {
+    /// Used as it is.
+    Plain(String),
+    /// Rendered, since its name ends in `.j2`.
+    Template(Unit),
+}
+
+impl Loose {
+    fn new(texts: &Texts, path: &str, content: &Arc<[u8]>) -> Loose {
+        let text = String::from_utf8_lossy(content).into_owned();
+        let origin = Origin { path: path.into(), built_in: false };
+        let (body, mut mistakes) = if path.ends_with(".j2") {
+            let (unit, mistakes) = Unit::single(texts, origin.clone(), &text);
+            (Body::Template(unit), mistakes)
+        } else {
+            (Body::Plain(text), Vec::new())
+        };
+        if let Err(error) = std::str::from_utf8(content) {
+            let line = content[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let message = "this file is not UTF-8".into();
+            mistakes = vec![(origin, Mistake { template: path.into(), line, range: None, message, help: None })];
+        }
+        Loose { content: content.clone(), body, mistakes }
+    }
+
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        match &self.body {
+            Body::Plain(text) => Fingerprint::of([text.as_str()]),
+            Body::Template(unit) => unit.fingerprint,
+        }
+    }
+
+    pub(super) fn uses_secrets(&self) -> bool {
+        matches!(&self.body, Body::Template(unit) if unit.uses_secrets)
+    }
+
+    /// The script's text for one machine.
+    pub(super) fn render(&self, path: &str, context: minijinja::Value) -> Result<String, (Origin, Mistake)> {
+        match &self.body {
+            Body::Plain(text) => Ok(text.clone()),
+            Body::Template(unit) => unit.render(path, context),
+        }
+    }
+}
+
+/// Takes in every script that a setting names, and tells what is wrong with them.
+pub(super) fn gather(
+    site: &Site,
+    files: &Files,
+    texts: &Texts,
+    previous: Option<&BTreeMap<Arc<str>, Arc<Loose>>>,
+    found: &mut Vec<Diagnostic>,
+) -> BTreeMap<Arc<str>, Arc<Loose>> {
+    let mut known: BTreeMap<Arc<str>, Arc<Loose>> = BTreeMap::new();
+    for named in settings::everywhere(site).filter_map(|settings| settings.first_boot.as_ref()).flat_map(|list| &list.value) {
+        if known.contains_key(named.value.as_str()) {
+            continue;
+        }
+        let Some((path, content)) = files.content.get_key_value(named.value.as_str()) else {
+            if !files.unreadable.contains_key(named.value.as_str()) {
+                found.push(missing(files, named));
+            }
+            continue;
+        };
+        let kept = previous.and_then(|previous| previous.get(path)).filter(|kept| kept.content == *content);
+        let loose = kept.cloned().unwrap_or_else(|| Arc::new(Loose::new(texts, path, content)));
+        found.extend(loose.mistakes.iter().map(|(origin, mistake)| located(site, origin, mistake)));
+        known.insert(path.clone(), loose);
+    }
+    known
+}
+
+fn missing(files: &Files, named: &At<String>) -> Diagnostic {
+    let path = named.value.as_str();
+    let known = files.content.keys().map(AsRef::as_ref).filter(|path| path.starts_with("templates/"));
+    let mut mistake = Diagnostic::error(format!("there is no script `{path}`"), named.place);
+    mistake.help = Some(match crate::site::suggest(path, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "scripts stand under templates/, and their path begins with it".into(),
+    });
+    mistake
+}

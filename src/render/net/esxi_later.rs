@@ -1,0 +1,221 @@
+//! What ESXi's installer cannot say, as esxcli commands for the first boot.
+//!
+//! Standard switches know teaming but no LACP, which only a distributed switch has.
+
+use std::net::IpAddr;
+
+use crate::site::{Link, LinkKind};
+
+use super::{
+    Loss,
+    super::setting::Setting,
+    view::{Base, Shown, View, families, gateway, is_configured, joined, mac},
+};
+
+/// Everything but what the `network` line says.
+pub(super) fn losses(view: &View<'_>, primary: &Link, base: &Base<'_>, has_v4: bool) -> Vec<Loss> {
+    let mut losses = Vec::new();
+    losses.extend(teaming(base));
+    losses.extend(mtu(primary, "vSwitch0", "vmk0"));
+    losses.extend(more_addresses(primary, has_v4));
+    losses.extend(ipv6(primary, "vmk0", has_v4));
+    losses.extend(other_links(view, primary, base));
+    for link in &view.plan.links {
+        losses.extend(routes(link));
+    }
+    losses.extend(names(view, has_v4));
+    losses.extend(time(view));
+    losses
+}
+
+fn loss(setting: Setting, link: &Link, what: impl std::fmt::Display, later: Vec<String>) -> Loss {
+    Loss { setting, what: format!("{}: {what}", Shown(link)), place: link.place, later }
+}
+
+/// Where a machine's card is called by the kernel, found by its address.
+fn nic(link: &Link) -> Option<String> {
+    mac(link).map(|mac| format!("\"$(nic {mac})\"")).or_else(|| link.name.as_ref().map(ToString::to_string))
+}
+
+fn teaming(base: &Base<'_>) -> Option<Loss> {
+    let bond = base.bond?;
+    let LinkKind::Bond { mode, options, .. } = &bond.kind else { return None };
+    let policy = match mode.as_str() {
+        "active-backup" => "explicit",
+        "balance-rr" | "balance-tlb" | "balance-alb" => "portid",
+        "balance-xor" => "iphash",
+        _ => return Some(loss(Setting::Bond, bond, format!("mode {mode} needs a distributed switch"), Vec::new())),
+    };
+    let unknown = options.iter().find(|(name, _)| !["miimon", "primary", "xmit_hash_policy"].contains(&name.as_str()));
+    if let Some((name, _)) = unknown {
+        return Some(loss(Setting::Bond, bond, format!("ESXi has nothing like the option {name}"), Vec::new()));
+    }
+    Some(loss(Setting::Bond, bond, format!("mode {mode}"), team("vSwitch0", &base.cards, policy)))
+}
+
+/// Makes several cards carry a switch. The first one carries it already.
+fn team(switch: &str, cards: &[&Link], policy: &str) -> Vec<String> {
+    let names: Vec<String> = cards.iter().filter_map(|card| nic(card)).collect();
+    let mut lines: Vec<String> = names
+        .iter()
+        .skip(1)
+        .map(|name| format!("esxcli network vswitch standard uplink add --uplink-name={name} --vswitch-name={switch}"))
+        .collect();
+    let (active, standby) = match policy {
+        "explicit" => (names.first().cloned().unwrap_or_default(), names.get(1..).unwrap_or_default().join(",")),
+        _ => (names.join(","), String::new()),
+    };
+    let standby = if standby.is_empty() { String::new() } else { format!(" --standby-uplinks={standby}") };
+    lines.push(format!(
+        "esxcli network vswitch standard policy failover set --vswitch-name={switch} --active-uplinks={active}{standby} --load-balancing={policy}"
+    ));
+    lines
+}
+
+fn mtu(link: &Link, switch: &str, interface: &str) -> Option<Loss> {
+    let mtu = link.mtu.filter(|mtu| *mtu != 1500)?;
+    let later = vec![
+        format!("esxcli network vswitch standard set --vswitch-name={switch} --mtu={mtu}"),
+        format!("esxcli network ip interface set --interface-name={interface} --mtu={mtu}"),
+    ];
+    Some(loss(Setting::Mtu, link, mtu, later))
+}
+
+fn more_addresses(link: &Link, has_v4: bool) -> Option<Loss> {
+    let (v4, _) = families(link);
+    let more = v4.len() > usize::from(has_v4);
+    more.then(|| loss(Setting::Addresses, link, "ESXi takes one IPv4 address for each interface", Vec::new()))
+}
+
+fn ipv6(link: &Link, interface: &str, has_v4: bool) -> Option<Loss> {
+    let (_, v6) = families(link);
+    if v6.is_empty() || !has_v4 {
+        return None;
+    }
+    let mut later: Vec<String> = v6
+        .iter()
+        .map(|net| format!("esxcli network ip interface ipv6 address add --interface-name={interface} --ipv6={net}"))
+        .collect();
+    later.extend(
+        gateway(link, false).map(|via| format!("esxcli network ip route ipv6 add --gateway={via} --network=default")),
+    );
+    Some(loss(Setting::Ipv6, link, joined(&v6, ", "), later))
+}
+
+/// Links beside the primary one: each gets an interface of its own, on a switch of its own or, when it shares the
+/// primary's cards, on a port group of the first.
+fn other_links(view: &View<'_>, primary: &Link, base: &Base<'_>) -> Vec<Loss> {
+    let others: Vec<&Link> =
+        view.plan.links.iter().filter(|link| !std::ptr::eq(*link, primary) && is_configured(link)).collect();
+    others.iter().enumerate().map(|(at, link)| other_link(view, base, link, at + 1)).collect()
+}
+
+fn other_link(view: &View<'_>, primary: &Base<'_>, link: &Link, number: usize) -> Loss {
+    let base = view.base(link);
+    let setting = match link.kind {
+        LinkKind::Card { .. } => Setting::Interface,
+        LinkKind::Vlan { .. } => Setting::Vlan,
+        LinkKind::Bond { .. } => Setting::Bond,
+        LinkKind::Bridge { .. } => Setting::Bridge,
+    };
+    if base.bridge.is_some() || (base.bond.is_some() && !shares(primary, &base)) {
+        return loss(setting, link, "only cards and VLANs can be added beside the primary link", Vec::new());
+    }
+    let shared = shares(primary, &base);
+    let switch = if shared { "vSwitch0".to_string() } else { format!("vSwitch{number}") };
+    let group = link.name.as_ref().map_or_else(|| format!("bootwright-{number}"), ToString::to_string);
+    let interface = format!("vmk{number}");
+    let mut later = Vec::new();
+    if !shared {
+        later.push(format!("esxcli network vswitch standard add --vswitch-name={switch}"));
+        let cards = base.cards.iter().filter_map(|card| nic(card));
+        later.extend(cards.map(|name| format!("esxcli network vswitch standard uplink add --uplink-name={name} --vswitch-name={switch}")));
+    }
+    later.push(format!("esxcli network vswitch standard portgroup add --portgroup-name={group} --vswitch-name={switch}"));
+    later.extend(base.vlan.map(|id| format!("esxcli network vswitch standard portgroup set --portgroup-name={group} --vlan-id={id}")));
+    later.push(format!("esxcli network ip interface add --interface-name={interface} --portgroup-name={group}"));
+    later.extend(address(link, &interface));
+    if !shared {
+        later.extend(mtu(link, &switch, &interface).into_iter().flat_map(|loss| loss.later));
+    }
+    later.extend(ipv6(link, &interface, true).into_iter().flat_map(|loss| loss.later));
+    let (v4, _) = families(link);
+    let later = if v4.len() > 1 { Vec::new() } else { later };
+    loss(setting, link, "the installer takes one interface", later)
+}
+
+/// Whether both stand on the same cards.
+fn shares(one: &Base<'_>, other: &Base<'_>) -> bool {
+    one.cards.iter().any(|card| other.cards.iter().any(|known| std::ptr::eq(*card, *known)))
+}
+
+fn address(link: &Link, interface: &str) -> Option<String> {
+    let (v4, _) = families(link);
+    let set = "esxcli network ip interface ipv4 set";
+    match v4.first() {
+        Some(net) => {
+            let via = gateway(link, true).map(|via| format!(" --gateway={via}")).unwrap_or_default();
+            Some(format!("{set} --interface-name={interface} --type=static --ipv4={} --netmask={}{via}", net.addr(), net.netmask()))
+        }
+        None if link.dhcp => Some(format!("{set} --interface-name={interface} --type=dhcp")),
+        None => None,
+    }
+}
+
+fn routes(link: &Link) -> Option<Loss> {
+    if link.routes.is_empty() {
+        return None;
+    }
+    if let Some(route) = link.routes.iter().find(|route| route.metric.is_some()) {
+        return Some(loss(Setting::Routes, link, format!("ESXi's routes have no metric, as the one to {} has", route.to), Vec::new()));
+    }
+    let add = |to: &ipnet::IpNet, via: IpAddr| {
+        let family = if via.is_ipv4() { "ipv4" } else { "ipv6" };
+        format!("esxcli network ip route {family} add --gateway={via} --network={to}")
+    };
+    let later = link.routes.iter().map(|route| add(&route.to, route.via)).collect();
+    Some(loss(Setting::Routes, link, joined(link.routes.iter().map(|route| route.to), ", "), later))
+}
+
+/// DNS servers and search domains beyond what the line says.
+fn names(view: &View<'_>, has_v4: bool) -> Vec<Loss> {
+    let mut losses = Vec::new();
+    let said = if has_v4 { 2 } else { 0 };
+    let own = view.plan.links.iter().flat_map(|link| link.dns.iter().copied());
+    let mut more: Vec<IpAddr> = view.plan.dns.iter().copied().skip(said).collect();
+    more.extend(own.filter(|dns| !view.plan.dns.contains(dns)));
+    if !more.is_empty() {
+        let later = more.iter().map(|dns| format!("esxcli network ip dns server add --server={dns}")).collect();
+        let what = format!("the installer takes {said} servers: {} would be lost", joined(&more, ", "));
+        losses.push(Loss { setting: Setting::Dns, what, place: None, later });
+    }
+    let mut search = view.plan.search.clone();
+    let own = view.plan.links.iter().flat_map(|link| link.search.iter());
+    own.for_each(|domain| if !search.contains(domain) { search.push(domain.clone()) });
+    if !search.is_empty() {
+        let later = search.iter().map(|domain| format!("esxcli network ip dns search add --domain={domain}")).collect();
+        losses.push(Loss { setting: Setting::Search, what: search.join(", "), place: None, later });
+    }
+    losses
+}
+
+fn time(view: &View<'_>) -> Option<Loss> {
+    let servers = &view.plan.ntp;
+    if servers.is_empty() {
+        return None;
+    }
+    let given = joined(servers.iter().map(|server| format!("--server={server}")), " ");
+    let lines = joined(servers.iter().map(|server| format!("server {server}")), "\\n");
+    let later = vec![
+        // esxcli learned of NTP in 7.0; before that the daemon's own file is the way.
+        format!("esxcli system ntp set {given} --enabled=true || {{"),
+        format!("  printf '{lines}\\n' >> /etc/ntp.conf"),
+        "  /sbin/chkconfig ntpd on".into(),
+        "  /etc/init.d/ntpd restart".into(),
+        "}".into(),
+    ];
+    Some(Loss { setting: Setting::Ntp, what: servers.join(", "), place: None, later })
+}
+
+/// The shell function that the lines above use.
+pub const NIC: &str = "nic() { esxcli network nic list | awk -v mac=\"$1\" 'tolower($0) ~ mac { print $1; exit }'; }";

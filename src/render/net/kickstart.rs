@@ -1,0 +1,102 @@
+//! Kickstart's `network` lines for plain cards, and NetworkManager keyfiles for everything else.
+//!
+//! Lines say what they can for cards, found by MAC address (`--bindto=mac`). Bonds and bridges of lines want
+//! interface names, which nobody knows before the machine is up, and the lines are applied to the running
+//! installer too, which would lose the one card it was booted from. So where a plan has more than plain cards,
+//! the installer stays on that card and the installed system gets keyfiles.
+
+use crate::{
+    model::Hostname,
+    site::{Link, LinkKind},
+};
+
+use super::{
+    NetFile, NetText, dracut, keyfile,
+    view::{View, families, gateway, is_configured, joined, mac},
+};
+
+pub(super) fn express(view: &View<'_>, hostname: &Hostname) -> NetText {
+    let mut text = NetText { words: dracut::words(view, hostname), ..NetText::default() };
+    let configured: Vec<&Link> = view.plan.links.iter().filter(|link| is_configured(link)).collect();
+    let plain = !view.elsewhere && !configured.is_empty() && configured.iter().all(|link| is_plain(view, link));
+    if plain {
+        let primary = view.plan.primary();
+        let is_primary = |link: &Link| primary.is_some_and(|primary| std::ptr::eq(primary, link));
+        text.lines = configured.iter().map(|link| line(view, link, is_primary(link).then_some(hostname))).collect();
+        text.files = renames(view);
+    } else {
+        text.lines = vec![installer_line(view, hostname)];
+        text.files = keyfile::files(view).into_iter().chain(renames(view)).collect();
+        text.replaces = !view.plan.links.is_empty();
+    }
+    text
+}
+
+/// Whether one `network` line says all that is set on the link, in every release of the family.
+fn is_plain(view: &View<'_>, link: &Link) -> bool {
+    let (v4, v6) = families(link);
+    let card = matches!(link.kind, LinkKind::Card { .. });
+    let one_each = v4.len() <= 1 && v6.len() <= 1 && !(link.dhcp && !link.addresses.is_empty());
+    // `--ipv4-dns-search` exists from RHEL 9 on.
+    let search = view.plan.search.is_empty() && link.search.is_empty();
+    let known = mac(link).is_some() || link.name.is_some() || view.plan.links.len() == 1;
+    card && one_each && search && known && link.routes.is_empty()
+}
+
+fn line(view: &View<'_>, link: &Link, hostname: Option<&Hostname>) -> String {
+    let mut words = vec!["network".to_string()];
+    words.extend(device(view, link));
+    let (v4, v6) = families(link);
+    match v4.first() {
+        Some(net) => {
+            words.push(format!("--bootproto=static --ip={} --netmask={}", net.addr(), net.netmask()));
+            match gateway(link, true) {
+                Some(via) => words.push(format!("--gateway={via}")),
+                None => words.push("--nodefroute".into()),
+            }
+        }
+        None if link.dhcp => words.push("--bootproto=dhcp".into()),
+        None => words.push("--noipv4".into()),
+    }
+    words.extend(v6.first().map(|net| format!("--ipv6={net}")));
+    words.extend(gateway(link, false).map(|via| format!("--ipv6gateway={via}")));
+    let dns = keyfile::machine_wide(&view.plan.dns, &link.dns, hostname.is_some());
+    if !dns.is_empty() {
+        words.push(format!("--nameserver={}", joined(dns, ",")));
+    }
+    words.extend(link.mtu.map(|mtu| format!("--mtu={mtu}")));
+    words.extend(hostname.map(|hostname| format!("--hostname={hostname}")));
+    words.push("--onboot=yes --activate".into());
+    words.join(" ")
+}
+
+fn device(view: &View<'_>, link: &Link) -> Option<String> {
+    match (mac(link), &link.name) {
+        (Some(mac), _) => Some(format!("--device={mac} --bindto=mac")),
+        (None, Some(name)) => Some(format!("--device={name}")),
+        (None, None) => view.plan.boot_mac.map(|mac| format!("--device={mac} --bindto=mac")),
+    }
+}
+
+/// The line for an installer that keeps the connection it was started with.
+fn installer_line(view: &View<'_>, hostname: &Hostname) -> String {
+    let dynamic = view.elsewhere || view.plan.address().is_none();
+    let device = view.installer_mac().map(|mac| format!(" --device={mac}")).unwrap_or_default();
+    match dynamic {
+        true => format!("network{device} --bootproto=dhcp --hostname={hostname}"),
+        // Connected by the kernel command line; a line for the card would only contradict it.
+        false => format!("network --hostname={hostname}"),
+    }
+}
+
+/// Files that give cards the names they were declared with.
+pub(super) fn renames(view: &View<'_>) -> Vec<NetFile> {
+    let named = view.plan.links.iter().filter_map(|link| Some((mac(link)?, link.name.as_ref()?)));
+    named
+        .map(|(mac, name)| NetFile {
+            path: format!("/etc/systemd/network/10-{name}.link"),
+            mode: "0644",
+            text: format!("[Match]\nPermanentMACAddress={mac}\n\n[Link]\nName={name}\n"),
+        })
+        .collect()
+}

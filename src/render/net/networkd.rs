@@ -1,0 +1,136 @@
+//! Files for systemd-networkd (systemd.network(5), systemd.netdev(5)): every link, found by its card's MAC
+//! address.
+
+use std::net::IpAddr;
+
+use crate::site::{Link, LinkKind};
+
+use super::{
+    Loss, NetFile, NetText, kickstart,
+    keyfile::machine_wide,
+    super::setting::Setting,
+    view::{Shown, View, is_configured, joined, mac},
+};
+
+/// Adds the files, the package they need, and what even they cannot say.
+pub(super) fn express(view: &View<'_>, text: &mut NetText) {
+    for (at, link) in view.plan.links.iter().enumerate() {
+        text.files.extend(device(link, &mut text.losses));
+        text.files.push(network(view, at, link));
+    }
+    text.files.extend(kickstart::renames(view));
+    // networkd hands what it learns of DNS to the resolver alone.
+    text.packages.push("systemd-resolved");
+    text.replaces = true;
+}
+
+/// A link's name in file names and in `[Match]`.
+fn name(link: &Link, at: usize) -> String {
+    let own = link.name.as_ref().map(ToString::to_string);
+    own.or_else(|| mac(link).map(|mac| format!("card-{}", mac.hyphens()))).unwrap_or_else(|| format!("link{at}"))
+}
+
+/// The file that makes a device that is no card.
+fn device(link: &Link, losses: &mut Vec<Loss>) -> Option<NetFile> {
+    let name = link.name.as_ref()?;
+    let (kind, section) = match &link.kind {
+        LinkKind::Card { .. } => return None,
+        LinkKind::Bond { mode, options, .. } => ("bond", bond(link, mode, options, losses)),
+        LinkKind::Vlan { id, .. } => ("vlan", format!("\n[VLAN]\nId={id}\n")),
+        LinkKind::Bridge { stp, .. } => ("bridge", format!("\n[Bridge]\nSTP={}\n", if *stp { "yes" } else { "no" })),
+    };
+    Some(NetFile {
+        path: format!("/etc/systemd/network/10-{name}.netdev"),
+        mode: "0644",
+        text: format!("[NetDev]\nName={name}\nKind={kind}\n{section}"),
+    })
+}
+
+fn bond(link: &Link, mode: &str, options: &[(String, String)], losses: &mut Vec<Loss>) -> String {
+    let mut section = format!("\n[Bond]\nMode={mode}\n");
+    for (option, value) in options {
+        let line = match option.as_str() {
+            "miimon" => format!("MIIMonitorSec={value}ms"),
+            "lacp_rate" => format!("LACPTransmitRate={value}"),
+            "xmit_hash_policy" => format!("TransmitHashPolicy={value}"),
+            "updelay" => format!("UpDelaySec={value}ms"),
+            "downdelay" => format!("DownDelaySec={value}ms"),
+            "min_links" => format!("MinLinks={value}"),
+            "ad_select" => format!("AdSelect={value}"),
+            "fail_over_mac" => format!("FailOverMACPolicy={value}"),
+            _ => {
+                losses.push(Loss {
+                    setting: Setting::Bond,
+                    what: format!("{}: systemd-networkd has nothing like the option {option}", Shown(link)),
+                    place: link.place,
+                    later: Vec::new(),
+                });
+                continue;
+            }
+        };
+        section += &line;
+        section.push('\n');
+    }
+    section
+}
+
+fn network(view: &View<'_>, at: usize, link: &Link) -> NetFile {
+    let mut text = format!("[Match]\n{}\n", matched(view, link));
+    text += &link.mtu.map(|mtu| format!("\n[Link]\nMTUBytes={mtu}\n")).unwrap_or_default();
+    text += "\n[Network]\n";
+    text += &standing_on(view, at);
+    match controller(view, at) {
+        Some(line) => text += &line,
+        None => text += &addresses(view, at, link),
+    }
+    for route in &link.routes {
+        let metric = route.metric.map(|metric| format!("Metric={metric}\n")).unwrap_or_default();
+        text += &format!("\n[Route]\nDestination={}\nGateway={}\n{metric}", route.to, route.via);
+    }
+    NetFile { path: format!("/etc/systemd/network/20-{}.network", name(link, at)), mode: "0644", text }
+}
+
+fn matched(view: &View<'_>, link: &Link) -> String {
+    let boot = || link.name.is_none().then_some(view.plan.boot_mac).flatten();
+    match (mac(link).or_else(|| matches!(link.kind, LinkKind::Card { .. }).then(boot).flatten()), &link.name) {
+        (Some(mac), _) => format!("PermanentMACAddress={mac}"),
+        (None, Some(name)) => format!("Name={name}"),
+        // Ethernet cards have names that begin with `en` or `eth`.
+        (None, None) => "Name=en* eth*".into(),
+    }
+}
+
+/// The VLANs that a link carries.
+fn standing_on(view: &View<'_>, at: usize) -> String {
+    let carried = view.plan.links.iter().filter(|link| matches!(link.kind, LinkKind::Vlan { on, .. } if on == at));
+    carried.filter_map(|link| link.name.as_ref()).map(|name| format!("VLAN={name}\n")).collect()
+}
+
+/// The bond or bridge that a link is a port of.
+fn controller(view: &View<'_>, at: usize) -> Option<String> {
+    view.plan.links.iter().find_map(|link| match (&link.kind, &link.name) {
+        (LinkKind::Bond { ports, .. }, Some(name)) if ports.contains(&at) => Some(format!("Bond={name}\n")),
+        (LinkKind::Bridge { ports, .. }, Some(name)) if ports.contains(&at) => Some(format!("Bridge={name}\n")),
+        _ => None,
+    })
+}
+
+fn addresses(view: &View<'_>, at: usize, link: &Link) -> String {
+    let mut text = String::new();
+    if link.dhcp {
+        text += "DHCP=yes\n";
+    }
+    if !is_configured(link) {
+        text += "LinkLocalAddressing=no\n";
+    }
+    link.addresses.iter().for_each(|net| text += &format!("Address={net}\n"));
+    link.gateways.iter().for_each(|via| text += &format!("Gateway={via}\n"));
+    let primary = at == view.plan.primary;
+    let dns: Vec<IpAddr> = machine_wide(&view.plan.dns, &link.dns, primary);
+    dns.iter().for_each(|dns| text += &format!("DNS={dns}\n"));
+    let search = machine_wide(&view.plan.search, &link.search, primary);
+    if !search.is_empty() {
+        text += &format!("Domains={}\n", joined(search, " "));
+    }
+    text
+}

@@ -1,0 +1,126 @@
+//! What rendering needs from outside the site's own files, as values: secrets, password hashes, and what lies
+//! in a repo.
+//!
+//! Nothing is read here. The shell looks up what [`wants`] names and asks again until nothing is wanted.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    model::{PasswordHash, RepoName, SecretText, Settings, TaskName},
+    site::Site,
+};
+
+use super::{bootcfg, library::Library, task::Make};
+
+/// Everything from outside the site's own files.
+#[derive(Debug, Clone, Default)]
+pub struct Outside {
+    /// What `secret("name")` finds, by name.
+    pub secrets: BTreeMap<String, SecretText>,
+    /// The hash of each password file, by its path as the site writes it.
+    pub passwords: BTreeMap<String, PasswordHash>,
+    /// What is known of each repo.
+    pub repos: BTreeMap<RepoName, RepoView>,
+}
+
+/// What is known of a repo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RepoView {
+    /// Machines fetch from there directly; what lies there is not known.
+    Url(String),
+    /// A directory, or an image read in place.
+    Tree {
+        /// What was looked up: the path that was asked for, in lower case, and what lies there.
+        files: BTreeMap<String, Option<RepoFile>>,
+    },
+    /// It cannot be read, and why.
+    Missing(String),
+}
+
+/// One file of a repo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepoFile {
+    /// Its path in the spelling of the tree, without a leading `/`.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its text, when that was wanted.
+    pub text: Option<Arc<str>>,
+}
+
+/// A file of a repo that somebody has to look up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Want {
+    /// The repo.
+    pub repo: RepoName,
+    /// The path in lower case, without a leading `/`.
+    pub path: String,
+    /// Whether its text is wanted, not only its being there.
+    pub text: bool,
+}
+
+/// Lists what has to be looked up in repos before their tasks can be rendered. Call it again with what was
+/// found, until it returns nothing: a boot.cfg names further files.
+pub fn wants(site: &Site, library: &Library, outside: &Outside) -> Vec<Want> {
+    let everywhere = named_tasks(site);
+    let mut wanted = BTreeSet::new();
+    for (name, repo) in &site.repos {
+        let known = match outside.repos.get(name) {
+            Some(RepoView::Url(_) | RepoView::Missing(_)) => continue,
+            None if repo.body.url.is_some() => continue,
+            Some(RepoView::Tree { files }) => Some(files),
+            None => None,
+        };
+        let own = repo.body.task.as_ref().map(|at| &at.value);
+        let tasks: BTreeSet<&TaskName> = own.into_iter().chain(everywhere.iter().copied()).collect();
+        for (path, text) in tasks.into_iter().flat_map(|task| paths(library, task, known)) {
+            let seen = known.and_then(|files| files.get(&path));
+            let enough = match seen {
+                Some(Some(file)) => !text || file.text.is_some(),
+                Some(None) => true,
+                None => false,
+            };
+            if !enough {
+                wanted.insert(Want { repo: name.clone(), path, text });
+            }
+        }
+    }
+    // Where one task wants a file's text and another only the file, the text does for both.
+    let texts: BTreeSet<_> = wanted.iter().filter(|want| want.text).map(|want| (want.repo.clone(), want.path.clone())).collect();
+    wanted
+        .into_iter()
+        .filter(|want| want.text || !texts.contains(&(want.repo.clone(), want.path.clone())))
+        .collect()
+}
+
+/// Every task that a setting names, wherever it stands: any of them may meet any repo.
+fn named_tasks(site: &Site) -> BTreeSet<&TaskName> {
+    let layers: [&mut dyn Iterator<Item = &Settings>; 3] = [
+        &mut std::iter::once(&site.defaults.settings),
+        &mut site.policies.values().map(|policy| &policy.settings),
+        &mut site.nodes.values().map(|node| &node.settings),
+    ];
+    layers.into_iter().flatten().filter_map(|settings| settings.task.as_ref().map(|at| &at.value)).collect()
+}
+
+type Known = BTreeMap<String, Option<RepoFile>>;
+
+/// The files of a repo that one task asks for, and whether their text is wanted.
+fn paths(library: &Library, task: &TaskName, known: Option<&Known>) -> Vec<(String, bool)> {
+    let Some(task) = library.task(task) else { return Vec::new() };
+    let rewrites = task.spec.files.iter().any(|file| file.make == Some(Make::BootCfg));
+    let mut list = Vec::new();
+    for (key, path) in task.spec.layout_paths() {
+        let text = rewrites && key == bootcfg::LAYOUT_KEY;
+        if text {
+            let found = known.and_then(|files| files.get(&path)?.as_ref()?.text.clone());
+            let named = found.map_or_else(Vec::new, |text| bootcfg::named_files(&text));
+            list.extend(named.into_iter().map(|path| (path, false)));
+        }
+        list.push((path, text));
+    }
+    list
+}

@@ -1,0 +1,233 @@
+//! What a template's text refers to: other templates, filters and tests, each with its place.
+//!
+//! The template engine finds these out while it renders; an operator wants to hear of them when the file is
+//! read. This looks at tags only as far as is needed for that, and leaves their grammar to the engine.
+
+use std::ops::Range;
+
+/// Something that a template refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reference {
+    /// What.
+    pub(super) what: What,
+    /// The bytes of the template's text that say so.
+    pub(super) range: Range<usize>,
+}
+
+/// What a reference is to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum What {
+    /// A template; `required` unless the tag says `ignore missing` or lists several.
+    Template {
+        /// Its name as written.
+        name: String,
+        /// Whether it is a mistake when there is none.
+        required: bool,
+    },
+    /// A template whose name is only known while rendering.
+    SomeTemplate,
+    /// A filter.
+    Filter(String),
+    /// A test.
+    Test(String),
+    /// A call of this function.
+    Call(String),
+}
+
+/// One token of what stands between the delimiters of a tag.
+#[derive(Debug, Clone, PartialEq)]
+enum Token {
+    Word(String),
+    Text(String),
+    Sign(char),
+}
+
+type Placed = (Token, Range<usize>);
+
+/// Lists everything that `text` refers to, in its order.
+pub(super) fn references(text: &str) -> Vec<Reference> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(open) = text[at..].find('{').map(|offset| at + offset) {
+        let inside = open + 2;
+        at = match text.as_bytes().get(open + 1) {
+            Some(b'#') => text[inside..].find("#}").map_or(text.len(), |end| inside + end + 2),
+            Some(b'{') => {
+                let (tokens, end) = tokens(text, inside, "}}");
+                in_expression(&tokens, &mut found);
+                end
+            }
+            Some(b'%') => {
+                let (tokens, end) = tokens(text, inside, "%}");
+                in_tag(&tokens, &mut found);
+                after_raw(text, &tokens, end)
+            }
+            _ => open + 1,
+        };
+    }
+    found
+}
+
+/// Where to go on: behind `endraw` when the tag was `raw`.
+fn after_raw(text: &str, tokens: &[Placed], end: usize) -> usize {
+    let raw = matches!(tokens.first(), Some((Token::Word(word), _)) if word == "raw");
+    if !raw {
+        return end;
+    }
+    text[end..].find("endraw").map_or(text.len(), |offset| end + offset + "endraw".len())
+}
+
+/// The tokens from `start` up to `close`, and where the text goes on.
+fn tokens(text: &str, start: usize, close: &str) -> (Vec<Placed>, usize) {
+    let mut list = Vec::new();
+    let mut at = start;
+    while let Some(c) = text[at..].chars().next() {
+        if text[at..].starts_with(close) {
+            return (list, at + close.len());
+        }
+        let length = match c {
+            '"' | '\'' => text_length(&text[at..], c),
+            c if is_word(c) => text[at..].find(|c| !is_word(c)).unwrap_or(text.len() - at),
+            c => c.len_utf8(),
+        };
+        let range = at..at + length;
+        let token = match c {
+            '"' | '\'' => Some(Token::Text(text[range.clone()].trim_matches(c).into())),
+            c if is_word(c) => Some(Token::Word(text[range.clone()].into())),
+            c if c.is_whitespace() => None,
+            c => Some(Token::Sign(c)),
+        };
+        list.extend(token.map(|token| (token, range)));
+        at += length;
+    }
+    (list, text.len())
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// The length of a string literal with both its quotes.
+fn text_length(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn in_tag(tokens: &[Placed], found: &mut Vec<Reference>) {
+    // A `-` or `+` in front belongs to the delimiter.
+    let body = match tokens.first() {
+        Some((Token::Sign('-' | '+'), _)) => &tokens[1..],
+        _ => tokens,
+    };
+    if let [(Token::Word(tag), _), rest @ ..] = body {
+        match (tag.as_str(), rest) {
+            ("include" | "extends" | "import" | "from", _) => in_reference(tag, rest, found),
+            ("filter", [(Token::Word(name), range), ..]) => {
+                found.push(Reference { what: What::Filter(name.clone()), range: range.clone() });
+            }
+            _ => {}
+        }
+    }
+    in_expression(body, found);
+}
+
+/// The templates that a tag names.
+fn in_reference(tag: &str, tokens: &[Placed], found: &mut Vec<Reference>) {
+    let ignored = tokens.iter().any(|(token, _)| *token == Token::Word("ignore".into()));
+    let (names, required): (Vec<&Placed>, bool) = match tokens.first() {
+        Some(first @ (Token::Text(_), _)) => (vec![first], !ignored),
+        Some((Token::Sign('['), _)) if tag == "include" => {
+            let listed = tokens.iter().take_while(|(token, _)| *token != Token::Sign(']'));
+            (listed.filter(|(token, _)| matches!(token, Token::Text(_))).collect(), false)
+        }
+        Some((_, range)) => {
+            found.push(Reference { what: What::SomeTemplate, range: range.clone() });
+            return;
+        }
+        None => return,
+    };
+    for (token, range) in names {
+        if let Token::Text(name) = token {
+            let what = What::Template { name: name.clone(), required };
+            found.push(Reference { what, range: range.clone() });
+        }
+    }
+}
+
+/// Filters, tests and calls.
+fn in_expression(tokens: &[Placed], found: &mut Vec<Reference>) {
+    for window in 0..tokens.len() {
+        let what = match &tokens[window..] {
+            [(Token::Sign('|'), _), (Token::Word(name), range), ..] => Some((What::Filter(name.clone()), range)),
+            [(Token::Word(is), _), (Token::Word(not), _), (Token::Word(name), range), ..]
+                if is == "is" && not == "not" =>
+            {
+                Some((What::Test(name.clone()), range))
+            }
+            [(Token::Word(is), _), (Token::Word(name), range), ..] if is == "is" && name != "not" => {
+                Some((What::Test(name.clone()), range))
+            }
+            [(Token::Word(name), range), (Token::Sign('('), _), ..] => Some((What::Call(name.clone()), range)),
+            _ => None,
+        };
+        found.extend(what.map(|(what, range)| Reference { what, range: range.clone() }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(text: &str) -> Vec<(What, &str)> {
+        references(text).into_iter().map(|found| (found.what, &text[found.range])).collect()
+    }
+
+    fn template(name: &str, required: bool) -> What {
+        What::Template { name: name.into(), required }
+    }
+
+    #[test]
+    fn every_way_to_name_a_template_is_seen() {
+        for (text, what) in [
+            ("{% extends \"a.j2\" %}", template("a.j2", true)),
+            ("{%- include 'a.j2' -%}", template("a.j2", true)),
+            ("{% include 'a.j2' ignore missing %}", template("a.j2", false)),
+            ("{% include ['a.j2'] %}", template("a.j2", false)),
+            ("{% import 'a.j2' as a %}", template("a.j2", true)),
+            ("{% from 'a.j2' import b %}", template("a.j2", true)),
+            ("{% include name %}", What::SomeTemplate),
+        ] {
+            assert_eq!(references(text)[0].what, what, "{text}");
+        }
+    }
+
+    #[test]
+    fn filters_tests_and_calls_are_seen_where_code_stands() {
+        let text = "{{ a | sh }} | no {% if b is not even %}{% filter upper %}{{ '| no' }}{# {{ c | no }} #}{% raw %}{{ d | no }}{% endraw %}{{ f(1) is odd }}";
+        assert_eq!(
+            seen(text),
+            [
+                (What::Filter("sh".into()), "sh"),
+                (What::Test("even".into()), "even"),
+                (What::Filter("upper".into()), "upper"),
+                (What::Call("f".into()), "f"),
+                (What::Test("odd".into()), "odd"),
+            ]
+        );
+    }
+
+    #[test]
+    fn text_that_never_ends_is_no_trouble() {
+        for text in ["{{", "{%", "{#", "{{ 'a", "{% raw %}", "{", "{{ \"\\", "{% include", "é{é{{ é"] {
+            references(text);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The settings that a machine asks for, held to what its task can express.
+
+use crate::{
+    model::{HashKind, PasswordHash, Place, Settings},
+    site::{Diagnostic, Resolved, Site},
+};
+
+use super::{outside::Outside, setting::Setting, task::TaskSpec};
+
+/// Every place of a site where settings stand.
+pub(super) fn everywhere(site: &Site) -> impl Iterator<Item = &Settings> {
+    let policies = site.policies.values().map(|policy| &policy.settings);
+    let nodes = site.nodes.values().map(|node| &node.settings);
+    std::iter::once(&site.defaults.settings).chain(policies).chain(nodes)
+}
+
+/// A setting that a machine asks for.
+#[derive(Debug, Clone, Copy)]
+struct Ask {
+    setting: Setting,
+    place: Place,
+    /// Whether the defaults ask, which are meant for whatever can take them.
+    by_default: bool,
+}
+
+macro_rules! asks {
+    ($site:expr, $settings:expr, $($setting:ident $field:ident,)*) => {{
+        let defaults = &$site.defaults.settings;
+        let mut list = Vec::new();
+        $(if let Some(at) = &$settings.$field {
+            let by_default = defaults.$field.as_ref().is_some_and(|default| default.place == at.place);
+            list.push(Ask { setting: Setting::$setting, place: at.place, by_default });
+        })*
+        list
+    }};
+}
+
+fn asked(site: &Site, settings: &Settings) -> Vec<Ask> {
+    let mut list = asks! { site, settings,
+        RootPassword root_password_hash,
+        RootPassword root_password_file,
+        SshKeys ssh_keys,
+        User user,
+        Packages packages,
+        FirstBoot first_boot,
+        Timezone timezone,
+        Locale locale,
+        Keyboard keyboard,
+        KernelArgs kernel_args,
+        BootArgs boot_args,
+        Keep keep,
+    };
+    if let Some(order) = &settings.boot_order
+        && order.value == crate::model::BootOrder::NetworkFirst
+    {
+        list.push(Ask { setting: Setting::BootOrder, place: order.place, by_default: false });
+    }
+    list.extend(of_disk(site, settings));
+    list
+}
+
+fn of_disk(site: &Site, settings: &Settings) -> Vec<Ask> {
+    let Some(disk) = &settings.disk else { return Vec::new() };
+    let by_default = site.defaults.settings.disk.as_ref().is_some_and(|default| default.place == disk.place);
+    let size = disk.min_size.as_ref().map(|at| at.place);
+    let extreme = (disk.smallest || disk.largest).then_some(disk.place);
+    [
+        (Setting::DiskPath, disk.path.as_ref().map(|at| at.place)),
+        (Setting::DiskFirst, disk.first.as_ref().map(|at| at.place)),
+        (Setting::DiskSerial, disk.serial.as_ref().map(|at| at.place)),
+        (Setting::DiskModel, disk.model.as_ref().map(|at| at.place)),
+        (Setting::DiskSize, size.or(extreme)),
+    ]
+    .into_iter()
+    .filter_map(|(setting, place)| Some(Ask { setting, place: place?, by_default }))
+    .collect()
+}
+
+/// Tells what the task cannot express: errors for what a policy or the node asks for, warnings for what comes
+/// from the defaults.
+pub(super) fn unmet(site: &Site, task: &str, spec: &TaskSpec, resolved: &Resolved) -> Vec<Diagnostic> {
+    let settings = &resolved.settings;
+    let later = runs_first_boot(spec, settings);
+    asked(site, settings)
+        .into_iter()
+        .filter(|ask| !spec.expresses.contains(&ask.setting))
+        .filter(|ask| !(later && spec.to_first_boot.contains(&ask.setting)))
+        .filter(|ask| !has_anyway(spec, ask.setting, settings))
+        .map(|ask| {
+            let message = format!("task `{task}` cannot express `{}`", ask.setting);
+            let mut found = match ask.by_default {
+                true => Diagnostic::warning(message, ask.place).help("it has no effect on this machine"),
+                false => Diagnostic::error(message, ask.place),
+            };
+            if spec.to_first_boot.contains(&ask.setting) {
+                found.help = Some("it needs a script at the first boot, which Secure Boot does not run".into());
+            }
+            found
+        })
+        .collect()
+}
+
+/// Whether scripts at the first boot run on such a machine.
+pub(super) fn runs_first_boot(spec: &TaskSpec, settings: &Settings) -> bool {
+    let secure = settings.secure_boot.as_ref().is_some_and(|at| at.value);
+    !(secure && spec.secure_boot_skips_first_boot)
+}
+
+/// Whether the value is the only one that the system has anyway.
+fn has_anyway(spec: &TaskSpec, setting: Setting, settings: &Settings) -> bool {
+    let value = match setting {
+        Setting::Timezone => settings.timezone.as_ref(),
+        Setting::Locale => settings.locale.as_ref(),
+        _ => None,
+    };
+    let fixed = spec.fixed.get(&setting);
+    fixed.zip(value).is_some_and(|(fixed, value)| fixed.contains(&value.value))
+}
+
+/// The hashes that a machine's accounts get.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Passwords {
+    pub(super) root: Option<PasswordHash>,
+    pub(super) user: Option<PasswordHash>,
+}
+
+/// Finds the hashes and holds them to what the installer takes.
+pub(super) fn passwords(
+    task: &str,
+    spec: &TaskSpec,
+    settings: &Settings,
+    outside: &Outside,
+    found: &mut Vec<Diagnostic>,
+) -> Passwords {
+    let user = settings.user.as_ref().map(|at| &at.value);
+    let root = (&settings.root_password_hash, &settings.root_password_file);
+    let mut of = |hash: Option<(&PasswordHash, Place)>, file: Option<(&String, Place)>| {
+        let (hash, place) = match (hash, file) {
+            (Some(hash), _) => hash,
+            (None, Some((path, place))) => match outside.passwords.get(path) {
+                Some(hash) => (hash, place),
+                None => {
+                    found.push(Diagnostic::error(format!("the password file `{path}` could not be read"), place));
+                    return None;
+                }
+            },
+            (None, None) => return None,
+        };
+        if !spec.hashes.is_empty() && !spec.takes(hash.kind()) {
+            found.push(refused(task, spec, hash, place));
+        }
+        Some(hash.clone())
+    };
+    Passwords {
+        root: of(root.0.as_ref().map(|at| (&at.value, at.place)), root.1.as_ref().map(|at| (&at.value, at.place))),
+        user: user.and_then(|user| {
+            let hash = user.password_hash.as_ref().map(|at| (&at.value, at.place));
+            of(hash, user.password_file.as_ref().map(|at| (&at.value, at.place)))
+        }),
+    }
+}
+
+fn refused(task: &str, spec: &TaskSpec, hash: &PasswordHash, place: Place) -> Diagnostic {
+    let taken: Vec<&str> = spec.hashes.iter().map(|hash| shown(hash.kind())).collect();
+    let message = format!("the installer of task `{task}` does not take this kind of password hash: {}", shown(hash.kind()));
+    Diagnostic::error(message, place)
+        .help(format!("it takes {}; make one with `openssl passwd -6`", taken.join(", ")))
+}
+
+fn shown(kind: HashKind) -> &'static str {
+    match kind {
+        HashKind::Des => "13 characters of DES",
+        HashKind::Md5 => "`$1$`",
+        HashKind::Bcrypt => "`$2b$`",
+        HashKind::Sha256 => "`$5$`",
+        HashKind::Sha512 => "`$6$` without `rounds=`",
+        HashKind::Sha512Rounds => "`$6$` with `rounds=`",
+        HashKind::Yescrypt => "`$y$`",
+    }
+}

@@ -1,0 +1,130 @@
+//! Where a machine finds its documents and reports what it has done.
+
+use std::sync::Arc;
+
+use minijinja::{Error, ErrorKind, State, Value, value::Object};
+
+use super::task::TaskSpec;
+
+/// Where a machine finds its documents and reports to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Urls {
+    /// The machines' listener as the machine reaches it, without a `/` at its end: `http://192.0.2.1:8080`.
+    pub base: String,
+    /// The attempt's token: 32 hexadecimal digits.
+    pub token: String,
+}
+
+impl Urls {
+    /// Where a document or hand-out is.
+    pub fn document(&self, name: &str) -> String {
+        format!("{}/t/{}/{name}", self.base, self.token)
+    }
+
+    /// Where a stage is reported.
+    pub fn stage(&self, name: &str) -> String {
+        format!("{}/t/{}/stage/{name}", self.base, self.token)
+    }
+
+    /// Where a failure is reported, with its reason.
+    pub fn failed(&self, reason: &str) -> String {
+        format!("{}?reason={}", self.stage("failed"), encoded(reason))
+    }
+
+    /// Where a line for the machine's log is left.
+    pub fn log(&self, level: &str, text: &str) -> String {
+        format!("{}/t/{}/log/{level}/{}", self.base, self.token, encoded(text))
+    }
+
+    /// Where a fact is left.
+    pub fn fact(&self, name: &str, value: &str) -> String {
+        format!("{}/t/{}/fact/{}/{}", self.base, self.token, encoded(name), encoded(value))
+    }
+}
+
+/// Writes `text` so that it can stand in any part of a URL: what is neither a letter nor a digit nor one of
+/// `-._~` as `%` and two hexadecimal digits (RFC 3986 §2.3).
+pub(super) fn encoded(text: &str) -> String {
+    let mut written = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            written.push(char::from(byte));
+        } else {
+            written.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    written
+}
+
+/// `urls` in templates.
+#[derive(Debug)]
+pub(super) struct Seen {
+    urls: Urls,
+    stages: Vec<String>,
+}
+
+impl Seen {
+    pub(super) fn new(urls: &Urls, spec: &TaskSpec) -> Value {
+        let stages = spec.stages.iter().map(|stage| stage.as_str().to_string()).collect();
+        Value::from_object(Seen { urls: urls.clone(), stages })
+    }
+}
+
+impl Object for Seen {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        match key.as_str()? {
+            "base" => Some(Value::from(self.urls.base.as_str())),
+            "token" => Some(Value::from(self.urls.token.as_str())),
+            _ => None,
+        }
+    }
+
+    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
+        let texts = args.iter().map(one_text).collect::<Result<Vec<String>, Error>>()?;
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let url = match (method, texts.as_slice()) {
+            ("stage", ["failed"]) => return Err(wrong("a failure has a reason: write `urls.failed(\"…\")`")),
+            ("stage", [name]) if super::task::STAGES.contains(name) || self.stages.iter().any(|known| known == name) => {
+                self.urls.stage(name)
+            }
+            ("stage", [_]) => return Err(wrong("there is no such stage; a task's own stand in `stages` of its task.toml")),
+            ("failed", [reason]) => self.urls.failed(reason),
+            ("log", [level @ ("debug" | "info" | "warning" | "error"), text]) => self.urls.log(level, text),
+            ("log", _) => return Err(wrong("expected a level (debug, info, warning, error) and a text")),
+            ("fact", [name, value]) => self.urls.fact(name, value),
+            ("document", [name]) => self.urls.document(name),
+            _ => return Err(Error::from(ErrorKind::UnknownMethod)),
+        };
+        Ok(Value::from(url))
+    }
+}
+
+fn one_text(value: &Value) -> Result<String, Error> {
+    match value.as_str() {
+        Some(text) => Ok(text.to_string()),
+        None if value.is_undefined() => Err(value.get_attr("").err().unwrap_or_else(|| wrong("this is not defined"))),
+        None => Ok(value.to_string()),
+    }
+}
+
+fn wrong(message: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidOperation, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callback_is_whole_and_holds_no_ampersand() {
+        let urls = Urls { base: "http://192.0.2.1:8080".into(), token: "0".repeat(32) };
+        assert_eq!(
+            urls.failed("a & b/c?"),
+            "http://192.0.2.1:8080/t/00000000000000000000000000000000/stage/failed?reason=a%20%26%20b%2Fc%3F"
+        );
+        assert_eq!(
+            urls.log("error", "ä"),
+            "http://192.0.2.1:8080/t/00000000000000000000000000000000/log/error/%C3%A4"
+        );
+    }
+}
