@@ -8,8 +8,7 @@ use crate::{
 };
 
 use super::{
-    bootcfg, context as seen,
-    disk,
+    bootcfg, context as seen, disk,
     engine::Mistake,
     hostname::{for_node, hostname},
     library::{Library, Task, located},
@@ -95,7 +94,10 @@ pub enum Body {
 /// Renders everything that a machine is given in one attempt, or tells every mistake that stands against it.
 pub fn attempt(job: &Job<'_>) -> Result<Rendered, Vec<Diagnostic>> {
     let (rendered, found) = render(job);
-    let errors: Vec<Diagnostic> = found.into_iter().filter(|one| one.severity == Severity::Error).collect();
+    let errors: Vec<Diagnostic> = found
+        .into_iter()
+        .filter(|one| one.severity == Severity::Error)
+        .collect();
     match rendered {
         Some(rendered) if errors.is_empty() => Ok(rendered),
         _ => Err(errors),
@@ -107,7 +109,11 @@ pub fn attempt(job: &Job<'_>) -> Result<Rendered, Vec<Diagnostic>> {
 pub fn inspect(job: &Job<'_>) -> (Option<Rendered>, Vec<Diagnostic>) {
     let (rendered, mut found) = render(job);
     if let (Some(rendered), Some(task)) = (&rendered, task(job).ok()) {
-        found.extend(super::check::rendered(job, task, rendered).into_iter().map(|one| for_job(job, one)));
+        found.extend(
+            super::check::rendered(job, task, rendered)
+                .into_iter()
+                .map(|one| for_job(job, one)),
+        );
     }
     (rendered, found)
 }
@@ -115,23 +121,31 @@ pub fn inspect(job: &Job<'_>) -> (Option<Rendered>, Vec<Diagnostic>) {
 fn render(job: &Job<'_>) -> (Option<Rendered>, Vec<Diagnostic>) {
     let mut found = Vec::new();
     let rendered = match task(job) {
-        Ok(task) => Pieces::gather(job, task, &mut found).and_then(|pieces| pieces.files(&mut found)),
+        Ok(task) => {
+            Pieces::gather(job, task, &mut found).and_then(|pieces| pieces.files(&mut found))
+        }
         Err(mistake) => {
             found.push(mistake);
             None
         }
     };
-    (rendered, found.into_iter().map(|one| for_job(job, one)).collect())
+    (
+        rendered,
+        found.into_iter().map(|one| for_job(job, one)).collect(),
+    )
 }
 
 fn task<'a>(job: &Job<'a>) -> Result<&'a Task, Diagnostic> {
     let node = job.resolved.declared.as_ref().map(|node| node.place());
     let Some(name) = &job.resolved.task else {
-        return Err(Diagnostic::error(format!("node {} has no task", job.resolved.node), node)
-            .help("set `task`, or a `repo` that names one, in the node or its policy"));
+        return Err(
+            Diagnostic::error(format!("node {} has no task", job.resolved.node), node)
+                .help("set `task`, or a `repo` that names one, in the node or its policy"),
+        );
     };
     let task = job.library.task(name);
-    task.map(AsRef::as_ref).ok_or_else(|| Diagnostic::error(format!("task `{name}` cannot be used"), node))
+    task.map(AsRef::as_ref)
+        .ok_or_else(|| Diagnostic::error(format!("task `{name}` cannot be used"), node))
 }
 
 /// Says for whom, once.
@@ -161,18 +175,33 @@ impl<'a> Pieces<'a> {
         found.extend(values::mistakes(&resolved.settings));
         found.extend(settings::unmet(job.site, name, spec, resolved));
         let passwords = settings::passwords(name, spec, &resolved.settings, job.outside, found);
-        let hostname = hostname(job.site, job.library, resolved, job.facts).map_err(|wrong| found.push(wrong)).ok()?;
-        let repo = repo::find(name, spec, resolved.repo.as_deref(), job.outside, job.arch, &job.urls.base)
+        let hostname = hostname(job.site, job.library, resolved, job.facts)
             .map_err(|wrong| found.push(wrong))
-            .ok();
+            .ok()?;
+        let repo = repo::find(
+            name,
+            spec,
+            resolved.repo.as_deref(),
+            job.outside,
+            job.arch,
+            &job.urls.base,
+        )
+        .map_err(|wrong| found.push(wrong))
+        .ok();
         let plan = net::named(&resolved.net);
         let bad = net::unsound(&plan);
         let declared = resolved.declared.as_ref().map(|node| node.place());
         if !bad.is_empty() {
-            found.extend(bad.into_iter().map(|message| Diagnostic::error(message, declared)));
+            found.extend(
+                bad.into_iter()
+                    .map(|message| Diagnostic::error(message, declared)),
+            );
             return None;
         }
-        let view = View { plan: &plan, elsewhere: resolved.net.boot_network.is_some() };
+        let view = View {
+            plan: &plan,
+            elsewhere: resolved.net.boot_network.is_some(),
+        };
         let net = net::express(spec.dialect, &view, &hostname);
         let runs = settings::runs_first_boot(spec, &resolved.settings);
         let later = made_up_for(task, &net, runs, found);
@@ -196,10 +225,25 @@ impl<'a> Pieces<'a> {
             secrets: uses_secrets(job, task).then(|| job.outside.secrets.clone()),
         };
         let mut shared = seen::shared(&parts);
-        let scripts = first_boot(job, &shared, spec.files.iter().any(|file| file.quoting == Format::Esxi), found);
+        let scripts = first_boot(
+            job,
+            &shared,
+            spec.files.iter().any(|file| file.quoting == Format::Esxi),
+            found,
+        );
         shared.insert("first_boot", Value::from(scripts));
-        let mac = view.installer_mac().or_else(|| resolved.macs.first().copied());
-        Some(Pieces { job, task, hostname, mac, net, repo: repo?, shared })
+        let mac = view
+            .installer_mac()
+            .or_else(|| resolved.macs.first().copied());
+        Some(Pieces {
+            job,
+            task,
+            hostname,
+            mac,
+            net,
+            repo: repo?,
+            shared,
+        })
     }
 
     fn files(&self, found: &mut Vec<Diagnostic>) -> Option<Rendered> {
@@ -211,20 +255,32 @@ impl<'a> Pieces<'a> {
                 Ok(None) => continue,
                 Err(wrong) => {
                     // One mistake may show in several files.
-                    found.extend(wrong.into_iter().filter(|one| !found.contains(one)).collect::<Vec<_>>());
+                    found.extend(
+                        wrong
+                            .into_iter()
+                            .filter(|one| !found.contains(one))
+                            .collect::<Vec<_>>(),
+                    );
                     continue;
                 }
             };
             for name in [Some(&file.name), file.also.as_ref()].into_iter().flatten() {
                 files.extend(self.named(name).map(|name| RenderedFile {
                     name,
-                    kind: if file.document { FileKind::Document } else { FileKind::HandOut },
+                    kind: if file.document {
+                        FileKind::Document
+                    } else {
+                        FileKind::HandOut
+                    },
                     content_type: file.content_type(),
                     body: body.clone(),
                 }));
             }
         }
-        (found.len() == before).then(|| Rendered { hostname: self.hostname.clone(), files })
+        (found.len() == before).then(|| Rendered {
+            hostname: self.hostname.clone(),
+            files,
+        })
     }
 
     /// A file's name for this machine; none when it wants an address that is not known.
@@ -240,38 +296,67 @@ impl<'a> Pieces<'a> {
         match (&file.template, &file.repo_file, file.make) {
             (Some(template), _, _) => {
                 let context = seen::file(&self.shared, file.quoting);
-                let text = self.task.unit.render(template, context).map_err(|wrong| vec![mistake(self.job, wrong)])?;
+                let text = self
+                    .task
+                    .unit
+                    .render(template, context)
+                    .map_err(|wrong| vec![mistake(self.job, wrong)])?;
                 Ok(Some(Body::Bytes(text.into_bytes())))
             }
             (_, Some(key), _) => Ok(self.repo.as_ref().and_then(|repo| {
                 let path = repo.paths.get(key)?.clone();
-                Some(Body::Repo { repo: repo.repo.name.value.clone(), path })
+                Some(Body::Repo {
+                    repo: repo.repo.name.value.clone(),
+                    path,
+                })
             })),
-            (_, _, Some(Make::BootCfg)) => self.boot_cfg().map(|text| Some(Body::Bytes(text.into_bytes()))),
+            (_, _, Some(Make::BootCfg)) => self
+                .boot_cfg()
+                .map(|text| Some(Body::Bytes(text.into_bytes()))),
             (None, None, None) => Ok(None),
         }
     }
 
     fn boot_cfg(&self) -> Result<String, Vec<Diagnostic>> {
-        let Some(found) = &self.repo else { return Err(Vec::new()) };
+        let Some(found) = &self.repo else {
+            return Err(Vec::new());
+        };
         let wrong = |message: String| Diagnostic::error(message, repo::place(found.repo));
-        let text = found.tree.zip(found.paths.get(bootcfg::LAYOUT_KEY)).and_then(|(tree, path)| {
-            tree.get(&path.to_lowercase())?.as_ref()?.text.clone()
-        });
+        let text = found
+            .tree
+            .zip(found.paths.get(bootcfg::LAYOUT_KEY))
+            .and_then(|(tree, path)| tree.get(&path.to_lowercase())?.as_ref()?.text.clone());
         let Some(text) = text else {
             return Err(vec![
-                wrong(format!("the boot.cfg of repo `{}` is not at hand, and it has to be rewritten", found.repo.name))
-                    .help("name the image by `path` or `iso`"),
+                wrong(format!(
+                    "the boot.cfg of repo `{}` is not at hand, and it has to be rewritten",
+                    found.repo.name
+                ))
+                .help("name the image by `path` or `iso`"),
             ]);
         };
-        let mut words: Vec<String> = self.job.resolved.settings.kernel_args.iter().flat_map(|list| list.values().cloned()).collect();
+        let mut words: Vec<String> = self
+            .job
+            .resolved
+            .settings
+            .kernel_args
+            .iter()
+            .flat_map(|list| list.values().cloned())
+            .collect();
         words.push(format!("ks={}", self.job.urls.document("ks.cfg")));
         words.extend(self.mac.map(|mac| format!("BOOTIF=01-{}", mac.hyphens())));
         words.extend(self.net.words.iter().cloned());
-        let changes = bootcfg::Changes { prefix: found.url.clone(), words };
+        let changes = bootcfg::Changes {
+            prefix: found.url.clone(),
+            words,
+        };
         let find = |path: &str| Some(found.tree?.get(path)?.as_ref()?.path.clone());
-        bootcfg::rewrite(&text, &changes, find)
-            .map_err(|messages| messages.into_iter().map(|message| wrong(format!("repo `{}`: {message}", found.repo.name))).collect())
+        bootcfg::rewrite(&text, &changes, find).map_err(|messages| {
+            messages
+                .into_iter()
+                .map(|message| wrong(format!("repo `{}`: {message}", found.repo.name)))
+                .collect()
+        })
     }
 }
 
@@ -285,7 +370,10 @@ fn made_up_for(task: &Task, net: &NetText, runs: bool, found: &mut Vec<Diagnosti
             later.extend(loss.later.iter().cloned());
             continue;
         }
-        let message = format!("task `{}` cannot express `{}`: {}", task.name, loss.setting, loss.what);
+        let message = format!(
+            "task `{}` cannot express `{}`: {}",
+            task.name, loss.setting, loss.what
+        );
         // Name servers, search domains and time servers come from the network, for every kind of machine in it.
         let from_network = loss.place.is_none() && moved;
         let mut mistake = match from_network {
@@ -293,7 +381,8 @@ fn made_up_for(task: &Task, net: &NetText, runs: bool, found: &mut Vec<Diagnosti
             false => Diagnostic::error(message, loss.place),
         };
         if moved {
-            mistake.help = Some("it needs a script at the first boot, which Secure Boot does not run".into());
+            mistake.help =
+                Some("it needs a script at the first boot, which Secure Boot does not run".into());
         }
         found.push(mistake);
     }
@@ -304,25 +393,44 @@ fn made_up_for(task: &Task, net: &NetText, runs: bool, found: &mut Vec<Diagnosti
 }
 
 /// What ESXi's kickstart wants in words of its own.
-fn esxi(job: &Job<'_>, task: &Task, passwords: &settings::Passwords, found: &mut Vec<Diagnostic>) -> Value {
+fn esxi(
+    job: &Job<'_>,
+    task: &Task,
+    passwords: &settings::Passwords,
+    found: &mut Vec<Diagnostic>,
+) -> Value {
     let settings = &job.resolved.settings;
     if passwords.root.is_none() && !found.iter().any(|one| one.message.contains("password")) {
         let node = job.resolved.declared.as_ref().map(|node| node.place());
         found.push(
-            Diagnostic::error(format!("task `{}` needs a password for root", task.name), node)
-                .help("set `root-password-hash` or `root-password-file`"),
+            Diagnostic::error(
+                format!("task `{}` needs a password for root", task.name),
+                node,
+            )
+            .help("set `root-password-hash` or `root-password-file`"),
         );
     }
-    let mut keep = |result: Result<String, Diagnostic>| result.map_err(|wrong| found.push(wrong)).unwrap_or_default();
+    let mut keep = |result: Result<String, Diagnostic>| {
+        result
+            .map_err(|wrong| found.push(wrong))
+            .unwrap_or_default()
+    };
     let install = keep(disk::esxi_line(settings));
     let keyboard = keep(values::esxi_keyboard(settings.keyboard.as_ref()).map(String::from));
     context! { install => install, keyboard => keyboard }
 }
 
 fn uses_secrets(job: &Job<'_>, task: &Task) -> bool {
-    let scripts = job.resolved.settings.first_boot.iter().flat_map(|list| list.values());
+    let scripts = job
+        .resolved
+        .settings
+        .first_boot
+        .iter()
+        .flat_map(|list| list.values());
     task.unit.uses_secrets
-        || scripts.filter_map(|path| job.library.loose(path)).any(|loose| loose.uses_secrets())
+        || scripts
+            .filter_map(|path| job.library.loose(path))
+            .any(|loose| loose.uses_secrets())
 }
 
 /// The scripts of the first boot, rendered. Where they stand inside of a document their lines are held to it.
@@ -333,9 +441,17 @@ fn first_boot(
     found: &mut Vec<Diagnostic>,
 ) -> Vec<Value> {
     let mut scripts = Vec::new();
-    for at in job.resolved.settings.first_boot.iter().flat_map(|list| &list.value) {
+    for at in job
+        .resolved
+        .settings
+        .first_boot
+        .iter()
+        .flat_map(|list| &list.value)
+    {
         // A script that does not exist was reported when the templates were compiled.
-        let Some(loose) = job.library.loose(&at.value) else { continue };
+        let Some(loose) = job.library.loose(&at.value) else {
+            continue;
+        };
         let format = if inside { Format::Esxi } else { Format::Shell };
         let text = match loose.render(&at.value, seen::file(shared, format)) {
             Ok(text) => text,
@@ -344,13 +460,25 @@ fn first_boot(
                 continue;
             }
         };
-        let breaks = text.lines().position(|line| quote::esxi_section(line).is_some()).filter(|_| inside);
+        let breaks = text
+            .lines()
+            .position(|line| quote::esxi_section(line).is_some())
+            .filter(|_| inside);
         if let Some(line) = breaks {
             let why = quote::section_break(&format!("\n{text}"), Format::Esxi).unwrap_or_default();
-            found.push(Diagnostic::error(format!("script {}, line {}: {why}", at.value, line + 1), at.place));
+            found.push(Diagnostic::error(
+                format!("script {}, line {}: {why}", at.value, line + 1),
+                at.place,
+            ));
             continue;
         }
-        let name = at.value.rsplit('/').next().unwrap_or(&at.value).trim_end_matches(".j2").to_string();
+        let name = at
+            .value
+            .rsplit('/')
+            .next()
+            .unwrap_or(&at.value)
+            .trim_end_matches(".j2")
+            .to_string();
         scripts.push(context! { name => name, text => text });
     }
     scripts
@@ -360,13 +488,31 @@ fn first_boot(
 fn mistake(job: &Job<'_>, (origin, mistake): (Origin, Mistake)) -> Diagnostic {
     let secrets = job.outside.secrets.values().map(|secret| secret.expose());
     let settings = &job.resolved.settings;
-    let user = settings.user.as_ref().and_then(|at| at.value.password_hash.as_ref());
-    let own = settings.root_password_hash.iter().chain(user).map(|at| &at.value);
-    let hashes = job.outside.passwords.values().chain(own).map(|hash| hash.expose());
-    let shows = secrets.chain(hashes).any(|secret| !secret.is_empty() && mistake.message.contains(secret));
+    let user = settings
+        .user
+        .as_ref()
+        .and_then(|at| at.value.password_hash.as_ref());
+    let own = settings
+        .root_password_hash
+        .iter()
+        .chain(user)
+        .map(|at| &at.value);
+    let hashes = job
+        .outside
+        .passwords
+        .values()
+        .chain(own)
+        .map(|hash| hash.expose());
+    let shows = secrets
+        .chain(hashes)
+        .any(|secret| !secret.is_empty() && mistake.message.contains(secret));
     let mut diagnostic = located(job.site, &origin, &mistake);
     if shows {
-        diagnostic.message = format!("template {}, line {}: this cannot be rendered", origin.shown(), mistake.line);
+        diagnostic.message = format!(
+            "template {}, line {}: this cannot be rendered",
+            origin.shown(),
+            mistake.line
+        );
     }
     diagnostic
 }

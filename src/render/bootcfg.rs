@@ -18,7 +18,11 @@ pub struct Changes {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Line<'a> {
     /// A key, its value, and the key as it was spelled.
-    Pair { key: String, spelled: &'a str, value: &'a str },
+    Pair {
+        key: String,
+        spelled: &'a str,
+        value: &'a str,
+    },
     /// A comment, a blank line, or what is neither.
     Other(&'a str),
 }
@@ -28,12 +32,21 @@ enum Line<'a> {
 fn lines(text: &str) -> Vec<Line<'_>> {
     let lines: Vec<Line<'_>> = text.lines().map(line).collect();
     let repeated = |at: usize, line: &Line<'_>| match line {
-        Line::Pair { key, .. } if ["kernel", "kernelopt", "modules", "prefix"].contains(&key.as_str()) => {
-            lines[at + 1..].iter().any(|later| matches!(later, Line::Pair { key: other, .. } if other == key))
+        Line::Pair { key, .. }
+            if ["kernel", "kernelopt", "modules", "prefix"].contains(&key.as_str()) =>
+        {
+            lines[at + 1..]
+                .iter()
+                .any(|later| matches!(later, Line::Pair { key: other, .. } if other == key))
         }
         _ => false,
     };
-    lines.iter().enumerate().filter(|(at, line)| !repeated(*at, line)).map(|(_, line)| line.clone()).collect()
+    lines
+        .iter()
+        .enumerate()
+        .filter(|(at, line)| !repeated(*at, line))
+        .map(|(_, line)| line.clone())
+        .collect()
 }
 
 fn line(text: &str) -> Line<'_> {
@@ -41,7 +54,11 @@ fn line(text: &str) -> Line<'_> {
     match text.split_once('=') {
         Some((key, value)) if !text.trim_start().starts_with('#') => {
             let spelled = key.trim();
-            Line::Pair { key: spelled.to_ascii_lowercase(), spelled, value: value.trim() }
+            Line::Pair {
+                key: spelled.to_ascii_lowercase(),
+                spelled,
+                value: value.trim(),
+            }
         }
         _ => Line::Other(text.trim_end()),
     }
@@ -53,7 +70,9 @@ pub fn named_files(text: &str) -> Vec<String> {
         .iter()
         .flat_map(|line| match line {
             Line::Pair { key, value, .. } if key == "kernel" => vec![plain(value)],
-            Line::Pair { key, value, .. } if key == "modules" => modules(value).map(plain).collect(),
+            Line::Pair { key, value, .. } if key == "modules" => {
+                modules(value).map(plain).collect()
+            }
             _ => Vec::new(),
         })
         .filter(|path| !path.is_empty())
@@ -62,22 +81,41 @@ pub fn named_files(text: &str) -> Vec<String> {
 }
 
 fn modules(value: &str) -> impl Iterator<Item = &str> {
-    value.split("---").map(str::trim).filter(|module| !module.is_empty())
+    value
+        .split("---")
+        .map(str::trim)
+        .filter(|module| !module.is_empty())
 }
 
 fn plain(path: &str) -> String {
-    path.trim().trim_start_matches(['/', '\\']).replace('\\', "/")
+    path.trim()
+        .trim_start_matches(['/', '\\'])
+        .replace('\\', "/")
 }
 
 /// Rewrites the image's boot.cfg. `find` returns a file's path in the spelling of the tree, when the image has it.
 /// The errors name what the image lacks.
-pub fn rewrite(text: &str, changes: &Changes, find: impl Fn(&str) -> Option<String>) -> Result<String, Vec<String>> {
+pub fn rewrite(
+    text: &str,
+    changes: &Changes,
+    find: impl Fn(&str) -> Option<String>,
+) -> Result<String, Vec<String>> {
     let lines = lines(text);
-    let missing: Vec<String> = named_files(text).into_iter().filter(|path| find(path).is_none()).collect();
+    let missing: Vec<String> = named_files(text)
+        .into_iter()
+        .filter(|path| find(path).is_none())
+        .collect();
     if !missing.is_empty() {
-        return Err(missing.iter().map(|path| format!("boot.cfg names `{path}`, and the image has no such file")).collect());
+        return Err(missing
+            .iter()
+            .map(|path| format!("boot.cfg names `{path}`, and the image has no such file"))
+            .collect());
     }
-    let has = |wanted: &str| lines.iter().any(|line| matches!(line, Line::Pair { key, .. } if key == wanted));
+    let has = |wanted: &str| {
+        lines
+            .iter()
+            .any(|line| matches!(line, Line::Pair { key, .. } if key == wanted))
+    };
     if let Some(key) = ["kernel", "modules"].into_iter().find(|key| !has(key)) {
         return Err(vec![format!("boot.cfg has no line `{key}=`")]);
     }
@@ -90,18 +128,30 @@ pub fn rewrite(text: &str, changes: &Changes, find: impl Fn(&str) -> Option<Stri
     for line in &lines {
         match line {
             Line::Pair { key, .. } if key == "prefix" => {}
-            Line::Pair { key, spelled, value } if key == "kernel" => {
+            Line::Pair {
+                key,
+                spelled,
+                value,
+            } if key == "kernel" => {
                 add(&format!("prefix={}", changes.prefix));
                 add(&format!("{spelled}={}", spelling(value)));
                 if !has("kernelopt") {
                     add(&format!("kernelopt={}", kernelopt("", &changes.words)));
                 }
             }
-            Line::Pair { key, spelled, value } if key == "modules" => {
+            Line::Pair {
+                key,
+                spelled,
+                value,
+            } if key == "modules" => {
                 let list: Vec<String> = modules(value).map(spelling).collect();
                 add(&format!("{spelled}={}", list.join(" --- ")));
             }
-            Line::Pair { key, spelled, value } if key == "kernelopt" => {
+            Line::Pair {
+                key,
+                spelled,
+                value,
+            } if key == "kernelopt" => {
                 add(&format!("{spelled}={}", kernelopt(value, &changes.words)));
             }
             Line::Pair { spelled, value, .. } => add(&format!("{spelled}={value}")),
@@ -113,15 +163,23 @@ pub fn rewrite(text: &str, changes: &Changes, find: impl Fn(&str) -> Option<Stri
 
 /// The image's own words, but for those that would contradict ours, then ours.
 fn kernelopt(own: &str, words: &[String]) -> String {
-    let key = |word: &str| word.split_once('=').map(|(key, _)| key.to_ascii_lowercase());
+    let key = |word: &str| {
+        word.split_once('=')
+            .map(|(key, _)| key.to_ascii_lowercase())
+    };
     let stays = |word: &&str| {
         let contradicts = key(word).is_some_and(|own| {
-            ["ks", "bootif"].contains(&own.as_str()) || words.iter().any(|word| key(word).as_ref() == Some(&own))
+            ["ks", "bootif"].contains(&own.as_str())
+                || words.iter().any(|word| key(word).as_ref() == Some(&own))
         });
-        !word.eq_ignore_ascii_case("cdromBoot") && !contradicts && !words.iter().any(|ours| ours == word)
+        !word.eq_ignore_ascii_case("cdromBoot")
+            && !contradicts
+            && !words.iter().any(|ours| ours == word)
     };
     let kept = own.split_whitespace().filter(stays);
-    kept.chain(words.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
+    kept.chain(words.iter().map(String::as_str))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]
@@ -133,7 +191,12 @@ mod tests {
     fn changes() -> Changes {
         Changes {
             prefix: "http://192.0.2.1/repo/esxi".into(),
-            words: ["ks=http://192.0.2.1/t/0/ks.cfg", "BOOTIF=01-00-50-56-aa-bb-01"].map(String::from).into(),
+            words: [
+                "ks=http://192.0.2.1/t/0/ks.cfg",
+                "BOOTIF=01-00-50-56-aa-bb-01",
+            ]
+            .map(String::from)
+            .into(),
         }
     }
 
@@ -159,8 +222,15 @@ mod tests {
 
     #[test]
     fn a_file_that_the_image_lacks_is_named() {
-        let found = rewrite(IMAGE, &changes(), |path| (path != "useropts.gz").then(|| path.into()));
-        assert_eq!(found, Err(vec!["boot.cfg names `useropts.gz`, and the image has no such file".into()]));
+        let found = rewrite(IMAGE, &changes(), |path| {
+            (path != "useropts.gz").then(|| path.into())
+        });
+        assert_eq!(
+            found,
+            Err(vec![
+                "boot.cfg names `useropts.gz`, and the image has no such file".into()
+            ])
+        );
         let found = rewrite("title=x\n", &changes(), |path| Some(path.into()));
         assert_eq!(found, Err(vec!["boot.cfg has no line `kernel=`".into()]));
     }

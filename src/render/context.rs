@@ -2,20 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use minijinja::{Value, context, value::{Object, Serde}};
+use minijinja::{
+    Value, context,
+    value::{Object, Serde},
+};
 
 use crate::{
-    model::{Facts, Hostname, SecretText, User},
+    model::{Facts, Hostname, LocalBoot, SecretText, User},
     site::{NetPlan, Resolved},
 };
 
 use super::{
     disk, filters,
     hostname::domain,
+    library::Task,
     net::NetText,
     quote::Format,
     settings::Passwords,
-    library::Task,
     urls::{self, Urls},
 };
 
@@ -39,14 +42,17 @@ pub(super) struct Parts<'a> {
 /// Everything but the scripts of the first boot and what belongs to one file.
 pub(super) fn shared(parts: &Parts<'_>) -> BTreeMap<&'static str, Value> {
     let mut seen: BTreeMap<&'static str, Value> = BTreeMap::new();
-    seen.insert("task", context! { name => parts.task.name.as_str(), title => parts.task.spec.title.as_str() });
+    seen.insert(
+        "task",
+        context! { name => parts.task.name.as_str(), title => parts.task.spec.title.as_str() },
+    );
     seen.insert("node", node(parts));
     seen.insert("net", net(parts));
     seen.insert("disk", disk::seen(&parts.resolved.settings));
     seen.insert("settings", settings(parts));
     seen.insert("vars", vars(parts.resolved));
     seen.insert("facts", Value::from(Serde(parts.facts)));
-    seen.insert("urls", urls::Seen::new(parts.urls, &parts.task.spec));
+    seen.insert("urls", urls::Seen::value(parts.urls, &parts.task.spec));
     seen.insert("repo", parts.repo.clone());
     seen.insert("esxi", parts.esxi.clone());
     if let Some(secrets) = &parts.secrets {
@@ -75,8 +81,13 @@ pub(super) fn vars(resolved: &Resolved) -> Value {
 fn node(parts: &Parts<'_>) -> Value {
     let resolved = parts.resolved;
     let hostname = parts.hostname;
-    let text = |declared: Option<&str>, reported: &Option<String>| declared.map(String::from).or_else(|| reported.clone());
-    let mac = parts.plan.boot_mac.or_else(|| resolved.macs.first().copied());
+    let text = |declared: Option<&str>, reported: &Option<String>| {
+        declared.map(String::from).or_else(|| reported.clone())
+    };
+    let mac = parts
+        .plan
+        .boot_mac
+        .or_else(|| resolved.macs.first().copied());
     context! {
         name => resolved.node.as_str(),
         hostname => hostname.as_str(),
@@ -96,7 +107,8 @@ fn net(parts: &Parts<'_>) -> Value {
     let plan = parts.plan;
     let primary = plan.primary();
     let address = plan.address();
-    let texts = |list: &[std::net::IpAddr]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let texts =
+        |list: &[std::net::IpAddr]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
     context! {
         lines => parts.net.lines.clone(),
         words => parts.net.words.clone(),
@@ -121,7 +133,10 @@ fn settings(parts: &Parts<'_>) -> Value {
         at.iter().flat_map(|list| list.values().cloned()).collect()
     };
     let text = |at: &Option<crate::model::At<String>>| at.as_ref().map(|at| at.value.clone());
-    let first = settings.boot_order.as_ref().is_some_and(|at| at.value == crate::model::BootOrder::NetworkFirst);
+    let first = settings
+        .boot_order
+        .as_ref()
+        .is_some_and(|at| at.value == crate::model::BootOrder::NetworkFirst);
     context! {
         root_password_hash => parts.passwords.root.as_ref().map(|hash| hash.expose()),
         ssh_keys => list(&settings.ssh_keys),
@@ -134,7 +149,19 @@ fn settings(parts: &Parts<'_>) -> Value {
         boot_args => list(&settings.boot_args),
         secure_boot => settings.secure_boot.as_ref().is_some_and(|at| at.value),
         network_first => first,
+        local_boot => local_boot(settings.local_boot.as_ref().map(|at| at.value)),
         runs_first_boot => parts.runs_first_boot,
+    }
+}
+
+/// How the templates of `ipxe/` know a way to boot the disk.
+pub(super) fn local_boot(how: Option<LocalBoot>) -> &'static str {
+    match how.unwrap_or(LocalBoot::Auto) {
+        // Silence is DHCP's business: a machine that has come this far gets what fits its firmware.
+        LocalBoot::Auto | LocalBoot::Silent => "auto",
+        LocalBoot::Exit => "exit",
+        LocalBoot::Exit1 => "exit1",
+        LocalBoot::Sanboot => "sanboot",
     }
 }
 
@@ -168,13 +195,24 @@ impl Object for Secrets {
         minijinja::value::Enumerator::NonEnumerable
     }
 
-    fn call(self: &std::sync::Arc<Self>, _: &mut minijinja::State<'_, '_>, args: &[Value]) -> Result<Value, minijinja::Error> {
-        let wrong = |message: String| minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message);
+    fn call(
+        self: &std::sync::Arc<Self>,
+        _: &mut minijinja::State<'_, '_>,
+        args: &[Value],
+    ) -> Result<Value, minijinja::Error> {
+        let wrong = |message: String| {
+            minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message)
+        };
         let [name] = args else {
             return Err(wrong("expected the name of one secret".into()));
         };
-        let name = name.as_str().ok_or_else(|| wrong("expected the name of a secret".into()))?;
-        let secret = self.0.get(name).ok_or_else(|| wrong(format!("there is no secret `{name}`")))?;
+        let name = name
+            .as_str()
+            .ok_or_else(|| wrong("expected the name of a secret".into()))?;
+        let secret = self
+            .0
+            .get(name)
+            .ok_or_else(|| wrong(format!("there is no secret `{name}`")))?;
         Ok(Value::from(secret.expose()))
     }
 }

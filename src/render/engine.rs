@@ -5,7 +5,9 @@
 
 use std::{fmt, io, ops::Range};
 
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, syntax::SyntaxConfig, value::ValueKind};
+use minijinja::{
+    Environment, Error, ErrorKind, UndefinedBehavior, Value, syntax::SyntaxConfig, value::ValueKind,
+};
 
 use super::filters;
 
@@ -56,20 +58,30 @@ fn syntax() -> SyntaxConfig {
 }
 
 /// Writes what an expression yields.
-fn write(output: &mut minijinja::Output<'_>, state: &mut minijinja::State<'_, '_>, value: &Value) -> Result<(), Error> {
+fn write(
+    output: &mut minijinja::Output<'_>,
+    state: &mut minijinja::State<'_, '_>,
+    value: &Value,
+) -> Result<(), Error> {
     let refuse = |why: &str| Err(Error::new(ErrorKind::InvalidOperation, why.to_string()));
     match value.kind() {
-        ValueKind::Bool => output.write_str(if value.is_true() { "true" } else { "false" }).map_err(Error::from),
+        ValueKind::Bool => output
+            .write_str(if value.is_true() { "true" } else { "false" })
+            .map_err(Error::from),
         ValueKind::None => refuse("this is not set"),
-        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
-            refuse("this is a list or a table: loop over it, or use a filter such as `join` or `json`")
-        }
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => refuse(
+            "this is a list or a table: loop over it, or use a filter such as `join` or `json`",
+        ),
         _ => minijinja::escape_formatter(output, state, value),
     }
 }
 
 /// Renders one template.
-pub(super) fn render(environment: &Environment<'_>, name: &str, context: Value) -> Result<String, Mistake> {
+pub(super) fn render(
+    environment: &Environment<'_>,
+    name: &str,
+    context: Value,
+) -> Result<String, Mistake> {
     let mut output = Bounded(Vec::new());
     environment
         .get_template(name)
@@ -116,7 +128,9 @@ impl std::error::Error for TooLong {}
 pub(super) fn mistake(name: &str, error: &Error) -> Mistake {
     let innermost = innermost(error);
     let range = innermost.range();
-    let words = range.clone().and_then(|range| innermost.template_source()?.get(range));
+    let words = range
+        .clone()
+        .and_then(|range| innermost.template_source()?.get(range));
     Mistake {
         template: innermost.name().unwrap_or(name).into(),
         line: innermost.line().unwrap_or(1),
@@ -145,7 +159,9 @@ fn message(error: &Error, words: &str) -> String {
     match error.kind() {
         ErrorKind::UndefinedError => detail.replace("is undefined", "is not defined"),
         ErrorKind::OutOfFuel => "this does not come to an end".into(),
-        ErrorKind::WriteFailure => format!("what it renders to is longer than {} KiB", LONGEST >> 10),
+        ErrorKind::WriteFailure => {
+            format!("what it renders to is longer than {} KiB", LONGEST >> 10)
+        }
         ErrorKind::SyntaxError => format!("syntax error: {detail}"),
         ErrorKind::UnknownFilter => format!("there is no filter `{words}`"),
         ErrorKind::UnknownTest => format!("there is no test `{words}`"),
@@ -159,7 +175,9 @@ fn message(error: &Error, words: &str) -> String {
 
 fn help(error: &Error) -> Option<String> {
     let undefined = error.kind() == ErrorKind::UndefinedError;
-    let name = undefined.then(|| error.detail()?.split('`').nth(1)).flatten()?;
+    let name = undefined
+        .then(|| error.detail()?.split('`').nth(1))
+        .flatten()?;
     let set = match name.split_once('.') {
         Some(("vars", _)) => "set it in the node, the policy or the repo, or write",
         Some(("facts", _)) => "the machine has not reported it; write",

@@ -37,13 +37,18 @@ pub(super) fn add(environment: &mut Environment<'_>) {
         in_section(state, &format!("\n{text}"))?;
         Ok::<_, Error>(text)
     });
-    environment.add_filter("hyphens", |value: &Value| Ok::<_, Error>(text(value)?.replace(':', "-")));
+    environment.add_filter("hyphens", |value: &Value| {
+        Ok::<_, Error>(text(value)?.replace(':', "-"))
+    });
 }
 
 /// What the file that is being rendered is written in.
 fn format(state: &State<'_, '_>) -> Format {
     let name = state.lookup("quoting");
-    let name = name.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
+    let name = name
+        .as_ref()
+        .and_then(|value| value.as_str())
+        .unwrap_or_default();
     match name {
         "shell" => Format::Shell,
         "kickstart" => Format::Kickstart,
@@ -81,7 +86,10 @@ fn quoted(value: &Value, quote: impl Fn(&str) -> Result<String, Refusal>) -> Res
 }
 
 /// Quotes texts, and writes lists and tables as JSON, which is YAML too.
-fn structured(value: &Value, quote: impl Fn(&str) -> Result<String, Refusal>) -> Result<String, Error> {
+fn structured(
+    value: &Value,
+    quote: impl Fn(&str) -> Result<String, Refusal>,
+) -> Result<String, Error> {
     match value.kind() {
         ValueKind::String => quoted(value, quote),
         ValueKind::Undefined => Err(undefined(value)),
@@ -96,7 +104,9 @@ fn text(value: &Value) -> Result<String, Error> {
         ValueKind::Bool => Ok(value.is_true().to_string()),
         ValueKind::Undefined => Err(undefined(value)),
         ValueKind::None => Err(refused("this is not set".into())),
-        _ => Err(refused("this is a list or a table: quote its parts one by one".into())),
+        _ => Err(refused(
+            "this is a list or a table: quote its parts one by one".into(),
+        )),
     }
 }
 

@@ -3,7 +3,19 @@
 use sha2::{Digest, Sha256};
 
 /// A digest of texts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 pub struct Fingerprint(u64);
 
 impl Fingerprint {
@@ -16,7 +28,11 @@ impl Fingerprint {
             hash.update(part);
         }
         let digest: [u8; 32] = hash.finalize().into();
-        Fingerprint(u64::from_be_bytes(digest[..8].try_into().expect("a digest has eight bytes and more")))
+        Fingerprint(u64::from_be_bytes(
+            digest[..8]
+                .try_into()
+                .expect("a digest has eight bytes and more"),
+        ))
     }
 
     /// The fingerprint of both together.

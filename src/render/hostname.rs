@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use minijinja::{Environment, Value, context, value::Serde};
 
 use crate::{
-    model::{At, Facts, Hostname, PolicyName, NodeName},
+    model::{At, Facts, Hostname, NodeName, PolicyName},
     site::{Diagnostic, HostnameRule, Resolved, Site, complete},
 };
 
@@ -24,11 +24,16 @@ pub fn hostname(
     }
 }
 
-fn from_template(template: &At<String>, resolved: &Resolved, facts: &Facts) -> Result<Hostname, Diagnostic> {
+fn from_template(
+    template: &At<String>,
+    resolved: &Resolved,
+    facts: &Facts,
+) -> Result<Hostname, Diagnostic> {
     static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
     let environment = ENVIRONMENT.get_or_init(engine::environment);
     let wrong = |message: String| {
-        Diagnostic::error(message, template.place).note(for_node(&resolved.node, resolved.policy.as_ref()))
+        Diagnostic::error(message, template.place)
+            .note(for_node(&resolved.node, resolved.policy.as_ref()))
     };
     let name = environment
         .render_named_str("hostname", &template.value, seen(resolved, facts))
@@ -44,7 +49,9 @@ fn from_template(template: &At<String>, resolved: &Resolved, facts: &Facts) -> R
 /// What a host name may be made from.
 fn seen(resolved: &Resolved, facts: &Facts) -> Value {
     let text = |declared: Option<String>, reported: &Option<String>| {
-        declared.or_else(|| reported.clone()).map_or(Value::UNDEFINED, Value::from)
+        declared
+            .or_else(|| reported.clone())
+            .map_or(Value::UNDEFINED, Value::from)
     };
     let mac = resolved.macs.first().map(ToString::to_string);
     context! {

@@ -99,7 +99,11 @@ impl Library {
     pub fn depends(&self, resolved: &Resolved) -> Fingerprint {
         let task = resolved.task.as_ref().and_then(|task| self.tasks.get(task));
         let mut fingerprint = task.map_or(Fingerprint::default(), |task| task.unit.fingerprint);
-        let scripts = resolved.settings.first_boot.iter().flat_map(|list| list.values());
+        let scripts = resolved
+            .settings
+            .first_boot
+            .iter()
+            .flat_map(|list| list.values());
         for script in scripts {
             if let Some(loose) = self.loose.get(script.as_str()) {
                 fingerprint = fingerprint.with(loose.fingerprint());
@@ -111,19 +115,34 @@ impl Library {
     fn new(site: &Site, texts: Texts, previous: Option<&Library>) -> Library {
         let mut diagnostics = Vec::new();
         let specs = specs(site, &texts, &mut diagnostics);
-        let chains: BTreeMap<_, _> = specs.keys().map(|name| (name, chain(&specs, name))).collect();
+        let chains: BTreeMap<_, _> = specs
+            .keys()
+            .map(|name| (name, chain(&specs, name)))
+            .collect();
         let mut tasks = BTreeMap::new();
-        let directories = texts.directories(TASKS).into_iter().filter_map(|name| name.parse().ok());
+        let directories = texts
+            .directories(TASKS)
+            .into_iter()
+            .filter_map(|name| name.parse().ok());
         let mut flawed: BTreeSet<TaskName> = directories.collect();
         for (name, chain) in &chains {
-            let Some(spec) = merged(&specs, chain, site, &texts, &mut diagnostics) else { continue };
+            let Some(spec) = merged(&specs, chain, site, &texts, &mut diagnostics) else {
+                continue;
+            };
             let kept = previous.and_then(|library| library.tasks.get(*name));
             let task = Task::new(name, chain, spec, &texts, kept, site, &mut diagnostics);
             flawed.remove(*name);
             tasks.insert((*name).clone(), task);
         }
         let scripts = scripts::Set::new(&texts, site, &mut diagnostics);
-        Library { texts, tasks, loose: BTreeMap::new(), scripts: Arc::new(scripts), flawed, diagnostics }
+        Library {
+            texts,
+            tasks,
+            loose: BTreeMap::new(),
+            scripts: Arc::new(scripts),
+            flawed,
+            diagnostics,
+        }
     }
 }
 
@@ -139,21 +158,42 @@ fn specs(site: &Site, texts: &Texts, found: &mut Vec<Diagnostic>) -> BTreeMap<Ta
     let mut specs = BTreeMap::new();
     for directory in texts.directories(TASKS) {
         let Ok(name) = directory.parse::<TaskName>() else {
-            found.push(Diagnostic::error(format!("`{TASKS}{directory}` is not a name for a task"), None));
+            found.push(Diagnostic::error(
+                format!("`{TASKS}{directory}` is not a name for a task"),
+                None,
+            ));
             continue;
         };
         let Some((origin, text)) = texts.find(&format!("{TASKS}{directory}/task.toml")) else {
             let message = format!("`{TASKS}{directory}` has no task.toml");
-            found.push(Diagnostic::error(message, None).help("it says what the task is made of; `base = \"…\"` alone is enough"));
+            found.push(
+                Diagnostic::error(message, None)
+                    .help("it says what the task is made of; `base = \"…\"` alone is enough"),
+            );
             continue;
         };
         // A text that is built in has no number; a test holds those to be sound.
         let file = origin.file(site).unwrap_or(FileId(u32::MAX));
         let written: Option<Written> = read_toml(text, file, found);
         if let Some(written) = written {
-            let place = Place { file, start: 0, end: 0 };
-            found.extend(written.mistakes().into_iter().map(|line| Diagnostic::error(line, place)));
-            specs.insert(name, Spec { written, origin: origin.clone() });
+            let place = Place {
+                file,
+                start: 0,
+                end: 0,
+            };
+            found.extend(
+                written
+                    .mistakes()
+                    .into_iter()
+                    .map(|line| Diagnostic::error(line, place)),
+            );
+            specs.insert(
+                name,
+                Spec {
+                    written,
+                    origin: origin.clone(),
+                },
+            );
         }
     }
     specs
@@ -184,25 +224,44 @@ fn merged(
     let last = chain.last()?;
     let Some(bottom) = specs.get(last) else {
         // Reported once, at the task that names it.
-        if let [.., from, _] = chain && chain.len() == 2 {
+        if let [.., from, _] = chain
+            && chain.len() == 2
+        {
             let known = specs.keys().map(TaskName::as_str);
             let mut mistake = Diagnostic::error(
                 format!("task `{from}` has the base `{last}`, and there is no such task"),
                 specs[from].origin.place(site, texts, "base"),
             );
-            mistake.help = suggest(last.as_str(), known).map(|near| format!("did you mean `{near}`?"));
+            mistake.help =
+                suggest(last.as_str(), known).map(|near| format!("did you mean `{near}`?"));
             found.push(mistake);
         }
         return None;
     };
     if let Some(again) = &bottom.written.base {
-        let circle: Vec<String> = chain.iter().chain([again]).map(|name| format!("`{name}`")).collect();
-        let message = format!("the bases of task `{}` go in a circle: {}", chain[0], circle.join(" → "));
-        found.push(Diagnostic::error(message, specs[&chain[0]].origin.place(site, texts, "base")));
+        let circle: Vec<String> = chain
+            .iter()
+            .chain([again])
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let message = format!(
+            "the bases of task `{}` go in a circle: {}",
+            chain[0],
+            circle.join(" → ")
+        );
+        found.push(Diagnostic::error(
+            message,
+            specs[&chain[0]].origin.place(site, texts, "base"),
+        ));
         return None;
     }
-    let nothing = TaskSpec { installs: true, ..TaskSpec::default() };
-    Some(chain.iter().rev().fold(nothing, |base, name| specs[name].written.clone().over(base, name)))
+    let nothing = TaskSpec {
+        installs: true,
+        ..TaskSpec::default()
+    };
+    Some(chain.iter().rev().fold(nothing, |base, name| {
+        specs[name].written.clone().over(base, name)
+    }))
 }
 
 impl Task {
@@ -215,9 +274,16 @@ impl Task {
         site: &Site,
         found: &mut Vec<Diagnostic>,
     ) -> Arc<Task> {
-        let directories: Vec<String> =
-            chain.iter().map(|name| format!("{TASKS}{name}/")).chain([COMMON.to_string()]).collect();
-        let wanted: BTreeSet<String> = spec.files.iter().filter_map(|file| file.template.clone()).collect();
+        let directories: Vec<String> = chain
+            .iter()
+            .map(|name| format!("{TASKS}{name}/"))
+            .chain([COMMON.to_string()])
+            .collect();
+        let wanted: BTreeSet<String> = spec
+            .files
+            .iter()
+            .filter_map(|file| file.template.clone())
+            .collect();
         let (unit, mistakes) = Unit::gather(texts, &directories, &wanted);
         for (origin, mistake) in mistakes {
             let mistake = located(site, &origin, &mistake);
@@ -227,18 +293,36 @@ impl Task {
             }
         }
         match kept {
-            Some(kept) if kept.unit.fingerprint == unit.fingerprint && kept.spec == spec => kept.clone(),
-            _ => Arc::new(Task { name: name.clone(), spec, unit: unit.compiled() }),
+            Some(kept) if kept.unit.fingerprint == unit.fingerprint && kept.spec == spec => {
+                kept.clone()
+            }
+            _ => Arc::new(Task {
+                name: name.clone(),
+                spec,
+                unit: unit.compiled(),
+            }),
         }
     }
 }
 
 /// A mistake in a template, as it is shown: `template esxi/ks.cfg.j2, line 14: …`.
 pub(super) fn located(site: &Site, origin: &Origin, mistake: &Mistake) -> Diagnostic {
-    let message = format!("template {}, line {}: {}", origin.shown(), mistake.line, mistake.message);
+    let message = format!(
+        "template {}, line {}: {}",
+        origin.shown(),
+        mistake.line,
+        mistake.message
+    );
     let place = origin.file(site).map(|file| {
-        let range = mistake.range.clone().unwrap_or_else(|| origin.line(site, mistake.line));
-        Place { file, start: range.start as u32, end: range.end as u32 }
+        let range = mistake
+            .range
+            .clone()
+            .unwrap_or_else(|| origin.line(site, mistake.line));
+        Place {
+            file,
+            start: range.start as u32,
+            end: range.end as u32,
+        }
     });
     let mut diagnostic = Diagnostic::error(message, place);
     diagnostic.help.clone_from(&mistake.help);

@@ -29,25 +29,45 @@ enum Body {
     /// Used as it is.
     Plain(String),
     /// Rendered, since its name ends in `.j2`.
-    Template(Unit),
+    Template(Box<Unit>),
 }
 
 impl Loose {
     fn new(texts: &Texts, path: &str, content: &Arc<[u8]>) -> Loose {
         let text = String::from_utf8_lossy(content).into_owned();
-        let origin = Origin { path: path.into(), built_in: false };
+        let origin = Origin {
+            path: path.into(),
+            built_in: false,
+        };
         let (body, mut mistakes) = if path.ends_with(".j2") {
             let (unit, mistakes) = Unit::single(texts, origin.clone(), &text);
-            (Body::Template(unit), mistakes)
+            (Body::Template(Box::new(unit)), mistakes)
         } else {
             (Body::Plain(text), Vec::new())
         };
         if let Err(error) = std::str::from_utf8(content) {
-            let line = content[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = content[..error.valid_up_to()]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1;
             let message = "this file is not UTF-8".into();
-            mistakes = vec![(origin, Mistake { template: path.into(), line, range: None, message, help: None })];
+            mistakes = vec![(
+                origin,
+                Mistake {
+                    template: path.into(),
+                    line,
+                    range: None,
+                    message,
+                    help: None,
+                },
+            )];
         }
-        Loose { content: content.clone(), body, mistakes }
+        Loose {
+            content: content.clone(),
+            body,
+            mistakes,
+        }
     }
 
     pub(super) fn fingerprint(&self) -> Fingerprint {
@@ -62,7 +82,11 @@ impl Loose {
     }
 
     /// The script's text for one machine.
-    pub(super) fn render(&self, path: &str, context: minijinja::Value) -> Result<String, (Origin, Mistake)> {
+    pub(super) fn render(
+        &self,
+        path: &str,
+        context: minijinja::Value,
+    ) -> Result<String, (Origin, Mistake)> {
         match &self.body {
             Body::Plain(text) => Ok(text.clone()),
             Body::Template(unit) => unit.render(path, context),
@@ -79,7 +103,10 @@ pub(super) fn gather(
     found: &mut Vec<Diagnostic>,
 ) -> BTreeMap<Arc<str>, Arc<Loose>> {
     let mut known: BTreeMap<Arc<str>, Arc<Loose>> = BTreeMap::new();
-    for named in settings::everywhere(site).filter_map(|settings| settings.first_boot.as_ref()).flat_map(|list| &list.value) {
+    for named in settings::everywhere(site)
+        .filter_map(|settings| settings.first_boot.as_ref())
+        .flat_map(|list| &list.value)
+    {
         if known.contains_key(named.value.as_str()) {
             continue;
         }
@@ -89,9 +116,18 @@ pub(super) fn gather(
             }
             continue;
         };
-        let kept = previous.and_then(|previous| previous.get(path)).filter(|kept| kept.content == *content);
-        let loose = kept.cloned().unwrap_or_else(|| Arc::new(Loose::new(texts, path, content)));
-        found.extend(loose.mistakes.iter().map(|(origin, mistake)| located(site, origin, mistake)));
+        let kept = previous
+            .and_then(|previous| previous.get(path))
+            .filter(|kept| kept.content == *content);
+        let loose = kept
+            .cloned()
+            .unwrap_or_else(|| Arc::new(Loose::new(texts, path, content)));
+        found.extend(
+            loose
+                .mistakes
+                .iter()
+                .map(|(origin, mistake)| located(site, origin, mistake)),
+        );
         known.insert(path.clone(), loose);
     }
     known
@@ -99,7 +135,11 @@ pub(super) fn gather(
 
 fn missing(files: &Files, named: &At<String>) -> Diagnostic {
     let path = named.value.as_str();
-    let known = files.content.keys().map(AsRef::as_ref).filter(|path| path.starts_with("templates/"));
+    let known = files
+        .content
+        .keys()
+        .map(AsRef::as_ref)
+        .filter(|path| path.starts_with("templates/"));
     let mut mistake = Diagnostic::error(format!("there is no script `{path}`"), named.place);
     mistake.help = Some(match crate::site::suggest(path, known) {
         Some(near) => format!("did you mean `{near}`?"),

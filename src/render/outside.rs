@@ -75,8 +75,12 @@ pub fn wants(site: &Site, library: &Library, outside: &Outside) -> Vec<Want> {
             None => None,
         };
         let own = repo.body.task.as_ref().map(|at| &at.value);
-        let tasks: BTreeSet<&TaskName> = own.into_iter().chain(everywhere.iter().copied()).collect();
-        for (path, text) in tasks.into_iter().flat_map(|task| paths(library, task, known)) {
+        let tasks: BTreeSet<&TaskName> =
+            own.into_iter().chain(everywhere.iter().copied()).collect();
+        for (path, text) in tasks
+            .into_iter()
+            .flat_map(|task| paths(library, task, known))
+        {
             let seen = known.and_then(|files| files.get(&path));
             let enough = match seen {
                 Some(Some(file)) => !text || file.text.is_some(),
@@ -84,12 +88,20 @@ pub fn wants(site: &Site, library: &Library, outside: &Outside) -> Vec<Want> {
                 None => false,
             };
             if !enough {
-                wanted.insert(Want { repo: name.clone(), path, text });
+                wanted.insert(Want {
+                    repo: name.clone(),
+                    path,
+                    text,
+                });
             }
         }
     }
     // Where one task wants a file's text and another only the file, the text does for both.
-    let texts: BTreeSet<_> = wanted.iter().filter(|want| want.text).map(|want| (want.repo.clone(), want.path.clone())).collect();
+    let texts: BTreeSet<_> = wanted
+        .iter()
+        .filter(|want| want.text)
+        .map(|want| (want.repo.clone(), want.path.clone()))
+        .collect();
     wanted
         .into_iter()
         .filter(|want| want.text || !texts.contains(&(want.repo.clone(), want.path.clone())))
@@ -103,15 +115,25 @@ fn named_tasks(site: &Site) -> BTreeSet<&TaskName> {
         &mut site.policies.values().map(|policy| &policy.settings),
         &mut site.nodes.values().map(|node| &node.settings),
     ];
-    layers.into_iter().flatten().filter_map(|settings| settings.task.as_ref().map(|at| &at.value)).collect()
+    layers
+        .into_iter()
+        .flatten()
+        .filter_map(|settings| settings.task.as_ref().map(|at| &at.value))
+        .collect()
 }
 
 type Known = BTreeMap<String, Option<RepoFile>>;
 
 /// The files of a repo that one task asks for, and whether their text is wanted.
 fn paths(library: &Library, task: &TaskName, known: Option<&Known>) -> Vec<(String, bool)> {
-    let Some(task) = library.task(task) else { return Vec::new() };
-    let rewrites = task.spec.files.iter().any(|file| file.make == Some(Make::BootCfg));
+    let Some(task) = library.task(task) else {
+        return Vec::new();
+    };
+    let rewrites = task
+        .spec
+        .files
+        .iter()
+        .any(|file| file.make == Some(Make::BootCfg));
     let mut list = Vec::new();
     for (key, path) in task.spec.layout_paths() {
         let text = rewrites && key == bootcfg::LAYOUT_KEY;

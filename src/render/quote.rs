@@ -51,7 +51,10 @@ pub fn kickstart(text: &str) -> Result<String, Refusal> {
         return Ok(text.into());
     }
     // Inside double quotes shlex takes a backslash for special before these two alone.
-    Ok(format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\"")))
+    Ok(format!(
+        "\"{}\"",
+        text.replace('\\', r"\\").replace('"', "\\\"")
+    ))
 }
 
 /// The value of a preseed line: everything up to the end of the line.
@@ -104,7 +107,9 @@ pub fn xml(text: &str) -> Result<String, Refusal> {
             '\n' => quoted.push_str("&#10;"),
             '\r' => quoted.push_str("&#13;"),
             '\t' => quoted.push_str("&#9;"),
-            '\u{fffe}' | '\u{ffff}' => return Err("XML has no way to write U+FFFE and U+FFFF".into()),
+            '\u{fffe}' | '\u{ffff}' => {
+                return Err("XML has no way to write U+FFFE and U+FFFF".into());
+            }
             c if c < ' ' => return Err("XML has no way to write control characters".into()),
             c => quoted.push(c),
         }
@@ -119,7 +124,10 @@ pub fn ipxe(text: &str) -> Result<String, Refusal> {
         return Err("iPXE takes `${` for a variable of its own and has no way to write it".into());
     }
     // Its shell takes these for operators and comments where they stand as a word (src/core/exec.c).
-    if text.split_whitespace().any(|word| word.starts_with('#') || ["||", "&&", ";"].contains(&word)) {
+    if text
+        .split_whitespace()
+        .any(|word| word.starts_with('#') || ["||", "&&", ";"].contains(&word))
+    {
         return Err("iPXE takes a word that is `||`, `&&` or `;`, or that begins with `#`, for a part of the script".into());
     }
     Ok(text.into())
@@ -133,7 +141,9 @@ pub fn json(text: &str) -> Result<String, Refusal> {
 /// Quotes for a format.
 pub fn quote(text: &str, format: Format) -> Result<String, Refusal> {
     match format {
-        Format::Plain => Err("this file names no `quoting` in its task.toml: use a filter such as `sh`".into()),
+        Format::Plain => {
+            Err("this file names no `quoting` in its task.toml: use a filter such as `sh`".into())
+        }
         Format::Shell => shell(text),
         Format::Kickstart | Format::Esxi => kickstart(text),
         Format::Preseed => preseed(text),
@@ -153,7 +163,11 @@ pub fn heredoc(text: &str) -> Result<String, Refusal> {
     while text.lines().any(|line| line == end) {
         end.push('_');
     }
-    let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    let newline = if text.is_empty() || text.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
     Ok(format!("<<'{end}'\n{text}{newline}{end}"))
 }
 
@@ -166,20 +180,32 @@ pub fn section_break(text: &str, format: Format) -> Option<Refusal> {
             .then(|| "a line that begins with `%` ends the section of a kickstart script".into()),
         Format::Esxi => lines.find_map(|line| {
             let word = esxi_section(line)?;
-            Some(format!("a line that begins with `{word}` ends the section of an ESXi script"))
+            Some(format!(
+                "a line that begins with `{word}` ends the section of an ESXi script"
+            ))
         }),
         _ => None,
     }
 }
 
 /// Words that end a script section of ESXi's kickstart dialect wherever a line begins with them.
-pub const ESXI_SECTIONS: [&str; 8] =
-    ["%post", "%pre", "%packages", "%vmlicense_text", "%firstboot", "%include", "%end", "include"];
+pub const ESXI_SECTIONS: [&str; 8] = [
+    "%post",
+    "%pre",
+    "%packages",
+    "%vmlicense_text",
+    "%firstboot",
+    "%include",
+    "%end",
+    "include",
+];
 
 /// Returns the word by which a line ends a script section of ESXi. `%end` does not: it becomes part of the
 /// script, which is no better.
 pub fn esxi_section(line: &str) -> Option<&'static str> {
-    ESXI_SECTIONS.into_iter().find(|word| line.starts_with(word))
+    ESXI_SECTIONS
+        .into_iter()
+        .find(|word| line.starts_with(word))
 }
 
 fn single_line(text: &str, what: &str) -> Result<(), Refusal> {
@@ -220,7 +246,11 @@ mod tests {
     fn a_kickstart_word_comes_back_whole_or_is_refused() {
         for text in HOSTILE {
             match kickstart(text) {
-                Ok(quoted) => assert_eq!(words(&format!("x {quoted} y")), ["x", text, "y"], "{quoted}"),
+                Ok(quoted) => assert_eq!(
+                    words(&format!("x {quoted} y")),
+                    ["x", text, "y"],
+                    "{quoted}"
+                ),
                 Err(_) => assert!(text.contains(char::is_control), "{text:?}"),
             }
         }
@@ -231,7 +261,11 @@ mod tests {
     fn a_shell_word_comes_back_whole() {
         for text in HOSTILE {
             let script = format!("printf %s {}", shell(text).unwrap());
-            let output = std::process::Command::new("sh").arg("-c").arg(script).output().unwrap();
+            let output = std::process::Command::new("sh")
+                .arg("-c")
+                .arg(script)
+                .output()
+                .unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
         }
         assert!(shell("\0").is_err());
@@ -240,9 +274,15 @@ mod tests {
     #[test]
     fn json_and_yaml_come_back_whole() {
         for text in HOSTILE {
-            assert_eq!(serde_json::from_str::<String>(&json(text).unwrap()).unwrap(), text);
+            assert_eq!(
+                serde_json::from_str::<String>(&json(text).unwrap()).unwrap(),
+                text
+            );
             // What we write as YAML keeps to the part that JSON can read as well.
-            assert_eq!(serde_json::from_str::<String>(&yaml(text).unwrap()).unwrap(), text);
+            assert_eq!(
+                serde_json::from_str::<String>(&yaml(text).unwrap()).unwrap(),
+                text
+            );
         }
         assert_eq!(yaml("a\u{2028}b").unwrap(), r#""a\u2028b""#);
     }
@@ -279,7 +319,10 @@ mod tests {
     #[test]
     fn a_heredoc_ends_where_its_text_does() {
         let text = "BOOTWRIGHT\nBOOTWRIGHT_\n";
-        assert_eq!(heredoc(text).unwrap(), format!("<<'BOOTWRIGHT__'\n{text}BOOTWRIGHT__"));
+        assert_eq!(
+            heredoc(text).unwrap(),
+            format!("<<'BOOTWRIGHT__'\n{text}BOOTWRIGHT__")
+        );
     }
 
     #[test]
@@ -295,7 +338,10 @@ mod tests {
     #[test]
     fn no_refusal_repeats_the_value() {
         for text in HOSTILE {
-            for refused in [kickstart(text), preseed(text), xml(text), ipxe(text)].into_iter().filter_map(Result::err) {
+            for refused in [kickstart(text), preseed(text), xml(text), ipxe(text)]
+                .into_iter()
+                .filter_map(Result::err)
+            {
                 assert!(text.len() < 4 || !refused.contains(text), "{refused}");
             }
         }

@@ -10,7 +10,12 @@ use super::{engine, library::Library, settings};
 /// Reports tasks that do not exist and host names that do not compile.
 pub(super) fn check(site: &Site, library: &Library, found: &mut Vec<Diagnostic>) {
     for repo in site.repos.values() {
-        found.extend(repo.body.task.as_ref().and_then(|task| unknown_task(library, task)));
+        found.extend(
+            repo.body
+                .task
+                .as_ref()
+                .and_then(|task| unknown_task(library, task)),
+        );
     }
     for settings in settings::everywhere(site) {
         found.extend(of_settings(library, settings));
@@ -18,7 +23,10 @@ pub(super) fn check(site: &Site, library: &Library, found: &mut Vec<Diagnostic>)
 }
 
 fn of_settings(library: &Library, settings: &Settings) -> impl Iterator<Item = Diagnostic> {
-    let task = settings.task.as_ref().and_then(|task| unknown_task(library, task));
+    let task = settings
+        .task
+        .as_ref()
+        .and_then(|task| unknown_task(library, task));
     let hostname = settings.hostname.as_ref().and_then(bad_template);
     task.into_iter().chain(hostname)
 }
@@ -31,7 +39,10 @@ fn unknown_task(library: &Library, task: &At<TaskName>) -> Option<Diagnostic> {
     let mut mistake = Diagnostic::error(format!("there is no task `{task}`"), task.place);
     mistake.help = Some(match suggest(task.value.as_str(), known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("there are {}; a site's own stand under templates/tasks/", known.join(", ")),
+        None => format!(
+            "there are {}; a site's own stand under templates/tasks/",
+            known.join(", ")
+        ),
     });
     Some(mistake)
 }
@@ -42,7 +53,12 @@ fn bad_template(hostname: &At<String>) -> Option<Diagnostic> {
         return None;
     }
     let environment = engine::environment();
-    let error = environment.template_from_named_str("hostname", &hostname.value).err()?;
+    let error = environment
+        .template_from_named_str("hostname", &hostname.value)
+        .err()?;
     let mistake = engine::mistake("hostname", &error);
-    Some(Diagnostic::error(format!("in this host name: {}", mistake.message), hostname.place))
+    Some(Diagnostic::error(
+        format!("in this host name: {}", mistake.message),
+        hostname.place,
+    ))
 }

@@ -41,53 +41,95 @@ pub(super) fn find<'a>(
     let Some(repo) = repo else {
         return match spec.layouts.is_empty() {
             true => Ok(None),
-            false => Err(Diagnostic::error(format!("task `{task}` installs from a repo, and none is set"), None)
-                .help("set `repo` in the node or its policy")),
+            false => Err(Diagnostic::error(
+                format!("task `{task}` installs from a repo, and none is set"),
+                None,
+            )
+            .help("set `repo` in the node or its policy")),
         };
     };
     let word = spec.arch_word(arch);
     if word.is_none() && !spec.arch.is_empty() {
-        return Err(Diagnostic::error(format!("task `{task}` cannot install on {arch}"), repo.name.place));
+        return Err(Diagnostic::error(
+            format!("task `{task}` cannot install on {arch}"),
+            repo.name.place,
+        ));
     }
     let view = outside.repos.get(&repo.name.value);
     let (url, tree) = match (view, &repo.body.url) {
         (Some(RepoView::Missing(reason)), _) => {
-            return Err(Diagnostic::error(format!("repo `{}` cannot be read: {reason}", repo.name), place(repo)));
+            return Err(Diagnostic::error(
+                format!("repo `{}` cannot be read: {reason}", repo.name),
+                place(repo),
+            ));
         }
         (Some(RepoView::Url(url)), _) => (url.clone(), None),
         (Some(RepoView::Tree { files }), _) => (format!("{base}/repo/{}", repo.name), Some(files)),
         (None, Some(url)) => (url.value.clone(), None),
         (None, None) => {
-            return Err(Diagnostic::error(format!("repo `{}` was not looked up", repo.name), place(repo)));
+            return Err(Diagnostic::error(
+                format!("repo `{}` was not looked up", repo.name),
+                place(repo),
+            ));
         }
     };
     let (layout, paths) = match tree {
-        Some(files) => fitting(spec, files, word).ok_or_else(|| nothing_fits(task, spec, repo, files, word))?,
+        Some(files) => {
+            fitting(spec, files, word).ok_or_else(|| nothing_fits(task, spec, repo, files, word))?
+        }
         None => chosen(spec, repo, word)?,
     };
-    Ok(Some(Found { repo, url: url.trim_end_matches('/').to_string(), layout, paths, tree }))
+    Ok(Some(Found {
+        repo,
+        url: url.trim_end_matches('/').to_string(),
+        layout,
+        paths,
+        tree,
+    }))
 }
 
 /// Where a repo says what it is.
 pub(super) fn place(repo: &Repo) -> crate::model::Place {
     let body = &repo.body;
-    let place = [&body.path, &body.iso, &body.url].into_iter().flatten().next().map(|at| at.place);
+    let place = [&body.path, &body.iso, &body.url]
+        .into_iter()
+        .flatten()
+        .next()
+        .map(|at| at.place);
     place.unwrap_or(repo.name.place)
 }
 
 type Paths = (String, BTreeMap<String, String>);
 
 /// The first layout all of whose files are there.
-fn fitting(spec: &TaskSpec, files: &BTreeMap<String, Option<RepoFile>>, word: Option<&str>) -> Option<Paths> {
+fn fitting(
+    spec: &TaskSpec,
+    files: &BTreeMap<String, Option<RepoFile>>,
+    word: Option<&str>,
+) -> Option<Paths> {
     if spec.layouts.is_empty() {
         return Some(Paths::default());
     }
-    let lookup = |path: &str| Some(files.get(&in_arch(path, word).to_lowercase())?.as_ref()?.path.clone());
+    let lookup = |path: &str| {
+        Some(
+            files
+                .get(&in_arch(path, word).to_lowercase())?
+                .as_ref()?
+                .path
+                .clone(),
+        )
+    };
     spec.layouts.iter().find_map(|layout| {
-        let needed: Option<BTreeMap<_, _>> =
-            layout.files.iter().map(|(key, path)| Some((key.clone(), lookup(path)?))).collect();
+        let needed: Option<BTreeMap<_, _>> = layout
+            .files
+            .iter()
+            .map(|(key, path)| Some((key.clone(), lookup(path)?)))
+            .collect();
         let mut paths = needed?;
-        let extra = layout.optional.iter().filter_map(|(key, path)| Some((key.clone(), lookup(path)?)));
+        let extra = layout
+            .optional
+            .iter()
+            .filter_map(|(key, path)| Some((key.clone(), lookup(path)?)));
         paths.extend(extra);
         Some((layout.name.clone(), paths))
     })
@@ -95,20 +137,35 @@ fn fitting(spec: &TaskSpec, files: &BTreeMap<String, Option<RepoFile>>, word: Op
 
 /// The layout that the repo's `vars` name, else the first: nothing can be looked up.
 fn chosen(spec: &TaskSpec, repo: &Repo, word: Option<&str>) -> Result<Paths, Diagnostic> {
-    let wanted = repo.body.vars.get("layout").and_then(|at| Some((at.value.as_str()?, at.place)));
+    let wanted = repo
+        .body
+        .vars
+        .get("layout")
+        .and_then(|at| Some((at.value.as_str()?, at.place)));
     let layout: Option<&Layout> = match wanted {
         Some((name, place)) => {
             let found = spec.layouts.iter().find(|layout| layout.name == name);
-            let known: Vec<&str> = spec.layouts.iter().map(|layout| layout.name.as_str()).collect();
+            let known: Vec<&str> = spec
+                .layouts
+                .iter()
+                .map(|layout| layout.name.as_str())
+                .collect();
             Some(found.ok_or_else(|| {
-                Diagnostic::error(format!("there is no layout `{name}`"), place).help(format!("there are {}", known.join(", ")))
+                Diagnostic::error(format!("there is no layout `{name}`"), place)
+                    .help(format!("there are {}", known.join(", ")))
             })?)
         }
         None => spec.layouts.first(),
     };
-    let Some(layout) = layout else { return Ok(Paths::default()) };
+    let Some(layout) = layout else {
+        return Ok(Paths::default());
+    };
     let all = layout.files.iter().chain(&layout.optional);
-    Ok((layout.name.clone(), all.map(|(key, path)| (key.clone(), in_arch(path, word))).collect()))
+    Ok((
+        layout.name.clone(),
+        all.map(|(key, path)| (key.clone(), in_arch(path, word)))
+            .collect(),
+    ))
 }
 
 fn nothing_fits(
@@ -120,17 +177,39 @@ fn nothing_fits(
 ) -> Diagnostic {
     let lacks = |layout: &Layout| -> Vec<String> {
         let paths = layout.files.values().map(|path| in_arch(path, word));
-        paths.filter(|path| !matches!(files.get(&path.to_lowercase()), Some(Some(_)))).map(|path| format!("`{path}`")).collect()
+        paths
+            .filter(|path| !matches!(files.get(&path.to_lowercase()), Some(Some(_))))
+            .map(|path| format!("`{path}`"))
+            .collect()
     };
     // The layout that comes closest says most.
-    let closest = spec.layouts.iter().map(lacks).min_by_key(Vec::len).unwrap_or_default();
-    let mut found = Diagnostic::error(format!("repo `{}` lacks {}", repo.name, closest.join(", ")), place(repo));
+    let closest = spec
+        .layouts
+        .iter()
+        .map(lacks)
+        .min_by_key(Vec::len)
+        .unwrap_or_default();
+    let mut found = Diagnostic::error(
+        format!("repo `{}` lacks {}", repo.name, closest.join(", ")),
+        place(repo),
+    );
     found.label = format!("task {task} boots from it");
     if let [_, _, ..] = spec.layouts.as_slice() {
         let names: Vec<String> = spec
             .layouts
             .iter()
-            .map(|layout| format!("{} ({})", layout.name, layout.files.values().map(|path| in_arch(path, word)).collect::<Vec<_>>().join(", ")))
+            .map(|layout| {
+                format!(
+                    "{} ({})",
+                    layout.name,
+                    layout
+                        .files
+                        .values()
+                        .map(|path| in_arch(path, word))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                )
+            })
             .collect();
         found.help = Some(format!("layouts that fit: {}", names.join("; ")));
     }
@@ -140,20 +219,73 @@ fn nothing_fits(
 impl Found<'_> {
     /// `repo` in templates.
     pub(super) fn seen(&self) -> Value {
-        let files: BTreeMap<&str, Value> =
-            self.paths.iter().map(|(key, path)| (key.as_str(), Value::from(format!("{}/{}", self.url, escaped(path))))).collect();
-        let text = |key: &str| self.repo.body.vars.get(key).and_then(|at| at.value.as_str()).map(|text| text.trim_end_matches('/'));
+        let files: BTreeMap<&str, Value> = self
+            .paths
+            .iter()
+            .map(|(key, path)| {
+                (
+                    key.as_str(),
+                    Value::from(format!("{}/{}", self.url, escaped(path))),
+                )
+            })
+            .collect();
+        let mirror = self
+            .repo
+            .body
+            .vars
+            .get("mirror")
+            .and_then(|at| at.value.as_str());
         minijinja::context! {
             name => self.repo.name.value.as_str(),
             url => self.url.as_str(),
             layout => self.layout.as_str(),
             files => Value::from(files),
-            mirror => text("mirror"),
+            mirror => mirror.map(Mirror::new).map(Value::from),
+            packages => Value::from(Mirror { is_repo: mirror.is_none(), ..Mirror::new(mirror.unwrap_or(&self.url)) }),
         }
     }
 }
 
 /// A path as it stands in a URL.
 fn escaped(path: &str) -> String {
-    path.split('/').map(super::urls::encoded).collect::<Vec<_>>().join("/")
+    path.split('/')
+        .map(super::urls::encoded)
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+/// Where packages come from, in the parts that Debian asks for one by one.
+struct Mirror {
+    url: String,
+    protocol: String,
+    host: String,
+    directory: String,
+    is_repo: bool,
+}
+
+impl Mirror {
+    fn new(url: &str) -> Mirror {
+        let url = url.trim_end_matches('/');
+        let (protocol, rest) = url.split_once("://").unwrap_or(("http", url));
+        let (host, directory) = rest.split_once('/').unwrap_or((rest, ""));
+        Mirror {
+            url: url.into(),
+            protocol: protocol.into(),
+            host: host.into(),
+            directory: format!("/{directory}"),
+            is_repo: false,
+        }
+    }
+}
+
+impl From<Mirror> for Value {
+    fn from(mirror: Mirror) -> Value {
+        minijinja::context! {
+            url => mirror.url,
+            protocol => mirror.protocol,
+            host => mirror.host,
+            directory => mirror.directory,
+            local => mirror.is_repo,
+        }
+    }
 }

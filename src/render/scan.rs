@@ -51,7 +51,9 @@ pub(super) fn references(text: &str) -> Vec<Reference> {
     while let Some(open) = text[at..].find('{').map(|offset| at + offset) {
         let inside = open + 2;
         at = match text.as_bytes().get(open + 1) {
-            Some(b'#') => text[inside..].find("#}").map_or(text.len(), |end| inside + end + 2),
+            Some(b'#') => text[inside..]
+                .find("#}")
+                .map_or(text.len(), |end| inside + end + 2),
             Some(b'{') => {
                 let (tokens, end) = tokens(text, inside, "}}");
                 in_expression(&tokens, &mut found);
@@ -74,7 +76,9 @@ fn after_raw(text: &str, tokens: &[Placed], end: usize) -> usize {
     if !raw {
         return end;
     }
-    text[end..].find("endraw").map_or(text.len(), |offset| end + offset + "endraw".len())
+    text[end..]
+        .find("endraw")
+        .map_or(text.len(), |offset| end + offset + "endraw".len())
 }
 
 /// The tokens from `start` up to `close`, and where the text goes on.
@@ -131,7 +135,10 @@ fn in_tag(tokens: &[Placed], found: &mut Vec<Reference>) {
         match (tag.as_str(), rest) {
             ("include" | "extends" | "import" | "from", _) => in_reference(tag, rest, found),
             ("filter", [(Token::Word(name), range), ..]) => {
-                found.push(Reference { what: What::Filter(name.clone()), range: range.clone() });
+                found.push(Reference {
+                    what: What::Filter(name.clone()),
+                    range: range.clone(),
+                });
             }
             _ => {}
         }
@@ -141,23 +148,41 @@ fn in_tag(tokens: &[Placed], found: &mut Vec<Reference>) {
 
 /// The templates that a tag names.
 fn in_reference(tag: &str, tokens: &[Placed], found: &mut Vec<Reference>) {
-    let ignored = tokens.iter().any(|(token, _)| *token == Token::Word("ignore".into()));
+    let ignored = tokens
+        .iter()
+        .any(|(token, _)| *token == Token::Word("ignore".into()));
     let (names, required): (Vec<&Placed>, bool) = match tokens.first() {
         Some(first @ (Token::Text(_), _)) => (vec![first], !ignored),
         Some((Token::Sign('['), _)) if tag == "include" => {
-            let listed = tokens.iter().take_while(|(token, _)| *token != Token::Sign(']'));
-            (listed.filter(|(token, _)| matches!(token, Token::Text(_))).collect(), false)
+            let listed = tokens
+                .iter()
+                .take_while(|(token, _)| *token != Token::Sign(']'));
+            (
+                listed
+                    .filter(|(token, _)| matches!(token, Token::Text(_)))
+                    .collect(),
+                false,
+            )
         }
         Some((_, range)) => {
-            found.push(Reference { what: What::SomeTemplate, range: range.clone() });
+            found.push(Reference {
+                what: What::SomeTemplate,
+                range: range.clone(),
+            });
             return;
         }
         None => return,
     };
     for (token, range) in names {
         if let Token::Text(name) = token {
-            let what = What::Template { name: name.clone(), required };
-            found.push(Reference { what, range: range.clone() });
+            let what = What::Template {
+                name: name.clone(),
+                required,
+            };
+            found.push(Reference {
+                what,
+                range: range.clone(),
+            });
         }
     }
 }
@@ -166,19 +191,29 @@ fn in_reference(tag: &str, tokens: &[Placed], found: &mut Vec<Reference>) {
 fn in_expression(tokens: &[Placed], found: &mut Vec<Reference>) {
     for window in 0..tokens.len() {
         let what = match &tokens[window..] {
-            [(Token::Sign('|'), _), (Token::Word(name), range), ..] => Some((What::Filter(name.clone()), range)),
-            [(Token::Word(is), _), (Token::Word(not), _), (Token::Word(name), range), ..]
-                if is == "is" && not == "not" =>
+            [(Token::Sign('|'), _), (Token::Word(name), range), ..] => {
+                Some((What::Filter(name.clone()), range))
+            }
+            [
+                (Token::Word(is), _),
+                (Token::Word(not), _),
+                (Token::Word(name), range),
+                ..,
+            ] if is == "is" && not == "not" => Some((What::Test(name.clone()), range)),
+            [(Token::Word(is), _), (Token::Word(name), range), ..]
+                if is == "is" && name != "not" =>
             {
                 Some((What::Test(name.clone()), range))
             }
-            [(Token::Word(is), _), (Token::Word(name), range), ..] if is == "is" && name != "not" => {
-                Some((What::Test(name.clone()), range))
+            [(Token::Word(name), range), (Token::Sign('('), _), ..] => {
+                Some((What::Call(name.clone()), range))
             }
-            [(Token::Word(name), range), (Token::Sign('('), _), ..] => Some((What::Call(name.clone()), range)),
             _ => None,
         };
-        found.extend(what.map(|(what, range)| Reference { what, range: range.clone() }));
+        found.extend(what.map(|(what, range)| Reference {
+            what,
+            range: range.clone(),
+        }));
     }
 }
 
@@ -187,11 +222,17 @@ mod tests {
     use super::*;
 
     fn seen(text: &str) -> Vec<(What, &str)> {
-        references(text).into_iter().map(|found| (found.what, &text[found.range])).collect()
+        references(text)
+            .into_iter()
+            .map(|found| (found.what, &text[found.range]))
+            .collect()
     }
 
     fn template(name: &str, required: bool) -> What {
-        What::Template { name: name.into(), required }
+        What::Template {
+            name: name.into(),
+            required,
+        }
     }
 
     #[test]
@@ -199,7 +240,10 @@ mod tests {
         for (text, what) in [
             ("{% extends \"a.j2\" %}", template("a.j2", true)),
             ("{%- include 'a.j2' -%}", template("a.j2", true)),
-            ("{% include 'a.j2' ignore missing %}", template("a.j2", false)),
+            (
+                "{% include 'a.j2' ignore missing %}",
+                template("a.j2", false),
+            ),
             ("{% include ['a.j2'] %}", template("a.j2", false)),
             ("{% import 'a.j2' as a %}", template("a.j2", true)),
             ("{% from 'a.j2' import b %}", template("a.j2", true)),
@@ -226,7 +270,17 @@ mod tests {
 
     #[test]
     fn text_that_never_ends_is_no_trouble() {
-        for text in ["{{", "{%", "{#", "{{ 'a", "{% raw %}", "{", "{{ \"\\", "{% include", "é{é{{ é"] {
+        for text in [
+            "{{",
+            "{%",
+            "{#",
+            "{{ 'a",
+            "{% raw %}",
+            "{",
+            "{{ \"\\",
+            "{% include",
+            "é{é{{ é",
+        ] {
             references(text);
         }
     }

@@ -14,6 +14,7 @@ use crate::{
 };
 
 use super::{
+    context::local_boot,
     library::{Library, located},
     templates::{COMMON, IPXE, Texts},
     unit::Unit,
@@ -50,7 +51,13 @@ pub struct Set {
     built_in: Option<Unit>,
 }
 
-const NAMES: [&str; 5] = ["entry.ipxe.j2", "local.ipxe.j2", "wait.ipxe.j2", "held.ipxe.j2", "microkernel.ipxe.j2"];
+const NAMES: [&str; 5] = [
+    "entry.ipxe.j2",
+    "local.ipxe.j2",
+    "wait.ipxe.j2",
+    "held.ipxe.j2",
+    "microkernel.ipxe.j2",
+];
 
 impl Set {
     /// Compiles the scripts and tries each one with an example.
@@ -64,10 +71,21 @@ impl Set {
         let (own, mut mistakes) = gather(texts);
         let (built_in, _) = gather(&Texts::default());
         if mistakes.is_empty() {
-            mistakes.extend(examples().into_iter().filter_map(|(name, example)| own.render(name, example).err()));
+            mistakes.extend(
+                examples()
+                    .into_iter()
+                    .filter_map(|(name, example)| own.render(name, example).err()),
+            );
         }
-        found.extend(mistakes.iter().map(|(origin, mistake)| located(site, origin, mistake)));
-        Set { site: Some(own), built_in: Some(built_in) }
+        found.extend(
+            mistakes
+                .iter()
+                .map(|(origin, mistake)| located(site, origin, mistake)),
+        );
+        Set {
+            site: Some(own),
+            built_in: Some(built_in),
+        }
     }
 
     fn render(&self, name: &str, context: Value) -> String {
@@ -82,7 +100,10 @@ impl Set {
 
 /// The first script of every machine: it hands what iPXE knows of the machine to `/boot`.
 pub fn entry(library: &Library, base: &str, boot: &str) -> String {
-    library.scripts().render(NAMES[0], context! { base => base, boot => boot, quoting => "ipxe" })
+    library.scripts().render(
+        NAMES[0],
+        context! { base => base, boot => boot, quoting => "ipxe" },
+    )
 }
 
 /// Sends a machine to its own disk.
@@ -92,12 +113,18 @@ pub fn local(library: &Library, local: &Local<'_>) -> String {
 
 /// Makes a machine ask again at `url`, every 30 seconds.
 pub fn wait(library: &Library, url: &str, reason: &str) -> String {
-    library.scripts().render(NAMES[2], context! { url => url, reason => on_screen(reason), quoting => "ipxe" })
+    library.scripts().render(
+        NAMES[2],
+        context! { url => url, reason => on_screen(reason), quoting => "ipxe" },
+    )
 }
 
 /// Shows why a machine is held, then sends it to its own disk.
 pub fn held(library: &Library, reason: &str, local: &Local<'_>) -> String {
-    let local = Local { reason: Some(reason), ..*local };
+    let local = Local {
+        reason: Some(reason),
+        ..*local
+    };
     library.scripts().render(NAMES[3], local_context(&local))
 }
 
@@ -109,13 +136,7 @@ pub fn microkernel(library: &Library, kernel: &Microkernel<'_>) -> String {
 
 fn local_context(local: &Local<'_>) -> Value {
     context! {
-        how => match local.how.unwrap_or(LocalBoot::Auto) {
-            // Silence is DHCP's business: a machine that has come this far gets what fits its firmware.
-            LocalBoot::Auto | LocalBoot::Silent => "auto",
-            LocalBoot::Exit => "exit",
-            LocalBoot::Exit1 => "exit1",
-            LocalBoot::Sanboot => "sanboot",
-        },
+        how => local_boot(local.how),
         platform => local.platform.map(|platform| platform.to_string()),
         reason => local.reason.map(on_screen),
         no_disk => local.no_disk,
@@ -140,13 +161,26 @@ fn on_screen(reason: &str) -> String {
 
 /// One use of each script, so that a mistake in one shows when the site is loaded.
 fn examples() -> [(&'static str, Value); 5] {
-    let local = Local { reason: Some("an example"), no_disk: Some("http://192.0.2.1/t/0/stage/no-disk"), ..Local::default() };
+    let local = Local {
+        reason: Some("an example"),
+        no_disk: Some("http://192.0.2.1/t/0/stage/no-disk"),
+        ..Local::default()
+    };
     let url = "http://192.0.2.1/boot";
     [
-        (NAMES[0], context! { base => "http://192.0.2.1", boot => "0", quoting => "ipxe" }),
+        (
+            NAMES[0],
+            context! { base => "http://192.0.2.1", boot => "0", quoting => "ipxe" },
+        ),
         (NAMES[1], local_context(&local)),
-        (NAMES[2], context! { url => url, reason => "an example", quoting => "ipxe" }),
+        (
+            NAMES[2],
+            context! { url => url, reason => "an example", quoting => "ipxe" },
+        ),
         (NAMES[3], local_context(&local)),
-        (NAMES[4], context! { kernel => url, initrd => url, words => ["quiet"], quoting => "ipxe" }),
+        (
+            NAMES[4],
+            context! { kernel => url, initrd => url, words => ["quiet"], quoting => "ipxe" },
+        ),
     ]
 }

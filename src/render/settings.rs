@@ -11,7 +11,9 @@ use super::{outside::Outside, setting::Setting, task::TaskSpec};
 pub(super) fn everywhere(site: &Site) -> impl Iterator<Item = &Settings> {
     let policies = site.policies.values().map(|policy| &policy.settings);
     let nodes = site.nodes.values().map(|node| &node.settings);
-    std::iter::once(&site.defaults.settings).chain(policies).chain(nodes)
+    std::iter::once(&site.defaults.settings)
+        .chain(policies)
+        .chain(nodes)
 }
 
 /// A setting that a machine asks for.
@@ -53,15 +55,26 @@ fn asked(site: &Site, settings: &Settings) -> Vec<Ask> {
     if let Some(order) = &settings.boot_order
         && order.value == crate::model::BootOrder::NetworkFirst
     {
-        list.push(Ask { setting: Setting::BootOrder, place: order.place, by_default: false });
+        list.push(Ask {
+            setting: Setting::BootOrder,
+            place: order.place,
+            by_default: false,
+        });
     }
     list.extend(of_disk(site, settings));
     list
 }
 
 fn of_disk(site: &Site, settings: &Settings) -> Vec<Ask> {
-    let Some(disk) = &settings.disk else { return Vec::new() };
-    let by_default = site.defaults.settings.disk.as_ref().is_some_and(|default| default.place == disk.place);
+    let Some(disk) = &settings.disk else {
+        return Vec::new();
+    };
+    let by_default = site
+        .defaults
+        .settings
+        .disk
+        .as_ref()
+        .is_some_and(|default| default.place == disk.place);
     let size = disk.min_size.as_ref().map(|at| at.place);
     let extreme = (disk.smallest || disk.largest).then_some(disk.place);
     [
@@ -72,13 +85,24 @@ fn of_disk(site: &Site, settings: &Settings) -> Vec<Ask> {
         (Setting::DiskSize, size.or(extreme)),
     ]
     .into_iter()
-    .filter_map(|(setting, place)| Some(Ask { setting, place: place?, by_default }))
+    .filter_map(|(setting, place)| {
+        Some(Ask {
+            setting,
+            place: place?,
+            by_default,
+        })
+    })
     .collect()
 }
 
 /// Tells what the task cannot express: errors for what a policy or the node asks for, warnings for what comes
 /// from the defaults.
-pub(super) fn unmet(site: &Site, task: &str, spec: &TaskSpec, resolved: &Resolved) -> Vec<Diagnostic> {
+pub(super) fn unmet(
+    site: &Site,
+    task: &str,
+    spec: &TaskSpec,
+    resolved: &Resolved,
+) -> Vec<Diagnostic> {
     let settings = &resolved.settings;
     let later = runs_first_boot(spec, settings);
     asked(site, settings)
@@ -89,11 +113,15 @@ pub(super) fn unmet(site: &Site, task: &str, spec: &TaskSpec, resolved: &Resolve
         .map(|ask| {
             let message = format!("task `{task}` cannot express `{}`", ask.setting);
             let mut found = match ask.by_default {
-                true => Diagnostic::warning(message, ask.place).help("it has no effect on this machine"),
+                true => {
+                    Diagnostic::warning(message, ask.place).help("it has no effect on this machine")
+                }
                 false => Diagnostic::error(message, ask.place),
             };
             if spec.to_first_boot.contains(&ask.setting) {
-                found.help = Some("it needs a script at the first boot, which Secure Boot does not run".into());
+                found.help = Some(
+                    "it needs a script at the first boot, which Secure Boot does not run".into(),
+                );
             }
             found
         })
@@ -114,7 +142,9 @@ fn has_anyway(spec: &TaskSpec, setting: Setting, settings: &Settings) -> bool {
         _ => None,
     };
     let fixed = spec.fixed.get(&setting);
-    fixed.zip(value).is_some_and(|(fixed, value)| fixed.contains(&value.value))
+    fixed
+        .zip(value)
+        .is_some_and(|(fixed, value)| fixed.contains(&value.value))
 }
 
 /// The hashes that a machine's accounts get.
@@ -140,7 +170,10 @@ pub(super) fn passwords(
             (None, Some((path, place))) => match outside.passwords.get(path) {
                 Some(hash) => (hash, place),
                 None => {
-                    found.push(Diagnostic::error(format!("the password file `{path}` could not be read"), place));
+                    found.push(Diagnostic::error(
+                        format!("the password file `{path}` could not be read"),
+                        place,
+                    ));
                     return None;
                 }
             },
@@ -152,19 +185,30 @@ pub(super) fn passwords(
         Some(hash.clone())
     };
     Passwords {
-        root: of(root.0.as_ref().map(|at| (&at.value, at.place)), root.1.as_ref().map(|at| (&at.value, at.place))),
+        root: of(
+            root.0.as_ref().map(|at| (&at.value, at.place)),
+            root.1.as_ref().map(|at| (&at.value, at.place)),
+        ),
         user: user.and_then(|user| {
             let hash = user.password_hash.as_ref().map(|at| (&at.value, at.place));
-            of(hash, user.password_file.as_ref().map(|at| (&at.value, at.place)))
+            of(
+                hash,
+                user.password_file.as_ref().map(|at| (&at.value, at.place)),
+            )
         }),
     }
 }
 
 fn refused(task: &str, spec: &TaskSpec, hash: &PasswordHash, place: Place) -> Diagnostic {
     let taken: Vec<&str> = spec.hashes.iter().map(|hash| shown(hash.kind())).collect();
-    let message = format!("the installer of task `{task}` does not take this kind of password hash: {}", shown(hash.kind()));
-    Diagnostic::error(message, place)
-        .help(format!("it takes {}; make one with `openssl passwd -6`", taken.join(", ")))
+    let message = format!(
+        "the installer of task `{task}` does not take this kind of password hash: {}",
+        shown(hash.kind())
+    );
+    Diagnostic::error(message, place).help(format!(
+        "it takes {}; make one with `openssl passwd -6`",
+        taken.join(", ")
+    ))
 }
 
 fn shown(kind: HashKind) -> &'static str {

@@ -201,21 +201,42 @@ impl FileSpec {
             Some(_) => "application/octet-stream",
             None => TYPES[0],
         });
-        TYPES.iter().find(|known| **known == wanted).copied().unwrap_or(TYPES[0])
+        TYPES
+            .iter()
+            .find(|known| **known == wanted)
+            .copied()
+            .unwrap_or(TYPES[0])
     }
 
     fn mistakes(&self) -> Vec<String> {
         let mut found = Vec::new();
         let name = &self.name;
-        let made = [self.template.is_some(), self.repo_file.is_some(), self.make.is_some()];
+        let made = [
+            self.template.is_some(),
+            self.repo_file.is_some(),
+            self.make.is_some(),
+        ];
         if made.into_iter().filter(|set| *set).count() != 1 {
-            found.push(format!("file `{name}` needs exactly one of `template`, `repo-file` and `make`"));
+            found.push(format!(
+                "file `{name}` needs exactly one of `template`, `repo-file` and `make`"
+            ));
         }
-        if [Some(name), self.also.as_ref()].into_iter().flatten().any(|name| !is_file_name(name)) {
+        if [Some(name), self.also.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(|name| !is_file_name(name))
+        {
             found.push(format!("`{name}` is not a name for a file: expected letters, digits, `-`, `_`, `.`, `{{mac}}` and at most one `/`"));
         }
-        if let Some(wanted) = self.r#type.as_deref().filter(|wanted| !TYPES.contains(wanted)) {
-            found.push(format!("`{wanted}` is not a type we serve: expected one of {}", TYPES.join(", ")));
+        if let Some(wanted) = self
+            .r#type
+            .as_deref()
+            .filter(|wanted| !TYPES.contains(wanted))
+        {
+            found.push(format!(
+                "`{wanted}` is not a type we serve: expected one of {}",
+                TYPES.join(", ")
+            ));
         }
         found
     }
@@ -224,8 +245,14 @@ impl FileSpec {
 fn is_file_name(name: &str) -> bool {
     let plain = name.replace("{mac}", "");
     let parts: Vec<&str> = name.split('/').collect();
-    let letters = plain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
-    letters && parts.len() <= 2 && parts.iter().all(|part| !part.is_empty() && !part.starts_with('.'))
+    let letters = plain
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
+    letters
+        && parts.len() <= 2
+        && parts
+            .iter()
+            .all(|part| !part.is_empty() && !part.starts_with('.'))
 }
 
 impl TaskSpec {
@@ -235,9 +262,16 @@ impl TaskSpec {
             true => vec![None],
             false => self.arch.values().map(|word| Some(word.as_str())).collect(),
         };
-        let files = self.layouts.iter().flat_map(|layout| layout.files.iter().chain(&layout.optional));
+        let files = self
+            .layouts
+            .iter()
+            .flat_map(|layout| layout.files.iter().chain(&layout.optional));
         let mut list: Vec<(&str, String)> = files
-            .flat_map(|(key, path)| words.iter().map(|word| (key.as_str(), in_arch(path, *word).to_lowercase())))
+            .flat_map(|(key, path)| {
+                words
+                    .iter()
+                    .map(|word| (key.as_str(), in_arch(path, *word).to_lowercase()))
+            })
             .collect();
         list.sort();
         list.dedup();
@@ -247,7 +281,11 @@ impl TaskSpec {
     /// The word that stands for `{arch}` in paths on such a machine.
     pub fn arch_word(&self, arch: Arch) -> Option<&str> {
         // A BIOS build of iPXE calls itself i386 on 64-bit machines too, so it says nothing about the machine.
-        let arch = if arch == Arch::I386 && !self.arch.contains_key(&arch) { Arch::X86_64 } else { arch };
+        let arch = if arch == Arch::I386 && !self.arch.contains_key(&arch) {
+            Arch::X86_64
+        } else {
+            arch
+        };
         self.arch.get(&arch).map(String::as_str)
     }
 
@@ -295,8 +333,13 @@ impl TryFrom<String> for Completion {
         if text == "callback" {
             return Ok(Completion::Callback);
         }
-        let port = text.strip_prefix("probe:tcp:").and_then(|port| port.parse().ok());
-        port.map(|port| Completion::Probe { port })
-            .ok_or_else(|| format!("`{text}` is no way to complete: expected `callback` or such as `probe:tcp:443`"))
+        let port = text
+            .strip_prefix("probe:tcp:")
+            .and_then(|port| port.parse().ok());
+        port.map(|port| Completion::Probe { port }).ok_or_else(|| {
+            format!(
+                "`{text}` is no way to complete: expected `callback` or such as `probe:tcp:443`"
+            )
+        })
     }
 }

@@ -1,6 +1,10 @@
 //! The texts of templates, those of the site before those that are built in.
 
-use std::{collections::{BTreeMap, BTreeSet}, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use include_dir::{Dir, include_dir};
 
@@ -37,28 +41,45 @@ pub(super) struct Origin {
 
 impl PartialEq for Texts {
     fn eq(&self, other: &Texts) -> bool {
-        let same = |((a, old), (b, new)): ((&Arc<str>, &Arc<[u8]>), (&Arc<str>, &Arc<[u8]>))| {
-            a == b && (Arc::ptr_eq(old, new) || old == new)
+        let alike = |(path, content): (&Arc<str>, &Arc<[u8]>)| {
+            other
+                .site
+                .get(path)
+                .is_some_and(|known| Arc::ptr_eq(known, content) || known == content)
         };
-        self.site.len() == other.site.len() && self.site.iter().zip(&other.site).all(same)
+        self.site.len() == other.site.len() && self.site.iter().all(alike)
     }
 }
 
 impl Texts {
     /// Those of a site.
     pub(super) fn of(files: &Files) -> Texts {
-        let counts = |path: &str| [TASKS, COMMON, IPXE].into_iter().any(|folder| path.starts_with(folder));
+        let counts = |path: &str| {
+            [TASKS, COMMON, IPXE]
+                .into_iter()
+                .any(|folder| path.starts_with(folder))
+        };
         let site = files.content.iter().filter(|(path, _)| counts(path));
-        Texts { site: site.map(|(path, content)| (path.clone(), content.clone())).collect() }
+        Texts {
+            site: site
+                .map(|(path, content)| (path.clone(), content.clone()))
+                .collect(),
+        }
     }
 
     /// The names of the directories under `folder`.
     pub(super) fn directories(&self, folder: &str) -> BTreeSet<String> {
-        let own = self.site.keys().filter_map(|path| path.strip_prefix(folder)?.split_once('/'));
+        let own = self
+            .site
+            .keys()
+            .filter_map(|path| path.strip_prefix(folder)?.split_once('/'));
         let mut names: BTreeSet<String> = own.map(|(directory, _)| directory.to_string()).collect();
-        let inner = folder.trim_start_matches("templates/").trim_end_matches('/');
+        let inner = folder
+            .trim_start_matches("templates/")
+            .trim_end_matches('/');
         let built_in = BUILT_IN.get_dir(inner).into_iter().flat_map(Dir::dirs);
-        names.extend(built_in.filter_map(|dir| Some(dir.path().file_name()?.to_str()?.to_string())));
+        names
+            .extend(built_in.filter_map(|dir| Some(dir.path().file_name()?.to_str()?.to_string())));
         names
     }
 
@@ -67,24 +88,48 @@ impl Texts {
         let own = self.site.get(path).map(|content| {
             // A text that is not UTF-8 is reported where it is compiled: nothing fits the replacement.
             let text = std::str::from_utf8(content).unwrap_or(NOT_TEXT);
-            (Origin { path: path.into(), built_in: false }, text)
+            (
+                Origin {
+                    path: path.into(),
+                    built_in: false,
+                },
+                text,
+            )
         });
         own.or_else(|| self.built_in(path))
     }
 
     /// The text that is built in at `path`.
     pub(super) fn built_in(&self, path: &str) -> Option<(Origin, &str)> {
-        let text = BUILT_IN.get_file(path.strip_prefix("templates/")?)?.contents_utf8()?;
-        Some((Origin { path: path.into(), built_in: true }, text))
+        let text = BUILT_IN
+            .get_file(path.strip_prefix("templates/")?)?
+            .contents_utf8()?;
+        Some((
+            Origin {
+                path: path.into(),
+                built_in: true,
+            },
+            text,
+        ))
     }
 
     /// The names of all templates directly in `folder`.
     pub(super) fn names(&self, folder: &str) -> BTreeSet<String> {
-        let own = self.site.keys().filter_map(|path| path.strip_prefix(folder));
-        let mut names: BTreeSet<String> = own.filter(|rest| !rest.contains('/')).map(String::from).collect();
-        let inner = folder.trim_start_matches("templates/").trim_end_matches('/');
+        let own = self
+            .site
+            .keys()
+            .filter_map(|path| path.strip_prefix(folder));
+        let mut names: BTreeSet<String> = own
+            .filter(|rest| !rest.contains('/'))
+            .map(String::from)
+            .collect();
+        let inner = folder
+            .trim_start_matches("templates/")
+            .trim_end_matches('/');
         let built_in = BUILT_IN.get_dir(inner).into_iter().flat_map(Dir::files);
-        names.extend(built_in.filter_map(|file| Some(file.path().file_name()?.to_str()?.to_string())));
+        names.extend(
+            built_in.filter_map(|file| Some(file.path().file_name()?.to_str()?.to_string())),
+        );
         names.retain(|name| name.ends_with(".j2"));
         names
     }
@@ -96,21 +141,37 @@ const NOT_TEXT: &str = "{% this file is not UTF-8 %}";
 impl Origin {
     /// How messages call it: `esxi/ks.cfg.j2`.
     pub(super) fn shown(&self) -> String {
-        let short = self.path.strip_prefix(TASKS).or_else(|| self.path.strip_prefix("templates/"));
+        let short = self
+            .path
+            .strip_prefix(TASKS)
+            .or_else(|| self.path.strip_prefix("templates/"));
         let short = short.unwrap_or(&self.path);
-        if self.built_in { format!("{short} (built in)") } else { short.to_string() }
+        if self.built_in {
+            format!("{short} (built in)")
+        } else {
+            short.to_string()
+        }
     }
 
     /// Its number among the site's files.
     pub(super) fn file(&self, site: &Site) -> Option<FileId> {
-        (!self.built_in).then(|| site.sources.id(&self.path)).flatten()
+        (!self.built_in)
+            .then(|| site.sources.id(&self.path))
+            .flatten()
     }
 
     /// The bytes of one line, without the blanks around it.
     pub(super) fn line(&self, site: &Site, line: usize) -> Range<usize> {
-        let text = self.file(site).and_then(|file| site.sources.get(file)).map(|source| source.text.clone());
+        let text = self
+            .file(site)
+            .and_then(|file| site.sources.get(file))
+            .map(|source| source.text.clone());
         let text = text.unwrap_or_default();
-        let start = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+        let start = text
+            .split_inclusive('\n')
+            .take(line.saturating_sub(1))
+            .map(str::len)
+            .sum();
         let line = text[start..].lines().next().unwrap_or_default();
         let blanks = line.len() - line.trim_start().len();
         start + blanks..start + line.trim_end().len().max(blanks)
@@ -120,8 +181,15 @@ impl Origin {
     pub(super) fn place(&self, site: &Site, texts: &Texts, word: &str) -> Option<Place> {
         let file = self.file(site)?;
         let (_, text) = texts.find(&self.path)?;
-        let number = text.lines().position(|line| line.trim_start().starts_with(word)).unwrap_or(0);
+        let number = text
+            .lines()
+            .position(|line| line.trim_start().starts_with(word))
+            .unwrap_or(0);
         let range = self.line(site, number + 1);
-        Some(Place { file, start: range.start as u32, end: range.end as u32 })
+        Some(Place {
+            file,
+            start: range.start as u32,
+            end: range.end as u32,
+        })
     }
 }

@@ -30,17 +30,31 @@ impl Unit {
         directories: &[String],
         wanted: &BTreeSet<String>,
     ) -> (Unit, Vec<(Origin, Mistake)>) {
-        let mut gathering = Gathering { texts, directories, members: BTreeMap::new(), found: Vec::new() };
-        let task = Origin { path: format!("{}task.toml", directories[0]), built_in: false };
+        let mut gathering = Gathering {
+            texts,
+            directories,
+            members: BTreeMap::new(),
+            found: Vec::new(),
+        };
+        let task = Origin {
+            path: format!("{}task.toml", directories[0]),
+            built_in: false,
+        };
         for name in wanted {
             if !gathering.add(name) {
                 gathering.found.push((task.clone(), absent(name, 1, None)));
             }
         }
-        let Gathering { members, mut found, .. } = gathering;
+        let Gathering {
+            members, mut found, ..
+        } = gathering;
         found.extend(circles(&members));
         let unit = Unit {
-            fingerprint: Fingerprint::of(members.iter().flat_map(|(name, (_, text))| [name.as_str(), text])),
+            fingerprint: Fingerprint::of(
+                members
+                    .iter()
+                    .flat_map(|(name, (_, text))| [name.as_str(), text]),
+            ),
             uses_secrets: members.values().any(|(_, text)| uses_secrets(text)),
             environment: engine::environment(),
             members,
@@ -49,15 +63,30 @@ impl Unit {
     }
 
     /// One text alone, under the name `name`, with the common templates in reach.
-    pub(super) fn single(texts: &Texts, origin: Origin, text: &str) -> (Unit, Vec<(Origin, Mistake)>) {
+    pub(super) fn single(
+        texts: &Texts,
+        origin: Origin,
+        text: &str,
+    ) -> (Unit, Vec<(Origin, Mistake)>) {
         let directories = [COMMON.to_string()];
-        let mut gathering = Gathering { texts, directories: &directories, members: BTreeMap::new(), found: Vec::new() };
+        let mut gathering = Gathering {
+            texts,
+            directories: &directories,
+            members: BTreeMap::new(),
+            found: Vec::new(),
+        };
         let name = origin.path.clone();
         gathering.take(&name, origin, text);
-        let Gathering { members, mut found, .. } = gathering;
+        let Gathering {
+            members, mut found, ..
+        } = gathering;
         found.extend(circles(&members));
         let unit = Unit {
-            fingerprint: Fingerprint::of(members.iter().flat_map(|(name, (_, text))| [name.as_str(), text])),
+            fingerprint: Fingerprint::of(
+                members
+                    .iter()
+                    .flat_map(|(name, (_, text))| [name.as_str(), text]),
+            ),
             uses_secrets: members.values().any(|(_, text)| uses_secrets(text)),
             environment: engine::environment(),
             members,
@@ -68,7 +97,9 @@ impl Unit {
     /// Compiles its templates. Those that do not compile were reported when they were gathered.
     pub(super) fn compiled(mut self) -> Unit {
         for (name, (_, text)) in &self.members {
-            let added = self.environment.add_template_owned(name.clone(), text.clone());
+            let added = self
+                .environment
+                .add_template_owned(name.clone(), text.clone());
             if added.is_err() {
                 self.environment.remove_template(name);
             }
@@ -77,18 +108,28 @@ impl Unit {
     }
 
     /// Renders one of its templates.
-    pub(super) fn render(&self, name: &str, context: minijinja::Value) -> Result<String, (Origin, Mistake)> {
-        engine::render(&self.environment, name, context).map_err(|mistake| (self.origin(&mistake.template), mistake))
+    pub(super) fn render(
+        &self,
+        name: &str,
+        context: minijinja::Value,
+    ) -> Result<String, (Origin, Mistake)> {
+        engine::render(&self.environment, name, context)
+            .map_err(|mistake| (self.origin(&mistake.template), mistake))
     }
 
     fn origin(&self, name: &str) -> Origin {
         let known = self.members.get(name).map(|(origin, _)| origin.clone());
-        known.unwrap_or_else(|| Origin { path: name.into(), built_in: false })
+        known.unwrap_or_else(|| Origin {
+            path: name.into(),
+            built_in: false,
+        })
     }
 }
 
 fn uses_secrets(text: &str) -> bool {
-    scan::references(text).iter().any(|reference| reference.what == What::Call("secret".into()))
+    scan::references(text)
+        .iter()
+        .any(|reference| reference.what == What::Call("secret".into()))
 }
 
 fn absent(name: &str, line: usize, range: Option<std::ops::Range<usize>>) -> Mistake {
@@ -115,32 +156,50 @@ impl<'a> Gathering<'a> {
         if self.members.contains_key(name) {
             return true;
         }
-        let Some((origin, text)) = self.find(name) else { return false };
+        let Some((origin, text)) = self.find(name) else {
+            return false;
+        };
         self.take(name, origin, text);
         true
     }
 
     fn take(&mut self, name: &str, origin: Origin, text: &str) {
         if let Err(error) = engine::environment().template_from_named_str(name, text) {
-            self.found.push((origin.clone(), engine::mistake(name, &error)));
+            self.found
+                .push((origin.clone(), engine::mistake(name, &error)));
         }
-        self.members.insert(name.into(), (origin.clone(), text.into()));
+        self.members
+            .insert(name.into(), (origin.clone(), text.into()));
         for reference in scan::references(text) {
             let line = text[..reference.range.start].matches('\n').count() + 1;
             let mistake = match &reference.what {
-                What::Template { name, required } => {
-                    (!self.add(name) && *required).then(|| absent(name, line, Some(reference.range.clone())))
-                }
+                What::Template { name, required } => (!self.add(name) && *required)
+                    .then(|| absent(name, line, Some(reference.range.clone()))),
                 What::SomeTemplate => {
                     self.add_all();
                     None
                 }
-                What::Filter(filter) => unknown("filter", filter, &format!("{{{{ '' | {filter} }}}}"), minijinja::ErrorKind::UnknownFilter),
-                What::Test(test) => unknown("test", test, &format!("{{{{ '' is {test} }}}}"), minijinja::ErrorKind::UnknownTest),
+                What::Filter(filter) => unknown(
+                    "filter",
+                    filter,
+                    &format!("{{{{ '' | {filter} }}}}"),
+                    minijinja::ErrorKind::UnknownFilter,
+                ),
+                What::Test(test) => unknown(
+                    "test",
+                    test,
+                    &format!("{{{{ '' is {test} }}}}"),
+                    minijinja::ErrorKind::UnknownTest,
+                ),
                 What::Call(_) => None,
             };
             if let Some(mistake) = mistake {
-                let mistake = Mistake { template: name.into(), line, range: Some(reference.range.clone()), ..mistake };
+                let mistake = Mistake {
+                    template: name.into(),
+                    line,
+                    range: Some(reference.range.clone()),
+                    ..mistake
+                };
                 self.found.push((origin.clone(), mistake));
             }
         }
@@ -148,7 +207,11 @@ impl<'a> Gathering<'a> {
 
     /// Adds everything in reach: a name that is only known while rendering may mean any of them.
     fn add_all(&mut self) {
-        let names: BTreeSet<String> = self.directories.iter().flat_map(|folder| self.texts.names(folder)).collect();
+        let names: BTreeSet<String> = self
+            .directories
+            .iter()
+            .flat_map(|folder| self.texts.names(folder))
+            .collect();
         for name in names {
             self.add(&name);
         }
@@ -157,12 +220,18 @@ impl<'a> Gathering<'a> {
     fn find(&self, name: &str) -> Option<(Origin, &'a str)> {
         let texts = self.texts;
         if let Some(rest) = name.strip_prefix("built-in/") {
-            return paths_of(rest).into_iter().find_map(|path| texts.built_in(&path));
+            return paths_of(rest)
+                .into_iter()
+                .find_map(|path| texts.built_in(&path));
         }
         if name.contains('/') {
-            return paths_of(name).into_iter().find_map(|path| texts.find(&path));
+            return paths_of(name)
+                .into_iter()
+                .find_map(|path| texts.find(&path));
         }
-        self.directories.iter().find_map(|folder| texts.find(&format!("{folder}{name}")))
+        self.directories
+            .iter()
+            .find_map(|folder| texts.find(&format!("{folder}{name}")))
     }
 }
 
@@ -200,18 +269,35 @@ fn follow(
     done: &mut BTreeSet<String>,
     found: &mut Vec<(Origin, Mistake)>,
 ) {
-    let Some((origin, text)) = members.get(name).filter(|_| !done.contains(name)) else { return };
+    let Some((origin, text)) = members.get(name).filter(|_| !done.contains(name)) else {
+        return;
+    };
     path.push(name.into());
     for reference in scan::references(text) {
-        let What::Template { name: next, .. } = &reference.what else { continue };
+        let What::Template { name: next, .. } = &reference.what else {
+            continue;
+        };
         match path.iter().position(|known| known == next) {
             Some(start) => {
-                let circle: Vec<String> = path[start..].iter().chain([next]).map(|name| format!("`{name}`")).collect();
+                let circle: Vec<String> = path[start..]
+                    .iter()
+                    .chain([next])
+                    .map(|name| format!("`{name}`"))
+                    .collect();
                 let line = text[..reference.range.start].matches('\n').count() + 1;
-                let message = format!("templates include each other in a circle: {}", circle.join(" → "));
+                let message = format!(
+                    "templates include each other in a circle: {}",
+                    circle.join(" → ")
+                );
                 found.push((
                     origin.clone(),
-                    Mistake { template: name.into(), line, range: Some(reference.range), message, help: None },
+                    Mistake {
+                        template: name.into(),
+                        line,
+                        range: Some(reference.range),
+                        message,
+                        help: None,
+                    },
                 ));
             }
             None => follow(members, next, path, done, found),

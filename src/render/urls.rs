@@ -33,12 +33,23 @@ impl Urls {
 
     /// Where a line for the machine's log is left.
     pub fn log(&self, level: &str, text: &str) -> String {
-        format!("{}/t/{}/log/{level}/{}", self.base, self.token, encoded(text))
+        format!(
+            "{}/t/{}/log/{level}/{}",
+            self.base,
+            self.token,
+            encoded(text)
+        )
     }
 
     /// Where a fact is left.
     pub fn fact(&self, name: &str, value: &str) -> String {
-        format!("{}/t/{}/fact/{}/{}", self.base, self.token, encoded(name), encoded(value))
+        format!(
+            "{}/t/{}/fact/{}/{}",
+            self.base,
+            self.token,
+            encoded(name),
+            encoded(value)
+        )
     }
 }
 
@@ -64,9 +75,16 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn new(urls: &Urls, spec: &TaskSpec) -> Value {
-        let stages = spec.stages.iter().map(|stage| stage.as_str().to_string()).collect();
-        Value::from_object(Seen { urls: urls.clone(), stages })
+    pub(super) fn value(urls: &Urls, spec: &TaskSpec) -> Value {
+        let stages = spec
+            .stages
+            .iter()
+            .map(|stage| stage.as_str().to_string())
+            .collect();
+        Value::from_object(Seen {
+            urls: urls.clone(),
+            stages,
+        })
     }
 }
 
@@ -79,18 +97,41 @@ impl Object for Seen {
         }
     }
 
-    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
-        let texts = args.iter().map(one_text).collect::<Result<Vec<String>, Error>>()?;
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        args: &[Value],
+    ) -> Result<Value, Error> {
+        let texts = args
+            .iter()
+            .map(one_text)
+            .collect::<Result<Vec<String>, Error>>()?;
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let url = match (method, texts.as_slice()) {
-            ("stage", ["failed"]) => return Err(wrong("a failure has a reason: write `urls.failed(\"…\")`")),
-            ("stage", [name]) if super::task::STAGES.contains(name) || self.stages.iter().any(|known| known == name) => {
+            ("stage", ["failed"]) => {
+                return Err(wrong("a failure has a reason: write `urls.failed(\"…\")`"));
+            }
+            ("stage", [name])
+                if super::task::STAGES.contains(name)
+                    || self.stages.iter().any(|known| known == name) =>
+            {
                 self.urls.stage(name)
             }
-            ("stage", [_]) => return Err(wrong("there is no such stage; a task's own stand in `stages` of its task.toml")),
+            ("stage", [_]) => {
+                return Err(wrong(
+                    "there is no such stage; a task's own stand in `stages` of its task.toml",
+                ));
+            }
             ("failed", [reason]) => self.urls.failed(reason),
-            ("log", [level @ ("debug" | "info" | "warning" | "error"), text]) => self.urls.log(level, text),
-            ("log", _) => return Err(wrong("expected a level (debug, info, warning, error) and a text")),
+            ("log", [level @ ("debug" | "info" | "warning" | "error"), text]) => {
+                self.urls.log(level, text)
+            }
+            ("log", _) => {
+                return Err(wrong(
+                    "expected a level (debug, info, warning, error) and a text",
+                ));
+            }
             ("fact", [name, value]) => self.urls.fact(name, value),
             ("document", [name]) => self.urls.document(name),
             _ => return Err(Error::from(ErrorKind::UnknownMethod)),
@@ -102,7 +143,10 @@ impl Object for Seen {
 fn one_text(value: &Value) -> Result<String, Error> {
     match value.as_str() {
         Some(text) => Ok(text.to_string()),
-        None if value.is_undefined() => Err(value.get_attr("").err().unwrap_or_else(|| wrong("this is not defined"))),
+        None if value.is_undefined() => Err(value
+            .get_attr("")
+            .err()
+            .unwrap_or_else(|| wrong("this is not defined"))),
         None => Ok(value.to_string()),
     }
 }
@@ -117,7 +161,10 @@ mod tests {
 
     #[test]
     fn a_callback_is_whole_and_holds_no_ampersand() {
-        let urls = Urls { base: "http://192.0.2.1:8080".into(), token: "0".repeat(32) };
+        let urls = Urls {
+            base: "http://192.0.2.1:8080".into(),
+            token: "0".repeat(32),
+        };
         assert_eq!(
             urls.failed("a & b/c?"),
             "http://192.0.2.1:8080/t/00000000000000000000000000000000/stage/failed?reason=a%20%26%20b%2Fc%3F"

@@ -10,24 +10,76 @@ use super::setting::Setting;
 /// Tells which texts are not what they should be.
 pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    let mut each = |list: &Option<List<String>>, sound: fn(&str) -> bool, what: &str, expected: &str| {
-        let bad = list.iter().flat_map(|list| &list.value).filter(|at| !sound(&at.value));
-        found.extend(bad.map(|at| wrong(at, what, expected)));
-    };
-    each(&settings.ssh_keys, is_ssh_key, "an SSH key", "one line such as `ssh-ed25519 AAAA… name`");
-    each(&settings.packages, is_package, "a package", "letters, digits and `-+._@^*:=~`");
-    each(&settings.kernel_args, is_kernel_word, "a kernel argument", "one line without control characters");
-    each(&settings.boot_args, is_kernel_word, "a kernel argument", "one line without control characters");
-    each(&settings.keep, is_line, "a disk", "a path or a serial number on one line");
+    let mut each =
+        |list: &Option<List<String>>, sound: fn(&str) -> bool, what: &str, expected: &str| {
+            let bad = list
+                .iter()
+                .flat_map(|list| &list.value)
+                .filter(|at| !sound(&at.value));
+            found.extend(bad.map(|at| wrong(at, what, expected)));
+        };
+    each(
+        &settings.ssh_keys,
+        is_ssh_key,
+        "an SSH key",
+        "one line such as `ssh-ed25519 AAAA… name`",
+    );
+    each(
+        &settings.packages,
+        is_package,
+        "a package",
+        "letters, digits and `-+._@^*:=~`",
+    );
+    each(
+        &settings.kernel_args,
+        is_kernel_word,
+        "a kernel argument",
+        "one line without control characters",
+    );
+    each(
+        &settings.boot_args,
+        is_kernel_word,
+        "a kernel argument",
+        "one line without control characters",
+    );
+    each(
+        &settings.keep,
+        is_line,
+        "a disk",
+        "a path or a serial number on one line",
+    );
     let mut one = |at: Option<&At<String>>, sound: fn(&str) -> bool, what: &str, expected: &str| {
-        found.extend(at.filter(|at| !sound(&at.value)).map(|at| wrong(at, what, expected)));
+        found.extend(
+            at.filter(|at| !sound(&at.value))
+                .map(|at| wrong(at, what, expected)),
+        );
     };
-    one(settings.timezone.as_ref(), is_timezone, "a time zone", "such as `Europe/Berlin`");
-    one(settings.locale.as_ref(), is_locale, "a locale", "such as `en_US.UTF-8`");
-    one(settings.keyboard.as_ref(), is_keyboard, "a keyboard layout", "such as `us`");
+    one(
+        settings.timezone.as_ref(),
+        is_timezone,
+        "a time zone",
+        "such as `Europe/Berlin`",
+    );
+    one(
+        settings.locale.as_ref(),
+        is_locale,
+        "a locale",
+        "such as `en_US.UTF-8`",
+    );
+    one(
+        settings.keyboard.as_ref(),
+        is_keyboard,
+        "a keyboard layout",
+        "such as `us`",
+    );
     if let Some(disk) = settings.disk.as_ref().map(|at| &at.value) {
         for at in [&disk.path, &disk.serial, &disk.model] {
-            one(at.as_ref(), is_line, "a disk", "a path, serial number or model on one line");
+            one(
+                at.as_ref(),
+                is_line,
+                "a disk",
+                "a path, serial number or model on one line",
+            );
         }
     }
     found.extend(of_user(settings));
@@ -35,23 +87,48 @@ pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {
 }
 
 fn of_user(settings: &Settings) -> Vec<Diagnostic> {
-    let Some(at) = &settings.user else { return Vec::new() };
+    let Some(at) = &settings.user else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     match &at.value.name {
         None => found.push(Diagnostic::error("this user has no `name`", at.place)),
         Some(name) if !is_user(&name.value) => {
-            found.push(wrong(name, "a user name", "a letter or `_`, then at most 31 small letters, digits, `_` and `-`"));
+            found.push(wrong(
+                name,
+                "a user name",
+                "a letter or `_`, then at most 31 small letters, digits, `_` and `-`",
+            ));
         }
         Some(_) => {}
     }
-    let keys = at.value.ssh_keys.iter().flat_map(|list| &list.value).filter(|at| !is_ssh_key(&at.value));
-    found.extend(keys.map(|at| wrong(at, "an SSH key", "one line such as `ssh-ed25519 AAAA… name`")));
+    let keys = at
+        .value
+        .ssh_keys
+        .iter()
+        .flat_map(|list| &list.value)
+        .filter(|at| !is_ssh_key(&at.value));
+    found.extend(keys.map(|at| {
+        wrong(
+            at,
+            "an SSH key",
+            "one line such as `ssh-ed25519 AAAA… name`",
+        )
+    }));
     found
 }
 
 fn wrong(at: &At<String>, what: &str, expected: &str) -> Diagnostic {
-    let shown: String = at.value.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    Diagnostic::error(format!("`{shown}` is not {what}: expected {expected}"), at.place)
+    let shown: String = at
+        .value
+        .chars()
+        .take(40)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    Diagnostic::error(
+        format!("`{shown}` is not {what}: expected {expected}"),
+        at.place,
+    )
 }
 
 fn is_line(text: &str) -> bool {
@@ -66,31 +143,52 @@ fn is_kernel_word(text: &str) -> bool {
 fn is_ssh_key(text: &str) -> bool {
     let types = ["ssh-", "ecdsa-", "sk-"];
     let words: Vec<&str> = text.split_whitespace().collect();
-    let key = words.windows(2).any(|pair| types.iter().any(|kind| pair[0].starts_with(kind)) && pair[1].starts_with("AAAA"));
+    let key = words.windows(2).any(|pair| {
+        types.iter().any(|kind| pair[0].starts_with(kind)) && pair[1].starts_with("AAAA")
+    });
     is_line(text) && text.trim() == text && key
 }
 
 fn is_user(text: &str) -> bool {
-    let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let rest = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
+    let first = text
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let rest = text
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
     first && rest && text.len() <= 32
 }
 
 fn is_package(text: &str) -> bool {
     !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-+._@^*:=~/".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-+._@^*:=~/".contains(&byte))
 }
 
 fn is_timezone(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+-/".contains(&byte)) && !text.starts_with(['-', '/'])
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_+-/".contains(&byte))
+        && !text.starts_with(['-', '/'])
 }
 
 fn is_locale(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.@-".contains(&byte)) && !text.starts_with('-')
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.@-".contains(&byte))
+        && !text.starts_with('-')
 }
 
 fn is_keyboard(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-(), ".contains(&byte)) && !text.starts_with('-')
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-(), ".contains(&byte))
+        && !text.starts_with('-')
 }
 
 /// ESXi's keyboards by the layout names that everybody else uses.
@@ -134,11 +232,18 @@ const ESXI_KEYBOARDS: [(&str, &str); 35] = [
 
 /// What ESXi calls a keyboard layout.
 pub(super) fn esxi_keyboard(keyboard: Option<&At<String>>) -> Result<&'static str, Diagnostic> {
-    let Some(at) = keyboard else { return Ok("US Default") };
-    let found = ESXI_KEYBOARDS.iter().find(|(layout, name)| *layout == at.value || *name == at.value);
+    let Some(at) = keyboard else {
+        return Ok("US Default");
+    };
+    let found = ESXI_KEYBOARDS
+        .iter()
+        .find(|(layout, name)| *layout == at.value || *name == at.value);
     found.map(|(_, name)| *name).ok_or_else(|| {
         let known: Vec<&str> = ESXI_KEYBOARDS.iter().map(|(layout, _)| *layout).collect();
-        Diagnostic::error(format!("ESXi has no keyboard `{at}` (`{}`)", Setting::Keyboard), at.place)
-            .help(format!("it has {}", known.join(", ")))
+        Diagnostic::error(
+            format!("ESXi has no keyboard `{at}` (`{}`)", Setting::Keyboard),
+            at.place,
+        )
+        .help(format!("it has {}", known.join(", ")))
     })
 }

@@ -37,8 +37,8 @@ use crate::model::{
 pub use diagnostic::{Diagnostic, Severity};
 pub use free::Free;
 pub use hostname::{HostnameRule, complete};
-pub use load::{Memory, load, read_config};
 pub(crate) use load::read_toml;
+pub use load::{Memory, load, read_config};
 pub use object::Kind;
 pub use plan::{Link, LinkKind, NetPlan, PlannedRoute};
 pub use provenance::{Provenance, provenance};

@@ -12,3 +12,5 @@ mod resolve;
 mod http_fixture;
 mod http;
 mod hostile_http;
+mod render_golden;
+mod render_site;

@@ -4,7 +4,10 @@ mod shlex;
 
 use crate::site::Diagnostic;
 
-use super::{attempt::{Job, Rendered}, library::Task};
+use super::{
+    attempt::{Job, Rendered},
+    library::Task,
+};
 
 pub use shlex::split;
 

@@ -55,16 +55,26 @@ mod tests {
         // Each of these was compared with shlex.split(line, comments=True) of Python 3.11.
         for (line, words) in [
             ("a b  c", Some(vec!["a", "b", "c"])),
-            ("keyboard 'US Default' # comment", Some(vec!["keyboard", "US Default"])),
-            (r#"x "a\"b\\c\d" y\ z"#, Some(vec!["x", r#"a"b\c\d"#, "y z"])),
-            ("--firstdisk=\"DELLBOSS VD\",local", Some(vec!["--firstdisk=DELLBOSS VD,local"])),
+            (
+                "keyboard 'US Default' # comment",
+                Some(vec!["keyboard", "US Default"]),
+            ),
+            (
+                r#"x "a\"b\\c\d" y\ z"#,
+                Some(vec!["x", r#"a"b\c\d"#, "y z"]),
+            ),
+            (
+                "--firstdisk=\"DELLBOSS VD\",local",
+                Some(vec!["--firstdisk=DELLBOSS VD,local"]),
+            ),
             ("a ''", Some(vec!["a", ""])),
             ("a#b", Some(vec!["a"])),
             ("'open", None),
             ("\"open", None),
             ("end\\", None),
         ] {
-            let expected = words.map(|words| words.into_iter().map(String::from).collect::<Vec<_>>());
+            let expected =
+                words.map(|words| words.into_iter().map(String::from).collect::<Vec<_>>());
             assert_eq!(split(line), expected, "{line}");
         }
     }

@@ -11,9 +11,14 @@ const CARD: &str = "boot0";
 
 /// The words that connect the installer.
 pub(super) fn words(view: &View<'_>, hostname: &Hostname) -> Vec<String> {
-    let address = (!view.elsewhere).then(|| static_words(view, hostname)).flatten();
+    let address = (!view.elsewhere)
+        .then(|| static_words(view, hostname))
+        .flatten();
     let mut words = address.unwrap_or_else(|| vec!["ip=dhcp".into()]);
-    words.extend(view.installer_mac().map(|mac| format!("BOOTIF=01-{}", mac.hyphens())));
+    words.extend(
+        view.installer_mac()
+            .map(|mac| format!("BOOTIF=01-{}", mac.hyphens())),
+    );
     words
 }
 
@@ -23,8 +28,16 @@ fn static_words(view: &View<'_>, hostname: &Hostname) -> Option<Vec<String>> {
     let card = mac(base.cards.first()?).or(view.installer_mac())?;
     let (v4, v6) = families(primary);
     let (client, length, via) = match (v4.first(), v6.first()) {
-        (Some(net), _) => (net.addr().to_string(), net.netmask().to_string(), gateway(primary, true)),
-        (None, Some(net)) => (format!("[{}]", net.addr()), net.prefix_len().to_string(), gateway(primary, false)),
+        (Some(net), _) => (
+            net.addr().to_string(),
+            net.netmask().to_string(),
+            gateway(primary, true),
+        ),
+        (None, Some(net)) => (
+            format!("[{}]", net.addr()),
+            net.prefix_len().to_string(),
+            gateway(primary, false),
+        ),
         (None, None) => return None,
     };
     let via = via.map(|via| bracketed(&via)).unwrap_or_default();
@@ -38,8 +51,16 @@ fn static_words(view: &View<'_>, hostname: &Hostname) -> Option<Vec<String>> {
         None => CARD.into(),
     };
     let mtu = primary.mtu.map(|mtu| format!(":{mtu}")).unwrap_or_default();
-    words.push(format!("ip={client}::{via}:{length}:{hostname}:{device}:none{mtu}"));
-    words.extend(view.plan.dns.iter().take(3).map(|dns| format!("nameserver={}", bracketed(dns))));
+    words.push(format!(
+        "ip={client}::{via}:{length}:{hostname}:{device}:none{mtu}"
+    ));
+    words.extend(
+        view.plan
+            .dns
+            .iter()
+            .take(3)
+            .map(|dns| format!("nameserver={}", bracketed(dns))),
+    );
     Some(words)
 }
 

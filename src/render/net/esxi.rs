@@ -5,14 +5,11 @@
 
 use std::net::IpAddr;
 
-use crate::{
-    model::Hostname,
-    site::Link,
-};
+use crate::{model::Hostname, site::Link};
 
 use super::{
-    Loss, NetText, esxi_later,
     super::setting::Setting,
+    Loss, NetText, esxi_later,
     view::{Base, Shown, View, families, gateway, joined, mac},
 };
 
@@ -26,40 +23,72 @@ pub(super) fn express(view: &View<'_>, hostname: &Hostname) -> NetText {
     let base = view.base(primary);
     let device = device(&base, &mut text.losses);
     if let Some(bridge) = base.bridge {
-        text.losses.push(loss(Setting::Bridge, bridge, "ESXi has virtual switches in place of bridges"));
+        text.losses.push(loss(
+            Setting::Bridge,
+            bridge,
+            "ESXi has virtual switches in place of bridges",
+        ));
     }
     let (v4, _) = families(primary);
     match v4.first() {
         Some(address) => {
             let address = IpAddr::V4(address.addr());
-            text.lines.push(static_line(view, primary, &base, &device, hostname, &mut text.losses));
+            text.lines.push(static_line(
+                view,
+                primary,
+                &base,
+                &device,
+                hostname,
+                &mut text.losses,
+            ));
             if !view.elsewhere {
-                text.words.extend(installer_words(view, primary, &base, address));
+                text.words
+                    .extend(installer_words(view, primary, &base, address));
             }
         }
         None => {
             text.lines.push(dhcp_line(&base, &device));
             text.losses.push(hostname_loss(hostname, primary.place));
             if !primary.dhcp {
-                text.losses.push(loss(Setting::Ipv6, primary, "the installer needs an IPv4 address"));
+                text.losses.push(loss(
+                    Setting::Ipv6,
+                    primary,
+                    "the installer needs an IPv4 address",
+                ));
             }
         }
     }
-    text.losses.extend(esxi_later::losses(view, primary, &base, !v4.is_empty()));
+    text.losses
+        .extend(esxi_later::losses(view, primary, &base, !v4.is_empty()));
     text
 }
 
 fn loss(setting: Setting, link: &Link, why: &str) -> Loss {
-    Loss { setting, what: format!("{}: {why}", Shown(link)), place: link.place, later: Vec::new() }
+    Loss {
+        setting,
+        what: format!("{}: {why}", Shown(link)),
+        place: link.place,
+        later: Vec::new(),
+    }
 }
 
 /// The words for the card: its address, with colons, or `vmnicN`.
 fn device(base: &Base<'_>, losses: &mut Vec<Loss>) -> String {
-    let Some(card) = base.cards.first() else { return String::new() };
+    let Some(card) = base.cards.first() else {
+        return String::new();
+    };
     for card in &base.cards {
-        let name = card.name.as_ref().map(|name| name.as_str()).filter(|name| !is_vmnic(name));
+        let name = card
+            .name
+            .as_ref()
+            .map(|name| name.as_str())
+            .filter(|name| !is_vmnic(name));
         if name.is_some() {
-            losses.push(loss(Setting::Interface, card, "ESXi names its cards itself: vmnic0, vmnic1, …"));
+            losses.push(loss(
+                Setting::Interface,
+                card,
+                "ESXi names its cards itself: vmnic0, vmnic1, …",
+            ));
         }
     }
     match (mac(card), &card.name) {
@@ -70,7 +99,8 @@ fn device(base: &Base<'_>, losses: &mut Vec<Loss>) -> String {
 }
 
 fn is_vmnic(name: &str) -> bool {
-    name.strip_prefix("vmnic").is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+    name.strip_prefix("vmnic")
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn static_line(
@@ -83,15 +113,27 @@ fn static_line(
 ) -> String {
     let (v4, _) = families(primary);
     let address = v4[0];
-    let mut line = format!("network --bootproto=static{device} --ip={} --netmask={}", address.addr(), address.netmask());
+    let mut line = format!(
+        "network --bootproto=static{device} --ip={} --netmask={}",
+        address.addr(),
+        address.netmask()
+    );
     match gateway(primary, true) {
         Some(gateway) => line += &format!(" --gateway={gateway}"),
-        None => losses.push(loss(Setting::Gateway, primary, "the installer guesses a gateway where none is set")),
+        None => losses.push(loss(
+            Setting::Gateway,
+            primary,
+            "the installer guesses a gateway where none is set",
+        )),
     }
     let dns: Vec<IpAddr> = view.plan.dns.iter().copied().take(2).collect();
     match dns.is_empty() {
         false => line += &format!(" --nameserver={}", joined(dns, ",")),
-        true => losses.push(loss(Setting::Dns, primary, "the installer wants at least one server beside a static address")),
+        true => losses.push(loss(
+            Setting::Dns,
+            primary,
+            "the installer wants at least one server beside a static address",
+        )),
     }
     line += &format!(" --hostname={hostname}");
     line + &vlan(base) + PORT_GROUP
@@ -105,13 +147,23 @@ fn dhcp_line(base: &Base<'_>, device: &str) -> String {
 const PORT_GROUP: &str = " --addvmportgroup=1";
 
 fn vlan(base: &Base<'_>) -> String {
-    base.vlan.map(|id| format!(" --vlanid={id}")).unwrap_or_default()
+    base.vlan
+        .map(|id| format!(" --vlanid={id}"))
+        .unwrap_or_default()
 }
 
 /// What the installer itself needs so as to ask no DHCP.
-fn installer_words(view: &View<'_>, primary: &Link, base: &Base<'_>, address: IpAddr) -> Vec<String> {
+fn installer_words(
+    view: &View<'_>,
+    primary: &Link,
+    base: &Base<'_>,
+    address: IpAddr,
+) -> Vec<String> {
     let (v4, _) = families(primary);
-    let mut words = vec![format!("ip={address}"), format!("netmask={}", v4[0].netmask())];
+    let mut words = vec![
+        format!("ip={address}"),
+        format!("netmask={}", v4[0].netmask()),
+    ];
     words.extend(gateway(primary, true).map(|gateway| format!("gateway={gateway}")));
     words.extend(view.plan.dns.first().map(|dns| format!("nameserver={dns}")));
     words.extend(view.installer_mac().map(|mac| format!("netdevice={mac}")));

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use crate::site::{Link, LinkKind};
 
 use super::{
-    Loss,
     super::setting::Setting,
+    Loss,
     view::{Base, Shown, View, families, gateway, is_configured, joined, mac},
 };
 
@@ -29,28 +29,56 @@ pub(super) fn losses(view: &View<'_>, primary: &Link, base: &Base<'_>, has_v4: b
 }
 
 fn loss(setting: Setting, link: &Link, what: impl std::fmt::Display, later: Vec<String>) -> Loss {
-    Loss { setting, what: format!("{}: {what}", Shown(link)), place: link.place, later }
+    Loss {
+        setting,
+        what: format!("{}: {what}", Shown(link)),
+        place: link.place,
+        later,
+    }
 }
 
 /// Where a machine's card is called by the kernel, found by its address.
 fn nic(link: &Link) -> Option<String> {
-    mac(link).map(|mac| format!("\"$(nic {mac})\"")).or_else(|| link.name.as_ref().map(ToString::to_string))
+    mac(link)
+        .map(|mac| format!("\"$(nic {mac})\""))
+        .or_else(|| link.name.as_ref().map(ToString::to_string))
 }
 
 fn teaming(base: &Base<'_>) -> Option<Loss> {
     let bond = base.bond?;
-    let LinkKind::Bond { mode, options, .. } = &bond.kind else { return None };
+    let LinkKind::Bond { mode, options, .. } = &bond.kind else {
+        return None;
+    };
     let policy = match mode.as_str() {
         "active-backup" => "explicit",
         "balance-rr" | "balance-tlb" | "balance-alb" => "portid",
         "balance-xor" => "iphash",
-        _ => return Some(loss(Setting::Bond, bond, format!("mode {mode} needs a distributed switch"), Vec::new())),
+        _ => {
+            return Some(loss(
+                Setting::Bond,
+                bond,
+                format!("mode {mode} needs a distributed switch"),
+                Vec::new(),
+            ));
+        }
     };
-    let unknown = options.iter().find(|(name, _)| !["miimon", "primary", "xmit_hash_policy"].contains(&name.as_str()));
+    let unknown = options
+        .iter()
+        .find(|(name, _)| !["miimon", "primary", "xmit_hash_policy"].contains(&name.as_str()));
     if let Some((name, _)) = unknown {
-        return Some(loss(Setting::Bond, bond, format!("ESXi has nothing like the option {name}"), Vec::new()));
+        return Some(loss(
+            Setting::Bond,
+            bond,
+            format!("ESXi has nothing like the option {name}"),
+            Vec::new(),
+        ));
     }
-    Some(loss(Setting::Bond, bond, format!("mode {mode}"), team("vSwitch0", &base.cards, policy)))
+    Some(loss(
+        Setting::Bond,
+        bond,
+        format!("mode {mode}"),
+        team("vSwitch0", &base.cards, policy),
+    ))
 }
 
 /// Makes several cards carry a switch. The first one carries it already.
@@ -62,10 +90,17 @@ fn team(switch: &str, cards: &[&Link], policy: &str) -> Vec<String> {
         .map(|name| format!("esxcli network vswitch standard uplink add --uplink-name={name} --vswitch-name={switch}"))
         .collect();
     let (active, standby) = match policy {
-        "explicit" => (names.first().cloned().unwrap_or_default(), names.get(1..).unwrap_or_default().join(",")),
+        "explicit" => (
+            names.first().cloned().unwrap_or_default(),
+            names.get(1..).unwrap_or_default().join(","),
+        ),
         _ => (names.join(","), String::new()),
     };
-    let standby = if standby.is_empty() { String::new() } else { format!(" --standby-uplinks={standby}") };
+    let standby = if standby.is_empty() {
+        String::new()
+    } else {
+        format!(" --standby-uplinks={standby}")
+    };
     lines.push(format!(
         "esxcli network vswitch standard policy failover set --vswitch-name={switch} --active-uplinks={active}{standby} --load-balancing={policy}"
     ));
@@ -84,7 +119,14 @@ fn mtu(link: &Link, switch: &str, interface: &str) -> Option<Loss> {
 fn more_addresses(link: &Link, has_v4: bool) -> Option<Loss> {
     let (v4, _) = families(link);
     let more = v4.len() > usize::from(has_v4);
-    more.then(|| loss(Setting::Addresses, link, "ESXi takes one IPv4 address for each interface", Vec::new()))
+    more.then(|| {
+        loss(
+            Setting::Addresses,
+            link,
+            "ESXi takes one IPv4 address for each interface",
+            Vec::new(),
+        )
+    })
 }
 
 fn ipv6(link: &Link, interface: &str, has_v4: bool) -> Option<Loss> {
@@ -97,7 +139,9 @@ fn ipv6(link: &Link, interface: &str, has_v4: bool) -> Option<Loss> {
         .map(|net| format!("esxcli network ip interface ipv6 address add --interface-name={interface} --ipv6={net}"))
         .collect();
     later.extend(
-        gateway(link, false).map(|via| format!("esxcli network ip route ipv6 add --gateway={via} --network=default")),
+        gateway(link, false).map(|via| {
+            format!("esxcli network ip route ipv6 add --gateway={via} --network=default")
+        }),
     );
     Some(loss(Setting::Ipv6, link, joined(&v6, ", "), later))
 }
@@ -105,9 +149,17 @@ fn ipv6(link: &Link, interface: &str, has_v4: bool) -> Option<Loss> {
 /// Links beside the primary one: each gets an interface of its own, on a switch of its own or, when it shares the
 /// primary's cards, on a port group of the first.
 fn other_links(view: &View<'_>, primary: &Link, base: &Base<'_>) -> Vec<Loss> {
-    let others: Vec<&Link> =
-        view.plan.links.iter().filter(|link| !std::ptr::eq(*link, primary) && is_configured(link)).collect();
-    others.iter().enumerate().map(|(at, link)| other_link(view, base, link, at + 1)).collect()
+    let others: Vec<&Link> = view
+        .plan
+        .links
+        .iter()
+        .filter(|link| !std::ptr::eq(*link, primary) && is_configured(link))
+        .collect();
+    others
+        .iter()
+        .enumerate()
+        .map(|(at, link)| other_link(view, base, link, at + 1))
+        .collect()
 }
 
 fn other_link(view: &View<'_>, primary: &Base<'_>, link: &Link, number: usize) -> Loss {
@@ -119,26 +171,54 @@ fn other_link(view: &View<'_>, primary: &Base<'_>, link: &Link, number: usize) -
         LinkKind::Bridge { .. } => Setting::Bridge,
     };
     if base.bridge.is_some() || (base.bond.is_some() && !shares(primary, &base)) {
-        return loss(setting, link, "only cards and VLANs can be added beside the primary link", Vec::new());
+        return loss(
+            setting,
+            link,
+            "only cards and VLANs can be added beside the primary link",
+            Vec::new(),
+        );
     }
     let shared = shares(primary, &base);
-    let switch = if shared { "vSwitch0".to_string() } else { format!("vSwitch{number}") };
-    let group = link.name.as_ref().map_or_else(|| format!("bootwright-{number}"), ToString::to_string);
+    let switch = if shared {
+        "vSwitch0".to_string()
+    } else {
+        format!("vSwitch{number}")
+    };
+    let group = link
+        .name
+        .as_ref()
+        .map_or_else(|| format!("bootwright-{number}"), ToString::to_string);
     let interface = format!("vmk{number}");
     let mut later = Vec::new();
     if !shared {
-        later.push(format!("esxcli network vswitch standard add --vswitch-name={switch}"));
+        later.push(format!(
+            "esxcli network vswitch standard add --vswitch-name={switch}"
+        ));
         let cards = base.cards.iter().filter_map(|card| nic(card));
         later.extend(cards.map(|name| format!("esxcli network vswitch standard uplink add --uplink-name={name} --vswitch-name={switch}")));
     }
     later.push(format!("esxcli network vswitch standard portgroup add --portgroup-name={group} --vswitch-name={switch}"));
-    later.extend(base.vlan.map(|id| format!("esxcli network vswitch standard portgroup set --portgroup-name={group} --vlan-id={id}")));
-    later.push(format!("esxcli network ip interface add --interface-name={interface} --portgroup-name={group}"));
+    later.extend(base.vlan.map(|id| {
+        format!(
+            "esxcli network vswitch standard portgroup set --portgroup-name={group} --vlan-id={id}"
+        )
+    }));
+    later.push(format!(
+        "esxcli network ip interface add --interface-name={interface} --portgroup-name={group}"
+    ));
     later.extend(address(link, &interface));
     if !shared {
-        later.extend(mtu(link, &switch, &interface).into_iter().flat_map(|loss| loss.later));
+        later.extend(
+            mtu(link, &switch, &interface)
+                .into_iter()
+                .flat_map(|loss| loss.later),
+        );
     }
-    later.extend(ipv6(link, &interface, true).into_iter().flat_map(|loss| loss.later));
+    later.extend(
+        ipv6(link, &interface, true)
+            .into_iter()
+            .flat_map(|loss| loss.later),
+    );
     let (v4, _) = families(link);
     let later = if v4.len() > 1 { Vec::new() } else { later };
     loss(setting, link, "the installer takes one interface", later)
@@ -146,7 +226,9 @@ fn other_link(view: &View<'_>, primary: &Base<'_>, link: &Link, number: usize) -
 
 /// Whether both stand on the same cards.
 fn shares(one: &Base<'_>, other: &Base<'_>) -> bool {
-    one.cards.iter().any(|card| other.cards.iter().any(|known| std::ptr::eq(*card, *known)))
+    one.cards
+        .iter()
+        .any(|card| other.cards.iter().any(|known| std::ptr::eq(*card, *known)))
 }
 
 fn address(link: &Link, interface: &str) -> Option<String> {
@@ -154,8 +236,14 @@ fn address(link: &Link, interface: &str) -> Option<String> {
     let set = "esxcli network ip interface ipv4 set";
     match v4.first() {
         Some(net) => {
-            let via = gateway(link, true).map(|via| format!(" --gateway={via}")).unwrap_or_default();
-            Some(format!("{set} --interface-name={interface} --type=static --ipv4={} --netmask={}{via}", net.addr(), net.netmask()))
+            let via = gateway(link, true)
+                .map(|via| format!(" --gateway={via}"))
+                .unwrap_or_default();
+            Some(format!(
+                "{set} --interface-name={interface} --type=static --ipv4={} --netmask={}{via}",
+                net.addr(),
+                net.netmask()
+            ))
         }
         None if link.dhcp => Some(format!("{set} --interface-name={interface} --type=dhcp")),
         None => None,
@@ -167,34 +255,78 @@ fn routes(link: &Link) -> Option<Loss> {
         return None;
     }
     if let Some(route) = link.routes.iter().find(|route| route.metric.is_some()) {
-        return Some(loss(Setting::Routes, link, format!("ESXi's routes have no metric, as the one to {} has", route.to), Vec::new()));
+        return Some(loss(
+            Setting::Routes,
+            link,
+            format!(
+                "ESXi's routes have no metric, as the one to {} has",
+                route.to
+            ),
+            Vec::new(),
+        ));
     }
     let add = |to: &ipnet::IpNet, via: IpAddr| {
         let family = if via.is_ipv4() { "ipv4" } else { "ipv6" };
         format!("esxcli network ip route {family} add --gateway={via} --network={to}")
     };
-    let later = link.routes.iter().map(|route| add(&route.to, route.via)).collect();
-    Some(loss(Setting::Routes, link, joined(link.routes.iter().map(|route| route.to), ", "), later))
+    let later = link
+        .routes
+        .iter()
+        .map(|route| add(&route.to, route.via))
+        .collect();
+    Some(loss(
+        Setting::Routes,
+        link,
+        joined(link.routes.iter().map(|route| route.to), ", "),
+        later,
+    ))
 }
 
 /// DNS servers and search domains beyond what the line says.
 fn names(view: &View<'_>, has_v4: bool) -> Vec<Loss> {
     let mut losses = Vec::new();
     let said = if has_v4 { 2 } else { 0 };
-    let own = view.plan.links.iter().flat_map(|link| link.dns.iter().copied());
+    let own = view
+        .plan
+        .links
+        .iter()
+        .flat_map(|link| link.dns.iter().copied());
     let mut more: Vec<IpAddr> = view.plan.dns.iter().copied().skip(said).collect();
     more.extend(own.filter(|dns| !view.plan.dns.contains(dns)));
     if !more.is_empty() {
-        let later = more.iter().map(|dns| format!("esxcli network ip dns server add --server={dns}")).collect();
-        let what = format!("the installer takes {said} servers: {} would be lost", joined(&more, ", "));
-        losses.push(Loss { setting: Setting::Dns, what, place: None, later });
+        let later = more
+            .iter()
+            .map(|dns| format!("esxcli network ip dns server add --server={dns}"))
+            .collect();
+        let what = format!(
+            "the installer takes {said} servers: {} would be lost",
+            joined(&more, ", ")
+        );
+        losses.push(Loss {
+            setting: Setting::Dns,
+            what,
+            place: None,
+            later,
+        });
     }
     let mut search = view.plan.search.clone();
     let own = view.plan.links.iter().flat_map(|link| link.search.iter());
-    own.for_each(|domain| if !search.contains(domain) { search.push(domain.clone()) });
+    own.for_each(|domain| {
+        if !search.contains(domain) {
+            search.push(domain.clone())
+        }
+    });
     if !search.is_empty() {
-        let later = search.iter().map(|domain| format!("esxcli network ip dns search add --domain={domain}")).collect();
-        losses.push(Loss { setting: Setting::Search, what: search.join(", "), place: None, later });
+        let later = search
+            .iter()
+            .map(|domain| format!("esxcli network ip dns search add --domain={domain}"))
+            .collect();
+        losses.push(Loss {
+            setting: Setting::Search,
+            what: search.join(", "),
+            place: None,
+            later,
+        });
     }
     losses
 }
@@ -204,8 +336,14 @@ fn time(view: &View<'_>) -> Option<Loss> {
     if servers.is_empty() {
         return None;
     }
-    let given = joined(servers.iter().map(|server| format!("--server={server}")), " ");
-    let lines = joined(servers.iter().map(|server| format!("server {server}")), "\\n");
+    let given = joined(
+        servers.iter().map(|server| format!("--server={server}")),
+        " ",
+    );
+    let lines = joined(
+        servers.iter().map(|server| format!("server {server}")),
+        "\\n",
+    );
     let later = vec![
         // esxcli learned of NTP in 7.0; before that the daemon's own file is the way.
         format!("esxcli system ntp set {given} --enabled=true || {{"),
@@ -214,8 +352,14 @@ fn time(view: &View<'_>) -> Option<Loss> {
         "  /etc/init.d/ntpd restart".into(),
         "}".into(),
     ];
-    Some(Loss { setting: Setting::Ntp, what: servers.join(", "), place: None, later })
+    Some(Loss {
+        setting: Setting::Ntp,
+        what: servers.join(", "),
+        place: None,
+        later,
+    })
 }
 
 /// The shell function that the lines above use.
-pub const NIC: &str = "nic() { esxcli network nic list | awk -v mac=\"$1\" 'tolower($0) ~ mac { print $1; exit }'; }";
+pub const NIC: &str =
+    "nic() { esxcli network nic list | awk -v mac=\"$1\" 'tolower($0) ~ mac { print $1; exit }'; }";

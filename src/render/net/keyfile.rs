@@ -14,7 +14,10 @@ pub(super) fn files(view: &View<'_>) -> Vec<NetFile> {
     let links = view.plan.links.iter().enumerate();
     links
         .map(|(at, link)| NetFile {
-            path: format!("/etc/NetworkManager/system-connections/{}.nmconnection", id(link, at)),
+            path: format!(
+                "/etc/NetworkManager/system-connections/{}.nmconnection",
+                id(link, at)
+            ),
             mode: "0600",
             text: keyfile(view, at, link),
         })
@@ -24,7 +27,8 @@ pub(super) fn files(view: &View<'_>) -> Vec<NetFile> {
 /// What a connection is called: its device's name, or the card's address.
 fn id(link: &Link, at: usize) -> String {
     let name = link.name.as_ref().map(ToString::to_string);
-    name.or_else(|| mac(link).map(|mac| format!("card-{}", mac.hyphens()))).unwrap_or_else(|| format!("link{at}"))
+    name.or_else(|| mac(link).map(|mac| format!("card-{}", mac.hyphens())))
+        .unwrap_or_else(|| format!("link{at}"))
 }
 
 fn keyfile(view: &View<'_>, at: usize, link: &Link) -> String {
@@ -69,14 +73,21 @@ fn controller(view: &View<'_>, at: usize) -> Option<(String, &'static str)> {
 /// The card that the connection is for. A VLAN without a named parent finds it the same way.
 fn ethernet(view: &View<'_>, link: &Link) -> String {
     let card = match &link.kind {
-        LinkKind::Card { mac } => mac.or_else(|| link.name.is_none().then_some(view.plan.boot_mac).flatten()),
+        LinkKind::Card { mac } => {
+            mac.or_else(|| link.name.is_none().then_some(view.plan.boot_mac).flatten())
+        }
         LinkKind::Vlan { on, .. } if view.plan.links[*on].name.is_none() => {
             mac(&view.plan.links[*on]).or(view.plan.boot_mac)
         }
         _ => None,
     };
-    let card = card.map(|mac| format!("mac-address={mac}\n")).unwrap_or_default();
-    let mtu = link.mtu.map(|mtu| format!("mtu={mtu}\n")).unwrap_or_default();
+    let card = card
+        .map(|mac| format!("mac-address={mac}\n"))
+        .unwrap_or_default();
+    let mtu = link
+        .mtu
+        .map(|mtu| format!("mtu={mtu}\n"))
+        .unwrap_or_default();
     match card.is_empty() && mtu.is_empty() {
         true => String::new(),
         false => format!("\n[ethernet]\n{card}{mtu}"),
@@ -87,11 +98,17 @@ fn own_section(view: &View<'_>, link: &Link) -> String {
     match &link.kind {
         LinkKind::Card { .. } => String::new(),
         LinkKind::Bond { mode, options, .. } => {
-            let options: String = options.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+            let options: String = options
+                .iter()
+                .map(|(name, value)| format!("{name}={value}\n"))
+                .collect();
             format!("\n[bond]\nmode={mode}\n{options}")
         }
         LinkKind::Vlan { id, on } => {
-            let parent = view.plan.links[*on].name.as_ref().map(|name| format!("parent={name}\n"));
+            let parent = view.plan.links[*on]
+                .name
+                .as_ref()
+                .map(|name| format!("parent={name}\n"));
             format!("\n[vlan]\nid={id}\n{}", parent.unwrap_or_default())
         }
         LinkKind::Bridge { stp, .. } => format!("\n[bridge]\nstp={stp}\n"),
@@ -101,7 +118,11 @@ fn own_section(view: &View<'_>, link: &Link) -> String {
 /// The settings of one address family.
 fn family(view: &View<'_>, at: usize, link: &Link, v4: bool) -> String {
     let mine = |address: &IpAddr| address.is_ipv4() == v4;
-    let addresses: Vec<_> = link.addresses.iter().filter(|net| mine(&net.addr())).collect();
+    let addresses: Vec<_> = link
+        .addresses
+        .iter()
+        .filter(|net| mine(&net.addr()))
+        .collect();
     let primary = at == view.plan.primary;
     let mut text = format!("\n[{}]\n", if v4 { "ipv4" } else { "ipv6" });
     text += match (addresses.is_empty(), link.dhcp, v4) {
@@ -115,8 +136,13 @@ fn family(view: &View<'_>, at: usize, link: &Link, v4: bool) -> String {
     for (number, net) in addresses.iter().enumerate() {
         text += &format!("address{}={net}\n", number + 1);
     }
-    text += &gateway(link, v4).map(|via| format!("gateway={via}\n")).unwrap_or_default();
-    let dns: Vec<IpAddr> = machine_wide(&view.plan.dns, &link.dns, primary).into_iter().filter(mine).collect();
+    text += &gateway(link, v4)
+        .map(|via| format!("gateway={via}\n"))
+        .unwrap_or_default();
+    let dns: Vec<IpAddr> = machine_wide(&view.plan.dns, &link.dns, primary)
+        .into_iter()
+        .filter(mine)
+        .collect();
     if !dns.is_empty() {
         text += &format!("dns={};\n", joined(dns, ";"));
     }
@@ -126,16 +152,27 @@ fn family(view: &View<'_>, at: usize, link: &Link, v4: bool) -> String {
     if !search.is_empty() && v4 != last {
         text += &format!("dns-search={};\n", search.join(";"));
     }
-    let routes = link.routes.iter().filter(|route| mine(&route.via)).enumerate();
+    let routes = link
+        .routes
+        .iter()
+        .filter(|route| mine(&route.via))
+        .enumerate();
     for (number, route) in routes {
-        let metric = route.metric.map(|metric| format!(",{metric}")).unwrap_or_default();
+        let metric = route
+            .metric
+            .map(|metric| format!(",{metric}"))
+            .unwrap_or_default();
         text += &format!("route{}={},{}{metric}\n", number + 1, route.to, route.via);
     }
     text
 }
 
 /// What belongs to the whole machine stands on its primary link, before that link's own.
-pub(super) fn machine_wide<T: Clone + PartialEq>(machine: &[T], own: &[T], primary: bool) -> Vec<T> {
+pub(super) fn machine_wide<T: Clone + PartialEq>(
+    machine: &[T],
+    own: &[T],
+    primary: bool,
+) -> Vec<T> {
     let machine = if primary { machine } else { &[] };
     let mut list = machine.to_vec();
     for one in own {

@@ -16,17 +16,33 @@ use super::{
 };
 
 pub(super) fn express(view: &View<'_>, hostname: &Hostname) -> NetText {
-    let mut text = NetText { words: dracut::words(view, hostname), ..NetText::default() };
-    let configured: Vec<&Link> = view.plan.links.iter().filter(|link| is_configured(link)).collect();
-    let plain = !view.elsewhere && !configured.is_empty() && configured.iter().all(|link| is_plain(view, link));
+    let mut text = NetText {
+        words: dracut::words(view, hostname),
+        ..NetText::default()
+    };
+    let configured: Vec<&Link> = view
+        .plan
+        .links
+        .iter()
+        .filter(|link| is_configured(link))
+        .collect();
+    let plain = !view.elsewhere
+        && !configured.is_empty()
+        && configured.iter().all(|link| is_plain(view, link));
     if plain {
         let primary = view.plan.primary();
         let is_primary = |link: &Link| primary.is_some_and(|primary| std::ptr::eq(primary, link));
-        text.lines = configured.iter().map(|link| line(view, link, is_primary(link).then_some(hostname))).collect();
+        text.lines = configured
+            .iter()
+            .map(|link| line(view, link, is_primary(link).then_some(hostname)))
+            .collect();
         text.files = renames(view);
     } else {
         text.lines = vec![installer_line(view, hostname)];
-        text.files = keyfile::files(view).into_iter().chain(renames(view)).collect();
+        text.files = keyfile::files(view)
+            .into_iter()
+            .chain(renames(view))
+            .collect();
         text.replaces = !view.plan.links.is_empty();
     }
     text
@@ -36,7 +52,7 @@ pub(super) fn express(view: &View<'_>, hostname: &Hostname) -> NetText {
 fn is_plain(view: &View<'_>, link: &Link) -> bool {
     let (v4, v6) = families(link);
     let card = matches!(link.kind, LinkKind::Card { .. });
-    let one_each = v4.len() <= 1 && v6.len() <= 1 && !(link.dhcp && !link.addresses.is_empty());
+    let one_each = v4.len() <= 1 && v6.len() <= 1 && (!link.dhcp || link.addresses.is_empty());
     // `--ipv4-dns-search` exists from RHEL 9 on.
     let search = view.plan.search.is_empty() && link.search.is_empty();
     let known = mac(link).is_some() || link.name.is_some() || view.plan.links.len() == 1;
@@ -49,7 +65,11 @@ fn line(view: &View<'_>, link: &Link, hostname: Option<&Hostname>) -> String {
     let (v4, v6) = families(link);
     match v4.first() {
         Some(net) => {
-            words.push(format!("--bootproto=static --ip={} --netmask={}", net.addr(), net.netmask()));
+            words.push(format!(
+                "--bootproto=static --ip={} --netmask={}",
+                net.addr(),
+                net.netmask()
+            ));
             match gateway(link, true) {
                 Some(via) => words.push(format!("--gateway={via}")),
                 None => words.push("--nodefroute".into()),
@@ -74,14 +94,20 @@ fn device(view: &View<'_>, link: &Link) -> Option<String> {
     match (mac(link), &link.name) {
         (Some(mac), _) => Some(format!("--device={mac} --bindto=mac")),
         (None, Some(name)) => Some(format!("--device={name}")),
-        (None, None) => view.plan.boot_mac.map(|mac| format!("--device={mac} --bindto=mac")),
+        (None, None) => view
+            .plan
+            .boot_mac
+            .map(|mac| format!("--device={mac} --bindto=mac")),
     }
 }
 
 /// The line for an installer that keeps the connection it was started with.
 fn installer_line(view: &View<'_>, hostname: &Hostname) -> String {
     let dynamic = view.elsewhere || view.plan.address().is_none();
-    let device = view.installer_mac().map(|mac| format!(" --device={mac}")).unwrap_or_default();
+    let device = view
+        .installer_mac()
+        .map(|mac| format!(" --device={mac}"))
+        .unwrap_or_default();
     match dynamic {
         true => format!("network{device} --bootproto=dhcp --hostname={hostname}"),
         // Connected by the kernel command line; a line for the card would only contradict it.
@@ -91,7 +117,11 @@ fn installer_line(view: &View<'_>, hostname: &Hostname) -> String {
 
 /// Files that give cards the names they were declared with.
 pub(super) fn renames(view: &View<'_>) -> Vec<NetFile> {
-    let named = view.plan.links.iter().filter_map(|link| Some((mac(link)?, link.name.as_ref()?)));
+    let named = view
+        .plan
+        .links
+        .iter()
+        .filter_map(|link| Some((mac(link)?, link.name.as_ref()?)));
     named
         .map(|(mac, name)| NetFile {
             path: format!("/etc/systemd/network/10-{name}.link"),

@@ -11,15 +11,20 @@ use crate::{
 };
 
 use super::{
-    Loss, NetFile, NetText, networkd,
     super::setting::Setting,
+    Loss, NetFile, NetText, networkd,
     view::{Shown, View, families, gateway, is_configured, joined, mac},
 };
 
 pub(super) fn express(view: &View<'_>, hostname: &Hostname) -> NetText {
     let mut text = NetText::default();
     text.words = words(view, hostname, &mut text.losses);
-    let configured: Vec<&Link> = view.plan.links.iter().filter(|link| is_configured(link)).collect();
+    let configured: Vec<&Link> = view
+        .plan
+        .links
+        .iter()
+        .filter(|link| is_configured(link))
+        .collect();
     match configured.as_slice() {
         [] => {}
         [link] if !view.elsewhere && is_plain(view, link) => text.files = resolver(view, link),
@@ -31,9 +36,17 @@ pub(super) fn express(view: &View<'_>, hostname: &Hostname) -> NetText {
 /// The words that connect the installer, and the installed system when that is all there is.
 fn words(view: &View<'_>, hostname: &Hostname, losses: &mut Vec<Loss>) -> Vec<String> {
     let mut words = vec!["netcfg/choose_interface=auto".to_string()];
-    words.extend(view.installer_mac().map(|mac| format!("BOOTIF=01-{}", mac.hyphens())));
+    words.extend(
+        view.installer_mac()
+            .map(|mac| format!("BOOTIF=01-{}", mac.hyphens())),
+    );
     if !view.elsewhere {
-        words.extend(view.plan.primary().into_iter().flat_map(|link| static_words(view, link, losses)));
+        words.extend(
+            view.plan
+                .primary()
+                .into_iter()
+                .flat_map(|link| static_words(view, link, losses)),
+        );
     }
     words.push(format!("hostname={}", hostname.short()));
     // Without a domain the installer would ask for one.
@@ -60,19 +73,33 @@ fn static_words(view: &View<'_>, link: &Link, losses: &mut Vec<Loss>) -> Vec<Str
         "netcfg/disable_autoconfig=true".to_string(),
         format!("netcfg/get_ipaddress={address}"),
         format!("netcfg/get_netmask={mask}"),
-        format!("netcfg/get_gateway={}", gateway(link, address.is_ipv4()).map_or_else(|| "none".into(), |via| via.to_string())),
+        format!(
+            "netcfg/get_gateway={}",
+            gateway(link, address.is_ipv4()).map_or_else(|| "none".into(), |via| via.to_string())
+        ),
     ];
     // One: a blank would end the word. The rest is written to /etc/resolv.conf.
-    words.extend(view.plan.dns.first().map(|dns| format!("netcfg/get_nameservers={dns}")));
+    words.extend(
+        view.plan
+            .dns
+            .first()
+            .map(|dns| format!("netcfg/get_nameservers={dns}")),
+    );
     words.push("netcfg/confirm_static=true".into());
     words
 }
 
 /// Whether netcfg says all that is set on the link.
 fn is_plain(view: &View<'_>, link: &Link) -> bool {
-    let boot_card = matches!(link.kind, LinkKind::Card { .. }) && (mac(link).is_none() || mac(link) == view.installer_mac());
+    let boot_card = matches!(link.kind, LinkKind::Card { .. })
+        && (mac(link).is_none() || mac(link) == view.installer_mac());
     let one = link.addresses.len() == usize::from(!link.dhcp);
-    boot_card && one && link.name.is_none() && link.mtu.is_none() && link.routes.is_empty() && link.gateways.len() <= 1
+    boot_card
+        && one
+        && link.name.is_none()
+        && link.mtu.is_none()
+        && link.routes.is_empty()
+        && link.gateways.len() <= 1
 }
 
 /// /etc/resolv.conf of a machine that asks no DHCP.
@@ -85,6 +112,14 @@ fn resolver(view: &View<'_>, link: &Link) -> Vec<NetFile> {
         text += &format!("search {}\n", joined(&view.plan.search, " "));
     }
     // The resolver reads three (resolv.conf(5)).
-    view.plan.dns.iter().take(3).for_each(|dns| text += &format!("nameserver {dns}\n"));
-    vec![NetFile { path: "/etc/resolv.conf".into(), mode: "0644", text }]
+    view.plan
+        .dns
+        .iter()
+        .take(3)
+        .for_each(|dns| text += &format!("nameserver {dns}\n"));
+    vec![NetFile {
+        path: "/etc/resolv.conf".into(),
+        mode: "0644",
+        text,
+    }]
 }

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use crate::site::{Link, LinkKind};
 
 use super::{
-    Loss, NetFile, NetText, kickstart,
-    keyfile::machine_wide,
     super::setting::Setting,
+    Loss, NetFile, NetText,
+    keyfile::machine_wide,
+    kickstart,
     view::{Shown, View, is_configured, joined, mac},
 };
 
@@ -27,7 +28,8 @@ pub(super) fn express(view: &View<'_>, text: &mut NetText) {
 /// A link's name in file names and in `[Match]`.
 fn name(link: &Link, at: usize) -> String {
     let own = link.name.as_ref().map(ToString::to_string);
-    own.or_else(|| mac(link).map(|mac| format!("card-{}", mac.hyphens()))).unwrap_or_else(|| format!("link{at}"))
+    own.or_else(|| mac(link).map(|mac| format!("card-{}", mac.hyphens())))
+        .unwrap_or_else(|| format!("link{at}"))
 }
 
 /// The file that makes a device that is no card.
@@ -37,7 +39,10 @@ fn device(link: &Link, losses: &mut Vec<Loss>) -> Option<NetFile> {
         LinkKind::Card { .. } => return None,
         LinkKind::Bond { mode, options, .. } => ("bond", bond(link, mode, options, losses)),
         LinkKind::Vlan { id, .. } => ("vlan", format!("\n[VLAN]\nId={id}\n")),
-        LinkKind::Bridge { stp, .. } => ("bridge", format!("\n[Bridge]\nSTP={}\n", if *stp { "yes" } else { "no" })),
+        LinkKind::Bridge { stp, .. } => (
+            "bridge",
+            format!("\n[Bridge]\nSTP={}\n", if *stp { "yes" } else { "no" }),
+        ),
     };
     Some(NetFile {
         path: format!("/etc/systemd/network/10-{name}.netdev"),
@@ -61,7 +66,10 @@ fn bond(link: &Link, mode: &str, options: &[(String, String)], losses: &mut Vec<
             _ => {
                 losses.push(Loss {
                     setting: Setting::Bond,
-                    what: format!("{}: systemd-networkd has nothing like the option {option}", Shown(link)),
+                    what: format!(
+                        "{}: systemd-networkd has nothing like the option {option}",
+                        Shown(link)
+                    ),
                     place: link.place,
                     later: Vec::new(),
                 });
@@ -76,7 +84,10 @@ fn bond(link: &Link, mode: &str, options: &[(String, String)], losses: &mut Vec<
 
 fn network(view: &View<'_>, at: usize, link: &Link) -> NetFile {
     let mut text = format!("[Match]\n{}\n", matched(view, link));
-    text += &link.mtu.map(|mtu| format!("\n[Link]\nMTUBytes={mtu}\n")).unwrap_or_default();
+    text += &link
+        .mtu
+        .map(|mtu| format!("\n[Link]\nMTUBytes={mtu}\n"))
+        .unwrap_or_default();
     text += "\n[Network]\n";
     text += &standing_on(view, at);
     match controller(view, at) {
@@ -84,15 +95,32 @@ fn network(view: &View<'_>, at: usize, link: &Link) -> NetFile {
         None => text += &addresses(view, at, link),
     }
     for route in &link.routes {
-        let metric = route.metric.map(|metric| format!("Metric={metric}\n")).unwrap_or_default();
-        text += &format!("\n[Route]\nDestination={}\nGateway={}\n{metric}", route.to, route.via);
+        let metric = route
+            .metric
+            .map(|metric| format!("Metric={metric}\n"))
+            .unwrap_or_default();
+        text += &format!(
+            "\n[Route]\nDestination={}\nGateway={}\n{metric}",
+            route.to, route.via
+        );
     }
-    NetFile { path: format!("/etc/systemd/network/20-{}.network", name(link, at)), mode: "0644", text }
+    NetFile {
+        path: format!("/etc/systemd/network/20-{}.network", name(link, at)),
+        mode: "0644",
+        text,
+    }
 }
 
 fn matched(view: &View<'_>, link: &Link) -> String {
     let boot = || link.name.is_none().then_some(view.plan.boot_mac).flatten();
-    match (mac(link).or_else(|| matches!(link.kind, LinkKind::Card { .. }).then(boot).flatten()), &link.name) {
+    match (
+        mac(link).or_else(|| {
+            matches!(link.kind, LinkKind::Card { .. })
+                .then(boot)
+                .flatten()
+        }),
+        &link.name,
+    ) {
         (Some(mac), _) => format!("PermanentMACAddress={mac}"),
         (None, Some(name)) => format!("Name={name}"),
         // Ethernet cards have names that begin with `en` or `eth`.
@@ -102,17 +130,31 @@ fn matched(view: &View<'_>, link: &Link) -> String {
 
 /// The VLANs that a link carries.
 fn standing_on(view: &View<'_>, at: usize) -> String {
-    let carried = view.plan.links.iter().filter(|link| matches!(link.kind, LinkKind::Vlan { on, .. } if on == at));
-    carried.filter_map(|link| link.name.as_ref()).map(|name| format!("VLAN={name}\n")).collect()
+    let carried = view
+        .plan
+        .links
+        .iter()
+        .filter(|link| matches!(link.kind, LinkKind::Vlan { on, .. } if on == at));
+    carried
+        .filter_map(|link| link.name.as_ref())
+        .map(|name| format!("VLAN={name}\n"))
+        .collect()
 }
 
 /// The bond or bridge that a link is a port of.
 fn controller(view: &View<'_>, at: usize) -> Option<String> {
-    view.plan.links.iter().find_map(|link| match (&link.kind, &link.name) {
-        (LinkKind::Bond { ports, .. }, Some(name)) if ports.contains(&at) => Some(format!("Bond={name}\n")),
-        (LinkKind::Bridge { ports, .. }, Some(name)) if ports.contains(&at) => Some(format!("Bridge={name}\n")),
-        _ => None,
-    })
+    view.plan
+        .links
+        .iter()
+        .find_map(|link| match (&link.kind, &link.name) {
+            (LinkKind::Bond { ports, .. }, Some(name)) if ports.contains(&at) => {
+                Some(format!("Bond={name}\n"))
+            }
+            (LinkKind::Bridge { ports, .. }, Some(name)) if ports.contains(&at) => {
+                Some(format!("Bridge={name}\n"))
+            }
+            _ => None,
+        })
 }
 
 fn addresses(view: &View<'_>, at: usize, link: &Link) -> String {
@@ -123,8 +165,12 @@ fn addresses(view: &View<'_>, at: usize, link: &Link) -> String {
     if !is_configured(link) {
         text += "LinkLocalAddressing=no\n";
     }
-    link.addresses.iter().for_each(|net| text += &format!("Address={net}\n"));
-    link.gateways.iter().for_each(|via| text += &format!("Gateway={via}\n"));
+    link.addresses
+        .iter()
+        .for_each(|net| text += &format!("Address={net}\n"));
+    link.gateways
+        .iter()
+        .for_each(|via| text += &format!("Gateway={via}\n"));
     let primary = at == view.plan.primary;
     let dns: Vec<IpAddr> = machine_wide(&view.plan.dns, &link.dns, primary);
     dns.iter().for_each(|dns| text += &format!("DNS={dns}\n"));

@@ -42,9 +42,14 @@ pub fn named(plan: &NetPlan) -> Cow<'_, NetPlan> {
         if let LinkKind::Vlan { id, on } = plan.links[at].kind
             && plan.links[at].name.is_none()
         {
-            let below = plan.links[on].name.as_ref().map(|name| format!("{name}.{id}"));
+            let below = plan.links[on]
+                .name
+                .as_ref()
+                .map(|name| format!("{name}.{id}"));
             // A name that leaves no room for the tag falls back to the plain form.
-            let name = below.and_then(|name| name.parse().ok()).or_else(|| format!("vlan{id}").parse().ok());
+            let name = below
+                .and_then(|name| name.parse().ok())
+                .or_else(|| format!("vlan{id}").parse().ok());
             plan.links[at].name = name;
         }
     }
@@ -68,11 +73,15 @@ impl<'a> View<'a> {
             }
             LinkKind::Bond { ports, .. } => {
                 base.bond = Some(link);
-                ports.iter().for_each(|port| self.descend(&self.plan.links[*port], base));
+                ports
+                    .iter()
+                    .for_each(|port| self.descend(&self.plan.links[*port], base));
             }
             LinkKind::Bridge { ports, .. } => {
                 base.bridge = Some(link);
-                ports.iter().for_each(|port| self.descend(&self.plan.links[*port], base));
+                ports
+                    .iter()
+                    .for_each(|port| self.descend(&self.plan.links[*port], base));
             }
         }
     }
@@ -85,8 +94,15 @@ impl<'a> View<'a> {
             return boot;
         }
         let primary = self.plan.primary()?;
-        let macs: Vec<Mac> = self.base(primary).cards.into_iter().filter_map(mac).collect();
-        boot.filter(|boot| macs.contains(boot)).or_else(|| macs.first().copied()).or(boot)
+        let macs: Vec<Mac> = self
+            .base(primary)
+            .cards
+            .into_iter()
+            .filter_map(mac)
+            .collect();
+        boot.filter(|boot| macs.contains(boot))
+            .or_else(|| macs.first().copied())
+            .or(boot)
     }
 }
 
@@ -112,7 +128,10 @@ pub(super) fn families(link: &Link) -> (Vec<Ipv4Net>, Vec<Ipv6Net>) {
 
 /// The default gateway of one family.
 pub(super) fn gateway(link: &Link, v4: bool) -> Option<IpAddr> {
-    link.gateways.iter().copied().find(|gateway| gateway.is_ipv4() == v4)
+    link.gateways
+        .iter()
+        .copied()
+        .find(|gateway| gateway.is_ipv4() == v4)
 }
 
 /// Whether a link has any settings of its own.
@@ -128,35 +147,62 @@ impl fmt::Display for Shown<'_> {
         let name = self.0.name.as_ref().map(LinkName::as_str);
         match (&self.0.kind, name) {
             (LinkKind::Card { mac: Some(mac) }, _) => write!(f, "card {mac}"),
-            (LinkKind::Card { mac: None }, name) => write!(f, "card {}", name.unwrap_or("of the boot")),
+            (LinkKind::Card { mac: None }, name) => {
+                write!(f, "card {}", name.unwrap_or("of the boot"))
+            }
             (LinkKind::Bond { .. }, name) => write!(f, "bond {}", name.unwrap_or_default()),
-            (LinkKind::Vlan { id, .. }, name) => write!(f, "VLAN {}", name.map_or_else(|| id.to_string(), String::from)),
+            (LinkKind::Vlan { id, .. }, name) => write!(
+                f,
+                "VLAN {}",
+                name.map_or_else(|| id.to_string(), String::from)
+            ),
             (LinkKind::Bridge { .. }, name) => write!(f, "bridge {}", name.unwrap_or_default()),
         }
     }
 }
 
 /// Addresses with `separator` between them.
-pub(super) fn joined<T: fmt::Display>(list: impl IntoIterator<Item = T>, separator: &str) -> String {
-    list.into_iter().map(|one| one.to_string()).collect::<Vec<_>>().join(separator)
+pub(super) fn joined<T: fmt::Display>(
+    list: impl IntoIterator<Item = T>,
+    separator: &str,
+) -> String {
+    list.into_iter()
+        .map(|one| one.to_string())
+        .collect::<Vec<_>>()
+        .join(separator)
 }
 
 /// Names in a plan that are none, as messages. What is left is safe in every format.
 pub fn unsound(plan: &NetPlan) -> Vec<String> {
-    let host = |name: &String| name.parse::<IpAddr>().is_ok() || name.parse::<crate::model::Hostname>().is_ok();
-    let search = plan.search.iter().chain(plan.links.iter().flat_map(|link| link.search.iter()));
+    let host = |name: &String| {
+        name.parse::<IpAddr>().is_ok() || name.parse::<crate::model::Hostname>().is_ok()
+    };
+    let search = plan
+        .search
+        .iter()
+        .chain(plan.links.iter().flat_map(|link| link.search.iter()));
     let names = search.chain(&plan.ntp).filter(|name| !host(name));
-    let mut found: Vec<String> = names.map(|name| format!("`{name}` is not a host name")).collect();
+    let mut found: Vec<String> = names
+        .map(|name| format!("`{name}` is not a host name"))
+        .collect();
     for link in &plan.links {
         if let LinkKind::Bond { mode, options, .. } = &link.kind {
-            let words = options.iter().flat_map(|(name, value)| [name, value]).chain([mode]);
+            let words = options
+                .iter()
+                .flat_map(|(name, value)| [name, value])
+                .chain([mode]);
             let bad = words.filter(|word| !is_word(word));
-            found.extend(bad.map(|word| format!("{}: `{word}` is no word of a bond's options", Shown(link))));
+            found.extend(
+                bad.map(|word| format!("{}: `{word}` is no word of a bond's options", Shown(link))),
+            );
         }
     }
     found
 }
 
 fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-+.:".contains(&byte))
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-+.:".contains(&byte))
 }
