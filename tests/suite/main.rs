@@ -7,6 +7,7 @@
 mod architecture;
 mod documented;
 mod examples;
+mod example_documents;
 mod rules;
 mod resolve;
 mod http_fixture;
