@@ -1,10 +1,6 @@
 //! Every machine of every example is rendered, with its own address and host name.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use bootwright::{
     disk,
@@ -91,7 +87,7 @@ fn every_machine_of_every_example_is_rendered() {
     assert_eq!(count, 3 + 3 + 12);
 }
 
-fn render_all(root: &PathBuf) -> usize {
+fn render_all(root: &Path) -> usize {
     let files = disk::site::read(root).unwrap();
     let (site, _) = site::load(&files, &mut Memory::default());
     let (library, mut found) = render::compile(&site, &files, None);
