@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::Turn;
+use super::{Snapshot, Turn};
 use crate::{
     journal::{Machine, MachineId},
     matcher::{self, Candidate, Choice, Misfit, Tags},
@@ -128,20 +128,8 @@ impl<'a> Turn<'a> {
 
     /// Works out what would bind a node that was never seen.
     pub(crate) fn binding_unseen(&self, node: &Node) -> Result<Bound, Unbound> {
-        let facts = Facts::default();
-        let tags = matcher::tags(
-            &self.snapshot.site,
-            &self.snapshot.rules,
-            Some(node),
-            &facts,
-        );
-        let candidate = Candidate {
-            is_declared: true,
-            known: None,
-            tags: &tags,
-            facts: &facts,
-        };
-        self.bound(Some(node), candidate, None)
+        self.snapshot
+            .binding_unseen(node, |policy| self.bound_to(policy, None))
     }
 
     fn bound(
@@ -150,46 +138,8 @@ impl<'a> Turn<'a> {
         candidate: Candidate<'_>,
         id: Option<MachineId>,
     ) -> Result<Bound, Unbound> {
-        let snapshot = self.snapshot;
-        let policy = match node.and_then(|node| node.body.policy.as_ref()) {
-            Some(name) => Some(self.named(name, id)?),
-            None if node.is_some_and(|node| {
-                node.settings.repo.is_some() || node.settings.task.is_some()
-            }) =>
-            {
-                None
-            }
-            None => {
-                let count = |name: &PolicyName| self.bound_to(name, id);
-                let choice = matcher::choose(&snapshot.site, &snapshot.rules, candidate, count);
-                match &choice.policy {
-                    Some(name) => Some(snapshot.site.policies[name].clone()),
-                    None => return Err(Unbound::NoPolicy(choice)),
-                }
-            }
-        };
-        let layers = Layers::new(&snapshot.site, node, policy.as_deref());
-        let repo = layers.get(|settings| settings.repo.as_ref()).cloned();
-        let of_repo = repo
-            .as_ref()
-            .and_then(|name| snapshot.site.repos.get(name)?.body.task.as_ref());
-        let own = layers.get(|settings| settings.task.as_ref());
-        let task = own
-            .or(of_repo.map(|at| &at.value))
-            .ok_or(Unbound::NoTask)?
-            .clone();
-        Ok(Bound { policy, task, repo })
-    }
-
-    /// A policy that a node names binds it whatever its tags, unless it is disabled or full.
-    fn named(&self, name: &PolicyName, id: Option<MachineId>) -> Result<Arc<Policy>, Unbound> {
-        let Some(policy) = self.snapshot.site.policies.get(name) else {
-            return Err(Unbound::NoPolicy(Choice::default()));
-        };
-        match matcher::misfit_of_named(policy, self.bound_to(name, id)) {
-            None => Ok(policy.clone()),
-            Some(misfit) => Err(Unbound::Named(name.clone(), misfit)),
-        }
+        self.snapshot
+            .bound(node, candidate, |policy| self.bound_to(policy, id))
     }
 
     /// How many machines besides this one a policy has bound.
@@ -275,6 +225,82 @@ impl<'a> Turn<'a> {
             .filter(|machine| machine.id != id);
         let bound = machines.filter_map(|machine| machine.binding.as_ref()?.address);
         declared.chain(gateways).chain(bound).collect()
+    }
+}
+
+impl Snapshot {
+    /// Works out what would bind a node of which nothing is known but its declaration, when policies have
+    /// bound so many machines already.
+    pub fn binding_unseen(
+        &self,
+        node: &Node,
+        count: impl Fn(&PolicyName) -> u64,
+    ) -> Result<Bound, Unbound> {
+        let facts = Facts::default();
+        let tags = matcher::tags(&self.site, &self.rules, Some(node), &facts);
+        let candidate = Candidate {
+            is_declared: true,
+            known: None,
+            tags: &tags,
+            facts: &facts,
+        };
+        self.bound(Some(node), candidate, count)
+    }
+
+    fn bound(
+        &self,
+        node: Option<&Node>,
+        candidate: Candidate<'_>,
+        count: impl Fn(&PolicyName) -> u64,
+    ) -> Result<Bound, Unbound> {
+        let says_itself =
+            |node: &Node| node.settings.repo.is_some() || node.settings.task.is_some();
+        let policy = match node.and_then(|node| node.body.policy.as_ref()) {
+            Some(name) => Some(self.named(name, &count)?),
+            None if node.is_some_and(says_itself) => None,
+            None => {
+                let choice = matcher::choose(&self.site, &self.rules, candidate, count);
+                match &choice.policy {
+                    Some(name) => Some(self.site.policies[name].clone()),
+                    None => return Err(Unbound::NoPolicy(choice)),
+                }
+            }
+        };
+        self.with_task(node, policy)
+    }
+
+    /// Finds what installs a machine that this policy binds.
+    pub(crate) fn with_task(
+        &self,
+        node: Option<&Node>,
+        policy: Option<Arc<Policy>>,
+    ) -> Result<Bound, Unbound> {
+        let layers = Layers::new(&self.site, node, policy.as_deref());
+        let repo = layers.get(|settings| settings.repo.as_ref()).cloned();
+        let of_repo = repo
+            .as_ref()
+            .and_then(|name| self.site.repos.get(name)?.body.task.as_ref());
+        let own = layers.get(|settings| settings.task.as_ref());
+        let task = own
+            .or(of_repo.map(|at| &at.value))
+            .ok_or(Unbound::NoTask)?
+            .clone();
+        Ok(Bound { policy, task, repo })
+    }
+
+    /// A policy that a node names binds it whatever its tags, unless it is disabled or full.
+    fn named(
+        &self,
+        name: &PolicyName,
+        count: impl Fn(&PolicyName) -> u64,
+    ) -> Result<Arc<Policy>, Unbound> {
+        let Some(policy) = self.site.policies.get(name) else {
+            return Err(Unbound::NoPolicy(Choice::default()));
+        };
+        match matcher::misfit_of_named(policy, count(name)) {
+            None => Ok(policy.clone()),
+            Some(misfit) => Err(Unbound::Named(name.clone(), misfit)),
+        }
     }
 }
 

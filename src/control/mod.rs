@@ -23,12 +23,14 @@ mod deadline;
 mod operate;
 mod reload;
 mod status;
+mod check;
 #[cfg(test)]
 mod never_twice;
 
 pub use binding::{Bound, Layers, Unbound};
 pub use boot::{BootAsk, Decision, Disk, Opening, Report};
 pub use callback::{Callback, Heard};
+pub use check::{Checked, Examined, shown_address};
 pub use document::{Handed, Refusal};
 pub use operate::{Operation, OperationError};
 pub use snapshot::{Snapshot, Traits};

@@ -218,7 +218,12 @@ fn snapshot(written: Written) -> Snapshot {
     let tasks = ["esxi", "debian"]
         .map(|task| (task.parse().expect("a name"), traits))
         .into();
-    Snapshot { site, rules, tasks }
+    Snapshot {
+        site,
+        rules,
+        tasks,
+        ..Snapshot::default()
+    }
 }
 
 fn mac(second: bool) -> Mac {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use crate::{
     matcher::Rules,
     model::{Network, TaskName},
+    render::{Library, Outside, TaskSpec},
     site::Site,
 };
 
@@ -17,6 +18,10 @@ pub struct Snapshot {
     pub rules: Rules,
     /// What decisions need to know of each task.
     pub tasks: BTreeMap<TaskName, Traits>,
+    /// The compiled templates.
+    pub library: Library,
+    /// What was looked up outside the site.
+    pub outside: Outside,
 }
 
 /// What decisions need to know of a task.
@@ -29,6 +34,25 @@ pub struct Traits {
 }
 
 impl Snapshot {
+    /// Puts together what was loaded.
+    pub fn new(site: Site, rules: Rules, library: Library, outside: Outside) -> Self {
+        let traits = |spec: &TaskSpec| Traits {
+            installs: spec.installs,
+            finishes: !spec.completion.is_empty(),
+        };
+        let tasks = library
+            .tasks()
+            .map(|task| (task.name.clone(), traits(&task.spec)))
+            .collect();
+        Snapshot {
+            site,
+            rules,
+            tasks,
+            library,
+            outside,
+        }
+    }
+
     /// Returns the network whose subnet holds `ip`, an address of ours that a request reached. It picks
     /// the network; it never identifies a machine.
     pub fn network_at(&self, ip: IpAddr) -> Option<&Network> {

@@ -1,17 +1,18 @@
 //! What holds for the whole program: one binary, a module for each subject.
-#![expect(
-    clippy::unwrap_used,
-    reason = "what helps a test may unwrap, as the test itself may"
-)]
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod architecture;
 mod documented;
 mod examples;
 mod example_documents;
+mod reading;
 mod rules;
+mod fifteen;
 mod resolve;
 mod http_fixture;
 mod http;
 mod hostile_http;
+mod journal_files;
 mod render_golden;
 mod render_site;

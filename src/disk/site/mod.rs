@@ -51,7 +51,7 @@ fn is_other(path: &str) -> bool {
 }
 
 /// What went wrong, as people read it.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" (os error ") {
         Some((text, _)) => text.to_lowercase(),
