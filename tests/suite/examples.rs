@@ -1,39 +1,23 @@
 //! Whatever stands in `examples/`, and the safe default, loads without a mistake.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
-use bootwright::site::{self, Diagnostic, Files, Memory, Site, Style};
+use bootwright::{
+    disk,
+    site::{self, Diagnostic, Memory, Site, Style},
+};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Reads the files of a site that count.
-fn files(site: &Path) -> Files {
-    let mut files = Files::default();
-    let mut waiting: Vec<PathBuf> = ["bootwright.toml", "policies.d", "templates"]
-        .map(|name| site.join(name))
-        .into();
-    while let Some(path) = waiting.pop() {
-        if path.is_dir() {
-            let entries: io::Result<Vec<_>> = fs::read_dir(&path).unwrap().collect();
-            waiting.extend(entries.unwrap().into_iter().map(|entry| entry.path()));
-        } else if path.exists() {
-            let name = path.strip_prefix(site).unwrap().to_str().unwrap();
-            files
-                .content
-                .insert(name.into(), fs::read(&path).unwrap().into());
-        }
-    }
-    assert!(!files.content.is_empty(), "{} has files", site.display());
-    files
-}
-
 fn load(site: &Path) -> (Site, Vec<Diagnostic>) {
-    site::load(&files(site), &mut Memory::default())
+    let files = disk::site::read(site).unwrap();
+    assert!(!files.content.is_empty(), "{} has files", site.display());
+    site::load(&files, &mut Memory::default())
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod architecture;
 mod documented;
 mod examples;
+mod example_documents;
 mod reading;
 mod rules;
 mod fifteen;

@@ -1,3 +1,5 @@
+//! Tests of the journal's files, most of them on a fake disk.
+
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},

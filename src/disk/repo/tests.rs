@@ -1,3 +1,5 @@
+//! Tests of opening a repo's files.
+
 use std::{fs, os::unix::fs::symlink};
 
 use super::*;

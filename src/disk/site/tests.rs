@@ -1,3 +1,5 @@
+//! Tests of reading a site's files.
+
 use std::{
     fs,
     os::unix::{ffi::OsStrExt, fs::symlink},

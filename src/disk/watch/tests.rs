@@ -1,3 +1,5 @@
+//! Tests of noticing that a site changed.
+
 use std::{fs, os::unix::fs::symlink};
 
 use super::*;

@@ -2,7 +2,7 @@
 //!
 //! A connection is accepted ([`listen`]), takes a seat ([`seats`]) and is served ([`connection`]) over bytes
 //! that are watched ([`wire`]). A request is parsed ([`path`], [`query`], [`condition`]) to one of the values
-//! of [`ask`], the [`Backend`] is asked once, and what it says is encoded ([`answer`], [`body`], [`file`]).
+//! of [`ask`], the [`Backend`] is asked once, and what it says is encoded ([`answer`], [`body`], [`mod@file`]).
 //! Who may ask at all is checked here ([`guard`], [`throttle`]); what is answered is not decided here.
 
 mod ask;
@@ -36,3 +36,4 @@ pub use limits::{Limits, allow_open_files};
 pub use listen::{Listener, Stop};
 pub use machines::{Machines, machines};
 pub use operators::{Operators, operators};
+pub use query::boot_ask;

@@ -20,7 +20,7 @@ const MOST_MACS: usize = 64;
 /// Reads the parameters of `/boot`. What cannot be read is left out and named in [`BootAsk::dropped`]; a
 /// single-valued parameter that is given twice is an error, since it could have slipped in through a text
 /// that iPXE did not escape.
-pub(super) fn boot_ask(query: &str, peer: Peer, base: Arc<str>) -> Result<BootAsk, String> {
+pub fn boot_ask(query: &str, peer: Peer, base: Arc<str>) -> Result<BootAsk, String> {
     let mut ask = empty(peer, base);
     for pair in query.split('&') {
         let (key, raw) = pair.split_once('=').unwrap_or((pair, ""));
