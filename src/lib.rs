@@ -19,5 +19,5 @@ pub mod control;
 // shell
 pub mod disk;
 pub mod net;
-//pub mod serve;
+pub mod serve;
 pub mod cli;

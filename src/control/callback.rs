@@ -2,7 +2,7 @@
 
 use super::{Token, Turn};
 use crate::{
-    journal::{Event, Level, Stage},
+    journal::{Event, Level, Machine, MachineId, Stage},
     model::Facts,
 };
 
@@ -113,6 +113,26 @@ impl Turn<'_> {
             }
         }
         Heard::Yes
+    }
+
+    /// Notes a stage that the server itself observed.
+    pub fn inferred(&mut self, machine: MachineId, attempt: u32, stage: Stage) {
+        let newest = self.world.state.machine(machine).and_then(Machine::newest);
+        if newest
+            .is_some_and(|newest| newest.number == attempt && !newest.stages.contains_key(&stage))
+        {
+            let late = self.lateness(machine, attempt, &stage);
+            self.record(
+                machine,
+                Event::Stage {
+                    attempt,
+                    stage,
+                    reason: None,
+                    late,
+                    inferred: true,
+                },
+            );
+        }
     }
 }
 

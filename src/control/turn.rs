@@ -2,7 +2,7 @@
 
 use super::{Snapshot, World};
 use crate::{
-    journal::{Event, Line, Machine, MachineId},
+    journal::{AttemptId, Event, Line, Machine, MachineId},
     model::Now,
 };
 
@@ -16,6 +16,7 @@ pub struct Turn<'a> {
     /// This moment.
     pub now: Now,
     lines: Vec<Line>,
+    ended: Vec<AttemptId>,
 }
 
 impl<'a> Turn<'a> {
@@ -26,12 +27,14 @@ impl<'a> Turn<'a> {
             world,
             now,
             lines: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
-    /// Ends the turn: what has happened in it, in order.
-    pub fn end(self) -> Vec<Line> {
-        self.lines
+    /// Ends the turn: what has happened in it, in order, and the attempts that ended by it, whose documents are
+    /// of no more use.
+    pub fn end(self) -> (Vec<Line>, Vec<AttemptId>) {
+        (self.lines, self.ended)
     }
 
     /// Lets an event happen to a machine.
@@ -42,8 +45,11 @@ impl<'a> Turn<'a> {
             event,
             revision: self.snapshot.site.revision.clone(),
         };
+        let before = self.open_attempt(id);
         self.world.apply(&line, self.now);
         self.lines.push(line);
+        self.ended
+            .extend(before.filter(|before| self.open_attempt(before.machine) != Some(*before)));
         self.set_clock(id);
     }
 
@@ -57,6 +63,14 @@ impl<'a> Turn<'a> {
         };
         self.world.apply(&line, self.now);
         self.lines.push(line);
+    }
+
+    fn open_attempt(&self, id: MachineId) -> Option<AttemptId> {
+        self.world
+            .state
+            .machine(id)?
+            .open()
+            .map(|attempt| attempt.id)
     }
 
     /// A machine that is known to be there.

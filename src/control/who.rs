@@ -312,7 +312,7 @@ impl Turn<'_> {
     }
 
     /// Returns the declaration that a history belongs to, when exactly one does.
-    pub(crate) fn node_of(&self, id: MachineId) -> Option<Arc<Node>> {
+    pub fn node_of(&self, id: MachineId) -> Option<Arc<Node>> {
         let claimants = self.claimants(id);
         let name = match claimants.len() {
             0 => self.machine(id).node.as_ref()?,

@@ -18,4 +18,4 @@ pub mod attempts;
 pub mod last_good;
 pub mod state;
 pub mod secrets;
-//pub mod repo;
+pub mod repo;

@@ -9,7 +9,7 @@ mod rules;
 mod tags;
 mod choose;
 
-pub use choose::{Candidate, Choice, Misfit, choose, misfit_of_named};
+pub use choose::{Candidate, Choice, Misfit, choose, misfit, misfit_of_named};
 pub use evaluate::Verdict;
 pub use rules::{Rules, compile};
 pub use tags::{Tags, tags};

@@ -8,7 +8,7 @@ use minijinja::{
 };
 
 use crate::{
-    model::{Facts, Hostname, SecretText, User},
+    model::{Facts, Hostname, LocalBoot, SecretText, User},
     site::{NetPlan, Resolved},
 };
 
@@ -52,7 +52,7 @@ pub(super) fn shared(parts: &Parts<'_>) -> BTreeMap<&'static str, Value> {
     seen.insert("settings", settings(parts));
     seen.insert("vars", vars(parts.resolved));
     seen.insert("facts", Value::from(Serde(parts.facts)));
-    seen.insert("urls", urls::Seen::new(parts.urls, &parts.task.spec));
+    seen.insert("urls", urls::Seen::value(parts.urls, &parts.task.spec));
     seen.insert("repo", parts.repo.clone());
     seen.insert("esxi", parts.esxi.clone());
     if let Some(secrets) = &parts.secrets {
@@ -149,7 +149,19 @@ fn settings(parts: &Parts<'_>) -> Value {
         boot_args => list(&settings.boot_args),
         secure_boot => settings.secure_boot.as_ref().is_some_and(|at| at.value),
         network_first => first,
+        local_boot => local_boot(settings.local_boot.as_ref().map(|at| at.value)),
         runs_first_boot => parts.runs_first_boot,
+    }
+}
+
+/// How the templates of `ipxe/` know a way to boot the disk.
+pub(super) fn local_boot(how: Option<LocalBoot>) -> &'static str {
+    match how.unwrap_or(LocalBoot::Auto) {
+        // Silence is DHCP's business: a machine that has come this far gets what fits its firmware.
+        LocalBoot::Auto | LocalBoot::Silent => "auto",
+        LocalBoot::Exit => "exit",
+        LocalBoot::Exit1 => "exit1",
+        LocalBoot::Sanboot => "sanboot",
     }
 }
 

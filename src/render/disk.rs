@@ -60,6 +60,8 @@ pub(super) fn seen(settings: &Settings) -> Value {
         serial => text(&disk.serial),
         model => text(&disk.model),
         min_bytes => disk.min_size.as_ref().map_or(0, |at| at.value.0),
+        // The kernel counts in units of 512 bytes, whatever the disk does.
+        min_sectors => disk.min_size.as_ref().map_or(0, |at| at.value.0.div_ceil(512)),
         pick => match (disk.smallest, disk.largest) {
             (true, _) => "smallest",
             (_, true) => "largest",

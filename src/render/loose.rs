@@ -29,7 +29,7 @@ enum Body {
     /// Used as it is.
     Plain(String),
     /// Rendered, since its name ends in `.j2`.
-    Template(Unit),
+    Template(Box<Unit>),
 }
 
 impl Loose {
@@ -41,7 +41,7 @@ impl Loose {
         };
         let (body, mut mistakes) = if path.ends_with(".j2") {
             let (unit, mistakes) = Unit::single(texts, origin.clone(), &text);
-            (Body::Template(unit), mistakes)
+            (Body::Template(Box::new(unit)), mistakes)
         } else {
             (Body::Plain(text), Vec::new())
         };

@@ -229,20 +229,19 @@ impl Found<'_> {
                 )
             })
             .collect();
-        let text = |key: &str| {
-            self.repo
-                .body
-                .vars
-                .get(key)
-                .and_then(|at| at.value.as_str())
-                .map(|text| text.trim_end_matches('/'))
-        };
+        let mirror = self
+            .repo
+            .body
+            .vars
+            .get("mirror")
+            .and_then(|at| at.value.as_str());
         minijinja::context! {
             name => self.repo.name.value.as_str(),
             url => self.url.as_str(),
             layout => self.layout.as_str(),
             files => Value::from(files),
-            mirror => text("mirror"),
+            mirror => mirror.map(Mirror::new).map(Value::from),
+            packages => Value::from(Mirror { is_repo: mirror.is_none(), ..Mirror::new(mirror.unwrap_or(&self.url)) }),
         }
     }
 }
@@ -253,4 +252,40 @@ fn escaped(path: &str) -> String {
         .map(super::urls::encoded)
         .collect::<Vec<_>>()
         .join("/")
+}
+
+/// Where packages come from, in the parts that Debian asks for one by one.
+struct Mirror {
+    url: String,
+    protocol: String,
+    host: String,
+    directory: String,
+    is_repo: bool,
+}
+
+impl Mirror {
+    fn new(url: &str) -> Mirror {
+        let url = url.trim_end_matches('/');
+        let (protocol, rest) = url.split_once("://").unwrap_or(("http", url));
+        let (host, directory) = rest.split_once('/').unwrap_or((rest, ""));
+        Mirror {
+            url: url.into(),
+            protocol: protocol.into(),
+            host: host.into(),
+            directory: format!("/{directory}"),
+            is_repo: false,
+        }
+    }
+}
+
+impl From<Mirror> for Value {
+    fn from(mirror: Mirror) -> Value {
+        minijinja::context! {
+            url => mirror.url,
+            protocol => mirror.protocol,
+            host => mirror.host,
+            directory => mirror.directory,
+            local => mirror.is_repo,
+        }
+    }
 }

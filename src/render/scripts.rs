@@ -14,6 +14,7 @@ use crate::{
 };
 
 use super::{
+    context::local_boot,
     library::{Library, located},
     templates::{COMMON, IPXE, Texts},
     unit::Unit,
@@ -135,13 +136,7 @@ pub fn microkernel(library: &Library, kernel: &Microkernel<'_>) -> String {
 
 fn local_context(local: &Local<'_>) -> Value {
     context! {
-        how => match local.how.unwrap_or(LocalBoot::Auto) {
-            // Silence is DHCP's business: a machine that has come this far gets what fits its firmware.
-            LocalBoot::Auto | LocalBoot::Silent => "auto",
-            LocalBoot::Exit => "exit",
-            LocalBoot::Exit1 => "exit1",
-            LocalBoot::Sanboot => "sanboot",
-        },
+        how => local_boot(local.how),
         platform => local.platform.map(|platform| platform.to_string()),
         reason => local.reason.map(on_screen),
         no_disk => local.no_disk,

@@ -75,7 +75,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn new(urls: &Urls, spec: &TaskSpec) -> Value {
+    pub(super) fn value(urls: &Urls, spec: &TaskSpec) -> Value {
         let stages = spec
             .stages
             .iter()

@@ -23,6 +23,7 @@ mod net;
 mod resolve;
 mod provenance;
 mod rules;
+mod assemble;
 mod load;
 mod mask;
 mod report;

@@ -5,9 +5,13 @@
 mod architecture;
 mod documented;
 mod examples;
+mod reading;
 mod rules;
+mod fifteen;
 mod resolve;
 mod http_fixture;
 mod http;
 mod hostile_http;
 mod journal_files;
+mod render_golden;
+mod render_site;

@@ -10,19 +10,21 @@
 //!   lock              who writes
 //! ```
 //!
-//! One thread writes ([`writer`]). Whatever has gathered while it was busy is written at once and synced
+//! One thread writes (`writer`). Whatever has gathered while it was busy is written at once and synced
 //! once, then every [`Ticket`] of it is answered: a line that is durable is on the disk before anything that
-//! rests on it leaves. Opening the journal ([`recover`]) cuts off what a crash left half-written and tells
+//! rests on it leaves. Opening the journal (`recover`) cuts off what a crash left half-written and tells
 //! what is damaged. What the lines say is not known here, but for the machine each one is about.
 
 mod medium;
 mod layout;
 mod segment;
 mod lock;
-mod recover;
 mod replay;
-mod writer;
+mod scan;
+mod recover;
 mod ticket;
+mod queue;
+mod writer;
 mod follow;
 
 use std::{
@@ -32,7 +34,8 @@ use std::{
 };
 
 use super::atomic;
-use writer::{Job, Shared, Writer};
+use queue::{Job, Shared};
+use writer::Writer;
 
 pub use follow::{Part, end, lines_of, tail};
 pub use layout::Position;

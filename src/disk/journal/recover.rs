@@ -10,7 +10,8 @@ use super::{
     layout::{self, CHECKPOINT, Checkpoint, MANIFEST, Manifest, Position, Record, Sealed},
     medium::Medium,
     replay::{Damage, Lines, Replay, Stretch},
-    segment::{self, SegmentReader},
+    scan::Scan,
+    segment,
 };
 
 /// A journal that is ready to be continued.
@@ -49,22 +50,6 @@ pub(super) struct Survey {
     torn: Option<Stretch>,
     damage: Vec<Damage>,
     warnings: Vec<String>,
-}
-
-/// What a segment holds.
-#[derive(Debug, Default)]
-struct Scan {
-    machines: BTreeSet<u64>,
-    /// One past the last whole line.
-    good: u64,
-    /// One past the last byte.
-    end: u64,
-    /// Where lines stand that are none, with others after them.
-    bad: Vec<u64>,
-    /// Lines that are none, with no other after them.
-    bad_at_end: Vec<u64>,
-    /// Why it could not be read further.
-    error: Option<String>,
 }
 
 /// Opens a journal for writing.
@@ -320,55 +305,6 @@ impl Survey {
         bytes.extend(records.iter().flat_map(Record::line));
         medium.replace(MANIFEST, &bytes)
     }
-}
-
-impl Scan {
-    fn of(medium: &Arc<dyn Medium>, number: u64, from: u64) -> Scan {
-        let mut scan = Scan {
-            good: from,
-            end: from,
-            ..Scan::default()
-        };
-        let mut reader = SegmentReader::new(medium, number, from);
-        loop {
-            let line = match reader.next() {
-                Ok(Some(line)) => line,
-                Ok(None) => return scan,
-                Err(error) => {
-                    scan.error = Some(error.to_string());
-                    return scan;
-                }
-            };
-            scan.end = line.end();
-            let Some(text) = line.text() else {
-                scan.bad_at_end.push(line.offset);
-                continue;
-            };
-            scan.good = scan.end;
-            scan.bad.append(&mut scan.bad_at_end);
-            scan.machines.extend(machines(text));
-        }
-    }
-
-    fn fault(&self) -> Option<String> {
-        let unreadable =
-            |error: &String| format!("it cannot be read beyond byte {}: {error}", self.end);
-        let bad = self.bad.first();
-        let bad = bad.map(|at| format!("what stands at byte {at} is no line of a journal"));
-        bad.or_else(|| self.error.as_ref().map(unreadable))
-    }
-
-    fn fault_at_end(&self) -> Option<String> {
-        let bad = self.bad_at_end.first();
-        bad.map(|at| format!("what stands at byte {at}, to its end, is no line of a journal"))
-    }
-}
-
-/// The machines that a line names: `"machine":"<16 hexadecimal digits>"`. Within a text, the quotes would be
-/// escaped.
-fn machines(line: &str) -> impl Iterator<Item = u64> {
-    let rests = line.split("\"machine\":\"").skip(1);
-    rests.filter_map(|rest| u64::from_str_radix(rest.get(..16)?, 16).ok())
 }
 
 fn shown(bytes: &[u8]) -> String {

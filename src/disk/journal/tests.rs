@@ -153,7 +153,7 @@ fn many_machines_share_one_sync() {
 #[test]
 fn a_crash_at_any_byte_loses_at_most_the_line_that_is_being_written() {
     let run = |disk: &FakeDisk| {
-        let (journal, _) = Journal::over(Arc::new(disk.clone()), Options { segment: 100 }).ok()?;
+        let (journal, _) = Journal::over(Arc::new(disk.clone()), Options { segment: 200 }).ok()?;
         let mut kept = 0;
         for number in 0..6 {
             let number = number * 2;
@@ -371,6 +371,26 @@ fn a_segment_that_is_missing_names_the_machines_it_may_concern() {
         assert_eq!(replay.damage, [damage]);
         assert_eq!(lines(replay).last(), texts([8]).last());
     }
+}
+
+#[test]
+fn a_machine_that_is_named_beside_another_is_concerned() {
+    let disk = FakeDisk::default();
+    let (journal, _) = open(&disk, 10);
+    let merged = Entry {
+        text: format!(
+            r#"{{"machine":"{:016x}","event":"merged","into":"{:016x}"}}"#,
+            5, 6
+        ),
+        machine: Some(5),
+        durable: true,
+    };
+    journal.append(vec![merged]).wait().unwrap();
+    journal.append(vec![entry(7, true)]).wait().unwrap();
+    drop(journal);
+    disk.delete("00000001.jsonl");
+    let (_journal, replay) = open(&disk, 10);
+    assert_eq!(replay.damage[0].machines, Some(BTreeSet::from([5, 6])));
 }
 
 #[test]

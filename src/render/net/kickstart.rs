@@ -52,7 +52,7 @@ pub(super) fn express(view: &View<'_>, hostname: &Hostname) -> NetText {
 fn is_plain(view: &View<'_>, link: &Link) -> bool {
     let (v4, v6) = families(link);
     let card = matches!(link.kind, LinkKind::Card { .. });
-    let one_each = v4.len() <= 1 && v6.len() <= 1 && !(link.dhcp && !link.addresses.is_empty());
+    let one_each = v4.len() <= 1 && v6.len() <= 1 && (!link.dhcp || link.addresses.is_empty());
     // `--ipv4-dns-search` exists from RHEL 9 on.
     let search = view.plan.search.is_empty() && link.search.is_empty();
     let known = mac(link).is_some() || link.name.is_some() || view.plan.links.len() == 1;

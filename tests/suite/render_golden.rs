@@ -1,0 +1,21 @@
+//! Whole outputs of every shipped task.
+
+use crate::render_site::{SITE, rendering, whole};
+
+#[test]
+fn every_node_renders_to_what_it_always_did() {
+    let rendering = rendering(SITE, &[]);
+    assert_eq!(rendering.shown(&rendering.found), Vec::<String>::new());
+    let mut seen = 0;
+    for node in rendering.site.nodes.keys() {
+        let (rendered, found) = rendering.inspect(node.as_str());
+        let said = rendering.shown(&found).join("\n");
+        let rendered = rendered.unwrap_or_else(|| panic!("{node}: {said}"));
+        insta::assert_snapshot!(
+            format!("{node}"),
+            format!("{}\n==> said <==\n{said}", whole(&rendered))
+        );
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen} nodes");
+}

@@ -1,0 +1,197 @@
+//! A site, its repos and one machine's files, put together without a disk.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bootwright::{
+    model::{Arch, Facts, NodeName, Platform, RepoName},
+    render::{self, Body, Job, Library, Outside, Rendered, RepoFile, RepoView, Urls},
+    site::{self, Diagnostic, Files, Memory, Site, Subject},
+};
+
+pub(crate) const SITE: &str = include_str!("../fixtures/render/site.toml");
+
+/// The boot.cfg of an image, as VMware writes it.
+pub(crate) const BOOT_CFG: &str = "bootstate=0\ntitle=Loading ESXi installer\ntimeout=5\nprefix=\nkernel=/b.b00\nkernelopt=runweasel cdromBoot\nmodules=/jumpstrt.gz --- /useropts.gz --- /k.b00 --- /s.v00\nbuild=8.0.3-0.0.24022510\nupdated=0\n";
+
+/// A site in memory.
+pub(crate) struct Rendering {
+    pub(crate) site: Site,
+    pub(crate) files: Files,
+    pub(crate) library: Library,
+    pub(crate) outside: Outside,
+    /// What was wrong with the site and its templates.
+    pub(crate) found: Vec<Diagnostic>,
+}
+
+/// What every site of these tests has beside its declarations.
+const SCRIPTS: [(&str, &str); 2] = [
+    (
+        "templates/first-boot/tune.sh",
+        "echo it's tuned > /tmp/tuned\n",
+    ),
+    (
+        "templates/first-boot/name.sh.j2",
+        "logger {{ (node.short ~ \" in unit \" ~ vars.unit) | sh }}\n",
+    ),
+];
+
+/// Loads declarations together with further files.
+pub(crate) fn rendering(toml: &str, more: &[(&str, &str)]) -> Rendering {
+    let texts = SCRIPTS
+        .iter()
+        .chain(more)
+        .copied()
+        .chain([("policies.d/site.toml", toml)]);
+    let content: BTreeMap<Arc<str>, Arc<[u8]>> = texts
+        .map(|(path, text)| (Arc::from(path), Arc::from(text.as_bytes())))
+        .collect();
+    let files = Files {
+        content,
+        ..Files::default()
+    };
+    let (site, mut found) = site::load(&files, &mut Memory::default());
+    let (library, mistakes) = render::compile(&site, &files, None);
+    found.extend(mistakes);
+    let mut outside = Outside::default();
+    look_up(&site, &library, &mut outside);
+    Rendering {
+        site,
+        files,
+        library,
+        outside,
+        found,
+    }
+}
+
+/// Looks up what is wanted, in trees that have everything.
+fn look_up(site: &Site, library: &Library, outside: &mut Outside) {
+    for repo in site.repos.values() {
+        let view = match &repo.body.url {
+            Some(url) => RepoView::Url(url.value.clone()),
+            None => RepoView::Tree {
+                files: BTreeMap::new(),
+            },
+        };
+        outside.repos.insert(repo.name.value.clone(), view);
+    }
+    loop {
+        let wanted = render::wants(site, library, outside);
+        if wanted.is_empty() {
+            return;
+        }
+        for want in wanted {
+            let Some(RepoView::Tree { files }) = outside.repos.get_mut(&want.repo) else {
+                panic!("{want:?}")
+            };
+            let file = RepoFile {
+                path: want.path.clone(),
+                size: 1,
+                text: want.text.then(|| BOOT_CFG.into()),
+            };
+            files.insert(want.path, Some(file));
+        }
+    }
+}
+
+impl Rendering {
+    /// Renders one node's files, with whatever `check` has to say of them.
+    pub(crate) fn inspect(&self, node: &str) -> (Option<Rendered>, Vec<Diagnostic>) {
+        self.with(node, |job| render::inspect(job))
+    }
+
+    /// Hands what one node's files are rendered from to `use_it`.
+    pub(crate) fn with<T>(&self, node: &str, use_it: impl FnOnce(&Job<'_>) -> T) -> T {
+        let name: NodeName = node.parse().expect("a name");
+        let declared = &self.site.nodes[&name];
+        let subject = Subject {
+            name: &name,
+            declared: Some(declared),
+            macs: Vec::new(),
+            pooled: None,
+        };
+        let policy = declared
+            .body
+            .policy
+            .as_ref()
+            .and_then(|policy| self.site.policies.get(&policy.value));
+        let (resolved, found) = site::resolve(&self.site, &subject, policy.map(AsRef::as_ref));
+        assert!(found.is_empty(), "{node}: {found:?}");
+        let facts = Facts::default();
+        use_it(&Job {
+            site: &self.site,
+            library: &self.library,
+            outside: &self.outside,
+            resolved: &resolved,
+            facts: &facts,
+            platform: Platform::Efi,
+            arch: Arch::X86_64,
+            urls: Urls {
+                base: "http://192.0.2.1".into(),
+                token: "0".repeat(32),
+            },
+            attempt: 1,
+        })
+    }
+
+    /// The text of one file of a node.
+    pub(crate) fn text(&self, node: &str, name: &str) -> String {
+        let (rendered, found) = self.inspect(node);
+        let rendered = rendered.unwrap_or_else(|| panic!("{node}: {found:#?}"));
+        let file = rendered
+            .files
+            .iter()
+            .find(|file| file.name == name)
+            .unwrap_or_else(|| panic!("{node} has no {name}"));
+        text(&file.body)
+    }
+
+    /// Where a repo's file is looked up.
+    pub(crate) fn forget(&mut self, repo: &str, path: &str) {
+        let repo: RepoName = repo.parse().expect("a name");
+        let Some(RepoView::Tree { files }) = self.outside.repos.get_mut(&repo) else {
+            panic!("no tree")
+        };
+        files.insert(path.into(), None);
+    }
+
+    /// Every mistake as `file:line: message`, with its notes and its help.
+    pub(crate) fn shown(&self, found: &[Diagnostic]) -> Vec<String> {
+        found.iter().map(|one| shown(&self.site, one)).collect()
+    }
+}
+
+fn shown(site: &Site, one: &Diagnostic) -> String {
+    let place = one
+        .place
+        .map(|place| format!("{}: ", site.sources.file_line(place)));
+    let notes: String = one.notes.iter().map(|note| format!(" [{note}]")).collect();
+    let help = one.help.as_ref().map(|help| format!(" = {help}"));
+    format!(
+        "{}{}{notes}{}",
+        place.unwrap_or_default(),
+        one.message,
+        help.unwrap_or_default()
+    )
+}
+
+/// What a file holds, as text.
+pub(crate) fn text(body: &Body) -> String {
+    match body {
+        Body::Bytes(bytes) => String::from_utf8(bytes.clone()).expect("text"),
+        Body::Repo { repo, path } => format!("(file {path} of repo {repo})\n"),
+    }
+}
+
+/// All of a node's files, each under its name.
+pub(crate) fn whole(rendered: &Rendered) -> String {
+    let files = rendered.files.iter().map(|file| {
+        format!(
+            "==> {} ({:?}, {}) <==\n{}",
+            file.name,
+            file.kind,
+            file.content_type,
+            text(&file.body)
+        )
+    });
+    files.collect::<Vec<_>>().join("\n")
+}
