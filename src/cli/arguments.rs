@@ -18,10 +18,23 @@ Exit codes:
 #[command(name = "bootwright", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub(super) struct Arguments {
     /// The site: the directory that holds `bootwright.toml` and `policies.d/` [default: the current directory].
-    #[arg(long, global = true, env = "BOOTWRIGHT_SITE", value_name = "DIR", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "BOOTWRIGHT_SITE",
+        value_name = "DIR",
+        hide_env_values = true
+    )]
     pub(super) site: Option<PathBuf>,
-    /// When to colour what is shown; `auto` honours NO_COLOR.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    /// When to colour: `auto` (on a terminal, unless NO_COLOR is set), `always` or `never`.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        value_name = "WHEN"
+    )]
     pub(super) color: Color,
     #[command(subcommand)]
     pub(super) command: Command,
@@ -252,7 +265,12 @@ mod tests {
             (vec!["nodes", "a", "life"], false),
         ] {
             let line = ["bootwright"].into_iter().chain(line);
-            assert_eq!(Arguments::try_parse_from(line.clone()).is_ok(), fits, "{:?}", line.collect::<Vec<_>>());
+            assert_eq!(
+                Arguments::try_parse_from(line.clone()).is_ok(),
+                fits,
+                "{:?}",
+                line.collect::<Vec<_>>()
+            );
         }
     }
 }

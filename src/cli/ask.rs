@@ -10,7 +10,8 @@ pub(super) fn ask(site: &Path, question: &Question, terminal: &Terminal) -> Outc
     match Client::find(site)? {
         Some((client, _)) => client.ask(question),
         None => {
-            terminal.note("no server answers; this is what the journal says, read without its lock");
+            terminal
+                .note("no server answers; this is what the journal says, read without its lock");
             offline::ask(site, question)
         }
     }

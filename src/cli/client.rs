@@ -21,7 +21,10 @@ use crate::{
 };
 
 /// Where the server listens for operators unless its configuration says otherwise.
-const DEFAULT: &str = "127.0.0.1:8067";
+const DEFAULT: &str = "127.0.0.1";
+
+/// And at which port.
+const PORT: u16 = 8067;
 
 /// No answer is longer than this.
 const LONGEST: u64 = 1 << 30;
@@ -52,25 +55,38 @@ impl Client {
         let status: Value = serde_json::from_slice(&client.whole(response)?)
             .map_err(|_| client.stranger("what answers there is not Bootwright"))?;
         match client.serves(&status, site) {
-            Some(other) => Err(client.stranger(&format!("the server there serves another site, `{other}`"))),
+            Some(other) => {
+                Err(client.stranger(&format!("the server there serves another site, `{other}`")))
+            }
             None => Ok(Some((client, status))),
         }
     }
 
     fn of(site: &Path) -> Outcome<Client> {
         let config = config(site)?;
-        let listen = config.operator.listen.as_ref().map_or(DEFAULT, |listen| &listen.value);
-        let token = config.operator.token_file.as_ref().map(|file| token(&site.join(&file.value)));
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_connect(Some(Duration::from_secs(3)))
-            .timeout_recv_response(Some(Duration::from_secs(30)))
-            .build();
+        let listen = config
+            .operator
+            .listen
+            .as_ref()
+            .map_or(DEFAULT, |listen| &listen.value);
+        let token = config
+            .operator
+            .token_file
+            .as_ref()
+            .map(|file| token(&site.join(&file.value)));
         Ok(Client {
-            base: format!("http://{}", reachable(listen)),
+            base: format!("http://{}", reachable(listen, PORT)),
             token: token.transpose()?,
-            agent: agent.into(),
+            agent: agent(),
+        })
+    }
+
+    /// The server of the site at `site` whose operators' listener is at `address`.
+    pub(super) fn at(address: SocketAddr, site: &Path) -> Outcome<Client> {
+        let client = Client::of(site)?;
+        Ok(Client {
+            base: format!("http://{address}"),
+            ..client
         })
     }
 
@@ -117,13 +133,20 @@ impl Client {
     fn get(&self, path: &str) -> Result<Response<Body>, ureq::Error> {
         let request = self.agent.get(format!("{}{path}", self.base));
         match &self.token {
-            Some(token) => request.header("Authorization", format!("Bearer {token}")).call(),
+            Some(token) => request
+                .header("Authorization", format!("Bearer {token}"))
+                .call(),
             None => request.call(),
         }
     }
 
     fn reached(&self, answer: Result<Response<Body>, ureq::Error>) -> Outcome<Response<Body>> {
-        answer.map_err(|error| Failure::unreachable(anyhow!("the server at {} stopped answering: {error}", self.base)))
+        answer.map_err(|error| {
+            Failure::unreachable(anyhow!(
+                "the server at {} stopped answering: {error}",
+                self.base
+            ))
+        })
     }
 
     fn whole(&self, response: Response<Body>) -> Outcome<Vec<u8>> {
@@ -132,23 +155,46 @@ impl Client {
         }
         let mut body = Vec::new();
         let mut reader = response.into_body().into_reader().take(LONGEST);
-        reader.read_to_end(&mut body).context("the server's answer broke off")?;
+        reader
+            .read_to_end(&mut body)
+            .context("the server's answer broke off")?;
         Ok(body)
     }
 
     fn refusal(&self, response: Response<Body>) -> Failure {
         let status = response.status();
         let mut body = Vec::new();
-        let read = response.into_body().into_reader().take(1 << 16).read_to_end(&mut body);
-        let refused = read.ok().and_then(|_| serde_json::from_slice::<Refused>(&body).ok());
+        let read = response
+            .into_body()
+            .into_reader()
+            .take(1 << 16)
+            .read_to_end(&mut body);
+        let refused = read
+            .ok()
+            .and_then(|_| serde_json::from_slice::<Refused>(&body).ok());
         match refused {
-            Some(refused) if status == 401 || status == 403 => {
-                Failure::refused(anyhow!("the server at {} refuses us: {}", self.base, refused.error)).maybe_help(refused.help)
+            Some(refused) if status == 401 || status == 403 => Failure::refused(anyhow!(
+                "the server at {} refuses us: {}",
+                self.base,
+                refused.error
+            ))
+            .maybe_help(refused.help),
+            Some(refused) => {
+                Failure::refused(anyhow!("{}", refused.error)).maybe_help(refused.help)
             }
-            Some(refused) => Failure::refused(anyhow!("{}", refused.error)).maybe_help(refused.help),
             None => Failure::unreachable(anyhow!("the server at {} answered {status}", self.base)),
         }
     }
+}
+
+fn agent() -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_connect(Some(Duration::from_secs(3)))
+        .timeout_recv_response(Some(Duration::from_secs(30)))
+        .build();
+    config.into()
 }
 
 /// `bootwright.toml` of a site, as far as it can be read. Mistakes in it are the business of `check`.
@@ -160,8 +206,10 @@ pub(super) fn config(site: &Path) -> Outcome<ServerConfig> {
         Err(error) if error.kind() == io::ErrorKind::NotFound && site.is_dir() => {}
         Err(error) => {
             let path = site.join(name);
-            let error = anyhow::Error::new(error).context(format!("`{}` cannot be read", path.display()));
-            return Err(Failure::unreachable(error).help("say where the site is: --site DIR, or BOOTWRIGHT_SITE"));
+            let error =
+                anyhow::Error::new(error).context(format!("`{}` cannot be read", path.display()));
+            return Err(Failure::unreachable(error)
+                .help("say where the site is: --site DIR, or BOOTWRIGHT_SITE"));
         }
     }
     let (config, _) = read_config(&files, &mut Memory::default());
@@ -175,8 +223,9 @@ fn token(path: &Path) -> Outcome<String> {
 }
 
 /// The address at which a listener is reached from here: that of all addresses is reached by loopback.
-pub(super) fn reachable(listen: &str) -> String {
-    let Ok(address) = listen.parse::<SocketAddr>() else {
+pub(super) fn reachable(listen: &str, port: u16) -> String {
+    let bare = listen.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, port));
+    let Ok(address) = bare.or_else(|_| listen.parse()) else {
         return listen.into();
     };
     let ip = match address.ip() {
@@ -196,7 +245,10 @@ fn path_of(question: &Question) -> String {
         Question::Facts(node) => of(node, "/facts"),
         Question::Explain(node) => of(node, "/explain"),
         Question::Log { node, after: None } => of(node, "/log"),
-        Question::Log { node, after: Some(after) } => of(node, &format!("/log?after={}", escaped(after))),
+        Question::Log {
+            node,
+            after: Some(after),
+        } => of(node, &format!("/log?after={}", escaped(after))),
     }
 }
 
@@ -208,7 +260,10 @@ fn path_and_body(order: &Order) -> (String, Value) {
         Order::Hold { node, reason } => (of(node, "hold"), serde_json::json!({ "reason": reason })),
         Order::Release(node) => (of(node, "release"), nothing()),
         Order::Mark { node, state } => (of(node, "mark"), serde_json::json!({ "state": state })),
-        Order::Forget { node, wipe_allowed } => (of(node, "forget"), serde_json::json!({ "wipe-allowed": wipe_allowed })),
+        Order::Forget { node, wipe_allowed } => (
+            of(node, "forget"),
+            serde_json::json!({ "wipe-allowed": wipe_allowed }),
+        ),
         Order::Pause => ("/api/v1/pause".into(), nothing()),
         Order::Resume => ("/api/v1/resume".into(), nothing()),
         Order::ReleaseAll => ("/api/v1/release-all".into(), nothing()),
@@ -237,8 +292,10 @@ mod tests {
             ("[::]:80", "127.0.0.1:80"),
             ("[::1]:80", "[::1]:80"),
             ("192.0.2.1:80", "192.0.2.1:80"),
+            ("::1", "[::1]:8067"),
+            ("127.0.0.1", "127.0.0.1:8067"),
         ] {
-            assert_eq!(reachable(listen), expected);
+            assert_eq!(reachable(listen, PORT), expected);
         }
     }
 

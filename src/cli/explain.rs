@@ -1,6 +1,6 @@
 //! `explain`: why a machine gets what it gets.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use anstyle::AnsiColor;
 use serde::Deserialize;
@@ -27,7 +27,7 @@ struct Explained {
     task: Option<String>,
     next: String,
     tags: Vec<String>,
-    tags_unknown: Vec<String>,
+    tags_unknown: BTreeMap<String, String>,
     values: Vec<Explanation>,
     policies: Vec<Other>,
 }
@@ -72,14 +72,17 @@ pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> O
 fn written(explained: &Explained, terminal: &Terminal) -> String {
     let mut text = binding(explained) + "\n";
     let state = terminal.paint(&plain(&explained.state), state_style(&explained.state));
-    let reason = explained.reason.as_ref().map_or(String::new(), |reason| format!(": {}", plain(reason)));
+    let reason = explained
+        .reason
+        .as_ref()
+        .map_or(String::new(), |reason| format!(": {}", plain(reason)));
     text += &format!("  state: {state}{reason}\n");
     text += &format!("  next network boot: {}\n", plain(&explained.next));
     if !explained.tags.is_empty() {
         text += &format!("  tags: {}\n", plain(&explained.tags.join(", ")));
     }
-    if !explained.tags_unknown.is_empty() {
-        text += &format!("  tags that cannot be told: {}\n", plain(&explained.tags_unknown.join(", ")));
+    for (tag, why) in &explained.tags_unknown {
+        text += &format!("  tag {} cannot be told: {}\n", plain(tag), plain(why));
     }
     if !explained.values.is_empty() {
         text += "  values\n";
@@ -95,8 +98,14 @@ fn written(explained: &Explained, terminal: &Terminal) -> String {
 /// The first line: what says what the machine gets.
 fn binding(explained: &Explained) -> String {
     let name = plain(&explained.name);
-    let declared = explained.declared.as_ref().map(|place| format!("declared: {}", plain(place)));
-    let bound = explained.bound_by.as_ref().map(|place| format!("bound: {}", plain(place)));
+    let declared = explained
+        .declared
+        .as_ref()
+        .map(|place| format!("declared: {}", plain(place)));
+    let bound = explained
+        .bound_by
+        .as_ref()
+        .map(|place| format!("bound: {}", plain(place)));
     let places: Vec<String> = declared.into_iter().chain(bound).collect();
     let places = match places.as_slice() {
         [] => " (not declared)".into(),
@@ -104,7 +113,10 @@ fn binding(explained: &Explained) -> String {
     };
     match (&explained.policy, &explained.task) {
         (Some(policy), _) => format!("{name} is bound to policy {}{places}", plain(policy)),
-        (None, Some(task)) => format!("{name} says itself that it gets task {}{places}", plain(task)),
+        (None, Some(task)) => format!(
+            "{name} says itself that it gets task {}{places}",
+            plain(task)
+        ),
         (None, None) => format!("nothing binds {name}{places}"),
     }
 }
@@ -115,16 +127,30 @@ fn values(values: &[Explanation], terminal: &Terminal) -> String {
         .iter()
         .map(|value| {
             let from = value.from.as_deref().unwrap_or("(built in)");
-            [plain(&value.key), plain(&words(&value.value)), plain(from), remark(value)]
+            [
+                plain(&value.key),
+                plain(&words(&value.value)),
+                plain(from),
+                remark(value),
+            ]
         })
         .collect();
     // A long value pushes what follows it; the others stay aligned.
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(40);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+            .min(40)
+    };
     let (key, value, from) = (width(0), width(1), width(2));
     let line = |row: &[String; 4]| {
         let place = terminal.paint(&format!("{:<from$}", row[2]), dim);
         let remark = terminal.paint(&row[3], dim);
-        let line = format!("    {:<key$}  {:<value$}  {place}  {remark}", row[0], row[1]);
+        let line = format!(
+            "    {:<key$}  {:<value$}  {place}  {remark}",
+            row[0], row[1]
+        );
         line.trim_end().to_string() + "\n"
     };
     rows.iter().map(line).collect()
@@ -132,17 +158,31 @@ fn values(values: &[Explanation], terminal: &Terminal) -> String {
 
 fn remark(value: &Explanation) -> String {
     let detail = value.detail.as_ref().map(|detail| format!("({detail})"));
-    let shadows: Vec<String> = value.shadows.iter().map(|shadow| format!("{} ({})", words(&shadow.value), shadow.from)).collect();
+    let shadows: Vec<String> = value
+        .shadows
+        .iter()
+        .map(|shadow| format!("{} ({})", words(&shadow.value), shadow.from))
+        .collect();
     let shadows = (!shadows.is_empty()).then(|| format!("shadows {}", shadows.join(", ")));
     let remarks: Vec<String> = detail.into_iter().chain(shadows).collect();
     plain(&remarks.join("  "))
 }
 
 fn policies(others: &[Other]) -> String {
-    let width = others.iter().map(|other| other.name.chars().count()).max().unwrap_or(0);
+    let width = others
+        .iter()
+        .map(|other| other.name.chars().count())
+        .max()
+        .unwrap_or(0);
     let line = |other: &Other| {
-        let from = other.from.as_ref().map_or(String::new(), |from| format!(" ({from})"));
-        plain(&format!("    {:>4} {:<width$}  no: {}{from}", other.order, other.name, other.why)) + "\n"
+        let from = other
+            .from
+            .as_ref()
+            .map_or(String::new(), |from| format!(" ({from})"));
+        plain(&format!(
+            "    {:>4} {:<width$}  no: {}{from}",
+            other.order, other.name, other.why
+        )) + "\n"
     };
     others.iter().map(line).collect()
 }
@@ -162,6 +202,7 @@ mod tests {
             "task": "esxi",
             "next": "installer (installs wanted 2, done 1)",
             "tags": ["gpu"],
+            "tags_unknown": {"fast": "`cores` is not known"},
             "values": [
                 {"key": "address", "value": "192.0.2.12/24", "from": "a.kdl:4", "detail": "prefix from network lab, n.kdl:2", "shadows": []},
                 {"key": "dns", "value": ["192.0.2.53"], "from": "p.kdl:9", "shadows": [{"value": ["192.0.2.2"], "from": "n.kdl:4"}]},
@@ -176,6 +217,7 @@ mod tests {
              \x20 state: bound\n\
              \x20 next network boot: installer (installs wanted 2, done 1)\n\
              \x20 tags: gpu\n\
+             \x20 tag fast cannot be told: `cores` is not known\n\
              \x20 values\n\
              \x20   address  192.0.2.12/24  a.kdl:4     (prefix from network lab, n.kdl:2)\n\
              \x20   dns      192.0.2.53     p.kdl:9     shadows 192.0.2.2 (n.kdl:4)\n\

@@ -1,9 +1,6 @@
 //! How a command ends that did not do what it was asked.
 
-use std::{
-    io,
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
 
 use super::terminal::Terminal;
 
@@ -53,12 +50,19 @@ impl Failure {
     }
 
     fn new(code: Code, error: impl Into<anyhow::Error>) -> Failure {
-        Failure { code, error: error.into(), help: None }
+        Failure {
+            code,
+            error: error.into(),
+            help: None,
+        }
     }
 
     /// The same with what to do about it.
     pub(super) fn help(self, help: impl Into<String>) -> Failure {
-        Failure { help: Some(help.into()), ..self }
+        Failure {
+            help: Some(help.into()),
+            ..self
+        }
     }
 
     /// The same with what to do about it, where there is something.
@@ -84,6 +88,11 @@ impl Failure {
     fn is_broken_pipe(&self) -> bool {
         let cause = self.error.downcast_ref::<io::Error>();
         cause.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// The first of its causes that is of this type.
+    pub(super) fn cause<E: std::error::Error + Send + Sync + 'static>(&self) -> Option<&E> {
+        self.error.chain().find_map(|cause| cause.downcast_ref())
     }
 }
 

@@ -17,7 +17,14 @@ use crate::{
 };
 
 pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> Outcome {
-    let log = ask(site, &Question::Log { node: name.into(), after: None }, terminal)?;
+    let log = ask(
+        site,
+        &Question::Log {
+            node: name.into(),
+            after: None,
+        },
+        terminal,
+    )?;
     if json {
         return Ok(terminal.show_bytes(&log)?);
     }
@@ -31,14 +38,18 @@ pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> O
 /// Shows the log so far and goes on as it grows, until the server or the operator ends it.
 pub(super) fn follow(site: &Path, name: &str, json: bool, terminal: &Terminal) -> Outcome {
     let Some((client, _)) = Client::find(site)? else {
-        return Err(Failure::unreachable(anyhow!("no server answers, so nothing will be added to the log"))
-            .help("leave --follow out to read it, or start the server: `bootwright serve`"));
+        return Err(Failure::unreachable(anyhow!(
+            "no server answers, so nothing will be added to the log"
+        ))
+        .help("leave --follow out to read it, or start the server: `bootwright serve`"));
     };
     for line in client.follow(name)?.lines() {
         let line = line.context("the server has ended the log")?;
         match json {
             true => terminal.show(&(line + "\n"))?,
-            false => written(line.as_bytes(), terminal).iter().try_for_each(|line| terminal.show(line))?,
+            false => written(line.as_bytes(), terminal)
+                .iter()
+                .try_for_each(|line| terminal.show(line))?,
         }
     }
     Ok(())
@@ -56,10 +67,18 @@ fn worded(line: &str, terminal: &Terminal) -> String {
         Ok(Parsed::Known(line)) => {
             let words = journal::words(&line);
             let kind = terminal.paint(&format!("{:<10}", words.kind), style(&line.event));
-            format!("{}  {kind}  {}", terminal.moment(line.at), plain(&words.detail))
+            format!(
+                "{}  {kind}  {}",
+                terminal.moment(line.at),
+                plain(&words.detail)
+            )
         }
         Ok(Parsed::Unknown { at, event, .. }) => {
-            format!("{}  {:<10}  (of a later version)", terminal.moment(at), plain(&event))
+            format!(
+                "{}  {:<10}  (of a later version)",
+                terminal.moment(at),
+                plain(&event)
+            )
         }
         Err(error) => format!("{error}: {}", plain(line)),
     }
@@ -67,15 +86,25 @@ fn worded(line: &str, terminal: &Terminal) -> String {
 
 fn style(event: &Event) -> Style {
     match event {
-        Event::Stage { stage: Stage::Failed | Stage::NoDisk, .. }
+        Event::Stage {
+            stage: Stage::Failed | Stage::NoDisk,
+            ..
+        }
         | Event::Overdue { .. }
         | Event::GaveUp { .. }
         | Event::Unrendered { .. }
         | Event::StateLost { .. }
-        | Event::Log { level: Level::Error, .. } => AnsiColor::Red.on_default().bold(),
-        Event::Held { .. } | Event::DeadToken { .. } | Event::Aborted { .. } | Event::Log { level: Level::Warning, .. } => {
-            AnsiColor::Yellow.on_default()
-        }
+        | Event::Log {
+            level: Level::Error,
+            ..
+        } => AnsiColor::Red.on_default().bold(),
+        Event::Held { .. }
+        | Event::DeadToken { .. }
+        | Event::Aborted { .. }
+        | Event::Log {
+            level: Level::Warning,
+            ..
+        } => AnsiColor::Yellow.on_default(),
         Event::Stage { .. } => AnsiColor::Green.on_default(),
         _ => Style::new(),
     }
@@ -95,8 +124,20 @@ nonsense"#;
         let terminal = Terminal::new(Color::Never);
         let lines = written(log, &terminal);
         assert_eq!(lines.len(), 3);
-        assert!(lines[0].ends_with("00.120  document    ks.cfg (1.9 kB)\n"), "{}", lines[0]);
-        assert!(lines[1].ends_with("01.000  teleported  (of a later version)\n"), "{}", lines[1]);
-        assert!(lines[2].starts_with("not a line of a journal"), "{}", lines[2]);
+        assert!(
+            lines[0].ends_with("00.120  document    ks.cfg (1.9 kB)\n"),
+            "{}",
+            lines[0]
+        );
+        assert!(
+            lines[1].ends_with("01.000  teleported  (of a later version)\n"),
+            "{}",
+            lines[1]
+        );
+        assert!(
+            lines[2].starts_with("not a line of a journal"),
+            "{}",
+            lines[2]
+        );
     }
 }

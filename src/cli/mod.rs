@@ -27,7 +27,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Parser;
 
 use arguments::{Arguments, Command};
-use failure::{Failure, Outcome};
+use failure::Outcome;
 use terminal::Terminal;
 
 /// Runs the program: reads its arguments, does what they say, and tells how it went.
@@ -45,9 +45,11 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Outcome {
     let at = |dir: Option<PathBuf>| dir.unwrap_or_else(|| site.clone());
     match arguments.command {
         Command::Init { dir, init } => init::run(&at(dir), &init, terminal),
-        Command::Serve { dir } => serve::run(&at(dir)),
+        Command::Serve { dir } => serve::run(&at(dir), terminal),
         Command::Check { json } => check::run(&site, json, terminal),
-        Command::Render { node, document } => render::run(&site, &node, document.as_deref(), terminal),
+        Command::Render { node, document } => {
+            render::run(&site, &node, document.as_deref(), terminal)
+        }
         Command::Explain { node, json } => explain::run(&site, &node, json, terminal),
         Command::Play(play) => play::run(&site, &play, terminal),
         Command::Nodes(nodes) => nodes::run(&site, &nodes, terminal),

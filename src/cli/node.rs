@@ -23,15 +23,30 @@ pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> O
         return show_json(&answer, terminal);
     }
     let shown: Shown = parsed(&answer)?;
-    let log = ask(site, &Question::Log { node: name.into(), after: None }, terminal)?;
+    let log = ask(
+        site,
+        &Question::Log {
+            node: name.into(),
+            after: None,
+        },
+        terminal,
+    )?;
     let log = log::written(&log, terminal);
     let mut text = card(&shown, now(), terminal);
     if !log.is_empty() {
         text += "\n";
-        text.extend(log.iter().skip(log.len().saturating_sub(LINES)).map(String::as_str));
+        text.extend(
+            log.iter()
+                .skip(log.len().saturating_sub(LINES))
+                .map(String::as_str),
+        );
     }
     if log.len() > LINES {
-        text += &format!("\n{} lines before these: bootwright nodes {} log\n", log.len() - LINES, plain(&shown.name));
+        text += &format!(
+            "\n{} lines before these: bootwright nodes {} log\n",
+            log.len() - LINES,
+            plain(&shown.name)
+        );
     }
     Ok(terminal.show(&text)?)
 }
@@ -49,7 +64,10 @@ fn card(shown: &Shown, now: Timestamp, terminal: &Terminal) -> String {
         }
     };
     let or_nothing = |value: &Option<String>| value.clone().unwrap_or_default();
-    let installs = format!("{} wanted, {} done", shown.installs.wanted, shown.installs.done);
+    let installs = format!(
+        "{} wanted, {} done",
+        shown.installs.wanted, shown.installs.done
+    );
     line("reason", &or_nothing(&shown.reason));
     line("policy", &or_nothing(&shown.policy));
     line("task", &or_nothing(&shown.task));
@@ -60,7 +78,12 @@ fn card(shown: &Shown, now: Timestamp, terminal: &Terminal) -> String {
     line("serial", &or_nothing(&shown.serial));
     line("firmware", &or_nothing(&shown.firmware));
     line("installs", &installs);
-    line("attempt", &shown.attempt.map_or(String::new(), |attempt| attempt.to_string()));
+    line(
+        "attempt",
+        &shown
+            .attempt
+            .map_or(String::new(), |attempt| attempt.to_string()),
+    );
     line("last", &shown.last);
     text
 }

@@ -48,12 +48,16 @@ pub(super) struct Installs {
 
 pub(super) fn run(site: &Path, nodes: &arguments::Nodes, terminal: &Terminal) -> Outcome {
     if nodes.follow && nodes.of != Some(OfNode::Log) {
-        return Err(Failure::usage("--follow is for a log: `bootwright nodes NAME log --follow`"));
+        return Err(Failure::usage(
+            "--follow is for a log: `bootwright nodes NAME log --follow`",
+        ));
     }
     match (&nodes.name, nodes.of) {
         (None, _) => list(site, nodes.json, terminal),
         (Some(name), None) => node::run(site, name, nodes.json, terminal),
-        (Some(name), Some(OfNode::Log)) if nodes.follow => log::follow(site, name, nodes.json, terminal),
+        (Some(name), Some(OfNode::Log)) if nodes.follow => {
+            log::follow(site, name, nodes.json, terminal)
+        }
         (Some(name), Some(OfNode::Log)) => log::run(site, name, nodes.json, terminal),
         (Some(name), Some(OfNode::Facts)) => facts(site, name, nodes.json, terminal),
     }
@@ -73,11 +77,19 @@ fn list(site: &Path, json: bool, terminal: &Terminal) -> Outcome {
 
 fn listed(shown: &[Shown], now: Timestamp, terminal: &Terminal) -> String {
     let rows: Vec<Vec<Cell>> = shown.iter().map(|shown| row(shown, now)).collect();
-    table(&["NODE", "STATE", "SINCE", "POLICY", "TASK", "ADDRESS", "LAST"], &rows, terminal)
+    table(
+        &[
+            "NODE", "STATE", "SINCE", "POLICY", "TASK", "ADDRESS", "LAST",
+        ],
+        &rows,
+        terminal,
+    )
 }
 
 fn row(shown: &Shown, now: Timestamp) -> Vec<Cell> {
-    let since = shown.since.map_or(String::new(), |since| Span(now.since(since)).to_string());
+    let since = shown
+        .since
+        .map_or(String::new(), |since| Span(now.since(since)).to_string());
     let text = |text: &Option<String>| Cell::new(text.as_deref().unwrap_or_default());
     vec![
         Cell::new(&shown.name),
@@ -108,8 +120,15 @@ fn facts(site: &Path, name: &str, json: bool, terminal: &Terminal) -> Outcome {
     if lines.is_empty() {
         terminal.note(&format!("{name} has reported nothing of itself"));
     }
-    let width = lines.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0);
-    let text: String = lines.iter().map(|(key, value)| format!("{}  {}\n", plain(&format!("{key:<width$}")), plain(value))).collect();
+    let width = lines
+        .iter()
+        .map(|(key, _)| key.chars().count())
+        .max()
+        .unwrap_or(0);
+    let text: String = lines
+        .iter()
+        .map(|(key, value)| format!("{}  {}\n", plain(&format!("{key:<width$}")), plain(value)))
+        .collect();
     Ok(terminal.show(&text)?)
 }
 
@@ -119,11 +138,15 @@ fn flattened(path: &str, value: &Value) -> Vec<(String, String)> {
         Value::Null => Vec::new(),
         Value::Object(map) => {
             let dot = if path.is_empty() { "" } else { "." };
-            map.iter().flat_map(|(key, value)| flattened(&format!("{path}{dot}{key}"), value)).collect()
+            map.iter()
+                .flat_map(|(key, value)| flattened(&format!("{path}{dot}{key}"), value))
+                .collect()
         }
-        Value::Array(list) if list.iter().any(|value| value.is_object()) => {
-            list.iter().enumerate().flat_map(|(index, value)| flattened(&format!("{path}[{index}]"), value)).collect()
-        }
+        Value::Array(list) if list.iter().any(|value| value.is_object()) => list
+            .iter()
+            .enumerate()
+            .flat_map(|(index, value)| flattened(&format!("{path}[{index}]"), value))
+            .collect(),
         value => vec![(path.into(), words(value))],
     }
 }
@@ -178,8 +201,17 @@ mod tests {
             last: "ks.cfg, 3 m ago".into(),
             ..Shown::default()
         };
-        let unseen = Shown { name: "db1".into(), state: "bound".into(), last: "never seen".into(), ..Shown::default() };
-        let shown = [shown("esx02", "installing", None), shown("esx03", "failed", Some("no word")), unseen];
+        let unseen = Shown {
+            name: "db1".into(),
+            state: "bound".into(),
+            last: "never seen".into(),
+            ..Shown::default()
+        };
+        let shown = [
+            shown("esx02", "installing", None),
+            shown("esx03", "failed", Some("no word")),
+            unseen,
+        ];
         assert_eq!(
             listed(&shown, now, &Terminal::new(Color::Never)),
             "NODE   STATE       SINCE  POLICY  TASK  ADDRESS     LAST\n\
@@ -195,7 +227,12 @@ mod tests {
         let line = |key: &str, value: &str| (key.to_string(), value.to_string());
         assert_eq!(
             flattened("", &facts),
-            [line("cores", "8"), line("nics[0].link", "true"), line("nics[0].mac", "a"), line("tags", "x, y")]
+            [
+                line("cores", "8"),
+                line("nics[0].link", "true"),
+                line("nics[0].mac", "a"),
+                line("tags", "x, y")
+            ]
         );
     }
 }

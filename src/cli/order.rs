@@ -40,9 +40,17 @@ fn translated(order: arguments::Order) -> Order {
     match order {
         arguments::Order::Reinstall { node } => Order::Reinstall(node),
         arguments::Order::Hold { node, reason } => Order::Hold { node, reason },
-        arguments::Order::Release { node: Some(node), .. } => Order::Release(node),
+        arguments::Order::Release {
+            node: Some(node), ..
+        } => Order::Release(node),
         arguments::Order::Release { node: None, .. } => Order::ReleaseAll,
-        arguments::Order::Mark { node, state: Marked::Installed } => Order::Mark { node, state: "installed".into() },
+        arguments::Order::Mark {
+            node,
+            state: Marked::Installed,
+        } => Order::Mark {
+            node,
+            state: "installed".into(),
+        },
         arguments::Order::Forget { node, wipe_allowed } => Order::Forget { node, wipe_allowed },
         arguments::Order::Pause => Order::Pause,
         arguments::Order::Resume => Order::Resume,

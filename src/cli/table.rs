@@ -32,7 +32,7 @@ impl Cell {
 /// a pipe everything is written out.
 pub(super) fn table(headers: &[&str], rows: &[Vec<Cell>], terminal: &Terminal) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(headers);
     for row in rows {
         let mut row = comfy_table::Row::from(row.iter().map(|cell| &cell.text));
@@ -41,10 +41,12 @@ pub(super) fn table(headers: &[&str], rows: &[Vec<Cell>], terminal: &Terminal) -
     }
     arrange(&mut table, terminal.width);
     let lines = table.lines().map(|line| line.trim_end().to_string());
-    let styled = lines.enumerate().map(|(number, line)| match number.checked_sub(1) {
-        None => terminal.paint(&line, Style::new().bold()),
-        Some(row) => painted(line, &rows[row], terminal),
-    });
+    let styled = lines
+        .enumerate()
+        .map(|(number, line)| match number.checked_sub(1) {
+            None => terminal.paint(&line, Style::new().bold()),
+            Some(row) => painted(line, &rows[row], terminal),
+        });
     styled.map(|line| line + "\n").collect()
 }
 
@@ -97,11 +99,19 @@ mod tests {
         let mut terminal = Terminal::new(Color::Never);
         (terminal.width, terminal.color) = (width, color);
         let row = |name: &str, state: &str, last: &str| {
-            vec![Cell::new(name), Cell::styled(state, state_style(state)), Cell::new(last)]
+            vec![
+                Cell::new(name),
+                Cell::styled(state, state_style(state)),
+                Cell::new(last),
+            ]
         };
         let rows = [
             row("esx01", "finished", "booted its disk, 3 d ago"),
-            row("db1", "failed", "no word after ks.cfg for 45 m (still listening)"),
+            row(
+                "db1",
+                "failed",
+                "no word after ks.cfg for 45 m (still listening)",
+            ),
             row("x", "", "a\x1b[2Jb"),
         ];
         table(&["NODE", "STATE", "LAST"], &rows, &terminal)
@@ -121,15 +131,24 @@ mod tests {
     #[test]
     fn a_terminal_gets_what_fits() {
         let text = laid_out(Some(44), false);
-        assert!(text.lines().all(|line| line.chars().count() <= 44), "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 44),
+            "{text}"
+        );
         assert_eq!(text.lines().count(), 4, "{text}");
-        assert!(text.contains("esx01  finished  booted its disk, 3 d ago\n"), "{text}");
+        assert!(
+            text.contains("esx01  finished  booted its disk, 3 d ago\n"),
+            "{text}"
+        );
         assert!(text.contains("db1    failed    no word"), "{text}");
     }
 
     #[test]
     fn colour_takes_no_room() {
         let text = laid_out(None, true);
-        assert!(text.contains("esx01  \x1b[32mfinished\x1b[0m  booted"), "{text:?}");
+        assert!(
+            text.contains("esx01  \x1b[32mfinished\x1b[0m  booted"),
+            "{text:?}"
+        );
     }
 }

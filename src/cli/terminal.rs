@@ -84,7 +84,10 @@ impl Terminal {
     /// A moment on this machine's clock: `2026-11-22 12:04:31.120`.
     pub(super) fn moment(&self, at: Timestamp) -> String {
         match jiff::Timestamp::from_millisecond(at.0) {
-            Ok(at) => at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),
+            Ok(at) => at
+                .to_zoned(self.zone.clone())
+                .strftime("%Y-%m-%d %H:%M:%S%.3f")
+                .to_string(),
             Err(_) => at.to_string(),
         }
     }
@@ -121,8 +124,13 @@ pub(super) fn state_style(state: &str) -> Style {
 
 /// A text on one line, without what would drive the terminal: machines may send anything.
 pub(super) fn plain(text: &str) -> String {
-    let hidden = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if hidden(c) { ' ' } else { c }).collect()
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars()
+        .map(|c| if hidden(c) { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -138,7 +146,11 @@ mod tests {
     #[test]
     fn moments_are_in_the_zone_of_this_machine() {
         let mut terminal = Terminal::new(Color::Never);
-        terminal.zone = TimeZone::get("Europe/Berlin").unwrap_or(TimeZone::fixed(jiff::tz::offset(1)));
-        assert_eq!(terminal.moment(Timestamp(1_795_348_800_120)), "2026-11-22 13:00:00.120");
+        terminal.zone =
+            TimeZone::get("Europe/Berlin").unwrap_or(TimeZone::fixed(jiff::tz::offset(1)));
+        assert_eq!(
+            terminal.moment(Timestamp(1_795_348_800_120)),
+            "2026-11-22 13:00:00.120"
+        );
     }
 }

@@ -106,7 +106,12 @@ pub fn misfit_of_named(policy: &Policy, bound: u64) -> Option<Misfit> {
 }
 
 /// Tells why a policy does not bind a machine that does not name it.
-pub fn misfit(policy: &Policy, rules: &Rules, candidate: Candidate<'_>, bound: u64) -> Option<Misfit> {
+pub fn misfit(
+    policy: &Policy,
+    rules: &Rules,
+    candidate: Candidate<'_>,
+    bound: u64,
+) -> Option<Misfit> {
     let named = misfit_of_named(policy, bound);
     if named == Some(Misfit::Disabled) {
         return named;

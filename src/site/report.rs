@@ -21,7 +21,10 @@ pub struct Style {
 
 impl Style {
     /// For logs and files.
-    pub const PLAIN: Style = Style { color: false, width: 120 };
+    pub const PLAIN: Style = Style {
+        color: false,
+        width: 120,
+    };
 }
 
 /// Writes all diagnostics, a blank line between them, as compilers do. Secrets are masked.

@@ -16,7 +16,10 @@ impl BootCfg {
     pub(super) fn read(url: &str, text: &str) -> BootCfg {
         let value = |key: &str| {
             let lines = text.lines().filter_map(|line| line.split_once('='));
-            lines.rev().find(|(name, _)| name.trim() == key).map_or("", |(_, value)| value.trim())
+            lines
+                .rev()
+                .find(|(name, _)| name.trim() == key)
+                .map_or("", |(_, value)| value.trim())
         };
         let prefix = match value("prefix") {
             "" => url.into(),
@@ -25,10 +28,18 @@ impl BootCfg {
         let modules = value("modules").split("---").map(str::trim);
         // What follows a module's name is its own command line.
         let names = modules.filter_map(|module| module.split_whitespace().next());
-        let names = [value("kernel")].into_iter().chain(names).filter(|name| !name.is_empty());
+        let names = [value("kernel")]
+            .into_iter()
+            .chain(names)
+            .filter(|name| !name.is_empty());
         BootCfg {
-            files: names.map(|name| join(&prefix, name.trim_start_matches('/'))).collect(),
-            words: value("kernelopt").split_whitespace().map(String::from).collect(),
+            files: names
+                .map(|name| join(&prefix, name.trim_start_matches('/')))
+                .collect(),
+            words: value("kernelopt")
+                .split_whitespace()
+                .map(String::from)
+                .collect(),
         }
     }
 }

@@ -46,7 +46,12 @@ fn link(name: &str, url: String) -> Link {
         "stage/installed" => Link::Installed(url),
         "stage/finished" => Link::Finished(url),
         _ if step.starts_with("log/error/") => Link::Failure(url),
-        _ if ["stage/", "log/", "fact/"].iter().any(|kind| step.starts_with(kind)) => Link::Report(url),
+        _ if ["stage/", "log/", "fact/"]
+            .iter()
+            .any(|kind| step.starts_with(kind)) =>
+        {
+            Link::Report(url)
+        }
         _ => Link::Document(url),
     }
 }

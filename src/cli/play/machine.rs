@@ -101,7 +101,9 @@ impl<'t> Machine<'t> {
         match left {
             Left::Disk => self.boot_disk(),
             // UEFI takes success for an end: it goes on to the disk only after an error.
-            Left::Exit { success: true } if efi => self.ends("stops in its firmware's menu", Booted::FirmwareMenu),
+            Left::Exit { success: true } if efi => {
+                self.ends("stops in its firmware's menu", Booted::FirmwareMenu)
+            }
             Left::Exit { .. } => self.boot_disk(),
             Left::Program { url, words } => self.program(&url, &words),
             Left::Restart => self.ends("starts anew", Booted::Kernel),
@@ -158,16 +160,26 @@ impl<'t> Machine<'t> {
 
     /// ESXi's loader: a boot.cfg of this machine's own beside the loader, else the common one, or the one it is told.
     fn mboot(&mut self, url: &str, words: &[String]) -> Booted {
-        let told = words.iter().position(|word| word == "-c").and_then(|at| words.get(at + 1));
-        let own = self.hardware.macs.first().map(|mac| format!("01-{}/boot.cfg", mac.hyphens()));
+        let told = words
+            .iter()
+            .position(|word| word == "-c")
+            .and_then(|at| words.get(at + 1));
+        let own = self
+            .hardware
+            .macs
+            .first()
+            .map(|mac| format!("01-{}/boot.cfg", mac.hyphens()));
         let places = match told {
             Some(told) => vec![told.clone()],
             None => own.into_iter().chain(["boot.cfg".into()]).collect(),
         };
-        let found = places.iter().map(|place| join(url, place)).find_map(|place| {
-            let text = self.text(&place)?;
-            Some(BootCfg::read(&place, &text))
-        });
+        let found = places
+            .iter()
+            .map(|place| join(url, place))
+            .find_map(|place| {
+                let text = self.text(&place)?;
+                Some(BootCfg::read(&place, &text))
+            });
         let Some(bootcfg) = found else {
             return self.ends("has a loader without a boot.cfg", Booted::InstallerFailed);
         };
@@ -177,7 +189,10 @@ impl<'t> Machine<'t> {
         }
         for file in &bootcfg.files {
             if self.fetch(file).is_none() {
-                return self.ends(&format!("has a loader that misses {file}"), Booted::InstallerFailed);
+                return self.ends(
+                    &format!("has a loader that misses {file}"),
+                    Booted::InstallerFailed,
+                );
             }
         }
         self.kernel(&bootcfg.words)
@@ -187,7 +202,10 @@ impl<'t> Machine<'t> {
     fn kernel(&mut self, words: &[String]) -> Booted {
         let named = |keys: &[&str]| {
             let pairs = words.iter().filter_map(|word| word.split_once('='));
-            pairs.rev().find(|(key, _)| keys.contains(key)).map(|(_, value)| value.to_string())
+            pairs
+                .rev()
+                .find(|(key, _)| keys.contains(key))
+                .map(|(_, value)| value.to_string())
         };
         let Some(document) = named(&["ks", "inst.ks", "url", "preseed/url"]) else {
             return self.ends("runs a kernel that installs nothing", Booted::Kernel);
@@ -202,12 +220,23 @@ impl<'t> Machine<'t> {
 
     fn install(&mut self, document: &str) -> Booted {
         let Some(text) = self.text(document) else {
-            return self.ends("has an installer without its document", Booted::InstallerFailed);
+            return self.ends(
+                "has an installer without its document",
+                Booted::InstallerFailed,
+            );
         };
         let attempt = document.rfind('/').map_or(document, |at| &document[..=at]);
-        let mut installer = Installer { attempt, done: Vec::new(), first_boot: Vec::new(), is_written: false };
+        let mut installer = Installer {
+            attempt,
+            done: Vec::new(),
+            first_boot: Vec::new(),
+            is_written: false,
+        };
         if !installer.follow(self, &text) {
-            return self.ends("has an installer that ended with an error", Booted::InstallerFailed);
+            return self.ends(
+                "has an installer that ended with an error",
+                Booted::InstallerFailed,
+            );
         }
         let Installer { first_boot, .. } = installer;
         self.disk = Disk::System(first_boot);
@@ -229,15 +258,23 @@ impl<'t> Machine<'t> {
         }
         // That nobody answered is part of what is told.
         let status = self.wire.get(url).ok().map(|answer| answer.status);
-        (self.tell)(Step::Called { url: url.into(), status });
+        (self.tell)(Step::Called {
+            url: url.into(),
+            status,
+        });
     }
 
     fn fetch(&mut self, url: &str) -> Option<Vec<u8>> {
         // That nobody answered is part of what is told.
         let answer = self.wire.get(url).ok();
         let told = answer.as_ref().map(|answer| (answer.status, answer.length));
-        (self.tell)(Step::Fetched { url: url.into(), answer: told });
-        answer.filter(|answer| answer.status == 200).map(|answer| answer.body)
+        (self.tell)(Step::Fetched {
+            url: url.into(),
+            answer: told,
+        });
+        answer
+            .filter(|answer| answer.status == 200)
+            .map(|answer| answer.body)
     }
 
     fn text(&mut self, url: &str) -> Option<String> {
@@ -295,10 +332,12 @@ impl Installer<'_> {
         if !is_first_boot(&text) {
             return self.follow(machine, &text);
         }
-        let later = links(&text, self.attempt).into_iter().filter_map(|link| match link {
-            Link::Finished(url) | Link::Report(url) => Some(url),
-            Link::Failure(_) | Link::Installed(_) | Link::Document(_) => None,
-        });
+        let later = links(&text, self.attempt)
+            .into_iter()
+            .filter_map(|link| match link {
+                Link::Finished(url) | Link::Report(url) => Some(url),
+                Link::Failure(_) | Link::Installed(_) | Link::Document(_) => None,
+            });
         self.first_boot.extend(later);
         true
     }

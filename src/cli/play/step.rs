@@ -81,15 +81,24 @@ mod tests {
         let url = |path: &str| format!("http://192.0.2.1:8080{path}");
         for (step, line) in [
             (
-                Step::Fetched { url: url("/boot?boot=1&mac=2"), answer: Some((200, 1_234)) },
+                Step::Fetched {
+                    url: url("/boot?boot=1&mac=2"),
+                    answer: Some((200, 1_234)),
+                },
                 "fetches  /boot?…                                       1.2 kB",
             ),
             (
-                Step::Fetched { url: url("/repo/esxi/b.b00"), answer: None },
+                Step::Fetched {
+                    url: url("/repo/esxi/b.b00"),
+                    answer: None,
+                },
                 "fetches  /repo/esxi/b.b00                              no answer",
             ),
             (
-                Step::Called { url: url("/t/0123/stage/failed?reason=x"), status: Some(200) },
+                Step::Called {
+                    url: url("/t/0123/stage/failed?reason=x"),
+                    status: Some(200),
+                },
                 "reports  /t/…/stage/failed?reason=x                    ok",
             ),
             (Step::Screen("hello".into()), "shows    hello"),

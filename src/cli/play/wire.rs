@@ -45,6 +45,10 @@ impl Wire {
         let mut body = Vec::new();
         let kept = reader.by_ref().take(KEPT).read_to_end(&mut body)? as u64;
         let rest = io::copy(&mut reader, &mut io::sink())?;
-        Ok(Answer { status, body, length: kept + rest })
+        Ok(Answer {
+            status,
+            body,
+            length: kept + rest,
+        })
     }
 }

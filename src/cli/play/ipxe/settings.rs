@@ -31,7 +31,9 @@ impl Settings {
     /// The text that stands for `name`, or for `name:type`.
     pub fn read(&self, name: &str) -> String {
         let (name, form) = name.split_once(':').unwrap_or((name, ""));
-        self.0.get(name).map_or(String::new(), |value| value.shown(form))
+        self.0
+            .get(name)
+            .map_or(String::new(), |value| value.shown(form))
     }
 
     /// The number that `name` holds; zero when it holds none.

@@ -88,7 +88,10 @@ impl Shell<'_> {
         }
         self.depth += 1;
         let text = String::from_utf8_lossy(&image.bytes).into_owned();
-        let end = self.script(&Script { url: &image.url, lines: text.lines().collect() });
+        let end = self.script(&Script {
+            url: &image.url,
+            lines: text.lines().collect(),
+        });
         self.depth -= 1;
         end
     }
@@ -115,7 +118,11 @@ impl Shell<'_> {
         let mut runs = true;
         for command in commands(line) {
             if runs {
-                let words: Vec<String> = command.words.iter().map(|word| expand(word, &self.settings)).collect();
+                let words: Vec<String> = command
+                    .words
+                    .iter()
+                    .map(|word| expand(word, &self.settings))
+                    .collect();
                 match self.command(&words, script) {
                     Flow::Result(result) => success = result,
                     Flow::End(end) => return end,
@@ -146,12 +153,16 @@ impl Shell<'_> {
             ("set", [name, value @ ..]) => self.set(name, &value.join(" ")),
             ("clear", [name]) => self.settings.clear(name),
             ("inc", [name, by @ ..]) => self.increase(name, by.first().copied()),
-            ("isset", arguments) => return Flow::Result(arguments.iter().any(|value| !value.is_empty())),
+            ("isset", arguments) => {
+                return Flow::Result(arguments.iter().any(|value| !value.is_empty()));
+            }
             ("iseq", [one, other]) => return Flow::Result(one == other),
             ("goto", [label]) => return goto(label, script),
             ("exit", code) => return exit(code.first().copied()),
             ("chain" | "imgexec", _) => return self.chain(&plain, script),
-            ("imgfetch" | "module" | "initrd" | "kernel" | "imgselect", _) => return self.image(command, &plain, script),
+            ("imgfetch" | "module" | "initrd" | "kernel" | "imgselect", _) => {
+                return self.image(command, &plain, script);
+            }
             ("imgargs", [name, words @ ..]) => return self.arguments(name, words),
             ("boot", named) => return self.boot(named.first().copied()),
             ("imgfree", names) => self.free(names),
@@ -259,7 +270,9 @@ impl Shell<'_> {
     }
 
     fn is_kept_waiting(&self, url: &str) -> bool {
-        self.fetched.get(url).is_some_and(|times| *times >= MOST_OF_ONE)
+        self.fetched
+            .get(url)
+            .is_some_and(|times| *times >= MOST_OF_ONE)
     }
 }
 
@@ -275,7 +288,10 @@ impl End {
 }
 
 fn goto(label: &str, script: &Script<'_>) -> Flow {
-    let found = script.lines.iter().position(|line| line.strip_prefix(':').map(str::trim) == Some(label));
+    let found = script
+        .lines
+        .iter()
+        .position(|line| line.strip_prefix(':').map(str::trim) == Some(label));
     match found {
         Some(line) => Flow::End(End::Goto(line)),
         None => Flow::Result(false),
@@ -306,7 +322,12 @@ impl<'a> Options<'a> {
                 option if option.starts_with('-') => {}
                 url => {
                     let words = rest.map(ToString::to_string).collect();
-                    return Some(Options { url, name, replaces, words });
+                    return Some(Options {
+                        url,
+                        name,
+                        replaces,
+                        words,
+                    });
                 }
             }
         }
@@ -341,9 +362,17 @@ mod tests {
         }
     }
 
-    fn played(script: &'static str, others: &[(&'static str, &'static str)], has_system: bool) -> (Left, Vec<String>) {
+    fn played(
+        script: &'static str,
+        others: &[(&'static str, &'static str)],
+        has_system: bool,
+    ) -> (Left, Vec<String>) {
         let files = others.iter().copied().chain([("http://s/a", script)]);
-        let mut fake = Fake { files: files.collect(), has_system, seen: Vec::new() };
+        let mut fake = Fake {
+            files: files.collect(),
+            has_system,
+            seen: Vec::new(),
+        };
         let mut settings = Settings::default();
         settings.set("platform", Setting::Text("efi".into()));
         let left = run("http://s/a", settings, &mut fake);
@@ -352,7 +381,10 @@ mod tests {
 
     fn program(url: &str, words: &[&str]) -> Left {
         let words = words.iter().map(ToString::to_string).collect();
-        Left::Program { url: url.into(), words }
+        Left::Program {
+            url: url.into(),
+            words,
+        }
     }
 
     #[test]
@@ -364,30 +396,72 @@ mod tests {
             ("#!ipxe\nexit\n", exit(true), vec![]),
             ("#!ipxe\nunknown\necho no\n", exit(false), vec![]),
             ("#!ipxe\nunknown ||\necho yes\n", exit(true), vec!["> yes"]),
-            ("#!ipxe\niseq ${platform} efi || goto bios\necho efi\nexit\n:bios\necho bios\n", exit(true), vec!["> efi"]),
-            ("#!ipxe\niseq ${platform} pcbios || goto efi\nexit 1\n:efi\necho efi\n", exit(true), vec!["> efi"]),
-            ("#!ipxe\niseq a b && goto no ||\necho on\n", exit(true), vec!["> on"]),
+            (
+                "#!ipxe\niseq ${platform} efi || goto bios\necho efi\nexit\n:bios\necho bios\n",
+                exit(true),
+                vec!["> efi"],
+            ),
+            (
+                "#!ipxe\niseq ${platform} pcbios || goto efi\nexit 1\n:efi\necho efi\n",
+                exit(true),
+                vec!["> efi"],
+            ),
+            (
+                "#!ipxe\niseq a b && goto no ||\necho on\n",
+                exit(true),
+                vec!["> on"],
+            ),
             ("#!ipxe\ngoto nowhere\necho no\n", exit(false), vec![]),
-            ("#!ipxe\nset n:int32 0\n:loop\ninc n\necho ${n}\niseq ${n} 3 || goto loop\n", exit(true), vec!["> 1", "> 2", "> 3"]),
+            (
+                "#!ipxe\nset n:int32 0\n:loop\ninc n\necho ${n}\niseq ${n} 3 || goto loop\n",
+                exit(true),
+                vec!["> 1", "> 2", "> 3"],
+            ),
             (":\n#!ipxe\n", program("http://s/a", &[]), vec![]),
             ("#!ipxe\n:ever\ngoto ever\n", Left::Waiting, vec![]),
-            ("#!ipxe\nsanboot --drive 0x80 ||\necho none\nexit\n", exit(true), vec!["> none"]),
+            (
+                "#!ipxe\nsanboot --drive 0x80 ||\necho none\nexit\n",
+                exit(true),
+                vec!["> none"],
+            ),
         ] {
             let expected: Vec<String> = seen.into_iter().map(String::from).collect();
             assert_eq!(played(script, &[], false), (left, expected), "{script}");
         }
-        assert_eq!(played("#!ipxe\nsanboot --drive 0x80\n", &[], true).0, Left::Disk);
+        assert_eq!(
+            played("#!ipxe\nsanboot --drive 0x80\n", &[], true).0,
+            Left::Disk
+        );
     }
 
     #[test]
     fn a_kernel_is_started_with_its_command_line() {
-        let files = [("http://s/k/linux", "kernel"), ("http://s/k/initrd", "initrd")];
+        let files = [
+            ("http://s/k/linux", "kernel"),
+            ("http://s/k/initrd", "initrd"),
+        ];
         let script = "#!ipxe\nimgfree\nkernel k/linux initrd=i url=http://s/x a=${platform} --- || goto no\ninitrd --name i k/initrd || goto no\nboot || goto no\n:no\nexit 1\n";
         let (left, seen) = played(script, &files, false);
-        assert_eq!(left, program("http://s/k/linux", &["initrd=i", "url=http://s/x", "a=efi", "---"]));
+        assert_eq!(
+            left,
+            program(
+                "http://s/k/linux",
+                &["initrd=i", "url=http://s/x", "a=efi", "---"]
+            )
+        );
         assert_eq!(seen, ["/k/linux", "/k/initrd"]);
-        let (left, seen) = played("#!ipxe\nkernel gone || goto no\n:no\nimgargs gone a || echo none\nboot || exit 1\n", &[], false);
-        assert_eq!((left, seen), (Left::Exit { success: false }, vec!["/gone".into(), "> none".into()]));
+        let (left, seen) = played(
+            "#!ipxe\nkernel gone || goto no\n:no\nimgargs gone a || echo none\nboot || exit 1\n",
+            &[],
+            false,
+        );
+        assert_eq!(
+            (left, seen),
+            (
+                Left::Exit { success: false },
+                vec!["/gone".into(), "> none".into()]
+            )
+        );
     }
 
     #[test]
@@ -395,22 +469,57 @@ mod tests {
         let other = |text| [("http://s/b", text)];
         let exit = |success| Left::Exit { success };
         for (script, text, left, seen) in [
-            ("#!ipxe\nchain b || echo failed\necho on\n", "#!ipxe\nexit 1\n", exit(true), vec!["/b", "> failed", "> on"]),
-            ("#!ipxe\nchain b || echo failed\necho on\n", "#!ipxe\nexit\n", exit(true), vec!["/b", "> on"]),
-            ("#!ipxe\nchain --replace --autofree --timeout 9 b || echo failed\n", "#!ipxe\nexit 1\n", exit(false), vec!["/b"]),
-            ("#!ipxe\nchain --replace c || echo failed\n", "", exit(true), vec!["/c", "> failed"]),
-            ("#!ipxe\nchain b\n", "MZ", program("http://s/b", &[]), vec!["/b"]),
+            (
+                "#!ipxe\nchain b || echo failed\necho on\n",
+                "#!ipxe\nexit 1\n",
+                exit(true),
+                vec!["/b", "> failed", "> on"],
+            ),
+            (
+                "#!ipxe\nchain b || echo failed\necho on\n",
+                "#!ipxe\nexit\n",
+                exit(true),
+                vec!["/b", "> on"],
+            ),
+            (
+                "#!ipxe\nchain --replace --autofree --timeout 9 b || echo failed\n",
+                "#!ipxe\nexit 1\n",
+                exit(false),
+                vec!["/b"],
+            ),
+            (
+                "#!ipxe\nchain --replace c || echo failed\n",
+                "",
+                exit(true),
+                vec!["/c", "> failed"],
+            ),
+            (
+                "#!ipxe\nchain b\n",
+                "MZ",
+                program("http://s/b", &[]),
+                vec!["/b"],
+            ),
         ] {
             let expected: Vec<String> = seen.into_iter().map(String::from).collect();
-            assert_eq!(played(script, &other(text), false), (left, expected), "{script}");
+            assert_eq!(
+                played(script, &other(text), false),
+                (left, expected),
+                "{script}"
+            );
         }
     }
 
     #[test]
     fn a_machine_that_is_kept_waiting_is_seen() {
-        let waits = [("http://s/b", "#!ipxe\n:rest\nsleep 30\nchain --replace http://s/b ||\ngoto rest\n")];
+        let waits = [(
+            "http://s/b",
+            "#!ipxe\n:rest\nsleep 30\nchain --replace http://s/b ||\ngoto rest\n",
+        )];
         let (left, seen) = played("#!ipxe\nchain b\n", &waits, false);
         assert_eq!(left, Left::Waiting);
-        assert_eq!(seen.iter().filter(|line| *line == "/b").count(), MOST_OF_ONE);
+        assert_eq!(
+            seen.iter().filter(|line| *line == "/b").count(),
+            MOST_OF_ONE
+        );
     }
 }

@@ -11,7 +11,11 @@ pub fn join(base: &str, reference: &str) -> String {
     }
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let directory = path.rfind('/').map_or("/", |at| &path[..=at]);
-    let mut steps: Vec<&str> = directory.trim_matches('/').split('/').filter(|step| !step.is_empty()).collect();
+    let mut steps: Vec<&str> = directory
+        .trim_matches('/')
+        .split('/')
+        .filter(|step| !step.is_empty())
+        .collect();
     let (reference, query) = match reference.find(['?', '#']) {
         Some(at) => reference.split_at(at),
         None => (reference, ""),
@@ -45,7 +49,10 @@ mod tests {
             ("/boot?mac=a", "http://192.0.2.1:8080/boot?mac=a"),
             ("mboot.efi", "http://192.0.2.1:8080/t/abc/mboot.efi"),
             ("../b", "http://192.0.2.1:8080/t/b"),
-            ("01-a/boot.cfg?q=../z", "http://192.0.2.1:8080/t/abc/01-a/boot.cfg?q=../z"),
+            (
+                "01-a/boot.cfg?q=../z",
+                "http://192.0.2.1:8080/t/abc/01-a/boot.cfg?q=../z",
+            ),
         ] {
             assert_eq!(join(base, reference), expected, "{reference}");
         }

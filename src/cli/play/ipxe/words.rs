@@ -95,7 +95,10 @@ mod tests {
                     command(&[], None),
                 ],
             ),
-            ("echo a||b x#y", vec![command(&["echo", "a||b", "x#y"], None)]),
+            (
+                "echo a||b x#y",
+                vec![command(&["echo", "a||b", "x#y"], None)],
+            ),
             (
                 "echo a ; exit",
                 vec![
