@@ -69,6 +69,9 @@ pub struct Status {
     pub installs: Installs,
     /// What was last heard of it, and what comes next.
     pub last: String,
+    /// Whether an operator has asked for one more installation.
+    #[serde(skip)]
+    pub requested: bool,
     /// The pool's address that its binding has; what is declared is worked out elsewhere.
     #[serde(skip)]
     pub pooled: Option<IpAddr>,
@@ -164,6 +167,7 @@ impl Turn<'_> {
                 done: machine.map_or(0, |machine| machine.done),
             },
             last: self.last(machine, state, node.map(|node| &**node)),
+            requested: machine.is_some_and(|machine| machine.reinstall),
             pooled: machine.and_then(|machine| machine.binding.as_ref()?.address),
         }
     }

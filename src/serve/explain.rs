@@ -68,6 +68,9 @@ fn next(status: &crate::control::Status) -> String {
         Standing::Held => "its own disk: it is held".into(),
         Standing::Protected => "its own disk: it is protected".into(),
         Standing::Discovered => "what the network's `unknown` says: nothing binds it".into(),
+        Standing::Bound if status.requested => {
+            format!("installer (an operator asked for it; {counts})")
+        }
         Standing::Bound => format!("installer ({counts})"),
         Standing::Installing => "its own disk first: an installation runs".into(),
         Standing::Failed if status.installs.wanted > status.installs.done => {

@@ -110,9 +110,9 @@ const CHECKPOINT: Duration = Duration::from_secs(300);
 pub async fn start(options: Options) -> anyhow::Result<Running> {
     let began = Instant::now();
     let root = super::load::absolute(&options.site)?;
-    let (watch, seen) =
+    let (watch, mut seen) =
         Watch::start(&root).with_context(|| format!("`{}` cannot be watched", root.display()))?;
-    let first = seen.borrow().clone();
+    let first = seen.borrow_and_update().clone();
     if let Some(trouble) = &first.trouble {
         anyhow::bail!("the site `{}` cannot be read: {trouble}", root.display());
     }
