@@ -20,4 +20,4 @@ pub mod control;
 pub mod disk;
 pub mod net;
 pub mod serve;
-//pub mod cli;
+pub mod cli;
