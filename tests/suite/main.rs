@@ -16,3 +16,4 @@ mod hostile_http;
 mod journal_files;
 mod render_golden;
 mod render_site;
+mod installation;
