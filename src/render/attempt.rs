@@ -108,7 +108,8 @@ pub fn attempt(job: &Job<'_>) -> Result<Rendered, Vec<Diagnostic>> {
 /// installer holds to its own rules included.
 pub fn inspect(job: &Job<'_>) -> (Option<Rendered>, Vec<Diagnostic>) {
     let (rendered, mut found) = render(job);
-    if let (Some(rendered), Some(task)) = (&rendered, task(job).ok()) {
+    let errors = found.iter().any(|one| one.severity == Severity::Error);
+    if let (Some(rendered), Some(task), false) = (&rendered, task(job).ok(), errors) {
         found.extend(
             super::check::rendered(job, task, rendered)
                 .into_iter()
@@ -188,6 +189,11 @@ impl<'a> Pieces<'a> {
         )
         .map_err(|wrong| found.push(wrong))
         .ok();
+        found.extend(
+            repo.iter()
+                .flatten()
+                .flat_map(|repo| repo::doubts(spec, repo)),
+        );
         let plan = net::named(&resolved.net);
         let bad = net::unsound(&plan);
         let declared = resolved.declared.as_ref().map(|node| node.place());

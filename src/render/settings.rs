@@ -104,10 +104,13 @@ pub(super) fn unmet(
     resolved: &Resolved,
 ) -> Vec<Diagnostic> {
     let settings = &resolved.settings;
+    let Some(expresses) = &spec.expresses else {
+        return Vec::new();
+    };
     let later = runs_first_boot(spec, settings);
     asked(site, settings)
         .into_iter()
-        .filter(|ask| !spec.expresses.contains(&ask.setting))
+        .filter(|ask| !expresses.contains(&ask.setting))
         .filter(|ask| !(later && spec.to_first_boot.contains(&ask.setting)))
         .filter(|ask| !has_anyway(spec, ask.setting, settings))
         .map(|ask| {
