@@ -11,3 +11,4 @@ mod render_hostile;
 mod render_mistakes;
 mod render_scripts;
 mod render_library;
+mod render_readme;

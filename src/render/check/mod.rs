@@ -13,7 +13,7 @@ mod boot_cfg;
 use crate::site::{Diagnostic, Severity};
 
 use super::{
-    attempt::{Body, Job, Rendered},
+    job::{Body, Job, Rendered},
     library::Task,
     outside::RepoView,
     task::Dialect,
