@@ -11,13 +11,13 @@
 // core
 pub mod model;
 pub mod site;
-//pub mod matcher;
-//pub mod journal;
+pub mod matcher;
+pub mod journal;
 pub mod render;
-//pub mod control;
+pub mod control;
 
 // shell
-//pub mod disk;
-//pub mod net;
-//pub mod serve;
-//pub mod cli;
+pub mod disk;
+pub mod net;
+pub mod serve;
+pub mod cli;

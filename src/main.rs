@@ -1,3 +1,5 @@
-//! The program.
+//! The `bootwright` program: everything it does lives in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    bootwright::cli::main()
+}

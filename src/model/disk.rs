@@ -10,19 +10,27 @@ use super::{At, ByteSize, List};
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Disk {
     /// Its path in the installer, such as `/dev/sda` or `/dev/disk/by-id/…`; for ESXi its name, such as `naa.…`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<At<String>>,
     /// Its serial number.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<At<String>>,
     /// Its model name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<At<String>>,
     /// Its least size.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub min_size: Option<At<ByteSize>>,
     /// The smallest of those that fit.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub smallest: bool,
     /// The largest of those that fit.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub largest: bool,
     /// ESXi's `--firstdisk` list, in order of preference: `local`, `remote`, `usb`, `esx`, a vendor, model or driver.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<List<String>>,
     /// Whether a disk that holds a VMFS, a ZFS pool or an md array may be wiped.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub wipe: bool,
 }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// A digest of every file of the site, in hexadecimal. Equal files, equal revision.
+/// The first 64 bits of a digest of every file of the site, in hexadecimal. Equal files, equal revision.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Revision(Arc<str>);
 

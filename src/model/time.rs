@@ -45,6 +45,14 @@ impl Mono {
     }
 }
 
+impl Now {
+    /// Where on the monotonic clock the wall clock's `at` was, an earlier moment; none later than now.
+    pub fn earlier(self, at: Timestamp) -> Mono {
+        let age = i64::try_from(self.wall.since(at).as_millis()).unwrap_or(i64::MAX);
+        Mono(self.mono.0.saturating_sub(age))
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {

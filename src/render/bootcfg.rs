@@ -84,7 +84,7 @@ fn modules(value: &str) -> impl Iterator<Item = &str> {
     value
         .split("---")
         .map(str::trim)
-        .filter(|module| !module.is_empty())
+        .filter(|module| !plain(module).is_empty())
 }
 
 fn plain(path: &str) -> String {
@@ -198,6 +198,13 @@ mod tests {
             .map(String::from)
             .into(),
         }
+    }
+
+    #[test]
+    fn a_module_that_is_a_slash_alone_is_left_out() {
+        let image = "kernel=b.b00\nmodules=a.gz --- / --- c.gz\n";
+        let written = rewrite(image, &changes(), |path| Some(path.into())).unwrap();
+        assert!(written.contains("\nmodules=a.gz --- c.gz\n"), "{written}");
     }
 
     #[test]

@@ -62,7 +62,7 @@ fn format(state: &State<'_, '_>) -> Format {
     }
 }
 
-/// The name by which templates and [`format`] know a format.
+/// The name by which templates and [`format()`] know a format.
 pub(super) fn format_name(format: Format) -> &'static str {
     match format {
         Format::Plain => "plain",

@@ -1,7 +1,7 @@
 //! Templates to bytes: what one machine is given, from what its site says of it.
 //!
 //! [`compile`] turns every template and `task.toml` into a [`Library`], with mistakes at their lines;
-//! [`attempt`] renders one machine's files from it. Network lines, boot.cfg and ESXi's disk are made by code that
+//! [`attempt()`] renders one machine's files from it. Network lines, boot.cfg and ESXi's disk are made by code that
 //! knows what each installer can say ([`net`], [`bootcfg`]); the rest is templates ([`task`], [`context`] in
 //! `templates/README.md`), strict and quoted for their format ([`quote`]). [`check`] holds what was rendered for
 //! ESXi to the rules that its own installer does not enforce.

@@ -200,3 +200,58 @@ fn before(ip: IpAddr) -> Option<IpAddr> {
         IpAddr::V6(ip) => Some(Ipv6Addr::from(u128::from(ip).checked_sub(1)?).into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::{Files, Memory, load};
+
+    fn hint(network: &str, like: &str) -> String {
+        let text = format!(
+            "[network.lab]\n{network}\n[node.a]\naddress = [\"192.0.2.2\", \"2001:db8::1\"]"
+        );
+        let content = [("policies.d/a.toml".into(), text.as_bytes().into())];
+        let files = Files {
+            content: content.into_iter().collect(),
+            ..Files::default()
+        };
+        let (site, _) = load(&files, &mut Memory::default());
+        Free::new(&site).hint(&site.networks["lab"], like.parse().unwrap())
+    }
+
+    #[test]
+    fn a_hint_names_addresses_that_nobody_has() {
+        let v6 = "subnet = \"2001:db8::/32\"\ntaken = \"2001:db8::/48\"";
+        let big = "subnet = \"192.0.0.0/8\"\ntaken = \"192.0.0.0/9\"\npool = \"192.128.0.0/10\"";
+        let tiny = "subnet = \"192.0.2.0/29\"\ngateway = \"192.0.2.1\"\ndns = \"192.0.2.3\"";
+        for (network, like, expected) in [
+            (
+                tiny,
+                "192.0.2.9",
+                "free in network lab: 192.0.2.4, 192.0.2.5, ...",
+            ),
+            (
+                "subnet = \"192.0.2.0/30\"",
+                "192.0.2.9",
+                "free in network lab: 192.0.2.1",
+            ),
+            (
+                "subnet = \"192.0.2.2/31\"\ntaken = \"192.0.2.3\"",
+                "192.0.2.9",
+                "no address of network lab is free",
+            ),
+            (
+                v6,
+                "::1",
+                "free in network lab: 2001:db8:1::, 2001:db8:1::1, ...",
+            ),
+            (
+                big,
+                "10.0.0.1",
+                "free in network lab: 192.192.0.0, 192.192.0.1, ...",
+            ),
+        ] {
+            assert_eq!(hint(network, like), expected, "{network}");
+        }
+    }
+}

@@ -1,13 +1,15 @@
 //! Puts the objects of all files together into a [`Site`], and remembers what has not changed.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{At, FileId, Place, PolicyName, Revision, ServerConfig};
+use crate::model::{FileId, Place, Revision, ServerConfig};
 
 use super::{
-    Diagnostic, Files, Identities, Site, Sources, kdl,
+    Diagnostic, Files, Site, Sources,
+    assemble::order,
+    kdl,
     object::{Kind, Object, object, unknown_kind},
     read::read,
     rules, toml,
@@ -19,6 +21,8 @@ use super::{
 pub struct Memory {
     sources: Arc<Sources>,
     files: BTreeMap<Arc<str>, Known>,
+    /// Files that could not be read the last time; their texts are empty.
+    unreadable: Vec<Arc<str>>,
 }
 
 /// A file as it was read.
@@ -32,7 +36,8 @@ struct Known {
 /// What came out of a file.
 #[derive(Debug, Default)]
 struct Outcome {
-    config: Arc<ServerConfig>,
+    /// What [`CONFIG`] says.
+    config: Option<Arc<ServerConfig>>,
     objects: Vec<Object>,
     diagnostics: Vec<Diagnostic>,
     /// What it declares is not all known: it did not parse, or some of it is no object.
@@ -44,8 +49,16 @@ struct Outcome {
 /// The server's own file.
 const CONFIG: &str = "bootwright.toml";
 
-/// Reads the site from its files, with every mistake in it.
+/// Reads the site from its files, with every mistake in it, in the order of the files.
 pub fn load(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnostic>) {
+    let (site, mut diagnostics) = declared(files, memory);
+    diagnostics.extend(rules::check(&site));
+    site.sources.sort(&mut diagnostics);
+    (site, diagnostics)
+}
+
+/// Reads what the files declare, each declaration by itself.
+pub(super) fn declared(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnostic>) {
     memory.take(files);
     let mut diagnostics = memory.unreadable(files);
     let mut site = Site {
@@ -63,8 +76,8 @@ pub fn load(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnostic>) {
         if outcome.in_doubt {
             site.unread.files.insert(path.clone());
         }
-        if &**path == CONFIG {
-            site.config = outcome.config.clone();
+        if let Some(config) = &outcome.config {
+            site.config = config.clone();
         }
         for object in &outcome.objects {
             diagnostics.extend(site.declare(object, &mut seen_defaults));
@@ -72,21 +85,16 @@ pub fn load(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnostic>) {
     }
     site.order = order(&site);
     site.sources = memory.sources.clone();
-    diagnostics.extend(rules::check(&site));
-    site.sources.sort(&mut diagnostics);
     (site, diagnostics)
 }
 
 /// Reads `bootwright.toml` alone, with every mistake in it. Without the file everything is default.
 pub fn read_config(files: &Files, memory: &mut Memory) -> (Arc<ServerConfig>, Vec<Diagnostic>) {
     memory.take(files);
-    let known = memory.files.get(CONFIG);
-    known.map_or_else(Default::default, |known| {
-        (
-            known.outcome.config.clone(),
-            known.outcome.diagnostics.clone(),
-        )
-    })
+    let outcome = memory.files.get(CONFIG).map(|known| &known.outcome);
+    let config = outcome.and_then(|outcome| outcome.config.clone());
+    let diagnostics = outcome.map(|outcome| outcome.diagnostics.clone());
+    (config.unwrap_or_default(), diagnostics.unwrap_or_default())
 }
 
 /// Reads another file of TOML, such as a task's own, into a declared type.
@@ -117,6 +125,9 @@ impl Memory {
     /// Reads what is new or has changed, and forgets what is gone.
     fn take(&mut self, files: &Files) {
         let sources = &mut self.sources;
+        for path in self.unreadable.drain(..) {
+            Arc::make_mut(sources).remove(&path);
+        }
         self.files.retain(|path, _| {
             let stays = files.content.contains_key(path);
             if !stays {
@@ -148,8 +159,8 @@ impl Memory {
             hash.update(path.as_bytes());
             hash.update(known.digest);
         }
-        let digits: String = hash
-            .finalize()
+        // 64 bits tell the states of one site apart, and stand on every line of its journal.
+        let digits: String = hash.finalize()[..8]
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
@@ -159,6 +170,7 @@ impl Memory {
     fn unreadable(&mut self, files: &Files) -> Vec<Diagnostic> {
         let mistakes = files.unreadable.iter().map(|(path, reason)| {
             let file = Arc::make_mut(&mut self.sources).put(path, "".into());
+            self.unreadable.push(path.clone());
             Diagnostic::error(format!("`{path}` cannot be read: {reason}"), start(file))
         });
         mistakes.collect()
@@ -211,7 +223,7 @@ fn config(text: &str, file: FileId) -> Outcome {
     };
     let mut outcome = Outcome::default();
     let config: Option<ServerConfig> = read(tree, &mut outcome.diagnostics);
-    outcome.config = Arc::new(config.unwrap_or_default());
+    outcome.config = config.map(Arc::new);
     outcome
 }
 
@@ -264,95 +276,6 @@ impl Outcome {
             ..Outcome::default()
         }
     }
-}
-
-impl Site {
-    /// Takes an object in, unless another has its name.
-    fn declare(&mut self, object: &Object, defaults: &mut Option<Place>) -> Option<Diagnostic> {
-        match object {
-            Object::Defaults(at) => {
-                if let Some(first) = *defaults {
-                    return Some(declared_twice("the defaults are", at.place, first));
-                }
-                *defaults = Some(at.place);
-                self.defaults = at.value.clone();
-                None
-            }
-            Object::Repo(repo) => put(&mut self.repos, "repo", repo, |repo| &repo.name),
-            Object::Network(network) => put(&mut self.networks, "network", network, |network| {
-                &network.name
-            }),
-            Object::Tag(tag) => put(&mut self.tags, "tag", tag, |tag| &tag.name),
-            Object::Policy(policy) => {
-                put(&mut self.policies, "policy", policy, |policy| &policy.name)
-            }
-            Object::Node(node) => {
-                let twice = put(&mut self.nodes, "node", node, |node| &node.name);
-                if twice.is_none() {
-                    self.identities.add(node);
-                }
-                twice
-            }
-            Object::Broker(broker) => {
-                put(&mut self.brokers, "broker", broker, |broker| &broker.name)
-            }
-            Object::Hook(hook) => put(&mut self.hooks, "hook", hook, |hook| &hook.name),
-        }
-    }
-}
-
-fn put<N: Ord + Clone + fmt::Display, T>(
-    map: &mut BTreeMap<N, Arc<T>>,
-    kind: &str,
-    object: &Arc<T>,
-    name: fn(&T) -> &At<N>,
-) -> Option<Diagnostic> {
-    let At { value, place } = name(object);
-    if let Some(first) = map.get(value) {
-        let what = format!("{kind} `{value}` is");
-        return Some(declared_twice(&what, *place, name(first).place));
-    }
-    map.insert(value.clone(), object.clone());
-    None
-}
-
-fn declared_twice(what: &str, place: Place, first: Place) -> Diagnostic {
-    Diagnostic::error(format!("{what} declared twice"), place).other(first, "first here")
-}
-
-impl Identities {
-    fn add(&mut self, node: &crate::model::Node) {
-        let name = &node.name.value;
-        for mac in node.macs() {
-            self.mac.entry(mac.value).or_insert_with(|| name.clone());
-        }
-        let body = &node.body;
-        if let Some(serial) = &body.serial {
-            let entry = self.serial.entry(serial.value.clone());
-            entry.or_insert_with(|| name.clone());
-        }
-        if let Some(uuid) = &body.uuid {
-            let entry = self.uuid.entry(uuid.value.clone());
-            entry.or_insert_with(|| name.clone());
-        }
-        if let Some(asset) = &body.asset {
-            let entry = self.asset.entry(asset.value.clone());
-            entry.or_insert_with(|| name.clone());
-        }
-    }
-}
-
-/// The policies in the order in which they are asked: by `order`, then by name.
-fn order(site: &Site) -> Vec<PolicyName> {
-    let mut names: Vec<PolicyName> = site.policies.keys().cloned().collect();
-    names.sort_by_key(|name| {
-        site.policies[name]
-            .rule
-            .order
-            .as_ref()
-            .map_or(100, |at| at.value)
-    });
-    names
 }
 
 #[cfg(test)]

@@ -50,15 +50,16 @@ impl Mask {
         if let Some(header) = line.trim_start().strip_prefix('[') {
             self.section = words(header).any(|(_, word)| is_secret(word));
         }
-        let from = self.value_of_secret_key(line);
-        match from {
-            Some(from) => {
-                self.follow(&line[from..]);
-                let sign = line[from..].starts_with(['=', ':', '{']);
-                hide(line, from + usize::from(sign))
-            }
-            None => hide_hashes(line),
+        let Some(from) = self.value_of_secret_key(line) else {
+            return hide_hashes(line);
+        };
+        if let Some(end) = end_of_quoted(&line[from..]) {
+            let (value, rest) = line.split_at(from + end);
+            return hide(value, from + 1) + &self.line(rest);
         }
+        self.follow(&line[from..]);
+        let sign = line[from..].starts_with(['=', ':', '{']);
+        hide(line, from + usize::from(sign))
     }
 
     /// Finds where in the line a secret value begins.
@@ -100,6 +101,21 @@ fn value_after(line: &str, end: usize) -> Option<usize> {
         _ => unquoted.len() == rest.len(),
     };
     is_key.then_some(at)
+}
+
+/// Returns where a value such as `= "…"` ends, when it is plain that nothing behind it belongs to it.
+fn end_of_quoted(value: &str) -> Option<usize> {
+    let text = value.strip_prefix('=')?.trim_start();
+    let quote = text.chars().next().filter(|c| "\"'".contains(*c))?;
+    let inner = &text[1..];
+    let end = inner.find([quote, '\\'])?;
+    let rest = inner[end..].strip_prefix(quote)?;
+    let next = rest.trim_start();
+    let property = words(next).next().is_some_and(|(at, word)| {
+        at == 0 && rest.starts_with(' ') && next[word.len()..].trim_start().starts_with('=')
+    });
+    (next.is_empty() || next.starts_with([',', '}', ']', '#']) || property)
+        .then(|| value.len() - rest.len())
 }
 
 /// The words of a line that may be keys, with their offsets.
@@ -153,7 +169,7 @@ mod tests {
             ("vars { api-token \"abc\" }", "vars { api-token \"***\" *"),
             (
                 "x = { password = 'hush', y = 1 }",
-                "x = { password = '****'* * * * *",
+                "x = { password = '****', y = 1 }",
             ),
             ("tags = [\"secret\", \"b\"]", "tags = [\"secret\", \"b\"]"),
             ("note = \"$6$ab/c\" # x", "note = \"*******\" # x"),
@@ -172,6 +188,13 @@ mod tests {
             ("password = \"é\"", "password = \"**\""),
         ] {
             assert_eq!(mask(text), shown);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_byte_keeps_its_offset(text in "(password|=|\"|'|\\{|\\[| |\n|é|x|#|\\$6\\$){0,20}") {
+            proptest::prop_assert_eq!(mask(&text).len(), text.len());
         }
     }
 }

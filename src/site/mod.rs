@@ -1,7 +1,7 @@
 //! Text to [`Site`]: every file of a site, read, resolved and held to the rules.
 //!
 //! TOML and KDL both become one tree of values with places ([`tree`]); one deserializer reads the declared
-//! objects from it ([`read`]); [`load`] puts them together; [`rules`] holds them to each other. Every
+//! objects from it ([`read`]); [`load()`] puts them together; [`rules`] holds them to each other. Every
 //! mistake of the whole site is a [`Diagnostic`] in one list. Expressions and templates are only text
 //! here: [`crate::matcher`] and [`crate::render`] compile them.
 
@@ -23,6 +23,7 @@ mod net;
 mod resolve;
 mod provenance;
 mod rules;
+mod assemble;
 mod load;
 mod mask;
 mod report;

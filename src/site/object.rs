@@ -3,12 +3,13 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use crate::model::{
-    At, Broker, Defaults, Hook, Network, Node, NodeBody, Place, Policy, Repo, Rule, Settings, Tag,
+    At, Broker, Defaults, Hook, HookBody, Network, Node, NodeBody, Place, Policy, Repo, Rule,
+    Settings, Tag,
 };
 
 use super::{
     Diagnostic,
-    read::{fields_of, read, unknown_key},
+    read::{fields_of, missing_keys, read, unknown_key},
     suggest::suggest,
     tree::{Declaration, Entry, Shape, Tree},
 };
@@ -172,6 +173,9 @@ impl Body<'_> {
                 Object::Broker(Arc::new(Broker { name, kind, vars }))
             }
             Kind::Hook => {
+                let keys = fields_of::<HookBody>();
+                let missing = missing_keys(&self.entries, keys, self.place);
+                self.diagnostics.extend(missing);
                 let name = self.name(name)?;
                 Object::Hook(Arc::new(Hook {
                     name,

@@ -19,6 +19,14 @@ pub struct Style {
     pub width: usize,
 }
 
+impl Style {
+    /// For logs and files.
+    pub const PLAIN: Style = Style {
+        color: false,
+        width: 120,
+    };
+}
+
 /// Writes all diagnostics, a blank line between them, as compilers do. Secrets are masked.
 pub fn report(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -> String {
     let renderer = match style.color {
@@ -28,6 +36,7 @@ pub fn report(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -> St
     let renderer = renderer.term_width(style.width);
     let mut quotes = Quotes {
         sources,
+        width: style.width,
         masked: BTreeMap::new(),
     };
     let mut text = String::new();
@@ -35,8 +44,10 @@ pub fn report(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -> St
         if !text.is_empty() {
             text.push('\n');
         }
-        text += &renderer.render(&[quotes.group(diagnostic)]);
-        text.push('\n');
+        for line in renderer.render(&[quotes.group(diagnostic)]).lines() {
+            text += line.trim_end();
+            text.push('\n');
+        }
     }
     text
 }
@@ -91,6 +102,7 @@ fn count(number: usize, noun: &str) -> String {
 /// The texts of files with their secrets masked, each made once.
 struct Quotes<'a> {
     sources: &'a Sources,
+    width: usize,
     masked: BTreeMap<FileId, String>,
 }
 
@@ -101,18 +113,38 @@ impl Quotes<'_> {
             Severity::Warning => Level::WARNING,
         };
         let mut group = level
-            .primary_title(normalize_untrusted_str(&diagnostic.message))
+            .primary_title(self.wrapped(&diagnostic.message))
             .elements(std::iter::empty::<Origin<'static>>());
         for (file, marks) in marks(diagnostic) {
             group = self.quote(group, file, marks);
         }
         for note in &diagnostic.notes {
-            group = group.element(Level::NOTE.message(normalize_untrusted_str(note)));
+            group = group.element(Level::NOTE.message(self.wrapped(note)));
         }
         if let Some(help) = &diagnostic.help {
-            group = group.element(Level::HELP.message(normalize_untrusted_str(help)));
+            group = group.element(Level::HELP.message(self.wrapped(help)));
         }
         group
+    }
+
+    /// Breaks a text between words into lines that fit behind `error: ` or `   = help: `.
+    fn wrapped(&self, text: &str) -> String {
+        let width = self.width.saturating_sub(12).max(20);
+        let text = normalize_untrusted_str(text);
+        let mut lines = String::new();
+        let mut length = 0;
+        for word in text.split(' ') {
+            let needed = word.chars().count() + 1;
+            if length > 0 && length + needed > width {
+                lines.push('\n');
+                length = 0;
+            } else if !lines.is_empty() {
+                lines.push(' ');
+            }
+            lines.push_str(word);
+            length += needed;
+        }
+        lines
     }
 
     /// Adds the lines of one file that are marked.
@@ -126,7 +158,7 @@ impl Quotes<'_> {
         let text = self
             .masked
             .entry(file)
-            .or_insert_with(|| mask(&source.text));
+            .or_insert_with(|| mask(&source.text).replace("\r\n", " \n"));
         let spans: Vec<Range<usize>> = marks
             .iter()
             .map(|mark| on_one_line(text, mark.place))

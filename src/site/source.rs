@@ -90,10 +90,13 @@ impl Sources {
         }
     }
 
-    /// Sorts diagnostics in the order of the files, those without a place first.
-    pub(super) fn sort(&self, diagnostics: &mut [Diagnostic]) {
+    /// Sorts diagnostics in the order of the files, those without a place last.
+    pub fn sort(&self, diagnostics: &mut [Diagnostic]) {
         let order = self.order();
-        diagnostics.sort_by_key(|diagnostic| diagnostic.place.map(&order));
+        diagnostics.sort_by_key(|diagnostic| {
+            let place = diagnostic.place;
+            (place.is_none(), place.map(&order))
+        });
     }
 
     /// Writes a place as `file:line`, for tables and `explain`.

@@ -29,6 +29,18 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// The address of the card it boots from.
+    pub(super) fn boot_mac(&self) -> Option<Mac> {
+        let reported = self.macs.first().copied();
+        let body = || Some(&self.declared?.body);
+        let short = || body()?.mac.as_ref()?.values().next().copied();
+        let long = || {
+            let mut interfaces = body()?.interface.iter();
+            interfaces.find_map(|at| Some(at.value.mac.as_ref()?.value))
+        };
+        reported.or_else(short).or_else(long)
+    }
+
     /// Its hardware addresses, reported ones before those that are only declared.
     pub(super) fn macs(&self) -> Vec<Mac> {
         let mut macs = self.macs.clone();

@@ -77,23 +77,24 @@ impl Tree {
         }
     }
 
-    /// Takes out what a path leads to: at each level the index of an entry or of an item.
-    /// Returns false when it leads to the tree itself, which stays.
-    pub(crate) fn remove(&mut self, path: &[usize]) -> bool {
-        match (path, &mut self.shape) {
-            ([], _) => false,
-            ([last], Shape::Map(entries)) => {
-                entries.remove(*last);
-                true
+    /// Takes out what a path leads to: at each level the index of an entry or of an item. Returns the
+    /// place of the table or list it was in, and its key; none when the path leads to the tree itself,
+    /// which stays.
+    pub(crate) fn remove(&mut self, path: &[usize]) -> Option<(Place, Option<String>)> {
+        let (first, rest) = path.split_first()?;
+        let part = match &mut self.shape {
+            Shape::Map(entries) if rest.is_empty() => {
+                return Some((self.place, Some(entries.remove(*first).key.value)));
             }
-            ([last], Shape::List(items)) => {
-                items.remove(*last);
-                true
+            Shape::List(items) if rest.is_empty() => {
+                items.remove(*first);
+                return Some((self.place, None));
             }
-            ([first, rest @ ..], Shape::Map(entries)) => entries[*first].value.remove(rest),
-            ([first, rest @ ..], Shape::List(items)) => items[*first].remove(rest),
+            Shape::Map(entries) => &mut entries[*first].value,
+            Shape::List(items) => &mut items[*first],
             _ => unreachable!("a path leads through lists and tables alone"),
-        }
+        };
+        part.remove(rest)
     }
 
     /// Takes out every key that stands a second time in its table, with a diagnostic for each.

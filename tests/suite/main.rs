@@ -1,7 +1,19 @@
-//! Everything that is tested from outside, in one binary: a module for each subject.
+//! What holds for the whole program: one binary, a module for each subject.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod architecture;
+mod documented;
+mod examples;
+mod example_documents;
+mod reading;
 mod rules;
+mod fifteen;
 mod resolve;
+mod http_fixture;
+mod http;
+mod hostile_http;
+mod journal_files;
 mod render_golden;
 mod render_site;
 mod esxi_rules;

@@ -21,7 +21,7 @@ pub(crate) fn load(files: &[(&str, &str)]) -> (Site, Vec<Diagnostic>) {
 }
 
 /// Writes where each mistake is, and which: `a.toml:3:11 error: message`.
-fn found(site: &Site, diagnostics: &[Diagnostic]) -> Vec<String> {
+pub(crate) fn found(site: &Site, diagnostics: &[Diagnostic]) -> Vec<String> {
     let one = |diagnostic: &Diagnostic| {
         let place = diagnostic.place.expect("every mistake has a place");
         let (source, line, column) = site.sources.position(place).expect("the file is known");
@@ -73,4 +73,34 @@ fn every_mistake_is_found_at_its_place_and_nothing_else() {
     }
     assert!(cases > 50, "{cases}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn what_follows_from_a_file_that_does_not_parse_is_not_reported() {
+    let node = r#"
+[node.a]
+mac = "52:54:00:00:00:01"
+policy = "esxi"
+address = "192.0.2.11"
+network = "lab"
+
+[node.b]
+mac = "52:54:00:00:00:02"
+address = "192.0.2.12"
+repo = "rocky"
+
+[policy.web]
+tags = "web"
+task = "local"
+"#;
+    let (site, diagnostics) = load(&[
+        ("policies.d/node.toml", node),
+        ("policies.d/site.toml", "[network.lab\nsubnet = 1"),
+    ]);
+    let found = found(&site, &diagnostics);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].starts_with("policies.d/site.toml:1:"),
+        "{found:#?}"
+    );
 }

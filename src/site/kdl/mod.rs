@@ -4,8 +4,10 @@
 //! depth, which the parser itself does not.
 
 mod lex;
+mod quotes;
+mod grammar;
 mod slips;
-mod words;
+pub(super) mod words;
 
 #[cfg(test)]
 mod tests;

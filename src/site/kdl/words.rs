@@ -148,7 +148,7 @@ fn needs_quotes(token: Token<'_>, what: &str) -> Slip {
 }
 
 /// Says what a word that is no KDL was meant to be.
-fn what(word: &str) -> &'static str {
+pub(crate) fn what(word: &str) -> &'static str {
     let date = word.len() >= 10
         && word
             .bytes()

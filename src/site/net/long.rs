@@ -3,12 +3,13 @@
 //! A reference is the name of a link or a hardware address of the machine. Links come out with parents
 //! before those that stand on them, otherwise as they were written.
 
-use crate::model::{
-    At, Bond, Bridge, LinkName, LinkSettings, List, Mac, Node, NodeBody, Place, Vlan,
-};
+use crate::model::{At, Bond, LinkName, Mac, Node, NodeBody};
 
-use super::{Draft, Work};
-use crate::site::{Diagnostic, LinkKind, suggest::suggest};
+use super::{
+    Draft, Work,
+    entry::{Entry, Form, entries, find},
+};
+use crate::site::{Diagnostic, suggest::suggest};
 
 /// The kernel's names of bonding modes.
 const MODES: [&str; 7] = [
@@ -20,61 +21,6 @@ const MODES: [&str; 7] = [
     "balance-xor",
     "broadcast",
 ];
-
-/// The mode of a bond that names none: the one that works on every switch.
-const MODE: &str = "active-backup";
-
-/// A link as declared, and what it stands on.
-struct Entry<'a> {
-    name: Option<&'a LinkName>,
-    form: Form<'a>,
-    own: LinkSettings<'a>,
-    place: Place,
-    /// The entries it stands on, each with the place of the reference.
-    parents: Vec<(usize, Place)>,
-}
-
-#[derive(Clone, Copy)]
-enum Form<'a> {
-    Card(Option<Mac>),
-    Bond(&'a Bond),
-    Vlan(&'a Vlan),
-    Bridge(&'a Bridge),
-}
-
-impl<'a> Form<'a> {
-    fn word(self) -> &'static str {
-        match self {
-            Form::Card(_) => "interface",
-            Form::Bond(_) => "bond",
-            Form::Vlan(_) => "vlan",
-            Form::Bridge(_) => "bridge",
-        }
-    }
-
-    /// Tells whether a link of this form can stand on one of the other form.
-    fn can_stand_on(self, parent: Form<'_>) -> bool {
-        match (self, parent) {
-            (Form::Card(_), _) => false,
-            (Form::Bond(_), parent) => matches!(parent, Form::Card(_)),
-            (Form::Vlan(_), parent) => !matches!(parent, Form::Vlan(_)),
-            (Form::Bridge(_), parent) => !matches!(parent, Form::Bridge(_)),
-        }
-    }
-
-    fn references(self) -> Vec<&'a At<String>> {
-        let of_list = |list: &'a Option<List<String>>| {
-            let values = list.iter().flat_map(|list| &list.value);
-            values.collect()
-        };
-        match self {
-            Form::Card(_) => Vec::new(),
-            Form::Bond(bond) => of_list(&bond.ports),
-            Form::Bridge(bridge) => of_list(&bridge.ports),
-            Form::Vlan(vlan) => vlan.on.iter().collect(),
-        }
-    }
-}
 
 /// Tells whether a node has the long form.
 pub(super) fn is_long(body: &NodeBody) -> bool {
@@ -101,14 +47,14 @@ impl<'a> Work<'a, '_> {
         }
         order
             .iter()
-            .map(|&old| draft(&entries[old], &new_index))
+            .map(|&old| entries[old].draft(&new_index))
             .collect()
     }
 
     /// Checks what each link must say of itself.
     fn check_entries(&mut self, entries: &[Entry<'a>]) {
         for entry in entries {
-            let title = title(entry);
+            let title = entry.title();
             let lacks = match entry.form {
                 Form::Card(None) if entry.name.is_none() => {
                     Some("this interface has neither `mac` nor `name`".into())
@@ -152,7 +98,7 @@ impl<'a> Work<'a, '_> {
                 _ => entry.name.is_some() && other.name == entry.name,
             };
             if let Some(first) = entries[..at].iter().find(same) {
-                let title = title(entry);
+                let title = entry.title();
                 self.report(
                     Diagnostic::error(format!("two links are called `{title}`"), entry.place)
                         .label(self.name)
@@ -175,7 +121,7 @@ impl<'a> Work<'a, '_> {
                 continue;
             }
             let message = match parent == at {
-                true => format!("{} `{}` stands on itself", form.word(), title(&entries[at])),
+                true => format!("{} `{}` stands on itself", form.word(), entries[at].title()),
                 false => format!(
                     "a {} cannot stand on a {}",
                     form.word(),
@@ -206,7 +152,7 @@ impl<'a> Work<'a, '_> {
         let message = format!(
             "{} `{}` stands on `{reference}`, which node `{}` does not have",
             entry.form.word(),
-            title(entry),
+            entry.title(),
             self.name
         );
         self.report(Diagnostic::error(message, reference.place).help(help));
@@ -235,7 +181,7 @@ impl<'a> Work<'a, '_> {
         seen[at] = Seen::OnTheWay;
         for (parent, place) in entries[at].parents.clone() {
             if seen[parent] == Seen::OnTheWay {
-                let circle = (title(&entries[at]), title(&entries[parent]));
+                let circle = (entries[at].title(), entries[parent].title());
                 let message = format!("`{}` and `{}` stand on each other", circle.0, circle.1);
                 self.report(Diagnostic::error(message, place).label(self.name));
                 entries[at].parents.retain(|(other, _)| *other != parent);
@@ -253,100 +199,4 @@ enum Seen {
     Never,
     OnTheWay,
     Done,
-}
-
-fn entries(body: &NodeBody) -> Vec<Entry<'_>> {
-    let entry = |name, form, own, place| Entry {
-        name,
-        form,
-        own,
-        place,
-        parents: Vec::new(),
-    };
-    let cards = body.interface.iter().map(|at| {
-        let card = &at.value;
-        let form = Form::Card(card.mac.as_ref().map(|mac| mac.value));
-        let name = card.name.as_ref().map(|name| &name.value);
-        entry(name, form, card.settings(), at.place)
-    });
-    let bonds = body.bond.iter().map(|(name, at)| {
-        let form = Form::Bond(&at.value);
-        entry(Some(name), form, at.value.settings(), at.place)
-    });
-    let vlans = body.vlan.iter().map(|(name, at)| {
-        let form = Form::Vlan(&at.value);
-        entry(Some(name), form, at.value.settings(), at.place)
-    });
-    let bridges = body.bridge.iter().map(|(name, at)| {
-        let form = Form::Bridge(&at.value);
-        entry(Some(name), form, at.value.settings(), at.place)
-    });
-    cards.chain(bonds).chain(vlans).chain(bridges).collect()
-}
-
-/// Finds the link that a reference names. A card that the node declares by address alone becomes an entry.
-fn find<'a>(entries: &mut Vec<Entry<'a>>, reference: &At<String>, macs: &[Mac]) -> Option<usize> {
-    let named = |entry: &Entry<'_>| {
-        entry
-            .name
-            .is_some_and(|name| name.as_str() == reference.as_str())
-    };
-    if let Some(at) = entries.iter().position(named) {
-        return Some(at);
-    }
-    let mac: Mac = reference.parse().ok().filter(|mac| macs.contains(mac))?;
-    let of_mac = |entry: &Entry<'_>| matches!(entry.form, Form::Card(Some(own)) if own == mac);
-    entries.iter().position(of_mac).or_else(|| {
-        let bare = Draft::bare(Some(mac));
-        entries.push(Entry {
-            name: None,
-            form: Form::Card(Some(mac)),
-            own: bare.own,
-            place: reference.place,
-            parents: Vec::new(),
-        });
-        Some(entries.len() - 1)
-    })
-}
-
-fn title(entry: &Entry<'_>) -> String {
-    match (entry.name, entry.form) {
-        (Some(name), _) => name.as_str().into(),
-        (None, Form::Card(Some(mac))) => mac.to_string(),
-        (None, _) => entry.form.word().into(),
-    }
-}
-
-fn draft<'a>(entry: &Entry<'a>, new_index: &[usize]) -> Draft<'a> {
-    let parents: Vec<usize> = entry.parents.iter().map(|(at, _)| new_index[*at]).collect();
-    let kind = match entry.form {
-        Form::Card(mac) => LinkKind::Card { mac },
-        Form::Bond(bond) => LinkKind::Bond {
-            mode: bond
-                .mode
-                .as_ref()
-                .map_or(MODE.into(), |mode| mode.value.clone()),
-            ports: parents,
-            options: bond
-                .options
-                .iter()
-                .map(|(key, value)| (key.clone(), value.value.clone()))
-                .collect(),
-        },
-        Form::Bridge(bridge) => LinkKind::Bridge {
-            ports: parents,
-            stp: bridge.stp.as_ref().is_some_and(|stp| stp.value),
-        },
-        // A VLAN that lies on nothing has been reported; its addresses are still worth checking.
-        Form::Vlan(_) => match parents.first() {
-            Some(&on) => LinkKind::Vlan { id: 0, on },
-            None => LinkKind::Card { mac: None },
-        },
-    };
-    let mut draft = Draft::new(entry.name.cloned(), kind, entry.own, Some(entry.place));
-    draft.parent_places = entry.parents.iter().map(|(_, place)| *place).collect();
-    if let Form::Vlan(vlan) = entry.form {
-        draft.tag = vlan.id.as_ref();
-    }
-    draft
 }

@@ -7,6 +7,7 @@
 //! known here: see [`super::rules`].
 
 mod draft;
+mod entry;
 mod long;
 mod ports;
 mod lie;
@@ -68,7 +69,7 @@ pub(super) fn layout<'a>(
         layers,
         free,
         name: subject.name.as_str(),
-        boot_mac: subject.macs().first().copied(),
+        boot_mac: subject.boot_mac(),
         is_flawed: site.unread.has_flawed(Kind::Node, subject.name.as_str()),
         found,
     };

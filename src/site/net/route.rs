@@ -1,14 +1,14 @@
 //! Gateways and routes: each lies on its link, and each family has one default route.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
-use crate::model::{At, Place, Route};
+use crate::model::{At, Network, Place, Route};
 
 use super::{
     Draft, Work,
-    draft::{Gateway, Origin},
+    draft::{Gateway, Origin, subnet_of},
 };
-use crate::site::Diagnostic;
+use crate::site::{Diagnostic, LinkKind};
 
 impl<'a> Work<'a, '_> {
     /// Gives at most one link of each family its default route, and returns the index of the primary link: the
@@ -32,7 +32,6 @@ impl<'a> Work<'a, '_> {
     }
 
     fn boot_card(&self, links: &[Draft<'a>]) -> Option<usize> {
-        use crate::site::LinkKind;
         let of_boot = |link: &Draft<'_>| matches!(link.kind, LinkKind::Card { mac } if mac.is_some() && mac == self.boot_mac);
         links.iter().position(of_boot)
     }
@@ -105,7 +104,9 @@ impl<'a> Work<'a, '_> {
             return;
         };
         let Some(place) = address.place else { return };
-        if !is_on_link(link, gateway.value) {
+        // A gateway outside of its own network is that network's mistake.
+        let lies_there = |network: &Arc<Network>| subnet_of(network, gateway.value).is_some();
+        if !is_on_link(link, gateway.value) && address.network.is_some_and(lies_there) {
             let message = format!(
                 "gateway {gateway} cannot be reached from {}: it is not in {}",
                 address.ip(),

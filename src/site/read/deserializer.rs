@@ -2,14 +2,17 @@
 //!
 //! A single value stands for a list of one; a text where an account is wanted is the account's name.
 
-use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
+use serde::de::{Deserializer, IntoDeserializer, Visitor};
 
 use crate::{
-    model::{AT, Place},
-    site::tree::{Entry, Shape, Tree},
+    model::AT,
+    site::tree::{Shape, Tree},
 };
 
-use super::mistake::Mistake;
+use super::{
+    access::{Entries, Items, NameAlone, Single, WithPlace},
+    mistake::Mistake,
+};
 
 impl Tree {
     fn wrong(&self, wanted: &str) -> Mistake {
@@ -211,124 +214,4 @@ fn in_full(mut mistake: Mistake, text: &str) -> Mistake {
         mistake.message = format!("`{text}` is not an address: expected such as `192.0.2.10`");
     }
     mistake
-}
-
-/// A value followed by its place, for [`crate::model::At`].
-struct WithPlace<'t> {
-    tree: &'t Tree,
-    step: u8,
-}
-
-impl<'t> de::SeqAccess<'t> for WithPlace<'t> {
-    type Error = Mistake;
-
-    fn next_element_seed<T: de::DeserializeSeed<'t>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Mistake> {
-        let Place { file, start, end } = self.tree.place;
-        self.step += 1;
-        match self.step {
-            1 => seed.deserialize(self.tree),
-            2 => seed.deserialize(file.0.into_deserializer()),
-            3 => seed.deserialize(start.into_deserializer()),
-            4 => seed.deserialize(end.into_deserializer()),
-            _ => return Ok(None),
-        }
-        .map(Some)
-    }
-}
-
-/// The items of a list.
-struct Items<'t>(std::iter::Enumerate<std::slice::Iter<'t, Tree>>);
-
-impl<'t> de::SeqAccess<'t> for Items<'t> {
-    type Error = Mistake;
-
-    fn next_element_seed<T: de::DeserializeSeed<'t>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Mistake> {
-        let Some((step, tree)) = self.0.next() else {
-            return Ok(None);
-        };
-        let item = seed.deserialize(tree);
-        item.map(Some)
-            .map_err(|mistake| mistake.at(tree.place).under(step))
-    }
-}
-
-/// A value that stands for a list of one.
-struct Single<'t>(Option<&'t Tree>);
-
-impl<'t> de::SeqAccess<'t> for Single<'t> {
-    type Error = Mistake;
-
-    fn next_element_seed<T: de::DeserializeSeed<'t>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Mistake> {
-        self.0.take().map(|tree| seed.deserialize(tree)).transpose()
-    }
-}
-
-/// The entries of a table.
-struct Entries<'t> {
-    entries: &'t [Entry],
-    next: usize,
-}
-
-impl<'t> Entries<'t> {
-    fn new(entries: &'t [Entry]) -> Self {
-        Entries { entries, next: 0 }
-    }
-}
-
-impl<'t> de::MapAccess<'t> for Entries<'t> {
-    type Error = Mistake;
-
-    fn next_key_seed<K: de::DeserializeSeed<'t>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Mistake> {
-        let Some(Entry { key, .. }) = self.entries.get(self.next) else {
-            return Ok(None);
-        };
-        let read = seed.deserialize(de::value::BorrowedStrDeserializer::new(&key.value));
-        read.map(Some)
-            .map_err(|mistake: Mistake| mistake.at(key.place).under(self.next))
-    }
-
-    fn next_value_seed<V: de::DeserializeSeed<'t>>(
-        &mut self,
-        seed: V,
-    ) -> Result<V::Value, Mistake> {
-        let step = self.next;
-        self.next += 1;
-        let value = &self.entries[step].value;
-        seed.deserialize(value)
-            .map_err(|mistake| mistake.at(value.place).under(step))
-    }
-}
-
-/// A text that stands for a table with nothing but `name`.
-struct NameAlone<'t>(Option<&'t Tree>);
-
-impl<'t> de::MapAccess<'t> for NameAlone<'t> {
-    type Error = Mistake;
-
-    fn next_key_seed<K: de::DeserializeSeed<'t>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Mistake> {
-        let key = self.0.map(|_| seed.deserialize("name".into_deserializer()));
-        key.transpose()
-    }
-
-    fn next_value_seed<V: de::DeserializeSeed<'t>>(
-        &mut self,
-        seed: V,
-    ) -> Result<V::Value, Mistake> {
-        seed.deserialize(self.0.take().expect("a value is asked for after its key"))
-    }
 }

@@ -50,3 +50,17 @@ impl Deserializer<'static> for Probe {
         unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Rule, Settings};
+
+    #[test]
+    fn a_type_tells_its_keys() {
+        let rule = ["order", "enabled", "tags", "when", "accept", "max-count"];
+        assert_eq!(fields_of::<Rule>(), rule);
+        assert!(fields_of::<Settings>().contains(&"root-password-hash"));
+        assert_eq!(fields_of::<String>(), [""; 0]);
+    }
+}

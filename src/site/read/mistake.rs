@@ -14,6 +14,8 @@ pub(crate) struct Mistake {
     pub(super) place: Option<Place>,
     pub(super) first: Option<Place>,
     pub(super) help: Option<String>,
+    /// The key that is missing, when that is the mistake.
+    pub(super) missing: Option<&'static str>,
     /// The way from the root, innermost step first: indices of entries and items.
     pub(super) path: Vec<usize>,
 }
@@ -25,6 +27,7 @@ impl Mistake {
             help: None,
             place: None,
             first: None,
+            missing: None,
             path: Vec::new(),
         }
     }
@@ -75,7 +78,10 @@ impl de::Error for Mistake {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Mistake::new(format!("the key `{field}` is missing"))
+        Mistake {
+            missing: Some(field),
+            ..Mistake::new(format!("the key `{field}` is missing"))
+        }
     }
 }
 

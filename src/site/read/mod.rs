@@ -2,16 +2,23 @@
 //!
 //! [`read`] reports every mistake of an object: what was wrong is taken out and the object read again.
 
+mod access;
 mod deserializer;
 mod fields;
 mod mistake;
 
-use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
+
+use serde::de::{DeserializeOwned, Error};
+
+use crate::model::Place;
 
 use super::{
     Diagnostic,
     tree::{Entry, Tree},
 };
+
+use mistake::Mistake;
 
 pub use fields::fields_of;
 
@@ -25,19 +32,40 @@ pub(crate) fn read<T: DeserializeOwned>(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<T> {
     tree.remove_repeated(diagnostics);
+    let mut removed = BTreeSet::new();
     for _ in 0..MAX_MISTAKES {
-        let mut error = match T::deserialize(&tree) {
+        let mut mistake = match T::deserialize(&tree) {
             Ok(value) => return Some(value),
-            Err(error) => error,
+            Err(mistake) => mistake,
         };
-        error.path.reverse();
-        let found = tree.remove(&error.path);
-        diagnostics.push(error.into_diagnostic(tree.place));
-        if !found {
-            return None;
+        mistake.path.reverse();
+        let gone = tree.remove(&mistake.path);
+        let missing = mistake.missing;
+        let diagnostic = mistake.into_diagnostic(tree.place);
+        // A key that was taken out is missing only since then, and some missing keys are known already.
+        let is_echo = missing.is_some_and(|key| {
+            let place = diagnostic.place.unwrap_or(tree.place);
+            removed.contains(&(place, key.to_owned())) || diagnostics.contains(&diagnostic)
+        });
+        if !is_echo {
+            diagnostics.push(diagnostic);
         }
+        let (place, key) = gone?;
+        removed.extend(key.map(|key| (place, key)));
     }
     None
+}
+
+/// The mistakes of keys that must be there and are not. [`read`] says of the first alone.
+pub(crate) fn missing_keys<'a>(
+    entries: &'a [Entry],
+    keys: &'static [&'static str],
+    place: Place,
+) -> impl Iterator<Item = Diagnostic> + 'a {
+    let missing = |key: &&&str| !entries.iter().any(|entry| entry.key.value == ***key);
+    keys.iter()
+        .filter(move |key| missing(key))
+        .map(move |key| Mistake::missing_field(key).into_diagnostic(place))
 }
 
 /// The same mistake for callers that look at keys themselves.

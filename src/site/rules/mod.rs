@@ -13,12 +13,9 @@ mod nodes;
 mod unique;
 mod unused;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
-use crate::model::{Network, NetworkName, Node, NodeName, Settings, TagName};
+use crate::model::{NetworkName, Node, Settings, TagName};
 
 use super::{Diagnostic, Free, Site};
 
@@ -31,7 +28,6 @@ pub(super) fn check(site: &Site) -> Vec<Diagnostic> {
     check.networks();
     check.policies();
     check.nodes();
-    check.unique();
     if site.unread.is_empty() {
         check.unused();
     }
@@ -48,8 +44,6 @@ struct Check<'a> {
     carried: BTreeSet<&'a TagName>,
     /// Networks in which some link lies.
     inhabited: BTreeSet<&'a NetworkName>,
-    /// Where each node lives.
-    homes: BTreeMap<&'a NodeName, &'a Arc<Network>>,
     found: Vec<Diagnostic>,
 }
 
@@ -65,7 +59,6 @@ impl<'a> Check<'a> {
             carried: tags.flat_map(|list| list.values()).collect(),
             nodes,
             inhabited: BTreeSet::new(),
-            homes: BTreeMap::new(),
             found: Vec::new(),
         }
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::model::{DhcpMode, Network, Node};
+use crate::model::{At, DhcpMode, Mac, Network, Node};
 
-use super::Check;
+use super::{Check, unique::Claims};
 use crate::site::{
     Diagnostic, Kind, Subject,
     layers::Layers,
@@ -14,27 +14,31 @@ use crate::site::{
 impl<'a> Check<'a> {
     /// Checks every node.
     pub(super) fn nodes(&mut self) {
+        let mut claims = Claims::none();
         for node in self.nodes.clone() {
+            let macs = node.macs();
             self.node_references(node);
-            self.hardware_addresses(node);
+            self.hardware_addresses(node, &macs);
             let layers = Layers::of(self.site, Some(node), None);
             let subject = Subject::declared(node);
             let layout = net::layout(self.site, &subject, &layers, &self.free, &mut self.found);
             let networks = layout.links.iter().filter_map(|link| link.network);
             self.inhabited
                 .extend(networks.map(|network| &network.name.value));
-            self.homes
-                .extend(layout.network.map(|home| (&node.name.value, home)));
             self.can_be_reached(node, &layout);
-            if !self.site.unread.has_flawed(Kind::Node, node.name.as_str()) {
-                self.can_be_told(node, &layout);
+            let unread = &self.site.unread;
+            if !unread.has_flawed(Kind::Node, node.name.as_str()) {
+                self.can_be_told(node, !macs.is_empty(), &layout);
             }
             self.binding(node, &layers);
+            self.identities(&mut claims, node, &macs);
+            self.addresses(&mut claims, node);
+            self.hostname(&mut claims, node, &layers, layout.network);
         }
     }
 
-    fn hardware_addresses(&mut self, node: &Node) {
-        for mac in node.macs() {
+    fn hardware_addresses(&mut self, node: &Node, macs: &[At<Mac>]) {
+        for mac in macs {
             if !mac.value.is_unicast() {
                 let message =
                     format!("{mac} is the address of a group or of nobody, not of a card");
@@ -78,9 +82,9 @@ impl<'a> Check<'a> {
     }
 
     /// Warns about nodes that no machine can turn out to be.
-    fn can_be_told(&mut self, node: &Node, layout: &Layout<'_>) {
+    fn can_be_told(&mut self, node: &Node, has_mac: bool, layout: &Layout<'_>) {
         let body = &node.body;
-        let (has_mac, has_uuid) = (!node.macs().is_empty(), body.uuid.is_some());
+        let has_uuid = body.uuid.is_some();
         if !(has_mac || has_uuid || body.serial.is_some() || body.asset.is_some()) {
             let message = format!("nothing tells which machine node `{}` is", node.name);
             self.report(

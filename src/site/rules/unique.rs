@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Display, net::IpAddr, sync::Arc};
 
-use crate::model::{Asset, At, Hostname, Mac, Node, Place, Serial, Uuid};
+use crate::model::{Asset, At, Hostname, Mac, Network, Node, Place, Serial, Uuid};
 
 use super::Check;
 use crate::site::{Diagnostic, HostnameRule, free::static_addresses, layers::Layers, net};
@@ -27,52 +27,64 @@ impl<'a, T: Ord> First<'a, T> {
     }
 }
 
-impl<'a> Check<'a> {
-    /// Checks that every claim is made once.
-    pub(super) fn unique(&mut self) {
-        self.identities();
-        self.addresses();
-        self.hostnames();
-    }
+/// Every claim that was made so far.
+pub(super) struct Claims<'a> {
+    macs: First<'a, Mac>,
+    serials: First<'a, &'a Serial>,
+    uuids: First<'a, &'a Uuid>,
+    assets: First<'a, &'a Asset>,
+    addresses: First<'a, IpAddr>,
+    hostnames: First<'a, String>,
+}
 
-    fn identities(&mut self) {
-        let (mut macs, mut serials) = (First::<Mac>::new(), First::<&Serial>::new());
-        let (mut uuids, mut assets) = (First::<&Uuid>::new(), First::<&Asset>::new());
-        for node in self.nodes.clone() {
-            for mac in node.macs() {
-                let first = macs.claim(mac.value, node, mac.place);
-                self.twice("MAC", &mac, node, first);
-            }
-            if let Some(at) = &node.body.serial {
-                let first = serials.claim(&at.value, node, at.place);
-                self.twice("serial number", at, node, first);
-            }
-            if let Some(at) = &node.body.uuid {
-                let first = uuids.claim(&at.value, node, at.place);
-                self.twice("UUID", at, node, first);
-            }
-            if let Some(at) = &node.body.asset {
-                let first = assets.claim(&at.value, node, at.place);
-                self.twice("asset tag", at, node, first);
-            }
+impl Claims<'_> {
+    /// No claim was made yet.
+    pub(super) fn none() -> Self {
+        Claims {
+            macs: First::new(),
+            serials: First::new(),
+            uuids: First::new(),
+            assets: First::new(),
+            addresses: First::new(),
+            hostnames: First::new(),
+        }
+    }
+}
+
+impl<'a> Check<'a> {
+    /// Notes what a node is known by, and reports what another one was known by before.
+    pub(super) fn identities(&mut self, claims: &mut Claims<'a>, node: &'a Node, macs: &[At<Mac>]) {
+        for mac in macs {
+            let first = claims.macs.claim(mac.value, node, mac.place);
+            self.twice("MAC", mac, node, first);
+        }
+        if let Some(at) = &node.body.serial {
+            let first = claims.serials.claim(&at.value, node, at.place);
+            self.twice("serial number", at, node, first);
+        }
+        if let Some(at) = &node.body.uuid {
+            let first = claims.uuids.claim(&at.value, node, at.place);
+            self.twice("UUID", at, node, first);
+        }
+        if let Some(at) = &node.body.asset {
+            let first = claims.assets.claim(&at.value, node, at.place);
+            self.twice("asset tag", at, node, first);
         }
     }
 
-    fn addresses(&mut self) {
-        let mut claims = First::<IpAddr>::new();
-        for node in self.nodes.clone() {
-            for at in static_addresses(node) {
-                let ip = at.value.ip;
-                let first = claims.claim(ip, node, at.place);
-                let Some(mistake) = twice("address", &ip, at.place, node, first) else {
-                    continue;
-                };
-                let hint = self.hint(ip);
-                self.report(match hint {
-                    Some(hint) => mistake.help(hint),
-                    None => mistake,
-                });
-            }
+    /// Notes a node's static addresses, and reports those that another one has.
+    pub(super) fn addresses(&mut self, claims: &mut Claims<'a>, node: &'a Node) {
+        for at in static_addresses(node) {
+            let ip = at.value.ip;
+            let first = claims.addresses.claim(ip, node, at.place);
+            let Some(mistake) = twice("address", &ip, at.place, node, first) else {
+                continue;
+            };
+            let hint = self.hint(ip);
+            self.report(match hint {
+                Some(hint) => mistake.help(hint),
+                None => mistake,
+            });
         }
     }
 
@@ -82,27 +94,29 @@ impl<'a> Check<'a> {
         Some(self.free.hint(network, ip))
     }
 
-    fn hostnames(&mut self) {
-        let mut claims = First::<String>::new();
-        for node in self.nodes.clone() {
-            let layers = Layers::of(self.site, Some(node), None);
-            let network = self.homes.get(&node.name.value).copied();
-            let rule = layers.hostname(&node.name.value, network);
-            let own = node.settings.hostname.as_ref();
-            let place = own.map_or(node.place(), |at| at.place);
-            match rule {
-                Ok(HostnameRule::Template(_)) => {}
-                Ok(HostnameRule::Plain(name)) => {
-                    let first = claims.claim(name.as_str().to_ascii_lowercase(), node, place);
-                    let name = format!("`{name}`");
-                    self.found
-                        .extend(twice("host name", &name, place, node, first));
-                }
-                Err(_) if self.is_named_by_policy(node) => {}
-                // The domain is a mistake of its own.
-                Err(_) if layers.domain(network).is_some_and(is_malformed) => {}
-                Err(mistake) => self.report(*mistake),
+    /// Notes a node's host name, and reports one that another node has, or that is none.
+    pub(super) fn hostname(
+        &mut self,
+        claims: &mut Claims<'a>,
+        node: &'a Node,
+        layers: &Layers<'a>,
+        network: Option<&'a Arc<Network>>,
+    ) {
+        match layers.hostname(&node.name.value, network) {
+            Ok(HostnameRule::Template(_)) => {}
+            Ok(HostnameRule::Plain(name)) => {
+                let own = node.settings.hostname.as_ref();
+                let place = own.map_or(node.place(), |at| at.place);
+                let folded = name.as_str().to_ascii_lowercase();
+                let first = claims.hostnames.claim(folded, node, place);
+                let quoted = format_args!("`{name}`");
+                self.found
+                    .extend(twice("host name", &quoted, place, node, first));
             }
+            Err(_) if self.is_named_by_policy(node) => {}
+            // The domain is a mistake of its own.
+            Err(_) if layers.domain(network).is_some_and(is_malformed) => {}
+            Err(mistake) => self.report(*mistake),
         }
     }
 
@@ -121,7 +135,7 @@ impl<'a> Check<'a> {
         &mut self,
         what: &str,
         at: &At<T>,
-        node: &Arc<Node>,
+        node: &Node,
         first: Option<(&Node, Place)>,
     ) {
         self.found

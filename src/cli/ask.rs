@@ -1,0 +1,18 @@
+//! Puts a question to the running server, and to the journal where no server answers.
+
+use std::path::Path;
+
+use super::{client::Client, failure::Outcome, offline, terminal::Terminal};
+use crate::net::http::Question;
+
+/// Answers a question of one of the commands that only read.
+pub(super) fn ask(site: &Path, question: &Question, terminal: &Terminal) -> Outcome<Vec<u8>> {
+    match Client::find(site)? {
+        Some((client, _)) => client.ask(question),
+        None => {
+            terminal
+                .note("no server answers; this is what the journal says, read without its lock");
+            offline::ask(site, question)
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `check`: every mistake of the site at once.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::json;
+
+use super::{
+    client::Client,
+    failure::{Failure, Outcome},
+    terminal::{Terminal, plain},
+};
+use crate::{
+    serve::{Loaded, load},
+    site::{self, Severity, Style},
+};
+
+/// How wide a report is where nobody watches.
+const WIDTH: usize = 120;
+
+pub(super) fn run(root: &Path, json: bool, terminal: &Terminal) -> Outcome {
+    let loaded = loaded(root)?;
+    let text = match json {
+        true => as_json(&loaded),
+        false => written(&loaded, running(root), terminal),
+    };
+    terminal.show(&text)?;
+    if loaded.is_sound() {
+        Ok(())
+    } else {
+        Err(Failure::said())
+    }
+}
+
+/// Loads a site as the server does, everything rendered for everyone.
+pub(super) fn loaded(root: &Path) -> Outcome<Loaded> {
+    let loaded = load::offline(root)
+        .with_context(|| format!("the site `{}` cannot be read", root.display()));
+    loaded.map_err(|error| {
+        Failure::unreachable(error).help("say where the site is: --site DIR, or BOOTWRIGHT_SITE")
+    })
+}
+
+/// Writes diagnostics for the terminal.
+pub(super) fn report(
+    loaded: &Loaded,
+    diagnostics: &[site::Diagnostic],
+    terminal: &Terminal,
+) -> String {
+    let style = Style {
+        color: terminal.color,
+        width: terminal.width.unwrap_or(WIDTH),
+    };
+    site::report(diagnostics, &loaded.snapshot.site.sources, style)
+}
+
+fn written(loaded: &Loaded, running: Option<String>, terminal: &Terminal) -> String {
+    let sources = &loaded.snapshot.site.sources;
+    let mut text = report(loaded, &loaded.diagnostics, terminal);
+    if !text.is_empty() {
+        text += "\n";
+    }
+    let summary = site::summary(&loaded.diagnostics, sources);
+    let (documents, nodes) = (loaded.documents, loaded.nodes);
+    text += &format!(
+        "{summary}; {} of {} rendered.",
+        count(documents, "document"),
+        count(nodes, "node")
+    );
+    if let Some(revision) = running.filter(|_| !loaded.is_sound()) {
+        text += &format!(" The running server keeps revision {revision}.");
+    }
+    text + "\n"
+}
+
+fn count(number: usize, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
+/// The revision that the running server serves, when there is one and it is this site's.
+fn running(root: &Path) -> Option<String> {
+    // Whether a server runs is of no consequence for the site's mistakes.
+    let (_, status) = Client::find(root).ok()??;
+    Some(plain(status.get("revision")?.as_str()?))
+}
+
+fn as_json(loaded: &Loaded) -> String {
+    let number = |severity| {
+        loaded
+            .diagnostics
+            .iter()
+            .filter(|one| one.severity == severity)
+            .count()
+    };
+    let value = json!({
+        "errors": number(Severity::Error),
+        "warnings": number(Severity::Warning),
+        "diagnostics": site::json(&loaded.diagnostics, &loaded.snapshot.site.sources),
+    });
+    format!("{value:#}\n")
+}

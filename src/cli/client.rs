@@ -1,0 +1,308 @@
+//! The running server's operator API.
+
+use std::{
+    fs, io,
+    io::{BufReader, Read},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow};
+use serde::Deserialize;
+use serde_json::Value;
+use ureq::{Agent, Body, http::Response};
+
+use super::failure::{Failure, Outcome};
+use crate::{
+    model::ServerConfig,
+    net::http::{Order, Question},
+    site::{Files, Memory, read_config},
+};
+
+/// Where the server listens for operators unless its configuration says otherwise.
+const DEFAULT: &str = "127.0.0.1";
+
+/// And at which port.
+const PORT: u16 = 8067;
+
+/// No answer is longer than this.
+const LONGEST: u64 = 1 << 30;
+
+/// A server that has answered for our site.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    base: String,
+    token: Option<String>,
+    agent: Agent,
+}
+
+/// What the server says when it does not do what it was asked.
+#[derive(Deserialize)]
+struct Refused {
+    error: String,
+    #[serde(default)]
+    help: Option<String>,
+}
+
+impl Client {
+    /// Finds the server of the site at `site`, with what it says of itself; none when nobody answers.
+    pub(super) fn find(site: &Path) -> Outcome<Option<(Client, Value)>> {
+        let client = Client::of(site)?;
+        let Ok(response) = client.get("/api/v1/status") else {
+            return Ok(None);
+        };
+        let status: Value = serde_json::from_slice(&client.whole(response)?)
+            .map_err(|_| client.stranger("what answers there is not Bootwright"))?;
+        match client.serves(&status, site) {
+            Some(other) => {
+                Err(client.stranger(&format!("the server there serves another site, `{other}`")))
+            }
+            None => Ok(Some((client, status))),
+        }
+    }
+
+    fn of(site: &Path) -> Outcome<Client> {
+        let config = config(site)?;
+        let listen = config
+            .operator
+            .listen
+            .as_ref()
+            .map_or(DEFAULT, |listen| &listen.value);
+        let token = config
+            .operator
+            .token_file
+            .as_ref()
+            .map(|file| token(&site.join(&file.value)));
+        Ok(Client {
+            base: format!("http://{}", reachable(listen, PORT)),
+            token: token.transpose()?,
+            agent: agent(),
+        })
+    }
+
+    /// The server of the site at `site` whose operators' listener is at `address`.
+    pub(super) fn at(address: SocketAddr, site: &Path) -> Outcome<Client> {
+        let client = Client::of(site)?;
+        Ok(Client {
+            base: format!("http://{address}"),
+            ..client
+        })
+    }
+
+    /// The other site that the server serves, if it does.
+    fn serves(&self, status: &Value, site: &Path) -> Option<String> {
+        let theirs = status.get("site")?.as_str()?;
+        let ours = fs::canonicalize(site).ok()?;
+        let same = fs::canonicalize(theirs).is_ok_and(|theirs| theirs == ours);
+        (!same).then(|| theirs.into())
+    }
+
+    fn stranger(&self, why: &str) -> Failure {
+        Failure::unreachable(anyhow!("{} is not this site's server: {why}", self.base))
+            .help("name the site with --site, or give each server its own address in bootwright.toml: `[operator]` `listen`")
+    }
+
+    /// Puts a question.
+    pub(super) fn ask(&self, question: &Question) -> Outcome<Vec<u8>> {
+        self.whole(self.reached(self.get(&path_of(question)))?)
+    }
+
+    /// Reads a machine's log as it grows.
+    pub(super) fn follow(&self, node: &str) -> Outcome<BufReader<impl Read + use<>>> {
+        let path = format!("/api/v1/nodes/{}/log?follow=true", escaped(node));
+        let response = self.reached(self.get(&path))?;
+        if response.status() == 200 {
+            return Ok(BufReader::new(response.into_body().into_reader()));
+        }
+        Err(self.refusal(response))
+    }
+
+    /// Gives an order.
+    pub(super) fn order(&self, order: &Order) -> Outcome<Vec<u8>> {
+        let (path, body) = path_and_body(order);
+        let request = self.agent.post(format!("{}{path}", self.base));
+        let request = request.header("Content-Type", "application/json");
+        let request = match &self.token {
+            Some(token) => request.header("Authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        self.whole(self.reached(request.send(body.to_string()))?)
+    }
+
+    fn get(&self, path: &str) -> Result<Response<Body>, ureq::Error> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        match &self.token {
+            Some(token) => request
+                .header("Authorization", format!("Bearer {token}"))
+                .call(),
+            None => request.call(),
+        }
+    }
+
+    fn reached(&self, answer: Result<Response<Body>, ureq::Error>) -> Outcome<Response<Body>> {
+        answer.map_err(|error| {
+            Failure::unreachable(anyhow!(
+                "the server at {} stopped answering: {error}",
+                self.base
+            ))
+        })
+    }
+
+    fn whole(&self, response: Response<Body>) -> Outcome<Vec<u8>> {
+        if response.status() != 200 {
+            return Err(self.refusal(response));
+        }
+        let mut body = Vec::new();
+        let mut reader = response.into_body().into_reader().take(LONGEST);
+        reader
+            .read_to_end(&mut body)
+            .context("the server's answer broke off")?;
+        Ok(body)
+    }
+
+    fn refusal(&self, response: Response<Body>) -> Failure {
+        let status = response.status();
+        let mut body = Vec::new();
+        let read = response
+            .into_body()
+            .into_reader()
+            .take(1 << 16)
+            .read_to_end(&mut body);
+        let refused = read
+            .ok()
+            .and_then(|_| serde_json::from_slice::<Refused>(&body).ok());
+        match refused {
+            Some(refused) if status == 401 || status == 403 => Failure::refused(anyhow!(
+                "the server at {} refuses us: {}",
+                self.base,
+                refused.error
+            ))
+            .maybe_help(refused.help),
+            Some(refused) => {
+                Failure::refused(anyhow!("{}", refused.error)).maybe_help(refused.help)
+            }
+            None => Failure::unreachable(anyhow!("the server at {} answered {status}", self.base)),
+        }
+    }
+}
+
+fn agent() -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_connect(Some(Duration::from_secs(3)))
+        .timeout_recv_response(Some(Duration::from_secs(30)))
+        .build();
+    config.into()
+}
+
+/// `bootwright.toml` of a site, as far as it can be read. Mistakes in it are the business of `check`.
+pub(super) fn config(site: &Path) -> Outcome<ServerConfig> {
+    let name = "bootwright.toml";
+    let mut files = Files::default();
+    match fs::read(site.join(name)) {
+        Ok(bytes) => drop(files.content.insert(name.into(), bytes.into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && site.is_dir() => {}
+        Err(error) => {
+            let path = site.join(name);
+            let error =
+                anyhow::Error::new(error).context(format!("`{}` cannot be read", path.display()));
+            return Err(Failure::unreachable(error)
+                .help("say where the site is: --site DIR, or BOOTWRIGHT_SITE"));
+        }
+    }
+    let (config, _) = read_config(&files, &mut Memory::default());
+    Ok((*config).clone())
+}
+
+fn token(path: &Path) -> Outcome<String> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("the operators' token `{}` cannot be read", path.display()))?;
+    Ok(text.trim().to_string())
+}
+
+/// The address at which a listener is reached from here: that of all addresses is reached by loopback.
+pub(super) fn reachable(listen: &str, port: u16) -> String {
+    let bare = listen.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, port));
+    let Ok(address) = bare.or_else(|_| listen.parse()) else {
+        return listen.into();
+    };
+    let ip = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port()).to_string()
+}
+
+fn path_of(question: &Question) -> String {
+    let of = |node: &str, step: &str| format!("/api/v1/nodes/{}{step}", escaped(node));
+    match question {
+        Question::Nodes => "/api/v1/nodes".into(),
+        Question::Status => "/api/v1/status".into(),
+        Question::Node(node) => of(node, ""),
+        Question::Facts(node) => of(node, "/facts"),
+        Question::Explain(node) => of(node, "/explain"),
+        Question::Log { node, after: None } => of(node, "/log"),
+        Question::Log {
+            node,
+            after: Some(after),
+        } => of(node, &format!("/log?after={}", escaped(after))),
+    }
+}
+
+fn path_and_body(order: &Order) -> (String, Value) {
+    let of = |node: &str, verb: &str| format!("/api/v1/nodes/{}/{verb}", escaped(node));
+    let nothing = || serde_json::json!({});
+    match order {
+        Order::Reinstall(node) => (of(node, "reinstall"), nothing()),
+        Order::Hold { node, reason } => (of(node, "hold"), serde_json::json!({ "reason": reason })),
+        Order::Release(node) => (of(node, "release"), nothing()),
+        Order::Mark { node, state } => (of(node, "mark"), serde_json::json!({ "state": state })),
+        Order::Forget { node, wipe_allowed } => (
+            of(node, "forget"),
+            serde_json::json!({ "wipe-allowed": wipe_allowed }),
+        ),
+        Order::Pause => ("/api/v1/pause".into(), nothing()),
+        Order::Resume => ("/api/v1/resume".into(), nothing()),
+        Order::ReleaseAll => ("/api/v1/release-all".into(), nothing()),
+    }
+}
+
+/// A name as one step of a path.
+fn escaped(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    let step = |byte: u8| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    name.bytes().map(step).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_by_loopback() {
+        for (listen, expected) in [
+            ("127.0.0.1:8067", "127.0.0.1:8067"),
+            ("0.0.0.0:80", "127.0.0.1:80"),
+            ("[::]:80", "127.0.0.1:80"),
+            ("[::1]:80", "[::1]:80"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+            ("::1", "[::1]:8067"),
+            ("127.0.0.1", "127.0.0.1:8067"),
+        ] {
+            assert_eq!(reachable(listen, PORT), expected);
+        }
+    }
+
+    #[test]
+    fn names_are_one_step_of_a_path() {
+        let node = |name: &str| path_of(&Question::Node(name.into()));
+        assert_eq!(node("00:50:56:aa:bb:01"), "/api/v1/nodes/00:50:56:aa:bb:01");
+        assert_eq!(node("../x y"), "/api/v1/nodes/..%2Fx%20y");
+    }
+}

@@ -1,0 +1,109 @@
+//! How a command ends that did not do what it was asked.
+
+use std::{io, process::ExitCode};
+
+use super::terminal::Terminal;
+
+/// What every command comes to.
+pub(super) type Outcome<T = ()> = Result<T, Failure>;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: Code,
+    error: anyhow::Error,
+    help: Option<String>,
+}
+
+/// The exit codes, as `--help` tells them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    /// What was shown says it already: the site has errors.
+    Said,
+    /// The site has errors, or the command was refused.
+    Refused,
+    /// The command line is wrong.
+    Usage,
+    /// What it needs cannot be reached: server, state, network, files.
+    Unreachable,
+}
+
+impl Failure {
+    /// The site has errors, and they have been shown.
+    pub(super) fn said() -> Failure {
+        Failure::new(Code::Said, anyhow::anyhow!("the site has errors"))
+    }
+
+    /// It was refused.
+    pub(super) fn refused(error: impl Into<anyhow::Error>) -> Failure {
+        Failure::new(Code::Refused, error)
+    }
+
+    /// The command line is wrong.
+    pub(super) fn usage(error: &str) -> Failure {
+        Failure::new(Code::Usage, anyhow::anyhow!("{error}"))
+    }
+
+    /// What it needs cannot be reached.
+    pub(super) fn unreachable(error: impl Into<anyhow::Error>) -> Failure {
+        Failure::new(Code::Unreachable, error)
+    }
+
+    fn new(code: Code, error: impl Into<anyhow::Error>) -> Failure {
+        Failure {
+            code,
+            error: error.into(),
+            help: None,
+        }
+    }
+
+    /// The same with what to do about it.
+    pub(super) fn help(self, help: impl Into<String>) -> Failure {
+        Failure {
+            help: Some(help.into()),
+            ..self
+        }
+    }
+
+    /// The same with what to do about it, where there is something.
+    pub(super) fn maybe_help(self, help: Option<String>) -> Failure {
+        Failure { help, ..self }
+    }
+
+    /// Tells the operator, and the shell.
+    pub(super) fn report(&self, terminal: &Terminal) -> ExitCode {
+        let silent = self.code == Code::Said || self.is_broken_pipe();
+        if !silent {
+            terminal.error(&format!("{:#}", self.error), self.help.as_deref());
+        }
+        match self.code {
+            _ if self.is_broken_pipe() => ExitCode::SUCCESS,
+            Code::Said | Code::Refused => ExitCode::from(1),
+            Code::Usage => ExitCode::from(2),
+            Code::Unreachable => ExitCode::from(3),
+        }
+    }
+
+    /// Whoever was reading has seen enough: `bootwright nodes | head`.
+    fn is_broken_pipe(&self) -> bool {
+        let cause = self.error.downcast_ref::<io::Error>();
+        cause.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// The first of its causes that is of this type.
+    pub(super) fn cause<E: std::error::Error + Send + Sync + 'static>(&self) -> Option<&E> {
+        self.error.chain().find_map(|cause| cause.downcast_ref())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Failure::unreachable(error)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Failure::unreachable(error)
+    }
+}

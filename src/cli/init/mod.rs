@@ -1,0 +1,120 @@
+//! `init`: a new site that fits this machine, and what the state directory of an old one stands for.
+
+mod found;
+mod password;
+mod texts;
+
+use std::{
+    fs,
+    io::{self, IsTerminal, Write},
+    path::Path,
+};
+
+use anyhow::{Context, anyhow};
+
+use super::{
+    arguments::{self, InitState},
+    failure::{Failure, Outcome},
+    offline::request,
+    terminal::Terminal,
+};
+use crate::{
+    disk::{secrets::Passwords, state::Key},
+    model::PasswordHash,
+    serve::offline::{Request, adopt},
+};
+use found::Found;
+
+pub(super) fn run(dir: &Path, init: &arguments::Init, terminal: &Terminal) -> Outcome {
+    match init.state {
+        Some(state) => declare(dir, state, terminal),
+        None => write(dir, init, terminal),
+    }
+}
+
+/// Says what the state directory of an existing site stands for.
+fn declare(dir: &Path, state: InitState, terminal: &Terminal) -> Outcome {
+    if !dir.join("bootwright.toml").exists() {
+        return Err(Failure::refused(anyhow!(
+            "`{}` is no site: it has no bootwright.toml",
+            dir.display()
+        ))
+        .help("say where the site is: `bootwright init DIR --state …`"));
+    }
+    let installed = state == InitState::Installed;
+    let said = request(dir, &Request::Declare { installed }).map_err(|failure| {
+        failure.help("stop the server of this site first; it takes note when it starts again")
+    })?;
+    Ok(terminal.show(&(said + "\n"))?)
+}
+
+fn write(dir: &Path, init: &arguments::Init, terminal: &Terminal) -> Outcome {
+    let existing: Vec<&str> = texts::NAMES
+        .into_iter()
+        .filter(|name| dir.join(name).symlink_metadata().is_ok())
+        .collect();
+    if !existing.is_empty() {
+        return Err(Failure::refused(anyhow!(
+            "`{}` has {} already",
+            dir.display(),
+            existing.join(", ")
+        ))
+        .help("nothing is overwritten: name another directory, or move these away"));
+    }
+    let found = Found::look(Path::new("/"), std::env::home_dir().as_deref());
+    terminal.show(&found.to_string())?;
+    let asks = !init.no_input && io::stdin().is_terminal() && io::stderr().is_terminal();
+    let password = if asks {
+        password::ask()?
+            .map(|password| hash(&password))
+            .transpose()?
+    } else {
+        None
+    };
+    let id = id()?;
+    for (name, text) in texts::write(&found, &id, password.as_ref().map(PasswordHash::expose)) {
+        create(&dir.join(name), &text)?;
+    }
+    let state = adopt(dir).map_err(|error| {
+        Failure::refused(
+            error.context("the site is written, but its state directory cannot be used"),
+        )
+        .help("set `state` in `[paths]` of bootwright.toml, then say `bootwright init --state new`")
+    })?;
+    let site = dir.display();
+    terminal.show(&format!(
+        "Wrote     {}\nState     {}\nNext      edit {site}/policies.d/nodes.toml, then: bootwright --site {site} check\n",
+        texts::NAMES.join("  "),
+        state.display()
+    ))?;
+    Ok(())
+}
+
+fn create(path: &Path, text: &str) -> Outcome {
+    let create = || {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::File::create_new(path)?.write_all(text.as_bytes())
+    };
+    Ok(create().with_context(|| format!("`{}` cannot be written", path.display()))?)
+}
+
+/// A site's id: random, so that no two sites are taken for one.
+fn id() -> Outcome<String> {
+    Ok(random::<16>()?
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+fn hash(password: &str) -> Outcome<PasswordHash> {
+    // The salt derives from the key, and this key is used once.
+    Ok(Passwords::new(Key(random()?)).hash(password))
+}
+
+fn random<const N: usize>() -> Outcome<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random numbers: {error}"))?;
+    Ok(bytes)
+}

@@ -1,0 +1,143 @@
+//! `nodes NAME log`: what has happened to a machine, line by line.
+
+use std::{io::BufRead, path::Path};
+
+use anstyle::{AnsiColor, Style};
+use anyhow::{Context, anyhow};
+
+use super::{
+    ask::ask,
+    client::Client,
+    failure::{Failure, Outcome},
+    terminal::{Terminal, plain},
+};
+use crate::{
+    journal::{self, Event, Level, Line, Parsed, Stage},
+    net::http::Question,
+};
+
+pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> Outcome {
+    let log = ask(
+        site,
+        &Question::Log {
+            node: name.into(),
+            after: None,
+        },
+        terminal,
+    )?;
+    if json {
+        return Ok(terminal.show_bytes(&log)?);
+    }
+    let lines = written(&log, terminal);
+    if lines.is_empty() {
+        terminal.note(&format!("nothing has happened to {name} yet"));
+    }
+    Ok(terminal.show(&lines.concat())?)
+}
+
+/// Shows the log so far and goes on as it grows, until the server or the operator ends it.
+pub(super) fn follow(site: &Path, name: &str, json: bool, terminal: &Terminal) -> Outcome {
+    let Some((client, _)) = Client::find(site)? else {
+        return Err(Failure::unreachable(anyhow!(
+            "no server answers, so nothing will be added to the log"
+        ))
+        .help("leave --follow out to read it, or start the server: `bootwright serve`"));
+    };
+    for line in client.follow(name)?.lines() {
+        let line = line.context("the server has ended the log")?;
+        match json {
+            true => terminal.show(&(line + "\n"))?,
+            false => written(line.as_bytes(), terminal)
+                .iter()
+                .try_for_each(|line| terminal.show(line))?,
+        }
+    }
+    Ok(())
+}
+
+/// Puts lines of the journal into words, each with its line feed.
+pub(super) fn written(log: &[u8], terminal: &Terminal) -> Vec<String> {
+    let text = String::from_utf8_lossy(log);
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines.map(|line| worded(line, terminal) + "\n").collect()
+}
+
+fn worded(line: &str, terminal: &Terminal) -> String {
+    match Line::parse(line) {
+        Ok(Parsed::Known(line)) => {
+            let words = journal::words(&line);
+            let kind = terminal.paint(&format!("{:<10}", words.kind), style(&line.event));
+            format!(
+                "{}  {kind}  {}",
+                terminal.moment(line.at),
+                plain(&words.detail)
+            )
+        }
+        Ok(Parsed::Unknown { at, event, .. }) => {
+            format!(
+                "{}  {:<10}  (of a later version)",
+                terminal.moment(at),
+                plain(&event)
+            )
+        }
+        Err(error) => format!("{error}: {}", plain(line)),
+    }
+}
+
+fn style(event: &Event) -> Style {
+    match event {
+        Event::Stage {
+            stage: Stage::Failed | Stage::NoDisk,
+            ..
+        }
+        | Event::Overdue { .. }
+        | Event::GaveUp { .. }
+        | Event::Unrendered { .. }
+        | Event::StateLost { .. }
+        | Event::Log {
+            level: Level::Error,
+            ..
+        } => AnsiColor::Red.on_default().bold(),
+        Event::Held { .. }
+        | Event::DeadToken { .. }
+        | Event::Aborted { .. }
+        | Event::Log {
+            level: Level::Warning,
+            ..
+        } => AnsiColor::Yellow.on_default(),
+        Event::Stage { .. } => AnsiColor::Green.on_default(),
+        _ => Style::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::terminal::Color;
+
+    #[test]
+    fn every_line_is_put_into_words() {
+        let log = br#"{"at":"2026-11-22T12:00:00.120Z","machine":"00000000000000ab","event":"document","attempt":1,"name":"ks.cfg","bytes":1900}
+
+{"at":"2026-11-22T12:00:01.000Z","machine":"00000000000000ab","event":"teleported","critical":true}
+nonsense"#;
+        let terminal = Terminal::new(Color::Never);
+        let lines = written(log, &terminal);
+        assert_eq!(lines.len(), 3);
+        assert!(
+            lines[0].ends_with("00.120  document    ks.cfg (1.9 kB)\n"),
+            "{}",
+            lines[0]
+        );
+        assert!(
+            lines[1].ends_with("01.000  teleported  (of a later version)\n"),
+            "{}",
+            lines[1]
+        );
+        assert!(
+            lines[2].starts_with("not a line of a journal"),
+            "{}",
+            lines[2]
+        );
+    }
+}

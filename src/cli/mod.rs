@@ -1,0 +1,58 @@
+//! The command line: one file for each command.
+//!
+//! A command turns its arguments into one question or order, puts it to the running server ([`ask`]), and shows
+//! the answer. What it shows is plain where nobody watches, and fits the terminal where somebody does
+//! ([`terminal`]). What goes wrong ends as a [`failure::Failure`]: an error, what to do about it, an exit code.
+
+mod failure;
+mod terminal;
+mod table;
+mod arguments;
+mod client;
+mod ask;
+mod offline;
+mod order;
+mod check;
+mod render;
+mod explain;
+mod nodes;
+mod node;
+mod log;
+mod serve;
+mod init;
+pub mod play;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+use failure::Outcome;
+use terminal::Terminal;
+
+/// Runs the program: reads its arguments, does what they say, and tells how it went.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let terminal = Terminal::new(arguments.color);
+    match run(arguments, &terminal) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(&terminal),
+    }
+}
+
+fn run(arguments: Arguments, terminal: &Terminal) -> Outcome {
+    let site = arguments.site.unwrap_or_else(|| PathBuf::from("."));
+    let at = |dir: Option<PathBuf>| dir.unwrap_or_else(|| site.clone());
+    match arguments.command {
+        Command::Init { dir, init } => init::run(&at(dir), &init, terminal),
+        Command::Serve { dir } => serve::run(&at(dir), terminal),
+        Command::Check { json } => check::run(&site, json, terminal),
+        Command::Render { node, document } => {
+            render::run(&site, &node, document.as_deref(), terminal)
+        }
+        Command::Explain { node, json } => explain::run(&site, &node, json, terminal),
+        Command::Play(play) => play::run(&site, &play, terminal),
+        Command::Nodes(nodes) => nodes::run(&site, &nodes, terminal),
+        Command::Order(order) => order::run(&site, order, terminal),
+    }
+}

@@ -1,0 +1,68 @@
+//! What the commands do where no server answers: the journal is read without its lock, or changed with it.
+
+use std::path::Path;
+
+use anyhow::anyhow;
+use serde_json::{Value, json};
+
+use super::failure::{Failure, Outcome};
+use crate::{
+    control::Operation,
+    disk::journal::LockError,
+    net::http::{Order, Question, Refusal},
+    serve::offline::{Offline, Request, operate},
+};
+
+/// Answers a question as the server would.
+pub(super) fn ask(site: &Path, question: &Question) -> Outcome<Vec<u8>> {
+    let mut offline = Offline::read(site)?;
+    let bytes = |value: Value| value.to_string().into_bytes();
+    let answer = match question {
+        Question::Nodes => Ok(bytes(offline.nodes())),
+        Question::Node(name) => offline.node(name).map(bytes),
+        Question::Facts(name) => offline.facts(name).map(bytes),
+        Question::Explain(name) => offline.explain(name).map(bytes),
+        Question::Log { node, .. } => offline.log(node).map(|lines| lines.to_vec()),
+        Question::Status => Err(Refusal::new(503, "no server answers")),
+    };
+    answer.map_err(refused)
+}
+
+/// Does what a command orders, as the server would.
+pub(super) fn order(site: &Path, order: Order) -> Outcome<Vec<u8>> {
+    let said = request(site, &translated(order))?;
+    Ok(json!({ "said": said }).to_string().into_bytes())
+}
+
+/// Does what is asked, when no server holds the journal.
+pub(super) fn request(site: &Path, request: &Request) -> Outcome<String> {
+    match operate(site, request) {
+        Ok(answer) => answer.map_err(refused),
+        Err(error) if matches!(error.downcast_ref(), Some(LockError::Held(_))) => Err(Failure::unreachable(error)
+            .help("that server does not answer at the address in bootwright.toml: `[operator]` `listen`")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A refusal as the command's end.
+fn refused(refusal: Refusal) -> Failure {
+    Failure::refused(anyhow!("{}", refusal.error)).maybe_help(refusal.help)
+}
+
+fn translated(order: Order) -> Request {
+    match order {
+        Order::Reinstall(node) => Request::Machine(node, Operation::Reinstall),
+        Order::Hold { node, reason } => {
+            let reason = reason.unwrap_or_else(|| "no reason given".into());
+            Request::Machine(node, Operation::Hold { reason })
+        }
+        Order::Release(node) => Request::Machine(node, Operation::Release),
+        Order::Mark { node, .. } => Request::Machine(node, Operation::Mark),
+        Order::Forget { node, wipe_allowed } => {
+            Request::Machine(node, Operation::Forget { wipe_allowed })
+        }
+        Order::ReleaseAll => Request::ReleaseAll,
+        Order::Pause => Request::Pause,
+        Order::Resume => Request::Resume,
+    }
+}

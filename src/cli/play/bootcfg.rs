@@ -1,0 +1,64 @@
+//! Reads ESXi's boot.cfg as its loader does.
+
+use super::ipxe::join;
+
+/// What the loader takes from a boot.cfg.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct BootCfg {
+    /// The URLs of the kernel and the modules, in their order.
+    pub(super) files: Vec<String>,
+    /// The kernel's command line.
+    pub(super) words: Vec<String>,
+}
+
+impl BootCfg {
+    /// Reads the text that came from `url`. Names are looked for under `prefix`, without one beside the boot.cfg.
+    pub(super) fn read(url: &str, text: &str) -> BootCfg {
+        let value = |key: &str| {
+            let lines = text.lines().filter_map(|line| line.split_once('='));
+            lines
+                .rev()
+                .find(|(name, _)| name.trim() == key)
+                .map_or("", |(_, value)| value.trim())
+        };
+        let prefix = match value("prefix") {
+            "" => url.into(),
+            prefix => join(url, &format!("{}/", prefix.trim_end_matches('/'))),
+        };
+        let modules = value("modules").split("---").map(str::trim);
+        // What follows a module's name is its own command line.
+        let names = modules.filter_map(|module| module.split_whitespace().next());
+        let names = [value("kernel")]
+            .into_iter()
+            .chain(names)
+            .filter(|name| !name.is_empty());
+        BootCfg {
+            files: names
+                .map(|name| join(&prefix, name.trim_start_matches('/')))
+                .collect(),
+            words: value("kernelopt")
+                .split_whitespace()
+                .map(String::from)
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_are_found_under_the_prefix() {
+        let text = "title=x\nprefix=http://s/repo/esxi\nkernel=b.b00\nkernelopt=runweasel ks=http://s/t/1/ks.cfg\nmodules=a.gz --- /b.gz option --- c.v00\n";
+        let read = BootCfg::read("http://s/t/1/01-00/boot.cfg", text);
+        assert_eq!(
+            read.files,
+            ["b.b00", "a.gz", "b.gz", "c.v00"].map(|name| format!("http://s/repo/esxi/{name}"))
+        );
+        assert_eq!(read.words, ["runweasel", "ks=http://s/t/1/ks.cfg"]);
+        let beside = BootCfg::read("http://s/esxi/boot.cfg", "prefix=\nkernel=/k\n");
+        assert_eq!(beside.files, ["http://s/esxi/k"]);
+        assert_eq!(BootCfg::read("http://s/x", ""), BootCfg::default());
+    }
+}

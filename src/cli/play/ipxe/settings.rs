@@ -1,0 +1,107 @@
+//! iPXE's variables: what it knows of the machine, and what scripts set.
+
+use std::collections::BTreeMap;
+
+use crate::model::Mac;
+
+/// A value with its natural form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setting {
+    /// A text; numbers too.
+    Text(String),
+    /// A hardware address.
+    Mac(Mac),
+}
+
+/// Every variable that is set.
+#[derive(Debug, Clone, Default)]
+pub struct Settings(BTreeMap<String, Setting>);
+
+impl Settings {
+    /// Sets a variable.
+    pub fn set(&mut self, name: &str, value: Setting) {
+        self.0.insert(name.into(), value);
+    }
+
+    /// Sets a variable to nothing.
+    pub fn clear(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
+    /// The text that stands for `name`, or for `name:type`.
+    pub fn read(&self, name: &str) -> String {
+        let (name, form) = name.split_once(':').unwrap_or((name, ""));
+        self.0
+            .get(name)
+            .map_or(String::new(), |value| value.shown(form))
+    }
+
+    /// The number that `name` holds; zero when it holds none.
+    pub fn number(&self, name: &str) -> i64 {
+        self.read(name).parse().unwrap_or(0)
+    }
+}
+
+impl Setting {
+    fn shown(&self, form: &str) -> String {
+        match form {
+            "hex" => hex(&self.bytes(), ":"),
+            "hexhyp" => hex(&self.bytes(), "-"),
+            "hexraw" => hex(&self.bytes(), ""),
+            "uristring" => escaped(&self.natural()),
+            _ => self.natural(),
+        }
+    }
+
+    fn natural(&self) -> String {
+        match self {
+            Setting::Text(text) => text.clone(),
+            Setting::Mac(mac) => mac.to_string(),
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Setting::Text(text) => text.clone().into_bytes(),
+            Setting::Mac(mac) => mac.0.to_vec(),
+        }
+    }
+}
+
+fn hex(bytes: &[u8], between: &str) -> String {
+    let pairs: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    pairs.join(between)
+}
+
+fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes()
+        .map(|byte| match plain(byte) {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_takes_the_form_that_is_asked_for() {
+        let mut settings = Settings::default();
+        settings.set("mac", Setting::Mac("00:50:56:AA:bb:01".parse().unwrap()));
+        settings.set("serial", Setting::Text("A b&1".into()));
+        for (name, expected) in [
+            ("mac", "00:50:56:aa:bb:01"),
+            ("mac:hexhyp", "00-50-56-aa-bb-01"),
+            ("mac:hexraw", "005056aabb01"),
+            ("serial", "A b&1"),
+            ("serial:hexraw", "4120622631"),
+            ("serial:uristring", "A%20b%261"),
+            ("asset:hexraw", ""),
+        ] {
+            assert_eq!(settings.read(name), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! One line of a script: its words, and what stands in place of `${…}`.
+
+use super::Settings;
+
+/// What decides whether the next command of a line runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// `;`
+    Always,
+    /// `&&`
+    OnSuccess,
+    /// `||`
+    OnFailure,
+}
+
+/// One command of a line, before its variables are replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Command<'a> {
+    /// Its words.
+    pub(super) words: Vec<&'a str>,
+    /// What stands after it; none at the line's end.
+    pub(super) next: Option<Next>,
+}
+
+/// Splits a line into its commands.
+pub(super) fn commands(line: &str) -> Vec<Command<'_>> {
+    let mut commands = Vec::new();
+    let mut words = Vec::new();
+    for word in line.split_ascii_whitespace() {
+        let next = match word {
+            ";" => Next::Always,
+            "&&" => Next::OnSuccess,
+            "||" => Next::OnFailure,
+            _ if word.starts_with('#') => break,
+            _ => {
+                words.push(word);
+                continue;
+            }
+        };
+        commands.push(Command {
+            words: std::mem::take(&mut words),
+            next: Some(next),
+        });
+    }
+    commands.push(Command { words, next: None });
+    commands
+}
+
+/// Replaces every `${…}` in a word, the innermost first. What is not set becomes nothing.
+pub(super) fn expand(word: &str, settings: &Settings) -> String {
+    let mut text = word.to_string();
+    // Values are put in as they are: one that holds `${` again is bounded by the count.
+    for _ in 0..100 {
+        let Some(end) = text.find("${").and_then(|start| {
+            let close = text[start..].find('}')?;
+            Some(start + close)
+        }) else {
+            return text;
+        };
+        let Some(start) = text[..end].rfind("${") else {
+            return text;
+        };
+        let value = settings.read(&text[start + 2..end]);
+        text.replace_range(start..=end, &value);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::play::ipxe::Setting;
+
+    #[test]
+    fn operators_are_words_of_their_own() {
+        let command = |words: &[&'static str], next| Command {
+            words: words.to_vec(),
+            next,
+        };
+        for (line, expected) in [
+            ("", vec![command(&[], None)]),
+            ("# a comment", vec![command(&[], None)]),
+            (
+                "isset ${ip} || goto again # why",
+                vec![
+                    command(&["isset", "${ip}"], Some(Next::OnFailure)),
+                    command(&["goto", "again"], None),
+                ],
+            ),
+            (
+                "iseq a b && goto c ||",
+                vec![
+                    command(&["iseq", "a", "b"], Some(Next::OnSuccess)),
+                    command(&["goto", "c"], Some(Next::OnFailure)),
+                    command(&[], None),
+                ],
+            ),
+            (
+                "echo a||b x#y",
+                vec![command(&["echo", "a||b", "x#y"], None)],
+            ),
+            (
+                "echo a ; exit",
+                vec![
+                    command(&["echo", "a"], Some(Next::Always)),
+                    command(&["exit"], None),
+                ],
+            ),
+        ] {
+            assert_eq!(commands(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn variables_are_replaced_from_the_inside() {
+        let mut settings = Settings::default();
+        for (name, value) in [("a", "b"), ("b", "two words"), ("loop", "${loop}")] {
+            settings.set(name, Setting::Text(value.into()));
+        }
+        for (word, expected) in [
+            ("plain", "plain"),
+            ("x${a}y", "xby"),
+            ("${${a}}", "two words"),
+            ("${nothing}", ""),
+            ("${a", "${a"),
+            ("}${a}", "}b"),
+        ] {
+            assert_eq!(expand(word, &settings), expected, "{word}");
+        }
+        assert_eq!(expand("${loop}", &settings), "${loop}");
+    }
+}

@@ -1,0 +1,81 @@
+//! The URLs of its own attempt that a rendered document holds, in the order in which they stand there.
+
+/// What a URL of an attempt leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Link {
+    /// `stage/failed`, and `stage/no-disk`: what is told when something goes wrong.
+    Failure(String),
+    /// `stage/installed`.
+    Installed(String),
+    /// `stage/finished`.
+    Finished(String),
+    /// Another stage, a line for the log, a fact.
+    Report(String),
+    /// Another document.
+    Document(String),
+}
+
+/// Finds every URL below `attempt` (`http://…/t/<token>/`), each once. What a shell would fill in is left out.
+pub(super) fn links(text: &str, attempt: &str) -> Vec<Link> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices(attempt) {
+        let rest = &text[at..];
+        let end = rest.find(|c: char| c.is_whitespace() || "\"'`<>();\\|&".contains(c));
+        let url = &rest[..end.unwrap_or(rest.len())];
+        let name = &url[attempt.len()..];
+        if name.is_empty() || name.contains('$') {
+            continue;
+        }
+        let link = link(name, url.to_string());
+        if !found.contains(&link) {
+            found.push(link);
+        }
+    }
+    found
+}
+
+/// Tells whether a document is what the installed system runs when it first boots.
+pub(super) fn is_first_boot(text: &str) -> bool {
+    text.contains("/stage/finished") && !text.contains("/stage/installed")
+}
+
+fn link(name: &str, url: String) -> Link {
+    let step = name.split('?').next().unwrap_or(name);
+    match step {
+        "stage/failed" | "stage/no-disk" => Link::Failure(url),
+        "stage/installed" => Link::Installed(url),
+        "stage/finished" => Link::Finished(url),
+        _ if step.starts_with("log/error/") => Link::Failure(url),
+        _ if ["stage/", "log/", "fact/"]
+            .iter()
+            .any(|kind| step.starts_with(kind)) =>
+        {
+            Link::Report(url)
+        }
+        _ => Link::Document(url),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_found_in_their_order() {
+        let text = r#"wget "http://s/t/1/stage/installing" || true
+tell "http://s/t/1/stage/failed?reason=no%20disk" 5
+curl http://s/t/1/first-boot.sh; curl "http://s/t/1/stage/$stage"
+tell "http://s/t/1/stage/installed" 20; tell "http://s/t/1/stage/installing"
+other http://s/t/2/stage/finished http://s/t/1/"#;
+        let url = |name: &str| format!("http://s/t/1/{name}");
+        assert_eq!(
+            links(text, "http://s/t/1/"),
+            [
+                Link::Report(url("stage/installing")),
+                Link::Failure(url("stage/failed?reason=no%20disk")),
+                Link::Document(url("first-boot.sh")),
+                Link::Installed(url("stage/installed")),
+            ]
+        );
+    }
+}

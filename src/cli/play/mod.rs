@@ -1,0 +1,239 @@
+//! `play`: a virtual machine boots from the network, installs, and reports back, all over HTTP.
+//!
+//! [`Machine`] is the machine: it asks for the same files in the same order as firmware, iPXE, ESXi's loader and
+//! the installers do, and makes the callbacks that stand in the documents it was given. It runs nothing of what it
+//! fetches, and no time passes. [`run`] lets one loose on the running server, or on one of its own.
+
+pub mod ipxe;
+mod bootcfg;
+mod links;
+mod step;
+mod wire;
+mod machine;
+mod own;
+
+use std::{path::Path, thread, time::Duration};
+
+use anyhow::anyhow;
+use sha2::{Digest, Sha256};
+
+use super::{
+    arguments, check,
+    client::{Client, config, reachable},
+    failure::{Failure, Outcome},
+    log,
+    terminal::Terminal,
+};
+use crate::{
+    model::{Arch, Mac, Node, NodeName, Platform},
+    net::http::Question,
+    site::{Site, suggest},
+};
+use own::Own;
+use wire::Wire;
+
+pub use machine::{Booted, Hardware, Machine, Trouble};
+pub use step::Step;
+
+pub(super) fn run(root: &Path, play: &arguments::Play, terminal: &Terminal) -> Outcome {
+    let loaded = check::loaded(root)?;
+    let hardware = hardware(&loaded.snapshot.site, &play.node, play.bios)?;
+    match against(root, play, terminal)? {
+        Some((client, server)) => {
+            terminal.show(&format!("playing against the running server, {server}\n"))?;
+            let played = boots(hardware, play, &server, terminal);
+            recorded(&client, play, terminal)?;
+            played
+        }
+        None => {
+            let own = Own::start(root)?;
+            terminal.show("playing with a server of its own and throwaway state\n")?;
+            let played = boots(hardware, play, &own.machines(), terminal);
+            recorded(&Client::at(own.operators(), root)?, play, terminal)?;
+            own.stop()?;
+            played
+        }
+    }
+}
+
+/// The running server to play against: that of a demonstration, or any that is asked for.
+fn against(
+    root: &Path,
+    play: &arguments::Play,
+    terminal: &Terminal,
+) -> Outcome<Option<(Client, String)>> {
+    let Some((client, status)) = Client::find(root)? else {
+        return match play.live {
+            true => Err(Failure::unreachable(anyhow!("no server answers"))
+                .help("start it with `bootwright serve`, or leave --live out")),
+            false => Ok(None),
+        };
+    };
+    let demonstration = status
+        .get("demonstration")
+        .and_then(serde_json::Value::as_bool)
+        == Some(true);
+    if !demonstration && !play.live {
+        terminal.note("a server runs, but its site is no demonstration, so nothing is played against it without --live");
+        return Ok(None);
+    }
+    Ok(Some((client, machines(root)?)))
+}
+
+/// Where the running server answers machines.
+fn machines(root: &Path) -> Outcome<String> {
+    let config = config(root)?;
+    let listen = config
+        .http
+        .listen
+        .as_ref()
+        .map(|listen| listen.value.clone());
+    // Without an address the server takes port 80, or 8080 where it cannot have that.
+    let places = listen.map_or_else(
+        || vec!["127.0.0.1:80".into(), "127.0.0.1:8080".into()],
+        |listen| vec![listen],
+    );
+    let wire = Wire::new();
+    let answers = |server: &String| {
+        let health = wire.get(&format!("{server}/healthz"));
+        health.is_ok_and(|health| {
+            health.body.starts_with(b"ok") || health.body.starts_with(b"degraded")
+        })
+    };
+    let mut servers = places
+        .iter()
+        .map(|place| format!("http://{}", reachable(place, 80)));
+    let found = servers.find(answers);
+    found.ok_or_else(|| {
+        Failure::unreachable(anyhow!(
+            "the server does not answer machines at {}",
+            places.join(" or ")
+        ))
+    })
+}
+
+fn boots(hardware: Hardware, play: &arguments::Play, server: &str, terminal: &Terminal) -> Outcome {
+    let trouble = Trouble {
+        fails: play.fail,
+        loses_callbacks: play.lose_callbacks,
+    };
+    let mut machine = Machine::new(hardware.clone(), trouble, |step| {
+        // A pipe that was closed is noticed at the next header.
+        if terminal
+            .show(&format!(
+                "  {}\n",
+                super::terminal::plain(&step.to_string())
+            ))
+            .is_err()
+        {}
+    });
+    for boot in 1..=play.boots {
+        let card = hardware
+            .macs
+            .first()
+            .map_or(String::new(), |mac| format!(", card {mac}"));
+        terminal.show(&format!(
+            "\nboot {boot}: {} ({}{card})\n",
+            play.node, hardware.platform
+        ))?;
+        match machine.boot(server) {
+            Booted::NoAnswer => {
+                return Err(Failure::unreachable(anyhow!(
+                    "nobody answers machines at {server}"
+                )));
+            }
+            Booted::InstallerFailed if !play.fail => {
+                return Err(Failure::refused(anyhow!("the installation failed")));
+            }
+            Booted::Waiting => break,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Shows what the server made of it.
+fn recorded(client: &Client, play: &arguments::Play, terminal: &Terminal) -> Outcome {
+    // What merely tells is written within a second.
+    thread::sleep(Duration::from_millis(1_100));
+    let question = Question::Log {
+        node: play.node.clone(),
+        after: None,
+    };
+    let lines = log::written(&client.ask(&question)?, terminal);
+    terminal.show(&format!(
+        "\nwhat the server recorded (bootwright nodes {} log)\n{}",
+        play.node,
+        lines.concat()
+    ))?;
+    Ok(())
+}
+
+/// The machine that a name or a MAC stands for.
+fn hardware(site: &Site, name: &str, bios: bool) -> Outcome<Hardware> {
+    let mac: Option<Mac> = name.parse().ok();
+    let declared = match mac {
+        Some(mac) => site
+            .identities
+            .mac
+            .get(&mac)
+            .and_then(|name| site.nodes.get(name)),
+        None => site.nodes.get(name),
+    };
+    let bare = Hardware {
+        macs: Vec::new(),
+        serial: None,
+        uuid: None,
+        asset: None,
+        platform: if bios {
+            Platform::Pcbios
+        } else {
+            Platform::Efi
+        },
+        arch: if bios { Arch::I386 } else { Arch::X86_64 },
+    };
+    match (declared, mac) {
+        (Some(node), _) => Ok(of_node(node, bare)),
+        (None, Some(mac)) => Ok(Hardware {
+            macs: vec![mac],
+            ..bare
+        }),
+        (None, None) => {
+            let near = suggest(name, site.nodes.keys().map(NodeName::as_str));
+            let help = near.map_or(
+                "`bootwright nodes` lists the nodes; a MAC plays a machine that nobody declared"
+                    .into(),
+                |near| format!("did you mean `{near}`?"),
+            );
+            Err(Failure::refused(anyhow!("there is no node `{name}`")).help(help))
+        }
+    }
+}
+
+fn of_node(node: &Node, bare: Hardware) -> Hardware {
+    let mut macs: Vec<Mac> = node.macs().into_iter().map(|mac| mac.value).collect();
+    if macs.is_empty() {
+        macs.push(made_up(node.name.value.as_str()));
+    }
+    Hardware {
+        macs,
+        serial: node
+            .body
+            .serial
+            .as_ref()
+            .map(|serial| serial.value.to_string()),
+        uuid: node.body.uuid.as_ref().map(|uuid| uuid.value.to_string()),
+        asset: node
+            .body
+            .asset
+            .as_ref()
+            .map(|asset| asset.value.to_string()),
+        ..bare
+    }
+}
+
+/// A card for a node that declares none: always the same one, locally administered.
+fn made_up(name: &str) -> Mac {
+    let digest = Sha256::digest(name.as_bytes());
+    Mac([0x02, 0, 0, digest[0], digest[1], digest[2]])
+}

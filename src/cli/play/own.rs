@@ -1,0 +1,96 @@
+//! A server of the virtual machine's own: loopback, ports that are free, state that is thrown away.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow};
+use tokio::runtime::Runtime;
+
+use crate::{
+    cli::{
+        client::config,
+        failure::{Failure, Outcome},
+    },
+    disk::state::State,
+    serve::{Options, Running, start},
+};
+
+/// A server and the directory of its state.
+pub(super) struct Own {
+    runtime: Runtime,
+    running: Running,
+    _state: Thrown,
+}
+
+impl Own {
+    /// Starts a server for the site.
+    pub(super) fn start(site: &Path) -> Outcome<Own> {
+        let state = Thrown::new().context("no directory for throwaway state can be made")?;
+        // Its state is new and empty, and nothing is held for that.
+        if let Some(id) = config(site)?.site_id {
+            State::open(&state.0)?.write_site_id(&id.value)?;
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let running = runtime.block_on(start(Options {
+            site: site.into(),
+            state: Some(state.0.clone()),
+            listen: Some(loopback),
+            operator: Some(loopback),
+        }))?;
+        if running.banner.errors > 0 {
+            return Err(
+                Failure::refused(anyhow!("the site has errors, so it is not served"))
+                    .help("`bootwright check` shows them"),
+            );
+        }
+        Ok(Own {
+            runtime,
+            running,
+            _state: state,
+        })
+    }
+
+    /// Where machines are served.
+    pub(super) fn machines(&self) -> String {
+        format!("http://{}", self.running.machines)
+    }
+
+    /// Where operators are.
+    pub(super) fn operators(&self) -> SocketAddr {
+        self.running.operators
+    }
+
+    /// Ends the server.
+    pub(super) fn stop(self) -> Outcome {
+        Ok(self.runtime.block_on(self.running.stop())?)
+    }
+}
+
+/// A directory that goes when it is no longer needed.
+struct Thrown(PathBuf);
+
+impl Thrown {
+    fn new() -> io::Result<Thrown> {
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        let name = format!("bootwright-play-{:016x}", u64::from_ne_bytes(seed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path)?;
+        Ok(Thrown(path))
+    }
+}
+
+impl Drop for Thrown {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!("`{}` is left behind: {error}", self.0.display());
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a virtual machine does, step by step, for people to read.
+
+use std::fmt;
+
+use super::ipxe;
+use crate::model::ByteSize;
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// A file was asked for.
+    Fetched {
+        /// Its URL.
+        url: String,
+        /// The answer's status and length; none when nobody answered.
+        answer: Option<(u16, u64)>,
+    },
+    /// A callback was made.
+    Called {
+        /// Its URL.
+        url: String,
+        /// The answer's status; none when nobody answered.
+        status: Option<u16>,
+    },
+    /// A callback that was not made, because it is to be lost.
+    Lost {
+        /// Its URL.
+        url: String,
+    },
+    /// A line on the machine's screen.
+    Screen(String),
+    /// What became of the machine.
+    Became(String),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Fetched { url, answer } => {
+                let answer = match answer {
+                    Some((200, length)) => ByteSize(*length).to_string(),
+                    Some((status, _)) => status.to_string(),
+                    None => "no answer".into(),
+                };
+                write!(f, "fetches  {:<44}  {answer}", short(url))
+            }
+            Step::Called { url, status } => {
+                let answer = match status {
+                    Some(200) => "ok".into(),
+                    Some(status) => status.to_string(),
+                    None => "no answer".into(),
+                };
+                write!(f, "reports  {:<44}  {answer}", short(url))
+            }
+            Step::Lost { url } => write!(f, "reports  {:<44}  lost", short(url)),
+            Step::Screen(line) => write!(f, "shows    {line}"),
+            Step::Became(what) => write!(f, "         {what}"),
+        }
+    }
+}
+
+/// A URL without what only fills the line: the server, an attempt's token, what `/boot` is told.
+fn short(url: &str) -> String {
+    let (_server, path) = ipxe::split(url);
+    if let Some(rest) = path.strip_prefix("/t/") {
+        let name = rest.split_once('/').map_or(rest, |(_token, name)| name);
+        return format!("/t/…/{name}");
+    }
+    match path.split_once('?') {
+        Some(("/boot", _)) => "/boot?…".into(),
+        _ => path.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_lines() {
+        let url = |path: &str| format!("http://192.0.2.1:8080{path}");
+        for (step, line) in [
+            (
+                Step::Fetched {
+                    url: url("/boot?boot=1&mac=2"),
+                    answer: Some((200, 1_234)),
+                },
+                "fetches  /boot?…                                       1.2 kB",
+            ),
+            (
+                Step::Fetched {
+                    url: url("/repo/esxi/b.b00"),
+                    answer: None,
+                },
+                "fetches  /repo/esxi/b.b00                              no answer",
+            ),
+            (
+                Step::Called {
+                    url: url("/t/0123/stage/failed?reason=x"),
+                    status: Some(200),
+                },
+                "reports  /t/…/stage/failed?reason=x                    ok",
+            ),
+            (Step::Screen("hello".into()), "shows    hello"),
+        ] {
+            assert_eq!(step.to_string(), line);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `render`: what a node is served, byte for byte, without changing anything.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, anyhow};
+
+use super::{
+    check,
+    client::Client,
+    failure::{Failure, Outcome},
+    offline,
+    terminal::Terminal,
+};
+use crate::{
+    model::Facts,
+    net::http::Question,
+    render::{Body, Rendered, RenderedFile},
+    serve::{self, Loaded},
+};
+
+pub(super) fn run(root: &Path, node: &str, document: Option<&str>, terminal: &Terminal) -> Outcome {
+    let loaded = check::loaded(root)?;
+    let rendered =
+        serve::rendered(&loaded.snapshot, node, &facts(root, node)).map_err(|found| {
+            terminal.error(&format!("{node} cannot be rendered"), None);
+            // The report goes where errors go: standard output is for documents alone.
+            let report = check::report(&loaded, &found, terminal);
+            Failure::refused(anyhow!(
+                "{}",
+                report.trim_end().trim_start_matches("error: ")
+            ))
+            .help("`bootwright check` shows every mistake of the site")
+        })?;
+    match document {
+        Some(name) => one(root, &loaded, &rendered, node, name, terminal),
+        None => all(&rendered, terminal),
+    }
+}
+
+/// What is known of the machine: templates may speak of it.
+fn facts(root: &Path, node: &str) -> Facts {
+    let question = Question::Facts(node.into());
+    let answer = match Client::find(root) {
+        Ok(Some((client, _))) => client.ask(&question),
+        Ok(None) | Err(_) => offline::ask(root, &question),
+    };
+    // Nothing is known of a machine that was never seen, nor where nobody can be asked.
+    answer
+        .ok()
+        .and_then(|answer| serde_json::from_slice(&answer).ok())
+        .unwrap_or_default()
+}
+
+fn all(rendered: &Rendered, terminal: &Terminal) -> Outcome {
+    for file in &rendered.files {
+        terminal.show(&format!("==> {} <==\n", file.name))?;
+        match &file.body {
+            Body::Bytes(bytes) => {
+                terminal.show_bytes(bytes)?;
+                if !bytes.ends_with(b"\n") {
+                    terminal.show("\n")?;
+                }
+            }
+            Body::Repo { repo, path } => terminal.show(&format!("({path} of repo {repo})\n"))?,
+        }
+        terminal.show("\n")?;
+    }
+    Ok(())
+}
+
+fn one(
+    root: &Path,
+    loaded: &Loaded,
+    rendered: &Rendered,
+    node: &str,
+    name: &str,
+    terminal: &Terminal,
+) -> Outcome {
+    let Some(file) = rendered.files.iter().find(|file| file.name == name) else {
+        let names: Vec<&str> = rendered
+            .files
+            .iter()
+            .map(|file| file.name.as_str())
+            .collect();
+        return Err(Failure::refused(anyhow!("{node} is served no `{name}`"))
+            .help(format!("there are: {}", names.join(", "))));
+    };
+    Ok(terminal.show_bytes(&bytes(root, loaded, file)?)?)
+}
+
+fn bytes(root: &Path, loaded: &Loaded, file: &RenderedFile) -> Outcome<Vec<u8>> {
+    let (repo, path) = match &file.body {
+        Body::Bytes(bytes) => return Ok(bytes.clone()),
+        Body::Repo { repo, path } => (repo, path),
+    };
+    let site = &loaded.snapshot.site;
+    let directory = site
+        .repos
+        .get(repo)
+        .and_then(|repo| repo.body.path.as_ref());
+    let Some(directory) = directory else {
+        return Err(Failure::refused(anyhow!(
+            "`{}` is {path} of repo {repo}, which is no directory",
+            file.name
+        )));
+    };
+    let repos = site
+        .config
+        .paths
+        .repos
+        .as_ref()
+        .map_or(".", |repos| &repos.value);
+    let path = root.join(repos).join(&directory.value).join(path);
+    Ok(fs::read(&path).with_context(|| format!("`{}` cannot be read", path.display()))?)
+}

@@ -1,0 +1,157 @@
+//! `serve`: the server itself, until it is told to end.
+
+use std::{
+    fmt,
+    io::{self, IsTerminal},
+    path::Path,
+};
+
+use anyhow::Context;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
+
+use super::{
+    failure::{Failure, Outcome},
+    terminal::Terminal,
+};
+use crate::serve::{Banner, Options, start};
+
+pub(super) fn run(site: &Path, terminal: &Terminal) -> Outcome {
+    log(terminal);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the server's threads cannot be started")?;
+    runtime.block_on(async {
+        let options = Options {
+            site: site.into(),
+            ..Options::default()
+        };
+        let running = start(options).await.map_err(cannot_start)?;
+        terminal.show(&written(&running.banner))?;
+        running.wait().await?;
+        Ok(())
+    })
+}
+
+fn cannot_start(error: anyhow::Error) -> Failure {
+    let failure = Failure::unreachable(error);
+    match failure.cause::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::AddrInUse) => failure.help("another program listens there: stop it, or set another `listen` in bootwright.toml"),
+        Some(io::ErrorKind::PermissionDenied) => {
+            failure.help("ports below 1024 and system directories need root: start it as root, or set `listen` and `[paths]` `state` in bootwright.toml")
+        }
+        Some(io::ErrorKind::NotFound) => failure.help("say where the site is: `bootwright serve SITE`; `bootwright init SITE` writes one"),
+        _ => failure,
+    }
+}
+
+fn written(banner: &Banner) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let (site, revision) = (banner.site.display(), &banner.revision);
+    let demonstration = if banner.demonstration {
+        "  (a demonstration: no site-id)"
+    } else {
+        ""
+    };
+    let [nodes, policies, repos, networks] = banner.counts;
+    let counts = [
+        count(nodes, "node", "nodes"),
+        count(policies, "policy", "policies"),
+        count(repos, "repo", "repos"),
+        count(networks, "network", "networks"),
+    ];
+    let problems = match (banner.errors, banner.warnings) {
+        (0, 0) => "0 problems".into(),
+        (0, warnings) => count(warnings, "warning", "warnings"),
+        (errors, 0) => count(errors, "error", "errors"),
+        (errors, warnings) => format!(
+            "{}, {}",
+            count(errors, "error", "errors"),
+            count(warnings, "warning", "warnings")
+        ),
+    };
+    let mut text = banner.report.clone();
+    text += &format!("bootwright {version}  site {site}  revision {revision}{demonstration}\n");
+    text += &format!(
+        "  {}  {problems}  loaded in {} ms\n",
+        counts.join("  "),
+        banner.loaded_in.as_millis()
+    );
+    text += &format!("  machines   {}\n", banner.machines);
+    text += &format!("  operators  {}\n", banner.operators);
+    for trouble in &banner.troubles {
+        text += &format!("warning: {trouble}\n");
+    }
+    if banner.errors > 0 {
+        text += "The site has errors: the last good copy of it is served, or every machine its own disk where there is none.\n";
+    }
+    text += "waiting for machines.";
+    if let Some(node) = &banner.first_node {
+        text += &format!(" See one boot:  bootwright --site {site} play {node}");
+    }
+    text + "\n"
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        _ => format!("{number} {many}"),
+    }
+}
+
+/// Sends what the server tells to standard output; BOOTWRIGHT_LOG says how much of it.
+fn log(terminal: &Terminal) {
+    let filter =
+        EnvFilter::try_from_env("BOOTWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(terminal.color)
+        .with_writer(io::stdout)
+        .event_format(Told {
+            watched: io::stdout().is_terminal(),
+            terminal: terminal.clone(),
+        })
+        .finish();
+    // Where one is set already, it stays: tests have theirs.
+    if tracing::subscriber::set_global_default(subscriber).is_err() {}
+}
+
+/// One line for each thing that happened: the time, what is grave about it, the words.
+struct Told {
+    watched: bool,
+    terminal: Terminal,
+}
+
+impl<S, N> FormatEvent<S, N> for Told
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let now = self.terminal.moment(super::nodes::now());
+        // On a terminal the day is known; in a file it is not.
+        let time = if self.watched {
+            &now[11..19]
+        } else {
+            now.as_str()
+        };
+        let grave = match *event.metadata().level() {
+            Level::ERROR => "error: ",
+            Level::WARN => "warning: ",
+            _ => "",
+        };
+        write!(writer, "{time}  {grave}")?;
+        context.format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}

@@ -1,0 +1,154 @@
+//! Tables without borders.
+
+use anstyle::Style;
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
+
+use super::terminal::{Terminal, plain};
+
+/// One cell.
+#[derive(Debug, Clone)]
+pub(super) struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl Cell {
+    /// A plain cell; nothing becomes a hyphen.
+    pub(super) fn new(text: &str) -> Cell {
+        Cell::styled(text, Style::new())
+    }
+
+    /// A cell in a style.
+    pub(super) fn styled(text: &str, style: Style) -> Cell {
+        let text = match text {
+            "" => "-".into(),
+            text => plain(text),
+        };
+        Cell { text, style }
+    }
+}
+
+/// Lays rows out under their headers. On a terminal the last column gives way so that each row is one line; into
+/// a pipe everything is written out.
+pub(super) fn table(headers: &[&str], rows: &[Vec<Cell>], terminal: &Terminal) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(headers);
+    for row in rows {
+        let mut row = comfy_table::Row::from(row.iter().map(|cell| &cell.text));
+        row.max_height(1);
+        table.add_row(row);
+    }
+    arrange(&mut table, terminal.width);
+    let lines = table.lines().map(|line| line.trim_end().to_string());
+    let styled = lines
+        .enumerate()
+        .map(|(number, line)| match number.checked_sub(1) {
+            None => terminal.paint(&line, Style::new().bold()),
+            Some(row) => painted(line, &rows[row], terminal),
+        });
+    styled.map(|line| line + "\n").collect()
+}
+
+fn arrange(table: &mut Table, width: Option<usize>) {
+    let columns = table.column_count();
+    for (index, column) in table.column_iter_mut().enumerate() {
+        // One blank at the front of the line would be one too many; between columns there are two.
+        column.set_padding((0, 2));
+        if width.is_some() && index + 1 < columns {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    match width.and_then(|width| u16::try_from(width).ok()) {
+        Some(width) => {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+            table.set_width(width);
+            table.set_truncation_indicator("…");
+        }
+        None => {
+            table.set_content_arrangement(ContentArrangement::Disabled);
+        }
+    }
+}
+
+/// Colours the cells of a laid out line: the colour takes no columns, so it comes last.
+fn painted(line: String, row: &[Cell], terminal: &Terminal) -> String {
+    if !terminal.color {
+        return line;
+    }
+    let mut out = String::new();
+    let mut rest = line.as_str();
+    for cell in row.iter().filter(|cell| cell.style != Style::new()) {
+        let Some(at) = rest.find(&cell.text) else {
+            continue;
+        };
+        let (before, after) = rest.split_at(at);
+        out += before;
+        out += &terminal.paint(&cell.text, cell.style);
+        rest = &after[cell.text.len()..];
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::terminal::{Color, state_style};
+
+    fn laid_out(width: Option<usize>, color: bool) -> String {
+        let mut terminal = Terminal::new(Color::Never);
+        (terminal.width, terminal.color) = (width, color);
+        let row = |name: &str, state: &str, last: &str| {
+            vec![
+                Cell::new(name),
+                Cell::styled(state, state_style(state)),
+                Cell::new(last),
+            ]
+        };
+        let rows = [
+            row("esx01", "finished", "booted its disk, 3 d ago"),
+            row(
+                "db1",
+                "failed",
+                "no word after ks.cfg for 45 m (still listening)",
+            ),
+            row("x", "", "a\x1b[2Jb"),
+        ];
+        table(&["NODE", "STATE", "LAST"], &rows, &terminal)
+    }
+
+    #[test]
+    fn a_pipe_gets_everything() {
+        assert_eq!(
+            laid_out(None, false),
+            "NODE   STATE     LAST\n\
+             esx01  finished  booted its disk, 3 d ago\n\
+             db1    failed    no word after ks.cfg for 45 m (still listening)\n\
+             x      -         a [2Jb\n"
+        );
+    }
+
+    #[test]
+    fn a_terminal_gets_what_fits() {
+        let text = laid_out(Some(44), false);
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 44),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert!(
+            text.contains("esx01  finished  booted its disk, 3 d ago\n"),
+            "{text}"
+        );
+        assert!(text.contains("db1    failed    no word"), "{text}");
+    }
+
+    #[test]
+    fn colour_takes_no_room() {
+        let text = laid_out(None, true);
+        assert!(
+            text.contains("esx01  \x1b[32mfinished\x1b[0m  booted"),
+            "{text:?}"
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! Where a command's words go: plain into pipes and files, coloured and fitted on a terminal.
+
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use comfy_table::Table;
+use jiff::tz::TimeZone;
+
+use crate::model::Timestamp;
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Standard output and standard error, and how to write on them.
+#[derive(Debug, Clone)]
+pub(super) struct Terminal {
+    /// Whether what is shown is coloured.
+    pub(super) color: bool,
+    /// How many columns there are; none when nobody watches.
+    pub(super) width: Option<usize>,
+    error_color: bool,
+    zone: TimeZone,
+}
+
+impl Terminal {
+    /// Looks at what the program was started on.
+    pub(super) fn new(color: Color) -> Terminal {
+        let watched = io::stdout().is_terminal();
+        Terminal {
+            color: is_colored(color, watched),
+            width: watched.then(|| Table::new().width().map_or(80, usize::from)),
+            error_color: is_colored(color, io::stderr().is_terminal()),
+            zone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
+        }
+    }
+
+    /// Shows text as it is.
+    pub(super) fn show(&self, text: &str) -> io::Result<()> {
+        self.show_bytes(text.as_bytes())
+    }
+
+    /// Shows bytes as they are.
+    pub(super) fn show_bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+
+    /// Tells something beside the answer.
+    pub(super) fn note(&self, text: &str) {
+        self.aside(AnsiColor::Cyan, "note", text);
+    }
+
+    /// Tells what went wrong, and what to do.
+    pub(super) fn error(&self, error: &str, help: Option<&str>) {
+        self.aside(AnsiColor::Red, "error", error);
+        if let Some(help) = help {
+            self.aside(AnsiColor::Cyan, "help", help);
+        }
+    }
+
+    fn aside(&self, color: AnsiColor, kind: &str, text: &str) {
+        let kind = paint(kind, color.on_default().bold(), self.error_color);
+        let lines: Vec<String> = text.lines().map(plain).collect();
+        // Where standard error is closed, nobody is there to be told.
+        if writeln!(io::stderr().lock(), "{kind}: {}", lines.join("\n")).is_err() {}
+    }
+
+    /// A word in this style, where there is colour.
+    pub(super) fn paint(&self, text: &str, style: Style) -> String {
+        paint(text, style, self.color)
+    }
+
+    /// A moment on this machine's clock: `2026-11-22 12:04:31.120`.
+    pub(super) fn moment(&self, at: Timestamp) -> String {
+        match jiff::Timestamp::from_millisecond(at.0) {
+            Ok(at) => at
+                .to_zoned(self.zone.clone())
+                .strftime("%Y-%m-%d %H:%M:%S%.3f")
+                .to_string(),
+            Err(_) => at.to_string(),
+        }
+    }
+}
+
+fn is_colored(color: Color, watched: bool) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => watched && !set("NO_COLOR") && !dumb(),
+    }
+}
+
+fn paint(text: &str, style: Style, color: bool) -> String {
+    match color {
+        true => format!("{style}{text}{style:#}"),
+        false => text.into(),
+    }
+}
+
+/// The style in which a machine's state is shown.
+pub(super) fn state_style(state: &str) -> Style {
+    match state {
+        "failed" => AnsiColor::Red.on_default().bold(),
+        "held" => AnsiColor::Yellow.on_default().bold(),
+        "installing" | "installed" => AnsiColor::Cyan.on_default(),
+        "finished" => AnsiColor::Green.on_default(),
+        "discovered" => AnsiColor::Magenta.on_default(),
+        _ => Style::new(),
+    }
+}
+
+/// A text on one line, without what would drive the terminal: machines may send anything.
+pub(super) fn plain(text: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars()
+        .map(|c| if hidden(c) { ' ' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_machines_send_does_not_drive_the_terminal() {
+        assert_eq!(plain("a\x1b[31mb\nc\u{9b}d\u{202e}e"), "a [31mb c d e");
+        assert_eq!(plain("grün ✓"), "grün ✓");
+    }
+
+    #[test]
+    fn moments_are_in_the_zone_of_this_machine() {
+        let mut terminal = Terminal::new(Color::Never);
+        terminal.zone =
+            TimeZone::get("Europe/Berlin").unwrap_or(TimeZone::fixed(jiff::tz::offset(1)));
+        assert_eq!(
+            terminal.moment(Timestamp(1_795_348_800_120)),
+            "2026-11-22 13:00:00.120"
+        );
+    }
+}

@@ -1,0 +1,323 @@
+//! What says what a machine gets, and with which settings.
+
+use std::{net::IpAddr, sync::Arc};
+
+use super::{Snapshot, Turn};
+use crate::{
+    journal::{Machine, MachineId},
+    matcher::{self, Candidate, Choice, Misfit, Tags},
+    model::{
+        Addresses, At, Facts, Identity, Node, Policy, PolicyName, RepoName, Settings, TaskName,
+    },
+    site::Site,
+};
+
+/// What says what a machine gets.
+#[derive(Debug, Clone)]
+pub struct Bound {
+    /// The policy; none when the node says it itself.
+    pub policy: Option<Arc<Policy>>,
+    /// What installs it.
+    pub task: TaskName,
+    /// From where.
+    pub repo: Option<RepoName>,
+}
+
+/// Why nothing binds a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unbound {
+    /// The policy it names does not take it.
+    Named(PolicyName, Misfit),
+    /// No policy fits.
+    NoPolicy(Choice),
+    /// Something binds it, but nothing says what installs it.
+    NoTask,
+}
+
+/// The settings of one machine, layer over layer, without the network's, which none of these decisions needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Layers<'a> {
+    layers: [Option<&'a Settings>; 3],
+}
+
+impl<'a> Layers<'a> {
+    /// Lays a node over its policy over the defaults.
+    pub fn new(site: &'a Site, node: Option<&'a Node>, policy: Option<&'a Policy>) -> Self {
+        let node = node.map(|node| &node.settings);
+        let policy = policy.map(|policy| &policy.settings);
+        Layers {
+            layers: [node, policy, Some(&site.defaults.settings)],
+        }
+    }
+
+    /// The layers that there are, highest first.
+    pub fn all(&self) -> impl Iterator<Item = &'a Settings> {
+        self.layers.into_iter().flatten()
+    }
+
+    /// Returns a setting from the highest layer that has it.
+    pub fn get<T>(&self, setting: impl Fn(&'a Settings) -> Option<&'a At<T>>) -> Option<&'a T> {
+        self.all().find_map(setting).map(|at| &at.value)
+    }
+}
+
+impl<'a> Turn<'a> {
+    /// The tags of a machine. What is unknown is remarked once in its log.
+    pub(crate) fn tags(&mut self, id: MachineId, node: Option<&Node>) -> Tags {
+        let facts = self.machine(id).facts.clone();
+        let tags = matcher::tags(&self.snapshot.site, &self.snapshot.rules, node, &facts);
+        for (tag, reason) in &tags.unknown {
+            self.remark_once(id, format!("tag `{tag}` is unknown: {reason}"));
+        }
+        tags
+    }
+
+    /// Works out what binds a machine now.
+    pub(crate) fn binding(&mut self, id: MachineId, node: Option<&Node>) -> Result<Bound, Unbound> {
+        let tags = self.tags(id, node);
+        self.binding_of(self.machine(id), node, &tags)
+    }
+
+    /// The same for a machine whose tags are worked out already.
+    pub(crate) fn binding_of(
+        &self,
+        machine: &Machine,
+        node: Option<&Node>,
+        tags: &Tags,
+    ) -> Result<Bound, Unbound> {
+        let known = if node.is_none() {
+            self.known_before(machine)
+        } else {
+            None
+        };
+        let candidate = Candidate {
+            is_declared: node.is_some(),
+            known: known.as_deref(),
+            tags,
+            facts: &machine.facts,
+        };
+        self.bound(node, candidate, Some(machine.id))
+    }
+
+    /// Why no policy for undeclared machines may take this one. Undeclared machines are told apart by MAC,
+    /// but one whose board is that of an installed machine may be that machine with another card.
+    fn known_before(&self, machine: &Machine) -> Option<String> {
+        if machine.node.is_some() || machine.installed {
+            return Some("it was declared or installed before: `forget` it first".into());
+        }
+        let board = Identity {
+            mac: Default::default(),
+            ..machine.identity.clone()
+        };
+        let others = self
+            .world
+            .bearing(&board)
+            .into_iter()
+            .filter(|id| *id != machine.id);
+        let mut others = others.map(|id| self.machine(id));
+        let same =
+            others.find(|other| other.installed || other.opened > 0 || other.node.is_some())?;
+        let name = same
+            .node
+            .as_ref()
+            .map_or_else(|| same.id.to_string(), ToString::to_string);
+        Some(format!(
+            "its board is that of {name}: a replaced card? declare it"
+        ))
+    }
+
+    /// Works out what would bind a node that was never seen.
+    pub(crate) fn binding_unseen(&self, node: &Node) -> Result<Bound, Unbound> {
+        self.snapshot
+            .binding_unseen(node, |policy| self.bound_to(policy, None))
+    }
+
+    fn bound(
+        &self,
+        node: Option<&Node>,
+        candidate: Candidate<'_>,
+        id: Option<MachineId>,
+    ) -> Result<Bound, Unbound> {
+        self.snapshot
+            .bound(node, candidate, |policy| self.bound_to(policy, id))
+    }
+
+    /// How many machines besides this one a policy has bound.
+    fn bound_to(&self, policy: &PolicyName, id: Option<MachineId>) -> u64 {
+        let bound = self.world.state.bound.get(policy);
+        let others = bound
+            .into_iter()
+            .flatten()
+            .filter(|other| Some(**other) != id);
+        others.count() as u64
+    }
+
+    /// Returns the address of the network's pool that a machine has or is to get, when it needs one.
+    pub(crate) fn pooled(
+        &self,
+        id: MachineId,
+        node: Option<&Node>,
+        bound: &Bound,
+    ) -> Option<IpAddr> {
+        let site = &self.snapshot.site;
+        let layers = Layers::new(site, node, bound.policy.as_deref());
+        let wanted = layers.get(|settings| settings.addresses.as_ref()) == Some(&Addresses::Pool);
+        if !wanted || node.is_some_and(|node| node.body.address.is_some()) {
+            return None;
+        }
+        let network = site
+            .networks
+            .get(layers.get(|settings| settings.network.as_ref())?)?;
+        let pool = network.body.pool.as_ref()?;
+        let has = self
+            .machine(id)
+            .binding
+            .as_ref()
+            .and_then(|binding| binding.address);
+        if let Some(address) = has.filter(|has| pool.values().any(|range| range.contains(*has))) {
+            return Some(address);
+        }
+        let taken = self.addresses_taken(id);
+        pool.values()
+            .flat_map(|range| addresses(range.first, range.last))
+            .find(|ip| !taken.contains(ip))
+    }
+
+    fn addresses_taken(&self, id: MachineId) -> std::collections::BTreeSet<IpAddr> {
+        let site = &self.snapshot.site;
+        let declared = site.nodes.values().flat_map(|node| {
+            let short = node.body.address.iter();
+            let long = node
+                .body
+                .interface
+                .iter()
+                .filter_map(|link| link.address.as_ref());
+            let bonds = node
+                .body
+                .bond
+                .values()
+                .filter_map(|link| link.address.as_ref());
+            let vlans = node
+                .body
+                .vlan
+                .values()
+                .filter_map(|link| link.address.as_ref());
+            let bridges = node
+                .body
+                .bridge
+                .values()
+                .filter_map(|link| link.address.as_ref());
+            let lists = short.chain(long).chain(bonds).chain(vlans).chain(bridges);
+            lists.flat_map(|list| list.values().map(|address| address.ip))
+        });
+        let gateways = site.networks.values().flat_map(|network| {
+            network
+                .body
+                .gateway
+                .iter()
+                .flat_map(|list| list.values().copied())
+        });
+        let machines = self
+            .world
+            .state
+            .machines
+            .values()
+            .filter(|machine| machine.id != id);
+        let bound = machines.filter_map(|machine| machine.binding.as_ref()?.address);
+        declared.chain(gateways).chain(bound).collect()
+    }
+}
+
+impl Snapshot {
+    /// Works out what would bind a node of which nothing is known but its declaration, when policies have
+    /// bound so many machines already.
+    pub fn binding_unseen(
+        &self,
+        node: &Node,
+        count: impl Fn(&PolicyName) -> u64,
+    ) -> Result<Bound, Unbound> {
+        let facts = Facts::default();
+        let tags = matcher::tags(&self.site, &self.rules, Some(node), &facts);
+        let candidate = Candidate {
+            is_declared: true,
+            known: None,
+            tags: &tags,
+            facts: &facts,
+        };
+        self.bound(Some(node), candidate, count)
+    }
+
+    fn bound(
+        &self,
+        node: Option<&Node>,
+        candidate: Candidate<'_>,
+        count: impl Fn(&PolicyName) -> u64,
+    ) -> Result<Bound, Unbound> {
+        let says_itself =
+            |node: &Node| node.settings.repo.is_some() || node.settings.task.is_some();
+        let policy = match node.and_then(|node| node.body.policy.as_ref()) {
+            Some(name) => Some(self.named(name, &count)?),
+            None if node.is_some_and(says_itself) => None,
+            None => {
+                let choice = matcher::choose(&self.site, &self.rules, candidate, count);
+                match &choice.policy {
+                    Some(name) => Some(self.site.policies[name].clone()),
+                    None => return Err(Unbound::NoPolicy(choice)),
+                }
+            }
+        };
+        self.with_task(node, policy)
+    }
+
+    /// Finds what installs a machine that this policy binds.
+    pub(crate) fn with_task(
+        &self,
+        node: Option<&Node>,
+        policy: Option<Arc<Policy>>,
+    ) -> Result<Bound, Unbound> {
+        let layers = Layers::new(&self.site, node, policy.as_deref());
+        let repo = layers.get(|settings| settings.repo.as_ref()).cloned();
+        let of_repo = repo
+            .as_ref()
+            .and_then(|name| self.site.repos.get(name)?.body.task.as_ref());
+        let own = layers.get(|settings| settings.task.as_ref());
+        let task = own
+            .or(of_repo.map(|at| &at.value))
+            .ok_or(Unbound::NoTask)?
+            .clone();
+        Ok(Bound { policy, task, repo })
+    }
+
+    /// A policy that a node names binds it whatever its tags, unless it is disabled or full.
+    fn named(
+        &self,
+        name: &PolicyName,
+        count: impl Fn(&PolicyName) -> u64,
+    ) -> Result<Arc<Policy>, Unbound> {
+        let Some(policy) = self.site.policies.get(name) else {
+            return Err(Unbound::NoPolicy(Choice::default()));
+        };
+        match matcher::misfit_of_named(policy, count(name)) {
+            None => Ok(policy.clone()),
+            Some(misfit) => Err(Unbound::Named(name.clone(), misfit)),
+        }
+    }
+}
+
+/// Walks the addresses from one to another, at most as many as any pool makes sense of.
+fn addresses(first: IpAddr, last: IpAddr) -> Box<dyn Iterator<Item = IpAddr>> {
+    const LARGEST: usize = 1 << 16;
+    match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => Box::new(
+            (u32::from(first)..=u32::from(last))
+                .map(|ip| IpAddr::from(ip.to_be_bytes()))
+                .take(LARGEST),
+        ),
+        (IpAddr::V6(first), IpAddr::V6(last)) => Box::new(
+            (u128::from(first)..=u128::from(last))
+                .map(|ip| IpAddr::from(ip.to_be_bytes()))
+                .take(LARGEST),
+        ),
+        _ => Box::new(std::iter::empty()),
+    }
+}

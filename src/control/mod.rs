@@ -1,0 +1,40 @@
+//! The use cases: what a request is answered with, and what has happened by it.
+//!
+//! A [`Turn`] is one request's: it sees one [`Snapshot`] and both clocks, reads the [`World`], and changes
+//! it through events alone, which it collects. The shell makes the events durable, then sends the answer.
+//! Nothing here opens a socket or a file, and nothing is rendered: a decision names what is to be handed
+//! out.
+//!
+//! [`who`] tells machines apart, [`boot`] decides network boots, [`document`] and [`callback`] follow an
+//! installation, [`deadline`] watches the clock for people, [`operate`] does what operators ask, and
+//! [`status`] says how things stand.
+
+mod snapshot;
+mod token;
+mod world;
+mod turn;
+mod who;
+mod binding;
+mod boot;
+mod retry;
+mod document;
+mod callback;
+mod deadline;
+mod operate;
+mod reload;
+mod status;
+mod check;
+#[cfg(test)]
+mod never_twice;
+
+pub use binding::{Bound, Layers, Unbound};
+pub use boot::{BootAsk, Decision, Disk, Opening, Report};
+pub use callback::{Callback, Heard};
+pub use check::{Checked, Examined, shown_address};
+pub use document::{Handed, Refusal};
+pub use operate::{Operation, OperationError};
+pub use snapshot::{Snapshot, Traits};
+pub use status::{Standing, Status};
+pub use token::{Token, TokenKey};
+pub use turn::Turn;
+pub use world::World;

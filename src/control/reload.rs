@@ -1,0 +1,65 @@
+//! What a new state of the site means for the machines that are known.
+
+use super::{
+    Snapshot, Turn,
+    boot::{installs, is_due},
+};
+use crate::journal::{Event, HoldCause, MachineId};
+
+/// More finished machines than this, due at once by one edit, are held.
+const AT_ONCE: usize = 10;
+
+impl Turn<'_> {
+    /// Takes note that this turn's site replaces `before`; none at a start.
+    pub fn on_reload(&mut self, before: Option<&Snapshot>) {
+        self.record_site(Event::Reloaded {
+            nodes: self.snapshot.site.nodes.len() as u64,
+        });
+        self.name_histories();
+        if let Some(before) = before {
+            self.brake(before);
+        }
+    }
+
+    /// A history remembers the declaration that has it and what that declares, so that it finds its way when
+    /// a card is replaced, and the node renamed after that.
+    fn name_histories(&mut self) {
+        let ids: Vec<MachineId> = self.world.state.machines.keys().copied().collect();
+        for id in ids {
+            if let Some(node) = self.node_of(id) {
+                self.name(id, &node);
+            }
+        }
+    }
+
+    /// One edit that would wipe many machines is likely a slip.
+    fn brake(&mut self, before: &Snapshot) {
+        let due: Vec<MachineId> = self
+            .world
+            .state
+            .machines
+            .values()
+            .filter(|machine| machine.installed && machine.open().is_none() && !machine.reinstall)
+            .filter(|machine| {
+                let node = self.node_of(machine.id);
+                let earlier = node
+                    .as_ref()
+                    .and_then(|node| before.site.nodes.get(&node.name.value));
+                let was_due =
+                    earlier.is_some() && installs(earlier.map(|node| &**node)) > machine.done;
+                node.is_some() && is_due(machine, node.as_deref()) && !was_due
+            })
+            .map(|machine| machine.id)
+            .collect();
+        if due.len() <= AT_ONCE {
+            return;
+        }
+        let reason = format!(
+            "one edit makes {} finished machines due: `bootwright release --all` if that is meant",
+            due.len()
+        );
+        for id in due {
+            self.hold(id, HoldCause::Mass, &reason);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! A network boot while an installation runs: either it died, or a callback was lost.
+//!
+//! Nothing here wipes on a guess. The machine gets its own disk first. Another attempt by itself needs two
+//! things: the installer was heard (so callbacks work, and `installed` was not merely lost), and the disk is
+//! seen not to boot.
+
+use std::time::Duration;
+
+use super::{
+    BootAsk, Decision, Disk, Layers, Turn,
+    boot::{disk, is_due},
+};
+use crate::{
+    journal::{Event, HoldCause, MachineId, Stage},
+    model::{LocalBoot, Node},
+};
+
+/// A machine that is back this soon after it was sent to its disk did not boot it.
+const BACK_WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// How many more attempts follow one that failed, unless a setting says otherwise.
+const RETRIES: u32 = 2;
+
+const SILENT: &str = "disk does not boot, no callback ever came";
+
+impl Turn<'_> {
+    /// An installation may be under way, or done and unheard: its own disk first.
+    pub(crate) fn disk_first(
+        &mut self,
+        id: MachineId,
+        node: Option<&Node>,
+        ask: &BootAsk,
+        how: LocalBoot,
+    ) -> Decision {
+        let attempt = self.machine(id).open().expect("an attempt is open");
+        let (number, attempt_id, heard) = (attempt.number, attempt.id, attempt.heard);
+        let Some(evidence) =
+            self.disk_is_dead(id, number, attempt.stages.contains_key(&Stage::NoDisk))
+        else {
+            self.world
+                .run
+                .disk_tried
+                .insert(id, (number, self.now.mono));
+            return Decision::Disk(Disk {
+                how,
+                platform: ask.report.platform,
+                reason: Some("its installation may be done; its disk is tried first".into()),
+                report_to: Some(attempt_id),
+            });
+        };
+        if heard {
+            self.record(
+                id,
+                Event::GaveUp {
+                    attempt: number,
+                    reason: evidence,
+                },
+            );
+            return self.next_attempt(id, node, ask, how);
+        }
+        self.hold(id, HoldCause::Attempts, SILENT);
+        disk(ask, how, Some(format!("held: {SILENT}")))
+    }
+
+    /// Tells how it is seen that the disk does not boot.
+    fn disk_is_dead(&self, id: MachineId, number: u32, said_so: bool) -> Option<String> {
+        if said_so {
+            return Some("its disk does not boot: the boot script came back".into());
+        }
+        let (of, at) = self.world.run.disk_tried.get(&id)?;
+        let back = self.now.mono.since(*at);
+        (*of == number && back <= BACK_WITHIN)
+            .then(|| "its disk does not boot: it came back within five minutes".into())
+    }
+
+    /// The attempt failed before anything was installed: the next one, if there is one left.
+    pub(crate) fn next_attempt(
+        &mut self,
+        id: MachineId,
+        node: Option<&Node>,
+        ask: &BootAsk,
+        how: LocalBoot,
+    ) -> Decision {
+        let machine = self.machine(id);
+        let failures = machine.failures;
+        let reason = machine
+            .newest()
+            .and_then(|attempt| attempt.failed.clone())
+            .unwrap_or_default();
+        if failures > self.retries(id, node) {
+            let reason = format!("{failures} attempts failed: {reason}");
+            self.hold(id, HoldCause::Attempts, &reason);
+            return disk(ask, how, Some(format!("held: {reason}")));
+        }
+        if !is_due(machine, node) {
+            return disk(ask, how, None);
+        }
+        self.open(id, node, ask, how)
+    }
+
+    fn retries(&self, id: MachineId, node: Option<&Node>) -> u32 {
+        let site = &self.snapshot.site;
+        let binding = self.machine(id).binding.as_ref();
+        let policy = binding.and_then(|binding| site.policies.get(binding.policy.as_ref()?));
+        let layers = Layers::new(site, node, policy.map(|policy| &**policy));
+        layers
+            .get(|settings| settings.retries.as_ref())
+            .copied()
+            .unwrap_or(RETRIES)
+    }
+}

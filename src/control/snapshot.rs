@@ -1,0 +1,73 @@
+//! The whole site, loaded and checked: what every decision of one request is taken by.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use crate::{
+    matcher::Rules,
+    model::{Network, TaskName},
+    render::{Library, Outside, TaskSpec},
+    site::Site,
+};
+
+/// The whole site, loaded and checked, immutable, with a revision.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// What the files declare.
+    pub site: Site,
+    /// The compiled expressions.
+    pub rules: Rules,
+    /// What decisions need to know of each task.
+    pub tasks: BTreeMap<TaskName, Traits>,
+    /// The compiled templates.
+    pub library: Library,
+    /// What was looked up outside the site.
+    pub outside: Outside,
+}
+
+/// What decisions need to know of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traits {
+    /// Whether it installs anything; a task that does not never opens an attempt.
+    pub installs: bool,
+    /// Whether its machines report `finished`, or are observed to be.
+    pub finishes: bool,
+}
+
+impl Snapshot {
+    /// Puts together what was loaded.
+    pub fn new(site: Site, rules: Rules, library: Library, outside: Outside) -> Self {
+        let traits = |spec: &TaskSpec| Traits {
+            installs: spec.installs,
+            finishes: !spec.completion.is_empty(),
+        };
+        let tasks = library
+            .tasks()
+            .map(|task| (task.name.clone(), traits(&task.spec)))
+            .collect();
+        Snapshot {
+            site,
+            rules,
+            tasks,
+            library,
+            outside,
+        }
+    }
+
+    /// Returns the network whose subnet holds `ip`, an address of ours that a request reached. It picks
+    /// the network; it never identifies a machine.
+    pub fn network_at(&self, ip: IpAddr) -> Option<&Network> {
+        let holds = |network: &&Network| {
+            network
+                .body
+                .subnet
+                .iter()
+                .flat_map(|list| list.values())
+                .any(|subnet| subnet.0.contains(&ip))
+        };
+        self.site
+            .networks
+            .values()
+            .map(|network| &**network)
+            .find(holds)
+    }
+}

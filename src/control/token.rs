@@ -1,0 +1,100 @@
+//! The unguessable part of an attempt's URLs.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac as _};
+use sha2::Sha256;
+
+use crate::journal::AttemptId;
+
+/// The first 128 bits of HMAC-SHA256 over machine and attempt: the same after a restart, stored nowhere.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token([u8; 16]);
+
+/// The key of a state directory. Whoever has it can compute every token.
+#[derive(Clone)]
+pub struct TokenKey(pub [u8; 32]);
+
+impl TokenKey {
+    /// Computes the token of an attempt.
+    pub fn token(&self, attempt: AttemptId) -> Token {
+        let mut hmac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        hmac.update(b"attempt\0");
+        hmac.update(&attempt.machine.0.to_be_bytes());
+        hmac.update(&attempt.number.to_be_bytes());
+        let digest = hmac.finalize().into_bytes();
+        Token(digest[..16].try_into().expect("SHA-256 yields 32 bytes"))
+    }
+}
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenKey(…)")
+    }
+}
+
+impl Token {
+    /// The token that stands in what is rendered for people to read.
+    pub const ZERO: Token = Token([0; 16]);
+
+    /// Reads 32 lower-case hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Token> {
+        let digits = text.as_bytes();
+        let mut bytes = [0; 16];
+        if digits.len() != 32 {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        Some(Token(bytes))
+    }
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::MachineId;
+
+    #[test]
+    fn a_token_is_its_attempt_s_alone() {
+        let id = |machine, number| AttemptId {
+            machine: MachineId(machine),
+            number,
+        };
+        let (key, other) = (TokenKey([1; 32]), TokenKey([2; 32]));
+        let tokens = [
+            key.token(id(1, 1)),
+            key.token(id(1, 2)),
+            key.token(id(2, 1)),
+            other.token(id(1, 1)),
+        ];
+        let distinct: std::collections::BTreeSet<_> = tokens.into_iter().collect();
+        assert_eq!(distinct.len(), 4);
+        assert_eq!(Token::parse(&tokens[0].to_string()), Some(tokens[0]));
+        for text in ["", "0", "G0000000000000000000000000000000", &"0".repeat(33)] {
+            assert_eq!(Token::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! One request's turn.
+
+use super::{Snapshot, World};
+use crate::{
+    journal::{AttemptId, Event, Line, Machine, MachineId},
+    model::Now,
+};
+
+/// One request's turn: it sees one snapshot and one moment, and changes the world through events alone.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// The site that everything in this turn is decided by.
+    pub snapshot: &'a Snapshot,
+    /// What is known.
+    pub world: &'a mut World,
+    /// This moment.
+    pub now: Now,
+    lines: Vec<Line>,
+    ended: Vec<AttemptId>,
+}
+
+impl<'a> Turn<'a> {
+    /// Begins a turn.
+    pub fn new(snapshot: &'a Snapshot, world: &'a mut World, now: Now) -> Self {
+        Turn {
+            snapshot,
+            world,
+            now,
+            lines: Vec::new(),
+            ended: Vec::new(),
+        }
+    }
+
+    /// Ends the turn: what has happened in it, in order, and the attempts that ended by it, whose documents are
+    /// of no more use.
+    pub fn end(self) -> (Vec<Line>, Vec<AttemptId>) {
+        (self.lines, self.ended)
+    }
+
+    /// Lets an event happen to a machine.
+    pub(crate) fn record(&mut self, id: MachineId, event: Event) {
+        let line = Line {
+            at: self.now.wall,
+            machine: Some(id),
+            event,
+            revision: self.snapshot.site.revision.clone(),
+        };
+        let before = self.open_attempt(id);
+        self.world.apply(&line, self.now);
+        self.lines.push(line);
+        self.ended
+            .extend(before.filter(|before| self.open_attempt(before.machine) != Some(*before)));
+        self.set_clock(id);
+    }
+
+    /// Lets an event happen that concerns the whole site.
+    pub fn record_site(&mut self, event: Event) {
+        let line = Line {
+            at: self.now.wall,
+            machine: None,
+            event,
+            revision: self.snapshot.site.revision.clone(),
+        };
+        self.world.apply(&line, self.now);
+        self.lines.push(line);
+    }
+
+    fn open_attempt(&self, id: MachineId) -> Option<AttemptId> {
+        self.world
+            .state
+            .machine(id)?
+            .open()
+            .map(|attempt| attempt.id)
+    }
+
+    /// A machine that is known to be there.
+    pub(crate) fn machine(&self, id: MachineId) -> &Machine {
+        &self.world.state.machines[&id]
+    }
+
+    /// Writes a remark to a machine's log, once in this run.
+    pub(crate) fn remark_once(&mut self, id: MachineId, text: String) {
+        if self.world.run.remarked.insert((id, text.clone())) {
+            self.record(id, Event::Remark { text });
+        }
+    }
+}

@@ -1,0 +1,505 @@
+//! Who asks: a report to a machine, and a machine to its declaration.
+//!
+//! MACs are matched first, over all declarations. Only a history that no declaration's identities claim
+//! goes to the declaration that last bore its name, so renaming a node, moving it between files, replacing
+//! its card, deleting and adding it again never makes an installation due. In doubt, nobody is installed.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{Report, Turn};
+use crate::{
+    journal::{Event, HoldCause, MachineId},
+    model::{Asset, Identity, Node, NodeName, Serial, Uuid},
+};
+
+/// Whom a report belongs to.
+#[derive(Debug)]
+pub(crate) enum Who {
+    /// It carries no identity.
+    Nobody,
+    /// This machine, declared or not.
+    Machine(MachineId, Option<Arc<Node>>),
+    /// It is not clear; with the machine whose log tells it, if there is one.
+    Doubt(Option<MachineId>, String),
+}
+
+impl Turn<'_> {
+    /// Finds the machine that reports, or makes it known.
+    pub(crate) fn identify(&mut self, report: &Report) -> Who {
+        let identity = report.identity();
+        if identity.is_empty() {
+            return Who::Nobody;
+        }
+        let declared = self.declared_as(&identity);
+        let mut doubts = declared.doubts;
+        let node = match declared.nodes.as_slice() {
+            [] => None,
+            [node] => Some(node.clone()),
+            several => {
+                let names: Vec<_> = several
+                    .iter()
+                    .map(|node| node.name.value.to_string())
+                    .collect();
+                let reason = format!(
+                    "one machine fits {}: tell them apart by `mac`",
+                    names.join(" and ")
+                );
+                doubts.extend(several.iter().map(|node| (node.clone(), reason.clone())));
+                None
+            }
+        };
+        for (node, reason) in &doubts {
+            self.hold_for_identity(node, reason);
+        }
+        if declared.nodes.len() > 1 {
+            return Who::Doubt(None, doubts.pop().expect("several nodes make a doubt").1);
+        }
+        match node {
+            Some(node) => self.settle(node, &identity, &doubts),
+            None => self.settle_undeclared(&identity, doubts.pop().map(|(_, reason)| reason)),
+        }
+    }
+
+    /// Finds the declarations that an identity fits, and what about it cannot be right.
+    fn declared_as(&self, identity: &Identity) -> Declared {
+        let site = &self.snapshot.site;
+        let by_mac: BTreeSet<&NodeName> = identity
+            .mac
+            .iter()
+            .filter_map(|mac| site.identities.mac.get(mac))
+            .collect();
+        let serials = identity
+            .serial
+            .iter()
+            .filter_map(|serial| site.identities.serial.get(serial));
+        let uuids = identity
+            .uuid
+            .iter()
+            .filter_map(|uuid| site.identities.uuid.get(uuid));
+        let assets = identity
+            .asset
+            .iter()
+            .filter_map(|asset| site.identities.asset.get(asset));
+        let by_board: BTreeSet<&NodeName> = serials.chain(uuids).chain(assets).collect();
+        let mut declared = Declared::default();
+        declared
+            .nodes
+            .extend(by_mac.iter().map(|name| site.nodes[*name].clone()));
+        for name in by_board {
+            let node = &site.nodes[name];
+            if by_mac.contains(name) {
+                continue;
+            }
+            if node.macs().is_empty() {
+                declared.nodes.push(node.clone());
+            } else if node
+                .body
+                .serial
+                .as_ref()
+                .is_some_and(|serial| identity.serial.contains(&serial.value))
+            {
+                let reason = format!("serial fits {name}, its MACs do not: replaced board?");
+                declared.doubts.push((node.clone(), reason));
+            }
+        }
+        for node in &declared.nodes {
+            let Some(serial) = &node.body.serial else {
+                continue;
+            };
+            let other = identity
+                .serial
+                .iter()
+                .next()
+                .filter(|_| !identity.serial.contains(&serial.value));
+            if let Some(other) = other {
+                let reason = format!(
+                    "MAC fits {}, its serial `{other}` does not: moved card?",
+                    node.name
+                );
+                declared.doubts.push((node.clone(), reason));
+            }
+        }
+        declared
+    }
+
+    /// Gives a declared node's report to its machine. Every history that is the node's becomes one.
+    fn settle(
+        &mut self,
+        node: Arc<Node>,
+        identity: &Identity,
+        doubts: &[(Arc<Node>, String)],
+    ) -> Who {
+        let mut histories = self.histories(&node);
+        let macs_only = Identity {
+            mac: identity.mac.clone(),
+            ..Identity::default()
+        };
+        let reporting = self.world.bearing(&macs_only);
+        let unclaimed = reporting
+            .into_iter()
+            .filter(|id| self.claimants(*id).is_empty());
+        histories.extend(unclaimed.collect::<Vec<_>>());
+        if let Some(reason) = self.contradiction(&node, &histories, identity) {
+            self.hold_for_identity(&node, &reason);
+            return Who::Doubt(self.main_history(&node, &histories), reason);
+        }
+        let id = self.unite(&node, histories);
+        self.learn(id, identity);
+        self.name(id, &node);
+        match doubts
+            .iter()
+            .find(|(doubtful, _)| doubtful.name == node.name)
+        {
+            Some((_, reason)) => Who::Doubt(Some(id), reason.clone()),
+            None => {
+                self.end_hold(id, HoldCause::Identity);
+                Who::Machine(id, Some(node))
+            }
+        }
+    }
+
+    /// Two declarations that claim one history, or two machines that fit a node without MACs.
+    fn contradiction(
+        &self,
+        node: &Node,
+        histories: &BTreeSet<MachineId>,
+        identity: &Identity,
+    ) -> Option<String> {
+        for id in histories {
+            let claimants = self.claimants(*id);
+            if claimants.len() > 1 {
+                let names: Vec<_> = claimants.iter().map(ToString::to_string).collect();
+                return Some(format!(
+                    "one machine's history fits {}: who is it?",
+                    names.join(" and ")
+                ));
+            }
+        }
+        if !node.macs().is_empty() || identity.mac.is_empty() {
+            return None;
+        }
+        let another = histories
+            .iter()
+            .map(|id| &self.machine(*id).identity.mac)
+            .find(|macs| !macs.is_empty() && macs.is_disjoint(&identity.mac));
+        another.map(|_| format!("two machines fit {}: declare its `mac`", node.name))
+    }
+
+    /// Gives an undeclared machine's report to its machine. Undeclared machines are told apart by MAC alone,
+    /// since boards share UUIDs and serials.
+    fn settle_undeclared(&mut self, identity: &Identity, doubt: Option<String>) -> Who {
+        if identity.mac.is_empty() {
+            return doubt.map_or(Who::Nobody, |reason| Who::Doubt(None, reason));
+        }
+        let macs_only = Identity {
+            mac: identity.mac.clone(),
+            ..Identity::default()
+        };
+        let known = self.world.bearing(&macs_only);
+        // A history that another declaration claims is that one's, whatever card it once reported.
+        let own: BTreeSet<MachineId> = known
+            .into_iter()
+            .filter(|id| self.claimants(*id).is_empty())
+            .collect();
+        let oldest = own
+            .iter()
+            .copied()
+            .min_by_key(|id| (self.machine(*id).first, *id));
+        let id = match oldest {
+            Some(oldest) => {
+                for id in own.into_iter().filter(|id| *id != oldest) {
+                    self.record(id, Event::Merged { into: oldest });
+                }
+                oldest
+            }
+            None => self.new_undeclared(),
+        };
+        self.learn(id, identity);
+        match doubt {
+            Some(reason) => Who::Doubt(Some(id), reason),
+            None => {
+                self.end_hold(id, HoldCause::Identity);
+                Who::Machine(id, None)
+            }
+        }
+    }
+
+    /// Makes room for a machine that nobody declared: the oldest that never was bound goes first.
+    fn new_undeclared(&mut self) -> MachineId {
+        let limit = self
+            .snapshot
+            .site
+            .config
+            .limits
+            .discovered
+            .as_ref()
+            .map_or(5_000, |limit| limit.value);
+        let machines = self.world.state.machines.values();
+        let strangers =
+            machines.filter(|machine| machine.node.is_none() && machine.binding.is_none());
+        let (mut count, mut oldest) = (0u32, None);
+        for stranger in strangers {
+            count += 1;
+            if oldest.is_none_or(|(last, _)| stranger.last < last) {
+                oldest = Some((stranger.last, stranger.id));
+            }
+        }
+        if let Some((_, oldest)) = oldest.filter(|_| count >= limit) {
+            self.record(
+                oldest,
+                Event::Forgotten {
+                    by: "the limit on unknown machines".into(),
+                },
+            );
+        }
+        self.world.fresh()
+    }
+
+    /// Returns the histories that are a declaration's: those its identities claim, and those that no
+    /// declaration's identities claim and that last bore its name.
+    pub(crate) fn histories(&self, node: &Node) -> BTreeSet<MachineId> {
+        let mut histories = self.world.bearing(&declared_identity(node));
+        if !node.macs().is_empty() {
+            return histories.into_iter().chain(self.orphans(node)).collect();
+        }
+        // A serial claims only what no MAC does.
+        histories.retain(|id| self.claimants(*id).contains(&&node.name.value));
+        histories.into_iter().chain(self.orphans(node)).collect()
+    }
+
+    fn orphans(&self, node: &Node) -> impl Iterator<Item = MachineId> {
+        let named = self
+            .world
+            .index
+            .name
+            .get(&node.name.value)
+            .into_iter()
+            .flatten()
+            .copied();
+        named.filter(|id| self.claimants(*id).is_empty())
+    }
+
+    /// Returns the declarations whose identities claim a history: by MAC, and only where none does, by board.
+    pub(crate) fn claimants(&self, id: MachineId) -> BTreeSet<&NodeName> {
+        let identities = &self.snapshot.site.identities;
+        let identity = &self.machine(id).identity;
+        let by_mac: BTreeSet<_> = identity
+            .mac
+            .iter()
+            .filter_map(|mac| identities.mac.get(mac))
+            .collect();
+        if !by_mac.is_empty() {
+            return by_mac;
+        }
+        let serials = identity
+            .serial
+            .iter()
+            .filter_map(|serial| identities.serial.get(serial));
+        let uuids = identity
+            .uuid
+            .iter()
+            .filter_map(|uuid| identities.uuid.get(uuid));
+        let assets = identity
+            .asset
+            .iter()
+            .filter_map(|asset| identities.asset.get(asset));
+        let without_macs = |name: &&NodeName| self.snapshot.site.nodes[*name].macs().is_empty();
+        serials
+            .chain(uuids)
+            .chain(assets)
+            .filter(without_macs)
+            .collect()
+    }
+
+    /// Returns the declaration that a history belongs to, when exactly one does.
+    pub fn node_of(&self, id: MachineId) -> Option<Arc<Node>> {
+        let claimants = self.claimants(id);
+        let name = match claimants.len() {
+            0 => self.machine(id).node.as_ref()?,
+            1 => claimants.first()?,
+            _ => return None,
+        };
+        self.snapshot.site.nodes.get(name).cloned()
+    }
+
+    /// Returns the history that stands for a node where nothing has united them yet: the one that got furthest.
+    pub(crate) fn main_history(
+        &self,
+        node: &Node,
+        histories: &BTreeSet<MachineId>,
+    ) -> Option<MachineId> {
+        histories.iter().copied().max_by_key(|id| {
+            let machine = self.machine(*id);
+            let named = machine.node.as_ref() == Some(&node.name.value);
+            (
+                machine.installed,
+                machine.opened > 0,
+                named,
+                std::cmp::Reverse((machine.first, *id)),
+            )
+        })
+    }
+
+    /// Makes one history of a node's histories, or begins one.
+    fn unite(&mut self, node: &Node, histories: BTreeSet<MachineId>) -> MachineId {
+        let Some(main) = self.main_history(node, &histories) else {
+            return self.world.fresh();
+        };
+        for id in histories.into_iter().filter(|id| *id != main) {
+            self.record(id, Event::Merged { into: main });
+        }
+        main
+    }
+
+    /// Returns a declared node's machine, beginning its history when there is none yet.
+    pub(crate) fn machine_of(&mut self, node: &Arc<Node>) -> MachineId {
+        let histories = self.histories(node);
+        if let Some(id) = self.main_history(node, &histories) {
+            return id;
+        }
+        let id = self.world.fresh();
+        self.name(id, node);
+        id
+    }
+
+    fn learn(&mut self, id: MachineId, identity: &Identity) {
+        let known = self.world.state.machines.get(&id);
+        if known.is_some_and(|machine| machine.identity.covers(identity)) {
+            return;
+        }
+        let new = match known {
+            Some(machine) => missing(&machine.identity, identity),
+            None => identity.clone(),
+        };
+        self.record(id, Event::Seen { identity: new });
+    }
+
+    /// Lets a machine bear the name of its declaration, and what that says of who it is.
+    pub(crate) fn name(&mut self, id: MachineId, node: &Node) {
+        let declared = declared_identity(node);
+        let machine = self.world.state.machines.get(&id);
+        let named = machine.is_some_and(|machine| machine.node.as_ref() == Some(&node.name.value));
+        let identity = machine.map_or(declared.clone(), |machine| {
+            missing(&machine.identity, &declared)
+        });
+        if !named || !identity.is_empty() {
+            self.record(
+                id,
+                Event::Named {
+                    node: node.name.value.clone(),
+                    identity,
+                },
+            );
+        }
+    }
+
+    fn hold_for_identity(&mut self, node: &Arc<Node>, reason: &str) {
+        let id = self.machine_of(node);
+        self.hold(id, HoldCause::Identity, reason);
+    }
+
+    /// Holds a machine, unless it is held for this cause already.
+    pub(crate) fn hold(&mut self, id: MachineId, cause: HoldCause, reason: &str) {
+        if self
+            .machine(id)
+            .holds
+            .get(&cause)
+            .is_none_or(|known| known != reason)
+        {
+            self.record(
+                id,
+                Event::Held {
+                    cause,
+                    reason: reason.to_owned(),
+                },
+            );
+        }
+    }
+
+    /// Ends a hold whose cause is gone.
+    pub(crate) fn end_hold(&mut self, id: MachineId, cause: HoldCause) {
+        if self.machine(id).holds.contains_key(&cause) {
+            self.record(id, Event::Released { cause: Some(cause) });
+        }
+    }
+}
+
+/// What an identity fits.
+#[derive(Default)]
+struct Declared {
+    nodes: Vec<Arc<Node>>,
+    doubts: Vec<(Arc<Node>, String)>,
+}
+
+/// The identities that a node declares: its MACs; only without them, what its board says.
+pub(crate) fn declared_identity(node: &Node) -> Identity {
+    let mac: BTreeSet<_> = node.macs().into_iter().map(|mac| mac.value).collect();
+    if !mac.is_empty() {
+        return Identity {
+            mac,
+            ..Identity::default()
+        };
+    }
+    Identity {
+        mac,
+        serial: node
+            .body
+            .serial
+            .iter()
+            .map(|serial| serial.value.clone())
+            .collect(),
+        uuid: node
+            .body
+            .uuid
+            .iter()
+            .map(|uuid| uuid.value.clone())
+            .collect(),
+        asset: node
+            .body
+            .asset
+            .iter()
+            .map(|asset| asset.value.clone())
+            .collect(),
+    }
+}
+
+fn missing(known: &Identity, reported: &Identity) -> Identity {
+    Identity {
+        mac: reported.mac.difference(&known.mac).copied().collect(),
+        serial: reported.serial.difference(&known.serial).cloned().collect(),
+        uuid: reported.uuid.difference(&known.uuid).cloned().collect(),
+        asset: reported.asset.difference(&known.asset).cloned().collect(),
+    }
+}
+
+impl Report {
+    /// The identities a report carries; fillers are none.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            mac: self
+                .macs
+                .iter()
+                .copied()
+                .filter(|mac| mac.is_unicast())
+                .collect(),
+            serial: self
+                .serial
+                .as_deref()
+                .and_then(Serial::new)
+                .into_iter()
+                .collect(),
+            uuid: self
+                .uuid
+                .as_deref()
+                .and_then(Uuid::new)
+                .into_iter()
+                .collect(),
+            asset: self
+                .asset
+                .as_deref()
+                .and_then(Asset::new)
+                .into_iter()
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What is known: the fold of the journal, with indexes into it, and what only this run remembers.
+//!
+//! What only this run remembers is lost with it, and every use of it is such that losing it is safe: the
+//! machine boots its own disk once more.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::{
+    boot::Decision,
+    deadline::Clock,
+    token::{Token, TokenKey},
+};
+use crate::{
+    journal::{AttemptId, Event, Line, Machine, MachineId, State},
+    model::{Asset, Identity, Mac, Mono, NodeName, Now, Revision, Serial, Uuid},
+};
+
+/// Everything that decisions rest on besides the site.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The fold of the journal.
+    pub state: State,
+    pub(crate) index: Index,
+    pub(crate) run: Run,
+}
+
+/// Who has which identity, name or token.
+#[derive(Debug, Clone)]
+pub(crate) struct Index {
+    key: TokenKey,
+    pub(crate) mac: BTreeMap<Mac, BTreeSet<MachineId>>,
+    pub(crate) serial: BTreeMap<Serial, BTreeSet<MachineId>>,
+    pub(crate) uuid: BTreeMap<Uuid, BTreeSet<MachineId>>,
+    pub(crate) asset: BTreeMap<Asset, BTreeSet<MachineId>>,
+    pub(crate) name: BTreeMap<NodeName, BTreeSet<MachineId>>,
+    pub(crate) token: BTreeMap<Token, AttemptId>,
+}
+
+/// What only this run remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Run {
+    /// For new machine numbers.
+    seed: u64,
+    /// The latest network boot of each machine.
+    pub(crate) boots: BTreeMap<MachineId, LatestBoot>,
+    /// When a machine that was installing was last sent to its disk, and in which attempt.
+    pub(crate) disk_tried: BTreeMap<MachineId, (u32, Mono)>,
+    /// The running deadline of each machine.
+    pub(crate) clocks: BTreeMap<MachineId, Clock>,
+    /// The same, by when they end.
+    pub(crate) due: BTreeSet<(Mono, MachineId)>,
+    /// When the attempts of the last hour were opened.
+    pub(crate) opened: VecDeque<Mono>,
+    /// When each open attempt was opened, for how long its documents live.
+    pub(crate) since: BTreeMap<MachineId, Mono>,
+    /// By which revision each open attempt's documents were rendered.
+    pub(crate) rendered: BTreeMap<MachineId, Option<Revision>>,
+    /// Remarks made once to a machine's log.
+    pub(crate) remarked: BTreeSet<(MachineId, String)>,
+}
+
+/// A network boot and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct LatestBoot {
+    pub(crate) id: Option<String>,
+    pub(crate) at: Mono,
+    pub(crate) decision: Decision,
+}
+
+impl World {
+    /// Builds the indexes of `state`. `seed` is random; `now` is the moment of the start.
+    pub fn new(state: State, key: TokenKey, seed: u64, now: Now) -> Self {
+        let mut index = Index {
+            key,
+            mac: BTreeMap::new(),
+            serial: BTreeMap::new(),
+            uuid: BTreeMap::new(),
+            asset: BTreeMap::new(),
+            name: BTreeMap::new(),
+            token: BTreeMap::new(),
+        };
+        let mut run = Run {
+            seed,
+            boots: BTreeMap::new(),
+            disk_tried: BTreeMap::new(),
+            clocks: BTreeMap::new(),
+            due: BTreeSet::new(),
+            opened: VecDeque::new(),
+            since: BTreeMap::new(),
+            rendered: BTreeMap::new(),
+            remarked: BTreeSet::new(),
+        };
+        for machine in state.machines.values() {
+            index.add(machine);
+            if let Some(attempt) = machine.open() {
+                run.since.insert(machine.id, now.earlier(attempt.opened));
+            }
+        }
+        run.opened = state.opened.iter().map(|at| now.earlier(*at)).collect();
+        World { state, index, run }
+    }
+
+    /// Takes a line into the fold and the indexes.
+    pub(crate) fn apply(&mut self, line: &Line, now: Now) {
+        let id = line.machine.map(|id| self.state.resolve(id));
+        if let (Some(id), Event::Merged { .. } | Event::Forgotten { .. }) = (id, &line.event)
+            && let Some(machine) = self.state.machines.get(&id)
+        {
+            self.index.remove(machine);
+            self.run.forget(id);
+        }
+        let name = id.and_then(|id| self.state.machines.get(&id)?.node.clone());
+        self.state.apply(line);
+        let Some(machine) = line.machine.and_then(|id| self.state.machine(id)) else {
+            return;
+        };
+        match &line.event {
+            Event::Seen { .. } | Event::Merged { .. } => self.index.add(machine),
+            Event::Named { .. } => {
+                self.index.rename(machine, name.as_ref());
+                self.index.add(machine);
+            }
+            Event::Attempt { attempt, .. } => {
+                let id = AttemptId {
+                    machine: machine.id,
+                    number: *attempt,
+                };
+                self.index.token.insert(self.index.key.token(id), id);
+                self.run.since.insert(machine.id, now.mono);
+                self.run.rendered.insert(machine.id, line.revision.clone());
+                self.run.opened.push_back(now.mono);
+            }
+            // The others change nothing that is indexed.
+            _ => {}
+        }
+    }
+
+    /// Returns the machines that bear any of these identities.
+    pub(crate) fn bearing(&self, identity: &Identity) -> BTreeSet<MachineId> {
+        let index = &self.index;
+        let mut found = BTreeSet::new();
+        found.extend(
+            identity
+                .mac
+                .iter()
+                .filter_map(|mac| index.mac.get(mac))
+                .flatten(),
+        );
+        found.extend(
+            identity
+                .serial
+                .iter()
+                .filter_map(|serial| index.serial.get(serial))
+                .flatten(),
+        );
+        found.extend(
+            identity
+                .uuid
+                .iter()
+                .filter_map(|uuid| index.uuid.get(uuid))
+                .flatten(),
+        );
+        found.extend(
+            identity
+                .asset
+                .iter()
+                .filter_map(|asset| index.asset.get(asset))
+                .flatten(),
+        );
+        found
+    }
+
+    /// Returns the token of an attempt.
+    pub fn token(&self, attempt: AttemptId) -> Token {
+        self.index.key.token(attempt)
+    }
+
+    /// Returns a number that no machine has.
+    pub(crate) fn fresh(&mut self) -> MachineId {
+        loop {
+            // SplitMix64: the numbers need to differ, not to be secret.
+            self.run.seed = self.run.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.run.seed;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            let id = MachineId(z ^ (z >> 31));
+            if !self.state.machines.contains_key(&id) && !self.state.merged.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+}
+
+impl Run {
+    fn forget(&mut self, id: MachineId) {
+        self.boots.remove(&id);
+        self.disk_tried.remove(&id);
+        self.since.remove(&id);
+        self.rendered.remove(&id);
+        if let Some(clock) = self.clocks.remove(&id) {
+            self.due.remove(&(clock.due, id));
+        }
+    }
+}
+
+impl Index {
+    fn add(&mut self, machine: &Machine) {
+        let id = machine.id;
+        let identity = &machine.identity;
+        for mac in &identity.mac {
+            self.mac.entry(*mac).or_default().insert(id);
+        }
+        for serial in &identity.serial {
+            self.serial.entry(serial.clone()).or_default().insert(id);
+        }
+        for uuid in &identity.uuid {
+            self.uuid.entry(uuid.clone()).or_default().insert(id);
+        }
+        for asset in &identity.asset {
+            self.asset.entry(asset.clone()).or_default().insert(id);
+        }
+        self.rename(machine, None);
+        // Ended attempts too: a dead token still tells whose it was.
+        let own = (1..=machine.opened).map(|number| AttemptId {
+            machine: id,
+            number,
+        });
+        for attempt in own.chain(machine.attempts.iter().map(|attempt| attempt.id)) {
+            self.token.insert(self.key.token(attempt), attempt);
+        }
+    }
+
+    fn rename(&mut self, machine: &Machine, before: Option<&NodeName>) {
+        if let Some(ids) = before.and_then(|name| self.name.get_mut(name)) {
+            ids.remove(&machine.id);
+        }
+        if let Some(name) = &machine.node {
+            self.name
+                .entry(name.clone())
+                .or_default()
+                .insert(machine.id);
+        }
+    }
+
+    fn remove(&mut self, machine: &Machine) {
+        let id = machine.id;
+        let identity = &machine.identity;
+        identity
+            .mac
+            .iter()
+            .for_each(|key| take(&mut self.mac, key, id));
+        identity
+            .serial
+            .iter()
+            .for_each(|key| take(&mut self.serial, key, id));
+        identity
+            .uuid
+            .iter()
+            .for_each(|key| take(&mut self.uuid, key, id));
+        identity
+            .asset
+            .iter()
+            .for_each(|key| take(&mut self.asset, key, id));
+        machine
+            .node
+            .iter()
+            .for_each(|key| take(&mut self.name, key, id));
+    }
+}
+
+fn take<K: Ord>(map: &mut BTreeMap<K, BTreeSet<MachineId>>, key: &K, id: MachineId) {
+    if let Some(ids) = map.get_mut(key) {
+        ids.remove(&id);
+        if ids.is_empty() {
+            map.remove(key);
+        }
+    }
+}

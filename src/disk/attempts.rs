@@ -1,0 +1,271 @@
+//! The documents of open attempts, as they were when each attempt opened.
+//!
+//! One file an attempt, so that it is there whole or not at all: a running installation reads the same
+//! documents whatever is edited or restarted meanwhile. They hold secrets, so they are for their owner
+//! alone, and are removed when the attempt ends.
+
+use std::{
+    collections::BTreeSet,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{atomic, bundle};
+
+/// The directory of all attempts.
+#[derive(Debug, Clone)]
+pub struct Attempts {
+    path: PathBuf,
+}
+
+/// Which attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptKey {
+    /// The machine's internal id.
+    pub machine: u64,
+    /// The attempt's number.
+    pub attempt: u32,
+}
+
+/// One document or hand-out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// What it is, but for its content.
+    pub about: About,
+    /// Its content.
+    pub body: Body,
+}
+
+/// What a document is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// Its name below the attempt's URL, such as `ks.cfg` or `01-52-54-00-00-00-01/boot.cfg`.
+    pub name: String,
+    /// Whether the installer reads it or it is only handed out; kept as it was given.
+    pub kind: String,
+    /// Its media type.
+    pub content_type: String,
+}
+
+/// What a document holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// A file of a repo, under this name.
+    Repo {
+        /// The repo's name.
+        repo: String,
+        /// The file's path in it.
+        path: String,
+    },
+}
+
+/// A document in the first line of an attempt's file.
+#[derive(Serialize, Deserialize)]
+struct Listed {
+    about: About,
+    repo: Option<(String, String)>,
+}
+
+impl Attempts {
+    /// Uses the directory at `path`, which is created when there is none.
+    pub fn open(path: &Path) -> io::Result<Attempts> {
+        atomic::create_dir(path)?;
+        Ok(Attempts { path: path.into() })
+    }
+
+    /// Keeps the documents of an attempt. Once it returns, they survive a crash.
+    pub fn write(&self, key: AttemptKey, documents: &[Document]) -> io::Result<()> {
+        let listed: Vec<Listed> = documents.iter().map(Listed::of).collect();
+        let bodies: Vec<&[u8]> = documents.iter().map(Document::bytes).collect();
+        bundle::write(&self.file(key), &listed, &bodies)
+    }
+
+    /// Lists the documents of an attempt; none when nothing is kept of it.
+    pub fn list(&self, key: AttemptKey) -> io::Result<Option<Vec<About>>> {
+        let listed = self.bundle(key)?.map(|bundle| bundle.head);
+        Ok(listed.map(|listed| listed.into_iter().map(|listed| listed.about).collect()))
+    }
+
+    /// Reads one document by name; none when there is no such attempt or document.
+    pub fn read(&self, key: AttemptKey, name: &str) -> io::Result<Option<Document>> {
+        let Some(mut bundle) = self.bundle(key)? else {
+            return Ok(None);
+        };
+        let Some(index) = bundle
+            .head
+            .iter()
+            .position(|listed| listed.about.name == name)
+        else {
+            return Ok(None);
+        };
+        let bytes = bundle.body(index)?;
+        let listed = bundle.head.swap_remove(index);
+        Ok(Some(listed.with(bytes)))
+    }
+
+    /// Removes the documents of an attempt. It is no error when there are none.
+    pub fn remove(&self, key: AttemptKey) -> io::Result<()> {
+        atomic::remove(&self.file(key))
+    }
+
+    /// Removes what is left of attempts that are not among `live`, and returns those. What a crash has left
+    /// half-written is removed, too.
+    pub fn sweep(&self, live: &BTreeSet<AttemptKey>) -> io::Result<Vec<AttemptKey>> {
+        let mut swept = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let key = AttemptKey::parse(&name);
+            if key.is_some_and(|key| !live.contains(&key)) || atomic::is_leftover(&name) {
+                fs::remove_file(entry.path())?;
+                swept.extend(key);
+            }
+        }
+        atomic::sync_dir(&self.path)?;
+        swept.sort_unstable();
+        Ok(swept)
+    }
+
+    fn bundle(&self, key: AttemptKey) -> io::Result<Option<bundle::Bundle<Vec<Listed>>>> {
+        match bundle::open(&self.file(key)) {
+            Ok(bundle) => Ok(Some(bundle)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn file(&self, key: AttemptKey) -> PathBuf {
+        self.path.join(key.to_string())
+    }
+}
+
+impl AttemptKey {
+    fn parse(name: &str) -> Option<AttemptKey> {
+        let (machine, attempt) = name.split_once('-')?;
+        let key = AttemptKey {
+            machine: u64::from_str_radix(machine, 16).ok()?,
+            attempt: attempt.parse().ok()?,
+        };
+        (key.to_string() == name).then_some(key)
+    }
+}
+
+impl fmt::Display for AttemptKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.machine, self.attempt)
+    }
+}
+
+impl Document {
+    fn bytes(&self) -> &[u8] {
+        match &self.body {
+            Body::Bytes(bytes) => bytes,
+            Body::Repo { .. } => &[],
+        }
+    }
+}
+
+impl Listed {
+    fn of(document: &Document) -> Listed {
+        let repo = match &document.body {
+            Body::Bytes(_) => None,
+            Body::Repo { repo, path } => Some((repo.clone(), path.clone())),
+        };
+        Listed {
+            about: document.about.clone(),
+            repo,
+        }
+    }
+
+    fn with(self, bytes: Vec<u8>) -> Document {
+        let body = match self.repo {
+            Some((repo, path)) => Body::Repo { repo, path },
+            None => Body::Bytes(bytes),
+        };
+        Document {
+            about: self.about,
+            body,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn document(name: &str, body: Body) -> Document {
+        let about = About {
+            name: name.into(),
+            kind: "document".into(),
+            content_type: "text/plain".into(),
+        };
+        Document { about, body }
+    }
+
+    fn key(machine: u64, attempt: u32) -> AttemptKey {
+        AttemptKey { machine, attempt }
+    }
+
+    #[test]
+    fn documents_are_kept_until_the_attempt_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempts = Attempts::open(&dir.path().join("attempts")).unwrap();
+        let mboot = Body::Repo {
+            repo: "esxi".into(),
+            path: "EFI/BOOT/BOOTX64.EFI".into(),
+        };
+        let documents = [
+            document("ks.cfg", Body::Bytes(b"rootpw \xff\n".into())),
+            document("mboot.efi", mboot),
+            document(
+                "01-52-54-00-00-00-01/boot.cfg",
+                Body::Bytes(b"modules=\n".into()),
+            ),
+        ];
+        attempts.write(key(7, 1), &documents).unwrap();
+        for document in &documents {
+            let read = attempts.read(key(7, 1), &document.about.name).unwrap();
+            assert_eq!(read.as_ref(), Some(document));
+        }
+        let abouts = documents.iter().map(|document| document.about.clone());
+        assert_eq!(attempts.list(key(7, 1)).unwrap(), Some(abouts.collect()));
+        assert_eq!(attempts.read(key(7, 1), "boot.cfg").unwrap(), None);
+        assert_eq!(attempts.read(key(7, 2), "ks.cfg").unwrap(), None);
+        let file = dir.path().join("attempts/0000000000000007-1");
+        assert_eq!(
+            fs::metadata(file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        attempts.remove(key(7, 1)).unwrap();
+        attempts.remove(key(7, 1)).unwrap();
+        assert_eq!(attempts.list(key(7, 1)).unwrap(), None);
+    }
+
+    #[test]
+    fn what_no_open_attempt_needs_is_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempts = Attempts::open(dir.path()).unwrap();
+        let keys = [key(1, 1), key(2, 3), key(u64::MAX, u32::MAX)];
+        for key in keys {
+            attempts.write(key, &[]).unwrap();
+        }
+        fs::write(dir.path().join(".new-1-1"), "half").unwrap();
+        fs::write(dir.path().join("README"), "not ours").unwrap();
+        let swept = attempts.sweep(&BTreeSet::from([keys[1]])).unwrap();
+        assert_eq!(swept, [keys[0], keys[2]]);
+        assert_eq!(attempts.list(keys[1]).unwrap(), Some(vec![]));
+        let mut left: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["0000000000000002-3", "README"]);
+    }
+}

@@ -1,0 +1,145 @@
+//! What waits to be written.
+
+use std::{
+    mem,
+    sync::{Condvar, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Entry, Health, lock,
+    ticket::{Answer, Ticket},
+};
+
+/// How long lines that nobody waits for may gather.
+const GATHER: Duration = Duration::from_millis(500);
+/// How long until a disk that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How much of what merely tells may wait for a disk that is stuck. More is dropped.
+const MAX_WAITING: usize = 64 << 20;
+
+/// What the writer is to do.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Append lines, and answer once the durable ones among them are on the disk.
+    Append(Vec<Entry>, Option<Answer>),
+    /// Keep a state.
+    Checkpoint(Vec<u8>, Answer),
+}
+
+/// What the writer shares with those who append.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    /// How the journal fares.
+    pub(super) health: Mutex<Health>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    jobs: Vec<Job>,
+    /// The lines in `jobs`, in bytes.
+    bytes: usize,
+    /// How many appends wait for an answer, those that are being written among them.
+    waiting: usize,
+    /// Whether lines wait for the disk to let them in.
+    is_behind: bool,
+    /// How many calls were not taken in.
+    dropped: usize,
+    is_stopped: bool,
+}
+
+impl Shared {
+    /// Takes entries in.
+    pub(super) fn enqueue(&self, entries: Vec<Entry>) -> Ticket {
+        let durable = entries.iter().any(|entry| entry.durable);
+        let bytes: usize = entries.iter().map(|entry| entry.text.len()).sum();
+        let mut queue = lock(&self.queue);
+        let waits = durable || queue.waiting > 0 || queue.is_behind;
+        if entries.is_empty() && !waits {
+            return Ticket::kept();
+        }
+        if !durable && bytes > 0 && queue.bytes + bytes > MAX_WAITING {
+            queue.dropped += 1;
+            return Ticket::kept();
+        }
+        queue.bytes += bytes;
+        if !waits {
+            let is_first = queue.jobs.is_empty();
+            queue.jobs.push(Job::Append(entries, None));
+            if is_first {
+                self.wake.notify_one();
+            }
+            return Ticket::kept();
+        }
+        let (ticket, answer) = Ticket::pair();
+        queue.waiting += 1;
+        queue.jobs.push(Job::Append(entries, Some(answer)));
+        self.wake.notify_one();
+        ticket
+    }
+
+    /// Takes another job in.
+    pub(super) fn push(&self, job: Job) {
+        let mut queue = lock(&self.queue);
+        queue.waiting += 1;
+        queue.jobs.push(job);
+        self.wake.notify_one();
+    }
+
+    /// Lets the writer end when everything is written.
+    pub(super) fn stop(&self) {
+        lock(&self.queue).is_stopped = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits until there is something to do; none when the writer is to end.
+    pub(super) fn take(&self) -> Option<Vec<Job>> {
+        let mut queue = lock(&self.queue);
+        let mut deadline: Option<Instant> = None;
+        loop {
+            if queue.waiting > 0 || queue.is_stopped && !queue.jobs.is_empty() {
+                break;
+            }
+            if queue.is_stopped {
+                return None;
+            }
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                break;
+            }
+            let pause = if queue.is_behind { AGAIN } else { GATHER };
+            if queue.is_behind || !queue.jobs.is_empty() {
+                deadline.get_or_insert(now + pause);
+            }
+            queue = match deadline {
+                Some(deadline) => {
+                    let waited = self.wake.wait_timeout(queue, deadline - now);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self
+                    .wake
+                    .wait(queue)
+                    .unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        if queue.dropped > 0 {
+            let dropped = mem::take(&mut queue.dropped);
+            tracing::warn!(
+                "the disk does not keep up: {dropped} events that merely tell are not in the journal"
+            );
+        }
+        queue.bytes = 0;
+        Some(mem::take(&mut queue.jobs))
+    }
+
+    /// Takes note of what the writer has done: how many answers it gives, and how it fares.
+    pub(super) fn settle(&self, answered: usize, is_behind: bool, health: Health) {
+        let mut queue = lock(&self.queue);
+        queue.waiting -= answered;
+        queue.is_behind = is_behind;
+        drop(queue);
+        *lock(&self.health) = health;
+    }
+}

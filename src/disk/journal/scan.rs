@@ -1,0 +1,76 @@
+//! Looking through a segment for what is no line.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{medium::Medium, segment::SegmentReader};
+
+/// What a segment holds.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    /// The machines that its lines name.
+    pub(super) machines: BTreeSet<u64>,
+    /// One past the last whole line.
+    pub(super) good: u64,
+    /// One past the last byte.
+    pub(super) end: u64,
+    /// Where lines stand that are none, with others after them.
+    pub(super) bad: Vec<u64>,
+    /// Lines that are none, with no other after them.
+    pub(super) bad_at_end: Vec<u64>,
+    /// Why it could not be read further.
+    pub(super) error: Option<String>,
+}
+
+impl Scan {
+    /// Reads a segment from `from` on.
+    pub(super) fn of(medium: &Arc<dyn Medium>, number: u64, from: u64) -> Scan {
+        let mut scan = Scan {
+            good: from,
+            end: from,
+            ..Scan::default()
+        };
+        let mut reader = SegmentReader::new(medium, number, from);
+        loop {
+            let line = match reader.next() {
+                Ok(Some(line)) => line,
+                Ok(None) => return scan,
+                Err(error) => {
+                    scan.error = Some(error.to_string());
+                    return scan;
+                }
+            };
+            scan.end = line.end();
+            let Some(text) = line.text() else {
+                scan.bad_at_end.push(line.offset);
+                continue;
+            };
+            scan.good = scan.end;
+            scan.bad.append(&mut scan.bad_at_end);
+            scan.machines.extend(machines(text));
+        }
+    }
+
+    /// What is wrong in its middle.
+    pub(super) fn fault(&self) -> Option<String> {
+        let unreadable =
+            |error: &String| format!("it cannot be read beyond byte {}: {error}", self.end);
+        let bad = self.bad.first();
+        let bad = bad.map(|at| format!("what stands at byte {at} is no line of a journal"));
+        bad.or_else(|| self.error.as_ref().map(unreadable))
+    }
+
+    /// What is wrong at its end.
+    pub(super) fn fault_at_end(&self) -> Option<String> {
+        let bad = self.bad_at_end.first();
+        bad.map(|at| format!("what stands at byte {at}, to its end, is no line of a journal"))
+    }
+}
+
+/// The machines that a line names, as the one it is about or as another: every text of 16 hexadecimal digits.
+/// One too many does no harm.
+pub(super) fn machines(line: &str) -> impl Iterator<Item = u64> {
+    let digits =
+        |text: &&str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let texts = line.split('"').filter(digits);
+    texts.filter_map(|text| u64::from_str_radix(text, 16).ok())
+}

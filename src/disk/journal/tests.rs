@@ -1,0 +1,538 @@
+//! Tests of the journal's files, most of them on a fake disk.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use super::{
+    fake::{FakeDisk, Happened},
+    *,
+};
+
+fn text(number: u64, machine: u64) -> String {
+    format!(r#"{{"n":{number},"machine":"{machine:016x}"}}"#)
+}
+
+fn entry(number: u64, durable: bool) -> Entry {
+    Entry {
+        text: text(number, number),
+        machine: Some(number),
+        durable,
+    }
+}
+
+fn open(disk: &FakeDisk, segment: u64) -> (Journal, Replay) {
+    Journal::over(Arc::new(disk.clone()), Options { segment }).unwrap()
+}
+
+fn lines(replay: Replay) -> Vec<String> {
+    replay.lines.map(Result::unwrap).collect()
+}
+
+/// What a replay of the disk holds; it must be whole.
+fn replayed(disk: &FakeDisk) -> Vec<String> {
+    let (_journal, replay) = open(disk, u64::MAX);
+    assert_eq!(replay.damage, []);
+    lines(replay)
+}
+
+fn texts(numbers: impl IntoIterator<Item = u64>) -> Vec<String> {
+    numbers
+        .into_iter()
+        .map(|number| text(number, number))
+        .collect()
+}
+
+/// A disk with three sealed segments of two lines each, and one that is written.
+fn four_segments() -> FakeDisk {
+    let disk = FakeDisk::default();
+    let (journal, _) = open(&disk, 2 * (text(1, 1).len() as u64 + 1));
+    for number in 1..=7 {
+        journal.append(vec![entry(number, true)]).wait().unwrap();
+    }
+    disk
+}
+
+#[test]
+fn what_is_appended_is_replayed_in_order() {
+    let disk = FakeDisk::default();
+    let (journal, replay) = open(&disk, u64::MAX);
+    assert_eq!(lines(replay), texts([]));
+    assert_eq!(
+        journal.append(vec![entry(1, false), entry(2, true)]).wait(),
+        Ok(())
+    );
+    assert_eq!(journal.append(vec![entry(3, false)]).wait(), Ok(()));
+    drop(journal);
+    assert_eq!(replayed(&disk), texts(1..=3));
+}
+
+#[test]
+fn what_merely_tells_is_written_within_a_second() {
+    let disk = FakeDisk::default();
+    let (journal, _) = open(&disk, u64::MAX);
+    journal.append(vec![entry(1, false)]).wait().unwrap();
+    let appended = Instant::now();
+    while disk.text("00000001.jsonl").is_none() {
+        assert!(appended.elapsed() < Duration::from_secs(1));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(journal);
+}
+
+#[test]
+fn every_durable_entry_is_written_then_synced_then_answered() {
+    let disk = FakeDisk::default();
+    let (journal, _) = open(&disk, 200);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (disk, journal) = (&disk, &journal);
+            scope.spawn(move || {
+                for number in 0..25 {
+                    let entry = entry(thread * 100 + number, number % 3 != 2);
+                    let line = entry.durable.then(|| entry.text.clone());
+                    journal.append(vec![entry]).wait().unwrap();
+                    if let Some(line) = line {
+                        disk.note_answer(&line);
+                    }
+                }
+            });
+        }
+    });
+    let events = disk.events();
+    let mut seen = 0;
+    for (at, event) in events.iter().enumerate() {
+        let Happened::Answer(line) = event else {
+            continue;
+        };
+        let before = &events[..at];
+        let is_write =
+            |event: &Happened| matches!(event, Happened::Write(_, text) if text.contains(line));
+        let written = before
+            .iter()
+            .position(is_write)
+            .expect("answered before it was written");
+        let Happened::Write(file, _) = &before[written] else {
+            unreachable!()
+        };
+        let synced = before[written..].contains(&Happened::Sync(file.clone()));
+        assert!(synced, "{line} was answered before it was synced");
+        let is_named = |event: &Happened| *event == Happened::SyncNames;
+        let first = before
+            .iter()
+            .position(|event| matches!(event, Happened::Write(name, _) if name == file));
+        assert!(
+            before[first.unwrap()..].iter().any(is_named),
+            "{file} was new and its name not synced"
+        );
+        seen += 1;
+    }
+    assert_eq!(seen, 4 * 17);
+}
+
+#[test]
+fn many_machines_share_one_sync() {
+    let disk = FakeDisk::default();
+    disk.slow_down(Duration::from_millis(5));
+    let (journal, _) = open(&disk, u64::MAX);
+    let tickets: Vec<_> = (0..200)
+        .map(|number| journal.append(vec![entry(number, true)]))
+        .collect();
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
+    let events = disk.events();
+    let syncs = events
+        .iter()
+        .filter(|event| matches!(event, Happened::Sync(_)))
+        .count();
+    assert!(syncs < 20, "{syncs} syncs for 200 entries");
+    drop(journal);
+    assert_eq!(replayed(&disk), texts(0..200));
+}
+
+#[test]
+fn a_crash_at_any_byte_loses_at_most_the_line_that_is_being_written() {
+    let run = |disk: &FakeDisk| {
+        let (journal, _) = Journal::over(Arc::new(disk.clone()), Options { segment: 200 }).ok()?;
+        let mut kept = 0;
+        for number in 0..6 {
+            let number = number * 2;
+            let both = vec![entry(number, false), entry(number + 1, true)];
+            journal.append(both).wait().ok()?;
+            kept = number + 2;
+            disk.note_answer(&kept.to_string());
+        }
+        Some(kept)
+    };
+    let whole = FakeDisk::default();
+    assert_eq!(run(&whole), Some(12));
+    let written = |event: &Happened| match event {
+        Happened::Write(_, text) => text.len(),
+        _ => 0,
+    };
+    let total: usize = whole.events().iter().map(written).sum();
+    assert!(total > 500, "{total}");
+    for fuse in 1..=total {
+        let disk = FakeDisk::default();
+        disk.crash_after(fuse);
+        run(&disk);
+        let answered = disk.events().iter().rev().find_map(|event| match event {
+            Happened::Answer(count) => count.parse().ok(),
+            _ => None,
+        });
+        let answered: u64 = answered.unwrap_or(0);
+        let names = disk.names().unwrap();
+        let segments = names.iter().filter(|name| name.starts_with("0000"));
+        let content: String = segments.filter_map(|name| disk.text(name)).collect();
+        let killed = replayed(&disk.after_kill());
+        assert_eq!(
+            killed.len(),
+            content.matches('\n').count(),
+            "after byte {fuse}"
+        );
+        let lost = replayed(&disk.after_power_loss());
+        for found in [killed, lost] {
+            assert!(
+                found.len() as u64 >= answered,
+                "after byte {fuse}: {} of {answered}",
+                found.len()
+            );
+            assert_eq!(found, texts(0..found.len() as u64), "after byte {fuse}");
+        }
+    }
+}
+
+#[test]
+fn a_torn_last_line_is_cut_off_and_kept() {
+    let disk = FakeDisk::default();
+    let (journal, _) = open(&disk, u64::MAX);
+    journal.append(vec![entry(1, true)]).wait().unwrap();
+    drop(journal);
+    let whole = disk.text("00000001.jsonl").unwrap().len();
+    disk.tamper("00000001.jsonl", |text| text + r#"{"n":2,"mach"#);
+    let unlocked = recover::survey(&(Arc::new(disk.clone()) as Arc<dyn Medium>)).unwrap();
+    let unlocked = unlocked.replay(&(Arc::new(disk.clone()) as Arc<dyn Medium>));
+    assert_eq!((unlocked.warnings.len(), lines(unlocked)), (0, texts([1])));
+    let (journal, replay) = open(&disk, u64::MAX);
+    let warning = format!(
+        "the last line of `00000001.jsonl` was not written to its end; its 12 bytes were cut off, they are in \
+         `cut-00000001-{whole}`"
+    );
+    assert_eq!(replay.warnings, [warning]);
+    assert_eq!(
+        disk.text(&format!("cut-00000001-{whole}")).unwrap(),
+        r#"{"n":2,"mach"#
+    );
+    journal.append(vec![entry(3, true)]).wait().unwrap();
+    drop(journal);
+    assert_eq!(replayed(&disk), texts([1, 3]));
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_half_written_and_recovers_by_itself() {
+    let disk = FakeDisk::default();
+    let (journal, _) = open(&disk, u64::MAX);
+    journal.append(vec![entry(1, true)]).wait().unwrap();
+    let good = disk.text("00000001.jsonl");
+    disk.leave(10);
+    assert_eq!(
+        journal.append(vec![entry(2, true)]).wait(),
+        Err(JournalError::Full)
+    );
+    assert_eq!(disk.text("00000001.jsonl"), good);
+    assert_eq!(journal.health(), Health::Full);
+    assert_eq!(journal.append(vec![]).wait(), Err(JournalError::Full));
+    assert_eq!(
+        journal.append(vec![entry(3, false)]).wait(),
+        Err(JournalError::Full)
+    );
+    assert_eq!(
+        journal.checkpoint(b"{}".into()).wait(),
+        Err(JournalError::Full)
+    );
+    assert_eq!(disk.text("00000001.jsonl"), good);
+    disk.empty();
+    // Nobody appends anything.
+    let emptied = Instant::now();
+    while journal.health() != Health::Good {
+        assert!(emptied.elapsed() < Duration::from_secs(3));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(journal.append(vec![]).wait(), Ok(()));
+    assert_eq!(journal.append(vec![entry(4, true)]).wait(), Ok(()));
+    drop(journal);
+    assert_eq!(replayed(&disk), texts([1, 2, 3, 4]));
+}
+
+#[test]
+fn a_disk_that_is_full_from_the_start_holds_nobody_up() {
+    let disk = FakeDisk::default();
+    disk.leave(0);
+    let (journal, _) = open(&disk, u64::MAX);
+    assert_eq!(
+        journal.append(vec![entry(1, true)]).wait(),
+        Err(JournalError::Full)
+    );
+    // Room for the line, not for the manifest's.
+    disk.leave(text(1, 1).len() + 3);
+    assert_eq!(journal.append(vec![]).wait(), Err(JournalError::Full));
+    assert_eq!(disk.text("00000001.jsonl").as_deref(), Some(""));
+    disk.empty();
+    assert_eq!(journal.append(vec![]).wait(), Ok(()));
+    drop(journal);
+    assert_eq!(replayed(&disk), texts([1]));
+}
+
+#[test]
+fn what_could_not_be_synced_is_written_again() {
+    let disk = FakeDisk::default();
+    let (journal, _) = open(&disk, u64::MAX);
+    journal.append(vec![entry(1, true)]).wait().unwrap();
+    let good = disk.text("00000001.jsonl");
+    disk.fail_to_sync(true);
+    let broken = "the disk is broken".to_string();
+    let failed = journal.append(vec![entry(2, true)]).wait();
+    assert_eq!(failed, Err(JournalError::Failed(broken.clone())));
+    assert_eq!(journal.health(), Health::Failing(broken));
+    assert_eq!(disk.text("00000001.jsonl"), good);
+    disk.fail_to_sync(false);
+    assert_eq!(journal.append(vec![entry(3, true)]).wait(), Ok(()));
+    assert_eq!(journal.health(), Health::Good);
+    drop(journal);
+    assert_eq!(replayed(&disk.after_power_loss()), texts([1, 2, 3]));
+}
+
+#[test]
+fn a_checkpoint_saves_reading_and_may_be_deleted() {
+    let disk = FakeDisk::default();
+    let (journal, _) = open(&disk, 100);
+    for number in 1..=5 {
+        journal.append(vec![entry(number, true)]).wait().unwrap();
+    }
+    journal.append(vec![entry(6, false)]).wait().unwrap();
+    assert_eq!(journal.checkpoint(b"{\"state\":6}\n".into()).wait(), Ok(()));
+    journal.append(vec![entry(7, true)]).wait().unwrap();
+    drop(journal);
+    let after = disk.after_power_loss();
+    let (journal, replay) = open(&after, 100);
+    assert_eq!(replay.checkpoint.as_deref(), Some(&b"{\"state\":6}\n"[..]));
+    assert_eq!((replay.damage.len(), lines(replay)), (0, texts([7])));
+    drop(journal);
+    let damaged = disk.after_kill();
+    damaged.tamper("checkpoint", |text| text.replace("state", "sta"));
+    let (_journal, replay) = open(&damaged, 100);
+    assert_eq!(
+        replay.warnings,
+        ["the journal's checkpoint is not readable: every line is read"]
+    );
+    assert_eq!(
+        (replay.checkpoint.clone(), lines(replay)),
+        (None, texts(1..=7))
+    );
+    disk.delete("checkpoint");
+    assert_eq!(replayed(&disk), texts(1..=7));
+}
+
+#[test]
+fn a_checkpoint_of_an_empty_journal_is_no_damage() {
+    let disk = FakeDisk::default();
+    let (journal, _) = open(&disk, 100);
+    journal.checkpoint(b"{}".into()).wait().unwrap();
+    drop(journal);
+    let (journal, replay) = open(&disk, 100);
+    assert_eq!(replay.damage, []);
+    journal.append(vec![entry(1, true)]).wait().unwrap();
+    drop(journal);
+    assert_eq!(replayed(&disk), texts([1]));
+}
+
+#[test]
+fn a_segment_that_is_missing_names_the_machines_it_may_concern() {
+    let known = |machines: &[u64]| Some(machines.iter().copied().collect::<BTreeSet<_>>());
+    for (segment, machines, rest) in [
+        ("00000002.jsonl", known(&[3, 4]), texts([1, 2, 5, 6, 7])),
+        ("00000004.jsonl", None, texts(1..=6)),
+    ] {
+        let disk = four_segments();
+        disk.delete(segment);
+        let (journal, replay) = open(&disk, u64::MAX);
+        let damage = Damage {
+            segment: segment.into(),
+            why: "it is missing".into(),
+            machines,
+            covered: false,
+        };
+        assert_eq!(replay.damage, std::slice::from_ref(&damage));
+        assert_eq!(lines(replay), rest);
+        // What is appended now does not take its place.
+        journal.append(vec![entry(8, true)]).wait().unwrap();
+        drop(journal);
+        let (_journal, replay) = open(&disk, u64::MAX);
+        assert_eq!(replay.damage, [damage]);
+        assert_eq!(lines(replay).last(), texts([8]).last());
+    }
+}
+
+#[test]
+fn a_machine_that_is_named_beside_another_is_concerned() {
+    let disk = FakeDisk::default();
+    let (journal, _) = open(&disk, 10);
+    let merged = Entry {
+        text: format!(
+            r#"{{"machine":"{:016x}","event":"merged","into":"{:016x}"}}"#,
+            5, 6
+        ),
+        machine: Some(5),
+        durable: true,
+    };
+    journal.append(vec![merged]).wait().unwrap();
+    journal.append(vec![entry(7, true)]).wait().unwrap();
+    drop(journal);
+    disk.delete("00000001.jsonl");
+    let (_journal, replay) = open(&disk, 10);
+    assert_eq!(replay.damage[0].machines, Some(BTreeSet::from([5, 6])));
+}
+
+#[test]
+fn a_segment_that_is_missing_is_told_though_a_checkpoint_covers_it() {
+    let disk = four_segments();
+    let (journal, _) = open(&disk, u64::MAX);
+    journal.checkpoint(b"{}".into()).wait().unwrap();
+    drop(journal);
+    disk.delete("00000001.jsonl");
+    let (_journal, replay) = open(&disk, u64::MAX);
+    let told: Vec<_> = replay
+        .damage
+        .iter()
+        .map(|damage| (&*damage.segment, damage.covered))
+        .collect();
+    assert_eq!(told, [("00000001.jsonl", true)]);
+}
+
+#[test]
+fn a_line_that_is_none_is_damage_unless_it_is_the_last() {
+    let spoil = |text: String| text.replacen("\"n\"", "\"n", 1);
+    for (segment, why, machines, rest) in [
+        (
+            "00000003.jsonl",
+            "it has 41 bytes, and had 82",
+            Some(BTreeSet::from([5, 6])),
+            texts([1, 2, 3, 4, 5, 7]),
+        ),
+        (
+            "00000002.jsonl",
+            "it has 81 bytes, and had 82",
+            Some(BTreeSet::from([3, 4])),
+            texts([1, 2, 4, 5, 6, 7]),
+        ),
+    ] {
+        let disk = four_segments();
+        disk.tamper(segment, |text| match segment {
+            "00000003.jsonl" => text.lines().next().unwrap().to_string() + "\n",
+            _ => spoil(text),
+        });
+        let length = disk.text(segment).unwrap().len();
+        let (_journal, replay) = open(&disk, u64::MAX);
+        let damage = replay.damage.first().unwrap().clone();
+        let had = disk.text("00000001.jsonl").unwrap().len();
+        let why = why
+            .replace("41", &length.to_string())
+            .replace("81", &length.to_string());
+        let why = why.replace("82", &had.to_string());
+        assert_eq!(
+            (&*damage.segment, damage.why, damage.machines),
+            (segment, why, machines)
+        );
+        assert_eq!(lines(replay), rest);
+    }
+}
+
+#[test]
+fn damage_in_the_segment_that_is_written_concerns_everybody() {
+    let disk = FakeDisk::default();
+    let (journal, _) = open(&disk, u64::MAX);
+    journal
+        .append((1..=3).map(|number| entry(number, true)).collect())
+        .wait()
+        .unwrap();
+    drop(journal);
+    let line = text(1, 1).len() + 1;
+    disk.tamper("00000001.jsonl", |text| {
+        text.replacen("{\"n\":2", "\0\0\0\0\0\0", 1)
+    });
+    let (journal, replay) = open(&disk, u64::MAX);
+    let damage = Damage {
+        segment: "00000001.jsonl".into(),
+        why: format!("what stands at byte {line} is no line of a journal"),
+        machines: None,
+        covered: false,
+    };
+    assert_eq!(replay.damage, [damage]);
+    assert_eq!(lines(replay), texts([1, 3]));
+    journal.append(vec![entry(4, true)]).wait().unwrap();
+    assert_eq!(disk.text("00000002.jsonl").unwrap(), text(4, 4) + "\n");
+}
+
+#[test]
+fn a_manifest_that_is_lost_is_made_again() {
+    for change in [None, Some("{\"opened\":1}\nrubbish\n{\"opened\":9}\n")] {
+        let disk = four_segments();
+        match change {
+            None => disk.delete("manifest.jsonl"),
+            Some(text) => disk.tamper("manifest.jsonl", |_| text.into()),
+        }
+        let (journal, replay) = open(&disk, u64::MAX);
+        assert_eq!((replay.warnings.len(), replay.damage.len()), (1, 0));
+        drop(journal);
+        disk.delete("00000002.jsonl");
+        let (_journal, replay) = open(&disk, u64::MAX);
+        assert_eq!(replay.damage[0].machines, Some(BTreeSet::from([3, 4])));
+    }
+    // Without it, gaps tell.
+    let disk = four_segments();
+    disk.delete("manifest.jsonl");
+    disk.delete("00000001.jsonl");
+    disk.delete("00000002.jsonl");
+    let (_journal, replay) = open(&disk, u64::MAX);
+    assert_eq!(replay.damage[0].segment, "00000001.jsonl to 00000002.jsonl");
+    assert_eq!(replay.damage[0].machines, None);
+}
+
+#[test]
+fn a_journal_that_lost_what_its_checkpoint_covers_goes_on_in_a_new_segment() {
+    let disk = FakeDisk::default();
+    let (journal, _) = open(&disk, u64::MAX);
+    journal
+        .append((1..=3).map(|number| entry(number, true)).collect())
+        .wait()
+        .unwrap();
+    journal.checkpoint(b"{}".into()).wait().unwrap();
+    drop(journal);
+    disk.tamper("00000001.jsonl", |text| {
+        text.lines().next().unwrap().to_string() + "\n"
+    });
+    let (journal, replay) = open(&disk, u64::MAX);
+    assert_eq!(
+        replay.damage[0].why,
+        "it is shorter than it was at the checkpoint"
+    );
+    assert_eq!(lines(replay), texts([]));
+    journal.append(vec![entry(4, true)]).wait().unwrap();
+    drop(journal);
+    let (_journal, replay) = open(&disk, u64::MAX);
+    assert_eq!(lines(replay), texts([4]));
+}
+
+#[test]
+#[should_panic(expected = "an entry of the journal is one line")]
+fn an_entry_of_two_lines_is_a_bug() {
+    let (journal, _) = open(&FakeDisk::default(), u64::MAX);
+    let two = Entry {
+        text: "{\n}".into(),
+        machine: None,
+        durable: false,
+    };
+    drop(journal.append(vec![two]));
+}

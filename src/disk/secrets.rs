@@ -1,0 +1,378 @@
+//! Secrets that a site refers to: the secrets directory, and files that hold passwords.
+//!
+//! A file that others than its owner and group can read, or that its group can write, is not read: the
+//! mistake is reported with the command that helps. No message repeats a content.
+//!
+//! A plain password is hashed with a salt that derives from a key and the password itself, so that every
+//! render of a document is the same.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha_crypt::{Algorithm, Params, PasswordHasher, ShaCrypt};
+use sha2::Sha256;
+
+use super::state::Key;
+use crate::model::{PasswordHash, SecretText};
+
+/// The largest secret.
+const MAX: u64 = 64 << 10;
+
+/// Why a secret cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// It cannot be read.
+    #[error("`{path}` cannot be read: {why}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Others may read it, or change it.
+    #[error(
+        "`{path}` has mode {mode:04o}, so that others than its owner may {what} it: `chmod 600 {path}`"
+    )]
+    Exposed {
+        /// The file.
+        path: String,
+        /// Its permissions.
+        mode: u32,
+        /// `read` or `change`.
+        what: &'static str,
+    },
+    /// It is too large.
+    #[error("`{path}` is too large for a secret: at most 64 KiB")]
+    TooLarge {
+        /// The file.
+        path: String,
+    },
+    /// It is not UTF-8.
+    #[error("`{path}` is not UTF-8")]
+    NotText {
+        /// The file.
+        path: String,
+    },
+    /// It holds no password.
+    #[error("`{path}` holds no password: expected one line with a password or its hash")]
+    NoPassword {
+        /// The file.
+        path: String,
+    },
+    /// It looks like a hash and is none.
+    #[error("`{path}` begins like a password hash and is none (make one with `openssl passwd -6`)")]
+    BadHash {
+        /// The file.
+        path: String,
+    },
+}
+
+/// Reads every file of the secrets directory at `dir`, by name. Those that cannot be used are returned
+/// beside the others, each with what to do. No directory, no secrets.
+pub fn read(dir: &Path) -> (BTreeMap<String, SecretText>, BTreeMap<String, SecretError>) {
+    let mut secrets = BTreeMap::new();
+    let mut errors = BTreeMap::new();
+    let names = match names(dir) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return (secrets, errors),
+        Err(error) => {
+            errors.insert(String::new(), SecretError::unreadable(dir, &error));
+            return (secrets, errors);
+        }
+    };
+    for name in names {
+        match text(&dir.join(&name)) {
+            Ok(Some(text)) => {
+                secrets.insert(name, SecretText::new(without_line_end(&text)));
+            }
+            // A directory, or what else is no file.
+            Ok(None) => {}
+            Err(error) => {
+                errors.insert(name, error);
+            }
+        }
+    }
+    (secrets, errors)
+}
+
+fn names(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        // A name that is not UTF-8 or is hidden cannot be asked for.
+        names.extend(
+            entry?
+                .file_name()
+                .into_string()
+                .ok()
+                .filter(|name| !name.starts_with('.')),
+        );
+    }
+    Ok(names)
+}
+
+/// Hashes passwords, each of them once.
+pub struct Passwords {
+    key: Key,
+    known: Mutex<BTreeMap<[u8; 32], PasswordHash>>,
+}
+
+impl Passwords {
+    /// Derives salts from `key`.
+    pub fn new(key: Key) -> Passwords {
+        Passwords {
+            key,
+            known: Mutex::default(),
+        }
+    }
+
+    /// Reads a file that holds a password, or its hash, on one line.
+    pub fn read(&self, path: &Path) -> Result<PasswordHash, SecretError> {
+        let shown = || path.display().to_string();
+        let text = text(path)?.ok_or_else(|| SecretError::Unreadable {
+            path: shown(),
+            why: "it is no file".into(),
+        })?;
+        let password = without_line_end(&text);
+        if password.is_empty() || password.contains(['\n', '\0']) {
+            return Err(SecretError::NoPassword { path: shown() });
+        }
+        if looks_hashed(password) {
+            return password
+                .parse()
+                .map_err(|_| SecretError::BadHash { path: shown() });
+        }
+        Ok(self.hash(password))
+    }
+
+    /// Hashes a password for crypt(3) with the method `$6$`.
+    pub fn hash(&self, password: &str) -> PasswordHash {
+        let mark = self.mark(password);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .entry(mark)
+            .or_insert_with(|| sha512_crypt(password, &mark))
+            .clone()
+    }
+
+    fn mark(&self, password: &str) -> [u8; 32] {
+        let mac = Hmac::<Sha256>::new_from_slice(&self.key.0);
+        let mut mac = mac.expect("HMAC takes keys of every length");
+        mac.update(b"salt of a password\0");
+        mac.update(password.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl std::fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passwords(…)")
+    }
+}
+
+/// A password of 13 letters could be a hash of the oldest method, but for our purpose is not.
+fn looks_hashed(password: &str) -> bool {
+    ["$1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$", "$y$"]
+        .iter()
+        .any(|method| password.starts_with(method))
+}
+
+fn sha512_crypt(password: &str, mark: &[u8; 32]) -> PasswordHash {
+    // 9 bytes make a salt of 12 characters. The crate's own salts have 22, which crypt(3) cuts to 16 and so
+    // verifies against another hash: root would be locked out.
+    let salt = &mark[..9];
+    let method = ShaCrypt::new(Algorithm::Sha512Crypt, Params::RECOMMENDED);
+    let hash = method.hash_password_with_salt(password.as_bytes(), salt);
+    let hash = hash.expect("a salt of 9 bytes is fine");
+    // 5000 rounds are what a hash without a number means; ESXi's installer does not take one with it.
+    let text = hash.as_str().replacen("$rounds=5000$", "$", 1);
+    text.parse().expect("what was hashed is a hash")
+}
+
+/// Reads a file if its permissions allow it; none when it is no regular file.
+fn text(path: &Path) -> Result<Option<String>, SecretError> {
+    let unreadable = |error| SecretError::unreadable(path, &error);
+    // A FIFO must not make us wait for its writer.
+    let mut options = File::options();
+    let file = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    let shown = path.display().to_string();
+    let mode = metadata.permissions().mode() & 0o7777;
+    if let Some(what) = exposure(mode) {
+        return Err(SecretError::Exposed {
+            path: shown,
+            mode,
+            what,
+        });
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > MAX {
+        return Err(SecretError::TooLarge { path: shown });
+    }
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|_| SecretError::NotText { path: shown })
+}
+
+/// The owner may do anything, the group may read.
+fn exposure(mode: u32) -> Option<&'static str> {
+    match mode & 0o077 {
+        0 | 0o040 => None,
+        mode if mode & 0o004 != 0 => Some("read"),
+        mode if mode & 0o022 != 0 => Some("change"),
+        // Execution alone gives nothing away.
+        _ => None,
+    }
+}
+
+fn without_line_end(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+impl SecretError {
+    fn unreadable(path: &Path, error: &io::Error) -> SecretError {
+        SecretError::Unreadable {
+            path: path.display().to_string(),
+            why: super::site::reason(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn put(path: &Path, content: &[u8], mode: u32) {
+        fs::write(path, content).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn passwords() -> Passwords {
+        Passwords::new(Key([7; 32]))
+    }
+
+    #[test]
+    fn secrets_are_read_and_exposed_ones_reported() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        put(&at("ipmi"), b"hush\n", 0o600);
+        put(&at("shared"), b" a b \r\n", 0o640);
+        put(&at("open"), b"hush", 0o644);
+        put(&at("writable"), b"hush", 0o660);
+        put(&at("binary"), b"\xff", 0o400);
+        put(&at("large"), &[b'x'; 70_000], 0o600);
+        put(&at(".hidden"), b"hush", 0o644);
+        fs::create_dir(at("directory")).unwrap();
+        let (secrets, errors) = read(dir.path());
+        let texts: Vec<_> = secrets
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.expose()))
+            .collect();
+        assert_eq!(texts, [("ipmi", "hush"), ("shared", " a b ")]);
+        let here = dir.path().display().to_string();
+        let errors: Vec<_> = errors
+            .values()
+            .map(|error| error.to_string().replace(&here, "DIR"))
+            .collect();
+        let expected = [
+            "`DIR/binary` is not UTF-8",
+            "`DIR/large` is too large for a secret: at most 64 KiB",
+            "`DIR/open` has mode 0644, so that others than its owner may read it: `chmod 600 DIR/open`",
+            "`DIR/writable` has mode 0660, so that others than its owner may change it: `chmod 600 DIR/writable`",
+        ];
+        assert_eq!(errors, expected);
+        let (secrets, errors) = read(&at("none"));
+        assert_eq!((secrets.len(), errors.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_file_holds_a_password_or_its_hash() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("root");
+        let hash = format!("$6$abcdefgh${}", "x".repeat(86));
+        put(&path, format!("{hash}\n").as_bytes(), 0o600);
+        assert_eq!(passwords().read(&path).unwrap().expose(), hash);
+        // Thirteen letters, as a hash of the oldest method has.
+        put(&path, b"correcthorse1\n", 0o640);
+        let read = passwords().read(&path).unwrap();
+        assert_eq!(read, passwords().hash("correcthorse1"));
+        for (content, why) in [
+            (
+                "\n",
+                "holds no password: expected one line with a password or its hash",
+            ),
+            (
+                "one\ntwo\n",
+                "holds no password: expected one line with a password or its hash",
+            ),
+            (
+                "$6$oops",
+                "begins like a password hash and is none (make one with `openssl passwd -6`)",
+            ),
+        ] {
+            put(&path, content.as_bytes(), 0o600);
+            let error = passwords().read(&path).unwrap_err().to_string();
+            assert_eq!(error, format!("`{}` {why}", path.display()));
+        }
+        let missing = passwords().read(&dir.path().join("none")).unwrap_err();
+        assert!(
+            missing
+                .to_string()
+                .ends_with("cannot be read: no such file or directory"),
+            "{missing}"
+        );
+    }
+
+    #[test]
+    fn every_render_hashes_alike_and_another_key_otherwise() {
+        let first = passwords().hash("secret");
+        assert_eq!(first, passwords().hash("secret"));
+        assert_ne!(first, Passwords::new(Key([8; 32])).hash("secret"));
+        let salt = first.expose().split('$').nth(2).unwrap();
+        assert_eq!(salt.len(), 12);
+    }
+
+    #[test]
+    fn openssl_makes_the_same_hash() {
+        let passwords = passwords();
+        for password in [
+            "secret",
+            "pass word",
+            "p\u{e4}ssw\u{f6}rd",
+            &"long".repeat(40),
+        ] {
+            let hash = passwords.hash(password);
+            let salt = hash.expose().split('$').nth(2).unwrap();
+            let openssl = Command::new("openssl")
+                .args(["passwd", "-6", "-salt", salt, password])
+                .output();
+            let Ok(output) = openssl else {
+                eprintln!("openssl is not installed: nothing was checked");
+                return;
+            };
+            assert_eq!(
+                String::from_utf8(output.stdout).unwrap().trim(),
+                hash.expose()
+            );
+        }
+    }
+}

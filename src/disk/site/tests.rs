@@ -1,0 +1,193 @@
+//! Tests of reading a site's files.
+
+use std::{
+    fs,
+    os::unix::{ffi::OsStrExt, fs::symlink},
+    path::Path,
+    sync::Arc,
+};
+
+use super::*;
+
+fn put(root: &Path, files: &[(&str, &str)]) {
+    for (name, content) in files {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+}
+
+fn names(files: &Files) -> Vec<&str> {
+    files.content.keys().map(|name| &**name).collect()
+}
+
+fn unreadable(files: &Files) -> Vec<(&str, &str)> {
+    let pairs = files.unreadable.iter();
+    pairs.map(|(name, why)| (&**name, why.as_str())).collect()
+}
+
+#[test]
+fn only_what_counts_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    put(
+        dir.path(),
+        &[
+            ("bootwright.toml", ""),
+            ("README.md", ""),
+            ("policies.d/b.toml", "b"),
+            ("policies.d/rack/a.kdl", "a"),
+            ("policies.d/b.toml~", ""),
+            ("policies.d/.#b.toml", ""),
+            ("policies.d/.b.toml.swp", ""),
+            ("policies.d/b.swp", ""),
+            ("policies.d/4913", ""),
+            ("policies.d/.git/config", ""),
+            ("scripts/join.sh", ""),
+            ("templates/tasks/esxi/ks.cfg.j2", ""),
+            (".git/index", ""),
+            ("repos/esxi/boot.cfg", ""),
+        ],
+    );
+    let files = read(dir.path()).unwrap();
+    let expected = [
+        "bootwright.toml",
+        "policies.d/b.toml",
+        "policies.d/rack/a.kdl",
+        "scripts/join.sh",
+        "templates/tasks/esxi/ks.cfg.j2",
+    ];
+    assert_eq!(names(&files), expected);
+    assert_eq!(&*files.content["policies.d/b.toml"], b"b");
+    assert_eq!(files.unreadable.len(), 0);
+}
+
+#[test]
+fn a_file_that_is_too_large_is_reported_and_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    put(
+        dir.path(),
+        &[("policies.d/a.toml", ""), ("policies.d/b.toml", "b")],
+    );
+    put(dir.path(), &[("policies.d/disk.img", "")]);
+    for name in ["policies.d/a.toml", "policies.d/disk.img"] {
+        let file = fs::File::options()
+            .write(true)
+            .open(dir.path().join(name))
+            .unwrap();
+        file.set_len(100_000_000).unwrap();
+    }
+    let files = read(dir.path()).unwrap();
+    assert_eq!(names(&files), ["policies.d/b.toml"]);
+    let why = "it is too large: 100.0 MB, and a file may have 8MiB";
+    assert_eq!(unreadable(&files), [("policies.d/a.toml", why)]);
+}
+
+#[test]
+fn files_beyond_the_sum_are_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("templates")).unwrap();
+    for number in 0..33 {
+        let file = fs::File::create(dir.path().join(format!("templates/{number:02}"))).unwrap();
+        file.set_len(MAX_FILE).unwrap();
+    }
+    let files = read(dir.path()).unwrap();
+    assert_eq!(files.content.len(), 32);
+    let why = "the files of a site may have 256MiB together";
+    assert_eq!(unreadable(&files), [("templates/32", why)]);
+}
+
+#[test]
+fn links_are_followed_and_circles_are_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = tempfile::tempdir().unwrap();
+    put(other.path(), &[("shared.toml", "shared")]);
+    put(dir.path(), &[("policies.d/a.toml", "a")]);
+    let at = |name: &str| dir.path().join("policies.d").join(name);
+    symlink(other.path(), at("shared")).unwrap();
+    symlink("..", at("up")).unwrap();
+    symlink("gone.toml", at("gone.d.toml")).unwrap();
+    symlink("self.toml", at("self.toml")).unwrap();
+    let files = read(dir.path()).unwrap();
+    assert_eq!(
+        names(&files),
+        ["policies.d/a.toml", "policies.d/shared/shared.toml"]
+    );
+    let expected = [
+        (
+            "policies.d/gone.d.toml",
+            "it is a symbolic link that leads nowhere",
+        ),
+        ("policies.d/self.toml", "too many levels of symbolic links"),
+        ("policies.d/up", "it leads back to a directory above it"),
+    ];
+    assert_eq!(unreadable(&files), expected);
+}
+
+#[test]
+fn what_is_no_file_is_left_out_and_a_strange_name_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    put(dir.path(), &[("policies.d/a.toml", "a")]);
+    let fifo = dir.path().join("policies.d/fifo.toml");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let strange = std::ffi::OsStr::from_bytes(b"policies.d/\xff.toml");
+    fs::write(dir.path().join(strange), "").unwrap();
+    let files = read(dir.path()).unwrap();
+    assert_eq!(names(&files), ["policies.d/a.toml"]);
+    let expected = [("policies.d/\u{fffd}.toml", "its name is not UTF-8")];
+    assert_eq!(unreadable(&files), expected);
+}
+
+#[test]
+fn a_site_that_is_not_there_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = read(&dir.path().join("site")).unwrap_err();
+    assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    put(dir.path(), &[("site", "")]);
+    assert!(read(&dir.path().join("site")).is_err());
+}
+
+#[test]
+fn what_has_not_changed_is_the_same_content() {
+    let dir = tempfile::tempdir().unwrap();
+    put(
+        dir.path(),
+        &[("policies.d/a.toml", "a"), ("policies.d/b.toml", "b")],
+    );
+    let mut reader = Reader::new(dir.path());
+    let first = reader.read().unwrap();
+    // The same size at nearly the same time: only the content tells.
+    put(dir.path(), &[("policies.d/b.toml", "c")]);
+    let second = reader.read().unwrap();
+    let same = |name: &str| Arc::ptr_eq(&first.content[name], &second.content[name]);
+    assert_eq!(
+        (same("policies.d/a.toml"), same("policies.d/b.toml")),
+        (true, false)
+    );
+    assert_eq!(&*second.content["policies.d/b.toml"], b"c");
+    fs::remove_file(dir.path().join("policies.d/a.toml")).unwrap();
+    assert_eq!(names(&reader.read().unwrap()), ["policies.d/b.toml"]);
+}
+
+#[test]
+fn directories_that_vanish_while_they_are_walked_are_no_mistake() {
+    let dir = tempfile::tempdir().unwrap();
+    put(dir.path(), &[("policies.d/a.toml", "a")]);
+    let churned = dir.path().join("policies.d/churned");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                fs::create_dir(&churned).unwrap();
+                fs::write(churned.join("b.toml"), "b").unwrap();
+                fs::remove_dir_all(&churned).unwrap();
+            }
+        });
+        let mut reader = Reader::new(dir.path());
+        let readings: Vec<_> = (0..300).map(|_| reader.read().unwrap()).collect();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        for files in readings {
+            assert_eq!(&*files.content["policies.d/a.toml"], b"a");
+            assert_eq!(unreadable(&files), []);
+        }
+    });
+}

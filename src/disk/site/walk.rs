@@ -1,0 +1,150 @@
+//! Which files and directories of a site there are. Their contents are not read here.
+
+use std::{
+    fs::{self, DirEntry, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use super::{CONFIG, DIRECTORIES, MAX_DEPTH, MAX_FILES, is_ignored, reason};
+
+/// A directory that counts. Another one of the same name has another identity.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::disk) struct Directory {
+    /// Where it is.
+    pub(in crate::disk) path: PathBuf,
+    /// Its device and inode.
+    pub(in crate::disk) identity: (u64, u64),
+}
+
+/// A file that counts.
+pub(super) struct Found {
+    /// Its path relative to the site.
+    pub(super) name: String,
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// What is known of it; symbolic links are followed.
+    pub(super) metadata: Metadata,
+}
+
+/// Everything that counts.
+#[derive(Default)]
+pub(super) struct Walk {
+    /// Every directory, the site's own first.
+    pub(super) directories: Vec<Directory>,
+    /// Every file.
+    pub(super) files: Vec<Found>,
+    /// What cannot be reached, with the reason.
+    pub(super) unreachable: Vec<(String, String)>,
+    /// The directories above the one that is walked, to notice a link that leads back.
+    above: Vec<(u64, u64)>,
+}
+
+/// Walks the site at `root`.
+pub(super) fn walk(root: &Path) -> io::Result<Walk> {
+    let metadata = fs::metadata(root)?;
+    if !metadata.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    let mut walk = Walk::default();
+    walk.directories.push(Directory {
+        path: root.into(),
+        identity: identity(&metadata),
+    });
+    walk.above.push(identity(&metadata));
+    for name in DIRECTORIES.into_iter().chain([CONFIG]) {
+        walk.one(name.into(), root.join(name), fs::metadata(root.join(name)));
+    }
+    Ok(walk)
+}
+
+impl Walk {
+    fn one(&mut self, name: String, path: PathBuf, metadata: io::Result<Metadata>) {
+        let metadata = match metadata {
+            Ok(metadata) => metadata,
+            Err(error) => return self.report(&path, name, &error),
+        };
+        if metadata.is_dir() && name != CONFIG {
+            self.directory(name, path, &metadata);
+        } else if metadata.is_file() && !DIRECTORIES.contains(&name.as_str()) {
+            self.file(name, path, metadata);
+        }
+    }
+
+    fn file(&mut self, name: String, path: PathBuf, metadata: Metadata) {
+        if self.files.len() < MAX_FILES {
+            self.files.push(Found {
+                name,
+                path,
+                metadata,
+            });
+        } else {
+            let why = format!("a site may have {MAX_FILES} files, and there are more before it");
+            self.unreachable.push((name, why));
+        }
+    }
+
+    fn directory(&mut self, name: String, path: PathBuf, metadata: &Metadata) {
+        let identity = identity(metadata);
+        let why = if self.above.contains(&identity) {
+            "it leads back to a directory above it"
+        } else if self.above.len() > MAX_DEPTH {
+            "there are too many directories above it"
+        } else if self.files.len() >= MAX_FILES {
+            "there are too many files before it"
+        } else {
+            self.above.push(identity);
+            self.entries(&name, &path);
+            self.above.pop();
+            self.directories.push(Directory { path, identity });
+            return;
+        };
+        self.unreachable.push((name, why.into()));
+    }
+
+    fn entries(&mut self, name: &str, path: &Path) {
+        let entries =
+            fs::read_dir(path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+        let mut entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return self.report(path, name.into(), &error),
+        };
+        entries.sort_by_cached_key(DirEntry::file_name);
+        for entry in entries {
+            self.entry(name, &entry);
+        }
+    }
+
+    fn entry(&mut self, parent: &str, entry: &DirEntry) {
+        let name = entry.file_name();
+        let shown = name.to_string_lossy();
+        if is_ignored(&shown) {
+            return;
+        }
+        let shown = format!("{parent}/{shown}");
+        if name.to_str().is_none() {
+            let why = "its name is not UTF-8".into();
+            return self.unreachable.push((shown, why));
+        }
+        let metadata = match entry.metadata() {
+            Ok(metadata) if metadata.is_symlink() => fs::metadata(entry.path()),
+            other => other,
+        };
+        self.one(shown, entry.path(), metadata);
+    }
+
+    /// Reports what cannot be read. What is gone is no mistake: it vanished while the site was walked.
+    fn report(&mut self, path: &Path, name: String, error: &io::Error) {
+        if error.kind() != io::ErrorKind::NotFound {
+            self.unreachable.push((name, reason(error)));
+        } else if path.is_symlink() {
+            let why = "it is a symbolic link that leads nowhere".into();
+            self.unreachable.push((name, why));
+        }
+    }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}

@@ -1,0 +1,280 @@
+//! The state directory: where it is, whose it is, and the keys it holds.
+//!
+//! ```text
+//! /var/lib/bootwright/     or $XDG_STATE_HOME/bootwright/<hash of the site's path>/
+//!   site-id                the site it belongs to; written by `init`
+//!   token-key              32 random bytes: URLs of attempts derive from it
+//!   password-key           32 random bytes: salts of passwords derive from it
+//!   journal/               see `journal`
+//!   attempts/              see `attempts`
+//!   last-good              see `last_good`
+//! ```
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+use super::atomic;
+
+/// What the environment says of where state belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// Whether this process is root.
+    pub is_root: bool,
+    /// `XDG_STATE_HOME`.
+    pub xdg_state_home: Option<OsString>,
+    /// `HOME`.
+    pub home: Option<OsString>,
+}
+
+/// The state directory of one site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    path: PathBuf,
+}
+
+/// A key that never leaves the process.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key(pub [u8; 32]);
+
+impl Environment {
+    /// That of this process.
+    pub fn current() -> Environment {
+        Environment {
+            is_root: nix::unistd::geteuid().is_root(),
+            xdg_state_home: std::env::var_os("XDG_STATE_HOME"),
+            home: std::env::var_os("HOME"),
+        }
+    }
+
+    /// Where the state of the site at `site` is kept when its configuration does not say so.
+    pub fn state_of_site(&self, site: &Path) -> io::Result<PathBuf> {
+        let base = self.base()?;
+        Ok(if self.is_root {
+            base
+        } else {
+            base.join(hash(site)?)
+        })
+    }
+
+    /// Where the state of a demonstration is kept: a site without an id never shares it with another.
+    pub fn state_of_demonstration(&self, site: &Path) -> io::Result<PathBuf> {
+        Ok(self.base()?.join(format!("demo-{}", hash(site)?)))
+    }
+
+    fn base(&self) -> io::Result<PathBuf> {
+        if self.is_root {
+            return Ok("/var/lib/bootwright".into());
+        }
+        // A relative path in it is to be ignored, says the XDG Base Directory Specification.
+        let absolute =
+            |path: &OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+        let xdg = self.xdg_state_home.as_ref().and_then(absolute);
+        let home = self.home.as_ref().and_then(absolute);
+        let base = xdg.or_else(|| home.map(|home| home.join(".local/state")));
+        let base = base.map(|base| base.join("bootwright"));
+        let nowhere =
+            "neither XDG_STATE_HOME nor HOME says where state is kept: set `state` in `[paths]`";
+        base.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, nowhere))
+    }
+}
+
+fn hash(site: &Path) -> io::Result<String> {
+    // A site that is gone keeps its state: its path is taken as it is written.
+    let path = fs::canonicalize(site).or_else(|_| std::path::absolute(site))?;
+    let digest = Sha256::digest(path.as_os_str().as_bytes());
+    Ok(digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+impl State {
+    /// Uses the state directory at `path`, which is created for its owner alone when there is none.
+    pub fn open(path: &Path) -> io::Result<State> {
+        atomic::create_dir(path)?;
+        Ok(State { path: path.into() })
+    }
+
+    /// Uses the state directory at `path` if there is one, to read it.
+    pub fn existing(path: &Path) -> Option<State> {
+        path.is_dir().then(|| State { path: path.into() })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The journal's directory.
+    pub fn journal(&self) -> PathBuf {
+        self.path.join("journal")
+    }
+
+    /// The directory of open attempts.
+    pub fn attempts(&self) -> PathBuf {
+        self.path.join("attempts")
+    }
+
+    /// The file of the last good site.
+    pub fn last_good(&self) -> PathBuf {
+        self.path.join("last-good")
+    }
+
+    /// The id of the site that the directory belongs to; none when none was written.
+    pub fn site_id(&self) -> io::Result<Option<String>> {
+        match fs::read_to_string(self.path.join("site-id")) {
+            Ok(text) => Ok(Some(text.trim().to_string()).filter(|id| !id.is_empty())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes down the site that the directory belongs to.
+    pub fn write_site_id(&self, id: &str) -> io::Result<()> {
+        atomic::replace(&self.path.join("site-id"), &[id.as_bytes(), b"\n"])
+    }
+
+    /// The key that tokens derive from; made when there is none.
+    pub fn token_key(&self) -> io::Result<Key> {
+        self.key("token-key")
+    }
+
+    /// The key that salts of passwords derive from; made when there is none.
+    pub fn password_key(&self) -> io::Result<Key> {
+        self.key("password-key")
+    }
+
+    fn key(&self, name: &str) -> io::Result<Key> {
+        let path = self.path.join(name);
+        if !path.exists() {
+            let mut key = [0; 32];
+            getrandom::fill(&mut key).map_err(io::Error::other)?;
+            // Another process may have made one meanwhile: then that is the key.
+            atomic::create(&path, &key)?;
+        }
+        let bytes = fs::read(&path)?;
+        let key = bytes.try_into().map(Key);
+        // A key is never replaced in silence: every URL that was handed out would die.
+        key.map_err(|bytes: Vec<u8>| {
+            let (path, length) = (path.display(), bytes.len());
+            let why = format!("`{path}` has {length} bytes and must have 32: restore it, or remove it to get a new key");
+            io::Error::new(io::ErrorKind::InvalidData, why)
+        })
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn state_lies_where_the_environment_says() {
+        let site = Path::new("/srv/no-such-site");
+        let hash = hash(site).unwrap();
+        let of = |is_root, xdg: Option<&str>, home: Option<&str>| {
+            let environment = Environment {
+                is_root,
+                xdg_state_home: xdg.map(OsString::from),
+                home: home.map(OsString::from),
+            };
+            let paths = [
+                environment.state_of_site(site),
+                environment.state_of_demonstration(site),
+            ];
+            paths.map(|path| {
+                path.map(|path| path.display().to_string().replace(&hash, "HASH"))
+                    .ok()
+            })
+        };
+        let expected =
+            |site: &str, demonstration: &str| [Some(site.into()), Some(demonstration.into())];
+        let cases = [
+            (
+                of(true, None, Some("/root")),
+                expected("/var/lib/bootwright", "/var/lib/bootwright/demo-HASH"),
+            ),
+            (
+                of(false, Some("/x"), Some("/home/a")),
+                expected("/x/bootwright/HASH", "/x/bootwright/demo-HASH"),
+            ),
+            (
+                of(false, Some("relative"), Some("/home/a")),
+                expected(
+                    "/home/a/.local/state/bootwright/HASH",
+                    "/home/a/.local/state/bootwright/demo-HASH",
+                ),
+            ),
+            (of(false, None, None), [None, None]),
+        ];
+        for (found, expected) in cases {
+            assert_eq!(found, expected);
+        }
+        assert_eq!(hash.len(), 16);
+    }
+
+    #[test]
+    fn a_site_has_one_hash_by_whatever_path() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("site")).unwrap();
+        std::os::unix::fs::symlink("site", dir.path().join("link")).unwrap();
+        let names = ["site", "link", "site/../site/."];
+        let hashes = names.map(|name| hash(&dir.path().join(name)).unwrap());
+        assert_eq!(hashes[1..], [hashes[0].clone(), hashes[0].clone()]);
+    }
+
+    #[test]
+    fn keys_are_made_once_and_are_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let state = State::open(&path).unwrap();
+        assert_eq!(mode(&path), 0o700);
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| state.token_key().unwrap()))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+        assert_ne!(keys[0], state.password_key().unwrap());
+        assert_eq!(mode(&path.join("token-key")), 0o600);
+        fs::write(path.join("token-key"), "short").unwrap();
+        let error = state.token_key().unwrap_err().to_string();
+        assert!(
+            error.ends_with(
+                "has 5 bytes and must have 32: restore it, or remove it to get a new key"
+            ),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_directory_knows_its_site() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path()).unwrap();
+        assert_eq!(state.site_id().unwrap(), None);
+        state.write_site_id("abc").unwrap();
+        assert_eq!(state.site_id().unwrap().as_deref(), Some("abc"));
+        assert_eq!(State::existing(&dir.path().join("none")), None);
+    }
+}

@@ -1,0 +1,252 @@
+//! Noticing that a site has changed.
+//!
+//! Directories are watched, not files: those of the site whose files count, and the one above it, where a
+//! site that is deleted and made again, or a swapped symbolic link, shows. An event is only a reason to look:
+//! what is delivered is the site's files, and only when they differ from those delivered before. So noise
+//! beside the site, an overflow of the kernel's queue and a poll all come to the same.
+//!
+//! After a change the site is left to settle: until nothing has happened for 100 ms, and while a git
+//! `index.lock` above it is younger than a minute. Every 30 s the site is looked at without a reason, because
+//! some changes raise no event (a link further up that leads elsewhere now); every 2 s where the kernel
+//! reports nothing, or not all: on network file systems, and when it has no watches left to give.
+
+mod armed;
+mod git;
+mod interest;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+
+use super::site::Reader;
+use crate::site::Files;
+use armed::Armed;
+
+/// Watches a site until it is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    wake: mpsc::Sender<Wake>,
+}
+
+/// A site as it was last seen.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Its files. While the directory cannot be read, those it held before.
+    pub files: Arc<Files>,
+    /// Why the directory cannot be read now.
+    pub trouble: Option<String>,
+}
+
+/// How long to wait for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// Without an event before the site counts as settled.
+    pub settle: Duration,
+    /// For a site that never settles.
+    pub longest: Duration,
+    /// Between two looks without a reason.
+    pub look: Duration,
+    /// Between two looks where the kernel may not report changes.
+    pub poll: Duration,
+    /// For a git that holds its `index.lock`.
+    pub git: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Timing {
+            settle: Duration::from_millis(100),
+            longest: Duration::from_secs(5),
+            look: Duration::from_secs(30),
+            poll: Duration::from_secs(2),
+            git: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Watch {
+    /// Reads the site at `root` and watches it from then on. The receiver holds what was read; it changes
+    /// when the site does.
+    pub fn start(root: &Path) -> io::Result<(Watch, watch::Receiver<Seen>)> {
+        Watch::start_with(root, Timing::default())
+    }
+
+    /// As [`Watch::start`], with other times to wait.
+    pub fn start_with(root: &Path, timing: Timing) -> io::Result<(Watch, watch::Receiver<Seen>)> {
+        let root = std::path::absolute(root)?;
+        let (wake, woken) = mpsc::channel();
+        let (seen, receiver) = watch::channel(Seen::default());
+        let mut watching = Watching {
+            reader: Reader::new(&root),
+            armed: Armed::new(&root, wake.clone()),
+            root,
+            seen,
+            timing,
+            last: Arc::default(),
+            trouble: None,
+        };
+        watching.look();
+        watching.deliver();
+        thread::Builder::new()
+            .name("watch".into())
+            .spawn(move || watching.run(&woken))?;
+        Ok((Watch { wake }, receiver))
+    }
+
+    /// Looks at once, and delivers what is there even if it is what was delivered before.
+    pub fn look_now(&self) {
+        // The thread ends only when this value is dropped.
+        drop(self.wake.send(Wake::Now));
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // A thread that has ended already needs no telling.
+        drop(self.wake.send(Wake::Stop));
+    }
+}
+
+/// What rouses the thread.
+#[derive(Debug)]
+enum Wake {
+    /// Something happened where the site lies.
+    Event,
+    /// Somebody asks.
+    Now,
+    /// Nobody listens any more.
+    Stop,
+}
+
+struct Watching {
+    root: PathBuf,
+    reader: Reader,
+    armed: Armed,
+    seen: watch::Sender<Seen>,
+    timing: Timing,
+    /// What the last look found.
+    last: Arc<Files>,
+    /// Why it found nothing.
+    trouble: Option<String>,
+}
+
+/// Events that nothing was done about yet.
+#[derive(Clone, Copy)]
+struct Unsettled {
+    first: Instant,
+    last: Instant,
+}
+
+impl Watching {
+    fn run(mut self, woken: &mpsc::Receiver<Wake>) {
+        let mut unsettled: Option<Unsettled> = None;
+        let mut looked = Instant::now();
+        loop {
+            let now = Instant::now();
+            if unsettled.is_some_and(|unsettled| self.is_settled(unsettled, now)) {
+                unsettled = None;
+                looked = now;
+                if self.look() {
+                    self.deliver();
+                }
+            } else if now >= looked + self.pause() {
+                looked = now;
+                if self.look() {
+                    unsettled = touch(unsettled, now);
+                }
+            }
+            match woken.recv_timeout(self.nap(unsettled, looked)) {
+                Ok(Wake::Event) => unsettled = touch(unsettled, Instant::now()),
+                Ok(Wake::Now) => {
+                    unsettled = None;
+                    self.look();
+                    self.deliver();
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Ok(Wake::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn is_settled(&self, unsettled: Unsettled, now: Instant) -> bool {
+        let quiet = now >= unsettled.last + self.timing.settle;
+        let long = now >= unsettled.first + self.timing.longest;
+        (quiet || long) && !git::is_busy(&self.root, self.timing.git)
+    }
+
+    /// How long to sleep at most.
+    fn nap(&self, unsettled: Option<Unsettled>, looked: Instant) -> Duration {
+        // A site that is settled and still waited for is one whose git is busy: ask again this often.
+        const AGAIN: Duration = Duration::from_millis(50);
+        let Some(unsettled) = unsettled else {
+            return (looked + self.pause()).saturating_duration_since(Instant::now());
+        };
+        match (unsettled.last + self.timing.settle).saturating_duration_since(Instant::now()) {
+            Duration::ZERO => AGAIN,
+            left => left,
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        if self.armed.is_blind() {
+            self.timing.poll
+        } else {
+            self.timing.look
+        }
+    }
+
+    /// Reads the site and watches all of it. Tells whether anything differs from what was delivered.
+    fn look(&mut self) -> bool {
+        // A directory that is watched only now may have changed since it was read: read it once more.
+        const ROUNDS: u32 = 5;
+        let mut read = self.reader.read();
+        for _ in 0..ROUNDS {
+            if !self.armed.cover(self.reader.directories()) {
+                break;
+            }
+            read = self.reader.read();
+        }
+        let trouble = match read {
+            Ok(files) => {
+                self.last = keep(&self.last, files);
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        let before = self.seen.borrow();
+        let differs = before.trouble != trouble || *before.files != *self.last;
+        drop(before);
+        self.trouble = trouble;
+        differs
+    }
+
+    fn deliver(&self) {
+        self.seen.send_replace(Seen {
+            files: self.last.clone(),
+            trouble: self.trouble.clone(),
+        });
+    }
+}
+
+fn touch(unsettled: Option<Unsettled>, now: Instant) -> Option<Unsettled> {
+    let first = unsettled.map_or(now, |unsettled| unsettled.first);
+    Some(Unsettled { first, last: now })
+}
+
+/// The same value for the same files, so that who compares is quick.
+fn keep(last: &Arc<Files>, files: Files) -> Arc<Files> {
+    if **last == files {
+        last.clone()
+    } else {
+        Arc::new(files)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! Tests of noticing that a site changed.
+
+use std::{fs, os::unix::fs::symlink};
+
+use super::*;
+
+/// Long enough for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Long enough for a change to be delivered, were there one.
+const SILENCE: Duration = Duration::from_millis(400);
+
+struct Bench {
+    dir: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+    watch: Watch,
+    seen: watch::Receiver<Seen>,
+}
+
+impl Bench {
+    /// Watches `site` in a new directory that `prepare` fills.
+    fn new(prepare: impl FnOnce(&Path)) -> Bench {
+        let timing = Timing {
+            git: Duration::from_secs(3),
+            ..Timing::default()
+        };
+        Bench::with(timing, prepare)
+    }
+
+    fn with(timing: Timing, prepare: impl FnOnce(&Path)) -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        prepare(dir.path());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let (watch, seen) = Watch::start_with(&dir.path().join("site"), timing).unwrap();
+        Bench {
+            dir,
+            runtime,
+            watch,
+            seen,
+        }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Waits until the site is seen to hold exactly these files.
+    fn until(&mut self, expected: &[(&str, &str)]) {
+        let is_there = |seen: &Seen| seen.trouble.is_none() && content(seen) == expected;
+        self.until_seen(is_there, &format!("{expected:?}"));
+    }
+
+    fn until_seen(&mut self, is_there: impl FnMut(&Seen) -> bool, what: &str) {
+        let waited = self.runtime.block_on(async {
+            tokio::time::timeout(PATIENCE, self.seen.wait_for(is_there))
+                .await
+                .map(drop)
+        });
+        assert!(
+            waited.is_ok(),
+            "expected {what}, seen {:?}",
+            content(&self.seen.borrow())
+        );
+    }
+
+    /// Asserts that nothing is delivered for a while.
+    fn nothing_for(&mut self, time: Duration) {
+        self.seen.mark_unchanged();
+        std::thread::sleep(time);
+        assert!(
+            !self.seen.has_changed().unwrap(),
+            "{:?}",
+            content(&self.seen.borrow())
+        );
+    }
+}
+
+fn content(seen: &Seen) -> Vec<(&str, &str)> {
+    let files = seen.files.content.iter();
+    let text = |bytes| std::str::from_utf8(bytes).unwrap();
+    files.map(|(name, bytes)| (&**name, text(bytes))).collect()
+}
+
+fn site(root: &Path, content: &str) {
+    fs::create_dir_all(root.join("policies.d")).unwrap();
+    fs::write(root.join("policies.d/a.toml"), content).unwrap();
+}
+
+#[test]
+fn an_edit_is_seen_soon() {
+    let mut bench = Bench::new(|dir| site(&dir.join("site"), "1"));
+    bench.until(&[("policies.d/a.toml", "1")]);
+    let edited = Instant::now();
+    fs::write(bench.at("site/policies.d/a.toml"), "2").unwrap();
+    bench.until(&[("policies.d/a.toml", "2")]);
+    assert!(
+        edited.elapsed() > Duration::from_millis(90),
+        "it had no time to settle"
+    );
+    // As vim and most deployment tools save.
+    fs::write(bench.at("site/policies.d/.a.toml.new"), "3").unwrap();
+    fs::rename(
+        bench.at("site/policies.d/.a.toml.new"),
+        bench.at("site/policies.d/a.toml"),
+    )
+    .unwrap();
+    bench.until(&[("policies.d/a.toml", "3")]);
+    fs::remove_file(bench.at("site/policies.d/a.toml")).unwrap();
+    bench.until(&[]);
+}
+
+#[test]
+fn a_new_directory_is_watched_with_all_below_it() {
+    let mut bench = Bench::new(|dir| site(&dir.join("site"), "1"));
+    fs::create_dir_all(bench.at("site/templates/tasks/own")).unwrap();
+    fs::write(bench.at("site/templates/tasks/own/x.j2"), "x").unwrap();
+    bench.until(&[
+        ("policies.d/a.toml", "1"),
+        ("templates/tasks/own/x.j2", "x"),
+    ]);
+    fs::write(bench.at("site/templates/tasks/own/x.j2"), "y").unwrap();
+    bench.until(&[
+        ("policies.d/a.toml", "1"),
+        ("templates/tasks/own/x.j2", "y"),
+    ]);
+    fs::rename(
+        bench.at("site/templates/tasks"),
+        bench.at("site/templates/jobs"),
+    )
+    .unwrap();
+    bench.until(&[("policies.d/a.toml", "1"), ("templates/jobs/own/x.j2", "y")]);
+    fs::write(bench.at("site/templates/jobs/own/x.j2"), "z").unwrap();
+    bench.until(&[("policies.d/a.toml", "1"), ("templates/jobs/own/x.j2", "z")]);
+}
+
+#[test]
+fn many_changes_at_once_are_one() {
+    let mut bench = Bench::new(|dir| site(&dir.join("site"), "1"));
+    bench.seen.mark_unchanged();
+    for number in 0..500 {
+        fs::write(bench.at(&format!("site/policies.d/{number:03}.toml")), "x").unwrap();
+    }
+    bench.until_seen(|seen| seen.files.content.len() == 501, "501 files");
+    bench.nothing_for(SILENCE);
+}
+
+#[test]
+fn nothing_is_loaded_while_git_holds_its_lock() {
+    let mut bench = Bench::new(|dir| {
+        site(&dir.join("site"), "1");
+        fs::create_dir(dir.join(".git")).unwrap();
+    });
+    fs::write(bench.at(".git/index.lock"), "").unwrap();
+    fs::write(bench.at("site/policies.d/a.toml"), "2").unwrap();
+    bench.nothing_for(SILENCE);
+    fs::remove_file(bench.at(".git/index.lock")).unwrap();
+    bench.until(&[("policies.d/a.toml", "2")]);
+    // A git that crashed leaves its lock; it holds nobody up for ever.
+    fs::write(bench.at(".git/index.lock"), "").unwrap();
+    fs::write(bench.at("site/policies.d/a.toml"), "3").unwrap();
+    bench.until(&[("policies.d/a.toml", "3")]);
+}
+
+#[test]
+fn a_work_tree_of_git_names_its_lock_in_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    site(&dir.path().join("tree/site"), "1");
+    fs::create_dir_all(dir.path().join("git/worktrees/tree")).unwrap();
+    fs::write(
+        dir.path().join("tree/.git"),
+        "gitdir: ../git/worktrees/tree\n",
+    )
+    .unwrap();
+    let busy = || git::is_busy(&dir.path().join("tree/site"), Duration::from_secs(60));
+    assert!(!busy());
+    fs::write(dir.path().join("git/worktrees/tree/index.lock"), "").unwrap();
+    assert!(busy());
+}
+
+#[test]
+fn a_swapped_link_is_another_site() {
+    let mut bench = Bench::new(|dir| {
+        site(&dir.join("releases/1"), "1");
+        site(&dir.join("releases/2"), "2");
+        symlink("releases/1", dir.join("site")).unwrap();
+    });
+    bench.until(&[("policies.d/a.toml", "1")]);
+    symlink("releases/2", bench.at("new")).unwrap();
+    fs::rename(bench.at("new"), bench.at("site")).unwrap();
+    bench.until(&[("policies.d/a.toml", "2")]);
+    fs::write(bench.at("releases/2/policies.d/a.toml"), "3").unwrap();
+    bench.until(&[("policies.d/a.toml", "3")]);
+}
+
+#[test]
+fn links_of_a_container_volume_are_followed() {
+    let mut bench = Bench::new(|dir| {
+        let policies = dir.join("site/policies.d");
+        for number in ["1", "2"] {
+            fs::create_dir_all(policies.join(format!("..{number}"))).unwrap();
+            fs::write(policies.join(format!("..{number}/a.toml")), number).unwrap();
+        }
+        symlink("..1", policies.join("..data")).unwrap();
+        symlink("..data/a.toml", policies.join("a.toml")).unwrap();
+    });
+    bench.until(&[("policies.d/a.toml", "1")]);
+    symlink("..2", bench.at("site/policies.d/..new")).unwrap();
+    fs::rename(
+        bench.at("site/policies.d/..new"),
+        bench.at("site/policies.d/..data"),
+    )
+    .unwrap();
+    bench.until(&[("policies.d/a.toml", "2")]);
+}
+
+#[test]
+fn a_site_that_is_deleted_keeps_its_files_until_it_is_made_again() {
+    let mut bench = Bench::new(|dir| site(&dir.join("site"), "1"));
+    bench.until(&[("policies.d/a.toml", "1")]);
+    fs::rename(bench.at("site"), bench.at("gone")).unwrap();
+    bench.until_seen(|seen| seen.trouble.is_some(), "trouble");
+    assert_eq!(content(&bench.seen.borrow()), [("policies.d/a.toml", "1")]);
+    fs::write(bench.at("gone/policies.d/a.toml"), "not ours any more").unwrap();
+    site(&bench.at("site"), "2");
+    bench.until(&[("policies.d/a.toml", "2")]);
+    fs::write(bench.at("site/policies.d/a.toml"), "3").unwrap();
+    bench.until(&[("policies.d/a.toml", "3")]);
+}
+
+#[test]
+fn a_link_further_up_is_noticed_without_an_event() {
+    let timing = Timing {
+        look: Duration::from_millis(200),
+        ..Timing::default()
+    };
+    let mut bench = Bench::with(timing, |dir| {
+        site(&dir.join("1/deep/er"), "1");
+        site(&dir.join("2/deep/er"), "2");
+        symlink("1", dir.join("current")).unwrap();
+        symlink("current/deep/er", dir.join("site")).unwrap();
+    });
+    bench.until(&[("policies.d/a.toml", "1")]);
+    symlink("2", bench.at("new")).unwrap();
+    fs::rename(bench.at("new"), bench.at("current")).unwrap();
+    bench.until(&[("policies.d/a.toml", "2")]);
+}
+
+#[test]
+fn noise_is_no_change() {
+    let mut bench = Bench::new(|dir| site(&dir.join("site"), "1"));
+    for name in [
+        "beside",
+        "site/notes.txt",
+        "site/policies.d/a.toml~",
+        "site/policies.d/.x.swp",
+    ] {
+        fs::write(bench.at(name), "noise").unwrap();
+    }
+    fs::create_dir(bench.at("site/state")).unwrap();
+    fs::write(bench.at("site/state/journal"), "noise").unwrap();
+    fs::read(bench.at("site/policies.d/a.toml")).unwrap();
+    fs::write(bench.at("site/policies.d/a.toml"), "1").unwrap();
+    bench.nothing_for(SILENCE);
+}
+
+#[test]
+fn a_look_that_was_asked_for_is_delivered_whatever_it_finds() {
+    let mut bench = Bench::new(|dir| site(&dir.join("site"), "1"));
+    bench.seen.mark_unchanged();
+    bench.watch.look_now();
+    let changed = async { tokio::time::timeout(PATIENCE, bench.seen.changed()).await };
+    assert!(bench.runtime.block_on(changed).is_ok());
+    assert_eq!(content(&bench.seen.borrow()), [("policies.d/a.toml", "1")]);
+}

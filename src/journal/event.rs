@@ -1,0 +1,400 @@
+//! What can happen to a machine, or to the whole site.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::model::{
+    Facts, Identity, NodeName, Platform, PolicyName, RepoName, StageName, TaskName,
+};
+
+/// The random internal number of a machine: 16 hexadecimal digits that say nothing of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MachineId(pub u64);
+
+impl fmt::Display for MachineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for MachineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for MachineId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u64::from_str_radix(text, 16).map(MachineId)
+    }
+}
+
+impl Serialize for MachineId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for MachineId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A stage that every task has, or one of a task's own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "StageName", from = "StageName")]
+pub enum Stage {
+    /// The installer runs.
+    Installing,
+    /// The disk is written.
+    Installed,
+    /// The first boot of the installed system has run.
+    Finished,
+    /// The machine reports an error.
+    Failed,
+    /// The boot script reports that the disk did not boot.
+    NoDisk,
+    /// One of a task's own.
+    Own(StageName),
+}
+
+impl Stage {
+    /// The name as it stands in a callback's URL.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Stage::Installing => "installing",
+            Stage::Installed => "installed",
+            Stage::Finished => "finished",
+            Stage::Failed => "failed",
+            Stage::NoDisk => "no-disk",
+            Stage::Own(name) => name.as_str(),
+        }
+    }
+}
+
+impl From<StageName> for Stage {
+    fn from(name: StageName) -> Self {
+        match name.as_str() {
+            "installing" => Stage::Installing,
+            "installed" => Stage::Installed,
+            "finished" => Stage::Finished,
+            "failed" => Stage::Failed,
+            "no-disk" => Stage::NoDisk,
+            _ => Stage::Own(name),
+        }
+    }
+}
+
+impl From<Stage> for StageName {
+    fn from(stage: Stage) -> Self {
+        stage
+            .as_str()
+            .parse()
+            .expect("every stage's name is a name")
+    }
+}
+
+/// Why a machine is held. Each cause is held and released for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HoldCause {
+    /// An operator said so.
+    Operator,
+    /// Its attempts are used up, or its disk does not boot and nothing was heard.
+    Attempts,
+    /// It is not clear who it is.
+    Identity,
+    /// Something that must hold before a disk is wiped does not.
+    Expect,
+    /// Somebody else has its address.
+    Address,
+    /// One edit made too many finished machines due at once.
+    Mass,
+    /// The journal lacks something that may concern it.
+    Journal,
+}
+
+/// How grave a line is that a machine logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Level {
+    Debug,
+    Info,
+    Warning,
+    Error,
+}
+
+/// What a network boot was answered with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Given {
+    /// The installer of this attempt.
+    Installer(u32),
+    /// Its own disk, with the reason.
+    Disk(String),
+    /// A script that asks again, with the reason.
+    Wait(String),
+    /// The microkernel.
+    Microkernel,
+    /// The script of a task that installs nothing.
+    Script(TaskName),
+}
+
+/// What can happen. The word in `event` is the name in kebab case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "event",
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case"
+)]
+pub enum Event {
+    /// An identity was reported that was not known of the machine.
+    Seen {
+        /// What was new.
+        identity: Identity,
+    },
+    /// The history belongs to the declaration of this name from now on.
+    Named {
+        /// The declaration.
+        node: NodeName,
+        /// The identities it declares that were not known of the machine: they are its own from now on, so
+        /// that a card that was replaced in the declaration is not a stranger's later.
+        #[serde(default, skip_serializing_if = "Identity::is_empty")]
+        identity: Identity,
+    },
+    /// The machine turned out to be another one that is known; its history goes there.
+    Merged {
+        /// The other one.
+        into: MachineId,
+    },
+    /// The machine reported something of itself.
+    Facts {
+        /// What.
+        facts: Box<Facts>,
+    },
+    /// Something reported could not be read and was dropped.
+    Dropped {
+        /// What, and why.
+        what: String,
+    },
+    /// A network boot was answered.
+    Boot {
+        /// What kind of firmware asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        platform: Option<Platform>,
+        /// The answer.
+        given: Given,
+    },
+    /// A policy, or the node itself, says what the machine gets.
+    Bound {
+        /// The policy; none when the node says it itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy: Option<PolicyName>,
+        /// An address from the network's pool.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<IpAddr>,
+    },
+    /// An attempt to install was opened: an installer is handed out.
+    Attempt {
+        /// Its number; numbers only grow.
+        attempt: u32,
+        /// The node's `installs` at this moment.
+        installs: u32,
+        /// What installs.
+        task: TaskName,
+        /// From where.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repo: Option<RepoName>,
+    },
+    /// Something of the attempt that is no document was fetched.
+    HandOut {
+        /// The attempt.
+        attempt: u32,
+        /// What.
+        name: String,
+    },
+    /// A document's bytes begin to leave. Until its end is known it counts as read: a crash in between must not wipe twice.
+    Serving {
+        /// The attempt.
+        attempt: u32,
+        /// The document.
+        name: String,
+    },
+    /// A document was read to its end.
+    Document {
+        /// The attempt.
+        attempt: u32,
+        /// The document.
+        name: String,
+        /// Its length.
+        bytes: u64,
+    },
+    /// The connection broke before the document's end.
+    Aborted {
+        /// The attempt.
+        attempt: u32,
+        /// The document.
+        name: String,
+    },
+    /// The machine, or the boot script, reported a stage.
+    Stage {
+        /// The attempt whose token it came with.
+        attempt: u32,
+        /// The stage.
+        stage: Stage,
+        /// What the machine says to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// By how many seconds its deadline had passed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        late: Option<u64>,
+        /// Observed by the server rather than reported.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        inferred: bool,
+    },
+    /// The deadline of a stage passed. It tells people and takes nothing from the machine.
+    Overdue {
+        /// The attempt.
+        attempt: u32,
+        /// The stage that did not come; `document` is none of the stages, so this is its name.
+        stage: String,
+        /// The deadline in seconds.
+        after: u64,
+    },
+    /// The server gave the attempt up: its disk is seen not to boot.
+    GaveUp {
+        /// The attempt.
+        attempt: u32,
+        /// Why.
+        reason: String,
+    },
+    /// The attempt ended without a result: another one takes its place, or an operator closed it.
+    Closed {
+        /// The attempt.
+        attempt: u32,
+        /// Why.
+        reason: String,
+    },
+    /// A line that the machine logged.
+    Log {
+        /// The attempt.
+        attempt: u32,
+        /// How grave.
+        level: Level,
+        /// The line.
+        text: String,
+    },
+    /// Somebody asked with a token that has ended.
+    DeadToken {
+        /// What was asked for.
+        name: String,
+    },
+    /// No installer is handed out until it is released.
+    Held {
+        /// The cause.
+        cause: HoldCause,
+        /// For people to read.
+        reason: String,
+    },
+    /// A hold ended: one cause by itself, or all of them because an operator said so.
+    Released {
+        /// The cause that went away; none: all of them, and the count of failed attempts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<HoldCause>,
+    },
+    /// An operator asks for one more installation.
+    Reinstall {},
+    /// An operator says that the machine is installed.
+    Marked {
+        /// The node's `installs` at this moment.
+        installs: u32,
+    },
+    /// The history ends; the machine starts from nothing.
+    Forgotten {
+        /// Who said so.
+        by: String,
+    },
+    /// A document could not be rendered, or kept.
+    Unrendered {
+        /// Why, without secrets.
+        reason: String,
+    },
+    /// Something worth a line that changes nothing.
+    Remark {
+        /// The line.
+        text: String,
+    },
+    /// The server started.
+    Started {
+        /// Its version.
+        version: String,
+    },
+    /// The server ended in order.
+    Stopped {},
+    /// A state of the site went live.
+    Reloaded {
+        /// How many nodes it declares.
+        nodes: u64,
+    },
+    /// Every hand-out stopped.
+    Paused {},
+    /// Hand-outs go on.
+    Resumed {},
+    /// Every installation is held until the state directory is declared new or taken over.
+    StateLost {
+        /// What was found.
+        reason: String,
+    },
+    /// An operator said what the state directory stands for.
+    StateDeclared {
+        /// `new` or `installed`.
+        as_: String,
+    },
+}
+
+impl Event {
+    /// Tells whether the answer that rests on this event may leave only when it is on the disk. The others
+    /// merely tell, and are written within a second.
+    pub fn is_durable(&self) -> bool {
+        match self {
+            Event::Dropped { .. }
+            | Event::Boot { .. }
+            | Event::HandOut { .. }
+            | Event::Overdue { .. }
+            | Event::Log { .. }
+            | Event::DeadToken { .. }
+            | Event::Unrendered { .. }
+            | Event::Remark { .. }
+            | Event::Started { .. }
+            | Event::Stopped {}
+            | Event::Reloaded { .. } => false,
+            Event::Seen { .. }
+            | Event::Named { .. }
+            | Event::Merged { .. }
+            | Event::Facts { .. }
+            | Event::Bound { .. }
+            | Event::Attempt { .. }
+            | Event::Serving { .. }
+            | Event::Document { .. }
+            | Event::Aborted { .. }
+            | Event::Stage { .. }
+            | Event::GaveUp { .. }
+            | Event::Closed { .. }
+            | Event::Held { .. }
+            | Event::Released { .. }
+            | Event::Reinstall {}
+            | Event::Marked { .. }
+            | Event::Forgotten { .. }
+            | Event::Paused {}
+            | Event::Resumed {}
+            | Event::StateLost { .. }
+            | Event::StateDeclared { .. } => true,
+        }
+    }
+}

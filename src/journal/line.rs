@@ -1,0 +1,155 @@
+//! One line of the journal: an event with its moment, as JSON.
+//!
+//! The keys are `at`, `machine`, `event`, those of the event, and `revision`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Event, MachineId};
+use crate::model::{Revision, Timestamp};
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// When, by the wall clock.
+    pub at: Timestamp,
+    /// To which machine; none for what concerns the whole site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineId>,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+    /// By which state of the site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+}
+
+/// What a line of a journal turned out to be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Parsed {
+    /// An event that is known.
+    Known(Box<Line>),
+    /// An event of a later release. It is kept and skipped; a critical one holds its machine.
+    Unknown {
+        /// When.
+        at: Timestamp,
+        /// To which machine.
+        machine: Option<MachineId>,
+        /// Its name.
+        event: String,
+        /// Whether its writer says that nobody may act who does not understand it.
+        critical: bool,
+    },
+}
+
+/// Why a line is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a line of a journal: {0}")]
+pub struct LineError(String);
+
+/// What every release's lines have.
+#[derive(Deserialize)]
+struct Head {
+    at: Timestamp,
+    #[serde(default)]
+    machine: Option<MachineId>,
+    event: String,
+    #[serde(default)]
+    critical: bool,
+}
+
+/// The names of the events, for telling a later release's event from a broken line.
+#[derive(Deserialize)]
+struct Named {
+    #[expect(dead_code, reason = "only whether it can be read is of interest")]
+    event: EventName,
+}
+
+macro_rules! event_names {
+    ($($name:ident)*) => {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        enum EventName { $($name),* }
+
+        /// Holds the list above to the events: it does not compile when one is missing.
+        const _: fn(&Event) = |event| match event { $(Event::$name { .. } => {})* };
+    };
+}
+
+event_names! {
+    Seen Named Merged Facts Dropped Boot Bound Attempt HandOut Serving Document Aborted Stage Overdue GaveUp
+    Closed Log DeadToken Held Released Reinstall Marked Forgotten Unrendered Remark Started Stopped Reloaded
+    Paused Resumed StateLost StateDeclared
+}
+
+impl Line {
+    /// Writes the line, without a line feed.
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).expect("a line has text keys alone, so it is JSON")
+    }
+
+    /// Reads a line.
+    pub fn parse(text: &str) -> Result<Parsed, LineError> {
+        let error = match serde_json::from_str(text) {
+            Ok(line) => return Ok(Parsed::Known(Box::new(line))),
+            Err(error) => LineError(error.to_string()),
+        };
+        let Ok(head) = serde_json::from_str::<Head>(text) else {
+            return Err(error);
+        };
+        if serde_json::from_str::<Named>(text).is_ok() {
+            return Err(error);
+        }
+        Ok(Parsed::Unknown {
+            at: head.at,
+            machine: head.machine,
+            event: head.event,
+            critical: head.critical,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_json_in_the_documented_order() {
+        let line = Line {
+            at: Timestamp(1_795_348_800_120),
+            machine: Some(MachineId(0xab)),
+            event: Event::Attempt {
+                attempt: 1,
+                installs: 1,
+                task: "esxi".parse().unwrap(),
+                repo: None,
+            },
+            revision: Some(Revision::new("3f9c2e1")),
+        };
+        let text = line.text();
+        assert_eq!(
+            text,
+            r#"{"at":"2026-11-22T12:00:00.120Z","machine":"00000000000000ab","event":"attempt","attempt":1,"installs":1,"task":"esxi","revision":"3f9c2e1"}"#
+        );
+        assert_eq!(Line::parse(&text), Ok(Parsed::Known(Box::new(line))));
+    }
+
+    #[test]
+    fn a_later_release_s_event_is_told_from_a_broken_line() {
+        let unknown = r#"{"at":"2026-11-22T12:00:00.120Z","machine":"00000000000000ab","event":"teleported","critical":true}"#;
+        let Ok(Parsed::Unknown {
+            event, critical, ..
+        }) = Line::parse(unknown)
+        else {
+            panic!()
+        };
+        assert_eq!((event.as_str(), critical), ("teleported", true));
+        for broken in [
+            "",
+            "{",
+            r#"{"event":"paused"}"#,
+            r#"{"at":"2026-11-22T12:00:00.120Z","event":"attempt","attempt":"one"}"#,
+        ] {
+            assert!(Line::parse(broken).is_err(), "{broken}");
+        }
+    }
+}

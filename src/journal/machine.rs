@@ -1,0 +1,350 @@
+//! One machine: the fold of its events.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Attempt, AttemptId, Event, HoldCause, MachineId, Stage, words::brief};
+use crate::model::{Facts, Identity, NodeName, PolicyName, Timestamp};
+
+/// What says what a machine gets.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Binding {
+    /// The policy; none when the node says it itself.
+    pub policy: Option<PolicyName>,
+    /// An address from the network's pool.
+    pub address: Option<IpAddr>,
+}
+
+/// One machine, as far as its events tell.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Machine {
+    /// Its random internal number.
+    pub id: MachineId,
+    /// Every identity ever seen of it.
+    pub identity: Identity,
+    /// What it reported of itself.
+    pub facts: Facts,
+    /// The declaration that last had this history. A machine that ever had one is never taken by a policy
+    /// for undeclared ones.
+    pub node: Option<NodeName>,
+    /// What it was bound to.
+    pub binding: Option<Binding>,
+    /// The `installs` that its installations have reached.
+    pub done: u32,
+    /// Whether it ever was installed, here or by an operator's word.
+    pub installed: bool,
+    /// Whether its last installation is an operator's word.
+    pub marked: bool,
+    /// Whether an operator asks for one more installation.
+    pub reinstall: bool,
+    /// The attempts whose callbacks are heard, oldest first; the last is the newest.
+    pub attempts: Vec<Attempt>,
+    /// How many attempts there ever were.
+    pub opened: u32,
+    /// How many attempts failed since the last success, release or request.
+    pub failures: u32,
+    /// Why it is held.
+    pub holds: BTreeMap<HoldCause, String>,
+    /// What was last heard of it, briefly.
+    pub said: String,
+    /// When the first event came.
+    pub first: Timestamp,
+    /// When that was.
+    pub last: Timestamp,
+    /// When what people see last changed.
+    pub since: Timestamp,
+}
+
+impl Machine {
+    /// A machine of which nothing is known.
+    pub fn new(id: MachineId, at: Timestamp) -> Self {
+        Machine {
+            id,
+            identity: Identity::default(),
+            facts: Facts::default(),
+            node: None,
+            binding: None,
+            done: 0,
+            installed: false,
+            marked: false,
+            reinstall: false,
+            attempts: Vec::new(),
+            opened: 0,
+            failures: 0,
+            holds: BTreeMap::new(),
+            said: String::new(),
+            first: at,
+            last: at,
+            since: at,
+        }
+    }
+
+    /// The newest attempt.
+    pub fn newest(&self) -> Option<&Attempt> {
+        self.attempts.last()
+    }
+
+    /// The attempt that is open; only the newest can be.
+    pub fn open(&self) -> Option<&Attempt> {
+        self.newest().filter(|attempt| attempt.open)
+    }
+
+    /// An attempt whose callbacks are heard.
+    pub fn attempt(&self, id: AttemptId) -> Option<&Attempt> {
+        self.attempts.iter().find(|attempt| attempt.id == id)
+    }
+
+    /// Takes one event in.
+    pub fn apply(&mut self, event: &Event, at: Timestamp) {
+        if let Some(said) = brief(event) {
+            self.said = said;
+            self.last = at;
+        }
+        match event {
+            Event::Seen { identity } => self.identity.add(identity),
+            Event::Named { node, identity } => {
+                self.node = Some(node.clone());
+                self.identity.add(identity);
+            }
+            Event::Facts { facts } => self.facts.update((**facts).clone()),
+            Event::Bound { policy, address } => {
+                self.binding = Some(Binding {
+                    policy: policy.clone(),
+                    address: *address,
+                });
+            }
+            Event::Attempt {
+                attempt,
+                installs,
+                task,
+                repo,
+            } => {
+                self.close();
+                self.opened = self.opened.max(*attempt);
+                self.attempts.push(Attempt {
+                    number: *attempt,
+                    id: AttemptId {
+                        machine: self.id,
+                        number: *attempt,
+                    },
+                    opened: at,
+                    installs: *installs,
+                    task: task.clone(),
+                    repo: repo.clone(),
+                    open: true,
+                    serving: Default::default(),
+                    read: None,
+                    stages: BTreeMap::new(),
+                    heard: false,
+                    failed: None,
+                    overdue: None,
+                });
+                self.since = at;
+            }
+            Event::Serving { attempt, name } => {
+                self.with(*attempt, |attempt| {
+                    attempt.serving.insert(name.clone());
+                });
+            }
+            Event::Aborted { attempt, name } => {
+                self.with(*attempt, |attempt| {
+                    attempt.serving.remove(name);
+                });
+            }
+            Event::Document { attempt, name, .. } => self.on_document(*attempt, name, at),
+            Event::Stage {
+                attempt,
+                stage,
+                reason,
+                ..
+            } => {
+                self.on_stage(*attempt, stage, reason.as_deref(), at);
+            }
+            Event::Overdue { attempt, stage, .. } => {
+                self.with(*attempt, |attempt| attempt.overdue = Some(stage.clone()));
+                self.since = at;
+            }
+            Event::GaveUp { attempt, reason } => {
+                self.on_failed(*attempt, reason);
+                self.since = at;
+            }
+            Event::Closed { .. } => self.close(),
+            Event::Log { attempt, .. } => self.with(*attempt, |attempt| attempt.heard = true),
+            Event::Held { cause, reason } => {
+                self.holds.insert(*cause, reason.clone());
+                self.since = at;
+            }
+            Event::Released { cause: Some(cause) } => {
+                self.holds.remove(cause);
+                self.since = at;
+            }
+            Event::Released { cause: None } => {
+                self.holds.clear();
+                self.failures = 0;
+                self.since = at;
+            }
+            Event::Reinstall {} => {
+                self.close();
+                self.reinstall = true;
+                self.failures = 0;
+                self.holds.remove(&HoldCause::Attempts);
+                self.since = at;
+            }
+            Event::Marked { installs } => {
+                self.close();
+                self.reached(*installs);
+                self.marked = true;
+                self.since = at;
+            }
+            // These tell, and change nothing here; merging and forgetting are the business of the whole state.
+            Event::Merged { .. }
+            | Event::Forgotten { .. }
+            | Event::Dropped { .. }
+            | Event::Boot { .. }
+            | Event::HandOut { .. }
+            | Event::DeadToken { .. }
+            | Event::Unrendered { .. }
+            | Event::Remark { .. }
+            | Event::Started { .. }
+            | Event::Stopped {}
+            | Event::Reloaded { .. }
+            | Event::Paused {}
+            | Event::Resumed {}
+            | Event::StateLost { .. }
+            | Event::StateDeclared { .. } => {}
+        }
+    }
+
+    /// A document was read: the installation may begin, and attempts before this one are heard no more.
+    fn on_document(&mut self, number: u32, name: &str, at: Timestamp) {
+        let Some(place) = self
+            .attempts
+            .iter()
+            .position(|attempt| attempt.number == number)
+        else {
+            return;
+        };
+        self.attempts.drain(..place);
+        let attempt = &mut self.attempts[0];
+        attempt.serving.remove(name);
+        attempt.read.get_or_insert(at);
+        // The wait for the document is over, late or not.
+        attempt.overdue = None;
+        self.since = at;
+    }
+
+    fn on_stage(&mut self, number: u32, stage: &Stage, reason: Option<&str>, at: Timestamp) {
+        let is_newest = self.newest().is_some_and(|newest| newest.number == number);
+        let Some(attempt) = self
+            .attempts
+            .iter_mut()
+            .find(|attempt| attempt.number == number)
+        else {
+            return;
+        };
+        let was_installed = attempt.is_installed();
+        attempt.stages.entry(stage.clone()).or_insert(at);
+        // The boot script's own word says nothing of whether the installer's callbacks arrive.
+        attempt.heard |= *stage != Stage::NoDisk;
+        let installs = attempt.installs;
+        match stage {
+            Stage::Installing | Stage::Own(_) => attempt.overdue = None,
+            Stage::Installed | Stage::Finished => {
+                attempt.overdue = None;
+                if *stage == Stage::Finished {
+                    attempt.failed = None;
+                }
+                if !was_installed {
+                    attempt.failed = None;
+                    self.reached(installs);
+                }
+            }
+            Stage::Failed if is_newest => {
+                self.on_failed(number, reason.unwrap_or("no reason given"))
+            }
+            // A failure of an attempt that another one has replaced is logged only.
+            Stage::Failed | Stage::NoDisk => {}
+        }
+        self.since = at;
+    }
+
+    /// The newest attempt failed. Once it is closed (installed, or replaced by a request) that is shown and
+    /// nothing more.
+    fn on_failed(&mut self, number: u32, reason: &str) {
+        let newest = self
+            .attempts
+            .last_mut()
+            .filter(|attempt| attempt.number == number);
+        let Some(attempt) = newest else {
+            return;
+        };
+        let first = attempt.failed.replace(reason.to_owned()).is_none();
+        if first && attempt.open {
+            self.failures += 1;
+        }
+    }
+
+    /// The disk is written: whatever was asked for is done.
+    fn reached(&mut self, installs: u32) {
+        self.done = self.done.max(installs);
+        self.installed = true;
+        self.marked = false;
+        self.reinstall = false;
+        self.failures = 0;
+        self.holds.remove(&HoldCause::Attempts);
+        self.close();
+    }
+
+    /// No attempt is open any more.
+    fn close(&mut self) {
+        for attempt in &mut self.attempts {
+            attempt.open = false;
+            attempt.serving.clear();
+        }
+    }
+
+    fn with(&mut self, number: u32, change: impl FnOnce(&mut Attempt)) {
+        // An attempt that is heard no more changes nothing.
+        if let Some(attempt) = self
+            .attempts
+            .iter_mut()
+            .find(|attempt| attempt.number == number)
+        {
+            change(attempt);
+        }
+    }
+
+    /// Takes over the history of `other`, which turned out to be this machine.
+    pub fn absorb(&mut self, other: Machine) {
+        self.identity.add(&other.identity);
+        let mut facts = other.facts;
+        facts.update(std::mem::take(&mut self.facts));
+        self.facts = facts;
+        self.done = self.done.max(other.done);
+        self.installed |= other.installed;
+        self.marked |= other.marked && self.attempts.is_empty();
+        self.failures = self.failures.max(other.failures);
+        self.node = self.node.take().or(other.node);
+        self.binding = self.binding.take().or(other.binding);
+        for (cause, reason) in other.holds {
+            self.holds.entry(cause).or_insert(reason);
+        }
+        self.absorb_attempts(other.attempts);
+        self.opened += other.opened;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+
+    /// An installation that may be running goes on under its own token; of two, this machine's own.
+    fn absorb_attempts(&mut self, theirs: Vec<Attempt>) {
+        let own_open = self.open().is_some();
+        for mut attempt in theirs {
+            attempt.number += self.opened;
+            attempt.open &= !own_open;
+            self.attempts.push(attempt);
+        }
+        self.attempts
+            .sort_by_key(|attempt| (attempt.open, attempt.opened, attempt.number));
+    }
+}

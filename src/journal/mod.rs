@@ -1,0 +1,20 @@
+//! What has happened to each machine.
+//!
+//! The journal is a list of [`Line`]s that only grows. A [`Machine`] is never stored: it is the fold of
+//! its lines ([`State::apply`]), so the log is the one source of truth, and a checkpoint is only a fold
+//! that somebody kept. What follows from a state is decided in [`crate::control`]; files are written in
+//! the shell.
+
+mod event;
+mod line;
+mod machine;
+mod attempt;
+mod state;
+mod words;
+
+pub use attempt::{Attempt, AttemptId};
+pub use event::{Event, Given, HoldCause, Level, MachineId, Stage};
+pub use line::{Line, LineError, Parsed};
+pub use machine::{Binding, Machine};
+pub use state::State;
+pub use words::{Words, words};

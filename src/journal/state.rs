@@ -1,0 +1,151 @@
+//! Everything that has happened, folded: every machine, and what concerns the whole site.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Event, HoldCause, Line, Machine, MachineId, Parsed};
+use crate::model::{PolicyName, Timestamp};
+
+/// The fold of a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct State {
+    /// Every machine that is not merged into another or forgotten.
+    pub machines: BTreeMap<MachineId, Machine>,
+    /// Where the history of a merged machine went.
+    pub merged: BTreeMap<MachineId, MachineId>,
+    /// Who is bound to each policy, for `max-count`.
+    pub bound: BTreeMap<PolicyName, BTreeSet<MachineId>>,
+    /// When the latest attempts were opened, for the limit per hour.
+    pub opened: Vec<Timestamp>,
+    /// Whether every hand-out is stopped.
+    pub paused: bool,
+    /// Why every installation is held until the state directory is declared new or taken over.
+    pub lost: Option<String>,
+}
+
+/// How many openings are remembered: more than any limit per hour that makes sense.
+const REMEMBERED: usize = 10_000;
+
+impl State {
+    /// Returns a machine by its own number, or by that of one that was merged into it.
+    pub fn machine(&self, id: MachineId) -> Option<&Machine> {
+        self.machines.get(&self.resolve(id))
+    }
+
+    /// Returns where a history is kept now.
+    pub fn resolve(&self, mut id: MachineId) -> MachineId {
+        while let Some(into) = self.merged.get(&id) {
+            id = *into;
+        }
+        id
+    }
+
+    /// Takes in a line as it was read: an event that nobody here knows is skipped, unless its writer called
+    /// it critical; that holds its machine.
+    pub fn take(&mut self, parsed: &Parsed) {
+        match parsed {
+            Parsed::Known(line) => self.apply(line),
+            Parsed::Unknown {
+                at,
+                machine: Some(id),
+                event,
+                critical: true,
+            } => {
+                let reason = format!(
+                    "its journal has `{event}`, which this release does not know: use the newer one"
+                );
+                self.change(
+                    *id,
+                    &Event::Held {
+                        cause: HoldCause::Journal,
+                        reason,
+                    },
+                    *at,
+                );
+            }
+            Parsed::Unknown { .. } => {}
+        }
+    }
+
+    /// Takes one line in.
+    pub fn apply(&mut self, line: &Line) {
+        match line.machine {
+            Some(id) => self.change(id, &line.event, line.at),
+            None => self.change_site(&line.event),
+        }
+    }
+
+    fn change_site(&mut self, event: &Event) {
+        match event {
+            Event::Paused {} => self.paused = true,
+            Event::Resumed {} => self.paused = false,
+            Event::StateLost { reason } => self.lost = Some(reason.clone()),
+            Event::StateDeclared { .. } => self.lost = None,
+            // All others belong to a machine, or merely tell.
+            _ => {}
+        }
+    }
+
+    fn change(&mut self, id: MachineId, event: &Event, at: Timestamp) {
+        let id = self.resolve(id);
+        match event {
+            Event::Merged { into } => return self.merge(id, self.resolve(*into)),
+            Event::Forgotten { .. } => return self.forget(id),
+            Event::Bound { policy, .. } => self.bind(id, policy.as_ref()),
+            Event::Attempt { .. } => {
+                self.opened.push(at);
+                let surplus = self.opened.len().saturating_sub(REMEMBERED);
+                self.opened.drain(..surplus);
+            }
+            // The rest concerns the machine alone.
+            _ => {}
+        }
+        self.machines
+            .entry(id)
+            .or_insert_with(|| Machine::new(id, at))
+            .apply(event, at);
+    }
+
+    fn bind(&mut self, id: MachineId, policy: Option<&PolicyName>) {
+        self.unbind(id);
+        if let Some(policy) = policy {
+            self.bound.entry(policy.clone()).or_default().insert(id);
+        }
+    }
+
+    fn unbind(&mut self, id: MachineId) {
+        self.bound.retain(|_, machines| {
+            machines.remove(&id);
+            !machines.is_empty()
+        });
+    }
+
+    fn merge(&mut self, id: MachineId, into: MachineId) {
+        if id == into {
+            return;
+        }
+        let Some(other) = self.machines.remove(&id) else {
+            return;
+        };
+        self.unbind(id);
+        self.merged.insert(id, into);
+        if let Some(target) = self.machines.get_mut(&into) {
+            target.absorb(other);
+            let policy = target
+                .binding
+                .as_ref()
+                .and_then(|binding| binding.policy.clone());
+            self.bind(into, policy.as_ref());
+        } else {
+            let other = Machine { id: into, ..other };
+            self.machines.insert(into, other);
+        }
+    }
+
+    fn forget(&mut self, id: MachineId) {
+        self.machines.remove(&id);
+        self.merged.retain(|_, into| *into != id);
+        self.unbind(id);
+    }
+}

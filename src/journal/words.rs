@@ -1,0 +1,251 @@
+//! Events as people read them in `bootwright nodes NAME log`.
+
+use super::{Event, Given, HoldCause, Level, Line};
+use crate::model::{ByteSize, Facts, Identity, Span};
+
+/// One line of a log: a word that says what kind of thing happened, and the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    /// At most ten characters.
+    pub kind: &'static str,
+    /// One line.
+    pub detail: String,
+}
+
+/// Puts a line into words.
+pub fn words(line: &Line) -> Words {
+    let (kind, detail) = said(&line.event);
+    let revision = line
+        .revision
+        .as_ref()
+        .filter(|_| matches!(line.event, Event::Attempt { .. }));
+    let detail = match revision {
+        Some(revision) => format!("{detail}, revision {revision}"),
+        None => detail,
+    };
+    Words {
+        kind,
+        detail: one_line(&detail),
+    }
+}
+
+/// Says in two or three words what an event tells of its machine; nothing when it is not the machine's doing.
+pub(super) fn brief(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Boot {
+            given: Given::Disk(_),
+            ..
+        } => "booted its disk".into(),
+        Event::Boot {
+            given: Given::Installer(_),
+            ..
+        } => "installer handed out".into(),
+        Event::Boot { given, .. } => answer(given),
+        Event::HandOut { name, .. } | Event::Document { name, .. } => name.clone(),
+        Event::Aborted { name, .. } => format!("{name} broken off"),
+        Event::Stage { stage, .. } => stage.as_str().into(),
+        Event::Log { text, .. } => text.chars().take(40).collect(),
+        Event::Facts { .. } => "facts".into(),
+        Event::Seen { .. } => "seen".into(),
+        _ => return None,
+    })
+}
+
+/// What a machine sends may hold anything: control characters do not reach a terminal.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+fn said(event: &Event) -> (&'static str, String) {
+    match event {
+        Event::Seen { identity } => ("seen", identities(identity)),
+        Event::Named { node, identity } if identity.is_empty() => {
+            ("node", format!("declared as {node}"))
+        }
+        Event::Named { node, identity } => (
+            "node",
+            format!("declared as {node} with {}", identities(identity)),
+        ),
+        Event::Merged { into } => ("merged", format!("into machine {into}: both are one")),
+        Event::Facts { facts } => ("facts", fact_names(facts)),
+        Event::Dropped { what } => ("dropped", what.clone()),
+        Event::Boot { platform, given } => {
+            let platform = platform.map_or(String::new(), |platform| format!("ipxe {platform}: "));
+            ("boot", format!("{platform}{}", answer(given)))
+        }
+        Event::Bound { policy, address } => {
+            let by = policy
+                .as_ref()
+                .map_or("its own declaration".into(), |policy| {
+                    format!("policy {policy}")
+                });
+            (
+                "bound",
+                address.map_or(format!("by {by}"), |ip| {
+                    format!("by {by}, address {ip} from the pool")
+                }),
+            )
+        }
+        Event::Attempt {
+            attempt,
+            task,
+            repo,
+            ..
+        } => {
+            let from = repo
+                .as_ref()
+                .map_or(String::new(), |repo| format!(" from repo {repo}"));
+            ("attempt", format!("{attempt} opened: task {task}{from}"))
+        }
+        Event::HandOut { name, .. } => ("file", name.clone()),
+        Event::Serving { name, .. } => ("document", format!("{name} asked for")),
+        Event::Document { name, bytes, .. } => {
+            ("document", format!("{name} ({})", ByteSize(*bytes)))
+        }
+        Event::Aborted { name, .. } => ("document", format!("{name} broken off")),
+        Event::Stage {
+            stage,
+            reason,
+            late,
+            inferred,
+            ..
+        } => {
+            let by = if *inferred {
+                "inferred"
+            } else {
+                "the machine says so"
+            };
+            let reason = reason
+                .as_ref()
+                .map_or(by.into(), |reason| format!("{by}: {reason}"));
+            let late = late.map_or(String::new(), |late| {
+                format!("; late by {}", Span::seconds(late))
+            });
+            (
+                stage_kind(stage.as_str()),
+                format!("{}{reason}{late}", own(stage.as_str())),
+            )
+        }
+        Event::Overdue { stage, after, .. } => (
+            "failed",
+            format!("no `{stage}` for {}", Span::seconds(*after)),
+        ),
+        Event::GaveUp { attempt, reason } => ("failed", format!("attempt {attempt}: {reason}")),
+        Event::Closed { attempt, reason } => ("closed", format!("attempt {attempt}: {reason}")),
+        Event::Log { level, text, .. } => ("log", format!("{}: {text}", level_word(*level))),
+        Event::DeadToken { name } => ("refused", format!("{name}: its token has ended")),
+        Event::Held { cause, reason } => ("held", format!("{}{reason}", by_operator(*cause))),
+        Event::Released { cause: None } => ("released", "by an operator".into()),
+        Event::Released { cause: Some(cause) } => {
+            ("released", format!("{} is over", cause_word(*cause)))
+        }
+        Event::Reinstall {} => (
+            "reinstall",
+            "an operator asks for one more installation".into(),
+        ),
+        Event::Marked { .. } => ("marked", "installed, by an operator".into()),
+        Event::Forgotten { by } => ("forgotten", format!("by {by}")),
+        Event::Unrendered { reason } => ("error", reason.clone()),
+        Event::Remark { text } => ("remark", text.clone()),
+        Event::Started { version } => ("started", format!("bootwright {version}")),
+        Event::Stopped {} => ("stopped", String::new()),
+        Event::Reloaded { nodes } => ("reloaded", format!("{nodes} nodes")),
+        Event::Paused {} => (
+            "paused",
+            "no installer is handed out until `bootwright resume`".into(),
+        ),
+        Event::Resumed {} => ("resumed", String::new()),
+        Event::StateLost { reason } => ("held", reason.clone()),
+        Event::StateDeclared { as_ } => ("state", format!("declared {as_}")),
+    }
+}
+
+fn answer(given: &Given) -> String {
+    match given {
+        Given::Installer(attempt) => format!("installer (attempt {attempt})"),
+        Given::Disk(reason) => format!("its own disk: {reason}"),
+        Given::Wait(reason) => format!("waits: {reason}"),
+        Given::Microkernel => "microkernel".into(),
+        Given::Script(task) => format!("script of task {task}"),
+    }
+}
+
+/// The five stages have kinds of their own; a task's own ones share one.
+fn stage_kind(stage: &str) -> &'static str {
+    match stage {
+        "installing" => "installing",
+        "installed" => "installed",
+        "finished" => "finished",
+        "failed" => "failed",
+        "no-disk" => "no-disk",
+        _ => "stage",
+    }
+}
+
+fn own(stage: &str) -> String {
+    if stage_kind(stage) == "stage" {
+        format!("{stage}: ")
+    } else {
+        String::new()
+    }
+}
+
+fn level_word(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warning => "warning",
+        Level::Error => "error",
+    }
+}
+
+fn by_operator(cause: HoldCause) -> &'static str {
+    if cause == HoldCause::Operator {
+        "by an operator: "
+    } else {
+        ""
+    }
+}
+
+fn cause_word(cause: HoldCause) -> &'static str {
+    match cause {
+        HoldCause::Operator => "an operator's hold",
+        HoldCause::Attempts => "the hold for failed attempts",
+        HoldCause::Identity => "the doubt who it is",
+        HoldCause::Expect => "the unmet expectation",
+        HoldCause::Address => "the conflict over its address",
+        HoldCause::Mass => "the brake on a large edit",
+        HoldCause::Journal => "the gap in the journal",
+    }
+}
+
+fn identities(identity: &Identity) -> String {
+    let macs = identity.mac.iter().map(|mac| format!("mac {mac}"));
+    let serials = identity
+        .serial
+        .iter()
+        .map(|serial| format!("serial {serial}"));
+    let uuids = identity.uuid.iter().map(|uuid| format!("uuid {uuid}"));
+    let assets = identity.asset.iter().map(|asset| format!("asset {asset}"));
+    macs.chain(serials)
+        .chain(uuids)
+        .chain(assets)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn fact_names(facts: &Facts) -> String {
+    let value = serde_json::to_value(facts).expect("facts have text keys alone, so they are JSON");
+    let parts = value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| match value {
+            serde_json::Value::String(text) => format!("{name} {text}"),
+            serde_json::Value::Array(list) => format!("{} {name}", list.len()),
+            other => format!("{name} {other}"),
+        });
+    parts.collect::<Vec<_>>().join(", ")
+}

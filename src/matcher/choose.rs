@@ -1,0 +1,157 @@
+//! Which policy binds a machine: the first in order that fits, and why each other one does not.
+
+use std::fmt;
+
+use super::{Rules, Tags, Verdict};
+use crate::{
+    model::{Accept, Facts, Policy, PolicyName, TagName},
+    site::Site,
+};
+
+/// What is known of a machine that asks for a policy.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// Whether a node declares it.
+    pub is_declared: bool,
+    /// Why no policy for undeclared machines takes it: it, or one that it may be, was declared or installed
+    /// before.
+    pub known: Option<&'a str>,
+    /// Its tags.
+    pub tags: &'a Tags,
+    /// Its facts.
+    pub facts: &'a Facts,
+}
+
+/// Why a policy does not bind a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Misfit {
+    /// `enabled` is false.
+    Disabled,
+    /// It has neither `tags` nor `when`: it binds only nodes that name it.
+    NamedOnly,
+    /// The machine lacks this tag.
+    LacksTag(TagName),
+    /// It cannot be known whether the machine has this tag.
+    UnknownTag(TagName, String),
+    /// Its `when` does not hold.
+    WhenNo,
+    /// It cannot be known whether its `when` holds.
+    WhenUnknown(String),
+    /// It takes declared machines only.
+    Undeclared,
+    /// It would take an undeclared machine, but not one that was declared or installed before.
+    KnownBefore(String),
+    /// It binds as many machines as it may.
+    Full(u64),
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Misfit::Disabled => f.write_str("disabled"),
+            Misfit::NamedOnly => f.write_str("binds only nodes that name it"),
+            Misfit::LacksTag(tag) => write!(f, "lacks tag `{tag}`"),
+            Misfit::UnknownTag(tag, reason) => write!(f, "tag `{tag}` is unknown: {reason}"),
+            Misfit::WhenNo => f.write_str("its `when` does not hold"),
+            Misfit::WhenUnknown(reason) => write!(f, "its `when` is unknown: {reason}"),
+            Misfit::Undeclared => f.write_str("accepts declared machines only"),
+            Misfit::KnownBefore(why) => f.write_str(why),
+            Misfit::Full(max) => write!(f, "binds {max} machines already (`max-count`)"),
+        }
+    }
+}
+
+/// The outcome of a choice.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Choice {
+    /// The policy that binds.
+    pub policy: Option<PolicyName>,
+    /// Every policy that was looked at before, and why not.
+    pub passed_over: Vec<(PolicyName, Misfit)>,
+}
+
+/// Returns the first of the site's policies that fits. `bound` says how many other machines a policy binds.
+pub fn choose(
+    site: &Site,
+    rules: &Rules,
+    candidate: Candidate<'_>,
+    bound: impl Fn(&PolicyName) -> u64,
+) -> Choice {
+    let mut choice = Choice::default();
+    for name in &site.order {
+        let policy = &site.policies[name];
+        match misfit(policy, rules, candidate, bound(name)) {
+            None => {
+                choice.policy = Some(name.clone());
+                break;
+            }
+            Some(misfit) => choice.passed_over.push((name.clone(), misfit)),
+        }
+    }
+    choice
+}
+
+/// Tells why a policy does not bind a node that names it: tags, `when` and `accept` are not asked.
+pub fn misfit_of_named(policy: &Policy, bound: u64) -> Option<Misfit> {
+    if policy
+        .rule
+        .enabled
+        .as_ref()
+        .is_some_and(|enabled| !**enabled)
+    {
+        return Some(Misfit::Disabled);
+    }
+    let max = policy.rule.max_count.as_ref().map(|max| **max);
+    max.filter(|max| *max <= bound).map(Misfit::Full)
+}
+
+/// Tells why a policy does not bind a machine that does not name it.
+pub fn misfit(
+    policy: &Policy,
+    rules: &Rules,
+    candidate: Candidate<'_>,
+    bound: u64,
+) -> Option<Misfit> {
+    let named = misfit_of_named(policy, bound);
+    if named == Some(Misfit::Disabled) {
+        return named;
+    }
+    if policy.rule.tags.is_none() && policy.rule.when.is_none() {
+        return Some(Misfit::NamedOnly);
+    }
+    if !candidate.is_declared {
+        match policy
+            .rule
+            .accept
+            .as_ref()
+            .map_or(Accept::Declared, |accept| **accept)
+        {
+            Accept::Declared => return Some(Misfit::Undeclared),
+            Accept::Discovered => {
+                if let Some(why) = candidate.known {
+                    return Some(Misfit::KnownBefore(why.into()));
+                }
+            }
+        }
+    }
+    misfit_of_tags(policy, candidate.tags)
+        .or_else(|| misfit_of_when(policy, rules, candidate))
+        .or(named)
+}
+
+fn misfit_of_tags(policy: &Policy, tags: &Tags) -> Option<Misfit> {
+    let wanted = policy.rule.tags.iter().flat_map(|list| list.values());
+    let lacking = wanted.into_iter().find(|tag| !tags.yes.contains(*tag))?;
+    Some(match tags.unknown.get(lacking) {
+        Some(reason) => Misfit::UnknownTag(lacking.clone(), reason.clone()),
+        None => Misfit::LacksTag(lacking.clone()),
+    })
+}
+
+fn misfit_of_when(policy: &Policy, rules: &Rules, candidate: Candidate<'_>) -> Option<Misfit> {
+    match rules.policy(policy.rule.when.as_ref()?, candidate.facts, candidate.tags) {
+        Verdict::Yes => None,
+        Verdict::No => Some(Misfit::WhenNo),
+        Verdict::Unknown(reason) => Some(Misfit::WhenUnknown(reason)),
+    }
+}

@@ -1,0 +1,246 @@
+//! The machines' listener.
+//!
+//! Its clients are loaders and installers' shells: whole answers with a length and a body, no redirects, and
+//! a callback's answer that the smallest of them understands.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming, header::RANGE};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep},
+};
+
+use super::{
+    Advertise, Backend, Callback, CallbackAsk, DocumentAsk, EntryAsk, Health, Heard, Limits,
+    Listener, Peer, RepoAsk, Served, Stop,
+    answer::{self, Answer, closing, words},
+    body::AnswerBody,
+    connection, file, listen,
+    path::{LONGEST_LINE, Lost, Route},
+    pool::Pool,
+    query,
+    throttle::Throttle,
+};
+
+/// A reason that comes in a body is read so far.
+const LONGEST_REASON: usize = 4 << 10;
+
+/// How the machines' listener is set up.
+#[derive(Debug, Clone, Default)]
+pub struct Machines {
+    /// What machines are told in place of the address they reached.
+    pub advertise: Advertise,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// Serves machines until `stop`.
+pub async fn machines<B: Backend>(
+    listener: Listener,
+    backend: Arc<B>,
+    machines: Machines,
+    stop: Stop,
+) {
+    let limits = machines.limits;
+    let desk = Arc::new(Desk {
+        backend,
+        machines,
+        pool: Arc::default(),
+        throttle: Throttle::default(),
+    });
+    let serve = |stream, address| desk.clone().serve(stream, address, stop.clone());
+    listen::accept(listener, &limits, stop.clone(), serve).await;
+}
+
+/// What all connections share.
+struct Desk<B> {
+    backend: Arc<B>,
+    machines: Machines,
+    pool: Arc<Pool>,
+    throttle: Throttle,
+}
+
+/// One connection.
+struct Visit<B> {
+    desk: Arc<Desk<B>>,
+    peer: Peer,
+    base: Arc<str>,
+}
+
+impl<B: Backend> Desk<B> {
+    async fn serve(self: Arc<Self>, stream: TcpStream, address: SocketAddr, stop: Stop) {
+        let Ok(peer) = connection::peer(&stream, address) else {
+            return; // It is gone already.
+        };
+        let visit = Visit {
+            base: self.machines.advertise.base(peer.local).into(),
+            desk: self,
+            peer,
+        };
+        let limits = &visit.desk.machines.limits;
+        connection::serve(stream, limits, stop, |request| visit.answer(request)).await;
+    }
+}
+
+impl<B: Backend> Visit<B> {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        if connection::is_chunked(&request) {
+            return closing(words(
+                StatusCode::LENGTH_REQUIRED,
+                "say the body's length\n",
+            ));
+        }
+        let route = match Route::read(request.uri()) {
+            Ok(route) => route,
+            Err(Lost::Nothing) => return nothing(),
+            Err(Lost::Crooked) => {
+                return words(StatusCode::BAD_REQUEST, "no path here looks like this\n");
+            }
+        };
+        if !route.takes(request.method()) {
+            return answer::wrong_method(route.methods());
+        }
+        let (parts, body) = request.into_parts();
+        let (method, headers) = (&parts.method, &parts.headers);
+        match route {
+            Route::Entry => self.entry().await,
+            Route::Boot => self.boot(parts.uri.query().unwrap_or_default()).await,
+            Route::Health => self.health(),
+            Route::Document { token, name } => self.document(token, name, method, headers).await,
+            Route::Callback { token, callback } => {
+                closing(self.callback(token, callback, method, body).await)
+            }
+            Route::Repo { repo, path } => self.repo(repo, path, method, headers).await,
+        }
+    }
+
+    async fn entry(&self) -> Answer {
+        let ask = EntryAsk {
+            peer: self.peer,
+            base: self.base.clone(),
+        };
+        answer::reply(self.desk.backend.entry(ask).await)
+    }
+
+    async fn boot(&self, query: &str) -> Answer {
+        match query::boot_ask(query, self.peer, self.base.clone()) {
+            Ok(ask) => answer::reply(self.desk.backend.boot(ask).await),
+            Err(reason) => words(StatusCode::BAD_REQUEST, reason + "\n"),
+        }
+    }
+
+    fn health(&self) -> Answer {
+        let text = match self.desk.backend.health() {
+            Health::Ok => "ok\n".into(),
+            Health::Degraded(reason) => format!("degraded: {reason}\n"),
+        };
+        words(StatusCode::OK, text)
+    }
+
+    async fn document(
+        &self,
+        token: String,
+        name: String,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Answer {
+        let head = method == Method::HEAD;
+        let whole = !head && !headers.contains_key(RANGE);
+        let ask = DocumentAsk {
+            token,
+            name,
+            head,
+            whole,
+            peer: self.peer,
+        };
+        match self.desk.backend.document(ask).await {
+            Served::Bytes {
+                reply,
+                receipt: Some(receipt),
+            } if whole => {
+                let status = answer::status(reply.status);
+                let body = AnswerBody::Watched(reply.body, receipt);
+                answer::whole(status, reply.content_type, body)
+            }
+            Served::Bytes { reply, .. } => file::bytes(method, headers, reply),
+            Served::File(file) => file::repo(method, headers, file, &self.desk.pool),
+            Served::UnknownToken => self.unknown_token().await,
+        }
+    }
+
+    async fn callback(
+        &self,
+        token: String,
+        callback: Callback,
+        method: &Method,
+        body: Incoming,
+    ) -> Answer {
+        if method == Method::HEAD {
+            return answer::heard();
+        }
+        let callback = self.with_body(callback, body).await;
+        let ask = CallbackAsk {
+            token,
+            callback,
+            peer: self.peer,
+        };
+        match self.desk.backend.callback(ask).await {
+            Heard::Taken => answer::heard(),
+            Heard::UnknownToken => self.unknown_token().await,
+            Heard::Refused(reply) => answer::reply(reply),
+        }
+    }
+
+    /// Adds the reason that the body of a `POST` tells, where the path told none.
+    async fn with_body(&self, callback: Callback, body: Incoming) -> Callback {
+        let limits = &self.desk.machines.limits;
+        let body = connection::some_body(body, LONGEST_REASON, limits).await;
+        match callback {
+            Callback::Stage { name, reason } => Callback::Stage {
+                name,
+                reason: reason.or_else(|| reason_in(&body)),
+            },
+            callback => callback,
+        }
+    }
+
+    async fn repo(
+        &self,
+        repo: String,
+        path: String,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Answer {
+        let ask = RepoAsk {
+            repo,
+            path,
+            head: method == Method::HEAD,
+            peer: self.peer,
+        };
+        match self.desk.backend.repo(ask).await {
+            Ok(file) => file::repo(method, headers, file, &self.desk.pool),
+            Err(reply) => answer::reply(reply),
+        }
+    }
+
+    /// Says that nothing is there, late where it was said often. Who is only waiting takes nobody's place.
+    async fn unknown_token(&self) -> Answer {
+        let address = self.peer.address.ip();
+        sleep(self.desk.throttle.wrong(address, Instant::now())).await;
+        nothing()
+    }
+}
+
+fn nothing() -> Answer {
+    words(StatusCode::NOT_FOUND, "nothing is here\n")
+}
+
+/// Reads a reason from a body: the text itself, or a form's field `reason`.
+fn reason_in(body: &[u8]) -> Option<String> {
+    let reason = match body.strip_prefix(b"reason=") {
+        Some(field) => query::told(&query::unescaped_bytes(field), LONGEST_LINE),
+        None => query::told(body, LONGEST_LINE),
+    };
+    (!reason.is_empty()).then_some(reason)
+}

@@ -1,0 +1,39 @@
+//! HTTP: one listener for machines, one for operators.
+//!
+//! A connection is accepted ([`listen`]), takes a seat ([`seats`]) and is served ([`connection`]) over bytes
+//! that are watched ([`wire`]). A request is parsed ([`path`], [`query`], [`condition`]) to one of the values
+//! of [`ask`], the [`Backend`] is asked once, and what it says is encoded ([`answer`], [`body`], [`mod@file`]).
+//! Who may ask at all is checked here ([`guard`], [`throttle`]); what is answered is not decided here.
+
+mod ask;
+mod backend;
+mod advertise;
+mod limits;
+mod path;
+mod query;
+mod condition;
+mod pool;
+mod wire;
+mod body;
+mod answer;
+mod file;
+mod throttle;
+mod seats;
+mod connection;
+mod listen;
+mod machines;
+mod guard;
+mod operators;
+
+pub use advertise::{Advertise, AdvertiseError};
+pub use ask::{
+    BootAsk, Callback, CallbackAsk, DocumentAsk, EntryAsk, Level, Order, Peer, Question, RepoAsk,
+};
+pub use backend::{Backend, Delivery, Health, Heard, Receipt, Refusal, Reply, RepoFile, Served};
+pub use guard::{Guard, GuardError};
+pub use hyper::body::Bytes;
+pub use limits::{Limits, allow_open_files};
+pub use listen::{Listener, Stop};
+pub use machines::{Machines, machines};
+pub use operators::{Operators, operators};
+pub use query::boot_ask;

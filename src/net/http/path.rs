@@ -1,0 +1,283 @@
+//! The paths of the machines' listener, each written here once.
+
+use std::str;
+
+use hyper::{Method, Uri};
+
+use super::{
+    Callback, Level,
+    query::{told, unescaped, value},
+};
+
+/// A line that a machine tells people is cut after so many characters.
+pub(super) const LONGEST_LINE: usize = 2_000;
+
+/// What a path leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Route {
+    /// The entry script.
+    Entry,
+    /// The script that a machine boots by.
+    Boot,
+    /// How the server is.
+    Health,
+    /// A file of an attempt.
+    Document {
+        /// The attempt's token.
+        token: String,
+        /// The file's name.
+        name: String,
+    },
+    /// What a machine tells.
+    Callback {
+        /// The attempt's token.
+        token: String,
+        /// What it tells.
+        callback: Callback,
+    },
+    /// A repo's file.
+    Repo {
+        /// The repo's name.
+        repo: String,
+        /// The path inside it.
+        path: String,
+    },
+}
+
+/// Why a path leads nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// Nothing is there.
+    Nothing,
+    /// It climbs out, or holds characters that no name of ours does.
+    Crooked,
+}
+
+impl Route {
+    /// Reads a path. Repeated slashes count as one, since URLs are put together by many hands.
+    pub(super) fn read(uri: &Uri) -> Result<Route, Lost> {
+        let mut steps = Steps(uri.path());
+        let route = match steps.next() {
+            Some("boot.ipxe" | "autoexec.ipxe") => Route::Entry,
+            Some("boot") => Route::Boot,
+            Some("healthz") => Route::Health,
+            Some("t") => Route::of_attempt(name(steps.next())?, &mut steps, uri.query())?,
+            Some("repo") => Route::Repo {
+                repo: name(steps.next())?,
+                path: steps.names()?,
+            },
+            _ => return Err(Lost::Nothing),
+        };
+        match steps.next() {
+            Some(_) => Err(Lost::Nothing),
+            None => Ok(route),
+        }
+    }
+
+    fn of_attempt(token: String, steps: &mut Steps, query: Option<&str>) -> Result<Route, Lost> {
+        let ahead = steps.0;
+        let callback = match steps.next() {
+            Some("stage") => Callback::Stage {
+                name: name(steps.next())?,
+                reason: value(query, "reason").map(|reason| told(&reason, LONGEST_LINE)),
+            },
+            Some("log") => Callback::Log {
+                level: level(steps.next())?,
+                text: told(&steps.text(query), LONGEST_LINE),
+            },
+            Some("fact") => Callback::Fact {
+                name: name(steps.next())?,
+                value: told(&steps.text(query), usize::MAX),
+            },
+            _ => {
+                let name = Steps(ahead).names()?;
+                steps.0 = "";
+                return Ok(Route::Document { token, name });
+            }
+        };
+        Ok(Route::Callback { token, callback })
+    }
+
+    /// The methods that the path takes, as the header `Allow` lists them. `HEAD` opens no attempt, so `/boot`
+    /// does not take it.
+    pub(super) fn methods(&self) -> &'static str {
+        match self {
+            Route::Boot => "GET",
+            Route::Callback { .. } => "GET, HEAD, POST",
+            _ => "GET, HEAD",
+        }
+    }
+
+    /// Tells whether the path takes a method.
+    pub(super) fn takes(&self, method: &Method) -> bool {
+        let mut methods = self.methods().split(", ");
+        methods.any(|taken| taken == method.as_str())
+    }
+}
+
+/// What is left of a path.
+struct Steps<'a>(&'a str);
+
+impl<'a> Steps<'a> {
+    /// Takes the next step, as it is written.
+    fn next(&mut self) -> Option<&'a str> {
+        let path = self.0.trim_start_matches('/');
+        let (step, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
+        self.0 = rest;
+        (!step.is_empty()).then_some(step)
+    }
+
+    /// Takes all that is left as the path of a file.
+    fn names(&mut self) -> Result<String, Lost> {
+        let mut path = name(self.next())?;
+        while let Some(step) = self.next() {
+            path.push('/');
+            path += &name(Some(step))?;
+        }
+        Ok(path)
+    }
+
+    /// Takes all that is left as text, slashes and question marks included: scripts do not escape them.
+    fn text(&mut self, query: Option<&str>) -> Vec<u8> {
+        let raw = self.0.strip_prefix('/').unwrap_or(self.0);
+        self.0 = "";
+        let mut text = unescaped(raw).into_owned();
+        if let Some(query) = query {
+            text.push(b'?');
+            text.extend_from_slice(&unescaped(query));
+        }
+        text
+    }
+}
+
+/// Reads one step as a name: nothing that a file system or a terminal could take for something else.
+fn name(step: Option<&str>) -> Result<String, Lost> {
+    let plain = unescaped(step.ok_or(Lost::Nothing)?);
+    let name = str::from_utf8(&plain).map_err(|_| Lost::Crooked)?;
+    let crooked = |c: char| c.is_control() || c == '/' || c == '\\';
+    if name == "." || name == ".." || name.contains(crooked) {
+        return Err(Lost::Crooked);
+    }
+    Ok(name.into())
+}
+
+fn level(step: Option<&str>) -> Result<Level, Lost> {
+    match step {
+        Some("debug") => Ok(Level::Debug),
+        Some("info") => Ok(Level::Info),
+        Some("warning") => Ok(Level::Warning),
+        Some("error") => Ok(Level::Error),
+        _ => Err(Lost::Nothing),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(token: &str, name: &str) -> Result<Route, Lost> {
+        Ok(Route::Document {
+            token: token.into(),
+            name: name.into(),
+        })
+    }
+
+    fn callback(callback: Callback) -> Result<Route, Lost> {
+        Ok(Route::Callback {
+            token: "0a".into(),
+            callback,
+        })
+    }
+
+    fn stage(name: &str, reason: Option<&str>) -> Result<Route, Lost> {
+        callback(Callback::Stage {
+            name: name.into(),
+            reason: reason.map(Into::into),
+        })
+    }
+
+    fn log(level: Level, text: &str) -> Result<Route, Lost> {
+        callback(Callback::Log {
+            level,
+            text: text.into(),
+        })
+    }
+
+    fn fact(name: &str, value: &str) -> Result<Route, Lost> {
+        callback(Callback::Fact {
+            name: name.into(),
+            value: value.into(),
+        })
+    }
+
+    fn repo(name: &str, path: &str) -> Result<Route, Lost> {
+        Ok(Route::Repo {
+            repo: name.into(),
+            path: path.into(),
+        })
+    }
+
+    #[test]
+    fn every_path_leads_to_one_thing() {
+        let cases = [
+            ("/boot.ipxe", Ok(Route::Entry)),
+            ("//autoexec.ipxe", Ok(Route::Entry)),
+            ("/boot?mac=00-50-56-aa-bb-01", Ok(Route::Boot)),
+            ("http://192.0.2.1/boot", Ok(Route::Boot)),
+            ("/healthz/", Ok(Route::Health)),
+            ("/t/0a/ks.cfg", document("0a", "ks.cfg")),
+            ("/t/0a//01-00/boot.cfg?x", document("0a", "01-00/boot.cfg")),
+            ("/t/0a/stage/installed", stage("installed", None)),
+            (
+                "/t/0a/stage/failed?reason=no%20disk",
+                stage("failed", Some("no disk")),
+            ),
+            (
+                "/t/0a/log/error/no%20/dev/sda?%0Ax",
+                log(Level::Error, "no /dev/sda? x"),
+            ),
+            ("/t/0a/log/info/../a%2F", log(Level::Info, "../a/")),
+            ("/t/0a/log/info", log(Level::Info, "")),
+            ("/t/0a/fact/rack/7", fact("rack", "7")),
+            (
+                "/repo/esxi//efi/boot/x%20y.efi",
+                repo("esxi", "efi/boot/x y.efi"),
+            ),
+            ("/", Err(Lost::Nothing)),
+            ("/boot/x", Err(Lost::Nothing)),
+            ("/BOOT", Err(Lost::Nothing)),
+            ("/t", Err(Lost::Nothing)),
+            ("/t/0a", Err(Lost::Nothing)),
+            ("/t/0a/stage", Err(Lost::Nothing)),
+            ("/t/0a/stage/a/b", Err(Lost::Nothing)),
+            ("/t/0a/log/fatal/x", Err(Lost::Nothing)),
+            ("/repo/esxi", Err(Lost::Nothing)),
+            ("/repo/esxi/", Err(Lost::Nothing)),
+        ];
+        for (uri, route) in cases {
+            assert_eq!(Route::read(&uri.parse().unwrap()), route, "{uri}");
+        }
+    }
+
+    #[test]
+    fn no_path_climbs_out() {
+        for step in [
+            "..", "%2e%2e", ".%2E", "..%2f", "a%2fb", "%00", "a%00", "%5c", "..%5C", "\\", "%0a",
+            "%ff", ".",
+        ] {
+            for uri in [
+                format!("/repo/esxi/{step}/etc/passwd"),
+                format!("/repo/{step}/etc/passwd"),
+                format!("/t/0a/{step}/x"),
+                format!("/t/{step}/x"),
+                format!("/t/0a/stage/{step}"),
+            ] {
+                assert_eq!(
+                    Route::read(&uri.parse().unwrap()),
+                    Err(Lost::Crooked),
+                    "{uri}"
+                );
+            }
+        }
+    }
+}

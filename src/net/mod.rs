@@ -1,0 +1,5 @@
+//! Sockets: what reaches machines and operators, and what they reach us by.
+//!
+//! Every protocol parses, asks one question and encodes the answer. Nothing is decided here.
+
+pub mod http;

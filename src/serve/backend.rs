@@ -1,0 +1,370 @@
+//! What the listeners ask, answered by the engine.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::{
+    engine::Engine,
+    handout::{self, DOCUMENT},
+    views::{self, bytes},
+};
+use crate::{
+    control::{Callback, Heard as Told, Operation, OperationError, Refusal as Refused, Token},
+    disk::{
+        attempts::{Body, Document},
+        repo::RepoError,
+    },
+    journal::{Level, Stage},
+    model::StageName,
+    net::http::{
+        self, Backend, BootAsk, Bytes, CallbackAsk, Delivery, DocumentAsk, EntryAsk, Health, Heard,
+        Order, Question, Receipt, Refusal, Reply, RepoAsk, RepoFile, Served,
+    },
+    render::scripts,
+};
+
+/// The engine behind the listeners.
+#[derive(Clone)]
+pub(crate) struct Server(pub(crate) Arc<Engine>);
+
+impl Backend for Server {
+    async fn entry(&self, ask: EntryAsk) -> Reply {
+        let boot = match random_id() {
+            Ok(boot) => boot,
+            Err(error) => return Reply::refusal(500, format!("no random number: {error}\n")),
+        };
+        Reply::text(scripts::entry(&self.0.snapshot().library, &ask.base, &boot))
+    }
+
+    async fn boot(&self, ask: BootAsk) -> Reply {
+        self.0.on_boot(&ask).await
+    }
+
+    async fn document(&self, ask: DocumentAsk) -> Served {
+        let Some(token) = Token::parse(&ask.token) else {
+            return Served::UnknownToken;
+        };
+        let (handed, ticket) = self.0.turn(|turn| turn.may_hand_out(token, &ask.name));
+        drop(ticket);
+        let handed = match handed {
+            Ok(handed) => handed,
+            Err(Refused::Unknown | Refused::Dead(_)) => return Served::UnknownToken,
+        };
+        let document = match self
+            .0
+            .attempts
+            .read(handout::key(handed.attempt), &ask.name)
+        {
+            Ok(Some(document)) => document,
+            Ok(None) => return reply(Reply::refusal(404, "this attempt has no such file\n")),
+            Err(error) => {
+                tracing::error!("{}: {error}", ask.name);
+                return reply(Reply::refusal(
+                    500,
+                    "the file cannot be read; see the server's log\n",
+                ));
+            }
+        };
+        if document.about.kind != DOCUMENT || !ask.whole || ask.head {
+            if !ask.head {
+                let ((), ticket) = self.0.turn(|turn| turn.on_hand_out(handed, &ask.name));
+                drop(ticket);
+            }
+            return self.body(document, None);
+        }
+        let (still, ticket) = self.0.turn(|turn| {
+            turn.may_hand_out(token, &ask.name)
+                .map(|handed| turn.on_serving(handed, &ask.name))
+        });
+        if still.is_err() {
+            return Served::UnknownToken;
+        }
+        if let Err(error) = ticket.durable().await {
+            tracing::error!("{error}");
+            return reply(Reply::refusal(
+                503,
+                "the journal cannot be written; see the server's log\n",
+            ));
+        }
+        let length = match &document.body {
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::Repo { .. } => 0,
+        };
+        let (engine, name, attempt) = (self.0.clone(), ask.name.clone(), handed.attempt);
+        let receipt = Receipt::new(move |delivery| {
+            let ((), ticket) = engine.turn(|turn| match delivery {
+                Delivery::Completed => turn.on_read(attempt, &name, length),
+                Delivery::Aborted => turn.on_aborted(attempt, &name),
+            });
+            drop(ticket);
+        });
+        self.body(document, Some(receipt))
+    }
+
+    async fn callback(&self, ask: CallbackAsk) -> Heard {
+        let Some(token) = Token::parse(&ask.token) else {
+            return Heard::UnknownToken;
+        };
+        let Some(callback) = callback(ask.callback) else {
+            return Heard::Refused(Reply::refusal(400, "this is not the name of a stage\n"));
+        };
+        let (heard, ticket) = self.0.turn(|turn| turn.callback(token, &callback));
+        if let Err(error) = ticket.durable().await {
+            tracing::error!("{error}");
+            return Heard::Refused(Reply::refusal(
+                503,
+                "the journal cannot be written; try again\n",
+            ));
+        }
+        match heard {
+            Told::Yes => Heard::Taken,
+            Told::No => Heard::UnknownToken,
+        }
+    }
+
+    async fn repo(&self, ask: RepoAsk) -> Result<RepoFile, Reply> {
+        self.open(&ask.repo, &ask.path)
+    }
+
+    fn health(&self) -> Health {
+        self.0.trouble().map_or(Health::Ok, Health::Degraded)
+    }
+
+    async fn question(&self, question: Question) -> Result<Bytes, Refusal> {
+        let engine = self.0.clone();
+        let answered = tokio::task::spawn_blocking(move || match question {
+            Question::Nodes => Ok(bytes(&engine.look(views::nodes))),
+            Question::Node(name) => engine
+                .look(|turn| views::node(turn, &name))
+                .map(|value| bytes(&value)),
+            Question::Facts(name) => engine
+                .look(|turn| views::facts(turn, &name))
+                .map(|value| bytes(&value)),
+            Question::Explain(name) => engine
+                .look(|turn| views::explained(turn, &name))
+                .map(|value| bytes(&value)),
+            Question::Status => Ok(bytes(&engine.status())),
+            Question::Log { node, after } => engine.log(&node, after.as_deref()),
+        });
+        answered
+            .await
+            .unwrap_or_else(|error| Err(Refusal::new(500, error.to_string())))
+    }
+
+    async fn order(&self, order: Order) -> Result<Bytes, Refusal> {
+        let (outcome, ticket) = self.obey(order);
+        if let Err(error) = ticket.durable().await {
+            return Err(Refusal::new(503, error.to_string())
+                .help("make room on the disk under the state directory"));
+        }
+        outcome.map(|value| bytes(&value))
+    }
+
+    async fn follow(
+        &self,
+        node: String,
+        after: Option<String>,
+    ) -> Result<mpsc::Receiver<Bytes>, Refusal> {
+        self.0.clone().follow_log(node, after).await
+    }
+}
+
+impl Server {
+    fn body(&self, document: Document, receipt: Option<Receipt>) -> Served {
+        match document.body {
+            Body::Bytes(bytes) => Served::Bytes {
+                reply: Reply {
+                    status: 200,
+                    content_type: content_type(&document.about.content_type),
+                    body: bytes.into(),
+                },
+                receipt,
+            },
+            Body::Repo { repo, path } => match self.open(&repo, &path) {
+                Ok(file) => Served::File(file),
+                Err(refusal) => reply(refusal),
+            },
+        }
+    }
+
+    fn open(&self, repo: &str, path: &str) -> Result<RepoFile, Reply> {
+        let live = self.0.live();
+        let Some(tree) = live.trees.get(repo) else {
+            return Err(Reply::refusal(404, "there is no such repo here\n"));
+        };
+        match tree.open(path) {
+            Ok(opened) => Ok(RepoFile {
+                file: Arc::new(opened.file),
+                length: opened.size,
+                etag: opened.etag,
+            }),
+            Err(
+                error @ (RepoError::Missing(_)
+                | RepoError::NotAFile(_)
+                | RepoError::BadPath(_)
+                | RepoError::Outside(_)),
+            ) => Err(Reply::refusal(404, format!("{error}\n"))),
+            Err(error) => {
+                tracing::error!("repo {repo}: {error}");
+                Err(Reply::refusal(
+                    500,
+                    "the file cannot be read; see the server's log\n",
+                ))
+            }
+        }
+    }
+
+    fn obey(&self, order: Order) -> (Result<Value, Refusal>, crate::disk::journal::Ticket) {
+        let one = |node: String, operation: Operation| {
+            let (outcome, ticket) = self.0.turn(|turn| turn.operate(&node, &operation));
+            (
+                outcome
+                    .map(|said| json!({ "said": said }))
+                    .map_err(|error| self.refusal(&node, error)),
+                ticket,
+            )
+        };
+        match order {
+            Order::Reinstall(node) => one(node, Operation::Reinstall),
+            Order::Hold { node, reason } => one(
+                node,
+                Operation::Hold {
+                    reason: reason.unwrap_or_else(|| "no reason given".into()),
+                },
+            ),
+            Order::Release(node) => one(node, Operation::Release),
+            Order::Mark { node, state } if state == "installed" => one(node, Operation::Mark),
+            Order::Mark { state, .. } => {
+                let refusal = Refusal::new(400, format!("a machine cannot be marked `{state}`"));
+                let ((), ticket) = self.0.turn(|_| ());
+                (Err(refusal.help("only `installed` can be told")), ticket)
+            }
+            Order::Forget { node, wipe_allowed } => one(node, Operation::Forget { wipe_allowed }),
+            Order::Pause => {
+                let ((), ticket) = self.0.turn(|turn| turn.pause());
+                (
+                    Ok(json!({ "said": "no installer is handed out until `bootwright resume`" })),
+                    ticket,
+                )
+            }
+            Order::Resume => {
+                let ((), ticket) = self.0.turn(|turn| turn.resume());
+                (
+                    Ok(json!({ "said": "installers are handed out again" })),
+                    ticket,
+                )
+            }
+            Order::ReleaseAll => {
+                let (count, ticket) = self.0.turn(|turn| turn.release_all());
+                (
+                    Ok(json!({ "said": format!("{count} machines are released") })),
+                    ticket,
+                )
+            }
+        }
+    }
+
+    fn refusal(&self, node: &str, error: OperationError) -> Refusal {
+        match error {
+            OperationError::Unknown(_) => views::unknown(node, &self.0.snapshot()),
+            OperationError::Refused(why) => Refusal::new(409, why),
+        }
+    }
+}
+
+impl Engine {
+    fn log(&self, name: &str, after: Option<&str>) -> Result<Bytes, Refusal> {
+        let ids = self.look(|turn| views::ids(turn, name))?;
+        views::log(&self.journal_dir, &ids, after)
+    }
+
+    async fn follow_log(
+        self: Arc<Self>,
+        node: String,
+        after: Option<String>,
+    ) -> Result<mpsc::Receiver<Bytes>, Refusal> {
+        let first = self.log(&node, after.as_deref())?;
+        let (sender, receiver) = mpsc::channel(16);
+        let mut appended = self.appended.subscribe();
+        tokio::spawn(async move {
+            let mut sent = first.len();
+            if !first.is_empty() && sender.send(first).await.is_err() {
+                return;
+            }
+            loop {
+                tokio::select! {
+                    changed = appended.changed() => if changed.is_err() { return },
+                    () = sender.closed() => return,
+                }
+                // What merely tells is written within a second; many events make one look.
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                let engine = self.clone();
+                let (node, after) = (node.clone(), after.clone());
+                let read =
+                    tokio::task::spawn_blocking(move || engine.log(&node, after.as_deref())).await;
+                let Ok(Ok(all)) = read else { return };
+                if all.len() > sent {
+                    let rest = all.slice(sent..);
+                    sent = all.len();
+                    if sender.send(rest).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(receiver)
+    }
+}
+
+fn reply(reply: Reply) -> Served {
+    Served::Bytes {
+        reply,
+        receipt: None,
+    }
+}
+
+fn callback(asked: http::Callback) -> Option<Callback> {
+    Some(match asked {
+        http::Callback::Stage { name, reason } => {
+            let name: StageName = name.parse().ok()?;
+            Callback::Stage {
+                stage: Stage::from(name),
+                reason,
+            }
+        }
+        http::Callback::Log { level, text } => Callback::Log {
+            level: match level {
+                http::Level::Debug => Level::Debug,
+                http::Level::Info => Level::Info,
+                http::Level::Warning => Level::Warning,
+                http::Level::Error => Level::Error,
+            },
+            text,
+        },
+        http::Callback::Fact { name, value } => Callback::Fact { name, value },
+    })
+}
+
+/// The media types that tasks name, without keeping a text for each answer.
+fn content_type(known: &str) -> &'static str {
+    const KNOWN: [&str; 6] = [
+        "text/plain; charset=utf-8",
+        "text/plain",
+        "text/cloud-config",
+        "application/json",
+        "application/xml",
+        "application/octet-stream",
+    ];
+    KNOWN
+        .into_iter()
+        .find(|one| *one == known)
+        .unwrap_or("text/plain; charset=utf-8")
+}
+
+fn random_id() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)?;
+    Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
+}

@@ -1,0 +1,68 @@
+//! Which state of the site goes live at a start.
+
+use std::{path::Path, sync::Arc};
+
+use super::load::{Depth, Loaded, Loader};
+use crate::{
+    control::Snapshot,
+    disk::{last_good, state::State},
+    site::Files,
+};
+
+/// The site that goes live at the start.
+pub(crate) struct Chosen {
+    pub(crate) loaded: Loaded,
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// The last good site, when that is another one: what an edit makes due is judged against it.
+    pub(crate) before: Option<Arc<Snapshot>>,
+    /// The site as it stands, when it has errors.
+    pub(crate) rejected: Option<Loaded>,
+    pub(crate) is_new: bool,
+}
+
+/// Takes the site as it stands; when it has errors, the last good copy; without one, nothing.
+pub(crate) fn choose(
+    loader: &mut Loader,
+    files: &Files,
+    state: &State,
+    root: &Path,
+) -> anyhow::Result<Chosen> {
+    let good = last_good::revision(&state.last_good())?;
+    let depth = good.clone().map_or(Depth::Whole, Depth::Known);
+    let loaded = loader.load(files, &depth);
+    let same = good.is_some() && loaded.snapshot.site.revision == good;
+    if loaded.is_sound() && same {
+        return Ok(Chosen {
+            snapshot: loaded.snapshot.clone(),
+            loaded,
+            before: None,
+            rejected: None,
+            is_new: false,
+        });
+    }
+    let copy = match last_good::read(&state.last_good())? {
+        Some(copy) => {
+            let mut of_copy = Loader::new(root, state.password_key()?, None);
+            Some(of_copy.load(&copy.files, &Depth::Known(copy.revision)))
+        }
+        None => None,
+    };
+    if loaded.is_sound() {
+        let before = copy.map(|copy| copy.snapshot);
+        return Ok(Chosen {
+            snapshot: loaded.snapshot.clone(),
+            loaded,
+            before,
+            rejected: None,
+            is_new: true,
+        });
+    }
+    let snapshot = copy.map_or_else(Default::default, |copy| copy.snapshot);
+    Ok(Chosen {
+        snapshot,
+        loaded: loaded.clone(),
+        before: None,
+        rejected: Some(loaded),
+        is_new: false,
+    })
+}

@@ -1,0 +1,209 @@
+//! Where decisions are taken, in order, and made durable before the answers that rest on them leave.
+
+use std::{
+    net::IpAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+
+use super::{clock::Clock, handout, outside, told};
+use crate::{
+    control::{Snapshot, Turn, World},
+    disk::{
+        attempts::Attempts,
+        journal::{Entry, Health, Journal, Ticket},
+        repo::Tree,
+    },
+    journal::{AttemptId, Line},
+    model::{Network, Now, RepoName, Revision, ServerConfig},
+};
+
+/// One site's server, without its sockets.
+pub(crate) struct Engine {
+    pub(crate) root: PathBuf,
+    pub(crate) clock: Clock,
+    pub(crate) attempts: Attempts,
+    pub(crate) journal_dir: PathBuf,
+    pub(crate) demonstration: bool,
+    /// The settings that the server was started with.
+    pub(crate) started_with: Arc<ServerConfig>,
+    /// What is wrong with the site as it stands now, when it was not taken.
+    pub(crate) rejected: ArcSwap<Rejected>,
+    /// Says that something was appended to the journal.
+    pub(crate) appended: tokio::sync::watch::Sender<u64>,
+    journal: Journal,
+    world: Mutex<World>,
+    live: ArcSwap<Live>,
+    /// Attempts that have ended; their documents go once that is on the disk.
+    ended: Mutex<Vec<AttemptId>>,
+}
+
+/// What requests are answered by.
+pub(crate) struct Live {
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// The directories of repos that are directories, kept for their listings.
+    pub(crate) trees: std::collections::BTreeMap<RepoName, Arc<Tree>>,
+}
+
+/// A state of the site that did not go live.
+#[derive(Debug, Default)]
+pub(crate) struct Rejected {
+    pub(crate) revision: Option<Revision>,
+    pub(crate) errors: usize,
+    pub(crate) warnings: usize,
+    pub(crate) diagnostics: serde_json::Value,
+    pub(crate) reason: Option<String>,
+}
+
+/// What an engine is made of.
+pub(crate) struct Parts {
+    pub(crate) root: PathBuf,
+    pub(crate) clock: Clock,
+    pub(crate) attempts: Attempts,
+    pub(crate) journal: Journal,
+    pub(crate) journal_dir: PathBuf,
+    pub(crate) world: World,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) demonstration: bool,
+    pub(crate) started_with: Arc<ServerConfig>,
+}
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let live = Live::new(&parts.root, parts.snapshot);
+        Engine {
+            root: parts.root,
+            clock: parts.clock,
+            attempts: parts.attempts,
+            journal_dir: parts.journal_dir,
+            demonstration: parts.demonstration,
+            started_with: parts.started_with,
+            rejected: ArcSwap::default(),
+            appended: tokio::sync::watch::Sender::new(0),
+            journal: parts.journal,
+            world: Mutex::new(parts.world),
+            live: ArcSwap::from_pointee(live),
+            ended: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.live.load().snapshot.clone()
+    }
+
+    pub(crate) fn live(&self) -> arc_swap::Guard<Arc<Live>> {
+        self.live.load()
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// Takes one turn. What has happened in it is on its way to the disk in the order of the turns; what rests
+    /// on it waits for the ticket.
+    pub(crate) fn turn<T>(&self, act: impl FnOnce(&mut Turn<'_>) -> T) -> (T, Ticket) {
+        let mut world = self.world();
+        let live = self.live.load();
+        let mut turn = Turn::new(&live.snapshot, &mut world, self.now());
+        let outcome = act(&mut turn);
+        let (lines, ended) = turn.end();
+        let ticket = self.append(&world, lines, ended);
+        (outcome, ticket)
+    }
+
+    /// Looks at the world without changing it.
+    pub(crate) fn look<T>(&self, see: impl FnOnce(&Turn<'_>) -> T) -> T {
+        let mut world = self.world();
+        let live = self.live.load();
+        see(&Turn::new(&live.snapshot, &mut world, self.now()))
+    }
+
+    /// Puts a snapshot in the place of the one before, and takes note of what it means.
+    pub(crate) fn replace(&self, snapshot: Arc<Snapshot>) -> Ticket {
+        let mut world = self.world();
+        let before = self.snapshot();
+        self.live
+            .store(Arc::new(Live::new(&self.root, snapshot.clone())));
+        let mut turn = Turn::new(&snapshot, &mut world, self.now());
+        turn.on_reload(Some(&before));
+        let (lines, ended) = turn.end();
+        self.append(&world, lines, ended)
+    }
+
+    /// Keeps what has happened so far as a state, so that the next start is quick.
+    pub(crate) fn checkpoint(&self) -> anyhow::Result<Ticket> {
+        let world = self.world();
+        let state = serde_json::to_vec(&world.state)?;
+        Ok(self.journal.checkpoint(state))
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.journal.health()
+    }
+
+    fn append(&self, world: &World, lines: Vec<Line>, ended: Vec<AttemptId>) -> Ticket {
+        lock(&self.ended).extend(ended);
+        if !lines.is_empty() {
+            lines.iter().for_each(|line| told::tell(line, world));
+            self.appended
+                .send_modify(|count| *count += lines.len() as u64);
+        }
+        self.journal.append(lines.iter().map(entry).collect())
+    }
+
+    /// Removes what is kept of attempts whose end is on the disk.
+    pub(crate) async fn sweep(&self) {
+        let ended = std::mem::take(&mut *lock(&self.ended));
+        if ended.is_empty() {
+            return;
+        }
+        if self.journal.append(Vec::new()).durable().await.is_err() {
+            lock(&self.ended).extend(ended);
+            return;
+        }
+        for attempt in ended {
+            if let Err(error) = self.attempts.remove(handout::key(attempt)) {
+                tracing::warn!(
+                    "the documents of attempt {} cannot be removed: {error}",
+                    attempt.number
+                );
+            }
+        }
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        lock(&self.world)
+    }
+}
+
+/// Turns change the world by whole events: one that panicked left none half-done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn entry(line: &Line) -> Entry {
+    Entry {
+        text: line.text(),
+        machine: line.machine.map(|id| id.0),
+        durable: line.event.is_durable(),
+    }
+}
+
+impl Live {
+    fn new(root: &std::path::Path, snapshot: Arc<Snapshot>) -> Self {
+        let repos = snapshot.site.repos.iter();
+        let trees = repos.filter_map(|(name, repo)| {
+            outside::tree(root, &snapshot.site, repo).map(|tree| (name.clone(), Arc::new(tree)))
+        });
+        Live {
+            trees: trees.collect(),
+            snapshot,
+        }
+    }
+
+    pub(crate) fn network_at(&self, ip: IpAddr) -> Option<&Network> {
+        self.snapshot.network_at(ip)
+    }
+}

@@ -1,0 +1,260 @@
+//! What an attempt hands out: rendered and kept when it opens, read back when it is asked for.
+
+use crate::{
+    control::{Decision, Opening, Report, Snapshot, Turn},
+    disk::attempts::{About, AttemptKey, Attempts, Body, Document},
+    journal::{AttemptId, MachineId},
+    model::{Arch, Facts, Mac, NodeName, Platform, PolicyName},
+    render::{self, FileKind, Job, Rendered, Urls},
+    site::{Diagnostic, Resolved, Severity, Subject, resolve},
+};
+
+/// The script of an attempt, which `/boot` answers with.
+pub(crate) const SCRIPT: &str = "boot.ipxe";
+
+/// How a document is told from a hand-out where attempts are kept.
+pub(crate) const DOCUMENT: &str = "document";
+
+/// Whom an attempt is rendered for.
+pub(crate) struct Whom<'a> {
+    pub(crate) machine: MachineId,
+    pub(crate) attempt: AttemptId,
+    pub(crate) policy: Option<&'a PolicyName>,
+    pub(crate) address: Option<std::net::IpAddr>,
+}
+
+/// Renders and keeps everything of an attempt that is to be opened, and opens it; what comes out is the script,
+/// or the decision that is left when that cannot be done.
+pub(crate) fn open(
+    turn: &mut Turn<'_>,
+    attempts: &Attempts,
+    opening: &Opening,
+    report: &Report,
+    base: &str,
+) -> Result<Vec<u8>, Decision> {
+    let whom = Whom {
+        machine: opening.machine,
+        attempt: opening.attempt,
+        policy: opening.policy.as_ref(),
+        address: opening.address,
+    };
+    match keep(turn, attempts, &whom, report, base) {
+        Ok(script) => {
+            turn.opened(opening);
+            Ok(script)
+        }
+        Err(reason) => Err(turn.not_opened(opening, reason)),
+    }
+}
+
+/// Renders an open attempt of which nothing was read once more, since the site has changed.
+pub(crate) fn refresh(
+    turn: &mut Turn<'_>,
+    attempts: &Attempts,
+    machine: MachineId,
+    attempt: AttemptId,
+    report: &Report,
+    base: &str,
+) -> Result<Vec<u8>, String> {
+    let binding = turn
+        .world
+        .state
+        .machine(machine)
+        .and_then(|machine| machine.binding.clone());
+    let policy = binding.as_ref().and_then(|binding| binding.policy.clone());
+    let whom = Whom {
+        machine,
+        attempt,
+        policy: policy.as_ref(),
+        address: binding.and_then(|binding| binding.address),
+    };
+    let script = keep(turn, attempts, &whom, report, base)?;
+    turn.refreshed(machine);
+    Ok(script)
+}
+
+/// Renders and keeps everything of an attempt; returns its script.
+fn keep(
+    turn: &Turn<'_>,
+    attempts: &Attempts,
+    whom: &Whom<'_>,
+    report: &Report,
+    base: &str,
+) -> Result<Vec<u8>, String> {
+    let rendered = render_for(turn, whom, report, base)?;
+    let documents: Vec<Document> = rendered.files.into_iter().map(document).collect();
+    attempts
+        .write(key(whom.attempt), &documents)
+        .map_err(|error| format!("its documents cannot be kept: {error}"))?;
+    let script = documents
+        .into_iter()
+        .find(|document| document.about.name == SCRIPT);
+    match script.map(|script| script.body) {
+        Some(Body::Bytes(bytes)) => Ok(bytes),
+        _ => Err(format!("its task renders no {SCRIPT}")),
+    }
+}
+
+/// Renders the script of a task that installs nothing.
+pub(crate) fn script_of_task(
+    turn: &Turn<'_>,
+    machine: MachineId,
+    macs: &[Mac],
+    base: &str,
+) -> Result<Vec<u8>, String> {
+    let node = turn.node_of(machine);
+    let status = turn.status(Some(machine), node.as_ref());
+    let whom = Whom {
+        machine,
+        attempt: AttemptId { machine, number: 0 },
+        policy: status.policy.as_ref(),
+        address: status.pooled,
+    };
+    let report = Report {
+        macs: macs.to_vec(),
+        ..Report::default()
+    };
+    let rendered = render_for(turn, &whom, &report, base)?;
+    let script = rendered.files.into_iter().find(|file| file.name == SCRIPT);
+    match script.map(|script| script.body) {
+        Some(render::Body::Bytes(bytes)) => Ok(bytes),
+        _ => Err(format!("it renders no {SCRIPT}")),
+    }
+}
+
+fn render_for(
+    turn: &Turn<'_>,
+    whom: &Whom<'_>,
+    report: &Report,
+    base: &str,
+) -> Result<Rendered, String> {
+    let machine = turn.world.state.machine(whom.machine);
+    let facts = machine
+        .map(|machine| machine.facts.clone())
+        .unwrap_or_default();
+    let node = turn.node_of(whom.machine);
+    let known = machine
+        .into_iter()
+        .flat_map(|machine| machine.identity.mac.iter().copied());
+    let macs = boot_macs(&report.macs, known);
+    let name = match &node {
+        Some(node) => node.name.value.clone(),
+        None => name_of(&macs).ok_or("it has no MAC to be named by")?,
+    };
+    let subject = Subject {
+        name: &name,
+        declared: node.as_ref(),
+        macs,
+        pooled: whom.address,
+    };
+    let (resolved, found) = resolved(turn.snapshot, &subject, whom.policy);
+    fail_on(&found)?;
+    let token = turn.world.token(whom.attempt).to_string();
+    let urls = Urls {
+        base: base.to_owned(),
+        token,
+    };
+    render(
+        turn.snapshot,
+        &resolved,
+        &facts,
+        report,
+        urls,
+        whom.attempt.number,
+    )
+    .map_err(|found| fail_on(&found).expect_err("rendering fails with an error"))
+}
+
+/// Renders everything of one machine.
+pub(crate) fn render(
+    snapshot: &Snapshot,
+    resolved: &Resolved,
+    facts: &Facts,
+    report: &Report,
+    urls: Urls,
+    attempt: u32,
+) -> Result<Rendered, Vec<Diagnostic>> {
+    render::attempt(&Job {
+        site: &snapshot.site,
+        library: &snapshot.library,
+        outside: &snapshot.outside,
+        resolved,
+        facts,
+        platform: report.platform.or(facts.firmware).unwrap_or(Platform::Efi),
+        // BIOS builds of iPXE say i386 on 64-bit machines too.
+        arch: report
+            .arch
+            .filter(|arch| *arch != Arch::I386)
+            .unwrap_or(Arch::X86_64),
+        urls,
+        attempt,
+    })
+}
+
+pub(crate) fn resolved(
+    snapshot: &Snapshot,
+    subject: &Subject<'_>,
+    policy: Option<&PolicyName>,
+) -> (Resolved, Vec<Diagnostic>) {
+    let policy = policy.and_then(|name| snapshot.site.policies.get(name));
+    resolve(&snapshot.site, subject, policy.map(AsRef::as_ref))
+}
+
+fn fail_on(found: &[Diagnostic]) -> Result<(), String> {
+    match found.iter().find(|one| one.severity == Severity::Error) {
+        Some(error) => Err(error.message.clone()),
+        None => Ok(()),
+    }
+}
+
+/// The card it boots from first, then whatever else is known.
+fn boot_macs(reported: &[Mac], known: impl Iterator<Item = Mac>) -> Vec<Mac> {
+    let mut macs: Vec<Mac> = Vec::new();
+    for mac in reported
+        .iter()
+        .copied()
+        .chain(known)
+        .filter(|mac| mac.is_unicast())
+    {
+        if !macs.contains(&mac) {
+            macs.push(mac);
+        }
+    }
+    macs
+}
+
+fn name_of(macs: &[Mac]) -> Option<NodeName> {
+    macs.first().map(|mac| {
+        mac.hyphens()
+            .parse()
+            .expect("hyphens and digits make a name")
+    })
+}
+
+fn document(file: render::RenderedFile) -> Document {
+    let kind = match file.kind {
+        FileKind::Document => DOCUMENT,
+        FileKind::HandOut => "hand-out",
+    };
+    Document {
+        about: About {
+            name: file.name,
+            kind: kind.into(),
+            content_type: file.content_type.into(),
+        },
+        body: match file.body {
+            render::Body::Bytes(bytes) => Body::Bytes(bytes),
+            render::Body::Repo { repo, path } => Body::Repo {
+                repo: repo.to_string(),
+                path,
+            },
+        },
+    }
+}
+
+pub(crate) fn key(attempt: AttemptId) -> AttemptKey {
+    AttemptKey {
+        machine: attempt.machine.0,
+        attempt: attempt.number,
+    }
+}

@@ -1,0 +1,200 @@
+//! What can be asked and done without a server: its journal is read without the lock, or written with it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use serde_json::Value;
+
+use super::{
+    clock::Clock,
+    engine::entry,
+    keep,
+    load::{Depth, Loader},
+    replay, start, views,
+};
+use crate::{
+    control::{Operation, Snapshot, TokenKey, Turn, World},
+    disk::{
+        self,
+        journal::{Journal, Options},
+        state::{Key, State},
+    },
+    model::ServerConfig,
+    net::http::{Bytes, Refusal},
+    site::{self, Memory},
+};
+
+/// A site and its journal, without a server.
+pub struct Offline {
+    snapshot: Arc<Snapshot>,
+    world: World,
+    clock: Clock,
+    state: Option<State>,
+}
+
+impl std::fmt::Debug for Offline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Offline")
+    }
+}
+
+impl Offline {
+    /// Reads a site and what its journal says, without the lock.
+    pub fn read(root: &Path) -> anyhow::Result<Offline> {
+        let (config, snapshot) = snapshot(root)?;
+        let clock = Clock::start();
+        let state = State::existing(&keep::state_path(root, &config)?);
+        let world = match &state {
+            Some(state) => start::read_journal(state, clock)?,
+            None => World::new(Default::default(), TokenKey([0; 32]), 0, clock.now()),
+        };
+        Ok(Offline {
+            snapshot,
+            world,
+            clock,
+            state,
+        })
+    }
+
+    /// Every machine, as the API answers.
+    pub fn nodes(&mut self) -> Value {
+        views::nodes(&self.turn())
+    }
+
+    /// One machine, as the API answers.
+    pub fn node(&mut self, name: &str) -> Result<Value, Refusal> {
+        views::node(&self.turn(), name)
+    }
+
+    /// What one machine reported of itself, as the API answers.
+    pub fn facts(&mut self, name: &str) -> Result<Value, Refusal> {
+        views::facts(&self.turn(), name)
+    }
+
+    /// Why one machine gets what it gets, as the API answers.
+    pub fn explain(&mut self, name: &str) -> Result<Value, Refusal> {
+        views::explained(&self.turn(), name)
+    }
+
+    /// One machine's log as lines of JSON.
+    pub fn log(&mut self, name: &str) -> Result<Bytes, Refusal> {
+        let ids = views::ids(&self.turn(), name)?;
+        match &self.state {
+            Some(state) => views::log(&state.journal(), &ids, None),
+            None => Ok(Bytes::new()),
+        }
+    }
+
+    fn turn(&mut self) -> Turn<'_> {
+        Turn::new(&self.snapshot, &mut self.world, self.clock.now())
+    }
+}
+
+/// What is asked for while no server runs.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// Something of one machine.
+    Machine(String, Operation),
+    /// Every machine that the brake on large edits holds is released.
+    ReleaseAll,
+    /// Every hand-out stops.
+    Pause,
+    /// Hand-outs go on.
+    Resume,
+    /// The state directory is this site's: nothing is installed yet, or every declared node is.
+    Declare {
+        /// Whether every declared node counts as installed.
+        installed: bool,
+    },
+}
+
+/// Does what is asked, when no server holds the journal.
+pub fn operate(root: &Path, request: &Request) -> anyhow::Result<Result<String, Refusal>> {
+    let (config, snapshot) = snapshot(root)?;
+    let state = State::open(&keep::state_path(root, &config)?)?;
+    let clock = Clock::start();
+    let (journal, replayed) =
+        Journal::open(&state.journal(), &absolute(root)?, Options::default())?;
+    let (folded, _) = replay::fold(replayed, clock.now().wall)?;
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
+    let key = TokenKey(state.token_key()?.0);
+    let mut world = World::new(folded, key, u64::from_be_bytes(seed), clock.now());
+    let mut turn = Turn::new(&snapshot, &mut world, clock.now());
+    let said = act(&mut turn, request);
+    let (lines, _) = turn.end();
+    journal.append(lines.iter().map(entry).collect()).wait()?;
+    if let (Request::Declare { .. }, Some(id)) = (request, &config.site_id) {
+        state.write_site_id(&id.value)?;
+    }
+    Ok(said)
+}
+
+fn act(turn: &mut Turn<'_>, request: &Request) -> Result<String, Refusal> {
+    match request {
+        Request::Machine(name, operation) => {
+            turn.operate(name, operation).map_err(|error| match error {
+                crate::control::OperationError::Unknown(name) => {
+                    views::unknown(&name, turn.snapshot)
+                }
+                crate::control::OperationError::Refused(why) => Refusal::new(409, why),
+            })
+        }
+        Request::ReleaseAll => Ok(format!("{} machines are released", turn.release_all())),
+        Request::Pause => {
+            turn.pause();
+            Ok("no installer is handed out until `bootwright resume`".into())
+        }
+        Request::Resume => {
+            turn.resume();
+            Ok("installers are handed out again".into())
+        }
+        Request::Declare { installed } => {
+            let marked = turn.declare_state(*installed);
+            Ok(if *installed {
+                format!("{marked} nodes count as installed")
+            } else {
+                "nothing counts as installed".into()
+            })
+        }
+    }
+}
+
+/// Writes a fresh site's id into its state directory, so that the two know each other.
+pub fn adopt(root: &Path) -> anyhow::Result<PathBuf> {
+    let files = disk::site::read(root)?;
+    let (config, _) = site::read_config(&files, &mut Memory::default());
+    let state = State::open(&keep::state_path(root, &config)?)?;
+    let id = config
+        .site_id
+        .as_ref()
+        .context("the site has no `site-id`")?;
+    match state.site_id()? {
+        Some(known) if known != id.value => {
+            anyhow::bail!(
+                "the state directory `{}` belongs to another site",
+                state.path().display()
+            )
+        }
+        _ => state.write_site_id(&id.value)?,
+    }
+    Ok(state.path().to_path_buf())
+}
+
+fn snapshot(root: &Path) -> anyhow::Result<(Arc<ServerConfig>, Arc<Snapshot>)> {
+    let files = disk::site::read(root)
+        .with_context(|| format!("the site `{}` cannot be read", root.display()))?;
+    let (config, _) = site::read_config(&files, &mut Memory::default());
+    let mut loader = Loader::new(root, Key([0; 32]), None);
+    let revision = site::load(&files, &mut Memory::default()).0.revision;
+    // What is asked here needs nothing rendered.
+    let depth = revision.map_or(Depth::Whole, Depth::Known);
+    Ok((config, loader.load(&files, &depth).snapshot))
+}
+
+fn absolute(root: &Path) -> anyhow::Result<PathBuf> {
+    Ok(super::load::absolute(root)?)
+}

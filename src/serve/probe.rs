@@ -1,0 +1,68 @@
+//! Machines that cannot say that they are finished are asked: a connection to their static address.
+//!
+//! Only after `installed`, since the old system, still up, would answer too.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpStream, time::timeout};
+
+use super::{engine::Engine, views};
+use crate::{
+    journal::{MachineId, Stage},
+    render::task::Completion,
+};
+
+/// Between two rounds.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// For how long one machine may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks every machine that is waited for, until the server ends.
+pub(crate) async fn run(engine: Arc<Engine>) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        for (machine, attempt, address) in awaited(&engine) {
+            // A refusal or a silence is the usual answer of a machine that still boots.
+            if let Ok(Ok(_)) = timeout(PATIENCE, TcpStream::connect(address)).await {
+                let ((), ticket) =
+                    engine.turn(|turn| turn.inferred(machine, attempt, Stage::Finished));
+                if let Err(error) = ticket.durable().await {
+                    tracing::error!("{error}");
+                }
+            }
+        }
+    }
+}
+
+/// Machines that are installed, have not finished, and whose task is complete when they answer.
+fn awaited(engine: &Engine) -> Vec<(MachineId, u32, SocketAddr)> {
+    engine.look(|turn| {
+        let mut list = Vec::new();
+        for machine in turn.world.state.machines.values() {
+            let Some(attempt) = machine
+                .newest()
+                .filter(|attempt| attempt.is_installed() && !attempt.is_finished())
+            else {
+                continue;
+            };
+            let Some(task) = turn.snapshot.library.task(&attempt.task) else {
+                continue;
+            };
+            let port = task
+                .spec
+                .completion
+                .iter()
+                .find_map(|completion| match completion {
+                    Completion::Probe { port } => Some(*port),
+                    Completion::Callback => None,
+                });
+            let Some(port) = port else { continue };
+            let node = turn.node_of(machine.id);
+            let status = views::with_address(turn, turn.status(Some(machine.id), node.as_ref()));
+            let address = status.address.and_then(|address| address.parse().ok());
+            list.extend(address.map(|ip| (machine.id, attempt.number, SocketAddr::new(ip, port))));
+        }
+        list
+    })
+}

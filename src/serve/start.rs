@@ -1,0 +1,220 @@
+//! Opening everything, in the order in which each thing needs the one before it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use anyhow::Context;
+
+use super::{
+    Banner, Running,
+    banner::Said,
+    choose::{Chosen, choose},
+    clock::Clock,
+    engine::{Engine, Parts},
+    keep::{self, Known},
+    listeners::Listeners,
+    load::Loader,
+    reload, replay,
+    running::Following,
+    user,
+};
+use crate::{
+    control::{TokenKey, World},
+    disk::{
+        attempts::Attempts,
+        journal::{self, Journal, Options as JournalOptions},
+        state::State,
+        watch::Watch,
+    },
+    journal::Event,
+    model::ServerConfig,
+    site::{self, Files, Memory, Severity, Style},
+};
+
+/// What a server is started with besides its site.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The site.
+    pub site: PathBuf,
+    /// In place of the site's `[paths] state`.
+    pub state: Option<PathBuf>,
+    /// In place of the site's `[http] listen`.
+    pub listen: Option<SocketAddr>,
+    /// In place of the site's `[operator] listen`.
+    pub operator: Option<SocketAddr>,
+}
+
+/// Starts a server.
+pub async fn start(options: Options) -> anyhow::Result<Running> {
+    let began = Instant::now();
+    let root = super::load::absolute(&options.site)?;
+    let (watch, mut seen) =
+        Watch::start(&root).with_context(|| format!("`{}` cannot be watched", root.display()))?;
+    let first = seen.borrow_and_update().clone();
+    if let Some(trouble) = &first.trouble {
+        anyhow::bail!("the site `{}` cannot be read: {trouble}", root.display());
+    }
+    let config = config(&root, &first.files)?;
+    let state = open_state(&root, &config, options.state.as_deref())?;
+    let known = keep::known(&state, &config)?;
+    let clock = Clock::start();
+    let (journal, world, mut troubles) = open_journal(&state, &root, clock)?;
+    let mut loader = Loader::new(&root, state.password_key()?, None);
+    let listeners = Listeners::open(&options, &config, &root, &mut troubles)?;
+    loader.set_port(listeners.machines.address().port());
+    let chosen = choose(&mut loader, &first.files, &state, &root)?;
+    let engine = Arc::new(Engine::new(Parts {
+        root: root.clone(),
+        clock,
+        attempts: Attempts::open(&state.attempts())?,
+        journal,
+        journal_dir: state.journal(),
+        world,
+        snapshot: chosen.snapshot.clone(),
+        demonstration: known == Known::Demonstration,
+        started_with: config.clone(),
+    }));
+    begin(&engine, &chosen, known, &mut troubles).await?;
+    if let Some(rejected) = &chosen.rejected {
+        reload::reject(&engine, rejected);
+    }
+    if chosen.is_new {
+        reload::keep(&chosen.loaded, &first.files, &state);
+    }
+    if let Some(user) = &config.run.user {
+        user::become_user(&user.value, state.path())?;
+    } else if nix::unistd::geteuid().is_root() {
+        troubles
+            .push("runs as root: set `user` in `[run]` of bootwright.toml to change that".into());
+    }
+    let said = Said {
+        site: options.site,
+        machines: listeners.machines.address(),
+        operators: listeners.operators.address(),
+        loaded_in: began.elapsed(),
+        demonstration: engine.demonstration,
+        troubles,
+    };
+    let banner = Banner::new(&chosen, &config, said);
+    let following = Following {
+        loader,
+        state,
+        seen,
+        watch,
+    };
+    Ok(Running::begin(engine, listeners, following, banner))
+}
+
+/// The server's own settings. They must be right before anything is opened.
+fn config(root: &Path, files: &Files) -> anyhow::Result<Arc<ServerConfig>> {
+    let mut memory = Memory::default();
+    let (config, diagnostics) = site::read_config(files, &mut memory);
+    let errors = diagnostics
+        .iter()
+        .any(|one| one.severity == Severity::Error);
+    if errors {
+        let report = site::report(&diagnostics, memory.sources(), Style::PLAIN);
+        anyhow::bail!(
+            "bootwright.toml of `{}` has errors\n{report}",
+            root.display()
+        );
+    }
+    Ok(config)
+}
+
+fn open_state(root: &Path, config: &ServerConfig, instead: Option<&Path>) -> anyhow::Result<State> {
+    let path = match instead {
+        Some(path) => path.to_path_buf(),
+        None => keep::state_path(root, config)?,
+    };
+    State::open(&path)
+        .with_context(|| format!("the state directory `{}` cannot be used", path.display()))
+}
+
+fn open_journal(
+    state: &State,
+    root: &Path,
+    clock: Clock,
+) -> anyhow::Result<(Journal, World, Vec<String>)> {
+    let now = clock.now();
+    let open = || Journal::open(&state.journal(), root, JournalOptions::default());
+    let (mut journal, replayed) = open()?;
+    let (folded, found) = match replay::fold(replayed, now.wall) {
+        Ok(folded) => folded,
+        Err(error) => {
+            // A checkpoint only makes the start fast: without it every line is read.
+            tracing::warn!("{error:#}; it is left out");
+            drop(journal);
+            std::fs::remove_file(state.journal().join("checkpoint"))
+                .context("the checkpoint cannot be removed")?;
+            let (again, replayed) = open()?;
+            journal = again;
+            replay::fold(replayed, now.wall)?
+        }
+    };
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
+    let key = TokenKey(state.token_key()?.0);
+    Ok((
+        journal,
+        World::new(folded, key, u64::from_be_bytes(seed), now),
+        found,
+    ))
+}
+
+/// Takes note of the start.
+async fn begin(
+    engine: &Engine,
+    chosen: &Chosen,
+    known: Known,
+    troubles: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    let ((), ticket) = engine.turn(|turn| {
+        turn.record_site(Event::Started {
+            version: env!("CARGO_PKG_VERSION").into(),
+        });
+        if let Known::No(reason) = known
+            && turn.world.state.lost.is_none()
+        {
+            turn.record_site(Event::StateLost { reason });
+        }
+        turn.on_reload(chosen.before.as_deref());
+        turn.start_clocks();
+    });
+    if let Err(error) = ticket.durable().await {
+        troubles.push(format!("{error}: installations are held"));
+    }
+    troubles.extend(engine.look(|turn| turn.world.state.lost.clone()));
+    let live = engine.look(|turn| {
+        let machines = turn.world.state.machines.values();
+        machines
+            .flat_map(|machine| machine.open())
+            .map(|attempt| super::handout::key(attempt.id))
+            .collect()
+    });
+    for swept in engine.attempts.sweep(&live)? {
+        tracing::debug!(
+            "documents of attempt {} of {:016x} removed",
+            swept.attempt,
+            swept.machine
+        );
+    }
+    Ok(())
+}
+
+/// Reads what is kept of a site without the lock.
+pub(crate) fn read_journal(state: &State, clock: Clock) -> anyhow::Result<World> {
+    let now = clock.now();
+    let replayed = journal::read(&state.journal());
+    let folded = match replayed {
+        Ok(replayed) => replay::fold(replayed, now.wall)?.0,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Default::default(),
+        Err(error) => return Err(error.into()),
+    };
+    let key = state.token_key().map_or([0; 32], |key| key.0);
+    Ok(World::new(folded, TokenKey(key), 0, now))
+}

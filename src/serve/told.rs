@@ -1,0 +1,30 @@
+//! What happens, as it happens, on the server's own log.
+
+use crate::{
+    control::World,
+    journal::{Event, Line, words},
+};
+
+/// Tells one line, unless it only repeats what others tell better.
+pub(crate) fn tell(line: &Line, world: &World) {
+    if matches!(
+        line.event,
+        Event::Serving { .. }
+            | Event::HandOut { .. }
+            | Event::Seen { .. }
+            | Event::Facts { .. }
+            | Event::Named { .. }
+    ) {
+        return;
+    }
+    let words = words(line);
+    let machine = line.machine.and_then(|id| world.state.machine(id));
+    let name = machine.map_or_else(String::new, |machine| {
+        let mac = machine.identity.mac.first();
+        machine.node.as_ref().map_or_else(
+            || mac.map_or_else(|| machine.id.to_string(), |mac| mac.hyphens()),
+            ToString::to_string,
+        )
+    });
+    tracing::info!(target: "bootwright::event", "{name:<12}  {:<10} {}", words.kind, words.detail);
+}

@@ -1,0 +1,242 @@
+//! What operators are shown.
+
+use std::{io, path::Path};
+
+use serde_json::{Value, json};
+
+use super::{bases::Bases, engine::Engine, handout};
+use crate::{
+    control::{Report, Snapshot, Status, Token, Turn, shown_address},
+    journal::MachineId,
+    model::{Facts, NodeName},
+    net::http::{Bytes, Refusal},
+    render::{self, Rendered, Urls},
+    site::{Diagnostic, Resolved, Subject},
+};
+
+/// Every machine, as JSON.
+pub(crate) fn nodes(turn: &Turn<'_>) -> Value {
+    json!(
+        turn.statuses()
+            .into_iter()
+            .map(|status| with_address(turn, status))
+            .collect::<Vec<_>>()
+    )
+}
+
+/// One machine, as JSON.
+pub(crate) fn node(turn: &Turn<'_>, name: &str) -> Result<Value, Refusal> {
+    status(turn, name)
+        .map(|status| json!(status))
+        .ok_or_else(|| unknown(name, turn.snapshot))
+}
+
+/// What one machine reported of itself, as JSON.
+pub(crate) fn facts(turn: &Turn<'_>, name: &str) -> Result<Value, Refusal> {
+    let (id, _) = turn
+        .find(name)
+        .ok_or_else(|| unknown(name, turn.snapshot))?;
+    let machine = id.and_then(|id| turn.world.state.machine(id));
+    Ok(json!(
+        machine
+            .map(|machine| machine.facts.clone())
+            .unwrap_or_default()
+    ))
+}
+
+/// Why one machine gets what it gets, as JSON.
+pub(crate) fn explained(turn: &Turn<'_>, name: &str) -> Result<Value, Refusal> {
+    super::explain(turn, name).ok_or_else(|| unknown(name, turn.snapshot))
+}
+
+/// The numbers of a machine and of those that were merged into it.
+pub(crate) fn ids(turn: &Turn<'_>, name: &str) -> Result<Vec<MachineId>, Refusal> {
+    let (id, _) = turn
+        .find(name)
+        .ok_or_else(|| unknown(name, turn.snapshot))?;
+    let state = &turn.world.state;
+    let merged = state
+        .merged
+        .keys()
+        .copied()
+        .filter(|other| Some(state.resolve(*other)) == id);
+    Ok(merged.chain(id).collect())
+}
+
+/// One machine's log as lines of JSON, after a mark: a moment, as a line's `at` has it.
+pub(crate) fn log(
+    journal: &Path,
+    ids: &[MachineId],
+    after: Option<&str>,
+) -> Result<Bytes, Refusal> {
+    let unreadable =
+        |error: io::Error| Refusal::new(500, format!("the journal cannot be read: {error}"));
+    let mut text = String::new();
+    for id in ids {
+        for line in crate::disk::journal::lines_of(journal, id.0).map_err(unreadable)? {
+            let line = line.map_err(unreadable)?;
+            if after.is_none_or(|after| moment(&line).is_some_and(|at| at > after)) {
+                text.push_str(&line);
+                text.push('\n');
+            }
+        }
+    }
+    Ok(Bytes::from(text))
+}
+
+/// The moment of a line, as it is written: RFC 3339 in UTC sorts as text.
+fn moment(line: &str) -> Option<&str> {
+    line.strip_prefix("{\"at\":\"")?.split('"').next()
+}
+
+impl Engine {
+    /// The server itself, as JSON.
+    pub(crate) fn status(&self) -> Value {
+        let snapshot = self.snapshot();
+        let rejected = self.rejected.load();
+        let (paused, lost) =
+            self.look(|turn| (turn.world.state.paused, turn.world.state.lost.clone()));
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "site": self.root.display().to_string(),
+            "revision": snapshot.site.revision.as_ref().map(ToString::to_string),
+            "nodes": snapshot.site.nodes.len(),
+            "policies": snapshot.site.policies.len(),
+            "repos": snapshot.site.repos.len(),
+            "networks": snapshot.site.networks.len(),
+            "demonstration": self.demonstration,
+            "paused": paused,
+            "held": lost,
+            "health": self.health_words(),
+            "rejected": rejected.revision.as_ref().map(|revision| json!({
+                "revision": revision.to_string(),
+                "errors": rejected.errors,
+                "warnings": rejected.warnings,
+                "diagnostics": rejected.diagnostics,
+            })),
+        })
+    }
+
+    /// `ok`, or `degraded: <reason>`.
+    pub(crate) fn health_words(&self) -> String {
+        self.trouble()
+            .map_or_else(|| "ok".into(), |trouble| format!("degraded: {trouble}"))
+    }
+
+    /// What is wrong with the server, in one line.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        match self.health() {
+            crate::disk::journal::Health::Good => {}
+            crate::disk::journal::Health::Full => {
+                return Some("the disk under the journal is full".into());
+            }
+            crate::disk::journal::Health::Failing(reason) => {
+                return Some(format!("the journal cannot be written: {reason}"));
+            }
+        }
+        if self.look(|turn| turn.world.state.lost.is_some()) {
+            return Some(
+                "the state directory does not know this site; installations are held".into(),
+            );
+        }
+        self.rejected.load().reason.clone()
+    }
+}
+
+pub(crate) fn unknown(name: &str, snapshot: &Snapshot) -> Refusal {
+    let names = snapshot.site.nodes.keys().map(NodeName::as_str);
+    let near = crate::site::suggest(name, names);
+    let refusal = Refusal::new(404, format!("there is no node `{name}`"));
+    match near {
+        Some(near) => refusal.help(format!("did you mean `{near}`?")),
+        None => refusal.help("`bootwright nodes` lists them"),
+    }
+}
+
+/// How one machine stands.
+pub(crate) fn status(turn: &Turn<'_>, name: &str) -> Option<Status> {
+    let (id, node) = turn.find(name)?;
+    Some(with_address(turn, turn.status(id, node.as_ref())))
+}
+
+/// Adds what has to be resolved first.
+pub(crate) fn with_address(turn: &Turn<'_>, mut status: Status) -> Status {
+    let Ok(name) = status.name.parse::<NodeName>() else {
+        return status;
+    };
+    let node = turn.snapshot.site.nodes.get(&name);
+    if node.is_none() && status.policy.is_none() {
+        return status;
+    }
+    let subject = Subject {
+        name: &name,
+        declared: node,
+        macs: status.mac.clone(),
+        pooled: status.pooled,
+    };
+    let (resolved, _) = handout::resolved(turn.snapshot, &subject, status.policy.as_ref());
+    status.address = shown_address(&resolved.net);
+    let facts = turn
+        .find(&status.name)
+        .and_then(|(id, _)| Some(turn.world.state.machine(id?)?.facts.clone()));
+    let facts = facts.unwrap_or_default();
+    // A name that cannot be made yet is not shown; `check` and `explain` say why.
+    status.hostname = render::hostname(
+        &turn.snapshot.site,
+        &turn.snapshot.library,
+        &resolved,
+        &facts,
+    )
+    .ok()
+    .map(|hostname| hostname.to_string());
+    status
+}
+
+/// Renders everything of one node as the server would serve it, with zeros in place of the token.
+pub fn rendered(
+    snapshot: &Snapshot,
+    name: &str,
+    facts: &Facts,
+) -> Result<Rendered, Vec<Diagnostic>> {
+    let bases: Bases = super::load::bases(&snapshot.site.config, None);
+    let (resolved, mut found) = resolved_by_name(snapshot, name)?;
+    let urls = Urls {
+        base: bases.of(resolved.network.as_deref()),
+        token: Token::ZERO.to_string(),
+    };
+    match handout::render(snapshot, &resolved, facts, &Report::default(), urls, 1) {
+        Ok(rendered) => Ok(rendered),
+        Err(more) => {
+            found.extend(more);
+            Err(found)
+        }
+    }
+}
+
+fn resolved_by_name(
+    snapshot: &Snapshot,
+    name: &str,
+) -> Result<(Resolved, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let Some(node) = snapshot.site.nodes.get(name) else {
+        let near = crate::site::suggest(name, snapshot.site.nodes.keys().map(NodeName::as_str));
+        let error = Diagnostic::error(format!("there is no node `{name}`"), None);
+        return Err(vec![match near {
+            Some(near) => error.help(format!("did you mean `{near}`?")),
+            None => error,
+        }]);
+    };
+    let examined = crate::control::Examined::Node(node.clone());
+    snapshot.resolve_examined(&examined).ok_or_else(|| {
+        vec![
+            Diagnostic::error(format!("nothing binds {name}"), node.place())
+                .help("give it a `policy`, or `repo` and `task` of its own; `explain` says why no policy takes it"),
+        ]
+    })
+}
+
+/// Bytes of JSON, with a line feed at the end.
+pub(crate) fn bytes(value: &Value) -> Bytes {
+    let mut text = value.to_string();
+    text.push('\n');
+    Bytes::from(text)
+}

@@ -1,0 +1,100 @@
+//! Puts declared objects into the site, one of each name.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use crate::model::{At, Node, Place, PolicyName};
+
+use super::{Diagnostic, Identities, Site, object::Object};
+
+impl Site {
+    /// Takes an object in, unless another has its name.
+    pub(super) fn declare(
+        &mut self,
+        object: &Object,
+        defaults: &mut Option<Place>,
+    ) -> Option<Diagnostic> {
+        match object {
+            Object::Defaults(at) => {
+                if let Some(first) = *defaults {
+                    return Some(declared_twice("the defaults are", at.place, first));
+                }
+                *defaults = Some(at.place);
+                self.defaults = at.value.clone();
+                None
+            }
+            Object::Repo(repo) => put(&mut self.repos, "repo", repo, |repo| &repo.name),
+            Object::Network(network) => put(&mut self.networks, "network", network, |network| {
+                &network.name
+            }),
+            Object::Tag(tag) => put(&mut self.tags, "tag", tag, |tag| &tag.name),
+            Object::Policy(policy) => {
+                put(&mut self.policies, "policy", policy, |policy| &policy.name)
+            }
+            Object::Node(node) => {
+                let twice = put(&mut self.nodes, "node", node, |node| &node.name);
+                if twice.is_none() {
+                    self.identities.add(node);
+                }
+                twice
+            }
+            Object::Broker(broker) => {
+                put(&mut self.brokers, "broker", broker, |broker| &broker.name)
+            }
+            Object::Hook(hook) => put(&mut self.hooks, "hook", hook, |hook| &hook.name),
+        }
+    }
+}
+
+fn put<N: Ord + Clone + fmt::Display, T>(
+    map: &mut BTreeMap<N, Arc<T>>,
+    kind: &str,
+    object: &Arc<T>,
+    name: fn(&T) -> &At<N>,
+) -> Option<Diagnostic> {
+    let At { value, place } = name(object);
+    if let Some(first) = map.get(value) {
+        let what = format!("{kind} `{value}` is");
+        return Some(declared_twice(&what, *place, name(first).place));
+    }
+    map.insert(value.clone(), object.clone());
+    None
+}
+
+fn declared_twice(what: &str, place: Place, first: Place) -> Diagnostic {
+    Diagnostic::error(format!("{what} declared twice"), place).other(first, "first here")
+}
+
+impl Identities {
+    fn add(&mut self, node: &Node) {
+        let name = &node.name.value;
+        for mac in node.macs() {
+            self.mac.entry(mac.value).or_insert_with(|| name.clone());
+        }
+        let body = &node.body;
+        if let Some(serial) = &body.serial {
+            let entry = self.serial.entry(serial.value.clone());
+            entry.or_insert_with(|| name.clone());
+        }
+        if let Some(uuid) = &body.uuid {
+            let entry = self.uuid.entry(uuid.value.clone());
+            entry.or_insert_with(|| name.clone());
+        }
+        if let Some(asset) = &body.asset {
+            let entry = self.asset.entry(asset.value.clone());
+            entry.or_insert_with(|| name.clone());
+        }
+    }
+}
+
+/// The policies in the order in which they are asked: by `order`, then by name.
+pub(super) fn order(site: &Site) -> Vec<PolicyName> {
+    let mut names: Vec<PolicyName> = site.policies.keys().cloned().collect();
+    names.sort_by_key(|name| {
+        site.policies[name]
+            .rule
+            .order
+            .as_ref()
+            .map_or(100, |at| at.value)
+    });
+    names
+}

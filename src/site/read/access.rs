@@ -1,0 +1,130 @@
+//! How the parts of a value are handed out one by one.
+
+use serde::de::{self, IntoDeserializer};
+
+use crate::{
+    model::Place,
+    site::tree::{Entry, Tree},
+};
+
+use super::mistake::Mistake;
+
+/// A value followed by its place, for [`crate::model::At`].
+pub(super) struct WithPlace<'t> {
+    pub(super) tree: &'t Tree,
+    pub(super) step: u8,
+}
+
+impl<'t> de::SeqAccess<'t> for WithPlace<'t> {
+    type Error = Mistake;
+
+    fn next_element_seed<T: de::DeserializeSeed<'t>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Mistake> {
+        let Place { file, start, end } = self.tree.place;
+        self.step += 1;
+        match self.step {
+            1 => seed.deserialize(self.tree),
+            2 => seed.deserialize(file.0.into_deserializer()),
+            3 => seed.deserialize(start.into_deserializer()),
+            4 => seed.deserialize(end.into_deserializer()),
+            _ => return Ok(None),
+        }
+        .map(Some)
+    }
+}
+
+/// The items of a list.
+pub(super) struct Items<'t>(pub(super) std::iter::Enumerate<std::slice::Iter<'t, Tree>>);
+
+impl<'t> de::SeqAccess<'t> for Items<'t> {
+    type Error = Mistake;
+
+    fn next_element_seed<T: de::DeserializeSeed<'t>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Mistake> {
+        let Some((step, tree)) = self.0.next() else {
+            return Ok(None);
+        };
+        let item = seed.deserialize(tree);
+        item.map(Some)
+            .map_err(|mistake| mistake.at(tree.place).under(step))
+    }
+}
+
+/// A value that stands for a list of one.
+pub(super) struct Single<'t>(pub(super) Option<&'t Tree>);
+
+impl<'t> de::SeqAccess<'t> for Single<'t> {
+    type Error = Mistake;
+
+    fn next_element_seed<T: de::DeserializeSeed<'t>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Mistake> {
+        self.0.take().map(|tree| seed.deserialize(tree)).transpose()
+    }
+}
+
+/// The entries of a table.
+pub(super) struct Entries<'t> {
+    entries: &'t [Entry],
+    next: usize,
+}
+
+impl<'t> Entries<'t> {
+    pub(super) fn new(entries: &'t [Entry]) -> Self {
+        Entries { entries, next: 0 }
+    }
+}
+
+impl<'t> de::MapAccess<'t> for Entries<'t> {
+    type Error = Mistake;
+
+    fn next_key_seed<K: de::DeserializeSeed<'t>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Mistake> {
+        let Some(Entry { key, .. }) = self.entries.get(self.next) else {
+            return Ok(None);
+        };
+        let read = seed.deserialize(de::value::BorrowedStrDeserializer::new(&key.value));
+        read.map(Some)
+            .map_err(|mistake: Mistake| mistake.at(key.place).under(self.next))
+    }
+
+    fn next_value_seed<V: de::DeserializeSeed<'t>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, Mistake> {
+        let step = self.next;
+        self.next += 1;
+        let value = &self.entries[step].value;
+        seed.deserialize(value)
+            .map_err(|mistake| mistake.at(value.place).under(step))
+    }
+}
+
+/// A text that stands for a table with nothing but `name`.
+pub(super) struct NameAlone<'t>(pub(super) Option<&'t Tree>);
+
+impl<'t> de::MapAccess<'t> for NameAlone<'t> {
+    type Error = Mistake;
+
+    fn next_key_seed<K: de::DeserializeSeed<'t>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Mistake> {
+        let key = self.0.map(|_| seed.deserialize("name".into_deserializer()));
+        key.transpose()
+    }
+
+    fn next_value_seed<V: de::DeserializeSeed<'t>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, Mistake> {
+        seed.deserialize(self.0.take().expect("a value is asked for after its key"))
+    }
+}

@@ -1,0 +1,129 @@
+//! TOML to the tree of values.
+
+mod depth;
+mod mistakes;
+
+use ::toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use crate::model::{At, FileId, Place};
+
+use super::{
+    Diagnostic, Kind,
+    tree::{self, Declaration, Entry, Shape, Tree},
+};
+
+/// Reads a whole file as one table. With syntax errors there is nothing else: what they leave is a guess.
+pub(crate) fn table(text: &str, file: FileId) -> Result<Tree, Vec<Diagnostic>> {
+    let whole = place(file, 0..0);
+    if let Some(at) = depth::too_deep(text) {
+        return Err(vec![tree::too_deep(place(file, at..at + 1))]);
+    }
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(mistakes::mistakes(text, file, &errors));
+    }
+    let toml = Toml { text, file };
+    Ok(Tree::new(toml.map(table.into_inner()), whole))
+}
+
+/// Reads the objects of a file, in the order in which they are written.
+pub(crate) fn declarations(
+    text: &str,
+    file: FileId,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Vec<Declaration>, Vec<Diagnostic>> {
+    let Shape::Map(kinds) = table(text, file)?.shape else {
+        unreachable!("a file of TOML is a table");
+    };
+    let mut list = Vec::new();
+    for Entry { key: kind, value } in kinds {
+        match value.shape {
+            Shape::Map(_) if kind.value == "defaults" => list.push(Declaration {
+                kind,
+                name: None,
+                body: value,
+            }),
+            Shape::Map(objects) => {
+                let is_table = |object: &Entry| matches!(object.value.shape, Shape::Map(_));
+                if !objects.iter().all(is_table) {
+                    diagnostics.push(not_an_object(&kind));
+                }
+                let tables = objects.into_iter().filter(is_table);
+                list.extend(tables.map(|object| Declaration {
+                    kind: kind.clone(),
+                    name: Some(object.key),
+                    body: object.value,
+                }));
+            }
+            _ => diagnostics.push(not_an_object(&kind)),
+        }
+    }
+    list.sort_by_key(|declaration| declaration.body.place.start);
+    Ok(list)
+}
+
+fn not_an_object(kind: &At<String>) -> Diagnostic {
+    let key = &kind.value;
+    match Kind::of(key) {
+        Some(Kind::Defaults) => Diagnostic::error("expected a table with the defaults", kind.place)
+            .help("write `[defaults]`"),
+        Some(kind_of) => Diagnostic::error(format!("a {kind_of} has a name"), kind.place)
+            .help(format!("write `[{kind_of}.name]`")),
+        None => Diagnostic::error(format!("`{key}` stands outside of any object"), kind.place)
+            .help("settings stand under a line such as `[policy.web]` or `[defaults]`"),
+    }
+}
+
+struct Toml<'a> {
+    text: &'a str,
+    file: FileId,
+}
+
+impl Toml<'_> {
+    fn map(&self, table: DeTable<'_>) -> Shape {
+        let entry = |(key, value): (Spanned<_>, Spanned<DeValue<'_>>)| {
+            let at = place(self.file, key.span());
+            let mut value = self.tree(value);
+            if matches!(value.shape, Shape::Map(_)) {
+                value.place = at;
+            }
+            let key: std::borrow::Cow<'_, str> = key.into_inner();
+            Entry {
+                key: At::new(key.into_owned(), at),
+                value,
+            }
+        };
+        Shape::Map(table.into_iter().map(entry).collect())
+    }
+
+    fn tree(&self, value: Spanned<DeValue<'_>>) -> Tree {
+        let span = value.span();
+        let shape = match value.into_inner() {
+            DeValue::String(text) => Shape::Text(text.into_owned()),
+            DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
+                .map_or(Shape::Float(f64::INFINITY), Shape::Int),
+            DeValue::Float(number) => {
+                Shape::Float(number.as_str().parse().unwrap_or(f64::INFINITY))
+            }
+            DeValue::Boolean(value) => Shape::Bool(value),
+            // There is no type for moments in a site: whoever writes one means the text.
+            DeValue::Datetime(_) => Shape::Text(self.text[span.clone()].to_owned()),
+            DeValue::Array(items) => {
+                Shape::List(items.into_iter().map(|item| self.tree(item)).collect())
+            }
+            DeValue::Table(table) => self.map(table),
+        };
+        Tree::new(shape, place(self.file, span))
+    }
+}
+
+fn place(file: FileId, span: std::ops::Range<usize>) -> Place {
+    Place {
+        file,
+        start: span.start as u32,
+        end: span.end as u32,
+    }
+}

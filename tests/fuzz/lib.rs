@@ -1,0 +1,23 @@
+//! What the fuzz targets have in common.
+
+use bootwright::site::{self, Files, Memory, Style};
+
+/// Loads a site of one file, twice, and writes the report of every mistake in it.
+pub fn load(path: &str, bytes: &[u8]) {
+    let mut files = Files::default();
+    files.content.insert(path.into(), bytes.into());
+    let mut memory = Memory::default();
+    let (site, diagnostics) = site::load(&files, &mut memory);
+    for diagnostic in &diagnostics {
+        if let Some(place) = diagnostic.place {
+            assert!(site.sources.position(place).is_some(), "{diagnostic:?}");
+        }
+    }
+    let style = Style {
+        color: false,
+        width: 80,
+    };
+    let report = site::report(&diagnostics, &site.sources, style);
+    assert_eq!(report.is_empty(), diagnostics.is_empty());
+    assert_eq!(site::load(&files, &mut memory).1, diagnostics);
+}

@@ -1,0 +1,32 @@
+//! Any bytes as the parameters of `/boot`: no panic, and only sound texts get through.
+#![no_main]
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use bootwright::net::http::{Peer, boot_ask};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let query = String::from_utf8_lossy(bytes);
+    let end = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+    let peer = Peer {
+        address: end,
+        local: end,
+    };
+    let Ok(ask) = boot_ask(&query, peer, "http://192.0.2.1:8080".into()) else {
+        return;
+    };
+    let texts = [
+        ask.serial,
+        ask.uuid,
+        ask.asset,
+        ask.manufacturer,
+        ask.product,
+    ];
+    for text in texts.into_iter().flatten() {
+        assert!(!text.is_empty() && text == text.trim(), "{text:?}");
+        assert!(!text.contains(char::is_control), "{text:?}");
+    }
+    for dropped in ask.dropped {
+        assert!(!dropped.contains(char::is_control), "{dropped:?}");
+    }
+});

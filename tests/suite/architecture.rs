@@ -1,0 +1,436 @@
+//! Holds the house to its plan: one direction, a core without input or output, files that a stranger can read.
+//!
+//! The tests look at the text of the sources, with comments and string literals blanked out. They do not parse Rust: a path that
+//! a macro puts together is not seen.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What stands at the top level, besides `target` and names that begin with a dot.
+const TOP_LEVEL: [&str; 11] = [
+    "CHANGELOG.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "examples",
+    "policies.d",
+    "src",
+    "templates",
+    "tests",
+];
+
+/// What the core never names: whatever begins with one of these paths.
+const OUTSIDE: [&str; 22] = [
+    "std::env",
+    "std::fs",
+    "std::io::stderr",
+    "std::io::stdin",
+    "std::io::stdout",
+    "std::net",
+    "std::os",
+    "std::process",
+    "std::thread",
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "arc_swap",
+    "axum",
+    "getrandom",
+    "hyper",
+    "hyper_util",
+    "libc",
+    "nix",
+    "notify",
+    "socket2",
+    "tokio",
+    "ureq",
+];
+
+/// Plain values that live in a module of [`OUTSIDE`].
+const VALUES: [&str; 7] = [
+    "std::net::AddrParseError",
+    "std::net::IpAddr",
+    "std::net::Ipv4Addr",
+    "std::net::Ipv6Addr",
+    "std::net::SocketAddr",
+    "std::net::SocketAddrV4",
+    "std::net::SocketAddrV6",
+];
+
+/// Without its unit tests.
+const MOST_LINES: usize = 400;
+
+/// Files that are longer and wait to be split. The list only shrinks.
+const STILL_LONG: [&str; 4] = [
+    "src/control/boot.rs",
+    "src/control/who.rs",
+    "src/render/attempt.rs",
+    "src/serve/start.rs",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// One file of the sources.
+struct Source {
+    /// Relative to the root.
+    path: PathBuf,
+    text: String,
+    /// Whether it is a module that its parent declares for tests alone.
+    is_test: bool,
+}
+
+impl Source {
+    /// The text without its unit tests; nothing of a file that is compiled for tests alone.
+    fn shipped(&self) -> &str {
+        if self.is_test {
+            return "";
+        }
+        let end = self.text.find("#[cfg(test)]\nmod tests");
+        &self.text[..end.unwrap_or(self.text.len())]
+    }
+
+    /// The files that this one declares as modules for tests alone.
+    fn test_files(&self) -> Vec<PathBuf> {
+        let folder = match self.path.file_name().and_then(|name| name.to_str()) {
+            Some("mod.rs" | "lib.rs" | "main.rs") => self.path.with_file_name(""),
+            _ => self.path.with_extension(""),
+        };
+        self.text
+            .split("#[cfg(test)]\nmod ")
+            .skip(1)
+            .filter_map(|rest| rest.lines().next()?.strip_suffix(';'))
+            .map(|name| folder.join(format!("{name}.rs")))
+            .collect()
+    }
+
+    /// The module at the top of the crate that the file belongs to; none for `lib.rs` and `main.rs`.
+    fn module(&self) -> Option<String> {
+        let below = self.path.strip_prefix("src").ok()?;
+        let first = below.components().next()?.as_os_str().to_str()?;
+        let name = first.strip_suffix(".rs").unwrap_or(first);
+        (name != "lib" && name != "main").then(|| name.to_string())
+    }
+
+    /// How many modules deep the file is: 1 for `src/x.rs` and `src/x/mod.rs`.
+    fn depth(&self) -> usize {
+        let parts = self.path.components().count() - 1;
+        parts - usize::from(self.path.ends_with("mod.rs"))
+    }
+}
+
+/// Every Rust file below `folder`, in path order.
+fn sources(folder: &str) -> Vec<Source> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(root()).unwrap().to_path_buf();
+                found.push(Source {
+                    path,
+                    text,
+                    is_test: false,
+                });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    let tests: BTreeSet<PathBuf> = found.iter().flat_map(Source::test_files).collect();
+    for source in &mut found {
+        source.is_test = tests.contains(&source.path);
+    }
+    assert!(!found.is_empty(), "no Rust file below {folder}");
+    found
+}
+
+/// The modules of `lib.rs` in their order, and how many of them are the core.
+fn plan() -> (Vec<String>, usize) {
+    let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let mut modules = Vec::new();
+    let mut core = None;
+    for line in text.lines() {
+        let declared = line.strip_prefix("pub mod ").or(line.strip_prefix("mod "));
+        if let Some(name) = declared {
+            modules.push(name.trim_end_matches(';').to_string());
+        }
+        if line == "// shell" {
+            core = Some(modules.len());
+        }
+    }
+    let core = core.expect("`src/lib.rs` has a line `// shell`");
+    assert!(core > 0, "the core has modules");
+    (modules, core)
+}
+
+/// Blanks out comments and string literals. Line breaks stay.
+fn code(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let length = blank_length(rest, out.chars().last());
+        if length == 0 {
+            out.push(first);
+            rest = &rest[first.len_utf8()..];
+        } else {
+            let breaks = rest[..length].matches('\n').count();
+            out.push(' ');
+            out.extend(std::iter::repeat_n('\n', breaks));
+            rest = &rest[length..];
+        }
+    }
+    out
+}
+
+/// How many bytes at the start of `text` are a comment or a literal.
+fn blank_length(text: &str, before: Option<char>) -> usize {
+    if text.starts_with("//") {
+        return text.find('\n').unwrap_or(text.len());
+    }
+    if text.starts_with("/*") {
+        return text.find("*/").map_or(text.len(), |end| end + 2);
+    }
+    if text.starts_with('"') {
+        return quoted_length(text);
+    }
+    // A raw string; `r` at the end of a longer word is none.
+    let word = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let hashes = text[1..].bytes().take_while(|byte| *byte == b'#').count();
+    if !word && text.starts_with('r') && text[1 + hashes..].starts_with('"') {
+        let close = format!("\"{}", "#".repeat(hashes));
+        let body = 2 + hashes;
+        return text[body..]
+            .find(&close)
+            .map_or(text.len(), |end| body + end + close.len());
+    }
+    // The two character literals that would begin a string or hide the end of one.
+    ["'\"'", "'\\\"'"]
+        .iter()
+        .find(|literal| text.starts_with(**literal))
+        .map_or(0, |literal| literal.len())
+}
+
+fn quoted_length(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Every path in `code`, with `a::{b, c::d}` spread out to `a::b` and `a::c::d`.
+fn paths(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut rest = code;
+    while let Some(start) = rest.find(|c: char| c.is_alphabetic() || c == '_') {
+        rest = spread(&rest[start..], "", &mut found);
+    }
+    found
+}
+
+/// Takes one path, or one branch of a use tree, off the start of `text` and returns what follows.
+fn spread<'t>(text: &'t str, before: &str, found: &mut BTreeSet<String>) -> &'t str {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+    let (word, rest) = text.split_at(end.unwrap_or(text.len()));
+    let path = format!("{before}{word}");
+    let Some(after) = rest.strip_prefix("::") else {
+        found.insert(path);
+        return rest;
+    };
+    let Some(mut branches) = after.strip_prefix('{') else {
+        if after.starts_with(|c: char| c.is_alphabetic() || c == '_') {
+            return spread(after, &format!("{path}::"), found);
+        }
+        found.insert(path);
+        return after;
+    };
+    let before = format!("{path}::");
+    loop {
+        branches = branches.trim_start_matches([',', ' ', '\n', '*']);
+        let named = branches.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        match branches.strip_prefix('}') {
+            Some(rest) => return rest,
+            None if named => branches = spread(branches, &before, found),
+            None => return branches,
+        }
+        // `a as b`: what it is called here says nothing.
+        if let Some(renamed) = branches.strip_prefix(" as ") {
+            let end = renamed.find([',', '}']).unwrap_or(renamed.len());
+            branches = &renamed[end..];
+        }
+    }
+}
+
+fn begins(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+#[test]
+fn paths_are_found_in_code_alone() {
+    let text = "use crate::{model::{At, Mac as M}, site};\n// crate::net\nlet x = \"crate::disk\";\nstd::fs::read(r#\"crate::\"#); '\"'; tokio::spawn(x)";
+    let found = paths(&code(text));
+    let of = |root: &str| -> Vec<&str> {
+        let all = found.iter().map(String::as_str);
+        all.filter(|path| begins(path, root)).collect()
+    };
+    assert_eq!(
+        of("crate"),
+        ["crate::model::At", "crate::model::Mac", "crate::site"]
+    );
+    assert_eq!(of("std"), ["std::fs::read"]);
+    assert_eq!(of("tokio"), ["tokio::spawn"]);
+}
+
+#[test]
+fn a_module_uses_only_modules_above_it() {
+    let (modules, _) = plan();
+    let order: BTreeMap<&str, usize> = modules.iter().map(String::as_str).zip(0..).collect();
+    let mut wrong = Vec::new();
+    for source in sources("src") {
+        let Some(module) = source.module() else {
+            continue;
+        };
+        let own = order.get(module.as_str());
+        let own = own.unwrap_or_else(|| panic!("`src/lib.rs` does not list `{module}`"));
+        for path in paths(&code(&source.text)) {
+            let Some(used) = path.strip_prefix("crate::") else {
+                continue;
+            };
+            let used = used.split("::").next().unwrap_or(used);
+            if order.get(used).is_some_and(|used| used > own) {
+                wrong.push(format!("{}: `{path}`", source.path.display()));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "uses of modules further down:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn no_path_climbs_to_the_top_by_super() {
+    let mut wrong = Vec::new();
+    for source in sources("src") {
+        let shipped = code(source.shipped());
+        let climbs = |chain: usize| shipped.contains(&"super::".repeat(chain));
+        if source.module().is_some() && climbs(source.depth()) {
+            wrong.push(source.path.display().to_string());
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "write `crate::…` instead in:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn the_core_has_no_input_and_no_output() {
+    let (modules, core) = plan();
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for source in sources("src") {
+        let module = source.module();
+        if !module.is_some_and(|module| modules[..core].contains(&module)) {
+            continue;
+        }
+        seen += 1;
+        let shipped = code(source.shipped());
+        for path in paths(&shipped) {
+            let value = VALUES.iter().any(|value| begins(&path, value));
+            if !value && OUTSIDE.iter().any(|outside| begins(&path, outside)) {
+                wrong.push(format!("{}: `{path}`", source.path.display()));
+            }
+        }
+        if shipped.contains("::now()") {
+            wrong.push(format!("{}: asks for the time", source.path.display()));
+        }
+    }
+    assert!(seen > 10, "the core has files");
+    assert!(
+        wrong.is_empty(),
+        "the core touches the world:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let files = sources("src").into_iter().chain(sources("tests"));
+    let silent: Vec<String> = files
+        .filter(|source| !source.text.starts_with("//! "))
+        .map(|source| source.path.display().to_string())
+        .collect();
+    assert!(
+        silent.is_empty(),
+        "these do not open with `//!`:\n{}",
+        silent.join("\n")
+    );
+}
+
+#[test]
+fn no_file_is_long() {
+    let long: BTreeMap<String, usize> = sources("src")
+        .iter()
+        .map(|source| {
+            (
+                source.path.display().to_string(),
+                source.shipped().lines().count(),
+            )
+        })
+        .filter(|(_, lines)| *lines > MOST_LINES)
+        .collect();
+    let known = BTreeSet::from(STILL_LONG.map(String::from));
+    let found: BTreeSet<String> = long.keys().cloned().collect();
+    assert_eq!(found, known, "more than {MOST_LINES} lines: {long:?}");
+}
+
+#[test]
+fn the_top_level_holds_what_it_says() {
+    let present: BTreeSet<String> = fs::read_dir(root())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with('.') && name != "target")
+        .collect();
+    let planned = BTreeSet::from(TOP_LEVEL.map(String::from));
+    assert_eq!(present, planned);
+}
+
+/// Whether a 64-bit ELF file names an interpreter, as every dynamically linked program does (PT_INTERP).
+fn has_interpreter(elf: &[u8]) -> bool {
+    let number = |at: usize, bytes: usize| {
+        let digits = elf[at..at + bytes].iter().rev();
+        digits.fold(0, |sum, byte| sum * 256 + usize::from(*byte))
+    };
+    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    assert!(count > 0, "the file has program headers");
+    (0..count).any(|entry| number(table + entry * size, 4) == 3)
+}
+
+#[test]
+fn the_binary_is_static() {
+    let binary = fs::read(env!("CARGO_BIN_EXE_bootwright")).unwrap();
+    assert!(!has_interpreter(&binary), "see `.cargo/config.toml`");
+    let shell = fs::read("/bin/sh").unwrap();
+    assert!(
+        has_interpreter(&shell),
+        "the test can tell one from the other"
+    );
+}

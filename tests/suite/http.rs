@@ -1,0 +1,343 @@
+//! The two listeners over a loopback: what HTTP turns into, and what comes back.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::Write;
+
+use bootwright::net::http::{Callback, Delivery, Limits, Order};
+
+use crate::http_fixture::{
+    Fake, Running, Seen, TOKEN, assert_whole, body, eventually, header, rest, soon, status,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+fn fake_with(content: &[u8]) -> Fake {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(content).unwrap();
+    Fake::with_file(file)
+}
+
+fn machines(fake: Fake) -> Running {
+    Running::machines(fake, Limits::default())
+}
+
+#[tokio::test]
+async fn a_boot_is_asked_with_where_it_came_from() {
+    let server = machines(Fake::default());
+    let answer = server
+        .ask("GET", "/boot?mac=00-50-56-aa-bb-01&serial-hex=4142", "")
+        .await;
+    assert_whole(&answer);
+    assert_eq!(body(&answer), "#!ipxe\nexit\n");
+    let seen = server.fake.seen();
+    let [Seen::Boot(ask)] = seen.as_slice() else {
+        panic!("one boot");
+    };
+    assert_eq!(ask.serial.as_deref(), Some("AB"));
+    assert_eq!(*ask.base, *format!("http://{}", server.address));
+    assert_eq!(ask.peer.local, server.address);
+
+    let twice = server.ask("GET", "/boot?uuid=a&uuid=b", "").await;
+    assert_eq!(
+        (status(&twice), body(&twice)),
+        (400, "`uuid` is given twice\n")
+    );
+    let head = server.ask("HEAD", "/boot?mac=00-50-56-aa-bb-01", "").await;
+    assert_eq!((status(&head), header(&head, "allow")), (405, Some("GET")));
+    assert_eq!(server.fake.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn the_entry_script_leads_to_the_address_that_was_reached() {
+    let server = machines(Fake::default());
+    let script = format!("#!ipxe\nchain http://{}/boot\n", server.address);
+    for path in ["/boot.ipxe", "/autoexec.ipxe", "//boot.ipxe"] {
+        let answer = server.ask("GET", path, "").await;
+        assert_eq!(
+            (status(&answer), body(&answer)),
+            (200, script.as_str()),
+            "{path}"
+        );
+        let head = server.ask("HEAD", path, "").await;
+        assert_eq!(
+            header(&head, "content-length"),
+            Some(script.len().to_string().as_str())
+        );
+        assert_eq!(body(&head), "");
+    }
+    let health = server.ask("GET", "/healthz", "").await;
+    assert_eq!(
+        (status(&health), body(&health)),
+        (200, "degraded: the site has 1 error\n")
+    );
+}
+
+#[tokio::test]
+async fn a_document_is_read_when_its_last_byte_has_left() {
+    let server = machines(Fake::default());
+    let path = format!("/t/{TOKEN}/ks.cfg");
+    let whole = server.ask("GET", &path, "").await;
+    assert_eq!(body(&whole), "vmaccepteula\n");
+    assert_eq!(
+        server.fake.seen()[1..],
+        [Seen::Delivery(Delivery::Completed)]
+    );
+
+    let part = server.ask("GET", &path, "Range: bytes=0-1\r\n").await;
+    assert_eq!((status(&part), body(&part)), (206, "vm"));
+    let head = server.ask("HEAD", &path, "").await;
+    assert_eq!(
+        (header(&head, "content-length"), body(&head)),
+        (Some("13"), "")
+    );
+    let asks: Vec<(bool, bool)> = server
+        .fake
+        .seen()
+        .into_iter()
+        .filter_map(|seen| match seen {
+            Seen::Document(ask) => Some((ask.head, ask.whole)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asks, [(false, true), (false, false), (true, false)]);
+    assert_eq!(server.fake.seen().len(), 4);
+}
+
+#[tokio::test]
+async fn a_document_that_the_machine_did_not_take_is_aborted() {
+    let large = 64 << 20;
+    let server = machines(Fake::with_large(large));
+    let request = format!("GET /t/{TOKEN}/large.cfg HTTP/1.0\r\n\r\n");
+    let mut stream = server.connect().await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut first = [0; 4096];
+    soon(stream.read_exact(&mut first)).await.unwrap();
+    assert_eq!(server.fake.seen().len(), 1);
+    drop(stream);
+    eventually(|| server.fake.seen().len() == 2).await;
+    assert_eq!(server.fake.seen()[1], Seen::Delivery(Delivery::Aborted));
+
+    let whole = server.raw(&request).await;
+    assert_eq!(body(&whole).len(), large);
+    assert_eq!(
+        server.fake.seen().last(),
+        Some(&Seen::Delivery(Delivery::Completed))
+    );
+}
+
+#[tokio::test]
+async fn documents_on_one_connection_have_a_receipt_each() {
+    let server = machines(Fake::with_large(1 << 20));
+    let one = |name, last| {
+        format!("GET /t/{TOKEN}/{name} HTTP/1.1\r\nHost: x\r\nConnection: {last}\r\n\r\n")
+    };
+    let requests = [
+        one("large.cfg", "keep-alive"),
+        one("ks.cfg", "keep-alive"),
+        one("large.cfg", "close"),
+    ];
+    let answers = server.raw(requests.concat()).await;
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 3);
+    let seen = server.fake.seen();
+    let completed = seen
+        .iter()
+        .filter(|seen| **seen == Seen::Delivery(Delivery::Completed));
+    assert_eq!((seen.len(), completed.count()), (6, 3));
+}
+
+#[tokio::test]
+async fn a_callback_is_answered_for_the_smallest_client() {
+    let server = machines(Fake::default());
+    let stage = |reason: Option<&str>| Callback::Stage {
+        name: "failed".into(),
+        reason: reason.map(Into::into),
+    };
+    let path = format!("/t/{TOKEN}/stage/failed");
+    for (request, callback) in [
+        (format!("GET {path} HTTP/1.0\r\n\r\n"), stage(None)),
+        (
+            format!("GET {path}?reason=no%20disk HTTP/1.1\r\nHost: x\r\n\r\n"),
+            stage(Some("no disk")),
+        ),
+        (
+            format!("POST {path} HTTP/1.1\r\nContent-Length: 8\r\n\r\nno disk\n"),
+            stage(Some("no disk")),
+        ),
+        (
+            format!("POST {path} HTTP/1.0\r\nContent-Length: 16\r\n\r\nreason=no%20disk"),
+            stage(Some("no disk")),
+        ),
+        (
+            format!("POST {path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n"),
+            stage(None),
+        ),
+    ] {
+        let answer = server.raw(&request).await;
+        assert_eq!((status(&answer), body(&answer)), (200, "ok\n"), "{request}");
+        assert_eq!(header(&answer, "content-length"), Some("3"));
+        assert_eq!(header(&answer, "connection"), Some("close"));
+        let Some(Seen::Callback(ask)) = server.fake.seen().pop() else {
+            panic!("a callback");
+        };
+        assert_eq!(ask.callback, callback, "{request}");
+    }
+    let before = server.fake.seen();
+    let head = server.ask("HEAD", &path, "").await;
+    assert_eq!((status(&head), body(&head)), (200, ""));
+    assert_eq!(server.fake.seen(), before);
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_side_is_still_answered() {
+    let server = machines(Fake::default());
+    let mut stream = server.connect().await;
+    let request = format!("GET /t/{TOKEN}/stage/installed HTTP/1.0\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert_eq!(body(&rest(&mut stream).await), "ok\n");
+}
+
+#[tokio::test]
+async fn a_file_is_served_whole_in_parts_and_not_again() {
+    let content: Vec<u8> = (0..700_000u32)
+        .map(|number| b'a' + (number % 23) as u8)
+        .collect();
+    let text = String::from_utf8(content.clone()).unwrap();
+    let server = machines(fake_with(&content));
+    for path in ["/repo/esxi/b.b00".into(), format!("/t/{TOKEN}/mboot.efi")] {
+        let whole = server.ask("GET", &path, "").await;
+        assert_eq!(
+            (status(&whole), header(&whole, "etag")),
+            (200, Some("\"v1\""))
+        );
+        assert!(body(&whole) == text, "the content differs");
+        let head = server.ask("HEAD", &path, "").await;
+        assert_eq!(
+            (header(&head, "content-length"), body(&head)),
+            (Some("700000"), "")
+        );
+    }
+    for (headers, expected, range, content) in [
+        (
+            "Range: bytes=300000-300009",
+            206,
+            Some("bytes 300000-300009/700000"),
+            &text[300_000..300_010],
+        ),
+        (
+            "Range: bytes=-3",
+            206,
+            Some("bytes 699997-699999/700000"),
+            &text[699_997..],
+        ),
+        (
+            "Range: bytes=700000-",
+            416,
+            Some("bytes */700000"),
+            "the file has only 700000 bytes\n",
+        ),
+        ("If-None-Match: \"v1\"", 304, None, ""),
+        ("Range: bytes=0-0\r\nIf-Range: \"v0\"", 200, None, &text),
+    ] {
+        let answer = server
+            .ask("GET", "/repo/esxi/b.b00", &format!("{headers}\r\n"))
+            .await;
+        assert_eq!(
+            (status(&answer), header(&answer, "content-range")),
+            (expected, range),
+            "{headers}"
+        );
+        assert!(body(&answer) == content, "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_looks_like_an_answer_is_sent_as_it_is() {
+    // Sixteen bytes, so that every piece of the file begins with them.
+    let content = "HTTP/1.1 400 No\n".repeat(100_000);
+    let server = machines(fake_with(content.as_bytes()));
+    let answer = server.ask("GET", "/repo/esxi/b.b00", "").await;
+    assert!(body(&answer) == content, "the content differs");
+}
+
+#[tokio::test]
+async fn an_empty_file_is_an_answer_without_a_body() {
+    let server = machines(fake_with(b""));
+    for method in ["GET", "HEAD"] {
+        let answer = server.ask(method, "/repo/esxi/empty", "").await;
+        assert_eq!(
+            (status(&answer), header(&answer, "content-length")),
+            (200, Some("0"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_shrinks_ends_the_connection() {
+    let fake = fake_with(&[b'x'; 100_000]);
+    fake.file.as_ref().unwrap().file.set_len(50_000).unwrap();
+    let server = machines(fake);
+    let answer = server.ask("GET", "/repo/esxi/b.b00", "").await;
+    assert!(body(&answer).len() < 100_000, "cut short");
+    assert!(answer.is_empty() || header(&answer, "content-length") == Some("100000"));
+}
+
+#[tokio::test]
+async fn stopping_waits_for_the_running_answer_and_closes_the_idle() {
+    let server = machines(Fake::with_large(32 << 20));
+    let mut idle = server.connect().await;
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut some = [0; 16];
+    soon(idle.read_exact(&mut some)).await.unwrap();
+    let mut busy = server.connect().await;
+    let request = format!("GET /t/{TOKEN}/large.cfg HTTP/1.1\r\nHost: x\r\n\r\n");
+    busy.write_all(request.as_bytes()).await.unwrap();
+    soon(busy.read_exact(&mut some)).await.unwrap();
+    let reading = tokio::spawn(async move { rest(&mut busy).await.len() });
+    server.stop().await;
+    assert!(reading.await.unwrap() > 32 << 20);
+    rest(&mut idle).await;
+}
+
+#[tokio::test]
+async fn operators_hear_json() {
+    let server = Running::operators(None);
+    let nodes = server.ask("GET", "/api/v1/nodes", "").await;
+    assert_eq!((status(&nodes), body(&nodes)), (200, "[]"));
+    let lines = server.ask("GET", "/api/v1/nodes/esx01/log", "").await;
+    assert_eq!(header(&lines, "content-type"), Some("application/x-ndjson"));
+    let unknown = server.ask("GET", "/api/v1/nodes/x", "").await;
+    assert_eq!(status(&unknown), 404);
+    assert_eq!(
+        body(&unknown),
+        "{\"error\":\"no node `x`\",\"help\":\"see `bootwright nodes`\"}\n"
+    );
+    let request = "POST /api/v1/nodes/esx01/hold HTTP/1.0\r\nHost: localhost\r\n\
+        Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"reason\":\"r\"}";
+    assert_eq!(status(&server.raw(request).await), 200);
+    let order = Order::Hold {
+        node: "esx01".into(),
+        reason: Some("r".into()),
+    };
+    assert_eq!(server.fake.seen(), [Seen::Order(order)]);
+    let method = server.ask("GET", "/api/v1/nodes/esx01/hold", "").await;
+    assert_eq!(status(&method), 405);
+    assert_eq!(header(&method, "allow"), Some("POST"));
+}
+
+#[tokio::test]
+async fn a_log_is_followed_line_by_line() {
+    let server = Running::operators(None);
+    let answer = server
+        .ask("GET", "/api/v1/nodes/esx01/log?follow=true&after=7", "")
+        .await;
+    for line in [
+        "{\"after\":Some(\"7\"),\"line\":1}\n",
+        "{\"after\":Some(\"7\"),\"line\":2}\n",
+    ] {
+        assert!(answer.contains(line), "{answer}");
+    }
+    assert!(answer.ends_with("0\r\n\r\n"), "{answer}");
+}

@@ -1,0 +1,302 @@
+//! A backend that answers from constants and remembers what it was asked, and a client that sends what it
+//! is told byte for byte.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    fs::File,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bootwright::net::http::{
+    Backend, BootAsk, Bytes, CallbackAsk, Delivery, DocumentAsk, EntryAsk, Guard, Health, Heard,
+    Limits, Listener, Machines, Operators, Order, Question, Receipt, Refusal, Reply, RepoAsk,
+    RepoFile, Served, Stop, machines, operators,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+
+/// The one token that is valid.
+pub(crate) const TOKEN: &str = "000102030405060708090a0b0c0d0e0f";
+
+/// What the backend was asked and told, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// `/boot`.
+    Boot(BootAsk),
+    /// A document or hand-out.
+    Document(DocumentAsk),
+    /// How a document's delivery ended.
+    Delivery(Delivery),
+    /// A callback.
+    Callback(CallbackAsk),
+    /// An order.
+    Order(Order),
+}
+
+/// A backend that answers from constants.
+#[derive(Debug, Default)]
+pub(crate) struct Fake {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    /// The file of every repo.
+    pub(crate) file: Option<RepoFile>,
+    /// The length of `large.cfg`.
+    pub(crate) large: usize,
+}
+
+impl Fake {
+    /// A backend whose repos hold `file`.
+    pub(crate) fn with_file(file: File) -> Fake {
+        let length = file.metadata().unwrap().len();
+        Fake {
+            file: Some(RepoFile {
+                file: Arc::new(file),
+                length,
+                etag: "\"v1\"".into(),
+            }),
+            ..Fake::default()
+        }
+    }
+
+    /// A backend whose `large.cfg` is so many bytes long.
+    pub(crate) fn with_large(large: usize) -> Fake {
+        Fake {
+            large,
+            ..Fake::default()
+        }
+    }
+
+    /// What it was asked and told so far.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    fn note(&self, seen: Seen) {
+        self.seen.lock().unwrap().push(seen);
+    }
+
+    fn receipt(&self) -> Receipt {
+        let seen = self.seen.clone();
+        Receipt::new(move |delivery| seen.lock().unwrap().push(Seen::Delivery(delivery)))
+    }
+}
+
+impl Backend for Fake {
+    async fn entry(&self, ask: EntryAsk) -> Reply {
+        Reply::text(format!("#!ipxe\nchain {}/boot\n", ask.base))
+    }
+
+    async fn boot(&self, ask: BootAsk) -> Reply {
+        self.note(Seen::Boot(ask));
+        Reply::text("#!ipxe\nexit\n")
+    }
+
+    async fn document(&self, ask: DocumentAsk) -> Served {
+        self.note(Seen::Document(ask.clone()));
+        if ask.token != TOKEN {
+            return Served::UnknownToken;
+        }
+        match ask.name.as_str() {
+            "mboot.efi" => Served::File(self.file.clone().unwrap()),
+            "ks.cfg" => Served::Bytes {
+                reply: Reply::text("vmaccepteula\n"),
+                receipt: ask.whole.then(|| self.receipt()),
+            },
+            "large.cfg" => Served::Bytes {
+                reply: Reply::text(vec![b'#'; self.large]),
+                receipt: ask.whole.then(|| self.receipt()),
+            },
+            _ => Served::Bytes {
+                reply: Reply::refusal(404, "no such document\n"),
+                receipt: None,
+            },
+        }
+    }
+
+    async fn callback(&self, ask: CallbackAsk) -> Heard {
+        if ask.token != TOKEN {
+            return Heard::UnknownToken;
+        }
+        // A journal takes its time.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        self.note(Seen::Callback(ask));
+        Heard::Taken
+    }
+
+    async fn repo(&self, _ask: RepoAsk) -> Result<RepoFile, Reply> {
+        let file = self.file.clone();
+        file.ok_or_else(|| Reply::refusal(404, "no such file\n"))
+    }
+
+    fn health(&self) -> Health {
+        Health::Degraded("the site has 1 error".into())
+    }
+
+    async fn question(&self, question: Question) -> Result<Bytes, Refusal> {
+        match question {
+            Question::Nodes => Ok("[]".into()),
+            Question::Log { .. } => Ok("{}\n".into()),
+            _ => Err(Refusal::new(404, "no node `x`").help("see `bootwright nodes`")),
+        }
+    }
+
+    async fn order(&self, order: Order) -> Result<Bytes, Refusal> {
+        self.note(Seen::Order(order));
+        Ok("{}".into())
+    }
+
+    async fn follow(
+        &self,
+        _node: String,
+        after: Option<String>,
+    ) -> Result<mpsc::Receiver<Bytes>, Refusal> {
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            for number in 1..=2 {
+                let line = format!("{{\"after\":{after:?},\"line\":{number}}}\n");
+                sender.send(line.into()).await.unwrap();
+            }
+        });
+        Ok(receiver)
+    }
+}
+
+/// A listener that runs until it is dropped.
+pub(crate) struct Running {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// What stands behind it.
+    pub(crate) fake: Arc<Fake>,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    /// Starts the machines' listener.
+    pub(crate) fn machines(fake: Fake, limits: Limits) -> Running {
+        let settings = Machines {
+            limits,
+            ..Machines::default()
+        };
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Running::start(listener, fake, |listener, fake, stop| {
+            tokio::spawn(machines(listener, fake, settings, stop))
+        })
+    }
+
+    /// Starts the operators' listener.
+    pub(crate) fn operators(token: Option<&str>) -> Running {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let settings = Operators {
+            guard: Guard::new(listener.address(), token).unwrap(),
+            limits: Limits::default(),
+        };
+        Running::start(listener, Fake::default(), |listener, fake, stop| {
+            tokio::spawn(operators(listener, fake, settings, stop))
+        })
+    }
+
+    fn start(
+        listener: Listener,
+        fake: Fake,
+        serve: impl FnOnce(Listener, Arc<Fake>, Stop) -> JoinHandle<()>,
+    ) -> Running {
+        let (stop, said) = watch::channel(false);
+        let fake = Arc::new(fake);
+        Running {
+            address: listener.address(),
+            serving: serve(listener, fake.clone(), Stop::new(said)),
+            fake,
+            stop,
+        }
+    }
+
+    /// Stops it and waits until it has ended.
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        soon(self.serving).await.unwrap();
+    }
+
+    /// Opens a connection.
+    pub(crate) async fn connect(&self) -> TcpStream {
+        soon(TcpStream::connect(self.address)).await.unwrap()
+    }
+
+    /// Sends `request` on a connection of its own and returns all that comes until the server closes it.
+    pub(crate) async fn raw(&self, request: impl AsRef<[u8]>) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_ref()).await.unwrap();
+        rest(&mut stream).await
+    }
+
+    /// Sends a request of HTTP/1.1 that is the last on its connection.
+    pub(crate) async fn ask(&self, method: &str, path: &str, headers: &str) -> String {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\r\n",
+            self.address
+        );
+        self.raw(request).await
+    }
+}
+
+/// Returns all that comes until the other side closes.
+pub(crate) async fn rest(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    // A reset ends an answer too: what came before it is what counts.
+    match soon(stream.read_to_end(&mut answer)).await {
+        Ok(_) | Err(_) => String::from_utf8_lossy(&answer).into_owned(),
+    }
+}
+
+/// Waits for what must not take long.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    let patience = Duration::from_secs(10);
+    timeout(patience, future).await.expect("it takes too long")
+}
+
+/// Waits until `is_so`.
+pub(crate) async fn eventually(mut is_so: impl FnMut() -> bool) {
+    soon(async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// The status of an answer.
+pub(crate) fn status(answer: &str) -> u16 {
+    let status = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    status.unwrap_or_default()
+}
+
+/// The body of an answer.
+pub(crate) fn body(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+}
+
+/// A header of an answer.
+pub(crate) fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    let (head, _) = answer.split_once("\r\n\r\n")?;
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    headers
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
+}
+
+/// Asserts what holds for every answer to a machine that may have a body: it has one, of the length it says.
+pub(crate) fn assert_whole(answer: &str) {
+    let length = header(answer, "content-length").map(str::parse);
+    assert_eq!(length, Some(Ok(body(answer).len())), "{answer}");
+    assert!(!body(answer).is_empty(), "{answer}");
+}

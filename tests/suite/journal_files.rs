@@ -1,0 +1,293 @@
+//! The journal on a real disk: killed at random moments, watched by strace, read by others.
+
+use std::{
+    io::Read,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use bootwright::disk::journal::{self, Entry, Journal, Options, Position};
+
+/// Says to this very program, started again, where to write a journal until it is killed.
+const DIRECTORY: &str = "BOOTWRIGHT_TEST_JOURNAL";
+
+/// Says to it after how many pairs of lines to end, unless it is to go on for ever.
+const PAIRS: &str = "BOOTWRIGHT_TEST_PAIRS";
+
+fn options() -> Options {
+    Options { segment: 2_000 }
+}
+
+fn entry(number: u64, durable: bool) -> Entry {
+    Entry {
+        text: format!(r#"{{"n":{number},"machine":"{:016x}"}}"#, number % 10),
+        machine: Some(number % 10),
+        durable,
+    }
+}
+
+fn number(line: &str) -> u64 {
+    let value: serde_json::Value = serde_json::from_str(line).unwrap();
+    value["n"].as_u64().unwrap()
+}
+
+fn numbers(lines: journal::Lines) -> Vec<u64> {
+    lines.map(|line| number(&line.unwrap())).collect()
+}
+
+/// How many lines the checkpoint stands for.
+fn checkpoint(replay: &journal::Replay) -> u64 {
+    let state = replay.checkpoint.as_deref();
+    state.map_or(0, |state| {
+        std::str::from_utf8(state).unwrap().parse().unwrap()
+    })
+}
+
+/// The child of the tests below: appends in pairs, for ever, and prints each durable line that is kept.
+/// Started by itself it does nothing.
+#[test]
+fn child_that_appends() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else {
+        return;
+    };
+    let (journal, replay) =
+        Journal::open(Path::new(&directory), Path::new("site"), options()).unwrap();
+    let mut next = checkpoint(&replay);
+    next = numbers(replay.lines).last().map_or(next, |last| last + 1);
+    let pairs = std::env::var(PAIRS).map_or(u64::MAX, |pairs| pairs.parse().unwrap());
+    for _ in 0..pairs {
+        journal
+            .append(vec![entry(next, false), entry(next + 1, true)])
+            .wait()
+            .unwrap();
+        println!("kept {}", next + 1);
+        if next.is_multiple_of(300) {
+            journal
+                .checkpoint(format!("{}", next + 2).into())
+                .wait()
+                .unwrap();
+        }
+        next += 2;
+    }
+}
+
+fn child(directory: &Path, wrap: &[&str]) -> Command {
+    let itself = std::env::current_exe().unwrap();
+    let mut words = wrap
+        .iter()
+        .map(Into::into)
+        .collect::<Vec<std::ffi::OsString>>();
+    words.push(itself.into());
+    let mut command = Command::new(&words[0]);
+    command
+        .args(&words[1..])
+        .args([
+            "journal_files::child_that_appends",
+            "--exact",
+            "--nocapture",
+        ])
+        .env(DIRECTORY, directory)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+fn kept(output: &str) -> Option<u64> {
+    // The last line may have been cut short by the kill.
+    let whole = output.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole
+        .lines()
+        .filter_map(|line| line.split_once("kept ")?.1.parse().ok())
+        .next_back()
+}
+
+/// A small generator of moments: the point is that they differ, not that nobody can guess them.
+fn moments() -> impl Iterator<Item = Duration> {
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    std::iter::from_fn(move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        Some(Duration::from_micros(seed % 40_000))
+    })
+}
+
+#[test]
+fn a_hundred_kills_lose_no_line_that_was_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut all_kept = 0;
+    let mut rounds_that_wrote = 0;
+    for moment in moments().take(100) {
+        let mut child = child(dir.path(), &[]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(5) + moment);
+        child.kill().unwrap();
+        let mut output = String::new();
+        child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut output)
+            .unwrap();
+        child.wait().unwrap();
+        if let Some(kept) = kept(&output) {
+            assert!(
+                kept > all_kept,
+                "it went on from {kept}, and had kept {all_kept}"
+            );
+            all_kept = kept;
+            rounds_that_wrote += 1;
+        }
+        let replay = journal::read(dir.path()).unwrap();
+        assert_eq!(replay.damage, []);
+        let start = checkpoint(&replay);
+        let found = numbers(replay.lines);
+        let end = start + found.len() as u64;
+        assert_eq!(found, (start..end).collect::<Vec<_>>());
+        assert!(
+            end > all_kept || all_kept == 0,
+            "{all_kept} was kept, and {end} lines are there"
+        );
+    }
+    assert!(
+        rounds_that_wrote > 50,
+        "only {rounds_that_wrote} of 100 came to write anything"
+    );
+    // Without the checkpoint, every line since the beginning is there.
+    if dir.path().join("checkpoint").exists() {
+        std::fs::remove_file(dir.path().join("checkpoint")).unwrap();
+    }
+    let (_journal, replay) = Journal::open(dir.path(), Path::new("site"), options()).unwrap();
+    assert_eq!(replay.damage, []);
+    let found = numbers(replay.lines);
+    assert_eq!(found, (0..found.len() as u64).collect::<Vec<_>>());
+    assert!(found.len() as u64 > all_kept);
+}
+
+#[test]
+fn the_kernel_sees_write_then_sync_then_answer() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("strace is not installed: nothing was checked");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("trace");
+    let state = dir.path().join("journal");
+    let trace_to = [
+        "strace",
+        "-f",
+        "-y",
+        "-e",
+        "trace=write,fdatasync,fsync",
+        "-s",
+        "64",
+        "-o",
+    ];
+    let mut wrap = trace_to.to_vec();
+    wrap.push(trace.to_str().unwrap());
+    let mut child = child(&state, &wrap).env(PAIRS, "20").spawn().unwrap();
+    let mut output = String::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut output)
+        .unwrap();
+    assert!(child.wait().unwrap().success(), "{output}");
+    check_trace(&std::fs::read_to_string(trace).unwrap());
+}
+
+fn check_trace(trace: &str) {
+    let calls: Vec<&str> = trace.lines().collect();
+    let mut seen = 0;
+    for (at, call) in calls.iter().enumerate() {
+        let Some(kept) = call
+            .split_once("\"kept ")
+            .and_then(|(_, rest)| rest.split_once("\\n"))
+        else {
+            continue;
+        };
+        let line = format!("{{\\\"n\\\":{},", kept.0);
+        let first = format!("{{\\\"n\\\":{},", kept.0.parse::<u64>().unwrap() - 1);
+        let is_write = |call: &&str| {
+            call.contains("write(") && (call.contains(&line) || call.contains(&first))
+        };
+        let written = calls[..at]
+            .iter()
+            .position(is_write)
+            .expect("answered before it was written");
+        let file = calls[written].split(['<', '>']).nth(1).unwrap();
+        let is_sync = |call: &&str| call.contains("fdatasync(") && call.contains(file);
+        assert!(
+            calls[written..at].iter().any(is_sync),
+            "no sync before: {call}"
+        );
+        seen += 1;
+    }
+    assert_eq!(seen, 20, "only {seen} answers were seen in\n{trace}");
+}
+
+#[test]
+fn a_second_writer_is_told_of_the_first_and_readers_need_no_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(dir.path(), Path::new("/srv/site"), options()).unwrap();
+    journal
+        .append((0..100).map(|number| entry(number, true)).collect())
+        .wait()
+        .unwrap();
+    let second = Journal::open(dir.path(), Path::new("/srv/other"), options()).unwrap_err();
+    let expected = format!(
+        "the state directory is in use by process {}, which serves `/srv/site`",
+        std::process::id()
+    );
+    assert_eq!(second.to_string(), expected);
+    let replay = journal::read(dir.path()).unwrap();
+    assert_eq!(numbers(replay.lines), (0..100).collect::<Vec<_>>());
+    drop(journal);
+    assert!(Journal::open(dir.path(), Path::new("/srv/other"), options()).is_ok());
+    let missing = journal::read(&dir.path().join("none")).unwrap_err();
+    assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
+}
+
+#[test]
+fn the_journal_can_be_followed_across_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(dir.path(), Path::new("site"), options()).unwrap();
+    let mut position = Position::default();
+    let mut followed = Vec::new();
+    for round in 0..30 {
+        let batch = (round * 10..round * 10 + 10).map(|number| entry(number, true));
+        journal.append(batch.collect()).wait().unwrap();
+        // Slower than it is written, for a while.
+        let part = journal::tail(dir.path(), position, 9).unwrap();
+        position = part.next;
+        followed.extend(part.lines.iter().map(|line| number(line)));
+    }
+    let rest = journal::tail(dir.path(), position, usize::MAX).unwrap();
+    followed.extend(rest.lines.iter().map(|line| number(line)));
+    assert_eq!(followed, (0..300).collect::<Vec<_>>());
+    assert_eq!(rest.next, journal::end(dir.path()).unwrap());
+    let nothing = journal::tail(dir.path(), rest.next, usize::MAX).unwrap();
+    assert_eq!((nothing.lines.len(), nothing.next), (0, rest.next));
+    assert!(rest.next.segment > 3, "{rest:?}");
+}
+
+#[test]
+fn the_lines_of_one_machine_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(dir.path(), Path::new("site"), options()).unwrap();
+    for round in 0..30 {
+        // Machine 3 is not spoken of in the middle.
+        let batch = (round * 10..round * 10 + 10)
+            .filter(|number| number % 10 != 3 || !(5..25).contains(&round));
+        journal
+            .append(batch.map(|number| entry(number, true)).collect())
+            .wait()
+            .unwrap();
+    }
+    let lines = journal::lines_of(dir.path(), 3).unwrap();
+    let found: Vec<_> = lines.map(|line| number(&line.unwrap())).collect();
+    let expected: Vec<_> = (0..5).chain(25..30).map(|round| round * 10 + 3).collect();
+    assert_eq!(found, expected);
+    assert_eq!(journal::lines_of(dir.path(), 99).unwrap().count(), 0);
+}
