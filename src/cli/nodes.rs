@@ -160,7 +160,14 @@ pub(super) fn words(value: &Value) -> String {
             let list: Vec<String> = list.iter().map(words).collect();
             list.join(", ")
         }
-        value => value.to_string(),
+        Value::Object(map) => {
+            let set = map.iter().filter(|(_, value)| !value.is_null());
+            let set: Vec<String> = set
+                .map(|(key, value)| format!("{key}={}", words(value)))
+                .collect();
+            set.join(" ")
+        }
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
 

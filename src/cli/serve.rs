@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{
     EnvFilter,
@@ -21,6 +21,13 @@ use super::{
 use crate::serve::{Banner, Options, start};
 
 pub(super) fn run(site: &Path, terminal: &Terminal) -> Outcome {
+    if !site.is_dir() {
+        return Err(
+            Failure::unreachable(anyhow!("there is no site at `{}`", site.display())).help(
+                "say where it is: `bootwright serve SITE`; `bootwright init SITE` writes one",
+            ),
+        );
+    }
     log(terminal);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -45,7 +52,6 @@ fn cannot_start(error: anyhow::Error) -> Failure {
         Some(io::ErrorKind::PermissionDenied) => {
             failure.help("ports below 1024 and system directories need root: start it as root, or set `listen` and `[paths]` `state` in bootwright.toml")
         }
-        Some(io::ErrorKind::NotFound) => failure.help("say where the site is: `bootwright serve SITE`; `bootwright init SITE` writes one"),
         _ => failure,
     }
 }

@@ -16,3 +16,5 @@ mod hostile_http;
 mod journal_files;
 mod render_golden;
 mod render_site;
+mod cli;
+mod play;
