@@ -1,7 +1,5 @@
 //! The program as it is typed: what it shows, where, and its exit codes.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::{
     fs,
     net::TcpListener,

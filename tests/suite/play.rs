@@ -1,7 +1,5 @@
 //! Whole installations over HTTP as machines go through them, and what the server writes down of each.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::{
     path::Path,
     thread,
