@@ -277,7 +277,7 @@ mod tests {
             Some("NODE   STATE   POLICY  ADDRESS     LAST")
         );
         assert!(
-            text.contains("esx03  failed  esxi    192.0.2.13  no word after ks.cfg"),
+            text.contains("esx03  failed  esxi    192.0.2.13  no word after ks.cf…"),
             "{text}"
         );
     }

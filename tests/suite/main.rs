@@ -16,5 +16,6 @@ mod hostile_http;
 mod journal_files;
 mod render_golden;
 mod render_site;
+mod installation;
 mod cli;
 mod play;
