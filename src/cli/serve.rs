@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{
     EnvFilter,
@@ -15,18 +15,15 @@ use tracing_subscriber::{
 };
 
 use super::{
+    client::{is_site, no_site},
     failure::{Failure, Outcome},
     terminal::Terminal,
 };
 use crate::serve::{Banner, Options, start};
 
 pub(super) fn run(site: &Path, terminal: &Terminal) -> Outcome {
-    if !site.is_dir() {
-        return Err(
-            Failure::unreachable(anyhow!("there is no site at `{}`", site.display())).help(
-                "say where it is: `bootwright serve SITE`; `bootwright init SITE` writes one",
-            ),
-        );
+    if !is_site(site) {
+        return Err(no_site(site));
     }
     log(terminal);
     let runtime = tokio::runtime::Builder::new_multi_thread()

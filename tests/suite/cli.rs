@@ -277,7 +277,7 @@ fn without_a_server_the_journal_is_read_and_changed() {
     assert_eq!(nodes.code, 0);
     assert_eq!(
         nodes.err,
-        "note: no server answers; this is what the journal says, read without its lock\n"
+        "note: no server answers for this site; this is what the journal says, read without its lock\n"
     );
     assert!(
         nodes
@@ -368,6 +368,6 @@ fn nothing_that_exists_is_overwritten() {
     assert!(ran.err.contains("has .gitignore already"), "{}", ran.err);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     let state = run(&["init", "--state", "new", directory.path().to_str().unwrap()]);
-    assert_eq!(state.code, 1);
-    assert!(state.err.contains("is no site"), "{}", state.err);
+    assert_eq!(state.code, 3);
+    assert!(state.err.contains("there is no site at"), "{}", state.err);
 }
