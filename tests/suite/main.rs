@@ -25,3 +25,5 @@ mod render_mistakes;
 mod render_scripts;
 mod render_library;
 mod render_readme;
+mod cli;
+mod play;
