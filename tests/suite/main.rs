@@ -24,3 +24,4 @@ mod render_mistakes;
 mod render_scripts;
 mod render_library;
 mod render_readme;
+mod render_any;
