@@ -16,6 +16,7 @@ mod hostile_http;
 mod journal_files;
 mod render_golden;
 mod render_site;
+mod installation;
 mod esxi_rules;
 mod render_programs;
 mod render_disk;
