@@ -27,3 +27,4 @@ mod render_library;
 mod render_readme;
 mod cli;
 mod play;
+mod render_any;
