@@ -28,3 +28,4 @@ mod render_readme;
 mod cli;
 mod play;
 mod render_any;
+mod lifecycle;
