@@ -14,5 +14,7 @@ mod http_fixture;
 mod http;
 mod hostile_http;
 mod journal_files;
+mod server;
+mod hot_reload;
 mod render_golden;
 mod render_site;
