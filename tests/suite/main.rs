@@ -16,5 +16,6 @@ mod hostile_http;
 mod journal_files;
 mod server;
 mod hot_reload;
+mod started;
 mod render_golden;
 mod render_site;
