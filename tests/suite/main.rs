@@ -17,5 +17,6 @@ mod journal_files;
 mod server;
 mod hot_reload;
 mod started;
+mod killed;
 mod render_golden;
 mod render_site;
