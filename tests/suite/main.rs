@@ -18,6 +18,7 @@ mod server;
 mod hot_reload;
 mod started;
 mod killed;
+mod full_disk;
 mod render_golden;
 mod render_site;
 mod installation;
