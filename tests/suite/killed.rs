@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -141,12 +140,7 @@ fn moments(longest: u64) -> impl Iterator<Item = Duration> {
 #[test]
 fn a_hundred_kills_lose_nothing_that_was_acknowledged() {
     // In memory a kill meets more of what is being said; whether it is synced is for the one with strace.
-    let memory = Path::new("/dev/shm");
-    let dir = match memory.is_dir() {
-        true => tempfile::tempdir_in(memory),
-        false => tempfile::tempdir(),
-    };
-    let house = House::in_dir(dir.unwrap(), MACHINES);
+    let house = House::in_memory(MACHINES);
     let mut all: Vec<Kept> = std::iter::repeat_with(Kept::default)
         .take(MACHINES)
         .collect();

@@ -34,6 +34,16 @@ impl House {
         House::in_dir(tempfile::tempdir().unwrap(), nodes)
     }
 
+    /// The same where syncing costs nothing, if there is such a place.
+    pub(crate) fn in_memory(nodes: usize) -> House {
+        let memory = Path::new("/dev/shm");
+        let dir = match memory.is_dir() {
+            true => tempfile::tempdir_in(memory),
+            false => tempfile::tempdir(),
+        };
+        House::in_dir(dir.unwrap(), nodes)
+    }
+
     /// The same below a directory that is there already.
     pub(crate) fn in_dir(dir: TempDir, nodes: usize) -> House {
         let house = House { dir };
