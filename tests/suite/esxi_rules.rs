@@ -2,8 +2,6 @@
 //!
 //! A bad example's name begins with the number of the rule that it breaks, which is the only one.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test may end it")]
-
 use std::{collections::BTreeSet, fs, path::Path};
 
 use bootwright::render::check::{BootCfg, Finding, check_boot_cfg, check_ks};

@@ -32,3 +32,6 @@ mod render_mistakes;
 mod render_scripts;
 mod render_library;
 mod render_readme;
+mod cli;
+mod play;
+mod render_any;

@@ -1,7 +1,5 @@
 //! The script that chooses a disk, run by a shell over made-up disks.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test may end it")]
-
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use crate::render_site::rendering;

@@ -414,3 +414,85 @@ fn a_repo_that_lacks_what_is_booted_is_named() {
     assert_eq!(found.len(), 2);
     assert_eq!(found[1].message, expected);
 }
+
+#[test]
+fn a_connection_that_an_installer_cannot_make_is_an_error() {
+    let bond = "bond.bond0 = { mode = \"802.3ad\", ports = [\"00:50:56:00:00:06\", \"00:50:56:00:01:06\"], address = \"192.0.2.16\" }";
+    let bridge = "bridge.br0 = { ports = [\"00:50:56:00:00:06\"], address = \"192.0.2.16\" }";
+    let macs = "mac = [\"00:50:56:00:00:06\", \"00:50:56:00:01:06\"]";
+    let lab =
+        "[network.lab]\nsubnet = \"192.0.2.0/24\"\ngateway = \"192.0.2.1\"\ndns = \"192.0.2.2\"\n";
+    let vlan = "[network.tagged]\nsubnet = \"198.51.100.0/24\"\ngateway = \"198.51.100.1\"\ndns = \"198.51.100.2\"\nvlan = 20\n";
+    let blind = "[network.blind]\nsubnet = \"198.51.100.0/24\"\n";
+    let hash = "root-password-hash = \"$6$exampleonly$ntM9V.0IToMoZGaR2DFalh1yTiaH8l5Pkmzu2sBb2l7Uczv0DSKMAQbSWzT2uSkCMakVMf7ww5CLBy5Ye.Fpz/\"";
+    for (task, network, node, expected) in [
+        (
+            "esxi",
+            lab,
+            format!("{macs}\n{bond}"),
+            &[
+                "task `esxi` cannot express `bond`: bond bond0: mode 802.3ad needs a distributed switch",
+            ][..],
+        ),
+        (
+            "esxi",
+            lab,
+            format!("{macs}\n{bridge}"),
+            &[
+                "task `esxi` cannot express `bridge`: bridge br0: ESXi has virtual switches in place of bridges",
+            ],
+        ),
+        (
+            "esxi",
+            lab,
+            "mac = \"00:50:56:00:00:06\"\naddress = [\"192.0.2.16\", \"192.0.2.17\"]".into(),
+            &[
+                "task `esxi` cannot express `address`: card 00:50:56:00:00:06: ESXi takes one IPv4 address for each interface",
+            ],
+        ),
+        (
+            "esxi",
+            blind,
+            "mac = \"00:50:56:00:00:06\"\naddress = \"198.51.100.16\"".into(),
+            &[
+                "task `esxi` cannot express `gateway`: card 00:50:56:00:00:06: the installer guesses a gateway where none is set",
+                "task `esxi` cannot express `dns`: card 00:50:56:00:00:06: the installer wants at least one server beside a static address",
+            ],
+        ),
+        (
+            "debian",
+            vlan,
+            "mac = \"00:50:56:00:00:06\"\naddress = \"198.51.100.16\"".into(),
+            &[
+                "task `debian` cannot express `vlan`: VLAN vlan20: the installer cannot tag its packets (20); set `boot-network` to the network that it runs in",
+            ],
+        ),
+        (
+            "redhat",
+            vlan,
+            "mac = \"00:50:56:00:00:06\"\naddress = \"198.51.100.16\"".into(),
+            &[],
+        ),
+        (
+            "redhat",
+            lab,
+            format!(
+                "mac = \"00:50:56:00:00:06\"\naddress = \"192.0.2.16\"\nkernel-args = \"{}\"",
+                "x".repeat(1500)
+            ),
+            &["1634 bytes of kernel arguments: at most 1500 fit"],
+        ),
+    ] {
+        let toml = format!(
+            "{network}[repo.r]\npath = \"r\"\n[node.n1]\n{node}\nrepo = \"r\"\ntask = \"{task}\"\n{hash}\n"
+        );
+        let rendering = rendering(&toml, &[]);
+        let messages: Vec<String> = rendering
+            .inspect("n1")
+            .1
+            .into_iter()
+            .map(|found| found.message)
+            .collect();
+        assert_eq!(messages, expected, "{toml}");
+    }
+}
