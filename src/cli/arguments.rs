@@ -47,12 +47,7 @@ pub(super) enum Command {
     /// Nothing that exists is overwritten. With `--state`, say what the state directory of an existing site stands
     /// for, after it was lost or left behind.
     #[command(after_help = EXIT_CODES)]
-    Init {
-        /// Where; the directory is made when there is none.
-        dir: Option<PathBuf>,
-        #[command(flatten)]
-        init: Init,
-    },
+    Init(Init),
     /// Answer machines and operators until stopped.
     #[command(after_help = EXIT_CODES)]
     Serve {
@@ -103,6 +98,8 @@ pub(super) enum Command {
 /// Arguments of `init`.
 #[derive(Debug, Args)]
 pub(super) struct Init {
+    /// Where; the directory is made when there is none.
+    pub(super) dir: Option<PathBuf>,
     /// Say what the state directory of an existing site stands for: `new` (nothing is installed yet) or
     /// `installed` (every declared node is).
     #[arg(long, value_enum)]

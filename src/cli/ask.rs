@@ -10,9 +10,9 @@ pub(super) fn ask(site: &Path, question: &Question, terminal: &Terminal) -> Outc
     match Client::find(site)? {
         Some((client, _)) => client.ask(question),
         None => {
-            terminal
-                .note("no server answers; this is what the journal says, read without its lock");
-            offline::ask(site, question)
+            let answer = offline::ask(site, question)?;
+            terminal.note("no server answers for this site; this is what the journal says, read without its lock");
+            Ok(answer)
         }
     }
 }

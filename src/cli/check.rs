@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde_json::json;
 
 use super::{
-    client::Client,
+    client::{Client, is_site, no_site},
     failure::{Failure, Outcome},
     terminal::{Terminal, plain},
 };
@@ -34,11 +34,11 @@ pub(super) fn run(root: &Path, json: bool, terminal: &Terminal) -> Outcome {
 
 /// Loads a site as the server does, everything rendered for everyone.
 pub(super) fn loaded(root: &Path) -> Outcome<Loaded> {
-    let loaded = load::offline(root)
-        .with_context(|| format!("the site `{}` cannot be read", root.display()));
-    loaded.map_err(|error| {
-        Failure::unreachable(error).help("say where the site is: --site DIR, or BOOTWRIGHT_SITE")
-    })
+    if !is_site(root) {
+        return Err(no_site(root));
+    }
+    let loaded = load::offline(root);
+    Ok(loaded.with_context(|| format!("the site `{}` cannot be read", root.display()))?)
 }
 
 /// Writes diagnostics for the terminal.

@@ -46,20 +46,21 @@ struct Refused {
 }
 
 impl Client {
-    /// Finds the server of the site at `site`, with what it says of itself; none when nobody answers.
+    /// Finds the server of the site at `site`, with what it says of itself; none when nobody answers for it. Where
+    /// there is no site, it is whichever server answers.
     pub(super) fn find(site: &Path) -> Outcome<Option<(Client, Value)>> {
         let client = Client::of(site)?;
         let Ok(response) = client.get("/api/v1/status") else {
             return Ok(None);
         };
-        let status: Value = serde_json::from_slice(&client.whole(response)?)
-            .map_err(|_| client.stranger("what answers there is not Bootwright"))?;
-        match client.serves(&status, site) {
-            Some(other) => {
-                Err(client.stranger(&format!("the server there serves another site, `{other}`")))
-            }
-            None => Ok(Some((client, status))),
-        }
+        let status: Option<Value> = match response.status().as_u16() {
+            200 => serde_json::from_slice(&client.whole(response)?).ok(),
+            401 | 403 => return Err(client.refusal(response)),
+            _ => None,
+        };
+        // What answers there may be another site's server, or no server of ours at all.
+        let ours = status.filter(|status| is_served(status, site));
+        Ok(ours.map(|status| (client, status)))
     }
 
     fn of(site: &Path) -> Outcome<Client> {
@@ -88,19 +89,6 @@ impl Client {
             base: format!("http://{address}"),
             ..client
         })
-    }
-
-    /// The other site that the server serves, if it does.
-    fn serves(&self, status: &Value, site: &Path) -> Option<String> {
-        let theirs = status.get("site")?.as_str()?;
-        let ours = fs::canonicalize(site).ok()?;
-        let same = fs::canonicalize(theirs).is_ok_and(|theirs| theirs == ours);
-        (!same).then(|| theirs.into())
-    }
-
-    fn stranger(&self, why: &str) -> Failure {
-        Failure::unreachable(anyhow!("{} is not this site's server: {why}", self.base))
-            .help("name the site with --site, or give each server its own address in bootwright.toml: `[operator]` `listen`")
     }
 
     /// Puts a question.
@@ -187,6 +175,32 @@ impl Client {
     }
 }
 
+/// Tells whether the server that says `status` of itself serves the site at `site`.
+fn is_served(status: &Value, site: &Path) -> bool {
+    let Some(theirs) = status.get("site").and_then(Value::as_str) else {
+        return false;
+    };
+    match (fs::canonicalize(theirs), fs::canonicalize(site)) {
+        (Ok(theirs), Ok(ours)) => theirs == ours || !is_site(site),
+        // A server in a container knows its site by another path.
+        _ => true,
+    }
+}
+
+/// Tells whether there is a site at all.
+pub(super) fn is_site(site: &Path) -> bool {
+    site.join("bootwright.toml").exists() || site.join("policies.d").is_dir()
+}
+
+/// What is said where there is none.
+pub(super) fn no_site(site: &Path) -> Failure {
+    let shown = site.display();
+    Failure::unreachable(anyhow!(
+        "there is no site at `{shown}`: neither bootwright.toml nor policies.d/"
+    ))
+    .help("say where it is: --site DIR, or BOOTWRIGHT_SITE; `bootwright init DIR` writes one")
+}
+
 fn agent() -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
@@ -203,13 +217,12 @@ pub(super) fn config(site: &Path) -> Outcome<ServerConfig> {
     let mut files = Files::default();
     match fs::read(site.join(name)) {
         Ok(bytes) => drop(files.content.insert(name.into(), bytes.into())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && site.is_dir() => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => {
             let path = site.join(name);
             let error =
                 anyhow::Error::new(error).context(format!("`{}` cannot be read", path.display()));
-            return Err(Failure::unreachable(error)
-                .help("say where the site is: --site DIR, or BOOTWRIGHT_SITE"));
+            return Err(Failure::unreachable(error));
         }
     }
     let (config, _) = read_config(&files, &mut Memory::default());

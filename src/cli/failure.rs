@@ -74,7 +74,7 @@ impl Failure {
     pub(super) fn report(&self, terminal: &Terminal) -> ExitCode {
         let silent = self.code == Code::Said || self.is_broken_pipe();
         if !silent {
-            terminal.error(&format!("{:#}", self.error), self.help.as_deref());
+            terminal.error(&self.words(), self.help.as_deref());
         }
         match self.code {
             _ if self.is_broken_pipe() => ExitCode::SUCCESS,
@@ -82,6 +82,17 @@ impl Failure {
             Code::Usage => ExitCode::from(2),
             Code::Unreachable => ExitCode::from(3),
         }
+    }
+
+    /// The error and its causes on one line, without the numbers that the system has for them.
+    fn words(&self) -> String {
+        let text = format!("{:#}", self.error);
+        let mut parts = text.split(" (os error ");
+        let mut words = parts.next().unwrap_or_default().to_string();
+        for part in parts {
+            words += part.split_once(')').map_or(part, |(_number, rest)| rest);
+        }
+        words
     }
 
     /// Whoever was reading has seen enough: `bootwright nodes | head`.
@@ -105,5 +116,27 @@ impl From<io::Error> for Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Failure::unreachable(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_follow_without_their_numbers() {
+        let error =
+            anyhow::Error::new(io::Error::from_raw_os_error(2)).context("`a` cannot be read");
+        assert_eq!(
+            Failure::from(error).words(),
+            "`a` cannot be read: No such file or directory"
+        );
+        let error = anyhow::Error::new(io::Error::from_raw_os_error(2))
+            .context("x")
+            .context("y (os error 1) z");
+        assert_eq!(
+            Failure::from(error).words(),
+            "y z: x: No such file or directory"
+        );
     }
 }

@@ -44,7 +44,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Outcome {
     let site = arguments.site.unwrap_or_else(|| PathBuf::from("."));
     let at = |dir: Option<PathBuf>| dir.unwrap_or_else(|| site.clone());
     match arguments.command {
-        Command::Init { dir, init } => init::run(&at(dir), &init, terminal),
+        Command::Init(init) => init::run(&at(init.dir.clone()), &init, terminal),
         Command::Serve { dir } => serve::run(&at(dir), terminal),
         Command::Check { json } => check::run(&site, json, terminal),
         Command::Render { node, document } => {

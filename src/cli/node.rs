@@ -54,10 +54,10 @@ pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> O
 fn card(shown: &Shown, now: Timestamp, terminal: &Terminal) -> String {
     let since = shown.since.map_or(String::new(), |since| {
         let ago = Span(now.since(since));
-        format!(" for {ago}, since {}", terminal.moment(since))
+        format!(" since {} ({ago})", terminal.moment(since))
     });
     let state = terminal.paint(&plain(&shown.state), state_style(&shown.state));
-    let mut text = format!("{} is {state}{since}\n", plain(&shown.name));
+    let mut text = format!("{}: {state}{since}\n", plain(&shown.name));
     let mut line = |key: &str, value: &str| {
         if !value.is_empty() {
             text += &format!("  {key:<10}  {}\n", plain(value));
@@ -106,7 +106,7 @@ mod tests {
         };
         assert_eq!(
             card(&shown, Timestamp(0), &Terminal::new(Color::Never)),
-            "esx01 is held\n\
+            "esx01: held\n\
              \x20 reason      disk does not boot\n\
              \x20 mac         00:50:56:00:00:01\n\
              \x20 installs    1 wanted, 0 done\n\

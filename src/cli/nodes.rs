@@ -1,6 +1,6 @@
 //! `nodes`: every machine in a table; of one of them, what is asked for.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -75,15 +75,43 @@ fn list(site: &Path, json: bool, terminal: &Terminal) -> Outcome {
     Ok(terminal.show(&listed(&shown, now(), terminal))?)
 }
 
+/// The columns, and which of them give way first where a terminal is narrow.
+const HEADERS: [&str; 7] = [
+    "NODE", "STATE", "SINCE", "POLICY", "TASK", "ADDRESS", "LAST",
+];
+const EXPENDABLE: [&str; 3] = ["TASK", "SINCE", "POLICY"];
+
+/// The last column has at least so much room.
+const LAST: usize = 24;
+
 fn listed(shown: &[Shown], now: Timestamp, terminal: &Terminal) -> String {
-    let rows: Vec<Vec<Cell>> = shown.iter().map(|shown| row(shown, now)).collect();
-    table(
-        &[
-            "NODE", "STATE", "SINCE", "POLICY", "TASK", "ADDRESS", "LAST",
-        ],
-        &rows,
-        terminal,
-    )
+    let mut headers = HEADERS.to_vec();
+    let mut rows: Vec<Vec<Cell>> = shown.iter().map(|shown| row(shown, now)).collect();
+    for expendable in EXPENDABLE {
+        if terminal
+            .width
+            .is_none_or(|width| before_last(&headers, &rows) + LAST <= width)
+        {
+            break;
+        }
+        if let Some(at) = headers.iter().position(|header| *header == expendable) {
+            headers.remove(at);
+            rows.iter_mut().for_each(|row| drop(row.remove(at)));
+        }
+    }
+    table(&headers, &rows, terminal)
+}
+
+/// How many columns of the terminal stand before the last column of the table.
+fn before_last(headers: &[&str], rows: &[Vec<Cell>]) -> usize {
+    let width = |at: usize| {
+        rows.iter()
+            .map(|row| row[at].width())
+            .chain([headers[at].len()])
+            .max()
+            .unwrap_or(0)
+    };
+    (0..headers.len() - 1).map(|at| width(at) + 2).sum()
 }
 
 fn row(shown: &Shown, now: Timestamp) -> Vec<Cell> {
@@ -137,6 +165,7 @@ fn flattened(path: &str, value: &Value) -> Vec<(String, String)> {
     match value {
         Value::Null => Vec::new(),
         Value::Object(map) => {
+            let map: BTreeMap<&String, &Value> = map.iter().collect();
             let dot = if path.is_empty() { "" } else { "." };
             map.iter()
                 .flat_map(|(key, value)| flattened(&format!("{path}{dot}{key}"), value))
@@ -160,7 +189,16 @@ pub(super) fn words(value: &Value) -> String {
             let list: Vec<String> = list.iter().map(words).collect();
             list.join(", ")
         }
-        value => value.to_string(),
+        Value::Object(map) => {
+            let set: BTreeMap<&String, &Value> =
+                map.iter().filter(|(_, value)| !value.is_null()).collect();
+            let set: Vec<String> = set
+                .iter()
+                .map(|(key, value)| format!("{key}={}", words(value)))
+                .collect();
+            set.join(" ")
+        }
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
 
@@ -218,6 +256,29 @@ mod tests {
              esx02  installing  4 m    esxi    -     192.0.2.11  ks.cfg, 3 m ago\n\
              esx03  failed      4 m    esxi    -     192.0.2.11  no word\n\
              db1    bound       -      -       -     -           never seen\n"
+        );
+    }
+
+    #[test]
+    fn a_narrow_terminal_does_without_some_columns() {
+        let shown = Shown {
+            name: "esx03".into(),
+            state: "failed".into(),
+            reason: Some("no word after ks.cfg for 45 m (still listening)".into()),
+            policy: Some("esxi".into()),
+            address: Some("192.0.2.13".into()),
+            ..Shown::default()
+        };
+        let mut terminal = Terminal::new(Color::Never);
+        terminal.width = Some(60);
+        let text = listed(&[shown], Timestamp(0), &terminal);
+        assert_eq!(
+            text.lines().next(),
+            Some("NODE   STATE   POLICY  ADDRESS     LAST")
+        );
+        assert!(
+            text.contains("esx03  failed  esxi    192.0.2.13  no word after ks.cf…"),
+            "{text}"
         );
     }
 

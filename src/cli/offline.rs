@@ -5,7 +5,10 @@ use std::path::Path;
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use super::failure::{Failure, Outcome};
+use super::{
+    client::{is_site, no_site},
+    failure::{Failure, Outcome},
+};
 use crate::{
     control::Operation,
     disk::journal::LockError,
@@ -15,6 +18,9 @@ use crate::{
 
 /// Answers a question as the server would.
 pub(super) fn ask(site: &Path, question: &Question) -> Outcome<Vec<u8>> {
+    if !is_site(site) {
+        return Err(no_site(site));
+    }
     let mut offline = Offline::read(site)?;
     let bytes = |value: Value| value.to_string().into_bytes();
     let answer = match question {
@@ -36,6 +42,9 @@ pub(super) fn order(site: &Path, order: Order) -> Outcome<Vec<u8>> {
 
 /// Does what is asked, when no server holds the journal.
 pub(super) fn request(site: &Path, request: &Request) -> Outcome<String> {
+    if !is_site(site) {
+        return Err(no_site(site));
+    }
     match operate(site, request) {
         Ok(answer) => answer.map_err(refused),
         Err(error) if matches!(error.downcast_ref(), Some(LockError::Held(_))) => Err(Failure::unreachable(error)

@@ -24,8 +24,9 @@ pub(super) fn run(site: &Path, order: arguments::Order, terminal: &Terminal) -> 
     let answer = match Client::find(site)? {
         Some((client, _)) => client.order(&order)?,
         None => {
-            terminal.note("no server answers; the journal is changed instead, and the next server goes on from there");
-            offline::order(site, order)?
+            let answer = offline::order(site, order)?;
+            terminal.note("no server answers for this site; the journal was changed instead, and the next server goes on from there");
+            answer
         }
     };
     let said = match serde_json::from_slice::<Done>(&answer) {

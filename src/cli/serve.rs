@@ -15,12 +15,16 @@ use tracing_subscriber::{
 };
 
 use super::{
+    client::{is_site, no_site},
     failure::{Failure, Outcome},
     terminal::Terminal,
 };
 use crate::serve::{Banner, Options, start};
 
 pub(super) fn run(site: &Path, terminal: &Terminal) -> Outcome {
+    if !is_site(site) {
+        return Err(no_site(site));
+    }
     log(terminal);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -45,7 +49,6 @@ fn cannot_start(error: anyhow::Error) -> Failure {
         Some(io::ErrorKind::PermissionDenied) => {
             failure.help("ports below 1024 and system directories need root: start it as root, or set `listen` and `[paths]` `state` in bootwright.toml")
         }
-        Some(io::ErrorKind::NotFound) => failure.help("say where the site is: `bootwright serve SITE`; `bootwright init SITE` writes one"),
         _ => failure,
     }
 }

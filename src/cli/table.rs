@@ -26,6 +26,11 @@ impl Cell {
         };
         Cell { text, style }
     }
+
+    /// How many columns it takes.
+    pub(super) fn width(&self) -> usize {
+        self.text.chars().count()
+    }
 }
 
 /// Lays rows out under their headers. On a terminal the last column gives way so that each row is one line; into

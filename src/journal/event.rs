@@ -376,7 +376,6 @@ impl Event {
             | Event::Boot { .. }
             | Event::HandOut { .. }
             | Event::Overdue { .. }
-            | Event::Log { .. }
             | Event::DeadToken { .. }
             | Event::Unrendered { .. }
             | Event::Remark { .. }
@@ -393,6 +392,7 @@ impl Event {
             | Event::Document { .. }
             | Event::Aborted { .. }
             | Event::Stage { .. }
+            | Event::Log { .. }
             | Event::GaveUp { .. }
             | Event::Closed { .. }
             | Event::Held { .. }

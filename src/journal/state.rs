@@ -81,7 +81,11 @@ impl State {
             Event::Paused {} => self.paused = true,
             Event::Resumed {} => self.paused = false,
             Event::StateLost { reason } => self.lost = Some(reason.clone()),
-            Event::StateDeclared { .. } => self.lost = None,
+            Event::StateDeclared { .. } => {
+                self.lost = None;
+                let machines = self.machines.values_mut();
+                machines.for_each(|machine| drop(machine.holds.remove(&HoldCause::Journal)));
+            }
             // All others belong to a machine, or merely tell.
             _ => {}
         }

@@ -128,16 +128,23 @@ impl std::error::Error for TooLong {}
 pub(super) fn mistake(name: &str, error: &Error) -> Mistake {
     let innermost = innermost(error);
     let range = innermost.range();
-    let words = range
-        .clone()
-        .and_then(|range| innermost.template_source()?.get(range));
+    let source = innermost.template_source().unwrap_or_default();
     Mistake {
         template: innermost.name().unwrap_or(name).into(),
         line: innermost.line().unwrap_or(1),
-        message: message(innermost, words.unwrap_or("this")),
+        message: message(innermost, source, range.clone().unwrap_or_default()),
         help: help(innermost),
         range,
     }
+}
+
+/// The expression that a range of the source is part of, when it is short enough to be repeated.
+fn expression(source: &str, range: Range<usize>) -> Option<&str> {
+    let start = source.get(..range.start)?.rfind("{{")? + 2;
+    let end = range.end + source.get(range.end..)?.find("}}")?;
+    let inside = source.get(start..end)?;
+    (!inside.contains("}}") && inside.len() <= 80)
+        .then(|| inside.trim_matches(['-', '+', ' ', '\n']))
 }
 
 /// An error inside of an included file is wrapped by one for each file around it.
@@ -153,8 +160,12 @@ fn innermost(error: &Error) -> &Error {
     found
 }
 
-fn message(error: &Error, words: &str) -> String {
-    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+fn message(error: &Error, source: &str, range: Range<usize>) -> String {
+    let words = source
+        .get(range.clone())
+        .filter(|words| !words.is_empty())
+        .unwrap_or("this");
+    let whole = expression(source, range).unwrap_or(words);
     let detail = error.detail().unwrap_or("");
     match error.kind() {
         ErrorKind::UndefinedError => detail.replace("is undefined", "is not defined"),
@@ -168,8 +179,8 @@ fn message(error: &Error, words: &str) -> String {
         ErrorKind::UnknownFunction => format!("`{words}`: there is no such function"),
         ErrorKind::UnknownMethod => format!("`{words}`: there is no such method"),
         ErrorKind::TemplateNotFound => format!("`{words}`: there is no such template"),
-        _ if detail.is_empty() => format!("`{words}`: {}", error.kind()),
-        _ => format!("`{words}`: {detail}"),
+        _ if detail.is_empty() => format!("`{whole}`: {}", error.kind()),
+        _ => format!("`{whole}`: {detail}"),
     }
 }
 

@@ -88,6 +88,24 @@ pub(super) fn find<'a>(
     }))
 }
 
+/// Warns of files that an image usually has and that this one lacks.
+pub(super) fn doubts(spec: &TaskSpec, found: &Found<'_>) -> Vec<Diagnostic> {
+    let layout = spec
+        .layouts
+        .iter()
+        .find(|layout| layout.name == found.layout);
+    let missing = layout
+        .into_iter()
+        .flat_map(|layout| &layout.expected)
+        .filter(|(key, _)| !found.paths.contains_key(*key));
+    missing
+        .map(|(_, path)| {
+            let message = format!("repo `{}` lacks `{path}`: is it whole?", found.repo.name);
+            Diagnostic::warning(message, place(found.repo))
+        })
+        .collect()
+}
+
 /// Where a repo says what it is.
 pub(super) fn place(repo: &Repo) -> crate::model::Place {
     let body = &repo.body;
@@ -127,8 +145,7 @@ fn fitting(
             .collect();
         let mut paths = needed?;
         let extra = layout
-            .optional
-            .iter()
+            .extra()
             .filter_map(|(key, path)| Some((key.clone(), lookup(path)?)));
         paths.extend(extra);
         Some((layout.name.clone(), paths))
@@ -160,7 +177,7 @@ fn chosen(spec: &TaskSpec, repo: &Repo, word: Option<&str>) -> Result<Paths, Dia
     let Some(layout) = layout else {
         return Ok(Paths::default());
     };
-    let all = layout.files.iter().chain(&layout.optional);
+    let all = layout.files.iter().chain(layout.extra());
     Ok((
         layout.name.clone(),
         all.map(|(key, path)| (key.clone(), in_arch(path, word)))

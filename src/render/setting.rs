@@ -12,12 +12,22 @@ macro_rules! settings {
             $($(#[$doc])* #[serde(rename = $text)] $name,)*
         }
 
-        impl fmt::Display for Setting {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(match self { $(Setting::$name => $text,)* })
+        impl Setting {
+            fn name(self) -> &'static str {
+                match self { $(Setting::$name => $text,)* }
             }
         }
     };
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            // A task.toml has one word for what three keys say.
+            Setting::DiskSize => "disk.min-size, disk.smallest or disk.largest",
+            setting => setting.name(),
+        })
+    }
 }
 
 settings! {
@@ -54,7 +64,7 @@ settings! {
     /// The installation disk by model.
     DiskModel "disk.model",
     /// The installation disk by size.
-    DiskSize "disk.min-size, disk.smallest or disk.largest",
+    DiskSize "disk.size",
     /// NTP servers.
     Ntp "ntp",
     /// The largest packet.

@@ -104,10 +104,13 @@ pub(super) fn unmet(
     resolved: &Resolved,
 ) -> Vec<Diagnostic> {
     let settings = &resolved.settings;
+    let Some(expresses) = &spec.expresses else {
+        return Vec::new();
+    };
     let later = runs_first_boot(spec, settings);
     asked(site, settings)
         .into_iter()
-        .filter(|ask| !spec.expresses.contains(&ask.setting))
+        .filter(|ask| !expresses.contains(&ask.setting))
         .filter(|ask| !(later && spec.to_first_boot.contains(&ask.setting)))
         .filter(|ask| !has_anyway(spec, ask.setting, settings))
         .map(|ask| {
@@ -221,4 +224,56 @@ fn shown(kind: HashKind) -> &'static str {
         HashKind::Sha512Rounds => "`$6$` with `rounds=`",
         HashKind::Yescrypt => "`$y$`",
     }
+}
+
+/// The longest kernel command line on x86 is 2,048 bytes (COMMAND_LINE_SIZE), and the rest of it wants room too.
+const LONGEST: usize = 1500;
+
+/// Tells when the words for the installer's kernel do not fit its command line.
+pub(super) fn too_long(words: &[String], resolved: &Resolved) -> Option<Diagnostic> {
+    let own = resolved.settings.kernel_args.as_ref();
+    let length: usize = words
+        .iter()
+        .chain(own.iter().flat_map(|list| list.values()))
+        .map(|word| word.len() + 1)
+        .sum();
+    let place = own
+        .map(|list| list.place)
+        .or_else(|| resolved.declared.as_ref().map(|node| node.place()));
+    (length > LONGEST).then(|| {
+        Diagnostic::error(
+            format!("{length} bytes of kernel arguments: at most {LONGEST} fit"),
+            place,
+        )
+    })
+}
+
+/// Warns of an installation into which nobody can log in.
+pub(super) fn locked_out(
+    spec: &TaskSpec,
+    resolved: &Resolved,
+    passwords: &Passwords,
+) -> Option<Diagnostic> {
+    let settings = &resolved.settings;
+    let takes = |setting: &Setting| {
+        spec.expresses
+            .as_ref()
+            .is_some_and(|known| known.contains(setting))
+    };
+    let user = settings
+        .user
+        .as_ref()
+        .is_some_and(|at| passwords.user.is_some() || at.value.ssh_keys.is_some());
+    let way_in = passwords.root.is_some() || settings.ssh_keys.is_some() || user;
+    if way_in || !takes(&Setting::RootPassword) || !takes(&Setting::SshKeys) {
+        return None;
+    }
+    let node = resolved.declared.as_ref().map(|node| node.place());
+    Some(
+        Diagnostic::warning(
+            "nobody could log in to this machine: no password and no key is set",
+            node,
+        )
+        .help("set `ssh-keys`, `root-password-hash` or `user`"),
+    )
 }

@@ -28,8 +28,8 @@ pub struct TaskSpec {
     pub stages: BTreeSet<StageName>,
     /// The kinds of password hashes that its installer takes.
     pub hashes: BTreeSet<Hash>,
-    /// The settings that it can express.
-    pub expresses: BTreeSet<Setting>,
+    /// The settings that it can express; a task that does not say is not held to it.
+    pub expresses: Option<BTreeSet<Setting>>,
     /// What it can express at the first boot only, by a script.
     pub to_first_boot: BTreeSet<Setting>,
     /// Values that the installed system has anyway, by setting.
@@ -94,6 +94,8 @@ pub struct Layout {
     pub name: String,
     /// Files that must be there, by the name that templates use.
     pub files: BTreeMap<String, String>,
+    /// Files that are used when they are there, and that an image without is likely not whole.
+    pub expected: BTreeMap<String, String>,
     /// Files that are used when they are there.
     pub optional: BTreeMap<String, String>,
 }
@@ -176,7 +178,7 @@ impl Written {
             completion: self.completion.unwrap_or(base.completion),
             stages: self.stages.unwrap_or(base.stages),
             hashes: self.hashes.unwrap_or(base.hashes),
-            expresses: self.expresses.unwrap_or(base.expresses),
+            expresses: self.expresses.or(base.expresses),
             to_first_boot: self.to_first_boot.unwrap_or(base.to_first_boot),
             fixed: self.fixed.unwrap_or(base.fixed),
             secure_boot_skips_first_boot: self
@@ -255,6 +257,13 @@ fn is_file_name(name: &str) -> bool {
             .all(|part| !part.is_empty() && !part.starts_with('.'))
 }
 
+impl Layout {
+    /// The files that need not be there.
+    pub(super) fn extra(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.expected.iter().chain(&self.optional)
+    }
+}
+
 impl TaskSpec {
     /// Every path that its layouts name, for every architecture, in lower case, with the name that templates use.
     pub fn layout_paths(&self) -> Vec<(&str, String)> {
@@ -265,7 +274,7 @@ impl TaskSpec {
         let files = self
             .layouts
             .iter()
-            .flat_map(|layout| layout.files.iter().chain(&layout.optional));
+            .flat_map(|layout| layout.files.iter().chain(layout.extra()));
         let mut list: Vec<(&str, String)> = files
             .flat_map(|(key, path)| {
                 words

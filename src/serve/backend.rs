@@ -14,6 +14,7 @@ use crate::{
     control::{Callback, Heard as Told, Operation, OperationError, Refusal as Refused, Token},
     disk::{
         attempts::{Body, Document},
+        journal::Health as Journal,
         repo::RepoError,
     },
     journal::{Level, Stage},
@@ -154,10 +155,16 @@ impl Backend for Server {
     }
 
     async fn order(&self, order: Order) -> Result<Bytes, Refusal> {
+        const HELP: &str = "make room on the disk under the state directory";
+        // What is refused must not happen later by itself.
+        if self.0.health() != Journal::Good {
+            let trouble = self.0.trouble().unwrap_or_default();
+            return Err(Refusal::new(503, trouble).help(HELP));
+        }
         let (outcome, ticket) = self.obey(order);
         if let Err(error) = ticket.durable().await {
-            return Err(Refusal::new(503, error.to_string())
-                .help("make room on the disk under the state directory"));
+            let error = format!("{error}; the order is carried out when it can be");
+            return Err(Refusal::new(503, error).help(HELP));
         }
         outcome.map(|value| bytes(&value))
     }

@@ -43,8 +43,24 @@ pub(crate) fn open(
             turn.opened(opening);
             Ok(script)
         }
-        Err(reason) => Err(turn.not_opened(opening, reason)),
+        Err(Unready::Unrendered(reason)) => Err(turn.not_opened(opening, reason)),
+        // Nobody's mistake: it goes on by itself when there is room.
+        Err(Unready::Unkept(reason)) => {
+            let mut decision = turn.not_opened(opening, reason.clone());
+            if let Decision::Disk(disk) = &mut decision {
+                disk.reason = Some(format!("held: {reason}"));
+            }
+            Err(decision)
+        }
     }
+}
+
+/// Why an attempt has no documents.
+enum Unready {
+    /// They cannot be rendered.
+    Unrendered(String),
+    /// They cannot be written.
+    Unkept(String),
 }
 
 /// Renders an open attempt of which nothing was read once more, since the site has changed.
@@ -68,7 +84,8 @@ pub(crate) fn refresh(
         policy: policy.as_ref(),
         address: binding.and_then(|binding| binding.address),
     };
-    let script = keep(turn, attempts, &whom, report, base)?;
+    let kept = keep(turn, attempts, &whom, report, base);
+    let script = kept.map_err(|(Unready::Unrendered(reason) | Unready::Unkept(reason))| reason)?;
     turn.refreshed(machine);
     Ok(script)
 }
@@ -80,18 +97,18 @@ fn keep(
     whom: &Whom<'_>,
     report: &Report,
     base: &str,
-) -> Result<Vec<u8>, String> {
-    let rendered = render_for(turn, whom, report, base)?;
+) -> Result<Vec<u8>, Unready> {
+    let rendered = render_for(turn, whom, report, base).map_err(Unready::Unrendered)?;
     let documents: Vec<Document> = rendered.files.into_iter().map(document).collect();
     attempts
         .write(key(whom.attempt), &documents)
-        .map_err(|error| format!("its documents cannot be kept: {error}"))?;
+        .map_err(|error| Unready::Unkept(format!("its documents cannot be kept: {error}")))?;
     let script = documents
         .into_iter()
         .find(|document| document.about.name == SCRIPT);
     match script.map(|script| script.body) {
         Some(Body::Bytes(bytes)) => Ok(bytes),
-        _ => Err(format!("its task renders no {SCRIPT}")),
+        _ => Err(Unready::Unrendered(format!("its task renders no {SCRIPT}"))),
     }
 }
 

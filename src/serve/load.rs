@@ -3,7 +3,7 @@
 //! A machine whose declaration, policy, templates and surroundings are what they were is not rendered again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,7 +14,7 @@ use crate::{
     control::{Checked, Examined, Snapshot},
     disk::{self, state::Key},
     matcher,
-    model::{Hostname, Node, NodeName, Policy, Revision, ServerConfig},
+    model::{Hostname, Node, NodeName, Place, Policy, Revision, ServerConfig},
     net::http::Advertise,
     render::{self, Fingerprint},
     site::{self, Diagnostic, Files, HostnameRule, Memory, Resolved, Severity},
@@ -140,6 +140,7 @@ impl Loader {
         let previous = self.previous.as_ref().map(|snapshot| &snapshot.library);
         let (library, found) = render::compile(&site, files, previous);
         diagnostics.extend(found);
+        let flawed = Flawed::of(&diagnostics);
         let (outside, found) = self.lookup.outside(&site, &library);
         diagnostics.extend(found);
         let snapshot = Arc::new(Snapshot::new(site, rules, library, outside));
@@ -148,13 +149,10 @@ impl Loader {
             .as_ref()
             .is_some_and(|before| is_same(before, &snapshot));
         let mut documents = 0;
-        // What does not even load says so; rendering it would only repeat that.
-        let sound = diagnostics
-            .iter()
-            .all(|one| one.severity != Severity::Error);
         let known = matches!(depth, Depth::Known(revision) if snapshot.site.revision.as_ref() == Some(revision));
-        if sound && !known {
-            documents = self.render(&snapshot, same, &mut diagnostics);
+        // What could not be read may be what others need: rendering those would only repeat that.
+        if snapshot.site.unread.files.is_empty() && !known {
+            documents = self.render(&snapshot, same, &flawed, &mut diagnostics);
         }
         snapshot.site.sources.sort(&mut diagnostics);
         if diagnostics
@@ -176,6 +174,7 @@ impl Loader {
         &mut self,
         snapshot: &Snapshot,
         same: bool,
+        flawed: &Flawed,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> usize {
         let bases = bases(&snapshot.site.config, self.port);
@@ -190,7 +189,7 @@ impl Loader {
                     let bases = &bases;
                     scope.spawn(move || {
                         part.iter()
-                            .map(|one| examine(snapshot, one, bases, known))
+                            .map(|one| examine(snapshot, one, bases, known, flawed))
                             .collect::<Vec<_>>()
                     })
                 })
@@ -216,12 +215,41 @@ impl Loader {
     }
 }
 
+/// Where mistakes were found already: what follows from them is not told again.
+struct Flawed(BTreeSet<Place>);
+
+impl Flawed {
+    fn of(diagnostics: &[Diagnostic]) -> Self {
+        let errors = diagnostics
+            .iter()
+            .filter(|one| one.severity == Severity::Error);
+        Flawed(errors.filter_map(|one| one.place).collect())
+    }
+
+    /// Whether one of a machine's own settings is among them.
+    fn has(&self, resolved: &Resolved) -> bool {
+        !self.0.is_empty()
+            && resolved
+                .settings
+                .listed()
+                .iter()
+                .any(|(_, place, _)| self.0.contains(place))
+    }
+}
+
+fn has_error(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics
+        .iter()
+        .any(|one| one.severity == Severity::Error)
+}
+
 /// Renders one of them, unless it was rendered from the same before.
 fn examine(
     snapshot: &Snapshot,
     examined: &Examined,
     bases: &Bases,
     known: &BTreeMap<String, Sound>,
+    flawed: &Flawed,
 ) -> (String, Vec<Diagnostic>, Option<Sound>) {
     let name = match examined {
         Examined::Node(node) => node.name.value.to_string(),
@@ -232,6 +260,9 @@ fn examine(
     };
     // Mistakes of declared nodes were found when the site was held to its rules.
     let found = match examined {
+        Examined::Node(_) if flawed.has(&resolved) || has_error(&found) => {
+            return (name, Vec::new(), None);
+        }
         Examined::Node(_) => Vec::new(),
         Examined::Stranger(_) => found,
     };

@@ -127,6 +127,9 @@ pub fn operate(root: &Path, request: &Request) -> anyhow::Result<Result<String, 
     let said = act(&mut turn, request);
     let (lines, _) = turn.end();
     journal.append(lines.iter().map(entry).collect()).wait()?;
+    // What is missing from the journal was known to whoever asked: the next start need not find it again.
+    let state_now = serde_json::to_vec(&world.state)?;
+    journal.checkpoint(state_now).wait()?;
     if let (Request::Declare { .. }, Some(id)) = (request, &config.site_id) {
         state.write_site_id(&id.value)?;
     }

@@ -11,7 +11,7 @@ use crate::{
         secrets::{self, Passwords},
         state::Key,
     },
-    model::{At, Repo, RepoName, Settings},
+    model::{At, PasswordHash, Repo, RepoName, Settings},
     render::{self, Library, Outside, RepoFile, RepoView},
     site::{Diagnostic, Site},
 };
@@ -66,10 +66,14 @@ impl Lookup {
                 if outside.passwords.contains_key(&at.value) {
                     continue;
                 }
-                match self.passwords.read(&self.root.join(&at.value)) {
-                    Ok(hash) => drop(outside.passwords.insert(at.value.clone(), hash)),
-                    Err(error) => diagnostics.push(Diagnostic::error(error.to_string(), at.place)),
-                }
+                let hash = self
+                    .passwords
+                    .read(&self.root.join(&at.value))
+                    .unwrap_or_else(|error| {
+                        diagnostics.push(Diagnostic::error(error.to_string(), at.place));
+                        stand_in()
+                    });
+                outside.passwords.insert(at.value.clone(), hash);
             }
         }
     }
@@ -110,6 +114,13 @@ impl Lookup {
         }
         trees
     }
+}
+
+/// Stands where a password cannot be read, so that what else is wrong shows too; the site does not go live.
+fn stand_in() -> PasswordHash {
+    format!("$6$unreadable${}", "x".repeat(86))
+        .parse()
+        .expect("this has the shape of a hash")
 }
 
 /// The directory of a repo that is one.

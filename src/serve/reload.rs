@@ -102,17 +102,19 @@ pub(crate) fn reject(engine: &Engine, loaded: &Loaded) {
     };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let report = site::report(&loaded.diagnostics, sources, Style::PLAIN);
-    tracing::error!(
-        "{errors} errors; revision {} stays\n{report}",
-        revision(engine)
-    );
+    let said = if errors == 1 {
+        "1 error".into()
+    } else {
+        format!("{errors} errors")
+    };
+    tracing::error!("{said}; revision {} stays\n{report}", revision(engine));
     engine.rejected.store(Arc::new(Rejected {
         revision: loaded.snapshot.site.revision.clone(),
         errors,
         warnings,
         diagnostics: site::json(&loaded.diagnostics, sources),
         reason: Some(format!(
-            "the site has {errors} errors; revision {} is served",
+            "the site has {said}; revision {} is served",
             revision(engine)
         )),
     }));

@@ -39,21 +39,27 @@ pub(crate) fn fold(replay: Replay, now: Timestamp) -> anyhow::Result<(State, Vec
 }
 
 fn hold(state: &mut State, damage: &Damage, now: Timestamp) {
-    let ids: Vec<MachineId> = match &damage.machines {
-        Some(machines) => machines.iter().map(|id| MachineId(*id)).collect(),
-        None => {
-            // Who is in it is not known: it may be anybody, also one of whom nothing is left.
-            state.lost.get_or_insert_with(|| {
-                format!(
-                    "part of the journal is lost ({}): what is installed is not known; say `bootwright init --state new` \
-                     or `bootwright init --state installed`",
-                    damage.segment
-                )
-            });
-            state.machines.keys().copied().collect()
-        }
-    };
-    for id in ids {
+    let named = damage.machines.as_ref();
+    let named = named.map(|ids| ids.iter().map(|id| MachineId(*id)).collect::<Vec<_>>());
+    // Who is in it may not be known, or not who that is: then it may be anybody, also one of whom nothing is left.
+    let is_anybody = named
+        .as_ref()
+        .is_none_or(|ids| ids.iter().any(|id| !is_known(state, *id)));
+    if is_anybody {
+        state.lost.get_or_insert_with(|| {
+            format!(
+                "part of the journal is lost ({}): what is installed is not known; say `bootwright init --state new` \
+                 or `bootwright init --state installed`",
+                damage.segment
+            )
+        });
+    }
+    let ids = named.unwrap_or_else(|| state.machines.keys().copied().collect());
+    for id in ids
+        .into_iter()
+        .filter(|id| is_known(state, *id))
+        .collect::<Vec<_>>()
+    {
         let reason = format!(
             "part of the journal is lost ({}): {}",
             damage.segment, damage.why
@@ -69,4 +75,11 @@ fn hold(state: &mut State, damage: &Damage, now: Timestamp) {
             revision: None,
         });
     }
+}
+
+/// Whether what is left of the journal says who a machine is.
+fn is_known(state: &State, id: MachineId) -> bool {
+    state
+        .machine(id)
+        .is_some_and(|machine| machine.node.is_some() || !machine.identity.is_empty())
 }

@@ -7,6 +7,7 @@ use crate::{
 
 /// Tells one line, unless it only repeats what others tell better.
 pub(crate) fn tell(line: &Line, world: &World) {
+    // What the server says of itself it says in words of its own.
     if matches!(
         line.event,
         Event::Serving { .. }
@@ -14,6 +15,8 @@ pub(crate) fn tell(line: &Line, world: &World) {
             | Event::Seen { .. }
             | Event::Facts { .. }
             | Event::Named { .. }
+            | Event::Started { .. }
+            | Event::Reloaded { .. }
     ) {
         return;
     }

@@ -134,10 +134,9 @@ impl Engine {
                 return Some(format!("the journal cannot be written: {reason}"));
             }
         }
-        if self.look(|turn| turn.world.state.lost.is_some()) {
-            return Some(
-                "the state directory does not know this site; installations are held".into(),
-            );
+        let lost = self.look(|turn| turn.world.state.lost.clone());
+        if let Some(lost) = lost {
+            return Some(format!("installations are held: {lost}"));
         }
         self.rejected.load().reason.clone()
     }

@@ -167,6 +167,7 @@ fn a_hundred_kills_lose_no_line_that_was_kept() {
 #[test]
 fn the_kernel_sees_write_then_sync_then_answer() {
     if Command::new("strace").arg("-V").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "strace is not installed");
         eprintln!("strace is not installed: nothing was checked");
         return;
     }

@@ -96,7 +96,7 @@ fn look_up(site: &Site, library: &Library, outside: &mut Outside) {
 impl Rendering {
     /// Renders one node's files, with whatever `check` has to say of them.
     pub(crate) fn inspect(&self, node: &str) -> (Option<Rendered>, Vec<Diagnostic>) {
-        self.with(node, |job| render::inspect(job))
+        self.with(node, render::inspect)
     }
 
     /// Hands what one node's files are rendered from to `use_it`.

@@ -19,7 +19,7 @@ use super::{
     terminal::Terminal,
 };
 use crate::{
-    disk::{secrets::Passwords, state::Key},
+    disk::{journal::LockError, secrets::Passwords, state::Key},
     model::PasswordHash,
     serve::offline::{Request, adopt},
 };
@@ -34,16 +34,13 @@ pub(super) fn run(dir: &Path, init: &arguments::Init, terminal: &Terminal) -> Ou
 
 /// Says what the state directory of an existing site stands for.
 fn declare(dir: &Path, state: InitState, terminal: &Terminal) -> Outcome {
-    if !dir.join("bootwright.toml").exists() {
-        return Err(Failure::refused(anyhow!(
-            "`{}` is no site: it has no bootwright.toml",
-            dir.display()
-        ))
-        .help("say where the site is: `bootwright init DIR --state …`"));
-    }
     let installed = state == InitState::Installed;
-    let said = request(dir, &Request::Declare { installed }).map_err(|failure| {
-        failure.help("stop the server of this site first; it takes note when it starts again")
+    let held = "stop the server of this site first; it takes note when it starts again";
+    let said = request(dir, &Request::Declare { installed }).map_err(|failure| match failure
+        .cause::<LockError>(
+    ) {
+        Some(LockError::Held(_)) => failure.help(held),
+        _ => failure,
     })?;
     Ok(terminal.show(&(said + "\n"))?)
 }

@@ -66,11 +66,40 @@ impl Scan {
     }
 }
 
-/// The machines that a line names, as the one it is about or as another: every text of 16 hexadecimal digits.
-/// One too many does no harm.
-pub(super) fn machines(line: &str) -> impl Iterator<Item = u64> {
-    let digits =
-        |text: &&str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let texts = line.split('"').filter(digits);
-    texts.filter_map(|text| u64::from_str_radix(text, 16).ok())
+/// The machines that a line names, as the one it is about or as another.
+pub(super) fn machines<'a>(line: &'a str) -> impl Iterator<Item = u64> {
+    // A quotation mark inside a text has a backslash before it, so what looks like a key there is none.
+    let after_key = |before: &mut [&'a str; 2], text: &'a str| {
+        let named = matches!(before, ["machine" | "into", ":"]).then_some(text);
+        *before = [before[1], text];
+        Some(named)
+    };
+    let texts = line.split('"').scan([""; 2], after_key).flatten();
+    let digits = texts.filter(|text| text.len() == 16);
+    digits.filter_map(|text| u64::from_str_radix(text, 16).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_names_machines_and_nothing_else() {
+        let cases: &[(&str, &[u64])] = &[
+            (
+                r#"{"at":"","machine":"00000000000000ff","event":"x","revision":"0123456789abcdef"}"#,
+                &[0xff],
+            ),
+            (
+                r#"{"machine":"0000000000000001","into":"0000000000000002"}"#,
+                &[1, 2],
+            ),
+            (r#"{"text":"\"machine\":\"0000000000000001\""}"#, &[]),
+            (r#"{"machine":"1"}"#, &[]),
+            ("{}", &[]),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(machines(line).collect::<Vec<_>>(), *expected, "{line}");
+        }
+    }
 }

@@ -1,17 +1,109 @@
 //! Checks of formats whose own programs do not check.
+//!
+//! ESXi's installer warns of a word that it does not know and goes on; its loader stops at a fatal screen. So
+//! what is rendered for them is held to their rules here, before a machine sees it.
 
 mod shlex;
+mod commands;
+mod esxi_ks;
+mod esxi_network;
+mod esxi_script;
+mod boot_cfg;
 
-use crate::site::Diagnostic;
+use crate::site::{Diagnostic, Severity};
 
 use super::{
-    attempt::{Job, Rendered},
+    job::{Body, Job, Rendered},
     library::Task,
+    outside::RepoView,
+    task::Dialect,
 };
 
+pub use boot_cfg::{BootCfg, check_boot_cfg};
+pub use esxi_ks::check_ks;
 pub use shlex::split;
 
+/// A rule that a text breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The rule's number; tests have a bad example for each.
+    pub rule: u8,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Finding {
+    fn error(rule: u8, line: usize, message: impl Into<String>) -> Finding {
+        Finding {
+            rule,
+            severity: Severity::Error,
+            line,
+            message: message.into(),
+        }
+    }
+
+    fn warning(rule: u8, line: usize, message: impl Into<String>) -> Finding {
+        Finding {
+            severity: Severity::Warning,
+            ..Finding::error(rule, line, message)
+        }
+    }
+}
+
 /// Holds what was rendered to the rules of its format.
-pub(super) fn rendered(_job: &Job<'_>, _task: &Task, _rendered: &Rendered) -> Vec<Diagnostic> {
-    Vec::new()
+pub(super) fn rendered(job: &Job<'_>, task: &Task, rendered: &Rendered) -> Vec<Diagnostic> {
+    if task.spec.dialect != Dialect::Esxi {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for file in &rendered.files {
+        let Body::Bytes(bytes) = &file.body else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(bytes);
+        let findings = match file.name.as_str() {
+            "ks.cfg" => {
+                let secure = job
+                    .resolved
+                    .settings
+                    .secure_boot
+                    .as_ref()
+                    .is_some_and(|at| at.value);
+                check_ks(&text, secure)
+            }
+            "boot.cfg" => check_boot_cfg(&text, &expected(job)),
+            _ => continue,
+        };
+        found.extend(
+            findings
+                .into_iter()
+                .map(|finding| shown(&file.name, finding)),
+        );
+    }
+    found
+}
+
+/// What a machine's boot.cfg is held to.
+fn expected<'a>(job: &Job<'a>) -> BootCfg<'a> {
+    let name = job.resolved.repo.as_ref().map(|repo| &repo.name.value);
+    let tree = match name.and_then(|name| job.outside.repos.get(name)) {
+        Some(RepoView::Tree { files }) => Some(files),
+        _ => None,
+    };
+    BootCfg {
+        mac: None,
+        has: Box::new(move |path| tree.is_none_or(|tree| matches!(tree.get(path), Some(Some(_))))),
+    }
+}
+
+fn shown(name: &str, finding: Finding) -> Diagnostic {
+    let message = format!("{name}, line {}: {}", finding.line, finding.message);
+    match finding.severity {
+        Severity::Error => Diagnostic::error(message, None),
+        Severity::Warning => Diagnostic::warning(message, None),
+    }
 }

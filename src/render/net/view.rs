@@ -31,27 +31,30 @@ pub(super) struct Base<'a> {
     pub(super) bridge: Option<&'a Link>,
 }
 
-/// Gives a name to every VLAN that has none: that of the link below with the tag, else `vlan` with the tag.
+/// Gives a name to every VLAN that has none: that of the link below with the tag, else `vlan` with the tag. A VLAN
+/// without an `mtu` over a link that has one gets the usual 1500, since it would take over the link's.
 pub fn named(plan: &NetPlan) -> Cow<'_, NetPlan> {
-    let nameless = |link: &Link| matches!(link.kind, LinkKind::Vlan { .. }) && link.name.is_none();
-    if !plan.links.iter().any(nameless) {
+    let wanting = |link: &Link| {
+        matches!(link.kind, LinkKind::Vlan { .. }) && (link.name.is_none() || link.mtu.is_none())
+    };
+    if !plan.links.iter().any(wanting) {
         return Cow::Borrowed(plan);
     }
     let mut plan = plan.clone();
     for at in 0..plan.links.len() {
-        if let LinkKind::Vlan { id, on } = plan.links[at].kind
-            && plan.links[at].name.is_none()
-        {
-            let below = plan.links[on]
-                .name
-                .as_ref()
-                .map(|name| format!("{name}.{id}"));
-            // A name that leaves no room for the tag falls back to the plain form.
-            let name = below
-                .and_then(|name| name.parse().ok())
-                .or_else(|| format!("vlan{id}").parse().ok());
-            plan.links[at].name = name;
-        }
+        let LinkKind::Vlan { id, on } = plan.links[at].kind else {
+            continue;
+        };
+        let below = &plan.links[on];
+        let own = below.name.as_ref().map(|name| format!("{name}.{id}"));
+        // A name that leaves no room for the tag falls back to the plain form.
+        let name = own
+            .and_then(|name| name.parse().ok())
+            .or_else(|| format!("vlan{id}").parse().ok());
+        let mtu = below.mtu.map(|_| 1500);
+        let link = &mut plan.links[at];
+        link.name = link.name.take().or(name);
+        link.mtu = link.mtu.or(mtu);
     }
     Cow::Owned(plan)
 }

@@ -1,0 +1,235 @@
+//! ESXi's boot.cfg.
+
+use crate::model::Mac;
+
+use super::Finding;
+
+/// What a boot.cfg is held to.
+pub struct BootCfg<'a> {
+    /// The card it is for, when that is to be compared.
+    pub mac: Option<Mac>,
+    /// Whether the image has a file, by its path in lower case.
+    pub has: Box<dyn Fn(&str) -> bool + 'a>,
+}
+
+/// The keys whose values are numbers.
+const NUMBERS: [&str; 9] = [
+    "bootstate",
+    "timeout",
+    "nobootif",
+    "noquirks",
+    "norts",
+    "nativehttp",
+    "runtimewd",
+    "skip",
+    "errtimeout",
+];
+
+/// Since which version a loader knows a key; older ones pass over it.
+const SINCE: [(&str, (u32, u32)); 7] = [
+    ("crypto", (7, 0)),
+    ("nativehttp", (7, 0)),
+    ("runtimewd", (8, 0)),
+    ("runtimewdtimeout", (8, 0)),
+    ("tftpblksize", (8, 0)),
+    ("skip", (8, 0)),
+    ("errtimeout", (8, 0)),
+];
+
+/// Returns every rule that a machine's boot.cfg breaks.
+pub fn check_boot_cfg(text: &str, expected: &BootCfg<'_>) -> Vec<Finding> {
+    let mut found: Vec<Finding> = bytes(text).into_iter().collect();
+    let mut pairs: Vec<(usize, String, &str)> = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let line = line.trim();
+        match line.split_once('=') {
+            _ if line.is_empty() || line.starts_with('#') => {}
+            Some((key, value)) => {
+                pairs.push((at + 1, key.trim().to_ascii_lowercase(), value.trim()))
+            }
+            None => found.push(Finding::error(
+                1,
+                at + 1,
+                "this is neither `key=value` nor a comment",
+            )),
+        }
+    }
+    found.extend(once(&pairs));
+    for (number, key, value) in &pairs {
+        if NUMBERS.contains(&key.as_str()) && value.parse::<u32>().is_err() {
+            found.push(Finding::error(
+                3,
+                *number,
+                format!("`{key}` is a number, or the loader stops"),
+            ));
+        }
+        match key.as_str() {
+            "kernel" => found.extend(file(*number, value, expected)),
+            "modules" => found.extend(
+                value
+                    .split("---")
+                    .flat_map(|module| file(*number, module.trim(), expected)),
+            ),
+            "prefix" if !is_web(value) => {
+                found.push(Finding::error(
+                    6,
+                    *number,
+                    "a loader that came by HTTP wants a whole URL here",
+                ));
+            }
+            "kernelopt" => found.extend(kernelopt(*number, value, expected)),
+            _ => {}
+        }
+    }
+    found.extend(too_new(&pairs));
+    found.sort_by_key(|finding| (finding.line, finding.rule));
+    found
+}
+
+fn bytes(text: &str) -> Option<Finding> {
+    let bad = |line: &str| !line.is_ascii() || line.ends_with('\r');
+    let at = text.split('\n').position(bad)?;
+    Some(Finding::error(
+        11,
+        at + 1,
+        "this is not plain ASCII with the line ends of Unix",
+    ))
+}
+
+fn once(pairs: &[(usize, String, &str)]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for key in ["kernel", "modules", "kernelopt"] {
+        let lines: Vec<usize> = pairs
+            .iter()
+            .filter(|(_, known, _)| known == key)
+            .map(|(number, ..)| *number)
+            .collect();
+        match lines.as_slice() {
+            [_] => {}
+            [] => found.push(Finding::error(2, 1, format!("there is no `{key}=`"))),
+            [_, second, ..] => found.push(Finding::error(
+                2,
+                *second,
+                format!("`{key}=` stands here again"),
+            )),
+        }
+    }
+    found
+}
+
+fn file(number: usize, path: &str, expected: &BootCfg<'_>) -> Option<Finding> {
+    if path.starts_with(['/', '\\']) {
+        return Some(Finding::error(
+            4,
+            number,
+            format!("`{path}` begins with a slash, so `prefix` does not count"),
+        ));
+    }
+    (!(expected.has)(&path.to_lowercase()))
+        .then(|| Finding::error(5, number, format!("the image has no file `{path}`")))
+}
+
+fn is_web(url: &str) -> bool {
+    url.strip_prefix("http://")
+        .is_some_and(|rest| !rest.is_empty() && !rest.ends_with('/') && !rest.contains("//"))
+}
+
+fn kernelopt(number: usize, value: &str, expected: &BootCfg<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let words: Vec<&str> = value.split_whitespace().collect();
+    let documents: Vec<&str> = words
+        .iter()
+        .filter_map(|word| word.strip_prefix("ks="))
+        .collect();
+    match documents.as_slice() {
+        [url] if has_address(url) => {}
+        [_] => found.push(Finding::error(
+            7,
+            number,
+            "`ks=` is a URL of http with an address, since nothing resolves names yet",
+        )),
+        _ => found.push(Finding::error(7, number, "there is one `ks=`")),
+    }
+    if !words.contains(&"runweasel") {
+        found.push(Finding::error(
+            8,
+            number,
+            "without `runweasel` the installer does not start",
+        ));
+    }
+    if words
+        .iter()
+        .any(|word| word.eq_ignore_ascii_case("cdromBoot"))
+    {
+        found.push(Finding::error(
+            8,
+            number,
+            "`cdromBoot` makes the installer look for a disc",
+        ));
+    }
+    for card in words.iter().filter_map(|word| word.strip_prefix("BOOTIF=")) {
+        let mac = card
+            .strip_prefix("01-")
+            .filter(|mac| !mac.bytes().any(|byte| byte.is_ascii_uppercase()));
+        let mac = mac
+            .filter(|mac| mac.len() == 17 && mac.contains('-'))
+            .and_then(|mac| mac.parse::<Mac>().ok());
+        if mac.is_none() || expected.mac.is_some_and(|expected| mac != Some(expected)) {
+            found.push(Finding::error(
+                9,
+                number,
+                "`BOOTIF` is `01-` and the card's address in small letters with hyphens",
+            ));
+        }
+    }
+    found
+}
+
+fn has_address(url: &str) -> bool {
+    let host = url
+        .strip_prefix("http://")
+        .and_then(|rest| rest.split('/').next())
+        .unwrap_or_default();
+    let socket = host.parse::<std::net::SocketAddr>().is_ok();
+    let plain = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<std::net::IpAddr>()
+        .is_ok();
+    socket || plain
+}
+
+/// Keys that the image's own loader does not know yet.
+fn too_new(pairs: &[(usize, String, &str)]) -> Vec<Finding> {
+    let build = pairs
+        .iter()
+        .find(|(_, key, _)| key == "build")
+        .map(|(_, _, build)| *build);
+    let version = build.and_then(|build| {
+        let mut parts = build.split(['.', '-']).map(str::parse::<u32>);
+        Some((parts.next()?.ok()?, parts.next()?.ok()?))
+    });
+    let Some(version) = version else {
+        return Vec::new();
+    };
+    let since = |key: &str| {
+        SINCE
+            .iter()
+            .find(|(known, _)| *known == key)
+            .map(|(_, since)| *since)
+    };
+    pairs
+        .iter()
+        .filter(|(_, key, _)| since(key).is_some_and(|since| version < since))
+        .map(|(number, key, _)| {
+            Finding::error(
+                10,
+                *number,
+                format!(
+                    "the loader of {}.{} does not know `{key}`",
+                    version.0, version.1
+                ),
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,287 @@
+//! ESXi's ks.cfg: commands and sections.
+//!
+//! Each rule has a number, and tests have a bad example for each.
+
+use super::{
+    Finding,
+    commands::{Argument, Takes, command, is_deprecated, parted},
+    esxi_network, esxi_script,
+    shlex::split,
+};
+
+/// How many commands the installer takes.
+const MOST_COMMANDS: usize = 256;
+
+/// One command line, taken apart.
+pub(super) struct Line {
+    pub(super) number: usize,
+    pub(super) name: String,
+    pub(super) arguments: Vec<Argument>,
+    words: Vec<String>,
+}
+
+impl Line {
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.arguments
+            .iter()
+            .rev()
+            .find(|argument| argument.name == name)?
+            .value
+            .as_deref()
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.arguments.iter().any(|argument| argument.name == name)
+    }
+}
+
+/// Returns every rule that a ks.cfg breaks.
+pub fn check_ks(text: &str, secure_boot: bool) -> Vec<Finding> {
+    let mut found = bytes(text);
+    let (commands, sections) = esxi_script::parted_into_sections(text);
+    let mut lines = Vec::new();
+    for (number, line) in commands {
+        match split(line) {
+            None => found.push(Finding::error(9, number, "a quote is not closed")),
+            Some(words) if words.is_empty() => {}
+            Some(words) => {
+                let (arguments, others) = parted(&words[1..]);
+                lines.push(Line {
+                    number,
+                    name: words[0].clone(),
+                    arguments,
+                    words: others,
+                });
+            }
+        }
+    }
+    found.extend(lines.iter().flat_map(spelling));
+    found.extend(presence(&lines));
+    found.extend(lines.iter().flat_map(password));
+    found.extend(disks(&lines));
+    found.extend(esxi_network::check(&lines));
+    found.extend(esxi_script::check(&sections, secure_boot));
+    found.sort_by_key(|finding| (finding.line, finding.rule));
+    found
+}
+
+fn bytes(text: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(at) = text.lines().position(|line| !line.is_ascii()) {
+        found.push(Finding::error(28, at + 1, "this is not ASCII"));
+    }
+    if let Some(at) = text.split('\n').position(|line| line.ends_with('\r')) {
+        found.push(Finding::error(30, at + 1, "this line ends as on Windows"));
+    }
+    found
+}
+
+/// Words that the installer would pass over with no more than a warning.
+fn spelling(line: &Line) -> Vec<Finding> {
+    let (number, name) = (line.number, &line.name);
+    if is_deprecated(name) {
+        return vec![Finding::error(
+            10,
+            number,
+            format!("`{name}` does nothing on ESXi"),
+        )];
+    }
+    let Some(known) = command(name) else {
+        return vec![Finding::error(
+            9,
+            number,
+            format!("there is no command `{name}`"),
+        )];
+    };
+    let mut found = Vec::new();
+    for argument in &line.arguments {
+        let takes = known
+            .arguments
+            .iter()
+            .find(|(known, _)| *known == argument.name)
+            .map(|(_, takes)| *takes);
+        found.extend(match (takes, &argument.value) {
+            (None, _) => Some(Finding::error(
+                9,
+                number,
+                format!("`{name}` has no argument `{}`", argument.name),
+            )),
+            (Some(Takes::Value), None) => Some(Finding::error(
+                11,
+                number,
+                format!("`{}` wants a value", argument.name),
+            )),
+            (Some(Takes::Value | Takes::Either), Some(value)) if value.is_empty() => Some(
+                Finding::error(11, number, format!("`{}` wants a value", argument.name)),
+            ),
+            (Some(Takes::Nothing), Some(_)) => Some(Finding::error(
+                11,
+                number,
+                format!("`{}` takes no value", argument.name),
+            )),
+            _ => None,
+        });
+    }
+    if line.words.len() != known.words {
+        let message = format!(
+            "`{name}` takes {} words beside its arguments, not {}",
+            known.words,
+            line.words.len()
+        );
+        found.push(Finding::error(9, number, message));
+    }
+    found
+}
+
+/// What must be there, and what must not be there twice.
+fn presence(lines: &[Line]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let named = |names: &[&str]| {
+        lines
+            .iter()
+            .filter(|line| names.contains(&line.name.as_str()))
+            .collect::<Vec<_>>()
+    };
+    for (rule, names) in [
+        (1, &["vmaccepteula", "accepteula"][..]),
+        (2, &["rootpw"]),
+        (20, &["reboot"]),
+    ] {
+        if named(names).is_empty() {
+            found.push(Finding::error(
+                rule,
+                1,
+                format!("there is no `{}`", names[0]),
+            ));
+        }
+    }
+    match named(&["install", "upgrade", "installorupgrade"]).as_slice() {
+        [] => found.push(Finding::error(
+            4,
+            1,
+            "there is neither `install` nor `upgrade`",
+        )),
+        [_] => {}
+        [_, second, ..] => found.push(Finding::error(
+            4,
+            second.number,
+            "only one of `install`, `upgrade` and `installorupgrade`, once",
+        )),
+    }
+    if let [_, second, ..] = named(&["network"]).as_slice() {
+        found.push(Finding::error(
+            12,
+            second.number,
+            "of several `network` lines the last one wins",
+        ));
+    }
+    if let Some(line) = lines.get(MOST_COMMANDS) {
+        found.push(Finding::error(
+            29,
+            line.number,
+            format!("the installer takes {MOST_COMMANDS} commands"),
+        ));
+    }
+    found
+}
+
+fn password(line: &Line) -> Option<Finding> {
+    let password = line.words.first().filter(|_| line.name == "rootpw")?;
+    if !line.has("--iscrypted") {
+        return Some(Finding::warning(
+            3,
+            line.number,
+            "the password stands here as it is, not as a hash",
+        ));
+    }
+    let crypt = |part: &str| {
+        part.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"./".contains(&byte))
+    };
+    let parts: Vec<&str> = password.split('$').collect();
+    let sound = match parts.as_slice() {
+        ["", "1", salt, hash] => {
+            crypt(salt) && crypt(hash) && (22..=31).contains(&(salt.len() + 1 + hash.len()))
+        }
+        ["", "6", salt, hash] => {
+            crypt(salt) && (1..=16).contains(&salt.len()) && crypt(hash) && hash.len() == 86
+        }
+        [des] => crypt(des) && des.len() == 13,
+        _ => false,
+    };
+    (!sound).then(|| {
+        Finding::error(
+            3,
+            line.number,
+            "the installer takes `$6$` without `rounds=`, `$1$`, or 13 characters of DES",
+        )
+    })
+}
+
+fn disks(lines: &[Line]) -> Vec<Finding> {
+    let installs = lines.iter().any(|line| line.name == "install");
+    lines
+        .iter()
+        .flat_map(|line| match line.name.as_str() {
+            "install" | "installorupgrade" => install(line),
+            "clearpart" => clearpart(line, installs),
+            _ => Vec::new(),
+        })
+        .collect()
+}
+
+fn install(line: &Line) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let by_name = line.has("--disk") || line.has("--drive");
+    let first = line.has("--firstdisk");
+    if by_name == first {
+        found.push(Finding::error(
+            5,
+            line.number,
+            format!("`{}` wants one of `--disk` and `--firstdisk`", line.name),
+        ));
+    }
+    if line.has("--overwritevmfs") && (line.has("--preservevmfs")) {
+        found.push(Finding::error(
+            6,
+            line.number,
+            "a VMFS is either overwritten or kept",
+        ));
+    }
+    if line.has("--ignoressd") && (!first || line.name == "installorupgrade") {
+        found.push(Finding::error(
+            7,
+            line.number,
+            "`--ignoressd` goes with `install --firstdisk` alone",
+        ));
+    }
+    if line.has("--forcemigrate") && line.name == "install" {
+        found.push(Finding::error(
+            9,
+            line.number,
+            "`install` has no argument `--forcemigrate`",
+        ));
+    }
+    found
+}
+
+fn clearpart(line: &Line, installs: bool) -> Vec<Finding> {
+    let which = ["--alldrives", "--drives", "--ignoredrives", "--firstdisk"];
+    let chosen = which.iter().filter(|name| line.has(name)).count();
+    let mut found = Vec::new();
+    if !installs {
+        found.push(Finding::error(
+            8,
+            line.number,
+            "`clearpart` goes with `install` alone",
+        ));
+    }
+    if chosen != 1 {
+        found.push(Finding::error(
+            8,
+            line.number,
+            format!("`clearpart` wants one of {}", which.join(", ")),
+        ));
+    }
+    found
+}

@@ -1,0 +1,155 @@
+//! The `network` line of ESXi's ks.cfg.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use crate::model::Hostname;
+
+use super::{Finding, esxi_ks::Line};
+
+pub(super) fn check(lines: &[Line]) -> Vec<Finding> {
+    lines
+        .iter()
+        .filter(|line| line.name == "network")
+        .flat_map(one)
+        .collect()
+}
+
+fn one(line: &Line) -> Vec<Finding> {
+    let mut found = match line.value("--bootproto") {
+        Some("static") => fixed(line),
+        Some("dhcp") => dynamic(line),
+        _ => vec![Finding::error(
+            13,
+            line.number,
+            "`--bootproto` is `static` or `dhcp`",
+        )],
+    };
+    let error = |rule, message: &str| Finding::error(rule, line.number, message);
+    if let Some(name) = line.value("--hostname").filter(|name| !is_hostname(name)) {
+        found.push(error(16, &format!("`{name}` is not a host name")));
+    }
+    let servers: Vec<&str> = line
+        .value("--nameserver")
+        .iter()
+        .flat_map(|list| list.split(','))
+        .collect();
+    if servers.len() > 2 {
+        found.push(error(
+            17,
+            "the installer uses two name servers and drops the others",
+        ));
+    }
+    if let Some(server) = servers
+        .iter()
+        .find(|server| server.parse::<std::net::IpAddr>().is_err())
+    {
+        found.push(error(
+            17,
+            &format!("`{server}` is not the address of a name server"),
+        ));
+    }
+    let tag = line.value("--vlanid");
+    if tag.is_some_and(|tag| !tag.parse::<u16>().is_ok_and(|tag| tag <= 4095)) {
+        found.push(error(18, "a VLAN is a number from 0 to 4095"));
+    }
+    if let Some(device) = line.value("--device").filter(|device| !is_device(device)) {
+        found.push(error(
+            19,
+            &format!("`{device}` is neither `vmnicN` nor a MAC address with colons"),
+        ));
+    }
+    let group = line.value("--addvmportgroup");
+    if group.is_some_and(|group| !["0", "1", "true", "false"].contains(&group)) {
+        found.push(error(11, "`--addvmportgroup` is 0 or 1"));
+    }
+    found
+}
+
+/// A static address. What is left out the installer guesses.
+fn fixed(line: &Line) -> Vec<Finding> {
+    let wanted = ["--ip", "--netmask", "--gateway", "--hostname"];
+    let mut missing: Vec<&str> = wanted
+        .into_iter()
+        .filter(|name| line.value(name).is_none())
+        .collect();
+    if line.value("--nameserver").is_none() && !line.has("--nodns") {
+        missing.push("--nameserver");
+    }
+    let mut found: Vec<Finding> = missing
+        .into_iter()
+        .map(|name| {
+            Finding::error(
+                13,
+                line.number,
+                format!("without `{name}` the installer fails, or guesses"),
+            )
+        })
+        .collect();
+    let ip = line.value("--ip").map(str::parse::<Ipv4Addr>);
+    let gateway = line.value("--gateway").map(str::parse::<Ipv4Addr>);
+    if let (Some(Ok(ip)), Some(Ok(gateway)), Some(length)) =
+        (&ip, &gateway, line.value("--netmask").map(prefix))
+    {
+        found.extend(in_subnet(line, *ip, *gateway, length));
+    } else if ip.is_some() && gateway.is_some() && line.value("--netmask").is_some() {
+        found.push(Finding::error(
+            15,
+            line.number,
+            "address, mask and gateway are not all of IPv4",
+        ));
+    }
+    found
+}
+
+/// The length of a mask, written as one or as a number.
+fn prefix(mask: &str) -> Option<u8> {
+    mask.parse::<u8>()
+        .ok()
+        .or_else(|| ipnet::ipv4_mask_to_prefix(mask.parse().ok()?).ok())
+}
+
+fn in_subnet(line: &Line, ip: Ipv4Addr, gateway: Ipv4Addr, length: Option<u8>) -> Option<Finding> {
+    let error = |message: &str| Some(Finding::error(15, line.number, message));
+    let Some(net) = length.and_then(|length| Ipv4Net::new(ip, length).ok()) else {
+        return error("this is no netmask");
+    };
+    if !net.contains(&gateway) {
+        return error("the gateway lies outside of the address's subnet");
+    }
+    let edge = |address: Ipv4Addr| {
+        net.prefix_len() < 31 && (address == net.network() || address == net.broadcast())
+    };
+    if edge(ip) || edge(gateway) {
+        return error("this is the address of the network itself, or of everybody in it");
+    }
+    None
+}
+
+fn dynamic(line: &Line) -> Vec<Finding> {
+    let ours = [
+        "--ip",
+        "--netmask",
+        "--gateway",
+        "--hostname",
+        "--nameserver",
+    ];
+    ours.into_iter()
+        .filter(|name| line.has(name))
+        .map(|name| Finding::error(14, line.number, format!("`{name}` does not go with DHCP")))
+        .collect()
+}
+
+fn is_hostname(name: &str) -> bool {
+    name.parse::<Hostname>().is_ok()
+}
+
+fn is_device(device: &str) -> bool {
+    let number = device.strip_prefix("vmnic");
+    let vmnic = number.is_some_and(|number| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    // With hyphens the installer does not take it for a hardware address.
+    vmnic || (device.contains(':') && device.parse::<crate::model::Mac>().is_ok())
+}

@@ -1,0 +1,284 @@
+//! What the files of one attempt are put together from.
+
+use std::collections::BTreeMap;
+
+use minijinja::{Value, context};
+
+use crate::{
+    model::{Hostname, Mac},
+    site::Diagnostic,
+};
+
+use super::{
+    bootcfg, context as seen, disk, first_boot,
+    hostname::hostname,
+    job::{Body, FileKind, Job, Rendered, RenderedFile},
+    library::Task,
+    net::{self, NetText, View},
+    quote::Format,
+    repo::{self, Found},
+    settings,
+    task::{Dialect, FileSpec, Make},
+    values,
+};
+
+/// What the files of one attempt are put together from.
+pub(super) struct Pieces<'a> {
+    job: &'a Job<'a>,
+    task: &'a Task,
+    hostname: Hostname,
+    mac: Option<Mac>,
+    net: NetText,
+    repo: Option<Found<'a>>,
+    shared: BTreeMap<&'static str, Value>,
+}
+
+impl<'a> Pieces<'a> {
+    pub(super) fn gather(
+        job: &'a Job<'a>,
+        task: &'a Task,
+        found: &mut Vec<Diagnostic>,
+    ) -> Option<Self> {
+        let resolved = job.resolved;
+        let (name, spec) = (task.name.as_str(), &task.spec);
+        found.extend(values::mistakes(&resolved.settings));
+        found.extend(settings::unmet(job.site, name, spec, resolved));
+        let passwords = settings::passwords(name, spec, &resolved.settings, job.outside, found);
+        let hostname = hostname(job.site, job.library, resolved, job.facts)
+            .map_err(|wrong| found.push(wrong))
+            .ok()?;
+        let repo = repo::find(
+            name,
+            spec,
+            resolved.repo.as_deref(),
+            job.outside,
+            job.arch,
+            &job.urls.base,
+        )
+        .map_err(|wrong| found.push(wrong))
+        .ok();
+        found.extend(
+            repo.iter()
+                .flatten()
+                .flat_map(|repo| repo::doubts(spec, repo)),
+        );
+        let plan = net::named(&resolved.net);
+        let bad = net::unsound(&plan);
+        let declared = resolved.declared.as_ref().map(|node| node.place());
+        if !bad.is_empty() {
+            found.extend(
+                bad.into_iter()
+                    .map(|message| Diagnostic::error(message, declared)),
+            );
+            return None;
+        }
+        let view = View {
+            plan: &plan,
+            elsewhere: resolved.net.boot_network.is_some(),
+        };
+        let net = net::express(spec.dialect, &view, &hostname);
+        found.extend(settings::too_long(&net.words, resolved));
+        found.extend(settings::locked_out(spec, resolved, &passwords));
+        let runs = settings::runs_first_boot(spec, &resolved.settings);
+        let later = first_boot::made_up_for(task, &net, runs, found);
+        let install = match spec.dialect {
+            Dialect::Esxi => esxi(job, task, &passwords, found),
+            _ => context! {},
+        };
+        let parts = seen::Parts {
+            task,
+            resolved,
+            facts: job.facts,
+            hostname: &hostname,
+            plan: &plan,
+            net: &net,
+            later: &later,
+            runs_first_boot: runs,
+            passwords: &passwords,
+            urls: &job.urls,
+            repo: repo.as_ref()?.as_ref().map_or(Value::from(()), Found::seen),
+            esxi: install,
+            secrets: first_boot::uses_secrets(job, task).then(|| job.outside.secrets.clone()),
+        };
+        let mut shared = seen::shared(&parts);
+        let scripts = first_boot::scripts(
+            job,
+            &shared,
+            spec.files.iter().any(|file| file.quoting == Format::Esxi),
+            found,
+        );
+        shared.insert("first_boot", Value::from(scripts));
+        let mac = view
+            .installer_mac()
+            .or_else(|| resolved.macs.first().copied());
+        Some(Pieces {
+            job,
+            task,
+            hostname,
+            mac,
+            net,
+            repo: repo?,
+            shared,
+        })
+    }
+
+    pub(super) fn files(&self, found: &mut Vec<Diagnostic>) -> Option<Rendered> {
+        let mut files = Vec::new();
+        let before = found.len();
+        for file in &self.task.spec.files {
+            let body = match self.body(file) {
+                Ok(Some(body)) => body,
+                Ok(None) => continue,
+                Err(wrong) => {
+                    // One mistake may show in several files.
+                    found.extend(
+                        wrong
+                            .into_iter()
+                            .filter(|one| !found.contains(one))
+                            .collect::<Vec<_>>(),
+                    );
+                    continue;
+                }
+            };
+            for name in [Some(&file.name), file.also.as_ref()].into_iter().flatten() {
+                files.extend(self.named(name).map(|name| RenderedFile {
+                    name,
+                    kind: if file.document {
+                        FileKind::Document
+                    } else {
+                        FileKind::HandOut
+                    },
+                    content_type: file.content_type(),
+                    body: body.clone(),
+                }));
+            }
+        }
+        (found.len() == before).then(|| Rendered {
+            hostname: self.hostname.clone(),
+            files,
+        })
+    }
+
+    /// A file's name for this machine; none when it wants an address that is not known.
+    fn named(&self, name: &str) -> Option<String> {
+        match (name.contains("{mac}"), self.mac) {
+            (false, _) => Some(name.to_string()),
+            (true, mac) => Some(name.replace("{mac}", &mac?.hyphens())),
+        }
+    }
+
+    /// What a file holds; none when the repo does not have it and need not.
+    fn body(&self, file: &FileSpec) -> Result<Option<Body>, Vec<Diagnostic>> {
+        match (&file.template, &file.repo_file, file.make) {
+            (Some(template), _, _) => {
+                let context = seen::file(&self.shared, file.quoting);
+                let text = self
+                    .task
+                    .unit
+                    .render(template, context)
+                    .map_err(|wrong| vec![self.job.mistake(wrong)])?;
+                Ok(Some(Body::Bytes(text.into_bytes())))
+            }
+            (_, Some(key), _) => self.of_repo(key),
+            (_, _, Some(Make::BootCfg)) => self
+                .boot_cfg()
+                .map(|text| Some(Body::Bytes(text.into_bytes()))),
+            (None, None, None) => Ok(None),
+        }
+    }
+
+    /// A file of the repo; none when it does not have it and need not.
+    fn of_repo(&self, key: &str) -> Result<Option<Body>, Vec<Diagnostic>> {
+        let Some((found, path)) = self
+            .repo
+            .as_ref()
+            .and_then(|found| Some((found, found.paths.get(key)?)))
+        else {
+            return Ok(None);
+        };
+        if found.tree.is_none() {
+            let message = format!(
+                "`{path}` of repo `{}` has to be handed out from here, and the repo is a URL",
+                found.repo.name
+            );
+            return Err(vec![
+                Diagnostic::error(message, repo::place(found.repo))
+                    .help("name the image by `path` or `iso`"),
+            ]);
+        }
+        Ok(Some(Body::Repo {
+            repo: found.repo.name.value.clone(),
+            path: path.clone(),
+        }))
+    }
+
+    fn boot_cfg(&self) -> Result<String, Vec<Diagnostic>> {
+        let Some(found) = &self.repo else {
+            return Err(Vec::new());
+        };
+        let wrong = |message: String| Diagnostic::error(message, repo::place(found.repo));
+        let text = found
+            .tree
+            .zip(found.paths.get(bootcfg::LAYOUT_KEY))
+            .and_then(|(tree, path)| tree.get(&path.to_lowercase())?.as_ref()?.text.clone());
+        let Some(text) = text else {
+            return Err(vec![
+                wrong(format!(
+                    "the boot.cfg of repo `{}` is not at hand, and it has to be rewritten",
+                    found.repo.name
+                ))
+                .help("name the image by `path` or `iso`"),
+            ]);
+        };
+        let mut words: Vec<String> = self
+            .job
+            .resolved
+            .settings
+            .kernel_args
+            .iter()
+            .flat_map(|list| list.values().cloned())
+            .collect();
+        words.push(format!("ks={}", self.job.urls.document("ks.cfg")));
+        words.extend(self.mac.map(|mac| format!("BOOTIF=01-{}", mac.hyphens())));
+        words.extend(self.net.words.iter().cloned());
+        let changes = bootcfg::Changes {
+            prefix: found.url.clone(),
+            words,
+        };
+        let find = |path: &str| Some(found.tree?.get(path)?.as_ref()?.path.clone());
+        bootcfg::rewrite(&text, &changes, find).map_err(|messages| {
+            messages
+                .into_iter()
+                .map(|message| wrong(format!("repo `{}`: {message}", found.repo.name)))
+                .collect()
+        })
+    }
+}
+
+/// What ESXi's kickstart wants in words of its own.
+fn esxi(
+    job: &Job<'_>,
+    task: &Task,
+    passwords: &settings::Passwords,
+    found: &mut Vec<Diagnostic>,
+) -> Value {
+    let settings = &job.resolved.settings;
+    if passwords.root.is_none() && !found.iter().any(|one| one.message.contains("password")) {
+        let node = job.resolved.declared.as_ref().map(|node| node.place());
+        found.push(
+            Diagnostic::error(
+                format!("task `{}` needs a password for root", task.name),
+                node,
+            )
+            .help("set `root-password-hash` or `root-password-file`"),
+        );
+    }
+    let mut keep = |result: Result<String, Diagnostic>| {
+        result
+            .map_err(|wrong| found.push(wrong))
+            .unwrap_or_default()
+    };
+    let install = keep(disk::esxi_line(settings));
+    let keyboard = keep(values::esxi_keyboard(settings.keyboard.as_ref()).map(String::from));
+    context! { install => install, keyboard => keyboard }
+}

@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# The first quarter of an hour with Bootwright, as its README tells it: the demonstration, a site of one's own,
+# a wrong edit, a `kill -9`. A release build, real sockets, everything in a directory of its own.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+work=$(mktemp -d)
+server=
+stop() {
+    [ -z "$server" ] || kill "$server" 2>/dev/null || true
+    [ -z "$server" ] || wait "$server" 2>/dev/null || true
+    server=
+}
+trap 'stop; rm -rf "$work"' EXIT
+export XDG_STATE_HOME="$work/state" HOME="$work/home" NO_COLOR=1
+mkdir -p "$HOME"
+log="$work/serve.log"
+repo=$PWD
+
+fail() {
+    echo "first_try: $*" >&2
+    [ ! -e "$log" ] || tail -n 30 "$log" >&2
+    exit 1
+}
+
+# Waits until a text stands in a file, half a minute at most.
+await() {
+    local tries=0
+    until grep -q -- "$1" "$2" 2>/dev/null; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 150 ] || fail "\`$1\` did not appear in $2"
+        sleep 0.2
+    done
+}
+
+expect() {
+    local wanted=$1
+    shift
+    local got
+    got=$("$@" 2>&1) || true
+    grep -q -- "$wanted" <<<"$got" || fail "expected \`$wanted\` from: $*
+$got"
+}
+
+# Serves a site until it is stopped; state is told apart by the site.
+serve() {
+    : >"$log"
+    "$bootwright" serve "$1" >"$log" 2>&1 &
+    server=$!
+    await "waiting for machines" "$log"
+}
+
+cargo build --release --quiet
+bootwright="$repo/target/x86_64-unknown-linux-gnu/release/bootwright"
+if ldd "$bootwright" >/dev/null 2>&1; then
+    fail "the binary is not static"
+fi
+
+echo "the demonstration"
+cp -r examples/quickstart "$work/site"
+sed -i 's/:8080/:18080/; s/:8067/:18067/' "$work/site/bootwright.toml"
+serve "$work/site"
+machines=http://127.0.0.1:18080
+operators=http://127.0.0.1:18067
+[ "$(curl -fsS $machines/healthz)" = ok ] || fail "/healthz is not ok"
+cd "$work/site"
+expect "^esx01 *bound" "$bootwright" nodes
+expect "finished" "$bootwright" play esx01
+expect "^esx01 *finished" "$bootwright" nodes
+expect "its own disk: nothing is due" "$bootwright" nodes esx01 log
+
+echo "a wrong edit"
+cp policies.d/nodes.toml "$work/nodes.toml"
+sed -i '/^\[node.web01\]/,/^$/s/192\.0\.2\.12/192.0.2.11/' policies.d/nodes.toml
+await "errors; revision\|error; revision" "$log"
+expect "192.0.2.11 is used twice" "$bootwright" check
+expect '"rejected":{' curl -fsS $operators/api/v1/status
+expect "degraded" curl -fsS $machines/healthz
+expect "192.0.2.12" "$bootwright" nodes
+cp "$work/nodes.toml" policies.d/nodes.toml
+tries=0
+until [ "$(curl -fsS $machines/healthz)" = ok ]; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 100 ] || fail "the mended site did not go live"
+    sleep 0.2
+done
+
+echo "kill -9"
+kill -9 "$server"
+wait "$server" 2>/dev/null || true
+serve "$work/site"
+expect "^esx01 *finished" "$bootwright" nodes
+expect "boots its disk" "$bootwright" play esx01 --boots 1
+expect "esx01 will be installed once more" "$bootwright" reinstall esx01
+expect "attempt     2 opened" "$bootwright" play esx01
+stop
+
+echo "a site of one's own"
+"$bootwright" init "$work/lab" --no-input >"$work/init.log" 2>&1 || fail "init: $(cat "$work/init.log")"
+cd "$work/lab"
+cat >policies.d/first.toml <<END
+[network.tutorial]
+subnet = "192.0.2.0/24"
+gateway = "192.0.2.1"
+dns = "192.0.2.2"
+domain = "lab.example"
+
+[repo.stand-in]
+path = "$repo/examples/quickstart/stand-ins/rocky"
+task = "redhat"
+
+[node.db1]
+mac = "52:54:00:00:00:01"
+repo = "stand-in"
+address = "192.0.2.21"
+END
+"$bootwright" check || fail "the tutorial's site has errors"
+expect "--ip=192.0.2.21 .*--hostname=db1.lab.example" "$bootwright" render db1 ks.cfg
+expect "policies.d/first.toml:13" "$bootwright" explain db1
+expect "finished    the machine says so" "$bootwright" play db1
+sed -i 's/^address/adress/' policies.d/first.toml
+if "$bootwright" check >"$work/check.log" 2>&1; then
+    fail "check passes a wrong key"
+fi
+expect "did you mean \`address\`" cat "$work/check.log"
+echo "first try: all as the README says"

@@ -1,0 +1,77 @@
+//! The strict checks of what ESXi reads: a bad example for each rule, and good ones.
+//!
+//! A bad example's name begins with the number of the rule that it breaks, which is the only one.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use bootwright::render::check::{BootCfg, Finding, check_boot_cfg, check_ks};
+
+fn examples(folder: &str) -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/esxi")
+        .join(folder);
+    let mut list: Vec<(String, String)> = fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                fs::read_to_string(entry.path()).unwrap(),
+            )
+        })
+        .collect();
+    list.sort();
+    list
+}
+
+/// Holds every example to its name, and returns the rules that were broken.
+fn held_to_their_names(folder: &str, check: impl Fn(&str, &str) -> Vec<Finding>) -> BTreeSet<u8> {
+    let mut broken = BTreeSet::new();
+    for (name, text) in examples(folder) {
+        let rules: BTreeSet<u8> = check(&name, &text)
+            .into_iter()
+            .map(|finding| finding.rule)
+            .collect();
+        match name.split('-').next().unwrap().parse::<u8>() {
+            Ok(rule) => assert_eq!(
+                rules,
+                BTreeSet::from([rule]),
+                "{name}: {:#?}",
+                check(&name, &text)
+            ),
+            Err(_) => assert_eq!(rules, BTreeSet::new(), "{name}: {:#?}", check(&name, &text)),
+        }
+        broken.extend(rules);
+    }
+    broken
+}
+
+#[test]
+fn every_rule_of_ks_cfg_has_a_bad_example() {
+    let broken = held_to_their_names("ks", |name, text| {
+        check_ks(text, name.contains("secure-boot"))
+    });
+    assert_eq!(broken, (1..=30).collect());
+}
+
+#[test]
+fn every_rule_of_boot_cfg_has_a_bad_example() {
+    let files = ["b.b00", "jumpstrt.gz", "useropts.gz", "k.b00"];
+    let expected = BootCfg {
+        mac: Some("52:54:00:12:34:56".parse().unwrap()),
+        has: Box::new(|path| files.contains(&path)),
+    };
+    let broken = held_to_their_names("boot", |_, text| check_boot_cfg(text, &expected));
+    assert_eq!(broken, (1..=11).collect());
+}
+
+#[test]
+fn a_finding_names_its_line() {
+    let text = "vmaccepteula\n\n# comment\nnetwork --bootproto=dhcp --ip=192.0.2.1\n";
+    let found = check_ks(text, false);
+    let finding = found.iter().find(|finding| finding.rule == 14).unwrap();
+    assert_eq!(
+        (finding.line, finding.message.as_str()),
+        (4, "`--ip` does not go with DHCP")
+    );
+}

@@ -1,0 +1,146 @@
+//! A disk that fills up under the journal: installations are held, nothing is half-written, and everything
+//! goes on by itself when there is room.
+
+use std::{fs, io::Write, path::Path, process::Command};
+
+use serde_json::json;
+
+use super::server::{House, Server, events, log, node, status, token, until};
+
+/// Says to this very program, started again in a mount namespace of its own, where to mount a small disk.
+const DISK: &str = "BOOTWRIGHT_TEST_DISK";
+
+#[test]
+fn a_full_disk_holds_installations_until_there_is_room() {
+    if !nix::unistd::geteuid().is_root() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "mounting a small disk needs root"
+        );
+        println!("mounting a small disk needs root: nothing was checked");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let ended = Command::new("unshare")
+        .args(["--mount", "--propagation", "private"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["full_disk::child_on_a_small_disk", "--exact", "--nocapture"])
+        .env(DISK, dir.path())
+        .output()
+        .unwrap();
+    let said = [ended.stdout, ended.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(ended.status.success(), "{said}");
+    assert!(said.contains("1 passed"), "{said}");
+}
+
+/// The test itself, where mounting hurts nobody. Started otherwise it does nothing.
+#[test]
+fn child_on_a_small_disk() {
+    let Some(disk) = std::env::var_os(DISK) else {
+        return;
+    };
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+        .arg(&disk)
+        .status();
+    assert!(mounted.unwrap().success());
+    let house = House::in_dir(tempfile::tempdir_in(&disk).unwrap(), 3);
+    let mut server = Server::start(&house);
+    let running = format!("/t/{}", token(&server.machines.boot(1)));
+    server.machines.get(&format!("{running}/ks.cfg")).good();
+    fill(Path::new(&disk));
+    refuses(&mut server, &running);
+    // What the journal holds is whole, and no document is there in part.
+    let journal = fs::read_to_string(house.segment()).unwrap();
+    assert!(journal.ends_with('\n'));
+    for line in journal.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+    let documents = fs::read_dir(house.state().join("attempts")).unwrap();
+    for file in documents {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        assert!(!name.starts_with('.'), "{name} is left");
+    }
+    fs::remove_file(Path::new(&disk).join("filler")).unwrap();
+    until("the journal has room", || {
+        (server.machines.get("/healthz").good() == "ok\n").then_some(())
+    });
+    let installed = server.machines.get(&format!("{running}/stage/installed"));
+    assert_eq!(installed.good(), "ok\n");
+    let waiting = format!("/t/{}", token(&server.machines.boot(2)));
+    server.machines.get(&format!("{waiting}/ks.cfg")).good();
+    assert_eq!(node(&mut server.operators, 2)["attempt"], 1);
+    server.stop();
+    // All of it is there after a start that reads every line.
+    fs::remove_file(house.state().join("journal/checkpoint")).unwrap();
+    let mut server = Server::start(&house);
+    let states = [1, 2, 3].map(|number| node(&mut server.operators, number)["state"].take());
+    assert_eq!(
+        states,
+        [json!("installed"), json!("installing"), json!("bound")]
+    );
+    let log = log(&mut server.operators, 1);
+    let stages = events(&log)
+        .iter()
+        .filter(|event| **event == "stage")
+        .count();
+    assert!(stages >= 2, "{log:?}");
+    server.stop();
+}
+
+/// Leaves no byte on a disk.
+fn fill(disk: &Path) {
+    let mut filler = fs::File::create(disk.join("filler")).unwrap();
+    for piece in [64 << 10, 1 << 10, 1] {
+        while filler.write_all(&vec![0; piece]).is_ok() {}
+    }
+}
+
+/// Asserts that a server with a full disk says so to everybody.
+fn refuses(server: &mut Server, running: &str) {
+    let machines = &mut server.machines;
+    // Nobody has met the end of the disk yet.
+    let script = machines.boot(2);
+    assert!(
+        script.contains(
+            "Bootwright holds this machine\necho its documents cannot be kept: No space left"
+        ),
+        "{script}"
+    );
+    // The last page of the journal's file may have room for some lines yet.
+    let refused = (0..200).find_map(|step| {
+        let answer = machines.get(&format!("{running}/stage/step-{step}"));
+        (answer.status != 200).then_some(answer)
+    });
+    let refused = refused.expect("the disk is full");
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.body, "the journal cannot be written; try again\n");
+    for number in [2, 2, 3] {
+        let script = machines.boot(number);
+        assert!(!script.contains("/t/"), "{script}");
+        assert!(
+            script.contains("Bootwright holds this machine\necho the journal cannot be written"),
+            "{script}"
+        );
+    }
+    let document = machines.get(&format!("{running}/ks.cfg"));
+    assert_eq!(
+        (document.status, document.body.as_str()),
+        (503, "the journal cannot be written; see the server's log\n")
+    );
+    let health = machines.get("/healthz").good();
+    assert_eq!(health, "degraded: the disk under the journal is full\n");
+    let now = status(&mut server.operators);
+    assert_eq!(
+        now["health"],
+        "degraded: the disk under the journal is full"
+    );
+    let order = server
+        .operators
+        .post("/api/v1/nodes/n03/hold", "{\"reason\":\"x\"}");
+    assert_eq!(order.status, 503, "{}", order.body);
+    // What rests on nothing is served as ever.
+    let file = server.machines.get("/repo/rocky/images/pxeboot/vmlinuz");
+    assert_eq!(file.status, 200);
+}

@@ -1,0 +1,326 @@
+//! Edits of every kind go live under a running server, and broken ones do not.
+
+use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+
+use serde_json::{Value, json};
+
+use super::server::{
+    Client, House, Process, Server, address, declaration, events, log, name, node, node_file,
+    status, token, until,
+};
+
+/// Waits until a node is shown at an address.
+#[track_caller]
+fn live_at(operators: &mut Client, number: usize, address: &str) {
+    until(&format!("{} at {address}", name(number)), || {
+        (node(operators, number)["address"] == json!(address)).then_some(())
+    });
+}
+
+/// Waits until a state of the site is refused, and returns what is wrong with it.
+#[track_caller]
+fn refused(operators: &mut Client) -> Value {
+    until("a refused edit", || {
+        let rejected = status(operators)["rejected"].take();
+        (!rejected.is_null()).then_some(rejected)
+    })
+}
+
+fn moved(number: usize, to: u8) -> String {
+    declaration(number, "").replace(&address(number), &format!("192.0.2.{to}"))
+}
+
+fn health(server: &mut Server) -> String {
+    server.machines.get("/healthz").good()
+}
+
+#[test]
+fn an_edit_goes_live_in_each_way_an_editor_saves() {
+    let house = House::new(2);
+    let mut server = Server::start(&house);
+    live_at(&mut server.operators, 1, "192.0.2.11");
+    // In place.
+    house.write(&node_file(1), &moved(1, 51));
+    live_at(&mut server.operators, 1, "192.0.2.51");
+    // A new file in the old one's place, with what editors leave lying about.
+    let nodes = house.site().join("policies.d/nodes");
+    for leftover in [".#n01.toml", "n01.toml~", ".n01.toml.swp", "4913"] {
+        fs::write(nodes.join(leftover), "no = [ toml").unwrap();
+    }
+    fs::write(house.beside("new"), moved(1, 52)).unwrap();
+    fs::rename(house.beside("new"), nodes.join("n01.toml")).unwrap();
+    live_at(&mut server.operators, 1, "192.0.2.52");
+    assert_eq!(status(&mut server.operators)["rejected"], Value::Null);
+    // Another file, deeper down, and in the other format.
+    fs::remove_file(nodes.join("n01.toml")).unwrap();
+    let kdl = r#"node "n01" { mac "52:54:00:00:00:01"; address "192.0.2.53"; repo "rocky" }"#;
+    house.write("policies.d/some/where/else.kdl", kdl);
+    live_at(&mut server.operators, 1, "192.0.2.53");
+    // A node that was not there.
+    house.node(3, "");
+    until("n03", || {
+        let nodes = server.operators.get("/api/v1/nodes").json();
+        (nodes.as_array().unwrap().len() == 3).then_some(())
+    });
+    assert_eq!(health(&mut server), "ok\n");
+    server.stop();
+}
+
+#[test]
+fn a_broken_edit_changes_nothing_and_is_shown_at_its_place() {
+    let house = House::new(2);
+    let mut server = Server::start(&house);
+    let before = status(&mut server.operators);
+    house.write(&node_file(2), &moved(2, 62));
+    live_at(&mut server.operators, 2, "192.0.2.62");
+    let good = status(&mut server.operators)["revision"].clone();
+    assert_ne!(good, before["revision"]);
+    // A sound edit beside a broken one waits for it.
+    let broken = declaration(1, "adress = \"192.0.2.99\"");
+    house.write(&node_file(1), &broken);
+    let rejected = refused(&mut server.operators);
+    house.write(&node_file(2), &moved(2, 63));
+    until("both edits are seen", || {
+        let now = status(&mut server.operators)["rejected"]["revision"].clone();
+        (now != rejected["revision"]).then_some(())
+    });
+    let now = status(&mut server.operators);
+    assert_eq!(now["revision"], good);
+    let found = &now["rejected"]["diagnostics"][0];
+    let place = ["file", "line", "column"].map(|key| found[key].clone());
+    assert_eq!(place, [json!(node_file(1)), json!(5), json!(1)]);
+    assert_eq!(now["rejected"]["errors"], 1);
+    let (message, help) = (&found["message"], &found["help"]);
+    assert!(
+        message.as_str().unwrap().contains("`adress`"),
+        "{message} {help}"
+    );
+    let good = good.as_str().unwrap();
+    let said = format!("degraded: the site has 1 error; revision {good} is served\n");
+    assert_eq!(health(&mut server), said);
+    assert_eq!(node(&mut server.operators, 2)["address"], "192.0.2.62");
+    assert!(server.machines.boot(1).contains("n01.lab.example"));
+    // Mended, everything goes live at once.
+    house.node(1, "packages = [\"tmux\"]");
+    live_at(&mut server.operators, 2, "192.0.2.63");
+    let now = status(&mut server.operators);
+    assert_eq!(
+        (&now["rejected"], &now["health"]),
+        (&Value::Null, &json!("ok"))
+    );
+    assert_eq!(health(&mut server), "ok\n");
+    server.stop();
+}
+
+#[test]
+fn another_branch_goes_live_when_git_has_checked_it_out() {
+    let house = House::new(2);
+    let git = |words: &[&str]| {
+        let mut git = Command::new("git");
+        git.args([
+            "-c",
+            "user.name=x",
+            "-c",
+            "user.email=x@example",
+            "-c",
+            "init.defaultBranch=main",
+        ]);
+        let ended = git.current_dir(house.site()).args(words).output().unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+    };
+    git(&["init"]);
+    git(&["add", "."]);
+    git(&["commit", "-m", "one"]);
+    git(&["checkout", "-b", "other"]);
+    house.write(&node_file(1), &moved(1, 51));
+    fs::remove_file(house.site().join(node_file(2))).unwrap();
+    git(&["commit", "-am", "two"]);
+    git(&["checkout", "main"]);
+    let mut server = Server::start(&house);
+    let main = status(&mut server.operators)["revision"].clone();
+    for (branch, address, nodes) in [("other", "192.0.2.51", 1), ("main", "192.0.2.11", 2)] {
+        git(&["checkout", branch]);
+        live_at(&mut server.operators, 1, address);
+        assert_eq!(status(&mut server.operators)["nodes"], nodes);
+    }
+    assert_eq!(status(&mut server.operators)["revision"], main);
+    server.stop();
+}
+
+#[test]
+fn a_site_behind_a_link_is_swapped() {
+    let house = House::new(1);
+    let link = house.beside("link");
+    symlink("site", &link).unwrap();
+    let copy = Command::new("cp")
+        .arg("-a")
+        .args([house.site(), house.beside("second")])
+        .status();
+    assert!(copy.unwrap().success());
+    fs::write(house.beside("second").join(node_file(1)), moved(1, 51)).unwrap();
+    let mut server = Server::try_start(&link, &house.state()).unwrap();
+    live_at(&mut server.operators, 1, "192.0.2.11");
+    let swap = |to: &str| {
+        symlink(to, house.beside("next")).unwrap();
+        fs::rename(house.beside("next"), &link).unwrap();
+    };
+    swap("second");
+    live_at(&mut server.operators, 1, "192.0.2.51");
+    // What is behind it now is watched, and what was before is not.
+    fs::write(house.beside("second").join(node_file(1)), moved(1, 52)).unwrap();
+    live_at(&mut server.operators, 1, "192.0.2.52");
+    swap("site");
+    live_at(&mut server.operators, 1, "192.0.2.11");
+    server.stop();
+}
+
+#[test]
+fn a_site_that_is_deleted_stays_live_until_it_is_there_again() {
+    let house = House::new(1);
+    let mut server = Server::start(&house);
+    fs::rename(house.site(), house.beside("away")).unwrap();
+    let health = until("the site is missed", || {
+        let health = health(&mut server);
+        (health != "ok\n").then_some(health)
+    });
+    assert!(
+        health.starts_with("degraded: the site cannot be read: "),
+        "{health}"
+    );
+    assert!(
+        server
+            .machines
+            .boot(1)
+            .contains("installing n01.lab.example")
+    );
+    fs::remove_dir_all(house.beside("away")).unwrap();
+    let again = House::new(1);
+    again.write(&node_file(1), &moved(1, 51));
+    let copied = Command::new("cp")
+        .arg("-a")
+        .args([again.site(), house.site()])
+        .status();
+    assert!(copied.unwrap().success());
+    live_at(&mut server.operators, 1, "192.0.2.51");
+    until("the site is found", || {
+        (status(&mut server.operators)["health"] == "ok").then_some(())
+    });
+    // The new directory is watched as the old one was.
+    house.write(&node_file(1), &moved(1, 52));
+    live_at(&mut server.operators, 1, "192.0.2.52");
+    server.stop();
+}
+
+#[test]
+fn an_edited_template_goes_live() {
+    let house = House::new(1);
+    let mut server = Server::start(&house);
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/tasks/redhat/ks.cfg.j2");
+    let text = fs::read_to_string(built_in).unwrap();
+    let token = token(&server.machines.boot(1));
+    for mark in ["one", "two"] {
+        let text = format!("{text}# edited {mark}\n");
+        house.write("templates/tasks/redhat/ks.cfg.j2", &text);
+        // Nothing of the attempt was read yet, so its documents follow the site.
+        until(mark, || {
+            server.machines.boot(1);
+            let path = format!("/t/{token}/ks.cfg");
+            let part = server.machines.get_part(&path, "bytes=1-");
+            part.contains(&format!("# edited {mark}")).then_some(())
+        });
+    }
+    house.write("templates/tasks/redhat/ks.cfg.j2", "{{ nonsense.");
+    let rejected = refused(&mut server.operators);
+    let found = &rejected["diagnostics"][0];
+    assert_eq!(
+        (&found["file"], &found["line"]),
+        (&json!("templates/tasks/redhat/ks.cfg.j2"), &json!(1)),
+        "{rejected}"
+    );
+    fs::remove_dir_all(house.site().join("templates")).unwrap();
+    until("the built-in template", || {
+        (status(&mut server.operators)["rejected"] == Value::Null).then_some(())
+    });
+    server.stop();
+}
+
+#[test]
+fn a_running_installation_keeps_its_documents_and_the_others_follow_the_site() {
+    let house = House::new(3);
+    let mut server = Server::start(&house);
+    let machines = &mut server.machines;
+    let tokens = [1, 2].map(|number| token(&machines.boot(number)));
+    let [running, waiting] = tokens.map(|token| format!("/t/{token}"));
+    let started_with = machines.get(&format!("{running}/ks.cfg")).good();
+    assert!(started_with.contains("--ip=192.0.2.11"), "{started_with}");
+    for number in 1..=3 {
+        let edited =
+            moved(number, 50 + number as u8).replace("rocky\"", "rocky\"\npackages = [\"tmux\"]");
+        house.write(&node_file(number), &edited);
+    }
+    live_at(&mut server.operators, 3, "192.0.2.53");
+    let machines = &mut server.machines;
+    assert_eq!(
+        machines.get(&format!("{running}/ks.cfg")).good(),
+        started_with
+    );
+    assert_eq!(
+        machines.get(&format!("{running}/stage/installing")).good(),
+        "ok\n"
+    );
+    // One that has read nothing asks again, and gets the new ones under the old token.
+    assert!(machines.boot(2).contains(&waiting));
+    let new = machines.get(&format!("{waiting}/ks.cfg")).good();
+    assert!(
+        new.contains("--ip=192.0.2.52") && new.contains("tmux"),
+        "{new}"
+    );
+    let token = token(&machines.boot(3));
+    let third = machines.get(&format!("/t/{token}/ks.cfg")).good();
+    assert!(third.contains("--ip=192.0.2.53"), "{third}");
+    assert_eq!(
+        machines.get(&format!("{running}/stage/installed")).good(),
+        "ok\n"
+    );
+    assert_eq!(machines.get(&format!("{running}/ks.cfg")).status, 404);
+    // What merely tells is written within a second.
+    until("the log tells of the dead token", || {
+        let log = log(&mut server.operators, 1);
+        events(&log).contains(&"dead-token").then_some(())
+    });
+    server.stop();
+}
+
+#[test]
+fn a_hangup_looks_again_at_what_lies_outside_the_site() {
+    let house = House::new(1);
+    let outside = house.beside("files");
+    let site = format!(
+        "[repo.late]\npath = \"{}\"\ntask = \"redhat\"\n",
+        outside.display()
+    );
+    house.write("policies.d/late.toml", &site);
+    house.write(&node_file(1), &declaration(1, "").replace("rocky", "late"));
+    let mut process = Process::start(&house);
+    let refused = refused(&mut process.operators);
+    assert!(refused.to_string().contains("late"), "{refused}");
+    assert!(!process.machines.boot(1).contains("/t/"));
+    let rocky = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/stand-ins/rocky");
+    let copied = Command::new("cp")
+        .arg("-a")
+        .arg(rocky)
+        .arg(&outside)
+        .status();
+    assert!(copied.unwrap().success());
+    process.signal("-HUP");
+    until("the site is sound", || {
+        (status(&mut process.operators)["rejected"] == Value::Null).then_some(())
+    });
+    assert!(
+        process
+            .machines
+            .boot(1)
+            .contains("installing n01.lab.example")
+    );
+    process.end();
+}

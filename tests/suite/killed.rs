@@ -1,0 +1,257 @@
+//! A server that is killed has kept what it said, and goes on where it was.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::server::{
+    Answer, Client, House, Process, Server, boot_path, events, find_token, log, name, node, token,
+};
+
+/// How many machines are busy at once.
+const MACHINES: usize = 4;
+
+/// How often the server is killed.
+const KILLS: usize = 100;
+
+/// What was acknowledged to one machine and its operator: the log has it, whatever happens then.
+#[derive(Default)]
+struct Kept {
+    /// Words that are used once.
+    words: BTreeSet<String>,
+    /// How often each event.
+    counts: BTreeMap<&'static str, usize>,
+}
+
+/// A machine, with the operator at its side, that does one thing after another until nobody answers.
+struct Machine<'a> {
+    number: usize,
+    round: usize,
+    step: usize,
+    machines: Client,
+    operators: Client,
+    kept: &'a mut Kept,
+}
+
+impl Machine<'_> {
+    fn run(mut self) {
+        loop {
+            match self.install() {
+                Ok(()) => {}
+                // An answer that is not right; every other error is that of a connection to a dead server.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => panic!("{error}"),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// One installation, from an operator's request to its end.
+    fn install(&mut self) -> io::Result<()> {
+        let word = self.word("hold");
+        self.order("hold", &format!("{{\"reason\":\"{word}\"}}"))?;
+        self.kept.words.insert(word);
+        self.order("release", "{}")?;
+        self.keep("released");
+        self.order("reinstall", "{}")?;
+        self.keep("reinstall");
+        let script = good(self.machines.ask("GET", &boot_path(self.number), "")?)?;
+        let token = find_token(&script).ok_or_else(|| wrong(&script))?;
+        self.keep("attempt");
+        good(
+            self.machines
+                .ask("GET", &format!("/t/{token}/ks.cfg"), "")?,
+        )?;
+        self.keep("serving");
+        for (before, after) in [
+            ("stage/", ""),
+            ("log/info/", ""),
+            ("fact/", "/1"),
+            ("stage/failed?reason=", ""),
+        ] {
+            let word = self.word("step");
+            self.ok(&format!("/t/{token}/{before}{word}{after}"))?;
+            self.kept.words.insert(word);
+        }
+        self.ok(&format!("/t/{token}/stage/installed"))?;
+        self.keep("stage");
+        Ok(())
+    }
+
+    fn order(&mut self, what: &str, json: &str) -> io::Result<()> {
+        let path = format!("/api/v1/nodes/{}/{what}", name(self.number));
+        good(self.operators.ask("POST", &path, json)?).map(drop)
+    }
+
+    fn ok(&mut self, path: &str) -> io::Result<()> {
+        let said = good(self.machines.ask("GET", path, "")?)?;
+        (said == "ok\n").then_some(()).ok_or_else(|| wrong(&said))
+    }
+
+    fn word(&mut self, kind: &str) -> String {
+        self.step += 1;
+        format!("{kind}-{}-{}", self.round, self.step)
+    }
+
+    fn keep(&mut self, event: &'static str) {
+        *self.kept.counts.entry(event).or_default() += 1;
+    }
+}
+
+fn good(answer: Answer) -> io::Result<String> {
+    match answer.status {
+        200 => Ok(answer.body),
+        _ => Err(wrong(&answer.body)),
+    }
+}
+
+fn wrong(body: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, body)
+}
+
+/// Asserts that a log has all that was kept.
+fn assert_kept(log: &[Value], kept: &Kept) {
+    let texts: String = log.iter().map(|line| format!("{line}\n")).collect();
+    let words: BTreeSet<&str> = texts.split('"').collect();
+    for word in &kept.words {
+        assert!(words.contains(word.as_str()), "{word} is missing");
+    }
+    let events = events(log);
+    for (event, count) in &kept.counts {
+        let found = events.iter().filter(|found| *found == event).count();
+        assert!(found >= *count, "{found} of {count} {event} are left");
+    }
+}
+
+/// A small generator of moments: the point is that they differ, not that nobody can guess them.
+fn moments(longest: u64) -> impl Iterator<Item = Duration> {
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    std::iter::from_fn(move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        Some(Duration::from_micros(seed % longest))
+    })
+}
+
+#[test]
+fn a_hundred_kills_lose_nothing_that_was_acknowledged() {
+    // In memory a kill meets more of what is being said; whether it is synced is for the one with strace.
+    let house = House::in_memory(MACHINES);
+    let mut all: Vec<Kept> = std::iter::repeat_with(Kept::default)
+        .take(MACHINES)
+        .collect();
+    let began = Instant::now();
+    let mut moments = moments(80_000);
+    for round in 0..KILLS {
+        if round % 10 == 9 {
+            // One that is killed before it answers anybody.
+            let mut starting = Process::command(&[], &house).spawn().unwrap();
+            std::thread::sleep(moments.next().unwrap() / 4);
+            starting.kill().unwrap();
+            starting.wait().unwrap();
+            continue;
+        }
+        let process = Process::start(&house);
+        let clients = (process.machines.clone(), process.operators.clone());
+        std::thread::scope(|scope| {
+            for (index, kept) in all.iter_mut().enumerate() {
+                let machine = Machine {
+                    number: index + 1,
+                    round,
+                    step: 0,
+                    machines: clients.0.clone(),
+                    operators: clients.1.clone(),
+                    kept,
+                };
+                scope.spawn(|| machine.run());
+            }
+            std::thread::sleep(Duration::from_millis(5) + moments.next().unwrap());
+            process.kill();
+        });
+    }
+    let mut server = Server::start(&house);
+    for (index, kept) in all.iter().enumerate() {
+        assert_kept(&log(&mut server.operators, index + 1), kept);
+    }
+    let words: usize = all.iter().map(|kept| kept.words.len()).sum();
+
+    let attempts: usize = all.iter().map(|kept| kept.counts["attempt"]).sum();
+    println!(
+        "{KILLS} kills in {:.1} s: {attempts} installers and {words} callbacks and holds were acknowledged, none is missing",
+        began.elapsed().as_secs_f32()
+    );
+    assert!(words > 1_000, "only {words} were acknowledged");
+    server.stop();
+}
+
+#[test]
+fn an_installation_goes_on_over_a_kill() {
+    let house = House::new(1);
+    // The port changes from start to start here; what machines are told does not.
+    house.write("bootwright.toml", "[http]\nadvertise = \"192.0.2.1:80\"\n");
+    let mut process = Process::start(&house);
+    let script = process.machines.boot(1);
+    let path = format!("/t/{}", token(&script));
+    // Its documents are there before anything is read, and after.
+    let first = process
+        .machines
+        .get_part(&format!("{path}/ks.cfg"), "bytes=0-");
+    process.kill();
+    let mut process = Process::start(&house);
+    assert_eq!(process.machines.boot(1), script);
+    let second = process.machines.get(&format!("{path}/ks.cfg")).good();
+    assert_eq!(second, first);
+    process
+        .machines
+        .get(&format!("{path}/stage/installing"))
+        .good();
+    process.kill();
+    let mut process = Process::start(&house);
+    assert_eq!(
+        process.machines.get(&format!("{path}/ks.cfg")).good(),
+        first
+    );
+    assert_eq!(node(&mut process.operators, 1)["state"], "installing");
+    let installed = process.machines.get(&format!("{path}/stage/installed"));
+    assert_eq!(installed.good(), "ok\n");
+    process.kill();
+    let mut process = Process::start(&house);
+    assert_eq!(node(&mut process.operators, 1)["state"], "installed");
+    assert_eq!(process.machines.get(&format!("{path}/ks.cfg")).status, 404);
+    let finished = process.machines.get(&format!("{path}/stage/finished"));
+    assert_eq!(finished.good(), "ok\n");
+    assert!(!process.machines.boot(1).contains("/t/"));
+    process.end();
+}
+
+#[test]
+fn who_was_reading_when_the_server_died_gets_its_disk_first() {
+    let house = House::new(1);
+    let mut process = Process::start(&house);
+    let token = token(&process.machines.boot(1));
+    process.machines.get(&format!("/t/{token}/ks.cfg")).good();
+    process.kill();
+    // The journal as it is when the power goes between the first byte of a document and its last.
+    let text = fs::read_to_string(house.segment()).unwrap();
+    let serving = text.find("\"event\":\"serving\"").unwrap();
+    let end = serving + text[serving..].find('\n').unwrap() + 1;
+    fs::write(house.segment(), &text[..end]).unwrap();
+    let mut server = Server::start(&house);
+    let log = log(&mut server.operators, 1);
+    assert!(!events(&log).contains(&"document"), "{log:?}");
+    let script = server.machines.boot(1);
+    assert!(script.contains("its disk is tried first"), "{script}");
+    assert!(
+        !script.contains("mboot") && !script.contains("kernel"),
+        "{script}"
+    );
+    // It was installing after all.
+    let finished = server.machines.get(&format!("/t/{token}/stage/installed"));
+    assert_eq!(finished.good(), "ok\n");
+    assert_eq!(node(&mut server.operators, 1)["state"], "installed");
+    server.stop();
+}

@@ -1,0 +1,172 @@
+//! What a virtual machine asks of a server, and what becomes of it.
+
+use std::path::Path;
+
+use bootwright::{
+    cli::play::{Booted, Hardware, Machine, Step, Trouble},
+    model::{Arch, Platform},
+    serve::{Options, Running, start},
+};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// A server of the quickstart example with state of its own.
+struct Server {
+    runtime: Runtime,
+    running: Option<Running>,
+    machines: String,
+    _state: TempDir,
+}
+
+impl Server {
+    fn start() -> Server {
+        let state = tempfile::tempdir().unwrap();
+        let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart");
+        let runtime = Runtime::new().unwrap();
+        let loopback = "127.0.0.1:0".parse().ok();
+        let options = Options {
+            site,
+            state: Some(state.path().join("state")),
+            listen: loopback,
+            operator: loopback,
+        };
+        let running = runtime.block_on(start(options)).unwrap();
+        Server {
+            machines: format!("http://{}", running.machines),
+            running: Some(running),
+            runtime,
+            _state: state,
+        }
+    }
+
+    /// Plays the boots of one machine and returns what became of each, and every step.
+    fn play(
+        &self,
+        mac: &str,
+        platform: Platform,
+        trouble: Trouble,
+        boots: usize,
+    ) -> (Vec<Booted>, Vec<Step>) {
+        let hardware = Hardware {
+            macs: vec![mac.parse().unwrap()],
+            serial: Some("ABC123".into()),
+            uuid: Some("4c4c4544-0051-3610-8057-b7c04f4a5231".into()),
+            asset: None,
+            platform,
+            arch: Arch::X86_64,
+        };
+        let mut steps = Vec::new();
+        let mut machine = Machine::new(hardware, trouble, |step| steps.push(step));
+        let booted = (0..boots).map(|_| machine.boot(&self.machines)).collect();
+        drop(machine);
+        (booted, steps)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            self.runtime.block_on(running.stop()).unwrap();
+        }
+    }
+}
+
+/// What was asked for and told, in order, without what differs from run to run.
+fn paths(steps: &[Step]) -> Vec<String> {
+    let lines = steps.iter().filter_map(|step| match step {
+        Step::Fetched { answer, .. } => {
+            assert!(answer.is_some_and(|(status, _)| status == 200), "{step}");
+            Some(step.to_string())
+        }
+        Step::Called { status, .. } => {
+            assert_eq!(*status, Some(200), "{step}");
+            Some(step.to_string())
+        }
+        Step::Lost { .. } => Some(step.to_string()),
+        Step::Screen(_) | Step::Became(_) => None,
+    });
+    lines
+        .map(|line| {
+            line.split_whitespace()
+                .take(2)
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect()
+}
+
+const SOUND: Trouble = Trouble {
+    fails: false,
+    loses_callbacks: false,
+};
+
+#[test]
+fn a_machine_asks_as_firmware_loader_and_installer_do() {
+    let server = Server::start();
+    let (booted, steps) = server.play("00:50:56:00:00:01", Platform::Efi, SOUND, 4);
+    assert_eq!(
+        booted,
+        [Booted::Installed, Booted::Disk, Booted::Disk, Booted::Disk]
+    );
+    assert_eq!(
+        paths(&steps),
+        [
+            "fetches /boot.ipxe",
+            "fetches /boot?…",
+            "fetches /t/…/mboot.efi",
+            "fetches /t/…/01-00-50-56-00-00-01/boot.cfg",
+            "fetches /t/…/crypto64.efi",
+            "fetches /repo/esxi/b.b00",
+            "fetches /repo/esxi/jumpstrt.gz",
+            "fetches /repo/esxi/useropts.gz",
+            "fetches /repo/esxi/features.gz",
+            "fetches /repo/esxi/k.b00",
+            "fetches /repo/esxi/s.v00",
+            "fetches /repo/esxi/weaselin.v00",
+            "fetches /repo/esxi/imgdb.tgz",
+            "fetches /repo/esxi/imgpayld.tgz",
+            "fetches /t/…/ks.cfg",
+            "reports /t/…/stage/installing",
+            "reports /t/…/stage/installed",
+            "fetches /boot.ipxe",
+            "fetches /boot?…",
+            "reports /t/…/stage/finished",
+            "fetches /boot.ipxe",
+            "fetches /boot?…",
+            "fetches /boot.ipxe",
+            "fetches /boot?…",
+        ]
+    );
+}
+
+#[test]
+fn a_machine_whose_reports_are_all_lost_is_installed_once() {
+    let server = Server::start();
+    let lost = Trouble {
+        loses_callbacks: true,
+        ..SOUND
+    };
+    for (mac, platform) in [
+        ("00:50:56:00:00:01", Platform::Efi),
+        ("52:54:00:00:00:02", Platform::Pcbios),
+        ("52:54:00:00:00:03", Platform::Efi),
+    ] {
+        let (booted, steps) = server.play(mac, platform, lost, 6);
+        assert_eq!(booted[0], Booted::Installed, "{mac}");
+        assert!(
+            booted[1..].iter().all(|booted| *booted == Booted::Disk),
+            "{mac}: {booted:?}"
+        );
+        assert!(
+            steps.iter().any(|step| matches!(step, Step::Lost { .. })),
+            "{mac}"
+        );
+    }
+}
+
+#[test]
+fn a_machine_that_nobody_declared_gets_its_own_disk() {
+    let server = Server::start();
+    let (booted, _) = server.play("02:00:00:00:00:99", Platform::Efi, SOUND, 1);
+    assert_eq!(booted, [Booted::NothingOnDisk]);
+}

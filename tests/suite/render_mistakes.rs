@@ -1,0 +1,498 @@
+//! Mistakes in templates and settings, as people read them.
+
+use crate::render_site::{SITE, rendering};
+
+/// A site of one node whose task is the site's own.
+const OWN: &str = r#"
+[network.lab]
+subnet = "192.0.2.0/24"
+gateway = "192.0.2.1"
+dns = "192.0.2.2"
+domain = "lab.example"
+[policy.mine]
+task = "mine"
+[node.n1]
+mac = "52:54:00:00:00:01"
+address = "192.0.2.11"
+policy = "mine"
+"#;
+
+const TASK: &str =
+    "title = \"Mine\"\n[[file]]\nname = \"a.cfg\"\ntemplate = \"a.j2\"\nquoting = \"shell\"\n";
+
+/// What is said of a task of the site's own with these templates, when it is compiled and, else, rendered.
+fn said(toml: &str, files: &[(&str, &str)]) -> Vec<String> {
+    let rendering = rendering(toml, files);
+    let found = rendering.shown(&rendering.found);
+    if !found.is_empty() {
+        return found;
+    }
+    rendering.shown(&rendering.inspect("n1").1)
+}
+
+fn of_template(text: &str) -> Vec<String> {
+    said(
+        OWN,
+        &[
+            ("templates/tasks/mine/task.toml", TASK),
+            ("templates/tasks/mine/a.j2", text),
+        ],
+    )
+}
+
+#[test]
+fn a_template_that_cannot_be_read_is_found_when_it_is_loaded() {
+    let at = |line: usize, message: &str| {
+        vec![format!(
+            "templates/tasks/mine/a.j2:{line}: template mine/a.j2, line {line}: {message}"
+        )]
+    };
+    for (text, expected) in [
+        (
+            "one\n{{ 1 +",
+            at(
+                2,
+                "syntax error: unexpected end of input, expected expression",
+            ),
+        ),
+        (
+            "{% nonsense %}",
+            at(1, "syntax error: unknown statement nonsense"),
+        ),
+        (
+            "\n\n{{ node.name | shh }}",
+            at(3, "there is no filter `shh`"),
+        ),
+        (
+            "{% if node is sunny %}{% endif %}",
+            at(1, "there is no test `sunny`"),
+        ),
+        (
+            "x\n{% include \"b.j2\" %}",
+            at(2, "there is no template `b.j2`"),
+        ),
+        (
+            "{% extends \"redhat/none.j2\" %}",
+            at(1, "there is no template `redhat/none.j2`"),
+        ),
+        (
+            "x\n{% include \"a.j2\" %}",
+            at(
+                2,
+                "templates include each other in a circle: `a.j2` → `a.j2`",
+            ),
+        ),
+    ] {
+        assert_eq!(of_template(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_template_that_cannot_be_rendered_names_the_line_and_the_node() {
+    for (text, expected) in [
+        (
+            "one\n{{ vars.license }}",
+            "line 2: `vars.license` is not defined [for node n1 (policy mine)] = set it in the node, the policy or the repo, or write `vars.license | default(\"\")`",
+        ),
+        (
+            "{{ vars.license | sh }}",
+            "line 1: `vars.license` is not defined [for node n1 (policy mine)] = set it in the node, the policy or the repo, or write `vars.license | default(\"\")`",
+        ),
+        (
+            "{{ facts.memory_mib }}",
+            "line 1: `facts.memory_mib` is not defined [for node n1 (policy mine)] = the machine has not reported it; write `facts.memory_mib | default(\"\")`",
+        ),
+        (
+            "{{ node.serial }}",
+            "line 1: `node.serial`: this is not set [for node n1 (policy mine)]",
+        ),
+        (
+            "{{ node.macs }}",
+            "line 1: `node.macs`: this is a list or a table: loop over it, or use a filter such as `join` or `json` [for node n1 (policy mine)]",
+        ),
+        (
+            "{{ urls.stage(\"done\") }}",
+            "line 1: `urls.stage(\"done\")`: there is no such stage; a task's own stand in `stages` of its task.toml [for node n1 (policy mine)]",
+        ),
+        (
+            "{{ secret(\"none\") }}",
+            "line 1: `secret(\"none\")`: there is no secret `none` [for node n1 (policy mine)]",
+        ),
+        (
+            "{{ noise() }}",
+            "line 1: `noise()`: there is no such function [for node n1 (policy mine)]",
+        ),
+        (
+            "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
+            "line 1: this does not come to an end [for node n1 (policy mine)]",
+        ),
+        (
+            "{% for a in range(9999) %}{{ \"0123456789\" * 100 }}{% endfor %}",
+            "line 1: what it renders to is longer than 1024 KiB [for node n1 (policy mine)]",
+        ),
+    ] {
+        let expected = format!(
+            "templates/tasks/mine/a.j2:{}: template mine/a.j2, {expected}",
+            expected.split([' ', ':']).nth(1).unwrap()
+        );
+        assert_eq!(of_template(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn circles_of_files_and_of_tasks_are_found() {
+    let files = [
+        ("templates/tasks/mine/task.toml", TASK),
+        ("templates/tasks/mine/a.j2", "{% include \"b.j2\" %}"),
+        ("templates/tasks/mine/b.j2", "x\n{% include \"c.j2\" %}"),
+        ("templates/common/c.j2", "{% include \"a.j2\" %}"),
+    ];
+    assert_eq!(
+        said(OWN, &files),
+        [
+            "templates/common/c.j2:1: template common/c.j2, line 1: templates include each other in a circle: `a.j2` → `b.j2` → `c.j2` → `a.j2`"
+        ]
+    );
+    let files = [
+        ("templates/tasks/mine/task.toml", "base = \"other\""),
+        (
+            "templates/tasks/other/task.toml",
+            "title = \"Other\"\nbase = \"mine\"",
+        ),
+    ];
+    assert_eq!(
+        said(OWN, &files),
+        [
+            "templates/tasks/mine/task.toml:1: the bases of task `mine` go in a circle: `mine` → `other` → `mine`",
+            "templates/tasks/other/task.toml:2: the bases of task `other` go in a circle: `other` → `mine` → `other`",
+        ]
+    );
+    let files = [("templates/tasks/mine/task.toml", "base = \"redhatt\"")];
+    assert_eq!(
+        said(OWN, &files),
+        [
+            "templates/tasks/mine/task.toml:1: task `mine` has the base `redhatt`, and there is no such task = did you mean `redhat`?"
+        ]
+    );
+}
+
+#[test]
+fn a_task_toml_is_held_to_its_keys() {
+    for (text, expected) in [
+        (
+            "titel = \"x\"",
+            "templates/tasks/mine/task.toml:1: unknown key `titel` = did you mean `title`?",
+        ),
+        (
+            "[[file]]\nname = \"a\"\n",
+            "templates/tasks/mine/task.toml:1: file `a` needs exactly one of `template`, `repo-file` and `make`",
+        ),
+        (
+            "[[file]]\nname = \"../a\"\ntemplate = \"a.j2\"\n",
+            "templates/tasks/mine/task.toml:1: `../a` is not a name for a file: expected letters, digits, `-`, `_`, `.`, `{mac}` and at most one `/`",
+        ),
+    ] {
+        let found = said(
+            OWN,
+            &[
+                ("templates/tasks/mine/task.toml", text),
+                ("templates/tasks/mine/a.j2", ""),
+            ],
+        );
+        assert_eq!(found[0], expected, "{text}");
+    }
+    let found = said(
+        OWN,
+        &[(
+            "templates/tasks/mine/task.toml",
+            "expresses = [\"packages\", \"pakages\"]",
+        )],
+    );
+    assert!(found[0].contains("pakages"), "{found:?}");
+    assert_eq!(
+        said(OWN, &[]),
+        [
+            "policies.d/site.toml:8: there is no task `mine` = there are debian, discover, esxi, local, redhat; a site's own stand under templates/tasks/"
+        ]
+    );
+}
+
+#[test]
+fn a_task_takes_what_it_lacks_from_its_base() {
+    let task = "title = \"Mine\"\nbase = \"redhat\"\n";
+    let toml = OWN.replace(
+        "[node.n1]",
+        "[repo.tree]\npath = \"tree\"\n[node.n1]\nrepo = \"tree\"",
+    );
+    let rendering = rendering(
+        &toml,
+        &[
+            ("templates/tasks/mine/task.toml", task),
+            (
+                "templates/tasks/mine/ks.cfg.j2",
+                "{% extends \"redhat/ks.cfg.j2\" %}\n{% block storage %}autopart --type=lvm\n{% endblock %}",
+            ),
+            (
+                "templates/tasks/redhat/boot.ipxe.j2",
+                "#!ipxe\n{% include \"failed.ipxe.j2\" %}",
+            ),
+            (
+                "templates/common/failed.ipxe.j2",
+                "# from {{ task.name }}\n{% include \"built-in/common/failed.ipxe.j2\" %}",
+            ),
+        ],
+    );
+    assert_eq!(rendering.shown(&rendering.found), Vec::<String>::new());
+    let kickstart = rendering.text("n1", "ks.cfg");
+    assert!(
+        kickstart.contains("\nautopart --type=lvm\nreboot\n"),
+        "{kickstart}"
+    );
+    assert!(
+        kickstart.contains("network --device=52:54:00:00:00:01"),
+        "{kickstart}"
+    );
+    let script = rendering.text("n1", "boot.ipxe");
+    assert!(
+        script.starts_with("#!ipxe\n# from mine\n:failed\n"),
+        "{script}"
+    );
+}
+
+#[test]
+fn what_an_installer_cannot_say_is_an_error_that_names_the_task_and_the_setting() {
+    for (node, edit, expected) in [
+        (
+            "esx-static",
+            "packages = \"vim\"",
+            "policies.d/site.toml:{}: task `esxi` cannot express `packages` [for node esx-static (policy esxi)]",
+        ),
+        (
+            "esx-static",
+            "timezone = \"Europe/Berlin\"",
+            "policies.d/site.toml:{}: task `esxi` cannot express `timezone` [for node esx-static (policy esxi)]",
+        ),
+        (
+            "esx-static",
+            "user = { name = \"ops\" }",
+            "policies.d/site.toml:{}: task `esxi` cannot express `user` [for node esx-static (policy esxi)]",
+        ),
+        (
+            "esx-static",
+            "disk = { serial = \"x\" }",
+            "policies.d/site.toml:{}: task `esxi` cannot express `disk.serial` [for node esx-static (policy esxi)]",
+        ),
+        (
+            "esx-secure",
+            "mtu = 1400",
+            "policies.d/site.toml:{}: task `esxi` cannot express `mtu`: card 00:50:56:00:00:05: 1400 [for node esx-secure (policy esxi)] = it needs a script at the first boot, which Secure Boot does not run",
+        ),
+        (
+            "esx-static",
+            "keyboard = \"klingon\"",
+            "policies.d/site.toml:{}: ESXi has no keyboard `klingon` (`keyboard`) [for node esx-static (policy esxi)] = it has be, br, hr, cz, dk, ee, fi, fr, de, gr, is, it, jp, latam, no, pl, pt, ru, si, es, se, ch-fr, ch, tr, ua, gb, uk, us, dvorak, us-dvorak, cs, da, el, ja, sv",
+        ),
+    ] {
+        let toml = SITE.replace(&format!("[node.{node}]"), &format!("[node.{node}]\n{edit}"));
+        let line = toml.lines().position(|line| line == edit).unwrap() + 1;
+        let rendering = rendering(&toml, &[]);
+        assert_eq!(rendering.shown(&rendering.found), Vec::<String>::new());
+        let found = rendering.shown(&rendering.inspect(node).1);
+        // The default keys of a machine with Secure Boot are a warning of their own.
+        let found: Vec<&String> = found
+            .iter()
+            .filter(|found| !found.contains("`ssh-keys`"))
+            .collect();
+        let node_line = toml
+            .lines()
+            .position(|line| line == format!("[node.{node}]"))
+            .unwrap()
+            + 1;
+        let at = |line: usize| expected.replacen("{}", &line.to_string(), 1);
+        assert!(
+            found == [&at(line)] || found == [&at(node_line)] || found == [&at(node_line + 2)],
+            "{found:#?}\n{}",
+            at(line)
+        );
+    }
+}
+
+#[test]
+fn a_hash_that_the_installer_does_not_take_is_refused_and_not_shown() {
+    for (hash, shown) in [
+        (
+            format!("$6$rounds=5000$abcdefgh${}", "x".repeat(86)),
+            "`$6$` with `rounds=`",
+        ),
+        (format!("$y$j9T$abcdefgh${}", "x".repeat(43)), "`$y$`"),
+        (format!("$5$abcdefgh${}", "x".repeat(43)), "`$5$`"),
+    ] {
+        let toml = SITE.replace(
+            "[node.esx-static]",
+            &format!("[node.esx-static]\nroot-password-hash = \"{hash}\""),
+        );
+        let rendering = rendering(&toml, &[]);
+        let found = rendering.shown(&rendering.inspect("esx-static").1);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].contains(&format!(
+                "does not take this kind of password hash: {shown}"
+            )),
+            "{found:?}"
+        );
+        assert!(!found[0].contains("xxxx"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_repo_that_lacks_what_is_booted_is_named() {
+    let mut rendering = rendering(SITE, &[]);
+    rendering.forget("esxi", "efi/boot/bootx64.efi");
+    rendering.forget("rocky", "images/pxeboot/vmlinuz");
+    rendering.forget("debian", "debian-installer/amd64/linux");
+    rendering.forget("debian", "install.amd/vmlinuz");
+    rendering.forget("debian", "install.a64/vmlinuz");
+    let at = |name: &str| {
+        SITE.lines()
+            .position(|line| line == format!("path = \"{name}\""))
+            .unwrap()
+            + 1
+    };
+    for (node, repo, expected) in [
+        (
+            "esx-static",
+            "esxi",
+            "repo `esxi` lacks `efi/boot/bootx64.efi` [for node esx-static (policy esxi)]",
+        ),
+        (
+            "rocky-static",
+            "rocky",
+            "repo `rocky` lacks `images/pxeboot/vmlinuz` [for node rocky-static (policy rocky)]",
+        ),
+        (
+            "debian-static",
+            "debian",
+            "repo `debian` lacks `debian-installer/amd64/linux` [for node debian-static (policy debian)] = layouts that fit: netboot (debian-installer/amd64/initrd.gz, debian-installer/amd64/linux); iso (install.amd/initrd.gz, install.amd/vmlinuz); iso-arm64 (install.a64/initrd.gz, install.a64/vmlinuz)",
+        ),
+    ] {
+        let found = rendering.shown(&rendering.inspect(node).1);
+        assert_eq!(
+            found,
+            [format!("policies.d/site.toml:{}: {expected}", at(repo))]
+        );
+    }
+    rendering = crate::render_site::rendering(SITE, &[]);
+    rendering.forget("esxi", "mboot.c32");
+    rendering.forget("esxi", "efi/boot/crypto64.efi");
+    let (rendered, found) = rendering.inspect("esx-static");
+    let names: Vec<String> = rendered
+        .unwrap()
+        .files
+        .into_iter()
+        .map(|file| file.name)
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "boot.ipxe",
+            "ks.cfg",
+            "boot.cfg",
+            "01-00-50-56-00-00-01/boot.cfg",
+            "mboot.efi"
+        ]
+    );
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0]
+            .message
+            .ends_with("lacks `efi/boot/crypto64.efi`: is it whole?"),
+        "{found:?}"
+    );
+    rendering.forget("esxi", "useropts.gz");
+    let found = rendering.inspect("esx-static").1;
+    let expected = "repo `esxi`: boot.cfg names `useropts.gz`, and the image has no such file";
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[1].message, expected);
+}
+
+#[test]
+fn a_connection_that_an_installer_cannot_make_is_an_error() {
+    let bond = "bond.bond0 = { mode = \"802.3ad\", ports = [\"00:50:56:00:00:06\", \"00:50:56:00:01:06\"], address = \"192.0.2.16\" }";
+    let bridge = "bridge.br0 = { ports = [\"00:50:56:00:00:06\"], address = \"192.0.2.16\" }";
+    let macs = "mac = [\"00:50:56:00:00:06\", \"00:50:56:00:01:06\"]";
+    let lab =
+        "[network.lab]\nsubnet = \"192.0.2.0/24\"\ngateway = \"192.0.2.1\"\ndns = \"192.0.2.2\"\n";
+    let vlan = "[network.tagged]\nsubnet = \"198.51.100.0/24\"\ngateway = \"198.51.100.1\"\ndns = \"198.51.100.2\"\nvlan = 20\n";
+    let blind = "[network.blind]\nsubnet = \"198.51.100.0/24\"\n";
+    let hash = "root-password-hash = \"$6$exampleonly$ntM9V.0IToMoZGaR2DFalh1yTiaH8l5Pkmzu2sBb2l7Uczv0DSKMAQbSWzT2uSkCMakVMf7ww5CLBy5Ye.Fpz/\"";
+    for (task, network, node, expected) in [
+        (
+            "esxi",
+            lab,
+            format!("{macs}\n{bond}"),
+            &[
+                "task `esxi` cannot express `bond`: bond bond0: mode 802.3ad needs a distributed switch",
+            ][..],
+        ),
+        (
+            "esxi",
+            lab,
+            format!("{macs}\n{bridge}"),
+            &[
+                "task `esxi` cannot express `bridge`: bridge br0: ESXi has virtual switches in place of bridges",
+            ],
+        ),
+        (
+            "esxi",
+            lab,
+            "mac = \"00:50:56:00:00:06\"\naddress = [\"192.0.2.16\", \"192.0.2.17\"]".into(),
+            &[
+                "task `esxi` cannot express `address`: card 00:50:56:00:00:06: ESXi takes one IPv4 address for each interface",
+            ],
+        ),
+        (
+            "esxi",
+            blind,
+            "mac = \"00:50:56:00:00:06\"\naddress = \"198.51.100.16\"".into(),
+            &[
+                "task `esxi` cannot express `gateway`: card 00:50:56:00:00:06: the installer guesses a gateway where none is set",
+                "task `esxi` cannot express `dns`: card 00:50:56:00:00:06: the installer wants at least one server beside a static address",
+            ],
+        ),
+        (
+            "debian",
+            vlan,
+            "mac = \"00:50:56:00:00:06\"\naddress = \"198.51.100.16\"".into(),
+            &[
+                "task `debian` cannot express `vlan`: VLAN vlan20: the installer cannot tag its packets (20); set `boot-network` to the network that it runs in",
+            ],
+        ),
+        (
+            "redhat",
+            vlan,
+            "mac = \"00:50:56:00:00:06\"\naddress = \"198.51.100.16\"".into(),
+            &[],
+        ),
+        (
+            "redhat",
+            lab,
+            format!(
+                "mac = \"00:50:56:00:00:06\"\naddress = \"192.0.2.16\"\nkernel-args = \"{}\"",
+                "x".repeat(1500)
+            ),
+            &["1634 bytes of kernel arguments: at most 1500 fit"],
+        ),
+    ] {
+        let toml = format!(
+            "{network}[repo.r]\npath = \"r\"\n[node.n1]\n{node}\nrepo = \"r\"\ntask = \"{task}\"\n{hash}\n"
+        );
+        let rendering = rendering(&toml, &[]);
+        let messages: Vec<String> = rendering
+            .inspect("n1")
+            .1
+            .into_iter()
+            .map(|found| found.message)
+            .collect();
+        assert_eq!(messages, expected, "{toml}");
+    }
+}

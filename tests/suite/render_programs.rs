@@ -1,0 +1,168 @@
+//! What other programs say of what we render: ksvalidator, debconf-set-selections and the shell.
+//!
+//! Where a program is missing its test says so and passes, but not when `CI` is set.
+
+#![expect(clippy::print_stderr, reason = "a test that checked nothing says so")]
+
+use std::{
+    env, fs,
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use bootwright::render::Rendered;
+
+use crate::render_site::{Rendering, SITE, rendering, text};
+
+/// The newest Fedora that pykickstart 3.78 knows, and the RHEL releases that we say we support.
+const RELEASES: [&str; 4] = ["RHEL8", "RHEL9", "RHEL10", "F46"];
+
+fn ksvalidator() -> String {
+    env::var("BOOTWRIGHT_KSVALIDATOR").unwrap_or_else(|_| "ksvalidator".into())
+}
+
+/// Whether a program can be started.
+fn is_here(program: &str, argument: &str) -> bool {
+    let found = Command::new(program)
+        .arg(argument)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok();
+    assert!(
+        found || env::var_os("CI").is_none(),
+        "{program} is missing, and CI is set"
+    );
+    if !found {
+        eprintln!("{program} is missing: nothing was checked");
+    }
+    found
+}
+
+/// Every file of that name, with its node.
+fn every(rendering: &Rendering, name: &str) -> Vec<(String, String)> {
+    let nodes = rendering.site.nodes.keys();
+    let files: Vec<(String, String)> = nodes
+        .flat_map(|node| {
+            let rendered = rendering
+                .inspect(node.as_str())
+                .0
+                .unwrap_or_else(|| panic!("{node} renders"));
+            let found = rendered.files.into_iter().filter(|file| file.name == name);
+            found
+                .map(|file| (node.to_string(), text(&file.body)))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(files.len() > 2, "{} files are called {name}", files.len());
+    files
+}
+
+#[test]
+fn ksvalidator_accepts_every_kickstart() {
+    if !is_here(&ksvalidator(), "--version") {
+        return;
+    }
+    let rendering = rendering(SITE, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    for (node, text) in every(&rendering, "ks.cfg")
+        .into_iter()
+        .filter(|(node, _)| node.starts_with("rocky"))
+    {
+        let path = folder.path().join(format!("{node}.cfg"));
+        fs::write(&path, text).unwrap();
+        for release in RELEASES {
+            let output = Command::new(ksvalidator())
+                .args(["-e", "-v", release])
+                .arg(&path)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned()
+                + &String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{node}, {release}: {said}");
+        }
+    }
+}
+
+#[test]
+fn debconf_accepts_every_preseed() {
+    if !is_here("debconf-set-selections", "--help") {
+        return;
+    }
+    let rendering = rendering(SITE, &[]);
+    for (node, text) in every(&rendering, "preseed.cfg") {
+        let mut child = Command::new("debconf-set-selections")
+            .arg("-c")
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        // An unknown type only shows there.
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{node}");
+        assert!(output.status.success(), "{node}");
+    }
+}
+
+#[test]
+fn the_shell_can_read_every_script() {
+    let rendering = rendering(SITE, &[]);
+    let mut seen = 0;
+    for node in rendering.site.nodes.keys() {
+        let rendered = rendering.inspect(node.as_str()).0.unwrap();
+        for (name, script) in scripts(&rendered) {
+            let mut child = Command::new("sh")
+                .arg("-n")
+                .stdin(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            child
+                .stdin
+                .take()
+                .unwrap()
+                .write_all(script.as_bytes())
+                .unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert!(
+                output.status.success(),
+                "{node}, {name}: {}\n{script}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "{seen} scripts");
+}
+
+/// The scripts of an attempt: whole files, sections of kickstart files, and commands of preseed files.
+fn scripts(rendered: &Rendered) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for file in &rendered.files {
+        let text = text(&file.body);
+        if file.name.ends_with(".sh") {
+            found.push((file.name.clone(), text));
+        } else if file.name == "ks.cfg" {
+            let sections = text
+                .split("\n%")
+                .skip(1)
+                .filter(|section| !section.starts_with("end") && !section.starts_with("packages"));
+            found.extend(sections.map(|section| {
+                let (header, body) = section.split_once('\n').unwrap();
+                (header.to_string(), body.to_string())
+            }));
+        } else if file.name == "preseed.cfg" {
+            let commands = text
+                .lines()
+                .filter_map(|line| line.split_once("_command string "));
+            found.extend(commands.map(|(key, command)| (key.to_string(), command.to_string())));
+        }
+    }
+    found
+}

@@ -1,0 +1,332 @@
+//! What a server starts on: broken sites, state that does not know its site, damaged journals, and a state
+//! directory that is taken.
+
+use std::{fs, io::Write};
+
+use bootwright::{
+    disk::journal::{Entry, Journal, Options},
+    serve::offline::{self, Request},
+};
+use serde_json::{Value, json};
+
+use super::server::{
+    Client, House, Server, declaration, events, log, name, node, node_file, status, token, until,
+};
+
+fn break_site(house: &House) {
+    let broken = declaration(1, "adress = \"192.0.2.99\"");
+    house.write(&node_file(1), &broken);
+}
+
+fn health(server: &mut Server) -> String {
+    server.machines.get("/healthz").good()
+}
+
+/// Installs a node to the end.
+fn install(machines: &mut Client, number: usize) {
+    let token = token(&machines.boot(number));
+    machines.get(&format!("/t/{token}/ks.cfg")).good();
+    for stage in ["installing", "installed", "finished"] {
+        let answer = machines.get(&format!("/t/{token}/stage/{stage}"));
+        assert_eq!(answer.good(), "ok\n");
+    }
+}
+
+fn is_installer(script: &str) -> bool {
+    script.contains("/t/")
+}
+
+#[test]
+fn a_broken_site_is_served_from_its_last_good_copy() {
+    let house = House::new(2);
+    let mut server = Server::start(&house);
+    let good = status(&mut server.operators)["revision"].clone();
+    until("the copy is kept", || {
+        house.state().join("last-good").exists().then_some(())
+    });
+    server.stop();
+    break_site(&house);
+    let mut server = Server::start(&house);
+    assert_eq!(server.banner.errors, 1);
+    assert_eq!(
+        health(&mut server),
+        format!(
+            "degraded: the site has 1 error; revision {} is served\n",
+            good.as_str().unwrap()
+        )
+    );
+    let now = status(&mut server.operators);
+    assert_eq!(now["revision"], good);
+    let found = &now["rejected"]["diagnostics"][0];
+    assert_eq!(found["file"], json!(node_file(1)));
+    install(&mut server.machines, 1);
+    // Mended, it goes live without another start.
+    house.node(1, "packages = [\"tmux\"]");
+    until("the site is sound", || {
+        (health(&mut server) == "ok\n").then_some(())
+    });
+    install(&mut server.machines, 2);
+    server.stop();
+}
+
+#[test]
+fn a_broken_site_without_a_copy_sends_every_machine_to_its_disk() {
+    let house = House::new(2);
+    break_site(&house);
+    let mut server = Server::start(&house);
+    assert!(health(&mut server).starts_with("degraded: the site has 1 error"));
+    for number in [1, 2] {
+        let script = server.machines.boot(number);
+        assert!(
+            script.contains("exit 1") && !is_installer(&script),
+            "{script}"
+        );
+    }
+    house.node(1, "");
+    until("the site is sound", || {
+        (health(&mut server) == "ok\n").then_some(())
+    });
+    install(&mut server.machines, 1);
+    server.stop();
+}
+
+/// A site with an id, of whose state nothing is left.
+fn lost() -> House {
+    let house = House::new(2);
+    let state = house.state();
+    let config = format!(
+        "site-id = \"7d3f\"\n[limits]\ninstalls-per-hour = 1000000\n[paths]\nstate = \"{}\"\n",
+        state.display()
+    );
+    house.write("bootwright.toml", &config);
+    house
+}
+
+#[test]
+fn state_that_does_not_know_the_site_holds_every_installation_until_it_is_declared() {
+    for (installed, state) in [(false, "bound"), (true, "installed")] {
+        let house = lost();
+        let mut server = Server::start(&house);
+        assert!(
+            health(&mut server)
+                .starts_with("degraded: installations are held: the state directory")
+        );
+        for number in [1, 2] {
+            let script = server.machines.boot(number);
+            assert!(!is_installer(&script), "{script}");
+            assert!(script.contains("bootwright init --state new"), "{script}");
+        }
+        // It is no matter of one run.
+        server.stop();
+        let mut server = Server::start(&house);
+        assert!(!is_installer(&server.machines.boot(1)));
+        server.stop();
+        let declared = offline::operate(&house.site(), &Request::Declare { installed });
+        declared.unwrap().unwrap();
+        let mut server = Server::start(&house);
+        assert_eq!(health(&mut server), "ok\n");
+        assert_eq!(node(&mut server.operators, 1)["state"], state);
+        assert_eq!(is_installer(&server.machines.boot(1)), !installed);
+        server.stop();
+    }
+}
+
+#[test]
+fn a_second_server_is_told_of_the_first() {
+    let house = House::new(1);
+    let server = Server::start(&house);
+    let second = Server::try_start(&house.site(), &house.state());
+    let Err(refusal) = second.map(Server::stop) else {
+        panic!("two servers write one journal");
+    };
+    let expected = format!(
+        "the state directory is in use by process {}, which serves `{}`",
+        std::process::id(),
+        house.site().display()
+    );
+    assert!(format!("{refusal:#}").contains(&expected), "{refusal:#}");
+    server.stop();
+    Server::start(&house).stop();
+}
+
+/// A server whose first node is finished and whose second is installing, ended in order.
+fn after_work(house: &House) {
+    let mut server = Server::start(house);
+    install(&mut server.machines, 1);
+    let token = token(&server.machines.boot(2));
+    server.machines.get(&format!("/t/{token}/ks.cfg")).good();
+    server.stop();
+}
+
+fn standing(server: &mut Server) -> Vec<Value> {
+    [1, 2, 3]
+        .map(|number| node(&mut server.operators, number))
+        .map(|node| {
+            json!([
+                node["name"],
+                node["state"],
+                node["attempt"],
+                node["installs"]
+            ])
+        })
+        .into()
+}
+
+#[test]
+fn a_torn_last_line_is_cut_off_with_a_warning() {
+    let house = House::new(3);
+    after_work(&house);
+    let before = fs::read(house.segment()).unwrap();
+    let mut segment = fs::OpenOptions::new()
+        .append(true)
+        .open(house.segment())
+        .unwrap();
+    segment
+        .write_all(b"{\"at\":\"2026-01-01T00:00:00.000Z\",\"mach")
+        .unwrap();
+    drop(segment);
+    let mut server = Server::start(&house);
+    let warned = server.banner.troubles.iter().any(|trouble| {
+        trouble.contains("the last line of `00000001.jsonl` was not written to its end")
+    });
+    assert!(warned, "{:?}", server.banner.troubles);
+    let cut = house
+        .state()
+        .join(format!("journal/cut-00000001-{}", before.len()));
+    assert!(fs::read(cut).unwrap().ends_with(b"\"mach"));
+    assert_eq!(
+        standing(&mut server)[0],
+        json!(["n01", "finished", 1, {"wanted": 1, "done": 1}])
+    );
+    server.stop();
+    assert!(fs::read(house.segment()).unwrap().starts_with(&before));
+}
+
+#[test]
+fn without_its_checkpoint_a_journal_says_the_same() {
+    let house = House::new(3);
+    after_work(&house);
+    let checkpoint = house.state().join("journal/checkpoint");
+    let mut server = Server::start(&house);
+    let expected = standing(&mut server);
+    assert_eq!(
+        expected[1],
+        json!(["n02", "installing", 1, {"wanted": 1, "done": 0}])
+    );
+    server.stop();
+    let whole = fs::read(&checkpoint).unwrap();
+    let head = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    // The head is right, and what follows is as long as it says, and is nothing.
+    let hollow = [&whole[..head], &vec![b'x'; whole.len() - head]].concat();
+    let cases: [(&str, Option<&[u8]>); 5] = [
+        ("gone", None),
+        ("empty", Some(b"")),
+        ("cut short", Some(&whole[..whole.len() / 2])),
+        ("garbage", Some(&[0xff; 300])),
+        ("hollow", Some(&hollow)),
+    ];
+    for (case, content) in cases {
+        match content {
+            Some(content) => fs::write(&checkpoint, content).unwrap(),
+            None => fs::remove_file(&checkpoint).unwrap(),
+        }
+        let mut server = Server::start(&house);
+        assert_eq!(standing(&mut server), expected, "{case}");
+        assert_eq!(health(&mut server), "ok\n", "{case}");
+        assert!(!is_installer(&server.machines.boot(1)), "{case}");
+        server.stop();
+    }
+}
+
+/// Ends the first segment where it is, so that what follows is in another one.
+fn seal(house: &House) {
+    let journal = house.state().join("journal");
+    let (journal, replay) = Journal::open(&journal, &house.site(), Options { segment: 1 }).unwrap();
+    drop(replay);
+    let text = r#"{"at":"2026-01-01T00:00:00.000Z","event":"started","version":"0"}"#;
+    let entry = Entry {
+        text: text.into(),
+        machine: None,
+        durable: true,
+    };
+    journal.append(vec![entry]).wait().unwrap();
+    drop(journal);
+    fs::remove_file(house.state().join("journal/checkpoint")).unwrap();
+}
+
+#[test]
+fn a_missing_segment_holds_the_machines_it_speaks_of() {
+    let house = House::new(3);
+    // Who is who stands in a segment before the one that is lost.
+    let mut server = Server::start(&house);
+    let token = token(&server.machines.boot(1));
+    server.machines.boot(3);
+    server.stop();
+    seal(&house);
+    let mut server = Server::start(&house);
+    server.machines.get(&format!("/t/{token}/ks.cfg")).good();
+    server
+        .machines
+        .get(&format!("/t/{token}/stage/installed"))
+        .good();
+    server.stop();
+    let second = house.state().join("journal/00000002.jsonl");
+    let third = house.state().join("journal/00000003.jsonl");
+    seal(&house);
+    assert!(third.exists());
+    fs::remove_file(second).unwrap();
+    let mut server = Server::start(&house);
+    let [n01, n02, n03] = [1, 2, 3].map(|number| node(&mut server.operators, number));
+    assert_eq!(n01["state"], "held", "{n01}");
+    assert!(
+        n01["reason"].to_string().contains("00000002.jsonl"),
+        "{n01}"
+    );
+    assert!(!is_installer(&server.machines.boot(1)));
+    for (node, number) in [(n02, 2), (n03, 3)] {
+        assert_ne!(node["state"], "held", "{node}");
+        assert!(is_installer(&server.machines.boot(number)));
+    }
+    // Who looked into it says so once.
+    let marked = server
+        .operators
+        .post("/api/v1/nodes/n01/mark", "{\"state\":\"installed\"}");
+    marked.good();
+    let released = server.operators.post("/api/v1/nodes/n01/release", "{}");
+    released.good();
+    server.stop();
+    let mut server = Server::start(&house);
+    assert_eq!(node(&mut server.operators, 1)["state"], "installed");
+    assert!(!is_installer(&server.machines.boot(1)));
+    server.stop();
+}
+
+#[test]
+fn a_missing_segment_that_says_who_its_machines_are_holds_everything() {
+    let house = lost();
+    offline::adopt(&house.site()).unwrap();
+    let mut server = Server::start(&house);
+    install(&mut server.machines, 1);
+    server.stop();
+    seal(&house);
+    fs::remove_file(house.segment()).unwrap();
+    let mut server = Server::start(&house);
+    assert!(
+        health(&mut server)
+            .starts_with("degraded: installations are held: part of the journal is lost")
+    );
+    for number in [1, 2] {
+        let script = server.machines.boot(number);
+        assert!(!is_installer(&script), "{}: {script}", name(number));
+    }
+    server.stop();
+    let declared = offline::operate(&house.site(), &Request::Declare { installed: true });
+    declared.unwrap().unwrap();
+    let mut server = Server::start(&house);
+    assert_eq!(health(&mut server), "ok\n");
+    assert!(!is_installer(&server.machines.boot(1)));
+    assert_eq!(node(&mut server.operators, 1)["state"], "installed");
+    let log = log(&mut server.operators, 1);
+    assert!(events(&log).contains(&"marked"), "{log:?}");
+    server.stop();
+}
