@@ -155,3 +155,177 @@ fn misfit_of_when(policy: &Policy, rules: &Rules, candidate: Candidate<'_>) -> O
         Verdict::Unknown(reason) => Some(Misfit::WhenUnknown(reason)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        matcher::{self, compile},
+        site::{Files, Memory, load},
+    };
+
+    const POLICIES: &str = r#"
+        [defaults]
+        task = "local"
+        [node.a]
+        mac = "52:54:00:00:00:01"
+        policy = "named"
+        [tag.gpu]
+        when = "facts.manufacturer == 'Nvidia'"
+        [tag.old]
+        when = "facts.memory_mib < 1024"
+        [policy.off]
+        order = 1
+        enabled = false
+        when = "true"
+        [policy.named]
+        order = 2
+        [policy.gpu]
+        order = 3
+        tags = ["gpu", "old"]
+        [policy.big]
+        order = 4
+        when = "facts.memory_mib > 65536"
+        max-count = 2
+        [policy.strangers]
+        order = 5
+        when = "'gpu' in tags"
+        accept = "discovered"
+        [policy.rest]
+        order = 5
+        when = "facts.manufacturer != 'None'"
+        [policy.last]
+        order = 6
+        when = "true"
+        accept = "discovered"
+    "#;
+
+    fn site() -> (Site, Rules) {
+        let files = Files {
+            content: [("policies.d/site.toml".into(), POLICIES.as_bytes().into())].into(),
+            ..Files::default()
+        };
+        let (site, diagnostics) = load(&files, &mut Memory::default());
+        assert_eq!(diagnostics, []);
+        let (rules, diagnostics) = compile(&site);
+        assert_eq!(diagnostics, []);
+        (site, rules)
+    }
+
+    fn facts(known: &[(&str, &str)]) -> Facts {
+        let mut facts = Facts::default();
+        for (name, text) in known {
+            facts.update(Facts::parse(name, text).unwrap());
+        }
+        facts
+    }
+
+    /// Chooses, and writes the outcome as one line for each policy that was looked at.
+    fn chosen(
+        known: &[(&str, &str)],
+        is_declared: bool,
+        before: Option<&str>,
+        bound: u64,
+    ) -> Vec<String> {
+        let (site, rules) = site();
+        let facts = facts(known);
+        let tags = matcher::tags(&site, &rules, None, &facts);
+        let candidate = Candidate {
+            is_declared,
+            known: before,
+            tags: &tags,
+            facts: &facts,
+        };
+        let choice = choose(&site, &rules, candidate, |_| bound);
+        let over = choice.passed_over.iter();
+        over.map(|(name, misfit)| format!("{name}: {misfit}"))
+            .chain(choice.policy.map(|name| format!("{name} binds")))
+            .collect()
+    }
+
+    #[test]
+    fn the_first_in_order_that_fits_binds_and_each_before_says_why_not() {
+        let manufacturer = ("manufacturer", "Nvidia");
+        assert_eq!(
+            chosen(&[manufacturer, ("memory_mib", "512")], true, None, 0),
+            [
+                "off: disabled",
+                "named: binds only nodes that name it",
+                "gpu binds"
+            ]
+        );
+        let unknown = "big: its `when` is unknown: fact `memory_mib` is not known";
+        assert_eq!(
+            chosen(&[manufacturer], true, None, 0)[2..],
+            [
+                "gpu: tag `old` is unknown: fact `memory_mib` is not known",
+                unknown,
+                "rest binds"
+            ]
+        );
+        assert_eq!(
+            chosen(
+                &[("manufacturer", "Dell"), ("memory_mib", "131072")],
+                true,
+                None,
+                1
+            )[2..],
+            ["gpu: lacks tag `gpu`", "big binds"]
+        );
+        assert_eq!(
+            chosen(
+                &[("manufacturer", "Dell"), ("memory_mib", "131072")],
+                true,
+                None,
+                2
+            )[2..],
+            [
+                "gpu: lacks tag `gpu`",
+                "big: binds 2 machines already (`max-count`)",
+                "rest binds"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_undeclared_machine_is_taken_only_where_a_policy_says_so() {
+        let undeclared = "accepts declared machines only";
+        let before = |name: &str, what: &str| format!("{name}: {what}");
+        let nvidia = [("manufacturer", "Nvidia")];
+        assert_eq!(
+            chosen(&nvidia, false, None, 9)[2..],
+            [
+                before("gpu", undeclared),
+                before("big", undeclared),
+                before("rest", undeclared),
+                "strangers binds".into()
+            ]
+        );
+        assert_eq!(
+            chosen(&nvidia, false, Some("seen before"), 0)[2..],
+            [
+                before("gpu", undeclared),
+                before("big", undeclared),
+                before("rest", undeclared),
+                before("strangers", "seen before"),
+                before("last", "seen before")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_node_that_names_a_policy_is_asked_nothing_but_may_find_it_disabled_or_full() {
+        let (site, _) = site();
+        for (name, bound, expected) in [
+            ("off", 0, Some(Misfit::Disabled)),
+            ("named", 9, None),
+            ("gpu", 9, None),
+            ("big", 1, None),
+            ("big", 2, Some(Misfit::Full(2))),
+            ("big", 3, Some(Misfit::Full(2))),
+        ] {
+            let misfit = misfit_of_named(&site.policies[name], bound);
+            assert_eq!(misfit, expected, "{name}, {bound} bound");
+        }
+    }
+}

@@ -40,3 +40,67 @@ pub fn tags(site: &Site, rules: &Rules, node: Option<&Node>, facts: &Facts) -> T
     }
     tags
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        matcher::compile,
+        site::{Files, Memory, load},
+    };
+
+    const SITE: &str = r#"
+[tag.big]
+when = "facts.memory_mib > 65536"
+[tag.gpu]
+when = "facts.custom.gpus != '0'"
+[tag.plain]
+[policy.all]
+tags = ["big", "gpu", "plain", "mine"]
+task = "local"
+[node.a]
+mac = "52:54:00:00:00:01"
+tags = ["big", "plain", "mine"]
+task = "local"
+[node.b]
+mac = "52:54:00:00:00:02"
+task = "local"
+"#;
+
+    /// The tags of a machine in one line; an unknown one with a question mark.
+    fn line(node: Option<&str>, known: &[(&str, &str)]) -> String {
+        let files = Files {
+            content: [("policies.d/site.toml".into(), SITE.as_bytes().into())].into(),
+            ..Files::default()
+        };
+        let (site, diagnostics) = load(&files, &mut Memory::default());
+        assert_eq!(diagnostics, []);
+        let (rules, diagnostics) = compile(&site);
+        assert_eq!(diagnostics, []);
+        let mut facts = Facts::default();
+        for (name, text) in known {
+            facts.update(Facts::parse(name, text).unwrap());
+        }
+        let node = node.map(|name| &*site.nodes[name]);
+        let tags = tags(&site, &rules, node, &facts);
+        let yes = tags.yes.iter().map(ToString::to_string);
+        let unknown = tags.unknown.keys().map(|tag| format!("{tag}?"));
+        yes.chain(unknown).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn tags_are_carried_or_follow_from_facts_or_are_unknown() {
+        let (small, big) = (("memory_mib", "1024"), ("memory_mib", "131072"));
+        for (node, known, expected) in [
+            (None, vec![], "big? gpu?"),
+            (None, vec![small, ("gpus", "0")], ""),
+            (None, vec![big, ("gpus", "2")], "big gpu"),
+            (Some("b"), vec![big], "big gpu?"),
+            // A carried tag wins over its rule, and one that only nodes carry needs no definition.
+            (Some("a"), vec![], "big mine plain gpu?"),
+            (Some("a"), vec![small, ("gpus", "0")], "big mine plain"),
+        ] {
+            assert_eq!(line(node, &known), expected, "{node:?} {known:?}");
+        }
+    }
+}

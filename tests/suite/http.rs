@@ -37,7 +37,7 @@ async fn a_boot_is_asked_with_where_it_came_from() {
     let [Seen::Boot(ask)] = seen.as_slice() else {
         panic!("one boot");
     };
-    assert_eq!(ask.serial.as_deref(), Some("AB"));
+    assert_eq!(ask.report.serial.as_deref(), Some("AB"));
     assert_eq!(*ask.base, *format!("http://{}", server.address));
     assert_eq!(ask.peer.local, server.address);
 

@@ -169,6 +169,47 @@ fn undeclared_histories_merge_into_the_oldest_and_into_the_declared_one() {
 }
 
 #[test]
+fn an_attempt_goes_on_when_its_machine_turns_out_to_be_another() {
+    tell(
+        &[("none", ""), ("any", ANY)],
+        "
+        boot c2
+        wait 1m
+        edit any
+        boot c1
+        boot c1 c2
+        wait 1m
+        read #1 ks.cfg
+        say #1 installing
+        status 52-54-00-00-00-01
+        restart
+        boot c2
+        say #1 installed
+        boot c1
+        boot c2
+        nodes
+        log 52-54-00-00-00-02
+        ",
+    );
+    // Of two that are open the older machine's goes on; a request of either holds for both.
+    tell(
+        &[("any", ANY)],
+        "
+        boot c1
+        wait 1m
+        boot c2
+        read #2 ks.cfg
+        reinstall 52-54-00-00-00-02
+        boot c1 c2
+        read #2 ks.cfg
+        read #1 ks.cfg
+        say #1 installed
+        boot c1
+        ",
+    );
+}
+
+#[test]
 fn renamed_moved_recarded_and_declared_again_is_the_same_machine() {
     let renamed = A.replace("node.a", "node.b");
     let recarded = A.replace("00:01", "00:02");

@@ -1,0 +1,216 @@
+//! A machine's life so far: what it is, what the operator has written, and what the server knows.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use crate::{
+    control::{Snapshot, Token, TokenKey, Traits, World},
+    model::*,
+    site::Site,
+};
+
+pub(super) const MINUTE: i64 = 60_000;
+
+pub(super) const KEY: TokenKey = TokenKey([7; 32]);
+
+/// What the operator has written, as far as it varies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Written {
+    pub(super) declared: bool,
+    pub(super) renamed: bool,
+    pub(super) second_card: bool,
+    pub(super) other_task: bool,
+    pub(super) installs: u32,
+}
+
+/// The machine itself.
+#[derive(Debug, Clone, Hash, Default)]
+pub(super) struct Physical {
+    pub(super) second_card: bool,
+    /// Whether it booted with its first card since it was forgotten.
+    pub(super) seen: bool,
+    /// The attempt whose installer runs, from its script on.
+    pub(super) runs: Option<Run>,
+    /// The attempt that wrote the disk, as far as it got.
+    pub(super) disk: Option<Run>,
+    /// The attempt of which nothing was ever heard although it wiped the disk.
+    pub(super) wiped_in_silence: bool,
+    /// `installs` as it stood when an attempt was opened whose success was heard.
+    pub(super) reached: u32,
+    /// Somebody asked for another installation since.
+    pub(super) asked: bool,
+    /// An operator holds it.
+    pub(super) held: bool,
+}
+
+#[derive(Debug, Clone, Copy, Hash, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) token: Token,
+    pub(super) installs: u32,
+    pub(super) read: bool,
+    pub(super) heard: bool,
+    pub(super) installed: bool,
+    pub(super) told: bool,
+}
+
+#[derive(Clone)]
+pub(super) struct Life {
+    pub(super) world: World,
+    pub(super) written: Written,
+    pub(super) machine: Physical,
+    pub(super) now: Now,
+    pub(super) boots: u32,
+    pub(super) state: Knowledge,
+    /// The operator has stopped every hand-out.
+    pub(super) paused: bool,
+}
+
+/// What became of the state directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Knowledge {
+    Kept,
+    /// It is lost, and the operator has not said what the new one stands for.
+    Lost,
+    /// The operator has.
+    Declared,
+}
+
+fn at<T>(value: T) -> At<T> {
+    At::new(
+        value,
+        Place {
+            file: FileId(0),
+            start: 0,
+            end: 0,
+        },
+    )
+}
+
+pub(super) fn snapshot(written: Written) -> Snapshot {
+    let mut site = Site {
+        revision: Some(Revision::new(format!("{written:?}"))),
+        ..Site::default()
+    };
+    let mut config = ServerConfig::default();
+    config.limits.installs_per_hour = Some(at(1_000));
+    site.config = Arc::new(config);
+    // A policy that would take any stranger: it must not take a machine that was installed.
+    let rule = Rule {
+        when: Some(at("true".into())),
+        accept: Some(at(Accept::Discovered)),
+        ..Rule::default()
+    };
+    let name: PolicyName = "any".parse().expect("a name");
+    let settings = Settings {
+        task: Some(at("esxi".parse().expect("a name"))),
+        ..Settings::default()
+    };
+    site.policies.insert(
+        name.clone(),
+        Arc::new(Policy {
+            name: at(name.clone()),
+            rule,
+            settings,
+        }),
+    );
+    site.order.push(name);
+    if written.declared {
+        let name: NodeName = if written.renamed { "b" } else { "a" }
+            .parse()
+            .expect("a name");
+        let body = NodeBody {
+            mac: Some(at(vec![at(mac(written.second_card))])),
+            installs: Some(at(written.installs)),
+            ..NodeBody::default()
+        };
+        let task = if written.other_task { "debian" } else { "esxi" };
+        let settings = Settings {
+            task: Some(at(task.parse().expect("a name"))),
+            ..Settings::default()
+        };
+        site.identities
+            .mac
+            .insert(mac(written.second_card), name.clone());
+        site.nodes.insert(
+            name.clone(),
+            Arc::new(Node {
+                name: at(name),
+                body,
+                settings,
+            }),
+        );
+    }
+    let (rules, diagnostics) = crate::matcher::compile(&site);
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    let traits = Traits {
+        installs: true,
+        finishes: true,
+    };
+    let tasks = ["esxi", "debian"]
+        .map(|task| (task.parse().expect("a name"), traits))
+        .into();
+    Snapshot {
+        site,
+        rules,
+        tasks,
+        ..Snapshot::default()
+    }
+}
+
+pub(super) fn mac(second: bool) -> Mac {
+    Mac([2, 0, 0, 0, 0, if second { 2 } else { 1 }])
+}
+
+impl Physical {
+    /// What was known of it is lost with the state.
+    pub(super) fn forget(&mut self) {
+        self.reached = 0;
+        self.wiped_in_silence = false;
+        self.held = false;
+        self.seen = false;
+    }
+}
+
+impl Life {
+    pub(super) fn pass(&mut self, milliseconds: i64) {
+        self.now.wall.0 += milliseconds;
+        self.now.mono.0 += milliseconds;
+    }
+
+    /// Everything by which two lives can still differ.
+    pub(super) fn key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.written.hash(&mut hasher);
+        self.machine.hash(&mut hasher);
+        (self.state, self.paused).hash(&mut hasher);
+        let mut state = self.world.state.clone();
+        state.opened.clear();
+        let still = Timestamp(0);
+        for machine in state.machines.values_mut() {
+            machine.said.clear();
+            (machine.first, machine.last, machine.since) = (still, still, still);
+            for attempt in &mut machine.attempts {
+                attempt.opened = still;
+                attempt.read = attempt.read.map(|_| still);
+                attempt.stages.values_mut().for_each(|at| *at = still);
+            }
+        }
+        state.hash(&mut hasher);
+        let run = &self.world.run;
+        let age = |at: &Mono| self.now.mono.0 - at.0;
+        for (id, (attempt, at)) in &run.disk_tried {
+            (id, attempt, age(at) <= 3 * MINUTE, age(at) <= 5 * MINUTE).hash(&mut hasher);
+        }
+        for (id, clock) in &run.clocks {
+            let step = (clock.wait.attempt, clock.wait.step);
+            (id, step, clock.passed, clock.missed.is_some()).hash(&mut hasher);
+        }
+        for (id, at) in &run.since {
+            (id, age(at) / (180 * MINUTE)).hash(&mut hasher);
+        }
+        run.rendered.hash(&mut hasher);
+        hasher.finish()
+    }
+}

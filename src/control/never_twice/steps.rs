@@ -1,0 +1,293 @@
+//! What can happen to a machine, to its server, and by its operator.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    control::{Operation, Snapshot, Turn, World},
+    journal::{Event, Stage, State},
+    model::{Mono, Now, Timestamp},
+};
+
+use super::{
+    Fault, Step,
+    life::{KEY, Knowledge, Life, MINUTE, Physical, Run, Written, mac, snapshot},
+};
+
+/// How far the operator raises `installs`.
+const MOST_INSTALLS: u32 = 3;
+
+/// The server's side of it: every site that the operator may write, and the fault that is planted.
+pub(super) struct Stage0 {
+    snapshots: BTreeMap<Written, Arc<Snapshot>>,
+    pub(super) fault: Fault,
+}
+
+impl Stage0 {
+    pub(super) fn new(fault: Fault) -> Self {
+        let mut snapshots = BTreeMap::new();
+        for bits in 0..16u8 {
+            let bit = |n: u8| bits >> n & 1 == 1;
+            for installs in 0..=MOST_INSTALLS {
+                let written = Written {
+                    declared: bit(0),
+                    renamed: bit(1),
+                    second_card: bit(2),
+                    other_task: bit(3),
+                    installs,
+                };
+                snapshots.insert(written, Arc::new(snapshot(written)));
+            }
+        }
+        Stage0 { snapshots, fault }
+    }
+
+    pub(super) fn begin(&self) -> Life {
+        let now = Now {
+            wall: Timestamp(1_800_000_000_000),
+            mono: Mono(0),
+        };
+        Life {
+            world: World::new(State::default(), KEY, 1, now),
+            written: Written {
+                declared: true,
+                renamed: false,
+                second_card: false,
+                other_task: false,
+                installs: 1,
+            },
+            machine: Physical::default(),
+            now,
+            boots: 0,
+            state: Knowledge::Kept,
+            paused: false,
+        }
+    }
+
+    /// Lets a step happen. None: it cannot happen now. An error is the end of the story.
+    pub(super) fn step(&self, life: &Life, step: Step) -> Option<Result<Life, &'static str>> {
+        let mut life_after = life.clone();
+        let life = &mut life_after;
+        let outcome = match step {
+            Step::Boot => self.boot(life, 20 * MINUTE),
+            Step::BootSoon => self.boot(life, 2 * MINUTE),
+            Step::Document => self.document(life, |turn, handed| {
+                turn.on_read(handed.attempt, "ks.cfg", 1);
+            })?,
+            Step::DocumentAtCrash => {
+                let outcome = self.document(life, |_, _| {})?;
+                outcome.and_then(|()| self.restart(life))
+            }
+            Step::InstallingHeard => self.running(life, Stage::Installing)?,
+            Step::InstalledHeard => self.running(life, Stage::Installed)?,
+            Step::InstalledLost => self.installed_unheard(life)?,
+            Step::FinishedHeard => self.on_disk(life, Stage::Finished)?,
+            Step::FailedHeard => self.running(life, Stage::Failed)?,
+            Step::LateInstalledHeard => self.on_disk(life, Stage::Installed)?,
+            Step::NoDiskHeard => {
+                let disk = life.machine.disk.filter(|disk| !disk.installed)?;
+                self.callback(life, disk, Stage::NoDisk);
+                Ok(())
+            }
+            Step::Deadline => {
+                life.pass(120 * MINUTE);
+                self.turn(life, |turn| turn.tick());
+                Ok(())
+            }
+            Step::Restart => self.restart(life),
+            Step::Reload => self.rewrite(life, |_| {}),
+            Step::Rename => self.rewrite(life, |written| written.renamed ^= true),
+            Step::CardReplaced => self.replace_card(life)?,
+            Step::CardDeclared => {
+                if life.written.second_card || !life.machine.second_card {
+                    return None;
+                }
+                self.rewrite(life, |written| written.second_card = true)
+            }
+            Step::DeletedOrAdded => self.delete_or_add(life),
+            Step::BindingChanged => self.rewrite(life, |written| written.other_task ^= true),
+            Step::ClockForward => {
+                life.now.wall.0 += 40 * 60 * MINUTE;
+                Ok(())
+            }
+            Step::ClockBack => {
+                life.now.wall.0 -= 40 * 60 * MINUTE;
+                Ok(())
+            }
+            Step::StateLost => self.lose_state(life)?,
+            Step::DeclaredInstalled => self.declare_installed(life)?,
+            Step::DeclaredNew => self.declare_new(life)?,
+            Step::Reinstall => {
+                self.operate(life, &Operation::Reinstall)?;
+                life.machine.asked = true;
+                Ok(())
+            }
+            Step::InstallsRaised => {
+                if life.written.installs == MOST_INSTALLS {
+                    return None;
+                }
+                self.rewrite(life, |written| written.installs += 1)
+            }
+            Step::InstallsLowered => {
+                if life.written.installs == 0 {
+                    return None;
+                }
+                self.rewrite(life, |written| written.installs -= 1)
+            }
+            Step::Hold => self.hold(life)?,
+            Step::Release => {
+                self.operate(life, &Operation::Release)?;
+                life.machine.held = false;
+                Ok(())
+            }
+            Step::Forget => self.forget(life)?,
+            Step::PausedOrResumed => {
+                life.paused ^= true;
+                let pauses = life.paused;
+                self.turn(
+                    life,
+                    |turn| if pauses { turn.pause() } else { turn.resume() },
+                );
+                Ok(())
+            }
+        };
+        Some(outcome.map(|()| life_after))
+    }
+
+    fn restart(&self, life: &mut Life) -> Result<(), &'static str> {
+        let state = life.world.state.clone();
+        let seed = 1 + u64::from(life.boots) * 1_000;
+        life.world = World::new(state, KEY, seed, life.now);
+        self.turn(life, |turn| {
+            turn.on_reload(None);
+            turn.start_clocks();
+        });
+        Ok(())
+    }
+
+    fn installed_unheard(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
+        let run = life.machine.runs.take().filter(|run| run.read)?;
+        life.machine.disk = Some(Run {
+            installed: true,
+            ..run
+        });
+        Some(Ok(()))
+    }
+
+    fn replace_card(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
+        if life.machine.second_card {
+            return None;
+        }
+        life.machine.second_card = true;
+        if !life.machine.seen {
+            // Nobody can know that this is the machine of which the operator spoke.
+            life.machine.forget();
+        }
+        Some(Ok(()))
+    }
+
+    fn delete_or_add(&self, life: &mut Life) -> Result<(), &'static str> {
+        let card = mac(life.written.second_card);
+        let mut machines = life.world.state.machines.values();
+        let known =
+            machines.any(|machine| machine.node.is_some() || machine.identity.mac.contains(&card));
+        // The first declaration of a card that nobody ever saw asks for its installation.
+        life.machine.asked |= !life.written.declared && !known;
+        self.rewrite(life, |written| written.declared ^= true)
+    }
+
+    fn lose_state(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
+        if life.state != Knowledge::Kept {
+            return None;
+        }
+        life.world = World::new(State::default(), KEY, 99, life.now);
+        self.turn(life, |turn| {
+            turn.record_site(Event::StateLost {
+                reason: "unknown".into(),
+            });
+            turn.on_reload(None);
+        });
+        life.state = Knowledge::Lost;
+        life.paused = false;
+        life.machine.forget();
+        Some(Ok(()))
+    }
+
+    fn declare_installed(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
+        if life.state != Knowledge::Lost || !life.written.declared {
+            return None;
+        }
+        self.turn(life, |turn| turn.declare_state(true));
+        life.state = Knowledge::Declared;
+        life.machine.asked = false;
+        if life.machine.second_card == life.written.second_card {
+            life.machine.reached = life.written.installs;
+        }
+        Some(Ok(()))
+    }
+
+    /// Who says that nothing was installed yet asks for everything that is declared.
+    fn declare_new(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
+        if life.state != Knowledge::Lost {
+            return None;
+        }
+        self.turn(life, |turn| turn.declare_state(false));
+        life.state = Knowledge::Declared;
+        life.machine.asked = true;
+        Some(Ok(()))
+    }
+
+    fn hold(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
+        let reason = "being repaired".into();
+        self.operate(life, &Operation::Hold { reason })?;
+        // Another card than the declared one is another machine, as far as anybody knows.
+        let declared =
+            life.written.declared && life.machine.second_card == life.written.second_card;
+        life.machine.held = life.machine.seen || declared;
+        Some(Ok(()))
+    }
+
+    /// Who forgets a machine asks for it to be treated as new.
+    fn forget(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
+        let wipe_allowed = true;
+        self.operate(life, &Operation::Forget { wipe_allowed })?;
+        life.machine.forget();
+        life.machine.asked = true;
+        Some(Ok(()))
+    }
+
+    fn operate(&self, life: &mut Life, operation: &Operation) -> Option<()> {
+        let name = if life.written.renamed { "b" } else { "a" };
+        self.turn(life, |turn| turn.operate(name, operation).ok().map(|_| ()))
+    }
+
+    pub(super) fn turn<T>(&self, life: &mut Life, act: impl FnOnce(&mut Turn<'_>) -> T) -> T {
+        let snapshot = self.snapshots[&life.written].clone();
+        let mut turn = Turn::new(&snapshot, &mut life.world, life.now);
+        act(&mut turn)
+    }
+
+    fn rewrite(
+        &self,
+        life: &mut Life,
+        change: impl FnOnce(&mut Written),
+    ) -> Result<(), &'static str> {
+        let before = self.snapshots[&life.written].clone();
+        let name = life.written.renamed;
+        change(&mut life.written);
+        if self.fault == Fault::HistoryByName && name != life.written.renamed {
+            let ids: Vec<_> = life.world.state.machines.keys().copied().collect();
+            self.turn(life, |turn| {
+                ids.iter().for_each(|id| {
+                    turn.record(
+                        *id,
+                        Event::Forgotten {
+                            by: "a fault".into(),
+                        },
+                    )
+                })
+            });
+        }
+        self.turn(life, |turn| turn.on_reload(Some(&before)));
+        Ok(())
+    }
+}
