@@ -348,7 +348,8 @@ impl Machine {
         }
     }
 
-    /// Takes over the history of `other`, which turned out to be this machine.
+    /// Takes over the history of `other`, which turned out to be this machine. A request for one more
+    /// installation of `other` ends here: what has been installed since may have been this very machine.
     pub fn absorb(&mut self, other: Machine) {
         self.identity.add(&other.identity);
         let mut facts = other.facts;
@@ -357,7 +358,6 @@ impl Machine {
         self.done = self.done.max(other.done);
         self.installed |= other.installed;
         self.marked |= other.marked && self.attempts.is_empty();
-        self.reinstall |= other.reinstall;
         self.took_over = self.took_over.take().or(other.took_over);
         self.failures = self.failures.max(other.failures);
         self.node = self.node.take().or(other.node);
