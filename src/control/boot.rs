@@ -47,7 +47,7 @@ pub struct BootAsk {
     pub network: Option<NetworkName>,
     /// What could not be read and was dropped.
     pub dropped: Vec<String>,
-    /// Why the machine gets no token, if so: its hardware address is not confirmed.
+    /// Why the machine is not taken for who it says it is, if so: its card is not confirmed.
     pub unconfirmed: Option<String>,
 }
 
@@ -123,6 +123,9 @@ impl Turn<'_> {
     pub fn boot(&mut self, ask: &BootAsk) -> Decision {
         if self.is_ignored(ask) {
             return disk(ask, LocalBoot::Auto, None);
+        }
+        if let Some(reason) = &ask.unconfirmed {
+            return self.refuse_unconfirmed(ask, reason);
         }
         let (id, node) = match self.identify(&ask.report) {
             Who::Nobody => {
@@ -396,9 +399,6 @@ impl Turn<'_> {
         if self.world.state.paused {
             return disk(ask, how, Some(PAUSED.into()));
         }
-        if let Some(reason) = &ask.unconfirmed {
-            return disk(ask, how, Some(reason.clone()));
-        }
         let machine = self.machine(id);
         let attempt = machine.open().expect("an open attempt is repeated");
         let (number, attempt_id) = (attempt.number, attempt.id);
@@ -462,9 +462,6 @@ impl Turn<'_> {
         }
         if self.world.state.paused {
             return disk(ask, how, Some(PAUSED.into()));
-        }
-        if let Some(reason) = &ask.unconfirmed {
-            return disk(ask, how, Some(reason.clone()));
         }
         if let Some(reason) = self.unmet(id, node, &bound) {
             self.hold(id, HoldCause::Expect, &reason);

@@ -17,6 +17,7 @@ mod who;
 mod binding;
 mod boot;
 mod retry;
+mod confirm;
 mod document;
 mod callback;
 mod deadline;
