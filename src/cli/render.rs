@@ -22,14 +22,10 @@ pub(super) fn run(root: &Path, node: &str, document: Option<&str>, terminal: &Te
     let loaded = check::loaded(root)?;
     let rendered =
         serve::rendered(&loaded.snapshot, node, &facts(root, node)).map_err(|found| {
-            terminal.error(&format!("{node} cannot be rendered"), None);
-            // The report goes where errors go: standard output is for documents alone.
-            let report = check::report(&loaded, &found, terminal);
-            Failure::refused(anyhow!(
-                "{}",
-                report.trim_end().trim_start_matches("error: ")
-            ))
-            .help("`bootwright check` shows every mistake of the site")
+            // Standard output is for documents alone.
+            terminal.show_aside(&check::report(&loaded, &found, terminal));
+            Failure::refused(anyhow!("{node} cannot be rendered"))
+                .help("`bootwright check` shows every mistake of the site")
         })?;
     match document {
         Some(name) => one(root, &loaded, &rendered, node, name, terminal),

@@ -56,6 +56,12 @@ impl Terminal {
         out.flush()
     }
 
+    /// Shows text beside the answer, as it is.
+    pub(super) fn show_aside(&self, text: &str) {
+        // Where standard error is closed, nobody is there to be told.
+        if io::stderr().lock().write_all(text.as_bytes()).is_err() {}
+    }
+
     /// Tells something beside the answer.
     pub(super) fn note(&self, text: &str) {
         self.aside(AnsiColor::Cyan, "note", text);
@@ -72,8 +78,7 @@ impl Terminal {
     fn aside(&self, color: AnsiColor, kind: &str, text: &str) {
         let kind = paint(kind, color.on_default().bold(), self.error_color);
         let lines: Vec<String> = text.lines().map(plain).collect();
-        // Where standard error is closed, nobody is there to be told.
-        if writeln!(io::stderr().lock(), "{kind}: {}", lines.join("\n")).is_err() {}
+        self.show_aside(&format!("{kind}: {}\n", lines.join("\n")));
     }
 
     /// A word in this style, where there is colour.

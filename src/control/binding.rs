@@ -1,15 +1,16 @@
 //! What says what a machine gets, and with which settings.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use super::{Snapshot, Turn};
 use crate::{
     journal::{Machine, MachineId},
     matcher::{self, Candidate, Choice, Misfit, Tags},
     model::{
-        Addresses, At, Facts, Identity, Node, Policy, PolicyName, RepoName, Settings, TaskName,
+        Addresses, At, Facts, Identity, Network, NetworkName, Node, Policy, PolicyName, RepoName,
+        Settings, TaskName,
     },
-    site::Site,
+    site::{Free, Site},
 };
 
 /// What says what a machine gets.
@@ -32,6 +33,17 @@ pub enum Unbound {
     NoPolicy(Choice),
     /// Something binds it, but nothing says what installs it.
     NoTask,
+}
+
+/// Why there is no address for a machine that is to get one of a pool.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoAddress {
+    /// No network has a pool, or several have.
+    #[error("nothing says which network's pool its address is from")]
+    NoPool,
+    /// All are given.
+    #[error("no address is free in the pool of network {0}")]
+    Empty(NetworkName),
 }
 
 /// The settings of one machine, layer over layer, without the network's, which none of these decisions needs.
@@ -102,6 +114,9 @@ impl<'a> Turn<'a> {
     /// Why no policy for undeclared machines may take this one. Undeclared machines are told apart by MAC,
     /// but one whose board is that of an installed machine may be that machine with another card.
     fn known_before(&self, machine: &Machine) -> Option<String> {
+        if machine.node.is_none() && machine.reinstall {
+            return None;
+        }
         if machine.node.is_some() || machine.installed {
             return Some("it was declared or installed before: `forget` it first".into());
         }
@@ -152,80 +167,65 @@ impl<'a> Turn<'a> {
         others.count() as u64
     }
 
-    /// Returns the address of the network's pool that a machine has or is to get, when it needs one.
+    /// Returns the address of a pool that a machine has or is to get, when it needs one.
     pub(crate) fn pooled(
         &self,
         id: MachineId,
         node: Option<&Node>,
         bound: &Bound,
-    ) -> Option<IpAddr> {
-        let site = &self.snapshot.site;
-        let layers = Layers::new(site, node, bound.policy.as_deref());
+    ) -> Result<Option<IpAddr>, NoAddress> {
+        let layers = Layers::new(&self.snapshot.site, node, bound.policy.as_deref());
         let wanted = layers.get(|settings| settings.addresses.as_ref()) == Some(&Addresses::Pool);
-        if !wanted || node.is_some_and(|node| node.body.address.is_some()) {
-            return None;
+        if !wanted || node.is_some_and(says_addresses) {
+            return Ok(None);
         }
-        let network = site
-            .networks
-            .get(layers.get(|settings| settings.network.as_ref())?)?;
-        let pool = network.body.pool.as_ref()?;
-        let has = self
-            .machine(id)
-            .binding
-            .as_ref()
-            .and_then(|binding| binding.address);
-        if let Some(address) = has.filter(|has| pool.values().any(|range| range.contains(*has))) {
-            return Some(address);
+        let network = self.pool_of(layers).ok_or(NoAddress::NoPool)?;
+        let free = Free::new(&self.snapshot.site);
+        let others = self.pooled_by_others(id);
+        let binding = self.machine(id).binding.as_ref();
+        let has = binding.and_then(|binding| binding.address);
+        if let Some(has) = has.filter(|has| free.is_pooled(network, *has) && !others.contains(has))
+        {
+            return Ok(Some(has));
         }
-        let taken = self.addresses_taken(id);
-        pool.values()
-            .flat_map(|range| addresses(range.first, range.last))
-            .find(|ip| !taken.contains(ip))
+        let mut pool = free.pool(network);
+        let next = pool.find(|ip| !others.contains(ip));
+        next.map(Some)
+            .ok_or_else(|| NoAddress::Empty(network.name.value.clone()))
     }
 
-    fn addresses_taken(&self, id: MachineId) -> std::collections::BTreeSet<IpAddr> {
-        let site = &self.snapshot.site;
-        let declared = site.nodes.values().flat_map(|node| {
-            let short = node.body.address.iter();
-            let long = node
-                .body
-                .interface
-                .iter()
-                .filter_map(|link| link.address.as_ref());
-            let bonds = node
-                .body
-                .bond
-                .values()
-                .filter_map(|link| link.address.as_ref());
-            let vlans = node
-                .body
-                .vlan
-                .values()
-                .filter_map(|link| link.address.as_ref());
-            let bridges = node
-                .body
-                .bridge
-                .values()
-                .filter_map(|link| link.address.as_ref());
-            let lists = short.chain(long).chain(bonds).chain(vlans).chain(bridges);
-            lists.flat_map(|list| list.values().map(|address| address.ip))
-        });
-        let gateways = site.networks.values().flat_map(|network| {
-            network
-                .body
-                .gateway
-                .iter()
-                .flat_map(|list| list.values().copied())
-        });
-        let machines = self
-            .world
-            .state
-            .machines
-            .values()
-            .filter(|machine| machine.id != id);
-        let bound = machines.filter_map(|machine| machine.binding.as_ref()?.address);
-        declared.chain(gateways).chain(bound).collect()
+    /// The network whose pool it is: the one that is set, or else the only one that has one.
+    fn pool_of(&self, layers: Layers<'a>) -> Option<&'a Network> {
+        let networks = &self.snapshot.site.networks;
+        let with_pool = |network: &&'a Arc<Network>| network.body.pool.is_some();
+        if let Some(name) = layers.get(|settings| settings.network.as_ref()) {
+            return networks
+                .get(name)
+                .filter(with_pool)
+                .map(|network| &**network);
+        }
+        let mut pools = networks.values().filter(with_pool);
+        let only = pools.next()?;
+        pools.next().is_none().then_some(only)
     }
+
+    fn pooled_by_others(&self, id: MachineId) -> BTreeSet<IpAddr> {
+        let machines = self.world.state.machines.values();
+        let others = machines.filter(|machine| machine.id != id);
+        others
+            .filter_map(|machine| machine.binding.as_ref()?.address)
+            .collect()
+    }
+}
+
+/// Tells whether a declaration says which addresses its machine has, or that it asks DHCP.
+fn says_addresses(node: &Node) -> bool {
+    let body = &node.body;
+    let interfaces = body.interface.iter().any(|link| link.address.is_some());
+    let bonds = body.bond.values().any(|link| link.address.is_some());
+    let vlans = body.vlan.values().any(|link| link.address.is_some());
+    let bridges = body.bridge.values().any(|link| link.address.is_some());
+    body.address.is_some() || interfaces || bonds || vlans || bridges
 }
 
 impl Snapshot {
@@ -301,23 +301,5 @@ impl Snapshot {
             None => Ok(policy.clone()),
             Some(misfit) => Err(Unbound::Named(name.clone(), misfit)),
         }
-    }
-}
-
-/// Walks the addresses from one to another, at most as many as any pool makes sense of.
-fn addresses(first: IpAddr, last: IpAddr) -> Box<dyn Iterator<Item = IpAddr>> {
-    const LARGEST: usize = 1 << 16;
-    match (first, last) {
-        (IpAddr::V4(first), IpAddr::V4(last)) => Box::new(
-            (u32::from(first)..=u32::from(last))
-                .map(|ip| IpAddr::from(ip.to_be_bytes()))
-                .take(LARGEST),
-        ),
-        (IpAddr::V6(first), IpAddr::V6(last)) => Box::new(
-            (u128::from(first)..=u128::from(last))
-                .map(|ip| IpAddr::from(ip.to_be_bytes()))
-                .take(LARGEST),
-        ),
-        _ => Box::new(std::iter::empty()),
     }
 }

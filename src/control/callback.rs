@@ -2,7 +2,7 @@
 
 use super::{Token, Turn};
 use crate::{
-    journal::{Event, Level, Machine, MachineId, Stage},
+    journal::{AttemptId, Event, Level, MachineId, Stage},
     model::Facts,
 };
 
@@ -45,93 +45,97 @@ pub enum Heard {
 const LONGEST: usize = 1_000;
 
 impl Turn<'_> {
-    /// Takes a callback. The same one twice is the same as once.
+    /// Takes a callback. The same stage or fact twice is the same as once.
     pub fn callback(&mut self, token: Token, callback: &Callback) -> Heard {
         let Some(id) = self.world.index.token.get(&token).copied() else {
             return Heard::No;
         };
         let Some((machine, number)) = self.place_of(id) else {
-            if let Some(machine) = self
-                .world
-                .state
-                .machine(id.machine)
-                .map(|machine| machine.id)
-            {
-                self.record(
-                    machine,
-                    Event::DeadToken {
-                        name: name_of(callback),
-                    },
-                );
-            }
+            self.refuse(id, callback);
             return Heard::No;
         };
         match callback {
-            Callback::Stage { stage, reason } => {
-                let attempt = self
-                    .machine(machine)
-                    .attempt(id)
-                    .expect("its place was just found");
-                let known = attempt.stages.contains_key(stage);
-                // A machine that fails again after it went on says something new.
-                if !known || (*stage == Stage::Failed && attempt.failed.is_none()) {
-                    let late = self.lateness(machine, number, stage);
-                    let reason = reason.as_deref().map(shortened);
-                    let stage = stage.clone();
-                    self.record(
-                        machine,
-                        Event::Stage {
-                            attempt: number,
-                            stage,
-                            reason,
-                            late,
-                            inferred: false,
-                        },
-                    );
-                }
-            }
+            Callback::Stage { stage, reason } => self.on_stage(machine, number, stage, reason),
             Callback::Log { level, text } => {
-                self.record(
-                    machine,
-                    Event::Log {
-                        attempt: number,
-                        level: *level,
-                        text: shortened(text),
-                    },
-                );
-            }
-            Callback::Fact { name, value } => {
-                let event = match Facts::parse(&shortened(name), &shortened(value)) {
-                    Some(facts) => Event::Facts {
-                        facts: Box::new(facts),
-                    },
-                    None => Event::Dropped {
-                        what: format!("fact `{}` is not of its type", shortened(name)),
-                    },
+                let event = Event::Log {
+                    attempt: number,
+                    level: *level,
+                    text: shortened(text),
                 };
                 self.record(machine, event);
+            }
+            Callback::Fact { name, value } => {
+                self.on_fact(machine, number, &shortened(name), &shortened(value));
             }
         }
         Heard::Yes
     }
 
+    /// A machine that is known, with a token that has ended.
+    fn refuse(&mut self, id: AttemptId, callback: &Callback) {
+        if let Some(machine) = self.world.state.machine(id.machine) {
+            let event = Event::DeadToken {
+                name: name_of(callback),
+                why: None,
+            };
+            self.record(machine.id, event);
+        }
+    }
+
+    fn on_stage(&mut self, id: MachineId, number: u32, stage: &Stage, reason: &Option<String>) {
+        let mut attempts = self.machine(id).attempts.iter();
+        let attempt = attempts.find(|attempt| attempt.number == number);
+        let attempt = attempt.expect("its place was just found");
+        // A machine that fails again after it went on says something new.
+        let again = *stage == Stage::Failed && attempt.failed.is_none();
+        if attempt.stages.contains_key(stage) && !again {
+            return;
+        }
+        let event = Event::Stage {
+            attempt: number,
+            stage: stage.clone(),
+            reason: reason.as_deref().map(shortened),
+            late: self.lateness(id, number, stage),
+            inferred: false,
+        };
+        self.record(id, event);
+    }
+
+    fn on_fact(&mut self, id: MachineId, number: u32, name: &str, value: &str) {
+        let Some(facts) = Facts::parse(name, value) else {
+            let what = format!("fact `{name}` is not of its type");
+            return self.record(id, Event::Dropped { what });
+        };
+        let machine = self.machine(id);
+        let mut attempts = machine.attempts.iter();
+        let heard = attempts.any(|attempt| attempt.number == number && attempt.heard);
+        let mut merged = machine.facts.clone();
+        merged.update(facts.clone());
+        if !heard || merged != machine.facts {
+            let event = Event::Facts {
+                facts: Box::new(facts),
+                attempt: Some(number),
+            };
+            self.record(id, event);
+        }
+    }
+
     /// Notes a stage that the server itself observed.
     pub fn inferred(&mut self, machine: MachineId, attempt: u32, stage: Stage) {
-        let newest = self.world.state.machine(machine).and_then(Machine::newest);
-        if newest
-            .is_some_and(|newest| newest.number == attempt && !newest.stages.contains_key(&stage))
-        {
+        let Some(known) = self.world.state.machine(machine) else {
+            return;
+        };
+        let current = known.current().filter(|current| current.number == attempt);
+        if current.is_some_and(|current| !current.stages.contains_key(&stage)) {
             let late = self.lateness(machine, attempt, &stage);
-            self.record(
-                machine,
-                Event::Stage {
-                    attempt,
-                    stage,
-                    reason: None,
-                    late,
-                    inferred: true,
-                },
-            );
+            let event = Event::Stage {
+                attempt,
+                stage,
+                reason: None,
+                late,
+                inferred: true,
+            };
+            self.record(machine, event);
         }
     }
 }

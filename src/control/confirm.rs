@@ -5,10 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{
-    BootAsk, Decision, Report, Turn,
-    boot::{disk, is_due},
-};
+use super::{BootAsk, Decision, Report, Turn, boot::disk, open::is_due};
 use crate::{
     journal::{Event, Given, MachineId},
     model::{LocalBoot, Mac, Node},

@@ -13,11 +13,20 @@ use crate::{
 /// The deadline that runs for a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Clock {
-    pub(crate) attempt: u32,
-    pub(crate) step: Step,
+    pub(crate) wait: Wait,
     pub(crate) after: Duration,
     pub(crate) due: Mono,
     pub(crate) passed: bool,
+    /// When the deadline for `installing` was, where that is what never came.
+    pub(crate) missed: Option<Mono>,
+}
+
+/// What a machine's attempt waits for, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Wait {
+    pub(crate) attempt: u32,
+    pub(crate) step: Step,
+    since: Timestamp,
 }
 
 /// What is waited for.
@@ -31,6 +40,13 @@ pub(crate) enum Step {
 
 /// What every running deadline has left after a start, at least.
 const AFTER_START: Duration = Duration::from_secs(15 * 60);
+
+impl Clock {
+    fn began(&self) -> Mono {
+        let after = i64::try_from(self.after.as_millis()).unwrap_or(i64::MAX);
+        Mono(self.due.0.saturating_sub(after))
+    }
+}
 
 impl Step {
     pub(crate) fn as_str(self) -> &'static str {
@@ -74,62 +90,51 @@ impl Turn<'_> {
     pub fn start_clocks(&mut self) {
         let ids: Vec<MachineId> = self.world.state.machines.keys().copied().collect();
         for id in ids {
-            let Some((attempt, step, since)) = self.awaited(id) else {
-                continue;
-            };
-            let after = self.span(id, step);
-            let due = self
-                .now
-                .earlier(since)
-                .after(after)
-                .max(self.now.mono.after(AFTER_START));
-            let newest = self.machine(id).newest();
-            let passed =
-                newest.is_some_and(|attempt| attempt.overdue.as_deref() == Some(step.as_str()));
-            self.put_clock(
-                id,
-                Clock {
-                    attempt,
-                    step,
-                    after,
-                    due,
-                    passed,
-                },
-            );
+            if let Some(wait) = self.awaited(id) {
+                self.start_clock(id, wait);
+            }
         }
+    }
+
+    fn start_clock(&mut self, id: MachineId, wait: Wait) {
+        let after = self.span(id, wait.step);
+        let due = self.now.earlier(wait.since).after(after);
+        let current = self.machine(id).current();
+        let overdue = current.and_then(|attempt| attempt.overdue.as_deref());
+        let passed = overdue == Some(wait.step.as_str());
+        let at_least = self.now.mono.after(AFTER_START);
+        let clock = Clock {
+            wait,
+            after,
+            due: if passed { due } else { due.max(at_least) },
+            passed,
+            missed: None,
+        };
+        self.put_clock(id, clock);
     }
 
     /// Sets a machine's deadline after an event, when something else is waited for than before.
     pub(crate) fn set_clock(&mut self, id: MachineId) {
         let id = self.world.state.resolve(id);
-        let awaited = if self.world.state.machines.contains_key(&id) {
-            self.awaited(id)
-        } else {
-            None
+        let is_known = self.world.state.machines.contains_key(&id);
+        let Some(wait) = is_known.then(|| self.awaited(id)).flatten() else {
+            return self.take_clock(id);
         };
         let running = self.world.run.clocks.get(&id);
-        let same = |clock: &Clock| {
-            awaited.is_some_and(|(attempt, step, _)| clock.attempt == attempt && clock.step == step)
-        };
-        match (awaited, running) {
-            (None, None) => {}
-            (Some(_), Some(clock)) if same(clock) => {}
-            (None, Some(_)) => self.take_clock(id),
-            (Some((attempt, step, _)), _) => {
-                let after = self.span(id, step);
-                let due = self.now.mono.after(after);
-                self.put_clock(
-                    id,
-                    Clock {
-                        attempt,
-                        step,
-                        after,
-                        due,
-                        passed: false,
-                    },
-                );
-            }
+        if running.is_some_and(|clock| clock.wait == wait) {
+            return;
         }
+        let after = self.span(id, wait.step);
+        let goes_on = running.filter(|clock| clock.passed && clock.wait.since == wait.since);
+        let clock = Clock {
+            wait,
+            after,
+            // The wait for `installed` begins with the document when `installing` does not come.
+            due: goes_on.map_or(self.now.mono, Clock::began).after(after),
+            passed: false,
+            missed: goes_on.map(|clock| clock.due),
+        };
+        self.put_clock(id, clock);
     }
 
     /// Tells of every deadline that has passed.
@@ -148,11 +153,10 @@ impl Turn<'_> {
                 continue;
             };
             clock.passed = true;
-            let (attempt, step, after) = (clock.attempt, clock.step, clock.after);
             let event = Event::Overdue {
-                attempt,
-                stage: step.as_str().into(),
-                after: after.as_secs(),
+                attempt: clock.wait.attempt,
+                stage: clock.wait.step.as_str().into(),
+                after: clock.after.as_secs(),
             };
             self.record(id, event);
         }
@@ -161,22 +165,33 @@ impl Turn<'_> {
     /// By how many seconds a stage comes after its deadline.
     pub(crate) fn lateness(&self, id: MachineId, attempt: u32, stage: &Stage) -> Option<u64> {
         let clock = self.world.run.clocks.get(&id)?;
-        let awaited = clock.step.as_str() == stage.as_str() || is_later(stage, clock.step);
-        let passed = clock.passed && clock.attempt == attempt && awaited;
-        passed.then(|| self.now.mono.since(clock.due).as_secs())
+        if clock.wait.attempt != attempt {
+            return None;
+        }
+        let step = clock.wait.step;
+        let due = match stage {
+            Stage::Installing if clock.missed.is_some() => clock.missed?,
+            _ if !clock.passed => return None,
+            _ if step.as_str() == stage.as_str() || is_later(stage, step) => clock.due,
+            _ => return None,
+        };
+        Some(self.now.mono.since(due).as_secs())
     }
 
-    /// What is waited for of a machine, and since when.
-    fn awaited(&self, id: MachineId) -> Option<(u32, Step, Timestamp)> {
-        let machine = self.machine(id);
-        let attempt = machine.newest()?;
+    /// What is waited for of a machine.
+    fn awaited(&self, id: MachineId) -> Option<Wait> {
+        let attempt = self.machine(id).current()?;
         let (step, since) = step_of(attempt)?;
         let finishes = self
             .snapshot
             .tasks
             .get(&attempt.task)
             .is_none_or(|traits| traits.finishes);
-        (step != Step::Finished || finishes).then_some((attempt.number, step, since))
+        (step != Step::Finished || finishes).then_some(Wait {
+            attempt: attempt.number,
+            step,
+            since,
+        })
     }
 
     fn span(&self, id: MachineId, step: Step) -> Duration {
@@ -220,10 +235,18 @@ fn step_of(attempt: &Attempt) -> Option<(Step, Timestamp)> {
     if let Some(at) = attempt.stages.get(&Stage::Installing) {
         return Some((Step::Installed, *at));
     }
-    match attempt.read {
-        Some(at) => Some((Step::Installing, at)),
-        None => Some((Step::Document, attempt.opened)),
-    }
+    let Some(at) = attempt.read else {
+        return Some((Step::Document, attempt.opened));
+    };
+    // Once `installing` is overdue, `installed` is what is waited for, from the document on.
+    let overdue = attempt.overdue.as_deref();
+    let never_came = overdue == Some("installing") || overdue == Some("installed");
+    let step = if never_came {
+        Step::Installed
+    } else {
+        Step::Installing
+    };
+    Some((step, at))
 }
 
 fn is_later(stage: &Stage, step: Step) -> bool {

@@ -1,9 +1,6 @@
 //! What an installer reads, under its attempt's token.
 
-use super::{
-    Token, Turn,
-    boot::{DOCUMENTS_LIVE, installs},
-};
+use super::{Token, Turn, open::DOCUMENTS_LIVE};
 use crate::journal::{AttemptId, Event, MachineId};
 
 /// A file of an attempt that may be handed out.
@@ -36,34 +33,38 @@ impl Turn<'_> {
             .machine(id.machine)
             .ok_or(Refusal::Unknown)?;
         let machine_id = machine.id;
-        let number = machine
-            .open()
-            .filter(|attempt| attempt.id == id)
-            .map(|attempt| attempt.number);
-        match number.filter(|_| self.is_served(machine_id)) {
-            Some(number) => Ok(Handed {
-                machine: machine_id,
-                attempt: id,
-                number,
-            }),
-            None => {
-                self.record(machine_id, Event::DeadToken { name: name.into() });
-                Err(Refusal::Dead(machine_id))
-            }
-        }
+        let open = machine.open().filter(|attempt| attempt.id == id);
+        let why = match open.map(|attempt| attempt.number) {
+            None => None,
+            Some(number) => match self.stopped(machine_id) {
+                None => {
+                    return Ok(Handed {
+                        machine: machine_id,
+                        attempt: id,
+                        number,
+                    });
+                }
+                why => why,
+            },
+        };
+        let name = name.into();
+        self.record(machine_id, Event::DeadToken { name, why });
+        Err(Refusal::Dead(machine_id))
     }
 
-    /// A hold, `installs = 0` and a deleted declaration act at once; so does the end of a day.
-    fn is_served(&self, id: MachineId) -> bool {
-        let machine = self.machine(id);
+    /// What keeps an open attempt's files back: a hold, `installs = 0` and a deleted declaration act at once;
+    /// so does the end of a day.
+    fn stopped(&self, id: MachineId) -> Option<String> {
         let node = self.node_of(id);
-        let deleted = machine.node.is_some() && node.is_none();
+        if let Some(reason) = self.obstacle(id, node.as_deref()) {
+            return Some(reason);
+        }
+        if let Some(reason) = self.machine(id).holds.values().next() {
+            return Some(format!("held: {reason}"));
+        }
         let since = self.world.run.since.get(&id).copied().unwrap_or_default();
-        machine.holds.is_empty()
-            && self.world.state.lost.is_none()
-            && !deleted
-            && installs(node.as_deref()) > 0
-            && self.now.mono.since(since) < DOCUMENTS_LIVE
+        let over = self.now.mono.since(since) >= DOCUMENTS_LIVE;
+        over.then(|| "its attempt was opened more than 24 hours ago".into())
     }
 
     /// A document's bytes begin to leave.

@@ -5,7 +5,8 @@
 //! Nothing here opens a socket or a file, and nothing is rendered: a decision names what is to be handed
 //! out.
 //!
-//! [`who`] tells machines apart, [`boot`] decides network boots, [`document`] and [`callback`] follow an
+//! [`who`] tells machines apart and [`history`] whose past is whose, [`boot`] decides network boots and
+//! [`open`] what opens an attempt, [`document`] and [`callback`] follow an
 //! installation, [`deadline`] watches the clock for people, [`operate`] does what operators ask, and
 //! [`status`] says how things stand.
 
@@ -13,9 +14,12 @@ mod snapshot;
 mod token;
 mod world;
 mod turn;
+mod ask;
+mod history;
 mod who;
 mod binding;
 mod boot;
+mod open;
 mod retry;
 mod confirm;
 mod document;
@@ -28,8 +32,8 @@ mod check;
 #[cfg(test)]
 mod never_twice;
 
+pub use ask::{BootAsk, Decision, Disk, Opening, Report};
 pub use binding::{Bound, Layers, Unbound};
-pub use boot::{BootAsk, Decision, Disk, Opening, Report};
 pub use callback::{Callback, Heard};
 pub use check::{Checked, Examined, shown_address};
 pub use document::{Handed, Refusal};

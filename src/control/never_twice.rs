@@ -681,7 +681,8 @@ impl Life {
             (id, attempt, age(at) <= 3 * MINUTE, age(at) <= 5 * MINUTE).hash(&mut hasher);
         }
         for (id, clock) in &run.clocks {
-            (id, clock.attempt, clock.step, clock.passed).hash(&mut hasher);
+            let step = (clock.wait.attempt, clock.wait.step);
+            (id, step, clock.passed, clock.missed.is_some()).hash(&mut hasher);
         }
         for (id, at) in &run.since {
             (id, age(at) / (180 * MINUTE)).hash(&mut hasher);

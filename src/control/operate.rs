@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Turn,
-    boot::{installs, is_due},
+    open::{installs, is_due},
 };
 use crate::{
     journal::{Event, HoldCause, MachineId},

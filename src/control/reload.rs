@@ -2,7 +2,7 @@
 
 use super::{
     Snapshot, Turn,
-    boot::{installs, is_due},
+    open::{installs, is_due},
 };
 use crate::journal::{Event, HoldCause, MachineId};
 

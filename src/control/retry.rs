@@ -6,10 +6,7 @@
 
 use std::time::Duration;
 
-use super::{
-    BootAsk, Decision, Disk, Layers, Turn,
-    boot::{disk, is_due},
-};
+use super::{BootAsk, Decision, Disk, Layers, Turn, boot::disk, open::is_due};
 use crate::{
     journal::{Event, HoldCause, MachineId, Stage},
     model::{LocalBoot, Node},
@@ -88,7 +85,8 @@ impl Turn<'_> {
             .and_then(|attempt| attempt.failed.clone())
             .unwrap_or_default();
         if failures > self.retries(id, node) {
-            let reason = format!("{failures} attempts failed: {reason}");
+            let attempts = if failures == 1 { "attempt" } else { "attempts" };
+            let reason = format!("{failures} {attempts} failed: {reason}");
             self.hold(id, HoldCause::Attempts, &reason);
             return disk(ask, how, Some(format!("held: {reason}")));
         }

@@ -5,13 +5,13 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use serde::Serialize;
 
 use super::{
-    Turn,
-    boot::{installs, is_due},
+    Bound, Turn,
+    open::{installs, is_due},
 };
 use crate::{
-    journal::{Machine, MachineId},
-    matcher::Tags,
-    model::{Mac, Mono, Node, Platform, PolicyName, Span, TaskName, Timestamp},
+    journal::{Machine, MachineId, identities},
+    matcher,
+    model::{Mac, Node, Platform, PolicyName, Span, TaskName, Timestamp},
 };
 
 /// The state of a machine.
@@ -124,30 +124,21 @@ impl Turn<'_> {
 
     /// How one machine stands.
     pub fn status(&self, id: Option<MachineId>, node: Option<&Arc<Node>>) -> Status {
+        let node = node.map(|node| &**node);
         let machine = id.map(|id| self.machine(id));
-        let bound = match (machine, node) {
-            (Some(machine), _)
-                if machine.binding.is_some() && !is_due(machine, node.map(|node| &**node)) =>
-            {
-                None
-            }
-            (Some(machine), _) => self.would_bind(machine, node.map(|node| &**node)),
-            (None, Some(node)) => self.binding_unseen(node).ok(),
-            (None, None) => None,
-        };
-        let would = bound
-            .as_ref()
-            .and_then(|bound| bound.policy.as_ref())
-            .map(|policy| policy.name.value.clone());
+        let due = machine.is_none_or(|machine| is_due(machine, node));
+        let next = self.next_binding(machine, node, due);
+        let would = next.as_ref().and_then(|bound| bound.policy.as_ref());
+        let would = would.map(|policy| policy.name.value.clone());
         let has = machine.and_then(|machine| machine.binding.as_ref()?.policy.clone());
-        let attempt = machine.and_then(Machine::newest);
+        let attempt = machine.and_then(Machine::current);
         let task = attempt.map(|attempt| attempt.task.clone());
-        let binds = bound.is_some() || machine.is_some_and(|machine| machine.binding.is_some());
-        let (state, reason) = self.standing(machine, node.map(|node| &**node), binds);
-        let next = bound.as_ref().map(|bound| bound.task.clone());
-        let due = machine.is_none_or(|machine| is_due(machine, node.map(|node| &**node)));
+        let binds = next.is_some() || machine.is_some_and(|machine| machine.binding.is_some());
+        let next = next.map(|bound| bound.task);
+        let (state, reason) = self.standing(machine, node, binds);
+        let identity = machine.map(|machine| &machine.identity);
         Status {
-            name: name_of(machine, node.map(|node| &**node)),
+            name: name_of(machine, node),
             state,
             reason,
             since: machine.map(|machine| machine.since),
@@ -155,31 +146,37 @@ impl Turn<'_> {
             task: if due { next.or(task) } else { task.or(next) },
             address: None,
             hostname: None,
-            mac: macs(machine, node.map(|node| &**node)),
-            uuid: machine
-                .and_then(|machine| machine.identity.uuid.first().map(ToString::to_string)),
-            serial: machine
-                .and_then(|machine| machine.identity.serial.first().map(ToString::to_string)),
+            mac: macs(machine, node),
+            uuid: identity.and_then(|identity| identity.uuid.first().map(ToString::to_string)),
+            serial: identity.and_then(|identity| identity.serial.first().map(ToString::to_string)),
             firmware: machine.and_then(|machine| machine.facts.firmware),
             attempt: attempt.map(|attempt| attempt.number),
             installs: Installs {
-                wanted: installs(node.map(|node| &**node)),
+                wanted: installs(node),
                 done: machine.map_or(0, |machine| machine.done),
             },
-            last: self.last(machine, state, node.map(|node| &**node)),
+            last: self.last(machine, state, node, binds),
             requested: machine.is_some_and(|machine| machine.reinstall),
             pooled: machine.and_then(|machine| machine.binding.as_ref()?.address),
         }
     }
 
-    fn would_bind(&self, machine: &Machine, node: Option<&Node>) -> Option<super::Bound> {
-        let tags: Tags = crate::matcher::tags(
-            &self.snapshot.site,
-            &self.snapshot.rules,
-            node,
-            &machine.facts,
-        );
-        self.binding_of(machine, node, &tags).ok()
+    /// What would bind a machine now; what it was bound to stays until an installation of it is due.
+    fn next_binding(
+        &self,
+        machine: Option<&Machine>,
+        node: Option<&Node>,
+        due: bool,
+    ) -> Option<Bound> {
+        match machine {
+            Some(machine) if machine.binding.is_some() && !due => None,
+            Some(machine) => {
+                let (site, rules) = (&self.snapshot.site, &self.snapshot.rules);
+                let tags = matcher::tags(site, rules, node, &machine.facts);
+                self.binding_of(machine, node, &tags).ok()
+            }
+            None => self.binding_unseen(node?).ok(),
+        }
     }
 
     fn standing(
@@ -188,60 +185,49 @@ impl Turn<'_> {
         node: Option<&Node>,
         binds: bool,
     ) -> (Standing, Option<String>) {
-        if let Some(lost) = &self.world.state.lost {
-            return (Standing::Held, Some(lost.clone()));
+        if let Some(stopped) = self.stopped_standing(machine, node) {
+            return stopped;
         }
-        if let Some(reason) = machine.and_then(|machine| machine.holds.values().next()) {
-            return (Standing::Held, Some(reason.clone()));
-        }
-        if installs(node) == 0 {
-            return (Standing::Protected, Some("its `installs` is 0".into()));
-        }
-        let Some(machine) = machine else {
-            let state = if binds {
-                Standing::Bound
-            } else {
-                Standing::Discovered
-            };
-            return (state, None);
-        };
-        if node.is_none() && machine.node.is_some() && machine.opened > 0 {
-            return (Standing::Protected, Some("its declaration is gone".into()));
-        }
-        if machine.marked && !is_due(machine, node) {
-            return (Standing::Installed, Some("an operator says so".into()));
-        }
-        let requested = machine.open().is_none() && is_due(machine, node);
-        match machine.newest().filter(|_| !requested) {
-            None if machine.installed && !requested => {
-                (Standing::Installed, Some("by an earlier history".into()))
+        let is_next = |machine: &&Machine| machine.open().is_none() && is_due(machine, node);
+        match machine.filter(|machine| !is_next(machine)) {
+            None => waiting(node, binds),
+            Some(machine) if machine.marked && machine.open().is_none() => {
+                let reason = taken_over(machine).unwrap_or_else(|| "an operator says so".into());
+                (Standing::Installed, Some(reason))
             }
-            None if binds || requested && node.is_some() => (Standing::Bound, None),
-            None => (Standing::Discovered, None),
-            Some(attempt) => {
-                if let Some(reason) = &attempt.failed {
-                    return (Standing::Failed, Some(reason.clone()));
-                }
-                if let Some(step) = &attempt.overdue {
-                    return (
-                        Standing::Failed,
-                        Some(format!("no `{step}` in time (still listening)")),
-                    );
-                }
-                let state = match () {
-                    () if attempt.is_finished() => Standing::Finished,
-                    () if attempt.is_installed() => Standing::Installed,
-                    () if attempt.is_begun() && attempt.open => Standing::Installing,
-                    () => Standing::Bound,
-                };
-                (state, None)
-            }
+            Some(machine) => attempted(machine).unwrap_or_else(|| waiting(node, binds)),
         }
     }
 
-    fn last(&self, machine: Option<&Machine>, state: Standing, node: Option<&Node>) -> String {
+    /// What keeps installers from a machine, whatever it has been through.
+    fn stopped_standing(
+        &self,
+        machine: Option<&Machine>,
+        node: Option<&Node>,
+    ) -> Option<(Standing, Option<String>)> {
+        let hold = machine.and_then(|machine| machine.holds.values().next());
+        if let Some(reason) = self.world.state.lost.as_ref().or(hold) {
+            return Some((Standing::Held, Some(reason.clone())));
+        }
+        if installs(node) == 0 {
+            return Some((Standing::Protected, Some("its `installs` is 0".into())));
+        }
+        let gone = machine.is_some_and(|machine| machine.node.is_some() && machine.opened > 0);
+        (node.is_none() && gone).then(|| {
+            let reason = "its declaration is gone".into();
+            (Standing::Protected, Some(reason))
+        })
+    }
+
+    fn last(
+        &self,
+        machine: Option<&Machine>,
+        state: Standing,
+        node: Option<&Node>,
+        binds: bool,
+    ) -> String {
         let Some(machine) = machine else {
-            return if state == Standing::Bound {
+            return if state == Standing::Bound && binds {
                 "never seen; will install at its first network boot".into()
             } else {
                 "never seen".into()
@@ -252,20 +238,65 @@ impl Turn<'_> {
             "" => "never seen".into(),
             said => format!("{said}, {ago} ago"),
         };
-        if let Some(clock) = self
-            .world
-            .run
-            .clocks
-            .get(&machine.id)
-            .filter(|clock| !clock.passed)
-        {
-            let left = Span(clock.due.since(Mono(self.now.mono.0)));
-            text += &format!("; {} due in {left}", clock.step.as_str());
-        } else if state == Standing::Bound && is_due(machine, node) {
+        let clocks = &self.world.run.clocks;
+        if state == Standing::Bound && machine.open().is_none() && is_due(machine, node) {
             text += "; waiting for a network boot";
+        } else if let Some(clock) = clocks.get(&machine.id).filter(|clock| !clock.passed) {
+            let left = Span(clock.due.since(self.now.mono));
+            text += &format!("; {} due in {left}", clock.wait.step.as_str());
         }
         text
     }
+}
+
+/// A machine of which no attempt tells how it stands.
+fn waiting(node: Option<&Node>, binds: bool) -> (Standing, Option<String>) {
+    match node {
+        None if !binds => (Standing::Discovered, None),
+        Some(node) if !binds => {
+            let reason = format!("nothing binds it: `bootwright explain {}`", node.name);
+            (Standing::Bound, Some(reason))
+        }
+        _ => (Standing::Bound, None),
+    }
+}
+
+/// How a machine stands by its attempts.
+fn attempted(machine: &Machine) -> Option<(Standing, Option<String>)> {
+    // What the newest attempt reports is shown even when an older one installed the machine.
+    if let Some(reason) = machine.newest().and_then(|newest| newest.failed.clone()) {
+        return Some((Standing::Failed, Some(reason)));
+    }
+    let Some(attempt) = machine.current() else {
+        let reason = taken_over(machine).unwrap_or_else(|| "by an earlier history".into());
+        return machine
+            .installed
+            .then_some((Standing::Installed, Some(reason)));
+    };
+    if let Some(step) = &attempt.overdue {
+        let reason = format!("no `{step}` in time (still listening)");
+        return Some((Standing::Failed, Some(reason)));
+    }
+    let state = match () {
+        () if attempt.is_finished() => Standing::Finished,
+        () if attempt.is_installed() => Standing::Installed,
+        () if attempt.is_begun() && attempt.open => Standing::Installing,
+        () => Standing::Bound,
+    };
+    Some((state, taken_over(machine)))
+}
+
+/// Where a declaration has its history from, when it is not the one it would have by its identities. The
+/// declared machine may be another one, which nobody has installed.
+fn taken_over(machine: &Machine) -> Option<String> {
+    let before = machine
+        .took_over
+        .as_ref()
+        .filter(|_| machine.open().is_none())?;
+    let before = identities(before);
+    Some(format!(
+        "took over the history of {before}; reinstall it to install"
+    ))
 }
 
 fn name_of(machine: Option<&Machine>, node: Option<&Node>) -> String {

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{Report, Turn};
 use crate::{
     journal::{Event, HoldCause, MachineId},
-    model::{Asset, Identity, Node, NodeName, Serial, Uuid},
+    model::{Identity, Node, NodeName},
 };
 
 /// Whom a report belongs to.
@@ -140,6 +140,7 @@ impl Turn<'_> {
             .filter(|id| self.claimants(*id).is_empty());
         histories.extend(unclaimed.collect::<Vec<_>>());
         if let Some(reason) = self.contradiction(&node, &histories, identity) {
+            self.keep_apart(&macs_only, identity);
             self.hold_for_identity(&node, &reason);
             return Who::Doubt(self.main_history(&node, &histories), reason);
         }
@@ -185,6 +186,14 @@ impl Turn<'_> {
         another.map(|_| format!("two machines fit {}: declare its `mac`", node.name))
     }
 
+    /// Makes a card known that no history has, so that the doubt does not go away when the other one reports.
+    fn keep_apart(&mut self, card: &Identity, identity: &Identity) {
+        if self.world.bearing(card).is_empty() {
+            let id = self.new_undeclared();
+            self.learn(id, identity);
+        }
+    }
+
     /// Gives an undeclared machine's report to its machine. Undeclared machines are told apart by MAC alone,
     /// since boards share UUIDs and serials.
     fn settle_undeclared(&mut self, identity: &Identity, doubt: Option<String>) -> Who {
@@ -224,7 +233,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Makes room for a machine that nobody declared: the oldest that never was bound goes first.
+    /// Makes room for a machine that nobody declared: the oldest goes first of those that never were bound
+    /// and of which no operator said anything.
     fn new_undeclared(&mut self) -> MachineId {
         let limit = self
             .snapshot
@@ -235,8 +245,12 @@ impl Turn<'_> {
             .as_ref()
             .map_or(5_000, |limit| limit.value);
         let machines = self.world.state.machines.values();
-        let strangers =
-            machines.filter(|machine| machine.node.is_none() && machine.binding.is_none());
+        let strangers = machines.filter(|machine| {
+            machine.node.is_none()
+                && machine.binding.is_none()
+                && !machine.installed
+                && machine.holds.is_empty()
+        });
         let (mut count, mut oldest) = (0u32, None);
         for stranger in strangers {
             count += 1;
@@ -253,144 +267,6 @@ impl Turn<'_> {
             );
         }
         self.world.fresh()
-    }
-
-    /// Returns the histories that are a declaration's: those its identities claim, and those that no
-    /// declaration's identities claim and that last bore its name.
-    pub(crate) fn histories(&self, node: &Node) -> BTreeSet<MachineId> {
-        let mut histories = self.world.bearing(&declared_identity(node));
-        if !node.macs().is_empty() {
-            return histories.into_iter().chain(self.orphans(node)).collect();
-        }
-        // A serial claims only what no MAC does.
-        histories.retain(|id| self.claimants(*id).contains(&&node.name.value));
-        histories.into_iter().chain(self.orphans(node)).collect()
-    }
-
-    fn orphans(&self, node: &Node) -> impl Iterator<Item = MachineId> {
-        let named = self
-            .world
-            .index
-            .name
-            .get(&node.name.value)
-            .into_iter()
-            .flatten()
-            .copied();
-        named.filter(|id| self.claimants(*id).is_empty())
-    }
-
-    /// Returns the declarations whose identities claim a history: by MAC, and only where none does, by board.
-    pub(crate) fn claimants(&self, id: MachineId) -> BTreeSet<&NodeName> {
-        let identities = &self.snapshot.site.identities;
-        let identity = &self.machine(id).identity;
-        let by_mac: BTreeSet<_> = identity
-            .mac
-            .iter()
-            .filter_map(|mac| identities.mac.get(mac))
-            .collect();
-        if !by_mac.is_empty() {
-            return by_mac;
-        }
-        let serials = identity
-            .serial
-            .iter()
-            .filter_map(|serial| identities.serial.get(serial));
-        let uuids = identity
-            .uuid
-            .iter()
-            .filter_map(|uuid| identities.uuid.get(uuid));
-        let assets = identity
-            .asset
-            .iter()
-            .filter_map(|asset| identities.asset.get(asset));
-        let without_macs = |name: &&NodeName| self.snapshot.site.nodes[*name].macs().is_empty();
-        serials
-            .chain(uuids)
-            .chain(assets)
-            .filter(without_macs)
-            .collect()
-    }
-
-    /// Returns the declaration that a history belongs to, when exactly one does.
-    pub fn node_of(&self, id: MachineId) -> Option<Arc<Node>> {
-        let claimants = self.claimants(id);
-        let name = match claimants.len() {
-            0 => self.machine(id).node.as_ref()?,
-            1 => claimants.first()?,
-            _ => return None,
-        };
-        self.snapshot.site.nodes.get(name).cloned()
-    }
-
-    /// Returns the history that stands for a node where nothing has united them yet: the one that got furthest.
-    pub(crate) fn main_history(
-        &self,
-        node: &Node,
-        histories: &BTreeSet<MachineId>,
-    ) -> Option<MachineId> {
-        histories.iter().copied().max_by_key(|id| {
-            let machine = self.machine(*id);
-            let named = machine.node.as_ref() == Some(&node.name.value);
-            (
-                machine.installed,
-                machine.opened > 0,
-                named,
-                std::cmp::Reverse((machine.first, *id)),
-            )
-        })
-    }
-
-    /// Makes one history of a node's histories, or begins one.
-    fn unite(&mut self, node: &Node, histories: BTreeSet<MachineId>) -> MachineId {
-        let Some(main) = self.main_history(node, &histories) else {
-            return self.world.fresh();
-        };
-        for id in histories.into_iter().filter(|id| *id != main) {
-            self.record(id, Event::Merged { into: main });
-        }
-        main
-    }
-
-    /// Returns a declared node's machine, beginning its history when there is none yet.
-    pub(crate) fn machine_of(&mut self, node: &Arc<Node>) -> MachineId {
-        let histories = self.histories(node);
-        if let Some(id) = self.main_history(node, &histories) {
-            return id;
-        }
-        let id = self.world.fresh();
-        self.name(id, node);
-        id
-    }
-
-    fn learn(&mut self, id: MachineId, identity: &Identity) {
-        let known = self.world.state.machines.get(&id);
-        if known.is_some_and(|machine| machine.identity.covers(identity)) {
-            return;
-        }
-        let new = match known {
-            Some(machine) => missing(&machine.identity, identity),
-            None => identity.clone(),
-        };
-        self.record(id, Event::Seen { identity: new });
-    }
-
-    /// Lets a machine bear the name of its declaration, and what that says of who it is.
-    pub(crate) fn name(&mut self, id: MachineId, node: &Node) {
-        let declared = declared_identity(node);
-        let machine = self.world.state.machines.get(&id);
-        let named = machine.is_some_and(|machine| machine.node.as_ref() == Some(&node.name.value));
-        let identity = machine.map_or(declared.clone(), |machine| {
-            missing(&machine.identity, &declared)
-        });
-        if !named || !identity.is_empty() {
-            self.record(
-                id,
-                Event::Named {
-                    node: node.name.value.clone(),
-                    identity,
-                },
-            );
-        }
     }
 
     fn hold_for_identity(&mut self, node: &Arc<Node>, reason: &str) {
@@ -429,77 +305,4 @@ impl Turn<'_> {
 struct Declared {
     nodes: Vec<Arc<Node>>,
     doubts: Vec<(Arc<Node>, String)>,
-}
-
-/// The identities that a node declares: its MACs; only without them, what its board says.
-pub(crate) fn declared_identity(node: &Node) -> Identity {
-    let mac: BTreeSet<_> = node.macs().into_iter().map(|mac| mac.value).collect();
-    if !mac.is_empty() {
-        return Identity {
-            mac,
-            ..Identity::default()
-        };
-    }
-    Identity {
-        mac,
-        serial: node
-            .body
-            .serial
-            .iter()
-            .map(|serial| serial.value.clone())
-            .collect(),
-        uuid: node
-            .body
-            .uuid
-            .iter()
-            .map(|uuid| uuid.value.clone())
-            .collect(),
-        asset: node
-            .body
-            .asset
-            .iter()
-            .map(|asset| asset.value.clone())
-            .collect(),
-    }
-}
-
-fn missing(known: &Identity, reported: &Identity) -> Identity {
-    Identity {
-        mac: reported.mac.difference(&known.mac).copied().collect(),
-        serial: reported.serial.difference(&known.serial).cloned().collect(),
-        uuid: reported.uuid.difference(&known.uuid).cloned().collect(),
-        asset: reported.asset.difference(&known.asset).cloned().collect(),
-    }
-}
-
-impl Report {
-    /// The identities a report carries; fillers are none.
-    pub(crate) fn identity(&self) -> Identity {
-        Identity {
-            mac: self
-                .macs
-                .iter()
-                .copied()
-                .filter(|mac| mac.is_unicast())
-                .collect(),
-            serial: self
-                .serial
-                .as_deref()
-                .and_then(Serial::new)
-                .into_iter()
-                .collect(),
-            uuid: self
-                .uuid
-                .as_deref()
-                .and_then(Uuid::new)
-                .into_iter()
-                .collect(),
-            asset: self
-                .asset
-                .as_deref()
-                .and_then(Asset::new)
-                .into_iter()
-                .collect(),
-        }
-    }
 }

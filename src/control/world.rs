@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
-    boot::Decision,
+    Decision,
     deadline::Clock,
     token::{Token, TokenKey},
 };
@@ -103,6 +103,9 @@ impl World {
     /// Takes a line into the fold and the indexes.
     pub(crate) fn apply(&mut self, line: &Line, now: Now) {
         let id = line.machine.map(|id| self.state.resolve(id));
+        if let (Some(id), Event::Merged { into }) = (id, &line.event) {
+            self.run.carry(&self.state, id, self.state.resolve(*into));
+        }
         if let (Some(id), Event::Merged { .. } | Event::Forgotten { .. }) = (id, &line.event)
             && let Some(machine) = self.state.machines.get(&id)
         {
@@ -192,11 +195,30 @@ impl World {
 }
 
 impl Run {
+    /// An attempt that stays open when its machine turns out to be another one keeps its age.
+    fn carry(&mut self, state: &State, id: MachineId, into: MachineId) {
+        let is_open = |id| {
+            state
+                .machine(id)
+                .is_some_and(|machine| machine.open().is_some())
+        };
+        if id == into || !is_open(id) || is_open(into) {
+            return;
+        }
+        if let Some(since) = self.since.get(&id).copied() {
+            self.since.insert(into, since);
+        }
+        if let Some(rendered) = self.rendered.get(&id).cloned() {
+            self.rendered.insert(into, rendered);
+        }
+    }
+
     fn forget(&mut self, id: MachineId) {
         self.boots.remove(&id);
         self.disk_tried.remove(&id);
         self.since.remove(&id);
         self.rendered.remove(&id);
+        self.remarked.retain(|(of, _)| *of != id);
         if let Some(clock) = self.clocks.remove(&id) {
             self.due.remove(&(clock.due, id));
         }

@@ -167,6 +167,9 @@ pub enum Event {
         /// that a card that was replaced in the declaration is not a stranger's later.
         #[serde(default, skip_serializing_if = "Identity::is_empty")]
         identity: Identity,
+        /// By what the machine was known before, when only the name says that the declaration is its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        took_over: Option<Identity>,
     },
     /// The machine turned out to be another one that is known; its history goes there.
     Merged {
@@ -177,6 +180,9 @@ pub enum Event {
     Facts {
         /// What.
         facts: Box<Facts>,
+        /// The attempt whose token it came with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt: Option<u32>,
     },
     /// Something reported could not be read and was dropped.
     Dropped {
@@ -290,10 +296,13 @@ pub enum Event {
         /// The line.
         text: String,
     },
-    /// Somebody asked with a token that has ended.
+    /// Somebody asked with a token that has ended, or is stopped.
     DeadToken {
         /// What was asked for.
         name: String,
+        /// What stops it; none: its attempt has ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
     /// No installer is handed out until it is released.
     Held {

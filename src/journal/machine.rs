@@ -28,6 +28,10 @@ pub struct Machine {
     /// The declaration that last had this history. A machine that ever had one is never taken by a policy
     /// for undeclared ones.
     pub node: Option<NodeName>,
+    /// By what it was known before a declaration took its history over by name alone, until that is
+    /// installed.
+    #[serde(default)]
+    pub took_over: Option<Identity>,
     /// What it was bound to.
     pub binding: Option<Binding>,
     /// The `installs` that its installations have reached.
@@ -64,6 +68,7 @@ impl Machine {
             identity: Identity::default(),
             facts: Facts::default(),
             node: None,
+            took_over: None,
             binding: None,
             done: 0,
             installed: false,
@@ -90,6 +95,15 @@ impl Machine {
         self.newest().filter(|attempt| attempt.open)
     }
 
+    /// The attempt by which it stands: the one that is open; else the newest that installed it, which a
+    /// later one may have been opened over; else the newest.
+    pub fn current(&self) -> Option<&Attempt> {
+        let installed = |attempt: &&Attempt| attempt.is_installed();
+        self.open()
+            .or_else(|| self.attempts.iter().rev().find(installed))
+            .or_else(|| self.newest())
+    }
+
     /// An attempt whose callbacks are heard.
     pub fn attempt(&self, id: AttemptId) -> Option<&Attempt> {
         self.attempts.iter().find(|attempt| attempt.id == id)
@@ -103,11 +117,21 @@ impl Machine {
         }
         match event {
             Event::Seen { identity } => self.identity.add(identity),
-            Event::Named { node, identity } => {
+            Event::Named {
+                node,
+                identity,
+                took_over,
+            } => {
                 self.node = Some(node.clone());
                 self.identity.add(identity);
+                self.took_over = took_over.clone().or(self.took_over.take());
             }
-            Event::Facts { facts } => self.facts.update((**facts).clone()),
+            Event::Facts { facts, attempt } => {
+                self.facts.update((**facts).clone());
+                attempt
+                    .iter()
+                    .for_each(|number| self.with(*number, |attempt| attempt.heard = true));
+            }
             Event::Bound { policy, address } => {
                 self.binding = Some(Binding {
                     policy: policy.clone(),
@@ -121,6 +145,7 @@ impl Machine {
                 repo,
             } => {
                 self.close();
+                self.took_over = None;
                 self.opened = self.opened.max(*attempt);
                 self.attempts.push(Attempt {
                     number: *attempt,
@@ -186,6 +211,7 @@ impl Machine {
             }
             Event::Reinstall {} => {
                 self.close();
+                self.took_over = None;
                 self.reinstall = true;
                 self.failures = 0;
                 self.holds.remove(&HoldCause::Attempts);
@@ -194,6 +220,7 @@ impl Machine {
             Event::Marked { installs } => {
                 self.close();
                 self.reached(*installs);
+                self.took_over = None;
                 self.marked = true;
                 self.since = at;
             }
@@ -228,9 +255,11 @@ impl Machine {
         self.attempts.drain(..place);
         let attempt = &mut self.attempts[0];
         attempt.serving.remove(name);
-        attempt.read.get_or_insert(at);
-        // The wait for the document is over, late or not.
-        attempt.overdue = None;
+        if attempt.read.is_none() {
+            attempt.read = Some(at);
+            // The wait for the document is over, late or not.
+            attempt.overdue = None;
+        }
         self.since = at;
     }
 
@@ -249,14 +278,13 @@ impl Machine {
         attempt.heard |= *stage != Stage::NoDisk;
         let installs = attempt.installs;
         match stage {
-            Stage::Installing | Stage::Own(_) => attempt.overdue = None,
+            Stage::Installing => attempt.overdue = None,
             Stage::Installed | Stage::Finished => {
                 attempt.overdue = None;
                 if *stage == Stage::Finished {
                     attempt.failed = None;
                 }
                 if !was_installed {
-                    attempt.failed = None;
                     self.reached(installs);
                 }
             }
@@ -265,6 +293,8 @@ impl Machine {
             }
             // A failure of an attempt that another one has replaced is logged only.
             Stage::Failed | Stage::NoDisk => {}
+            // A task's own stages end no deadline.
+            Stage::Own(_) => {}
         }
         self.since = at;
     }
@@ -285,8 +315,11 @@ impl Machine {
         }
     }
 
-    /// The disk is written: whatever was asked for is done.
+    /// The disk is written: whatever was asked for is done, and what failed before is of no account.
     fn reached(&mut self, installs: u32) {
+        for attempt in &mut self.attempts {
+            attempt.failed = None;
+        }
         self.done = self.done.max(installs);
         self.installed = true;
         self.marked = false;
@@ -324,6 +357,8 @@ impl Machine {
         self.done = self.done.max(other.done);
         self.installed |= other.installed;
         self.marked |= other.marked && self.attempts.is_empty();
+        self.reinstall |= other.reinstall;
+        self.took_over = self.took_over.take().or(other.took_over);
         self.failures = self.failures.max(other.failures);
         self.node = self.node.take().or(other.node);
         self.binding = self.binding.take().or(other.binding);

@@ -17,4 +17,5 @@ pub use event::{Event, Given, HoldCause, Level, MachineId, Stage};
 pub use line::{Line, LineError, Parsed};
 pub use machine::{Binding, Machine};
 pub use state::State;
+pub(crate) use words::identities;
 pub use words::{Words, words};

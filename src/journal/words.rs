@@ -1,7 +1,7 @@
 //! Events as people read them in `bootwright nodes NAME log`.
 
 use super::{Event, Given, HoldCause, Level, Line};
-use crate::model::{ByteSize, Facts, Identity, Span};
+use crate::model::{ByteSize, Facts, Identity, NodeName, Span};
 
 /// One line of a log: a word that says what kind of thing happened, and the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,15 +61,13 @@ fn one_line(text: &str) -> String {
 fn said(event: &Event) -> (&'static str, String) {
     match event {
         Event::Seen { identity } => ("seen", identities(identity)),
-        Event::Named { node, identity } if identity.is_empty() => {
-            ("node", format!("declared as {node}"))
-        }
-        Event::Named { node, identity } => (
-            "node",
-            format!("declared as {node} with {}", identities(identity)),
-        ),
+        Event::Named {
+            node,
+            identity,
+            took_over,
+        } => ("node", declared(node, identity, took_over.as_ref())),
         Event::Merged { into } => ("merged", format!("into machine {into}: both are one")),
-        Event::Facts { facts } => ("facts", fact_names(facts)),
+        Event::Facts { facts, .. } => ("facts", fact_names(facts)),
         Event::Dropped { what } => ("dropped", what.clone()),
         Event::Boot { platform, given } => {
             let platform = platform.map_or(String::new(), |platform| format!("ipxe {platform}: "));
@@ -135,7 +133,10 @@ fn said(event: &Event) -> (&'static str, String) {
         Event::GaveUp { attempt, reason } => ("failed", format!("attempt {attempt}: {reason}")),
         Event::Closed { attempt, reason } => ("closed", format!("attempt {attempt}: {reason}")),
         Event::Log { level, text, .. } => ("log", format!("{}: {text}", level_word(*level))),
-        Event::DeadToken { name } => ("refused", format!("{name}: its token has ended")),
+        Event::DeadToken { name, why } => {
+            let why = why.as_deref().unwrap_or("its token has ended");
+            ("refused", format!("{name}: {why}"))
+        }
         Event::Held { cause, reason } => ("held", format!("{}{reason}", by_operator(*cause))),
         Event::Released { cause: None } => ("released", "by an operator".into()),
         Event::Released { cause: Some(cause) } => {
@@ -221,7 +222,19 @@ fn cause_word(cause: HoldCause) -> &'static str {
     }
 }
 
-fn identities(identity: &Identity) -> String {
+fn declared(node: &NodeName, identity: &Identity, took_over: Option<&Identity>) -> String {
+    let mut text = format!("declared as {node}");
+    if !identity.is_empty() {
+        text += &format!(" with {}", identities(identity));
+    }
+    if let Some(before) = took_over {
+        text += &format!("; took over the history of {}", identities(before));
+    }
+    text
+}
+
+/// Names what a machine is known by: `mac 52:54:00:00:00:01, serial s1`.
+pub(crate) fn identities(identity: &Identity) -> String {
     let macs = identity.mac.iter().map(|mac| format!("mac {mac}"));
     let serials = identity
         .serial
@@ -238,10 +251,11 @@ fn identities(identity: &Identity) -> String {
 
 fn fact_names(facts: &Facts) -> String {
     let value = serde_json::to_value(facts).expect("facts have text keys alone, so they are JSON");
-    let parts = value
-        .as_object()
-        .into_iter()
-        .flatten()
+    let own = value["custom"].as_object().into_iter().flatten();
+    let known = value.as_object().into_iter().flatten();
+    let parts = known
+        .filter(|(name, _)| *name != "custom")
+        .chain(own)
         .map(|(name, value)| match value {
             serde_json::Value::String(text) => format!("{name} {text}"),
             serde_json::Value::Array(list) => format!("{} {name}", list.len()),

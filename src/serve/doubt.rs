@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::engine::Engine;
 use crate::{
-    control::{Report, Turn},
+    control::Turn,
     model::{ConfirmNeighbour, Mac},
     net::{http, neighbour},
 };
@@ -17,18 +17,13 @@ impl Engine {
 
     /// Says why a machine that may get an installer is not who it says it is. What asks from this host is
     /// never in doubt.
-    pub(crate) fn doubt(
-        &self,
-        turn: &Turn<'_>,
-        ask: &http::BootAsk,
-        report: &Report,
-    ) -> Option<String> {
+    pub(crate) fn doubt(&self, turn: &Turn<'_>, ask: &http::BootAsk) -> Option<String> {
         let ip = ask.peer.address.ip();
         let is_our_own = ip.is_loopback() || ip == ask.peer.local.ip();
         if is_our_own || self.confirming() == ConfirmNeighbour::Off {
             return None;
         }
-        let expected = turn.cards_to_confirm(report)?;
+        let expected = turn.cards_to_confirm(&ask.report)?;
         match neighbour::cards_at(ip) {
             Ok(found) => misfit(ip, &found, &expected, self.is_strict()),
             Err(error) => {

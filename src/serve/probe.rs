@@ -41,7 +41,7 @@ fn awaited(engine: &Engine) -> Vec<(MachineId, u32, SocketAddr)> {
         let mut list = Vec::new();
         for machine in turn.world.state.machines.values() {
             let Some(attempt) = machine
-                .newest()
+                .current()
                 .filter(|attempt| attempt.is_installed() && !attempt.is_finished())
             else {
                 continue;

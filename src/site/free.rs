@@ -43,6 +43,14 @@ impl<'a> Free<'a> {
             .filter(move |ip| !is_edge(network, *ip))
     }
 
+    /// Tells whether an address is one that [`Free::pool`] comes to.
+    pub fn is_pooled(&self, network: &Network, ip: IpAddr) -> bool {
+        ranges(&network.body.pool).any(|range| range.contains(ip))
+            && !blocked(network, &[]).iter().any(|range| range.contains(ip))
+            && !is_edge(network, ip)
+            && !self.declared().contains(&ip)
+    }
+
     /// Says which addresses of `network` are free, of the family of `like`.
     pub(super) fn hint(&self, network: &Network, like: IpAddr) -> String {
         let key = (network.name.value.clone(), like.is_ipv4());

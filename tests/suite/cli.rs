@@ -2,13 +2,18 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     net::TcpListener,
+    os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
+    process::Stdio,
 };
 
 use assert_cmd::Command;
+use bootwright::serve::{Options, Running, start};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -56,6 +61,19 @@ fn site() -> (TempDir, String) {
     .unwrap();
     let path = site.to_str().unwrap().to_string();
     (directory, path)
+}
+
+/// A server of the site at the addresses that the site names.
+fn serve(site: &str) -> (Runtime, Running) {
+    let runtime = Runtime::new().unwrap();
+    let listen = "127.0.0.1:0".parse().ok();
+    let options = Options {
+        site: site.into(),
+        listen,
+        ..Options::default()
+    };
+    let running = runtime.block_on(start(options)).unwrap();
+    (runtime, running)
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -370,4 +388,163 @@ fn nothing_that_exists_is_overwritten() {
     let state = run(&["init", "--state", "new", directory.path().to_str().unwrap()]);
     assert_eq!(state.code, 3);
     assert!(state.err.contains("there is no site at"), "{}", state.err);
+}
+
+#[test]
+fn a_running_server_is_asked_and_told() {
+    let (_directory, site) = site();
+    let (runtime, running) = serve(&site);
+    let say = |line: &[&str]| run(&[&["--site", site.as_str()], line].concat());
+    let nodes = say(&["nodes"]);
+    assert_eq!((nodes.code, nodes.err.as_str()), (0, ""));
+    assert!(nodes.out.contains("\nesx01  bound  "), "{}", nodes.out);
+    let held = say(&["hold", "esx01", "--reason", "a\u{7}b"]);
+    assert_eq!((held.code, held.err.as_str()), (0, ""), "{}", held.out);
+    assert!(say(&["nodes", "esx01"]).out.contains("  reason      a b\n"));
+    assert!(
+        say(&["nodes", "00:50:56:00:00:01", "--json"])
+            .out
+            .contains("\"state\": \"held\"")
+    );
+    let refused = say(&["forget", "web01"]);
+    assert_eq!((refused.code, refused.out.as_str()), (1, ""));
+    let state = say(&["init", "--state", "installed"]);
+    assert_eq!(state.code, 3);
+    assert!(
+        state
+            .err
+            .contains("help: stop the server of this site first"),
+        "{}",
+        state.err
+    );
+    fs::write(
+        Path::new(&site).join("policies.d/broken.toml"),
+        "[node.x]\nmac = 1\n",
+    )
+    .unwrap();
+    let checked = say(&["check"]);
+    assert_eq!(checked.code, 1);
+    assert!(
+        checked.out.contains(" The running server keeps revision "),
+        "{}",
+        checked.out
+    );
+    runtime.block_on(running.stop()).unwrap();
+}
+
+#[test]
+fn a_log_is_followed_as_it_grows() {
+    let (_directory, site) = site();
+    let (runtime, running) = serve(&site);
+    assert_eq!(run(&["--site", &site, "hold", "esx01"]).code, 0);
+    let mut following = std::process::Command::new(env!("CARGO_BIN_EXE_bootwright"))
+        .args(["--site", &site, "nodes", "esx01", "log", "--follow"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    let mut until = |word: &str| {
+        lines
+            .by_ref()
+            .map(Result::unwrap)
+            .find(|line| line.contains(word))
+            .unwrap()
+    };
+    assert!(until("held").ends_with("no reason given"));
+    assert_eq!(run(&["--site", &site, "release", "esx01"]).code, 0);
+    assert!(until("released").ends_with("by an operator"));
+    following.kill().unwrap();
+    following.wait().unwrap();
+    runtime.block_on(running.stop()).unwrap();
+}
+
+#[test]
+fn the_server_of_another_site_is_left_alone() {
+    let (_directory, one) = site();
+    let (_other_directory, other) = site();
+    let (runtime, running) = serve(&one);
+    let config = fs::read_to_string(Path::new(&other).join("bootwright.toml")).unwrap();
+    let theirs = format!("[operator]\nlisten = \"{}\"\n", running.operators);
+    let (_, rest) = config.split_once("[paths]").unwrap();
+    fs::write(
+        Path::new(&other).join("bootwright.toml"),
+        format!("{theirs}[paths]{rest}"),
+    )
+    .unwrap();
+    let held = run(&["--site", &other, "hold", "esx01"]);
+    assert_eq!(held.code, 0, "{}", held.err);
+    assert!(
+        held.err.contains("no server answers for this site"),
+        "{}",
+        held.err
+    );
+    assert!(
+        run(&["--site", &one, "nodes", "esx01"])
+            .out
+            .starts_with("esx01: bound")
+    );
+    assert!(
+        run(&["--site", &other, "nodes", "esx01"])
+            .out
+            .starts_with("esx01: held")
+    );
+    runtime.block_on(running.stop()).unwrap();
+}
+
+#[test]
+fn a_site_that_is_written_has_no_errors_and_its_state_knows_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path().to_str().unwrap();
+    let site = format!("{home}/site");
+    let say = |line: &[&str]| {
+        let output = somebody(directory.path()).args(line).output().unwrap();
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code().unwrap(), text)
+    };
+    let (code, text) = say(&["init", &site]);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("\nWrote     bootwright.toml  policies.d/defaults.toml"),
+        "{text}"
+    );
+    let (code, text) = say(&["--site", &site, "check", "--json"]);
+    assert_eq!(code, 0, "{text}");
+    let config = fs::read_to_string(Path::new(&site).join("bootwright.toml")).unwrap();
+    let id = config
+        .lines()
+        .find_map(|line| line.strip_prefix("site-id = "))
+        .unwrap()
+        .trim_matches('"')
+        .to_string();
+    let states = fs::read_dir(directory.path().join("state/bootwright")).unwrap();
+    let known: Vec<String> = states
+        .map(|entry| fs::read_to_string(entry.unwrap().path().join("site-id")).unwrap())
+        .collect();
+    assert_eq!(known, [format!("{id}\n")]);
+    let (code, text) = say(&["init", &site]);
+    assert_eq!(code, 1, "{text}");
+    let (code, text) = say(&["init", "--state", "installed", &site]);
+    assert_eq!(code, 0, "{text}");
+}
+
+/// The program as somebody who is not root, whose state is in their own home.
+fn somebody(home: &Path) -> std::process::Command {
+    const NOBODY: u32 = 65534;
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_bootwright"));
+    let is_root = nix::unistd::geteuid().is_root();
+    // They may not be let in to where the program was built.
+    let copied = home.join("bootwright");
+    if is_root && !copied.exists() {
+        fs::copy(&program, &copied).unwrap();
+        chown(home, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut command = std::process::Command::new(if is_root { copied } else { program });
+    command
+        .env_remove("BOOTWRIGHT_SITE")
+        .env("HOME", home)
+        .env("XDG_STATE_HOME", home.join("state"));
+    if is_root {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
 }

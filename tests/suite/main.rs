@@ -36,3 +36,4 @@ mod render_readme;
 mod cli;
 mod play;
 mod render_any;
+mod lifecycle;

@@ -84,6 +84,14 @@ impl<'t> Machine<'t> {
         }
     }
 
+    /// The same with a system on its disk, from before.
+    pub fn with_system(self) -> Machine<'t> {
+        Machine {
+            disk: Disk::System(Vec::new()),
+            ..self
+        }
+    }
+
     /// Turns it on, network first, with `server` (`http://192.0.2.1:8080`) where DHCP would point.
     pub fn boot(&mut self, server: &str) -> Booted {
         let url = format!("{server}/boot.ipxe");

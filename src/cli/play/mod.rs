@@ -22,6 +22,7 @@ use super::{
     client::{Client, config, reachable},
     failure::{Failure, Outcome},
     log,
+    nodes::Shown,
     terminal::Terminal,
 };
 use crate::{
@@ -41,19 +42,33 @@ pub(super) fn run(root: &Path, play: &arguments::Play, terminal: &Terminal) -> O
     match against(root, play, terminal)? {
         Some((client, server)) => {
             terminal.show(&format!("playing against the running server, {server}\n"))?;
-            let played = boots(hardware, play, &server, terminal);
+            let played = boots(
+                hardware,
+                has_system(&client, &play.node),
+                play,
+                &server,
+                terminal,
+            );
             recorded(&client, play, terminal)?;
             played
         }
         None => {
             let own = Own::start(root)?;
             terminal.show("playing with a server of its own and throwaway state\n")?;
-            let played = boots(hardware, play, &own.machines(), terminal);
+            let played = boots(hardware, false, play, &own.machines(), terminal);
             recorded(&Client::at(own.operators(), root)?, play, terminal)?;
             own.stop()?;
             played
         }
     }
+}
+
+/// Tells whether the machine was installed before: then its disk boots.
+fn has_system(client: &Client, name: &str) -> bool {
+    // A machine that the server does not know was never installed.
+    let answer = client.ask(&Question::Node(name.into())).ok();
+    let shown: Option<Shown> = answer.and_then(|answer| serde_json::from_slice(&answer).ok());
+    shown.is_some_and(|shown| ["installed", "finished"].contains(&shown.state.as_str()))
 }
 
 /// The running server to play against: that of a demonstration, or any that is asked for.
@@ -112,7 +127,13 @@ fn machines(root: &Path) -> Outcome<String> {
     })
 }
 
-fn boots(hardware: Hardware, play: &arguments::Play, server: &str, terminal: &Terminal) -> Outcome {
+fn boots(
+    hardware: Hardware,
+    has_system: bool,
+    play: &arguments::Play,
+    server: &str,
+    terminal: &Terminal,
+) -> Outcome {
     let trouble = Trouble {
         fails: play.fail,
         loses_callbacks: play.lose_callbacks,
@@ -127,6 +148,9 @@ fn boots(hardware: Hardware, play: &arguments::Play, server: &str, terminal: &Te
             .is_err()
         {}
     });
+    if has_system {
+        machine = machine.with_system();
+    }
     for boot in 1..=play.boots {
         let card = hardware
             .macs

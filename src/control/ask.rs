@@ -1,0 +1,140 @@
+//! What a machine asks when it boots from the network, and the answers there are.
+
+use std::net::IpAddr;
+
+use crate::{
+    journal::{AttemptId, MachineId},
+    model::{
+        Arch, Asset, Identity, LocalBoot, Mac, NetworkName, Platform, PolicyName, RepoName, Serial,
+        TaskName, Uuid,
+    },
+};
+
+/// What a machine says of itself when it boots from the network.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Report {
+    /// The card it boots from first.
+    pub macs: Vec<Mac>,
+    /// SMBIOS type 1.
+    pub serial: Option<String>,
+    /// SMBIOS type 1.
+    pub uuid: Option<String>,
+    /// SMBIOS type 3.
+    pub asset: Option<String>,
+    /// SMBIOS type 1.
+    pub manufacturer: Option<String>,
+    /// SMBIOS type 1.
+    pub product: Option<String>,
+    /// Its firmware.
+    pub platform: Option<Platform>,
+    /// Its processor.
+    pub arch: Option<Arch>,
+}
+
+/// A network boot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct BootAsk {
+    /// What the machine says of itself.
+    pub report: Report,
+    /// The random number that its entry script carries on.
+    pub boot: Option<String>,
+    /// The network whose subnet holds the address of ours that was asked.
+    pub network: Option<NetworkName>,
+    /// What could not be read and was dropped.
+    pub dropped: Vec<String>,
+    /// Why the machine is not taken for who it says it is, if so: its card is not confirmed.
+    pub unconfirmed: Option<String>,
+}
+
+/// What a network boot is answered with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// The machine's own disk.
+    Disk(Disk),
+    /// A script that asks again, with the reason.
+    Wait(String),
+    /// The microkernel.
+    Microkernel,
+    /// The script of a task that installs nothing.
+    Script(MachineId, TaskName),
+    /// The installer of an attempt that is open and of which nothing was read yet. The site may have changed
+    /// since its documents were rendered.
+    Repeat {
+        /// The machine.
+        machine: MachineId,
+        /// Its attempt.
+        attempt: AttemptId,
+        /// Whether the documents are to be rendered again.
+        is_stale: bool,
+    },
+    /// The installer of an attempt that is to be opened once its documents are rendered and kept.
+    Open(Opening),
+}
+
+/// How a machine is sent to its disk.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Disk {
+    /// How, as its settings say.
+    pub how: LocalBoot,
+    /// Its firmware, if it said.
+    pub platform: Option<Platform>,
+    /// What its screen says; none when there is nothing to say.
+    pub reason: Option<String>,
+    /// The attempt to which the script reports that the disk did not boot.
+    pub report_to: Option<AttemptId>,
+}
+
+/// An attempt that is to be opened.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Opening {
+    /// The machine.
+    pub machine: MachineId,
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The node's `installs`.
+    pub installs: u32,
+    /// What installs.
+    pub task: TaskName,
+    /// From where.
+    pub repo: Option<RepoName>,
+    /// The policy.
+    pub policy: Option<PolicyName>,
+    /// The address from the network's pool.
+    pub address: Option<IpAddr>,
+    /// Its firmware, if it said.
+    pub platform: Option<Platform>,
+    /// How it would be sent to its disk.
+    pub how: LocalBoot,
+}
+
+impl Report {
+    /// The identities a report carries; fillers are none.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            mac: self
+                .macs
+                .iter()
+                .copied()
+                .filter(|mac| mac.is_unicast())
+                .collect(),
+            serial: self
+                .serial
+                .as_deref()
+                .and_then(Serial::new)
+                .into_iter()
+                .collect(),
+            uuid: self
+                .uuid
+                .as_deref()
+                .and_then(Uuid::new)
+                .into_iter()
+                .collect(),
+            asset: self
+                .asset
+                .as_deref()
+                .and_then(Asset::new)
+                .into_iter()
+                .collect(),
+        }
+    }
+}

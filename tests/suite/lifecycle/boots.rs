@@ -1,0 +1,184 @@
+//! What counts as a network boot, and what opens an attempt.
+
+use super::story::tell;
+
+const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
+
+#[test]
+fn requests_of_one_boot_get_one_answer() {
+    let bumped = format!("{A}installs = 2\n");
+    tell(
+        &[("1", A), ("2", &bumped)],
+        "
+        mark a => a counts as installed
+        boot c1 as=x => disk
+        edit 2
+        boot c1 as=x => disk
+        wait 50s
+        boot c1 as=- => disk
+        wait 59s
+        boot c1 as=- => disk
+        wait 61s
+        boot c1 as=- => #1: esxi
+        boot c1 as=y => #1 again
+        log a
+        | node declared as a with mac 52:54:00:00:00:01
+        | marked installed, by an operator
+        | facts firmware efi
+        | boot ipxe efi: its own disk: nothing is due
+        | bound by its own declaration
+        | attempt 1 opened: task esxi, revision 3e42978
+        | boot ipxe efi: installer (attempt 1)
+        | boot ipxe efi: installer (attempt 1)
+        ",
+    );
+}
+
+#[test]
+fn what_an_operator_does_holds_for_the_next_request_of_the_same_boot() {
+    let zero = format!("{A}installs = 0\n");
+    tell(
+        &[("a", A), ("zero", &zero), ("none", "")],
+        "
+        boot c1 as=x => #1: esxi
+        boot c1 as=x => #1 again
+        hold a => a is held until `bootwright release a`
+        boot c1 as=x => disk: held: being repaired
+        release a => a is released; an installation is due at its next network boot
+        boot c1 as=x => #1 again
+        pause
+        boot c1 as=x => disk: paused: no installer is handed out until `bootwright resume`
+        resume
+        boot c1 as=x2 => #1 again
+        boot c1 as=x2 => #1 again
+        edit zero
+        boot c1 as=x2 => disk: protected: its `installs` is 0
+        edit a
+        boot c1 as=x3 => #1 again
+        edit none
+        boot c1 as=x3 => disk: protected: its declaration is gone
+        edit a
+        mark a => a counts as installed
+        boot c1 as=x3 => disk
+        reinstall a => a will be installed once more at its next network boot
+        boot c1 as=x3 => #2: esxi
+        ",
+    );
+}
+
+#[test]
+fn fifty_requests_are_one_attempt() {
+    let mut story = String::from("boot c1 => #1: esxi\n");
+    for _ in 1..50 {
+        story += "wait 2m\nboot c1 => #1 again\n";
+    }
+    story += "status a => failed: no `document` in time (still listening); 0 of 1\n";
+    story += "read #1 ks.cfg\nstatus a => installing; 0 of 1\n";
+    tell(&[("a", A)], &story);
+}
+
+#[test]
+fn an_attempt_is_repeated_until_a_document_is_read_to_its_end() {
+    tell(
+        &[("a", A)],
+        "
+        boot c1 => #1: esxi
+        serve #1 ks.cfg
+        boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
+        break #1 ks.cfg
+        boot c1 => #1 again
+        restart
+        boot c1 => #1 again, rendered again
+        serve #1 ks.cfg
+        restart
+        boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
+        status a => installing; 0 of 1
+        log a
+        | seen mac 52:54:00:00:00:01
+        | node declared as a
+        | facts firmware efi
+        | bound by its own declaration
+        | attempt 1 opened: task esxi, revision 764d384
+        | boot ipxe efi: installer (attempt 1)
+        | document ks.cfg asked for
+        | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
+        | document ks.cfg broken off
+        | boot ipxe efi: installer (attempt 1)
+        | boot ipxe efi: installer (attempt 1)
+        | document ks.cfg asked for
+        | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
+        ",
+    );
+}
+
+#[test]
+fn what_was_not_prepared_is_not_opened() {
+    tell(
+        &[("a", A)],
+        "
+        boot c1 as=x render=broken => disk: its installation cannot be prepared; see the server's log
+        boot c1 as=x => #1: esxi
+        log a
+        | seen mac 52:54:00:00:00:01
+        | node declared as a
+        | facts firmware efi
+        | error the template is broken
+        | boot ipxe efi: its own disk: the template is broken
+        | bound by its own declaration
+        | attempt 1 opened: task esxi, revision 764d384
+        | boot ipxe efi: installer (attempt 1)
+        ",
+    );
+}
+
+#[test]
+fn who_is_not_confirmed_gets_no_token() {
+    tell(
+        &[("a", A)],
+        "
+        boot c1 unconfirmed=its_hardware_address_is_another => disk: its hardware address is another
+        boot c1 => #1: esxi
+        boot c1 unconfirmed=its_hardware_address_is_another => disk: its hardware address is another
+        ",
+    );
+}
+
+#[test]
+fn strangers_get_what_their_network_says() {
+    let networks = "[network.lab]\nsubnet = \"192.0.2.0/24\"\nunknown = \"discover\"\n[network.quiet]\nsubnet = \"198.51.100.0/24\"\nunknown = \"ignore\"\n";
+    tell(
+        &[("", networks)],
+        "
+        boot c1 on=quiet => disk
+        nodes
+        boot c1 => disk
+        nodes => 52-54-00-00-00-01 discovered
+        boot c1 on=lab => microkernel
+        boot c1 on=quiet => disk
+        boot c2 on=lab => microkernel
+        mark 52-54-00-00-00-02 => 52-54-00-00-00-02 counts as installed
+        boot c2 on=lab => disk
+        log 52-54-00-00-00-02
+        | seen mac 52:54:00:00:00:02
+        | facts firmware efi
+        | boot ipxe efi: microkernel
+        | marked installed, by an operator
+        | boot ipxe efi: its own disk: nothing is due
+        ",
+    );
+}
+
+#[test]
+fn a_task_that_installs_nothing_opens_nothing() {
+    tell(
+        &[(
+            "",
+            "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"local\"\n",
+        )],
+        "
+        boot c1 => script of local
+        status a => bound; 0 of 1
+        boot c1 => script of local
+        ",
+    );
+}

@@ -1,0 +1,393 @@
+//! Who is who: reports, declarations and histories.
+
+use super::story::tell;
+
+/// One node by its card.
+const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
+
+/// A policy that takes whatever boots.
+const ANY: &str = "[policy.any]\nwhen = \"true\"\naccept = \"discovered\"\ntask = \"esxi\"\n";
+
+#[test]
+fn spelling_makes_no_other_machine_and_fillers_make_none() {
+    let site = "[node.a]\nserial = \"CZ 1x\"\ntask = \"esxi\"\n[node.b]\nuuid = \"4c4c4544-0042-4410-8053-b4c04f4d3232\"\ntask = \"esxi\"\n";
+    tell(
+        &[("", site)],
+        "
+        boot serial=cz_1X => #1: esxi
+        boot uuid=4C4C4544004244108053B4C04F4D3232 => #2: esxi
+        boot mac=52-54-00-00-00-0A => disk
+        boot mac=5254.0000.000a => disk
+        boot mac=00:00:00:00:00:00 => disk: no identity was reported
+        boot mac=ff:ff:ff:ff:ff:ff => disk: no identity was reported
+        boot serial=To_be_filled_by_O.E.M. uuid=00000000-0000-0000-0000-000000000000 asset=None => disk: no identity was reported
+        boot uuid=FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF serial=Default_string => disk: no identity was reported
+        boot serial=123456789 => disk: no identity was reported
+        nodes => a bound, b bound, 52-54-00-00-00-0a discovered
+        ",
+    );
+}
+
+#[test]
+fn a_board_identifies_only_for_a_node_that_declares_it_and_no_card() {
+    let site = format!("{A}serial = \"S1\"\n[node.b]\nasset = \"B7\"\ntask = \"debian\"\n");
+    tell(
+        &[("", &site)],
+        "
+        boot c1 serial=S1 => #1: esxi
+        boot c2 asset=b7 => #2: debian
+        boot c3 serial=S1 => disk: held: serial fits a, its MACs do not: replaced board?
+        status a => held: serial fits a, its MACs do not: replaced board?; 0 of 1
+        log a
+        | seen mac 52:54:00:00:00:01, serial s1
+        | node declared as a
+        | facts serial S1, firmware efi
+        | bound by its own declaration
+        | attempt 1 opened: task esxi, revision 7eba496
+        | boot ipxe efi: installer (attempt 1)
+        | held serial fits a, its MACs do not: replaced board?
+        boot c1 serial=S1 => #1 again
+        status a => bound; 0 of 1
+        boot c1 serial=S9 => disk: held: MAC fits a, its serial `s9` does not: moved card?
+        status a => held: MAC fits a, its serial `s9` does not: moved card?; 0 of 1
+        release a => a is released; an installation is due at its next network boot
+        boot c1 serial=S9 => disk: held: MAC fits a, its serial `s9` does not: moved card?
+        boot c1 => #1 again
+        boot c1 serial=None => #1 again
+        ",
+    );
+}
+
+#[test]
+fn two_machines_that_fit_a_node_without_cards_are_held_until_one_is_declared() {
+    let declared = "[node.a]\nmac = \"52:54:00:00:00:02\"\nserial = \"S1\"\ntask = \"esxi\"\n";
+    tell(
+        &[
+            ("serial", "[node.a]\nserial = \"S1\"\ntask = \"esxi\"\n"),
+            ("card", declared),
+        ],
+        "
+        boot c1 serial=S1 => #1: esxi
+        boot c2 serial=S1 => disk: held: two machines fit a: declare its `mac`
+        boot c1 serial=S1 => disk: held: two machines fit a: declare its `mac`
+        nodes => a held
+        edit card
+        boot c2 serial=S1 => #1 again, rendered again
+        boot c1 serial=S1 => disk: held: serial fits a, its MACs do not: replaced board?
+        nodes => a held, 52-54-00-00-00-01 discovered
+        ",
+    );
+}
+
+#[test]
+fn one_machine_that_fits_two_nodes_holds_both() {
+    let both = format!("{A}[node.b]\nmac = \"52:54:00:00:00:02\"\ntask = \"esxi\"\n");
+    tell(
+        &[("", &both)],
+        "
+        boot c1 c2 => disk: held: one machine fits a and b: tell them apart by `mac`
+        nodes => a held, b held
+        status b => held: one machine fits a and b: tell them apart by `mac`; 0 of 1
+        boot c1 => #1: esxi
+        status a => bound; 0 of 1
+        boot c2 => #2: esxi
+        status b => bound; 0 of 1
+        ",
+    );
+}
+
+#[test]
+fn two_declarations_that_claim_one_history_are_held() {
+    let one = A.replace(
+        "\"52:54:00:00:00:01\"",
+        "[\"52:54:00:00:00:01\", \"52:54:00:00:00:02\"]",
+    );
+    let two = format!("{A}[node.b]\nmac = \"52:54:00:00:00:02\"\ntask = \"esxi\"\n");
+    tell(
+        &[("one", &one), ("two", &two)],
+        "
+        boot c1 => #1: esxi
+        read #1 ks.cfg
+        say #1 installed
+        edit two
+        boot c1 => disk: held: one machine's history fits a and b: who is it?
+        boot c2 => disk: held: one machine's history fits a and b: who is it?
+        nodes => a held, b held
+        status b => held: one machine's history fits a and b: who is it?; 1 of 1
+        edit one
+        boot c2 => disk
+        status a => installed; 1 of 1
+        ",
+    );
+}
+
+#[test]
+fn undeclared_histories_merge_into_the_oldest_and_into_the_declared_one() {
+    let declared = "[node.a]\nmac = \"52:54:00:00:00:03\"\ntask = \"esxi\"\n";
+    tell(
+        &[("none", ""), ("declared", declared)],
+        "
+        boot c1 serial=S => disk
+        wait 1m
+        boot c2 serial=S => disk
+        nodes => 52-54-00-00-00-01 discovered, 52-54-00-00-00-02 discovered
+        boot c1 c2 => disk
+        nodes => 52-54-00-00-00-01 discovered
+        log 52-54-00-00-00-01
+        | seen mac 52:54:00:00:00:01
+        | facts serial S, firmware efi
+        | boot ipxe efi: its own disk: nothing is due
+        | seen mac 52:54:00:00:00:02
+        | facts serial S, firmware efi
+        | boot ipxe efi: its own disk: nothing is due
+        | merged into machine 910a2dec89025cc1: both are one
+        | boot ipxe efi: its own disk: nothing is due
+        boot c3 => disk
+        edit declared
+        boot c1 c3 => #1: esxi
+        nodes => a bound
+        boot c2 => disk
+        log a
+        | seen mac 52:54:00:00:00:01
+        | facts serial S, firmware efi
+        | boot ipxe efi: its own disk: nothing is due
+        | seen mac 52:54:00:00:00:02
+        | facts serial S, firmware efi
+        | boot ipxe efi: its own disk: nothing is due
+        | merged into machine 910a2dec89025cc1: both are one
+        | boot ipxe efi: its own disk: nothing is due
+        | seen mac 52:54:00:00:00:03
+        | facts firmware efi
+        | boot ipxe efi: its own disk: nothing is due
+        | node declared as a
+        | merged into machine f893a2eefb32555e: both are one
+        | bound by its own declaration
+        | attempt 1 opened: task esxi, revision 4903616
+        | boot ipxe efi: installer (attempt 1)
+        ",
+    );
+}
+
+#[test]
+fn renamed_moved_recarded_and_declared_again_is_the_same_machine() {
+    let renamed = A.replace("node.a", "node.b");
+    let recarded = A.replace("00:01", "00:02");
+    let renamed_recarded = recarded.replace("node.a", "node.c");
+    tell(
+        &[
+            ("a", A),
+            ("renamed", &renamed),
+            ("none", ""),
+            ("recarded", &recarded),
+            ("both", &renamed_recarded),
+        ],
+        "
+        boot c1 => #1: esxi
+        read #1 ks.cfg
+        say #1 installed
+        say #1 finished
+        edit renamed
+        boot c1 => disk
+        nodes => b finished
+        edit none
+        boot c1 => disk: protected: its declaration is gone
+        status b => protected: its declaration is gone; 1 of 1
+        edit a
+        boot c1 => disk
+        status a => finished; 1 of 1
+        edit recarded
+        boot c2 => disk
+        boot c1 => disk
+        status a => finished: took over the history of mac 52:54:00:00:00:01; reinstall it to install; 1 of 1
+        log a
+        | seen mac 52:54:00:00:00:01
+        | node declared as a
+        | facts firmware efi
+        | bound by its own declaration
+        | attempt 1 opened: task esxi, revision 764d384
+        | boot ipxe efi: installer (attempt 1)
+        | document ks.cfg asked for
+        | document ks.cfg (1.0 kB)
+        | installed the machine says so
+        | finished the machine says so
+        | node declared as b
+        | boot ipxe efi: its own disk: nothing is due
+        | boot ipxe efi: its own disk: protected: its declaration is gone
+        | node declared as a
+        | boot ipxe efi: its own disk: nothing is due
+        | node declared as a with mac 52:54:00:00:00:02; took over the history of mac 52:54:00:00:00:01
+        | boot ipxe efi: its own disk: nothing is due
+        restart
+        status a => finished: took over the history of mac 52:54:00:00:00:01; reinstall it to install; 1 of 1
+        edit both
+        boot c2 => disk
+        status c => finished: took over the history of mac 52:54:00:00:00:01; reinstall it to install; 1 of 1
+        nodes => c finished, 52-54-00-00-00-01 discovered
+        ",
+    );
+}
+
+#[test]
+fn names_that_change_places_leave_each_machine_its_history() {
+    let two = |a: &str, b: &str| {
+        format!(
+            "[node.{a}]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n[node.{b}]\nmac = \"52:54:00:00:00:02\"\ntask = \"esxi\"\n"
+        )
+    };
+    tell(
+        &[("straight", &two("a", "b")), ("crossed", &two("b", "a"))],
+        "
+        boot c1 => #1: esxi
+        read #1 ks.cfg
+        say #1 installed
+        edit crossed
+        nodes => a bound, b installed
+        boot c1 => disk
+        boot c2 => #2: esxi
+        ",
+    );
+}
+
+#[test]
+fn a_name_s_history_taken_over_installs_only_when_asked() {
+    let other = A.replace("00:01", "00:09");
+    tell(
+        &[("a", A), ("other", &other)],
+        "
+        boot c1 => #1: esxi
+        read #1 ks.cfg
+        say #1 installed
+        edit other
+        status a => installed: took over the history of mac 52:54:00:00:00:01; reinstall it to install; 1 of 1
+        boot c9 => disk
+        status a => installed: took over the history of mac 52:54:00:00:00:01; reinstall it to install; 1 of 1
+        log a
+        | seen mac 52:54:00:00:00:01
+        | node declared as a
+        | facts firmware efi
+        | bound by its own declaration
+        | attempt 1 opened: task esxi, revision 764d384
+        | boot ipxe efi: installer (attempt 1)
+        | document ks.cfg asked for
+        | document ks.cfg (1.0 kB)
+        | installed the machine says so
+        | node declared as a with mac 52:54:00:00:00:09; took over the history of mac 52:54:00:00:00:01
+        | boot ipxe efi: its own disk: nothing is due
+        reinstall a => a will be installed once more at its next network boot
+        status a => bound; 1 of 1
+        boot c9 => #2: esxi
+        status a => bound; 1 of 1
+        read #2 ks.cfg
+        say #2 installed
+        status a => installed; 1 of 1
+        ",
+    );
+    tell(
+        &[("a", A), ("other", &other)],
+        "
+        mark a => a counts as installed
+        edit other
+        status a => installed: took over the history of mac 52:54:00:00:00:01; reinstall it to install; 1 of 1
+        mark a => a counts as installed
+        status a => installed: an operator says so; 1 of 1
+        ",
+    );
+    // What was never installed is installed anyway, and there is nothing to say.
+    tell(
+        &[("a", A), ("other", &other)],
+        "
+        boot c1 => #1: esxi
+        edit other
+        status a => bound; 0 of 1
+        boot c9 => #1 again, rendered again
+        ",
+    );
+    // A card more is no other machine.
+    let more = A.replace(
+        "\"52:54:00:00:00:01\"",
+        "[\"52:54:00:00:00:01\", \"52:54:00:00:00:02\"]",
+    );
+    tell(
+        &[("a", A), ("more", &more)],
+        "
+        mark a => a counts as installed
+        edit more
+        status a => installed: an operator says so; 1 of 1
+        boot c2 => disk
+        ",
+    );
+}
+
+#[test]
+fn a_machine_that_was_declared_or_installed_is_no_stranger_again() {
+    let any = format!("{ANY}{A}");
+    tell(
+        &[("both", &any), ("any", ANY)],
+        "
+        boot c1 => #1: esxi
+        edit any
+        boot c1 => disk: protected: its declaration is gone
+        status a => protected: its declaration is gone; 0 of 1
+        boot c2 serial=S2 => #2: esxi by policy any
+        read #2 ks.cfg
+        say #2 installed
+        boot c2 serial=S2 => disk
+        boot c3 serial=S2 => disk
+        status 52-54-00-00-00-03 => discovered; 0 of 1
+        forget 52-54-00-00-00-02 => refused: 52-54-00-00-00-02 was installed: forgotten, it may be installed again; say --wipe-allowed if that is meant
+        forget 52-54-00-00-00-02 --wipe-allowed => 52-54-00-00-00-02 is forgotten
+        boot c2 serial=S2 => #3: esxi by policy any
+        ",
+    );
+}
+
+#[test]
+fn forget_asks_twice_where_it_could_wipe() {
+    tell(
+        &[("a", A)],
+        "
+        forget a => refused: a is declared: forgotten, it may be installed again; say --wipe-allowed if that is meant
+        forget a --wipe-allowed => a is forgotten
+        boot c1 => #1: esxi
+        read #1 ks.cfg
+        say #1 installed
+        forget a => refused: a was installed: forgotten, it may be installed again; say --wipe-allowed if that is meant
+        forget a --wipe-allowed => a is forgotten
+        say #1 finished => 404
+        boot c1 => #2: esxi
+        boot c2 => disk
+        forget 52-54-00-00-00-02 => 52-54-00-00-00-02 is forgotten
+        nodes => a bound
+        forget nobody => refused: there is no node `nobody`
+        ",
+    );
+}
+
+#[test]
+fn the_oldest_stranger_that_nothing_keeps_makes_room() {
+    let two = format!(
+        "[limits]\ndiscovered = 2\n====={A}[policy.gpu]\nwhen = \"facts.manufacturer == 'Nvidia'\"\naccept = \"discovered\"\ntask = \"esxi\"\n"
+    );
+    tell(
+        &[("two", &two)],
+        "
+        boot c1 => #1: esxi
+        boot c2 maker=Nvidia => #2: esxi by policy gpu
+        wait 1m
+        boot c3 => disk
+        hold 52-54-00-00-00-03 => 52-54-00-00-00-03 is held until `bootwright release 52-54-00-00-00-03`
+        wait 1m
+        boot c4 => disk
+        mark 52-54-00-00-00-04 => 52-54-00-00-00-04 counts as installed
+        wait 1m
+        boot c5 => disk
+        wait 1m
+        boot c6 => disk
+        wait 1m
+        boot c5 => disk
+        wait 1m
+        boot c7 => disk
+        nodes => a bound, 52-54-00-00-00-05 discovered, 52-54-00-00-00-04 installed, 52-54-00-00-00-02 bound, 52-54-00-00-00-07 discovered, 52-54-00-00-00-03 held
+        ",
+    );
+}

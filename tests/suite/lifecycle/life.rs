@@ -1,0 +1,261 @@
+//! States, and when an installation is due.
+
+use super::story::tell;
+
+fn a(installs: u32) -> String {
+    format!("[node.a]\nmac = \"52:54:00:00:00:01\"\ninstalls = {installs}\ntask = \"esxi\"\n")
+}
+
+#[test]
+fn each_state_says_what_the_next_boot_gets() {
+    tell(
+        &[("a", &a(1)), ("zero", &a(0)), ("none", "")],
+        "
+        status a => bound; 0 of 1
+        boot c1 => #1: esxi
+        status a => bound; 0 of 1
+        serve #1 ks.cfg
+        break #1 ks.cfg
+        status a => bound; 0 of 1
+        read #1 ks.cfg
+        status a => installing; 0 of 1
+        boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
+        say #1 installing
+        status a => installing; 0 of 1
+        say #1 installed
+        status a => installed; 1 of 1
+        boot c1 => disk
+        say #1 finished
+        status a => finished; 1 of 1
+        boot c1 => disk
+        say #1 failed first boot broke
+        status a => failed: first boot broke; 1 of 1
+        boot c1 => disk
+        hold a => a is held until `bootwright release a`
+        status a => held: being repaired; 1 of 1
+        boot c1 => disk: held: being repaired
+        release a => a is released; nothing is due
+        edit zero
+        status a => protected: its `installs` is 0; 1 of 0
+        boot c1 => disk: protected: its `installs` is 0
+        edit none
+        status a => protected: its declaration is gone; 1 of 1
+        boot c1 => disk: protected: its declaration is gone
+        boot c2 => disk
+        status 52-54-00-00-00-02 => discovered; 0 of 1
+        nodes => a protected, 52-54-00-00-00-02 discovered
+        ",
+    );
+}
+
+#[test]
+fn a_declaration_that_goes_protects_only_what_it_opened() {
+    tell(
+        &[("a", &a(1)), ("none", "")],
+        "
+        boot c2 => disk
+        edit none
+        boot c1 => disk
+        status 52-54-00-00-00-01 => discovered; 0 of 1
+        edit a
+        boot c1 => #1: esxi
+        edit none
+        status a => protected: its declaration is gone; 0 of 1
+        boot c1 => disk: protected: its declaration is gone
+        read #1 ks.cfg => 404
+        reinstall a => refused: a is protected: its declaration is gone; declare it again first
+        edit a
+        boot c1 => #1 again
+        ",
+    );
+}
+
+#[test]
+fn an_installation_is_due_when_installs_exceeds_done() {
+    tell(
+        &[("1", &a(1)), ("2", &a(2)), ("5", &a(5)), ("0", &a(0))],
+        "
+        boot c1 => #1: esxi
+        read #1 ks.cfg
+        edit 2
+        say #1 installed
+        status a => bound; 1 of 2
+        boot c1 => #2: esxi
+        read #2 ks.cfg
+        say #2 installed
+        status a => installed; 2 of 2
+        boot c1 => disk
+        edit 5
+        status a => bound; 2 of 5
+        last a => booted its disk, 0 s ago; waiting for a network boot
+        boot c1 => #3: esxi
+        read #3 ks.cfg
+        say #3 installed
+        status a => installed; 5 of 5
+        boot c1 => disk
+        edit 1
+        boot c1 => disk
+        status a => installed; 5 of 1
+        edit 0
+        boot c1 => disk: protected: its `installs` is 0
+        edit 5
+        boot c1 => disk
+        ",
+    );
+}
+
+#[test]
+fn a_rise_that_is_taken_back_before_anything_was_read_installs_nothing() {
+    tell(
+        &[("1", &a(1)), ("2", &a(2))],
+        "
+        mark a => a counts as installed
+        edit 2
+        boot c1 as=x => #1: esxi
+        edit 1
+        boot c1 as=x => disk
+        boot c1 => disk
+        status a => installed: an operator says so; 1 of 1
+        log a
+        | node declared as a with mac 52:54:00:00:00:01
+        | marked installed, by an operator
+        | facts firmware efi
+        | bound by its own declaration
+        | attempt 1 opened: task esxi, revision c6d0054
+        | boot ipxe efi: installer (attempt 1)
+        | closed attempt 1: no installation is due any more
+        | boot ipxe efi: its own disk: nothing is due
+        | boot ipxe efi: its own disk: nothing is due
+        edit 2
+        boot c1 => #2: esxi
+        ",
+    );
+}
+
+#[test]
+fn mark_says_that_it_is_installed_and_closes_the_attempt() {
+    tell(
+        &[("2", &a(2)), ("3", &a(3))],
+        "
+        mark a => a counts as installed
+        status a => installed: an operator says so; 2 of 2
+        boot c1 => disk
+        edit 3
+        status a => bound; 2 of 3
+        boot c1 => #1: esxi
+        mark a => a counts as installed
+        status a => installed: an operator says so; 3 of 3
+        read #1 ks.cfg => 404
+        boot c1 => disk
+        log a
+        | node declared as a with mac 52:54:00:00:00:01
+        | marked installed, by an operator
+        | facts firmware efi
+        | boot ipxe efi: its own disk: nothing is due
+        | bound by its own declaration
+        | attempt 1 opened: task esxi, revision b47598f
+        | boot ipxe efi: installer (attempt 1)
+        | marked installed, by an operator
+        | refused ks.cfg: its token has ended
+        | boot ipxe efi: its own disk: nothing is due
+        ",
+    );
+}
+
+#[test]
+fn reinstall_is_one_installation_more_and_leaves_the_numbers_alone() {
+    tell(
+        &[("1", &a(1)), ("0", &a(0)), ("none", "")],
+        "
+        boot c1 => #1: esxi
+        read #1 ks.cfg
+        reinstall a => a will be installed once more at its next network boot
+        status a => bound; 0 of 1
+        read #1 other.cfg => 404
+        boot c1 => #2: esxi
+        read #2 ks.cfg
+        say #2 installed
+        status a => installed; 1 of 1
+        boot c1 => disk
+        reinstall a => a will be installed once more at its next network boot
+        reinstall a => a will be installed once more at its next network boot
+        boot c1 => #3: esxi
+        read #3 ks.cfg
+        boot c1 => disk: its installation may be done; its disk is tried first, reports to #3
+        say #3 installed
+        boot c1 => disk
+        status a => installed; 1 of 1
+        edit 0
+        reinstall a => refused: a is protected: its `installs` is 0; raise it first
+        edit none
+        reinstall a => refused: a is protected: its declaration is gone; declare it again first
+        boot c9 => disk
+        reinstall 52-54-00-00-00-09 => refused: nothing binds 52-54-00-00-00-09: declare it, or let a policy take it
+        reinstall nobody => refused: there is no node `nobody`
+        ",
+    );
+}
+
+#[test]
+fn a_stranger_that_a_policy_installed_can_be_installed_again() {
+    let any = "[policy.any]\nwhen = \"true\"\naccept = \"discovered\"\ntask = \"esxi\"\n";
+    tell(
+        &[("any", any)],
+        "
+        boot c1 => #1: esxi by policy any
+        read #1 ks.cfg
+        say #1 installed
+        boot c1 => disk
+        reinstall 52-54-00-00-00-01 => 52-54-00-00-00-01 will be installed once more at its next network boot
+        boot c1 => #2: esxi by policy any
+        read #2 ks.cfg
+        say #2 installed
+        boot c1 => disk
+        status 52-54-00-00-00-01 => installed; 1 of 1
+        ",
+    );
+}
+
+#[test]
+fn an_older_attempt_that_succeeds_after_all_is_what_counts() {
+    tell(
+        &[("a", &a(1))],
+        "
+        boot c1 => #1: esxi
+        read #1 ks.cfg
+        say #1 installing
+        boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
+        wait 2m
+        boot c1 => #2: esxi
+        status a => bound; 0 of 1
+        say #1 installed
+        status a => installed; 1 of 1
+        read #2 ks.cfg => 404
+        boot c1 => disk
+        last a => booted its disk, 0 s ago; finished due in 30 m
+        wait 31m
+        status a => failed: no `finished` in time (still listening); 1 of 1
+        say #1 finished
+        status a => finished; 1 of 1
+        log a
+        | seen mac 52:54:00:00:00:01
+        | node declared as a
+        | facts firmware efi
+        | bound by its own declaration
+        | attempt 1 opened: task esxi, revision ec4fd30
+        | boot ipxe efi: installer (attempt 1)
+        | document ks.cfg asked for
+        | document ks.cfg (1.0 kB)
+        | installing the machine says so
+        | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
+        | failed attempt 1: its disk does not boot: it came back within five minutes
+        | attempt 2 opened: task esxi, revision ec4fd30
+        | boot ipxe efi: installer (attempt 2)
+        | installed the machine says so
+        | refused ks.cfg: its token has ended
+        | boot ipxe efi: its own disk: nothing is due
+        | failed no `finished` for 30 m
+        | finished the machine says so; late by 1 m
+        ",
+    );
+}

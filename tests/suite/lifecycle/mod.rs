@@ -1,0 +1,12 @@
+//! What a machine lives through, sentence by sentence.
+
+mod story;
+mod identity;
+mod life;
+mod boots;
+mod retries;
+mod deadlines;
+mod tokens;
+mod bindings;
+mod brakes;
+mod kept;

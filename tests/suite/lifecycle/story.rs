@@ -1,0 +1,493 @@
+//! Stories of machines, told line by line.
+//!
+//! A line is something that happens, with what came of it after `=>`; lines that begin with `|` are what the
+//! step before them shows. [`tell`] lets everything happen and writes down what came of it: the whole of it
+//! has to be the story. Cards are `c1`, `c2`, …; attempts are `#1`, `#2`, … in the order they are opened in.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bootwright::{
+    control::{
+        BootAsk, Callback, Decision, Handed, Operation, Report, Snapshot, Token, TokenKey, Traits,
+        Turn, World,
+    },
+    journal::{AttemptId, Event, Level, Line, MachineId, Parsed, State, words},
+    matcher,
+    model::{Mac, Mono, Now, Platform, Span, StageName, Timestamp},
+    site::{self, Files, Memory, Severity},
+};
+
+/// States of a site by name; the first is the one that a story begins with.
+pub(crate) type Sites<'a> = &'a [(&'a str, &'a str)];
+
+/// Lets a story happen, and compares it with what came of it.
+pub(crate) fn tell(sites: Sites<'_>, story: &str) {
+    let story: Vec<&str> = story.lines().map(str::trim).collect();
+    let told: Vec<&str> = story.into_iter().filter(|line| !line.is_empty()).collect();
+    let mut lab = Lab::new(sites);
+    let mut happened = Vec::new();
+    for line in told.iter().filter(|line| !line.starts_with('|')) {
+        let step = line.split(" => ").next().expect("a split has a first part");
+        let (outcome, shown) = lab.step(step);
+        happened.push(match outcome.as_str() {
+            "" => step.to_owned(),
+            outcome => format!("{step} => {outcome}"),
+        });
+        happened.extend(shown.into_iter().map(|line| format!("| {line}")));
+    }
+    assert!(
+        told == happened,
+        "it happened otherwise:\n{}\n",
+        compared(&told, &happened)
+    );
+}
+
+/// Writes what happened, with what was expected where it differs.
+fn compared(told: &[&str], happened: &[String]) -> String {
+    let mut text = String::new();
+    for (at, line) in happened.iter().enumerate() {
+        text += &format!("{line}\n");
+        if let Some(other) = told.get(at).filter(|told| *told != line) {
+            text += &format!("    TOLD: {other}\n");
+        }
+    }
+    text
+}
+
+/// A server without its sockets.
+pub(crate) struct Lab {
+    sites: BTreeMap<String, Arc<Snapshot>>,
+    live: Arc<Snapshot>,
+    pub(crate) world: World,
+    now: Now,
+    lines: Vec<Line>,
+    /// The attempts in the order they were opened in.
+    attempts: Vec<AttemptId>,
+    boots: u32,
+    /// Up to where each machine's log was shown.
+    shown: BTreeMap<String, usize>,
+    seed: u64,
+}
+
+const KEY: TokenKey = TokenKey([7; 32]);
+
+fn snapshot(name: &str, toml: &str) -> Snapshot {
+    let (config, declared) = toml.split_once("=====").unwrap_or(("", toml));
+    let texts = [
+        ("bootwright.toml", config),
+        ("policies.d/site.toml", declared),
+    ];
+    let files = Files {
+        content: texts
+            .map(|(path, text)| (path.into(), text.as_bytes().into()))
+            .into(),
+        ..Files::default()
+    };
+    let (site, mut found) = site::load(&files, &mut Memory::default());
+    let (rules, mistakes) = matcher::compile(&site);
+    found.extend(mistakes);
+    found.retain(|diagnostic| diagnostic.severity == Severity::Error);
+    assert!(found.is_empty(), "{name}: {found:#?}");
+    let traits = |installs, finishes| Traits { installs, finishes };
+    let tasks = [
+        ("esxi", traits(true, true)),
+        ("debian", traits(true, true)),
+        ("mute", traits(true, false)),
+        ("local", traits(false, false)),
+    ];
+    Snapshot {
+        site,
+        rules,
+        tasks: tasks
+            .map(|(name, traits)| (name.parse().unwrap(), traits))
+            .into(),
+        ..Snapshot::default()
+    }
+}
+
+fn card(text: &str) -> Mac {
+    let number = text.strip_prefix('c').and_then(|n| n.parse().ok());
+    let number = number.unwrap_or_else(|| panic!("`{text}` is no card"));
+    Mac([0x52, 0x54, 0, 0, 0, number])
+}
+
+fn report<'a>(words: impl Iterator<Item = &'a str>) -> Report {
+    let mut report = Report {
+        platform: Some(Platform::Efi),
+        ..Report::default()
+    };
+    for word in words {
+        match word.split_once('=') {
+            None => report.macs.push(card(word)),
+            Some(("mac", text)) => report.macs.push(text.parse().unwrap()),
+            Some(("serial", text)) => report.serial = Some(text.replace('_', " ")),
+            Some(("uuid", text)) => report.uuid = Some(text.into()),
+            Some(("asset", text)) => report.asset = Some(text.into()),
+            Some(("maker", text)) => report.manufacturer = Some(text.into()),
+            Some(_) => {}
+        }
+    }
+    report
+}
+
+fn span(text: &str) -> Duration {
+    text.parse::<Span>().unwrap().0
+}
+
+type Outcome = (String, Vec<String>);
+
+impl Lab {
+    pub(crate) fn new(sites: Sites<'_>) -> Self {
+        let all: BTreeMap<String, Arc<Snapshot>> = sites
+            .iter()
+            .map(|(name, toml)| ((*name).to_owned(), Arc::new(snapshot(name, toml))))
+            .collect();
+        let now = Now {
+            wall: Timestamp(1_795_348_800_000),
+            mono: Mono(1_000_000_000),
+        };
+        let mut lab = Lab {
+            live: all[sites[0].0].clone(),
+            sites: all,
+            world: World::new(State::default(), KEY, 1, now),
+            now,
+            lines: Vec::new(),
+            attempts: Vec::new(),
+            boots: 0,
+            shown: BTreeMap::new(),
+            seed: 1,
+        };
+        lab.turn(|turn| turn.on_reload(None));
+        lab
+    }
+
+    pub(crate) fn turn<T>(&mut self, act: impl FnOnce(&mut Turn<'_>) -> T) -> T {
+        let mut turn = Turn::new(&self.live, &mut self.world, self.now);
+        let outcome = act(&mut turn);
+        self.lines.extend(turn.end().0);
+        outcome
+    }
+
+    fn silently(&mut self, act: impl FnOnce(&mut Turn<'_>)) -> String {
+        self.turn(act);
+        String::new()
+    }
+
+    /// Lets one step happen: what came of it in a word, and what it shows.
+    pub(crate) fn step(&mut self, step: &str) -> Outcome {
+        let (verb, rest) = step.split_once(' ').unwrap_or((step, ""));
+        let mut words = rest.split(' ');
+        let first = words.next().unwrap_or("");
+        let mut shown = Vec::new();
+        let outcome = match verb {
+            "boot" => self.boot(rest),
+            "serve" => self
+                .serve(first, words.next().unwrap())
+                .err()
+                .unwrap_or_default(),
+            "read" => self.read(first, words.next().unwrap()),
+            "break" => self.break_off(first, words.next().unwrap()),
+            "say" | "log" | "fact" if first.starts_with('#') => self.call(verb, rest),
+            "wait" => self.wait(span(first)),
+            "clock" => self.jump(first),
+            "restart" => self.restart(),
+            "edit" => self.edit(first),
+            "lost" => self.lose_state(),
+            "declare" => format!(
+                "{} marked",
+                self.turn(|turn| turn.declare_state(first == "installed"))
+            ),
+            "pause" => self.silently(|turn| turn.pause()),
+            "resume" => self.silently(|turn| turn.resume()),
+            "log" => {
+                shown = self.log(first);
+                String::new()
+            }
+            "status" => self.status(first),
+            "last" => self.turn(|turn| {
+                let (id, node) = turn.find(first).unwrap();
+                turn.status(id, node.as_ref()).last
+            }),
+            "nodes" => self.nodes(),
+            "release" if first == "--all" => {
+                format!("{} released", self.turn(|turn| turn.release_all()))
+            }
+            _ => self.operate(verb, first, rest),
+        };
+        (outcome, shown)
+    }
+
+    fn boot(&mut self, rest: &str) -> String {
+        self.boots += 1;
+        let words = rest.split(' ').filter(|word| !word.is_empty());
+        let of = |key: &str| {
+            let mut words = rest.split(' ');
+            words
+                .find_map(|word| word.strip_prefix(key))
+                .map(str::to_owned)
+        };
+        let boot = match of("as=").as_deref() {
+            Some("-") => None,
+            Some(name) => Some(name.to_owned()),
+            None => Some(format!("boot {}", self.boots)),
+        };
+        let ask = BootAsk {
+            report: report(words),
+            boot,
+            network: of("on=").map(|name| name.parse().unwrap()),
+            unconfirmed: of("unconfirmed=").map(|why| why.replace('_', " ")),
+            ..BootAsk::default()
+        };
+        let decision = self.turn(|turn| {
+            let decision = turn.boot(&ask);
+            match &decision {
+                Decision::Open(opening) if of("render=").is_some() => {
+                    turn.not_opened(opening, "the template is broken".into())
+                }
+                Decision::Open(opening) => {
+                    turn.opened(opening);
+                    decision
+                }
+                _ => decision,
+            }
+        });
+        self.answer(decision)
+    }
+
+    fn answer(&mut self, decision: Decision) -> String {
+        match decision {
+            Decision::Disk(disk) => {
+                let report = disk
+                    .report_to
+                    .map(|of| format!(", reports to {}", self.name_of(of)));
+                let reason = disk.reason.map(|reason| format!(": {reason}"));
+                format!(
+                    "disk{}{}",
+                    reason.unwrap_or_default(),
+                    report.unwrap_or_default()
+                )
+            }
+            Decision::Wait(reason) => format!("wait: {reason}"),
+            Decision::Microkernel => "microkernel".into(),
+            Decision::Script(_, task) => format!("script of {task}"),
+            Decision::Repeat {
+                attempt, is_stale, ..
+            } => {
+                let stale = if is_stale { ", rendered again" } else { "" };
+                format!("{} again{stale}", self.name_of(attempt))
+            }
+            Decision::Open(opening) => {
+                self.attempts.push(opening.attempt);
+                let policy = opening.policy.map(|name| format!(" by policy {name}"));
+                let address = opening.address.map(|ip| format!(" at {ip}"));
+                format!(
+                    "{}: {}{}{}",
+                    self.name_of(opening.attempt),
+                    opening.task,
+                    policy.unwrap_or_default(),
+                    address.unwrap_or_default()
+                )
+            }
+        }
+    }
+
+    fn name_of(&self, attempt: AttemptId) -> String {
+        let at = self.attempts.iter().position(|known| *known == attempt);
+        format!(
+            "#{}",
+            at.expect("every attempt was opened in the story") + 1
+        )
+    }
+
+    fn attempt(&self, name: &str) -> AttemptId {
+        let number: usize = name.strip_prefix('#').unwrap().parse().unwrap();
+        self.attempts[number - 1]
+    }
+
+    fn token(&self, name: &str) -> Token {
+        self.world.token(self.attempt(name))
+    }
+
+    fn serve(&mut self, attempt: &str, name: &str) -> Result<Handed, String> {
+        let token = self.token(attempt);
+        self.turn(|turn| match turn.may_hand_out(token, name) {
+            Ok(handed) => {
+                turn.on_serving(handed, name);
+                Ok(handed)
+            }
+            Err(_) => Err("404".into()),
+        })
+    }
+
+    fn read(&mut self, attempt: &str, name: &str) -> String {
+        match self.serve(attempt, name) {
+            Ok(handed) => {
+                self.turn(|turn| turn.on_read(handed.attempt, name, 1_024));
+                String::new()
+            }
+            Err(answer) => answer,
+        }
+    }
+
+    fn break_off(&mut self, attempt: &str, name: &str) -> String {
+        let attempt = self.attempt(attempt);
+        self.turn(|turn| turn.on_aborted(attempt, name));
+        String::new()
+    }
+
+    fn call(&mut self, verb: &str, rest: &str) -> String {
+        let mut words = rest.splitn(3, ' ');
+        let token = self.token(words.next().unwrap());
+        let name = words.next().unwrap();
+        let text = words.next().map(str::to_owned);
+        let callback = match verb {
+            "say" => Callback::Stage {
+                stage: name.parse::<StageName>().unwrap().into(),
+                reason: text,
+            },
+            "log" => Callback::Log {
+                level: if name == "error" {
+                    Level::Error
+                } else {
+                    Level::Info
+                },
+                text: text.unwrap_or_default(),
+            },
+            _ => Callback::Fact {
+                name: name.into(),
+                value: text.unwrap_or_default(),
+            },
+        };
+        match self.turn(|turn| turn.callback(token, &callback)) {
+            bootwright::control::Heard::Yes => String::new(),
+            bootwright::control::Heard::No => "404".into(),
+        }
+    }
+
+    fn wait(&mut self, span: Duration) -> String {
+        let milliseconds = i64::try_from(span.as_millis()).unwrap();
+        self.now.wall.0 += milliseconds;
+        self.now.mono.0 += milliseconds;
+        self.turn(|turn| turn.tick());
+        String::new()
+    }
+
+    /// The wall clock jumps; the monotonic one does not.
+    fn jump(&mut self, by: &str) -> String {
+        let milliseconds = i64::try_from(span(&by[1..]).as_millis()).unwrap();
+        self.now.wall.0 += if by.starts_with('-') {
+            -milliseconds
+        } else {
+            milliseconds
+        };
+        self.turn(|turn| turn.tick());
+        String::new()
+    }
+
+    /// The server starts anew: what it knows is what its journal tells, and a checkpoint tells the same.
+    fn restart(&mut self) -> String {
+        let mut state = State::default();
+        for line in &self.lines {
+            let parsed = Line::parse(&line.text()).unwrap();
+            assert_eq!(parsed, Parsed::Known(Box::new(line.clone())));
+            state.take(&parsed);
+        }
+        assert_eq!(state, self.world.state, "the journal tells otherwise");
+        let checkpoint = serde_json::to_vec(&state).unwrap();
+        assert_eq!(serde_json::from_slice::<State>(&checkpoint).unwrap(), state);
+        self.seed += 1_000;
+        self.now.mono = Mono(5_000);
+        self.world = World::new(state, KEY, self.seed, self.now);
+        self.turn(|turn| {
+            turn.on_reload(None);
+            turn.start_clocks();
+        });
+        String::new()
+    }
+
+    fn edit(&mut self, name: &str) -> String {
+        let before = std::mem::replace(&mut self.live, self.sites[name].clone());
+        self.turn(|turn| turn.on_reload(Some(&before)));
+        String::new()
+    }
+
+    fn lose_state(&mut self) -> String {
+        self.seed += 1_000;
+        self.lines.clear();
+        self.shown.clear();
+        self.world = World::new(State::default(), KEY, self.seed, self.now);
+        self.turn(|turn| {
+            turn.record_site(Event::StateLost {
+                reason: "the state directory does not know this site".into(),
+            });
+            turn.on_reload(None);
+        });
+        String::new()
+    }
+
+    fn operate(&mut self, verb: &str, name: &str, rest: &str) -> String {
+        let operation = match verb {
+            "reinstall" => Operation::Reinstall,
+            "hold" => Operation::Hold {
+                reason: "being repaired".into(),
+            },
+            "release" => Operation::Release,
+            "mark" => Operation::Mark,
+            "forget" => Operation::Forget {
+                wipe_allowed: rest.ends_with("--wipe-allowed"),
+            },
+            other => panic!("`{other}` is no step"),
+        };
+        match self.turn(|turn| turn.operate(name, &operation)) {
+            Ok(done) => done,
+            Err(error) => format!("refused: {error}"),
+        }
+    }
+
+    /// What a machine's log has more than when it was last shown.
+    fn log(&mut self, name: &str) -> Vec<String> {
+        let id = self.machine(name);
+        let from = self
+            .shown
+            .insert(name.into(), self.lines.len())
+            .unwrap_or(0);
+        let state = &self.world.state;
+        let own = |line: &&Line| line.machine.map(|of| state.resolve(of)) == id;
+        let lines = self.lines[from..].iter().filter(own).map(words);
+        lines
+            .map(|words| format!("{} {}", words.kind, words.detail))
+            .collect()
+    }
+
+    pub(crate) fn machine(&mut self, name: &str) -> Option<MachineId> {
+        self.turn(|turn| turn.find(name).and_then(|(id, _)| id))
+    }
+
+    fn status(&mut self, name: &str) -> String {
+        self.turn(|turn| {
+            let Some((id, node)) = turn.find(name) else {
+                return "unknown".into();
+            };
+            let status = turn.status(id, node.as_ref());
+            let reason = status.reason.map(|reason| format!(": {reason}"));
+            let installs = status.installs;
+            format!(
+                "{}{}; {} of {}",
+                status.state,
+                reason.unwrap_or_default(),
+                installs.done,
+                installs.wanted
+            )
+        })
+    }
+
+    fn nodes(&mut self) -> String {
+        self.turn(|turn| {
+            let all = turn.statuses().into_iter();
+            let all: Vec<_> = all
+                .map(|one| format!("{} {}", one.name, one.state))
+                .collect();
+            all.join(", ")
+        })
+    }
+}
