@@ -5,6 +5,7 @@
 //! that somebody kept. What follows from a state is decided in [`crate::control`]; files are written in
 //! the shell.
 
+mod stage;
 mod event;
 mod line;
 mod machine;
@@ -13,9 +14,10 @@ mod state;
 mod words;
 
 pub use attempt::{Attempt, AttemptId};
-pub use event::{Event, Given, HoldCause, Level, MachineId, Stage};
+pub use event::{Event, Given, HoldCause, Level, MachineId};
 pub use line::{Line, LineError, Parsed};
 pub use machine::{Binding, Machine};
+pub use stage::Stage;
 pub use state::State;
 pub(crate) use words::identities;
 pub use words::{Words, words};

@@ -43,7 +43,7 @@ impl Engine {
             .live()
             .network_at(ask.peer.local.ip())
             .map(|network| network.name.value.clone());
-        let question = control::BootAsk {
+        let mut question = control::BootAsk {
             report: ask.report.clone(),
             boot: ask.boot.clone(),
             network,
@@ -51,7 +51,15 @@ impl Engine {
             unconfirmed: None,
         };
         self.turn(|turn| {
-            let decision = match turn.boot(&question) {
+            let doubt = self.doubt(turn, ask);
+            if self.is_strict() {
+                question.unconfirmed = doubt.clone();
+            }
+            let decision = turn.boot(&question);
+            if let (Some(doubt), Some(machine)) = (doubt, installed_now(&decision)) {
+                turn.remark_once(machine, doubt);
+            }
+            let decision = match decision {
                 Decision::Open(opening) if !healthy => turn.not_opened(&opening, UNWRITABLE.into()),
                 Decision::Open(opening) => {
                     match handout::open(turn, &self.attempts, &opening, &question.report, &ask.base)
@@ -177,6 +185,17 @@ impl Engine {
         {
             Some(reason) => scripts::held(&snapshot.library, reason, &local),
             None => scripts::local(&snapshot.library, &local),
+        }
+    }
+}
+
+/// The machine that a decision hands an installer.
+fn installed_now(decision: &Decision) -> Option<MachineId> {
+    match decision {
+        Decision::Open(opening) => Some(opening.machine),
+        Decision::Repeat { machine, .. } => Some(*machine),
+        Decision::Disk(_) | Decision::Wait(_) | Decision::Microkernel | Decision::Script(..) => {
+            None
         }
     }
 }

@@ -13,6 +13,7 @@ mod keep;
 mod told;
 mod engine;
 mod handout;
+mod doubt;
 mod boots;
 mod views;
 mod explain;
