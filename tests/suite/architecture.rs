@@ -64,13 +64,7 @@ const VALUES: [&str; 7] = [
 /// Without its unit tests.
 const MOST_LINES: usize = 400;
 
-<<<<<<< HEAD
-/// Files that are longer and wait to be split. The list only shrinks.
-<<<<<<< HEAD
 const STILL_LONG: [&str; 0] = [];
-=======
-const STILL_LONG: [&str; 1] = ["src/serve/start.rs"];
->>>>>>> life
 
 =======
 >>>>>>> proof
