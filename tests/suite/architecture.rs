@@ -64,9 +64,6 @@ const VALUES: [&str; 7] = [
 /// Without its unit tests.
 const MOST_LINES: usize = 400;
 
-/// Files that are longer and wait to be split. The list only shrinks.
-const STILL_LONG: [&str; 0] = [];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
