@@ -1,7 +1,10 @@
 //! What an installer reads, under its attempt's token.
 
-use super::{Token, Turn, open::DOCUMENTS_LIVE};
-use crate::journal::{AttemptId, Event, MachineId};
+use super::{
+    Token, Turn,
+    open::{DOCUMENTS_LIVE, is_due},
+};
+use crate::journal::{Attempt, AttemptId, Event, MachineId};
 
 /// A file of an attempt that may be handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,11 @@ impl Turn<'_> {
         }
         if let Some(reason) = self.machine(id).holds.values().next() {
             return Some(format!("held: {reason}"));
+        }
+        let machine = self.machine(id);
+        let is_read = machine.open().is_some_and(Attempt::is_begun);
+        if !is_read && !is_due(machine, node.as_deref()) {
+            return Some("no installation is due any more".into());
         }
         let since = self.world.run.since.get(&id).copied().unwrap_or_default();
         let over = self.now.mono.since(since) >= DOCUMENTS_LIVE;

@@ -31,6 +31,7 @@ enum Fault {
 enum Step {
     Boot,
     BootSoon,
+    BootWithBoth,
     Document,
     DocumentAtCrash,
     InstallingHeard,
@@ -63,9 +64,13 @@ enum Step {
 }
 
 /// Each with what the machine does, or what happens to it.
-const STEPS: [(Step, &str); 31] = [
+const STEPS: [(Step, &str); 32] = [
     (Step::Boot, "boots from the network"),
     (Step::BootSoon, "boots from the network two minutes later"),
+    (
+        Step::BootWithBoth,
+        "boots from the network and reports both cards",
+    ),
     (Step::Document, "reads its document to the end"),
     (
         Step::DocumentAtCrash,

@@ -1,10 +1,15 @@
 //! What a new state of the site means for the machines that are known.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{
     Snapshot, Turn,
     open::{installs, is_due},
 };
-use crate::journal::{Event, HoldCause, MachineId};
+use crate::{
+    journal::{Event, HoldCause, MachineId},
+    model::{Node, NodeName},
+};
 
 /// More finished machines than this, due at once by one edit, are held.
 const AT_ONCE: usize = 10;
@@ -25,10 +30,30 @@ impl Turn<'_> {
     /// a card is replaced, and the node renamed after that.
     fn name_histories(&mut self) {
         let ids: Vec<MachineId> = self.world.state.machines.keys().copied().collect();
+        let mut claims: BTreeMap<NodeName, BTreeSet<MachineId>> = BTreeMap::new();
         for id in ids {
             if let Some(node) = self.node_of(id) {
                 self.name(id, &node);
+                claims
+                    .entry(node.name.value.clone())
+                    .or_default()
+                    .insert(id);
             }
+        }
+        claims.retain(|_, histories| histories.len() > 1);
+        for name in claims.keys() {
+            let node = self.snapshot.site.nodes[name].clone();
+            self.unite_declared(&node);
+        }
+    }
+
+    /// What an operator then says of the declaration holds for all of its histories.
+    fn unite_declared(&mut self, node: &Node) {
+        let histories = self.histories(node);
+        let contested = histories.iter().any(|id| self.claimants(*id).len() > 1);
+        // Without cards two machines may fit it, and nobody knows yet which of them it is.
+        if !contested && !node.macs().is_empty() {
+            self.unite(node, histories);
         }
     }
 

@@ -45,11 +45,17 @@ impl<'a> Turn<'a> {
             event,
             revision: self.snapshot.site.revision.clone(),
         };
-        let before = self.open_attempt(id);
+        let into = match &line.event {
+            Event::Merged { into } => self.open_attempt(*into),
+            _ => None,
+        };
+        let before = self.open_attempt(id).into_iter().chain(into);
+        let before: Vec<AttemptId> = before.collect();
         self.world.apply(&line, self.now);
         self.lines.push(line);
-        self.ended
-            .extend(before.filter(|before| self.open_attempt(before.machine) != Some(*before)));
+        let ended = before.into_iter();
+        let ended = ended.filter(|before| self.open_attempt(before.machine) != Some(*before));
+        self.ended.extend(ended.collect::<Vec<_>>());
         self.set_clock(id);
     }
 

@@ -67,6 +67,13 @@ pub(crate) struct LatestBoot {
     pub(crate) decision: Decision,
 }
 
+/// What this run knows of an open attempt.
+struct Age {
+    of: AttemptId,
+    since: Mono,
+    rendered: Option<Revision>,
+}
+
 impl World {
     /// Builds the indexes of `state`. `seed` is random; `now` is the moment of the start.
     pub fn new(state: State, key: TokenKey, seed: u64, now: Now) -> Self {
@@ -103,9 +110,8 @@ impl World {
     /// Takes a line into the fold and the indexes.
     pub(crate) fn apply(&mut self, line: &Line, now: Now) {
         let id = line.machine.map(|id| self.state.resolve(id));
-        if let (Some(id), Event::Merged { into }) = (id, &line.event) {
-            self.run.carry(&self.state, id, self.state.resolve(*into));
-        }
+        let merged = matches!(line.event, Event::Merged { .. });
+        let theirs = id.filter(|_| merged).and_then(|id| self.age_of(id));
         if let (Some(id), Event::Merged { .. } | Event::Forgotten { .. }) = (id, &line.event)
             && let Some(machine) = self.state.machines.get(&id)
         {
@@ -117,6 +123,10 @@ impl World {
         let Some(machine) = line.machine.and_then(|id| self.state.machine(id)) else {
             return;
         };
+        if let Some(age) = theirs.filter(|age| machine.open().map(|open| open.id) == Some(age.of)) {
+            self.run.since.insert(machine.id, age.since);
+            self.run.rendered.insert(machine.id, age.rendered);
+        }
         match &line.event {
             Event::Seen { .. } | Event::Merged { .. } => self.index.add(machine),
             Event::Named { .. } => {
@@ -136,6 +146,16 @@ impl World {
             // The others change nothing that is indexed.
             _ => {}
         }
+    }
+
+    /// What this run knows of a machine's open attempt, which may go on when it is merged into another.
+    fn age_of(&self, id: MachineId) -> Option<Age> {
+        let of = self.state.machine(id)?.open()?.id;
+        Some(Age {
+            of,
+            since: *self.run.since.get(&id)?,
+            rendered: self.run.rendered.get(&id).cloned().flatten(),
+        })
     }
 
     /// Returns the machines that bear any of these identities.
@@ -195,24 +215,6 @@ impl World {
 }
 
 impl Run {
-    /// An attempt that stays open when its machine turns out to be another one keeps its age.
-    fn carry(&mut self, state: &State, id: MachineId, into: MachineId) {
-        let is_open = |id| {
-            state
-                .machine(id)
-                .is_some_and(|machine| machine.open().is_some())
-        };
-        if id == into || !is_open(id) || is_open(into) {
-            return;
-        }
-        if let Some(since) = self.since.get(&id).copied() {
-            self.since.insert(into, since);
-        }
-        if let Some(rendered) = self.rendered.get(&id).cloned() {
-            self.rendered.insert(into, rendered);
-        }
-    }
-
     fn forget(&mut self, id: MachineId) {
         self.boots.remove(&id);
         self.disk_tried.remove(&id);

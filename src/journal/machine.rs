@@ -371,12 +371,17 @@ impl Machine {
         self.last = self.last.max(other.last);
     }
 
-    /// An installation that may be running goes on under its own token; of two, this machine's own.
+    /// Of two attempts that are open, the one that may be wiping the disk goes on; else this machine's own.
     fn absorb_attempts(&mut self, theirs: Vec<Attempt>) {
-        let own_open = self.open().is_some();
+        let is_running = |attempt: &Attempt| attempt.open && attempt.is_begun();
+        let own = self.open();
+        let own_goes_on = own.is_some_and(|own| is_running(own) || !theirs.iter().any(is_running));
+        if !own_goes_on {
+            self.close();
+        }
         for mut attempt in theirs {
             attempt.number += self.opened;
-            attempt.open &= !own_open;
+            attempt.open &= !own_goes_on;
             self.attempts.push(attempt);
         }
         self.attempts

@@ -13,10 +13,15 @@ use super::{
 
 impl Stage0 {
     /// The machine boots from the network, whatever it was doing.
-    pub(super) fn boot(&self, life: &mut Life, after: i64) -> Result<(), &'static str> {
+    pub(super) fn boot(
+        &self,
+        life: &mut Life,
+        after: i64,
+        cards: &[bool],
+    ) -> Result<(), &'static str> {
         life.pass(after);
         life.boots += 1;
-        life.machine.seen |= !life.machine.second_card;
+        life.machine.seen |= cards.contains(&false);
         if let Some(run) = life.machine.runs.take().filter(|run| run.read) {
             // It died while it was installing; the disk is in pieces.
             life.machine.disk = Some(run);
@@ -25,7 +30,7 @@ impl Stage0 {
             self.give_up_whatever_runs(life);
         }
         let report = Report {
-            macs: vec![mac(life.machine.second_card)],
+            macs: cards.iter().map(|second| mac(*second)).collect(),
             serial: Some("S1".into()),
             ..Report::default()
         };

@@ -68,8 +68,10 @@ impl Stage0 {
         let mut life_after = life.clone();
         let life = &mut life_after;
         let outcome = match step {
-            Step::Boot => self.boot(life, 20 * MINUTE),
-            Step::BootSoon => self.boot(life, 2 * MINUTE),
+            Step::Boot => self.boot(life, 20 * MINUTE, &[life.machine.second_card]),
+            Step::BootSoon => self.boot(life, 2 * MINUTE, &[life.machine.second_card]),
+            Step::BootWithBoth if !life.machine.second_card => return None,
+            Step::BootWithBoth => self.boot(life, 20 * MINUTE, &[false, true]),
             Step::Document => self.document(life, |turn, handed| {
                 turn.on_read(handed.attempt, "ks.cfg", 1);
             })?,

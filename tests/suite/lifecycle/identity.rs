@@ -173,38 +173,108 @@ fn an_attempt_goes_on_when_its_machine_turns_out_to_be_another() {
     tell(
         &[("none", ""), ("any", ANY)],
         "
-        boot c2
+        boot c2 => disk
         wait 1m
         edit any
-        boot c1
-        boot c1 c2
+        boot c1 => #1: esxi by policy any
+        boot c1 c2 => #1 again
         wait 1m
         read #1 ks.cfg
         say #1 installing
-        status 52-54-00-00-00-01
+        status 52-54-00-00-00-01 => installing; 0 of 1
         restart
-        boot c2
+        boot c2 => disk: its installation may be done; its disk is tried first, reports to #1
         say #1 installed
-        boot c1
-        boot c2
-        nodes
+        boot c1 => disk
+        boot c2 => disk
+        nodes => 52-54-00-00-00-01 installed
         log 52-54-00-00-00-02
+        | seen mac 52:54:00:00:00:02
+        | facts firmware efi
+        | boot ipxe efi: its own disk: nothing is due
+        | seen mac 52:54:00:00:00:01
+        | facts firmware efi
+        | bound by policy any
+        | attempt 1 opened: task esxi, revision 4c9468d
+        | boot ipxe efi: installer (attempt 1)
+        | merged into machine 910a2dec89025cc1: both are one
+        | boot ipxe efi: installer (attempt 1)
+        | document ks.cfg asked for
+        | document ks.cfg (1.0 kB)
+        | installing the machine says so
+        | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
+        | installed the machine says so
+        | boot ipxe efi: its own disk: nothing is due
+        | boot ipxe efi: its own disk: nothing is due
         ",
     );
-    // Of two that are open the older machine's goes on; a request of either holds for both.
+    // Of two that are open the one that may be wiping the disk goes on.
     tell(
         &[("any", ANY)],
         "
-        boot c1
+        boot c1 => #1: esxi by policy any
         wait 1m
-        boot c2
+        boot c2 => #2: esxi by policy any
         read #2 ks.cfg
-        reinstall 52-54-00-00-00-02
-        boot c1 c2
+        boot c1 c2 => disk: its installation may be done; its disk is tried first, reports to #2
+        read #1 ks.cfg => 404
         read #2 ks.cfg
+        restart
+        boot c1 => disk: its installation may be done; its disk is tried first, reports to #2
+        say #2 installed
+        boot c2 => disk
+        ",
+    );
+    // One of which nothing was read is not due any more when the other has installed the machine.
+    tell(
+        &[("any", ANY)],
+        "
+        boot c1 => #1: esxi by policy any
+        wait 1m
+        boot c2 => #2: esxi by policy any
+        read #2 ks.cfg
+        say #2 installed
+        boot c1 c2 => disk
+        read #1 ks.cfg => 404
+        status 52-54-00-00-00-01 => installed; 1 of 1
+        ",
+    );
+    // What an operator asked for is asked for still where the other history has an attempt open.
+    tell(
+        &[("any", ANY)],
+        "
+        boot c1 => #1: esxi by policy any
+        wait 1m
+        boot c2 => #2: esxi by policy any
+        read #2 ks.cfg
+        reinstall 52-54-00-00-00-02 => 52-54-00-00-00-02 will be installed once more at its next network boot
+        boot c1 c2 => #1 again
+        read #2 ks.cfg => 404
         read #1 ks.cfg
         say #1 installed
-        boot c1
+        boot c1 => disk
+        ",
+    );
+}
+
+#[test]
+fn a_declaration_s_histories_are_one_as_soon_as_it_is_read() {
+    let other = A.replace("00:01", "00:02");
+    tell(
+        &[
+            ("a", &format!("{A}{ANY}")),
+            ("other", &format!("{other}{ANY}")),
+        ],
+        "
+        mark a => a counts as installed
+        boot c2 => #1: esxi by policy any
+        edit other
+        hold a => a is held until `bootwright release a`
+        read #1 ks.cfg => 404
+        release a => a is released; nothing is due
+        read #1 ks.cfg => 404
+        boot c2 => disk
+        nodes => a installed
         ",
     );
 }

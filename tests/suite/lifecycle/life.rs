@@ -113,6 +113,7 @@ fn a_rise_that_is_taken_back_before_anything_was_read_installs_nothing() {
         edit 2
         boot c1 as=x => #1: esxi
         edit 1
+        read #1 ks.cfg => 404
         boot c1 as=x => disk
         boot c1 => disk
         status a => installed: an operator says so; 1 of 1
@@ -123,6 +124,7 @@ fn a_rise_that_is_taken_back_before_anything_was_read_installs_nothing() {
         | bound by its own declaration
         | attempt 1 opened: task esxi, revision c6d0054
         | boot ipxe efi: installer (attempt 1)
+        | refused ks.cfg: no installation is due any more
         | closed attempt 1: no installation is due any more
         | boot ipxe efi: its own disk: nothing is due
         | boot ipxe efi: its own disk: nothing is due
