@@ -1,6 +1,6 @@
 //! `nodes NAME log`: what has happened to a machine, line by line.
 
-use std::{io::BufRead, path::Path};
+use std::{collections::BTreeSet, io::BufRead, path::Path};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, anyhow};
@@ -58,8 +58,34 @@ pub(super) fn follow(site: &Path, name: &str, json: bool, terminal: &Terminal) -
 /// Puts lines of the journal into words, each with its line feed.
 pub(super) fn written(log: &[u8], terminal: &Terminal) -> Vec<String> {
     let text = String::from_utf8_lossy(log);
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    lines.map(|line| worded(line, terminal) + "\n").collect()
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let mut ended = BTreeSet::new();
+    let mut kept: Vec<String> = Vec::new();
+    for line in lines.into_iter().rev() {
+        if !is_told_again(line, &mut ended) {
+            kept.push(worded(line, terminal) + "\n");
+        }
+    }
+    kept.reverse();
+    kept
+}
+
+/// That a document was asked for is told again by how that ended, in a line that comes later.
+fn is_told_again(line: &str, ended: &mut BTreeSet<(u32, String)>) -> bool {
+    let Ok(Parsed::Known(line)) = Line::parse(line) else {
+        return false;
+    };
+    match line.event {
+        Event::Document { attempt, name, .. } | Event::Aborted { attempt, name } => {
+            ended.insert((attempt, name));
+            false
+        }
+        Event::Serving { attempt, name } => ended.remove(&(attempt, name)),
+        _ => false,
+    }
 }
 
 fn worded(line: &str, terminal: &Terminal) -> String {
@@ -67,11 +93,16 @@ fn worded(line: &str, terminal: &Terminal) -> String {
         Ok(Parsed::Known(line)) => {
             let words = journal::words(&line);
             let kind = terminal.paint(&format!("{:<10}", words.kind), style(&line.event));
-            format!(
+            let mut text = format!(
                 "{}  {kind}  {}",
                 terminal.moment(line.at),
                 plain(&words.detail)
-            )
+            );
+            if let Some(likely) = words.likely {
+                // Under the detail: a moment has 23 characters.
+                text += &format!("\n{:37}likely: {likely}", "");
+            }
+            text
         }
         Ok(Parsed::Unknown { at, event, .. }) => {
             format!(

@@ -42,7 +42,7 @@ pub struct BootAsk {
     pub network: Option<NetworkName>,
     /// What could not be read and was dropped.
     pub dropped: Vec<String>,
-    /// Why the machine gets no token, if so: its hardware address is not confirmed.
+    /// Why the machine is not taken for who it says it is, if so: its card is not confirmed.
     pub unconfirmed: Option<String>,
 }
 

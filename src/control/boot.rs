@@ -25,6 +25,9 @@ impl Turn<'_> {
         if self.is_ignored(ask) {
             return disk(ask, LocalBoot::Auto, None);
         }
+        if let Some(reason) = &ask.unconfirmed {
+            return self.refuse_unconfirmed(ask, reason);
+        }
         let (id, node) = match self.identify(&ask.report) {
             Who::Nobody => {
                 return disk(

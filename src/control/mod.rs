@@ -21,6 +21,7 @@ mod binding;
 mod boot;
 mod open;
 mod retry;
+mod confirm;
 mod document;
 mod callback;
 mod deadline;

@@ -113,9 +113,6 @@ impl Turn<'_> {
         if self.world.state.paused {
             return disk(ask, how, Some(PAUSED.into()));
         }
-        if let Some(reason) = &ask.unconfirmed {
-            return disk(ask, how, Some(reason.clone()));
-        }
         if let Ok(bound) = self.binding(id, node)
             && let Some(reason) = self.unmet(id, node, &bound)
         {
@@ -178,9 +175,6 @@ impl Turn<'_> {
         }
         if self.world.state.paused {
             return disk(ask, how, Some(PAUSED.into()));
-        }
-        if let Some(reason) = &ask.unconfirmed {
-            return disk(ask, how, Some(reason.clone()));
         }
         if let Some(reason) = self.unmet(id, node, &bound) {
             self.hold(id, HoldCause::Expect, &reason);

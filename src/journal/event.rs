@@ -324,7 +324,6 @@ impl Event {
             | Event::DeadToken { .. }
             | Event::Unrendered { .. }
             | Event::Remark { .. }
-            | Event::Started { .. }
             | Event::Stopped {}
             | Event::Reloaded { .. } => false,
             Event::Seen { .. }
@@ -345,6 +344,7 @@ impl Event {
             | Event::Reinstall {}
             | Event::Marked { .. }
             | Event::Forgotten { .. }
+            | Event::Started { .. }
             | Event::Paused {}
             | Event::Resumed {}
             | Event::StateLost { .. }

@@ -1,4 +1,6 @@
-//! How far an installation is.
+//! How far an installation has come, in the machine's own words.
+//!
+//! What follows from a stage is the business of [`super::machine`].
 
 use serde::{Deserialize, Serialize};
 

@@ -10,6 +10,8 @@ pub struct Words {
     pub kind: &'static str,
     /// One line.
     pub detail: String,
+    /// Of a failure: its likely cause, and where to look.
+    pub likely: Option<&'static str>,
 }
 
 /// Puts a line into words.
@@ -26,7 +28,33 @@ pub fn words(line: &Line) -> Words {
     Words {
         kind,
         detail: one_line(&detail),
+        likely: likely(&line.event),
     }
+}
+
+/// What is usually behind a failure that the machine itself does not explain.
+fn likely(event: &Event) -> Option<&'static str> {
+    let Event::Overdue { stage, .. } = event else {
+        return matches!(event, Event::GaveUp { .. }).then_some(
+            "the installer stopped before the disk was bootable; its screen says at what",
+        );
+    };
+    Some(match stage.as_str() {
+        "document" => {
+            "the kernel did not start, or found no network: its screen shows the card and the address it took"
+        }
+        "installing" => {
+            "the installer stopped before its first script; its screen (ESXi: Alt-F12, Debian: Alt-F4, RHEL: Alt-F3) \
+             names the disk or the licence"
+        }
+        "installed" => {
+            "the installer waits for an answer or for packages; its screen says for what"
+        }
+        "finished" => {
+            "the installed system did not boot, or cannot reach this server from its own address"
+        }
+        _ => return None,
+    })
 }
 
 /// Says in two or three words what an event tells of its machine; nothing when it is not the machine's doing.

@@ -2,4 +2,5 @@
 //!
 //! Every protocol parses, asks one question and encodes the answer. Nothing is decided here.
 
+pub mod neighbour;
 pub mod http;

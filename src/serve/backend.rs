@@ -11,16 +11,14 @@ use super::{
     views::{self, bytes},
 };
 use crate::{
-    control::{Callback, Heard as Told, Operation, OperationError, Refusal as Refused, Token},
+    control::{Heard as Told, Operation, OperationError, Refusal as Refused, Token},
     disk::{
         attempts::{Body, Document},
         journal::Health as Journal,
         repo::RepoError,
     },
-    journal::{Level, Stage},
-    model::StageName,
     net::http::{
-        self, Backend, BootAsk, Bytes, CallbackAsk, Delivery, DocumentAsk, EntryAsk, Health, Heard,
+        Backend, BootAsk, Bytes, CallbackAsk, Delivery, DocumentAsk, EntryAsk, Health, Heard,
         Order, Question, Receipt, Refusal, Reply, RepoAsk, RepoFile, Served,
     },
     render::scripts,
@@ -108,10 +106,7 @@ impl Backend for Server {
         let Some(token) = Token::parse(&ask.token) else {
             return Heard::UnknownToken;
         };
-        let Some(callback) = callback(ask.callback) else {
-            return Heard::Refused(Reply::refusal(400, "this is not the name of a stage\n"));
-        };
-        let (heard, ticket) = self.0.turn(|turn| turn.callback(token, &callback));
+        let (heard, ticket) = self.0.turn(|turn| turn.callback(token, &ask.callback));
         if let Err(error) = ticket.durable().await {
             tracing::error!("{error}");
             return Heard::Refused(Reply::refusal(
@@ -330,28 +325,6 @@ fn reply(reply: Reply) -> Served {
         reply,
         receipt: None,
     }
-}
-
-fn callback(asked: http::Callback) -> Option<Callback> {
-    Some(match asked {
-        http::Callback::Stage { name, reason } => {
-            let name: StageName = name.parse().ok()?;
-            Callback::Stage {
-                stage: Stage::from(name),
-                reason,
-            }
-        }
-        http::Callback::Log { level, text } => Callback::Log {
-            level: match level {
-                http::Level::Debug => Level::Debug,
-                http::Level::Info => Level::Info,
-                http::Level::Warning => Level::Warning,
-                http::Level::Error => Level::Error,
-            },
-            text,
-        },
-        http::Callback::Fact { name, value } => Callback::Fact { name, value },
-    })
 }
 
 /// The media types that tasks name, without keeping a text for each answer.

@@ -43,24 +43,23 @@ impl Engine {
             .live()
             .network_at(ask.peer.local.ip())
             .map(|network| network.name.value.clone());
-        let question = control::BootAsk {
-            report: control::Report {
-                macs: ask.macs.clone(),
-                serial: ask.serial.clone(),
-                uuid: ask.uuid.clone(),
-                asset: ask.asset.clone(),
-                manufacturer: ask.manufacturer.clone(),
-                product: ask.product.clone(),
-                platform: ask.platform,
-                arch: ask.arch,
-            },
+        let mut question = control::BootAsk {
+            report: ask.report.clone(),
             boot: ask.boot.clone(),
             network,
             dropped: ask.dropped.clone(),
             unconfirmed: None,
         };
         self.turn(|turn| {
-            let decision = match turn.boot(&question) {
+            let doubt = self.doubt(turn, ask);
+            if self.is_strict() {
+                question.unconfirmed = doubt.clone();
+            }
+            let decision = turn.boot(&question);
+            if let (Some(doubt), Some(machine)) = (doubt, installed_now(&decision)) {
+                turn.remark_once(machine, doubt);
+            }
+            let decision = match decision {
                 Decision::Open(opening) if !healthy => turn.not_opened(&opening, UNWRITABLE.into()),
                 Decision::Open(opening) => {
                     match handout::open(turn, &self.attempts, &opening, &question.report, &ask.base)
@@ -90,7 +89,7 @@ impl Engine {
                         Ok(script) => return (script, None),
                         Err(reason) => {
                             tracing::error!("attempt {}: {reason}", attempt.number);
-                            Decision::Disk(disk_of(ask.platform, Some(reason)))
+                            Decision::Disk(disk_of(ask.report.platform, Some(reason)))
                         }
                     }
                 }
@@ -127,7 +126,10 @@ impl Engine {
             Decision::Microkernel => {
                 let reason =
                     "no microkernel is installed here; declare it, or let a policy take it";
-                (Vec::new(), Some(disk_of(ask.platform, Some(reason.into()))))
+                (
+                    Vec::new(),
+                    Some(disk_of(ask.report.platform, Some(reason.into()))),
+                )
             }
             Decision::Script(machine, task) => self.script_of_task(ask, *machine, task),
             Decision::Open(_) | Decision::Repeat { .. } => {
@@ -144,7 +146,7 @@ impl Engine {
         task: &TaskName,
     ) -> (Vec<u8>, Option<Disk>) {
         let rendered =
-            self.look(|turn| handout::script_of_task(turn, machine, &ask.macs, &ask.base));
+            self.look(|turn| handout::script_of_task(turn, machine, &ask.report.macs, &ask.base));
         match rendered {
             Ok(script) => (script, None),
             Err(reason) => {
@@ -152,7 +154,7 @@ impl Engine {
                 (
                     Vec::new(),
                     Some(disk_of(
-                        ask.platform,
+                        ask.report.platform,
                         Some(format!("task {task} cannot be rendered")),
                     )),
                 )
@@ -187,8 +189,19 @@ impl Engine {
     }
 }
 
+/// The machine that a decision hands an installer.
+fn installed_now(decision: &Decision) -> Option<MachineId> {
+    match decision {
+        Decision::Open(opening) => Some(opening.machine),
+        Decision::Repeat { machine, .. } => Some(*machine),
+        Decision::Disk(_) | Decision::Wait(_) | Decision::Microkernel | Decision::Script(..) => {
+            None
+        }
+    }
+}
+
 fn disk_because(ask: &http::BootAsk, reason: &str) -> Disk {
-    disk_of(ask.platform, Some(reason.into()))
+    disk_of(ask.report.platform, Some(reason.into()))
 }
 
 fn disk_of(platform: Option<Platform>, reason: Option<String>) -> Disk {
@@ -206,7 +219,11 @@ fn script_reply(script: Vec<u8>) -> Reply {
 
 /// The question as it was asked, for a script that asks again.
 fn query(ask: &http::BootAsk) -> String {
-    let macs = ask.macs.iter().map(|mac| format!("mac={}", mac.hyphens()));
+    let macs = ask
+        .report
+        .macs
+        .iter()
+        .map(|mac| format!("mac={}", mac.hyphens()));
     let hex = |name: &str, text: &Option<String>| {
         let text = text.as_deref()?;
         Some(format!(
@@ -217,19 +234,22 @@ fn query(ask: &http::BootAsk) -> String {
         ))
     };
     let texts = [
-        hex("serial", &ask.serial),
-        hex("asset", &ask.asset),
-        hex("manufacturer", &ask.manufacturer),
-        hex("product", &ask.product),
-        ask.uuid
+        hex("serial", &ask.report.serial),
+        hex("asset", &ask.report.asset),
+        hex("manufacturer", &ask.report.manufacturer),
+        hex("product", &ask.report.product),
+        ask.report
+            .uuid
             .as_ref()
             .filter(|uuid| {
                 uuid.bytes()
                     .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
             })
             .map(|uuid| format!("uuid={uuid}")),
-        ask.platform.map(|platform| format!("platform={platform}")),
-        ask.arch.map(|arch| format!("arch={arch}")),
+        ask.report
+            .platform
+            .map(|platform| format!("platform={platform}")),
+        ask.report.arch.map(|arch| format!("arch={arch}")),
         ask.boot
             .as_ref()
             .filter(|boot| boot.bytes().all(|byte| byte.is_ascii_alphanumeric()))

@@ -27,7 +27,7 @@ pub(crate) fn choose(
     state: &State,
     root: &Path,
 ) -> anyhow::Result<Chosen> {
-    let good = last_good::revision(&state.last_good())?;
+    let good = readable(last_good::revision(&state.last_good()));
     let depth = good.clone().map_or(Depth::Whole, Depth::Known);
     let loaded = loader.load(files, &depth);
     let same = good.is_some() && loaded.snapshot.site.revision == good;
@@ -40,7 +40,7 @@ pub(crate) fn choose(
             is_new: false,
         });
     }
-    let copy = match last_good::read(&state.last_good())? {
+    let copy = match readable(last_good::read(&state.last_good())) {
         Some(copy) => {
             let mut of_copy = Loader::new(root, state.password_key()?, None);
             Some(of_copy.load(&copy.files, &Depth::Known(copy.revision)))
@@ -64,5 +64,13 @@ pub(crate) fn choose(
         before: None,
         rejected: Some(loaded),
         is_new: false,
+    })
+}
+
+/// A copy that cannot be read is none: the next sound site takes its place.
+fn readable<T>(read: std::io::Result<Option<T>>) -> Option<T> {
+    read.unwrap_or_else(|error| {
+        tracing::warn!("the copy of the last good site cannot be read: {error}");
+        None
     })
 }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use crate::{
-    disk::state::{Environment, State},
+    disk::{
+        journal,
+        state::{Environment, State},
+    },
     model::ServerConfig,
 };
 
@@ -36,15 +39,21 @@ pub(crate) fn known(state: &State, config: &ServerConfig) -> io::Result<Known> {
     let Some(id) = &config.site_id else {
         return Ok(Known::Demonstration);
     };
-    Ok(match state.site_id()? {
-        Some(known) if known == id.value => Known::Yes,
-        other => {
-            let whose = other.map_or("knows no site", |_| "belongs to another site");
-            Known::No(format!(
-                "the state directory {} {whose}: what is installed is not known; say `bootwright init --state new` \
-                 or `bootwright init --state installed`",
-                state.path().display()
-            ))
+    let trouble = match state.site_id()? {
+        Some(known) if known == id.value => {
+            // The copy is kept only after the journal's first line is.
+            let is_lost = state.last_good().exists() && !journal::is_begun(&state.journal())?;
+            is_lost.then_some("has lost its journal")
         }
+        Some(_) => Some("belongs to another site"),
+        None => Some("knows no site"),
+    };
+    Ok(match trouble {
+        None => Known::Yes,
+        Some(trouble) => Known::No(format!(
+            "the state directory {} {trouble}: what is installed is not known; say `bootwright init --state new` \
+             or `bootwright init --state installed`",
+            state.path().display()
+        )),
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! [`load`] makes a snapshot of a site's files; [`engine`] is the one place where decisions are taken, in
 //! order, and made durable before their answers leave; [`backend`] gives them to the listeners; [`reload`]
-//! puts a new snapshot in the old one's place; [`start`] opens it all, and [`offline`] does what can be done
+//! puts a new snapshot in the old one's place; `start` opens it all, and [`offline`] does what can be done
 //! without a server.
 
 mod clock;
@@ -13,6 +13,7 @@ mod keep;
 mod told;
 mod engine;
 mod handout;
+mod doubt;
 mod boots;
 mod views;
 mod explain;

@@ -166,7 +166,7 @@ async fn pipelined_requests_are_answered_in_their_order() {
         .seen()
         .into_iter()
         .filter_map(|seen| match seen {
-            Seen::Boot(ask) => ask.serial,
+            Seen::Boot(ask) => ask.report.serial,
             _ => None,
         });
     let expected: Vec<String> = (0..200).map(|number| number.to_string()).collect();

@@ -4,7 +4,11 @@
 
 use std::io::Write;
 
-use bootwright::net::http::{Callback, Delivery, Limits, Order};
+use bootwright::{
+    control::Callback,
+    journal::Stage,
+    net::http::{Delivery, Limits, Order},
+};
 
 use crate::http_fixture::{
     Fake, Running, Seen, TOKEN, assert_whole, body, eventually, header, rest, soon, status,
@@ -33,7 +37,7 @@ async fn a_boot_is_asked_with_where_it_came_from() {
     let [Seen::Boot(ask)] = seen.as_slice() else {
         panic!("one boot");
     };
-    assert_eq!(ask.serial.as_deref(), Some("AB"));
+    assert_eq!(ask.report.serial.as_deref(), Some("AB"));
     assert_eq!(*ask.base, *format!("http://{}", server.address));
     assert_eq!(ask.peer.local, server.address);
 
@@ -149,7 +153,7 @@ async fn documents_on_one_connection_have_a_receipt_each() {
 async fn a_callback_is_answered_for_the_smallest_client() {
     let server = machines(Fake::default());
     let stage = |reason: Option<&str>| Callback::Stage {
-        name: "failed".into(),
+        stage: Stage::Failed,
         reason: reason.map(Into::into),
     };
     let path = format!("/t/{TOKEN}/stage/failed");

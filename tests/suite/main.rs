@@ -21,6 +21,7 @@ mod killed;
 mod traced;
 mod full_disk;
 mod load;
+mod neighbours;
 mod render_golden;
 mod render_site;
 mod installation;

@@ -149,8 +149,19 @@ impl Server {
 
     /// Starts it, if that is possible.
     pub(crate) fn try_start(site: &Path, state: &Path) -> anyhow::Result<Server> {
+        Server::with(options(site, state))
+    }
+
+    /// Starts it where other hosts reach it.
+    pub(crate) fn listening(house: &House, machines: SocketAddr) -> Server {
+        let options = options(&house.site(), &house.state());
+        let listen = Some(machines);
+        Server::with(Options { listen, ..options }).unwrap()
+    }
+
+    fn with(options: Options) -> anyhow::Result<Server> {
         let runtime = tokio::runtime::Runtime::new()?;
-        let running = runtime.block_on(serve::start(options(site, state)))?;
+        let running = runtime.block_on(serve::start(options))?;
         Ok(Server {
             machines: Client::new(running.machines),
             operators: Client::new(running.operators),
@@ -320,6 +331,11 @@ impl Client {
             address,
             stream: Stream::default(),
         }
+    }
+
+    /// Whom it asks.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Gets a path.

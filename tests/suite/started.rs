@@ -330,3 +330,66 @@ fn a_missing_segment_that_says_who_its_machines_are_holds_everything() {
     assert!(events(&log).contains(&"marked"), "{log:?}");
     server.stop();
 }
+
+#[test]
+fn a_line_in_the_middle_that_is_none_holds_everything() {
+    let house = House::new(2);
+    let mut server = Server::start(&house);
+    install(&mut server.machines, 1);
+    server.stop();
+    fs::remove_file(house.state().join("journal/checkpoint")).unwrap();
+    let mut bytes = fs::read(house.segment()).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 4].copy_from_slice(b"\0\xff\0\xff");
+    fs::write(house.segment(), &bytes).unwrap();
+    let mut server = Server::start(&house);
+    let health = health(&mut server);
+    assert!(
+        health.starts_with("degraded: installations are held: part of the journal is lost"),
+        "{health}"
+    );
+    for number in [1, 2] {
+        assert!(!is_installer(&server.machines.boot(number)));
+    }
+    server.stop();
+    // What is there stays there.
+    assert!(fs::read(house.segment()).unwrap().starts_with(&bytes));
+}
+
+#[test]
+fn a_journal_that_is_gone_is_not_taken_for_a_new_one() {
+    let house = lost();
+    offline::adopt(&house.site()).unwrap();
+    let mut server = Server::start(&house);
+    assert_eq!(health(&mut server), "ok\n");
+    install(&mut server.machines, 1);
+    until("the copy is kept", || {
+        house.state().join("last-good").exists().then_some(())
+    });
+    server.stop();
+    fs::remove_dir_all(house.state().join("journal")).unwrap();
+    for _ in 0..2 {
+        let mut server = Server::start(&house);
+        let script = server.machines.boot(1);
+        assert!(!is_installer(&script), "{script}");
+        assert!(script.contains("bootwright init --state new"), "{script}");
+        server.stop();
+    }
+    let declared = offline::operate(&house.site(), &Request::Declare { installed: false });
+    declared.unwrap().unwrap();
+    let mut server = Server::start(&house);
+    assert!(is_installer(&server.machines.boot(1)));
+    server.stop();
+}
+
+#[test]
+fn a_last_good_copy_that_cannot_be_read_is_none() {
+    let house = House::new(1);
+    Server::start(&house).stop();
+    for content in ["", "{}", "\u{0}garbage\n"] {
+        fs::write(house.state().join("last-good"), content).unwrap();
+        let mut server = Server::start(&house);
+        assert_eq!(health(&mut server), "ok\n", "{content:?}");
+        server.stop();
+    }
+}

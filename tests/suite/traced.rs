@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, process::Command};
 use super::server::{Client, House, Process, token};
 
 /// Events that merely tell: nothing rests on them, so they need no sync of their own.
-const TELLING: [&str; 9] = [
+const TELLING: [&str; 8] = [
     "boot",
     "dead-token",
     "dropped",
@@ -13,7 +13,6 @@ const TELLING: [&str; 9] = [
     "overdue",
     "reloaded",
     "remark",
-    "started",
     "unrendered",
 ];
 

@@ -164,6 +164,14 @@ pub fn read(dir: &Path) -> io::Result<Replay> {
     recover::survey(&medium).map(|survey| survey.replay(&medium))
 }
 
+/// Tells whether anything was ever written to the journal in `dir`.
+pub fn is_begun(dir: &Path) -> io::Result<bool> {
+    if !dir.is_dir() {
+        return Ok(false);
+    }
+    Ok(!layout::segments(&Directory::new(dir))?.is_empty())
+}
+
 /// A thread that panicked while it held the lock has left a value behind that is still whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

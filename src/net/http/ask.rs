@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use crate::model::{Arch, Mac, Platform};
+use crate::control::{Callback, Report};
 
 /// The two ends of a connection. An IPv4 address that came through an IPv6 socket is shown as IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,22 +26,8 @@ pub struct EntryAsk {
 /// and hold no control characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootAsk {
-    /// The hardware addresses in the order in which they were given, each once: the card it booted from first.
-    pub macs: Vec<Mac>,
-    /// The serial number, fillers included.
-    pub serial: Option<String>,
-    /// The UUID, fillers included.
-    pub uuid: Option<String>,
-    /// The asset tag, fillers included.
-    pub asset: Option<String>,
-    /// Who made it.
-    pub manufacturer: Option<String>,
-    /// The product's name.
-    pub product: Option<String>,
-    /// The kind of firmware.
-    pub platform: Option<Platform>,
-    /// The architecture for which iPXE was built.
-    pub arch: Option<Arch>,
+    /// What it says, each hardware address once: the card it booted from first.
+    pub report: Report,
     /// The id that the entry script carries on: requests with the same one are the same boot.
     pub boot: Option<String>,
     /// Parameters that were left out because they could not be read, each with the reason, for the log.
@@ -72,49 +58,10 @@ pub struct DocumentAsk {
 pub struct CallbackAsk {
     /// The attempt's token as given.
     pub token: String,
-    /// What the machine tells.
+    /// What the machine tells. Texts hold no control characters.
     pub callback: Callback,
     /// Who tells it.
     pub peer: Peer,
-}
-
-/// What a machine tells of its installation. Texts hold no control characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Callback {
-    /// `stage/<name>`: it has come this far.
-    Stage {
-        /// The stage's name.
-        name: String,
-        /// Why: `?reason=`, or the body of a `POST`.
-        reason: Option<String>,
-    },
-    /// `log/<level>/<text>`: a line for its log.
-    Log {
-        /// How bad it is.
-        level: Level,
-        /// The line.
-        text: String,
-    },
-    /// `fact/<name>/<value>`: something it found out about itself.
-    Fact {
-        /// The fact's name.
-        name: String,
-        /// Its value as text.
-        value: String,
-    },
-}
-
-/// How bad a line of a machine's log is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// For those who look closely.
-    Debug,
-    /// The course of things.
-    Info,
-    /// It went on, though something is odd.
-    Warning,
-    /// Something failed.
-    Error,
 }
 
 /// `GET` or `HEAD /repo/<repo>/<path>`: a repo's file is wanted.

@@ -11,9 +11,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use crate::control::Callback;
+
 use super::{
-    Advertise, Backend, Callback, CallbackAsk, DocumentAsk, EntryAsk, Health, Heard, Limits,
-    Listener, Peer, RepoAsk, Served, Stop,
+    Advertise, Backend, CallbackAsk, DocumentAsk, EntryAsk, Health, Heard, Limits, Listener, Peer,
+    RepoAsk, Served, Stop,
     answer::{self, Answer, closing, words},
     body::AnswerBody,
     connection, file, listen,
@@ -197,8 +199,8 @@ impl<B: Backend> Visit<B> {
         let limits = &self.desk.machines.limits;
         let body = connection::some_body(body, LONGEST_REASON, limits).await;
         match callback {
-            Callback::Stage { name, reason } => Callback::Stage {
-                name,
+            Callback::Stage { stage, reason } => Callback::Stage {
+                stage,
                 reason: reason.or_else(|| reason_in(&body)),
             },
             callback => callback,

@@ -26,9 +26,7 @@ mod guard;
 mod operators;
 
 pub use advertise::{Advertise, AdvertiseError};
-pub use ask::{
-    BootAsk, Callback, CallbackAsk, DocumentAsk, EntryAsk, Level, Order, Peer, Question, RepoAsk,
-};
+pub use ask::{BootAsk, CallbackAsk, DocumentAsk, EntryAsk, Order, Peer, Question, RepoAsk};
 pub use backend::{Backend, Delivery, Health, Heard, Receipt, Refusal, Reply, RepoFile, Served};
 pub use guard::{Guard, GuardError};
 pub use hyper::body::Bytes;

@@ -4,10 +4,13 @@ use std::str;
 
 use hyper::{Method, Uri};
 
-use super::{
-    Callback, Level,
-    query::{told, unescaped, value},
+use crate::{
+    control::Callback,
+    journal::{Level, Stage},
+    model::StageName,
 };
+
+use super::query::{told, unescaped, value};
 
 /// A line that a machine tells people is cut after so many characters.
 pub(super) const LONGEST_LINE: usize = 2_000;
@@ -78,7 +81,7 @@ impl Route {
         let ahead = steps.0;
         let callback = match steps.next() {
             Some("stage") => Callback::Stage {
-                name: name(steps.next())?,
+                stage: stage(steps.next())?,
                 reason: value(query, "reason").map(|reason| told(&reason, LONGEST_LINE)),
             },
             Some("log") => Callback::Log {
@@ -161,6 +164,12 @@ fn name(step: Option<&str>) -> Result<String, Lost> {
     Ok(name.into())
 }
 
+/// A stage's name, known or not, has the shape of one.
+fn stage(step: Option<&str>) -> Result<Stage, Lost> {
+    let name: StageName = name(step)?.parse().map_err(|_| Lost::Crooked)?;
+    Ok(Stage::from(name))
+}
+
 fn level(step: Option<&str>) -> Result<Level, Lost> {
     match step {
         Some("debug") => Ok(Level::Debug),
@@ -191,7 +200,7 @@ mod tests {
 
     fn stage(name: &str, reason: Option<&str>) -> Result<Route, Lost> {
         callback(Callback::Stage {
-            name: name.into(),
+            stage: Stage::from(name.parse::<StageName>().unwrap()),
             reason: reason.map(Into::into),
         })
     }

@@ -7,7 +7,7 @@ use serde::{
     de::value::{Error, StrDeserializer},
 };
 
-use crate::model::Mac;
+use crate::{control::Report, model::Mac};
 
 use super::{BootAsk, Peer};
 
@@ -35,14 +35,7 @@ pub fn boot_ask(query: &str, peer: Peer, base: Arc<str>) -> Result<BootAsk, Stri
 
 fn empty(peer: Peer, base: Arc<str>) -> BootAsk {
     BootAsk {
-        macs: Vec::new(),
-        serial: None,
-        uuid: None,
-        asset: None,
-        manufacturer: None,
-        product: None,
-        platform: None,
-        arch: None,
+        report: Report::default(),
         boot: None,
         dropped: Vec::new(),
         peer,
@@ -79,29 +72,31 @@ fn take(ask: &mut BootAsk, name: &str, text: String) -> Result<(), String> {
     let again = match name {
         "mac" => {
             match text.parse::<Mac>() {
-                Ok(mac) if ask.macs.contains(&mac) => {}
-                Ok(_) if ask.macs.len() == MOST_MACS => ask.dropped.push(dropped("too many")),
-                Ok(mac) => ask.macs.push(mac),
+                Ok(mac) if ask.report.macs.contains(&mac) => {}
+                Ok(_) if ask.report.macs.len() == MOST_MACS => {
+                    ask.dropped.push(dropped("too many"))
+                }
+                Ok(mac) => ask.report.macs.push(mac),
                 Err(_) => ask.dropped.push(dropped("not a MAC address")),
             }
             false
         }
         "platform" => match word(&text) {
-            Some(platform) => ask.platform.replace(platform).is_some(),
+            Some(platform) => ask.report.platform.replace(platform).is_some(),
             None => dropping(ask, dropped("not a platform: expected pcbios or efi")),
         },
         "arch" => match word(&text) {
-            Some(arch) => ask.arch.replace(arch).is_some(),
+            Some(arch) => ask.report.arch.replace(arch).is_some(),
             None => dropping(
                 ask,
                 dropped("not an architecture: expected i386, x86_64 or arm64"),
             ),
         },
-        "serial" => ask.serial.replace(text).is_some(),
-        "uuid" => ask.uuid.replace(text).is_some(),
-        "asset" => ask.asset.replace(text).is_some(),
-        "manufacturer" => ask.manufacturer.replace(text).is_some(),
-        "product" => ask.product.replace(text).is_some(),
+        "serial" => ask.report.serial.replace(text).is_some(),
+        "uuid" => ask.report.uuid.replace(text).is_some(),
+        "asset" => ask.report.asset.replace(text).is_some(),
+        "manufacturer" => ask.report.manufacturer.replace(text).is_some(),
+        "product" => ask.report.product.replace(text).is_some(),
         _ => ask.boot.replace(text).is_some(),
     };
     if again {
@@ -205,14 +200,14 @@ mod tests {
              &platform=efi&arch=x86_64&boot=abc&netx=ignored",
         )
         .unwrap();
-        let macs: Vec<String> = ask.macs.iter().map(Mac::to_string).collect();
+        let macs: Vec<String> = ask.report.macs.iter().map(Mac::to_string).collect();
         assert_eq!(macs, ["00:50:56:aa:bb:01", "00:50:56:aa:bb:02"]);
-        assert_eq!(ask.uuid.as_deref(), Some("4c4c4544-0042"));
-        assert_eq!(ask.serial.as_deref(), Some("CZ 12"));
-        assert_eq!(ask.manufacturer.as_deref(), Some("Dell+Inc. é"));
-        assert_eq!((ask.asset, ask.product), (None, None));
-        assert_eq!(ask.platform, Some(Platform::Efi));
-        assert_eq!(ask.arch, Some(Arch::X86_64));
+        assert_eq!(ask.report.uuid.as_deref(), Some("4c4c4544-0042"));
+        assert_eq!(ask.report.serial.as_deref(), Some("CZ 12"));
+        assert_eq!(ask.report.manufacturer.as_deref(), Some("Dell+Inc. é"));
+        assert_eq!((ask.report.asset, ask.report.product), (None, None));
+        assert_eq!(ask.report.platform, Some(Platform::Efi));
+        assert_eq!(ask.report.arch, Some(Arch::X86_64));
         assert_eq!(ask.boot.as_deref(), Some("abc"));
         assert_eq!(ask.dropped, Vec::<String>::new());
     }
@@ -244,7 +239,7 @@ mod tests {
             assert_eq!(read(query).unwrap().dropped, [dropped], "{query}");
         }
         let long = read(&format!("serial={}", "x".repeat(300))).unwrap();
-        assert_eq!((long.serial, long.dropped.len()), (None, 1));
+        assert_eq!((long.report.serial, long.dropped.len()), (None, 1));
     }
 
     #[test]
@@ -262,7 +257,7 @@ mod tests {
             );
         }
         assert_eq!(
-            read("serial=&serial=b").unwrap().serial.as_deref(),
+            read("serial=&serial=b").unwrap().report.serial.as_deref(),
             Some("b")
         );
     }

@@ -16,11 +16,11 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         return;
     };
     let texts = [
-        ask.serial,
-        ask.uuid,
-        ask.asset,
-        ask.manufacturer,
-        ask.product,
+        ask.report.serial,
+        ask.report.uuid,
+        ask.report.asset,
+        ask.report.manufacturer,
+        ask.report.product,
     ];
     for text in texts.into_iter().flatten() {
         assert!(!text.is_empty() && text == text.trim(), "{text:?}");

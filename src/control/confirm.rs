@@ -1,0 +1,61 @@
+//! Whether a machine is who it says it is, as far as its card tells.
+//!
+//! Which card really asks is found out elsewhere, and only where it matters: what the answer should be is
+//! said here.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{BootAsk, Decision, Report, Turn, boot::disk, open::is_due};
+use crate::{
+    journal::{Event, Given, MachineId},
+    model::{LocalBoot, Mac, Node},
+};
+
+impl Turn<'_> {
+    /// Returns the cards from which this report may come, when the answer may lead to an installer; none
+    /// when it cannot, and nobody's card matters.
+    pub fn cards_to_confirm(&self, report: &Report) -> Option<BTreeSet<Mac>> {
+        let identity = report.identity();
+        let known = self.world.bearing(&identity);
+        let may_install = |id: &MachineId| {
+            let machine = self.machine(*id);
+            machine.open().is_some() || is_due(machine, self.node_of(*id).as_deref())
+        };
+        if !known.is_empty() && !known.iter().any(may_install) {
+            return None;
+        }
+        // Who names cards of two nodes is neither.
+        let of_node = |node: Arc<Node>| -> BTreeSet<Mac> {
+            node.macs().into_iter().map(|mac| mac.value).collect()
+        };
+        let declared = self.nodes_by_card(report).map(of_node);
+        let fitting = declared.reduce(|one, other| one.intersection(&other).copied().collect());
+        Some(fitting.unwrap_or(identity.mac))
+    }
+
+    /// Answers a machine that is not confirmed: nothing that it says is learned, and nothing counts.
+    pub(crate) fn refuse_unconfirmed(&mut self, ask: &BootAsk, reason: &str) -> Decision {
+        let node = self.nodes_by_card(&ask.report).next();
+        let id = match node {
+            Some(node) => Some(self.machine_of(&node)),
+            None => {
+                let mut macs = ask.report.macs.iter();
+                macs.find_map(|mac| self.world.index.mac.get(mac)?.first().copied())
+            }
+        };
+        if let Some(id) = id {
+            let (platform, given) = (ask.report.platform, Given::Disk(reason.into()));
+            self.record(id, Event::Boot { platform, given });
+        }
+        disk(ask, LocalBoot::Auto, Some(reason.into()))
+    }
+
+    fn nodes_by_card(&self, report: &Report) -> impl Iterator<Item = Arc<Node>> {
+        let site = &self.snapshot.site;
+        let names = report
+            .macs
+            .iter()
+            .filter_map(|mac| site.identities.mac.get(mac));
+        names.map(|name| site.nodes[name].clone())
+    }
+}

@@ -1,0 +1,69 @@
+//! Which hardware address an address on our own link has, as the kernel last heard it.
+//!
+//! Nobody is asked on the wire. Whoever has just sent us something over IPv4 and is on our link is in the
+//! table; machines behind a router are not, and of IPv6 nothing is known here.
+
+use std::{collections::BTreeSet, fs, io, net::IpAddr};
+
+use crate::model::Mac;
+
+/// The kernel's table, of this network namespace.
+const TABLE: &str = "/proc/net/arp";
+
+/// Returns the cards that answer for an address; several when it is seen on several interfaces.
+pub fn cards_at(ip: IpAddr) -> io::Result<BTreeSet<Mac>> {
+    Ok(read(&fs::read_to_string(TABLE)?, ip))
+}
+
+fn read(table: &str, ip: IpAddr) -> BTreeSet<Mac> {
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| card(line, ip))
+        .collect()
+}
+
+/// Reads a line: address, type of hardware, flags, card, mask, interface.
+fn card(line: &str, ip: IpAddr) -> Option<Mac> {
+    const ETHERNET: &str = "0x1";
+    const COMPLETE: u32 = 0x2;
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [address, ETHERNET, flags, card, ..] = fields[..] else {
+        return None;
+    };
+    // What cannot be read is no neighbour of ours.
+    let flags = u32::from_str_radix(flags.strip_prefix("0x")?, 16).ok()?;
+    let is_it = address.parse() == Ok(ip) && flags & COMPLETE != 0;
+    is_it.then(|| card.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_is_read_where_the_kernel_knows_it() {
+        let table = "\
+IP address       HW type     Flags       HW address            Mask     Device
+192.0.2.11       0x1         0x2         52:54:00:00:00:01     *        eth0
+192.0.2.12       0x1         0x0         00:00:00:00:00:00     *        eth0
+192.0.2.13       0x1         0x6         52:54:00:00:00:03     *        eth0
+192.0.2.13       0x1         0x2         52:54:00:00:00:04     *        eth1
+192.0.2.14       0x20        0x2         52:54:00:00:00:05     *        ib0
+nonsense
+";
+        let cases = [
+            ("192.0.2.11", vec!["52:54:00:00:00:01"]),
+            ("192.0.2.12", vec![]),
+            ("192.0.2.13", vec!["52:54:00:00:00:03", "52:54:00:00:00:04"]),
+            ("192.0.2.14", vec![]),
+            ("192.0.2.1", vec![]),
+            ("2001:db8::1", vec![]),
+        ];
+        for (ip, expected) in cases {
+            let found = read(table, ip.parse().unwrap());
+            let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+            assert_eq!(found, expected, "{ip}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Whether the card that asks is one of the machine that it says it is.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use super::engine::Engine;
+use crate::{
+    control::Turn,
+    model::{ConfirmNeighbour, Mac},
+    net::{http, neighbour},
+};
+
+impl Engine {
+    /// Whether a machine in doubt gets no installer.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.confirming() == ConfirmNeighbour::Strict
+    }
+
+    /// Says why a machine that may get an installer is not who it says it is. What asks from this host is
+    /// never in doubt.
+    pub(crate) fn doubt(&self, turn: &Turn<'_>, ask: &http::BootAsk) -> Option<String> {
+        let ip = ask.peer.address.ip();
+        let is_our_own = ip.is_loopback() || ip == ask.peer.local.ip();
+        if is_our_own || self.confirming() == ConfirmNeighbour::Off {
+            return None;
+        }
+        let expected = turn.cards_to_confirm(&ask.report)?;
+        match neighbour::cards_at(ip) {
+            Ok(found) => misfit(ip, &found, &expected, self.is_strict()),
+            Err(error) => {
+                tracing::warn!("the kernel's neighbour table cannot be read: {error}");
+                let reason = "not confirmed: the kernel's neighbour table cannot be read";
+                self.is_strict().then(|| reason.into())
+            }
+        }
+    }
+
+    fn confirming(&self) -> ConfirmNeighbour {
+        let set = self.started_with.http.confirm_neighbour.as_ref();
+        set.map_or(ConfirmNeighbour::Log, |at| at.value)
+    }
+}
+
+fn misfit(
+    ip: IpAddr,
+    found: &BTreeSet<Mac>,
+    expected: &BTreeSet<Mac>,
+    is_strict: bool,
+) -> Option<String> {
+    match found.first() {
+        // Behind a router nobody can be confirmed: that is worth no line where it does not matter.
+        None => is_strict.then(|| format!("not confirmed: {ip} is not on our link")),
+        Some(_) if !found.is_disjoint(expected) => None,
+        Some(card) => Some(format!(
+            "not confirmed: {ip} is at {card}, which is no card of this machine"
+        )),
+    }
+}
