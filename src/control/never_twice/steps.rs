@@ -180,6 +180,10 @@ impl Stage0 {
             return None;
         }
         life.machine.second_card = true;
+        // It has no power meanwhile.
+        if let Some(run) = life.machine.runs.take().filter(|run| run.read) {
+            life.machine.disk = Some(run);
+        }
         if !life.machine.seen {
             // Nobody can know that this is the machine of which the operator spoke.
             life.machine.forget();
