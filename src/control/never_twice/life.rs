@@ -49,6 +49,8 @@ pub(super) struct Physical {
 pub(super) struct Run {
     pub(super) token: Token,
     pub(super) installs: u32,
+    /// Whether it was handed out when an installation had been asked for.
+    pub(super) answers: bool,
     pub(super) read: bool,
     pub(super) heard: bool,
     pub(super) installed: bool,

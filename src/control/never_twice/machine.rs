@@ -68,6 +68,7 @@ impl Stage0 {
         life.machine.runs = Some(Run {
             token,
             installs,
+            answers: life.machine.asked,
             read: false,
             heard: false,
             installed: false,
@@ -168,7 +169,7 @@ impl Stage0 {
         life.machine.disk = None;
         life.machine.wiped_in_silence = true;
         // What was asked for has begun.
-        life.machine.asked = false;
+        life.machine.asked &= !run.answers;
         Some(Ok(()))
     }
 
