@@ -4,6 +4,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+# As root the state is kept under /var/lib: here in a namespace of its own, which goes with the script.
+if [ "$(id -u)" -eq 0 ] && [ -z "${BOOTWRIGHT_E2E_INSIDE:-}" ]; then
+    exec unshare --mount env BOOTWRIGHT_E2E_INSIDE=1 bash "tests/e2e/$(basename "$0")"
+fi
+if [ "$(id -u)" -eq 0 ]; then
+    mount -t tmpfs none /var/lib
+fi
+
 work=$(mktemp -d)
 server=
 stop() {

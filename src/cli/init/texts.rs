@@ -153,7 +153,7 @@ fn repos() -> String {
 # [repo.debian]
 # path = "/srv/debian-netboot"
 # task = "debian"
-# vars = { mirror = "http://deb.debian.org/debian" }
+# vars = { mirror = "http://mirror.example/debian" }
 "#
     .into()
 }
