@@ -39,7 +39,7 @@ pub(super) struct Physical {
     pub(super) wiped_in_silence: bool,
     /// `installs` as it stood when an attempt was opened whose success was heard.
     pub(super) reached: u32,
-    /// Somebody asked for another installation since.
+    /// Somebody asked for another installation, and none is known to have succeeded since.
     pub(super) asked: bool,
     /// An operator holds it.
     pub(super) held: bool,
@@ -164,6 +164,13 @@ pub(super) fn mac(second: bool) -> Mac {
 }
 
 impl Physical {
+    /// Somebody asks for another installation, whatever became of the one before. That stands until the
+    /// machine is heard to be installed: what fails is tried again.
+    pub(super) fn ask(&mut self) {
+        self.asked = true;
+        self.wiped_in_silence = false;
+    }
+
     /// What was known of it is lost with the state.
     pub(super) fn forget(&mut self) {
         self.reached = 0;

@@ -102,13 +102,13 @@ impl Stage0 {
         if let Some(why) = self.stopped(life) {
             return Err(why);
         }
-        if machine.asked {
-            return Ok(());
-        }
         if machine.wiped_in_silence {
             return Err(
                 "its disk was written, no callback ever came, and it is handed an installer again",
             );
+        }
+        if machine.asked {
+            return Ok(());
         }
         // Without a declaration that asks for more, once is enough.
         let wanted = if life.written.declared {
@@ -167,8 +167,6 @@ impl Stage0 {
         life.machine.runs = Some(run);
         life.machine.disk = None;
         life.machine.wiped_in_silence = true;
-        // What was asked for has begun.
-        life.machine.asked = false;
         Some(Ok(()))
     }
 

@@ -120,7 +120,7 @@ impl Stage0 {
             Step::DeclaredNew => self.declare_new(life)?,
             Step::Reinstall => {
                 self.operate(life, &Operation::Reinstall)?;
-                life.machine.asked = true;
+                life.machine.ask();
                 Ok(())
             }
             Step::InstallsRaised => {
@@ -197,7 +197,9 @@ impl Stage0 {
         let known =
             machines.any(|machine| machine.node.is_some() || machine.identity.mac.contains(&card));
         // The first declaration of a card that nobody ever saw asks for its installation.
-        life.machine.asked |= !life.written.declared && !known;
+        if !life.written.declared && !known {
+            life.machine.ask();
+        }
         self.rewrite(life, |written| written.declared ^= true)
     }
 
@@ -215,6 +217,7 @@ impl Stage0 {
         life.state = Knowledge::Lost;
         life.paused = false;
         life.machine.forget();
+        life.machine.asked = false;
         Some(Ok(()))
     }
 
@@ -238,7 +241,7 @@ impl Stage0 {
         }
         self.turn(life, |turn| turn.declare_state(false));
         life.state = Knowledge::Declared;
-        life.machine.asked = true;
+        life.machine.ask();
         Some(Ok(()))
     }
 
@@ -257,7 +260,7 @@ impl Stage0 {
         let wipe_allowed = true;
         self.operate(life, &Operation::Forget { wipe_allowed })?;
         life.machine.forget();
-        life.machine.asked = true;
+        life.machine.ask();
         Some(Ok(()))
     }
 
