@@ -18,6 +18,7 @@ mod explain;
 mod nodes;
 mod node;
 mod log;
+mod told;
 mod serve;
 mod init;
 pub mod play;

@@ -18,6 +18,7 @@ use super::{
     client::{is_site, no_site},
     failure::{Failure, Outcome},
     terminal::Terminal,
+    told::Told,
 };
 use crate::serve::{Banner, Options, start};
 
@@ -25,7 +26,7 @@ pub(super) fn run(site: &Path, terminal: &Terminal) -> Outcome {
     if !is_site(site) {
         return Err(no_site(site));
     }
-    log(terminal);
+    let told = log(terminal)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -35,10 +36,13 @@ pub(super) fn run(site: &Path, terminal: &Terminal) -> Outcome {
             site: site.into(),
             ..Options::default()
         };
-        let running = start(options).await.map_err(cannot_start)?;
+        let running = start(options).await;
+        told.flush();
+        let running = running.map_err(cannot_start)?;
         terminal.show(&written(&running.banner))?;
-        running.wait().await?;
-        Ok(())
+        let ended = running.wait().await;
+        told.flush();
+        Ok(ended?)
     })
 }
 
@@ -108,29 +112,31 @@ fn count(number: usize, one: &str, many: &str) -> String {
 }
 
 /// Sends what the server tells to standard output; BOOTWRIGHT_LOG says how much of it.
-fn log(terminal: &Terminal) {
+fn log(terminal: &Terminal) -> anyhow::Result<Told> {
+    let told = Told::start().context("the thread of the log cannot be started")?;
     let filter =
         EnvFilter::try_from_env("BOOTWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(terminal.color)
-        .with_writer(io::stdout)
-        .event_format(Told {
+        .with_writer(told.clone())
+        .event_format(Line {
             watched: io::stdout().is_terminal(),
             terminal: terminal.clone(),
         })
         .finish();
     // Where one is set already, it stays: tests have theirs.
-    if tracing::subscriber::set_global_default(subscriber).is_err() {}
+    drop(tracing::subscriber::set_global_default(subscriber));
+    Ok(told)
 }
 
 /// One line for each thing that happened: the time, what is grave about it, the words.
-struct Told {
+struct Line {
     watched: bool,
     terminal: Terminal,
 }
 
-impl<S, N> FormatEvent<S, N> for Told
+impl<S, N> FormatEvent<S, N> for Line
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,

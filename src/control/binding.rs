@@ -175,7 +175,7 @@ impl<'a> Turn<'a> {
         bound: &Bound,
     ) -> Result<Option<IpAddr>, NoAddress> {
         let layers = Layers::new(&self.snapshot.site, node, bound.policy.as_deref());
-        let wanted = layers.get(|settings| settings.addresses.as_ref()) == Some(&Addresses::Pool);
+        let wanted = layers.get(|settings| settings.addresses.as_deref()) == Some(&Addresses::Pool);
         if !wanted || node.is_some_and(says_addresses) {
             return Ok(None);
         }
@@ -198,7 +198,7 @@ impl<'a> Turn<'a> {
     fn pool_of(&self, layers: Layers<'a>) -> Option<&'a Network> {
         let networks = &self.snapshot.site.networks;
         let with_pool = |network: &&'a Arc<Network>| network.body.pool.is_some();
-        if let Some(name) = layers.get(|settings| settings.network.as_ref()) {
+        if let Some(name) = layers.get(|settings| settings.network.as_deref()) {
             return networks
                 .get(name)
                 .filter(with_pool)
@@ -276,11 +276,11 @@ impl Snapshot {
         policy: Option<Arc<Policy>>,
     ) -> Result<Bound, Unbound> {
         let layers = Layers::new(&self.site, node, policy.as_deref());
-        let repo = layers.get(|settings| settings.repo.as_ref()).cloned();
+        let repo = layers.get(|settings| settings.repo.as_deref()).cloned();
         let of_repo = repo
             .as_ref()
             .and_then(|name| self.site.repos.get(name)?.body.task.as_ref());
-        let own = layers.get(|settings| settings.task.as_ref());
+        let own = layers.get(|settings| settings.task.as_deref());
         let task = own
             .or(of_repo.map(|at| &at.value))
             .ok_or(Unbound::NoTask)?

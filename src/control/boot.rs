@@ -235,7 +235,7 @@ impl Turn<'_> {
             named.or(policy).map(|policy| &**policy),
         );
         layers
-            .get(|settings| settings.local_boot.as_ref())
+            .get(|settings| settings.local_boot.as_deref())
             .copied()
             .unwrap_or(LocalBoot::Auto)
     }

@@ -123,7 +123,7 @@ impl Snapshot {
         let network = self
             .site
             .networks
-            .get(layers.get(|settings| settings.network.as_ref())?)?;
+            .get(layers.get(|settings| settings.network.as_deref())?)?;
         network
             .body
             .pool

@@ -233,7 +233,7 @@ impl Turn<'_> {
     /// What is expected before anything is wiped, when it does not hold.
     fn unmet(&mut self, id: MachineId, node: Option<&Node>, bound: &Bound) -> Option<String> {
         let layers = Layers::new(&self.snapshot.site, node, bound.policy.as_deref());
-        let expect = layers.get(|settings| settings.expect.as_ref())?.clone();
+        let expect = layers.get(|settings| settings.expect.as_deref())?.clone();
         let tags = self.tags(id, node);
         match self
             .snapshot

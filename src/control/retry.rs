@@ -102,7 +102,7 @@ impl Turn<'_> {
         let policy = binding.and_then(|binding| site.policies.get(binding.policy.as_ref()?));
         let layers = Layers::new(site, node, policy.map(|policy| &**policy));
         layers
-            .get(|settings| settings.retries.as_ref())
+            .get(|settings| settings.retries.as_deref())
             .copied()
             .unwrap_or(RETRIES)
     }

@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
+    io::{self, BufWriter, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
@@ -81,11 +81,11 @@ fn write_beside(path: &Path, parts: &[&[u8]]) -> io::Result<PathBuf> {
 fn write_synced(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
-    let mut file = private(&mut options).open(path)?;
+    let mut file = BufWriter::new(private(&mut options).open(path)?);
     for part in parts {
         file.write_all(part)?;
     }
-    file.sync_all()
+    file.into_inner()?.sync_all()
 }
 
 fn finish(moved: io::Result<()>, new: &Path, path: &Path) -> io::Result<()> {

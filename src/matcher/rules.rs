@@ -47,19 +47,19 @@ pub fn compile(site: &Site) -> (Rules, Vec<Diagnostic>) {
         add(
             "expectation",
             Scope::FactsAndTags,
-            policy.settings.expect.as_ref(),
+            policy.settings.expect.as_deref(),
         );
     }
     add(
         "expectation",
         Scope::FactsAndTags,
-        site.defaults.settings.expect.as_ref(),
+        site.defaults.settings.expect.as_deref(),
     );
     for node in site.nodes.values() {
         add(
             "expectation",
             Scope::FactsAndTags,
-            node.settings.expect.as_ref(),
+            node.settings.expect.as_deref(),
         );
     }
     (rules, diagnostics)

@@ -8,16 +8,18 @@ use super::{
     At, BrokerName, Disk, List, NetworkName, PasswordHash, Place, RepoName, Span, TaskName,
 };
 
-/// Anything an operator sets for templates, each key with its place.
-pub type Vars = BTreeMap<String, At<serde_json::Value>>;
+/// Anything an operator sets for templates, each key with its place. Boxed, since the nodes of such a map have room
+/// for eleven values, and a site has a map for every machine.
+pub type Vars = BTreeMap<String, Box<At<serde_json::Value>>>;
 
 macro_rules! settings {
     ($($(#[$doc:meta])* $key:literal $name:ident: $type:ty,)*) => {
-        /// What `defaults`, a policy and a node may all set. Unset is not the same as empty.
+        /// What `defaults`, a policy and a node may all set. Unset is not the same as empty. Every setting is boxed:
+        /// a node sets few of them, and a site may have many nodes.
         #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
         #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
         pub struct Settings {
-            $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<At<$type>>,)*
+            $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<Box<At<$type>>>,)*
             /// How long each step may take before people are told.
             pub deadlines: Deadlines,
             /// Anything, for templates. Merged key by key.
@@ -232,11 +234,11 @@ mod tests {
         };
         let hash: PasswordHash = "x".repeat(13).parse().unwrap();
         let lower = Settings {
-            root_password_hash: Some(At::new(hash, place)),
+            root_password_hash: Some(Box::new(At::new(hash, place))),
             ..Settings::default()
         };
         let mut node = Settings {
-            root_password_file: Some(At::new("root".into(), place)),
+            root_password_file: Some(Box::new(At::new("root".into(), place))),
             ..Settings::default()
         };
         node.fill(&lower);

@@ -129,27 +129,29 @@ fn net(parts: &Parts<'_>) -> Value {
 
 fn settings(parts: &Parts<'_>) -> Value {
     let settings = &parts.resolved.settings;
-    let list = |at: &Option<crate::model::List<String>>| -> Vec<String> {
-        at.iter().flat_map(|list| list.values().cloned()).collect()
+    let list = |at: Option<&crate::model::List<String>>| -> Vec<String> {
+        at.into_iter()
+            .flat_map(|list| list.values().cloned())
+            .collect()
     };
-    let text = |at: &Option<crate::model::At<String>>| at.as_ref().map(|at| at.value.clone());
+    let text = |at: Option<&crate::model::At<String>>| at.map(|at| at.value.clone());
     let first = settings
         .boot_order
-        .as_ref()
+        .as_deref()
         .is_some_and(|at| at.value == crate::model::BootOrder::NetworkFirst);
     context! {
         root_password_hash => parts.passwords.root.as_ref().map(|hash| hash.expose()),
-        ssh_keys => list(&settings.ssh_keys),
-        user => settings.user.as_ref().map_or(Value::from(()), |at| user(&at.value, parts, list(&settings.ssh_keys))),
-        packages => list(&settings.packages),
-        timezone => text(&settings.timezone),
-        locale => text(&settings.locale),
-        keyboard => text(&settings.keyboard),
-        kernel_args => list(&settings.kernel_args),
-        boot_args => list(&settings.boot_args),
-        secure_boot => settings.secure_boot.as_ref().is_some_and(|at| at.value),
+        ssh_keys => list(settings.ssh_keys.as_deref()),
+        user => settings.user.as_deref().map_or(Value::from(()), |at| user(&at.value, parts, list(settings.ssh_keys.as_deref()))),
+        packages => list(settings.packages.as_deref()),
+        timezone => text(settings.timezone.as_deref()),
+        locale => text(settings.locale.as_deref()),
+        keyboard => text(settings.keyboard.as_deref()),
+        kernel_args => list(settings.kernel_args.as_deref()),
+        boot_args => list(settings.boot_args.as_deref()),
+        secure_boot => settings.secure_boot.as_deref().is_some_and(|at| at.value),
         network_first => first,
-        local_boot => local_boot(settings.local_boot.as_ref().map(|at| at.value)),
+        local_boot => local_boot(settings.local_boot.as_deref().map(|at| at.value)),
         runs_first_boot => parts.runs_first_boot,
     }
 }

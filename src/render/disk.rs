@@ -14,7 +14,7 @@ use super::quote;
 /// Without `--overwritevmfs` an image that finds a VMFS on the disk gives up, and nothing is wiped.
 pub(super) fn esxi_line(settings: &Settings) -> Result<String, Diagnostic> {
     let empty = Disk::default();
-    let disk = settings.disk.as_ref().map_or(&empty, |at| &at.value);
+    let disk = settings.disk.as_deref().map_or(&empty, |at| &at.value);
     let quoted = |at: &crate::model::At<String>| {
         quote::kickstart(&at.value)
             .map_err(|why| Diagnostic::error(format!("this disk cannot be named: {why}"), at.place))
@@ -46,7 +46,7 @@ pub(super) fn esxi_line(settings: &Settings) -> Result<String, Diagnostic> {
 /// `disk` in templates.
 pub(super) fn seen(settings: &Settings) -> Value {
     let empty = Disk::default();
-    let disk = settings.disk.as_ref().map_or(&empty, |at| &at.value);
+    let disk = settings.disk.as_deref().map_or(&empty, |at| &at.value);
     let text = |at: &Option<crate::model::At<String>>| {
         at.as_ref().map_or_else(String::new, |at| at.value.clone())
     };

@@ -69,7 +69,7 @@ fn seen(resolved: &Resolved, facts: &Facts) -> Value {
 
 /// The domain that completes a bare name.
 pub(super) fn domain(resolved: &Resolved) -> Option<String> {
-    let own = resolved.settings.domain.as_ref();
+    let own = resolved.settings.domain.as_deref();
     let network = || resolved.network.as_ref()?.body.domain.as_ref();
     own.or_else(network).map(|at| at.value.clone())
 }

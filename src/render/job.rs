@@ -88,11 +88,12 @@ impl Job<'_> {
         let settings = &self.resolved.settings;
         let user = settings
             .user
-            .as_ref()
+            .as_deref()
             .and_then(|at| at.value.password_hash.as_ref());
         let own = settings
             .root_password_hash
-            .iter()
+            .as_deref()
+            .into_iter()
             .chain(user)
             .map(|at| &at.value);
         let hashes = self

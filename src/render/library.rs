@@ -112,6 +112,16 @@ impl Library {
         fingerprint
     }
 
+    /// Whether every text of `before` is still here as it was, and no template was added.
+    pub fn has_all_of(&self, before: &Library) -> bool {
+        let is_kept = |(path, known): (&Arc<str>, &Arc<Loose>)| {
+            self.loose
+                .get(path)
+                .is_some_and(|now| now.fingerprint() == known.fingerprint())
+        };
+        self.texts == before.texts && before.loose.iter().all(is_kept)
+    }
+
     fn new(site: &Site, texts: Texts, previous: Option<&Library>) -> Library {
         let mut diagnostics = Vec::new();
         let specs = specs(site, &texts, &mut diagnostics);

@@ -104,7 +104,7 @@ pub(super) fn gather(
 ) -> BTreeMap<Arc<str>, Arc<Loose>> {
     let mut known: BTreeMap<Arc<str>, Arc<Loose>> = BTreeMap::new();
     for named in settings::everywhere(site)
-        .filter_map(|settings| settings.first_boot.as_ref())
+        .filter_map(|settings| settings.first_boot.as_deref())
         .flat_map(|list| &list.value)
     {
         if known.contains_key(named.value.as_str()) {

@@ -118,7 +118,7 @@ fn named_tasks(site: &Site) -> BTreeSet<&TaskName> {
     layers
         .into_iter()
         .flatten()
-        .filter_map(|settings| settings.task.as_ref().map(|at| &at.value))
+        .filter_map(|settings| settings.task.as_deref().map(|at| &at.value))
         .collect()
 }
 

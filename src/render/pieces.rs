@@ -279,6 +279,6 @@ fn esxi(
             .unwrap_or_default()
     };
     let install = keep(disk::esxi_line(settings));
-    let keyboard = keep(values::esxi_keyboard(settings.keyboard.as_ref()).map(String::from));
+    let keyboard = keep(values::esxi_keyboard(settings.keyboard.as_deref()).map(String::from));
     context! { install => install, keyboard => keyboard }
 }

@@ -25,9 +25,9 @@ pub(super) fn check(site: &Site, library: &Library, found: &mut Vec<Diagnostic>)
 fn of_settings(library: &Library, settings: &Settings) -> impl Iterator<Item = Diagnostic> {
     let task = settings
         .task
-        .as_ref()
+        .as_deref()
         .and_then(|task| unknown_task(library, task));
-    let hostname = settings.hostname.as_ref().and_then(bad_template);
+    let hostname = settings.hostname.as_deref().and_then(bad_template);
     task.into_iter().chain(hostname)
 }
 

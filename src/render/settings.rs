@@ -73,7 +73,7 @@ fn of_disk(site: &Site, settings: &Settings) -> Vec<Ask> {
         .defaults
         .settings
         .disk
-        .as_ref()
+        .as_deref()
         .is_some_and(|default| default.place == disk.place);
     let size = disk.min_size.as_ref().map(|at| at.place);
     let extreme = (disk.smallest || disk.largest).then_some(disk.place);
@@ -133,15 +133,15 @@ pub(super) fn unmet(
 
 /// Whether scripts at the first boot run on such a machine.
 pub(super) fn runs_first_boot(spec: &TaskSpec, settings: &Settings) -> bool {
-    let secure = settings.secure_boot.as_ref().is_some_and(|at| at.value);
+    let secure = settings.secure_boot.as_deref().is_some_and(|at| at.value);
     !(secure && spec.secure_boot_skips_first_boot)
 }
 
 /// Whether the value is the only one that the system has anyway.
 fn has_anyway(spec: &TaskSpec, setting: Setting, settings: &Settings) -> bool {
     let value = match setting {
-        Setting::Timezone => settings.timezone.as_ref(),
-        Setting::Locale => settings.locale.as_ref(),
+        Setting::Timezone => settings.timezone.as_deref(),
+        Setting::Locale => settings.locale.as_deref(),
         _ => None,
     };
     let fixed = spec.fixed.get(&setting);
@@ -165,7 +165,7 @@ pub(super) fn passwords(
     outside: &Outside,
     found: &mut Vec<Diagnostic>,
 ) -> Passwords {
-    let user = settings.user.as_ref().map(|at| &at.value);
+    let user = settings.user.as_deref().map(|at| &at.value);
     let root = (&settings.root_password_hash, &settings.root_password_file);
     let mut of = |hash: Option<(&PasswordHash, Place)>, file: Option<(&String, Place)>| {
         let (hash, place) = match (hash, file) {
@@ -231,7 +231,7 @@ const LONGEST: usize = 1500;
 
 /// Tells when the words for the installer's kernel do not fit its command line.
 pub(super) fn too_long(words: &[String], resolved: &Resolved) -> Option<Diagnostic> {
-    let own = resolved.settings.kernel_args.as_ref();
+    let own = resolved.settings.kernel_args.as_deref();
     let length: usize = words
         .iter()
         .chain(own.iter().flat_map(|list| list.values()))
@@ -262,7 +262,7 @@ pub(super) fn locked_out(
     };
     let user = settings
         .user
-        .as_ref()
+        .as_deref()
         .is_some_and(|at| passwords.user.is_some() || at.value.ssh_keys.is_some());
     let way_in = passwords.root.is_some() || settings.ssh_keys.is_some() || user;
     if way_in || !takes(&Setting::RootPassword) || !takes(&Setting::SshKeys) {

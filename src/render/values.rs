@@ -11,39 +11,39 @@ use super::setting::Setting;
 pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut each =
-        |list: &Option<List<String>>, sound: fn(&str) -> bool, what: &str, expected: &str| {
+        |list: Option<&List<String>>, sound: fn(&str) -> bool, what: &str, expected: &str| {
             let bad = list
-                .iter()
+                .into_iter()
                 .flat_map(|list| &list.value)
                 .filter(|at| !sound(&at.value));
             found.extend(bad.map(|at| wrong(at, what, expected)));
         };
     each(
-        &settings.ssh_keys,
+        settings.ssh_keys.as_deref(),
         is_ssh_key,
         "an SSH key",
         "one line such as `ssh-ed25519 AAAA… name`",
     );
     each(
-        &settings.packages,
+        settings.packages.as_deref(),
         is_package,
         "a package",
         "letters, digits and `-+._@^*:=~`",
     );
     each(
-        &settings.kernel_args,
+        settings.kernel_args.as_deref(),
         is_kernel_word,
         "a kernel argument",
         "one line without control characters",
     );
     each(
-        &settings.boot_args,
+        settings.boot_args.as_deref(),
         is_kernel_word,
         "a kernel argument",
         "one line without control characters",
     );
     each(
-        &settings.keep,
+        settings.keep.as_deref(),
         is_line,
         "a disk",
         "a path or a serial number on one line",
@@ -55,24 +55,24 @@ pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {
         );
     };
     one(
-        settings.timezone.as_ref(),
+        settings.timezone.as_deref(),
         is_timezone,
         "a time zone",
         "such as `Europe/Berlin`",
     );
     one(
-        settings.locale.as_ref(),
+        settings.locale.as_deref(),
         is_locale,
         "a locale",
         "such as `en_US.UTF-8`",
     );
     one(
-        settings.keyboard.as_ref(),
+        settings.keyboard.as_deref(),
         is_keyboard,
         "a keyboard layout",
         "such as `us`",
     );
-    if let Some(disk) = settings.disk.as_ref().map(|at| &at.value) {
+    if let Some(disk) = settings.disk.as_deref().map(|at| &at.value) {
         for at in [&disk.path, &disk.serial, &disk.model] {
             one(
                 at.as_ref(),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::{model::Network, net::http::Advertise};
 
 /// What is known of our own addresses.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Bases {
     advertise: Advertise,
     own: Vec<IpAddr>,

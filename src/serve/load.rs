@@ -9,14 +9,18 @@ use std::{
     sync::Arc,
 };
 
-use super::{bases::Bases, outside::Lookup};
+use super::{
+    bases::Bases,
+    outside::Lookup,
+    sound::{Inputs, Sound, is_declared_as_in, is_same, names_by_template, only_nodes_differ},
+};
 use crate::{
     control::{Checked, Examined, Snapshot},
     disk::{self, state::Key},
     matcher,
-    model::{Hostname, Node, NodeName, Place, Policy, Revision, ServerConfig},
+    model::{NodeName, Place, Revision, ServerConfig},
     net::http::Advertise,
-    render::{self, Fingerprint},
+    render,
     site::{self, Diagnostic, Files, HostnameRule, Memory, Resolved, Severity},
 };
 
@@ -24,58 +28,19 @@ use crate::{
 pub struct Loader {
     lookup: Lookup,
     memory: Memory,
-    previous: Option<Arc<Snapshot>>,
-    /// Those that were rendered without a mistake, with what they were rendered from.
-    sound: BTreeMap<String, Sound>,
+    good: Option<Good>,
     port: Option<u16>,
 }
 
-/// Somebody who was rendered without a mistake.
-#[derive(Clone)]
-struct Sound {
-    inputs: Inputs,
-    hostname: Option<Hostname>,
-    documents: usize,
-    warnings: Vec<Diagnostic>,
-}
-
-/// What somebody's files are made from, besides what every machine's are. Objects of files that did not change
-/// are the same ones from load to load.
-#[derive(Clone)]
-struct Inputs {
-    templates: Fingerprint,
-    node: Option<Arc<Node>>,
-    policy: Option<Arc<Policy>>,
-    base: Arc<str>,
-}
-
-impl Inputs {
-    fn new(snapshot: &Snapshot, resolved: &Resolved, base: &str) -> Self {
-        let policy = resolved
-            .policy
-            .as_ref()
-            .and_then(|name| snapshot.site.policies.get(name));
-        Inputs {
-            templates: snapshot.library.depends(resolved),
-            node: resolved.declared.clone(),
-            policy: policy.cloned(),
-            base: base.into(),
-        }
-    }
-
-    fn is(&self, other: &Inputs) -> bool {
-        fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
-            match (a, b) {
-                (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-                (None, None) => true,
-                _ => false,
-            }
-        }
-        self.templates == other.templates
-            && self.base == other.base
-            && same(self.node.as_ref(), other.node.as_ref())
-            && same(self.policy.as_ref(), other.policy.as_ref())
-    }
+/// The last state of the site that had no error.
+struct Good {
+    snapshot: Arc<Snapshot>,
+    /// Where machines reached us.
+    bases: Bases,
+    /// Who was rendered, and from what.
+    sound: BTreeMap<String, Sound>,
+    /// Whether these are all there are: a site that is known from before is not rendered.
+    is_whole: bool,
 }
 
 /// What came of loading a site.
@@ -116,8 +81,7 @@ impl Loader {
         Loader {
             lookup: Lookup::new(root, key),
             memory: Memory::default(),
-            previous: None,
-            sound: BTreeMap::new(),
+            good: None,
             port,
         }
     }
@@ -137,29 +101,29 @@ impl Loader {
         let (site, mut diagnostics) = site::load(files, &mut self.memory);
         let (rules, found) = matcher::compile(&site);
         diagnostics.extend(found);
-        let previous = self.previous.as_ref().map(|snapshot| &snapshot.library);
+        let previous = self.good.as_ref().map(|good| &good.snapshot.library);
         let (library, found) = render::compile(&site, files, previous);
         diagnostics.extend(found);
         let flawed = Flawed::of(&diagnostics);
         let (outside, found) = self.lookup.outside(&site, &library);
         diagnostics.extend(found);
         let snapshot = Arc::new(Snapshot::new(site, rules, library, outside));
-        let same = self
-            .previous
-            .as_ref()
-            .is_some_and(|before| is_same(before, &snapshot));
-        let mut documents = 0;
         let known = matches!(depth, Depth::Known(revision) if snapshot.site.revision.as_ref() == Some(revision));
+        let bases = bases(&snapshot.site.config, self.port);
+        let mut rendering = Rendering::default();
         // What could not be read may be what others need: rendering those would only repeat that.
         if snapshot.site.unread.files.is_empty() && !known {
-            documents = self.render(&snapshot, same, &flawed, &mut diagnostics);
+            rendering = self.render(&snapshot, &bases, &flawed, &mut diagnostics);
         }
         snapshot.site.sources.sort(&mut diagnostics);
-        if diagnostics
-            .iter()
-            .all(|one| one.severity != Severity::Error)
-        {
-            self.previous = Some(snapshot.clone());
+        let documents = rendering.sound.values().map(|sound| sound.documents).sum();
+        if !has_error(&diagnostics) {
+            self.good = Some(Good {
+                snapshot: snapshot.clone(),
+                bases,
+                sound: rendering.sound,
+                is_whole: rendering.is_whole,
+            });
         }
         Loaded {
             nodes: snapshot.site.nodes.len(),
@@ -171,48 +135,49 @@ impl Loader {
 
     /// Renders everybody whose inputs changed, on every processor.
     fn render(
-        &mut self,
+        &self,
         snapshot: &Snapshot,
-        same: bool,
+        bases: &Bases,
         flawed: &Flawed,
         diagnostics: &mut Vec<Diagnostic>,
-    ) -> usize {
-        let bases = bases(&snapshot.site.config, self.port);
-        let examined = snapshot.examined();
-        let known = if same { &self.sound } else { &BTreeMap::new() };
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = examined.len().div_ceil(workers).max(1);
-        let results: Vec<(String, Vec<Diagnostic>, Option<Sound>)> = std::thread::scope(|scope| {
-            let parts: Vec<_> = examined
-                .chunks(share)
-                .map(|part| {
-                    let bases = &bases;
-                    scope.spawn(move || {
-                        part.iter()
-                            .map(|one| examine(snapshot, one, bases, known, flawed))
-                            .collect::<Vec<_>>()
-                    })
-                })
-                .collect();
-            parts
-                .into_iter()
-                .flat_map(|part| part.join().expect("rendering does not panic"))
-                .collect()
+    ) -> Rendering {
+        let good = self
+            .good
+            .as_ref()
+            .filter(|good| is_same(&good.snapshot, snapshot));
+        let settled = good.filter(|good| {
+            good.bases == *bases
+                && only_nodes_differ(&good.snapshot, snapshot)
+                && (good.is_whole || !names_by_template(snapshot))
         });
-        let mut sound = BTreeMap::new();
-        let mut documents = 0;
-        for (name, found, outcome) in results {
-            diagnostics.extend(found);
-            if let Some(outcome) = outcome {
-                documents += outcome.documents;
-                diagnostics.extend(outcome.warnings.iter().cloned());
-                sound.insert(name, outcome);
+        let renderer = Renderer {
+            snapshot,
+            bases,
+            flawed,
+            known: good.map(|good| &good.sound),
+            settled: settled.map(|good| &*good.snapshot),
+        };
+        let mut rendering = Rendering {
+            is_whole: settled.is_none_or(|good| good.is_whole),
+            ..Rendering::default()
+        };
+        for outcome in renderer.examine_all() {
+            diagnostics.extend(outcome.found);
+            if let Some(one) = outcome.sound {
+                diagnostics.extend(one.warnings.iter().cloned());
+                rendering.sound.insert(outcome.name, one);
             }
         }
-        self.sound = sound;
-        diagnostics.extend(same_hostnames(snapshot, &self.sound));
-        documents
+        diagnostics.extend(same_hostnames(snapshot, &rendering.sound));
+        rendering
     }
+}
+
+/// What came of rendering.
+#[derive(Default)]
+struct Rendering {
+    sound: BTreeMap<String, Sound>,
+    is_whole: bool,
 }
 
 /// Where mistakes were found already: what follows from them is not told again.
@@ -243,49 +208,93 @@ fn has_error(diagnostics: &[Diagnostic]) -> bool {
         .any(|one| one.severity == Severity::Error)
 }
 
-/// Renders one of them, unless it was rendered from the same before.
-fn examine(
-    snapshot: &Snapshot,
-    examined: &Examined,
-    bases: &Bases,
-    known: &BTreeMap<String, Sound>,
-    flawed: &Flawed,
-) -> (String, Vec<Diagnostic>, Option<Sound>) {
-    let name = match examined {
-        Examined::Node(node) => node.name.value.to_string(),
-        Examined::Stranger(policy) => format!("policy {}", policy.name.value),
-    };
-    let Some((resolved, found)) = snapshot.resolve_examined(examined) else {
-        return (name, Vec::new(), None);
-    };
-    // Mistakes of declared nodes were found when the site was held to its rules.
-    let found = match examined {
-        Examined::Node(_) if flawed.has(&resolved) || has_error(&found) => {
-            return (name, Vec::new(), None);
+/// What rendering one of them needs to know of the others.
+struct Renderer<'a> {
+    snapshot: &'a Snapshot,
+    bases: &'a Bases,
+    flawed: &'a Flawed,
+    /// Who was rendered before, when what every machine's files are made from is the same now.
+    known: Option<&'a BTreeMap<String, Sound>>,
+    /// The site before, when only nodes differ from it: who is declared as there is as sound as there.
+    settled: Option<&'a Snapshot>,
+}
+
+/// What came of one of them.
+struct Outcome {
+    name: String,
+    found: Vec<Diagnostic>,
+    /// None when there is a mistake, or nothing to render, or nothing is known but that it was sound before.
+    sound: Option<Sound>,
+}
+
+impl Renderer<'_> {
+    fn examine_all(&self) -> Vec<Outcome> {
+        let examined = self.snapshot.examined();
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = examined.len().div_ceil(workers).max(1);
+        std::thread::scope(|scope| {
+            let parts: Vec<_> = examined
+                .chunks(share)
+                .map(|part| {
+                    scope.spawn(move || {
+                        let outcomes = part.iter().map(|one| self.examine(one));
+                        outcomes.collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            parts
+                .into_iter()
+                .flat_map(|part| part.join().expect("rendering does not panic"))
+                .collect()
+        })
+    }
+
+    /// Renders one of them, unless it was rendered from the same before.
+    fn examine(&self, examined: &Examined) -> Outcome {
+        let mut outcome = Outcome {
+            name: match examined {
+                Examined::Node(node) => node.name.value.to_string(),
+                Examined::Stranger(policy) => format!("policy {}", policy.name.value),
+            },
+            found: Vec::new(),
+            sound: None,
+        };
+        let known = self.known.and_then(|known| known.get(&outcome.name));
+        if self
+            .settled
+            .is_some_and(|before| is_declared_as_in(before, examined))
+        {
+            outcome.sound = known.cloned();
+            return outcome;
         }
-        Examined::Node(_) => Vec::new(),
-        Examined::Stranger(_) => found,
-    };
-    let base = bases.of(resolved.network.as_deref());
-    let inputs = Inputs::new(snapshot, &resolved, &base);
-    if let Some(sound) = known.get(&name).filter(|sound| sound.inputs.is(&inputs)) {
-        return (name, found, Some(sound.clone()));
+        let Some((resolved, found)) = self.snapshot.resolve_examined(examined) else {
+            return outcome;
+        };
+        match examined {
+            // Mistakes of declared nodes were found when the site was held to its rules.
+            Examined::Node(_) if self.flawed.has(&resolved) || has_error(&found) => return outcome,
+            Examined::Node(_) => {}
+            Examined::Stranger(_) => outcome.found = found,
+        }
+        let base: Arc<str> = self.bases.of(resolved.network.as_deref()).into();
+        let inputs = Inputs::new(self.snapshot, &resolved, base.clone());
+        if let Some(sound) = known.filter(|sound| sound.inputs.is(&inputs)) {
+            outcome.sound = Some(sound.clone());
+            return outcome;
+        }
+        let checked: Checked = self.snapshot.check(examined, &resolved, base.to_string());
+        if !checked.is_sound() {
+            outcome.found.extend(checked.diagnostics);
+            return outcome;
+        }
+        outcome.sound = Some(Sound {
+            inputs,
+            hostname: checked.hostname,
+            documents: checked.documents,
+            warnings: checked.diagnostics,
+        });
+        outcome
     }
-    let checked: Checked = snapshot.check(examined, &resolved, base);
-    if !checked.is_sound() {
-        return (
-            name,
-            found.into_iter().chain(checked.diagnostics).collect(),
-            None,
-        );
-    }
-    let sound = Sound {
-        inputs,
-        hostname: checked.hostname,
-        documents: checked.documents,
-        warnings: checked.diagnostics,
-    };
-    (name, found, Some(sound))
 }
 
 /// Host names that come out of templates alike: plain ones were compared when the site was loaded.
@@ -316,30 +325,6 @@ fn same_hostnames(snapshot: &Snapshot, sound: &BTreeMap<String, Sound>) -> Vec<D
 fn is_template(snapshot: &Snapshot, name: &NodeName) -> bool {
     let resolved = snapshot.resolve_examined(&Examined::Node(snapshot.site.nodes[name].clone()));
     resolved.is_some_and(|(resolved, _)| matches!(resolved.hostname, HostnameRule::Template(_)))
-}
-
-/// Whether what every machine's files are made from is what it was.
-fn is_same(before: &Snapshot, after: &Snapshot) -> bool {
-    fn same<K: Ord, T>(before: &BTreeMap<K, Arc<T>>, after: &BTreeMap<K, Arc<T>>) -> bool {
-        before.len() == after.len()
-            && before
-                .values()
-                .zip(after.values())
-                .all(|(a, b)| Arc::ptr_eq(a, b))
-    }
-    let outside = |snapshot: &Snapshot| {
-        let outside = &snapshot.outside;
-        (
-            outside.secrets.clone(),
-            outside.passwords.clone(),
-            outside.repos.clone(),
-        )
-    };
-    Arc::ptr_eq(&before.site.defaults, &after.site.defaults)
-        && same(&before.site.networks, &after.site.networks)
-        && same(&before.site.repos, &after.site.repos)
-        && same(&before.site.tags, &after.site.tags)
-        && outside(before) == outside(after)
 }
 
 /// Where machines reach us, by the server's settings.

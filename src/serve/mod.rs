@@ -8,7 +8,9 @@
 mod clock;
 mod bases;
 mod outside;
+mod sound;
 pub mod load;
+mod memory;
 mod keep;
 mod told;
 mod engine;

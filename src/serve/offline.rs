@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     clock::Clock,
@@ -61,7 +61,7 @@ impl Offline {
 
     /// Every machine, as the API answers.
     pub fn nodes(&mut self) -> Value {
-        views::nodes(&self.turn())
+        json!(views::nodes(&self.turn()))
     }
 
     /// One machine, as the API answers.

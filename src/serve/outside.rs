@@ -138,9 +138,13 @@ pub(crate) fn tree(root: &Path, site: &Site, repo: &Repo) -> Option<Tree> {
 fn password_files(settings: &Settings) -> impl Iterator<Item = &At<String>> {
     let user = settings
         .user
-        .as_ref()
+        .as_deref()
         .and_then(|user| user.value.password_file.as_ref());
-    settings.root_password_file.iter().chain(user)
+    settings
+        .root_password_file
+        .as_deref()
+        .into_iter()
+        .chain(user)
 }
 
 /// Looks up what rendering wants, until it wants no more: a boot.cfg names further files.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::{
     engine::{Engine, Rejected},
     load::{Depth, Loaded, Loader},
+    memory,
 };
 use crate::{
     disk::{last_good, state::State, watch::Seen},
@@ -87,6 +88,7 @@ pub(crate) fn keep(loaded: &Loaded, files: &Arc<Files>, state: &State) {
         if let Err(error) = last_good::write(&path, &revision, &files) {
             tracing::error!("the last good site cannot be kept: {error}");
         }
+        memory::give_back();
     });
 }
 

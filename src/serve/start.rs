@@ -18,7 +18,7 @@ use super::{
     keep::{self, Known},
     listeners::Listeners,
     load::Loader,
-    reload, replay,
+    memory, reload, replay,
     running::Following,
     user,
 };
@@ -84,6 +84,8 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     }
     if chosen.is_new {
         reload::keep(&chosen.loaded, &first.files, &state);
+    } else {
+        tokio::task::spawn_blocking(memory::give_back);
     }
     if let Some(user) = &config.run.user {
         user::become_user(&user.value, state.path())?;

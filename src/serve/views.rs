@@ -2,6 +2,7 @@
 
 use std::{io, path::Path};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{bases::Bases, engine::Engine, handout};
@@ -14,14 +15,10 @@ use crate::{
     site::{Diagnostic, Resolved, Subject},
 };
 
-/// Every machine, as JSON.
-pub(crate) fn nodes(turn: &Turn<'_>) -> Value {
-    json!(
-        turn.statuses()
-            .into_iter()
-            .map(|status| with_address(turn, status))
-            .collect::<Vec<_>>()
-    )
+/// Every machine.
+pub(crate) fn nodes(turn: &Turn<'_>) -> Vec<Status> {
+    let statuses = turn.statuses().into_iter();
+    statuses.map(|status| with_address(turn, status)).collect()
 }
 
 /// One machine, as JSON.
@@ -234,8 +231,8 @@ fn resolved_by_name(
 }
 
 /// Bytes of JSON, with a line feed at the end.
-pub(crate) fn bytes(value: &Value) -> Bytes {
-    let mut text = value.to_string();
-    text.push('\n');
+pub(crate) fn bytes(value: &impl Serialize) -> Bytes {
+    let mut text = serde_json::to_vec(value).expect("what is shown has text keys alone");
+    text.push(b'\n');
     Bytes::from(text)
 }

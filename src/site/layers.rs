@@ -81,7 +81,7 @@ impl<'a> Layers<'a> {
     pub(super) fn domain(&self, network: Option<&'a Arc<Network>>) -> Option<&'a At<String>> {
         self.find_with(
             network,
-            |settings| settings.domain.as_ref(),
+            |settings| settings.domain.as_deref(),
             |network| network.body.domain.as_ref(),
         )
     }
@@ -92,7 +92,7 @@ impl<'a> Layers<'a> {
         name: &NodeName,
         network: Option<&'a Arc<Network>>,
     ) -> Result<HostnameRule, Box<Diagnostic>> {
-        let declared = self.find(|settings| settings.hostname.as_ref());
+        let declared = self.find(|settings| settings.hostname.as_deref());
         if let Some(text) = declared.filter(|text| is_template(text)) {
             return Ok(HostnameRule::Template(text.clone()));
         }
@@ -114,11 +114,11 @@ impl<'a> Layers<'a> {
 pub(super) fn of_network(network: &Network) -> Settings {
     let body = &network.body;
     Settings {
-        dns: body.dns.clone(),
-        search: body.search.clone(),
-        domain: body.domain.clone(),
-        ntp: body.ntp.clone(),
-        loader: body.loader.clone(),
+        dns: body.dns.clone().map(Box::new),
+        search: body.search.clone().map(Box::new),
+        domain: body.domain.clone().map(Box::new),
+        ntp: body.ntp.clone().map(Box::new),
+        loader: body.loader.clone().map(Box::new),
         ..Settings::default()
     }
 }

@@ -90,8 +90,11 @@ pub(super) fn declared(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnos
 
 /// Reads `bootwright.toml` alone, with every mistake in it. Without the file everything is default.
 pub fn read_config(files: &Files, memory: &mut Memory) -> (Arc<ServerConfig>, Vec<Diagnostic>) {
-    memory.take(files);
-    let outcome = memory.files.get(CONFIG).map(|known| &known.outcome);
+    let file = files.content.get_key_value(CONFIG);
+    if let Some((path, content)) = file {
+        memory.take_file(path, content);
+    }
+    let outcome = file.map(|_| &memory.files[CONFIG].outcome);
     let config = outcome.and_then(|outcome| outcome.config.clone());
     let diagnostics = outcome.map(|outcome| outcome.diagnostics.clone());
     (config.unwrap_or_default(), diagnostics.unwrap_or_default())
@@ -136,18 +139,23 @@ impl Memory {
             stays
         });
         for (path, content) in &files.content {
-            let same =
-                |known: &Known| Arc::ptr_eq(&known.content, content) || known.content == *content;
-            match self.files.get_mut(path) {
-                Some(known) if same(known) => known.content = content.clone(),
-                _ => {
-                    let known = Known {
-                        content: content.clone(),
-                        digest: Sha256::digest(content).into(),
-                        outcome: take_one(path, content, Arc::make_mut(sources)),
-                    };
-                    self.files.insert(path.clone(), known);
-                }
+            self.take_file(path, content);
+        }
+    }
+
+    /// Reads a file, unless it is what it was.
+    fn take_file(&mut self, path: &Arc<str>, content: &Arc<[u8]>) {
+        let same =
+            |known: &Known| Arc::ptr_eq(&known.content, content) || known.content == *content;
+        match self.files.get_mut(path) {
+            Some(known) if same(known) => known.content = content.clone(),
+            _ => {
+                let known = Known {
+                    content: content.clone(),
+                    digest: Sha256::digest(content).into(),
+                    outcome: take_one(path, content, Arc::make_mut(&mut self.sources)),
+                };
+                self.files.insert(path.clone(), known);
             }
         }
     }

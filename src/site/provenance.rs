@@ -118,7 +118,7 @@ impl Explain<'_, '_> {
     }
 
     fn task(&self, set: Option<Provenance>) -> Option<Provenance> {
-        let repo = self.layers.find(|settings| settings.repo.as_ref());
+        let repo = self.layers.find(|settings| settings.repo.as_deref());
         let repo = repo.and_then(|name| self.site.repos.get(&name.value));
         let of_repo = repo.and_then(|repo| repo.body.task.as_ref());
         match (set, of_repo) {

@@ -61,7 +61,7 @@ pub fn resolve(
     let settings = layers.merged(network.as_deref());
     let repo = settings
         .repo
-        .as_ref()
+        .as_deref()
         .and_then(|at| site.repos.get(&at.value).cloned());
     let hostname = layers
         .hostname(subject.name, layout.network)
@@ -90,7 +90,7 @@ pub fn resolve(
 }
 
 fn task(settings: &Settings, repo: Option<&Repo>) -> Option<TaskName> {
-    let own = settings.task.as_ref();
+    let own = settings.task.as_deref();
     own.or_else(|| repo?.body.task.as_ref())
         .map(|at| at.value.clone())
 }

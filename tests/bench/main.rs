@@ -1,9 +1,37 @@
-//! The benchmark, run by hand: `cargo bench`. It measures nothing by itself yet; `cargo bench -- write DIR NODES` makes a site.
+//! The benchmark, run by hand: `cargo bench`. It prints tables in Markdown; the README has a copy.
+//!
+//! The server runs as a process of its own, with its state on tmpfs. What an answer costs is the processor time
+//! of all its threads, user and system, before and after a number of requests over connections that stay open:
+//! what the clients spend is not in it. Sites of all sizes are measured by turns, and medians compared, so that
+//! whatever else the machine does falls on all of them alike.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
+#![expect(clippy::print_stderr, reason = "and how far it is")]
 
+mod answers;
+mod client;
+mod loading;
+mod rendering;
+mod server;
 mod site;
+mod table;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use answers::{Costs, Subject};
+use loading::Loading;
+use table::{Series, table};
+
+const SIZES: [usize; 3] = [1, 1_000, 10_000];
+const LARGEST: usize = 10_000;
+
+/// What can be said on the command line.
+struct Options {
+    rounds: usize,
+    /// On a real disk.
+    disk: PathBuf,
+    /// A Python that has Cobbler.
+    cobbler: Option<PathBuf>,
+}
 
 fn main() -> anyhow::Result<()> {
     // `cargo bench` adds `--bench` to what the user wrote.
@@ -12,16 +40,178 @@ fn main() -> anyhow::Result<()> {
         .filter(|word| word != "--bench")
         .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["write", folder, nodes] => {
-            let nodes = nodes.parse()?;
-            site::write(Path::new(folder), nodes)?;
-            if nodes > 0 {
-                let (name, mac) = (site::name(nodes - 1), site::mac(nodes - 1));
-                println!("{folder}: {nodes} nodes, the last one {name} with {mac}");
-            }
-            Ok(())
-        }
-        _ => anyhow::bail!("usage: cargo bench -- write DIR NODES"),
+    if let ["write", folder, nodes] = words.as_slice() {
+        let nodes = nodes.parse()?;
+        let site = site::Site::write(Path::new(folder), nodes)?;
+        println!("{}: {nodes} nodes", site.root.display());
+        return Ok(());
     }
+    let mut options = Options {
+        rounds: 5,
+        disk: env!("CARGO_TARGET_TMPDIR").into(),
+        cobbler: None,
+    };
+    for pair in words.chunks(2) {
+        match pair {
+            ["--rounds", rounds] => options.rounds = rounds.parse()?,
+            ["--disk", disk] => options.disk = disk.into(),
+            ["--cobbler", python] => options.cobbler = Some(python.into()),
+            _ => anyhow::bail!(
+                "usage: cargo bench -- [--rounds N] [--disk DIR] [--cobbler PYTHON]\n       cargo bench -- write DIR NODES"
+            ),
+        }
+    }
+    measure(&options)
+}
+
+fn measure(options: &Options) -> anyhow::Result<()> {
+    let work = tempfile::Builder::new()
+        .prefix("bootwright-")
+        .tempdir_in("/dev/shm")?;
+    println!("{}\n", about()?);
+    answers(options, work.path())?;
+    loads(options, work.path())?;
+    rendering::compare(work.path(), options.cobbler.as_deref())
+}
+
+/// When and where.
+fn about() -> anyhow::Result<String> {
+    let date = std::process::Command::new("date")
+        .arg("+%Y-%m-%d")
+        .output()?;
+    let date = String::from_utf8(date.stdout)?;
+    let cpus = std::fs::read_to_string("/proc/cpuinfo")?;
+    let model = cpus
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("unknown processor", |(_, model)| model);
+    let cores = std::thread::available_parallelism()?;
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    let load = load.split(' ').next().unwrap_or_default().to_string();
+    Ok(format!(
+        "{}, {cores} cores of {model}, load before the run {load}",
+        date.trim()
+    ))
+}
+
+fn answers(options: &Options, work: &Path) -> anyhow::Result<()> {
+    let mut subjects = Vec::new();
+    for nodes in SIZES {
+        let state = work.join(format!("state-{nodes}"));
+        subjects.push((Subject::new(work, &state, nodes)?, Costs::default()));
+    }
+    let kept = tempfile::Builder::new()
+        .prefix("state-")
+        .tempdir_in(&options.disk)?;
+    let mut on_disk = Subject::new(&work.join("disk"), kept.path(), 1_000)?;
+    let mut disk = Costs::default();
+    for round in 0..options.rounds {
+        for (subject, costs) in &mut subjects {
+            subject.measure(costs)?;
+        }
+        on_disk.measure(&mut disk)?;
+        eprintln!("answers: round {} of {}", round + 1, options.rounds);
+    }
+    let resident = subjects[2].0.server.resident()?[0];
+    let row = |what: &str, limit: &str, pick: fn(&Costs) -> &Series| {
+        let figures: Vec<f64> = subjects
+            .iter()
+            .map(|(_, costs)| pick(costs).median())
+            .collect();
+        let mut row = vec![what.to_string(), limit.to_string()];
+        row.extend(figures.iter().map(|figure| format!("{figure:.0}")));
+        row.push(format!("{:.2}", figures[2] / figures[0]));
+        row.push(format!("{:.0}", pick(&disk).median()));
+        row
+    };
+    let head = [
+        "us of the server's processor time",
+        "limit",
+        "1 node",
+        "1,000",
+        "10,000",
+        "10,000 : 1",
+        "1,000, state on a disk",
+    ];
+    println!(
+        "{}",
+        table(&[
+            head.map(String::from).to_vec(),
+            row("`/boot`, nothing due", "50", |costs| &costs.idle),
+            row("`/boot`, a running attempt", "50", |costs| &costs.running),
+            row("an attempt opened, with its documents", "1000", |costs| {
+                &costs.opening
+            }),
+        ])
+    );
+    println!(
+        "An opening is answered after {:.1} ms; with the state on a disk, where three files are synced, after {:.1} ms. \
+         With {LARGEST} machines that have all booted {resident:.0} MiB are resident.\n",
+        subjects[1].1.waited.median(),
+        disk.waited.median(),
+    );
+    for (subject, _) in subjects {
+        subject.server.stop()?;
+    }
+    on_disk.server.stop()
+}
+
+fn loads(options: &Options, work: &Path) -> anyhow::Result<()> {
+    let mut loading = Loading::default();
+    for round in 0..options.rounds {
+        loading::measure(work, LARGEST, round, &mut loading)?;
+        eprintln!("loading: round {} of {}", round + 1, options.rounds);
+    }
+    let row =
+        |what: &str, limit: &str, figure: String| vec![what.to_string(), limit.to_string(), figure];
+    let seconds = |series: &Series| format!("{:.2} s", series.median() / 1e3);
+    let millis = |series: &Series| format!("{:.0} ms", series.median());
+    let mib = |series: &Series| format!("{:.0} MiB", series.median());
+    let binary = std::fs::metadata(server::PROGRAM)?.len() as f64 / 1e6;
+    println!(
+        "{}",
+        table(&[
+            row("10,000 nodes, a file each", "limit", "".into()),
+            row(
+                "`check`: read, checked, everything rendered",
+                "1.5 s",
+                seconds(&loading.check)
+            ),
+            row("its processor time", "", seconds(&loading.check_cpu)),
+            row(
+                "start to first answer, a new site",
+                "",
+                seconds(&loading.first_start)
+            ),
+            row(
+                "start to first answer, the site checked last",
+                "1 s",
+                seconds(&loading.start)
+            ),
+            row(
+                "an edited node is live, the first edit after a start",
+                "500 ms",
+                millis(&loading.first_node)
+            ),
+            row("an edited node is live", "500 ms", millis(&loading.node)),
+            row(
+                "an edited template that every node has is live",
+                "3 s",
+                millis(&loading.template)
+            ),
+            row(
+                "resident memory after a start",
+                "64 MiB",
+                mib(&loading.resident[0])
+            ),
+            row(
+                "resident memory after edits",
+                "64 MiB",
+                mib(&loading.resident[1])
+            ),
+            row("at most meanwhile", "", mib(&loading.resident[2])),
+            row("the program", "25 MB", format!("{binary:.1} MB")),
+        ])
+    );
+    Ok(())
 }

@@ -1,16 +1,16 @@
 //! Sites of any size: one file for each node, as a large site in git has it.
 
-use std::{fs, io, net::Ipv4Addr, path::Path};
+use std::{
+    fs, io,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+};
 
 /// 198.18.0.0/15 is set aside for benchmarks (RFC 2544) and has room for 131,000 machines.
 const FIRST: u32 = Ipv4Addr::new(198, 18, 1, 0).to_bits();
 
 const CONFIG: &str = r#"
-[http]
-listen = "127.0.0.1:0"
-
-[operator]
-listen = "127.0.0.1:0"
+site-id = "benchmark"
 
 [dhcp]
 enabled = false
@@ -50,19 +50,84 @@ debian = { order = 20, tags = "debian", repo = "debian", packages = ["chrony"] }
 rocky = { order = 30, tags = "rocky", repo = "rocky", packages = ["chrony"] }
 "#;
 
-/// Writes a site of `nodes` machines into `root`: ESXi, Debian and Rocky by turns.
-pub(crate) fn write(root: &Path, nodes: usize) -> io::Result<()> {
-    let folder = root.join("policies.d/nodes");
-    fs::create_dir_all(&folder)?;
-    let stand_ins = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart");
-    let config = format!("{CONFIG}\n[paths]\nrepos = {:?}\n", stand_ins.display());
-    fs::write(root.join("bootwright.toml"), config)?;
-    fs::write(root.join("policies.d/site.toml"), POLICIES)?;
-    for number in 0..nodes {
-        let path = folder.join(format!("{}.toml", name(number)));
-        fs::write(path, node(number))?;
+/// A site on the disk.
+pub(crate) struct Site {
+    /// Where it is: alone in a directory, since the server looks at what happens beside it, too.
+    pub(crate) root: PathBuf,
+    /// What its server tells goes here.
+    pub(crate) log: PathBuf,
+    /// How many machines it has.
+    pub(crate) nodes: usize,
+    /// The port for machines.
+    pub(crate) machines: u16,
+    /// The port for operators.
+    pub(crate) operators: u16,
+}
+
+impl Site {
+    /// Writes a site of `nodes` machines at `path`: ESXi, Debian and Rocky by turns.
+    pub(crate) fn write(path: &Path, nodes: usize) -> io::Result<Self> {
+        let root = path.join("site");
+        let site = Site {
+            log: path.with_extension("log"),
+            nodes,
+            root,
+            machines: free_port()?,
+            operators: free_port()?,
+        };
+        fs::create_dir_all(site.root.join("policies.d/nodes"))?;
+        site.write_config(&path.with_extension("state"))?;
+        fs::write(site.root.join("policies.d/site.toml"), POLICIES)?;
+        for number in 0..nodes {
+            site.write_node(number, 0)?;
+        }
+        Ok(site)
     }
-    Ok(())
+
+    /// Writes `bootwright.toml`, with this state directory.
+    pub(crate) fn write_config(&self, state: &Path) -> io::Result<()> {
+        let stand_ins = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart");
+        let (machines, operators) = (self.machines, self.operators);
+        let ports = format!(
+            "[http]\nlisten = \"127.0.0.1:{machines}\"\n[operator]\nlisten = \"127.0.0.1:{operators}\"\n"
+        );
+        let paths = format!("[paths]\nstate = {state:?}\nrepos = {stand_ins:?}\n");
+        fs::write(
+            self.root.join("bootwright.toml"),
+            format!("{CONFIG}\n{ports}{paths}"),
+        )
+    }
+
+    /// Writes a machine's file. `edit` makes a difference.
+    pub(crate) fn write_node(&self, number: usize, edit: usize) -> io::Result<()> {
+        let path = format!("policies.d/nodes/{}.toml", name(number));
+        put(&self.root.join(path), &node(number, edit))
+    }
+
+    /// Writes a template of the site's own that every installation includes. `edit` makes a difference.
+    pub(crate) fn write_template(&self, edit: usize) -> io::Result<()> {
+        let built_in = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("templates")
+            .join(TEMPLATE);
+        let text = fs::read_to_string(built_in)?;
+        let path = self.root.join("templates").join(TEMPLATE);
+        fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
+        put(&path, &format!("{text}{{# Edit {edit}. #}}\n"))
+    }
+}
+
+/// A template that the documents of every task import that installs Linux.
+const TEMPLATE: &str = "common/report.j2";
+
+/// Writes a file as editors do: beside it, then in its place.
+fn put(path: &Path, text: &str) -> io::Result<()> {
+    let beside = path.with_extension("swp");
+    fs::write(&beside, text)?;
+    fs::rename(beside, path)
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// The name of a machine.
@@ -76,11 +141,11 @@ pub(crate) fn mac(number: usize) -> String {
     format!("02:00:00:{a:02x}:{b:02x}:{c:02x}")
 }
 
-fn node(number: usize) -> String {
+fn node(number: usize, edit: usize) -> String {
     let address = Ipv4Addr::from_bits(FIRST + number as u32);
     let tag = ["esxi", "debian", "rocky"][number % 3];
     format!(
-        "[node.{}]\nmac = \"{}\"\ntags = \"{tag}\"\naddress = \"{address}\"\nvars = {{ rack = {}, unit = {} }}\n",
+        "[node.{}]\nmac = \"{}\"\ntags = \"{tag}\"\naddress = \"{address}\"\nvars = {{ rack = {}, unit = {}, edit = {edit} }}\n",
         name(number),
         mac(number),
         number / 40,

@@ -104,7 +104,7 @@ pub(super) fn snapshot(written: Written) -> Snapshot {
     };
     let name: PolicyName = "any".parse().expect("a name");
     let settings = Settings {
-        task: Some(at("esxi".parse().expect("a name"))),
+        task: Some(Box::new(at("esxi".parse().expect("a name")))),
         ..Settings::default()
     };
     site.policies.insert(
@@ -127,7 +127,7 @@ pub(super) fn snapshot(written: Written) -> Snapshot {
         };
         let task = if written.other_task { "debian" } else { "esxi" };
         let settings = Settings {
-            task: Some(at(task.parse().expect("a name"))),
+            task: Some(Box::new(at(task.parse().expect("a name")))),
             ..Settings::default()
         };
         site.identities

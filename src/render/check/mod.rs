@@ -71,7 +71,7 @@ pub(super) fn rendered(job: &Job<'_>, task: &Task, rendered: &Rendered) -> Vec<D
                     .resolved
                     .settings
                     .secure_boot
-                    .as_ref()
+                    .as_deref()
                     .is_some_and(|at| at.value);
                 check_ks(&text, secure)
             }

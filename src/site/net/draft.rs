@@ -107,7 +107,7 @@ impl<'a> Draft<'a> {
 
     /// The card of the short form.
     pub(super) fn short(mac: Option<Mac>, node: Option<&'a Node>, layers: &Layers<'a>) -> Self {
-        let network = layers.find(|settings| settings.network.as_ref());
+        let network = layers.find(|settings| settings.network.as_deref());
         let own = match node.map(|node| &node.body) {
             None => LinkSettings { network, ..SILENT },
             Some(body) => LinkSettings {

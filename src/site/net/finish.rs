@@ -10,7 +10,7 @@ impl<'a> Layout<'a> {
     pub(in crate::site) fn plan(&self, layers: &Layers<'a>) -> NetPlan {
         let ntp = layers.find_with(
             self.network,
-            |settings| settings.ntp.as_ref(),
+            |settings| settings.ntp.as_deref(),
             |network| network.body.ntp.as_ref(),
         );
         NetPlan {
@@ -20,13 +20,13 @@ impl<'a> Layout<'a> {
             dns: self.gathered(
                 layers,
                 |link| link.own.dns,
-                |settings| settings.dns.as_ref(),
+                |settings| settings.dns.as_deref(),
                 |network| network.body.dns.as_ref(),
             ),
             search: self.gathered(
                 layers,
                 |link| link.own.search,
-                |settings| settings.search.as_ref(),
+                |settings| settings.search.as_deref(),
                 |network| network.body.search.as_ref(),
             ),
             ntp: ntp.iter().flat_map(|list| list.values().cloned()).collect(),

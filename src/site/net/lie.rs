@@ -93,7 +93,7 @@ impl<'a> Work<'a, '_> {
         let ip = at.value.ip;
         let holds = |network: &&'a Arc<Network>| subnet_of(network, ip).is_some();
         if let Some(home) = self
-            .named(|settings| settings.network.as_ref())
+            .named(|settings| settings.network.as_deref())
             .filter(holds)
         {
             return Ok(Some(home));

@@ -81,8 +81,8 @@ pub(super) fn layout<'a>(
     let primary = work.choose_routes(&mut links);
     work.fit_packets(&mut links);
     let home = links.get(primary).and_then(|link| link.network);
-    let network = home.or_else(|| work.named(|settings| settings.network.as_ref()));
-    let boot = work.named(|settings| settings.boot_network.as_ref());
+    let network = home.or_else(|| work.named(|settings| settings.network.as_deref()));
+    let boot = work.named(|settings| settings.boot_network.as_deref());
     let differs = |boot: &&'a Arc<Network>| network.is_none_or(|home| home.name != boot.name);
     Layout {
         links,
@@ -122,7 +122,7 @@ impl<'a> Work<'a, '_> {
             return;
         }
         let at = self.boot_link(links);
-        let pool = self.layers.find(|settings| settings.addresses.as_ref());
+        let pool = self.layers.find(|settings| settings.addresses.as_deref());
         let network = links[at].network.or_else(|| self.home(pool.is_some()));
         links[at].network = network;
         if pool.is_none() {
@@ -148,7 +148,7 @@ impl<'a> Work<'a, '_> {
 
     /// The network a machine lives in when no address says so; for an address of a pool the only one that has one.
     fn home(&self, wants_pool: bool) -> Option<&'a Arc<Network>> {
-        if let Some(named) = self.layers.find(|settings| settings.network.as_ref()) {
+        if let Some(named) = self.layers.find(|settings| settings.network.as_deref()) {
             return self.site.networks.get(&named.value);
         }
         let with_pool = |network: &&'a Arc<Network>| network.body.pool.is_some();

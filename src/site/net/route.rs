@@ -62,7 +62,7 @@ impl<'a> Work<'a, '_> {
             .enumerate()
             .filter_map(|(at, link)| Some((at, network_gateway(link, is_v4)?.clone())))
             .collect();
-        let home = self.layers.find(|settings| settings.network.as_ref());
+        let home = self.layers.find(|settings| settings.network.as_deref());
         let is_home = |at: usize| {
             let network = links[at].network;
             home.is_some_and(|home| network.is_some_and(|network| network.name == *home))

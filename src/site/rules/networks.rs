@@ -16,8 +16,12 @@ impl<'a> Check<'a> {
     pub(super) fn networks(&mut self) {
         for network in self.site.networks.values() {
             let body = &network.body;
-            self.dns(&body.dns);
-            self.names(&body.domain, &body.search, &body.ntp);
+            self.dns(body.dns.as_ref());
+            self.names(
+                body.domain.as_ref(),
+                body.search.as_ref(),
+                body.ntp.as_ref(),
+            );
             self.found.extend(body.vlan.as_ref().and_then(check_tag));
             self.found.extend(body.mtu.as_ref().and_then(check_mtu));
             self.dhcp(body);

@@ -133,7 +133,7 @@ impl<'a> Check<'a> {
         let Some(repo) = &node.settings.repo else {
             return;
         };
-        let task = layers.find(|settings| settings.task.as_ref());
+        let task = layers.find(|settings| settings.task.as_deref());
         let of_repo = self.site.repos.get(&repo.value);
         let is_told = of_repo.is_none_or(|of_repo| of_repo.body.task.is_some());
         let is_told = is_told || self.site.unread.has_flawed(Kind::Repo, repo.as_str());

@@ -100,8 +100,8 @@ impl<'a> Check<'a> {
         let addresses = policy
             .settings
             .addresses
-            .as_ref()
-            .or(of_defaults.addresses.as_ref());
+            .as_deref()
+            .or(of_defaults.addresses.as_deref());
         let Some(addresses) = addresses.filter(|at| at.value == Addresses::Pool) else {
             return;
         };
@@ -111,8 +111,8 @@ impl<'a> Check<'a> {
         let network = policy
             .settings
             .network
-            .as_ref()
-            .or(of_defaults.network.as_ref());
+            .as_deref()
+            .or(of_defaults.network.as_deref());
         let unread = &site.unread;
         let with_pool = |name: &NetworkName| {
             let network = site.networks.get(name);
@@ -139,8 +139,16 @@ impl<'a> Check<'a> {
     /// Where a repo says nothing of a task, somebody else must.
     fn says_what_to_install(&mut self, policy: &Policy) {
         let of_defaults = &self.site.defaults.settings;
-        let task = policy.settings.task.as_ref().or(of_defaults.task.as_ref());
-        let repo = policy.settings.repo.as_ref().or(of_defaults.repo.as_ref());
+        let task = policy
+            .settings
+            .task
+            .as_deref()
+            .or(of_defaults.task.as_deref());
+        let repo = policy
+            .settings
+            .repo
+            .as_deref()
+            .or(of_defaults.repo.as_deref());
         let Some(repo) = repo else { return };
         let Some(of_repo) = self.site.repos.get(&repo.value) else {
             return;

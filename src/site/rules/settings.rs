@@ -35,8 +35,12 @@ impl<'a> Check<'a> {
         if let Some(timezone) = &settings.timezone {
             self.timezone(timezone);
         }
-        self.dns(&settings.dns);
-        self.names(&settings.domain, &settings.search, &settings.ntp);
+        self.dns(settings.dns.as_deref());
+        self.names(
+            settings.domain.as_deref(),
+            settings.search.as_deref(),
+            settings.ntp.as_deref(),
+        );
         self.plain_passwords(&settings.vars);
     }
 
@@ -87,8 +91,8 @@ impl<'a> Check<'a> {
     }
 
     /// Checks a list of DNS servers.
-    pub(super) fn dns(&mut self, list: &Option<List<IpAddr>>) {
-        for at in list.iter().flat_map(|list| &list.value) {
+    pub(super) fn dns(&mut self, list: Option<&List<IpAddr>>) {
+        for at in list.into_iter().flat_map(|list| &list.value) {
             if is_absurd(at.value) {
                 let message = format!("{at} cannot be a DNS server of another machine");
                 self.report(Diagnostic::error(message, at.place));
@@ -99,12 +103,12 @@ impl<'a> Check<'a> {
     /// Checks domains and NTP servers.
     pub(super) fn names(
         &mut self,
-        domain: &Option<At<String>>,
-        search: &Option<List<String>>,
-        ntp: &Option<List<String>>,
+        domain: Option<&At<String>>,
+        search: Option<&List<String>>,
+        ntp: Option<&List<String>>,
     ) {
         let domains = domain
-            .iter()
+            .into_iter()
             .chain(search.iter().flat_map(|list| &list.value));
         for at in domains {
             if at.value.parse::<Hostname>().is_err() {

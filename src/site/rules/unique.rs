@@ -105,7 +105,7 @@ impl<'a> Check<'a> {
         match layers.hostname(&node.name.value, network) {
             Ok(HostnameRule::Template(_)) => {}
             Ok(HostnameRule::Plain(name)) => {
-                let own = node.settings.hostname.as_ref();
+                let own = node.settings.hostname.as_deref();
                 let place = own.map_or(node.place(), |at| at.place);
                 let folded = name.as_str().to_ascii_lowercase();
                 let first = claims.hostnames.claim(folded, node, place);

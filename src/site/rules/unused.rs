@@ -60,7 +60,7 @@ impl<'a> Check<'a> {
         let listed: BTreeSet<_> = listed.flat_map(|list| list.values()).collect();
         let of_policies = policies.filter_map(|policy| policy.rule.when.as_ref());
         let of_tags = site.tags.values().filter_map(|tag| tag.body.when.as_ref());
-        let expected = self.layers().filter_map(|layer| layer.expect.as_ref());
+        let expected = self.layers().filter_map(|layer| layer.expect.as_deref());
         let expressions: Vec<&str> = of_policies
             .chain(of_tags)
             .chain(expected)

@@ -1,0 +1,118 @@
+//! Who was rendered without a mistake, and need not be rendered again.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    control::{Examined, Snapshot},
+    model::{Hostname, Node, Policy, Settings},
+    render::Fingerprint,
+    site::{Diagnostic, Resolved},
+};
+
+/// Somebody who was rendered without a mistake.
+#[derive(Clone)]
+pub(super) struct Sound {
+    /// From what.
+    pub(super) inputs: Inputs,
+    /// The host name that came out.
+    pub(super) hostname: Option<Hostname>,
+    /// How many files did.
+    pub(super) documents: usize,
+    /// What was remarked.
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+/// What somebody's files are made from, besides what every machine's are. Objects of files that did not change
+/// are the same ones from load to load.
+#[derive(Clone)]
+pub(super) struct Inputs {
+    templates: Fingerprint,
+    node: Option<Arc<Node>>,
+    policy: Option<Arc<Policy>>,
+    base: Arc<str>,
+}
+
+impl Inputs {
+    /// Collects them.
+    pub(super) fn new(snapshot: &Snapshot, resolved: &Resolved, base: Arc<str>) -> Self {
+        let policy = resolved
+            .policy
+            .as_ref()
+            .and_then(|name| snapshot.site.policies.get(name));
+        Inputs {
+            templates: snapshot.library.depends(resolved),
+            node: resolved.declared.clone(),
+            policy: policy.cloned(),
+            base,
+        }
+    }
+
+    /// Whether both are the same.
+    pub(super) fn is(&self, other: &Inputs) -> bool {
+        fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
+            match (a, b) {
+                (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+                (None, None) => true,
+                _ => false,
+            }
+        }
+        self.templates == other.templates
+            && self.base == other.base
+            && same(self.node.as_ref(), other.node.as_ref())
+            && same(self.policy.as_ref(), other.policy.as_ref())
+    }
+}
+
+/// Whether what every machine's files are made from is what it was.
+pub(super) fn is_same(before: &Snapshot, after: &Snapshot) -> bool {
+    Arc::ptr_eq(&before.site.defaults, &after.site.defaults)
+        && same(&before.site.networks, &after.site.networks)
+        && same(&before.site.repos, &after.site.repos)
+        && same(&before.site.tags, &after.site.tags)
+        && before.outside.secrets == after.outside.secrets
+        && before.outside.passwords == after.outside.passwords
+        && before.outside.repos == after.outside.repos
+}
+
+/// Whether, in addition, all policies and templates are what they were, so that whose declaration is, too, is
+/// given the same files.
+pub(super) fn only_nodes_differ(before: &Snapshot, after: &Snapshot) -> bool {
+    same(&before.site.policies, &after.site.policies) && after.library.has_all_of(&before.library)
+}
+
+/// Whether somebody is declared as before.
+pub(super) fn is_declared_as_in(before: &Snapshot, examined: &Examined) -> bool {
+    match examined {
+        Examined::Node(node) => {
+            let known = before.site.nodes.get(&node.name.value);
+            known.is_some_and(|known| Arc::ptr_eq(known, node))
+        }
+        Examined::Stranger(policy) => {
+            let known = before.site.policies.get(&policy.name.value);
+            known.is_some_and(|known| Arc::ptr_eq(known, policy))
+        }
+    }
+}
+
+/// Whether a host name may come out of a template, so that two machines may turn out to have the same one.
+pub(super) fn names_by_template(snapshot: &Snapshot) -> bool {
+    let site = &snapshot.site;
+    let is_template = |settings: &Settings| {
+        let hostname = settings.hostname.as_deref();
+        hostname.is_some_and(|hostname| hostname.value.contains('{'))
+    };
+    is_template(&site.defaults.settings)
+        || site
+            .policies
+            .values()
+            .any(|policy| is_template(&policy.settings))
+        || site.nodes.values().any(|node| is_template(&node.settings))
+}
+
+fn same<K: Ord, T>(before: &BTreeMap<K, Arc<T>>, after: &BTreeMap<K, Arc<T>>) -> bool {
+    before.len() == after.len()
+        && before
+            .values()
+            .zip(after.values())
+            .all(|(a, b)| Arc::ptr_eq(a, b))
+}

@@ -1,0 +1,31 @@
+//! Series of figures and tables of them.
+
+/// Repeated measurements of one thing.
+#[derive(Default)]
+pub(crate) struct Series(Vec<f64>);
+
+impl Series {
+    /// Adds a measurement.
+    pub(crate) fn push(&mut self, figure: f64) {
+        self.0.push(figure);
+    }
+
+    /// The middle one.
+    pub(crate) fn median(&self) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// Writes a table in Markdown, the first row its head.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    for (at, row) in rows.iter().enumerate() {
+        text += &format!("| {} |\n", row.join(" | "));
+        if at == 0 {
+            text += &format!("|---|{}\n", "---:|".repeat(row.len() - 1));
+        }
+    }
+    text
+}
