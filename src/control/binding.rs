@@ -76,8 +76,8 @@ impl<'a> Layers<'a> {
 impl<'a> Turn<'a> {
     /// The tags of a machine. What is unknown is remarked once in its log.
     pub(crate) fn tags(&mut self, id: MachineId, node: Option<&Node>) -> Tags {
-        let facts = self.machine(id).facts.clone();
-        let tags = matcher::tags(&self.snapshot.site, &self.snapshot.rules, node, &facts);
+        let (site, rules) = (&self.snapshot.site, &self.snapshot.rules);
+        let tags = matcher::tags(site, rules, node, &self.machine(id).facts);
         for (tag, reason) in &tags.unknown {
             self.remark_once(id, format!("tag `{tag}` is unknown: {reason}"));
         }
@@ -159,12 +159,11 @@ impl<'a> Turn<'a> {
 
     /// How many machines besides this one a policy has bound.
     fn bound_to(&self, policy: &PolicyName, id: Option<MachineId>) -> u64 {
-        let bound = self.world.state.bound.get(policy);
-        let others = bound
-            .into_iter()
-            .flatten()
-            .filter(|other| Some(**other) != id);
-        others.count() as u64
+        let Some(bound) = self.world.state.bound.get(policy) else {
+            return 0;
+        };
+        let itself = id.is_some_and(|id| bound.contains(&id));
+        (bound.len() - usize::from(itself)) as u64
     }
 
     /// Returns the address of a pool that a machine has or is to get, when it needs one.

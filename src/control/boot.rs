@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     journal::{AttemptId, Event, Given, MachineId},
-    model::{Facts, LocalBoot, Node, Unknown},
+    model::{Facts, Identity, LocalBoot, Node, Unknown},
 };
 
 /// For how long requests that carry no number are the same boot.
@@ -22,13 +22,14 @@ const SAME_BOOT: Duration = Duration::from_secs(60);
 impl Turn<'_> {
     /// Decides a network boot. An [`Decision::Open`] is completed by [`Turn::opened`] or [`Turn::not_opened`].
     pub fn boot(&mut self, ask: &BootAsk) -> Decision {
-        if self.is_ignored(ask) {
+        let identity = ask.report.identity();
+        if self.is_ignored(ask, &identity) {
             return disk(ask, LocalBoot::Auto, None);
         }
         if let Some(reason) = &ask.unconfirmed {
             return self.refuse_unconfirmed(ask, reason);
         }
-        let (id, node) = match self.identify(&ask.report) {
+        let (id, node) = match self.identify(&identity) {
             Who::Nobody => {
                 return disk(
                     ask,
@@ -58,19 +59,18 @@ impl Turn<'_> {
     }
 
     /// On a network that ignores strangers, a stranger leaves no trace.
-    fn is_ignored(&self, ask: &BootAsk) -> bool {
-        let identity = ask.report.identity();
+    fn is_ignored(&self, ask: &BootAsk, identity: &Identity) -> bool {
         let network = ask
             .network
             .as_ref()
             .and_then(|name| self.snapshot.site.networks.get(name));
         let ignores = network.and_then(|network| network.body.unknown.as_ref());
         ignores.is_some_and(|unknown| unknown.value == Unknown::Ignore)
-            && self.is_strange(&identity)
-            && self.world.bearing(&identity).is_empty()
+            && self.is_strange(identity)
+            && self.world.bearing(identity).is_empty()
     }
 
-    fn is_strange(&self, identity: &crate::model::Identity) -> bool {
+    fn is_strange(&self, identity: &Identity) -> bool {
         let declared = &self.snapshot.site.identities;
         !identity
             .mac
@@ -117,10 +117,7 @@ impl Turn<'_> {
             firmware: report.platform,
             ..Facts::default()
         };
-        let known = &self.machine(id).facts;
-        let mut merged = known.clone();
-        merged.update(reported.clone());
-        if merged != *known {
+        if !self.machine(id).facts.covers(&reported) {
             self.record(
                 id,
                 Event::Facts {

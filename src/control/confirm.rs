@@ -3,18 +3,18 @@
 //! Which card really asks is found out elsewhere, and only where it matters: what the answer should be is
 //! said here.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use super::{BootAsk, Decision, Report, Turn, boot::disk, open::is_due};
 use crate::{
     journal::{Event, Given, MachineId},
-    model::{LocalBoot, Mac, Node},
+    model::{Few, LocalBoot, Mac, Node},
 };
 
 impl Turn<'_> {
     /// Returns the cards from which this report may come, when the answer may lead to an installer; none
     /// when it cannot, and nobody's card matters.
-    pub fn cards_to_confirm(&self, report: &Report) -> Option<BTreeSet<Mac>> {
+    pub fn cards_to_confirm(&self, report: &Report) -> Option<Few<Mac>> {
         let identity = report.identity();
         let known = self.world.bearing(&identity);
         let may_install = |id: &MachineId| {
@@ -25,7 +25,7 @@ impl Turn<'_> {
             return None;
         }
         // Who names cards of two nodes is neither.
-        let of_node = |node: Arc<Node>| -> BTreeSet<Mac> {
+        let of_node = |node: Arc<Node>| -> Few<Mac> {
             node.macs().into_iter().map(|mac| mac.value).collect()
         };
         let declared = self.nodes_by_card(report).map(of_node);
@@ -51,11 +51,8 @@ impl Turn<'_> {
     }
 
     fn nodes_by_card(&self, report: &Report) -> impl Iterator<Item = Arc<Node>> {
-        let site = &self.snapshot.site;
-        let names = report
-            .macs
-            .iter()
-            .filter_map(|mac| site.identities.mac.get(mac));
-        names.map(|name| site.nodes[name].clone())
+        let identities = &self.snapshot.site.identities;
+        let nodes = report.macs.iter();
+        nodes.filter_map(|mac| identities.mac.get(mac).cloned())
     }
 }

@@ -60,10 +60,10 @@ impl Step {
 
     fn span(self, layers: Layers<'_>) -> Duration {
         let set = layers.deadline(|deadlines| match self {
-            Step::Document => deadlines.document.as_ref(),
-            Step::Installing => deadlines.installing.as_ref(),
-            Step::Installed => deadlines.installed.as_ref(),
-            Step::Finished => deadlines.finished.as_ref(),
+            Step::Document => deadlines.document.as_deref(),
+            Step::Installing => deadlines.installing.as_deref(),
+            Step::Installed => deadlines.installed.as_deref(),
+            Step::Finished => deadlines.finished.as_deref(),
         });
         let default = match self {
             Step::Document => Span::minutes(10),

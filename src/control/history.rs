@@ -3,87 +3,73 @@
 //! A history is found by the identities that a declaration claims; only one that no declaration claims goes
 //! to the declaration that last bore its name.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::HashMap, hash::Hash, sync::Arc};
 
 use super::Turn;
 use crate::{
     journal::{Event, MachineId},
-    model::{Identity, Node, NodeName},
+    model::{Few, Identity, Node},
 };
 
 impl Turn<'_> {
     /// Returns the histories that are a declaration's: those its identities claim, and those that no
     /// declaration's identities claim and that last bore its name.
-    pub(crate) fn histories(&self, node: &Node) -> BTreeSet<MachineId> {
+    pub(crate) fn histories(&self, node: &Node) -> Few<MachineId> {
         let mut histories = self.world.bearing(&declared_identity(node));
-        if !node.macs().is_empty() {
-            return histories.into_iter().chain(self.orphans(node)).collect();
+        if !node.has_macs() {
+            // A serial claims only what no MAC does.
+            histories.retain(|id| self.claims(node, *id));
         }
-        // A serial claims only what no MAC does.
-        histories.retain(|id| self.claimants(*id).contains(&&node.name.value));
-        histories.into_iter().chain(self.orphans(node)).collect()
+        histories.extend(self.orphans(node));
+        histories
+    }
+
+    fn claims(&self, node: &Node, id: MachineId) -> bool {
+        let claimants = self.claimants(id);
+        claimants
+            .iter()
+            .any(|claims| claims.name.value == node.name.value)
     }
 
     fn orphans(&self, node: &Node) -> impl Iterator<Item = MachineId> {
-        let named = self
-            .world
-            .index
-            .name
-            .get(&node.name.value)
-            .into_iter()
-            .flatten()
-            .copied();
+        let named = self.world.index.name.get(&node.name.value);
+        let named = named.into_iter().flatten().copied();
         named.filter(|id| self.claimants(*id).is_empty())
     }
 
-    /// Returns the declarations whose identities claim a history: by MAC, and only where none does, by board.
-    pub(crate) fn claimants(&self, id: MachineId) -> BTreeSet<&NodeName> {
+    /// Returns the declarations whose identities claim a history, by name: by MAC, and only where none does, by board.
+    pub(crate) fn claimants(&self, id: MachineId) -> Vec<&Arc<Node>> {
         let identities = &self.snapshot.site.identities;
         let identity = &self.machine(id).identity;
-        let by_mac: BTreeSet<_> = identity
-            .mac
-            .iter()
-            .filter_map(|mac| identities.mac.get(mac))
-            .collect();
+        let by_mac = declaring(&identities.mac, &identity.mac);
+        let by_mac = each_once(by_mac);
         if !by_mac.is_empty() {
             return by_mac;
         }
-        let serials = identity
-            .serial
-            .iter()
-            .filter_map(|serial| identities.serial.get(serial));
-        let uuids = identity
-            .uuid
-            .iter()
-            .filter_map(|uuid| identities.uuid.get(uuid));
-        let assets = identity
-            .asset
-            .iter()
-            .filter_map(|asset| identities.asset.get(asset));
-        let without_macs = |name: &&NodeName| self.snapshot.site.nodes[*name].macs().is_empty();
-        serials
-            .chain(uuids)
-            .chain(assets)
-            .filter(without_macs)
-            .collect()
+        let by_serial = declaring(&identities.serial, &identity.serial);
+        let by_uuid = declaring(&identities.uuid, &identity.uuid);
+        let by_asset = declaring(&identities.asset, &identity.asset);
+        let by_board = by_serial.chain(by_uuid).chain(by_asset);
+        each_once(by_board.filter(|node| !node.has_macs()))
     }
 
     /// Returns the declaration that a history belongs to, when exactly one does.
     pub fn node_of(&self, id: MachineId) -> Option<Arc<Node>> {
-        let claimants = self.claimants(id);
-        let name = match claimants.len() {
-            0 => self.machine(id).node.as_ref()?,
-            1 => claimants.first()?,
-            _ => return None,
-        };
-        self.snapshot.site.nodes.get(name).cloned()
+        match self.claimants(id).as_slice() {
+            [] => {
+                let name = self.machine(id).node.as_ref()?;
+                self.snapshot.site.nodes.get(name).cloned()
+            }
+            [node] => Some(Arc::clone(node)),
+            _ => None,
+        }
     }
 
     /// Returns the history that stands for a node where nothing has united them yet: the one that got furthest.
     pub(crate) fn main_history(
         &self,
         node: &Node,
-        histories: &BTreeSet<MachineId>,
+        histories: &Few<MachineId>,
     ) -> Option<MachineId> {
         histories.iter().copied().max_by_key(|id| {
             let machine = self.machine(*id);
@@ -98,7 +84,7 @@ impl Turn<'_> {
     }
 
     /// Makes one history of a node's histories, or begins one.
-    pub(crate) fn unite(&mut self, node: &Node, histories: BTreeSet<MachineId>) -> MachineId {
+    pub(crate) fn unite(&mut self, node: &Node, histories: Few<MachineId>) -> MachineId {
         let Some(main) = self.main_history(node, &histories) else {
             return self.world.fresh();
         };
@@ -153,9 +139,25 @@ impl Turn<'_> {
     }
 }
 
+/// The declarations that say these of their machines.
+pub(super) fn declaring<'a, K: Eq + Hash>(
+    declared: &'a HashMap<K, Arc<Node>>,
+    identities: &'a Few<K>,
+) -> impl Iterator<Item = &'a Arc<Node>> {
+    identities.iter().filter_map(|key| declared.get(key))
+}
+
+/// The same nodes by name, each once.
+pub(super) fn each_once<'a>(nodes: impl Iterator<Item = &'a Arc<Node>>) -> Vec<&'a Arc<Node>> {
+    let mut nodes: Vec<&Arc<Node>> = nodes.collect();
+    nodes.sort_by_key(|node| &node.name.value);
+    nodes.dedup_by_key(|node| &node.name.value);
+    nodes
+}
+
 /// The identities that a node declares: its MACs; only without them, what its board says.
 pub(crate) fn declared_identity(node: &Node) -> Identity {
-    let mac: BTreeSet<_> = node.macs().into_iter().map(|mac| mac.value).collect();
+    let mac: Few<_> = node.macs().into_iter().map(|mac| mac.value).collect();
     if !mac.is_empty() {
         return Identity {
             mac,

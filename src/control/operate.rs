@@ -151,19 +151,14 @@ impl Turn<'_> {
         }
         let by_mac = name.parse::<Mac>().ok().and_then(|mac| {
             if let Some(node) = self.snapshot.site.identities.mac.get(&mac) {
-                return self.find(node.as_str());
+                return self.find(node.name.value.as_str());
             }
             let id = self.world.index.mac.get(&mac)?.first()?;
             Some((Some(*id), self.node_of(*id)))
         });
         by_mac.or_else(|| {
-            let gone = self
-                .world
-                .index
-                .name
-                .iter()
-                .find(|(known, _)| known.as_str() == name)?;
-            gone.1.first().map(|id| (Some(*id), None))
+            let gone = self.world.index.name.get(name)?;
+            gone.first().map(|id| (Some(*id), None))
         })
     }
 

@@ -52,7 +52,7 @@ impl Turn<'_> {
         let histories = self.histories(node);
         let contested = histories.iter().any(|id| self.claimants(*id).len() > 1);
         // Without cards two machines may fit it, and nobody knows yet which of them it is.
-        if !contested && !node.macs().is_empty() {
+        if !contested && node.has_macs() {
             self.unite(node, histories);
         }
     }

@@ -4,12 +4,15 @@
 //! goes to the declaration that last bore its name, so renaming a node, moving it between files, replacing
 //! its card, deleting and adding it again never makes an installation due. In doubt, nobody is installed.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use super::{Report, Turn};
+use super::{
+    Turn,
+    history::{declaring, each_once},
+};
 use crate::{
     journal::{Event, HoldCause, MachineId},
-    model::{Identity, Node, NodeName},
+    model::{Few, Identity, Node},
 };
 
 /// Whom a report belongs to.
@@ -24,13 +27,12 @@ pub(crate) enum Who {
 }
 
 impl Turn<'_> {
-    /// Finds the machine that reports, or makes it known.
-    pub(crate) fn identify(&mut self, report: &Report) -> Who {
-        let identity = report.identity();
+    /// Finds the machine that reports this identity, or makes it known.
+    pub(crate) fn identify(&mut self, identity: &Identity) -> Who {
         if identity.is_empty() {
             return Who::Nobody;
         }
-        let declared = self.declared_as(&identity);
+        let declared = self.declared_as(identity);
         let mut doubts = declared.doubts;
         let node = match declared.nodes.as_slice() {
             [] => None,
@@ -55,42 +57,28 @@ impl Turn<'_> {
             return Who::Doubt(None, doubts.pop().expect("several nodes make a doubt").1);
         }
         match node {
-            Some(node) => self.settle(node, &identity, &doubts),
-            None => self.settle_undeclared(&identity, doubts.pop().map(|(_, reason)| reason)),
+            Some(node) => self.settle(node, identity, &doubts),
+            None => self.settle_undeclared(identity, doubts.pop().map(|(_, reason)| reason)),
         }
     }
 
     /// Finds the declarations that an identity fits, and what about it cannot be right.
     fn declared_as(&self, identity: &Identity) -> Declared {
-        let site = &self.snapshot.site;
-        let by_mac: BTreeSet<&NodeName> = identity
-            .mac
-            .iter()
-            .filter_map(|mac| site.identities.mac.get(mac))
-            .collect();
-        let serials = identity
-            .serial
-            .iter()
-            .filter_map(|serial| site.identities.serial.get(serial));
-        let uuids = identity
-            .uuid
-            .iter()
-            .filter_map(|uuid| site.identities.uuid.get(uuid));
-        let assets = identity
-            .asset
-            .iter()
-            .filter_map(|asset| site.identities.asset.get(asset));
-        let by_board: BTreeSet<&NodeName> = serials.chain(uuids).chain(assets).collect();
+        let identities = &self.snapshot.site.identities;
+        let by_mac = each_once(declaring(&identities.mac, &identity.mac));
+        let by_serial = declaring(&identities.serial, &identity.serial);
+        let by_uuid = declaring(&identities.uuid, &identity.uuid);
+        let by_asset = declaring(&identities.asset, &identity.asset);
+        let mut by_board = each_once(by_serial.chain(by_uuid).chain(by_asset));
+        by_board.retain(|node| {
+            by_mac
+                .iter()
+                .all(|known| known.name.value != node.name.value)
+        });
         let mut declared = Declared::default();
-        declared
-            .nodes
-            .extend(by_mac.iter().map(|name| site.nodes[*name].clone()));
-        for name in by_board {
-            let node = &site.nodes[name];
-            if by_mac.contains(name) {
-                continue;
-            }
-            if node.macs().is_empty() {
+        declared.nodes.extend(by_mac.into_iter().cloned());
+        for node in by_board {
+            if !node.has_macs() {
                 declared.nodes.push(node.clone());
             } else if node
                 .body
@@ -98,6 +86,7 @@ impl Turn<'_> {
                 .as_ref()
                 .is_some_and(|serial| identity.serial.contains(&serial.value))
             {
+                let name = &node.name;
                 let reason = format!("serial fits {name}, its MACs do not: replaced board?");
                 declared.doubts.push((node.clone(), reason));
             }
@@ -163,20 +152,21 @@ impl Turn<'_> {
     fn contradiction(
         &self,
         node: &Node,
-        histories: &BTreeSet<MachineId>,
+        histories: &Few<MachineId>,
         identity: &Identity,
     ) -> Option<String> {
         for id in histories {
             let claimants = self.claimants(*id);
             if claimants.len() > 1 {
-                let names: Vec<_> = claimants.iter().map(ToString::to_string).collect();
+                let names = claimants.iter().map(|node| node.name.value.to_string());
+                let names: Vec<_> = names.collect();
                 return Some(format!(
                     "one machine's history fits {}: who is it?",
                     names.join(" and ")
                 ));
             }
         }
-        if !node.macs().is_empty() || identity.mac.is_empty() {
+        if node.has_macs() || identity.mac.is_empty() {
             return None;
         }
         let another = histories
@@ -206,7 +196,7 @@ impl Turn<'_> {
         };
         let known = self.world.bearing(&macs_only);
         // A history that another declaration claims is that one's, whatever card it once reported.
-        let own: BTreeSet<MachineId> = known
+        let own: Few<MachineId> = known
             .into_iter()
             .filter(|id| self.claimants(*id).is_empty())
             .collect();

@@ -3,7 +3,10 @@
 //! What only this run remembers is lost with it, and every use of it is such that losing it is safe: the
 //! machine boots its own disk once more.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    hash::Hash,
+};
 
 use super::{
     Decision,
@@ -12,7 +15,7 @@ use super::{
 };
 use crate::{
     journal::{AttemptId, Event, Line, Machine, MachineId, State},
-    model::{Asset, Identity, Mac, Mono, NodeName, Now, Revision, Serial, Uuid},
+    model::{Asset, Few, Identity, Mac, Mono, NodeName, Now, Revision, Serial, Uuid},
 };
 
 /// Everything that decisions rest on besides the site.
@@ -28,12 +31,12 @@ pub struct World {
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
     key: TokenKey,
-    pub(crate) mac: BTreeMap<Mac, BTreeSet<MachineId>>,
-    pub(crate) serial: BTreeMap<Serial, BTreeSet<MachineId>>,
-    pub(crate) uuid: BTreeMap<Uuid, BTreeSet<MachineId>>,
-    pub(crate) asset: BTreeMap<Asset, BTreeSet<MachineId>>,
-    pub(crate) name: BTreeMap<NodeName, BTreeSet<MachineId>>,
-    pub(crate) token: BTreeMap<Token, AttemptId>,
+    pub(crate) mac: HashMap<Mac, Few<MachineId>>,
+    pub(crate) serial: HashMap<Serial, Few<MachineId>>,
+    pub(crate) uuid: HashMap<Uuid, Few<MachineId>>,
+    pub(crate) asset: HashMap<Asset, Few<MachineId>>,
+    pub(crate) name: HashMap<NodeName, Few<MachineId>>,
+    pub(crate) token: HashMap<Token, AttemptId>,
 }
 
 /// What only this run remembers.
@@ -79,12 +82,12 @@ impl World {
     pub fn new(state: State, key: TokenKey, seed: u64, now: Now) -> Self {
         let mut index = Index {
             key,
-            mac: BTreeMap::new(),
-            serial: BTreeMap::new(),
-            uuid: BTreeMap::new(),
-            asset: BTreeMap::new(),
-            name: BTreeMap::new(),
-            token: BTreeMap::new(),
+            mac: HashMap::new(),
+            serial: HashMap::new(),
+            uuid: HashMap::new(),
+            asset: HashMap::new(),
+            name: HashMap::new(),
+            token: HashMap::new(),
         };
         let mut run = Run {
             seed,
@@ -159,38 +162,13 @@ impl World {
     }
 
     /// Returns the machines that bear any of these identities.
-    pub(crate) fn bearing(&self, identity: &Identity) -> BTreeSet<MachineId> {
-        let index = &self.index;
-        let mut found = BTreeSet::new();
-        found.extend(
-            identity
-                .mac
-                .iter()
-                .filter_map(|mac| index.mac.get(mac))
-                .flatten(),
-        );
-        found.extend(
-            identity
-                .serial
-                .iter()
-                .filter_map(|serial| index.serial.get(serial))
-                .flatten(),
-        );
-        found.extend(
-            identity
-                .uuid
-                .iter()
-                .filter_map(|uuid| index.uuid.get(uuid))
-                .flatten(),
-        );
-        found.extend(
-            identity
-                .asset
-                .iter()
-                .filter_map(|asset| index.asset.get(asset))
-                .flatten(),
-        );
-        found
+    pub(crate) fn bearing(&self, identity: &Identity) -> Few<MachineId> {
+        let by_mac = find(&self.index.mac, &identity.mac);
+        let by_serial = find(&self.index.serial, &identity.serial);
+        let by_uuid = find(&self.index.uuid, &identity.uuid);
+        let by_asset = find(&self.index.asset, &identity.asset);
+        let all = by_mac.chain(by_serial).chain(by_uuid).chain(by_asset);
+        all.copied().collect()
     }
 
     /// Returns the token of an attempt.
@@ -255,8 +233,8 @@ impl Index {
     }
 
     fn rename(&mut self, machine: &Machine, before: Option<&NodeName>) {
-        if let Some(ids) = before.and_then(|name| self.name.get_mut(name)) {
-            ids.remove(&machine.id);
+        if let Some(before) = before {
+            take(&mut self.name, before, machine.id);
         }
         if let Some(name) = &machine.node {
             self.name
@@ -292,9 +270,16 @@ impl Index {
     }
 }
 
-fn take<K: Ord>(map: &mut BTreeMap<K, BTreeSet<MachineId>>, key: &K, id: MachineId) {
+fn find<'a, K: Eq + Hash>(
+    map: &'a HashMap<K, Few<MachineId>>,
+    keys: &'a Few<K>,
+) -> impl Iterator<Item = &'a MachineId> {
+    keys.iter().filter_map(|key| map.get(key)).flatten()
+}
+
+fn take<K: Eq + Hash>(map: &mut HashMap<K, Few<MachineId>>, key: &K, id: MachineId) {
     if let Some(ids) = map.get_mut(key) {
-        ids.remove(&id);
+        ids.retain(|known| *known != id);
         if ids.is_empty() {
             map.remove(key);
         }

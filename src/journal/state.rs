@@ -11,7 +11,7 @@ use crate::model::{PolicyName, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct State {
     /// Every machine that is not merged into another or forgotten.
-    pub machines: BTreeMap<MachineId, Machine>,
+    pub machines: BTreeMap<MachineId, Box<Machine>>,
     /// Where the history of a merged machine went.
     pub merged: BTreeMap<MachineId, MachineId>,
     /// Who is bound to each policy, for `max-count`.
@@ -30,7 +30,9 @@ const REMEMBERED: usize = 10_000;
 impl State {
     /// Returns a machine by its own number, or by that of one that was merged into it.
     pub fn machine(&self, id: MachineId) -> Option<&Machine> {
-        self.machines.get(&self.resolve(id))
+        self.machines
+            .get(&self.resolve(id))
+            .map(|machine| &**machine)
     }
 
     /// Returns where a history is kept now.
@@ -107,7 +109,7 @@ impl State {
         }
         self.machines
             .entry(id)
-            .or_insert_with(|| Machine::new(id, at))
+            .or_insert_with(|| Box::new(Machine::new(id, at)))
             .apply(event, at);
     }
 
@@ -135,15 +137,15 @@ impl State {
         self.unbind(id);
         self.merged.insert(id, into);
         if let Some(target) = self.machines.get_mut(&into) {
-            target.absorb(other);
+            target.absorb(*other);
             let policy = target
                 .binding
                 .as_ref()
                 .and_then(|binding| binding.policy.clone());
             self.bind(into, policy.as_ref());
         } else {
-            let other = Machine { id: into, ..other };
-            self.machines.insert(into, other);
+            let other = Machine { id: into, ..*other };
+            self.machines.insert(into, Box::new(other));
         }
     }
 

@@ -259,6 +259,13 @@ impl Node {
         self.name.place
     }
 
+    /// Tells whether it declares any hardware address.
+    pub fn has_macs(&self) -> bool {
+        let short = self.body.mac.iter().any(|list| !list.value.is_empty());
+        let mut long = self.body.interface.iter();
+        short || long.any(|interface| interface.value.mac.is_some())
+    }
+
     /// The hardware addresses it declares, those of its interfaces and ports among them, boot card first.
     pub fn macs(&self) -> Vec<At<Mac>> {
         let short = self

@@ -30,6 +30,12 @@ macro_rules! facts {
                 self.custom.extend(newer.custom);
             }
 
+            /// Tells whether all that `newer` says is known already.
+            pub fn covers(&self, newer: &Facts) -> bool {
+                $((newer.$name.is_none() || newer.$name == self.$name) &&)*
+                newer.custom.iter().all(|(name, text)| self.custom.get(name) == Some(text))
+            }
+
             /// Reads one reported fact: JSON where the type is a list or a table, else plain text.
             /// Returns none when the name is known and the text is not of its type.
             pub fn parse(name: &str, text: &str) -> Option<Facts> {

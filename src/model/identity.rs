@@ -3,23 +3,23 @@
 //! Boards share serial numbers and UUIDs, and many carry a filler in place of one. What is a filler is
 //! known here; who is who is decided in [`crate::control`].
 
-use std::{collections::BTreeSet, fmt};
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Mac;
+use super::{Few, Mac};
 
 macro_rules! identities {
     ($($(#[$doc:meta])* $name:ident $fold:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Folds `text` to its canonical form; none when it is a filler that identifies nobody.
             pub fn new(text: &str) -> Option<Self> {
                 let fold: fn(&str) -> String = $fold;
-                (!is_placeholder(text)).then(|| $name(fold(text)))
+                (!is_placeholder(text)).then(|| $name(fold(text).into()))
             }
 
             /// The canonical form.
@@ -116,17 +116,17 @@ pub fn is_placeholder(text: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Identity {
     /// Hardware addresses of its network cards.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub mac: BTreeSet<Mac>,
+    #[serde(default, skip_serializing_if = "Few::is_empty")]
+    pub mac: Few<Mac>,
     /// Serial numbers.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub serial: BTreeSet<Serial>,
+    #[serde(default, skip_serializing_if = "Few::is_empty")]
+    pub serial: Few<Serial>,
     /// UUIDs.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub uuid: BTreeSet<Uuid>,
+    #[serde(default, skip_serializing_if = "Few::is_empty")]
+    pub uuid: Few<Uuid>,
     /// Asset tags.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub asset: BTreeSet<Asset>,
+    #[serde(default, skip_serializing_if = "Few::is_empty")]
+    pub asset: Few<Asset>,
 }
 
 impl Identity {
@@ -148,7 +148,7 @@ impl Identity {
 
     /// Adds all of `other`.
     pub fn add(&mut self, other: &Identity) {
-        self.mac.extend(&other.mac);
+        self.mac.extend(other.mac.iter().copied());
         self.serial.extend(other.serial.iter().cloned());
         self.uuid.extend(other.uuid.iter().cloned());
         self.asset.extend(other.asset.iter().cloned());

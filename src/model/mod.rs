@@ -5,6 +5,7 @@
 //! expected; whether several well-formed things fit together is the business of [`crate::site`].
 
 mod place;
+mod few;
 mod name;
 mod mac;
 mod units;
@@ -29,6 +30,7 @@ pub use declared::{
 };
 pub use disk::Disk;
 pub use facts::{DiskFact, Facts, NicFact};
+pub use few::Few;
 pub use firmware::{Arch, Platform};
 pub use hostname::{Hostname, HostnameError};
 pub use identity::{Asset, Identity, Serial, Uuid, is_placeholder};

@@ -177,18 +177,18 @@ pub struct User {
 }
 
 /// How long each step of an installation may take before people are told. A deadline takes nothing from
-/// a machine.
+/// a machine. Boxed as every setting.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Deadlines {
     /// From the hand-out to the document's last byte; default 10 minutes.
-    pub document: Option<At<Span>>,
+    pub document: Option<Box<At<Span>>>,
     /// From the document to `installing`; default 45 minutes.
-    pub installing: Option<At<Span>>,
+    pub installing: Option<Box<At<Span>>>,
     /// From `installing` to `installed`; default 60 minutes.
-    pub installed: Option<At<Span>>,
+    pub installed: Option<Box<At<Span>>>,
     /// From `installed` to `finished`; default 30 minutes.
-    pub finished: Option<At<Span>>,
+    pub finished: Option<Box<At<Span>>>,
 }
 
 impl Deadlines {

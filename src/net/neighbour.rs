@@ -3,19 +3,19 @@
 //! Nobody is asked on the wire. Whoever has just sent us something over IPv4 and is on our link is in the
 //! table; machines behind a router are not, and of IPv6 nothing is known here.
 
-use std::{collections::BTreeSet, fs, io, net::IpAddr};
+use std::{fs, io, net::IpAddr};
 
-use crate::model::Mac;
+use crate::model::{Few, Mac};
 
 /// The kernel's table, of this network namespace.
 const TABLE: &str = "/proc/net/arp";
 
 /// Returns the cards that answer for an address; several when it is seen on several interfaces.
-pub fn cards_at(ip: IpAddr) -> io::Result<BTreeSet<Mac>> {
+pub fn cards_at(ip: IpAddr) -> io::Result<Few<Mac>> {
     Ok(read(&fs::read_to_string(TABLE)?, ip))
 }
 
-fn read(table: &str, ip: IpAddr) -> BTreeSet<Mac> {
+fn read(table: &str, ip: IpAddr) -> Few<Mac> {
     table
         .lines()
         .skip(1)

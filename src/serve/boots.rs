@@ -12,10 +12,7 @@ use crate::{
     },
 };
 
-use super::{
-    engine::Engine,
-    handout::{self, SCRIPT},
-};
+use super::{engine::Engine, handout};
 
 /// What a machine is answered with while the journal cannot be written.
 const UNWRITABLE: &str = "held: the journal cannot be written; see the server's log";
@@ -74,6 +71,7 @@ impl Engine {
                     is_stale,
                 } => {
                     let kept = if is_stale {
+                        self.forget_script(attempt);
                         handout::refresh(
                             turn,
                             &self.attempts,
@@ -83,7 +81,7 @@ impl Engine {
                             &ask.base,
                         )
                     } else {
-                        self.kept_script(attempt)
+                        self.script(attempt)
                     };
                     match kept {
                         Ok(script) => return (script, None),
@@ -97,19 +95,6 @@ impl Engine {
             };
             self.script_of(&decision, ask)
         })
-    }
-
-    fn kept_script(&self, attempt: crate::journal::AttemptId) -> Result<Vec<u8>, String> {
-        match self.attempts.read(handout::key(attempt), SCRIPT) {
-            Ok(Some(crate::disk::attempts::Document {
-                body: crate::disk::attempts::Body::Bytes(bytes),
-                ..
-            })) => Ok(bytes),
-            Ok(_) => Err(
-                "its documents are gone from the state directory: `bootwright reinstall` it".into(),
-            ),
-            Err(error) => Err(format!("its documents cannot be read: {error}")),
-        }
     }
 
     fn script_of(&self, decision: &Decision, ask: &http::BootAsk) -> (Vec<u8>, Option<Disk>) {

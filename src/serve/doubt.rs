@@ -1,11 +1,11 @@
 //! Whether the card that asks is one of the machine that it says it is.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 
 use super::engine::Engine;
 use crate::{
     control::Turn,
-    model::{ConfirmNeighbour, Mac},
+    model::{ConfirmNeighbour, Few, Mac},
     net::{http, neighbour},
 };
 
@@ -40,12 +40,7 @@ impl Engine {
     }
 }
 
-fn misfit(
-    ip: IpAddr,
-    found: &BTreeSet<Mac>,
-    expected: &BTreeSet<Mac>,
-    is_strict: bool,
-) -> Option<String> {
+fn misfit(ip: IpAddr, found: &Few<Mac>, expected: &Few<Mac>, is_strict: bool) -> Option<String> {
     match found.first() {
         // Behind a router nobody can be confirmed: that is worth no line where it does not matter.
         None => is_strict.then(|| format!("not confirmed: {ip} is not on our link")),

@@ -1,6 +1,7 @@
 //! Where decisions are taken, in order, and made durable before the answers that rest on them leave.
 
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -38,13 +39,32 @@ pub(crate) struct Engine {
     live: ArcSwap<Live>,
     /// Attempts that have ended; their documents go once that is on the disk.
     ended: Mutex<Vec<AttemptId>>,
+    scripts: Mutex<Scripts>,
+}
+
+/// Scripts of attempts that were asked for of late, as they are kept on the disk: a machine that asks again gets
+/// the same.
+#[derive(Default)]
+struct Scripts(BTreeMap<AttemptId, Vec<u8>>);
+
+impl Scripts {
+    /// More attempts than are handed out at once; each has a script of a few KiB.
+    const MOST: usize = 256;
+
+    fn put(&mut self, attempt: AttemptId, script: Vec<u8>) {
+        if self.0.len() >= Scripts::MOST {
+            // Any will do: it is read from the disk when it is asked for.
+            self.0.pop_first();
+        }
+        self.0.insert(attempt, script);
+    }
 }
 
 /// What requests are answered by.
 pub(crate) struct Live {
     pub(crate) snapshot: Arc<Snapshot>,
     /// The directories of repos that are directories, kept for their listings.
-    pub(crate) trees: std::collections::BTreeMap<RepoName, Arc<Tree>>,
+    pub(crate) trees: BTreeMap<RepoName, Arc<Tree>>,
 }
 
 /// A state of the site that did not go live.
@@ -86,6 +106,7 @@ impl Engine {
             world: Mutex::new(parts.world),
             live: ArcSwap::from_pointee(live),
             ended: Mutex::default(),
+            scripts: Mutex::default(),
         }
     }
 
@@ -143,6 +164,21 @@ impl Engine {
         self.journal.health()
     }
 
+    /// Returns the script of an attempt as it is kept.
+    pub(crate) fn script(&self, attempt: AttemptId) -> Result<Vec<u8>, String> {
+        if let Some(script) = lock(&self.scripts).0.get(&attempt) {
+            return Ok(script.clone());
+        }
+        let script = handout::kept_script(&self.attempts, attempt)?;
+        lock(&self.scripts).put(attempt, script.clone());
+        Ok(script)
+    }
+
+    /// The script of an attempt is another one now.
+    pub(crate) fn forget_script(&self, attempt: AttemptId) {
+        lock(&self.scripts).0.remove(&attempt);
+    }
+
     fn append(&self, world: &World, lines: Vec<Line>, ended: Vec<AttemptId>) -> Ticket {
         lock(&self.ended).extend(ended);
         if !lines.is_empty() {
@@ -164,6 +200,7 @@ impl Engine {
             return;
         }
         for attempt in ended {
+            self.forget_script(attempt);
             if let Err(error) = self.attempts.remove(handout::key(attempt)) {
                 tracing::warn!(
                     "the documents of attempt {} cannot be removed: {error}",

@@ -112,6 +112,20 @@ fn keep(
     }
 }
 
+/// Reads the script of an attempt that is open.
+pub(crate) fn kept_script(attempts: &Attempts, attempt: AttemptId) -> Result<Vec<u8>, String> {
+    match attempts.read(key(attempt), SCRIPT) {
+        Ok(Some(Document {
+            body: Body::Bytes(bytes),
+            ..
+        })) => Ok(bytes),
+        Ok(_) => {
+            Err("its documents are gone from the state directory: `bootwright reinstall` it".into())
+        }
+        Err(error) => Err(format!("its documents cannot be read: {error}")),
+    }
+}
+
 /// Renders the script of a task that installs nothing.
 pub(crate) fn script_of_task(
     turn: &Turn<'_>,

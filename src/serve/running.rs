@@ -5,7 +5,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
-    Banner, backend::Server, engine::Engine, listeners::Listeners, load::Loader, probe, reload,
+    Banner, backend::Server, engine::Engine, listeners::Listeners, load::Loader, memory, probe,
+    reload,
 };
 use crate::{
     disk::{
@@ -169,5 +170,7 @@ async fn checkpoints(engine: Arc<Engine>) {
             }
             Err(error) => tracing::error!("no checkpoint was written: {error:#}"),
         }
+        // The state of a large site is megabytes of text.
+        tokio::task::spawn_blocking(memory::give_back);
     }
 }

@@ -65,23 +65,22 @@ fn declared_twice(what: &str, place: Place, first: Place) -> Diagnostic {
 }
 
 impl Identities {
-    fn add(&mut self, node: &Node) {
-        let name = &node.name.value;
+    fn add(&mut self, node: &Arc<Node>) {
         for mac in node.macs() {
-            self.mac.entry(mac.value).or_insert_with(|| name.clone());
+            self.mac.entry(mac.value).or_insert_with(|| node.clone());
         }
         let body = &node.body;
         if let Some(serial) = &body.serial {
             let entry = self.serial.entry(serial.value.clone());
-            entry.or_insert_with(|| name.clone());
+            entry.or_insert_with(|| node.clone());
         }
         if let Some(uuid) = &body.uuid {
             let entry = self.uuid.entry(uuid.value.clone());
-            entry.or_insert_with(|| name.clone());
+            entry.or_insert_with(|| node.clone());
         }
         if let Some(asset) = &body.asset {
             let entry = self.asset.entry(asset.value.clone());
-            entry.or_insert_with(|| name.clone());
+            entry.or_insert_with(|| node.clone());
         }
     }
 }

@@ -28,7 +28,10 @@ mod load;
 mod mask;
 mod report;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use crate::model::{
     Asset, Broker, BrokerName, Defaults, Hook, HookName, Mac, Network, NetworkName, Node, NodeName,
@@ -88,11 +91,11 @@ pub struct Site {
 #[derive(Debug, Clone, Default)]
 pub struct Identities {
     /// By hardware address.
-    pub mac: BTreeMap<Mac, NodeName>,
+    pub mac: HashMap<Mac, Arc<Node>>,
     /// By serial number.
-    pub serial: BTreeMap<Serial, NodeName>,
+    pub serial: HashMap<Serial, Arc<Node>>,
     /// By UUID.
-    pub uuid: BTreeMap<Uuid, NodeName>,
+    pub uuid: HashMap<Uuid, Arc<Node>>,
     /// By asset tag.
-    pub asset: BTreeMap<Asset, NodeName>,
+    pub asset: HashMap<Asset, Arc<Node>>,
 }

@@ -116,8 +116,8 @@ impl Site {
     }
 }
 
-/// A template that the documents of every task import that installs Linux.
-const TEMPLATE: &str = "common/report.j2";
+/// A template that the documents of every task import.
+const TEMPLATE: &str = "common/tell.j2";
 
 /// Writes a file as editors do: beside it, then in its place.
 fn put(path: &Path, text: &str) -> io::Result<()> {

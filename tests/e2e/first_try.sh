@@ -12,6 +12,10 @@ if [ "$(id -u)" -eq 0 ]; then
     mount -t tmpfs none /var/lib
 fi
 
+# Built before HOME is another one: cargo lives in the real one.
+cargo build --release --quiet
+bootwright="$PWD/target/x86_64-unknown-linux-gnu/release/bootwright"
+
 work=$(mktemp -d)
 server=
 stop() {
@@ -58,8 +62,6 @@ serve() {
     await "waiting for machines" "$log"
 }
 
-cargo build --release --quiet
-bootwright="$repo/target/x86_64-unknown-linux-gnu/release/bootwright"
 if ldd "$bootwright" >/dev/null 2>&1; then
     fail "the binary is not static"
 fi

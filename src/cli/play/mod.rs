@@ -197,11 +197,7 @@ fn recorded(client: &Client, play: &arguments::Play, terminal: &Terminal) -> Out
 fn hardware(site: &Site, name: &str, bios: bool) -> Outcome<Hardware> {
     let mac: Option<Mac> = name.parse().ok();
     let declared = match mac {
-        Some(mac) => site
-            .identities
-            .mac
-            .get(&mac)
-            .and_then(|name| site.nodes.get(name)),
+        Some(mac) => site.identities.mac.get(&mac),
         None => site.nodes.get(name),
     };
     let bare = Hardware {

@@ -130,17 +130,14 @@ pub(super) fn snapshot(written: Written) -> Snapshot {
             task: Some(Box::new(at(task.parse().expect("a name")))),
             ..Settings::default()
         };
-        site.identities
-            .mac
-            .insert(mac(written.second_card), name.clone());
-        site.nodes.insert(
-            name.clone(),
-            Arc::new(Node {
-                name: at(name),
-                body,
-                settings,
-            }),
-        );
+        let node = Arc::new(Node {
+            name: at(name.clone()),
+            body,
+            settings,
+        });
+        let card = mac(written.second_card);
+        site.identities.mac.insert(card, node.clone());
+        site.nodes.insert(name, node);
     }
     let (rules, diagnostics) = crate::matcher::compile(&site);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");

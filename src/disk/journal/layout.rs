@@ -137,16 +137,17 @@ impl Checkpoint {
     const VERSION: u32 = 1;
 
     /// The checkpoint as the file holds it: a line that says what follows, then the state.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(mut self) -> Vec<u8> {
         let head = CheckpointHead {
             version: Checkpoint::VERSION,
             position: self.position,
             bytes: self.state.len() as u64,
         };
-        let mut bytes = serde_json::to_vec(&head).expect("numbers are JSON");
-        bytes.push(b'\n');
-        bytes.extend(&self.state);
-        bytes
+        let mut head = serde_json::to_vec(&head).expect("numbers are JSON");
+        head.push(b'\n');
+        // A state may be large: it is not copied to another place.
+        self.state.splice(..0, head);
+        self.state
     }
 
     /// Reads what the file holds; none when it is not whole or of another version.
