@@ -20,17 +20,20 @@ use super::{
     terminal::Terminal,
     told::Told,
 };
-use crate::serve::{Banner, Options, start};
+use crate::serve::{self, Banner, Options, start};
 
 pub(super) fn run(site: &Path, terminal: &Terminal) -> Outcome {
     if !is_site(site) {
         return Err(no_site(site));
     }
+    serve::keep_little();
     let told = log(terminal)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // One thread decides: decisions are taken one after the other anyway, and several threads that wait for each
+    // other take twice the processor time. What is slow (files, loading, the journal) has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("the server's threads cannot be started")?;
+        .context("the server's thread cannot be started")?;
     runtime.block_on(async {
         let options = Options {
             site: site.into(),

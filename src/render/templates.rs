@@ -165,7 +165,7 @@ impl Origin {
         let text = self
             .file(site)
             .and_then(|file| site.sources.get(file))
-            .map(|source| source.text.clone());
+            .map(|source| source.text());
         let text = text.unwrap_or_default();
         let start = text
             .split_inclusive('\n')

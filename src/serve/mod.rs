@@ -34,6 +34,7 @@ pub mod offline;
 pub use banner::Banner;
 pub use explain::explain;
 pub use load::{Loaded, Loader};
+pub(crate) use memory::keep_little;
 pub use running::Running;
 pub use start::{Options, start};
 pub use views::rendered;

@@ -177,7 +177,7 @@ impl Memory {
 
     fn unreadable(&mut self, files: &Files) -> Vec<Diagnostic> {
         let mistakes = files.unreadable.iter().map(|(path, reason)| {
-            let file = Arc::make_mut(&mut self.sources).put(path, "".into());
+            let file = Arc::make_mut(&mut self.sources).put(path, Arc::default());
             self.unreadable.push(path.clone());
             Diagnostic::error(format!("`{path}` cannot be read: {reason}"), start(file))
         });
@@ -194,13 +194,13 @@ fn start(file: FileId) -> Place {
 }
 
 /// Reads one file.
-fn take_one(path: &Arc<str>, content: &[u8], sources: &mut Sources) -> Outcome {
-    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-    let text: Arc<str> = String::from_utf8_lossy(content).into();
-    let file = sources.put(path, text.clone());
+fn take_one(path: &Arc<str>, content: &Arc<[u8]>, sources: &mut Sources) -> Outcome {
+    let file = sources.put(path, content.clone());
     if path.starts_with("templates/") {
         return Outcome::default();
     }
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let text = String::from_utf8_lossy(content);
     if let Err(error) = std::str::from_utf8(content) {
         return Outcome::unparsed(vec![not_utf8(content, file, error.valid_up_to())]);
     }

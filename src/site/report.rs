@@ -152,13 +152,13 @@ impl Quotes<'_> {
         let Some(source) = self.sources.get(file) else {
             return group;
         };
-        if source.text.is_empty() {
+        if source.content.is_empty() {
             return group.element(Origin::path(source.path.to_string()));
         }
         let text = self
             .masked
             .entry(file)
-            .or_insert_with(|| mask(&source.text).replace("\r\n", " \n"));
+            .or_insert_with(|| mask(&source.text()).replace("\r\n", " \n"));
         let spans: Vec<Range<usize>> = marks
             .iter()
             .map(|mark| on_one_line(text, mark.place))

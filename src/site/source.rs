@@ -1,6 +1,6 @@
 //! The files of a site as bytes, and the texts that messages quote.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use crate::model::{FileId, Place};
 
@@ -20,8 +20,17 @@ pub struct Files {
 pub struct Source {
     /// Its path, relative to the site.
     pub path: Arc<str>,
-    /// Its text; what was not UTF-8 is replaced.
-    pub text: Arc<str>,
+    /// What it holds.
+    pub content: Arc<[u8]>,
+}
+
+impl Source {
+    /// Its text, without a byte order mark; what is not UTF-8 is replaced.
+    pub fn text(&self) -> Cow<'_, str> {
+        let content = &*self.content;
+        let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+        String::from_utf8_lossy(content)
+    }
 }
 
 /// The texts of a site by number. A path keeps its number from one load to the next.
@@ -32,15 +41,15 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Takes a file in, or its new text, and returns its number.
-    pub fn put(&mut self, path: &Arc<str>, text: Arc<str>) -> FileId {
+    /// Takes a file in, or what it holds now, and returns its number.
+    pub fn put(&mut self, path: &Arc<str>, content: Arc<[u8]>) -> FileId {
         let next = FileId(self.ids.len() as u32);
         let id = *self.ids.entry(path.clone()).or_insert(next);
         self.files.insert(
             id,
             Source {
                 path: path.clone(),
-                text,
+                content,
             },
         );
         id
@@ -71,7 +80,8 @@ impl Sources {
     /// Returns the line and the column of a place, both counted from 1, columns in characters.
     pub fn position(&self, place: Place) -> Option<(&Source, usize, usize)> {
         let source = self.get(place.file)?;
-        let before = source.text.get(..place.start as usize)?;
+        let text = source.text();
+        let before = text.get(..place.start as usize)?;
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.matches('\n').count() + 1;
         Some((source, line, before[line_start..].chars().count() + 1))

@@ -482,7 +482,7 @@ fn a_template_counts_for_the_revision_and_can_be_quoted() {
     let revision = |text: &[u8], memory: &mut Memory| {
         let (site, _) = site::load(&files(&[("templates/esxi/ks.cfg.j2", text)]), memory);
         let id = site.sources.id("templates/esxi/ks.cfg.j2").unwrap();
-        assert_eq!(site.sources.get(id).unwrap().text.as_bytes(), text);
+        assert_eq!(site.sources.get(id).unwrap().text().as_bytes(), text);
         site.revision
     };
     let first = revision(b"a", &mut memory);
