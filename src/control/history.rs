@@ -122,12 +122,12 @@ impl Turn<'_> {
         let declared = declared_identity(node);
         let machine = self.world.state.machines.get(&id);
         let named = machine.is_some_and(|machine| machine.node.as_ref() == Some(&node.name.value));
+        if named && machine.is_some_and(|machine| machine.identity.covers(&declared)) {
+            return;
+        }
         let identity = machine.map_or(declared.clone(), |machine| {
             missing(&machine.identity, &declared)
         });
-        if named && identity.is_empty() {
-            return;
-        }
         let by_name_alone = named && self.claimants(id).is_empty();
         let took_over = machine.filter(|_| by_name_alone);
         let event = Event::Named {

@@ -185,34 +185,35 @@ pub struct Node {
     pub settings: Settings,
 }
 
-/// What a node says beside its overrides: who it is, what binds it, and its network settings.
+/// What a node says beside its overrides: who it is, what binds it, and its network settings. What few nodes say
+/// is boxed.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct NodeBody {
     /// Hardware addresses; the first is the card it boots from.
     pub mac: Option<List<Mac>>,
     /// Serial number (SMBIOS type 1).
-    pub serial: Option<At<Serial>>,
+    pub serial: Option<Box<At<Serial>>>,
     /// UUID (SMBIOS type 1).
-    pub uuid: Option<At<Uuid>>,
+    pub uuid: Option<Box<At<Uuid>>>,
     /// Asset tag (SMBIOS type 3).
-    pub asset: Option<At<Asset>>,
+    pub asset: Option<Box<At<Asset>>>,
     /// Binds it directly.
-    pub policy: Option<At<PolicyName>>,
+    pub policy: Option<Box<At<PolicyName>>>,
     /// Tags it carries by declaration.
     pub tags: Option<List<TagName>>,
     /// Raise it by one for one more installation; default 1; 0: never touch it.
-    pub installs: Option<At<u32>>,
+    pub installs: Option<Box<At<u32>>>,
     /// Short form: addresses of the interface it boots from.
     pub address: Option<List<HostAddress>>,
     /// Short form: default gateways.
-    pub gateway: Option<List<IpAddr>>,
+    pub gateway: Option<Box<List<IpAddr>>>,
     /// Short form: further routes.
-    pub routes: Option<List<Route>>,
+    pub routes: Option<Box<List<Route>>>,
     /// Short form: the largest packet in bytes.
-    pub mtu: Option<At<u32>>,
+    pub mtu: Option<Box<At<u32>>>,
     /// Short form: whether it asks DHCP for its address.
-    pub dhcp: Option<At<bool>>,
+    pub dhcp: Option<Box<At<bool>>>,
     /// Long form: network cards.
     pub interface: Vec<At<Interface>>,
     /// Long form: several cards as one.

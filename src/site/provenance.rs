@@ -112,7 +112,7 @@ impl Explain<'_, '_> {
         let policy = self.layers.policy?;
         let named = self.layers.node.and_then(|node| node.body.policy.as_ref());
         let place = named
-            .filter(|named| **named == policy.name)
+            .filter(|named| ***named == policy.name)
             .map_or(policy.name.place, |named| named.place);
         Some(plain("policy", json!(policy.name.value), Some(place)))
     }

@@ -122,7 +122,7 @@ pub(super) fn snapshot(written: Written) -> Snapshot {
             .expect("a name");
         let body = NodeBody {
             mac: Some(at(vec![at(mac(written.second_card))])),
-            installs: Some(at(written.installs)),
+            installs: Some(Box::new(at(written.installs))),
             ..NodeBody::default()
         };
         let task = if written.other_task { "debian" } else { "esxi" };

@@ -11,8 +11,9 @@ use super::{
     ticket::{Answer, Ticket},
 };
 
-/// How long lines that nobody waits for may gather.
+/// How long lines that nobody waits for may gather, and how much of them in bytes.
 const GATHER: Duration = Duration::from_millis(500);
+const MAX_GATHERED: usize = 256 << 10;
 /// How long until a disk that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How much of what merely tells may wait for a disk that is stuck. More is dropped.
@@ -50,6 +51,13 @@ struct Queue {
     is_stopped: bool,
 }
 
+impl Queue {
+    /// Whether so much has gathered that it is written at once. A disk that refuses is tried again in its time.
+    fn is_much(&self) -> bool {
+        !self.is_behind && self.bytes >= MAX_GATHERED
+    }
+}
+
 impl Shared {
     /// Takes entries in.
     pub(super) fn enqueue(&self, entries: Vec<Entry>) -> Ticket {
@@ -68,7 +76,7 @@ impl Shared {
         if !waits {
             let is_first = queue.jobs.is_empty();
             queue.jobs.push(Job::Append(entries, None));
-            if is_first {
+            if is_first || queue.is_much() {
                 self.wake.notify_one();
             }
             return Ticket::kept();
@@ -99,7 +107,7 @@ impl Shared {
         let mut queue = lock(&self.queue);
         let mut deadline: Option<Instant> = None;
         loop {
-            if queue.waiting > 0 || queue.is_stopped && !queue.jobs.is_empty() {
+            if queue.waiting > 0 || queue.is_much() || queue.is_stopped && !queue.jobs.is_empty() {
                 break;
             }
             if queue.is_stopped {

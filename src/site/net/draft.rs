@@ -113,10 +113,10 @@ impl<'a> Draft<'a> {
             Some(body) => LinkSettings {
                 network,
                 address: body.address.as_ref(),
-                gateway: body.gateway.as_ref(),
-                routes: body.routes.as_ref(),
-                mtu: body.mtu.as_ref(),
-                dhcp: body.dhcp.as_ref(),
+                gateway: body.gateway.as_deref(),
+                routes: body.routes.as_deref(),
+                mtu: body.mtu.as_deref(),
+                dhcp: body.dhcp.as_deref(),
                 ..SILENT
             },
         };
