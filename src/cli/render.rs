@@ -24,6 +24,9 @@ pub(super) fn run(root: &Path, node: &str, document: Option<&str>, terminal: &Te
         serve::rendered(&loaded.snapshot, node, &facts(root, node)).map_err(|found| {
             // Standard output is for documents alone.
             terminal.show_aside(&check::report(&loaded, &found, terminal));
+            if !loaded.snapshot.site.nodes.contains_key(node) {
+                return Failure::said();
+            }
             Failure::refused(anyhow!("{node} cannot be rendered"))
                 .help("`bootwright check` shows every mistake of the site")
         })?;

@@ -116,8 +116,16 @@ pub fn rewrite(
             .iter()
             .any(|line| matches!(line, Line::Pair { key, .. } if key == wanted))
     };
-    if let Some(key) = ["kernel", "modules"].into_iter().find(|key| !has(key)) {
-        return Err(vec![format!("boot.cfg has no line `{key}=`")]);
+    let names = |wanted: &str| {
+        lines.iter().any(|line| match line {
+            Line::Pair { key, value, .. } => key == wanted && modules(value).next().is_some(),
+            Line::Other(_) => false,
+        })
+    };
+    if let Some(key) = ["kernel", "modules"].into_iter().find(|key| !names(key)) {
+        return Err(vec![format!(
+            "boot.cfg has no line `{key}=` that names a file"
+        )]);
     }
     let spelling = |path: &str| find(&plain(path).to_lowercase()).unwrap_or_default();
     let mut written = String::new();
@@ -238,8 +246,11 @@ mod tests {
                 "boot.cfg names `useropts.gz`, and the image has no such file".into()
             ])
         );
-        let found = rewrite("title=x\n", &changes(), |path| Some(path.into()));
-        assert_eq!(found, Err(vec!["boot.cfg has no line `kernel=`".into()]));
+        for lacking in ["title=x\n", "kernel=/\nmodules=m.gz\n"] {
+            let found = rewrite(lacking, &changes(), |path| Some(path.into()));
+            let wanted = "boot.cfg has no line `kernel=` that names a file";
+            assert_eq!(found, Err(vec![wanted.into()]), "{lacking}");
+        }
     }
 
     #[test]

@@ -89,7 +89,12 @@ pub fn summary(diagnostics: &[Diagnostic], sources: &Sources) -> String {
         .collect();
     let places = diagnostics.iter().filter_map(|diagnostic| diagnostic.place);
     let files: std::collections::BTreeSet<FileId> = places.map(|place| place.file).collect();
-    format!("{} in {} of {all}", parts.join(" and "), files.len())
+    let parts = parts.join(" and ");
+    match files.len() {
+        // All of them are about what is rendered.
+        0 => parts,
+        some => format!("{parts} in {some} of {all}"),
+    }
 }
 
 fn count(number: usize, noun: &str) -> String {

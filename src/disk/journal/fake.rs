@@ -22,6 +22,7 @@ struct State {
     /// How many bytes are written until it crashes.
     fuse: Option<usize>,
     fails_to_sync: bool,
+    panics: bool,
     sync_takes: Duration,
 }
 
@@ -66,6 +67,11 @@ impl FakeDisk {
     /// Whether the next sync fails.
     pub(super) fn fail_to_sync(&self, fails: bool) {
         lock(&self.0).fails_to_sync = fails;
+    }
+
+    /// Makes each sync panic, as a mistake of ours would.
+    pub(super) fn panic(&self) {
+        lock(&self.0).panics = true;
     }
 
     /// Makes each sync take a while.
@@ -213,6 +219,7 @@ impl Medium for FakeDisk {
         std::thread::sleep(takes);
         let mut state = lock(&self.0);
         state.alive()?;
+        assert!(!state.panics, "a mistake of ours");
         if state.fails_to_sync {
             return Err(io::Error::other("the disk is broken"));
         }

@@ -49,6 +49,8 @@ struct Queue {
     /// How many calls were not taken in.
     dropped: usize,
     is_stopped: bool,
+    /// Whether the writer is gone.
+    is_closed: bool,
 }
 
 impl Queue {
@@ -64,6 +66,9 @@ impl Shared {
         let durable = entries.iter().any(|entry| entry.durable);
         let bytes: usize = entries.iter().map(|entry| entry.text.len()).sum();
         let mut queue = lock(&self.queue);
+        if queue.is_closed {
+            return Ticket::closed();
+        }
         let waits = durable || queue.waiting > 0 || queue.is_behind;
         if entries.is_empty() && !waits {
             return Ticket::kept();
@@ -91,9 +96,22 @@ impl Shared {
     /// Takes another job in.
     pub(super) fn push(&self, job: Job) {
         let mut queue = lock(&self.queue);
+        if queue.is_closed {
+            // Dropping the job answers it.
+            return;
+        }
         queue.waiting += 1;
         queue.jobs.push(job);
         self.wake.notify_one();
+    }
+
+    /// Answers all that waits, and whatever comes: nobody writes any more.
+    pub(super) fn close(&self) {
+        let mut queue = lock(&self.queue);
+        queue.is_closed = true;
+        queue.jobs.clear();
+        drop(queue);
+        *lock(&self.health) = Health::Failing("the thread that writes it has ended".into());
     }
 
     /// Lets the writer end when everything is written.

@@ -536,3 +536,20 @@ fn an_entry_of_two_lines_is_a_bug() {
     };
     drop(journal.append(vec![two]));
 }
+
+#[test]
+fn nobody_waits_for_a_writer_that_is_gone() {
+    let disk = FakeDisk::default();
+    let (journal, _) = open(&disk, 1 << 20);
+    journal.append(vec![entry(1, true)]).wait().unwrap();
+    disk.panic();
+    for number in 2..4 {
+        let ticket = journal.append(vec![entry(number, true)]);
+        assert_eq!(ticket.wait(), Err(JournalError::Closed), "{number}");
+    }
+    assert!(matches!(journal.health(), Health::Failing(_)));
+    assert_eq!(
+        journal.checkpoint(Vec::new()).wait(),
+        Err(JournalError::Closed)
+    );
+}

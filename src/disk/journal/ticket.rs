@@ -44,6 +44,11 @@ impl Ticket {
         Ticket(None)
     }
 
+    /// A ticket for what nobody writes.
+    pub(super) fn closed() -> Self {
+        Ticket::pair().0
+    }
+
     pub(super) fn pair() -> (Ticket, Answer) {
         let (answer, receiver) = oneshot::channel();
         (Ticket(Some(receiver)), answer)

@@ -28,6 +28,13 @@ fn bounded(mut group: Vec<Entry>) -> Vec<Entry> {
     group
 }
 
+impl Drop for Writer {
+    /// Also where it panics: whoever waits is to know that nothing is written any more.
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
 /// The thread's own.
 pub(super) struct Writer {
     medium: Arc<dyn Medium>,
