@@ -150,8 +150,10 @@ pub(super) fn declaring<'a, K: Eq + Hash>(
 /// The same nodes by name, each once.
 pub(super) fn each_once<'a>(nodes: impl Iterator<Item = &'a Arc<Node>>) -> Vec<&'a Arc<Node>> {
     let mut nodes: Vec<&Arc<Node>> = nodes.collect();
-    nodes.sort_by_key(|node| &node.name.value);
-    nodes.dedup_by_key(|node| &node.name.value);
+    if nodes.len() > 1 {
+        nodes.sort_by_key(|node| &node.name.value);
+        nodes.dedup_by_key(|node| &node.name.value);
+    }
     nodes
 }
 

@@ -45,6 +45,12 @@ impl<'a> Turn<'a> {
             event,
             revision: self.snapshot.site.revision.clone(),
         };
+        if matches!(line.event, Event::Boot { .. }) {
+            // Booting never advances a machine: neither an attempt nor what it waits for changes.
+            self.world.apply(&line, self.now);
+            self.lines.push(line);
+            return;
+        }
         let into = match &line.event {
             Event::Merged { into } => self.open_attempt(*into),
             _ => None,

@@ -16,9 +16,9 @@ use crate::{
 /// Connections that ask at once.
 const CONNECTIONS: usize = 4;
 /// Requests of one measurement.
-const REQUESTS: usize = 8_000;
+const REQUESTS: usize = 2_000;
 /// Attempts that one measurement opens.
-const OPENINGS: usize = 50;
+const OPENINGS: usize = 20;
 
 /// A server whose machines are all installed and have all booted before.
 pub(crate) struct Subject {
@@ -98,12 +98,13 @@ impl Subject {
         Ok(opened)
     }
 
-    /// Other machines each time, far from each other.
+    /// Other machines each time, far from each other; all of one kind, since a site of one machine has one kind.
     fn some(&mut self, count: usize) -> Vec<usize> {
         let from = self.next;
         self.next += count;
+        let of_one_kind = self.site.nodes.div_ceil(site::KINDS);
         (from..from + count)
-            .map(|at| at * 7_919 % self.site.nodes)
+            .map(|at| at * 7_919 % of_one_kind * site::KINDS)
             .collect()
     }
 

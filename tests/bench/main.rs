@@ -23,6 +23,8 @@ use table::{Series, table};
 
 const SIZES: [usize; 3] = [1, 1_000, 10_000];
 const LARGEST: usize = 10_000;
+/// So many rounds of answers for one of loading, which is long.
+const LOADING: usize = 5;
 
 /// What can be said on the command line.
 struct Options {
@@ -47,7 +49,7 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     let mut options = Options {
-        rounds: 5,
+        rounds: 25,
         disk: env!("CARGO_TARGET_TMPDIR").into(),
         cobbler: None,
     };
@@ -158,9 +160,10 @@ fn answers(options: &Options, work: &Path) -> anyhow::Result<()> {
 
 fn loads(options: &Options, work: &Path) -> anyhow::Result<()> {
     let mut loading = Loading::default();
-    for round in 0..options.rounds {
+    let rounds = options.rounds.div_ceil(LOADING);
+    for round in 0..rounds {
         loading::measure(work, LARGEST, round, &mut loading)?;
-        eprintln!("loading: round {} of {}", round + 1, options.rounds);
+        eprintln!("loading: round {} of {rounds}", round + 1);
     }
     let row =
         |what: &str, limit: &str, figure: String| vec![what.to_string(), limit.to_string(), figure];

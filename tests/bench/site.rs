@@ -130,6 +130,9 @@ fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
+/// How many kinds of machines there are, by turns: ESXi, Debian, Rocky.
+pub(crate) const KINDS: usize = 3;
+
 /// The name of a machine.
 pub(crate) fn name(number: usize) -> String {
     format!("node{number:05}")
@@ -143,7 +146,7 @@ pub(crate) fn mac(number: usize) -> String {
 
 fn node(number: usize, edit: usize) -> String {
     let address = Ipv4Addr::from_bits(FIRST + number as u32);
-    let tag = ["esxi", "debian", "rocky"][number % 3];
+    let tag = ["esxi", "debian", "rocky"][number % KINDS];
     format!(
         "[node.{}]\nmac = \"{}\"\ntags = \"{tag}\"\naddress = \"{address}\"\nvars = {{ rack = {}, unit = {}, edit = {edit} }}\n",
         name(number),
