@@ -107,11 +107,11 @@ impl Shared {
 
     /// Answers all that waits, and whatever comes: nobody writes any more.
     pub(super) fn close(&self) {
+        // Before anybody is answered, who may then ask.
+        *lock(&self.health) = Health::Failing("the thread that writes it has ended".into());
         let mut queue = lock(&self.queue);
         queue.is_closed = true;
         queue.jobs.clear();
-        drop(queue);
-        *lock(&self.health) = Health::Failing("the thread that writes it has ended".into());
     }
 
     /// Lets the writer end when everything is written.

@@ -1,9 +1,9 @@
 //! A site's files as they lie in its directory.
 //!
-//! What counts: `bootwright.toml`, and everything under `policies.d/`, `templates/` and `scripts/` (the
-//! place for first-boot scripts), at any depth. Left out are hidden files and directories (`.git` among
-//! them), what editors leave behind (`*~`, `.#*`, `*.swp`, `4913`), what is no regular file, and under
-//! `policies.d/` files above 1 MiB that are neither TOML nor KDL. Symbolic links are followed.
+//! What counts: `bootwright.toml`, and everything under `policies.d/` and `templates/`, at any depth. Left
+//! out are hidden files and directories (`.git` among them), what editors leave behind (`*~`, `.#*`,
+//! `*.swp`, `4913`), what is no regular file, and under `policies.d/` files above 1 MiB that are neither TOML
+//! nor KDL. Symbolic links are followed.
 //!
 //! A file that counts and cannot be read, or is too large, is reported with the reason and never dropped in
 //! silence: without it, its machine might fit a wider policy. What the files mean is not known here.
@@ -24,7 +24,7 @@ pub fn read(root: &Path) -> io::Result<Files> {
 }
 
 /// The directories of a site whose files count.
-pub(super) const DIRECTORIES: [&str; 3] = ["policies.d", "scripts", "templates"];
+pub(super) const DIRECTORIES: [&str; 2] = ["policies.d", "templates"];
 
 /// The server's own file.
 pub(super) const CONFIG: &str = "bootwright.toml";

@@ -53,7 +53,6 @@ fn only_what_counts_is_read() {
         "bootwright.toml",
         "policies.d/b.toml",
         "policies.d/rack/a.kdl",
-        "scripts/join.sh",
         "templates/tasks/esxi/ks.cfg.j2",
     ];
     assert_eq!(names(&files), expected);
