@@ -62,9 +62,9 @@ serve() {
     await "waiting for machines" "$log"
 }
 
-if ldd "$bootwright" >/dev/null 2>&1; then
-    fail "the binary is not static"
-fi
+# Of a static program ldd says the one or the other, by how it was linked.
+linked=$(ldd "$bootwright" 2>&1 || true)
+grep -q "statically linked\|not a dynamic executable" <<<"$linked" || fail "the binary is not static: $linked"
 
 echo "the demonstration"
 cp -r examples/quickstart "$work/site"
@@ -110,9 +110,9 @@ echo "a site of one's own"
 cd "$work/lab"
 cat >policies.d/first.toml <<END
 [network.tutorial]
-subnet = "192.0.2.0/24"
-gateway = "192.0.2.1"
-dns = "192.0.2.2"
+subnet = "198.51.100.0/24"
+gateway = "198.51.100.1"
+dns = "198.51.100.2"
 domain = "lab.example"
 
 [repo.stand-in]
@@ -122,10 +122,10 @@ task = "redhat"
 [node.db1]
 mac = "52:54:00:00:00:01"
 repo = "stand-in"
-address = "192.0.2.21"
+address = "198.51.100.21"
 END
 "$bootwright" check || fail "the tutorial's site has errors"
-expect "--ip=192.0.2.21 .*--hostname=db1.lab.example" "$bootwright" render db1 ks.cfg
+expect "--ip=198.51.100.21 .*--hostname=db1.lab.example" "$bootwright" render db1 ks.cfg
 expect "policies.d/first.toml:13" "$bootwright" explain db1
 expect "finished    the machine says so" "$bootwright" play db1
 sed -i 's/^address/adress/' policies.d/first.toml
