@@ -72,22 +72,7 @@ impl Turn<'_> {
 
     fn is_strange(&self, identity: &Identity) -> bool {
         let declared = &self.snapshot.site.identities;
-        !identity
-            .mac
-            .iter()
-            .any(|mac| declared.mac.contains_key(mac))
-            && !identity
-                .serial
-                .iter()
-                .any(|serial| declared.serial.contains_key(serial))
-            && !identity
-                .uuid
-                .iter()
-                .any(|uuid| declared.uuid.contains_key(uuid))
-            && !identity
-                .asset
-                .iter()
-                .any(|asset| declared.asset.contains_key(asset))
+        declared.by_mac(identity).is_empty() && declared.by_board(identity).is_empty()
     }
 
     fn doubtful(&mut self, ask: &BootAsk, id: Option<MachineId>, reason: String) -> Decision {

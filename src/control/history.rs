@@ -3,7 +3,7 @@
 //! A history is found by the identities that a declaration claims; only one that no declaration claims goes
 //! to the declaration that last bore its name.
 
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use std::sync::Arc;
 
 use super::Turn;
 use crate::{
@@ -41,16 +41,13 @@ impl Turn<'_> {
     pub(crate) fn claimants(&self, id: MachineId) -> Vec<&Arc<Node>> {
         let identities = &self.snapshot.site.identities;
         let identity = &self.machine(id).identity;
-        let by_mac = declaring(&identities.mac, &identity.mac);
-        let by_mac = each_once(by_mac);
+        let by_mac = identities.by_mac(identity);
         if !by_mac.is_empty() {
             return by_mac;
         }
-        let by_serial = declaring(&identities.serial, &identity.serial);
-        let by_uuid = declaring(&identities.uuid, &identity.uuid);
-        let by_asset = declaring(&identities.asset, &identity.asset);
-        let by_board = by_serial.chain(by_uuid).chain(by_asset);
-        each_once(by_board.filter(|node| !node.has_macs()))
+        let mut by_board = identities.by_board(identity);
+        by_board.retain(|node| !node.has_macs());
+        by_board
     }
 
     /// Returns the declaration that a history belongs to, when exactly one does.
@@ -137,24 +134,6 @@ impl Turn<'_> {
         };
         self.record(id, event);
     }
-}
-
-/// The declarations that say these of their machines.
-pub(super) fn declaring<'a, K: Eq + Hash>(
-    declared: &'a HashMap<K, Arc<Node>>,
-    identities: &'a Few<K>,
-) -> impl Iterator<Item = &'a Arc<Node>> {
-    identities.iter().filter_map(|key| declared.get(key))
-}
-
-/// The same nodes by name, each once.
-pub(super) fn each_once<'a>(nodes: impl Iterator<Item = &'a Arc<Node>>) -> Vec<&'a Arc<Node>> {
-    let mut nodes: Vec<&Arc<Node>> = nodes.collect();
-    if nodes.len() > 1 {
-        nodes.sort_by_key(|node| &node.name.value);
-        nodes.dedup_by_key(|node| &node.name.value);
-    }
-    nodes
 }
 
 /// The identities that a node declares: its MACs; only without them, what its board says.

@@ -6,10 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Turn,
-    history::{declaring, each_once},
-};
+use super::Turn;
 use crate::{
     journal::{Event, HoldCause, MachineId},
     model::{Few, Identity, Node},
@@ -65,11 +62,8 @@ impl Turn<'_> {
     /// Finds the declarations that an identity fits, and what about it cannot be right.
     fn declared_as(&self, identity: &Identity) -> Declared {
         let identities = &self.snapshot.site.identities;
-        let by_mac = each_once(declaring(&identities.mac, &identity.mac));
-        let by_serial = declaring(&identities.serial, &identity.serial);
-        let by_uuid = declaring(&identities.uuid, &identity.uuid);
-        let by_asset = declaring(&identities.asset, &identity.asset);
-        let mut by_board = each_once(by_serial.chain(by_uuid).chain(by_asset));
+        let by_mac = identities.by_mac(identity);
+        let mut by_board = identities.by_board(identity);
         by_board.retain(|node| {
             by_mac
                 .iter()

@@ -121,14 +121,8 @@ impl World {
             self.index.remove(machine);
             self.run.forget(id);
         }
-        let named = matches!(line.event, Event::Named { .. });
-        let name = id.filter(|_| named);
-        let name = name.and_then(|id| self.state.machines.get(&id)?.node.clone());
+        let name = id.and_then(|id| self.state.machines.get(&id)?.node.clone());
         self.state.apply(line);
-        if matches!(line.event, Event::Boot { .. }) {
-            // The commonest event by far: it merely tells.
-            return;
-        }
         let Some(machine) = line.machine.and_then(|id| self.state.machine(id)) else {
             return;
         };

@@ -111,17 +111,13 @@ pub fn rewrite(
             .map(|path| format!("boot.cfg names `{path}`, and the image has no such file"))
             .collect());
     }
-    let has = |wanted: &str| {
-        lines
-            .iter()
-            .any(|line| matches!(line, Line::Pair { key, .. } if key == wanted))
-    };
-    let names = |wanted: &str| {
-        lines.iter().any(|line| match line {
-            Line::Pair { key, value, .. } => key == wanted && modules(value).next().is_some(),
-            Line::Other(_) => false,
+    let values = |wanted: &'static str| {
+        lines.iter().filter_map(move |line| match line {
+            Line::Pair { key, value, .. } if key == wanted => Some(value),
+            _ => None,
         })
     };
+    let names = |key| values(key).any(|value| modules(value).next().is_some());
     if let Some(key) = ["kernel", "modules"].into_iter().find(|key| !names(key)) {
         return Err(vec![format!(
             "boot.cfg has no line `{key}=` that names a file"
@@ -143,7 +139,7 @@ pub fn rewrite(
             } if key == "kernel" => {
                 add(&format!("prefix={}", changes.prefix));
                 add(&format!("{spelled}={}", spelling(value)));
-                if !has("kernelopt") {
+                if values("kernelopt").next().is_none() {
                     add(&format!("kernelopt={}", kernelopt("", &changes.words)));
                 }
             }

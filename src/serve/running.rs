@@ -5,8 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
-    Banner, backend::Server, engine::Engine, listeners::Listeners, load::Loader, memory, probe,
-    reload,
+    Banner, backend::Server, engine::Engine, listeners::Listeners, load::Loader, probe, reload,
 };
 use crate::{
     disk::{
@@ -170,7 +169,5 @@ async fn checkpoints(engine: Arc<Engine>) {
             }
             Err(error) => tracing::error!("no checkpoint was written: {error:#}"),
         }
-        // The state of a large site is megabytes of text.
-        tokio::task::spawn_blocking(memory::give_back);
     }
 }

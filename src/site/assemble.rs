@@ -1,8 +1,13 @@
 //! Puts declared objects into the site, one of each name.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    hash::Hash,
+    sync::Arc,
+};
 
-use crate::model::{At, Node, Place, PolicyName};
+use crate::model::{At, Few, Identity, Node, Place, PolicyName};
 
 use super::{Diagnostic, Identities, Site, object::Object};
 
@@ -65,6 +70,19 @@ fn declared_twice(what: &str, place: Place, first: Place) -> Diagnostic {
 }
 
 impl Identities {
+    /// The declarations that name any of these cards, by name.
+    pub fn by_mac(&self, identity: &Identity) -> Vec<&Arc<Node>> {
+        each_once(declaring(&self.mac, &identity.mac))
+    }
+
+    /// The declarations that name any of what the board says, by name.
+    pub fn by_board(&self, identity: &Identity) -> Vec<&Arc<Node>> {
+        let by_serial = declaring(&self.serial, &identity.serial);
+        let by_uuid = declaring(&self.uuid, &identity.uuid);
+        let by_asset = declaring(&self.asset, &identity.asset);
+        each_once(by_serial.chain(by_uuid).chain(by_asset))
+    }
+
     fn add(&mut self, node: &Arc<Node>) {
         for mac in node.macs() {
             self.mac.entry(mac.value).or_insert_with(|| node.clone());
@@ -83,6 +101,20 @@ impl Identities {
             entry.or_insert_with(|| node.clone());
         }
     }
+}
+
+fn declaring<'a, K: Eq + Hash>(
+    declared: &'a HashMap<K, Arc<Node>>,
+    identities: &Few<K>,
+) -> impl Iterator<Item = &'a Arc<Node>> {
+    identities.iter().filter_map(|key| declared.get(key))
+}
+
+fn each_once<'a>(nodes: impl Iterator<Item = &'a Arc<Node>>) -> Vec<&'a Arc<Node>> {
+    let mut nodes: Vec<&Arc<Node>> = nodes.collect();
+    nodes.sort_by_key(|node| &node.name.value);
+    nodes.dedup_by_key(|node| &node.name.value);
+    nodes
 }
 
 /// The policies in the order in which they are asked: by `order`, then by name.

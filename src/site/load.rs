@@ -12,7 +12,9 @@ use super::{
     kdl,
     object::{Kind, Object, object, unknown_kind},
     read::read,
-    rules, toml,
+    rules,
+    source::without_mark,
+    toml,
     tree::Declaration,
 };
 
@@ -199,7 +201,7 @@ fn take_one(path: &Arc<str>, content: &Arc<[u8]>, sources: &mut Sources) -> Outc
     if path.starts_with("templates/") {
         return Outcome::default();
     }
-    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let content = without_mark(content);
     let text = String::from_utf8_lossy(content);
     if let Err(error) = std::str::from_utf8(content) {
         return Outcome::unparsed(vec![not_utf8(content, file, error.valid_up_to())]);

@@ -27,10 +27,13 @@ pub struct Source {
 impl Source {
     /// Its text, without a byte order mark; what is not UTF-8 is replaced.
     pub fn text(&self) -> Cow<'_, str> {
-        let content = &*self.content;
-        let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-        String::from_utf8_lossy(content)
+        String::from_utf8_lossy(without_mark(&self.content))
     }
+}
+
+/// The bytes of a text without the byte order mark.
+pub(super) fn without_mark(content: &[u8]) -> &[u8] {
+    content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content)
 }
 
 /// The texts of a site by number. A path keeps its number from one load to the next.

@@ -28,13 +28,6 @@ fn bounded(mut group: Vec<Entry>) -> Vec<Entry> {
     group
 }
 
-impl Drop for Writer {
-    /// Also where it panics: whoever waits is to know that nothing is written any more.
-    fn drop(&mut self) {
-        self.shared.close();
-    }
-}
-
 /// The thread's own.
 pub(super) struct Writer {
     medium: Arc<dyn Medium>,
@@ -262,5 +255,12 @@ impl Writer {
         self.checkpoint = Some(thread);
         self.shared.settle(1, false, Health::Good);
         None
+    }
+}
+
+impl Drop for Writer {
+    /// Also where it panics: whoever waits is to know that nothing is written any more.
+    fn drop(&mut self) {
+        self.shared.close();
     }
 }
