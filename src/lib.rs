@@ -14,6 +14,8 @@ pub mod site;
 pub mod matcher;
 pub mod journal;
 pub mod render;
+pub mod boot;
+pub mod iso;
 pub mod control;
 
 // shell

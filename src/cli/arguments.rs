@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::terminal::Color;
+use crate::model::{ByteSize, Span};
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  it is done
-  1  the site has errors, or the command was refused
+  1  the site has errors, doctor found one, or the command was refused
   2  the command line is wrong
   3  what is needed cannot be reached: the server, its state, files, the network";
 
@@ -64,6 +65,16 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at this machine for what is in the way of a first try: ports, interfaces, loaders, firewall, clock.
+    ///
+    /// Nothing is changed and no server is needed. Without root it says what it could not look at. An error of its
+    /// findings is exit code 1.
+    #[command(after_help = EXIT_CODES)]
+    Doctor {
+        /// As JSON: `{errors, warnings, unknown, findings: [{area, severity, message, run, help}]}`.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what a node is served, byte for byte; tokens are zeros.
     #[command(after_help = EXIT_CODES)]
     Render {
@@ -88,9 +99,19 @@ pub(super) enum Command {
     /// beside the server unless `--live` is given.
     #[command(after_help = EXIT_CODES)]
     Play(Play),
+    /// Let real firmware boot a node in QEMU, until its installer has read its document.
+    ///
+    /// Without root, DHCP and TFTP: QEMU brings the network. The machine has the node's MAC, serial number and UUID,
+    /// and its network is laid out so that the node's static address works. It goes against the same server as `play`.
+    /// Exit code 0: a document was read to its end; 1: none was, and why; 3: QEMU, a ROM or firmware is missing.
+    #[command(after_help = EXIT_CODES)]
+    Try(Try),
     /// Show the machines, or one of them.
     #[command(after_help = EXIT_CODES)]
     Nodes(Nodes),
+    /// Show where files come from: every repo, or what is in one of them.
+    #[command(after_help = EXIT_CODES)]
+    Repos(Repos),
     #[command(flatten)]
     Order(Order),
 }
@@ -141,6 +162,41 @@ pub(super) struct Play {
     pub(super) live: bool,
 }
 
+/// Arguments of `try`.
+#[derive(Debug, Args)]
+pub(super) struct Try {
+    /// The node, or the MAC of one.
+    #[arg(value_name = "NODE|MAC")]
+    pub(super) node: String,
+    /// A machine with a BIOS [default: what it reported, or its loader says; UEFI for ESXi, else BIOS].
+    #[arg(long, conflicts_with = "uefi")]
+    pub(super) bios: bool,
+    /// A machine with UEFI.
+    #[arg(long)]
+    pub(super) uefi: bool,
+    /// Its memory [default: 1GiB; for a real image what its installer needs].
+    #[arg(long, value_name = "SIZE")]
+    pub(super) memory: Option<ByteSize>,
+    /// Its disk, which is thrown away and takes the room of what is written alone.
+    #[arg(long, value_name = "SIZE", default_value = "32GiB")]
+    pub(super) disk: ByteSize,
+    /// For how long at most.
+    #[arg(long = "for", value_name = "SPAN", default_value = "5m")]
+    pub(super) span: Span,
+    /// Go on when the document was read: the installation itself.
+    #[arg(long)]
+    pub(super) keep: bool,
+    /// Show its screen in a window.
+    #[arg(long, conflicts_with = "display")]
+    pub(super) window: bool,
+    /// Show its screen where QEMU's `-display` says, such as `vnc=127.0.0.1:1`.
+    #[arg(long, value_name = "KIND")]
+    pub(super) display: Option<String>,
+    /// Try against the running server although its site is no demonstration: the machine counts as the real one.
+    #[arg(long)]
+    pub(super) live: bool,
+}
+
 /// Arguments of `nodes`.
 #[derive(Debug, Args)]
 pub(super) struct Nodes {
@@ -155,6 +211,30 @@ pub(super) struct Nodes {
     /// As JSON; of a log the lines of the journal.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Arguments of `repos`.
+#[derive(Debug, Args)]
+pub(super) struct Repos {
+    /// One repo.
+    pub(super) name: Option<String>,
+    /// What of it: list a directory, or write a file's bytes.
+    #[arg(value_enum)]
+    pub(super) of: Option<OfRepo>,
+    /// Where in it.
+    pub(super) path: Option<String>,
+    /// As JSON: an array of `{name, kind, at, bytes, files, task, guessed, system, trouble}`.
+    #[arg(long, conflicts_with = "name")]
+    pub(super) json: bool,
+}
+
+/// What there is to do with one repo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OfRepo {
+    /// List a directory.
+    Ls,
+    /// Write a file's bytes.
+    Cat,
 }
 
 /// What there is to see of one machine.

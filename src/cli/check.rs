@@ -64,20 +64,13 @@ fn written(loaded: &Loaded, running: Option<String>, terminal: &Terminal) -> Str
     let (documents, nodes) = (loaded.documents, loaded.nodes);
     text += &format!(
         "{summary}; {} of {} rendered.",
-        count(documents, "document"),
-        count(nodes, "node")
+        site::counted(documents, "document"),
+        site::counted(nodes, "node")
     );
     if let Some(revision) = running.filter(|_| !loaded.is_sound()) {
         text += &format!(" The running server keeps revision {revision}.");
     }
     text + "\n"
-}
-
-fn count(number: usize, noun: &str) -> String {
-    match number {
-        1 => format!("1 {noun}"),
-        _ => format!("{number} {noun}s"),
-    }
 }
 
 /// The revision that the running server serves, when there is one and it is this site's.

@@ -85,7 +85,7 @@ impl Failure {
     }
 
     /// The error and its causes on one line, without the numbers that the system has for them.
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let text = format!("{:#}", self.error);
         let mut parts = text.split(" (os error ");
         let mut words = parts.next().unwrap_or_default().to_string();

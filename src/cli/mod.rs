@@ -18,10 +18,13 @@ mod explain;
 mod nodes;
 mod node;
 mod log;
+mod repos;
 mod told;
 mod serve;
 mod init;
+mod doctor;
 pub mod play;
+mod try_;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -48,12 +51,15 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Outcome {
         Command::Init(init) => init::run(&at(init.dir.clone()), &init, terminal),
         Command::Serve { dir } => serve::run(&at(dir), terminal),
         Command::Check { json } => check::run(&site, json, terminal),
+        Command::Doctor { json } => doctor::run(&site, json, terminal),
         Command::Render { node, document } => {
             render::run(&site, &node, document.as_deref(), terminal)
         }
         Command::Explain { node, json } => explain::run(&site, &node, json, terminal),
         Command::Play(play) => play::run(&site, &play, terminal),
+        Command::Try(tried) => try_::run(&site, &tried, terminal),
         Command::Nodes(nodes) => nodes::run(&site, &nodes, terminal),
+        Command::Repos(repos) => repos::run(&site, &repos, terminal),
         Command::Order(order) => order::run(&site, order, terminal),
     }
 }

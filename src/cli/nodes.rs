@@ -133,7 +133,7 @@ fn row(shown: &Shown, now: Timestamp) -> Vec<Cell> {
 /// What an operator has to know first: why a machine needs one, else what it last did.
 fn last(shown: &Shown) -> &str {
     match (shown.state.as_str(), &shown.reason) {
-        ("failed" | "held" | "protected", Some(reason)) => reason,
+        ("failed" | "held" | "protected" | "bound" | "discovered", Some(reason)) => reason,
         _ => &shown.last,
     }
 }

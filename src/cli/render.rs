@@ -1,6 +1,9 @@
 //! `render`: what a node is served, byte for byte, without changing anything.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, anyhow};
 
@@ -12,10 +15,11 @@ use super::{
     terminal::Terminal,
 };
 use crate::{
-    model::Facts,
+    model::{Facts, RepoName},
     net::http::Question,
     render::{Body, Rendered, RenderedFile},
     serve::{self, Loaded},
+    site::Site,
 };
 
 pub(super) fn run(root: &Path, node: &str, document: Option<&str>, terminal: &Terminal) -> Outcome {
@@ -51,20 +55,25 @@ fn facts(root: &Path, node: &str) -> Facts {
 }
 
 fn all(rendered: &Rendered, terminal: &Terminal) -> Outcome {
-    for file in &rendered.files {
-        terminal.show(&format!("==> {} <==\n", file.name))?;
-        match &file.body {
-            Body::Bytes(bytes) => {
-                terminal.show_bytes(bytes)?;
-                if !bytes.ends_with(b"\n") {
-                    terminal.show("\n")?;
-                }
+    rendered
+        .files
+        .iter()
+        .try_for_each(|file| shown(file, terminal))
+}
+
+/// Shows one file under its name.
+pub(super) fn shown(file: &RenderedFile, terminal: &Terminal) -> Outcome {
+    terminal.show(&format!("==> {} <==\n", file.name))?;
+    match &file.body {
+        Body::Bytes(bytes) => {
+            terminal.show_bytes(bytes)?;
+            if !bytes.ends_with(b"\n") {
+                terminal.show("\n")?;
             }
-            Body::Repo { repo, path } => terminal.show(&format!("({path} of repo {repo})\n"))?,
         }
-        terminal.show("\n")?;
+        Body::Repo { repo, path } => terminal.show(&format!("({path} of repo {repo})\n"))?,
     }
-    Ok(())
+    Ok(terminal.show("\n")?)
 }
 
 fn one(
@@ -92,23 +101,20 @@ fn bytes(root: &Path, loaded: &Loaded, file: &RenderedFile) -> Outcome<Vec<u8>> 
         Body::Bytes(bytes) => return Ok(bytes.clone()),
         Body::Repo { repo, path } => (repo, path),
     };
-    let site = &loaded.snapshot.site;
-    let directory = site
-        .repos
-        .get(repo)
-        .and_then(|repo| repo.body.path.as_ref());
-    let Some(directory) = directory else {
+    let Some(directory) = directory(root, &loaded.snapshot.site, repo) else {
         return Err(Failure::refused(anyhow!(
             "`{}` is {path} of repo {repo}, which is no directory",
             file.name
         )));
     };
-    let repos = site
-        .config
-        .paths
-        .repos
-        .as_ref()
-        .map_or(".", |repos| &repos.value);
-    let path = root.join(repos).join(&directory.value).join(path);
+    let path = directory.join(path);
     Ok(fs::read(&path).with_context(|| format!("`{}` cannot be read", path.display()))?)
+}
+
+/// Where a repo's files are; none of a repo that is no directory.
+pub(super) fn directory(root: &Path, site: &Site, repo: &RepoName) -> Option<PathBuf> {
+    let directory = site.repos.get(repo)?.body.path.as_ref()?;
+    let repos = site.config.paths.repos.as_ref();
+    let repos = repos.map_or(".", |repos| &repos.value);
+    Some(root.join(repos).join(&directory.value))
 }

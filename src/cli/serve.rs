@@ -20,13 +20,18 @@ use super::{
     terminal::Terminal,
     told::Told,
 };
-use crate::serve::{self, Banner, Options, start};
+use crate::{
+    serve::{self, Banner, Options, start},
+    site::counted,
+};
 
 pub(super) fn run(site: &Path, terminal: &Terminal) -> Outcome {
     if !is_site(site) {
         return Err(no_site(site));
     }
     serve::keep_little();
+    // Before there is any other thread: none may have more than it needs.
+    let state = serve::drop_privileges(site).map_err(Failure::unreachable)?;
     let told = log(terminal)?;
     // One thread decides: decisions are taken one after the other anyway, and several threads that wait for each
     // other take twice the processor time. What is slow (files, loading, the journal) has threads of its own.
@@ -37,6 +42,7 @@ pub(super) fn run(site: &Path, terminal: &Terminal) -> Outcome {
     runtime.block_on(async {
         let options = Options {
             site: site.into(),
+            state,
             ..Options::default()
         };
         let running = start(options).await;
@@ -70,19 +76,19 @@ fn written(banner: &Banner) -> String {
     };
     let [nodes, policies, repos, networks] = banner.counts;
     let counts = [
-        count(nodes, "node", "nodes"),
-        count(policies, "policy", "policies"),
-        count(repos, "repo", "repos"),
-        count(networks, "network", "networks"),
+        counted(nodes, "node"),
+        counted(policies, "policy"),
+        counted(repos, "repo"),
+        counted(networks, "network"),
     ];
     let problems = match (banner.errors, banner.warnings) {
         (0, 0) => "0 problems".into(),
-        (0, warnings) => count(warnings, "warning", "warnings"),
-        (errors, 0) => count(errors, "error", "errors"),
+        (0, warnings) => counted(warnings, "warning"),
+        (errors, 0) => counted(errors, "error"),
         (errors, warnings) => format!(
             "{}, {}",
-            count(errors, "error", "errors"),
-            count(warnings, "warning", "warnings")
+            counted(errors, "error"),
+            counted(warnings, "warning")
         ),
     };
     let mut text = banner.report.clone();
@@ -92,7 +98,12 @@ fn written(banner: &Banner) -> String {
         counts.join("  "),
         banner.loaded_in.as_millis()
     );
-    text += &format!("  machines   {}\n", banner.machines);
+    let tftp = match &banner.tftp {
+        Ok(()) => "tftp on".into(),
+        Err(reason) => format!("tftp off ({reason})"),
+    };
+    let dhcp = if banner.dhcp { "dhcp on" } else { "dhcp off" };
+    text += &format!("  machines   {}   {tftp}   {dhcp}\n", banner.machines);
     text += &format!("  operators  {}\n", banner.operators);
     for trouble in &banner.troubles {
         text += &format!("warning: {trouble}\n");
@@ -102,16 +113,11 @@ fn written(banner: &Banner) -> String {
     }
     text += "waiting for machines.";
     if let Some(node) = &banner.first_node {
-        text += &format!(" See one boot:  bootwright --site {site} play {node}");
+        text += &format!(
+            " See one boot:  bootwright --site {site} try {node}      (or play one: bootwright --site {site} play {node})"
+        );
     }
     text + "\n"
-}
-
-fn count(number: usize, one: &str, many: &str) -> String {
-    match number {
-        1 => format!("1 {one}"),
-        _ => format!("{number} {many}"),
-    }
 }
 
 /// Sends what the server tells to standard output; BOOTWRIGHT_LOG says how much of it.

@@ -1,12 +1,12 @@
 //! What a machine asks when it boots from the network, and the answers there are.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::{
     journal::{AttemptId, MachineId},
     model::{
-        Arch, Asset, Identity, LocalBoot, Mac, NetworkName, Platform, PolicyName, RepoName, Serial,
-        TaskName, Uuid,
+        Arch, Asset, BootProgram, Identity, LocalBoot, Mac, NetworkName, Platform, PolicyName,
+        RepoName, Serial, TaskName, Uuid,
     },
 };
 
@@ -25,6 +25,8 @@ pub struct Report {
     pub manufacturer: Option<String>,
     /// SMBIOS type 1.
     pub product: Option<String>,
+    /// The program that asks.
+    pub by: BootProgram,
     /// Its firmware.
     pub platform: Option<Platform>,
     /// Its processor.
@@ -40,6 +42,8 @@ pub struct BootAsk {
     pub boot: Option<String>,
     /// The network whose subnet holds the address of ours that was asked.
     pub network: Option<NetworkName>,
+    /// From where it asks, where it fetches from the same address.
+    pub from: Option<IpAddr>,
     /// What could not be read and was dropped.
     pub dropped: Vec<String>,
     /// Why the machine is not taken for who it says it is, if so: its card is not confirmed.
@@ -69,6 +73,9 @@ pub enum Decision {
     },
     /// The installer of an attempt that is to be opened once its documents are rendered and kept.
     Open(Opening),
+    /// Nothing yet: these addresses are to be asked for on the wire, [`Turn::looked`](super::Turn::looked) is to
+    /// be told, and the machine's question is to be put once more.
+    Look(Vec<Ipv4Addr>),
 }
 
 /// How a machine is sent to its disk.
@@ -101,6 +108,8 @@ pub struct Opening {
     pub policy: Option<PolicyName>,
     /// The address from the network's pool.
     pub address: Option<IpAddr>,
+    /// The program that asks.
+    pub by: BootProgram,
     /// Its firmware, if it said.
     pub platform: Option<Platform>,
     /// How it would be sent to its disk.

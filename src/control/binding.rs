@@ -7,8 +7,8 @@ use crate::{
     journal::{Machine, MachineId},
     matcher::{self, Candidate, Choice, Misfit, Tags},
     model::{
-        Addresses, At, Facts, Identity, Network, NetworkName, Node, Policy, PolicyName, RepoName,
-        Settings, TaskName,
+        Accept, Addresses, At, Facts, Identity, Network, NetworkName, Node, Policy, PolicyName,
+        RepoName, Settings, TaskName,
     },
     site::{Free, Site},
 };
@@ -97,7 +97,7 @@ impl<'a> Turn<'a> {
         node: Option<&Node>,
         tags: &Tags,
     ) -> Result<Bound, Unbound> {
-        let known = if node.is_none() {
+        let known = if node.is_none() && self.snapshot.takes_undeclared() {
             self.known_before(machine)
         } else {
             None
@@ -228,6 +228,13 @@ fn says_addresses(node: &Node) -> bool {
 }
 
 impl Snapshot {
+    /// Tells whether any policy takes machines that nobody declared.
+    fn takes_undeclared(&self) -> bool {
+        let accept = |policy: &Arc<Policy>| policy.rule.accept.as_ref().map(|at| at.value);
+        let mut policies = self.site.policies.values();
+        policies.any(|policy| accept(policy) == Some(Accept::Discovered))
+    }
+
     /// Works out what would bind a node of which nothing is known but its declaration, when policies have
     /// bound so many machines already.
     pub fn binding_unseen(

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{
     BootAsk, Decision, Disk, Layers, Turn,
     open::{installs, is_due},
+    trail::Sign,
     who::Who,
     world::LatestBoot,
 };
@@ -40,21 +41,28 @@ impl Turn<'_> {
             Who::Doubt(id, reason) => return self.doubtful(ask, id, reason),
             Who::Machine(id, node) => (id, node),
         };
+        self.came_to_script(id);
         self.take_facts(id, ask);
         if let Some(same) = self.same_boot(id, ask) {
+            self.saw_boot(id, ask, &same);
             return same;
         }
         let decision = self.decide(id, node.as_deref(), ask);
+        if matches!(decision, Decision::Look(_)) {
+            return decision;
+        }
         if let Some(given) = given(&decision).filter(|_| !self.waits_already(id, ask, &decision)) {
             self.record(
                 id,
                 Event::Boot {
+                    by: ask.report.by,
                     platform: ask.report.platform,
                     given,
                 },
             );
         }
         self.remember(id, ask, &decision);
+        self.saw_boot(id, ask, &decision);
         decision
     }
 
@@ -66,11 +74,14 @@ impl Turn<'_> {
             .and_then(|name| self.snapshot.site.networks.get(name));
         let ignores = network.and_then(|network| network.body.unknown.as_ref());
         ignores.is_some_and(|unknown| unknown.value == Unknown::Ignore)
-            && self.is_strange(identity)
-            && self.world.bearing(identity).is_empty()
+            && self.is_stranger(identity)
     }
 
-    fn is_strange(&self, identity: &Identity) -> bool {
+    pub(crate) fn is_stranger(&self, identity: &Identity) -> bool {
+        self.is_strange(identity) && self.world.bearing(identity).is_empty()
+    }
+
+    pub(crate) fn is_strange(&self, identity: &Identity) -> bool {
         let declared = &self.snapshot.site.identities;
         declared.by_mac(identity).is_empty() && declared.by_board(identity).is_empty()
     }
@@ -79,9 +90,11 @@ impl Turn<'_> {
         let reason = format!("held: {reason}");
         if let Some(id) = id {
             let given = Given::Disk(reason.clone());
+            self.saw(id, Sign::Over);
             self.record(
                 id,
                 Event::Boot {
+                    by: ask.report.by,
                     platform: ask.report.platform,
                     given,
                 },
@@ -119,7 +132,7 @@ impl Turn<'_> {
     /// Requests with the same number, or without one shortly after another, are one boot and get one answer.
     fn same_boot(&mut self, id: MachineId, ask: &BootAsk) -> Option<Decision> {
         let now = self.now.mono;
-        let latest = self.world.run.boots.get_mut(&id)?;
+        let latest = self.world.run.boots.get_mut(id)?;
         let same = match (&latest.id, &ask.boot) {
             (Some(a), Some(b)) => a == b,
             (_, None) => now.since(latest.at) <= SAME_BOOT,
@@ -134,7 +147,7 @@ impl Turn<'_> {
             Decision::Repeat {
                 machine, attempt, ..
             } => self.may_repeat(*machine, *attempt),
-            Decision::Open(_) | Decision::Wait(_) => false,
+            Decision::Open(_) | Decision::Wait(_) | Decision::Look(_) => false,
             Decision::Disk(_) | Decision::Microkernel | Decision::Script(..) => true,
         };
         holds.then_some(decision)
@@ -142,7 +155,7 @@ impl Turn<'_> {
 
     /// A script that waits asks every half minute; that it does is told once.
     fn waits_already(&self, id: MachineId, ask: &BootAsk, decision: &Decision) -> bool {
-        let latest = self.world.run.boots.get(&id);
+        let latest = self.world.run.boots.get(id);
         let same =
             latest.is_some_and(|latest| latest.id == ask.boot && latest.decision == *decision);
         same && matches!(decision, Decision::Wait(_))
@@ -156,6 +169,9 @@ impl Turn<'_> {
         fresh
             && is_due(machine, node.as_deref())
             && machine.holds.is_empty()
+            && self
+                .unproven(machine.open().and_then(|open| open.repo.as_ref()))
+                .is_none()
             && !self.world.state.paused
             && self.obstacle(id, node.as_deref()).is_none()
     }
@@ -166,7 +182,7 @@ impl Turn<'_> {
             at: self.now.mono,
             decision: decision.clone(),
         };
-        self.world.run.boots.insert(id, latest);
+        self.world.run.boots.insert(id, Box::new(latest));
     }
 
     fn decide(&mut self, id: MachineId, node: Option<&Node>, ask: &BootAsk) -> Decision {
@@ -175,6 +191,9 @@ impl Turn<'_> {
             return disk(ask, how, Some(reason));
         }
         self.ask_expectation_again(id, node);
+        if let Some(addresses) = self.ask_address_again(id, node) {
+            return Decision::Look(addresses);
+        }
         if let Some(reason) = self.machine(id).holds.values().next() {
             return disk(ask, how, Some(format!("held: {reason}")));
         }
@@ -201,7 +220,7 @@ impl Turn<'_> {
         orphaned.then(|| "protected: its declaration is gone".into())
     }
 
-    fn local_boot(&self, id: MachineId, node: Option<&Node>) -> LocalBoot {
+    pub(crate) fn local_boot(&self, id: MachineId, node: Option<&Node>) -> LocalBoot {
         let binding = self.machine(id).binding.as_ref();
         let policy =
             binding.and_then(|binding| self.snapshot.site.policies.get(binding.policy.as_ref()?));
@@ -244,6 +263,6 @@ fn given(decision: &Decision) -> Option<Given> {
         Decision::Microkernel => Given::Microkernel,
         Decision::Script(_, task) => Given::Script(task.clone()),
         Decision::Repeat { attempt, .. } => Given::Installer(attempt.number),
-        Decision::Open(_) => return None,
+        Decision::Open(_) | Decision::Look(_) => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! What a machine says of its own installation.
 
-use super::{Token, Turn};
+use super::{Token, Turn, trail::Sign};
 use crate::{
     journal::{AttemptId, Event, Level, MachineId, Stage},
     model::Facts,
@@ -54,8 +54,12 @@ impl Turn<'_> {
             self.refuse(id, callback);
             return Heard::No;
         };
+        self.saw(machine, Sign::Over);
         match callback {
-            Callback::Stage { stage, reason } => self.on_stage(machine, number, stage, reason),
+            Callback::Stage { stage, reason } => {
+                self.got_on(machine);
+                self.on_stage(machine, number, stage, reason);
+            }
             Callback::Log { level, text } => {
                 let event = Event::Log {
                     attempt: number,

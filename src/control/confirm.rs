@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{BootAsk, Decision, Report, Turn, boot::disk, open::is_due};
+use super::{BootAsk, Decision, Report, Turn, boot::disk, open::is_due, trail::Sign};
 use crate::{
     journal::{Event, Given, MachineId},
     model::{Few, LocalBoot, Mac, Node},
@@ -44,8 +44,13 @@ impl Turn<'_> {
             }
         };
         if let Some(id) = id {
-            let (platform, given) = (ask.report.platform, Given::Disk(reason.into()));
-            self.record(id, Event::Boot { platform, given });
+            let event = Event::Boot {
+                by: ask.report.by,
+                platform: ask.report.platform,
+                given: Given::Disk(reason.into()),
+            };
+            self.record(id, event);
+            self.saw(id, Sign::Over);
         }
         disk(ask, LocalBoot::Auto, Some(reason.into()))
     }

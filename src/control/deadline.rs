@@ -88,8 +88,7 @@ impl Layers<'_> {
 impl Turn<'_> {
     /// Starts the deadlines of everything that is under way, after the server's start.
     pub fn start_clocks(&mut self) {
-        let ids: Vec<MachineId> = self.world.state.machines.keys().copied().collect();
-        for id in ids {
+        for id in self.world.state.machines.ids() {
             if let Some(wait) = self.awaited(id) {
                 self.start_clock(id, wait);
             }
@@ -116,11 +115,11 @@ impl Turn<'_> {
     /// Sets a machine's deadline after an event, when something else is waited for than before.
     pub(crate) fn set_clock(&mut self, id: MachineId) {
         let id = self.world.state.resolve(id);
-        let is_known = self.world.state.machines.contains_key(&id);
+        let is_known = self.world.state.machines.contains(id);
         let Some(wait) = is_known.then(|| self.awaited(id)).flatten() else {
             return self.take_clock(id);
         };
-        let running = self.world.run.clocks.get(&id);
+        let running = self.world.run.clocks.get(id);
         if running.is_some_and(|clock| clock.wait == wait) {
             return;
         }
@@ -137,8 +136,9 @@ impl Turn<'_> {
         self.put_clock(id, clock);
     }
 
-    /// Tells of every deadline that has passed.
+    /// Tells of every deadline that has passed, and of every boot that has stopped.
     pub fn tick(&mut self) {
+        self.look_for_stalls();
         let now = self.now.mono;
         while let Some((due, id)) = self
             .world
@@ -149,7 +149,7 @@ impl Turn<'_> {
             .filter(|(due, _)| *due <= now)
         {
             self.world.run.due.remove(&(due, id));
-            let Some(clock) = self.world.run.clocks.get_mut(&id) else {
+            let Some(clock) = self.world.run.clocks.get_mut(id) else {
                 continue;
             };
             clock.passed = true;
@@ -164,7 +164,7 @@ impl Turn<'_> {
 
     /// By how many seconds a stage comes after its deadline.
     pub(crate) fn lateness(&self, id: MachineId, attempt: u32, stage: &Stage) -> Option<u64> {
-        let clock = self.world.run.clocks.get(&id)?;
+        let clock = self.world.run.clocks.get(id)?;
         if clock.wait.attempt != attempt {
             return None;
         }
@@ -215,7 +215,7 @@ impl Turn<'_> {
     }
 
     fn take_clock(&mut self, id: MachineId) {
-        if let Some(clock) = self.world.run.clocks.remove(&id) {
+        if let Some(clock) = self.world.run.clocks.remove(id) {
             self.world.run.due.remove(&(clock.due, id));
         }
     }

@@ -3,6 +3,7 @@
 use super::{
     Token, Turn,
     open::{DOCUMENTS_LIVE, is_due},
+    trail::Sign,
 };
 use crate::journal::{Attempt, AttemptId, Event, MachineId};
 
@@ -70,13 +71,14 @@ impl Turn<'_> {
         if !is_read && !is_due(machine, node.as_deref()) {
             return Some("no installation is due any more".into());
         }
-        let since = self.world.run.since.get(&id).copied().unwrap_or_default();
+        let since = self.world.run.since.get(id).copied().unwrap_or_default();
         let over = self.now.mono.since(since) >= DOCUMENTS_LIVE;
         over.then(|| "its attempt was opened more than 24 hours ago".into())
     }
 
     /// A document's bytes begin to leave.
     pub fn on_serving(&mut self, handed: Handed, name: &str) {
+        self.saw(handed.machine, Sign::Over);
         self.record(
             handed.machine,
             Event::Serving {
@@ -89,6 +91,7 @@ impl Turn<'_> {
     /// A document was read to its end.
     pub fn on_read(&mut self, attempt: AttemptId, name: &str, bytes: u64) {
         if let Some((machine, number)) = self.place_of(attempt) {
+            self.got_on(machine);
             self.record(
                 machine,
                 Event::Document {
@@ -115,6 +118,7 @@ impl Turn<'_> {
 
     /// Something that is no document was fetched.
     pub fn on_hand_out(&mut self, handed: Handed, name: &str) {
+        self.saw(handed.machine, Sign::File { bytes: 0 });
         self.record(
             handed.machine,
             Event::HandOut {

@@ -103,7 +103,7 @@ impl Turn<'_> {
     }
 
     pub(crate) fn learn(&mut self, id: MachineId, identity: &Identity) {
-        let known = self.world.state.machines.get(&id);
+        let known = self.world.state.machines.get(id);
         if known.is_some_and(|machine| machine.identity.covers(identity)) {
             return;
         }
@@ -117,7 +117,7 @@ impl Turn<'_> {
     /// Lets a machine bear the name of its declaration, and what that says of who it is.
     pub(crate) fn name(&mut self, id: MachineId, node: &Node) {
         let declared = declared_identity(node);
-        let machine = self.world.state.machines.get(&id);
+        let machine = self.world.state.machines.get(id);
         let named = machine.is_some_and(|machine| machine.node.as_ref() == Some(&node.name.value));
         if named && machine.is_some_and(|machine| machine.identity.covers(&declared)) {
             return;

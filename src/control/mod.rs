@@ -7,17 +7,27 @@
 //!
 //! [`who`] tells machines apart and [`history`] whose past is whose, [`boot`] decides network boots and
 //! [`open`] what opens an attempt, [`document`] and [`callback`] follow an
-//! installation, [`deadline`] watches the clock for people, [`operate`] does what operators ask, and
+//! installation, [`deadline`] watches the clock for people,
+//! [`diagnose`] says where a boot has stopped, [`operate`] does what operators ask, and
 //! [`status`] says how things stand.
 
 mod snapshot;
 mod token;
+mod pool;
+mod stranger;
 mod world;
 mod turn;
 mod ask;
+mod address;
 mod history;
 mod who;
 mod binding;
+mod asker;
+mod lease;
+mod signature;
+mod trail;
+mod dhcp;
+mod diagnose;
 mod boot;
 mod open;
 mod retry;
@@ -36,8 +46,10 @@ pub use ask::{BootAsk, Decision, Disk, Opening, Report};
 pub use binding::{Bound, Layers, Unbound};
 pub use callback::{Callback, Heard};
 pub use check::{Checked, Examined, shown_address};
+pub use dhcp::{Broken, DhcpAsk, Fetched};
 pub use document::{Handed, Refusal};
 pub use operate::{Operation, OperationError};
+pub use signature::Signature;
 pub use snapshot::{Snapshot, Traits};
 pub use status::{Standing, Status};
 pub use token::{Token, TokenKey};

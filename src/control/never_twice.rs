@@ -24,6 +24,15 @@ enum Fault {
     HistoryByName,
     /// A machine that boots while it is installing is installed again.
     RetryAtAnyBoot,
+    /// Whatever answers for an address is taken to be the machine itself.
+    AnyCardIsOwn,
+}
+
+/// Whether the machine's address lies on a link of ours, where somebody else may have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ground {
+    OffLink,
+    OnLink,
 }
 
 /// One thing that happens.
@@ -61,10 +70,11 @@ enum Step {
     Release,
     Forget,
     PausedOrResumed,
+    AddressTakenOrFree,
 }
 
 /// Each with what the machine does, or what happens to it.
-const STEPS: [(Step, &str); 32] = [
+const STEPS: [(Step, &str); 33] = [
     (Step::Boot, "boots from the network"),
     (Step::BootSoon, "boots from the network two minutes later"),
     (
@@ -112,6 +122,10 @@ const STEPS: [(Step, &str); 32] = [
         Step::PausedOrResumed,
         "sees every hand-out stopped, or resumed",
     ),
+    (
+        Step::AddressTakenOrFree,
+        "sees somebody else come to its address, or go",
+    ),
 ];
 
 /// What came of an enumeration.
@@ -122,8 +136,8 @@ struct Outcome {
     story: Option<String>,
 }
 
-fn enumerate(fault: Fault, depth: usize) -> Outcome {
-    let stage = Stage0::new(fault);
+fn enumerate(fault: Fault, ground: Ground, depth: usize) -> Outcome {
+    let stage = Stage0::new(fault, ground);
     let mut outcome = Outcome {
         lives: 0,
         handed_out: 0,
@@ -165,7 +179,7 @@ const DEPTH: usize = 6;
 
 #[test]
 fn no_sequence_of_events_wipes_a_machine_twice() {
-    let outcome = enumerate(Fault::None, DEPTH);
+    let outcome = enumerate(Fault::None, Ground::OffLink, DEPTH);
     assert_eq!(outcome.story, None);
     // An enumeration that never hands anything out proves nothing.
     let (lives, handed_out) = (outcome.lives, outcome.handed_out);
@@ -174,13 +188,23 @@ fn no_sequence_of_events_wipes_a_machine_twice() {
 }
 
 #[test]
+fn nor_does_one_in_which_somebody_else_has_its_address() {
+    let outcome = enumerate(Fault::None, Ground::OnLink, DEPTH - 1);
+    assert_eq!(outcome.story, None);
+    let (lives, handed_out) = (outcome.lives, outcome.handed_out);
+    assert!(lives > 10_000 && handed_out > 1_000, "{lives} {handed_out}");
+    eprintln!("{lives} lives, {handed_out} installers handed out");
+}
+
+#[test]
 fn planted_faults_are_found_with_a_short_story() {
-    for fault in [
-        Fault::TokenDiesAtDeadline,
-        Fault::HistoryByName,
-        Fault::RetryAtAnyBoot,
+    for (fault, ground) in [
+        (Fault::TokenDiesAtDeadline, Ground::OffLink),
+        (Fault::HistoryByName, Ground::OffLink),
+        (Fault::RetryAtAnyBoot, Ground::OffLink),
+        (Fault::AnyCardIsOwn, Ground::OnLink),
     ] {
-        let story = enumerate(fault, DEPTH).story;
+        let story = enumerate(fault, ground, DEPTH).story;
         let story = story.unwrap_or_else(|| panic!("{fault:?} is not found"));
         eprintln!("{fault:?}: it {story}");
     }

@@ -1,12 +1,17 @@
 //! When an attempt is opened, and when the same one is handed out again.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use super::{BootAsk, Bound, Decision, Disk, Layers, Opening, Turn, Unbound, boot::disk};
+use super::{
+    BootAsk, Bound, Decision, Disk, Layers, Opening, Turn, Unbound,
+    address::{Stake, taken},
+    boot::disk,
+    trail::Sign,
+};
 use crate::{
     journal::{AttemptId, Event, Given, HoldCause, Machine, MachineId},
     matcher::Verdict,
-    model::{LocalBoot, Node, Unknown},
+    model::{LocalBoot, Node, RepoName, Unknown},
 };
 
 /// For how long an attempt's documents are served.
@@ -39,16 +44,17 @@ impl Turn<'_> {
                 repo: opening.repo.clone(),
             },
         );
-        self.world.run.disk_tried.remove(&id);
+        self.world.run.disk_tried.remove(id);
         let given = Given::Installer(opening.attempt.number);
         self.record(
             id,
             Event::Boot {
+                by: opening.by,
                 platform: opening.platform,
                 given,
             },
         );
-        if let Some(latest) = self.world.run.boots.get_mut(&id) {
+        if let Some(latest) = self.world.run.boots.get_mut(id) {
             latest.decision = Decision::Repeat {
                 machine: id,
                 attempt: opening.attempt,
@@ -58,7 +64,7 @@ impl Turn<'_> {
     }
 
     /// Does not open the attempt: its documents could not be rendered or kept.
-    pub fn not_opened(&mut self, opening: &Opening, reason: String) -> Decision {
+    pub fn not_opened(&mut self, opening: &Opening, reason: String) -> Disk {
         let id = opening.machine;
         self.record(
             id,
@@ -66,22 +72,23 @@ impl Turn<'_> {
                 reason: reason.clone(),
             },
         );
-        let decision = Decision::Disk(Disk {
-            how: opening.how,
-            platform: opening.platform,
-            reason: Some("its installation cannot be prepared; see the server's log".into()),
-            report_to: None,
-        });
         self.record(
             id,
             Event::Boot {
+                by: opening.by,
                 platform: opening.platform,
                 given: Given::Disk(reason),
             },
         );
+        self.saw(id, Sign::Over);
         // The next request may find it mended.
-        self.world.run.boots.remove(&id);
-        decision
+        self.world.run.boots.remove(id);
+        Disk {
+            how: opening.how,
+            platform: opening.platform,
+            reason: Some("its installation cannot be prepared; see the server's log".into()),
+            report_to: None,
+        }
     }
 
     /// Notes that the documents of an attempt of which nothing was read were rendered again.
@@ -119,11 +126,20 @@ impl Turn<'_> {
             self.hold(id, HoldCause::Expect, &reason);
             return disk(ask, how, Some(format!("held: {reason}")));
         }
+        let repo = self.machine(id).open().and_then(|open| open.repo.as_ref());
+        if let Some(reason) = self.unproven(repo) {
+            return Decision::Wait(reason);
+        }
+        let binding = self.machine(id).binding.as_ref();
+        let pooled = binding.and_then(|binding| binding.address);
+        if let Some(first) = self.unless_free(id, node, pooled, ask, how) {
+            return first;
+        }
         let attempt = self
             .machine(id)
             .open()
             .expect("an open attempt is repeated");
-        let rendered = self.world.run.rendered.get(&id);
+        let rendered = self.world.run.rendered.get(id);
         Decision::Repeat {
             machine: id,
             attempt: attempt.id,
@@ -136,7 +152,7 @@ impl Turn<'_> {
         if !is_due(self.machine(id), node) {
             return Some("no installation is due any more");
         }
-        let since = self.world.run.since.get(&id).copied().unwrap_or_default();
+        let since = self.world.run.since.get(id).copied().unwrap_or_default();
         if self.now.mono.since(since) >= DOCUMENTS_LIVE {
             return Some("nothing was read for 24 hours");
         }
@@ -184,8 +200,14 @@ impl Turn<'_> {
             Ok(address) => address,
             Err(why) => return disk(ask, how, Some(why.to_string())),
         };
+        if let Some(reason) = self.unproven(bound.repo.as_ref()) {
+            return Decision::Wait(reason);
+        }
         if let Some(reason) = self.over_limit() {
             return Decision::Wait(reason);
+        }
+        if let Some(first) = self.unless_free(id, node, address, ask, how) {
+            return first;
         }
         Decision::Open(Opening {
             machine: id,
@@ -201,9 +223,30 @@ impl Turn<'_> {
                 .map(|policy| policy.name.value.clone()),
             task: bound.task,
             repo: bound.repo,
+            by: ask.report.by,
             platform: ask.report.platform,
             how,
         })
+    }
+
+    /// What comes before an installation whose static addresses are not known to be free.
+    fn unless_free(
+        &mut self,
+        id: MachineId,
+        node: Option<&Node>,
+        pooled: Option<IpAddr>,
+        ask: &BootAsk,
+        how: LocalBoot,
+    ) -> Option<Decision> {
+        match self.stake(id, node, pooled) {
+            Stake::Free | Stake::OffLink => None,
+            Stake::Unknown(addresses) => Some(Decision::Look(addresses)),
+            Stake::Taken(ip, other) => {
+                let reason = taken(ip, other);
+                self.hold(id, HoldCause::Address, &reason);
+                Some(disk(ask, how, Some(format!("held: {reason}"))))
+            }
+        }
     }
 
     fn unbound(
@@ -258,6 +301,17 @@ impl Turn<'_> {
             Some(reason) => self.hold(id, HoldCause::Expect, &reason),
             None => self.end_hold(id, HoldCause::Expect),
         }
+    }
+
+    /// Takes note of the repos from which nothing may be installed, since their image is not known to be the one that
+    /// the site names.
+    pub fn on_images(&mut self, unproven: BTreeMap<RepoName, String>) {
+        self.world.run.unproven = unproven;
+    }
+
+    /// Why nothing may be installed from a repo.
+    pub(crate) fn unproven(&self, repo: Option<&RepoName>) -> Option<String> {
+        self.world.run.unproven.get(repo?).cloned()
     }
 
     fn over_limit(&mut self) -> Option<String> {

@@ -102,12 +102,10 @@ impl Turn<'_> {
         held.len()
     }
 
-    fn held_for(&self, cause: HoldCause) -> Vec<MachineId> {
-        let machines = self.world.state.machines.values();
-        machines
-            .filter(|machine| machine.holds.contains_key(&cause))
-            .map(|machine| machine.id)
-            .collect()
+    pub(crate) fn held_for(&self, cause: HoldCause) -> Vec<MachineId> {
+        let machines = self.world.state.machines.in_order();
+        let held = machines.filter(|(_, machine)| machine.holds.contains_key(&cause));
+        held.map(|(id, _)| id).collect()
     }
 
     /// Stops or restarts every hand-out.
@@ -184,7 +182,7 @@ impl Turn<'_> {
             ));
         }
         if node.is_none() {
-            let machine = id.and_then(|id| self.world.state.machines.get(&id));
+            let machine = id.and_then(|id| self.world.state.machines.get(id));
             if machine.is_some_and(|machine| machine.node.is_some()) {
                 return refused(format!(
                     "{name} is protected: its declaration is gone; declare it again first"
@@ -249,7 +247,7 @@ impl Turn<'_> {
 
     /// What an operator says holds for the very next request.
     fn forget_boot(&mut self, id: MachineId) {
-        self.world.run.boots.remove(&id);
-        self.world.run.disk_tried.remove(&id);
+        self.world.run.boots.remove(id);
+        self.world.run.disk_tried.remove(id);
     }
 }

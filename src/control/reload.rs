@@ -29,9 +29,8 @@ impl Turn<'_> {
     /// A history remembers the declaration that has it and what that declares, so that it finds its way when
     /// a card is replaced, and the node renamed after that.
     fn name_histories(&mut self) {
-        let ids: Vec<MachineId> = self.world.state.machines.keys().copied().collect();
         let mut claims: BTreeMap<NodeName, BTreeSet<MachineId>> = BTreeMap::new();
-        for id in ids {
+        for id in self.world.state.machines.ids() {
             if let Some(node) = self.node_of(id) {
                 self.name(id, &node);
                 claims
@@ -63,7 +62,8 @@ impl Turn<'_> {
             .world
             .state
             .machines
-            .values()
+            .in_order()
+            .map(|(_, machine)| machine)
             .filter(|machine| machine.installed && machine.open().is_none() && !machine.reinstall)
             .filter(|machine| {
                 let node = self.node_of(machine.id);

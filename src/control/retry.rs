@@ -64,7 +64,7 @@ impl Turn<'_> {
         if said_so {
             return Some("its disk does not boot: the boot script came back".into());
         }
-        let (of, at) = self.world.run.disk_tried.get(&id)?;
+        let (of, at) = self.world.run.disk_tried.get(id)?;
         let back = self.now.mono.since(*at);
         (*of == number && back <= BACK_WITHIN)
             .then(|| "its disk does not boot: it came back within five minutes".into())

@@ -1,12 +1,16 @@
 //! The whole site, loaded and checked: what every decision of one request is taken by.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::{IpAddr, Ipv4Addr},
+    sync::OnceLock,
+};
 
 use crate::{
     matcher::Rules,
     model::{Network, TaskName},
     render::{Library, Outside, TaskSpec},
-    site::Site,
+    site::{self, Site},
 };
 
 /// The whole site, loaded and checked, immutable, with a revision.
@@ -22,6 +26,8 @@ pub struct Snapshot {
     pub library: Library,
     /// What was looked up outside the site.
     pub outside: Outside,
+    /// Every static address of a declaration, collected when DHCP first asks.
+    pub declared: OnceLock<HashSet<IpAddr>>,
 }
 
 /// What decisions need to know of a task.
@@ -31,6 +37,8 @@ pub struct Traits {
     pub installs: bool,
     /// Whether its machines report `finished`, or are observed to be.
     pub finishes: bool,
+    /// Whether ESXi's own loader may start it without iPXE.
+    pub by_mboot: bool,
 }
 
 impl Snapshot {
@@ -39,6 +47,7 @@ impl Snapshot {
         let traits = |spec: &TaskSpec| Traits {
             installs: spec.installs,
             finishes: !spec.completion.is_empty(),
+            by_mboot: spec.has_boot_cfg(),
         };
         let tasks = library
             .tasks()
@@ -50,7 +59,19 @@ impl Snapshot {
             tasks,
             library,
             outside,
+            declared: OnceLock::new(),
         }
+    }
+
+    /// Tells whether an address of a network's range may be leased: no declaration has it, nor the network
+    /// itself.
+    pub(crate) fn may_lease(&self, network: &Network, ip: Ipv4Addr) -> bool {
+        let ip = IpAddr::V4(ip);
+        let declared = self.declared.get_or_init(|| self.site.static_addresses());
+        let body = &network.body;
+        let mut own = [&body.gateway, &body.dns].into_iter().flatten();
+        let is_own = own.any(|list| list.values().any(|known| *known == ip));
+        !is_own && !declared.contains(&ip) && !site::is_edge(network, ip)
     }
 
     /// Returns the network whose subnet holds `ip`, an address of ours that a request reached. It picks

@@ -9,7 +9,7 @@ use super::{
     open::{installs, is_due},
 };
 use crate::{
-    journal::{Machine, MachineId, identities},
+    journal::{Attempt, Machine, MachineId, identities},
     matcher,
     model::{Mac, Node, Platform, PolicyName, Span, TaskName, Timestamp},
 };
@@ -112,13 +112,9 @@ impl Turn<'_> {
             shown.extend(histories);
             list.push(self.status(id, Some(node)));
         }
-        let others = self
-            .world
-            .state
-            .machines
-            .keys()
-            .filter(|id| !shown.contains(id));
-        list.extend(others.map(|id| self.status(Some(*id), None)));
+        let mut others = self.world.state.machines.ids();
+        others.retain(|id| !shown.contains(id));
+        list.extend(others.into_iter().map(|id| self.status(Some(id), None)));
         list
     }
 
@@ -136,6 +132,7 @@ impl Turn<'_> {
         let binds = next.is_some() || machine.is_some_and(|machine| machine.binding.is_some());
         let next = next.map(|bound| bound.task);
         let (state, reason) = self.standing(machine, node, binds);
+        let reason = self.with_diagnosis(machine, state, reason);
         let identity = machine.map(|machine| &machine.identity);
         Status {
             name: name_of(machine, node),
@@ -199,6 +196,30 @@ impl Turn<'_> {
         }
     }
 
+    /// Where a boot has stopped is the reason that a machine has not come further.
+    fn with_diagnosis(
+        &self,
+        machine: Option<&Machine>,
+        state: Standing,
+        reason: Option<String>,
+    ) -> Option<String> {
+        let Some(diagnosis) = machine.and_then(|machine| self.diagnosis(machine.id)) else {
+            return reason;
+        };
+        let is_read = machine
+            .and_then(Machine::open)
+            .is_some_and(Attempt::is_begun);
+        match (state, reason) {
+            (Standing::Discovered | Standing::Bound, None) => Some(diagnosis),
+            (Standing::Discovered | Standing::Bound | Standing::Failed, Some(reason))
+                if !is_read =>
+            {
+                Some(format!("{reason}; {diagnosis}"))
+            }
+            (_, reason) => reason,
+        }
+    }
+
     /// What keeps installers from a machine, whatever it has been through.
     fn stopped_standing(
         &self,
@@ -241,7 +262,7 @@ impl Turn<'_> {
         let clocks = &self.world.run.clocks;
         if state == Standing::Bound && machine.open().is_none() && is_due(machine, node) {
             text += "; waiting for a network boot";
-        } else if let Some(clock) = clocks.get(&machine.id).filter(|clock| !clock.passed) {
+        } else if let Some(clock) = clocks.get(machine.id).filter(|clock| !clock.passed) {
             let left = Span(clock.due.since(self.now.mono));
             text += &format!("; {} due in {left}", clock.wait.step.as_str());
         }

@@ -87,7 +87,7 @@ impl<'a> Turn<'a> {
 
     /// A machine that is known to be there.
     pub(crate) fn machine(&self, id: MachineId) -> &Machine {
-        &self.world.state.machines[&id]
+        &self.world.state.machines[id]
     }
 
     /// Writes a remark to a machine's log, once in this run.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::Turn;
+use super::{Turn, stranger};
 use crate::{
     journal::{Event, HoldCause, MachineId},
     model::{Few, Identity, Node},
@@ -228,21 +228,10 @@ impl Turn<'_> {
             .discovered
             .as_ref()
             .map_or(5_000, |limit| limit.value);
-        let machines = self.world.state.machines.values();
-        let strangers = machines.filter(|machine| {
-            machine.node.is_none()
-                && machine.binding.is_none()
-                && !machine.installed
-                && machine.holds.is_empty()
-        });
-        let (mut count, mut oldest) = (0u32, None);
-        for stranger in strangers {
-            count += 1;
-            if oldest.is_none_or(|(last, _)| stranger.last < last) {
-                oldest = Some((stranger.last, stranger.id));
-            }
-        }
-        if let Some((_, oldest)) = oldest.filter(|_| count >= limit) {
+        let strangers = &self.world.index.strangers;
+        debug_assert_eq!(*strangers, stranger::strangers(&self.world.state));
+        let oldest = strangers.first().copied();
+        if let Some((_, oldest)) = oldest.filter(|_| strangers.len() >= limit as usize) {
             self.record(
                 oldest,
                 Event::Forgotten {

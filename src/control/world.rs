@@ -6,16 +6,27 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     hash::Hash,
+    net::{IpAddr, Ipv4Addr},
 };
+
+use ipnet::Ipv4Net;
 
 use super::{
     Decision,
+    address::Look,
+    asker::Strangers,
     deadline::Clock,
+    dhcp::Firmware,
+    pool::Pool,
+    stranger::{stranger_since, strangers},
     token::{Token, TokenKey},
 };
 use crate::{
-    journal::{AttemptId, Event, Line, Machine, MachineId, State},
-    model::{Asset, Few, Identity, Mac, Mono, NodeName, Now, Revision, Serial, Uuid},
+    journal::{AttemptId, ByMachine, Event, Line, Machine, MachineId, State},
+    model::{
+        Asset, Few, Identity, Mac, Mono, NetworkName, NodeName, Now, RepoName, Revision, Serial,
+        Timestamp, Uuid,
+    },
 };
 
 /// Everything that decisions rest on besides the site.
@@ -37,6 +48,9 @@ pub(crate) struct Index {
     pub(crate) asset: HashMap<Asset, Few<MachineId>>,
     pub(crate) name: HashMap<NodeName, Few<MachineId>>,
     pub(crate) token: HashMap<Token, AttemptId>,
+    pub(crate) lease: HashMap<Mac, Few<Ipv4Addr>>,
+    /// Machines that nobody would miss, by when they were last heard of.
+    pub(crate) strangers: BTreeSet<(Timestamp, MachineId)>,
 }
 
 /// What only this run remembers.
@@ -45,19 +59,39 @@ pub(crate) struct Run {
     /// For new machine numbers.
     seed: u64,
     /// The latest network boot of each machine.
-    pub(crate) boots: BTreeMap<MachineId, LatestBoot>,
+    pub(crate) boots: ByMachine<Box<LatestBoot>>,
     /// When a machine that was installing was last sent to its disk, and in which attempt.
-    pub(crate) disk_tried: BTreeMap<MachineId, (u32, Mono)>,
+    pub(crate) disk_tried: ByMachine<(u32, Mono)>,
     /// The running deadline of each machine.
-    pub(crate) clocks: BTreeMap<MachineId, Clock>,
+    pub(crate) clocks: ByMachine<Clock>,
     /// The same, by when they end.
     pub(crate) due: BTreeSet<(Mono, MachineId)>,
     /// When the attempts of the last hour were opened.
     pub(crate) opened: VecDeque<Mono>,
     /// When each open attempt was opened, for how long its documents live.
-    pub(crate) since: BTreeMap<MachineId, Mono>,
+    pub(crate) since: ByMachine<Mono>,
     /// By which revision each open attempt's documents were rendered.
-    pub(crate) rendered: BTreeMap<MachineId, Option<Revision>>,
+    pub(crate) rendered: ByMachine<Option<Revision>>,
+    /// How each machine comes to boot.
+    pub(crate) firmware: ByMachine<Firmware>,
+    /// When each boot is to have gone on.
+    pub(crate) stalls: BTreeSet<(Mono, MachineId)>,
+    /// Which declared machines were never seen, and when that was looked up.
+    pub(crate) unseen: Option<(Mono, Option<String>)>,
+    /// The machine that last got a script at an address.
+    pub(crate) at: BTreeMap<IpAddr, MachineId>,
+    /// Which address was offered to a card of late, and the same by address.
+    pub(crate) offers: BTreeMap<Mac, (Ipv4Addr, Mono)>,
+    pub(crate) offered: BTreeMap<Ipv4Addr, (Mac, Mono)>,
+    /// Where in each network's range the next free address is looked for, and since when.
+    pub(crate) pools: BTreeMap<NetworkName, (Mono, Pool)>,
+    /// Strangers that became known by DHCP of late.
+    pub(crate) strangers: Strangers,
+    /// On which links addresses can be asked for, and who has answered for which of late.
+    pub(crate) links: Vec<Ipv4Net>,
+    pub(crate) looks: BTreeMap<Ipv4Addr, Look>,
+    /// Repos whose image is not known to be the one that the site names, each with the reason.
+    pub(crate) unproven: BTreeMap<RepoName, String>,
     /// Remarks made once to a machine's log.
     pub(crate) remarked: BTreeSet<(MachineId, String)>,
 }
@@ -88,16 +122,32 @@ impl World {
             asset: HashMap::new(),
             name: HashMap::new(),
             token: HashMap::new(),
+            lease: HashMap::new(),
+            strangers: strangers(&state),
         };
+        for (address, lease) in &state.leases {
+            index.lease(*address, lease.mac);
+        }
         let mut run = Run {
             seed,
-            boots: BTreeMap::new(),
-            disk_tried: BTreeMap::new(),
-            clocks: BTreeMap::new(),
+            boots: ByMachine::default(),
+            disk_tried: ByMachine::default(),
+            clocks: ByMachine::default(),
             due: BTreeSet::new(),
             opened: VecDeque::new(),
-            since: BTreeMap::new(),
-            rendered: BTreeMap::new(),
+            since: ByMachine::default(),
+            rendered: ByMachine::default(),
+            firmware: ByMachine::default(),
+            stalls: BTreeSet::new(),
+            unseen: None,
+            at: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            offered: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            strangers: Strangers::default(),
+            links: Vec::new(),
+            looks: BTreeMap::new(),
+            unproven: BTreeMap::new(),
             remarked: BTreeSet::new(),
         };
         for machine in state.machines.values() {
@@ -116,13 +166,33 @@ impl World {
         let merged = matches!(line.event, Event::Merged { .. });
         let theirs = id.filter(|_| merged).and_then(|id| self.age_of(id));
         if let (Some(id), Event::Merged { .. } | Event::Forgotten { .. }) = (id, &line.event)
-            && let Some(machine) = self.state.machines.get(&id)
+            && let Some(machine) = self.state.machines.get(id)
         {
             self.index.remove(machine);
             self.run.forget(id);
         }
-        let name = id.and_then(|id| self.state.machines.get(&id)?.node.clone());
+        self.index_lease(line);
+        let name = id.and_then(|id| self.state.machines.get(id)?.node.clone());
+        let into = match &line.event {
+            Event::Merged { into } => Some(self.state.resolve(*into)),
+            _ => None,
+        };
+        let concerned = [id, into];
+        for machine in concerned.iter().flatten() {
+            let stranger = self.state.machines.get(*machine);
+            let stranger = stranger.and_then(|machine| stranger_since(machine));
+            stranger.map(|known| self.index.strangers.remove(&known));
+        }
         self.state.apply(line);
+        for machine in concerned.iter().flatten() {
+            let stranger = self.state.machines.get(*machine);
+            let stranger = stranger.and_then(|machine| stranger_since(machine));
+            self.index.strangers.extend(stranger);
+        }
+        if matches!(line.event, Event::StateDeclared { .. }) {
+            // It ends holds of every machine.
+            self.index.strangers = strangers(&self.state);
+        }
         let Some(machine) = line.machine.and_then(|id| self.state.machine(id)) else {
             return;
         };
@@ -151,13 +221,31 @@ impl World {
         }
     }
 
+    fn index_lease(&mut self, line: &Line) {
+        let (address, mac) = match &line.event {
+            Event::Lease { address, mac, .. } => (*address, *mac),
+            Event::LeaseEnded { address } => (*address, None),
+            _ => return,
+        };
+        let before = self.state.leases.get(&address);
+        if let Some(before) = before.and_then(|lease| lease.mac)
+            && let Some(known) = self.index.lease.get_mut(&before)
+        {
+            known.retain(|ip| *ip != address);
+            if known.is_empty() {
+                self.index.lease.remove(&before);
+            }
+        }
+        self.index.lease(address, mac);
+    }
+
     /// What this run knows of a machine's open attempt, which may go on when it is merged into another.
     fn age_of(&self, id: MachineId) -> Option<Age> {
         let of = self.state.machine(id)?.open()?.id;
         Some(Age {
             of,
-            since: *self.run.since.get(&id)?,
-            rendered: self.run.rendered.get(&id).cloned().flatten(),
+            since: *self.run.since.get(id)?,
+            rendered: self.run.rendered.get(id).cloned().flatten(),
         })
     }
 
@@ -185,7 +273,7 @@ impl World {
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             let id = MachineId(z ^ (z >> 31));
-            if !self.state.machines.contains_key(&id) && !self.state.merged.contains_key(&id) {
+            if !self.state.machines.contains(id) && !self.state.merged.contains_key(&id) {
                 return id;
             }
         }
@@ -194,12 +282,25 @@ impl World {
 
 impl Run {
     fn forget(&mut self, id: MachineId) {
-        self.boots.remove(&id);
-        self.disk_tried.remove(&id);
-        self.since.remove(&id);
-        self.rendered.remove(&id);
-        self.remarked.retain(|(of, _)| *of != id);
-        if let Some(clock) = self.clocks.remove(&id) {
+        self.boots.remove(id);
+        if let Some(firmware) = self.firmware.remove(id) {
+            if let Some(due) = firmware.trail.due() {
+                self.stalls.remove(&(due, id));
+            }
+            if let Some(at) = firmware.at.filter(|at| self.at.get(at) == Some(&id)) {
+                self.at.remove(&at);
+            }
+        }
+        self.disk_tried.remove(id);
+        self.since.remove(id);
+        self.rendered.remove(id);
+        let own = (id, String::new())..;
+        let own = self.remarked.range(own).take_while(|(of, _)| *of == id);
+        let own: Vec<_> = own.cloned().collect();
+        for remark in own {
+            self.remarked.remove(&remark);
+        }
+        if let Some(clock) = self.clocks.remove(id) {
             self.due.remove(&(clock.due, id));
         }
     }
@@ -229,6 +330,12 @@ impl Index {
         });
         for attempt in own.chain(machine.attempts.iter().map(|attempt| attempt.id)) {
             self.token.insert(self.key.token(attempt), attempt);
+        }
+    }
+
+    fn lease(&mut self, address: Ipv4Addr, mac: Option<Mac>) {
+        if let Some(mac) = mac {
+            self.lease.entry(mac).or_default().insert(address);
         }
     }
 

@@ -19,3 +19,5 @@ pub mod last_good;
 pub mod state;
 pub mod secrets;
 pub mod repo;
+pub mod loaders;
+pub mod dpkg;

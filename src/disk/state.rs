@@ -121,6 +121,11 @@ impl State {
         self.path.join("attempts")
     }
 
+    /// The directory of what is known of images.
+    pub fn images(&self) -> PathBuf {
+        self.path.join("images")
+    }
+
     /// The file of the last good site.
     pub fn last_good(&self) -> PathBuf {
         self.path.join("last-good")

@@ -1,48 +1,14 @@
 //! What can happen to a machine, or to the whole site.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::net::{IpAddr, Ipv4Addr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 
-use super::Stage;
-use crate::model::{Facts, Identity, NodeName, Platform, PolicyName, RepoName, TaskName};
-
-/// The random internal number of a machine: 16 hexadecimal digits that say nothing of it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MachineId(pub u64);
-
-impl fmt::Display for MachineId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl fmt::Debug for MachineId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for MachineId {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        u64::from_str_radix(text, 16).map(MachineId)
-    }
-}
-
-impl Serialize for MachineId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for MachineId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
-    }
-}
+use super::{MachineId, Stage};
+use crate::model::{
+    BootProgram, Facts, Identity, Mac, NodeName, Platform, PolicyName, RepoName, TaskName,
+    Timestamp,
+};
 
 /// Why a machine is held. Each cause is held and released for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -91,6 +57,28 @@ pub enum Given {
     Script(TaskName),
 }
 
+/// What a DHCP message was answered with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum DhcpGiven {
+    /// An offer or an acknowledgement.
+    Answer {
+        /// `offer` or `ack`.
+        kind: String,
+        /// The address; none from a proxy.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<Ipv4Addr>,
+        /// Whether the address is its declaration's.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reserved: bool,
+        /// The boot file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
+    },
+    /// Nothing, with the reason.
+    Silence(String),
+}
+
 /// What can happen. The word in `event` is the name in kebab case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(
@@ -134,9 +122,54 @@ pub enum Event {
         /// What, and why.
         what: String,
     },
+    /// A DHCP message of a machine that boots from the network was answered, or not.
+    Dhcp {
+        /// What asked, such as `UEFI x64 PXE`.
+        client: String,
+        /// What came of it.
+        given: DhcpGiven,
+    },
+    /// A loader, or another file that firmware asks for, was fetched to its end.
+    Fetched {
+        /// `tftp` or `http`.
+        by: String,
+        /// The file.
+        name: String,
+        /// Its length.
+        bytes: u64,
+        /// How long that took, in milliseconds.
+        ms: u64,
+    },
+    /// Such a file was not fetched to its end, or is not there.
+    Unfetched {
+        /// `tftp` or `http`.
+        by: String,
+        /// The file.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// An address of a network's range was leased to a card, or its lease was renewed.
+    Lease {
+        /// The address.
+        address: Ipv4Addr,
+        /// The card; none: somebody else was found to use the address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mac: Option<Mac>,
+        /// When the lease ends.
+        until: Timestamp,
+    },
+    /// A lease was given back.
+    LeaseEnded {
+        /// The address.
+        address: Ipv4Addr,
+    },
     /// A network boot was answered.
     Boot {
-        /// What kind of firmware asked.
+        /// What asked: iPXE where it is left out.
+        #[serde(default, skip_serializing_if = "BootProgram::is_ipxe")]
+        by: BootProgram,
+        /// What kind of firmware started it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         platform: Option<Platform>,
         /// The answer.
@@ -318,6 +351,9 @@ impl Event {
     pub fn is_durable(&self) -> bool {
         match self {
             Event::Dropped { .. }
+            | Event::Dhcp { .. }
+            | Event::Fetched { .. }
+            | Event::Unfetched { .. }
             | Event::Boot { .. }
             | Event::HandOut { .. }
             | Event::Overdue { .. }
@@ -330,6 +366,8 @@ impl Event {
             | Event::Named { .. }
             | Event::Merged { .. }
             | Event::Facts { .. }
+            | Event::Lease { .. }
+            | Event::LeaseEnded { .. }
             | Event::Bound { .. }
             | Event::Attempt { .. }
             | Event::Serving { .. }

@@ -76,7 +76,7 @@ macro_rules! event_names {
 }
 
 event_names! {
-    Seen Named Merged Facts Dropped Boot Bound Attempt HandOut Serving Document Aborted Stage Overdue GaveUp
+    Seen Named Merged Facts Dropped Dhcp Fetched Unfetched Lease LeaseEnded Boot Bound Attempt HandOut Serving Document Aborted Stage Overdue GaveUp
     Closed Log DeadToken Held Released Reinstall Marked Forgotten Unrendered Remark Started Stopped Reloaded
     Paused Resumed StateLost StateDeclared
 }

@@ -228,6 +228,11 @@ impl Machine {
             Event::Merged { .. }
             | Event::Forgotten { .. }
             | Event::Dropped { .. }
+            | Event::Dhcp { .. }
+            | Event::Fetched { .. }
+            | Event::Unfetched { .. }
+            | Event::Lease { .. }
+            | Event::LeaseEnded { .. }
             | Event::Boot { .. }
             | Event::HandOut { .. }
             | Event::DeadToken { .. }

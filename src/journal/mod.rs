@@ -6,6 +6,8 @@
 //! the shell.
 
 mod stage;
+mod id;
+mod by_machine;
 mod event;
 mod line;
 mod machine;
@@ -14,10 +16,12 @@ mod state;
 mod words;
 
 pub use attempt::{Attempt, AttemptId};
-pub use event::{Event, Given, HoldCause, Level, MachineId};
+pub use by_machine::ByMachine;
+pub use event::{DhcpGiven, Event, Given, HoldCause, Level};
+pub use id::MachineId;
 pub use line::{Line, LineError, Parsed};
 pub use machine::{Binding, Machine};
 pub use stage::Stage;
-pub use state::State;
+pub use state::{Lease, State};
 pub(crate) use words::identities;
 pub use words::{Words, words};

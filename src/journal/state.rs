@@ -1,27 +1,43 @@
 //! Everything that has happened, folded: every machine, and what concerns the whole site.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Event, HoldCause, Line, Machine, MachineId, Parsed};
-use crate::model::{PolicyName, Timestamp};
+use super::{ByMachine, Event, HoldCause, Line, Machine, MachineId, Parsed};
+use crate::model::{Mac, PolicyName, Timestamp};
 
 /// The fold of a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct State {
     /// Every machine that is not merged into another or forgotten.
-    pub machines: BTreeMap<MachineId, Box<Machine>>,
+    pub machines: ByMachine<Box<Machine>>,
     /// Where the history of a merged machine went.
     pub merged: BTreeMap<MachineId, MachineId>,
     /// Who is bound to each policy, for `max-count`.
     pub bound: BTreeMap<PolicyName, BTreeSet<MachineId>>,
     /// When the latest attempts were opened, for the limit per hour.
     pub opened: Vec<Timestamp>,
+    /// The leases of every network's range, those that have ended among them: who had an address gets it again.
+    #[serde(default)]
+    pub leases: BTreeMap<Ipv4Addr, Lease>,
     /// Whether every hand-out is stopped.
     pub paused: bool,
     /// Why every installation is held until the state directory is declared new or taken over.
     pub lost: Option<String>,
+}
+
+/// Who has an address, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Lease {
+    /// The card; none: somebody else was found to use the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    /// When it ends.
+    pub until: Timestamp,
 }
 
 /// How many openings are remembered: more than any limit per hour that makes sense.
@@ -31,7 +47,7 @@ impl State {
     /// Returns a machine by its own number, or by that of one that was merged into it.
     pub fn machine(&self, id: MachineId) -> Option<&Machine> {
         self.machines
-            .get(&self.resolve(id))
+            .get(self.resolve(id))
             .map(|machine| &**machine)
     }
 
@@ -82,6 +98,20 @@ impl State {
         match event {
             Event::Paused {} => self.paused = true,
             Event::Resumed {} => self.paused = false,
+            Event::Lease {
+                address,
+                mac,
+                until,
+            } => {
+                let lease = Lease {
+                    mac: *mac,
+                    until: *until,
+                };
+                self.leases.insert(*address, lease);
+            }
+            Event::LeaseEnded { address } => {
+                self.leases.remove(address);
+            }
             Event::StateLost { reason } => self.lost = Some(reason.clone()),
             Event::StateDeclared { .. } => {
                 self.lost = None;
@@ -108,8 +138,7 @@ impl State {
             _ => {}
         }
         self.machines
-            .entry(id)
-            .or_insert_with(|| Box::new(Machine::new(id, at)))
+            .get_or_insert_with(id, || Box::new(Machine::new(id, at)))
             .apply(event, at);
     }
 
@@ -131,12 +160,12 @@ impl State {
         if id == into {
             return;
         }
-        let Some(other) = self.machines.remove(&id) else {
+        let Some(other) = self.machines.remove(id) else {
             return;
         };
         self.unbind(id);
         self.merged.insert(id, into);
-        if let Some(target) = self.machines.get_mut(&into) {
+        if let Some(target) = self.machines.get_mut(into) {
             target.absorb(*other);
             let policy = target
                 .binding
@@ -150,7 +179,7 @@ impl State {
     }
 
     fn forget(&mut self, id: MachineId) {
-        self.machines.remove(&id);
+        self.machines.remove(id);
         self.merged.retain(|_, into| *into != id);
         self.unbind(id);
     }

@@ -1,6 +1,6 @@
 //! Events as people read them in `bootwright nodes NAME log`.
 
-use super::{Event, Given, HoldCause, Level, Line};
+use super::{DhcpGiven, Event, Given, HoldCause, Level, Line};
 use crate::model::{ByteSize, Facts, Identity, NodeName, Span};
 
 /// One line of a log: a word that says what kind of thing happened, and the rest.
@@ -73,6 +73,8 @@ pub(super) fn brief(event: &Event) -> Option<String> {
         Event::Aborted { name, .. } => format!("{name} broken off"),
         Event::Stage { stage, .. } => stage.as_str().into(),
         Event::Log { text, .. } => text.chars().take(40).collect(),
+        Event::Dhcp { .. } => "asked DHCP".into(),
+        Event::Fetched { name, .. } => name.clone(),
         Event::Facts { .. } => "facts".into(),
         Event::Seen { .. } => "seen".into(),
         _ => return None,
@@ -97,9 +99,36 @@ fn said(event: &Event) -> (&'static str, String) {
         Event::Merged { into } => ("merged", format!("into machine {into}: both are one")),
         Event::Facts { facts, .. } => ("facts", fact_names(facts)),
         Event::Dropped { what } => ("dropped", what.clone()),
-        Event::Boot { platform, given } => {
-            let platform = platform.map_or(String::new(), |platform| format!("ipxe {platform}: "));
-            ("boot", format!("{platform}{}", answer(given)))
+        Event::Dhcp { client, given } => ("dhcp", format!("{client}: {}", dhcp(given))),
+        Event::Fetched {
+            by,
+            name,
+            bytes,
+            ms,
+        } => {
+            let took = std::time::Duration::from_millis(*ms).as_secs_f64();
+            (
+                transport(by),
+                format!("{name}, {} in {took:.1} s", ByteSize(*bytes)),
+            )
+        }
+        Event::Unfetched { by, name, reason } => (transport(by), format!("{name}: {reason}")),
+        Event::Lease {
+            address,
+            mac: Some(mac),
+            ..
+        } => ("lease", format!("{address} to {mac}")),
+        Event::Lease {
+            address, mac: None, ..
+        } => ("lease", format!("{address} is used by somebody else")),
+        Event::LeaseEnded { address } => ("lease", format!("{address} given back")),
+        Event::Boot {
+            by,
+            platform,
+            given,
+        } => {
+            let who = platform.map_or(String::new(), |platform| format!("{by} {platform}: "));
+            ("boot", format!("{who}{}", answer(given)))
         }
         Event::Bound { policy, address } => {
             let by = policy
@@ -188,6 +217,36 @@ fn said(event: &Event) -> (&'static str, String) {
         Event::Resumed {} => ("resumed", String::new()),
         Event::StateLost { reason } => ("held", reason.clone()),
         Event::StateDeclared { as_ } => ("state", format!("declared {as_}")),
+    }
+}
+
+fn transport(by: &str) -> &'static str {
+    if by == "http" { "http" } else { "tftp" }
+}
+
+fn dhcp(given: &DhcpGiven) -> String {
+    match given {
+        DhcpGiven::Answer {
+            kind,
+            address,
+            reserved,
+            file,
+        } => {
+            let address = address.map(|ip| {
+                let whose = if *reserved { " (reservation)" } else { "" };
+                format!(" {ip}{whose}")
+            });
+            let file = file.as_ref().map(|file| format!("loader {file}"));
+            let (address, file) = (address.unwrap_or_default(), file.unwrap_or_default());
+            let comma = if address.is_empty() || file.is_empty() {
+                ""
+            } else {
+                ","
+            };
+            let space = if file.is_empty() { "" } else { " " };
+            format!("{kind}{address}{comma}{space}{file}")
+        }
+        DhcpGiven::Silence(reason) => format!("no answer: {reason}"),
     }
 }
 
@@ -290,4 +349,35 @@ fn fact_names(facts: &Facts) -> String {
             other => format!("{name} {other}"),
         });
     parts.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Parsed, *};
+
+    #[test]
+    fn a_boot_is_told_with_the_program_that_asked() {
+        for (fields, detail) in [
+            (r#""platform":"pcbios","#, "ipxe pcbios: its own disk: x"),
+            (
+                r#""by":"grub","platform":"efi","#,
+                "grub efi: its own disk: x",
+            ),
+            (
+                r#""by":"firmware","platform":"efi","#,
+                "firmware efi: its own disk: x",
+            ),
+            ("", "its own disk: x"),
+        ] {
+            let text = format!(
+                r#"{{"at":"2026-11-22T12:00:00.000Z","machine":"00000000000000ab","event":"boot",{fields}"given":{{"disk":"x"}}}}"#
+            );
+            let Ok(Parsed::Known(line)) = Line::parse(&text) else {
+                panic!("{text}");
+            };
+            assert_eq!(words(&line).detail, detail);
+            // What iPXE asks is written as it always was.
+            assert_eq!(serde_json::to_string(&line).unwrap(), text);
+        }
+    }
 }

@@ -16,6 +16,25 @@ pub enum Platform {
     Efi,
 }
 
+/// Which program asks for what a machine boots.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum BootProgram {
+    /// iPXE, at `/boot`.
+    #[default]
+    Ipxe,
+    /// GRUB, by its configuration.
+    Grub,
+    /// ESXi's own loader without iPXE, by its boot.cfg.
+    Mboot,
+    /// PXELINUX, by its configuration.
+    Pxelinux,
+    /// The firmware itself, by DHCP, where no answer sends it to its disk.
+    Firmware,
+}
+
 /// A processor architecture, as iPXE's `${buildarch}` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,6 +55,25 @@ impl fmt::Display for Platform {
             Platform::Pcbios => "pcbios",
             Platform::Efi => "efi",
         })
+    }
+}
+
+impl fmt::Display for BootProgram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            BootProgram::Ipxe => "ipxe",
+            BootProgram::Grub => "grub",
+            BootProgram::Mboot => "mboot",
+            BootProgram::Pxelinux => "pxelinux",
+            BootProgram::Firmware => "firmware",
+        })
+    }
+}
+
+impl BootProgram {
+    /// Tells whether it is iPXE, which is left out where a boot is written down.
+    pub fn is_ipxe(&self) -> bool {
+        *self == BootProgram::Ipxe
     }
 }
 

@@ -31,7 +31,7 @@ pub use declared::{
 pub use disk::Disk;
 pub use facts::{DiskFact, Facts, NicFact};
 pub use few::Few;
-pub use firmware::{Arch, Platform};
+pub use firmware::{Arch, BootProgram, Platform};
 pub use hostname::{Hostname, HostnameError};
 pub use identity::{Asset, Identity, Serial, Uuid, is_placeholder};
 pub use link::{Bond, Bridge, Interface, LinkName, LinkSettings, Route, Vlan};

@@ -3,4 +3,9 @@
 //! Every protocol parses, asks one question and encodes the answer. Nothing is decided here.
 
 pub mod neighbour;
+pub mod interfaces;
+pub mod ports;
+pub mod arp;
+pub mod dhcp;
+pub mod tftp;
 pub mod http;

@@ -5,6 +5,9 @@
 /// The name of boot.cfg in a task's layouts.
 pub const LAYOUT_KEY: &str = "boot-cfg";
 
+/// The key whose value is put before every path.
+pub(super) const PREFIX: &str = "prefix";
+
 /// What a machine's boot.cfg says beyond the image's.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
@@ -27,18 +30,41 @@ enum Line<'a> {
     Other(&'a str),
 }
 
+/// The keys that are read here.
+const KEYS: [&str; 6] = [
+    "kernel",
+    "kernelopt",
+    "modules",
+    PREFIX,
+    CRYPTO,
+    "acpitables",
+];
+
+/// What names the loader's module for Secure Boot.
+const CRYPTO: &str = "crypto";
+
+/// Where the loader looks for that module besides (esx-boot, `mboot/mboot.c`).
+const CRYPTO_FOLDER: &str = "efi/boot";
+
+/// The installer's words for its network, which stand or fall together (VMware's "Boot Options" of the ESXi installer).
+const NETWORK: [&str; 7] = [
+    "ip",
+    "netmask",
+    "gateway",
+    "nameserver",
+    "netdevice",
+    "ksdevice",
+    "vlanid",
+];
+
 /// Splits the text into its lines. Of several lines with one of our keys the loader takes the last one, so the
 /// others are left out.
 fn lines(text: &str) -> Vec<Line<'_>> {
     let lines: Vec<Line<'_>> = text.lines().map(line).collect();
     let repeated = |at: usize, line: &Line<'_>| match line {
-        Line::Pair { key, .. }
-            if ["kernel", "kernelopt", "modules", "prefix"].contains(&key.as_str()) =>
-        {
-            lines[at + 1..]
-                .iter()
-                .any(|later| matches!(later, Line::Pair { key: other, .. } if other == key))
-        }
+        Line::Pair { key, .. } if KEYS.contains(&key.as_str()) => lines[at + 1..]
+            .iter()
+            .any(|later| matches!(later, Line::Pair { key: other, .. } if other == key)),
         _ => false,
     };
     lines
@@ -64,27 +90,77 @@ fn line(text: &str) -> Line<'_> {
     }
 }
 
-/// The files that a boot.cfg names, in lower case and without a leading `/`.
+/// The files that a boot.cfg names, in lower case and without a leading `/`: all the places where one may be.
 pub fn named_files(text: &str) -> Vec<String> {
-    lines(text)
-        .iter()
-        .flat_map(|line| match line {
-            Line::Pair { key, value, .. } if key == "kernel" => vec![plain(value)],
-            Line::Pair { key, value, .. } if key == "modules" => {
-                modules(value).map(plain).collect()
-            }
-            _ => Vec::new(),
-        })
-        .filter(|path| !path.is_empty())
-        .map(|path| path.to_lowercase())
-        .collect()
+    named(&lines(text)).into_iter().flatten().collect()
 }
 
-fn modules(value: &str) -> impl Iterator<Item = &str> {
-    value
-        .split("---")
-        .map(str::trim)
-        .filter(|module| !plain(module).is_empty())
+/// The same, the places of one file together, the first one first.
+fn named(lines: &[Line<'_>]) -> Vec<Vec<String>> {
+    let files = lines.iter().flat_map(|line| match line {
+        Line::Pair { key, value, .. } => named_by(key, value),
+        Line::Other(_) => Vec::new(),
+    });
+    files.map(|file| file.places()).collect()
+}
+
+/// A file as a line names it.
+struct Named<'a> {
+    path: &'a str,
+    /// Whether it is the module for Secure Boot, which may be elsewhere.
+    is_crypto: bool,
+    /// What stands behind a module's path: its own command line.
+    options: &'a str,
+}
+
+/// The files that the value of a key names.
+fn named_by<'a>(key: &str, value: &'a str) -> Vec<Named<'a>> {
+    let one = |path: &'a str, is_crypto| Named {
+        path,
+        is_crypto,
+        options: "",
+    };
+    let files = match key {
+        "kernel" | CRYPTO => vec![one(value, key == CRYPTO)],
+        "modules" | "acpitables" => value.split("---").map(Named::read).collect(),
+        _ => Vec::new(),
+    };
+    let is_there = |file: &Named<'_>| !plain(file.path).is_empty();
+    files.into_iter().filter(is_there).collect()
+}
+
+impl<'a> Named<'a> {
+    fn read(module: &'a str) -> Named<'a> {
+        let module = module.trim();
+        let (path, options) = module
+            .split_once(char::is_whitespace)
+            .unwrap_or((module, ""));
+        Named {
+            path,
+            is_crypto: false,
+            options: options.trim(),
+        }
+    }
+
+    /// Where the file may be.
+    fn places(&self) -> Vec<String> {
+        let path = plain(self.path).to_lowercase();
+        let name = path.rsplit('/').next().unwrap_or(&path);
+        let besides = format!("{CRYPTO_FOLDER}/{name}");
+        let is_elsewhere = self.is_crypto && besides != path;
+        let besides = is_elsewhere.then_some(besides);
+        [Some(path), besides].into_iter().flatten().collect()
+    }
+
+    /// As the tree spells it, with its options.
+    fn spelled(&self, find: impl Fn(&str) -> Option<String>) -> String {
+        let path = self.places().iter().find_map(|place| find(place));
+        let path = path.unwrap_or_default();
+        match self.options {
+            "" => path,
+            options => format!("{path} {options}"),
+        }
+    }
 }
 
 fn plain(path: &str) -> String {
@@ -101,15 +177,17 @@ pub fn rewrite(
     find: impl Fn(&str) -> Option<String>,
 ) -> Result<String, Vec<String>> {
     let lines = lines(text);
-    let missing: Vec<String> = named_files(text)
-        .into_iter()
-        .filter(|path| find(path).is_none())
+    let named = named(&lines);
+    let missing: Vec<String> = named
+        .iter()
+        .filter(|places| !places.iter().any(|place| find(place).is_some()))
+        .map(|places| {
+            let path = &places[0];
+            format!("boot.cfg names `{path}`, and the image has no such file")
+        })
         .collect();
     if !missing.is_empty() {
-        return Err(missing
-            .iter()
-            .map(|path| format!("boot.cfg names `{path}`, and the image has no such file"))
-            .collect());
+        return Err(missing);
     }
     let values = |wanted: &'static str| {
         lines.iter().filter_map(move |line| match line {
@@ -117,64 +195,64 @@ pub fn rewrite(
             _ => None,
         })
     };
-    let names = |key| values(key).any(|value| modules(value).next().is_some());
+    let names = |key| values(key).any(|value| !named_by(key, value).is_empty());
     if let Some(key) = ["kernel", "modules"].into_iter().find(|key| !names(key)) {
         return Err(vec![format!(
             "boot.cfg has no line `{key}=` that names a file"
         )]);
     }
-    let spelling = |path: &str| find(&plain(path).to_lowercase()).unwrap_or_default();
     let mut written = String::new();
     let mut add = |line: &str| {
         written.push_str(line);
         written.push('\n');
     };
     for line in &lines {
-        match line {
-            Line::Pair { key, .. } if key == "prefix" => {}
+        let (key, spelled, value) = match line {
             Line::Pair {
                 key,
                 spelled,
                 value,
-            } if key == "kernel" => {
-                add(&format!("prefix={}", changes.prefix));
-                add(&format!("{spelled}={}", spelling(value)));
-                if values("kernelopt").next().is_none() {
+            } => (key.as_str(), *spelled, *value),
+            Line::Other(text) => {
+                add(text);
+                continue;
+            }
+        };
+        match key {
+            PREFIX => {}
+            "kernelopt" => add(&format!("{spelled}={}", kernelopt(value, &changes.words))),
+            "kernel" | "modules" | CRYPTO | "acpitables" => {
+                if key == "kernel" {
+                    add(&format!("{PREFIX}={}", changes.prefix));
+                }
+                let files = named_by(key, value);
+                let files: Vec<String> = files.iter().map(|file| file.spelled(&find)).collect();
+                add(&format!("{spelled}={}", files.join(" --- ")));
+                if key == "kernel" && values("kernelopt").next().is_none() {
                     add(&format!("kernelopt={}", kernelopt("", &changes.words)));
                 }
             }
-            Line::Pair {
-                key,
-                spelled,
-                value,
-            } if key == "modules" => {
-                let list: Vec<String> = modules(value).map(spelling).collect();
-                add(&format!("{spelled}={}", list.join(" --- ")));
-            }
-            Line::Pair {
-                key,
-                spelled,
-                value,
-            } if key == "kernelopt" => {
-                add(&format!("{spelled}={}", kernelopt(value, &changes.words)));
-            }
-            Line::Pair { spelled, value, .. } => add(&format!("{spelled}={value}")),
-            Line::Other(text) => add(text),
+            _ => add(&format!("{spelled}={value}")),
         }
     }
     Ok(written)
 }
 
-/// The image's own words, but for those that would contradict ours, then ours.
+/// The image's own words, but for those that would contradict ours, then ours. Half of another network's settings would be
+/// a network of its own: where we say any of them, none of the image's stays.
 fn kernelopt(own: &str, words: &[String]) -> String {
     let key = |word: &str| {
         word.split_once('=')
             .map(|(key, _)| key.to_ascii_lowercase())
     };
+    let ours: Vec<String> = words.iter().filter_map(|word| key(word)).collect();
+    let is_of_network = |key: &String| NETWORK.contains(&key.as_str());
+    let says_network = ours.iter().any(is_of_network);
     let stays = |word: &&str| {
         let contradicts = key(word).is_some_and(|own| {
             ["ks", "bootif"].contains(&own.as_str())
-                || words.iter().any(|word| key(word).as_ref() == Some(&own))
+                || ours.contains(&own)
+                || says_network && is_of_network(&own)
         });
         !word.eq_ignore_ascii_case("cdromBoot")
             && !contradicts
@@ -246,6 +324,83 @@ mod tests {
             let found = rewrite(lacking, &changes(), |path| Some(path.into()));
             let wanted = "boot.cfg has no line `kernel=` that names a file";
             assert_eq!(found, Err(vec![wanted.into()]), "{lacking}");
+        }
+    }
+
+    #[test]
+    fn of_two_networks_only_ours_is_left() {
+        let image = "kernel=b.b00\nmodules=a.gz\nkernelopt=vlanid=7 IP=198.51.100.9 runweasel ksdevice=vmnic0\n";
+        for (ours, expected) in [
+            ("ip=192.0.2.11", "runweasel ip=192.0.2.11"),
+            (
+                "x=1",
+                "vlanid=7 IP=198.51.100.9 runweasel ksdevice=vmnic0 x=1",
+            ),
+        ] {
+            let changes = Changes {
+                words: vec![ours.into()],
+                ..changes()
+            };
+            let written = rewrite(image, &changes, |path| Some(path.into())).unwrap();
+            let line = format!("\nkernelopt={expected}\n");
+            assert!(written.contains(&line), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_module_keeps_its_own_command_line() {
+        let image = "kernel=b.b00\nmodules=/a.gz  x=1 -v --- b.gz---c.gz\n";
+        assert_eq!(named_files(image), ["b.b00", "a.gz", "b.gz", "c.gz"]);
+        let written = rewrite(image, &changes(), |path| Some(path.into())).unwrap();
+        assert!(
+            written.contains("\nmodules=a.gz x=1 -v --- b.gz --- c.gz\n"),
+            "{written}"
+        );
+    }
+
+    #[test]
+    fn what_else_a_line_names_is_found_where_the_loader_finds_it() {
+        let rest = "kernel=b.b00\nmodules=a.gz\n";
+        for (line, has, expected) in [
+            (
+                "crypto=/crypto64.efi",
+                "crypto64.efi",
+                Ok("crypto=crypto64.efi"),
+            ),
+            (
+                "Crypto=CRYPTO64.EFI",
+                "efi/boot/crypto64.efi",
+                Ok("Crypto=efi/boot/crypto64.efi"),
+            ),
+            (
+                "crypto=\\efi\\boot\\crypto64.efi",
+                "efi/boot/crypto64.efi",
+                Ok("crypto=efi/boot/crypto64.efi"),
+            ),
+            ("crypto=", "", Ok("crypto=")),
+            ("crypto=/crypto64.efi", "", Err("crypto64.efi")),
+            ("crypto=x.efi\ncrypto=y.efi", "y.efi", Ok("crypto=y.efi")),
+            (
+                "acpitables=/ssdt.aml --- /ssdt.aml",
+                "ssdt.aml",
+                Ok("acpitables=ssdt.aml --- ssdt.aml"),
+            ),
+            ("acpitables=/ssdt.aml", "", Err("ssdt.aml")),
+        ] {
+            let is_there = |path: &str| [has, "b.b00", "a.gz"].contains(&path);
+            let find = |path: &str| is_there(path).then(|| path.to_owned());
+            let written = rewrite(&format!("{line}\n{rest}"), &changes(), find);
+            let first = written.as_ref().map(|text| text.lines().next().unwrap());
+            let missing = |path| {
+                vec![format!(
+                    "boot.cfg names `{path}`, and the image has no such file"
+                )]
+            };
+            assert_eq!(
+                first.map_err(Vec::clone),
+                expected.map_err(missing),
+                "{line}"
+            );
         }
     }
 

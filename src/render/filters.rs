@@ -13,6 +13,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("ks", |value: &Value| quoted(value, quote::kickstart));
     environment.add_filter("preseed", |value: &Value| quoted(value, quote::preseed));
     environment.add_filter("ipxe", |value: &Value| quoted(value, quote::ipxe));
+    environment.add_filter("grub", |value: &Value| quoted(value, quote::grub));
     environment.add_filter("xml", |value: &Value| quoted(value, quote::xml));
     environment.add_filter("yaml", |value: &Value| structured(value, quote::yaml));
     environment.add_filter("json", |value: &Value| structured(value, quote::json));
@@ -57,6 +58,7 @@ fn format(state: &State<'_, '_>) -> Format {
         "yaml" => Format::Yaml,
         "xml" => Format::Xml,
         "ipxe" => Format::Ipxe,
+        "grub" => Format::Grub,
         "json" => Format::Json,
         _ => Format::Plain,
     }
@@ -73,6 +75,7 @@ pub(super) fn format_name(format: Format) -> &'static str {
         Format::Yaml => "yaml",
         Format::Xml => "xml",
         Format::Ipxe => "ipxe",
+        Format::Grub => "grub",
         Format::Json => "json",
     }
 }

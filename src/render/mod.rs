@@ -29,12 +29,15 @@ mod urls;
 pub mod net;
 mod repo;
 mod disk;
+mod esxi;
 mod hostname;
 mod context;
 mod job;
 mod first_boot;
 mod pieces;
 pub mod scripts;
+pub mod grub;
+pub mod mboot;
 pub mod check;
 mod attempt;
 

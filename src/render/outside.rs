@@ -13,7 +13,7 @@ use crate::{
     site::Site,
 };
 
-use super::{bootcfg, library::Library, task::Make};
+use super::{bootcfg, library::Library};
 
 /// Everything from outside the site's own files.
 #[derive(Debug, Clone, Default)]
@@ -129,11 +129,7 @@ fn paths(library: &Library, task: &TaskName, known: Option<&Known>) -> Vec<(Stri
     let Some(task) = library.task(task) else {
         return Vec::new();
     };
-    let rewrites = task
-        .spec
-        .files
-        .iter()
-        .any(|file| file.make == Some(Make::BootCfg));
+    let rewrites = task.spec.has_boot_cfg();
     let mut list = Vec::new();
     for (key, path) in task.spec.layout_paths() {
         let text = rewrites && key == bootcfg::LAYOUT_KEY;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use minijinja::{Value, context};
 
 use crate::{
-    model::{Hostname, Mac},
+    model::{Arch, Hostname, Mac},
     site::Diagnostic,
 };
 
 use super::{
-    bootcfg, context as seen, disk, first_boot,
+    bootcfg, context as seen, esxi as words, first_boot,
     hostname::hostname,
     job::{Body, FileKind, Job, Rendered, RenderedFile},
     library::Task,
@@ -125,7 +125,9 @@ impl<'a> Pieces<'a> {
     pub(super) fn files(&self, found: &mut Vec<Diagnostic>) -> Option<Rendered> {
         let mut files = Vec::new();
         let before = found.len();
-        for file in &self.task.spec.files {
+        let by_grub = self.boots_by_grub();
+        let all = self.task.spec.files.iter();
+        for file in all.filter(|file| file.only.is_none() || by_grub) {
             let body = match self.body(file) {
                 Ok(Some(body)) => body,
                 Ok(None) => continue,
@@ -157,6 +159,11 @@ impl<'a> Pieces<'a> {
             hostname: self.hostname.clone(),
             files,
         })
+    }
+
+    fn boots_by_grub(&self) -> bool {
+        let secure = self.job.resolved.settings.secure_boot.as_deref();
+        secure.is_some_and(|at| at.value) || self.job.arch == Arch::Arm64
     }
 
     /// A file's name for this machine; none when it wants an address that is not known.
@@ -278,7 +285,8 @@ fn esxi(
             .map_err(|wrong| found.push(wrong))
             .unwrap_or_default()
     };
-    let install = keep(disk::esxi_line(settings));
+    let install = keep(words::install(settings));
     let keyboard = keep(values::esxi_keyboard(settings.keyboard.as_deref()).map(String::from));
-    context! { install => install, keyboard => keyboard }
+    let license = keep(words::license(job.resolved, job.outside).map(Option::unwrap_or_default));
+    context! { install => install, choice => words::choice(settings), keyboard => keyboard, license => license }
 }

@@ -28,6 +28,8 @@ pub enum Format {
     Xml,
     /// iPXE's script language.
     Ipxe,
+    /// GRUB's script language.
+    Grub,
     /// JSON.
     Json,
 }
@@ -133,6 +135,19 @@ pub fn ipxe(text: &str) -> Result<String, Refusal> {
     Ok(text.into())
 }
 
+/// A word of a GRUB command: in single quotes, which nothing inside of can end (GRUB manual, section 6.2).
+pub fn grub(text: &str) -> Result<String, Refusal> {
+    single_line(text, "a GRUB command")?;
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
+    if !text.is_empty() && text.bytes().all(bare) {
+        return Ok(text.into());
+    }
+    if text.contains('\'') {
+        return Err("GRUB has no way to write a single quote inside of single quotes".into());
+    }
+    Ok(format!("'{text}'"))
+}
+
 /// A string of JSON.
 pub fn json(text: &str) -> Result<String, Refusal> {
     Ok(serde_json::Value::from(text).to_string())
@@ -150,6 +165,7 @@ pub fn quote(text: &str, format: Format) -> Result<String, Refusal> {
         Format::Yaml => yaml(text),
         Format::Xml => xml(text),
         Format::Ipxe => ipxe(text),
+        Format::Grub => grub(text),
         Format::Json => json(text),
     }
 }

@@ -145,7 +145,7 @@ fn local_context(local: &Local<'_>) -> Value {
 }
 
 /// A reason as one line that iPXE prints as it is: no variables, no operators, nothing that is not ASCII.
-fn on_screen(reason: &str) -> String {
+pub(super) fn on_screen(reason: &str) -> String {
     let plain: String = reason
         .chars()
         .map(|c| match c {

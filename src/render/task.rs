@@ -116,10 +116,20 @@ pub struct FileSpec {
     pub make: Option<Make>,
     /// Whether the installer reads its orders from it.
     pub document: bool,
+    /// For whom alone it is made.
+    pub only: Option<Only>,
     /// Its media type.
     pub r#type: Option<String>,
     /// What the filter `quote` quotes for, and what its lines are held to.
     pub quoting: Format,
+}
+
+/// For which machines a file is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Only {
+    /// Those that boot by GRUB: with Secure Boot, and ARM.
+    Grub,
 }
 
 /// Files that code makes.
@@ -285,6 +295,32 @@ impl TaskSpec {
         list.sort();
         list.dedup();
         list
+    }
+
+    /// Whether ESXi's loader starts it, which brings its own configuration.
+    pub fn has_boot_cfg(&self) -> bool {
+        let mut files = self.files.iter();
+        files.any(|file| file.make == Some(Make::BootCfg))
+    }
+
+    /// Whether its machines say by themselves when their first boot is through.
+    pub fn tells_that_it_is_finished(&self, secure_boot: bool) -> bool {
+        let has_callback = self.completion.contains(&Completion::Callback);
+        has_callback && !(secure_boot && self.secure_boot_skips_first_boot)
+    }
+
+    /// The paths at which a repo may have what machines are given under this name.
+    pub fn paths_of(&self, name: &str) -> Vec<String> {
+        let mut files = self.files.iter();
+        let file = files.find(|file| file.name.eq_ignore_ascii_case(name));
+        let Some(key) = file.and_then(|file| file.repo_file.as_deref()) else {
+            return Vec::new();
+        };
+        let paths = self.layout_paths().into_iter();
+        paths
+            .filter(|(known, _)| *known == key)
+            .map(|(_, path)| path)
+            .collect()
     }
 
     /// The word that stands for `{arch}` in paths on such a machine.

@@ -19,7 +19,8 @@ use crate::{
     },
     net::http::{
         Backend, BootAsk, Bytes, CallbackAsk, Delivery, DocumentAsk, EntryAsk, Health, Heard,
-        Order, Question, Receipt, Refusal, Reply, RepoAsk, RepoFile, Served,
+        LoaderAsk, MbootAsk, Order, Peer, Question, Receipt, Refusal, Reply, RepoAsk, RepoFile,
+        Served,
     },
     render::scripts,
 };
@@ -39,6 +40,14 @@ impl Backend for Server {
 
     async fn boot(&self, ask: BootAsk) -> Reply {
         self.0.on_boot(&ask).await
+    }
+
+    async fn loader(&self, ask: LoaderAsk) -> Served {
+        self.0.on_loader(ask).await
+    }
+
+    async fn mboot(&self, ask: MbootAsk) -> Served {
+        self.on_mboot(ask).await
     }
 
     async fn document(&self, ask: DocumentAsk) -> Served {
@@ -121,7 +130,14 @@ impl Backend for Server {
     }
 
     async fn repo(&self, ask: RepoAsk) -> Result<RepoFile, Reply> {
-        self.open(&ask.repo, &ask.path)
+        // An image that was replaced is read anew when it is asked for.
+        let (server, path, repo) = (self.clone(), ask.path.clone(), ask.repo.clone());
+        let file = tokio::task::spawn_blocking(move || server.open(&repo, &path))
+            .await
+            .unwrap_or_else(|error| Err(Reply::refusal(500, format!("{error}\n"))));
+        let name = format!("repo/{}/{}", ask.repo, ask.path);
+        self.note_opened(ask.peer, &name, &file);
+        file
     }
 
     fn health(&self) -> Health {
@@ -191,16 +207,28 @@ impl Server {
         }
     }
 
-    fn open(&self, repo: &str, path: &str) -> Result<RepoFile, Reply> {
+    /// Notes that somebody has asked for a file of a repo.
+    pub(super) fn note_opened(&self, peer: Peer, name: &str, file: &Result<RepoFile, Reply>) {
+        let ip = peer.address.ip();
+        match file {
+            Ok(file) => self.0.note_repo(ip, name, Some(file.blob.size())),
+            Err(reply) if reply.status == 404 => self.0.note_repo(ip, name, None),
+            // What cannot be read is told of already.
+            Err(_) => {}
+        }
+    }
+
+    pub(super) fn open(&self, repo: &str, path: &str) -> Result<RepoFile, Reply> {
         let live = self.0.live();
-        let Some(tree) = live.trees.get(repo) else {
+        let Some(source) = live.sources.get(repo) else {
             return Err(Reply::refusal(404, "there is no such repo here\n"));
         };
-        match tree.open(path) {
+        match source.open(path) {
             Ok(opened) => Ok(RepoFile {
-                file: Arc::new(opened.file),
-                length: opened.size,
+                content_type: content_type_of(&opened.path),
+                blob: opened.blob,
                 etag: opened.etag,
+                modified: opened.modified,
             }),
             Err(
                 error @ (RepoError::Missing(_)
@@ -276,6 +304,12 @@ impl Server {
     }
 }
 
+/// The media type of a file, by its name.
+fn content_type_of(path: &str) -> &'static str {
+    let guess = mime_guess::from_path(path);
+    guess.first_raw().unwrap_or("application/octet-stream")
+}
+
 impl Engine {
     fn log(&self, name: &str, after: Option<&str>) -> Result<Bytes, Refusal> {
         let ids = self.look(|turn| views::ids(turn, name))?;
@@ -320,7 +354,7 @@ impl Engine {
     }
 }
 
-fn reply(reply: Reply) -> Served {
+pub(super) fn reply(reply: Reply) -> Served {
     Served::Bytes {
         reply,
         receipt: None,
@@ -343,7 +377,7 @@ fn content_type(known: &str) -> &'static str {
         .unwrap_or("text/plain; charset=utf-8")
 }
 
-fn random_id() -> Result<String, getrandom::Error> {
+pub(crate) fn random_id() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes)?;
     Ok(format!("{:016x}", u64::from_be_bytes(bytes)))

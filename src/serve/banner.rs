@@ -29,6 +29,10 @@ pub struct Banner {
     pub machines: String,
     /// Where operators do.
     pub operators: String,
+    /// Whether firmware is served over TFTP, or why not.
+    pub tftp: Result<(), String>,
+    /// Whether a network wants DHCP.
+    pub dhcp: bool,
     /// The first node, for suggesting what to try.
     pub first_node: Option<String>,
     /// What is not as it should be.
@@ -42,6 +46,8 @@ pub(crate) struct Said {
     pub(crate) site: PathBuf,
     pub(crate) machines: SocketAddr,
     pub(crate) operators: SocketAddr,
+    pub(crate) tftp: Result<(), String>,
+    pub(crate) dhcp: bool,
     pub(crate) loaded_in: Duration,
     pub(crate) demonstration: bool,
     pub(crate) troubles: Vec<String>,
@@ -74,6 +80,8 @@ impl Banner {
             demonstration: said.demonstration,
             machines: bases.of(None),
             operators: format!("http://{}", said.operators),
+            tftp: said.tftp,
+            dhcp: said.dhcp,
             first_node: site.nodes.keys().next().map(ToString::to_string),
             troubles: said.troubles,
             report: site::report(

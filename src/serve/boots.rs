@@ -1,10 +1,9 @@
 //! Network boots: a decision becomes a script.
 
 use crate::{
-    control::{self, Decision, Disk},
-    disk::journal::{Health, Ticket},
+    control::{self, Disk},
     journal::MachineId,
-    model::{LocalBoot, Platform, TaskName},
+    model::TaskName,
     net::http::{self, Reply},
     render::{
         Urls,
@@ -12,142 +11,62 @@ use crate::{
     },
 };
 
-use super::{engine::Engine, handout};
-
-/// What a machine is answered with while the journal cannot be written.
-const UNWRITABLE: &str = "held: the journal cannot be written; see the server's log";
+use super::{
+    booting::{Boot, Chosen, LOOKING, disk_of},
+    engine::Engine,
+    handout,
+};
 
 impl Engine {
     /// Answers a network boot. The answer leaves when what it rests on is on the disk.
     pub(crate) async fn on_boot(&self, ask: &http::BootAsk) -> Reply {
-        let ((script, disk), ticket) = self.decide(ask);
-        if let Err(error) = ticket.durable().await {
-            tracing::error!("{error}");
-            return script_reply(
-                self.script_of_disk(&disk_because(ask, UNWRITABLE), &ask.base)
-                    .into_bytes(),
-            );
-        }
-        match disk {
-            Some(disk) => script_reply(self.script_of_disk(&disk, &ask.base).into_bytes()),
-            None => script_reply(script),
-        }
-    }
-
-    fn decide(&self, ask: &http::BootAsk) -> ((Vec<u8>, Option<Disk>), Ticket) {
-        let healthy = self.health() == Health::Good;
-        let network = self
-            .live()
-            .network_at(ask.peer.local.ip())
-            .map(|network| network.name.value.clone());
-        let mut question = control::BootAsk {
-            report: ask.report.clone(),
-            boot: ask.boot.clone(),
-            network,
-            dropped: ask.dropped.clone(),
-            unconfirmed: None,
+        let mut boot = Boot {
+            ask: control::BootAsk {
+                report: ask.report.clone(),
+                boot: ask.boot.clone(),
+                dropped: ask.dropped.clone(),
+                ..control::BootAsk::default()
+            },
+            peer: ask.peer,
+            base: &ask.base,
         };
-        self.turn(|turn| {
-            let doubt = self.doubt(turn, ask);
-            if self.is_strict() {
-                question.unconfirmed = doubt.clone();
+        Reply::text(match self.choose(&mut boot).await {
+            Chosen::Installer(_, script) => script,
+            Chosen::Disk(disk) => self.script_of_disk(&disk, &ask.base),
+            Chosen::Wait(reason) => self.script_of_wait(&reason, ask),
+            Chosen::Look(_) => self.script_of_wait(LOOKING, ask),
+            Chosen::Microkernel => {
+                let reason =
+                    "no microkernel is installed here; declare it, or let a policy take it";
+                self.script_of_disk(
+                    &disk_of(ask.report.platform, Some(reason.into())),
+                    &ask.base,
+                )
             }
-            let decision = turn.boot(&question);
-            if let (Some(doubt), Some(machine)) = (doubt, installed_now(&decision)) {
-                turn.remark_once(machine, doubt);
-            }
-            let decision = match decision {
-                Decision::Open(opening) if !healthy => turn.not_opened(&opening, UNWRITABLE.into()),
-                Decision::Open(opening) => {
-                    match handout::open(turn, &self.attempts, &opening, &question.report, &ask.base)
-                    {
-                        Ok(script) => return (script, None),
-                        Err(decision) => decision,
-                    }
-                }
-                Decision::Repeat {
-                    machine,
-                    attempt,
-                    is_stale,
-                } => {
-                    let kept = if is_stale {
-                        self.forget_script(attempt);
-                        handout::refresh(
-                            turn,
-                            &self.attempts,
-                            machine,
-                            attempt,
-                            &question.report,
-                            &ask.base,
-                        )
-                    } else {
-                        self.script(attempt)
-                    };
-                    match kept {
-                        Ok(script) => return (script, None),
-                        Err(reason) => {
-                            tracing::error!("attempt {}: {reason}", attempt.number);
-                            Decision::Disk(disk_of(ask.report.platform, Some(reason)))
-                        }
-                    }
-                }
-                other => other,
-            };
-            self.script_of(&decision, ask)
+            Chosen::Task(machine, task) => self.script_of_task(ask, machine, &task),
         })
     }
 
-    fn script_of(&self, decision: &Decision, ask: &http::BootAsk) -> (Vec<u8>, Option<Disk>) {
-        let snapshot = self.snapshot();
-        match decision {
-            Decision::Disk(disk) => (Vec::new(), Some(disk.clone())),
-            Decision::Wait(reason) => {
-                let url = format!("{}/boot?{}", ask.base, query(ask));
-                (
-                    scripts::wait(&snapshot.library, &url, reason).into_bytes(),
-                    None,
-                )
-            }
-            Decision::Microkernel => {
-                let reason =
-                    "no microkernel is installed here; declare it, or let a policy take it";
-                (
-                    Vec::new(),
-                    Some(disk_of(ask.report.platform, Some(reason.into()))),
-                )
-            }
-            Decision::Script(machine, task) => self.script_of_task(ask, *machine, task),
-            Decision::Open(_) | Decision::Repeat { .. } => {
-                unreachable!("these have scripts of their own")
-            }
-        }
-    }
-
     /// The script of a task that installs nothing: rendered anew each time, since no attempt keeps it.
-    fn script_of_task(
-        &self,
-        ask: &http::BootAsk,
-        machine: MachineId,
-        task: &TaskName,
-    ) -> (Vec<u8>, Option<Disk>) {
+    fn script_of_task(&self, ask: &http::BootAsk, machine: MachineId, task: &TaskName) -> Vec<u8> {
         let rendered =
             self.look(|turn| handout::script_of_task(turn, machine, &ask.report.macs, &ask.base));
         match rendered {
-            Ok(script) => (script, None),
+            Ok(script) => script,
             Err(reason) => {
                 tracing::error!("task {task}: {reason}");
-                (
-                    Vec::new(),
-                    Some(disk_of(
-                        ask.report.platform,
-                        Some(format!("task {task} cannot be rendered")),
-                    )),
-                )
+                let reason = format!("task {task} cannot be rendered");
+                self.script_of_disk(&disk_of(ask.report.platform, Some(reason)), &ask.base)
             }
         }
     }
 
-    fn script_of_disk(&self, disk: &Disk, base: &str) -> String {
+    fn script_of_wait(&self, reason: &str, ask: &http::BootAsk) -> Vec<u8> {
+        let url = format!("{}/boot?{}", ask.base, query(ask));
+        scripts::wait(&self.snapshot().library, &url, reason).into_bytes()
+    }
+
+    fn script_of_disk(&self, disk: &Disk, base: &str) -> Vec<u8> {
         let snapshot = self.snapshot();
         let no_disk = disk.report_to.map(|attempt| {
             let token = self.look(|turn| turn.world.token(attempt)).to_string();
@@ -163,43 +82,14 @@ impl Engine {
             reason: disk.reason.as_deref(),
             no_disk: no_disk.as_deref(),
         };
-        match disk
-            .reason
-            .as_deref()
-            .and_then(|reason| reason.strip_prefix("held: "))
-        {
+        let held = disk.reason.as_deref();
+        let held = held.and_then(|reason| reason.strip_prefix("held: "));
+        let script = match held {
             Some(reason) => scripts::held(&snapshot.library, reason, &local),
             None => scripts::local(&snapshot.library, &local),
-        }
+        };
+        script.into_bytes()
     }
-}
-
-/// The machine that a decision hands an installer.
-fn installed_now(decision: &Decision) -> Option<MachineId> {
-    match decision {
-        Decision::Open(opening) => Some(opening.machine),
-        Decision::Repeat { machine, .. } => Some(*machine),
-        Decision::Disk(_) | Decision::Wait(_) | Decision::Microkernel | Decision::Script(..) => {
-            None
-        }
-    }
-}
-
-fn disk_because(ask: &http::BootAsk, reason: &str) -> Disk {
-    disk_of(ask.report.platform, Some(reason.into()))
-}
-
-fn disk_of(platform: Option<Platform>, reason: Option<String>) -> Disk {
-    Disk {
-        how: LocalBoot::Auto,
-        platform,
-        reason,
-        report_to: None,
-    }
-}
-
-fn script_reply(script: Vec<u8>) -> Reply {
-    Reply::text(script)
 }
 
 /// The question as it was asked, for a script that asks again.

@@ -42,7 +42,7 @@ pub(crate) fn choose(
     }
     let copy = match readable(last_good::read(&state.last_good())) {
         Some(copy) => {
-            let mut of_copy = Loader::new(root, state.password_key()?, None);
+            let mut of_copy = Loader::new(root, state.password_key()?, loader.images());
             Some(of_copy.load(&copy.files, &Depth::Known(copy.revision)))
         }
         None => None,

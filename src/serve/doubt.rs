@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use super::engine::Engine;
 use crate::{
-    control::Turn,
+    control::{Report, Turn},
     model::{ConfirmNeighbour, Few, Mac},
-    net::{http, neighbour},
+    net::{http::Peer, neighbour},
 };
 
 impl Engine {
@@ -17,13 +17,13 @@ impl Engine {
 
     /// Says why a machine that may get an installer is not who it says it is. What asks from this host is
     /// never in doubt.
-    pub(crate) fn doubt(&self, turn: &Turn<'_>, ask: &http::BootAsk) -> Option<String> {
-        let ip = ask.peer.address.ip();
-        let is_our_own = ip.is_loopback() || ip == ask.peer.local.ip();
+    pub(crate) fn doubt(&self, turn: &Turn<'_>, report: &Report, peer: Peer) -> Option<String> {
+        let ip = peer.address.ip();
+        let is_our_own = ip.is_loopback() || ip == peer.local.ip();
         if is_our_own || self.confirming() == ConfirmNeighbour::Off {
             return None;
         }
-        let expected = turn.cards_to_confirm(&ask.report)?;
+        let expected = turn.cards_to_confirm(report)?;
         match neighbour::cards_at(ip) {
             Ok(found) => misfit(ip, &found, &expected, self.is_strict()),
             Err(error) => {

@@ -9,13 +9,17 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::{clock::Clock, handout, outside, told};
+use super::{
+    addresses::Addresses, clock::Clock, genuine::Failed, handout, hearing::Hearing, others::Others,
+    outside, told,
+};
 use crate::{
     control::{Snapshot, Turn, World},
     disk::{
         attempts::Attempts,
         journal::{Entry, Health, Journal, Ticket},
-        repo::Tree,
+        loaders::Loaders,
+        repo::{Images, Source},
     },
     journal::{AttemptId, Line},
     model::{Network, Now, RepoName, Revision, ServerConfig},
@@ -26,10 +30,20 @@ pub(crate) struct Engine {
     pub(crate) root: PathBuf,
     pub(crate) clock: Clock,
     pub(crate) attempts: Attempts,
+    pub(crate) images: Arc<Images>,
+    /// Images that could not be verified.
+    pub(crate) failed: Failed,
     pub(crate) journal_dir: PathBuf,
     pub(crate) demonstration: bool,
     /// The settings that the server was started with.
     pub(crate) started_with: Arc<ServerConfig>,
+    /// What was heard of DHCP.
+    pub(crate) hearing: Hearing,
+    /// Other DHCP servers.
+    pub(crate) others: Others,
+    /// Where addresses can be asked for.
+    pub(crate) addresses: Addresses,
+    loaders: ArcSwap<Loaders>,
     /// What is wrong with the site as it stands now, when it was not taken.
     pub(crate) rejected: ArcSwap<Rejected>,
     /// Says that something was appended to the journal.
@@ -63,8 +77,8 @@ impl Scripts {
 /// What requests are answered by.
 pub(crate) struct Live {
     pub(crate) snapshot: Arc<Snapshot>,
-    /// The directories of repos that are directories, kept for their listings.
-    pub(crate) trees: BTreeMap<RepoName, Arc<Tree>>,
+    /// Where the files of repos come from that are served here.
+    pub(crate) sources: BTreeMap<RepoName, Arc<Source>>,
 }
 
 /// A state of the site that did not go live.
@@ -82,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) root: PathBuf,
     pub(crate) clock: Clock,
     pub(crate) attempts: Attempts,
+    pub(crate) images: Arc<Images>,
     pub(crate) journal: Journal,
     pub(crate) journal_dir: PathBuf,
     pub(crate) world: World,
@@ -92,14 +107,20 @@ pub(crate) struct Parts {
 
 impl Engine {
     pub(crate) fn new(parts: Parts) -> Self {
-        let live = Live::new(&parts.root, parts.snapshot);
+        let live = Live::new(&parts.root, parts.snapshot, &parts.images);
         Engine {
             root: parts.root,
             clock: parts.clock,
             attempts: parts.attempts,
+            images: parts.images,
+            failed: Failed::default(),
             journal_dir: parts.journal_dir,
             demonstration: parts.demonstration,
             started_with: parts.started_with,
+            hearing: Hearing::default(),
+            others: Others::default(),
+            addresses: Addresses::new(),
+            loaders: ArcSwap::default(),
             rejected: ArcSwap::default(),
             appended: tokio::sync::watch::Sender::new(0),
             journal: parts.journal,
@@ -116,6 +137,21 @@ impl Engine {
 
     pub(crate) fn live(&self) -> arc_swap::Guard<Arc<Live>> {
         self.live.load()
+    }
+
+    /// Which loaders are there.
+    pub(crate) fn loaders(&self) -> arc_swap::Guard<Arc<Loaders>> {
+        self.loaders.load()
+    }
+
+    /// Looks for the loaders anew.
+    pub(crate) fn find_loaders(&self) {
+        let own = self.started_with.paths.loaders.iter();
+        let own: Vec<PathBuf> = own
+            .flat_map(|list| list.values())
+            .map(|path| self.root.join(path))
+            .collect();
+        self.loaders.store(Arc::new(Loaders::find(&own)));
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -145,8 +181,11 @@ impl Engine {
     pub(crate) fn replace(&self, snapshot: Arc<Snapshot>) -> Ticket {
         let mut world = self.world();
         let before = self.snapshot();
-        self.live
-            .store(Arc::new(Live::new(&self.root, snapshot.clone())));
+        self.live.store(Arc::new(Live::new(
+            &self.root,
+            snapshot.clone(),
+            &self.images,
+        )));
         let mut turn = Turn::new(&snapshot, &mut world, self.now());
         turn.on_reload(Some(&before));
         let (lines, ended) = turn.end();
@@ -223,19 +262,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) fn entry(line: &Line) -> Entry {
     Entry {
         text: line.text(),
-        machine: line.machine.map(|id| id.0),
         durable: line.event.is_durable(),
     }
 }
 
 impl Live {
-    fn new(root: &std::path::Path, snapshot: Arc<Snapshot>) -> Self {
+    fn new(root: &std::path::Path, snapshot: Arc<Snapshot>, images: &Images) -> Self {
         let repos = snapshot.site.repos.iter();
-        let trees = repos.filter_map(|(name, repo)| {
-            outside::tree(root, &snapshot.site, repo).map(|tree| (name.clone(), Arc::new(tree)))
+        let sources = repos.filter_map(|(name, repo)| {
+            let source = outside::source(root, &snapshot.site, repo, images)?;
+            Some((name.clone(), Arc::new(source)))
         });
         Live {
-            trees: trees.collect(),
+            sources: sources.collect(),
             snapshot,
         }
     }

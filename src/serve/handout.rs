@@ -1,7 +1,7 @@
 //! What an attempt hands out: rendered and kept when it opens, read back when it is asked for.
 
 use crate::{
-    control::{Decision, Opening, Report, Snapshot, Turn},
+    control::{Disk, Opening, Report, Snapshot, Turn},
     disk::attempts::{About, AttemptKey, Attempts, Body, Document},
     journal::{AttemptId, MachineId},
     model::{Arch, Facts, Mac, NodeName, Platform, PolicyName},
@@ -11,6 +11,9 @@ use crate::{
 
 /// The script of an attempt, which `/boot` answers with.
 pub(crate) const SCRIPT: &str = "boot.ipxe";
+
+/// The configuration of an attempt that GRUB reads.
+pub(crate) const GRUB: &str = "boot.grub";
 
 /// How a document is told from a hand-out where attempts are kept.
 pub(crate) const DOCUMENT: &str = "document";
@@ -24,14 +27,14 @@ pub(crate) struct Whom<'a> {
 }
 
 /// Renders and keeps everything of an attempt that is to be opened, and opens it; what comes out is the script,
-/// or the decision that is left when that cannot be done.
+/// or how the machine goes to its disk when that cannot be done.
 pub(crate) fn open(
     turn: &mut Turn<'_>,
     attempts: &Attempts,
     opening: &Opening,
     report: &Report,
     base: &str,
-) -> Result<Vec<u8>, Decision> {
+) -> Result<Vec<u8>, Disk> {
     let whom = Whom {
         machine: opening.machine,
         attempt: opening.attempt,
@@ -46,11 +49,11 @@ pub(crate) fn open(
         Err(Unready::Unrendered(reason)) => Err(turn.not_opened(opening, reason)),
         // Nobody's mistake: it goes on by itself when there is room.
         Err(Unready::Unkept(reason)) => {
-            let mut decision = turn.not_opened(opening, reason.clone());
-            if let Decision::Disk(disk) = &mut decision {
-                disk.reason = Some(format!("held: {reason}"));
-            }
-            Err(decision)
+            let disk = turn.not_opened(opening, reason.clone());
+            Err(Disk {
+                reason: Some(format!("held: {reason}")),
+                ..disk
+            })
         }
     }
 }

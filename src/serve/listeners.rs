@@ -10,7 +10,10 @@ use anyhow::Context;
 use super::Options;
 use crate::{
     model::ServerConfig,
-    net::http::{self, Advertise, Guard, Limits, Listener},
+    net::{
+        http::{self, Advertise, Guard, Limits, Listener},
+        ports, tftp,
+    },
 };
 
 /// Where machines are served when the site does not say it, and when that port cannot be had.
@@ -23,6 +26,8 @@ pub(crate) struct Listeners {
     pub(crate) guard: Guard,
     pub(crate) advertise: Advertise,
     pub(crate) limits: Limits,
+    /// TFTP's socket, or why there is none.
+    pub(crate) tftp: Result<tftp::Server, String>,
 }
 
 impl Listeners {
@@ -32,16 +37,12 @@ impl Listeners {
         root: &Path,
         troubles: &mut Vec<String>,
     ) -> anyhow::Result<Self> {
-        let machines = match (options.listen, &config.http.listen) {
-            (Some(address), _) => listen(address)?,
-            (None, Some(address)) => listen(address_of(&address.value, 80)?)?,
-            (None, None) => listen_by_default(troubles)?,
+        let wanted = wanted(config)?;
+        let machines = match (options.listen, &wanted.machines[..]) {
+            (Some(address), _) | (None, &[address]) => listen(address)?,
+            (None, _) => listen_by_default(troubles)?,
         };
-        let operator = match (options.operator, &config.operator.listen) {
-            (Some(address), _) => address,
-            (None, Some(address)) => address_of(&address.value, 8067)?,
-            (None, None) => SocketAddr::from((Ipv4Addr::LOCALHOST, 8067)),
-        };
+        let operator = options.operator.unwrap_or(wanted.operators);
         let token = config.operator.token_file.as_ref().map(|file| {
             let path = root.join(&file.value);
             std::fs::read_to_string(&path)
@@ -76,10 +77,53 @@ impl Listeners {
             machines,
             operators: listen(operator)?,
             guard,
-            advertise: Advertise::read(texts)?,
+            advertise: match options.unadvertised {
+                true => Advertise::default(),
+                false => Advertise::read(texts)?,
+            },
             limits,
+            tftp: if options.http_alone {
+                Err("left alone".into())
+            } else {
+                open_tftp(config)?
+            },
         })
     }
+}
+
+/// Where a server listens, as its settings say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// For machines: one, or several of which the first that can be had is taken.
+    pub(crate) machines: Vec<SocketAddr>,
+    /// For operators.
+    pub(crate) operators: SocketAddr,
+    /// For TFTP; none when it is switched off.
+    pub(crate) tftp: Option<SocketAddr>,
+}
+
+/// Reads where a server of these settings listens. An error names the setting that is no address.
+pub(crate) fn wanted(config: &ServerConfig) -> anyhow::Result<Wanted> {
+    let all = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    let machines = match &config.http.listen {
+        Some(address) => vec![address_of(&address.value, 80)?],
+        None => PORTS.map(all).to_vec(),
+    };
+    let operators = match &config.operator.listen {
+        Some(address) => address_of(&address.value, 8067)?,
+        None => SocketAddr::from((Ipv4Addr::LOCALHOST, 8067)),
+    };
+    let is_off = config.tftp.enabled.as_ref().is_some_and(|at| !at.value);
+    let tftp = match &config.tftp.listen {
+        _ if is_off => None,
+        Some(address) => Some(address_of(&address.value, tftp::PORT)?),
+        None => Some(all(tftp::PORT)),
+    };
+    Ok(Wanted {
+        machines,
+        operators,
+        tftp,
+    })
 }
 
 fn address_of(text: &str, port: u16) -> anyhow::Result<SocketAddr> {
@@ -92,6 +136,39 @@ fn address_of(text: &str, port: u16) -> anyhow::Result<SocketAddr> {
 
 fn listen(address: SocketAddr) -> anyhow::Result<Listener> {
     Listener::bind(address).with_context(|| format!("{address} cannot be listened on"))
+}
+
+/// TFTP's port. A site that does not name it does without where it cannot be had.
+fn open_tftp(config: &ServerConfig) -> anyhow::Result<Result<tftp::Server, String>> {
+    let enabled = config.tftp.enabled.as_ref();
+    if enabled.is_some_and(|at| !at.value) {
+        return Ok(Err("switched off".into()));
+    }
+    if let Some(listen) = &config.tftp.listen {
+        let address = address_of(&listen.value, tftp::PORT)?;
+        let server = tftp::Server::bind(address)
+            .with_context(|| format!("TFTP cannot listen on {address}"))?;
+        return Ok(Ok(server));
+    }
+    Ok(
+        tftp_by_default().map_err(|error| match ports::udp_holder(tftp::PORT) {
+            Some(holder) => format!(
+                "{holder} has port {}; it is tried again every 10 s",
+                tftp::PORT
+            ),
+            None => format!(
+                "port {} cannot be had: {error}; it is tried again every 10 s",
+                tftp::PORT
+            ),
+        }),
+    )
+}
+
+/// TFTP's usual port, of both families where there are both.
+pub(crate) fn tftp_by_default() -> std::io::Result<tftp::Server> {
+    let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, tftp::PORT));
+    let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, tftp::PORT));
+    tftp::Server::bind(all).or_else(|_| tftp::Server::bind(v4))
 }
 
 /// Port 80 where it can be had, else 8080, with a warning.

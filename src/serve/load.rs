@@ -16,12 +16,12 @@ use super::{
 };
 use crate::{
     control::{Checked, Examined, Snapshot},
-    disk::{self, state::Key},
+    disk::{self, repo::Images, state::Key},
     matcher,
-    model::{NodeName, Place, Revision, ServerConfig},
+    model::{NodeName, Place, Repo, Revision, ServerConfig},
     net::http::Advertise,
     render,
-    site::{self, Diagnostic, Files, HostnameRule, Memory, Resolved, Severity},
+    site::{self, Diagnostic, Files, HostnameRule, Memory, Resolved, Severity, Site},
 };
 
 /// Loads one site again and again.
@@ -75,15 +75,19 @@ pub enum Depth {
 }
 
 impl Loader {
-    /// Loads the site at `root`. Password salts derive from `key`; `port` is where machines reach us, when
-    /// that is known better than from the site.
-    pub fn new(root: &Path, key: Key, port: Option<u16>) -> Self {
+    /// Loads the site at `root`. Password salts derive from `key`.
+    pub fn new(root: &Path, key: Key, images: Arc<Images>) -> Self {
         Loader {
-            lookup: Lookup::new(root, key),
+            lookup: Lookup::new(root, key, images),
             memory: Memory::default(),
             good: None,
-            port,
+            port: None,
         }
+    }
+
+    /// The images that it reads.
+    pub(crate) fn images(&self) -> Arc<Images> {
+        self.lookup.images()
     }
 
     /// Reads the server's own settings alone.
@@ -98,7 +102,9 @@ impl Loader {
 
     /// Loads the site's files.
     pub fn load(&mut self, files: &Files, depth: &Depth) -> Loaded {
-        let (site, mut diagnostics) = site::load(files, &mut self.memory);
+        let lookup = &self.lookup;
+        let guess = |site: &Site, repo: &Repo| lookup.guess(site, repo);
+        let (site, mut diagnostics) = site::load_guessing(files, &mut self.memory, guess);
         let (rules, found) = matcher::compile(&site);
         diagnostics.extend(found);
         let previous = self.good.as_ref().map(|good| &good.snapshot.library);
@@ -350,7 +356,7 @@ pub(crate) fn bases(config: &ServerConfig, port: Option<u16>) -> Bases {
 /// Loads a site without a server, for `check`, `render` and `explain`.
 pub fn offline(root: &Path) -> io::Result<Loaded> {
     let files = disk::site::read(root)?;
-    let mut loader = Loader::new(root, password_key(root, &files), None);
+    let mut loader = Loader::new(root, password_key(root, &files), Arc::default());
     Ok(loader.load(&files, &Depth::Whole))
 }
 

@@ -191,7 +191,7 @@ fn snapshot(root: &Path) -> anyhow::Result<(Arc<ServerConfig>, Arc<Snapshot>)> {
     let files = disk::site::read(root)
         .with_context(|| format!("the site `{}` cannot be read", root.display()))?;
     let (config, _) = site::read_config(&files, &mut Memory::default());
-    let mut loader = Loader::new(root, Key([0; 32]), None);
+    let mut loader = Loader::new(root, Key([0; 32]), Arc::default());
     let revision = site::load(&files, &mut Memory::default()).0.revision;
     // What is asked here needs nothing rendered.
     let depth = revision.map_or(Depth::Whole, Depth::Known);

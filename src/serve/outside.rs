@@ -3,18 +3,21 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use crate::{
     disk::{
-        repo::{RepoError, Tree},
+        repo::{Images, RepoError, Source, Tree},
         secrets::{self, Passwords},
         state::Key,
     },
-    model::{At, PasswordHash, Repo, RepoName, Settings},
+    model::{At, PasswordHash, Repo, RepoName, Settings, TaskName},
     render::{self, Library, Outside, RepoFile, RepoView},
-    site::{Diagnostic, Site},
+    site::{Diagnostic, Site, guess},
 };
+
+use super::needed;
 
 const SECRETS: &str = "/etc/bootwright/secrets";
 
@@ -22,15 +25,28 @@ const SECRETS: &str = "/etc/bootwright/secrets";
 pub(crate) struct Lookup {
     root: PathBuf,
     passwords: Passwords,
+    images: Arc<Images>,
 }
 
 impl Lookup {
     /// Looks up for the site at `root`. `key` is what salts derive from.
-    pub(crate) fn new(root: &Path, key: Key) -> Self {
+    pub(crate) fn new(root: &Path, key: Key, images: Arc<Images>) -> Self {
         Lookup {
             root: root.into(),
             passwords: Passwords::new(key),
+            images,
         }
+    }
+
+    /// The images that it reads.
+    pub(crate) fn images(&self) -> Arc<Images> {
+        self.images.clone()
+    }
+
+    /// Guesses what installs from a repo.
+    pub(crate) fn guess(&self, site: &Site, repo: &Repo) -> Option<TaskName> {
+        let source = source(&self.root, site, repo, &self.images)?;
+        guess(|path, text| source.says(path, text))?.task_name()
     }
 
     /// Looks up everything that `site` refers to.
@@ -47,8 +63,9 @@ impl Lookup {
                 .map(|trouble| Diagnostic::error(trouble.to_string(), secrets.map(|at| at.place))),
         );
         self.read_passwords(site, &mut outside, &mut diagnostics);
-        let trees = self.trees(site, &mut outside, &mut diagnostics);
-        look_up(site, library, &trees, &mut outside);
+        let sources = self.sources(site, &mut outside);
+        look_up(site, library, &sources, &mut outside);
+        diagnostics.extend(needed::missing(&self.root, site));
         (outside, diagnostics)
     }
 
@@ -78,32 +95,18 @@ impl Lookup {
         }
     }
 
-    fn trees(
-        &self,
-        site: &Site,
-        outside: &mut Outside,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> BTreeMap<RepoName, Tree> {
-        let mut trees = BTreeMap::new();
+    fn sources(&self, site: &Site, outside: &mut Outside) -> BTreeMap<RepoName, Source> {
+        let mut sources = BTreeMap::new();
         for (name, repo) in &site.repos {
-            let view = match tree(&self.root, site, repo) {
-                None => match (&repo.body.url, &repo.body.iso) {
-                    (Some(url), _) => RepoView::Url(url.value.trim_end_matches('/').into()),
-                    (None, Some(iso)) => {
-                        let reason =
-                            "images are not read yet: unpack it and name the directory by `path`";
-                        diagnostics.push(Diagnostic::error(
-                            format!("repo `{name}`: {reason}"),
-                            iso.place,
-                        ));
-                        RepoView::Missing(reason.into())
-                    }
-                    (None, None) => continue,
+            let view = match source(&self.root, site, repo, &self.images) {
+                None => match &repo.body.url {
+                    Some(url) => RepoView::Url(url.value.trim_end_matches('/').into()),
+                    None => continue,
                 },
-                Some(tree) => match tree.trouble() {
+                Some(source) => match source.trouble() {
                     Some(trouble) => RepoView::Missing(trouble),
                     None => {
-                        trees.insert(name.clone(), tree);
+                        sources.insert(name.clone(), source);
                         RepoView::Tree {
                             files: BTreeMap::new(),
                         }
@@ -112,7 +115,7 @@ impl Lookup {
             };
             outside.repos.insert(name.clone(), view);
         }
-        trees
+        sources
     }
 }
 
@@ -123,16 +126,38 @@ fn stand_in() -> PasswordHash {
         .expect("this has the shape of a hash")
 }
 
-/// The directory of a repo that is one.
-pub(crate) fn tree(root: &Path, site: &Site, repo: &Repo) -> Option<Tree> {
-    let path = repo.body.path.as_ref()?;
+/// Where a repo's files come from, when they are served here.
+pub(crate) fn source(root: &Path, site: &Site, repo: &Repo, images: &Images) -> Option<Source> {
+    let body = &repo.body;
     let base = site
         .config
         .paths
         .repos
         .as_ref()
         .map_or(root.to_path_buf(), |repos| root.join(&repos.value));
-    Some(Tree::new(&base.join(&path.value)))
+    match (&body.path, &body.iso) {
+        (Some(path), _) => Some(Source::Directory(Tree::new(&base.join(&path.value)))),
+        (None, Some(iso)) => Some(Source::Image(images.at(&base.join(&iso.value)))),
+        (None, None) => None,
+    }
+}
+
+/// The SHA-256 that a repo's image is to have; none where it says none, or nothing that is one.
+pub(crate) fn digest(repo: &Repo) -> Option<[u8; 32]> {
+    let text = &repo.body.sha256.as_ref()?.value;
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(digest)
+}
+
+/// A digest as people write it.
+pub(crate) fn hex(digest: &[u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn password_files(settings: &Settings) -> impl Iterator<Item = &At<String>> {
@@ -151,7 +176,7 @@ fn password_files(settings: &Settings) -> impl Iterator<Item = &At<String>> {
 fn look_up(
     site: &Site,
     library: &Library,
-    trees: &BTreeMap<RepoName, Tree>,
+    sources: &BTreeMap<RepoName, Source>,
     outside: &mut Outside,
 ) {
     loop {
@@ -160,11 +185,11 @@ fn look_up(
             return;
         }
         for want in wants {
-            let tree = &trees[&want.repo];
+            let source = &sources[&want.repo];
             let looked = if want.text {
-                tree.read(&want.path)
+                source.read(&want.path)
             } else {
-                tree.look(&want.path)
+                source.look(&want.path)
             };
             let file = match looked {
                 Ok(looked) => Some(RepoFile {

@@ -8,6 +8,7 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{engine::Engine, views};
 use crate::{
+    control::Layers,
     journal::{MachineId, Stage},
     render::task::Completion,
 };
@@ -35,7 +36,8 @@ pub(crate) async fn run(engine: Arc<Engine>) {
     }
 }
 
-/// Machines that are installed, have not finished, and whose task is complete when they answer.
+/// Machines that are installed, have not finished, and whose task is complete when they answer: those that cannot say so
+/// themselves. A host's web server answers before its first-boot scripts have ended.
 fn awaited(engine: &Engine) -> Vec<(MachineId, u32, SocketAddr)> {
     engine.look(|turn| {
         let mut list = Vec::new();
@@ -59,7 +61,17 @@ fn awaited(engine: &Engine) -> Vec<(MachineId, u32, SocketAddr)> {
                 });
             let Some(port) = port else { continue };
             let node = turn.node_of(machine.id);
-            let status = views::with_address(turn, turn.status(Some(machine.id), node.as_ref()));
+            let status = turn.status(Some(machine.id), node.as_ref());
+            let site = &turn.snapshot.site;
+            let policy = status.policy.as_ref();
+            let policy = policy.and_then(|name| site.policies.get(name));
+            let layers = Layers::new(site, node.as_deref(), policy.map(AsRef::as_ref));
+            let secure = layers.get(|settings| settings.secure_boot.as_deref());
+            let secure = secure.copied().unwrap_or(false);
+            if task.spec.tells_that_it_is_finished(secure) {
+                continue;
+            }
+            let status = views::with_address(turn, status);
             let address = status.address.and_then(|address| address.parse().ok());
             list.extend(address.map(|ip| (machine.id, attempt.number, SocketAddr::new(ip, port))));
         }

@@ -70,9 +70,9 @@ async fn take(engine: &Arc<Engine>, loaded: &Loaded, files: &Arc<Files>, state: 
     warn_restart(engine, loaded);
     if !same {
         tracing::info!(
-            "revision {}: {} nodes, live",
+            "revision {}: {}, live",
             self::revision(engine),
-            loaded.nodes
+            site::counted(loaded.nodes, "node")
         );
     }
     keep(loaded, files, state);

@@ -54,7 +54,7 @@ fn hold(state: &mut State, damage: &Damage, now: Timestamp) {
             )
         });
     }
-    let ids = named.unwrap_or_else(|| state.machines.keys().copied().collect());
+    let ids = named.unwrap_or_else(|| state.machines.ids());
     for id in ids
         .into_iter()
         .filter(|id| is_known(state, *id))

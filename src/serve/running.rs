@@ -1,11 +1,23 @@
 //! A server that runs, until it is told to end.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
-    Banner, backend::Server, engine::Engine, listeners::Listeners, load::Loader, probe, reload,
+    Banner, addresses,
+    backend::Server,
+    dhcp,
+    engine::Engine,
+    genuine, hearing,
+    listeners::{self, Listeners},
+    load::Loader,
+    others, probe, reload,
+    tftp::Tree,
 };
 use crate::{
     disk::{
@@ -13,11 +25,17 @@ use crate::{
         watch::{Seen, Watch},
     },
     journal::Event,
-    net::http::{self, Machines, Operators, Stop},
+    net::{
+        http::{self, Machines, Operators, Stop},
+        tftp,
+    },
 };
 
 /// Between two checkpoints.
 const CHECKPOINT: Duration = Duration::from_secs(300);
+
+/// TFTP's port is tried again after this when it could not be had.
+const TFTP_AGAIN: Duration = Duration::from_secs(10);
 
 /// A server that runs.
 #[derive(Debug)]
@@ -33,7 +51,11 @@ pub struct Running {
     background: Vec<JoinHandle<()>>,
     engine: EngineHandle,
     watch: Watch,
+    tftp: Tftp,
 }
+
+/// TFTP's server, as soon as it has its port.
+type Tftp = Arc<Mutex<Option<tftp::Handle>>>;
 
 #[derive(Clone)]
 struct EngineHandle(Arc<Engine>);
@@ -50,6 +72,8 @@ pub(crate) struct Following {
     pub(crate) state: State,
     pub(crate) seen: watch::Receiver<Seen>,
     pub(crate) watch: Watch,
+    /// Whether DHCP is left alone.
+    pub(crate) http_alone: bool,
 }
 
 impl Running {
@@ -61,6 +85,10 @@ impl Running {
         banner: Banner,
     ) -> Running {
         let (stop, stopped) = watch::channel(false);
+        if !following.http_alone {
+            // Known before the first machine asks.
+            engine.find_links();
+        }
         let server = Arc::new(Server(engine.clone()));
         let machines = listeners.machines.address();
         let operators = listeners.operators.address();
@@ -69,7 +97,27 @@ impl Running {
             state,
             seen,
             watch,
+            http_alone,
         } = following;
+        let setting = dhcp::Setting {
+            advertise: listeners.advertise.clone(),
+            port: machines.port(),
+        };
+        engine.find_loaders();
+        let tree = Tree {
+            engine: engine.clone(),
+            advertise: setting.advertise.clone(),
+            port: setting.port,
+            fetched: Mutex::default(),
+        };
+        let tree = Arc::new(tree);
+        let tftp = Arc::new(Mutex::new(None));
+        let tftp_enabled = engine.started_with.tftp.enabled.as_ref();
+        let wants_tftp = !http_alone && tftp_enabled.is_none_or(|at| at.value);
+        let waits_for_tftp = listeners.tftp.is_err() && wants_tftp;
+        if let Ok(server) = listeners.tftp {
+            serve_tftp(server, tree.clone(), &tftp);
+        }
         let told = Machines {
             advertise: listeners.advertise,
             limits: listeners.limits,
@@ -93,12 +141,23 @@ impl Running {
                 Stop::new(stopped),
             )),
         ];
-        let background = vec![
+        let mut background = vec![
             tokio::spawn(reload::follow(engine.clone(), loader, state, seen)),
             tokio::spawn(tick(engine.clone())),
             tokio::spawn(checkpoints(engine.clone())),
             tokio::spawn(probe::run(engine.clone())),
+            tokio::spawn(genuine::prove(engine.clone())),
+            tokio::spawn(loaders(engine.clone())),
         ];
+        if waits_for_tftp {
+            background.push(tokio::spawn(tftp_when_free(tree, tftp.clone())));
+        }
+        if !http_alone {
+            background.push(tokio::spawn(addresses::run(engine.clone())));
+            background.push(tokio::spawn(dhcp::run(engine.clone(), setting)));
+            background.push(tokio::spawn(hearing::speak(engine.clone())));
+            background.push(tokio::spawn(others::look(engine.clone())));
+        }
         Running {
             machines,
             operators,
@@ -108,6 +167,7 @@ impl Running {
             background,
             engine: EngineHandle(engine),
             watch,
+            tftp,
         }
     }
 
@@ -121,7 +181,10 @@ impl Running {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => self.watch.look_now(),
+                _ = hangup.recv() => {
+                    self.watch.look_now();
+                    self.engine.0.others.look_again(Instant::now());
+                }
             }
         }
         self.stop().await
@@ -130,6 +193,7 @@ impl Running {
     /// Ends the server in order.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.send_replace(true);
+        drop(lock(&self.tftp).take());
         for listener in self.listeners {
             listener.await?;
         }
@@ -142,6 +206,30 @@ impl Running {
     }
 }
 
+fn serve_tftp(server: tftp::Server, tree: Arc<Tree>, place: &Tftp) {
+    match server.serve(tree) {
+        Ok(handle) => *lock(place) = Some(handle),
+        Err(error) => tracing::error!("TFTP is off: {error}"),
+    }
+}
+
+/// Another program had the port at the start, and may leave it.
+async fn tftp_when_free(tree: Arc<Tree>, place: Tftp) {
+    loop {
+        tokio::time::sleep(TFTP_AGAIN).await;
+        if let Ok(server) = listeners::tftp_by_default() {
+            tracing::info!("TFTP answers on port {}", tftp::PORT);
+            return serve_tftp(server, tree, &place);
+        }
+    }
+}
+
+fn lock(place: &Tftp) -> std::sync::MutexGuard<'_, Option<tftp::Handle>> {
+    place
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// Every second: deadlines, and documents of attempts that have ended.
 async fn tick(engine: Arc<Engine>) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -150,6 +238,15 @@ async fn tick(engine: Arc<Engine>) {
         // What a deadline says is no answer to anybody: nothing waits for it.
         let ((), _ticket) = engine.turn(|turn| turn.tick());
         engine.sweep().await;
+    }
+}
+
+/// Loaders come with packages, which may be installed while the server runs.
+async fn loaders(engine: Arc<Engine>) {
+    let mut minute = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        minute.tick().await;
+        engine.find_loaders();
     }
 }
 

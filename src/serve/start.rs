@@ -14,6 +14,7 @@ use super::{
     banner::Said,
     choose::{Chosen, choose},
     clock::Clock,
+    dhcp,
     engine::{Engine, Parts},
     keep::{self, Known},
     listeners::Listeners,
@@ -27,6 +28,7 @@ use crate::{
     disk::{
         attempts::Attempts,
         journal::{self, Journal, Options as JournalOptions},
+        repo::Images,
         state::State,
         watch::Watch,
     },
@@ -46,6 +48,10 @@ pub struct Options {
     pub listen: Option<SocketAddr>,
     /// In place of the site's `[operator] listen`.
     pub operator: Option<SocketAddr>,
+    /// Whether DHCP and TFTP are left alone: a throwaway server for a machine that is none.
+    pub http_alone: bool,
+    /// Whether the site's `[http] advertise` is left alone, since it names another server than this one.
+    pub unadvertised: bool,
 }
 
 /// Starts a server.
@@ -63,7 +69,8 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let known = keep::known(&state, &config)?;
     let clock = Clock::start();
     let (journal, world, mut troubles) = open_journal(&state, &root, clock)?;
-    let mut loader = Loader::new(&root, state.password_key()?, None);
+    let images = Arc::new(Images::kept_in(state.images()));
+    let mut loader = Loader::new(&root, state.password_key()?, images.clone());
     let listeners = Listeners::open(&options, &config, &root, &mut troubles)?;
     loader.set_port(listeners.machines.address().port());
     let chosen = choose(&mut loader, &first.files, &state, &root)?;
@@ -71,6 +78,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         root: root.clone(),
         clock,
         attempts: Attempts::open(&state.attempts())?,
+        images,
         journal,
         journal_dir: state.journal(),
         world,
@@ -93,7 +101,17 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         troubles
             .push("runs as root: set `user` in `[run]` of bootwright.toml to change that".into());
     }
+    let wants_dhcp = !options.http_alone && dhcp::is_wanted(&engine, &config);
+    if let Err(reason) = &listeners.tftp
+        && wants_dhcp
+    {
+        troubles.push(format!(
+            "TFTP is off, so firmware finds no loader except over HTTP: {reason}"
+        ));
+    }
     let said = Said {
+        tftp: listeners.tftp.as_ref().map(drop).map_err(Clone::clone),
+        dhcp: wants_dhcp,
         site: options.site,
         machines: listeners.machines.address(),
         operators: listeners.operators.address(),
@@ -107,6 +125,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         state,
         seen,
         watch,
+        http_alone: options.http_alone,
     };
     Ok(Running::begin(engine, listeners, following, banner))
 }

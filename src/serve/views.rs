@@ -194,13 +194,28 @@ pub fn rendered(
     name: &str,
     facts: &Facts,
 ) -> Result<Rendered, Vec<Diagnostic>> {
-    let bases: Bases = super::load::bases(&snapshot.site.config, None);
+    rendered_for(snapshot, name, facts, &Report::default(), None)
+}
+
+/// The same for a machine that reported this of itself, and reaches the server at `base`; none: where machines
+/// are likely to.
+pub fn rendered_for(
+    snapshot: &Snapshot,
+    name: &str,
+    facts: &Facts,
+    report: &Report,
+    base: Option<&str>,
+) -> Result<Rendered, Vec<Diagnostic>> {
     let (resolved, mut found) = resolved_by_name(snapshot, name)?;
+    let likely = || {
+        let bases: Bases = super::load::bases(&snapshot.site.config, None);
+        bases.of(resolved.network.as_deref())
+    };
     let urls = Urls {
-        base: bases.of(resolved.network.as_deref()),
+        base: base.map_or_else(likely, Into::into),
         token: Token::ZERO.to_string(),
     };
-    match handout::render(snapshot, &resolved, facts, &Report::default(), urls, 1) {
+    match handout::render(snapshot, &resolved, facts, report, urls, 1) {
         Ok(rendered) => Ok(rendered),
         Err(more) => {
             found.extend(more);

@@ -4,7 +4,7 @@
 
 use std::{
     cell::{OnceCell, RefCell},
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -23,6 +23,15 @@ pub struct Free<'a> {
     site: &'a Site,
     declared: OnceCell<BTreeSet<IpAddr>>,
     hints: RefCell<BTreeMap<(NetworkName, bool), String>>,
+}
+
+impl Site {
+    /// Every static address that a node declares, on whichever link.
+    pub(crate) fn static_addresses(&self) -> HashSet<IpAddr> {
+        let nodes = self.nodes.values();
+        let all = nodes.flat_map(|node| static_addresses(node));
+        all.map(|address| address.value.ip).collect()
+    }
 }
 
 impl<'a> Free<'a> {
@@ -117,7 +126,7 @@ impl<'a> Free<'a> {
 }
 
 /// Walks every static address that a node declares, on whichever link.
-pub(super) fn static_addresses(node: &Node) -> impl Iterator<Item = &At<HostAddress>> {
+pub(crate) fn static_addresses(node: &Node) -> impl Iterator<Item = &At<HostAddress>> {
     let body = &node.body;
     let interfaces = body.interface.iter().map(|at| &at.value.address);
     let bonds = body.bond.values().map(|at| &at.value.address);
@@ -157,7 +166,8 @@ pub(super) fn edge(net: IpNet, ip: IpAddr) -> Option<&'static str> {
     }
 }
 
-fn is_edge(network: &Network, ip: IpAddr) -> bool {
+/// Tells whether `ip` is the network or broadcast address of one of a network's subnets.
+pub(crate) fn is_edge(network: &Network, ip: IpAddr) -> bool {
     subnets(network).any(|net| edge(net, ip).is_some())
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{FileId, Place, Revision, ServerConfig};
+use crate::model::{At, FileId, Place, Repo, RepoName, Revision, ServerConfig, TaskName};
 
 use super::{
     Diagnostic, Files, Site, Sources,
@@ -25,6 +25,8 @@ pub struct Memory {
     files: BTreeMap<Arc<str>, Known>,
     /// Files that could not be read the last time; their texts are empty.
     unreadable: Vec<Arc<str>>,
+    /// Repos whose task was guessed, each with the declaration that it was made from.
+    guessed: BTreeMap<RepoName, (Arc<Repo>, Arc<Repo>)>,
 }
 
 /// A file as it was read.
@@ -53,7 +55,17 @@ const CONFIG: &str = "bootwright.toml";
 
 /// Reads the site from its files, with every mistake in it, in the order of the files.
 pub fn load(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnostic>) {
-    let (site, mut diagnostics) = declared(files, memory);
+    load_guessing(files, memory, |_, _| None)
+}
+
+/// The same, with a guess at the task of each repo that says none.
+pub fn load_guessing(
+    files: &Files,
+    memory: &mut Memory,
+    guess: impl Fn(&Site, &Repo) -> Option<TaskName>,
+) -> (Site, Vec<Diagnostic>) {
+    let (mut site, mut diagnostics) = declared(files, memory);
+    memory.guess(&mut site, guess);
     diagnostics.extend(rules::check(&site));
     site.sources.sort(&mut diagnostics);
     (site, diagnostics)
@@ -127,6 +139,25 @@ impl Memory {
         &self.sources
     }
 
+    /// Gives each repo that says no task the one that is guessed. As long as the guess is the same, so is the repo.
+    fn guess(&mut self, site: &mut Site, guess: impl Fn(&Site, &Repo) -> Option<TaskName>) {
+        let silent = site.repos.values().filter(|repo| repo.body.task.is_none());
+        let found: Vec<_> = silent
+            .filter_map(|repo| Some((repo.clone(), guess(site, repo)?)))
+            .collect();
+        let mut before = std::mem::take(&mut self.guessed);
+        for (declared, task) in found {
+            let name = declared.name.value.clone();
+            let kept = before.remove(&name).filter(|(of, repo)| {
+                let same = repo.body.task.as_ref().is_some_and(|at| at.value == task);
+                Arc::ptr_eq(of, &declared) && same
+            });
+            let (_, repo) = kept.unwrap_or_else(|| (declared.clone(), with_task(&declared, task)));
+            site.repos.insert(name.clone(), repo.clone());
+            self.guessed.insert(name, (declared, repo));
+        }
+    }
+
     /// Reads what is new or has changed, and forgets what is gone.
     fn take(&mut self, files: &Files) {
         let sources = &mut self.sources;
@@ -185,6 +216,16 @@ impl Memory {
         });
         mistakes.collect()
     }
+}
+
+/// A repo with a task, which is said to stand where its files are named.
+fn with_task(repo: &Repo, task: TaskName) -> Arc<Repo> {
+    let body = &repo.body;
+    let place = [&body.iso, &body.path].into_iter().flatten().next();
+    let place = place.map_or(repo.name.place, |at| at.place);
+    let mut repo = repo.clone();
+    repo.body.task = Some(At { value: task, place });
+    Arc::new(repo)
 }
 
 fn start(file: FileId) -> Place {

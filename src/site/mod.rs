@@ -24,6 +24,7 @@ mod resolve;
 mod provenance;
 mod rules;
 mod assemble;
+mod guess;
 mod load;
 mod mask;
 mod report;
@@ -40,14 +41,16 @@ use crate::model::{
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use free::Free;
+pub(crate) use free::{is_edge, static_addresses};
+pub use guess::{Sign, guess};
 pub use hostname::{HostnameRule, complete};
 pub(crate) use load::read_toml;
-pub use load::{Memory, load, read_config};
+pub use load::{Memory, load, load_guessing, read_config};
 pub use object::Kind;
 pub use plan::{Link, LinkKind, NetPlan, PlannedRoute};
 pub use provenance::{Provenance, provenance};
 pub use read::fields_of;
-pub use report::{Style, json, report, summary};
+pub use report::{Style, counted, json, report, summary};
 pub use resolve::{Resolved, resolve};
 pub use source::{Files, Source, Sources};
 pub use subject::Subject;

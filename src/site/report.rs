@@ -70,7 +70,7 @@ pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> serde_json::Value 
 
 /// Sums diagnostics up: `3 errors and 1 warning in 2 of 14 files`.
 pub fn summary(diagnostics: &[Diagnostic], sources: &Sources) -> String {
-    let all = count(sources.count(), "file");
+    let all = counted(sources.count(), "file");
     if diagnostics.is_empty() {
         return format!("no problems in {all}");
     }
@@ -80,7 +80,7 @@ pub fn summary(diagnostics: &[Diagnostic], sources: &Sources) -> String {
             .filter(|diagnostic| diagnostic.severity == severity);
         match found.count() {
             0 => None,
-            n => Some(count(n, noun)),
+            n => Some(counted(n, noun)),
         }
     };
     let parts: Vec<String> = [(Severity::Error, "error"), (Severity::Warning, "warning")]
@@ -97,10 +97,12 @@ pub fn summary(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     }
 }
 
-fn count(number: usize, noun: &str) -> String {
-    match number {
-        1 => format!("1 {noun}"),
-        _ => format!("{number} {noun}s"),
+/// Says how many there are: `1 node`, `2 nodes`, `3 policies`.
+pub fn counted(number: usize, noun: &str) -> String {
+    match (number, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        (_, None) => format!("{number} {noun}s"),
     }
 }
 

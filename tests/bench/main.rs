@@ -4,16 +4,21 @@
 //! of all its threads, user and system, before and after a number of requests over connections that stay open:
 //! what the clients spend is not in it. Sites of all sizes are measured by turns, and medians compared, so that
 //! whatever else the machine does falls on all of them alike.
+//!
+//! `cargo bench -- wire` measures DHCP, TFTP and whole boots beside other servers, `cargo bench -- images` files in an
+//! ISO image beside nginx.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 #![expect(clippy::print_stderr, reason = "and how far it is")]
 
 mod answers;
 mod client;
+mod images;
 mod loading;
 mod rendering;
 mod server;
 mod site;
 mod table;
+mod wire;
 
 use std::path::{Path, PathBuf};
 
@@ -48,6 +53,12 @@ fn main() -> anyhow::Result<()> {
         println!("{}: {nodes} nodes", site.root.display());
         return Ok(());
     }
+    if let Some(("wire", rest)) = words.split_first().map(|(word, rest)| (*word, rest)) {
+        return wire(&wire::Options::read(rest)?);
+    }
+    if let Some(("images", rest)) = words.split_first().map(|(word, rest)| (*word, rest)) {
+        return images(&images::Options::read(rest)?);
+    }
     let mut options = Options {
         rounds: 25,
         disk: env!("CARGO_TARGET_TMPDIR").into(),
@@ -59,17 +70,34 @@ fn main() -> anyhow::Result<()> {
             ["--disk", disk] => options.disk = disk.into(),
             ["--cobbler", python] => options.cobbler = Some(python.into()),
             _ => anyhow::bail!(
-                "usage: cargo bench -- [--rounds N] [--disk DIR] [--cobbler PYTHON]\n       cargo bench -- write DIR NODES"
+                "usage: cargo bench -- [--rounds N] [--disk DIR] [--cobbler PYTHON]\n       cargo bench -- wire …\n       cargo bench -- images …\n       cargo bench -- write DIR NODES"
             ),
         }
     }
     measure(&options)
 }
 
-fn measure(options: &Options) -> anyhow::Result<()> {
-    let work = tempfile::Builder::new()
+fn wire(options: &wire::Options) -> anyhow::Result<()> {
+    let work = work()?;
+    println!("{}\n", about()?);
+    wire::measure(options, work.path())
+}
+
+fn images(options: &images::Options) -> anyhow::Result<()> {
+    let work = work()?;
+    println!("{}\n", about()?);
+    images::measure(options, work.path())
+}
+
+/// A directory on tmpfs.
+fn work() -> std::io::Result<tempfile::TempDir> {
+    tempfile::Builder::new()
         .prefix("bootwright-")
-        .tempdir_in("/dev/shm")?;
+        .tempdir_in("/dev/shm")
+}
+
+fn measure(options: &Options) -> anyhow::Result<()> {
+    let work = work()?;
     println!("{}\n", about()?);
     answers(options, work.path())?;
     loads(options, work.path())?;

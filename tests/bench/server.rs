@@ -74,44 +74,17 @@ impl Server {
 
     /// What the server has used so far.
     pub(crate) fn spent(&self) -> anyhow::Result<Spent> {
-        let mut spent = BTreeMap::new();
-        for task in fs::read_dir(self.proc("task"))? {
-            let task = task?;
-            // A thread may end meanwhile.
-            let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else {
-                continue;
-            };
-            let first = text.split(' ').next().context("schedstat is empty")?;
-            spent.insert(
-                task.file_name().to_string_lossy().into_owned(),
-                first.parse()?,
-            );
-        }
-        Ok(Spent(spent))
+        spent(self.child.id())
     }
 
     /// Waits until the server rests, and returns what it has used since `before`.
     pub(crate) fn spent_since(&self, before: &Spent) -> anyhow::Result<Duration> {
-        let mut last = self.spent()?.since(before);
-        loop {
-            thread::sleep(Duration::from_millis(2));
-            let now = self.spent()?.since(before);
-            if now == last {
-                return Ok(Duration::from_nanos(now));
-            }
-            last = now;
-        }
+        spent_since(self.child.id(), before)
     }
 
     /// How much memory is resident, in MiB: now, and at most so far.
     pub(crate) fn resident(&self) -> anyhow::Result<[f64; 2]> {
-        let status = fs::read_to_string(self.proc("status"))?;
-        let figure = |key: &str| -> anyhow::Result<f64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(key));
-            let kib = line.and_then(|line| line.split_whitespace().next());
-            Ok(kib.context("no figure in status")?.parse::<f64>()? / 1024.0)
-        };
-        Ok([figure("VmRSS:")?, figure("VmHWM:")?])
+        resident(self.child.id())
     }
 
     /// The revision that is live.
@@ -122,23 +95,9 @@ impl Server {
 
     /// Ends the server in order.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
-        self.interrupt()?;
+        interrupt(&self.child)?;
         self.child.wait()?;
         Ok(())
-    }
-
-    fn interrupt(&self) -> anyhow::Result<()> {
-        let kill = Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status()?;
-        anyhow::ensure!(kill.success(), "the server cannot be told to end");
-        Ok(())
-    }
-
-    fn proc(&self, file: &str) -> PathBuf {
-        Path::new("/proc")
-            .join(self.child.id().to_string())
-            .join(file)
     }
 }
 
@@ -157,6 +116,59 @@ impl Spent {
             |(thread, now): (&String, &u64)| now - before.0.get(thread).unwrap_or(&0).min(now);
         self.0.iter().map(used).sum()
     }
+}
+
+/// Tells a server to end.
+pub(crate) fn interrupt(server: &Child) -> anyhow::Result<()> {
+    let kill = Command::new("kill").arg(server.id().to_string()).status()?;
+    anyhow::ensure!(kill.success(), "the server cannot be told to end");
+    Ok(())
+}
+
+/// What a process has used so far.
+pub(crate) fn spent(pid: u32) -> anyhow::Result<Spent> {
+    let mut spent = BTreeMap::new();
+    for task in fs::read_dir(proc(pid, "task"))? {
+        let task = task?;
+        // A thread may end meanwhile.
+        let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else {
+            continue;
+        };
+        let first = text.split(' ').next().context("schedstat is empty")?;
+        spent.insert(
+            task.file_name().to_string_lossy().into_owned(),
+            first.parse()?,
+        );
+    }
+    Ok(Spent(spent))
+}
+
+/// Waits until a process rests, and returns what it has used since `before`.
+pub(crate) fn spent_since(pid: u32, before: &Spent) -> anyhow::Result<Duration> {
+    let mut last = spent(pid)?.since(before);
+    loop {
+        thread::sleep(Duration::from_millis(2));
+        let now = spent(pid)?.since(before);
+        if now == last {
+            return Ok(Duration::from_nanos(now));
+        }
+        last = now;
+    }
+}
+
+/// How much memory of a process is resident, in MiB: now, and at most so far.
+pub(crate) fn resident(pid: u32) -> anyhow::Result<[f64; 2]> {
+    let status = fs::read_to_string(proc(pid, "status"))?;
+    let figure = |key: &str| -> anyhow::Result<f64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        Ok(kib.context("no figure in status")?.parse::<f64>()? / 1024.0)
+    };
+    Ok([figure("VmRSS:")?, figure("VmHWM:")?])
+}
+
+fn proc(pid: u32, file: &str) -> PathBuf {
+    Path::new("/proc").join(pid.to_string()).join(file)
 }
 
 /// Runs the program to its end with its output thrown away; returns how long it took and the processor time.

@@ -70,6 +70,7 @@ fn serve(site: &str) -> (Runtime, Running) {
     let options = Options {
         site: site.into(),
         listen,
+        http_alone: true,
         ..Options::default()
     };
     let running = runtime.block_on(start(options)).unwrap();
@@ -96,13 +97,15 @@ fn examples() -> Vec<PathBuf> {
     found
 }
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 16] = [
     "init",
+    "doctor",
     "serve",
     "check",
     "render",
     "explain",
     "play",
+    "try",
     "nodes",
     "reinstall",
     "hold",
@@ -138,6 +141,8 @@ fn a_wrong_command_line_ends_with_2() {
         vec!["nodes", "a", "facts", "--follow"],
         vec!["mark", "a", "finished"],
         vec!["play", "a", "--boots", "0"],
+        vec!["try", "a", "--bios", "--uefi"],
+        vec!["try", "a", "--for", "soon"],
     ] {
         let ran = run(&line);
         assert_eq!(ran.code, 2, "{line:?}: {}", ran.err);
@@ -149,12 +154,14 @@ fn a_wrong_command_line_ends_with_2() {
 fn what_cannot_be_reached_ends_with_3() {
     for line in [
         vec!["check"],
+        vec!["doctor"],
         vec!["render", "a"],
         vec!["explain", "a"],
         vec!["nodes"],
         vec!["reinstall", "a"],
         vec!["serve"],
         vec!["play", "a"],
+        vec!["try", "a"],
     ] {
         let ran = run(&[&["--site", "/nowhere/at/all"], line.as_slice()].concat());
         assert_eq!(ran.code, 3, "{line:?}: {}", ran.err);

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bootwright::{
+    control::Signature,
     model::{
         Bond, Bridge, Deadlines, DhcpConfig, Disk, HookBody, HttpConfig, Interface, LimitsConfig,
         NetworkBody, NodeBody, OperatorConfig, PathsConfig, RepoBody, Route, Rule, RunConfig,
@@ -99,6 +100,21 @@ fn every_dependency_has_its_reason() {
     for name in names("dev-dependencies") {
         assert!(tests.contains(&format!("`{name}`")), "{name}");
     }
+}
+
+#[test]
+fn every_sentence_of_a_boot_that_stops_is_listed_in_its_order() {
+    let rows: Vec<String> = Signature::examples()
+        .iter()
+        .map(|signature| format!("| {} | {} |", signature.what(), signature.remedy()))
+        .collect();
+    let readme = readme();
+    let listed = section(&readme, "##", "When nothing happens").lines();
+    let listed: Vec<&str> = listed
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+        .collect();
+    assert_eq!(listed, rows);
 }
 
 /// The text of every link target in `text`: what stands in `](…)`.

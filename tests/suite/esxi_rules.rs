@@ -1,6 +1,7 @@
 //! The strict checks of what ESXi reads: a bad example for each rule, and good ones.
 //!
-//! A bad example's name begins with the number of the rule that it breaks, which is the only one.
+//! A bad example's name begins with the number of the rule that it breaks, which is the only one. A good one breaks
+//! none; where `good-` is followed by a number, it goes as far as that rule allows.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -55,14 +56,38 @@ fn every_rule_of_ks_cfg_has_a_bad_example() {
 }
 
 #[test]
-fn every_rule_of_boot_cfg_has_a_bad_example() {
-    let files = ["b.b00", "jumpstrt.gz", "useropts.gz", "k.b00"];
+fn every_rule_of_ks_cfg_has_a_good_example() {
+    let names = examples("ks").into_iter().map(|(name, _)| name);
+    let kept: BTreeSet<u8> = names
+        .filter_map(|name| name.strip_prefix("good-")?.split('-').next()?.parse().ok())
+        .collect();
+    // That they break no rule is the claim of the test above.
+    assert_eq!(kept, (1..=30).collect());
+}
+
+#[test]
+fn every_rule_of_boot_cfg_has_a_bad_example_and_a_good_one() {
+    let files = [
+        "b.b00",
+        "jumpstrt.gz",
+        "useropts.gz",
+        "k.b00",
+        "sub/m.gz",
+        "crypto64.efi",
+        "efi/boot/crypto64.efi",
+    ];
     let expected = BootCfg {
         mac: Some("52:54:00:12:34:56".parse().unwrap()),
         has: Box::new(|path| files.contains(&path)),
     };
     let broken = held_to_their_names("boot", |_, text| check_boot_cfg(text, &expected));
     assert_eq!(broken, (1..=11).collect());
+    // A good one is close to what its rule forbids.
+    let kept: BTreeSet<u8> = examples("boot")
+        .iter()
+        .filter_map(|(name, _)| name.strip_prefix("good-")?.get(..2)?.parse().ok())
+        .collect();
+    assert_eq!(kept, (1..=11).collect());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use bootwright::{
 use crate::http_fixture::{
     Fake, Running, Seen, TOKEN, assert_whole, body, eventually, header, rest, soon, status,
 };
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn fake_with(content: &[u8]) -> Fake {
@@ -69,6 +70,20 @@ async fn the_entry_script_leads_to_the_address_that_was_reached() {
         );
         assert_eq!(body(&head), "");
     }
+    // A program of this host forwarded it, and its sender knows the server by another address.
+    for (path, expected) in [
+        ("/boot.ipxe", "#!ipxe\nchain http://10.0.2.2:8080/boot\n"),
+        ("/boot?mac=00-50-56-aa-bb-01", "#!ipxe\nexit\n"),
+    ] {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: 10.0.2.2:8080\r\nConnection: close\r\n\r\n");
+        assert_eq!(body(&server.raw(request).await), expected, "{path}");
+    }
+    let seen = server.fake.seen();
+    let Some(Seen::Boot(ask)) = seen.last() else {
+        panic!("a boot");
+    };
+    assert_eq!(*ask.base, *"http://10.0.2.2:8080");
     let health = server.ask("GET", "/healthz", "").await;
     assert_eq!(
         (status(&health), body(&health)),
@@ -240,8 +255,29 @@ async fn a_file_is_served_whole_in_parts_and_not_again() {
             Some("bytes */700000"),
             "the file has only 700000 bytes\n",
         ),
+        (
+            "Range: Bytes=699990-",
+            206,
+            Some("bytes 699990-699999/700000"),
+            &text[699_990..],
+        ),
+        ("Range: bytes=0-1,5-6", 200, None, &text),
+        ("Range: bytes=0-1\r\nRange: bytes=5-6", 200, None, &text),
         ("If-None-Match: \"v1\"", 304, None, ""),
+        (
+            "If-Match: \"v0\"",
+            412,
+            None,
+            "the file is not the one that was asked for any more\n",
+        ),
+        (
+            "Range: bytes=0-0\r\nIf-Range: \"v1\"",
+            206,
+            Some("bytes 0-0/700000"),
+            &text[..1],
+        ),
         ("Range: bytes=0-0\r\nIf-Range: \"v0\"", 200, None, &text),
+        ("Range: bytes=0-0\r\nIf-Range: W/\"v1\"", 200, None, &text),
     ] {
         let answer = server
             .ask("GET", "/repo/esxi/b.b00", &format!("{headers}\r\n"))
@@ -265,6 +301,21 @@ async fn a_file_that_looks_like_an_answer_is_sent_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_file_that_the_kernel_has_dropped_is_sent_all_the_same() {
+    let content: Vec<u8> = (0..3_000_000u32)
+        .map(|number| b'a' + (number % 23) as u8)
+        .collect();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&content).unwrap();
+    file.as_file().sync_all().unwrap();
+    let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+    posix_fadvise(file.as_file(), 0, 0, advice).unwrap();
+    let server = machines(Fake::with_file(file.reopen().unwrap()));
+    let answer = server.ask("GET", "/repo/esxi/b.b00", "").await;
+    assert!(body(&answer).as_bytes() == content, "the content differs");
+}
+
+#[tokio::test]
 async fn an_empty_file_is_an_answer_without_a_body() {
     let server = machines(fake_with(b""));
     for method in ["GET", "HEAD"] {
@@ -278,8 +329,10 @@ async fn an_empty_file_is_an_answer_without_a_body() {
 
 #[tokio::test]
 async fn a_file_that_shrinks_ends_the_connection() {
-    let fake = fake_with(&[b'x'; 100_000]);
-    fake.file.as_ref().unwrap().file.set_len(50_000).unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&[b'x'; 100_000]).unwrap();
+    let fake = Fake::with_file(file.try_clone().unwrap());
+    file.set_len(50_000).unwrap();
     let server = machines(fake);
     let answer = server.ask("GET", "/repo/esxi/b.b00", "").await;
     assert!(body(&answer).len() < 100_000, "cut short");

@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 
+use bootwright::disk::repo::Blob;
 use bootwright::net::http::{
     Backend, BootAsk, Bytes, CallbackAsk, Delivery, DocumentAsk, EntryAsk, Guard, Health, Heard,
-    Limits, Listener, Machines, Operators, Order, Question, Receipt, Refusal, Reply, RepoAsk,
-    RepoFile, Served, Stop, machines, operators,
+    Limits, Listener, LoaderAsk, Machines, MbootAsk, Operators, Order, Question, Receipt, Refusal,
+    Reply, RepoAsk, RepoFile, Served, Stop, machines, operators,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -54,11 +55,11 @@ pub(crate) struct Fake {
 impl Fake {
     /// A backend whose repos hold `file`.
     pub(crate) fn with_file(file: File) -> Fake {
-        let length = file.metadata().unwrap().len();
         Fake {
             file: Some(RepoFile {
-                file: Arc::new(file),
-                length,
+                modified: file.metadata().unwrap().modified().unwrap(),
+                blob: Blob::of(file).unwrap(),
+                content_type: "application/octet-stream",
                 etag: "\"v1\"".into(),
             }),
             ..Fake::default()
@@ -96,6 +97,24 @@ impl Backend for Fake {
     async fn boot(&self, ask: BootAsk) -> Reply {
         self.note(Seen::Boot(ask));
         Reply::text("#!ipxe\nexit\n")
+    }
+
+    async fn loader(&self, ask: LoaderAsk) -> Served {
+        let reply = match ask.name.as_str() {
+            "snponly.efi" => Reply::text("MZ"),
+            _ => Reply::refusal(404, "no such loader\n"),
+        };
+        Served::Bytes {
+            reply,
+            receipt: ask.whole.then(|| self.receipt()),
+        }
+    }
+
+    async fn mboot(&self, _: MbootAsk) -> Served {
+        Served::Bytes {
+            reply: Reply::refusal(404, "no such loader\n"),
+            receipt: None,
+        }
     }
 
     async fn document(&self, ask: DocumentAsk) -> Served {

@@ -8,14 +8,19 @@ use assert_cmd::Command;
 
 /// Plays a node of the quickstart against a server of its own and returns what is printed.
 fn play(arguments: &[&str]) -> String {
-    let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart");
+    let arguments: Vec<&str> = ["play"].iter().chain(arguments).copied().collect();
+    run("quickstart", &arguments)
+}
+
+/// Runs a command on an example.
+fn run(example: &str, arguments: &[&str]) -> String {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let state = tempfile::tempdir().unwrap();
     let mut command = Command::cargo_bin("bootwright").unwrap();
     let output = command
         .env("XDG_STATE_HOME", state.path())
         .arg("--site")
-        .arg(site)
-        .arg("play")
+        .arg(examples.join(example))
         .args(arguments)
         .output()
         .unwrap();
@@ -63,6 +68,35 @@ fn an_installation_of_esxi_is_recorded_line_by_line() {
         "boot        ipxe efi: its own disk: nothing is due",
     ];
     assert_eq!(recorded(&play(&["esx01"])), expected);
+}
+
+#[test]
+fn the_story_of_the_rack_is_as_its_page_tells_it() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/esxi-rack/README.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let blocks: Vec<Vec<&str>> = page
+        .split("```\n")
+        .skip(1)
+        .step_by(2)
+        .map(|block| block.lines().collect())
+        .collect();
+    let [kickstart, boot_cfg, story] = &blocks[..] else {
+        panic!("the page has {} blocks", blocks.len());
+    };
+    for (document, quoted) in [("ks.cfg", kickstart), ("boot.cfg", boot_cfg)] {
+        let rendered = run("esxi-rack", &["render", "gpu02", document]);
+        let lines: Vec<&str> = rendered.lines().collect();
+        assert!(
+            lines.windows(quoted.len()).any(|lines| lines == quoted),
+            "{document}: {rendered}"
+        );
+    }
+    let explained = run("esxi-rack", &["explain", "gpu02"]);
+    assert!(
+        explained.starts_with("gpu02 is bound to policy esxi-gpu"),
+        "{explained}"
+    );
+    assert_eq!(&recorded(&run("esxi-rack", &["play", "gpu02"])), story);
 }
 
 #[test]

@@ -22,7 +22,6 @@ fn options() -> Options {
 fn entry(number: u64, durable: bool) -> Entry {
     Entry {
         text: format!(r#"{{"n":{number},"machine":"{:016x}"}}"#, number % 10),
-        machine: Some(number % 10),
         durable,
     }
 }
@@ -255,6 +254,7 @@ fn a_second_writer_is_told_of_the_first_and_readers_need_no_lock() {
 fn the_journal_can_be_followed_across_segments() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(dir.path(), Path::new("site"), options()).unwrap();
+    assert_eq!(journal::last(dir.path()).unwrap(), None);
     let mut position = Position::default();
     let mut followed = Vec::new();
     for round in 0..30 {
@@ -272,6 +272,8 @@ fn the_journal_can_be_followed_across_segments() {
     let nothing = journal::tail(dir.path(), rest.next, usize::MAX).unwrap();
     assert_eq!((nothing.lines.len(), nothing.next), (0, rest.next));
     assert!(rest.next.segment > 3, "{rest:?}");
+    let last = journal::last(dir.path()).unwrap();
+    assert_eq!(last.as_deref().map(number), Some(299));
 }
 
 #[test]

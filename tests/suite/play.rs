@@ -1,6 +1,10 @@
 //! What a virtual machine asks of a server, and what becomes of it.
 
-use std::path::Path;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+};
 
 use bootwright::{
     cli::play::{Booted, Hardware, Machine, Step, Trouble},
@@ -29,6 +33,8 @@ impl Server {
             state: Some(state.path().join("state")),
             listen: loopback,
             operator: loopback,
+            http_alone: true,
+            unadvertised: true,
         };
         let running = runtime.block_on(start(options)).unwrap();
         Server {
@@ -60,6 +66,19 @@ impl Server {
         let booted = (0..boots).map(|_| machine.boot(&self.machines)).collect();
         drop(machine);
         (booted, steps)
+    }
+
+    /// What `/boot` answers.
+    fn script(&self, mac: &str, platform: Platform) -> String {
+        let address = self.machines.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).unwrap();
+        let mac = mac.replace(':', "-");
+        let ask = format!("GET /boot?mac={mac}&platform={platform} HTTP/1.0\r\n\r\n");
+        stream.write_all(ask.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200"));
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 }
 
@@ -138,6 +157,40 @@ fn a_machine_asks_as_firmware_loader_and_installer_do() {
         ]
     );
 }
+
+#[test]
+fn a_finished_machine_boots_its_disk_five_times_more_as_its_firmware_must() {
+    let server = Server::start();
+    for (mac, platform, ends) in [
+        ("00:50:56:00:00:01", Platform::Efi, "exit 1"),
+        ("52:54:00:00:00:02", Platform::Pcbios, SANBOOT),
+        ("52:54:00:00:00:03", Platform::Efi, "exit 1"),
+    ] {
+        let (booted, steps) = server.play(mac, platform, SOUND, 7);
+        assert_eq!(booted[0], Booted::Installed, "{mac}");
+        // UEFI that is told of success would stop in its menu.
+        assert_eq!(booted[1..], [Booted::Disk; 6], "{mac}");
+        let paths = paths(&steps);
+        let finished = paths.iter().filter(|path| path.ends_with("/finished"));
+        assert_eq!(finished.count(), 1, "{mac}: {paths:#?}");
+        // After that it asks for nothing but its script.
+        let five: Vec<&str> = paths[paths.len() - 10..]
+            .iter()
+            .map(String::as_str)
+            .collect();
+        assert_eq!(
+            five,
+            ["fetches /boot.ipxe", "fetches /boot?…"].repeat(5),
+            "{mac}"
+        );
+        let script = server.script(mac, platform);
+        assert!(script.trim_end().ends_with(ends), "{mac}: {script}");
+        assert_eq!(script.contains("sanboot"), platform == Platform::Pcbios);
+    }
+}
+
+/// How a BIOS leaves for its disk.
+const SANBOOT: &str = "sanboot --no-describe --drive 0x80 ||\nexit";
 
 #[test]
 fn a_machine_whose_reports_are_all_lost_is_installed_once() {

@@ -279,8 +279,28 @@ fn what_an_installer_cannot_say_is_an_error_that_names_the_task_and_the_setting(
         ),
         (
             "esx-static",
-            "disk = { serial = \"x\" }",
-            "policies.d/site.toml:{}: task `esxi` cannot express `disk.serial` [for node esx-static (policy esxi)]",
+            "keep = \"naa.1\"",
+            "policies.d/site.toml:47: `disk.first` leaves the choice to ESXi, which knows nothing of `keep` [for node esx-static (policy esxi)] = say in `disk` which disk it is: `serial`, `model`, `min-size`, `smallest` or `largest`",
+        ),
+        (
+            "esx-static",
+            "vars = { license = \"A1B2C-D3E4F\" }",
+            "policies.d/site.toml:{}: this is not a licence key of ESXi: expected five groups of five letters or digits, with hyphens between them [for node esx-static (policy esxi)]",
+        ),
+        (
+            "esx-static",
+            "vars = { license = 5 }",
+            "policies.d/site.toml:{}: this is not a licence key of ESXi: expected five groups of five letters or digits, with hyphens between them [for node esx-static (policy esxi)]",
+        ),
+        (
+            "esx-static",
+            "vars = { license-secret = \"esxi\" }",
+            "policies.d/site.toml:{}: `vars.license-secret`: there is no secret `esxi` [for node esx-static (policy esxi)] = put the licence key into a file of that name in the secrets directory",
+        ),
+        (
+            "esx-static",
+            "vars = { license = \"x\", license-secret = \"esxi\" }",
+            "policies.d/site.toml:{}: `vars.license` and `vars.license-secret` are two ways to say one thing [for node esx-static (policy esxi)]",
         ),
         (
             "esx-secure",

@@ -1,6 +1,7 @@
 //! iPXE scripts that belong to no attempt.
 
 use bootwright::{
+    cli::play::ipxe::{self, Left, Settings},
     model::{LocalBoot, Platform},
     render::scripts::{self, Local, Microkernel},
 };
@@ -131,4 +132,78 @@ fn a_site_may_replace_a_script_and_its_mistakes_are_found() {
         ]
     );
     assert!(scripts::local(&broken.library, &Local::default()).contains("sanboot"));
+}
+
+/// A machine whose server has gone away once the script was there.
+struct Deserted {
+    script: String,
+    has_system: bool,
+    /// For how long it has waited, and how often it has asked.
+    seconds: u64,
+    asked: u32,
+}
+
+impl Deserted {
+    /// For how long a request waits for an answer, as the script says in milliseconds.
+    fn patience(&self) -> u64 {
+        let timeout = self.script.split("--timeout ").nth(1).unwrap();
+        let milliseconds = timeout.split(' ').next().unwrap();
+        milliseconds.parse::<u64>().unwrap() / 1_000
+    }
+}
+
+impl ipxe::World for Deserted {
+    fn fetch(&mut self, url: &str) -> Option<Vec<u8>> {
+        if url.ends_with("/script") {
+            return Some(self.script.clone().into_bytes());
+        }
+        self.asked += 1;
+        self.seconds += self.patience();
+        None
+    }
+
+    fn say(&mut self, line: &str) {
+        let waits = line.strip_prefix("(waits ");
+        let seconds = waits.and_then(|rest| rest.strip_suffix(" s)"));
+        self.seconds += seconds.map_or(0, |seconds| seconds.parse().unwrap());
+    }
+
+    fn has_system(&self) -> bool {
+        self.has_system
+    }
+}
+
+#[test]
+fn whoever_is_not_answered_boots_the_disk_within_three_minutes() {
+    let rendering = rendering(SITE, &[]);
+    let library = &rendering.library;
+    let entry = scripts::entry(library, "http://192.0.2.1", "5f2e");
+    let wait = scripts::wait(library, "http://192.0.2.1/boot?boot=5f2e", "full");
+    let exit = |success| Left::Exit { success };
+    let cases = [
+        (&entry, "pcbios", true, Left::Disk, (9, 170)),
+        (&entry, "pcbios", false, exit(true), (9, 170)),
+        (&entry, "efi", true, exit(false), (9, 170)),
+        (&wait, "pcbios", true, Left::Disk, (5, 175)),
+        (&wait, "efi", true, exit(false), (5, 175)),
+    ];
+    for (script, platform, has_system, left, expected) in cases {
+        let mut world = Deserted {
+            script: script.clone(),
+            has_system,
+            seconds: 0,
+            asked: 0,
+        };
+        let mut settings = Settings::default();
+        settings.set("platform", ipxe::Setting::Text(platform.into()));
+        settings.set("ip", ipxe::Setting::Text("192.0.2.21".into()));
+        let found = ipxe::run("http://192.0.2.1/script", settings, &mut world);
+        assert_eq!(found, left, "{platform}: {script}");
+        assert_eq!(
+            (world.asked, world.seconds),
+            expected,
+            "{platform}: {script}"
+        );
+        assert!(world.seconds <= 180, "three minutes");
+    }
 }

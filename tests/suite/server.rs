@@ -185,6 +185,8 @@ fn options(site: &Path, state: &Path) -> Options {
         state: Some(state.into()),
         listen: Some(any),
         operator: Some(any),
+        http_alone: true,
+        unadvertised: false,
     }
 }
 

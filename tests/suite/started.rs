@@ -1,7 +1,11 @@
 //! What a server starts on: broken sites, state that does not know its site, damaged journals, and a state
 //! directory that is taken.
 
-use std::{fs, io::Write};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+};
 
 use bootwright::{
     disk::journal::{Entry, Journal, Options},
@@ -10,7 +14,8 @@ use bootwright::{
 use serde_json::{Value, json};
 
 use super::server::{
-    Client, House, Server, declaration, events, log, name, node, node_file, status, token, until,
+    Client, House, Server, boot_path, declaration, events, log, name, node, node_file, status,
+    token, until,
 };
 
 fn break_site(house: &House) {
@@ -246,7 +251,6 @@ fn seal(house: &House) {
     let text = r#"{"at":"2026-01-01T00:00:00.000Z","event":"started","version":"0"}"#;
     let entry = Entry {
         text: text.into(),
-        machine: None,
         durable: true,
     };
     journal.append(vec![entry]).wait().unwrap();
@@ -390,6 +394,53 @@ fn a_last_good_copy_that_cannot_be_read_is_none() {
         fs::write(house.state().join("last-good"), content).unwrap();
         let mut server = Server::start(&house);
         assert_eq!(health(&mut server), "ok\n", "{content:?}");
+        server.stop();
+    }
+}
+
+#[test]
+fn who_comes_by_another_way_is_led_by_that_way() {
+    let house = House::in_memory(1);
+    let server = Server::start(&house);
+    let at = |host: &str| {
+        let mut stream = TcpStream::connect(server.machines.address()).unwrap();
+        let path = boot_path(1);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let mut tokens = Vec::new();
+    for host in ["192.0.2.1:8080", "192.0.2.1", "192.0.2.1", "10.0.2.2:8080"] {
+        let script = at(host);
+        let own = script.matches(&format!("http://{host}/")).count();
+        assert!(own > 0, "{host}: {script}");
+        assert_eq!(script.matches("http://").count(), own, "{host}: {script}");
+        tokens.push(token(&script));
+    }
+    tokens.dedup();
+    assert_eq!(tokens.len(), 1, "it is one attempt");
+    server.stop();
+}
+
+#[test]
+fn a_task_that_installs_nothing_is_started_and_the_server_goes_on() {
+    let house = House::new(2);
+    for (task, says) in [("local", "exit 1"), ("discover", "")] {
+        let declared =
+            declaration(1, "").replace("repo = \"rocky\"", &format!("task = \"{task}\""));
+        house.write(&node_file(1), &declared);
+        let mut server = Server::start(&house);
+        let script = server.machines.boot(1);
+        assert!(
+            script.starts_with("#!ipxe") && script.contains(says),
+            "{task}: {script}"
+        );
+        assert!(!is_installer(&script), "{task}: {script}");
+        assert!(is_installer(&server.machines.boot(2)));
+        let log = log(&mut server.operators, 1);
+        assert!(!events(&log).contains(&"attempt"), "{task}: {log:#?}");
         server.stop();
     }
 }

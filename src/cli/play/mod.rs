@@ -10,9 +10,9 @@ mod links;
 mod step;
 mod wire;
 mod machine;
-mod own;
+pub(super) mod own;
 
-use std::{path::Path, thread, time::Duration};
+use std::{path::Path, sync::Arc, thread, time::Duration};
 
 use anyhow::anyhow;
 use sha2::{Digest, Sha256};
@@ -39,7 +39,7 @@ pub use step::Step;
 pub(super) fn run(root: &Path, play: &arguments::Play, terminal: &Terminal) -> Outcome {
     let loaded = check::loaded(root)?;
     let hardware = hardware(&loaded.snapshot.site, &play.node, play.bios)?;
-    match against(root, play, terminal)? {
+    match against(root, play.live, "played", terminal)? {
         Some((client, server)) => {
             terminal.show(&format!("playing against the running server, {server}\n"))?;
             let played = boots(
@@ -71,14 +71,16 @@ fn has_system(client: &Client, name: &str) -> bool {
     shown.is_some_and(|shown| ["installed", "finished"].contains(&shown.state.as_str()))
 }
 
-/// The running server to play against: that of a demonstration, or any that is asked for.
-fn against(
+/// The running server to go against: that of a demonstration, or any that is asked for. `done` is what would be done
+/// there.
+pub(super) fn against(
     root: &Path,
-    play: &arguments::Play,
+    live: bool,
+    done: &str,
     terminal: &Terminal,
 ) -> Outcome<Option<(Client, String)>> {
     let Some((client, status)) = Client::find(root)? else {
-        return match play.live {
+        return match live {
             true => Err(Failure::unreachable(anyhow!("no server answers"))
                 .help("start it with `bootwright serve`, or leave --live out")),
             false => Ok(None),
@@ -88,8 +90,8 @@ fn against(
         .get("demonstration")
         .and_then(serde_json::Value::as_bool)
         == Some(true);
-    if !demonstration && !play.live {
-        terminal.note("a server runs, but its site is no demonstration, so nothing is played against it without --live");
+    if !demonstration && !live {
+        terminal.note(&format!("a server runs, but its site is no demonstration, so nothing is {done} against it without --live"));
         return Ok(None);
     }
     Ok(Some((client, machines(root)?)))
@@ -108,23 +110,23 @@ fn machines(root: &Path) -> Outcome<String> {
         || vec!["127.0.0.1:80".into(), "127.0.0.1:8080".into()],
         |listen| vec![listen],
     );
-    let wire = Wire::new();
-    let answers = |server: &String| {
-        let health = wire.get(&format!("{server}/healthz"));
-        health.is_ok_and(|health| {
-            health.body.starts_with(b"ok") || health.body.starts_with(b"degraded")
-        })
-    };
     let mut servers = places
         .iter()
         .map(|place| format!("http://{}", reachable(place, 80)));
-    let found = servers.find(answers);
+    let found = servers.find(|server| answers(server));
     found.ok_or_else(|| {
         Failure::unreachable(anyhow!(
             "the server does not answer machines at {}",
             places.join(" or ")
         ))
     })
+}
+
+/// Tells whether one of our servers answers machines there.
+pub(super) fn answers(server: &str) -> bool {
+    let health = Wire::new().get(&format!("{server}/healthz"));
+    health
+        .is_ok_and(|health| health.body.starts_with(b"ok") || health.body.starts_with(b"degraded"))
 }
 
 fn boots(
@@ -196,10 +198,6 @@ fn recorded(client: &Client, play: &arguments::Play, terminal: &Terminal) -> Out
 /// The machine that a name or a MAC stands for.
 fn hardware(site: &Site, name: &str, bios: bool) -> Outcome<Hardware> {
     let mac: Option<Mac> = name.parse().ok();
-    let declared = match mac {
-        Some(mac) => site.identities.mac.get(&mac),
-        None => site.nodes.get(name),
-    };
     let bare = Hardware {
         macs: Vec::new(),
         serial: None,
@@ -212,25 +210,38 @@ fn hardware(site: &Site, name: &str, bios: bool) -> Outcome<Hardware> {
         },
         arch: if bios { Arch::I386 } else { Arch::X86_64 },
     };
-    match (declared, mac) {
+    match (declared(site, name), mac) {
         (Some(node), _) => Ok(of_node(node, bare)),
         (None, Some(mac)) => Ok(Hardware {
             macs: vec![mac],
             ..bare
         }),
-        (None, None) => {
-            let near = suggest(name, site.nodes.keys().map(NodeName::as_str));
-            let help = near.map_or(
-                "`bootwright nodes` lists the nodes; a MAC plays a machine that nobody declared"
-                    .into(),
-                |near| format!("did you mean `{near}`?"),
-            );
-            Err(Failure::refused(anyhow!("there is no node `{name}`")).help(help))
-        }
+        (None, None) => Err(no_node(
+            site,
+            name,
+            "`bootwright nodes` lists the nodes; a MAC plays a machine that nobody declared",
+        )),
     }
 }
 
-fn of_node(node: &Node, bare: Hardware) -> Hardware {
+/// The node of this name, or with this MAC.
+pub(super) fn declared<'s>(site: &'s Site, name: &str) -> Option<&'s Arc<Node>> {
+    match name.parse() {
+        Ok(mac) => site.identities.mac.get(&mac),
+        // A name then.
+        Err(_) => site.nodes.get(name),
+    }
+}
+
+/// What is said when there is none; `help` unless a name is near.
+pub(super) fn no_node(site: &Site, name: &str, help: &str) -> Failure {
+    let near = suggest(name, site.nodes.keys().map(NodeName::as_str));
+    let help = near.map_or(help.into(), |near| format!("did you mean `{near}`?"));
+    Failure::refused(anyhow!("there is no node `{name}`")).help(help)
+}
+
+/// The machine that a node stands for, beside what `bare` says.
+pub(super) fn of_node(node: &Node, bare: Hardware) -> Hardware {
     let mut macs: Vec<Mac> = node.macs().into_iter().map(|mac| mac.value).collect();
     if macs.is_empty() {
         macs.push(made_up(node.name.value.as_str()));

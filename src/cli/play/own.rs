@@ -1,8 +1,10 @@
 //! A server of the virtual machine's own: loopback, ports that are free, state that is thrown away.
 
 use std::{
-    fs, io,
+    fs::{self, DirBuilder},
+    io,
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -19,7 +21,7 @@ use crate::{
 };
 
 /// A server and the directory of its state.
-pub(super) struct Own {
+pub(in crate::cli) struct Own {
     runtime: Runtime,
     running: Running,
     _state: Thrown,
@@ -27,7 +29,7 @@ pub(super) struct Own {
 
 impl Own {
     /// Starts a server for the site.
-    pub(super) fn start(site: &Path) -> Outcome<Own> {
+    pub(in crate::cli) fn start(site: &Path) -> Outcome<Own> {
         let state = Thrown::new().context("no directory for throwaway state can be made")?;
         // Its state is new and empty, and nothing is held for that.
         if let Some(id) = config(site)?.site_id {
@@ -43,6 +45,8 @@ impl Own {
             state: Some(state.0.clone()),
             listen: Some(loopback),
             operator: Some(loopback),
+            http_alone: true,
+            unadvertised: true,
         }))?;
         if running.banner.errors > 0 {
             return Err(
@@ -58,32 +62,38 @@ impl Own {
     }
 
     /// Where machines are served.
-    pub(super) fn machines(&self) -> String {
+    pub(in crate::cli) fn machines(&self) -> String {
         format!("http://{}", self.running.machines)
     }
 
     /// Where operators are.
-    pub(super) fn operators(&self) -> SocketAddr {
+    pub(in crate::cli) fn operators(&self) -> SocketAddr {
         self.running.operators
     }
 
     /// Ends the server.
-    pub(super) fn stop(self) -> Outcome {
+    pub(in crate::cli) fn stop(self) -> Outcome {
         Ok(self.runtime.block_on(self.running.stop())?)
     }
 }
 
 /// A directory that goes when it is no longer needed.
-struct Thrown(PathBuf);
+pub(in crate::cli) struct Thrown(PathBuf);
 
 impl Thrown {
-    fn new() -> io::Result<Thrown> {
+    /// Makes one that nobody else can look into.
+    pub(in crate::cli) fn new() -> io::Result<Thrown> {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
-        let name = format!("bootwright-play-{:016x}", u64::from_ne_bytes(seed));
+        let name = format!("bootwright-{:016x}", u64::from_ne_bytes(seed));
         let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path)?;
+        DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Thrown(path))
+    }
+
+    /// Where it is.
+    pub(in crate::cli) fn path(&self) -> &Path {
+        &self.0
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
+
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::{
     control::{Snapshot, Token, TokenKey, Traits, World},
@@ -12,6 +15,10 @@ use crate::{
 };
 
 pub(super) const MINUTE: i64 = 60_000;
+
+/// The address that is declared for it, and the link that it lies on.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 21);
+pub(super) const LINK: Ipv4Net = Ipv4Net::new_assert(ADDRESS, 24);
 
 pub(super) const KEY: TokenKey = TokenKey([7; 32]);
 
@@ -65,6 +72,8 @@ pub(super) struct Life {
     pub(super) state: Knowledge,
     /// The operator has stopped every hand-out.
     pub(super) paused: bool,
+    /// Somebody else has its address.
+    pub(super) taken: bool,
 }
 
 /// What became of the state directory.
@@ -96,6 +105,16 @@ pub(super) fn snapshot(written: Written) -> Snapshot {
     let mut config = ServerConfig::default();
     config.limits.installs_per_hour = Some(at(1_000));
     site.config = Arc::new(config);
+    let lab: NetworkName = "lab".parse().expect("a name");
+    let body = NetworkBody {
+        subnet: Some(at(vec![at(Subnet(IpNet::V4(LINK)))])),
+        ..NetworkBody::default()
+    };
+    let network = Network {
+        name: at(lab.clone()),
+        body,
+    };
+    site.networks.insert(lab, Arc::new(network));
     // A policy that would take any stranger: it must not take a machine that was installed.
     let rule = Rule {
         when: Some(at("true".into())),
@@ -123,6 +142,10 @@ pub(super) fn snapshot(written: Written) -> Snapshot {
         let body = NodeBody {
             mac: Some(at(vec![at(mac(written.second_card))])),
             installs: Some(Box::new(at(written.installs))),
+            address: Some(at(vec![at(HostAddress {
+                ip: IpAddr::V4(ADDRESS),
+                prefix: None,
+            })])),
             ..NodeBody::default()
         };
         let task = if written.other_task { "debian" } else { "esxi" };
@@ -144,6 +167,7 @@ pub(super) fn snapshot(written: Written) -> Snapshot {
     let traits = Traits {
         installs: true,
         finishes: true,
+        by_mboot: false,
     };
     let tasks = ["esxi", "debian"]
         .map(|task| (task.parse().expect("a name"), traits))
@@ -188,7 +212,7 @@ impl Life {
         let mut hasher = DefaultHasher::new();
         self.written.hash(&mut hasher);
         self.machine.hash(&mut hasher);
-        (self.state, self.paused).hash(&mut hasher);
+        (self.state, self.paused, self.taken).hash(&mut hasher);
         let mut state = self.world.state.clone();
         state.opened.clear();
         let still = Timestamp(0);
@@ -204,14 +228,14 @@ impl Life {
         state.hash(&mut hasher);
         let run = &self.world.run;
         let age = |at: &Mono| self.now.mono.0 - at.0;
-        for (id, (attempt, at)) in &run.disk_tried {
+        for (id, (attempt, at)) in run.disk_tried.in_order() {
             (id, attempt, age(at) <= 3 * MINUTE, age(at) <= 5 * MINUTE).hash(&mut hasher);
         }
-        for (id, clock) in &run.clocks {
+        for (id, clock) in run.clocks.in_order() {
             let step = (clock.wait.attempt, clock.wait.step);
             (id, step, clock.passed, clock.missed.is_some()).hash(&mut hasher);
         }
-        for (id, at) in &run.since {
+        for (id, at) in run.since.in_order() {
             (id, age(at) / (180 * MINUTE)).hash(&mut hasher);
         }
         run.rendered.hash(&mut hasher);

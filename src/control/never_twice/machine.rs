@@ -39,20 +39,17 @@ impl Stage0 {
             boot: Some(life.boots.to_string()),
             ..BootAsk::default()
         };
-        let decision = self.turn(life, |turn| {
-            let decision = turn.boot(&ask);
-            if let Decision::Open(opening) = &decision {
-                turn.opened(opening);
-            }
-            decision
-        });
+        let decision = self.asked(life, &ask);
+        if let Decision::Open(opening) = &decision {
+            self.turn(life, |turn| turn.opened(opening));
+        }
         let (attempt, installs) = match decision {
             Decision::Open(opening) => (opening.attempt, opening.installs),
             Decision::Repeat {
                 machine, attempt, ..
             } => (
                 attempt,
-                life.world.state.machines[&machine]
+                life.world.state.machines[machine]
                     .open()
                     .expect("it is open")
                     .installs,
@@ -101,6 +98,10 @@ impl Stage0 {
         let machine = &life.machine;
         if let Some(why) = self.stopped(life) {
             return Err(why);
+        }
+        let is_declared = life.written.declared && machine.second_card == life.written.second_card;
+        if life.taken && is_declared {
+            return Err("somebody else has its address, and it is handed an installer");
         }
         if machine.wiped_in_silence {
             return Err(

@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    control::{Operation, Snapshot, Turn, World},
+    control::{BootAsk, Decision, Operation, Snapshot, Turn, World},
     journal::{Event, Stage, State},
-    model::{Mono, Now, Timestamp},
+    model::{Mac, Mono, Now, Timestamp},
 };
 
 use super::{
-    Fault, Step,
-    life::{KEY, Knowledge, Life, MINUTE, Physical, Run, Written, mac, snapshot},
+    Fault, Ground, Step,
+    life::{KEY, Knowledge, LINK, Life, MINUTE, Physical, Run, Written, mac, snapshot},
 };
 
 /// How far the operator raises `installs`.
@@ -20,10 +20,11 @@ const MOST_INSTALLS: u32 = 3;
 pub(super) struct Stage0 {
     snapshots: BTreeMap<Written, Arc<Snapshot>>,
     pub(super) fault: Fault,
+    ground: Ground,
 }
 
 impl Stage0 {
-    pub(super) fn new(fault: Fault) -> Self {
+    pub(super) fn new(fault: Fault, ground: Ground) -> Self {
         let mut snapshots = BTreeMap::new();
         for bits in 0..16u8 {
             let bit = |n: u8| bits >> n & 1 == 1;
@@ -38,7 +39,11 @@ impl Stage0 {
                 snapshots.insert(written, Arc::new(snapshot(written)));
             }
         }
-        Stage0 { snapshots, fault }
+        Stage0 {
+            snapshots,
+            fault,
+            ground,
+        }
     }
 
     pub(super) fn begin(&self) -> Life {
@@ -60,6 +65,7 @@ impl Stage0 {
             boots: 0,
             state: Knowledge::Kept,
             paused: false,
+            taken: false,
         }
     }
 
@@ -149,6 +155,11 @@ impl Stage0 {
                     life,
                     |turn| if pauses { turn.pause() } else { turn.resume() },
                 );
+                Ok(())
+            }
+            Step::AddressTakenOrFree if self.ground == Ground::OffLink => return None,
+            Step::AddressTakenOrFree => {
+                life.taken ^= true;
                 Ok(())
             }
         };
@@ -269,6 +280,27 @@ impl Stage0 {
         self.turn(life, |turn| turn.operate(name, operation).ok().map(|_| ()))
     }
 
+    /// The boot's question, with what is asked on the wire before it is answered.
+    pub(super) fn asked(&self, life: &mut Life, ask: &BootAsk) -> Decision {
+        if self.ground == Ground::OnLink {
+            self.turn(life, |turn| turn.on_links(vec![LINK]));
+        }
+        let decision = self.turn(life, |turn| turn.boot(ask));
+        let Decision::Look(addresses) = decision else {
+            return decision;
+        };
+        let other = Mac([2, 0, 0, 0, 0, 9]);
+        let itself = Mac([2, 0, 0, 0, 0, 1]);
+        let answers = life.taken && self.fault != Fault::AnyCardIsOwn;
+        let card = if answers { other } else { itself };
+        self.turn(life, |turn| {
+            for address in addresses {
+                turn.looked(address, [card].into_iter().collect());
+            }
+            turn.boot(ask)
+        })
+    }
+
     pub(super) fn turn<T>(&self, life: &mut Life, act: impl FnOnce(&mut Turn<'_>) -> T) -> T {
         let snapshot = self.snapshots[&life.written].clone();
         let mut turn = Turn::new(&snapshot, &mut life.world, life.now);
@@ -284,7 +316,7 @@ impl Stage0 {
         let name = life.written.renamed;
         change(&mut life.written);
         if self.fault == Fault::HistoryByName && name != life.written.renamed {
-            let ids: Vec<_> = life.world.state.machines.keys().copied().collect();
+            let ids = life.world.state.machines.ids();
             self.turn(life, |turn| {
                 ids.iter().for_each(|id| {
                     turn.record(

@@ -60,6 +60,23 @@ pub fn end(dir: &Path) -> io::Result<Position> {
     Ok(Position { segment, offset })
 }
 
+/// Reads the last whole line; none when nothing was written yet.
+pub fn last(dir: &Path) -> io::Result<Option<String>> {
+    let medium: Arc<dyn Medium> = Arc::new(Directory::new(dir));
+    // A segment that was begun just now may hold nothing yet.
+    for segment in layout::segments(&*medium)?.iter().rev() {
+        let mut reader = SegmentReader::new(&medium, *segment, 0);
+        let mut last = None;
+        while let Some(line) = reader.next()?.filter(|line| line.is_ended) {
+            last = line.text().map(String::from).or(last);
+        }
+        if last.is_some() {
+            return Ok(last);
+        }
+    }
+    Ok(None)
+}
+
 /// Every line about one machine, read as they are asked for. Segments that are known not to speak of it are
 /// not read.
 pub fn lines_of(

@@ -61,6 +61,15 @@ impl Lock {
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
+    /// Tells which process holds the lock in `dir`, if one does and says so.
+    pub fn holding_process(dir: &Path) -> io::Result<Option<u32>> {
+        let holder = Lock::holder(dir)?;
+        let number = holder.as_deref().and_then(|text| {
+            let rest = text.strip_prefix("process ")?;
+            rest.split(',').next()?.parse().ok()
+        });
+        Ok(number)
+    }
 }
 
 fn write(file: &mut File, holder: &str) -> io::Result<()> {
@@ -94,6 +103,8 @@ mod tests {
             format!("the state directory is in use by {expected}")
         );
         assert_eq!(Lock::holder(dir.path()).unwrap(), Some(expected));
+        let process = Lock::holding_process(dir.path()).unwrap();
+        assert_eq!(process, Some(std::process::id()));
         drop(first);
         assert_eq!(Lock::holder(dir.path()).unwrap(), None);
         assert!(Lock::take(dir.path(), Path::new("/srv/other")).is_ok());

@@ -37,7 +37,7 @@ use super::atomic;
 use queue::{Job, Shared};
 use writer::Writer;
 
-pub use follow::{Part, end, lines_of, tail};
+pub use follow::{Part, end, last, lines_of, tail};
 pub use layout::Position;
 pub use lock::{Lock, LockError};
 pub use medium::{Directory, Medium};
@@ -47,10 +47,8 @@ pub use ticket::{JournalError, Ticket};
 /// One line to be appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// One JSON object, without a line break.
+    /// One JSON object, without a line break. Whom it concerns is what it names as `machine` and `into`.
     pub text: String,
-    /// The machine it is about.
-    pub machine: Option<u64>,
     /// Whether its ticket waits until it is on the disk. Other lines are written within a second.
     pub durable: bool,
 }

@@ -1,7 +1,7 @@
 //! Opening a journal: what is there, what is damaged, and what a crash left to put right.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     io,
     sync::Arc,
 };
@@ -30,7 +30,7 @@ pub(super) struct End {
     /// Its length.
     pub(super) length: u64,
     /// The machines it speaks of so far.
-    pub(super) machines: BTreeSet<u64>,
+    pub(super) machines: HashSet<u64>,
     /// Whether it is there.
     pub(super) is_begun: bool,
 }
@@ -262,7 +262,7 @@ impl Survey {
             Some(scan) => End {
                 segment: last,
                 length: scan.good,
-                machines: scan.machines.clone(),
+                machines: scan.machines.iter().copied().collect(),
                 is_begun: true,
             },
             None => End {

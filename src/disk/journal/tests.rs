@@ -17,7 +17,6 @@ fn text(number: u64, machine: u64) -> String {
 fn entry(number: u64, durable: bool) -> Entry {
     Entry {
         text: text(number, number),
-        machine: Some(number),
         durable,
     }
 }
@@ -384,7 +383,6 @@ fn a_machine_that_is_named_beside_another_is_concerned() {
             r#"{{"machine":"{:016x}","event":"merged","into":"{:016x}"}}"#,
             5, 6
         ),
-        machine: Some(5),
         durable: true,
     };
     journal.append(vec![merged]).wait().unwrap();
@@ -531,7 +529,6 @@ fn an_entry_of_two_lines_is_a_bug() {
     let (journal, _) = open(&FakeDisk::default(), u64::MAX);
     let two = Entry {
         text: "{\n}".into(),
-        machine: None,
         durable: false,
     };
     drop(journal.append(vec![two]));

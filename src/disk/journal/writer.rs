@@ -157,7 +157,6 @@ impl Writer {
         self.is_torn = false;
         self.end.length = length;
         for entry in group {
-            self.end.machines.extend(entry.machine);
             self.end.machines.extend(scan::machines(&entry.text));
         }
         Ok(())
@@ -172,7 +171,7 @@ impl Writer {
         self.list(&Record::Sealed(Sealed {
             segment: self.end.segment,
             bytes: self.end.length,
-            machines: self.end.machines.clone(),
+            machines: self.end.machines.iter().copied().collect(),
         }))?;
         self.end = End {
             segment: self.end.segment + 1,

@@ -1,41 +1,43 @@
-//! Files of a repo that is a directory.
+//! Files of a repo: a directory, or an ISO image read in place.
 //!
-//! A path is taken as it is written if there is such a file; otherwise each of its parts is looked for
-//! without regard to case, because trees that were copied from an ISO image may be in capitals where
-//! installers ask in small letters. Nothing outside the directory is ever opened: the kernel resolves the
-//! path beneath it and refuses `..` and links that lead out (`beneath`).
+//! A path is taken as it is written if there is such a file; otherwise each of its parts is looked for without regard to
+//! case, because trees that come from an ISO image may be in capitals where installers ask in small letters. Nothing outside
+//! of the repo is ever opened.
 
 mod beneath;
+mod blob;
+mod cache;
+mod digest;
+mod image;
+mod images;
 mod listing;
+mod tree;
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
-};
+use std::{io, sync::Arc, time::SystemTime};
 
-use listing::Listings;
+pub use blob::Blob;
+pub use cache::Cache;
+pub use image::{Genuine, Image, Stamp};
+pub use images::Images;
+pub use tree::Tree;
 
-/// A directory that machines install from.
+/// Where files come from.
 #[derive(Debug)]
-pub struct Tree {
-    root: PathBuf,
-    listings: Mutex<Listings>,
+pub enum Source {
+    /// A directory.
+    Directory(Tree),
+    /// An image.
+    Image(Arc<Image>),
 }
 
 /// A file that is open.
 #[derive(Debug)]
 pub struct Opened {
-    /// The file, at its beginning.
-    pub file: File,
-    /// Its path as it is on the disk.
+    /// Its bytes.
+    pub blob: Blob,
+    /// Its path as it is on the disk, or in the image.
     pub path: String,
-    /// Its length.
-    pub size: u64,
-    /// When it was last changed.
+    /// When it was last changed; of an image, when the image was.
     pub modified: SystemTime,
     /// A strong entity tag, with its quotes: another content has another one.
     pub etag: String,
@@ -44,12 +46,23 @@ pub struct Opened {
 /// What is known of a file without serving it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Looked {
-    /// Its path as it is on the disk.
+    /// Its path as it is on the disk, or in the image.
     pub path: String,
     /// Its length.
     pub size: u64,
     /// Its text, when it was asked for.
     pub text: Option<Arc<str>>,
+}
+
+/// One thing in a directory of a repo.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// Its length; none of what is no file.
+    pub size: Option<u64>,
+    /// Where it leads, when it is a link.
+    pub link: Option<String>,
 }
 
 /// Why there is no file.
@@ -70,6 +83,14 @@ pub enum RepoError {
     /// It is too large to be read as text.
     #[error("`{0}` is too large to be read as text")]
     TooLarge(String),
+    /// The image cannot be served.
+    #[error("`{path}`: {reason}")]
+    Image {
+        /// The image.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// It cannot be read.
     #[error("`{path}` cannot be read: {error}")]
     Io {
@@ -80,150 +101,106 @@ pub enum RepoError {
     },
 }
 
-impl Tree {
-    /// Uses the directory at `root`. It need not exist yet, and may be swapped.
-    pub fn new(root: &Path) -> Tree {
-        Tree {
-            root: root.into(),
-            listings: Mutex::default(),
-        }
-    }
+/// So many bytes are read as text at most.
+const MOST_TEXT: u64 = 1 << 20;
 
-    /// Its directory.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// Tells why the directory cannot be used; none when it can.
+impl Source {
+    /// Tells why nothing can be served from it; none when it can.
     pub fn trouble(&self) -> Option<String> {
-        let shown = self.root.display();
-        match std::fs::metadata(&self.root) {
-            Ok(metadata) if metadata.is_dir() => None,
-            Ok(_) => Some(format!("`{shown}` is not a directory")),
-            Err(error) => Some(format!("`{shown}`: {}", super::site::reason(&error))),
+        match self {
+            Source::Directory(tree) => tree.trouble(),
+            Source::Image(image) => image.trouble(),
         }
     }
 
     /// Opens a file.
     pub fn open(&self, path: &str) -> Result<Opened, RepoError> {
-        let parts = parts(path)?;
-        let root = beneath::directory(&self.root).map_err(|error| failed(path, error))?;
-        let exact = parts.join("/");
-        match beneath::open(&root, &exact) {
-            Ok(file) => return opened(file, exact),
-            Err(error) if is_missing(&error) => {}
-            Err(error) => return Err(failed(path, error)),
+        match self {
+            Source::Directory(tree) => tree.open(path),
+            Source::Image(image) => image.open(path),
         }
-        let found = self
-            .respell(&root, &parts)
-            .map_err(|error| failed(path, error))?;
-        let found = found.ok_or_else(|| RepoError::Missing(path.into()))?;
-        let file = beneath::open(&root, &found).map_err(|error| failed(path, error))?;
-        opened(file, found)
+    }
+
+    /// How many files there are, and how many bytes they have in all.
+    pub fn totals(&self) -> Result<(u64, u64), RepoError> {
+        match self {
+            Source::Directory(tree) => tree.totals(),
+            Source::Image(image) => image.see(crate::iso::Index::totals),
+        }
+    }
+
+    /// Tells whether a file is there and has a text in it; an empty text is in every file.
+    pub fn says(&self, path: &str, text: &str) -> bool {
+        if text.is_empty() {
+            return self.open(path).is_ok();
+        }
+        let read = self.read(path).ok().and_then(|looked| looked.text);
+        read.is_some_and(|content| content.contains(text))
+    }
+
+    /// Lists a directory; the uppermost is the empty path.
+    pub fn list(&self, path: &str) -> Result<Vec<Listed>, RepoError> {
+        match self {
+            Source::Directory(tree) => tree.list(path),
+            Source::Image(image) => image.list(path),
+        }
     }
 
     /// Tells what is known of a file.
     pub fn look(&self, path: &str) -> Result<Looked, RepoError> {
         let opened = self.open(path)?;
         Ok(Looked {
+            size: opened.blob.size(),
             path: opened.path,
-            size: opened.size,
             text: None,
         })
     }
 
     /// Reads a small file as text; what is not UTF-8 in it is replaced.
     pub fn read(&self, path: &str) -> Result<Looked, RepoError> {
-        const MAX: u64 = 1 << 20;
         let opened = self.open(path)?;
-        if opened.size > MAX {
+        let size = opened.blob.size();
+        if size > MOST_TEXT {
             return Err(RepoError::TooLarge(path.into()));
         }
-        let mut bytes = Vec::new();
-        let read = opened.file.take(MAX).read_to_end(&mut bytes);
-        read.map_err(|error| failed(path, error))?;
+        let mut bytes = vec![0; size as usize];
+        let read = opened.blob.read_exact_at(&mut bytes, 0);
+        read.map_err(|error| RepoError::Io {
+            path: path.into(),
+            error,
+        })?;
         Ok(Looked {
             path: opened.path,
-            size: opened.size,
+            size,
             text: Some(String::from_utf8_lossy(&bytes).into()),
         })
-    }
-
-    /// Finds how each part of a path is spelled on the disk.
-    fn respell(&self, root: &File, parts: &[&str]) -> io::Result<Option<String>> {
-        let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut path = String::new();
-        for part in parts {
-            let directory = if path.is_empty() { "." } else { &path };
-            let Some(name) = listings.find(root, directory, part)? else {
-                return Ok(None);
-            };
-            if !path.is_empty() {
-                path.push('/');
-            }
-            path.push_str(&name);
-        }
-        Ok(Some(path))
     }
 }
 
 /// Takes a path apart. Doubled slashes and `.` mean nothing.
 fn parts(path: &str) -> Result<Vec<&str>, RepoError> {
-    let bad = path.starts_with('/') || path.chars().any(char::is_control) || path.len() > 4096;
-    let parts: Vec<_> = path
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
-    if bad || parts.is_empty() || parts.contains(&"..") {
-        return Err(RepoError::BadPath(path.escape_debug().to_string()));
+    let parts = folder_parts(path)?;
+    if parts.is_empty() {
+        return Err(bad(path));
     }
     Ok(parts)
 }
 
-fn opened(file: File, path: String) -> Result<Opened, RepoError> {
-    let metadata = match file.metadata() {
-        Ok(metadata) => metadata,
-        Err(error) => return Err(failed(&path, error)),
-    };
-    if !metadata.is_file() {
-        return Err(RepoError::NotAFile(path));
+/// The same of a directory, which may be the uppermost.
+fn folder_parts(path: &str) -> Result<Vec<&str>, RepoError> {
+    let parts: Vec<_> = path
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    let is_bad = path.starts_with('/') || path.chars().any(char::is_control) || path.len() > 4096;
+    if is_bad || parts.contains(&"..") {
+        return Err(bad(path));
     }
-    let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
-    // A file that was put in place with an old time has another inode, or was changed at another time.
-    let changed = metadata.ctime_nsec() ^ (metadata.ctime() << 30);
-    let etag = format!(
-        "\"{:x}-{:x}-{seconds:x}.{nanoseconds:x}-{changed:x}\"",
-        metadata.ino(),
-        metadata.len()
-    );
-    // HTTP counts from 1970 on.
-    let since = Duration::new(u64::try_from(seconds).unwrap_or(0), nanoseconds as u32);
-    Ok(Opened {
-        size: metadata.len(),
-        modified: SystemTime::UNIX_EPOCH + since,
-        etag,
-        file,
-        path,
-    })
+    Ok(parts)
 }
 
-fn is_missing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
-}
-
-fn failed(path: &str, error: io::Error) -> RepoError {
-    let path = path.to_string();
-    match error.raw_os_error() {
-        // The kernel's word for a path that would leave the directory.
-        Some(libc::EXDEV) => RepoError::Outside(path),
-        Some(libc::ENXIO) => RepoError::NotAFile(path),
-        Some(libc::ENAMETOOLONG) => RepoError::Missing(path),
-        _ if is_missing(&error) => RepoError::Missing(path),
-        _ => RepoError::Io { path, error },
-    }
+fn bad(path: &str) -> RepoError {
+    RepoError::BadPath(path.escape_debug().to_string())
 }
 
 #[cfg(test)]

@@ -8,10 +8,9 @@ use std::{
     sync::mpsc,
 };
 
-use nix::sys::statfs::statfs;
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::{Wake, interest::Interest};
+use super::{Wake, interest::Interest, silent::silent_file_system};
 use crate::disk::site::Directory;
 
 /// The watches.
@@ -115,26 +114,9 @@ fn directory(path: &Path) -> Option<Directory> {
 /// Tells whether one of `directories` lies on a file system where others change files unseen by our kernel.
 fn is_silent(directories: &BTreeSet<Directory>) -> bool {
     let mut devices = BTreeSet::new();
-    let first = directories
+    let mut first = directories
         .iter()
         .filter(|directory| devices.insert(directory.identity.0));
-    let mut types = first.filter_map(|directory| statfs(&directory.path).ok());
-    types.any(|stat| SILENT.contains(&(stat.filesystem_type().0 as u32)))
+    // One that cannot be looked at now is looked at again with the next change.
+    first.any(|directory| silent_file_system(&directory.path).is_ok_and(|name| name.is_some()))
 }
-
-/// The types of such file systems, from the kernel's `magic.h` and, where it has none, the file system itself.
-const SILENT: [u32; 13] = [
-    0x6969,      // NFS
-    0x517b,      // SMB
-    0xff53_4d42, // CIFS
-    0xfe53_4d42, // SMB2
-    0x6573_5546, // FUSE, sshfs and virtiofs among it
-    0x0102_1997, // 9P
-    0x794c_7630, // overlay: changes of its lower layers
-    0x786f_4256, // VirtualBox shared folders
-    0x00c3_6400, // Ceph
-    0x5346_414f, // AFS
-    0x0bd0_0bd0, // Lustre
-    0x0116_1970, // GFS2
-    0x7461_636f, // OCFS2
-];

@@ -13,6 +13,7 @@
 mod armed;
 mod git;
 mod interest;
+mod silent;
 
 use std::{
     io,
@@ -27,6 +28,8 @@ use tokio::sync::watch;
 use super::site::Reader;
 use crate::site::Files;
 use armed::Armed;
+
+pub use silent::silent_file_system;
 
 /// Watches a site until it is dropped.
 #[derive(Debug)]

@@ -54,14 +54,34 @@ impl Advertise {
         let told = if ip.is_ipv4() { self.v4 } else { self.v6 };
         let ip = told.map_or(ip, |place| place.ip);
         let port = told.and_then(|place| place.port).unwrap_or(local.port());
-        let host = match ip {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        };
-        match port {
-            80 => format!("http://{host}"),
-            port => format!("http://{host}:{port}"),
+        written(SocketAddr::new(ip, port))
+    }
+
+    /// The same for a request whose `Host` is `host`. What came to loopback was forwarded by a program of this
+    /// host (the user networking of a virtual machine, a tunnel), and loopback is no address that its sender could
+    /// use: then it is the address that the sender wrote, where it wrote one.
+    pub fn base_for(&self, local: SocketAddr, host: Option<&str>) -> String {
+        let ip = local.ip().to_canonical();
+        let told = if ip.is_ipv4() { self.v4 } else { self.v6 };
+        let asked = host
+            .filter(|_| ip.is_loopback() && told.is_none())
+            .and_then(place);
+        match asked {
+            // A `Host` without a port means 80 (RFC 9110 section 7.2).
+            Some(place) => written(SocketAddr::new(place.ip, place.port.unwrap_or(80))),
+            None => self.base(local),
         }
+    }
+}
+
+fn written(address: SocketAddr) -> String {
+    let host = match address.ip() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    match address.port() {
+        80 => format!("http://{host}"),
+        port => format!("http://{host}:{port}"),
     }
 }
 
@@ -122,6 +142,60 @@ mod tests {
                 advertise.base(local.parse().unwrap()),
                 *base,
                 "{texts:?} {local}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_forwarded_to_loopback_is_told_the_address_that_it_asked() {
+        let cases: &[(&[&str], &str, Option<&str>, &str)] = &[
+            (
+                &[],
+                "127.0.0.1:8080",
+                Some("10.0.2.2:8080"),
+                "http://10.0.2.2:8080",
+            ),
+            (
+                &[],
+                "[::ffff:127.0.0.1]:8080",
+                Some("192.0.2.1"),
+                "http://192.0.2.1",
+            ),
+            (
+                &[],
+                "[::1]:8080",
+                Some("[2001:db8::1]:81"),
+                "http://[2001:db8::1]:81",
+            ),
+            // A name is for people: whether firmware can resolve it is not known here.
+            (
+                &[],
+                "127.0.0.1:8080",
+                Some("localhost:8080"),
+                "http://127.0.0.1:8080",
+            ),
+            (&[], "127.0.0.1:8080", None, "http://127.0.0.1:8080"),
+            // Who reached an address of ours can reach it again, whatever it writes.
+            (
+                &[],
+                "192.0.2.1:80",
+                Some("198.51.100.9"),
+                "http://192.0.2.1",
+            ),
+            (
+                &["198.51.100.1"],
+                "127.0.0.1:8080",
+                Some("10.0.2.2:8080"),
+                "http://198.51.100.1:8080",
+            ),
+        ];
+        for (texts, local, host, base) in cases {
+            let advertise = Advertise::read(texts.iter().copied()).unwrap();
+            let local = local.parse().unwrap();
+            assert_eq!(
+                advertise.base_for(local, *host),
+                *base,
+                "{texts:?} {local} {host:?}"
             );
         }
     }

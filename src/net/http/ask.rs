@@ -38,6 +38,34 @@ pub struct BootAsk {
     pub base: Arc<str>,
 }
 
+/// `GET` or `HEAD /loader/<name>`: a program that firmware starts first is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoaderAsk {
+    /// Its name.
+    pub name: String,
+    /// Whether the whole body was asked for: a `GET` without `Range`.
+    pub whole: bool,
+    /// Who asks.
+    pub peer: Peer,
+}
+
+/// `GET` or `HEAD /mboot/<repo>/<path>`: ESXi's loader is wanted, or what it looks for beside itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MbootAsk {
+    /// The repo's name as given.
+    pub repo: String,
+    /// The path beside the loader; as in a [`RepoAsk`].
+    pub path: String,
+    /// Whether only the head was asked for.
+    pub head: bool,
+    /// Whether the whole body was asked for: a `GET` without `Range`.
+    pub whole: bool,
+    /// Who asks.
+    pub peer: Peer,
+    /// Where the machine reaches us.
+    pub base: Arc<str>,
+}
+
 /// `GET` or `HEAD /t/<token>/<name>`: a document or hand-out of an attempt is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentAsk {

@@ -1,11 +1,15 @@
 //! What stands behind the listeners, and what it answers.
 
-use std::{fmt, fs::File, sync::Arc};
+use std::{fmt, time::SystemTime};
 
 use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
-use super::{BootAsk, CallbackAsk, DocumentAsk, EntryAsk, Order, Question, RepoAsk};
+use crate::disk::repo::Blob;
+
+use super::{
+    BootAsk, CallbackAsk, DocumentAsk, EntryAsk, LoaderAsk, MbootAsk, Order, Question, RepoAsk,
+};
 
 /// Answers what machines and operators ask. One method for each kind of question; HTTP ends above it.
 pub trait Backend: Send + Sync + 'static {
@@ -14,6 +18,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Answers with the script that the machine boots by.
     fn boot(&self, ask: BootAsk) -> impl Future<Output = Reply> + Send;
+
+    /// Answers with a loader, which firmware starts first.
+    fn loader(&self, ask: LoaderAsk) -> impl Future<Output = Served> + Send;
+
+    /// Answers with ESXi's loader, or with what it looks for beside itself.
+    fn mboot(&self, ask: MbootAsk) -> impl Future<Output = Served> + Send;
 
     /// Answers with one file of an attempt.
     fn document(&self, ask: DocumentAsk) -> impl Future<Output = Served> + Send;
@@ -142,10 +152,12 @@ impl fmt::Debug for Receipt {
 /// An open file of a repo.
 #[derive(Debug, Clone)]
 pub struct RepoFile {
-    /// The file, read at offsets: several requests may share it.
-    pub file: Arc<File>,
-    /// Its length when it was opened. A file that turns out shorter ends the connection.
-    pub length: u64,
+    /// Its bytes, read at offsets: several requests may share them. A file that turns out shorter ends the connection.
+    pub blob: Blob,
+    /// Its media type.
+    pub content_type: &'static str,
+    /// When it was last changed.
+    pub modified: SystemTime,
     /// What tells this version of the file from any other, as in the header, with its quotes.
     pub etag: String,
 }

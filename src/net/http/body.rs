@@ -1,9 +1,7 @@
 //! The bodies of answers: bytes at hand, a file piece by piece, lines as they come.
 
 use std::{
-    fs::File,
     io, mem,
-    os::unix::fs::FileExt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -15,7 +13,13 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
 };
 
-use super::{Receipt, pool::Pool, wire::Exchange};
+use crate::disk::repo::Blob;
+
+use super::{
+    Receipt,
+    pool::{Buffer, Pool},
+    wire::Exchange,
+};
 
 /// The body of an answer.
 pub(super) enum AnswerBody {
@@ -60,20 +64,29 @@ impl Drop for Sending {
     }
 }
 
-/// A file's bytes from `at` up to `end`, read off the async threads.
+/// A file's bytes from `at` up to `end`. What the kernel has in memory is read at once; what has to be waited for is
+/// read off the async threads.
 pub(super) struct Pieces {
-    file: Arc<File>,
+    blob: Blob,
     at: u64,
     end: u64,
     pool: Arc<Pool>,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
+/// A piece that is read.
+enum Reading {
+    /// It was at hand.
+    Done(io::Result<Bytes>),
+    /// Another thread waits for it.
+    Going(JoinHandle<io::Result<Bytes>>),
+}
+
 impl Pieces {
-    /// Reads `file` from `at` up to `end` through the buffers of `pool`.
-    pub(super) fn new(file: Arc<File>, at: u64, end: u64, pool: Arc<Pool>) -> Pieces {
+    /// Reads `blob` from `at` up to `end` through the buffers of `pool`.
+    pub(super) fn new(blob: Blob, at: u64, end: u64, pool: Arc<Pool>) -> Pieces {
         Pieces {
-            file,
+            blob,
             at,
             end,
             pool,
@@ -81,13 +94,22 @@ impl Pieces {
         }
     }
 
-    fn read(&self) -> JoinHandle<io::Result<Bytes>> {
-        let (file, at) = (self.file.clone(), self.at);
-        let mut buffer = self.pool.lend(self.end - at);
+    /// Reads the next piece, or has it read.
+    fn read(&self) -> Reading {
+        let mut buffer = self.pool.lend(self.end - self.at);
+        match self.blob.read_at_hand(buffer.bytes(), self.at) {
+            Ok(true) => Reading::Done(Ok(buffer.filled())),
+            Ok(false) => Reading::Going(self.read_into(buffer)),
+            Err(error) => Reading::Done(Err(error)),
+        }
+    }
+
+    fn read_into(&self, mut buffer: Buffer) -> JoinHandle<io::Result<Bytes>> {
+        let (blob, at) = (self.blob.clone(), self.at);
         spawn_blocking(move || {
             // A file that has become shorter is an error here, which ends the connection: the client
             // must not take what it got for the whole.
-            file.read_exact_at(buffer.bytes(), at)?;
+            blob.read_exact_at(buffer.bytes(), at)?;
             Ok(buffer.filled())
         })
     }
@@ -96,12 +118,17 @@ impl Pieces {
         if self.at == self.end {
             return Poll::Ready(None);
         }
-        let mut reading = self.reading.take().unwrap_or_else(|| self.read());
-        let Poll::Ready(read) = Pin::new(&mut reading).poll(context) else {
-            self.reading = Some(reading);
-            return Poll::Pending;
+        let reading = self.reading.take().map(Reading::Going);
+        let piece = match reading.unwrap_or_else(|| self.read()) {
+            Reading::Done(piece) => piece,
+            Reading::Going(mut reading) => {
+                let Poll::Ready(read) = Pin::new(&mut reading).poll(context) else {
+                    self.reading = Some(reading);
+                    return Poll::Pending;
+                };
+                read.map_err(io::Error::other).flatten()
+            }
         };
-        let piece = read.map_err(io::Error::other).flatten();
         if let Ok(piece) = &piece {
             self.at += piece.len() as u64;
         }

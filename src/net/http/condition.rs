@@ -1,16 +1,33 @@
 //! Which part of a file a request wants (RFC 9110 §13 and §14), if it wants it at all.
+//!
+//! Several ranges at once are answered with the whole file, as RFC 9110 §14.2 allows: no loader and no installer asks so.
+
+use std::{cmp::Ordering, time::SystemTime};
 
 use hyper::{
     HeaderMap, Method,
-    header::{HeaderName, IF_NONE_MATCH, IF_RANGE, RANGE},
+    header::{
+        HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+        RANGE,
+    },
 };
+
+/// What tells one version of a file from another.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Version<'a> {
+    /// The entity tag, with its quotes. It is a strong one.
+    pub etag: Option<&'a str>,
+    /// When it was last changed, in whole seconds; only when that was long enough ago to be sure that another change has
+    /// another time (RFC 9110 §8.8.2.2).
+    pub modified: Option<SystemTime>,
+}
 
 /// The part that is wanted of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub enum Wanted {
     /// All of it.
     Whole,
-    /// The bytes from `start` up to, but without, `end`.
+    /// The bytes from `start` up to, but without, `end`; there is at least one.
     Part {
         /// The first byte.
         start: u64,
@@ -21,52 +38,105 @@ pub(super) enum Wanted {
     Beyond,
     /// Nothing: the client has this version already.
     Unchanged,
+    /// Nothing: the client wants another version, and this one alone is there.
+    Changed,
 }
 
-/// Tells what a request wants of a file that is `length` long and has `etag`, if any.
-pub(super) fn wanted(
-    method: &Method,
-    headers: &HeaderMap,
-    etag: Option<&str>,
-    length: u64,
-) -> Wanted {
-    if etag.is_some_and(|etag| has_this(headers, etag)) {
+/// Tells what a request wants of a file that is `length` bytes long and in this version. The conditions count in the
+/// order of RFC 9110 §13.2.2.
+pub fn wanted(method: &Method, headers: &HeaderMap, version: Version<'_>, length: u64) -> Wanted {
+    if wants_another(headers, version) {
+        return Wanted::Changed;
+    }
+    if has_this(headers, version) {
         return Wanted::Unchanged;
     }
     // A range is defined for GET alone, and If-Range turns it off when the file has changed since.
-    let stale = text(headers, &IF_RANGE).is_some_and(|had| Some(had) != etag);
-    match text(headers, &RANGE) {
+    let stale = headers.contains_key(IF_RANGE) && !may_go_on(headers, version);
+    match only(headers, &RANGE) {
         Some(range) if method == Method::GET && !stale => part(range, length),
         _ => Wanted::Whole,
     }
 }
 
-fn has_this(headers: &HeaderMap, etag: &str) -> bool {
-    let listed = text(headers, &IF_NONE_MATCH).unwrap_or_default().split(',');
-    let mut listed = listed.map(|had| had.trim().trim_start_matches("W/"));
-    listed.any(|had| had == "*" || had == etag)
+/// Whether the client wants a version that is not this one. Its time counts only where it names no tag.
+fn wants_another(headers: &HeaderMap, version: Version<'_>) -> bool {
+    if headers.contains_key(IF_MATCH) {
+        return !tags(headers, &IF_MATCH).any(|tag| tag == b"*" || is_tag(tag, version));
+    }
+    let until = only(headers, &IF_UNMODIFIED_SINCE).and_then(date);
+    let past = version.modified.zip(until);
+    past.is_some_and(|(modified, until)| modified > until)
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    // A header that is no text is as good as none.
-    headers.get(name).and_then(|value| value.to_str().ok())
+/// Whether the client has this version. Its time counts only where it names no tag.
+fn has_this(headers: &HeaderMap, version: Version<'_>) -> bool {
+    if headers.contains_key(IF_NONE_MATCH) {
+        // Here a weak tag is as good as a strong one (RFC 9110 §13.1.2).
+        return version.etag.is_some()
+            && tags(headers, &IF_NONE_MATCH)
+                .any(|tag| tag == b"*" || is_tag(tag.strip_prefix(b"W/").unwrap_or(tag), version));
+    }
+    let since = only(headers, &IF_MODIFIED_SINCE).and_then(date);
+    let not_since = version.modified.zip(since);
+    not_since.is_some_and(|(modified, since)| modified <= since)
+}
+
+/// Whether the validator of `If-Range` is that of this version: the tag, compared as a strong one, or exactly the time
+/// (RFC 9110 §13.1.5). One that cannot be read is that of no version.
+fn may_go_on(headers: &HeaderMap, version: Version<'_>) -> bool {
+    only(headers, &IF_RANGE).is_some_and(|had| {
+        let is_time = || version.modified.is_some() && version.modified == date(had);
+        is_tag(had, version) || is_time()
+    })
+}
+
+fn is_tag(tag: &[u8], version: Version<'_>) -> bool {
+    version.etag.is_some_and(|etag| etag.as_bytes() == tag)
+}
+
+/// The tags that a header lists, in as many lines as it likes. A tag with a comma falls apart, and no part of it is one of ours.
+fn tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    let lines = headers.get_all(name).into_iter();
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',').map(trimmed))
+}
+
+/// A header that stands there once. One that is no list and comes twice says nothing (RFC 9110 §5.3).
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut lines = headers.get_all(name).into_iter();
+    let line = lines.next()?;
+    lines.next().is_none().then(|| trimmed(line.as_bytes()))
+}
+
+/// Without the spaces and tabs around it, which is all the white space that HTTP has.
+fn trimmed(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// A date that cannot be read is no condition.
+fn date(text: &[u8]) -> Option<SystemTime> {
+    let text = str::from_utf8(text).ok()?;
+    httpdate::parse_http_date(text).ok()
 }
 
 /// Reads one range. Several of them, another unit or a slip in writing mean the whole file, which a server
 /// may always send.
-fn part(range: &str, length: u64) -> Wanted {
-    let bounds = range
-        .strip_prefix("bytes=")
-        .and_then(|range| range.split_once('-'));
-    let Some((first, last)) = bounds else {
+fn part(range: &[u8], length: u64) -> Wanted {
+    let Some((first, last)) = only_range(range) else {
         return Wanted::Whole;
     };
     let (start, end) = match (number(first), number(last)) {
-        (Ok(Some(first)), Ok(Some(last))) if first <= last => (first, last.saturating_add(1)),
-        (Ok(Some(first)), Ok(None)) => (first, length),
-        (Ok(None), Ok(Some(0))) => return Wanted::Beyond,
-        (Ok(None), Ok(Some(count))) => (length.saturating_sub(count), length),
-        _ => return Wanted::Whole,
+        (Some(_), Some(_)) if compare(first, last) == Ordering::Greater => return Wanted::Whole,
+        (Some(first), Some(last)) => (first, last.saturating_add(1)),
+        (Some(first), None) => (first, length),
+        (None, Some(0)) => return Wanted::Beyond,
+        // The end of an empty file is there, and has no bytes that could be counted.
+        (None, Some(_)) if length == 0 => return Wanted::Whole,
+        (None, Some(count)) => (length.saturating_sub(count), length),
+        (None, None) => return Wanted::Whole,
     };
     if start >= length {
         return Wanted::Beyond;
@@ -77,25 +147,58 @@ fn part(range: &str, length: u64) -> Wanted {
     }
 }
 
-/// Reads a number, none from an empty text. One that is too large is beyond every file.
-fn number(text: &str) -> Result<Option<u64>, ()> {
-    match text.trim() {
-        "" => Ok(None),
-        digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Ok(Some(digits.parse().unwrap_or(u64::MAX)))
-        }
-        _ => Err(()),
-    }
+/// Reads `bytes=` and the only range after it, as the digits before and after its hyphen. A list may have gaps
+/// (RFC 9110 §5.6.1.2), and a unit is written in any case (§14.1).
+fn only_range(range: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (unit, set) = range.split_at_checked(b"bytes=".len())?;
+    let mut listed = set
+        .split(|byte| *byte == b',')
+        .map(trimmed)
+        .filter(|one| !one.is_empty());
+    let one = listed.next()?;
+    let hyphen = one.iter().position(|byte| *byte == b'-')?;
+    let (first, last) = (&one[..hyphen], &one[hyphen + 1..]);
+    let are_digits = first.iter().chain(last).all(u8::is_ascii_digit);
+    let is_alone = unit.eq_ignore_ascii_case(b"bytes=") && listed.next().is_none();
+    (is_alone && are_digits).then_some((first, last))
+}
+
+/// Reads digits, none where there are none. A number that is too large is beyond every file.
+fn number(digits: &[u8]) -> Option<u64> {
+    let add = |sum: u64, digit: &u8| {
+        sum.saturating_mul(10)
+            .saturating_add(u64::from(digit - b'0'))
+    };
+    (!digits.is_empty()).then(|| digits.iter().fold(0, add))
+}
+
+/// Compares two numbers of any size.
+fn compare(one: &[u8], other: &[u8]) -> Ordering {
+    let significant = |digits: &[u8]| {
+        let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+        digits.len() - zeros
+    };
+    let (size, other_size) = (significant(one), significant(other));
+    let ends = || one[one.len() - size..].cmp(&other[other.len() - other_size..]);
+    size.cmp(&other_size).then_with(ends)
 }
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::HeaderValue;
+
     use super::*;
 
-    fn of_ten(headers: &[(HeaderName, &str)]) -> Wanted {
-        let headers = headers.iter().cloned();
-        let headers = headers.map(|(name, value)| (name, value.parse().unwrap()));
-        wanted(&Method::GET, &headers.collect(), Some("\"v1\""), 10)
+    fn of_ten(headers: &[(HeaderName, &[u8])]) -> Wanted {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name, HeaderValue::from_bytes(value).unwrap());
+        }
+        let version = Version {
+            etag: Some("\"v1\""),
+            modified: date(b"Sun, 22 Nov 2026 12:00:00 GMT"),
+        };
+        wanted(&Method::GET, &map, version, 10)
     }
 
     #[test]
@@ -106,43 +209,202 @@ mod tests {
             ("bytes=5-", part(5, 10)),
             ("bytes=-3", part(7, 10)),
             ("bytes=-99", part(0, 10)),
+            ("bytes=9-9", part(9, 10)),
             ("bytes=9-99999999999999999999999", part(9, 10)),
+            ("bytes=-99999999999999999999999", part(0, 10)),
+            ("bytes=0000000000000000000000001-01", part(1, 2)),
+            ("BYTES=0-3", part(0, 4)),
+            ("bytes=,0-3 ,", part(0, 4)),
+            ("bytes=0-3, \t,", part(0, 4)),
             ("bytes=10-", Wanted::Beyond),
+            ("bytes=10-10", Wanted::Beyond),
             ("bytes=-0", Wanted::Beyond),
+            ("bytes=-000", Wanted::Beyond),
+            ("bytes=18446744073709551615-", Wanted::Beyond),
             ("bytes=99999999999999999999999-", Wanted::Beyond),
+            (
+                "bytes=88888888888888888888888-99999999999999999999999",
+                Wanted::Beyond,
+            ),
+            (
+                "bytes=99999999999999999999999-88888888888888888888888",
+                Wanted::Whole,
+            ),
             ("bytes=3-1", Wanted::Whole),
             ("bytes=-", Wanted::Whole),
+            ("bytes=", Wanted::Whole),
+            ("bytes", Wanted::Whole),
+            ("", Wanted::Whole),
+            ("bytes=,", Wanted::Whole),
+            ("bytes=1", Wanted::Whole),
             ("bytes=+1-2", Wanted::Whole),
+            ("bytes=0 - 3", Wanted::Whole),
+            ("bytes=0--3", Wanted::Whole),
+            ("bytes=--3", Wanted::Whole),
+            ("bytes=0x1-3", Wanted::Whole),
+            ("bytes =0-3", Wanted::Whole),
+            ("bytes:0-3", Wanted::Whole),
             ("bytes=0-1,3-4", Wanted::Whole),
+            ("bytes=0-1,0-1", Wanted::Whole),
+            ("bytes=0-1,x", Wanted::Whole),
+            ("bytes=20-,0-1", Wanted::Whole),
             ("lines=0-3", Wanted::Whole),
+            ("byte=0-3", Wanted::Whole),
         ] {
-            assert_eq!(of_ten(&[(RANGE, range)]), wanted, "{range}");
+            assert_eq!(of_ten(&[(RANGE, range.as_bytes())]), wanted, "{range}");
         }
+        let strange = [(RANGE, b"bytes=0-3\xff".as_slice())];
+        assert_eq!(of_ten(&strange), Wanted::Whole);
+        let twice = [(RANGE, b"bytes=0-3".as_slice()), (RANGE, b"bytes=5-6")];
+        assert_eq!(of_ten(&twice), Wanted::Whole);
     }
 
     #[test]
     fn a_version_that_is_known_is_not_sent_and_no_part_of_another_version() {
         let part = Wanted::Part { start: 0, end: 1 };
+        let (before, then, after) = (
+            "Sun, 22 Nov 2026 11:59:59 GMT",
+            "Sun, 22 Nov 2026 12:00:00 GMT",
+            "Sun, 22 Nov 2026 12:00:01 GMT",
+        );
         for (name, value, wanted) in [
+            (IF_MATCH, "\"v1\"", part),
+            (IF_MATCH, "\"v0\",\t\"v1\"", part),
+            (IF_MATCH, "*", part),
+            (IF_MATCH, "\"v0\"", Wanted::Changed),
+            (IF_MATCH, "W/\"v1\"", Wanted::Changed),
+            (IF_MATCH, "v1", Wanted::Changed),
+            (IF_MATCH, "", Wanted::Changed),
+            (IF_UNMODIFIED_SINCE, before, Wanted::Changed),
+            (IF_UNMODIFIED_SINCE, then, part),
+            (IF_UNMODIFIED_SINCE, after, part),
+            (IF_UNMODIFIED_SINCE, "yesterday", part),
             (IF_NONE_MATCH, "\"v1\"", Wanted::Unchanged),
             (IF_NONE_MATCH, "\"v0\", W/\"v1\"", Wanted::Unchanged),
             (IF_NONE_MATCH, "*", Wanted::Unchanged),
             (IF_NONE_MATCH, "\"v0\"", part),
+            (IF_NONE_MATCH, "\"V1\"", part),
+            (IF_NONE_MATCH, "W/W/\"v1\"", part),
+            (IF_NONE_MATCH, "\"\u{e9}\", \"v1\"", Wanted::Unchanged),
             (IF_RANGE, "\"v1\"", part),
+            (IF_RANGE, " \"v1\" ", part),
+            (IF_RANGE, "W/\"v1\"", Wanted::Whole),
             (IF_RANGE, "\"v0\"", Wanted::Whole),
-            (IF_RANGE, "Sun, 22 Nov 2026 12:00:00 GMT", Wanted::Whole),
+            (IF_RANGE, "\"v1\", \"v0\"", Wanted::Whole),
+            (IF_RANGE, "*", Wanted::Whole),
+            (IF_RANGE, "", Wanted::Whole),
+            (IF_RANGE, "\"\u{e9}\"", Wanted::Whole),
+            (IF_RANGE, then, part),
+            (IF_RANGE, "Sunday, 22-Nov-26 12:00:00 GMT", part),
+            (IF_RANGE, "Sun Nov 22 12:00:00 2026", part),
+            (IF_RANGE, before, Wanted::Whole),
+            (IF_RANGE, after, Wanted::Whole),
+            (IF_RANGE, "yesterday", Wanted::Whole),
+            (IF_MODIFIED_SINCE, then, Wanted::Unchanged),
+            (IF_MODIFIED_SINCE, after, Wanted::Unchanged),
+            (IF_MODIFIED_SINCE, before, part),
+            (IF_MODIFIED_SINCE, "yesterday", part),
         ] {
-            let headers = [(RANGE, "bytes=0-0"), (name, value)];
-            assert_eq!(of_ten(&headers), wanted, "{value}");
+            let headers = [
+                (RANGE, b"bytes=0-0".as_slice()),
+                (name.clone(), value.as_bytes()),
+            ];
+            assert_eq!(of_ten(&headers), wanted, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn of_two_conditions_the_one_that_counts_is_the_one_that_is_surer() {
+        let part = Wanted::Part { start: 0, end: 1 };
+        let (before, then) = (
+            b"Sun, 22 Nov 2026 11:59:59 GMT".as_slice(),
+            b"Sun, 22 Nov 2026 12:00:00 GMT".as_slice(),
+        );
+        let (this, other, strange) = (
+            b"\"v1\"".as_slice(),
+            b"\"v0\"".as_slice(),
+            b"\xff".as_slice(),
+        );
+        for (conditions, wanted) in [
+            ([(IF_MATCH, this), (IF_UNMODIFIED_SINCE, before)], part),
+            ([(IF_MATCH, other), (IF_MATCH, this)], part),
+            ([(IF_MATCH, other), (IF_NONE_MATCH, this)], Wanted::Changed),
+            ([(IF_MATCH, this), (IF_NONE_MATCH, this)], Wanted::Unchanged),
+            ([(IF_NONE_MATCH, other), (IF_MODIFIED_SINCE, then)], part),
+            ([(IF_NONE_MATCH, strange), (IF_MODIFIED_SINCE, then)], part),
+            (
+                [(IF_NONE_MATCH, other), (IF_NONE_MATCH, this)],
+                Wanted::Unchanged,
+            ),
+            (
+                [(IF_NONE_MATCH, this), (IF_RANGE, other)],
+                Wanted::Unchanged,
+            ),
+            ([(IF_MODIFIED_SINCE, then), (IF_MODIFIED_SINCE, then)], part),
+            ([(IF_RANGE, this), (IF_RANGE, other)], Wanted::Whole),
+            ([(IF_RANGE, this), (IF_RANGE, this)], Wanted::Whole),
+        ] {
+            let mut headers = vec![(RANGE, b"bytes=0-0".as_slice())];
+            headers.extend(conditions.clone());
+            assert_eq!(of_ten(&headers), wanted, "{conditions:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_version_goes_on_for_nobody() {
+        let of_none = |name: HeaderName, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.append(RANGE, "bytes=0-0".parse().unwrap());
+            headers.append(name, value.parse().unwrap());
+            wanted(&Method::GET, &headers, Version::default(), 10)
+        };
+        let part = Wanted::Part { start: 0, end: 1 };
+        let then = "Sun, 22 Nov 2026 12:00:00 GMT";
+        for (name, value, wanted) in [
+            (IF_RANGE, "\"v1\"", Wanted::Whole),
+            (IF_RANGE, then, Wanted::Whole),
+            (IF_RANGE, "yesterday", Wanted::Whole),
+            (IF_MATCH, "\"v1\"", Wanted::Changed),
+            (IF_MATCH, "*", part),
+            (IF_NONE_MATCH, "\"v1\"", part),
+            (IF_MODIFIED_SINCE, then, part),
+            (IF_UNMODIFIED_SINCE, then, part),
+        ] {
+            assert_eq!(of_none(name.clone(), value), wanted, "{name}: {value}");
         }
     }
 
     #[test]
     fn a_head_has_no_parts_and_an_empty_file_neither() {
-        let headers: HeaderMap = [(RANGE, "bytes=0-0".parse().unwrap())]
-            .into_iter()
-            .collect();
-        assert_eq!(wanted(&Method::HEAD, &headers, None, 10), Wanted::Whole);
-        assert_eq!(wanted(&Method::GET, &headers, None, 0), Wanted::Beyond);
+        let asked = |method: Method, range: &str, length| {
+            let headers: HeaderMap = [(RANGE, range.parse().unwrap())].into_iter().collect();
+            wanted(&method, &headers, Version::default(), length)
+        };
+        for (method, range, length, wanted) in [
+            (Method::HEAD, "bytes=0-0", 10, Wanted::Whole),
+            (Method::HEAD, "bytes=10-", 10, Wanted::Whole),
+            (Method::POST, "bytes=0-0", 10, Wanted::Whole),
+            (Method::GET, "bytes=0-0", 0, Wanted::Beyond),
+            (Method::GET, "bytes=0-", 0, Wanted::Beyond),
+            (Method::GET, "bytes=-0", 0, Wanted::Beyond),
+            (Method::GET, "bytes=-1", 0, Wanted::Whole),
+            (
+                Method::GET,
+                "bytes=0-18446744073709551615",
+                u64::MAX,
+                Wanted::Part {
+                    start: 0,
+                    end: u64::MAX,
+                },
+            ),
+            (
+                Method::GET,
+                "bytes=18446744073709551615-",
+                u64::MAX,
+                Wanted::Beyond,
+            ),
+        ] {
+            assert_eq!(asked(method, range, length), wanted, "{range} of {length}");
+        }
     }
 }

@@ -1,18 +1,21 @@
-//! Files over HTTP: a head, a whole, a part, or nothing when the client has it already.
+//! Files over HTTP: a head, a whole, a part, or nothing when the client has it already or wants another version.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use hyper::{
     HeaderMap, Method, StatusCode,
     body::Bytes,
-    header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, ETAG, HeaderValue},
+    header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, ETAG, HeaderValue, LAST_MODIFIED},
 };
 
 use super::{
     Reply, RepoFile,
     answer::{self, Answer, with},
     body::{AnswerBody, Pieces},
-    condition::{Wanted, wanted},
+    condition::{Version, Wanted, wanted},
     pool::Pool,
 };
 
@@ -24,16 +27,36 @@ pub(super) fn repo(
     pool: &Arc<Pool>,
 ) -> Answer {
     let etag = HeaderValue::from_str(&file.etag).ok();
-    let tag = etag.is_some().then_some(file.etag.as_str());
-    let wanted = wanted(method, headers, tag, file.length);
-    let pieces = |start, end| AnswerBody::Pieces(Pieces::new(file.file, start, end, pool.clone()));
-    let mut answer = part("application/octet-stream", file.length, wanted, pieces);
+    let modified = whole_seconds(file.modified);
+    let version = Version {
+        etag: etag.is_some().then_some(file.etag.as_str()),
+        modified: modified.filter(|at| is_past(*at)),
+    };
+    let length = file.blob.size();
+    let wanted = wanted(method, headers, version, length);
+    let pieces = |start, end| AnswerBody::Pieces(Pieces::new(file.blob, start, end, pool.clone()));
+    let mut answer = part(file.content_type, length, wanted, pieces);
     // The tag says whether it is still the same file, so it may be kept.
     answer.headers_mut().remove(CACHE_CONTROL);
-    match etag {
-        Some(etag) => with(answer, ETAG, etag),
-        None => answer,
-    }
+    let date = modified.map(httpdate::fmt_http_date);
+    let date = date.and_then(|date| HeaderValue::try_from(date).ok());
+    let named = [(ETAG, etag), (LAST_MODIFIED, date)];
+    named
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .fold(answer, |answer, (name, value)| with(answer, name, value))
+}
+
+/// HTTP's dates have whole seconds, from 1970 on.
+fn whole_seconds(time: SystemTime) -> Option<SystemTime> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs()))
+}
+
+/// Whether a time is so far back that what changes now has another one.
+fn is_past(time: SystemTime) -> bool {
+    let since = SystemTime::now().duration_since(time);
+    since.is_ok_and(|since| since >= Duration::from_secs(2))
 }
 
 /// Answers with bytes at hand.
@@ -42,7 +65,7 @@ pub(super) fn bytes(method: &Method, headers: &HeaderMap, reply: Reply) -> Answe
         return answer::reply(reply);
     }
     let length = reply.body.len() as u64;
-    let wanted = wanted(method, headers, None, length);
+    let wanted = wanted(method, headers, Version::default(), length);
     let slice = |start, end| AnswerBody::Bytes(reply.body.slice(start as usize..end as usize));
     part(reply.content_type, length, wanted, slice)
 }
@@ -70,6 +93,10 @@ fn part(
             range(format!("bytes */{length}")),
         ),
         Wanted::Unchanged => unchanged(),
+        Wanted::Changed => answer::words(
+            StatusCode::PRECONDITION_FAILED,
+            "the file is not the one that was asked for any more\n",
+        ),
     };
     with(answer, ACCEPT_RANGES, HeaderValue::from_static("bytes"))
 }

@@ -5,7 +5,11 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming, header::RANGE};
+use hyper::{
+    HeaderMap, Method, Request, StatusCode,
+    body::Incoming,
+    header::{HOST, RANGE},
+};
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep},
@@ -14,8 +18,8 @@ use tokio::{
 use crate::control::Callback;
 
 use super::{
-    Advertise, Backend, CallbackAsk, DocumentAsk, EntryAsk, Health, Heard, Limits, Listener, Peer,
-    RepoAsk, Served, Stop,
+    Advertise, Backend, CallbackAsk, DocumentAsk, EntryAsk, Health, Heard, Limits, Listener,
+    LoaderAsk, MbootAsk, Peer, RepoAsk, Served, Stop,
     answer::{self, Answer, closing, words},
     body::AnswerBody,
     connection, file, listen,
@@ -106,9 +110,14 @@ impl<B: Backend> Visit<B> {
         let (parts, body) = request.into_parts();
         let (method, headers) = (&parts.method, &parts.headers);
         match route {
-            Route::Entry => self.entry().await,
-            Route::Boot => self.boot(parts.uri.query().unwrap_or_default()).await,
+            Route::Entry => self.entry(headers).await,
+            Route::Boot => {
+                let query = parts.uri.query().unwrap_or_default();
+                self.boot(query, headers).await
+            }
             Route::Health => self.health(),
+            Route::Loader { name } => self.loader(name, method, headers).await,
+            Route::Mboot { repo, path } => self.mboot(repo, path, method, headers).await,
             Route::Document { token, name } => self.document(token, name, method, headers).await,
             Route::Callback { token, callback } => {
                 closing(self.callback(token, callback, method, body).await)
@@ -117,16 +126,26 @@ impl<B: Backend> Visit<B> {
         }
     }
 
-    async fn entry(&self) -> Answer {
+    /// Where this machine reaches us.
+    fn base(&self, headers: &HeaderMap) -> Arc<str> {
+        if !self.peer.local.ip().is_loopback() {
+            return self.base.clone();
+        }
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+        let advertise = &self.desk.machines.advertise;
+        advertise.base_for(self.peer.local, host).into()
+    }
+
+    async fn entry(&self, headers: &HeaderMap) -> Answer {
         let ask = EntryAsk {
             peer: self.peer,
-            base: self.base.clone(),
+            base: self.base(headers),
         };
         answer::reply(self.desk.backend.entry(ask).await)
     }
 
-    async fn boot(&self, query: &str) -> Answer {
-        match query::boot_ask(query, self.peer, self.base.clone()) {
+    async fn boot(&self, query: &str, headers: &HeaderMap) -> Answer {
+        match query::boot_ask(query, self.peer, self.base(headers)) {
             Ok(ask) => answer::reply(self.desk.backend.boot(ask).await),
             Err(reason) => words(StatusCode::BAD_REQUEST, reason + "\n"),
         }
@@ -140,6 +159,37 @@ impl<B: Backend> Visit<B> {
         words(StatusCode::OK, text)
     }
 
+    async fn loader(&self, name: String, method: &Method, headers: &HeaderMap) -> Answer {
+        let whole = wants_all(method, headers);
+        let ask = LoaderAsk {
+            name,
+            whole,
+            peer: self.peer,
+        };
+        let served = self.desk.backend.loader(ask).await;
+        self.served(served, whole, method, headers).await
+    }
+
+    async fn mboot(
+        &self,
+        repo: String,
+        path: String,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Answer {
+        let whole = wants_all(method, headers);
+        let ask = MbootAsk {
+            repo,
+            path,
+            head: method == Method::HEAD,
+            whole,
+            peer: self.peer,
+            base: self.base(headers),
+        };
+        let served = self.desk.backend.mboot(ask).await;
+        self.served(served, whole, method, headers).await
+    }
+
     async fn document(
         &self,
         token: String,
@@ -147,16 +197,26 @@ impl<B: Backend> Visit<B> {
         method: &Method,
         headers: &HeaderMap,
     ) -> Answer {
-        let head = method == Method::HEAD;
-        let whole = !head && !headers.contains_key(RANGE);
+        let whole = wants_all(method, headers);
         let ask = DocumentAsk {
             token,
             name,
-            head,
+            head: method == Method::HEAD,
             whole,
             peer: self.peer,
         };
-        match self.desk.backend.document(ask).await {
+        let served = self.desk.backend.document(ask).await;
+        self.served(served, whole, method, headers).await
+    }
+
+    async fn served(
+        &self,
+        served: Served,
+        whole: bool,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Answer {
+        match served {
             Served::Bytes {
                 reply,
                 receipt: Some(receipt),
@@ -232,6 +292,11 @@ impl<B: Backend> Visit<B> {
         sleep(self.desk.throttle.wrong(address, Instant::now())).await;
         nothing()
     }
+}
+
+/// Whether the whole body is asked for: nothing else counts as reading.
+fn wants_all(method: &Method, headers: &HeaderMap) -> bool {
+    method != Method::HEAD && !headers.contains_key(RANGE)
 }
 
 fn nothing() -> Answer {

@@ -26,8 +26,12 @@ mod guard;
 mod operators;
 
 pub use advertise::{Advertise, AdvertiseError};
-pub use ask::{BootAsk, CallbackAsk, DocumentAsk, EntryAsk, Order, Peer, Question, RepoAsk};
+pub use ask::{
+    BootAsk, CallbackAsk, DocumentAsk, EntryAsk, LoaderAsk, MbootAsk, Order, Peer, Question,
+    RepoAsk,
+};
 pub use backend::{Backend, Delivery, Health, Heard, Receipt, Refusal, Reply, RepoFile, Served};
+pub use condition::{Version, Wanted, wanted};
 pub use guard::{Guard, GuardError};
 pub use hyper::body::Bytes;
 pub use limits::{Limits, allow_open_files};

@@ -24,6 +24,18 @@ pub(super) enum Route {
     Boot,
     /// How the server is.
     Health,
+    /// A program that firmware starts first.
+    Loader {
+        /// Its name.
+        name: String,
+    },
+    /// ESXi's loader, or what it looks for beside itself.
+    Mboot {
+        /// The repo's name.
+        repo: String,
+        /// The path beside it.
+        path: String,
+    },
     /// A file of an attempt.
     Document {
         /// The attempt's token.
@@ -64,6 +76,13 @@ impl Route {
             Some("boot.ipxe" | "autoexec.ipxe") => Route::Entry,
             Some("boot") => Route::Boot,
             Some("healthz") => Route::Health,
+            Some("loader") => Route::Loader {
+                name: name(steps.next())?,
+            },
+            Some("mboot") => Route::Mboot {
+                repo: name(steps.next())?,
+                path: steps.names()?,
+            },
             Some("t") => Route::of_attempt(name(steps.next())?, &mut steps, uri.query())?,
             Some("repo") => Route::Repo {
                 repo: name(steps.next())?,
@@ -252,6 +271,14 @@ mod tests {
                 "/repo/esxi//efi/boot/x%20y.efi",
                 repo("esxi", "efi/boot/x y.efi"),
             ),
+            (
+                "/mboot/esxi/01-00-50-56-aa-bb-01/boot.cfg",
+                Ok(Route::Mboot {
+                    repo: "esxi".into(),
+                    path: "01-00-50-56-aa-bb-01/boot.cfg".into(),
+                }),
+            ),
+            ("/mboot/esxi", Err(Lost::Nothing)),
             ("/", Err(Lost::Nothing)),
             ("/boot/x", Err(Lost::Nothing)),
             ("/BOOT", Err(Lost::Nothing)),
@@ -277,6 +304,7 @@ mod tests {
             for uri in [
                 format!("/repo/esxi/{step}/etc/passwd"),
                 format!("/repo/{step}/etc/passwd"),
+                format!("/mboot/esxi/{step}/etc/passwd"),
                 format!("/t/0a/{step}/x"),
                 format!("/t/{step}/x"),
                 format!("/t/0a/stage/{step}"),

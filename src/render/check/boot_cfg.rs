@@ -12,8 +12,8 @@ pub struct BootCfg<'a> {
     pub has: Box<dyn Fn(&str) -> bool + 'a>,
 }
 
-/// The keys whose values are numbers.
-const NUMBERS: [&str; 9] = [
+/// The keys whose values are numbers (esx-boot, `mboot/config.c`).
+const NUMBERS: [&str; 11] = [
     "bootstate",
     "timeout",
     "nobootif",
@@ -21,19 +21,28 @@ const NUMBERS: [&str; 9] = [
     "norts",
     "nativehttp",
     "runtimewd",
+    "runtimewdtimeout",
+    "tftpblksize",
     "skip",
     "errtimeout",
 ];
 
-/// Since which version a loader knows a key; older ones pass over it.
-const SINCE: [(&str, (u32, u32)); 7] = [
-    ("crypto", (7, 0)),
-    ("nativehttp", (7, 0)),
-    ("runtimewd", (8, 0)),
-    ("runtimewdtimeout", (8, 0)),
-    ("tftpblksize", (8, 0)),
-    ("skip", (8, 0)),
-    ("errtimeout", (8, 0)),
+/// What an ESXi calls itself: 7.0.3 is 7.0 Update 3.
+type Version = (u32, u32, u32);
+
+/// Since which version a loader knows a key, and before which it does; others pass over it.
+const KNOWN: [(&str, Version, Option<Version>); 11] = [
+    ("nobootif", (6, 0, 0), None),
+    ("noquirks", (6, 0, 0), None),
+    ("norts", (6, 0, 0), None),
+    ("crypto", (7, 0, 2), None),
+    ("nativehttp", (7, 0, 2), Some((9, 0, 0))),
+    ("runtimewd", (8, 0, 0), None),
+    ("runtimewdtimeout", (8, 0, 0), None),
+    ("tftpblksize", (8, 0, 0), None),
+    ("acpitables", (8, 0, 0), None),
+    ("skip", (8, 0, 1), None),
+    ("errtimeout", (8, 0, 1), None),
 ];
 
 /// Returns every rule that a machine's boot.cfg breaks.
@@ -56,7 +65,7 @@ pub fn check_boot_cfg(text: &str, expected: &BootCfg<'_>) -> Vec<Finding> {
     }
     found.extend(once(&pairs));
     for (number, key, value) in &pairs {
-        if NUMBERS.contains(&key.as_str()) && value.parse::<u32>().is_err() {
+        if NUMBERS.contains(&key.as_str()) && !is_number(value) {
             found.push(Finding::error(
                 3,
                 *number,
@@ -65,11 +74,16 @@ pub fn check_boot_cfg(text: &str, expected: &BootCfg<'_>) -> Vec<Finding> {
         }
         match key.as_str() {
             "kernel" => found.extend(file(*number, value, expected)),
-            "modules" => found.extend(
-                value
-                    .split("---")
-                    .flat_map(|module| file(*number, module.trim(), expected)),
-            ),
+            "crypto" if !value.is_empty() => found.extend(file(*number, value, expected)),
+            "modules" | "acpitables" => {
+                // What follows a module's name is its own command line.
+                let names = value.split("---").map(|one| one.split_whitespace().next());
+                found.extend(
+                    names
+                        .flatten()
+                        .filter_map(|name| file(*number, name, expected)),
+                );
+            }
             "prefix" if !is_web(value) => {
                 found.push(Finding::error(
                     6,
@@ -81,7 +95,7 @@ pub fn check_boot_cfg(text: &str, expected: &BootCfg<'_>) -> Vec<Finding> {
             _ => {}
         }
     }
-    found.extend(too_new(&pairs));
+    found.extend(unknown(&pairs));
     found.sort_by_key(|finding| (finding.line, finding.rule));
     found
 }
@@ -199,37 +213,37 @@ fn has_address(url: &str) -> bool {
     socket || plain
 }
 
-/// Keys that the image's own loader does not know yet.
-fn too_new(pairs: &[(usize, String, &str)]) -> Vec<Finding> {
-    let build = pairs
-        .iter()
-        .find(|(_, key, _)| key == "build")
-        .map(|(_, _, build)| *build);
-    let version = build.and_then(|build| {
-        let mut parts = build.split(['.', '-']).map(str::parse::<u32>);
-        Some((parts.next()?.ok()?, parts.next()?.ok()?))
-    });
-    let Some(version) = version else {
+/// Whether the loader takes a value for a number: digits, perhaps after a minus. None at all is a zero.
+fn is_number(value: &str) -> bool {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    value.is_empty() || !digits.starts_with(['+', '-']) && value.parse::<i32>().is_ok()
+}
+
+/// Keys that the image's own loader does not know: not yet, or not any more.
+fn unknown(pairs: &[(usize, String, &str)]) -> Vec<Finding> {
+    let build = pairs.iter().rev().find(|(_, key, _)| key == "build");
+    let Some(version) = build.and_then(|(_, _, build)| version(build)) else {
         return Vec::new();
     };
-    let since = |key: &str| {
-        SINCE
-            .iter()
-            .find(|(known, _)| *known == key)
-            .map(|(_, since)| *since)
+    let is_known = |key: &str| {
+        let found = KNOWN.iter().find(|(known, ..)| *known == key);
+        found.is_none_or(|(_, since, before)| {
+            *since <= version && before.is_none_or(|before| version < before)
+        })
     };
-    pairs
-        .iter()
-        .filter(|(_, key, _)| since(key).is_some_and(|since| version < since))
+    let unknown = pairs.iter().filter(|(_, key, _)| !is_known(key));
+    let (major, minor, update) = version;
+    unknown
         .map(|(number, key, _)| {
-            Finding::error(
-                10,
-                *number,
-                format!(
-                    "the loader of {}.{} does not know `{key}`",
-                    version.0, version.1
-                ),
-            )
+            let message = format!("the loader of {major}.{minor}.{update} does not know `{key}`");
+            Finding::error(10, *number, message)
         })
         .collect()
+}
+
+/// Reads `7.0.3-0.35.19482537`.
+fn version(build: &str) -> Option<Version> {
+    let mut parts = build.split(['.', '-']).map(str::parse::<u32>);
+    let mut next = || parts.next()?.ok();
+    Some((next()?, next()?, next()?))
 }

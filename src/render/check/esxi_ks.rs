@@ -5,9 +5,11 @@
 use super::{
     Finding,
     commands::{Argument, Takes, command, is_deprecated, parted},
+    esxi_include::written,
     esxi_network, esxi_script,
     shlex::split,
 };
+use crate::render::esxi::is_license;
 
 /// How many commands the installer takes.
 const MOST_COMMANDS: usize = 256;
@@ -39,6 +41,37 @@ impl Line {
 pub fn check_ks(text: &str, secure_boot: bool) -> Vec<Finding> {
     let mut found = bytes(text);
     let (commands, sections) = esxi_script::parted_into_sections(text);
+    let mut lines = taken_apart(commands, &mut found);
+    // Of texts that take each other's place the first one stands for all in what concerns the whole document.
+    let mut others = Vec::new();
+    for path in included(&lines) {
+        for (at, text) in written(&sections, &path).into_iter().enumerate() {
+            let more = taken_apart(
+                text.iter().map(|(at, line)| (*at, line.as_str())),
+                &mut found,
+            );
+            match at {
+                0 => lines.extend(more),
+                _ => others.extend(more),
+            }
+        }
+    }
+    found.extend(lines.iter().chain(&others).flat_map(spelling));
+    found.extend(presence(&lines));
+    found.extend(lines.iter().flat_map(password));
+    found.extend(lines.iter().chain(&others).flat_map(license));
+    found.extend(disks(&lines));
+    found.extend(disks(&others));
+    found.extend(esxi_network::check(&lines));
+    found.extend(esxi_script::check(&sections, secure_boot));
+    found.sort_by_key(|finding| (finding.line, finding.rule));
+    found
+}
+
+fn taken_apart<'a>(
+    commands: impl IntoIterator<Item = (usize, &'a str)>,
+    found: &mut Vec<Finding>,
+) -> Vec<Line> {
     let mut lines = Vec::new();
     for (number, line) in commands {
         match split(line) {
@@ -55,14 +88,15 @@ pub fn check_ks(text: &str, secure_boot: bool) -> Vec<Finding> {
             }
         }
     }
-    found.extend(lines.iter().flat_map(spelling));
-    found.extend(presence(&lines));
-    found.extend(lines.iter().flat_map(password));
-    found.extend(disks(&lines));
-    found.extend(esxi_network::check(&lines));
-    found.extend(esxi_script::check(&sections, secure_boot));
-    found.sort_by_key(|finding| (finding.line, finding.rule));
-    found
+    lines
+}
+
+/// The files that a document includes.
+fn included(lines: &[Line]) -> Vec<String> {
+    let includes = lines
+        .iter()
+        .filter(|line| ["include", "%include"].contains(&line.name.as_str()));
+    includes.flat_map(|line| line.words.clone()).collect()
 }
 
 fn bytes(text: &str) -> Vec<Finding> {
@@ -156,11 +190,14 @@ fn presence(lines: &[Line]) -> Vec<Finding> {
         }
     }
     match named(&["install", "upgrade", "installorupgrade"]).as_slice() {
-        [] => found.push(Finding::error(
-            4,
-            1,
-            "there is neither `install` nor `upgrade`",
-        )),
+        [] => found.push(match named(&["include", "%include"]).first() {
+            None => Finding::error(4, 1, "there is neither `install` nor `upgrade`"),
+            Some(line) => Finding::error(
+                4,
+                line.number,
+                "there is neither `install` nor `upgrade`, nor a `%pre` that is seen to write one into this file",
+            ),
+        }),
         [_] => {}
         [_, second, ..] => found.push(Finding::error(
             4,
@@ -214,6 +251,25 @@ fn password(line: &Line) -> Option<Finding> {
             3,
             line.number,
             "the installer takes `$6$` without `rounds=`, `$1$`, or 13 characters of DES",
+        )
+    })
+}
+
+/// The installer takes `\w{5}` five times. The key is never repeated.
+fn license(line: &Line) -> Option<Finding> {
+    let asks = ["serialnum", "vmserialnum"].contains(&line.name.as_str());
+    let sound = match line.arguments.as_slice() {
+        // Without a value, the spelling is wrong already.
+        [Argument { name, value }] if name == "--esx" => value
+            .as_deref()
+            .is_none_or(|key| key.is_empty() || is_license(key)),
+        _ => false,
+    };
+    (asks && !sound).then(|| {
+        Finding::error(
+            11,
+            line.number,
+            "`--esx` wants a licence key: five groups of five letters or digits",
         )
     })
 }

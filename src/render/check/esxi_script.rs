@@ -12,8 +12,8 @@ use crate::render::quote::esxi_section;
 /// One script.
 pub(super) struct Section<'a> {
     number: usize,
-    header: &'a str,
-    lines: Vec<(usize, &'a str)>,
+    pub(super) header: &'a str,
+    pub(super) lines: Vec<(usize, &'a str)>,
 }
 
 /// Numbered lines.
@@ -174,10 +174,7 @@ fn ends_well(section: &Section<'_>) -> Option<Finding> {
 
 /// The wget of busybox: `-q -O FILE URL`, and nothing else everywhere.
 fn wget(number: usize, line: &str) -> Vec<Finding> {
-    if line.trim_start().starts_with('#') {
-        return Vec::new();
-    }
-    let commands = line.split([';', '|', '&', '(', ')', '`']);
+    let commands = without_comment(line).split([';', '|', '&', '(', ')', '`']);
     let calls = commands.filter_map(|command| {
         let words: Vec<&str> = command.split_whitespace().collect();
         let at = words
@@ -199,7 +196,7 @@ fn wget(number: usize, line: &str) -> Vec<Finding> {
             }
             let writes = words
                 .iter()
-                .any(|word| word.starts_with("-O") || *word == "-qO");
+                .any(|word| word.starts_with('-') && !word.starts_with("--") && word.contains('O'));
             (!writes).then(|| {
                 Finding::error(
                     26,
@@ -209,6 +206,22 @@ fn wget(number: usize, line: &str) -> Vec<Finding> {
             })
         })
         .collect()
+}
+
+/// A line of a shell without the comment at its end.
+fn without_comment(line: &str) -> &str {
+    let mut quote = None;
+    let mut before = ' ';
+    for (at, c) in line.char_indices() {
+        match (quote, c) {
+            (None, '#') if before.is_whitespace() => return &line[..at],
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            _ => {}
+        }
+        before = c;
+    }
+    line
 }
 
 /// ESXi's firewall lets web requests out on two ports.

@@ -8,6 +8,7 @@ mod commands;
 mod esxi_ks;
 mod esxi_network;
 mod esxi_script;
+mod esxi_include;
 mod boot_cfg;
 
 use crate::site::{Diagnostic, Severity};

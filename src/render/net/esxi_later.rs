@@ -138,11 +138,7 @@ fn ipv6(link: &Link, interface: &str, has_v4: bool) -> Option<Loss> {
         .iter()
         .map(|net| format!("esxcli network ip interface ipv6 address add --interface-name={interface} --ipv6={net}"))
         .collect();
-    later.extend(
-        gateway(link, false).map(|via| {
-            format!("esxcli network ip route ipv6 add --gateway={via} --network=default")
-        }),
-    );
+    later.extend(gateway(link, false).map(|via| add_route("default", via)));
     Some(loss(Setting::Ipv6, link, joined(&v6, ", "), later))
 }
 
@@ -207,13 +203,15 @@ fn other_link(view: &View<'_>, primary: &Base<'_>, link: &Link, number: usize) -
         "esxcli network ip interface add --interface-name={interface} --portgroup-name={group}"
     ));
     later.extend(address(link, &interface));
-    if !shared {
-        later.extend(
-            mtu(link, &switch, &interface)
-                .into_iter()
-                .flat_map(|loss| loss.later),
-        );
-    }
+    // A switch carries the largest packets of all its interfaces.
+    let carried = view.plan.primary().and_then(|link| link.mtu);
+    let carries = shared && carried >= link.mtu;
+    later.extend(
+        mtu(link, &switch, &interface)
+            .into_iter()
+            .flat_map(|loss| loss.later)
+            .skip(usize::from(carries)),
+    );
     later.extend(
         ipv6(link, &interface, true)
             .into_iter()
@@ -235,16 +233,12 @@ fn address(link: &Link, interface: &str) -> Option<String> {
     let (v4, _) = families(link);
     let set = "esxcli network ip interface ipv4 set";
     match v4.first() {
-        Some(net) => {
-            let via = gateway(link, true)
-                .map(|via| format!(" --gateway={via}"))
-                .unwrap_or_default();
-            Some(format!(
-                "{set} --interface-name={interface} --type=static --ipv4={} --netmask={}{via}",
-                net.addr(),
-                net.netmask()
-            ))
-        }
+        // A default route of its own it never has: that belongs to the primary link.
+        Some(net) => Some(format!(
+            "{set} --interface-name={interface} --type=static --ipv4={} --netmask={}",
+            net.addr(),
+            net.netmask()
+        )),
         None if link.dhcp => Some(format!("{set} --interface-name={interface} --type=dhcp")),
         None => None,
     }
@@ -265,14 +259,10 @@ fn routes(link: &Link) -> Option<Loss> {
             Vec::new(),
         ));
     }
-    let add = |to: &ipnet::IpNet, via: IpAddr| {
-        let family = if via.is_ipv4() { "ipv4" } else { "ipv6" };
-        format!("esxcli network ip route {family} add --gateway={via} --network={to}")
-    };
     let later = link
         .routes
         .iter()
-        .map(|route| add(&route.to, route.via))
+        .map(|route| add_route(&route.to.to_string(), route.via))
         .collect();
     Some(loss(
         Setting::Routes,
@@ -280,6 +270,18 @@ fn routes(link: &Link) -> Option<Loss> {
         joined(link.routes.iter().map(|route| route.to), ", "),
         later,
     ))
+}
+
+/// esxcli has known routes since 5.1; before, esxcfg-route is the way.
+fn add_route(to: &str, via: IpAddr) -> String {
+    let (family, old) = if via.is_ipv4() {
+        ("ipv4", "V4")
+    } else {
+        ("ipv6", "V6")
+    };
+    format!(
+        "esxcli network ip route {family} add --gateway={via} --network={to} || esxcfg-route -f {old} -a {to} {via}"
+    )
 }
 
 /// DNS servers and search domains beyond what the line says.
@@ -345,6 +347,7 @@ fn time(view: &View<'_>) -> Option<Loss> {
         "\\n",
     );
     let later = vec![
+        "esxcli network firewall ruleset set --ruleset-id=ntpClient --enabled=true".into(),
         // esxcli learned of NTP in 7.0; before that the daemon's own file is the way.
         format!("esxcli system ntp set {given} --enabled=true || {{"),
         format!("  printf '{lines}\\n' >> /etc/ntp.conf"),

@@ -30,6 +30,7 @@ impl<'a> Check<'a> {
             if !unread.has_flawed(Kind::Node, node.name.as_str()) {
                 self.can_be_told(node, !macs.is_empty(), &layout);
             }
+            self.can_boot_securely(node, &layers, &layout);
             self.binding(node, &layers);
             self.identities(&mut claims, node, &macs);
             self.addresses(&mut claims, node);
@@ -110,6 +111,26 @@ impl<'a> Check<'a> {
                         .help("declare its `mac`"),
                 );
             }
+        }
+    }
+
+    /// The signed GRUB asks the server that gave the address, and never a proxy.
+    fn can_boot_securely(&mut self, node: &Node, layers: &Layers<'a>, layout: &Layout<'_>) {
+        let secure = layers.find(|settings| settings.secure_boot.as_deref());
+        let network = layout.boot_network.or(layout.network);
+        let mode = network.and_then(|network| network.body.dhcp.as_ref());
+        if let Some(secure) = secure.filter(|at| at.value)
+            && let Some(mode) = mode.filter(|at| at.value == DhcpMode::Proxy)
+        {
+            let message = format!(
+                "node `{}` cannot boot with Secure Boot beside a proxy",
+                node.name
+            );
+            self.report(
+                Diagnostic::error(message, secure.place)
+                    .other(mode.place, "GRUB asks the server that gave its address, not this one")
+                    .help("set `dhcp = \"reserve\"` there: declared machines then get their address from here"),
+            );
         }
     }
 

@@ -10,3 +10,7 @@ mod tokens;
 mod bindings;
 mod brakes;
 mod kept;
+mod dhcp;
+mod addresses;
+mod images;
+mod silence;

@@ -88,7 +88,11 @@ fn snapshot(name: &str, toml: &str) -> Snapshot {
     found.extend(mistakes);
     found.retain(|diagnostic| diagnostic.severity == Severity::Error);
     assert!(found.is_empty(), "{name}: {found:#?}");
-    let traits = |installs, finishes| Traits { installs, finishes };
+    let traits = |installs, finishes| Traits {
+        installs,
+        finishes,
+        by_mboot: false,
+    };
     let tasks = [
         ("esxi", traits(true, true)),
         ("debian", traits(true, true)),
@@ -168,6 +172,11 @@ impl Lab {
         outcome
     }
 
+    /// The journal so far, line by line.
+    pub(crate) fn written(&self) -> Vec<String> {
+        self.lines.iter().map(Line::text).collect()
+    }
+
     fn silently(&mut self, act: impl FnOnce(&mut Turn<'_>)) -> String {
         self.turn(act);
         String::new()
@@ -197,6 +206,21 @@ impl Lab {
                 "{} marked",
                 self.turn(|turn| turn.declare_state(first == "installed"))
             ),
+            "links" => {
+                let nets = rest.split(' ').filter(|word| !word.is_empty());
+                let nets = nets.map(|net| net.parse().unwrap()).collect();
+                self.silently(|turn| turn.on_links(nets))
+            }
+            "unproven" => {
+                let why = rest.strip_prefix(first).unwrap_or_default().trim();
+                let image = |name: &str| (name.parse().unwrap(), why.to_owned());
+                let unproven = (!why.is_empty()).then(|| image(first));
+                self.silently(|turn| turn.on_images(unproven.into_iter().collect()))
+            }
+            "looked" => {
+                let cards = words.map(card).collect();
+                self.silently(|turn| turn.looked(first.parse().unwrap(), cards))
+            }
             "pause" => self.silently(|turn| turn.pause()),
             "resume" => self.silently(|turn| turn.resume()),
             "log" => {
@@ -242,7 +266,7 @@ impl Lab {
             let decision = turn.boot(&ask);
             match &decision {
                 Decision::Open(opening) if of("render=").is_some() => {
-                    turn.not_opened(opening, "the template is broken".into())
+                    Decision::Disk(turn.not_opened(opening, "the template is broken".into()))
                 }
                 Decision::Open(opening) => {
                     turn.opened(opening);
@@ -269,6 +293,10 @@ impl Lab {
             }
             Decision::Wait(reason) => format!("wait: {reason}"),
             Decision::Microkernel => "microkernel".into(),
+            Decision::Look(addresses) => {
+                let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                format!("look at {}", addresses.join(", "))
+            }
             Decision::Script(_, task) => format!("script of {task}"),
             Decision::Repeat {
                 attempt, is_stale, ..

@@ -1,0 +1,240 @@
+//! Who asks.
+
+use std::fmt;
+
+use super::super::ClientArch;
+
+/// What kind of program a DHCP message comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Client {
+    /// Something that does not boot from the network: a running system, a phone.
+    Host,
+    /// Firmware that fetches its boot file over TFTP (PXE 2.1, RFC 4578).
+    Pxe(ClientArch),
+    /// Firmware that fetches its boot file over HTTP (UEFI 2.5 and later, section 24.7).
+    Http(ClientArch),
+    /// iPXE, which is to get a script and never a loader again.
+    Ipxe(Option<ClientArch>),
+    /// A Raspberry Pi's boot code, which probes TFTP for files of its own.
+    RaspberryPi,
+    /// U-Boot, which reads the `file` field alone.
+    UBoot(Option<ClientArch>),
+}
+
+/// What a message says of its sender.
+#[derive(Debug, Default)]
+pub(super) struct Signs<'a> {
+    /// Option 60.
+    pub(super) class: &'a [u8],
+    /// Option 77.
+    pub(super) user_class: &'a [u8],
+    /// Option 43.
+    pub(super) vendor: &'a [u8],
+    /// Option 97.
+    pub(super) guid: &'a [u8],
+    /// Option 93: the first architecture.
+    pub(super) arch: Option<u16>,
+    /// Whether option 175, iPXE's own, is there.
+    pub(super) has_ipxe: bool,
+}
+
+impl Client {
+    pub(super) fn of(signs: &Signs<'_>) -> Client {
+        let arch = signs.arch.map(ClientArch::new);
+        if signs.has_ipxe || is_ipxe(signs.user_class) {
+            return Client::Ipxe(arch);
+        }
+        if is_raspberry_pi(signs, arch) {
+            return Client::RaspberryPi;
+        }
+        if signs.class.starts_with(b"U-Boot") {
+            return Client::UBoot(arch);
+        }
+        let arch = arch.or_else(|| arch_in(signs.class));
+        if signs.class.starts_with(b"HTTPClient") {
+            return arch.map_or(Client::Host, Client::Http);
+        }
+        if signs.class.starts_with(b"PXEClient") {
+            // Without the option it can only be what was there before it: a BIOS.
+            return Client::Pxe(arch.unwrap_or(ClientArch::Bios));
+        }
+        Client::Host
+    }
+
+    /// Tells whether it boots from the network.
+    pub fn boots(self) -> bool {
+        self != Client::Host
+    }
+
+    /// What it says of its firmware.
+    pub fn arch(self) -> Option<ClientArch> {
+        match self {
+            Client::Pxe(arch) | Client::Http(arch) => Some(arch),
+            Client::Ipxe(arch) | Client::UBoot(arch) => arch,
+            Client::RaspberryPi => Some(ClientArch::RaspberryPi),
+            Client::Host => None,
+        }
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Client::Host => f.pad("host"),
+            Client::Pxe(arch) => write!(f, "{arch} PXE"),
+            Client::Http(arch) => arch.fmt(f),
+            Client::Ipxe(Some(arch)) => write!(f, "iPXE, {arch}"),
+            Client::Ipxe(None) => f.pad("iPXE"),
+            Client::RaspberryPi => f.pad("Raspberry Pi"),
+            Client::UBoot(_) => f.pad("U-Boot"),
+        }
+    }
+}
+
+/// Plain, as iPXE sends it, or with a length before it (RFC 3004).
+fn is_ipxe(user_class: &[u8]) -> bool {
+    user_class == b"iPXE" || user_class == b"\x04iPXE"
+}
+
+/// By its architecture, by the words it hears for, or by the model in its UUID.
+fn is_raspberry_pi(signs: &Signs<'_>, arch: Option<ClientArch>) -> bool {
+    arch == Some(ClientArch::RaspberryPi)
+        || contains(signs.vendor, b"Raspberry Pi Boot")
+        || signs.guid.get(1..4) == Some(b"RPi")
+}
+
+/// `PXEClient:Arch:00007:UNDI:003016` says it too.
+fn arch_in(class: &[u8]) -> Option<ClientArch> {
+    let text = std::str::from_utf8(class).ok()?;
+    let number = text.split(':').skip_while(|part| *part != "Arch").nth(1)?;
+    number.parse().ok().map(ClientArch::new)
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_is_told_by_its_signs() {
+        let none = Signs::default;
+        let cases = [
+            (none(), Client::Host),
+            (
+                Signs {
+                    class: b"android-dhcp-14",
+                    ..none()
+                },
+                Client::Host,
+            ),
+            (
+                Signs {
+                    class: b"MSFT 5.0",
+                    ..none()
+                },
+                Client::Host,
+            ),
+            (
+                Signs {
+                    class: b"PXEClient:Arch:00000:UNDI:002001",
+                    arch: Some(0),
+                    ..none()
+                },
+                Client::Pxe(ClientArch::Bios),
+            ),
+            (
+                Signs {
+                    class: b"PXEClient",
+                    ..none()
+                },
+                Client::Pxe(ClientArch::Bios),
+            ),
+            (
+                Signs {
+                    class: b"PXEClient:Arch:00007:UNDI:003016",
+                    ..none()
+                },
+                Client::Pxe(ClientArch::EfiX64),
+            ),
+            (
+                Signs {
+                    class: b"PXEClient:Arch:00009:UNDI:003016",
+                    arch: Some(9),
+                    ..none()
+                },
+                Client::Pxe(ClientArch::EfiX64),
+            ),
+            (
+                Signs {
+                    class: b"HTTPClient:Arch:00016:UNDI:003000",
+                    arch: Some(16),
+                    ..none()
+                },
+                Client::Http(ClientArch::HttpX64),
+            ),
+            (
+                Signs {
+                    class: b"HTTPClient:Arch:00019:UNDI:003000",
+                    ..none()
+                },
+                Client::Http(ClientArch::HttpArm64),
+            ),
+            (
+                Signs {
+                    class: b"PXEClient:Arch:00007:UNDI:003016",
+                    arch: Some(7),
+                    user_class: b"iPXE",
+                    ..none()
+                },
+                Client::Ipxe(Some(ClientArch::EfiX64)),
+            ),
+            (
+                Signs {
+                    user_class: b"\x04iPXE",
+                    ..none()
+                },
+                Client::Ipxe(None),
+            ),
+            (
+                Signs {
+                    class: b"PXEClient",
+                    has_ipxe: true,
+                    arch: Some(0),
+                    ..none()
+                },
+                Client::Ipxe(Some(ClientArch::Bios)),
+            ),
+            (
+                Signs {
+                    class: b"PXEClient:Arch:00041:UNDI:002001",
+                    arch: Some(41),
+                    ..none()
+                },
+                Client::RaspberryPi,
+            ),
+            (
+                Signs {
+                    class: b"PXEClient:Arch:00000:UNDI:002001",
+                    arch: Some(0),
+                    guid: b"\0RPi4\x14\x31\xd0\0",
+                    ..none()
+                },
+                Client::RaspberryPi,
+            ),
+            (
+                Signs {
+                    class: b"U-Boot.armv8",
+                    arch: Some(22),
+                    ..none()
+                },
+                Client::UBoot(Some(ClientArch::Other(22))),
+            ),
+        ];
+        for (signs, expected) in cases {
+            assert_eq!(Client::of(&signs), expected, "{signs:?}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! TFTP (RFC 1350, 2347, 2348, 2349, 7440), read only, without sockets.
+//!
+//! A datagram is decoded ([`Datagram`]), the name that is asked for cleaned ([`FileName`]), the options agreed on
+//! ([`Agreed`]) and the file sent by a state machine ([`Transfer`]), which is told what arrived and says what to
+//! send. Which file a name leads to, and the bytes of it, are not known here.
+
+mod name;
+mod options;
+mod request;
+mod encode;
+mod transfer;
+#[cfg(test)]
+mod lossy;
+
+pub use encode::{ErrorCode, data_head, encode_ack, encode_error, encode_oack};
+pub use name::{FileName, NameError};
+pub use options::{Agreed, Asked, DEFAULT_BLOCK, MAX_BLOCK, MAX_WINDOW, MIN_BLOCK};
+pub use request::{Datagram, ReadRequest, Undecodable};
+pub use transfer::{Blocks, Ending, Reason, Step, Transfer};

@@ -1,0 +1,304 @@
+//! Datagrams that reach a server (RFC 1350 section 5, RFC 2347).
+//!
+//! What the packet codec stumbles over is taken out before it reads: options that it cannot read, which would cost
+//! the whole request, and datagrams shorter than their kind.
+
+use std::str::FromStr;
+
+use tftpd::{Opcode, OptionType, Packet};
+
+use super::Asked;
+
+/// What a datagram says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Datagram {
+    /// RRQ: someone asks for a file.
+    Read(ReadRequest),
+    /// WRQ: someone wants to leave a file here.
+    Write,
+    /// ACK of the block with this number.
+    Ack(u16),
+    /// ERROR: the client gives up. It is never answered.
+    Error {
+        /// The code, of RFC 1350's list or not.
+        code: u16,
+        /// What the client says, without control characters.
+        text: String,
+    },
+    /// DATA or OACK, which only servers send.
+    Stray,
+}
+
+/// A request for a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadRequest {
+    /// The name as the client wrote it.
+    pub name: String,
+    /// The options that are understood.
+    pub asked: Asked,
+}
+
+/// Why a datagram says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Undecodable {
+    /// It is no TFTP: there is nothing to answer.
+    #[error("not a TFTP packet")]
+    Packet,
+    /// A request without a name, a mode or the zeros after them.
+    #[error("the request cannot be read")]
+    Request,
+    /// Another mode than octet or netascii.
+    #[error("the mode is neither octet nor netascii")]
+    Mode,
+}
+
+/// The shortest ACK, DATA or ERROR, in bytes.
+const SHORTEST: usize = 4;
+/// The most of a client's words that are kept, in characters.
+const MOST_TEXT: usize = 200;
+
+impl Datagram {
+    /// Decodes a datagram.
+    pub fn decode(datagram: &[u8]) -> Result<Datagram, Undecodable> {
+        let [high, low, rest @ ..] = datagram else {
+            return Err(Undecodable::Packet);
+        };
+        let opcode = Opcode::from_u16(u16::from_be_bytes([*high, *low]));
+        match opcode.map_err(|_| Undecodable::Packet)? {
+            Opcode::Rrq => ReadRequest::decode(rest).map(Datagram::Read),
+            Opcode::Wrq => Ok(Datagram::Write),
+            Opcode::Data | Opcode::Oack => Ok(Datagram::Stray),
+            _ if datagram.len() < SHORTEST => Err(Undecodable::Packet),
+            Opcode::Error => Ok(decode_error(rest)),
+            Opcode::Ack => match Packet::deserialize(datagram) {
+                Ok(Packet::Ack(block)) => Ok(Datagram::Ack(block)),
+                _ => Err(Undecodable::Packet),
+            },
+        }
+    }
+}
+
+impl ReadRequest {
+    /// Decodes what follows the opcode.
+    fn decode(body: &[u8]) -> Result<ReadRequest, Undecodable> {
+        let Ok(Packet::Rrq {
+            filename,
+            mode,
+            options,
+        }) = Packet::deserialize(&readable(body)?)
+        else {
+            return Err(Undecodable::Request);
+        };
+        // Loaders are programs, which netascii would change; so do all servers that firmware knows.
+        if !["octet", "netascii"].contains(&mode.to_ascii_lowercase().as_str()) {
+            return Err(Undecodable::Mode);
+        }
+        let mut asked = Asked::default();
+        for option in options {
+            asked.take(option.option, option.value);
+        }
+        Ok(ReadRequest {
+            name: filename,
+            asked,
+        })
+    }
+}
+
+/// Writes the request once more with what the codec can read: the name, the mode, and those options that it knows
+/// and whose value is a number.
+fn readable(body: &[u8]) -> Result<Vec<u8>, Undecodable> {
+    // What follows the last zero is cut off or padding.
+    let end = body.iter().rposition(|byte| *byte == 0);
+    let end = end.ok_or(Undecodable::Request)?;
+    let mut fields = body[..end].split(|byte| *byte == 0);
+    let (Some(name), Some(mode)) = (fields.next(), fields.next()) else {
+        return Err(Undecodable::Request);
+    };
+    let mut request = Opcode::Rrq.as_bytes().to_vec();
+    let mut push = |field: &[u8]| {
+        request.extend_from_slice(field);
+        request.push(0);
+    };
+    push(name);
+    push(mode);
+    while let (Some(option), Some(value)) = (fields.next(), fields.next()) {
+        if is_known(option) && is_number(value) {
+            push(option);
+            push(value);
+        }
+    }
+    Ok(request)
+}
+
+fn is_known(option: &[u8]) -> bool {
+    let option = std::str::from_utf8(option).map(str::to_lowercase);
+    option.is_ok_and(|option| OptionType::from_str(&option).is_ok())
+}
+
+/// Tells whether a value is one that the codec's numbers can hold.
+fn is_number(value: &[u8]) -> bool {
+    let digits = value.iter().all(u8::is_ascii_digit);
+    let value = std::str::from_utf8(value);
+    digits && value.is_ok_and(|value| value.parse::<u64>().is_ok())
+}
+
+/// Decodes what follows the opcode of an ERROR. Its text often lacks the zero, and its code is not always in the
+/// list: none of that keeps a transfer alive that the client has given up.
+fn decode_error(body: &[u8]) -> Datagram {
+    let (code, text) = body.split_first_chunk().unwrap_or((&[0, 0], &[]));
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    let text = String::from_utf8_lossy(text);
+    let plain = text.chars().filter(|c| !c.is_control());
+    Datagram::Error {
+        code: u16::from_be_bytes(*code),
+        text: plain.take(MOST_TEXT).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(name: &str, asked: Asked) -> Result<Datagram, Undecodable> {
+        let name = name.into();
+        Ok(Datagram::Read(ReadRequest { name, asked }))
+    }
+
+    fn error(code: u16, text: &str) -> Result<Datagram, Undecodable> {
+        let text = text.into();
+        Ok(Datagram::Error { code, text })
+    }
+
+    #[test]
+    fn requests_are_decoded() {
+        let none = Asked::default();
+        let block = |block| Asked {
+            block: Some(block),
+            ..none
+        };
+        let firmware = Asked {
+            block: Some(1_468),
+            window: Some(4),
+            timeout: None,
+            size: true,
+        };
+        let cases: [(&[u8], Result<Datagram, Undecodable>); 22] = [
+            (b"\0\x01a\0octet\0", read("a", none)),
+            (b"\0\x01a\0OCTET\0", read("a", none)),
+            (b"\0\x01a\0NetASCII\0", read("a", none)),
+            (b"\0\x01a\0mail\0", Err(Undecodable::Mode)),
+            (b"\0\x01a\0\0", Err(Undecodable::Mode)),
+            (
+                b"\0\x01ipxe.efi\0octet\0tsize\x000\0blksize\x001468\0windowsize\x004\0",
+                read("ipxe.efi", firmware),
+            ),
+            (
+                b"\0\x01a\0octet\0BLKSIZE\x001024\0",
+                read("a", block(1_024)),
+            ),
+            // An option that cannot be read, and one that nobody knows, leave the others as they are.
+            (
+                b"\0\x01a\0octet\0tsize\0x\0blksize\x00600\0",
+                read("a", block(600)),
+            ),
+            (
+                b"\0\x01a\0octet\0blksize\0-1\0blksize\x00600\0",
+                read("a", block(600)),
+            ),
+            (b"\0\x01a\0octet\0blksize\0+9\0", read("a", none)),
+            (b"\0\x01a\0octet\0blksize\0\0", read("a", none)),
+            (
+                b"\0\x01a\0octet\0tsize\x0099999999999999999999\0",
+                read("a", none),
+            ),
+            (
+                b"\0\x01a\0octet\0multicast\0\0blksize\x00600\0",
+                read("a", block(600)),
+            ),
+            (
+                b"\0\x01a\0octet\0\xff\xfe\x001\0blksize\x00600\0",
+                read("a", block(600)),
+            ),
+            (
+                b"\0\x01a\0octet\0utimeout\x00100\0windowwait\x005\0",
+                read("a", none),
+            ),
+            (
+                b"\0\x01a\0octet\0blksize\x00600\0blksize\x00700\0",
+                read("a", block(600)),
+            ),
+            // Cut off, or padded.
+            (b"\0\x01a\0octet\0blksize\x00600", read("a", none)),
+            (b"\0\x01a\0octet\0blksize", read("a", none)),
+            (b"\0\x01a\0octet\0\0\0\0\0", read("a", none)),
+            (b"\0\x01a\0octet", Err(Undecodable::Request)),
+            (b"\0\x01\xe9\0octet\0", Err(Undecodable::Request)),
+            (b"\0\x02a\0octet\0", Ok(Datagram::Write)),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(
+                Datagram::decode(bytes),
+                expected,
+                "{}",
+                bytes.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn other_datagrams_are_decoded() {
+        let cases: [(&[u8], Result<Datagram, Undecodable>); 18] = [
+            (b"", Err(Undecodable::Packet)),
+            (b"\0", Err(Undecodable::Packet)),
+            (b"\0\0", Err(Undecodable::Packet)),
+            (b"\0\x07a", Err(Undecodable::Packet)),
+            (b"\x01\x01a\0octet\0", Err(Undecodable::Packet)),
+            (b"\0\x01", Err(Undecodable::Request)),
+            (b"\0\x03", Ok(Datagram::Stray)),
+            (b"\0\x03\0", Ok(Datagram::Stray)),
+            (b"\0\x06", Ok(Datagram::Stray)),
+            (b"\0\x04", Err(Undecodable::Packet)),
+            (b"\0\x04\0", Err(Undecodable::Packet)),
+            (b"\0\x04\x12\x34", Ok(Datagram::Ack(0x1234))),
+            (b"\0\x04\x12\x34padding", Ok(Datagram::Ack(0x1234))),
+            (b"\0\x05\0", Err(Undecodable::Packet)),
+            (b"\0\x05\0\x08", error(8, "")),
+            (b"\0\x05\0\0TFTP Aborted\0", error(0, "TFTP Aborted")),
+            (b"\0\x05\xff\xffno\nzero", error(65_535, "nozero")),
+            (b"\0\x05\0\x03\xff\0rest", error(3, "\u{fffd}")),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(
+                Datagram::decode(bytes),
+                expected,
+                "{}",
+                bytes.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn a_cut_off_datagram_is_no_panic() {
+        let whole = b"\0\x01ipxe.efi\0octet\0tsize\x000\0blksize\x001468\0windowsize\x004\0";
+        for opcode in 0..=8 {
+            for length in 0..=whole.len() {
+                let mut bytes = whole[..length].to_vec();
+                if let Some(low) = bytes.get_mut(1) {
+                    *low = opcode;
+                }
+                drop(Datagram::decode(&bytes));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_no_panic(opcode in 0_u8..8, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            drop(Datagram::decode(&bytes));
+            let bytes = [&[0, opcode], &bytes[..]].concat();
+            drop(Datagram::decode(&bytes));
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! Tests of what is said of firewalls, with what their programs print.
+
+use serde_json::json;
+
+use super::*;
+use crate::cli::doctor::finding::written as lines;
+
+fn seen() -> Firewall {
+    Firewall {
+        nft: Seen::Absent,
+        ufw: Seen::Absent,
+        firewalld: Seen::Absent,
+        iptables_alone: false,
+        has_legacy: false,
+        interfaces: vec!["br0".into()],
+        openings: vec![
+            (Protocol::Udp, 67),
+            (Protocol::Udp, 69),
+            (Protocol::Tcp, 80),
+        ],
+    }
+}
+
+/// A ruleset as nft 1.0.6 prints it: a chain `input`, with these rules, and a chain `more` with those.
+fn ruleset(policy: &str, input: &[Value], more: &[Value]) -> Value {
+    let chain = |name: &str, hook: Value| {
+        let mut chain = json!({"family": "inet", "table": "filter", "name": name, "handle": 1});
+        if let (Some(chain), Some(hook)) = (chain.as_object_mut(), hook.as_object()) {
+            chain.extend(hook.clone());
+        }
+        json!({ "chain": chain })
+    };
+    let rule = |chain: &str, expr: &Value| json!({"rule": {"family": "inet", "table": "filter", "chain": chain, "handle": 2, "expr": expr}});
+    let mut entries = vec![
+        json!({"metainfo": {"version": "1.0.6", "json_schema_version": 1}}),
+        json!({"table": {"family": "inet", "name": "filter", "handle": 1}}),
+        json!({"set": {"family": "inet", "name": "ok", "table": "filter", "type": "inet_service", "handle": 3,
+            "flags": ["interval"], "elem": [{"range": [60, 90]}]}}),
+        chain(
+            "input",
+            json!({"type": "filter", "hook": "input", "prio": 0, "policy": policy}),
+        ),
+        chain("more", json!({})),
+    ];
+    entries.extend(input.iter().map(|expr| rule("input", expr)));
+    entries.extend(more.iter().map(|expr| rule("more", expr)));
+    json!({ "nftables": entries })
+}
+
+fn matches(left: Value, right: Value) -> Value {
+    json!({"match": {"op": "==", "left": left, "right": right}})
+}
+
+fn port(protocol: &str, right: Value) -> Value {
+    matches(
+        json!({"payload": {"protocol": protocol, "field": "dport"}}),
+        right,
+    )
+}
+
+fn meta(key: &str, right: Value) -> Value {
+    matches(json!({"meta": {"key": key}}), right)
+}
+
+/// What becomes of UDP 67 on `br0`: a letter for accepted, dropped, unclear.
+fn letter(ruleset: &Value) -> char {
+    let packet = Packet {
+        interface: Some("br0"),
+        protocol: Protocol::Udp,
+        port: 67,
+    };
+    match fate(ruleset, packet) {
+        Fate::Accepted => 'a',
+        Fate::Dropped(_) => 'd',
+        Fate::Unclear(_) => 'u',
+    }
+}
+
+#[test]
+fn a_packet_is_followed_through_the_rules() {
+    let accept = || json!({"accept": null});
+    let drop = || json!({"drop": null});
+    let from = || {
+        matches(
+            json!({"payload": {"protocol": "ip", "field": "saddr"}}),
+            json!("192.0.2.7"),
+        )
+    };
+    let state = |state: Value| matches(json!({"ct": {"key": "state"}}), state);
+    let vmap = |new: Value| json!({"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["established", {"accept": null}], new]}}});
+    let not = |key: &str, right: &str| json!({"match": {"op": "!=", "left": {"meta": {"key": key}}, "right": right}});
+    let counter = || json!({"counter": {"packets": 0, "bytes": 0}});
+    let jump = || json!({"jump": {"target": "more"}});
+    let xt = || json!({"xt": {"type": "match", "name": "multiport"}});
+    // The policy, the rules of `input`, those of `more`, what becomes of the packet.
+    let cases: Vec<(&str, Vec<Value>, Vec<Value>, char)> = vec![
+        ("accept", vec![], vec![], 'a'),
+        ("drop", vec![], vec![], 'd'),
+        (
+            "drop",
+            vec![json!([port("udp", json!(67)), counter(), accept()])],
+            vec![],
+            'a',
+        ),
+        (
+            "drop",
+            vec![json!([port("udp", json!(68)), accept()])],
+            vec![],
+            'd',
+        ),
+        (
+            "drop",
+            vec![json!([port("tcp", json!(67)), accept()])],
+            vec![],
+            'd',
+        ),
+        (
+            "drop",
+            vec![json!([port("th", json!(67)), accept()])],
+            vec![],
+            'a',
+        ),
+        (
+            "drop",
+            vec![json!([port("udp", json!({"set": [69, 67]})), accept()])],
+            vec![],
+            'a',
+        ),
+        (
+            "drop",
+            vec![json!([
+                port("udp", json!({"set": [{"range": [66, 68]}]})),
+                accept()
+            ])],
+            vec![],
+            'a',
+        ),
+        (
+            "drop",
+            vec![json!([port("udp", json!({"range": [1, 66]})), accept()])],
+            vec![],
+            'd',
+        ),
+        (
+            "drop",
+            vec![json!([port("udp", json!("@ok")), accept()])],
+            vec![],
+            'a',
+        ),
+        (
+            "drop",
+            vec![json!([port("udp", json!("@other")), accept()])],
+            vec![],
+            'u',
+        ),
+        (
+            "drop",
+            vec![json!([meta("iifname", json!("br0")), accept()])],
+            vec![],
+            'a',
+        ),
+        (
+            "drop",
+            vec![json!([meta("iifname", json!("br*")), accept()])],
+            vec![],
+            'a',
+        ),
+        (
+            "drop",
+            vec![json!([meta("iif", json!("lo")), accept()])],
+            vec![],
+            'd',
+        ),
+        (
+            "accept",
+            vec![json!([not("iifname", "lo"), drop()])],
+            vec![],
+            'd',
+        ),
+        (
+            "accept",
+            vec![json!([not("iifname", "br0"), drop()])],
+            vec![],
+            'a',
+        ),
+        (
+            "drop",
+            vec![json!([
+                meta("l4proto", json!({"set": ["tcp", "udp"]})),
+                accept()
+            ])],
+            vec![],
+            'a',
+        ),
+        (
+            "drop",
+            vec![json!([state(json!(["established", "related"])), accept()])],
+            vec![],
+            'd',
+        ),
+        (
+            "drop",
+            vec![json!([state(json!("new")), accept()])],
+            vec![],
+            'a',
+        ),
+        (
+            "drop",
+            vec![json!([vmap(json!(["invalid", {"drop": null}]))])],
+            vec![],
+            'd',
+        ),
+        (
+            "accept",
+            vec![json!([vmap(json!(["new", {"drop": null}]))])],
+            vec![],
+            'd',
+        ),
+        (
+            "drop",
+            vec![json!([vmap(json!(["new", {"jump": {"target": "more"}}]))])],
+            vec![json!([accept()])],
+            'a',
+        ),
+        ("drop", vec![json!([from(), accept()])], vec![], 'u'),
+        (
+            "drop",
+            vec![
+                json!([from(), drop()]),
+                json!([port("udp", json!(67)), accept()]),
+            ],
+            vec![],
+            'u',
+        ),
+        ("drop", vec![json!([xt(), accept()])], vec![], 'u'),
+        // What is certain comes before what is not.
+        (
+            "drop",
+            vec![
+                json!([port("udp", json!(67)), accept()]),
+                json!([xt(), drop()]),
+            ],
+            vec![],
+            'a',
+        ),
+        (
+            "accept",
+            vec![json!([jump()])],
+            vec![json!([{"reject": null}])],
+            'd',
+        ),
+        (
+            "accept",
+            vec![json!([jump()])],
+            vec![json!([{"return": null}]), json!([drop()])],
+            'a',
+        ),
+        (
+            "accept",
+            vec![json!([{"goto": {"target": "more"}}])],
+            vec![json!([drop()])],
+            'd',
+        ),
+        (
+            "drop",
+            vec![json!([jump()]), json!([accept()])],
+            vec![json!([from(), drop()])],
+            'u',
+        ),
+        ("drop", vec![json!([jump()])], vec![json!([jump()])], 'u'),
+    ];
+    for (policy, input, more, expected) in cases {
+        assert_eq!(
+            letter(&ruleset(policy, &input, &more)),
+            expected,
+            "{policy} {input:?} {more:?}"
+        );
+    }
+    assert_eq!(letter(&json!({"nftables": []})), 'a');
+    let without_name = Packet {
+        interface: None,
+        protocol: Protocol::Tcp,
+        port: 80,
+    };
+    let by_name = ruleset(
+        "drop",
+        &[json!([meta("iifname", json!("br0")), accept()])],
+        &[],
+    );
+    assert!(matches!(fate(&by_name, without_name), Fate::Unclear(_)));
+}
+
+#[test]
+fn what_nft_drops_is_named_with_the_rules_that_let_it_in() {
+    let dns = json!([port("udp", json!(53)), {"accept": null}]);
+    let tftp = json!([port("udp", json!({"set": [67, 69]})), {"accept": null}]);
+    let web = json!([matches(json!({"payload": {"protocol": "ip", "field": "saddr"}}), json!("192.0.2.7")), port("tcp", json!(80)), {"accept": null}]);
+    let keep =
+        "> and the same rule in /etc/nftables.conf, or wherever that chain comes from, to keep it";
+    let chain = "the chain inet filter input, whose policy is drop,";
+    for (nft, expected) in [
+        (
+            ruleset("accept", &[], &[]),
+            "ok: nft lets machines reach 67/udp, 69/udp and 80/tcp on br0".to_string(),
+        ),
+        (
+            ruleset("drop", &[dns], &[]),
+            format!(
+                "error: {chain} keeps machines from 67/udp, 69/udp and 80/tcp on br0 \
+                 $ nft insert rule inet filter input iifname \"br0\" udp dport {{ 67, 69 }} accept \
+                 $ nft insert rule inet filter input iifname \"br0\" tcp dport 80 accept {keep}"
+            ),
+        ),
+        (
+            ruleset("drop", &[tftp.clone(), web], &[]),
+            format!(
+                "warning: {chain} may keep machines from 80/tcp on br0: that hangs on conditions that were not followed \
+                 $ nft insert rule inet filter input iifname \"br0\" tcp dport 80 accept {keep}"
+            ),
+        ),
+        (
+            ruleset("accept", &[tftp, json!([{"drop": null}])], &[]),
+            format!(
+                "error: the chain inet filter input keeps machines from 80/tcp on br0 \
+                 $ nft insert rule inet filter input iifname \"br0\" tcp dport 80 accept {keep}"
+            ),
+        ),
+    ] {
+        let seen = Firewall {
+            nft: Seen::Is(nft),
+            ..seen()
+        };
+        assert_eq!(lines(&findings(&seen)), [expected]);
+    }
+    for (seen, expected) in [
+        (
+            seen(),
+            "ok: neither nft, ufw nor firewalld is there, nor iptables",
+        ),
+        (
+            Firewall {
+                iptables_alone: true,
+                ..seen()
+            },
+            "unknown: iptables is there without nft: its rules were not looked at $ iptables -S INPUT > machines must reach 67/udp, 69/udp and 80/tcp",
+        ),
+        (
+            Firewall {
+                nft: Seen::Hidden("that needs root".into()),
+                ..seen()
+            },
+            "unknown: the rules of nft were not read: that needs root $ nft list chains > where a chain with `hook input` has the policy drop, machines must still reach 67/udp, 69/udp and 80/tcp",
+        ),
+    ] {
+        assert_eq!(lines(&findings(&seen)), [expected]);
+    }
+}
+
+/// What `ufw status verbose` prints (ufw 0.36), with these rules.
+fn ufw(incoming: &str, rules: &str) -> Seen<String> {
+    Seen::Is(format!(
+        "Status: active\nLogging: on (low)\nDefault: {incoming} (incoming), allow (outgoing), disabled (routed)\nNew profiles: skip\n\n\
+         To                         Action      From\n--                         ------      ----\n{rules}"
+    ))
+}
+
+#[test]
+fn ufw_is_asked_for_each_port_and_interface() {
+    let line = |port: u16, protocol: &str| {
+        format!(" $ ufw allow in on br0 to any port {port} proto {protocol}")
+    };
+    let cases = [
+        (
+            ufw("allow", ""),
+            "ok: ufw is active and lets everything in".to_string(),
+        ),
+        (
+            ufw(
+                "deny",
+                "22/tcp                     ALLOW IN    Anywhere\n67/udp (v6)                ALLOW IN    Anywhere (v6)\n",
+            ),
+            format!(
+                "error: ufw keeps machines from 67/udp, 69/udp and 80/tcp on br0{}{}{}",
+                line(67, "udp"),
+                line(69, "udp"),
+                line(80, "tcp")
+            ),
+        ),
+        (
+            ufw(
+                "deny",
+                "67,69,4011/udp             ALLOW IN    Anywhere\n80 on br0                  ALLOW IN    Anywhere\n",
+            ),
+            "ok: ufw lets machines reach 67/udp, 69/udp and 80/tcp on br0".into(),
+        ),
+        (
+            ufw("deny", "Anywhere on br0            ALLOW IN    Anywhere\n"),
+            "ok: ufw lets machines reach 67/udp, 69/udp and 80/tcp on br0".into(),
+        ),
+        (
+            ufw(
+                "deny",
+                "Anywhere on eth9           ALLOW IN    Anywhere\n60:70/udp                  ALLOW IN    Anywhere\n80/tcp                     ALLOW IN    192.0.2.0/24\n",
+            ),
+            format!(
+                "warning: ufw may keep machines from 80/tcp on br0: that hangs on conditions that were not followed{}",
+                line(80, "tcp")
+            ),
+        ),
+        (
+            Seen::Hidden("that needs root".into()),
+            format!(
+                "unknown: ufw is switched on, and its rules were not read: that needs root{}{}{} > these let machines in, where no rule does yet",
+                line(67, "udp"),
+                line(69, "udp"),
+                line(80, "tcp")
+            ),
+        ),
+        (
+            Seen::Is("Status: inactive\n".into()),
+            "ok: neither nft, ufw nor firewalld is there, nor iptables".into(),
+        ),
+    ];
+    for (ufw, expected) in cases {
+        let seen = Firewall { ufw, ..seen() };
+        assert_eq!(lines(&findings(&seen)), [expected]);
+    }
+}
+
+#[test]
+fn firewalld_is_asked_for_the_zone_of_the_interface() {
+    // As `firewall-cmd --zone=public --list-all` prints it (firewalld 1.3).
+    let zone = |target: &str, services: &str, ports: &str| Zone {
+        interface: "br0".into(),
+        name: "public".into(),
+        listed: format!(
+            "public (active)\n  target: {target}\n  icmp-block-inversion: no\n  interfaces: br0\n  sources: \n  services: {services}\n  ports: {ports}\n  protocols: \n  rich rules: \n"
+        ),
+    };
+    let open = "ok: firewalld lets machines reach 67/udp, 69/udp and 80/tcp on br0 (zone public)";
+    for (zone, expected) in [
+        (
+            zone("default", "dhcpv6-client ssh", ""),
+            "error: firewalld keeps machines from 67/udp, 69/udp and 80/tcp on br0 (zone public) \
+             $ firewall-cmd --permanent --zone=public --add-port=67/udp --add-port=69/udp --add-port=80/tcp $ firewall-cmd --reload",
+        ),
+        (zone("default", "dhcp http ssh tftp", ""), open),
+        (zone("default", "", "60-70/udp 80/tcp"), open),
+        (zone("ACCEPT", "", ""), open),
+        (
+            zone("default", "http", "67/tcp 69/udp"),
+            "error: firewalld keeps machines from 67/udp on br0 (zone public) \
+             $ firewall-cmd --permanent --zone=public --add-port=67/udp $ firewall-cmd --reload",
+        ),
+    ] {
+        let seen = Firewall {
+            firewalld: Seen::Is(vec![zone]),
+            ..seen()
+        };
+        assert_eq!(lines(&findings(&seen)), [expected]);
+    }
+    let legacy = Firewall {
+        nft: Seen::Is(ruleset("accept", &[], &[])),
+        has_legacy: true,
+        ..seen()
+    };
+    assert_eq!(
+        lines(&findings(&legacy)),
+        [
+            "ok: nft lets machines reach 67/udp, 69/udp and 80/tcp on br0",
+            "unknown: the kernel also holds rules of iptables-legacy, which nft does not show $ iptables-legacy -S INPUT > machines must reach 67/udp, 69/udp and 80/tcp",
+        ]
+    );
+    let hidden = Firewall {
+        firewalld: Seen::Hidden("that needs root".into()),
+        ..seen()
+    };
+    assert_eq!(
+        lines(&findings(&hidden)),
+        ["unknown: firewalld was not asked: that needs root"]
+    );
+}

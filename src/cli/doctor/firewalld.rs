@@ -1,0 +1,85 @@
+//! What firewalld lets in, by the zones of the interfaces.
+
+use super::{finding::Finding, firewall::Firewall, ports::written};
+use crate::net::ports::Protocol;
+
+/// A zone of firewalld, with the interface that is in it.
+#[derive(Debug, Clone)]
+pub(super) struct Zone {
+    /// The interface.
+    pub(super) interface: String,
+    /// The zone.
+    pub(super) name: String,
+    /// What `firewall-cmd --zone=… --list-all` prints.
+    pub(super) listed: String,
+}
+
+/// Says what it lets in.
+pub(super) fn findings(seen: &Firewall, zones: &[Zone]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for zone in zones {
+        let closed: Vec<_> = seen
+            .openings
+            .iter()
+            .copied()
+            .filter(|opening| !zone.allows(*opening))
+            .collect();
+        let (name, interface) = (&zone.name, &zone.interface);
+        if closed.is_empty() {
+            let openings = written(&seen.openings);
+            findings.push(Finding::ok(format!(
+                "firewalld lets machines reach {openings} on {interface} (zone {name})"
+            )));
+            continue;
+        }
+        let ports: Vec<String> = closed
+            .iter()
+            .map(|(protocol, port)| format!("--add-port={port}/{protocol}"))
+            .collect();
+        findings.push(
+            Finding::error(format!(
+                "firewalld keeps machines from {} on {interface} (zone {name})",
+                written(&closed)
+            ))
+            .run(format!(
+                "firewall-cmd --permanent --zone={name} {}",
+                ports.join(" ")
+            ))
+            .run("firewall-cmd --reload"),
+        );
+    }
+    findings
+}
+
+impl Zone {
+    fn field(&self, name: &str) -> Option<&str> {
+        let mut lines = self.listed.lines();
+        lines.find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'))
+    }
+
+    fn allows(&self, (protocol, port): (Protocol, u16)) -> bool {
+        // The services that firewalld knows for these ports.
+        let service = match (protocol, port) {
+            (Protocol::Udp, 67) => "dhcp",
+            (Protocol::Udp, 4011) => "proxy-dhcp",
+            (Protocol::Udp, 69) => "tftp",
+            (Protocol::Tcp, 80) => "http",
+            _ => "",
+        };
+        let words = |name| self.field(name).unwrap_or_default().split_whitespace();
+        let has_port = |word: &str| {
+            let Some((ports, of)) = word.split_once('/') else {
+                return false;
+            };
+            let (from, to) = ports.split_once('-').unwrap_or((ports, ports));
+            let (from, to) = (from.parse::<u16>(), to.parse::<u16>());
+            of == protocol.to_string()
+                && from.is_ok_and(|from| from <= port)
+                && to.is_ok_and(|to| port <= to)
+        };
+        self.field("target")
+            .is_some_and(|target| target.trim() == "ACCEPT")
+            || words("services").any(|word| word == service)
+            || words("ports").any(has_port)
+    }
+}

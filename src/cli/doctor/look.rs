@@ -1,0 +1,377 @@
+//! Looking at this machine, and putting together what there is to say.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    ask, clock,
+    files::{self, Site, State},
+    finding::{Area, Finding},
+    firewall::{self, Firewall},
+    loaders::{self, Seen},
+    networks::{self, Network, Networks},
+    others,
+    ports::{self, Need, Port, Use},
+    programs,
+    who::{self, Rights, Server, Who},
+};
+use crate::{
+    boot::{Loader, version_of},
+    cli::{check, client::Client, failure::Outcome, nodes::now, terminal::Terminal},
+    disk::{
+        dpkg::Dpkg,
+        journal::{self, Lock},
+        state,
+        watch::silent_file_system,
+    },
+    model::{DhcpMode, ServerConfig, Timestamp},
+    net::{
+        dhcp::{PXE_PORT, SERVER_PORT},
+        interfaces,
+        ports::{Protocol, held, try_bind},
+    },
+    serve::{self, Loaded},
+    site,
+};
+
+/// Looks at everything.
+pub(super) fn look(root: &Path, terminal: &Terminal) -> Outcome<Vec<Area>> {
+    let loaded = check::loaded(root)?;
+    let site = &loaded.snapshot.site;
+    let config = &*site.config;
+    let state = serve::state_path(root, config);
+    let status = Client::find(root);
+    let server = server(
+        state.as_deref().ok(),
+        status.as_ref().is_ok_and(Option::is_some),
+    );
+    let networks = networks(site);
+    let need = need(&networks, config);
+    let ports = ports(config, &server);
+    let known = ports.as_deref().unwrap_or_default();
+    let served: Vec<String> = names_of_served(&networks);
+    if terminal.width.is_some() && ask::takes_time(&networks) {
+        terminal.note(&format!(
+            "asking who else gives addresses: {} seconds",
+            others::SECONDS
+        ));
+    }
+    let asked = ask::ask(&networks)?;
+    let firewall = Firewall {
+        nft: programs::nft(),
+        ufw: programs::ufw(),
+        firewalld: programs::firewalld(&served),
+        iptables_alone: programs::find("nft").is_none() && programs::find("iptables").is_some(),
+        has_legacy: programs::has_legacy_rules(),
+        interfaces: served,
+        openings: ports::openings(known, need, &server),
+    };
+    let area = |area, findings| Area { area, findings };
+    Ok(vec![
+        area(
+            "site",
+            files::of_site(&of_site(root, &loaded, &status), &server),
+        ),
+        area(
+            "server",
+            who::findings(&who(config, &networks, &server), &server),
+        ),
+        area("state", files::of_state(&of_state(&state), &server)),
+        area(
+            "ports",
+            match &ports {
+                Ok(ports) => ports::findings(ports, need, &server),
+                Err(error) => vec![Finding::error(error.clone())],
+            },
+        ),
+        area(
+            "interfaces and networks",
+            networks::findings(&networks, &ports::holders(known, Use::Dhcp)),
+        ),
+        area("other DHCP servers", others::findings(&asked)),
+        area("firewall", firewall::findings(&firewall)),
+        area("loaders", loaders::findings(&of_loaders(root, site))),
+        area("clock", clock::findings(&of_clock(state.as_deref().ok()))),
+    ])
+}
+
+fn server(state: Option<&Path>, answers: bool) -> Server {
+    let state = state.and_then(state::State::existing);
+    // Who holds a journal that we may not read is found by its answer alone.
+    let pid = state.and_then(|state| Lock::holding_process(&state.journal()).ok().flatten());
+    let uid = nix::unistd::geteuid();
+    Server {
+        pid,
+        answers,
+        user: match uid.is_root() {
+            true => "root".into(),
+            false => format!("user {uid}"),
+        },
+        is_root: uid.is_root(),
+    }
+}
+
+fn of_site(
+    root: &Path,
+    loaded: &Loaded,
+    status: &Outcome<Option<(Client, serde_json::Value)>>,
+) -> Site {
+    let count = |severity| {
+        let all = loaded.diagnostics.iter();
+        all.filter(|one| one.severity == severity).count()
+    };
+    let (status, unasked) = match status {
+        Ok(status) => (status.as_ref().map(|(_, status)| status), None),
+        Err(failure) => (None, Some(failure.words())),
+    };
+    let health = status.map(|status| status["health"].as_str().unwrap_or("ok").to_string());
+    let directories =
+        ["", "bootwright.toml", "policies.d", "templates"].map(|name| root.join(name));
+    let silent = directories.into_iter().filter_map(|path| {
+        // What is not there has no file system.
+        let system = silent_file_system(&path).ok()??;
+        Some((path, system))
+    });
+    Site {
+        path: root.into(),
+        errors: count(site::Severity::Error),
+        warnings: count(site::Severity::Warning),
+        nodes: loaded.nodes,
+        health,
+        is_rejected: status.is_some_and(|status| status["rejected"].is_object()),
+        unasked,
+        silent: files::outermost(silent.collect()),
+    }
+}
+
+fn who(config: &ServerConfig, networks: &Networks, server: &Server) -> Who {
+    let process = server
+        .pid
+        .map_or_else(|| "self".into(), |pid| pid.to_string());
+    let status = fs::read_to_string(format!("/proc/{process}/status"));
+    let user = config.run.user.as_ref().map(|user| {
+        let name = &user.value;
+        (
+            name.clone(),
+            serve::user_ids(name).err().map(|error| error.to_string()),
+        )
+    });
+    Who {
+        rights: status.ok().as_deref().and_then(Rights::read),
+        user,
+        has_qemu: programs::find("qemu-system-x86_64").is_some(),
+        wants_dhcp: networks.wants_dhcp(),
+    }
+}
+
+fn of_state(state: &io::Result<PathBuf>) -> State {
+    let path = match state {
+        Ok(path) => path,
+        Err(error) => {
+            return State {
+                path: Err(error.to_string()),
+                exists: false,
+                trouble: None,
+                free: None,
+            };
+        }
+    };
+    let exists = path.is_dir();
+    // What is made new is made in the nearest directory that is there.
+    let there = path
+        .ancestors()
+        .find(|above| above.exists())
+        .unwrap_or(path);
+    let rights = nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK;
+    let trouble = match there.is_dir() {
+        false => Some(format!("`{}` is no directory", there.display())),
+        true => nix::unistd::access(there, rights)
+            .err()
+            .map(|error| error.desc().into()),
+    };
+    let stat = nix::sys::statvfs::statvfs(there).ok();
+    State {
+        path: Ok(path.clone()),
+        exists,
+        trouble,
+        free: stat.map(|stat| stat.blocks_available() * stat.fragment_size()),
+    }
+}
+
+fn networks(site: &site::Site) -> Networks {
+    let network = |network: &crate::model::Network| Network {
+        name: network.name.value.to_string(),
+        subnets: network
+            .body
+            .subnet
+            .iter()
+            .flat_map(|list| list.values())
+            .map(|subnet| subnet.0)
+            .collect(),
+        mode: network
+            .body
+            .dhcp
+            .as_ref()
+            .map_or(DhcpMode::Off, |at| at.value),
+    };
+    let dhcp = &site.config.dhcp;
+    Networks {
+        interfaces: interfaces::interfaces().map_err(|error| error.to_string()),
+        networks: site.networks.values().map(|one| network(one)).collect(),
+        chosen: dhcp
+            .interfaces
+            .as_ref()
+            .map(|list| list.values().cloned().collect()),
+        is_enabled: dhcp.enabled.as_ref().is_none_or(|at| at.value),
+    }
+}
+
+fn need(networks: &Networks, config: &ServerConfig) -> Need {
+    let has = |wanted: &[DhcpMode]| {
+        let mut modes = networks.networks.iter().map(|network| network.mode);
+        networks.is_enabled && modes.any(|mode| wanted.contains(&mode))
+    };
+    Need {
+        addresses: has(&[DhcpMode::Reserve, DhcpMode::Server]),
+        proxy: has(&[DhcpMode::Proxy]),
+        port_67: config.dhcp.port_67.as_ref().is_none_or(|at| at.value),
+    }
+}
+
+/// The interfaces on which machines are served.
+fn names_of_served(networks: &Networks) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (interface, _, _) in networks.served() {
+        if !names.contains(&interface.name) {
+            names.push(interface.name.clone());
+        }
+    }
+    names
+}
+
+/// An error names the setting that is no address.
+fn ports(config: &ServerConfig, server: &Server) -> Result<Vec<Port>, String> {
+    let wanted = serve::wanted(config).map_err(|error| error.to_string())?;
+    let all = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let mut list = vec![
+        (Use::Dhcp, Protocol::Udp, all(SERVER_PORT)),
+        (Use::Pxe, Protocol::Udp, all(PXE_PORT)),
+    ];
+    list.extend(
+        wanted
+            .tftp
+            .map(|address| (Use::Tftp, Protocol::Udp, address)),
+    );
+    let machines = wanted.machines.into_iter();
+    list.extend(machines.map(|address| (Use::Machines, Protocol::Tcp, address)));
+    list.push((Use::Operators, Protocol::Tcp, wanted.operators));
+    let port = |(needed_for, protocol, address): (Use, Protocol, SocketAddr)| {
+        let held = held(protocol, address.port()).map_err(|error| error.to_string());
+        let is_ours = |pid: u32| Some(pid) == server.pid;
+        let ours = held
+            .iter()
+            .flatten()
+            .filter_map(|held| held.holder.as_ref());
+        let is_shared = matches!(needed_for, Use::Dhcp | Use::Pxe);
+        let tried = match ours.map(|holder| holder.pid).any(is_ours) {
+            true => None,
+            false => Some(try_bind(protocol, address, is_shared).map_err(|error| error.kind())),
+        };
+        Port {
+            needed_for,
+            protocol,
+            address,
+            held,
+            tried,
+        }
+    };
+    Ok(list.into_iter().map(port).collect())
+}
+
+fn of_loaders(root: &Path, site: &site::Site) -> Vec<Seen> {
+    let found = serve::find_loaders(root, site);
+    let needed = serve::needed_loaders(site);
+    let own = named_by_site(site);
+    let mut names: Vec<String> = Loader::ALL
+        .iter()
+        .map(|loader| loader.name.into())
+        .collect();
+    let of_site = own.iter().map(|(name, _)| name).chain(needed.keys());
+    let of_site: BTreeSet<&String> = of_site
+        .filter(|name| Loader::named(name).is_none())
+        .collect();
+    names.extend(of_site.into_iter().cloned());
+    let dpkg = Dpkg::read();
+    let seen = |name: String| {
+        let mut seen = Seen::nowhere(&name);
+        let is_needed = needed.contains_key(&name);
+        let by_site = own
+            .iter()
+            .find(|(own, _)| *own == name)
+            .map(|(_, who)| who.clone());
+        seen.needed_by = by_site
+            .or_else(|| is_needed.then(|| "machines of this site are told to load it".into()));
+        let Some(path) = found.get(&name) else {
+            return seen;
+        };
+        seen.at = Some(path.into());
+        seen.from = seen.package.and_then(|package| dpkg.owner(path, package));
+        match found.read(&name) {
+            Ok(file) => seen.version = file.and_then(|file| version_of(&file.bytes)),
+            Err(error) => seen.trouble = Some(error.to_string()),
+        }
+        seen
+    };
+    names.into_iter().map(seen).collect()
+}
+
+/// The loaders that the site names itself, each with who does.
+fn named_by_site(site: &site::Site) -> Vec<(String, String)> {
+    let networks = site.networks.values().filter_map(|network| {
+        let loader = network.body.loader.as_ref()?;
+        Some((
+            loader.value.clone(),
+            format!("network {} names it", network.name.value),
+        ))
+    });
+    let nodes = site.nodes.values().filter_map(|node| {
+        let loader = node.settings.loader.as_ref()?;
+        Some((
+            loader.value.clone(),
+            format!("node {} names it", node.name.value),
+        ))
+    });
+    networks.chain(nodes).collect()
+}
+
+fn of_clock(state: Option<&Path>) -> clock::Seen {
+    let last = || -> io::Result<Option<Timestamp>> {
+        let Some(state) = state.and_then(state::State::existing) else {
+            return Ok(None);
+        };
+        let line = match journal::last(&state.journal()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            line => line?,
+        };
+        let Some(line) = line else {
+            return Ok(None);
+        };
+        let line: At = serde_json::from_str(&line)?;
+        Ok(Some(line.at))
+    };
+    clock::Seen {
+        now: now(),
+        is_kept: serve::is_synchronised().map_err(|error| error.to_string()),
+        last: last().map_err(|error| error.to_string()),
+    }
+}
+
+/// What every line of the journal has.
+#[derive(serde::Deserialize)]
+struct At {
+    at: Timestamp,
+}

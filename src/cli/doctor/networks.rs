@@ -1,0 +1,283 @@
+//! The interfaces of this machine, and which network of the site each one serves.
+
+use ipnet::IpNet;
+
+use super::finding::{Finding, list};
+use crate::{
+    model::DhcpMode,
+    net::{interfaces::Interface, ports::Holder},
+};
+
+/// A network of the site.
+#[derive(Debug, Clone)]
+pub(super) struct Network {
+    /// Its name.
+    pub(super) name: String,
+    /// Its subnets.
+    pub(super) subnets: Vec<IpNet>,
+    /// What DHCP does there.
+    pub(super) mode: DhcpMode,
+}
+
+/// What was seen.
+#[derive(Debug, Clone)]
+pub(super) struct Networks {
+    /// The interfaces, or why they cannot be listed.
+    pub(super) interfaces: Result<Vec<Interface>, String>,
+    /// The networks of the site.
+    pub(super) networks: Vec<Network>,
+    /// `[dhcp]` `interfaces`.
+    pub(super) chosen: Option<Vec<String>>,
+    /// `[dhcp]` `enabled` is not false.
+    pub(super) is_enabled: bool,
+}
+
+impl Networks {
+    /// The interfaces that have an address in a network, with it and our address there.
+    pub(super) fn served(&self) -> Vec<(&Interface, &Network, std::net::Ipv4Addr)> {
+        let interfaces = self.interfaces.as_deref().unwrap_or_default();
+        let mut served = Vec::new();
+        for interface in interfaces.iter().filter(|one| !one.is_loopback) {
+            for us in interface.addresses.iter().map(|net| net.addr()) {
+                served.extend(self.network_at(us).map(|network| (interface, network, us)));
+            }
+        }
+        served
+    }
+
+    fn network_at(&self, ip: std::net::Ipv4Addr) -> Option<&Network> {
+        let holds = |network: &&Network| {
+            network
+                .subnets
+                .iter()
+                .any(|net| net.contains(&IpNet::from(std::net::IpAddr::from(ip))))
+        };
+        self.networks.iter().find(holds)
+    }
+
+    fn is_chosen(&self, interface: &Interface) -> bool {
+        let chosen = self.chosen.as_ref();
+        chosen.is_none_or(|list| list.iter().any(|text| interface.is_called(text)))
+    }
+
+    /// Whether a network has `dhcp` on.
+    pub(super) fn wants_dhcp(&self) -> bool {
+        let mut modes = self.networks.iter().map(|network| network.mode);
+        self.is_enabled && modes.any(|mode| mode != DhcpMode::Off)
+    }
+}
+
+/// Says how the interfaces and networks are. `dhcp`: the programs that have port 67.
+pub(super) fn findings(seen: &Networks, dhcp: &[&Holder]) -> Vec<Finding> {
+    let interfaces = match &seen.interfaces {
+        Ok(interfaces) => interfaces,
+        Err(error) => {
+            return vec![Finding::unknown(format!(
+                "the interfaces of this machine cannot be listed: {error}"
+            ))];
+        }
+    };
+    let mut findings: Vec<Finding> = interfaces
+        .iter()
+        .filter(|one| !one.is_loopback && !is_cable_of_container(one) && !is_idle(one))
+        .map(|interface| of_interface(seen, interface, dhcp))
+        .collect();
+    let names = |is_it: fn(&Interface) -> bool| -> Vec<String> {
+        let some = interfaces.iter().filter(|one| is_it(one));
+        some.map(|interface| interface.name.clone()).collect()
+    };
+    let (idle, cables) = (names(is_idle), names(is_cable_of_container));
+    if findings.is_empty() {
+        findings.push(Finding::error(
+            "no interface of this machine has an IPv4 address, loopback aside",
+        ));
+    }
+    if !idle.is_empty() {
+        findings.push(Finding::ok(format!("{}: no IPv4 address", list(&idle))));
+    }
+    if !cables.is_empty() {
+        let names = list(&cables);
+        findings.push(Finding::ok(format!(
+            "{names}: cables to containers or virtual machines"
+        )));
+    }
+    findings.extend(unmatched(seen, interfaces));
+    findings.extend(of_networks(seen));
+    findings
+}
+
+fn of_interface(seen: &Networks, interface: &Interface, dhcp: &[&Holder]) -> Finding {
+    let name = &interface.name;
+    let addresses: Vec<String> = interface
+        .addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let addresses = list(&addresses);
+    let link = if interface.is_up { "up" } else { "no link" };
+    let begin = format!("{name}: {addresses}, {link}");
+    let mut on = interface
+        .addresses
+        .iter()
+        .filter_map(|net| seen.network_at(net.addr()));
+    let network = on.next();
+    if let Some(maker) = bridge_of(name) {
+        return of_bridge(&begin, maker, network, dhcp);
+    }
+    let Some(network) = network else {
+        return Finding::ok(format!("{begin}; in no network of the site"));
+    };
+    let text = format!(
+        "{begin}; network {}, dhcp {}",
+        network.name,
+        words(network.mode)
+    );
+    match network.mode {
+        DhcpMode::Off => Finding::ok(text),
+        _ if !seen.is_chosen(interface) => Finding::warning(format!(
+            "{text}, but `interfaces` in `[dhcp]` leaves it out"
+        ))
+        .help(format!("add \"{name}\" there, or nobody is answered on it")),
+        _ if !interface.is_up => Finding::error(text)
+            .run(format!("ip link set {name} up"))
+            .help("where that changes nothing, look at the cable and the switch's port"),
+        _ => Finding::ok(text),
+    }
+}
+
+fn of_bridge(begin: &str, maker: &str, network: Option<&Network>, dhcp: &[&Holder]) -> Finding {
+    let text = format!(
+        "{begin}; a bridge of {maker}: what is behind it is on this host, not on your network"
+    );
+    // libvirt's own dnsmasq gives addresses on its bridges.
+    let holder = dhcp.iter().find(|holder| holder.name == "dnsmasq");
+    let (text, help) = match holder.filter(|_| maker == "libvirt") {
+        Some(holder) => (
+            format!("{text}; {holder} has port 67, as libvirt's does for such a bridge"),
+            "virtual machines that shall boot from here need a bridge without libvirt's DHCP: virsh net-edit NAME, without <dhcp>",
+        ),
+        None => (
+            text,
+            "machines there reach this server otherwise than physical ones do; give the network the subnet of a real interface",
+        ),
+    };
+    match network.filter(|network| network.mode != DhcpMode::Off) {
+        None => Finding::ok(text),
+        Some(network) => Finding::warning(format!(
+            "{text}; yet network {} with dhcp {} is on it",
+            network.name,
+            words(network.mode)
+        ))
+        .help(help),
+    }
+}
+
+/// Who makes bridges of such a name, where it is one for containers or virtual machines.
+fn bridge_of(name: &str) -> Option<&'static str> {
+    let is_docker = |name: &str| {
+        let id = name.strip_prefix("br-");
+        id.is_some_and(|id| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    match name {
+        "docker0" | "docker_gwbridge" => Some("Docker"),
+        _ if is_docker(name) => Some("Docker"),
+        "lxcbr0" => Some("LXC"),
+        "lxdbr0" => Some("LXD"),
+        "incusbr0" => Some("Incus"),
+        _ if name.starts_with("virbr") => Some("libvirt"),
+        _ if name.starts_with("podman") => Some("Podman"),
+        _ if name.starts_with("cni") || name.starts_with("flannel") => Some("Kubernetes"),
+        _ => None,
+    }
+}
+
+/// A cable's end of which the other one is in a container: it has no address of its own.
+fn is_cable_of_container(interface: &Interface) -> bool {
+    let names = ["veth", "vnet", "cali", "lxc", "tap"];
+    interface.addresses.is_empty()
+        && bridge_of(&interface.name).is_none()
+        && names.iter().any(|name| interface.name.starts_with(name))
+}
+
+/// An interface that nothing can be said of.
+fn is_idle(interface: &Interface) -> bool {
+    !interface.is_loopback && interface.addresses.is_empty() && !is_cable_of_container(interface)
+}
+
+/// Entries of `[dhcp]` `interfaces` that mean nothing here.
+fn unmatched(seen: &Networks, interfaces: &[Interface]) -> Vec<Finding> {
+    let there: Vec<String> = interfaces
+        .iter()
+        .filter(|one| !one.is_loopback)
+        .map(|interface| interface.name.clone())
+        .collect();
+    let chosen = seen.chosen.iter().flatten();
+    let without = chosen.filter(|text| !interfaces.iter().any(|one| one.is_called(text)));
+    without
+        .map(|text| {
+            Finding::error(format!(
+                "`{text}` of `interfaces` in `[dhcp]` is no interface and no address of this machine"
+            ))
+            .help(format!("there are: {}", list(&there)))
+        })
+        .collect()
+}
+
+fn of_networks(seen: &Networks) -> Vec<Finding> {
+    let on: Vec<&Network> = seen
+        .networks
+        .iter()
+        .filter(|network| network.mode != DhcpMode::Off)
+        .collect();
+    let mut findings = Vec::new();
+    if on.is_empty() {
+        findings.push(
+            Finding::warning("no network of the site has `dhcp` on, so machines get no answer to DHCP from here")
+                .help("set `dhcp = \"reserve\"` in the machines' network beside a router that gives addresses, or \"server\" where nobody does")
+                .help("or let the network's DHCP server load iPXE and hand it the script /boot.ipxe of this server"),
+        );
+    }
+    if !seen.is_enabled {
+        findings.push(
+            Finding::warning(
+                "`enabled = false` in `[dhcp]`: what a network says of `dhcp` does nothing",
+            )
+            .help("remove it from bootwright.toml and restart the server"),
+        );
+    }
+    if !findings.is_empty() {
+        return findings;
+    }
+    let served = seen.served();
+    let is_served = |network: &Network| served.iter().any(|(_, on, _)| on.name == network.name);
+    let any = on.iter().any(|network| is_served(network));
+    let away = on.iter().filter(|network| !is_served(network));
+    away.map(|network| unserved(network, any)).collect()
+}
+
+/// A network that no interface is in. That is how it is behind a relay; where no network is in reach, it is the likely
+/// reason for silence.
+fn unserved(network: &Network, others_are_served: bool) -> Finding {
+    let subnets: Vec<String> = network.subnets.iter().map(ToString::to_string).collect();
+    let text = format!(
+        "network {}: dhcp {}, but no interface of this machine has an address in {}",
+        network.name,
+        words(network.mode),
+        list(&subnets)
+    );
+    let finding = match others_are_served {
+        true => Finding::warning(text),
+        false => Finding::error(text),
+    };
+    finding.help("only machines behind a DHCP relay are answered there: correct `subnet`, or give the interface that leads there an address in it")
+}
+
+/// A mode as the site writes it.
+pub(super) fn words(mode: DhcpMode) -> &'static str {
+    match mode {
+        DhcpMode::Off => "off",
+        DhcpMode::Proxy => "\"proxy\"",
+        DhcpMode::Reserve => "\"reserve\"",
+        DhcpMode::Server => "\"server\"",
+    }
+}

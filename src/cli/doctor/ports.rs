@@ -1,0 +1,318 @@
+//! The ports that a server needs: free, ours, held by another program, or beyond our rights.
+
+use std::{io, net::SocketAddr};
+
+use super::{
+    finding::{Finding, list},
+    who::Server,
+};
+use crate::net::ports::{Held, Holder, Protocol};
+
+/// What a port is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// DHCP.
+    Dhcp,
+    /// The boot server of PXE.
+    Pxe,
+    /// TFTP.
+    Tftp,
+    /// The machines' HTTP.
+    Machines,
+    /// The operators' HTTP.
+    Operators,
+}
+
+/// A port as it was found.
+#[derive(Debug, Clone)]
+pub(super) struct Port {
+    /// What for.
+    pub(super) needed_for: Use,
+    /// How it is spoken.
+    pub(super) protocol: Protocol,
+    /// Where a server would listen.
+    pub(super) address: SocketAddr,
+    /// Who has it, or why that could not be seen.
+    pub(super) held: Result<Vec<Held>, String>,
+    /// Whether it could be had; none when that was not tried, since our own server has it.
+    pub(super) tried: Option<Result<(), io::ErrorKind>>,
+}
+
+/// What the ports are needed for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Need {
+    /// A network gives addresses: `reserve` or `server`.
+    pub(super) addresses: bool,
+    /// A network is `proxy`.
+    pub(super) proxy: bool,
+    /// `port-67` is not false.
+    pub(super) port_67: bool,
+}
+
+impl Need {
+    fn dhcp(self) -> bool {
+        self.addresses || self.proxy
+    }
+}
+
+impl Use {
+    fn words(self) -> &'static str {
+        match self {
+            Use::Dhcp => "DHCP",
+            Use::Pxe => "PXE's boot server",
+            Use::Tftp => "TFTP",
+            Use::Machines => "HTTP for machines",
+            Use::Operators => "HTTP for operators",
+        }
+    }
+}
+
+/// Says how the ports are. Those for machines come in the order in which a server tries them.
+pub(super) fn findings(ports: &[Port], need: Need, server: &Server) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut machines = ports.iter().filter(|port| port.needed_for == Use::Machines);
+    let (first, second) = (machines.next(), machines.next());
+    let is_second = |port: &Port| second.is_some_and(|second| second.address == port.address);
+    for port in ports {
+        match port.needed_for {
+            Use::Dhcp if need.dhcp() && !need.port_67 => findings.push(Finding::ok(
+                "67/udp (DHCP): left alone, as `port-67 = false` in `[dhcp]` says",
+            )),
+            Use::Dhcp | Use::Pxe if !need.dhcp() => {}
+            // The second port counts where the first cannot be had.
+            Use::Machines
+                if is_second(port) && first.is_some_and(|first| first.can_be_had(server)) => {}
+            _ => findings.push(one(port, need, server)),
+        }
+    }
+    if !need.dhcp() {
+        findings.push(Finding::ok(
+            "67/udp and 4011/udp (DHCP): not needed, since no network has `dhcp` on",
+        ));
+    }
+    findings
+}
+
+impl Port {
+    fn name(&self) -> String {
+        let (port, protocol) = (self.address.port(), self.protocol);
+        format!("{port}/{protocol} ({})", self.needed_for.words())
+    }
+
+    /// The program that has it and is not our server.
+    fn other(&self, server: &Server) -> Option<&Holder> {
+        let held = self.held.as_ref().ok()?;
+        let mut holders = held.iter().filter_map(|held| held.holder.as_ref());
+        holders.find(|holder| Some(holder.pid) != server.pid)
+    }
+
+    fn is_ours(&self, server: &Server) -> bool {
+        let held = self.held.as_deref().unwrap_or_default();
+        let mut pids = held
+            .iter()
+            .filter_map(|held| held.holder.as_ref())
+            .map(|holder| holder.pid);
+        pids.any(|pid| Some(pid) == server.pid)
+    }
+
+    fn can_be_had(&self, server: &Server) -> bool {
+        self.is_ours(server) || matches!(self.tried, Some(Ok(())))
+    }
+}
+
+fn one(port: &Port, need: Need, server: &Server) -> Finding {
+    let name = port.name();
+    let held = match &port.held {
+        Ok(held) => held,
+        Err(error) => {
+            return Finding::unknown(format!("{name}: who has it cannot be seen: {error}"));
+        }
+    };
+    if port.is_ours(server) {
+        return match port.other(server) {
+            None => Finding::ok(format!("{name}: this site's server has it")),
+            Some(other) => shared(
+                port,
+                need,
+                &format!("this site's server and {other} have it"),
+                other,
+            ),
+        };
+    }
+    match (port.other(server), held.is_empty()) {
+        (Some(other), _) => taken(port, need, other),
+        (None, false) if server.answers && server.pid.is_none() => Finding::unknown(format!(
+            "{name}: taken, by this site's server or by another program: only root can see which"
+        )),
+        (None, false) => grave(
+            port,
+            need,
+            format!("{name}: another program has it, which only root can see"),
+        )
+        .run(format!("ss -lnp 'sport = :{}'", port.address.port()))
+        .help("that shows it to root"),
+        (None, true) => free(port, need, server),
+    }
+}
+
+/// Somebody else has it too, and both hear what comes.
+fn shared(port: &Port, need: Need, who: &str, other: &Holder) -> Finding {
+    let finding = Finding::warning(format!(
+        "{}: {who}, so both may hear a broadcast",
+        port.name()
+    ));
+    let finding = match other.name.as_str() {
+        "dnsmasq" => finding.help(
+            "libvirt's dnsmasq hears its own bridge alone and may stay; another one is in the way",
+        ),
+        _ => finding,
+    };
+    beside(ended(finding, other), need)
+}
+
+/// A proxy can do without port 67.
+fn beside(finding: Finding, need: Need) -> Finding {
+    match need.proxy {
+        true => finding.help("or let it keep the port: `port-67 = false` in `[dhcp]` answers on 4011 alone, for `dhcp = \"proxy\"`"),
+        false => finding,
+    }
+}
+
+fn taken(port: &Port, need: Need, other: &Holder) -> Finding {
+    let name = port.name();
+    if port.needed_for == Use::Dhcp && matches!(port.tried, Some(Ok(()))) {
+        return shared(
+            port,
+            need,
+            &format!("{other} has it and would share it"),
+            other,
+        );
+    }
+    let finding = grave(port, need, format!("{name}: {other} has it"));
+    let finding = ended(finding, other);
+    match port.needed_for {
+        Use::Dhcp => beside(finding, need),
+        Use::Machines => finding.help(
+            "or set another `listen` in `[http]`; ESXi can call back on ports 80 and 443 alone",
+        ),
+        Use::Operators => finding.help("or set another `listen` in `[operator]`"),
+        Use::Pxe | Use::Tftp => finding,
+    }
+}
+
+/// How to end a program. What systemd has begun it would begin again.
+fn ended(finding: Finding, holder: &Holder) -> Finding {
+    match &holder.unit {
+        _ if holder.name == "docker-proxy" => {
+            finding.help("stop the container that publishes the port: `docker ps` lists them")
+        }
+        _ if holder.name == "bootwright" => finding.help(format!(
+            "process {} serves another site, or this one with another state directory: end one of the two",
+            holder.pid
+        )),
+        Some(unit) if unit.starts_with("libvirt") => {
+            finding.help("stop libvirt's network: virsh net-list, then virsh net-destroy NAME")
+        }
+        Some(unit) => finding.run(format!("systemctl disable --now {unit}")),
+        None => finding.help(format!("end that program, process {}", holder.pid)),
+    }
+}
+
+/// A port that cannot be had is an error where nothing goes on without it.
+fn grave(port: &Port, need: Need, text: String) -> Finding {
+    let (rest, is_error) = match port.needed_for {
+        Use::Dhcp if need.addresses => (
+            "so networks with `reserve` or `server` are answered nothing",
+            true,
+        ),
+        Use::Dhcp => ("so proxy networks go on with port 4011 alone", false),
+        Use::Pxe => (
+            "so firmware that asks the boot server itself gets no answer",
+            need.proxy,
+        ),
+        Use::Tftp if need.dhcp() => ("so firmware finds no loader except over HTTP", true),
+        Use::Tftp => ("so nothing can be loaded by TFTP", false),
+        Use::Machines if port.address.port() == 80 => {
+            ("so a server without `listen` in `[http]` takes 8080", false)
+        }
+        Use::Machines => ("so machines fetch nothing", true),
+        Use::Operators => ("so the server does not start", true),
+    };
+    let text = format!("{text}, {rest}");
+    match is_error {
+        true => Finding::error(text),
+        false => Finding::warning(text),
+    }
+}
+
+fn free(port: &Port, need: Need, server: &Server) -> Finding {
+    let name = port.name();
+    match port.tried {
+        Some(Err(io::ErrorKind::PermissionDenied)) => Finding::warning(format!(
+            "{name}: free, but {} may not have a port as low as that",
+            server.user
+        ))
+        .help("start the server as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW, as examples/systemd does"),
+        Some(Err(io::ErrorKind::AddrNotAvailable)) => {
+            let ip = port.address.ip();
+            Finding::error(format!("{name}: this machine has no address {ip}"))
+                .help("correct `listen` in bootwright.toml; `[::]` listens on every address")
+        }
+        Some(Err(error)) => grave(port, need, format!("{name}: it cannot be had ({error})")),
+        _ if server.is_running() => Finding::warning(format!(
+            "{name}: free, although this site's server runs"
+        ))
+        .help("its output says why it does not have it; a change of bootwright.toml wants a restart"),
+        _ => Finding::ok(format!("{name}: free")),
+    }
+}
+
+/// Which programs have a port, for other areas.
+pub(super) fn holders(ports: &[Port], needed_for: Use) -> Vec<&Holder> {
+    let held = ports
+        .iter()
+        .filter(|port| port.needed_for == needed_for)
+        .filter_map(|port| port.held.as_ref().ok());
+    held.flatten()
+        .filter_map(|held| held.holder.as_ref())
+        .collect()
+}
+
+/// The ports that machines must reach, as a firewall names them.
+pub(super) fn openings(ports: &[Port], need: Need, server: &Server) -> Vec<(Protocol, u16)> {
+    let machines = machines(ports, server).map(|port| port.address);
+    let is_there = |port: &&Port| match port.needed_for {
+        Use::Dhcp => need.dhcp() && need.port_67,
+        Use::Pxe => need.dhcp(),
+        Use::Tftp => true,
+        Use::Operators => false,
+        Use::Machines => Some(port.address) == machines,
+    };
+    let needed = ports.iter().filter(is_there);
+    needed
+        .map(|port| (port.protocol, port.address.port()))
+        .collect()
+}
+
+/// Where machines are served: at the first port that can be had, else at the last one.
+fn machines<'a>(ports: &'a [Port], server: &Server) -> Option<&'a Port> {
+    let mut all = ports
+        .iter()
+        .filter(|port| port.needed_for == Use::Machines)
+        .peekable();
+    while let Some(port) = all.next() {
+        if port.can_be_had(server) || all.peek().is_none() {
+            return Some(port);
+        }
+    }
+    None
+}
+
+/// Openings as people write them: `67/udp, 69/udp and 80/tcp`.
+pub(super) fn written(openings: &[(Protocol, u16)]) -> String {
+    let words: Vec<String> = openings
+        .iter()
+        .map(|(protocol, port)| format!("{port}/{protocol}"))
+        .collect();
+    list(&words)
+}

@@ -1,0 +1,117 @@
+//! Findings for people, and for programs.
+
+use anstyle::{AnsiColor, Style};
+use serde_json::json;
+
+use super::finding::{Area, Mark, count, list};
+use crate::cli::terminal::{Terminal, plain};
+
+/// How wide a mark is, with the room after it.
+const INDENT: usize = 9;
+
+/// Writes findings as text: headings, a line for each finding, what to do below it, a sum at the end.
+pub(super) fn written(areas: &[Area], terminal: &Terminal) -> String {
+    let mut text = String::new();
+    for area in areas {
+        text += &terminal.paint(area.area, Style::new().bold());
+        text.push('\n');
+        for finding in &area.findings {
+            let (word, style) = mark(finding.mark);
+            let room = " ".repeat(INDENT - word.len());
+            let word = terminal.paint(word, style);
+            text += &wrapped(&format!("  {word}{room}"), &finding.text, terminal);
+            for line in &finding.run {
+                let run = terminal.paint("run: ", AnsiColor::Cyan.on_default().bold());
+                text += &format!("  {}{run} {}\n", " ".repeat(INDENT), plain(line));
+            }
+            for line in &finding.help {
+                let help = terminal.paint("help:", AnsiColor::Cyan.on_default().bold());
+                text += &wrapped(&format!("  {}{help} ", " ".repeat(INDENT)), line, terminal);
+            }
+        }
+        text.push('\n');
+    }
+    text + &sum(areas)
+}
+
+fn mark(mark: Mark) -> (&'static str, Style) {
+    match mark {
+        Mark::Ok => ("ok", AnsiColor::Green.on_default()),
+        Mark::Unknown => ("unknown", AnsiColor::Magenta.on_default()),
+        Mark::Warning => ("warning", AnsiColor::Yellow.on_default().bold()),
+        Mark::Error => ("error", AnsiColor::Red.on_default().bold()),
+    }
+}
+
+/// A line after its beginning, broken where the terminal is too narrow; the rest is put below its words.
+fn wrapped(beginning: &str, text: &str, terminal: &Terminal) -> String {
+    let text = plain(text);
+    let Some(width) = terminal.width.map(|width| width.max(40)) else {
+        return format!("{beginning}{text}\n");
+    };
+    let indent = 2 + INDENT;
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is a first line");
+        let length = line.chars().count() + word.chars().count() + 1;
+        if !line.is_empty() && indent + length > width.saturating_sub(6) {
+            lines.push(word.into());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    let rest = format!("\n{}", " ".repeat(indent));
+    format!("{beginning}{}\n", lines.join(&rest))
+}
+
+fn sum(areas: &[Area]) -> String {
+    let number = |mark, one: &str, many: &str| match count(areas, mark) {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        more => Some(format!("{more} {many}")),
+    };
+    let parts: Vec<String> = [
+        number(Mark::Error, "error", "errors"),
+        number(Mark::Warning, "warning", "warnings"),
+        number(
+            Mark::Unknown,
+            "thing that could not be looked at",
+            "things that could not be looked at",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    match parts.is_empty() {
+        true => "Nothing is in the way.\n".into(),
+        false => format!("{}.\n", list(&parts)),
+    }
+}
+
+/// Writes findings as JSON.
+pub(super) fn json(areas: &[Area]) -> String {
+    let findings: Vec<_> = areas
+        .iter()
+        .flat_map(|area| {
+            area.findings.iter().map(|finding| {
+                json!({
+                    "area": area.area,
+                    "severity": finding.mark,
+                    "message": finding.text,
+                    "run": finding.run,
+                    "help": finding.help,
+                })
+            })
+        })
+        .collect();
+    let value = json!({
+        "errors": count(areas, Mark::Error),
+        "warnings": count(areas, Mark::Warning),
+        "unknown": count(areas, Mark::Unknown),
+        "findings": findings,
+    });
+    format!("{value:#}\n")
+}

@@ -1,0 +1,106 @@
+//! What ufw lets in, by what `ufw status verbose` prints.
+
+use super::{
+    finding::Finding,
+    firewall::{Closed, Firewall, interfaces, on_all},
+    ports::written,
+};
+use crate::net::ports::Protocol;
+
+/// Whether it is switched on.
+pub(super) fn is_active(status: &str) -> bool {
+    status.lines().any(|line| line.trim() == "Status: active")
+}
+
+/// Says what it lets in.
+pub(super) fn findings(seen: &Firewall, status: &str) -> Vec<Finding> {
+    if status.contains("allow (incoming)") {
+        return vec![Finding::ok("ufw is active and lets everything in")];
+    }
+    let mut findings = Vec::new();
+    for interface in interfaces(seen) {
+        let mut closed = Closed::new(interface.as_deref());
+        for opening in &seen.openings {
+            match allows(status, interface.as_deref(), *opening) {
+                Some(true) => {}
+                Some(false) => closed.closed.push(*opening),
+                None => closed.unclear.push(*opening),
+            }
+        }
+        if closed.all().is_empty() {
+            continue;
+        }
+        let mut finding = closed.finding("ufw");
+        for line in lines(seen, closed.interface.as_deref(), &closed.all()) {
+            finding = finding.run(line);
+        }
+        findings.push(finding);
+    }
+    if findings.is_empty() {
+        let openings = written(&seen.openings);
+        findings.push(Finding::ok(format!(
+            "ufw lets machines reach {openings}{}",
+            on_all(seen)
+        )));
+    }
+    findings
+}
+
+/// Whether a rule of ufw lets an opening in: `67/udp on eth0   ALLOW IN   Anywhere`. None when it does for some.
+fn allows(
+    status: &str,
+    interface: Option<&str>,
+    (protocol, port): (Protocol, u16),
+) -> Option<bool> {
+    let mut some = false;
+    for line in status.lines().filter(|line| !line.contains("(v6)")) {
+        let Some((to, from)) = line.split_once("ALLOW") else {
+            continue;
+        };
+        let mut words = to.split_whitespace();
+        let what = words.next().unwrap_or_default();
+        let on = match (words.next(), words.next()) {
+            (Some("on"), name) => name,
+            _ => None,
+        };
+        let (ports, of) = what.split_once('/').unwrap_or((what, ""));
+        let has_port = ports == "Anywhere"
+            || ports.split(',').any(|one| match one.split_once(':') {
+                Some((from, to)) => {
+                    let (from, to) = (from.parse::<u16>(), to.parse::<u16>());
+                    from.is_ok_and(|from| from <= port) && to.is_ok_and(|to| port <= to)
+                }
+                None => one.parse() == Ok(port),
+            });
+        let has_protocol = of.is_empty() || of == protocol.to_string();
+        if !has_port
+            || !has_protocol
+            || on.is_some_and(|on| interface.is_some_and(|name| name != on))
+        {
+            continue;
+        }
+        let from = from.trim().trim_start_matches("IN").trim();
+        if from == "Anywhere" || from.starts_with("Anywhere ") {
+            return Some(true);
+        }
+        some = true;
+    }
+    (!some).then_some(false)
+}
+
+/// The commands that let openings in.
+pub(super) fn lines(
+    seen: &Firewall,
+    interface: Option<&str>,
+    openings: &[(Protocol, u16)],
+) -> Vec<String> {
+    let interface = interface.or(match &seen.interfaces[..] {
+        [one] => Some(one),
+        _ => None,
+    });
+    let on = interface.map_or_else(String::new, |name| format!("in on {name} "));
+    openings
+        .iter()
+        .map(|(protocol, port)| format!("ufw allow {on}to any port {port} proto {protocol}"))
+        .collect()
+}

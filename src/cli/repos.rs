@@ -1,0 +1,138 @@
+//! `repos`: where files come from, and what is in them.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+};
+
+use anyhow::{Context, anyhow};
+
+use super::{
+    arguments::{self, OfRepo},
+    client::{is_site, no_site},
+    failure::{Failure, Outcome},
+    table::{Cell, table},
+    terminal::{Terminal, plain},
+};
+use crate::{
+    disk::repo::{RepoError, Source},
+    model::ByteSize,
+    serve::{self, RepoShown, Repos},
+    site::suggest,
+};
+
+pub(super) fn run(site: &Path, repos: &arguments::Repos, terminal: &Terminal) -> Outcome {
+    if !is_site(site) {
+        return Err(no_site(site));
+    }
+    let root = std::path::absolute(site).map_err(Failure::unreachable)?;
+    let known = Repos::read(&root)
+        .with_context(|| format!("the site `{}` cannot be read", site.display()))
+        .map_err(Failure::unreachable)?;
+    let Some(name) = &repos.name else {
+        return list_all(&known.all(), repos.json, terminal);
+    };
+    let source = known.source(name).ok_or_else(|| unknown(name, &known))?;
+    let Some(source) = source else {
+        let error = anyhow!("machines fetch from repo `{name}` directly: nothing of it is here");
+        return Err(Failure::refused(error));
+    };
+    let path = repos.path.as_deref().unwrap_or_default();
+    match repos.of.unwrap_or(OfRepo::Ls) {
+        OfRepo::Ls => list(&source, path, terminal),
+        OfRepo::Cat => cat(&source, path),
+    }
+}
+
+fn unknown(name: &str, known: &Repos) -> Failure {
+    let failure = Failure::refused(anyhow!("the site declares no repo `{name}`"));
+    let meant = suggest(name, known.names());
+    failure.maybe_help(meant.map(|meant| format!("did you mean `{meant}`?")))
+}
+
+fn list_all(repos: &[RepoShown], json: bool, terminal: &Terminal) -> Outcome {
+    if json {
+        let text =
+            serde_json::to_string_pretty(repos).context("the repos cannot be written as JSON");
+        return Ok(terminal.show(&(text? + "\n"))?);
+    }
+    if repos.is_empty() {
+        terminal.note("the site declares no repo; see `repo` in the README");
+    }
+    let headers = ["REPO", "KIND", "SIZE", "FILES", "TASK", "HEALTH"];
+    let rows: Vec<Vec<Cell>> = repos.iter().map(row).collect();
+    Ok(terminal.show(&table(&headers, &rows, terminal))?)
+}
+
+fn row(repo: &RepoShown) -> Vec<Cell> {
+    let task = match (&repo.task, repo.system) {
+        (Some(task), _) if repo.guessed => format!("{task} (guessed)"),
+        (Some(task), _) => task.clone(),
+        (None, Some(system)) => format!("none for {system}"),
+        (None, None) => String::new(),
+    };
+    let health = match &repo.trouble {
+        Some(trouble) => trouble.clone(),
+        None if repo.kind == "url" => format!("not looked at: machines fetch from {}", repo.at),
+        None => "good".into(),
+    };
+    let number = |number: Option<u64>| number.map_or(String::new(), |number| number.to_string());
+    [
+        repo.name.clone(),
+        repo.kind.to_owned(),
+        repo.bytes
+            .map_or(String::new(), |bytes| ByteSize(bytes).to_string()),
+        number(repo.files),
+        task,
+        health,
+    ]
+    .iter()
+    .map(|text| Cell::new(text))
+    .collect()
+}
+
+fn list(source: &Source, path: &str, terminal: &Terminal) -> Outcome {
+    let listed = serve::list(source, path.trim_matches('/')).map_err(refused)?;
+    let widest = listed.iter().filter_map(|one| one.size);
+    let width = widest.max().unwrap_or(0).to_string().len();
+    let lines = listed.iter().map(|one| {
+        let size = one.size.map_or("-".into(), |size| size.to_string());
+        let name = plain(&one.name);
+        let name = match (&one.link, one.size) {
+            (Some(target), _) => format!("{name} -> {}", plain(target)),
+            (None, Some(_)) => name,
+            (None, None) => name + "/",
+        };
+        format!("{size:>width$}  {name}\n")
+    });
+    Ok(terminal.show(&lines.collect::<String>())?)
+}
+
+/// Writes a file's bytes as they are.
+fn cat(source: &Source, path: &str) -> Outcome {
+    if path.is_empty() {
+        return Err(Failure::usage(
+            "which file? `bootwright repos NAME cat PATH`",
+        ));
+    }
+    let opened = source.open(path.trim_start_matches('/')).map_err(refused)?;
+    let mut out = io::stdout().lock();
+    let mut piece = vec![0; 1 << 20];
+    let (mut at, size) = (0, opened.blob.size());
+    while at < size {
+        let count = piece
+            .len()
+            .min(usize::try_from(size - at).unwrap_or(usize::MAX));
+        opened.blob.read_exact_at(&mut piece[..count], at)?;
+        out.write_all(&piece[..count])?;
+        at += count as u64;
+    }
+    Ok(out.flush()?)
+}
+
+fn refused(error: RepoError) -> Failure {
+    match error {
+        RepoError::Io { .. } | RepoError::Image { .. } => Failure::unreachable(error),
+        error => Failure::refused(error),
+    }
+}

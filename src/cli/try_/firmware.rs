@@ -1,0 +1,167 @@
+//! What has to be installed here: QEMU, the ROMs with iPXE, OVMF. What is missing is named with its package.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, anyhow};
+
+use super::qemu::Firmware;
+use crate::{
+    cli::failure::{Failure, Outcome},
+    model::Platform,
+};
+
+/// The emulator of a PC.
+const QEMU: &str = "qemu-system-x86_64";
+
+/// The ROMs of the cards, each with iPXE for BIOS and for UEFI.
+const ROMS: [&str; 2] = ["efi-virtio.rom", "efi-vmxnet3.rom"];
+
+/// OVMF's code and its variables, where distributions have them: Debian and Ubuntu, Fedora, Arch.
+const OVMF: [(&str, &str); 4] = [
+    (
+        "/usr/share/OVMF/OVMF_CODE_4M.fd",
+        "/usr/share/OVMF/OVMF_VARS_4M.fd",
+    ),
+    (
+        "/usr/share/OVMF/OVMF_CODE.fd",
+        "/usr/share/OVMF/OVMF_VARS.fd",
+    ),
+    (
+        "/usr/share/edk2/ovmf/OVMF_CODE.fd",
+        "/usr/share/edk2/ovmf/OVMF_VARS.fd",
+    ),
+    (
+        "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
+        "/usr/share/edk2/x64/OVMF_VARS.4m.fd",
+    ),
+];
+
+/// QEMU, and what it boots with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Installed {
+    /// The program.
+    pub(super) qemu: PathBuf,
+    ovmf: Option<(PathBuf, PathBuf)>,
+}
+
+/// Finds QEMU and its ROMs.
+pub(super) fn find() -> Outcome<Installed> {
+    let ovmf = OVMF
+        .iter()
+        .map(|(code, vars)| (PathBuf::from(code), PathBuf::from(vars)))
+        .find(|(code, vars)| code.exists() && vars.exists());
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut places = env::split_paths(&path).map(|place| place.join(QEMU));
+    let Some(qemu) = places.find(|place| place.is_file()) else {
+        let packages = missing(&["qemu-system-x86", "ipxe-qemu"], ovmf.is_some());
+        return Err(Failure::unreachable(anyhow!(
+            "QEMU is missing: there is no `{QEMU}` on the path"
+        ))
+        .help(install(&packages)));
+    };
+    let directories = directories(&qemu)?;
+    let has = |name: &str| directories.iter().any(|place| place.join(name).exists());
+    if let Some(rom) = ROMS.iter().find(|rom| !has(rom)) {
+        let packages = missing(&["ipxe-qemu"], ovmf.is_some());
+        return Err(Failure::unreachable(anyhow!(
+            "the ROM that network cards boot with is missing: QEMU has no `{rom}`"
+        ))
+        .help(install(&packages)));
+    }
+    Ok(Installed { qemu, ovmf })
+}
+
+impl Installed {
+    /// The firmware of this kind. The variables of UEFI are copied to `vars`.
+    pub(super) fn firmware(&self, platform: Platform, vars: &Path) -> Outcome<Firmware> {
+        match (platform, &self.ovmf) {
+            (Platform::Pcbios, _) => Ok(Firmware::Bios),
+            (Platform::Efi, Some((code, fresh))) => {
+                fs::copy(fresh, vars)
+                    .with_context(|| format!("`{}` cannot be copied", fresh.display()))?;
+                writable(vars)?;
+                Ok(Firmware::Uefi {
+                    code: code.clone(),
+                    vars: vars.into(),
+                })
+            }
+            (Platform::Efi, None) => Err(Failure::unreachable(anyhow!(
+                "OVMF, the firmware of a UEFI machine, is missing"
+            ))
+            .help(install(&["ovmf"]) + "; or try it with --bios")),
+        }
+    }
+}
+
+/// A copy has the rights of what it is of, which may be read alone.
+fn writable(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+}
+
+/// Where QEMU looks for ROMs.
+fn directories(qemu: &Path) -> Outcome<Vec<PathBuf>> {
+    let asked = Command::new(qemu).args(["-L", "help"]).output();
+    let answer = asked.with_context(|| format!("`{}` cannot be run", qemu.display()))?;
+    let text = String::from_utf8_lossy(&answer.stdout);
+    Ok(text.lines().map(|line| line.trim().into()).collect())
+}
+
+fn missing<'p>(packages: &[&'p str], has_ovmf: bool) -> Vec<&'p str> {
+    let ovmf = (!has_ovmf).then_some("ovmf");
+    packages.iter().copied().chain(ovmf).collect()
+}
+
+fn install(packages: &[&str]) -> String {
+    format!("apt-get install {}", packages.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn firmware_is_what_is_asked_for_or_its_package_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("fresh"), "variables").unwrap();
+        fs::set_permissions(
+            at("fresh"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o444),
+        )
+        .unwrap();
+        let with = |ovmf: bool| Installed {
+            qemu: "/usr/bin/qemu".into(),
+            ovmf: ovmf.then(|| (at("code"), at("fresh"))),
+        };
+        let uefi = Firmware::Uefi {
+            code: at("code"),
+            vars: at("vars"),
+        };
+        for (ovmf, asked, expected) in [
+            (true, Platform::Efi, Some(&uefi)),
+            (true, Platform::Pcbios, Some(&Firmware::Bios)),
+            (false, Platform::Pcbios, Some(&Firmware::Bios)),
+            (false, Platform::Efi, None),
+        ] {
+            let got = with(ovmf).firmware(asked, &at("vars")).ok();
+            assert_eq!(got.as_ref(), expected, "{ovmf} {asked:?}");
+        }
+        assert_eq!(fs::read(at("vars")).unwrap(), b"variables");
+        fs::write(at("vars"), "changed").unwrap();
+    }
+
+    #[test]
+    fn packages_are_named_in_one_command() {
+        let words = |has_ovmf| install(&missing(&["qemu-system-x86", "ipxe-qemu"], has_ovmf));
+        assert_eq!(words(true), "apt-get install qemu-system-x86 ipxe-qemu");
+        assert_eq!(
+            words(false),
+            "apt-get install qemu-system-x86 ipxe-qemu ovmf"
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! Whether what a machine is to start is a program at all: the examples ship stand-ins of a few bytes.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use crate::{
+    cli::render::directory,
+    model::Platform,
+    render::{Body, Rendered},
+    site::Site,
+};
+
+/// A file that stands in for a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StandIn {
+    /// The repo it is of.
+    pub(super) repo: String,
+    /// Its path there.
+    pub(super) path: String,
+    /// Its length in bytes.
+    pub(super) length: u64,
+}
+
+/// No kernel and no loader is as short as this.
+const SHORTEST: u64 = 16 << 10;
+
+/// Finds out whether the program that the script of `rendered` starts is a stand-in. Nothing is known of what
+/// machines fetch from elsewhere.
+pub(super) fn find(
+    root: &Path,
+    site: &Site,
+    rendered: &Rendered,
+    base: &str,
+    platform: Platform,
+) -> io::Result<Option<StandIn>> {
+    let Some((repo, path)) = program(rendered, base, platform) else {
+        return Ok(None);
+    };
+    let directory = repo
+        .parse()
+        .ok()
+        .and_then(|repo| directory(root, site, &repo));
+    let Some(directory) = directory else {
+        return Ok(None);
+    };
+    let file = File::open(directory.join(&path))?;
+    let length = file.metadata()?.len();
+    let mut head = Vec::new();
+    file.take(4).read_to_end(&mut head)?;
+    // A kernel for a BIOS may begin with anything, but not a UEFI program, nor ELF.
+    let is_program = length >= SHORTEST || head.starts_with(b"MZ") || head.starts_with(b"\x7fELF");
+    Ok((!is_program).then_some(StandIn { repo, path, length }))
+}
+
+/// The repo and the path of what the script starts: on UEFI the first program that it names, on a BIOS the last.
+fn program(rendered: &Rendered, base: &str, platform: Platform) -> Option<(String, String)> {
+    let script = rendered
+        .files
+        .iter()
+        .find(|file| file.name == "boot.ipxe")?;
+    let Body::Bytes(script) = &script.body else {
+        return None;
+    };
+    let text = String::from_utf8_lossy(script);
+    let mut urls = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let command = words.next()?;
+        ["kernel", "chain"]
+            .contains(&command)
+            .then(|| words.next())?
+    });
+    let url = match platform {
+        Platform::Efi => urls.next()?,
+        Platform::Pcbios => urls.next_back()?,
+    };
+    let path = url.strip_prefix(base)?;
+    if let Some(rest) = path.strip_prefix("/repo/") {
+        let (repo, path) = rest.split_once('/')?;
+        return Some((repo.into(), path.into()));
+    }
+    let (_token, name) = path.strip_prefix("/t/")?.split_once('/')?;
+    let file = rendered.files.iter().find(|file| file.name == name)?;
+    match &file.body {
+        Body::Repo { repo, path } => Some((repo.to_string(), path.clone())),
+        Body::Bytes(_) => None,
+    }
+}

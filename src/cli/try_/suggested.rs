@@ -1,0 +1,123 @@
+//! What a node's declaration, and what is known of it, suggests for the machine that plays it.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::IpNet;
+
+use super::{net::Home, qemu::Card};
+use crate::{
+    cli::play::{self, Hardware},
+    model::{Arch, ByteSize, Facts, Network, Node, Platform},
+    site::{Resolved, Site},
+};
+
+/// The firmware that the node is likely to have. A BIOS asks for the script after 6 s, UEFI after 10 s, and a BIOS
+/// needs no further package; but ESXi is started by UEFI alone.
+pub(super) fn likely(resolved: &Resolved, facts: &Facts) -> Platform {
+    let settings = &resolved.settings;
+    let loader = settings
+        .loader
+        .as_ref()
+        .map(|at| at.value.ends_with(".efi"));
+    let is_secure = settings.secure_boot.as_ref().is_some_and(|at| at.value);
+    let is_esxi = resolved
+        .task
+        .as_ref()
+        .is_some_and(|task| task.as_str() == "esxi");
+    match (facts.firmware, loader) {
+        (Some(known), _) => known,
+        (None, Some(true)) => Platform::Efi,
+        (None, Some(false)) => Platform::Pcbios,
+        (None, None) if is_secure || is_esxi => Platform::Efi,
+        (None, None) => Platform::Pcbios,
+    }
+}
+
+/// The machine itself.
+pub(super) fn hardware(node: &Node, platform: Platform) -> Hardware {
+    let arch = Arch::X86_64;
+    let bare = Hardware {
+        macs: Vec::new(),
+        serial: None,
+        uuid: None,
+        asset: None,
+        platform,
+        arch,
+    };
+    play::of_node(node, bare)
+}
+
+/// A card that the installer has a driver for.
+pub(super) fn card(resolved: &Resolved) -> Card {
+    match resolved.task.as_ref().map(|task| task.as_str()) {
+        Some("esxi") => Card::Vmxnet3,
+        _ => Card::Virtio,
+    }
+}
+
+/// What the installer needs: in MiB.
+pub(super) fn memory(asked: Option<ByteSize>, resolved: &Resolved, is_stand_in: bool) -> u64 {
+    if let Some(ByteSize(bytes)) = asked {
+        return bytes >> 20;
+    }
+    match resolved.task.as_ref().map(|task| task.as_str()) {
+        _ if is_stand_in => 1024,
+        Some("esxi") => 8192,
+        // Its second stage lies in memory.
+        Some("redhat") => 3072,
+        _ => 1024,
+    }
+}
+
+/// Where the node is while it is installed.
+pub(super) fn home(site: &Site, resolved: &Resolved) -> Home {
+    let elsewhere = resolved.net.boot_network.as_ref();
+    if let Some(network) = elsewhere.and_then(|name| site.networks.get(name)) {
+        return of_network(network);
+    }
+    let Some(link) = resolved.net.primary() else {
+        return Home::default();
+    };
+    let own = link.addresses.iter().find_map(|net| match net {
+        IpNet::V4(net) => Some(*net),
+        IpNet::V6(_) => None,
+    });
+    let Some(own) = own else {
+        return resolved
+            .network
+            .as_deref()
+            .map(of_network)
+            .unwrap_or_default();
+    };
+    Home {
+        subnet: Some(own.trunc()),
+        address: Some(own.addr()),
+        gateway: v4_of(&link.gateways).first().copied(),
+        dns: v4_of(&resolved.net.dns),
+    }
+}
+
+fn of_network(network: &Network) -> Home {
+    let body = &network.body;
+    let subnets = body.subnet.iter().flat_map(|list| list.values());
+    let gateways = body.gateway.iter().flat_map(|list| list.values());
+    Home {
+        subnet: subnets
+            .filter_map(|subnet| match subnet.0 {
+                IpNet::V4(net) => Some(net),
+                IpNet::V6(_) => None,
+            })
+            .next(),
+        address: None,
+        gateway: v4_of(gateways).first().copied(),
+        dns: v4_of(body.dns.iter().flat_map(|list| list.values())),
+    }
+}
+
+fn v4_of<'i>(list: impl IntoIterator<Item = &'i IpAddr>) -> Vec<Ipv4Addr> {
+    let v4 = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => Some(*ip),
+        IpAddr::V6(_) => None,
+    };
+    list.into_iter().filter_map(v4).collect()
+}

@@ -1,0 +1,208 @@
+//! Whether somebody else has the address that a machine is to have.
+//!
+//! Nothing is asked here. Which addresses are to be asked for on the wire is said, and what was heard is taken
+//! in: an installation begins when its static addresses are known to be free, and a machine whose address
+//! somebody else has is held until it is. Addresses off our own links are nobody's business here.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use ipnet::Ipv4Net;
+
+use super::{DhcpAsk, Turn, open::is_due};
+use crate::{
+    journal::{HoldCause, MachineId},
+    matcher,
+    model::{Few, Mac, Mono, Node},
+    site,
+};
+
+/// An address that nobody else had is taken to be free for so long: a boot takes less from its first DHCP
+/// question to its script.
+const FREE_FOR: Duration = Duration::from_secs(60);
+/// An address that somebody else had is taken to be his for so long: whoever has gone must not hold the next boot.
+const TAKEN_FOR: Duration = Duration::from_secs(5);
+
+/// Who has answered for an address, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Look {
+    at: Mono,
+    cards: Few<Mac>,
+}
+
+/// What is known of a machine's static addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stake {
+    /// None lies on a link of ours.
+    OffLink,
+    /// These are to be asked for on the wire first.
+    Unknown(Vec<Ipv4Addr>),
+    /// Somebody else has this one.
+    Taken(Ipv4Addr, Mac),
+    /// Nobody else has any.
+    Free,
+}
+
+impl Turn<'_> {
+    /// Says on which links addresses can be asked for.
+    pub fn on_links(&mut self, links: Vec<Ipv4Net>) {
+        self.world.run.links = links;
+    }
+
+    /// Takes note of the cards that have answered for an address. Machines held for it are judged by that.
+    pub fn looked(&mut self, address: Ipv4Addr, cards: Few<Mac>) {
+        let now = self.now.mono;
+        let looks = &mut self.world.run.looks;
+        looks.retain(|_, look| now.since(look.at) < FREE_FOR);
+        looks.insert(address, Look { at: now, cards });
+        for id in self.held_for(HoldCause::Address) {
+            let node = self.node_of(id);
+            let pooled = self.of_pool(id, node.as_deref());
+            if addresses(node.as_deref(), pooled).any(|ip| ip == address) {
+                self.ask_address_again(id, node.as_deref());
+            }
+        }
+    }
+
+    /// The addresses for which machines are held now, so that they are released when these are free.
+    pub fn addresses_of_held(&self) -> Vec<Ipv4Addr> {
+        let held = self.held_for(HoldCause::Address).into_iter();
+        let all = held.flat_map(|id| {
+            let node = self.node_of(id);
+            let pooled = self.of_pool(id, node.as_deref());
+            self.on_our_links(node.as_deref(), pooled)
+        });
+        all.collect()
+    }
+
+    /// The addresses that are to be asked for while a machine is still at its DHCP questions, so that the answers
+    /// are there when it asks for its script.
+    pub fn addresses_ahead(&self, ask: &DhcpAsk) -> Vec<Ipv4Addr> {
+        if self.world.run.links.is_empty() || !ask.query.client.boots() {
+            return Vec::new();
+        }
+        let id = self.machine_at([ask.query.mac].into_iter().collect());
+        let Some((id, node)) = id.map(|id| (id, self.node_of(id))) else {
+            return Vec::new();
+        };
+        if !is_due(self.machine(id), node.as_deref()) {
+            return Vec::new();
+        }
+        let pooled = self.of_pool(id, node.as_deref());
+        match self.stake(id, node.as_deref(), pooled) {
+            Stake::Unknown(addresses) => addresses,
+            Stake::OffLink | Stake::Taken(..) | Stake::Free => Vec::new(),
+        }
+    }
+
+    /// What is known of the static addresses of a machine, with the one of a pool that it has or is to get.
+    pub(crate) fn stake(
+        &self,
+        id: MachineId,
+        node: Option<&Node>,
+        pooled: Option<IpAddr>,
+    ) -> Stake {
+        let all = self.on_our_links(node, pooled);
+        if all.is_empty() {
+            return Stake::OffLink;
+        }
+        let (mut unknown, mut taken) = (Vec::new(), None);
+        for ip in all {
+            let Some(look) = self.world.run.looks.get(&ip) else {
+                unknown.push(ip);
+                continue;
+            };
+            let age = self.now.mono.since(look.at);
+            let mut others = look.cards.iter();
+            match others.find(|card| !self.is_own(id, node, **card)) {
+                Some(other) if age < TAKEN_FOR => taken = taken.or(Some((ip, *other))),
+                None if age < FREE_FOR => {}
+                _ => unknown.push(ip),
+            }
+        }
+        match taken {
+            _ if !unknown.is_empty() => Stake::Unknown(unknown),
+            Some((ip, other)) => Stake::Taken(ip, other),
+            None => Stake::Free,
+        }
+    }
+
+    /// A machine that is held for its address is judged by what is known now. Returns what is to be asked for
+    /// first.
+    pub(crate) fn ask_address_again(
+        &mut self,
+        id: MachineId,
+        node: Option<&Node>,
+    ) -> Option<Vec<Ipv4Addr>> {
+        if !self.machine(id).holds.contains_key(&HoldCause::Address) {
+            return None;
+        }
+        let pooled = self.of_pool(id, node);
+        if addresses(node, pooled).next().is_none() {
+            self.end_hold(id, HoldCause::Address);
+            return None;
+        }
+        match self.stake(id, node, pooled) {
+            Stake::Unknown(addresses) => return Some(addresses),
+            Stake::Taken(ip, other) => {
+                self.hold(id, HoldCause::Address, &taken(ip, other));
+            }
+            Stake::Free => self.end_hold(id, HoldCause::Address),
+            // Nobody can be asked: it stays as it is.
+            Stake::OffLink => {}
+        }
+        None
+    }
+
+    /// The address of a pool that a machine has, or would get now.
+    fn of_pool(&self, id: MachineId, node: Option<&Node>) -> Option<IpAddr> {
+        let machine = self.machine(id);
+        let tags = matcher::tags(
+            &self.snapshot.site,
+            &self.snapshot.rules,
+            node,
+            &machine.facts,
+        );
+        let bound = self.binding_of(machine, node, &tags).ok();
+        let next = bound.and_then(|bound| self.pooled(id, node, &bound).ok()?);
+        next.or_else(|| machine.binding.as_ref()?.address)
+    }
+
+    /// Any card that a machine declares or has reported is its own: it may have the address already, by DHCP, or
+    /// in the system that it runs.
+    fn is_own(&self, id: MachineId, node: Option<&Node>, card: Mac) -> bool {
+        self.machine(id).identity.mac.contains(&card)
+            || node.is_some_and(|node| node.macs().into_iter().any(|mac| mac.value == card))
+    }
+
+    fn on_our_links(&self, node: Option<&Node>, pooled: Option<IpAddr>) -> Vec<Ipv4Addr> {
+        let links = &self.world.run.links;
+        if links.is_empty() {
+            return Vec::new();
+        }
+        let is_ours = |ip: &Ipv4Addr| {
+            let is_on_link = links.iter().any(|link| link.contains(ip));
+            is_on_link && self.snapshot.network_at((*ip).into()).is_some()
+        };
+        addresses(node, pooled).filter(is_ours).collect()
+    }
+}
+
+/// What a machine is held for, and what to do about it.
+pub(crate) fn taken(ip: Ipv4Addr, other: Mac) -> String {
+    format!(
+        "{ip} is used by {other}, which is no card of this machine: free it, or declare another address; it goes on by \
+         itself"
+    )
+}
+
+fn addresses(node: Option<&Node>, pooled: Option<IpAddr>) -> impl Iterator<Item = Ipv4Addr> {
+    let declared = node.into_iter().flat_map(site::static_addresses);
+    let all = declared.map(|at| at.value.ip).chain(pooled);
+    all.filter_map(|ip| match ip {
+        IpAddr::V4(ip) => Some(ip),
+        IpAddr::V6(_) => None,
+    })
+}

@@ -1,0 +1,369 @@
+//! DHCP: who asks, which address it has, what it boots; and what is remembered of it.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use super::{
+    BootAsk, Bound, Decision, Layers, Report, Turn,
+    asker::Asker,
+    lease,
+    trail::{Sign, Trail},
+};
+use crate::{
+    boot::{
+        Loader, Program, Wishes, boot_file,
+        dhcp::{Answer, Asks, Door, Given, Ground, Held, Kind, Query, Silence, decide},
+    },
+    journal::{DhcpGiven, Event, MachineId},
+    model::{BootProgram, DhcpMode, Few, Identity, LocalBoot, Mono, Network, RepoName},
+    render::mboot,
+};
+
+/// The same line is not written to a log again within this time.
+const SAME_LINE: Duration = Duration::from_secs(60);
+/// An unanswered DISCOVER counts as a network boot at most this often.
+const SILENT_BOOT: Duration = Duration::from_secs(180);
+
+/// A DHCP question, and where it arrived.
+#[derive(Debug, Clone)]
+pub struct DhcpAsk {
+    /// The question.
+    pub query: Query,
+    /// The port.
+    pub door: Door,
+    /// Our address on the interface that it arrived at, or the one that the relay reached.
+    pub us: Ipv4Addr,
+    /// The server's URL as the machine reaches it.
+    pub base: String,
+    /// Another server that answers on this network.
+    pub other: Option<Ipv4Addr>,
+}
+
+/// What this run remembers of how a machine comes to boot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Firmware {
+    /// What was last written to its log of DHCP, and when.
+    told: Option<(String, Mono)>,
+    /// How far its boot has come, and at which address it is.
+    pub(crate) trail: Trail,
+    pub(crate) at: Option<IpAddr>,
+    /// The loader that it fetched last, and how often without asking for a script.
+    loader: Option<String>,
+    fetched: u32,
+    /// The loader that has led to a script.
+    worked: Option<String>,
+    /// When an unanswered DISCOVER last counted as a boot, and whether the machine was to boot its disk.
+    silent: Option<(Mono, bool)>,
+}
+
+impl Turn<'_> {
+    /// Answers a DHCP question, or says why not. What rests on a lease waits for the turn's ticket.
+    pub fn dhcp(&mut self, ask: &DhcpAsk, has: &dyn Fn(&str) -> bool) -> Result<Answer, Silence> {
+        let snapshot = self.snapshot;
+        let at = ask.query.giaddr.unwrap_or(ask.us);
+        let network = snapshot.network_at(at.into()).ok_or(Silence::Off)?;
+        let mode = network
+            .body
+            .dhcp
+            .as_ref()
+            .map_or(DhcpMode::Off, |at| at.value);
+        let terms = lease::terms(network, at).filter(|_| mode != DhcpMode::Off);
+        let terms = terms.ok_or(Silence::Off)?;
+        let asker = self.asker(ask, network);
+        let held = match mode {
+            DhcpMode::Reserve | DhcpMode::Server => self.held(&ask.query, network, &asker),
+            DhcpMode::Proxy | DhcpMode::Off => Held::None,
+        };
+        let boot = self.boot_of(ask, network, &asker, has);
+        let ground = Ground {
+            door: ask.door,
+            mode,
+            us: ask.us,
+            terms,
+            declared: asker.node.is_some(),
+            held,
+            boot,
+            other: ask.other,
+        };
+        let decided = decide(&ask.query, &ground);
+        self.take_note(ask, network, &ground, &decided);
+        if let Some(id) = asker.id {
+            self.tell_dhcp(id, ask, &ground, &decided);
+            self.saw_dhcp(id, ask, &ground, &decided);
+        }
+        decided
+    }
+
+    fn boot_of(
+        &mut self,
+        ask: &DhcpAsk,
+        network: &Network,
+        asker: &Asker,
+        has: &dyn Fn(&str) -> bool,
+    ) -> Result<Given, Silence> {
+        if !ask.query.client.boots() {
+            return Err(Silence::Host);
+        }
+        let node = asker.node.as_deref();
+        if node.is_none() && asker.doubt.is_none() && !self.is_taken(asker.id, network) {
+            return Err(Silence::Unknown);
+        }
+        let bound = asker.id.and_then(|id| self.binding(id, node).ok());
+        let policy = asker.id.and_then(|id| self.policy_of(id, bound.as_ref()));
+        let layers = Layers::new(&self.snapshot.site, node, policy.as_deref());
+        let of_network = network.body.loader.as_ref().map(|at| at.value.as_str());
+        let own = layers.get(|settings| settings.loader.as_deref());
+        let secure = layers.get(|settings| settings.secure_boot.as_deref());
+        let repo = asker
+            .id
+            .and_then(|id| self.repo_of_mboot(id, bound.as_ref()));
+        let path = repo.map(|repo| mboot::loader_of(repo.as_str()));
+        let mut wishes = Wishes {
+            loader: own.map(String::as_str).or(of_network),
+            secure_boot: secure.copied().unwrap_or(false),
+            mboot: path.as_deref(),
+            ..Wishes::default()
+        };
+        let cannot_wait = wishes.starts_mboot(ask.query.client).is_some();
+        if let Some(id) = asker.id
+            && (cannot_wait || self.local_boot(id, node) == LocalBoot::Silent)
+            && self.boots_by_silence(id, ask, cannot_wait)
+        {
+            return Err(Silence::Local);
+        }
+        if let Some(firmware) = asker.id.and_then(|id| self.world.run.firmware.get(id)) {
+            wishes.fetched = firmware.fetched;
+            wishes.worked = firmware.worked.as_deref();
+        }
+        boot_file(ask.query.client, &wishes, &ask.base, has)
+    }
+
+    /// The repo of a machine whose installer ESXi's own loader may start.
+    fn repo_of_mboot<'b>(
+        &'b self,
+        id: MachineId,
+        bound: Option<&'b Bound>,
+    ) -> Option<&'b RepoName> {
+        let (task, repo) = match (self.machine(id).open(), bound) {
+            (Some(open), _) => (&open.task, open.repo.as_ref()),
+            (None, Some(bound)) => (&bound.task, bound.repo.as_ref()),
+            (None, None) => return None,
+        };
+        let traits = self.snapshot.tasks.get(task);
+        repo.filter(|_| traits.is_some_and(|traits| traits.by_mboot))
+    }
+
+    /// Whether a machine is sent to its disk by no answer at all, since its `local-boot` is silent, or since it would start
+    /// a loader that can neither wait nor reliably leave. That counts as a network boot, at most once in three minutes.
+    fn boots_by_silence(&mut self, id: MachineId, ask: &DhcpAsk, cannot_wait: bool) -> bool {
+        let firmware = self.world.run.firmware.get(id);
+        if let Some((at, to_disk)) = firmware.and_then(|firmware| firmware.silent)
+            && self.now.mono.since(at) < SILENT_BOOT
+        {
+            return to_disk;
+        }
+        let report = Report {
+            macs: vec![ask.query.mac],
+            by: BootProgram::Firmware,
+            platform: ask.query.client.arch().and_then(|arch| arch.platform()),
+            ..Report::default()
+        };
+        let decision = self.boot(&BootAsk {
+            report,
+            ..BootAsk::default()
+        });
+        let to_disk = match decision {
+            Decision::Disk(_) => true,
+            Decision::Wait(_) | Decision::Microkernel | Decision::Script(..) => cannot_wait,
+            Decision::Repeat { .. } | Decision::Open(_) | Decision::Look(_) => false,
+        };
+        let now = self.now.mono;
+        self.firmware(id).silent = Some((now, to_disk));
+        // What the machine then asks for is a boot of its own.
+        self.world.run.boots.remove(id);
+        to_disk
+    }
+
+    /// Leases, and other servers that a client's message tells of.
+    fn take_note(
+        &mut self,
+        ask: &DhcpAsk,
+        network: &Network,
+        ground: &Ground,
+        decided: &Result<Answer, Silence>,
+    ) {
+        let query = &ask.query;
+        match (query.asks, decided) {
+            (Asks::Decline, _)
+                if ground.mode != DhcpMode::Proxy
+                    && query.server.is_none_or(|server| server == ask.us) =>
+            {
+                self.declined(query, network);
+            }
+            (Asks::Release, _) if ground.mode == DhcpMode::Server => self.released(query),
+            (_, Ok(answer)) if ground.mode == DhcpMode::Server => {
+                let ours = !matches!(ground.held, Held::Reserved(_));
+                match (answer.kind, answer.yiaddr.filter(|_| ours)) {
+                    (Kind::Offer, Some(address)) => self.offer(query.mac, address),
+                    (Kind::Ack, Some(address)) => {
+                        self.lease(query.mac, address, ground.terms.lease);
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes to the machine's log what came of a question, once in a minute.
+    fn tell_dhcp(
+        &mut self,
+        id: MachineId,
+        ask: &DhcpAsk,
+        ground: &Ground,
+        decided: &Result<Answer, Silence>,
+    ) {
+        let Some(given) = given(ground, decided) else {
+            return;
+        };
+        let client = ask.query.client.to_string();
+        let line = format!("{client} {given:?}");
+        let now = self.now.mono;
+        let firmware = self.firmware(id);
+        let same = firmware.told.as_ref();
+        let same = same.is_some_and(|(told, at)| *told == line && now.since(*at) < SAME_LINE);
+        if !same {
+            firmware.told = Some((line, now));
+            self.record(id, Event::Dhcp { client, given });
+        }
+    }
+
+    /// A machine has fetched something over TFTP or HTTP, or has failed to.
+    pub fn fetched(&mut self, id: MachineId, fetched: Fetched) {
+        let id = self.world.state.resolve(id);
+        let Fetched { name, program, .. } = fetched;
+        let by = fetched.by.into();
+        let is_loader = Loader::named(&name).is_some();
+        let sign = match &fetched.outcome {
+            // Its own way of fetching, such as GRUB's, is at work.
+            Ok(_) if mboot::is_file(&name) => Some(Sign::File { bytes: 0 }),
+            Ok(_) if is_loader || program.is_some() => Some(Sign::Loaded {
+                file: name.clone(),
+                program,
+            }),
+            Err(broken) if broken.is_unheard => Some(Sign::Unheard(name.clone())),
+            Ok(_) | Err(_) => None,
+        };
+        let event = match fetched.outcome {
+            Ok((bytes, ms)) => {
+                if is_loader {
+                    let firmware = self.firmware(id);
+                    firmware.fetched += 1;
+                    firmware.loader = Some(name.clone());
+                }
+                Event::Fetched {
+                    by,
+                    name,
+                    bytes,
+                    ms,
+                }
+            }
+            Err(Broken { reason, .. }) => Event::Unfetched { by, name, reason },
+        };
+        self.record(id, event);
+        if let Some(sign) = sign {
+            self.saw(id, sign);
+        }
+    }
+
+    /// A machine has got on since it last asked by DHCP: when it asks again it boots anew.
+    pub(crate) fn got_on(&mut self, id: MachineId) {
+        if let Some(firmware) = self.world.run.firmware.get_mut(id) {
+            firmware.silent = None;
+        }
+    }
+
+    /// A machine has asked for its script: its loader works.
+    pub(crate) fn came_to_script(&mut self, id: MachineId) {
+        let Some(firmware) = self.world.run.firmware.get_mut(id) else {
+            return;
+        };
+        firmware.fetched = 0;
+        if let Some(loader) = firmware.loader.take() {
+            firmware.worked = Some(loader);
+        }
+    }
+
+    /// Finds the machine at one of these cards, without making it known.
+    pub fn machine_at(&self, cards: Few<crate::model::Mac>) -> Option<MachineId> {
+        let identity = Identity {
+            mac: cards,
+            ..Identity::default()
+        };
+        match self.world.bearing(&identity).iter().as_slice() {
+            [id] => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// Finds the machine that has an address from us, by its lease or its declaration.
+    pub fn machine_leased(&self, ip: IpAddr) -> Option<MachineId> {
+        let IpAddr::V4(v4) = ip else {
+            return None;
+        };
+        let leased = self.world.state.leases.get(&v4);
+        match leased.and_then(|lease| lease.mac) {
+            Some(card) => self.machine_at([card].into_iter().collect()),
+            None => self.machine_at(self.card_declared_at(ip)?),
+        }
+    }
+
+    pub(super) fn firmware(&mut self, id: MachineId) -> &mut Firmware {
+        self.world
+            .run
+            .firmware
+            .get_or_insert_with(id, Firmware::default)
+    }
+}
+
+/// A file that a machine has asked for.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// `tftp` or `http`.
+    pub by: &'static str,
+    /// The file.
+    pub name: String,
+    /// What it is, where that is looked at: of loaders.
+    pub program: Option<Program>,
+    /// Its length in bytes, and how long it took in milliseconds; or why it did not arrive.
+    pub outcome: Result<(u64, u64), Broken>,
+}
+
+/// Why a file did not arrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// For people.
+    pub reason: String,
+    /// Whether the machine acknowledged nothing at all of what was sent.
+    pub is_unheard: bool,
+}
+
+/// What the log says of it; nothing of what says nothing.
+fn given(ground: &Ground, decided: &Result<Answer, Silence>) -> Option<DhcpGiven> {
+    Some(match decided {
+        Ok(answer) => DhcpGiven::Answer {
+            kind: match answer.kind {
+                Kind::Offer => "offer".into(),
+                Kind::Ack => "ack".into(),
+                Kind::Nak => "nak".into(),
+            },
+            address: answer.yiaddr,
+            reserved: matches!(ground.held, Held::Reserved(_)) && answer.yiaddr.is_some(),
+            file: answer.file.clone(),
+        },
+        Err(Silence::Off | Silence::Host | Silence::Noted | Silence::ForAnother) => return None,
+        Err(silence) => DhcpGiven::Silence(silence.to_string()),
+    })
+}

@@ -1,0 +1,277 @@
+//! Which address a card has on a network of ours.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::{Turn, asker::Asker, pool::Pool};
+use crate::{
+    boot::dhcp::{Held, Query, Terms},
+    journal::{Event, HoldCause},
+    model::{AddressRange, Few, List, Mac, Network, Node, Timestamp},
+};
+
+/// How long a lease lasts where the network does not say it.
+const LEASE: Duration = Duration::from_secs(12 * 3_600);
+/// For how long an address that is in use by somebody else is given to nobody (RFC 2131 section 4.3.3).
+const DECLINED: Duration = Duration::from_secs(3_600);
+/// For how long an offered address is kept for the one it was offered to.
+const OFFERED: Duration = Duration::from_secs(30);
+/// A large range is not looked through again from its beginning within this time.
+const FULL: Duration = Duration::from_secs(1);
+/// Whoever asks again within this time keeps what was written down. A lease is nobody else's for as long after its
+/// end, so that a client that asks without end does not fill the journal.
+const SAME_LEASE: Duration = Duration::from_secs(60);
+/// So many addresses of a range are used at most.
+const MOST: u64 = 65_536;
+
+/// A network's settings for a client whose question came to `at`.
+pub(super) fn terms(network: &Network, at: Ipv4Addr) -> Option<Terms> {
+    let body = &network.body;
+    let v4 = |list: &Option<List<IpAddr>>| -> Vec<Ipv4Addr> {
+        let all = list.iter().flat_map(|list| list.values());
+        all.filter_map(|ip| match ip {
+            IpAddr::V4(ip) => Some(*ip),
+            IpAddr::V6(_) => None,
+        })
+        .collect()
+    };
+    let texts = |list: &Option<List<String>>| -> Vec<String> {
+        list.iter()
+            .flat_map(|list| list.values())
+            .cloned()
+            .collect()
+    };
+    Some(Terms {
+        subnet: subnet(network, at)?,
+        gateways: v4(&body.gateway),
+        dns: v4(&body.dns),
+        domain: body.domain.as_ref().map(|at| at.value.clone()),
+        search: texts(&body.search),
+        ntp: texts(&body.ntp)
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect(),
+        mtu: body
+            .mtu
+            .as_ref()
+            .and_then(|at| u16::try_from(at.value).ok()),
+        lease: body.lease.as_ref().map_or(LEASE, |at| at.value.0),
+    })
+}
+
+fn subnet(network: &Network, at: Ipv4Addr) -> Option<Ipv4Net> {
+    let all = network.body.subnet.iter().flat_map(|list| list.values());
+    all.filter_map(|subnet| match subnet.0 {
+        IpNet::V4(net) => Some(net),
+        IpNet::V6(_) => None,
+    })
+    .find(|net| net.contains(&at))
+}
+
+impl Turn<'_> {
+    /// Which address the asker has or may have.
+    pub(super) fn held(&mut self, query: &Query, network: &Network, asker: &Asker) -> Held {
+        let reserved = self.reserved(query, network, asker);
+        if let Some(address) = reserved.filter(|_| !self.is_disputed(query.mac, asker)) {
+            return Held::Reserved(address);
+        }
+        let now = self.now.wall;
+        let leased = self.leased(query.mac).find(|ip| in_range(network, *ip));
+        if let Some(address) = leased.filter(|ip| self.is_free(network, *ip, query.mac)) {
+            let lease = &self.world.state.leases[&address];
+            return if lease.until > now {
+                Held::Leased(address)
+            } else {
+                Held::Free(address)
+            };
+        }
+        let offered = self.world.run.offers.get(&query.mac);
+        let mut likely = offered
+            .map(|(ip, _)| *ip)
+            .into_iter()
+            .chain(query.requested);
+        let fits = |ip: &Ipv4Addr| in_range(network, *ip) && self.is_free(network, *ip, query.mac);
+        match likely
+            .find(fits)
+            .or_else(|| self.find_free(network, query.mac))
+        {
+            Some(address) => Held::Free(address),
+            None => reserved.map_or(Held::None, Held::Taken),
+        }
+    }
+
+    /// Whether a machine is held because somebody else has its address: it must not use it as well.
+    fn is_disputed(&self, mac: Mac, asker: &Asker) -> bool {
+        let id = asker
+            .id
+            .or_else(|| self.machine_at([mac].into_iter().collect()));
+        id.is_some_and(|id| self.machine(id).holds.contains_key(&HoldCause::Address))
+    }
+
+    /// The address that its declaration, or its binding, gives it on this network.
+    fn reserved(&self, query: &Query, network: &Network, asker: &Asker) -> Option<Ipv4Addr> {
+        let pooled = asker
+            .id
+            .and_then(|id| self.machine(id).binding.as_ref()?.address);
+        let declared = asker
+            .node
+            .iter()
+            .flat_map(|node| addresses(node, query.mac));
+        let all = declared.chain(pooled).filter_map(|ip| match ip {
+            IpAddr::V4(ip) => Some(ip),
+            IpAddr::V6(_) => None,
+        });
+        all.into_iter().find(|ip| subnet(network, *ip).is_some())
+    }
+
+    fn leased(&self, mac: Mac) -> impl Iterator<Item = Ipv4Addr> {
+        let known = self.world.index.lease.get(&mac);
+        known.into_iter().flatten().copied()
+    }
+
+    /// Whether nobody but this card has an address of a range.
+    fn is_free(&self, network: &Network, ip: Ipv4Addr, mac: Mac) -> bool {
+        let leased = self.world.state.leases.get(&ip);
+        let is_anothers = leased.is_some_and(|lease| {
+            lease.mac != Some(mac) && later(lease.until, SAME_LEASE) > self.now.wall
+        });
+        let offered = self.world.run.offered.get(&ip);
+        let is_offered =
+            offered.is_some_and(|(to, at)| *to != mac && self.now.mono.since(*at) < OFFERED);
+        !is_anothers && !is_offered && self.snapshot.may_lease(network, ip)
+    }
+
+    fn find_free(&mut self, network: &Network, mac: Mac) -> Option<Ipv4Addr> {
+        let (name, now) = (&network.name.value, self.now.mono);
+        let ranges: Vec<(u32, u64)> = ranges(network).collect();
+        let known = self.world.run.pools.remove(name);
+        let (mut begun, mut pool) = match known.filter(|(_, pool)| pool.is_of(&ranges)) {
+            Some(known) => known,
+            None => (now, Pool::new(ranges.clone(), MOST)),
+        };
+        let fits = |address| self.is_free(network, address, mac);
+        let mut found = pool.take(|bits| fits(Ipv4Addr::from_bits(bits)));
+        if found.is_none() && (pool.is_small() || now.since(begun) >= FULL) {
+            // Leases and offers have ended meanwhile.
+            (begun, pool) = (now, Pool::new(ranges, MOST));
+            found = pool.take(|bits| fits(Ipv4Addr::from_bits(bits)));
+        }
+        self.world.run.pools.insert(name.clone(), (begun, pool));
+        found.map(Ipv4Addr::from_bits)
+    }
+
+    /// The card to which a declaration gives an address.
+    pub(super) fn card_declared_at(&self, ip: IpAddr) -> Option<Few<Mac>> {
+        let nodes = self.snapshot.site.nodes.values();
+        let mut cards = nodes.flat_map(|node| {
+            let macs = node.macs().into_iter().map(|mac| mac.value);
+            macs.map(move |mac| (node, mac))
+        });
+        let found = cards.find(|(node, mac)| addresses(node, *mac).any(|own| own == ip));
+        found.map(|(_, mac)| [mac].into_iter().collect())
+    }
+
+    pub(super) fn offer(&mut self, mac: Mac, address: Ipv4Addr) {
+        let run = &mut self.world.run;
+        if let Some((before, _)) = run.offers.insert(mac, (address, self.now.mono)) {
+            run.offered.remove(&before);
+        }
+        if let Some((other, _)) = run.offered.insert(address, (mac, self.now.mono))
+            && other != mac
+        {
+            run.offers.remove(&other);
+        }
+    }
+
+    pub(super) fn lease(&mut self, mac: Mac, address: Ipv4Addr, span: Duration) {
+        let run = &mut self.world.run;
+        run.offers.remove(&mac);
+        run.offered.remove(&address);
+        let until = later(self.now.wall, span);
+        let known = self.world.state.leases.get(&address);
+        if known.is_some_and(|known| {
+            known.mac == Some(mac) && until.since(known.until) < SAME_LEASE.min(span / 8)
+        }) {
+            return;
+        }
+        self.record_site(Event::Lease {
+            address,
+            mac: Some(mac),
+            until,
+        });
+    }
+
+    pub(super) fn released(&mut self, query: &Query) {
+        let Some(address) = query.ciaddr else {
+            return;
+        };
+        let leased = self.world.state.leases.get(&address);
+        if leased.is_some_and(|lease| lease.mac == Some(query.mac)) {
+            self.record_site(Event::LeaseEnded { address });
+        }
+    }
+
+    /// A client has found somebody else at the address that it was given.
+    pub(super) fn declined(&mut self, query: &Query, network: &Network) {
+        let Some(address) = query.requested else {
+            return;
+        };
+        let leased = self.world.state.leases.get(&address);
+        if leased.is_some_and(|lease| lease.mac == Some(query.mac)) {
+            let until = later(self.now.wall, DECLINED);
+            self.record_site(Event::Lease {
+                address,
+                mac: None,
+                until,
+            });
+        }
+        let id = self.machine_at([query.mac].into_iter().collect());
+        let node = id.and_then(|id| self.node_of(id));
+        if let (Some(id), Some(node)) = (id, node)
+            && addresses(&node, query.mac).any(|ip| ip == IpAddr::V4(address))
+        {
+            // What was heard before is refuted.
+            self.world.run.looks.remove(&address);
+            let name = &network.name;
+            let reason = format!("{address} is used by somebody else on network {name}, it says");
+            self.hold(id, HoldCause::Address, &reason);
+        }
+    }
+}
+
+/// The addresses that a declaration gives the card: its own ones, or those of the card that it boots from.
+fn addresses(node: &Node, mac: Mac) -> impl Iterator<Item = IpAddr> {
+    let body = &node.body;
+    let own = body
+        .interface
+        .iter()
+        .filter(move |at| at.value.mac.as_ref().is_none_or(|own| own.value == mac));
+    let long = own.flat_map(|at| at.value.address.iter());
+    let all = body.address.iter().chain(long);
+    all.flat_map(|list| list.values()).map(|address| address.ip)
+}
+
+fn ranges(network: &Network) -> impl Iterator<Item = (u32, u64)> {
+    let all = network.body.range.iter().flat_map(|list| list.values());
+    all.filter_map(|range| match (range.first, range.last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            let size = u64::from(last.to_bits().saturating_sub(first.to_bits())) + 1;
+            Some((first.to_bits(), size))
+        }
+        _ => None,
+    })
+}
+
+fn in_range(network: &Network, ip: Ipv4Addr) -> bool {
+    let mut all = network.body.range.iter().flat_map(|list| list.values());
+    all.any(|range: &AddressRange| range.contains(ip.into()))
+}
+
+fn later(at: Timestamp, span: Duration) -> Timestamp {
+    let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    Timestamp(at.0.saturating_add(span))
+}

@@ -1,0 +1,241 @@
+//! What is said of a boot that stops: the signature by which a fault is known, its likely cause and its remedy.
+//!
+//! The README lists every one of them in these words.
+
+use std::{fmt, net::Ipv4Addr};
+
+use crate::boot::Program;
+
+/// How a boot is seen to have stopped, or why none begins.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Signature {
+    /// Nothing at all arrives on the DHCP ports.
+    NothingHeard {
+        /// For how long.
+        seconds: u64,
+    },
+    /// Running systems alone are heard.
+    HostsAlone {
+        /// How many messages.
+        messages: u64,
+        /// For how long.
+        seconds: u64,
+    },
+    /// Its loader is not there, or none exists for it.
+    NoLoader {
+        /// Why nothing was given.
+        reason: String,
+    },
+    /// It is no declared machine, and declared machines have never been seen.
+    NotDeclared {
+        /// Some of those.
+        unseen: String,
+    },
+    /// A proxy's offers lead to nothing.
+    OfferIgnored,
+    /// A server's offers lead to nothing.
+    OfferLost,
+    /// It goes with another server, and fetches nothing here.
+    AnotherServer {
+        /// Which.
+        server: Ipv4Addr,
+    },
+    /// Beside another server: it has its address and asks us for nothing.
+    NoBootServer {
+        /// Who gave it its address.
+        server: Ipv4Addr,
+    },
+    /// It was told of its loader and does not ask for it.
+    LoaderNotAsked {
+        /// The boot file.
+        file: String,
+    },
+    /// Of a TFTP transfer nothing was ever acknowledged.
+    TransferUnheard {
+        /// The file.
+        file: String,
+    },
+    /// Its firmware cannot start what it fetched.
+    WrongLoader {
+        /// The file.
+        file: String,
+        /// What it is.
+        program: Program,
+        /// What the firmware is.
+        firmware: String,
+    },
+    /// It has its loader, and nothing more was heard.
+    LoaderSilent {
+        /// The file.
+        file: String,
+    },
+    /// iPXE runs and does not come to its script.
+    NoScript {
+        /// Where the script is.
+        url: String,
+    },
+    /// The script is there, and no kernel was asked for.
+    NoKernel,
+    /// A file that its script names is not there.
+    FileMissing {
+        /// The repo and the path in it.
+        file: String,
+    },
+    /// Everything was fetched, and the installer does not come for its document.
+    NoDocument,
+}
+
+impl Signature {
+    /// What was seen.
+    pub fn what(&self) -> String {
+        match self {
+            Signature::NothingHeard { seconds } => {
+                format!("nothing was heard on the DHCP ports for {seconds} s, not even from phones")
+            }
+            Signature::HostsAlone { messages, seconds } => format!(
+                "{messages} DHCP messages of running systems in {seconds} s, so cable and broadcast work, and no PXE client"
+            ),
+            Signature::NoLoader { reason } => format!("it gets nothing to boot, since {reason}"),
+            Signature::NotDeclared { unseen } => {
+                format!("no declaration has this card, and {unseen} was never seen")
+            }
+            Signature::OfferIgnored => "it asks again and again, and takes no offer".into(),
+            Signature::OfferLost => {
+                "it asks again and again, and takes no offer of an address".into()
+            }
+            Signature::AnotherServer { server } => {
+                format!("it goes with another DHCP server, {server}, and fetches nothing here")
+            }
+            Signature::NoBootServer { server } => format!(
+                "it has its address from {server}, and asked neither port 4011 nor for a loader"
+            ),
+            Signature::LoaderNotAsked { file } => {
+                format!("it was told to fetch {file}, and never asked for it")
+            }
+            Signature::TransferUnheard { file } => {
+                format!("it asked for {file} over TFTP, and acknowledged nothing of what was sent")
+            }
+            Signature::WrongLoader {
+                file,
+                program,
+                firmware,
+            } => format!("{file} is {program}, and its firmware is {firmware}"),
+            Signature::LoaderSilent { file } => {
+                format!("it fetched {file}, and nothing was heard of it after that")
+            }
+            Signature::NoScript { url } => {
+                format!("iPXE runs on it, and did not come from {url} to its script")
+            }
+            Signature::NoKernel => "it has its script, and asked for no kernel".into(),
+            Signature::FileMissing { file } => format!("it asked for {file}, which is not there"),
+            Signature::NoDocument => {
+                "it fetched what its script names, and its installer asked for no document".into()
+            }
+        }
+    }
+
+    /// The likely cause, and what to do.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Signature::NothingHeard { .. } => {
+                "is this the right cable and interface, and does a firewall drop UDP 67?"
+            }
+            Signature::HostsAlone { .. } => {
+                "is network boot on, and first in the boot order? Secure Boot and Fast Boot may hide it"
+            }
+            Signature::NoLoader { .. } => {
+                "bring it (`bootwright check` names the package), or let `loader` name another"
+            }
+            Signature::NotDeclared { .. } => {
+                "is it that machine? Write this MAC into its declaration"
+            }
+            Signature::OfferIgnored => {
+                "its firmware ignores proxy offers, or no other server gives it an address; set `dhcp = \"reserve\"` on its \
+                 network"
+            }
+            Signature::OfferLost => {
+                "our answers do not arrive; trust this server's port in the switch's DHCP snooping, and let UDP 68 out"
+            }
+            Signature::AnotherServer { .. } => {
+                "two servers answer there; switch that one off, or set `dhcp = \"proxy\"` on its network"
+            }
+            Signature::NoBootServer { .. } => {
+                "a firewall drops UDP 4011 or 69, or its firmware ignores proxy offers; open both ports, else set \
+                 `dhcp = \"reserve\"` on its network"
+            }
+            Signature::LoaderNotAsked { .. } => {
+                "a firewall drops UDP 69 (of a URL: its TCP port), or TFTP is off; open the port, and see what `serve` says \
+                 of TFTP at its start"
+            }
+            Signature::TransferUnheard { .. } => {
+                "a firewall lets the request through and drops what follows; allow UDP between port 69 of this server and \
+                 every port of the machine, both ways"
+            }
+            Signature::WrongLoader { .. } => {
+                "take `loader` away, or let it name one for this firmware"
+            }
+            Signature::LoaderSilent { .. } => {
+                "it has no driver for the card (the other loader comes after two tries), Secure Boot refuses it \
+                 (`secure-boot = true`), or the switch's port opens late (spanning tree: portfast; LACP: fallback)"
+            }
+            Signature::NoScript { .. } => {
+                "a firewall drops that TCP port, or `advertise` names an address that it does not reach"
+            }
+            Signature::NoKernel => {
+                "HTTP is blocked on the way, or the machine has too little memory; its screen names iPXE's error"
+            }
+            Signature::FileMissing { .. } => {
+                "is the repo whole, and its image still mounted? `bootwright check` names what is missing"
+            }
+            Signature::NoDocument => {
+                "the installer has no driver for the card, or no network there (a VLAN, a wrong address, a link that comes up \
+                 late); its screen says which"
+            }
+        }
+    }
+
+    /// One of each kind, with examples for what differs from one to the next.
+    pub fn examples() -> Vec<Signature> {
+        let server = Ipv4Addr::new(192, 0, 2, 254);
+        let snponly = || String::from("snponly.efi");
+        vec![
+            Signature::NothingHeard { seconds: 90 },
+            Signature::HostsAlone {
+                messages: 14,
+                seconds: 90,
+            },
+            Signature::NoLoader {
+                reason: "snponly.efi is not there: apt-get install ipxe".into(),
+            },
+            Signature::NotDeclared {
+                unseen: "db1".into(),
+            },
+            Signature::OfferIgnored,
+            Signature::OfferLost,
+            Signature::AnotherServer { server },
+            Signature::NoBootServer { server },
+            Signature::LoaderNotAsked { file: snponly() },
+            Signature::TransferUnheard { file: snponly() },
+            Signature::WrongLoader {
+                file: snponly(),
+                program: Program::EfiX64,
+                firmware: "BIOS".into(),
+            },
+            Signature::LoaderSilent { file: snponly() },
+            Signature::NoScript {
+                url: "http://192.0.2.1/boot.ipxe".into(),
+            },
+            Signature::NoKernel,
+            Signature::FileMissing {
+                file: "repo/debian/linux".into(),
+            },
+            Signature::NoDocument,
+        ]
+    }
+}
+
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what(), self.remedy())
+    }
+}

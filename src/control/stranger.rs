@@ -1,0 +1,25 @@
+//! Machines that nobody would miss: they go first when there are too many.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    journal::{Machine, MachineId, State},
+    model::Timestamp,
+};
+
+/// When a machine was last heard of that nobody would miss: it never was bound, and no operator said anything of it.
+pub(super) fn stranger_since(machine: &Machine) -> Option<(Timestamp, MachineId)> {
+    let is_stranger = machine.node.is_none()
+        && machine.binding.is_none()
+        && !machine.installed
+        && machine.holds.is_empty();
+    is_stranger.then_some((machine.last, machine.id))
+}
+
+/// All such machines.
+pub(super) fn strangers(state: &State) -> BTreeSet<(Timestamp, MachineId)> {
+    let machines = state.machines.values();
+    machines
+        .filter_map(|machine| stranger_since(machine))
+        .collect()
+}

@@ -1,0 +1,266 @@
+//! A repo that is an ISO image: its index, made once for each image, and the bytes where they lie.
+
+use std::{
+    fs::{File, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Blob, Cache, Listed, Opened, RepoError, digest::Digesting, folder_parts, parts};
+use crate::iso::{Index, LookError, What};
+
+/// Which image it is: another file, and one that was written to, have another stamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+/// An image.
+#[derive(Debug)]
+pub struct Image {
+    path: PathBuf,
+    cache: Option<Cache>,
+    known: Mutex<Option<Known>>,
+    digesting: Digesting,
+    digest: Mutex<Option<(Stamp, [u8; 32])>>,
+}
+
+/// Whether an image is the one that its SHA-256 names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Genuine {
+    /// It is.
+    Yes,
+    /// It has another digest: this one.
+    No([u8; 32]),
+    /// It is not known yet; so many percent of it are read.
+    Unknown(u64),
+}
+
+/// What came of the last look at it.
+#[derive(Debug, Clone)]
+struct Known {
+    stamp: Stamp,
+    outcome: Result<Arc<Indexed>, String>,
+}
+
+/// An image that can be served.
+#[derive(Debug)]
+pub(super) struct Indexed {
+    pub(super) stamp: Stamp,
+    pub(super) file: Arc<File>,
+    pub(super) index: Index,
+}
+
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Stamp {
+        Stamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn modified(&self) -> SystemTime {
+        // HTTP counts from 1970 on.
+        let seconds = u64::try_from(self.modified.0).unwrap_or(0);
+        SystemTime::UNIX_EPOCH + Duration::new(seconds, self.modified.1 as u32)
+    }
+}
+
+impl Image {
+    /// Uses the image at `path`. It need not be there yet, and may be replaced.
+    pub fn new(path: &Path, cache: Option<Cache>) -> Image {
+        Image {
+            path: path.into(),
+            cache,
+            known: Mutex::default(),
+            digesting: Digesting::default(),
+            digest: Mutex::default(),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> io::Result<u64> {
+        std::fs::metadata(&self.path).map(|metadata| metadata.len())
+    }
+
+    /// Tells whether the image, as it is now, has a digest, as far as that is known.
+    pub fn is_genuine(&self, expected: &[u8; 32]) -> Genuine {
+        // One that is not there is not genuine, and has a trouble of its own.
+        let now = std::fs::metadata(&self.path).map(|metadata| Stamp::of(&metadata));
+        let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = match (&now, *digest) {
+            (Ok(now), known) if known.is_none_or(|(stamp, _)| stamp != *now) => {
+                self.kept_digest(now)
+            }
+            (_, known) => known,
+        };
+        *digest = known;
+        drop(digest);
+        match (now, known) {
+            (Ok(now), Some((stamp, digest))) if now == stamp && digest == *expected => Genuine::Yes,
+            (Ok(now), Some((stamp, digest))) if now == stamp => Genuine::No(digest),
+            _ => Genuine::Unknown(self.digesting.percent()),
+        }
+    }
+
+    /// What was found out in another run.
+    fn kept_digest(&self, now: &Stamp) -> Option<(Stamp, [u8; 32])> {
+        // What cannot be read is found out anew.
+        let kept = self.cache.as_ref()?.digest(&self.path, now).ok()??;
+        Some((*now, kept))
+    }
+
+    /// Finds its digest out. It takes as long as reading the whole image does, or no time when that was done before.
+    pub fn find_digest(&self) -> io::Result<[u8; 32]> {
+        let (stamp, digest) = self.digesting.digest(&self.path, self.cache.as_ref())?;
+        let mut known = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some((stamp, digest));
+        Ok(digest)
+    }
+
+    /// Tells why it cannot be served; none when it can.
+    pub fn trouble(&self) -> Option<String> {
+        self.indexed().err().map(|error| error.to_string())
+    }
+
+    /// Calls `see` with what is in it.
+    pub fn see<T>(&self, see: impl FnOnce(&Index) -> T) -> Result<T, RepoError> {
+        Ok(see(&self.indexed()?.index))
+    }
+
+    pub(super) fn open(&self, path: &str) -> Result<Opened, RepoError> {
+        let parts = parts(path)?;
+        let image = self.indexed()?;
+        let found = image.index.look(&parts).map_err(|error| match error {
+            LookError::Missing => RepoError::Missing(path.into()),
+            LookError::NotAFile => RepoError::NotAFile(path.into()),
+            LookError::Outside => RepoError::Outside(path.into()),
+        })?;
+        let stamp = image.stamp;
+        let begin = found.extents.iter().next().map_or(0, |run| run.start);
+        let etag = format!(
+            "\"{:x}-{:x}-{:x}.{:x}-{begin:x}-{:x}\"",
+            stamp.inode,
+            stamp.size,
+            stamp.modified.0,
+            stamp.modified.1,
+            found.extents.size()
+        );
+        Ok(Opened {
+            blob: Blob::runs(image.file.clone(), found.extents.clone(), stamp),
+            path: found.path.to_owned(),
+            modified: stamp.modified(),
+            etag,
+        })
+    }
+
+    pub(super) fn list(&self, path: &str) -> Result<Vec<Listed>, RepoError> {
+        let parts = folder_parts(path)?;
+        let image = self.indexed()?;
+        let list = image.index.list(&parts).into_iter().map(|entry| Listed {
+            name: entry.path.rsplit('/').next().unwrap_or_default().to_owned(),
+            size: match &entry.what {
+                What::File(extents) => Some(extents.size()),
+                What::Directory | What::Link(_) => None,
+            },
+            link: match &entry.what {
+                What::Link(target) => Some(target.to_string()),
+                What::Directory | What::File(_) => None,
+            },
+        });
+        Ok(list.collect())
+    }
+
+    /// The image as it is now: read anew when it is another one than before.
+    pub(super) fn indexed(&self) -> Result<Arc<Indexed>, RepoError> {
+        let failed = |reason: String| RepoError::Image {
+            path: self.path.display().to_string(),
+            reason,
+        };
+        let metadata = std::fs::metadata(&self.path);
+        let metadata = metadata.map_err(|error| failed(crate::disk::site::reason(&error)))?;
+        let stamp = Stamp::of(&metadata);
+        let mut known = self.known();
+        if known.as_ref().is_none_or(|known| known.stamp != stamp) {
+            // Whoever asks for the same image meanwhile waits here, and does not read it once more.
+            *known = Some(self.read(stamp));
+        }
+        let outcome = known.as_ref().map(|known| known.outcome.clone());
+        outcome
+            .unwrap_or_else(|| Err("it was not read".into()))
+            .map_err(failed)
+    }
+
+    fn read(&self, stamp: Stamp) -> Known {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) => {
+                let outcome = Err(crate::disk::site::reason(&error));
+                return Known { stamp, outcome };
+            }
+        };
+        // It may have been replaced since: what is open is what counts.
+        let (stamp, outcome) = match file.metadata() {
+            Ok(metadata) if metadata.is_file() => {
+                let stamp = Stamp::of(&metadata);
+                (stamp, self.index(&file, &stamp))
+            }
+            Ok(_) => (stamp, Err("it is not a file".into())),
+            Err(error) => (stamp, Err(error.to_string())),
+        };
+        let outcome = outcome.map(|index| {
+            Arc::new(Indexed {
+                stamp,
+                file: Arc::new(file),
+                index,
+            })
+        });
+        Known { stamp, outcome }
+    }
+
+    fn index(&self, file: &File, stamp: &Stamp) -> Result<Index, String> {
+        let told = |error: io::Error| {
+            tracing::warn!(
+                "what is known of {} is not kept: {error}",
+                self.path.display()
+            );
+        };
+        if let Some(cache) = &self.cache {
+            match cache.index(&self.path, stamp) {
+                Ok(Some(index)) => return Ok(index),
+                Ok(None) => {}
+                Err(error) => told(error),
+            }
+        }
+        let index = Index::read(file).map_err(|error| error.to_string())?;
+        if let Some(cache) = &self.cache
+            && let Err(error) = cache.keep_index(&self.path, stamp, &index)
+        {
+            told(error);
+        }
+        Ok(index)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

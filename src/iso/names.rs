@@ -1,0 +1,105 @@
+//! How a file is called in each of the ways that an image writes names.
+
+use std::cmp::Ordering;
+
+/// A name as plain ISO 9660 has it: `BOOT.CFG;1` is `boot.cfg`, as Linux mounts it.
+pub(super) fn plain(name: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(name).ok()?;
+    let text = without_version(text);
+    Some(text.strip_suffix('.').unwrap_or(text).to_lowercase())
+}
+
+/// A name as Joliet has it: UTF-16, its first byte the high one (Joliet Specification 1995).
+pub(super) fn joliet(name: &[u8]) -> Option<String> {
+    if !name.len().is_multiple_of(2) {
+        return None;
+    }
+    let units = name
+        .chunks_exact(2)
+        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    let text = char::decode_utf16(units)
+        .collect::<Result<String, _>>()
+        .ok()?;
+    Some(without_version(&text).to_owned())
+}
+
+fn without_version(text: &str) -> &str {
+    match text.rsplit_once(';') {
+        Some((name, version))
+            if !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            name
+        }
+        _ => text,
+    }
+}
+
+/// Tells whether a name can be a part of a path that is asked for.
+pub(super) fn is_fit(name: &str) -> bool {
+    !matches!(name, "" | "." | "..")
+        && !name.contains(['/', '\\'])
+        && !name.contains(char::is_control)
+}
+
+/// Compares without regard to case.
+pub(super) fn compare(one: &str, other: &str) -> Ordering {
+    if one.is_ascii() && other.is_ascii() {
+        let fold = |byte: u8| byte.to_ascii_lowercase();
+        return one.bytes().map(fold).cmp(other.bytes().map(fold));
+    }
+    let one = one.chars().flat_map(char::to_lowercase);
+    one.cmp(other.chars().flat_map(char::to_lowercase))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn utf16(text: &str) -> Vec<u8> {
+        text.encode_utf16().flat_map(u16::to_be_bytes).collect()
+    }
+
+    #[test]
+    fn names_lose_what_only_the_image_needs() {
+        for (written, name) in [
+            ("BOOT.CFG;1", "boot.cfg"),
+            ("B.B00;1", "b.b00"),
+            ("README.;1", "readme"),
+            ("EFI", "efi"),
+            ("A;B;1", "a;b"),
+            ("A;B", "a;b"),
+        ] {
+            assert_eq!(plain(written.as_bytes()).as_deref(), Some(name));
+        }
+        assert_eq!(plain(b"\xff"), None);
+        for (written, name) in [
+            ("Übergröße.txt;1", "Übergröße.txt"),
+            ("a b.", "a b."),
+            ("😀", "😀"),
+        ] {
+            assert_eq!(joliet(&utf16(written)).as_deref(), Some(name));
+        }
+        assert_eq!(joliet(b"\x00"), None);
+        assert_eq!(joliet(b"\xd8\x00"), None);
+    }
+
+    #[test]
+    fn no_name_leads_anywhere() {
+        for bad in ["", ".", "..", "a/b", "a\\b", "a\nb", "\0"] {
+            assert!(!is_fit(bad), "{bad:?}");
+        }
+        for good in ["a", ".treeinfo", "...", "ä b", "boot.cfg"] {
+            assert!(is_fit(good), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn case_is_folded_in_one_order() {
+        let mut names = ["b", "A", "ä", "Ä", "a", "Z", "z/a", "É"];
+        names.sort_by(|one, other| compare(one, other));
+        assert_eq!(names, ["A", "a", "b", "Z", "z/a", "ä", "Ä", "É"]);
+        assert_eq!(compare("GROSS", "gross"), Ordering::Equal);
+        assert_eq!(compare("ÄB", "äb"), Ordering::Equal);
+        assert_ne!(compare("äb", "ab"), Ordering::Equal);
+    }
+}

@@ -1,0 +1,106 @@
+//! Small reads out of large ones.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+/// What is read at once, in bytes: directories lie together.
+const SIZE: usize = 256 << 10;
+
+/// Reads ahead, and keeps what it has read when it is sought in: a walk along an image's directories jumps back and forth.
+pub(super) struct Window<R> {
+    inner: R,
+    /// Where `bytes` begins.
+    start: u64,
+    bytes: Vec<u8>,
+    /// Where the next read begins.
+    position: u64,
+    length: u64,
+}
+
+impl<R: Read + Seek> Window<R> {
+    pub(super) fn new(mut inner: R) -> io::Result<Self> {
+        let length = inner.seek(SeekFrom::End(0))?;
+        Ok(Window {
+            inner,
+            start: 0,
+            bytes: Vec::new(),
+            position: 0,
+            length,
+        })
+    }
+
+    /// The image's length in bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let start = self.position - self.position % 2_048;
+        self.inner.seek(SeekFrom::Start(start))?;
+        self.bytes.clear();
+        let ahead = (&mut self.inner).take(SIZE as u64);
+        self.start = start;
+        { ahead }.read_to_end(&mut self.bytes)?;
+        Ok(())
+    }
+
+    fn ready(&self) -> &[u8] {
+        let within = self.position.checked_sub(self.start);
+        let within = within.and_then(|within| usize::try_from(within).ok());
+        within
+            .and_then(|within| self.bytes.get(within..))
+            .unwrap_or_default()
+    }
+}
+
+impl<R: Read + Seek> Read for Window<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ready().is_empty() && self.position < self.length {
+            self.fill()?;
+        }
+        let ready = self.ready();
+        let count = ready.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&ready[..count]);
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl<R: Read + Seek> Seek for Window<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let from = |base: u64, by: i64| {
+            let at = base.checked_add_signed(by);
+            at.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+        };
+        self.position = match to {
+            SeekFrom::Start(at) => at,
+            SeekFrom::Current(by) => from(self.position, by)?,
+            SeekFrom::End(by) => from(self.length, by)?,
+        };
+        Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    #[test]
+    fn it_reads_what_is_there_wherever_it_is_sought() {
+        let bytes: Vec<u8> = (0..700_001_u32).map(|n| (n % 251) as u8).collect();
+        let mut window = Window::new(Cursor::new(&bytes)).unwrap();
+        assert_eq!(window.length(), 700_001);
+        for (at, length) in [(0, 10), (5, 400_000), (699_990, 11), (3, 1), (2_047, 2)] {
+            let mut read = vec![0; length];
+            window.seek(SeekFrom::Start(at as u64)).unwrap();
+            window.read_exact(&mut read).unwrap();
+            assert!(read == bytes[at..at + length], "{at}");
+        }
+        window.seek(SeekFrom::Start(1 << 40)).unwrap();
+        assert_eq!(window.read(&mut [0; 4]).unwrap(), 0);
+        window.seek(SeekFrom::End(-1)).unwrap();
+        assert_eq!(window.read(&mut [0; 4]).unwrap(), 1);
+        assert!(window.seek(SeekFrom::Current(-700_002)).is_err());
+    }
+}

@@ -1,0 +1,17 @@
+//! DHCP's sockets: datagrams with the interface that they came in on, and frames to clients without an address.
+
+mod frame;
+mod socket;
+mod other;
+
+pub use frame::Frames;
+pub(crate) use frame::Way;
+pub use other::other_server;
+pub use socket::{Arrived, Socket};
+
+/// The server's port (RFC 2131 section 4.1).
+pub const SERVER_PORT: u16 = 67;
+/// The client's.
+pub const CLIENT_PORT: u16 = 68;
+/// The boot server's (PXE 2.1 section 2.2.3).
+pub const PXE_PORT: u16 = 4011;

@@ -1,0 +1,92 @@
+//! The network interfaces of this host, as they are now.
+
+use std::{io, net::Ipv4Addr};
+
+use ipnet::Ipv4Net;
+use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
+
+use crate::model::Mac;
+
+/// An interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// The kernel's number for it.
+    pub index: u32,
+    /// Its card's address; none on loopback and tunnels.
+    pub mac: Option<Mac>,
+    /// Its IPv4 addresses with their prefixes.
+    pub addresses: Vec<Ipv4Net>,
+    /// Whether it is switched on and has a link.
+    pub is_up: bool,
+    /// Whether it is loopback.
+    pub is_loopback: bool,
+}
+
+impl Interface {
+    /// Tells whether `[dhcp]` `interfaces` means it by `text`: by its name or one of its addresses.
+    pub fn is_called(&self, text: &str) -> bool {
+        let mut ips = self.addresses.iter().map(|net| net.addr().to_string());
+        text == self.name || ips.any(|ip| ip == text)
+    }
+}
+
+/// Lists the interfaces.
+pub fn interfaces() -> io::Result<Vec<Interface>> {
+    let mut list: Vec<Interface> = Vec::new();
+    for entry in getifaddrs()? {
+        let name = entry.interface_name;
+        let at = match list.iter().position(|known| known.name == name) {
+            Some(at) => at,
+            None => {
+                // One that has gone in between is not there any more.
+                let Ok(index) = nix::net::if_::if_nametoindex(name.as_str()) else {
+                    continue;
+                };
+                let flags = entry.flags;
+                list.push(Interface {
+                    name,
+                    index,
+                    mac: None,
+                    addresses: Vec::new(),
+                    is_up: flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING),
+                    is_loopback: flags.contains(InterfaceFlags::IFF_LOOPBACK),
+                });
+                list.len() - 1
+            }
+        };
+        let interface = &mut list[at];
+        let Some(address) = entry.address else {
+            continue;
+        };
+        if let Some(link) = address.as_link_addr() {
+            interface.mac = link.addr().map(Mac).filter(|mac| mac.is_unicast());
+        }
+        if let Some(v4) = address.as_sockaddr_in() {
+            let mask = entry
+                .netmask
+                .as_ref()
+                .and_then(|mask| mask.as_sockaddr_in());
+            let mask = mask.map_or(Ipv4Addr::BROADCAST, |mask| mask.ip());
+            interface
+                .addresses
+                .extend(Ipv4Net::with_netmask(v4.ip(), mask));
+        }
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_there() {
+        let list = interfaces().unwrap();
+        let lo = list.iter().find(|one| one.is_loopback).unwrap();
+        assert_eq!((lo.mac, lo.index > 0), (None, true));
+        let local: Ipv4Net = "127.0.0.1/8".parse().unwrap();
+        assert!(lo.addresses.is_empty() || lo.addresses.contains(&local));
+    }
+}

@@ -1,0 +1,135 @@
+//! What ESXi's `%include` brings in: lines that a `%pre` of the same document writes.
+//!
+//! Every `%pre` has run before anything is included. Only writing in plain sight is seen: `echo` or `printf` of a
+//! quoted text, or a here-document, sent to the file by its name.
+
+use super::{esxi_script::Section, shlex::split};
+
+/// Command lines with the numbers of the lines that write them.
+pub(super) type Written = Vec<(usize, String)>;
+
+/// Returns every text that the sections `%pre` write to `path`, one for each place that begins it anew; a text
+/// that is added goes to the one before.
+pub(super) fn written(sections: &[Section<'_>], path: &str) -> Vec<Written> {
+    let mut texts: Vec<Written> = Vec::new();
+    for section in sections.iter().filter(|one| one.header.starts_with("%pre")) {
+        for (at, (number, line)) in section.lines.iter().enumerate() {
+            let Some((command, adds)) = sent_to(line, path) else {
+                continue;
+            };
+            let text = match command.split_once("<<") {
+                Some((_, end)) => here_document(&section.lines[at + 1..], end),
+                None => said(*number, command),
+            };
+            match texts.last_mut() {
+                Some(last) if adds => last.extend(text),
+                _ => texts.push(text),
+            }
+        }
+    }
+    texts
+}
+
+/// The command of a line that sends its output to `path`, with whatever else it says, and whether it adds to it.
+fn sent_to<'a>(line: &'a str, path: &str) -> Option<(&'a str, bool)> {
+    let line = line.trim();
+    let at = line.find(path).filter(|_| !line.starts_with('#'))?;
+    let quotes: &[char] = &['"', '\''];
+    let before = line[..at].trim_end_matches(quotes).trim_end();
+    let after = line[at + path.len()..].trim_start_matches(quotes).trim();
+    let command = before.strip_suffix('>')?;
+    let (command, adds) = match command.strip_suffix('>') {
+        Some(command) => (command, true),
+        None => (command, false),
+    };
+    match after.starts_with("<<") {
+        true => Some((after, adds)),
+        false => after.is_empty().then_some((command.trim(), adds)),
+    }
+}
+
+/// The lines up to the word that ends a here-document.
+fn here_document(lines: &[(usize, &str)], end: &str) -> Written {
+    let end = end.trim_start_matches('-').trim().trim_matches(['"', '\'']);
+    lines
+        .iter()
+        .take_while(|(_, line)| line.trim() != end)
+        .map(|(number, line)| (*number, (*line).to_string()))
+        .collect()
+}
+
+/// The lines that `echo` and `printf` write.
+fn said(number: usize, command: &str) -> Written {
+    let words = split(command).unwrap_or_default();
+    let at = words
+        .iter()
+        .position(|word| word == "echo" || word == "printf");
+    let text = match at {
+        Some(at) if words[at] == "printf" => words.get(at + 1).cloned().unwrap_or_default(),
+        Some(at) => words[at + 1..].join(" "),
+        None => return Vec::new(),
+    };
+    text.split("\\n")
+        .map(|line| (number, line.to_string()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::check::esxi_script::parted_into_sections;
+
+    #[test]
+    fn what_a_script_writes_in_plain_sight_is_seen() {
+        let file = "/tmp/d.ks";
+        for (script, expected) in [
+            (
+                "echo 'install --disk=a' > /tmp/d.ks",
+                vec![vec!["install --disk=a"]],
+            ),
+            (
+                "echo \"install --disk=$d\" > \"/tmp/d.ks\"",
+                vec![vec!["install --disk=$d"]],
+            ),
+            (
+                "[ -n \"$d\" ] && echo install --disk=$d >/tmp/d.ks",
+                vec![vec!["install --disk=$d"]],
+            ),
+            (
+                "printf 'install --disk=\"%s\" --overwritevmfs\\n' \"$d\" > /tmp/d.ks",
+                vec![vec!["install --disk=\"%s\" --overwritevmfs", ""]],
+            ),
+            (
+                "cat > /tmp/d.ks <<EOF\ninstall --firstdisk\nEOF\nexit 0",
+                vec![vec!["install --firstdisk"]],
+            ),
+            (
+                "cat <<'EOF' > /tmp/d.ks\ninstall --firstdisk\nEOF",
+                vec![vec!["install --firstdisk"]],
+            ),
+            (
+                "echo a > /tmp/d.ks\necho b >> /tmp/d.ks",
+                vec![vec!["a", "b"]],
+            ),
+            (
+                "echo a > /tmp/d.ks\necho b > /tmp/d.ks",
+                vec![vec!["a"], vec!["b"]],
+            ),
+            (
+                "# echo a > /tmp/d.ks\nrm -f /tmp/d.ks\necho a > /tmp/d.ks.old",
+                vec![],
+            ),
+        ] {
+            let text = format!("%pre\n{script}\n");
+            let (_, sections) = parted_into_sections(&text);
+            let lines: Vec<Vec<String>> = written(&sections, file)
+                .into_iter()
+                .map(|text| text.into_iter().map(|(_, line)| line).collect())
+                .collect();
+            assert_eq!(lines, expected, "{script}");
+        }
+        let text = "%post\necho a > /tmp/d.ks\n";
+        let (_, sections) = parted_into_sections(text);
+        assert!(written(&sections, file).is_empty(), "%post comes too late");
+    }
+}

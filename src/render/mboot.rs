@@ -1,0 +1,146 @@
+//! ESXi's loaders without iPXE: what mboot and PXELINUX read, beside an attempt's own boot.cfg.
+
+use super::{bootcfg::PREFIX, scripts::on_screen};
+use crate::model::Mac;
+
+/// The directory in which a repo's mboot is served, over TFTP and HTTP alike: what mboot looks for beside itself is there,
+/// and everything else that the repo has.
+pub const DIRECTORY: &str = "mboot";
+/// The task whose machines it starts.
+pub const TASK: &str = "esxi";
+/// The loader's name in that directory; as `loader` of a node it says that the machine starts it without iPXE.
+pub const LOADER: &str = "mboot.efi";
+/// SYSLINUX 3.86's program for a BIOS, which the site brings: later ones do not start mboot.c32 (VMware, ESXi 8.0, "Boot the
+/// ESXi Installer by Using PXE and TFTP").
+pub const PXELINUX: &str = "pxelinux.0";
+
+/// Where a repo's loader is.
+pub fn loader_of(repo: &str) -> String {
+    format!("{DIRECTORY}/{repo}/{LOADER}")
+}
+
+/// What a name beside a repo's mboot stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside<'a> {
+    /// The boot.cfg of the machine with this card; none where the loader did not say it.
+    BootCfg(Option<Mac>),
+    /// The loader itself.
+    Loader,
+    /// A file of the repo.
+    File(&'a str),
+}
+
+impl<'a> Beside<'a> {
+    /// Reads a path below `mboot/<repo>/`.
+    pub fn read(path: &'a str) -> Beside<'a> {
+        let lower = path.to_ascii_lowercase();
+        if lower == LOADER {
+            return Beside::Loader;
+        }
+        match lower.rsplit_once('/') {
+            None if lower == "boot.cfg" => Beside::BootCfg(None),
+            Some((folder, "boot.cfg")) => match folder.strip_prefix("01-").map(str::parse) {
+                Some(Ok(mac)) => Beside::BootCfg(Some(mac)),
+                _ => Beside::File(path),
+            },
+            _ => Beside::File(path),
+        }
+    }
+}
+
+/// Whether a name, as TFTP and HTTP know it, is that of a file that a loader fetches when it runs already.
+pub fn is_file(name: &str) -> bool {
+    match name.split_once('/') {
+        Some(("repo", _)) => true,
+        Some((DIRECTORY, rest)) => {
+            let path = rest.split_once('/').map(|(_, path)| path);
+            matches!(path.map(Beside::read), Some(Beside::File(_)))
+        }
+        _ => false,
+    }
+}
+
+/// The boot.cfg of an attempt for a loader that came over TFTP, and can fetch over TFTP alone.
+pub fn over_tftp(text: &str, repo: &str) -> String {
+    let line = |line: &str| match line.split_once('=') {
+        Some((key, _)) if key == PREFIX => format!("{PREFIX}=/repo/{repo}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+/// Makes mboot leave, so that firmware goes on to the disk. Loaders before 8.0.1 do not know `skip` and stop with an error.
+pub fn local(reason: Option<&str>) -> String {
+    format!(
+        "bootstate=0\ntitle=Bootwright: {}\ntimeout=5\nskip=1\n",
+        said(reason)
+    )
+}
+
+/// Makes PXELINUX start mboot with this machine's boot.cfg. `card` is the machine's, with hyphens.
+pub fn pxelinux(repo: &str, card: &str) -> String {
+    format!(
+        "DEFAULT install\nPROMPT 0\nSAY Bootwright: installing\nLABEL install\n  KERNEL {DIRECTORY}/{repo}/mboot.c32\n  \
+         APPEND -c {DIRECTORY}/{repo}/01-{card}/boot.cfg\n  IPAPPEND 2\n"
+    )
+}
+
+/// Makes PXELINUX start the disk.
+pub fn pxelinux_local(reason: Option<&str>) -> String {
+    format!(
+        "DEFAULT disk\nPROMPT 0\nSAY Bootwright: {}\nLABEL disk\n  LOCALBOOT 0\n",
+        said(reason)
+    )
+}
+
+fn said(reason: Option<&str>) -> String {
+    reason.map_or_else(|| "booting the disk".into(), on_screen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn over_tftp_the_prefix_alone_is_another_one() {
+        let http = "bootstate=0\nprefix=http://192.0.2.1/repo/esxi\nkernel=b.b00\n# prefix=x\n\
+                    kernelopt=ks=http://192.0.2.1/t/0/ks.cfg prefix=y\nmodules=a.gz --- b.gz\n";
+        let tftp = http.replace("prefix=http://192.0.2.1/repo/esxi", "prefix=/repo/esxi");
+        assert_eq!(over_tftp(http, "esxi"), tftp);
+        assert_eq!(over_tftp(&tftp, "esxi"), tftp);
+    }
+
+    #[test]
+    fn what_stands_beside_the_loader() {
+        let card: Mac = "52:54:00:12:34:58".parse().unwrap();
+        for (path, expected) in [
+            ("mboot.efi", Beside::Loader),
+            ("01-52-54-00-12-34-58/boot.cfg", Beside::BootCfg(Some(card))),
+            ("01-52-54-00-12-34-58/BOOT.CFG", Beside::BootCfg(Some(card))),
+            ("boot.cfg", Beside::BootCfg(None)),
+            ("crypto64.efi", Beside::File("crypto64.efi")),
+            ("efi/boot/boot.cfg", Beside::File("efi/boot/boot.cfg")),
+            ("01-52/boot.cfg", Beside::File("01-52/boot.cfg")),
+        ] {
+            assert_eq!(Beside::read(path), expected, "{path}");
+        }
+        for (name, expected) in [
+            ("repo/esxi/b.b00", true),
+            ("mboot/esxi/crypto64.efi", true),
+            ("mboot/esxi/mboot.efi", false),
+            ("mboot/esxi/boot.cfg", false),
+            ("mboot/esxi", false),
+            ("snponly.efi", false),
+        ] {
+            assert_eq!(is_file(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_one_line_of_plain_letters() {
+        let reason = Some("held: \nkernel=x\n\u{1b}[2J");
+        assert_eq!(local(reason).lines().count(), 4);
+        assert_eq!(pxelinux_local(reason).lines().count(), 5);
+        assert!(local(reason).is_ascii());
+    }
+}

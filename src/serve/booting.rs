@@ -1,0 +1,215 @@
+//! Network boots, whichever program asks: a decision, and the installer that it leads to.
+
+use std::net::Ipv4Addr;
+
+use super::{engine::Engine, handout};
+use crate::{
+    control::{BootAsk, Decision, Disk, Report, Turn},
+    disk::{
+        attempts::{Body, Document},
+        journal::{Health, Ticket},
+    },
+    journal::{AttemptId, MachineId},
+    model::{Arch, BootProgram, LocalBoot, Mac, Platform, TaskName},
+    net::http::Peer,
+};
+
+/// What a machine is answered with while the journal cannot be written.
+pub(crate) const UNWRITABLE: &str = "held: the journal cannot be written; see the server's log";
+
+/// What a machine waits for while it is not known whether its address is free.
+pub(crate) const LOOKING: &str = "whether its address is free is being looked";
+
+/// Who boots, and where it reaches us.
+pub(crate) struct Boot<'a> {
+    /// What it asks; the network, where it asks from and whether it is confirmed are found out here.
+    pub(crate) ask: BootAsk,
+    pub(crate) peer: Peer,
+    pub(crate) base: &'a str,
+}
+
+/// What a machine is to boot.
+pub(crate) enum Chosen {
+    /// This attempt's installer, by this script where iPXE asks.
+    Installer(AttemptId, Vec<u8>),
+    /// Its disk.
+    Disk(Disk),
+    /// Nothing yet.
+    Wait(String),
+    /// Nothing yet: these addresses are to be asked for first.
+    Look(Vec<Ipv4Addr>),
+    /// The microkernel.
+    Microkernel,
+    /// A task that installs nothing.
+    Task(MachineId, TaskName),
+}
+
+impl<'a> Boot<'a> {
+    /// The boot of a machine whose program tells its card alone.
+    pub(crate) fn of_card(
+        mac: Mac,
+        by: BootProgram,
+        platform: Platform,
+        peer: Peer,
+        base: &'a str,
+    ) -> Self {
+        let report = Report {
+            macs: vec![mac],
+            by,
+            platform: Some(platform),
+            arch: Some(Arch::X86_64),
+            ..Report::default()
+        };
+        Boot {
+            ask: BootAsk {
+                report,
+                ..BootAsk::default()
+            },
+            peer,
+            base,
+        }
+    }
+}
+
+impl Engine {
+    /// Decides a boot. What it rests on is on the disk when this returns, and addresses were looked at.
+    pub(crate) async fn choose(&self, boot: &mut Boot<'_>) -> Chosen {
+        let (mut chosen, mut ticket) = self.decide(boot);
+        if let Chosen::Look(addresses) = &chosen {
+            self.look_at(addresses).await;
+            (chosen, ticket) = self.decide(boot);
+        }
+        match ticket.durable().await {
+            Ok(()) => chosen,
+            Err(error) => unwritable(boot, &error),
+        }
+    }
+
+    /// The same from a thread that may wait for the disk, and for nothing longer.
+    pub(crate) fn choose_now(&self, boot: &mut Boot<'_>) -> Chosen {
+        let (chosen, ticket) = self.decide(boot);
+        match ticket.wait() {
+            Ok(()) => chosen,
+            Err(error) => unwritable(boot, &error),
+        }
+    }
+
+    /// The ticket is that of what the decision rests on.
+    fn decide(&self, boot: &mut Boot<'_>) -> (Chosen, Ticket) {
+        let Boot { ask, peer, base } = boot;
+        let healthy = self.health() == Health::Good;
+        let live = self.live();
+        let network = live.network_at(peer.local.ip());
+        ask.network = network.map(|network| network.name.value.clone());
+        ask.from = Some(peer.address.ip());
+        self.turn(|turn| {
+            let doubt = self.doubt(turn, &ask.report, *peer);
+            if self.is_strict() {
+                ask.unconfirmed = doubt.clone();
+            }
+            self.tell_of_images(turn);
+            let decision = turn.boot(ask);
+            if let (Some(doubt), Some(machine)) = (doubt, installed_now(&decision)) {
+                turn.remark_once(machine, doubt);
+            }
+            match decision {
+                Decision::Disk(disk) => Chosen::Disk(disk),
+                Decision::Wait(reason) => Chosen::Wait(reason),
+                Decision::Look(addresses) => Chosen::Look(addresses),
+                Decision::Microkernel => Chosen::Microkernel,
+                Decision::Script(machine, task) => Chosen::Task(machine, task),
+                Decision::Open(opening) if !healthy => {
+                    Chosen::Disk(turn.not_opened(&opening, UNWRITABLE.into()))
+                }
+                Decision::Open(opening) => {
+                    match handout::open(turn, &self.attempts, &opening, &ask.report, base) {
+                        Ok(script) => Chosen::Installer(opening.attempt, script),
+                        Err(disk) => Chosen::Disk(disk),
+                    }
+                }
+                Decision::Repeat {
+                    machine,
+                    attempt,
+                    is_stale,
+                } => match self.again(turn, machine, attempt, is_stale, &ask.report, base) {
+                    Ok(script) => Chosen::Installer(attempt, script),
+                    Err(reason) => {
+                        tracing::error!("attempt {}: {reason}", attempt.number);
+                        Chosen::Disk(disk_of(ask.report.platform, Some(reason)))
+                    }
+                },
+            }
+        })
+    }
+
+    /// The script of an attempt that is open: rendered anew when the site has changed, or when the machine comes by another
+    /// way than the attempt was opened by.
+    fn again(
+        &self,
+        turn: &mut Turn<'_>,
+        machine: MachineId,
+        attempt: AttemptId,
+        is_stale: bool,
+        report: &Report,
+        base: &str,
+    ) -> Result<Vec<u8>, String> {
+        if !is_stale {
+            let kept = self.script(attempt)?;
+            if leads_to(&kept, base.as_bytes()) {
+                return Ok(kept);
+            }
+        }
+        self.forget_script(attempt);
+        handout::refresh(turn, &self.attempts, machine, attempt, report, base)
+    }
+
+    /// A file of an attempt; `None` when its task has none of that name.
+    pub(crate) fn kept(&self, attempt: AttemptId, name: &str) -> Result<Option<String>, String> {
+        match self.attempts.read(handout::key(attempt), name) {
+            Ok(Some(Document {
+                body: Body::Bytes(bytes),
+                ..
+            })) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Ok(_) => Ok(None),
+            Err(error) => {
+                tracing::error!("attempt {}: {error}", attempt.number);
+                Err("its documents cannot be read; see the server's log".into())
+            }
+        }
+    }
+}
+
+/// How a machine is sent to its disk where its settings do not say it.
+pub(crate) fn disk_of(platform: Option<Platform>, reason: Option<String>) -> Disk {
+    Disk {
+        how: LocalBoot::Auto,
+        platform,
+        reason,
+        report_to: None,
+    }
+}
+
+fn unwritable(boot: &Boot<'_>, error: &dyn std::fmt::Display) -> Chosen {
+    tracing::error!("{error}");
+    Chosen::Disk(disk_of(boot.ask.report.platform, Some(UNWRITABLE.into())))
+}
+
+/// Tells whether a script names this server by `base`.
+fn leads_to(script: &[u8], base: &[u8]) -> bool {
+    let after = |at: usize| script.get(at + base.len());
+    let mut places = script.windows(base.len()).enumerate();
+    places.any(|(at, found)| found == base && after(at) == Some(&b'/'))
+}
+
+/// The machine that a decision hands an installer.
+fn installed_now(decision: &Decision) -> Option<MachineId> {
+    match decision {
+        Decision::Open(opening) => Some(opening.machine),
+        Decision::Repeat { machine, .. } => Some(*machine),
+        Decision::Disk(_)
+        | Decision::Wait(_)
+        | Decision::Look(_)
+        | Decision::Microkernel
+        | Decision::Script(..) => None,
+    }
+}

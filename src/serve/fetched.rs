@@ -1,0 +1,129 @@
+//! Loaders and other files that firmware asks for by itself: whose request it is, and what came of it.
+
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use super::engine::Engine;
+use crate::{
+    boot::{PROGRAM_HEAD, Program},
+    control::{Broken, Fetched},
+    journal::MachineId,
+    model::{Few, Mac},
+    net::{
+        http::{Delivery, LoaderAsk, Peer, Receipt, Reply, Served},
+        neighbour,
+    },
+};
+
+impl Engine {
+    /// Serves a loader over HTTP.
+    pub(crate) async fn on_loader(self: &Arc<Self>, ask: LoaderAsk) -> Served {
+        let loaders = self.loaders().clone();
+        let name = ask.name.clone();
+        let read = tokio::task::spawn_blocking(move || loaders.read(&name)).await;
+        let missing = |reply| Served::Bytes {
+            reply,
+            receipt: None,
+        };
+        let file = match read {
+            Ok(Ok(Some(file))) => file,
+            Ok(Ok(None)) => return missing(Reply::refusal(404, "there is no such loader here\n")),
+            Ok(Err(error)) => {
+                tracing::error!("loader {}: {error}", ask.name);
+                let text = "the loader cannot be read; see the server's log\n";
+                return missing(Reply::refusal(500, text));
+            }
+            Err(error) => return missing(Reply::refusal(500, format!("{error}\n"))),
+        };
+        self.loader(ask.peer, ask.name, file.bytes, ask.whole)
+    }
+
+    /// A program that firmware starts first: that it was asked for is noted, and what comes of it where all of it is.
+    pub(super) fn loader(
+        self: &Arc<Self>,
+        peer: Peer,
+        name: String,
+        bytes: Vec<u8>,
+        whole: bool,
+    ) -> Served {
+        let ip = peer.address.ip();
+        let machine = self.machine_of(self.cards_at(ip), ip);
+        if let Some(machine) = machine {
+            self.note_asked(machine, &name);
+        }
+        let receipt = whole.then(|| self.receipt(machine, ip, name, &bytes));
+        Served::Bytes {
+            reply: Reply {
+                status: 200,
+                content_type: "application/efi",
+                body: bytes.into(),
+            },
+            receipt,
+        }
+    }
+
+    /// Writes down what comes of a loader's body.
+    fn receipt(
+        self: &Arc<Self>,
+        machine: Option<MachineId>,
+        ip: IpAddr,
+        name: String,
+        body: &[u8],
+    ) -> Receipt {
+        let (engine, begun) = (self.clone(), Instant::now());
+        let bytes = body.len() as u64;
+        let program = Program::of(&body[..body.len().min(PROGRAM_HEAD)]);
+        Receipt::new(move |delivery| {
+            let outcome = match delivery {
+                Delivery::Completed => Ok((bytes, begun.elapsed().as_millis() as u64)),
+                Delivery::Aborted => Err(Broken {
+                    reason: "broken off".into(),
+                    is_unheard: false,
+                }),
+            };
+            let fetched = Fetched {
+                by: "http",
+                name,
+                program,
+                outcome,
+            };
+            engine.note_fetched(machine, ip, fetched);
+        })
+    }
+
+    /// Writes down what came of a file that somebody at this address has asked for.
+    pub(crate) fn note_fetched(&self, machine: Option<MachineId>, ip: IpAddr, fetched: Fetched) {
+        let Some(machine) = machine else {
+            tracing::debug!("{} from {ip}, of whom nothing is known", fetched.name);
+            return;
+        };
+        let ((), _told) = self.turn(|turn| turn.fetched(machine, fetched));
+    }
+
+    /// Notes that a machine has begun to fetch a loader.
+    pub(crate) fn note_asked(&self, machine: MachineId, name: &str) {
+        let ((), _told) = self.turn(|turn| turn.asked_loader(machine, name));
+    }
+
+    /// Notes that somebody has asked for a file of a repo; of which length, none when it is not there.
+    pub(crate) fn note_repo(&self, ip: IpAddr, file: &str, bytes: Option<u64>) {
+        if self.look(|turn| turn.is_followed(ip)) {
+            let ((), _told) = self.turn(|turn| turn.asked_repo(ip, file, bytes));
+        }
+    }
+
+    /// The cards at an address, by the kernel's neighbour table.
+    pub(crate) fn cards_at(&self, ip: IpAddr) -> Few<Mac> {
+        neighbour::cards_at(ip).unwrap_or_else(|error| {
+            tracing::warn!("the kernel's neighbour table cannot be read: {error}");
+            Few::default()
+        })
+    }
+
+    /// The machine with these cards, else the one that has the address from us.
+    pub(crate) fn machine_of(&self, cards: Few<Mac>, ip: IpAddr) -> Option<MachineId> {
+        self.look(|turn| {
+            let by_card = turn.machine_at(cards);
+            by_card.or_else(|| turn.machine_leased(ip))
+        })
+    }
+}

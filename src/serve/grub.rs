@@ -1,0 +1,34 @@
+//! Network boots by GRUB: what was chosen becomes a configuration.
+
+use std::sync::Arc;
+
+use super::{
+    booting::{Chosen, LOOKING},
+    engine::Engine,
+    handout::GRUB,
+};
+use crate::{model::LocalBoot, render::grub};
+
+/// Writes a machine's configuration.
+pub(crate) fn config(engine: &Arc<Engine>, chosen: Chosen) -> String {
+    let auto = |reason: &str| grub::local(LocalBoot::Auto, Some(reason));
+    match chosen {
+        Chosen::Installer(attempt, _) => match engine.kept(attempt, GRUB) {
+            Ok(Some(config)) => config,
+            Ok(None) => {
+                auto("its task has no GRUB configuration, or `secure-boot` is not set for it")
+            }
+            Err(reason) => auto(&reason),
+        },
+        Chosen::Disk(disk) => grub::local(disk.how, disk.reason.as_deref()),
+        Chosen::Wait(reason) => grub::wait(&reason),
+        // TFTP waits for nobody. It asks again, and the answer is there by then.
+        Chosen::Look(addresses) => {
+            engine.look_ahead(addresses);
+            grub::wait(LOOKING)
+        }
+        Chosen::Microkernel | Chosen::Task(..) => auto(
+            "what this machine is to boot is started by iPXE, which Secure Boot does not allow",
+        ),
+    }
+}

@@ -1,0 +1,201 @@
+//! Loaders that a site's machines will ask for, and that are not there.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    boot::Loader,
+    disk::loaders::Loaders,
+    model::{DhcpMode, Network, Place, Settings, TaskName},
+    render::mboot,
+    site::{Diagnostic, Site},
+};
+
+/// Finds every loader that is missing, where its need comes from, with what brings it.
+pub(crate) fn missing(root: &Path, site: &Site) -> Vec<Diagnostic> {
+    let needed = needed(site);
+    if needed.is_empty() {
+        return Vec::new();
+    }
+    let loaders = find(root, site);
+    let missing = needed
+        .into_iter()
+        .filter(|(name, _)| loaders.get(name).is_none());
+    missing.map(|(name, place)| told(&name, place)).collect()
+}
+
+/// Looks for loaders where the site says, then where the packages put theirs.
+pub(crate) fn find(root: &Path, site: &Site) -> Loaders {
+    let own = site.config.paths.loaders.iter();
+    let own: Vec<PathBuf> = own
+        .flat_map(|list| list.values())
+        .map(|path| root.join(path))
+        .collect();
+    Loaders::find(&own)
+}
+
+/// The names of all loaders that the machines of a site may ask for, each with the place that its need comes from. Where
+/// DHCP is off everywhere somebody else says what boots.
+pub(crate) fn needed(site: &Site) -> BTreeMap<String, Place> {
+    let mut needed = BTreeMap::new();
+    let mut need = |name: &str, place: Place| {
+        needed.entry(name.to_owned()).or_insert(place);
+    };
+    let networks: Vec<_> = answered(site).collect();
+    for (network, mode) in &networks {
+        match &network.body.loader {
+            Some(own) if own.value == mboot::LOADER => {}
+            Some(own) => need(&own.value, own.place),
+            // Which firmware asks is not known before it does.
+            None => {
+                for loader in [Loader::UNDIONLY, Loader::SNPONLY] {
+                    need(loader.name, *mode);
+                }
+            }
+        }
+    }
+    for settings in layers(site).filter(|_| !networks.is_empty()) {
+        if let Some(own) = settings.loader.as_deref() {
+            // This one is in the image.
+            if own.value != mboot::LOADER {
+                need(&own.value, own.place);
+            }
+        } else if let Some(secure) = settings.secure_boot.as_deref().filter(|at| at.value)
+            // ESXi's is in the image.
+            && task(site, settings).is_none_or(|task| task.as_str() != mboot::TASK)
+        {
+            for loader in [Loader::SHIM, Loader::GRUB] {
+                need(loader.name, secure.place);
+            }
+        }
+    }
+    needed
+}
+
+/// The task that this layer itself names.
+fn task<'a>(site: &'a Site, settings: &'a Settings) -> Option<&'a TaskName> {
+    let own = settings.task.as_deref();
+    let repo = settings
+        .repo
+        .as_deref()
+        .and_then(|name| site.repos.get(&name.value));
+    let task = own.or_else(|| repo?.body.task.as_ref());
+    task.map(|at| &at.value)
+}
+
+/// The networks on which DHCP answers, each with the place that says so.
+fn answered(site: &Site) -> impl Iterator<Item = (&Network, Place)> {
+    let enabled = site.config.dhcp.enabled.as_ref();
+    let is_on = enabled.is_none_or(|at| at.value);
+    let networks = site.networks.values().filter(move |_| is_on);
+    networks.filter_map(|network| {
+        let mode = network.body.dhcp.as_ref()?;
+        (mode.value != DhcpMode::Off).then_some((&**network, mode.place))
+    })
+}
+
+fn layers(site: &Site) -> impl Iterator<Item = &Settings> {
+    let policies = site.policies.values().map(|policy| &policy.settings);
+    let nodes = site.nodes.values().map(|node| &node.settings);
+    [&site.defaults.settings]
+        .into_iter()
+        .chain(policies)
+        .chain(nodes)
+}
+
+/// What a package has may be installed while the server runs, and elsewhere than where the site is checked: that is a
+/// warning. What only the site itself can bring is an error, as a missing kernel is.
+fn told(name: &str, place: Place) -> Diagnostic {
+    let message = format!("the loader `{name}` is not there");
+    match Loader::ALL
+        .into_iter()
+        .find(|loader| loader.name.eq_ignore_ascii_case(name))
+    {
+        Some(loader) => Diagnostic::warning(message, place).help(format!(
+            "apt-get install {}, or name a directory that has it in `loaders` of `[paths]`",
+            loader.package
+        )),
+        None => Diagnostic::error(message, place).help(
+            "put it into a directory that `loaders` of `[paths]` names, or take `loader` away",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::{self, Files, Memory};
+
+    const DHCP: &str = "[network.lab]\nsubnet = \"192.0.2.0/24\"\ndhcp = \"reserve\"\n";
+    const OFF: &str = "[network.lab]\nsubnet = \"192.0.2.0/24\"\nloader = \"own.efi\"\n";
+    const NODE: &str = "[node.n1]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.0.2.21\"\n";
+
+    fn site(declared: &str) -> Site {
+        let (config, declared) = declared.split_once("=====").unwrap_or(("", declared));
+        let content = [
+            ("bootwright.toml", config),
+            ("policies.d/site.toml", declared),
+        ];
+        let files = Files {
+            content: content
+                .map(|(path, text)| (path.into(), text.as_bytes().into()))
+                .into(),
+            ..Files::default()
+        };
+        site::load(&files, &mut Memory::default()).0
+    }
+
+    #[test]
+    fn what_may_be_asked_for_is_needed() {
+        let cases = [
+            (DHCP.to_owned(), vec!["snponly.efi", "undionly.kpxe"]),
+            (format!("{DHCP}loader = \"own.efi\"\n"), vec!["own.efi"]),
+            (
+                format!("{DHCP}{NODE}loader = \"mboot.efi\"\n"),
+                vec!["snponly.efi", "undionly.kpxe"],
+            ),
+            (
+                format!("{DHCP}{NODE}loader = \"own.efi\"\n"),
+                vec!["own.efi", "snponly.efi", "undionly.kpxe"],
+            ),
+            (
+                format!("{DHCP}{NODE}secure-boot = true\n"),
+                vec!["grubx64.efi", "shimx64.efi", "snponly.efi", "undionly.kpxe"],
+            ),
+            (
+                format!("{DHCP}{NODE}secure-boot = true\nloader = \"own.efi\"\n"),
+                vec!["own.efi", "snponly.efi", "undionly.kpxe"],
+            ),
+            (
+                format!(
+                    "{DHCP}[policy.p]\nloader = \"own.efi\"\n[defaults]\nloader = \"all.efi\"\n"
+                ),
+                vec!["all.efi", "own.efi", "snponly.efi", "undionly.kpxe"],
+            ),
+            (
+                format!("{DHCP}{NODE}secure-boot = true\ntask = \"esxi\"\n"),
+                vec!["snponly.efi", "undionly.kpxe"],
+            ),
+            (
+                format!(
+                    "{DHCP}{NODE}secure-boot = true\nrepo = \"e\"\n[repo.e]\npath = \"e\"\ntask = \"esxi\"\n"
+                ),
+                vec!["snponly.efi", "undionly.kpxe"],
+            ),
+            // Somebody else says what boots.
+            (format!("{OFF}{NODE}secure-boot = true\n"), vec![]),
+            (NODE.to_owned(), vec![]),
+            (
+                format!("[dhcp]\nenabled = false\n====={DHCP}{NODE}"),
+                vec![],
+            ),
+        ];
+        for (declared, expected) in cases {
+            let needed = needed(&site(&declared));
+            let names: Vec<&str> = needed.keys().map(String::as_str).collect();
+            assert_eq!(names, expected, "{declared}");
+        }
+    }
+}

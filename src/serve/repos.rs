@@ -1,0 +1,157 @@
+//! The repos of a site as they are on the disk: what `bootwright repos` shows.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{keep, outside};
+use crate::{
+    disk::{
+        self,
+        repo::{Genuine, Images, RepoError, Source},
+        state::State,
+    },
+    model::Repo,
+    site::{self, Memory, Site, guess},
+};
+
+/// A repo, and what is found of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RepoShown {
+    /// Its name.
+    pub name: String,
+    /// `iso`, `path` or `url`.
+    pub kind: &'static str,
+    /// What that key says.
+    pub at: String,
+    /// How many bytes its files have; none where that is not known.
+    pub bytes: Option<u64>,
+    /// How many files it has.
+    pub files: Option<u64>,
+    /// What installs from it: what the site says, else what is guessed.
+    pub task: Option<String>,
+    /// Whether the task is a guess.
+    pub guessed: bool,
+    /// The operating system that is recognised.
+    pub system: Option<&'static str>,
+    /// What is wrong with it; nothing when it can be served.
+    pub trouble: Option<String>,
+}
+
+/// The repos of a site, read without a server.
+#[derive(Debug)]
+pub struct Repos {
+    root: PathBuf,
+    site: Site,
+    images: Images,
+}
+
+impl Repos {
+    /// Reads what the site declares.
+    pub fn read(root: &Path) -> std::io::Result<Repos> {
+        let files = disk::site::read(root)?;
+        let (site, _) = site::load(&files, &mut Memory::default());
+        let state = keep::state_path(root, &site.config)?;
+        // What the server knows of images already is not found out again.
+        let images = State::existing(&state).map(|state| Images::known_from(state.images()));
+        Ok(Repos {
+            root: root.into(),
+            site,
+            images: images.unwrap_or_default(),
+        })
+    }
+
+    /// Every repo, by name.
+    pub fn all(&self) -> Vec<RepoShown> {
+        let repos = self.site.repos.values();
+        repos.map(|repo| self.shown(repo)).collect()
+    }
+
+    /// The names of all repos.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.site.repos.keys().map(|name| name.as_str())
+    }
+
+    /// The files of one repo; none when there is no such repo, an empty answer when machines fetch from it directly.
+    pub fn source(&self, name: &str) -> Option<Option<Source>> {
+        let repo = self.site.repos.get(name)?;
+        Some(outside::source(&self.root, &self.site, repo, &self.images))
+    }
+
+    fn shown(&self, repo: &Repo) -> RepoShown {
+        let body = &repo.body;
+        let (kind, at) = match (&body.iso, &body.path, &body.url) {
+            (Some(iso), ..) => ("iso", &iso.value),
+            (None, Some(path), _) => ("path", &path.value),
+            (None, None, Some(url)) => ("url", &url.value),
+            (None, None, None) => return nothing(repo),
+        };
+        let source = outside::source(&self.root, &self.site, repo, &self.images);
+        let sign = source
+            .as_ref()
+            .and_then(|source| guess(|path, text| source.says(path, text)));
+        let told = body.task.as_ref().map(|at| at.value.to_string());
+        let guessed = sign.and_then(|sign| sign.task).map(str::to_owned);
+        let trouble = source.as_ref().and_then(|source| {
+            let trouble = source.trouble();
+            trouble.or_else(|| not_genuine(repo, source))
+        });
+        let totals = source
+            .as_ref()
+            .filter(|_| trouble.is_none())
+            .and_then(|source| source.totals().ok());
+        RepoShown {
+            name: repo.name.value.to_string(),
+            kind,
+            at: at.clone(),
+            bytes: totals.map(|(_, bytes)| bytes),
+            files: totals.map(|(files, _)| files),
+            guessed: told.is_none() && guessed.is_some(),
+            task: told.or(guessed),
+            system: sign.map(|sign| sign.title),
+            trouble,
+        }
+    }
+}
+
+/// What the digest says, as far as it is known.
+fn not_genuine(repo: &Repo, source: &Source) -> Option<String> {
+    let Source::Image(image) = source else {
+        return None;
+    };
+    let expected = outside::digest(repo)?;
+    match image.is_genuine(&expected) {
+        Genuine::Yes | Genuine::Unknown(_) => None,
+        Genuine::No(found) => Some(format!("its SHA-256 is {}", outside::hex(&found))),
+    }
+}
+
+fn nothing(repo: &Repo) -> RepoShown {
+    RepoShown {
+        name: repo.name.value.to_string(),
+        kind: "none",
+        at: String::new(),
+        bytes: None,
+        files: None,
+        task: None,
+        guessed: false,
+        system: None,
+        trouble: Some("it says neither `iso` nor `path` nor `url`".into()),
+    }
+}
+
+/// Lists a directory of a repo, in which a name that is no directory lists itself.
+pub fn list(source: &Source, path: &str) -> Result<Vec<disk::repo::Listed>, RepoError> {
+    match source.list(path) {
+        Err(RepoError::Missing(_) | RepoError::NotAFile(_) | RepoError::Io { .. }) => {
+            let looked = source.look(path)?;
+            let name = looked.path.rsplit('/').next().unwrap_or_default();
+            Ok(vec![disk::repo::Listed {
+                name: name.to_owned(),
+                size: Some(looked.size),
+                link: None,
+            }])
+        }
+        listed => listed,
+    }
+}

@@ -1,0 +1,295 @@
+//! TFTP's end in the server: what stands behind the names that firmware asks for.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use super::{
+    booting::{Boot, Chosen},
+    engine::Engine,
+    grub, mboot,
+};
+use crate::{
+    boot::{Loader, PROGRAM_HEAD, Program, Quirk},
+    control::{Broken, Fetched},
+    disk::repo::Blob,
+    model::{BootProgram, Few, Mac, Platform},
+    net::{
+        http::{Advertise, Peer},
+        tftp::{Ask, Content, Files, Found, Outcome, Refusal, Told},
+    },
+    render::{self, mboot::Beside},
+};
+
+/// The block size that iPXE asks with, and no firmware ([`Quirk::ONE_BOOT_FILE`]).
+const IPXE_BLOCK: u16 = 1_432;
+/// Within this time iPXE asks after it was fetched itself.
+const SAME_BOOT: Duration = Duration::from_secs(120);
+/// So many machines are remembered for that.
+const REMEMBERED: usize = 1_024;
+
+/// The tree that is served: scripts, loaders, GRUB's configurations, repos.
+pub(crate) struct Tree {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) advertise: Advertise,
+    /// The machines' port.
+    pub(crate) port: u16,
+    /// Who fetched which loader, and when.
+    pub(crate) fetched: Mutex<HashMap<Asker, (String, Instant)>>,
+}
+
+/// By what a machine is known here: its card, else its address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Asker {
+    Card(Mac),
+    Address(IpAddr),
+}
+
+impl Files for Tree {
+    fn open(&self, ask: &Ask) -> Result<Found, Refusal> {
+        let content = self.find(ask);
+        let is_file = render::mboot::is_file(&ask.name);
+        if is_file {
+            let ip = ask.peer.ip();
+            match &content {
+                Ok(content) => self.engine.note_repo(ip, &ask.name, Some(content.length())),
+                Err(Refusal::NotFound) => self.engine.note_repo(ip, &ask.name, None),
+                // What cannot be read is told of already.
+                Err(_) => {}
+            }
+        }
+        let content = content?;
+        // What a repo holds is for a loader that runs already.
+        let program = (!is_file).then(|| program(&content)).flatten();
+        let told = self.told(ask, program);
+        Ok(Found { content, told })
+    }
+}
+
+impl Tree {
+    fn find(&self, ask: &Ask) -> Result<Content, Refusal> {
+        let name = ask.name.as_str();
+        match name.to_ascii_lowercase().as_str() {
+            "autoexec.ipxe" | "boot.ipxe" => return self.entry(ask),
+            "grub/grub.cfg" => return Ok(text(render::grub::entry())),
+            _ => {}
+        }
+        if let Some(mac) = card_of_config(name) {
+            return Ok(self.config(ask, mac));
+        }
+        if let Some(path) = name.strip_prefix("repo/") {
+            return self.repo(path);
+        }
+        if let Some((repo, path)) = name
+            .strip_prefix("mboot/")
+            .and_then(|rest| rest.split_once('/'))
+        {
+            return self.beside_mboot(ask, repo, path);
+        }
+        if let Some(mac) = card_of_pxelinux(name) {
+            let chosen = self.choose_now(ask, mac, BootProgram::Pxelinux, Platform::Pcbios)?;
+            return Ok(text(mboot::pxelinux(&self.engine, chosen, mac)));
+        }
+        if self.is_loop(ask) {
+            tracing::info!(
+                "{}: {}",
+                Quirk::ONE_BOOT_FILE.name,
+                Quirk::ONE_BOOT_FILE.answer
+            );
+            return self.entry(ask);
+        }
+        self.loader(name)
+    }
+
+    fn loader(&self, name: &str) -> Result<Content, Refusal> {
+        let loaders = self.engine.loaders();
+        let path = loaders.get(name).ok_or(Refusal::NotFound)?;
+        let opened = File::open(path).and_then(Blob::of);
+        let blob = opened.map_err(|error| {
+            tracing::error!("loader {}: {error}", path.display());
+            Refusal::Other("the loader cannot be read".into())
+        })?;
+        Ok(Content::File(blob))
+    }
+
+    fn repo(&self, path: &str) -> Result<Content, Refusal> {
+        let (repo, path) = path.split_once('/').ok_or(Refusal::NotFound)?;
+        let live = self.engine.live();
+        let source = live.sources.get(repo).ok_or(Refusal::NotFound)?;
+        // What is not there, and what lies outside, look alike from outside.
+        let opened = source.open(path).map_err(|error| {
+            tracing::debug!("TFTP: repo {repo}: {error}");
+            Refusal::NotFound
+        })?;
+        Ok(Content::File(opened.blob))
+    }
+
+    /// What mboot looks for beside itself.
+    fn beside_mboot(&self, ask: &Ask, repo: &str, path: &str) -> Result<Content, Refusal> {
+        let name = match Beside::read(path) {
+            Beside::BootCfg(mac) => {
+                let mac = mac.or_else(|| mboot::card_at(&self.engine, self.peer(ask)));
+                let mac = mac.ok_or(Refusal::NotFound)?;
+                let chosen = self.choose_now(ask, mac, BootProgram::Mboot, Platform::Efi)?;
+                let config = mboot::boot_cfg(&self.engine, chosen);
+                return Ok(text(render::mboot::over_tftp(&config, repo)));
+            }
+            Beside::Loader => render::mboot::LOADER,
+            Beside::File(path) => path,
+        };
+        let paths = mboot::paths(&self.engine, name).into_iter();
+        let mut opened = paths.map(|path| self.repo(&format!("{repo}/{path}")));
+        opened.find(Result::is_ok).unwrap_or(Err(Refusal::NotFound))
+    }
+
+    /// Decides the boot of a machine that cannot wait: it asks again by itself, and what has to be looked at is known by then.
+    fn choose_now(
+        &self,
+        ask: &Ask,
+        mac: Mac,
+        by: BootProgram,
+        platform: Platform,
+    ) -> Result<Chosen, Refusal> {
+        let base = self.base(ask);
+        let mut boot = Boot::of_card(mac, by, platform, self.peer(ask), &base);
+        match self.engine.choose_now(&mut boot) {
+            Chosen::Look(addresses) => {
+                self.engine.look_ahead(addresses);
+                Err(Refusal::Later)
+            }
+            chosen => Ok(chosen),
+        }
+    }
+
+    fn peer(&self, ask: &Ask) -> Peer {
+        Peer {
+            address: ask.peer,
+            local: SocketAddr::new(ask.local, self.port),
+        }
+    }
+
+    fn entry(&self, ask: &Ask) -> Result<Content, Refusal> {
+        let boot = super::backend::random_id().map_err(|error| {
+            tracing::error!("no random number: {error}");
+            Refusal::Other("no random number".into())
+        })?;
+        let snapshot = self.engine.snapshot();
+        let script = render::scripts::entry(&snapshot.library, &self.base(ask), &boot);
+        Ok(text(script))
+    }
+
+    /// A machine's own configuration for GRUB: this is its network boot.
+    fn config(&self, ask: &Ask, mac: Mac) -> Content {
+        let base = self.base(ask);
+        let (by, platform) = (BootProgram::Grub, Platform::Efi);
+        let mut boot = Boot::of_card(mac, by, platform, self.peer(ask), &base);
+        let chosen = self.engine.choose_now(&mut boot);
+        text(grub::config(&self.engine, chosen))
+    }
+
+    fn base(&self, ask: &Ask) -> String {
+        self.advertise.base(SocketAddr::new(ask.local, self.port))
+    }
+
+    /// Whether iPXE asks for the loader that it is itself.
+    fn is_loop(&self, ask: &Ask) -> bool {
+        let is_ipxe = [Loader::UNDIONLY, Loader::SNPONLY, Loader::IPXE]
+            .iter()
+            .any(|loader| loader.name.eq_ignore_ascii_case(&ask.name));
+        if !is_ipxe || ask.block != Some(IPXE_BLOCK) {
+            return false;
+        }
+        let fetched = lock(&self.fetched);
+        let ip = ask.peer.ip();
+        let before = fetched.get(&asker(ip, &self.engine.cards_at(ip)));
+        before.is_some_and(|(name, at)| *name == ask.name && at.elapsed() < SAME_BOOT)
+    }
+
+    fn remember(&self, asker: Asker, name: &str) {
+        let mut fetched = lock(&self.fetched);
+        if fetched.len() >= REMEMBERED {
+            fetched.retain(|_, (_, at)| at.elapsed() < SAME_BOOT);
+            if fetched.len() >= REMEMBERED {
+                fetched.clear();
+            }
+        }
+        fetched.insert(asker, (name.to_owned(), Instant::now()));
+    }
+
+    fn told(&self, ask: &Ask, program: Option<Program>) -> Told {
+        let (engine, ip, name) = (self.engine.clone(), ask.peer.ip(), ask.name.clone());
+        let cards = engine.cards_at(ip);
+        if Loader::named(&name).is_some() {
+            self.remember(asker(ip, &cards), &name);
+        }
+        let machine = engine.machine_of(cards, ip);
+        if let Some(machine) = machine.filter(|_| program.is_some()) {
+            engine.note_asked(machine, &name);
+        }
+        Told::new(move |outcome| {
+            let outcome = match outcome {
+                Outcome::Completed { bytes, took } => Ok((bytes, took.as_millis() as u64)),
+                Outcome::Probe => return,
+                Outcome::Failed {
+                    reason,
+                    delivered,
+                    is_unheard,
+                } => Err(Broken {
+                    reason: format!("died after {delivered} bytes: {reason}"),
+                    is_unheard,
+                }),
+            };
+            let fetched = Fetched {
+                by: "tftp",
+                name,
+                program,
+                outcome,
+            };
+            engine.note_fetched(machine, ip, fetched);
+        })
+    }
+}
+
+/// What a loader is. Scripts and what repos hold are none.
+fn program(content: &Content) -> Option<Program> {
+    let Content::File(blob) = content else {
+        return None;
+    };
+    let length = PROGRAM_HEAD.min(usize::try_from(blob.size()).unwrap_or(PROGRAM_HEAD));
+    let mut head = vec![0; length];
+    // A file that cannot be read is told of when it is sent.
+    blob.read_exact_at(&mut head, 0).ok()?;
+    Program::of(&head)
+}
+
+fn text(text: String) -> Content {
+    Content::Bytes(text.into_bytes().into())
+}
+
+/// `grub/by-mac/<mac>/grub.cfg`.
+fn card_of_config(name: &str) -> Option<Mac> {
+    let rest = name.strip_prefix("grub/by-mac/")?;
+    let (mac, file) = rest.split_once('/')?;
+    (file == "grub.cfg").then(|| mac.parse().ok())?
+}
+
+/// `pxelinux.cfg/01-<mac>`.
+fn card_of_pxelinux(name: &str) -> Option<Mac> {
+    name.strip_prefix("pxelinux.cfg/01-")?.parse().ok()
+}
+
+fn asker(ip: IpAddr, cards: &Few<Mac>) -> Asker {
+    // Without the table the address will do: it is the same for one boot.
+    let card = cards.first().copied();
+    card.map_or(Asker::Address(ip), Asker::Card)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

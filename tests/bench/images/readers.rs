@@ -1,0 +1,104 @@
+//! Readers: as many threads, each with a connection of its own, which throw away what comes.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    sync::Barrier,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::servers::Server;
+
+/// What one read takes at most.
+const PART: usize = 256 << 10;
+
+/// How much a download has when it waits for the others, and how much it takes after that.
+const BEGUN: u64 = 1 << 20;
+const MORE: u64 = 8 << 20;
+
+/// Has so many readers read the whole file, which has `length` bytes; returns how long all of them take together.
+pub(crate) fn read(server: &Server, readers: usize, length: u64) -> anyhow::Result<Duration> {
+    let start = Barrier::new(readers + 1);
+    let one = || {
+        let stream = ask(server);
+        start.wait();
+        let mut stream = stream?;
+        let count = take(&mut stream, u64::MAX)?;
+        anyhow::ensure!(count == length, "{} sent {count} bytes", server.name);
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..readers).map(|_| scope.spawn(one)).collect();
+        start.wait();
+        let began = Instant::now();
+        for thread in threads {
+            thread.join().expect("a reader does not panic")?;
+        }
+        Ok(began.elapsed())
+    })
+}
+
+/// Has so many downloads begin, and looks when all of them have. Then they go on for a while.
+pub(crate) fn together<T>(
+    server: &Server,
+    downloads: usize,
+    look: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let [begun, looked] = [(); 2].map(|()| Barrier::new(downloads + 1));
+    let one = || -> anyhow::Result<()> {
+        let first = ask(server).and_then(|mut stream| {
+            let count = take(&mut stream, BEGUN)?;
+            Ok((stream, count))
+        });
+        begun.wait();
+        looked.wait();
+        let (mut stream, count) = first?;
+        let more = take(&mut stream, MORE)?;
+        anyhow::ensure!(count >= BEGUN && more >= MORE, "a download ended early");
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..downloads).map(|_| scope.spawn(one)).collect();
+        begun.wait();
+        // Until the server has filled what it can.
+        thread::sleep(Duration::from_secs(1));
+        let seen = look();
+        looked.wait();
+        for thread in threads {
+            thread.join().expect("a download does not panic")?;
+        }
+        seen
+    })
+}
+
+/// Asks for the file, and reads the head of the answer.
+fn ask(server: &Server) -> anyhow::Result<TcpStream> {
+    let mut stream = TcpStream::connect(server.address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let (path, host) = (&server.path, server.address);
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head);
+    anyhow::ensure!(head.starts_with("HTTP/1.1 200"), "{}: {head}", server.name);
+    Ok(stream)
+}
+
+/// Reads to the end, or until it has at least `most` bytes; returns how many there were.
+fn take(stream: &mut TcpStream, most: u64) -> anyhow::Result<u64> {
+    let mut part = vec![0; PART];
+    let mut count = 0;
+    while count < most {
+        match stream.read(&mut part)? {
+            0 => break,
+            read => count += read as u64,
+        }
+    }
+    Ok(count)
+}

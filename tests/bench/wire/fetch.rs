@@ -1,0 +1,231 @@
+//! A TFTP client that fetches many files at once, and that loses packets on purpose.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    time::{Duration, Instant},
+};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+
+/// A client that hears nothing repeats itself after this.
+const AGAIN: Duration = Duration::from_millis(500);
+/// It gives up after this.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// So many datagrams of one transfer are read before another one has its turn.
+const AT_ONCE: usize = 64;
+
+/// One file to fetch.
+#[derive(Clone)]
+pub(crate) struct Fetch<'a> {
+    pub(crate) from: Ipv4Addr,
+    pub(crate) server: SocketAddr,
+    pub(crate) name: &'a str,
+    /// The size of a block, in bytes.
+    pub(crate) block: usize,
+    /// How many blocks come for one acknowledgement.
+    pub(crate) window: usize,
+    /// What it must be.
+    pub(crate) content: &'a [u8],
+    /// Part of the datagrams that are lost, of each direction.
+    pub(crate) loss: f64,
+}
+
+/// One file on its way.
+struct Coming<'a> {
+    fetch: &'a Fetch<'a>,
+    socket: UdpSocket,
+    /// The server's end of the transfer, once it has answered.
+    peer: Option<SocketAddr>,
+    /// The last block that came in order, and how much of the file there is.
+    block: u64,
+    have: usize,
+    /// Blocks since the last acknowledgement.
+    since: usize,
+    /// Whether a gap was told of, so that it is told once.
+    complained: bool,
+    heard: Instant,
+    asked: Instant,
+    dice: u64,
+    outcome: Option<Result<Duration, String>>,
+}
+
+/// Fetches all of them at once; returns how long each took, or why it failed.
+pub(crate) fn fetch(all: &[Fetch<'_>]) -> anyhow::Result<Vec<Result<Duration, String>>> {
+    let epoll = Epoll::new(EpollCreateFlags::empty())?;
+    let began = Instant::now();
+    let mut coming = Vec::new();
+    for (at, one) in all.iter().enumerate() {
+        let one = Coming::begin(one, at as u64, began)?;
+        epoll.add(&one.socket, EpollEvent::new(EpollFlags::EPOLLIN, at as u64))?;
+        coming.push(one);
+    }
+    for one in &mut coming {
+        one.ask()?;
+    }
+    let mut events = vec![EpollEvent::empty(); 256];
+    let mut looked = Instant::now();
+    let mut left = coming.len();
+    while left > 0 {
+        let count = epoll.wait(&mut events, 50_u16)?;
+        for event in &events[..count] {
+            let one = &mut coming[event.data() as usize];
+            one.receive()?;
+            if one.outcome.is_some() {
+                epoll.delete(&one.socket)?;
+                left -= 1;
+            }
+        }
+        if looked.elapsed() < AGAIN / 10 {
+            continue;
+        }
+        looked = Instant::now();
+        for one in coming.iter_mut().filter(|one| one.outcome.is_none()) {
+            one.tick(looked)?;
+            if one.outcome.is_some() {
+                epoll.delete(&one.socket)?;
+                left -= 1;
+            }
+        }
+    }
+    let outcomes = coming.into_iter().filter_map(|one| one.outcome);
+    Ok(outcomes.collect())
+}
+
+impl<'a> Coming<'a> {
+    fn begin(fetch: &'a Fetch<'a>, seed: u64, now: Instant) -> io::Result<Self> {
+        let socket = UdpSocket::bind((fetch.from, 0))?;
+        socket.set_nonblocking(true)?;
+        Ok(Coming {
+            fetch,
+            socket,
+            peer: None,
+            block: 0,
+            have: 0,
+            since: 0,
+            complained: false,
+            heard: now,
+            asked: now,
+            dice: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            outcome: None,
+        })
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 2_048];
+        for _ in 0..AT_ONCE {
+            let (length, from) = match self.socket.recv_from(&mut buffer) {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            if self.is_lost() || self.peer.is_some_and(|peer| peer != from) {
+                continue;
+            }
+            self.peer = Some(from);
+            self.heard = Instant::now();
+            match &buffer[..length] {
+                // The options are agreed on; they come again when our acknowledgement was lost.
+                [0, 6, ..] if self.block == 0 => self.acknowledge()?,
+                [0, 6, ..] => {}
+                [0, 3, high, low, data @ ..] => {
+                    self.take(u16::from_be_bytes([*high, *low]), data)?;
+                }
+                [0, 5, _, _, text @ ..] => {
+                    self.outcome = Some(Err(String::from_utf8_lossy(text).into_owned()));
+                }
+                other => self.outcome = Some(Err(format!("what is {other:?}?"))),
+            }
+            if self.outcome.is_some() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, number: u16, data: &[u8]) -> io::Result<()> {
+        if number != (self.block + 1) as u16 {
+            // RFC 7440 section 4: what was lost is told by acknowledging what came before it.
+            if !self.complained {
+                self.complained = true;
+                self.acknowledge()?;
+            }
+            return Ok(());
+        }
+        self.complained = false;
+        let end = self.have + data.len();
+        if self.fetch.content.get(self.have..end) != Some(data) {
+            self.outcome = Some(Err(format!("block {number} is wrong")));
+            return Ok(());
+        }
+        self.have = end;
+        self.block += 1;
+        self.since += 1;
+        let is_last = data.len() < self.fetch.block;
+        if is_last || self.since == self.fetch.window {
+            self.acknowledge()?;
+        }
+        if is_last {
+            let is_whole = self.have == self.fetch.content.len();
+            let took = self.asked.elapsed();
+            self.outcome = Some(is_whole.then_some(took).ok_or("it is cut short".into()));
+        }
+        Ok(())
+    }
+
+    /// Repeats what the server may not have heard.
+    fn tick(&mut self, now: Instant) -> io::Result<()> {
+        let silent = now.duration_since(self.heard);
+        if now.duration_since(self.asked) > PATIENCE {
+            self.outcome = Some(Err(format!("{} bytes after {PATIENCE:?}", self.have)));
+        } else if silent > AGAIN {
+            self.heard = now;
+            self.complained = false;
+            return match self.peer {
+                None => self.ask(),
+                Some(_) => self.acknowledge(),
+            };
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self) -> io::Result<()> {
+        let (block, window) = (self.fetch.block.to_string(), self.fetch.window.to_string());
+        let mut request = b"\0\x01".to_vec();
+        let mut words = vec![self.fetch.name, "octet", "blksize", &block];
+        // Firmware that has no windows does not ask for them.
+        if self.fetch.window > 1 {
+            words.extend(["windowsize", &window]);
+        }
+        for word in words {
+            request.extend(word.as_bytes());
+            request.push(0);
+        }
+        self.send(&request, self.fetch.server)
+    }
+
+    fn acknowledge(&mut self) -> io::Result<()> {
+        self.since = 0;
+        let [high, low] = (self.block as u16).to_be_bytes();
+        let peer = self.peer.unwrap_or(self.fetch.server);
+        self.send(&[0, 4, high, low], peer)
+    }
+
+    fn send(&mut self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+        if !self.is_lost() {
+            self.socket.send_to(bytes, to)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a datagram is lost: the same ones in every run (xorshift64).
+    fn is_lost(&mut self) -> bool {
+        if self.fetch.loss == 0.0 {
+            return false;
+        }
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        ((self.dice >> 11) as f64 / (1_u64 << 53) as f64) < self.fetch.loss
+    }
+}

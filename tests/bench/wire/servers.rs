@@ -1,0 +1,214 @@
+//! The servers that are measured, each with as little configuration as it needs.
+
+use std::{fs, net::Ipv4Addr, path::Path, thread, time::Duration};
+
+use super::ground::{Ground, LINK, Program, SERVER};
+use crate::server::{PROGRAM, run};
+
+/// The port of TFTP for each server; they run at once.
+pub(crate) const OURS: u16 = 69;
+pub(crate) const ATFTPD: u16 = 1_069;
+pub(crate) const HPA: u16 = 2_069;
+
+/// How often a server is asked until it answers.
+const TRIES: usize = 200;
+/// The only repo, under the directory for files.
+pub(crate) const REPO: &str = "files/repo/debian";
+
+/// As large as Debian's, in bytes.
+pub(crate) const LOADER: usize = 300_000;
+pub(crate) const KERNEL: usize = 8 << 20;
+pub(crate) const INITRD: usize = 32 << 20;
+/// What one TFTP client fetches alone, and what each of many fetches.
+pub(crate) const ALONE: usize = 64 << 20;
+pub(crate) const EACH: usize = 2 << 20;
+
+/// The machines that the site declares.
+pub(crate) const NODES: usize = 50;
+
+/// The first of their addresses. Nobody has them, or their installation would not begin.
+const FREE: Ipv4Addr = Ipv4Addr::new(198, 18, 16, 0);
+
+/// What the files hold, as far as it is needed.
+pub(crate) fn content(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at * 31 % 251) as u8).collect()
+}
+
+/// Writes the files that are served: a loader, and the repo.
+pub(crate) fn write_files(ground: &Ground) -> anyhow::Result<()> {
+    let repo = ground.work.join(REPO);
+    let netboot = repo.join("debian-installer/amd64");
+    fs::create_dir_all(&netboot)?;
+    for (path, length) in [
+        (ground.work.join("files/snponly.efi"), LOADER),
+        (netboot.join("linux"), KERNEL),
+        (netboot.join("initrd.gz"), INITRD),
+        (repo.join("alone"), ALONE),
+        (repo.join("each"), EACH),
+    ] {
+        fs::write(path, content(length))?;
+    }
+    Ok(())
+}
+
+/// The site: machines of this number are declared; everybody else gets an address, and something to boot.
+fn site(dhcp: &str) -> String {
+    let mut text = format!(
+        r#"[defaults]
+timezone = "Etc/UTC"
+root-password-hash = "$6$exampleonly$ntM9V.0IToMoZGaR2DFalh1yTiaH8l5Pkmzu2sBb2l7Uczv0DSKMAQbSWzT2uSkCMakVMf7ww5CLBy5Ye.Fpz/"
+
+[network.bench]
+subnet = "198.18.0.0/15"
+range = "198.19.0.0-198.19.255.254"
+gateway = "198.18.0.1"
+dns = "198.18.0.1"
+domain = "bench.example"
+dhcp = "{dhcp}"
+unknown = "discover"
+
+[repo.debian]
+path = "repo/debian"
+task = "debian"
+vars = {{ mirror = "http://mirror.example/debian" }}
+
+"#
+    );
+    for number in 0..NODES {
+        let address = Ipv4Addr::from_bits(FREE.to_bits() + number as u32);
+        text += &format!(
+            "[node.machine{number:02}]\nmac = \"{}\"\naddress = \"{address}\"\nrepo = \"debian\"\n",
+            crate::site::mac(number)
+        );
+    }
+    text
+}
+
+/// Ours, from scratch, with its state at `state`; `dhcp` is what it does on the network.
+pub(crate) fn ours(ground: &Ground, state: &Path, dhcp: &str) -> anyhow::Result<Program> {
+    let root = ground.work.join("ours/site");
+    let files = ground.work.join("files");
+    fs::create_dir_all(root.join("policies.d"))?;
+    fs::write(root.join("policies.d/site.toml"), site(dhcp))?;
+    fs::write(
+        root.join("bootwright.toml"),
+        format!(
+            "site-id = \"bench\"\n[http]\nlisten = \"{SERVER}:80\"\n[tftp]\nlisten = \"{SERVER}:{OURS}\"\n\
+             [paths]\nstate = {state:?}\nrepos = {files:?}\nloaders = {files:?}\n\
+             [limits]\ninstalls-per-hour = 1000000\n"
+        ),
+    )?;
+    clear(state)?;
+    run(&["init", "--state", "new"], &root)?;
+    ground.serve(&[PROGRAM, "serve", "--color", "never", text(&root)])
+}
+
+/// Kea, from scratch, with its leases in a file under `state`: it writes them, and does not sync them.
+pub(crate) fn kea(ground: &Ground, state: &Path) -> anyhow::Result<Program> {
+    clear(state)?;
+    let (config, leases) = (ground.work.join("kea.json"), state.join("leases.csv"));
+    fs::write(
+        &config,
+        format!(
+            r#"{{"Dhcp4": {{
+  "interfaces-config": {{"interfaces": ["{LINK}"]}},
+  "lease-database": {{"type": "memfile", "persist": true, "name": {leases:?}}},
+  "valid-lifetime": 43200,
+  "subnet4": [{{
+    "subnet": "198.18.0.0/15",
+    "pools": [{{"pool": "198.19.0.0-198.19.255.254"}}],
+    "option-data": [
+      {{"name": "routers", "data": "{SERVER}"}},
+      {{"name": "domain-name-servers", "data": "{SERVER}"}},
+      {{"name": "domain-name", "data": "bench.example"}}
+    ]
+  }}],
+  "loggers": [{{"name": "kea-dhcp4", "output_options": [{{"output": "stdout"}}], "severity": "WARN"}}]
+}}}}
+"#
+        ),
+    )?;
+    ground.serve(&["kea-dhcp4", "-c", text(&config)])
+}
+
+/// dnsmasq as a proxy.
+pub(crate) fn dnsmasq(ground: &Ground) -> anyhow::Result<Program> {
+    let leases = ground.work.join("dnsmasq.leases");
+    ground.serve(&[
+        "dnsmasq",
+        "--keep-in-foreground",
+        "--conf-file=/dev/null",
+        "--user=root",
+        "--port=0",
+        "--pid-file",
+        "--quiet-dhcp",
+        &format!("--log-facility={}", text(&ground.work.join("dnsmasq.log"))),
+        &format!("--interface={LINK}"),
+        "--bind-interfaces",
+        &format!("--dhcp-leasefile={}", text(&leases)),
+        "--dhcp-range=198.18.0.0,proxy,255.254.0.0",
+        "--pxe-service=x86-64_EFI,\"bench\",snponly.efi",
+    ])
+}
+
+/// atftpd.
+pub(crate) fn atftpd(ground: &Ground) -> anyhow::Result<Program> {
+    ground.serve(&[
+        "atftpd",
+        "--daemon",
+        "--no-fork",
+        "--user=root",
+        "--group=root",
+        "--logfile=/dev/null",
+        "--verbose=0",
+        "--maxthread=1000",
+        &format!("--bind-address={SERVER}"),
+        &format!("--port={ATFTPD}"),
+        text(&ground.work.join("files")),
+    ])
+}
+
+/// tftpd-hpa, wherever it is: its package and atftpd's exclude each other.
+pub(crate) fn hpa(ground: &Ground, program: &str) -> anyhow::Result<Program> {
+    let address = format!("{SERVER}:{HPA}");
+    let files = ground.work.join("files");
+    ground.serve(&[
+        program,
+        "--foreground",
+        "--user",
+        "root",
+        "--address",
+        &address,
+        "--secure",
+        text(&files),
+    ])
+}
+
+/// Waits until a server answers.
+pub(crate) fn until(
+    server: &mut Program,
+    mut ask: impl FnMut() -> anyhow::Result<Result<(), String>>,
+) -> anyhow::Result<()> {
+    let mut outcome = Ok(());
+    for _ in 0..TRIES {
+        outcome = ask()?;
+        if outcome.is_ok() {
+            return Ok(());
+        }
+        server.is_there()?;
+        thread::sleep(Duration::from_millis(100));
+    }
+    outcome.map_err(|why| anyhow::anyhow!("{} does not answer: {why}", server.name))
+}
+
+fn clear(directory: &Path) -> anyhow::Result<()> {
+    if directory.exists() {
+        fs::remove_dir_all(directory)?;
+    }
+    fs::create_dir_all(directory)?;
+    Ok(())
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("what we named ourselves is UTF-8")
+}

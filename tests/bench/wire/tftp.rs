@@ -1,0 +1,217 @@
+//! TFTP beside atftpd and tftpd-hpa, many clients at once, and a wire that loses packets.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::{
+    fetch::{Fetch, fetch},
+    ground::{Ground, Program, SERVER},
+    servers::{self, ALONE, EACH, KERNEL},
+};
+use crate::table::{Series, table};
+
+/// What fits a frame; firmware asks for it.
+const BLOCK: usize = 1_468;
+/// Clients at once.
+const MANY: usize = 500;
+/// Clients on a wire that loses packets, for each size of window.
+const UNLUCKY: usize = 100;
+const LOSS: f64 = 0.03;
+/// UEFI's firmware asks for a window of four.
+const WINDOWS: [usize; 3] = [1, 4, 16];
+
+/// Fails clients are none, the slowest takes less than three times what the fastest takes.
+const UNFAIR: f64 = 3.0;
+const MEMORY: f64 = 64.0;
+
+/// Measures all of it. `hpa` is the program of tftpd-hpa.
+pub(crate) fn measure(ground: &Ground, rounds: usize, hpa: &str) -> anyhow::Result<()> {
+    let content = servers::content(ALONE);
+    let state = ground.work.join("state");
+    let mut ours = servers::ours(ground, &state, "server")?;
+    let mut atftpd = servers::atftpd(ground)?;
+    let mut hpa = servers::hpa(ground, hpa)?;
+    let each = Fetch {
+        from: Ground::client(0),
+        server: (SERVER, servers::OURS).into(),
+        name: "repo/debian/each",
+        block: BLOCK,
+        window: 1,
+        content: &content[..EACH],
+        loss: 0.0,
+    };
+    for (server, port) in [
+        (&mut ours, servers::OURS),
+        (&mut atftpd, servers::ATFTPD),
+        (&mut hpa, servers::HPA),
+    ] {
+        servers::until(server, || {
+            let one = Fetch {
+                server: (SERVER, port).into(),
+                ..each.clone()
+            };
+            let outcome = ground.as_client(|| fetch(&[one]))?;
+            Ok(outcome.into_iter().try_for_each(|one| one.map(drop)))
+        })?;
+    }
+    let alone = Fetch {
+        name: "repo/debian/alone",
+        content: &content,
+        ..each.clone()
+    };
+    let head = [
+        "TFTP, one client, MB/s",
+        "Bootwright",
+        "best round",
+        "the other",
+        "best round",
+        "ratio",
+        "of the best",
+        "limit",
+    ];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    // Without windows each block is waited for: less is fetched.
+    let short = Fetch {
+        name: "repo/debian/debian-installer/amd64/linux",
+        content: &content[..KERNEL],
+        ..each.clone()
+    };
+    for (window, file, port, name) in [
+        (16, &alone, servers::ATFTPD, "atftpd"),
+        (1, &short, servers::HPA, "tftpd-hpa"),
+        (1, &short, servers::ATFTPD, "atftpd"),
+    ] {
+        let file = Fetch {
+            window,
+            ..file.clone()
+        };
+        rows.push(beside(ground, rounds, &file, port, name)?);
+    }
+    println!("{}", table(&rows));
+    many(ground, &each, &ours)?;
+    unlucky(ground, &each)?;
+    ours.stop()
+}
+
+/// One client alone, by turns.
+fn beside(
+    ground: &Ground,
+    rounds: usize,
+    file: &Fetch<'_>,
+    port: u16,
+    name: &str,
+) -> anyhow::Result<Vec<String>> {
+    let [mut our_rate, mut their_rate] = <[Series; 2]>::default();
+    let megabytes = file.content.len() as f64 / 1e6;
+    let window = file.window;
+    for round in 0..rounds {
+        for (port, rate) in [(servers::OURS, &mut our_rate), (port, &mut their_rate)] {
+            let one = Fetch {
+                server: SocketAddr::from((SERVER, port)),
+                ..file.clone()
+            };
+            let outcome = ground.as_client(|| fetch(&[one]))?.remove(0);
+            let took = outcome.map_err(|why| anyhow::anyhow!("{name}, port {port}: {why}"))?;
+            rate.push(megabytes / took.as_secs_f64());
+            eprint!("{:.0} ", megabytes / took.as_secs_f64());
+        }
+        eprintln!(
+            "TFTP, windowsize {window}, {name}: round {} of {rounds}",
+            round + 1
+        );
+    }
+    let [ours, theirs] = [&our_rate, &their_rate].map(|rate| (rate.median(), rate.best()));
+    Ok(vec![
+        format!("windowsize {window}, beside {name}"),
+        format!("{:.0}", ours.0),
+        format!("{:.0}", ours.1),
+        format!("{:.0}", theirs.0),
+        format!("{:.0}", theirs.1),
+        format!("{:.2}", ours.0 / theirs.0),
+        format!("{:.2}", ours.1 / theirs.1),
+        "1".into(),
+    ])
+}
+
+/// Many clients at once.
+fn many(ground: &Ground, each: &Fetch<'_>, ours: &Program) -> anyhow::Result<()> {
+    let mut rows = vec![
+        [
+            "TFTP, many clients at once",
+            "failed",
+            "fastest",
+            "slowest",
+            "ratio",
+            "limit",
+        ]
+        .map(String::from)
+        .to_vec(),
+    ];
+    for window in WINDOWS {
+        let all = crowd(each, MANY, window, 0.0);
+        let outcomes = ground.as_client(|| fetch(&all))?;
+        rows.push(row(
+            &format!("{MANY}, windowsize {window}"),
+            &outcomes,
+            UNFAIR,
+        ));
+    }
+    println!("{}", table(&rows));
+    let [_, most] = ours.resident()?;
+    println!("At most {most:.0} MiB were resident (limit {MEMORY}).\n");
+    Ok(())
+}
+
+/// A wire that loses packets.
+fn unlucky(ground: &Ground, each: &Fetch<'_>) -> anyhow::Result<()> {
+    let head = format!("TFTP, {:.0} % of the packets are lost", LOSS * 100.0);
+    let mut rows = vec![
+        [&head, "failed", "fastest", "slowest", "ratio", "limit"]
+            .map(String::from)
+            .to_vec(),
+    ];
+    for window in WINDOWS {
+        let all = crowd(each, UNLUCKY, window, LOSS);
+        let outcomes = ground.as_client(|| fetch(&all))?;
+        rows.push(row(
+            &format!("{UNLUCKY}, windowsize {window}"),
+            &outcomes,
+            f64::NAN,
+        ));
+    }
+    println!("{}", table(&rows));
+    Ok(())
+}
+
+fn crowd<'a>(each: &Fetch<'a>, count: usize, window: usize, loss: f64) -> Vec<Fetch<'a>> {
+    let one = |number| Fetch {
+        from: Ground::client(number),
+        window,
+        loss,
+        ..each.clone()
+    };
+    (0..count).map(one).collect()
+}
+
+fn row(what: &str, outcomes: &[Result<Duration, String>], limit: f64) -> Vec<String> {
+    let good = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok());
+    let fastest = good.clone().min().copied().unwrap_or_default();
+    let slowest = good.max().copied().unwrap_or_default();
+    let failed = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+    failed
+        .clone()
+        .take(3)
+        .for_each(|why| eprintln!("{what}: {why}"));
+    let limit = if limit.is_nan() {
+        String::new()
+    } else {
+        limit.to_string()
+    };
+    vec![
+        what.into(),
+        failed.count().to_string(),
+        format!("{:.1} s", fastest.as_secs_f64()),
+        format!("{:.1} s", slowest.as_secs_f64()),
+        format!("{:.2}", slowest.as_secs_f64() / fastest.as_secs_f64()),
+        limit,
+    ]
+}

@@ -1,0 +1,263 @@
+#!/usr/bin/env bash
+# Real firmware boots from a real server: QEMU on a bridge in a network namespace of its own, which goes with the
+# script. Without a name every scenario is played; with names those alone. Each has a namespace to itself, and two are
+# played at a time: an emulated processor takes one of ours.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+if ! command -v qemu-system-x86_64 >/dev/null || [ "$(id -u)" -ne 0 ]; then
+    if [ "${CI:-}" = true ]; then
+        echo "firmware: QEMU and root are needed" >&2
+        exit 1
+    fi
+    echo "firmware: left out, since it needs QEMU and root"
+    exit 0
+fi
+if [ -z "${BOOTWRIGHT_E2E_INSIDE:-}" ]; then
+    [ -n "${BOOTWRIGHT:-}" ] || cargo build --release --quiet
+    mapfile -t all < <(sed -n 's/^scenario_\([a-z0-9_]*\)() {$/\1/p' tests/e2e/firmware/*.bash | sort)
+    [ ${#all[@]} -gt 0 ] || { echo "firmware: no scenario" >&2; exit 1; }
+    # These boot several machines each.
+    alone=(local_boot server_dies)
+    first=() others=()
+    chosen=("$@")
+    [ $# -gt 0 ] || chosen=("${all[@]}")
+    for scenario in "${chosen[@]}"; do
+        [[ " ${all[*]} " == *" $scenario "* ]] || { echo "firmware: there is no scenario $scenario" >&2; exit 2; }
+        if [[ " ${alone[*]} " == *" $scenario "* ]]; then first+=("$scenario"); else others+=("$scenario"); fi
+    done
+    play() {
+        local at_once=$1
+        shift
+        [ $# -gt 0 ] || return 0
+        printf '%s\n' "$@" | xargs -P "$at_once" -I {} unshare --net --mount \
+            env BOOTWRIGHT_E2E_INSIDE=1 bash "tests/e2e/$(basename "$0")" {}
+    }
+    play 1 "${first[@]}"
+    play 2 "${others[@]}"
+    echo "firmware: ${#chosen[@]} scenarios, all as they should be, in $SECONDS s"
+    exit
+fi
+mount -t tmpfs none /run
+mkdir -p /run/netns
+
+bootwright=${BOOTWRIGHT:-$PWD/target/x86_64-unknown-linux-gnu/release/bootwright}
+readonly bootwright
+readonly debian=/usr/lib/debian-installer/images/12/amd64/text
+work=$(mktemp -d)
+chmod 755 "$work"
+pids=()
+stop_all() {
+    local pid
+    for pid in "${pids[@]}"; do
+        kill "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    pids=()
+}
+trap 'stop_all; rm -rf "$work"' EXIT
+
+fail() {
+    echo "firmware: $scenario: $*" >&2
+    local file node
+    for file in serve.log router.log relay.log qemu.log serial.log serial-{db2,db3}.log; do
+        [ ! -s "$work/$file" ] || { echo "--- $file" >&2; tail -n 40 "$work/$file" | tr -d '\r\033' >&2; }
+    done
+    for node in $(sed -n 's/^\[node\.\(.*\)\]$/\1/p' "$work/site/policies.d/site.toml"); do
+        echo "--- nodes $node log" >&2
+        "$bootwright" --site "$work/site" nodes "$node" log >&2 || true
+    done
+    exit 1
+}
+
+# Waits for a line in a node's log, so many seconds at most.
+await_log() {
+    local text=$1 seconds=$2 begun=$SECONDS
+    until "$bootwright" --site "$work/site" nodes "${node:-db1}" log 2>/dev/null | grep -q -- "$text"; do
+        [ $((SECONDS - begun)) -lt "$seconds" ] || fail "no \`$text\` in the log within $seconds s"
+        sleep 0.5
+    done
+}
+
+# Waits for a text in a file.
+await_file() {
+    local text=$1 file=$2 seconds=$3 begun=$SECONDS
+    until grep -a -q -- "$text" "$file" 2>/dev/null; do
+        [ $((SECONDS - begun)) -lt "$seconds" ] || fail "no \`$text\` in $(basename "$file") within $seconds s"
+        sleep 0.5
+    done
+}
+
+log_has() { "$bootwright" --site "$work/site" nodes "${node:-db1}" log | grep -q -- "$1" || fail "the log lacks \`$1\`"; }
+
+# Compares a node's whole log with what standard input says, line by line: no moments, sizes and spans of time are N,
+# and what firmware repeats within its time stands once.
+story() {
+    diff <(cat) <("$bootwright" --site "$work/site" nodes "${node:-db1}" log | awk '
+        { $1 = $2 = ""; sub(/^ +/, ""); gsub(/[0-9.]+ (B|kB|MB)/, "N"); gsub(/in [0-9.]+ s/, "in N"); sub(/revision .*/, "revision N") }
+        !seen[$0]++') >"$work/story" || fail "the log (>) differs from the story (<)
+$(cat "$work/story")"
+}
+
+# A bridge with our address, taps for three machines, and a router of its own.
+network() {
+    ip link set lo up
+    ip link add br0 type bridge forward_delay 0
+    ip address add 192.0.2.1/24 dev br0
+    ip link set br0 up
+    local tap
+    for tap in tap0 tap1 tap2; do
+        ip tuntap add dev "$tap" mode tap
+        ip link set "$tap" master br0 up
+    done
+    ip netns add router
+    ip link add wire type veth peer name wire netns router
+    ip link set wire master br0 up
+    ip -n router address add 192.0.2.254/24 dev wire
+    ip -n router link set wire up
+    ip -n router link set lo up
+}
+
+# The router's own DHCP server, with what is given as further options.
+router() {
+    ip netns exec router dnsmasq --keep-in-foreground --log-dhcp --log-facility="$work/router.log" --port=0 \
+        --interface=wire --bind-interfaces --dhcp-range=192.0.2.100,192.0.2.150,10m --dhcp-option=3,192.0.2.254 \
+        --dhcp-leasefile="$work/router.leases" --pid-file --conf-file=/dev/null --user=root "$@" &
+    pids+=($!)
+}
+
+# A site with one Debian node; $1 is the network's mode and what else it says, $2 what the node says. On a busy host
+# an emulated timer is late, and the kernel's check of it would end in a panic.
+site() {
+    rm -rf "$work/site" "$work/state"
+    mkdir -p "$work/site/policies.d" "$work/site/templates/tasks/debian"
+    cat >"$work/site/bootwright.toml" <<END
+site-id = "firmware"
+[operator]
+listen = "127.0.0.1:8067"
+[paths]
+state = "$work/state"
+[run]
+user = "nobody"
+END
+    cat >"$work/site/policies.d/site.toml" <<END
+[network.lab]
+subnet = "192.0.2.0/24"
+gateway = "192.0.2.254"
+dns = "192.0.2.254"
+domain = "lab.example"
+$1
+
+[repo.debian]
+path = "$debian"
+task = "debian"
+
+[node.db1]
+mac = "52:54:00:00:00:01"
+repo = "debian"
+address = "192.0.2.21"
+kernel-args = ["console=ttyS0", "no_timer_check"]
+$2
+END
+    # The installer says who it is: as itself, from where it is.
+    cat >"$work/site/templates/tasks/debian/preseed.cfg.j2" <<'END'
+{% extends "built-in/debian/preseed.cfg.j2" %}
+{% block early %}
+d-i preseed/early_command string wget -q -O /dev/null "{{ urls.stage("installing") }}"; wget -q -O /dev/null "{{ urls.base }}/t/{{ urls.token }}/log/info/i-am-$(hostname)-at-$(ip -4 -o addr show scope global | sed 's/.*inet //; s,/.*,,')"; true
+{% endblock %}
+END
+    "$bootwright" init --state new "$work/site" >/dev/null 2>&1 || "$bootwright" --site "$work/site" init --state new >/dev/null
+}
+
+serve() {
+    "$bootwright" serve "$work/site" >"$work/serve.log" 2>&1 &
+    server=$!
+    pids+=("$server")
+    await_file "waiting for machines" "$work/serve.log" 30
+    # Nobody, with CAP_NET_BIND_SERVICE and CAP_NET_RAW, in every thread.
+    local task status threads=0
+    for task in /proc/"$server"/task/*; do
+        # A thread may end while it is looked at.
+        status=$(cat "$task/status" 2>/dev/null) || continue
+        threads=$((threads + 1))
+        grep -q "^Uid:.65534.65534.65534.65534$" <<<"$status" || fail "a thread is not nobody's: $status"
+        for kind in Eff Prm; do
+            grep -q "^Cap$kind:.0000000000002400$" <<<"$status" || fail "a thread has other capabilities: $status"
+        done
+    done
+    [ "$threads" -gt 1 ] || fail "the server's threads cannot be looked at"
+}
+
+capture() {
+    tcpdump -i br0 -U -w "$work/wire.pcap" 2>/dev/null &
+    pids+=($!)
+    sleep 1
+}
+
+# How many packets of a kind were on the wire.
+packets() { tcpdump -r "$work/wire.pcap" "$@" 2>/dev/null | wc -l; }
+
+# A machine of the name `node`, else db1, with a card of its own. What is written to NAME.monitor is told to QEMU. An
+# installer that draws on a screen takes twice the time.
+machine() {
+    local name=${node:-db1} serial
+    serial=$(serial)
+    : >"$serial"
+    rm -f "$work/$name.monitor"
+    mkfifo "$work/$name.monitor"
+    # shellcheck disable=SC2086
+    ${in:-} qemu-system-x86_64 -accel tcg -m "${memory:-1024}" -nodefaults -display none -monitor stdio -serial "file:$serial" \
+        -netdev "tap,id=n0,ifname=tap$((${name#db} - 1)),script=no,downscript=no" -device virtio-rng-pci "$@" \
+        <>"$work/$name.monitor" >/dev/null 2>>"$work/qemu.log" &
+    pids+=($!)
+}
+
+# What a machine has written to its serial port.
+serial() {
+    local name=${node:-db1}
+    [ "$name" = db1 ] && echo "$work/serial.log" || echo "$work/serial-$name.log"
+}
+
+# A machine's card; QEMU's own boot code for it is left out where the firmware's is to run.
+card() { echo "virtio-net-pci,netdev=n0,mac=52:54:00:00:00:0${node:2},bootindex=1"; }
+
+bios() { machine -device "$(node=${node:-db1} card)" "$@"; }
+
+# OVMF with its own network stack.
+uefi() {
+    local node=${node:-db1}
+    cp /usr/share/OVMF/OVMF_VARS_4M.fd "$work/vars-$node.fd"
+    machine -machine q35 -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd \
+        -drive "if=pflash,format=raw,file=$work/vars-$node.fd" -device "$(card),romfile=" "$@"
+}
+
+# OVMF with Secure Boot and Microsoft's keys.
+secure() {
+    local node=${node:-db1}
+    cp /usr/share/OVMF/OVMF_VARS_4M.ms.fd "$work/vars-$node.fd"
+    machine -machine q35,smm=on -global driver=cfi.pflash01,property=secure,value=on \
+        -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd \
+        -drive "if=pflash,format=raw,file=$work/vars-$node.fd" -device "$(card),romfile=" "$@"
+}
+
+# The installer runs with its own name at its own address.
+arrives() {
+    await_log "installing" "$1"
+    await_log "i-am-db1-at-192.0.2.21" 30
+    [ "$(packets "src host 192.0.2.21 and dst host 192.0.2.1 and tcp dst port 80")" -gt 0 ] ||
+        fail "nothing came from the static address"
+    log_has "boot .*installer (attempt 1)"
+    log_has "document .*preseed.cfg"
+    # A boot that goes well has nothing to be said of.
+    ! "$bootwright" --site "$work/site" nodes db1 log | grep " remark " || fail "there is a remark"
+}
+
+# shellcheck source=/dev/null
+for file in tests/e2e/firmware/*.bash; do . "$file"; done
+
+scenario=$1
+network
+begun=$SECONDS
+"scenario_$scenario"
+stop_all
+echo "$scenario: as it should, in $((SECONDS - begun)) s"

@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# The systemd unit of examples/systemd: systemd finds no mistake in it, and the server does its work inside of what it allows:
+# its user, its capabilities, its system calls. There is no systemd to start it here, so the unit's own words are read and applied.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+if ! command -v systemd-analyze >/dev/null || ! command -v strace >/dev/null || [ "$(id -u)" -ne 0 ]; then
+    if [ "${CI:-}" = true ]; then
+        echo "systemd: systemd-analyze, strace and root are needed" >&2
+        exit 1
+    fi
+    echo "systemd: left out, since it needs systemd-analyze, strace and root"
+    exit 0
+fi
+if [ -z "${BOOTWRIGHT_E2E_INSIDE:-}" ]; then
+    [ -n "${BOOTWRIGHT:-}" ] || cargo build --release --quiet
+    exec unshare --net --mount env BOOTWRIGHT_E2E_INSIDE=1 bash "tests/e2e/$(basename "$0")"
+fi
+
+bootwright=${BOOTWRIGHT:-$PWD/target/x86_64-unknown-linux-gnu/release/bootwright}
+readonly bootwright
+readonly unit=$PWD/examples/systemd/bootwright.service
+work=$(mktemp -d)
+chmod 755 "$work"
+server=
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$work"' EXIT
+
+fail() {
+    echo "systemd: $*" >&2
+    [ ! -s "$work/serve.log" ] || tail -n 30 "$work/serve.log" >&2
+    exit 1
+}
+
+# What the unit sets, the values of a key that is repeated one after the other.
+setting() { sed -n "s/^$1=//p" "$unit" | tr '\n' ' ' | sed 's/ $//'; }
+
+# A file system of this script's own, as a fresh machine has it.
+mount -t tmpfs none /usr/local/bin
+install -m 0755 "$bootwright" /usr/local/bin/bootwright
+mkdir -p "$work/etc"
+cp /etc/passwd "$work/etc/passwd"
+echo "bootwright:x:4711:4711::/var/lib/bootwright:/usr/sbin/nologin" >>"$work/etc/passwd"
+mount --bind "$work/etc/passwd" /etc/passwd
+mount -t tmpfs none /var/lib
+
+# systemd reads it without a word, and finds little exposed (0: nothing, 10: everything).
+found=$(systemd-analyze verify "$unit" 2>&1) || fail "systemd does not take the unit: $found"
+[ -z "$found" ] || fail "systemd has something to say: $found"
+exposure=$(systemd-analyze security --offline=true --threshold=25 "$unit") ||
+    fail "the unit exposes too much: $(tail -n 1 <<<"$exposure")"
+sed -n 's/^.*Overall exposure level for bootwright.service: \([0-9.]*\).*/exposure \1 of 10/p' <<<"$exposure"
+
+# The example site, set up as its README says.
+ip link set lo up
+ip link add br0 type bridge
+ip address add 192.0.2.2/24 dev br0
+ip link set br0 up
+ip link add wire type veth peer name card
+ip link set wire master br0 up
+ip link set card up
+mkdir -p "$work/examples"
+cp -r examples/systemd examples/quickstart "$work/examples"
+site=$work/examples/systemd
+sed -i '1i site-id = "systemd"' "$site/bootwright.toml"
+/usr/local/bin/bootwright --site "$site" init --state new
+chown -R bootwright: /var/lib/bootwright
+mkdir "$work/trace"
+chown bootwright: "$work/trace"
+
+# Starts it as the unit says: its user, its capabilities, no way to more.
+lower() { tr '[:upper:]' '[:lower:]' <<<"$1" | sed 's/cap_/+/g; s/ /,/g'; }
+bounding=$(setting CapabilityBoundingSet)
+[ "$(setting NoNewPrivileges)" = yes ] || fail "the unit allows new privileges"
+command=$(setting ExecStart)
+[ "$command" = "/usr/local/bin/bootwright serve /etc/bootwright/site" ] || fail "the unit starts $command"
+setpriv --reuid "$(id -u bootwright)" --regid 4711 --clear-groups --no-new-privs \
+    --bounding-set="-all,$(lower "$bounding")" --inh-caps="-all,$(lower "$bounding")" \
+    --ambient-caps="-all,$(lower "$(setting AmbientCapabilities)")" \
+    strace -f -qq -e signal=none -o "$work/trace/calls" /usr/local/bin/bootwright serve "$site" >"$work/serve.log" 2>&1 &
+tracer=$!
+for _ in $(seq 150); do
+    ! grep -q "waiting for machines" "$work/serve.log" 2>/dev/null || break
+    sleep 0.2
+done
+grep -q "waiting for machines" "$work/serve.log" || fail "it does not start"
+server=$(ps -o pid= --ppid "$tracer" | tr -d ' ')
+threads=0
+for task in /proc/"$server"/task/*; do
+    # A thread may end while it is looked at.
+    status=$(cat "$task/status" 2>/dev/null) || continue
+    threads=$((threads + 1))
+    for kind in Eff Prm Bnd; do
+        grep -q "^Cap$kind:.0000000000002400$" <<<"$status" || fail "other capabilities: $status"
+    done
+    grep -q "^NoNewPrivs:.1$" <<<"$status" || fail "a thread may get new privileges"
+done
+[ "$threads" -gt 1 ] || fail "the server's threads cannot be looked at"
+
+# It works so: HTTP, DHCP with a frame to a card without an address, TFTP, an edit, an operator.
+python3 tests/e2e/systemd/client.py || fail "it does not do its work"
+/usr/local/bin/bootwright --site "$site" hold shelf1 || fail "an operator is not heard"
+/usr/local/bin/bootwright --site "$site" nodes shelf1 log | grep -q "dhcp .*offer 192.0.2.21" || fail "the offer is not in the log"
+sed -i 's/home.example/house.example/' "$site/policies.d/home.toml"
+for _ in $(seq 100); do
+    ! /usr/local/bin/bootwright --site "$site" explain shelf1 | grep -q house.example || break
+    sleep 0.2
+done
+/usr/local/bin/bootwright --site "$site" explain shelf1 | grep -q house.example || fail "an edit does not go live"
+kill "$server"
+wait "$tracer" || fail "it does not end in order"
+server=
+
+# Each system call that it made is one that the unit allows.
+python3 tests/e2e/systemd/calls.py "$unit" "$work/trace/calls" || fail "the unit does not allow what it does"

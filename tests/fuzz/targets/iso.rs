@@ -1,0 +1,30 @@
+//! Any bytes as an ISO image: no panic, nothing that never ends, and an index that is true to itself: every file is found by
+//! its own path and lies within the image.
+#![no_main]
+
+use std::io::Cursor;
+
+use bootwright::iso::{Index, What};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let Ok(index) = Index::read(Cursor::new(bytes)) else {
+        return;
+    };
+    for entry in index.entries() {
+        let parts: Vec<&str> = entry.path.split('/').collect();
+        let found = index.look(&parts);
+        if let What::File(extents) = &entry.what {
+            assert!(extents.end() <= bytes.len() as u64);
+            let found = found.expect("a file is found by its path");
+            assert_eq!((found.path, found.extents), (&*entry.path, extents));
+            assert!(extents.locate(extents.size(), 1).is_none());
+        }
+        let above = &parts[..parts.len() - 1];
+        assert!(
+            index
+                .list(above)
+                .iter()
+                .any(|listed| listed.path == entry.path)
+        );
+    }
+});

@@ -1,0 +1,47 @@
+//! Any datagrams as a TFTP client's: no panic, no name that climbs, and no block beyond the file.
+#![no_main]
+
+use std::time::Duration;
+
+use bootwright::boot::tftp::{Asked, Datagram, FileName, Step, Transfer};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let asked = match Datagram::decode(bytes) {
+        Ok(Datagram::Read(request)) => {
+            if let Ok(name) = FileName::clean(&request.name) {
+                let name = name.as_str();
+                assert!(!name.starts_with('/') && !name.contains('\\'), "{name:?}");
+                assert!(
+                    name.split('/').all(|part| !["", ".", ".."].contains(&part)),
+                    "{name:?}"
+                );
+            }
+            request.asked
+        }
+        _ => Asked::default(),
+    };
+    let size = u64::from(bytes.first().copied().unwrap_or(0)) * 1_000;
+    let agreed = asked.agree(size, 1_468);
+    let mut now = Duration::ZERO;
+    let (mut transfer, mut step) = Transfer::begin(&agreed, size, now);
+    for event in bytes.chunks(3) {
+        if let Step::Send(blocks) = &step {
+            assert!(blocks.first <= blocks.last && blocks.last - blocks.first < 64);
+            let (start, length) = transfer.place(blocks.last);
+            assert!(start + u64::from(length) <= size);
+        }
+        if let Step::End(_) = step {
+            return;
+        }
+        now += Duration::from_millis(u64::from(event[0]));
+        let number = u16::from_be_bytes([
+            event.get(1).copied().unwrap_or(0),
+            event.get(2).copied().unwrap_or(0),
+        ]);
+        step = match event[0] % 4 {
+            0 => transfer.on_timeout(now),
+            1 => transfer.on_error(number, String::new()),
+            _ => transfer.on_ack(number, now),
+        };
+    }
+});

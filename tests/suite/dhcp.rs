@@ -1,0 +1,675 @@
+//! DHCP without sockets: questions as they come on the wire, and the table of answers.
+
+use std::net::Ipv4Addr;
+
+use bootwright::{
+    boot::{
+        ClientArch, Wishes, boot_file,
+        dhcp::{
+            Asks, Client, Door, Given, Ground, Held, Kind, Query, Silence, Terms, To, Unreadable,
+            decide,
+        },
+    },
+    model::DhcpMode,
+};
+use proptest::prelude::*;
+
+const US: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 21);
+const FREE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
+
+/// A question on the wire: fixed fields, then options.
+pub(crate) fn datagram(kind: u8, options: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut bytes = vec![1, 1, 6, 0];
+    bytes.extend([0xde, 0xad, 0xbe, 0xef, 0, 4, 0, 0]);
+    bytes.resize(28, 0);
+    bytes.extend([0x52, 0x54, 0, 0, 0, 1]);
+    bytes.resize(236, 0);
+    bytes.extend([99, 130, 83, 99, 53, 1, kind]);
+    for (code, value) in options {
+        bytes.push(*code);
+        bytes.push(value.len() as u8);
+        bytes.extend(*value);
+    }
+    bytes.push(255);
+    bytes
+}
+
+/// What OVMF's PXE asks with.
+pub(crate) const OVMF: &[(u8, &[u8])] = &[
+    (57, &[5, 220]),
+    (93, &[0, 7]),
+    (94, &[1, 3, 0]),
+    (
+        97,
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+    ),
+    (60, b"PXEClient:Arch:00007:UNDI:003000"),
+];
+/// What OVMF's HTTP boot asks with.
+pub(crate) const OVMF_HTTP: &[(u8, &[u8])] = &[
+    (57, &[5, 220]),
+    (93, &[0, 16]),
+    (94, &[1, 3, 0]),
+    (60, b"HTTPClient:Arch:00016:UNDI:003000"),
+];
+/// What a BIOS's PXE asks with.
+pub(crate) const BIOS: &[(u8, &[u8])] = &[
+    (93, &[0, 0]),
+    (94, &[1, 2, 1]),
+    (60, b"PXEClient:Arch:00000:UNDI:002001"),
+];
+pub(crate) const PHONE: &[(u8, &[u8])] = &[(60, b"android-dhcp-14"), (12, b"phone")];
+
+fn query(kind: u8, options: &[(u8, &[u8])]) -> Query {
+    Query::read(&datagram(kind, options)).unwrap()
+}
+
+fn terms() -> Terms {
+    Terms {
+        subnet: "192.0.2.0/24".parse().unwrap(),
+        gateways: vec![ROUTER],
+        dns: vec![ROUTER],
+        domain: Some("lab.example".into()),
+        search: vec!["lab.example".into()],
+        ntp: Vec::new(),
+        mtu: Some(1_500),
+        lease: std::time::Duration::from_secs(3_600),
+    }
+}
+
+fn ground(mode: DhcpMode, declared: bool, held: Held) -> Ground {
+    Ground {
+        door: Door::Dhcp,
+        mode,
+        us: US,
+        terms: terms(),
+        declared,
+        held,
+        boot: Ok(Given {
+            file: "snponly.efi".into(),
+            options: Vec::new(),
+        }),
+        other: None,
+    }
+}
+
+#[test]
+fn a_question_is_read_as_it_stands() {
+    let query = query(1, OVMF);
+    assert_eq!(query.asks, Asks::Discover);
+    assert_eq!(query.client, Client::Pxe(ClientArch::EfiX64));
+    assert_eq!(
+        (query.xid, query.secs, query.broadcast),
+        (0xdead_beef, 4, false)
+    );
+    assert_eq!(query.mac.to_string(), "52:54:00:00:00:01");
+    assert_eq!(query.max_size, 1_500);
+    assert_eq!(query.guid.map(|guid| guid.len()), Some(17));
+}
+
+#[test]
+fn what_real_firmware_sent_is_read_as_what_it_is() {
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/dhcp");
+    let cases = [
+        ("ipxe-bios-discover", Asks::Discover, "iPXE, BIOS"),
+        ("ipxe-uefi-request", Asks::Request, "iPXE, UEFI x64"),
+        ("ovmf-http-discover", Asks::Discover, "UEFI x64 HTTP"),
+        ("ovmf-pxe-discover", Asks::Discover, "UEFI x64 PXE"),
+        ("ovmf-pxe-request", Asks::Request, "UEFI x64 PXE"),
+        ("phone-discover", Asks::Discover, "host"),
+        ("relayed-discover", Asks::Discover, "UEFI x64 PXE"),
+    ];
+    let mut files: Vec<_> = std::fs::read_dir(&seeds)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    let names: Vec<&str> = cases.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(files, names);
+    for (name, asks, client) in cases {
+        let query = Query::read(&std::fs::read(seeds.join(name)).unwrap()).unwrap();
+        assert_eq!(
+            (query.asks, &*query.client.to_string()),
+            (asks, client),
+            "{name}"
+        );
+        assert_eq!(query.guid.is_some(), query.client.boots(), "{name}");
+        let is_relayed = name.starts_with("relayed");
+        assert_eq!(query.giaddr.is_some(), is_relayed, "{name}");
+        assert_eq!(query.agent.is_some(), is_relayed, "{name}");
+        let own = query.requested.unwrap_or(OWN);
+        let server = ground(DhcpMode::Server, true, Held::Reserved(own));
+        let kind = decide(&query, &server).map(|answer| answer.kind);
+        let expected = match asks {
+            Asks::Discover => Kind::Offer,
+            _ => Kind::Ack,
+        };
+        assert_eq!(kind, Ok(expected), "{name}");
+    }
+}
+
+#[test]
+fn what_is_no_question_is_told_apart() {
+    let good = datagram(1, PHONE);
+    let with = |at: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        Query::read(&bytes).map(|query| query.asks)
+    };
+    let cases = [
+        (with(0, 1), Ok(Asks::Discover)),
+        (with(0, 2), Err(Unreadable::Answer)),
+        (with(0, 3), Err(Unreadable::Foreign)),
+        (with(1, 6), Err(Unreadable::NotEthernet)),
+        // A length that would lead beyond the datagram.
+        (with(2, 255), Err(Unreadable::NotEthernet)),
+        (with(2, 0), Err(Unreadable::NotEthernet)),
+        (with(28, 1), Err(Unreadable::NotEthernet)),
+        (with(236, 0), Err(Unreadable::Foreign)),
+        (with(242, 2), Err(Unreadable::NoType)),
+        (with(242, 99), Err(Unreadable::NoType)),
+    ];
+    for (at, (found, expected)) in cases.into_iter().enumerate() {
+        assert_eq!(found, expected, "case {at}");
+    }
+    for length in 0..240 {
+        assert!(Query::read(&good[..length]).is_err(), "{length} bytes");
+    }
+}
+
+#[test]
+fn options_go_on_in_the_fields_for_names() {
+    let mut bytes = datagram(1, &[(52, &[3])]);
+    bytes[108..117].copy_from_slice(&[60, 6, b'M', b'S', b'F', b'T', b' ', b'5', 255]);
+    bytes[44..48].copy_from_slice(&[12, 1, b'a', 255]);
+    let query = Query::read(&bytes).unwrap();
+    assert_eq!(query.hostname.as_deref(), Some("a"));
+}
+
+#[test]
+fn a_malformed_option_spoils_nothing_before_it() {
+    let mut bytes = datagram(1, OVMF);
+    bytes.pop();
+    bytes.extend([12, 200, b'x']);
+    let query = Query::read(&bytes).unwrap();
+    assert_eq!(query.client, Client::Pxe(ClientArch::EfiX64));
+    assert_eq!(query.hostname, None);
+}
+
+/// What a row of the table expects: kind, address, boot file; or the reason for silence.
+type Expected = Result<(Kind, Option<Ipv4Addr>, Option<&'static str>), &'static str>;
+
+/// Mode, whether it is declared, its address, message, options, whether it boots from the network; what is expected.
+type Row<'a> = (
+    DhcpMode,
+    bool,
+    Held,
+    u8,
+    Vec<(u8, &'a [u8])>,
+    bool,
+    Expected,
+);
+
+fn outcome(
+    query: &Query,
+    ground: &Ground,
+) -> Result<(Kind, Option<Ipv4Addr>, Option<String>), String> {
+    decide(query, ground)
+        .map(|answer| (answer.kind, answer.yiaddr, answer.file))
+        .map_err(|silence| silence.to_string())
+}
+
+#[test]
+fn every_mode_has_its_answers() {
+    use DhcpMode::{Off, Proxy, Reserve, Server};
+    let us: &[u8] = &US.octets();
+    let router: &[u8] = &ROUTER.octets();
+    let own: &[u8] = &OWN.octets();
+    let free: &[u8] = &FREE.octets();
+    let reserved = Held::Reserved(OWN);
+    const HOST: &str = "it does not boot from the network";
+    const UNDECLARED: &str =
+        "it is not declared, and `dhcp = \"reserve\"` answers declared machines alone";
+    let loader = Some("snponly.efi");
+    let rows: Vec<Row<'_>> = vec![
+        // mode, declared, address, message, options, boots, expected
+        (
+            Off,
+            true,
+            reserved,
+            1,
+            vec![],
+            true,
+            Err("`dhcp` is off on this network"),
+        ),
+        (
+            Proxy,
+            true,
+            Held::None,
+            1,
+            vec![],
+            true,
+            Ok((Kind::Offer, None, loader)),
+        ),
+        (Proxy, false, Held::None, 1, vec![], false, Err(HOST)),
+        (
+            Proxy,
+            true,
+            Held::None,
+            3,
+            vec![(54, router)],
+            true,
+            Err("it asks the server that gave it its address"),
+        ),
+        (
+            Proxy,
+            true,
+            Held::None,
+            3,
+            vec![(54, us)],
+            true,
+            Ok((Kind::Ack, None, loader)),
+        ),
+        (
+            Proxy,
+            true,
+            Held::None,
+            8,
+            vec![],
+            true,
+            Ok((Kind::Ack, None, loader)),
+        ),
+        (
+            Proxy,
+            true,
+            Held::None,
+            7,
+            vec![],
+            true,
+            Err("it wants no answer"),
+        ),
+        (
+            Reserve,
+            true,
+            reserved,
+            1,
+            vec![],
+            true,
+            Ok((Kind::Offer, Some(OWN), loader)),
+        ),
+        (
+            Reserve,
+            true,
+            reserved,
+            1,
+            vec![],
+            false,
+            Ok((Kind::Offer, Some(OWN), None)),
+        ),
+        (
+            Reserve,
+            false,
+            Held::None,
+            1,
+            vec![],
+            false,
+            Err(UNDECLARED),
+        ),
+        (Reserve, false, Held::None, 1, vec![], true, Err(UNDECLARED)),
+        (
+            Reserve,
+            true,
+            reserved,
+            3,
+            vec![(54, us), (50, own)],
+            true,
+            Ok((Kind::Ack, Some(OWN), loader)),
+        ),
+        (
+            Reserve,
+            true,
+            reserved,
+            3,
+            vec![(54, router), (50, free)],
+            true,
+            Err("it has chosen the server 192.0.2.254"),
+        ),
+        (
+            Reserve,
+            true,
+            reserved,
+            3,
+            vec![(50, free)],
+            true,
+            Err("its lease is none of ours"),
+        ),
+        (
+            Reserve,
+            true,
+            Held::None,
+            1,
+            vec![],
+            true,
+            Err("no address is free for it: widen `range`, or declare its address"),
+        ),
+        (
+            Server,
+            false,
+            Held::Free(FREE),
+            1,
+            vec![],
+            false,
+            Ok((Kind::Offer, Some(FREE), None)),
+        ),
+        (
+            Server,
+            true,
+            reserved,
+            1,
+            vec![],
+            true,
+            Ok((Kind::Offer, Some(OWN), loader)),
+        ),
+        (
+            Server,
+            false,
+            Held::Free(FREE),
+            3,
+            vec![(54, us), (50, free)],
+            false,
+            Ok((Kind::Ack, Some(FREE), None)),
+        ),
+        (
+            Server,
+            false,
+            Held::Free(FREE),
+            3,
+            vec![(54, us), (50, own)],
+            false,
+            Ok((Kind::Nak, None, None)),
+        ),
+        // A lease that we did not give is never refused, one that we gave is kept or taken back.
+        (
+            Server,
+            false,
+            Held::Free(FREE),
+            3,
+            vec![(50, own)],
+            false,
+            Err("its lease is none of ours"),
+        ),
+        (
+            Server,
+            false,
+            Held::Leased(FREE),
+            3,
+            vec![(50, free)],
+            false,
+            Ok((Kind::Ack, Some(FREE), None)),
+        ),
+        (
+            Server,
+            false,
+            Held::Leased(FREE),
+            3,
+            vec![(50, own)],
+            false,
+            Ok((Kind::Nak, None, None)),
+        ),
+        (
+            Server,
+            false,
+            Held::None,
+            1,
+            vec![],
+            false,
+            Err("no address is free for it: widen `range`, or declare its address"),
+        ),
+        (
+            Server,
+            false,
+            Held::Leased(FREE),
+            4,
+            vec![(50, free)],
+            false,
+            Err("it wants no answer"),
+        ),
+        (
+            Server,
+            false,
+            Held::Leased(FREE),
+            8,
+            vec![],
+            false,
+            Ok((Kind::Ack, None, None)),
+        ),
+    ];
+    for (at, (mode, declared, held, kind, extra, boots, expected)) in rows.into_iter().enumerate() {
+        let mut options = if boots { OVMF.to_vec() } else { PHONE.to_vec() };
+        options.extend(extra);
+        let found = outcome(&query(kind, &options), &ground(mode, declared, held));
+        let expected = expected
+            .map(|(kind, ip, file)| (kind, ip, file.map(str::to_owned)))
+            .map_err(str::to_owned);
+        assert_eq!(found, expected, "row {at}");
+    }
+}
+
+#[test]
+fn a_second_server_and_a_silent_disk_end_every_answer() {
+    let mut beside = ground(DhcpMode::Server, true, Held::Reserved(OWN));
+    beside.other = Some(ROUTER);
+    let found = decide(&query(1, PHONE), &beside);
+    assert_eq!(found, Err(Silence::Another(ROUTER)));
+    let mut silent = ground(DhcpMode::Server, true, Held::Reserved(OWN));
+    silent.boot = Err(Silence::Local);
+    assert_eq!(decide(&query(1, OVMF), &silent), Err(Silence::Local));
+    // The system that then runs has its address all the same.
+    assert!(decide(&query(1, PHONE), &silent).is_ok());
+}
+
+#[test]
+fn answers_go_where_the_client_hears_them() {
+    let server = ground(DhcpMode::Server, true, Held::Reserved(OWN));
+    let to = |query: &Query| decide(query, &server).unwrap().to;
+    let plain = query(1, OVMF);
+    assert_eq!(to(&plain), To::Card(OWN));
+    let broadcast = Query {
+        broadcast: true,
+        ..plain.clone()
+    };
+    assert_eq!(to(&broadcast), To::Everybody);
+    let relayed = Query {
+        giaddr: Some(ROUTER),
+        ..broadcast
+    };
+    assert_eq!(to(&relayed), To::Relay(ROUTER));
+    let renewing = Query {
+        asks: Asks::Request,
+        ciaddr: Some(OWN),
+        ..plain.clone()
+    };
+    assert_eq!(to(&renewing), To::Client(OWN));
+    let proxy = ground(DhcpMode::Proxy, true, Held::None);
+    assert_eq!(decide(&plain, &proxy).unwrap().to, To::Everybody);
+}
+
+#[test]
+fn an_answer_on_the_wire_echoes_what_it_must() {
+    let relay: &[u8] = b"\x01\x04wire";
+    let mut options = OVMF.to_vec();
+    options.extend([(61, b"\x01abcdef".as_slice()), (82, relay)]);
+    let query = query(1, &options);
+    let server = ground(DhcpMode::Server, true, Held::Reserved(OWN));
+    let bytes = decide(&query, &server).unwrap().datagram(&query);
+    assert!(bytes.len() >= 300);
+    assert_eq!(bytes[0], 2);
+    assert_eq!(bytes[4..8], [0xde, 0xad, 0xbe, 0xef]);
+    assert_eq!(bytes[16..20], OWN.octets());
+    assert_eq!(bytes[20..24], US.octets());
+    assert_eq!(&bytes[108..120], b"snponly.efi\0");
+    let message = dhcp_options(&bytes);
+    let has = |code: u8, value: &[u8]| {
+        let found = message.iter().find(|(known, _)| *known == code);
+        assert_eq!(
+            found.map(|(_, value)| value.as_slice()),
+            Some(value),
+            "option {code}"
+        );
+    };
+    has(53, &[2]);
+    has(54, &US.octets());
+    has(1, &[255, 255, 255, 0]);
+    has(3, &ROUTER.octets());
+    has(51, &3_600_u32.to_be_bytes());
+    has(67, b"snponly.efi");
+    has(82, relay);
+    has(119, b"\x03lab\x07example\0");
+    assert_eq!(message.last().map(|(code, _)| *code), Some(82));
+    let guid = message.iter().find(|(code, _)| *code == 97);
+    assert_eq!(guid.map(|(_, value)| value.len()), Some(17));
+}
+
+#[test]
+fn every_client_finds_its_boot_file_where_it_looks() {
+    const URL: &str = "http://192.0.2.1/boot.ipxe";
+    const LOADER: &str = "http://192.0.2.1/loader/snponly.efi";
+    // What it asks with, the boot file, and what else it wants: an option, and what begins it.
+    type Case<'a> = (&'a [(u8, &'a [u8])], &'a str, Option<(u8, &'a [u8])>);
+    let cases: &[Case<'_>] = &[
+        (OVMF, "snponly.efi", None),
+        (
+            &[(93, &[0, 11]), (60, b"PXEClient:Arch:00011:UNDI:003000")],
+            "bootnetaa64.efi",
+            None,
+        ),
+        // U-Boot: with the number of its own architecture, with that of UEFI, and before it sent one.
+        (
+            &[(93, &[0, 22]), (60, b"U-Boot.armv8")],
+            "bootnetaa64.efi",
+            None,
+        ),
+        (
+            &[(93, &[0, 11]), (60, b"U-Boot.armv8")],
+            "bootnetaa64.efi",
+            None,
+        ),
+        (&[(60, b"U-Boot")], "bootnetaa64.efi", None),
+        (
+            &[(93, &[0, 16]), (60, b"HTTPClient:Arch:00016:UNDI:003001")],
+            LOADER,
+            Some((60, b"HTTPClient")),
+        ),
+        (
+            &[(93, &[0, 11]), (77, b"iPXE"), (60, b"PXEClient:Arch:00011")],
+            URL,
+            None,
+        ),
+        // A Raspberry Pi goes on after the menu that it knows, and asks the server of option 66.
+        (
+            &[
+                (93, &[0, 0]),
+                (60, b"PXEClient:Arch:00000:UNDI:002001"),
+                (97, b"\0RPi4\x14\x31\xd0\0\x32\xb2\xc7\xc1\x04\x77\xa5\xf5"),
+            ],
+            "bootcode.bin",
+            Some((
+                43,
+                b"\x06\x01\x03\x0a\x04\0PXE\x09\x14\0\0\x11Raspberry Pi Boot\xff",
+            )),
+        ),
+    ];
+    for (options, file, also) in cases {
+        for (kind, server) in [(1, None), (3, Some((54, &US.octets()[..])))] {
+            let address = OWN.octets();
+            let mut options = options.to_vec();
+            options.extend(server);
+            options.extend(server.map(|_| (50, &address[..])));
+            let query = query(kind, &options);
+            let mut ground = ground(DhcpMode::Server, true, Held::Reserved(OWN));
+            let wishes = Wishes::default();
+            ground.boot = boot_file(query.client, &wishes, "http://192.0.2.1", |_| true);
+            let bytes = decide(&query, &ground).unwrap().datagram(&query);
+            // The fixed field, which is all that U-Boot reads, and the option say the same.
+            let end = bytes[108..236].iter().position(|byte| *byte == 0).unwrap();
+            let field = std::str::from_utf8(&bytes[108..108 + end]).unwrap();
+            let sent = dhcp_options(&bytes);
+            let has = |code: u8| {
+                sent.iter()
+                    .find(|(known, _)| *known == code)
+                    .map(|(_, value)| &value[..])
+            };
+            assert_eq!(field, *file, "{}", query.client);
+            assert_eq!(has(67), Some(file.as_bytes()), "{}", query.client);
+            assert_eq!(bytes[20..24], US.octets(), "{}", query.client);
+            assert_eq!(has(66), Some(&b"192.0.2.1"[..]), "{}", query.client);
+            if let Some((code, value)) = also {
+                assert_eq!(has(*code), Some(*value), "{}", query.client);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_boot_server_answers_a_machine_that_has_its_address() {
+    let mut ground = ground(DhcpMode::Proxy, true, Held::None);
+    ground.door = Door::Pxe;
+    let query = Query {
+        ciaddr: Some(OWN),
+        ..query(3, OVMF)
+    };
+    let answer = decide(&query, &ground).unwrap();
+    assert_eq!((answer.kind, answer.to), (Kind::Ack, To::Client(OWN)));
+    let class = answer.options.iter().find(|(code, _)| *code == 60);
+    assert_eq!(
+        class.map(|(_, value)| value.as_slice()),
+        Some(&b"PXEClient"[..])
+    );
+}
+
+fn dhcp_options(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut list = Vec::new();
+    let mut rest = &bytes[240..];
+    while let [code, tail @ ..] = rest {
+        match code {
+            255 => break,
+            0 => rest = tail,
+            _ => {
+                let length = tail[0] as usize;
+                list.push((*code, tail[1..=length].to_vec()));
+                rest = &tail[1 + length..];
+            }
+        }
+    }
+    list
+}
+
+proptest! {
+    #[test]
+    fn no_datagram_is_too_strange(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        if let Ok(query) = Query::read(&bytes) {
+            prop_assert!(query.mac.is_unicast());
+        }
+    }
+
+    #[test]
+    fn whatever_the_options_every_answer_can_be_written(
+        kind in 1..=8_u8,
+        options in proptest::collection::vec((any::<u8>(), proptest::collection::vec(any::<u8>(), 0..40)), 0..12),
+    ) {
+        let options: Vec<(u8, &[u8])> = options.iter().map(|(code, value)| (*code, value.as_slice())).collect();
+        if let Ok(query) = Query::read(&datagram(kind, &options)) {
+            for mode in [DhcpMode::Proxy, DhcpMode::Reserve, DhcpMode::Server] {
+                for held in [Held::None, Held::Free(FREE), Held::Leased(OWN), Held::Reserved(OWN)] {
+                    if let Ok(answer) = decide(&query, &ground(mode, true, held)) {
+                        let bytes = answer.datagram(&query);
+                        prop_assert!(bytes.len() >= 300);
+                        prop_assert_eq!(&bytes[28..34], &query.mac.0);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,468 @@
+//! `doctor` on a network of its own: what it says of ports that others have, of another DHCP server, of a firewall, and
+//! of a server that runs.
+
+use std::{
+    fs,
+    net::{TcpListener, UdpSocket},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use super::server::until;
+
+/// Says to this very program, started again in a network namespace of its own, where the site is.
+const SITE: &str = "BOOTWRIGHT_TEST_DOCTOR";
+
+/// What it says at its end.
+const CHECKED: &str =
+    "in the way, out of the way, served, and without root: each was told as it is";
+
+/// What it says of a program that it lacks.
+const LEFT_OUT: &str = "is not there: what it takes was left out";
+
+/// Our address on the bridge, and that of the machine behind it.
+const US: &str = "198.51.100.1";
+const THEM: &str = "198.51.100.2";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn what_is_in_the_way_is_named_with_what_mends_it() {
+    if !nix::unistd::geteuid().is_root() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "network namespaces need root"
+        );
+        println!("network namespaces need root: nothing was checked");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let ended = Command::new("timeout")
+        .args(["240", "unshare", "--net"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["doctor::child_on_a_bridge", "--exact", "--nocapture"])
+        .env(SITE, dir.path())
+        .output()
+        .unwrap();
+    let said = [ended.stdout, ended.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(ended.status.success(), "{said}");
+    assert!(said.contains(CHECKED), "{said}");
+    for left_out in said.lines().filter(|line| line.contains(LEFT_OUT)) {
+        println!("{left_out}");
+    }
+    println!("{CHECKED}");
+}
+
+/// The test itself, where no other network is. Started otherwise it does nothing.
+#[test]
+fn child_on_a_bridge() {
+    let Some(site) = std::env::var_os(SITE) else {
+        return;
+    };
+    let site = Site(Path::new(&site));
+    site.write(
+        "bootwright.toml",
+        "[dhcp]\ninterfaces = [\"br0\", \"eth7\"]\n[run]\nuser = \"nobody-of-this-name\"\n",
+    );
+    site.network("server");
+    ip("link set lo up");
+    ip("link add br0 type bridge");
+    ip(&format!("address add {US}/24 dev br0"));
+    ip("link set br0 up");
+    ip("link add docker0 type bridge");
+    ip("address add 203.0.113.1/24 dev docker0");
+    for program in ["dnsmasq", "nft"] {
+        if !is_there(program) {
+            println!("{program} {LEFT_OUT}");
+        }
+    }
+    let behind = Behind::the_bridge();
+    with_everything_in_the_way(&site, &behind);
+    site.write("bootwright.toml", "");
+    with_nothing_in_the_way(&site);
+    while_the_server_runs(&site);
+    the_examples();
+    println!("{CHECKED}");
+}
+
+/// Ports that this process has, another server, a firewall, loaders that are missing.
+fn with_everything_in_the_way(site: &Site<'_>, behind: &Behind) {
+    let _ports = [67, 69].map(|port| UdpSocket::bind(("0.0.0.0", port)).unwrap());
+    let _web = TcpListener::bind(("127.0.0.1", 80)).unwrap();
+    let other = behind.serve_dhcp();
+    let has_firewall = firewall();
+    let found = site.doctor();
+    assert_eq!(found.code, 1);
+    let us = std::process::id();
+    let name = fs::read_to_string("/proc/self/comm").unwrap();
+    let us = format!("{} (pid {us})", name.trim());
+    for (area, severity, message) in [
+        ("ports", "error", format!("67/udp (DHCP): {us} has it, so networks with `reserve` or `server` are answered nothing")),
+        ("ports", "ok", "4011/udp (PXE's boot server): free".into()),
+        ("ports", "error", format!("69/udp (TFTP): {us} has it, so firmware finds no loader except over HTTP")),
+        ("ports", "warning", format!("80/tcp (HTTP for machines): {us} has it, so a server without `listen` in `[http]` takes 8080")),
+        ("ports", "ok", "8080/tcp (HTTP for machines): free".into()),
+        ("ports", "ok", "8067/tcp (HTTP for operators): free".into()),
+        ("site", "ok", "no server of this site runs now".into()),
+        ("server", "error", "the server cannot become nobody-of-this-name: there is no user `nobody-of-this-name` in /etc/passwd".into()),
+        ("interfaces and networks", "ok", format!("br0: {US}/24, up; network lab, dhcp \"server\"")),
+        ("interfaces and networks", "ok", "docker0: 203.0.113.1/24, no link; a bridge of Docker: what is behind it is on this host, not on your network".into()),
+        ("interfaces and networks", "error", "`eth7` of `interfaces` in `[dhcp]` is no interface and no address of this machine".into()),
+        ("interfaces and networks", "warning", "network far: dhcp \"reserve\", but no interface of this machine has an address in 192.0.2.0/24".into()),
+        ("loaders", "ok", format!("snponly.efi: {}/loaders/snponly.efi, iPXE 9.9.9-of-the-test", site.0.display())),
+        ("loaders", "error", "own.efi: not there, and network far names it".into()),
+    ] {
+        found.has(area, severity, &message);
+    }
+    if other.is_some() {
+        found.has("other DHCP servers", "error", &format!("network lab on br0: another DHCP server answers, {THEM}, and dhcp is \"server\": nobody gets an address from here meanwhile"));
+    }
+    if has_firewall {
+        let finding = found.has("firewall", "error", "the chain inet filter input, whose policy is drop, keeps machines from 4011/udp, 69/udp and 8080/tcp on br0");
+        let lines = [
+            "nft insert rule inet filter input iifname \"br0\" udp dport { 4011, 69 } accept",
+            "nft insert rule inet filter input iifname \"br0\" tcp dport 8080 accept",
+        ];
+        assert_eq!(finding["run"], json!(lines));
+        // What is to be copied is understood by nft, and mends it.
+        for line in lines {
+            let ran = Command::new("sh").args(["-c", line]).status().unwrap();
+            assert!(ran.success(), "{line}");
+        }
+        let mended = site.doctor();
+        mended.has(
+            "firewall",
+            "ok",
+            "nft lets machines reach 67/udp, 4011/udp, 69/udp and 8080/tcp on br0",
+        );
+    }
+}
+
+fn with_nothing_in_the_way(site: &Site<'_>) {
+    if let Some(mut nft) = nft() {
+        assert!(nft.args(["flush", "ruleset"]).status().unwrap().success());
+    }
+    site.write("policies.d/far.toml", "");
+    let found = site.doctor();
+    assert_eq!(found.errors(), Vec::<String>::new());
+    assert_eq!(found.code, 0);
+    for (name, need) in [
+        ("67/udp", "DHCP"),
+        ("4011/udp", "PXE's boot server"),
+        ("69/udp", "TFTP"),
+        ("80/tcp", "HTTP for machines"),
+    ] {
+        found.has("ports", "ok", &format!("{name} ({need}): free"));
+    }
+    found.has(
+        "other DHCP servers",
+        "ok",
+        "network lab on br0: no other DHCP server answered in 6 seconds",
+    );
+    assert!(!site.0.join("state").exists(), "nothing is changed");
+}
+
+fn while_the_server_runs(site: &Site<'_>) {
+    let mut server = Ended(
+        Command::new(env!("CARGO_BIN_EXE_bootwright"))
+            .arg("serve")
+            .arg(site.0)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    until("the server has its ports", || {
+        let taken = |port| UdpSocket::bind(("0.0.0.0", port)).is_err();
+        (taken(69) && taken(4011) && TcpListener::bind(("127.0.0.1", 8067)).is_err()).then_some(())
+    });
+    let found = site.doctor();
+    assert_eq!(found.errors(), Vec::<String>::new());
+    let pid = server.0.id();
+    found.has(
+        "site",
+        "ok",
+        &format!("this site's server (pid {pid}) runs"),
+    );
+    found.has(
+        "server",
+        "ok",
+        &format!("this site's server (pid {pid}) runs as root"),
+    );
+    for name in [
+        "67/udp (DHCP)",
+        "4011/udp (PXE's boot server)",
+        "69/udp (TFTP)",
+        "80/tcp (HTTP for machines)",
+        "8067/tcp (HTTP for operators)",
+    ] {
+        found.has("ports", "ok", &format!("{name}: this site's server has it"));
+    }
+    // Who is not root sees that they are taken, and not by whom.
+    let found = site.doctor_of(|command| {
+        command.uid(65_534).gid(65_534);
+    });
+    assert_eq!(found.errors(), Vec::<String>::new());
+    found.has("site", "ok", "this site's server runs");
+    found.has("ports", "unknown", "67/udp (DHCP): taken, by this site's server or by another program: only root can see which");
+    found.has(
+        "other DHCP servers",
+        "unknown",
+        "network lab on br0: other DHCP servers were not asked: port 68 needs root",
+    );
+    if nft().is_some() {
+        found.has(
+            "firewall",
+            "unknown",
+            "the rules of nft were not read: that needs root",
+        );
+    }
+    server.end();
+}
+
+/// Whatever we ship is looked at, and nothing is left behind.
+fn the_examples() {
+    let mut count = 0;
+    for example in fs::read_dir(root().join("examples")).unwrap() {
+        let path = example.unwrap().path();
+        let ran = bootwright(&path).output().unwrap();
+        let text = String::from_utf8(ran.stdout).unwrap();
+        assert_eq!(
+            String::from_utf8(ran.stderr).unwrap(),
+            "",
+            "{}",
+            path.display()
+        );
+        for area in [
+            "site",
+            "server",
+            "state",
+            "ports",
+            "interfaces and networks",
+            "other DHCP servers",
+            "firewall",
+            "loaders",
+            "clock",
+        ] {
+            assert!(text.contains(&format!("{area}\n  ")), "{text}");
+        }
+        assert!(ran.status.code().is_some_and(|code| code < 2), "{text}");
+        assert!(!text.contains('\x1b'), "{text}");
+        count += 1;
+    }
+    assert!(count > 2, "there are examples");
+}
+
+/// The site that is looked at.
+struct Site<'a>(&'a Path);
+
+impl Site<'_> {
+    fn write(&self, name: &str, text: &str) {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let paths = match name {
+            "bootwright.toml" => "[paths]\nstate = \"state\"\nloaders = \"loaders\"\n",
+            _ => "",
+        };
+        fs::write(path, format!("{text}{paths}")).unwrap();
+    }
+
+    fn network(&self, mode: &str) {
+        self.write(
+            "policies.d/lab.toml",
+            &format!("[network.lab]\nsubnet = \"198.51.100.0/24\"\ndhcp = \"{mode}\"\nrange = \"198.51.100.100-198.51.100.150\"\n"),
+        );
+        self.write(
+            "policies.d/far.toml",
+            "[network.far]\nsubnet = \"192.0.2.0/24\"\ndhcp = \"reserve\"\nloader = \"own.efi\"\n",
+        );
+        fs::create_dir_all(self.0.join("loaders")).unwrap();
+        for loader in ["undionly.kpxe", "snponly.efi"] {
+            let bytes = b"MZ\0iPXE\0\0\x009.9.9-of-the-test\0";
+            fs::write(self.0.join("loaders").join(loader), bytes).unwrap();
+        }
+        // The user of the last look may go in.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(self.0, open).unwrap();
+    }
+
+    fn doctor(&self) -> Found {
+        self.doctor_of(|_| {})
+    }
+
+    fn doctor_of(&self, prepare: impl FnOnce(&mut Command)) -> Found {
+        let mut command = bootwright(self.0);
+        command.arg("--json");
+        prepare(&mut command);
+        let ran = command.output().unwrap();
+        let complaint = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(complaint, "");
+        Found {
+            code: ran.status.code().unwrap(),
+            value: serde_json::from_slice(&ran.stdout).unwrap(),
+        }
+    }
+}
+
+fn bootwright(site: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bootwright"));
+    command.arg("--site").arg(site).arg("doctor");
+    command
+}
+
+/// What a look has found.
+struct Found {
+    code: i32,
+    value: Value,
+}
+
+impl Found {
+    #[track_caller]
+    fn has(&self, area: &str, severity: &str, message: &str) -> &Value {
+        let findings = self.value["findings"].as_array().unwrap();
+        let found = findings.iter().find(|one| {
+            one["area"] == area && one["severity"] == severity && one["message"] == message
+        });
+        found.unwrap_or_else(|| panic!("no {severity} in {area}: {message}\nin {:#}", self.value))
+    }
+
+    fn errors(&self) -> Vec<String> {
+        let findings = self.value["findings"].as_array().unwrap();
+        let errors = findings.iter().filter(|one| one["severity"] == "error");
+        errors.map(|one| one["message"].to_string()).collect()
+    }
+}
+
+/// A process that ends with its value.
+struct Ended(Child);
+
+impl Ended {
+    fn end(&mut self) {
+        // It may have ended already.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A machine on the bridge, in a namespace that lives as long as this.
+struct Behind {
+    keeper: Ended,
+}
+
+impl Behind {
+    fn the_bridge() -> Behind {
+        let keeper = Command::new("unshare")
+            .args(["--net", "sleep", "240"])
+            .spawn()
+            .unwrap();
+        let behind = Behind {
+            keeper: Ended(keeper),
+        };
+        let id = behind.keeper.0.id().to_string();
+        until("the other namespace", || {
+            let ours = fs::read_link("/proc/self/ns/net").unwrap();
+            let theirs = fs::read_link(format!("/proc/{id}/ns/net")).unwrap();
+            (ours != theirs).then_some(())
+        });
+        ip("link add near type veth peer name far");
+        ip(&format!("link set far netns {id}"));
+        ip("link set near master br0");
+        ip("link set near up");
+        for words in [
+            "link set lo up".into(),
+            format!("address add {THEM}/24 dev far"),
+            "link set far up".into(),
+        ] {
+            let done = behind
+                .command("ip")
+                .args(words.split(' '))
+                .status()
+                .unwrap();
+            assert!(done.success(), "{words}");
+        }
+        // A bridge takes a moment to forward.
+        until("the link", || {
+            let ping = Command::new("ip")
+                .args(["-br", "link", "show", "br0"])
+                .output()
+                .unwrap();
+            String::from_utf8_lossy(&ping.stdout)
+                .contains(" UP ")
+                .then_some(())
+        });
+        behind
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        let id = self.keeper.0.id().to_string();
+        command.args(["--net", "--target", &id, program]);
+        command
+    }
+
+    /// Gives addresses there; none where there is no dnsmasq.
+    fn serve_dhcp(&self) -> Option<Ended> {
+        if !is_there("dnsmasq") {
+            assert!(std::env::var_os("CI").is_none(), "dnsmasq is missing");
+            return None;
+        }
+        let started = self
+            .command("dnsmasq")
+            .args([
+                "--keep-in-foreground",
+                "--port=0",
+                "--leasefile-ro",
+                "--conf-file=/dev/null",
+                "--pid-file=",
+            ])
+            .arg("--dhcp-range=198.51.100.50,198.51.100.60")
+            .stderr(Stdio::null())
+            .spawn();
+        let id = self.keeper.0.id();
+        until("dnsmasq has its port", || {
+            let table = fs::read_to_string(format!("/proc/{id}/net/udp")).unwrap();
+            table.contains(":0043 ").then_some(())
+        });
+        Some(Ended(started.unwrap()))
+    }
+}
+
+/// Drops what is not for port 67; false where there is no nft.
+fn firewall() -> bool {
+    let Some(mut nft) = nft() else {
+        assert!(std::env::var_os("CI").is_none(), "nft is missing");
+        return false;
+    };
+    let rules = "table inet filter { chain input { type filter hook input priority 0; policy drop; iif lo accept; \
+                 udp dport { 67, 68 } accept; }; }";
+    assert!(nft.arg(rules).status().unwrap().success());
+    true
+}
+
+fn nft() -> Option<Command> {
+    is_there("nft").then(|| Command::new("nft"))
+}
+
+fn is_there(program: &str) -> bool {
+    let asked = Command::new("sh")
+        .args(["-c", &format!("command -v {program}")])
+        .stdout(Stdio::null())
+        .status();
+    asked.unwrap().success()
+}
+
+fn ip(words: &str) {
+    let done = Command::new("ip").args(words.split(' ')).status().unwrap();
+    assert!(done.success(), "{words}");
+}

@@ -1,0 +1,391 @@
+//! ISO images as programs of this kind make them, read in place: the same files, and the same bytes, as they extract.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    os::unix::fs::{FileExt, symlink},
+    path::Path,
+    process::Command,
+    time::{Duration, SystemTime},
+};
+
+use bootwright::{
+    disk::repo::{Genuine, Image, Images, RepoError, Source},
+    iso::Namespace,
+};
+
+/// Runs a program that must succeed.
+fn run(program: &str, arguments: &[&str], directory: &Path) {
+    let mut command = Command::new(program);
+    let output = command.args(arguments).current_dir(directory).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Writes files below `folder`; returns their contents by path.
+fn fill(folder: &Path, files: &[(&str, usize)]) -> BTreeMap<String, Vec<u8>> {
+    let mut contents = BTreeMap::new();
+    for (path, size) in files {
+        let content: Vec<u8> = (0..*size).map(|at| (at * 31 + size) as u8).collect();
+        let file = folder.join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, &content).unwrap();
+        contents.insert((*path).to_owned(), content);
+    }
+    contents
+}
+
+fn source(path: &Path) -> Source {
+    Source::Image(Images::default().at(path))
+}
+
+fn bytes(source: &Source, path: &str) -> Result<Vec<u8>, RepoError> {
+    let opened = source.open(path)?;
+    let mut bytes = vec![0; opened.blob.size() as usize];
+    opened.blob.read_exact_at(&mut bytes, 0).unwrap();
+    Ok(bytes)
+}
+
+/// Every file of an image, by its path.
+fn all(source: &Source, folder: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for listed in source.list(folder).unwrap() {
+        let path = match folder {
+            "" => listed.name.clone(),
+            folder => format!("{folder}/{}", listed.name),
+        };
+        if listed.size.is_some() {
+            let content = bytes(source, &path).unwrap();
+            assert_eq!(listed.size, Some(content.len() as u64), "{path}");
+            found.insert(path, content);
+        } else if listed.link.is_none() {
+            found.extend(all(source, &path));
+        }
+    }
+    found
+}
+
+fn namespace(path: &Path) -> Namespace {
+    Image::new(path, None).see(|index| index.namespace).unwrap()
+}
+
+#[test]
+fn every_way_of_writing_names_gives_the_files_that_went_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let esxi = [
+        ("BOOT.CFG", 700),
+        ("B.B00", 2_048),
+        ("EFI/BOOT/BOOTX64.EFI", 5_000),
+        ("WEASELIN.V00", 1),
+        ("EMPTY", 0),
+    ];
+    let unix = [
+        ("a/b/c/d/e/f/g/h/i/j/k/Deep File.txt", 3_000),
+        (".treeinfo", 10),
+        ("Both", 1),
+        ("both", 2),
+        ("x.tar.gz", 4_097),
+        (
+            "a-name-that-is-quite-a-lot-longer-than-what-an-old-disc-could-hold-in-its-directories",
+            5,
+        ),
+    ];
+    let unicode = [
+        (
+            "Übergrösse mit sehr langem Namen, der nicht mehr aufhört.txt",
+            33,
+        ),
+        ("日本語/読んで.txt", 6),
+        ("Ärger/ö", 1),
+    ];
+    type Case<'a> = (
+        &'a str,
+        &'a [(&'a str, usize)],
+        &'a str,
+        &'a [&'a str],
+        Namespace,
+    );
+    let cases: [Case<'_>; 6] = [
+        (
+            "plain",
+            &esxi,
+            "genisoimage",
+            &["-V", "ESXI"],
+            Namespace::Plain,
+        ),
+        ("rock", &unix, "genisoimage", &["-R"], Namespace::RockRidge),
+        (
+            "rock-flat",
+            &unix,
+            "genisoimage",
+            &["-R", "-D"],
+            Namespace::RockRidge,
+        ),
+        (
+            "rock-xorriso",
+            &unix,
+            "xorriso",
+            &["-as", "mkisofs", "-R"],
+            Namespace::RockRidge,
+        ),
+        (
+            "joliet",
+            &unicode,
+            "genisoimage",
+            &["-J", "-joliet-long", "-input-charset", "utf-8"],
+            Namespace::Joliet,
+        ),
+        (
+            // It writes Rock Ridge besides, always.
+            "joliet-xorriso",
+            &unicode,
+            "xorriso",
+            &["-as", "mkisofs", "-J", "-joliet-long"],
+            Namespace::RockRidge,
+        ),
+    ];
+    for (name, files, program, arguments, expected) in cases {
+        let tree = dir.path().join(name);
+        let mut contents = fill(&tree, files);
+        let image = format!("{name}.iso");
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["-quiet", "-o", &image, name]);
+        run(program, &arguments, dir.path());
+        let image = dir.path().join(&image);
+        if expected == Namespace::Plain {
+            contents = contents
+                .into_iter()
+                .map(|(path, content)| (path.to_lowercase(), content))
+                .collect();
+        }
+        let source = source(&image);
+        assert_eq!(source.trouble(), None, "{name}");
+        let found = all(&source, "");
+        let paths: Vec<_> = found.keys().collect();
+        assert_eq!(paths, contents.keys().collect::<Vec<_>>(), "{name}");
+        assert!(found == contents, "{name}: the bytes are others");
+        assert_eq!(namespace(&image), expected, "{name}");
+        for (path, content) in &contents {
+            // Two names that differ in case alone are told apart by their case alone.
+            if !path.eq_ignore_ascii_case("both") {
+                let capitals = path.to_uppercase();
+                assert!(bytes(&source, &capitals).unwrap() == *content, "{capitals}");
+            }
+        }
+    }
+}
+
+/// An image of one file, `name`, with this content.
+fn image_of(directory: &Path, image: &str, name: &str, content: &[u8]) {
+    let tree = directory.join("tree");
+    fs::create_dir_all(&tree).unwrap();
+    fs::write(tree.join(name), content).unwrap();
+    let arguments = ["-as", "mkisofs", "-R", "-quiet", "-o", image, "tree"];
+    run("xorriso", &arguments, directory);
+    fs::remove_dir_all(tree).unwrap();
+}
+
+#[test]
+fn links_lead_to_files_and_never_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    fill(&tree, &[("dists/bookworm/Release", 9), ("pool/a.deb", 4)]);
+    for (target, link) in [
+        ("bookworm", "dists/stable"),
+        (".", "debian"),
+        ("../pool", "dists/pool"),
+        ("../../etc", "out"),
+        ("/etc", "root"),
+        ("circle", "circle"),
+    ] {
+        symlink(target, tree.join(link)).unwrap();
+    }
+    let arguments = ["-as", "mkisofs", "-R", "-quiet", "-o", "x.iso", "tree"];
+    run("xorriso", &arguments, dir.path());
+    let source = source(&dir.path().join("x.iso"));
+    for (path, expected) in [
+        ("dists/stable/Release", Ok("dists/bookworm/Release")),
+        ("debian/dists/stable/release", Ok("dists/bookworm/Release")),
+        ("dists/pool/a.deb", Ok("pool/a.deb")),
+        (
+            "out/passwd",
+            Err("`out/passwd` is a link that leads out of the repo"),
+        ),
+        (
+            "root/passwd",
+            Err("`root/passwd` is a link that leads out of the repo"),
+        ),
+        (
+            "circle",
+            Err("`circle` is a link that leads out of the repo"),
+        ),
+        ("dists", Err("`dists` is not a file")),
+        ("none", Err("the repo has no file `none`")),
+        ("../x.iso", Err("`../x.iso` is not a path within a repo")),
+    ] {
+        let looked = source.look(path);
+        let found = looked.map(|looked| looked.path);
+        let found = found.map_err(|error| error.to_string());
+        assert_eq!(found.as_deref().map_err(String::as_str), expected, "{path}");
+    }
+}
+
+#[test]
+fn what_is_no_image_or_no_whole_one_says_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    image_of(dir.path(), "good.iso", "big.bin", &[7; 3_000_000]);
+    let good = fs::read(path("good.iso")).unwrap();
+    fs::write(path("short.iso"), &good[..2_000_000]).unwrap();
+    fs::write(path("stub.iso"), &good[..33_000]).unwrap();
+    fs::write(path("luks.iso"), b"LUKS\xba\xbe and more").unwrap();
+    fs::write(path("page.iso"), "<!DOCTYPE html>").unwrap();
+    fs::write(path("xz.iso"), b"\xfd7zXZ\0...").unwrap();
+    fs::write(path("empty.iso"), "").unwrap();
+    let mut udf = vec![0; 40_000];
+    for (at, id) in [(32_769, b"BEA01"), (34_817, b"NSR03"), (36_865, b"TEA01")] {
+        udf[at..at + 5].copy_from_slice(id);
+    }
+    fs::write(path("udf.iso"), &udf).unwrap();
+    let tree = path("tree");
+    fill(&tree, &[("a/large", 100_000), ("small", 10)]);
+    run("mkzftree", &["tree", "squeezed"], dir.path());
+    let squeeze = ["-quiet", "-R", "-z", "-o", "zisofs.iso", "squeezed"];
+    run("genisoimage", &squeeze, dir.path());
+    let cases = [
+        ("good.iso", None),
+        ("none.iso", Some("no such file or directory")),
+        ("short.iso", Some("it is cut short: `big.bin` ends at byte")),
+        ("stub.iso", Some("it is damaged")),
+        ("luks.iso", Some("it is an encrypted (LUKS) volume")),
+        ("page.iso", Some("it is a web page or XML")),
+        ("xz.iso", Some("it is compressed by xz")),
+        ("empty.iso", Some("it is no ISO 9660 image")),
+        ("udf.iso", Some("it is an image with UDF alone")),
+        (
+            "zisofs.iso",
+            Some("compressed by zisofs, `a/large` the first"),
+        ),
+        (".", Some("it is not a file")),
+    ];
+    for (name, expected) in cases {
+        let trouble = source(&path(name)).trouble();
+        match (&trouble, expected) {
+            (None, None) => {}
+            (Some(trouble), Some(expected)) => {
+                assert!(trouble.contains(expected), "{name}: {trouble}");
+                assert!(trouble.contains(name), "{trouble}");
+            }
+            _ => panic!("{name}: {trouble:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_replaced_image_is_another_and_no_transfer_mixes_two() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.iso");
+    image_of(dir.path(), "x.iso", "one", &[1; 10_000]);
+    let source = source(&path);
+    let before = source.open("one").unwrap();
+    let read = |opened: &bootwright::disk::repo::Opened| {
+        let mut bytes = vec![0; 5_000];
+        let read = opened.blob.read_exact_at(&mut bytes, 4_000);
+        read.map(|()| bytes).map_err(|error| error.to_string())
+    };
+    // By another file of its name: what has begun goes on with the old one.
+    image_of(dir.path(), "new.iso", "one", &[2; 10_000]);
+    fs::rename(dir.path().join("new.iso"), &path).unwrap();
+    let after = source.open("one").unwrap();
+    assert_eq!(read(&before), Ok(vec![1; 5_000]));
+    assert_eq!(read(&after), Ok(vec![2; 5_000]));
+    assert_ne!(before.etag, after.etag);
+    // In its place: what has begun ends, and nothing of the new one is taken for the old.
+    image_of(dir.path(), "third.iso", "other", &[3; 10_000]);
+    let third = fs::read(dir.path().join("third.iso")).unwrap();
+    let file = File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&third, 0).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(5))
+        .unwrap();
+    assert_eq!(
+        read(&after),
+        Err("the image was changed while it was read".into())
+    );
+    assert!(matches!(source.open("one"), Err(RepoError::Missing(_))));
+    let other = source.open("other").unwrap();
+    assert_eq!(read(&other), Ok(vec![3; 5_000]));
+}
+
+#[test]
+fn what_is_known_of_an_image_is_kept_and_holds_for_that_image_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.iso");
+    image_of(dir.path(), "x.iso", "one", b"first");
+    let kept = dir.path().join("state/images");
+    let paths = |images: &Images| {
+        let image = images.at(&path);
+        let see = image.see(|index| {
+            let entries = index.entries().iter();
+            entries
+                .map(|entry| entry.path.to_string())
+                .collect::<Vec<_>>()
+        });
+        see.unwrap()
+    };
+    assert_eq!(paths(&Images::kept_in(kept.clone())), ["one"]);
+    let files = || {
+        fs::read_dir(&kept)
+            .unwrap()
+            .map(|file| file.unwrap().path())
+    };
+    let file = files().next().unwrap();
+    assert_eq!(files().count(), 1);
+    // It is read from there: without a byte of the image that says so.
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let image = File::options().write(true).open(&path).unwrap();
+    let size = image.metadata().unwrap().len();
+    image.write_all_at(&vec![0; size as usize], 0).unwrap();
+    image.set_modified(modified).unwrap();
+    assert_eq!(paths(&Images::kept_in(kept.clone())), ["one"]);
+    // Half a file is none, and another image is another.
+    image_of(dir.path(), "x.iso", "two", b"second");
+    assert_eq!(paths(&Images::kept_in(kept.clone())), ["two"]);
+    fs::write(&file, "{").unwrap();
+    assert_eq!(paths(&Images::kept_in(kept.clone())), ["two"]);
+    assert_eq!(paths(&Images::kept_in(kept.clone())), ["two"]);
+}
+
+#[test]
+fn an_image_is_held_to_its_digest_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.iso");
+    image_of(dir.path(), "x.iso", "one", &[1; 3_000_000]);
+    let printed = Command::new("sha256sum").arg(&path).output().unwrap();
+    let hex = String::from_utf8(printed.stdout).unwrap();
+    let mut expected = [0; 32];
+    for (at, byte) in expected.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap();
+    }
+    let kept = dir.path().join("images");
+    let image = Images::kept_in(kept.clone()).at(&path);
+    assert_eq!(image.is_genuine(&expected), Genuine::Unknown(0));
+    assert_eq!(image.find_digest().unwrap(), expected);
+    assert_eq!(image.is_genuine(&expected), Genuine::Yes);
+    assert_eq!(image.is_genuine(&[7; 32]), Genuine::No(expected));
+    // Another run knows it without a look at the bytes; of another image it knows nothing.
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let file = File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&[9; 100], 0).unwrap();
+    file.set_modified(modified).unwrap();
+    let again = Images::kept_in(kept).at(&path);
+    assert_eq!(again.find_digest().unwrap(), expected);
+    file.set_modified(modified + Duration::from_secs(1))
+        .unwrap();
+    assert!(matches!(again.is_genuine(&expected), Genuine::Unknown(_)));
+    assert_ne!(again.find_digest().unwrap(), expected);
+    assert!(matches!(again.is_genuine(&expected), Genuine::No(_)));
+}

@@ -1,0 +1,202 @@
+//! Somebody else has the address that a machine is to have.
+
+use super::story::tell;
+
+const SITE: &str = r#"
+[network.lab]
+subnet = "192.0.2.0/24"
+pool = "192.0.2.60-192.0.2.61"
+[network.far]
+subnet = "198.51.100.0/24"
+[node.a]
+mac = ["52:54:00:00:00:01", "52:54:00:00:00:02"]
+address = "192.0.2.21"
+task = "esxi"
+[node.b]
+mac = "52:54:00:00:00:03"
+address = "198.51.100.22"
+task = "esxi"
+[policy.any]
+when = "true"
+accept = "discovered"
+task = "esxi"
+network = "lab"
+addresses = "pool"
+"#;
+
+const TAKEN: &str = "192.0.2.21 is used by 52:54:00:00:00:09, which is no card of this machine: free it, or declare \
+                     another address; it goes on by itself";
+
+fn told(story: &str) {
+    tell(&[("a", SITE)], &story.replace("TAKEN", TAKEN));
+}
+
+#[test]
+fn an_installation_begins_when_its_address_is_known_to_be_free() {
+    told(
+        "
+        links 192.0.2.0/24
+        boot c1 as=x => look at 192.0.2.21
+        boot c1 as=x => look at 192.0.2.21
+        looked 192.0.2.21
+        boot c1 as=x => #1: esxi
+        boot c1 as=x => #1 again
+        wait 2m
+        boot c1 as=x => #1 again
+        boot c1 as=y => look at 192.0.2.21
+        looked 192.0.2.21
+        boot c1 as=y => #1 again
+        read #1 ks.cfg
+        say #1 installed
+        wait 2m
+        boot c1 => disk
+        log a
+        | seen mac 52:54:00:00:00:01
+        | node declared as a with mac 52:54:00:00:00:02
+        | facts firmware efi
+        | bound by its own declaration
+        | attempt 1 opened: task esxi, revision c5a74b6
+        | boot ipxe efi: installer (attempt 1)
+        | boot ipxe efi: installer (attempt 1)
+        | document ks.cfg asked for
+        | document ks.cfg (1.0 kB)
+        | installed the machine says so
+        | boot ipxe efi: its own disk: nothing is due
+        ",
+    );
+}
+
+#[test]
+fn a_machine_whose_address_somebody_else_has_is_held_until_it_is_free() {
+    told(
+        "
+        links 192.0.2.0/24
+        boot c1 => look at 192.0.2.21
+        looked 192.0.2.21 c9
+        boot c1 => disk: held: TAKEN
+        status a => held: TAKEN; 0 of 1
+        wait 10s
+        looked 192.0.2.21 c9
+        status a => held: TAKEN; 0 of 1
+        wait 10s
+        looked 192.0.2.21
+        status a => bound; 0 of 1
+        boot c1 => #1: esxi
+        log a
+        | seen mac 52:54:00:00:00:01
+        | node declared as a with mac 52:54:00:00:00:02
+        | facts firmware efi
+        | held TAKEN
+        | boot ipxe efi: its own disk: held: TAKEN
+        | released the conflict over its address is over
+        | bound by its own declaration
+        | attempt 1 opened: task esxi, revision c5a74b6
+        | boot ipxe efi: installer (attempt 1)
+        ",
+    );
+}
+
+#[test]
+fn what_was_taken_a_while_ago_is_looked_at_anew_when_the_machine_boots() {
+    told(
+        "
+        links 192.0.2.0/24
+        boot c1 => look at 192.0.2.21
+        looked 192.0.2.21 c9
+        boot c1 => disk: held: TAKEN
+        wait 9s
+        boot c1 => look at 192.0.2.21
+        looked 192.0.2.21
+        boot c1 => #1: esxi
+        ",
+    );
+}
+
+#[test]
+fn whoever_releases_it_sees_it_held_again_while_the_cause_stands() {
+    told(
+        "
+        links 192.0.2.0/24
+        boot c1 => look at 192.0.2.21
+        looked 192.0.2.21 c9
+        boot c1 => disk: held: TAKEN
+        restart
+        links 192.0.2.0/24
+        status a => held: TAKEN; 0 of 1
+        release a => a is released; an installation is due at its next network boot
+        boot c1 => look at 192.0.2.21
+        looked 192.0.2.21 c9
+        boot c1 => disk: held: TAKEN
+        ",
+    );
+}
+
+#[test]
+fn any_card_of_its_own_may_have_its_address() {
+    told(
+        "
+        links 192.0.2.0/24
+        boot c1 => look at 192.0.2.21
+        looked 192.0.2.21 c1 c2
+        boot c1 => #1: esxi
+        ",
+    );
+}
+
+#[test]
+fn an_address_off_our_links_is_not_looked_at() {
+    told(
+        "
+        links 192.0.2.0/24
+        boot c3 => #1: esxi
+        ",
+    );
+    told("boot c1 => #1: esxi");
+}
+
+#[test]
+fn an_address_of_a_pool_is_looked_at_before_it_is_given() {
+    let taken = TAKEN.replace("192.0.2.21", "192.0.2.60");
+    tell(
+        &[("a", SITE)],
+        &"
+        links 192.0.2.0/24
+        boot c7 => look at 192.0.2.60
+        looked 192.0.2.60 c9
+        boot c7 => disk: held: TAKEN
+        wait 10s
+        looked 192.0.2.60 c9
+        status 52-54-00-00-00-07 => held: TAKEN; 0 of 1
+        wait 10s
+        looked 192.0.2.60
+        status 52-54-00-00-00-07 => bound; 0 of 1
+        boot c7 => #1: esxi by policy any at 192.0.2.60
+        "
+        .replace("TAKEN", &taken),
+    );
+}
+
+#[test]
+fn an_attempt_of_which_nothing_was_read_waits_too() {
+    told(
+        "
+        links 192.0.2.0/24
+        boot c1 => look at 192.0.2.21
+        looked 192.0.2.21
+        boot c1 => #1: esxi
+        wait 10m
+        boot c1 => look at 192.0.2.21
+        looked 192.0.2.21 c9
+        boot c1 => disk: held: TAKEN
+        read #1 ks.cfg => 404
+        wait 10s
+        looked 192.0.2.21
+        boot c1 => #1 again
+        read #1 ks.cfg
+        say #1 installed
+        looked 192.0.2.21 c9
+        wait 10m
+        boot c1 => disk
+        ",
+    );
+}

@@ -1,0 +1,269 @@
+//! DHCP and what is remembered of it: who becomes known, which address a card has, what it boots.
+
+use bootwright::{
+    boot::dhcp::{Answer, Door, Query, Silence},
+    control::DhcpAsk,
+    journal::{Line, State},
+};
+
+use super::story::Lab;
+use crate::dhcp::{OVMF, PHONE, datagram};
+
+const SERVER: &str = r#"
+[network.lab]
+subnet = "192.0.2.0/24"
+gateway = "192.0.2.101"
+dhcp = "server"
+range = "192.0.2.100-192.0.2.102"
+[repo.r]
+path = "/x"
+task = "debian"
+[policy.safe]
+tags = ["safe"]
+secure-boot = true
+[node.n1]
+mac = "52:54:00:00:00:01"
+address = "192.0.2.21"
+repo = "r"
+[node.n2]
+mac = "52:54:00:00:00:02"
+address = "192.0.2.22"
+tags = ["safe"]
+repo = "r"
+policy = "safe"
+"#;
+
+pub(super) type Options<'a> = &'a [(u8, &'a [u8])];
+
+pub(super) fn ask(
+    lab: &mut Lab,
+    card: u8,
+    kind: u8,
+    options: Options<'_>,
+) -> Result<Answer, Silence> {
+    ask_of(lab, u32::from(card), kind, options)
+}
+
+/// The same of any card of sixteen million.
+fn ask_of(lab: &mut Lab, card: u32, kind: u8, options: Options<'_>) -> Result<Answer, Silence> {
+    let mut bytes = datagram(kind, options);
+    bytes[31..34].copy_from_slice(&card.to_be_bytes()[1..]);
+    let ask = DhcpAsk {
+        query: Query::read(&bytes).unwrap(),
+        door: Door::Dhcp,
+        us: "192.0.2.1".parse().unwrap(),
+        base: "http://192.0.2.1".into(),
+        other: None,
+    };
+    lab.turn(|turn| turn.dhcp(&ask, &|_| true))
+}
+
+fn address(answer: &Result<Answer, Silence>) -> String {
+    match answer {
+        Ok(answer) => answer.yiaddr.map_or("none".into(), |ip| ip.to_string()),
+        Err(silence) => silence.to_string(),
+    }
+}
+
+/// A whole exchange; what came of it.
+fn lease(lab: &mut Lab, card: u8) -> String {
+    let offer = ask(lab, card, 1, PHONE);
+    let Some(ip) = offer.as_ref().ok().and_then(|offer| offer.yiaddr) else {
+        return address(&offer);
+    };
+    let (server, ip) = ([192, 0, 2, 1], ip.octets());
+    let mut options = PHONE.to_vec();
+    options.extend([(54, &server[..]), (50, &ip[..])]);
+    address(&ask(lab, card, 3, &options))
+}
+
+#[test]
+fn what_comes_from_behind_a_router_is_known_by_the_address_that_we_gave() {
+    let mut lab = Lab::new(&[("a", SERVER)]);
+    for card in [1, 50] {
+        ask(&mut lab, card, 1, OVMF).unwrap();
+    }
+    assert_eq!(lease(&mut lab, 50), "192.0.2.100");
+    let mut at = |ip: &str| lab.turn(|turn| turn.machine_leased(ip.parse().unwrap()));
+    // By its declaration, by its lease; a machine that was never seen is none.
+    let (declared, leased) = (at("192.0.2.21"), at("192.0.2.100"));
+    assert!(declared.is_some() && leased.is_some() && declared != leased);
+    assert_eq!(at("192.0.2.22"), None);
+    assert_eq!(at("192.0.2.102"), None);
+    assert_eq!(at("2001:db8::1"), None);
+}
+
+#[test]
+fn phones_get_addresses_and_do_not_become_known() {
+    let mut lab = Lab::new(&[("a", SERVER)]);
+    // .101 is the router's, so it is nobody else's.
+    assert_eq!(lease(&mut lab, 50), "192.0.2.100");
+    assert_eq!(lease(&mut lab, 51), "192.0.2.102");
+    assert_eq!(
+        lease(&mut lab, 52),
+        "no address is free for it: widen `range`, or declare its address"
+    );
+    // Who has one keeps it.
+    assert_eq!(lease(&mut lab, 50), "192.0.2.100");
+    assert_eq!(lab.world.state.machines.ids().len(), 0);
+    assert_eq!(lab.world.state.leases.len(), 2);
+}
+
+#[test]
+fn a_lease_that_was_given_back_is_free_and_one_that_was_declined_is_not() {
+    let mut lab = Lab::new(&[("a", SERVER)]);
+    assert_eq!(lease(&mut lab, 50), "192.0.2.100");
+    assert_eq!(lease(&mut lab, 51), "192.0.2.102");
+    let declined: Options<'_> = &[(54, &[192, 0, 2, 1]), (50, &[192, 0, 2, 100])];
+    assert_eq!(ask(&mut lab, 50, 4, declined), Err(Silence::Noted));
+    assert_eq!(
+        lease(&mut lab, 52),
+        "no address is free for it: widen `range`, or declare its address"
+    );
+    // A stranger cannot decline what is another's.
+    let others: Options<'_> = &[(54, &[192, 0, 2, 1]), (50, &[192, 0, 2, 102])];
+    assert_eq!(ask(&mut lab, 53, 4, others), Err(Silence::Noted));
+    assert_eq!(lease(&mut lab, 51), "192.0.2.102");
+}
+
+#[test]
+fn a_declared_machine_has_its_own_address_and_its_own_loader() {
+    let mut lab = Lab::new(&[("a", SERVER)]);
+    let file = |answer: Result<Answer, Silence>| answer.unwrap().file;
+    let first = ask(&mut lab, 1, 1, OVMF);
+    assert_eq!(address(&first), "192.0.2.21");
+    assert_eq!(file(first).as_deref(), Some("snponly.efi"));
+    // What its policy says holds before it was ever installed.
+    let second = ask(&mut lab, 2, 1, OVMF);
+    assert_eq!(address(&second), "192.0.2.22");
+    assert_eq!(file(second).as_deref(), Some("shimx64.efi"));
+    assert_eq!(lab.world.state.machines.ids().len(), 2);
+    assert!(lab.world.state.leases.is_empty());
+}
+
+#[test]
+fn a_stranger_that_boots_is_listed_and_gets_nothing_to_boot() {
+    let mut lab = Lab::new(&[("a", SERVER)]);
+    let answer = ask(&mut lab, 60, 1, OVMF);
+    assert_eq!(address(&answer), "192.0.2.100");
+    assert_eq!(answer.unwrap().file, None);
+    assert_eq!(lab.world.state.machines.ids().len(), 1);
+}
+
+#[test]
+fn leases_are_the_fold_of_the_journal() {
+    let mut lab = Lab::new(&[("a", SERVER)]);
+    assert_eq!(lease(&mut lab, 50), "192.0.2.100");
+    assert_eq!(lease(&mut lab, 51), "192.0.2.102");
+    let mut folded = State::default();
+    for line in lab.written() {
+        folded.take(&Line::parse(&line).unwrap());
+    }
+    assert_eq!(folded.leases, lab.world.state.leases);
+}
+
+const STORM: u32 = 100_000;
+
+#[test]
+fn a_storm_of_phones_leaves_nothing_and_declared_machines_are_answered_in_it() {
+    let mut lab = Lab::new(&[("a", SERVER)]);
+    let before = lab.written().len();
+    for card in 1_000..1_000 + STORM {
+        let answer = ask_of(&mut lab, card, 1, PHONE);
+        // What is offered is kept for the one it was offered to.
+        let none = Err(Silence::NoAddress);
+        assert!(answer.is_ok() || answer == none, "{answer:?}");
+        if card % 10_000 == 0 {
+            assert_eq!(address(&ask(&mut lab, 1, 1, OVMF)), "192.0.2.21");
+        }
+        if card % 10_000 == 0 {
+            lab.step("wait 1s");
+        }
+    }
+    assert_eq!(lab.world.state.leases.len(), 0);
+    // The declared machine alone.
+    assert_eq!(lab.world.state.machines.ids().len(), 1);
+    let written = lab.written().len() - before;
+    assert!(written < 20, "{written} lines");
+    // When it is over everybody is served.
+    lab.step("wait 31s");
+    assert_eq!(lease(&mut lab, 50), "192.0.2.100");
+}
+
+#[test]
+fn a_storm_of_machines_that_do_not_exist_is_bounded_and_so_is_its_journal() {
+    let few = format!("[limits]\ndiscovered = 50\n====={SERVER}");
+    let mut lab = Lab::new(&[("a", &few)]);
+    for card in 1_000..1_000 + STORM {
+        assert!(!matches!(ask_of(&mut lab, card, 1, OVMF), Ok(answer) if answer.file.is_some()));
+        if card % 10_000 == 0 {
+            let own = ask(&mut lab, 1, 1, OVMF).unwrap();
+            assert_eq!(own.yiaddr, Some("192.0.2.21".parse().unwrap()));
+            assert_eq!(own.file.as_deref(), Some("snponly.efi"));
+        }
+        if card % 1_000 == 0 {
+            lab.step("wait 1s");
+        }
+    }
+    // Fifty strangers and the declared machine; the oldest have gone.
+    assert_eq!(lab.world.state.machines.ids().len(), 51);
+    // 500 at once and one a second for 100 s, with a few lines each.
+    let written = lab.written();
+    assert!(
+        (1_500..3_000).contains(&written.len()),
+        "{} lines",
+        written.len()
+    );
+    let told = written
+        .iter()
+        .filter(|line| line.contains("more than 500 unknown machines"));
+    assert_eq!(told.count(), 1);
+    // When it is over a stranger is listed again.
+    lab.step("wait 10m");
+    ask(&mut lab, 60, 1, OVMF).unwrap();
+    assert!(lab.turn(|turn| turn.find("52-54-00-00-00-3c").is_some()));
+}
+
+#[test]
+fn a_client_that_asks_without_end_writes_a_line_a_minute() {
+    let mut lab = Lab::new(&[("a", SERVER)]);
+    let before = lab.written().len();
+    for second in 0..600 {
+        assert_eq!(lease(&mut lab, 50), "192.0.2.100", "second {second}");
+        lab.step("wait 1s");
+    }
+    let lines = lab.written().split_off(before);
+    assert_eq!(lines.len(), 10, "{lines:#?}");
+}
+
+#[test]
+fn a_reservation_that_somebody_else_uses_is_given_to_nobody() {
+    let declined: Options<'_> = &[(54, &[192, 0, 2, 1]), (50, &[192, 0, 2, 21])];
+    // (mode, what it is offered meanwhile)
+    let reserve = SERVER
+        .replace("\"server\"", "\"reserve\"")
+        .replace("range = \"192.0.2.100-192.0.2.102\"\n", "");
+    let used = "its address, 192.0.2.21, is used by somebody else, and this network has no `range` to give another one from";
+    for (site, meanwhile) in [(SERVER, "192.0.2.100"), (&reserve, used)] {
+        let mut lab = Lab::new(&[("a", site)]);
+        lab.step("links 192.0.2.0/24");
+        assert_eq!(address(&ask(&mut lab, 1, 1, OVMF)), "192.0.2.21");
+        // What was declined of another server is that one's.
+        let others: Options<'_> = &[(54, &[192, 0, 2, 254]), (50, &[192, 0, 2, 21])];
+        assert_eq!(ask(&mut lab, 1, 4, others), Err(Silence::Noted));
+        assert_eq!(lab.step("status n1").0, "bound; 0 of 1");
+        assert_eq!(ask(&mut lab, 1, 4, declined), Err(Silence::Noted));
+        assert_eq!(
+            lab.step("status n1").0,
+            "held: 192.0.2.21 is used by somebody else on network lab, it says; 0 of 1"
+        );
+        assert_eq!(address(&ask(&mut lab, 1, 1, OVMF)), meanwhile);
+        // Who it is turns out on the wire, and when he has gone it goes on.
+        lab.step("looked 192.0.2.21 c9");
+        let held = lab.step("status n1").0;
+        assert!(held.contains("is used by 52:54:00:00:00:09"), "{held}");
+        lab.step("wait 10s");
+        lab.step("looked 192.0.2.21");
+        assert_eq!(address(&ask(&mut lab, 1, 1, OVMF)), "192.0.2.21");
+    }
+}

@@ -1,0 +1,53 @@
+//! Images that are not known to be the ones that the site names.
+
+use super::story::tell;
+
+const SITE: &str = r#"
+[repo.big]
+iso = "big.iso"
+task = "esxi"
+[repo.other]
+iso = "other.iso"
+task = "esxi"
+[node.a]
+mac = "52:54:00:00:00:01"
+repo = "big"
+[node.b]
+mac = "52:54:00:00:00:02"
+repo = "other"
+"#;
+
+#[test]
+fn nothing_is_installed_from_an_image_until_it_is_the_right_one() {
+    tell(
+        &[("a", SITE)],
+        "
+        unproven big is being verified, 3 %
+        boot c1 as=x => wait: is being verified, 3 %
+        boot c2 => #1: esxi
+        unproven big is being verified, 60 %
+        boot c1 as=x => wait: is being verified, 60 %
+        unproven big
+        boot c1 as=x => #2: esxi
+        boot c1 as=x => #2 again
+        ",
+    );
+}
+
+#[test]
+fn an_image_that_is_replaced_before_anything_was_read_is_waited_for() {
+    tell(
+        &[("a", SITE)],
+        "
+        boot c1 as=x => #1: esxi
+        unproven big is not the one
+        boot c1 as=x => wait: is not the one
+        boot c1 as=y => wait: is not the one
+        unproven big
+        boot c1 as=y => #1 again
+        read #1 ks.cfg
+        unproven big is not the one
+        boot c1 as=z => disk: its installation may be done; its disk is tried first, reports to #1
+        ",
+    );
+}

@@ -1,0 +1,332 @@
+//! When nothing happens: what is said, where it stands, and whom it is not said of.
+
+use bootwright::{
+    boot::{
+        Program,
+        dhcp::{Door, Query},
+    },
+    control::{BootAsk, Broken, Decision, DhcpAsk, Fetched, Report, Signature},
+};
+
+use super::{
+    dhcp::{Options, ask},
+    story::Lab,
+};
+use crate::dhcp::{OVMF, datagram};
+
+fn site(mode: &str) -> String {
+    format!(
+        r#"
+[network.lab]
+subnet = "192.0.2.0/24"
+dhcp = "{mode}"
+[repo.r]
+path = "/x"
+task = "debian"
+[repo.far]
+url = "http://192.0.2.9/x"
+task = "debian"
+[node.n1]
+mac = "52:54:00:00:00:01"
+address = "192.0.2.21"
+repo = "r"
+[node.n2]
+mac = "52:54:00:00:00:02"
+address = "192.0.2.22"
+repo = "far"
+[node.n3]
+mac = "52:54:00:00:00:03"
+address = "192.0.2.23"
+repo = "r"
+"#
+    )
+}
+
+const OTHER: &[u8] = &[192, 0, 2, 254];
+
+fn lab(mode: &str) -> Lab {
+    Lab::new(&[("a", &site(mode))])
+}
+
+fn discover(lab: &mut Lab, card: u8) {
+    // Silence is an answer, too.
+    drop(ask(lab, card, 1, OVMF));
+}
+
+fn request(lab: &mut Lab, card: u8, server: &[u8]) {
+    let mut options = OVMF.to_vec();
+    options.push((54, server));
+    drop(ask(lab, card, 3, options.as_slice() as Options<'_>));
+}
+
+/// Boots from an address, and opens the attempt that is due.
+fn boot(lab: &mut Lab, card: u8, from: &str) {
+    let mac = format!("52:54:00:00:00:{card:02x}").parse().unwrap();
+    let ask = BootAsk {
+        report: Report {
+            macs: vec![mac],
+            ..Report::default()
+        },
+        from: Some(from.parse().unwrap()),
+        ..BootAsk::default()
+    };
+    lab.turn(|turn| {
+        if let Decision::Open(opening) = turn.boot(&ask) {
+            turn.opened(&opening);
+        }
+    });
+}
+
+fn waits(lab: &mut Lab, seconds: u32) {
+    for _ in 0..seconds {
+        lab.step("wait 1s");
+    }
+}
+
+/// The remarks in a node's log.
+fn remarks(lab: &mut Lab, name: &str) -> Vec<String> {
+    let log = lab.step(&format!("log {name}")).1;
+    let remarks = log.iter().filter_map(|line| line.strip_prefix("remark "));
+    remarks.map(str::to_owned).collect()
+}
+
+fn status(lab: &mut Lab, name: &str) -> String {
+    lab.step(&format!("status {name}")).0
+}
+
+#[test]
+fn it_stands_in_the_log_and_in_the_status_until_the_machine_gets_further() {
+    let mut lab = lab("proxy");
+    for wait in [4, 8, 16, 32] {
+        discover(&mut lab, 1);
+        waits(&mut lab, wait);
+    }
+    let sentence = Signature::OfferIgnored.to_string();
+    assert_eq!(remarks(&mut lab, "n1"), [sentence.as_str()]);
+    assert_eq!(status(&mut lab, "n1"), format!("bound: {sentence}; 0 of 1"));
+    request(&mut lab, 1, OTHER);
+    assert_eq!(status(&mut lab, "n1"), "bound; 0 of 1");
+    let server = "192.0.2.254".parse().unwrap();
+    let sentence = Signature::NoBootServer { server }.to_string();
+    waits(&mut lab, 29);
+    assert_eq!(remarks(&mut lab, "n1"), Vec::<String>::new());
+    waits(&mut lab, 1);
+    assert_eq!(remarks(&mut lab, "n1"), [sentence.as_str()]);
+    assert_eq!(status(&mut lab, "n1"), format!("bound: {sentence}; 0 of 1"));
+}
+
+#[test]
+fn every_mode_names_its_own_cause() {
+    let server = "192.0.2.254".parse().unwrap();
+    let another = Signature::AnotherServer { server };
+    let cases = [
+        ("proxy", Signature::NoBootServer { server }),
+        ("reserve", another.clone()),
+        ("server", another),
+    ];
+    for (mode, signature) in cases {
+        let mut lab = lab(mode);
+        discover(&mut lab, 1);
+        request(&mut lab, 1, OTHER);
+        waits(&mut lab, 30);
+        assert_eq!(remarks(&mut lab, "n1"), [signature.to_string()], "{mode}");
+    }
+}
+
+#[test]
+fn what_is_answered_but_never_taken_up_is_said() {
+    let us: &[u8] = &[192, 0, 2, 1];
+    let file = || String::from("snponly.efi");
+    let fetched = |outcome| Fetched {
+        by: "tftp",
+        name: file(),
+        program: Some(Program::EfiX64),
+        outcome,
+    };
+    let unheard = Broken {
+        reason: "died after 0 bytes: no answer to block 0".into(),
+        is_unheard: true,
+    };
+    let cases = [
+        (None, 30, Signature::LoaderNotAsked { file: file() }),
+        (
+            Some(fetched(Err(unheard))),
+            5,
+            Signature::TransferUnheard { file: file() },
+        ),
+        (
+            Some(fetched(Ok((173_000, 400)))),
+            90,
+            Signature::LoaderSilent { file: file() },
+        ),
+        (
+            Some(Fetched {
+                program: Some(Program::NotEfi),
+                ..fetched(Ok((173_000, 400)))
+            }),
+            0,
+            Signature::WrongLoader {
+                file: file(),
+                program: Program::NotEfi,
+                firmware: "UEFI x64".into(),
+            },
+        ),
+    ];
+    for (fetched, seconds, signature) in cases {
+        let mut lab = lab("reserve");
+        discover(&mut lab, 1);
+        let mut options = OVMF.to_vec();
+        options.extend([(54, us), (50, &[192, 0, 2, 21][..])]);
+        assert!(ask(&mut lab, 1, 3, &options).is_ok());
+        let id = lab.machine("n1").unwrap();
+        if let Some(fetched) = fetched {
+            lab.turn(|turn| turn.asked_loader(id, &fetched.name));
+            lab.turn(|turn| turn.fetched(id, fetched));
+        }
+        waits(&mut lab, seconds);
+        assert_eq!(remarks(&mut lab, "n1"), [signature.to_string()]);
+    }
+}
+
+#[test]
+fn a_missing_loader_is_named_with_its_package() {
+    for mode in ["proxy", "reserve", "server"] {
+        let mut lab = lab(mode);
+        let ask = DhcpAsk {
+            query: Query::read(&datagram(1, OVMF)).unwrap(),
+            door: Door::Dhcp,
+            us: "192.0.2.1".parse().unwrap(),
+            base: "http://192.0.2.1".into(),
+            other: None,
+        };
+        drop(lab.turn(|turn| turn.dhcp(&ask, &|_| false)));
+        let reason = "snponly.efi is not there: apt-get install ipxe".into();
+        let sentence = Signature::NoLoader { reason }.to_string();
+        assert_eq!(remarks(&mut lab, "n1"), [sentence], "{mode}");
+    }
+}
+
+#[test]
+fn a_stranger_is_compared_with_who_was_never_seen() {
+    for mode in ["proxy", "reserve"] {
+        let mut lab = lab(mode);
+        discover(&mut lab, 2);
+        discover(&mut lab, 60);
+        let unseen = "n1 or n3".into();
+        let sentence = Signature::NotDeclared { unseen }.to_string();
+        assert_eq!(remarks(&mut lab, "52-54-00-00-00-3c"), [sentence], "{mode}");
+    }
+    // Everybody is there: a stranger is a stranger.
+    let mut lab = lab("reserve");
+    for card in [1, 2, 3, 60] {
+        discover(&mut lab, card);
+    }
+    assert_eq!(remarks(&mut lab, "52-54-00-00-00-3c"), Vec::<String>::new());
+}
+
+#[test]
+fn what_it_fetches_is_followed_where_it_can_be_seen() {
+    type Fetch = fn(&mut Lab);
+    let nothing: Fetch = |_| {};
+    let kernel: Fetch = |lab| {
+        lab.turn(|turn| {
+            turn.asked_repo("192.0.2.21".parse().unwrap(), "repo/r/linux", Some(8_000))
+        });
+    };
+    let gone: Fetch = |lab| {
+        lab.turn(|turn| turn.asked_repo("192.0.2.21".parse().unwrap(), "repo/r/linux", None));
+    };
+    let read: Fetch = |lab| {
+        lab.step("read #1 preseed.cfg");
+    };
+    // Behind one address with another machine.
+    let shared: Fetch = |lab| boot(lab, 3, "192.0.2.21");
+    let missing = || Signature::FileMissing {
+        file: "repo/r/linux".into(),
+    };
+    let cases = [
+        (1, nothing, Some(Signature::NoKernel)),
+        (1, kernel, Some(Signature::NoDocument)),
+        (1, gone, Some(missing())),
+        (1, shared, None),
+        (2, nothing, None),
+    ];
+    for (at, (card, fetch, signature)) in cases.into_iter().enumerate() {
+        let mut lab = lab("reserve");
+        boot(&mut lab, card, "192.0.2.21");
+        fetch(&mut lab);
+        waits(&mut lab, 300);
+        let sentence = signature.map(|signature| signature.to_string());
+        let expected: Vec<String> = sentence.into_iter().collect();
+        let found: Vec<String> = ["n1", "n2", "n3"]
+            .iter()
+            .filter(|name| lab.machine(name).is_some())
+            .map(|name| (*name).to_owned())
+            .collect();
+        let said: Vec<String> = found
+            .iter()
+            .flat_map(|name| remarks(&mut lab, name))
+            .collect();
+        assert_eq!(said, expected, "case {at}");
+    }
+    let mut lab = Lab::new(&[("a", &site("reserve"))]);
+    lab.step("boot c1");
+    read(&mut lab);
+    waits(&mut lab, 300);
+    assert_eq!(remarks(&mut lab, "n1"), Vec::<String>::new());
+}
+
+#[test]
+fn the_deadline_says_it_as_well() {
+    let mut lab = lab("reserve");
+    boot(&mut lab, 1, "192.0.2.21");
+    waits(&mut lab, 601);
+    let sentence = Signature::NoKernel.to_string();
+    let expected = format!("failed: no `document` in time (still listening); {sentence}; 0 of 1");
+    assert_eq!(status(&mut lab, "n1"), expected);
+}
+
+#[test]
+fn of_a_machine_that_is_installed_nothing_is_said() {
+    let mut lab = lab("proxy");
+    discover(&mut lab, 1);
+    lab.step("mark n1");
+    for wait in [4, 8, 16, 32] {
+        discover(&mut lab, 1);
+        waits(&mut lab, wait);
+    }
+    request(&mut lab, 1, OTHER);
+    waits(&mut lab, 60);
+    assert_eq!(remarks(&mut lab, "n1"), Vec::<String>::new());
+    assert!(status(&mut lab, "n1").starts_with("installed: an operator says so"));
+}
+
+#[test]
+fn who_came_to_a_script_that_refuses_it_has_its_reason() {
+    let ipxe: Options<'_> = &[(77, b"iPXE"), (93, &[0, 7])];
+    for (refused, said) in [(false, 1), (true, 0)] {
+        let mut lab = lab("reserve");
+        assert!(ask(&mut lab, 1, 1, ipxe).is_ok());
+        if refused {
+            lab.step("boot c1 unconfirmed=its_card_is_not_confirmed");
+        }
+        waits(&mut lab, 300);
+        assert_eq!(remarks(&mut lab, "n1").len(), said, "refused: {refused}");
+    }
+}
+
+#[test]
+fn what_grub_fetches_from_a_repo_is_no_loader() {
+    let mut lab = lab("reserve");
+    discover(&mut lab, 1);
+    boot(&mut lab, 1, "192.0.2.21");
+    let id = lab.machine("n1").unwrap();
+    let fetched = Fetched {
+        by: "tftp",
+        name: "repo/r/initrd.gz".into(),
+        program: Some(Program::NotEfi),
+        outcome: Ok((40_800_000, 6_900)),
+    };
+    lab.turn(|turn| turn.fetched(id, fetched));
+    assert_eq!(remarks(&mut lab, "n1"), Vec::<String>::new());
+}

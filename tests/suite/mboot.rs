@@ -1,0 +1,427 @@
+//! ESXi's loader, by every way that it is started: what it asks for, in the order in which it was recorded (VMware's own
+//! mboot.efi in OVMF, and Debian's iPXE), gets right answers, and all of it is one attempt.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read, Write},
+    net::{TcpStream, UdpSocket},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    server::{Client, House, boot_path, events, find_token, log, node, token},
+    wire::{Host, Serving, alone},
+};
+
+/// What mboot of 8.0 names in the stand-in's boot.cfg, the kernel first.
+const NAMED: [&str; 9] = [
+    "b.b00",
+    "jumpstrt.gz",
+    "useropts.gz",
+    "features.gz",
+    "k.b00",
+    "s.v00",
+    "weaselin.v00",
+    "imgdb.tgz",
+    "imgpayld.tgz",
+];
+
+fn image() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/stand-ins/esxi")
+}
+
+fn content(path: &str) -> String {
+    fs::read_to_string(image().join(path)).unwrap()
+}
+
+/// The repo is ESXi's; every node starts mboot in its own way.
+fn esxi(house: &House) {
+    let file = "policies.d/site.toml";
+    let text = fs::read_to_string(house.site().join(file)).unwrap();
+    let text = text
+        .replace("stand-ins/rocky", "stand-ins/esxi")
+        .replace("task = \"redhat\"", "task = \"esxi\"")
+        .replace("repo.rocky", "repo.esxi")
+        .replace("timezone = \"Etc/UTC\"\ndisk = { smallest = true, wipe = true }", "root-password-hash = \"$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/\"\ndisk = { first = [\"local\"] }");
+    house.write(file, &text);
+    for number in 1..=6 {
+        let mac = format!("52:54:00:00:00:{number:02x}");
+        let more = match number {
+            1 | 2 => "secure-boot = true",
+            3 => "loader = \"mboot.efi\"",
+            _ => "",
+        };
+        let declared = format!(
+            "[node.n{number:02}]\nmac = \"{mac}\"\nrepo = \"esxi\"\naddress = \"192.0.2.{}\"\n{more}\n",
+            10 + number
+        );
+        house.write(&format!("policies.d/nodes/n{number:02}.toml"), &declared);
+    }
+    house.write("loaders/pxelinux.0", "SYSLINUX 3.86");
+    house.write("loaders/undionly.kpxe", "a loader");
+}
+
+/// What TFTP answers: the options that it acknowledges, and the file; or the error's code.
+fn tftp(
+    name: &str,
+    options: &[(&str, &str)],
+    size_alone: bool,
+) -> Result<(BTreeMap<String, String>, String), u8> {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(1)))
+        .unwrap();
+    let mut request = format!("\0\x01{name}\0octet\0").into_bytes();
+    for (option, value) in options {
+        request.extend(format!("{option}\0{value}\0").bytes());
+    }
+    socket.send_to(&request, "127.0.0.1:69").unwrap();
+    let (mut agreed, mut file, mut window) = (BTreeMap::new(), Vec::new(), 1);
+    let mut block = 512;
+    let (mut since, mut asked) = (0, 0);
+    loop {
+        let mut buffer = [0; 2_000];
+        let Ok((length, peer)) = socket.recv_from(&mut buffer) else {
+            // As firmware does: while it is looked whether its address is free, nothing is said.
+            asked += 1;
+            assert!(asked < 10 && file.is_empty(), "{name}: no answer");
+            socket.send_to(&request, "127.0.0.1:69").unwrap();
+            continue;
+        };
+        let packet = &buffer[..length];
+        match packet[1] {
+            6 => {
+                let words: Vec<&str> = std::str::from_utf8(&packet[2..])
+                    .unwrap()
+                    .split_terminator('\0')
+                    .collect();
+                agreed = words
+                    .chunks(2)
+                    .map(|pair| (pair[0].to_owned(), pair[1].to_owned()))
+                    .collect();
+                block = agreed
+                    .get("blksize")
+                    .map_or(512, |size| size.parse().unwrap());
+                window = agreed
+                    .get("windowsize")
+                    .map_or(1, |size| size.parse().unwrap());
+                if size_alone {
+                    socket.send_to(b"\0\x05\0\x08enough\0", peer).unwrap();
+                    return Ok((agreed, String::new()));
+                }
+                socket.send_to(&[0, 4, 0, 0], peer).unwrap();
+            }
+            3 => {
+                file.extend(&packet[4..]);
+                since += 1;
+                let last = packet.len() - 4 < block;
+                if last || since == window {
+                    since = 0;
+                    socket.send_to(&[0, 4, packet[2], packet[3]], peer).unwrap();
+                }
+                if last {
+                    return Ok((agreed, String::from_utf8(file).unwrap()));
+                }
+            }
+            5 => return Err(packet[3]),
+            other => panic!("{name}: packet {other}"),
+        }
+    }
+}
+
+/// As the firmware fetches a file: first its size, then with large blocks, four at a time.
+fn loaded(name: &str) -> String {
+    let (agreed, _) =
+        tftp(name, &[("tsize", "0")], true).unwrap_or_else(|code| panic!("{name}: error {code}"));
+    let (_, file) = tftp(
+        name,
+        &[("tsize", "0"), ("blksize", "1468"), ("windowsize", "4")],
+        false,
+    )
+    .unwrap();
+    assert_eq!(agreed["tsize"], file.len().to_string(), "{name}");
+    file
+}
+
+/// Status and length by `HEAD`.
+fn head(path: &str) -> (u16, Option<u64>) {
+    let mut stream = TcpStream::connect("127.0.0.1:80").unwrap();
+    write!(
+        stream,
+        "HEAD {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.ends_with("\r\n\r\n"), "a body after HEAD: {text}");
+    let mut lengths = text.lines().filter_map(|line| {
+        let (key, value) = line.split_once(": ")?;
+        key.eq_ignore_ascii_case("content-length")
+            .then(|| value.parse().unwrap())
+    });
+    (text[9..12].parse().unwrap(), lengths.next())
+}
+
+/// One key of a boot.cfg.
+fn value<'a>(boot_cfg: &'a str, key: &str) -> &'a str {
+    let mut lines = boot_cfg.lines().filter_map(|line| line.split_once('='));
+    lines
+        .find(|(known, _)| *known == key)
+        .unwrap_or_else(|| panic!("no `{key}`: {boot_cfg}"))
+        .1
+}
+
+/// The files that a boot.cfg names.
+fn named(boot_cfg: &str) -> Vec<&str> {
+    let modules = value(boot_cfg, "modules").split(" --- ");
+    [value(boot_cfg, "kernel")]
+        .into_iter()
+        .chain(modules)
+        .collect()
+}
+
+/// The document that a boot.cfg leads the installer to.
+fn ks(boot_cfg: &str) -> &str {
+    let words = value(boot_cfg, "kernelopt").split(' ');
+    let url = words
+        .filter_map(|word| word.strip_prefix("ks=http://127.0.0.1"))
+        .next();
+    url.unwrap_or_else(|| panic!("no ks: {boot_cfg}"))
+}
+
+/// The installer runs to its end: with a boot.cfg that is this card's, and all in one attempt.
+fn installs(serving: &mut Serving, number: usize, boot_cfg: &str) {
+    assert_eq!(named(boot_cfg), NAMED);
+    let options = value(boot_cfg, "kernelopt");
+    for word in [
+        "runweasel".to_owned(),
+        format!("BOOTIF=01-52-54-00-00-00-{number:02x}"),
+        format!("ip=192.0.2.{}", 10 + number),
+        format!("netdevice=52:54:00:00:00:{number:02x}"),
+    ] {
+        assert!(
+            options.split(' ').any(|known| known == word),
+            "{word}: {options}"
+        );
+    }
+    let document = ks(boot_cfg).to_owned();
+    let text = serving.machines.get(&document).good();
+    assert!(
+        text.contains(&format!("--ip=192.0.2.{} ", 10 + number)),
+        "{text}"
+    );
+    let token = document[3..35].to_owned();
+    for stage in ["installing", "installed"] {
+        serving
+            .machines
+            .get(&format!("/t/{token}/stage/{stage}"))
+            .good();
+    }
+    let log = log(&mut serving.operators, number);
+    let events = events(&log);
+    let count = |name: &str| events.iter().filter(|event| **event == name).count();
+    assert_eq!(
+        (count("attempt"), count("document"), count("stage")),
+        (1, 1, 2),
+        "{log:#?}"
+    );
+    assert_eq!(node(&mut serving.operators, number)["state"], "installed");
+}
+
+#[test]
+fn the_loader_gets_right_answers_by_every_way() {
+    alone(
+        "mboot::the_loader_gets_right_answers_by_every_way",
+        every_way,
+    );
+}
+
+fn every_way() {
+    let host = Host::behind("near");
+    let mut serving = Serving::prepared(6, "dhcp = \"reserve\"", esxi);
+    over_tftp(&host, &mut serving);
+    over_http(&host, &mut serving);
+    without_its_card(&host, &mut serving);
+    by_ipxe(&mut serving);
+    by_pxelinux(&host, &mut serving);
+}
+
+/// Case A: UEFI's PXE.
+fn over_tftp(host: &Host, serving: &mut Serving) {
+    let offered = "offer 192.0.2.11 mboot/esxi/mboot.efi";
+    host.hears("discover 1 boot", offered);
+    assert_eq!(
+        loaded("mboot/esxi/mboot.efi"),
+        content("efi/boot/bootx64.efi")
+    );
+    let boot_cfg = loaded("mboot/esxi/01-52-54-00-00-00-01/boot.cfg");
+    assert_eq!(value(&boot_cfg, "prefix"), "/repo/esxi");
+    let path = |name: &str| format!("{}/{name}", value(&boot_cfg, "prefix"));
+    for name in named(&boot_cfg) {
+        let (agreed, _) = tftp(&path(name), &[("tsize", "0")], true).unwrap();
+        assert_eq!(agreed["tsize"], content(name).len().to_string(), "{name}");
+    }
+    assert_eq!(
+        loaded("mboot/esxi/crypto64.efi"),
+        content("efi/boot/crypto64.efi")
+    );
+    for name in named(&boot_cfg) {
+        assert_eq!(loaded(&path(name)), content(name), "{name}");
+    }
+    installs(serving, 1, &boot_cfg);
+    // Installed, it goes to its disk: this loader could not lead it there. The system that then runs has its address.
+    assert_eq!(host.say("discover 1 boot"), [""; 0]);
+    assert_eq!(host.say("discover 1 phone"), ["offer 192.0.2.11"]);
+    let disk = loaded("mboot/esxi/01-52-54-00-00-00-01/boot.cfg");
+    assert_eq!(
+        (value(&disk, "skip"), value(&disk, "title")),
+        ("1", "Bootwright: booting the disk")
+    );
+}
+
+/// Case G: UEFI's HTTP boot.
+fn over_http(host: &Host, serving: &mut Serving) {
+    host.hears(
+        "discover 2 http",
+        "offer 192.0.2.12 http://192.0.2.1/mboot/esxi/mboot.efi",
+    );
+    let loader = content("efi/boot/bootx64.efi");
+    assert_eq!(
+        head("/mboot/esxi/mboot.efi"),
+        (200, Some(loader.len() as u64))
+    );
+    assert_eq!(serving.machines.get("/mboot/esxi/mboot.efi").good(), loader);
+    let own = "/mboot/esxi/01-52-54-00-00-00-02/boot.cfg";
+    // The head alone boots nothing.
+    assert_eq!(head(own).0, 404);
+    let boot_cfg = serving.machines.get(own).good();
+    assert_eq!(serving.machines.get(own).good(), boot_cfg);
+    assert_eq!(head(own), (200, Some(boot_cfg.len() as u64)));
+    http_files(&mut serving.machines, &boot_cfg, "/mboot/esxi");
+    installs(serving, 2, &boot_cfg);
+}
+
+/// The sizes of all that a boot.cfg names, the loader's other half beside it, then all of it.
+fn http_files(machines: &mut Client, boot_cfg: &str, beside: &str) {
+    let prefix = value(boot_cfg, "prefix")
+        .strip_prefix("http://127.0.0.1")
+        .unwrap();
+    assert_eq!(prefix, "/repo/esxi");
+    for name in named(boot_cfg) {
+        assert_eq!(
+            head(&format!("{prefix}/{name}")),
+            (200, Some(content(name).len() as u64)),
+            "{name}"
+        );
+    }
+    let crypto = machines.get(&format!("{beside}/crypto64.efi")).good();
+    assert_eq!(crypto, content("efi/boot/crypto64.efi"));
+    for name in named(boot_cfg) {
+        assert_eq!(
+            machines.get(&format!("{prefix}/{name}")).good(),
+            content(name),
+            "{name}"
+        );
+    }
+}
+
+/// Case B: a loader that has found nothing under its card, and looks beside itself.
+fn without_its_card(host: &Host, serving: &mut Serving) {
+    host.hears("discover 3 boot", "offer 192.0.2.13 mboot/esxi/mboot.efi");
+    // From this host nobody's card is known.
+    assert_eq!(tftp("mboot/esxi/boot.cfg", &[], false), Err(1));
+    assert_eq!(serving.machines.get("/mboot/esxi/boot.cfg").status, 404);
+    for name in NAMED {
+        assert_eq!(loaded(&format!("mboot/esxi/{name}")), content(name));
+        assert_eq!(
+            serving.machines.get(&format!("/mboot/esxi/{name}")).good(),
+            content(name)
+        );
+    }
+    for lost in [
+        "mboot/esxi/nothing",
+        "mboot/other/mboot.efi",
+        "mboot/esxi/efi",
+    ] {
+        assert_eq!(tftp(lost, &[], false), Err(1), "{lost}");
+        assert_eq!(
+            serving.machines.get(&format!("/{lost}")).status,
+            404,
+            "{lost}"
+        );
+    }
+    assert_eq!(tftp("mboot/esxi/../../etc/shadow", &[], false), Err(2));
+    assert!(!events(&log(&mut serving.operators, 3)).contains(&"attempt"));
+    let boot_cfg = loaded("mboot/esxi/01-52-54-00-00-00-03/boot.cfg");
+    installs(serving, 3, &boot_cfg);
+}
+
+/// Cases C to F: iPXE starts the loader, with `-c`, with a boot.cfg of its own, or with nothing.
+fn by_ipxe(serving: &mut Serving) {
+    let machines = &mut serving.machines;
+    let script = machines.get(&boot_path(4)).good();
+    let token = token(&script);
+    let beside = format!("/t/{token}");
+    assert!(
+        script.contains(&format!("chain http://127.0.0.1{beside}/mboot.efi")),
+        "{script}"
+    );
+    let loader = content("efi/boot/bootx64.efi");
+    assert_eq!(
+        head(&format!("{beside}/mboot.efi")),
+        (200, Some(loader.len() as u64))
+    );
+    assert_eq!(machines.get(&format!("{beside}/mboot.efi")).good(), loader);
+    // C and D: `-c URL`. E: iPXE holds the boot.cfg, and the loader looks beside itself first. F: twice, and nothing else.
+    let boot_cfg = machines.get(&format!("{beside}/boot.cfg")).good();
+    for name in [
+        "01-52-54-00-00-00-04/boot.cfg",
+        "01-52-54-00-00-00-04/boot.cfg",
+        "boot.cfg",
+    ] {
+        assert_eq!(
+            machines.get(&format!("{beside}/{name}")).good(),
+            boot_cfg,
+            "{name}"
+        );
+    }
+    http_files(machines, &boot_cfg, &beside);
+    // What it was given is given again, until it reads its document.
+    assert_eq!(find_token(&serving.machines.boot(4)), Some(token));
+    installs(serving, 4, &boot_cfg);
+}
+
+/// A BIOS, with SYSLINUX 3.86's PXELINUX.
+fn by_pxelinux(host: &Host, serving: &mut Serving) {
+    host.hears("discover 5 bios", "offer 192.0.2.15 pxelinux.0");
+    assert_eq!(loaded("pxelinux.0"), "SYSLINUX 3.86");
+    let by_uuid = "pxelinux.cfg/00000000-0000-0000-0000-000000000005";
+    assert_eq!(tftp(by_uuid, &[], false), Err(1));
+    let own = "pxelinux.cfg/01-52-54-00-00-00-05";
+    let config = loaded(own);
+    let word = |key: &str| {
+        let mut lines = config
+            .lines()
+            .filter_map(|line| line.trim().split_once(' '));
+        lines
+            .find(|(known, _)| *known == key)
+            .unwrap_or_else(|| panic!("no `{key}`: {config}"))
+            .1
+    };
+    assert_eq!(loaded(word("KERNEL")), content("mboot.c32"));
+    let boot_cfg = loaded(word("APPEND").strip_prefix("-c ").unwrap());
+    assert_eq!(value(&boot_cfg, "prefix"), "/repo/esxi");
+    for name in named(&boot_cfg) {
+        assert_eq!(loaded(&format!("/repo/esxi/{name}")), content(name));
+    }
+    installs(serving, 5, &boot_cfg);
+    let config = loaded(own);
+    assert!(
+        config.contains("LOCALBOOT 0") && !config.contains("KERNEL"),
+        "{config}"
+    );
+    // UEFI goes its own way.
+    host.hears("discover 6 boot", "offer 192.0.2.16 snponly.efi");
+}
