@@ -253,9 +253,9 @@ fn what_is_no_image_or_no_whole_one_says_what_it_is() {
     fs::write(path("udf.iso"), &udf).unwrap();
     let tree = path("tree");
     fill(&tree, &[("a/large", 100_000), ("small", 10)]);
-    run("mkzftree", &["tree", "squeezed"], dir.path());
-    let squeeze = ["-quiet", "-R", "-z", "-o", "zisofs.iso", "squeezed"];
-    run("genisoimage", &squeeze, dir.path());
+    let squeeze = "-outdev zisofs.iso -map tree / -set_filter_r --zisofs / -- -end";
+    let squeeze: Vec<_> = squeeze.split(' ').collect();
+    run("xorriso", &squeeze, dir.path());
     let cases = [
         ("good.iso", None),
         ("none.iso", Some("no such file or directory")),
