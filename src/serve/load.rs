@@ -12,13 +12,15 @@ use std::{
 use super::{
     bases::Bases,
     outside::Lookup,
-    sound::{Inputs, Sound, is_declared_as_in, is_same, names_by_template, only_nodes_differ},
+    sound::{
+        Inputs, Sound, Whom, is_declared_as_in, is_same, names_by_template, only_nodes_differ,
+    },
 };
 use crate::{
     control::{Checked, Examined, Snapshot},
     disk::{self, repo::Images, state::Key},
     matcher,
-    model::{NodeName, Place, Repo, Revision, ServerConfig},
+    model::{Hostname, Node, NodeName, Place, Repo, Revision, ServerConfig},
     net::http::Advertise,
     render,
     site::{self, Diagnostic, Files, HostnameRule, Memory, Resolved, Severity, Site},
@@ -38,7 +40,7 @@ struct Good {
     /// Where machines reached us.
     bases: Bases,
     /// Who was rendered, and from what.
-    sound: BTreeMap<String, Sound>,
+    sound: BTreeMap<Whom, Sound>,
     /// Whether these are all there are: a site that is known from before is not rendered.
     is_whole: bool,
 }
@@ -150,10 +152,9 @@ impl Loader {
         let good = self
             .good
             .as_ref()
-            .filter(|good| is_same(&good.snapshot, snapshot));
+            .filter(|good| good.bases == *bases && is_same(&good.snapshot, snapshot));
         let settled = good.filter(|good| {
-            good.bases == *bases
-                && only_nodes_differ(&good.snapshot, snapshot)
+            only_nodes_differ(&good.snapshot, snapshot)
                 && (good.is_whole || !names_by_template(snapshot))
         });
         let renderer = Renderer {
@@ -171,7 +172,7 @@ impl Loader {
             diagnostics.extend(outcome.found);
             if let Some(one) = outcome.sound {
                 diagnostics.extend(one.warnings.iter().cloned());
-                rendering.sound.insert(outcome.name, one);
+                rendering.sound.insert(outcome.whom, one);
             }
         }
         diagnostics.extend(same_hostnames(snapshot, &rendering.sound));
@@ -182,7 +183,7 @@ impl Loader {
 /// What came of rendering.
 #[derive(Default)]
 struct Rendering {
-    sound: BTreeMap<String, Sound>,
+    sound: BTreeMap<Whom, Sound>,
     is_whole: bool,
 }
 
@@ -220,14 +221,14 @@ struct Renderer<'a> {
     bases: &'a Bases,
     flawed: &'a Flawed,
     /// Who was rendered before, when what every machine's files are made from is the same now.
-    known: Option<&'a BTreeMap<String, Sound>>,
+    known: Option<&'a BTreeMap<Whom, Sound>>,
     /// The site before, when only nodes differ from it: who is declared as there is as sound as there.
     settled: Option<&'a Snapshot>,
 }
 
 /// What came of one of them.
 struct Outcome {
-    name: String,
+    whom: Whom,
     found: Vec<Diagnostic>,
     /// None when there is a mistake, or nothing to render, or nothing is known but that it was sound before.
     sound: Option<Sound>,
@@ -258,14 +259,11 @@ impl Renderer<'_> {
     /// Renders one of them, unless it was rendered from the same before.
     fn examine(&self, examined: &Examined) -> Outcome {
         let mut outcome = Outcome {
-            name: match examined {
-                Examined::Node(node) => node.name.value.to_string(),
-                Examined::Stranger(policy) => format!("policy {}", policy.name.value),
-            },
+            whom: Whom::of(examined),
             found: Vec::new(),
             sound: None,
         };
-        let known = self.known.and_then(|known| known.get(&outcome.name));
+        let known = self.known.and_then(|known| known.get(&outcome.whom));
         if self
             .settled
             .is_some_and(|before| is_declared_as_in(before, examined))
@@ -282,20 +280,21 @@ impl Renderer<'_> {
             Examined::Node(_) => {}
             Examined::Stranger(_) => outcome.found = found,
         }
-        let base: Arc<str> = self.bases.of(resolved.network.as_deref()).into();
-        let inputs = Inputs::new(self.snapshot, &resolved, base.clone());
+        let inputs = Inputs::new(self.snapshot, &resolved);
         if let Some(sound) = known.filter(|sound| sound.inputs.is(&inputs)) {
             outcome.sound = Some(sound.clone());
             return outcome;
         }
-        let checked: Checked = self.snapshot.check(examined, &resolved, base.to_string());
+        let base = self.bases.of(resolved.network.as_deref());
+        let checked: Checked = self.snapshot.check(examined, &resolved, base);
         if !checked.is_sound() {
             outcome.found.extend(checked.diagnostics);
             return outcome;
         }
+        let is_template = matches!(resolved.hostname, HostnameRule::Template(_));
         outcome.sound = Some(Sound {
             inputs,
-            hostname: checked.hostname,
+            hostname: checked.hostname.filter(|_| is_template),
             documents: checked.documents,
             warnings: checked.diagnostics,
         });
@@ -304,33 +303,41 @@ impl Renderer<'_> {
 }
 
 /// Host names that come out of templates alike: plain ones were compared when the site was loaded.
-fn same_hostnames(snapshot: &Snapshot, sound: &BTreeMap<String, Sound>) -> Vec<Diagnostic> {
-    let mut first: BTreeMap<String, &NodeName> = BTreeMap::new();
+fn same_hostnames(snapshot: &Snapshot, sound: &BTreeMap<Whom, Sound>) -> Vec<Diagnostic> {
+    if sound.values().all(|sound| sound.hostname.is_none()) {
+        return Vec::new();
+    }
+    let mut first: BTreeMap<String, (&NodeName, bool)> = BTreeMap::new();
     let mut found = Vec::new();
     for (name, node) in &snapshot.site.nodes {
-        let hostname = sound
-            .get(name.as_str())
-            .and_then(|sound| sound.hostname.as_ref());
-        let Some(hostname) = hostname.map(|hostname| hostname.as_str().to_ascii_lowercase()) else {
+        let Some(sound) = sound.get(&Whom::Node(name.clone())) else {
             continue;
         };
-        match first.get(&hostname) {
-            Some(other) if is_template(snapshot, name) || is_template(snapshot, other) => {
+        let is_template = sound.hostname.is_some();
+        let Some(hostname) = sound.hostname.clone().or_else(|| plain(snapshot, node)) else {
+            continue;
+        };
+        match first.get(&hostname.as_str().to_ascii_lowercase()) {
+            Some((other, other_is)) if is_template || *other_is => {
                 let other = &snapshot.site.nodes[*other];
                 let message = format!("host name {hostname} is used twice");
                 let one = Diagnostic::error(message, node.place()).label(name.to_string());
                 found.push(one.other(other.place(), format!("{} has it", other.name)));
             }
             Some(_) => {}
-            None => drop(first.insert(hostname, name)),
+            None => drop(first.insert(hostname.as_str().to_ascii_lowercase(), (name, is_template))),
         }
     }
     found
 }
 
-fn is_template(snapshot: &Snapshot, name: &NodeName) -> bool {
-    let resolved = snapshot.resolve_examined(&Examined::Node(snapshot.site.nodes[name].clone()));
-    resolved.is_some_and(|(resolved, _)| matches!(resolved.hostname, HostnameRule::Template(_)))
+/// The host name of a node that says it plainly.
+fn plain(snapshot: &Snapshot, node: &Arc<Node>) -> Option<Hostname> {
+    let (resolved, _) = snapshot.resolve_examined(&Examined::Node(node.clone()))?;
+    match resolved.hostname {
+        HostnameRule::Plain(hostname) => Some(hostname),
+        HostnameRule::Template(_) => None,
+    }
 }
 
 /// Where machines reach us, by the server's settings.

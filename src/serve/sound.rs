@@ -4,17 +4,36 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     control::{Examined, Snapshot},
-    model::{Hostname, Node, Policy, Settings},
+    model::{Hostname, Node, NodeName, Policy, PolicyName, Settings},
     render::Fingerprint,
     site::{Diagnostic, Resolved},
 };
 
-/// Somebody who was rendered without a mistake.
+/// Who was rendered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Whom {
+    /// A declared node.
+    Node(NodeName),
+    /// A machine that nobody declared, bound by this policy.
+    Stranger(PolicyName),
+}
+
+impl Whom {
+    pub(super) fn of(examined: &Examined) -> Whom {
+        match examined {
+            Examined::Node(node) => Whom::Node(node.name.value.clone()),
+            Examined::Stranger(policy) => Whom::Stranger(policy.name.value.clone()),
+        }
+    }
+}
+
+/// Somebody who was rendered without a mistake. It holds no text of its own where it need not: a small piece of memory
+/// that stays, among all that rendering needs for a moment, keeps a page of it.
 #[derive(Clone)]
 pub(super) struct Sound {
     /// From what.
     pub(super) inputs: Inputs,
-    /// The host name that came out.
+    /// The host name that came out, where it is made by a template.
     pub(super) hostname: Option<Hostname>,
     /// How many files did.
     pub(super) documents: usize,
@@ -29,12 +48,11 @@ pub(super) struct Inputs {
     templates: Fingerprint,
     node: Option<Arc<Node>>,
     policy: Option<Arc<Policy>>,
-    base: Arc<str>,
 }
 
 impl Inputs {
     /// Collects them.
-    pub(super) fn new(snapshot: &Snapshot, resolved: &Resolved, base: Arc<str>) -> Self {
+    pub(super) fn new(snapshot: &Snapshot, resolved: &Resolved) -> Self {
         let policy = resolved
             .policy
             .as_ref()
@@ -43,7 +61,6 @@ impl Inputs {
             templates: snapshot.library.depends(resolved),
             node: resolved.declared.clone(),
             policy: policy.cloned(),
-            base,
         }
     }
 
@@ -57,7 +74,6 @@ impl Inputs {
             }
         }
         self.templates == other.templates
-            && self.base == other.base
             && same(self.node.as_ref(), other.node.as_ref())
             && same(self.policy.as_ref(), other.policy.as_ref())
     }

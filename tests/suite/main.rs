@@ -16,6 +16,7 @@ mod http_fixture;
 mod http;
 mod hostile_http;
 mod journal_files;
+mod sending;
 mod server;
 mod hot_reload;
 mod started;

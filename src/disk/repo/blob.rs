@@ -3,10 +3,11 @@
 use std::{
     fs::File,
     io::{self, IoSliceMut},
-    os::unix::fs::FileExt,
+    os::{fd::AsFd, unix::fs::FileExt},
     sync::Arc,
 };
 
+use nix::sys::sendfile::sendfile;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::image::Stamp;
@@ -75,6 +76,47 @@ impl Blob {
         })
     }
 
+    /// Whether the kernel has the bytes from `offset` on in memory, as far as samples tell: it reads files by windows that are
+    /// larger than what lies between two of them (`read_ahead_kb`, 128 KiB unless told otherwise).
+    pub fn is_at_hand(&self, offset: u64, length: u64) -> bool {
+        const APART: usize = 64 << 10;
+        let last = length.saturating_sub(1);
+        let samples = (0..last).step_by(APART).chain([last]);
+        // What cannot be told, or is wrong with the file, shows when it is read.
+        let has = |at| self.read_at_hand(&mut [0], offset + at).unwrap_or(false);
+        length > 0 && samples.into_iter().all(has)
+    }
+
+    /// Has the kernel send up to `length` bytes from `offset` on (sendfile(2)), as many as `socket` takes; returns how
+    /// many. Mistakes are those of [`Blob::read_exact_at`]. As long as they have not arrived, they are the file's own
+    /// bytes: what is written to it then is sent.
+    pub fn send(&self, socket: impl AsFd, offset: u64, length: u64) -> io::Result<usize> {
+        let (start, length) = match &self.lie {
+            Lie::Whole { .. } => (offset, length),
+            Lie::Runs { extents, stamp } => {
+                self.holds(stamp)?;
+                let run = extents.locate(offset, length);
+                let Extent { start, length } = run.ok_or(io::ErrorKind::UnexpectedEof)?;
+                (start, length)
+            }
+        };
+        let start = i64::try_from(start).map_err(io::Error::other)?;
+        match sendfile(
+            socket,
+            &self.file,
+            Some(&mut start.clone()),
+            length as usize,
+        )? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            sent => Ok(sent),
+        }
+    }
+
+    /// Whether the bytes are to be of one image, which somebody may be writing to.
+    pub fn is_of_image(&self) -> bool {
+        matches!(self.lie, Lie::Runs { .. })
+    }
+
     /// Reads by `read`, which tells whether it could fill what it was given.
     fn read_by(
         &self,
@@ -99,16 +141,24 @@ impl Blob {
             done = end;
         }
         // Afterwards, so that what was written meanwhile shows.
+        self.holds(stamp)?;
+        Ok(true)
+    }
+
+    fn holds(&self, stamp: &Stamp) -> io::Result<()> {
         if Stamp::of(&self.file.metadata()?) != *stamp {
             return Err(io::Error::other("the image was changed while it was read"));
         }
-        Ok(true)
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write, os::unix::fs::MetadataExt};
+    use std::{
+        io::{Read, Write},
+        os::unix::{fs::MetadataExt, net::UnixStream},
+    };
 
     use super::*;
 
@@ -138,6 +188,34 @@ mod tests {
             let read = blob.read_exact_at(&mut buffer, offset);
             assert_eq!(read.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         }
+    }
+
+    #[test]
+    fn the_kernel_sends_what_is_there_and_nothing_of_an_image_that_was_changed() {
+        let content: Vec<u8> = (0..60_000u32).map(|at| (at % 251) as u8).collect();
+        let whole = blob(&content);
+        let stamp = || Stamp::of(&whole.file.metadata().unwrap());
+        let extent = |start, length| Extent { start, length };
+        let extents = Extents::new([extent(2_048, 5_000), extent(40_000, 6_000)]);
+        let runs = Blob::runs(whole.file.clone(), extents, stamp());
+        for (blob, offset, length, expected) in [
+            (&whole, 10, 20_000, &content[10..20_010]),
+            // A run at a time.
+            (&runs, 4_000, 4_000, &content[6_048..7_048]),
+            (&runs, 5_500, 200, &content[40_500..40_700]),
+        ] {
+            let (mut ours, theirs) = UnixStream::pair().unwrap();
+            assert_eq!(blob.send(theirs, offset, length).unwrap(), expected.len());
+            let mut sent = Vec::new();
+            ours.read_to_end(&mut sent).unwrap();
+            assert_eq!(sent, expected);
+        }
+        let (_ours, theirs) = UnixStream::pair().unwrap();
+        let beyond = whole.send(&theirs, 60_000, 1).unwrap_err();
+        assert_eq!(beyond.kind(), io::ErrorKind::UnexpectedEof);
+        whole.file.set_len(59_999).unwrap();
+        let changed = runs.send(&theirs, 0, 1).unwrap_err();
+        assert!(changed.to_string().contains("was changed"), "{changed}");
     }
 
     #[test]

@@ -5,21 +5,32 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::{
     sync::mpsc,
     task::{JoinHandle, spawn_blocking},
+    time::{Instant, Sleep, sleep},
 };
 
 use crate::disk::repo::Blob;
 
 use super::{
     Receipt,
-    pool::{Buffer, Pool},
+    pool::{Buffer, LARGE, Pool},
+    stretch::{LONGEST, Piece, Stretch},
     wire::Exchange,
 };
+
+/// Parts of files that are shorter than this are copied: that costs less than having them sent.
+const SHORTEST: u64 = 64 << 10;
+
+/// The end of an image's file is copied, and the last of it read when all that the kernel sent by itself has arrived. So
+/// an image that is written to while it is sent shows before its client has the whole of it. So much is copied
+/// that there is nothing to wait for, as a rule.
+const COPIED: u64 = 4 * LARGE as u64;
 
 /// The body of an answer.
 pub(super) enum AnswerBody {
@@ -64,14 +75,26 @@ impl Drop for Sending {
     }
 }
 
-/// A file's bytes from `at` up to `end`. What the kernel has in memory is read at once; what has to be waited for is
-/// read off the async threads.
+/// A file's bytes from `at` up to `end`. What the kernel has in memory it sends by itself, or it is read at once; what has to
+/// be waited for is read off the async threads.
 pub(super) struct Pieces {
     blob: Blob,
     at: u64,
     end: u64,
     pool: Arc<Pool>,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
+    /// Up to where the kernel sends by itself.
+    sent: Option<u64>,
+    arriving: Option<Arriving>,
+}
+
+/// Bytes that are waited for until they have arrived.
+struct Arriving {
+    /// How many are under way.
+    left: Option<u64>,
+    /// When they have not become fewer until then, the client has gone.
+    until: Instant,
+    next: Pin<Box<Sleep>>,
 }
 
 /// A piece that is read.
@@ -91,6 +114,43 @@ impl Pieces {
             end,
             pool,
             reading: None,
+            sent: None,
+            arriving: None,
+        }
+    }
+
+    /// How many bytes come next that the kernel is to send by itself.
+    fn sendable(&self) -> Option<usize> {
+        let copied = if self.blob.is_of_image() { COPIED } else { 0 };
+        let length = (self.end - self.at).saturating_sub(copied);
+        let length = length.min(LONGEST as u64);
+        (length >= SHORTEST && self.blob.is_at_hand(self.at, length)).then_some(length as usize)
+    }
+
+    /// Waits, before the last piece of an image's file is read, for what the kernel sends by itself to arrive.
+    fn poll_arrived(
+        &mut self,
+        exchange: &Exchange,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(sent) = self.sent else {
+            return Poll::Ready(Ok(()));
+        };
+        if !self.blob.is_of_image() || self.end - self.at > LARGE as u64 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            let left = exchange.under_way()?;
+            if left.is_some_and(|left| left <= self.at - sent) {
+                self.arriving = None;
+                return Poll::Ready(Ok(()));
+            }
+            let arriving = self.arriving.get_or_insert_with(|| Arriving {
+                left: None,
+                until: Instant::now() + exchange.patience,
+                next: Box::pin(sleep(Duration::ZERO)),
+            });
+            ready!(arriving.wait(left, exchange.patience, context))?;
         }
     }
 
@@ -114,9 +174,24 @@ impl Pieces {
         })
     }
 
-    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+    fn poll_piece(
+        &mut self,
+        exchange: &Exchange,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Piece>>> {
         if self.at == self.end {
             return Poll::Ready(None);
+        }
+        if self.reading.is_none() {
+            if let Some(length) = self.sendable() {
+                let end = self.at + length as u64;
+                exchange.send(Stretch::new(self.blob.clone(), self.at, end));
+                (self.at, self.sent) = (end, Some(end));
+                return Poll::Ready(Some(Ok(Piece::File(length))));
+            }
+            if let Err(error) = ready!(self.poll_arrived(exchange, context)) {
+                return Poll::Ready(Some(Err(error)));
+            }
         }
         let reading = self.reading.take().map(Reading::Going);
         let piece = match reading.unwrap_or_else(|| self.read()) {
@@ -132,31 +207,56 @@ impl Pieces {
         if let Ok(piece) = &piece {
             self.at += piece.len() as u64;
         }
-        Poll::Ready(Some(piece))
+        Poll::Ready(Some(piece.map(Piece::Bytes)))
+    }
+}
+
+impl Arriving {
+    /// Waits a moment, as long as bytes arrive at all within `patience`.
+    fn wait(
+        &mut self,
+        left: Option<u64>,
+        patience: Duration,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let now = Instant::now();
+        if left != self.left {
+            (self.left, self.until) = (left, now + patience);
+        }
+        if now > self.until {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        ready!(self.next.as_mut().poll(context));
+        self.next.as_mut().reset(now + Duration::from_millis(1));
+        Poll::Ready(Ok(()))
     }
 }
 
 impl Body for Sending {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let next = match &mut self.body {
-            AnswerBody::Pieces(pieces) => ready!(pieces.poll_piece(context)),
-            AnswerBody::Lines(lines) => ready!(lines.poll_recv(context)).map(Ok),
+    ) -> Poll<Option<io::Result<Frame<Piece>>>> {
+        let Sending { body, exchange } = &mut *self;
+        let bytes = match body {
+            AnswerBody::Pieces(pieces) => {
+                let piece = ready!(pieces.poll_piece(exchange, context));
+                return Poll::Ready(piece.map(|piece| piece.map(Frame::data)));
+            }
+            AnswerBody::Lines(lines) => ready!(lines.poll_recv(context)),
             body => match mem::replace(body, AnswerBody::Bytes(Bytes::new())) {
                 AnswerBody::Watched(bytes, receipt) => {
-                    self.exchange.expect(receipt);
-                    Some(Ok(bytes))
+                    exchange.expect(receipt);
+                    Some(bytes)
                 }
-                AnswerBody::Bytes(bytes) if !bytes.is_empty() => Some(Ok(bytes)),
+                AnswerBody::Bytes(bytes) if !bytes.is_empty() => Some(bytes),
                 _ => None, // The bytes are sent.
             },
         };
-        Poll::Ready(next.map(|bytes| bytes.map(Frame::data)))
+        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(Piece::Bytes(bytes)))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -56,8 +56,8 @@ pub(super) async fn serve<A: Future<Output = Answer>>(
     if stream.set_nodelay(true).is_err() {
         return; // It is gone already.
     }
-    let exchange = Arc::new(Exchange::default());
-    let wire = Wire::new(stream, exchange.clone(), limits.stall_time);
+    let exchange = Arc::new(Exchange::new(stream, limits.stall_time));
+    let wire = Wire::new(exchange.clone());
     let service = service_fn(|request| {
         let (exchange, answer) = (exchange.clone(), answer(request));
         async move {

@@ -13,6 +13,7 @@ mod path;
 mod query;
 mod condition;
 mod pool;
+mod stretch;
 mod wire;
 mod body;
 mod answer;

@@ -1,33 +1,46 @@
 //! A connection's bytes, watched: who has not read for too long, what has left to its last byte, and what
-//! hyper says on its own.
+//! hyper says on its own. Parts of files are sent by the kernel.
 
 use std::{
+    collections::VecDeque,
     io::{self, IoSlice},
+    net::Shutdown,
+    os::fd::AsRawFd,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
     time::{Sleep, sleep},
 };
 
-use super::Receipt;
+use super::{
+    Receipt,
+    stretch::{Stretch, is_stand_in},
+};
 
 /// Bytes that show that a client reads: fewer within the time allowed are a stall.
 const PROGRESS: usize = 64 << 10;
 
 /// What the two sides of a connection know of each other: the one that answers and the one that writes.
-#[derive(Debug, Default)]
-pub(super) struct Exchange(Mutex<Talk>);
+#[derive(Debug)]
+pub(super) struct Exchange {
+    stream: TcpStream,
+    /// How long its client may stop reading.
+    pub(super) patience: Duration,
+    talk: Mutex<Talk>,
+}
 
 #[derive(Debug, Default)]
 struct Talk {
     turn: Turn,
     receipts: Vec<Receipt>,
+    stretches: VecDeque<Stretch>,
 }
 
 /// Whose bytes the next ones to be written are.
@@ -43,6 +56,15 @@ enum Turn {
 }
 
 impl Exchange {
+    /// What is to be known of the connection `stream`, whose client may stop reading for as long as `patience`.
+    pub(super) fn new(stream: TcpStream, patience: Duration) -> Exchange {
+        Exchange {
+            stream,
+            patience,
+            talk: Mutex::default(),
+        }
+    }
+
     /// Notes that an answer begins.
     pub(super) fn begin(&self) {
         self.talk().turn = Turn::Answering;
@@ -56,6 +78,42 @@ impl Exchange {
     /// Keeps a receipt until everything that was handed over for writing is written.
     pub(super) fn expect(&self, receipt: Receipt) {
         self.talk().receipts.push(receipt);
+    }
+
+    /// Keeps a part of a file until it is its turn: then the next bytes to be written stand for it.
+    pub(super) fn send(&self, stretch: Stretch) {
+        self.talk().stretches.push_back(stretch);
+    }
+
+    /// Tells how many of the bytes that were handed over last may not have arrived; none when some are not even
+    /// with the kernel.
+    #[expect(
+        unsafe_code,
+        reason = "ioctl(2) has no safe wrapper for SIOCOUTQ; it writes one number"
+    )]
+    pub(super) fn under_way(&self) -> io::Result<Option<u64>> {
+        if !self.talk().stretches.is_empty() {
+            return Ok(None);
+        }
+        let mut count: libc::c_int = 0;
+        // SIOCOUTQ (tcp(7)) is the same number as TIOCOUTQ, the only one of the two that libc has.
+        // SAFETY: the socket is open as long as `self.stream`, and the call writes to `count` alone.
+        match unsafe { libc::ioctl(self.stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) } {
+            0 => Ok(u64::try_from(count).ok()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Sends of the part whose turn it is as much as the socket takes.
+    fn send_next(&self) -> io::Result<usize> {
+        let mut talk = self.talk();
+        let stretch = talk.stretches.front_mut();
+        let stretch = stretch.ok_or_else(|| io::Error::other("no part of a file is under way"))?;
+        let sent = stretch.send(&self.stream)?;
+        if stretch.is_sent() {
+            talk.stretches.pop_front();
+        }
+        Ok(sent)
     }
 
     fn is_idle(&self) -> bool {
@@ -73,26 +131,22 @@ impl Exchange {
     }
 
     fn talk(&self) -> MutexGuard<'_, Talk> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.talk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A connection's socket.
 pub(super) struct Wire {
-    stream: TcpStream,
     exchange: Arc<Exchange>,
-    patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
     written: usize,
 }
 
 impl Wire {
-    /// Watches `stream`, whose client may stop reading for as long as `patience`.
-    pub(super) fn new(stream: TcpStream, exchange: Arc<Exchange>, patience: Duration) -> Wire {
+    /// Watches the stream of `exchange`.
+    pub(super) fn new(exchange: Arc<Exchange>) -> Wire {
         Wire {
-            stream,
             exchange,
-            patience,
             stalled: None,
             written: 0,
         }
@@ -114,12 +168,27 @@ impl Wire {
             }
             Poll::Ready(Err(_)) => written,
             Poll::Pending => {
-                let patience = self.patience;
+                let patience = self.exchange.patience;
                 let stalled = self
                     .stalled
                     .get_or_insert_with(|| Box::pin(sleep(patience)));
                 ready!(stalled.as_mut().poll(context));
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+
+    /// Writes by `write` once the socket takes more.
+    fn poll_by(
+        &self,
+        context: &mut Context<'_>,
+        mut write: impl FnMut() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.exchange.stream.poll_write_ready(context))?;
+            match self.exchange.stream.try_io(Interest::WRITABLE, &mut write) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
             }
         }
     }
@@ -139,17 +208,31 @@ impl Wire {
             reason.len(),
         );
         // The socket's buffer is empty or the client does not read: then it need not be told.
-        Poll::Ready(self.stream.try_write(answer.as_bytes()).map(|_| head.len()))
+        Poll::Ready(
+            self.exchange
+                .stream
+                .try_write(answer.as_bytes())
+                .map(|_| head.len()),
+        )
     }
 }
 
 impl AsyncRead for Wire {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        loop {
+            ready!(self.exchange.stream.poll_read_ready(context))?;
+            match self.exchange.stream.try_read(buffer.initialize_unfilled()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => {
+                    buffer.advance(read?);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
     }
 }
 
@@ -171,8 +254,15 @@ impl AsyncWrite for Wire {
             [head] if head.starts_with(b"HTTP/1.1 4") && self.exchange.is_idle() => {
                 self.refuse(head)
             }
+            [first, ..] if is_stand_in(first) => {
+                let sent = self.poll_by(context, || self.exchange.send_next());
+                self.watch(context, sent)
+            }
             _ => {
-                let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+                let parts = slices.iter().take_while(|slice| !is_stand_in(slice));
+                let slices = &slices[..parts.count()];
+                let written =
+                    self.poll_by(context, || self.exchange.stream.try_write_vectored(slices));
                 self.watch(context, written)
             }
         }
@@ -182,15 +272,18 @@ impl AsyncWrite for Wire {
         true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Hyper flushes only when it has nothing left to write.
-        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         self.calm();
         self.exchange.flushed();
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match SockRef::from(&self.exchange.stream).shutdown(Shutdown::Write) {
+            // The other side was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            shut => Poll::Ready(shut),
+        }
     }
 }
