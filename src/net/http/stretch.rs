@@ -15,7 +15,7 @@ use hyper::body::{Buf, Bytes};
 use crate::disk::repo::Blob;
 
 /// The longest part that is sent at once.
-pub(super) const LONGEST: usize = 512 << 10;
+pub(super) const LONGEST: usize = 2 << 20;
 
 /// What slices of parts point to. It is never touched, so the kernel gives no memory for it.
 static PLACE: LazyLock<Box<[u8]>> = LazyLock::new(|| vec![0; LONGEST].into());
