@@ -197,9 +197,7 @@ impl<B: Backend> Visit<B> {
         method: &Method,
         headers: &HeaderMap,
     ) -> Answer {
-        // A part of a document would be read and not count as read, so a document is sent whole, whatever is asked for
-        // (RFC 9110 §14.2 allows it).
-        let whole = method != Method::HEAD;
+        let whole = wants_all(method, headers);
         let ask = DocumentAsk {
             token,
             name,
