@@ -320,7 +320,7 @@ fn taken_over(machine: &Machine) -> Option<String> {
     ))
 }
 
-fn name_of(machine: Option<&Machine>, node: Option<&Node>) -> String {
+pub(super) fn name_of(machine: Option<&Machine>, node: Option<&Node>) -> String {
     if let Some(node) = node {
         return node.name.value.to_string();
     }

@@ -48,6 +48,8 @@ pub(crate) struct Index {
     pub(crate) asset: HashMap<Asset, Few<MachineId>>,
     pub(crate) name: HashMap<NodeName, Few<MachineId>>,
     pub(crate) token: HashMap<Token, AttemptId>,
+    /// Machines that may be in the microkernel: all that nobody declared, and whoever was given it.
+    check_in: HashMap<Token, MachineId>,
     pub(crate) lease: HashMap<Mac, Few<Ipv4Addr>>,
     /// Machines that nobody would miss, by when they were last heard of.
     pub(crate) strangers: BTreeSet<(Timestamp, MachineId)>,
@@ -92,6 +94,10 @@ pub(crate) struct Run {
     pub(crate) looks: BTreeMap<Ipv4Addr, Look>,
     /// Repos whose image is not known to be the one that the site names, each with the reason.
     pub(crate) unproven: BTreeMap<RepoName, String>,
+    /// When each machine in the microkernel last reported.
+    pub(crate) reported: ByMachine<Mono>,
+    /// Which were told to boot anew, and when.
+    pub(crate) rebooting: BTreeMap<MachineId, Mono>,
     /// Remarks made once to a machine's log.
     pub(crate) remarked: BTreeSet<(MachineId, String)>,
 }
@@ -122,6 +128,7 @@ impl World {
             asset: HashMap::new(),
             name: HashMap::new(),
             token: HashMap::new(),
+            check_in: HashMap::new(),
             lease: HashMap::new(),
             strangers: strangers(&state),
         };
@@ -148,6 +155,8 @@ impl World {
             links: Vec::new(),
             looks: BTreeMap::new(),
             unproven: BTreeMap::new(),
+            reported: ByMachine::default(),
+            rebooting: BTreeMap::new(),
             remarked: BTreeSet::new(),
         };
         for machine in state.machines.values() {
@@ -169,6 +178,11 @@ impl World {
             && let Some(machine) = self.state.machines.get(id)
         {
             self.index.remove(machine);
+            if matches!(line.event, Event::Forgotten { .. }) {
+                // Who was merged checks in as whom it is now.
+                let token = self.index.key.check_in(id);
+                self.index.check_in.remove(&token);
+            }
             self.run.forget(id);
         }
         self.index_lease(line);
@@ -212,6 +226,7 @@ impl World {
                     number: *attempt,
                 };
                 self.index.token.insert(self.index.key.token(id), id);
+                self.run.rebooting.remove(&id.machine);
                 self.run.since.insert(machine.id, now.mono);
                 self.run.rendered.insert(machine.id, line.revision.clone());
                 self.run.opened.push_back(now.mono);
@@ -264,6 +279,19 @@ impl World {
         self.index.key.token(attempt)
     }
 
+    /// Lets a machine check in; returns its token for that.
+    pub(crate) fn admit(&mut self, machine: MachineId) -> Token {
+        let token = self.index.key.check_in(machine);
+        self.index.check_in.insert(token, machine);
+        token
+    }
+
+    /// Returns the machine that checks in by a token.
+    pub(crate) fn checks_in_by(&self, token: Token) -> Option<MachineId> {
+        let id = self.state.resolve(*self.index.check_in.get(&token)?);
+        self.state.machines.contains(id).then_some(id)
+    }
+
     /// Returns a number that no machine has.
     pub(crate) fn fresh(&mut self) -> MachineId {
         loop {
@@ -292,6 +320,8 @@ impl Run {
             }
         }
         self.disk_tried.remove(id);
+        self.reported.remove(id);
+        self.rebooting.remove(&id);
         self.since.remove(id);
         self.rendered.remove(id);
         let own = (id, String::new())..;
@@ -323,6 +353,9 @@ impl Index {
             self.asset.entry(asset.clone()).or_default().insert(id);
         }
         self.rename(machine, None);
+        if machine.node.is_none() {
+            self.check_in.insert(self.key.check_in(id), id);
+        }
         // Ended attempts too: a dead token still tells whose it was.
         let own = (1..=machine.opened).map(|number| AttemptId {
             machine: id,

@@ -26,6 +26,7 @@ mod views;
 mod explain;
 mod fetched;
 mod backend;
+mod microkernel;
 mod reload;
 mod probe;
 mod genuine;
