@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::{
     BootAsk, Decision, Disk, Layers, Turn,
     open::{installs, is_due},
+    run::LatestBoot,
     trail::Sign,
     who::Who,
-    world::LatestBoot,
 };
 use crate::{
     journal::{AttemptId, Event, Given, MachineId},

@@ -15,6 +15,7 @@ mod snapshot;
 mod token;
 mod pool;
 mod stranger;
+mod run;
 mod world;
 mod turn;
 mod ask;
