@@ -78,20 +78,20 @@ fn who_waits_is_told_why_and_goes_on_when_that_changes() {
         ],
         r#"
         boot c1 on=lab => microkernel %1
-        report %1 {"memory_mib": 70000} => x
+        report %1 {"memory_mib": 70000} => 52-54-00-00-00-01 waits 30 s: held: `facts.cores == 4` is unknown: fact `cores` is not known
         wait 30s
         pause
-        report %1 {"cores": 4} => x
+        report %1 {"cores": 4} => 52-54-00-00-00-01 waits 30 s: paused: nothing is installed until `bootwright resume`
         resume
         edit nothing
-        order %1 => x
+        order %1 => 52-54-00-00-00-01 waits 30 s: 1 tag; no policy takes it; `explain` tells why not
         edit expects
-        order %1 => x
+        order %1 => 52-54-00-00-00-01 boots anew: policy large takes it
         edit never
-        order %1 => x
+        order %1 => web waits 30 s: protected: its `installs` is 0
         edit declared
-        order %1 => x
-        boot c1 on=lab => x
+        order %1 => web boots anew: its declaration takes it
+        boot c1 on=lab => #1: debian
         "#,
     );
 }
