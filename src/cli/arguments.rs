@@ -109,6 +109,13 @@ pub(super) enum Command {
     /// Show the machines, or one of them.
     #[command(after_help = EXIT_CODES)]
     Nodes(Nodes),
+    /// Write a file that declares a machine which no file mentions, ready to commit.
+    ///
+    /// It holds what identifies the machine, the address that it was given, and comments of what it reported. Without
+    /// `--policy` a machine that is not installed gets `installs = 0`: nothing touches it. Nothing is overwritten, and
+    /// a file with which the site would have an error is not written.
+    #[command(after_help = EXIT_CODES)]
+    Adopt(Adopt),
     /// Show where files come from: every repo, or what is in one of them.
     #[command(after_help = EXIT_CODES)]
     Repos(Repos),
@@ -205,12 +212,41 @@ pub(super) struct Nodes {
     /// What of it.
     #[arg(value_enum)]
     pub(super) of: Option<OfNode>,
+    /// Those alone that no file declares: `adopt` writes one for them.
+    #[arg(long, conflicts_with = "name")]
+    pub(super) unclaimed: bool,
     /// Go on as the log grows.
     #[arg(long, short)]
     pub(super) follow: bool,
     /// As JSON; of a log the lines of the journal.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Arguments of `adopt`.
+#[derive(Debug, Args)]
+pub(super) struct Adopt {
+    /// The machine, by the name that `nodes` shows, or a MAC.
+    #[arg(value_name = "NODE|MAC")]
+    pub(super) node: String,
+    /// What it is to be called [default: its host's name, else the one it has].
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// The policy that is to install it.
+    #[arg(long)]
+    pub(super) policy: Option<String>,
+    /// The file's format.
+    #[arg(long, value_enum, default_value_t = Format::Toml)]
+    pub(super) format: Format,
+}
+
+/// The format of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// TOML.
+    Toml,
+    /// KDL.
+    Kdl,
 }
 
 /// Arguments of `repos`.

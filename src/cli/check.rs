@@ -11,7 +11,7 @@ use super::{
     terminal::{Terminal, plain},
 };
 use crate::{
-    serve::{Loaded, load},
+    serve::{Loaded, load, missing_microkernel},
     site::{self, Severity, Style},
 };
 
@@ -19,7 +19,10 @@ use crate::{
 const WIDTH: usize = 120;
 
 pub(super) fn run(root: &Path, json: bool, terminal: &Terminal) -> Outcome {
-    let loaded = loaded(root)?;
+    let mut loaded = loaded(root)?;
+    let site = &loaded.snapshot.site;
+    loaded.diagnostics.extend(missing_microkernel(root, site));
+    site.sources.sort(&mut loaded.diagnostics);
     let text = match json {
         true => as_json(&loaded),
         false => written(&loaded, running(root), terminal),

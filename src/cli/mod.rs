@@ -17,6 +17,7 @@ mod render;
 mod explain;
 mod nodes;
 mod node;
+mod adopt;
 mod log;
 mod repos;
 mod told;
@@ -59,6 +60,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Outcome {
         Command::Play(play) => play::run(&site, &play, terminal),
         Command::Try(tried) => try_::run(&site, &tried, terminal),
         Command::Nodes(nodes) => nodes::run(&site, &nodes, terminal),
+        Command::Adopt(adopt) => adopt::run(&site, &adopt, terminal),
         Command::Repos(repos) => repos::run(&site, &repos, terminal),
         Command::Order(order) => order::run(&site, order, terminal),
     }

@@ -23,6 +23,8 @@ use crate::{
 #[serde(default)]
 pub(super) struct Shown {
     pub(super) name: String,
+    /// Whether a file declares it; another server may not say.
+    pub(super) declared: Option<bool>,
     pub(super) state: String,
     pub(super) reason: Option<String>,
     pub(super) since: Option<Timestamp>,
@@ -53,6 +55,7 @@ pub(super) fn run(site: &Path, nodes: &arguments::Nodes, terminal: &Terminal) ->
         ));
     }
     match (&nodes.name, nodes.of) {
+        (None, _) if nodes.unclaimed => unclaimed(site, nodes.json, terminal),
         (None, _) => list(site, nodes.json, terminal),
         (Some(name), None) => node::run(site, name, nodes.json, terminal),
         (Some(name), Some(OfNode::Log)) if nodes.follow => {
@@ -71,6 +74,21 @@ fn list(site: &Path, json: bool, terminal: &Terminal) -> Outcome {
     let shown: Vec<Shown> = parsed(&answer)?;
     if shown.is_empty() {
         terminal.note("no machine is declared, and none was seen; declare one under policies.d/, or let one boot");
+    }
+    Ok(terminal.show(&listed(&shown, now(), terminal))?)
+}
+
+/// Lists the machines that no file declares.
+fn unclaimed(site: &Path, json: bool, terminal: &Terminal) -> Outcome {
+    let mut nodes: Vec<Value> = parsed(&ask(site, &Question::Nodes, terminal)?)?;
+    nodes.retain(|node| node["declared"] == false);
+    if json {
+        return Ok(terminal.show(&format!("{:#}\n", Value::Array(nodes)))?);
+    }
+    let shown: Vec<Shown> = parsed(Value::Array(nodes).to_string().as_bytes())?;
+    if shown.is_empty() {
+        terminal.note("every machine that was seen is declared");
+        return Ok(());
     }
     Ok(terminal.show(&listed(&shown, now(), terminal))?)
 }

@@ -57,8 +57,8 @@ pub enum Decision {
     Disk(Disk),
     /// A script that asks again, with the reason.
     Wait(String),
-    /// The microkernel.
-    Microkernel,
+    /// The microkernel, for this machine.
+    Microkernel(MachineId),
     /// The script of a task that installs nothing.
     Script(MachineId, TaskName),
     /// The installer of an attempt that is open and of which nothing was read yet. The site may have changed

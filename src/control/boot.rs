@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::{
     BootAsk, Decision, Disk, Layers, Turn,
     open::{installs, is_due},
+    run::LatestBoot,
     trail::Sign,
     who::Who,
-    world::LatestBoot,
 };
 use crate::{
     journal::{AttemptId, Event, Given, MachineId},
@@ -148,7 +148,7 @@ impl Turn<'_> {
                 machine, attempt, ..
             } => self.may_repeat(*machine, *attempt),
             Decision::Open(_) | Decision::Wait(_) | Decision::Look(_) => false,
-            Decision::Disk(_) | Decision::Microkernel | Decision::Script(..) => true,
+            Decision::Disk(_) | Decision::Microkernel(_) | Decision::Script(..) => true,
         };
         holds.then_some(decision)
     }
@@ -260,7 +260,7 @@ fn given(decision: &Decision) -> Option<Given> {
                 .unwrap_or_else(|| "nothing is due".into()),
         ),
         Decision::Wait(reason) => Given::Wait(reason.clone()),
-        Decision::Microkernel => Given::Microkernel,
+        Decision::Microkernel(_) => Given::Microkernel,
         Decision::Script(_, task) => Given::Script(task.clone()),
         Decision::Repeat { attempt, .. } => Given::Installer(attempt.number),
         Decision::Open(_) | Decision::Look(_) => return None,

@@ -176,7 +176,7 @@ impl Turn<'_> {
         });
         let to_disk = match decision {
             Decision::Disk(_) => true,
-            Decision::Wait(_) | Decision::Microkernel | Decision::Script(..) => cannot_wait,
+            Decision::Wait(_) | Decision::Microkernel(_) | Decision::Script(..) => cannot_wait,
             Decision::Repeat { .. } | Decision::Open(_) | Decision::Look(_) => false,
         };
         let now = self.now.mono;

@@ -6,8 +6,8 @@
 //! out.
 //!
 //! [`who`] tells machines apart and [`history`] whose past is whose, [`boot`] decides network boots and
-//! [`open`] what opens an attempt, [`document`] and [`callback`] follow an
-//! installation, [`deadline`] watches the clock for people,
+//! [`open`] what opens an attempt, [`checkin`] tells machines in the microkernel what to do, [`document`] and
+//! [`callback`] follow an installation, [`deadline`] watches the clock for people,
 //! [`diagnose`] says where a boot has stopped, [`operate`] does what operators ask, and
 //! [`status`] says how things stand.
 
@@ -15,6 +15,7 @@ mod snapshot;
 mod token;
 mod pool;
 mod stranger;
+mod run;
 mod world;
 mod turn;
 mod ask;
@@ -22,6 +23,7 @@ mod address;
 mod history;
 mod who;
 mod binding;
+mod report;
 mod asker;
 mod lease;
 mod signature;
@@ -34,6 +36,7 @@ mod retry;
 mod confirm;
 mod document;
 mod callback;
+mod checkin;
 mod deadline;
 mod operate;
 mod reload;
@@ -46,9 +49,11 @@ pub use ask::{BootAsk, Decision, Disk, Opening, Report};
 pub use binding::{Bound, Layers, Unbound};
 pub use callback::{Callback, Heard};
 pub use check::{Checked, Examined, shown_address};
+pub use checkin::CheckedIn;
 pub use dhcp::{Broken, DhcpAsk, Fetched};
 pub use document::{Handed, Refusal};
 pub use operate::{Operation, OperationError};
+pub use report::{LONGEST_REPORT, ReportError, Reported};
 pub use signature::Signature;
 pub use snapshot::{Snapshot, Traits};
 pub use status::{Standing, Status};

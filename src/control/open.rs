@@ -181,7 +181,7 @@ impl Turn<'_> {
     ) -> Decision {
         let bound = match self.binding(id, node) {
             Ok(bound) => bound,
-            Err(unbound) => return self.unbound(ask, how, node, &unbound),
+            Err(unbound) => return self.unbound(id, ask, how, node, &unbound),
         };
         let traits = self.snapshot.tasks.get(&bound.task);
         match traits {
@@ -203,7 +203,7 @@ impl Turn<'_> {
         if let Some(reason) = self.unproven(bound.repo.as_ref()) {
             return Decision::Wait(reason);
         }
-        if let Some(reason) = self.over_limit() {
+        if let Some(reason) = self.over_limit(0) {
             return Decision::Wait(reason);
         }
         if let Some(first) = self.unless_free(id, node, address, ask, how) {
@@ -251,6 +251,7 @@ impl Turn<'_> {
 
     fn unbound(
         &self,
+        id: MachineId,
         ask: &BootAsk,
         how: LocalBoot,
         node: Option<&Node>,
@@ -263,7 +264,7 @@ impl Turn<'_> {
         let unknown = network.and_then(|network| network.body.unknown.as_ref());
         let discovers = unknown.is_some_and(|unknown| unknown.value == Unknown::Discover);
         match unbound {
-            Unbound::NoPolicy(_) if discovers => Decision::Microkernel,
+            Unbound::NoPolicy(_) if discovers => Decision::Microkernel(id),
             Unbound::NoPolicy(_) if node.is_none() => disk(ask, how, None),
             Unbound::NoPolicy(_) => disk(ask, how, Some("no policy binds it".into())),
             Unbound::Named(policy, misfit) => {
@@ -274,7 +275,12 @@ impl Turn<'_> {
     }
 
     /// What is expected before anything is wiped, when it does not hold.
-    fn unmet(&mut self, id: MachineId, node: Option<&Node>, bound: &Bound) -> Option<String> {
+    pub(crate) fn unmet(
+        &mut self,
+        id: MachineId,
+        node: Option<&Node>,
+        bound: &Bound,
+    ) -> Option<String> {
         let layers = Layers::new(&self.snapshot.site, node, bound.policy.as_deref());
         let expect = layers.get(|settings| settings.expect.as_deref())?.clone();
         let tags = self.tags(id, node);
@@ -314,7 +320,8 @@ impl Turn<'_> {
         self.world.run.unproven.get(repo?).cloned()
     }
 
-    fn over_limit(&mut self) -> Option<String> {
+    /// Why no installation may begin now, with so many others that are about to.
+    pub(crate) fn over_limit(&mut self, coming: usize) -> Option<String> {
         let limit = self
             .snapshot
             .site
@@ -330,7 +337,7 @@ impl Turn<'_> {
         {
             opened.pop_front();
         }
-        let full = opened.len() >= limit as usize;
+        let full = opened.len() + coming >= limit as usize;
         full.then(|| {
             format!("{limit} installations were begun within the hour (`installs-per-hour`)")
         })

@@ -12,6 +12,7 @@ use crate::{
     journal::{Attempt, Machine, MachineId, identities},
     matcher,
     model::{Mac, Node, Platform, PolicyName, Span, TaskName, Timestamp},
+    site::counted,
 };
 
 /// The state of a machine.
@@ -41,6 +42,8 @@ pub enum Standing {
 pub struct Status {
     /// The name of its declaration; an undeclared machine's first MAC with hyphens.
     pub name: String,
+    /// Whether a file declares it.
+    pub declared: bool,
     /// The state.
     pub state: Standing,
     /// Why, where the state needs a reason.
@@ -133,9 +136,11 @@ impl Turn<'_> {
         let next = next.map(|bound| bound.task);
         let (state, reason) = self.standing(machine, node, binds);
         let reason = self.with_diagnosis(machine, state, reason);
+        let reason = reason.or_else(|| self.introduced(machine?, state));
         let identity = machine.map(|machine| &machine.identity);
         Status {
             name: name_of(machine, node),
+            declared: node.is_some(),
             state,
             reason,
             since: machine.map(|machine| machine.since),
@@ -194,6 +199,18 @@ impl Turn<'_> {
             }
             Some(machine) => attempted(machine).unwrap_or_else(|| waiting(node, binds)),
         }
+    }
+
+    /// What there is to do with a machine that waits in the microkernel and that nothing binds.
+    fn introduced(&self, machine: &Machine, state: Standing) -> Option<String> {
+        let reported = self.world.run.reported.get(machine.id);
+        if state != Standing::Discovered || reported.is_none() {
+            return None;
+        }
+        let (site, rules) = (&self.snapshot.site, &self.snapshot.rules);
+        let tags = matcher::tags(site, rules, None, &machine.facts).yes.len();
+        let tags = counted(tags, "tag");
+        Some(format!("microkernel; {tags}; `explain` or `adopt` it"))
     }
 
     /// Where a boot has stopped is the reason that a machine has not come further.
@@ -320,7 +337,7 @@ fn taken_over(machine: &Machine) -> Option<String> {
     ))
 }
 
-fn name_of(machine: Option<&Machine>, node: Option<&Node>) -> String {
+pub(super) fn name_of(machine: Option<&Machine>, node: Option<&Node>) -> String {
     if let Some(node) = node {
         return node.name.value.to_string();
     }

@@ -5,9 +5,10 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 
-use crate::journal::AttemptId;
+use crate::journal::{AttemptId, MachineId};
 
-/// The first 128 bits of HMAC-SHA256 over machine and attempt: the same after a restart, stored nowhere.
+/// The first 128 bits of HMAC-SHA256 over machine and attempt, or over the machine alone for its check-in: the same after
+/// a restart, stored nowhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token([u8; 16]);
 
@@ -18,11 +19,19 @@ pub struct TokenKey(pub [u8; 32]);
 impl TokenKey {
     /// Computes the token of an attempt.
     pub fn token(&self, attempt: AttemptId) -> Token {
+        let machine = attempt.machine.0.to_be_bytes();
+        self.over(&[b"attempt\0", &machine, &attempt.number.to_be_bytes()])
+    }
+
+    /// Computes the token by which a machine in the microkernel checks in.
+    pub fn check_in(&self, machine: MachineId) -> Token {
+        self.over(&[b"check-in\0", &machine.0.to_be_bytes()])
+    }
+
+    fn over(&self, parts: &[&[u8]]) -> Token {
         let mut hmac =
             Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
-        hmac.update(b"attempt\0");
-        hmac.update(&attempt.machine.0.to_be_bytes());
-        hmac.update(&attempt.number.to_be_bytes());
+        parts.iter().for_each(|part| hmac.update(part));
         let digest = hmac.finalize().into_bytes();
         Token(digest[..16].try_into().expect("SHA-256 yields 32 bytes"))
     }
@@ -75,10 +84,9 @@ impl fmt::Debug for Token {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::MachineId;
 
     #[test]
-    fn a_token_is_its_attempt_s_alone() {
+    fn a_token_is_its_attempt_s_or_its_machine_s_alone() {
         let id = |machine, number| AttemptId {
             machine: MachineId(machine),
             number,
@@ -89,9 +97,12 @@ mod tests {
             key.token(id(1, 2)),
             key.token(id(2, 1)),
             other.token(id(1, 1)),
+            key.check_in(MachineId(1)),
+            key.check_in(MachineId(2)),
+            other.check_in(MachineId(1)),
         ];
         let distinct: std::collections::BTreeSet<_> = tokens.into_iter().collect();
-        assert_eq!(distinct.len(), 4);
+        assert_eq!(distinct.len(), tokens.len());
         assert_eq!(Token::parse(&tokens[0].to_string()), Some(tokens[0]));
         for text in ["", "0", "G0000000000000000000000000000000", &"0".repeat(33)] {
             assert_eq!(Token::parse(text), None, "{text}");

@@ -4,29 +4,19 @@
 //! machine boots its own disk once more.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap},
     hash::Hash,
-    net::{IpAddr, Ipv4Addr},
+    net::Ipv4Addr,
 };
 
-use ipnet::Ipv4Net;
-
 use super::{
-    Decision,
-    address::Look,
-    asker::Strangers,
-    deadline::Clock,
-    dhcp::Firmware,
-    pool::Pool,
+    run::Run,
     stranger::{stranger_since, strangers},
     token::{Token, TokenKey},
 };
 use crate::{
-    journal::{AttemptId, ByMachine, Event, Line, Machine, MachineId, State},
-    model::{
-        Asset, Few, Identity, Mac, Mono, NetworkName, NodeName, Now, RepoName, Revision, Serial,
-        Timestamp, Uuid,
-    },
+    journal::{AttemptId, Event, Line, Machine, MachineId, State},
+    model::{Asset, Few, Identity, Mac, Mono, NodeName, Now, Revision, Serial, Timestamp, Uuid},
 };
 
 /// Everything that decisions rest on besides the site.
@@ -48,60 +38,11 @@ pub(crate) struct Index {
     pub(crate) asset: HashMap<Asset, Few<MachineId>>,
     pub(crate) name: HashMap<NodeName, Few<MachineId>>,
     pub(crate) token: HashMap<Token, AttemptId>,
+    /// Machines that may be in the microkernel: all that nobody declared or that are not installed, and whoever was given it.
+    check_in: HashMap<Token, MachineId>,
     pub(crate) lease: HashMap<Mac, Few<Ipv4Addr>>,
     /// Machines that nobody would miss, by when they were last heard of.
     pub(crate) strangers: BTreeSet<(Timestamp, MachineId)>,
-}
-
-/// What only this run remembers.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Run {
-    /// For new machine numbers.
-    seed: u64,
-    /// The latest network boot of each machine.
-    pub(crate) boots: ByMachine<Box<LatestBoot>>,
-    /// When a machine that was installing was last sent to its disk, and in which attempt.
-    pub(crate) disk_tried: ByMachine<(u32, Mono)>,
-    /// The running deadline of each machine.
-    pub(crate) clocks: ByMachine<Clock>,
-    /// The same, by when they end.
-    pub(crate) due: BTreeSet<(Mono, MachineId)>,
-    /// When the attempts of the last hour were opened.
-    pub(crate) opened: VecDeque<Mono>,
-    /// When each open attempt was opened, for how long its documents live.
-    pub(crate) since: ByMachine<Mono>,
-    /// By which revision each open attempt's documents were rendered.
-    pub(crate) rendered: ByMachine<Option<Revision>>,
-    /// How each machine comes to boot.
-    pub(crate) firmware: ByMachine<Firmware>,
-    /// When each boot is to have gone on.
-    pub(crate) stalls: BTreeSet<(Mono, MachineId)>,
-    /// Which declared machines were never seen, and when that was looked up.
-    pub(crate) unseen: Option<(Mono, Option<String>)>,
-    /// The machine that last got a script at an address.
-    pub(crate) at: BTreeMap<IpAddr, MachineId>,
-    /// Which address was offered to a card of late, and the same by address.
-    pub(crate) offers: BTreeMap<Mac, (Ipv4Addr, Mono)>,
-    pub(crate) offered: BTreeMap<Ipv4Addr, (Mac, Mono)>,
-    /// Where in each network's range the next free address is looked for, and since when.
-    pub(crate) pools: BTreeMap<NetworkName, (Mono, Pool)>,
-    /// Strangers that became known by DHCP of late.
-    pub(crate) strangers: Strangers,
-    /// On which links addresses can be asked for, and who has answered for which of late.
-    pub(crate) links: Vec<Ipv4Net>,
-    pub(crate) looks: BTreeMap<Ipv4Addr, Look>,
-    /// Repos whose image is not known to be the one that the site names, each with the reason.
-    pub(crate) unproven: BTreeMap<RepoName, String>,
-    /// Remarks made once to a machine's log.
-    pub(crate) remarked: BTreeSet<(MachineId, String)>,
-}
-
-/// A network boot and its answer.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct LatestBoot {
-    pub(crate) id: Option<String>,
-    pub(crate) at: Mono,
-    pub(crate) decision: Decision,
 }
 
 /// What this run knows of an open attempt.
@@ -122,39 +63,24 @@ impl World {
             asset: HashMap::new(),
             name: HashMap::new(),
             token: HashMap::new(),
+            check_in: HashMap::new(),
             lease: HashMap::new(),
             strangers: strangers(&state),
         };
         for (address, lease) in &state.leases {
             index.lease(*address, lease.mac);
         }
-        let mut run = Run {
-            seed,
-            boots: ByMachine::default(),
-            disk_tried: ByMachine::default(),
-            clocks: ByMachine::default(),
-            due: BTreeSet::new(),
-            opened: VecDeque::new(),
-            since: ByMachine::default(),
-            rendered: ByMachine::default(),
-            firmware: ByMachine::default(),
-            stalls: BTreeSet::new(),
-            unseen: None,
-            at: BTreeMap::new(),
-            offers: BTreeMap::new(),
-            offered: BTreeMap::new(),
-            pools: BTreeMap::new(),
-            strangers: Strangers::default(),
-            links: Vec::new(),
-            looks: BTreeMap::new(),
-            unproven: BTreeMap::new(),
-            remarked: BTreeSet::new(),
-        };
+        let mut run = Run::new(seed);
         for machine in state.machines.values() {
             index.add(machine);
             if let Some(attempt) = machine.open() {
                 run.since.insert(machine.id, now.earlier(attempt.opened));
             }
+        }
+        // Who was merged checks in as whom it is now.
+        for merged in state.merged.keys() {
+            let token = index.key.check_in(*merged);
+            index.check_in.insert(token, *merged);
         }
         run.opened = state.opened.iter().map(|at| now.earlier(*at)).collect();
         World { state, index, run }
@@ -169,6 +95,11 @@ impl World {
             && let Some(machine) = self.state.machines.get(id)
         {
             self.index.remove(machine);
+            if matches!(line.event, Event::Forgotten { .. }) {
+                // Who was merged checks in as whom it is now.
+                let token = self.index.key.check_in(id);
+                self.index.check_in.remove(&token);
+            }
             self.run.forget(id);
         }
         self.index_lease(line);
@@ -212,6 +143,7 @@ impl World {
                     number: *attempt,
                 };
                 self.index.token.insert(self.index.key.token(id), id);
+                self.run.rebooting.remove(&id.machine);
                 self.run.since.insert(machine.id, now.mono);
                 self.run.rendered.insert(machine.id, line.revision.clone());
                 self.run.opened.push_back(now.mono);
@@ -264,6 +196,19 @@ impl World {
         self.index.key.token(attempt)
     }
 
+    /// Lets a machine check in; returns its token for that.
+    pub(crate) fn admit(&mut self, machine: MachineId) -> Token {
+        let token = self.index.key.check_in(machine);
+        self.index.check_in.insert(token, machine);
+        token
+    }
+
+    /// Returns the machine that checks in by a token.
+    pub(crate) fn checks_in_by(&self, token: Token) -> Option<MachineId> {
+        let id = self.state.resolve(*self.index.check_in.get(&token)?);
+        self.state.machines.contains(id).then_some(id)
+    }
+
     /// Returns a number that no machine has.
     pub(crate) fn fresh(&mut self) -> MachineId {
         loop {
@@ -276,32 +221,6 @@ impl World {
             if !self.state.machines.contains(id) && !self.state.merged.contains_key(&id) {
                 return id;
             }
-        }
-    }
-}
-
-impl Run {
-    fn forget(&mut self, id: MachineId) {
-        self.boots.remove(id);
-        if let Some(firmware) = self.firmware.remove(id) {
-            if let Some(due) = firmware.trail.due() {
-                self.stalls.remove(&(due, id));
-            }
-            if let Some(at) = firmware.at.filter(|at| self.at.get(at) == Some(&id)) {
-                self.at.remove(&at);
-            }
-        }
-        self.disk_tried.remove(id);
-        self.since.remove(id);
-        self.rendered.remove(id);
-        let own = (id, String::new())..;
-        let own = self.remarked.range(own).take_while(|(of, _)| *of == id);
-        let own: Vec<_> = own.cloned().collect();
-        for remark in own {
-            self.remarked.remove(&remark);
-        }
-        if let Some(clock) = self.clocks.remove(id) {
-            self.due.remove(&(clock.due, id));
         }
     }
 }
@@ -323,6 +242,10 @@ impl Index {
             self.asset.entry(asset.clone()).or_default().insert(id);
         }
         self.rename(machine, None);
+        // A machine that was adopted may still wait in the microkernel.
+        if machine.node.is_none() || !machine.installed {
+            self.check_in.insert(self.key.check_in(id), id);
+        }
         // Ended attempts too: a dead token still tells whose it was.
         let own = (1..=machine.opened).map(|number| AttemptId {
             machine: id,

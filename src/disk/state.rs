@@ -7,6 +7,7 @@
 //!   password-key           32 random bytes: salts of passwords derive from it
 //!   journal/               see `journal`
 //!   attempts/              see `attempts`
+//!   microkernel/           the kernel and the initial file system that machines boot which nothing binds
 //!   last-good              see `last_good`
 //! ```
 
@@ -124,6 +125,11 @@ impl State {
     /// The directory of what is known of images.
     pub fn images(&self) -> PathBuf {
         self.path.join("images")
+    }
+
+    /// The directory of the microkernel.
+    pub fn microkernel(&self) -> PathBuf {
+        self.path.join("microkernel")
     }
 
     /// The file of the last good site.

@@ -16,6 +16,7 @@ mod revision;
 mod identity;
 mod firmware;
 mod facts;
+mod order;
 mod secret;
 mod disk;
 mod settings;
@@ -40,6 +41,7 @@ pub use name::{
     BrokerName, HookName, NameError, NetworkName, NodeName, PolicyName, RepoName, StageName,
     TagName, TaskName,
 };
+pub use order::{Deed, Order};
 pub(crate) use place::AT;
 pub use place::{At, FileId, List, Place};
 pub use revision::Revision;

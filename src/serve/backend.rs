@@ -15,12 +15,12 @@ use crate::{
     disk::{
         attempts::{Body, Document},
         journal::Health as Journal,
-        repo::RepoError,
+        repo::{Opened, RepoError},
     },
     net::http::{
-        Backend, BootAsk, Bytes, CallbackAsk, Delivery, DocumentAsk, EntryAsk, Health, Heard,
-        LoaderAsk, MbootAsk, Order, Peer, Question, Receipt, Refusal, Reply, RepoAsk, RepoFile,
-        Served,
+        Backend, BootAsk, Bytes, CallbackAsk, CheckInAsk, CheckInReply, Delivery, DocumentAsk,
+        EntryAsk, Health, Heard, LoaderAsk, MbootAsk, Order, Peer, Question, Receipt, Refusal,
+        Reply, RepoAsk, RepoFile, Served,
     },
     render::scripts,
 };
@@ -129,6 +129,14 @@ impl Backend for Server {
         }
     }
 
+    async fn microkernel(&self, name: String) -> Result<RepoFile, Reply> {
+        self.open_microkernel(&name)
+    }
+
+    async fn check_in(&self, ask: CheckInAsk) -> CheckInReply {
+        self.0.on_check_in(ask).await
+    }
+
     async fn repo(&self, ask: RepoAsk) -> Result<RepoFile, Reply> {
         // An image that was replaced is read anew when it is asked for.
         let (server, path, repo) = (self.clone(), ask.path.clone(), ask.repo.clone());
@@ -223,27 +231,7 @@ impl Server {
         let Some(source) = live.sources.get(repo) else {
             return Err(Reply::refusal(404, "there is no such repo here\n"));
         };
-        match source.open(path) {
-            Ok(opened) => Ok(RepoFile {
-                content_type: content_type_of(&opened.path),
-                blob: opened.blob,
-                etag: opened.etag,
-                modified: opened.modified,
-            }),
-            Err(
-                error @ (RepoError::Missing(_)
-                | RepoError::NotAFile(_)
-                | RepoError::BadPath(_)
-                | RepoError::Outside(_)),
-            ) => Err(Reply::refusal(404, format!("{error}\n"))),
-            Err(error) => {
-                tracing::error!("repo {repo}: {error}");
-                Err(Reply::refusal(
-                    500,
-                    "the file cannot be read; see the server's log\n",
-                ))
-            }
-        }
+        opened(source.open(path), &format!("repo {repo}"))
     }
 
     fn obey(&self, order: Order) -> (Result<Value, Refusal>, crate::disk::journal::Ticket) {
@@ -358,6 +346,29 @@ pub(super) fn reply(reply: Reply) -> Served {
     Served::Bytes {
         reply,
         receipt: None,
+    }
+}
+
+/// A file that was opened in `place`, or why there is none.
+pub(super) fn opened(opened: Result<Opened, RepoError>, place: &str) -> Result<RepoFile, Reply> {
+    match opened {
+        Ok(opened) => Ok(RepoFile {
+            content_type: content_type_of(&opened.path),
+            blob: opened.blob,
+            etag: opened.etag,
+            modified: opened.modified,
+        }),
+        Err(
+            error @ (RepoError::Missing(_)
+            | RepoError::NotAFile(_)
+            | RepoError::BadPath(_)
+            | RepoError::Outside(_)),
+        ) => Err(Reply::refusal(404, format!("{error}\n"))),
+        Err(error) => {
+            tracing::error!("{place}: {error}");
+            let reason = "the file cannot be read; see the server's log\n";
+            Err(Reply::refusal(500, reason))
+        }
     }
 }
 

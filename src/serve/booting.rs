@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::{engine::Engine, handout};
 use crate::{
-    control::{BootAsk, Decision, Disk, Report, Turn},
+    control::{BootAsk, Decision, Disk, Report, Token, Turn},
     disk::{
         attempts::{Body, Document},
         journal::{Health, Ticket},
@@ -38,8 +38,8 @@ pub(crate) enum Chosen {
     Wait(String),
     /// Nothing yet: these addresses are to be asked for first.
     Look(Vec<Ipv4Addr>),
-    /// The microkernel.
-    Microkernel,
+    /// The microkernel, by this token.
+    Microkernel(Token),
     /// A task that installs nothing.
     Task(MachineId, TaskName),
 }
@@ -116,7 +116,7 @@ impl Engine {
                 Decision::Disk(disk) => Chosen::Disk(disk),
                 Decision::Wait(reason) => Chosen::Wait(reason),
                 Decision::Look(addresses) => Chosen::Look(addresses),
-                Decision::Microkernel => Chosen::Microkernel,
+                Decision::Microkernel(machine) => Chosen::Microkernel(turn.check_in_token(machine)),
                 Decision::Script(machine, task) => Chosen::Task(machine, task),
                 Decision::Open(opening) if !healthy => {
                     Chosen::Disk(turn.not_opened(&opening, UNWRITABLE.into()))
@@ -209,7 +209,7 @@ fn installed_now(decision: &Decision) -> Option<MachineId> {
         Decision::Disk(_)
         | Decision::Wait(_)
         | Decision::Look(_)
-        | Decision::Microkernel
+        | Decision::Microkernel(_)
         | Decision::Script(..) => None,
     }
 }

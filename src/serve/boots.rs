@@ -35,14 +35,14 @@ impl Engine {
             Chosen::Disk(disk) => self.script_of_disk(&disk, &ask.base),
             Chosen::Wait(reason) => self.script_of_wait(&reason, ask),
             Chosen::Look(_) => self.script_of_wait(LOOKING, ask),
-            Chosen::Microkernel => {
-                let reason =
-                    "no microkernel is installed here; declare it, or let a policy take it";
-                self.script_of_disk(
-                    &disk_of(ask.report.platform, Some(reason.into())),
-                    &ask.base,
-                )
-            }
+            Chosen::Microkernel(token) => match self.script_of_microkernel(ask, token) {
+                Some(script) => script,
+                None => {
+                    let reason = "there is no microkernel: `bootwright microkernel build` makes it";
+                    let disk = disk_of(ask.report.platform, Some(reason.into()));
+                    self.script_of_disk(&disk, &ask.base)
+                }
+            },
             Chosen::Task(machine, task) => self.script_of_task(ask, machine, &task),
         })
     }

@@ -31,6 +31,8 @@ pub(crate) struct Engine {
     pub(crate) clock: Clock,
     pub(crate) attempts: Attempts,
     pub(crate) images: Arc<Images>,
+    /// Where the microkernel is, when it is there.
+    pub(crate) microkernel: Source,
     /// Images that could not be verified.
     pub(crate) failed: Failed,
     pub(crate) journal_dir: PathBuf,
@@ -97,6 +99,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) attempts: Attempts,
     pub(crate) images: Arc<Images>,
+    pub(crate) microkernel: Source,
     pub(crate) journal: Journal,
     pub(crate) journal_dir: PathBuf,
     pub(crate) world: World,
@@ -113,6 +116,7 @@ impl Engine {
             clock: parts.clock,
             attempts: parts.attempts,
             images: parts.images,
+            microkernel: parts.microkernel,
             failed: Failed::default(),
             journal_dir: parts.journal_dir,
             demonstration: parts.demonstration,

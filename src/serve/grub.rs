@@ -27,7 +27,7 @@ pub(crate) fn config(engine: &Arc<Engine>, chosen: Chosen) -> String {
             engine.look_ahead(addresses);
             grub::wait(LOOKING)
         }
-        Chosen::Microkernel | Chosen::Task(..) => auto(
+        Chosen::Microkernel(_) | Chosen::Task(..) => auto(
             "what this machine is to boot is started by iPXE, which Secure Boot does not allow",
         ),
     }

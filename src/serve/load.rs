@@ -362,9 +362,19 @@ pub(crate) fn bases(config: &ServerConfig, port: Option<u16>) -> Bases {
 
 /// Loads a site without a server, for `check`, `render` and `explain`.
 pub fn offline(root: &Path) -> io::Result<Loaded> {
-    let files = disk::site::read(root)?;
-    let mut loader = Loader::new(root, password_key(root, &files), Arc::default());
-    Ok(loader.load(&files, &Depth::Whole))
+    Ok(whole(root, &disk::site::read(root)?))
+}
+
+/// Loads a site as it would be with one more file, whose path is relative to it.
+pub fn offline_with(root: &Path, path: &str, text: &str) -> io::Result<Loaded> {
+    let mut files = disk::site::read(root)?;
+    files.content.insert(path.into(), text.as_bytes().into());
+    Ok(whole(root, &files))
+}
+
+fn whole(root: &Path, files: &Files) -> Loaded {
+    let mut loader = Loader::new(root, password_key(root, files), Arc::default());
+    loader.load(files, &Depth::Whole)
 }
 
 /// The key of the site's state directory, so that a password is hashed here as the server does it.

@@ -50,7 +50,7 @@ fn installer(engine: &Engine, chosen: Chosen) -> Result<(AttemptId, String), Opt
         Chosen::Disk(disk) => return Err(disk.reason),
         Chosen::Wait(reason) => reason,
         Chosen::Look(_) => LOOKING.into(),
-        Chosen::Microkernel | Chosen::Task(..) => "what it is to boot is started by iPXE".into(),
+        Chosen::Microkernel(_) | Chosen::Task(..) => "what it is to boot is started by iPXE".into(),
     };
     Err(Some(reason))
 }

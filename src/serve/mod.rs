@@ -26,6 +26,8 @@ mod views;
 mod explain;
 mod fetched;
 mod backend;
+mod microkernel;
+mod discover;
 mod reload;
 mod probe;
 mod genuine;
@@ -47,6 +49,7 @@ mod repos;
 
 pub use banner::Banner;
 pub(crate) use clock::is_synchronised;
+pub(crate) use discover::missing_microkernel;
 pub use explain::explain;
 pub(crate) use keep::state_path;
 pub(crate) use listeners::wanted;

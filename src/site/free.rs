@@ -52,6 +52,14 @@ impl<'a> Free<'a> {
             .filter(move |ip| !is_edge(network, *ip))
     }
 
+    /// Walks the addresses of a network beside its pool that no declaration of the site has, lowest first.
+    pub fn beside_pool<'s>(&'s self, network: &'s Network) -> impl Iterator<Item = IpAddr> + 's {
+        let blocked = blocked(network, &[&network.body.pool]);
+        subnets(network)
+            .filter_map(hosts)
+            .flat_map(move |range| self.walk(range, blocked.clone()))
+    }
+
     /// Tells whether an address is one that [`Free::pool`] comes to.
     pub fn is_pooled(&self, network: &Network, ip: IpAddr) -> bool {
         ranges(&network.body.pool).any(|range| range.contains(ip))

@@ -24,7 +24,7 @@ pub fn complete(name: &str, domain: Option<&str>) -> Result<Hostname, HostnameEr
 }
 
 /// Tells whether a text is a template rather than plain.
-pub(super) fn is_template(text: &str) -> bool {
+pub(crate) fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
 

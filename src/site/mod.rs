@@ -43,6 +43,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use free::Free;
 pub(crate) use free::{is_edge, static_addresses};
 pub use guess::{Sign, guess};
+pub(crate) use hostname::is_template;
 pub use hostname::{HostnameRule, complete};
 pub(crate) use load::read_toml;
 pub use load::{Memory, load, load_guessing, read_config};

@@ -97,7 +97,7 @@ fn examples() -> Vec<PathBuf> {
     found
 }
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "init",
     "doctor",
     "serve",
@@ -107,6 +107,7 @@ const COMMANDS: [&str; 16] = [
     "play",
     "try",
     "nodes",
+    "adopt",
     "reinstall",
     "hold",
     "release",

@@ -398,3 +398,44 @@ async fn a_log_is_followed_line_by_line() {
     }
     assert!(answer.ends_with("0\r\n\r\n"), "{answer}");
 }
+
+#[tokio::test]
+async fn a_machine_in_the_microkernel_checks_in() {
+    let server = machines(fake_with(b"kernel"));
+    let kernel = server.ask("GET", "/microkernel/vmlinuz", "").await;
+    assert_eq!((status(&kernel), body(&kernel)), (200, "kernel"));
+    let order = server.ask("GET", &format!("/c/{TOKEN}/order"), "").await;
+    let kind = header(&order, "content-type");
+    assert_eq!(
+        (status(&order), kind, body(&order)),
+        (200, Some("application/json"), "{}")
+    );
+    let report = |token: &str, length: usize| {
+        let body = "7".repeat(length.min(10));
+        format!(
+            "POST /c/{token}/report HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let answer = server.raw(&report(TOKEN, 2)).await;
+    assert_eq!((status(&answer), body(&answer)), (200, "77"));
+    // A hundred megabytes are refused before they come.
+    let answer = server.raw(&report(TOKEN, 100 << 20)).await;
+    assert_eq!(
+        (status(&answer), header(&answer, "connection")),
+        (413, Some("close"))
+    );
+    let often = server.raw(&report("often", 2)).await;
+    assert_eq!(
+        (status(&often), header(&often, "retry-after")),
+        (429, Some("1"))
+    );
+    let unknown = server.raw(&report("nobody", 2)).await;
+    assert_eq!(
+        (status(&unknown), body(&unknown)),
+        (404, "nothing is here\n")
+    );
+    for (method, path) in [("POST", "order"), ("GET", "report"), ("HEAD", "order")] {
+        let answer = server.ask(method, &format!("/c/{TOKEN}/{path}"), "").await;
+        assert_eq!(status(&answer), 405, "{method} {path}");
+    }
+}

@@ -12,9 +12,9 @@ use std::{
 
 use bootwright::disk::repo::Blob;
 use bootwright::net::http::{
-    Backend, BootAsk, Bytes, CallbackAsk, Delivery, DocumentAsk, EntryAsk, Guard, Health, Heard,
-    Limits, Listener, LoaderAsk, Machines, MbootAsk, Operators, Order, Question, Receipt, Refusal,
-    Reply, RepoAsk, RepoFile, Served, Stop, machines, operators,
+    Backend, BootAsk, Bytes, CallbackAsk, CheckInAsk, CheckInReply, Delivery, DocumentAsk,
+    EntryAsk, Guard, Health, Heard, Limits, Listener, LoaderAsk, Machines, MbootAsk, Operators,
+    Order, Question, Receipt, Refusal, Reply, RepoAsk, RepoFile, Served, Stop, machines, operators,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -147,6 +147,19 @@ impl Backend for Fake {
         tokio::time::sleep(Duration::from_millis(10)).await;
         self.note(Seen::Callback(ask));
         Heard::Taken
+    }
+
+    async fn microkernel(&self, _name: String) -> Result<RepoFile, Reply> {
+        let file = self.file.clone();
+        file.ok_or_else(|| Reply::refusal(404, "no such file\n"))
+    }
+
+    async fn check_in(&self, ask: CheckInAsk) -> CheckInReply {
+        match ask.token.as_str() {
+            TOKEN => CheckInReply::Order(ask.report.unwrap_or_else(|| "{}".into())),
+            "often" => CheckInReply::TooOften,
+            _ => CheckInReply::UnknownToken,
+        }
     }
 
     async fn repo(&self, _ask: RepoAsk) -> Result<RepoFile, Reply> {

@@ -50,3 +50,4 @@ mod play;
 mod doctor;
 mod render_any;
 mod lifecycle;
+mod microkernel;

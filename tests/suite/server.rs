@@ -253,6 +253,15 @@ impl Process {
         assert!(sent.success());
     }
 
+    /// The most memory that it had at once, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(status).unwrap();
+        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let most = most.unwrap().trim().trim_end_matches(" kB");
+        most.parse().unwrap()
+    }
+
     /// Kills it as nothing but a power cut does.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();

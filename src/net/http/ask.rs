@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use hyper::body::Bytes;
+
 use crate::control::{Callback, Report};
 
 /// The two ends of a connection. An IPv4 address that came through an IPv6 socket is shown as IPv4.
@@ -89,6 +91,17 @@ pub struct CallbackAsk {
     /// What the machine tells. Texts hold no control characters.
     pub callback: Callback,
     /// Who tells it.
+    pub peer: Peer,
+}
+
+/// `POST /c/<token>/report` and `GET /c/<token>/order`: a machine in the microkernel checks in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckInAsk {
+    /// The machine's token as given.
+    pub token: String,
+    /// What it reports, as it came; none when it only asks what to do.
+    pub report: Option<Bytes>,
+    /// Who asks.
     pub peer: Peer,
 }
 

@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use crate::disk::repo::Blob;
 
 use super::{
-    BootAsk, CallbackAsk, DocumentAsk, EntryAsk, LoaderAsk, MbootAsk, Order, Question, RepoAsk,
+    BootAsk, CallbackAsk, CheckInAsk, DocumentAsk, EntryAsk, LoaderAsk, MbootAsk, Order, Question,
+    RepoAsk,
 };
 
 /// Answers what machines and operators ask. One method for each kind of question; HTTP ends above it.
@@ -30,6 +31,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Takes what a machine tells.
     fn callback(&self, ask: CallbackAsk) -> impl Future<Output = Heard> + Send;
+
+    /// Opens a file of the microkernel.
+    fn microkernel(&self, name: String) -> impl Future<Output = Result<RepoFile, Reply>> + Send;
+
+    /// Tells a machine in the microkernel what to do.
+    fn check_in(&self, ask: CheckInAsk) -> impl Future<Output = CheckInReply> + Send;
 
     /// Opens a repo's file.
     fn repo(&self, ask: RepoAsk) -> impl Future<Output = Result<RepoFile, Reply>> + Send;
@@ -103,6 +110,19 @@ pub enum Heard {
     /// The token is unknown or dead.
     UnknownToken,
     /// It could not be recorded: the machine hears why and may repeat it.
+    Refused(Reply),
+}
+
+/// What a machine in the microkernel is answered.
+#[derive(Debug)]
+pub enum CheckInReply {
+    /// What it is to do, as JSON.
+    Order(Bytes),
+    /// It reports too often.
+    TooOften,
+    /// The token is unknown or dead.
+    UnknownToken,
+    /// What it sent is no report, or could not be recorded.
     Refused(Reply),
 }
 

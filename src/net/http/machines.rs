@@ -7,20 +7,20 @@ use std::{net::SocketAddr, sync::Arc};
 
 use hyper::{
     HeaderMap, Method, Request, StatusCode,
-    body::Incoming,
-    header::{HOST, RANGE},
+    body::{Bytes, Incoming},
+    header::{HOST, HeaderValue, RANGE, RETRY_AFTER},
 };
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep},
 };
 
-use crate::control::Callback;
+use crate::control::{Callback, LONGEST_REPORT};
 
 use super::{
-    Advertise, Backend, CallbackAsk, DocumentAsk, EntryAsk, Health, Heard, Limits, Listener,
-    LoaderAsk, MbootAsk, Peer, RepoAsk, Served, Stop,
-    answer::{self, Answer, closing, words},
+    Advertise, Backend, CallbackAsk, CheckInAsk, CheckInReply, DocumentAsk, EntryAsk, Health,
+    Heard, Limits, Listener, LoaderAsk, MbootAsk, Peer, Refusal, Reply, RepoAsk, Served, Stop,
+    answer::{self, Answer, closing, with, words},
     body::AnswerBody,
     connection, file, listen,
     path::{LONGEST_LINE, Lost, Route},
@@ -122,6 +122,9 @@ impl<B: Backend> Visit<B> {
             Route::Callback { token, callback } => {
                 closing(self.callback(token, callback, method, body).await)
             }
+            Route::Microkernel { name } => self.microkernel(name, method, headers).await,
+            Route::Report { token } => self.report(token, body).await,
+            Route::Order { token } => self.check_in(token, None).await,
             Route::Repo { repo, path } => self.repo(repo, path, method, headers).await,
         }
     }
@@ -264,6 +267,46 @@ impl<B: Backend> Visit<B> {
                 reason: reason.or_else(|| reason_in(&body)),
             },
             callback => callback,
+        }
+    }
+
+    async fn microkernel(&self, name: String, method: &Method, headers: &HeaderMap) -> Answer {
+        match self.desk.backend.microkernel(name).await {
+            Ok(file) => file::repo(method, headers, file, &self.desk.pool),
+            Err(reply) => answer::reply(reply),
+        }
+    }
+
+    async fn report(&self, token: String, body: Incoming) -> Answer {
+        let limits = &self.desk.machines.limits;
+        match connection::whole_body(body, LONGEST_REPORT, limits).await {
+            Ok(report) => self.check_in(token, Some(report)).await,
+            // What was not read of the body would be taken for another request.
+            Err(bad) => {
+                let refusal = Refusal::from(bad);
+                closing(answer::reply(Reply::refusal(
+                    refusal.status,
+                    format!("{}\n", refusal.error),
+                )))
+            }
+        }
+    }
+
+    async fn check_in(&self, token: String, report: Option<Bytes>) -> Answer {
+        let ask = CheckInAsk {
+            token,
+            report,
+            peer: self.peer,
+        };
+        match self.desk.backend.check_in(ask).await {
+            CheckInReply::Order(order) => answer::json(order),
+            CheckInReply::TooOften => with(
+                words(StatusCode::TOO_MANY_REQUESTS, "once a second is enough\n"),
+                RETRY_AFTER,
+                HeaderValue::from_static("1"),
+            ),
+            CheckInReply::UnknownToken => self.unknown_token().await,
+            CheckInReply::Refused(reply) => answer::reply(reply),
         }
     }
 

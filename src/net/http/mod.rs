@@ -28,10 +28,12 @@ mod operators;
 
 pub use advertise::{Advertise, AdvertiseError};
 pub use ask::{
-    BootAsk, CallbackAsk, DocumentAsk, EntryAsk, LoaderAsk, MbootAsk, Order, Peer, Question,
-    RepoAsk,
+    BootAsk, CallbackAsk, CheckInAsk, DocumentAsk, EntryAsk, LoaderAsk, MbootAsk, Order, Peer,
+    Question, RepoAsk,
 };
-pub use backend::{Backend, Delivery, Health, Heard, Receipt, Refusal, Reply, RepoFile, Served};
+pub use backend::{
+    Backend, CheckInReply, Delivery, Health, Heard, Receipt, Refusal, Reply, RepoFile, Served,
+};
 pub use condition::{Version, Wanted, wanted};
 pub use guard::{Guard, GuardError};
 pub use hyper::body::Bytes;

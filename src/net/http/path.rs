@@ -50,6 +50,21 @@ pub(super) enum Route {
         /// What it tells.
         callback: Callback,
     },
+    /// A file of the microkernel.
+    Microkernel {
+        /// Its name.
+        name: String,
+    },
+    /// What a machine in the microkernel reports.
+    Report {
+        /// The machine's token.
+        token: String,
+    },
+    /// What it is to do.
+    Order {
+        /// The machine's token.
+        token: String,
+    },
     /// A repo's file.
     Repo {
         /// The repo's name.
@@ -83,6 +98,10 @@ impl Route {
                 repo: name(steps.next())?,
                 path: steps.names()?,
             },
+            Some("microkernel") => Route::Microkernel {
+                name: name(steps.next())?,
+            },
+            Some("c") => Route::of_check_in(name(steps.next())?, steps.next())?,
             Some("t") => Route::of_attempt(name(steps.next())?, &mut steps, uri.query())?,
             Some("repo") => Route::Repo {
                 repo: name(steps.next())?,
@@ -120,11 +139,20 @@ impl Route {
         Ok(Route::Callback { token, callback })
     }
 
+    fn of_check_in(token: String, step: Option<&str>) -> Result<Route, Lost> {
+        match step {
+            Some("report") => Ok(Route::Report { token }),
+            Some("order") => Ok(Route::Order { token }),
+            _ => Err(Lost::Nothing),
+        }
+    }
+
     /// The methods that the path takes, as the header `Allow` lists them. `HEAD` opens no attempt, so `/boot`
     /// does not take it.
     pub(super) fn methods(&self) -> &'static str {
         match self {
-            Route::Boot => "GET",
+            Route::Boot | Route::Order { .. } => "GET",
+            Route::Report { .. } => "POST",
             Route::Callback { .. } => "GET, HEAD, POST",
             _ => "GET, HEAD",
         }

@@ -153,9 +153,9 @@ fn strangers_get_what_their_network_says() {
         nodes
         boot c1 => disk
         nodes => 52-54-00-00-00-01 discovered
-        boot c1 on=lab => microkernel
+        boot c1 on=lab => microkernel %1
         boot c1 on=quiet => disk
-        boot c2 on=lab => microkernel
+        boot c2 on=lab => microkernel %2
         mark 52-54-00-00-00-02 => 52-54-00-00-00-02 counts as installed
         boot c2 on=lab => disk
         log 52-54-00-00-00-02

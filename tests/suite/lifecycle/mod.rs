@@ -13,4 +13,5 @@ mod kept;
 mod dhcp;
 mod addresses;
 mod images;
+mod checkin;
 mod silence;

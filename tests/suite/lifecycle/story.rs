@@ -8,12 +8,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bootwright::{
     control::{
-        BootAsk, Callback, Decision, Handed, Operation, Report, Snapshot, Token, TokenKey, Traits,
-        Turn, World,
+        BootAsk, Callback, CheckedIn, Decision, Handed, Operation, Report, Reported, Snapshot,
+        Token, TokenKey, Traits, Turn, World,
     },
     journal::{AttemptId, Event, Level, Line, MachineId, Parsed, State, words},
     matcher,
-    model::{Mac, Mono, Now, Platform, Span, StageName, Timestamp},
+    model::{Deed, Mac, Mono, Now, Platform, Span, StageName, Timestamp},
     site::{self, Files, Memory, Severity},
 };
 
@@ -63,6 +63,8 @@ pub(crate) struct Lab {
     lines: Vec<Line>,
     /// The attempts in the order they were opened in.
     attempts: Vec<AttemptId>,
+    /// The tokens of machines in the microkernel, in the order they were first given it.
+    admitted: Vec<Token>,
     boots: u32,
     /// Up to where each machine's log was shown.
     shown: BTreeMap<String, usize>,
@@ -157,6 +159,7 @@ impl Lab {
             now,
             lines: Vec::new(),
             attempts: Vec::new(),
+            admitted: Vec::new(),
             boots: 0,
             shown: BTreeMap::new(),
             seed: 1,
@@ -220,6 +223,10 @@ impl Lab {
             "looked" => {
                 let cards = words.map(card).collect();
                 self.silently(|turn| turn.looked(first.parse().unwrap(), cards))
+            }
+            "report" | "order" => {
+                let facts = rest.split_once(' ').map_or("{}", |(_, facts)| facts);
+                self.check_in(first, (verb == "report").then_some(facts))
             }
             "pause" => self.silently(|turn| turn.pause()),
             "resume" => self.silently(|turn| turn.resume()),
@@ -292,7 +299,14 @@ impl Lab {
                 )
             }
             Decision::Wait(reason) => format!("wait: {reason}"),
-            Decision::Microkernel => "microkernel".into(),
+            Decision::Microkernel(machine) => {
+                let token = self.turn(|turn| turn.check_in_token(machine));
+                if !self.admitted.contains(&token) {
+                    self.admitted.push(token);
+                }
+                let at = self.admitted.iter().position(|known| *known == token);
+                format!("microkernel %{}", at.unwrap_or_default() + 1)
+            }
             Decision::Look(addresses) => {
                 let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
                 format!("look at {}", addresses.join(", "))
@@ -316,6 +330,26 @@ impl Lab {
                     address.unwrap_or_default()
                 )
             }
+        }
+    }
+
+    /// `report %1 FACTS`: the machine with the first token reports these facts; `order %1`: it only asks.
+    fn check_in(&mut self, name: &str, facts: Option<&str>) -> String {
+        let at: usize = name.strip_prefix('%').unwrap().parse().unwrap();
+        let token = self.admitted[at - 1];
+        let reported = facts.map(|facts| {
+            let report = format!(r#"{{"version":1,"facts":{facts}}}"#);
+            Reported::read(report.as_bytes()).unwrap()
+        });
+        match self.turn(|turn| turn.check_in(token, reported.as_ref())) {
+            CheckedIn::Order(order) => match order.deed {
+                Deed::Wait { seconds } => {
+                    format!("{} waits {seconds} s: {}", order.node, order.reason)
+                }
+                Deed::Reboot => format!("{} boots anew: {}", order.node, order.reason),
+            },
+            CheckedIn::TooOften => "too often".into(),
+            CheckedIn::Unknown => "404".into(),
         }
     }
 

@@ -1,0 +1,208 @@
+//! Machines that wait in the microkernel: what they report, and what they are told to do.
+//!
+//! A machine that a policy takes is bound here, with its address, and boots anew; its installation begins with that boot, like
+//! any other. Everybody else waits, and is told why.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Reported, Token, Turn, Unbound, binding::Bound, open::is_due, who::Who};
+use crate::{
+    journal::{Event, HoldCause, MachineId},
+    model::{Deed, Identity, Node, Order},
+};
+
+/// How soon a machine may report again.
+const APART: Duration = Duration::from_secs(1);
+
+/// For how long a machine that was told to boot anew counts as one whose installation begins.
+const REBOOTING: Duration = Duration::from_secs(600);
+
+/// After how many seconds a machine that waits asks again.
+const AGAIN: u32 = 30;
+
+/// So many machines that wait make each of them ask a second later.
+const WAITING_PER_SECOND: usize = 40;
+
+/// What came of a check-in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckedIn {
+    /// What the machine is to do.
+    Order(Order),
+    /// It reports too often, and is asked to come again later.
+    TooOften,
+    /// Nobody has this token.
+    Unknown,
+}
+
+impl Turn<'_> {
+    /// The token by which a machine in the microkernel checks in. It is the same after a restart.
+    pub fn check_in_token(&mut self, machine: MachineId) -> Token {
+        self.world.admit(machine)
+    }
+
+    /// Takes what a machine in the microkernel reports, if it does, and tells it what to do.
+    pub fn check_in(&mut self, token: Token, reported: Option<&Reported>) -> CheckedIn {
+        let Some(id) = self.world.checks_in_by(token) else {
+            return CheckedIn::Unknown;
+        };
+        if reported.is_some() && !self.may_report(id) {
+            return CheckedIn::TooOften;
+        }
+        let who = match reported {
+            Some(reported) => self.identify(&self.identity_of(id, reported)),
+            None => Who::Machine(id, self.node_of(id)),
+        };
+        let (id, node) = match who {
+            Who::Machine(id, node) => (id, node),
+            Who::Doubt(_, reason) => {
+                return self.tell(id, None, self.wait(), format!("held: {reason}"));
+            }
+            Who::Nobody => return CheckedIn::Unknown,
+        };
+        if let Some(reported) = reported {
+            self.take_report(id, reported);
+        }
+        let (deed, reason) = match self.take_in(id, node.as_deref()) {
+            Ok(reason) => (Deed::Reboot, reason),
+            Err(reason) => (self.wait(), reason),
+        };
+        self.tell(id, node.as_ref(), deed, reason)
+    }
+
+    /// Who a report is of: a card that its machine booted from counts, even where the kernel has no driver for it.
+    fn identity_of(&self, id: MachineId, reported: &Reported) -> Identity {
+        let mut identity = reported.identity();
+        let own = &self.machine(id).identity.mac;
+        if identity.mac.is_disjoint(own) {
+            identity.mac.extend(own.iter().copied());
+        }
+        identity
+    }
+
+    fn may_report(&mut self, id: MachineId) -> bool {
+        let now = self.now.mono;
+        let last = self.world.run.reported.get(id);
+        let may = last.is_none_or(|last| now.since(*last) >= APART);
+        if may {
+            self.world.run.reported.insert(id, now);
+        }
+        may
+    }
+
+    fn take_report(&mut self, id: MachineId, reported: &Reported) {
+        if !self.machine(id).facts.covers(&reported.facts) {
+            let facts = Box::new(reported.facts.clone());
+            let attempt = None;
+            self.record(id, Event::Facts { facts, attempt });
+        }
+        for what in &reported.dropped {
+            self.remark_once(id, format!("dropped: {what}"));
+        }
+    }
+
+    /// Binds a machine whose installation may begin; an error says what it waits for.
+    fn take_in(&mut self, id: MachineId, node: Option<&Node>) -> Result<String, String> {
+        if let Some(reason) = self.obstacle(id, node) {
+            return Err(reason);
+        }
+        self.ask_expectation_again(id, node);
+        if let Some(reason) = self.machine(id).holds.values().next() {
+            return Err(format!("held: {reason}"));
+        }
+        if !is_due(self.machine(id), node) {
+            return Err("nothing is due".into());
+        }
+        if self.world.state.paused {
+            return Err("paused: nothing is installed until `bootwright resume`".into());
+        }
+        let bound = match self.binding(id, node) {
+            Ok(bound) => bound,
+            Err(unbound) => return Err(self.unbound_reason(id, node, &unbound)),
+        };
+        let taker = match &bound.policy {
+            Some(policy) => format!("policy {}", policy.name.value),
+            None => "its declaration".into(),
+        };
+        let traits = self.snapshot.tasks.get(&bound.task);
+        if traits.is_none_or(|traits| !traits.installs) {
+            return Ok(format!("{taker} gives it task {}", bound.task));
+        }
+        if let Some(reason) = self.unmet(id, node, &bound) {
+            self.hold(id, HoldCause::Expect, &reason);
+            return Err(format!("held: {reason}"));
+        }
+        if let Some(reason) = self.unproven(bound.repo.as_ref()) {
+            return Err(reason);
+        }
+        if let Some(reason) = self.over_limit(self.rebooting(id)) {
+            return Err(reason);
+        }
+        self.bind(id, node, &bound)?;
+        let (now, rebooting) = (self.now.mono, &mut self.world.run.rebooting);
+        rebooting.retain(|_, since| now.since(*since) < REBOOTING);
+        rebooting.insert(id, now);
+        Ok(format!("{taker} takes it"))
+    }
+
+    /// Binds a machine, with its address.
+    fn bind(&mut self, id: MachineId, node: Option<&Node>, bound: &Bound) -> Result<(), String> {
+        let address = self.pooled(id, node, bound);
+        let address = address.map_err(|why| why.to_string())?;
+        let policy = bound
+            .policy
+            .as_ref()
+            .map(|policy| policy.name.value.clone());
+        let binding = self.machine(id).binding.as_ref();
+        if binding.is_none_or(|has| has.policy != policy || has.address != address) {
+            self.record(id, Event::Bound { policy, address });
+        }
+        Ok(())
+    }
+
+    fn unbound_reason(&mut self, id: MachineId, node: Option<&Node>, unbound: &Unbound) -> String {
+        match unbound {
+            Unbound::NoPolicy(_) => {
+                let tags = match self.tags(id, node).yes.len() {
+                    0 => "no tag".into(),
+                    1 => "1 tag".into(),
+                    several => format!("{several} tags"),
+                };
+                format!("{tags}; no policy takes it; `explain` tells why not")
+            }
+            Unbound::Named(policy, misfit) => format!("policy {policy}: {misfit}"),
+            Unbound::NoTask => "nothing says which task installs it".into(),
+        }
+    }
+
+    /// How many other machines were told to boot anew and have not opened their installation yet.
+    fn rebooting(&self, besides: MachineId) -> usize {
+        let now = self.now.mono;
+        let rebooting = &self.world.run.rebooting;
+        let others = rebooting
+            .iter()
+            .filter(|(id, since)| **id != besides && now.since(**since) < REBOOTING);
+        others.count()
+    }
+
+    /// The more machines wait, the more seldom each of them asks.
+    fn wait(&self) -> Deed {
+        let waiting = self.world.index.strangers.len() / WAITING_PER_SECOND;
+        let seconds = AGAIN.saturating_add(u32::try_from(waiting).unwrap_or(u32::MAX));
+        Deed::Wait { seconds }
+    }
+
+    fn tell(
+        &self,
+        id: MachineId,
+        node: Option<&Arc<Node>>,
+        deed: Deed,
+        reason: String,
+    ) -> CheckedIn {
+        let node = node.map(|node| &**node);
+        CheckedIn::Order(Order {
+            node: super::status::name_of(self.world.state.machine(id), node),
+            reason,
+            deed,
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! The microkernel that machines boot which nothing binds, and their check-ins.
+//!
+//! It lies in the state directory, under `microkernel/`; whether it is there is looked at when it is asked for.
+
+use super::{
+    backend::{Server, opened},
+    engine::Engine,
+};
+use crate::{
+    control::{CheckedIn, ReportError, Reported, Token},
+    net::http::{self, CheckInAsk, CheckInReply, Reply, RepoFile},
+    render::scripts::{self, Microkernel},
+};
+
+/// The kernel's name in the directory of the microkernel and in its URL.
+pub(crate) const KERNEL: &str = "vmlinuz";
+/// That of its initial file system.
+pub(crate) const INITRD: &str = "initrd";
+
+impl Engine {
+    /// The script by which a machine boots the microkernel; none when it is not there.
+    pub(crate) fn script_of_microkernel(
+        &self,
+        ask: &http::BootAsk,
+        token: Token,
+    ) -> Option<Vec<u8>> {
+        if [KERNEL, INITRD]
+            .iter()
+            .any(|name| self.microkernel.open(name).is_err())
+        {
+            return None;
+        }
+        let url = |name: &str| format!("{}/microkernel/{name}", ask.base);
+        let mut words = vec![format!("bootwright.url={}/c/{token}", ask.base)];
+        // The card it boots from, as PXELINUX tells it.
+        let card = ask.report.macs.first();
+        words.extend(card.map(|mac| format!("BOOTIF=01-{}", mac.hyphens())));
+        let microkernel = Microkernel {
+            kernel: &url(KERNEL),
+            initrd: &url(INITRD),
+            words: &words,
+        };
+        let script = scripts::microkernel(&self.snapshot().library, &microkernel);
+        Some(script.into_bytes())
+    }
+
+    /// Takes a check-in. What the order rests on is on the disk when it is told.
+    pub(crate) async fn on_check_in(&self, ask: CheckInAsk) -> CheckInReply {
+        let Some(token) = Token::parse(&ask.token) else {
+            return CheckInReply::UnknownToken;
+        };
+        let reported = match ask.report.as_deref().map(Reported::read).transpose() {
+            Ok(reported) => reported,
+            Err(error) => return CheckInReply::Refused(no_report(&error)),
+        };
+        let (told, ticket) = self.turn(|turn| {
+            self.tell_of_images(turn);
+            turn.check_in(token, reported.as_ref())
+        });
+        if let Err(error) = ticket.durable().await {
+            tracing::error!("{error}");
+            return CheckInReply::Refused(Reply::refusal(
+                503,
+                "the journal cannot be written; try again\n",
+            ));
+        }
+        match told {
+            CheckedIn::Order(order) => {
+                let order = serde_json::to_vec(&order).expect("an order has text keys alone");
+                CheckInReply::Order(order.into())
+            }
+            CheckedIn::TooOften => CheckInReply::TooOften,
+            CheckedIn::Unknown => CheckInReply::UnknownToken,
+        }
+    }
+}
+
+fn no_report(error: &ReportError) -> Reply {
+    Reply::refusal(400, format!("{error}\n"))
+}
+
+impl Server {
+    /// Opens a file of the microkernel.
+    pub(super) fn open_microkernel(&self, name: &str) -> Result<RepoFile, Reply> {
+        if ![KERNEL, INITRD].contains(&name) {
+            return Err(Reply::refusal(404, "the microkernel has no such file\n"));
+        }
+        opened(self.0.microkernel.open(name), "the microkernel")
+    }
+}

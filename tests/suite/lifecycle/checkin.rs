@@ -1,0 +1,177 @@
+//! What machines in the microkernel report, and what they are told to do.
+
+use super::story::{Lab, tell};
+
+const LAB: &str = r#"
+[network.lab]
+subnet = "192.0.2.0/24"
+unknown = "discover"
+pool = "192.0.2.50-192.0.2.59"
+
+[tag.large]
+when = "facts.memory_mib >= 65536"
+[tag.broken]
+when = "facts.memory_mib.nothing.at.all == 3"
+[tag.racked]
+when = "facts.custom.rack == '7'"
+"#;
+
+const LARGE: &str = r#"
+[policy.large]
+tags = "large"
+accept = "discovered"
+task = "esxi"
+addresses = "pool"
+"#;
+
+fn site(more: &str) -> String {
+    format!("{LAB}{more}")
+}
+
+#[test]
+fn a_machine_that_no_file_mentions_reports_is_bound_and_installed() {
+    tell(
+        &[("large", &site(LARGE))],
+        r#"
+        boot c1 on=lab => microkernel %1
+        order %1 => 52-54-00-00-00-01 waits 30 s: no tag; no policy takes it; `explain` tells why not
+        report %1 {"memory_mib": 131072, "serial": "S1", "nics": [{"mac": "52:54:00:00:00:01"}, {"mac": "52:54:00:00:00:02"}]} => 52-54-00-00-00-01 boots anew: policy large takes it
+        nodes => 52-54-00-00-00-01 bound
+        boot c1 on=lab => #1: esxi by policy large at 192.0.2.50
+        read #1 ks.cfg
+        say #1 installed
+        log 52-54-00-00-00-01
+        | seen mac 52:54:00:00:00:01
+        | facts firmware efi
+        | remark tag `broken` is unknown: fact `memory_mib` is not known
+        | remark tag `large` is unknown: fact `memory_mib` is not known
+        | remark tag `racked` is unknown: fact `custom` is not known
+        | boot ipxe efi: microkernel
+        | seen mac 52:54:00:00:00:02, serial s1
+        | facts serial S1, memory_mib 131072, 2 nics
+        | remark tag `broken` is unknown: `nothing` is not known
+        | bound by policy large, address 192.0.2.50 from the pool
+        | attempt 1 opened: task esxi, revision eaabb70
+        | boot ipxe efi: installer (attempt 1)
+        | document ks.cfg asked for
+        | document ks.cfg (1.0 kB)
+        | installed the machine says so
+        "#,
+    );
+}
+
+#[test]
+fn who_waits_is_told_why_and_goes_on_when_that_changes() {
+    let declared = format!(
+        "{LAB}[node.web]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.0.2.9\"\ntask = \"debian\"\n"
+    );
+    let never = format!(
+        "{LAB}[node.web]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.0.2.9\"\ntask = \"debian\"\ninstalls = 0\n"
+    );
+    let expects = LARGE.replace("addresses", "expect = \"facts.cores == 4\"\naddresses");
+    tell(
+        &[
+            ("expects", &site(&expects)),
+            ("nothing", &site("")),
+            ("declared", &declared),
+            ("never", &never),
+        ],
+        r#"
+        boot c1 on=lab => microkernel %1
+        report %1 {"memory_mib": 70000} => 52-54-00-00-00-01 waits 30 s: held: `facts.cores == 4` is unknown: fact `cores` is not known
+        wait 30s
+        pause
+        report %1 {"cores": 4} => 52-54-00-00-00-01 waits 30 s: paused: nothing is installed until `bootwright resume`
+        resume
+        edit nothing
+        order %1 => 52-54-00-00-00-01 waits 30 s: 1 tag; no policy takes it; `explain` tells why not
+        edit expects
+        order %1 => 52-54-00-00-00-01 boots anew: policy large takes it
+        edit never
+        order %1 => web waits 30 s: protected: its `installs` is 0
+        edit declared
+        order %1 => web boots anew: its declaration takes it
+        boot c1 on=lab => #1: debian
+        "#,
+    );
+}
+
+#[test]
+fn a_report_a_millisecond_is_one_report_a_second() {
+    let mut lab = Lab::new(&[("large", &site(""))]);
+    assert_eq!(lab.step("boot c1 on=lab").0, "microkernel %1");
+    let before = lab.written().len();
+    let mut taken = 0;
+    for number in 0..1_000 {
+        let report = format!(r#"report %1 {{"memory_mib": {number}}}"#);
+        taken += usize::from(lab.step(&report).0 != "too often");
+    }
+    assert_eq!(taken, 1);
+    assert!(lab.written().len() <= before + 3);
+    lab.step("wait 1s");
+    assert_ne!(lab.step(r#"report %1 {"memory_mib": 2000}"#).0, "too often");
+}
+
+#[test]
+fn of_fifty_that_match_by_mistake_five_go_and_the_others_wait() {
+    let limited = format!("[limits]\ninstalls-per-hour = 5\n====={}", site(LARGE));
+    let mut lab = Lab::new(&[("limited", &limited)]);
+    let report = r#"{"memory_mib": 131072}"#;
+    let mut go = 0;
+    for card in 1..=50 {
+        let given = lab.step(&format!("boot c{card} on=lab")).0;
+        assert_eq!(given, format!("microkernel %{card}"));
+        let told = lab.step(&format!("report %{card} {report}")).0;
+        match told.contains("boots anew") {
+            true => go += 1,
+            false => assert!(told.contains("5 installations were begun"), "{told}"),
+        }
+    }
+    assert_eq!(go, 5);
+    // Those that went open their installations, and that makes room for nobody.
+    for card in 1..=5 {
+        let given = lab.step(&format!("boot c{card} on=lab")).0;
+        assert!(
+            given.contains("esxi by policy large at 192.0.2.5"),
+            "{given}"
+        );
+    }
+    assert!(
+        lab.step("order %6")
+            .0
+            .contains("5 installations were begun")
+    );
+    lab.step("wait 1h");
+    assert!(lab.step("order %6").0.contains("boots anew"));
+}
+
+#[test]
+fn five_machines_with_one_board_are_five_nodes() {
+    let mut lab = Lab::new(&[("nothing", &site(""))]);
+    let board = r#""serial": "SAME", "uuid": "4c4c4544-0000-2010-8020-80c04f202020""#;
+    for card in 1..=5 {
+        lab.step(&format!("boot c{card} on=lab"));
+        let nics = format!(r#""nics": [{{"mac": "52:54:00:00:00:0{card}"}}]"#);
+        let told = lab.step(&format!("report %{card} {{{board}, {nics}}}")).0;
+        let name = format!("52-54-00-00-00-0{card} waits 30 s");
+        assert!(told.starts_with(&name), "{told}");
+    }
+    let nodes = lab.step("nodes").0;
+    assert_eq!(nodes.matches("discovered").count(), 5, "{nodes}");
+}
+
+#[test]
+fn a_token_lives_as_long_as_its_machine_is_known() {
+    tell(
+        &[("nothing", &site(""))],
+        r#"
+        boot c1 on=lab => microkernel %1
+        restart
+        order %1 => 52-54-00-00-00-01 waits 30 s: no tag; no policy takes it; `explain` tells why not
+        boot c1 on=lab => microkernel %1
+        forget 52-54-00-00-00-01 => 52-54-00-00-00-01 is forgotten
+        order %1 => 404
+        report %1 {"memory_mib": 1024} => 404
+        "#,
+    );
+}

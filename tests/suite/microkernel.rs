@@ -1,0 +1,430 @@
+//! Machines that no file mentions, over real sockets: they boot the microkernel, report, wait and are adopted.
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use assert_cmd::Command;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Barrier,
+};
+
+use crate::server::{Client, House, Process, Server};
+
+const LAB: &str = r#"
+[defaults]
+timezone = "Etc/UTC"
+disk = { smallest = true, wipe = true }
+ssh-keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG5DzIGZQt8lBHXMP5/p83B5U36zyJDNPIHSRiFHBSZT x"]
+[network.lab]
+subnet = ["192.0.2.0/24", "127.0.0.0/8"]
+gateway = "192.0.2.1"
+dns = "192.0.2.2"
+domain = "lab.example"
+unknown = "discover"
+pool = "192.0.2.50-192.0.2.59"
+[tag.worker]
+when = "facts.memory_mib >= 4096"
+[policy.worker]
+tags = "worker"
+accept = "discovered"
+repo = "rocky"
+network = "lab"
+addresses = "pool"
+hostname = "worker-{{ node.serial | lower }}"
+[policy.plain]
+repo = "rocky"
+"#;
+
+/// A site whose unknown machines boot the microkernel, which is there.
+fn house() -> House {
+    let house = House::new(0);
+    let rocky = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/stand-ins/rocky");
+    let repo = format!("[repo.rocky]\npath = {rocky:?}\ntask = \"redhat\"\n");
+    house.write("policies.d/site.toml", &format!("{LAB}{repo}"));
+    let microkernel = house.state().join("microkernel");
+    fs::create_dir_all(&microkernel).unwrap();
+    for name in ["initrd", "vmlinuz"] {
+        fs::write(microkernel.join(name), name).unwrap();
+    }
+    house
+}
+
+/// Tells the commands where the house's server and its state are.
+fn tell(house: &House, operators: &Client) {
+    let (operators, state) = (operators.address(), house.state());
+    let config = format!("[operator]\nlisten = \"{operators}\"\n[paths]\nstate = {state:?}\n");
+    house.write("bootwright.toml", &config);
+}
+
+/// What a command came to: its exit code, and all that it said.
+fn run(house: &House, words: &[&str]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_bootwright"))
+        .env("NO_COLOR", "1")
+        .arg("--site")
+        .arg(house.site())
+        .args(words)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let code = output.status.code().unwrap();
+    (code, String::from_utf8(said).unwrap())
+}
+
+fn card(number: usize) -> String {
+    format!("52-54-00-77-{:02x}-{:02x}", number >> 8, number & 255)
+}
+
+/// Boots a machine from the network; returns the path under which it checks in.
+fn boot(machines: &mut Client, number: usize) -> String {
+    let path = format!("/boot?mac={}&platform=efi&boot={number:016x}", card(number));
+    let script = machines.get(&path).good();
+    let url = script.split("bootwright.url=").nth(1).unwrap();
+    let url = url.split_whitespace().next().unwrap();
+    let (_, path) = url.split_once("/c/").unwrap();
+    format!("/c/{path}")
+}
+
+fn report(number: usize, memory: u64) -> String {
+    let nics = json!([{ "mac": card(number).replace('-', ":") }]);
+    let facts = json!({ "memory_mib": memory, "serial": format!("S{number}"), "nics": nics });
+    json!({ "version": 1, "facts": facts }).to_string()
+}
+
+/// Asks for orders until one is as it should be.
+#[track_caller]
+fn eventually(machines: &mut Client, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let order = machines.get(&format!("{path}/order")).json();
+        if is_so(&order) {
+            return order;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{order}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_pair_is_picked_up_without_a_restart() {
+    let house = house();
+    let kernel = house.state().join("microkernel/vmlinuz");
+    fs::remove_file(&kernel).unwrap();
+    let mut server = Server::start(&house);
+    tell(&house, &server.operators);
+    let ask = format!("/boot?mac={}&platform=efi&boot=00000000000000ff", card(1));
+    let script = server.machines.get(&ask).good();
+    assert!(
+        script.contains("`bootwright microkernel build`"),
+        "{script}"
+    );
+    let (code, said) = run(&house, &["check"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("policies.d/site.toml:11:11"), "{said}");
+    assert!(said.contains("there is none in"), "{said}");
+    assert_eq!(server.machines.get("/microkernel/vmlinuz").status, 404);
+
+    fs::write(&kernel, "kernel").unwrap();
+    let path = boot(&mut server.machines, 2);
+    assert_eq!(server.machines.get("/microkernel/vmlinuz").good(), "kernel");
+    let order = server.machines.get(&format!("{path}/order")).json();
+    assert_eq!(order["do"], "wait");
+    let (code, said) = run(&house, &["check"]);
+    assert_eq!(
+        (code, said.contains("there is none in")),
+        (0, false),
+        "{said}"
+    );
+    server.stop();
+}
+
+#[test]
+fn a_machine_that_is_adopted_while_it_waits_goes_on_without_a_reset() {
+    let house = house();
+    let mut server = Server::start(&house);
+    tell(&house, &server.operators);
+    let path = boot(&mut server.machines, 1);
+    let order = server
+        .machines
+        .post(&format!("{path}/report"), &report(1, 1024))
+        .json();
+    assert_eq!(
+        (&order["do"], &order["node"]),
+        (&"wait".into(), &card(1).into())
+    );
+
+    let (code, said) = run(&house, &["nodes", "--unclaimed", "--json"]);
+    let unclaimed: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        (code, unclaimed[0]["name"].as_str()),
+        (0, Some(card(1).as_str()))
+    );
+
+    let (_, said) = run(&house, &["nodes"]);
+    assert!(
+        said.contains("microkernel; 0 tags; `explain` or `adopt` it"),
+        "{said}"
+    );
+
+    let (code, said) = run(&house, &["adopt", &card(1), "--name", "web1"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("it is never touched: `installs = 0`"),
+        "{said}"
+    );
+    let file = house.site().join("policies.d/nodes/web1.toml");
+    let written = fs::read_to_string(&file).unwrap();
+    assert!(written.ends_with("installs = 0\n"), "{written}");
+    assert_eq!(run(&house, &["check"]).0, 0);
+    eventually(&mut server.machines, &path, |order| order["node"] == "web1");
+    assert_eq!(run(&house, &["nodes", "--unclaimed", "--json"]).1, "[]\n");
+
+    // The server's restart is none of its business.
+    server.stop();
+    let mut server = Server::start(&house);
+    tell(&house, &server.operators);
+
+    // One edit, and it goes on.
+    let due = written.replace(
+        "installs = 0",
+        "installs = 1\npolicy = \"plain\"\naddress = \"192.0.2.9\"",
+    );
+    house.write("policies.d/nodes/web1.toml", &due);
+    let order = eventually(&mut server.machines, &path, |order| order["do"] == "reboot");
+    assert_eq!(order["reason"], "policy plain takes it");
+    let script = server
+        .machines
+        .get(&format!(
+            "/boot?mac={}&platform=efi&boot=00000000000000ff",
+            card(1)
+        ))
+        .good();
+    assert!(script.contains("inst.ks="), "{script}");
+    let (_, log) = run(&house, &["nodes", "web1", "log"]);
+    for kind in [
+        "seen ",
+        "facts ",
+        "microkernel",
+        "declared as web1",
+        "attempt 1",
+    ] {
+        assert!(log.contains(kind), "{kind}: {log}");
+    }
+    server.stop();
+}
+
+#[test]
+fn what_is_adopted_holds_or_is_not_written() {
+    let house = house();
+    let mut server = Server::start(&house);
+    tell(&house, &server.operators);
+    for number in 1..=3 {
+        let path = boot(&mut server.machines, number);
+        server
+            .machines
+            .post(&format!("{path}/report"), &report(number, 1024))
+            .good();
+    }
+    let adopt = |words: &[&str]| run(&house, &[&["adopt"], words].concat());
+    let files = || fs::read_dir(house.site().join("policies.d/nodes")).map_or(0, Iterator::count);
+    let one = card(1);
+    for (words, expected) in [
+        (vec!["nobody"], "there is no node `nobody`"),
+        (vec![&one, "--policy", "wroker"], "did you mean `worker`?"),
+        (vec![&one, "--name", "../etc/x"], "is not a name"),
+        (vec![&one, "--name", ".hidden"], "is not a name"),
+    ] {
+        let (code, said) = adopt(&words);
+        assert_eq!(code, 1, "{words:?}: {said}");
+        assert!(said.contains(expected), "{words:?}: {said}");
+    }
+    assert_eq!(files(), 0);
+
+    // The policy makes names of what a machine reports: this one is called what the operator says.
+    let (code, said) = adopt(&[
+        &one, "--policy", "worker", "--name", "w1", "--format", "kdl",
+    ]);
+    assert_eq!(code, 0, "{said}");
+    let written = fs::read_to_string(house.site().join("policies.d/nodes/w1.kdl")).unwrap();
+    assert!(written.contains("policy \"worker\"\n"), "{written}");
+    assert!(
+        written.contains("hostname \"w1\"\n") && !written.contains("installs"),
+        "{written}"
+    );
+    assert_eq!(run(&house, &["check"]).0, 0);
+
+    let begun = Instant::now();
+    loop {
+        let (code, said) = adopt(&[&one]);
+        assert_eq!(code, 1, "{said}");
+        if said.contains("w1 is declared already: policies.d/nodes/w1.kdl:")
+            || begun.elapsed() > Duration::from_secs(20)
+        {
+            break assert!(said.contains("is declared already"), "{said}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (code, said) = adopt(&[&card(2), "--name", "w1"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("another machine is declared as w1"), "{said}");
+
+    // A file of that name is nobody's to overwrite, whatever is in it.
+    house.write("policies.d/nodes/w2.toml", "# mine\n");
+    let (code, said) = adopt(&[&card(2), "--name", "w2"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("nothing is overwritten"), "{said}");
+    let kept = fs::read_to_string(house.site().join("policies.d/nodes/w2.toml")).unwrap();
+    assert_eq!(kept, "# mine\n");
+
+    house.write("policies.d/broken.toml", "[node.x\n");
+    let (code, said) = adopt(&[&card(3), "--name", "w3"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("the site has errors"), "{said}");
+    assert!(!house.site().join("policies.d/nodes/w3.toml").exists());
+    server.stop();
+}
+
+#[test]
+fn what_is_installed_is_adopted_as_it_is_and_is_not_installed_again() {
+    let house = house();
+    let mut server = Server::start(&house);
+    tell(&house, &server.operators);
+    let path = boot(&mut server.machines, 1);
+    let order = server
+        .machines
+        .post(&format!("{path}/report"), &report(1, 8192))
+        .json();
+    assert_eq!(order["do"], "reboot");
+    assert_eq!(run(&house, &["mark", &card(1), "installed"]).0, 0);
+
+    // Without a server the journal says the same.
+    server.stop();
+    let (code, said) = run(&house, &["adopt", &card(1)]);
+    assert_eq!(code, 0, "{said}");
+    let written = fs::read_to_string(house.site().join("policies.d/nodes/worker-s1.toml")).unwrap();
+    for line in [
+        "policy = \"worker\"\n",
+        "network = \"lab\"\n",
+        "address = \"192.0.2.50\"\n",
+        "hostname = \"worker-s1.lab.example\"\n",
+        "installs = 1\n",
+    ] {
+        assert!(written.contains(line), "{written}");
+    }
+    let mut server = Server::start(&house);
+    let ask = format!("/boot?mac={}&platform=efi&boot=00000000000000ff", card(1));
+    let script = server.machines.get(&ask).good();
+    assert!(!script.contains("inst.ks="), "{script}");
+    server.stop();
+}
+
+/// What came of one agent's report.
+async fn check_in(address: std::net::SocketAddr, request: String, start: &Barrier) -> Duration {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    start.wait().await;
+    let begun = Instant::now();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("\"do\":\"wait\""), "{answer}");
+    begun.elapsed()
+}
+
+#[test]
+fn a_thousand_agents_that_check_in_at_once_are_all_answered() {
+    const AGENTS: usize = 1_000;
+    let house = house();
+    let mut server = Process::start(&house);
+    let address = server.machines.address();
+    let requests: Vec<String> = (0..AGENTS)
+        .map(|number| {
+            let path = boot(&mut server.machines, number);
+            let body = report(number, 1024);
+            format!(
+                "POST {path}/report HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+        })
+        .collect();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let slowest = runtime.block_on(async {
+        let start = std::sync::Arc::new(Barrier::new(AGENTS));
+        let agents: Vec<_> = requests
+            .into_iter()
+            .map(|request| {
+                let start = start.clone();
+                tokio::spawn(async move { check_in(address, request, &start).await })
+            })
+            .collect();
+        let mut slowest = Duration::ZERO;
+        for agent in agents {
+            slowest = slowest.max(agent.await.unwrap());
+        }
+        slowest
+    });
+    let resident = server.resident_kib();
+    println!(
+        "{AGENTS} agents: the slowest answer took {slowest:?}; {resident} KiB were resident at most"
+    );
+    assert!(resident < 64 << 10, "{resident} KiB");
+    // It is to be 1 s; a machine that has other things to do, and a program that is not optimized, may take longer.
+    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
+    server.end();
+}
+
+#[test]
+fn bad_reports_are_refused_and_leave_nothing_behind() {
+    let house = house();
+    let mut server = Server::start(&house);
+    tell(&house, &server.operators);
+    let path = boot(&mut server.machines, 1);
+    let report_path = format!("{path}/report");
+    let dead = "/c/00000000000000000000000000000000/report";
+    let disks = vec![json!({ "path": "/dev/sda" }); 10_000];
+    let many = json!({ "version": 1, "facts": { "disks": disks, "product": "{{ secret('x') }}" } });
+    for (path, body, status) in [
+        (&*report_path, "[]", 400),
+        (&*report_path, "{\"version\":1}", 400),
+        (
+            &*report_path,
+            "{\"version\":1,\"facts\":{\"memory_mib\":1e400}}",
+            400,
+        ),
+        (dead, "{\"version\":1,\"facts\":{}}", 404),
+        (&*report_path, &many.to_string(), 200),
+    ] {
+        let answer = server.machines.post(path, body);
+        assert_eq!(
+            answer.status, status,
+            "{path} {:.80}: {}",
+            body, answer.body
+        );
+    }
+    let (_, facts) = run(&house, &["nodes", &card(1), "facts"]);
+    assert!(facts.contains("{{ secret('x') }}"), "{facts}");
+    assert!(!facts.contains("/dev/sda"), "{facts}");
+    let (_, log) = run(&house, &["nodes", &card(1), "log"]);
+    assert!(log.contains("dropped: fact `disks` is too much"), "{log}");
+
+    // A report a millisecond costs no journal.
+    let size = || fs::metadata(house.segment()).unwrap().len();
+    let before = size();
+    let refused = (0..300).filter(|number| {
+        let answer = server
+            .machines
+            .post(&report_path, &report(1, 2_000 + number));
+        answer.status == 429
+    });
+    let refused = refused.count();
+    assert!(refused > 250, "{refused}");
+    assert!(size() - before < 20_000, "{}", size() - before);
+    server.stop();
+}
