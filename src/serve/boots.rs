@@ -38,7 +38,7 @@ impl Engine {
             Chosen::Microkernel(token) => match self.script_of_microkernel(ask, token) {
                 Some(script) => script,
                 None => {
-                    let reason = "there is no microkernel: `bootwright microkernel build` makes it";
+                    let reason = "there is no microkernel in the state directory";
                     let disk = disk_of(ask.report.platform, Some(reason.into()));
                     self.script_of_disk(&disk, &ask.base)
                 }
