@@ -102,7 +102,9 @@ $(cat "$work/story")"
 # A bridge with our address, taps for three machines, and a router of its own.
 network() {
     ip link set lo up
-    ip link add br0 type bridge forward_delay 0
+    # A bridge without an address of its own takes the lowest of its ports, and changes it when a port comes: whoever
+    # talks to it then is not heard for as long as it believes the old one.
+    ip link add br0 address 02:00:00:00:00:f0 type bridge forward_delay 0
     ip address add 192.0.2.1/24 dev br0
     ip link set br0 up
     local tap

@@ -52,7 +52,7 @@ sed -n 's/^.*Overall exposure level for bootwright.service: \([0-9.]*\).*/exposu
 
 # The example site, set up as its README says.
 ip link set lo up
-ip link add br0 type bridge
+ip link add br0 address 02:00:00:00:00:f0 type bridge
 ip address add 192.0.2.2/24 dev br0
 ip link set br0 up
 ip link add wire type veth peer name card

@@ -4,7 +4,7 @@
 
 # A bridge with our address.
 faults_bridge() {
-    ip link add "$1" type bridge forward_delay 0
+    ip link add "$1" address "02:00:00:00:01:0${1#br}" type bridge forward_delay 0
     ip address add "$2" dev "$1"
     ip link set "$1" up
 }

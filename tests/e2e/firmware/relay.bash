@@ -4,7 +4,7 @@
 far() {
     ip netns add far
     ip netns add hop
-    ip -n far link add br1 type bridge forward_delay 0
+    ip -n far link add br1 address 02:00:00:00:00:f1 type bridge forward_delay 0
     ip -n far link set br1 up
     ip -n far tuntap add dev tap0 mode tap
     ip -n far link set tap0 master br1 up
