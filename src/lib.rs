@@ -21,5 +21,7 @@ pub mod control;
 // shell
 pub mod disk;
 pub mod net;
+mod agent;
+mod microkernel;
 pub mod serve;
 pub mod cli;

@@ -116,6 +116,12 @@ pub(super) enum Command {
     /// a file with which the site would have an error is not written.
     #[command(after_help = EXIT_CODES)]
     Adopt(Adopt),
+    /// Make the microkernel that machines boot which no file mentions.
+    #[command(after_help = EXIT_CODES)]
+    Microkernel {
+        #[command(subcommand)]
+        command: Microkernel,
+    },
     /// Show where files come from: every repo, or what is in one of them.
     #[command(after_help = EXIT_CODES)]
     Repos(Repos),
@@ -247,6 +253,34 @@ pub(super) enum Format {
     Toml,
     /// KDL.
     Kdl,
+}
+
+/// What there is to do with the microkernel.
+#[derive(Debug, Subcommand)]
+pub(super) enum Microkernel {
+    /// Put it together from a kernel that is here, its modules, and this program.
+    ///
+    /// Nothing is downloaded. A running server needs no restart, and machines that boot meanwhile get the old pair or the
+    /// new one. The same files make the same bytes.
+    #[command(after_help = EXIT_CODES)]
+    Build(Build),
+}
+
+/// Arguments of `microkernel build`.
+#[derive(Debug, Args)]
+pub(super) struct Build {
+    /// The kernel [default: the newest `/boot/vmlinuz-*` whose modules are installed].
+    #[arg(long, value_name = "FILE")]
+    pub(super) kernel: Option<PathBuf>,
+    /// Its modules: their directory, or that of a package unpacked [default: `/lib/modules`].
+    #[arg(long, value_name = "DIR", requires = "kernel")]
+    pub(super) modules: Option<PathBuf>,
+    /// Where firmware is looked for; may be given several times [default: `/lib/firmware`].
+    #[arg(long, value_name = "DIR")]
+    pub(super) firmware: Vec<PathBuf>,
+    /// Where `vmlinuz` and `initrd` are written [default: `microkernel/` in the site's state directory].
+    #[arg(long, value_name = "DIR")]
+    pub(super) output: Option<PathBuf>,
 }
 
 /// Arguments of `repos`.

@@ -24,6 +24,7 @@ mod told;
 mod serve;
 mod init;
 mod doctor;
+mod microkernel;
 pub mod play;
 mod try_;
 
@@ -31,12 +32,18 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 
+use crate::agent;
 use arguments::{Arguments, Command};
 use failure::Outcome;
 use terminal::Terminal;
 
 /// Runs the program: reads its arguments, does what they say, and tells how it went.
+///
+/// As the first process of a microkernel it is the agent, and does not end.
 pub fn main() -> ExitCode {
+    if agent::is_init() {
+        agent::run();
+    }
     let arguments = Arguments::parse();
     let terminal = Terminal::new(arguments.color);
     match run(arguments, &terminal) {
@@ -61,6 +68,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Outcome {
         Command::Try(tried) => try_::run(&site, &tried, terminal),
         Command::Nodes(nodes) => nodes::run(&site, &nodes, terminal),
         Command::Adopt(adopt) => adopt::run(&site, &adopt, terminal),
+        Command::Microkernel { command } => microkernel::run(&site, &command, terminal),
         Command::Repos(repos) => repos::run(&site, &repos, terminal),
         Command::Order(order) => order::run(&site, order, terminal),
     }

@@ -83,6 +83,10 @@ facts! {
     disks: Vec<DiskFact>,
     /// PCI devices, as `vendor:device`.
     pci: Vec<String>,
+    /// The classes of PCI devices in place, as four digits: `0200` is Ethernet.
+    pci_classes: Vec<String>,
+    /// Display controllers on PCI, as `vendor:device`.
+    gpus: Vec<String>,
     /// The address of its management controller.
     bmc: String,
     /// The hypervisor it runs under, or `none`.

@@ -55,6 +55,7 @@ pub(crate) use keep::state_path;
 pub(crate) use listeners::wanted;
 pub use load::{Loaded, Loader};
 pub(crate) use memory::keep_little;
+pub(crate) use microkernel::{INITRD, KERNEL};
 pub(crate) use needed::{find as find_loaders, needed as needed_loaders};
 pub use repos::{RepoShown, Repos, list};
 pub use running::Running;

@@ -51,3 +51,4 @@ mod doctor;
 mod render_any;
 mod lifecycle;
 mod microkernel;
+mod microkernel_build;

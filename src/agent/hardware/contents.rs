@@ -1,0 +1,118 @@
+//! What is on a disk or a partition, by how it signs.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+/// One way to sign: these bytes at this place.
+struct Sign {
+    at: u64,
+    bytes: &'static [u8],
+    name: &'static str,
+}
+
+const fn sign(name: &'static str, at: u64, bytes: &'static [u8]) -> Sign {
+    Sign { at, bytes, name }
+}
+
+/// In the order in which they count: what spans several disks or belongs to a hypervisor before plain file systems, those before
+/// partition tables.
+const SIGNS: [Sign; 21] = [
+    sign("lvm", 0x218, b"LVM2 001"),
+    sign("md", 0, &[0xfc, 0x4e, 0x2b, 0xa9]),
+    sign("md", 4096, &[0xfc, 0x4e, 0x2b, 0xa9]),
+    sign("luks", 0, b"LUKS\xba\xbe"),
+    sign("vmfs", 0x10_0000, &[0x0d, 0xd0, 0x01, 0xc0]),
+    sign("vmfs", 0x20_0000, &[0x5e, 0xf1, 0xab, 0x2f]),
+    // The first uberblock of ZFS's first label, in both byte orders.
+    sign("zfs", 0x2_0000, &[0x0c, 0xb1, 0xba, 0x00, 0, 0, 0, 0]),
+    sign("zfs", 0x2_0000, &[0, 0, 0, 0, 0x00, 0xba, 0xb1, 0x0c]),
+    sign("btrfs", 0x1_0040, b"_BHRfS_M"),
+    sign("ext", 0x438, &[0x53, 0xef]),
+    sign("xfs", 0, b"XFSB"),
+    sign("ntfs", 3, b"NTFS    "),
+    sign("exfat", 3, b"EXFAT   "),
+    sign("vfat", 0x52, b"FAT32   "),
+    sign("vfat", 0x36, b"FAT16   "),
+    sign("vfat", 0x36, b"FAT12   "),
+    sign("swap", 4086, b"SWAPSPACE2"),
+    sign("iso9660", 0x8001, b"CD001"),
+    sign("gpt", 512, b"EFI PART"),
+    sign("gpt", 4096, b"EFI PART"),
+    sign("dos", 510, &[0x55, 0xaa]),
+];
+
+/// The array's signature where it lies at the end (md 1.0), counted from the end in whole 4 KiB: 8 KiB before it.
+const MD_AT_END: &[u8] = &[0xfc, 0x4e, 0x2b, 0xa9];
+
+/// Tells how this signs; none when it does not.
+pub(super) fn signature(device: &mut (impl Read + Seek)) -> io::Result<Option<&'static str>> {
+    let size = device.seek(SeekFrom::End(0))?;
+    for sign in &SIGNS {
+        if has(device, size, sign.at, sign.bytes)? {
+            return Ok(Some(sign.name));
+        }
+        if sign.name == "md" && is_md_at_end(device, size)? {
+            return Ok(Some(sign.name));
+        }
+    }
+    Ok(None)
+}
+
+fn is_md_at_end(device: &mut (impl Read + Seek), size: u64) -> io::Result<bool> {
+    // md 1.0 lies 8 KiB before the end, rounded down to 4 KiB; 0.90 64 KiB before it, rounded down to 64 KiB.
+    let near = (size / 512).saturating_sub(16) & !7;
+    let old = (size & !0xffff).saturating_sub(0x1_0000);
+    Ok(has(device, size, near * 512, MD_AT_END)? || has(device, size, old, MD_AT_END)?)
+}
+
+fn has(device: &mut (impl Read + Seek), size: u64, at: u64, bytes: &[u8]) -> io::Result<bool> {
+    let end = at.saturating_add(bytes.len() as u64);
+    if end > size {
+        return Ok(false);
+    }
+    // A block device is read in whole sectors; the kernel's cache does that.
+    device.seek(SeekFrom::Start(at))?;
+    let mut found = vec![0; bytes.len()];
+    device.read_exact(&mut found)?;
+    Ok(found == bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn signed(at: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut disk = vec![0; 4 << 20];
+        disk[at..at + bytes.len()].copy_from_slice(bytes);
+        disk
+    }
+
+    #[test]
+    fn what_signs_is_told() {
+        for sign in &SIGNS {
+            let disk = signed(usize::try_from(sign.at).unwrap(), sign.bytes);
+            assert_eq!(signature(&mut Cursor::new(disk)).unwrap(), Some(sign.name));
+        }
+        let near_end = signed((4 << 20) - 8192, MD_AT_END);
+        assert_eq!(signature(&mut Cursor::new(near_end)).unwrap(), Some("md"));
+    }
+
+    #[test]
+    fn what_is_empty_or_short_does_not_sign() {
+        for size in [0, 1, 511, 512, 4095, 1 << 20] {
+            assert_eq!(
+                signature(&mut Cursor::new(vec![0; size])).unwrap(),
+                None,
+                "{size}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_hypervisors_file_system_counts_more_than_the_table_before_it() {
+        let mut disk = signed(510, &[0x55, 0xaa]);
+        disk[0x10_0000..0x10_0004].copy_from_slice(&[0x0d, 0xd0, 0x01, 0xc0]);
+        assert_eq!(signature(&mut Cursor::new(disk)).unwrap(), Some("vmfs"));
+    }
+}

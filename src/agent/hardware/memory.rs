@@ -1,0 +1,76 @@
+//! Memory: what is plugged in, by the firmware's tables; where those say nothing, what the kernel has.
+
+use std::fs;
+
+use dmidecode::{EntryPoint, Structure};
+
+use super::Root;
+use crate::model::Facts;
+
+/// "32 GiB less 1 MiB or more; see the extended size" (SMBIOS 3.7, 7.18.5).
+const EXTENDED: u16 = 0x7fff;
+/// Set where the size is in KiB.
+const IN_KIB: u16 = 0x8000;
+
+pub(super) fn tell(root: &Root, facts: &mut Facts) {
+    match modules(root) {
+        Some(sizes) if !sizes.is_empty() => {
+            facts.memory_mib = Some(sizes.iter().sum());
+            facts.memory_modules = Some(sizes.len() as u64);
+        }
+        _ => facts.memory_mib = total(&root.text("proc/meminfo").unwrap_or_default()),
+    }
+}
+
+/// The size of each memory module in place, in MiB; none when the tables cannot be read.
+fn modules(root: &Root) -> Option<Vec<u64>> {
+    let table = |name: &str| fs::read(root.at(&format!("sys/firmware/dmi/tables/{name}"))).ok();
+    let entry = EntryPoint::search(&table("smbios_entry_point")?).ok()?;
+    let tables = table("DMI")?;
+    let mut sizes = Vec::new();
+    for structure in entry.structures(&tables) {
+        // With one module that cannot be read the sum would be wrong.
+        if let Structure::MemoryDevice(device) = structure.ok()? {
+            sizes.extend(device.size.and_then(|size| mib(size, device.extended_size)));
+        }
+    }
+    Some(sizes)
+}
+
+fn mib(size: u16, extended: u32) -> Option<u64> {
+    match size {
+        0 => None,
+        EXTENDED => Some(u64::from(extended & 0x7fff_ffff)),
+        kib if kib & IN_KIB != 0 => Some(u64::from(kib & !IN_KIB) / 1024),
+        mib => Some(u64::from(mib)),
+    }
+}
+
+fn total(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_in_mib_whatever_unit_a_table_has() {
+        let cases = [
+            (0, 0, None),
+            (16384, 0, Some(16384)),
+            (0x8000 | 2048, 0, Some(2)),
+            (0x7fff, 65536, Some(65536)),
+        ];
+        for (size, extended, expected) in cases {
+            assert_eq!(mib(size, extended), expected, "{size:#x}");
+        }
+        assert_eq!(
+            total("MemFree: 1 kB\nMemTotal:        1015808 kB\n"),
+            Some(992)
+        );
+        assert_eq!(total(""), None);
+    }
+}

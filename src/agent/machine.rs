@@ -1,0 +1,376 @@
+//! The machine's life, from its drivers to the last order.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    hardware::{self, Card, Root},
+    init,
+    modules::{self, Modules},
+    network::{Client, Links, Neighbours},
+    pause,
+    screen::{Screen, Shown},
+    server::{NoOrder, Server},
+    words::Words,
+};
+use crate::model::{Deed, Facts, Order};
+
+/// What is loaded whatever the hardware: no device asks for it.
+const ALWAYS: [&str; 5] = ["af_packet", "efivarfs", "ipmi_si", "ipmi_devintf", "sd_mod"];
+
+/// How long devices that appear one after the other (a bus behind a bus) are waited for.
+const SETTLING: Duration = Duration::from_millis(300);
+/// And how often at most.
+const ROUNDS: usize = 10;
+
+/// How long the card that the machine booted from may take to have a link.
+const LINK: Duration = Duration::from_secs(15);
+
+/// How often addresses are looked after while the machine waits.
+const TICK: Duration = Duration::from_secs(5);
+
+/// An order that cannot be read is asked for again after so long.
+const ODD: Duration = Duration::from_secs(30);
+
+pub(super) struct Machine {
+    root: PathBuf,
+    hardware: Root,
+    words: Words,
+    modules: Modules,
+    tried: BTreeSet<String>,
+    screen: Screen,
+    shown: Shown,
+    clients: Vec<Client>,
+    neighbours: Neighbours,
+    reported: Option<Facts>,
+}
+
+impl Machine {
+    /// A machine whose kernel has just started us.
+    pub(super) fn new(root: &Path) -> Machine {
+        let mut trouble = Vec::new();
+        if let Err(error) = init::mount_all() {
+            trouble.push(error.to_string());
+        }
+        let line = std::fs::read_to_string(root.join("proc/cmdline")).unwrap_or_default();
+        let words = Words::read(&line);
+        let modules = table(root).unwrap_or_else(|error| {
+            trouble.push(format!("no table of modules: {error}"));
+            Modules::default()
+        });
+        let shown = Shown {
+            server: words
+                .server()
+                .unwrap_or("none is named on the kernel's command line")
+                .into(),
+            doing: "looks at the hardware".into(),
+            trouble,
+            ..Shown::default()
+        };
+        Machine {
+            root: root.into(),
+            hardware: Root::new(root),
+            words,
+            modules,
+            tried: BTreeSet::new(),
+            screen: Screen::open(),
+            shown,
+            clients: Vec::new(),
+            neighbours: Neighbours::default(),
+            reported: None,
+        }
+    }
+
+    /// Runs for ever.
+    pub(super) fn run(mut self) -> ! {
+        self.show();
+        for name in ALWAYS {
+            self.load(name);
+        }
+        self.drive();
+        if let Err(error) = init::mount_variables() {
+            self.trouble(error.to_string());
+        }
+        self.tell_who();
+        let Some(url) = self.words.url.clone() else {
+            self.doing("has nobody to ask: `bootwright.url` is not on the kernel's command line");
+            loop {
+                thread::sleep(TICK);
+            }
+        };
+        match Neighbours::listen() {
+            Ok(neighbours) => self.neighbours = neighbours,
+            Err(error) => self.trouble(format!("switches are not heard: {error}")),
+        }
+        let links = self.links();
+        self.connect(&links);
+        self.obey(&links, &Server::new(&url))
+    }
+
+    fn links(&mut self) -> Links {
+        let mut failures = 0;
+        loop {
+            match Links::open() {
+                Ok(links) => return links,
+                Err(error) => {
+                    failures += 1;
+                    self.doing(&format!("cannot reach the kernel's network: {error}"));
+                    thread::sleep(pause::after(failures));
+                }
+            }
+        }
+    }
+
+    /// Gets an address on the card that the machine booted from; when that gets none, on any that has a link.
+    fn connect(&mut self, links: &Links) {
+        let begun = Instant::now();
+        let mut failures = 0;
+        loop {
+            self.drive();
+            self.find_cards(links);
+            let boot = self.words.card;
+            let is_boot = |client: &Client| boot.is_none_or(|mac| client.card().mac == mac);
+            let patience = begun.elapsed() < LINK && failures == 0;
+            let waiting = self.clients.iter().any(|client| is_boot(client));
+            let mut last = match waiting || !patience {
+                true => "no card has a link".to_owned(),
+                false => "the card it booted from is not there yet".to_owned(),
+            };
+            for at in self.in_turn() {
+                let client = &mut self.clients[at];
+                if !client.card().has_link || (patience && !is_boot(client)) {
+                    continue;
+                }
+                let name = client.card().mac.to_string();
+                self.doing(&format!("asks for an address on {name}"));
+                match self.clients[at].keep(links, true, 3) {
+                    Ok(()) => return self.tell_address(),
+                    Err(error) => last = format!("{name}: {error}"),
+                }
+                failures += 1;
+            }
+            self.doing(&format!("has no address: {last}"));
+            let pause = if failures == 0 {
+                SETTLING
+            } else {
+                pause::after(failures)
+            };
+            thread::sleep(pause);
+        }
+    }
+
+    /// The clients, that of the card which the machine booted from first.
+    fn in_turn(&self) -> Vec<usize> {
+        let mut order: Vec<_> = (0..self.clients.len()).collect();
+        order.sort_by_key(|at| Some(self.clients[*at].card().mac) != self.words.card);
+        order
+    }
+
+    fn obey(mut self, links: &Links, server: &Server) -> ! {
+        let mut failures = 0;
+        loop {
+            match self.ask(server) {
+                Ok(order) => {
+                    failures = 0;
+                    self.shown.node.clone_from(&order.node);
+                    self.follow(links, &order);
+                }
+                Err(NoOrder::Unknown) => {
+                    self.doing("is not known to the server any more; starts anew in 30 s");
+                    self.wait(links, ODD);
+                    self.restart();
+                }
+                Err(error) => {
+                    failures += 1;
+                    let pause = match error {
+                        NoOrder::Refused(_) => ODD.max(pause::after(failures)),
+                        _ => pause::after(failures),
+                    };
+                    self.doing(&format!("{error}; tries again in {} s", pause.as_secs()));
+                    self.wait(links, pause::spread(pause, pause::chance()));
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, server: &Server) -> Result<Order, NoOrder> {
+        self.drive();
+        let facts = self.facts();
+        if self.reported.as_ref() == Some(&facts) {
+            return server.order();
+        }
+        let order = server.report(&facts)?;
+        self.reported = Some(facts);
+        Ok(order)
+    }
+
+    fn follow(&mut self, links: &Links, order: &Order) {
+        match order.deed {
+            Deed::Wait { seconds } => {
+                let pause = pause::spread(Duration::from_secs(seconds.into()), pause::chance());
+                self.doing(&format!(
+                    "waits: {}; asks again in {} s",
+                    order.reason,
+                    pause.as_secs()
+                ));
+                self.wait(links, pause);
+            }
+            Deed::Reboot => {
+                self.doing(&format!("starts anew: {}", order.reason));
+                // Long enough to be read.
+                thread::sleep(Duration::from_secs(2));
+                self.restart();
+            }
+        }
+    }
+
+    fn restart(&mut self) {
+        let error = init::restart();
+        self.trouble(format!("cannot start anew: {error}"));
+        thread::sleep(ODD);
+    }
+
+    /// Waits, and looks after the addresses meanwhile.
+    fn wait(&mut self, links: &Links, pause: Duration) {
+        let until = Instant::now() + pause;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            thread::sleep(left.min(TICK));
+            self.find_cards(links);
+            let first = self
+                .in_turn()
+                .into_iter()
+                .find(|at| self.clients[*at].lease().is_some());
+            for at in self.in_turn() {
+                let client = &mut self.clients[at];
+                if !client.card().has_link || client.rests() {
+                    continue;
+                }
+                // The way out is by the first card alone; what another does not get is asked for again later.
+                let with_route = first.is_none_or(|first| first == at);
+                if let Err(error) = client.keep(links, with_route, 1) {
+                    let mac = client.card().mac;
+                    self.trouble(format!("{mac}: {error}"));
+                }
+            }
+            self.tell_address();
+        }
+    }
+
+    /// Switches on what cards there are, and looks which have a link.
+    fn find_cards(&mut self, links: &Links) {
+        for card in hardware::cards(&self.hardware) {
+            match self
+                .clients
+                .iter_mut()
+                .find(|client| client.card().index == card.index)
+            {
+                Some(client) => client.see(card),
+                None => self.take(links, card),
+            }
+        }
+    }
+
+    fn take(&mut self, links: &Links, card: Card) {
+        match links.up(card.index) {
+            Ok(()) => self.clients.push(Client::new(card)),
+            Err(error) => self.trouble(format!("{}: {error}", card.mac)),
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let mut facts = hardware::facts(&self.hardware);
+        let cards = hardware::cards(&self.hardware);
+        for nic in facts.nics.iter_mut().flatten() {
+            let card = cards.iter().find(|card| card.mac == nic.mac);
+            nic.lldp = card.and_then(|card| self.neighbours.of(card.index));
+        }
+        facts
+    }
+
+    /// Loads what drives the devices that the kernel has found.
+    fn drive(&mut self) {
+        for _ in 0..ROUNDS {
+            let modaliases = hardware::modaliases(&self.hardware);
+            let driving: BTreeSet<String> = modaliases
+                .iter()
+                .flat_map(|modalias| self.modules.driving(modalias))
+                .filter(|name| !self.tried.contains(*name))
+                .map(str::to_owned)
+                .collect();
+            if driving.is_empty() {
+                return;
+            }
+            for name in driving {
+                self.load(&name);
+            }
+            thread::sleep(SETTLING);
+        }
+    }
+
+    fn load(&mut self, name: &str) {
+        let modules = std::mem::take(&mut self.modules);
+        for name in modules.in_order(name) {
+            if !self.tried.insert(name.into()) {
+                continue;
+            }
+            // "No such device": a module that looks for its hardware itself, and does not find it.
+            match modules::load(&self.root, name) {
+                Err(error) if error.raw_os_error() != Some(nix::libc::ENODEV) => {
+                    self.trouble(format!("module {name}: {error}"));
+                }
+                _ => {}
+            }
+        }
+        self.modules = modules;
+    }
+
+    fn tell_who(&mut self) {
+        let facts = hardware::facts(&self.hardware);
+        let board = [facts.manufacturer, facts.product].into_iter().flatten();
+        let mut machine = board.collect::<Vec<_>>().join(" ");
+        if let Some(serial) = facts.serial {
+            machine += &format!(", serial {serial}");
+        }
+        self.shown.machine = machine;
+        self.show();
+    }
+
+    fn tell_address(&mut self) {
+        let told = self.clients.iter().filter_map(|client| {
+            let lease = client.lease()?;
+            Some(format!("{}, {}", client.card().mac, lease.address))
+        });
+        self.shown.card = told.collect::<Vec<_>>().join("; ");
+        self.show();
+    }
+
+    fn doing(&mut self, what: &str) {
+        self.shown.doing = what.into();
+        self.show();
+    }
+
+    fn trouble(&mut self, what: String) {
+        if !self.shown.trouble.contains(&what) && self.shown.trouble.len() < 8 {
+            self.shown.trouble.push(what);
+            self.show();
+        }
+    }
+
+    fn show(&mut self) {
+        self.screen.show(&self.shown);
+    }
+}
+
+fn table(root: &Path) -> io::Result<Modules> {
+    let text = std::fs::read(root.join(modules::TABLE))?;
+    Ok(serde_json::from_slice(&text)?)
+}

@@ -1,0 +1,52 @@
+//! The words on the kernel's command line that are for us.
+
+use crate::model::Mac;
+
+/// What the command line says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Words {
+    /// Where this machine checks in: `bootwright.url=http://192.0.2.1:8080/c/<token>`.
+    pub(super) url: Option<String>,
+    /// The card it booted from: `BOOTIF=01-52-54-00-00-00-01`, as PXELINUX writes it.
+    pub(super) card: Option<Mac>,
+}
+
+impl Words {
+    pub(super) fn read(line: &str) -> Words {
+        let mut words = Words::default();
+        for word in line.split_whitespace() {
+            match word.split_once('=') {
+                Some(("bootwright.url", url)) => words.url = Some(url.trim_end_matches('/').into()),
+                // `01` is the type of hardware: Ethernet. What is no MAC names no card.
+                Some(("BOOTIF", card)) => {
+                    words.card = card.strip_prefix("01-").and_then(|mac| mac.parse().ok());
+                }
+                _ => {}
+            }
+        }
+        words
+    }
+
+    /// Where the server answers: the address without a path.
+    pub(super) fn server(&self) -> Option<&str> {
+        let url = self.url.as_deref()?;
+        let path = url.find("/c/").unwrap_or(url.len());
+        Some(&url[..path])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_words_are_found_among_others() {
+        let words = Words::read(
+            "initrd=initrd quiet bootwright.url=http://192.0.2.1:8080/c/abc BOOTIF=01-52-54-00-00-00-01 console=ttyS0\n",
+        );
+        assert_eq!(words.url.as_deref(), Some("http://192.0.2.1:8080/c/abc"));
+        assert_eq!(words.server(), Some("http://192.0.2.1:8080"));
+        assert_eq!(words.card, Some("52:54:00:00:00:01".parse().unwrap()));
+        assert_eq!(Words::read("BOOTIF=eth0 root=/dev/sda"), Words::default());
+    }
+}

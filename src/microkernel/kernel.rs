@@ -1,0 +1,240 @@
+//! Which kernel, and which modules.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+/// A kernel and the directory of its modules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kernel {
+    /// The image, as its distribution signed it.
+    pub(crate) image: PathBuf,
+    /// `/lib/modules/<release>`, or what stands for it.
+    pub(crate) modules: PathBuf,
+    /// Its release, such as `6.1.0-56-amd64`.
+    pub(crate) release: String,
+}
+
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoKernel {
+    /// None is installed.
+    #[error("no kernel is installed: no `{0}` has its modules in `{1}`")]
+    None(String, String),
+    /// What was named is no kernel.
+    #[error("`{0}` is not a Linux kernel that firmware can boot (bzImage)")]
+    NotOne(PathBuf),
+    /// Its modules are not there.
+    #[error("`{0}` has no modules of the kernel's release, {1}")]
+    NoModules(PathBuf, String),
+    /// It cannot be read.
+    #[error("cannot read `{0}`: {1}")]
+    Unreadable(PathBuf, io::Error),
+}
+
+impl Kernel {
+    /// The newest kernel under `root` whose modules are there too. It need not be the one that runs.
+    pub(crate) fn newest(root: &Path) -> Result<Kernel, NoKernel> {
+        let (boot, modules) = (root.join("boot"), root.join("lib/modules"));
+        let none = || {
+            let boot = boot.join("vmlinuz-*").display().to_string();
+            NoKernel::None(boot, modules.display().to_string())
+        };
+        let entries = match fs::read_dir(&boot) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(none()),
+            Err(error) => return Err(NoKernel::Unreadable(boot, error)),
+        };
+        let mut releases = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| NoKernel::Unreadable(boot.clone(), error))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let release = name.strip_prefix("vmlinuz-").map(str::to_owned);
+            releases.extend(release.filter(|release| has_modules(&modules.join(release))));
+        }
+        releases.sort_by(|a, b| by_version(a, b));
+        let release = releases.pop().ok_or_else(none)?;
+        Kernel::named(
+            &boot.join(format!("vmlinuz-{release}")),
+            Some(&modules.join(&release)),
+            root,
+        )
+    }
+
+    /// This kernel, with the modules that are named, or else those that are installed for its release. What is named may be
+    /// the directory of one release or one above it.
+    pub(crate) fn named(
+        image: &Path,
+        modules: Option<&Path>,
+        root: &Path,
+    ) -> Result<Kernel, NoKernel> {
+        let release = release(image)?;
+        let installed = root.join("lib/modules");
+        let named = modules.unwrap_or(&installed);
+        let places = [
+            named.to_path_buf(),
+            named.join(&release),
+            named.join("lib/modules").join(&release),
+            named.join("usr/lib/modules").join(&release),
+        ];
+        let is_of_release = |place: &PathBuf| {
+            place
+                .file_name()
+                .is_some_and(|name| name == release.as_str())
+                && has_modules(place)
+        };
+        match places.into_iter().find(is_of_release) {
+            Some(modules) => Ok(Kernel {
+                image: image.into(),
+                modules,
+                release,
+            }),
+            None => Err(NoKernel::NoModules(named.into(), release)),
+        }
+    }
+}
+
+fn has_modules(path: &Path) -> bool {
+    path.join("kernel").is_dir()
+}
+
+/// What a kernel's image says of itself ("The Linux/x86 boot protocol", 2.00: a mark at 0x202, and at 0x20e where its version
+/// stands, less 0x200).
+fn release(image: &Path) -> Result<String, NoKernel> {
+    let unreadable = |error| NoKernel::Unreadable(image.into(), error);
+    let mut file = File::open(image).map_err(unreadable)?;
+    let mut header = [0; 0x210];
+    match file.read_exact(&mut header) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return Err(NoKernel::NotOne(image.into()));
+        }
+        read => read.map_err(unreadable)?,
+    }
+    if &header[0x202..0x206] != b"HdrS" {
+        return Err(NoKernel::NotOne(image.into()));
+    }
+    let at = u64::from(u16::from_le_bytes([header[0x20e], header[0x20f]])) + 0x200;
+    file.seek(SeekFrom::Start(at)).map_err(unreadable)?;
+    let mut version = Vec::new();
+    file.take(256)
+        .read_to_end(&mut version)
+        .map_err(unreadable)?;
+    let end = version.iter().position(|byte| matches!(byte, b' ' | 0));
+    let release = String::from_utf8_lossy(&version[..end.unwrap_or(0)]).into_owned();
+    let is_release = release.starts_with(|c: char| c.is_ascii_digit())
+        && !release.contains(|c: char| c == '/' || c.is_control());
+    match is_release {
+        true => Ok(release),
+        false => Err(NoKernel::NotOne(image.into())),
+    }
+}
+
+/// Orders versions as people do: numbers by their size.
+fn by_version(a: &str, b: &str) -> std::cmp::Ordering {
+    pieces(a).cmp(&pieces(b))
+}
+
+/// The numbers and the words of a version; a number is more than a word.
+fn pieces(version: &str) -> Vec<(Option<u128>, &str)> {
+    let mut pieces = Vec::new();
+    let mut rest = version;
+    while let Some(first) = rest.chars().next() {
+        let is_digit = first.is_ascii_digit();
+        let end = rest.find(|c: char| c.is_ascii_digit() != is_digit);
+        let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
+        pieces.push((piece.parse().ok().filter(|_| is_digit), piece));
+        rest = after;
+    }
+    pieces
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The beginning of an image that says it is of this release.
+    pub(in crate::microkernel) fn image(release: &str) -> Vec<u8> {
+        let mut image = vec![0; 0x400];
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
+        let version = format!("{release} (builder@mirror.example) #1 SMP\0");
+        image[0x300..0x300 + version.len()].copy_from_slice(version.as_bytes());
+        image
+    }
+
+    fn install(root: &Path, release: &str, with_modules: bool) {
+        fs::create_dir_all(root.join("boot")).unwrap();
+        fs::write(
+            root.join("boot").join(format!("vmlinuz-{release}")),
+            image(release),
+        )
+        .unwrap();
+        if with_modules {
+            fs::create_dir_all(root.join("lib/modules").join(release).join("kernel")).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_newest_kernel_with_modules_is_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let error = Kernel::newest(root.path()).unwrap_err();
+        assert!(matches!(error, NoKernel::None(..)), "{error}");
+        for (release, with_modules) in [
+            ("6.1.0-9-amd64", true),
+            ("6.1.0-56-amd64", true),
+            ("6.10.1-amd64", false),
+            ("5.10.0-99-amd64", true),
+        ] {
+            install(root.path(), release, with_modules);
+        }
+        let kernel = Kernel::newest(root.path()).unwrap();
+        assert_eq!(kernel.release, "6.1.0-56-amd64");
+        assert_eq!(
+            kernel.modules,
+            root.path().join("lib/modules/6.1.0-56-amd64")
+        );
+    }
+
+    #[test]
+    fn a_kernel_that_is_named_wants_its_own_modules() {
+        let root = tempfile::tempdir().unwrap();
+        let package = root.path().join("package");
+        install(&package, "6.1.0-56-cloud-amd64", true);
+        let image = package.join("boot/vmlinuz-6.1.0-56-cloud-amd64");
+        for modules in ["", "lib/modules", "lib/modules/6.1.0-56-cloud-amd64"] {
+            let kernel = Kernel::named(&image, Some(&package.join(modules)), root.path()).unwrap();
+            assert_eq!(
+                kernel.modules,
+                package.join("lib/modules/6.1.0-56-cloud-amd64"),
+                "{modules}"
+            );
+        }
+        install(root.path(), "6.1.0-49-amd64", true);
+        let others = root.path().join("lib/modules/6.1.0-49-amd64");
+        for modules in [Some(others.as_path()), None] {
+            let error = Kernel::named(&image, modules, root.path()).unwrap_err();
+            assert!(
+                error.to_string().contains("6.1.0-56-cloud-amd64"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_kernel_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("vmlinuz");
+        let mut nameless = image("6.1");
+        nameless[0x300] = b'/';
+        for bytes in [vec![], vec![0; 0x1000], nameless] {
+            fs::write(&path, bytes).unwrap();
+            let error = Kernel::named(&path, None, root.path()).unwrap_err();
+            assert!(matches!(error, NoKernel::NotOne(_)), "{error}");
+        }
+        fs::remove_file(&path).unwrap();
+        let error = Kernel::named(&path, None, root.path()).unwrap_err();
+        assert!(matches!(error, NoKernel::Unreadable(..)), "{error}");
+    }
+}

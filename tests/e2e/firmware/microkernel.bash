@@ -1,0 +1,115 @@
+# Machines that no file mentions: the microkernel that `microkernel build` makes of a distribution's kernel, with this
+# program in it, reports what QEMU's command line says of the machine, and a policy takes it.
+
+# A site that takes small machines; nobody declares the one that is db1 in the other scenarios.
+discovering() {
+    site "$1
+pool = \"192.0.2.50-192.0.2.59\"
+unknown = \"discover\"" ''
+    sed -i '/^\[node.db1\]/,$d' "$work/site/policies.d/site.toml"
+    cat >>"$work/site/policies.d/site.toml" <<'END'
+[tag.small]
+when = "facts.memory_mib < 2048"
+[tag.broken]
+when = "facts.bmc.nonsense > 7"
+[tag.one-disk]
+when = "(facts.disks | length) == 1"
+[policy.small]
+tags = ["small", "one-disk"]
+accept = "discovered"
+repo = "debian"
+network = "lab"
+addresses = "pool"
+hostname = "db-{{ node.serial | lower }}"
+kernel-args = ["console=ttyS0", "no_timer_check"]
+END
+    microkernel
+}
+
+microkernel() {
+    local package=$PWD/target/tests/kernel/package size
+    "$bootwright" --site "$work/site" microkernel build --kernel "$package"/boot/vmlinuz-* --modules "$package" >"$work/made" ||
+        fail "no microkernel is made"
+    size=$(($(stat -c %s "$work/state/microkernel/vmlinuz") + $(stat -c %s "$work/state/microkernel/initrd")))
+    [ "$size" -lt 40000000 ] || fail "the microkernel has $size bytes"
+}
+
+# A disk of so many MiB, and a board that calls itself something.
+hardware() {
+    truncate -s "$1M" "$work/disk.img"
+    board=(-smbios "type=1,manufacturer=Example,product=Rack 1,serial=$2,uuid=3b7a1f6e-0000-4000-8000-0000000000aa"
+        -smbios "type=3,asset=A-17" -smp "2,sockets=1,cores=2"
+        -drive "if=none,id=d0,format=raw,file=$work/disk.img" -device "virtio-blk-pci,drive=d0,serial=DISK-$2")
+}
+
+# What the agent told is what QEMU's command line has: serial number, firmware, memory and disk in MiB.
+facts_are() {
+    "$bootwright" --site "$work/site" nodes "$node" facts --json >"$work/facts.json" || fail "there are no facts"
+    python3 - "$work/facts.json" "$@" <<'END' || fail "the facts are not those of QEMU's command line: $(cat "$work/facts.json")"
+import json, sys
+
+facts = json.load(open(sys.argv[1]))
+serial, firmware, memory, size = sys.argv[2:]
+expected = {
+    "manufacturer": "Example",
+    "product": "Rack 1",
+    "serial": serial,
+    "asset": "A-17",
+    "uuid": "3b7a1f6e-0000-4000-8000-0000000000aa",
+    "firmware": firmware,
+    "secure_boot": False,
+    "memory_mib": int(memory),
+    "memory_modules": 1,
+    "sockets": 1,
+    "cores": 2,
+}
+wrong = {name: facts.get(name) for name, value in expected.items() if facts.get(name) != value}
+(nic,) = facts["nics"]
+if (nic["mac"], nic["driver"], nic["link"]) != ("52:54:00:00:00:01", "virtio_net", True):
+    wrong["nics"] = facts["nics"]
+(disk,) = facts["disks"]
+found = (disk["path"], disk["serial"], disk["size_bytes"], disk["contents"], disk["transport"])
+if found != ("/dev/vda", "DISK-" + serial, int(size) << 20, "empty", "virtio"):
+    wrong["disks"] = facts["disks"]
+if "1af4:1000" not in facts["pci"] or "0200" not in facts["pci_classes"]:
+    wrong["pci"] = facts["pci"]
+if wrong:
+    sys.exit(f"wrong: {wrong}")
+END
+}
+
+# The machine is taken: the installer runs under the name that its serial number gives, at an address of the pool.
+is_taken() {
+    await_log "installing" "$1"
+    await_log "i-am-db-s1-at-192.0.2.50" 30
+    [ "$(packets "src host 192.0.2.50 and dst host 192.0.2.1 and tcp dst port 80")" -gt 0 ] ||
+        fail "nothing came from the address of the pool"
+}
+
+scenario_microkernel_bios() {
+    local node=db1
+    discovering 'dhcp = "proxy"'
+    router
+    serve
+    capture
+    hardware 64 S1
+    bios "${board[@]}"
+    node=52-54-00-00-00-01
+    await_log "facts .*memory_mib" 120
+    facts_are S1 pcbios 1024 64
+    is_taken 240
+}
+
+scenario_microkernel_uefi() {
+    local node=db1
+    discovering 'dhcp = "server"
+range = "192.0.2.100-192.0.2.150"'
+    serve
+    capture
+    hardware 64 S1
+    uefi "${board[@]}"
+    node=52-54-00-00-00-01
+    await_log "facts .*memory_mib" 240
+    facts_are S1 efi 1024 64
+    is_taken 300
+}

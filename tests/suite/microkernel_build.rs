@@ -1,0 +1,174 @@
+//! `microkernel build` with a distribution's kernel, as `tests/run tools` fetches it.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use assert_cmd::Command;
+
+use crate::server::House;
+
+/// The package, unpacked; none where nobody fetched it, which CI does not accept.
+fn package() -> Option<PathBuf> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tests/kernel/package");
+    if package.is_dir() {
+        return Some(package);
+    }
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "`tests/run tools` fetches a kernel"
+    );
+    eprintln!("left out: there is no kernel; `tests/run tools` fetches one");
+    None
+}
+
+fn kernel(package: &Path) -> PathBuf {
+    let boot = fs::read_dir(package.join("boot")).unwrap();
+    let files = boot.map(|entry| entry.unwrap().path());
+    let is_kernel = |path: &PathBuf| path.to_string_lossy().contains("/vmlinuz-");
+    files.into_iter().find(is_kernel).unwrap()
+}
+
+fn build(house: &House, arguments: &[&Path]) -> (bool, String) {
+    let output = Command::cargo_bin("bootwright")
+        .unwrap()
+        .arg("--site")
+        .arg(house.site())
+        .args(["microkernel", "build"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+/// The files of an initial file system.
+fn unpacked(initrd: &Path) -> BTreeMap<String, Vec<u8>> {
+    let compressed = fs::read(initrd).unwrap();
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(&compressed[..])
+        .read_to_end(&mut plain)
+        .unwrap();
+    let (mut files, mut rest) = (BTreeMap::new(), &plain[..]);
+    loop {
+        let mut reader = cpio::newc::Reader::new(rest).unwrap();
+        if reader.entry().is_trailer() {
+            return files;
+        }
+        let name = reader.entry().name().to_owned();
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).unwrap();
+        files.insert(name, bytes);
+        rest = reader.finish().unwrap();
+    }
+}
+
+#[test]
+fn a_packages_kernel_becomes_the_same_pair_each_time() {
+    let Some(package) = package() else { return };
+    let house = House::new(0);
+    house.write("policies.d/site.toml", "");
+    let kernel = kernel(&package);
+    let firmware = tempfile::tempdir().unwrap();
+    fs::create_dir(firmware.path().join("bnx2")).unwrap();
+    fs::write(
+        firmware.path().join("bnx2/bnx2-mips-09-6.2.1b.fw"),
+        "firmware",
+    )
+    .unwrap();
+    let dash = |name: &'static str| Path::new(name);
+    let arguments = [
+        dash("--kernel"),
+        &kernel,
+        dash("--modules"),
+        &package,
+        dash("--firmware"),
+        firmware.path(),
+    ];
+    let (good, said) = build(&house, &arguments);
+    assert!(good, "{said}");
+    assert!(said.contains("modules, 1 files of firmware"), "{said}");
+    let dir = house.state().join("microkernel");
+    assert_eq!(
+        fs::read(dir.join("vmlinuz")).unwrap(),
+        fs::read(&kernel).unwrap()
+    );
+    let first = fs::read(dir.join("initrd")).unwrap();
+
+    let files = unpacked(&dir.join("initrd"));
+    for name in [
+        "init",
+        "modules.json",
+        "modules/virtio_net.ko",
+        "modules/e1000e.ko",
+        "modules/nvme.ko",
+        "modules/ahci.ko",
+        "modules/net_failover.ko",
+        "dev/console",
+        "lib/firmware/bnx2/bnx2-mips-09-6.2.1b.fw",
+    ] {
+        assert!(files.contains_key(name), "{name} is missing");
+    }
+    let programs = files
+        .keys()
+        .filter(|name| name.contains("bin/") || name.contains("lib/ld"));
+    assert_eq!(programs.count(), 0, "there is no other program");
+    // Each module is there with all that it needs, as the table has it.
+    let table: BTreeMap<String, serde_json::Value> =
+        serde_json::from_slice(&files["modules.json"]).unwrap();
+    let needs = |module: &serde_json::Value| -> Vec<String> {
+        let needs = module["needs"].as_array().into_iter().flatten();
+        needs
+            .map(|name| name.as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert!(needs(&table["virtio_net"]).contains(&"net_failover".to_owned()));
+    assert!(
+        table
+            .keys()
+            .all(|name| files.contains_key(&format!("modules/{name}.ko")))
+    );
+
+    let again = tempfile::tempdir().unwrap();
+    let mut arguments = arguments.to_vec();
+    arguments.extend([dash("--output"), again.path()]);
+    let (good, said) = build(&house, &arguments);
+    assert!(good, "{said}");
+    assert!(
+        fs::read(again.path().join("initrd")).unwrap() == first,
+        "the same files make other bytes"
+    );
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let house = House::new(0);
+    house.write("policies.d/site.toml", "");
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("vmlinuz-1");
+    fs::write(&image, "no kernel").unwrap();
+    let (good, said) = build(&house, &[Path::new("--kernel"), &image]);
+    assert!(!good && said.contains("is not a Linux kernel"), "{said}");
+    let Some(package) = package() else { return };
+    let (good, said) = build(
+        &house,
+        &[
+            Path::new("--kernel"),
+            &kernel(&package),
+            Path::new("--modules"),
+            dir.path(),
+        ],
+    );
+    assert!(
+        !good && said.contains("has no modules of the kernel's release, 6."),
+        "{said}"
+    );
+    if !Path::new("/lib/modules").is_dir() {
+        let (good, said) = build(&house, &[]);
+        assert!(!good && said.contains("linux-image-amd64"), "{said}");
+    }
+    assert!(!house.state().join("microkernel").exists());
+}
