@@ -133,24 +133,18 @@ impl Machine {
         loop {
             self.drive();
             self.find_cards(links);
-            let boot = self.words.card;
-            let is_boot = |client: &Client| boot.is_none_or(|mac| client.card().mac == mac);
-            let patience = begun.elapsed() < LINK && failures == 0;
-            let waiting = self.clients.iter().any(|client| is_boot(client));
-            let mut last = match waiting || !patience {
-                true => "no card has a link".to_owned(),
-                false => "the card it booted from is not there yet".to_owned(),
-            };
+            let patient = failures == 0 && begun.elapsed() < LINK;
+            let mut last = "no card has a link".to_owned();
             for at in self.in_turn() {
-                let client = &mut self.clients[at];
-                if !client.card().has_link || (patience && !is_boot(client)) {
+                let card = self.clients[at].card().clone();
+                let is_boot = self.words.card.is_none_or(|mac| card.mac == mac);
+                if !card.has_link || (patient && !is_boot) {
                     continue;
                 }
-                let name = client.card().mac.to_string();
-                self.doing(&format!("asks for an address on {name}"));
+                self.doing(&format!("asks for an address on {}", card.mac));
                 match self.clients[at].keep(links, true, 3) {
                     Ok(()) => return self.tell_address(),
-                    Err(error) => last = format!("{name}: {error}"),
+                    Err(error) => last = format!("{}: {error}", card.mac),
                 }
                 failures += 1;
             }

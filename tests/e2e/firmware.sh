@@ -94,7 +94,8 @@ log_has() { "$bootwright" --site "$work/site" nodes "${node:-db1}" log | grep -q
 # and what firmware repeats within its time stands once.
 story() {
     diff <(cat) <("$bootwright" --site "$work/site" nodes "${node:-db1}" log | awk '
-        { $1 = $2 = ""; sub(/^ +/, ""); gsub(/[0-9.]+ (B|kB|MB)/, "N"); gsub(/in [0-9.]+ s/, "in N"); sub(/revision .*/, "revision N") }
+        { $1 = $2 = ""; sub(/^ +/, ""); gsub(/[0-9.]+ (B|kB|MB)/, "N"); gsub(/in [0-9.]+ s/, "in N")
+        gsub(/firmware_version [^,]*/, "firmware_version N"); gsub(/cpu_model [^,]*/, "cpu_model N"); sub(/revision .*/, "revision N") }
         !seen[$0]++') >"$work/story" || fail "the log (>) differs from the story (<)
 $(cat "$work/story")"
 }

@@ -78,10 +78,10 @@ if wrong:
 END
 }
 
-# The machine is taken: the installer runs under the name that its serial number gives, at an address of the pool.
+# The machine is taken: within so many seconds the installer runs under this host name, at an address of the pool.
 is_taken() {
     await_log "installing" "$1"
-    await_log "i-am-db-s1-at-192.0.2.50" 30
+    await_log "i-am-$2-at-192.0.2.50" 30
     [ "$(packets "src host 192.0.2.50 and dst host 192.0.2.1 and tcp dst port 80")" -gt 0 ] ||
         fail "nothing came from the address of the pool"
 }
@@ -97,7 +97,61 @@ scenario_microkernel_bios() {
     node=52-54-00-00-00-01
     await_log "facts .*memory_mib" 120
     facts_are S1 pcbios 1024 64
-    is_taken 240
+    is_taken 240 db-s1
+    story <<'END'
+seen mac 52:54:00:00:00:01, uuid 3b7a1f6e-0000-4000-8000-0000000000aa
+remark tag `broken` is unknown: fact `bmc` is not known
+remark tag `one-disk` is unknown: fact `disks` is not known
+remark tag `small` is unknown: fact `memory_mib` is not known
+dhcp iPXE, BIOS: offer loader http://192.0.2.1/boot.ipxe
+seen serial s1, asset a-17
+facts manufacturer Example, product Rack 1, serial S1, uuid 3b7a1f6e-0000-4000-8000-0000000000aa, asset A-17, firmware pcbios
+boot ipxe pcbios: microkernel
+facts manufacturer Example, product Rack 1, serial S1, uuid 3b7a1f6e-0000-4000-8000-0000000000aa, asset A-17, firmware pcbios, firmware_version N, secure_boot false, cpu_model N, sockets 1, cores 2, memory_mib 1024, memory_modules 1, 1 nics, 1 disks, 7 pci, 7 pci_classes, 0 gpus, virtualization unknown
+bound by policy small, address 192.0.2.50 from the pool
+attempt 1 opened: task debian from repo debian, revision N
+boot ipxe pcbios: installer (attempt 1)
+document preseed.cfg (N)
+installing the machine says so
+log info: i-am-db-s1-at-192.0.2.50
+END
+}
+
+# A machine that no policy takes waits, is adopted, and goes on without a reset.
+scenario_microkernel_adopted() {
+    local node=db1
+    discovering 'dhcp = "proxy"'
+    router
+    serve
+    capture
+    hardware 64 S1
+    memory=2048 bios "${board[@]}"
+    node=52-54-00-00-00-01
+    await_log "facts .*memory_mib" 120
+    await_file "no policy takes it" "$work/serial.log" 30
+    "$bootwright" --site "$work/site" nodes --unclaimed | grep -q "^$node " || fail "it is no candidate"
+    "$bootwright" --site "$work/site" adopt "$node" --name web7 --policy small >"$work/adopted" || fail "it cannot be adopted"
+    "$bootwright" --site "$work/site" check >"$work/checked" || fail "the written file has errors: $(cat "$work/checked")"
+    node=web7
+    is_taken 240 web7
+    story <<'END'
+seen mac 52:54:00:00:00:01, uuid 3b7a1f6e-0000-4000-8000-0000000000aa
+remark tag `broken` is unknown: fact `bmc` is not known
+remark tag `one-disk` is unknown: fact `disks` is not known
+remark tag `small` is unknown: fact `memory_mib` is not known
+dhcp iPXE, BIOS: offer loader http://192.0.2.1/boot.ipxe
+seen serial s1, asset a-17
+facts manufacturer Example, product Rack 1, serial S1, uuid 3b7a1f6e-0000-4000-8000-0000000000aa, asset A-17, firmware pcbios
+boot ipxe pcbios: microkernel
+facts manufacturer Example, product Rack 1, serial S1, uuid 3b7a1f6e-0000-4000-8000-0000000000aa, asset A-17, firmware pcbios, firmware_version N, secure_boot false, cpu_model N, sockets 1, cores 2, memory_mib 2048, memory_modules 1, 1 nics, 1 disks, 7 pci, 7 pci_classes, 0 gpus, virtualization unknown
+node declared as web7
+bound by policy small, address 192.0.2.50 from the pool
+attempt 1 opened: task debian from repo debian, revision N
+boot ipxe pcbios: installer (attempt 1)
+document preseed.cfg (N)
+installing the machine says so
+log info: i-am-web7-at-192.0.2.50
+END
 }
 
 scenario_microkernel_uefi() {
@@ -111,5 +165,5 @@ range = "192.0.2.100-192.0.2.150"'
     node=52-54-00-00-00-01
     await_log "facts .*memory_mib" 240
     facts_are S1 efi 1024 64
-    is_taken 300
+    is_taken 300 db-s1
 }
