@@ -85,3 +85,85 @@ pub(crate) fn initrd(kernel: &Kernel, program: &Path, firmware: &[PathBuf]) -> R
         missing_firmware: found.missing,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::tests::image;
+
+    /// A module as far as it is read here: an ELF file whose one section besides the names says this.
+    fn module(says: &str) -> Vec<u8> {
+        const NAMES: &[u8] = b"\0.modinfo\0.shstrtab\0";
+        let (says_at, names_at) = (64, 64 + says.len());
+        let table_at = names_at + NAMES.len();
+        let mut elf = vec![0; 64];
+        elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        // A relocatable file for x86-64 (ELF-64 object file format, 1.5).
+        (elf[16], elf[18], elf[20]) = (1, 62, 1);
+        elf[40..48].copy_from_slice(&(table_at as u64).to_le_bytes());
+        (elf[52], elf[58], elf[60], elf[62]) = (64, 64, 3, 2);
+        elf.extend(says.as_bytes());
+        elf.extend(NAMES);
+        let section = |name: u32, kind: u32, at: usize, length: usize| {
+            let mut header = [0; 64];
+            header[..4].copy_from_slice(&name.to_le_bytes());
+            header[4..8].copy_from_slice(&kind.to_le_bytes());
+            header[24..32].copy_from_slice(&(at as u64).to_le_bytes());
+            header[32..40].copy_from_slice(&(length as u64).to_le_bytes());
+            header
+        };
+        elf.extend([0; 64]);
+        elf.extend(section(1, 1, says_at, says.len()));
+        elf.extend(section(10, 3, names_at, NAMES.len()));
+        elf
+    }
+
+    #[test]
+    fn modules_firmware_and_program_are_put_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &str, bytes: &[u8]| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        };
+        let modules = "lib/modules/6.1.0-1-amd64/kernel";
+        write("boot/vmlinuz-6.1.0-1-amd64", &image("6.1.0-1-amd64"));
+        let card =
+            module("alias=pci:v1d2*\0depends=mii\0firmware=card/a.fw\0firmware=card/gone.fw\0");
+        write(&format!("{modules}/drivers/net/ethernet/card.ko"), &card);
+        write(
+            &format!("{modules}/drivers/net/mii.ko"),
+            &module("depends=\0"),
+        );
+        write(
+            &format!("{modules}/drivers/gpu/drm.ko"),
+            &module("alias=pci:v3*\0"),
+        );
+        write("firmware/card/a.fw", b"firmware");
+        write("program", b"program");
+
+        let kernel = Kernel::newest(dir.path()).unwrap();
+        let firmware = [dir.path().join("firmware")];
+        let made = initrd(&kernel, &dir.path().join("program"), &firmware).unwrap();
+        assert_eq!((made.modules, made.missing_firmware), (2, 1));
+        assert_eq!(made.firmware, ["card/a.fw"]);
+        let mut bytes = Vec::new();
+        std::io::copy(
+            &mut flate2::read::GzDecoder::new(&made.initrd[..]),
+            &mut bytes,
+        )
+        .unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        for name in [
+            "init\0",
+            "modules/card.ko\0",
+            "modules/mii.ko\0",
+            "lib/firmware/card/a.fw\0",
+        ] {
+            assert!(text.contains(name), "{name:?}");
+        }
+        let table = r#"{"card":{"aliases":["pci:v1d2*"],"needs":["mii"]},"mii":{}}"#;
+        assert!(text.contains(table), "{text}");
+        assert!(!text.contains("drm"));
+    }
+}

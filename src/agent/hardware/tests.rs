@@ -1,3 +1,5 @@
+//! Machines made of files, and what is told of them.
+
 use std::{fs, os::unix::fs::symlink};
 
 use super::*;
