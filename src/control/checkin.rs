@@ -59,6 +59,8 @@ impl Turn<'_> {
             }
             Who::Nobody => return CheckedIn::Unknown,
         };
+        // Its microkernel runs, so that boot is over: the next one is another, also where firmware gives it no number.
+        self.world.run.boots.remove(id);
         if let Some(reported) = reported {
             self.take_report(id, reported);
         }

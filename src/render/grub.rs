@@ -1,7 +1,7 @@
 //! GRUB configurations that belong to no attempt: what every machine with Secure Boot reads first, and what it
 //! gets when nothing is to be installed.
 
-use super::scripts::on_screen;
+use super::{quote, scripts::on_screen};
 use crate::model::LocalBoot;
 
 /// Starts what is on a disk; the same for tasks whose installer does not boot.
@@ -44,6 +44,20 @@ pub fn wait(reason: &str) -> String {
     )
 }
 
+/// Starts the microkernel from these paths of the server that GRUB came from, with these words on its command line.
+pub fn microkernel(kernel: &str, initrd: &str, words: &[String]) -> String {
+    let quoted = |word: &String| quote::grub(word).expect("a URL and a MAC are one line");
+    let words: String = words
+        .iter()
+        .map(|word| format!(" {}", quoted(word)))
+        .collect();
+    format!(
+        "set timeout=0\necho \"Bootwright: looking at this machine\"\n\
+         if linux {kernel}{words}; then\n  if initrd {initrd}; then\n    boot\n  fi\nfi\n\
+         echo \"The microkernel cannot be booted, booting the disk in 10 seconds\"\nsleep 10\n{DISK}"
+    )
+}
+
 fn reason_pause(reason: &str) -> u32 {
     if reason == "booting the disk" { 1 } else { 5 }
 }
@@ -68,6 +82,19 @@ mod tests {
         assert_eq!(lines[1].matches('"').count(), 2, "{text}");
         assert!(!lines[1].contains(['$', '`', '\\']), "{text}");
         assert_eq!(lines[3], "exit");
+    }
+
+    #[test]
+    fn the_microkernel_is_started_with_its_words_and_else_the_disk() {
+        let words = [
+            "bootwright.url=http://192.0.2.1/c/abc".into(),
+            "BOOTIF=01-52-54-00-00-00-01".into(),
+        ];
+        let text = microkernel("/microkernel/vmlinuz", "/microkernel/initrd", &words);
+        assert!(text.contains("linux /microkernel/vmlinuz "), "{text}");
+        assert!(text.contains("http://192.0.2.1/c/abc"), "{text}");
+        assert!(text.contains("initrd /microkernel/initrd"), "{text}");
+        assert!(text.contains("chainloader"), "{text}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{
     booting::{Boot, Chosen, LOOKING, disk_of},
     engine::Engine,
     handout,
+    microkernel::NO_MICROKERNEL,
 };
 
 impl Engine {
@@ -38,8 +39,7 @@ impl Engine {
             Chosen::Microkernel(token) => match self.script_of_microkernel(ask, token) {
                 Some(script) => script,
                 None => {
-                    let reason = "there is no microkernel in the state directory";
-                    let disk = disk_of(ask.report.platform, Some(reason.into()));
+                    let disk = disk_of(ask.report.platform, Some(NO_MICROKERNEL.into()));
                     self.script_of_disk(&disk, &ask.base)
                 }
             },

@@ -30,7 +30,7 @@ pub(crate) fn missing_microkernel(root: &Path, site: &Site) -> Vec<Diagnostic> {
             dir.display()
         );
         Diagnostic::warning(message, place)
-            .help("until `vmlinuz` and `initrd` are there they boot their own disk")
+            .help("`bootwright microkernel build` makes it; until then they boot their own disk")
     });
     warned.collect()
 }

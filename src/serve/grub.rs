@@ -6,11 +6,15 @@ use super::{
     booting::{Chosen, LOOKING},
     engine::Engine,
     handout::GRUB,
+    microkernel::NO_MICROKERNEL,
 };
-use crate::{model::LocalBoot, render::grub};
+use crate::{
+    model::{LocalBoot, Mac},
+    render::grub,
+};
 
-/// Writes a machine's configuration.
-pub(crate) fn config(engine: &Arc<Engine>, chosen: Chosen) -> String {
+/// Writes the configuration of the machine that has this card and reaches us at `base`.
+pub(crate) fn config(engine: &Arc<Engine>, chosen: Chosen, card: Mac, base: &str) -> String {
     let auto = |reason: &str| grub::local(LocalBoot::Auto, Some(reason));
     match chosen {
         Chosen::Installer(attempt, _) => match engine.kept(attempt, GRUB) {
@@ -27,7 +31,11 @@ pub(crate) fn config(engine: &Arc<Engine>, chosen: Chosen) -> String {
             engine.look_ahead(addresses);
             grub::wait(LOOKING)
         }
-        Chosen::Microkernel(_) | Chosen::Task(..) => auto(
+        Chosen::Microkernel(token) => {
+            let config = engine.config_of_microkernel(base, token, card);
+            config.unwrap_or_else(|| auto(NO_MICROKERNEL))
+        }
+        Chosen::Task(..) => auto(
             "what this machine is to boot is started by iPXE, which Secure Boot does not allow",
         ),
     }

@@ -8,14 +8,22 @@ use super::{
 };
 use crate::{
     control::{CheckedIn, ReportError, Reported, Token},
+    model::Mac,
     net::http::{self, CheckInAsk, CheckInReply, Reply, RepoFile},
-    render::scripts::{self, Microkernel},
+    render::{
+        grub,
+        scripts::{self, Microkernel},
+    },
 };
 
 /// The kernel's name in the directory of the microkernel and in its URL.
 pub(crate) const KERNEL: &str = "vmlinuz";
 /// That of its initial file system.
 pub(crate) const INITRD: &str = "initrd";
+
+/// Why a machine that is to boot it boots its disk.
+pub(crate) const NO_MICROKERNEL: &str =
+    "there is no microkernel: `bootwright microkernel build` makes it";
 
 impl Engine {
     /// The script by which a machine boots the microkernel; none when it is not there.
@@ -24,17 +32,12 @@ impl Engine {
         ask: &http::BootAsk,
         token: Token,
     ) -> Option<Vec<u8>> {
-        if [KERNEL, INITRD]
-            .iter()
-            .any(|name| self.microkernel.open(name).is_err())
-        {
+        if !self.has_microkernel() {
             return None;
         }
         let url = |name: &str| format!("{}/microkernel/{name}", ask.base);
-        let mut words = vec![format!("bootwright.url={}/c/{token}", ask.base)];
         // The card it boots from, as PXELINUX tells it.
-        let card = ask.report.macs.first();
-        words.extend(card.map(|mac| format!("BOOTIF=01-{}", mac.hyphens())));
+        let words = words(&ask.base, token, ask.report.macs.first().copied());
         let microkernel = Microkernel {
             kernel: &url(KERNEL),
             initrd: &url(INITRD),
@@ -42,6 +45,24 @@ impl Engine {
         };
         let script = scripts::microkernel(&self.snapshot().library, &microkernel);
         Some(script.into_bytes())
+    }
+
+    /// The same for GRUB, which fetches over TFTP.
+    pub(crate) fn config_of_microkernel(
+        &self,
+        base: &str,
+        token: Token,
+        card: Mac,
+    ) -> Option<String> {
+        let path = |name: &str| format!("/microkernel/{name}");
+        let words = words(base, token, Some(card));
+        let config = || grub::microkernel(&path(KERNEL), &path(INITRD), &words);
+        self.has_microkernel().then(config)
+    }
+
+    fn has_microkernel(&self) -> bool {
+        let is_there = |name: &&str| self.microkernel.open(name).is_ok();
+        [KERNEL, INITRD].iter().all(is_there)
     }
 
     /// Takes a check-in. What the order rests on is on the disk when it is told.
@@ -73,6 +94,13 @@ impl Engine {
             CheckedIn::Unknown => CheckInReply::UnknownToken,
         }
     }
+}
+
+/// What the agent finds on the kernel's command line.
+fn words(base: &str, token: Token, card: Option<Mac>) -> Vec<String> {
+    let url = format!("bootwright.url={base}/c/{token}");
+    let card = card.map(|mac| format!("BOOTIF=01-{}", mac.hyphens()));
+    [url].into_iter().chain(card).collect()
 }
 
 fn no_report(error: &ReportError) -> Reply {

@@ -12,6 +12,7 @@ use super::{
     booting::{Boot, Chosen},
     engine::Engine,
     grub, mboot,
+    microkernel::{INITRD, KERNEL},
 };
 use crate::{
     boot::{Loader, PROGRAM_HEAD, Program, Quirk},
@@ -27,6 +28,8 @@ use crate::{
 
 /// The block size that iPXE asks with, and no firmware ([`Quirk::ONE_BOOT_FILE`]).
 const IPXE_BLOCK: u16 = 1_432;
+/// Where the microkernel is.
+const MICROKERNEL: &str = "microkernel/";
 /// Within this time iPXE asks after it was fetched itself.
 const SAME_BOOT: Duration = Duration::from_secs(120);
 /// So many machines are remembered for that.
@@ -63,8 +66,9 @@ impl Files for Tree {
             }
         }
         let content = content?;
-        // What a repo holds is for a loader that runs already.
-        let program = (!is_file).then(|| program(&content)).flatten();
+        // What a repo holds is for a loader that runs already, and so is the microkernel.
+        let is_loader = !is_file && !ask.name.starts_with(MICROKERNEL);
+        let program = is_loader.then(|| program(&content)).flatten();
         let told = self.told(ask, program);
         Ok(Found { content, told })
     }
@@ -83,6 +87,9 @@ impl Tree {
         }
         if let Some(path) = name.strip_prefix("repo/") {
             return self.repo(path);
+        }
+        if let Some(name) = name.strip_prefix(MICROKERNEL) {
+            return self.microkernel(name);
         }
         if let Some((repo, path)) = name
             .strip_prefix("mboot/")
@@ -126,6 +133,19 @@ impl Tree {
             Refusal::NotFound
         })?;
         Ok(Content::File(opened.blob))
+    }
+
+    fn microkernel(&self, name: &str) -> Result<Content, Refusal> {
+        let known = [KERNEL, INITRD].contains(&name);
+        let opened = known.then(|| self.engine.microkernel.open(name));
+        match opened {
+            Some(Ok(opened)) => Ok(Content::File(opened.blob)),
+            Some(Err(error)) => {
+                tracing::debug!("TFTP: microkernel: {error}");
+                Err(Refusal::NotFound)
+            }
+            None => Err(Refusal::NotFound),
+        }
     }
 
     /// What mboot looks for beside itself.
@@ -188,7 +208,7 @@ impl Tree {
         let (by, platform) = (BootProgram::Grub, Platform::Efi);
         let mut boot = Boot::of_card(mac, by, platform, self.peer(ask), &base);
         let chosen = self.engine.choose_now(&mut boot);
-        text(grub::config(&self.engine, chosen))
+        text(grub::config(&self.engine, chosen, mac, &base))
     }
 
     fn base(&self, ask: &Ask) -> String {

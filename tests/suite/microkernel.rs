@@ -120,7 +120,7 @@ fn a_pair_is_picked_up_without_a_restart() {
     let ask = format!("/boot?mac={}&platform=efi&boot=00000000000000ff", card(1));
     let script = server.machines.get(&ask).good();
     assert!(
-        script.contains("there is no microkernel in the state directory"),
+        script.contains("`bootwright microkernel build`"),
         "{script}"
     );
     let (code, said) = run(&house, &["check"]);

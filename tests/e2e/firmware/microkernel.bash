@@ -46,7 +46,7 @@ hardware() {
 facts_are() {
     "$bootwright" --site "$work/site" nodes "$node" facts --json >"$work/facts.json" || fail "there are no facts"
     python3 - "$work/facts.json" "$@" <<'END' || fail "the facts are not those of QEMU's command line: $(cat "$work/facts.json")"
-import json, sys
+import json, os, sys
 
 facts = json.load(open(sys.argv[1]))
 serial, firmware, memory, size = sys.argv[2:]
@@ -57,7 +57,7 @@ expected = {
     "asset": "A-17",
     "uuid": "3b7a1f6e-0000-4000-8000-0000000000aa",
     "firmware": firmware,
-    "secure_boot": False,
+    "secure_boot": os.environ.get("secure_boot") == "true",
     "memory_mib": int(memory),
     "memory_modules": 1,
     "sockets": 1,
@@ -117,6 +117,20 @@ log info: i-am-db-s1-at-192.0.2.50
 END
 }
 
+# A switch's hello on a cable (IEEE 802.1AB): chassis, port, time to live, its name, end.
+lldp() {
+    python3 - "$1" <<'END'
+import socket, struct, sys
+
+tlv = lambda kind, value: struct.pack("!H", kind << 9 | len(value)) + value
+frame = bytes.fromhex("0180c200000e" "020000000009" "88cc")
+frame += tlv(1, b"\x04\x02\0\0\0\0\x09") + tlv(2, b"\x05Ethernet1/7") + tlv(3, b"\0\x78") + tlv(5, b"switch1") + tlv(0, b"")
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+wire.bind((sys.argv[1], 0))
+wire.send(frame.ljust(60, b"\0"))
+END
+}
+
 # A machine that no policy takes waits, is adopted, and goes on without a reset.
 scenario_microkernel_adopted() {
     local node=db1
@@ -129,6 +143,13 @@ scenario_microkernel_adopted() {
     node=52-54-00-00-00-01
     await_log "facts .*memory_mib" 120
     await_file "no policy takes it" "$work/serial.log" 30
+    # A bridge forwards no switch's hello; this one comes from the other end of the cable itself.
+    lldp tap0
+    local begun=$SECONDS
+    until "$bootwright" --site "$work/site" nodes "$node" facts | grep -q "switch1 Ethernet1/7"; do
+        [ $((SECONDS - begun)) -lt 90 ] || fail "the switch is not among the facts"
+        sleep 1
+    done
     "$bootwright" --site "$work/site" nodes --unclaimed | grep -q "^$node " || fail "it is no candidate"
     "$bootwright" --site "$work/site" adopt "$node" --name web7 --policy small >"$work/adopted" || fail "it cannot be adopted"
     "$bootwright" --site "$work/site" check >"$work/checked" || fail "the written file has errors: $(cat "$work/checked")"
@@ -152,6 +173,24 @@ document preseed.cfg (N)
 installing the machine says so
 log info: i-am-web7-at-192.0.2.50
 END
+}
+
+# Secure Boot: shim, GRUB and the kernel each signed by the distribution, and modules that its kernel takes.
+scenario_microkernel_secure() {
+    local node=db1
+    discovering 'dhcp = "server"
+range = "192.0.2.100-192.0.2.150"
+loader = "shimx64.efi"'
+    sed -i '/^\[policy.small\]/a secure-boot = true' "$work/site/policies.d/site.toml"
+    serve
+    capture
+    hardware 64 S1
+    secure "${board[@]}"
+    node=52-54-00-00-00-01
+    await_log "facts .*memory_mib" 240
+    secure_boot=true facts_are S1 efi 1024 64
+    is_taken 300 db-s1
+    log_has "tftp .*microkernel/initrd"
 }
 
 scenario_microkernel_uefi() {

@@ -61,6 +61,39 @@ fn a_machine_that_no_file_mentions_reports_is_bound_and_installed() {
 }
 
 #[test]
+fn whoever_has_checked_in_boots_anew_however_soon() {
+    // GRUB gives its boots no number: what comes shortly after one is the same boot, but for this.
+    tell(
+        &[("large", &site(LARGE))],
+        r#"
+        boot c1 on=lab as=- => microkernel %1
+        boot c1 on=lab as=- => microkernel %1
+        report %1 {"memory_mib": 131072} => 52-54-00-00-00-01 boots anew: policy large takes it
+        boot c1 on=lab as=- => #1: esxi by policy large at 192.0.2.50
+        "#,
+    );
+}
+
+#[test]
+fn two_that_check_in_together_get_two_addresses_and_keep_them() {
+    let named = LARGE.replace(
+        "addresses",
+        "hostname = \"big-{{ node.serial | lower }}\"\naddresses",
+    );
+    tell(
+        &[("named", &site(&named))],
+        r#"
+        boot c1 on=lab => microkernel %1
+        boot c2 on=lab => microkernel %2
+        report %1 {"memory_mib": 131072, "serial": "S1"} => 52-54-00-00-00-01 boots anew: policy large takes it
+        report %2 {"memory_mib": 131072, "serial": "S2"} => 52-54-00-00-00-02 boots anew: policy large takes it
+        boot c2 on=lab => #1: esxi by policy large at 192.0.2.51
+        boot c1 on=lab => #2: esxi by policy large at 192.0.2.50
+        "#,
+    );
+}
+
+#[test]
 fn who_waits_is_told_why_and_goes_on_when_that_changes() {
     let declared = format!(
         "{LAB}[node.web]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.0.2.9\"\ntask = \"debian\"\n"
