@@ -239,21 +239,17 @@ impl Machine {
             }
             thread::sleep(left.min(TICK));
             self.find_cards(links);
-            let first = self
-                .in_turn()
-                .into_iter()
-                .find(|at| self.clients[*at].lease().is_some());
+            let mut has_way = false;
             for at in self.in_turn() {
                 let client = &mut self.clients[at];
-                if !client.card().has_link || client.rests() {
-                    continue;
+                if client.card().has_link && !client.rests() {
+                    // The way out is by the first card that has an address; what another does not get is asked for later.
+                    if let Err(error) = client.keep(links, !has_way, 1) {
+                        let mac = client.card().mac;
+                        self.trouble(format!("{mac}: {error}"));
+                    }
                 }
-                // The way out is by the first card alone; what another does not get is asked for again later.
-                let with_route = first.is_none_or(|first| first == at);
-                if let Err(error) = client.keep(links, with_route, 1) {
-                    let mac = client.card().mac;
-                    self.trouble(format!("{mac}: {error}"));
-                }
+                has_way |= self.clients[at].lease().is_some();
             }
             self.tell_address();
         }

@@ -53,7 +53,7 @@ mod tests {
 [tag.big]
 when = "facts.memory_mib > 65536"
 [tag.gpu]
-when = "facts.custom.gpus != '0'"
+when = "facts.custom.bays != '0'"
 [tag.plain]
 [policy.all]
 tags = ["big", "gpu", "plain", "mine"]
@@ -93,12 +93,12 @@ task = "local"
         let (small, big) = (("memory_mib", "1024"), ("memory_mib", "131072"));
         for (node, known, expected) in [
             (None, vec![], "big? gpu?"),
-            (None, vec![small, ("gpus", "0")], ""),
-            (None, vec![big, ("gpus", "2")], "big gpu"),
+            (None, vec![small, ("bays", "0")], ""),
+            (None, vec![big, ("bays", "2")], "big gpu"),
             (Some("b"), vec![big], "big gpu?"),
             // A carried tag wins over its rule, and one that only nodes carry needs no definition.
             (Some("a"), vec![], "big mine plain gpu?"),
-            (Some("a"), vec![small, ("gpus", "0")], "big mine plain"),
+            (Some("a"), vec![small, ("bays", "0")], "big mine plain"),
         ] {
             assert_eq!(line(node, &known), expected, "{node:?} {known:?}");
         }
