@@ -277,13 +277,7 @@ impl Machine {
     }
 
     fn facts(&self) -> Facts {
-        let mut facts = hardware::facts(&self.hardware);
-        let cards = hardware::cards(&self.hardware);
-        for nic in facts.nics.iter_mut().flatten() {
-            let card = cards.iter().find(|card| card.mac == nic.mac);
-            nic.lldp = card.and_then(|card| self.neighbours.of(card.index));
-        }
-        facts
+        hardware::facts(&self.hardware, |card| self.neighbours.of(card.index))
     }
 
     /// Loads what drives the devices that the kernel has found.
@@ -307,24 +301,23 @@ impl Machine {
     }
 
     fn load(&mut self, name: &str) {
-        let modules = std::mem::take(&mut self.modules);
-        for name in modules.in_order(name) {
-            if !self.tried.insert(name.into()) {
+        let due = self.modules.in_order(name).into_iter().map(str::to_owned);
+        for name in due.collect::<Vec<_>>() {
+            if !self.tried.insert(name.clone()) {
                 continue;
             }
             // "No such device": a module that looks for its hardware itself, and does not find it.
-            match modules::load(&self.root, name) {
+            match modules::load(&self.root, &name) {
                 Err(error) if error.raw_os_error() != Some(nix::libc::ENODEV) => {
                     self.trouble(format!("module {name}: {error}"));
                 }
                 _ => {}
             }
         }
-        self.modules = modules;
     }
 
     fn tell_who(&mut self) {
-        let facts = hardware::facts(&self.hardware);
+        let facts = hardware::board(&self.hardware);
         let board = [facts.manufacturer, facts.product].into_iter().flatten();
         let mut machine = board.collect::<Vec<_>>().join(" ");
         if let Some(serial) = facts.serial {

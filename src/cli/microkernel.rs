@@ -10,14 +10,14 @@ use anyhow::{Context, anyhow};
 
 use super::{
     arguments::{Build, Microkernel},
-    check,
-    client::{is_site, no_site},
+    client::{config, is_site, no_site},
     failure::{Failure, Outcome},
     terminal::Terminal,
 };
 use crate::{
-    disk::atomic,
+    disk::{atomic, state::MICROKERNEL},
     microkernel::{self, Kernel, MOST_BYTES, Made, NoKernel},
+    model::ByteSize,
     serve::{INITRD, KERNEL, state_path},
 };
 
@@ -28,7 +28,7 @@ pub(super) fn run(root: &Path, command: &Microkernel, terminal: &Terminal) -> Ou
         Some(dir) => (dir.clone(), None),
         None => {
             let state = state(root)?;
-            (state.join("microkernel"), Some(state))
+            (state.join(MICROKERNEL), Some(state))
         }
     };
     let kernel = kernel(build)?;
@@ -55,8 +55,7 @@ fn state(root: &Path) -> Outcome<PathBuf> {
     if !is_site(root) {
         return Err(no_site(root));
     }
-    let loaded = check::loaded(root)?;
-    let state = state_path(root, &loaded.snapshot.site.config);
+    let state = state_path(root, &config(root)?);
     state.map_err(|error| {
         let error = anyhow::Error::new(error).context("cannot tell where the state directory is");
         Failure::unreachable(error).help("`--output DIR` says where to write")
@@ -106,20 +105,19 @@ fn write(dir: &Path, name: &str, bytes: &[u8], state: Option<&Path>) -> anyhow::
 }
 
 fn said(kernel: &Kernel, made: &Made, bytes: u64, dir: &Path) -> String {
-    let megabytes = |bytes: u64| format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10);
     let mut said = format!(
         "microkernel: Linux {}, {} modules, {} files of firmware, {} together\n  {}\n  {}\n",
         kernel.release,
         made.modules,
         made.firmware.len(),
-        megabytes(bytes),
+        ByteSize(bytes),
         dir.join(KERNEL).display(),
         dir.join(INITRD).display(),
     );
     if bytes > MOST_BYTES {
         said += &format!(
             "warning: that is more than {}: machines load it slowly\n",
-            megabytes(MOST_BYTES)
+            ByteSize(MOST_BYTES)
         );
     }
     if !made.no_room.is_empty() {

@@ -22,6 +22,9 @@ use sha2::{Digest, Sha256};
 
 use super::atomic;
 
+/// The microkernel's directory in it.
+pub const MICROKERNEL: &str = "microkernel";
+
 /// What the environment says of where state belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
@@ -129,7 +132,7 @@ impl State {
 
     /// The directory of the microkernel.
     pub fn microkernel(&self) -> PathBuf {
-        self.path.join("microkernel")
+        self.path.join(MICROKERNEL)
     }
 
     /// The file of the last good site.

@@ -11,7 +11,6 @@ mod archive;
 mod unpack;
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -20,7 +19,10 @@ use anyhow::{Context, Result};
 
 pub(crate) use kernel::{Kernel, NoKernel};
 
-use crate::agent::modules::{Modules, TABLE};
+use crate::agent::{
+    PROGRAM,
+    modules::{DIRECTORY, Modules, TABLE},
+};
 use archive::Archive;
 
 /// More than this a pair is not to have: what machines load by TFTP, at the size that a management network bears.
@@ -43,28 +45,17 @@ pub(crate) struct Made {
 
 /// Makes the initial file system for `kernel`, with `program` as its only one and firmware from these directories.
 pub(crate) fn initrd(kernel: &Kernel, program: &Path, firmware: &[PathBuf]) -> Result<Made> {
-    let picked = pick::modules(&kernel.modules)?;
     let mut table = Modules::default();
     let mut wanted = Vec::new();
     let mut archive = Archive::new();
-    for (name, module) in &picked {
-        table.0.insert(name.clone(), module.told.clone());
-        wanted.extend(module.firmware.iter().cloned());
+    for (name, module) in pick::modules(&kernel.modules)? {
+        archive.file(&format!("{DIRECTORY}/{name}.ko"), module.bytes);
+        wanted.extend(module.firmware);
+        table.0.insert(name, module.told);
     }
     let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
-    archive.program(crate::agent::PROGRAM, bytes);
+    archive.program(PROGRAM, bytes);
     archive.file(TABLE, serde_json::to_vec(&table)?);
-    let modules = picked.len();
-    let contents: BTreeMap<_, _> = picked
-        .into_iter()
-        .map(|(name, module)| (name, module.bytes))
-        .collect();
-    for (name, bytes) in contents {
-        archive.file(
-            &format!("{}/{name}.ko", crate::agent::modules::DIRECTORY),
-            bytes,
-        );
-    }
     let kernel_bytes = fs::metadata(&kernel.image)?.len();
     let mut initrd = archive.compressed()?;
     let room = MOST_BYTES.saturating_sub(kernel_bytes + initrd.len() as u64);
@@ -79,7 +70,7 @@ pub(crate) fn initrd(kernel: &Kernel, program: &Path, firmware: &[PathBuf]) -> R
     }
     Ok(Made {
         initrd,
-        modules,
+        modules: table.0.len(),
         firmware: names,
         no_room: found.no_room,
         missing_firmware: found.missing,

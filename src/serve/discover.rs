@@ -4,6 +4,7 @@ use std::{io, path::Path};
 
 use super::{keep::state_path, microkernel::KERNEL};
 use crate::{
+    disk::state::MICROKERNEL,
     model::Unknown,
     site::{Diagnostic, Site},
 };
@@ -18,7 +19,7 @@ pub(crate) fn missing_microkernel(root: &Path, site: &Site) -> Vec<Diagnostic> {
     let Ok(state) = state_path(root, &site.config) else {
         return Vec::new();
     };
-    let dir = state.join("microkernel");
+    let dir = state.join(MICROKERNEL);
     let is_missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
     // The kernel is written last: where it is, the pair is whole.
     if !dir.join(KERNEL).symlink_metadata().is_err_and(is_missing) {

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     control::{CheckedIn, ReportError, Reported, Token},
+    disk::repo::{Opened, RepoError},
     model::Mac,
     net::http::{self, CheckInAsk, CheckInReply, Reply, RepoFile},
     render::{
@@ -61,8 +62,14 @@ impl Engine {
     }
 
     fn has_microkernel(&self) -> bool {
-        let is_there = |name: &&str| self.microkernel.open(name).is_ok();
-        [KERNEL, INITRD].iter().all(is_there)
+        let opens = |name| matches!(self.open_microkernel(name), Some(Ok(_)));
+        [KERNEL, INITRD].into_iter().all(opens)
+    }
+
+    /// Opens a file of the microkernel; none when it has no such file.
+    pub(super) fn open_microkernel(&self, name: &str) -> Option<Result<Opened, RepoError>> {
+        let is_known = [KERNEL, INITRD].contains(&name);
+        is_known.then(|| self.microkernel.open(name))
     }
 
     /// Takes a check-in. What the order rests on is on the disk when it is told.
@@ -110,9 +117,9 @@ fn no_report(error: &ReportError) -> Reply {
 impl Server {
     /// Opens a file of the microkernel.
     pub(super) fn open_microkernel(&self, name: &str) -> Result<RepoFile, Reply> {
-        if ![KERNEL, INITRD].contains(&name) {
-            return Err(Reply::refusal(404, "the microkernel has no such file\n"));
+        match self.0.open_microkernel(name) {
+            Some(found) => opened(found, "the microkernel"),
+            None => Err(Reply::refusal(404, "the microkernel has no such file\n")),
         }
-        opened(self.0.microkernel.open(name), "the microkernel")
     }
 }

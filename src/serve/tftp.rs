@@ -12,7 +12,6 @@ use super::{
     booting::{Boot, Chosen},
     engine::Engine,
     grub, mboot,
-    microkernel::{INITRD, KERNEL},
 };
 use crate::{
     boot::{Loader, PROGRAM_HEAD, Program, Quirk},
@@ -136,9 +135,7 @@ impl Tree {
     }
 
     fn microkernel(&self, name: &str) -> Result<Content, Refusal> {
-        let known = [KERNEL, INITRD].contains(&name);
-        let opened = known.then(|| self.engine.microkernel.open(name));
-        match opened {
+        match self.engine.open_microkernel(name) {
             Some(Ok(opened)) => Ok(Content::File(opened.blob)),
             Some(Err(error)) => {
                 tracing::debug!("TFTP: microkernel: {error}");

@@ -4,21 +4,57 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 /// One way to sign: these bytes at this place.
 struct Sign {
-    at: u64,
+    at: At,
     bytes: &'static [u8],
     name: &'static str,
 }
 
+/// A place on a device.
+#[derive(Clone, Copy)]
+enum At {
+    /// So many bytes from its beginning.
+    Start(u64),
+    /// So many bytes before its end, which is first rounded down to a multiple of `step`.
+    End { before: u64, step: u64 },
+}
+
+impl At {
+    /// The same from the beginning of a device of this size.
+    fn of(self, size: u64) -> u64 {
+        match self {
+            At::Start(at) => at,
+            At::End { before, step } => (size - size % step).saturating_sub(before),
+        }
+    }
+}
+
 const fn sign(name: &'static str, at: u64, bytes: &'static [u8]) -> Sign {
+    let at = At::Start(at);
     Sign { at, bytes, name }
 }
 
+/// An array's signature where it lies at the end.
+const fn array(before: u64, step: u64) -> Sign {
+    let at = At::End { before, step };
+    Sign {
+        at,
+        bytes: ARRAY,
+        name: "md",
+    }
+}
+
+/// What Linux's arrays sign with, little-endian.
+const ARRAY: &[u8] = &[0xfc, 0x4e, 0x2b, 0xa9];
+
 /// In the order in which they count: what spans several disks or belongs to a hypervisor before plain file systems, those before
 /// partition tables.
-const SIGNS: [Sign; 21] = [
+const SIGNS: [Sign; 23] = [
     sign("lvm", 0x218, b"LVM2 001"),
-    sign("md", 0, &[0xfc, 0x4e, 0x2b, 0xa9]),
-    sign("md", 4096, &[0xfc, 0x4e, 0x2b, 0xa9]),
+    // Its formats 1.1, 1.0, 0.90 and 1.2.
+    sign("md", 0, ARRAY),
+    array(8 << 10, 4 << 10),
+    array(64 << 10, 64 << 10),
+    sign("md", 4096, ARRAY),
     sign("luks", 0, b"LUKS\xba\xbe"),
     sign("vmfs", 0x10_0000, &[0x0d, 0xd0, 0x01, 0xc0]),
     sign("vmfs", 0x20_0000, &[0x5e, 0xf1, 0xab, 0x2f]),
@@ -40,28 +76,15 @@ const SIGNS: [Sign; 21] = [
     sign("dos", 510, &[0x55, 0xaa]),
 ];
 
-/// The array's signature where it lies at the end (md 1.0), counted from the end in whole 4 KiB: 8 KiB before it.
-const MD_AT_END: &[u8] = &[0xfc, 0x4e, 0x2b, 0xa9];
-
 /// Tells how this signs; none when it does not.
 pub(super) fn signature(device: &mut (impl Read + Seek)) -> io::Result<Option<&'static str>> {
     let size = device.seek(SeekFrom::End(0))?;
     for sign in &SIGNS {
-        if has(device, size, sign.at, sign.bytes)? {
-            return Ok(Some(sign.name));
-        }
-        if sign.name == "md" && is_md_at_end(device, size)? {
+        if has(device, size, sign.at.of(size), sign.bytes)? {
             return Ok(Some(sign.name));
         }
     }
     Ok(None)
-}
-
-fn is_md_at_end(device: &mut (impl Read + Seek), size: u64) -> io::Result<bool> {
-    // md 1.0 lies 8 KiB before the end, rounded down to 4 KiB; 0.90 64 KiB before it, rounded down to 64 KiB.
-    let near = (size / 512).saturating_sub(16) & !7;
-    let old = (size & !0xffff).saturating_sub(0x1_0000);
-    Ok(has(device, size, near * 512, MD_AT_END)? || has(device, size, old, MD_AT_END)?)
 }
 
 fn has(device: &mut (impl Read + Seek), size: u64, at: u64, bytes: &[u8]) -> io::Result<bool> {
@@ -91,10 +114,11 @@ mod tests {
     #[test]
     fn what_signs_is_told() {
         for sign in &SIGNS {
-            let disk = signed(usize::try_from(sign.at).unwrap(), sign.bytes);
+            let at = sign.at.of(4 << 20);
+            let disk = signed(usize::try_from(at).unwrap(), sign.bytes);
             assert_eq!(signature(&mut Cursor::new(disk)).unwrap(), Some(sign.name));
         }
-        let near_end = signed((4 << 20) - 8192, MD_AT_END);
+        let near_end = signed((4 << 20) - 8192, ARRAY);
         assert_eq!(signature(&mut Cursor::new(near_end)).unwrap(), Some("md"));
     }
 

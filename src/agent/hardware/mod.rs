@@ -43,14 +43,20 @@ impl Root {
     }
 }
 
-/// All facts that this machine shows now.
-pub(super) fn facts(root: &Root) -> Facts {
+/// What the board says of itself, which is read at once.
+pub(super) fn board(root: &Root) -> Facts {
     let mut facts = Facts::default();
     board::tell(root, &mut facts);
+    facts
+}
+
+/// All facts that this machine shows now; `neighbour` knows who is at the other end of a card.
+pub(super) fn facts(root: &Root, neighbour: impl Fn(&Card) -> Option<String>) -> Facts {
+    let mut facts = board(root);
     board::tell_pci(root, &mut facts);
     processor::tell(root, &mut facts);
     memory::tell(root, &mut facts);
-    facts.nics = Some(nics::nics(root));
+    facts.nics = Some(nics::nics(root, neighbour));
     facts.disks = Some(disks::disks(root));
     facts
 }

@@ -37,7 +37,8 @@ pub(crate) fn cards(root: &Root) -> Vec<Card> {
     cards
 }
 
-pub(super) fn nics(root: &Root) -> Vec<NicFact> {
+/// The facts of each card; `neighbour` knows who is at its other end.
+pub(super) fn nics(root: &Root, neighbour: impl Fn(&Card) -> Option<String>) -> Vec<NicFact> {
     let told = |card: Card| {
         let path = root.at(&format!("sys/class/net/{}", card.name));
         NicFact {
@@ -46,7 +47,7 @@ pub(super) fn nics(root: &Root) -> Vec<NicFact> {
             // Without a link some drivers say -1, which is no speed.
             speed_mbit: number(&path.join("speed")),
             link: Some(card.has_link),
-            lldp: None,
+            lldp: neighbour(&card),
         }
     };
     cards(root).into_iter().map(told).collect()

@@ -28,7 +28,7 @@ impl Machine {
     }
 
     fn facts(&self) -> Facts {
-        facts(&Root::new(self.0.path()))
+        facts(&Root::new(self.0.path()), |_| None)
     }
 }
 

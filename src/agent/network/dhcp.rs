@@ -41,6 +41,18 @@ pub(super) enum Heard {
     Nak,
 }
 
+impl Heard {
+    /// Whether it answers a DHCPDISCOVER.
+    pub(super) fn is_offer(&self) -> bool {
+        matches!(self, Heard::Offer(_))
+    }
+
+    /// Whether it answers a DHCPREQUEST; an offer that comes late does not.
+    pub(super) fn is_final(&self) -> bool {
+        !self.is_offer()
+    }
+}
+
 /// One card's talk with the servers.
 #[derive(Debug, Clone)]
 pub(super) struct Talk {

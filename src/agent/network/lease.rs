@@ -66,7 +66,7 @@ impl Client {
             return Ok(());
         }
         let (socket, talk) = (self.socket()?, self.talk());
-        match asked(&socket, &talk, &talk.renew(&lease), 1)? {
+        match asked(&socket, &talk, &talk.renew(&lease), Heard::is_final, 1)? {
             Some(Heard::Ack(again)) if again.address == lease.address => {
                 self.lease = Some((again, Instant::now()));
                 Ok(())
@@ -90,11 +90,17 @@ impl Client {
     fn ask(&mut self, links: &Links, with_route: bool, tries: u32) -> io::Result<()> {
         let (socket, talk) = (self.socket()?, self.talk());
         let nobody = || io::Error::other("no DHCP server gives an address");
-        let offer = match asked(&socket, &talk, &talk.discover(), tries)? {
+        let offer = match asked(&socket, &talk, &talk.discover(), Heard::is_offer, tries)? {
             Some(Heard::Offer(offer)) => offer,
             _ => return Err(nobody()),
         };
-        let lease = match asked(&socket, &talk, &talk.request(&offer), tries)? {
+        let lease = match asked(
+            &socket,
+            &talk,
+            &talk.request(&offer),
+            Heard::is_final,
+            tries,
+        )? {
             Some(Heard::Ack(lease)) => lease,
             Some(_) => return Err(io::Error::other("the DHCP server takes its offer back")),
             None => return Err(nobody()),
@@ -124,39 +130,46 @@ impl Client {
     }
 }
 
-/// Asks, until somebody answers or so many questions are lost.
+/// Asks, until somebody says what is an answer, or so many questions are lost.
 fn asked(
     socket: &UdpSocket,
     talk: &Talk,
     datagram: &[u8],
+    is_answer: fn(&Heard) -> bool,
     tries: u32,
 ) -> io::Result<Option<Heard>> {
-    let discovers = talk.discover() == datagram;
     for attempt in 0..tries {
         socket.send_to(datagram, (Ipv4Addr::BROADCAST, 67))?;
         let until = Instant::now() + FIRST * 2_u32.saturating_pow(attempt.min(4));
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            socket.set_read_timeout(Some(left))?;
-            let mut buffer = [0; 1500];
-            let length = match socket.recv(&mut buffer) {
-                Ok(length) => length,
-                Err(error) if is_nothing(&error) => continue,
-                Err(error) => return Err(error),
-            };
-            match talk.read(&buffer[..length]) {
-                // An offer that comes late is no answer to a request.
-                Some(heard) if matches!(heard, Heard::Offer(_)) == discovers => {
-                    return Ok(Some(heard));
-                }
-                _ => {}
+        while let Some(heard) = heard(socket, talk, until)? {
+            if is_answer(&heard) {
+                return Ok(Some(heard));
             }
         }
     }
     Ok(None)
+}
+
+/// What is said to this talk next; none when nothing is until then.
+fn heard(socket: &UdpSocket, talk: &Talk, until: Instant) -> io::Result<Option<Heard>> {
+    let mut buffer = [0; 1500];
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        socket.set_read_timeout(Some(left))?;
+        match socket.recv(&mut buffer) {
+            Ok(length) => {
+                let heard = talk.read(&buffer[..length]);
+                if heard.is_some() {
+                    return Ok(heard);
+                }
+            }
+            Err(error) if is_nothing(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn is_nothing(error: &io::Error) -> bool {

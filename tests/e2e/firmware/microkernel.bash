@@ -86,6 +86,21 @@ is_taken() {
         fail "nothing came from the address of the pool"
 }
 
+# How a machine with a BIOS and so many MiB of memory becomes known: the beginning of its story.
+introduced() {
+    sed "s/MEMORY/$1/" <<'END'
+seen mac 52:54:00:00:00:01, uuid 3b7a1f6e-0000-4000-8000-0000000000aa
+remark tag `broken` is unknown: fact `bmc` is not known
+remark tag `one-disk` is unknown: fact `disks` is not known
+remark tag `small` is unknown: fact `memory_mib` is not known
+dhcp iPXE, BIOS: offer loader http://192.0.2.1/boot.ipxe
+seen serial s1, asset a-17
+facts manufacturer Example, product Rack 1, serial S1, uuid 3b7a1f6e-0000-4000-8000-0000000000aa, asset A-17, firmware pcbios
+boot ipxe pcbios: microkernel
+facts manufacturer Example, product Rack 1, serial S1, uuid 3b7a1f6e-0000-4000-8000-0000000000aa, asset A-17, firmware pcbios, firmware_version N, secure_boot false, cpu_model N, sockets 1, cores 2, memory_mib MEMORY, memory_modules 1, 1 nics, 1 disks, 7 pci, 7 pci_classes, 0 gpus, virtualization unknown
+END
+}
+
 scenario_microkernel_bios() {
     local node=db1
     discovering 'dhcp = "proxy"'
@@ -98,16 +113,7 @@ scenario_microkernel_bios() {
     await_log "facts .*memory_mib" 120
     facts_are S1 pcbios 1024 64
     is_taken 240 db-s1
-    story <<'END'
-seen mac 52:54:00:00:00:01, uuid 3b7a1f6e-0000-4000-8000-0000000000aa
-remark tag `broken` is unknown: fact `bmc` is not known
-remark tag `one-disk` is unknown: fact `disks` is not known
-remark tag `small` is unknown: fact `memory_mib` is not known
-dhcp iPXE, BIOS: offer loader http://192.0.2.1/boot.ipxe
-seen serial s1, asset a-17
-facts manufacturer Example, product Rack 1, serial S1, uuid 3b7a1f6e-0000-4000-8000-0000000000aa, asset A-17, firmware pcbios
-boot ipxe pcbios: microkernel
-facts manufacturer Example, product Rack 1, serial S1, uuid 3b7a1f6e-0000-4000-8000-0000000000aa, asset A-17, firmware pcbios, firmware_version N, secure_boot false, cpu_model N, sockets 1, cores 2, memory_mib 1024, memory_modules 1, 1 nics, 1 disks, 7 pci, 7 pci_classes, 0 gpus, virtualization unknown
+    story < <(introduced 1024; cat <<'END'
 bound by policy small, address 192.0.2.50 from the pool
 attempt 1 opened: task debian from repo debian, revision N
 boot ipxe pcbios: installer (attempt 1)
@@ -115,6 +121,7 @@ document preseed.cfg (N)
 installing the machine says so
 log info: i-am-db-s1-at-192.0.2.50
 END
+    )
 }
 
 # A switch's hello on a cable (IEEE 802.1AB): chassis, port, time to live, its name, end.
@@ -155,16 +162,7 @@ scenario_microkernel_adopted() {
     "$bootwright" --site "$work/site" check >"$work/checked" || fail "the written file has errors: $(cat "$work/checked")"
     node=web7
     is_taken 240 web7
-    story <<'END'
-seen mac 52:54:00:00:00:01, uuid 3b7a1f6e-0000-4000-8000-0000000000aa
-remark tag `broken` is unknown: fact `bmc` is not known
-remark tag `one-disk` is unknown: fact `disks` is not known
-remark tag `small` is unknown: fact `memory_mib` is not known
-dhcp iPXE, BIOS: offer loader http://192.0.2.1/boot.ipxe
-seen serial s1, asset a-17
-facts manufacturer Example, product Rack 1, serial S1, uuid 3b7a1f6e-0000-4000-8000-0000000000aa, asset A-17, firmware pcbios
-boot ipxe pcbios: microkernel
-facts manufacturer Example, product Rack 1, serial S1, uuid 3b7a1f6e-0000-4000-8000-0000000000aa, asset A-17, firmware pcbios, firmware_version N, secure_boot false, cpu_model N, sockets 1, cores 2, memory_mib 2048, memory_modules 1, 1 nics, 1 disks, 7 pci, 7 pci_classes, 0 gpus, virtualization unknown
+    story < <(introduced 2048; cat <<'END'
 node declared as web7
 bound by policy small, address 192.0.2.50 from the pool
 attempt 1 opened: task debian from repo debian, revision N
@@ -173,6 +171,7 @@ document preseed.cfg (N)
 installing the machine says so
 log info: i-am-web7-at-192.0.2.50
 END
+    )
 }
 
 # Secure Boot: shim, GRUB and the kernel each signed by the distribution, and modules that its kernel takes.
