@@ -49,8 +49,17 @@ fn mounted(kind: &str, place: &str) -> io::Result<()> {
 
 /// Starts the machine anew; an error says why it goes on.
 pub(super) fn restart() -> io::Error {
+    end(RebootMode::RB_AUTOBOOT)
+}
+
+/// Switches the machine off; an error says why it stays on.
+pub(super) fn power_off() -> io::Error {
+    end(RebootMode::RB_POWER_OFF)
+}
+
+fn end(how: RebootMode) -> io::Error {
     sync();
-    match reboot(RebootMode::RB_AUTOBOOT) {
+    match reboot(how) {
         Ok(never) => match never {},
         Err(errno) => errno.into(),
     }

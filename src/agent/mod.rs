@@ -1,14 +1,16 @@
 //! What runs in the microkernel: the first and only process of a machine that nothing binds.
 //!
 //! It loads what drives the hardware, gets an address, reports what the machine is, and does what the server says. It
-//! listens on no port, starts no other program, and changes nothing on any disk. What fails it tries again, for ever, after
+//! listens on no port, starts no other program, and changes nothing on any disk but by an order to write an image. What fails it tries again, for ever, after
 //! growing pauses; its screen says what it waits for.
 
 mod words;
 pub(crate) mod modules;
+mod partitions;
 mod hardware;
 mod network;
 mod server;
+mod image;
 mod screen;
 mod pause;
 mod init;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use ureq::Agent;
 
@@ -30,17 +31,22 @@ pub(super) enum NoOrder {
     Unreachable(String),
 }
 
+/// Who asks a server, and waits so long for the whole of an answer.
+pub(super) fn asker(whole: Duration) -> Agent {
+    let config = Agent::config_builder()
+        .timeout_connect(Some(Duration::from_secs(5)))
+        .timeout_global(Some(whole))
+        .http_status_as_error(false)
+        .user_agent(concat!("bootwright-agent/", env!("CARGO_PKG_VERSION")))
+        .build();
+    config.into()
+}
+
 impl Server {
     pub(super) fn new(url: &str) -> Server {
-        let config = Agent::config_builder()
-            .timeout_connect(Some(Duration::from_secs(5)))
-            .timeout_global(Some(Duration::from_secs(30)))
-            .http_status_as_error(false)
-            .user_agent(concat!("bootwright-agent/", env!("CARGO_PKG_VERSION")))
-            .build();
         Server {
             url: url.into(),
-            agent: config.into(),
+            agent: asker(Duration::from_secs(30)),
         }
     }
 
@@ -57,9 +63,37 @@ impl Server {
     }
 }
 
+/// The server of an installation: documents, and where stages and lines for the log are told.
+pub(super) struct Attempt {
+    agent: Agent,
+}
+
+impl Attempt {
+    pub(super) fn new() -> Attempt {
+        Attempt {
+            agent: asker(Duration::from_secs(30)),
+        }
+    }
+
+    /// What is at a URL of this installation.
+    pub(super) fn get(&self, url: &str) -> Result<String, NoOrder> {
+        text(self.agent.get(url).call())
+    }
+}
+
 type Answer = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
 fn order(answer: Answer) -> Result<Order, NoOrder> {
+    read(&text(answer)?)
+}
+
+/// Reads an order.
+pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, NoOrder> {
+    let strange = |error| format!("an order that this agent does not know ({error})");
+    serde_json::from_str(text).map_err(|error| NoOrder::Refused(strange(error)))
+}
+
+fn text(answer: Answer) -> Result<String, NoOrder> {
     let unreachable = |error: ureq::Error| NoOrder::Unreachable(error.to_string());
     let mut answer = answer.map_err(unreachable)?;
     let status = answer.status().as_u16();
@@ -70,9 +104,7 @@ fn order(answer: Answer) -> Result<Order, NoOrder> {
         .read_to_string();
     let body = body.map_err(unreachable)?;
     match status {
-        200 => serde_json::from_str(&body).map_err(|error| {
-            NoOrder::Refused(format!("an order that this agent does not know ({error})"))
-        }),
+        200 => Ok(body),
         404 => Err(NoOrder::Unknown),
         _ => Err(NoOrder::Refused(
             body.lines().next().unwrap_or_default().to_owned(),

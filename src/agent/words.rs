@@ -7,6 +7,8 @@ use crate::model::Mac;
 pub(super) struct Words {
     /// Where this machine checks in: `bootwright.url=http://192.0.2.1:8080/c/<token>`.
     pub(super) url: Option<String>,
+    /// Where its order to write an image is: `bootwright.order=http://192.0.2.1:8080/t/<token>/order.json`.
+    pub(super) order: Option<String>,
     /// The card it booted from: `BOOTIF=01-52-54-00-00-00-01`, as PXELINUX writes it.
     pub(super) card: Option<Mac>,
 }
@@ -17,6 +19,7 @@ impl Words {
         for word in line.split_whitespace() {
             match word.split_once('=') {
                 Some(("bootwright.url", url)) => words.url = Some(url.trim_end_matches('/').into()),
+                Some(("bootwright.order", url)) => words.order = Some(url.into()),
                 // `01` is the type of hardware: Ethernet. What is no MAC names no card.
                 Some(("BOOTIF", card)) => {
                     words.card = card.strip_prefix("01-").and_then(|mac| mac.parse().ok());
@@ -29,9 +32,9 @@ impl Words {
 
     /// Where the server answers: the address without a path.
     pub(super) fn server(&self) -> Option<&str> {
-        let url = self.url.as_deref()?;
-        let path = url.find("/c/").unwrap_or(url.len());
-        Some(&url[..path])
+        let url = self.order.as_deref().or(self.url.as_deref())?;
+        let path = ["/c/", "/t/"].iter().find_map(|path| url.find(path));
+        Some(&url[..path.unwrap_or(url.len())])
     }
 }
 
@@ -47,6 +50,12 @@ mod tests {
         assert_eq!(words.url.as_deref(), Some("http://192.0.2.1:8080/c/abc"));
         assert_eq!(words.server(), Some("http://192.0.2.1:8080"));
         assert_eq!(words.card, Some("52:54:00:00:00:01".parse().unwrap()));
+        let words = Words::read("bootwright.order=http://192.0.2.1/t/abc/order.json");
+        assert_eq!(
+            words.order.as_deref(),
+            Some("http://192.0.2.1/t/abc/order.json")
+        );
+        assert_eq!(words.server(), Some("http://192.0.2.1"));
         assert_eq!(Words::read("BOOTIF=eth0 root=/dev/sda"), Words::default());
     }
 }

@@ -20,9 +20,9 @@ const WIDTH: usize = 120;
 
 pub(super) fn run(root: &Path, json: bool, terminal: &Terminal) -> Outcome {
     let mut loaded = loaded(root)?;
-    let site = &loaded.snapshot.site;
-    loaded.diagnostics.extend(missing_microkernel(root, site));
-    site.sources.sort(&mut loaded.diagnostics);
+    let missing = missing_microkernel(root, &loaded.snapshot);
+    loaded.diagnostics.extend(missing);
+    loaded.snapshot.site.sources.sort(&mut loaded.diagnostics);
     let text = match json {
         true => as_json(&loaded),
         false => written(&loaded, running(root), terminal),

@@ -41,7 +41,7 @@ pub use name::{
     BrokerName, HookName, NameError, NetworkName, NodeName, PolicyName, RepoName, StageName,
     TagName, TaskName,
 };
-pub use order::{Deed, Order};
+pub use order::{Checksum, Deed, DiskChoice, ImageOrder, Order, Pick};
 pub(crate) use place::AT;
 pub use place::{At, FileId, List, Place};
 pub use revision::Revision;

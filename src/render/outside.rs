@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    model::{PasswordHash, RepoName, SecretText, Settings, TaskName},
+    model::{PasswordHash, RepoName, SecretText, Settings, TaskName, Vars},
     site::Site,
 };
 
@@ -79,7 +79,7 @@ pub fn wants(site: &Site, library: &Library, outside: &Outside) -> Vec<Want> {
             own.into_iter().chain(everywhere.iter().copied()).collect();
         for (path, text) in tasks
             .into_iter()
-            .flat_map(|task| paths(library, task, known))
+            .flat_map(|task| paths(library, task, &repo.body.vars, known))
         {
             let seen = known.and_then(|files| files.get(&path));
             let enough = match seen {
@@ -125,13 +125,18 @@ fn named_tasks(site: &Site) -> BTreeSet<&TaskName> {
 type Known = BTreeMap<String, Option<RepoFile>>;
 
 /// The files of a repo that one task asks for, and whether their text is wanted.
-fn paths(library: &Library, task: &TaskName, known: Option<&Known>) -> Vec<(String, bool)> {
+fn paths(
+    library: &Library,
+    task: &TaskName,
+    vars: &Vars,
+    known: Option<&Known>,
+) -> Vec<(String, bool)> {
     let Some(task) = library.task(task) else {
         return Vec::new();
     };
     let rewrites = task.spec.has_boot_cfg();
     let mut list = Vec::new();
-    for (key, path) in task.spec.layout_paths() {
+    for (key, path) in task.spec.layout_paths(vars) {
         let text = rewrites && key == bootcfg::LAYOUT_KEY;
         if text {
             let found = known.and_then(|files| files.get(&path)?.as_ref()?.text.clone());

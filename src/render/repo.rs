@@ -10,8 +10,9 @@ use crate::{
 };
 
 use super::{
+    layout::{Layout, Words},
     outside::{Outside, RepoFile, RepoView},
-    task::{Layout, TaskSpec, in_arch},
+    task::TaskSpec,
 };
 
 /// A repo, as one task finds its files there.
@@ -55,6 +56,17 @@ pub(super) fn find<'a>(
             repo.name.place,
         ));
     }
+    let words = Words {
+        arch: word,
+        vars: &repo.body.vars,
+    };
+    if let Some(lacking) = words.lacking(&spec.layouts) {
+        let message = format!(
+            "task `{task}` needs `{lacking}` in the `vars` of repo `{}`",
+            repo.name
+        );
+        return Err(Diagnostic::error(message, repo.name.place));
+    }
     let view = outside.repos.get(&repo.name.value);
     let (url, tree) = match (view, &repo.body.url) {
         (Some(RepoView::Missing(reason)), _) => {
@@ -74,10 +86,9 @@ pub(super) fn find<'a>(
         }
     };
     let (layout, paths) = match tree {
-        Some(files) => {
-            fitting(spec, files, word).ok_or_else(|| nothing_fits(task, spec, repo, files, word))?
-        }
-        None => chosen(spec, repo, word)?,
+        Some(files) => fitting(spec, files, words)
+            .ok_or_else(|| nothing_fits(task, spec, repo, files, words))?,
+        None => chosen(spec, repo, words)?,
     };
     Ok(Some(Found {
         repo,
@@ -123,7 +134,7 @@ type Paths = (String, BTreeMap<String, String>);
 fn fitting(
     spec: &TaskSpec,
     files: &BTreeMap<String, Option<RepoFile>>,
-    word: Option<&str>,
+    words: Words<'_>,
 ) -> Option<Paths> {
     if spec.layouts.is_empty() {
         return Some(Paths::default());
@@ -131,7 +142,7 @@ fn fitting(
     let lookup = |path: &str| {
         Some(
             files
-                .get(&in_arch(path, word).to_lowercase())?
+                .get(&words.filled(path).to_lowercase())?
                 .as_ref()?
                 .path
                 .clone(),
@@ -153,7 +164,7 @@ fn fitting(
 }
 
 /// The layout that the repo's `vars` name, else the first: nothing can be looked up.
-fn chosen(spec: &TaskSpec, repo: &Repo, word: Option<&str>) -> Result<Paths, Diagnostic> {
+fn chosen(spec: &TaskSpec, repo: &Repo, words: Words<'_>) -> Result<Paths, Diagnostic> {
     let wanted = repo
         .body
         .vars
@@ -180,7 +191,7 @@ fn chosen(spec: &TaskSpec, repo: &Repo, word: Option<&str>) -> Result<Paths, Dia
     let all = layout.files.iter().chain(layout.extra());
     Ok((
         layout.name.clone(),
-        all.map(|(key, path)| (key.clone(), in_arch(path, word)))
+        all.map(|(key, path)| (key.clone(), words.filled(path)))
             .collect(),
     ))
 }
@@ -190,10 +201,10 @@ fn nothing_fits(
     spec: &TaskSpec,
     repo: &Repo,
     files: &BTreeMap<String, Option<RepoFile>>,
-    word: Option<&str>,
+    words: Words<'_>,
 ) -> Diagnostic {
     let lacks = |layout: &Layout| -> Vec<String> {
-        let paths = layout.files.values().map(|path| in_arch(path, word));
+        let paths = layout.files.values().map(|path| words.filled(path));
         paths
             .filter(|path| !matches!(files.get(&path.to_lowercase()), Some(Some(_))))
             .map(|path| format!("`{path}`"))
@@ -222,7 +233,7 @@ fn nothing_fits(
                     layout
                         .files
                         .values()
-                        .map(|path| in_arch(path, word))
+                        .map(|path| words.filled(path))
                         .collect::<Vec<_>>()
                         .join(", ")
                 )

@@ -7,9 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::model::{Arch, HashKind, StageName, TaskName};
+use crate::model::{Arch, HashKind, StageName, TaskName, Vars};
 
-use super::{quote::Format, setting::Setting};
+use super::{
+    layout::{Layout, Words},
+    quote::Format,
+    setting::Setting,
+};
 
 /// What a task is, with everything that it takes from its base.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +24,8 @@ pub struct TaskSpec {
     pub base: Option<TaskName>,
     /// Whether anything is installed at all.
     pub installs: bool,
+    /// Whether what installs it is the agent in the microkernel.
+    pub microkernel: bool,
     /// How its installer is told about the network.
     pub dialect: Dialect,
     /// How it is known to be complete.
@@ -57,6 +63,8 @@ pub enum Dialect {
     Kickstart,
     /// netcfg's kernel arguments; the rest as files for systemd-networkd.
     Netcfg,
+    /// Netplan's format, as cloud-init reads it.
+    Netplan,
 }
 
 /// How a task is known to be complete.
@@ -84,20 +92,6 @@ pub enum Hash {
     Sha512,
     Sha512Rounds,
     Yescrypt,
-}
-
-/// One way in which a vendor lays out its files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Layout {
-    /// Its name; `layout` in a repo's `vars` chooses it where nothing can be looked up.
-    pub name: String,
-    /// Files that must be there, by the name that templates use.
-    pub files: BTreeMap<String, String>,
-    /// Files that are used when they are there, and that an image without is likely not whole.
-    pub expected: BTreeMap<String, String>,
-    /// Files that are used when they are there.
-    pub optional: BTreeMap<String, String>,
 }
 
 /// One file that machines are given.
@@ -147,6 +141,7 @@ pub(super) struct Written {
     title: Option<String>,
     pub(super) base: Option<TaskName>,
     installs: Option<bool>,
+    microkernel: Option<bool>,
     network: Option<Dialect>,
     completion: Option<Vec<Completion>>,
     stages: Option<BTreeSet<StageName>>,
@@ -184,6 +179,7 @@ impl Written {
             title: self.title.unwrap_or_else(|| name.to_string()),
             base: self.base,
             installs: self.installs.unwrap_or(base.installs),
+            microkernel: self.microkernel.unwrap_or(base.microkernel),
             dialect: self.network.unwrap_or(base.dialect),
             completion: self.completion.unwrap_or(base.completion),
             stages: self.stages.unwrap_or(base.stages),
@@ -267,20 +263,18 @@ fn is_file_name(name: &str) -> bool {
             .all(|part| !part.is_empty() && !part.starts_with('.'))
 }
 
-impl Layout {
-    /// The files that need not be there.
-    pub(super) fn extra(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.expected.iter().chain(&self.optional)
-    }
-}
-
 impl TaskSpec {
-    /// Every path that its layouts name, for every architecture, in lower case, with the name that templates use.
-    pub fn layout_paths(&self) -> Vec<(&str, String)> {
-        let words: Vec<Option<&str>> = match self.arch.is_empty() {
+    /// Every path that its layouts name in a repo with these `vars`, for every architecture, in lower case, with the name
+    /// that templates use.
+    pub fn layout_paths(&self, vars: &Vars) -> Vec<(&str, String)> {
+        let arches: Vec<Option<&str>> = match self.arch.is_empty() {
             true => vec![None],
             false => self.arch.values().map(|word| Some(word.as_str())).collect(),
         };
+        let words: Vec<Words<'_>> = arches
+            .into_iter()
+            .map(|arch| Words { arch, vars })
+            .collect();
         let files = self
             .layouts
             .iter()
@@ -289,7 +283,7 @@ impl TaskSpec {
             .flat_map(|(key, path)| {
                 words
                     .iter()
-                    .map(|word| (key.as_str(), in_arch(path, *word).to_lowercase()))
+                    .map(|words| (key.as_str(), words.filled(path).to_lowercase()))
             })
             .collect();
         list.sort();
@@ -316,7 +310,7 @@ impl TaskSpec {
         let Some(key) = file.and_then(|file| file.repo_file.as_deref()) else {
             return Vec::new();
         };
-        let paths = self.layout_paths().into_iter();
+        let paths = self.layout_paths(&Vars::new()).into_iter();
         paths
             .filter(|(known, _)| *known == key)
             .map(|(_, path)| path)
@@ -347,14 +341,6 @@ impl TaskSpec {
 
 /// The stages that every task has.
 pub const STAGES: [&str; 5] = ["installing", "installed", "finished", "failed", "no-disk"];
-
-/// Fills in the word for the architecture.
-pub(super) fn in_arch(path: &str, word: Option<&str>) -> String {
-    match word {
-        Some(word) => path.replace("{arch}", word),
-        None => path.to_string(),
-    }
-}
 
 impl Hash {
     /// The kind of hash that the word names.

@@ -55,7 +55,7 @@ impl Urls {
 
 /// Writes `text` so that it can stand in any part of a URL: what is neither a letter nor a digit nor one of
 /// `-._~` as `%` and two hexadecimal digits (RFC 3986 §2.3).
-pub(super) fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     let mut written = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::{engine::Engine, handout};
+use super::{engine::Engine, handout, microkernel::NO_MICROKERNEL};
 use crate::{
     control::{BootAsk, Decision, Disk, Report, Token, Turn},
     disk::{
@@ -120,6 +120,11 @@ impl Engine {
                 Decision::Script(machine, task) => Chosen::Task(machine, task),
                 Decision::Open(opening) if !healthy => {
                     Chosen::Disk(turn.not_opened(&opening, UNWRITABLE.into()))
+                }
+                Decision::Open(opening) if self.lacks_microkernel_of(turn, &opening.task) => {
+                    let disk = turn.not_opened(&opening, NO_MICROKERNEL.into());
+                    let reason = Some(NO_MICROKERNEL.into());
+                    Chosen::Disk(Disk { reason, ..disk })
                 }
                 Decision::Open(opening) => {
                     match handout::open(turn, &self.attempts, &opening, &ask.report, base) {

@@ -1,20 +1,19 @@
-//! What a site needs beside its files, so that unknown machines can introduce themselves.
+//! What a site needs beside its files: a microkernel, where machines are to boot it.
 
 use std::{io, path::Path};
 
 use super::{keep::state_path, microkernel::KERNEL};
 use crate::{
+    control::Snapshot,
     disk::state::MICROKERNEL,
-    model::Unknown,
+    model::{At, TaskName, Unknown},
     site::{Diagnostic, Site},
 };
 
-/// A warning for each network whose unknown machines are to boot a microkernel that is not there.
-pub(crate) fn missing_microkernel(root: &Path, site: &Site) -> Vec<Diagnostic> {
-    let discovering = site.networks.values().filter_map(|network| {
-        let unknown = network.body.unknown.as_ref()?;
-        (unknown.value == Unknown::Discover).then_some((&network.name.value, unknown.place))
-    });
+/// Warnings of machines that are to boot a microkernel that is not there: a network's unknown ones, and those whose task is
+/// done by its agent.
+pub(crate) fn missing_microkernel(root: &Path, snapshot: &Snapshot) -> Vec<Diagnostic> {
+    let site = &snapshot.site;
     // Where the state directory cannot be told or looked into, nothing is known to be missing.
     let Ok(state) = state_path(root, &site.config) else {
         return Vec::new();
@@ -25,13 +24,35 @@ pub(crate) fn missing_microkernel(root: &Path, site: &Site) -> Vec<Diagnostic> {
     if !dir.join(KERNEL).symlink_metadata().is_err_and(is_missing) {
         return Vec::new();
     }
-    let warned = discovering.map(|(network, place)| {
+    let discovering = site.networks.values().filter_map(|network| {
+        let unknown = network.body.unknown.as_ref()?;
+        let whose = format!("unknown machines of network {}", network.name.value);
+        (unknown.value == Unknown::Discover).then_some((whose, unknown.place))
+    });
+    let imaged = tasks(site).filter_map(|task| {
+        let found = snapshot.library.task(&task.value)?;
+        let whose = format!("machines with task {}", task.value);
+        found.spec.microkernel.then_some((whose, task.place))
+    });
+    let warned = discovering.chain(imaged).map(|(whose, place)| {
         let message = format!(
-            "unknown machines of network {network} are to boot the microkernel, and there is none in `{}`",
+            "{whose} are to boot the microkernel, and there is none in `{}`",
             dir.display()
         );
         Diagnostic::warning(message, place)
             .help("`bootwright microkernel build` makes it; until then they boot their own disk")
     });
     warned.collect()
+}
+
+/// Every place where a site names a task.
+fn tasks(site: &Site) -> impl Iterator<Item = &At<TaskName>> {
+    let of_repos = site
+        .repos
+        .values()
+        .filter_map(|repo| repo.body.task.as_ref());
+    let settings = [&site.defaults.settings].into_iter();
+    let settings = settings.chain(site.policies.values().map(|policy| &policy.settings));
+    let settings = settings.chain(site.nodes.values().map(|node| &node.settings));
+    of_repos.chain(settings.filter_map(|settings| settings.task.as_deref()))
 }

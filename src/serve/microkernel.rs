@@ -7,9 +7,9 @@ use super::{
     engine::Engine,
 };
 use crate::{
-    control::{CheckedIn, ReportError, Reported, Token},
+    control::{CheckedIn, ReportError, Reported, Token, Turn},
     disk::repo::{Opened, RepoError},
-    model::Mac,
+    model::{Mac, TaskName},
     net::http::{self, CheckInAsk, CheckInReply, Reply, RepoFile},
     render::{
         grub,
@@ -64,6 +64,12 @@ impl Engine {
     fn has_microkernel(&self) -> bool {
         let opens = |name| matches!(self.open_microkernel(name), Some(Ok(_)));
         [KERNEL, INITRD].into_iter().all(opens)
+    }
+
+    /// Whether what installs a task is the microkernel's agent, and there is no microkernel.
+    pub(crate) fn lacks_microkernel_of(&self, turn: &Turn<'_>, task: &TaskName) -> bool {
+        let task = turn.snapshot.library.task(task);
+        task.is_some_and(|task| task.spec.microkernel) && !self.has_microkernel()
     }
 
     /// Opens a file of the microkernel; none when it has no such file.

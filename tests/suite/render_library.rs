@@ -59,31 +59,31 @@ fn only_what_a_template_concerns_is_made_again() {
         (
             "policies.d/more.toml",
             "# nothing",
-            &["debian", "discover", "esxi", "local", "redhat"][..],
+            &["debian", "discover", "esxi", "image", "local", "redhat"][..],
             "",
         ),
         (
             "templates/tasks/redhat/boot.ipxe.j2",
             "#!ipxe\nexit\n",
-            &["debian", "discover", "esxi", "local"],
+            &["debian", "discover", "esxi", "image", "local"],
             "rocky",
         ),
         (
             "templates/common/tell.j2",
-            "{% macro curl() %}{% endmacro %}{% macro wget() %}{% endmacro %}{% macro busybox() %}{% endmacro %}",
+            "{% macro curl() %}{% endmacro %}{% macro wget() %}{% endmacro %}{% macro busybox() %}{% endmacro %}{% macro any() %}{% endmacro %}",
             &["discover", "local"],
-            "rocky debian esx",
+            "rocky debian esx image",
         ),
         (
             "templates/first-boot/tune.sh",
             "true\n",
-            &["debian", "discover", "esxi", "local", "redhat"],
-            "rocky-vlan esx-vlan",
+            &["debian", "discover", "esxi", "image", "local", "redhat"],
+            "rocky-vlan esx-vlan image-bond",
         ),
         (
             "templates/ipxe/disk.ipxe.j2",
             "exit\n",
-            &["debian", "esxi", "redhat"],
+            &["debian", "esxi", "image", "redhat"],
             "seen own-disk",
         ),
     ] {
@@ -106,5 +106,5 @@ fn what_was_wrong_is_still_wrong_when_nothing_changed() {
     );
     let (again, found) = render::compile(&before.site, &before.files, Some(&before.library));
     assert_eq!(found, before.found);
-    assert_eq!(kept(&before.library, &again).len(), 5);
+    assert_eq!(kept(&before.library, &again).len(), 6);
 }

@@ -212,7 +212,7 @@ fn a_task_toml_is_held_to_its_keys() {
     assert_eq!(
         said(OWN, &[]),
         [
-            "policies.d/site.toml:8: there is no task `mine` = there are debian, discover, esxi, local, redhat; a site's own stand under templates/tasks/"
+            "policies.d/site.toml:8: there is no task `mine` = there are debian, discover, esxi, image, local, redhat; a site's own stand under templates/tasks/"
         ]
     );
 }

@@ -1,4 +1,4 @@
-//! What other programs say of what we render: ksvalidator, debconf-set-selections and the shell.
+//! What other programs say of what we render: ksvalidator, debconf-set-selections, netplan and the shell.
 //!
 //! Where a program is missing its test says so and passes, but not when `CI` is set.
 
@@ -165,4 +165,66 @@ fn scripts(rendered: &Rendered) -> Vec<(String, String)> {
         }
     }
     found
+}
+
+/// What netplan makes of every `network-config`, for systemd-networkd: the addresses and routes that were declared.
+#[test]
+fn netplan_accepts_every_network_config() {
+    if !is_here("netplan", "--help") {
+        return;
+    }
+    let rendering = rendering(SITE, &[]);
+    for (node, text) in every(&rendering, "network-config") {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("etc/netplan");
+        fs::create_dir_all(&dir).unwrap();
+        // What cloud-init passes on to netplan stands under `network`.
+        let indented: String = text.lines().map(|line| format!("  {line}\n")).collect();
+        fs::write(
+            dir.join("50-cloud-init.yaml"),
+            format!("network:\n{indented}"),
+        )
+        .unwrap();
+        let output = Command::new("netplan")
+            .args(["generate", "--root-dir"])
+            .arg(root.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{node}: {said}");
+        let made = fs::read_dir(root.path().join("run/systemd/network")).unwrap();
+        let mut all: Vec<String> = made
+            .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+            .collect();
+        all.sort();
+        let all = all.concat();
+        let expected: &[&str] = match node.as_str() {
+            "image-static" => &[
+                "Address=192.0.2.51/24",
+                "Address=2001:db8::51/64",
+                "Gateway=192.0.2.1",
+                "Gateway=2001:db8::1",
+                "DNS=192.0.2.2",
+                "MACAddress=52:54:00:00:00:51",
+            ],
+            "image-dhcp" => &["DHCP=ipv4", "MACAddress=52:54:00:00:00:52"],
+            "image-bond" => &[
+                "Mode=802.3ad",
+                "LACPTransmitRate=fast",
+                "MIIMonitorSec=100ms",
+                "Id=20",
+                "Address=198.51.100.54/24",
+                "Address=10.1.0.54/24",
+                "Destination=10.9.0.0/16",
+                "Metric=50",
+                "Kind=bridge",
+                "Address=192.0.2.54/24",
+                "Domains=rack1.example example.com",
+            ],
+            other => panic!("{other} has a network-config, and nothing is expected of it"),
+        };
+        for line in expected {
+            assert!(all.contains(line), "{node}: no {line} in\n{all}");
+        }
+    }
 }

@@ -1,34 +1,55 @@
-//! Disks that stay in the machine.
+//! Disks.
 
 use std::{
     fs::{self, File},
+    io::Read,
     path::Path,
 };
 
 use super::{Root, contents, entries, name, number, text};
-use crate::model::DiskFact;
+use crate::{agent::partitions, model::DiskFact};
 
 /// What a device that is no such disk is called at its beginning.
 const OTHERS: [&str; 9] = [
     "loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd", "mtdblock",
 ];
 
-pub(super) fn disks(root: &Root) -> Vec<DiskFact> {
+/// A disk, and what a choice among several goes by beside its facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Disk {
+    pub(crate) fact: DiskFact,
+    /// Whether it is a card or a stick.
+    pub(crate) is_removable: bool,
+    /// The names that udev would give it under `/dev/disk/by-id`, as far as the kernel tells what they are made of.
+    pub(crate) links: Vec<String>,
+    /// Whether a partition is of a type that a hypervisor, a pool or an array has.
+    pub(crate) has_others_parts: bool,
+}
+
+/// Every disk, also those that can be taken out.
+pub(in crate::agent) fn disks(root: &Root) -> Vec<Disk> {
     let devices = root.entries("sys/block").into_iter();
     devices.filter_map(|device| disk(root, &device)).collect()
 }
 
-fn disk(root: &Root, device: &Path) -> Option<DiskFact> {
+/// The bytes of a sector of a disk.
+pub(in crate::agent) fn sector(root: &Root, path: &str) -> u64 {
+    let name = path.trim_start_matches("/dev/");
+    let told = number(&root.at(&format!("sys/block/{name}/queue/logical_block_size")));
+    told.unwrap_or(512)
+}
+
+fn disk(root: &Root, device: &Path) -> Option<Disk> {
     let name = name(device);
     let is_other = OTHERS.iter().any(|other| name.starts_with(other));
     let sectors = number(&device.join("size")).unwrap_or(0);
     let is_removable = number(&device.join("removable")) == Some(1);
     // The kernel hides the paths of a multipath NVMe disk, and a slot without a medium has no size.
-    if is_other || sectors == 0 || is_removable || number(&device.join("hidden")) == Some(1) {
+    if is_other || sectors == 0 || number(&device.join("hidden")) == Some(1) {
         return None;
     }
     let target = fs::canonicalize(device).unwrap_or_else(|_| device.into());
-    Some(DiskFact {
+    let fact = DiskFact {
         path: format!("/dev/{name}"),
         model: text(&device.join("device/model")),
         serial: serial(device),
@@ -37,7 +58,41 @@ fn disk(root: &Root, device: &Path) -> Option<DiskFact> {
         rotational: number(&device.join("queue/rotational")).map(|rotational| rotational == 1),
         transport: transport(&target.to_string_lossy(), &name),
         contents: Some(what_is_on(root, device, &name)),
+    };
+    Some(Disk {
+        is_removable,
+        links: links(device, &fact),
+        has_others_parts: has_others_parts(&root.at(&format!("dev/{name}"))),
+        fact,
     })
+}
+
+/// The names that udev's rules make (60-persistent-storage.rules of systemd).
+fn links(device: &Path, fact: &DiskFact) -> Vec<String> {
+    let worded = |text: &str| text.split_whitespace().collect::<Vec<_>>().join("_");
+    let serial = fact.serial.as_deref().map(worded);
+    let both = fact.model.as_deref().map(worded).zip(serial.clone());
+    let by_maker = match fact.transport.as_deref() {
+        Some("virtio") => serial.map(|serial| format!("virtio-{serial}")),
+        Some("nvme") => both.map(|(model, serial)| format!("nvme-{model}_{serial}")),
+        Some("sata") => both.map(|(model, serial)| format!("ata-{model}_{serial}")),
+        _ => None,
+    };
+    let wide = ["wwid", "device/wwid"];
+    let wide = wide.iter().find_map(|path| text(&device.join(path)));
+    let by_name = wide.and_then(|wide| match wide.split_once('.') {
+        Some(("naa", number)) => Some(format!("wwn-0x{number}")),
+        Some(("eui" | "nvme", _)) => Some(format!("nvme-{wide}")),
+        _ => None,
+    });
+    by_maker.into_iter().chain(by_name).collect()
+}
+
+fn has_others_parts(device: &Path) -> bool {
+    let mut head = vec![0; partitions::HEAD];
+    let read = File::open(device).and_then(|mut file| file.read_exact(&mut head));
+    // One that cannot be read, or is shorter than any disk, is told by what is on it.
+    read.is_ok() && partitions::has_others(&head)
 }
 
 fn serial(device: &Path) -> Option<String> {

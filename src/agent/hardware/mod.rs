@@ -15,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(super) use disks::{Disk, disks, sector};
 pub(super) use nics::{Card, cards};
 
 use crate::model::Facts;
@@ -57,7 +58,8 @@ pub(super) fn facts(root: &Root, neighbour: impl Fn(&Card) -> Option<String>) ->
     processor::tell(root, &mut facts);
     memory::tell(root, &mut facts);
     facts.nics = Some(nics::nics(root, neighbour));
-    facts.disks = Some(disks::disks(root));
+    let stays = disks(root).into_iter().filter(|disk| !disk.is_removable);
+    facts.disks = Some(stays.map(|disk| disk.fact).collect());
     facts
 }
 

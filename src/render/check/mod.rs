@@ -10,6 +10,7 @@ mod esxi_network;
 mod esxi_script;
 mod esxi_include;
 mod boot_cfg;
+mod order;
 
 use crate::site::{Diagnostic, Severity};
 
@@ -57,6 +58,9 @@ impl Finding {
 
 /// Holds what was rendered to the rules of its format.
 pub(super) fn rendered(job: &Job<'_>, task: &Task, rendered: &Rendered) -> Vec<Diagnostic> {
+    if task.spec.microkernel {
+        return order::check(job, rendered);
+    }
     if task.spec.dialect != Dialect::Esxi {
         return Vec::new();
     }

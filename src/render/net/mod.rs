@@ -11,6 +11,7 @@ mod dracut;
 mod keyfile;
 mod netcfg;
 mod networkd;
+mod netplan;
 
 use crate::model::{Hostname, Place};
 
@@ -67,5 +68,6 @@ pub fn express(dialect: Dialect, view: &View<'_>, hostname: &Hostname) -> NetTex
         Dialect::Esxi => esxi::express(view, hostname),
         Dialect::Kickstart => kickstart::express(view, hostname),
         Dialect::Netcfg => netcfg::express(view, hostname),
+        Dialect::Netplan => netplan::express(view),
     }
 }

@@ -347,6 +347,7 @@ impl Lab {
                     format!("{} waits {seconds} s: {}", order.node, order.reason)
                 }
                 Deed::Reboot => format!("{} boots anew: {}", order.node, order.reason),
+                Deed::PowerOff => format!("{} switches off: {}", order.node, order.reason),
             },
             CheckedIn::TooOften => "too often".into(),
             CheckedIn::Unknown => "404".into(),

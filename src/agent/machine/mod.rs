@@ -1,5 +1,7 @@
 //! The machine's life, from its drivers to the last order.
 
+mod install;
+
 use std::{
     collections::BTreeSet,
     io,
@@ -33,6 +35,9 @@ const LINK: Duration = Duration::from_secs(15);
 
 /// How often addresses are looked after while the machine waits.
 const TICK: Duration = Duration::from_secs(5);
+
+/// Long enough to be read on a screen.
+const SEEN: Duration = Duration::from_secs(2);
 
 /// An order that cannot be read is asked for again after so long.
 const ODD: Duration = Duration::from_secs(30);
@@ -97,19 +102,23 @@ impl Machine {
             self.trouble(error.to_string());
         }
         self.tell_who();
-        let Some(url) = self.words.url.clone() else {
+        let (url, order) = (self.words.url.clone(), self.words.order.clone());
+        if url.is_none() && order.is_none() {
             self.doing("has nobody to ask: `bootwright.url` is not on the kernel's command line");
             loop {
                 thread::sleep(TICK);
             }
-        };
+        }
         match Neighbours::listen() {
             Ok(neighbours) => self.neighbours = neighbours,
             Err(error) => self.trouble(format!("switches are not heard: {error}")),
         }
         let links = self.links();
         self.connect(&links);
-        self.obey(&links, &Server::new(&url))
+        match (order, url) {
+            (Some(order), _) => self.install(&links, &order),
+            (None, url) => self.obey(&links, &Server::new(&url.unwrap_or_default())),
+        }
     }
 
     fn links(&mut self) -> Links {
@@ -216,14 +225,20 @@ impl Machine {
             }
             Deed::Reboot => {
                 self.doing(&format!("starts anew: {}", order.reason));
-                // Long enough to be read.
-                thread::sleep(Duration::from_secs(2));
                 self.restart();
+            }
+            Deed::PowerOff => {
+                self.doing(&format!("switches itself off: {}", order.reason));
+                thread::sleep(SEEN);
+                let error = init::power_off();
+                self.trouble(format!("cannot switch itself off: {error}"));
+                self.wait(links, ODD);
             }
         }
     }
 
     fn restart(&mut self) {
+        thread::sleep(SEEN);
         let error = init::restart();
         self.trouble(format!("cannot start anew: {error}"));
         thread::sleep(ODD);
@@ -238,21 +253,26 @@ impl Machine {
                 return;
             }
             thread::sleep(left.min(TICK));
-            self.find_cards(links);
-            let mut has_way = false;
-            for at in self.in_turn() {
-                let client = &mut self.clients[at];
-                if client.card().has_link && !client.rests() {
-                    // The way out is by the first card that has an address; what another does not get is asked for later.
-                    if let Err(error) = client.keep(links, !has_way, 1) {
-                        let mac = client.card().mac;
-                        self.trouble(format!("{mac}: {error}"));
-                    }
-                }
-                has_way |= self.clients[at].lease().is_some();
-            }
-            self.tell_address();
+            self.keep_addresses(links);
         }
+    }
+
+    /// Asks for addresses before they run out, and for those of cards that have a link since.
+    fn keep_addresses(&mut self, links: &Links) {
+        self.find_cards(links);
+        let mut has_way = false;
+        for at in self.in_turn() {
+            let client = &mut self.clients[at];
+            if client.card().has_link && !client.rests() {
+                // The way out is by the first card that has an address; what another does not get is asked for later.
+                if let Err(error) = client.keep(links, !has_way, 1) {
+                    let mac = client.card().mac;
+                    self.trouble(format!("{mac}: {error}"));
+                }
+            }
+            has_way |= self.clients[at].lease().is_some();
+        }
+        self.tell_address();
     }
 
     /// Switches on what cards there are, and looks which have a link.

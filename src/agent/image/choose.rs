@@ -1,0 +1,324 @@
+//! The disk that an image goes to, as `disk` and `keep` say, and what keeps a disk from being overwritten.
+//!
+//! The same rules as in `templates/common/disk.sh.j2`, which shells run; a machine that is in doubt writes nothing.
+
+use std::cmp::Reverse;
+
+use crate::{
+    agent::hardware::Disk,
+    model::{DiskChoice, Pick},
+};
+
+/// Why no disk is chosen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(in crate::agent) enum Doubt {
+    #[error("no disk fits")]
+    None,
+    #[error("several disks fit: say which one in `disk`")]
+    Several,
+    #[error("several disks of the same size fit: say which one in `disk`")]
+    SameSize,
+    #[error(
+        "the disk holds a VMFS, a ZFS pool or an array: `wipe = true` in `disk` allows to overwrite it"
+    )]
+    HoldsOthers,
+    #[error("what is on the disk cannot be read: `wipe = true` in `disk` allows to overwrite it")]
+    Unreadable,
+    #[error("`keep` names `{0}`, and this agent does not know which disk that is")]
+    UnknownKeep(String),
+}
+
+/// Chooses the disk.
+pub(in crate::agent) fn choose<'a>(
+    choice: &DiskChoice,
+    disks: &'a [Disk],
+) -> Result<&'a Disk, Doubt> {
+    // A name of udev's that is none of those known here may mean any disk.
+    let is_unknown = |kept: &&String| {
+        kept.starts_with("/dev/disk/") && !disks.iter().any(|disk| is_called(disk, kept))
+    };
+    if let Some(kept) = choice.keep.iter().find(is_unknown) {
+        return Err(Doubt::UnknownKeep(kept.clone()));
+    }
+    let mut fitting: Vec<&Disk> = disks.iter().filter(|disk| fits(choice, disk)).collect();
+    match choice.pick {
+        Pick::Only => {}
+        Pick::Smallest => fitting.sort_by_key(|disk| size(disk)),
+        Pick::Largest => fitting.sort_by_key(|disk| Reverse(size(disk))),
+    }
+    let chosen = match fitting[..] {
+        [] => return Err(Doubt::None),
+        [_, _, ..] if choice.pick == Pick::Only => return Err(Doubt::Several),
+        [first, second, ..] if size(first) == size(second) => return Err(Doubt::SameSize),
+        [first, ..] => first,
+    };
+    if !choice.wipe {
+        guard(chosen)?;
+    }
+    Ok(chosen)
+}
+
+fn size(disk: &Disk) -> u64 {
+    disk.fact.size_bytes.unwrap_or(0)
+}
+
+fn fits(choice: &DiskChoice, disk: &Disk) -> bool {
+    let fact = &disk.fact;
+    let is_asked = |asked: &str, has: bool| asked.is_empty() || has;
+    let is_kept = |kept: &String| is_called(disk, kept) || fact.serial.as_ref() == Some(kept);
+    let is_named = !choice.path.is_empty() || !choice.serial.is_empty();
+    !choice.keep.iter().any(is_kept)
+        && is_asked(&choice.path, is_called(disk, &choice.path))
+        && is_asked(
+            &choice.serial,
+            fact.serial.as_deref() == Some(choice.serial.as_str()),
+        )
+        && is_asked(
+            &choice.model,
+            fact.model.as_deref() == Some(choice.model.as_str()),
+        )
+        // A card or a stick is only taken by whoever names it.
+        && (is_named || !disk.is_removable)
+        && size(disk) >= choice.min_bytes.max(1)
+}
+
+/// Whether a path is this disk's: the device itself, or one of the links that udev would make to it.
+fn is_called(disk: &Disk, path: &str) -> bool {
+    let link = path.strip_prefix("/dev/disk/by-id/");
+    path == disk.fact.path || link.is_some_and(|link| disk.links.iter().any(|known| known == link))
+}
+
+/// What a disk or a part of it holds that others may need.
+const OTHERS: [&str; 3] = ["vmfs", "zfs", "md"];
+
+fn guard(disk: &Disk) -> Result<(), Doubt> {
+    let contents = disk.fact.contents.as_deref().unwrap_or("unreadable");
+    let mut words = contents.split([':', ',']).map(str::trim);
+    if words.clone().any(|word| OTHERS.contains(&word)) || disk.has_others_parts {
+        return Err(Doubt::HoldsOthers);
+    }
+    match words.any(|word| word == "unreadable") {
+        true => Err(Doubt::Unreadable),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::DiskFact;
+
+    fn disk(name: &str, gib: u64, contents: &str) -> Disk {
+        Disk {
+            fact: DiskFact {
+                path: format!("/dev/{name}"),
+                model: Some("Example SSD".into()),
+                serial: Some(format!("S-{name}")),
+                size_bytes: Some(gib << 30),
+                rotational: Some(false),
+                transport: Some("sata".into()),
+                contents: Some(contents.into()),
+            },
+            is_removable: false,
+            links: vec![format!("ata-Example_SSD_S-{name}")],
+            has_others_parts: false,
+        }
+    }
+
+    fn stick() -> Disk {
+        Disk {
+            is_removable: true,
+            ..disk("sdz", 8, "empty")
+        }
+    }
+
+    #[test]
+    fn the_disk_is_the_one_that_is_asked_for_or_none() {
+        let choice = || DiskChoice::default();
+        let two = || vec![disk("sda", 10, "gpt: ext"), disk("sdb", 20, "empty")];
+        type Case<'a> = (&'a str, DiskChoice, Vec<Disk>, Result<&'a str, Doubt>);
+        let cases: Vec<Case<'_>> = vec![
+            ("nothing there", choice(), vec![], Err(Doubt::None)),
+            (
+                "the only one",
+                choice(),
+                vec![disk("sda", 10, "gpt: ext")],
+                Ok("/dev/sda"),
+            ),
+            (
+                "a stick is no disk",
+                choice(),
+                vec![stick(), disk("sda", 10, "empty")],
+                Ok("/dev/sda"),
+            ),
+            ("a stick alone", choice(), vec![stick()], Err(Doubt::None)),
+            (
+                "a stick by name",
+                DiskChoice {
+                    path: "/dev/sdz".into(),
+                    ..choice()
+                },
+                vec![stick()],
+                Ok("/dev/sdz"),
+            ),
+            ("several", choice(), two(), Err(Doubt::Several)),
+            (
+                "smallest",
+                DiskChoice {
+                    pick: Pick::Smallest,
+                    ..choice()
+                },
+                two(),
+                Ok("/dev/sda"),
+            ),
+            (
+                "largest",
+                DiskChoice {
+                    pick: Pick::Largest,
+                    ..choice()
+                },
+                two(),
+                Ok("/dev/sdb"),
+            ),
+            (
+                "two of one size",
+                DiskChoice {
+                    pick: Pick::Largest,
+                    ..choice()
+                },
+                vec![disk("sda", 10, "empty"), disk("sdb", 10, "empty")],
+                Err(Doubt::SameSize),
+            ),
+            (
+                "by size",
+                DiskChoice {
+                    min_bytes: 15 << 30,
+                    ..choice()
+                },
+                two(),
+                Ok("/dev/sdb"),
+            ),
+            (
+                "by serial",
+                DiskChoice {
+                    serial: "S-sdb".into(),
+                    ..choice()
+                },
+                two(),
+                Ok("/dev/sdb"),
+            ),
+            (
+                "by another's serial",
+                DiskChoice {
+                    serial: "S-sd".into(),
+                    ..choice()
+                },
+                two(),
+                Err(Doubt::None),
+            ),
+            (
+                "by model",
+                DiskChoice {
+                    model: "Example".into(),
+                    ..choice()
+                },
+                two(),
+                Err(Doubt::None),
+            ),
+            (
+                "by path",
+                DiskChoice {
+                    path: "/dev/sdb".into(),
+                    ..choice()
+                },
+                two(),
+                Ok("/dev/sdb"),
+            ),
+            (
+                "by udev's name",
+                DiskChoice {
+                    path: "/dev/disk/by-id/ata-Example_SSD_S-sda".into(),
+                    ..choice()
+                },
+                two(),
+                Ok("/dev/sda"),
+            ),
+            (
+                "kept by path",
+                DiskChoice {
+                    keep: vec!["/dev/sda".into()],
+                    ..choice()
+                },
+                two(),
+                Ok("/dev/sdb"),
+            ),
+            (
+                "kept by serial",
+                DiskChoice {
+                    keep: vec!["S-sdb".into()],
+                    ..choice()
+                },
+                two(),
+                Ok("/dev/sda"),
+            ),
+            (
+                "kept by udev's name",
+                DiskChoice {
+                    keep: vec!["/dev/disk/by-id/ata-Example_SSD_S-sda".into()],
+                    ..choice()
+                },
+                two(),
+                Ok("/dev/sdb"),
+            ),
+            (
+                "kept by a name that is not known here",
+                DiskChoice {
+                    keep: vec!["/dev/disk/by-path/pci-1".into()],
+                    ..choice()
+                },
+                two(),
+                Err(Doubt::UnknownKeep("/dev/disk/by-path/pci-1".into())),
+            ),
+            (
+                "kept although it is named",
+                DiskChoice {
+                    path: "/dev/sda".into(),
+                    keep: vec!["S-sda".into()],
+                    ..choice()
+                },
+                two(),
+                Err(Doubt::None),
+            ),
+        ];
+        for (what, choice, disks, expected) in cases {
+            let found = choose(&choice, &disks).map(|disk| disk.fact.path.as_str());
+            assert_eq!(found, expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_others_need_is_kept_unless_wipe_is_set() {
+        let parts = Disk {
+            has_others_parts: true,
+            ..disk("sda", 10, "gpt: unknown")
+        };
+        let cases = [
+            (disk("sda", 10, "zfs"), Doubt::HoldsOthers),
+            (disk("sda", 10, "gpt: vfat, vmfs"), Doubt::HoldsOthers),
+            (disk("sda", 10, "dos: md, md"), Doubt::HoldsOthers),
+            (parts, Doubt::HoldsOthers),
+            (disk("sda", 10, "unreadable: timed out"), Doubt::Unreadable),
+            (disk("sda", 10, "gpt: ext, unreadable"), Doubt::Unreadable),
+        ];
+        for (disk, expected) in cases {
+            let disks = [disk];
+            let found = choose(&DiskChoice::default(), &disks);
+            assert_eq!(found, Err(expected), "{disks:?}");
+            let wipe = DiskChoice {
+                wipe: true,
+                ..DiskChoice::default()
+            };
+            assert!(choose(&wipe, &disks).is_ok(), "{disks:?}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Images onto disks in memory.
+
+use std::io::Cursor;
+
+use super::*;
+
+const MIB: u64 = 1 << 20;
+
+/// A disk that remembers what was on it when it was asked to have everything, and can run full of errors.
+#[derive(Debug)]
+struct Disk {
+    bytes: Cursor<Vec<u8>>,
+    synced: Vec<Vec<u8>>,
+    writes: usize,
+    breaks_at: usize,
+}
+
+impl Disk {
+    /// A disk on which an older system is.
+    fn old(mib: u64) -> Disk {
+        Disk {
+            bytes: Cursor::new(vec![0xdd; usize::try_from(mib * MIB).unwrap()]),
+            synced: Vec::new(),
+            writes: 0,
+            breaks_at: usize::MAX,
+        }
+    }
+
+    fn head(&self) -> &[u8] {
+        &self.bytes.get_ref()[..HEAD]
+    }
+}
+
+impl Read for Disk {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.bytes.read(buffer)
+    }
+}
+
+impl Seek for Disk {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.bytes.seek(to)
+    }
+}
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writes += 1;
+        if self.writes >= self.breaks_at {
+            return Err(io::Error::other("a bad sector"));
+        }
+        let left = self.bytes.get_ref().len() as u64 - self.bytes.position();
+        assert!(bytes.len() as u64 <= left, "written behind the end");
+        self.bytes.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Device for Disk {
+    fn sync(&mut self) -> io::Result<()> {
+        self.synced.push(self.head().to_vec());
+        Ok(())
+    }
+}
+
+/// An image of so many MiB with one partition in a table of the old kind.
+fn image(mib: u64) -> Vec<u8> {
+    let length = usize::try_from(mib * MIB).unwrap();
+    let mut image: Vec<u8> = (0..length).map(|at| (at / 4096 % 251) as u8).collect();
+    image[446..510].fill(0);
+    image[450] = 0x83;
+    image[454..458].copy_from_slice(&2048_u32.to_le_bytes());
+    image[458..462].copy_from_slice(&u32::try_from((mib - 1) * 2048).unwrap().to_le_bytes());
+    image[510..512].copy_from_slice(&[0x55, 0xaa]);
+    image
+}
+
+fn source(packed: &[u8]) -> Source<&[u8]> {
+    let sum = hex(&Sha256::digest(packed));
+    Source {
+        packed,
+        checksum: Checksum::Sha256(sum),
+        seed: vec![0x5e; usize::try_from(4 * MIB).unwrap()],
+        guid: [9; 16],
+    }
+}
+
+fn size(disk: &Disk) -> Size {
+    Size {
+        bytes: disk.bytes.get_ref().len() as u64,
+        sector: 512,
+    }
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+#[test]
+fn all_of_an_image_is_on_the_disk_and_its_seed_behind_it() {
+    let image = image(3);
+    for packed in [image.clone(), gzipped(&image)] {
+        let mut disk = Disk::old(9);
+        let mut seen = Vec::new();
+        let size = size(&disk);
+        let written = write(source(&packed), size, &mut disk, |at| seen.push(at));
+        assert_eq!(written.unwrap(), 3 * MIB);
+        let bytes = disk.bytes.get_ref();
+        let end = usize::try_from(3 * MIB).unwrap();
+        assert_eq!(bytes[..446], image[..446]);
+        assert!(bytes[HEAD..end] == image[HEAD..]);
+        assert_eq!(&bytes[462..478][4..5], &[1], "the seed's partition");
+        let seed = usize::try_from(5 * MIB).unwrap();
+        assert!(bytes[seed..].iter().all(|byte| *byte == 0x5e));
+        assert!(
+            bytes[end..seed].iter().all(|byte| *byte == 0xdd),
+            "what is behind it stays"
+        );
+        assert_eq!(seen.last(), Some(&(3 * MIB)));
+        assert!(seen.is_sorted());
+        // Until all the rest was on the disk its beginning was clear.
+        let (last, before) = disk.synced.split_last().unwrap();
+        assert!(before.iter().all(|head| head.iter().all(|byte| *byte == 0)));
+        assert!(last == disk.head());
+    }
+}
+
+#[test]
+fn what_cannot_be_used_leaves_the_disk_as_it_is() {
+    let mut no_table = image(3);
+    no_table[..512].fill(0);
+    let qcow = [b"QFI\xfb".as_slice(), &[0; 4096]].concat();
+    let cases = [
+        ("nothing", Vec::new()),
+        ("short", image(3)[..HEAD / 2].to_vec()),
+        ("no table", no_table),
+        ("another kind", qcow),
+        ("too large for its seed", image(6)),
+        (
+            "packed, and broken at once",
+            gzipped(&image(3))[..20].to_vec(),
+        ),
+    ];
+    for (what, packed) in cases {
+        let mut disk = Disk::old(9);
+        let size = size(&disk);
+        let failure = write(source(&packed), size, &mut disk, |_| {});
+        assert!(failure.is_err(), "{what}");
+        assert_eq!(disk.writes, 0, "{what}");
+    }
+}
+
+#[test]
+fn what_is_half_written_does_not_boot() {
+    let whole = image(3);
+    let packed = gzipped(&whole);
+    let cut = |bytes: &[u8]| bytes[..bytes.len() / 2].to_vec();
+    let mut behind = whole.clone();
+    behind.extend(vec![1; usize::try_from(7 * MIB).unwrap()]);
+    let of = |expected: &[u8], packed: Vec<u8>| (hex(&Sha256::digest(expected)), packed);
+    let cases = [
+        (
+            "cut short",
+            of(&whole, cut(&whole)),
+            "the image's checksum is wrong",
+        ),
+        (
+            "packed and cut short",
+            of(&packed, cut(&packed)),
+            "breaks off after",
+        ),
+        (
+            "another image",
+            of(b"another", whole.clone()),
+            "the image's checksum is wrong",
+        ),
+        (
+            "larger than the disk",
+            of(&behind, behind.clone()),
+            "larger than the disk",
+        ),
+        (
+            "with something behind its end",
+            of(&packed, [packed.as_slice(), b"\0\0\0\0"].concat()),
+            "breaks off after",
+        ),
+    ];
+    for (what, (sum, packed), expected) in cases {
+        let mut disk = Disk::old(9);
+        let source = Source {
+            checksum: Checksum::Sha256(sum),
+            ..source(&packed)
+        };
+        let size = size(&disk);
+        let failure = write(source, size, &mut disk, |_| {})
+            .unwrap_err()
+            .to_string();
+        assert!(failure.contains(expected), "{what}: {failure}");
+        assert!(disk.head().iter().all(|byte| *byte == 0), "{what}");
+        let end = disk.bytes.get_ref().len() - HEAD;
+        let is_clear = disk.bytes.get_ref()[end..].iter().all(|byte| *byte != 0xdd);
+        assert!(is_clear, "{what}: an older table's copy is gone");
+    }
+}
+
+#[test]
+fn a_disk_that_breaks_at_any_moment_does_not_boot() {
+    let image = image(3);
+    let mut whole = Disk::old(9);
+    let size = size(&whole);
+    write(source(&image), size, &mut whole, |_| {}).unwrap();
+    for breaks_at in 3..=whole.writes {
+        let mut disk = Disk::old(9);
+        disk.breaks_at = breaks_at;
+        let failure = write(source(&image), size, &mut disk, |_| {}).unwrap_err();
+        assert!(matches!(failure, Failure::Disk(_)), "{failure}");
+        assert!(
+            disk.head().iter().all(|byte| *byte == 0),
+            "write {breaks_at}"
+        );
+    }
+}
+
+#[test]
+fn both_sums_are_checked() {
+    let image = image(3);
+    let mut disk = Disk::old(9);
+    let sum = |bytes: &[u8]| Checksum::Sha512(hex(&Sha512::digest(bytes)));
+    let right = Source {
+        checksum: sum(&image),
+        ..source(&image)
+    };
+    let size = size(&disk);
+    assert!(write(right, size, &mut disk, |_| {}).is_ok());
+    let wrong = Source {
+        checksum: sum(b"another"),
+        ..source(&image)
+    };
+    let failure = write(wrong, size, &mut disk, |_| {}).unwrap_err();
+    assert!(matches!(failure, Failure::Checksum { .. }), "{failure}");
+}

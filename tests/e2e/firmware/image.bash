@@ -1,0 +1,108 @@
+# A blank disk gets the image of a Debian that cloud-init finishes, twice: the second time by one more in `installs`.
+
+# A site with one node that gets the image; $1 is the network's mode.
+imaging() {
+    site "$1" ''
+    sed -i '/^\[repo.debian\]/,$d' "$work/site/policies.d/site.toml"
+    cat >>"$work/site/policies.d/site.toml" <<END
+[repo.debian]
+path = "$PWD/target/tests/image"
+task = "image"
+vars = { image = "disk.raw.zst", sha256 = "$(cut -d ' ' -f 1 target/tests/image/SHA256SUMS)" }
+
+[node.db1]
+mac = "52:54:00:00:00:01"
+repo = "debian"
+address = "192.0.2.21"
+kernel-args = ["no_timer_check"]
+ssh-keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG5DzIGZQt8lBHXMP5/p83B5U36zyJDNPIHSRiFHBSZT example@bootwright"]
+first-boot = ["templates/who.sh.j2"]
+disk = { serial = "DISK-S1" }
+installs = 1
+END
+    cat >"$work/site/templates/who.sh.j2" <<'END'
+curl -fsS "{{ urls.base }}/t/{{ urls.token }}/log/info/i-am-$(hostname --fqdn)-at-$(ip -4 -o addr show scope global | sed 's/.*inet //; s,/.*,,')"
+END
+    microkernel
+    truncate -s 1500M "$work/disk.img"
+    truncate -s 64M "$work/other.img"
+    board=(-smp 2 -device virtio-scsi-pci
+        -drive "if=none,id=d0,format=raw,file=$work/disk.img" -device "virtio-blk-pci,drive=d0,serial=DISK-S1,bootindex=2"
+        -drive "if=none,id=d1,format=raw,file=$work/other.img" -device "scsi-hd,drive=d1,serial=DISK-S2")
+}
+
+# Waits until so many of the node's log lines say so, and none that it failed.
+await_count() {
+    local text=$1 count=$2 seconds=$3 begun=$SECONDS
+    until [ "$(log_counts "$text")" -ge "$count" ]; do
+        [ $((SECONDS - begun)) -lt "$seconds" ] || fail "no \`$text\` for the time number $count within $seconds s"
+        [ "$(log_counts " failed ")" -eq 0 ] || fail "it failed"
+        sleep 1
+    done
+    [ "$(log_counts "$text")" -eq "$count" ] || fail "\`$text\` is in the log more than $count times"
+}
+
+# The attempt of this number comes to its end, and the machine reports it under its own name from its own address.
+is_imaged() {
+    await_count "attempt  *$1 opened" 1 90
+    await_count "installed .*the machine says so" "$1" 300
+    await_count "finished .*the machine says so" "$1" 300
+    await_count "i-am-db1.lab.example-at-192.0.2.21" "$1" 5
+}
+
+# From a blank disk to a machine that reports from its static address; then once more, and no third time.
+twice() {
+    local node=db1
+    is_imaged 1
+    [ "$(packets "src host 192.0.2.21 and dst host 192.0.2.1 and tcp dst port 80")" -gt 0 ] ||
+        fail "nothing came from the static address"
+    cmp "$work/other.img" <(head -c 64M /dev/zero) || fail "the other disk was written to"
+    sed -i 's/^installs = 1/installs = 2/' "$work/site/policies.d/site.toml"
+    echo system_reset >"$work/db1.monitor"
+    is_imaged 2
+    local before
+    before=$(log_counts "its own disk: nothing is due")
+    echo system_reset >"$work/db1.monitor"
+    await_count "its own disk: nothing is due" $((before + 1)) 120
+    [ "$(log_counts "attempt  *3 ")" -eq 0 ] || fail "it is installed a third time"
+}
+
+scenario_image_bios() {
+    imaging 'dhcp = "proxy"'
+    router
+    serve
+    capture
+    bios "${board[@]}"
+    twice
+}
+
+scenario_image_uefi() {
+    imaging 'dhcp = "proxy"'
+    router
+    serve
+    capture
+    uefi -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n "${board[@]}"
+    twice
+}
+
+# An image that is cut short: the machine says so, its disk is clear where it could boot, and when the image is mended the
+# next attempt goes through to where it is written.
+scenario_image_broken() {
+    local node=db1 images=$work/images
+    imaging 'dhcp = "proxy"'
+    mkdir "$images"
+    head -c 40M target/tests/image/disk.raw.zst >"$images/disk.raw.zst"
+    sed -i "s,^path = .*,path = \"$images\"," "$work/site/policies.d/site.toml"
+    printf 'an older system' | dd of="$work/disk.img" conv=notrunc status=none
+    router
+    serve
+    bios "${board[@]}"
+    await_log "failed .*the image ends or breaks off after .* bytes" 180
+    [ "$(log_counts "installed")" -eq 0 ] || fail "it counts as installed"
+    cmp <(head -c 1M "$work/disk.img") <(head -c 1M /dev/zero) || fail "the disk's first MiB is not clear"
+    cmp "$work/other.img" <(head -c 64M /dev/zero) || fail "the other disk was written to"
+    cp target/tests/image/disk.raw.zst "$images/new" && mv "$images/new" "$images/disk.raw.zst"
+    echo system_reset >"$work/db1.monitor"
+    await_log "attempt  *2 opened" 120
+    await_log "installed .*the machine says so" 180
+}
