@@ -362,6 +362,12 @@ pub(super) enum Order {
         #[arg(long)]
         wipe_allowed: bool,
     },
+    /// Let a machine that waits in the microkernel switch itself off.
+    #[command(after_help = EXIT_CODES)]
+    PowerOff {
+        /// The machine, by name or MAC.
+        node: String,
+    },
     /// Hand out no installer to anybody until `resume`.
     #[command(after_help = EXIT_CODES)]
     Pause,

@@ -254,6 +254,7 @@ fn path_of(question: &Question) -> String {
     match question {
         Question::Nodes => "/api/v1/nodes".into(),
         Question::Status => "/api/v1/status".into(),
+        Question::Inventory => "/api/v1/ansible-inventory".into(),
         Question::Node(node) => of(node, ""),
         Question::Facts(node) => of(node, "/facts"),
         Question::Explain(node) => of(node, "/explain"),
@@ -277,6 +278,7 @@ fn path_and_body(order: &Order) -> (String, Value) {
             of(node, "forget"),
             serde_json::json!({ "wipe-allowed": wipe_allowed }),
         ),
+        Order::PowerOff(node) => (of(node, "power-off"), nothing()),
         Order::Pause => ("/api/v1/pause".into(), nothing()),
         Order::Resume => ("/api/v1/resume".into(), nothing()),
         Order::ReleaseAll => ("/api/v1/release-all".into(), nothing()),

@@ -131,6 +131,8 @@ fn style(event: &Event) -> Style {
         } => AnsiColor::Red.on_default().bold(),
         Event::Held { .. }
         | Event::DeadToken { .. }
+        | Event::Undelivered { .. }
+        | Event::Undeliverable { .. }
         | Event::Aborted { .. }
         | Event::Log {
             level: Level::Warning,

@@ -29,7 +29,7 @@ pub(super) fn ask(site: &Path, question: &Question) -> Outcome<Vec<u8>> {
         Question::Facts(name) => offline.facts(name).map(bytes),
         Question::Explain(name) => offline.explain(name).map(bytes),
         Question::Log { node, .. } => offline.log(node).map(|lines| lines.to_vec()),
-        Question::Status => Err(Refusal::new(503, "no server answers")),
+        Question::Inventory | Question::Status => Err(Refusal::new(503, "no server answers")),
     };
     answer.map_err(refused)
 }
@@ -70,6 +70,7 @@ fn translated(order: Order) -> Request {
         Order::Forget { node, wipe_allowed } => {
             Request::Machine(node, Operation::Forget { wipe_allowed })
         }
+        Order::PowerOff(node) => Request::Machine(node, Operation::PowerOff),
         Order::ReleaseAll => Request::ReleaseAll,
         Order::Pause => Request::Pause,
         Order::Resume => Request::Resume,

@@ -1,4 +1,4 @@
-//! `reinstall`, `hold`, `release`, `mark`, `forget`, `pause`, `resume`: what changes something.
+//! `reinstall`, `hold`, `release`, `mark`, `forget`, `power-off`, `pause`, `resume`: what changes something.
 
 use std::path::Path;
 
@@ -53,6 +53,7 @@ fn translated(order: arguments::Order) -> Order {
             state: "installed".into(),
         },
         arguments::Order::Forget { node, wipe_allowed } => Order::Forget { node, wipe_allowed },
+        arguments::Order::PowerOff { node } => Order::PowerOff(node),
         arguments::Order::Pause => Order::Pause,
         arguments::Order::Resume => Order::Resume,
     }

@@ -64,6 +64,14 @@ impl Turn<'_> {
         if let Some(reported) = reported {
             self.take_report(id, reported);
         }
+        if self.world.run.switching_off.remove(&id) {
+            return self.tell(
+                id,
+                node.as_ref(),
+                Deed::PowerOff,
+                "an operator said so".into(),
+            );
+        }
         let (deed, reason) = match self.take_in(id, node.as_deref()) {
             Ok(reason) => (Deed::Reboot, reason),
             Err(reason) => (self.wait(), reason),

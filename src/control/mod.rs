@@ -7,7 +7,7 @@
 //!
 //! [`who`] tells machines apart and [`history`] whose past is whose, [`boot`] decides network boots and
 //! [`open`] what opens an attempt, [`checkin`] tells machines in the microkernel what to do, [`document`] and
-//! [`callback`] follow an installation, [`deadline`] watches the clock for people,
+//! [`callback`] follow an installation, [`deadline`] watches the clock for people, [`delivery`] says which of the operator's programs hear of what,
 //! [`diagnose`] says where a boot has stopped, [`operate`] does what operators ask, and
 //! [`status`] says how things stand.
 
@@ -38,6 +38,7 @@ mod document;
 mod callback;
 mod checkin;
 mod deadline;
+mod delivery;
 mod operate;
 mod reload;
 mod status;
@@ -50,6 +51,7 @@ pub use binding::{Bound, Layers, Unbound};
 pub use callback::{Callback, Heard};
 pub use check::{Checked, Examined, shown_address};
 pub use checkin::CheckedIn;
+pub use delivery::{HANDED_OVER, PROGRAM, Telling, Tries, program_of};
 pub use dhcp::{Broken, DhcpAsk, Fetched};
 pub use document::{Handed, Refusal};
 pub use operate::{Operation, OperationError};

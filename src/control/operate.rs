@@ -25,6 +25,8 @@ pub enum Operation {
     Release,
     /// It is installed, whoever did it.
     Mark,
+    /// It switches itself off, from the microkernel.
+    PowerOff,
     /// Its history ends.
     Forget {
         /// Whether it may be one that is declared, or installed: it would be installed again.
@@ -86,6 +88,7 @@ impl Turn<'_> {
                 self.forget_boot(id);
                 Ok(format!("{name} counts as installed"))
             }
+            Operation::PowerOff => self.power_off(name, id),
             Operation::Forget { wipe_allowed } => {
                 self.forget(name, id, node.as_ref(), *wipe_allowed)
             }
@@ -208,6 +211,22 @@ impl Turn<'_> {
         self.forget_boot(id);
         Ok(format!(
             "{name} will be installed once more at its next network boot"
+        ))
+    }
+
+    fn power_off(&mut self, name: &str, id: Option<MachineId>) -> Result<String, OperationError> {
+        let waits = id.filter(|id| self.world.run.reported.get(*id).is_some());
+        let Some(id) = waits else {
+            let reason = format!(
+                "{name} does not wait in the microkernel, and nothing else can be told to switch itself off"
+            );
+            return Err(OperationError::Refused(reason));
+        };
+        self.world.run.switching_off.insert(id);
+        let text = "an operator asks it to switch itself off".into();
+        self.record(id, Event::Remark { text });
+        Ok(format!(
+            "{name} will switch itself off when it asks next, within a minute"
         ))
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct Run {
     pub(crate) unproven: BTreeMap<RepoName, String>,
     /// When each machine in the microkernel last reported.
     pub(crate) reported: ByMachine<Mono>,
+    /// Which are to switch themselves off when they ask.
+    pub(crate) switching_off: BTreeSet<MachineId>,
     /// Which were told to boot anew, and when.
     pub(crate) rebooting: BTreeMap<MachineId, Mono>,
     /// Remarks made once to a machine's log.
@@ -97,6 +99,7 @@ impl Run {
             looks: BTreeMap::new(),
             unproven: BTreeMap::new(),
             reported: ByMachine::default(),
+            switching_off: BTreeSet::new(),
             rebooting: BTreeMap::new(),
             remarked: BTreeSet::new(),
         }
@@ -115,6 +118,7 @@ impl Run {
         }
         self.disk_tried.remove(id);
         self.reported.remove(id);
+        self.switching_off.remove(&id);
         self.rebooting.remove(&id);
         self.since.remove(id);
         self.rendered.remove(id);

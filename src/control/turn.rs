@@ -17,6 +17,8 @@ pub struct Turn<'a> {
     pub now: Now,
     lines: Vec<Line>,
     ended: Vec<AttemptId>,
+    /// Machines that nobody knew before this turn.
+    pub(super) born: Vec<MachineId>,
 }
 
 impl<'a> Turn<'a> {
@@ -28,12 +30,17 @@ impl<'a> Turn<'a> {
             now,
             lines: Vec::new(),
             ended: Vec::new(),
+            born: Vec::new(),
         }
     }
 
     /// Ends the turn: what has happened in it, in order, and the attempts that ended by it, whose documents are
     /// of no more use.
-    pub fn end(self) -> (Vec<Line>, Vec<AttemptId>) {
+    pub fn end(mut self) -> (Vec<Line>, Vec<AttemptId>) {
+        if self.has_programs() {
+            let happened = self.lines.clone();
+            self.owe(&happened);
+        }
         (self.lines, self.ended)
     }
 
@@ -45,6 +52,9 @@ impl<'a> Turn<'a> {
             event,
             revision: self.snapshot.site.revision.clone(),
         };
+        if !self.world.state.machines.contains(id) {
+            self.born.push(id);
+        }
         if matches!(line.event, Event::Boot { .. }) {
             // Booting never advances a machine: neither an attempt nor what it waits for changes.
             self.world.apply(&line, self.now);

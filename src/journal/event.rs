@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{MachineId, Stage};
 use crate::model::{
-    BootProgram, Facts, Identity, Mac, NodeName, Platform, PolicyName, RepoName, TaskName,
-    Timestamp,
+    BootProgram, Facts, Identity, Mac, NodeName, Occasion, Platform, PolicyName, Receiver,
+    RepoName, TaskName, Timestamp,
 };
 
 /// Why a machine is held. Each cause is held and released for itself.
@@ -317,6 +317,56 @@ pub enum Event {
         /// The line.
         text: String,
     },
+    /// A program is to hear of something that has just happened to the machine.
+    Due {
+        /// The number of the delivery; numbers only grow.
+        delivery: u64,
+        /// Whose program.
+        to: Receiver,
+        /// Of what.
+        on: Occasion,
+        /// What the machine was called.
+        node: String,
+        /// In which of its attempts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt: Option<u32>,
+        /// Why, where it says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The program has heard of it.
+    Delivered {
+        /// The delivery.
+        delivery: u64,
+        /// Whose program.
+        to: Receiver,
+        /// Of what.
+        on: Occasion,
+    },
+    /// The program has not; it will be told again.
+    Undelivered {
+        /// The delivery.
+        delivery: u64,
+        /// Whose program.
+        to: Receiver,
+        /// Of what.
+        on: Occasion,
+        /// How often it was tried in this run of the server.
+        tries: u32,
+        /// What it said.
+        reason: String,
+    },
+    /// Nobody can be told any more.
+    Undeliverable {
+        /// The delivery.
+        delivery: u64,
+        /// Whose program it was.
+        to: Receiver,
+        /// Of what.
+        on: Occasion,
+        /// Why.
+        reason: String,
+    },
     /// The server started.
     Started {
         /// Its version.
@@ -360,6 +410,7 @@ impl Event {
             | Event::DeadToken { .. }
             | Event::Unrendered { .. }
             | Event::Remark { .. }
+            | Event::Undelivered { .. }
             | Event::Stopped {}
             | Event::Reloaded { .. } => false,
             Event::Seen { .. }
@@ -382,6 +433,9 @@ impl Event {
             | Event::Reinstall {}
             | Event::Marked { .. }
             | Event::Forgotten { .. }
+            | Event::Due { .. }
+            | Event::Delivered { .. }
+            | Event::Undeliverable { .. }
             | Event::Started { .. }
             | Event::Paused {}
             | Event::Resumed {}

@@ -77,7 +77,7 @@ macro_rules! event_names {
 
 event_names! {
     Seen Named Merged Facts Dropped Dhcp Fetched Unfetched Lease LeaseEnded Boot Bound Attempt HandOut Serving Document Aborted Stage Overdue GaveUp
-    Closed Log DeadToken Held Released Reinstall Marked Forgotten Unrendered Remark Started Stopped Reloaded
+    Closed Log DeadToken Held Released Reinstall Marked Forgotten Unrendered Remark Due Delivered Undelivered Undeliverable Started Stopped Reloaded
     Paused Resumed StateLost StateDeclared
 }
 

@@ -227,6 +227,10 @@ impl Machine {
             // These tell, and change nothing here; merging and forgetting are the business of the whole state.
             Event::Merged { .. }
             | Event::Forgotten { .. }
+            | Event::Due { .. }
+            | Event::Delivered { .. }
+            | Event::Undelivered { .. }
+            | Event::Undeliverable { .. }
             | Event::Dropped { .. }
             | Event::Dhcp { .. }
             | Event::Fetched { .. }

@@ -12,11 +12,13 @@ mod event;
 mod line;
 mod machine;
 mod attempt;
+mod due;
 mod state;
 mod words;
 
 pub use attempt::{Attempt, AttemptId};
 pub use by_machine::ByMachine;
+pub use due::{Deliveries, Due};
 pub use event::{DhcpGiven, Event, Given, HoldCause, Level};
 pub use id::MachineId;
 pub use line::{Line, LineError, Parsed};

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByMachine, Event, HoldCause, Line, Machine, MachineId, Parsed};
+use super::{ByMachine, Deliveries, Event, HoldCause, Line, Machine, MachineId, Parsed};
 use crate::model::{Mac, PolicyName, Timestamp};
 
 /// The fold of a journal.
@@ -24,6 +24,9 @@ pub struct State {
     /// The leases of every network's range, those that have ended among them: who had an address gets it again.
     #[serde(default)]
     pub leases: BTreeMap<Ipv4Addr, Lease>,
+    /// What programs are still to hear.
+    #[serde(default)]
+    pub deliveries: Deliveries,
     /// Whether every hand-out is stopped.
     pub paused: bool,
     /// Why every installation is held until the state directory is declared new or taken over.
@@ -88,6 +91,7 @@ impl State {
 
     /// Takes one line in.
     pub fn apply(&mut self, line: &Line) {
+        self.deliveries.apply(line.machine, &line.event, line.at);
         match line.machine {
             Some(id) => self.change(id, &line.event, line.at),
             None => self.change_site(&line.event),

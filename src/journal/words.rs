@@ -1,7 +1,7 @@
 //! Events as people read them in `bootwright nodes NAME log`.
 
 use super::{DhcpGiven, Event, Given, HoldCause, Level, Line};
-use crate::model::{ByteSize, Facts, Identity, NodeName, Span};
+use crate::model::{ByteSize, Facts, Identity, NodeName, Receiver, Span};
 
 /// One line of a log: a word that says what kind of thing happened, and the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +86,20 @@ fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
+}
+
+fn receiver(to: &Receiver) -> &'static str {
+    match to {
+        Receiver::Hook(_) => "hook",
+        Receiver::Broker(_) => "broker",
+    }
+}
+
+fn name(to: &Receiver) -> &str {
+    match to {
+        Receiver::Hook(name) => name.as_str(),
+        Receiver::Broker(name) => name.as_str(),
+    }
 }
 
 fn said(event: &Event) -> (&'static str, String) {
@@ -207,6 +221,20 @@ fn said(event: &Event) -> (&'static str, String) {
         Event::Forgotten { by } => ("forgotten", format!("by {by}")),
         Event::Unrendered { reason } => ("error", reason.clone()),
         Event::Remark { text } => ("remark", text.clone()),
+        Event::Due { to, on, .. } => (receiver(to), format!("{} is to hear of `{on}`", name(to))),
+        Event::Delivered { to, on, .. } => {
+            (receiver(to), format!("{} has heard of `{on}`", name(to)))
+        }
+        Event::Undelivered {
+            to, tries, reason, ..
+        } => {
+            let told = format!("{}: {reason}; try {tries}, it will be told again", name(to));
+            (receiver(to), told)
+        }
+        Event::Undeliverable { to, on, reason, .. } => {
+            let told = format!("{} does not hear of `{on}`: {reason}", name(to));
+            (receiver(to), told)
+        }
         Event::Started { version } => ("started", format!("bootwright {version}")),
         Event::Stopped {} => ("stopped", String::new()),
         Event::Reloaded { nodes } => ("reloaded", format!("{nodes} nodes")),

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AddressRange, Asset, At, Bond, Bridge, BrokerName, HookName, HostAddress, Interface, LinkName,
-    List, Mac, NetworkName, NodeName, Place, PolicyName, RepoName, Route, Serial, Settings, Span,
-    Subnet, TagName, TaskName, Uuid, Vars, Vlan,
+    List, Mac, NetworkName, NodeName, Occasion, Place, PolicyName, RepoName, Route, Serial,
+    Settings, Span, Subnet, TagName, TaskName, Uuid, Vars, Vlan,
 };
 
 /// `defaults`: settings of lowest precedence.
@@ -249,7 +249,7 @@ pub struct Hook {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct HookBody {
     /// The events it hears of.
-    pub on: List<String>,
+    pub on: List<Occasion>,
     /// The program and its arguments; the event comes as JSON on its standard input.
     pub run: List<String>,
 }

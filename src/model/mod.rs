@@ -17,6 +17,7 @@ mod identity;
 mod firmware;
 mod facts;
 mod order;
+mod occasion;
 mod secret;
 mod disk;
 mod settings;
@@ -41,6 +42,7 @@ pub use name::{
     BrokerName, HookName, NameError, NetworkName, NodeName, PolicyName, RepoName, StageName,
     TagName, TaskName,
 };
+pub use occasion::{Occasion, Receiver};
 pub use order::{Checksum, Deed, DiskChoice, ImageOrder, Order, Pick};
 pub(crate) use place::AT;
 pub use place::{At, FileId, List, Place};

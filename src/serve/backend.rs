@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     engine::Engine,
     handout::{self, DOCUMENT},
+    inventory,
     views::{self, bytes},
 };
 use crate::{
@@ -165,6 +166,10 @@ impl Backend for Server {
             Question::Explain(name) => engine
                 .look(|turn| views::explained(turn, &name))
                 .map(|value| bytes(&value)),
+            Question::Inventory => {
+                let (inventory, _) = engine.turn(inventory::inventory);
+                Ok(bytes(&inventory))
+            }
             Question::Status => Ok(bytes(&engine.status())),
             Question::Log { node, after } => engine.log(&node, after.as_deref()),
         });
@@ -260,6 +265,7 @@ impl Server {
                 (Err(refusal.help("only `installed` can be told")), ticket)
             }
             Order::Forget { node, wipe_allowed } => one(node, Operation::Forget { wipe_allowed }),
+            Order::PowerOff(node) => one(node, Operation::PowerOff),
             Order::Pause => {
                 let ((), ticket) = self.0.turn(|turn| turn.pause());
                 (

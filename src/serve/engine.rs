@@ -232,13 +232,18 @@ impl Engine {
         self.journal.append(lines.iter().map(entry).collect())
     }
 
+    /// Returns when everything that has happened so far is on the disk; false when it cannot be written.
+    pub(crate) async fn settled(&self) -> bool {
+        self.journal.append(Vec::new()).durable().await.is_ok()
+    }
+
     /// Removes what is kept of attempts whose end is on the disk.
     pub(crate) async fn sweep(&self) {
         let ended = std::mem::take(&mut *lock(&self.ended));
         if ended.is_empty() {
             return;
         }
-        if self.journal.append(Vec::new()).durable().await.is_err() {
+        if !self.settled().await {
             lock(&self.ended).extend(ended);
             return;
         }

@@ -11,7 +11,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{
     Banner, addresses,
     backend::Server,
-    dhcp,
+    deliver, dhcp,
     engine::Engine,
     genuine, hearing,
     listeners::{self, Listeners},
@@ -148,6 +148,7 @@ impl Running {
             tokio::spawn(probe::run(engine.clone())),
             tokio::spawn(genuine::prove(engine.clone())),
             tokio::spawn(loaders(engine.clone())),
+            tokio::spawn(deliver::run(engine.clone())),
         ];
         if waits_for_tftp {
             background.push(tokio::spawn(tftp_when_free(tree, tftp.clone())));

@@ -45,6 +45,7 @@ mod render_scripts;
 mod render_library;
 mod render_readme;
 mod cli;
+mod deliveries;
 mod loaders;
 mod play;
 mod doctor;

@@ -136,6 +136,8 @@ pub enum Question {
     Facts(String),
     /// Why one machine gets what it gets.
     Explain(String),
+    /// Every machine that something binds, as Ansible reads it.
+    Inventory,
     /// The server itself: revision, problems of a rejected reload.
     Status,
 }
@@ -168,6 +170,8 @@ pub enum Order {
         /// Whether it may be forgotten although a later installation could then wipe it.
         wipe_allowed: bool,
     },
+    /// Let this machine, which waits in the microkernel, switch itself off.
+    PowerOff(String),
     /// Stop every hand-out.
     Pause,
     /// Start them again.

@@ -68,6 +68,7 @@ enum Verb {
     Release,
     Mark,
     Forget,
+    PowerOff,
 }
 
 /// The body of an order that needs none.
@@ -104,6 +105,7 @@ impl Route {
         let steps: Vec<&str> = path.split('/').collect();
         Some(match steps.as_slice() {
             ["nodes"] => Route::Question(Question::Nodes),
+            ["ansible-inventory"] => Route::Question(Question::Inventory),
             ["status"] => Route::Question(Question::Status),
             ["pause"] => Route::Order(Order::Pause),
             ["resume"] => Route::Order(Order::Resume),
@@ -124,6 +126,7 @@ impl Route {
             "release" => Verb::Release,
             "mark" => Verb::Mark,
             "forget" => Verb::Forget,
+            "power-off" => Verb::PowerOff,
             _ => return None,
         };
         Some(Route::Node { node, verb })
@@ -158,6 +161,7 @@ impl Verb {
     fn order(self, node: String, body: &[u8]) -> Result<Order, Refusal> {
         Ok(match self {
             Verb::Reinstall => parse(body).map(|Nothing {}| Order::Reinstall(node))?,
+            Verb::PowerOff => parse(body).map(|Nothing {}| Order::PowerOff(node))?,
             Verb::Release => parse(body).map(|Nothing {}| Order::Release(node))?,
             Verb::Hold => parse(body).map(|Hold { reason }| Order::Hold { node, reason })?,
             Verb::Mark => parse(body).map(|Mark { state }| Order::Mark { node, state })?,
@@ -254,6 +258,7 @@ mod tests {
         for (uri, route) in [
             ("/api/v1/nodes", question(Question::Nodes)),
             ("/api/v1/status", question(Question::Status)),
+            ("/api/v1/ansible-inventory", question(Question::Inventory)),
             (
                 "/api/v1/nodes/esx01",
                 question(Question::Node("esx01".into())),
@@ -284,6 +289,7 @@ mod tests {
             ),
             ("/api/v1/nodes/esx01/reinstall", node(Verb::Reinstall)),
             ("/api/v1/nodes/esx01/forget", node(Verb::Forget)),
+            ("/api/v1/nodes/esx01/power-off", node(Verb::PowerOff)),
             ("/api/v1/pause", Some(Route::Order(Order::Pause))),
             ("/api/v1/resume", Some(Route::Order(Order::Resume))),
             ("/api/v1/release-all", Some(Route::Order(Order::ReleaseAll))),

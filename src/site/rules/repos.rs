@@ -45,10 +45,14 @@ impl<'a> Check<'a> {
     /// Checks every hook.
     pub(super) fn hooks(&mut self) {
         for hook in self.site.hooks.values() {
-            for (key, list) in [("on", &hook.body.on), ("run", &hook.body.run)] {
-                if list.is_empty() {
+            let (on, run) = (&hook.body.on, &hook.body.run);
+            for (key, is_empty, place) in [
+                ("on", on.is_empty(), on.place),
+                ("run", run.is_empty(), run.place),
+            ] {
+                if is_empty {
                     let message = format!("hook `{}` has an empty `{key}`", hook.name);
-                    self.report(Diagnostic::error(message, list.place));
+                    self.report(Diagnostic::error(message, place));
                 }
             }
         }

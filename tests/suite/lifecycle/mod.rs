@@ -14,4 +14,5 @@ mod dhcp;
 mod addresses;
 mod images;
 mod checkin;
+mod deliveries;
 mod silence;

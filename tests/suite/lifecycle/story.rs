@@ -6,10 +6,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use serde_json::Value;
+
 use bootwright::{
     control::{
         BootAsk, Callback, CheckedIn, Decision, Handed, Operation, Report, Reported, Snapshot,
-        Token, TokenKey, Traits, Turn, World,
+        Telling, Token, TokenKey, Traits, Turn, World,
     },
     journal::{AttemptId, Event, Level, Line, MachineId, Parsed, State, words},
     matcher,
@@ -136,6 +138,13 @@ fn report<'a>(words: impl Iterator<Item = &'a str>) -> Report {
     report
 }
 
+fn telling_of(telling: &Telling) -> String {
+    let told: Value = serde_json::from_str(&telling.text).unwrap();
+    let keys = ["broker", "event", "node", "settings"];
+    let values = keys.map(|key| format!("{key} {}", told[key]));
+    format!("{} reads {}", telling.run.join(" "), values.join(", "))
+}
+
 fn span(text: &str) -> Duration {
     text.parse::<Span>().unwrap().0
 }
@@ -233,6 +242,21 @@ impl Lab {
             "log" => {
                 shown = self.log(first);
                 String::new()
+            }
+            "due" => {
+                let due = self.turn(|turn| turn.due().clone()).into_iter();
+                shown = due
+                    .map(|(number, due)| format!("{number} {}: {} {}", due.to, due.node, due.on))
+                    .collect();
+                String::new()
+            }
+            "tell" => self
+                .turn(|turn| turn.telling(first.parse().unwrap(), None))
+                .map_or_else(|| "nobody".into(), |telling| telling_of(&telling)),
+            "delivered" => self.silently(|turn| turn.delivered(first.parse().unwrap())),
+            "undelivered" => {
+                let why = words.next().unwrap().replace('_', " ");
+                self.silently(|turn| turn.undelivered(first.parse().unwrap(), 1, &why))
             }
             "status" => self.status(first),
             "last" => self.turn(|turn| {

@@ -1,0 +1,330 @@
+//! What operators' programs hear of: which events of a turn concern whom, and what came of telling them.
+//!
+//! A delivery is noted in the turn of its event and goes to the disk with it; it ends when the program has heard of it. In between
+//! the server may end in any way: the program hears of it at least once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::{Layers, Turn, status::name_of};
+use crate::{
+    journal::{Due, Event, Line, MachineId, Stage},
+    model::{Broker, List, Mono, Occasion, Receiver, StageName},
+};
+
+/// The kind of broker whose program runs here.
+pub const PROGRAM: &str = "program";
+
+/// How many programs run at a time.
+const AT_ONCE: usize = 4;
+
+/// The longest pause between two tries, in seconds.
+const LONGEST: u64 = 300;
+
+/// What this run of the server knows of its tries.
+#[derive(Debug, Default)]
+pub struct Tries {
+    running: BTreeSet<u64>,
+    failed: BTreeMap<u64, (u32, Mono)>,
+}
+
+/// What a program is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Telling {
+    /// The delivery.
+    pub number: u64,
+    /// The program and its arguments.
+    pub run: Vec<String>,
+    /// What it reads.
+    pub text: String,
+}
+
+impl Tries {
+    /// Which deliveries may be made now: one at a time for each receiver and machine, in order.
+    pub fn ready(&mut self, due: &BTreeMap<u64, Due>, now: Mono) -> Vec<u64> {
+        let mut met = BTreeSet::new();
+        let mut ready = Vec::new();
+        for (number, due) in due {
+            let is_first = met.insert((&due.to, due.machine));
+            let waits = self
+                .failed
+                .get(number)
+                .is_some_and(|(_, until)| *until > now);
+            if is_first && !waits && !self.running.contains(number) {
+                ready.push(*number);
+            }
+        }
+        ready.truncate(AT_ONCE.saturating_sub(self.running.len()));
+        self.running.extend(&ready);
+        ready
+    }
+
+    /// When the next one that failed is tried again.
+    pub fn next(&self) -> Option<Mono> {
+        let waiting = self.failed.iter();
+        let waiting = waiting.filter(|(number, _)| !self.running.contains(number));
+        waiting.map(|(_, (_, until))| *until).min()
+    }
+
+    /// A program has heard of it, or never will.
+    pub fn ended(&mut self, number: u64) {
+        self.running.remove(&number);
+        self.failed.remove(&number);
+    }
+
+    /// A program has failed; returns how often it has.
+    pub fn failed(&mut self, number: u64, now: Mono) -> u32 {
+        self.running.remove(&number);
+        let (tries, until) = self.failed.entry(number).or_insert((0, now));
+        *tries += 1;
+        let pause = 2_u64.saturating_pow(*tries - 1).min(LONGEST);
+        *until = now.after(std::time::Duration::from_secs(pause));
+        *tries
+    }
+}
+
+impl Turn<'_> {
+    /// Whether the site has programs that may hear of anything.
+    pub(super) fn has_programs(&self) -> bool {
+        let site = &self.snapshot.site;
+        !site.hooks.is_empty() || !site.brokers.is_empty()
+    }
+
+    /// Notes who is to hear of what has happened in this turn.
+    pub(super) fn owe(&mut self, lines: &[Line]) {
+        for line in lines {
+            let Some(id) = line.machine.map(|id| self.world.state.resolve(id)) else {
+                continue;
+            };
+            let Some((on, attempt, reason)) = self.occasion(id, line) else {
+                continue;
+            };
+            for to in self.receivers(id, on) {
+                let node = self.node_of(id);
+                let due = Event::Due {
+                    delivery: self.world.state.deliveries.last + 1,
+                    to,
+                    on,
+                    node: name_of(self.world.state.machine(id), node.as_deref()),
+                    attempt,
+                    reason: reason.clone(),
+                };
+                self.record(id, due);
+            }
+        }
+    }
+
+    /// What an event is to those outside; none for most, and for a machine that is not there any more.
+    fn occasion(
+        &self,
+        id: MachineId,
+        line: &Line,
+    ) -> Option<(Occasion, Option<u32>, Option<String>)> {
+        let machine = self.world.state.machine(id)?;
+        let begun = |number: u32| {
+            let mut attempts = machine.attempts.iter();
+            attempts.find(|attempt| attempt.number == number)
+        };
+        let plain = |on, attempt| Some((on, attempt, None));
+        match &line.event {
+            Event::Seen { .. } => {
+                let is_stranger = machine.node.is_none() && self.node_of(id).is_none();
+                (self.born.contains(&id) && is_stranger).then_some((
+                    Occasion::Discovered,
+                    None,
+                    None,
+                ))
+            }
+            Event::Bound { .. } => plain(Occasion::Bound, None),
+            // Whichever comes first: what is read, or what is said.
+            Event::Document { attempt, .. } => {
+                let begun = begun(*attempt)?;
+                let is_said = begun.stages.contains_key(&Stage::Installing);
+                let is_news = begun.read == Some(line.at) && !is_said;
+                is_news.then_some((Occasion::Installing, Some(*attempt), None))
+            }
+            Event::Stage {
+                attempt,
+                stage,
+                reason,
+                ..
+            } => {
+                let on = match stage {
+                    Stage::Installing if begun(*attempt)?.read.is_some() => return None,
+                    Stage::Installing => Occasion::Installing,
+                    Stage::Installed => Occasion::Installed,
+                    Stage::Finished => Occasion::Finished,
+                    Stage::Failed => Occasion::Failed,
+                    Stage::NoDisk | Stage::Own(_) => return None,
+                };
+                Some((on, Some(*attempt), reason.clone()))
+            }
+            Event::Overdue { attempt, stage, .. } => {
+                let reason = format!("no `{stage}` in time");
+                Some((Occasion::Failed, Some(*attempt), Some(reason)))
+            }
+            Event::GaveUp { attempt, reason } => {
+                Some((Occasion::Failed, Some(*attempt), Some(reason.clone())))
+            }
+            Event::Held { reason, .. } => Some((Occasion::Held, None, Some(reason.clone()))),
+            _ => None,
+        }
+    }
+
+    /// Whose programs hear of it.
+    fn receivers(&self, id: MachineId, on: Occasion) -> Vec<Receiver> {
+        let hooks = self.snapshot.site.hooks.values();
+        let hooks = hooks.filter(|hook| hook.body.on.values().any(|heard| *heard == on));
+        let hooks = hooks.map(|hook| Receiver::Hook(hook.name.value.clone()));
+        let broker = self
+            .broker_of(id)
+            .filter(|broker| on == Occasion::Finished && broker.kind.value == PROGRAM);
+        let broker = broker.map(|broker| Receiver::Broker(broker.name.value.clone()));
+        hooks.chain(broker).collect()
+    }
+
+    /// To whom a machine is handed over.
+    fn broker_of(&self, id: MachineId) -> Option<&Broker> {
+        let site = &self.snapshot.site;
+        let node = self.node_of(id);
+        let binding = self.machine(id).binding.as_ref();
+        let policy = binding.and_then(|binding| site.policies.get(binding.policy.as_ref()?));
+        let policy = policy.map(|policy| &**policy);
+        let name = Layers::new(site, node.as_deref(), policy)
+            .get(|settings| settings.broker.as_deref())
+            .cloned()?;
+        site.brokers.get(&name).map(|broker| &**broker)
+    }
+
+    /// What is still to be told.
+    pub fn due(&self) -> &BTreeMap<u64, Due> {
+        &self.world.state.deliveries.due
+    }
+
+    /// What is told to whom; none, and it is noted, when there is nobody any more.
+    pub fn telling(&mut self, number: u64, status: Option<&Value>) -> Option<Telling> {
+        let due = self.due().get(&number)?.clone();
+        let site = &self.snapshot.site;
+        let (run, settings) = match &due.to {
+            Receiver::Hook(name) => (site.hooks.get(name).map(|hook| words(&hook.body.run)), None),
+            Receiver::Broker(name) => {
+                let broker = site.brokers.get(name);
+                let broker = broker.filter(|broker| broker.kind.value == PROGRAM);
+                (
+                    broker.and_then(|broker| program_of(broker)),
+                    broker.map(|broker| &broker.vars),
+                )
+            }
+        };
+        let Some(run) = run else {
+            self.undeliverable(number, &due);
+            return None;
+        };
+        let facts = self.world.state.machine(due.machine);
+        let facts = facts.map(|machine| json!(machine.facts));
+        let mut told = json!({
+            "version": 1,
+            "delivery": number,
+            "event": due.on,
+            "at": due.at,
+            "node": due.node,
+            "machine": due.machine,
+            "attempt": due.attempt,
+            "reason": due.reason,
+            "status": status,
+            "facts": facts,
+        });
+        match &due.to {
+            Receiver::Hook(name) => told["hook"] = json!(name),
+            Receiver::Broker(name) => {
+                told["broker"] = json!(name);
+                let settings = settings.into_iter().flatten();
+                let settings = settings.filter(|(key, _)| *key != "run");
+                told["settings"] = settings
+                    .map(|(key, at)| (key.clone(), at.value.clone()))
+                    .collect();
+            }
+        }
+        Some(Telling {
+            number,
+            run,
+            text: told.to_string(),
+        })
+    }
+
+    fn undeliverable(&mut self, number: u64, due: &Due) {
+        let event = Event::Undeliverable {
+            delivery: number,
+            to: due.to.clone(),
+            on: due.on,
+            reason: format!("there is no {} with a program any more", due.to),
+        };
+        self.record_of(due.machine, event);
+    }
+
+    /// A program has heard of it. A machine that was handed over says so by its stage.
+    pub fn delivered(&mut self, number: u64) {
+        let Some(due) = self.due().get(&number).cloned() else {
+            return;
+        };
+        let event = Event::Delivered {
+            delivery: number,
+            to: due.to.clone(),
+            on: due.on,
+        };
+        self.record_of(due.machine, event);
+        if let (Receiver::Broker(_), Some(attempt)) = (&due.to, due.attempt) {
+            let name: StageName = HANDED_OVER.parse().expect("it is a name");
+            let stage = Stage::Own(name);
+            self.inferred(self.world.state.resolve(due.machine), attempt, stage);
+        }
+    }
+
+    /// A program has not heard of it. The log has the first tries, and then every time that they have doubled.
+    pub fn undelivered(&mut self, number: u64, tries: u32, reason: &str) {
+        let Some(due) = self.due().get(&number).cloned() else {
+            return;
+        };
+        if tries.is_power_of_two() {
+            let event = Event::Undelivered {
+                delivery: number,
+                to: due.to,
+                on: due.on,
+                tries,
+                reason: reason.into(),
+            };
+            self.record_of(due.machine, event);
+        }
+    }
+
+    /// Notes what concerns a machine, or the site alone when the machine was forgotten meanwhile.
+    fn record_of(&mut self, id: MachineId, event: Event) {
+        let id = self.world.state.resolve(id);
+        match self.world.state.machines.contains(id) {
+            true => self.record(id, event),
+            false => self.record_site(event),
+        }
+    }
+}
+
+/// The stage of a machine that was handed over.
+pub const HANDED_OVER: &str = "handed-over";
+
+fn words(list: &List<String>) -> Vec<String> {
+    list.values().cloned().collect()
+}
+
+/// The program of a broker that has one.
+pub fn program_of(broker: &Broker) -> Option<Vec<String>> {
+    let run = &broker.vars.get("run")?.value;
+    let words: Option<Vec<String>> = match run {
+        Value::String(word) => Some(vec![word.clone()]),
+        Value::Array(words) => words
+            .iter()
+            .map(|word| word.as_str().map(str::to_owned))
+            .collect(),
+        _ => None,
+    };
+    words.filter(|words| !words.is_empty())
+}

@@ -1,0 +1,72 @@
+//! What programs are still to hear: every delivery is noted together with what it is of, and again when it was made, so that
+//! none is lost between the two, whatever ends the server.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Event, MachineId};
+use crate::model::{Occasion, Receiver, Timestamp};
+
+/// The deliveries that are still to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Deliveries {
+    /// By number, oldest first.
+    pub due: BTreeMap<u64, Due>,
+    /// The number of the latest.
+    pub last: u64,
+}
+
+/// One that is still to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Due {
+    /// Who is to hear of it.
+    pub to: Receiver,
+    /// Of what.
+    pub on: Occasion,
+    /// When it happened.
+    pub at: Timestamp,
+    /// To which machine.
+    pub machine: MachineId,
+    /// What that was called.
+    pub node: String,
+    /// In which of its attempts.
+    pub attempt: Option<u32>,
+    /// Why, where it says so.
+    pub reason: Option<String>,
+}
+
+impl Deliveries {
+    /// Takes one event in; the others concern no delivery.
+    pub(super) fn apply(&mut self, machine: Option<MachineId>, event: &Event, at: Timestamp) {
+        match (event, machine) {
+            (
+                Event::Due {
+                    delivery,
+                    to,
+                    on,
+                    node,
+                    attempt,
+                    reason,
+                },
+                Some(machine),
+            ) => {
+                let due = Due {
+                    to: to.clone(),
+                    on: *on,
+                    at,
+                    machine,
+                    node: node.clone(),
+                    attempt: *attempt,
+                    reason: reason.clone(),
+                };
+                self.due.insert(*delivery, due);
+                self.last = self.last.max(*delivery);
+            }
+            (Event::Delivered { delivery, .. } | Event::Undeliverable { delivery, .. }, _) => {
+                self.due.remove(delivery);
+            }
+            _ => {}
+        }
+    }
+}

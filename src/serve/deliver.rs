@@ -1,0 +1,245 @@
+//! Tells the operator's programs what they are to hear of, again and again until they have.
+//!
+//! A program is told when the event is on the disk, and has heard of it when it ends with success. Each is one process, which reads
+//! one JSON object and has a minute.
+
+use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
+
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::{Child, Command},
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+
+use super::{engine::Engine, views};
+use crate::control::{Telling, Tries};
+
+/// How long a program may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// So much of what a program complains about is kept, in bytes.
+const SAID: usize = 4 << 10;
+
+/// While the journal cannot be written nobody is told anything, and it is looked at so often.
+const UNWRITABLE: Duration = Duration::from_secs(10);
+
+/// What became of a program.
+type Ended = (u64, Result<(), String>);
+
+/// Tells programs for ever.
+pub(crate) async fn run(engine: Arc<Engine>) {
+    let mut events = engine.appended.subscribe();
+    let mut tries = Tries::default();
+    let (sender, mut ended) = mpsc::channel::<Ended>(16);
+    loop {
+        begin(&engine, &mut tries, &sender).await;
+        let next = tries.next();
+        let wait = next.map_or(Duration::from_secs(3_600), |at| at.since(engine.now().mono));
+        tokio::select! {
+            changed = events.changed() => if changed.is_err() {
+                return;
+            },
+            Some((number, outcome)) = ended.recv() => note(&engine, &mut tries, number, outcome).await,
+            () = sleep(wait.max(Duration::from_millis(10))) => {}
+        }
+    }
+}
+
+/// Starts what may start.
+async fn begin(engine: &Arc<Engine>, tries: &mut Tries, sender: &mpsc::Sender<Ended>) {
+    let now = engine.now().mono;
+    let ready = engine.look(|turn| tries.ready(turn.due(), now));
+    if ready.is_empty() {
+        return;
+    }
+    let is_written = engine.settled().await;
+    for number in ready {
+        if !is_written {
+            tries.failed(number, now.after(UNWRITABLE));
+            continue;
+        }
+        let (telling, _ticket) = engine.turn(|turn| {
+            let node = turn.due().get(&number).map(|due| due.node.clone());
+            let status = node.and_then(|node| views::status(turn, &node));
+            let status = status.map(|status| json!(status));
+            turn.telling(number, status.as_ref())
+        });
+        let Some(telling) = telling else {
+            tries.ended(number);
+            continue;
+        };
+        let (root, sender) = (engine.root.clone(), sender.clone());
+        tokio::spawn(async move {
+            let outcome = tell(&root, &telling, PATIENCE).await;
+            // When the server ends nobody listens; it is told again at the next start.
+            drop(sender.send((telling.number, outcome)).await);
+        });
+    }
+}
+
+async fn note(engine: &Engine, tries: &mut Tries, number: u64, outcome: Result<(), String>) {
+    let ((), ticket) = match outcome {
+        Ok(()) => {
+            tries.ended(number);
+            engine.turn(|turn| turn.delivered(number))
+        }
+        Err(reason) => {
+            let count = tries.failed(number, engine.now().mono);
+            engine.turn(|turn| turn.undelivered(number, count, &reason))
+        }
+    };
+    if let Err(error) = ticket.durable().await {
+        tracing::error!("{error}");
+    }
+}
+
+/// Runs a program; an error says why it has not heard.
+async fn tell(root: &Path, telling: &Telling, patience: Duration) -> Result<(), String> {
+    let (program, arguments) = telling.run.split_first().ok_or("there is no program")?;
+    // A path is one of the site; a bare name is looked for where programs are.
+    let program = match program.contains('/') {
+        true => root.join(program).into_os_string(),
+        false => program.into(),
+    };
+    let shown = program.to_string_lossy().into_owned();
+    let started = Command::new(&program)
+        .args(arguments)
+        .current_dir(root)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn();
+    let mut child = started.map_err(|error| format!("{shown} cannot be started: {error}"))?;
+    let group = child.id();
+    match timeout(patience, finish(&mut child, &telling.text)).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            end(group);
+            Err(format!("it took longer than {} s", patience.as_secs()))
+        }
+    }
+}
+
+/// Gives a program what it reads, and waits for its end.
+async fn finish(child: &mut Child, text: &str) -> Result<(), String> {
+    let mut input = child.stdin.take().ok_or("it has no standard input")?;
+    let complaints = child.stderr.take().ok_or("it has no standard error")?;
+    let said = tokio::spawn(last_words(complaints));
+    // A program need not read what it is told.
+    let written = input.write_all(format!("{text}\n").as_bytes()).await;
+    drop(input);
+    let status = child.wait().await.map_err(|error| error.to_string())?;
+    if status.success() {
+        return Ok(());
+    }
+    // What it left running may hold its standard error.
+    let said = timeout(Duration::from_secs(1), said).await;
+    let said = said.ok().and_then(Result::ok).unwrap_or_default();
+    let unread = written.err().map(|_| "it did not read all".to_owned());
+    let why = Some(said).filter(|said| !said.is_empty()).or(unread);
+    Err(match why {
+        Some(why) => format!("{status}: {why}"),
+        None => status.to_string(),
+    })
+}
+
+/// The last line of what a program writes.
+async fn last_words(mut from: impl AsyncReadExt + Unpin) -> String {
+    let (mut kept, mut piece) = (Vec::new(), [0; 1024]);
+    // An error is an end, too.
+    while let Ok(read @ 1..) = from.read(&mut piece).await {
+        kept.extend_from_slice(&piece[..read]);
+        let surplus = kept.len().saturating_sub(SAID);
+        kept.drain(..surplus);
+    }
+    let text = String::from_utf8_lossy(&kept);
+    let last = text.lines().rev().find(|line| !line.trim().is_empty());
+    let plain = last.unwrap_or_default().trim();
+    plain
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(200)
+        .collect()
+}
+
+/// Ends a program with all that it started.
+fn end(group: Option<u32>) {
+    use nix::{
+        sys::signal::{Signal, killpg},
+        unistd::Pid,
+    };
+    let group = group
+        .and_then(|id| i32::try_from(id).ok())
+        .map(Pid::from_raw);
+    if let Some(group) = group
+        && let Err(error) = killpg(group, Signal::SIGKILL)
+    {
+        tracing::warn!("a program that took too long cannot be ended: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    async fn told(script: &str, text: &str) -> Result<(), String> {
+        let dir = tempfile::tempdir().unwrap();
+        let telling = Telling {
+            number: 1,
+            run: ["sh", "-c", script].map(str::to_owned).into(),
+            text: text.into(),
+        };
+        tell(dir.path(), &telling, Duration::from_secs(2)).await
+    }
+
+    #[tokio::test]
+    async fn a_program_has_heard_when_it_ends_with_success() {
+        let long = "x".repeat(1 << 20);
+        let cases = [
+            ("read -r line && [ \"$line\" = hello ]", "hello", Ok(())),
+            ("true", long.as_str(), Ok(())),
+            ("exit 3", "hello", Err("exit status: 3")),
+            (
+                "exit 3",
+                long.as_str(),
+                Err("exit status: 3: it did not read all"),
+            ),
+            (
+                "echo a >&2; echo b >&2; echo >&2; exit 1",
+                "",
+                Err("exit status: 1: b"),
+            ),
+            (
+                "yes 0123456789 | head -c 2999997 >&2; exit 1",
+                "",
+                Err("exit status: 1: 0123456789"),
+            ),
+            ("kill -9 $$", "", Err("signal: 9 (SIGKILL)")),
+            ("sleep 60", "", Err("it took longer than 2 s")),
+            ("sleep 60 & exit 4", "", Err("exit status: 4")),
+        ];
+        for (script, text, expected) in cases {
+            let begun = Instant::now();
+            let outcome = told(script, text).await;
+            let outcome = outcome.as_ref().map(|()| ()).map_err(String::as_str);
+            assert_eq!(outcome, expected, "{script}");
+            assert!(begun.elapsed() < Duration::from_secs(10), "{script}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_program_started_ends_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mark = dir.path().join("late");
+        let script = format!("(sleep 4; touch {}) & sleep 60", mark.display());
+        assert!(told(&script, "").await.is_err());
+        sleep(Duration::from_secs(3)).await;
+        assert!(!mark.exists());
+    }
+}

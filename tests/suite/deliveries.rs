@@ -1,0 +1,196 @@
+//! Programs hear of what happened, whatever happens to the server in between.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::server::{Client, House, Process, Server, events, log, token, until};
+
+/// Fails until a file says that it works, and then writes down what it reads.
+const PROGRAM: &str = "#!/bin/sh
+[ -e ../works ] || { echo noise >&2; echo not yet >&2; exit 3; }
+cat >> ../told-$1
+";
+
+const HOOKS: &str = r#"
+[broker.cmdb]
+kind = "program"
+run = ["hooks/program", "broker"]
+rack = 7
+[hook.all]
+on = ["bound", "installing", "installed", "finished"]
+run = ["hooks/program", "hook"]
+[hook.missing]
+on = "held"
+run = "hooks/is-not-there"
+"#;
+
+fn house() -> House {
+    let house = House::new(0);
+    for number in [1, 2] {
+        house.node(number, "broker = \"cmdb\"");
+    }
+    house.write("policies.d/hooks.toml", HOOKS);
+    house.write("hooks/program", PROGRAM);
+    let program = house.site().join("hooks/program");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    house
+}
+
+/// Installs a node, from its first boot to its first-boot script.
+fn install(machines: &mut Client, number: usize) {
+    let token = token(&machines.boot(number));
+    machines.get(&format!("/t/{token}/ks.cfg")).good();
+    for stage in ["installing", "installed", "finished"] {
+        let said = machines.get(&format!("/t/{token}/stage/{stage}")).good();
+        assert_eq!(said, "ok\n");
+    }
+}
+
+/// What was written to a file: one JSON object a line.
+fn told(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn count(operators: &mut Client, event: &str) -> usize {
+    let log = log(operators, 1);
+    events(&log)
+        .into_iter()
+        .filter(|found| *found == event)
+        .count()
+}
+
+#[test]
+fn who_fails_at_first_is_told_again_though_the_server_is_killed() {
+    let house = house();
+    let mut server = Process::start(&house);
+    install(&mut server.machines, 1);
+    until("two tries that failed", || {
+        (count(&mut server.operators, "undelivered") >= 2).then_some(())
+    });
+    let complaint = log(&mut server.operators, 1);
+    let complaint = complaint.iter().find(|line| line["event"] == "undelivered");
+    assert_eq!(complaint.unwrap()["reason"], "exit status: 3: not yet");
+    server.kill();
+    assert!(!house.beside("told-broker").exists());
+
+    fs::write(house.beside("works"), "").unwrap();
+    let mut server = Process::start(&house);
+    until("everything is told", || {
+        (count(&mut server.operators, "delivered") == 5).then_some(())
+    });
+    let hook = told(&house.beside("told-hook"));
+    let events: Vec<_> = hook
+        .iter()
+        .map(|told| told["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(events, ["bound", "installing", "installed", "finished"]);
+    for told in &hook {
+        assert_eq!(
+            (&told["version"], &told["hook"], &told["node"]),
+            (&1.into(), &"all".into(), &"n01".into())
+        );
+    }
+    let broker = told(&house.beside("told-broker"));
+    assert_eq!(broker.len(), 1, "it is told once");
+    let [told] = &broker[..] else { unreachable!() };
+    assert_eq!(
+        (&told["event"], &told["broker"]),
+        (&"finished".into(), &"cmdb".into())
+    );
+    assert_eq!(told["settings"], serde_json::json!({"rack": 7}));
+    assert_eq!(told["status"]["state"], "finished");
+    assert_eq!(told["status"]["name"], "n01");
+    assert_eq!(told["attempt"], 1);
+    assert!(told["status"]["address"].is_string() && told["facts"].is_object());
+    let handed = log(&mut server.operators, 1);
+    let handed = handed
+        .iter()
+        .any(|line| line["event"] == "stage" && line["stage"] == "handed-over");
+    assert!(handed, "its stage says so");
+    // And no second time.
+    server.kill();
+    let mut server = Process::start(&house);
+    install(&mut server.machines, 2);
+    until("the other is told of, too", || {
+        (told_of(&house, "n02") == 4).then_some(())
+    });
+    assert_eq!(told_of(&house, "n01"), 4);
+    server.end();
+}
+
+fn told_of(house: &House, node: &str) -> usize {
+    let told = told(&house.beside("told-hook")).into_iter();
+    told.filter(|told| told["node"] == node).count()
+}
+
+#[test]
+fn one_that_cannot_be_told_stops_no_other_and_no_machine() {
+    let house = house();
+    fs::write(house.beside("works"), "").unwrap();
+    let mut server = Server::start(&house);
+    server.operators.post("/api/v1/nodes/n01/hold", "{}").good();
+    until("it cannot be started", || {
+        let log = log(&mut server.operators, 1);
+        let line = log.iter().find(|line| line["event"] == "undelivered")?;
+        line["reason"]
+            .as_str()
+            .unwrap()
+            .contains("cannot be started")
+            .then_some(())
+    });
+    let begun = Instant::now();
+    install(&mut server.machines, 2);
+    until("the other is told of", || {
+        (told_of(&house, "n02") == 4).then_some(())
+    });
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    // Without its hook it is owed to nobody.
+    house.write(
+        "policies.d/hooks.toml",
+        &HOOKS.replace("[hook.missing]", "[hook.other]"),
+    );
+    until("nobody is to be told", || {
+        (count(&mut server.operators, "undeliverable") == 1).then_some(())
+    });
+    server.stop();
+}
+
+#[test]
+fn ansible_reads_an_inventory() {
+    let house = house();
+    let mut server = Server::start(&house);
+    install(&mut server.machines, 1);
+    let inventory = server.operators.get("/api/v1/ansible-inventory").json();
+    assert_eq!(
+        inventory["state_finished"]["hosts"],
+        serde_json::json!(["n01"])
+    );
+    assert_eq!(
+        inventory["state_bound"]["hosts"],
+        serde_json::json!(["n02"])
+    );
+    assert_eq!(
+        inventory["task_redhat"]["hosts"],
+        serde_json::json!(["n01", "n02"])
+    );
+    let groups = inventory["all"]["children"].as_array().unwrap();
+    assert!(groups.contains(&"state_finished".into()), "{groups:?}");
+    let host = &inventory["_meta"]["hostvars"]["n01"];
+    assert_eq!(
+        host["ansible_host"],
+        crate::server::address(1).split('/').next().unwrap()
+    );
+    assert_eq!(host["bootwright"]["state"], "finished");
+    assert!(host["bootwright"]["facts"].is_object());
+    server.stop();
+}

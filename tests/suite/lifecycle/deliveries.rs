@@ -1,0 +1,181 @@
+//! Which events programs hear of. A delivery shows in a machine's log when it is noted.
+
+use super::story::tell;
+
+const LAB: &str = r#"
+[network.lab]
+subnet = "192.0.2.0/24"
+unknown = "discover"
+pool = "192.0.2.50-192.0.2.59"
+
+[tag.large]
+when = "facts.memory_mib >= 65536"
+
+[policy.large]
+tags = "large"
+accept = "discovered"
+task = "esxi"
+addresses = "pool"
+
+[node.web]
+mac = "52:54:00:00:00:09"
+address = "192.0.2.9"
+task = "debian"
+"#;
+
+const ALL: &str = r#"
+[hook.all]
+on = ["discovered", "bound", "installing", "installed", "finished", "failed", "held"]
+run = "notify"
+"#;
+
+fn with(more: &str) -> String {
+    format!("{LAB}{more}")
+}
+
+#[test]
+fn a_hook_hears_of_each_event_once() {
+    tell(
+        &[("all", &with(ALL))],
+        r#"
+        boot c1 on=lab => microkernel %1
+        report %1 {"memory_mib": 131072, "serial": "S1"} => 52-54-00-00-00-01 boots anew: policy large takes it
+        boot c1 on=lab => #1: esxi by policy large at 192.0.2.50
+        read #1 ks.cfg
+        say #1 installing
+        say #1 installed
+        say #1 installed
+        say #1 finished
+        log 52-54-00-00-00-01
+        | seen mac 52:54:00:00:00:01
+        | facts firmware efi
+        | remark tag `large` is unknown: fact `memory_mib` is not known
+        | boot ipxe efi: microkernel
+        | hook all is to hear of `discovered`
+        | seen serial s1
+        | facts serial S1, memory_mib 131072
+        | bound by policy large, address 192.0.2.50 from the pool
+        | hook all is to hear of `bound`
+        | attempt 1 opened: task esxi, revision a4035fc
+        | boot ipxe efi: installer (attempt 1)
+        | document ks.cfg asked for
+        | document ks.cfg (1.0 kB)
+        | hook all is to hear of `installing`
+        | installing the machine says so
+        | installed the machine says so
+        | hook all is to hear of `installed`
+        | finished the machine says so
+        | hook all is to hear of `finished`
+        "#,
+    );
+}
+
+#[test]
+fn a_declared_machine_is_not_discovered_and_says_first_that_it_installs() {
+    tell(
+        &[("all", &with(ALL))],
+        r#"
+        boot c9 on=lab => #1: debian
+        say #1 installing
+        read #1 preseed.cfg
+        say #1 failed no_disk
+        hold web => web is held until `bootwright release web`
+        log web
+        | seen mac 52:54:00:00:00:09
+        | node declared as web
+        | facts firmware efi
+        | remark tag `large` is unknown: fact `memory_mib` is not known
+        | bound by its own declaration
+        | attempt 1 opened: task debian, revision a4035fc
+        | boot ipxe efi: installer (attempt 1)
+        | hook all is to hear of `bound`
+        | installing the machine says so
+        | hook all is to hear of `installing`
+        | document preseed.cfg asked for
+        | document preseed.cfg (1.0 kB)
+        | failed the machine says so: no_disk
+        | hook all is to hear of `failed`
+        | held by an operator: being repaired
+        | hook all is to hear of `held`
+        "#,
+    );
+}
+
+#[test]
+fn a_program_is_told_in_order_of_what_it_asked_for_and_is_told_again() {
+    let some = "[hook.ends]\non = \"finished\"\nrun = \"notify\"\n[hook.begins]\non = \"bound\"\nrun = \"notify\"\n";
+    tell(
+        &[("some", &with(some)), ("none", LAB)],
+        r#"
+        boot c9 on=lab => #1: debian
+        read #1 preseed.cfg
+        say #1 installed
+        say #1 finished
+        due
+        | 1 hook begins: web bound
+        | 2 hook ends: web finished
+        undelivered 1 exit_code_1
+        delivered 2
+        due
+        | 1 hook begins: web bound
+        restart
+        due
+        | 1 hook begins: web bound
+        edit none
+        tell 1 => nobody
+        due
+        log web
+        | seen mac 52:54:00:00:00:09
+        | node declared as web
+        | facts firmware efi
+        | remark tag `large` is unknown: fact `memory_mib` is not known
+        | bound by its own declaration
+        | attempt 1 opened: task debian, revision 9a64212
+        | boot ipxe efi: installer (attempt 1)
+        | hook begins is to hear of `bound`
+        | document preseed.cfg asked for
+        | document preseed.cfg (1.0 kB)
+        | installed the machine says so
+        | finished the machine says so
+        | hook ends is to hear of `finished`
+        | hook begins: exit code 1; try 1, it will be told again
+        | hook ends has heard of `finished`
+        | hook begins does not hear of `bound`: there is no hook begins with a program any more
+        "#,
+    );
+}
+
+#[test]
+fn a_machine_is_handed_over_by_a_brokers_program_and_says_so() {
+    let broker = "[broker.cmdb]\nkind = \"program\"\nrun = [\"hand-over\", \"--to\", \"cmdb\"]\nsite = \"west\"\n[defaults]\nbroker = \"cmdb\"\n";
+    tell(
+        &[("broker", &with(broker))],
+        r#"
+        boot c9 on=lab => #1: debian
+        read #1 preseed.cfg
+        say #1 installed
+        say #1 finished
+        due
+        | 1 broker cmdb: web finished
+        tell 1 => hand-over --to cmdb reads broker "cmdb", event "finished", node "web", settings {"site":"west"}
+        delivered 1
+        due
+        nodes => web finished
+        log web
+        | seen mac 52:54:00:00:00:09
+        | node declared as web
+        | facts firmware efi
+        | remark tag `large` is unknown: fact `memory_mib` is not known
+        | bound by its own declaration
+        | attempt 1 opened: task debian, revision d266055
+        | boot ipxe efi: installer (attempt 1)
+        | document preseed.cfg asked for
+        | document preseed.cfg (1.0 kB)
+        | installed the machine says so
+        | finished the machine says so
+        | broker cmdb is to hear of `finished`
+        | broker cmdb has heard of `finished`
+        | stage handed-over: inferred
+        "#,
+    );
+}
