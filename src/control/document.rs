@@ -5,7 +5,8 @@ use super::{
     open::{DOCUMENTS_LIVE, is_due},
     trail::Sign,
 };
-use crate::journal::{Attempt, AttemptId, Event, MachineId};
+use crate::journal::{Attempt, AttemptId, Event, MachineId, Stage};
+use crate::render::HAND_OVER;
 
 /// A file of an attempt that may be handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,14 @@ impl Turn<'_> {
         let machine_id = machine.id;
         let open = machine.open().filter(|attempt| attempt.id == id);
         let why = match open.map(|attempt| attempt.number) {
+            None if name == HAND_OVER && self.may_hand_over(id) => {
+                let number = self.place_of(id).map_or(id.number, |(_, number)| number);
+                return Ok(Handed {
+                    machine: machine_id,
+                    attempt: id,
+                    number,
+                });
+            }
             None => None,
             Some(number) => match self.stopped(machine_id) {
                 None => {
@@ -74,6 +83,23 @@ impl Turn<'_> {
         let since = self.world.run.since.get(id).copied().unwrap_or_default();
         let over = self.now.mono.since(since) >= DOCUMENTS_LIVE;
         over.then(|| "its attempt was opened more than 24 hours ago".into())
+    }
+
+    /// Whether an attempt is one that has installed its machine, which has still to hand itself over.
+    pub fn is_handing_over(&self, id: AttemptId) -> bool {
+        let machine = self.world.state.machine(id.machine);
+        let newest = machine.and_then(|machine| machine.newest());
+        newest.is_some_and(|attempt| {
+            let installed = attempt.stages.get(&Stage::Installed);
+            let is_recent = installed.is_some_and(|at| self.now.wall.since(*at) < DOCUMENTS_LIVE);
+            attempt.id == id && is_recent && !attempt.is_finished()
+        })
+    }
+
+    fn may_hand_over(&self, id: AttemptId) -> bool {
+        let machine = self.world.state.machine(id.machine);
+        let is_held = machine.is_none_or(|machine| !machine.holds.is_empty());
+        !is_held && self.is_handing_over(id)
     }
 
     /// A document's bytes begin to leave.

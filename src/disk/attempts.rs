@@ -107,6 +107,14 @@ impl Attempts {
         Ok(Some(listed.with(bytes)))
     }
 
+    /// Keeps one document of an attempt and removes the others; false when there is none of that name, and all are gone.
+    pub fn keep_only(&self, key: AttemptKey, name: &str) -> io::Result<bool> {
+        match self.read(key, name)? {
+            Some(document) => self.write(key, &[document]).map(|()| true),
+            None => self.remove(key).map(|()| false),
+        }
+    }
+
     /// Removes the documents of an attempt. It is no error when there are none.
     pub fn remove(&self, key: AttemptKey) -> io::Result<()> {
         atomic::remove(&self.file(key))

@@ -191,6 +191,7 @@ fn help(error: &Error) -> Option<String> {
         .flatten()?;
     let set = match name.split_once('.') {
         Some(("vars", _)) => "set it in the node, the policy or the repo, or write",
+        Some(("broker", _)) => "set it in the broker, or write",
         Some(("facts", _)) => "the machine has not reported it; write",
         _ => "write",
     };

@@ -59,7 +59,10 @@ pub(super) fn uses_secrets(job: &Job<'_>, task: &Task) -> bool {
         .first_boot
         .iter()
         .flat_map(|list| list.values());
+    let broker = job.resolved.broker.as_deref();
+    let broker = broker.and_then(|broker| job.library.broker(&broker.kind.value));
     task.unit.uses_secrets
+        || broker.is_some_and(|unit| unit.uses_secrets)
         || scripts
             .filter_map(|path| job.library.loose(path))
             .any(|loose| loose.uses_secrets())

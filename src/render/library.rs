@@ -17,6 +17,7 @@ use crate::{
 };
 
 use super::{
+    broker,
     engine::Mistake,
     fingerprint::Fingerprint,
     loose::{self, Loose},
@@ -33,6 +34,7 @@ pub struct Library {
     tasks: BTreeMap<TaskName, Arc<Task>>,
     loose: BTreeMap<Arc<str>, Arc<Loose>>,
     scripts: Arc<scripts::Set>,
+    brokers: BTreeMap<String, Arc<Unit>>,
     /// Tasks that exist and cannot be used.
     flawed: BTreeSet<TaskName>,
     /// What was wrong with the templates alone.
@@ -89,6 +91,16 @@ impl Library {
         self.loose.get(path)
     }
 
+    /// The script of a kind of broker.
+    pub(super) fn broker(&self, kind: &str) -> Option<&Arc<Unit>> {
+        self.brokers.get(kind)
+    }
+
+    /// The kinds of brokers that have a script.
+    pub(super) fn brokers(&self) -> impl Iterator<Item = &str> {
+        self.brokers.keys().map(String::as_str)
+    }
+
     /// The scripts that belong to no task.
     pub(super) fn scripts(&self) -> &scripts::Set {
         &self.scripts
@@ -99,6 +111,10 @@ impl Library {
     pub fn depends(&self, resolved: &Resolved) -> Fingerprint {
         let task = resolved.task.as_ref().and_then(|task| self.tasks.get(task));
         let mut fingerprint = task.map_or(Fingerprint::default(), |task| task.unit.fingerprint);
+        let broker = resolved.broker.as_ref();
+        if let Some(unit) = broker.and_then(|broker| self.broker(&broker.kind.value)) {
+            fingerprint = fingerprint.with(unit.fingerprint);
+        }
         let scripts = resolved
             .settings
             .first_boot
@@ -145,11 +161,13 @@ impl Library {
             tasks.insert((*name).clone(), task);
         }
         let scripts = scripts::Set::new(&texts, site, &mut diagnostics);
+        let brokers = broker::compile(&texts, site, &mut diagnostics);
         Library {
             texts,
             tasks,
             loose: BTreeMap::new(),
             scripts: Arc::new(scripts),
+            brokers,
             flawed,
             diagnostics,
         }

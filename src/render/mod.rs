@@ -20,6 +20,7 @@ pub mod task;
 mod templates;
 mod unit;
 mod library;
+mod broker;
 mod loose;
 mod references;
 mod settings;
@@ -43,6 +44,7 @@ pub mod check;
 mod attempt;
 
 pub use attempt::{attempt, inspect};
+pub use broker::HAND_OVER;
 pub use fingerprint::Fingerprint;
 pub use hostname::hostname;
 pub use job::{Body, FileKind, Job, Rendered, RenderedFile};

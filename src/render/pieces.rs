@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use minijinja::{Value, context};
 
 use crate::{
-    model::{Arch, Hostname, Mac},
+    model::{Arch, Broker, Hostname, Mac},
     site::Diagnostic,
 };
 
 use super::{
-    bootcfg, context as seen, esxi as words, first_boot,
+    bootcfg, broker, context as seen, esxi as words, first_boot,
     hostname::hostname,
     job::{Body, FileKind, Job, Rendered, RenderedFile},
     library::Task,
@@ -26,6 +26,7 @@ use super::{
 pub(super) struct Pieces<'a> {
     job: &'a Job<'a>,
     task: &'a Task,
+    broker: Option<&'a Broker>,
     hostname: Hostname,
     mac: Option<Mac>,
     net: NetText,
@@ -108,12 +109,17 @@ impl<'a> Pieces<'a> {
             found,
         );
         shared.insert("first_boot", Value::from(scripts));
+        let broker = broker::of(job, task)
+            .map_err(|wrong| found.push(wrong))
+            .ok()?;
+        shared.insert("broker", broker.map_or(Value::from(()), broker::seen));
         let mac = view
             .installer_mac()
             .or_else(|| resolved.macs.first().copied());
         Some(Pieces {
             job,
             task,
+            broker,
             hostname,
             mac,
             net,
@@ -155,10 +161,33 @@ impl<'a> Pieces<'a> {
                 }));
             }
         }
+        match self.hand_over() {
+            Ok(script) => files.extend(script),
+            Err(wrong) => found.push(wrong),
+        }
         (found.len() == before).then(|| Rendered {
             hostname: self.hostname.clone(),
             files,
         })
+    }
+
+    /// The script by which a broker takes the machine over.
+    fn hand_over(&self) -> Result<Option<RenderedFile>, Diagnostic> {
+        let unit = self
+            .broker
+            .and_then(|broker| self.job.library.broker(&broker.kind.value));
+        let Some(unit) = unit else {
+            return Ok(None);
+        };
+        let context = seen::file(&self.shared, Format::Shell);
+        let text = unit.render(broker::TEMPLATE, context);
+        let text = text.map_err(|wrong| self.job.mistake(wrong))?;
+        Ok(Some(RenderedFile {
+            name: broker::HAND_OVER.into(),
+            kind: FileKind::HandOut,
+            content_type: "text/x-shellscript; charset=utf-8",
+            body: Body::Bytes(text.into_bytes()),
+        }))
     }
 
     fn boots_by_grub(&self) -> bool {

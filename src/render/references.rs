@@ -5,9 +5,9 @@ use crate::{
     site::{Diagnostic, Site, suggest},
 };
 
-use super::{engine, library::Library, settings};
+use super::{broker, engine, library::Library, settings};
 
-/// Reports tasks that do not exist and host names that do not compile.
+/// Reports tasks and kinds of brokers that do not exist, and host names that do not compile.
 pub(super) fn check(site: &Site, library: &Library, found: &mut Vec<Diagnostic>) {
     for repo in site.repos.values() {
         found.extend(
@@ -17,6 +17,8 @@ pub(super) fn check(site: &Site, library: &Library, found: &mut Vec<Diagnostic>)
                 .and_then(|task| unknown_task(library, task)),
         );
     }
+    let brokers = site.brokers.values();
+    found.extend(brokers.filter_map(|broker| broker::check(library, broker)));
     for settings in settings::everywhere(site) {
         found.extend(of_settings(library, settings));
     }

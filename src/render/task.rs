@@ -26,6 +26,8 @@ pub struct TaskSpec {
     pub installs: bool,
     /// Whether what installs it is the agent in the microkernel.
     pub microkernel: bool,
+    /// Whether its machines run the script by which a broker takes them over.
+    pub hands_over: bool,
     /// How its installer is told about the network.
     pub dialect: Dialect,
     /// How it is known to be complete.
@@ -142,6 +144,7 @@ pub(super) struct Written {
     pub(super) base: Option<TaskName>,
     installs: Option<bool>,
     microkernel: Option<bool>,
+    hands_over: Option<bool>,
     network: Option<Dialect>,
     completion: Option<Vec<Completion>>,
     stages: Option<BTreeSet<StageName>>,
@@ -180,6 +183,7 @@ impl Written {
             base: self.base,
             installs: self.installs.unwrap_or(base.installs),
             microkernel: self.microkernel.unwrap_or(base.microkernel),
+            hands_over: self.hands_over.unwrap_or(base.hands_over),
             dialect: self.network.unwrap_or(base.dialect),
             completion: self.completion.unwrap_or(base.completion),
             stages: self.stages.unwrap_or(base.stages),
@@ -340,7 +344,14 @@ impl TaskSpec {
 }
 
 /// The stages that every task has.
-pub const STAGES: [&str; 5] = ["installing", "installed", "finished", "failed", "no-disk"];
+pub const STAGES: [&str; 6] = [
+    "installing",
+    "installed",
+    "handed-over",
+    "finished",
+    "failed",
+    "no-disk",
+];
 
 impl Hash {
     /// The kind of hash that the word names.

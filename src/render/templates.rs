@@ -19,6 +19,9 @@ pub(super) const TASKS: &str = "templates/tasks/";
 /// Where every task finds what it has not itself.
 pub(super) const COMMON: &str = "templates/common/";
 
+/// Where the kinds of brokers are.
+pub(super) const BROKERS: &str = "templates/brokers/";
+
 /// Where the scripts are that belong to no task.
 pub(super) const IPXE: &str = "templates/ipxe/";
 
@@ -55,7 +58,7 @@ impl Texts {
     /// Those of a site.
     pub(super) fn of(files: &Files) -> Texts {
         let counts = |path: &str| {
-            [TASKS, COMMON, IPXE]
+            [TASKS, COMMON, IPXE, BROKERS]
                 .into_iter()
                 .any(|folder| path.starts_with(folder))
         };

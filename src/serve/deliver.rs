@@ -227,7 +227,7 @@ mod tests {
         for (script, text, expected) in cases {
             let begun = Instant::now();
             let outcome = told(script, text).await;
-            let outcome = outcome.as_ref().map(|()| ()).map_err(String::as_str);
+            let outcome = outcome.as_ref().copied().map_err(String::as_str);
             assert_eq!(outcome, expected, "{script}");
             assert!(begun.elapsed() < Duration::from_secs(10), "{script}");
         }

@@ -1,7 +1,7 @@
 //! Where decisions are taken, in order, and made durable before the answers that rest on them leave.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -23,6 +23,7 @@ use crate::{
     },
     journal::{AttemptId, Line},
     model::{Network, Now, RepoName, Revision, ServerConfig},
+    render::HAND_OVER,
 };
 
 /// One site's server, without its sockets.
@@ -55,6 +56,8 @@ pub(crate) struct Engine {
     live: ArcSwap<Live>,
     /// Attempts that have ended; their documents go once that is on the disk.
     ended: Mutex<Vec<AttemptId>>,
+    /// Attempts that have installed a machine which has still to hand itself over.
+    handing_over: Mutex<BTreeSet<AttemptId>>,
     scripts: Mutex<Scripts>,
 }
 
@@ -131,6 +134,7 @@ impl Engine {
             world: Mutex::new(parts.world),
             live: ArcSwap::from_pointee(live),
             ended: Mutex::default(),
+            handing_over: Mutex::default(),
             scripts: Mutex::default(),
         }
     }
@@ -239,6 +243,7 @@ impl Engine {
 
     /// Removes what is kept of attempts whose end is on the disk.
     pub(crate) async fn sweep(&self) {
+        self.end_hand_overs();
         let ended = std::mem::take(&mut *lock(&self.ended));
         if ended.is_empty() {
             return;
@@ -249,13 +254,45 @@ impl Engine {
         }
         for attempt in ended {
             self.forget_script(attempt);
-            if let Err(error) = self.attempts.remove(handout::key(attempt)) {
-                tracing::warn!(
+            match self.clear(attempt) {
+                Ok(true) => drop(lock(&self.handing_over).insert(attempt)),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(
                     "the documents of attempt {} cannot be removed: {error}",
                     attempt.number
-                );
+                ),
             }
         }
+    }
+
+    /// Removes what is kept of an attempt, but for the script by which its machine has still to hand itself over; tells
+    /// whether there is one.
+    fn clear(&self, attempt: AttemptId) -> std::io::Result<bool> {
+        let key = handout::key(attempt);
+        match self.look(|turn| turn.is_handing_over(attempt)) {
+            true => self.attempts.keep_only(key, HAND_OVER),
+            false => self.attempts.remove(key).map(|()| false),
+        }
+    }
+
+    /// Those that have handed themselves over, or never will, are attempts that have ended.
+    fn end_hand_overs(&self) {
+        let mut handing_over = lock(&self.handing_over);
+        if handing_over.is_empty() {
+            return;
+        }
+        let ended: Vec<AttemptId> = self.look(|turn| {
+            let all = handing_over.iter().copied();
+            all.filter(|attempt| !turn.is_handing_over(*attempt))
+                .collect()
+        });
+        handing_over.retain(|attempt| !ended.contains(attempt));
+        lock(&self.ended).extend(ended);
+    }
+
+    /// Takes note of an attempt whose machine had still to hand itself over when the server ended.
+    pub(crate) fn goes_on_handing_over(&self, attempt: AttemptId) {
+        lock(&self.ended).push(attempt);
     }
 
     fn world(&self) -> MutexGuard<'_, World> {

@@ -84,6 +84,7 @@ pub(super) fn is_same(before: &Snapshot, after: &Snapshot) -> bool {
     Arc::ptr_eq(&before.site.defaults, &after.site.defaults)
         && same(&before.site.networks, &after.site.networks)
         && same(&before.site.repos, &after.site.repos)
+        && same(&before.site.brokers, &after.site.brokers)
         && same(&before.site.tags, &after.site.tags)
         && before.outside.secrets == after.outside.secrets
         && before.outside.passwords == after.outside.passwords

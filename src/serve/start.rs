@@ -214,11 +214,20 @@ async fn begin(
     troubles.extend(engine.look(|turn| turn.world.state.lost.clone()));
     let live = engine.look(|turn| {
         let machines = turn.world.state.machines.values();
-        machines
-            .flat_map(|machine| machine.open())
-            .map(|attempt| super::handout::key(attempt.id))
-            .collect()
+        let newest = machines.filter_map(|machine| machine.newest());
+        let kept = newest.filter(|attempt| attempt.open || turn.is_handing_over(attempt.id));
+        kept.map(|attempt| (attempt.id, attempt.open))
+            .collect::<Vec<_>>()
     });
+    for (attempt, is_open) in &live {
+        if !is_open {
+            engine.goes_on_handing_over(*attempt);
+        }
+    }
+    let live = live.iter();
+    let live = live
+        .map(|(attempt, _)| super::handout::key(*attempt))
+        .collect();
     for swept in engine.attempts.sweep(&live)? {
         tracing::debug!(
             "documents of attempt {} of {:016x} removed",

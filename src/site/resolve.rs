@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Asset, Hostname, Mac, Network, Node, NodeName, Policy, PolicyName, Repo, Serial, Settings,
-    TaskName, Uuid,
+    Asset, Broker, Hostname, Mac, Network, Node, NodeName, Policy, PolicyName, Repo, Serial,
+    Settings, TaskName, Uuid,
 };
 
 use super::{Diagnostic, Free, HostnameRule, NetPlan, Site, Subject, layers::Layers, net};
@@ -24,6 +24,8 @@ pub struct Resolved {
     pub settings: Settings,
     /// Where its operating system comes from.
     pub repo: Option<Arc<Repo>>,
+    /// To whom it is handed over when it is installed.
+    pub broker: Option<Arc<Broker>>,
     /// What installs it: its own setting, else the repo's.
     pub task: Option<TaskName>,
     /// Where it lives: the network of its primary link.
@@ -63,6 +65,10 @@ pub fn resolve(
         .repo
         .as_deref()
         .and_then(|at| site.repos.get(&at.value).cloned());
+    let broker = settings
+        .broker
+        .as_deref()
+        .and_then(|at| site.brokers.get(&at.value).cloned());
     let hostname = layers
         .hostname(subject.name, layout.network)
         .unwrap_or_else(|mistake| {
@@ -83,6 +89,7 @@ pub fn resolve(
         asset: node.and_then(|node| Some(node.body.asset.as_ref()?.value.clone())),
         settings,
         repo,
+        broker,
         network,
         hostname,
     };

@@ -165,6 +165,74 @@ fn one_that_cannot_be_told_stops_no_other_and_no_machine() {
     server.stop();
 }
 
+/// The script by which a machine hands itself over is served when all else of its attempt is gone, also after a restart, and no longer
+/// than it takes.
+#[test]
+fn a_machine_that_is_installed_fetches_its_hand_over_until_it_is_finished() {
+    let house = House::new(0);
+    house.node(1, "broker = \"commands\"");
+    house.node(2, "");
+    let broker = "[broker.commands]\nkind = \"script\"\ncommands = \"touch /handed-over\"\n";
+    house.write("policies.d/broker.toml", broker);
+    let mut server = Process::start(&house);
+    let [own, other] = [1, 2].map(|number| token(&server.machines.boot(number)));
+    let hand_over = format!("/t/{own}/hand-over.sh");
+    let first = server
+        .machines
+        .get(&format!("/t/{own}/first-boot.sh"))
+        .good();
+    assert!(first.contains(&hand_over), "{first}");
+    for token in [&own, &other] {
+        server.machines.get(&format!("/t/{token}/ks.cfg")).good();
+        server
+            .machines
+            .get(&format!("/t/{token}/stage/installed"))
+            .good();
+    }
+    let is_served = |server: &mut Process| {
+        let (script, rest) = (
+            server.machines.get(&hand_over),
+            server.machines.get(&format!("/t/{own}/first-boot.sh")),
+        );
+        assert_eq!((script.status, rest.status), (200, 404));
+        assert!(
+            script.body.contains("touch /handed-over"),
+            "{}",
+            script.body
+        );
+        let none = server.machines.get(&format!("/t/{other}/hand-over.sh"));
+        assert_eq!(none.status, 404, "it has no broker");
+    };
+    is_served(&mut server);
+    // Time enough for what is of no more use to go.
+    std::thread::sleep(Duration::from_secs(2));
+    is_served(&mut server);
+    server.kill();
+    let mut server = Process::start(&house);
+    is_served(&mut server);
+    std::thread::sleep(Duration::from_secs(2));
+    is_served(&mut server);
+    server.operators.post("/api/v1/nodes/n01/hold", "{}").good();
+    assert_eq!(server.machines.get(&hand_over).status, 404, "it is held");
+    server
+        .operators
+        .post("/api/v1/nodes/n01/release", "{}")
+        .good();
+    is_served(&mut server);
+    for stage in ["handed-over", "finished"] {
+        server
+            .machines
+            .get(&format!("/t/{own}/stage/{stage}"))
+            .good();
+    }
+    assert_eq!(server.machines.get(&hand_over).status, 404);
+    until("nothing is kept", || {
+        let kept = fs::read_dir(house.state().join("attempts")).unwrap();
+        (kept.count() == 0).then_some(())
+    });
+    server.end();
+}
+
 #[test]
 fn ansible_reads_an_inventory() {
     let house = house();

@@ -84,7 +84,7 @@ fn every_machine_of_every_example_is_rendered() {
     for entry in fs::read_dir(examples).unwrap() {
         count += render_all(&entry.unwrap().path());
     }
-    assert_eq!(count, 3 + 3 + 12 + 1 + 2 + 1);
+    assert_eq!(count, 3 + 3 + 12 + 1 + 2 + 2 + 1);
 }
 
 fn render_all(root: &Path) -> usize {

@@ -338,6 +338,67 @@ fn what_an_installer_cannot_say_is_an_error_that_names_the_task_and_the_setting(
 }
 
 #[test]
+fn a_broker_is_of_a_kind_that_there_is_and_its_task_runs_its_script() {
+    let cases = [
+        (
+            "kind = \"pupet\"",
+            "debian",
+            &[
+                "policies.d/site.toml:12: there is no kind of broker `pupet` = did you mean `puppet`?",
+            ][..],
+        ),
+        (
+            "kind = \"chef\"",
+            "debian",
+            &[
+                "policies.d/site.toml:12: there is no kind of broker `chef` = there are ansible-pull, mine, puppet, script, program, none; a site's own stand under templates/brokers/",
+            ],
+        ),
+        (
+            "kind = \"program\"",
+            "debian",
+            &[
+                "policies.d/site.toml:12: broker `b` is a program, and says none = set `run` to the program and its arguments",
+            ],
+        ),
+        (
+            "kind = \"puppet\"",
+            "debian",
+            &[
+                "template brokers/puppet/hand-over.sh.j2 (built in), line 35: `broker.settings.server` is not defined [for node n1] = set it in the broker, or write `broker.settings.server | default(\"\")`",
+            ],
+        ),
+        (
+            "kind = \"mine\"",
+            "debian",
+            &[
+                "templates/brokers/mine/hand-over.sh.j2:2: template brokers/mine/hand-over.sh.j2, line 2: `broker.settings.city` is not defined [for node n1] = set it in the broker, or write `broker.settings.city | default(\"\")`",
+            ],
+        ),
+        ("kind = \"mine\"\ncity = \"Bremen\"", "debian", &[]),
+        ("kind = \"none\"", "esxi", &[]),
+        ("kind = \"program\"\nrun = \"hand-over\"", "esxi", &[]),
+        (
+            "kind = \"script\"\ncommands = []",
+            "esxi",
+            &[
+                "policies.d/site.toml:9: task `esxi` runs no script by which broker `b` could take a machine over [for node n1] = a broker of kind `program` is run by the server, whatever installs the machine",
+            ],
+        ),
+    ];
+    for (broker, task, expected) in cases {
+        let toml = format!(
+            "[network.lab]\nsubnet = \"192.0.2.0/24\"\ngateway = \"192.0.2.1\"\ndns = \"192.0.2.2\"\n[node.n1]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.0.2.11\"\nrepo = \"r\"\nbroker = \"b\"\nroot-password-hash = \"$6$exampleonly$ntM9V.0IToMoZGaR2DFalh1yTiaH8l5Pkmzu2sBb2l7Uczv0DSKMAQbSWzT2uSkCMakVMf7ww5CLBy5Ye.Fpz/\"\n[broker.b]\n{broker}\n[repo.r]\npath = \"r\"\ntask = \"{task}\"\nvars = {{ mirror = \"http://mirror.example/debian\" }}\n"
+        );
+        let own = [(
+            "templates/brokers/mine/hand-over.sh.j2",
+            "#!/bin/sh\necho {{ broker.settings.city | sh }}\n",
+        )];
+        assert_eq!(said(&toml, &own), expected, "{broker}");
+    }
+}
+
+#[test]
 fn a_hash_that_the_installer_does_not_take_is_refused_and_not_shown() {
     for (hash, shown) in [
         (

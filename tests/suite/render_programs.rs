@@ -207,6 +207,7 @@ fn netplan_accepts_every_network_config() {
                 "DNS=192.0.2.2",
                 "MACAddress=52:54:00:00:00:51",
             ],
+            "image-commands" => &["Address=192.0.2.63/24"],
             "image-dhcp" => &["DHCP=ipv4", "MACAddress=52:54:00:00:00:52"],
             "image-bond" => &[
                 "Mode=802.3ad",

@@ -18,7 +18,12 @@ kernel-args = ["no_timer_check"]
 ssh-keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG5DzIGZQt8lBHXMP5/p83B5U36zyJDNPIHSRiFHBSZT example@bootwright"]
 first-boot = ["templates/who.sh.j2"]
 disk = { serial = "DISK-S1" }
+broker = "commands"
 installs = 1
+
+[broker.commands]
+kind = "script"
+commands = ["test -x /usr/local/sbin/bootwright-first-boot", "touch /handed-over"]
 END
     cat >"$work/site/templates/who.sh.j2" <<'END'
 curl -fsS "{{ urls.base }}/t/{{ urls.token }}/log/info/i-am-$(hostname --fqdn)-at-$(ip -4 -o addr show scope global | sed 's/.*inet //; s,/.*,,')"
@@ -47,6 +52,7 @@ is_imaged() {
     await_count "attempt  *$1 opened" 1 90
     await_count "installed .*the machine says so" "$1" 300
     await_count "finished .*the machine says so" "$1" 300
+    await_count "stage  *handed-over" "$1" 5
     await_count "i-am-db1.lab.example-at-192.0.2.21" "$1" 5
 }
 
