@@ -132,12 +132,9 @@ impl<'a> Turn<'a> {
         let mut others = others.map(|id| self.machine(id));
         let same =
             others.find(|other| other.installed || other.opened > 0 || other.node.is_some())?;
-        let name = same
-            .node
-            .as_ref()
-            .map_or_else(|| same.id.to_string(), ToString::to_string);
+        let name = super::status::name_of(Some(same), None);
         Some(format!(
-            "its board is that of {name}: a replaced card? declare it"
+            "{name} reports the same serial number or UUID: is it that one with another card? `adopt` it if it is another machine"
         ))
     }
 

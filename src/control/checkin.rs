@@ -158,6 +158,10 @@ impl Turn<'_> {
     fn bind(&mut self, id: MachineId, node: Option<&Node>, bound: &Bound) -> Result<(), String> {
         let address = self.pooled(id, node, bound);
         let address = address.map_err(|why| why.to_string())?;
+        if let Some(reason) = self.namesake(id, node, bound, address) {
+            self.remark_once(id, reason.clone());
+            return Err(reason);
+        }
         let policy = bound
             .policy
             .as_ref()

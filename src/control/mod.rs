@@ -24,6 +24,7 @@ mod history;
 mod who;
 mod binding;
 mod report;
+mod naming;
 mod asker;
 mod lease;
 mod signature;

@@ -200,6 +200,10 @@ impl Turn<'_> {
             Ok(address) => address,
             Err(why) => return disk(ask, how, Some(why.to_string())),
         };
+        if let Some(reason) = self.namesake(id, node, &bound, address) {
+            self.remark_once(id, reason.clone());
+            return disk(ask, how, Some(reason));
+        }
         if let Some(reason) = self.unproven(bound.repo.as_ref()) {
             return Decision::Wait(reason);
         }

@@ -94,6 +94,48 @@ fn two_that_check_in_together_get_two_addresses_and_keep_them() {
 }
 
 #[test]
+fn two_machines_do_not_get_one_name() {
+    let named = LARGE.replace(
+        "addresses",
+        "hostname = \"{{ facts.manufacturer | lower }}\"\naddresses",
+    );
+    let declared =
+        "[node.maker]\nmac = \"52:54:00:00:00:09\"\naddress = \"192.0.2.9\"\ntask = \"debian\"\n";
+    tell(
+        &[("named", &site(&format!("{named}{declared}")))],
+        r#"
+        boot c1 on=lab => microkernel %1
+        boot c2 on=lab => microkernel %2
+        boot c3 on=lab => microkernel %3
+        report %1 {"memory_mib": 131072, "manufacturer": "One", "serial": "S1"} => 52-54-00-00-00-01 boots anew: policy large takes it
+        report %2 {"memory_mib": 131072, "manufacturer": "One", "serial": "S2"} => 52-54-00-00-00-02 waits 30 s: its host name would be one, and that is 52-54-00-00-00-01's
+        report %3 {"memory_mib": 131072, "manufacturer": "Maker", "serial": "S3"} => 52-54-00-00-00-03 waits 30 s: its host name would be maker, and that is maker's
+        boot c2 on=lab => disk: its host name would be one, and that is 52-54-00-00-00-01's
+        boot c1 on=lab => #1: esxi by policy large at 192.0.2.50
+        order %1 => 52-54-00-00-00-01 boots anew: policy large takes it
+        forget 52-54-00-00-00-01 => 52-54-00-00-00-01 is forgotten
+        order %2 => 52-54-00-00-00-02 boots anew: policy large takes it
+        boot c2 on=lab => #2: esxi by policy large at 192.0.2.50
+        "#,
+    );
+}
+
+#[test]
+fn a_machine_that_waits_is_switched_off_when_it_asks_next() {
+    tell(
+        &[("nothing", &site(""))],
+        r#"
+        boot c1 on=lab => microkernel %1
+        power-off 52-54-00-00-00-01 => refused: 52-54-00-00-00-01 does not wait in the microkernel, and nothing else can be told to switch itself off
+        report %1 {"memory_mib": 4096} => 52-54-00-00-00-01 waits 30 s: no tag; no policy takes it; `explain` tells why not
+        power-off 52-54-00-00-00-01 => 52-54-00-00-00-01 will switch itself off when it asks next, within a minute
+        order %1 => 52-54-00-00-00-01 switches off: an operator said so
+        order %1 => 52-54-00-00-00-01 waits 30 s: no tag; no policy takes it; `explain` tells why not
+        "#,
+    );
+}
+
+#[test]
 fn who_waits_is_told_why_and_goes_on_when_that_changes() {
     let declared = format!(
         "{LAB}[node.web]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.0.2.9\"\ntask = \"debian\"\n"

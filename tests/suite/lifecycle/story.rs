@@ -520,6 +520,7 @@ impl Lab {
             },
             "release" => Operation::Release,
             "mark" => Operation::Mark,
+            "power-off" => Operation::PowerOff,
             "forget" => Operation::Forget {
                 wipe_allowed: rest.ends_with("--wipe-allowed"),
             },

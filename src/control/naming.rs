@@ -1,0 +1,98 @@
+//! Host names that policies make of what machines report: two machines must not bear one.
+//!
+//! Names in files are held to each other when the site is loaded. What a machine that no file mentions will be called is known when
+//! it is to be bound.
+
+use std::net::IpAddr;
+
+use super::{Bound, Turn, status::name_of};
+use crate::{
+    journal::{Machine, MachineId},
+    model::{Facts, Hostname, Node, Policy},
+    render,
+    site::{Subject, resolve},
+};
+
+impl Turn<'_> {
+    /// Why a machine that no file mentions may not be bound yet: somebody else bears the name that it would get.
+    pub(super) fn namesake(
+        &self,
+        id: MachineId,
+        node: Option<&Node>,
+        bound: &Bound,
+        pooled: Option<IpAddr>,
+    ) -> Option<String> {
+        if node.is_some() || self.is_bound_as(id, bound, pooled) {
+            return None;
+        }
+        let own = self.name_of_stranger(self.machine(id), bound.policy.as_deref(), pooled)?;
+        let other = self
+            .declared_with(&own)
+            .or_else(|| self.bound_with(id, &own))?;
+        Some(format!(
+            "its host name would be {own}, and that is {other}'s"
+        ))
+    }
+
+    fn is_bound_as(&self, id: MachineId, bound: &Bound, pooled: Option<IpAddr>) -> bool {
+        let policy = bound.policy.as_ref().map(|policy| &policy.name.value);
+        let binding = self.machine(id).binding.as_ref();
+        binding.is_some_and(|has| has.policy.as_ref() == policy && has.address == pooled)
+    }
+
+    /// The node of the files that bears a name.
+    fn declared_with(&self, name: &Hostname) -> Option<String> {
+        let site = &self.snapshot.site;
+        let mut nodes = site.nodes.values();
+        let bears = nodes.find(|node| {
+            let policy = node.body.policy.as_ref();
+            let policy = policy.and_then(|policy| site.policies.get(&policy.value));
+            let (resolved, _) = resolve(site, &Subject::declared(node), policy.map(AsRef::as_ref));
+            let facts = self.main_history(node, &self.histories(node));
+            let facts = facts.map_or_else(Facts::default, |id| self.machine(id).facts.clone());
+            // A name that cannot be made yet is nobody's.
+            render::hostname(site, &self.snapshot.library, &resolved, &facts)
+                .is_ok_and(|other| other == *name)
+        });
+        bears.map(|node| node.name.value.to_string())
+    }
+
+    /// The other machine that no file mentions and a policy has bound to a name.
+    fn bound_with(&self, id: MachineId, name: &Hostname) -> Option<String> {
+        let state = &self.world.state;
+        let others = state.bound.iter().flat_map(|(policy, machines)| {
+            let machines = machines.iter().filter(|other| **other != id);
+            machines.map(move |other| (policy, *other))
+        });
+        let mut others = others.filter_map(|(policy, other)| {
+            let machine = state
+                .machine(other)
+                .filter(|_| self.node_of(other).is_none())?;
+            let policy = self.snapshot.site.policies.get(policy)?;
+            let pooled = machine.binding.as_ref().and_then(|binding| binding.address);
+            let own = self.name_of_stranger(machine, Some(policy), pooled)?;
+            (own == *name).then(|| name_of(Some(machine), None))
+        });
+        others.next()
+    }
+
+    /// The host name of a machine that no file mentions; none when it cannot be made.
+    fn name_of_stranger(
+        &self,
+        machine: &Machine,
+        policy: Option<&Policy>,
+        pooled: Option<IpAddr>,
+    ) -> Option<Hostname> {
+        let name = name_of(Some(machine), None).parse().ok()?;
+        let subject = Subject {
+            name: &name,
+            declared: None,
+            macs: machine.identity.mac.iter().copied().collect(),
+            pooled,
+        };
+        let site = &self.snapshot.site;
+        let (resolved, _) = resolve(site, &subject, policy);
+        let named = render::hostname(site, &self.snapshot.library, &resolved, &machine.facts);
+        named.ok()
+    }
+}
