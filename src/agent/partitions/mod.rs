@@ -101,9 +101,10 @@ fn place(disk: Size, bytes: u64, end: u64, used: u64, behind: u64) -> Result<u64
     let length = bytes.div_ceil(disk.sector);
     let start = end.saturating_sub(length) / aligned * aligned;
     if start < used || start == 0 {
-        let need = used.div_ceil(aligned) * aligned + length + behind;
+        let begins = used.div_ceil(aligned).saturating_mul(aligned);
+        let need = begins.saturating_add(length + behind);
         return Err(NoPlace::TooSmall {
-            need: need * disk.sector,
+            need: need.saturating_mul(disk.sector),
             has: disk.bytes,
         });
     }

@@ -231,3 +231,42 @@ fn a_guid_is_written_as_a_disk_has_it() {
     assert_eq!(bytes[..4], [0x28, 0x73, 0x2a, 0xc1]);
     assert_eq!(guid_text(&bytes), ESP);
 }
+
+proptest::proptest! {
+    /// Whatever an image's table says, it is refused, or the new partition lies behind all others and on the disk.
+    #[test]
+    fn no_table_makes_it_lie_elsewhere(
+        parts in proptest::collection::vec((0_u64..4000, 0_u64..=u64::MAX), 0..6),
+        changes in proptest::collection::vec((0_usize..2048, 0_u8..=255), 0..4),
+        mib in 1_u64..40,
+        sector in proptest::sample::select(vec![512_u64, 4096]),
+    ) {
+        let parts: Vec<(usize, Part<'_>)> = parts
+            .iter()
+            .enumerate()
+            .map(|(at, (first, last))| (at + 1, (LINUX, *first, *last)))
+            .collect();
+        let mut head = gpt(usize::try_from(sector).unwrap(), &parts);
+        for (at, byte) in changes {
+            head[at] = byte;
+        }
+        let disk = size(mib, sector);
+        if let Ok(added) = add(&mut head, disk, SEED, [9; 16]) {
+            proptest::prop_assert!(added.at > 0 && added.at % MIB == 0);
+            proptest::prop_assert!(added.at + SEED + added.tail.len() as u64 <= disk.bytes);
+            for (_, (_, _, last)) in parts {
+                proptest::prop_assert!(last < added.at / sector || Gpt::read(&head, sector).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn no_head_of_a_disk_is_too_strange(head in proptest::collection::vec(0_u8..=255, 0..4096)) {
+        has_others(&head);
+        let mut whole = head;
+        whole.resize(HEAD, 0);
+        whole[510..512].copy_from_slice(&[0x55, 0xaa]);
+        has_others(&whole);
+        drop(add(&mut whole, size(9, 512), SEED, [9; 16]));
+    }
+}
