@@ -166,10 +166,7 @@ impl Backend for Server {
             Question::Explain(name) => engine
                 .look(|turn| views::explained(turn, &name))
                 .map(|value| bytes(&value)),
-            Question::Inventory => {
-                let (inventory, _) = engine.turn(inventory::inventory);
-                Ok(bytes(&inventory))
-            }
+            Question::Inventory => Ok(bytes(&engine.turn(inventory::inventory).0)),
             Question::Status => Ok(bytes(&engine.status())),
             Question::Log { node, after } => engine.log(&node, after.as_deref()),
         });

@@ -3,6 +3,7 @@
 //! A fact that cannot be read is left out. Nothing here changes anything, and no disk is read further than the places where
 //! partition tables and file systems sign.
 
+mod bmc;
 mod board;
 mod contents;
 mod disks;
@@ -15,6 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(super) use bmc::address as controller;
 pub(super) use disks::{Disk, disks, sector};
 pub(super) use nics::{Card, cards};
 

@@ -1,11 +1,13 @@
 //! The machine's life, from its drivers to the last order.
 
 mod install;
+mod telling;
 
 use std::{
     collections::BTreeSet,
     io,
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
     thread,
     time::{Duration, Instant},
 };
@@ -53,6 +55,8 @@ pub(super) struct Machine {
     clients: Vec<Client>,
     neighbours: Neighbours,
     reported: Option<Facts>,
+    /// The management controller's address, once it has said it.
+    controller: Arc<OnceLock<String>>,
 }
 
 impl Machine {
@@ -88,6 +92,7 @@ impl Machine {
             clients: Vec::new(),
             neighbours: Neighbours::default(),
             reported: None,
+            controller: Arc::default(),
         }
     }
 
@@ -102,6 +107,7 @@ impl Machine {
             self.trouble(error.to_string());
         }
         self.tell_who();
+        self.ask_controller();
         let (url, order) = (self.words.url.clone(), self.words.order.clone());
         if url.is_none() && order.is_none() {
             self.doing("has nobody to ask: `bootwright.url` is not on the kernel's command line");
@@ -297,7 +303,25 @@ impl Machine {
     }
 
     fn facts(&self) -> Facts {
-        hardware::facts(&self.hardware, |card| self.neighbours.of(card.index))
+        let mut facts = hardware::facts(&self.hardware, |card| self.neighbours.of(card.index));
+        facts.bmc = self.controller.get().cloned();
+        facts
+    }
+
+    /// Asks the management controller for its address, which may take it a while.
+    fn ask_controller(&mut self) {
+        let place = self.controller.clone();
+        let asking = thread::Builder::new().spawn(move || {
+            if let Some(address) = hardware::controller() {
+                // It is asked once.
+                drop(place.set(address));
+            }
+        });
+        if let Err(error) = asking {
+            self.trouble(format!(
+                "the management controller cannot be asked: {error}"
+            ));
+        }
     }
 
     /// Loads what drives the devices that the kernel has found.
@@ -334,42 +358,6 @@ impl Machine {
                 _ => {}
             }
         }
-    }
-
-    fn tell_who(&mut self) {
-        let facts = hardware::board(&self.hardware);
-        let board = [facts.manufacturer, facts.product].into_iter().flatten();
-        let mut machine = board.collect::<Vec<_>>().join(" ");
-        if let Some(serial) = facts.serial {
-            machine += &format!(", serial {serial}");
-        }
-        self.shown.machine = machine;
-        self.show();
-    }
-
-    fn tell_address(&mut self) {
-        let told = self.clients.iter().filter_map(|client| {
-            let lease = client.lease()?;
-            Some(format!("{}, {}", client.card().mac, lease.address))
-        });
-        self.shown.card = told.collect::<Vec<_>>().join("; ");
-        self.show();
-    }
-
-    fn doing(&mut self, what: &str) {
-        self.shown.doing = what.into();
-        self.show();
-    }
-
-    fn trouble(&mut self, what: String) {
-        if !self.shown.trouble.contains(&what) && self.shown.trouble.len() < 8 {
-            self.shown.trouble.push(what);
-            self.show();
-        }
-    }
-
-    fn show(&mut self) {
-        self.screen.show(&self.shown);
     }
 }
 

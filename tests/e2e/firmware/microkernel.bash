@@ -199,9 +199,14 @@ range = "192.0.2.100-192.0.2.150"'
     serve
     capture
     hardware 64 S1
-    uefi "${board[@]}"
+    # A management controller, which has an address.
+    python3 tests/e2e/firmware/bmc.py 9002 198.51.100.7 >"$work/bmc.log" 2>&1 &
+    pids+=($!)
+    uefi "${board[@]}" -chardev socket,id=bmc,host=127.0.0.1,port=9002,server=on,wait=off -device ipmi-bmc-extern,id=bmc0,chardev=bmc \
+        -device isa-ipmi-kcs,bmc=bmc0
     node=52-54-00-00-00-01
     await_log "facts .*memory_mib" 240
     facts_are S1 efi 1024 64
+    await_log "facts .*bmc 198.51.100.7" 60
     is_taken 300 db-s1
 }

@@ -1,0 +1,183 @@
+//! The address of the machine's management controller, asked of the controller itself (IPMI 2.0).
+//!
+//! A controller may take its time, so it is asked once, beside everything else.
+
+use std::{
+    ffi::c_long,
+    fs::{File, OpenOptions},
+    io,
+    net::Ipv4Addr,
+    os::fd::{AsFd, AsRawFd},
+};
+
+use nix::{
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+
+/// Where the kernel's driver is.
+const DEVICE: &str = "/dev/ipmi0";
+
+/// How long a controller may take for one answer, in milliseconds.
+const PATIENCE: u16 = 2_000;
+
+/// The channels that may lead to a network (IPMI 2.0, table 6-1).
+const CHANNELS: std::ops::RangeInclusive<u8> = 1..=11;
+
+/// Transport: Get LAN Configuration Parameters (23.2), its parameter IP Address.
+const TRANSPORT: u8 = 0x0c;
+const GET_LAN: u8 = 0x02;
+const ADDRESS: u8 = 3;
+
+/// `IPMICTL_SEND_COMMAND` and `IPMICTL_RECEIVE_MSG_TRUNC` of linux/ipmi.h.
+const SEND: libc::c_ulong = request(0b10, size_of::<Request>(), 13);
+const RECEIVE: libc::c_ulong = request(0b11, size_of::<Received>(), 11);
+
+/// The number of an ioctl of the driver's (asm-generic/ioctl.h): its direction, the size of what it takes, its own number.
+const fn request(direction: libc::c_ulong, size: usize, number: libc::c_ulong) -> libc::c_ulong {
+    direction << 30 | (size as libc::c_ulong) << 16 | (b'i' as libc::c_ulong) << 8 | number
+}
+
+/// `struct ipmi_msg`.
+#[repr(C)]
+struct Message {
+    netfn: u8,
+    command: u8,
+    length: u16,
+    data: *mut u8,
+}
+
+/// `struct ipmi_req`.
+#[repr(C)]
+struct Request {
+    address: *mut Controller,
+    address_length: libc::c_uint,
+    id: c_long,
+    message: Message,
+}
+
+/// `struct ipmi_recv`.
+#[repr(C)]
+struct Received {
+    kind: libc::c_int,
+    address: *mut Controller,
+    address_length: libc::c_uint,
+    id: c_long,
+    message: Message,
+}
+
+/// `struct ipmi_system_interface_addr`: the controller of this machine itself.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Controller {
+    kind: libc::c_int,
+    channel: libc::c_short,
+    lun: u8,
+    // The driver may answer with a longer address.
+    rest: [u8; 32],
+}
+
+const OWN: Controller = Controller {
+    kind: 0x0c,
+    channel: 0x0f,
+    lun: 0,
+    rest: [0; 32],
+};
+
+/// The controller's address; none where there is no controller, or none that has an address.
+pub(in crate::agent) fn address() -> Option<String> {
+    let device = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(DEVICE)
+        .ok()?;
+    for channel in CHANNELS {
+        // One that does not answer will not for another channel either.
+        let answer = ask(&device, &[channel, ADDRESS, 0, 0]).ok()?;
+        if let Some(address) = read(&answer) {
+            return Some(address.to_string());
+        }
+    }
+    None
+}
+
+/// What an answer says: its completion code, a revision, and the address; of a channel that leads nowhere none.
+fn read(answer: &[u8]) -> Option<Ipv4Addr> {
+    let [0, _, a, b, c, d] = *answer else {
+        return None;
+    };
+    let address = Ipv4Addr::new(a, b, c, d);
+    (!address.is_unspecified()).then_some(address)
+}
+
+fn ask(device: &File, data: &[u8]) -> io::Result<Vec<u8>> {
+    let (mut to, mut data) = (OWN, data.to_vec());
+    let mut request = Request {
+        address: &raw mut to,
+        // Without the rest: the driver knows this kind of address by 8 bytes.
+        address_length: 8,
+        id: 1,
+        message: Message {
+            netfn: TRANSPORT,
+            command: GET_LAN,
+            length: u16::try_from(data.len()).unwrap_or(0),
+            data: data.as_mut_ptr(),
+        },
+    };
+    control(device, SEND, &raw mut request)?;
+    let mut waiting = [PollFd::new(device.as_fd(), PollFlags::POLLIN)];
+    if poll(&mut waiting, PollTimeout::from(PATIENCE))? == 0 {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    let (mut from, mut buffer) = (OWN, [0; 64]);
+    let mut received = Received {
+        kind: 0,
+        address: &raw mut from,
+        address_length: size_of::<Controller>() as libc::c_uint,
+        id: 0,
+        message: Message {
+            netfn: 0,
+            command: 0,
+            length: buffer.len() as u16,
+            data: buffer.as_mut_ptr(),
+        },
+    };
+    control(device, RECEIVE, &raw mut received)?;
+    let length = usize::from(received.message.length).min(buffer.len());
+    Ok(buffer[..length].to_vec())
+}
+
+#[expect(unsafe_code, reason = "no crate has these requests")]
+fn control<T>(device: &File, number: libc::c_ulong, argument: *mut T) -> io::Result<()> {
+    // SAFETY: the argument is of the type that the request is defined for, and all that it points to outlives the call.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), number, argument) };
+    match done {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_requests_are_those_of_the_driver() {
+        // As linux/ipmi.h has them on a machine of 64 bits.
+        assert_eq!((SEND, RECEIVE), (0x8028_690d, 0xc030_690b));
+    }
+
+    #[test]
+    fn an_answer_is_an_address_or_none() {
+        let cases: [(&[u8], Option<[u8; 4]>); 5] = [
+            (&[0, 0x11, 192, 0, 2, 7], Some([192, 0, 2, 7])),
+            (&[0, 0x11, 0, 0, 0, 0], None),
+            (&[0xc1], None),
+            (&[0xcc, 0x11, 192, 0, 2, 7], None),
+            (&[], None),
+        ];
+        for (answer, expected) in cases {
+            assert_eq!(read(answer), expected.map(Ipv4Addr::from), "{answer:?}");
+        }
+    }
+}
