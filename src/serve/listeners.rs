@@ -77,7 +77,7 @@ impl Listeners {
             machines,
             operators: listen(operator)?,
             guard,
-            advertise: match options.unadvertised {
+            advertise: match options.throwaway {
                 true => Advertise::default(),
                 false => Advertise::read(texts)?,
             },

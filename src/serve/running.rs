@@ -74,6 +74,8 @@ pub(crate) struct Following {
     pub(crate) watch: Watch,
     /// Whether DHCP is left alone.
     pub(crate) http_alone: bool,
+    /// Whether nobody is to hear of what happens.
+    pub(crate) throwaway: bool,
 }
 
 impl Running {
@@ -98,6 +100,7 @@ impl Running {
             seen,
             watch,
             http_alone,
+            throwaway,
         } = following;
         let setting = dhcp::Setting {
             advertise: listeners.advertise.clone(),
@@ -148,8 +151,10 @@ impl Running {
             tokio::spawn(probe::run(engine.clone())),
             tokio::spawn(genuine::prove(engine.clone())),
             tokio::spawn(loaders(engine.clone())),
-            tokio::spawn(deliver::run(engine.clone())),
         ];
+        if !throwaway {
+            background.push(tokio::spawn(deliver::run(engine.clone())));
+        }
         if waits_for_tftp {
             background.push(tokio::spawn(tftp_when_free(tree, tftp.clone())));
         }

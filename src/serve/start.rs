@@ -51,8 +51,9 @@ pub struct Options {
     pub operator: Option<SocketAddr>,
     /// Whether DHCP and TFTP are left alone: a throwaway server for a machine that is none.
     pub http_alone: bool,
-    /// Whether the site's `[http] advertise` is left alone, since it names another server than this one.
-    pub unadvertised: bool,
+    /// Whether it is a server of a moment, for a machine that is played: it advertises its own address, and tells no programs of what
+    /// has not happened.
+    pub throwaway: bool,
 }
 
 /// Starts a server.
@@ -128,6 +129,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         seen,
         watch,
         http_alone: options.http_alone,
+        throwaway: options.throwaway,
     };
     Ok(Running::begin(engine, listeners, following, banner))
 }

@@ -234,6 +234,24 @@ fn a_machine_that_is_installed_fetches_its_hand_over_until_it_is_finished() {
 }
 
 #[test]
+fn a_machine_that_is_only_played_is_told_to_nobody() {
+    let house = house();
+    fs::write(house.beside("works"), "").unwrap();
+    let played = assert_cmd::Command::new(env!("CARGO_BIN_EXE_bootwright"))
+        .args(["--site", house.site().to_str().unwrap(), "play", "n01"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(played.stdout).unwrap();
+    assert!(played.status.success(), "{said}");
+    assert!(
+        said.contains("hook        all is to hear of `finished`"),
+        "{said}"
+    );
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!house.beside("told-hook").exists());
+}
+
+#[test]
 fn ansible_reads_an_inventory() {
     let house = house();
     let mut server = Server::start(&house);

@@ -34,7 +34,7 @@ impl Server {
             listen: loopback,
             operator: loopback,
             http_alone: true,
-            unadvertised: true,
+            throwaway: true,
         };
         let running = runtime.block_on(start(options)).unwrap();
         Server {

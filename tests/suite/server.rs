@@ -186,7 +186,7 @@ fn options(site: &Path, state: &Path) -> Options {
         listen: Some(any),
         operator: Some(any),
         http_alone: true,
-        unadvertised: false,
+        throwaway: false,
     }
 }
 

@@ -46,7 +46,7 @@ impl Own {
             listen: Some(loopback),
             operator: Some(loopback),
             http_alone: true,
-            unadvertised: true,
+            throwaway: true,
         }))?;
         if running.banner.errors > 0 {
             return Err(
