@@ -20,15 +20,19 @@ use crate::agent::{pause, server::asker};
 /// How much is asked for at a time, in bytes.
 const PIECE: u64 = 8 << 20;
 
-/// For how long a piece is asked for again.
+/// For how long a piece is asked for again: of a server that does not answer, and of one that says no, which may have
+/// just started.
 const PATIENCE: Duration = Duration::from_secs(600);
+const REFUSED: Duration = Duration::from_secs(60);
 
 /// An image on a server.
 pub(in crate::agent) struct Image {
     agent: Agent,
     url: String,
-    /// For how long a piece is asked for again.
-    patience: Duration,
+    /// How much is asked for at a time, in bytes.
+    step: u64,
+    /// For how long a piece is asked for again, and where the server says no.
+    patience: (Duration, Duration),
     /// What tells one content from another, as the first answer said it.
     version: Option<String>,
     /// How many bytes there are, once that is known.
@@ -49,6 +53,8 @@ pub(in crate::agent) struct Stream {
 enum Missed {
     /// It may come the next time.
     For(String),
+    /// The server says no; it may say something else soon.
+    Refused(String),
     /// It will not.
     ForGood(String),
 }
@@ -58,7 +64,8 @@ impl Image {
         Image {
             agent: asker(Duration::from_secs(120)),
             url: url.into(),
-            patience: PATIENCE,
+            step: PIECE,
+            patience: (PATIENCE, REFUSED),
             version: None,
             length: None,
         }
@@ -100,16 +107,19 @@ impl Image {
             match self.ask(at) {
                 Ok(piece) => return Ok(piece),
                 Err(Missed::ForGood(why)) => return Err(io::Error::other(why)),
-                Err(Missed::For(why)) if begun.elapsed() >= self.patience => {
+                Err(Missed::For(why)) if begun.elapsed() >= self.patience.0 => {
                     return Err(io::Error::other(why));
                 }
-                Err(Missed::For(_)) => thread::sleep(pause::after(failures)),
+                Err(Missed::Refused(why)) if begun.elapsed() >= self.patience.1 => {
+                    return Err(io::Error::other(why));
+                }
+                Err(_) => thread::sleep(pause::after(failures)),
             }
         }
     }
 
     fn ask(&mut self, at: u64) -> Result<Vec<u8>, Missed> {
-        let range = format!("bytes={at}-{}", at + PIECE - 1);
+        let range = format!("bytes={at}-{}", at + self.step - 1);
         let answer = self.agent.get(&self.url).header("Range", range).call();
         let mut answer = answer.map_err(|error| Missed::For(error.to_string()))?;
         let expected = self.heard(&answer, at)?;
@@ -136,8 +146,8 @@ impl Image {
                 let why = "its server sends no parts of it (`Range`)";
                 return Err(Missed::ForGood(why.into()));
             }
-            // It is not there, or not so much of it; a server that has just started may not know it yet.
-            status => return Err(Missed::For(format!("the server says {status}"))),
+            // It is not there, or not so much of it.
+            status => return Err(Missed::Refused(format!("the server says {status}"))),
         }
         let range = text("content-range").and_then(|range| read_range(&range));
         let Some((from, to, length)) = range.filter(|(from, ..)| *from == at) else {
@@ -179,5 +189,110 @@ impl Read for Stream {
             let gone = |_| io::Error::other("nobody fetches it any more");
             self.piece = io::Cursor::new(next.map_err(gone)??);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead, BufReader, Write},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    /// How a server answers a request for the bytes from `at` on, of `whole`.
+    type Answer = fn(number: usize, at: usize, whole: &[u8]) -> Vec<u8>;
+
+    /// A server that answers one request on each connection; returns its address.
+    fn server(whole: Vec<u8>, answer: Answer) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for (number, client) in listener.incoming().enumerate() {
+                let mut client = client.unwrap();
+                if let Some(at) = range(&client) {
+                    // A client that had enough is gone.
+                    drop(client.write_all(&answer(number, at, &whole)));
+                }
+            }
+        });
+        format!("http://{address}/image")
+    }
+
+    fn range(client: &TcpStream) -> Option<usize> {
+        let lines = BufReader::new(client).lines().map_while(Result::ok);
+        let head = lines.take_while(|line| !line.is_empty());
+        let mut ranges = head.filter_map(|line| {
+            let line = line.to_ascii_lowercase();
+            let from = line
+                .strip_prefix("range: bytes=")?
+                .split('-')
+                .next()?
+                .parse();
+            from.ok()
+        });
+        ranges.next()
+    }
+
+    /// The part of 10 bytes from `at` on, of a content with this name.
+    fn part(at: usize, whole: &[u8], version: &str) -> Vec<u8> {
+        let body = &whole[at..whole.len().min(at + 10)];
+        let head = format!(
+            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {at}-{}/{}\r\nETag: \"{version}\"\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            at + body.len() - 1,
+            whole.len(),
+            body.len()
+        );
+        [head.as_bytes(), body].concat()
+    }
+
+    fn read(answer: Answer) -> io::Result<Vec<u8>> {
+        let whole: Vec<u8> = (0..35).collect();
+        let mut image = Image::new(&server(whole, answer));
+        image.step = 10;
+        image.patience = (Duration::from_secs(20), Duration::ZERO);
+        let mut stream = image.open()?;
+        assert_eq!(stream.length, 35);
+        let mut read = Vec::new();
+        stream.read_to_end(&mut read)?;
+        assert_eq!(stream.read.get(), 35);
+        Ok(read)
+    }
+
+    fn why(answer: Answer) -> String {
+        read(answer).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_image_comes_in_parts_and_goes_on_where_it_broke_off() {
+        let expected: Vec<u8> = (0..35).collect();
+        let whole = read(|_, at, whole| part(at, whole, "a")).unwrap();
+        assert_eq!(whole, expected);
+        // Nobody answers the first, the third breaks off, the fifth has no body.
+        let broken = read(|number, at, whole| {
+            let whole = part(at, whole, "a");
+            match number {
+                0 => Vec::new(),
+                2 => whole[..whole.len() - 3].into(),
+                4 => whole[..whole.len() - 10].into(),
+                _ => whole,
+            }
+        });
+        assert_eq!(broken.unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_not_this_image_is_not_taken() {
+        let changed = why(|_, at, whole| part(at, whole, if at < 20 { "a" } else { "b" }));
+        assert_eq!(changed, "it was changed while it was fetched");
+        let longer = why(|_, at, whole| part(at, &whole[..if at < 20 { 35 } else { 30 }], "a"));
+        assert_eq!(longer, "it was changed while it was fetched");
+        let whole = why(|_, _, _| b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab".into());
+        assert_eq!(whole, "its server sends no parts of it (`Range`)");
+        let other = why(|_, _, whole| part(5, whole, "a"));
+        assert_eq!(other, "its server sends other parts than it is asked for");
+        let missing = why(|_, _, _| b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into());
+        assert_eq!(missing, "the server says 404 Not Found");
     }
 }

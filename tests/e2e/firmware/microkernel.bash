@@ -138,6 +138,18 @@ wire.send(frame.ljust(60, b"\0"))
 END
 }
 
+# Says how long after the agent's start the first report came: its screen is the first thing it does.
+told_after() {
+    local begun reported
+    await_file "looks at the hardware" "$work/serial.log" 120
+    begun=$(date +%s%3N)
+    await_log "facts .*memory_mib" 120
+    reported=$("$bootwright" --site "$work/site" nodes "$node" log | sed -n 's/ *facts .*memory_mib.*//p' | head -n 1)
+    reported=$(date -d "$reported" +%s%3N)
+    # The file is looked at every half second.
+    echo "$scenario: the first report came $((reported - begun)) to $((reported - begun + 500)) ms after the agent's start"
+}
+
 # A machine that no policy takes waits, is adopted, and goes on without a reset.
 scenario_microkernel_adopted() {
     local node=db1
@@ -148,7 +160,7 @@ scenario_microkernel_adopted() {
     hardware 64 S1
     memory=2048 bios "${board[@]}"
     node=52-54-00-00-00-01
-    await_log "facts .*memory_mib" 120
+    told_after
     await_file "no policy takes it" "$work/serial.log" 30
     # A bridge forwards no switch's hello; this one comes from the other end of the cable itself.
     lldp tap0
