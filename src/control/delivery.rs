@@ -202,6 +202,11 @@ impl Turn<'_> {
         &self.world.state.deliveries.due
     }
 
+    /// The number of the latest delivery that was noted.
+    pub fn latest_delivery(&self) -> u64 {
+        self.world.state.deliveries.last
+    }
+
     /// What is told to whom; none, and it is noted, when there is nobody any more.
     pub fn telling(&mut self, number: u64, status: Option<&Value>) -> Option<Telling> {
         let due = self.due().get(&number)?.clone();

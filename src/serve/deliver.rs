@@ -33,16 +33,27 @@ pub(crate) async fn run(engine: Arc<Engine>) {
     let mut events = engine.appended.subscribe();
     let mut tries = Tries::default();
     let (sender, mut ended) = mpsc::channel::<Ended>(16);
+    let (mut latest, mut is_news) = (0, true);
     loop {
-        begin(&engine, &mut tries, &sender).await;
+        if is_news {
+            begin(&engine, &mut tries, &sender).await;
+        }
         let next = tries.next();
         let wait = next.map_or(Duration::from_secs(3_600), |at| at.since(engine.now().mono));
         tokio::select! {
-            changed = events.changed() => if changed.is_err() {
-                return;
-            },
-            Some((number, outcome)) = ended.recv() => note(&engine, &mut tries, number, outcome).await,
-            () = sleep(wait.max(Duration::from_millis(10))) => {}
+            changed = events.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                // Most of what happens is nothing that anybody is to hear of.
+                let before = std::mem::replace(&mut latest, engine.look(|turn| turn.latest_delivery()));
+                is_news = latest != before;
+            }
+            Some((number, outcome)) = ended.recv() => {
+                note(&engine, &mut tries, number, outcome).await;
+                is_news = true;
+            }
+            () = sleep(wait.max(Duration::from_millis(10))) => is_news = true,
         }
     }
 }
