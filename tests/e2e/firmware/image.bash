@@ -47,9 +47,10 @@ await_count() {
     [ "$(log_counts "$text")" -eq "$count" ] || fail "\`$text\` is in the log more than $count times"
 }
 
-# The attempt of this number comes to its end, and the machine reports it under its own name from its own address.
+# The attempt of this number comes to its end, and the machine reports it under its own name from its own address. OVMF takes more
+# than a minute from a reset to its first DHCP message when a system was on the disk.
 is_imaged() {
-    await_count "attempt  *$1 opened" 1 90
+    await_count "attempt  *$1 opened" 1 240
     await_count "installed .*the machine says so" "$1" 300
     await_count "finished .*the machine says so" "$1" 300
     await_count "stage  *handed-over" "$1" 5
@@ -69,7 +70,7 @@ twice() {
     local before
     before=$(log_counts "its own disk: nothing is due")
     echo system_reset >"$work/db1.monitor"
-    await_count "its own disk: nothing is due" $((before + 1)) 120
+    await_count "its own disk: nothing is due" $((before + 1)) 240
     [ "$(log_counts "attempt  *3 ")" -eq 0 ] || fail "it is installed a third time"
 }
 
@@ -109,6 +110,6 @@ scenario_image_broken() {
     cmp "$work/other.img" <(head -c 64M /dev/zero) || fail "the other disk was written to"
     cp target/tests/image/disk.raw.zst "$images/new" && mv "$images/new" "$images/disk.raw.zst"
     echo system_reset >"$work/db1.monitor"
-    await_log "attempt  *2 opened" 120
+    await_log "attempt  *2 opened" 240
     await_log "installed .*the machine says so" 180
 }
