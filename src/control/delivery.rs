@@ -13,9 +13,6 @@ use crate::{
     model::{Broker, List, Mono, Occasion, Receiver, StageName},
 };
 
-/// The kind of broker whose program runs here.
-pub const PROGRAM: &str = "program";
-
 /// How many programs run at a time.
 const AT_ONCE: usize = 4;
 
@@ -60,8 +57,11 @@ impl Tries {
         ready
     }
 
-    /// When the next one that failed is tried again.
+    /// When the next one that failed is tried again; none while so many run that one has to end first.
     pub fn next(&self) -> Option<Mono> {
+        if self.running.len() >= AT_ONCE {
+            return None;
+        }
         let waiting = self.failed.iter();
         let waiting = waiting.filter(|(number, _)| !self.running.contains(number));
         waiting.map(|(_, (_, until))| *until).min()
@@ -179,7 +179,7 @@ impl Turn<'_> {
         let hooks = hooks.map(|hook| Receiver::Hook(hook.name.value.clone()));
         let broker = self
             .broker_of(id)
-            .filter(|broker| on == Occasion::Finished && broker.kind.value == PROGRAM);
+            .filter(|broker| on == Occasion::Finished && broker.is_program());
         let broker = broker.map(|broker| Receiver::Broker(broker.name.value.clone()));
         hooks.chain(broker).collect()
     }
@@ -215,11 +215,8 @@ impl Turn<'_> {
             Receiver::Hook(name) => (site.hooks.get(name).map(|hook| words(&hook.body.run)), None),
             Receiver::Broker(name) => {
                 let broker = site.brokers.get(name);
-                let broker = broker.filter(|broker| broker.kind.value == PROGRAM);
-                (
-                    broker.and_then(|broker| program_of(broker)),
-                    broker.map(|broker| &broker.vars),
-                )
+                let run = broker.and_then(|broker| broker.program());
+                (run, broker.map(|broker| &broker.vars))
             }
         };
         let Some(run) = run else {
@@ -314,22 +311,90 @@ impl Turn<'_> {
 }
 
 /// The stage of a machine that was handed over.
-pub const HANDED_OVER: &str = "handed-over";
+const HANDED_OVER: &str = "handed-over";
 
 fn words(list: &List<String>) -> Vec<String> {
     list.values().cloned().collect()
 }
 
-/// The program of a broker that has one.
-pub fn program_of(broker: &Broker) -> Option<Vec<String>> {
-    let run = &broker.vars.get("run")?.value;
-    let words: Option<Vec<String>> = match run {
-        Value::String(word) => Some(vec![word.clone()]),
-        Value::Array(words) => words
-            .iter()
-            .map(|word| word.as_str().map(str::to_owned))
-            .collect(),
-        _ => None,
-    };
-    words.filter(|words| !words.is_empty())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Timestamp;
+
+    /// Deliveries by number, each to a hook of this name and of this machine.
+    fn due(all: &[(u64, &str, u64)]) -> BTreeMap<u64, Due> {
+        let due = |(number, hook, machine): &(u64, &str, u64)| {
+            let due = Due {
+                to: Receiver::Hook(hook.parse().unwrap()),
+                on: Occasion::Bound,
+                at: Timestamp(0),
+                machine: MachineId(*machine),
+                node: "n".into(),
+                attempt: None,
+                reason: None,
+            };
+            (*number, due)
+        };
+        all.iter().map(due).collect()
+    }
+
+    #[test]
+    fn one_at_a_time_of_a_machine_for_each_receiver_and_four_in_all() {
+        let mut all = due(&[
+            (1, "a", 1),
+            (2, "a", 1),
+            (3, "b", 1),
+            (4, "a", 2),
+            (5, "a", 3),
+            (6, "a", 4),
+        ]);
+        let mut tries = Tries::default();
+        assert_eq!(tries.ready(&all, Mono(0)), [1, 3, 4, 5]);
+        assert!(tries.ready(&all, Mono(0)).is_empty());
+        all.remove(&1);
+        tries.ended(1);
+        assert_eq!(tries.ready(&all, Mono(0)), [2]);
+        all.remove(&3);
+        tries.ended(3);
+        assert_eq!(tries.ready(&all, Mono(0)), [6]);
+    }
+
+    #[test]
+    fn one_that_failed_is_tried_again_after_longer_and_longer() {
+        let all = due(&[(1, "a", 1), (2, "a", 1), (3, "a", 2)]);
+        let mut tries = Tries::default();
+        let mut now = Mono(0);
+        assert_eq!(tries.ready(&all, now), [1, 3]);
+        tries.ended(3);
+        let mut pauses = Vec::new();
+        for count in 1..=10 {
+            assert_eq!(tries.failed(1, now), count);
+            let next = tries.next().expect("it is tried again");
+            pauses.push(next.since(now).as_secs());
+            let early = due(&[(1, "a", 1), (2, "a", 1)]);
+            assert!(tries.ready(&early, now).is_empty(), "its successor waits");
+            now = next;
+            assert_eq!(tries.ready(&early, now), [1]);
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
+    }
+
+    #[test]
+    fn nothing_is_looked_for_while_one_has_to_end_first() {
+        let all = due(&[
+            (1, "a", 1),
+            (2, "a", 2),
+            (3, "a", 3),
+            (4, "a", 4),
+            (5, "a", 5),
+        ]);
+        let mut tries = Tries::default();
+        tries.ready(&all, Mono(0));
+        tries.failed(1, Mono(0));
+        assert_eq!(tries.ready(&all, Mono(0)), [5]);
+        assert_eq!(tries.next(), None);
+        tries.ended(5);
+        assert_eq!(tries.next(), Some(Mono(1_000)));
+    }
 }

@@ -52,7 +52,7 @@ pub use binding::{Bound, Layers, Unbound};
 pub use callback::{Callback, Heard};
 pub use check::{Checked, Examined, shown_address};
 pub use checkin::CheckedIn;
-pub use delivery::{HANDED_OVER, PROGRAM, Telling, Tries, program_of};
+pub use delivery::{Telling, Tries};
 pub use dhcp::{Broken, DhcpAsk, Fetched};
 pub use document::{Handed, Refusal};
 pub use operate::{Operation, OperationError};

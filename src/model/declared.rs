@@ -235,6 +235,30 @@ pub struct Broker {
     pub vars: Vars,
 }
 
+impl Broker {
+    /// The kind whose program the server runs.
+    pub const PROGRAM: &str = "program";
+
+    /// Whether the server runs a program of its.
+    pub fn is_program(&self) -> bool {
+        self.kind.value == Broker::PROGRAM
+    }
+
+    /// That program and its arguments; none when it is of another kind, or `run` says none.
+    pub fn program(&self) -> Option<Vec<String>> {
+        let run = self.vars.get("run").filter(|_| self.is_program())?;
+        let words: Option<Vec<String>> = match &run.value {
+            serde_json::Value::String(word) => Some(vec![word.clone()]),
+            serde_json::Value::Array(words) => words
+                .iter()
+                .map(|word| word.as_str().map(str::to_owned))
+                .collect(),
+            _ => None,
+        };
+        words.filter(|words| !words.is_empty())
+    }
+}
+
 /// `hook`: a program that hears of events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hook {

@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     job::Job,
-    library::{Library, Task, located},
+    library::{Library, Task, report},
     templates::{BROKERS, COMMON, Texts},
     unit::Unit,
 };
@@ -26,7 +26,7 @@ pub const HAND_OVER: &str = "hand-over.sh";
 pub(super) const TEMPLATE: &str = "hand-over.sh.j2";
 
 /// The kinds that have no script.
-const WITHOUT: [&str; 2] = ["program", "none"];
+const WITHOUT: [&str; 2] = [Broker::PROGRAM, "none"];
 
 /// Compiles the script of every kind.
 pub(super) fn compile(
@@ -39,13 +39,7 @@ pub(super) fn compile(
     let compiled = kinds.map(|kind| {
         let directories = [format!("{BROKERS}{kind}/"), COMMON.to_string()];
         let (unit, mistakes) = Unit::gather(texts, &directories, &wanted);
-        for (origin, mistake) in mistakes {
-            let mistake = located(site, &origin, &mistake);
-            // Several kinds share templates, and one mistake is reported once.
-            if !found.contains(&mistake) {
-                found.push(mistake);
-            }
-        }
+        report(site, mistakes, found);
         (kind, Arc::new(unit.compiled()))
     });
     compiled.collect()
@@ -54,15 +48,14 @@ pub(super) fn compile(
 /// A kind that there is not, or a program that is not named.
 pub(super) fn check(library: &Library, broker: &Broker) -> Option<Diagnostic> {
     let kind = &broker.kind;
-    if kind.value == WITHOUT[0] {
-        let has_program = broker.vars.contains_key("run");
+    if broker.is_program() {
         let message = format!("broker `{}` is a program, and says none", broker.name);
-        return (!has_program).then(|| {
+        return broker.program().is_none().then(|| {
             Diagnostic::error(message, kind.place)
                 .help("set `run` to the program and its arguments")
         });
     }
-    if kind.value == WITHOUT[1] || library.broker(&kind.value).is_some() {
+    if WITHOUT.contains(&kind.value.as_str()) || library.broker(&kind.value).is_some() {
         return None;
     }
     let known: Vec<&str> = library.brokers().chain(WITHOUT).collect();

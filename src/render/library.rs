@@ -313,13 +313,7 @@ impl Task {
             .filter_map(|file| file.template.clone())
             .collect();
         let (unit, mistakes) = Unit::gather(texts, &directories, &wanted);
-        for (origin, mistake) in mistakes {
-            let mistake = located(site, &origin, &mistake);
-            // Several tasks share templates, and one mistake is reported once.
-            if !found.contains(&mistake) {
-                found.push(mistake);
-            }
-        }
+        report(site, mistakes, found);
         match kept {
             Some(kept) if kept.unit.fingerprint == unit.fingerprint && kept.spec == spec => {
                 kept.clone()
@@ -329,6 +323,16 @@ impl Task {
                 spec,
                 unit: unit.compiled(),
             }),
+        }
+    }
+}
+
+/// Reports mistakes in templates. Several tasks or brokers share templates, and one mistake is reported once.
+pub(super) fn report(site: &Site, mistakes: Vec<(Origin, Mistake)>, found: &mut Vec<Diagnostic>) {
+    for (origin, mistake) in mistakes {
+        let mistake = located(site, &origin, &mistake);
+        if !found.contains(&mistake) {
+            found.push(mistake);
         }
     }
 }

@@ -35,8 +35,8 @@ pub(crate) async fn run(engine: Arc<Engine>) {
     let (sender, mut ended) = mpsc::channel::<Ended>(16);
     let (mut latest, mut is_news) = (0, true);
     loop {
-        if is_news {
-            begin(&engine, &mut tries, &sender).await;
+        while is_news {
+            is_news = begin(&engine, &mut tries, &sender).await;
         }
         let next = tries.next();
         let wait = next.map_or(Duration::from_secs(3_600), |at| at.since(engine.now().mono));
@@ -58,14 +58,15 @@ pub(crate) async fn run(engine: Arc<Engine>) {
     }
 }
 
-/// Starts what may start.
-async fn begin(engine: &Arc<Engine>, tries: &mut Tries, sender: &mpsc::Sender<Ended>) {
+/// Starts what may start; tells whether more may by now, since some had nobody to be told to.
+async fn begin(engine: &Arc<Engine>, tries: &mut Tries, sender: &mpsc::Sender<Ended>) -> bool {
     let now = engine.now().mono;
     let ready = engine.look(|turn| tries.ready(turn.due(), now));
     if ready.is_empty() {
-        return;
+        return false;
     }
     let is_written = engine.settled().await;
+    let mut has_more = false;
     for number in ready {
         if !is_written {
             tries.failed(number, now.after(UNWRITABLE));
@@ -79,6 +80,7 @@ async fn begin(engine: &Arc<Engine>, tries: &mut Tries, sender: &mpsc::Sender<En
         });
         let Some(telling) = telling else {
             tries.ended(number);
+            has_more = true;
             continue;
         };
         let (root, sender) = (engine.root.clone(), sender.clone());
@@ -88,6 +90,7 @@ async fn begin(engine: &Arc<Engine>, tries: &mut Tries, sender: &mpsc::Sender<En
             drop(sender.send((telling.number, outcome)).await);
         });
     }
+    has_more
 }
 
 async fn note(engine: &Engine, tries: &mut Tries, number: u64, outcome: Result<(), String>) {

@@ -165,6 +165,31 @@ fn one_that_cannot_be_told_stops_no_other_and_no_machine() {
     server.stop();
 }
 
+#[test]
+fn what_is_owed_to_nobody_is_owed_no_longer_however_much_it_is() {
+    const MACHINES: usize = 12;
+    let house = House::new(MACHINES);
+    house.write(
+        "policies.d/hooks.toml",
+        "[hook.gone]\non = \"held\"\nrun = \"hooks/is-not-there\"\n",
+    );
+    let mut server = Server::start(&house);
+    for number in 1..=MACHINES {
+        let path = format!("/api/v1/nodes/{}/hold", crate::server::name(number));
+        server.operators.post(&path, "{}").good();
+    }
+    server.stop();
+    house.write("policies.d/hooks.toml", "");
+    let mut server = Server::start(&house);
+    for number in 1..=MACHINES {
+        until("nobody is to be told", || {
+            let log = log(&mut server.operators, number);
+            events(&log).contains(&"undeliverable").then_some(())
+        });
+    }
+    server.stop();
+}
+
 /// The script by which a machine hands itself over is served when all else of its attempt is gone, also after a restart, and no longer
 /// than it takes.
 #[test]

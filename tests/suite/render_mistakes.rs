@@ -362,6 +362,13 @@ fn a_broker_is_of_a_kind_that_there_is_and_its_task_runs_its_script() {
             ],
         ),
         (
+            "kind = \"program\"\nrun = 7",
+            "debian",
+            &[
+                "policies.d/site.toml:12: broker `b` is a program, and says none = set `run` to the program and its arguments",
+            ],
+        ),
+        (
             "kind = \"puppet\"",
             "debian",
             &[
