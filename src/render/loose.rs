@@ -11,7 +11,6 @@ use super::{
     engine::Mistake,
     fingerprint::Fingerprint,
     library::located,
-    settings,
     templates::{Origin, Texts},
     unit::Unit,
 };
@@ -103,7 +102,8 @@ pub(super) fn gather(
     found: &mut Vec<Diagnostic>,
 ) -> BTreeMap<Arc<str>, Arc<Loose>> {
     let mut known: BTreeMap<Arc<str>, Arc<Loose>> = BTreeMap::new();
-    for named in settings::everywhere(site)
+    for named in site
+        .layers()
         .filter_map(|settings| settings.first_boot.as_deref())
         .flat_map(|list| &list.value)
     {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    model::{PasswordHash, RepoName, SecretText, Settings, TaskName, Vars},
+    model::{PasswordHash, RepoName, SecretText, TaskName, Vars},
     site::Site,
 };
 
@@ -110,14 +110,7 @@ pub fn wants(site: &Site, library: &Library, outside: &Outside) -> Vec<Want> {
 
 /// Every task that a setting names, wherever it stands: any of them may meet any repo.
 fn named_tasks(site: &Site) -> BTreeSet<&TaskName> {
-    let layers: [&mut dyn Iterator<Item = &Settings>; 3] = [
-        &mut std::iter::once(&site.defaults.settings),
-        &mut site.policies.values().map(|policy| &policy.settings),
-        &mut site.nodes.values().map(|node| &node.settings),
-    ];
-    layers
-        .into_iter()
-        .flatten()
+    site.layers()
         .filter_map(|settings| settings.task.as_deref().map(|at| &at.value))
         .collect()
 }

@@ -5,7 +5,7 @@ use crate::{
     site::{Diagnostic, Site, suggest},
 };
 
-use super::{broker, engine, library::Library, settings};
+use super::{broker, engine, library::Library};
 
 /// Reports tasks and kinds of brokers that do not exist, and host names that do not compile.
 pub(super) fn check(site: &Site, library: &Library, found: &mut Vec<Diagnostic>) {
@@ -19,7 +19,7 @@ pub(super) fn check(site: &Site, library: &Library, found: &mut Vec<Diagnostic>)
     }
     let brokers = site.brokers.values();
     found.extend(brokers.filter_map(|broker| broker::check(library, broker)));
-    for settings in settings::everywhere(site) {
+    for settings in site.layers() {
         found.extend(of_settings(library, settings));
     }
 }

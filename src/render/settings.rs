@@ -7,15 +7,6 @@ use crate::{
 
 use super::{outside::Outside, setting::Setting, task::TaskSpec};
 
-/// Every place of a site where settings stand.
-pub(super) fn everywhere(site: &Site) -> impl Iterator<Item = &Settings> {
-    let policies = site.policies.values().map(|policy| &policy.settings);
-    let nodes = site.nodes.values().map(|node| &node.settings);
-    std::iter::once(&site.defaults.settings)
-        .chain(policies)
-        .chain(nodes)
-}
-
 /// A setting that a machine asks for.
 #[derive(Debug, Clone, Copy)]
 struct Ask {

@@ -51,8 +51,8 @@ fn tasks(site: &Site) -> impl Iterator<Item = &At<TaskName>> {
         .repos
         .values()
         .filter_map(|repo| repo.body.task.as_ref());
-    let settings = [&site.defaults.settings].into_iter();
-    let settings = settings.chain(site.policies.values().map(|policy| &policy.settings));
-    let settings = settings.chain(site.nodes.values().map(|node| &node.settings));
-    of_repos.chain(settings.filter_map(|settings| settings.task.as_deref()))
+    of_repos.chain(
+        site.layers()
+            .filter_map(|settings| settings.task.as_deref()),
+    )
 }

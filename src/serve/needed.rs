@@ -56,7 +56,7 @@ pub(crate) fn needed(site: &Site) -> BTreeMap<String, Place> {
             }
         }
     }
-    for settings in layers(site).filter(|_| !networks.is_empty()) {
+    for settings in site.layers().filter(|_| !networks.is_empty()) {
         if let Some(own) = settings.loader.as_deref() {
             // This one is in the image.
             if own.value != mboot::LOADER {
@@ -94,15 +94,6 @@ fn answered(site: &Site) -> impl Iterator<Item = (&Network, Place)> {
         let mode = network.body.dhcp.as_ref()?;
         (mode.value != DhcpMode::Off).then_some((&**network, mode.place))
     })
-}
-
-fn layers(site: &Site) -> impl Iterator<Item = &Settings> {
-    let policies = site.policies.values().map(|policy| &policy.settings);
-    let nodes = site.nodes.values().map(|node| &node.settings);
-    [&site.defaults.settings]
-        .into_iter()
-        .chain(policies)
-        .chain(nodes)
 }
 
 /// What a package has may be installed while the server runs, and elsewhere than where the site is checked: that is a

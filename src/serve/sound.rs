@@ -118,12 +118,7 @@ pub(super) fn names_by_template(snapshot: &Snapshot) -> bool {
         let hostname = settings.hostname.as_deref();
         hostname.is_some_and(|hostname| hostname.value.contains('{'))
     };
-    is_template(&site.defaults.settings)
-        || site
-            .policies
-            .values()
-            .any(|policy| is_template(&policy.settings))
-        || site.nodes.values().any(|node| is_template(&node.settings))
+    site.layers().any(is_template)
 }
 
 fn same<K: Ord, T>(before: &BTreeMap<K, Arc<T>>, after: &BTreeMap<K, Arc<T>>) -> bool {

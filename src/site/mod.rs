@@ -36,7 +36,8 @@ use std::{
 
 use crate::model::{
     Asset, Broker, BrokerName, Defaults, Hook, HookName, Mac, Network, NetworkName, Node, NodeName,
-    Policy, PolicyName, Repo, RepoName, Revision, Serial, ServerConfig, Tag, TagName, Uuid,
+    Policy, PolicyName, Repo, RepoName, Revision, Serial, ServerConfig, Settings, Tag, TagName,
+    Uuid,
 };
 
 pub use diagnostic::{Diagnostic, Severity};
@@ -89,6 +90,18 @@ pub struct Site {
     pub unread: Unread,
     /// The texts, for messages.
     pub sources: Arc<Sources>,
+}
+
+impl Site {
+    /// Every place where settings stand: the defaults, the policies, the nodes.
+    pub fn layers(&self) -> impl Iterator<Item = &Settings> {
+        let policies = self.policies.values().map(|policy| &policy.settings);
+        let nodes = self.nodes.values().map(|node| &node.settings);
+        [&self.defaults.settings]
+            .into_iter()
+            .chain(policies)
+            .chain(nodes)
+    }
 }
 
 /// Who declares an identity. Where two declare the same (an error), the first in path order is here.

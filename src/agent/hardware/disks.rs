@@ -22,8 +22,6 @@ pub(crate) struct Disk {
     pub(crate) is_removable: bool,
     /// The names that udev would give it under `/dev/disk/by-id`, as far as the kernel tells what they are made of.
     pub(crate) links: Vec<String>,
-    /// Whether a partition is of a type that a hypervisor, a pool or an array has.
-    pub(crate) has_others_parts: bool,
 }
 
 /// Every disk, also those that can be taken out.
@@ -62,7 +60,6 @@ fn disk(root: &Root, device: &Path) -> Option<Disk> {
     Some(Disk {
         is_removable,
         links: links(device, &fact),
-        has_others_parts: has_others_parts(&root.at(&format!("dev/{name}"))),
         fact,
     })
 }
@@ -88,9 +85,10 @@ fn links(device: &Path, fact: &DiskFact) -> Vec<String> {
     by_maker.into_iter().chain(by_name).collect()
 }
 
-fn has_others_parts(device: &Path) -> bool {
+/// Whether a partition of a disk is of a type that a hypervisor, a pool or an array has.
+pub(in crate::agent) fn has_others(root: &Root, path: &str) -> bool {
     let mut head = vec![0; partitions::HEAD];
-    let read = File::open(device).and_then(|mut file| file.read_exact(&mut head));
+    let read = File::open(root.at(path)).and_then(|mut file| file.read_exact(&mut head));
     // One that cannot be read, or is shorter than any disk, is told by what is on it.
     read.is_ok() && partitions::has_others(&head)
 }

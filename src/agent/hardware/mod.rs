@@ -17,7 +17,7 @@ use std::{
 };
 
 pub(super) use bmc::address as controller;
-pub(super) use disks::{Disk, disks, sector};
+pub(super) use disks::{Disk, disks, has_others, sector};
 pub(super) use nics::{Card, cards};
 
 use crate::model::Facts;

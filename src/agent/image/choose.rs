@@ -28,10 +28,11 @@ pub(in crate::agent) enum Doubt {
     UnknownKeep(String),
 }
 
-/// Chooses the disk.
+/// Chooses the disk. `has_others` looks whether a partition of it is of a type that others need.
 pub(in crate::agent) fn choose<'a>(
     choice: &DiskChoice,
     disks: &'a [Disk],
+    has_others: impl Fn(&Disk) -> bool,
 ) -> Result<&'a Disk, Doubt> {
     // A name of udev's that is none of those known here may mean any disk.
     let is_unknown = |kept: &&String| {
@@ -53,7 +54,7 @@ pub(in crate::agent) fn choose<'a>(
         [first, ..] => first,
     };
     if !choice.wipe {
-        guard(chosen)?;
+        guard(chosen, has_others)?;
     }
     Ok(chosen)
 }
@@ -91,10 +92,10 @@ fn is_called(disk: &Disk, path: &str) -> bool {
 /// What a disk or a part of it holds that others may need.
 const OTHERS: [&str; 3] = ["vmfs", "zfs", "md"];
 
-fn guard(disk: &Disk) -> Result<(), Doubt> {
+fn guard(disk: &Disk, has_others: impl Fn(&Disk) -> bool) -> Result<(), Doubt> {
     let contents = disk.fact.contents.as_deref().unwrap_or("unreadable");
     let mut words = contents.split([':', ',']).map(str::trim);
-    if words.clone().any(|word| OTHERS.contains(&word)) || disk.has_others_parts {
+    if words.clone().any(|word| OTHERS.contains(&word)) || has_others(disk) {
         return Err(Doubt::HoldsOthers);
     }
     match words.any(|word| word == "unreadable") {
@@ -121,7 +122,6 @@ mod tests {
             },
             is_removable: false,
             links: vec![format!("ata-Example_SSD_S-{name}")],
-            has_others_parts: false,
         }
     }
 
@@ -291,17 +291,15 @@ mod tests {
             ),
         ];
         for (what, choice, disks, expected) in cases {
-            let found = choose(&choice, &disks).map(|disk| disk.fact.path.as_str());
+            let found = choose(&choice, &disks, |_| false).map(|disk| disk.fact.path.as_str());
             assert_eq!(found, expected, "{what}");
         }
     }
 
     #[test]
     fn what_others_need_is_kept_unless_wipe_is_set() {
-        let parts = Disk {
-            has_others_parts: true,
-            ..disk("sda", 10, "gpt: unknown")
-        };
+        let parts = disk("sdp", 10, "gpt: unknown");
+        let has_others = |disk: &Disk| disk.fact.path == "/dev/sdp";
         let cases = [
             (disk("sda", 10, "zfs"), Doubt::HoldsOthers),
             (disk("sda", 10, "gpt: vfat, vmfs"), Doubt::HoldsOthers),
@@ -312,13 +310,13 @@ mod tests {
         ];
         for (disk, expected) in cases {
             let disks = [disk];
-            let found = choose(&DiskChoice::default(), &disks);
+            let found = choose(&DiskChoice::default(), &disks, has_others);
             assert_eq!(found, Err(expected), "{disks:?}");
             let wipe = DiskChoice {
                 wipe: true,
                 ..DiskChoice::default()
             };
-            assert!(choose(&wipe, &disks).is_ok(), "{disks:?}");
+            assert!(choose(&wipe, &disks, has_others).is_ok(), "{disks:?}");
         }
     }
 }

@@ -109,7 +109,8 @@ impl Machine {
         let checksum = order.checksum();
         let checksum = checksum.ok_or("the order has no checksum for the image")?;
         let disks = self.steady_disks();
-        let disk = choose(&order.disk, &disks).map_err(|doubt| doubt.to_string())?;
+        let has_others = |disk: &Disk| hardware::has_others(&self.hardware, &disk.fact.path);
+        let disk = choose(&order.disk, &disks, has_others).map_err(|doubt| doubt.to_string())?;
         let path = &disk.fact.path;
         let size = Size {
             bytes: disk.fact.size_bytes.unwrap_or(0),

@@ -69,11 +69,6 @@ impl<'a> Check<'a> {
 
     /// Walks every declaration that makes settings.
     fn layers(&self) -> impl Iterator<Item = &'a Settings> + use<'a> {
-        let policies = self.site.policies.values().map(|policy| &policy.settings);
-        let nodes = self.site.nodes.values().map(|node| &node.settings);
-        [&self.site.defaults.settings]
-            .into_iter()
-            .chain(policies)
-            .chain(nodes)
+        self.site.layers()
     }
 }
