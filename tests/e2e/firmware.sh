@@ -55,7 +55,8 @@ stop_all() {
     done
     pids=()
 }
-trap 'stop_all; rm -rf "$work"' EXIT
+neighbour=
+trap 'stop_all; [ -z "$neighbour" ] || kill "$neighbour"; rm -rf "$work"' EXIT
 
 fail() {
     echo "firmware: $scenario: $*" >&2
@@ -119,6 +120,8 @@ network() {
     ip -n router address add 192.0.2.254/24 dev wire
     ip -n router link set wire up
     ip -n router link set lo up
+    python3 tests/e2e/firmware/neighbour.py br0 2>>"$work/neighbour.log" &
+    neighbour=$!
 }
 
 # The router's own DHCP server, with what is given as further options.
@@ -212,7 +215,16 @@ machine() {
     ${in:-} qemu-system-x86_64 -accel tcg -m "${memory:-1024}" -nodefaults -display none -monitor stdio -serial "file:$serial" \
         -netdev "tap,id=n0,ifname=tap$((${name#db} - 1)),script=no,downscript=no" -device virtio-rng-pci "$@" \
         <>"$work/$name.monitor" >/dev/null 2>>"$work/qemu.log" &
-    pids+=($!)
+    qemu=$!
+    pids+=("$qemu")
+}
+
+# The machine that was started last loses its power, and gets it back as it is started here. An emulator that has run one
+# system for long is slow with the next one in the same memory; after a power cycle it is not.
+power_cycle() {
+    kill "$qemu"
+    wait "$qemu" 2>/dev/null || true
+    "$@"
 }
 
 # What a machine has written to its serial port.
@@ -226,10 +238,10 @@ card() { echo "virtio-net-pci,netdev=n0,mac=52:54:00:00:00:0${node:2},bootindex=
 
 bios() { machine -device "$(node=${node:-db1} card)" "$@"; }
 
-# OVMF with its own network stack.
+# OVMF with its own network stack. Its variables stay when the power goes.
 uefi() {
     local node=${node:-db1}
-    cp /usr/share/OVMF/OVMF_VARS_4M.fd "$work/vars-$node.fd"
+    [ -e "$work/vars-$node.fd" ] || cp /usr/share/OVMF/OVMF_VARS_4M.fd "$work/vars-$node.fd"
     machine -machine q35 -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd \
         -drive "if=pflash,format=raw,file=$work/vars-$node.fd" -device "$(card),romfile=" "$@"
 }

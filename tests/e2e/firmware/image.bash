@@ -57,19 +57,21 @@ is_imaged() {
     await_count "i-am-db1.lab.example-at-192.0.2.21" "$1" 5
 }
 
-# From a blank disk to a machine that reports from its static address; then once more, and no third time.
+# From a blank disk to a machine that reports from its static address; then once more, and no third time. The machine is
+# started as it is said here.
 twice() {
     local node=db1
+    "$@"
     is_imaged 1
     [ "$(packets "src host 192.0.2.21 and dst host 192.0.2.1 and tcp dst port 80")" -gt 0 ] ||
         fail "nothing came from the static address"
     cmp "$work/other.img" <(head -c 64M /dev/zero) || fail "the other disk was written to"
     sed -i 's/^installs = 1/installs = 2/' "$work/site/policies.d/site.toml"
-    echo system_reset >"$work/db1.monitor"
+    power_cycle "$@"
     is_imaged 2
     local before
     before=$(log_counts "its own disk: nothing is due")
-    echo system_reset >"$work/db1.monitor"
+    power_cycle "$@"
     await_count "its own disk: nothing is due" $((before + 1)) 240
     [ "$(log_counts "attempt  *3 ")" -eq 0 ] || fail "it is installed a third time"
 }
@@ -79,8 +81,7 @@ scenario_image_bios() {
     router
     serve
     capture
-    bios "${board[@]}"
-    twice
+    twice bios "${board[@]}"
 }
 
 scenario_image_uefi() {
@@ -88,8 +89,7 @@ scenario_image_uefi() {
     router
     serve
     capture
-    uefi -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n "${board[@]}"
-    twice
+    twice uefi -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n "${board[@]}"
 }
 
 # An image that is cut short: the machine says so, its disk is clear where it could boot, and when the image is mended the
@@ -109,7 +109,7 @@ scenario_image_broken() {
     cmp <(head -c 1M "$work/disk.img") <(head -c 1M /dev/zero) || fail "the disk's first MiB is not clear"
     cmp "$work/other.img" <(head -c 64M /dev/zero) || fail "the other disk was written to"
     cp target/tests/image/disk.raw.zst "$images/new" && mv "$images/new" "$images/disk.raw.zst"
-    echo system_reset >"$work/db1.monitor"
+    power_cycle bios "${board[@]}"
     await_log "attempt  *2 opened" 240
     await_log "installed .*the machine says so" 180
 }
