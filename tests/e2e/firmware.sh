@@ -56,7 +56,7 @@ stop_all() {
     pids=()
 }
 neighbour=
-trap 'stop_all; [ -z "$neighbour" ] || kill "$neighbour"; rm -rf "$work"' EXIT
+trap 'stop_all; [ -z "$neighbour" ] || kill "$neighbour" 2>/dev/null || true; rm -rf "$work"' EXIT
 
 fail() {
     echo "firmware: $scenario: $*" >&2

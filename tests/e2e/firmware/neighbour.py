@@ -20,4 +20,8 @@ wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
 nothing = struct.pack("!BBHBBHII", ADVERTISEMENT, 0, 0, 0, 0, 0, 0, 0)
 while True:
     if wire.recv(1500)[0] == SOLICITATION:
-        wire.sendto(nothing, (ALL_NODES, 0, 0, link))
+        try:
+            wire.sendto(nothing, (ALL_NODES, 0, 0, link))
+        except OSError as error:
+            # A link that is down, or has no address of its own yet, is asked on again.
+            print(error, file=sys.stderr)
