@@ -55,13 +55,12 @@ stop_all() {
     done
     pids=()
 }
-neighbour=
-trap 'stop_all; [ -z "$neighbour" ] || kill "$neighbour" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'stop_all; rm -rf "$work"' EXIT
 
 fail() {
     echo "firmware: $scenario: $*" >&2
     local file node
-    for file in serve.log router.log relay.log qemu.log serial.log serial-{db2,db3}.log; do
+    for file in serve.log router.log relay.log neighbour.log qemu.log serial.log serial-{db2,db3}.log; do
         [ ! -s "$work/$file" ] || { echo "--- $file" >&2; tail -n 40 "$work/$file" | tr -d '\r\033' >&2; }
     done
     for node in $(sed -n 's/^\[node\.\(.*\)\]$/\1/p' "$work/site/policies.d/site.toml"); do
@@ -120,8 +119,8 @@ network() {
     ip -n router address add 192.0.2.254/24 dev wire
     ip -n router link set wire up
     ip -n router link set lo up
-    python3 tests/e2e/firmware/neighbour.py br0 2>>"$work/neighbour.log" &
-    neighbour=$!
+    python3 tests/e2e/firmware/neighbour.py br0 2>"$work/neighbour.log" &
+    pids+=($!)
 }
 
 # The router's own DHCP server, with what is given as further options.
