@@ -29,7 +29,6 @@ pub enum HoldCause {
 /// How grave a line is that a machine logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum Level {
     Debug,
     Info,

@@ -102,10 +102,6 @@ macro_rules! links {
 
 /// What every kind of link may set, whichever kind it is.
 #[derive(Debug, Clone, Copy)]
-#[expect(
-    missing_docs,
-    reason = "each field is described at the links themselves"
-)]
 pub struct LinkSettings<'a> {
     pub network: Option<&'a At<NetworkName>>,
     pub address: Option<&'a List<HostAddress>>,

@@ -56,7 +56,6 @@ pub struct ImageOrder {
 
 /// The checksum of an image, in hexadecimal digits of lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "their names say it")]
 pub enum Checksum {
     Sha256(String),
     Sha512(String),

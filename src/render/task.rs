@@ -85,7 +85,6 @@ pub enum Completion {
 /// A kind of password hash, as a task names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "each is described at `HashKind`")]
 pub enum Hash {
     Des,
     Md5,

@@ -16,7 +16,6 @@ use super::{
 
 /// What can be declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "each is described at its type")]
 pub enum Kind {
     Defaults,
     Repo,
