@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::{
     BootAsk, Decision, Disk, Layers, Turn,
-    open::{installs, is_due},
-    run::LatestBoot,
-    trail::Sign,
-    who::Who,
+    diagnosis::progress::Sign,
+    identity::identify::Who,
+    install::open::{installs, is_due},
+    volatile::LatestBoot,
 };
 use crate::{
     journal::{AttemptId, Event, Given, MachineId},

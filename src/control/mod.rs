@@ -1,65 +1,46 @@
-//! The use cases: what a request is answered with, and what has happened by it.
+//! The use cases: how a request is answered, and which events it records.
 //!
-//! A [`Turn`] is one request's: it sees one [`Snapshot`] and both clocks, reads the [`World`], and changes
-//! it through events alone, which it collects. The shell makes the events durable, then sends the answer.
-//! Nothing here opens a socket or a file, and nothing is rendered: a decision names what is to be handed
-//! out.
+//! A [`Turn`] handles one request. It reads one [`Snapshot`] of the site, both clocks and the [`World`], and changes
+//! the state only through events, which it collects. The shell makes the events durable, then sends the answer.
+//! Nothing here opens a socket or a file, and nothing is rendered: a decision names what to render.
 //!
-//! [`who`] tells machines apart and [`history`] whose past is whose, [`boot`] decides network boots and
-//! [`open`] what opens an attempt, [`checkin`] tells machines in the microkernel what to do, [`document`] and
-//! [`callback`] follow an installation, [`deadline`] watches the clock for people, [`delivery`] says which of the operator's programs hear of what,
-//! [`diagnose`] says where a boot has stopped, [`operate`] does what operators ask, and
-//! [`status`] says how things stand.
+//! `identity` finds the machine of a report, `install` holds everything about one installation, `dhcp` answers DHCP,
+//! `checkin` serves machines in the microkernel, `diagnosis` reports where a boot has stopped, [`delivery`] decides which
+//! hooks and brokers receive which event, [`operate`] does what operators ask, and [`status`] describes machines.
 
 mod snapshot;
-mod token;
-mod pool;
-mod stranger;
-mod run;
-mod world;
-mod turn;
-mod ask;
-mod address;
-mod history;
-mod who;
-mod binding;
-mod report;
-mod naming;
-mod asker;
-mod lease;
-mod signature;
-mod trail;
+mod request;
+mod undeclared;
+mod install;
+mod identity;
 mod dhcp;
-mod diagnose;
-mod boot;
-mod open;
-mod retry;
-mod confirm;
-mod document;
-mod callback;
+mod diagnosis;
 mod checkin;
-mod deadline;
+mod volatile;
+mod state;
+mod transaction;
+mod boot;
 mod delivery;
 mod operate;
 mod reload;
 mod status;
-mod check;
+mod validate;
 #[cfg(test)]
 mod never_twice;
 
-pub use ask::{BootAsk, Decision, Disk, Opening, Report};
-pub use binding::{Bound, Layers, Unbound};
-pub use callback::{Callback, Heard};
-pub use check::{Checked, Examined, shown_address};
-pub use checkin::CheckedIn;
+pub use checkin::check_in::CheckedIn;
+pub use checkin::report::{LONGEST_REPORT, ReportError, Reported};
 pub use delivery::{Telling, Tries};
-pub use dhcp::{Broken, DhcpAsk, Fetched};
-pub use document::{Handed, Refusal};
+pub use dhcp::respond::{Broken, DhcpAsk, Fetched};
+pub use diagnosis::causes::Signature;
+pub use install::binding::{Bound, Layers, Unbound};
+pub use install::callback::{Callback, Heard};
+pub use install::document::{Handed, Refusal};
+pub use install::token::{Token, TokenKey};
 pub use operate::{Operation, OperationError};
-pub use report::{LONGEST_REPORT, ReportError, Reported};
-pub use signature::Signature;
+pub use request::{BootAsk, Decision, Disk, Opening, Report};
 pub use snapshot::{Snapshot, Traits};
+pub use state::World;
 pub use status::{Standing, Status};
-pub use token::{Token, TokenKey};
-pub use turn::Turn;
-pub use world::World;
+pub use transaction::Turn;
+pub use validate::{Checked, Examined, shown_address};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Turn,
-    open::{installs, is_due},
+    install::open::{installs, is_due},
 };
 use crate::{
     journal::{Event, HoldCause, MachineId},

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Bound, Turn,
-    open::{installs, is_due},
+    install::open::{installs, is_due},
 };
 use crate::{
     journal::{Attempt, Machine, MachineId, identities},

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::Turn;
+use crate::control::Turn;
 use crate::{
     journal::{Event, MachineId},
     model::{Few, Identity, Node},

@@ -1,9 +1,9 @@
 //! What an installer reads, under its attempt's token.
 
-use super::{
+use crate::control::{
     Token, Turn,
-    open::{DOCUMENTS_LIVE, is_due},
-    trail::Sign,
+    diagnosis::progress::Sign,
+    install::open::{DOCUMENTS_LIVE, is_due},
 };
 use crate::journal::{Attempt, AttemptId, Event, MachineId, Stage};
 use crate::render::HAND_OVER;

@@ -10,9 +10,9 @@ use std::{
 };
 
 use super::{
-    run::Run,
-    stranger::{stranger_since, strangers},
-    token::{Token, TokenKey},
+    install::token::{Token, TokenKey},
+    undeclared::{stranger_since, strangers},
+    volatile::Run,
 };
 use crate::{
     journal::{AttemptId, Event, Line, Machine, MachineId, State},

@@ -11,7 +11,8 @@ use std::{
 use ipnet::Ipv4Net;
 
 use super::{
-    Decision, address::Look, asker::Strangers, deadline::Clock, dhcp::Firmware, pool::Pool,
+    Decision, dhcp::pool::Pool, dhcp::requester::Strangers, dhcp::respond::Firmware,
+    install::address_conflict::Look, install::deadline::Clock,
 };
 use crate::{
     journal::{ByMachine, MachineId},

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Turn, stranger};
+use crate::control::{Turn, undeclared};
 use crate::{
     journal::{Event, HoldCause, MachineId},
     model::{Few, Identity, Node},
@@ -229,7 +229,7 @@ impl Turn<'_> {
             .as_ref()
             .map_or(5_000, |limit| limit.value);
         let strangers = &self.world.index.strangers;
-        debug_assert_eq!(*strangers, stranger::strangers(&self.world.state));
+        debug_assert_eq!(*strangers, undeclared::strangers(&self.world.state));
         let oldest = strangers.first().copied();
         if let Some((_, oldest)) = oldest.filter(|_| strangers.len() >= limit as usize) {
             self.record(

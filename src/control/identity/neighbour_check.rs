@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use super::{BootAsk, Decision, Report, Turn, boot::disk, open::is_due, trail::Sign};
+use crate::control::{
+    BootAsk, Decision, Report, Turn, boot::disk, diagnosis::progress::Sign, install::open::is_due,
+};
 use crate::{
     journal::{Event, Given, MachineId},
     model::{Few, LocalBoot, Mac, Node},

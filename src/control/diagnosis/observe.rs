@@ -5,11 +5,11 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::{
+use crate::control::{
     BootAsk, Decision, DhcpAsk, Signature, Turn,
-    dhcp::Firmware,
-    open::is_due,
-    trail::{Sign, Trail},
+    dhcp::respond::Firmware,
+    diagnosis::progress::{Sign, Trail},
+    install::open::is_due,
 };
 use crate::{
     boot::dhcp::{Answer, Asks, Client, Door, Ground, Kind, Silence},
@@ -81,7 +81,7 @@ impl Turn<'_> {
     }
 
     /// What a DHCP question and its answer are signs of.
-    pub(super) fn saw_dhcp(
+    pub(crate) fn saw_dhcp(
         &mut self,
         id: MachineId,
         ask: &DhcpAsk,
@@ -162,7 +162,7 @@ impl Turn<'_> {
     }
 
     /// What a network boot and its answer are signs of.
-    pub(super) fn saw_boot(&mut self, id: MachineId, ask: &BootAsk, decision: &Decision) {
+    pub(crate) fn saw_boot(&mut self, id: MachineId, ask: &BootAsk, decision: &Decision) {
         let repo = match decision {
             Decision::Open(opening) => opening.repo.clone(),
             Decision::Repeat { .. } => {

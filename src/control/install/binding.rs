@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-use super::{Snapshot, Turn};
+use crate::control::{Snapshot, Turn};
 use crate::{
     journal::{Machine, MachineId},
     matcher::{self, Candidate, Choice, Misfit, Tags},
@@ -132,7 +132,7 @@ impl<'a> Turn<'a> {
         let mut others = others.map(|id| self.machine(id));
         let same =
             others.find(|other| other.installed || other.opened > 0 || other.node.is_some())?;
-        let name = super::status::name_of(Some(same), None);
+        let name = crate::control::status::name_of(Some(same), None);
         Some(format!(
             "{name} reports the same serial number or UUID: is it that one with another card? `adopt` it if it is another machine"
         ))

@@ -5,7 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Reported, Token, Turn, Unbound, binding::Bound, open::is_due, who::Who};
+use crate::control::{
+    Reported, Token, Turn, Unbound, identity::identify::Who, install::binding::Bound,
+    install::open::is_due,
+};
 use crate::{
     journal::{Event, HoldCause, MachineId},
     model::{Deed, Identity, Node, Order},
@@ -214,7 +217,7 @@ impl Turn<'_> {
     ) -> CheckedIn {
         let node = node.map(|node| &**node);
         CheckedIn::Order(Order {
-            node: super::status::name_of(self.world.state.machine(id), node),
+            node: crate::control::status::name_of(self.world.state.machine(id), node),
             reason,
             deed,
         })

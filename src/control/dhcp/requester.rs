@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Bound, DhcpAsk, Turn, who::Who};
+use crate::control::{Bound, DhcpAsk, Turn, identity::identify::Who};
 use crate::{
     boot::dhcp::Query,
     journal::{Event, MachineId},
@@ -25,16 +25,16 @@ pub(crate) struct Strangers {
 
 /// Whom a question is from.
 #[derive(Default)]
-pub(super) struct Asker {
-    pub(super) id: Option<MachineId>,
-    pub(super) node: Option<Arc<Node>>,
+pub(crate) struct Asker {
+    pub(crate) id: Option<MachineId>,
+    pub(crate) node: Option<Arc<Node>>,
     /// It is not clear who it is; it still gets to a script that says so.
-    pub(super) doubt: Option<String>,
+    pub(crate) doubt: Option<String>,
 }
 
 impl Turn<'_> {
     /// Whom a question is from. Only a machine that boots from the network becomes known by it.
-    pub(super) fn asker(&mut self, ask: &DhcpAsk, network: &Network) -> Asker {
+    pub(crate) fn asker(&mut self, ask: &DhcpAsk, network: &Network) -> Asker {
         let identity = identity(&ask.query);
         let ignores = network
             .body
@@ -101,7 +101,7 @@ impl Turn<'_> {
     }
 
     /// The policy that binds a machine now, or else the one that it was bound by.
-    pub(super) fn policy_of(&self, id: MachineId, bound: Option<&Bound>) -> Option<Arc<Policy>> {
+    pub(crate) fn policy_of(&self, id: MachineId, bound: Option<&Bound>) -> Option<Arc<Policy>> {
         if let Some(bound) = bound {
             return bound.policy.clone();
         }
@@ -110,7 +110,7 @@ impl Turn<'_> {
     }
 
     /// Whether an undeclared machine is given something to boot: a policy has it, or it is to be looked at.
-    pub(super) fn is_taken(&mut self, id: Option<MachineId>, network: &Network) -> bool {
+    pub(crate) fn is_taken(&mut self, id: Option<MachineId>, network: &Network) -> bool {
         let unknown = network
             .body
             .unknown

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use super::{
+use crate::control::{
     BootAsk, Bound, Decision, Disk, Layers, Opening, Turn, Unbound,
-    address::{Stake, taken},
     boot::disk,
-    trail::Sign,
+    diagnosis::progress::Sign,
+    install::address_conflict::{Stake, taken},
 };
 use crate::{
     journal::{AttemptId, Event, Given, HoldCause, Machine, MachineId},

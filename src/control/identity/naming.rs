@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::{Bound, Turn, status::name_of};
+use crate::control::{Bound, Turn, status::name_of};
 use crate::{
     journal::{Machine, MachineId},
     model::{Facts, Hostname, Node, Policy},
@@ -15,7 +15,7 @@ use crate::{
 
 impl Turn<'_> {
     /// Why a machine that no file mentions may not be bound yet: somebody else bears the name that it would get.
-    pub(super) fn namesake(
+    pub(crate) fn namesake(
         &self,
         id: MachineId,
         node: Option<&Node>,

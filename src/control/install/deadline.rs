@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Layers, Turn};
+use crate::control::{Layers, Turn};
 use crate::{
     journal::{Attempt, Event, MachineId, Stage},
     model::{Deadlines, Mono, Span, Timestamp},

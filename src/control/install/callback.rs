@@ -1,6 +1,6 @@
 //! What a machine says of its own installation.
 
-use super::{Token, Turn, trail::Sign};
+use crate::control::{Token, Turn, diagnosis::progress::Sign};
 use crate::{
     journal::{AttemptId, Event, Level, MachineId, Stage},
     model::Facts,

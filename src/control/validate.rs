@@ -6,7 +6,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Snapshot, Token, binding::Bound};
+use super::{Snapshot, Token, install::binding::Bound};
 use crate::{
     model::{Accept, Arch, Facts, Hostname, Mac, Node, NodeName, Platform, Policy},
     render::{self, Job, Urls},

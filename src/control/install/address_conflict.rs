@@ -11,7 +11,7 @@ use std::{
 
 use ipnet::Ipv4Net;
 
-use super::{DhcpAsk, Turn, open::is_due};
+use crate::control::{DhcpAsk, Turn, install::open::is_due};
 use crate::{
     journal::{HoldCause, MachineId},
     matcher,

@@ -6,7 +6,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use super::Signature;
+use crate::control::Signature;
 use crate::{
     boot::{ClientArch, Program, dhcp::Client},
     model::Mono,

@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use super::{
+use crate::control::{
     BootAsk, Bound, Decision, Layers, Report, Turn,
-    asker::Asker,
-    lease,
-    trail::{Sign, Trail},
+    dhcp::lease,
+    dhcp::requester::Asker,
+    diagnosis::progress::{Sign, Trail},
 };
 use crate::{
     boot::{
@@ -320,7 +320,7 @@ impl Turn<'_> {
         }
     }
 
-    pub(super) fn firmware(&mut self, id: MachineId) -> &mut Firmware {
+    pub(crate) fn firmware(&mut self, id: MachineId) -> &mut Firmware {
         self.world
             .run
             .firmware

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{BootAsk, Decision, Disk, Layers, Turn, boot::disk, open::is_due};
+use crate::control::{BootAsk, Decision, Disk, Layers, Turn, boot::disk, install::open::is_due};
 use crate::{
     journal::{Event, HoldCause, MachineId, Stage},
     model::{LocalBoot, Node},

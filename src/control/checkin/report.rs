@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::model::{DiskFact, Facts, Identity, NicFact};
 
-use super::Report;
+use crate::control::Report;
 
 /// The longest report that is read, in bytes.
 pub const LONGEST_REPORT: usize = 1 << 20;

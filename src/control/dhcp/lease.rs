@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{Turn, asker::Asker, pool::Pool};
+use crate::control::{Turn, dhcp::pool::Pool, dhcp::requester::Asker};
 use crate::{
     boot::dhcp::{Held, Query, Terms},
     journal::{Event, HoldCause},
@@ -29,7 +29,7 @@ const SAME_LEASE: Duration = Duration::from_secs(60);
 const MOST: u64 = 65_536;
 
 /// A network's settings for a client whose question came to `at`.
-pub(super) fn terms(network: &Network, at: Ipv4Addr) -> Option<Terms> {
+pub(crate) fn terms(network: &Network, at: Ipv4Addr) -> Option<Terms> {
     let body = &network.body;
     let v4 = |list: &Option<List<IpAddr>>| -> Vec<Ipv4Addr> {
         let all = list.iter().flat_map(|list| list.values());
@@ -74,7 +74,7 @@ fn subnet(network: &Network, at: Ipv4Addr) -> Option<Ipv4Net> {
 
 impl Turn<'_> {
     /// Which address the asker has or may have.
-    pub(super) fn held(&mut self, query: &Query, network: &Network, asker: &Asker) -> Held {
+    pub(crate) fn held(&mut self, query: &Query, network: &Network, asker: &Asker) -> Held {
         let reserved = self.reserved(query, network, asker);
         if let Some(address) = reserved.filter(|_| !self.is_disputed(query.mac, asker)) {
             return Held::Reserved(address);
@@ -165,7 +165,7 @@ impl Turn<'_> {
     }
 
     /// The card to which a declaration gives an address.
-    pub(super) fn card_declared_at(&self, ip: IpAddr) -> Option<Few<Mac>> {
+    pub(crate) fn card_declared_at(&self, ip: IpAddr) -> Option<Few<Mac>> {
         let nodes = self.snapshot.site.nodes.values();
         let mut cards = nodes.flat_map(|node| {
             let macs = node.macs().into_iter().map(|mac| mac.value);
@@ -175,7 +175,7 @@ impl Turn<'_> {
         found.map(|(_, mac)| [mac].into_iter().collect())
     }
 
-    pub(super) fn offer(&mut self, mac: Mac, address: Ipv4Addr) {
+    pub(crate) fn offer(&mut self, mac: Mac, address: Ipv4Addr) {
         let run = &mut self.world.run;
         if let Some((before, _)) = run.offers.insert(mac, (address, self.now.mono)) {
             run.offered.remove(&before);
@@ -187,7 +187,7 @@ impl Turn<'_> {
         }
     }
 
-    pub(super) fn lease(&mut self, mac: Mac, address: Ipv4Addr, span: Duration) {
+    pub(crate) fn lease(&mut self, mac: Mac, address: Ipv4Addr, span: Duration) {
         let run = &mut self.world.run;
         run.offers.remove(&mac);
         run.offered.remove(&address);
@@ -205,7 +205,7 @@ impl Turn<'_> {
         });
     }
 
-    pub(super) fn released(&mut self, query: &Query) {
+    pub(crate) fn released(&mut self, query: &Query) {
         let Some(address) = query.ciaddr else {
             return;
         };
@@ -216,7 +216,7 @@ impl Turn<'_> {
     }
 
     /// A client has found somebody else at the address that it was given.
-    pub(super) fn declined(&mut self, query: &Query, network: &Network) {
+    pub(crate) fn declined(&mut self, query: &Query, network: &Network) {
         let Some(address) = query.requested else {
             return;
         };

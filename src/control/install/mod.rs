@@ -1,0 +1,10 @@
+//! One installation: what a machine is bound to, its attempts, their documents, callbacks and deadlines.
+
+pub(super) mod token;
+pub(super) mod binding;
+pub(super) mod address_conflict;
+pub(super) mod open;
+pub(super) mod retry;
+pub(super) mod document;
+pub(super) mod callback;
+pub(super) mod deadline;
