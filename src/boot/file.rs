@@ -2,13 +2,13 @@
 
 use super::{
     ClientArch, Loader,
-    dhcp::{Client, Given, Silence},
+    dhcp::{BootFile, Client, NoReply},
 };
 use crate::render::mboot;
 
 /// What is known of the machine that bears on its boot file.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Wishes<'a> {
+pub struct LoaderPreference<'a> {
     /// The loader that its settings, or its network's, name.
     pub loader: Option<&'a str>,
     /// Whether it boots with Secure Boot.
@@ -21,7 +21,7 @@ pub struct Wishes<'a> {
     pub mboot: Option<&'a str>,
 }
 
-impl<'a> Wishes<'a> {
+impl<'a> LoaderPreference<'a> {
     /// Where the image's own loader is, for a client that starts it without iPXE: with Secure Boot, since nothing else is signed
     /// for it, or when its `loader` says so.
     pub fn starts_mboot(&self, client: Client) -> Option<&'a str> {
@@ -48,10 +48,10 @@ const TRIES: u32 = 2;
 /// loader is there.
 pub fn boot_file(
     client: Client,
-    wishes: &Wishes<'_>,
+    wishes: &LoaderPreference<'_>,
     base: &str,
     has: impl Fn(&str) -> bool,
-) -> Result<Given, Silence> {
+) -> Result<BootFile, NoReply> {
     if let Client::Ipxe(_) = client {
         return Ok(plain(format!("{base}/boot.ipxe")));
     }
@@ -69,7 +69,7 @@ pub fn boot_file(
         }
     };
     Ok(match client {
-        Client::Http(_) => Given {
+        Client::Http(_) => BootFile {
             file: url,
             options: vec![(CLASS, b"HTTPClient".to_vec())],
         },
@@ -79,23 +79,23 @@ pub fn boot_file(
 
 fn loader_for<'a>(
     client: Client,
-    wishes: &Wishes<'a>,
+    wishes: &LoaderPreference<'a>,
     has: impl Fn(&str) -> bool,
-) -> Result<&'a str, Silence> {
+) -> Result<&'a str, NoReply> {
     let arch = match client {
         Client::Pxe(arch) | Client::Http(arch) | Client::UBoot(Some(arch)) => arch,
         Client::UBoot(None) => ClientArch::EfiArm64,
-        Client::Host | Client::Ipxe(_) | Client::RaspberryPi => return Err(Silence::Host),
+        Client::Host | Client::Ipxe(_) | Client::RaspberryPi => return Err(NoReply::NotBooting),
     };
     if let Some(loader) = wishes.loader.filter(|name| *name != mboot::LOADER) {
         return Ok(loader);
     }
-    let nothing = |what: &str| Err(Silence::NoLoaderFor(what.into()));
+    let nothing = |what: &str| Err(NoReply::NoLoaderFor(what.into()));
     match arch {
         ClientArch::EfiX64 if wishes.secure_boot => Ok(Loader::SHIM.name),
         // Debian's signed GRUB has TFTP alone, so a shim that came over HTTP leads nowhere.
         ClientArch::HttpX64 | ClientArch::HttpArm64 if wishes.secure_boot => {
-            Err(Silence::SecureHttp)
+            Err(NoReply::SecureHttp)
         }
         ClientArch::Bios if wishes.mboot.is_some() && has(mboot::PXELINUX) => Ok(mboot::PXELINUX),
         ClientArch::Bios => Ok(Loader::UNDIONLY.name),
@@ -111,7 +111,7 @@ fn loader_for<'a>(
 }
 
 /// What worked, else the firmware's own driver first; the other one when that leads nowhere.
-fn ladder(wishes: &Wishes<'_>) -> &'static str {
+fn ladder(wishes: &LoaderPreference<'_>) -> &'static str {
     let [first, second] = match wishes.worked {
         Some(name) if name == Loader::IPXE.name => [Loader::IPXE, Loader::SNPONLY],
         _ => [Loader::SNPONLY, Loader::IPXE],
@@ -123,32 +123,32 @@ fn ladder(wishes: &Wishes<'_>) -> &'static str {
     }
 }
 
-fn missing(name: &str) -> Silence {
+fn missing(name: &str) -> NoReply {
     let help = match Loader::named(name) {
         Some(loader) => format!("apt-get install {}", loader.package),
         None => "put it into a directory of `loaders` in `[paths]`".into(),
     };
-    Silence::NoLoader {
+    NoReply::NoLoader {
         name: name.into(),
         help,
     }
 }
 
-fn plain(file: String) -> Given {
-    Given {
+fn plain(file: String) -> BootFile {
+    BootFile {
         file,
         options: Vec::new(),
     }
 }
 
 /// [`Quirk::PI_MENU`](super::Quirk::PI_MENU): discovery control, a menu of one entry, and its prompt.
-fn raspberry_pi() -> Given {
+fn raspberry_pi() -> BootFile {
     let mut menu = vec![6, 1, 3, 10, 4, 0];
     menu.extend(b"PXE");
     menu.extend([9, 20, 0, 0, 17]);
     menu.extend(b"Raspberry Pi Boot");
     menu.push(255);
-    Given {
+    BootFile {
         file: "bootcode.bin".into(),
         options: vec![(VENDOR, menu)],
     }
@@ -160,7 +160,7 @@ mod tests {
 
     const BASE: &str = "http://192.0.2.1";
 
-    fn file(client: Client, wishes: Wishes<'_>) -> Result<String, String> {
+    fn file(client: Client, wishes: LoaderPreference<'_>) -> Result<String, String> {
         let has = |name: &str| Loader::named(name).is_some() || name == "own.efi";
         let given = boot_file(client, &wishes, BASE, has);
         given
@@ -170,21 +170,21 @@ mod tests {
 
     #[test]
     fn every_firmware_gets_its_own() {
-        let none = Wishes::default();
-        let secure = Wishes {
+        let none = LoaderPreference::default();
+        let secure = LoaderPreference {
             secure_boot: true,
             ..none
         };
-        let own = Wishes {
+        let own = LoaderPreference {
             loader: Some("own.efi"),
             ..none
         };
-        let mboot = Wishes {
+        let mboot = LoaderPreference {
             secure_boot: true,
             mboot: Some("mboot/esxi/mboot.efi"),
             ..none
         };
-        let fetched = |fetched, worked| Wishes {
+        let fetched = |fetched, worked| LoaderPreference {
             fetched,
             worked,
             ..none
@@ -235,12 +235,12 @@ mod tests {
 
     #[test]
     fn what_cannot_boot_is_told_why() {
-        let none = Wishes::default();
-        let gone = Wishes {
+        let none = LoaderPreference::default();
+        let gone = LoaderPreference {
             loader: Some("gone.efi"),
             ..none
         };
-        let secure = Wishes {
+        let secure = LoaderPreference {
             secure_boot: true,
             ..none
         };

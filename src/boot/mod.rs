@@ -13,7 +13,7 @@ mod quirk;
 pub mod tftp;
 
 pub use arch::ClientArch;
-pub use file::{Wishes, boot_file};
+pub use file::{LoaderPreference, boot_file};
 pub use loader::Loader;
 pub use program::{PROGRAM_HEAD, Program};
 pub use quirk::Quirk;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    boot::dhcp::{Asks, Query},
+    boot::dhcp::{DhcpMessage, DhcpMessageType},
     model::Mac,
     net::dhcp::Arrived,
 };
@@ -51,10 +51,12 @@ impl Backlog {
 
     /// Takes a datagram in. The oldest of its kind goes when there are too many.
     pub(crate) fn push(&mut self, waiting: Waiting) {
-        let queue = match Asks::peek(&waiting.datagram) {
-            Some(Asks::Request | Asks::Decline | Asks::Release) => &mut self.chosen,
+        let queue = match DhcpMessageType::peek(&waiting.datagram) {
+            Some(
+                DhcpMessageType::Request | DhcpMessageType::Decline | DhcpMessageType::Release,
+            ) => &mut self.chosen,
             // What is no question at all is found out in its turn.
-            Some(Asks::Discover | Asks::Inform) | None => &mut self.open,
+            Some(DhcpMessageType::Discover | DhcpMessageType::Inform) | None => &mut self.open,
         };
         if queue.len() == MOST {
             queue.pop_front();
@@ -72,7 +74,7 @@ impl Backlog {
     }
 
     /// Whether this was asked of late; from now on it was.
-    pub(crate) fn repeats(&mut self, query: &Query) -> bool {
+    pub(crate) fn repeats(&mut self, query: &DhcpMessage) -> bool {
         self.recent.has(query, Instant::now())
     }
 
@@ -95,10 +97,10 @@ impl Backlog {
 #[derive(Debug, Default)]
 struct Recent(HashMap<Key, Instant>);
 
-type Key = (u32, Mac, Asks, Option<Ipv4Addr>);
+type Key = (u32, Mac, DhcpMessageType, Option<Ipv4Addr>);
 
 impl Recent {
-    fn has(&mut self, query: &Query, now: Instant) -> bool {
+    fn has(&mut self, query: &DhcpMessage, now: Instant) -> bool {
         if self.0.len() >= REMEMBERED {
             self.0.retain(|_, at| now.duration_since(*at) < REPEATED);
             if self.0.len() >= REMEMBERED {
@@ -137,8 +139,8 @@ mod tests {
         }
     }
 
-    fn query(waiting: &Waiting) -> Query {
-        Query::read(&waiting.datagram).unwrap()
+    fn query(waiting: &Waiting) -> DhcpMessage {
+        DhcpMessage::read(&waiting.datagram).unwrap()
     }
 
     fn xids(all: &[Waiting]) -> Vec<u32> {

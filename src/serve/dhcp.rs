@@ -16,7 +16,7 @@ use super::{
     others::Leave,
 };
 use crate::{
-    boot::dhcp::{Answer, Door, Kind, Query, To},
+    boot::dhcp::{Destination, DhcpMessage, DhcpPort, DhcpReply, ReplyType},
     control::DhcpAsk,
     model::{DhcpMode, ServerConfig},
     net::{
@@ -65,9 +65,9 @@ pub(crate) async fn run(engine: Arc<Engine>, setting: Setting) {
         };
         Arc::new(service).run()
     };
-    let pxe = service(Door::Pxe, PXE_PORT);
+    let pxe = service(DhcpPort::Pxe, PXE_PORT);
     if with_67 {
-        tokio::join!(service(Door::Dhcp, SERVER_PORT), pxe);
+        tokio::join!(service(DhcpPort::Dhcp, SERVER_PORT), pxe);
     } else {
         pxe.await;
     }
@@ -93,7 +93,7 @@ struct Service {
     engine: Arc<Engine>,
     setting: Setting,
     links: Arc<Links>,
-    door: Door,
+    door: DhcpPort,
     port: u16,
     /// Answers that wait for the disk.
     waiting: Arc<Semaphore>,
@@ -142,8 +142,8 @@ impl Service {
             _ => String::new(),
         };
         let rest = match self.door {
-            Door::Dhcp => "proxy networks go on with port 4011 alone, the others get no answer",
-            Door::Pxe => "firmware that asks the boot server itself gets no answer",
+            DhcpPort::Dhcp => "proxy networks go on with port 4011 alone, the others get no answer",
+            DhcpPort::Pxe => "firmware that asks the boot server itself gets no answer",
         };
         tracing::warn!("DHCP port {port} cannot be had: {error}; {help}; {rest}");
     }
@@ -198,7 +198,7 @@ impl Service {
     fn next(&self, backlog: &mut Backlog) -> Vec<Question> {
         let mut questions = Vec::new();
         for Waiting { datagram, arrived } in backlog.take(AT_ONCE) {
-            let Ok(query) = Query::read(&datagram) else {
+            let Ok(query) = DhcpMessage::read(&datagram) else {
                 self.engine.hearing.unreadable();
                 continue;
             };
@@ -231,7 +231,9 @@ impl Service {
         for (question, (decided, ahead)) in questions.into_iter().zip(decided) {
             self.engine.look_ahead(ahead);
             match decided {
-                Ok(answer) if answer.kind == Kind::Offer => self.send(socket, &question, &answer),
+                Ok(answer) if answer.kind == ReplyType::Offer => {
+                    self.send(socket, &question, &answer)
+                }
                 Ok(answer) => resting.push((question, answer)),
                 Err(silence) => {
                     tracing::debug!("DHCP: no answer to {}: {silence}", question.ask.query.mac);
@@ -255,7 +257,7 @@ impl Service {
     }
 
     /// What a client's message asks the engine; nothing when it is none to us.
-    fn question(&self, query: Query, arrived: Arrived) -> Option<Question> {
+    fn question(&self, query: DhcpMessage, arrived: Arrived) -> Option<Question> {
         let link = self.links.at(arrived.interface)?;
         let us = self.our_address(&link, &arrived, &query)?;
         // What we ask ourselves is no question to us.
@@ -279,7 +281,7 @@ impl Service {
     }
 
     /// The other server of the network, where there is one; nothing when it was not looked yet.
-    fn other(&self, query: &Query, us: Ipv4Addr) -> Option<Option<Ipv4Addr>> {
+    fn other(&self, query: &DhcpMessage, us: Ipv4Addr) -> Option<Option<Ipv4Addr>> {
         let snapshot = self.engine.snapshot();
         let at = query.giaddr.unwrap_or(us);
         let Some(network) = snapshot.network_at(at.into()) else {
@@ -301,7 +303,12 @@ impl Service {
     }
 
     /// The address that the interface has in a network that wants DHCP, or the one that a relay reached.
-    fn our_address(&self, link: &Interface, arrived: &Arrived, query: &Query) -> Option<Ipv4Addr> {
+    fn our_address(
+        &self,
+        link: &Interface,
+        arrived: &Arrived,
+        query: &DhcpMessage,
+    ) -> Option<Ipv4Addr> {
         if query.giaddr.is_some() {
             return Some(arrived.local);
         }
@@ -314,35 +321,37 @@ impl Service {
         link.addresses.iter().map(|net| net.addr()).find(fits)
     }
 
-    fn send(&self, socket: &Socket, question: &Question, answer: &Answer) {
+    fn send(&self, socket: &Socket, question: &Question, answer: &DhcpReply) {
         if let Err(error) = self.try_send(socket, question, answer) {
             let mac = question.ask.query.mac;
             tracing::warn!("DHCP: the answer to {mac} was not sent: {error}");
         }
     }
 
-    fn try_send(&self, socket: &Socket, question: &Question, answer: &Answer) -> io::Result<()> {
+    fn try_send(&self, socket: &Socket, question: &Question, answer: &DhcpReply) -> io::Result<()> {
         let Question { ask, link, arrived } = question;
         let bytes = answer.datagram(&ask.query);
         let (us, index) = (ask.us, Some(link.index));
         let everybody = SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT);
         match answer.to {
-            To::Relay(relay) => {
+            Destination::Relay(relay) => {
                 socket.send(&bytes, SocketAddrV4::new(relay, SERVER_PORT), us, None)
             }
-            To::Client(client) => {
+            Destination::Client(client) => {
                 // Whoever asks the boot server hears at the port that it asked from.
                 let port = match self.door {
-                    Door::Pxe => arrived.from.port(),
-                    Door::Dhcp => CLIENT_PORT,
+                    DhcpPort::Pxe => arrived.from.port(),
+                    DhcpPort::Dhcp => CLIENT_PORT,
                 };
                 socket.send(&bytes, SocketAddrV4::new(client, port), us, None)
             }
-            To::Everybody if self.door == Door::Pxe && !arrived.from.ip().is_unspecified() => {
+            Destination::Broadcast
+                if self.door == DhcpPort::Pxe && !arrived.from.ip().is_unspecified() =>
+            {
                 socket.send(&bytes, arrived.from, us, None)
             }
-            To::Everybody => socket.send(&bytes, everybody, us, index),
-            To::Card(address) => {
+            Destination::Broadcast => socket.send(&bytes, everybody, us, index),
+            Destination::Mac(address) => {
                 let way = Way {
                     from: us,
                     from_port: self.port,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{dhcp, engine::Engine};
-use crate::{boot::dhcp::Query, control::Signature};
+use crate::{boot::dhcp::DhcpMessage, control::Signature};
 
 /// Counts of what was heard since the start.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ impl Heard {
 }
 
 impl Hearing {
-    pub(crate) fn heard(&self, query: &Query) {
+    pub(crate) fn heard(&self, query: &DhcpMessage) {
         let count = if query.client.boots() {
             &self.booting
         } else {

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::engine::Engine;
 use crate::{
-    boot::dhcp::{Asks, Query},
+    boot::dhcp::{DhcpMessage, DhcpMessageType},
     model::{DhcpMode, NetworkName},
     net::{
         dhcp::other_server,
@@ -68,8 +68,14 @@ impl Others {
 
     /// A client has chosen another server: that one answers there. It is looked soon whether it really does, since
     /// anybody may say so.
-    pub(crate) fn hear(&self, network: &NetworkName, query: &Query, us: Ipv4Addr, now: Instant) {
-        if let (Asks::Request, Some(server)) = (query.asks, query.server)
+    pub(crate) fn hear(
+        &self,
+        network: &NetworkName,
+        query: &DhcpMessage,
+        us: Ipv4Addr,
+        now: Instant,
+    ) {
+        if let (DhcpMessageType::Request, Some(server)) = (query.asks, query.server)
             && server != us
         {
             self.note(network, Leave::Taken(server), now, AT_FIRST);
@@ -297,7 +303,7 @@ mod tests {
     }
 
     /// A client's choice.
-    fn chosen(server: Ipv4Addr) -> Query {
+    fn chosen(server: Ipv4Addr) -> DhcpMessage {
         let mut bytes = probe(1, Mac([2, 0, 0, 0, 0, 1]));
         let kind = bytes.windows(3).position(|option| option == [53, 1, 1]);
         bytes[kind.unwrap() + 2] = 3;
@@ -306,6 +312,6 @@ mod tests {
         bytes.extend([54, 4]);
         bytes.extend(server.octets());
         bytes.push(255);
-        Query::read(&bytes).unwrap()
+        DhcpMessage::read(&bytes).unwrap()
     }
 }

@@ -4,10 +4,10 @@ use std::net::Ipv4Addr;
 
 use bootwright::{
     boot::{
-        ClientArch, Wishes, boot_file,
+        ClientArch, LoaderPreference, boot_file,
         dhcp::{
-            Asks, Client, Door, Given, Ground, Held, Kind, Query, Silence, Terms, To, Unreadable,
-            decide,
+            AddressAssignment, BootFile, Client, Destination, DhcpMessage, DhcpMessageType,
+            DhcpParseError, DhcpPort, NetworkOptions, NoReply, ReplyContext, ReplyType, decide,
         },
     },
     model::DhcpMode,
@@ -62,12 +62,12 @@ pub(crate) const BIOS: &[(u8, &[u8])] = &[
 ];
 pub(crate) const PHONE: &[(u8, &[u8])] = &[(60, b"android-dhcp-14"), (12, b"phone")];
 
-fn query(kind: u8, options: &[(u8, &[u8])]) -> Query {
-    Query::read(&datagram(kind, options)).unwrap()
+fn query(kind: u8, options: &[(u8, &[u8])]) -> DhcpMessage {
+    DhcpMessage::read(&datagram(kind, options)).unwrap()
 }
 
-fn terms() -> Terms {
-    Terms {
+fn terms() -> NetworkOptions {
+    NetworkOptions {
         subnet: "192.0.2.0/24".parse().unwrap(),
         gateways: vec![ROUTER],
         dns: vec![ROUTER],
@@ -79,15 +79,15 @@ fn terms() -> Terms {
     }
 }
 
-fn ground(mode: DhcpMode, declared: bool, held: Held) -> Ground {
-    Ground {
-        door: Door::Dhcp,
+fn ground(mode: DhcpMode, declared: bool, held: AddressAssignment) -> ReplyContext {
+    ReplyContext {
+        door: DhcpPort::Dhcp,
         mode,
         us: US,
         terms: terms(),
         declared,
         held,
-        boot: Ok(Given {
+        boot: Ok(BootFile {
             file: "snponly.efi".into(),
             options: Vec::new(),
         }),
@@ -98,7 +98,7 @@ fn ground(mode: DhcpMode, declared: bool, held: Held) -> Ground {
 #[test]
 fn a_question_is_read_as_it_stands() {
     let query = query(1, OVMF);
-    assert_eq!(query.asks, Asks::Discover);
+    assert_eq!(query.asks, DhcpMessageType::Discover);
     assert_eq!(query.client, Client::Pxe(ClientArch::EfiX64));
     assert_eq!(
         (query.xid, query.secs, query.broadcast),
@@ -113,13 +113,33 @@ fn a_question_is_read_as_it_stands() {
 fn what_real_firmware_sent_is_read_as_what_it_is() {
     let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/dhcp");
     let cases = [
-        ("ipxe-bios-discover", Asks::Discover, "iPXE, BIOS"),
-        ("ipxe-uefi-request", Asks::Request, "iPXE, UEFI x64"),
-        ("ovmf-http-discover", Asks::Discover, "UEFI x64 HTTP"),
-        ("ovmf-pxe-discover", Asks::Discover, "UEFI x64 PXE"),
-        ("ovmf-pxe-request", Asks::Request, "UEFI x64 PXE"),
-        ("phone-discover", Asks::Discover, "host"),
-        ("relayed-discover", Asks::Discover, "UEFI x64 PXE"),
+        (
+            "ipxe-bios-discover",
+            DhcpMessageType::Discover,
+            "iPXE, BIOS",
+        ),
+        (
+            "ipxe-uefi-request",
+            DhcpMessageType::Request,
+            "iPXE, UEFI x64",
+        ),
+        (
+            "ovmf-http-discover",
+            DhcpMessageType::Discover,
+            "UEFI x64 HTTP",
+        ),
+        (
+            "ovmf-pxe-discover",
+            DhcpMessageType::Discover,
+            "UEFI x64 PXE",
+        ),
+        ("ovmf-pxe-request", DhcpMessageType::Request, "UEFI x64 PXE"),
+        ("phone-discover", DhcpMessageType::Discover, "host"),
+        (
+            "relayed-discover",
+            DhcpMessageType::Discover,
+            "UEFI x64 PXE",
+        ),
     ];
     let mut files: Vec<_> = std::fs::read_dir(&seeds)
         .unwrap()
@@ -129,7 +149,7 @@ fn what_real_firmware_sent_is_read_as_what_it_is() {
     let names: Vec<&str> = cases.iter().map(|(name, ..)| *name).collect();
     assert_eq!(files, names);
     for (name, asks, client) in cases {
-        let query = Query::read(&std::fs::read(seeds.join(name)).unwrap()).unwrap();
+        let query = DhcpMessage::read(&std::fs::read(seeds.join(name)).unwrap()).unwrap();
         assert_eq!(
             (query.asks, &*query.client.to_string()),
             (asks, client),
@@ -140,11 +160,11 @@ fn what_real_firmware_sent_is_read_as_what_it_is() {
         assert_eq!(query.giaddr.is_some(), is_relayed, "{name}");
         assert_eq!(query.agent.is_some(), is_relayed, "{name}");
         let own = query.requested.unwrap_or(OWN);
-        let server = ground(DhcpMode::Server, true, Held::Reserved(own));
+        let server = ground(DhcpMode::Server, true, AddressAssignment::Reserved(own));
         let kind = decide(&query, &server).map(|answer| answer.kind);
         let expected = match asks {
-            Asks::Discover => Kind::Offer,
-            _ => Kind::Ack,
+            DhcpMessageType::Discover => ReplyType::Offer,
+            _ => ReplyType::Ack,
         };
         assert_eq!(kind, Ok(expected), "{name}");
     }
@@ -156,26 +176,29 @@ fn what_is_no_question_is_told_apart() {
     let with = |at: usize, byte: u8| {
         let mut bytes = good.clone();
         bytes[at] = byte;
-        Query::read(&bytes).map(|query| query.asks)
+        DhcpMessage::read(&bytes).map(|query| query.asks)
     };
     let cases = [
-        (with(0, 1), Ok(Asks::Discover)),
-        (with(0, 2), Err(Unreadable::Answer)),
-        (with(0, 3), Err(Unreadable::Foreign)),
-        (with(1, 6), Err(Unreadable::NotEthernet)),
+        (with(0, 1), Ok(DhcpMessageType::Discover)),
+        (with(0, 2), Err(DhcpParseError::ServerReply)),
+        (with(0, 3), Err(DhcpParseError::NotDhcp)),
+        (with(1, 6), Err(DhcpParseError::NotEthernet)),
         // A length that would lead beyond the datagram.
-        (with(2, 255), Err(Unreadable::NotEthernet)),
-        (with(2, 0), Err(Unreadable::NotEthernet)),
-        (with(28, 1), Err(Unreadable::NotEthernet)),
-        (with(236, 0), Err(Unreadable::Foreign)),
-        (with(242, 2), Err(Unreadable::NoType)),
-        (with(242, 99), Err(Unreadable::NoType)),
+        (with(2, 255), Err(DhcpParseError::NotEthernet)),
+        (with(2, 0), Err(DhcpParseError::NotEthernet)),
+        (with(28, 1), Err(DhcpParseError::NotEthernet)),
+        (with(236, 0), Err(DhcpParseError::NotDhcp)),
+        (with(242, 2), Err(DhcpParseError::NoType)),
+        (with(242, 99), Err(DhcpParseError::NoType)),
     ];
     for (at, (found, expected)) in cases.into_iter().enumerate() {
         assert_eq!(found, expected, "case {at}");
     }
     for length in 0..240 {
-        assert!(Query::read(&good[..length]).is_err(), "{length} bytes");
+        assert!(
+            DhcpMessage::read(&good[..length]).is_err(),
+            "{length} bytes"
+        );
     }
 }
 
@@ -184,7 +207,7 @@ fn options_go_on_in_the_fields_for_names() {
     let mut bytes = datagram(1, &[(52, &[3])]);
     bytes[108..117].copy_from_slice(&[60, 6, b'M', b'S', b'F', b'T', b' ', b'5', 255]);
     bytes[44..48].copy_from_slice(&[12, 1, b'a', 255]);
-    let query = Query::read(&bytes).unwrap();
+    let query = DhcpMessage::read(&bytes).unwrap();
     assert_eq!(query.hostname.as_deref(), Some("a"));
 }
 
@@ -193,19 +216,19 @@ fn a_malformed_option_spoils_nothing_before_it() {
     let mut bytes = datagram(1, OVMF);
     bytes.pop();
     bytes.extend([12, 200, b'x']);
-    let query = Query::read(&bytes).unwrap();
+    let query = DhcpMessage::read(&bytes).unwrap();
     assert_eq!(query.client, Client::Pxe(ClientArch::EfiX64));
     assert_eq!(query.hostname, None);
 }
 
 /// What a row of the table expects: kind, address, boot file; or the reason for silence.
-type Expected = Result<(Kind, Option<Ipv4Addr>, Option<&'static str>), &'static str>;
+type Expected = Result<(ReplyType, Option<Ipv4Addr>, Option<&'static str>), &'static str>;
 
 /// Mode, whether it is declared, its address, message, options, whether it boots from the network; what is expected.
 type Row<'a> = (
     DhcpMode,
     bool,
-    Held,
+    AddressAssignment,
     u8,
     Vec<(u8, &'a [u8])>,
     bool,
@@ -213,9 +236,9 @@ type Row<'a> = (
 );
 
 fn outcome(
-    query: &Query,
-    ground: &Ground,
-) -> Result<(Kind, Option<Ipv4Addr>, Option<String>), String> {
+    query: &DhcpMessage,
+    ground: &ReplyContext,
+) -> Result<(ReplyType, Option<Ipv4Addr>, Option<String>), String> {
     decide(query, ground)
         .map(|answer| (answer.kind, answer.yiaddr, answer.file))
         .map_err(|silence| silence.to_string())
@@ -228,7 +251,7 @@ fn every_mode_has_its_answers() {
     let router: &[u8] = &ROUTER.octets();
     let own: &[u8] = &OWN.octets();
     let free: &[u8] = &FREE.octets();
-    let reserved = Held::Reserved(OWN);
+    let reserved = AddressAssignment::Reserved(OWN);
     const HOST: &str = "it does not boot from the network";
     const UNDECLARED: &str =
         "it is not declared, and `dhcp = \"reserve\"` answers declared machines alone";
@@ -247,17 +270,25 @@ fn every_mode_has_its_answers() {
         (
             Proxy,
             true,
-            Held::None,
+            AddressAssignment::None,
             1,
             vec![],
             true,
-            Ok((Kind::Offer, None, loader)),
+            Ok((ReplyType::Offer, None, loader)),
         ),
-        (Proxy, false, Held::None, 1, vec![], false, Err(HOST)),
+        (
+            Proxy,
+            false,
+            AddressAssignment::None,
+            1,
+            vec![],
+            false,
+            Err(HOST),
+        ),
         (
             Proxy,
             true,
-            Held::None,
+            AddressAssignment::None,
             3,
             vec![(54, router)],
             true,
@@ -266,25 +297,25 @@ fn every_mode_has_its_answers() {
         (
             Proxy,
             true,
-            Held::None,
+            AddressAssignment::None,
             3,
             vec![(54, us)],
             true,
-            Ok((Kind::Ack, None, loader)),
+            Ok((ReplyType::Ack, None, loader)),
         ),
         (
             Proxy,
             true,
-            Held::None,
+            AddressAssignment::None,
             8,
             vec![],
             true,
-            Ok((Kind::Ack, None, loader)),
+            Ok((ReplyType::Ack, None, loader)),
         ),
         (
             Proxy,
             true,
-            Held::None,
+            AddressAssignment::None,
             7,
             vec![],
             true,
@@ -297,7 +328,7 @@ fn every_mode_has_its_answers() {
             1,
             vec![],
             true,
-            Ok((Kind::Offer, Some(OWN), loader)),
+            Ok((ReplyType::Offer, Some(OWN), loader)),
         ),
         (
             Reserve,
@@ -306,18 +337,26 @@ fn every_mode_has_its_answers() {
             1,
             vec![],
             false,
-            Ok((Kind::Offer, Some(OWN), None)),
+            Ok((ReplyType::Offer, Some(OWN), None)),
         ),
         (
             Reserve,
             false,
-            Held::None,
+            AddressAssignment::None,
             1,
             vec![],
             false,
             Err(UNDECLARED),
         ),
-        (Reserve, false, Held::None, 1, vec![], true, Err(UNDECLARED)),
+        (
+            Reserve,
+            false,
+            AddressAssignment::None,
+            1,
+            vec![],
+            true,
+            Err(UNDECLARED),
+        ),
         (
             Reserve,
             true,
@@ -325,7 +364,7 @@ fn every_mode_has_its_answers() {
             3,
             vec![(54, us), (50, own)],
             true,
-            Ok((Kind::Ack, Some(OWN), loader)),
+            Ok((ReplyType::Ack, Some(OWN), loader)),
         ),
         (
             Reserve,
@@ -348,7 +387,7 @@ fn every_mode_has_its_answers() {
         (
             Reserve,
             true,
-            Held::None,
+            AddressAssignment::None,
             1,
             vec![],
             true,
@@ -357,11 +396,11 @@ fn every_mode_has_its_answers() {
         (
             Server,
             false,
-            Held::Free(FREE),
+            AddressAssignment::Free(FREE),
             1,
             vec![],
             false,
-            Ok((Kind::Offer, Some(FREE), None)),
+            Ok((ReplyType::Offer, Some(FREE), None)),
         ),
         (
             Server,
@@ -370,31 +409,31 @@ fn every_mode_has_its_answers() {
             1,
             vec![],
             true,
-            Ok((Kind::Offer, Some(OWN), loader)),
+            Ok((ReplyType::Offer, Some(OWN), loader)),
         ),
         (
             Server,
             false,
-            Held::Free(FREE),
+            AddressAssignment::Free(FREE),
             3,
             vec![(54, us), (50, free)],
             false,
-            Ok((Kind::Ack, Some(FREE), None)),
+            Ok((ReplyType::Ack, Some(FREE), None)),
         ),
         (
             Server,
             false,
-            Held::Free(FREE),
+            AddressAssignment::Free(FREE),
             3,
             vec![(54, us), (50, own)],
             false,
-            Ok((Kind::Nak, None, None)),
+            Ok((ReplyType::Nak, None, None)),
         ),
         // A lease that we did not give is never refused, one that we gave is kept or taken back.
         (
             Server,
             false,
-            Held::Free(FREE),
+            AddressAssignment::Free(FREE),
             3,
             vec![(50, own)],
             false,
@@ -403,25 +442,25 @@ fn every_mode_has_its_answers() {
         (
             Server,
             false,
-            Held::Leased(FREE),
+            AddressAssignment::Leased(FREE),
             3,
             vec![(50, free)],
             false,
-            Ok((Kind::Ack, Some(FREE), None)),
+            Ok((ReplyType::Ack, Some(FREE), None)),
         ),
         (
             Server,
             false,
-            Held::Leased(FREE),
+            AddressAssignment::Leased(FREE),
             3,
             vec![(50, own)],
             false,
-            Ok((Kind::Nak, None, None)),
+            Ok((ReplyType::Nak, None, None)),
         ),
         (
             Server,
             false,
-            Held::None,
+            AddressAssignment::None,
             1,
             vec![],
             false,
@@ -430,7 +469,7 @@ fn every_mode_has_its_answers() {
         (
             Server,
             false,
-            Held::Leased(FREE),
+            AddressAssignment::Leased(FREE),
             4,
             vec![(50, free)],
             false,
@@ -439,11 +478,11 @@ fn every_mode_has_its_answers() {
         (
             Server,
             false,
-            Held::Leased(FREE),
+            AddressAssignment::Leased(FREE),
             8,
             vec![],
             false,
-            Ok((Kind::Ack, None, None)),
+            Ok((ReplyType::Ack, None, None)),
         ),
     ];
     for (at, (mode, declared, held, kind, extra, boots, expected)) in rows.into_iter().enumerate() {
@@ -459,41 +498,41 @@ fn every_mode_has_its_answers() {
 
 #[test]
 fn a_second_server_and_a_silent_disk_end_every_answer() {
-    let mut beside = ground(DhcpMode::Server, true, Held::Reserved(OWN));
+    let mut beside = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
     beside.other = Some(ROUTER);
     let found = decide(&query(1, PHONE), &beside);
-    assert_eq!(found, Err(Silence::Another(ROUTER)));
-    let mut silent = ground(DhcpMode::Server, true, Held::Reserved(OWN));
-    silent.boot = Err(Silence::Local);
-    assert_eq!(decide(&query(1, OVMF), &silent), Err(Silence::Local));
+    assert_eq!(found, Err(NoReply::OtherServer(ROUTER)));
+    let mut silent = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
+    silent.boot = Err(NoReply::LocalBoot);
+    assert_eq!(decide(&query(1, OVMF), &silent), Err(NoReply::LocalBoot));
     // The system that then runs has its address all the same.
     assert!(decide(&query(1, PHONE), &silent).is_ok());
 }
 
 #[test]
 fn answers_go_where_the_client_hears_them() {
-    let server = ground(DhcpMode::Server, true, Held::Reserved(OWN));
-    let to = |query: &Query| decide(query, &server).unwrap().to;
+    let server = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
+    let to = |query: &DhcpMessage| decide(query, &server).unwrap().to;
     let plain = query(1, OVMF);
-    assert_eq!(to(&plain), To::Card(OWN));
-    let broadcast = Query {
+    assert_eq!(to(&plain), Destination::Mac(OWN));
+    let broadcast = DhcpMessage {
         broadcast: true,
         ..plain.clone()
     };
-    assert_eq!(to(&broadcast), To::Everybody);
-    let relayed = Query {
+    assert_eq!(to(&broadcast), Destination::Broadcast);
+    let relayed = DhcpMessage {
         giaddr: Some(ROUTER),
         ..broadcast
     };
-    assert_eq!(to(&relayed), To::Relay(ROUTER));
-    let renewing = Query {
-        asks: Asks::Request,
+    assert_eq!(to(&relayed), Destination::Relay(ROUTER));
+    let renewing = DhcpMessage {
+        asks: DhcpMessageType::Request,
         ciaddr: Some(OWN),
         ..plain.clone()
     };
-    assert_eq!(to(&renewing), To::Client(OWN));
-    let proxy = ground(DhcpMode::Proxy, true, Held::None);
-    assert_eq!(decide(&plain, &proxy).unwrap().to, To::Everybody);
+    assert_eq!(to(&renewing), Destination::Client(OWN));
+    let proxy = ground(DhcpMode::Proxy, true, AddressAssignment::None);
+    assert_eq!(decide(&plain, &proxy).unwrap().to, Destination::Broadcast);
 }
 
 #[test]
@@ -502,7 +541,7 @@ fn an_answer_on_the_wire_echoes_what_it_must() {
     let mut options = OVMF.to_vec();
     options.extend([(61, b"\x01abcdef".as_slice()), (82, relay)]);
     let query = query(1, &options);
-    let server = ground(DhcpMode::Server, true, Held::Reserved(OWN));
+    let server = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
     let bytes = decide(&query, &server).unwrap().datagram(&query);
     assert!(bytes.len() >= 300);
     assert_eq!(bytes[0], 2);
@@ -588,8 +627,8 @@ fn every_client_finds_its_boot_file_where_it_looks() {
             options.extend(server);
             options.extend(server.map(|_| (50, &address[..])));
             let query = query(kind, &options);
-            let mut ground = ground(DhcpMode::Server, true, Held::Reserved(OWN));
-            let wishes = Wishes::default();
+            let mut ground = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
+            let wishes = LoaderPreference::default();
             ground.boot = boot_file(query.client, &wishes, "http://192.0.2.1", |_| true);
             let bytes = decide(&query, &ground).unwrap().datagram(&query);
             // The fixed field, which is all that U-Boot reads, and the option say the same.
@@ -614,14 +653,17 @@ fn every_client_finds_its_boot_file_where_it_looks() {
 
 #[test]
 fn the_boot_server_answers_a_machine_that_has_its_address() {
-    let mut ground = ground(DhcpMode::Proxy, true, Held::None);
-    ground.door = Door::Pxe;
-    let query = Query {
+    let mut ground = ground(DhcpMode::Proxy, true, AddressAssignment::None);
+    ground.door = DhcpPort::Pxe;
+    let query = DhcpMessage {
         ciaddr: Some(OWN),
         ..query(3, OVMF)
     };
     let answer = decide(&query, &ground).unwrap();
-    assert_eq!((answer.kind, answer.to), (Kind::Ack, To::Client(OWN)));
+    assert_eq!(
+        (answer.kind, answer.to),
+        (ReplyType::Ack, Destination::Client(OWN))
+    );
     let class = answer.options.iter().find(|(code, _)| *code == 60);
     assert_eq!(
         class.map(|(_, value)| value.as_slice()),
@@ -649,7 +691,7 @@ fn dhcp_options(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
 proptest! {
     #[test]
     fn no_datagram_is_too_strange(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-        if let Ok(query) = Query::read(&bytes) {
+        if let Ok(query) = DhcpMessage::read(&bytes) {
             prop_assert!(query.mac.is_unicast());
         }
     }
@@ -660,9 +702,9 @@ proptest! {
         options in proptest::collection::vec((any::<u8>(), proptest::collection::vec(any::<u8>(), 0..40)), 0..12),
     ) {
         let options: Vec<(u8, &[u8])> = options.iter().map(|(code, value)| (*code, value.as_slice())).collect();
-        if let Ok(query) = Query::read(&datagram(kind, &options)) {
+        if let Ok(query) = DhcpMessage::read(&datagram(kind, &options)) {
             for mode in [DhcpMode::Proxy, DhcpMode::Reserve, DhcpMode::Server] {
-                for held in [Held::None, Held::Free(FREE), Held::Leased(OWN), Held::Reserved(OWN)] {
+                for held in [AddressAssignment::None, AddressAssignment::Free(FREE), AddressAssignment::Leased(OWN), AddressAssignment::Reserved(OWN)] {
                     if let Ok(answer) = decide(&query, &ground(mode, true, held)) {
                         let bytes = answer.datagram(&query);
                         prop_assert!(bytes.len() >= 300);

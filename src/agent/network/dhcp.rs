@@ -162,7 +162,7 @@ fn lease(message: &Message) -> Option<Lease> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::dhcp::{Asks, Client, Query};
+    use crate::boot::dhcp::{Client, DhcpMessage, DhcpMessageType};
 
     const MAC: Mac = Mac([0x52, 0x54, 0, 0, 0, 1]);
 
@@ -197,12 +197,12 @@ mod tests {
     #[test]
     fn our_own_server_understands_what_is_asked() {
         let cases = [
-            (talk().discover(), Asks::Discover),
-            (talk().request(&given()), Asks::Request),
-            (talk().renew(&given()), Asks::Request),
+            (talk().discover(), DhcpMessageType::Discover),
+            (talk().request(&given()), DhcpMessageType::Request),
+            (talk().renew(&given()), DhcpMessageType::Request),
         ];
         for (datagram, asks) in cases {
-            let query = Query::read(&datagram).unwrap();
+            let query = DhcpMessage::read(&datagram).unwrap();
             let found = (query.asks, query.client, query.broadcast, query.mac);
             assert_eq!(found, (asks, Client::Host, true, MAC));
             assert!(datagram.len() >= 300);

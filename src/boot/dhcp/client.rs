@@ -23,7 +23,7 @@ pub enum Client {
 
 /// What a message says of its sender.
 #[derive(Debug, Default)]
-pub(super) struct Signs<'a> {
+pub(super) struct ClientOptions<'a> {
     /// Option 60.
     pub(super) class: &'a [u8],
     /// Option 77.
@@ -39,7 +39,7 @@ pub(super) struct Signs<'a> {
 }
 
 impl Client {
-    pub(super) fn of(signs: &Signs<'_>) -> Client {
+    pub(super) fn of(signs: &ClientOptions<'_>) -> Client {
         let arch = signs.arch.map(ClientArch::new);
         if signs.has_ipxe || is_ipxe(signs.user_class) {
             return Client::Ipxe(arch);
@@ -97,7 +97,7 @@ fn is_ipxe(user_class: &[u8]) -> bool {
 }
 
 /// By its architecture, by the words it hears for, or by the model in its UUID.
-fn is_raspberry_pi(signs: &Signs<'_>, arch: Option<ClientArch>) -> bool {
+fn is_raspberry_pi(signs: &ClientOptions<'_>, arch: Option<ClientArch>) -> bool {
     arch == Some(ClientArch::RaspberryPi)
         || contains(signs.vendor, b"Raspberry Pi Boot")
         || signs.guid.get(1..4) == Some(b"RPi")
@@ -120,25 +120,25 @@ mod tests {
 
     #[test]
     fn who_asks_is_told_by_its_signs() {
-        let none = Signs::default;
+        let none = ClientOptions::default;
         let cases = [
             (none(), Client::Host),
             (
-                Signs {
+                ClientOptions {
                     class: b"android-dhcp-14",
                     ..none()
                 },
                 Client::Host,
             ),
             (
-                Signs {
+                ClientOptions {
                     class: b"MSFT 5.0",
                     ..none()
                 },
                 Client::Host,
             ),
             (
-                Signs {
+                ClientOptions {
                     class: b"PXEClient:Arch:00000:UNDI:002001",
                     arch: Some(0),
                     ..none()
@@ -146,21 +146,21 @@ mod tests {
                 Client::Pxe(ClientArch::Bios),
             ),
             (
-                Signs {
+                ClientOptions {
                     class: b"PXEClient",
                     ..none()
                 },
                 Client::Pxe(ClientArch::Bios),
             ),
             (
-                Signs {
+                ClientOptions {
                     class: b"PXEClient:Arch:00007:UNDI:003016",
                     ..none()
                 },
                 Client::Pxe(ClientArch::EfiX64),
             ),
             (
-                Signs {
+                ClientOptions {
                     class: b"PXEClient:Arch:00009:UNDI:003016",
                     arch: Some(9),
                     ..none()
@@ -168,7 +168,7 @@ mod tests {
                 Client::Pxe(ClientArch::EfiX64),
             ),
             (
-                Signs {
+                ClientOptions {
                     class: b"HTTPClient:Arch:00016:UNDI:003000",
                     arch: Some(16),
                     ..none()
@@ -176,14 +176,14 @@ mod tests {
                 Client::Http(ClientArch::HttpX64),
             ),
             (
-                Signs {
+                ClientOptions {
                     class: b"HTTPClient:Arch:00019:UNDI:003000",
                     ..none()
                 },
                 Client::Http(ClientArch::HttpArm64),
             ),
             (
-                Signs {
+                ClientOptions {
                     class: b"PXEClient:Arch:00007:UNDI:003016",
                     arch: Some(7),
                     user_class: b"iPXE",
@@ -192,14 +192,14 @@ mod tests {
                 Client::Ipxe(Some(ClientArch::EfiX64)),
             ),
             (
-                Signs {
+                ClientOptions {
                     user_class: b"\x04iPXE",
                     ..none()
                 },
                 Client::Ipxe(None),
             ),
             (
-                Signs {
+                ClientOptions {
                     class: b"PXEClient",
                     has_ipxe: true,
                     arch: Some(0),
@@ -208,7 +208,7 @@ mod tests {
                 Client::Ipxe(Some(ClientArch::Bios)),
             ),
             (
-                Signs {
+                ClientOptions {
                     class: b"PXEClient:Arch:00041:UNDI:002001",
                     arch: Some(41),
                     ..none()
@@ -216,7 +216,7 @@ mod tests {
                 Client::RaspberryPi,
             ),
             (
-                Signs {
+                ClientOptions {
                     class: b"PXEClient:Arch:00000:UNDI:002001",
                     arch: Some(0),
                     guid: b"\0RPi4\x14\x31\xd0\0",
@@ -225,7 +225,7 @@ mod tests {
                 Client::RaspberryPi,
             ),
             (
-                Signs {
+                ClientOptions {
                     class: b"U-Boot.armv8",
                     arch: Some(22),
                     ..none()

@@ -3,57 +3,82 @@
 use std::net::Ipv4Addr;
 
 use super::{
-    answer::{Answer, Kind, To},
     code,
-    ground::{Door, Given, Ground, Held, Silence},
-    query::{Asks, Query},
+    context::{AddressAssignment, BootFile, DhcpPort, NoReply, ReplyContext},
+    message::{DhcpMessage, DhcpMessageType},
+    reply::{Destination, DhcpReply, ReplyType},
 };
 use crate::model::DhcpMode;
 
 /// Decides what to answer, or why not to.
-pub fn decide(query: &Query, ground: &Ground) -> Result<Answer, Silence> {
+pub fn decide(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoReply> {
     match (ground.mode, ground.door) {
-        (DhcpMode::Off, _) => Err(Silence::Off),
-        (_, Door::Pxe) => at_boot_server(query, ground),
-        (DhcpMode::Proxy, Door::Dhcp) => as_proxy(query, ground),
-        (DhcpMode::Reserve, Door::Dhcp) if !ground.declared => Err(Silence::Undeclared),
-        (DhcpMode::Reserve | DhcpMode::Server, Door::Dhcp) => as_server(query, ground),
+        (DhcpMode::Off, _) => Err(NoReply::Off),
+        (_, DhcpPort::Pxe) => at_boot_server(query, ground),
+        (DhcpMode::Proxy, DhcpPort::Dhcp) => as_proxy(query, ground),
+        (DhcpMode::Reserve, DhcpPort::Dhcp) if !ground.declared => Err(NoReply::Undeclared),
+        (DhcpMode::Reserve | DhcpMode::Server, DhcpPort::Dhcp) => as_server(query, ground),
     }
 }
 
 /// Port 4011: the machine has its address, and asks for the boot file alone.
-fn at_boot_server(query: &Query, ground: &Ground) -> Result<Answer, Silence> {
+fn at_boot_server(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoReply> {
     match query.asks {
-        Asks::Discover | Asks::Request | Asks::Inform if query.client.boots() => {
-            Ok(boot_alone(Kind::Ack, query, ground, ground.boot.clone()?))
+        DhcpMessageType::Discover | DhcpMessageType::Request | DhcpMessageType::Inform
+            if query.client.boots() =>
+        {
+            Ok(boot_alone(
+                ReplyType::Ack,
+                query,
+                ground,
+                ground.boot.clone()?,
+            ))
         }
-        Asks::Decline | Asks::Release => Err(Silence::Noted),
-        _ => Err(Silence::Host),
+        DhcpMessageType::Decline | DhcpMessageType::Release => Err(NoReply::NotNeeded),
+        _ => Err(NoReply::NotBooting),
     }
 }
 
 /// Beside another server: an offer with no address, which firmware adds to the other one's.
-fn as_proxy(query: &Query, ground: &Ground) -> Result<Answer, Silence> {
+fn as_proxy(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoReply> {
     if !query.client.boots() {
-        return Err(Silence::Host);
+        return Err(NoReply::NotBooting);
     }
     match query.asks {
-        Asks::Discover => Ok(boot_alone(Kind::Offer, query, ground, ground.boot.clone()?)),
-        Asks::Inform => Ok(boot_alone(Kind::Ack, query, ground, ground.boot.clone()?)),
-        Asks::Request if query.server == Some(ground.us) => {
-            Ok(boot_alone(Kind::Ack, query, ground, ground.boot.clone()?))
-        }
-        Asks::Request => Err(Silence::ForAnother),
-        Asks::Decline | Asks::Release => Err(Silence::Noted),
+        DhcpMessageType::Discover => Ok(boot_alone(
+            ReplyType::Offer,
+            query,
+            ground,
+            ground.boot.clone()?,
+        )),
+        DhcpMessageType::Inform => Ok(boot_alone(
+            ReplyType::Ack,
+            query,
+            ground,
+            ground.boot.clone()?,
+        )),
+        DhcpMessageType::Request if query.server == Some(ground.us) => Ok(boot_alone(
+            ReplyType::Ack,
+            query,
+            ground,
+            ground.boot.clone()?,
+        )),
+        DhcpMessageType::Request => Err(NoReply::AddressedToOther),
+        DhcpMessageType::Decline | DhcpMessageType::Release => Err(NoReply::NotNeeded),
     }
 }
 
-fn boot_alone(kind: Kind, query: &Query, ground: &Ground, given: Given) -> Answer {
+fn boot_alone(
+    kind: ReplyType,
+    query: &DhcpMessage,
+    ground: &ReplyContext,
+    given: BootFile,
+) -> DhcpReply {
     let mut options = given.options;
     if options.iter().all(|(known, _)| *known != code::CLASS) {
         options.push((code::CLASS, b"PXEClient".to_vec()));
     }
-    Answer {
+    DhcpReply {
         kind,
         yiaddr: None,
         us: ground.us,
@@ -64,39 +89,39 @@ fn boot_alone(kind: Kind, query: &Query, ground: &Ground, given: Given) -> Answe
 }
 
 /// As the server that gives addresses, of the whole network or of declared machines.
-fn as_server(query: &Query, ground: &Ground) -> Result<Answer, Silence> {
+fn as_server(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoReply> {
     if let Some(other) = ground.other.filter(|_| ground.mode == DhcpMode::Server) {
-        return Err(Silence::Another(other));
+        return Err(NoReply::OtherServer(other));
     }
-    if ground.boot == Err(Silence::Local) && query.client.boots() {
-        return Err(Silence::Local);
+    if ground.boot == Err(NoReply::LocalBoot) && query.client.boots() {
+        return Err(NoReply::LocalBoot);
     }
     match query.asks {
-        Asks::Discover => {
+        DhcpMessageType::Discover => {
             let none = match ground.held {
-                Held::Taken(ip) => Silence::InUse(ip),
-                _ => Silence::NoAddress,
+                AddressAssignment::InUse(ip) => NoReply::InUse(ip),
+                _ => NoReply::NoAddress,
             };
             let address = ground.held.address().ok_or(none)?;
-            Ok(complete(Kind::Offer, query, ground, address))
+            Ok(complete(ReplyType::Offer, query, ground, address))
         }
-        Asks::Request => requested(query, ground),
-        Asks::Inform => Ok(informed(query, ground)),
-        Asks::Decline | Asks::Release => Err(Silence::Noted),
+        DhcpMessageType::Request => requested(query, ground),
+        DhcpMessageType::Inform => Ok(informed(query, ground)),
+        DhcpMessageType::Decline | DhcpMessageType::Release => Err(NoReply::NotNeeded),
     }
 }
 
 /// RFC 2131 section 4.3.2.
-fn requested(query: &Query, ground: &Ground) -> Result<Answer, Silence> {
+fn requested(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoReply> {
     let held = ground.held;
     let wanted = query.requested.or(query.ciaddr);
     match query.server {
-        Some(server) if server != ground.us => return Err(Silence::Chosen(server)),
+        Some(server) if server != ground.us => return Err(NoReply::OtherServerChosen(server)),
         // It has chosen our offer.
         Some(_) => {
             return match (wanted, held.address()) {
                 (Some(wanted), Some(address)) if wanted == address => {
-                    Ok(complete(Kind::Ack, query, ground, address))
+                    Ok(complete(ReplyType::Ack, query, ground, address))
                 }
                 _ => Ok(refused(query, ground)),
             };
@@ -105,38 +130,47 @@ fn requested(query: &Query, ground: &Ground) -> Result<Answer, Silence> {
     }
     // It has an address already, or had it before: only what we gave is ours to take back.
     match held {
-        Held::Reserved(address) | Held::Leased(address) if wanted == Some(address) => {
-            Ok(complete(Kind::Ack, query, ground, address))
+        AddressAssignment::Reserved(address) | AddressAssignment::Leased(address)
+            if wanted == Some(address) =>
+        {
+            Ok(complete(ReplyType::Ack, query, ground, address))
         }
-        Held::Reserved(_) | Held::Leased(_) if ground.mode == DhcpMode::Server => {
+        AddressAssignment::Reserved(_) | AddressAssignment::Leased(_)
+            if ground.mode == DhcpMode::Server =>
+        {
             Ok(refused(query, ground))
         }
-        _ => Err(Silence::NotOurs),
+        _ => Err(NoReply::NotOurs),
     }
 }
 
 /// It has its address by other means and wants the rest (RFC 2131 section 4.3.5).
-fn informed(query: &Query, ground: &Ground) -> Answer {
-    let mut answer = complete(Kind::Ack, query, ground, Ipv4Addr::UNSPECIFIED);
+fn informed(query: &DhcpMessage, ground: &ReplyContext) -> DhcpReply {
+    let mut answer = complete(ReplyType::Ack, query, ground, Ipv4Addr::UNSPECIFIED);
     answer.yiaddr = None;
     let lease = [code::LEASE, code::RENEWAL, code::REBINDING];
     answer.options.retain(|(known, _)| !lease.contains(known));
-    answer.to = to(Kind::Ack, query, None);
+    answer.to = to(ReplyType::Ack, query, None);
     answer
 }
 
-fn refused(query: &Query, ground: &Ground) -> Answer {
-    Answer {
-        kind: Kind::Nak,
+fn refused(query: &DhcpMessage, ground: &ReplyContext) -> DhcpReply {
+    DhcpReply {
+        kind: ReplyType::Nak,
         yiaddr: None,
         us: ground.us,
         file: None,
         options: Vec::new(),
-        to: to(Kind::Nak, query, None),
+        to: to(ReplyType::Nak, query, None),
     }
 }
 
-fn complete(kind: Kind, query: &Query, ground: &Ground, address: Ipv4Addr) -> Answer {
+fn complete(
+    kind: ReplyType,
+    query: &DhcpMessage,
+    ground: &ReplyContext,
+    address: Ipv4Addr,
+) -> DhcpReply {
     let mut options = ground.terms.options();
     options.extend(ground.terms.lease_options());
     let given = ground.boot.as_ref().ok().filter(|_| query.client.boots());
@@ -145,7 +179,7 @@ fn complete(kind: Kind, query: &Query, ground: &Ground, address: Ipv4Addr) -> An
         // U-Boot and boot code in ROM look here when `siaddr` is not enough.
         options.push((code::TFTP_SERVER, ground.us.to_string().into_bytes()));
     }
-    Answer {
+    DhcpReply {
         kind,
         yiaddr: Some(address),
         us: ground.us,
@@ -156,23 +190,25 @@ fn complete(kind: Kind, query: &Query, ground: &Ground, address: Ipv4Addr) -> An
 }
 
 /// RFC 2131 section 4.1.
-fn to(kind: Kind, query: &Query, yiaddr: Option<Ipv4Addr>) -> To {
+fn to(kind: ReplyType, query: &DhcpMessage, yiaddr: Option<Ipv4Addr>) -> Destination {
     match (query.giaddr, query.ciaddr, yiaddr) {
-        (Some(relay), _, _) => To::Relay(relay),
-        _ if kind == Kind::Nak => To::Everybody,
-        (None, Some(client), _) => To::Client(client),
-        _ if query.broadcast => To::Everybody,
-        (None, None, Some(address)) => To::Card(address),
-        (None, None, None) => To::Everybody,
+        (Some(relay), _, _) => Destination::Relay(relay),
+        _ if kind == ReplyType::Nak => Destination::Broadcast,
+        (None, Some(client), _) => Destination::Client(client),
+        _ if query.broadcast => Destination::Broadcast,
+        (None, None, Some(address)) => Destination::Mac(address),
+        (None, None, None) => Destination::Broadcast,
     }
 }
 
-impl Held {
+impl AddressAssignment {
     /// The address, whatever it is.
     pub fn address(self) -> Option<Ipv4Addr> {
         match self {
-            Held::Reserved(ip) | Held::Leased(ip) | Held::Free(ip) => Some(ip),
-            Held::Taken(_) | Held::None => None,
+            AddressAssignment::Reserved(ip)
+            | AddressAssignment::Leased(ip)
+            | AddressAssignment::Free(ip) => Some(ip),
+            AddressAssignment::InUse(_) | AddressAssignment::None => None,
         }
     }
 }

@@ -1,18 +1,18 @@
 //! DHCP (RFC 2131, 2132) and the boot server's part of PXE, without sockets.
 
 mod client;
-mod query;
-mod answer;
-mod ground;
+mod message;
+mod reply;
+mod context;
 mod decide;
 mod probe;
 
-pub use answer::{Answer, Kind, Options, To};
 pub use client::Client;
+pub use context::{AddressAssignment, BootFile, DhcpPort, NetworkOptions, NoReply, ReplyContext};
 pub use decide::decide;
-pub use ground::{Door, Given, Ground, Held, Silence, Terms};
+pub use message::{DhcpMessage, DhcpMessageType, DhcpParseError};
 pub use probe::{offered_by, probe};
-pub use query::{Asks, Query, Unreadable};
+pub use reply::{Destination, DhcpReply, Options, ReplyType};
 
 /// Codes of options (RFC 2132, 3046, 3397, 4578).
 mod code {

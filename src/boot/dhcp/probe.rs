@@ -48,23 +48,25 @@ pub fn offered_by(datagram: &[u8], xid: u32) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::dhcp::{Answer, Asks, Client, Kind, Query, To};
+    use crate::boot::dhcp::{
+        Client, Destination, DhcpMessage, DhcpMessageType, DhcpReply, ReplyType,
+    };
 
     #[test]
     fn an_offer_with_an_address_tells_of_a_server() {
         let mac = Mac([2, 0, 0, 0, 0, 1]);
-        let query = Query::read(&probe(7, mac)).unwrap();
-        let expected = (Asks::Discover, Client::Host, true, mac);
+        let query = DhcpMessage::read(&probe(7, mac)).unwrap();
+        let expected = (DhcpMessageType::Discover, Client::Host, true, mac);
         let found = (query.asks, query.client, query.broadcast, query.mac);
         assert_eq!(found, expected);
         let us = Ipv4Addr::new(192, 0, 2, 254);
-        let mut answer = Answer {
-            kind: Kind::Offer,
+        let mut answer = DhcpReply {
+            kind: ReplyType::Offer,
             yiaddr: Some(Ipv4Addr::new(192, 0, 2, 100)),
             us,
             file: None,
             options: Vec::new(),
-            to: To::Everybody,
+            to: Destination::Broadcast,
         };
         let bytes = answer.datagram(&query);
         assert_eq!(offered_by(&bytes, 7), Some(us));

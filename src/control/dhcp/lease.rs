@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use crate::control::{Turn, dhcp::pool::Pool, dhcp::requester::Asker};
 use crate::{
-    boot::dhcp::{Held, Query, Terms},
+    boot::dhcp::{AddressAssignment, DhcpMessage, NetworkOptions},
     journal::{Event, HoldCause},
     model::{AddressRange, Few, List, Mac, Network, Node, Timestamp},
 };
@@ -29,7 +29,7 @@ const SAME_LEASE: Duration = Duration::from_secs(60);
 const MOST: u64 = 65_536;
 
 /// A network's settings for a client whose question came to `at`.
-pub(crate) fn terms(network: &Network, at: Ipv4Addr) -> Option<Terms> {
+pub(crate) fn terms(network: &Network, at: Ipv4Addr) -> Option<NetworkOptions> {
     let body = &network.body;
     let v4 = |list: &Option<List<IpAddr>>| -> Vec<Ipv4Addr> {
         let all = list.iter().flat_map(|list| list.values());
@@ -45,7 +45,7 @@ pub(crate) fn terms(network: &Network, at: Ipv4Addr) -> Option<Terms> {
             .cloned()
             .collect()
     };
-    Some(Terms {
+    Some(NetworkOptions {
         subnet: subnet(network, at)?,
         gateways: v4(&body.gateway),
         dns: v4(&body.dns),
@@ -74,19 +74,19 @@ fn subnet(network: &Network, at: Ipv4Addr) -> Option<Ipv4Net> {
 
 impl Turn<'_> {
     /// Which address the asker has or may have.
-    pub(crate) fn held(&mut self, query: &Query, network: &Network, asker: &Asker) -> Held {
+    pub(crate) fn held(&mut self, query: &DhcpMessage, network: &Network, asker: &Asker) -> AddressAssignment {
         let reserved = self.reserved(query, network, asker);
         if let Some(address) = reserved.filter(|_| !self.is_disputed(query.mac, asker)) {
-            return Held::Reserved(address);
+            return AddressAssignment::Reserved(address);
         }
         let now = self.now.wall;
         let leased = self.leased(query.mac).find(|ip| in_range(network, *ip));
         if let Some(address) = leased.filter(|ip| self.is_free(network, *ip, query.mac)) {
             let lease = &self.world.state.leases[&address];
             return if lease.until > now {
-                Held::Leased(address)
+                AddressAssignment::Leased(address)
             } else {
-                Held::Free(address)
+                AddressAssignment::Free(address)
             };
         }
         let offered = self.world.run.offers.get(&query.mac);
@@ -99,8 +99,8 @@ impl Turn<'_> {
             .find(fits)
             .or_else(|| self.find_free(network, query.mac))
         {
-            Some(address) => Held::Free(address),
-            None => reserved.map_or(Held::None, Held::Taken),
+            Some(address) => AddressAssignment::Free(address),
+            None => reserved.map_or(AddressAssignment::None, AddressAssignment::InUse),
         }
     }
 
@@ -113,7 +113,7 @@ impl Turn<'_> {
     }
 
     /// The address that its declaration, or its binding, gives it on this network.
-    fn reserved(&self, query: &Query, network: &Network, asker: &Asker) -> Option<Ipv4Addr> {
+    fn reserved(&self, query: &DhcpMessage, network: &Network, asker: &Asker) -> Option<Ipv4Addr> {
         let pooled = asker
             .id
             .and_then(|id| self.machine(id).binding.as_ref()?.address);
@@ -205,7 +205,7 @@ impl Turn<'_> {
         });
     }
 
-    pub(crate) fn released(&mut self, query: &Query) {
+    pub(crate) fn released(&mut self, query: &DhcpMessage) {
         let Some(address) = query.ciaddr else {
             return;
         };
@@ -216,7 +216,7 @@ impl Turn<'_> {
     }
 
     /// A client has found somebody else at the address that it was given.
-    pub(crate) fn declined(&mut self, query: &Query, network: &Network) {
+    pub(crate) fn declined(&mut self, query: &DhcpMessage, network: &Network) {
         let Some(address) = query.requested else {
             return;
         };

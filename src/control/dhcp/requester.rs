@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::control::{Bound, DhcpAsk, Turn, identity::identify::Who};
 use crate::{
-    boot::dhcp::Query,
+    boot::dhcp::DhcpMessage,
     journal::{Event, MachineId},
     model::{Identity, Mono, Network, Node, Policy, Unknown, Uuid},
 };
@@ -126,7 +126,7 @@ impl Turn<'_> {
     }
 }
 
-fn identity(query: &Query) -> Identity {
+fn identity(query: &DhcpMessage) -> Identity {
     Identity {
         mac: [query.mac].into_iter().collect(),
         uuid: uuid(query).into_iter().collect(),
@@ -135,7 +135,7 @@ fn identity(query: &Query) -> Identity {
 }
 
 /// The UUID as SMBIOS has it: the first three fields are little-endian (RFC 4578 section 2.3, SMBIOS 7.2.1).
-fn uuid(query: &Query) -> Option<Uuid> {
+fn uuid(query: &DhcpMessage) -> Option<Uuid> {
     let [0, guid @ ..] = query.guid.as_deref()? else {
         return None;
     };

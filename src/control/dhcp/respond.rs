@@ -13,8 +13,11 @@ use crate::control::{
 };
 use crate::{
     boot::{
-        Loader, Program, Wishes, boot_file,
-        dhcp::{Answer, Asks, Door, Given, Ground, Held, Kind, Query, Silence, decide},
+        Loader, LoaderPreference, Program, boot_file,
+        dhcp::{
+            AddressAssignment, BootFile, DhcpMessage, DhcpMessageType, DhcpPort, DhcpReply,
+            NoReply, ReplyContext, ReplyType, decide,
+        },
     },
     journal::{DhcpGiven, Event, MachineId},
     model::{BootProgram, DhcpMode, Few, Identity, LocalBoot, Mono, Network, RepoName},
@@ -30,9 +33,9 @@ const SILENT_BOOT: Duration = Duration::from_secs(180);
 #[derive(Debug, Clone)]
 pub struct DhcpAsk {
     /// The question.
-    pub query: Query,
+    pub query: DhcpMessage,
     /// The port.
-    pub door: Door,
+    pub door: DhcpPort,
     /// Our address on the interface that it arrived at, or the one that the relay reached.
     pub us: Ipv4Addr,
     /// The server's URL as the machine reaches it.
@@ -60,24 +63,28 @@ pub(crate) struct Firmware {
 
 impl Turn<'_> {
     /// Answers a DHCP question, or says why not. What rests on a lease waits for the turn's ticket.
-    pub fn dhcp(&mut self, ask: &DhcpAsk, has: &dyn Fn(&str) -> bool) -> Result<Answer, Silence> {
+    pub fn dhcp(
+        &mut self,
+        ask: &DhcpAsk,
+        has: &dyn Fn(&str) -> bool,
+    ) -> Result<DhcpReply, NoReply> {
         let snapshot = self.snapshot;
         let at = ask.query.giaddr.unwrap_or(ask.us);
-        let network = snapshot.network_at(at.into()).ok_or(Silence::Off)?;
+        let network = snapshot.network_at(at.into()).ok_or(NoReply::Off)?;
         let mode = network
             .body
             .dhcp
             .as_ref()
             .map_or(DhcpMode::Off, |at| at.value);
         let terms = lease::terms(network, at).filter(|_| mode != DhcpMode::Off);
-        let terms = terms.ok_or(Silence::Off)?;
+        let terms = terms.ok_or(NoReply::Off)?;
         let asker = self.asker(ask, network);
         let held = match mode {
             DhcpMode::Reserve | DhcpMode::Server => self.held(&ask.query, network, &asker),
-            DhcpMode::Proxy | DhcpMode::Off => Held::None,
+            DhcpMode::Proxy | DhcpMode::Off => AddressAssignment::None,
         };
         let boot = self.boot_of(ask, network, &asker, has);
-        let ground = Ground {
+        let ground = ReplyContext {
             door: ask.door,
             mode,
             us: ask.us,
@@ -102,13 +109,13 @@ impl Turn<'_> {
         network: &Network,
         asker: &Asker,
         has: &dyn Fn(&str) -> bool,
-    ) -> Result<Given, Silence> {
+    ) -> Result<BootFile, NoReply> {
         if !ask.query.client.boots() {
-            return Err(Silence::Host);
+            return Err(NoReply::NotBooting);
         }
         let node = asker.node.as_deref();
         if node.is_none() && asker.doubt.is_none() && !self.is_taken(asker.id, network) {
-            return Err(Silence::Unknown);
+            return Err(NoReply::Unknown);
         }
         let bound = asker.id.and_then(|id| self.binding(id, node).ok());
         let policy = asker.id.and_then(|id| self.policy_of(id, bound.as_ref()));
@@ -120,18 +127,18 @@ impl Turn<'_> {
             .id
             .and_then(|id| self.repo_of_mboot(id, bound.as_ref()));
         let path = repo.map(|repo| mboot::loader_of(repo.as_str()));
-        let mut wishes = Wishes {
+        let mut wishes = LoaderPreference {
             loader: own.map(String::as_str).or(of_network),
             secure_boot: secure.copied().unwrap_or(false),
             mboot: path.as_deref(),
-            ..Wishes::default()
+            ..LoaderPreference::default()
         };
         let cannot_wait = wishes.starts_mboot(ask.query.client).is_some();
         if let Some(id) = asker.id
             && (cannot_wait || self.local_boot(id, node) == LocalBoot::Silent)
             && self.boots_by_silence(id, ask, cannot_wait)
         {
-            return Err(Silence::Local);
+            return Err(NoReply::LocalBoot);
         }
         if let Some(firmware) = asker.id.and_then(|id| self.world.run.firmware.get(id)) {
             wishes.fetched = firmware.fetched;
@@ -191,23 +198,25 @@ impl Turn<'_> {
         &mut self,
         ask: &DhcpAsk,
         network: &Network,
-        ground: &Ground,
-        decided: &Result<Answer, Silence>,
+        ground: &ReplyContext,
+        decided: &Result<DhcpReply, NoReply>,
     ) {
         let query = &ask.query;
         match (query.asks, decided) {
-            (Asks::Decline, _)
+            (DhcpMessageType::Decline, _)
                 if ground.mode != DhcpMode::Proxy
                     && query.server.is_none_or(|server| server == ask.us) =>
             {
                 self.declined(query, network);
             }
-            (Asks::Release, _) if ground.mode == DhcpMode::Server => self.released(query),
+            (DhcpMessageType::Release, _) if ground.mode == DhcpMode::Server => {
+                self.released(query)
+            }
             (_, Ok(answer)) if ground.mode == DhcpMode::Server => {
-                let ours = !matches!(ground.held, Held::Reserved(_));
+                let ours = !matches!(ground.held, AddressAssignment::Reserved(_));
                 match (answer.kind, answer.yiaddr.filter(|_| ours)) {
-                    (Kind::Offer, Some(address)) => self.offer(query.mac, address),
-                    (Kind::Ack, Some(address)) => {
+                    (ReplyType::Offer, Some(address)) => self.offer(query.mac, address),
+                    (ReplyType::Ack, Some(address)) => {
                         self.lease(query.mac, address, ground.terms.lease);
                     }
                     _ => {}
@@ -222,8 +231,8 @@ impl Turn<'_> {
         &mut self,
         id: MachineId,
         ask: &DhcpAsk,
-        ground: &Ground,
-        decided: &Result<Answer, Silence>,
+        ground: &ReplyContext,
+        decided: &Result<DhcpReply, NoReply>,
     ) {
         let Some(given) = given(ground, decided) else {
             return;
@@ -351,19 +360,22 @@ pub struct Broken {
 }
 
 /// What the log says of it; nothing of what says nothing.
-fn given(ground: &Ground, decided: &Result<Answer, Silence>) -> Option<DhcpGiven> {
+fn given(ground: &ReplyContext, decided: &Result<DhcpReply, NoReply>) -> Option<DhcpGiven> {
     Some(match decided {
         Ok(answer) => DhcpGiven::Answer {
             kind: match answer.kind {
-                Kind::Offer => "offer".into(),
-                Kind::Ack => "ack".into(),
-                Kind::Nak => "nak".into(),
+                ReplyType::Offer => "offer".into(),
+                ReplyType::Ack => "ack".into(),
+                ReplyType::Nak => "nak".into(),
             },
             address: answer.yiaddr,
-            reserved: matches!(ground.held, Held::Reserved(_)) && answer.yiaddr.is_some(),
+            reserved: matches!(ground.held, AddressAssignment::Reserved(_))
+                && answer.yiaddr.is_some(),
             file: answer.file.clone(),
         },
-        Err(Silence::Off | Silence::Host | Silence::Noted | Silence::ForAnother) => return None,
+        Err(
+            NoReply::Off | NoReply::NotBooting | NoReply::NotNeeded | NoReply::AddressedToOther,
+        ) => return None,
         Err(silence) => DhcpGiven::Silence(silence.to_string()),
     })
 }

@@ -12,7 +12,7 @@ use crate::control::{
     install::open::is_due,
 };
 use crate::{
-    boot::dhcp::{Answer, Asks, Client, Door, Ground, Kind, Silence},
+    boot::dhcp::{Client, DhcpMessageType, DhcpPort, DhcpReply, NoReply, ReplyContext, ReplyType},
     journal::{Event, MachineId},
     model::DhcpMode,
 };
@@ -85,8 +85,8 @@ impl Turn<'_> {
         &mut self,
         id: MachineId,
         ask: &DhcpAsk,
-        ground: &Ground,
-        decided: &Result<Answer, Silence>,
+        ground: &ReplyContext,
+        decided: &Result<DhcpReply, NoReply>,
     ) {
         let query = &ask.query;
         // A Raspberry Pi looks for many files that need not be there, and tells of none.
@@ -94,18 +94,19 @@ impl Turn<'_> {
             return;
         }
         let sign = match decided {
-            Err(Silence::Another(server) | Silence::Chosen(server)) => {
+            Err(NoReply::OtherServer(server) | NoReply::OtherServerChosen(server)) => {
                 Some(Sign::Elsewhere(*server))
             }
-            Err(Silence::ForAnother) => query.server.map(Sign::Elsewhere),
+            Err(NoReply::AddressedToOther) => query.server.map(Sign::Elsewhere),
             Err(silence) => self.refused(silence),
             Ok(answer) => match (answer.kind, &answer.file, &ground.boot) {
-                (Kind::Nak, ..) => None,
+                (ReplyType::Nak, ..) => None,
                 (_, None, Err(silence)) => self.refused(silence),
                 (_, None, Ok(_)) => None,
                 (_, Some(file), _) => {
                     let (client, file) = (query.client, file.clone());
-                    let is_offer = query.asks == Asks::Discover && ground.door == Door::Dhcp;
+                    let is_offer =
+                        query.asks == DhcpMessageType::Discover && ground.door == DhcpPort::Dhcp;
                     Some(if is_offer {
                         let by_proxy = ground.mode == DhcpMode::Proxy;
                         Sign::Offered {
@@ -124,14 +125,14 @@ impl Turn<'_> {
         }
     }
 
-    fn refused(&mut self, silence: &Silence) -> Option<Sign> {
+    fn refused(&mut self, silence: &NoReply) -> Option<Sign> {
         let signature = match silence {
-            Silence::NoLoader { .. } | Silence::NoLoaderFor(_) | Silence::SecureHttp => {
+            NoReply::NoLoader { .. } | NoReply::NoLoaderFor(_) | NoReply::SecureHttp => {
                 Signature::NoLoader {
                     reason: silence.to_string(),
                 }
             }
-            Silence::Undeclared | Silence::Unknown => Signature::NotDeclared {
+            NoReply::Undeclared | NoReply::Unknown => Signature::NotDeclared {
                 unseen: self.unseen()?,
             },
             _ => return None,

@@ -1,7 +1,7 @@
 //! DHCP and what is remembered of it: who becomes known, which address a card has, what it boots.
 
 use bootwright::{
-    boot::dhcp::{Answer, Door, Query, Silence},
+    boot::dhcp::{DhcpMessage, DhcpPort, DhcpReply, NoReply},
     control::DhcpAsk,
     journal::{Line, State},
 };
@@ -40,17 +40,17 @@ pub(super) fn ask(
     card: u8,
     kind: u8,
     options: Options<'_>,
-) -> Result<Answer, Silence> {
+) -> Result<DhcpReply, NoReply> {
     ask_of(lab, u32::from(card), kind, options)
 }
 
 /// The same of any card of sixteen million.
-fn ask_of(lab: &mut Lab, card: u32, kind: u8, options: Options<'_>) -> Result<Answer, Silence> {
+fn ask_of(lab: &mut Lab, card: u32, kind: u8, options: Options<'_>) -> Result<DhcpReply, NoReply> {
     let mut bytes = datagram(kind, options);
     bytes[31..34].copy_from_slice(&card.to_be_bytes()[1..]);
     let ask = DhcpAsk {
-        query: Query::read(&bytes).unwrap(),
-        door: Door::Dhcp,
+        query: DhcpMessage::read(&bytes).unwrap(),
+        door: DhcpPort::Dhcp,
         us: "192.0.2.1".parse().unwrap(),
         base: "http://192.0.2.1".into(),
         other: None,
@@ -58,7 +58,7 @@ fn ask_of(lab: &mut Lab, card: u32, kind: u8, options: Options<'_>) -> Result<An
     lab.turn(|turn| turn.dhcp(&ask, &|_| true))
 }
 
-fn address(answer: &Result<Answer, Silence>) -> String {
+fn address(answer: &Result<DhcpReply, NoReply>) -> String {
     match answer {
         Ok(answer) => answer.yiaddr.map_or("none".into(), |ip| ip.to_string()),
         Err(silence) => silence.to_string(),
@@ -115,21 +115,21 @@ fn a_lease_that_was_given_back_is_free_and_one_that_was_declined_is_not() {
     assert_eq!(lease(&mut lab, 50), "192.0.2.100");
     assert_eq!(lease(&mut lab, 51), "192.0.2.102");
     let declined: Options<'_> = &[(54, &[192, 0, 2, 1]), (50, &[192, 0, 2, 100])];
-    assert_eq!(ask(&mut lab, 50, 4, declined), Err(Silence::Noted));
+    assert_eq!(ask(&mut lab, 50, 4, declined), Err(NoReply::NotNeeded));
     assert_eq!(
         lease(&mut lab, 52),
         "no address is free for it: widen `range`, or declare its address"
     );
     // A stranger cannot decline what is another's.
     let others: Options<'_> = &[(54, &[192, 0, 2, 1]), (50, &[192, 0, 2, 102])];
-    assert_eq!(ask(&mut lab, 53, 4, others), Err(Silence::Noted));
+    assert_eq!(ask(&mut lab, 53, 4, others), Err(NoReply::NotNeeded));
     assert_eq!(lease(&mut lab, 51), "192.0.2.102");
 }
 
 #[test]
 fn a_declared_machine_has_its_own_address_and_its_own_loader() {
     let mut lab = Lab::new(&[("a", SERVER)]);
-    let file = |answer: Result<Answer, Silence>| answer.unwrap().file;
+    let file = |answer: Result<DhcpReply, NoReply>| answer.unwrap().file;
     let first = ask(&mut lab, 1, 1, OVMF);
     assert_eq!(address(&first), "192.0.2.21");
     assert_eq!(file(first).as_deref(), Some("snponly.efi"));
@@ -171,7 +171,7 @@ fn a_storm_of_phones_leaves_nothing_and_declared_machines_are_answered_in_it() {
     for card in 1_000..1_000 + STORM {
         let answer = ask_of(&mut lab, card, 1, PHONE);
         // What is offered is kept for the one it was offered to.
-        let none = Err(Silence::NoAddress);
+        let none = Err(NoReply::NoAddress);
         assert!(answer.is_ok() || answer == none, "{answer:?}");
         if card % 10_000 == 0 {
             assert_eq!(address(&ask(&mut lab, 1, 1, OVMF)), "192.0.2.21");
@@ -250,9 +250,9 @@ fn a_reservation_that_somebody_else_uses_is_given_to_nobody() {
         assert_eq!(address(&ask(&mut lab, 1, 1, OVMF)), "192.0.2.21");
         // What was declined of another server is that one's.
         let others: Options<'_> = &[(54, &[192, 0, 2, 254]), (50, &[192, 0, 2, 21])];
-        assert_eq!(ask(&mut lab, 1, 4, others), Err(Silence::Noted));
+        assert_eq!(ask(&mut lab, 1, 4, others), Err(NoReply::NotNeeded));
         assert_eq!(lab.step("status n1").0, "bound; 0 of 1");
-        assert_eq!(ask(&mut lab, 1, 4, declined), Err(Silence::Noted));
+        assert_eq!(ask(&mut lab, 1, 4, declined), Err(NoReply::NotNeeded));
         assert_eq!(
             lab.step("status n1").0,
             "held: 192.0.2.21 is used by somebody else on network lab, it says; 0 of 1"

@@ -3,7 +3,7 @@
 use bootwright::{
     boot::{
         Program,
-        dhcp::{Door, Query},
+        dhcp::{DhcpMessage, DhcpPort},
     },
     control::{BootAsk, Broken, Decision, DhcpAsk, Fetched, Report, Signature},
 };
@@ -193,8 +193,8 @@ fn a_missing_loader_is_named_with_its_package() {
     for mode in ["proxy", "reserve", "server"] {
         let mut lab = lab(mode);
         let ask = DhcpAsk {
-            query: Query::read(&datagram(1, OVMF)).unwrap(),
-            door: Door::Dhcp,
+            query: DhcpMessage::read(&datagram(1, OVMF)).unwrap(),
+            door: DhcpPort::Dhcp,
             us: "192.0.2.1".parse().unwrap(),
             base: "http://192.0.2.1".into(),
             other: None,

@@ -8,14 +8,14 @@ use dhcproto::v4::{
 };
 
 use super::{
-    client::{Client, Signs},
+    client::{Client, ClientOptions},
     code,
 };
 use crate::model::Mac;
 
 /// What a client wants (RFC 2132 section 9.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Asks {
+pub enum DhcpMessageType {
     /// DHCPDISCOVER: who is there?
     Discover,
     /// DHCPREQUEST: may I have this address?
@@ -28,9 +28,9 @@ pub enum Asks {
     Inform,
 }
 
-impl Asks {
+impl DhcpMessageType {
     /// Looks for what a datagram asks, and at nothing else: what is to be dropped need not be read.
-    pub fn peek(datagram: &[u8]) -> Option<Asks> {
+    pub fn peek(datagram: &[u8]) -> Option<DhcpMessageType> {
         let options = DhcpOptionIterator::new(datagram.get(FIXED..)?);
         let mut options = options.filter(|option| u8::from(option.code()) == code::TYPE);
         asks(*options.next()?.data().first()?)
@@ -39,9 +39,9 @@ impl Asks {
 
 /// A client's message, as far as anything here depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Query {
+pub struct DhcpMessage {
     /// What it wants.
-    pub asks: Asks,
+    pub asks: DhcpMessageType,
     /// The transaction.
     pub xid: u32,
     /// For how many seconds it has tried.
@@ -76,13 +76,13 @@ pub struct Query {
 
 /// Why a datagram is no question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub enum DhcpParseError {
     /// It is no DHCP message.
     #[error("no DHCP message")]
-    Foreign,
+    NotDhcp,
     /// It is a server's answer.
     #[error("a server's answer")]
-    Answer,
+    ServerReply,
     /// Its hardware address is none of Ethernet.
     #[error("no Ethernet address")]
     NotEthernet,
@@ -96,34 +96,34 @@ const SMALLEST: u16 = 576;
 /// The fields before the options, with the magic cookie.
 const FIXED: usize = 240;
 
-impl Query {
+impl DhcpMessage {
     /// Reads a datagram. A malformed option ends the list of options and spoils nothing before it.
-    pub fn read(datagram: &[u8]) -> Result<Query, Unreadable> {
-        let message = Message::new(datagram).map_err(|_| Unreadable::Foreign)?;
+    pub fn read(datagram: &[u8]) -> Result<DhcpMessage, DhcpParseError> {
+        let message = Message::new(datagram).map_err(|_| DhcpParseError::NotDhcp)?;
         if datagram[236..FIXED] != [99, 130, 83, 99] {
-            return Err(Unreadable::Foreign);
+            return Err(DhcpParseError::NotDhcp);
         }
         match message.opcode() {
             Opcode::BootRequest => {}
-            Opcode::BootReply => return Err(Unreadable::Answer),
-            Opcode::Unknown(_) => return Err(Unreadable::Foreign),
+            Opcode::BootReply => return Err(DhcpParseError::ServerReply),
+            Opcode::Unknown(_) => return Err(DhcpParseError::NotDhcp),
         }
         // The length comes first: the library takes it on trust.
         if datagram[1] != 1 || message.hlen() != 6 {
-            return Err(Unreadable::NotEthernet);
+            return Err(DhcpParseError::NotEthernet);
         }
         let mac: [u8; 6] = message
             .chaddr()
             .try_into()
-            .map_err(|_| Unreadable::NotEthernet)?;
+            .map_err(|_| DhcpParseError::NotEthernet)?;
         let mac = Mac(mac);
         if !mac.is_unicast() {
-            return Err(Unreadable::NotEthernet);
+            return Err(DhcpParseError::NotEthernet);
         }
         let found = Found::of(datagram);
-        let asks = found.asks.ok_or(Unreadable::NoType)?;
+        let asks = found.asks.ok_or(DhcpParseError::NoType)?;
         let given = |ip: Ipv4Addr| (!ip.is_unspecified()).then_some(ip);
-        Ok(Query {
+        Ok(DhcpMessage {
             asks,
             xid: message.xid(),
             secs: message.secs(),
@@ -134,7 +134,7 @@ impl Query {
             mac,
             requested: found.requested.and_then(given),
             server: found.server.and_then(given),
-            client: Client::of(&Signs {
+            client: Client::of(&ClientOptions {
                 class: &found.class,
                 user_class: &found.user_class,
                 vendor: &found.vendor,
@@ -154,7 +154,7 @@ impl Query {
 /// The options that matter.
 #[derive(Default)]
 struct Found {
-    asks: Option<Asks>,
+    asks: Option<DhcpMessageType>,
     requested: Option<Ipv4Addr>,
     server: Option<Ipv4Addr>,
     hostname: Option<String>,
@@ -211,13 +211,13 @@ impl Found {
     }
 }
 
-fn asks(number: u8) -> Option<Asks> {
+fn asks(number: u8) -> Option<DhcpMessageType> {
     Some(match number {
-        1 => Asks::Discover,
-        3 => Asks::Request,
-        4 => Asks::Decline,
-        7 => Asks::Release,
-        8 => Asks::Inform,
+        1 => DhcpMessageType::Discover,
+        3 => DhcpMessageType::Request,
+        4 => DhcpMessageType::Decline,
+        7 => DhcpMessageType::Release,
+        8 => DhcpMessageType::Inform,
         _ => return None,
     })
 }

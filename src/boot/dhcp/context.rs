@@ -4,12 +4,12 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use ipnet::Ipv4Net;
 
-use super::{answer::Options, code};
+use super::{code, reply::Options};
 use crate::model::DhcpMode;
 
 /// Where a question arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Door {
+pub enum DhcpPort {
     /// Port 67.
     Dhcp,
     /// Port 4011, the boot server's own (PXE 2.1 section 2.2.3).
@@ -18,28 +18,28 @@ pub enum Door {
 
 /// What is known of the asker and of its network.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ground {
+pub struct ReplyContext {
     /// Where the question arrived.
-    pub door: Door,
+    pub door: DhcpPort,
     /// What DHCP does on this network.
     pub mode: DhcpMode,
     /// Our address there.
     pub us: Ipv4Addr,
     /// The network's settings.
-    pub terms: Terms,
+    pub terms: NetworkOptions,
     /// Whether a declaration has the asker.
     pub declared: bool,
     /// The asker's address.
-    pub held: Held,
+    pub held: AddressAssignment,
     /// What it boots, or why nothing.
-    pub boot: Result<Given, Silence>,
+    pub boot: Result<BootFile, NoReply>,
     /// Another server that answers on this network.
     pub other: Option<Ipv4Addr>,
 }
 
 /// A network's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Terms {
+pub struct NetworkOptions {
     /// The subnet.
     pub subnet: Ipv4Net,
     /// Routers.
@@ -60,7 +60,7 @@ pub struct Terms {
 
 /// Which address the asker has or may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub enum AddressAssignment {
     /// Its declaration's.
     Reserved(Ipv4Addr),
     /// One of the range that it has.
@@ -68,14 +68,14 @@ pub enum Held {
     /// One of the range that it may have.
     Free(Ipv4Addr),
     /// Its declaration's, which somebody else uses, and there is no other for it.
-    Taken(Ipv4Addr),
+    InUse(Ipv4Addr),
     /// None: its declaration has none on this network, and there is no range, or nothing is free in it.
     None,
 }
 
 /// What a machine boots.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Given {
+pub struct BootFile {
     /// A file's name for TFTP, or a URL.
     pub file: String,
     /// Options that its firmware wants beside it.
@@ -84,25 +84,25 @@ pub struct Given {
 
 /// Why nothing is answered. Silence is a value: the log, `explain` and the tests see it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Silence {
+pub enum NoReply {
     /// The network's mode.
     #[error("`dhcp` is off on this network")]
     Off,
     /// It wants an address alone, and another server gives those.
     #[error("it does not boot from the network")]
-    Host,
+    NotBooting,
     /// No declaration has it.
     #[error("it is not declared, and `dhcp = \"reserve\"` answers declared machines alone")]
     Undeclared,
     /// It has chosen another server.
     #[error("it has chosen the server {0}")]
-    Chosen(Ipv4Addr),
+    OtherServerChosen(Ipv4Addr),
     /// Two servers on one network give addresses twice.
     #[error("another DHCP server, {0}, answers on this network")]
-    Another(Ipv4Addr),
+    OtherServer(Ipv4Addr),
     /// It asks the server that gave it its address.
     #[error("it asks the server that gave it its address")]
-    ForAnother,
+    AddressedToOther,
     /// We gave it no lease.
     #[error("its lease is none of ours")]
     NotOurs,
@@ -116,13 +116,13 @@ pub enum Silence {
     InUse(Ipv4Addr),
     /// It needs no answer.
     #[error("it wants no answer")]
-    Noted,
+    NotNeeded,
     /// An unknown machine.
     #[error("it is unknown, and this network's `unknown` gives it nothing to boot")]
     Unknown,
     /// A machine that is sent to its disk by silence.
     #[error("nothing is due, and its `local-boot` is silent")]
-    Local,
+    LocalBoot,
     /// Its loader is not there.
     #[error("{name} is not there: {help}")]
     NoLoader {
@@ -141,7 +141,7 @@ pub enum Silence {
     NoLoaderFor(String),
 }
 
-impl Terms {
+impl NetworkOptions {
     /// The options that say them.
     pub(super) fn options(&self) -> Options {
         let list = |ips: &[Ipv4Addr]| ips.iter().flat_map(|ip| ip.octets()).collect::<Vec<u8>>();

@@ -7,11 +7,11 @@ use dhcproto::{
     v4::{Flags, Message, Opcode, UnknownOption},
 };
 
-use super::{code, query::Query};
+use super::{code, message::DhcpMessage};
 
 /// What an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ReplyType {
     /// DHCPOFFER.
     Offer,
     /// DHCPACK.
@@ -25,9 +25,9 @@ pub type Options = Vec<(u8, Vec<u8>)>;
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct DhcpReply {
     /// What it is.
-    pub kind: Kind,
+    pub kind: ReplyType,
     /// The client's address; none from a proxy and in a refusal.
     pub yiaddr: Option<Ipv4Addr>,
     /// Our address on that network: server identifier, and where the boot file is.
@@ -37,36 +37,36 @@ pub struct Answer {
     /// The options besides type, server, boot file and what is echoed.
     pub options: Options,
     /// Where it goes.
-    pub to: To,
+    pub to: Destination,
 }
 
 /// Where an answer goes (RFC 2131 section 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum To {
+pub enum Destination {
     /// The relay that the question came through, at its port 67.
     Relay(Ipv4Addr),
     /// An address that the client has, at the port it asked from.
     Client(Ipv4Addr),
     /// The client's card, which has no address yet.
-    Card(Ipv4Addr),
+    Mac(Ipv4Addr),
     /// Everybody on the link.
-    Everybody,
+    Broadcast,
 }
 
 /// Old clients drop what is shorter (RFC 951).
 const SHORTEST: usize = 300;
 
-impl Answer {
+impl DhcpReply {
     /// Writes the datagram that answers `query`.
-    pub fn datagram(&self, query: &Query) -> Vec<u8> {
+    pub fn datagram(&self, query: &DhcpMessage) -> Vec<u8> {
         let mut message = Message::new_with_id(
             query.xid,
             query
                 .ciaddr
-                .filter(|_| self.kind != Kind::Nak)
+                .filter(|_| self.kind != ReplyType::Nak)
                 .unwrap_or(Ipv4Addr::UNSPECIFIED),
             self.yiaddr.unwrap_or(Ipv4Addr::UNSPECIFIED),
-            if self.kind == Kind::Nak {
+            if self.kind == ReplyType::Nak {
                 Ipv4Addr::UNSPECIFIED
             } else {
                 self.us
@@ -97,11 +97,11 @@ impl Answer {
         bytes
     }
 
-    fn all_options(&self, query: &Query) -> Options {
+    fn all_options(&self, query: &DhcpMessage) -> Options {
         let kind = match self.kind {
-            Kind::Offer => 2,
-            Kind::Ack => 5,
-            Kind::Nak => 6,
+            ReplyType::Offer => 2,
+            ReplyType::Ack => 5,
+            ReplyType::Nak => 6,
         };
         let mut options = vec![
             (code::TYPE, vec![kind]),
