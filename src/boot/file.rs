@@ -14,9 +14,9 @@ pub struct LoaderPreference<'a> {
     /// Whether it boots with Secure Boot.
     pub secure_boot: bool,
     /// How often it has fetched a loader of late without asking for a script.
-    pub fetched: u32,
+    pub loader_fetches: u32,
     /// The loader that has led to a script before.
-    pub worked: Option<&'a str>,
+    pub working_loader: Option<&'a str>,
     /// Where the image's own loader is, when it is ESXi that the machine would install: a path that TFTP and HTTP know.
     pub mboot: Option<&'a str>,
 }
@@ -112,11 +112,11 @@ fn loader_for<'a>(
 
 /// What worked, else the firmware's own driver first; the other one when that leads nowhere.
 fn ladder(wishes: &LoaderPreference<'_>) -> &'static str {
-    let [first, second] = match wishes.worked {
+    let [first, second] = match wishes.working_loader {
         Some(name) if name == Loader::IPXE.name => [Loader::IPXE, Loader::SNPONLY],
         _ => [Loader::SNPONLY, Loader::IPXE],
     };
-    if (wishes.fetched / TRIES).is_multiple_of(2) {
+    if (wishes.loader_fetches / TRIES).is_multiple_of(2) {
         first.name
     } else {
         second.name
@@ -185,8 +185,8 @@ mod tests {
             ..none
         };
         let fetched = |fetched, worked| LoaderPreference {
-            fetched,
-            worked,
+            loader_fetches: fetched,
+            working_loader: worked,
             ..none
         };
         let x64 = Client::Pxe(ClientArch::EfiX64);

@@ -107,7 +107,7 @@ impl Recent {
                 self.0.clear();
             }
         }
-        let key = (query.xid, query.mac, query.asks, query.giaddr);
+        let key = (query.xid, query.mac, query.message_type, query.giaddr);
         let before = self.0.insert(key, now);
         before.is_some_and(|at| now.duration_since(at) < REPEATED)
     }

@@ -333,7 +333,7 @@ impl Service {
         let bytes = answer.datagram(&ask.query);
         let (us, index) = (ask.us, Some(link.index));
         let everybody = SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT);
-        match answer.to {
+        match answer.destination {
             Destination::Relay(relay) => {
                 socket.send(&bytes, SocketAddrV4::new(relay, SERVER_PORT), us, None)
             }

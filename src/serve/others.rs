@@ -75,7 +75,7 @@ impl Others {
         us: Ipv4Addr,
         now: Instant,
     ) {
-        if let (DhcpMessageType::Request, Some(server)) = (query.asks, query.server)
+        if let (DhcpMessageType::Request, Some(server)) = (query.message_type, query.server)
             && server != us
         {
             self.note(network, Leave::Taken(server), now, AT_FIRST);

@@ -81,24 +81,24 @@ fn terms() -> NetworkOptions {
 
 fn ground(mode: DhcpMode, declared: bool, held: AddressAssignment) -> ReplyContext {
     ReplyContext {
-        door: DhcpPort::Dhcp,
+        port: DhcpPort::Dhcp,
         mode,
-        us: US,
-        terms: terms(),
+        server_ip: US,
+        options: terms(),
         declared,
-        held,
+        assignment: held,
         boot: Ok(BootFile {
             file: "snponly.efi".into(),
             options: Vec::new(),
         }),
-        other: None,
+        other_server: None,
     }
 }
 
 #[test]
 fn a_question_is_read_as_it_stands() {
     let query = query(1, OVMF);
-    assert_eq!(query.asks, DhcpMessageType::Discover);
+    assert_eq!(query.message_type, DhcpMessageType::Discover);
     assert_eq!(query.client, Client::Pxe(ClientArch::EfiX64));
     assert_eq!(
         (query.xid, query.secs, query.broadcast),
@@ -151,7 +151,7 @@ fn what_real_firmware_sent_is_read_as_what_it_is() {
     for (name, asks, client) in cases {
         let query = DhcpMessage::read(&std::fs::read(seeds.join(name)).unwrap()).unwrap();
         assert_eq!(
-            (query.asks, &*query.client.to_string()),
+            (query.message_type, &*query.client.to_string()),
             (asks, client),
             "{name}"
         );
@@ -176,7 +176,7 @@ fn what_is_no_question_is_told_apart() {
     let with = |at: usize, byte: u8| {
         let mut bytes = good.clone();
         bytes[at] = byte;
-        DhcpMessage::read(&bytes).map(|query| query.asks)
+        DhcpMessage::read(&bytes).map(|query| query.message_type)
     };
     let cases = [
         (with(0, 1), Ok(DhcpMessageType::Discover)),
@@ -512,7 +512,7 @@ fn a_second_server_and_a_silent_disk_end_every_answer() {
 #[test]
 fn answers_go_where_the_client_hears_them() {
     let server = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
-    let to = |query: &DhcpMessage| decide(query, &server).unwrap().to;
+    let to = |query: &DhcpMessage| decide(query, &server).unwrap().destination;
     let plain = query(1, OVMF);
     assert_eq!(to(&plain), Destination::Mac(OWN));
     let broadcast = DhcpMessage {
@@ -526,7 +526,7 @@ fn answers_go_where_the_client_hears_them() {
     };
     assert_eq!(to(&relayed), Destination::Relay(ROUTER));
     let renewing = DhcpMessage {
-        asks: DhcpMessageType::Request,
+        message_type: DhcpMessageType::Request,
         ciaddr: Some(OWN),
         ..plain.clone()
     };
@@ -654,14 +654,14 @@ fn every_client_finds_its_boot_file_where_it_looks() {
 #[test]
 fn the_boot_server_answers_a_machine_that_has_its_address() {
     let mut ground = ground(DhcpMode::Proxy, true, AddressAssignment::None);
-    ground.door = DhcpPort::Pxe;
+    ground.port = DhcpPort::Pxe;
     let query = DhcpMessage {
         ciaddr: Some(OWN),
         ..query(3, OVMF)
     };
     let answer = decide(&query, &ground).unwrap();
     assert_eq!(
-        (answer.kind, answer.to),
+        (answer.kind, answer.destination),
         (ReplyType::Ack, Destination::Client(OWN))
     );
     let class = answer.options.iter().find(|(code, _)| *code == 60);

@@ -203,7 +203,7 @@ mod tests {
         ];
         for (datagram, asks) in cases {
             let query = DhcpMessage::read(&datagram).unwrap();
-            let found = (query.asks, query.client, query.broadcast, query.mac);
+            let found = (query.message_type, query.client, query.broadcast, query.mac);
             assert_eq!(found, (asks, Client::Host, true, MAC));
             assert!(datagram.len() >= 300);
         }

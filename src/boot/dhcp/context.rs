@@ -20,21 +20,21 @@ pub enum DhcpPort {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyContext {
     /// Where the question arrived.
-    pub door: DhcpPort,
+    pub port: DhcpPort,
     /// What DHCP does on this network.
     pub mode: DhcpMode,
     /// Our address there.
-    pub us: Ipv4Addr,
+    pub server_ip: Ipv4Addr,
     /// The network's settings.
-    pub terms: NetworkOptions,
+    pub options: NetworkOptions,
     /// Whether a declaration has the asker.
     pub declared: bool,
     /// The asker's address.
-    pub held: AddressAssignment,
+    pub assignment: AddressAssignment,
     /// What it boots, or why nothing.
     pub boot: Result<BootFile, NoReply>,
     /// Another server that answers on this network.
-    pub other: Option<Ipv4Addr>,
+    pub other_server: Option<Ipv4Addr>,
 }
 
 /// A network's settings.

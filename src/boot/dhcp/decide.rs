@@ -12,7 +12,7 @@ use crate::model::DhcpMode;
 
 /// Decides what to answer, or why not to.
 pub fn decide(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoReply> {
-    match (ground.mode, ground.door) {
+    match (ground.mode, ground.port) {
         (DhcpMode::Off, _) => Err(NoReply::Off),
         (_, DhcpPort::Pxe) => at_boot_server(query, ground),
         (DhcpMode::Proxy, DhcpPort::Dhcp) => as_proxy(query, ground),
@@ -23,7 +23,7 @@ pub fn decide(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, N
 
 /// Port 4011: the machine has its address, and asks for the boot file alone.
 fn at_boot_server(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoReply> {
-    match query.asks {
+    match query.message_type {
         DhcpMessageType::Discover | DhcpMessageType::Request | DhcpMessageType::Inform
             if query.client.boots() =>
         {
@@ -44,7 +44,7 @@ fn as_proxy(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoR
     if !query.client.boots() {
         return Err(NoReply::NotBooting);
     }
-    match query.asks {
+    match query.message_type {
         DhcpMessageType::Discover => Ok(boot_alone(
             ReplyType::Offer,
             query,
@@ -57,7 +57,7 @@ fn as_proxy(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoR
             ground,
             ground.boot.clone()?,
         )),
-        DhcpMessageType::Request if query.server == Some(ground.us) => Ok(boot_alone(
+        DhcpMessageType::Request if query.server == Some(ground.server_ip) => Ok(boot_alone(
             ReplyType::Ack,
             query,
             ground,
@@ -81,28 +81,31 @@ fn boot_alone(
     DhcpReply {
         kind,
         yiaddr: None,
-        us: ground.us,
+        server_ip: ground.server_ip,
         file: Some(given.file),
         options,
-        to: to(kind, query, None),
+        destination: to(kind, query, None),
     }
 }
 
 /// As the server that gives addresses, of the whole network or of declared machines.
 fn as_server(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoReply> {
-    if let Some(other) = ground.other.filter(|_| ground.mode == DhcpMode::Server) {
+    if let Some(other) = ground
+        .other_server
+        .filter(|_| ground.mode == DhcpMode::Server)
+    {
         return Err(NoReply::OtherServer(other));
     }
     if ground.boot == Err(NoReply::LocalBoot) && query.client.boots() {
         return Err(NoReply::LocalBoot);
     }
-    match query.asks {
+    match query.message_type {
         DhcpMessageType::Discover => {
-            let none = match ground.held {
+            let none = match ground.assignment {
                 AddressAssignment::InUse(ip) => NoReply::InUse(ip),
                 _ => NoReply::NoAddress,
             };
-            let address = ground.held.address().ok_or(none)?;
+            let address = ground.assignment.address().ok_or(none)?;
             Ok(complete(ReplyType::Offer, query, ground, address))
         }
         DhcpMessageType::Request => requested(query, ground),
@@ -113,10 +116,12 @@ fn as_server(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, No
 
 /// RFC 2131 section 4.3.2.
 fn requested(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoReply> {
-    let held = ground.held;
+    let held = ground.assignment;
     let wanted = query.requested.or(query.ciaddr);
     match query.server {
-        Some(server) if server != ground.us => return Err(NoReply::OtherServerChosen(server)),
+        Some(server) if server != ground.server_ip => {
+            return Err(NoReply::OtherServerChosen(server));
+        }
         // It has chosen our offer.
         Some(_) => {
             return match (wanted, held.address()) {
@@ -150,7 +155,7 @@ fn informed(query: &DhcpMessage, ground: &ReplyContext) -> DhcpReply {
     answer.yiaddr = None;
     let lease = [code::LEASE, code::RENEWAL, code::REBINDING];
     answer.options.retain(|(known, _)| !lease.contains(known));
-    answer.to = to(ReplyType::Ack, query, None);
+    answer.destination = to(ReplyType::Ack, query, None);
     answer
 }
 
@@ -158,10 +163,10 @@ fn refused(query: &DhcpMessage, ground: &ReplyContext) -> DhcpReply {
     DhcpReply {
         kind: ReplyType::Nak,
         yiaddr: None,
-        us: ground.us,
+        server_ip: ground.server_ip,
         file: None,
         options: Vec::new(),
-        to: to(ReplyType::Nak, query, None),
+        destination: to(ReplyType::Nak, query, None),
     }
 }
 
@@ -171,21 +176,21 @@ fn complete(
     ground: &ReplyContext,
     address: Ipv4Addr,
 ) -> DhcpReply {
-    let mut options = ground.terms.options();
-    options.extend(ground.terms.lease_options());
+    let mut options = ground.options.options();
+    options.extend(ground.options.lease_options());
     let given = ground.boot.as_ref().ok().filter(|_| query.client.boots());
     if let Some(given) = given {
         options.extend(given.options.iter().cloned());
         // U-Boot and boot code in ROM look here when `siaddr` is not enough.
-        options.push((code::TFTP_SERVER, ground.us.to_string().into_bytes()));
+        options.push((code::TFTP_SERVER, ground.server_ip.to_string().into_bytes()));
     }
     DhcpReply {
         kind,
         yiaddr: Some(address),
-        us: ground.us,
+        server_ip: ground.server_ip,
         file: given.map(|given| given.file.clone()),
         options,
-        to: to(kind, query, Some(address)),
+        destination: to(kind, query, Some(address)),
     }
 }
 

@@ -41,7 +41,7 @@ impl DhcpMessageType {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DhcpMessage {
     /// What it wants.
-    pub asks: DhcpMessageType,
+    pub message_type: DhcpMessageType,
     /// The transaction.
     pub xid: u32,
     /// For how many seconds it has tried.
@@ -124,7 +124,7 @@ impl DhcpMessage {
         let asks = found.asks.ok_or(DhcpParseError::NoType)?;
         let given = |ip: Ipv4Addr| (!ip.is_unspecified()).then_some(ip);
         Ok(DhcpMessage {
-            asks,
+            message_type: asks,
             xid: message.xid(),
             secs: message.secs(),
             broadcast: message.flags().broadcast(),

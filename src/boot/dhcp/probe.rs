@@ -57,16 +57,16 @@ mod tests {
         let mac = Mac([2, 0, 0, 0, 0, 1]);
         let query = DhcpMessage::read(&probe(7, mac)).unwrap();
         let expected = (DhcpMessageType::Discover, Client::Host, true, mac);
-        let found = (query.asks, query.client, query.broadcast, query.mac);
+        let found = (query.message_type, query.client, query.broadcast, query.mac);
         assert_eq!(found, expected);
         let us = Ipv4Addr::new(192, 0, 2, 254);
         let mut answer = DhcpReply {
             kind: ReplyType::Offer,
             yiaddr: Some(Ipv4Addr::new(192, 0, 2, 100)),
-            us,
+            server_ip: us,
             file: None,
             options: Vec::new(),
-            to: Destination::Broadcast,
+            destination: Destination::Broadcast,
         };
         let bytes = answer.datagram(&query);
         assert_eq!(offered_by(&bytes, 7), Some(us));

@@ -31,13 +31,13 @@ pub struct DhcpReply {
     /// The client's address; none from a proxy and in a refusal.
     pub yiaddr: Option<Ipv4Addr>,
     /// Our address on that network: server identifier, and where the boot file is.
-    pub us: Ipv4Addr,
+    pub server_ip: Ipv4Addr,
     /// The boot file, for the `file` field and option 67.
     pub file: Option<String>,
     /// The options besides type, server, boot file and what is echoed.
     pub options: Options,
     /// Where it goes.
-    pub to: Destination,
+    pub destination: Destination,
 }
 
 /// Where an answer goes (RFC 2131 section 4.1).
@@ -69,7 +69,7 @@ impl DhcpReply {
             if self.kind == ReplyType::Nak {
                 Ipv4Addr::UNSPECIFIED
             } else {
-                self.us
+                self.server_ip
             },
             query.giaddr.unwrap_or(Ipv4Addr::UNSPECIFIED),
             &query.mac.0,
@@ -105,7 +105,7 @@ impl DhcpReply {
         };
         let mut options = vec![
             (code::TYPE, vec![kind]),
-            (code::SERVER, self.us.octets().to_vec()),
+            (code::SERVER, self.server_ip.octets().to_vec()),
         ];
         if let Some(file) = &self.file {
             options.push((code::BOOT_FILE, file.clone().into_bytes()));

@@ -85,14 +85,14 @@ impl Turn<'_> {
         };
         let boot = self.boot_of(ask, network, &asker, has);
         let ground = ReplyContext {
-            door: ask.door,
+            port: ask.door,
             mode,
-            us: ask.us,
-            terms,
+            server_ip: ask.us,
+            options: terms,
             declared: asker.node.is_some(),
-            held,
+            assignment: held,
             boot,
-            other: ask.other,
+            other_server: ask.other,
         };
         let decided = decide(&ask.query, &ground);
         self.take_note(ask, network, &ground, &decided);
@@ -141,8 +141,8 @@ impl Turn<'_> {
             return Err(NoReply::LocalBoot);
         }
         if let Some(firmware) = asker.id.and_then(|id| self.world.run.firmware.get(id)) {
-            wishes.fetched = firmware.fetched;
-            wishes.worked = firmware.worked.as_deref();
+            wishes.loader_fetches = firmware.fetched;
+            wishes.working_loader = firmware.worked.as_deref();
         }
         boot_file(ask.query.client, &wishes, &ask.base, has)
     }
@@ -202,7 +202,7 @@ impl Turn<'_> {
         decided: &Result<DhcpReply, NoReply>,
     ) {
         let query = &ask.query;
-        match (query.asks, decided) {
+        match (query.message_type, decided) {
             (DhcpMessageType::Decline, _)
                 if ground.mode != DhcpMode::Proxy
                     && query.server.is_none_or(|server| server == ask.us) =>
@@ -213,11 +213,11 @@ impl Turn<'_> {
                 self.released(query)
             }
             (_, Ok(answer)) if ground.mode == DhcpMode::Server => {
-                let ours = !matches!(ground.held, AddressAssignment::Reserved(_));
+                let ours = !matches!(ground.assignment, AddressAssignment::Reserved(_));
                 match (answer.kind, answer.yiaddr.filter(|_| ours)) {
                     (ReplyType::Offer, Some(address)) => self.offer(query.mac, address),
                     (ReplyType::Ack, Some(address)) => {
-                        self.lease(query.mac, address, ground.terms.lease);
+                        self.lease(query.mac, address, ground.options.lease);
                     }
                     _ => {}
                 }
@@ -369,7 +369,7 @@ fn given(ground: &ReplyContext, decided: &Result<DhcpReply, NoReply>) -> Option<
                 ReplyType::Nak => "nak".into(),
             },
             address: answer.yiaddr,
-            reserved: matches!(ground.held, AddressAssignment::Reserved(_))
+            reserved: matches!(ground.assignment, AddressAssignment::Reserved(_))
                 && answer.yiaddr.is_some(),
             file: answer.file.clone(),
         },

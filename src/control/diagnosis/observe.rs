@@ -105,8 +105,8 @@ impl Turn<'_> {
                 (_, None, Ok(_)) => None,
                 (_, Some(file), _) => {
                     let (client, file) = (query.client, file.clone());
-                    let is_offer =
-                        query.asks == DhcpMessageType::Discover && ground.door == DhcpPort::Dhcp;
+                    let is_offer = query.message_type == DhcpMessageType::Discover
+                        && ground.port == DhcpPort::Dhcp;
                     Some(if is_offer {
                         let by_proxy = ground.mode == DhcpMode::Proxy;
                         Sign::Offered {

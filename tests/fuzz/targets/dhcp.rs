@@ -20,10 +20,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     for mode in [DhcpMode::Proxy, DhcpMode::Reserve, DhcpMode::Server] {
         for door in [DhcpPort::Dhcp, DhcpPort::Pxe] {
             let ground = ReplyContext {
-                door,
+                port: door,
                 mode,
-                us,
-                terms: NetworkOptions {
+                server_ip: us,
+                options: NetworkOptions {
                     subnet: "192.0.2.0/24".parse().expect("a subnet"),
                     gateways: vec![us],
                     dns: vec![us],
@@ -34,11 +34,11 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
                     lease: std::time::Duration::from_secs(600),
                 },
                 declared: true,
-                held: AddressAssignment::Reserved(own),
+                assignment: AddressAssignment::Reserved(own),
                 boot: boot_file(query.client, &LoaderPreference::default(), "http://192.0.2.1", |_| {
                     true
                 }),
-                other: None,
+                other_server: None,
             };
             if let Ok(answer) = decide(&query, &ground) {
                 let datagram = answer.datagram(&query);
