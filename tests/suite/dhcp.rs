@@ -499,7 +499,7 @@ fn every_mode_has_its_answers() {
 #[test]
 fn a_second_server_and_a_silent_disk_end_every_answer() {
     let mut beside = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
-    beside.other = Some(ROUTER);
+    beside.other_server = Some(ROUTER);
     let found = decide(&query(1, PHONE), &beside);
     assert_eq!(found, Err(NoReply::OtherServer(ROUTER)));
     let mut silent = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
@@ -532,7 +532,7 @@ fn answers_go_where_the_client_hears_them() {
     };
     assert_eq!(to(&renewing), Destination::Client(OWN));
     let proxy = ground(DhcpMode::Proxy, true, AddressAssignment::None);
-    assert_eq!(decide(&plain, &proxy).unwrap().to, Destination::Broadcast);
+    assert_eq!(decide(&plain, &proxy).unwrap().destination, Destination::Broadcast);
 }
 
 #[test]

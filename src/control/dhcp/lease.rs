@@ -74,7 +74,12 @@ fn subnet(network: &Network, at: Ipv4Addr) -> Option<Ipv4Net> {
 
 impl Turn<'_> {
     /// Which address the asker has or may have.
-    pub(crate) fn held(&mut self, query: &DhcpMessage, network: &Network, asker: &Asker) -> AddressAssignment {
+    pub(crate) fn held(
+        &mut self,
+        query: &DhcpMessage,
+        network: &Network,
+        asker: &Asker,
+    ) -> AddressAssignment {
         let reserved = self.reserved(query, network, asker);
         if let Some(address) = reserved.filter(|_| !self.is_disputed(query.mac, asker)) {
             return AddressAssignment::Reserved(address);
