@@ -4,7 +4,7 @@
 //! listens on no port, starts no other program, and changes nothing on any disk but by an order to write an image. What fails it tries again, for ever, after
 //! growing pauses; its screen says what it waits for.
 
-mod words;
+mod cmdline;
 pub(crate) mod modules;
 mod partitions;
 mod hardware;
@@ -12,13 +12,13 @@ mod network;
 mod server;
 mod image;
 mod screen;
-mod pause;
+mod backoff;
 mod init;
 mod machine;
 
 use std::{panic, path::Path, thread, time::Duration};
 
-use machine::Machine;
+use machine::MicrokernelAgent;
 
 /// How the kernel calls it.
 pub(crate) const PROGRAM: &str = "/init";
@@ -37,7 +37,7 @@ pub(crate) fn run() -> ! {
         // The first process must not end, or the kernel stops; a bug here is a machine that begins again.
         // What it was is on the console: the standard error of a first process.
         drop(panic::catch_unwind(|| {
-            Machine::new(Path::new("/")).run();
+            MicrokernelAgent::new(Path::new("/")).run();
         }));
         thread::sleep(Duration::from_secs(10));
     }

@@ -18,11 +18,11 @@ pub(crate) const DIRECTORY: &str = "modules";
 
 /// The modules by name; `-` in a name is written `_`, as the kernel shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Modules(pub(crate) BTreeMap<String, Module>);
+pub(crate) struct ModuleTable(pub(crate) BTreeMap<String, KernelModule>);
 
 /// What a module says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Module {
+pub(crate) struct KernelModule {
     /// What it drives: patterns of modalias.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) aliases: Vec<String>,
@@ -31,10 +31,10 @@ pub(crate) struct Module {
     pub(crate) needs: Vec<String>,
 }
 
-impl Modules {
+impl ModuleTable {
     /// Those that drive the device of this modalias.
     pub(crate) fn driving<'a>(&'a self, modalias: &'a str) -> impl Iterator<Item = &'a str> + 'a {
-        let drives = |module: &Module| {
+        let drives = |module: &KernelModule| {
             let aliases = module.aliases.iter();
             aliases.into_iter().any(|alias| fits(alias, modalias))
         };
@@ -93,8 +93,8 @@ pub(crate) fn load(root: &Path, name: &str) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn table() -> Modules {
-        let module = |aliases: &[&str], needs: &[&str]| Module {
+    fn table() -> ModuleTable {
+        let module = |aliases: &[&str], needs: &[&str]| KernelModule {
             aliases: aliases.iter().map(|&alias| alias.into()).collect(),
             needs: needs.iter().map(|&name| name.into()).collect(),
         };
@@ -123,7 +123,7 @@ mod tests {
             ),
             ("board", module(&["dmi*:svn[A-C]cme:*"], &[])),
         ];
-        Modules(modules.map(|(name, module)| (name.into(), module)).into())
+        ModuleTable(modules.map(|(name, module)| (name.into(), module)).into())
     }
 
     #[test]

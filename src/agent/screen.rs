@@ -14,7 +14,7 @@ const CONSOLES: [&str; 4] = ["tty0", "ttyS0", "ttyS1", "hvc0"];
 
 /// What stands on the screen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Shown {
+pub(super) struct ScreenContent {
     pub(super) machine: String,
     pub(super) card: String,
     pub(super) server: String,
@@ -26,13 +26,13 @@ pub(super) struct Shown {
 }
 
 /// The consoles.
-pub(super) struct Screen {
+pub(super) struct Consoles {
     consoles: Vec<File>,
     last: String,
 }
 
-impl Screen {
-    pub(super) fn open() -> Screen {
+impl Consoles {
+    pub(super) fn open() -> Consoles {
         // The kernel's own lines would run over it.
         quieten();
         let configured = fs::read_to_string("/proc/consoles").unwrap_or_default();
@@ -50,14 +50,14 @@ impl Screen {
             }
             Some(file)
         });
-        Screen {
+        Consoles {
             consoles: consoles.collect(),
             last: String::new(),
         }
     }
 
     /// Shows this, where it is something new.
-    pub(super) fn show(&mut self, shown: &Shown) {
+    pub(super) fn show(&mut self, shown: &ScreenContent) {
         let text = written(shown);
         if text == self.last {
             return;
@@ -87,7 +87,7 @@ fn faster(file: &File) {
     set.unwrap_or(());
 }
 
-fn written(shown: &Shown) -> String {
+fn written(shown: &ScreenContent) -> String {
     let mut text = format!("Bootwright {}\n\n", env!("CARGO_PKG_VERSION"));
     let rows = [
         ("machine", &shown.machine),
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_screen_says_who_and_what_it_waits_for() {
-        let shown = Shown {
+        let shown = ScreenContent {
             machine: "QEMU Standard PC, serial 7".into(),
             card: "52:54:00:00:00:01, 192.0.2.57/24".into(),
             server: "http://192.0.2.1:8080".into(),

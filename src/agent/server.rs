@@ -12,14 +12,14 @@ use crate::model::{Facts, Order};
 const LONGEST: u64 = 1 << 20;
 
 /// Where this machine checks in.
-pub(super) struct Server {
+pub(super) struct CheckInServer {
     url: String,
     agent: Agent,
 }
 
 /// Why there is no order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoOrder {
+pub(super) enum InstructionError {
     /// The token is not one of the server's any more.
     #[error("the server does not know this machine any more")]
     Unknown,
@@ -42,59 +42,59 @@ pub(super) fn asker(whole: Duration) -> Agent {
     config.into()
 }
 
-impl Server {
-    pub(super) fn new(url: &str) -> Server {
-        Server {
+impl CheckInServer {
+    pub(super) fn new(url: &str) -> CheckInServer {
+        CheckInServer {
             url: url.into(),
             agent: asker(Duration::from_secs(30)),
         }
     }
 
     /// Tells what this machine is, and asks what to do.
-    pub(super) fn report(&self, facts: &Facts) -> Result<Order, NoOrder> {
+    pub(super) fn report(&self, facts: &Facts) -> Result<Order, InstructionError> {
         let body = json!({"version": 1, "facts": facts}).to_string();
         let report = self.agent.post(format!("{}/report", self.url));
         order(report.content_type("application/json").send(body))
     }
 
     /// Asks what to do.
-    pub(super) fn order(&self) -> Result<Order, NoOrder> {
+    pub(super) fn order(&self) -> Result<Order, InstructionError> {
         order(self.agent.get(format!("{}/order", self.url)).call())
     }
 }
 
 /// The server of an installation: documents, and where stages and lines for the log are told.
-pub(super) struct Attempt {
+pub(super) struct InstallServer {
     agent: Agent,
 }
 
-impl Attempt {
-    pub(super) fn new() -> Attempt {
-        Attempt {
+impl InstallServer {
+    pub(super) fn new() -> InstallServer {
+        InstallServer {
             agent: asker(Duration::from_secs(30)),
         }
     }
 
     /// What is at a URL of this installation.
-    pub(super) fn get(&self, url: &str) -> Result<String, NoOrder> {
+    pub(super) fn get(&self, url: &str) -> Result<String, InstructionError> {
         text(self.agent.get(url).call())
     }
 }
 
-type Answer = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
+type HttpResult = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
-fn order(answer: Answer) -> Result<Order, NoOrder> {
+fn order(answer: HttpResult) -> Result<Order, InstructionError> {
     read(&text(answer)?)
 }
 
 /// Reads an order.
-pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, NoOrder> {
+pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, InstructionError> {
     let strange = |error| format!("an order that this agent does not know ({error})");
-    serde_json::from_str(text).map_err(|error| NoOrder::Refused(strange(error)))
+    serde_json::from_str(text).map_err(|error| InstructionError::Refused(strange(error)))
 }
 
-fn text(answer: Answer) -> Result<String, NoOrder> {
-    let unreachable = |error: ureq::Error| NoOrder::Unreachable(error.to_string());
+fn text(answer: HttpResult) -> Result<String, InstructionError> {
+    let unreachable = |error: ureq::Error| InstructionError::Unreachable(error.to_string());
     let mut answer = answer.map_err(unreachable)?;
     let status = answer.status().as_u16();
     let body = answer
@@ -105,8 +105,8 @@ fn text(answer: Answer) -> Result<String, NoOrder> {
     let body = body.map_err(unreachable)?;
     match status {
         200 => Ok(body),
-        404 => Err(NoOrder::Unknown),
-        _ => Err(NoOrder::Refused(
+        404 => Err(InstructionError::Unknown),
+        _ => Err(InstructionError::Refused(
             body.lines().next().unwrap_or_default().to_owned(),
         )),
     }

@@ -38,17 +38,17 @@ pub(super) struct Arguments {
     )]
     pub(super) color: Color,
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(super) command: CliCommand,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum CliCommand {
     /// Write a site that fits this machine.
     ///
     /// Nothing that exists is overwritten. With `--state`, say what the state directory of an existing site stands
     /// for, after it was lost or left behind.
     #[command(after_help = EXIT_CODES)]
-    Init(Init),
+    Init(InitArgs),
     /// Answer machines and operators until stopped.
     #[command(after_help = EXIT_CODES)]
     Serve {
@@ -98,40 +98,40 @@ pub(super) enum Command {
     /// It plays against the running server of a demonstration; a site with a `site-id` is played with throwaway state
     /// beside the server unless `--live` is given.
     #[command(after_help = EXIT_CODES)]
-    Play(Play),
+    Play(PlayArgs),
     /// Let real firmware boot a node in QEMU, until its installer has read its document.
     ///
     /// Without root, DHCP and TFTP: QEMU brings the network. The machine has the node's MAC, serial number and UUID,
     /// and its network is laid out so that the node's static address works. It goes against the same server as `play`.
     /// Exit code 0: a document was read to its end; 1: none was, and why; 3: QEMU, a ROM or firmware is missing.
     #[command(after_help = EXIT_CODES)]
-    Try(Try),
+    Try(TryArgs),
     /// Show the machines, or one of them.
     #[command(after_help = EXIT_CODES)]
-    Nodes(Nodes),
+    Nodes(NodesArgs),
     /// Write a file that declares a machine which no file mentions, ready to commit.
     ///
     /// It holds what identifies the machine, the address that it was given, and comments of what it reported. Without
     /// `--policy` a machine that is not installed gets `installs = 0`: nothing touches it. Nothing is overwritten, and
     /// a file with which the site would have an error is not written.
     #[command(after_help = EXIT_CODES)]
-    Adopt(Adopt),
+    Adopt(AdoptArgs),
     /// Make the microkernel that machines boot which no file mentions.
     #[command(after_help = EXIT_CODES)]
     Microkernel {
         #[command(subcommand)]
-        command: Microkernel,
+        command: MicrokernelCommand,
     },
     /// Show where files come from: every repo, or what is in one of them.
     #[command(after_help = EXIT_CODES)]
-    Repos(Repos),
+    Repos(ReposArgs),
     #[command(flatten)]
-    Order(Order),
+    Change(ChangeCommand),
 }
 
 /// Arguments of `init`.
 #[derive(Debug, Args)]
-pub(super) struct Init {
+pub(super) struct InitArgs {
     /// Where; the directory is made when there is none.
     pub(super) dir: Option<PathBuf>,
     /// Say what the state directory of an existing site stands for: `new` (nothing is installed yet) or
@@ -154,7 +154,7 @@ pub(super) enum InitState {
 
 /// Arguments of `play`.
 #[derive(Debug, Args)]
-pub(super) struct Play {
+pub(super) struct PlayArgs {
     /// The node, or the MAC of a machine that nobody declared.
     #[arg(value_name = "NODE|MAC")]
     pub(super) node: String,
@@ -177,7 +177,7 @@ pub(super) struct Play {
 
 /// Arguments of `try`.
 #[derive(Debug, Args)]
-pub(super) struct Try {
+pub(super) struct TryArgs {
     /// The node, or the MAC of one.
     #[arg(value_name = "NODE|MAC")]
     pub(super) node: String,
@@ -212,12 +212,12 @@ pub(super) struct Try {
 
 /// Arguments of `nodes`.
 #[derive(Debug, Args)]
-pub(super) struct Nodes {
+pub(super) struct NodesArgs {
     /// One machine, by name or MAC.
     pub(super) name: Option<String>,
     /// What of it.
     #[arg(value_enum)]
-    pub(super) of: Option<OfNode>,
+    pub(super) of: Option<NodeView>,
     /// Those alone that no file declares: `adopt` writes one for them.
     #[arg(long, conflicts_with = "name")]
     pub(super) unclaimed: bool,
@@ -231,7 +231,7 @@ pub(super) struct Nodes {
 
 /// Arguments of `adopt`.
 #[derive(Debug, Args)]
-pub(super) struct Adopt {
+pub(super) struct AdoptArgs {
     /// The machine, by the name that `nodes` shows, or a MAC.
     #[arg(value_name = "NODE|MAC")]
     pub(super) node: String,
@@ -242,13 +242,13 @@ pub(super) struct Adopt {
     #[arg(long)]
     pub(super) policy: Option<String>,
     /// The file's format.
-    #[arg(long, value_enum, default_value_t = Format::Toml)]
-    pub(super) format: Format,
+    #[arg(long, value_enum, default_value_t = FileFormat::Toml)]
+    pub(super) format: FileFormat,
 }
 
 /// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum FileFormat {
     /// TOML.
     Toml,
     /// KDL.
@@ -257,18 +257,18 @@ pub(super) enum Format {
 
 /// What there is to do with the microkernel.
 #[derive(Debug, Subcommand)]
-pub(super) enum Microkernel {
+pub(super) enum MicrokernelCommand {
     /// Put it together from a kernel that is here, its modules, and this program.
     ///
     /// Nothing is downloaded. A running server needs no restart, and machines that boot meanwhile get the old pair or the
     /// new one. The same files make the same bytes.
     #[command(after_help = EXIT_CODES)]
-    Build(Build),
+    Build(BuildArgs),
 }
 
 /// Arguments of `microkernel build`.
 #[derive(Debug, Args)]
-pub(super) struct Build {
+pub(super) struct BuildArgs {
     /// The kernel [default: the newest `/boot/vmlinuz-*` whose modules are installed].
     #[arg(long, value_name = "FILE")]
     pub(super) kernel: Option<PathBuf>,
@@ -285,12 +285,12 @@ pub(super) struct Build {
 
 /// Arguments of `repos`.
 #[derive(Debug, Args)]
-pub(super) struct Repos {
+pub(super) struct ReposArgs {
     /// One repo.
     pub(super) name: Option<String>,
     /// What of it: list a directory, or write a file's bytes.
     #[arg(value_enum)]
-    pub(super) of: Option<OfRepo>,
+    pub(super) of: Option<RepoAction>,
     /// Where in it.
     pub(super) path: Option<String>,
     /// As JSON: an array of `{name, kind, at, bytes, files, task, guessed, system, trouble}`.
@@ -300,7 +300,7 @@ pub(super) struct Repos {
 
 /// What there is to do with one repo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum OfRepo {
+pub(super) enum RepoAction {
     /// List a directory.
     Ls,
     /// Write a file's bytes.
@@ -309,7 +309,7 @@ pub(super) enum OfRepo {
 
 /// What there is to see of one machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum OfNode {
+pub(super) enum NodeView {
     /// What has happened to it.
     Log,
     /// What it reported of itself.
@@ -318,7 +318,7 @@ pub(super) enum OfNode {
 
 /// The commands that change something.
 #[derive(Debug, Subcommand)]
-pub(super) enum Order {
+pub(super) enum ChangeCommand {
     /// Install a node once more, at its next network boot.
     #[command(after_help = EXIT_CODES)]
     Reinstall {
@@ -351,7 +351,7 @@ pub(super) enum Order {
         node: String,
         /// What it is.
         #[arg(value_enum)]
-        state: Marked,
+        state: MarkState,
     },
     /// Forget a machine's history, so that it starts from nothing.
     #[command(after_help = EXIT_CODES)]
@@ -378,7 +378,7 @@ pub(super) enum Order {
 
 /// What a machine can be marked as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Marked {
+pub(super) enum MarkState {
     /// Its disk holds the system that it should.
     Installed,
 }

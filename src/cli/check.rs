@@ -6,8 +6,8 @@ use anyhow::Context;
 use serde_json::json;
 
 use super::{
-    client::{Client, is_site, no_site},
-    failure::{Failure, Outcome},
+    client::{ApiClient, is_site, no_site},
+    failure::{CliResult, Failure},
     terminal::{Terminal, plain},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 /// How wide a report is where nobody watches.
 const WIDTH: usize = 120;
 
-pub(super) fn run(root: &Path, json: bool, terminal: &Terminal) -> Outcome {
+pub(super) fn run(root: &Path, json: bool, terminal: &Terminal) -> CliResult {
     let mut loaded = loaded(root)?;
     let missing = missing_microkernel(root, &loaded.snapshot);
     loaded.diagnostics.extend(missing);
@@ -36,7 +36,7 @@ pub(super) fn run(root: &Path, json: bool, terminal: &Terminal) -> Outcome {
 }
 
 /// Loads a site as the server does, everything rendered for everyone.
-pub(super) fn loaded(root: &Path) -> Outcome<Loaded> {
+pub(super) fn loaded(root: &Path) -> CliResult<Loaded> {
     if !is_site(root) {
         return Err(no_site(root));
     }
@@ -79,7 +79,7 @@ fn written(loaded: &Loaded, running: Option<String>, terminal: &Terminal) -> Str
 /// The revision that the running server serves, when there is one and it is this site's.
 fn running(root: &Path) -> Option<String> {
     // Whether a server runs is of no consequence for the site's mistakes.
-    let (_, status) = Client::find(root).ok()??;
+    let (_, status) = ApiClient::find(root).ok()??;
     Some(plain(status.get("revision")?.as_str()?))
 }
 

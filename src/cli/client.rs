@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use ureq::{Agent, Body, http::Response};
 
-use super::failure::{Failure, Outcome};
+use super::failure::{CliResult, Failure};
 use crate::{
     model::ServerConfig,
     net::http::{Order, Question},
@@ -31,7 +31,7 @@ const LONGEST: u64 = 1 << 30;
 
 /// A server that has answered for our site.
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub(super) struct ApiClient {
     base: String,
     token: Option<String>,
     agent: Agent,
@@ -39,17 +39,17 @@ pub(super) struct Client {
 
 /// What the server says when it does not do what it was asked.
 #[derive(Deserialize)]
-struct Refused {
+struct ErrorBody {
     error: String,
     #[serde(default)]
     help: Option<String>,
 }
 
-impl Client {
+impl ApiClient {
     /// Finds the server of the site at `site`, with what it says of itself; none when nobody answers for it. Where
     /// there is no site, it is whichever server answers.
-    pub(super) fn find(site: &Path) -> Outcome<Option<(Client, Value)>> {
-        let client = Client::of(site)?;
+    pub(super) fn find(site: &Path) -> CliResult<Option<(ApiClient, Value)>> {
+        let client = ApiClient::of(site)?;
         let Ok(response) = client.get("/api/v1/status") else {
             return Ok(None);
         };
@@ -63,7 +63,7 @@ impl Client {
         Ok(ours.map(|status| (client, status)))
     }
 
-    fn of(site: &Path) -> Outcome<Client> {
+    fn of(site: &Path) -> CliResult<ApiClient> {
         let config = config(site)?;
         let listen = config
             .operator
@@ -75,7 +75,7 @@ impl Client {
             .token_file
             .as_ref()
             .map(|file| token(&site.join(&file.value)));
-        Ok(Client {
+        Ok(ApiClient {
             base: format!("http://{}", reachable(listen, PORT)),
             token: token.transpose()?,
             agent: agent(),
@@ -83,21 +83,21 @@ impl Client {
     }
 
     /// The server of the site at `site` whose operators' listener is at `address`.
-    pub(super) fn at(address: SocketAddr, site: &Path) -> Outcome<Client> {
-        let client = Client::of(site)?;
-        Ok(Client {
+    pub(super) fn at(address: SocketAddr, site: &Path) -> CliResult<ApiClient> {
+        let client = ApiClient::of(site)?;
+        Ok(ApiClient {
             base: format!("http://{address}"),
             ..client
         })
     }
 
     /// Puts a question.
-    pub(super) fn ask(&self, question: &Question) -> Outcome<Vec<u8>> {
+    pub(super) fn ask(&self, question: &Question) -> CliResult<Vec<u8>> {
         self.whole(self.reached(self.get(&path_of(question)))?)
     }
 
     /// Reads a machine's log as it grows.
-    pub(super) fn follow(&self, node: &str) -> Outcome<BufReader<impl Read + use<>>> {
+    pub(super) fn follow(&self, node: &str) -> CliResult<BufReader<impl Read + use<>>> {
         let path = format!("/api/v1/nodes/{}/log?follow=true", escaped(node));
         let response = self.reached(self.get(&path))?;
         if response.status() == 200 {
@@ -107,7 +107,7 @@ impl Client {
     }
 
     /// Gives an order.
-    pub(super) fn order(&self, order: &Order) -> Outcome<Vec<u8>> {
+    pub(super) fn order(&self, order: &Order) -> CliResult<Vec<u8>> {
         let (path, body) = path_and_body(order);
         let request = self.agent.post(format!("{}{path}", self.base));
         let request = request.header("Content-Type", "application/json");
@@ -128,7 +128,7 @@ impl Client {
         }
     }
 
-    fn reached(&self, answer: Result<Response<Body>, ureq::Error>) -> Outcome<Response<Body>> {
+    fn reached(&self, answer: Result<Response<Body>, ureq::Error>) -> CliResult<Response<Body>> {
         answer.map_err(|error| {
             Failure::unreachable(anyhow!(
                 "the server at {} stopped answering: {error}",
@@ -137,7 +137,7 @@ impl Client {
         })
     }
 
-    fn whole(&self, response: Response<Body>) -> Outcome<Vec<u8>> {
+    fn whole(&self, response: Response<Body>) -> CliResult<Vec<u8>> {
         if response.status() != 200 {
             return Err(self.refusal(response));
         }
@@ -159,7 +159,7 @@ impl Client {
             .read_to_end(&mut body);
         let refused = read
             .ok()
-            .and_then(|_| serde_json::from_slice::<Refused>(&body).ok());
+            .and_then(|_| serde_json::from_slice::<ErrorBody>(&body).ok());
         match refused {
             Some(refused) if status == 401 || status == 403 => Failure::refused(anyhow!(
                 "the server at {} refuses us: {}",
@@ -212,7 +212,7 @@ fn agent() -> Agent {
 }
 
 /// `bootwright.toml` of a site, as far as it can be read. Mistakes in it are the business of `check`.
-pub(super) fn config(site: &Path) -> Outcome<ServerConfig> {
+pub(super) fn config(site: &Path) -> CliResult<ServerConfig> {
     let name = "bootwright.toml";
     let mut files = Files::default();
     match fs::read(site.join(name)) {
@@ -229,7 +229,7 @@ pub(super) fn config(site: &Path) -> Outcome<ServerConfig> {
     Ok((*config).clone())
 }
 
-fn token(path: &Path) -> Outcome<String> {
+fn token(path: &Path) -> CliResult<String> {
     let text = fs::read_to_string(path)
         .with_context(|| format!("the operators' token `{}` cannot be read", path.display()))?;
     Ok(text.trim().to_string())

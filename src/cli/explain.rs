@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    ask::ask,
-    failure::Outcome,
+    failure::CliResult,
     nodes::{parsed, show_json, words},
+    query::ask,
     terminal::{Terminal, plain, state_style},
 };
 use crate::net::http::Question;
@@ -17,7 +17,7 @@ use crate::net::http::Question;
 /// The answer, as far as it is shown.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-struct Explained {
+struct ExplainAnswer {
     name: String,
     state: String,
     reason: Option<String>,
@@ -28,25 +28,25 @@ struct Explained {
     next: String,
     tags: Vec<String>,
     tags_unknown: BTreeMap<String, String>,
-    values: Vec<Explanation>,
-    policies: Vec<Other>,
+    values: Vec<ValueOrigin>,
+    policies: Vec<PolicyVerdict>,
 }
 
 /// One value and where it comes from.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-struct Explanation {
+struct ValueOrigin {
     key: String,
     value: Value,
     from: Option<String>,
     detail: Option<String>,
-    shadows: Vec<Shadow>,
+    shadows: Vec<ShadowedValue>,
 }
 
 /// A value that another one covers.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-struct Shadow {
+struct ShadowedValue {
     value: Value,
     from: String,
 }
@@ -54,14 +54,14 @@ struct Shadow {
 /// A policy that does not bind the machine.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-struct Other {
+struct PolicyVerdict {
     name: String,
     order: i64,
     why: String,
     from: Option<String>,
 }
 
-pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> Outcome {
+pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
     let answer = ask(site, &Question::Explain(name.into()), terminal)?;
     if json {
         return show_json(&answer, terminal);
@@ -69,7 +69,7 @@ pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> O
     Ok(terminal.show(&written(&parsed(&answer)?, terminal))?)
 }
 
-fn written(explained: &Explained, terminal: &Terminal) -> String {
+fn written(explained: &ExplainAnswer, terminal: &Terminal) -> String {
     let mut text = binding(explained) + "\n";
     let state = terminal.paint(&plain(&explained.state), state_style(&explained.state));
     let reason = explained
@@ -96,7 +96,7 @@ fn written(explained: &Explained, terminal: &Terminal) -> String {
 }
 
 /// The first line: what says what the machine gets.
-fn binding(explained: &Explained) -> String {
+fn binding(explained: &ExplainAnswer) -> String {
     let name = plain(&explained.name);
     let declared = explained
         .declared
@@ -121,7 +121,7 @@ fn binding(explained: &Explained) -> String {
     }
 }
 
-fn values(values: &[Explanation], terminal: &Terminal) -> String {
+fn values(values: &[ValueOrigin], terminal: &Terminal) -> String {
     let dim = AnsiColor::BrightBlack.on_default();
     let rows: Vec<[String; 4]> = values
         .iter()
@@ -156,7 +156,7 @@ fn values(values: &[Explanation], terminal: &Terminal) -> String {
     rows.iter().map(line).collect()
 }
 
-fn remark(value: &Explanation) -> String {
+fn remark(value: &ValueOrigin) -> String {
     let detail = value.detail.as_ref().map(|detail| format!("({detail})"));
     let shadows: Vec<String> = value
         .shadows
@@ -168,13 +168,13 @@ fn remark(value: &Explanation) -> String {
     plain(&remarks.join("  "))
 }
 
-fn policies(others: &[Other]) -> String {
+fn policies(others: &[PolicyVerdict]) -> String {
     let width = others
         .iter()
         .map(|other| other.name.chars().count())
         .max()
         .unwrap_or(0);
-    let line = |other: &Other| {
+    let line = |other: &PolicyVerdict| {
         let from = other
             .from
             .as_ref()
@@ -210,7 +210,7 @@ mod tests {
             ],
             "policies": [{"name": "rocky", "order": 20, "why": "it lacks tag `linux`", "from": "p.kdl:20"}],
         });
-        let explained: Explained = serde_json::from_value(explained).unwrap();
+        let explained: ExplainAnswer = serde_json::from_value(explained).unwrap();
         assert_eq!(
             written(&explained, &Terminal::new(Color::Never)),
             "esx02 is bound to policy esxi (declared: policies.d/nodes/esx02.kdl:3)\n\

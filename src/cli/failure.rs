@@ -5,21 +5,21 @@ use std::{io, process::ExitCode};
 use super::terminal::Terminal;
 
 /// What every command comes to.
-pub(super) type Outcome<T = ()> = Result<T, Failure>;
+pub(super) type CliResult<T = ()> = Result<T, Failure>;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub(super) struct Failure {
-    code: Code,
+    code: FailureKind,
     error: anyhow::Error,
     help: Option<String>,
 }
 
 /// The exit codes, as `--help` tells them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Code {
+pub(super) enum FailureKind {
     /// What was shown says it already: the site has errors.
-    Said,
+    AlreadyReported,
     /// The site has errors, or the command was refused.
     Refused,
     /// The command line is wrong.
@@ -31,25 +31,28 @@ pub(super) enum Code {
 impl Failure {
     /// The site has errors, and they have been shown.
     pub(super) fn said() -> Failure {
-        Failure::new(Code::Said, anyhow::anyhow!("the site has errors"))
+        Failure::new(
+            FailureKind::AlreadyReported,
+            anyhow::anyhow!("the site has errors"),
+        )
     }
 
     /// It was refused.
     pub(super) fn refused(error: impl Into<anyhow::Error>) -> Failure {
-        Failure::new(Code::Refused, error)
+        Failure::new(FailureKind::Refused, error)
     }
 
     /// The command line is wrong.
     pub(super) fn usage(error: &str) -> Failure {
-        Failure::new(Code::Usage, anyhow::anyhow!("{error}"))
+        Failure::new(FailureKind::Usage, anyhow::anyhow!("{error}"))
     }
 
     /// What it needs cannot be reached.
     pub(super) fn unreachable(error: impl Into<anyhow::Error>) -> Failure {
-        Failure::new(Code::Unreachable, error)
+        Failure::new(FailureKind::Unreachable, error)
     }
 
-    fn new(code: Code, error: impl Into<anyhow::Error>) -> Failure {
+    fn new(code: FailureKind, error: impl Into<anyhow::Error>) -> Failure {
         Failure {
             code,
             error: error.into(),
@@ -72,15 +75,15 @@ impl Failure {
 
     /// Tells the operator, and the shell.
     pub(super) fn report(&self, terminal: &Terminal) -> ExitCode {
-        let silent = self.code == Code::Said || self.is_broken_pipe();
+        let silent = self.code == FailureKind::AlreadyReported || self.is_broken_pipe();
         if !silent {
             terminal.error(&self.words(), self.help.as_deref());
         }
         match self.code {
             _ if self.is_broken_pipe() => ExitCode::SUCCESS,
-            Code::Said | Code::Refused => ExitCode::from(1),
-            Code::Usage => ExitCode::from(2),
-            Code::Unreachable => ExitCode::from(3),
+            FailureKind::AlreadyReported | FailureKind::Refused => ExitCode::from(1),
+            FailureKind::Usage => ExitCode::from(2),
+            FailureKind::Unreachable => ExitCode::from(3),
         }
     }
 

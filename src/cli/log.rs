@@ -6,9 +6,9 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, anyhow};
 
 use super::{
-    ask::ask,
-    client::Client,
-    failure::{Failure, Outcome},
+    client::ApiClient,
+    failure::{CliResult, Failure},
+    query::ask,
     terminal::{Terminal, plain},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     net::http::Question,
 };
 
-pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> Outcome {
+pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
     let log = ask(
         site,
         &Question::Log {
@@ -36,8 +36,8 @@ pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> O
 }
 
 /// Shows the log so far and goes on as it grows, until the server or the operator ends it.
-pub(super) fn follow(site: &Path, name: &str, json: bool, terminal: &Terminal) -> Outcome {
-    let Some((client, _)) = Client::find(site)? else {
+pub(super) fn follow(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
+    let Some((client, _)) = ApiClient::find(site)? else {
         return Err(Failure::unreachable(anyhow!(
             "no server answers, so nothing will be added to the log"
         ))

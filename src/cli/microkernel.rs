@@ -9,20 +9,20 @@ use std::{
 use anyhow::{Context, anyhow};
 
 use super::{
-    arguments::{Build, Microkernel},
+    arguments::{BuildArgs, MicrokernelCommand},
     client::{config, is_site, no_site},
-    failure::{Failure, Outcome},
+    failure::{CliResult, Failure},
     terminal::Terminal,
 };
 use crate::{
     disk::{atomic, state::MICROKERNEL},
-    microkernel::{self, Kernel, MOST_BYTES, Made, NoKernel},
+    microkernel::{self, BuiltMicrokernel, Kernel, KernelError, MOST_BYTES},
     model::ByteSize,
     serve::{INITRD, KERNEL, state_path},
 };
 
-pub(super) fn run(root: &Path, command: &Microkernel, terminal: &Terminal) -> Outcome {
-    let Microkernel::Build(build) = command;
+pub(super) fn run(root: &Path, command: &MicrokernelCommand, terminal: &Terminal) -> CliResult {
+    let MicrokernelCommand::Build(build) = command;
     // Where it is to go is asked first: what follows takes a while.
     let (dir, owner) = match &build.output {
         Some(dir) => (dir.clone(), None),
@@ -51,7 +51,7 @@ pub(super) fn run(root: &Path, command: &Microkernel, terminal: &Terminal) -> Ou
 }
 
 /// The state directory of the site.
-fn state(root: &Path) -> Outcome<PathBuf> {
+fn state(root: &Path) -> CliResult<PathBuf> {
     if !is_site(root) {
         return Err(no_site(root));
     }
@@ -62,7 +62,7 @@ fn state(root: &Path) -> Outcome<PathBuf> {
     })
 }
 
-fn kernel(build: &Build) -> Outcome<Kernel> {
+fn kernel(build: &BuildArgs) -> CliResult<Kernel> {
     let root = Path::new("/");
     let kernel = match &build.kernel {
         Some(image) => Kernel::named(image, build.modules.as_deref(), root),
@@ -70,14 +70,14 @@ fn kernel(build: &Build) -> Outcome<Kernel> {
     };
     kernel.map_err(|error| {
         let help = match &error {
-            NoKernel::None(..) => {
+            KernelError::None(..) => {
                 "install one, such as Debian's package `linux-image-amd64`, or name one with `--kernel` and `--modules`"
             }
-            NoKernel::NotOne(_) => "a distribution's `vmlinuz` is one",
-            NoKernel::NoModules(..) => {
+            KernelError::NotOne(_) => "a distribution's `vmlinuz` is one",
+            KernelError::NoModules(..) => {
                 "`--modules DIR` names them: `lib/modules` of the package that the kernel is from"
             }
-            NoKernel::Unreadable(..) => "",
+            KernelError::Unreadable(..) => "",
         };
         let failure = Failure::unreachable(anyhow!(error));
         failure.maybe_help((!help.is_empty()).then(|| help.into()))
@@ -104,7 +104,7 @@ fn write(dir: &Path, name: &str, bytes: &[u8], state: Option<&Path>) -> anyhow::
     written().with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-fn said(kernel: &Kernel, made: &Made, bytes: u64, dir: &Path) -> String {
+fn said(kernel: &Kernel, made: &BuiltMicrokernel, bytes: u64, dir: &Path) -> String {
     let mut said = format!(
         "microkernel: Linux {}, {} modules, {} files of firmware, {} together\n  {}\n  {}\n",
         kernel.release,

@@ -1,6 +1,6 @@
 //! The command line: one file for each command.
 //!
-//! A command turns its arguments into one question or order, puts it to the running server ([`ask`]), and shows
+//! A command turns its arguments into one question or order, puts it to the running server ([`query`]), and shows
 //! the answer. What it shows is plain where nobody watches, and fits the terminal where somebody does
 //! ([`terminal`]). What goes wrong ends as a [`failure::Failure`]: an error, what to do about it, an exit code.
 
@@ -9,9 +9,9 @@ mod terminal;
 mod table;
 mod arguments;
 mod client;
-mod ask;
+mod query;
 mod offline;
-mod order;
+mod operate;
 mod check;
 mod render;
 mod explain;
@@ -20,7 +20,7 @@ mod node;
 mod adopt;
 mod log;
 mod repos;
-mod told;
+mod log_writer;
 mod serve;
 mod init;
 mod doctor;
@@ -33,8 +33,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Parser;
 
 use crate::agent;
-use arguments::{Arguments, Command};
-use failure::Outcome;
+use arguments::{Arguments, CliCommand};
+use failure::CliResult;
 use terminal::Terminal;
 
 /// Runs the program: reads its arguments, does what they say, and tells how it went.
@@ -52,24 +52,24 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments, terminal: &Terminal) -> Outcome {
+fn run(arguments: Arguments, terminal: &Terminal) -> CliResult {
     let site = arguments.site.unwrap_or_else(|| PathBuf::from("."));
     let at = |dir: Option<PathBuf>| dir.unwrap_or_else(|| site.clone());
     match arguments.command {
-        Command::Init(init) => init::run(&at(init.dir.clone()), &init, terminal),
-        Command::Serve { dir } => serve::run(&at(dir), terminal),
-        Command::Check { json } => check::run(&site, json, terminal),
-        Command::Doctor { json } => doctor::run(&site, json, terminal),
-        Command::Render { node, document } => {
+        CliCommand::Init(init) => init::run(&at(init.dir.clone()), &init, terminal),
+        CliCommand::Serve { dir } => serve::run(&at(dir), terminal),
+        CliCommand::Check { json } => check::run(&site, json, terminal),
+        CliCommand::Doctor { json } => doctor::run(&site, json, terminal),
+        CliCommand::Render { node, document } => {
             render::run(&site, &node, document.as_deref(), terminal)
         }
-        Command::Explain { node, json } => explain::run(&site, &node, json, terminal),
-        Command::Play(play) => play::run(&site, &play, terminal),
-        Command::Try(tried) => try_::run(&site, &tried, terminal),
-        Command::Nodes(nodes) => nodes::run(&site, &nodes, terminal),
-        Command::Adopt(adopt) => adopt::run(&site, &adopt, terminal),
-        Command::Microkernel { command } => microkernel::run(&site, &command, terminal),
-        Command::Repos(repos) => repos::run(&site, &repos, terminal),
-        Command::Order(order) => order::run(&site, order, terminal),
+        CliCommand::Explain { node, json } => explain::run(&site, &node, json, terminal),
+        CliCommand::Play(play) => play::run(&site, &play, terminal),
+        CliCommand::Try(tried) => try_::run(&site, &tried, terminal),
+        CliCommand::Nodes(nodes) => nodes::run(&site, &nodes, terminal),
+        CliCommand::Adopt(adopt) => adopt::run(&site, &adopt, terminal),
+        CliCommand::Microkernel { command } => microkernel::run(&site, &command, terminal),
+        CliCommand::Repos(repos) => repos::run(&site, &repos, terminal),
+        CliCommand::Change(order) => operate::run(&site, order, terminal),
     }
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::{
-    ask::ask,
-    failure::Outcome,
+    failure::CliResult,
     log,
-    nodes::{Shown, now, parsed, show_json},
+    nodes::{NodeStatus, now, parsed, show_json},
+    query::ask,
     terminal::{Terminal, plain, state_style},
 };
 use crate::{
@@ -17,12 +17,12 @@ use crate::{
 /// So many lines of the log are shown.
 const LINES: usize = 8;
 
-pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> Outcome {
+pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
     let answer = ask(site, &Question::Node(name.into()), terminal)?;
     if json {
         return show_json(&answer, terminal);
     }
-    let shown: Shown = parsed(&answer)?;
+    let shown: NodeStatus = parsed(&answer)?;
     let log = ask(
         site,
         &Question::Log {
@@ -51,7 +51,7 @@ pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> O
     Ok(terminal.show(&text)?)
 }
 
-fn card(shown: &Shown, now: Timestamp, terminal: &Terminal) -> String {
+fn card(shown: &NodeStatus, now: Timestamp, terminal: &Terminal) -> String {
     let since = shown.since.map_or(String::new(), |since| {
         let ago = Span(now.since(since));
         format!(" since {} ({ago})", terminal.moment(since))
@@ -91,18 +91,18 @@ fn card(shown: &Shown, now: Timestamp, terminal: &Terminal) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{nodes::Installs, terminal::Color};
+    use crate::cli::{nodes::InstallCounts, terminal::Color};
 
     #[test]
     fn a_card_leaves_out_what_is_not_known() {
-        let shown = Shown {
+        let shown = NodeStatus {
             name: "esx01".into(),
             state: "held".into(),
             reason: Some("disk does not boot".into()),
             mac: vec!["00:50:56:00:00:01".into()],
-            installs: Installs { wanted: 1, done: 0 },
+            installs: InstallCounts { wanted: 1, done: 0 },
             last: "seen, 3 m ago".into(),
-            ..Shown::default()
+            ..NodeStatus::default()
         };
         assert_eq!(
             card(&shown, Timestamp(0), &Terminal::new(Color::Never)),

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    arguments::{self, OfNode},
-    ask::ask,
-    failure::{Failure, Outcome},
+    arguments::{self, NodeView},
+    failure::{CliResult, Failure},
     log, node,
+    query::ask,
     table::{Cell, table},
     terminal::{Terminal, plain, state_style},
 };
@@ -21,7 +21,7 @@ use crate::{
 /// What is shown of a machine. Everything is text: a later server may know more states than this program.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub(super) struct Shown {
+pub(super) struct NodeStatus {
     pub(super) name: String,
     /// Whether a file declares it; another server may not say.
     pub(super) declared: Option<bool>,
@@ -37,19 +37,19 @@ pub(super) struct Shown {
     pub(super) serial: Option<String>,
     pub(super) firmware: Option<String>,
     pub(super) attempt: Option<u32>,
-    pub(super) installs: Installs,
+    pub(super) installs: InstallCounts,
     pub(super) last: String,
 }
 
 /// How many installations there are to be, and have been.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub(super) struct Installs {
+pub(super) struct InstallCounts {
     pub(super) wanted: u32,
     pub(super) done: u32,
 }
 
-pub(super) fn run(site: &Path, nodes: &arguments::Nodes, terminal: &Terminal) -> Outcome {
-    if nodes.follow && nodes.of != Some(OfNode::Log) {
+pub(super) fn run(site: &Path, nodes: &arguments::NodesArgs, terminal: &Terminal) -> CliResult {
+    if nodes.follow && nodes.of != Some(NodeView::Log) {
         return Err(Failure::usage(
             "--follow is for a log: `bootwright nodes NAME log --follow`",
         ));
@@ -58,20 +58,20 @@ pub(super) fn run(site: &Path, nodes: &arguments::Nodes, terminal: &Terminal) ->
         (None, _) if nodes.unclaimed => unclaimed(site, nodes.json, terminal),
         (None, _) => list(site, nodes.json, terminal),
         (Some(name), None) => node::run(site, name, nodes.json, terminal),
-        (Some(name), Some(OfNode::Log)) if nodes.follow => {
+        (Some(name), Some(NodeView::Log)) if nodes.follow => {
             log::follow(site, name, nodes.json, terminal)
         }
-        (Some(name), Some(OfNode::Log)) => log::run(site, name, nodes.json, terminal),
-        (Some(name), Some(OfNode::Facts)) => facts(site, name, nodes.json, terminal),
+        (Some(name), Some(NodeView::Log)) => log::run(site, name, nodes.json, terminal),
+        (Some(name), Some(NodeView::Facts)) => facts(site, name, nodes.json, terminal),
     }
 }
 
-fn list(site: &Path, json: bool, terminal: &Terminal) -> Outcome {
+fn list(site: &Path, json: bool, terminal: &Terminal) -> CliResult {
     let answer = ask(site, &Question::Nodes, terminal)?;
     if json {
         return show_json(&answer, terminal);
     }
-    let shown: Vec<Shown> = parsed(&answer)?;
+    let shown: Vec<NodeStatus> = parsed(&answer)?;
     if shown.is_empty() {
         terminal.note("no machine is declared, and none was seen; declare one under policies.d/, or let one boot");
     }
@@ -79,13 +79,13 @@ fn list(site: &Path, json: bool, terminal: &Terminal) -> Outcome {
 }
 
 /// Lists the machines that no file declares.
-fn unclaimed(site: &Path, json: bool, terminal: &Terminal) -> Outcome {
+fn unclaimed(site: &Path, json: bool, terminal: &Terminal) -> CliResult {
     let mut nodes: Vec<Value> = parsed(&ask(site, &Question::Nodes, terminal)?)?;
     nodes.retain(|node| node["declared"] == false);
     if json {
         return Ok(terminal.show(&format!("{:#}\n", Value::Array(nodes)))?);
     }
-    let shown: Vec<Shown> = parsed(Value::Array(nodes).to_string().as_bytes())?;
+    let shown: Vec<NodeStatus> = parsed(Value::Array(nodes).to_string().as_bytes())?;
     if shown.is_empty() {
         terminal.note("every machine that was seen is declared");
         return Ok(());
@@ -102,7 +102,7 @@ const EXPENDABLE: [&str; 3] = ["TASK", "SINCE", "POLICY"];
 /// The last column has at least so much room.
 const LAST: usize = 24;
 
-fn listed(shown: &[Shown], now: Timestamp, terminal: &Terminal) -> String {
+fn listed(shown: &[NodeStatus], now: Timestamp, terminal: &Terminal) -> String {
     let mut headers = HEADERS.to_vec();
     let mut rows: Vec<Vec<Cell>> = shown.iter().map(|shown| row(shown, now)).collect();
     for expendable in EXPENDABLE {
@@ -132,7 +132,7 @@ fn before_last(headers: &[&str], rows: &[Vec<Cell>]) -> usize {
     (0..headers.len() - 1).map(|at| width(at) + 2).sum()
 }
 
-fn row(shown: &Shown, now: Timestamp) -> Vec<Cell> {
+fn row(shown: &NodeStatus, now: Timestamp) -> Vec<Cell> {
     let since = shown
         .since
         .map_or(String::new(), |since| Span(now.since(since)).to_string());
@@ -149,14 +149,14 @@ fn row(shown: &Shown, now: Timestamp) -> Vec<Cell> {
 }
 
 /// What an operator has to know first: why a machine needs one, else what it last did.
-fn last(shown: &Shown) -> &str {
+fn last(shown: &NodeStatus) -> &str {
     match (shown.state.as_str(), &shown.reason) {
         ("failed" | "held" | "protected" | "bound" | "discovered", Some(reason)) => reason,
         _ => &shown.last,
     }
 }
 
-fn facts(site: &Path, name: &str, json: bool, terminal: &Terminal) -> Outcome {
+fn facts(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
     let answer = ask(site, &Question::Facts(name.into()), terminal)?;
     if json {
         return show_json(&answer, terminal);
@@ -221,13 +221,13 @@ pub(super) fn words(value: &Value) -> String {
 }
 
 /// Shows an answer as it came, laid out for reading.
-pub(super) fn show_json(answer: &[u8], terminal: &Terminal) -> Outcome {
+pub(super) fn show_json(answer: &[u8], terminal: &Terminal) -> CliResult {
     let value: Value = parsed(answer)?;
     Ok(terminal.show(&format!("{value:#}\n"))?)
 }
 
 /// Reads an answer.
-pub(super) fn parsed<T: for<'de> Deserialize<'de>>(answer: &[u8]) -> Outcome<T> {
+pub(super) fn parsed<T: for<'de> Deserialize<'de>>(answer: &[u8]) -> CliResult<T> {
     serde_json::from_slice(answer).map_err(|error| {
         let error = anyhow::Error::new(error).context("the server's answer is not understood");
         Failure::unreachable(error).help("the server and this program may be of different versions")
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn machines_are_listed_with_what_matters_last() {
         let now = Timestamp(1_795_348_800_120);
-        let shown = |name: &str, state: &str, reason: Option<&str>| Shown {
+        let shown = |name: &str, state: &str, reason: Option<&str>| NodeStatus {
             name: name.into(),
             state: state.into(),
             reason: reason.map(Into::into),
@@ -255,13 +255,13 @@ mod tests {
             policy: Some("esxi".into()),
             address: Some("192.0.2.11".into()),
             last: "ks.cfg, 3 m ago".into(),
-            ..Shown::default()
+            ..NodeStatus::default()
         };
-        let unseen = Shown {
+        let unseen = NodeStatus {
             name: "db1".into(),
             state: "bound".into(),
             last: "never seen".into(),
-            ..Shown::default()
+            ..NodeStatus::default()
         };
         let shown = [
             shown("esx02", "installing", None),
@@ -279,13 +279,13 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_does_without_some_columns() {
-        let shown = Shown {
+        let shown = NodeStatus {
             name: "esx03".into(),
             state: "failed".into(),
             reason: Some("no word after ks.cfg for 45 m (still listening)".into()),
             policy: Some("esxi".into()),
             address: Some("192.0.2.13".into()),
-            ..Shown::default()
+            ..NodeStatus::default()
         };
         let mut terminal = Terminal::new(Color::Never);
         terminal.width = Some(60);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     client::{is_site, no_site},
-    failure::{Failure, Outcome},
+    failure::{CliResult, Failure},
 };
 use crate::{
     control::Operation,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Answers a question as the server would.
-pub(super) fn ask(site: &Path, question: &Question) -> Outcome<Vec<u8>> {
+pub(super) fn ask(site: &Path, question: &Question) -> CliResult<Vec<u8>> {
     if !is_site(site) {
         return Err(no_site(site));
     }
@@ -35,13 +35,13 @@ pub(super) fn ask(site: &Path, question: &Question) -> Outcome<Vec<u8>> {
 }
 
 /// Does what a command orders, as the server would.
-pub(super) fn order(site: &Path, order: Order) -> Outcome<Vec<u8>> {
+pub(super) fn order(site: &Path, order: Order) -> CliResult<Vec<u8>> {
     let said = request(site, &translated(order))?;
     Ok(json!({ "said": said }).to_string().into_bytes())
 }
 
 /// Does what is asked, when no server holds the journal.
-pub(super) fn request(site: &Path, request: &Request) -> Outcome<String> {
+pub(super) fn request(site: &Path, request: &Request) -> CliResult<String> {
     if !is_site(site) {
         return Err(no_site(site));
     }

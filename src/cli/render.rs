@@ -9,8 +9,8 @@ use anyhow::{Context, anyhow};
 
 use super::{
     check,
-    client::Client,
-    failure::{Failure, Outcome},
+    client::ApiClient,
+    failure::{CliResult, Failure},
     offline,
     terminal::Terminal,
 };
@@ -22,7 +22,12 @@ use crate::{
     site::Site,
 };
 
-pub(super) fn run(root: &Path, node: &str, document: Option<&str>, terminal: &Terminal) -> Outcome {
+pub(super) fn run(
+    root: &Path,
+    node: &str,
+    document: Option<&str>,
+    terminal: &Terminal,
+) -> CliResult {
     let loaded = check::loaded(root)?;
     let rendered =
         serve::rendered(&loaded.snapshot, node, &facts(root, node)).map_err(|found| {
@@ -43,7 +48,7 @@ pub(super) fn run(root: &Path, node: &str, document: Option<&str>, terminal: &Te
 /// What is known of the machine: templates may speak of it.
 fn facts(root: &Path, node: &str) -> Facts {
     let question = Question::Facts(node.into());
-    let answer = match Client::find(root) {
+    let answer = match ApiClient::find(root) {
         Ok(Some((client, _))) => client.ask(&question),
         Ok(None) | Err(_) => offline::ask(root, &question),
     };
@@ -54,7 +59,7 @@ fn facts(root: &Path, node: &str) -> Facts {
         .unwrap_or_default()
 }
 
-fn all(rendered: &Rendered, terminal: &Terminal) -> Outcome {
+fn all(rendered: &Rendered, terminal: &Terminal) -> CliResult {
     rendered
         .files
         .iter()
@@ -62,7 +67,7 @@ fn all(rendered: &Rendered, terminal: &Terminal) -> Outcome {
 }
 
 /// Shows one file under its name.
-pub(super) fn shown(file: &RenderedFile, terminal: &Terminal) -> Outcome {
+pub(super) fn shown(file: &RenderedFile, terminal: &Terminal) -> CliResult {
     terminal.show(&format!("==> {} <==\n", file.name))?;
     match &file.body {
         Body::Bytes(bytes) => {
@@ -83,7 +88,7 @@ fn one(
     node: &str,
     name: &str,
     terminal: &Terminal,
-) -> Outcome {
+) -> CliResult {
     let Some(file) = rendered.files.iter().find(|file| file.name == name) else {
         let names: Vec<&str> = rendered
             .files
@@ -96,7 +101,7 @@ fn one(
     Ok(terminal.show_bytes(&bytes(root, loaded, file)?)?)
 }
 
-fn bytes(root: &Path, loaded: &Loaded, file: &RenderedFile) -> Outcome<Vec<u8>> {
+fn bytes(root: &Path, loaded: &Loaded, file: &RenderedFile) -> CliResult<Vec<u8>> {
     let (repo, path) = match &file.body {
         Body::Bytes(bytes) => return Ok(bytes.clone()),
         Body::Repo { repo, path } => (repo, path),

@@ -8,9 +8,9 @@ use std::{
 use anyhow::{Context, anyhow};
 
 use super::{
-    arguments::{self, OfRepo},
+    arguments::{self, RepoAction},
     client::{is_site, no_site},
-    failure::{Failure, Outcome},
+    failure::{CliResult, Failure},
     table::{Cell, table},
     terminal::{Terminal, plain},
 };
@@ -21,7 +21,7 @@ use crate::{
     site::suggest,
 };
 
-pub(super) fn run(site: &Path, repos: &arguments::Repos, terminal: &Terminal) -> Outcome {
+pub(super) fn run(site: &Path, repos: &arguments::ReposArgs, terminal: &Terminal) -> CliResult {
     if !is_site(site) {
         return Err(no_site(site));
     }
@@ -38,9 +38,9 @@ pub(super) fn run(site: &Path, repos: &arguments::Repos, terminal: &Terminal) ->
         return Err(Failure::refused(error));
     };
     let path = repos.path.as_deref().unwrap_or_default();
-    match repos.of.unwrap_or(OfRepo::Ls) {
-        OfRepo::Ls => list(&source, path, terminal),
-        OfRepo::Cat => cat(&source, path),
+    match repos.of.unwrap_or(RepoAction::Ls) {
+        RepoAction::Ls => list(&source, path, terminal),
+        RepoAction::Cat => cat(&source, path),
     }
 }
 
@@ -50,7 +50,7 @@ fn unknown(name: &str, known: &Repos) -> Failure {
     failure.maybe_help(meant.map(|meant| format!("did you mean `{meant}`?")))
 }
 
-fn list_all(repos: &[RepoShown], json: bool, terminal: &Terminal) -> Outcome {
+fn list_all(repos: &[RepoShown], json: bool, terminal: &Terminal) -> CliResult {
     if json {
         let text =
             serde_json::to_string_pretty(repos).context("the repos cannot be written as JSON");
@@ -91,7 +91,7 @@ fn row(repo: &RepoShown) -> Vec<Cell> {
     .collect()
 }
 
-fn list(source: &Source, path: &str, terminal: &Terminal) -> Outcome {
+fn list(source: &Source, path: &str, terminal: &Terminal) -> CliResult {
     let listed = serve::list(source, path.trim_matches('/')).map_err(refused)?;
     let widest = listed.iter().filter_map(|one| one.size);
     let width = widest.max().unwrap_or(0).to_string().len();
@@ -109,7 +109,7 @@ fn list(source: &Source, path: &str, terminal: &Terminal) -> Outcome {
 }
 
 /// Writes a file's bytes as they are.
-fn cat(source: &Source, path: &str) -> Outcome {
+fn cat(source: &Source, path: &str) -> CliResult {
     if path.is_empty() {
         return Err(Failure::usage(
             "which file? `bootwright repos NAME cat PATH`",

@@ -16,16 +16,16 @@ use tracing_subscriber::{
 
 use super::{
     client::{is_site, no_site},
-    failure::{Failure, Outcome},
+    failure::{CliResult, Failure},
+    log_writer::LogWriter,
     terminal::Terminal,
-    told::Told,
 };
 use crate::{
     serve::{self, Banner, Options, start},
     site::counted,
 };
 
-pub(super) fn run(site: &Path, terminal: &Terminal) -> Outcome {
+pub(super) fn run(site: &Path, terminal: &Terminal) -> CliResult {
     if !is_site(site) {
         return Err(no_site(site));
     }
@@ -121,15 +121,15 @@ fn written(banner: &Banner) -> String {
 }
 
 /// Sends what the server tells to standard output; BOOTWRIGHT_LOG says how much of it.
-fn log(terminal: &Terminal) -> anyhow::Result<Told> {
-    let told = Told::start().context("the thread of the log cannot be started")?;
+fn log(terminal: &Terminal) -> anyhow::Result<LogWriter> {
+    let told = LogWriter::start().context("the thread of the log cannot be started")?;
     let filter =
         EnvFilter::try_from_env("BOOTWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(terminal.color)
         .with_writer(told.clone())
-        .event_format(Line {
+        .event_format(LogFormat {
             watched: io::stdout().is_terminal(),
             terminal: terminal.clone(),
         })
@@ -140,12 +140,12 @@ fn log(terminal: &Terminal) -> anyhow::Result<Told> {
 }
 
 /// One line for each thing that happened: the time, what is grave about it, the words.
-struct Line {
+struct LogFormat {
     watched: bool,
     terminal: Terminal,
 }
 
-impl<S, N> FormatEvent<S, N> for Line
+impl<S, N> FormatEvent<S, N> for LogFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,

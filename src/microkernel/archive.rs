@@ -13,7 +13,7 @@ const FILE: u32 = 0o100_000;
 
 /// One entry.
 #[derive(Debug)]
-enum Entry {
+enum CpioEntry {
     Directory,
     Device(u32, u32),
     File(u32, Vec<u8>),
@@ -21,36 +21,36 @@ enum Entry {
 
 /// The files by their paths; whatever the order in which they come, the bytes are the same.
 #[derive(Debug)]
-pub(super) struct Archive(BTreeMap<String, Entry>);
+pub(super) struct CpioArchive(BTreeMap<String, CpioEntry>);
 
-impl Archive {
+impl CpioArchive {
     /// With the two devices that the kernel and a first process have open from the start.
-    pub(super) fn new() -> Archive {
-        let mut archive = Archive(BTreeMap::new());
+    pub(super) fn new() -> CpioArchive {
+        let mut archive = CpioArchive(BTreeMap::new());
         for (path, major, minor) in [("dev/console", 5, 1), ("dev/null", 1, 3)] {
-            archive.add(path, Entry::Device(major, minor));
+            archive.add(path, CpioEntry::Device(major, minor));
         }
         for path in ["proc", "sys", "run"] {
-            archive.add(path, Entry::Directory);
+            archive.add(path, CpioEntry::Directory);
         }
         archive
     }
 
     pub(super) fn file(&mut self, path: &str, bytes: Vec<u8>) {
-        self.add(path, Entry::File(0o644, bytes));
+        self.add(path, CpioEntry::File(0o644, bytes));
     }
 
     pub(super) fn program(&mut self, path: &str, bytes: Vec<u8>) {
-        self.add(path, Entry::File(0o755, bytes));
+        self.add(path, CpioEntry::File(0o755, bytes));
     }
 
-    fn add(&mut self, path: &str, entry: Entry) {
+    fn add(&mut self, path: &str, entry: CpioEntry) {
         let path = path.trim_start_matches('/');
         // The kernel makes no directory that it is not told of.
         for above in Path::new(path).ancestors().skip(1) {
             let above = above.to_string_lossy();
             if !above.is_empty() {
-                self.0.entry(above.into()).or_insert(Entry::Directory);
+                self.0.entry(above.into()).or_insert(CpioEntry::Directory);
             }
         }
         self.0.insert(path.into(), entry);
@@ -64,12 +64,12 @@ impl Archive {
         for (number, (path, entry)) in (1_u32..).zip(&self.0) {
             let builder = Builder::new(path).ino(number);
             let (builder, bytes) = match entry {
-                Entry::Directory => (builder.mode(DIRECTORY | 0o755).nlink(2), &[][..]),
-                Entry::Device(major, minor) => {
+                CpioEntry::Directory => (builder.mode(DIRECTORY | 0o755).nlink(2), &[][..]),
+                CpioEntry::Device(major, minor) => {
                     let builder = builder.mode(DEVICE | 0o600).nlink(1);
                     (builder.rdev_major(*major).rdev_minor(*minor), &[][..])
                 }
-                Entry::File(mode, bytes) => (builder.mode(FILE | mode).nlink(1), &bytes[..]),
+                CpioEntry::File(mode, bytes) => (builder.mode(FILE | mode).nlink(1), &bytes[..]),
             };
             let mut writer = builder.write(&mut gzip, u32::try_from(bytes.len())?);
             writer.write_all(bytes)?;
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_same_files_make_the_same_bytes_in_any_order() {
-        let (mut one, mut other) = (Archive::new(), Archive::new());
+        let (mut one, mut other) = (CpioArchive::new(), CpioArchive::new());
         one.file("a/b/c", b"c".into());
         one.program("/init", b"p".into());
         other.program("/init", b"p".into());
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn directories_come_before_what_is_in_them() {
-        let mut archive = Archive::new();
+        let mut archive = CpioArchive::new();
         archive.file("a/b/c", b"text".into());
         let bytes = archive.compressed().unwrap();
         let mut plain = Vec::new();

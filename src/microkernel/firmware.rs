@@ -8,7 +8,7 @@ use super::unpack;
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct FirmwareFiles {
     /// Each file by its name under `/lib/firmware`, unpacked.
     pub(super) files: Vec<(String, Vec<u8>)>,
     pub(super) no_room: Vec<String>,
@@ -17,11 +17,11 @@ pub(super) struct Found {
 
 /// Finds what is wanted in the directories, the first of which that has it counts. The smallest come first, so that the most
 /// cards find theirs in `room` bytes.
-pub(super) fn find(wanted: &[String], dirs: &[PathBuf], room: u64) -> Result<Found> {
+pub(super) fn find(wanted: &[String], dirs: &[PathBuf], room: u64) -> Result<FirmwareFiles> {
     let mut names: Vec<_> = wanted.iter().filter(|name| is_plain(name)).collect();
     names.sort();
     names.dedup();
-    let mut found = Found::default();
+    let mut found = FirmwareFiles::default();
     let mut here = Vec::new();
     for name in names {
         match dirs.iter().find_map(|dir| file(dir, name)) {

@@ -19,7 +19,7 @@ pub(crate) struct Kernel {
 
 /// Why there is none.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoKernel {
+pub(crate) enum KernelError {
     /// None is installed.
     #[error("no kernel is installed: no `{0}` has its modules in `{1}`")]
     None(String, String),
@@ -36,20 +36,20 @@ pub(crate) enum NoKernel {
 
 impl Kernel {
     /// The newest kernel under `root` whose modules are there too. It need not be the one that runs.
-    pub(crate) fn newest(root: &Path) -> Result<Kernel, NoKernel> {
+    pub(crate) fn newest(root: &Path) -> Result<Kernel, KernelError> {
         let (boot, modules) = (root.join("boot"), root.join("lib/modules"));
         let none = || {
             let boot = boot.join("vmlinuz-*").display().to_string();
-            NoKernel::None(boot, modules.display().to_string())
+            KernelError::None(boot, modules.display().to_string())
         };
         let entries = match fs::read_dir(&boot) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(none()),
-            Err(error) => return Err(NoKernel::Unreadable(boot, error)),
+            Err(error) => return Err(KernelError::Unreadable(boot, error)),
         };
         let mut releases = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(|error| NoKernel::Unreadable(boot.clone(), error))?;
+            let entry = entry.map_err(|error| KernelError::Unreadable(boot.clone(), error))?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let release = name.strip_prefix("vmlinuz-").map(str::to_owned);
             releases.extend(release.filter(|release| has_modules(&modules.join(release))));
@@ -69,7 +69,7 @@ impl Kernel {
         image: &Path,
         modules: Option<&Path>,
         root: &Path,
-    ) -> Result<Kernel, NoKernel> {
+    ) -> Result<Kernel, KernelError> {
         let release = release(image)?;
         let installed = root.join("lib/modules");
         let named = modules.unwrap_or(&installed);
@@ -91,7 +91,7 @@ impl Kernel {
                 modules,
                 release,
             }),
-            None => Err(NoKernel::NoModules(named.into(), release)),
+            None => Err(KernelError::NoModules(named.into(), release)),
         }
     }
 }
@@ -102,18 +102,18 @@ fn has_modules(path: &Path) -> bool {
 
 /// What a kernel's image says of itself ("The Linux/x86 boot protocol", 2.00: a mark at 0x202, and at 0x20e where its version
 /// stands, less 0x200).
-fn release(image: &Path) -> Result<String, NoKernel> {
-    let unreadable = |error| NoKernel::Unreadable(image.into(), error);
+fn release(image: &Path) -> Result<String, KernelError> {
+    let unreadable = |error| KernelError::Unreadable(image.into(), error);
     let mut file = File::open(image).map_err(unreadable)?;
     let mut header = [0; 0x210];
     match file.read_exact(&mut header) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            return Err(NoKernel::NotOne(image.into()));
+            return Err(KernelError::NotOne(image.into()));
         }
         read => read.map_err(unreadable)?,
     }
     if &header[0x202..0x206] != b"HdrS" {
-        return Err(NoKernel::NotOne(image.into()));
+        return Err(KernelError::NotOne(image.into()));
     }
     let at = u64::from(u16::from_le_bytes([header[0x20e], header[0x20f]])) + 0x200;
     file.seek(SeekFrom::Start(at)).map_err(unreadable)?;
@@ -127,7 +127,7 @@ fn release(image: &Path) -> Result<String, NoKernel> {
         && !release.contains(|c: char| c == '/' || c.is_control());
     match is_release {
         true => Ok(release),
-        false => Err(NoKernel::NotOne(image.into())),
+        false => Err(KernelError::NotOne(image.into())),
     }
 }
 
@@ -180,7 +180,7 @@ pub(super) mod tests {
     fn the_newest_kernel_with_modules_is_taken() {
         let root = tempfile::tempdir().unwrap();
         let error = Kernel::newest(root.path()).unwrap_err();
-        assert!(matches!(error, NoKernel::None(..)), "{error}");
+        assert!(matches!(error, KernelError::None(..)), "{error}");
         for (release, with_modules) in [
             ("6.1.0-9-amd64", true),
             ("6.1.0-56-amd64", true),
@@ -231,10 +231,10 @@ pub(super) mod tests {
         for bytes in [vec![], vec![0; 0x1000], nameless] {
             fs::write(&path, bytes).unwrap();
             let error = Kernel::named(&path, None, root.path()).unwrap_err();
-            assert!(matches!(error, NoKernel::NotOne(_)), "{error}");
+            assert!(matches!(error, KernelError::NotOne(_)), "{error}");
         }
         fs::remove_file(&path).unwrap();
         let error = Kernel::named(&path, None, root.path()).unwrap_err();
-        assert!(matches!(error, NoKernel::Unreadable(..)), "{error}");
+        assert!(matches!(error, KernelError::Unreadable(..)), "{error}");
     }
 }

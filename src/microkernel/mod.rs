@@ -5,7 +5,7 @@
 
 mod kernel;
 mod modinfo;
-mod pick;
+mod select;
 mod firmware;
 mod archive;
 mod unpack;
@@ -17,20 +17,20 @@ use std::{
 
 use anyhow::{Context, Result};
 
-pub(crate) use kernel::{Kernel, NoKernel};
+pub(crate) use kernel::{Kernel, KernelError};
 
 use crate::agent::{
     PROGRAM,
-    modules::{DIRECTORY, Modules, TABLE},
+    modules::{DIRECTORY, ModuleTable, TABLE},
 };
-use archive::Archive;
+use archive::CpioArchive;
 
 /// More than this a pair is not to have: what machines load by TFTP, at the size that a management network bears.
 pub(crate) const MOST_BYTES: u64 = 40_000_000;
 
 /// What was made.
 #[derive(Debug)]
-pub(crate) struct Made {
+pub(crate) struct BuiltMicrokernel {
     /// The initial file system, compressed.
     pub(crate) initrd: Vec<u8>,
     /// How many modules are in it.
@@ -44,11 +44,15 @@ pub(crate) struct Made {
 }
 
 /// Makes the initial file system for `kernel`, with `program` as its only one and firmware from these directories.
-pub(crate) fn initrd(kernel: &Kernel, program: &Path, firmware: &[PathBuf]) -> Result<Made> {
-    let mut table = Modules::default();
+pub(crate) fn initrd(
+    kernel: &Kernel,
+    program: &Path,
+    firmware: &[PathBuf],
+) -> Result<BuiltMicrokernel> {
+    let mut table = ModuleTable::default();
     let mut wanted = Vec::new();
-    let mut archive = Archive::new();
-    for (name, module) in pick::modules(&kernel.modules)? {
+    let mut archive = CpioArchive::new();
+    for (name, module) in select::modules(&kernel.modules)? {
         archive.file(&format!("{DIRECTORY}/{name}.ko"), module.bytes);
         wanted.extend(module.firmware);
         table.0.insert(name, module.told);
@@ -68,7 +72,7 @@ pub(crate) fn initrd(kernel: &Kernel, program: &Path, firmware: &[PathBuf]) -> R
     if !names.is_empty() {
         initrd = archive.compressed()?;
     }
-    Ok(Made {
+    Ok(BuiltMicrokernel {
         initrd,
         modules: table.0.len(),
         firmware: names,

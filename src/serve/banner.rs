@@ -42,7 +42,7 @@ pub struct Banner {
 }
 
 /// What a banner is made from besides the site.
-pub(crate) struct Said {
+pub(crate) struct BannerParts {
     pub(crate) site: PathBuf,
     pub(crate) machines: SocketAddr,
     pub(crate) operators: SocketAddr,
@@ -54,7 +54,7 @@ pub(crate) struct Said {
 }
 
 impl Banner {
-    pub(crate) fn new(chosen: &Chosen, config: &ServerConfig, said: Said) -> Banner {
+    pub(crate) fn new(chosen: &Chosen, config: &ServerConfig, said: BannerParts) -> Banner {
         let site = &chosen.snapshot.site;
         let diagnostics = &chosen.loaded.diagnostics;
         let count = |severity| {

@@ -11,7 +11,7 @@ use anyhow::Context;
 
 use super::{
     Banner, Running,
-    banner::Said,
+    banner::BannerParts,
     choose::{Chosen, choose},
     clock::Clock,
     dhcp,
@@ -112,7 +112,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
             "TFTP is off, so firmware finds no loader except over HTTP: {reason}"
         ));
     }
-    let said = Said {
+    let said = BannerParts {
         tftp: listeners.tftp.as_ref().map(drop).map_err(Clone::clone),
         dhcp: wants_dhcp,
         site: options.site,

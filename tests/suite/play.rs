@@ -7,7 +7,7 @@ use std::{
 };
 
 use bootwright::{
-    cli::play::{Booted, Hardware, Machine, Step, Trouble},
+    cli::play::{BootOutcome, Hardware, InjectedFaults, PlayStep, VirtualMachine},
     model::{Arch, Platform},
     serve::{Options, Running, start},
 };
@@ -50,9 +50,9 @@ impl Server {
         &self,
         mac: &str,
         platform: Platform,
-        trouble: Trouble,
+        trouble: InjectedFaults,
         boots: usize,
-    ) -> (Vec<Booted>, Vec<Step>) {
+    ) -> (Vec<BootOutcome>, Vec<PlayStep>) {
         let hardware = Hardware {
             macs: vec![mac.parse().unwrap()],
             serial: Some("ABC123".into()),
@@ -62,7 +62,7 @@ impl Server {
             arch: Arch::X86_64,
         };
         let mut steps = Vec::new();
-        let mut machine = Machine::new(hardware, trouble, |step| steps.push(step));
+        let mut machine = VirtualMachine::new(hardware, trouble, |step| steps.push(step));
         let booted = (0..boots).map(|_| machine.boot(&self.machines)).collect();
         drop(machine);
         (booted, steps)
@@ -91,18 +91,18 @@ impl Drop for Server {
 }
 
 /// What was asked for and told, in order, without what differs from run to run.
-fn paths(steps: &[Step]) -> Vec<String> {
+fn paths(steps: &[PlayStep]) -> Vec<String> {
     let lines = steps.iter().filter_map(|step| match step {
-        Step::Fetched { answer, .. } => {
+        PlayStep::Fetched { answer, .. } => {
             assert!(answer.is_some_and(|(status, _)| status == 200), "{step}");
             Some(step.to_string())
         }
-        Step::Called { status, .. } => {
+        PlayStep::Called { status, .. } => {
             assert_eq!(*status, Some(200), "{step}");
             Some(step.to_string())
         }
-        Step::Lost { .. } => Some(step.to_string()),
-        Step::Screen(_) | Step::Became(_) => None,
+        PlayStep::Lost { .. } => Some(step.to_string()),
+        PlayStep::Screen(_) | PlayStep::Became(_) => None,
     });
     lines
         .map(|line| {
@@ -114,7 +114,7 @@ fn paths(steps: &[Step]) -> Vec<String> {
         .collect()
 }
 
-const SOUND: Trouble = Trouble {
+const SOUND: InjectedFaults = InjectedFaults {
     fails: false,
     loses_callbacks: false,
 };
@@ -125,7 +125,12 @@ fn a_machine_asks_as_firmware_loader_and_installer_do() {
     let (booted, steps) = server.play("00:50:56:00:00:01", Platform::Efi, SOUND, 4);
     assert_eq!(
         booted,
-        [Booted::Installed, Booted::Disk, Booted::Disk, Booted::Disk]
+        [
+            BootOutcome::Installed,
+            BootOutcome::Disk,
+            BootOutcome::Disk,
+            BootOutcome::Disk
+        ]
     );
     assert_eq!(
         paths(&steps),
@@ -167,9 +172,9 @@ fn a_finished_machine_boots_its_disk_five_times_more_as_its_firmware_must() {
         ("52:54:00:00:00:03", Platform::Efi, "exit 1"),
     ] {
         let (booted, steps) = server.play(mac, platform, SOUND, 7);
-        assert_eq!(booted[0], Booted::Installed, "{mac}");
+        assert_eq!(booted[0], BootOutcome::Installed, "{mac}");
         // UEFI that is told of success would stop in its menu.
-        assert_eq!(booted[1..], [Booted::Disk; 6], "{mac}");
+        assert_eq!(booted[1..], [BootOutcome::Disk; 6], "{mac}");
         let paths = paths(&steps);
         let finished = paths.iter().filter(|path| path.ends_with("/finished"));
         assert_eq!(finished.count(), 1, "{mac}: {paths:#?}");
@@ -195,7 +200,7 @@ const SANBOOT: &str = "sanboot --no-describe --drive 0x80 ||\nexit";
 #[test]
 fn a_machine_whose_reports_are_all_lost_is_installed_once() {
     let server = Server::start();
-    let lost = Trouble {
+    let lost = InjectedFaults {
         loses_callbacks: true,
         ..SOUND
     };
@@ -205,13 +210,17 @@ fn a_machine_whose_reports_are_all_lost_is_installed_once() {
         ("52:54:00:00:00:03", Platform::Efi),
     ] {
         let (booted, steps) = server.play(mac, platform, lost, 6);
-        assert_eq!(booted[0], Booted::Installed, "{mac}");
+        assert_eq!(booted[0], BootOutcome::Installed, "{mac}");
         assert!(
-            booted[1..].iter().all(|booted| *booted == Booted::Disk),
+            booted[1..]
+                .iter()
+                .all(|booted| *booted == BootOutcome::Disk),
             "{mac}: {booted:?}"
         );
         assert!(
-            steps.iter().any(|step| matches!(step, Step::Lost { .. })),
+            steps
+                .iter()
+                .any(|step| matches!(step, PlayStep::Lost { .. })),
             "{mac}"
         );
     }
@@ -221,5 +230,5 @@ fn a_machine_whose_reports_are_all_lost_is_installed_once() {
 fn a_machine_that_nobody_declared_gets_its_own_disk() {
     let server = Server::start();
     let (booted, _) = server.play("02:00:00:00:00:99", Platform::Efi, SOUND, 1);
-    assert_eq!(booted, [Booted::NothingOnDisk]);
+    assert_eq!(booted, [BootOutcome::NothingOnDisk]);
 }

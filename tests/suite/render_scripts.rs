@@ -1,7 +1,7 @@
 //! iPXE scripts that belong to no attempt.
 
 use bootwright::{
-    cli::play::ipxe::{self, Left, Settings},
+    cli::play::ipxe::{self, IpxeExit, IpxeSettings},
     model::{LocalBoot, Platform},
     render::scripts::{self, Local, Microkernel},
 };
@@ -152,7 +152,7 @@ impl Deserted {
     }
 }
 
-impl ipxe::World for Deserted {
+impl ipxe::IpxeEnvironment for Deserted {
     fn fetch(&mut self, url: &str) -> Option<Vec<u8>> {
         if url.ends_with("/script") {
             return Some(self.script.clone().into_bytes());
@@ -179,12 +179,12 @@ fn whoever_is_not_answered_boots_the_disk_within_three_minutes() {
     let library = &rendering.library;
     let entry = scripts::entry(library, "http://192.0.2.1", "5f2e");
     let wait = scripts::wait(library, "http://192.0.2.1/boot?boot=5f2e", "full");
-    let exit = |success| Left::Exit { success };
+    let exit = |success| IpxeExit::Exit { success };
     let cases = [
-        (&entry, "pcbios", true, Left::Disk, (9, 170)),
+        (&entry, "pcbios", true, IpxeExit::Disk, (9, 170)),
         (&entry, "pcbios", false, exit(true), (9, 170)),
         (&entry, "efi", true, exit(false), (9, 170)),
-        (&wait, "pcbios", true, Left::Disk, (5, 175)),
+        (&wait, "pcbios", true, IpxeExit::Disk, (5, 175)),
         (&wait, "efi", true, exit(false), (5, 175)),
     ];
     for (script, platform, has_system, left, expected) in cases {
@@ -194,9 +194,9 @@ fn whoever_is_not_answered_boots_the_disk_within_three_minutes() {
             seconds: 0,
             asked: 0,
         };
-        let mut settings = Settings::default();
-        settings.set("platform", ipxe::Setting::Text(platform.into()));
-        settings.set("ip", ipxe::Setting::Text("192.0.2.21".into()));
+        let mut settings = IpxeSettings::default();
+        settings.set("platform", ipxe::IpxeSetting::Text(platform.into()));
+        settings.set("ip", ipxe::IpxeSetting::Text("192.0.2.21".into()));
         let found = ipxe::run("http://192.0.2.1/script", settings, &mut world);
         assert_eq!(found, left, "{platform}: {script}");
         assert_eq!(

@@ -30,8 +30,8 @@ const GET_LAN: u8 = 0x02;
 const ADDRESS: u8 = 3;
 
 /// `IPMICTL_SEND_COMMAND` and `IPMICTL_RECEIVE_MSG_TRUNC` of linux/ipmi.h.
-const SEND: libc::c_ulong = request(0b10, size_of::<Request>(), 13);
-const RECEIVE: libc::c_ulong = request(0b11, size_of::<Received>(), 11);
+const SEND: libc::c_ulong = request(0b10, size_of::<IpmiRequest>(), 13);
+const RECEIVE: libc::c_ulong = request(0b11, size_of::<IpmiReceived>(), 11);
 
 /// The number of an ioctl of the driver's (asm-generic/ioctl.h): its direction, the size of what it takes, its own number.
 const fn request(direction: libc::c_ulong, size: usize, number: libc::c_ulong) -> libc::c_ulong {
@@ -40,7 +40,7 @@ const fn request(direction: libc::c_ulong, size: usize, number: libc::c_ulong) -
 
 /// `struct ipmi_msg`.
 #[repr(C)]
-struct Message {
+struct IpmiMessage {
     netfn: u8,
     command: u8,
     length: u16,
@@ -49,27 +49,27 @@ struct Message {
 
 /// `struct ipmi_req`.
 #[repr(C)]
-struct Request {
-    address: *mut Controller,
+struct IpmiRequest {
+    address: *mut IpmiAddress,
     address_length: libc::c_uint,
     id: c_long,
-    message: Message,
+    message: IpmiMessage,
 }
 
 /// `struct ipmi_recv`.
 #[repr(C)]
-struct Received {
+struct IpmiReceived {
     kind: libc::c_int,
-    address: *mut Controller,
+    address: *mut IpmiAddress,
     address_length: libc::c_uint,
     id: c_long,
-    message: Message,
+    message: IpmiMessage,
 }
 
 /// `struct ipmi_system_interface_addr`: the controller of this machine itself.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Controller {
+struct IpmiAddress {
     kind: libc::c_int,
     channel: libc::c_short,
     lun: u8,
@@ -77,7 +77,7 @@ struct Controller {
     rest: [u8; 32],
 }
 
-const OWN: Controller = Controller {
+const OWN: IpmiAddress = IpmiAddress {
     kind: 0x0c,
     channel: 0x0f,
     lun: 0,
@@ -112,12 +112,12 @@ fn read(answer: &[u8]) -> Option<Ipv4Addr> {
 
 fn ask(device: &File, data: &[u8]) -> io::Result<Vec<u8>> {
     let (mut to, mut data) = (OWN, data.to_vec());
-    let mut request = Request {
+    let mut request = IpmiRequest {
         address: &raw mut to,
         // Without the rest: the driver knows this kind of address by 8 bytes.
         address_length: 8,
         id: 1,
-        message: Message {
+        message: IpmiMessage {
             netfn: TRANSPORT,
             command: GET_LAN,
             length: u16::try_from(data.len()).unwrap_or(0),
@@ -130,12 +130,12 @@ fn ask(device: &File, data: &[u8]) -> io::Result<Vec<u8>> {
         return Err(io::ErrorKind::TimedOut.into());
     }
     let (mut from, mut buffer) = (OWN, [0; 64]);
-    let mut received = Received {
+    let mut received = IpmiReceived {
         kind: 0,
         address: &raw mut from,
-        address_length: size_of::<Controller>() as libc::c_uint,
+        address_length: size_of::<IpmiAddress>() as libc::c_uint,
         id: 0,
-        message: Message {
+        message: IpmiMessage {
             netfn: 0,
             command: 0,
             length: buffer.len() as u16,

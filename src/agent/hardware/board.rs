@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::{Root, text};
+use super::{SystemRoot, text};
 use crate::model::{Facts, Platform};
 
 /// The variable that says whether Secure Boot is on (UEFI specification, 3.3): four bytes of attributes, one of value.
@@ -24,7 +24,7 @@ const HYPERVISORS: [(&str, &str); 8] = [
     ("kvm", "kvm"),
 ];
 
-pub(super) fn tell(root: &Root, facts: &mut Facts) {
+pub(super) fn tell(root: &SystemRoot, facts: &mut Facts) {
     let dmi = |name: &str| root.text(&format!("sys/class/dmi/id/{name}"));
     facts.manufacturer = dmi("sys_vendor");
     facts.product = dmi("product_name");
@@ -51,7 +51,7 @@ fn secure_boot(variable: &Path, is_efi: bool) -> Option<bool> {
     }
 }
 
-fn hypervisor(root: &Root, facts: &Facts) -> String {
+fn hypervisor(root: &SystemRoot, facts: &Facts) -> String {
     let flags = root.text("proc/cpuinfo").unwrap_or_default();
     let is_guest = flags
         .lines()
@@ -67,7 +67,7 @@ fn hypervisor(root: &Root, facts: &Facts) -> String {
 }
 
 /// What is plugged into PCI.
-pub(super) fn tell_pci(root: &Root, facts: &mut Facts) {
+pub(super) fn tell_pci(root: &SystemRoot, facts: &mut Facts) {
     let (mut devices, mut gpus, mut classes) = (Vec::new(), Vec::new(), BTreeSet::new());
     for device in root.entries("sys/bus/pci/devices") {
         let digits = |name: &str| {

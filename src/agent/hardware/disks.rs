@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{Root, contents, entries, name, number, text};
+use super::{SystemRoot, entries, name, number, signature, text};
 use crate::{agent::partitions, model::DiskFact};
 
 /// What a device that is no such disk is called at its beginning.
@@ -16,7 +16,7 @@ const OTHERS: [&str; 9] = [
 
 /// A disk, and what a choice among several goes by beside its facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Disk {
+pub(crate) struct DetectedDisk {
     pub(crate) fact: DiskFact,
     /// Whether it is a card or a stick.
     pub(crate) is_removable: bool,
@@ -25,19 +25,19 @@ pub(crate) struct Disk {
 }
 
 /// Every disk, also those that can be taken out.
-pub(in crate::agent) fn disks(root: &Root) -> Vec<Disk> {
+pub(in crate::agent) fn disks(root: &SystemRoot) -> Vec<DetectedDisk> {
     let devices = root.entries("sys/block").into_iter();
     devices.filter_map(|device| disk(root, &device)).collect()
 }
 
 /// The bytes of a sector of a disk.
-pub(in crate::agent) fn sector(root: &Root, path: &str) -> u64 {
+pub(in crate::agent) fn sector(root: &SystemRoot, path: &str) -> u64 {
     let name = path.trim_start_matches("/dev/");
     let told = number(&root.at(&format!("sys/block/{name}/queue/logical_block_size")));
     told.unwrap_or(512)
 }
 
-fn disk(root: &Root, device: &Path) -> Option<Disk> {
+fn disk(root: &SystemRoot, device: &Path) -> Option<DetectedDisk> {
     let name = name(device);
     let is_other = OTHERS.iter().any(|other| name.starts_with(other));
     let sectors = number(&device.join("size")).unwrap_or(0);
@@ -57,7 +57,7 @@ fn disk(root: &Root, device: &Path) -> Option<Disk> {
         transport: transport(&target.to_string_lossy(), &name),
         contents: Some(what_is_on(root, device, &name)),
     };
-    Some(Disk {
+    Some(DetectedDisk {
         is_removable,
         links: links(device, &fact),
         fact,
@@ -86,7 +86,7 @@ fn links(device: &Path, fact: &DiskFact) -> Vec<String> {
 }
 
 /// Whether a partition of a disk is of a type that a hypervisor, a pool or an array has.
-pub(in crate::agent) fn has_others(root: &Root, path: &str) -> bool {
+pub(in crate::agent) fn has_others(root: &SystemRoot, path: &str) -> bool {
     let mut head = vec![0; partitions::HEAD];
     let read = File::open(root.at(path)).and_then(|mut file| file.read_exact(&mut head));
     // One that cannot be read, or is shorter than any disk, is told by what is on it.
@@ -125,11 +125,11 @@ fn transport(path: &str, name: &str) -> Option<String> {
 }
 
 /// What is on a disk: its partition table and what signs in each partition, or what signs on the whole disk.
-fn what_is_on(root: &Root, device: &Path, name: &str) -> String {
+fn what_is_on(root: &SystemRoot, device: &Path, name: &str) -> String {
     let on = |name: &str| {
         let path = root.at(&format!("dev/{name}"));
         let opened = File::open(&path);
-        opened.and_then(|mut file| contents::signature(&mut file))
+        opened.and_then(|mut file| signature::signature(&mut file))
     };
     let whole = match on(name) {
         Ok(whole) => whole,

@@ -4,7 +4,7 @@ use std::fs;
 
 use dmidecode::{EntryPoint, Structure};
 
-use super::Root;
+use super::SystemRoot;
 use crate::model::Facts;
 
 /// "32 GiB less 1 MiB or more; see the extended size" (SMBIOS 3.7, 7.18.5).
@@ -12,7 +12,7 @@ const EXTENDED: u16 = 0x7fff;
 /// Set where the size is in KiB.
 const IN_KIB: u16 = 0x8000;
 
-pub(super) fn tell(root: &Root, facts: &mut Facts) {
+pub(super) fn tell(root: &SystemRoot, facts: &mut Facts) {
     match modules(root) {
         Some(sizes) if !sizes.is_empty() => {
             facts.memory_mib = Some(sizes.iter().sum());
@@ -23,7 +23,7 @@ pub(super) fn tell(root: &Root, facts: &mut Facts) {
 }
 
 /// The size of each memory module in place, in MiB; none when the tables cannot be read.
-fn modules(root: &Root) -> Option<Vec<u64>> {
+fn modules(root: &SystemRoot) -> Option<Vec<u64>> {
     let table = |name: &str| fs::read(root.at(&format!("sys/firmware/dmi/tables/{name}"))).ok();
     let entry = EntryPoint::search(&table("smbios_entry_point")?).ok()?;
     let tables = table("DMI")?;

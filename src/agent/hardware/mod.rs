@@ -5,7 +5,7 @@
 
 mod bmc;
 mod board;
-mod contents;
+mod signature;
 mod disks;
 mod memory;
 mod nics;
@@ -17,18 +17,18 @@ use std::{
 };
 
 pub(super) use bmc::address as controller;
-pub(super) use disks::{Disk, disks, has_others, sector};
-pub(super) use nics::{Card, cards};
+pub(super) use disks::{DetectedDisk, disks, has_others, sector};
+pub(super) use nics::{Nic, cards};
 
 use crate::model::Facts;
 
 /// Where the kernel shows the hardware; tests have a directory of their own.
 #[derive(Debug, Clone)]
-pub(crate) struct Root(PathBuf);
+pub(crate) struct SystemRoot(PathBuf);
 
-impl Root {
-    pub(super) fn new(path: &Path) -> Root {
-        Root(path.into())
+impl SystemRoot {
+    pub(super) fn new(path: &Path) -> SystemRoot {
+        SystemRoot(path.into())
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -47,14 +47,14 @@ impl Root {
 }
 
 /// What the board says of itself, which is read at once.
-pub(super) fn board(root: &Root) -> Facts {
+pub(super) fn board(root: &SystemRoot) -> Facts {
     let mut facts = Facts::default();
     board::tell(root, &mut facts);
     facts
 }
 
 /// All facts that this machine shows now; `neighbour` knows who is at the other end of a card.
-pub(super) fn facts(root: &Root, neighbour: impl Fn(&Card) -> Option<String>) -> Facts {
+pub(super) fn facts(root: &SystemRoot, neighbour: impl Fn(&Nic) -> Option<String>) -> Facts {
     let mut facts = board(root);
     board::tell_pci(root, &mut facts);
     processor::tell(root, &mut facts);
@@ -66,7 +66,7 @@ pub(super) fn facts(root: &Root, neighbour: impl Fn(&Card) -> Option<String>) ->
 }
 
 /// The modalias of every device that the kernel knows of.
-pub(super) fn modaliases(root: &Root) -> Vec<String> {
+pub(super) fn modaliases(root: &SystemRoot) -> Vec<String> {
     let mut modaliases = Vec::new();
     // A device without a driver is shown by its bus alone, so the tree is walked, not the drivers.
     let mut dirs = vec![root.at("sys/devices")];

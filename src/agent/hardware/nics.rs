@@ -1,6 +1,6 @@
 //! Network cards: those with hardware behind them.
 
-use super::{Root, leads_to, name, number, text};
+use super::{SystemRoot, leads_to, name, number, text};
 use crate::model::{Mac, NicFact};
 
 /// Ethernet, in the kernel's numbers (`ARPHRD_ETHER`).
@@ -8,7 +8,7 @@ const ETHERNET: u64 = 1;
 
 /// A card and what the kernel calls it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Card {
+pub(crate) struct Nic {
     pub(crate) name: String,
     pub(crate) index: u32,
     pub(crate) mac: Mac,
@@ -16,7 +16,7 @@ pub(crate) struct Card {
 }
 
 /// The cards of this machine in the order of their names.
-pub(crate) fn cards(root: &Root) -> Vec<Card> {
+pub(crate) fn cards(root: &SystemRoot) -> Vec<Nic> {
     let mut cards = Vec::new();
     for path in root.entries("sys/class/net") {
         // Loopback, bridges and the like have no device.
@@ -26,7 +26,7 @@ pub(crate) fn cards(root: &Root) -> Vec<Card> {
         if let (true, Some(index), Some(mac)) = (is_card, index, mac) {
             // A card that is down answers with an error instead of a number.
             let has_link = number(&path.join("carrier")) == Some(1);
-            cards.push(Card {
+            cards.push(Nic {
                 name: name(&path),
                 index,
                 mac,
@@ -38,8 +38,8 @@ pub(crate) fn cards(root: &Root) -> Vec<Card> {
 }
 
 /// The facts of each card; `neighbour` knows who is at its other end.
-pub(super) fn nics(root: &Root, neighbour: impl Fn(&Card) -> Option<String>) -> Vec<NicFact> {
-    let told = |card: Card| {
+pub(super) fn nics(root: &SystemRoot, neighbour: impl Fn(&Nic) -> Option<String>) -> Vec<NicFact> {
+    let told = |card: Nic| {
         let path = root.at(&format!("sys/class/net/{}", card.name));
         NicFact {
             mac: card.mac,

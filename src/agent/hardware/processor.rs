@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::Root;
+use super::SystemRoot;
 use crate::model::Facts;
 
-pub(super) fn tell(root: &Root, facts: &mut Facts) {
+pub(super) fn tell(root: &SystemRoot, facts: &mut Facts) {
     let told = root.text("proc/cpuinfo").unwrap_or_default();
     let (mut sockets, mut cores, mut threads) = (BTreeSet::new(), BTreeSet::new(), 0);
     let mut socket = "0";

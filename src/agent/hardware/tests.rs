@@ -6,21 +6,21 @@ use super::*;
 use crate::model::Platform;
 
 /// A machine made of files.
-struct Machine(tempfile::TempDir);
+struct FakeMachine(tempfile::TempDir);
 
-impl Machine {
-    fn new() -> Machine {
-        Machine(tempfile::tempdir().unwrap())
+impl FakeMachine {
+    fn new() -> FakeMachine {
+        FakeMachine(tempfile::tempdir().unwrap())
     }
 
-    fn write(&self, path: &str, text: impl AsRef<[u8]>) -> &Machine {
+    fn write(&self, path: &str, text: impl AsRef<[u8]>) -> &FakeMachine {
         let path = self.0.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
         self
     }
 
-    fn link(&self, path: &str, target: &str) -> &Machine {
+    fn link(&self, path: &str, target: &str) -> &FakeMachine {
         let path = self.0.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         symlink(target, path).unwrap();
@@ -28,7 +28,7 @@ impl Machine {
     }
 
     fn facts(&self) -> Facts {
-        facts(&Root::new(self.0.path()), |_| None)
+        facts(&SystemRoot::new(self.0.path()), |_| None)
     }
 }
 
@@ -52,7 +52,7 @@ core id\t\t: 0
 
 #[test]
 fn a_whole_machine_is_told() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine
         .write("sys/class/dmi/id/sys_vendor", "QEMU\n")
         .write("sys/class/dmi/id/product_name", "Standard PC\n")
@@ -178,7 +178,7 @@ fn a_whole_machine_is_told() {
 
 #[test]
 fn a_machine_that_shows_nothing_has_few_facts() {
-    let facts = Machine::new().facts();
+    let facts = FakeMachine::new().facts();
     assert_eq!(facts.firmware, Some(Platform::Pcbios));
     assert_eq!(
         (facts.secure_boot, facts.memory_mib, facts.cores),
@@ -189,7 +189,7 @@ fn a_machine_that_shows_nothing_has_few_facts() {
 
 #[test]
 fn devices_are_found_behind_each_other() {
-    let machine = Machine::new();
+    let machine = FakeMachine::new();
     machine
         .write("sys/devices/pci0000:00/0000:00:03.0/modalias", "pci:v1\n")
         .write(
@@ -201,6 +201,6 @@ fn devices_are_found_behind_each_other() {
             "sys/devices/pci0000:00/0000:00:03.0/virtio0/subsystem",
             "../..",
         );
-    let found = modaliases(&Root::new(machine.0.path()));
+    let found = modaliases(&SystemRoot::new(machine.0.path()));
     assert_eq!(found, ["dmi:x", "pci:v1", "virtio:d1"]);
 }

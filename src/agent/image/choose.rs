@@ -5,13 +5,13 @@
 use std::cmp::Reverse;
 
 use crate::{
-    agent::hardware::Disk,
+    agent::hardware::DetectedDisk,
     model::{DiskChoice, Pick},
 };
 
 /// Why no disk is chosen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in crate::agent) enum Doubt {
+pub(in crate::agent) enum DiskChoiceError {
     #[error("no disk fits")]
     None,
     #[error("several disks fit: say which one in `disk`")]
@@ -31,26 +31,28 @@ pub(in crate::agent) enum Doubt {
 /// Chooses the disk. `has_others` looks whether a partition of it is of a type that others need.
 pub(in crate::agent) fn choose<'a>(
     choice: &DiskChoice,
-    disks: &'a [Disk],
-    has_others: impl Fn(&Disk) -> bool,
-) -> Result<&'a Disk, Doubt> {
+    disks: &'a [DetectedDisk],
+    has_others: impl Fn(&DetectedDisk) -> bool,
+) -> Result<&'a DetectedDisk, DiskChoiceError> {
     // A name of udev's that is none of those known here may mean any disk.
     let is_unknown = |kept: &&String| {
         kept.starts_with("/dev/disk/") && !disks.iter().any(|disk| is_called(disk, kept))
     };
     if let Some(kept) = choice.keep.iter().find(is_unknown) {
-        return Err(Doubt::UnknownKeep(kept.clone()));
+        return Err(DiskChoiceError::UnknownKeep(kept.clone()));
     }
-    let mut fitting: Vec<&Disk> = disks.iter().filter(|disk| fits(choice, disk)).collect();
+    let mut fitting: Vec<&DetectedDisk> = disks.iter().filter(|disk| fits(choice, disk)).collect();
     match choice.pick {
         Pick::Only => {}
         Pick::Smallest => fitting.sort_by_key(|disk| size(disk)),
         Pick::Largest => fitting.sort_by_key(|disk| Reverse(size(disk))),
     }
     let chosen = match fitting[..] {
-        [] => return Err(Doubt::None),
-        [_, _, ..] if choice.pick == Pick::Only => return Err(Doubt::Several),
-        [first, second, ..] if size(first) == size(second) => return Err(Doubt::SameSize),
+        [] => return Err(DiskChoiceError::None),
+        [_, _, ..] if choice.pick == Pick::Only => return Err(DiskChoiceError::Several),
+        [first, second, ..] if size(first) == size(second) => {
+            return Err(DiskChoiceError::SameSize);
+        }
         [first, ..] => first,
     };
     if !choice.wipe {
@@ -59,11 +61,11 @@ pub(in crate::agent) fn choose<'a>(
     Ok(chosen)
 }
 
-fn size(disk: &Disk) -> u64 {
+fn size(disk: &DetectedDisk) -> u64 {
     disk.fact.size_bytes.unwrap_or(0)
 }
 
-fn fits(choice: &DiskChoice, disk: &Disk) -> bool {
+fn fits(choice: &DiskChoice, disk: &DetectedDisk) -> bool {
     let fact = &disk.fact;
     let is_asked = |asked: &str, has: bool| asked.is_empty() || has;
     let is_kept = |kept: &String| is_called(disk, kept) || fact.serial.as_ref() == Some(kept);
@@ -84,7 +86,7 @@ fn fits(choice: &DiskChoice, disk: &Disk) -> bool {
 }
 
 /// Whether a path is this disk's: the device itself, or one of the links that udev would make to it.
-fn is_called(disk: &Disk, path: &str) -> bool {
+fn is_called(disk: &DetectedDisk, path: &str) -> bool {
     let link = path.strip_prefix("/dev/disk/by-id/");
     path == disk.fact.path || link.is_some_and(|link| disk.links.iter().any(|known| known == link))
 }
@@ -92,14 +94,17 @@ fn is_called(disk: &Disk, path: &str) -> bool {
 /// What a disk or a part of it holds that others may need.
 const OTHERS: [&str; 3] = ["vmfs", "zfs", "md"];
 
-fn guard(disk: &Disk, has_others: impl Fn(&Disk) -> bool) -> Result<(), Doubt> {
+fn guard(
+    disk: &DetectedDisk,
+    has_others: impl Fn(&DetectedDisk) -> bool,
+) -> Result<(), DiskChoiceError> {
     let contents = disk.fact.contents.as_deref().unwrap_or("unreadable");
     let mut words = contents.split([':', ',']).map(str::trim);
     if words.clone().any(|word| OTHERS.contains(&word)) || has_others(disk) {
-        return Err(Doubt::HoldsOthers);
+        return Err(DiskChoiceError::HoldsOthers);
     }
     match words.any(|word| word == "unreadable") {
-        true => Err(Doubt::Unreadable),
+        true => Err(DiskChoiceError::Unreadable),
         false => Ok(()),
     }
 }
@@ -109,8 +114,8 @@ mod tests {
     use super::*;
     use crate::model::DiskFact;
 
-    fn disk(name: &str, gib: u64, contents: &str) -> Disk {
-        Disk {
+    fn disk(name: &str, gib: u64, contents: &str) -> DetectedDisk {
+        DetectedDisk {
             fact: DiskFact {
                 path: format!("/dev/{name}"),
                 model: Some("Example SSD".into()),
@@ -125,8 +130,8 @@ mod tests {
         }
     }
 
-    fn stick() -> Disk {
-        Disk {
+    fn stick() -> DetectedDisk {
+        DetectedDisk {
             is_removable: true,
             ..disk("sdz", 8, "empty")
         }
@@ -136,9 +141,19 @@ mod tests {
     fn the_disk_is_the_one_that_is_asked_for_or_none() {
         let choice = || DiskChoice::default();
         let two = || vec![disk("sda", 10, "gpt: ext"), disk("sdb", 20, "empty")];
-        type Case<'a> = (&'a str, DiskChoice, Vec<Disk>, Result<&'a str, Doubt>);
+        type Case<'a> = (
+            &'a str,
+            DiskChoice,
+            Vec<DetectedDisk>,
+            Result<&'a str, DiskChoiceError>,
+        );
         let cases: Vec<Case<'_>> = vec![
-            ("nothing there", choice(), vec![], Err(Doubt::None)),
+            (
+                "nothing there",
+                choice(),
+                vec![],
+                Err(DiskChoiceError::None),
+            ),
             (
                 "the only one",
                 choice(),
@@ -151,7 +166,12 @@ mod tests {
                 vec![stick(), disk("sda", 10, "empty")],
                 Ok("/dev/sda"),
             ),
-            ("a stick alone", choice(), vec![stick()], Err(Doubt::None)),
+            (
+                "a stick alone",
+                choice(),
+                vec![stick()],
+                Err(DiskChoiceError::None),
+            ),
             (
                 "a stick by name",
                 DiskChoice {
@@ -161,7 +181,7 @@ mod tests {
                 vec![stick()],
                 Ok("/dev/sdz"),
             ),
-            ("several", choice(), two(), Err(Doubt::Several)),
+            ("several", choice(), two(), Err(DiskChoiceError::Several)),
             (
                 "smallest",
                 DiskChoice {
@@ -187,7 +207,7 @@ mod tests {
                     ..choice()
                 },
                 vec![disk("sda", 10, "empty"), disk("sdb", 10, "empty")],
-                Err(Doubt::SameSize),
+                Err(DiskChoiceError::SameSize),
             ),
             (
                 "by size",
@@ -214,7 +234,7 @@ mod tests {
                     ..choice()
                 },
                 two(),
-                Err(Doubt::None),
+                Err(DiskChoiceError::None),
             ),
             (
                 "by model",
@@ -223,7 +243,7 @@ mod tests {
                     ..choice()
                 },
                 two(),
-                Err(Doubt::None),
+                Err(DiskChoiceError::None),
             ),
             (
                 "by path",
@@ -277,7 +297,9 @@ mod tests {
                     ..choice()
                 },
                 two(),
-                Err(Doubt::UnknownKeep("/dev/disk/by-path/pci-1".into())),
+                Err(DiskChoiceError::UnknownKeep(
+                    "/dev/disk/by-path/pci-1".into(),
+                )),
             ),
             (
                 "kept although it is named",
@@ -287,7 +309,7 @@ mod tests {
                     ..choice()
                 },
                 two(),
-                Err(Doubt::None),
+                Err(DiskChoiceError::None),
             ),
         ];
         for (what, choice, disks, expected) in cases {
@@ -299,14 +321,23 @@ mod tests {
     #[test]
     fn what_others_need_is_kept_unless_wipe_is_set() {
         let parts = disk("sdp", 10, "gpt: unknown");
-        let has_others = |disk: &Disk| disk.fact.path == "/dev/sdp";
+        let has_others = |disk: &DetectedDisk| disk.fact.path == "/dev/sdp";
         let cases = [
-            (disk("sda", 10, "zfs"), Doubt::HoldsOthers),
-            (disk("sda", 10, "gpt: vfat, vmfs"), Doubt::HoldsOthers),
-            (disk("sda", 10, "dos: md, md"), Doubt::HoldsOthers),
-            (parts, Doubt::HoldsOthers),
-            (disk("sda", 10, "unreadable: timed out"), Doubt::Unreadable),
-            (disk("sda", 10, "gpt: ext, unreadable"), Doubt::Unreadable),
+            (disk("sda", 10, "zfs"), DiskChoiceError::HoldsOthers),
+            (
+                disk("sda", 10, "gpt: vfat, vmfs"),
+                DiskChoiceError::HoldsOthers,
+            ),
+            (disk("sda", 10, "dos: md, md"), DiskChoiceError::HoldsOthers),
+            (parts, DiskChoiceError::HoldsOthers),
+            (
+                disk("sda", 10, "unreadable: timed out"),
+                DiskChoiceError::Unreadable,
+            ),
+            (
+                disk("sda", 10, "gpt: ext, unreadable"),
+                DiskChoiceError::Unreadable,
+            ),
         ];
         for (disk, expected) in cases {
             let disks = [disk];

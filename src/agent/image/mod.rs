@@ -5,11 +5,11 @@
 
 mod choose;
 mod seed;
-mod stream;
+mod download;
 mod unpack;
 mod write;
 
 pub(super) use choose::choose;
+pub(super) use download::RemoteImage;
 pub(super) use seed::volume;
-pub(super) use stream::Image;
-pub(super) use write::{Source, write};
+pub(super) use write::{ImageSource, write};

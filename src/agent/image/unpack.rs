@@ -36,7 +36,7 @@ pub(super) fn unpacked<'a>(packed: impl Read + 'a) -> io::Result<Box<dyn Read + 
     Ok(if begins.starts_with(XZ) {
         Box::new(XzReader::new(packed, true))
     } else if begins.starts_with(ZSTD) {
-        Box::new(Frames::new(packed))
+        Box::new(ZstdFrames::new(packed))
     } else if begins.starts_with(GZIP) {
         Box::new(flate2::bufread::MultiGzDecoder::new(packed))
     } else {
@@ -45,17 +45,17 @@ pub(super) fn unpacked<'a>(packed: impl Read + 'a) -> io::Result<Box<dyn Read + 
 }
 
 /// The frames of a zstd file, one after the other.
-struct Frames<R> {
+struct ZstdFrames<R> {
     packed: BufReader<R>,
     decoder: FrameDecoder,
     is_inside: bool,
 }
 
-impl<R: Read> Frames<R> {
+impl<R: Read> ZstdFrames<R> {
     fn new(packed: BufReader<R>) -> Self {
         let mut decoder = FrameDecoder::new();
         decoder.set_max_window_size(WINDOW);
-        Frames {
+        ZstdFrames {
             packed,
             decoder,
             is_inside: false,
@@ -79,7 +79,7 @@ impl<R: Read> Frames<R> {
     }
 }
 
-impl<R: Read> Read for Frames<R> {
+impl<R: Read> Read for ZstdFrames<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);

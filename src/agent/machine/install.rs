@@ -10,15 +10,15 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{Machine, ODD, SETTLING, TICK};
+use super::{MicrokernelAgent, ODD, SETTLING, TICK};
 use crate::{
     agent::{
-        hardware::{self, Disk},
-        image::{Image, Source, choose, volume, write},
-        network::Links,
-        partitions::Size,
-        pause,
-        server::{Attempt, NoOrder, read},
+        backoff,
+        hardware::{self, DetectedDisk},
+        image::{ImageSource, RemoteImage, choose, volume, write},
+        network::Netlink,
+        partitions::DiskSize,
+        server::{InstallServer, InstructionError, read},
     },
     model::ImageOrder,
     render::encoded,
@@ -39,10 +39,10 @@ const FAILED: Duration = Duration::from_secs(60);
 const STEP: u64 = 10;
 const SELDOM: Duration = Duration::from_secs(5);
 
-impl Machine {
+impl MicrokernelAgent {
     /// Does what the order at this URL says. Never returns: the machine starts anew.
-    pub(super) fn install(mut self, links: &Links, url: &str) -> ! {
-        let server = Attempt::new();
+    pub(super) fn install(mut self, links: &Netlink, url: &str) -> ! {
+        let server = InstallServer::new();
         let order = self.image_order(links, &server, url);
         self.shown.node.clone_from(&order.node);
         let stage = |name: &str| format!("{}/stage/{name}", order.callbacks);
@@ -66,7 +66,7 @@ impl Machine {
     }
 
     /// The order, however often it has to be asked for. One that is not there any more is another boot's.
-    fn image_order(&mut self, links: &Links, server: &Attempt, url: &str) -> ImageOrder {
+    fn image_order(&mut self, links: &Netlink, server: &InstallServer, url: &str) -> ImageOrder {
         let mut failures = 0;
         loop {
             self.doing("asks for its order");
@@ -76,30 +76,35 @@ impl Machine {
                 Err(error) => error,
             };
             failures += 1;
-            if error == NoOrder::Unknown {
+            if error == InstructionError::Unknown {
                 self.doing("its order is not there any more; starts anew in 30 s");
                 self.wait(links, ODD);
                 self.restart();
             }
-            let pause = pause::after(failures);
+            let pause = backoff::after(failures);
             self.doing(&format!("{error}; tries again in {} s", pause.as_secs()));
-            self.wait(links, pause::spread(pause, pause::chance()));
+            self.wait(links, backoff::spread(pause, backoff::chance()));
         }
     }
 
     /// Tells a stage or a failure, so many times at most until somebody hears it. What is not heard stops nothing.
-    fn tell(&mut self, links: &Links, server: &Attempt, url: &str, times: u32) {
+    fn tell(&mut self, links: &Netlink, server: &InstallServer, url: &str, times: u32) {
         for failures in 1..=times {
             match server.get(url) {
-                Ok(_) | Err(NoOrder::Unknown) => return,
+                Ok(_) | Err(InstructionError::Unknown) => return,
                 Err(error) => self.trouble(error.to_string()),
             }
-            self.wait(links, pause::after(failures));
+            self.wait(links, backoff::after(failures));
         }
     }
 
     /// Writes the image; an error says why the disk does not have it.
-    fn put(&mut self, links: &Links, server: &Attempt, order: &ImageOrder) -> Result<(), String> {
+    fn put(
+        &mut self,
+        links: &Netlink,
+        server: &InstallServer,
+        order: &ImageOrder,
+    ) -> Result<(), String> {
         if order.version != 1 {
             return Err(format!(
                 "this agent knows orders of version 1, and this is {}: `bootwright microkernel build` makes a newer one",
@@ -109,17 +114,18 @@ impl Machine {
         let checksum = order.checksum();
         let checksum = checksum.ok_or("the order has no checksum for the image")?;
         let disks = self.steady_disks();
-        let has_others = |disk: &Disk| hardware::has_others(&self.hardware, &disk.fact.path);
+        let has_others =
+            |disk: &DetectedDisk| hardware::has_others(&self.hardware, &disk.fact.path);
         let disk = choose(&order.disk, &disks, has_others).map_err(|doubt| doubt.to_string())?;
         let path = &disk.fact.path;
-        let size = Size {
+        let size = DiskSize {
             bytes: disk.fact.size_bytes.unwrap_or(0),
             sector: hardware::sector(&self.hardware, path),
         };
         let seed = self.seed(links, server, order)?;
         self.doing(&format!("fetches {}", order.image));
         let unreachable = |error| format!("the image cannot be fetched: {error}");
-        let stream = Image::new(&order.image).open().map_err(unreachable)?;
+        let stream = RemoteImage::new(&order.image).open().map_err(unreachable)?;
         let (length, fetched) = (stream.length, stream.read.clone());
         // Exclusively: a disk that the kernel uses itself is refused.
         let opened = OpenOptions::new()
@@ -128,7 +134,7 @@ impl Machine {
             .custom_flags(nix::libc::O_EXCL)
             .open(self.root.join(path.trim_start_matches('/')));
         let mut device = opened.map_err(|error| format!("{path} cannot be opened: {error}"))?;
-        let source = Source {
+        let source = ImageSource {
             packed: stream,
             checksum,
             seed,
@@ -163,7 +169,7 @@ impl Machine {
     }
 
     /// The disks, when no further one has appeared for a while: one that is late could be the one that is meant.
-    fn steady_disks(&mut self) -> Vec<Disk> {
+    fn steady_disks(&mut self) -> Vec<DetectedDisk> {
         self.doing("looks for its disks");
         let begun = Instant::now();
         let mut since = begun;
@@ -182,8 +188,8 @@ impl Machine {
     /// The volume with what the order names, all of it fetched before anything is written.
     fn seed(
         &mut self,
-        links: &Links,
-        server: &Attempt,
+        links: &Netlink,
+        server: &InstallServer,
         order: &ImageOrder,
     ) -> Result<Vec<u8>, String> {
         let mut files = BTreeMap::new();
@@ -198,15 +204,15 @@ impl Machine {
     /// Tries something that may fail for a while.
     fn patiently<T>(
         &mut self,
-        links: &Links,
-        ask: impl Fn() -> Result<T, NoOrder>,
-    ) -> Result<T, NoOrder> {
+        links: &Netlink,
+        ask: impl Fn() -> Result<T, InstructionError>,
+    ) -> Result<T, InstructionError> {
         let mut failures = 0;
         loop {
             failures += 1;
             match ask() {
-                Err(NoOrder::Unreachable(_)) if failures < TELLS => {
-                    self.wait(links, pause::after(failures));
+                Err(InstructionError::Unreachable(_)) if failures < TELLS => {
+                    self.wait(links, backoff::after(failures));
                 }
                 answer => return answer,
             }

@@ -1,7 +1,7 @@
 //! The machine's life, from its drivers to the last order.
 
 mod install;
-mod telling;
+mod status;
 
 use std::{
     collections::BTreeSet,
@@ -13,14 +13,14 @@ use std::{
 };
 
 use super::{
-    hardware::{self, Card, Root},
+    backoff,
+    cmdline::KernelCommandLine,
+    hardware::{self, Nic, SystemRoot},
     init,
-    modules::{self, Modules},
-    network::{Client, Links, Neighbours},
-    pause,
-    screen::{Screen, Shown},
-    server::{NoOrder, Server},
-    words::Words,
+    modules::{self, ModuleTable},
+    network::{DhcpClient, LldpNeighbours, Netlink},
+    screen::{Consoles, ScreenContent},
+    server::{CheckInServer, InstructionError},
 };
 use crate::model::{Deed, Facts, Order};
 
@@ -44,53 +44,53 @@ const SEEN: Duration = Duration::from_secs(2);
 /// An order that cannot be read is asked for again after so long.
 const ODD: Duration = Duration::from_secs(30);
 
-pub(super) struct Machine {
+pub(super) struct MicrokernelAgent {
     root: PathBuf,
-    hardware: Root,
-    words: Words,
-    modules: Modules,
+    hardware: SystemRoot,
+    words: KernelCommandLine,
+    modules: ModuleTable,
     tried: BTreeSet<String>,
-    screen: Screen,
-    shown: Shown,
-    clients: Vec<Client>,
-    neighbours: Neighbours,
+    screen: Consoles,
+    shown: ScreenContent,
+    clients: Vec<DhcpClient>,
+    neighbours: LldpNeighbours,
     reported: Option<Facts>,
     /// The management controller's address, once it has said it.
     controller: Arc<OnceLock<String>>,
 }
 
-impl Machine {
+impl MicrokernelAgent {
     /// A machine whose kernel has just started us.
-    pub(super) fn new(root: &Path) -> Machine {
+    pub(super) fn new(root: &Path) -> MicrokernelAgent {
         let mut trouble = Vec::new();
         if let Err(error) = init::mount_all() {
             trouble.push(error.to_string());
         }
         let line = std::fs::read_to_string(root.join("proc/cmdline")).unwrap_or_default();
-        let words = Words::read(&line);
+        let words = KernelCommandLine::read(&line);
         let modules = table(root).unwrap_or_else(|error| {
             trouble.push(format!("no table of modules: {error}"));
-            Modules::default()
+            ModuleTable::default()
         });
-        let shown = Shown {
+        let shown = ScreenContent {
             server: words
                 .server()
                 .unwrap_or("none is named on the kernel's command line")
                 .into(),
             doing: "looks at the hardware".into(),
             trouble,
-            ..Shown::default()
+            ..ScreenContent::default()
         };
-        Machine {
+        MicrokernelAgent {
             root: root.into(),
-            hardware: Root::new(root),
+            hardware: SystemRoot::new(root),
             words,
             modules,
             tried: BTreeSet::new(),
-            screen: Screen::open(),
+            screen: Consoles::open(),
             shown,
             clients: Vec::new(),
-            neighbours: Neighbours::default(),
+            neighbours: LldpNeighbours::default(),
             reported: None,
             controller: Arc::default(),
         }
@@ -115,7 +115,7 @@ impl Machine {
                 thread::sleep(TICK);
             }
         }
-        match Neighbours::listen() {
+        match LldpNeighbours::listen() {
             Ok(neighbours) => self.neighbours = neighbours,
             Err(error) => self.trouble(format!("switches are not heard: {error}")),
         }
@@ -123,26 +123,26 @@ impl Machine {
         self.connect(&links);
         match (order, url) {
             (Some(order), _) => self.install(&links, &order),
-            (None, url) => self.obey(&links, &Server::new(&url.unwrap_or_default())),
+            (None, url) => self.obey(&links, &CheckInServer::new(&url.unwrap_or_default())),
         }
     }
 
-    fn links(&mut self) -> Links {
+    fn links(&mut self) -> Netlink {
         let mut failures = 0;
         loop {
-            match Links::open() {
+            match Netlink::open() {
                 Ok(links) => return links,
                 Err(error) => {
                     failures += 1;
                     self.doing(&format!("cannot reach the kernel's network: {error}"));
-                    thread::sleep(pause::after(failures));
+                    thread::sleep(backoff::after(failures));
                 }
             }
         }
     }
 
     /// Gets an address on the card that the machine booted from; when that gets none, on any that has a link.
-    fn connect(&mut self, links: &Links) {
+    fn connect(&mut self, links: &Netlink) {
         let begun = Instant::now();
         let mut failures = 0;
         loop {
@@ -167,7 +167,7 @@ impl Machine {
             let pause = if failures == 0 {
                 SETTLING
             } else {
-                pause::after(failures)
+                backoff::after(failures)
             };
             thread::sleep(pause);
         }
@@ -180,7 +180,7 @@ impl Machine {
         order
     }
 
-    fn obey(mut self, links: &Links, server: &Server) -> ! {
+    fn obey(mut self, links: &Netlink, server: &CheckInServer) -> ! {
         let mut failures = 0;
         loop {
             match self.ask(server) {
@@ -189,7 +189,7 @@ impl Machine {
                     self.shown.node.clone_from(&order.node);
                     self.follow(links, &order);
                 }
-                Err(NoOrder::Unknown) => {
+                Err(InstructionError::Unknown) => {
                     self.doing("is not known to the server any more; starts anew in 30 s");
                     self.wait(links, ODD);
                     self.restart();
@@ -197,17 +197,17 @@ impl Machine {
                 Err(error) => {
                     failures += 1;
                     let pause = match error {
-                        NoOrder::Refused(_) => ODD.max(pause::after(failures)),
-                        _ => pause::after(failures),
+                        InstructionError::Refused(_) => ODD.max(backoff::after(failures)),
+                        _ => backoff::after(failures),
                     };
                     self.doing(&format!("{error}; tries again in {} s", pause.as_secs()));
-                    self.wait(links, pause::spread(pause, pause::chance()));
+                    self.wait(links, backoff::spread(pause, backoff::chance()));
                 }
             }
         }
     }
 
-    fn ask(&mut self, server: &Server) -> Result<Order, NoOrder> {
+    fn ask(&mut self, server: &CheckInServer) -> Result<Order, InstructionError> {
         self.drive();
         let facts = self.facts();
         if self.reported.as_ref() == Some(&facts) {
@@ -218,10 +218,10 @@ impl Machine {
         Ok(order)
     }
 
-    fn follow(&mut self, links: &Links, order: &Order) {
+    fn follow(&mut self, links: &Netlink, order: &Order) {
         match order.deed {
             Deed::Wait { seconds } => {
-                let pause = pause::spread(Duration::from_secs(seconds.into()), pause::chance());
+                let pause = backoff::spread(Duration::from_secs(seconds.into()), backoff::chance());
                 self.doing(&format!(
                     "waits: {}; asks again in {} s",
                     order.reason,
@@ -251,7 +251,7 @@ impl Machine {
     }
 
     /// Waits, and looks after the addresses meanwhile.
-    fn wait(&mut self, links: &Links, pause: Duration) {
+    fn wait(&mut self, links: &Netlink, pause: Duration) {
         let until = Instant::now() + pause;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -264,7 +264,7 @@ impl Machine {
     }
 
     /// Asks for addresses before they run out, and for those of cards that have a link since.
-    fn keep_addresses(&mut self, links: &Links) {
+    fn keep_addresses(&mut self, links: &Netlink) {
         self.find_cards(links);
         let mut has_way = false;
         for at in self.in_turn() {
@@ -282,7 +282,7 @@ impl Machine {
     }
 
     /// Switches on what cards there are, and looks which have a link.
-    fn find_cards(&mut self, links: &Links) {
+    fn find_cards(&mut self, links: &Netlink) {
         for card in hardware::cards(&self.hardware) {
             match self
                 .clients
@@ -295,9 +295,9 @@ impl Machine {
         }
     }
 
-    fn take(&mut self, links: &Links, card: Card) {
+    fn take(&mut self, links: &Netlink, card: Nic) {
         match links.up(card.index) {
-            Ok(()) => self.clients.push(Client::new(card)),
+            Ok(()) => self.clients.push(DhcpClient::new(card)),
             Err(error) => self.trouble(format!("{}: {error}", card.mac)),
         }
     }
@@ -361,7 +361,7 @@ impl Machine {
     }
 }
 
-fn table(root: &Path) -> io::Result<Modules> {
+fn table(root: &Path) -> io::Result<ModuleTable> {
     let text = std::fs::read(root.join(modules::TABLE))?;
     Ok(serde_json::from_slice(&text)?)
 }

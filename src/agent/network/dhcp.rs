@@ -25,7 +25,7 @@ const USUAL: u32 = 3600;
 
 /// The address that a server gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lease {
+pub(crate) struct ClientLease {
     pub(crate) address: Ipv4Net,
     pub(crate) gateway: Option<Ipv4Addr>,
     pub(crate) server: Ipv4Addr,
@@ -35,16 +35,16 @@ pub(crate) struct Lease {
 
 /// What a server says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Heard {
-    Offer(Lease),
-    Ack(Lease),
+pub(super) enum DhcpReply {
+    Offer(ClientLease),
+    Ack(ClientLease),
     Nak,
 }
 
-impl Heard {
+impl DhcpReply {
     /// Whether it answers a DHCPDISCOVER.
     pub(super) fn is_offer(&self) -> bool {
-        matches!(self, Heard::Offer(_))
+        matches!(self, DhcpReply::Offer(_))
     }
 
     /// Whether it answers a DHCPREQUEST; an offer that comes late does not.
@@ -55,18 +55,18 @@ impl Heard {
 
 /// One card's talk with the servers.
 #[derive(Debug, Clone)]
-pub(super) struct Talk {
+pub(super) struct DhcpTransaction {
     pub(super) mac: Mac,
     pub(super) xid: u32,
 }
 
-impl Talk {
+impl DhcpTransaction {
     pub(super) fn discover(&self) -> Vec<u8> {
         self.written(MessageType::Discover, Ipv4Addr::UNSPECIFIED, &[])
     }
 
     /// Takes up an offer.
-    pub(super) fn request(&self, offer: &Lease) -> Vec<u8> {
+    pub(super) fn request(&self, offer: &ClientLease) -> Vec<u8> {
         let wanted = [
             DhcpOption::RequestedIpAddress(offer.address.addr()),
             DhcpOption::ServerIdentifier(offer.server),
@@ -75,7 +75,7 @@ impl Talk {
     }
 
     /// Asks any server to let the address stay ("REBINDING").
-    pub(super) fn renew(&self, lease: &Lease) -> Vec<u8> {
+    pub(super) fn renew(&self, lease: &ClientLease) -> Vec<u8> {
         self.written(MessageType::Request, lease.address.addr(), &[])
     }
 
@@ -107,7 +107,7 @@ impl Talk {
     }
 
     /// What a datagram says to this talk; none when it is for somebody else, or offers no address.
-    pub(super) fn read(&self, datagram: &[u8]) -> Option<Heard> {
+    pub(super) fn read(&self, datagram: &[u8]) -> Option<DhcpReply> {
         // What is no DHCP message is not for us.
         let message = Message::from_bytes(datagram).ok()?;
         if message.opcode() != Opcode::BootReply
@@ -117,9 +117,9 @@ impl Talk {
             return None;
         }
         let heard = match message.opts().msg_type()? {
-            MessageType::Offer => Heard::Offer,
-            MessageType::Ack => Heard::Ack,
-            MessageType::Nak => return Some(Heard::Nak),
+            MessageType::Offer => DhcpReply::Offer,
+            MessageType::Ack => DhcpReply::Ack,
+            MessageType::Nak => return Some(DhcpReply::Nak),
             _ => return None,
         };
         // A proxy gives no address.
@@ -127,7 +127,7 @@ impl Talk {
     }
 }
 
-fn lease(message: &Message) -> Option<Lease> {
+fn lease(message: &Message) -> Option<ClientLease> {
     let address = message.yiaddr();
     if address.is_unspecified() {
         return None;
@@ -150,7 +150,7 @@ fn lease(message: &Message) -> Option<Lease> {
         Some(DhcpOption::AddressLeaseTime(seconds)) => *seconds,
         _ => USUAL,
     };
-    Some(Lease {
+    Some(ClientLease {
         // A mask with holes is none.
         address: Ipv4Net::with_netmask(address, mask).ok()?,
         gateway,
@@ -166,8 +166,8 @@ mod tests {
 
     const MAC: Mac = Mac([0x52, 0x54, 0, 0, 0, 1]);
 
-    fn talk() -> Talk {
-        Talk { mac: MAC, xid: 7 }
+    fn talk() -> DhcpTransaction {
+        DhcpTransaction { mac: MAC, xid: 7 }
     }
 
     fn answer(kind: MessageType, change: impl FnOnce(&mut Message)) -> Vec<u8> {
@@ -185,8 +185,8 @@ mod tests {
         message.to_vec().unwrap()
     }
 
-    fn given() -> Lease {
-        Lease {
+    fn given() -> ClientLease {
+        ClientLease {
             address: "192.0.2.9/25".parse().unwrap(),
             gateway: Some([192, 0, 2, 2].into()),
             server: [192, 0, 2, 1].into(),
@@ -214,13 +214,16 @@ mod tests {
         let heard = |datagram: &[u8]| talk().read(datagram);
         assert_eq!(
             heard(&answer(MessageType::Offer, |_| ())),
-            Some(Heard::Offer(given()))
+            Some(DhcpReply::Offer(given()))
         );
         assert_eq!(
             heard(&answer(MessageType::Ack, |_| ())),
-            Some(Heard::Ack(given()))
+            Some(DhcpReply::Ack(given()))
         );
-        assert_eq!(heard(&answer(MessageType::Nak, |_| ())), Some(Heard::Nak));
+        assert_eq!(
+            heard(&answer(MessageType::Nak, |_| ())),
+            Some(DhcpReply::Nak)
+        );
         let for_others: [fn(&mut Message); 5] = [
             |message| {
                 message.set_xid(8);

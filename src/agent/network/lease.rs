@@ -9,10 +9,10 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
-    dhcp::{Heard, Lease, Talk},
-    links::Links,
+    dhcp::{ClientLease, DhcpReply, DhcpTransaction},
+    netlink::Netlink,
 };
-use crate::agent::{hardware::Card, pause};
+use crate::agent::{backoff, hardware::Nic};
 
 /// How long the first question waits for its answer; each further one waits twice as long.
 const FIRST: Duration = Duration::from_secs(2);
@@ -21,32 +21,32 @@ const FIRST: Duration = Duration::from_secs(2);
 const REST: Duration = Duration::from_secs(60);
 
 /// The client of one card.
-pub(crate) struct Client {
-    card: Card,
-    lease: Option<(Lease, Instant)>,
+pub(crate) struct DhcpClient {
+    card: Nic,
+    lease: Option<(ClientLease, Instant)>,
     /// When it last got no address.
     failed: Option<Instant>,
 }
 
-impl Client {
-    pub(crate) fn new(card: Card) -> Client {
-        Client {
+impl DhcpClient {
+    pub(crate) fn new(card: Nic) -> DhcpClient {
+        DhcpClient {
             card,
             lease: None,
             failed: None,
         }
     }
 
-    pub(crate) fn card(&self) -> &Card {
+    pub(crate) fn card(&self) -> &Nic {
         &self.card
     }
 
     /// The card as it is now.
-    pub(crate) fn see(&mut self, card: Card) {
+    pub(crate) fn see(&mut self, card: Nic) {
         self.card = card;
     }
 
-    pub(crate) fn lease(&self) -> Option<&Lease> {
+    pub(crate) fn lease(&self) -> Option<&ClientLease> {
         self.lease.as_ref().map(|(lease, _)| lease)
     }
 
@@ -57,7 +57,7 @@ impl Client {
 
     /// Gets an address if there is none, and renews it when half of its time is over. What goes on takes as long as
     /// `tries` questions; an error says why there is no address.
-    pub(crate) fn keep(&mut self, links: &Links, with_route: bool, tries: u32) -> io::Result<()> {
+    pub(crate) fn keep(&mut self, links: &Netlink, with_route: bool, tries: u32) -> io::Result<()> {
         let Some((lease, since)) = self.lease.clone() else {
             return self.obtain(links, with_route, tries);
         };
@@ -66,8 +66,8 @@ impl Client {
             return Ok(());
         }
         let (socket, talk) = (self.socket()?, self.talk());
-        match asked(&socket, &talk, &talk.renew(&lease), Heard::is_final, 1)? {
-            Some(Heard::Ack(again)) if again.address == lease.address => {
+        match asked(&socket, &talk, &talk.renew(&lease), DhcpReply::is_final, 1)? {
+            Some(DhcpReply::Ack(again)) if again.address == lease.address => {
                 self.lease = Some((again, Instant::now()));
                 Ok(())
             }
@@ -81,27 +81,27 @@ impl Client {
         }
     }
 
-    fn obtain(&mut self, links: &Links, with_route: bool, tries: u32) -> io::Result<()> {
+    fn obtain(&mut self, links: &Netlink, with_route: bool, tries: u32) -> io::Result<()> {
         let obtained = self.ask(links, with_route, tries);
         self.failed = obtained.is_err().then(Instant::now);
         obtained
     }
 
-    fn ask(&mut self, links: &Links, with_route: bool, tries: u32) -> io::Result<()> {
+    fn ask(&mut self, links: &Netlink, with_route: bool, tries: u32) -> io::Result<()> {
         let (socket, talk) = (self.socket()?, self.talk());
         let nobody = || io::Error::other("no DHCP server gives an address");
-        let offer = match asked(&socket, &talk, &talk.discover(), Heard::is_offer, tries)? {
-            Some(Heard::Offer(offer)) => offer,
+        let offer = match asked(&socket, &talk, &talk.discover(), DhcpReply::is_offer, tries)? {
+            Some(DhcpReply::Offer(offer)) => offer,
             _ => return Err(nobody()),
         };
         let lease = match asked(
             &socket,
             &talk,
             &talk.request(&offer),
-            Heard::is_final,
+            DhcpReply::is_final,
             tries,
         )? {
-            Some(Heard::Ack(lease)) => lease,
+            Some(DhcpReply::Ack(lease)) => lease,
             Some(_) => return Err(io::Error::other("the DHCP server takes its offer back")),
             None => return Err(nobody()),
         };
@@ -113,10 +113,10 @@ impl Client {
         Ok(())
     }
 
-    fn talk(&self) -> Talk {
-        Talk {
+    fn talk(&self) -> DhcpTransaction {
+        DhcpTransaction {
             mac: self.card.mac,
-            xid: pause::chance(),
+            xid: backoff::chance(),
         }
     }
 
@@ -133,11 +133,11 @@ impl Client {
 /// Asks, until somebody says what is an answer, or so many questions are lost.
 fn asked(
     socket: &UdpSocket,
-    talk: &Talk,
+    talk: &DhcpTransaction,
     datagram: &[u8],
-    is_answer: fn(&Heard) -> bool,
+    is_answer: fn(&DhcpReply) -> bool,
     tries: u32,
-) -> io::Result<Option<Heard>> {
+) -> io::Result<Option<DhcpReply>> {
     for attempt in 0..tries {
         socket.send_to(datagram, (Ipv4Addr::BROADCAST, 67))?;
         let until = Instant::now() + FIRST * 2_u32.saturating_pow(attempt.min(4));
@@ -151,7 +151,11 @@ fn asked(
 }
 
 /// What is said to this talk next; none when nothing is until then.
-fn heard(socket: &UdpSocket, talk: &Talk, until: Instant) -> io::Result<Option<Heard>> {
+fn heard(
+    socket: &UdpSocket,
+    talk: &DhcpTransaction,
+    until: Instant,
+) -> io::Result<Option<DhcpReply>> {
     let mut buffer = [0; 1500];
     loop {
         let left = until.saturating_duration_since(Instant::now());

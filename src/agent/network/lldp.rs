@@ -16,15 +16,15 @@ const LLDP: u16 = 0x88cc;
 
 /// The neighbours heard so far, by the index of the card.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Neighbours(Arc<Mutex<BTreeMap<u32, String>>>);
+pub(crate) struct LldpNeighbours(Arc<Mutex<BTreeMap<u32, String>>>);
 
-impl Neighbours {
+impl LldpNeighbours {
     /// Listens from now on. A switch speaks every half minute.
-    pub(crate) fn listen() -> io::Result<Neighbours> {
+    pub(crate) fn listen() -> io::Result<LldpNeighbours> {
         // The frame without its header; the kernel wants the type as it is on the wire.
         let protocol = Protocol::from(i32::from(LLDP.to_be()));
         let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol))?;
-        let neighbours = Neighbours::default();
+        let neighbours = LldpNeighbours::default();
         let heard = neighbours.clone();
         thread::Builder::new()
             .name("lldp".into())

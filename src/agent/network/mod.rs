@@ -2,9 +2,9 @@
 
 mod dhcp;
 mod lease;
-mod links;
+mod netlink;
 mod lldp;
 
-pub(super) use lease::Client;
-pub(super) use links::Links;
-pub(super) use lldp::Neighbours;
+pub(super) use lease::DhcpClient;
+pub(super) use lldp::LldpNeighbours;
+pub(super) use netlink::Netlink;

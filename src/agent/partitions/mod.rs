@@ -28,7 +28,7 @@ const FAT12: u8 = 0x01;
 
 /// Why there is no place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoPlace {
+pub(super) enum PartitionError {
     #[error("the image has no partition table, so there is no place for its seed")]
     NoTable,
     #[error("the image is made for disks with sectors of {image} bytes, and this one has {disk}")]
@@ -45,14 +45,14 @@ pub(super) enum NoPlace {
 
 /// A disk that a table is to fit.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Size {
+pub(super) struct DiskSize {
     pub(super) bytes: u64,
     pub(super) sector: u64,
 }
 
 /// A partition that was added.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Added {
+pub(super) struct AddedPartition {
     /// Where it begins, in bytes.
     pub(super) at: u64,
     /// What belongs to the very end of the disk: the table's copy.
@@ -79,31 +79,39 @@ pub(super) fn has_others(head: &[u8]) -> bool {
 /// Adds a partition of so many bytes at the end of the disk to the table in `head`.
 pub(super) fn add(
     head: &mut [u8],
-    disk: Size,
+    disk: DiskSize,
     bytes: u64,
     guid: [u8; 16],
-) -> Result<Added, NoPlace> {
+) -> Result<AddedPartition, PartitionError> {
     let other = if disk.sector == 512 { 4096 } else { 512 };
     match Gpt::read(head, disk.sector) {
         Ok(gpt) => gpt.add(head, disk, bytes, guid),
-        Err(NoPlace::NoTable) if Gpt::read(head, other).is_ok() => Err(NoPlace::OtherSectors {
-            image: other,
-            disk: disk.sector,
-        }),
-        Err(NoPlace::NoTable) => add_to_dos(head, disk, bytes),
+        Err(PartitionError::NoTable) if Gpt::read(head, other).is_ok() => {
+            Err(PartitionError::OtherSectors {
+                image: other,
+                disk: disk.sector,
+            })
+        }
+        Err(PartitionError::NoTable) => add_to_dos(head, disk, bytes),
         Err(broken) => Err(broken),
     }
 }
 
 /// Where the partition begins, in sectors: as far behind as it fits before sector `end`.
-fn place(disk: Size, bytes: u64, end: u64, used: u64, behind: u64) -> Result<u64, NoPlace> {
+fn place(
+    disk: DiskSize,
+    bytes: u64,
+    end: u64,
+    used: u64,
+    behind: u64,
+) -> Result<u64, PartitionError> {
     let aligned = ALIGNED / disk.sector;
     let length = bytes.div_ceil(disk.sector);
     let start = end.saturating_sub(length) / aligned * aligned;
     if start < used || start == 0 {
         let begins = used.div_ceil(aligned).saturating_mul(aligned);
         let need = begins.saturating_add(length + behind);
-        return Err(NoPlace::TooSmall {
+        return Err(PartitionError::TooSmall {
             need: need.saturating_mul(disk.sector),
             has: disk.bytes,
         });
@@ -122,11 +130,11 @@ struct Gpt {
 }
 
 impl Gpt {
-    fn read(head: &[u8], sector: u64) -> Result<Gpt, NoPlace> {
+    fn read(head: &[u8], sector: u64) -> Result<Gpt, PartitionError> {
         let lba1 = usize::try_from(sector).unwrap_or(usize::MAX);
         let header = head.get(lba1..lba1.saturating_add(92)).unwrap_or_default();
         if !header.starts_with(b"EFI PART") {
-            return Err(NoPlace::NoTable);
+            return Err(PartitionError::NoTable);
         }
         let word = |at| u32_at(header, at) as usize;
         let gpt = Gpt {
@@ -139,19 +147,19 @@ impl Gpt {
         let whole = head.get(lba1..lba1.saturating_add(gpt.size));
         let mut header = match whole {
             Some(header) if gpt.size >= 92 => header.to_vec(),
-            _ => return Err(NoPlace::Broken("its header is too long")),
+            _ => return Err(PartitionError::Broken("its header is too long")),
         };
         let told = u32_at(&header, 16);
         header[16..20].fill(0);
         if crc(&header) != told {
-            return Err(NoPlace::Broken("its header's checksum is wrong"));
+            return Err(PartitionError::Broken("its header's checksum is wrong"));
         }
         let entries = head.get(gpt.range());
         let entries = entries.filter(|_| gpt.entry >= 128 && gpt.count > 0);
-        let entries = entries.ok_or(NoPlace::Broken("its entries are too many"))?;
+        let entries = entries.ok_or(PartitionError::Broken("its entries are too many"))?;
         match crc(entries) == u32_at(&header, 88) {
             true => Ok(gpt),
-            false => Err(NoPlace::Broken("its entries' checksum is wrong")),
+            false => Err(PartitionError::Broken("its entries' checksum is wrong")),
         }
     }
 
@@ -169,10 +177,10 @@ impl Gpt {
     fn add(
         self,
         head: &mut [u8],
-        disk: Size,
+        disk: DiskSize,
         bytes: u64,
         guid: [u8; 16],
-    ) -> Result<Added, NoPlace> {
+    ) -> Result<AddedPartition, PartitionError> {
         let sectors = disk.bytes / self.sector;
         let entries = (self.range().len() as u64).div_ceil(self.sector);
         let behind = entries + 1;
@@ -182,7 +190,7 @@ impl Gpt {
         let used = ends.map(|entry| u64_at(entry, 40).saturating_add(1)).max();
         let start = place(disk, bytes, end, used.unwrap_or(0), behind)?;
         let free = self.entries(head).position(|entry| entry[..16] == [0; 16]);
-        let at = self.at + free.ok_or(NoPlace::Full)? * self.entry;
+        let at = self.at + free.ok_or(PartitionError::Full)? * self.entry;
 
         let entry = &mut head[at..at + self.entry];
         entry.fill(0);
@@ -216,7 +224,7 @@ impl Gpt {
             usize::try_from(behind * self.sector).expect("entries are few"),
             0,
         );
-        Ok(Added {
+        Ok(AddedPartition {
             at: start * self.sector,
             tail,
         })
@@ -254,8 +262,12 @@ fn dos_entries(head: &[u8]) -> Option<Vec<&[u8]>> {
     (is_signed && has_one && entries.iter().all(is_sound)).then_some(entries)
 }
 
-fn add_to_dos(head: &mut [u8], disk: Size, bytes: u64) -> Result<Added, NoPlace> {
-    let entries = dos_entries(head).ok_or(NoPlace::NoTable)?;
+fn add_to_dos(
+    head: &mut [u8],
+    disk: DiskSize,
+    bytes: u64,
+) -> Result<AddedPartition, PartitionError> {
+    let entries = dos_entries(head).ok_or(PartitionError::NoTable)?;
     let ends = entries.iter().filter(|entry| entry[4] != 0);
     let ends = ends.map(|entry| u64::from(u32_at(entry, 8)) + u64::from(u32_at(entry, 12)));
     let used = ends.max().unwrap_or(0);
@@ -263,7 +275,7 @@ fn add_to_dos(head: &mut [u8], disk: Size, bytes: u64) -> Result<Added, NoPlace>
     // Such a table counts to 2^32 sectors.
     let end = (disk.bytes / disk.sector).min(u64::from(u32::MAX));
     let start = place(disk, bytes, end, used, 0)?;
-    let at = 446 + free.ok_or(NoPlace::Full)? * 16;
+    let at = 446 + free.ok_or(PartitionError::Full)? * 16;
     let entry = &mut head[at..at + 16];
     entry.fill(0);
     // Cylinders, heads and sectors that say: look at the sector's number.
@@ -273,7 +285,7 @@ fn add_to_dos(head: &mut [u8], disk: Size, bytes: u64) -> Result<Added, NoPlace>
     let number = |sectors: u64| u32::try_from(sectors).expect("it is within the table's reach");
     entry[8..12].copy_from_slice(&number(start).to_le_bytes());
     entry[12..16].copy_from_slice(&number(bytes.div_ceil(disk.sector)).to_le_bytes());
-    Ok(Added {
+    Ok(AddedPartition {
         at: start * disk.sector,
         tail: Vec::new(),
     })

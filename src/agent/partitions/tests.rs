@@ -6,13 +6,13 @@ const MIB: u64 = 1 << 20;
 const SEED: u64 = 4 * MIB;
 
 /// What a table of the other kind has in an entry: type, first sector, last sector.
-type Part<'a> = (&'a str, u64, u64);
+type TableEntry<'a> = (&'a str, u64, u64);
 
 const LINUX: &str = "0fc63daf-8483-4772-8e79-3d69d8477de4";
 const ESP: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 
 /// The head of a disk with a GUID partition table of 128 entries, at these numbers.
-fn gpt(sector: usize, parts: &[(usize, Part<'_>)]) -> Vec<u8> {
+fn gpt(sector: usize, parts: &[(usize, TableEntry<'_>)]) -> Vec<u8> {
     let mut head = vec![0; HEAD];
     head[446 + 4] = 0xee;
     head[446 + 8..446 + 12].copy_from_slice(&1_u32.to_le_bytes());
@@ -54,8 +54,8 @@ fn dos(parts: &[(u8, u32, u32)]) -> Vec<u8> {
     head
 }
 
-fn size(mib: u64, sector: u64) -> Size {
-    Size {
+fn size(mib: u64, sector: u64) -> DiskSize {
+    DiskSize {
         bytes: mib * MIB,
         sector,
     }
@@ -127,7 +127,7 @@ fn a_table_of_the_old_kind_gets_an_entry() {
 #[test]
 fn where_there_is_no_place_is_told_and_nothing_changed() {
     let mib = 2048;
-    let full: Vec<(usize, Part<'_>)> = (1..=128)
+    let full: Vec<(usize, TableEntry<'_>)> = (1..=128)
         .map(|number| (number, (LINUX, 2048 + number as u64, 2048 + number as u64)))
         .collect();
     let mut broken = gpt(512, &[(1, (LINUX, mib, 2 * mib))]);
@@ -142,13 +142,13 @@ fn where_there_is_no_place_is_told_and_nothing_changed() {
     fat[446..510].fill(0x20);
     fat[510..512].copy_from_slice(&[0x55, 0xaa]);
     let cases = [
-        ("nothing", vec![0; HEAD], NoPlace::NoTable),
-        ("a file system", fat, NoPlace::NoTable),
-        ("signed, and empty", dos(&[]), NoPlace::NoTable),
+        ("nothing", vec![0; HEAD], PartitionError::NoTable),
+        ("a file system", fat, PartitionError::NoTable),
+        ("signed, and empty", dos(&[]), PartitionError::NoTable),
         (
             "other sectors",
             gpt(4096, &[(1, (LINUX, 256, 512))]),
-            NoPlace::OtherSectors {
+            PartitionError::OtherSectors {
                 image: 4096,
                 disk: 512,
             },
@@ -156,19 +156,19 @@ fn where_there_is_no_place_is_told_and_nothing_changed() {
         (
             "entries",
             broken,
-            NoPlace::Broken("its entries' checksum is wrong"),
+            PartitionError::Broken("its entries' checksum is wrong"),
         ),
         (
             "header",
             header,
-            NoPlace::Broken("its header's checksum is wrong"),
+            PartitionError::Broken("its header's checksum is wrong"),
         ),
         (
             "header's length",
             long,
-            NoPlace::Broken("its header is too long"),
+            PartitionError::Broken("its header is too long"),
         ),
-        ("full", gpt(512, &full), NoPlace::Full),
+        ("full", gpt(512, &full), PartitionError::Full),
         (
             "full, of the old kind",
             dos(&[
@@ -177,12 +177,12 @@ fn where_there_is_no_place_is_told_and_nothing_changed() {
                 (0x83, 6144, 8),
                 (0x83, 8192, 8),
             ]),
-            NoPlace::Full,
+            PartitionError::Full,
         ),
         (
             "too small",
             gpt(512, &[(1, (LINUX, mib, 96 * mib - 1))]),
-            NoPlace::TooSmall {
+            PartitionError::TooSmall {
                 need: 100 * MIB + 33 * 512,
                 has: 100 * MIB,
             },
@@ -190,7 +190,7 @@ fn where_there_is_no_place_is_told_and_nothing_changed() {
         (
             "too small, of the old kind",
             dos(&[(0x83, 2048, 97 * 2048)]),
-            NoPlace::TooSmall {
+            PartitionError::TooSmall {
                 need: 102 * MIB,
                 has: 100 * MIB,
             },
@@ -241,7 +241,7 @@ proptest::proptest! {
         mib in 1_u64..40,
         sector in proptest::sample::select(vec![512_u64, 4096]),
     ) {
-        let parts: Vec<(usize, Part<'_>)> = parts
+        let parts: Vec<(usize, TableEntry<'_>)> = parts
             .iter()
             .enumerate()
             .map(|(at, (first, last))| (at + 1, (LINUX, *first, *last)))

@@ -16,12 +16,11 @@ use std::{
 use anyhow::{Context, anyhow};
 
 use super::{
-    arguments,
-    ask::ask,
-    check,
+    arguments, check,
     client::{is_site, no_site},
-    failure::{Failure, Outcome},
-    nodes::{Shown, parsed},
+    failure::{CliResult, Failure},
+    nodes::{NodeStatus, parsed},
+    query::ask,
     terminal::{Terminal, plain},
 };
 use crate::{
@@ -31,16 +30,16 @@ use crate::{
     serve::{Loaded, load},
     site::{Free, Severity, Site, is_template, suggest},
 };
-use text::Adopted;
+use text::AdoptedNode;
 
 /// So many networks are proposed an address of.
 const MOST_NETWORKS: usize = 4;
 
-pub(super) fn run(root: &Path, adopt: &arguments::Adopt, terminal: &Terminal) -> Outcome {
+pub(super) fn run(root: &Path, adopt: &arguments::AdoptArgs, terminal: &Terminal) -> CliResult {
     if !is_site(root) {
         return Err(no_site(root));
     }
-    let shown: Shown = parsed(&ask(root, &Question::Node(adopt.node.clone()), terminal)?)?;
+    let shown: NodeStatus = parsed(&ask(root, &Question::Node(adopt.node.clone()), terminal)?)?;
     let name = name(adopt, &shown)?;
     let loaded = check::loaded(root)?;
     if !loaded.is_sound() {
@@ -54,7 +53,7 @@ pub(super) fn run(root: &Path, adopt: &arguments::Adopt, terminal: &Terminal) ->
     let policy = adopt.policy.as_deref();
     let policy = policy.map(|policy| named(policy, site)).transpose()?;
     let facts: Facts = parsed(&ask(root, &Question::Facts(adopt.node.clone()), terminal)?)?;
-    let nodes: Vec<Shown> = parsed(&ask(root, &Question::Nodes, terminal)?)?;
+    let nodes: Vec<NodeStatus> = parsed(&ask(root, &Question::Nodes, terminal)?)?;
     let adopted = adopted(name, shown, facts, policy, &nodes, site);
     if adopted.macs.is_empty() && adopted.serial.is_none() && adopted.uuid.is_none() {
         return Err(Failure::refused(anyhow!(
@@ -74,7 +73,7 @@ pub(super) fn run(root: &Path, adopt: &arguments::Adopt, terminal: &Terminal) ->
 }
 
 /// What the machine is to be called: its host's name, unless it has none of its own.
-fn name(adopt: &arguments::Adopt, shown: &Shown) -> Outcome<NodeName> {
+fn name(adopt: &arguments::AdoptArgs, shown: &NodeStatus) -> CliResult<NodeName> {
     if let Some(name) = &adopt.name {
         return name
             .parse()
@@ -90,7 +89,7 @@ fn name(adopt: &arguments::Adopt, shown: &Shown) -> Outcome<NodeName> {
 }
 
 /// Refuses what is declared already.
-fn is_unclaimed(shown: &Shown, name: &NodeName, site: &Site) -> Outcome {
+fn is_unclaimed(shown: &NodeStatus, name: &NodeName, site: &Site) -> CliResult {
     let declared = |name: &NodeName| {
         let node = site.nodes.get(name)?;
         Some(site.sources.file_line(node.place()))
@@ -113,7 +112,7 @@ fn is_unclaimed(shown: &Shown, name: &NodeName, site: &Site) -> Outcome {
     }
 }
 
-fn named<'s>(name: &str, site: &'s Site) -> Outcome<&'s Policy> {
+fn named<'s>(name: &str, site: &'s Site) -> CliResult<&'s Policy> {
     match site.policies.get(name) {
         Some(policy) => Ok(policy),
         None => {
@@ -127,12 +126,12 @@ fn named<'s>(name: &str, site: &'s Site) -> Outcome<&'s Policy> {
 
 fn adopted(
     name: NodeName,
-    shown: Shown,
+    shown: NodeStatus,
     facts: Facts,
     policy: Option<&Policy>,
-    nodes: &[Shown],
+    nodes: &[NodeStatus],
     site: &Site,
-) -> Adopted {
+) -> AdoptedNode {
     let installed = shown.installs.done > 0 || ["installed", "finished"].contains(&&*shown.state);
     // The policy that installed it says what it is. Another one is the operator's to choose.
     let own = shown
@@ -149,7 +148,7 @@ fn adopted(
         None if !from_pool => proposed(nodes, site),
         _ => Vec::new(),
     };
-    Adopted {
+    AdoptedNode {
         before: plain(&shown.name),
         macs: shown.mac,
         serial: shown.serial,
@@ -198,7 +197,7 @@ fn network_of(ip: IpAddr, site: &Site) -> Option<&Network> {
 }
 
 /// An address of each pool that neither a declaration nor a machine has.
-fn proposed(nodes: &[Shown], site: &Site) -> Vec<(NetworkName, IpAddr)> {
+fn proposed(nodes: &[NodeStatus], site: &Site) -> Vec<(NetworkName, IpAddr)> {
     let free = Free::new(site);
     let given: BTreeSet<IpAddr> = nodes
         .iter()
@@ -213,7 +212,7 @@ fn proposed(nodes: &[Shown], site: &Site) -> Vec<(NetworkName, IpAddr)> {
 }
 
 /// Refuses a file with which the site would have an error.
-fn holds(root: &Path, path: &str, text: &str, terminal: &Terminal) -> Outcome {
+fn holds(root: &Path, path: &str, text: &str, terminal: &Terminal) -> CliResult {
     let loaded: Loaded = load::offline_with(root, path, text)
         .with_context(|| format!("the site `{}` cannot be read", root.display()))?;
     if loaded.is_sound() {
@@ -233,7 +232,7 @@ fn holds(root: &Path, path: &str, text: &str, terminal: &Terminal) -> Outcome {
 }
 
 /// Writes a file that is not there yet.
-fn create(path: &Path, text: &str) -> Outcome {
+fn create(path: &Path, text: &str) -> CliResult {
     if let Some(parent) = path.parent() {
         let made = fs::create_dir_all(parent);
         made.with_context(|| format!("`{}` cannot be made", parent.display()))?;
@@ -268,7 +267,7 @@ fn create(path: &Path, text: &str) -> Outcome {
     Ok(())
 }
 
-fn said(adopted: &Adopted, path: &str) -> String {
+fn said(adopted: &AdoptedNode, path: &str) -> String {
     let next = match (adopted.installs, &adopted.policy) {
         (None, Some(policy)) => {
             format!("policy {policy} installs it at its next network boot")

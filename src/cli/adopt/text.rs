@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use crate::cli::arguments::Format;
+use crate::cli::arguments::FileFormat;
 use crate::model::{ByteSize, DiskFact, Facts, NetworkName, NicFact, NodeName, Platform};
 
 /// So many cards, and so many disks, are described.
@@ -12,7 +12,7 @@ const MOST: usize = 16;
 
 /// What is known of a machine that is adopted.
 #[derive(Debug, Clone)]
-pub(super) struct Adopted {
+pub(super) struct AdoptedNode {
     pub(super) name: NodeName,
     /// What it was called before.
     pub(super) before: String,
@@ -33,7 +33,7 @@ pub(super) struct Adopted {
 }
 
 /// A line of the file.
-enum Line {
+enum FileLine {
     Remark(String),
     Texts(&'static str, Vec<String>),
     Number(&'static str, u32),
@@ -41,9 +41,9 @@ enum Line {
     Proposal(&'static str, String, String),
 }
 
-impl Adopted {
+impl AdoptedNode {
     /// Writes the file.
-    pub(super) fn written(&self, format: Format) -> String {
+    pub(super) fn written(&self, format: FileFormat) -> String {
         let head = self.described().into_iter();
         let mut text: String = head.map(|line| format.remark(&line)).collect();
         text += &format.opening(&self.name);
@@ -78,108 +78,111 @@ impl Adopted {
         lines
     }
 
-    fn lines(&self) -> Vec<Line> {
+    fn lines(&self) -> Vec<FileLine> {
         let mut lines = self.identity();
-        let text = |key, value: &str| Line::Texts(key, vec![value.into()]);
+        let text = |key, value: &str| FileLine::Texts(key, vec![value.into()]);
         lines.extend(self.policy.as_ref().map(|policy| text("policy", policy)));
         let network = self.network.as_ref();
         lines.extend(network.map(|network| text("network", network.as_str())));
         lines.extend(self.address.map(|ip| text("address", &ip.to_string())));
         for (network, ip) in &self.free {
             let remark = format!("free in network {network}");
-            lines.push(Line::Proposal("address", ip.to_string(), remark));
+            lines.push(FileLine::Proposal("address", ip.to_string(), remark));
         }
         lines.extend(self.hostname.as_ref().map(|name| text("hostname", name)));
         match self.installs {
             None => {}
             Some(0) => {
                 let remark = "It is never touched while this is 0. To install it: 1, and a policy or a repo.";
-                lines.push(Line::Remark(remark.into()));
+                lines.push(FileLine::Remark(remark.into()));
             }
             Some(_) => {
                 let remark = "It is installed. For one more installation raise this by one.";
-                lines.push(Line::Remark(remark.into()));
+                lines.push(FileLine::Remark(remark.into()));
             }
         }
-        lines.extend(self.installs.map(|number| Line::Number("installs", number)));
+        lines.extend(
+            self.installs
+                .map(|number| FileLine::Number("installs", number)),
+        );
         lines
     }
 
     /// Its cards identify it. Boards share serial numbers and UUIDs: these identify it where it has no card.
-    fn identity(&self) -> Vec<Line> {
+    fn identity(&self) -> Vec<FileLine> {
         let others = [("serial", &self.serial), ("uuid", &self.uuid)];
         let others = others
             .into_iter()
             .filter_map(|(key, value)| Some((key, value.clone()?)));
         if self.macs.is_empty() {
             return others
-                .map(|(key, value)| Line::Texts(key, vec![value]))
+                .map(|(key, value)| FileLine::Texts(key, vec![value]))
                 .collect();
         }
         let remark = || "its cards identify it".into();
-        let others = others.map(|(key, value)| Line::Proposal(key, value, remark()));
-        let cards = Line::Texts("mac", self.macs.clone());
+        let others = others.map(|(key, value)| FileLine::Proposal(key, value, remark()));
+        let cards = FileLine::Texts("mac", self.macs.clone());
         std::iter::once(cards).chain(others).collect()
     }
 }
 
-impl Format {
+impl FileFormat {
     /// What a file's name ends in.
     pub(super) fn ending(self) -> &'static str {
         match self {
-            Format::Toml => "toml",
-            Format::Kdl => "kdl",
+            FileFormat::Toml => "toml",
+            FileFormat::Kdl => "kdl",
         }
     }
 
     fn opening(self, name: &NodeName) -> String {
         match self {
-            Format::Toml if name.as_str().contains('.') => format!("[node.\"{name}\"]\n"),
-            Format::Toml => format!("[node.{name}]\n"),
-            Format::Kdl => format!("node \"{name}\" {{\n"),
+            FileFormat::Toml if name.as_str().contains('.') => format!("[node.\"{name}\"]\n"),
+            FileFormat::Toml => format!("[node.{name}]\n"),
+            FileFormat::Kdl => format!("node \"{name}\" {{\n"),
         }
     }
 
     fn closing(self) -> &'static str {
         match self {
-            Format::Toml => "",
-            Format::Kdl => "}\n",
+            FileFormat::Toml => "",
+            FileFormat::Kdl => "}\n",
         }
     }
 
-    fn line(self, line: &Line) -> String {
+    fn line(self, line: &FileLine) -> String {
         let text = match line {
-            Line::Remark(remark) => self.remark(remark),
-            Line::Texts(key, values) => format!("{}\n", self.key(key, values)),
-            Line::Number(key, value) => match self {
-                Format::Toml => format!("{key} = {value}\n"),
-                Format::Kdl => format!("{key} {value}\n"),
+            FileLine::Remark(remark) => self.remark(remark),
+            FileLine::Texts(key, values) => format!("{}\n", self.key(key, values)),
+            FileLine::Number(key, value) => match self {
+                FileFormat::Toml => format!("{key} = {value}\n"),
+                FileFormat::Kdl => format!("{key} {value}\n"),
             },
-            Line::Proposal(key, value, remark) => {
+            FileLine::Proposal(key, value, remark) => {
                 let key = self.key(key, std::slice::from_ref(value));
                 self.remark(&format!("{key}    ({remark})"))
             }
         };
         match self {
-            Format::Toml => text,
-            Format::Kdl => format!("    {text}"),
+            FileFormat::Toml => text,
+            FileFormat::Kdl => format!("    {text}"),
         }
     }
 
     fn key(self, key: &str, values: &[String]) -> String {
         let quoted: Vec<String> = values.iter().map(|value| quoted(value)).collect();
         match (self, quoted.as_slice()) {
-            (Format::Toml, [one]) => format!("{key} = {one}"),
-            (Format::Toml, all) => format!("{key} = [{}]", all.join(", ")),
-            (Format::Kdl, all) => format!("{key} {}", all.join(" ")),
+            (FileFormat::Toml, [one]) => format!("{key} = {one}"),
+            (FileFormat::Toml, all) => format!("{key} = [{}]", all.join(", ")),
+            (FileFormat::Kdl, all) => format!("{key} {}", all.join(" ")),
         }
     }
 
     fn remark(self, text: &str) -> String {
         let text = tame(text);
         match self {
-            Format::Toml => format!("# {text}\n"),
-            Format::Kdl => format!("// {text}\n"),
+            FileFormat::Toml => format!("# {text}\n"),
+            FileFormat::Kdl => format!("// {text}\n"),
         }
     }
 }
@@ -239,7 +242,7 @@ pub(super) fn tame(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn adopted() -> Adopted {
+    fn adopted() -> AdoptedNode {
         let mut facts = Facts::default();
         for (name, text) in [
             ("manufacturer", "Example"),
@@ -258,7 +261,7 @@ mod tests {
         ] {
             facts.update(Facts::parse(name, text).unwrap());
         }
-        Adopted {
+        AdoptedNode {
             name: "web7".parse().unwrap(),
             before: "52-54-00-00-00-01".into(),
             macs: vec!["52:54:00:00:00:01".into(), "52:54:00:00:00:02".into()],
@@ -279,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_has_nothing_yet_is_declared_and_not_touched() {
-        let toml = adopted().written(Format::Toml);
+        let toml = adopted().written(FileFormat::Toml);
         assert_eq!(
             toml,
             "# Adopted from 52-54-00-00-00-01.\n\
@@ -294,7 +297,7 @@ mod tests {
              # It is never touched while this is 0. To install it: 1, and a policy or a repo.\n\
              installs = 0\n"
         );
-        let kdl = adopted().written(Format::Kdl);
+        let kdl = adopted().written(FileFormat::Kdl);
         let body = kdl.split_once("node \"web7\" {\n").unwrap().1;
         assert_eq!(
             body,
@@ -308,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_is_installed_keeps_what_it_has() {
-        let installed = Adopted {
+        let installed = AdoptedNode {
             name: "web.7".parse().unwrap(),
             policy: Some("web".into()),
             network: Some("lab".parse().unwrap()),
@@ -321,7 +324,7 @@ mod tests {
             ..adopted()
         };
         assert_eq!(
-            installed.written(Format::Toml),
+            installed.written(FileFormat::Toml),
             "# Adopted from 52-54-00-00-00-01.\n\
              [node.\"web.7\"]\n\
              mac = [\"52:54:00:00:00:01\", \"52:54:00:00:00:02\"]\n\
@@ -336,12 +339,12 @@ mod tests {
 
     #[test]
     fn a_machine_without_a_card_is_known_by_its_board() {
-        let board = Adopted {
+        let board = AdoptedNode {
             macs: Vec::new(),
             facts: Facts::default(),
             ..adopted()
         };
-        let text = board.written(Format::Toml);
+        let text = board.written(FileFormat::Toml);
         assert!(text.contains("\nserial = \"S\\\"1\"\n"), "{text}");
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{finding::Finding, who::Server};
+use super::{account::ServerProcess, finding::DoctorFinding};
 
 /// The site as it was loaded.
 #[derive(Debug, Clone)]
-pub(super) struct Site {
+pub(super) struct SiteReport {
     /// Where it is, as it was given.
     pub(super) path: PathBuf,
     /// How many errors `check` has.
@@ -27,7 +27,7 @@ pub(super) struct Site {
 
 /// The state directory.
 #[derive(Debug, Clone)]
-pub(super) struct State {
+pub(super) struct StateDirReport {
     /// Where it is, or why that is not known.
     pub(super) path: Result<PathBuf, String>,
     /// Whether it is there already.
@@ -45,7 +45,7 @@ const LITTLE: u64 = 64 << 20;
 const NOT_MUCH: u64 = 1 << 30;
 
 /// Says how the site is.
-pub(super) fn of_site(site: &Site, server: &Server) -> Vec<Finding> {
+pub(super) fn of_site(site: &SiteReport, server: &ServerProcess) -> Vec<DoctorFinding> {
     let path = site.path.display();
     let mut findings = Vec::new();
     let check = format!("bootwright --site {path} check");
@@ -59,66 +59,68 @@ pub(super) fn of_site(site: &Site, server: &Server) -> Vec<Finding> {
         }
     );
     findings.push(match (site.errors, site.nodes) {
-        (0, 0) => Finding::warning(format!("{sum}: every machine that boots gets its own disk"))
-            .help("declare one: [node.NAME] with its `mac` and `repo`"),
-        (0, _) if site.warnings > 0 => Finding::ok(sum).run(check),
-        (0, _) => Finding::ok(sum),
-        _ => Finding::error(format!("{sum}: it does not go live")).run(check),
+        (0, 0) => {
+            DoctorFinding::warning(format!("{sum}: every machine that boots gets its own disk"))
+                .help("declare one: [node.NAME] with its `mac` and `repo`")
+        }
+        (0, _) if site.warnings > 0 => DoctorFinding::ok(sum).run(check),
+        (0, _) => DoctorFinding::ok(sum),
+        _ => DoctorFinding::error(format!("{sum}: it does not go live")).run(check),
     });
     findings.push(running(site, server));
     for (directory, system) in &site.silent {
-        findings.push(Finding::warning(format!(
+        findings.push(DoctorFinding::warning(format!(
             "{}: on {system}, where the kernel does not report every change: it is looked at every two seconds, so an edit takes that long to be live",
             directory.display()
         )));
     }
     if site.silent.is_empty() {
-        findings.push(Finding::ok(
+        findings.push(DoctorFinding::ok(
             "changes of its files are reported by the kernel, so an edit is live at once",
         ));
     }
     findings
 }
 
-fn running(site: &Site, server: &Server) -> Finding {
+fn running(site: &SiteReport, server: &ServerProcess) -> DoctorFinding {
     let name = match server.pid {
         Some(pid) => format!("this site's server (pid {pid})"),
         None => "this site's server".into(),
     };
     match (&site.health, &site.unasked) {
-        (Some(_), _) if site.is_rejected => Finding::error(format!(
+        (Some(_), _) if site.is_rejected => DoctorFinding::error(format!(
             "{name} runs, and keeps the last good state of the site: what is there now has errors"
         ))
         .run(format!("bootwright --site {} check", site.path.display())),
-        (Some(health), _) if health == "ok" => Finding::ok(format!("{name} runs")),
-        (Some(health), _) => Finding::error(format!("{name} runs {health}")),
+        (Some(health), _) if health == "ok" => DoctorFinding::ok(format!("{name} runs")),
+        (Some(health), _) => DoctorFinding::error(format!("{name} runs {health}")),
         (None, Some(reason)) => {
-            Finding::unknown(format!("whether this site's server runs: {reason}"))
+            DoctorFinding::unknown(format!("whether this site's server runs: {reason}"))
         }
-        (None, None) if server.is_running() => Finding::warning(format!(
+        (None, None) if server.is_running() => DoctorFinding::warning(format!(
             "{name} runs, and does not answer at `listen` of `[operator]`"
         ))
         .help("it was started with another bootwright.toml: restart it"),
-        (None, None) => Finding::ok("no server of this site runs now"),
+        (None, None) => DoctorFinding::ok("no server of this site runs now"),
     }
 }
 
 /// Says how the state directory is.
-pub(super) fn of_state(state: &State, server: &Server) -> Vec<Finding> {
+pub(super) fn of_state(state: &StateDirReport, server: &ServerProcess) -> Vec<DoctorFinding> {
     let path = match &state.path {
         Ok(path) => path.display(),
-        Err(error) => return vec![Finding::error(error.clone())],
+        Err(error) => return vec![DoctorFinding::error(error.clone())],
     };
     let mut findings = Vec::new();
     findings.push(match &state.trouble {
-        None if state.exists => Finding::ok(format!("{path}: can be written")),
-        None => Finding::ok(format!("{path}: not there yet; the server makes it")),
+        None if state.exists => DoctorFinding::ok(format!("{path}: can be written")),
+        None => DoctorFinding::ok(format!("{path}: not there yet; the server makes it")),
         // Its server runs as somebody who can, or its health says that it cannot.
-        Some(_) if server.is_running() => Finding::ok(format!("{path}: in use by this site's server")),
+        Some(_) if server.is_running() => DoctorFinding::ok(format!("{path}: in use by this site's server")),
         Some(trouble) => {
             let finding = match server.is_root {
-                true => Finding::error(format!("{path}: cannot be written: {trouble}")),
-                false => Finding::warning(format!("{path}: {} cannot write it: {trouble}", server.user)),
+                true => DoctorFinding::error(format!("{path}: cannot be written: {trouble}")),
+                false => DoctorFinding::warning(format!("{path}: {} cannot write it: {trouble}", server.user)),
             };
             finding.help("start the server as its owner, or set another `state` in `[paths]`: without it no installation is handed out")
         }
@@ -126,11 +128,11 @@ pub(super) fn of_state(state: &State, server: &Server) -> Vec<Finding> {
     findings.extend(state.free.map(|free| {
         let room = format!("{path}: {} free", bytes(free));
         match free {
-            0..LITTLE => Finding::error(room)
+            0..LITTLE => DoctorFinding::error(room)
                 .help("a journal that cannot be written holds every installation: make room"),
-            LITTLE..NOT_MUCH => Finding::warning(room)
+            LITTLE..NOT_MUCH => DoctorFinding::warning(room)
                 .help("a journal that cannot be written holds every installation: make room"),
-            _ => Finding::ok(room),
+            _ => DoctorFinding::ok(room),
         }
     }));
     findings

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// How a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Mark {
+pub(super) enum FindingLevel {
     /// As it should be.
     Ok,
     /// It could not be looked at.
@@ -18,10 +18,10 @@ pub(super) enum Mark {
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(super) struct DoctorFinding {
     /// How it is.
     #[serde(rename = "severity")]
-    pub(super) mark: Mark,
+    pub(super) mark: FindingLevel,
     /// What it is, on one line.
     #[serde(rename = "message")]
     pub(super) text: String,
@@ -37,28 +37,28 @@ pub(super) struct Area {
     /// Its heading.
     pub(super) area: &'static str,
     /// What was found, in the order in which it was looked at.
-    pub(super) findings: Vec<Finding>,
+    pub(super) findings: Vec<DoctorFinding>,
 }
 
-impl Finding {
-    pub(super) fn ok(text: impl Into<String>) -> Finding {
-        Finding::new(Mark::Ok, text)
+impl DoctorFinding {
+    pub(super) fn ok(text: impl Into<String>) -> DoctorFinding {
+        DoctorFinding::new(FindingLevel::Ok, text)
     }
 
-    pub(super) fn unknown(text: impl Into<String>) -> Finding {
-        Finding::new(Mark::Unknown, text)
+    pub(super) fn unknown(text: impl Into<String>) -> DoctorFinding {
+        DoctorFinding::new(FindingLevel::Unknown, text)
     }
 
-    pub(super) fn warning(text: impl Into<String>) -> Finding {
-        Finding::new(Mark::Warning, text)
+    pub(super) fn warning(text: impl Into<String>) -> DoctorFinding {
+        DoctorFinding::new(FindingLevel::Warning, text)
     }
 
-    pub(super) fn error(text: impl Into<String>) -> Finding {
-        Finding::new(Mark::Error, text)
+    pub(super) fn error(text: impl Into<String>) -> DoctorFinding {
+        DoctorFinding::new(FindingLevel::Error, text)
     }
 
-    pub(super) fn new(mark: Mark, text: impl Into<String>) -> Finding {
-        Finding {
+    pub(super) fn new(mark: FindingLevel, text: impl Into<String>) -> DoctorFinding {
+        DoctorFinding {
             mark,
             text: text.into(),
             run: Vec::new(),
@@ -67,20 +67,20 @@ impl Finding {
     }
 
     /// The same with one more command.
-    pub(super) fn run(mut self, command: impl Into<String>) -> Finding {
+    pub(super) fn run(mut self, command: impl Into<String>) -> DoctorFinding {
         self.run.push(command.into());
         self
     }
 
     /// The same with one more line of what to do.
-    pub(super) fn help(mut self, line: impl Into<String>) -> Finding {
+    pub(super) fn help(mut self, line: impl Into<String>) -> DoctorFinding {
         self.help.push(line.into());
         self
     }
 }
 
 /// Counts the findings of a mark.
-pub(super) fn count(areas: &[Area], mark: Mark) -> usize {
+pub(super) fn count(areas: &[Area], mark: FindingLevel) -> usize {
     let all = areas.iter().flat_map(|area| &area.findings);
     all.filter(|finding| finding.mark == mark).count()
 }
@@ -96,8 +96,8 @@ pub(super) fn list(words: &[String]) -> String {
 
 /// Findings as a table of a test has them: the mark, the text, commands after ` $ `, help after ` > `.
 #[cfg(test)]
-pub(super) fn written(findings: &[Finding]) -> Vec<String> {
-    let one = |finding: &Finding| {
+pub(super) fn written(findings: &[DoctorFinding]) -> Vec<String> {
+    let one = |finding: &DoctorFinding| {
         let mark = format!("{:?}", finding.mark).to_lowercase();
         let run: String = finding
             .run

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::{
-    finding::{Finding, list},
-    firewalld::{self, Zone},
-    nft::{Chain, Fate, Packet, fate},
+    finding::{DoctorFinding, list},
+    firewalld::{self, FirewalldZone},
+    nft::{FilterResult, NftChain, TestPacket, fate},
     ports::written,
     ufw,
 };
@@ -13,24 +13,24 @@ use crate::net::ports::Protocol;
 
 /// What was seen of a program.
 #[derive(Debug, Clone)]
-pub(super) enum Seen<T> {
+pub(super) enum ToolOutput<T> {
     /// It is not there.
-    Absent,
+    Missing,
     /// It could not be asked, with why.
-    Hidden(String),
+    Unavailable(String),
     /// What it said.
-    Is(T),
+    Output(T),
 }
 
 /// What was seen.
 #[derive(Debug, Clone)]
 pub(super) struct Firewall {
     /// What `nft -j list ruleset` prints.
-    pub(super) nft: Seen<Value>,
+    pub(super) nft: ToolOutput<Value>,
     /// What `ufw status verbose` prints.
-    pub(super) ufw: Seen<String>,
+    pub(super) ufw: ToolOutput<String>,
     /// The zones; none when firewalld does not run.
-    pub(super) firewalld: Seen<Vec<Zone>>,
+    pub(super) firewalld: ToolOutput<Vec<FirewalldZone>>,
     /// Whether there is `iptables` although there is no `nft`.
     pub(super) iptables_alone: bool,
     /// Whether the kernel holds rules of the older `iptables`, which `nft` does not show.
@@ -42,35 +42,35 @@ pub(super) struct Firewall {
 }
 
 /// An interface, and which of the openings are closed there, and which may be.
-pub(super) struct Closed {
+pub(super) struct BlockedPorts {
     pub(super) interface: Option<String>,
     pub(super) closed: Vec<(Protocol, u16)>,
     pub(super) unclear: Vec<(Protocol, u16)>,
 }
 
 /// Says how the firewall is. Of several the one that writes the others' rules speaks.
-pub(super) fn findings(seen: &Firewall) -> Vec<Finding> {
+pub(super) fn findings(seen: &Firewall) -> Vec<DoctorFinding> {
     match (&seen.firewalld, &seen.ufw) {
-        (Seen::Is(zones), _) if !zones.is_empty() => firewalld::findings(seen, zones),
-        (_, Seen::Is(status)) if ufw::is_active(status) => ufw::findings(seen, status),
-        (_, Seen::Hidden(reason)) => {
+        (ToolOutput::Output(zones), _) if !zones.is_empty() => firewalld::findings(seen, zones),
+        (_, ToolOutput::Output(status)) if ufw::is_active(status) => ufw::findings(seen, status),
+        (_, ToolOutput::Unavailable(reason)) => {
             let text = format!("ufw is switched on, and its rules were not read: {reason}");
             let lines = ufw::lines(seen, None, &seen.openings).into_iter();
-            let finding = lines.fold(Finding::unknown(text), Finding::run);
+            let finding = lines.fold(DoctorFinding::unknown(text), DoctorFinding::run);
             vec![finding.help("these let machines in, where no rule does yet")]
         }
-        (Seen::Hidden(reason), _) => vec![Finding::unknown(format!(
+        (ToolOutput::Unavailable(reason), _) => vec![DoctorFinding::unknown(format!(
             "firewalld was not asked: {reason}"
         ))],
         _ => of_nft(seen),
     }
 }
 
-fn of_nft(seen: &Firewall) -> Vec<Finding> {
+fn of_nft(seen: &Firewall) -> Vec<DoctorFinding> {
     let mut findings = of_nft_alone(seen);
     if seen.has_legacy {
         findings.push(
-            Finding::unknown(
+            DoctorFinding::unknown(
                 "the kernel also holds rules of iptables-legacy, which nft does not show",
             )
             .run("iptables-legacy -S INPUT")
@@ -80,28 +80,30 @@ fn of_nft(seen: &Firewall) -> Vec<Finding> {
     findings
 }
 
-fn of_nft_alone(seen: &Firewall) -> Vec<Finding> {
+fn of_nft_alone(seen: &Firewall) -> Vec<DoctorFinding> {
     let ruleset = match &seen.nft {
-        Seen::Absent if seen.iptables_alone => {
+        ToolOutput::Missing if seen.iptables_alone => {
             return vec![
-                Finding::unknown("iptables is there without nft: its rules were not looked at")
-                    .run("iptables -S INPUT")
-                    .help(format!("machines must reach {}", written(&seen.openings))),
+                DoctorFinding::unknown(
+                    "iptables is there without nft: its rules were not looked at",
+                )
+                .run("iptables -S INPUT")
+                .help(format!("machines must reach {}", written(&seen.openings))),
             ];
         }
-        Seen::Absent => {
-            return vec![Finding::ok(
+        ToolOutput::Missing => {
+            return vec![DoctorFinding::ok(
                 "neither nft, ufw nor firewalld is there, nor iptables",
             )];
         }
-        Seen::Hidden(reason) => {
+        ToolOutput::Unavailable(reason) => {
             return vec![
-                Finding::unknown(format!("the rules of nft were not read: {reason}"))
+                DoctorFinding::unknown(format!("the rules of nft were not read: {reason}"))
                     .run("nft list chains")
                     .help(format!("where a chain with `hook input` has the policy drop, machines must still reach {}", written(&seen.openings))),
             ];
         }
-        Seen::Is(ruleset) => ruleset,
+        ToolOutput::Output(ruleset) => ruleset,
     };
     let interfaces = interfaces(seen);
     let mut findings = Vec::new();
@@ -110,7 +112,7 @@ fn of_nft_alone(seen: &Firewall) -> Vec<Finding> {
     }
     if findings.is_empty() {
         let openings = written(&seen.openings);
-        findings.push(Finding::ok(format!(
+        findings.push(DoctorFinding::ok(format!(
             "nft lets machines reach {openings}{}",
             on_all(seen)
         )));
@@ -119,29 +121,29 @@ fn of_nft_alone(seen: &Firewall) -> Vec<Finding> {
 }
 
 /// What nft does on one interface, when it is not all right.
-fn of_nft_on(seen: &Firewall, ruleset: &Value, interface: Option<&str>) -> Option<Finding> {
-    let mut closed = Closed::new(interface);
-    let mut chain: Option<Chain> = None;
+fn of_nft_on(seen: &Firewall, ruleset: &Value, interface: Option<&str>) -> Option<DoctorFinding> {
+    let mut closed = BlockedPorts::new(interface);
+    let mut chain: Option<NftChain> = None;
     for (protocol, port) in &seen.openings {
-        let packet = Packet {
+        let packet = TestPacket {
             interface,
             protocol: *protocol,
             port: *port,
         };
         match fate(ruleset, packet) {
-            Fate::Accepted => {}
-            Fate::Dropped(by) => {
+            FilterResult::Accepted => {}
+            FilterResult::Dropped(by) => {
                 chain = chain.or(Some(by));
                 closed.closed.push((*protocol, *port));
             }
-            Fate::Unclear(by) => {
+            FilterResult::Unclear(by) => {
                 chain = chain.or(Some(by));
                 closed.unclear.push((*protocol, *port));
             }
         }
     }
     let chain = chain?;
-    let Chain {
+    let NftChain {
         family,
         table,
         name,
@@ -183,9 +185,9 @@ fn rules(openings: &[(Protocol, u16)], interface: Option<&str>) -> Vec<String> {
         .collect()
 }
 
-impl Closed {
-    pub(super) fn new(interface: Option<&str>) -> Closed {
-        Closed {
+impl BlockedPorts {
+    pub(super) fn new(interface: Option<&str>) -> BlockedPorts {
+        BlockedPorts {
             interface: interface.map(String::from),
             closed: Vec::new(),
             unclear: Vec::new(),
@@ -196,7 +198,7 @@ impl Closed {
         self.closed.iter().chain(&self.unclear).copied().collect()
     }
 
-    pub(super) fn finding(&self, by: &str) -> Finding {
+    pub(super) fn finding(&self, by: &str) -> DoctorFinding {
         let on = self
             .interface
             .as_ref()
@@ -204,11 +206,11 @@ impl Closed {
         let closed = written(&self.closed);
         let unclear = written(&self.unclear);
         match (self.closed.is_empty(), self.unclear.is_empty()) {
-            (false, true) => Finding::error(format!("{by} keeps machines from {closed}{on}")),
-            (false, false) => Finding::error(format!(
+            (false, true) => DoctorFinding::error(format!("{by} keeps machines from {closed}{on}")),
+            (false, false) => DoctorFinding::error(format!(
                 "{by} keeps machines from {closed}{on}, and perhaps from {unclear}"
             )),
-            (true, _) => Finding::warning(format!(
+            (true, _) => DoctorFinding::warning(format!(
                 "{by} may keep machines from {unclear}{on}: that hangs on conditions that were not followed"
             )),
         }

@@ -1,11 +1,11 @@
 //! What firewalld lets in, by the zones of the interfaces.
 
-use super::{finding::Finding, firewall::Firewall, ports::written};
+use super::{finding::DoctorFinding, firewall::Firewall, ports::written};
 use crate::net::ports::Protocol;
 
 /// A zone of firewalld, with the interface that is in it.
 #[derive(Debug, Clone)]
-pub(super) struct Zone {
+pub(super) struct FirewalldZone {
     /// The interface.
     pub(super) interface: String,
     /// The zone.
@@ -15,7 +15,7 @@ pub(super) struct Zone {
 }
 
 /// Says what it lets in.
-pub(super) fn findings(seen: &Firewall, zones: &[Zone]) -> Vec<Finding> {
+pub(super) fn findings(seen: &Firewall, zones: &[FirewalldZone]) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
     for zone in zones {
         let closed: Vec<_> = seen
@@ -27,7 +27,7 @@ pub(super) fn findings(seen: &Firewall, zones: &[Zone]) -> Vec<Finding> {
         let (name, interface) = (&zone.name, &zone.interface);
         if closed.is_empty() {
             let openings = written(&seen.openings);
-            findings.push(Finding::ok(format!(
+            findings.push(DoctorFinding::ok(format!(
                 "firewalld lets machines reach {openings} on {interface} (zone {name})"
             )));
             continue;
@@ -37,7 +37,7 @@ pub(super) fn findings(seen: &Firewall, zones: &[Zone]) -> Vec<Finding> {
             .map(|(protocol, port)| format!("--add-port={port}/{protocol}"))
             .collect();
         findings.push(
-            Finding::error(format!(
+            DoctorFinding::error(format!(
                 "firewalld keeps machines from {} on {interface} (zone {name})",
                 written(&closed)
             ))
@@ -51,7 +51,7 @@ pub(super) fn findings(seen: &Firewall, zones: &[Zone]) -> Vec<Finding> {
     findings
 }
 
-impl Zone {
+impl FirewalldZone {
     fn field(&self, name: &str) -> Option<&str> {
         let mut lines = self.listed.lines();
         lines.find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'))

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::finding::{Finding, list};
+use super::finding::{DoctorFinding, list};
 use crate::{boot::Loader, disk::dpkg::Package};
 
 /// A loader as it was found.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(super) struct LoaderReport {
     /// The name that it is served under.
     pub(super) name: String,
     /// Debian's package that has it; none of one that only the site names.
@@ -24,10 +24,10 @@ pub(super) struct Seen {
     pub(super) trouble: Option<String>,
 }
 
-impl Seen {
+impl LoaderReport {
     /// One that is not there.
-    pub(super) fn nowhere(name: &str) -> Seen {
-        Seen {
+    pub(super) fn nowhere(name: &str) -> LoaderReport {
+        LoaderReport {
             name: name.into(),
             package: Loader::named(name).map(|loader| loader.package),
             needed_by: None,
@@ -40,8 +40,8 @@ impl Seen {
 }
 
 /// Says how the loaders are.
-pub(super) fn findings(seen: &[Seen]) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = seen.iter().filter_map(one).collect();
+pub(super) fn findings(seen: &[LoaderReport]) -> Vec<DoctorFinding> {
+    let mut findings: Vec<DoctorFinding> = seen.iter().filter_map(one).collect();
     let spare: Vec<String> = seen
         .iter()
         .filter(|one| one.at.is_none() && one.needed_by.is_none())
@@ -55,18 +55,18 @@ pub(super) fn findings(seen: &[Seen]) -> Vec<Finding> {
         .collect();
     if !spare.is_empty() {
         let spare = list(&spare);
-        findings.push(Finding::ok(format!(
+        findings.push(DoctorFinding::ok(format!(
             "not there, and not asked for by this site: {spare}"
         )));
     }
     findings
 }
 
-fn one(seen: &Seen) -> Option<Finding> {
+fn one(seen: &LoaderReport) -> Option<DoctorFinding> {
     let name = &seen.name;
     let Some(path) = &seen.at else {
         let who = seen.needed_by.as_ref()?;
-        let finding = Finding::error(format!("{name}: not there, and {who}"));
+        let finding = DoctorFinding::error(format!("{name}: not there, and {who}"));
         return Some(match seen.package {
             Some(package) => finding
                 .run(format!("apt-get install {package}"))
@@ -78,8 +78,8 @@ fn one(seen: &Seen) -> Option<Finding> {
     if let Some(trouble) = &seen.trouble {
         let text = format!("{name}: {path} cannot be read: {trouble}");
         return Some(match seen.needed_by {
-            Some(_) => Finding::error(text),
-            None => Finding::warning(text),
+            Some(_) => DoctorFinding::error(text),
+            None => DoctorFinding::warning(text),
         });
     }
     let own = seen.version.clone();
@@ -95,5 +95,5 @@ fn one(seen: &Seen) -> Option<Finding> {
         true => "its version is not known".into(),
         false => versions.join(", "),
     };
-    Some(Finding::ok(format!("{name}: {path}, {versions}")))
+    Some(DoctorFinding::ok(format!("{name}: {path}, {versions}")))
 }

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::finding::{Finding, list};
+use super::finding::{DoctorFinding, list};
 use crate::{
     model::DhcpMode,
     net::{interfaces::Interface, ports::Holder},
@@ -10,7 +10,7 @@ use crate::{
 
 /// A network of the site.
 #[derive(Debug, Clone)]
-pub(super) struct Network {
+pub(super) struct NetworkReport {
     /// Its name.
     pub(super) name: String,
     /// Its subnets.
@@ -21,20 +21,20 @@ pub(super) struct Network {
 
 /// What was seen.
 #[derive(Debug, Clone)]
-pub(super) struct Networks {
+pub(super) struct NetworksReport {
     /// The interfaces, or why they cannot be listed.
     pub(super) interfaces: Result<Vec<Interface>, String>,
     /// The networks of the site.
-    pub(super) networks: Vec<Network>,
+    pub(super) networks: Vec<NetworkReport>,
     /// `[dhcp]` `interfaces`.
     pub(super) chosen: Option<Vec<String>>,
     /// `[dhcp]` `enabled` is not false.
     pub(super) is_enabled: bool,
 }
 
-impl Networks {
+impl NetworksReport {
     /// The interfaces that have an address in a network, with it and our address there.
-    pub(super) fn served(&self) -> Vec<(&Interface, &Network, std::net::Ipv4Addr)> {
+    pub(super) fn served(&self) -> Vec<(&Interface, &NetworkReport, std::net::Ipv4Addr)> {
         let interfaces = self.interfaces.as_deref().unwrap_or_default();
         let mut served = Vec::new();
         for interface in interfaces.iter().filter(|one| !one.is_loopback) {
@@ -45,8 +45,8 @@ impl Networks {
         served
     }
 
-    fn network_at(&self, ip: std::net::Ipv4Addr) -> Option<&Network> {
-        let holds = |network: &&Network| {
+    fn network_at(&self, ip: std::net::Ipv4Addr) -> Option<&NetworkReport> {
+        let holds = |network: &&NetworkReport| {
             network
                 .subnets
                 .iter()
@@ -68,16 +68,16 @@ impl Networks {
 }
 
 /// Says how the interfaces and networks are. `dhcp`: the programs that have port 67.
-pub(super) fn findings(seen: &Networks, dhcp: &[&Holder]) -> Vec<Finding> {
+pub(super) fn findings(seen: &NetworksReport, dhcp: &[&Holder]) -> Vec<DoctorFinding> {
     let interfaces = match &seen.interfaces {
         Ok(interfaces) => interfaces,
         Err(error) => {
-            return vec![Finding::unknown(format!(
+            return vec![DoctorFinding::unknown(format!(
                 "the interfaces of this machine cannot be listed: {error}"
             ))];
         }
     };
-    let mut findings: Vec<Finding> = interfaces
+    let mut findings: Vec<DoctorFinding> = interfaces
         .iter()
         .filter(|one| !one.is_loopback && !is_cable_of_container(one) && !is_idle(one))
         .map(|interface| of_interface(seen, interface, dhcp))
@@ -88,16 +88,19 @@ pub(super) fn findings(seen: &Networks, dhcp: &[&Holder]) -> Vec<Finding> {
     };
     let (idle, cables) = (names(is_idle), names(is_cable_of_container));
     if findings.is_empty() {
-        findings.push(Finding::error(
+        findings.push(DoctorFinding::error(
             "no interface of this machine has an IPv4 address, loopback aside",
         ));
     }
     if !idle.is_empty() {
-        findings.push(Finding::ok(format!("{}: no IPv4 address", list(&idle))));
+        findings.push(DoctorFinding::ok(format!(
+            "{}: no IPv4 address",
+            list(&idle)
+        )));
     }
     if !cables.is_empty() {
         let names = list(&cables);
-        findings.push(Finding::ok(format!(
+        findings.push(DoctorFinding::ok(format!(
             "{names}: cables to containers or virtual machines"
         )));
     }
@@ -106,7 +109,7 @@ pub(super) fn findings(seen: &Networks, dhcp: &[&Holder]) -> Vec<Finding> {
     findings
 }
 
-fn of_interface(seen: &Networks, interface: &Interface, dhcp: &[&Holder]) -> Finding {
+fn of_interface(seen: &NetworksReport, interface: &Interface, dhcp: &[&Holder]) -> DoctorFinding {
     let name = &interface.name;
     let addresses: Vec<String> = interface
         .addresses
@@ -125,7 +128,7 @@ fn of_interface(seen: &Networks, interface: &Interface, dhcp: &[&Holder]) -> Fin
         return of_bridge(&begin, maker, network, dhcp);
     }
     let Some(network) = network else {
-        return Finding::ok(format!("{begin}; in no network of the site"));
+        return DoctorFinding::ok(format!("{begin}; in no network of the site"));
     };
     let text = format!(
         "{begin}; network {}, dhcp {}",
@@ -133,19 +136,24 @@ fn of_interface(seen: &Networks, interface: &Interface, dhcp: &[&Holder]) -> Fin
         words(network.mode)
     );
     match network.mode {
-        DhcpMode::Off => Finding::ok(text),
-        _ if !seen.is_chosen(interface) => Finding::warning(format!(
+        DhcpMode::Off => DoctorFinding::ok(text),
+        _ if !seen.is_chosen(interface) => DoctorFinding::warning(format!(
             "{text}, but `interfaces` in `[dhcp]` leaves it out"
         ))
         .help(format!("add \"{name}\" there, or nobody is answered on it")),
-        _ if !interface.is_up => Finding::error(text)
+        _ if !interface.is_up => DoctorFinding::error(text)
             .run(format!("ip link set {name} up"))
             .help("where that changes nothing, look at the cable and the switch's port"),
-        _ => Finding::ok(text),
+        _ => DoctorFinding::ok(text),
     }
 }
 
-fn of_bridge(begin: &str, maker: &str, network: Option<&Network>, dhcp: &[&Holder]) -> Finding {
+fn of_bridge(
+    begin: &str,
+    maker: &str,
+    network: Option<&NetworkReport>,
+    dhcp: &[&Holder],
+) -> DoctorFinding {
     let text = format!(
         "{begin}; a bridge of {maker}: what is behind it is on this host, not on your network"
     );
@@ -162,8 +170,8 @@ fn of_bridge(begin: &str, maker: &str, network: Option<&Network>, dhcp: &[&Holde
         ),
     };
     match network.filter(|network| network.mode != DhcpMode::Off) {
-        None => Finding::ok(text),
-        Some(network) => Finding::warning(format!(
+        None => DoctorFinding::ok(text),
+        Some(network) => DoctorFinding::warning(format!(
             "{text}; yet network {} with dhcp {} is on it",
             network.name,
             words(network.mode)
@@ -205,7 +213,7 @@ fn is_idle(interface: &Interface) -> bool {
 }
 
 /// Entries of `[dhcp]` `interfaces` that mean nothing here.
-fn unmatched(seen: &Networks, interfaces: &[Interface]) -> Vec<Finding> {
+fn unmatched(seen: &NetworksReport, interfaces: &[Interface]) -> Vec<DoctorFinding> {
     let there: Vec<String> = interfaces
         .iter()
         .filter(|one| !one.is_loopback)
@@ -215,7 +223,7 @@ fn unmatched(seen: &Networks, interfaces: &[Interface]) -> Vec<Finding> {
     let without = chosen.filter(|text| !interfaces.iter().any(|one| one.is_called(text)));
     without
         .map(|text| {
-            Finding::error(format!(
+            DoctorFinding::error(format!(
                 "`{text}` of `interfaces` in `[dhcp]` is no interface and no address of this machine"
             ))
             .help(format!("there are: {}", list(&there)))
@@ -223,8 +231,8 @@ fn unmatched(seen: &Networks, interfaces: &[Interface]) -> Vec<Finding> {
         .collect()
 }
 
-fn of_networks(seen: &Networks) -> Vec<Finding> {
-    let on: Vec<&Network> = seen
+fn of_networks(seen: &NetworksReport) -> Vec<DoctorFinding> {
+    let on: Vec<&NetworkReport> = seen
         .networks
         .iter()
         .filter(|network| network.mode != DhcpMode::Off)
@@ -232,14 +240,14 @@ fn of_networks(seen: &Networks) -> Vec<Finding> {
     let mut findings = Vec::new();
     if on.is_empty() {
         findings.push(
-            Finding::warning("no network of the site has `dhcp` on, so machines get no answer to DHCP from here")
+            DoctorFinding::warning("no network of the site has `dhcp` on, so machines get no answer to DHCP from here")
                 .help("set `dhcp = \"reserve\"` in the machines' network beside a router that gives addresses, or \"server\" where nobody does")
                 .help("or let the network's DHCP server load iPXE and hand it the script /boot.ipxe of this server"),
         );
     }
     if !seen.is_enabled {
         findings.push(
-            Finding::warning(
+            DoctorFinding::warning(
                 "`enabled = false` in `[dhcp]`: what a network says of `dhcp` does nothing",
             )
             .help("remove it from bootwright.toml and restart the server"),
@@ -249,7 +257,8 @@ fn of_networks(seen: &Networks) -> Vec<Finding> {
         return findings;
     }
     let served = seen.served();
-    let is_served = |network: &Network| served.iter().any(|(_, on, _)| on.name == network.name);
+    let is_served =
+        |network: &NetworkReport| served.iter().any(|(_, on, _)| on.name == network.name);
     let any = on.iter().any(|network| is_served(network));
     let away = on.iter().filter(|network| !is_served(network));
     away.map(|network| unserved(network, any)).collect()
@@ -257,7 +266,7 @@ fn of_networks(seen: &Networks) -> Vec<Finding> {
 
 /// A network that no interface is in. That is how it is behind a relay; where no network is in reach, it is the likely
 /// reason for silence.
-fn unserved(network: &Network, others_are_served: bool) -> Finding {
+fn unserved(network: &NetworkReport, others_are_served: bool) -> DoctorFinding {
     let subnets: Vec<String> = network.subnets.iter().map(ToString::to_string).collect();
     let text = format!(
         "network {}: dhcp {}, but no interface of this machine has an address in {}",
@@ -266,8 +275,8 @@ fn unserved(network: &Network, others_are_served: bool) -> Finding {
         list(&subnets)
     );
     let finding = match others_are_served {
-        true => Finding::warning(text),
-        false => Finding::error(text),
+        true => DoctorFinding::warning(text),
+        false => DoctorFinding::error(text),
     };
     finding.help("only machines behind a DHCP relay are answered there: correct `subnet`, or give the interface that leads there an address in it")
 }

@@ -9,18 +9,18 @@ use crate::net::ports::Protocol;
 
 /// What becomes of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum FilterResult {
     /// Every chain lets it in.
     Accepted,
     /// This chain drops it.
-    Dropped(Chain),
+    Dropped(NftChain),
     /// This chain may drop it: it hangs on a condition that is not understood.
-    Unclear(Chain),
+    Unclear(NftChain),
 }
 
 /// A chain that packets to this machine go through.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Chain {
+pub(super) struct NftChain {
     /// Such as `inet`.
     pub(super) family: String,
     /// Its table.
@@ -33,7 +33,7 @@ pub(super) struct Chain {
 
 /// A packet from a machine that we have not talked to before.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Packet<'a> {
+pub(super) struct TestPacket<'a> {
     /// The interface that it comes in on, when it is known.
     pub(super) interface: Option<&'a str>,
     /// TCP or UDP.
@@ -47,7 +47,7 @@ const DEEPEST: usize = 16;
 
 /// What a rule or a chain says of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
+enum RuleResult {
     Accept,
     Drop,
     Return,
@@ -59,40 +59,42 @@ enum Said {
 
 /// Whether a condition holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Holds {
+enum ConditionResult {
     Yes,
     No,
     Maybe,
 }
 
 /// Follows a packet through the chains of a ruleset.
-pub(super) fn fate(ruleset: &Value, packet: Packet<'_>) -> Fate {
+pub(super) fn fate(ruleset: &Value, packet: TestPacket<'_>) -> FilterResult {
     let rules = Ruleset(ruleset["nftables"].as_array().map_or(&[], Vec::as_slice));
     let mut unclear = None;
     for chain in rules.input_chains() {
         let said = rules.ask(&chain.family, &chain.table, &chain.name, packet, 0);
         match said {
-            Said::Drop => return Fate::Dropped(chain),
-            Said::Unclear => unclear = unclear.or(Some(chain)),
-            Said::Nothing | Said::Return if chain.drops_by_policy => return Fate::Dropped(chain),
-            Said::Accept | Said::Nothing | Said::Return => {}
+            RuleResult::Drop => return FilterResult::Dropped(chain),
+            RuleResult::Unclear => unclear = unclear.or(Some(chain)),
+            RuleResult::Nothing | RuleResult::Return if chain.drops_by_policy => {
+                return FilterResult::Dropped(chain);
+            }
+            RuleResult::Accept | RuleResult::Nothing | RuleResult::Return => {}
         }
     }
-    unclear.map_or(Fate::Accepted, Fate::Unclear)
+    unclear.map_or(FilterResult::Accepted, FilterResult::Unclear)
 }
 
 struct Ruleset<'a>(&'a [Value]);
 
 impl Ruleset<'_> {
     /// The chains that every packet to this machine goes through: those of IPv4.
-    fn input_chains(&self) -> Vec<Chain> {
+    fn input_chains(&self) -> Vec<NftChain> {
         let chains = self.0.iter().filter_map(|entry| entry.get("chain"));
         let input = chains.filter(|chain| {
             let family = chain["family"].as_str();
             chain["hook"] == "input" && matches!(family, Some("ip" | "inet"))
         });
         input
-            .map(|chain| Chain {
+            .map(|chain| NftChain {
                 family: text(&chain["family"]),
                 table: text(&chain["table"]),
                 name: text(&chain["name"]),
@@ -106,11 +108,11 @@ impl Ruleset<'_> {
         family: &str,
         table: &str,
         chain: &str,
-        packet: Packet<'_>,
+        packet: TestPacket<'_>,
         depth: usize,
-    ) -> Said {
+    ) -> RuleResult {
         if depth == DEEPEST {
-            return Said::Unclear;
+            return RuleResult::Unclear;
         }
         let rules = self
             .0
@@ -122,35 +124,41 @@ impl Ruleset<'_> {
         let mut unclear = false;
         for rule in rules {
             let (holds, verdict) = self.rule(rule, packet);
-            if holds == Holds::No {
+            if holds == ConditionResult::No {
                 continue;
             }
             let said = match verdict {
-                Verdict::None => continue,
-                Verdict::Is(said) => said,
-                Verdict::Chain(target) => {
+                RuleVerdict::None => continue,
+                RuleVerdict::Is(said) => said,
+                RuleVerdict::NftChain(target) => {
                     match self.ask(family, table, target, packet, depth + 1) {
                         // Back from there, the next rule is asked.
-                        Said::Return | Said::Nothing => continue,
+                        RuleResult::Return | RuleResult::Nothing => continue,
                         said => said,
                     }
                 }
             };
             match (holds, said) {
-                (Holds::Yes, Said::Unclear) | (Holds::Maybe, _) => unclear = true,
-                _ if unclear => return Said::Unclear,
+                (ConditionResult::Yes, RuleResult::Unclear) | (ConditionResult::Maybe, _) => {
+                    unclear = true
+                }
+                _ if unclear => return RuleResult::Unclear,
                 _ => return said,
             }
         }
         match unclear {
-            true => Said::Unclear,
-            false => Said::Nothing,
+            true => RuleResult::Unclear,
+            false => RuleResult::Nothing,
         }
     }
 
     /// Whether a rule's conditions hold, and what it then says.
-    fn rule<'r>(&self, rule: &'r Value, packet: Packet<'_>) -> (Holds, Verdict<'r>) {
-        let mut all = Holds::Yes;
+    fn rule<'r>(
+        &self,
+        rule: &'r Value,
+        packet: TestPacket<'_>,
+    ) -> (ConditionResult, RuleVerdict<'r>) {
+        let mut all = ConditionResult::Yes;
         for statement in rule["expr"].as_array().into_iter().flatten() {
             let Some((name, value)) = statement.as_object().and_then(|one| one.iter().next())
             else {
@@ -159,32 +167,39 @@ impl Ruleset<'_> {
             let holds = match name.as_str() {
                 "match" => self.condition(rule, value, packet),
                 // It only notes something.
-                "counter" | "log" | "comment" | "mangle" | "meta" | "notrack" => Holds::Yes,
-                "accept" => return (all, Verdict::Is(Said::Accept)),
-                "drop" | "reject" => return (all, Verdict::Is(Said::Drop)),
-                "return" => return (all, Verdict::Is(Said::Return)),
+                "counter" | "log" | "comment" | "mangle" | "meta" | "notrack" => {
+                    ConditionResult::Yes
+                }
+                "accept" => return (all, RuleVerdict::Is(RuleResult::Accept)),
+                "drop" | "reject" => return (all, RuleVerdict::Is(RuleResult::Drop)),
+                "return" => return (all, RuleVerdict::Is(RuleResult::Return)),
                 "jump" | "goto" => {
                     let target = value["target"].as_str().unwrap_or_default();
-                    return (all, Verdict::Chain(target));
+                    return (all, RuleVerdict::NftChain(target));
                 }
                 "vmap" => return (all, by_state(value)),
-                _ => Holds::Maybe,
+                _ => ConditionResult::Maybe,
             };
             match holds {
-                Holds::No => return (Holds::No, Verdict::None),
-                Holds::Maybe => all = Holds::Maybe,
-                Holds::Yes => {}
+                ConditionResult::No => return (ConditionResult::No, RuleVerdict::None),
+                ConditionResult::Maybe => all = ConditionResult::Maybe,
+                ConditionResult::Yes => {}
             }
         }
-        (all, Verdict::None)
+        (all, RuleVerdict::None)
     }
 
-    fn condition(&self, rule: &Value, condition: &Value, packet: Packet<'_>) -> Holds {
+    fn condition(
+        &self,
+        rule: &Value,
+        condition: &Value,
+        packet: TestPacket<'_>,
+    ) -> ConditionResult {
         let (left, right) = (&condition["left"], &condition["right"]);
         let held = match (left["meta"]["key"].as_str(), left["ct"]["key"].as_str()) {
             (Some("iif" | "iifname"), _) => match packet.interface {
                 Some(name) => self.has(rule, right, &|value| is_name(value, name)),
-                None => Holds::Maybe,
+                None => ConditionResult::Maybe,
             },
             (Some("l4proto"), _) => {
                 let name = packet.protocol.to_string();
@@ -204,26 +219,32 @@ impl Ruleset<'_> {
                     (Some("tcp" | "udp" | "icmp" | "icmpv6" | "ip6" | "sctp" | "dccp"), _)
                         if protocol != Some(own.as_str()) =>
                     {
-                        return Holds::No;
+                        return ConditionResult::No;
                     }
-                    _ => return Holds::Maybe,
+                    _ => return ConditionResult::Maybe,
                 }
             }
         };
         match condition["op"].as_str() {
             Some("==" | "in") => held,
             Some("!=") => match held {
-                Holds::Yes => Holds::No,
-                Holds::No => Holds::Yes,
-                Holds::Maybe => Holds::Maybe,
+                ConditionResult::Yes => ConditionResult::No,
+                ConditionResult::No => ConditionResult::Yes,
+                ConditionResult::Maybe => ConditionResult::Maybe,
             },
-            _ => Holds::Maybe,
+            _ => ConditionResult::Maybe,
         }
     }
 
     /// Whether a value, one of a list or one of a named set is it.
-    fn has(&self, rule: &Value, right: &Value, is_it: &dyn Fn(&Value) -> bool) -> Holds {
-        let yes = |holds: bool| if holds { Holds::Yes } else { Holds::No };
+    fn has(&self, rule: &Value, right: &Value, is_it: &dyn Fn(&Value) -> bool) -> ConditionResult {
+        let yes = |holds: bool| {
+            if holds {
+                ConditionResult::Yes
+            } else {
+                ConditionResult::No
+            }
+        };
         if let Some(name) = right.as_str().and_then(|text| text.strip_prefix('@')) {
             let mut sets = self.0.iter().filter_map(|entry| entry.get("set"));
             let set = sets.find(|set| {
@@ -233,7 +254,7 @@ impl Ruleset<'_> {
             });
             return match set {
                 Some(set) => yes(set["elem"].as_array().into_iter().flatten().any(is_it)),
-                None => Holds::Maybe,
+                None => ConditionResult::Maybe,
             };
         }
         let several = right.as_array().or_else(|| right["set"].as_array());
@@ -244,26 +265,26 @@ impl Ruleset<'_> {
     }
 }
 
-enum Verdict<'a> {
+enum RuleVerdict<'a> {
     None,
-    Is(Said),
-    Chain(&'a str),
+    Is(RuleResult),
+    NftChain(&'a str),
 }
 
 /// What a map by the state of the connection says of a new one; any other map may say anything.
-fn by_state(map: &Value) -> Verdict<'_> {
+fn by_state(map: &Value) -> RuleVerdict<'_> {
     if map["key"]["ct"]["key"] != "state" {
-        return Verdict::Is(Said::Unclear);
+        return RuleVerdict::Is(RuleResult::Unclear);
     }
     let pairs = map["data"]["set"].as_array().into_iter().flatten();
     let mut new = pairs.filter(|pair| pair[0] == "new").map(|pair| &pair[1]);
     match new.next().and_then(Value::as_object) {
-        None => Verdict::None,
-        Some(verdict) if verdict.contains_key("accept") => Verdict::Is(Said::Accept),
-        Some(verdict) if verdict.contains_key("drop") => Verdict::Is(Said::Drop),
+        None => RuleVerdict::None,
+        Some(verdict) if verdict.contains_key("accept") => RuleVerdict::Is(RuleResult::Accept),
+        Some(verdict) if verdict.contains_key("drop") => RuleVerdict::Is(RuleResult::Drop),
         Some(verdict) => match verdict.get("jump").or(verdict.get("goto")) {
-            Some(jump) => Verdict::Chain(jump["target"].as_str().unwrap_or_default()),
-            None => Verdict::Is(Said::Unclear),
+            Some(jump) => RuleVerdict::NftChain(jump["target"].as_str().unwrap_or_default()),
+            None => RuleVerdict::Is(RuleResult::Unclear),
         },
     }
 }

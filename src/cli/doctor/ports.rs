@@ -3,14 +3,14 @@
 use std::{io, net::SocketAddr};
 
 use super::{
-    finding::{Finding, list},
-    who::Server,
+    account::ServerProcess,
+    finding::{DoctorFinding, list},
 };
 use crate::net::ports::{Held, Holder, Protocol};
 
 /// What a port is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Use {
+pub(super) enum PortUse {
     /// DHCP.
     Dhcp,
     /// The boot server of PXE.
@@ -25,9 +25,9 @@ pub(super) enum Use {
 
 /// A port as it was found.
 #[derive(Debug, Clone)]
-pub(super) struct Port {
+pub(super) struct PortReport {
     /// What for.
-    pub(super) needed_for: Use,
+    pub(super) needed_for: PortUse,
     /// How it is spoken.
     pub(super) protocol: Protocol,
     /// Where a server would listen.
@@ -40,7 +40,7 @@ pub(super) struct Port {
 
 /// What the ports are needed for.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Need {
+pub(super) struct DhcpNeeds {
     /// A network gives addresses: `reserve` or `server`.
     pub(super) addresses: bool,
     /// A network is `proxy`.
@@ -49,64 +49,70 @@ pub(super) struct Need {
     pub(super) port_67: bool,
 }
 
-impl Need {
+impl DhcpNeeds {
     fn dhcp(self) -> bool {
         self.addresses || self.proxy
     }
 }
 
-impl Use {
+impl PortUse {
     fn words(self) -> &'static str {
         match self {
-            Use::Dhcp => "DHCP",
-            Use::Pxe => "PXE's boot server",
-            Use::Tftp => "TFTP",
-            Use::Machines => "HTTP for machines",
-            Use::Operators => "HTTP for operators",
+            PortUse::Dhcp => "DHCP",
+            PortUse::Pxe => "PXE's boot server",
+            PortUse::Tftp => "TFTP",
+            PortUse::Machines => "HTTP for machines",
+            PortUse::Operators => "HTTP for operators",
         }
     }
 }
 
 /// Says how the ports are. Those for machines come in the order in which a server tries them.
-pub(super) fn findings(ports: &[Port], need: Need, server: &Server) -> Vec<Finding> {
+pub(super) fn findings(
+    ports: &[PortReport],
+    need: DhcpNeeds,
+    server: &ServerProcess,
+) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
-    let mut machines = ports.iter().filter(|port| port.needed_for == Use::Machines);
+    let mut machines = ports
+        .iter()
+        .filter(|port| port.needed_for == PortUse::Machines);
     let (first, second) = (machines.next(), machines.next());
-    let is_second = |port: &Port| second.is_some_and(|second| second.address == port.address);
+    let is_second = |port: &PortReport| second.is_some_and(|second| second.address == port.address);
     for port in ports {
         match port.needed_for {
-            Use::Dhcp if need.dhcp() && !need.port_67 => findings.push(Finding::ok(
+            PortUse::Dhcp if need.dhcp() && !need.port_67 => findings.push(DoctorFinding::ok(
                 "67/udp (DHCP): left alone, as `port-67 = false` in `[dhcp]` says",
             )),
-            Use::Dhcp | Use::Pxe if !need.dhcp() => {}
+            PortUse::Dhcp | PortUse::Pxe if !need.dhcp() => {}
             // The second port counts where the first cannot be had.
-            Use::Machines
+            PortUse::Machines
                 if is_second(port) && first.is_some_and(|first| first.can_be_had(server)) => {}
             _ => findings.push(one(port, need, server)),
         }
     }
     if !need.dhcp() {
-        findings.push(Finding::ok(
+        findings.push(DoctorFinding::ok(
             "67/udp and 4011/udp (DHCP): not needed, since no network has `dhcp` on",
         ));
     }
     findings
 }
 
-impl Port {
+impl PortReport {
     fn name(&self) -> String {
         let (port, protocol) = (self.address.port(), self.protocol);
         format!("{port}/{protocol} ({})", self.needed_for.words())
     }
 
     /// The program that has it and is not our server.
-    fn other(&self, server: &Server) -> Option<&Holder> {
+    fn other(&self, server: &ServerProcess) -> Option<&Holder> {
         let held = self.held.as_ref().ok()?;
         let mut holders = held.iter().filter_map(|held| held.holder.as_ref());
         holders.find(|holder| Some(holder.pid) != server.pid)
     }
 
-    fn is_ours(&self, server: &Server) -> bool {
+    fn is_ours(&self, server: &ServerProcess) -> bool {
         let held = self.held.as_deref().unwrap_or_default();
         let mut pids = held
             .iter()
@@ -115,22 +121,22 @@ impl Port {
         pids.any(|pid| Some(pid) == server.pid)
     }
 
-    fn can_be_had(&self, server: &Server) -> bool {
+    fn can_be_had(&self, server: &ServerProcess) -> bool {
         self.is_ours(server) || matches!(self.tried, Some(Ok(())))
     }
 }
 
-fn one(port: &Port, need: Need, server: &Server) -> Finding {
+fn one(port: &PortReport, need: DhcpNeeds, server: &ServerProcess) -> DoctorFinding {
     let name = port.name();
     let held = match &port.held {
         Ok(held) => held,
         Err(error) => {
-            return Finding::unknown(format!("{name}: who has it cannot be seen: {error}"));
+            return DoctorFinding::unknown(format!("{name}: who has it cannot be seen: {error}"));
         }
     };
     if port.is_ours(server) {
         return match port.other(server) {
-            None => Finding::ok(format!("{name}: this site's server has it")),
+            None => DoctorFinding::ok(format!("{name}: this site's server has it")),
             Some(other) => shared(
                 port,
                 need,
@@ -141,7 +147,7 @@ fn one(port: &Port, need: Need, server: &Server) -> Finding {
     }
     match (port.other(server), held.is_empty()) {
         (Some(other), _) => taken(port, need, other),
-        (None, false) if server.answers && server.pid.is_none() => Finding::unknown(format!(
+        (None, false) if server.answers && server.pid.is_none() => DoctorFinding::unknown(format!(
             "{name}: taken, by this site's server or by another program: only root can see which"
         )),
         (None, false) => grave(
@@ -156,8 +162,8 @@ fn one(port: &Port, need: Need, server: &Server) -> Finding {
 }
 
 /// Somebody else has it too, and both hear what comes.
-fn shared(port: &Port, need: Need, who: &str, other: &Holder) -> Finding {
-    let finding = Finding::warning(format!(
+fn shared(port: &PortReport, need: DhcpNeeds, who: &str, other: &Holder) -> DoctorFinding {
+    let finding = DoctorFinding::warning(format!(
         "{}: {who}, so both may hear a broadcast",
         port.name()
     ));
@@ -171,16 +177,16 @@ fn shared(port: &Port, need: Need, who: &str, other: &Holder) -> Finding {
 }
 
 /// A proxy can do without port 67.
-fn beside(finding: Finding, need: Need) -> Finding {
+fn beside(finding: DoctorFinding, need: DhcpNeeds) -> DoctorFinding {
     match need.proxy {
         true => finding.help("or let it keep the port: `port-67 = false` in `[dhcp]` answers on 4011 alone, for `dhcp = \"proxy\"`"),
         false => finding,
     }
 }
 
-fn taken(port: &Port, need: Need, other: &Holder) -> Finding {
+fn taken(port: &PortReport, need: DhcpNeeds, other: &Holder) -> DoctorFinding {
     let name = port.name();
-    if port.needed_for == Use::Dhcp && matches!(port.tried, Some(Ok(()))) {
+    if port.needed_for == PortUse::Dhcp && matches!(port.tried, Some(Ok(()))) {
         return shared(
             port,
             need,
@@ -191,17 +197,17 @@ fn taken(port: &Port, need: Need, other: &Holder) -> Finding {
     let finding = grave(port, need, format!("{name}: {other} has it"));
     let finding = ended(finding, other);
     match port.needed_for {
-        Use::Dhcp => beside(finding, need),
-        Use::Machines => finding.help(
+        PortUse::Dhcp => beside(finding, need),
+        PortUse::Machines => finding.help(
             "or set another `listen` in `[http]`; ESXi can call back on ports 80 and 443 alone",
         ),
-        Use::Operators => finding.help("or set another `listen` in `[operator]`"),
-        Use::Pxe | Use::Tftp => finding,
+        PortUse::Operators => finding.help("or set another `listen` in `[operator]`"),
+        PortUse::Pxe | PortUse::Tftp => finding,
     }
 }
 
 /// How to end a program. What systemd has begun it would begin again.
-fn ended(finding: Finding, holder: &Holder) -> Finding {
+fn ended(finding: DoctorFinding, holder: &Holder) -> DoctorFinding {
     match &holder.unit {
         _ if holder.name == "docker-proxy" => {
             finding.help("stop the container that publishes the port: `docker ps` lists them")
@@ -219,56 +225,56 @@ fn ended(finding: Finding, holder: &Holder) -> Finding {
 }
 
 /// A port that cannot be had is an error where nothing goes on without it.
-fn grave(port: &Port, need: Need, text: String) -> Finding {
+fn grave(port: &PortReport, need: DhcpNeeds, text: String) -> DoctorFinding {
     let (rest, is_error) = match port.needed_for {
-        Use::Dhcp if need.addresses => (
+        PortUse::Dhcp if need.addresses => (
             "so networks with `reserve` or `server` are answered nothing",
             true,
         ),
-        Use::Dhcp => ("so proxy networks go on with port 4011 alone", false),
-        Use::Pxe => (
+        PortUse::Dhcp => ("so proxy networks go on with port 4011 alone", false),
+        PortUse::Pxe => (
             "so firmware that asks the boot server itself gets no answer",
             need.proxy,
         ),
-        Use::Tftp if need.dhcp() => ("so firmware finds no loader except over HTTP", true),
-        Use::Tftp => ("so nothing can be loaded by TFTP", false),
-        Use::Machines if port.address.port() == 80 => {
+        PortUse::Tftp if need.dhcp() => ("so firmware finds no loader except over HTTP", true),
+        PortUse::Tftp => ("so nothing can be loaded by TFTP", false),
+        PortUse::Machines if port.address.port() == 80 => {
             ("so a server without `listen` in `[http]` takes 8080", false)
         }
-        Use::Machines => ("so machines fetch nothing", true),
-        Use::Operators => ("so the server does not start", true),
+        PortUse::Machines => ("so machines fetch nothing", true),
+        PortUse::Operators => ("so the server does not start", true),
     };
     let text = format!("{text}, {rest}");
     match is_error {
-        true => Finding::error(text),
-        false => Finding::warning(text),
+        true => DoctorFinding::error(text),
+        false => DoctorFinding::warning(text),
     }
 }
 
-fn free(port: &Port, need: Need, server: &Server) -> Finding {
+fn free(port: &PortReport, need: DhcpNeeds, server: &ServerProcess) -> DoctorFinding {
     let name = port.name();
     match port.tried {
-        Some(Err(io::ErrorKind::PermissionDenied)) => Finding::warning(format!(
+        Some(Err(io::ErrorKind::PermissionDenied)) => DoctorFinding::warning(format!(
             "{name}: free, but {} may not have a port as low as that",
             server.user
         ))
         .help("start the server as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW, as examples/systemd does"),
         Some(Err(io::ErrorKind::AddrNotAvailable)) => {
             let ip = port.address.ip();
-            Finding::error(format!("{name}: this machine has no address {ip}"))
+            DoctorFinding::error(format!("{name}: this machine has no address {ip}"))
                 .help("correct `listen` in bootwright.toml; `[::]` listens on every address")
         }
         Some(Err(error)) => grave(port, need, format!("{name}: it cannot be had ({error})")),
-        _ if server.is_running() => Finding::warning(format!(
+        _ if server.is_running() => DoctorFinding::warning(format!(
             "{name}: free, although this site's server runs"
         ))
         .help("its output says why it does not have it; a change of bootwright.toml wants a restart"),
-        _ => Finding::ok(format!("{name}: free")),
+        _ => DoctorFinding::ok(format!("{name}: free")),
     }
 }
 
 /// Which programs have a port, for other areas.
-pub(super) fn holders(ports: &[Port], needed_for: Use) -> Vec<&Holder> {
+pub(super) fn holders(ports: &[PortReport], needed_for: PortUse) -> Vec<&Holder> {
     let held = ports
         .iter()
         .filter(|port| port.needed_for == needed_for)
@@ -279,14 +285,18 @@ pub(super) fn holders(ports: &[Port], needed_for: Use) -> Vec<&Holder> {
 }
 
 /// The ports that machines must reach, as a firewall names them.
-pub(super) fn openings(ports: &[Port], need: Need, server: &Server) -> Vec<(Protocol, u16)> {
+pub(super) fn openings(
+    ports: &[PortReport],
+    need: DhcpNeeds,
+    server: &ServerProcess,
+) -> Vec<(Protocol, u16)> {
     let machines = machines(ports, server).map(|port| port.address);
-    let is_there = |port: &&Port| match port.needed_for {
-        Use::Dhcp => need.dhcp() && need.port_67,
-        Use::Pxe => need.dhcp(),
-        Use::Tftp => true,
-        Use::Operators => false,
-        Use::Machines => Some(port.address) == machines,
+    let is_there = |port: &&PortReport| match port.needed_for {
+        PortUse::Dhcp => need.dhcp() && need.port_67,
+        PortUse::Pxe => need.dhcp(),
+        PortUse::Tftp => true,
+        PortUse::Operators => false,
+        PortUse::Machines => Some(port.address) == machines,
     };
     let needed = ports.iter().filter(is_there);
     needed
@@ -295,10 +305,10 @@ pub(super) fn openings(ports: &[Port], need: Need, server: &Server) -> Vec<(Prot
 }
 
 /// Where machines are served: at the first port that can be had, else at the last one.
-fn machines<'a>(ports: &'a [Port], server: &Server) -> Option<&'a Port> {
+fn machines<'a>(ports: &'a [PortReport], server: &ServerProcess) -> Option<&'a PortReport> {
     let mut all = ports
         .iter()
-        .filter(|port| port.needed_for == Use::Machines)
+        .filter(|port| port.needed_for == PortUse::Machines)
         .peekable();
     while let Some(port) = all.next() {
         if port.can_be_had(server) || all.peek().is_none() {

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{firewall::Seen, firewalld::Zone};
+use super::{firewall::ToolOutput, firewalld::FirewalldZone};
 
 /// Nobody is waited for longer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,17 +32,17 @@ pub(super) fn find(name: &str) -> Option<PathBuf> {
 }
 
 /// Asks nft for its rules.
-pub(super) fn nft() -> Seen<Value> {
+pub(super) fn nft() -> ToolOutput<Value> {
     let Some(program) = find("nft") else {
-        return Seen::Absent;
+        return ToolOutput::Missing;
     };
     match said(&program, &["-j", "list", "ruleset"]) {
         Ok(said) if said.is_good => match serde_json::from_str(&said.text) {
-            Ok(ruleset) => Seen::Is(ruleset),
-            Err(error) => Seen::Hidden(format!("what nft prints is no JSON: {error}")),
+            Ok(ruleset) => ToolOutput::Output(ruleset),
+            Err(error) => ToolOutput::Unavailable(format!("what nft prints is no JSON: {error}")),
         },
-        Ok(said) => Seen::Hidden(said.reason()),
-        Err(error) => Seen::Hidden(error.to_string()),
+        Ok(said) => ToolOutput::Unavailable(said.reason()),
+        Err(error) => ToolOutput::Unavailable(error.to_string()),
     }
 }
 
@@ -53,34 +53,34 @@ pub(super) fn has_legacy_rules() -> bool {
 }
 
 /// Asks ufw for its rules. Whether it is switched on is in a file that everybody may read.
-pub(super) fn ufw() -> Seen<String> {
+pub(super) fn ufw() -> ToolOutput<String> {
     let Some(program) = find("ufw") else {
-        return Seen::Absent;
+        return ToolOutput::Missing;
     };
     let settings = std::fs::read_to_string("/etc/ufw/ufw.conf");
     let is_off = |text: &String| text.lines().any(|line| line.trim() == "ENABLED=no");
     if settings.is_ok_and(|text| is_off(&text)) {
-        return Seen::Is("Status: inactive".into());
+        return ToolOutput::Output("Status: inactive".into());
     }
     match said(&program, &["status", "verbose"]) {
-        Ok(said) if said.is_good => Seen::Is(said.text),
-        Ok(said) => Seen::Hidden(said.reason()),
-        Err(error) => Seen::Hidden(error.to_string()),
+        Ok(said) if said.is_good => ToolOutput::Output(said.text),
+        Ok(said) => ToolOutput::Unavailable(said.reason()),
+        Err(error) => ToolOutput::Unavailable(error.to_string()),
     }
 }
 
 /// Asks firewalld for the zones of interfaces; none when it does not run.
-pub(super) fn firewalld(interfaces: &[String]) -> Seen<Vec<Zone>> {
+pub(super) fn firewalld(interfaces: &[String]) -> ToolOutput<Vec<FirewalldZone>> {
     let Some(program) = find("firewall-cmd") else {
-        return Seen::Absent;
+        return ToolOutput::Missing;
     };
     match zones(&program, interfaces) {
-        Ok(zones) => Seen::Is(zones),
-        Err(error) => Seen::Hidden(error.to_string()),
+        Ok(zones) => ToolOutput::Output(zones),
+        Err(error) => ToolOutput::Unavailable(error.to_string()),
     }
 }
 
-fn zones(program: &Path, interfaces: &[String]) -> io::Result<Vec<Zone>> {
+fn zones(program: &Path, interfaces: &[String]) -> io::Result<Vec<FirewalldZone>> {
     if said(program, &["--state"])?.text.trim() != "running" {
         return Ok(Vec::new());
     }
@@ -91,9 +91,9 @@ fn zones(program: &Path, interfaces: &[String]) -> io::Result<Vec<Zone>> {
             false => Err(io::Error::other(said.reason())),
         }
     };
-    let zone = |name: String, interface: String| -> io::Result<Zone> {
+    let zone = |name: String, interface: String| -> io::Result<FirewalldZone> {
         let listed = asked(&[&format!("--zone={name}"), "--list-all"])?;
-        Ok(Zone {
+        Ok(FirewalldZone {
             interface,
             name,
             listed,
@@ -117,13 +117,13 @@ fn zones(program: &Path, interfaces: &[String]) -> io::Result<Vec<Zone>> {
 }
 
 /// What a program has said.
-struct Said {
+struct CommandOutput {
     is_good: bool,
     text: String,
     complaint: String,
 }
 
-impl Said {
+impl CommandOutput {
     /// Why it has said nothing of use.
     fn reason(&self) -> String {
         if !nix::unistd::geteuid().is_root() {
@@ -139,7 +139,7 @@ impl Said {
 }
 
 /// Runs a program that only tells, and ends it when it takes too long.
-fn said(program: &Path, arguments: &[&str]) -> io::Result<Said> {
+fn said(program: &Path, arguments: &[&str]) -> io::Result<CommandOutput> {
     let mut child = Command::new(program)
         .args(arguments)
         .env("LC_ALL", "C")
@@ -165,7 +165,7 @@ fn said(program: &Path, arguments: &[&str]) -> io::Result<Said> {
         }
         thread::sleep(Duration::from_millis(5));
     };
-    Ok(Said {
+    Ok(CommandOutput {
         is_good: status.success(),
         text: joined(out),
         complaint: joined(err),

@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use serde_json::json;
 
-use super::finding::{Area, Mark, count, list};
+use super::finding::{Area, FindingLevel, count, list};
 use crate::cli::terminal::{Terminal, plain};
 
 /// How wide a mark is, with the room after it.
@@ -34,12 +34,12 @@ pub(super) fn written(areas: &[Area], terminal: &Terminal) -> String {
     text + &sum(areas)
 }
 
-fn mark(mark: Mark) -> (&'static str, Style) {
+fn mark(mark: FindingLevel) -> (&'static str, Style) {
     match mark {
-        Mark::Ok => ("ok", AnsiColor::Green.on_default()),
-        Mark::Unknown => ("unknown", AnsiColor::Magenta.on_default()),
-        Mark::Warning => ("warning", AnsiColor::Yellow.on_default().bold()),
-        Mark::Error => ("error", AnsiColor::Red.on_default().bold()),
+        FindingLevel::Ok => ("ok", AnsiColor::Green.on_default()),
+        FindingLevel::Unknown => ("unknown", AnsiColor::Magenta.on_default()),
+        FindingLevel::Warning => ("warning", AnsiColor::Yellow.on_default().bold()),
+        FindingLevel::Error => ("error", AnsiColor::Red.on_default().bold()),
     }
 }
 
@@ -74,10 +74,10 @@ fn sum(areas: &[Area]) -> String {
         more => Some(format!("{more} {many}")),
     };
     let parts: Vec<String> = [
-        number(Mark::Error, "error", "errors"),
-        number(Mark::Warning, "warning", "warnings"),
+        number(FindingLevel::Error, "error", "errors"),
+        number(FindingLevel::Warning, "warning", "warnings"),
         number(
-            Mark::Unknown,
+            FindingLevel::Unknown,
             "thing that could not be looked at",
             "things that could not be looked at",
         ),
@@ -108,9 +108,9 @@ pub(super) fn json(areas: &[Area]) -> String {
         })
         .collect();
     let value = json!({
-        "errors": count(areas, Mark::Error),
-        "warnings": count(areas, Mark::Warning),
-        "unknown": count(areas, Mark::Unknown),
+        "errors": count(areas, FindingLevel::Error),
+        "warnings": count(areas, FindingLevel::Warning),
+        "unknown": count(areas, FindingLevel::Unknown),
         "findings": findings,
     });
     format!("{value:#}\n")

@@ -3,14 +3,14 @@
 use std::net::Ipv4Addr;
 
 use super::{
+    account::{self, ProcessRights, ServerAccount, ServerProcess},
     clock, files,
-    finding::{Area, Finding, Mark, count, written},
+    finding::{Area, DoctorFinding, FindingLevel, count, written},
     loaders,
-    networks::{self, Network, Networks},
-    others::{self, Asked, Heard},
-    ports::{self, Need, Port, Use},
+    networks::{self, NetworkReport, NetworksReport},
+    other_dhcp::{self, DhcpProbe, DhcpProbeResult},
+    ports::{self, DhcpNeeds, PortReport, PortUse},
     show,
-    who::{self, Rights, Server, Who},
 };
 use crate::{
     cli::terminal::{Color, Terminal},
@@ -22,15 +22,15 @@ use crate::{
     },
 };
 
-fn nobody() -> Server {
-    Server {
+fn nobody() -> ServerProcess {
+    ServerProcess {
         user: "user 1000".into(),
-        ..Server::default()
+        ..ServerProcess::default()
     }
 }
 
-fn running() -> Server {
-    Server {
+fn running() -> ServerProcess {
+    ServerProcess {
         pid: Some(900),
         answers: true,
         ..nobody()
@@ -51,16 +51,16 @@ fn held(holder: Option<Holder>) -> Vec<Held> {
 }
 
 fn port(
-    needed_for: Use,
+    needed_for: PortUse,
     number: u16,
     held: Vec<Held>,
     tried: Option<Result<(), std::io::ErrorKind>>,
-) -> Port {
+) -> PortReport {
     let protocol = match needed_for {
-        Use::Dhcp | Use::Pxe | Use::Tftp => Protocol::Udp,
-        Use::Machines | Use::Operators => Protocol::Tcp,
+        PortUse::Dhcp | PortUse::Pxe | PortUse::Tftp => Protocol::Udp,
+        PortUse::Machines | PortUse::Operators => Protocol::Tcp,
     };
-    Port {
+    PortReport {
         needed_for,
         protocol,
         address: (Ipv4Addr::new(192, 0, 2, 1), number).into(),
@@ -69,13 +69,13 @@ fn port(
     }
 }
 
-const ON: Need = Need {
+const ON: DhcpNeeds = DhcpNeeds {
     addresses: true,
     proxy: false,
     port_67: true,
 };
 
-const PROXY: Need = Need {
+const PROXY: DhcpNeeds = DhcpNeeds {
     addresses: false,
     proxy: true,
     port_67: true,
@@ -89,26 +89,26 @@ fn a_port_is_free_ours_anothers_or_beyond_our_rights() {
     let taken = Some(Err(AddrInUse));
     let cases = [
         (
-            port(Use::Dhcp, 67, vec![], Some(Ok(()))),
+            port(PortUse::Dhcp, 67, vec![], Some(Ok(()))),
             ON,
             nobody(),
             "ok: 67/udp (DHCP): free",
         ),
         (
-            port(Use::Dhcp, 67, ours(), None),
+            port(PortUse::Dhcp, 67, ours(), None),
             ON,
             running(),
             "ok: 67/udp (DHCP): this site's server has it",
         ),
         (
-            port(Use::Dhcp, 67, dnsmasq(), taken),
+            port(PortUse::Dhcp, 67, dnsmasq(), taken),
             ON,
             nobody(),
             "error: 67/udp (DHCP): dnsmasq (pid 812) has it, so networks with `reserve` or `server` are answered nothing \
              $ systemctl disable --now dnsmasq.service",
         ),
         (
-            port(Use::Dhcp, 67, dnsmasq(), taken),
+            port(PortUse::Dhcp, 67, dnsmasq(), taken),
             PROXY,
             nobody(),
             "warning: 67/udp (DHCP): dnsmasq (pid 812) has it, so proxy networks go on with port 4011 alone \
@@ -116,7 +116,7 @@ fn a_port_is_free_ours_anothers_or_beyond_our_rights() {
              > or let it keep the port: `port-67 = false` in `[dhcp]` answers on 4011 alone, for `dhcp = \"proxy\"`",
         ),
         (
-            port(Use::Dhcp, 67, dnsmasq(), Some(Ok(()))),
+            port(PortUse::Dhcp, 67, dnsmasq(), Some(Ok(()))),
             ON,
             nobody(),
             "warning: 67/udp (DHCP): dnsmasq (pid 812) has it and would share it, so both may hear a broadcast \
@@ -124,7 +124,7 @@ fn a_port_is_free_ours_anothers_or_beyond_our_rights() {
              > libvirt's dnsmasq hears its own bridge alone and may stay; another one is in the way",
         ),
         (
-            port(Use::Dhcp, 67, [ours(), dnsmasq()].concat(), None),
+            port(PortUse::Dhcp, 67, [ours(), dnsmasq()].concat(), None),
             PROXY,
             running(),
             "warning: 67/udp (DHCP): this site's server and dnsmasq (pid 812) have it, so both may hear a broadcast \
@@ -133,30 +133,30 @@ fn a_port_is_free_ours_anothers_or_beyond_our_rights() {
              > or let it keep the port: `port-67 = false` in `[dhcp]` answers on 4011 alone, for `dhcp = \"proxy\"`",
         ),
         (
-            port(Use::Dhcp, 67, vec![], Some(Err(PermissionDenied))),
+            port(PortUse::Dhcp, 67, vec![], Some(Err(PermissionDenied))),
             ON,
             nobody(),
             "warning: 67/udp (DHCP): free, but user 1000 may not have a port as low as that \
              > start the server as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW, as examples/systemd does",
         ),
         (
-            port(Use::Pxe, 4011, dnsmasq(), taken),
+            port(PortUse::Pxe, 4011, dnsmasq(), taken),
             PROXY,
             nobody(),
             "error: 4011/udp (PXE's boot server): dnsmasq (pid 812) has it, so firmware that asks the boot server itself gets no answer \
              $ systemctl disable --now dnsmasq.service",
         ),
         (
-            port(Use::Tftp, 69, held(None), taken),
+            port(PortUse::Tftp, 69, held(None), taken),
             ON,
             nobody(),
             "error: 69/udp (TFTP): another program has it, which only root can see, so firmware finds no loader except over HTTP \
              $ ss -lnp 'sport = :69' > that shows it to root",
         ),
         (
-            port(Use::Tftp, 69, held(None), taken),
+            port(PortUse::Tftp, 69, held(None), taken),
             ON,
-            Server {
+            ServerProcess {
                 pid: None,
                 ..running()
             },
@@ -164,17 +164,17 @@ fn a_port_is_free_ours_anothers_or_beyond_our_rights() {
         ),
         (
             port(
-                Use::Tftp,
+                PortUse::Tftp,
                 69,
                 held(Some(holder("in.tftpd", 31, None))),
                 taken,
             ),
-            Need::default(),
+            DhcpNeeds::default(),
             nobody(),
             "warning: 69/udp (TFTP): in.tftpd (pid 31) has it, so nothing can be loaded by TFTP > end that program, process 31",
         ),
         (
-            port(Use::Tftp, 69, vec![], Some(Ok(()))),
+            port(PortUse::Tftp, 69, vec![], Some(Ok(()))),
             ON,
             running(),
             "warning: 69/udp (TFTP): free, although this site's server runs \
@@ -182,7 +182,7 @@ fn a_port_is_free_ours_anothers_or_beyond_our_rights() {
         ),
         (
             port(
-                Use::Machines,
+                PortUse::Machines,
                 8080,
                 held(Some(holder("docker-proxy", 77, Some("docker.service")))),
                 taken,
@@ -194,7 +194,7 @@ fn a_port_is_free_ours_anothers_or_beyond_our_rights() {
              > or set another `listen` in `[http]`; ESXi can call back on ports 80 and 443 alone",
         ),
         (
-            port(Use::Machines, 80, vec![], Some(Err(AddrNotAvailable))),
+            port(PortUse::Machines, 80, vec![], Some(Err(AddrNotAvailable))),
             ON,
             nobody(),
             "error: 80/tcp (HTTP for machines): this machine has no address 192.0.2.1 \
@@ -202,7 +202,7 @@ fn a_port_is_free_ours_anothers_or_beyond_our_rights() {
         ),
         (
             port(
-                Use::Operators,
+                PortUse::Operators,
                 8067,
                 held(Some(holder("bootwright", 4, None))),
                 taken,
@@ -225,17 +225,17 @@ fn the_second_port_for_machines_counts_where_the_first_cannot_be_had() {
     let nginx = || held(Some(holder("nginx", 5, None)));
     for (first, expected) in [
         (
-            port(Use::Machines, 80, vec![], Some(Ok(()))),
+            port(PortUse::Machines, 80, vec![], Some(Ok(()))),
             vec![(Protocol::Tcp, 80)],
         ),
         (
-            port(Use::Machines, 80, nginx(), Some(Err(AddrInUse))),
+            port(PortUse::Machines, 80, nginx(), Some(Err(AddrInUse))),
             vec![(Protocol::Tcp, 8080)],
         ),
     ] {
-        let mut list = vec![first, port(Use::Machines, 8080, vec![], Some(Ok(())))];
-        list.push(port(Use::Operators, 8067, vec![], Some(Ok(()))));
-        let found = ports::findings(&list, Need::default(), &nobody());
+        let mut list = vec![first, port(PortUse::Machines, 8080, vec![], Some(Ok(())))];
+        list.push(port(PortUse::Operators, 8067, vec![], Some(Ok(()))));
+        let found = ports::findings(&list, DhcpNeeds::default(), &nobody());
         let names: Vec<&str> = found
             .iter()
             .map(|one| one.text.split(' ').next().unwrap())
@@ -247,23 +247,26 @@ fn the_second_port_for_machines_counts_where_the_first_cannot_be_had() {
             .filter(|name| !is_80_alone || *name != "8080/tcp")
             .collect();
         assert_eq!(names, wanted);
-        assert_eq!(ports::openings(&list, Need::default(), &nobody()), expected);
+        assert_eq!(
+            ports::openings(&list, DhcpNeeds::default(), &nobody()),
+            expected
+        );
     }
     let dhcp = [
-        port(Use::Dhcp, 67, vec![], None),
-        port(Use::Pxe, 4011, vec![], None),
+        port(PortUse::Dhcp, 67, vec![], None),
+        port(PortUse::Pxe, 4011, vec![], None),
     ];
     let udp = |number| (Protocol::Udp, number);
     for (need, expected) in [
         (ON, vec![udp(67), udp(4011)]),
         (
-            Need {
+            DhcpNeeds {
                 port_67: false,
                 ..PROXY
             },
             vec![udp(4011)],
         ),
-        (Need::default(), vec![]),
+        (DhcpNeeds::default(), vec![]),
     ] {
         assert_eq!(
             ports::openings(&dhcp, need, &nobody()),
@@ -273,7 +276,7 @@ fn the_second_port_for_machines_counts_where_the_first_cannot_be_had() {
     }
     let found = ports::findings(
         &dhcp,
-        Need {
+        DhcpNeeds {
             port_67: false,
             ..PROXY
         },
@@ -299,16 +302,16 @@ fn interface(name: &str, address: &str, is_up: bool) -> Interface {
     }
 }
 
-fn network(name: &str, subnet: &str, mode: DhcpMode) -> Network {
-    Network {
+fn network(name: &str, subnet: &str, mode: DhcpMode) -> NetworkReport {
+    NetworkReport {
         name: name.into(),
         subnets: vec![subnet.parse().unwrap()],
         mode,
     }
 }
 
-fn seen(interfaces: Vec<Interface>, networks: Vec<Network>) -> Networks {
-    Networks {
+fn seen(interfaces: Vec<Interface>, networks: Vec<NetworkReport>) -> NetworksReport {
+    NetworksReport {
         interfaces: Ok(interfaces),
         networks,
         chosen: None,
@@ -323,7 +326,7 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
     let eth0 = |is_up| interface("eth0", "192.0.2.1/24", is_up);
     let dnsmasq = holder("dnsmasq", 812, None);
     let behind = "what is behind it is on this host, not on your network";
-    let cases: Vec<(Networks, Vec<&Holder>, Vec<String>)> = vec![
+    let cases: Vec<(NetworksReport, Vec<&Holder>, Vec<String>)> = vec![
         (
             seen(vec![lo(), eth0(true)], lab(DhcpMode::Reserve)),
             vec![],
@@ -336,12 +339,12 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
                   > where that changes nothing, look at the cable and the switch's port".into()],
         ),
         (
-            Networks { chosen: Some(vec!["192.0.2.1".into()]), ..seen(vec![eth0(true)], lab(DhcpMode::Server)) },
+            NetworksReport { chosen: Some(vec!["192.0.2.1".into()]), ..seen(vec![eth0(true)], lab(DhcpMode::Server)) },
             vec![],
             vec!["ok: eth0: 192.0.2.1/24, up; network lab, dhcp \"server\"".into()],
         ),
         (
-            Networks { chosen: Some(vec!["eth1".into(), "wlan7".into()]), ..seen(vec![lo(), eth0(true), interface("eth1", "", false)], lab(DhcpMode::Server)) },
+            NetworksReport { chosen: Some(vec!["eth1".into(), "wlan7".into()]), ..seen(vec![lo(), eth0(true), interface("eth1", "", false)], lab(DhcpMode::Server)) },
             vec![],
             vec![
                 "warning: eth0: 192.0.2.1/24, up; network lab, dhcp \"server\", but `interfaces` in `[dhcp]` leaves it out > add \"eth0\" there, or nobody is answered on it".into(),
@@ -385,7 +388,7 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
             ],
         ),
         (
-            Networks { is_enabled: false, ..seen(vec![eth0(true)], lab(DhcpMode::Server)) },
+            NetworksReport { is_enabled: false, ..seen(vec![eth0(true)], lab(DhcpMode::Server)) },
             vec![],
             vec![
                 "ok: eth0: 192.0.2.1/24, up; network lab, dhcp \"server\"".into(),
@@ -393,7 +396,7 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
             ],
         ),
         (
-            Networks { interfaces: Err("no such thing".into()), ..seen(vec![], vec![]) },
+            NetworksReport { interfaces: Err("no such thing".into()), ..seen(vec![], vec![]) },
             vec![],
             vec!["unknown: the interfaces of this machine cannot be listed: no such thing".into()],
         ),
@@ -414,7 +417,7 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
 
 #[test]
 fn another_server_is_an_error_where_we_are_the_server() {
-    let server = || Heard::Server(Ipv4Addr::new(192, 0, 2, 254));
+    let server = || DhcpProbeResult::Server(Ipv4Addr::new(192, 0, 2, 254));
     for (mode, heard, expected) in [
         (
             DhcpMode::Server,
@@ -423,7 +426,7 @@ fn another_server_is_an_error_where_we_are_the_server() {
         ),
         (
             DhcpMode::Server,
-            Heard::Nobody,
+            DhcpProbeResult::Nobody,
             "ok: network lab on eth0: no other DHCP server answered in 6 seconds",
         ),
         (
@@ -438,12 +441,12 @@ fn another_server_is_an_error_where_we_are_the_server() {
         ),
         (
             DhcpMode::Proxy,
-            Heard::Nobody,
+            DhcpProbeResult::Nobody,
             "warning: network lab on eth0: no other DHCP server answered in 6 seconds, and dhcp \"proxy\" gives no addresses: machines get none > look for that server, or set `dhcp = \"server\"` with a `range`",
         ),
         (
             DhcpMode::Reserve,
-            Heard::Nobody,
+            DhcpProbeResult::Nobody,
             "warning: network lab on eth0: no other DHCP server answered in 6 seconds: dhcp \"reserve\" gives addresses to declared machines, and nobody gives any to the others > look for that server, or set `dhcp = \"server\"` with a `range`",
         ),
         (
@@ -453,46 +456,46 @@ fn another_server_is_an_error_where_we_are_the_server() {
         ),
         (
             DhcpMode::Off,
-            Heard::Nobody,
+            DhcpProbeResult::Nobody,
             "warning: network lab on eth0: no other DHCP server answered in 6 seconds, and dhcp is off: a machine that boots from the network there gets no answer > set `dhcp = \"server\"` with a `range` in that network",
         ),
         (
             DhcpMode::Server,
-            Heard::Unasked("port 68 needs root".into()),
+            DhcpProbeResult::Unasked("port 68 needs root".into()),
             "unknown: network lab on eth0: other DHCP servers were not asked: port 68 needs root",
         ),
     ] {
-        let asked = Asked {
+        let asked = DhcpProbe {
             network: "lab".into(),
             mode,
             interface: "eth0".into(),
             heard,
         };
-        assert_eq!(written(&others::findings(&[asked])), [expected]);
+        assert_eq!(written(&other_dhcp::findings(&[asked])), [expected]);
     }
-    assert_eq!(others::findings(&[])[0].mark, Mark::Unknown);
+    assert_eq!(other_dhcp::findings(&[])[0].mark, FindingLevel::Unknown);
 }
 
 #[test]
 fn a_loader_that_is_asked_for_and_missing_is_an_error() {
-    let there = |name: &str| loaders::Seen {
+    let there = |name: &str| loaders::LoaderReport {
         at: Some(format!("/srv/loaders/{name}").into()),
-        ..loaders::Seen::nowhere(name)
+        ..loaders::LoaderReport::nowhere(name)
     };
     let ask = || Some("machines of this site are told to load it".to_string());
     let list = [
-        loaders::Seen {
+        loaders::LoaderReport {
             needed_by: ask(),
-            ..loaders::Seen::nowhere("snponly.efi")
+            ..loaders::LoaderReport::nowhere("snponly.efi")
         },
-        loaders::Seen {
+        loaders::LoaderReport {
             needed_by: Some("node a names it".into()),
-            ..loaders::Seen::nowhere("own.efi")
+            ..loaders::LoaderReport::nowhere("own.efi")
         },
-        loaders::Seen::nowhere("shimx64.efi"),
-        loaders::Seen::nowhere("grubx64.efi"),
+        loaders::LoaderReport::nowhere("shimx64.efi"),
+        loaders::LoaderReport::nowhere("grubx64.efi"),
         there("undionly.kpxe"),
-        loaders::Seen {
+        loaders::LoaderReport {
             version: Some("iPXE 1.21.1".into()),
             from: Some(Package {
                 name: "ipxe".into(),
@@ -500,7 +503,7 @@ fn a_loader_that_is_asked_for_and_missing_is_an_error() {
             }),
             ..there("ipxe.efi")
         },
-        loaders::Seen {
+        loaders::LoaderReport {
             version: Some("GRUB 2.06-13".into()),
             from: Some(Package {
                 name: "grub".into(),
@@ -508,7 +511,7 @@ fn a_loader_that_is_asked_for_and_missing_is_an_error() {
             }),
             ..there("grubaa64.efi")
         },
-        loaders::Seen {
+        loaders::LoaderReport {
             needed_by: ask(),
             trouble: Some("Permission denied".into()),
             ..there("bootnetaa64.efi")
@@ -532,10 +535,10 @@ fn a_loader_that_is_asked_for_and_missing_is_an_error() {
 fn the_server_runs_as_somebody_who_may() {
     let status = |uid: u32, bits: &str| {
         let text = format!("Name:\tx\nUid:\t0\t{uid}\t0\t0\nCapPrm:\tffff\nCapEff:\t{bits}\n");
-        Rights::read(&text)
+        ProcessRights::read(&text)
     };
-    assert_eq!(Rights::read("Name:\tx\n"), None);
-    let who = |rights, wants_dhcp| Who {
+    assert_eq!(ProcessRights::read("Name:\tx\n"), None);
+    let who = |rights, wants_dhcp| ServerAccount {
         rights,
         user: None,
         has_qemu: true,
@@ -551,7 +554,7 @@ fn the_server_runs_as_somebody_who_may() {
         (who(status(7, "0000000000000000"), false), nobody(), format!("ok: {begin} as user 7 without capabilities, which only low ports and `dhcp` need")),
         (who(None, true), nobody(), "unknown: the rights of the process cannot be read from /proc".into()),
     ] {
-        assert_eq!(written(&who::findings(&who, &server))[0], expected);
+        assert_eq!(written(&account::findings(&who, &server))[0], expected);
     }
     for (trouble, expected) in [
         (
@@ -563,17 +566,17 @@ fn the_server_runs_as_somebody_who_may() {
             "error: the server cannot become boot: there is none $ adduser --system --group boot > or correct `user` in `[run]`",
         ),
     ] {
-        let who = Who {
+        let who = ServerAccount {
             user: Some(("boot".into(), trouble)),
             ..who(None, false)
         };
-        assert_eq!(written(&who::findings(&who, &nobody()))[1], expected);
+        assert_eq!(written(&account::findings(&who, &nobody()))[1], expected);
     }
 }
 
 #[test]
 fn the_site_and_its_server_are_told_apart() {
-    let sound = || files::Site {
+    let sound = || files::SiteReport {
         path: "lab".into(),
         errors: 0,
         warnings: 0,
@@ -591,7 +594,7 @@ fn the_site_and_its_server_are_told_apart() {
     let cases = [
         (sound(), nobody(), vec![good, off, reported]),
         (
-            files::Site {
+            files::SiteReport {
                 errors: 2,
                 warnings: 1,
                 ..sound()
@@ -604,7 +607,7 @@ fn the_site_and_its_server_are_told_apart() {
             ],
         ),
         (
-            files::Site {
+            files::SiteReport {
                 nodes: 0,
                 ..sound()
             },
@@ -616,7 +619,7 @@ fn the_site_and_its_server_are_told_apart() {
             ],
         ),
         (
-            files::Site {
+            files::SiteReport {
                 warnings: 1,
                 health: health("ok"),
                 ..sound()
@@ -629,7 +632,7 @@ fn the_site_and_its_server_are_told_apart() {
             ],
         ),
         (
-            files::Site {
+            files::SiteReport {
                 health: health("degraded: the disk under the journal is full"),
                 ..sound()
             },
@@ -641,12 +644,12 @@ fn the_site_and_its_server_are_told_apart() {
             ],
         ),
         (
-            files::Site {
+            files::SiteReport {
                 health: health("ok"),
                 is_rejected: true,
                 ..sound()
             },
-            Server {
+            ServerProcess {
                 pid: None,
                 ..running()
             },
@@ -657,7 +660,7 @@ fn the_site_and_its_server_are_told_apart() {
             ],
         ),
         (
-            files::Site {
+            files::SiteReport {
                 unasked: Some("it refuses us".into()),
                 ..sound()
             },
@@ -670,7 +673,7 @@ fn the_site_and_its_server_are_told_apart() {
         ),
         (
             sound(),
-            Server {
+            ServerProcess {
                 answers: false,
                 ..running()
             },
@@ -681,7 +684,7 @@ fn the_site_and_its_server_are_told_apart() {
             ],
         ),
         (
-            files::Site {
+            files::SiteReport {
                 silent: vec![("lab/policies.d".into(), "NFS")],
                 ..sound()
             },
@@ -709,7 +712,7 @@ fn the_site_and_its_server_are_told_apart() {
 
 #[test]
 fn the_state_directory_is_writable_and_has_room() {
-    let state = |exists, trouble: Option<&str>, free| files::State {
+    let state = |exists, trouble: Option<&str>, free| files::StateDirReport {
         path: Ok("/var/lib/x".into()),
         exists,
         trouble: trouble.map(String::from),
@@ -717,7 +720,7 @@ fn the_state_directory_is_writable_and_has_room() {
     };
     let owner = "> start the server as its owner, or set another `state` in `[paths]`: without it no installation is handed out";
     let room = "> a journal that cannot be written holds every installation: make room";
-    let root = || Server {
+    let root = || ServerProcess {
         is_root: true,
         ..nobody()
     };
@@ -773,7 +776,7 @@ fn the_state_directory_is_writable_and_has_room() {
     ] {
         assert_eq!(written(&files::of_state(&state, &server)), expected);
     }
-    let nowhere = files::State {
+    let nowhere = files::StateDirReport {
         path: Err("neither says".into()),
         ..state(false, None, None)
     };
@@ -787,7 +790,7 @@ fn the_state_directory_is_writable_and_has_room() {
 fn a_clock_is_plausible_kept_and_not_behind_the_journal() {
     let at = |text: &str| Timestamp(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
     let noon = at("2026-11-22T12:00:00Z");
-    let seen = |now, is_kept, last| clock::Seen { now, is_kept, last };
+    let seen = |now, is_kept, last| clock::ClockReading { now, is_kept, last };
     let help =
         "$ timedatectl set-ntp true > or install chrony; a container has the clock of its host";
     for (seen, expected) in [
@@ -823,15 +826,18 @@ fn areas() -> Vec<Area> {
         Area {
             area: "ports",
             findings: vec![
-                Finding::ok("67/udp: free"),
-                Finding::error("69/udp: a program\x1b[31m has it")
+                DoctorFinding::ok("67/udp: free"),
+                DoctorFinding::error("69/udp: a program\x1b[31m has it")
                     .run("kill it")
                     .help("or not"),
             ],
         },
         Area {
             area: "clock",
-            findings: vec![Finding::unknown("no clock"), Finding::unknown("no time")],
+            findings: vec![
+                DoctorFinding::unknown("no clock"),
+                DoctorFinding::unknown("no time"),
+            ],
         },
     ]
 }
@@ -847,7 +853,7 @@ fn findings_are_shown_plain_narrow_and_as_json() {
     let words = "one two three four five six seven";
     let area = Area {
         area: "x",
-        findings: vec![Finding::ok(words).run(words)],
+        findings: vec![DoctorFinding::ok(words).run(words)],
     };
     assert_eq!(
         show::written(&[area], &terminal),
@@ -860,5 +866,5 @@ fn findings_are_shown_plain_narrow_and_as_json() {
     );
     let second = serde_json::json!({"area": "ports", "severity": "error", "message": "69/udp: a program\u{1b}[31m has it", "run": ["kill it"], "help": ["or not"]});
     assert_eq!(value["findings"][1], second);
-    assert_eq!(count(&areas(), Mark::Unknown), 2);
+    assert_eq!(count(&areas(), FindingLevel::Unknown), 2);
 }

@@ -1,8 +1,8 @@
 //! What ufw lets in, by what `ufw status verbose` prints.
 
 use super::{
-    finding::Finding,
-    firewall::{Closed, Firewall, interfaces, on_all},
+    finding::DoctorFinding,
+    firewall::{BlockedPorts, Firewall, interfaces, on_all},
     ports::written,
 };
 use crate::net::ports::Protocol;
@@ -13,13 +13,13 @@ pub(super) fn is_active(status: &str) -> bool {
 }
 
 /// Says what it lets in.
-pub(super) fn findings(seen: &Firewall, status: &str) -> Vec<Finding> {
+pub(super) fn findings(seen: &Firewall, status: &str) -> Vec<DoctorFinding> {
     if status.contains("allow (incoming)") {
-        return vec![Finding::ok("ufw is active and lets everything in")];
+        return vec![DoctorFinding::ok("ufw is active and lets everything in")];
     }
     let mut findings = Vec::new();
     for interface in interfaces(seen) {
-        let mut closed = Closed::new(interface.as_deref());
+        let mut closed = BlockedPorts::new(interface.as_deref());
         for opening in &seen.openings {
             match allows(status, interface.as_deref(), *opening) {
                 Some(true) => {}
@@ -38,7 +38,7 @@ pub(super) fn findings(seen: &Firewall, status: &str) -> Vec<Finding> {
     }
     if findings.is_empty() {
         let openings = written(&seen.openings);
-        findings.push(Finding::ok(format!(
+        findings.push(DoctorFinding::ok(format!(
             "ufw lets machines reach {openings}{}",
             on_all(seen)
         )));

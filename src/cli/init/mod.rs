@@ -1,6 +1,6 @@
 //! `init`: a new site that fits this machine, and what the state directory of an old one stands for.
 
-mod found;
+mod host;
 mod password;
 mod texts;
 
@@ -14,7 +14,7 @@ use anyhow::{Context, anyhow};
 
 use super::{
     arguments::{self, InitState},
-    failure::{Failure, Outcome},
+    failure::{CliResult, Failure},
     offline::request,
     terminal::Terminal,
 };
@@ -23,9 +23,9 @@ use crate::{
     model::PasswordHash,
     serve::offline::{Request, adopt},
 };
-use found::Found;
+use host::HostSettings;
 
-pub(super) fn run(dir: &Path, init: &arguments::Init, terminal: &Terminal) -> Outcome {
+pub(super) fn run(dir: &Path, init: &arguments::InitArgs, terminal: &Terminal) -> CliResult {
     match init.state {
         Some(state) => declare(dir, state, terminal),
         None => write(dir, init, terminal),
@@ -33,7 +33,7 @@ pub(super) fn run(dir: &Path, init: &arguments::Init, terminal: &Terminal) -> Ou
 }
 
 /// Says what the state directory of an existing site stands for.
-fn declare(dir: &Path, state: InitState, terminal: &Terminal) -> Outcome {
+fn declare(dir: &Path, state: InitState, terminal: &Terminal) -> CliResult {
     let installed = state == InitState::Installed;
     let held = "stop the server of this site first; it takes note when it starts again";
     let said = request(dir, &Request::Declare { installed }).map_err(|failure| match failure
@@ -45,7 +45,7 @@ fn declare(dir: &Path, state: InitState, terminal: &Terminal) -> Outcome {
     Ok(terminal.show(&(said + "\n"))?)
 }
 
-fn write(dir: &Path, init: &arguments::Init, terminal: &Terminal) -> Outcome {
+fn write(dir: &Path, init: &arguments::InitArgs, terminal: &Terminal) -> CliResult {
     let existing: Vec<&str> = texts::NAMES
         .into_iter()
         .filter(|name| dir.join(name).symlink_metadata().is_ok())
@@ -58,7 +58,7 @@ fn write(dir: &Path, init: &arguments::Init, terminal: &Terminal) -> Outcome {
         ))
         .help("nothing is overwritten: name another directory, or move these away"));
     }
-    let found = Found::look(Path::new("/"), std::env::home_dir().as_deref());
+    let found = HostSettings::look(Path::new("/"), std::env::home_dir().as_deref());
     terminal.show(&found.to_string())?;
     let asks = !init.no_input && io::stdin().is_terminal() && io::stderr().is_terminal();
     let password = if asks {
@@ -87,7 +87,7 @@ fn write(dir: &Path, init: &arguments::Init, terminal: &Terminal) -> Outcome {
     Ok(())
 }
 
-fn create(path: &Path, text: &str) -> Outcome {
+fn create(path: &Path, text: &str) -> CliResult {
     let create = || {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
@@ -98,19 +98,19 @@ fn create(path: &Path, text: &str) -> Outcome {
 }
 
 /// A site's id: random, so that no two sites are taken for one.
-fn id() -> Outcome<String> {
+fn id() -> CliResult<String> {
     Ok(random::<16>()?
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect())
 }
 
-fn hash(password: &str) -> Outcome<PasswordHash> {
+fn hash(password: &str) -> CliResult<PasswordHash> {
     // The salt derives from the key, and this key is used once.
     Ok(Passwords::new(Key(random()?)).hash(password))
 }
 
-fn random<const N: usize>() -> Outcome<[u8; N]> {
+fn random<const N: usize>() -> CliResult<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random numbers: {error}"))?;
     Ok(bytes)

@@ -5,13 +5,13 @@ use std::io::{self, BufRead, Write};
 use anyhow::anyhow;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
-use crate::cli::failure::{Failure, Outcome};
+use crate::cli::failure::{CliResult, Failure};
 
 /// What the terminal sends for ^C while it raises no signals.
 const INTERRUPT: char = '\u{3}';
 
 /// Asks until the same is typed twice; none when nothing is typed.
-pub(super) fn ask() -> Outcome<Option<String>> {
+pub(super) fn ask() -> CliResult<Option<String>> {
     loop {
         let password = line("Root password for installed machines (empty: none, keys only): ")?;
         if password.is_empty() {
@@ -24,11 +24,11 @@ pub(super) fn ask() -> Outcome<Option<String>> {
     }
 }
 
-fn line(question: &str) -> Outcome<String> {
+fn line(question: &str) -> CliResult<String> {
     say(question)?;
     let mut text = String::new();
     {
-        let _silence = Silence::begin()?;
+        let _silence = EchoOff::begin()?;
         io::stdin().lock().read_line(&mut text)?;
     }
     say("\n")?;
@@ -45,10 +45,10 @@ fn say(text: &str) -> io::Result<()> {
 }
 
 /// A terminal that shows nothing of what is typed, until it is dropped.
-struct Silence(Termios);
+struct EchoOff(Termios);
 
-impl Silence {
-    fn begin() -> io::Result<Silence> {
+impl EchoOff {
+    fn begin() -> io::Result<EchoOff> {
         let before = tcgetattr(io::stdin())?;
         let mut silent = before.clone();
         // A signal would end the program with the terminal still silent.
@@ -56,11 +56,11 @@ impl Silence {
             .local_flags
             .remove(LocalFlags::ECHO | LocalFlags::ISIG);
         tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &silent)?;
-        Ok(Silence(before))
+        Ok(EchoOff(before))
     }
 }
 
-impl Drop for Silence {
+impl Drop for EchoOff {
     fn drop(&mut self) {
         // A terminal that is gone has nothing to be set back.
         if tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &self.0).is_err() {}

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::found::Found;
+use super::host::HostSettings;
 
 /// Every file, relative to the site.
 pub(super) const NAMES: [&str; 6] = [
@@ -16,7 +16,7 @@ pub(super) const NAMES: [&str; 6] = [
 
 /// Writes every file's text.
 pub(super) fn write(
-    found: &Found,
+    found: &HostSettings,
     id: &str,
     password: Option<&str>,
 ) -> [(&'static str, String); 6] {
@@ -57,7 +57,7 @@ site-id = "{id}"
     )
 }
 
-fn defaults(found: &Found, password: Option<&str>) -> String {
+fn defaults(found: &HostSettings, password: Option<&str>) -> String {
     let zone = found.timezone.as_deref().unwrap_or("Etc/UTC");
     let mut text = format!(
         r#"# What all machines share: the lowest layer. A network, a policy and a node may each set these again, in that order; the
@@ -95,7 +95,7 @@ keyboard = "us"
     text
 }
 
-fn networks(found: &Found) -> String {
+fn networks(found: &HostSettings) -> String {
     let mut text = String::from(
         "# Subnets. A node's address picks the one that it lies in; gateway, DNS and domain follow from there.\n\n",
     );
@@ -106,7 +106,7 @@ fn networks(found: &Found) -> String {
     text
 }
 
-fn network(found: &Found) -> String {
+fn network(found: &HostSettings) -> String {
     let Some((_, own, subnet)) = &found.network else {
         return String::new();
     };
@@ -158,7 +158,7 @@ fn repos() -> String {
     .into()
 }
 
-fn nodes(found: &Found) -> String {
+fn nodes(found: &HostSettings) -> String {
     let found = if found.network.is_some() {
         found
     } else {
@@ -197,20 +197,20 @@ fn ignored() -> String {
 }
 
 /// A network that is set aside for documentation (RFC 5737), for where none was found.
-fn example() -> Found {
+fn example() -> HostSettings {
     let address = |last| Ipv4Addr::new(192, 0, 2, last);
     let subnet = ipnet::Ipv4Net::new_assert(address(0), 24);
-    Found {
+    HostSettings {
         network: Some(("eth0".into(), address(5), subnet)),
         gateway: Some(address(1)),
         dns: vec![address(1).into()],
         domain: Some("lab.example".into()),
-        ..Found::default()
+        ..HostSettings::default()
     }
 }
 
 /// Two addresses that nothing known uses.
-fn free(found: &Found) -> [Ipv4Addr; 2] {
+fn free(found: &HostSettings) -> [Ipv4Addr; 2] {
     let Some((_, own, subnet)) = &found.network else {
         return [Ipv4Addr::UNSPECIFIED; 2];
     };
@@ -251,7 +251,7 @@ mod tests {
     use crate::site::{Files, Memory, Severity, Style, load, report};
 
     fn checked(
-        found: &Found,
+        found: &HostSettings,
         password: Option<&str>,
         mend: impl Fn(&str) -> String,
     ) -> (usize, String) {
@@ -295,7 +295,7 @@ mod tests {
     fn every_site_that_is_written_holds() {
         let own = example();
         let keys = vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG5DzIGZQt8lBHXMP5/p83B5U36zyJDNPIHSRiFHBSZT a \"b\" \\".into()];
-        let far = Found {
+        let far = HostSettings {
             gateway: Some(Ipv4Addr::new(10, 0, 0, 1)),
             domain: None,
             ..own.clone()
@@ -305,7 +305,7 @@ mod tests {
             (own.clone(), None),
             (far, None),
             (
-                Found {
+                HostSettings {
                     keys,
                     timezone: Some("Europe/Berlin".into()),
                     ..own
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_site_without_a_network_holds_too() {
-        let (errors, report) = checked(&Found::default(), None, str::to_string);
+        let (errors, report) = checked(&HostSettings::default(), None, str::to_string);
         assert_eq!((errors, report.as_str()), (0, ""));
     }
 

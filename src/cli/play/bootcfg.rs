@@ -4,16 +4,16 @@ use super::ipxe::join;
 
 /// What the loader takes from a boot.cfg.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct BootCfg {
+pub(super) struct MbootConfig {
     /// The URLs of the kernel and the modules, in their order.
     pub(super) files: Vec<String>,
     /// The kernel's command line.
     pub(super) words: Vec<String>,
 }
 
-impl BootCfg {
+impl MbootConfig {
     /// Reads the text that came from `url`. Names are looked for under `prefix`, without one beside the boot.cfg.
-    pub(super) fn read(url: &str, text: &str) -> BootCfg {
+    pub(super) fn read(url: &str, text: &str) -> MbootConfig {
         let value = |key: &str| {
             let lines = text.lines().filter_map(|line| line.split_once('='));
             lines
@@ -32,7 +32,7 @@ impl BootCfg {
             .into_iter()
             .chain(names)
             .filter(|name| !name.is_empty());
-        BootCfg {
+        MbootConfig {
             files: names
                 .map(|name| join(&prefix, name.trim_start_matches('/')))
                 .collect(),
@@ -51,14 +51,14 @@ mod tests {
     #[test]
     fn modules_are_found_under_the_prefix() {
         let text = "title=x\nprefix=http://s/repo/esxi\nkernel=b.b00\nkernelopt=runweasel ks=http://s/t/1/ks.cfg\nmodules=a.gz --- /b.gz option --- c.v00\n";
-        let read = BootCfg::read("http://s/t/1/01-00/boot.cfg", text);
+        let read = MbootConfig::read("http://s/t/1/01-00/boot.cfg", text);
         assert_eq!(
             read.files,
             ["b.b00", "a.gz", "b.gz", "c.v00"].map(|name| format!("http://s/repo/esxi/{name}"))
         );
         assert_eq!(read.words, ["runweasel", "ks=http://s/t/1/ks.cfg"]);
-        let beside = BootCfg::read("http://s/esxi/boot.cfg", "prefix=\nkernel=/k\n");
+        let beside = MbootConfig::read("http://s/esxi/boot.cfg", "prefix=\nkernel=/k\n");
         assert_eq!(beside.files, ["http://s/esxi/k"]);
-        assert_eq!(BootCfg::read("http://s/x", ""), BootCfg::default());
+        assert_eq!(MbootConfig::read("http://s/x", ""), MbootConfig::default());
     }
 }

@@ -1,11 +1,11 @@
 //! A virtual machine: cards, firmware, a disk, and what it does from power on until its disk or an installer runs.
 
 use super::{
-    Step,
-    bootcfg::BootCfg,
-    ipxe::{self, Left, Setting, Settings, World, join},
-    links::{Link, is_first_boot, links},
-    wire::Wire,
+    PlayStep,
+    bootcfg::MbootConfig,
+    http::HttpClient,
+    ipxe::{self, IpxeEnvironment, IpxeExit, IpxeSetting, IpxeSettings, join},
+    urls::{AttemptUrl, is_first_boot, links},
 };
 use crate::model::{Arch, Mac, Platform};
 
@@ -28,7 +28,7 @@ pub struct Hardware {
 
 /// What goes wrong with a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Trouble {
+pub struct InjectedFaults {
     /// Its installer ends with an error after it has begun.
     pub fails: bool,
     /// None of its callbacks reaches the server.
@@ -37,7 +37,7 @@ pub struct Trouble {
 
 /// What became of a boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Booted {
+pub enum BootOutcome {
     /// An installer ran to its end.
     Installed,
     /// An installer ran and ended with an error.
@@ -57,78 +57,82 @@ pub enum Booted {
 }
 
 /// A virtual machine.
-pub struct Machine<'t> {
+pub struct VirtualMachine<'t> {
     hardware: Hardware,
-    trouble: Trouble,
-    wire: Wire,
-    disk: Disk,
-    tell: Box<dyn FnMut(Step) + 't>,
+    trouble: InjectedFaults,
+    wire: HttpClient,
+    disk: VirtualDisk,
+    tell: Box<dyn FnMut(PlayStep) + 't>,
 }
 
 /// What the disk holds.
-enum Disk {
+enum VirtualDisk {
     Blank,
     /// A system, and the callbacks that its first boot makes.
     System(Vec<String>),
 }
 
-impl<'t> Machine<'t> {
+impl<'t> VirtualMachine<'t> {
     /// A machine with a blank disk, which tells every step to `tell`.
-    pub fn new(hardware: Hardware, trouble: Trouble, tell: impl FnMut(Step) + 't) -> Machine<'t> {
-        Machine {
+    pub fn new(
+        hardware: Hardware,
+        trouble: InjectedFaults,
+        tell: impl FnMut(PlayStep) + 't,
+    ) -> VirtualMachine<'t> {
+        VirtualMachine {
             hardware,
             trouble,
-            wire: Wire::new(),
-            disk: Disk::Blank,
+            wire: HttpClient::new(),
+            disk: VirtualDisk::Blank,
             tell: Box::new(tell),
         }
     }
 
     /// The same with a system on its disk, from before.
-    pub fn with_system(self) -> Machine<'t> {
-        Machine {
-            disk: Disk::System(Vec::new()),
+    pub fn with_system(self) -> VirtualMachine<'t> {
+        VirtualMachine {
+            disk: VirtualDisk::System(Vec::new()),
             ..self
         }
     }
 
     /// Turns it on, network first, with `server` (`http://192.0.2.1:8080`) where DHCP would point.
-    pub fn boot(&mut self, server: &str) -> Booted {
+    pub fn boot(&mut self, server: &str) -> BootOutcome {
         let url = format!("{server}/boot.ipxe");
         let settings = self.settings();
-        let mut screen = Screen {
-            has_system: matches!(self.disk, Disk::System(_)),
+        let mut screen = IpxeHost {
+            has_system: matches!(self.disk, VirtualDisk::System(_)),
             answered: false,
             machine: self,
         };
         let left = ipxe::run(&url, settings, &mut screen);
         if !screen.answered {
-            return Booted::NoAnswer;
+            return BootOutcome::NoAnswer;
         }
         let efi = self.hardware.platform == Platform::Efi;
         match left {
-            Left::Disk => self.boot_disk(),
+            IpxeExit::Disk => self.boot_disk(),
             // UEFI takes success for an end: it goes on to the disk only after an error.
-            Left::Exit { success: true } if efi => {
-                self.ends("stops in its firmware's menu", Booted::FirmwareMenu)
+            IpxeExit::Exit { success: true } if efi => {
+                self.ends("stops in its firmware's menu", BootOutcome::FirmwareMenu)
             }
-            Left::Exit { .. } => self.boot_disk(),
-            Left::Program { url, words } => self.program(&url, &words),
-            Left::Restart => self.ends("starts anew", Booted::Kernel),
-            Left::Halt => self.ends("waits for a person", Booted::FirmwareMenu),
-            Left::Waiting => self.ends("is kept waiting", Booted::Waiting),
+            IpxeExit::Exit { .. } => self.boot_disk(),
+            IpxeExit::Program { url, words } => self.program(&url, &words),
+            IpxeExit::Restart => self.ends("starts anew", BootOutcome::Kernel),
+            IpxeExit::Halt => self.ends("waits for a person", BootOutcome::FirmwareMenu),
+            IpxeExit::Waiting => self.ends("is kept waiting", BootOutcome::Waiting),
         }
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self) -> IpxeSettings {
         let hardware = &self.hardware;
-        let mut settings = Settings::default();
+        let mut settings = IpxeSettings::default();
         for (index, mac) in hardware.macs.iter().enumerate() {
-            settings.set(&format!("net{index}/mac"), Setting::Mac(*mac));
+            settings.set(&format!("net{index}/mac"), IpxeSetting::Mac(*mac));
         }
         if let Some(mac) = hardware.macs.first() {
-            settings.set("netX/mac", Setting::Mac(*mac));
-            settings.set("mac", Setting::Mac(*mac));
+            settings.set("netX/mac", IpxeSetting::Mac(*mac));
+            settings.set("mac", IpxeSetting::Mac(*mac));
         }
         let words = [
             ("uuid", hardware.uuid.clone()),
@@ -142,23 +146,23 @@ impl<'t> Machine<'t> {
         ];
         for (name, value) in words {
             if let Some(value) = value {
-                settings.set(name, Setting::Text(value));
+                settings.set(name, IpxeSetting::Text(value));
             }
         }
         settings
     }
 
-    fn boot_disk(&mut self) -> Booted {
-        let Disk::System(first_boot) = &mut self.disk else {
-            return self.ends("finds no system on its disk", Booted::NothingOnDisk);
+    fn boot_disk(&mut self) -> BootOutcome {
+        let VirtualDisk::System(first_boot) = &mut self.disk else {
+            return self.ends("finds no system on its disk", BootOutcome::NothingOnDisk);
         };
         let callbacks = std::mem::take(first_boot);
         self.became("boots its disk");
         callbacks.iter().for_each(|url| self.call(url));
-        Booted::Disk
+        BootOutcome::Disk
     }
 
-    fn program(&mut self, url: &str, words: &[String]) -> Booted {
+    fn program(&mut self, url: &str, words: &[String]) -> BootOutcome {
         let name = ipxe::split(url).1.rsplit('/').next().unwrap_or_default();
         match name {
             "mboot.efi" | "bootx64.efi" | "mboot.c32" => self.mboot(url, words),
@@ -167,7 +171,7 @@ impl<'t> Machine<'t> {
     }
 
     /// ESXi's loader: a boot.cfg of this machine's own beside the loader, else the common one, or the one it is told.
-    fn mboot(&mut self, url: &str, words: &[String]) -> Booted {
+    fn mboot(&mut self, url: &str, words: &[String]) -> BootOutcome {
         let told = words
             .iter()
             .position(|word| word == "-c")
@@ -186,10 +190,13 @@ impl<'t> Machine<'t> {
             .map(|place| join(url, place))
             .find_map(|place| {
                 let text = self.text(&place)?;
-                Some(BootCfg::read(&place, &text))
+                Some(MbootConfig::read(&place, &text))
             });
         let Some(bootcfg) = found else {
-            return self.ends("has a loader without a boot.cfg", Booted::InstallerFailed);
+            return self.ends(
+                "has a loader without a boot.cfg",
+                BootOutcome::InstallerFailed,
+            );
         };
         if told.is_none() {
             // Only there for hosts with Secure Boot; the loader does without it.
@@ -199,7 +206,7 @@ impl<'t> Machine<'t> {
             if self.fetch(file).is_none() {
                 return self.ends(
                     &format!("has a loader that misses {file}"),
-                    Booted::InstallerFailed,
+                    BootOutcome::InstallerFailed,
                 );
             }
         }
@@ -207,7 +214,7 @@ impl<'t> Machine<'t> {
     }
 
     /// An installer's kernel: its command line names the document that it installs by.
-    fn kernel(&mut self, words: &[String]) -> Booted {
+    fn kernel(&mut self, words: &[String]) -> BootOutcome {
         let named = |keys: &[&str]| {
             let pairs = words.iter().filter_map(|word| word.split_once('='));
             pairs
@@ -216,7 +223,7 @@ impl<'t> Machine<'t> {
                 .map(|(_, value)| value.to_string())
         };
         let Some(document) = named(&["ks", "inst.ks", "url", "preseed/url"]) else {
-            return self.ends("runs a kernel that installs nothing", Booted::Kernel);
+            return self.ends("runs a kernel that installs nothing", BootOutcome::Kernel);
         };
         if let Some(tree) = named(&["inst.stage2", "inst.repo"]) {
             let tree = format!("{}/", tree.trim_end_matches('/'));
@@ -226,11 +233,11 @@ impl<'t> Machine<'t> {
         self.install(&document)
     }
 
-    fn install(&mut self, document: &str) -> Booted {
+    fn install(&mut self, document: &str) -> BootOutcome {
         let Some(text) = self.text(document) else {
             return self.ends(
                 "has an installer without its document",
-                Booted::InstallerFailed,
+                BootOutcome::InstallerFailed,
             );
         };
         let attempt = document.rfind('/').map_or(document, |at| &document[..=at]);
@@ -243,30 +250,30 @@ impl<'t> Machine<'t> {
         if !installer.follow(self, &text) {
             return self.ends(
                 "has an installer that ended with an error",
-                Booted::InstallerFailed,
+                BootOutcome::InstallerFailed,
             );
         }
         let Installer { first_boot, .. } = installer;
-        self.disk = Disk::System(first_boot);
-        self.ends("has a system on its disk", Booted::Installed)
+        self.disk = VirtualDisk::System(first_boot);
+        self.ends("has a system on its disk", BootOutcome::Installed)
     }
 
-    fn ends(&mut self, what: &str, booted: Booted) -> Booted {
+    fn ends(&mut self, what: &str, booted: BootOutcome) -> BootOutcome {
         self.became(what);
         booted
     }
 
     fn became(&mut self, what: &str) {
-        (self.tell)(Step::Became(what.into()));
+        (self.tell)(PlayStep::Became(what.into()));
     }
 
     fn call(&mut self, url: &str) {
         if self.trouble.loses_callbacks {
-            return (self.tell)(Step::Lost { url: url.into() });
+            return (self.tell)(PlayStep::Lost { url: url.into() });
         }
         // That nobody answered is part of what is told.
         let status = self.wire.get(url).ok().map(|answer| answer.status);
-        (self.tell)(Step::Called {
+        (self.tell)(PlayStep::Called {
             url: url.into(),
             status,
         });
@@ -276,7 +283,7 @@ impl<'t> Machine<'t> {
         // That nobody answered is part of what is told.
         let answer = self.wire.get(url).ok();
         let told = answer.as_ref().map(|answer| (answer.status, answer.length));
-        (self.tell)(Step::Fetched {
+        (self.tell)(PlayStep::Fetched {
             url: url.into(),
             answer: told,
         });
@@ -295,35 +302,35 @@ impl<'t> Machine<'t> {
 struct Installer<'a> {
     /// What every URL of the attempt begins with.
     attempt: &'a str,
-    done: Vec<Link>,
+    done: Vec<AttemptUrl>,
     first_boot: Vec<String>,
     is_written: bool,
 }
 
 impl Installer<'_> {
     /// Does what a document says; false when the installation ends with an error.
-    fn follow(&mut self, machine: &mut Machine<'_>, text: &str) -> bool {
+    fn follow(&mut self, machine: &mut VirtualMachine<'_>, text: &str) -> bool {
         for link in links(text, self.attempt) {
             if self.done.contains(&link) {
                 continue;
             }
             self.done.push(link.clone());
             match link {
-                Link::Failure(url) if machine.trouble.fails && !self.is_written => {
+                AttemptUrl::Failure(url) if machine.trouble.fails && !self.is_written => {
                     machine.call(&url);
                     return false;
                 }
-                Link::Failure(_) => {}
+                AttemptUrl::Failure(_) => {}
                 // It was to fail, and its documents have no word for that.
-                Link::Installed(_) if machine.trouble.fails => return false,
-                Link::Installed(url) => {
+                AttemptUrl::Installed(_) if machine.trouble.fails => return false,
+                AttemptUrl::Installed(url) => {
                     self.is_written = true;
                     machine.call(&url);
                 }
-                Link::Finished(url) => self.first_boot.push(url),
-                Link::Report(url) if self.is_written => self.first_boot.push(url),
-                Link::Report(url) => machine.call(&url),
-                Link::Document(url) => {
+                AttemptUrl::Finished(url) => self.first_boot.push(url),
+                AttemptUrl::Report(url) if self.is_written => self.first_boot.push(url),
+                AttemptUrl::Report(url) => machine.call(&url),
+                AttemptUrl::Document(url) => {
                     if !self.document(machine, &url) {
                         return false;
                     }
@@ -333,7 +340,7 @@ impl Installer<'_> {
         true
     }
 
-    fn document(&mut self, machine: &mut Machine<'_>, url: &str) -> bool {
+    fn document(&mut self, machine: &mut VirtualMachine<'_>, url: &str) -> bool {
         let Some(text) = machine.text(url) else {
             return false;
         };
@@ -343,8 +350,8 @@ impl Installer<'_> {
         let later = links(&text, self.attempt)
             .into_iter()
             .filter_map(|link| match link {
-                Link::Finished(url) | Link::Report(url) => Some(url),
-                Link::Failure(_) | Link::Installed(_) | Link::Document(_) => None,
+                AttemptUrl::Finished(url) | AttemptUrl::Report(url) => Some(url),
+                AttemptUrl::Failure(_) | AttemptUrl::Installed(_) | AttemptUrl::Document(_) => None,
             });
         self.first_boot.extend(later);
         true
@@ -352,14 +359,14 @@ impl Installer<'_> {
 }
 
 /// What iPXE sees of the machine.
-struct Screen<'m, 't> {
-    machine: &'m mut Machine<'t>,
+struct IpxeHost<'m, 't> {
+    machine: &'m mut VirtualMachine<'t>,
     has_system: bool,
     /// Whether the server has answered at all.
     answered: bool,
 }
 
-impl World for Screen<'_, '_> {
+impl IpxeEnvironment for IpxeHost<'_, '_> {
     fn fetch(&mut self, url: &str) -> Option<Vec<u8>> {
         if url.contains("/stage/") {
             self.machine.call(url);
@@ -371,7 +378,7 @@ impl World for Screen<'_, '_> {
     }
 
     fn say(&mut self, line: &str) {
-        (self.machine.tell)(Step::Screen(line.into()));
+        (self.machine.tell)(PlayStep::Screen(line.into()));
     }
 
     fn has_system(&self) -> bool {

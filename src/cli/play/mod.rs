@@ -1,16 +1,16 @@
 //! `play`: a virtual machine boots from the network, installs, and reports back, all over HTTP.
 //!
-//! [`Machine`] is the machine: it asks for the same files in the same order as firmware, iPXE, ESXi's loader and
+//! [`VirtualMachine`] is the machine: it asks for the same files in the same order as firmware, iPXE, ESXi's loader and
 //! the installers do, and makes the callbacks that stand in the documents it was given. It runs nothing of what it
 //! fetches, and no time passes. [`run`] lets one loose on the running server, or on one of its own.
 
 pub mod ipxe;
 mod bootcfg;
-mod links;
+mod urls;
 mod step;
-mod wire;
+mod http;
 mod machine;
-pub(super) mod own;
+pub(super) mod private_server;
 
 use std::{path::Path, sync::Arc, thread, time::Duration};
 
@@ -19,10 +19,10 @@ use sha2::{Digest, Sha256};
 
 use super::{
     arguments, check,
-    client::{Client, config, reachable},
-    failure::{Failure, Outcome},
+    client::{ApiClient, config, reachable},
+    failure::{CliResult, Failure},
     log,
-    nodes::Shown,
+    nodes::NodeStatus,
     terminal::Terminal,
 };
 use crate::{
@@ -30,13 +30,13 @@ use crate::{
     net::http::Question,
     site::{Site, suggest},
 };
-use own::Own;
-use wire::Wire;
+use http::HttpClient;
+use private_server::PrivateServer;
 
-pub use machine::{Booted, Hardware, Machine, Trouble};
-pub use step::Step;
+pub use machine::{BootOutcome, Hardware, InjectedFaults, VirtualMachine};
+pub use step::PlayStep;
 
-pub(super) fn run(root: &Path, play: &arguments::Play, terminal: &Terminal) -> Outcome {
+pub(super) fn run(root: &Path, play: &arguments::PlayArgs, terminal: &Terminal) -> CliResult {
     let loaded = check::loaded(root)?;
     let hardware = hardware(&loaded.snapshot.site, &play.node, play.bios)?;
     match against(root, play.live, "played", terminal)? {
@@ -53,10 +53,10 @@ pub(super) fn run(root: &Path, play: &arguments::Play, terminal: &Terminal) -> O
             played
         }
         None => {
-            let own = Own::start(root)?;
+            let own = PrivateServer::start(root)?;
             terminal.show("playing with a server of its own and throwaway state\n")?;
             let played = boots(hardware, false, play, &own.machines(), terminal);
-            recorded(&Client::at(own.operators(), root)?, play, terminal)?;
+            recorded(&ApiClient::at(own.operators(), root)?, play, terminal)?;
             own.stop()?;
             played
         }
@@ -64,10 +64,10 @@ pub(super) fn run(root: &Path, play: &arguments::Play, terminal: &Terminal) -> O
 }
 
 /// Tells whether the machine was installed before: then its disk boots.
-fn has_system(client: &Client, name: &str) -> bool {
+fn has_system(client: &ApiClient, name: &str) -> bool {
     // A machine that the server does not know was never installed.
     let answer = client.ask(&Question::Node(name.into())).ok();
-    let shown: Option<Shown> = answer.and_then(|answer| serde_json::from_slice(&answer).ok());
+    let shown: Option<NodeStatus> = answer.and_then(|answer| serde_json::from_slice(&answer).ok());
     shown.is_some_and(|shown| ["installed", "finished"].contains(&shown.state.as_str()))
 }
 
@@ -78,8 +78,8 @@ pub(super) fn against(
     live: bool,
     done: &str,
     terminal: &Terminal,
-) -> Outcome<Option<(Client, String)>> {
-    let Some((client, status)) = Client::find(root)? else {
+) -> CliResult<Option<(ApiClient, String)>> {
+    let Some((client, status)) = ApiClient::find(root)? else {
         return match live {
             true => Err(Failure::unreachable(anyhow!("no server answers"))
                 .help("start it with `bootwright serve`, or leave --live out")),
@@ -98,7 +98,7 @@ pub(super) fn against(
 }
 
 /// Where the running server answers machines.
-fn machines(root: &Path) -> Outcome<String> {
+fn machines(root: &Path) -> CliResult<String> {
     let config = config(root)?;
     let listen = config
         .http
@@ -124,7 +124,7 @@ fn machines(root: &Path) -> Outcome<String> {
 
 /// Tells whether one of our servers answers machines there.
 pub(super) fn answers(server: &str) -> bool {
-    let health = Wire::new().get(&format!("{server}/healthz"));
+    let health = HttpClient::new().get(&format!("{server}/healthz"));
     health
         .is_ok_and(|health| health.body.starts_with(b"ok") || health.body.starts_with(b"degraded"))
 }
@@ -132,15 +132,15 @@ pub(super) fn answers(server: &str) -> bool {
 fn boots(
     hardware: Hardware,
     has_system: bool,
-    play: &arguments::Play,
+    play: &arguments::PlayArgs,
     server: &str,
     terminal: &Terminal,
-) -> Outcome {
-    let trouble = Trouble {
+) -> CliResult {
+    let trouble = InjectedFaults {
         fails: play.fail,
         loses_callbacks: play.lose_callbacks,
     };
-    let mut machine = Machine::new(hardware.clone(), trouble, |step| {
+    let mut machine = VirtualMachine::new(hardware.clone(), trouble, |step| {
         // A pipe that was closed is noticed at the next header.
         if terminal
             .show(&format!(
@@ -163,15 +163,15 @@ fn boots(
             play.node, hardware.platform
         ))?;
         match machine.boot(server) {
-            Booted::NoAnswer => {
+            BootOutcome::NoAnswer => {
                 return Err(Failure::unreachable(anyhow!(
                     "nobody answers machines at {server}"
                 )));
             }
-            Booted::InstallerFailed if !play.fail => {
+            BootOutcome::InstallerFailed if !play.fail => {
                 return Err(Failure::refused(anyhow!("the installation failed")));
             }
-            Booted::Waiting => break,
+            BootOutcome::Waiting => break,
             _ => {}
         }
     }
@@ -179,7 +179,7 @@ fn boots(
 }
 
 /// Shows what the server made of it.
-fn recorded(client: &Client, play: &arguments::Play, terminal: &Terminal) -> Outcome {
+fn recorded(client: &ApiClient, play: &arguments::PlayArgs, terminal: &Terminal) -> CliResult {
     // What merely tells is written within a second.
     thread::sleep(Duration::from_millis(1_100));
     let question = Question::Log {
@@ -196,7 +196,7 @@ fn recorded(client: &Client, play: &arguments::Play, terminal: &Terminal) -> Out
 }
 
 /// The machine that a name or a MAC stands for.
-fn hardware(site: &Site, name: &str, bios: bool) -> Outcome<Hardware> {
+fn hardware(site: &Site, name: &str, bios: bool) -> CliResult<Hardware> {
     let mac: Option<Mac> = name.parse().ok();
     let bare = Hardware {
         macs: Vec::new(),

@@ -7,7 +7,7 @@ use crate::model::ByteSize;
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum PlayStep {
     /// A file was asked for.
     Fetched {
         /// Its URL.
@@ -33,10 +33,10 @@ pub enum Step {
     Became(String),
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for PlayStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Fetched { url, answer } => {
+            PlayStep::Fetched { url, answer } => {
                 let answer = match answer {
                     Some((200, length)) => ByteSize(*length).to_string(),
                     Some((status, _)) => status.to_string(),
@@ -44,7 +44,7 @@ impl fmt::Display for Step {
                 };
                 write!(f, "fetches  {:<44}  {answer}", short(url))
             }
-            Step::Called { url, status } => {
+            PlayStep::Called { url, status } => {
                 let answer = match status {
                     Some(200) => "ok".into(),
                     Some(status) => status.to_string(),
@@ -52,9 +52,9 @@ impl fmt::Display for Step {
                 };
                 write!(f, "reports  {:<44}  {answer}", short(url))
             }
-            Step::Lost { url } => write!(f, "reports  {:<44}  lost", short(url)),
-            Step::Screen(line) => write!(f, "shows    {line}"),
-            Step::Became(what) => write!(f, "         {what}"),
+            PlayStep::Lost { url } => write!(f, "reports  {:<44}  lost", short(url)),
+            PlayStep::Screen(line) => write!(f, "shows    {line}"),
+            PlayStep::Became(what) => write!(f, "         {what}"),
         }
     }
 }
@@ -81,27 +81,27 @@ mod tests {
         let url = |path: &str| format!("http://192.0.2.1:8080{path}");
         for (step, line) in [
             (
-                Step::Fetched {
+                PlayStep::Fetched {
                     url: url("/boot?boot=1&mac=2"),
                     answer: Some((200, 1_234)),
                 },
                 "fetches  /boot?…                                       1.2 kB",
             ),
             (
-                Step::Fetched {
+                PlayStep::Fetched {
                     url: url("/repo/esxi/b.b00"),
                     answer: None,
                 },
                 "fetches  /repo/esxi/b.b00                              no answer",
             ),
             (
-                Step::Called {
+                PlayStep::Called {
                     url: url("/t/0123/stage/failed?reason=x"),
                     status: Some(200),
                 },
                 "reports  /t/…/stage/failed?reason=x                    ok",
             ),
-            (Step::Screen("hello".into()), "shows    hello"),
+            (PlayStep::Screen("hello".into()), "shows    hello"),
         ] {
             assert_eq!(step.to_string(), line);
         }

@@ -8,9 +8,9 @@ use std::{
 
 use anyhow::{Context, anyhow};
 
-use super::qemu::Firmware;
+use super::qemu::QemuFirmware;
 use crate::{
-    cli::failure::{Failure, Outcome},
+    cli::failure::{CliResult, Failure},
     model::Platform,
 };
 
@@ -42,14 +42,14 @@ const OVMF: [(&str, &str); 4] = [
 
 /// QEMU, and what it boots with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Installed {
+pub(super) struct QemuInstallation {
     /// The program.
     pub(super) qemu: PathBuf,
     ovmf: Option<(PathBuf, PathBuf)>,
 }
 
 /// Finds QEMU and its ROMs.
-pub(super) fn find() -> Outcome<Installed> {
+pub(super) fn find() -> CliResult<QemuInstallation> {
     let ovmf = OVMF
         .iter()
         .map(|(code, vars)| (PathBuf::from(code), PathBuf::from(vars)))
@@ -72,19 +72,19 @@ pub(super) fn find() -> Outcome<Installed> {
         ))
         .help(install(&packages)));
     }
-    Ok(Installed { qemu, ovmf })
+    Ok(QemuInstallation { qemu, ovmf })
 }
 
-impl Installed {
+impl QemuInstallation {
     /// The firmware of this kind. The variables of UEFI are copied to `vars`.
-    pub(super) fn firmware(&self, platform: Platform, vars: &Path) -> Outcome<Firmware> {
+    pub(super) fn firmware(&self, platform: Platform, vars: &Path) -> CliResult<QemuFirmware> {
         match (platform, &self.ovmf) {
-            (Platform::Pcbios, _) => Ok(Firmware::Bios),
+            (Platform::Pcbios, _) => Ok(QemuFirmware::Bios),
             (Platform::Efi, Some((code, fresh))) => {
                 fs::copy(fresh, vars)
                     .with_context(|| format!("`{}` cannot be copied", fresh.display()))?;
                 writable(vars)?;
-                Ok(Firmware::Uefi {
+                Ok(QemuFirmware::Uefi {
                     code: code.clone(),
                     vars: vars.into(),
                 })
@@ -104,7 +104,7 @@ fn writable(path: &Path) -> io::Result<()> {
 }
 
 /// Where QEMU looks for ROMs.
-fn directories(qemu: &Path) -> Outcome<Vec<PathBuf>> {
+fn directories(qemu: &Path) -> CliResult<Vec<PathBuf>> {
     let asked = Command::new(qemu).args(["-L", "help"]).output();
     let answer = asked.with_context(|| format!("`{}` cannot be run", qemu.display()))?;
     let text = String::from_utf8_lossy(&answer.stdout);
@@ -134,18 +134,18 @@ mod tests {
             std::os::unix::fs::PermissionsExt::from_mode(0o444),
         )
         .unwrap();
-        let with = |ovmf: bool| Installed {
+        let with = |ovmf: bool| QemuInstallation {
             qemu: "/usr/bin/qemu".into(),
             ovmf: ovmf.then(|| (at("code"), at("fresh"))),
         };
-        let uefi = Firmware::Uefi {
+        let uefi = QemuFirmware::Uefi {
             code: at("code"),
             vars: at("vars"),
         };
         for (ovmf, asked, expected) in [
             (true, Platform::Efi, Some(&uefi)),
-            (true, Platform::Pcbios, Some(&Firmware::Bios)),
-            (false, Platform::Pcbios, Some(&Firmware::Bios)),
+            (true, Platform::Pcbios, Some(&QemuFirmware::Bios)),
+            (false, Platform::Pcbios, Some(&QemuFirmware::Bios)),
             (false, Platform::Efi, None),
         ] {
             let got = with(ovmf).firmware(asked, &at("vars")).ok();

@@ -24,9 +24,9 @@ use anyhow::anyhow;
 
 use super::{
     arguments, check,
-    client::{Client, config},
-    failure::{Failure, Outcome},
-    play::{self, own},
+    client::{ApiClient, config},
+    failure::{CliResult, Failure},
+    play::{self, private_server},
     render,
     terminal::Terminal,
 };
@@ -38,17 +38,17 @@ use crate::{
     serve::{self, Loaded},
     site::Resolved,
 };
-use firmware::Installed;
-use net::Net;
-use process::{Process, Screen};
+use firmware::QemuInstallation;
+use net::GuestNetwork;
+use process::{QemuProcess, SerialLog};
 use qemu::Guest;
 use stand_in::StandIn;
-use watch::{Ended, Seen, Watch};
+use watch::{BootRecord, BootWatch, TryOutcome};
 
 /// So many lines of the machine's screen are shown when it did not come to its document.
 const SCREEN: usize = 12;
 
-pub(super) fn run(root: &Path, arguments: &arguments::Try, terminal: &Terminal) -> Outcome {
+pub(super) fn run(root: &Path, arguments: &arguments::TryArgs, terminal: &Terminal) -> CliResult {
     let began = Instant::now();
     let loaded = check::loaded(root)?;
     let site = &loaded.snapshot.site;
@@ -72,9 +72,9 @@ pub(super) fn run(root: &Path, arguments: &arguments::Try, terminal: &Terminal) 
             trial.run(&client, advertised(root, &server)?)
         }
         None => {
-            let own = own::Own::start(root)?;
+            let own = private_server::PrivateServer::start(root)?;
             terminal.show("trying with a server of its own and throwaway state\n")?;
-            let client = Client::at(own.operators(), root)?;
+            let client = ApiClient::at(own.operators(), root)?;
             let tried = trial.run(&client, v4(&own.machines())?);
             own.stop()?;
             tried
@@ -83,7 +83,7 @@ pub(super) fn run(root: &Path, arguments: &arguments::Try, terminal: &Terminal) 
 }
 
 /// Where the running server at `server` tells machines that it is.
-fn advertised(root: &Path, server: &str) -> Outcome<SocketAddrV4> {
+fn advertised(root: &Path, server: &str) -> CliResult<SocketAddrV4> {
     let config = config(root)?;
     let list = config.http.advertise.iter().flat_map(|list| list.values());
     let advertise = Advertise::read(list.map(String::as_str)).map_err(Failure::refused)?;
@@ -104,7 +104,7 @@ fn address(url: &str) -> Option<SocketAddr> {
     place.parse().or_else(|_| with_port.parse()).ok()
 }
 
-fn v4(url: &str) -> Outcome<SocketAddrV4> {
+fn v4(url: &str) -> CliResult<SocketAddrV4> {
     match address(url) {
         Some(SocketAddr::V4(address)) => Ok(address),
         _ => Err(Failure::refused(anyhow!(
@@ -117,16 +117,16 @@ fn v4(url: &str) -> Outcome<SocketAddrV4> {
 /// What is tried.
 struct Trial<'a> {
     root: &'a Path,
-    arguments: &'a arguments::Try,
+    arguments: &'a arguments::TryArgs,
     terminal: &'a Terminal,
     loaded: &'a Loaded,
     node: &'a Node,
-    installed: Installed,
+    installed: QemuInstallation,
     began: Instant,
 }
 
 impl Trial<'_> {
-    fn run(&self, client: &Client, server: SocketAddrV4) -> Outcome {
+    fn run(&self, client: &ApiClient, server: SocketAddrV4) -> CliResult {
         let (arguments, terminal) = (self.arguments, self.terminal);
         let name = self.node.name.value.as_str();
         let resolved = self.resolved()?;
@@ -134,7 +134,7 @@ impl Trial<'_> {
         let facts: Facts = serde_json::from_slice(&facts).map_err(anyhow::Error::from)?;
         let platform = platform(arguments);
         let platform = platform.unwrap_or_else(|| suggested::likely(&resolved, &facts));
-        let net = Net::new(
+        let net = GuestNetwork::new(
             &suggested::home(&self.loaded.snapshot.site, &resolved),
             server,
         );
@@ -142,7 +142,7 @@ impl Trial<'_> {
         let site = &self.loaded.snapshot.site;
         let stand_in = stand_in::find(self.root, site, &rendered, &net.server, platform)?;
 
-        let directory = own::Thrown::new()?;
+        let directory = private_server::ScratchDir::new()?;
         let at = |name: &str| directory.path().join(name);
         let disk = at("disk");
         // It takes no room until something is written.
@@ -160,18 +160,18 @@ impl Trial<'_> {
             screen: screen_of(arguments),
         };
         terminal.show(&introduced(&guest, platform))?;
-        let watch = Watch {
+        let watch = BootWatch {
             client,
             node: name,
             span: arguments.span.0,
             keep: arguments.keep,
             is_stand_in: stand_in.is_some(),
             began: self.began,
-            seen: Watch::length(client, name)?,
+            seen: BootWatch::length(client, name)?,
         };
         let list = qemu::arguments(&guest);
-        let mut process = Process::start(&self.installed.qemu, &list, directory.path())?;
-        let mut screen = Screen::new(at("serial"));
+        let mut process = QemuProcess::start(&self.installed.qemu, &list, directory.path())?;
+        let mut screen = SerialLog::new(at("serial"));
         let (ended, seen) = watch.run(&mut process, &mut screen, terminal)?;
         let complaints = process.complaints()?;
         drop(process);
@@ -185,7 +185,7 @@ impl Trial<'_> {
         )
     }
 
-    fn resolved(&self) -> Outcome<Resolved> {
+    fn resolved(&self) -> CliResult<Resolved> {
         let examined = Examined::Node(self.node.clone().into());
         let resolved = self.loaded.snapshot.resolve_examined(&examined);
         let name = &self.node.name;
@@ -197,7 +197,7 @@ impl Trial<'_> {
     }
 
     /// Everything that the machine is given, with zeros for the token.
-    fn rendered(&self, facts: &Facts, platform: Platform, server: &str) -> Outcome<Rendered> {
+    fn rendered(&self, facts: &Facts, platform: Platform, server: &str) -> CliResult<Rendered> {
         let report = Report {
             platform: Some(platform),
             ..Report::default()
@@ -216,13 +216,13 @@ impl Trial<'_> {
     /// Says how it ended.
     fn tell(
         &self,
-        ended: &Ended,
-        seen: &Seen,
+        ended: &TryOutcome,
+        seen: &BootRecord,
         rendered: &Rendered,
-        screen: &Screen,
+        screen: &SerialLog,
         complaints: &str,
         stand_in: Option<&StandIn>,
-    ) -> Outcome {
+    ) -> CliResult {
         let terminal = self.terminal;
         let name = &self.node.name;
         if let Some(first) = seen.first {
@@ -239,44 +239,44 @@ impl Trial<'_> {
             return Ok(());
         }
         let last = screen.last(SCREEN);
-        if !last.is_empty() && *ended != Ended::Stopped {
+        if !last.is_empty() && *ended != TryOutcome::Stopped {
             let lines = last.join("\n  ");
             terminal.show(&format!("\nits screen, at the end\n  {lines}\n"))?;
         }
         match (ended, stand_in) {
-            (Ended::NotStarted, Some(stand_in)) => self.tell_stand_in(rendered, stand_in),
+            (TryOutcome::NotStarted, Some(stand_in)) => self.tell_stand_in(rendered, stand_in),
             _ => Err(self.failure(ended, complaints)),
         }
     }
 
     /// Why no document was read, and what to do about it.
-    fn failure(&self, ended: &Ended, complaints: &str) -> Failure {
+    fn failure(&self, ended: &TryOutcome, complaints: &str) -> Failure {
         let name = &self.node.name;
         match ended {
-            Ended::Given(what) => Failure::refused(anyhow!("{name} was given {what}")).help(format!(
+            TryOutcome::Given(what) => Failure::refused(anyhow!("{name} was given {what}")).help(format!(
                 "`bootwright explain {name}` says why; `bootwright reinstall {name}` installs it once more"
             )),
-            Ended::NotStarted => Failure::refused(anyhow!("the installer cannot be started"))
+            TryOutcome::NotStarted => Failure::refused(anyhow!("the installer cannot be started"))
                 .help("its screen says why"),
-            Ended::Failed(reason) => {
+            TryOutcome::Failed(reason) => {
                 Failure::refused(anyhow!("{name} reported an error: {reason}"))
             }
-            Ended::Quit(status) => Failure::unreachable(anyhow!("QEMU ended, {status}"))
+            TryOutcome::Quit(status) => Failure::unreachable(anyhow!("QEMU ended, {status}"))
                 .maybe_help(complaints.lines().last().map(Into::into)),
-            Ended::Late => {
+            TryOutcome::Late => {
                 let span = self.arguments.span.written();
                 Failure::refused(anyhow!("no document was read within {span}")).help(
                     "the log above says how far it came; `--for 15m` gives it more time, `--window` shows its screen",
                 )
             }
-            Ended::Read | Ended::Stopped => {
+            TryOutcome::Read | TryOutcome::Stopped => {
                 Failure::refused(anyhow!("stopped before a document was read"))
             }
         }
     }
 
     /// Says what was not shown by this boot, and shows what would have been read.
-    fn tell_stand_in(&self, rendered: &Rendered, stand_in: &StandIn) -> Outcome {
+    fn tell_stand_in(&self, rendered: &Rendered, stand_in: &StandIn) -> CliResult {
         let StandIn { repo, path, length } = stand_in;
         self.terminal
             .show("\nwhat its installer would read now, with zeros for the token\n\n")?;
@@ -296,7 +296,7 @@ impl Trial<'_> {
         )))
     }
 
-    fn show(&self, rendered: &Rendered, is_wanted: impl Fn(&String) -> bool) -> Outcome {
+    fn show(&self, rendered: &Rendered, is_wanted: impl Fn(&String) -> bool) -> CliResult {
         let files = rendered.files.iter().filter(|file| is_wanted(&file.name));
         files
             .into_iter()
@@ -319,7 +319,7 @@ fn introduced(guest: &Guest<'_>, platform: Platform) -> String {
 }
 
 /// The firmware that is asked for.
-fn platform(arguments: &arguments::Try) -> Option<Platform> {
+fn platform(arguments: &arguments::TryArgs) -> Option<Platform> {
     match (arguments.bios, arguments.uefi) {
         (true, _) => Some(Platform::Pcbios),
         (_, true) => Some(Platform::Efi),
@@ -327,10 +327,10 @@ fn platform(arguments: &arguments::Try) -> Option<Platform> {
     }
 }
 
-fn screen_of(arguments: &arguments::Try) -> qemu::Screen {
+fn screen_of(arguments: &arguments::TryArgs) -> qemu::QemuDisplay {
     match &arguments.display {
-        Some(kind) => qemu::Screen::Display(kind.clone()),
-        None if arguments.window => qemu::Screen::Window,
-        None => qemu::Screen::None,
+        Some(kind) => qemu::QemuDisplay::Display(kind.clone()),
+        None if arguments.window => qemu::QemuDisplay::Window,
+        None => qemu::QemuDisplay::None,
     }
 }

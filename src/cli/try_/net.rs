@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 
 /// Where the node is while it is installed, as far as that is declared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Home {
+pub(super) struct NodeNetwork {
     /// The subnet.
     pub(super) subnet: Option<Ipv4Net>,
     /// The node's own address there.
@@ -23,7 +23,7 @@ pub(super) struct Home {
 
 /// The guest's network.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Net {
+pub(super) struct GuestNetwork {
     /// The subnet.
     pub(super) subnet: Ipv4Net,
     /// QEMU's own address: this host's loopback.
@@ -44,9 +44,9 @@ const DEFAULT: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 2, 0), 24);
 /// So narrow a subnet has room for the node, for QEMU and for its DNS server.
 const NARROWEST: u8 = 30;
 
-impl Net {
+impl GuestNetwork {
     /// Lays out the network of a node at `home` for a server that is reached from this host at `server`.
-    pub(super) fn new(home: &Home, server: SocketAddrV4) -> Net {
+    pub(super) fn new(home: &NodeNetwork, server: SocketAddrV4) -> GuestNetwork {
         let subnet = home.subnet.filter(|net| net.prefix_len() <= NARROWEST);
         let subnet = subnet.unwrap_or(DEFAULT).trunc();
         let lies = |ip: &Ipv4Addr| subnet.contains(ip);
@@ -80,7 +80,7 @@ impl Net {
             .collect();
         answered.dedup();
         let reached = if forwarded { host } else { *server.ip() };
-        Net {
+        GuestNetwork {
             subnet,
             host,
             dns,
@@ -104,8 +104,8 @@ fn unused(subnet: Ipv4Net, used: &[Ipv4Addr]) -> Ipv4Addr {
 mod tests {
     use super::*;
 
-    fn home(subnet: &str, address: &str, gateway: &str, dns: &[&str]) -> Home {
-        Home {
+    fn home(subnet: &str, address: &str, gateway: &str, dns: &[&str]) -> NodeNetwork {
+        NodeNetwork {
             subnet: subnet.parse().ok(),
             address: address.parse().ok(),
             gateway: gateway.parse().ok(),
@@ -122,7 +122,7 @@ mod tests {
         // besides, the server as the guest writes it.
         let cases = [
             (
-                Home::default(),
+                NodeNetwork::default(),
                 "127.0.0.1:8080",
                 "10.0.2.2 10.0.2.1 10.0.2.3 [] http://10.0.2.2:8080",
             ),
@@ -181,7 +181,7 @@ mod tests {
             ),
         ];
         for (home, server, expected) in cases {
-            let net = Net::new(&home, server.parse().unwrap());
+            let net = GuestNetwork::new(&home, server.parse().unwrap());
             let shown = format!(
                 "{} {} {} {:?} {}",
                 net.host, net.dns, net.guest, net.answered, net.server

@@ -10,18 +10,22 @@ use std::{
 
 use anyhow::Context;
 
-use crate::cli::{failure::Outcome, terminal::plain};
+use crate::cli::{failure::CliResult, terminal::plain};
 
 /// A machine that runs. It is switched off when it is dropped.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(super) struct QemuProcess {
     child: Child,
     complaints: PathBuf,
 }
 
-impl Process {
+impl QemuProcess {
     /// Starts QEMU; what it complains of goes to a file in `directory`.
-    pub(super) fn start(qemu: &Path, arguments: &[String], directory: &Path) -> Outcome<Process> {
+    pub(super) fn start(
+        qemu: &Path,
+        arguments: &[String],
+        directory: &Path,
+    ) -> CliResult<QemuProcess> {
         let complaints = directory.join("complaints");
         let child = Command::new(qemu)
             .args(arguments)
@@ -32,7 +36,7 @@ impl Process {
             .process_group(0)
             .spawn()
             .with_context(|| format!("`{}` cannot be started", qemu.display()))?;
-        Ok(Process { child, complaints })
+        Ok(QemuProcess { child, complaints })
     }
 
     /// How it has ended; none while it runs.
@@ -46,7 +50,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for QemuProcess {
     fn drop(&mut self) {
         // Its disk is thrown away with it, so nothing need be written. One that has ended cannot be ended.
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
@@ -57,7 +61,7 @@ impl Drop for Process {
 
 /// What a machine writes on its serial port.
 #[derive(Debug)]
-pub(super) struct Screen {
+pub(super) struct SerialLog {
     path: PathBuf,
     at: u64,
     text: String,
@@ -66,10 +70,10 @@ pub(super) struct Screen {
 /// So much of it is kept, in bytes.
 const KEPT: usize = 16 << 10;
 
-impl Screen {
+impl SerialLog {
     /// The serial port that is written to `path`.
-    pub(super) fn new(path: PathBuf) -> Screen {
-        Screen {
+    pub(super) fn new(path: PathBuf) -> SerialLog {
+        SerialLog {
             path,
             at: 0,
             text: String::new(),
@@ -138,7 +142,7 @@ mod tests {
     fn the_last_lines_are_read_as_they_come() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("serial");
-        let mut screen = Screen::new(path.clone());
+        let mut screen = SerialLog::new(path.clone());
         screen.read().unwrap();
         assert_eq!(screen.last(3), Vec::<String>::new());
         fs::write(

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::net::Net;
+use super::net::GuestNetwork;
 use crate::{cli::play::Hardware, model::Mac};
 
 /// A machine that QEMU is to be.
@@ -13,11 +13,11 @@ pub(super) struct Guest<'a> {
     /// Its cards, its serial number, its UUID.
     pub(super) hardware: &'a Hardware,
     /// Its firmware.
-    pub(super) firmware: Firmware,
+    pub(super) firmware: QemuFirmware,
     /// What kind of cards it has.
-    pub(super) card: Card,
+    pub(super) card: NicModel,
     /// The network of the card it boots from.
-    pub(super) net: &'a Net,
+    pub(super) net: &'a GuestNetwork,
     /// Memory in MiB.
     pub(super) memory: u64,
     /// The file of its disk; none: it has no disk.
@@ -25,12 +25,12 @@ pub(super) struct Guest<'a> {
     /// The file that gets what it writes on its serial port.
     pub(super) serial: &'a Path,
     /// Where its screen is.
-    pub(super) screen: Screen,
+    pub(super) screen: QemuDisplay,
 }
 
 /// A machine's firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Firmware {
+pub(super) enum QemuFirmware {
     /// SeaBIOS, which QEMU brings along.
     Bios,
     /// OVMF.
@@ -44,7 +44,7 @@ pub(super) enum Firmware {
 
 /// What kind of network card a machine has. iPXE is in the ROM of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Card {
+pub(super) enum NicModel {
     /// The fastest.
     Virtio,
     /// The one that ESXi has a driver for.
@@ -53,7 +53,7 @@ pub(super) enum Card {
 
 /// Where a machine's screen is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Screen {
+pub(super) enum QemuDisplay {
     /// There is none: the BIOS writes on the serial port.
     None,
     /// In a window of QEMU's own choice.
@@ -76,11 +76,11 @@ pub(super) fn arguments(guest: &Guest<'_>) -> Vec<String> {
     add(&["-accel", "tcg", "-smp", "2", "-m", &memory]);
     add(&["-no-user-config", "-nodefaults"]);
     add(&["-monitor", "none", "-serial", &serial]);
-    let headless = guest.screen == Screen::None;
+    let headless = guest.screen == QemuDisplay::None;
     let screen = if headless { ",graphics=off" } else { "" };
     match &guest.firmware {
-        Firmware::Bios => add(&["-machine", &format!("pc{screen}")]),
-        Firmware::Uefi { code, vars } => {
+        QemuFirmware::Bios => add(&["-machine", &format!("pc{screen}")]),
+        QemuFirmware::Uefi { code, vars } => {
             add(&["-machine", &format!("q35{screen}")]);
             let flash = "if=pflash,format=raw";
             add(&[
@@ -91,9 +91,9 @@ pub(super) fn arguments(guest: &Guest<'_>) -> Vec<String> {
         }
     }
     match &guest.screen {
-        Screen::None => add(&["-display", "none"]),
-        Screen::Window => add(&["-vga", "std"]),
-        Screen::Display(kind) => add(&["-vga", "std", "-display", kind]),
+        QemuDisplay::None => add(&["-display", "none"]),
+        QemuDisplay::Window => add(&["-vga", "std"]),
+        QemuDisplay::Display(kind) => add(&["-vga", "std", "-display", kind]),
     }
     for smbios in smbios(guest.hardware) {
         add(&["-smbios", &smbios]);
@@ -107,8 +107,8 @@ pub(super) fn arguments(guest: &Guest<'_>) -> Vec<String> {
     if let Some(disk) = guest.disk {
         let drive = format!("if=none,id=disk,format=raw,file={}", escaped(disk));
         let bus = match guest.card {
-            Card::Virtio => "virtio-blk-pci",
-            Card::Vmxnet3 => "nvme,serial=bootwright",
+            NicModel::Virtio => "virtio-blk-pci",
+            NicModel::Vmxnet3 => "nvme,serial=bootwright",
         };
         add(&["-drive", &drive]);
         add(&["-device", &format!("{bus},drive=disk,bootindex=1")]);
@@ -131,11 +131,11 @@ fn smbios(hardware: &Hardware) -> Vec<String> {
 }
 
 /// The first card's network leads to the server; the others lead nowhere.
-fn netdev(net: &Net, index: usize) -> String {
+fn netdev(net: &GuestNetwork, index: usize) -> String {
     if index > 0 {
         return format!("user,id=net{index},restrict=on");
     }
-    let Net {
+    let GuestNetwork {
         subnet,
         host,
         dns,
@@ -154,10 +154,10 @@ fn netdev(net: &Net, index: usize) -> String {
     text
 }
 
-fn card(card: Card, index: usize, mac: Mac) -> String {
+fn card(card: NicModel, index: usize, mac: Mac) -> String {
     let model = match card {
-        Card::Virtio => "virtio-net-pci",
-        Card::Vmxnet3 => "vmxnet3",
+        NicModel::Virtio => "virtio-net-pci",
+        NicModel::Vmxnet3 => "vmxnet3",
     };
     match index {
         0 => format!("{model},netdev=net0,mac={mac},bootindex=0"),
@@ -178,7 +178,7 @@ fn escaped(path: &Path) -> String {
 mod tests {
     use super::*;
     use crate::{
-        cli::try_::net::Home,
+        cli::try_::net::NodeNetwork,
         model::{Arch, Platform},
     };
 
@@ -186,14 +186,14 @@ mod tests {
     const NET: &str = "-netdev user,id=net0,net=192.0.2.0/24,host=192.0.2.1,dns=192.0.2.2,dhcpstart=192.0.2.11,\
                        bootfile=http://192.0.2.1:8080/boot.ipxe";
 
-    fn net(server: &str) -> Net {
-        let home = Home {
+    fn net(server: &str) -> GuestNetwork {
+        let home = NodeNetwork {
             subnet: "192.0.2.0/24".parse().ok(),
             address: "192.0.2.11".parse().ok(),
             gateway: "192.0.2.1".parse().ok(),
             dns: vec!["192.0.2.2".parse().unwrap()],
         };
-        Net::new(&home, server.parse().unwrap())
+        GuestNetwork::new(&home, server.parse().unwrap())
     }
 
     fn hardware(macs: &[&str]) -> Hardware {
@@ -207,17 +207,17 @@ mod tests {
         }
     }
 
-    fn guest<'a>(hardware: &'a Hardware, net: &'a Net) -> Guest<'a> {
+    fn guest<'a>(hardware: &'a Hardware, net: &'a GuestNetwork) -> Guest<'a> {
         Guest {
             name: "web01",
             hardware,
-            firmware: Firmware::Bios,
-            card: Card::Virtio,
+            firmware: QemuFirmware::Bios,
+            card: NicModel::Virtio,
             net,
             memory: 1024,
             disk: None,
             serial: Path::new("/tmp/x/serial"),
-            screen: Screen::None,
+            screen: QemuDisplay::None,
         }
     }
 
@@ -250,14 +250,14 @@ mod tests {
         };
         let net = net("192.0.2.5:8080");
         let guest = Guest {
-            firmware: Firmware::Uefi {
+            firmware: QemuFirmware::Uefi {
                 code: "/usr/share/OVMF/code.fd".into(),
                 vars: "/tmp/x,y/vars".into(),
             },
-            card: Card::Vmxnet3,
+            card: NicModel::Vmxnet3,
             memory: 8192,
             disk: Some(Path::new("/tmp/x/disk")),
-            screen: Screen::Window,
+            screen: QemuDisplay::Window,
             ..guest(&hardware, &net)
         };
         let net = NET.replace("192.0.2.1:8080", "192.0.2.5:8080");
@@ -281,7 +281,7 @@ mod tests {
     fn a_display_is_named_as_qemu_does() {
         let (hardware, net) = (hardware(&["52:54:00:00:00:02"]), net("127.0.0.1:8080"));
         let guest = Guest {
-            screen: Screen::Display("vnc=127.0.0.1:1".into()),
+            screen: QemuDisplay::Display("vnc=127.0.0.1:1".into()),
             ..guest(&hardware, &net)
         };
         assert!(line(&guest).contains(" -machine pc -vga std -display vnc=127.0.0.1:1 "));

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
-use super::{net::Home, qemu::Card};
+use super::{net::NodeNetwork, qemu::NicModel};
 use crate::{
     cli::play::{self, Hardware},
     model::{Arch, ByteSize, Facts, Network, Node, Platform},
@@ -48,10 +48,10 @@ pub(super) fn hardware(node: &Node, platform: Platform) -> Hardware {
 }
 
 /// A card that the installer has a driver for.
-pub(super) fn card(resolved: &Resolved) -> Card {
+pub(super) fn card(resolved: &Resolved) -> NicModel {
     match resolved.task.as_ref().map(|task| task.as_str()) {
-        Some("esxi") => Card::Vmxnet3,
-        _ => Card::Virtio,
+        Some("esxi") => NicModel::Vmxnet3,
+        _ => NicModel::Virtio,
     }
 }
 
@@ -70,13 +70,13 @@ pub(super) fn memory(asked: Option<ByteSize>, resolved: &Resolved, is_stand_in: 
 }
 
 /// Where the node is while it is installed.
-pub(super) fn home(site: &Site, resolved: &Resolved) -> Home {
+pub(super) fn home(site: &Site, resolved: &Resolved) -> NodeNetwork {
     let elsewhere = resolved.net.boot_network.as_ref();
     if let Some(network) = elsewhere.and_then(|name| site.networks.get(name)) {
         return of_network(network);
     }
     let Some(link) = resolved.net.primary() else {
-        return Home::default();
+        return NodeNetwork::default();
     };
     let own = link.addresses.iter().find_map(|net| match net {
         IpNet::V4(net) => Some(*net),
@@ -89,7 +89,7 @@ pub(super) fn home(site: &Site, resolved: &Resolved) -> Home {
             .map(of_network)
             .unwrap_or_default();
     };
-    Home {
+    NodeNetwork {
         subnet: Some(own.trunc()),
         address: Some(own.addr()),
         gateway: v4_of(&link.gateways).first().copied(),
@@ -97,11 +97,11 @@ pub(super) fn home(site: &Site, resolved: &Resolved) -> Home {
     }
 }
 
-fn of_network(network: &Network) -> Home {
+fn of_network(network: &Network) -> NodeNetwork {
     let body = &network.body;
     let subnets = body.subnet.iter().flat_map(|list| list.values());
     let gateways = body.gateway.iter().flat_map(|list| list.values());
-    Home {
+    NodeNetwork {
         subnet: subnets
             .filter_map(|subnet| match subnet.0 {
                 IpNet::V4(net) => Some(net),

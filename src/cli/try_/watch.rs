@@ -8,9 +8,9 @@ use std::{
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::process::{Process, Screen};
+use super::process::{QemuProcess, SerialLog};
 use crate::{
-    cli::{client::Client, failure::Outcome, log, terminal::Terminal},
+    cli::{client::ApiClient, failure::CliResult, log, terminal::Terminal},
     journal::{Event, Given, Line, Parsed, Stage},
     net::http::Question,
 };
@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// How a boot came to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum TryOutcome {
     /// A document was read to its end.
     Read,
     /// The server gave it something else than an installer, and why.
@@ -44,9 +44,9 @@ pub(super) enum Ended {
 }
 
 /// A boot that is watched.
-pub(super) struct Watch<'a> {
+pub(super) struct BootWatch<'a> {
     /// The server.
-    pub(super) client: &'a Client,
+    pub(super) client: &'a ApiClient,
     /// The node's name.
     pub(super) node: &'a str,
     /// For how long at most.
@@ -63,7 +63,7 @@ pub(super) struct Watch<'a> {
 
 /// What was seen of a boot.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct BootRecord {
     /// The documents that were read to their end.
     pub(super) documents: Vec<String>,
     /// When the first one was, since the command began.
@@ -71,31 +71,31 @@ pub(super) struct Seen {
     handed: Option<Instant>,
 }
 
-impl Watch<'_> {
+impl BootWatch<'_> {
     /// How much of the node's log there is, in bytes.
-    pub(super) fn length(client: &Client, node: &str) -> Outcome<usize> {
+    pub(super) fn length(client: &ApiClient, node: &str) -> CliResult<usize> {
         Ok(whole(client, node)?.len())
     }
 
     /// Shows the log as it grows until the boot has ended.
     pub(super) fn run(
         mut self,
-        process: &mut Process,
-        screen: &mut Screen,
+        process: &mut QemuProcess,
+        screen: &mut SerialLog,
         terminal: &Terminal,
-    ) -> Outcome<(Ended, Seen)> {
+    ) -> CliResult<(TryOutcome, BootRecord)> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         runtime.block_on(async {
             let mut signals = Signals::new().context("signals cannot be waited for")?;
-            let mut seen = Seen::default();
+            let mut seen = BootRecord::default();
             loop {
                 let stopped = tokio::time::timeout(STEP, signals.any()).await.is_ok();
                 let ended = self.news(&mut seen, terminal)?;
                 screen.read()?;
                 let ended = match ended {
-                    _ if stopped => Some(Ended::Stopped),
+                    _ if stopped => Some(TryOutcome::Stopped),
                     Some(ended) => Some(ended),
                     None => self.still(&seen, process, screen)?,
                 };
@@ -107,7 +107,11 @@ impl Watch<'_> {
     }
 
     /// Shows what was recorded since, and tells whether that ends the boot.
-    fn news(&mut self, seen: &mut Seen, terminal: &Terminal) -> Outcome<Option<Ended>> {
+    fn news(
+        &mut self,
+        seen: &mut BootRecord,
+        terminal: &Terminal,
+    ) -> CliResult<Option<TryOutcome>> {
         let log = whole(self.client, self.node)?;
         let news = log.get(self.seen..).unwrap_or_default();
         self.seen = log.len();
@@ -124,24 +128,24 @@ impl Watch<'_> {
         Ok(ended)
     }
 
-    fn on_event(&self, event: &Event, seen: &mut Seen) -> Option<Ended> {
+    fn on_event(&self, event: &Event, seen: &mut BootRecord) -> Option<TryOutcome> {
         match event {
             Event::Document { name, .. } => {
                 seen.documents.push(name.clone());
                 seen.first.get_or_insert_with(|| self.began.elapsed());
-                Some(Ended::Read)
+                Some(TryOutcome::Read)
             }
             Event::Boot { given, .. } => match given {
                 Given::Installer(_) => {
                     seen.handed.get_or_insert_with(Instant::now);
                     None
                 }
-                Given::Disk(reason) => Some(Ended::Given(format!("its own disk: {reason}"))),
-                Given::Wait(reason) => Some(Ended::Given(format!(
+                Given::Disk(reason) => Some(TryOutcome::Given(format!("its own disk: {reason}"))),
+                Given::Wait(reason) => Some(TryOutcome::Given(format!(
                     "a script that asks again later: {reason}"
                 ))),
-                Given::Microkernel => Some(Ended::Given("the microkernel".into())),
-                Given::Script(task) => Some(Ended::Given(format!(
+                Given::Microkernel => Some(TryOutcome::Given("the microkernel".into())),
+                Given::Script(task) => Some(TryOutcome::Given(format!(
                     "the script of task {task}, which installs nothing"
                 ))),
             },
@@ -149,27 +153,32 @@ impl Watch<'_> {
                 stage: Stage::Failed,
                 reason,
                 ..
-            } => Some(Ended::Failed(reason.clone().unwrap_or_default())),
+            } => Some(TryOutcome::Failed(reason.clone().unwrap_or_default())),
             _ => None,
         }
     }
 
     /// Tells whether it is over although nothing was recorded.
-    fn still(&self, seen: &Seen, process: &mut Process, screen: &Screen) -> Outcome<Option<Ended>> {
+    fn still(
+        &self,
+        seen: &BootRecord,
+        process: &mut QemuProcess,
+        screen: &SerialLog,
+    ) -> CliResult<Option<TryOutcome>> {
         if let Some(status) = process.ended()? {
-            return Ok(Some(Ended::Quit(status)));
+            return Ok(Some(TryOutcome::Quit(status)));
         }
         let waits = seen.handed.is_some_and(|at| at.elapsed() > GRACE);
         let not_started =
             seen.documents.is_empty() && (screen.shows(NOT_STARTED) || self.is_stand_in && waits);
         if not_started && !self.keep {
-            return Ok(Some(Ended::NotStarted));
+            return Ok(Some(TryOutcome::NotStarted));
         }
-        Ok((self.began.elapsed() > self.span).then_some(Ended::Late))
+        Ok((self.began.elapsed() > self.span).then_some(TryOutcome::Late))
     }
 }
 
-fn whole(client: &Client, node: &str) -> Outcome<Vec<u8>> {
+fn whole(client: &ApiClient, node: &str) -> CliResult<Vec<u8>> {
     client.ask(&Question::Log {
         node: node.into(),
         after: None,

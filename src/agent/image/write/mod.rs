@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256, Sha512};
 
 use super::unpack::unpacked;
 use crate::{
-    agent::partitions::{self, Added, HEAD, NoPlace, Size},
+    agent::partitions::{self, AddedPartition, DiskSize, HEAD, PartitionError},
     model::Checksum,
 };
 
@@ -29,7 +29,7 @@ impl Device for std::fs::File {
 }
 
 /// What is written.
-pub(in crate::agent) struct Source<R> {
+pub(in crate::agent) struct ImageSource<R> {
     /// The image as it is fetched.
     pub(in crate::agent) packed: R,
     pub(in crate::agent) checksum: Checksum,
@@ -41,7 +41,7 @@ pub(in crate::agent) struct Source<R> {
 
 /// Why an image is not written.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::agent) enum Failure {
+pub(in crate::agent) enum WriteError {
     /// Nothing was written.
     #[error("the image cannot be read: {0}")]
     Begin(io::Error),
@@ -50,7 +50,7 @@ pub(in crate::agent) enum Failure {
     Short,
     /// Nothing was written.
     #[error("{0}")]
-    NoPlace(#[from] NoPlace),
+    PartitionError(#[from] PartitionError),
     /// From here on the disk's beginning is clear.
     #[error("the image ends or breaks off after {at} bytes: {error}")]
     Broken { at: u64, error: io::Error },
@@ -64,35 +64,35 @@ pub(in crate::agent) enum Failure {
 
 /// Writes an image and its seed; `progress` hears how many bytes were written. Returns how many the image has.
 pub(in crate::agent) fn write<R: Read>(
-    source: Source<R>,
-    disk: Size,
+    source: ImageSource<R>,
+    disk: DiskSize,
     device: &mut impl Device,
     progress: impl FnMut(u64),
-) -> Result<u64, Failure> {
-    let mut packed = Summed::new(source.packed, source.checksum);
-    let mut image = unpacked(&mut packed).map_err(Failure::Begin)?;
+) -> Result<u64, WriteError> {
+    let mut packed = ChecksumReader::new(source.packed, source.checksum);
+    let mut image = unpacked(&mut packed).map_err(WriteError::Begin)?;
     let mut head = vec![0; HEAD];
-    if fill(&mut image, &mut head).map_err(Failure::Begin)? < HEAD {
-        return Err(Failure::Short);
+    if fill(&mut image, &mut head).map_err(WriteError::Begin)? < HEAD {
+        return Err(WriteError::Short);
     }
     let size = source.seed.len() as u64;
     let added = partitions::add(&mut head, disk, size, source.guid)?;
 
-    clear(disk, device).map_err(Failure::Disk)?;
+    clear(disk, device).map_err(WriteError::Disk)?;
     let bytes = body(&mut image, disk, device, progress)?;
     drop(image);
     packed.check(bytes)?;
-    finish(disk, device, &head, &source.seed, &added).map_err(Failure::Disk)?;
+    finish(disk, device, &head, &source.seed, &added).map_err(WriteError::Disk)?;
     Ok(bytes)
 }
 
 /// Writes the seed, and at last what makes a disk of it all.
 fn finish(
-    disk: Size,
+    disk: DiskSize,
     device: &mut impl Device,
     head: &[u8],
     seed: &[u8],
-    added: &Added,
+    added: &AddedPartition,
 ) -> io::Result<()> {
     put(device, added.at, seed)?;
     put(device, disk.bytes - added.tail.len() as u64, &added.tail)?;
@@ -102,7 +102,7 @@ fn finish(
 }
 
 /// Clears what a machine could boot of what was on the disk: its beginning, and the end, where a copy of its table may be.
-fn clear(disk: Size, device: &mut impl Device) -> io::Result<()> {
+fn clear(disk: DiskSize, device: &mut impl Device) -> io::Result<()> {
     let nothing = vec![0; HEAD];
     put(device, disk.bytes.saturating_sub(HEAD as u64), &nothing)?;
     put(device, 0, &nothing)?;
@@ -112,24 +112,24 @@ fn clear(disk: Size, device: &mut impl Device) -> io::Result<()> {
 /// Writes everything behind the image's head.
 fn body(
     image: &mut impl Read,
-    disk: Size,
+    disk: DiskSize,
     device: &mut impl Device,
     mut progress: impl FnMut(u64),
-) -> Result<u64, Failure> {
+) -> Result<u64, WriteError> {
     let (mut at, mut synced) = (HEAD as u64, 0);
     let mut piece = vec![0; PIECE];
     loop {
-        let read = fill(image, &mut piece).map_err(|error| Failure::Broken { at, error })?;
+        let read = fill(image, &mut piece).map_err(|error| WriteError::Broken { at, error })?;
         if read == 0 {
             return Ok(at);
         }
         if at + read as u64 > disk.bytes {
-            return Err(Failure::TooLarge(disk.bytes));
+            return Err(WriteError::TooLarge(disk.bytes));
         }
-        put(device, at, &piece[..read]).map_err(Failure::Disk)?;
+        put(device, at, &piece[..read]).map_err(WriteError::Disk)?;
         at += read as u64;
         if at - synced >= SYNCED {
-            device.sync().map_err(Failure::Disk)?;
+            device.sync().map_err(WriteError::Disk)?;
             synced = at;
         }
         progress(at);
@@ -156,24 +156,24 @@ fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Sums up what passes.
-struct Summed<R> {
+struct ChecksumReader<R> {
     from: R,
-    sum: Sum,
+    sum: RunningChecksum,
     expected: String,
 }
 
-enum Sum {
+enum RunningChecksum {
     Sha256(Sha256),
     Sha512(Sha512),
 }
 
-impl<R: Read> Summed<R> {
+impl<R: Read> ChecksumReader<R> {
     fn new(from: R, checksum: Checksum) -> Self {
         let (sum, expected) = match checksum {
-            Checksum::Sha256(expected) => (Sum::Sha256(Sha256::new()), expected),
-            Checksum::Sha512(expected) => (Sum::Sha512(Sha512::new()), expected),
+            Checksum::Sha256(expected) => (RunningChecksum::Sha256(Sha256::new()), expected),
+            Checksum::Sha512(expected) => (RunningChecksum::Sha512(Sha512::new()), expected),
         };
-        Summed {
+        ChecksumReader {
             from,
             sum,
             expected,
@@ -181,27 +181,27 @@ impl<R: Read> Summed<R> {
     }
 
     /// Tells whether all that there is has the expected sum; `at` is how far the image went.
-    fn check(mut self, at: u64) -> Result<(), Failure> {
+    fn check(mut self, at: u64) -> Result<(), WriteError> {
         // What stands behind the end of what was packed counts too.
-        io::copy(&mut self, &mut io::sink()).map_err(|error| Failure::Broken { at, error })?;
+        io::copy(&mut self, &mut io::sink()).map_err(|error| WriteError::Broken { at, error })?;
         let found = match self.sum {
-            Sum::Sha256(sum) => hex(&sum.finalize()),
-            Sum::Sha512(sum) => hex(&sum.finalize()),
+            RunningChecksum::Sha256(sum) => hex(&sum.finalize()),
+            RunningChecksum::Sha512(sum) => hex(&sum.finalize()),
         };
         let expected = self.expected;
         match found == expected {
             true => Ok(()),
-            false => Err(Failure::Checksum { found, expected }),
+            false => Err(WriteError::Checksum { found, expected }),
         }
     }
 }
 
-impl<R: Read> Read for Summed<R> {
+impl<R: Read> Read for ChecksumReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.from.read(buffer)?;
         match &mut self.sum {
-            Sum::Sha256(sum) => sum.update(&buffer[..read]),
-            Sum::Sha512(sum) => sum.update(&buffer[..read]),
+            RunningChecksum::Sha256(sum) => sum.update(&buffer[..read]),
+            RunningChecksum::Sha512(sum) => sum.update(&buffer[..read]),
         }
         Ok(read)
     }

@@ -8,17 +8,17 @@ const MIB: u64 = 1 << 20;
 
 /// A disk that remembers what was on it when it was asked to have everything, and can run full of errors.
 #[derive(Debug)]
-struct Disk {
+struct MemoryDisk {
     bytes: Cursor<Vec<u8>>,
     synced: Vec<Vec<u8>>,
     writes: usize,
     breaks_at: usize,
 }
 
-impl Disk {
+impl MemoryDisk {
     /// A disk on which an older system is.
-    fn old(mib: u64) -> Disk {
-        Disk {
+    fn old(mib: u64) -> MemoryDisk {
+        MemoryDisk {
             bytes: Cursor::new(vec![0xdd; usize::try_from(mib * MIB).unwrap()]),
             synced: Vec::new(),
             writes: 0,
@@ -31,19 +31,19 @@ impl Disk {
     }
 }
 
-impl Read for Disk {
+impl Read for MemoryDisk {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.bytes.read(buffer)
     }
 }
 
-impl Seek for Disk {
+impl Seek for MemoryDisk {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.bytes.seek(to)
     }
 }
 
-impl Write for Disk {
+impl Write for MemoryDisk {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.writes += 1;
         if self.writes >= self.breaks_at {
@@ -59,7 +59,7 @@ impl Write for Disk {
     }
 }
 
-impl Device for Disk {
+impl Device for MemoryDisk {
     fn sync(&mut self) -> io::Result<()> {
         self.synced.push(self.head().to_vec());
         Ok(())
@@ -78,9 +78,9 @@ fn image(mib: u64) -> Vec<u8> {
     image
 }
 
-fn source(packed: &[u8]) -> Source<&[u8]> {
+fn source(packed: &[u8]) -> ImageSource<&[u8]> {
     let sum = hex(&Sha256::digest(packed));
-    Source {
+    ImageSource {
         packed,
         checksum: Checksum::Sha256(sum),
         seed: vec![0x5e; usize::try_from(4 * MIB).unwrap()],
@@ -88,8 +88,8 @@ fn source(packed: &[u8]) -> Source<&[u8]> {
     }
 }
 
-fn size(disk: &Disk) -> Size {
-    Size {
+fn size(disk: &MemoryDisk) -> DiskSize {
+    DiskSize {
         bytes: disk.bytes.get_ref().len() as u64,
         sector: 512,
     }
@@ -105,7 +105,7 @@ fn gzipped(bytes: &[u8]) -> Vec<u8> {
 fn all_of_an_image_is_on_the_disk_and_its_seed_behind_it() {
     let image = image(3);
     for packed in [image.clone(), gzipped(&image)] {
-        let mut disk = Disk::old(9);
+        let mut disk = MemoryDisk::old(9);
         let mut seen = Vec::new();
         let size = size(&disk);
         let written = write(source(&packed), size, &mut disk, |at| seen.push(at));
@@ -147,7 +147,7 @@ fn what_cannot_be_used_leaves_the_disk_as_it_is() {
         ),
     ];
     for (what, packed) in cases {
-        let mut disk = Disk::old(9);
+        let mut disk = MemoryDisk::old(9);
         let size = size(&disk);
         let failure = write(source(&packed), size, &mut disk, |_| {});
         assert!(failure.is_err(), "{what}");
@@ -191,8 +191,8 @@ fn what_is_half_written_does_not_boot() {
         ),
     ];
     for (what, (sum, packed), expected) in cases {
-        let mut disk = Disk::old(9);
-        let source = Source {
+        let mut disk = MemoryDisk::old(9);
+        let source = ImageSource {
             checksum: Checksum::Sha256(sum),
             ..source(&packed)
         };
@@ -211,14 +211,14 @@ fn what_is_half_written_does_not_boot() {
 #[test]
 fn a_disk_that_breaks_at_any_moment_does_not_boot() {
     let image = image(3);
-    let mut whole = Disk::old(9);
+    let mut whole = MemoryDisk::old(9);
     let size = size(&whole);
     write(source(&image), size, &mut whole, |_| {}).unwrap();
     for breaks_at in 3..=whole.writes {
-        let mut disk = Disk::old(9);
+        let mut disk = MemoryDisk::old(9);
         disk.breaks_at = breaks_at;
         let failure = write(source(&image), size, &mut disk, |_| {}).unwrap_err();
-        assert!(matches!(failure, Failure::Disk(_)), "{failure}");
+        assert!(matches!(failure, WriteError::Disk(_)), "{failure}");
         assert!(
             disk.head().iter().all(|byte| *byte == 0),
             "write {breaks_at}"
@@ -229,18 +229,18 @@ fn a_disk_that_breaks_at_any_moment_does_not_boot() {
 #[test]
 fn both_sums_are_checked() {
     let image = image(3);
-    let mut disk = Disk::old(9);
+    let mut disk = MemoryDisk::old(9);
     let sum = |bytes: &[u8]| Checksum::Sha512(hex(&Sha512::digest(bytes)));
-    let right = Source {
+    let right = ImageSource {
         checksum: sum(&image),
         ..source(&image)
     };
     let size = size(&disk);
     assert!(write(right, size, &mut disk, |_| {}).is_ok());
-    let wrong = Source {
+    let wrong = ImageSource {
         checksum: sum(b"another"),
         ..source(&image)
     };
     let failure = write(wrong, size, &mut disk, |_| {}).unwrap_err();
-    assert!(matches!(failure, Failure::Checksum { .. }), "{failure}");
+    assert!(matches!(failure, WriteError::Checksum { .. }), "{failure}");
 }

@@ -7,9 +7,9 @@ use crate::cli::doctor::finding::written as lines;
 
 fn seen() -> Firewall {
     Firewall {
-        nft: Seen::Absent,
-        ufw: Seen::Absent,
-        firewalld: Seen::Absent,
+        nft: ToolOutput::Missing,
+        ufw: ToolOutput::Missing,
+        firewalld: ToolOutput::Missing,
         iptables_alone: false,
         has_legacy: false,
         interfaces: vec!["br0".into()],
@@ -64,15 +64,15 @@ fn meta(key: &str, right: Value) -> Value {
 
 /// What becomes of UDP 67 on `br0`: a letter for accepted, dropped, unclear.
 fn letter(ruleset: &Value) -> char {
-    let packet = Packet {
+    let packet = TestPacket {
         interface: Some("br0"),
         protocol: Protocol::Udp,
         port: 67,
     };
     match fate(ruleset, packet) {
-        Fate::Accepted => 'a',
-        Fate::Dropped(_) => 'd',
-        Fate::Unclear(_) => 'u',
+        FilterResult::Accepted => 'a',
+        FilterResult::Dropped(_) => 'd',
+        FilterResult::Unclear(_) => 'u',
     }
 }
 
@@ -277,7 +277,7 @@ fn a_packet_is_followed_through_the_rules() {
         );
     }
     assert_eq!(letter(&json!({"nftables": []})), 'a');
-    let without_name = Packet {
+    let without_name = TestPacket {
         interface: None,
         protocol: Protocol::Tcp,
         port: 80,
@@ -287,7 +287,10 @@ fn a_packet_is_followed_through_the_rules() {
         &[json!([meta("iifname", json!("br0")), accept()])],
         &[],
     );
-    assert!(matches!(fate(&by_name, without_name), Fate::Unclear(_)));
+    assert!(matches!(
+        fate(&by_name, without_name),
+        FilterResult::Unclear(_)
+    ));
 }
 
 #[test]
@@ -327,7 +330,7 @@ fn what_nft_drops_is_named_with_the_rules_that_let_it_in() {
         ),
     ] {
         let seen = Firewall {
-            nft: Seen::Is(nft),
+            nft: ToolOutput::Output(nft),
             ..seen()
         };
         assert_eq!(lines(&findings(&seen)), [expected]);
@@ -346,7 +349,7 @@ fn what_nft_drops_is_named_with_the_rules_that_let_it_in() {
         ),
         (
             Firewall {
-                nft: Seen::Hidden("that needs root".into()),
+                nft: ToolOutput::Unavailable("that needs root".into()),
                 ..seen()
             },
             "unknown: the rules of nft were not read: that needs root $ nft list chains > where a chain with `hook input` has the policy drop, machines must still reach 67/udp, 69/udp and 80/tcp",
@@ -357,8 +360,8 @@ fn what_nft_drops_is_named_with_the_rules_that_let_it_in() {
 }
 
 /// What `ufw status verbose` prints (ufw 0.36), with these rules.
-fn ufw(incoming: &str, rules: &str) -> Seen<String> {
-    Seen::Is(format!(
+fn ufw(incoming: &str, rules: &str) -> ToolOutput<String> {
+    ToolOutput::Output(format!(
         "Status: active\nLogging: on (low)\nDefault: {incoming} (incoming), allow (outgoing), disabled (routed)\nNew profiles: skip\n\n\
          To                         Action      From\n--                         ------      ----\n{rules}"
     ))
@@ -408,7 +411,7 @@ fn ufw_is_asked_for_each_port_and_interface() {
             ),
         ),
         (
-            Seen::Hidden("that needs root".into()),
+            ToolOutput::Unavailable("that needs root".into()),
             format!(
                 "unknown: ufw is switched on, and its rules were not read: that needs root{}{}{} > these let machines in, where no rule does yet",
                 line(67, "udp"),
@@ -417,7 +420,7 @@ fn ufw_is_asked_for_each_port_and_interface() {
             ),
         ),
         (
-            Seen::Is("Status: inactive\n".into()),
+            ToolOutput::Output("Status: inactive\n".into()),
             "ok: neither nft, ufw nor firewalld is there, nor iptables".into(),
         ),
     ];
@@ -430,7 +433,7 @@ fn ufw_is_asked_for_each_port_and_interface() {
 #[test]
 fn firewalld_is_asked_for_the_zone_of_the_interface() {
     // As `firewall-cmd --zone=public --list-all` prints it (firewalld 1.3).
-    let zone = |target: &str, services: &str, ports: &str| Zone {
+    let zone = |target: &str, services: &str, ports: &str| FirewalldZone {
         interface: "br0".into(),
         name: "public".into(),
         listed: format!(
@@ -454,13 +457,13 @@ fn firewalld_is_asked_for_the_zone_of_the_interface() {
         ),
     ] {
         let seen = Firewall {
-            firewalld: Seen::Is(vec![zone]),
+            firewalld: ToolOutput::Output(vec![zone]),
             ..seen()
         };
         assert_eq!(lines(&findings(&seen)), [expected]);
     }
     let legacy = Firewall {
-        nft: Seen::Is(ruleset("accept", &[], &[])),
+        nft: ToolOutput::Output(ruleset("accept", &[], &[])),
         has_legacy: true,
         ..seen()
     };
@@ -472,7 +475,7 @@ fn firewalld_is_asked_for_the_zone_of_the_interface() {
         ]
     );
     let hidden = Firewall {
-        firewalld: Seen::Hidden("that needs root".into()),
+        firewalld: ToolOutput::Unavailable("that needs root".into()),
         ..seen()
     };
     assert_eq!(

@@ -2,7 +2,7 @@
 
 /// One image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Image {
+pub(super) struct IpxeImage {
     /// What scripts call it.
     pub(super) name: String,
     /// Where it came from.
@@ -15,21 +15,21 @@ pub(super) struct Image {
 
 /// Every image, and which one `boot` starts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Images {
-    all: Vec<Image>,
+pub(super) struct IpxeImages {
+    all: Vec<IpxeImage>,
     selected: Option<String>,
 }
 
-impl Image {
+impl IpxeImage {
     /// Whether it is a script of iPXE's.
     pub(super) fn is_script(&self) -> bool {
         self.bytes.starts_with(b"#!ipxe")
     }
 }
 
-impl Images {
+impl IpxeImages {
     /// Keeps an image, in place of one of the same name.
-    pub(super) fn keep(&mut self, image: Image) {
+    pub(super) fn keep(&mut self, image: IpxeImage) {
         self.free(&image.name);
         self.all.push(image);
     }
@@ -44,12 +44,12 @@ impl Images {
     }
 
     /// The image of this name.
-    pub(super) fn find(&mut self, name: &str) -> Option<&mut Image> {
+    pub(super) fn find(&mut self, name: &str) -> Option<&mut IpxeImage> {
         self.all.iter_mut().find(|image| image.name == name)
     }
 
     /// The image that `boot` starts: the selected one, else the only one.
-    pub(super) fn chosen(&self) -> Option<&Image> {
+    pub(super) fn chosen(&self) -> Option<&IpxeImage> {
         match (&self.selected, self.all.as_slice()) {
             (Some(name), all) => all.iter().find(|image| image.name == *name),
             (None, [only]) => Some(only),
@@ -64,6 +64,6 @@ impl Images {
 
     /// Frees every image.
     pub(super) fn free_all(&mut self) {
-        *self = Images::default();
+        *self = IpxeImages::default();
     }
 }

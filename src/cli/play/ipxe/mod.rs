@@ -1,7 +1,7 @@
 //! Enough of iPXE to do what the scripts of a boot say.
 //!
 //! [`run`] takes the first script and says how the machine leaves iPXE. What a script fetches and prints goes
-//! through a [`World`], so nothing here knows of sockets or disks. Time does not pass: `sleep` says so and goes
+//! through a [`IpxeEnvironment`], so nothing here knows of sockets or disks. Time does not pass: `sleep` says so and goes
 //! on. The command line works as in iPXE's own `src/core/exec.c`: words are split first and expanded then, `||`,
 //! `&&`, `;` and `#` count only as words, and there are no quotes.
 
@@ -9,14 +9,14 @@ mod images;
 mod settings;
 mod shell;
 mod url;
-mod words;
+mod line;
 
-pub use settings::{Setting, Settings};
+pub use settings::{IpxeSetting, IpxeSettings};
 pub use shell::run;
 pub use url::{join, split};
 
 /// What iPXE sees of the world.
-pub trait World {
+pub trait IpxeEnvironment {
     /// Fetches `url`; none when nobody answers, or not with 200. Of a large file only the beginning comes back.
     fn fetch(&mut self, url: &str) -> Option<Vec<u8>>;
 
@@ -29,7 +29,7 @@ pub trait World {
 
 /// How a machine leaves iPXE.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Left {
+pub enum IpxeExit {
     /// `sanboot` started the system on the disk.
     Disk,
     /// Back to the firmware, which UEFI takes for success or for a failed boot entry.

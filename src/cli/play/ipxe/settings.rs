@@ -6,7 +6,7 @@ use crate::model::Mac;
 
 /// A value with its natural form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Setting {
+pub enum IpxeSetting {
     /// A text; numbers too.
     Text(String),
     /// A hardware address.
@@ -15,11 +15,11 @@ pub enum Setting {
 
 /// Every variable that is set.
 #[derive(Debug, Clone, Default)]
-pub struct Settings(BTreeMap<String, Setting>);
+pub struct IpxeSettings(BTreeMap<String, IpxeSetting>);
 
-impl Settings {
+impl IpxeSettings {
     /// Sets a variable.
-    pub fn set(&mut self, name: &str, value: Setting) {
+    pub fn set(&mut self, name: &str, value: IpxeSetting) {
         self.0.insert(name.into(), value);
     }
 
@@ -42,7 +42,7 @@ impl Settings {
     }
 }
 
-impl Setting {
+impl IpxeSetting {
     fn shown(&self, form: &str) -> String {
         match form {
             "hex" => hex(&self.bytes(), ":"),
@@ -55,15 +55,15 @@ impl Setting {
 
     fn natural(&self) -> String {
         match self {
-            Setting::Text(text) => text.clone(),
-            Setting::Mac(mac) => mac.to_string(),
+            IpxeSetting::Text(text) => text.clone(),
+            IpxeSetting::Mac(mac) => mac.to_string(),
         }
     }
 
     fn bytes(&self) -> Vec<u8> {
         match self {
-            Setting::Text(text) => text.clone().into_bytes(),
-            Setting::Mac(mac) => mac.0.to_vec(),
+            IpxeSetting::Text(text) => text.clone().into_bytes(),
+            IpxeSetting::Mac(mac) => mac.0.to_vec(),
         }
     }
 }
@@ -89,9 +89,12 @@ mod tests {
 
     #[test]
     fn a_value_takes_the_form_that_is_asked_for() {
-        let mut settings = Settings::default();
-        settings.set("mac", Setting::Mac("00:50:56:AA:bb:01".parse().unwrap()));
-        settings.set("serial", Setting::Text("A b&1".into()));
+        let mut settings = IpxeSettings::default();
+        settings.set(
+            "mac",
+            IpxeSetting::Mac("00:50:56:AA:bb:01".parse().unwrap()),
+        );
+        settings.set("serial", IpxeSetting::Text("A b&1".into()));
         for (name, expected) in [
             ("mac", "00:50:56:aa:bb:01"),
             ("mac:hexhyp", "00-50-56-aa-bb-01"),

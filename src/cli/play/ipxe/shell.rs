@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Left, Setting, Settings, World,
-    images::{Image, Images},
+    IpxeEnvironment, IpxeExit, IpxeSetting, IpxeSettings,
+    images::{IpxeImage, IpxeImages},
+    line::{Continuation, commands, expand},
     url::{join, split},
-    words::{Next, commands, expand},
 };
 
 /// A boot runs no more commands than this: a script that waits for ever ends here.
@@ -19,30 +19,30 @@ const MOST_OF_ONE: usize = 4;
 const DEEPEST: usize = 16;
 
 /// Runs the script at `url` and says how the machine leaves iPXE.
-pub fn run(url: &str, settings: Settings, world: &mut dyn World) -> Left {
-    let mut shell = Shell {
+pub fn run(url: &str, settings: IpxeSettings, world: &mut dyn IpxeEnvironment) -> IpxeExit {
+    let mut shell = IpxeShell {
         settings,
         world,
-        images: Images::default(),
+        images: IpxeImages::default(),
         commands: 0,
         fetched: BTreeMap::new(),
         depth: 0,
     };
     let end = match shell.get(url, None) {
         Some(image) => shell.start(&image),
-        None => End::Failed,
+        None => ScriptEnd::Failed,
     };
     match end {
-        End::Left(left) => left,
-        end => Left::Exit {
-            success: end == End::Done,
+        ScriptEnd::IpxeExit(left) => left,
+        end => IpxeExit::Exit {
+            success: end == ScriptEnd::Done,
         },
     }
 }
 
 /// How a command or a script ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum End {
+enum ScriptEnd {
     Done,
     Failed,
     /// `exit`: the script ends, with success or without.
@@ -50,45 +50,45 @@ enum End {
     /// The script goes on at this line.
     Goto(usize),
     /// iPXE is left, whatever stands behind.
-    Left(Left),
+    IpxeExit(IpxeExit),
 }
 
 /// What a command makes of its script.
-enum Flow {
+enum CommandFlow {
     /// It goes on, or fails.
     Result(bool),
     /// It ends with this.
-    End(End),
+    ScriptEnd(ScriptEnd),
 }
 
-struct Shell<'w> {
-    settings: Settings,
-    world: &'w mut dyn World,
-    images: Images,
+struct IpxeShell<'w> {
+    settings: IpxeSettings,
+    world: &'w mut dyn IpxeEnvironment,
+    images: IpxeImages,
     commands: usize,
     fetched: BTreeMap<String, usize>,
     depth: usize,
 }
 
 /// A script and where it came from.
-struct Script<'a> {
+struct IpxeScript<'a> {
     url: &'a str,
     lines: Vec<&'a str>,
 }
 
-impl Shell<'_> {
+impl IpxeShell<'_> {
     /// Starts an image. A script comes back when it is done.
-    fn start(&mut self, image: &Image) -> End {
+    fn start(&mut self, image: &IpxeImage) -> ScriptEnd {
         if !image.is_script() {
             let (url, words) = (image.url.clone(), image.words.clone());
-            return End::Left(Left::Program { url, words });
+            return ScriptEnd::IpxeExit(IpxeExit::Program { url, words });
         }
         if self.depth == DEEPEST {
-            return End::Failed;
+            return ScriptEnd::Failed;
         }
         self.depth += 1;
         let text = String::from_utf8_lossy(&image.bytes).into_owned();
-        let end = self.script(&Script {
+        let end = self.script(&IpxeScript {
             url: &image.url,
             lines: text.lines().collect(),
         });
@@ -96,23 +96,23 @@ impl Shell<'_> {
         end
     }
 
-    fn script(&mut self, script: &Script<'_>) -> End {
+    fn script(&mut self, script: &IpxeScript<'_>) -> ScriptEnd {
         let mut at = 0;
         while let Some(line) = script.lines.get(at) {
             at += 1;
             match self.line(line, script) {
-                End::Done => {}
-                End::Goto(line) => at = line,
+                ScriptEnd::Done => {}
+                ScriptEnd::Goto(line) => at = line,
                 // A line that fails and catches nothing ends its script.
                 end => return end.stopped(),
             }
         }
-        End::Done
+        ScriptEnd::Done
     }
 
-    fn line(&mut self, line: &str, script: &Script<'_>) -> End {
+    fn line(&mut self, line: &str, script: &IpxeScript<'_>) -> ScriptEnd {
         if line.starts_with(':') {
-            return End::Done;
+            return ScriptEnd::Done;
         }
         let mut success = true;
         let mut runs = true;
@@ -124,27 +124,31 @@ impl Shell<'_> {
                     .map(|word| expand(word, &self.settings))
                     .collect();
                 match self.command(&words, script) {
-                    Flow::Result(result) => success = result,
-                    Flow::End(end) => return end,
+                    CommandFlow::Result(result) => success = result,
+                    CommandFlow::ScriptEnd(end) => return end,
                 }
             }
             runs = match command.next {
-                Some(Next::Always) => true,
-                Some(Next::OnSuccess) => success,
-                Some(Next::OnFailure) => !success,
+                Some(Continuation::Always) => true,
+                Some(Continuation::OnSuccess) => success,
+                Some(Continuation::OnFailure) => !success,
                 None => break,
             };
         }
-        if success { End::Done } else { End::Failed }
+        if success {
+            ScriptEnd::Done
+        } else {
+            ScriptEnd::Failed
+        }
     }
 
-    fn command(&mut self, words: &[String], script: &Script<'_>) -> Flow {
+    fn command(&mut self, words: &[String], script: &IpxeScript<'_>) -> CommandFlow {
         self.commands += 1;
         if self.commands > MOST_COMMANDS {
-            return Flow::End(End::Left(Left::Waiting));
+            return CommandFlow::ScriptEnd(ScriptEnd::IpxeExit(IpxeExit::Waiting));
         }
         let Some((command, arguments)) = words.split_first() else {
-            return Flow::Result(true);
+            return CommandFlow::Result(true);
         };
         let plain: Vec<&str> = arguments.iter().map(String::as_str).collect();
         match (command.as_str(), plain.as_slice()) {
@@ -154,9 +158,9 @@ impl Shell<'_> {
             ("clear", [name]) => self.settings.clear(name),
             ("inc", [name, by @ ..]) => self.increase(name, by.first().copied()),
             ("isset", arguments) => {
-                return Flow::Result(arguments.iter().any(|value| !value.is_empty()));
+                return CommandFlow::Result(arguments.iter().any(|value| !value.is_empty()));
             }
-            ("iseq", [one, other]) => return Flow::Result(one == other),
+            ("iseq", [one, other]) => return CommandFlow::Result(one == other),
             ("goto", [label]) => return goto(label, script),
             ("exit", code) => return exit(code.first().copied()),
             ("chain" | "imgexec", _) => return self.chain(&plain, script),
@@ -166,86 +170,92 @@ impl Shell<'_> {
             ("imgargs", [name, words @ ..]) => return self.arguments(name, words),
             ("boot", named) => return self.boot(named.first().copied()),
             ("imgfree", names) => self.free(names),
-            ("sanboot", _) if self.world.has_system() => return Flow::End(End::Left(Left::Disk)),
-            ("reboot", _) => return Flow::End(End::Left(Left::Restart)),
-            ("poweroff" | "shell" | "prompt", _) => return Flow::End(End::Left(Left::Halt)),
+            ("sanboot", _) if self.world.has_system() => {
+                return CommandFlow::ScriptEnd(ScriptEnd::IpxeExit(IpxeExit::Disk));
+            }
+            ("reboot", _) => return CommandFlow::ScriptEnd(ScriptEnd::IpxeExit(IpxeExit::Restart)),
+            ("poweroff" | "shell" | "prompt", _) => {
+                return CommandFlow::ScriptEnd(ScriptEnd::IpxeExit(IpxeExit::Halt));
+            }
             ("dhcp" | "ifconf" | "ifopen" | "ifstat" | "imgstat" | "route" | "config", _) => {}
-            _ => return Flow::Result(false),
+            _ => return CommandFlow::Result(false),
         }
-        Flow::Result(true)
+        CommandFlow::Result(true)
     }
 
     fn set(&mut self, name: &str, value: &str) {
         let name = name.split(':').next().unwrap_or(name);
         match value {
             "" => self.settings.clear(name),
-            value => self.settings.set(name, Setting::Text(value.into())),
+            value => self.settings.set(name, IpxeSetting::Text(value.into())),
         }
     }
 
     fn increase(&mut self, name: &str, by: Option<&str>) {
         let by = by.and_then(|by| by.parse().ok()).unwrap_or(1);
         let sum = self.settings.number(name).saturating_add(by);
-        self.settings.set(name, Setting::Text(sum.to_string()));
+        self.settings.set(name, IpxeSetting::Text(sum.to_string()));
     }
 
     /// `chain`: fetches and starts. With `--replace` the script behind it never goes on.
-    fn chain(&mut self, arguments: &[&str], script: &Script<'_>) -> Flow {
-        let Some(options) = Options::read(arguments) else {
-            return Flow::Result(false);
+    fn chain(&mut self, arguments: &[&str], script: &IpxeScript<'_>) -> CommandFlow {
+        let Some(options) = FetchOptions::read(arguments) else {
+            return CommandFlow::Result(false);
         };
         let url = join(script.url, options.url);
         if self.is_kept_waiting(&url) {
-            return Flow::End(End::Left(Left::Waiting));
+            return CommandFlow::ScriptEnd(ScriptEnd::IpxeExit(IpxeExit::Waiting));
         }
         let Some(mut image) = self.get(&url, options.name) else {
-            return Flow::Result(false);
+            return CommandFlow::Result(false);
         };
         image.words = options.words;
         match self.start(&image) {
-            End::Left(left) => Flow::End(End::Left(left)),
-            end if options.replaces => Flow::End(End::Exited(end == End::Done)),
-            end => Flow::Result(end == End::Done),
+            ScriptEnd::IpxeExit(left) => CommandFlow::ScriptEnd(ScriptEnd::IpxeExit(left)),
+            end if options.replaces => {
+                CommandFlow::ScriptEnd(ScriptEnd::Exited(end == ScriptEnd::Done))
+            }
+            end => CommandFlow::Result(end == ScriptEnd::Done),
         }
     }
 
     /// `kernel`, `initrd` and their like: fetches and keeps.
-    fn image(&mut self, command: &str, arguments: &[&str], script: &Script<'_>) -> Flow {
-        let Some(options) = Options::read(arguments) else {
-            return Flow::Result(false);
+    fn image(&mut self, command: &str, arguments: &[&str], script: &IpxeScript<'_>) -> CommandFlow {
+        let Some(options) = FetchOptions::read(arguments) else {
+            return CommandFlow::Result(false);
         };
         let selects = matches!(command, "kernel" | "imgselect");
         if selects && self.images.select(options.url) {
-            return Flow::Result(true);
+            return CommandFlow::Result(true);
         }
         let url = join(script.url, options.url);
         let Some(mut image) = self.get(&url, options.name) else {
-            return Flow::Result(false);
+            return CommandFlow::Result(false);
         };
         image.words = options.words;
         let name = image.name.clone();
         self.images.keep(image);
-        Flow::Result(!selects || self.images.select(&name))
+        CommandFlow::Result(!selects || self.images.select(&name))
     }
 
-    fn arguments(&mut self, name: &str, words: &[&str]) -> Flow {
+    fn arguments(&mut self, name: &str, words: &[&str]) -> CommandFlow {
         let Some(image) = self.images.find(name) else {
-            return Flow::Result(false);
+            return CommandFlow::Result(false);
         };
         image.words = words.iter().map(ToString::to_string).collect();
-        Flow::Result(true)
+        CommandFlow::Result(true)
     }
 
-    fn boot(&mut self, named: Option<&str>) -> Flow {
+    fn boot(&mut self, named: Option<&str>) -> CommandFlow {
         if named.is_some_and(|name| !self.images.select(name)) {
-            return Flow::Result(false);
+            return CommandFlow::Result(false);
         }
         let Some(image) = self.images.chosen().cloned() else {
-            return Flow::Result(false);
+            return CommandFlow::Result(false);
         };
         match self.start(&image) {
-            End::Left(left) => Flow::End(End::Left(left)),
-            end => Flow::Result(end == End::Done),
+            ScriptEnd::IpxeExit(left) => CommandFlow::ScriptEnd(ScriptEnd::IpxeExit(left)),
+            end => CommandFlow::Result(end == ScriptEnd::Done),
         }
     }
 
@@ -256,12 +266,12 @@ impl Shell<'_> {
         }
     }
 
-    fn get(&mut self, url: &str, name: Option<&str>) -> Option<Image> {
+    fn get(&mut self, url: &str, name: Option<&str>) -> Option<IpxeImage> {
         let bytes = self.world.fetch(url)?;
         *self.fetched.entry(url.into()).or_default() += 1;
         let path = split(url).1.split('?').next().unwrap_or_default();
         let last = path.rsplit('/').next().unwrap_or_default();
-        Some(Image {
+        Some(IpxeImage {
             name: name.unwrap_or(last).into(),
             url: url.into(),
             words: Vec::new(),
@@ -276,42 +286,42 @@ impl Shell<'_> {
     }
 }
 
-impl End {
+impl ScriptEnd {
     /// What it means for whoever started the script.
-    fn stopped(self) -> End {
+    fn stopped(self) -> ScriptEnd {
         match self {
-            End::Exited(true) => End::Done,
-            End::Exited(false) | End::Goto(_) => End::Failed,
+            ScriptEnd::Exited(true) => ScriptEnd::Done,
+            ScriptEnd::Exited(false) | ScriptEnd::Goto(_) => ScriptEnd::Failed,
             end => end,
         }
     }
 }
 
-fn goto(label: &str, script: &Script<'_>) -> Flow {
+fn goto(label: &str, script: &IpxeScript<'_>) -> CommandFlow {
     let found = script
         .lines
         .iter()
         .position(|line| line.strip_prefix(':').map(str::trim) == Some(label));
     match found {
-        Some(line) => Flow::End(End::Goto(line)),
-        None => Flow::Result(false),
+        Some(line) => CommandFlow::ScriptEnd(ScriptEnd::Goto(line)),
+        None => CommandFlow::Result(false),
     }
 }
 
-fn exit(code: Option<&str>) -> Flow {
-    Flow::End(End::Exited(code.is_none_or(|code| code == "0")))
+fn exit(code: Option<&str>) -> CommandFlow {
+    CommandFlow::ScriptEnd(ScriptEnd::Exited(code.is_none_or(|code| code == "0")))
 }
 
 /// What stands after a command that fetches.
-struct Options<'a> {
+struct FetchOptions<'a> {
     url: &'a str,
     name: Option<&'a str>,
     replaces: bool,
     words: Vec<String>,
 }
 
-impl<'a> Options<'a> {
-    fn read(arguments: &[&'a str]) -> Option<Options<'a>> {
+impl<'a> FetchOptions<'a> {
+    fn read(arguments: &[&'a str]) -> Option<FetchOptions<'a>> {
         let (mut name, mut replaces) = (None, false);
         let mut rest = arguments.iter();
         while let Some(word) = rest.next() {
@@ -322,7 +332,7 @@ impl<'a> Options<'a> {
                 option if option.starts_with('-') => {}
                 url => {
                     let words = rest.map(ToString::to_string).collect();
-                    return Some(Options {
+                    return Some(FetchOptions {
                         url,
                         name,
                         replaces,
@@ -341,13 +351,13 @@ mod tests {
 
     /// Files by URL, and what was asked for and shown.
     #[derive(Default)]
-    struct Fake {
+    struct FakeEnvironment {
         files: BTreeMap<&'static str, &'static str>,
         has_system: bool,
         seen: Vec<String>,
     }
 
-    impl World for Fake {
+    impl IpxeEnvironment for FakeEnvironment {
         fn fetch(&mut self, url: &str) -> Option<Vec<u8>> {
             self.seen.push(url.trim_start_matches("http://s").into());
             self.files.get(url).map(|text| text.as_bytes().to_vec())
@@ -366,22 +376,22 @@ mod tests {
         script: &'static str,
         others: &[(&'static str, &'static str)],
         has_system: bool,
-    ) -> (Left, Vec<String>) {
+    ) -> (IpxeExit, Vec<String>) {
         let files = others.iter().copied().chain([("http://s/a", script)]);
-        let mut fake = Fake {
+        let mut fake = FakeEnvironment {
             files: files.collect(),
             has_system,
             seen: Vec::new(),
         };
-        let mut settings = Settings::default();
-        settings.set("platform", Setting::Text("efi".into()));
+        let mut settings = IpxeSettings::default();
+        settings.set("platform", IpxeSetting::Text("efi".into()));
         let left = run("http://s/a", settings, &mut fake);
         (left, fake.seen.split_off(1))
     }
 
-    fn program(url: &str, words: &[&str]) -> Left {
+    fn program(url: &str, words: &[&str]) -> IpxeExit {
         let words = words.iter().map(ToString::to_string).collect();
-        Left::Program {
+        IpxeExit::Program {
             url: url.into(),
             words,
         }
@@ -389,7 +399,7 @@ mod tests {
 
     #[test]
     fn scripts_end_as_in_ipxe() {
-        let exit = |success| Left::Exit { success };
+        let exit = |success| IpxeExit::Exit { success };
         for (script, left, seen) in [
             ("#!ipxe\necho a  b\n", exit(true), vec!["> a b"]),
             ("#!ipxe\nexit 1\necho no\n", exit(false), vec![]),
@@ -418,7 +428,7 @@ mod tests {
                 vec!["> 1", "> 2", "> 3"],
             ),
             (":\n#!ipxe\n", program("http://s/a", &[]), vec![]),
-            ("#!ipxe\n:ever\ngoto ever\n", Left::Waiting, vec![]),
+            ("#!ipxe\n:ever\ngoto ever\n", IpxeExit::Waiting, vec![]),
             (
                 "#!ipxe\nsanboot --drive 0x80 ||\necho none\nexit\n",
                 exit(true),
@@ -430,7 +440,7 @@ mod tests {
         }
         assert_eq!(
             played("#!ipxe\nsanboot --drive 0x80\n", &[], true).0,
-            Left::Disk
+            IpxeExit::Disk
         );
     }
 
@@ -458,7 +468,7 @@ mod tests {
         assert_eq!(
             (left, seen),
             (
-                Left::Exit { success: false },
+                IpxeExit::Exit { success: false },
                 vec!["/gone".into(), "> none".into()]
             )
         );
@@ -467,7 +477,7 @@ mod tests {
     #[test]
     fn a_chained_script_comes_back_unless_it_replaces() {
         let other = |text| [("http://s/b", text)];
-        let exit = |success| Left::Exit { success };
+        let exit = |success| IpxeExit::Exit { success };
         for (script, text, left, seen) in [
             (
                 "#!ipxe\nchain b || echo failed\necho on\n",
@@ -516,7 +526,7 @@ mod tests {
             "#!ipxe\n:rest\nsleep 30\nchain --replace http://s/b ||\ngoto rest\n",
         )];
         let (left, seen) = played("#!ipxe\nchain b\n", &waits, false);
-        assert_eq!(left, Left::Waiting);
+        assert_eq!(left, IpxeExit::Waiting);
         assert_eq!(
             seen.iter().filter(|line| *line == "/b").count(),
             MOST_OF_ONE

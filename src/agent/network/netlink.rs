@@ -7,13 +7,13 @@ use rtnetlink::{AddressMessageBuilder, Handle, LinkUnspec, RouteMessageBuilder, 
 use tokio::runtime::Runtime;
 
 /// What changes them.
-pub(crate) struct Links {
+pub(crate) struct Netlink {
     runtime: Runtime,
     handle: Handle,
 }
 
-impl Links {
-    pub(crate) fn open() -> io::Result<Links> {
+impl Netlink {
+    pub(crate) fn open() -> io::Result<Netlink> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -22,7 +22,7 @@ impl Links {
         let (connection, handle, _messages) = new_connection()?;
         drop(guard);
         runtime.spawn(connection);
-        Ok(Links { runtime, handle })
+        Ok(Netlink { runtime, handle })
     }
 
     /// Switches a card on. It takes what is sent to all switches and bridges, too: that is how a switch tells its name.

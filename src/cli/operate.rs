@@ -5,9 +5,9 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{
-    arguments::{self, Marked},
-    client::Client,
-    failure::Outcome,
+    arguments::{self, MarkState},
+    client::ApiClient,
+    failure::CliResult,
     offline,
     terminal::{Terminal, plain},
 };
@@ -15,13 +15,13 @@ use crate::net::http::Order;
 
 /// What was done, as the server says it.
 #[derive(Deserialize)]
-struct Done {
+struct OperationAnswer {
     said: String,
 }
 
-pub(super) fn run(site: &Path, order: arguments::Order, terminal: &Terminal) -> Outcome {
+pub(super) fn run(site: &Path, order: arguments::ChangeCommand, terminal: &Terminal) -> CliResult {
     let order = translated(order);
-    let answer = match Client::find(site)? {
+    let answer = match ApiClient::find(site)? {
         Some((client, _)) => client.order(&order)?,
         None => {
             let answer = offline::order(site, order)?;
@@ -29,7 +29,7 @@ pub(super) fn run(site: &Path, order: arguments::Order, terminal: &Terminal) -> 
             answer
         }
     };
-    let said = match serde_json::from_slice::<Done>(&answer) {
+    let said = match serde_json::from_slice::<OperationAnswer>(&answer) {
         Ok(done) => plain(&done.said),
         // A later server may say it in another shape.
         Err(_) => plain(String::from_utf8_lossy(&answer).trim_end()),
@@ -37,24 +37,26 @@ pub(super) fn run(site: &Path, order: arguments::Order, terminal: &Terminal) -> 
     Ok(terminal.show(&(said + "\n"))?)
 }
 
-fn translated(order: arguments::Order) -> Order {
+fn translated(order: arguments::ChangeCommand) -> Order {
     match order {
-        arguments::Order::Reinstall { node } => Order::Reinstall(node),
-        arguments::Order::Hold { node, reason } => Order::Hold { node, reason },
-        arguments::Order::Release {
+        arguments::ChangeCommand::Reinstall { node } => Order::Reinstall(node),
+        arguments::ChangeCommand::Hold { node, reason } => Order::Hold { node, reason },
+        arguments::ChangeCommand::Release {
             node: Some(node), ..
         } => Order::Release(node),
-        arguments::Order::Release { node: None, .. } => Order::ReleaseAll,
-        arguments::Order::Mark {
+        arguments::ChangeCommand::Release { node: None, .. } => Order::ReleaseAll,
+        arguments::ChangeCommand::Mark {
             node,
-            state: Marked::Installed,
+            state: MarkState::Installed,
         } => Order::Mark {
             node,
             state: "installed".into(),
         },
-        arguments::Order::Forget { node, wipe_allowed } => Order::Forget { node, wipe_allowed },
-        arguments::Order::PowerOff { node } => Order::PowerOff(node),
-        arguments::Order::Pause => Order::Pause,
-        arguments::Order::Resume => Order::Resume,
+        arguments::ChangeCommand::Forget { node, wipe_allowed } => {
+            Order::Forget { node, wipe_allowed }
+        }
+        arguments::ChangeCommand::PowerOff { node } => Order::PowerOff(node),
+        arguments::ChangeCommand::Pause => Order::Pause,
+        arguments::ChangeCommand::Resume => Order::Resume,
     }
 }

@@ -2,7 +2,7 @@
 
 /// What a URL of an attempt leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Link {
+pub(super) enum AttemptUrl {
     /// `stage/failed`, and `stage/no-disk`: what is told when something goes wrong.
     Failure(String),
     /// `stage/installed`.
@@ -16,7 +16,7 @@ pub(super) enum Link {
 }
 
 /// Finds every URL below `attempt` (`http://…/t/<token>/`), each once. What a shell would fill in is left out.
-pub(super) fn links(text: &str, attempt: &str) -> Vec<Link> {
+pub(super) fn links(text: &str, attempt: &str) -> Vec<AttemptUrl> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices(attempt) {
         let rest = &text[at..];
@@ -39,20 +39,20 @@ pub(super) fn is_first_boot(text: &str) -> bool {
     text.contains("/stage/finished") && !text.contains("/stage/installed")
 }
 
-fn link(name: &str, url: String) -> Link {
+fn link(name: &str, url: String) -> AttemptUrl {
     let step = name.split('?').next().unwrap_or(name);
     match step {
-        "stage/failed" | "stage/no-disk" => Link::Failure(url),
-        "stage/installed" => Link::Installed(url),
-        "stage/finished" => Link::Finished(url),
-        _ if step.starts_with("log/error/") => Link::Failure(url),
+        "stage/failed" | "stage/no-disk" => AttemptUrl::Failure(url),
+        "stage/installed" => AttemptUrl::Installed(url),
+        "stage/finished" => AttemptUrl::Finished(url),
+        _ if step.starts_with("log/error/") => AttemptUrl::Failure(url),
         _ if ["stage/", "log/", "fact/"]
             .iter()
             .any(|kind| step.starts_with(kind)) =>
         {
-            Link::Report(url)
+            AttemptUrl::Report(url)
         }
-        _ => Link::Document(url),
+        _ => AttemptUrl::Document(url),
     }
 }
 
@@ -71,10 +71,10 @@ other http://s/t/2/stage/finished http://s/t/1/"#;
         assert_eq!(
             links(text, "http://s/t/1/"),
             [
-                Link::Report(url("stage/installing")),
-                Link::Failure(url("stage/failed?reason=no%20disk")),
-                Link::Document(url("first-boot.sh")),
-                Link::Installed(url("stage/installed")),
+                AttemptUrl::Report(url("stage/installing")),
+                AttemptUrl::Failure(url("stage/failed?reason=no%20disk")),
+                AttemptUrl::Document(url("first-boot.sh")),
+                AttemptUrl::Installed(url("stage/installed")),
             ]
         );
     }

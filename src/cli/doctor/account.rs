@@ -1,10 +1,10 @@
 //! As whom the server runs, or would, and what that allows.
 
-use super::finding::Finding;
+use super::finding::DoctorFinding;
 
 /// This site's server, if it runs, and who we are.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Server {
+pub(super) struct ServerProcess {
     /// Its process, when it runs and can be seen.
     pub(super) pid: Option<u32>,
     /// Whether it answers operators.
@@ -15,7 +15,7 @@ pub(super) struct Server {
     pub(super) is_root: bool,
 }
 
-impl Server {
+impl ServerProcess {
     pub(super) fn is_running(&self) -> bool {
         self.pid.is_some() || self.answers
     }
@@ -23,7 +23,7 @@ impl Server {
 
 /// What a process may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Rights {
+pub(super) struct ProcessRights {
     /// Its user.
     pub(super) uid: u32,
     /// CAP_NET_BIND_SERVICE: ports below 1024.
@@ -34,9 +34,9 @@ pub(super) struct Rights {
 
 /// What was seen of it.
 #[derive(Debug, Clone)]
-pub(super) struct Who {
+pub(super) struct ServerAccount {
     /// The rights of the running server, else our own; none when they cannot be read.
-    pub(super) rights: Option<Rights>,
+    pub(super) rights: Option<ProcessRights>,
     /// `[run]` `user`, with what is wrong with it.
     pub(super) user: Option<(String, Option<String>)>,
     /// Whether the program is there that `try` boots a machine with.
@@ -45,9 +45,9 @@ pub(super) struct Who {
     pub(super) wants_dhcp: bool,
 }
 
-impl Rights {
+impl ProcessRights {
     /// Reads them from `/proc/<pid>/status` (proc_pid_status(5)).
-    pub(super) fn read(status: &str) -> Option<Rights> {
+    pub(super) fn read(status: &str) -> Option<ProcessRights> {
         let field = |name: &str| {
             let mut lines = status.lines();
             lines.find_map(|line| line.strip_prefix(name)?.split_whitespace().next())
@@ -56,7 +56,7 @@ impl Rights {
         let uids = status.lines().find(|line| line.starts_with("Uid:"))?;
         let uid = uids.split_whitespace().nth(2)?.parse().ok()?;
         let bits = u64::from_str_radix(field("CapEff:")?, 16).ok()?;
-        Some(Rights {
+        Some(ProcessRights {
             uid,
             low_ports: bits & 1 << 10 != 0,
             frames: bits & 1 << 13 != 0,
@@ -65,32 +65,34 @@ impl Rights {
 }
 
 /// Says as whom the server runs.
-pub(super) fn findings(who: &Who, server: &Server) -> Vec<Finding> {
+pub(super) fn findings(who: &ServerAccount, server: &ServerProcess) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
     findings.push(match who.rights {
-        None => Finding::unknown("the rights of the process cannot be read from /proc"),
+        None => DoctorFinding::unknown("the rights of the process cannot be read from /proc"),
         Some(rights) => rights_of(rights, who.wants_dhcp, server),
     });
     if let Some((user, trouble)) = &who.user {
         findings.push(match trouble {
-            None => Finding::ok(format!(
+            None => DoctorFinding::ok(format!(
                 "the server becomes {user}, as `user` in `[run]` says"
             )),
-            Some(trouble) => Finding::error(format!("the server cannot become {user}: {trouble}"))
-                .run(format!("adduser --system --group {user}"))
-                .help("or correct `user` in `[run]`"),
+            Some(trouble) => {
+                DoctorFinding::error(format!("the server cannot become {user}: {trouble}"))
+                    .run(format!("adduser --system --group {user}"))
+                    .help("or correct `user` in `[run]`")
+            }
         });
     }
     findings.push(match who.has_qemu {
-        true => Finding::ok("qemu-system-x86_64 is there, for `bootwright try`"),
-        false => Finding::ok(
+        true => DoctorFinding::ok("qemu-system-x86_64 is there, for `bootwright try`"),
+        false => DoctorFinding::ok(
             "qemu-system-x86_64 is not there: only `bootwright try` needs it (apt-get install qemu-system-x86 ovmf)",
         ),
     });
     findings
 }
 
-fn rights_of(rights: Rights, wants_dhcp: bool, server: &Server) -> Finding {
+fn rights_of(rights: ProcessRights, wants_dhcp: bool, server: &ServerProcess) -> DoctorFinding {
     let user = match rights.uid {
         0 => "as root".to_string(),
         uid => format!("as user {uid}"),
@@ -104,18 +106,18 @@ fn rights_of(rights: Rights, wants_dhcp: bool, server: &Server) -> Finding {
     };
     let help = "start the server as root, or with these capabilities and `user` in `[run]`, as examples/systemd does";
     match (rights.low_ports, rights.frames) {
-        (true, true) if rights.uid == 0 => Finding::ok(format!("{subject} {user}")),
-        (true, true) => Finding::ok(format!(
+        (true, true) if rights.uid == 0 => DoctorFinding::ok(format!("{subject} {user}")),
+        (true, true) => DoctorFinding::ok(format!(
             "{subject} {user} with CAP_NET_BIND_SERVICE and CAP_NET_RAW"
         )),
-        _ if !wants_dhcp => Finding::ok(format!(
+        _ if !wants_dhcp => DoctorFinding::ok(format!(
             "{subject} {user} without capabilities, which only low ports and `dhcp` need"
         )),
-        (true, false) => Finding::warning(format!(
+        (true, false) => DoctorFinding::warning(format!(
             "{subject} {user} without CAP_NET_RAW: answers of DHCP go out by broadcast"
         ))
         .help(help),
-        (false, _) => Finding::warning(format!(
+        (false, _) => DoctorFinding::warning(format!(
             "{subject} {user} without CAP_NET_BIND_SERVICE: ports below 1024 cannot be had"
         ))
         .help(help),

@@ -3,40 +3,40 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// One way to sign: these bytes at this place.
-struct Sign {
-    at: At,
+struct DiskSignature {
+    at: SignatureOffset,
     bytes: &'static [u8],
     name: &'static str,
 }
 
 /// A place on a device.
 #[derive(Clone, Copy)]
-enum At {
+enum SignatureOffset {
     /// So many bytes from its beginning.
     Start(u64),
     /// So many bytes before its end, which is first rounded down to a multiple of `step`.
     End { before: u64, step: u64 },
 }
 
-impl At {
+impl SignatureOffset {
     /// The same from the beginning of a device of this size.
     fn of(self, size: u64) -> u64 {
         match self {
-            At::Start(at) => at,
-            At::End { before, step } => (size - size % step).saturating_sub(before),
+            SignatureOffset::Start(at) => at,
+            SignatureOffset::End { before, step } => (size - size % step).saturating_sub(before),
         }
     }
 }
 
-const fn sign(name: &'static str, at: u64, bytes: &'static [u8]) -> Sign {
-    let at = At::Start(at);
-    Sign { at, bytes, name }
+const fn sign(name: &'static str, at: u64, bytes: &'static [u8]) -> DiskSignature {
+    let at = SignatureOffset::Start(at);
+    DiskSignature { at, bytes, name }
 }
 
 /// An array's signature where it lies at the end.
-const fn array(before: u64, step: u64) -> Sign {
-    let at = At::End { before, step };
-    Sign {
+const fn array(before: u64, step: u64) -> DiskSignature {
+    let at = SignatureOffset::End { before, step };
+    DiskSignature {
         at,
         bytes: ARRAY,
         name: "md",
@@ -48,7 +48,7 @@ const ARRAY: &[u8] = &[0xfc, 0x4e, 0x2b, 0xa9];
 
 /// In the order in which they count: what spans several disks or belongs to a hypervisor before plain file systems, those before
 /// partition tables.
-const SIGNS: [Sign; 23] = [
+const SIGNS: [DiskSignature; 23] = [
     sign("lvm", 0x218, b"LVM2 001"),
     // Its formats 1.1, 1.0, 0.90 and 1.2.
     sign("md", 0, ARRAY),

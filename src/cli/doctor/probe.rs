@@ -3,11 +3,11 @@
 use std::{io, net::Ipv4Addr};
 
 use super::{
-    networks::Networks,
-    others::{Asked, Heard},
+    networks::NetworksReport,
+    other_dhcp::{DhcpProbe, DhcpProbeResult},
 };
 use crate::{
-    cli::failure::Outcome,
+    cli::failure::CliResult,
     net::{
         dhcp::{CLIENT_PORT, other_server},
         interfaces::Interface,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Asks on every interface that is in a network of the site, on all of them at once.
-pub(super) fn ask(networks: &Networks) -> Outcome<Vec<Asked>> {
+pub(super) fn ask(networks: &NetworksReport) -> CliResult<Vec<DhcpProbe>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -34,7 +34,7 @@ pub(super) fn ask(networks: &Networks) -> Outcome<Vec<Asked>> {
         let mut asked = Vec::new();
         for (interface, network, mode, answer) in running {
             let heard = answer.await.map_err(io::Error::other)?;
-            asked.push(Asked {
+            asked.push(DhcpProbe {
                 network,
                 mode,
                 interface,
@@ -45,14 +45,14 @@ pub(super) fn ask(networks: &Networks) -> Outcome<Vec<Asked>> {
     })
 }
 
-async fn heard(link: Interface, us: Ipv4Addr) -> Heard {
+async fn heard(link: Interface, us: Ipv4Addr) -> DhcpProbeResult {
     if !link.is_up {
-        return Heard::Unasked("it has no link".into());
+        return DhcpProbeResult::Unasked("it has no link".into());
     }
     match other_server(&link, us).await {
-        Ok(Some(server)) => Heard::Server(server),
-        Ok(None) => Heard::Nobody,
-        Err(error) => Heard::Unasked(match error.kind() {
+        Ok(Some(server)) => DhcpProbeResult::Server(server),
+        Ok(None) => DhcpProbeResult::Nobody,
+        Err(error) => DhcpProbeResult::Unasked(match error.kind() {
             io::ErrorKind::PermissionDenied => format!("port {CLIENT_PORT} needs root"),
             io::ErrorKind::AddrInUse => match udp_holder(CLIENT_PORT) {
                 Some(holder) => format!("{holder} has port {CLIENT_PORT}"),
@@ -64,7 +64,7 @@ async fn heard(link: Interface, us: Ipv4Addr) -> Heard {
 }
 
 /// Whether anybody is going to be asked: that takes its time. The client's port is root's.
-pub(super) fn takes_time(networks: &Networks) -> bool {
+pub(super) fn takes_time(networks: &NetworksReport) -> bool {
     let mut served = networks.served().into_iter();
     nix::unistd::geteuid().is_root() && served.any(|(interface, _, _)| interface.is_up)
 }

@@ -11,7 +11,7 @@ use nix::ifaddrs::getifaddrs;
 
 /// What was found; all of it may be missing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Found {
+pub(super) struct HostSettings {
     /// The interface of the default route, and this machine's address and network there.
     pub(super) network: Option<(String, Ipv4Addr, Ipv4Net)>,
     /// The default gateway.
@@ -30,9 +30,9 @@ pub(super) struct Found {
 /// systemd-resolved the usual file names only its own address.
 const RESOLVERS: [&str; 2] = ["etc/resolv.conf", "run/systemd/resolve/resolv.conf"];
 
-impl Found {
+impl HostSettings {
     /// Looks around below `root`, and in the home directory.
-    pub(super) fn look(root: &Path, home: Option<&Path>) -> Found {
+    pub(super) fn look(root: &Path, home: Option<&Path>) -> HostSettings {
         // What cannot be read was not found.
         let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
         let route = default_route(&read("proc/net/route"));
@@ -46,7 +46,7 @@ impl Found {
             .as_deref()
             .and_then(Path::to_str)
             .and_then(zone_of_link);
-        Found {
+        HostSettings {
             network: route
                 .as_ref()
                 .and_then(|(interface, _)| network_of(interface)),
@@ -61,7 +61,7 @@ impl Found {
     }
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for HostSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
         if let Some((interface, _, network)) = &self.network {
@@ -280,23 +280,23 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let found = Found::look(root, Some(&root.join("home")));
+        let found = HostSettings::look(root, Some(&root.join("home")));
         assert_eq!(
             found,
-            Found {
+            HostSettings {
                 dns: vec![Ipv4Addr::new(192, 0, 2, 2).into()],
                 domain: Some("lab.example".into()),
                 timezone: Some("Europe/Berlin".into()),
                 keys: vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG5DzIGZQt8lBHXMP5/p83B5U36zyJDNPIHSRiFHBSZT a@b".into()],
-                ..Found::default()
+                ..HostSettings::default()
             }
         );
         assert_eq!(
             found.to_string(),
             "Found     DNS 192.0.2.2, time zone Europe/Berlin, 1 ssh key\n"
         );
-        let nothing = Found::look(&root.join("nowhere"), None);
-        assert_eq!(nothing, Found::default());
+        let nothing = HostSettings::look(&root.join("nowhere"), None);
+        assert_eq!(nothing, HostSettings::default());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use ureq::{
     http::{Response, StatusCode},
 };
 
-use crate::agent::{pause, server::asker};
+use crate::agent::{backoff, server::asker};
 
 /// How much is asked for at a time, in bytes.
 const PIECE: u64 = 8 << 20;
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const REFUSED: Duration = Duration::from_secs(60);
 
 /// An image on a server.
-pub(in crate::agent) struct Image {
+pub(in crate::agent) struct RemoteImage {
     agent: Agent,
     url: String,
     /// How much is asked for at a time, in bytes.
@@ -40,7 +40,7 @@ pub(in crate::agent) struct Image {
 }
 
 /// The bytes of an image, in order.
-pub(in crate::agent) struct Stream {
+pub(in crate::agent) struct ImageStream {
     /// How many bytes there are.
     pub(in crate::agent) length: u64,
     pieces: Receiver<io::Result<Vec<u8>>>,
@@ -50,7 +50,7 @@ pub(in crate::agent) struct Stream {
 }
 
 /// Why a piece did not come.
-enum Missed {
+enum FetchError {
     /// It may come the next time.
     For(String),
     /// The server says no; it may say something else soon.
@@ -59,9 +59,9 @@ enum Missed {
     ForGood(String),
 }
 
-impl Image {
-    pub(in crate::agent) fn new(url: &str) -> Image {
-        Image {
+impl RemoteImage {
+    pub(in crate::agent) fn new(url: &str) -> RemoteImage {
+        RemoteImage {
             agent: asker(Duration::from_secs(120)),
             url: url.into(),
             step: PIECE,
@@ -72,13 +72,13 @@ impl Image {
     }
 
     /// Begins to fetch it. The next piece is fetched while one is used.
-    pub(in crate::agent) fn open(mut self) -> io::Result<Stream> {
+    pub(in crate::agent) fn open(mut self) -> io::Result<ImageStream> {
         let first = self.piece(0)?;
         let length = self.length.unwrap_or(first.len() as u64);
         let (sender, pieces) = sync_channel(1);
         let from = first.len() as u64;
         thread::Builder::new().spawn(move || self.rest(from, length, &sender))?;
-        Ok(Stream {
+        Ok(ImageStream {
             length,
             pieces,
             piece: io::Cursor::new(first),
@@ -106,34 +106,34 @@ impl Image {
             failures += 1;
             match self.ask(at) {
                 Ok(piece) => return Ok(piece),
-                Err(Missed::ForGood(why)) => return Err(io::Error::other(why)),
-                Err(Missed::For(why)) if begun.elapsed() >= self.patience.0 => {
+                Err(FetchError::ForGood(why)) => return Err(io::Error::other(why)),
+                Err(FetchError::For(why)) if begun.elapsed() >= self.patience.0 => {
                     return Err(io::Error::other(why));
                 }
-                Err(Missed::Refused(why)) if begun.elapsed() >= self.patience.1 => {
+                Err(FetchError::Refused(why)) if begun.elapsed() >= self.patience.1 => {
                     return Err(io::Error::other(why));
                 }
-                Err(_) => thread::sleep(pause::after(failures)),
+                Err(_) => thread::sleep(backoff::after(failures)),
             }
         }
     }
 
-    fn ask(&mut self, at: u64) -> Result<Vec<u8>, Missed> {
+    fn ask(&mut self, at: u64) -> Result<Vec<u8>, FetchError> {
         let range = format!("bytes={at}-{}", at + self.step - 1);
         let answer = self.agent.get(&self.url).header("Range", range).call();
-        let mut answer = answer.map_err(|error| Missed::For(error.to_string()))?;
+        let mut answer = answer.map_err(|error| FetchError::For(error.to_string()))?;
         let expected = self.heard(&answer, at)?;
         let mut piece = Vec::new();
         let read = answer.body_mut().as_reader().read_to_end(&mut piece);
-        read.map_err(|error| Missed::For(error.to_string()))?;
+        read.map_err(|error| FetchError::For(error.to_string()))?;
         match piece.len() as u64 == expected {
             true => Ok(piece),
-            false => Err(Missed::For("it broke off".into())),
+            false => Err(FetchError::For("it broke off".into())),
         }
     }
 
     /// Takes note of what an answer says of the whole; returns how many bytes it has itself.
-    fn heard(&mut self, answer: &Response<ureq::Body>, at: u64) -> Result<u64, Missed> {
+    fn heard(&mut self, answer: &Response<ureq::Body>, at: u64) -> Result<u64, FetchError> {
         let text = |name: &str| {
             let value = answer.headers().get(name);
             value
@@ -144,14 +144,14 @@ impl Image {
             StatusCode::PARTIAL_CONTENT => {}
             StatusCode::OK => {
                 let why = "its server sends no parts of it (`Range`)";
-                return Err(Missed::ForGood(why.into()));
+                return Err(FetchError::ForGood(why.into()));
             }
             // It is not there, or not so much of it.
-            status => return Err(Missed::Refused(format!("the server says {status}"))),
+            status => return Err(FetchError::Refused(format!("the server says {status}"))),
         }
         let range = text("content-range").and_then(|range| read_range(&range));
         let Some((from, to, length)) = range.filter(|(from, ..)| *from == at) else {
-            return Err(Missed::ForGood(
+            return Err(FetchError::ForGood(
                 "its server sends other parts than it is asked for".into(),
             ));
         };
@@ -159,7 +159,7 @@ impl Image {
         let changed = self.length.is_some_and(|before| before != length)
             || (self.length.is_some() && self.version != version);
         if changed {
-            return Err(Missed::ForGood(
+            return Err(FetchError::ForGood(
                 "it was changed while it was fetched".into(),
             ));
         }
@@ -177,7 +177,7 @@ fn read_range(text: &str) -> Option<(u64, u64, u64)> {
     (from <= to && to < length).then_some((from, to, length))
 }
 
-impl Read for Stream {
+impl Read for ImageStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = self.piece.read(buffer)?;
@@ -202,10 +202,10 @@ mod tests {
     use super::*;
 
     /// How a server answers a request for the bytes from `at` on, of `whole`.
-    type Answer = fn(number: usize, at: usize, whole: &[u8]) -> Vec<u8>;
+    type FakeAnswer = fn(number: usize, at: usize, whole: &[u8]) -> Vec<u8>;
 
     /// A server that answers one request on each connection; returns its address.
-    fn server(whole: Vec<u8>, answer: Answer) -> String {
+    fn server(whole: Vec<u8>, answer: FakeAnswer) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
@@ -247,9 +247,9 @@ mod tests {
         [head.as_bytes(), body].concat()
     }
 
-    fn read(answer: Answer) -> io::Result<Vec<u8>> {
+    fn read(answer: FakeAnswer) -> io::Result<Vec<u8>> {
         let whole: Vec<u8> = (0..35).collect();
-        let mut image = Image::new(&server(whole, answer));
+        let mut image = RemoteImage::new(&server(whole, answer));
         image.step = 10;
         image.patience = (Duration::from_secs(20), Duration::ZERO);
         let mut stream = image.open()?;
@@ -260,7 +260,7 @@ mod tests {
         Ok(read)
     }
 
-    fn why(answer: Answer) -> String {
+    fn why(answer: FakeAnswer) -> String {
         read(answer).unwrap_err().to_string()
     }
 

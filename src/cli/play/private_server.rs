@@ -14,23 +14,23 @@ use tokio::runtime::Runtime;
 use crate::{
     cli::{
         client::config,
-        failure::{Failure, Outcome},
+        failure::{CliResult, Failure},
     },
     disk::state::State,
     serve::{Options, Running, start},
 };
 
 /// A server and the directory of its state.
-pub(in crate::cli) struct Own {
+pub(in crate::cli) struct PrivateServer {
     runtime: Runtime,
     running: Running,
-    _state: Thrown,
+    _state: ScratchDir,
 }
 
-impl Own {
+impl PrivateServer {
     /// Starts a server for the site.
-    pub(in crate::cli) fn start(site: &Path) -> Outcome<Own> {
-        let state = Thrown::new().context("no directory for throwaway state can be made")?;
+    pub(in crate::cli) fn start(site: &Path) -> CliResult<PrivateServer> {
+        let state = ScratchDir::new().context("no directory for throwaway state can be made")?;
         // Its state is new and empty, and nothing is held for that.
         if let Some(id) = config(site)?.site_id {
             State::open(&state.0)?.write_site_id(&id.value)?;
@@ -54,7 +54,7 @@ impl Own {
                     .help("`bootwright check` shows them"),
             );
         }
-        Ok(Own {
+        Ok(PrivateServer {
             runtime,
             running,
             _state: state,
@@ -72,23 +72,23 @@ impl Own {
     }
 
     /// Ends the server.
-    pub(in crate::cli) fn stop(self) -> Outcome {
+    pub(in crate::cli) fn stop(self) -> CliResult {
         Ok(self.runtime.block_on(self.running.stop())?)
     }
 }
 
 /// A directory that goes when it is no longer needed.
-pub(in crate::cli) struct Thrown(PathBuf);
+pub(in crate::cli) struct ScratchDir(PathBuf);
 
-impl Thrown {
+impl ScratchDir {
     /// Makes one that nobody else can look into.
-    pub(in crate::cli) fn new() -> io::Result<Thrown> {
+    pub(in crate::cli) fn new() -> io::Result<ScratchDir> {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         let name = format!("bootwright-{:016x}", u64::from_ne_bytes(seed));
         let path = std::env::temp_dir().join(name);
         DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Thrown(path))
+        Ok(ScratchDir(path))
     }
 
     /// Where it is.
@@ -97,7 +97,7 @@ impl Thrown {
     }
 }
 
-impl Drop for Thrown {
+impl Drop for ScratchDir {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
             tracing::warn!("`{}` is left behind: {error}", self.0.display());

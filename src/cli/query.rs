@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::{client::Client, failure::Outcome, offline, terminal::Terminal};
+use super::{client::ApiClient, failure::CliResult, offline, terminal::Terminal};
 use crate::net::http::Question;
 
 /// Answers a question of one of the commands that only read.
-pub(super) fn ask(site: &Path, question: &Question, terminal: &Terminal) -> Outcome<Vec<u8>> {
-    match Client::find(site)? {
+pub(super) fn ask(site: &Path, question: &Question, terminal: &Terminal) -> CliResult<Vec<u8>> {
+    match ApiClient::find(site)? {
         Some((client, _)) => client.ask(question),
         None => {
             let answer = offline::ask(site, question)?;

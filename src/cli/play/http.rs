@@ -12,7 +12,7 @@ const KEPT: u64 = 1 << 20;
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct HttpAnswer {
     /// The HTTP status.
     pub(super) status: u16,
     /// The body's beginning.
@@ -23,10 +23,10 @@ pub(super) struct Answer {
 
 /// A machine's network card.
 #[derive(Debug, Clone)]
-pub(super) struct Wire(Agent);
+pub(super) struct HttpClient(Agent);
 
-impl Wire {
-    pub(super) fn new() -> Wire {
+impl HttpClient {
+    pub(super) fn new() -> HttpClient {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -34,18 +34,18 @@ impl Wire {
             .timeout_recv_response(Some(Duration::from_secs(30)))
             .user_agent(concat!("bootwright-play/", env!("CARGO_PKG_VERSION")))
             .build();
-        Wire(config.into())
+        HttpClient(config.into())
     }
 
     /// Asks for `url`; an error means that no whole answer came.
-    pub(super) fn get(&self, url: &str) -> io::Result<Answer> {
+    pub(super) fn get(&self, url: &str) -> io::Result<HttpAnswer> {
         let response = self.0.get(url).call().map_err(ureq::Error::into_io)?;
         let status = response.status().as_u16();
         let mut reader = response.into_body().into_reader();
         let mut body = Vec::new();
         let kept = reader.by_ref().take(KEPT).read_to_end(&mut body)? as u64;
         let rest = io::copy(&mut reader, &mut io::sink())?;
-        Ok(Answer {
+        Ok(HttpAnswer {
             status,
             body,
             length: kept + rest,

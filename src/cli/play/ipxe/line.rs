@@ -1,10 +1,10 @@
 //! One line of a script: its words, and what stands in place of `${…}`.
 
-use super::Settings;
+use super::IpxeSettings;
 
 /// What decides whether the next command of a line runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum Continuation {
     /// `;`
     Always,
     /// `&&`
@@ -15,39 +15,39 @@ pub(super) enum Next {
 
 /// One command of a line, before its variables are replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Command<'a> {
+pub(super) struct ScriptCommand<'a> {
     /// Its words.
     pub(super) words: Vec<&'a str>,
     /// What stands after it; none at the line's end.
-    pub(super) next: Option<Next>,
+    pub(super) next: Option<Continuation>,
 }
 
 /// Splits a line into its commands.
-pub(super) fn commands(line: &str) -> Vec<Command<'_>> {
+pub(super) fn commands(line: &str) -> Vec<ScriptCommand<'_>> {
     let mut commands = Vec::new();
     let mut words = Vec::new();
     for word in line.split_ascii_whitespace() {
         let next = match word {
-            ";" => Next::Always,
-            "&&" => Next::OnSuccess,
-            "||" => Next::OnFailure,
+            ";" => Continuation::Always,
+            "&&" => Continuation::OnSuccess,
+            "||" => Continuation::OnFailure,
             _ if word.starts_with('#') => break,
             _ => {
                 words.push(word);
                 continue;
             }
         };
-        commands.push(Command {
+        commands.push(ScriptCommand {
             words: std::mem::take(&mut words),
             next: Some(next),
         });
     }
-    commands.push(Command { words, next: None });
+    commands.push(ScriptCommand { words, next: None });
     commands
 }
 
 /// Replaces every `${…}` in a word, the innermost first. What is not set becomes nothing.
-pub(super) fn expand(word: &str, settings: &Settings) -> String {
+pub(super) fn expand(word: &str, settings: &IpxeSettings) -> String {
     let mut text = word.to_string();
     // Values are put in as they are: one that holds `${` again is bounded by the count.
     for _ in 0..100 {
@@ -69,11 +69,11 @@ pub(super) fn expand(word: &str, settings: &Settings) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::play::ipxe::Setting;
+    use crate::cli::play::ipxe::IpxeSetting;
 
     #[test]
     fn operators_are_words_of_their_own() {
-        let command = |words: &[&'static str], next| Command {
+        let command = |words: &[&'static str], next| ScriptCommand {
             words: words.to_vec(),
             next,
         };
@@ -83,15 +83,15 @@ mod tests {
             (
                 "isset ${ip} || goto again # why",
                 vec![
-                    command(&["isset", "${ip}"], Some(Next::OnFailure)),
+                    command(&["isset", "${ip}"], Some(Continuation::OnFailure)),
                     command(&["goto", "again"], None),
                 ],
             ),
             (
                 "iseq a b && goto c ||",
                 vec![
-                    command(&["iseq", "a", "b"], Some(Next::OnSuccess)),
-                    command(&["goto", "c"], Some(Next::OnFailure)),
+                    command(&["iseq", "a", "b"], Some(Continuation::OnSuccess)),
+                    command(&["goto", "c"], Some(Continuation::OnFailure)),
                     command(&[], None),
                 ],
             ),
@@ -102,7 +102,7 @@ mod tests {
             (
                 "echo a ; exit",
                 vec![
-                    command(&["echo", "a"], Some(Next::Always)),
+                    command(&["echo", "a"], Some(Continuation::Always)),
                     command(&["exit"], None),
                 ],
             ),
@@ -113,9 +113,9 @@ mod tests {
 
     #[test]
     fn variables_are_replaced_from_the_inside() {
-        let mut settings = Settings::default();
+        let mut settings = IpxeSettings::default();
         for (name, value) in [("a", "b"), ("b", "two words"), ("loop", "${loop}")] {
-            settings.set(name, Setting::Text(value.into()));
+            settings.set(name, IpxeSetting::Text(value.into()));
         }
         for (word, expected) in [
             ("plain", "plain"),

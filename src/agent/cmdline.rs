@@ -4,7 +4,7 @@ use crate::model::Mac;
 
 /// What the command line says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Words {
+pub(super) struct KernelCommandLine {
     /// Where this machine checks in: `bootwright.url=http://192.0.2.1:8080/c/<token>`.
     pub(super) url: Option<String>,
     /// Where its order to write an image is: `bootwright.order=http://192.0.2.1:8080/t/<token>/order.json`.
@@ -13,9 +13,9 @@ pub(super) struct Words {
     pub(super) card: Option<Mac>,
 }
 
-impl Words {
-    pub(super) fn read(line: &str) -> Words {
-        let mut words = Words::default();
+impl KernelCommandLine {
+    pub(super) fn read(line: &str) -> KernelCommandLine {
+        let mut words = KernelCommandLine::default();
         for word in line.split_whitespace() {
             match word.split_once('=') {
                 Some(("bootwright.url", url)) => words.url = Some(url.trim_end_matches('/').into()),
@@ -44,18 +44,21 @@ mod tests {
 
     #[test]
     fn our_words_are_found_among_others() {
-        let words = Words::read(
+        let words = KernelCommandLine::read(
             "initrd=initrd quiet bootwright.url=http://192.0.2.1:8080/c/abc BOOTIF=01-52-54-00-00-00-01 console=ttyS0\n",
         );
         assert_eq!(words.url.as_deref(), Some("http://192.0.2.1:8080/c/abc"));
         assert_eq!(words.server(), Some("http://192.0.2.1:8080"));
         assert_eq!(words.card, Some("52:54:00:00:00:01".parse().unwrap()));
-        let words = Words::read("bootwright.order=http://192.0.2.1/t/abc/order.json");
+        let words = KernelCommandLine::read("bootwright.order=http://192.0.2.1/t/abc/order.json");
         assert_eq!(
             words.order.as_deref(),
             Some("http://192.0.2.1/t/abc/order.json")
         );
         assert_eq!(words.server(), Some("http://192.0.2.1"));
-        assert_eq!(Words::read("BOOTIF=eth0 root=/dev/sda"), Words::default());
+        assert_eq!(
+            KernelCommandLine::read("BOOTIF=eth0 root=/dev/sda"),
+            KernelCommandLine::default()
+        );
     }
 }

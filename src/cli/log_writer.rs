@@ -2,7 +2,7 @@
 //!
 //! A line is told while machines wait for the answers that come after it, so whoever tells it only leaves it
 //! here, and a thread writes what has gathered. Where nobody reads (a terminal that was halted, a full pipe) the
-//! server goes on: lines beyond [`MOST`] are dropped, and their number is told.
+//! server goes on: lines beyond [`MAX_QUEUED_BYTES`] are dropped, and their number is told.
 
 use std::{
     io::{self, Write},
@@ -15,32 +15,32 @@ use std::{
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Bytes that may wait to be written.
-const MOST: usize = 1 << 20;
+const MAX_QUEUED_BYTES: usize = 1 << 20;
 
 /// How long lines gather before they are written.
-const GATHER: Duration = Duration::from_millis(20);
+const FLUSH_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Where lines are left to be written.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Told(Arc<Shared>);
+pub(super) struct LogWriter(Arc<LogQueue>);
 
 #[derive(Debug, Default)]
-struct Shared {
-    waiting: Mutex<Waiting>,
+struct LogQueue {
+    waiting: Mutex<QueuedLines>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct QueuedLines {
     lines: Vec<u8>,
     dropped: usize,
     is_writing: bool,
 }
 
-impl Told {
+impl LogWriter {
     /// Starts the thread that writes.
-    pub(super) fn start() -> io::Result<Told> {
-        let told = Told::default();
+    pub(super) fn start() -> io::Result<LogWriter> {
+        let told = LogWriter::default();
         let shared = told.0.clone();
         thread::Builder::new()
             .name("log".into())
@@ -58,10 +58,10 @@ impl Told {
 }
 
 /// Takes one line at a time.
-impl Write for Told {
+impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut waiting = self.0.lock();
-        if waiting.lines.len() + line.len() > MOST {
+        if waiting.lines.len() + line.len() > MAX_QUEUED_BYTES {
             waiting.dropped += 1;
             return Ok(line.len());
         }
@@ -79,15 +79,15 @@ impl Write for Told {
     }
 }
 
-impl MakeWriter<'_> for Told {
-    type Writer = Told;
+impl MakeWriter<'_> for LogWriter {
+    type Writer = LogWriter;
 
-    fn make_writer(&self) -> Told {
+    fn make_writer(&self) -> LogWriter {
         self.clone()
     }
 }
 
-impl Shared {
+impl LogQueue {
     fn write_all(&self) {
         loop {
             let mut waiting = self.lock();
@@ -96,7 +96,7 @@ impl Shared {
             }
             waiting.is_writing = true;
             drop(waiting);
-            thread::sleep(GATHER);
+            thread::sleep(FLUSH_INTERVAL);
             let mut waiting = self.lock();
             let (mut lines, dropped) = (
                 mem::take(&mut waiting.lines),
@@ -117,11 +117,11 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, QueuedLines> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, waiting: MutexGuard<'a, Waiting>) -> MutexGuard<'a, Waiting> {
+    fn wait<'a>(&self, waiting: MutexGuard<'a, QueuedLines>) -> MutexGuard<'a, QueuedLines> {
         let woken = self.changed.wait(waiting);
         woken.unwrap_or_else(PoisonError::into_inner)
     }
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn lines_that_nobody_reads_are_dropped() {
         // No thread writes: nobody reads.
-        let mut told = Told::default();
+        let mut told = LogWriter::default();
         let line = [b'x'; 1_000];
         for _ in 0..2_000 {
             told.write_all(&line).unwrap();

@@ -8,20 +8,20 @@ use std::{
 };
 
 use super::{
-    ask, clock,
-    files::{self, Site, State},
-    finding::{Area, Finding},
+    account::{self, ProcessRights, ServerAccount, ServerProcess},
+    clock,
+    files::{self, SiteReport, StateDirReport},
+    finding::{Area, DoctorFinding},
     firewall::{self, Firewall},
-    loaders::{self, Seen},
-    networks::{self, Network, Networks},
-    others,
-    ports::{self, Need, Port, Use},
-    programs,
-    who::{self, Rights, Server, Who},
+    loaders::{self, LoaderReport},
+    networks::{self, NetworkReport, NetworksReport},
+    other_dhcp,
+    ports::{self, DhcpNeeds, PortReport, PortUse},
+    probe, programs,
 };
 use crate::{
     boot::{Loader, version_of},
-    cli::{check, client::Client, failure::Outcome, nodes::now, terminal::Terminal},
+    cli::{check, client::ApiClient, failure::CliResult, nodes::now, terminal::Terminal},
     disk::{
         dpkg::Dpkg,
         journal::{self, Lock},
@@ -39,12 +39,12 @@ use crate::{
 };
 
 /// Looks at everything.
-pub(super) fn look(root: &Path, terminal: &Terminal) -> Outcome<Vec<Area>> {
+pub(super) fn look(root: &Path, terminal: &Terminal) -> CliResult<Vec<Area>> {
     let loaded = check::loaded(root)?;
     let site = &loaded.snapshot.site;
     let config = &*site.config;
     let state = serve::state_path(root, config);
-    let status = Client::find(root);
+    let status = ApiClient::find(root);
     let server = server(
         state.as_deref().ok(),
         status.as_ref().is_ok_and(Option::is_some),
@@ -54,13 +54,13 @@ pub(super) fn look(root: &Path, terminal: &Terminal) -> Outcome<Vec<Area>> {
     let ports = ports(config, &server);
     let known = ports.as_deref().unwrap_or_default();
     let served: Vec<String> = names_of_served(&networks);
-    if terminal.width.is_some() && ask::takes_time(&networks) {
+    if terminal.width.is_some() && probe::takes_time(&networks) {
         terminal.note(&format!(
             "asking who else gives addresses: {} seconds",
-            others::SECONDS
+            other_dhcp::SECONDS
         ));
     }
-    let asked = ask::ask(&networks)?;
+    let asked = probe::ask(&networks)?;
     let firewall = Firewall {
         nft: programs::nft(),
         ufw: programs::ufw(),
@@ -78,33 +78,33 @@ pub(super) fn look(root: &Path, terminal: &Terminal) -> Outcome<Vec<Area>> {
         ),
         area(
             "server",
-            who::findings(&who(config, &networks, &server), &server),
+            account::findings(&who(config, &networks, &server), &server),
         ),
         area("state", files::of_state(&of_state(&state), &server)),
         area(
             "ports",
             match &ports {
                 Ok(ports) => ports::findings(ports, need, &server),
-                Err(error) => vec![Finding::error(error.clone())],
+                Err(error) => vec![DoctorFinding::error(error.clone())],
             },
         ),
         area(
             "interfaces and networks",
-            networks::findings(&networks, &ports::holders(known, Use::Dhcp)),
+            networks::findings(&networks, &ports::holders(known, PortUse::Dhcp)),
         ),
-        area("other DHCP servers", others::findings(&asked)),
+        area("other DHCP servers", other_dhcp::findings(&asked)),
         area("firewall", firewall::findings(&firewall)),
         area("loaders", loaders::findings(&of_loaders(root, site))),
         area("clock", clock::findings(&of_clock(state.as_deref().ok()))),
     ])
 }
 
-fn server(state: Option<&Path>, answers: bool) -> Server {
+fn server(state: Option<&Path>, answers: bool) -> ServerProcess {
     let state = state.and_then(state::State::existing);
     // Who holds a journal that we may not read is found by its answer alone.
     let pid = state.and_then(|state| Lock::holding_process(&state.journal()).ok().flatten());
     let uid = nix::unistd::geteuid();
-    Server {
+    ServerProcess {
         pid,
         answers,
         user: match uid.is_root() {
@@ -118,8 +118,8 @@ fn server(state: Option<&Path>, answers: bool) -> Server {
 fn of_site(
     root: &Path,
     loaded: &Loaded,
-    status: &Outcome<Option<(Client, serde_json::Value)>>,
-) -> Site {
+    status: &CliResult<Option<(ApiClient, serde_json::Value)>>,
+) -> SiteReport {
     let count = |severity| {
         let all = loaded.diagnostics.iter();
         all.filter(|one| one.severity == severity).count()
@@ -136,7 +136,7 @@ fn of_site(
         let system = silent_file_system(&path).ok()??;
         Some((path, system))
     });
-    Site {
+    SiteReport {
         path: root.into(),
         errors: count(site::Severity::Error),
         warnings: count(site::Severity::Warning),
@@ -148,7 +148,7 @@ fn of_site(
     }
 }
 
-fn who(config: &ServerConfig, networks: &Networks, server: &Server) -> Who {
+fn who(config: &ServerConfig, networks: &NetworksReport, server: &ServerProcess) -> ServerAccount {
     let process = server
         .pid
         .map_or_else(|| "self".into(), |pid| pid.to_string());
@@ -160,19 +160,19 @@ fn who(config: &ServerConfig, networks: &Networks, server: &Server) -> Who {
             serve::user_ids(name).err().map(|error| error.to_string()),
         )
     });
-    Who {
-        rights: status.ok().as_deref().and_then(Rights::read),
+    ServerAccount {
+        rights: status.ok().as_deref().and_then(ProcessRights::read),
         user,
         has_qemu: programs::find("qemu-system-x86_64").is_some(),
         wants_dhcp: networks.wants_dhcp(),
     }
 }
 
-fn of_state(state: &io::Result<PathBuf>) -> State {
+fn of_state(state: &io::Result<PathBuf>) -> StateDirReport {
     let path = match state {
         Ok(path) => path,
         Err(error) => {
-            return State {
+            return StateDirReport {
                 path: Err(error.to_string()),
                 exists: false,
                 trouble: None,
@@ -194,7 +194,7 @@ fn of_state(state: &io::Result<PathBuf>) -> State {
             .map(|error| error.desc().into()),
     };
     let stat = nix::sys::statvfs::statvfs(there).ok();
-    State {
+    StateDirReport {
         path: Ok(path.clone()),
         exists,
         trouble,
@@ -202,8 +202,8 @@ fn of_state(state: &io::Result<PathBuf>) -> State {
     }
 }
 
-fn networks(site: &site::Site) -> Networks {
-    let network = |network: &crate::model::Network| Network {
+fn networks(site: &site::Site) -> NetworksReport {
+    let network = |network: &crate::model::Network| NetworkReport {
         name: network.name.value.to_string(),
         subnets: network
             .body
@@ -219,7 +219,7 @@ fn networks(site: &site::Site) -> Networks {
             .map_or(DhcpMode::Off, |at| at.value),
     };
     let dhcp = &site.config.dhcp;
-    Networks {
+    NetworksReport {
         interfaces: interfaces::interfaces().map_err(|error| error.to_string()),
         networks: site.networks.values().map(|one| network(one)).collect(),
         chosen: dhcp
@@ -230,12 +230,12 @@ fn networks(site: &site::Site) -> Networks {
     }
 }
 
-fn need(networks: &Networks, config: &ServerConfig) -> Need {
+fn need(networks: &NetworksReport, config: &ServerConfig) -> DhcpNeeds {
     let has = |wanted: &[DhcpMode]| {
         let mut modes = networks.networks.iter().map(|network| network.mode);
         networks.is_enabled && modes.any(|mode| wanted.contains(&mode))
     };
-    Need {
+    DhcpNeeds {
         addresses: has(&[DhcpMode::Reserve, DhcpMode::Server]),
         proxy: has(&[DhcpMode::Proxy]),
         port_67: config.dhcp.port_67.as_ref().is_none_or(|at| at.value),
@@ -243,7 +243,7 @@ fn need(networks: &Networks, config: &ServerConfig) -> Need {
 }
 
 /// The interfaces on which machines are served.
-fn names_of_served(networks: &Networks) -> Vec<String> {
+fn names_of_served(networks: &NetworksReport) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for (interface, _, _) in networks.served() {
         if !names.contains(&interface.name) {
@@ -254,34 +254,34 @@ fn names_of_served(networks: &Networks) -> Vec<String> {
 }
 
 /// An error names the setting that is no address.
-fn ports(config: &ServerConfig, server: &Server) -> Result<Vec<Port>, String> {
+fn ports(config: &ServerConfig, server: &ServerProcess) -> Result<Vec<PortReport>, String> {
     let wanted = serve::wanted(config).map_err(|error| error.to_string())?;
     let all = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
     let mut list = vec![
-        (Use::Dhcp, Protocol::Udp, all(SERVER_PORT)),
-        (Use::Pxe, Protocol::Udp, all(PXE_PORT)),
+        (PortUse::Dhcp, Protocol::Udp, all(SERVER_PORT)),
+        (PortUse::Pxe, Protocol::Udp, all(PXE_PORT)),
     ];
     list.extend(
         wanted
             .tftp
-            .map(|address| (Use::Tftp, Protocol::Udp, address)),
+            .map(|address| (PortUse::Tftp, Protocol::Udp, address)),
     );
     let machines = wanted.machines.into_iter();
-    list.extend(machines.map(|address| (Use::Machines, Protocol::Tcp, address)));
-    list.push((Use::Operators, Protocol::Tcp, wanted.operators));
-    let port = |(needed_for, protocol, address): (Use, Protocol, SocketAddr)| {
+    list.extend(machines.map(|address| (PortUse::Machines, Protocol::Tcp, address)));
+    list.push((PortUse::Operators, Protocol::Tcp, wanted.operators));
+    let port = |(needed_for, protocol, address): (PortUse, Protocol, SocketAddr)| {
         let held = held(protocol, address.port()).map_err(|error| error.to_string());
         let is_ours = |pid: u32| Some(pid) == server.pid;
         let ours = held
             .iter()
             .flatten()
             .filter_map(|held| held.holder.as_ref());
-        let is_shared = matches!(needed_for, Use::Dhcp | Use::Pxe);
+        let is_shared = matches!(needed_for, PortUse::Dhcp | PortUse::Pxe);
         let tried = match ours.map(|holder| holder.pid).any(is_ours) {
             true => None,
             false => Some(try_bind(protocol, address, is_shared).map_err(|error| error.kind())),
         };
-        Port {
+        PortReport {
             needed_for,
             protocol,
             address,
@@ -292,7 +292,7 @@ fn ports(config: &ServerConfig, server: &Server) -> Result<Vec<Port>, String> {
     Ok(list.into_iter().map(port).collect())
 }
 
-fn of_loaders(root: &Path, site: &site::Site) -> Vec<Seen> {
+fn of_loaders(root: &Path, site: &site::Site) -> Vec<LoaderReport> {
     let found = serve::find_loaders(root, site);
     let needed = serve::needed_loaders(site);
     let own = named_by_site(site);
@@ -307,7 +307,7 @@ fn of_loaders(root: &Path, site: &site::Site) -> Vec<Seen> {
     names.extend(of_site.into_iter().cloned());
     let dpkg = Dpkg::read();
     let seen = |name: String| {
-        let mut seen = Seen::nowhere(&name);
+        let mut seen = LoaderReport::nowhere(&name);
         let is_needed = needed.contains_key(&name);
         let by_site = own
             .iter()
@@ -348,7 +348,7 @@ fn named_by_site(site: &site::Site) -> Vec<(String, String)> {
     networks.chain(nodes).collect()
 }
 
-fn of_clock(state: Option<&Path>) -> clock::Seen {
+fn of_clock(state: Option<&Path>) -> clock::ClockReading {
     let last = || -> io::Result<Option<Timestamp>> {
         let Some(state) = state.and_then(state::State::existing) else {
             return Ok(None);
@@ -360,10 +360,10 @@ fn of_clock(state: Option<&Path>) -> clock::Seen {
         let Some(line) = line else {
             return Ok(None);
         };
-        let line: At = serde_json::from_str(&line)?;
+        let line: JournalTime = serde_json::from_str(&line)?;
         Ok(Some(line.at))
     };
-    clock::Seen {
+    clock::ClockReading {
         now: now(),
         is_kept: serve::is_synchronised().map_err(|error| error.to_string()),
         last: last().map_err(|error| error.to_string()),
@@ -372,6 +372,6 @@ fn of_clock(state: Option<&Path>) -> clock::Seen {
 
 /// What every line of the journal has.
 #[derive(serde::Deserialize)]
-struct At {
+struct JournalTime {
     at: Timestamp,
 }

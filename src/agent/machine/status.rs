@@ -1,9 +1,9 @@
 //! What stands on the machine's screen.
 
-use super::Machine;
+use super::MicrokernelAgent;
 use crate::agent::hardware;
 
-impl Machine {
+impl MicrokernelAgent {
     pub(super) fn tell_who(&mut self) {
         let facts = hardware::board(&self.hardware);
         let board = [facts.manufacturer, facts.product].into_iter().flatten();

@@ -12,7 +12,7 @@ use super::{
     modinfo::{self, Modinfo},
     unpack,
 };
-use crate::agent::modules::Module;
+use crate::agent::modules::KernelModule;
 
 /// Directories under `kernel/` whose modules are taken, with all below them.
 const TAKEN: [&str; 27] = [
@@ -59,14 +59,14 @@ const LEFT_OUT: [&str; 8] = [
 
 /// A module as it is taken.
 #[derive(Debug, Clone)]
-pub(super) struct Picked {
-    pub(super) told: Module,
+pub(super) struct SelectedModule {
+    pub(super) told: KernelModule,
     pub(super) firmware: Vec<String>,
     pub(super) bytes: Vec<u8>,
 }
 
 /// The modules of the kernel in `dir` that are taken, by name, with all that they need.
-pub(super) fn modules(dir: &Path) -> Result<BTreeMap<String, Picked>> {
+pub(super) fn modules(dir: &Path) -> Result<BTreeMap<String, SelectedModule>> {
     let mut files = BTreeMap::new();
     find(&dir.join("kernel"), &mut files)?;
     let taken = files.iter().filter(|(_, path)| is_taken(dir, path));
@@ -90,7 +90,7 @@ pub(super) fn modules(dir: &Path) -> Result<BTreeMap<String, Picked>> {
     Ok(picked)
 }
 
-fn read(path: &Path) -> Result<Picked> {
+fn read(path: &Path) -> Result<SelectedModule> {
     let bytes = unpack::read(path)?;
     let told = Modinfo::read(&bytes);
     let told = told.with_context(|| format!("cannot read `{}`", path.display()))?;
@@ -98,8 +98,8 @@ fn read(path: &Path) -> Result<Picked> {
     needs.extend(told.depends);
     // What is no pattern of a device ("fs-ext4", "net-pf-17") is asked for by the kernel itself, which starts no program here.
     let aliases = told.aliases.into_iter().filter(|alias| alias.contains(':'));
-    Ok(Picked {
-        told: Module {
+    Ok(SelectedModule {
+        told: KernelModule {
             aliases: aliases.collect(),
             needs,
         },
