@@ -7,7 +7,7 @@ use super::{
     hostname::for_node,
     job::{Job, Rendered},
     library::Task,
-    pieces::Pieces,
+    pieces::AttemptRenderer,
 };
 
 /// Renders everything that a machine is given in one attempt, or tells every mistake that stands against it.
@@ -41,9 +41,8 @@ pub fn inspect(job: &Job<'_>) -> (Option<Rendered>, Vec<Diagnostic>) {
 fn render(job: &Job<'_>) -> (Option<Rendered>, Vec<Diagnostic>) {
     let mut found = Vec::new();
     let rendered = match task(job) {
-        Ok(task) => {
-            Pieces::gather(job, task, &mut found).and_then(|pieces| pieces.files(&mut found))
-        }
+        Ok(task) => AttemptRenderer::gather(job, task, &mut found)
+            .and_then(|pieces| pieces.files(&mut found)),
         Err(mistake) => {
             found.push(mistake);
             None

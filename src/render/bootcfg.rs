@@ -19,7 +19,7 @@ pub struct Changes {
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Line<'a> {
+enum BootCfgLine<'a> {
     /// A key, its value, and the key as it was spelled.
     Pair {
         key: String,
@@ -59,12 +59,12 @@ const NETWORK: [&str; 7] = [
 
 /// Splits the text into its lines. Of several lines with one of our keys the loader takes the last one, so the
 /// others are left out.
-fn lines(text: &str) -> Vec<Line<'_>> {
-    let lines: Vec<Line<'_>> = text.lines().map(line).collect();
-    let repeated = |at: usize, line: &Line<'_>| match line {
-        Line::Pair { key, .. } if KEYS.contains(&key.as_str()) => lines[at + 1..]
+fn lines(text: &str) -> Vec<BootCfgLine<'_>> {
+    let lines: Vec<BootCfgLine<'_>> = text.lines().map(line).collect();
+    let repeated = |at: usize, line: &BootCfgLine<'_>| match line {
+        BootCfgLine::Pair { key, .. } if KEYS.contains(&key.as_str()) => lines[at + 1..]
             .iter()
-            .any(|later| matches!(later, Line::Pair { key: other, .. } if other == key)),
+            .any(|later| matches!(later, BootCfgLine::Pair { key: other, .. } if other == key)),
         _ => false,
     };
     lines
@@ -75,18 +75,18 @@ fn lines(text: &str) -> Vec<Line<'_>> {
         .collect()
 }
 
-fn line(text: &str) -> Line<'_> {
+fn line(text: &str) -> BootCfgLine<'_> {
     let text = text.trim_end_matches('\r');
     match text.split_once('=') {
         Some((key, value)) if !text.trim_start().starts_with('#') => {
             let spelled = key.trim();
-            Line::Pair {
+            BootCfgLine::Pair {
                 key: spelled.to_ascii_lowercase(),
                 spelled,
                 value: value.trim(),
             }
         }
-        _ => Line::Other(text.trim_end()),
+        _ => BootCfgLine::Other(text.trim_end()),
     }
 }
 
@@ -96,16 +96,16 @@ pub fn named_files(text: &str) -> Vec<String> {
 }
 
 /// The same, the places of one file together, the first one first.
-fn named(lines: &[Line<'_>]) -> Vec<Vec<String>> {
+fn named(lines: &[BootCfgLine<'_>]) -> Vec<Vec<String>> {
     let files = lines.iter().flat_map(|line| match line {
-        Line::Pair { key, value, .. } => named_by(key, value),
-        Line::Other(_) => Vec::new(),
+        BootCfgLine::Pair { key, value, .. } => named_by(key, value),
+        BootCfgLine::Other(_) => Vec::new(),
     });
     files.map(|file| file.places()).collect()
 }
 
 /// A file as a line names it.
-struct Named<'a> {
+struct BootCfgFile<'a> {
     path: &'a str,
     /// Whether it is the module for Secure Boot, which may be elsewhere.
     is_crypto: bool,
@@ -114,28 +114,28 @@ struct Named<'a> {
 }
 
 /// The files that the value of a key names.
-fn named_by<'a>(key: &str, value: &'a str) -> Vec<Named<'a>> {
-    let one = |path: &'a str, is_crypto| Named {
+fn named_by<'a>(key: &str, value: &'a str) -> Vec<BootCfgFile<'a>> {
+    let one = |path: &'a str, is_crypto| BootCfgFile {
         path,
         is_crypto,
         options: "",
     };
     let files = match key {
         "kernel" | CRYPTO => vec![one(value, key == CRYPTO)],
-        "modules" | "acpitables" => value.split("---").map(Named::read).collect(),
+        "modules" | "acpitables" => value.split("---").map(BootCfgFile::read).collect(),
         _ => Vec::new(),
     };
-    let is_there = |file: &Named<'_>| !plain(file.path).is_empty();
+    let is_there = |file: &BootCfgFile<'_>| !plain(file.path).is_empty();
     files.into_iter().filter(is_there).collect()
 }
 
-impl<'a> Named<'a> {
-    fn read(module: &'a str) -> Named<'a> {
+impl<'a> BootCfgFile<'a> {
+    fn read(module: &'a str) -> BootCfgFile<'a> {
         let module = module.trim();
         let (path, options) = module
             .split_once(char::is_whitespace)
             .unwrap_or((module, ""));
-        Named {
+        BootCfgFile {
             path,
             is_crypto: false,
             options: options.trim(),
@@ -191,7 +191,7 @@ pub fn rewrite(
     }
     let values = |wanted: &'static str| {
         lines.iter().filter_map(move |line| match line {
-            Line::Pair { key, value, .. } if key == wanted => Some(value),
+            BootCfgLine::Pair { key, value, .. } if key == wanted => Some(value),
             _ => None,
         })
     };
@@ -208,12 +208,12 @@ pub fn rewrite(
     };
     for line in &lines {
         let (key, spelled, value) = match line {
-            Line::Pair {
+            BootCfgLine::Pair {
                 key,
                 spelled,
                 value,
             } => (key.as_str(), *spelled, *value),
-            Line::Other(text) => {
+            BootCfgLine::Other(text) => {
                 add(text);
                 continue;
             }

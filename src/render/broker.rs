@@ -15,8 +15,8 @@ use crate::{
 use super::{
     job::Job,
     library::{Library, Task, report},
-    templates::{BROKERS, COMMON, Texts},
-    unit::Unit,
+    templates::{BROKERS, COMMON, TemplateSources},
+    unit::TemplateSet,
 };
 
 /// What a machine fetches the script as.
@@ -30,15 +30,15 @@ const WITHOUT: [&str; 2] = [Broker::PROGRAM, "none"];
 
 /// Compiles the script of every kind.
 pub(super) fn compile(
-    texts: &Texts,
+    texts: &TemplateSources,
     site: &Site,
     found: &mut Vec<Diagnostic>,
-) -> BTreeMap<String, Arc<Unit>> {
+) -> BTreeMap<String, Arc<TemplateSet>> {
     let wanted = [TEMPLATE.to_owned()].into();
     let kinds = texts.directories(BROKERS).into_iter();
     let compiled = kinds.map(|kind| {
         let directories = [format!("{BROKERS}{kind}/"), COMMON.to_string()];
-        let (unit, mistakes) = Unit::gather(texts, &directories, &wanted);
+        let (unit, mistakes) = TemplateSet::gather(texts, &directories, &wanted);
         report(site, mistakes, found);
         (kind, Arc::new(unit.compiled()))
     });

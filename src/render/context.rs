@@ -17,13 +17,13 @@ use super::{
     hostname::domain,
     library::Task,
     net::NetText,
-    quote::Format,
-    settings::Passwords,
+    quote::FileFormat,
+    settings::PasswordHashes,
     urls::{self, Urls},
 };
 
 /// The parts that one machine's templates are rendered from.
-pub(super) struct Parts<'a> {
+pub(super) struct TemplateInputs<'a> {
     pub(super) task: &'a Task,
     pub(super) resolved: &'a Resolved,
     pub(super) facts: &'a Facts,
@@ -32,7 +32,7 @@ pub(super) struct Parts<'a> {
     pub(super) net: &'a NetText,
     pub(super) later: &'a [String],
     pub(super) runs_first_boot: bool,
-    pub(super) passwords: &'a Passwords,
+    pub(super) passwords: &'a PasswordHashes,
     pub(super) urls: &'a Urls,
     pub(super) repo: Value,
     pub(super) esxi: Value,
@@ -40,7 +40,7 @@ pub(super) struct Parts<'a> {
 }
 
 /// Everything but the scripts of the first boot and what belongs to one file.
-pub(super) fn shared(parts: &Parts<'_>) -> BTreeMap<&'static str, Value> {
+pub(super) fn shared(parts: &TemplateInputs<'_>) -> BTreeMap<&'static str, Value> {
     let mut seen: BTreeMap<&'static str, Value> = BTreeMap::new();
     seen.insert(
         "task",
@@ -52,17 +52,23 @@ pub(super) fn shared(parts: &Parts<'_>) -> BTreeMap<&'static str, Value> {
     seen.insert("settings", settings(parts));
     seen.insert("vars", vars(parts.resolved));
     seen.insert("facts", Value::from(Serde(parts.facts)));
-    seen.insert("urls", urls::Seen::value(parts.urls, &parts.task.spec));
+    seen.insert(
+        "urls",
+        urls::UrlsObject::value(parts.urls, &parts.task.spec),
+    );
     seen.insert("repo", parts.repo.clone());
     seen.insert("esxi", parts.esxi.clone());
     if let Some(secrets) = &parts.secrets {
-        seen.insert("secret", Value::from_object(Secrets(secrets.clone())));
+        seen.insert(
+            "secret",
+            Value::from_object(SecretFunction(secrets.clone())),
+        );
     }
     seen
 }
 
 /// The whole context of one file.
-pub(super) fn file(shared: &BTreeMap<&'static str, Value>, format: Format) -> Value {
+pub(super) fn file(shared: &BTreeMap<&'static str, Value>, format: FileFormat) -> Value {
     let mut seen = shared.clone();
     seen.insert("quoting", Value::from(filters::format_name(format)));
     Value::from(seen)
@@ -78,7 +84,7 @@ pub(super) fn vars(resolved: &Resolved) -> Value {
     Value::from(merged)
 }
 
-fn node(parts: &Parts<'_>) -> Value {
+fn node(parts: &TemplateInputs<'_>) -> Value {
     let resolved = parts.resolved;
     let hostname = parts.hostname;
     let text = |declared: Option<&str>, reported: &Option<String>| {
@@ -103,7 +109,7 @@ fn node(parts: &Parts<'_>) -> Value {
     }
 }
 
-fn net(parts: &Parts<'_>) -> Value {
+fn net(parts: &TemplateInputs<'_>) -> Value {
     let plan = parts.plan;
     let primary = plan.primary();
     let address = plan.address();
@@ -127,7 +133,7 @@ fn net(parts: &Parts<'_>) -> Value {
     }
 }
 
-fn settings(parts: &Parts<'_>) -> Value {
+fn settings(parts: &TemplateInputs<'_>) -> Value {
     let settings = &parts.resolved.settings;
     let list = |at: Option<&crate::model::List<String>>| -> Vec<String> {
         at.into_iter()
@@ -167,7 +173,7 @@ pub(super) fn local_boot(how: Option<LocalBoot>) -> &'static str {
     }
 }
 
-fn user(user: &User, parts: &Parts<'_>, shared: Vec<String>) -> Value {
+fn user(user: &User, parts: &TemplateInputs<'_>, shared: Vec<String>) -> Value {
     let own = user.ssh_keys.iter().flat_map(|list| list.values().cloned());
     let mut keys = shared;
     for key in own {
@@ -184,15 +190,15 @@ fn user(user: &User, parts: &Parts<'_>, shared: Vec<String>) -> Value {
 }
 
 /// `secret` in templates.
-struct Secrets(BTreeMap<String, SecretText>);
+struct SecretFunction(BTreeMap<String, SecretText>);
 
-impl std::fmt::Debug for Secrets {
+impl std::fmt::Debug for SecretFunction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("secrets")
     }
 }
 
-impl Object for Secrets {
+impl Object for SecretFunction {
     fn enumerate(self: &std::sync::Arc<Self>) -> minijinja::value::Enumerator {
         minijinja::value::Enumerator::NonEnumerable
     }

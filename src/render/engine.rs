@@ -19,7 +19,7 @@ const LONGEST: usize = 1 << 20;
 
 /// Something wrong in a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mistake {
+pub(super) struct TemplateError {
     /// The template's name in its environment.
     pub(super) template: String,
     /// The line, counted from 1.
@@ -81,13 +81,13 @@ pub(super) fn render(
     environment: &Environment<'_>,
     name: &str,
     context: Value,
-) -> Result<String, Mistake> {
-    let mut output = Bounded(Vec::new());
+) -> Result<String, TemplateError> {
+    let mut output = BoundedBuffer(Vec::new());
     environment
         .get_template(name)
         .and_then(|template| template.render_captured_to(context, &mut output).map(drop))
         .map_err(|error| mistake(name, &error))?;
-    String::from_utf8(output.0).map_err(|_| Mistake {
+    String::from_utf8(output.0).map_err(|_| TemplateError {
         template: name.into(),
         line: 1,
         range: None,
@@ -97,12 +97,12 @@ pub(super) fn render(
 }
 
 /// What a file is rendered into: it ends before memory does.
-struct Bounded(Vec<u8>);
+struct BoundedBuffer(Vec<u8>);
 
-impl io::Write for Bounded {
+impl io::Write for BoundedBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > LONGEST {
-            return Err(io::Error::other(TooLong));
+            return Err(io::Error::other(OutputTooLong));
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -114,22 +114,22 @@ impl io::Write for Bounded {
 }
 
 #[derive(Debug)]
-struct TooLong;
+struct OutputTooLong;
 
-impl fmt::Display for TooLong {
+impl fmt::Display for OutputTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("too long")
     }
 }
 
-impl std::error::Error for TooLong {}
+impl std::error::Error for OutputTooLong {}
 
 /// Says what an error of the engine is about. `name` is the template that was asked for.
-pub(super) fn mistake(name: &str, error: &Error) -> Mistake {
+pub(super) fn mistake(name: &str, error: &Error) -> TemplateError {
     let innermost = innermost(error);
     let range = innermost.range();
     let source = innermost.template_source().unwrap_or_default();
-    Mistake {
+    TemplateError {
         template: innermost.name().unwrap_or(name).into(),
         line: innermost.line().unwrap_or(1),
         message: message(innermost, source, range.clone().unwrap_or_default()),

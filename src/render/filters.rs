@@ -2,7 +2,7 @@
 
 use minijinja::{Environment, Error, ErrorKind, State, Value, value::ValueKind};
 
-use super::quote::{self, Format, Refusal};
+use super::quote::{self, FileFormat, QuoteError};
 
 /// Adds all of them.
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -21,8 +21,8 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("quote", |state: &State<'_, '_>, value: &Value| {
         let format = format(state);
         match format {
-            Format::Yaml => structured(value, quote::yaml),
-            Format::Json => structured(value, quote::json),
+            FileFormat::Yaml => structured(value, quote::yaml),
+            FileFormat::Json => structured(value, quote::json),
             _ => quoted(value, |text| quote::quote(text, format)),
         }
     });
@@ -44,39 +44,39 @@ pub(super) fn add(environment: &mut Environment<'_>) {
 }
 
 /// What the file that is being rendered is written in.
-fn format(state: &State<'_, '_>) -> Format {
+fn format(state: &State<'_, '_>) -> FileFormat {
     let name = state.lookup("quoting");
     let name = name
         .as_ref()
         .and_then(|value| value.as_str())
         .unwrap_or_default();
     match name {
-        "shell" => Format::Shell,
-        "kickstart" => Format::Kickstart,
-        "esxi" => Format::Esxi,
-        "preseed" => Format::Preseed,
-        "yaml" => Format::Yaml,
-        "xml" => Format::Xml,
-        "ipxe" => Format::Ipxe,
-        "grub" => Format::Grub,
-        "json" => Format::Json,
-        _ => Format::Plain,
+        "shell" => FileFormat::Shell,
+        "kickstart" => FileFormat::Kickstart,
+        "esxi" => FileFormat::Esxi,
+        "preseed" => FileFormat::Preseed,
+        "yaml" => FileFormat::Yaml,
+        "xml" => FileFormat::Xml,
+        "ipxe" => FileFormat::Ipxe,
+        "grub" => FileFormat::Grub,
+        "json" => FileFormat::Json,
+        _ => FileFormat::Plain,
     }
 }
 
 /// The name by which templates and [`format()`] know a format.
-pub(super) fn format_name(format: Format) -> &'static str {
+pub(super) fn format_name(format: FileFormat) -> &'static str {
     match format {
-        Format::Plain => "plain",
-        Format::Shell => "shell",
-        Format::Kickstart => "kickstart",
-        Format::Esxi => "esxi",
-        Format::Preseed => "preseed",
-        Format::Yaml => "yaml",
-        Format::Xml => "xml",
-        Format::Ipxe => "ipxe",
-        Format::Grub => "grub",
-        Format::Json => "json",
+        FileFormat::Plain => "plain",
+        FileFormat::Shell => "shell",
+        FileFormat::Kickstart => "kickstart",
+        FileFormat::Esxi => "esxi",
+        FileFormat::Preseed => "preseed",
+        FileFormat::Yaml => "yaml",
+        FileFormat::Xml => "xml",
+        FileFormat::Ipxe => "ipxe",
+        FileFormat::Grub => "grub",
+        FileFormat::Json => "json",
     }
 }
 
@@ -84,14 +84,17 @@ fn in_section(state: &State<'_, '_>, text: &str) -> Result<(), Error> {
     quote::section_break(text, format(state)).map_or(Ok(()), |why| Err(refused(why)))
 }
 
-fn quoted(value: &Value, quote: impl Fn(&str) -> Result<String, Refusal>) -> Result<String, Error> {
+fn quoted(
+    value: &Value,
+    quote: impl Fn(&str) -> Result<String, QuoteError>,
+) -> Result<String, Error> {
     quote(&text(value)?).map_err(refused)
 }
 
 /// Quotes texts, and writes lists and tables as JSON, which is YAML too.
 fn structured(
     value: &Value,
-    quote: impl Fn(&str) -> Result<String, Refusal>,
+    quote: impl Fn(&str) -> Result<String, QuoteError>,
 ) -> Result<String, Error> {
     match value.kind() {
         ValueKind::String => quoted(value, quote),
@@ -119,6 +122,6 @@ fn undefined(value: &Value) -> Error {
     error.unwrap_or_else(|| Error::from(ErrorKind::UndefinedError))
 }
 
-fn refused(why: Refusal) -> Error {
+fn refused(why: QuoteError) -> Error {
     Error::new(ErrorKind::InvalidOperation, why)
 }

@@ -11,7 +11,7 @@ use super::{
     job::Job,
     library::Task,
     net::{self, NetText},
-    quote::{self, Format},
+    quote::{self, FileFormat},
 };
 
 /// Shell lines that make up at the first boot for what the installer cannot say; what nothing makes up for is a
@@ -87,7 +87,11 @@ pub(super) fn scripts(
         let Some(loose) = job.library.loose(&at.value) else {
             continue;
         };
-        let format = if inside { Format::Esxi } else { Format::Shell };
+        let format = if inside {
+            FileFormat::Esxi
+        } else {
+            FileFormat::Shell
+        };
         let text = match loose.render(&at.value, seen::file(shared, format)) {
             Ok(text) => text,
             Err(wrong) => {
@@ -100,7 +104,8 @@ pub(super) fn scripts(
             .position(|line| quote::esxi_section(line).is_some())
             .filter(|_| inside);
         if let Some(line) = breaks {
-            let why = quote::section_break(&format!("\n{text}"), Format::Esxi).unwrap_or_default();
+            let why =
+                quote::section_break(&format!("\n{text}"), FileFormat::Esxi).unwrap_or_default();
             found.push(Diagnostic::error(
                 format!("script {}, line {}: {why}", at.value, line + 1),
                 at.place,

@@ -6,10 +6,10 @@ use crate::{
 };
 
 use super::{
-    engine::Mistake,
+    engine::TemplateError,
     library::{Library, located},
     outside::Outside,
-    templates::Origin,
+    templates::TemplateOrigin,
     urls::Urls,
 };
 
@@ -83,7 +83,7 @@ pub enum Body {
 
 impl Job<'_> {
     /// A template's mistake, with nothing in it that is secret.
-    pub(super) fn mistake(&self, (origin, mistake): (Origin, Mistake)) -> Diagnostic {
+    pub(super) fn mistake(&self, (origin, mistake): (TemplateOrigin, TemplateError)) -> Diagnostic {
         let secrets = self.outside.secrets.values().map(|secret| secret.expose());
         let settings = &self.resolved.settings;
         let user = settings

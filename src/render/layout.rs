@@ -9,7 +9,7 @@ use crate::model::Vars;
 /// One way in which a vendor lays out its files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Layout {
+pub struct RepoLayout {
     /// Its name; `layout` in a repo's `vars` chooses it where nothing can be looked up.
     pub name: String,
     /// Files that must be there, by the name that templates use.
@@ -20,7 +20,7 @@ pub struct Layout {
     pub optional: BTreeMap<String, String>,
 }
 
-impl Layout {
+impl RepoLayout {
     /// The files that need not be there.
     pub(super) fn extra(&self) -> impl Iterator<Item = (&String, &String)> {
         self.expected.iter().chain(&self.optional)
@@ -29,14 +29,14 @@ impl Layout {
 
 /// What stands in a layout's paths for `{arch}` and for `{vars.…}`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Words<'a> {
+pub(super) struct LayoutVariables<'a> {
     /// The word for the architecture; none: the task knows no architectures.
     pub(super) arch: Option<&'a str>,
     /// The repo's `vars`.
     pub(super) vars: &'a Vars,
 }
 
-impl<'a> Words<'a> {
+impl<'a> LayoutVariables<'a> {
     /// Fills the words in; one that is not known stays as it is.
     pub(super) fn filled(&self, path: &str) -> String {
         let mut filled = match self.arch {
@@ -52,7 +52,7 @@ impl<'a> Words<'a> {
     }
 
     /// The `vars` that a layout's paths want and the repo does not have.
-    pub(super) fn lacking<'b>(&self, layouts: &'b [Layout]) -> Option<&'b str> {
+    pub(super) fn lacking<'b>(&self, layouts: &'b [RepoLayout]) -> Option<&'b str> {
         let paths = layouts.iter().flat_map(|layout| layout.files.values());
         let mut names = paths.flat_map(|path| vars_of(path));
         names.find(|name| self.text(name).is_none())

@@ -18,23 +18,23 @@ use crate::{
 
 use super::{
     broker,
-    engine::Mistake,
+    engine::TemplateError,
     fingerprint::Fingerprint,
-    loose::{self, Loose},
+    loose::{self, FirstBootScript},
     references, scripts,
-    task::{TaskSpec, Written},
-    templates::{COMMON, Origin, TASKS, Texts},
-    unit::Unit,
+    task::{TaskSpec, TaskToml},
+    templates::{COMMON, TASKS, TemplateOrigin, TemplateSources},
+    unit::TemplateSet,
 };
 
 /// Every task with its templates, compiled.
 #[derive(Debug, Clone, Default)]
 pub struct Library {
-    texts: Texts,
+    texts: TemplateSources,
     tasks: BTreeMap<TaskName, Arc<Task>>,
-    loose: BTreeMap<Arc<str>, Arc<Loose>>,
+    loose: BTreeMap<Arc<str>, Arc<FirstBootScript>>,
     scripts: Arc<scripts::Set>,
-    brokers: BTreeMap<String, Arc<Unit>>,
+    brokers: BTreeMap<String, Arc<TemplateSet>>,
     /// Tasks that exist and cannot be used.
     flawed: BTreeSet<TaskName>,
     /// What was wrong with the templates alone.
@@ -48,7 +48,7 @@ pub struct Task {
     pub name: TaskName,
     /// What it is.
     pub spec: TaskSpec,
-    pub(super) unit: Unit,
+    pub(super) unit: TemplateSet,
 }
 
 /// Compiles every template of a site together with those that are built in, and reports what is wrong with
@@ -58,7 +58,7 @@ pub fn compile(
     files: &Files,
     previous: Option<&Library>,
 ) -> (Library, Vec<Diagnostic>) {
-    let texts = Texts::of(files);
+    let texts = TemplateSources::of(files);
     let mut library = match previous {
         Some(previous) if previous.texts == texts => previous.clone(),
         _ => Library::new(site, texts, previous),
@@ -87,12 +87,12 @@ impl Library {
     }
 
     /// A first-boot script's template, by the path that the site writes.
-    pub(super) fn loose(&self, path: &str) -> Option<&Arc<Loose>> {
+    pub(super) fn loose(&self, path: &str) -> Option<&Arc<FirstBootScript>> {
         self.loose.get(path)
     }
 
     /// The script of a kind of broker.
-    pub(super) fn broker(&self, kind: &str) -> Option<&Arc<Unit>> {
+    pub(super) fn broker(&self, kind: &str) -> Option<&Arc<TemplateSet>> {
         self.brokers.get(kind)
     }
 
@@ -130,7 +130,7 @@ impl Library {
 
     /// Whether every text of `before` is still here as it was, and no template was added.
     pub fn has_all_of(&self, before: &Library) -> bool {
-        let is_kept = |(path, known): (&Arc<str>, &Arc<Loose>)| {
+        let is_kept = |(path, known): (&Arc<str>, &Arc<FirstBootScript>)| {
             self.loose
                 .get(path)
                 .is_some_and(|now| now.fingerprint() == known.fingerprint())
@@ -138,7 +138,7 @@ impl Library {
         self.texts == before.texts && before.loose.iter().all(is_kept)
     }
 
-    fn new(site: &Site, texts: Texts, previous: Option<&Library>) -> Library {
+    fn new(site: &Site, texts: TemplateSources, previous: Option<&Library>) -> Library {
         let mut diagnostics = Vec::new();
         let specs = specs(site, &texts, &mut diagnostics);
         let chains: BTreeMap<_, _> = specs
@@ -176,13 +176,17 @@ impl Library {
 
 /// A `task.toml` with where it stands.
 #[derive(Debug, Clone)]
-struct Spec {
-    written: Written,
-    origin: Origin,
+struct LoadedTaskToml {
+    written: TaskToml,
+    origin: TemplateOrigin,
 }
 
 /// Reads every task.toml. A directory without one is a mistake, unless it only replaces files of a built-in task.
-fn specs(site: &Site, texts: &Texts, found: &mut Vec<Diagnostic>) -> BTreeMap<TaskName, Spec> {
+fn specs(
+    site: &Site,
+    texts: &TemplateSources,
+    found: &mut Vec<Diagnostic>,
+) -> BTreeMap<TaskName, LoadedTaskToml> {
     let mut specs = BTreeMap::new();
     for directory in texts.directories(TASKS) {
         let Ok(name) = directory.parse::<TaskName>() else {
@@ -202,7 +206,7 @@ fn specs(site: &Site, texts: &Texts, found: &mut Vec<Diagnostic>) -> BTreeMap<Ta
         };
         // A text that is built in has no number; a test holds those to be sound.
         let file = origin.file(site).unwrap_or(FileId(u32::MAX));
-        let written: Option<Written> = read_toml(text, file, found);
+        let written: Option<TaskToml> = read_toml(text, file, found);
         if let Some(written) = written {
             let place = Place {
                 file,
@@ -217,7 +221,7 @@ fn specs(site: &Site, texts: &Texts, found: &mut Vec<Diagnostic>) -> BTreeMap<Ta
             );
             specs.insert(
                 name,
-                Spec {
+                LoadedTaskToml {
                     written,
                     origin: origin.clone(),
                 },
@@ -228,7 +232,7 @@ fn specs(site: &Site, texts: &Texts, found: &mut Vec<Diagnostic>) -> BTreeMap<Ta
 }
 
 /// A task, its base, the base of that, and so on. It ends where a base does not exist or comes again.
-fn chain(specs: &BTreeMap<TaskName, Spec>, name: &TaskName) -> Vec<TaskName> {
+fn chain(specs: &BTreeMap<TaskName, LoadedTaskToml>, name: &TaskName) -> Vec<TaskName> {
     let mut chain = vec![name.clone()];
     let mut at = name;
     while let Some(base) = specs.get(at).and_then(|spec| spec.written.base.as_ref()) {
@@ -243,10 +247,10 @@ fn chain(specs: &BTreeMap<TaskName, Spec>, name: &TaskName) -> Vec<TaskName> {
 
 /// The task's keys over those of its bases. None when its base does not exist or is, at some remove, itself.
 fn merged(
-    specs: &BTreeMap<TaskName, Spec>,
+    specs: &BTreeMap<TaskName, LoadedTaskToml>,
     chain: &[TaskName],
     site: &Site,
-    texts: &Texts,
+    texts: &TemplateSources,
     found: &mut Vec<Diagnostic>,
 ) -> Option<TaskSpec> {
     let last = chain.last()?;
@@ -297,7 +301,7 @@ impl Task {
         name: &TaskName,
         chain: &[TaskName],
         spec: TaskSpec,
-        texts: &Texts,
+        texts: &TemplateSources,
         kept: Option<&Arc<Task>>,
         site: &Site,
         found: &mut Vec<Diagnostic>,
@@ -312,7 +316,7 @@ impl Task {
             .iter()
             .filter_map(|file| file.template.clone())
             .collect();
-        let (unit, mistakes) = Unit::gather(texts, &directories, &wanted);
+        let (unit, mistakes) = TemplateSet::gather(texts, &directories, &wanted);
         report(site, mistakes, found);
         match kept {
             Some(kept) if kept.unit.fingerprint == unit.fingerprint && kept.spec == spec => {
@@ -328,7 +332,11 @@ impl Task {
 }
 
 /// Reports mistakes in templates. Several tasks or brokers share templates, and one mistake is reported once.
-pub(super) fn report(site: &Site, mistakes: Vec<(Origin, Mistake)>, found: &mut Vec<Diagnostic>) {
+pub(super) fn report(
+    site: &Site,
+    mistakes: Vec<(TemplateOrigin, TemplateError)>,
+    found: &mut Vec<Diagnostic>,
+) {
     for (origin, mistake) in mistakes {
         let mistake = located(site, &origin, &mistake);
         if !found.contains(&mistake) {
@@ -338,7 +346,7 @@ pub(super) fn report(site: &Site, mistakes: Vec<(Origin, Mistake)>, found: &mut 
 }
 
 /// A mistake in a template, as it is shown: `template esxi/ks.cfg.j2, line 14: …`.
-pub(super) fn located(site: &Site, origin: &Origin, mistake: &Mistake) -> Diagnostic {
+pub(super) fn located(site: &Site, origin: &TemplateOrigin, mistake: &TemplateError) -> Diagnostic {
     let message = format!(
         "template {}, line {}: {}",
         origin.shown(),

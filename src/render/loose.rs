@@ -8,41 +8,41 @@ use crate::{
 };
 
 use super::{
-    engine::Mistake,
+    engine::TemplateError,
     fingerprint::Fingerprint,
     library::located,
-    templates::{Origin, Texts},
-    unit::Unit,
+    templates::{TemplateOrigin, TemplateSources},
+    unit::TemplateSet,
 };
 
 /// One script.
 #[derive(Debug)]
-pub(super) struct Loose {
+pub(super) struct FirstBootScript {
     content: Arc<[u8]>,
-    body: Body,
-    mistakes: Vec<(Origin, Mistake)>,
+    body: ScriptBody,
+    mistakes: Vec<(TemplateOrigin, TemplateError)>,
 }
 
 #[derive(Debug)]
-enum Body {
+enum ScriptBody {
     /// Used as it is.
     Plain(String),
     /// Rendered, since its name ends in `.j2`.
-    Template(Box<Unit>),
+    Template(Box<TemplateSet>),
 }
 
-impl Loose {
-    fn new(texts: &Texts, path: &str, content: &Arc<[u8]>) -> Loose {
+impl FirstBootScript {
+    fn new(texts: &TemplateSources, path: &str, content: &Arc<[u8]>) -> FirstBootScript {
         let text = String::from_utf8_lossy(content).into_owned();
-        let origin = Origin {
+        let origin = TemplateOrigin {
             path: path.into(),
             built_in: false,
         };
         let (body, mut mistakes) = if path.ends_with(".j2") {
-            let (unit, mistakes) = Unit::single(texts, origin.clone(), &text);
-            (Body::Template(Box::new(unit)), mistakes)
+            let (unit, mistakes) = TemplateSet::single(texts, origin.clone(), &text);
+            (ScriptBody::Template(Box::new(unit)), mistakes)
         } else {
-            (Body::Plain(text), Vec::new())
+            (ScriptBody::Plain(text), Vec::new())
         };
         if let Err(error) = std::str::from_utf8(content) {
             let line = content[..error.valid_up_to()]
@@ -53,7 +53,7 @@ impl Loose {
             let message = "this file is not UTF-8".into();
             mistakes = vec![(
                 origin,
-                Mistake {
+                TemplateError {
                     template: path.into(),
                     line,
                     range: None,
@@ -62,7 +62,7 @@ impl Loose {
                 },
             )];
         }
-        Loose {
+        FirstBootScript {
             content: content.clone(),
             body,
             mistakes,
@@ -71,13 +71,13 @@ impl Loose {
 
     pub(super) fn fingerprint(&self) -> Fingerprint {
         match &self.body {
-            Body::Plain(text) => Fingerprint::of([text.as_str()]),
-            Body::Template(unit) => unit.fingerprint,
+            ScriptBody::Plain(text) => Fingerprint::of([text.as_str()]),
+            ScriptBody::Template(unit) => unit.fingerprint,
         }
     }
 
     pub(super) fn uses_secrets(&self) -> bool {
-        matches!(&self.body, Body::Template(unit) if unit.uses_secrets)
+        matches!(&self.body, ScriptBody::Template(unit) if unit.uses_secrets)
     }
 
     /// The script's text for one machine.
@@ -85,10 +85,10 @@ impl Loose {
         &self,
         path: &str,
         context: minijinja::Value,
-    ) -> Result<String, (Origin, Mistake)> {
+    ) -> Result<String, (TemplateOrigin, TemplateError)> {
         match &self.body {
-            Body::Plain(text) => Ok(text.clone()),
-            Body::Template(unit) => unit.render(path, context),
+            ScriptBody::Plain(text) => Ok(text.clone()),
+            ScriptBody::Template(unit) => unit.render(path, context),
         }
     }
 }
@@ -97,11 +97,11 @@ impl Loose {
 pub(super) fn gather(
     site: &Site,
     files: &Files,
-    texts: &Texts,
-    previous: Option<&BTreeMap<Arc<str>, Arc<Loose>>>,
+    texts: &TemplateSources,
+    previous: Option<&BTreeMap<Arc<str>, Arc<FirstBootScript>>>,
     found: &mut Vec<Diagnostic>,
-) -> BTreeMap<Arc<str>, Arc<Loose>> {
-    let mut known: BTreeMap<Arc<str>, Arc<Loose>> = BTreeMap::new();
+) -> BTreeMap<Arc<str>, Arc<FirstBootScript>> {
+    let mut known: BTreeMap<Arc<str>, Arc<FirstBootScript>> = BTreeMap::new();
     for named in site
         .layers()
         .filter_map(|settings| settings.first_boot.as_deref())
@@ -121,7 +121,7 @@ pub(super) fn gather(
             .filter(|kept| kept.content == *content);
         let loose = kept
             .cloned()
-            .unwrap_or_else(|| Arc::new(Loose::new(texts, path, content)));
+            .unwrap_or_else(|| Arc::new(FirstBootScript::new(texts, path, content)));
         found.extend(
             loose
                 .mistakes

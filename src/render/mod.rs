@@ -50,6 +50,6 @@ pub use hostname::hostname;
 pub use job::{Body, FileKind, Job, Rendered, RenderedFile};
 pub use library::{Library, Task, compile};
 pub use outside::{Outside, RepoFile, RepoView, Want, wants};
-pub use setting::Setting;
+pub use setting::InstallerSetting;
 pub use task::TaskSpec;
 pub use urls::{Urls, encoded};

@@ -14,27 +14,27 @@ use super::{
     hostname::hostname,
     job::{Body, FileKind, Job, Rendered, RenderedFile},
     library::Task,
-    net::{self, NetText, View},
-    quote::Format,
-    repo::{self, Found},
+    net::{self, LinkView, NetText},
+    quote::FileFormat,
+    repo::{self, TaskRepo},
     settings,
-    task::{Dialect, FileSpec, Make},
+    task::{Dialect, FileSpec, GeneratedFile},
     values,
 };
 
 /// What the files of one attempt are put together from.
-pub(super) struct Pieces<'a> {
+pub(super) struct AttemptRenderer<'a> {
     job: &'a Job<'a>,
     task: &'a Task,
     broker: Option<&'a Broker>,
     hostname: Hostname,
     mac: Option<Mac>,
     net: NetText,
-    repo: Option<Found<'a>>,
+    repo: Option<TaskRepo<'a>>,
     shared: BTreeMap<&'static str, Value>,
 }
 
-impl<'a> Pieces<'a> {
+impl<'a> AttemptRenderer<'a> {
     pub(super) fn gather(
         job: &'a Job<'a>,
         task: &'a Task,
@@ -73,7 +73,7 @@ impl<'a> Pieces<'a> {
             );
             return None;
         }
-        let view = View {
+        let view = LinkView {
             plan: &plan,
             elsewhere: resolved.net.boot_network.is_some(),
         };
@@ -86,7 +86,7 @@ impl<'a> Pieces<'a> {
             Dialect::Esxi => esxi(job, task, &passwords, found),
             _ => context! {},
         };
-        let parts = seen::Parts {
+        let parts = seen::TemplateInputs {
             task,
             resolved,
             facts: job.facts,
@@ -97,7 +97,10 @@ impl<'a> Pieces<'a> {
             runs_first_boot: runs,
             passwords: &passwords,
             urls: &job.urls,
-            repo: repo.as_ref()?.as_ref().map_or(Value::from(()), Found::seen),
+            repo: repo
+                .as_ref()?
+                .as_ref()
+                .map_or(Value::from(()), TaskRepo::seen),
             esxi: install,
             secrets: first_boot::uses_secrets(job, task).then(|| job.outside.secrets.clone()),
         };
@@ -105,7 +108,9 @@ impl<'a> Pieces<'a> {
         let scripts = first_boot::scripts(
             job,
             &shared,
-            spec.files.iter().any(|file| file.quoting == Format::Esxi),
+            spec.files
+                .iter()
+                .any(|file| file.quoting == FileFormat::Esxi),
             found,
         );
         shared.insert("first_boot", Value::from(scripts));
@@ -116,7 +121,7 @@ impl<'a> Pieces<'a> {
         let mac = view
             .installer_mac()
             .or_else(|| resolved.macs.first().copied());
-        Some(Pieces {
+        Some(AttemptRenderer {
             job,
             task,
             broker,
@@ -179,7 +184,7 @@ impl<'a> Pieces<'a> {
         let Some(unit) = unit else {
             return Ok(None);
         };
-        let context = seen::file(&self.shared, Format::Shell);
+        let context = seen::file(&self.shared, FileFormat::Shell);
         let text = unit.render(broker::TEMPLATE, context);
         let text = text.map_err(|wrong| self.job.mistake(wrong))?;
         Ok(Some(RenderedFile {
@@ -216,7 +221,7 @@ impl<'a> Pieces<'a> {
                 Ok(Some(Body::Bytes(text.into_bytes())))
             }
             (_, Some(key), _) => self.of_repo(key),
-            (_, _, Some(Make::BootCfg)) => self
+            (_, _, Some(GeneratedFile::BootCfg)) => self
                 .boot_cfg()
                 .map(|text| Some(Body::Bytes(text.into_bytes()))),
             (None, None, None) => Ok(None),
@@ -295,7 +300,7 @@ impl<'a> Pieces<'a> {
 fn esxi(
     job: &Job<'_>,
     task: &Task,
-    passwords: &settings::Passwords,
+    passwords: &settings::PasswordHashes,
     found: &mut Vec<Diagnostic>,
 ) -> Value {
     let settings = &job.resolved.settings;

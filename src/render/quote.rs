@@ -10,7 +10,7 @@ use serde::Deserialize;
 /// What a file is written in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Format {
+pub enum FileFormat {
     /// Nothing that we know how to quote for.
     #[default]
     Plain,
@@ -35,10 +35,10 @@ pub enum Format {
 }
 
 /// Why a value cannot stand in a format.
-pub type Refusal = String;
+pub type QuoteError = String;
 
 /// A word of a POSIX shell: always in single quotes.
-pub fn shell(text: &str) -> Result<String, Refusal> {
+pub fn shell(text: &str) -> Result<String, QuoteError> {
     if text.contains('\0') {
         return Err("a shell word cannot hold a NUL".into());
     }
@@ -46,7 +46,7 @@ pub fn shell(text: &str) -> Result<String, Refusal> {
 }
 
 /// A word of a kickstart command, of Anaconda and of ESXi alike: both split lines as Python's shlex does.
-pub fn kickstart(text: &str) -> Result<String, Refusal> {
+pub fn kickstart(text: &str) -> Result<String, QuoteError> {
     single_line(text, "a kickstart command")?;
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-$".contains(&byte);
     if !text.is_empty() && text.bytes().all(bare) && !text.starts_with('%') {
@@ -60,7 +60,7 @@ pub fn kickstart(text: &str) -> Result<String, Refusal> {
 }
 
 /// The value of a preseed line: everything up to the end of the line.
-pub fn preseed(text: &str) -> Result<String, Refusal> {
+pub fn preseed(text: &str) -> Result<String, QuoteError> {
     single_line(text, "a preseed line")?;
     if text.ends_with('\\') {
         return Err("a preseed line that ends with a backslash goes on in the next one".into());
@@ -72,7 +72,7 @@ pub fn preseed(text: &str) -> Result<String, Refusal> {
 }
 
 /// A scalar of YAML, in double quotes.
-pub fn yaml(text: &str) -> Result<String, Refusal> {
+pub fn yaml(text: &str) -> Result<String, QuoteError> {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for c in text.chars() {
@@ -96,7 +96,7 @@ fn escape(quoted: &mut String, c: char) {
 }
 
 /// Text or an attribute's value of XML.
-pub fn xml(text: &str) -> Result<String, Refusal> {
+pub fn xml(text: &str) -> Result<String, QuoteError> {
     let mut quoted = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -120,7 +120,7 @@ pub fn xml(text: &str) -> Result<String, Refusal> {
 }
 
 /// Words of an iPXE command. iPXE knows no quotes, so blanks part words.
-pub fn ipxe(text: &str) -> Result<String, Refusal> {
+pub fn ipxe(text: &str) -> Result<String, QuoteError> {
     single_line(text, "an iPXE command")?;
     if text.contains("${") {
         return Err("iPXE takes `${` for a variable of its own and has no way to write it".into());
@@ -136,7 +136,7 @@ pub fn ipxe(text: &str) -> Result<String, Refusal> {
 }
 
 /// A word of a GRUB command: in single quotes, which nothing inside of can end (GRUB manual, section 6.2).
-pub fn grub(text: &str) -> Result<String, Refusal> {
+pub fn grub(text: &str) -> Result<String, QuoteError> {
     single_line(text, "a GRUB command")?;
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
     if !text.is_empty() && text.bytes().all(bare) {
@@ -149,29 +149,29 @@ pub fn grub(text: &str) -> Result<String, Refusal> {
 }
 
 /// A string of JSON.
-pub fn json(text: &str) -> Result<String, Refusal> {
+pub fn json(text: &str) -> Result<String, QuoteError> {
     Ok(serde_json::Value::from(text).to_string())
 }
 
 /// Quotes for a format.
-pub fn quote(text: &str, format: Format) -> Result<String, Refusal> {
+pub fn quote(text: &str, format: FileFormat) -> Result<String, QuoteError> {
     match format {
-        Format::Plain => {
+        FileFormat::Plain => {
             Err("this file names no `quoting` in its task.toml: use a filter such as `sh`".into())
         }
-        Format::Shell => shell(text),
-        Format::Kickstart | Format::Esxi => kickstart(text),
-        Format::Preseed => preseed(text),
-        Format::Yaml => yaml(text),
-        Format::Xml => xml(text),
-        Format::Ipxe => ipxe(text),
-        Format::Grub => grub(text),
-        Format::Json => json(text),
+        FileFormat::Shell => shell(text),
+        FileFormat::Kickstart | FileFormat::Esxi => kickstart(text),
+        FileFormat::Preseed => preseed(text),
+        FileFormat::Yaml => yaml(text),
+        FileFormat::Xml => xml(text),
+        FileFormat::Ipxe => ipxe(text),
+        FileFormat::Grub => grub(text),
+        FileFormat::Json => json(text),
     }
 }
 
 /// A here-document that holds `text` whole, with a last line that does not occur in it.
-pub fn heredoc(text: &str) -> Result<String, Refusal> {
+pub fn heredoc(text: &str) -> Result<String, QuoteError> {
     if text.contains('\0') {
         return Err("a shell script cannot hold a NUL".into());
     }
@@ -188,13 +188,13 @@ pub fn heredoc(text: &str) -> Result<String, Refusal> {
 }
 
 /// Says why `text`, which begins in the middle of a line, would end the section of a script that it stands in.
-pub fn section_break(text: &str, format: Format) -> Option<Refusal> {
+pub fn section_break(text: &str, format: FileFormat) -> Option<QuoteError> {
     let mut lines = text.lines().skip(1);
     match format {
-        Format::Kickstart => lines
+        FileFormat::Kickstart => lines
             .any(|line| line.starts_with('%'))
             .then(|| "a line that begins with `%` ends the section of a kickstart script".into()),
-        Format::Esxi => lines.find_map(|line| {
+        FileFormat::Esxi => lines.find_map(|line| {
             let word = esxi_section(line)?;
             Some(format!(
                 "a line that begins with `{word}` ends the section of an ESXi script"
@@ -224,7 +224,7 @@ pub fn esxi_section(line: &str) -> Option<&'static str> {
         .find(|word| line.starts_with(word))
 }
 
-fn single_line(text: &str, what: &str) -> Result<(), Refusal> {
+fn single_line(text: &str, what: &str) -> Result<(), QuoteError> {
     if text.contains(['\n', '\r']) {
         return Err(format!("{what} is one line"));
     }
@@ -343,12 +343,12 @@ mod tests {
 
     #[test]
     fn a_line_that_would_end_its_section_is_found() {
-        assert!(section_break("one\n%end", Format::Kickstart).is_some());
-        assert!(section_break("one\n%endless", Format::Kickstart).is_some());
-        assert!(section_break("one\ninclude x", Format::Esxi).is_some());
-        assert!(section_break("one\nincluded x", Format::Esxi).is_some());
-        assert!(section_break("%end of the first line", Format::Esxi).is_none());
-        assert!(section_break("one\n%end", Format::Shell).is_none());
+        assert!(section_break("one\n%end", FileFormat::Kickstart).is_some());
+        assert!(section_break("one\n%endless", FileFormat::Kickstart).is_some());
+        assert!(section_break("one\ninclude x", FileFormat::Esxi).is_some());
+        assert!(section_break("one\nincluded x", FileFormat::Esxi).is_some());
+        assert!(section_break("%end of the first line", FileFormat::Esxi).is_none());
+        assert!(section_break("one\n%end", FileFormat::Shell).is_none());
     }
 
     #[test]

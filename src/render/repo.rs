@@ -10,14 +10,14 @@ use crate::{
 };
 
 use super::{
-    layout::{Layout, Words},
+    layout::{LayoutVariables, RepoLayout},
     outside::{Outside, RepoFile, RepoView},
     task::TaskSpec,
 };
 
 /// A repo, as one task finds its files there.
 #[derive(Debug, Clone)]
-pub(super) struct Found<'a> {
+pub(super) struct TaskRepo<'a> {
     /// The repo.
     pub(super) repo: &'a Repo,
     /// Where machines fetch it from, without a `/` at its end.
@@ -38,7 +38,7 @@ pub(super) fn find<'a>(
     outside: &'a Outside,
     arch: Arch,
     base: &str,
-) -> Result<Option<Found<'a>>, Diagnostic> {
+) -> Result<Option<TaskRepo<'a>>, Diagnostic> {
     let Some(repo) = repo else {
         return match spec.layouts.is_empty() {
             true => Ok(None),
@@ -56,7 +56,7 @@ pub(super) fn find<'a>(
             repo.name.place,
         ));
     }
-    let words = Words {
+    let words = LayoutVariables {
         arch: word,
         vars: &repo.body.vars,
     };
@@ -90,7 +90,7 @@ pub(super) fn find<'a>(
             .ok_or_else(|| nothing_fits(task, spec, repo, files, words))?,
         None => chosen(spec, repo, words)?,
     };
-    Ok(Some(Found {
+    Ok(Some(TaskRepo {
         repo,
         url: url.trim_end_matches('/').to_string(),
         layout,
@@ -100,7 +100,7 @@ pub(super) fn find<'a>(
 }
 
 /// Warns of files that an image usually has and that this one lacks.
-pub(super) fn doubts(spec: &TaskSpec, found: &Found<'_>) -> Vec<Diagnostic> {
+pub(super) fn doubts(spec: &TaskSpec, found: &TaskRepo<'_>) -> Vec<Diagnostic> {
     let layout = spec
         .layouts
         .iter()
@@ -128,16 +128,16 @@ pub(super) fn place(repo: &Repo) -> crate::model::Place {
     place.unwrap_or(repo.name.place)
 }
 
-type Paths = (String, BTreeMap<String, String>);
+type LayoutPaths = (String, BTreeMap<String, String>);
 
 /// The first layout all of whose files are there.
 fn fitting(
     spec: &TaskSpec,
     files: &BTreeMap<String, Option<RepoFile>>,
-    words: Words<'_>,
-) -> Option<Paths> {
+    words: LayoutVariables<'_>,
+) -> Option<LayoutPaths> {
     if spec.layouts.is_empty() {
-        return Some(Paths::default());
+        return Some(LayoutPaths::default());
     }
     let lookup = |path: &str| {
         Some(
@@ -164,13 +164,17 @@ fn fitting(
 }
 
 /// The layout that the repo's `vars` name, else the first: nothing can be looked up.
-fn chosen(spec: &TaskSpec, repo: &Repo, words: Words<'_>) -> Result<Paths, Diagnostic> {
+fn chosen(
+    spec: &TaskSpec,
+    repo: &Repo,
+    words: LayoutVariables<'_>,
+) -> Result<LayoutPaths, Diagnostic> {
     let wanted = repo
         .body
         .vars
         .get("layout")
         .and_then(|at| Some((at.value.as_str()?, at.place)));
-    let layout: Option<&Layout> = match wanted {
+    let layout: Option<&RepoLayout> = match wanted {
         Some((name, place)) => {
             let found = spec.layouts.iter().find(|layout| layout.name == name);
             let known: Vec<&str> = spec
@@ -186,7 +190,7 @@ fn chosen(spec: &TaskSpec, repo: &Repo, words: Words<'_>) -> Result<Paths, Diagn
         None => spec.layouts.first(),
     };
     let Some(layout) = layout else {
-        return Ok(Paths::default());
+        return Ok(LayoutPaths::default());
     };
     let all = layout.files.iter().chain(layout.extra());
     Ok((
@@ -201,9 +205,9 @@ fn nothing_fits(
     spec: &TaskSpec,
     repo: &Repo,
     files: &BTreeMap<String, Option<RepoFile>>,
-    words: Words<'_>,
+    words: LayoutVariables<'_>,
 ) -> Diagnostic {
-    let lacks = |layout: &Layout| -> Vec<String> {
+    let lacks = |layout: &RepoLayout| -> Vec<String> {
         let paths = layout.files.values().map(|path| words.filled(path));
         paths
             .filter(|path| !matches!(files.get(&path.to_lowercase()), Some(Some(_))))
@@ -244,7 +248,7 @@ fn nothing_fits(
     found
 }
 
-impl Found<'_> {
+impl TaskRepo<'_> {
     /// `repo` in templates.
     pub(super) fn seen(&self) -> Value {
         let files: BTreeMap<&str, Value> = self

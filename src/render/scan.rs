@@ -9,14 +9,14 @@ use std::ops::Range;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reference {
     /// What.
-    pub(super) what: What,
+    pub(super) what: ReferenceTarget,
     /// The bytes of the template's text that say so.
     pub(super) range: Range<usize>,
 }
 
 /// What a reference is to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum ReferenceTarget {
     /// A template; `required` unless the tag says `ignore missing` or lists several.
     Template {
         /// Its name as written.
@@ -36,13 +36,13 @@ pub(super) enum What {
 
 /// One token of what stands between the delimiters of a tag.
 #[derive(Debug, Clone, PartialEq)]
-enum Token {
+enum TemplateToken {
     Word(String),
     Text(String),
     Sign(char),
 }
 
-type Placed = (Token, Range<usize>);
+type PlacedToken = (TemplateToken, Range<usize>);
 
 /// Lists everything that `text` refers to, in its order.
 pub(super) fn references(text: &str) -> Vec<Reference> {
@@ -71,8 +71,8 @@ pub(super) fn references(text: &str) -> Vec<Reference> {
 }
 
 /// Where to go on: behind `endraw` when the tag was `raw`.
-fn after_raw(text: &str, tokens: &[Placed], end: usize) -> usize {
-    let raw = matches!(tokens.first(), Some((Token::Word(word), _)) if word == "raw");
+fn after_raw(text: &str, tokens: &[PlacedToken], end: usize) -> usize {
+    let raw = matches!(tokens.first(), Some((TemplateToken::Word(word), _)) if word == "raw");
     if !raw {
         return end;
     }
@@ -82,7 +82,7 @@ fn after_raw(text: &str, tokens: &[Placed], end: usize) -> usize {
 }
 
 /// The tokens from `start` up to `close`, and where the text goes on.
-fn tokens(text: &str, start: usize, close: &str) -> (Vec<Placed>, usize) {
+fn tokens(text: &str, start: usize, close: &str) -> (Vec<PlacedToken>, usize) {
     let mut list = Vec::new();
     let mut at = start;
     while let Some(c) = text[at..].chars().next() {
@@ -96,10 +96,12 @@ fn tokens(text: &str, start: usize, close: &str) -> (Vec<Placed>, usize) {
         };
         let range = at..at + length;
         let token = match c {
-            '"' | '\'' => Some(Token::Text(text[range.clone()].trim_matches(c).into())),
-            c if is_word(c) => Some(Token::Word(text[range.clone()].into())),
+            '"' | '\'' => Some(TemplateToken::Text(
+                text[range.clone()].trim_matches(c).into(),
+            )),
+            c if is_word(c) => Some(TemplateToken::Word(text[range.clone()].into())),
             c if c.is_whitespace() => None,
-            c => Some(Token::Sign(c)),
+            c => Some(TemplateToken::Sign(c)),
         };
         list.extend(token.map(|token| (token, range)));
         at += length;
@@ -125,18 +127,18 @@ fn text_length(text: &str, quote: char) -> usize {
     text.len()
 }
 
-fn in_tag(tokens: &[Placed], found: &mut Vec<Reference>) {
+fn in_tag(tokens: &[PlacedToken], found: &mut Vec<Reference>) {
     // A `-` or `+` in front belongs to the delimiter.
     let body = match tokens.first() {
-        Some((Token::Sign('-' | '+'), _)) => &tokens[1..],
+        Some((TemplateToken::Sign('-' | '+'), _)) => &tokens[1..],
         _ => tokens,
     };
-    if let [(Token::Word(tag), _), rest @ ..] = body {
+    if let [(TemplateToken::Word(tag), _), rest @ ..] = body {
         match (tag.as_str(), rest) {
             ("include" | "extends" | "import" | "from", _) => in_reference(tag, rest, found),
-            ("filter", [(Token::Word(name), range), ..]) => {
+            ("filter", [(TemplateToken::Word(name), range), ..]) => {
                 found.push(Reference {
-                    what: What::Filter(name.clone()),
+                    what: ReferenceTarget::Filter(name.clone()),
                     range: range.clone(),
                 });
             }
@@ -147,26 +149,26 @@ fn in_tag(tokens: &[Placed], found: &mut Vec<Reference>) {
 }
 
 /// The templates that a tag names.
-fn in_reference(tag: &str, tokens: &[Placed], found: &mut Vec<Reference>) {
+fn in_reference(tag: &str, tokens: &[PlacedToken], found: &mut Vec<Reference>) {
     let ignored = tokens
         .iter()
-        .any(|(token, _)| *token == Token::Word("ignore".into()));
-    let (names, required): (Vec<&Placed>, bool) = match tokens.first() {
-        Some(first @ (Token::Text(_), _)) => (vec![first], !ignored),
-        Some((Token::Sign('['), _)) if tag == "include" => {
+        .any(|(token, _)| *token == TemplateToken::Word("ignore".into()));
+    let (names, required): (Vec<&PlacedToken>, bool) = match tokens.first() {
+        Some(first @ (TemplateToken::Text(_), _)) => (vec![first], !ignored),
+        Some((TemplateToken::Sign('['), _)) if tag == "include" => {
             let listed = tokens
                 .iter()
-                .take_while(|(token, _)| *token != Token::Sign(']'));
+                .take_while(|(token, _)| *token != TemplateToken::Sign(']'));
             (
                 listed
-                    .filter(|(token, _)| matches!(token, Token::Text(_)))
+                    .filter(|(token, _)| matches!(token, TemplateToken::Text(_)))
                     .collect(),
                 false,
             )
         }
         Some((_, range)) => {
             found.push(Reference {
-                what: What::SomeTemplate,
+                what: ReferenceTarget::SomeTemplate,
                 range: range.clone(),
             });
             return;
@@ -174,8 +176,8 @@ fn in_reference(tag: &str, tokens: &[Placed], found: &mut Vec<Reference>) {
         None => return,
     };
     for (token, range) in names {
-        if let Token::Text(name) = token {
-            let what = What::Template {
+        if let TemplateToken::Text(name) = token {
+            let what = ReferenceTarget::Template {
                 name: name.clone(),
                 required,
             };
@@ -188,26 +190,30 @@ fn in_reference(tag: &str, tokens: &[Placed], found: &mut Vec<Reference>) {
 }
 
 /// Filters, tests and calls.
-fn in_expression(tokens: &[Placed], found: &mut Vec<Reference>) {
+fn in_expression(tokens: &[PlacedToken], found: &mut Vec<Reference>) {
     for window in 0..tokens.len() {
         let what = match &tokens[window..] {
-            [(Token::Sign('|'), _), (Token::Word(name), range), ..] => {
-                Some((What::Filter(name.clone()), range))
-            }
             [
-                (Token::Word(is), _),
-                (Token::Word(not), _),
-                (Token::Word(name), range),
+                (TemplateToken::Sign('|'), _),
+                (TemplateToken::Word(name), range),
                 ..,
-            ] if is == "is" && not == "not" => Some((What::Test(name.clone()), range)),
-            [(Token::Word(is), _), (Token::Word(name), range), ..]
-                if is == "is" && name != "not" =>
-            {
-                Some((What::Test(name.clone()), range))
-            }
-            [(Token::Word(name), range), (Token::Sign('('), _), ..] => {
-                Some((What::Call(name.clone()), range))
-            }
+            ] => Some((ReferenceTarget::Filter(name.clone()), range)),
+            [
+                (TemplateToken::Word(is), _),
+                (TemplateToken::Word(not), _),
+                (TemplateToken::Word(name), range),
+                ..,
+            ] if is == "is" && not == "not" => Some((ReferenceTarget::Test(name.clone()), range)),
+            [
+                (TemplateToken::Word(is), _),
+                (TemplateToken::Word(name), range),
+                ..,
+            ] if is == "is" && name != "not" => Some((ReferenceTarget::Test(name.clone()), range)),
+            [
+                (TemplateToken::Word(name), range),
+                (TemplateToken::Sign('('), _),
+                ..,
+            ] => Some((ReferenceTarget::Call(name.clone()), range)),
             _ => None,
         };
         found.extend(what.map(|(what, range)| Reference {
@@ -221,15 +227,15 @@ fn in_expression(tokens: &[Placed], found: &mut Vec<Reference>) {
 mod tests {
     use super::*;
 
-    fn seen(text: &str) -> Vec<(What, &str)> {
+    fn seen(text: &str) -> Vec<(ReferenceTarget, &str)> {
         references(text)
             .into_iter()
             .map(|found| (found.what, &text[found.range]))
             .collect()
     }
 
-    fn template(name: &str, required: bool) -> What {
-        What::Template {
+    fn template(name: &str, required: bool) -> ReferenceTarget {
+        ReferenceTarget::Template {
             name: name.into(),
             required,
         }
@@ -247,7 +253,7 @@ mod tests {
             ("{% include ['a.j2'] %}", template("a.j2", false)),
             ("{% import 'a.j2' as a %}", template("a.j2", true)),
             ("{% from 'a.j2' import b %}", template("a.j2", true)),
-            ("{% include name %}", What::SomeTemplate),
+            ("{% include name %}", ReferenceTarget::SomeTemplate),
         ] {
             assert_eq!(references(text)[0].what, what, "{text}");
         }
@@ -259,11 +265,11 @@ mod tests {
         assert_eq!(
             seen(text),
             [
-                (What::Filter("sh".into()), "sh"),
-                (What::Test("even".into()), "even"),
-                (What::Filter("upper".into()), "upper"),
-                (What::Call("f".into()), "f"),
-                (What::Test("odd".into()), "odd"),
+                (ReferenceTarget::Filter("sh".into()), "sh"),
+                (ReferenceTarget::Test("even".into()), "even"),
+                (ReferenceTarget::Filter("upper".into()), "upper"),
+                (ReferenceTarget::Call("f".into()), "f"),
+                (ReferenceTarget::Test("odd".into()), "odd"),
             ]
         );
     }

@@ -16,8 +16,8 @@ use crate::{
 use super::{
     context::local_boot,
     library::{Library, located},
-    templates::{COMMON, IPXE, Texts},
-    unit::Unit,
+    templates::{COMMON, IPXE, TemplateSources},
+    unit::TemplateSet,
 };
 
 /// How a machine is sent to its own disk.
@@ -47,8 +47,8 @@ pub struct Microkernel<'a> {
 /// The compiled scripts, the site's and those that are built in.
 #[derive(Debug, Default)]
 pub struct Set {
-    site: Option<Unit>,
-    built_in: Option<Unit>,
+    site: Option<TemplateSet>,
+    built_in: Option<TemplateSet>,
 }
 
 const NAMES: [&str; 5] = [
@@ -61,15 +61,15 @@ const NAMES: [&str; 5] = [
 
 impl Set {
     /// Compiles the scripts and tries each one with an example.
-    pub(super) fn new(texts: &Texts, site: &Site, found: &mut Vec<Diagnostic>) -> Set {
+    pub(super) fn new(texts: &TemplateSources, site: &Site, found: &mut Vec<Diagnostic>) -> Set {
         let wanted: BTreeSet<String> = NAMES.iter().map(ToString::to_string).collect();
         let directories = [IPXE.to_string(), COMMON.to_string()];
-        let gather = |texts: &Texts| {
-            let (unit, mistakes) = Unit::gather(texts, &directories, &wanted);
+        let gather = |texts: &TemplateSources| {
+            let (unit, mistakes) = TemplateSet::gather(texts, &directories, &wanted);
             (unit.compiled(), mistakes)
         };
         let (own, mut mistakes) = gather(texts);
-        let (built_in, _) = gather(&Texts::default());
+        let (built_in, _) = gather(&TemplateSources::default());
         if mistakes.is_empty() {
             mistakes.extend(
                 examples()

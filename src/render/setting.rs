@@ -8,23 +8,23 @@ macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident $text:literal,)*) => {
         /// Something that an operator can ask for and that not every installer can express.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-        pub enum Setting {
+        pub enum InstallerSetting {
             $($(#[$doc])* #[serde(rename = $text)] $name,)*
         }
 
-        impl Setting {
+        impl InstallerSetting {
             fn name(self) -> &'static str {
-                match self { $(Setting::$name => $text,)* }
+                match self { $(InstallerSetting::$name => $text,)* }
             }
         }
     };
 }
 
-impl fmt::Display for Setting {
+impl fmt::Display for InstallerSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             // A task.toml has one word for what three keys say.
-            Setting::DiskSize => "disk.min-size, disk.smallest or disk.largest",
+            InstallerSetting::DiskSize => "disk.min-size, disk.smallest or disk.largest",
             setting => setting.name(),
         })
     }

@@ -5,12 +5,12 @@ use crate::{
     site::{Diagnostic, Resolved, Site},
 };
 
-use super::{outside::Outside, setting::Setting, task::TaskSpec};
+use super::{outside::Outside, setting::InstallerSetting, task::TaskSpec};
 
 /// A setting that a machine asks for.
 #[derive(Debug, Clone, Copy)]
-struct Ask {
-    setting: Setting,
+struct RequestedSetting {
+    setting: InstallerSetting,
     place: Place,
     /// Whether the defaults ask, which are meant for whatever can take them.
     by_default: bool,
@@ -22,13 +22,13 @@ macro_rules! asks {
         let mut list = Vec::new();
         $(if let Some(at) = &$settings.$field {
             let by_default = defaults.$field.as_ref().is_some_and(|default| default.place == at.place);
-            list.push(Ask { setting: Setting::$setting, place: at.place, by_default });
+            list.push(RequestedSetting { setting: InstallerSetting::$setting, place: at.place, by_default });
         })*
         list
     }};
 }
 
-fn asked(site: &Site, settings: &Settings) -> Vec<Ask> {
+fn asked(site: &Site, settings: &Settings) -> Vec<RequestedSetting> {
     let mut list = asks! { site, settings,
         RootPassword root_password_hash,
         RootPassword root_password_file,
@@ -46,8 +46,8 @@ fn asked(site: &Site, settings: &Settings) -> Vec<Ask> {
     if let Some(order) = &settings.boot_order
         && order.value == crate::model::BootOrder::NetworkFirst
     {
-        list.push(Ask {
-            setting: Setting::BootOrder,
+        list.push(RequestedSetting {
+            setting: InstallerSetting::BootOrder,
             place: order.place,
             by_default: false,
         });
@@ -56,7 +56,7 @@ fn asked(site: &Site, settings: &Settings) -> Vec<Ask> {
     list
 }
 
-fn of_disk(site: &Site, settings: &Settings) -> Vec<Ask> {
+fn of_disk(site: &Site, settings: &Settings) -> Vec<RequestedSetting> {
     let Some(disk) = &settings.disk else {
         return Vec::new();
     };
@@ -69,15 +69,27 @@ fn of_disk(site: &Site, settings: &Settings) -> Vec<Ask> {
     let size = disk.min_size.as_ref().map(|at| at.place);
     let extreme = (disk.smallest || disk.largest).then_some(disk.place);
     [
-        (Setting::DiskPath, disk.path.as_ref().map(|at| at.place)),
-        (Setting::DiskFirst, disk.first.as_ref().map(|at| at.place)),
-        (Setting::DiskSerial, disk.serial.as_ref().map(|at| at.place)),
-        (Setting::DiskModel, disk.model.as_ref().map(|at| at.place)),
-        (Setting::DiskSize, size.or(extreme)),
+        (
+            InstallerSetting::DiskPath,
+            disk.path.as_ref().map(|at| at.place),
+        ),
+        (
+            InstallerSetting::DiskFirst,
+            disk.first.as_ref().map(|at| at.place),
+        ),
+        (
+            InstallerSetting::DiskSerial,
+            disk.serial.as_ref().map(|at| at.place),
+        ),
+        (
+            InstallerSetting::DiskModel,
+            disk.model.as_ref().map(|at| at.place),
+        ),
+        (InstallerSetting::DiskSize, size.or(extreme)),
     ]
     .into_iter()
     .filter_map(|(setting, place)| {
-        Some(Ask {
+        Some(RequestedSetting {
             setting,
             place: place?,
             by_default,
@@ -129,10 +141,10 @@ pub(super) fn runs_first_boot(spec: &TaskSpec, settings: &Settings) -> bool {
 }
 
 /// Whether the value is the only one that the system has anyway.
-fn has_anyway(spec: &TaskSpec, setting: Setting, settings: &Settings) -> bool {
+fn has_anyway(spec: &TaskSpec, setting: InstallerSetting, settings: &Settings) -> bool {
     let value = match setting {
-        Setting::Timezone => settings.timezone.as_deref(),
-        Setting::Locale => settings.locale.as_deref(),
+        InstallerSetting::Timezone => settings.timezone.as_deref(),
+        InstallerSetting::Locale => settings.locale.as_deref(),
         _ => None,
     };
     let fixed = spec.fixed.get(&setting);
@@ -143,7 +155,7 @@ fn has_anyway(spec: &TaskSpec, setting: Setting, settings: &Settings) -> bool {
 
 /// The hashes that a machine's accounts get.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Passwords {
+pub(super) struct PasswordHashes {
     pub(super) root: Option<PasswordHash>,
     pub(super) user: Option<PasswordHash>,
 }
@@ -155,7 +167,7 @@ pub(super) fn passwords(
     settings: &Settings,
     outside: &Outside,
     found: &mut Vec<Diagnostic>,
-) -> Passwords {
+) -> PasswordHashes {
     let user = settings.user.as_deref().map(|at| &at.value);
     let root = (&settings.root_password_hash, &settings.root_password_file);
     let mut of = |hash: Option<(&PasswordHash, Place)>, file: Option<(&String, Place)>| {
@@ -178,7 +190,7 @@ pub(super) fn passwords(
         }
         Some(hash.clone())
     };
-    Passwords {
+    PasswordHashes {
         root: of(
             root.0.as_ref().map(|at| (&at.value, at.place)),
             root.1.as_ref().map(|at| (&at.value, at.place)),
@@ -243,10 +255,10 @@ pub(super) fn too_long(words: &[String], resolved: &Resolved) -> Option<Diagnost
 pub(super) fn locked_out(
     spec: &TaskSpec,
     resolved: &Resolved,
-    passwords: &Passwords,
+    passwords: &PasswordHashes,
 ) -> Option<Diagnostic> {
     let settings = &resolved.settings;
-    let takes = |setting: &Setting| {
+    let takes = |setting: &InstallerSetting| {
         spec.expresses
             .as_ref()
             .is_some_and(|known| known.contains(setting))
@@ -256,7 +268,7 @@ pub(super) fn locked_out(
         .as_deref()
         .is_some_and(|at| passwords.user.is_some() || at.value.ssh_keys.is_some());
     let way_in = passwords.root.is_some() || settings.ssh_keys.is_some() || user;
-    if way_in || !takes(&Setting::RootPassword) || !takes(&Setting::SshKeys) {
+    if way_in || !takes(&InstallerSetting::RootPassword) || !takes(&InstallerSetting::SshKeys) {
         return None;
     }
     let node = resolved.declared.as_ref().map(|node| node.place());

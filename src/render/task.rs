@@ -10,9 +10,9 @@ use serde::Deserialize;
 use crate::model::{Arch, HashKind, StageName, TaskName, Vars};
 
 use super::{
-    layout::{Layout, Words},
-    quote::Format,
-    setting::Setting,
+    layout::{LayoutVariables, RepoLayout},
+    quote::FileFormat,
+    setting::InstallerSetting,
 };
 
 /// What a task is, with everything that it takes from its base.
@@ -35,19 +35,19 @@ pub struct TaskSpec {
     /// Stages of its own, besides those that every task has.
     pub stages: BTreeSet<StageName>,
     /// The kinds of password hashes that its installer takes.
-    pub hashes: BTreeSet<Hash>,
+    pub hashes: BTreeSet<AcceptedHash>,
     /// The settings that it can express; a task that does not say is not held to it.
-    pub expresses: Option<BTreeSet<Setting>>,
+    pub expresses: Option<BTreeSet<InstallerSetting>>,
     /// What it can express at the first boot only, by a script.
-    pub to_first_boot: BTreeSet<Setting>,
+    pub to_first_boot: BTreeSet<InstallerSetting>,
     /// Values that the installed system has anyway, by setting.
-    pub fixed: BTreeMap<Setting, BTreeSet<String>>,
+    pub fixed: BTreeMap<InstallerSetting, BTreeSet<String>>,
     /// Whether Secure Boot keeps its first-boot scripts from running.
     pub secure_boot_skips_first_boot: bool,
     /// What stands for `{arch}` in paths.
     pub arch: BTreeMap<Arch, String>,
     /// Where a repo may have its files: the first layout that fits is used.
-    pub layouts: Vec<Layout>,
+    pub layouts: Vec<RepoLayout>,
     /// What machines are given.
     pub files: Vec<FileSpec>,
 }
@@ -85,7 +85,7 @@ pub enum Completion {
 /// A kind of password hash, as a task names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Hash {
+pub enum AcceptedHash {
     Des,
     Md5,
     Bcrypt,
@@ -108,21 +108,21 @@ pub struct FileSpec {
     /// The file of the layout that it is.
     pub repo_file: Option<String>,
     /// The code that makes it.
-    pub make: Option<Make>,
+    pub make: Option<GeneratedFile>,
     /// Whether the installer reads its orders from it.
     pub document: bool,
     /// For whom alone it is made.
-    pub only: Option<Only>,
+    pub only: Option<OnlyFor>,
     /// Its media type.
     pub r#type: Option<String>,
     /// What the filter `quote` quotes for, and what its lines are held to.
-    pub quoting: Format,
+    pub quoting: FileFormat,
 }
 
 /// For which machines a file is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Only {
+pub enum OnlyFor {
     /// Those that boot by GRUB: with Secure Boot, and ARM.
     Grub,
 }
@@ -130,7 +130,7 @@ pub enum Only {
 /// Files that code makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Make {
+pub enum GeneratedFile {
     /// The image's own boot.cfg, rewritten.
     BootCfg,
 }
@@ -138,7 +138,7 @@ pub enum Make {
 /// The keys of a `task.toml` as they are written.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct Written {
+pub(super) struct TaskToml {
     title: Option<String>,
     pub(super) base: Option<TaskName>,
     installs: Option<bool>,
@@ -147,13 +147,13 @@ pub(super) struct Written {
     network: Option<Dialect>,
     completion: Option<Vec<Completion>>,
     stages: Option<BTreeSet<StageName>>,
-    hashes: Option<BTreeSet<Hash>>,
-    expresses: Option<BTreeSet<Setting>>,
-    to_first_boot: Option<BTreeSet<Setting>>,
-    fixed: Option<BTreeMap<Setting, BTreeSet<String>>>,
+    hashes: Option<BTreeSet<AcceptedHash>>,
+    expresses: Option<BTreeSet<InstallerSetting>>,
+    to_first_boot: Option<BTreeSet<InstallerSetting>>,
+    fixed: Option<BTreeMap<InstallerSetting, BTreeSet<String>>>,
     secure_boot_skips_first_boot: Option<bool>,
     arch: Option<BTreeMap<Arch, String>>,
-    layout: Option<Vec<Layout>>,
+    layout: Option<Vec<RepoLayout>>,
     file: Vec<FileSpec>,
 }
 
@@ -167,7 +167,7 @@ const TYPES: [&str; 6] = [
     "application/octet-stream",
 ];
 
-impl Written {
+impl TaskToml {
     /// Adds what `base` says wherever this says nothing.
     pub(super) fn over(self, base: TaskSpec, name: &TaskName) -> TaskSpec {
         let mut files = base.files;
@@ -274,9 +274,9 @@ impl TaskSpec {
             true => vec![None],
             false => self.arch.values().map(|word| Some(word.as_str())).collect(),
         };
-        let words: Vec<Words<'_>> = arches
+        let words: Vec<LayoutVariables<'_>> = arches
             .into_iter()
-            .map(|arch| Words { arch, vars })
+            .map(|arch| LayoutVariables { arch, vars })
             .collect();
         let files = self
             .layouts
@@ -297,7 +297,7 @@ impl TaskSpec {
     /// Whether ESXi's loader starts it, which brings its own configuration.
     pub fn has_boot_cfg(&self) -> bool {
         let mut files = self.files.iter();
-        files.any(|file| file.make == Some(Make::BootCfg))
+        files.any(|file| file.make == Some(GeneratedFile::BootCfg))
     }
 
     /// Whether its machines say by themselves when their first boot is through.
@@ -352,17 +352,17 @@ pub const STAGES: [&str; 6] = [
     "no-disk",
 ];
 
-impl Hash {
+impl AcceptedHash {
     /// The kind of hash that the word names.
     pub fn kind(self) -> HashKind {
         match self {
-            Hash::Des => HashKind::Des,
-            Hash::Md5 => HashKind::Md5,
-            Hash::Bcrypt => HashKind::Bcrypt,
-            Hash::Sha256 => HashKind::Sha256,
-            Hash::Sha512 => HashKind::Sha512,
-            Hash::Sha512Rounds => HashKind::Sha512Rounds,
-            Hash::Yescrypt => HashKind::Yescrypt,
+            AcceptedHash::Des => HashKind::Des,
+            AcceptedHash::Md5 => HashKind::Md5,
+            AcceptedHash::Bcrypt => HashKind::Bcrypt,
+            AcceptedHash::Sha256 => HashKind::Sha256,
+            AcceptedHash::Sha512 => HashKind::Sha512,
+            AcceptedHash::Sha512Rounds => HashKind::Sha512Rounds,
+            AcceptedHash::Yescrypt => HashKind::Yescrypt,
         }
     }
 }

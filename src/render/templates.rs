@@ -29,21 +29,21 @@ static BUILT_IN: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
 /// Every text under `templates/`, by path.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Texts {
+pub(super) struct TemplateSources {
     site: BTreeMap<Arc<str>, Arc<[u8]>>,
 }
 
 /// Where a text comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Origin {
+pub(super) struct TemplateOrigin {
     /// Its path: `templates/tasks/esxi/ks.cfg.j2`.
     pub(super) path: String,
     /// Whether it is compiled into the program.
     pub(super) built_in: bool,
 }
 
-impl PartialEq for Texts {
-    fn eq(&self, other: &Texts) -> bool {
+impl PartialEq for TemplateSources {
+    fn eq(&self, other: &TemplateSources) -> bool {
         let alike = |(path, content): (&Arc<str>, &Arc<[u8]>)| {
             other
                 .site
@@ -54,16 +54,16 @@ impl PartialEq for Texts {
     }
 }
 
-impl Texts {
+impl TemplateSources {
     /// Those of a site.
-    pub(super) fn of(files: &Files) -> Texts {
+    pub(super) fn of(files: &Files) -> TemplateSources {
         let counts = |path: &str| {
             [TASKS, COMMON, IPXE, BROKERS]
                 .into_iter()
                 .any(|folder| path.starts_with(folder))
         };
         let site = files.content.iter().filter(|(path, _)| counts(path));
-        Texts {
+        TemplateSources {
             site: site
                 .map(|(path, content)| (path.clone(), content.clone()))
                 .collect(),
@@ -87,12 +87,12 @@ impl Texts {
     }
 
     /// The text at `path`: the site's, else the one that is built in.
-    pub(super) fn find(&self, path: &str) -> Option<(Origin, &str)> {
+    pub(super) fn find(&self, path: &str) -> Option<(TemplateOrigin, &str)> {
         let own = self.site.get(path).map(|content| {
             // A text that is not UTF-8 is reported where it is compiled: nothing fits the replacement.
             let text = std::str::from_utf8(content).unwrap_or(NOT_TEXT);
             (
-                Origin {
+                TemplateOrigin {
                     path: path.into(),
                     built_in: false,
                 },
@@ -103,12 +103,12 @@ impl Texts {
     }
 
     /// The text that is built in at `path`.
-    pub(super) fn built_in(&self, path: &str) -> Option<(Origin, &str)> {
+    pub(super) fn built_in(&self, path: &str) -> Option<(TemplateOrigin, &str)> {
         let text = BUILT_IN
             .get_file(path.strip_prefix("templates/")?)?
             .contents_utf8()?;
         Some((
-            Origin {
+            TemplateOrigin {
                 path: path.into(),
                 built_in: true,
             },
@@ -141,7 +141,7 @@ impl Texts {
 /// What stands for a text that is not UTF-8: a syntax error that says so.
 const NOT_TEXT: &str = "{% this file is not UTF-8 %}";
 
-impl Origin {
+impl TemplateOrigin {
     /// How messages call it: `esxi/ks.cfg.j2`.
     pub(super) fn shown(&self) -> String {
         let short = self
@@ -181,7 +181,7 @@ impl Origin {
     }
 
     /// Where the first line stands that begins with `word`.
-    pub(super) fn place(&self, site: &Site, texts: &Texts, word: &str) -> Option<Place> {
+    pub(super) fn place(&self, site: &Site, texts: &TemplateSources, word: &str) -> Option<Place> {
         let file = self.file(site)?;
         let (_, text) = texts.find(&self.path)?;
         let number = text

@@ -5,38 +5,38 @@ use std::collections::{BTreeMap, BTreeSet};
 use minijinja::Environment;
 
 use super::{
-    engine::{self, Mistake},
+    engine::{self, TemplateError},
     fingerprint::Fingerprint,
-    scan::{self, What},
-    templates::{COMMON, Origin, TASKS, Texts},
+    scan::{self, ReferenceTarget},
+    templates::{COMMON, TASKS, TemplateOrigin, TemplateSources},
 };
 
 /// Templates that see each other.
 #[derive(Debug)]
-pub(super) struct Unit {
+pub(super) struct TemplateSet {
     /// Of all their texts.
     pub(super) fingerprint: Fingerprint,
     /// Whether any of them calls `secret`.
     pub(super) uses_secrets: bool,
     environment: Environment<'static>,
-    members: BTreeMap<String, (Origin, String)>,
+    members: BTreeMap<String, (TemplateOrigin, String)>,
 }
 
-impl Unit {
+impl TemplateSet {
     /// Collects the templates `wanted` and all that they refer to from `directories`, the first first, and tells
     /// what is wrong with them. They still have to be compiled.
     pub(super) fn gather(
-        texts: &Texts,
+        texts: &TemplateSources,
         directories: &[String],
         wanted: &BTreeSet<String>,
-    ) -> (Unit, Vec<(Origin, Mistake)>) {
-        let mut gathering = Gathering {
+    ) -> (TemplateSet, Vec<(TemplateOrigin, TemplateError)>) {
+        let mut gathering = TemplateCollector {
             texts,
             directories,
             members: BTreeMap::new(),
             found: Vec::new(),
         };
-        let task = Origin {
+        let task = TemplateOrigin {
             path: format!("{}task.toml", directories[0]),
             built_in: false,
         };
@@ -45,11 +45,11 @@ impl Unit {
                 gathering.found.push((task.clone(), absent(name, 1, None)));
             }
         }
-        let Gathering {
+        let TemplateCollector {
             members, mut found, ..
         } = gathering;
         found.extend(circles(&members));
-        let unit = Unit {
+        let unit = TemplateSet {
             fingerprint: Fingerprint::of(
                 members
                     .iter()
@@ -64,12 +64,12 @@ impl Unit {
 
     /// One text alone, under the name `name`, with the common templates in reach.
     pub(super) fn single(
-        texts: &Texts,
-        origin: Origin,
+        texts: &TemplateSources,
+        origin: TemplateOrigin,
         text: &str,
-    ) -> (Unit, Vec<(Origin, Mistake)>) {
+    ) -> (TemplateSet, Vec<(TemplateOrigin, TemplateError)>) {
         let directories = [COMMON.to_string()];
-        let mut gathering = Gathering {
+        let mut gathering = TemplateCollector {
             texts,
             directories: &directories,
             members: BTreeMap::new(),
@@ -77,11 +77,11 @@ impl Unit {
         };
         let name = origin.path.clone();
         gathering.take(&name, origin, text);
-        let Gathering {
+        let TemplateCollector {
             members, mut found, ..
         } = gathering;
         found.extend(circles(&members));
-        let unit = Unit {
+        let unit = TemplateSet {
             fingerprint: Fingerprint::of(
                 members
                     .iter()
@@ -95,7 +95,7 @@ impl Unit {
     }
 
     /// Compiles its templates. Those that do not compile were reported when they were gathered.
-    pub(super) fn compiled(mut self) -> Unit {
+    pub(super) fn compiled(mut self) -> TemplateSet {
         for (name, (_, text)) in &self.members {
             let added = self
                 .environment
@@ -112,14 +112,14 @@ impl Unit {
         &self,
         name: &str,
         context: minijinja::Value,
-    ) -> Result<String, (Origin, Mistake)> {
+    ) -> Result<String, (TemplateOrigin, TemplateError)> {
         engine::render(&self.environment, name, context)
             .map_err(|mistake| (self.origin(&mistake.template), mistake))
     }
 
-    fn origin(&self, name: &str) -> Origin {
+    fn origin(&self, name: &str) -> TemplateOrigin {
         let known = self.members.get(name).map(|(origin, _)| origin.clone());
-        known.unwrap_or_else(|| Origin {
+        known.unwrap_or_else(|| TemplateOrigin {
             path: name.into(),
             built_in: false,
         })
@@ -129,11 +129,11 @@ impl Unit {
 fn uses_secrets(text: &str) -> bool {
     scan::references(text)
         .iter()
-        .any(|reference| reference.what == What::Call("secret".into()))
+        .any(|reference| reference.what == ReferenceTarget::Call("secret".into()))
 }
 
-fn absent(name: &str, line: usize, range: Option<std::ops::Range<usize>>) -> Mistake {
-    Mistake {
+fn absent(name: &str, line: usize, range: Option<std::ops::Range<usize>>) -> TemplateError {
+    TemplateError {
         template: name.into(),
         line,
         range,
@@ -143,14 +143,14 @@ fn absent(name: &str, line: usize, range: Option<std::ops::Range<usize>>) -> Mis
 }
 
 /// Templates on the way into a unit.
-struct Gathering<'a> {
-    texts: &'a Texts,
+struct TemplateCollector<'a> {
+    texts: &'a TemplateSources,
     directories: &'a [String],
-    members: BTreeMap<String, (Origin, String)>,
-    found: Vec<(Origin, Mistake)>,
+    members: BTreeMap<String, (TemplateOrigin, String)>,
+    found: Vec<(TemplateOrigin, TemplateError)>,
 }
 
-impl<'a> Gathering<'a> {
+impl<'a> TemplateCollector<'a> {
     /// Adds a template and all that it refers to; false when there is none of that name.
     fn add(&mut self, name: &str) -> bool {
         if self.members.contains_key(name) {
@@ -163,7 +163,7 @@ impl<'a> Gathering<'a> {
         true
     }
 
-    fn take(&mut self, name: &str, origin: Origin, text: &str) {
+    fn take(&mut self, name: &str, origin: TemplateOrigin, text: &str) {
         if let Err(error) = engine::environment().template_from_named_str(name, text) {
             self.found
                 .push((origin.clone(), engine::mistake(name, &error)));
@@ -173,28 +173,28 @@ impl<'a> Gathering<'a> {
         for reference in scan::references(text) {
             let line = text[..reference.range.start].matches('\n').count() + 1;
             let mistake = match &reference.what {
-                What::Template { name, required } => (!self.add(name) && *required)
+                ReferenceTarget::Template { name, required } => (!self.add(name) && *required)
                     .then(|| absent(name, line, Some(reference.range.clone()))),
-                What::SomeTemplate => {
+                ReferenceTarget::SomeTemplate => {
                     self.add_all();
                     None
                 }
-                What::Filter(filter) => unknown(
+                ReferenceTarget::Filter(filter) => unknown(
                     "filter",
                     filter,
                     &format!("{{{{ '' | {filter} }}}}"),
                     minijinja::ErrorKind::UnknownFilter,
                 ),
-                What::Test(test) => unknown(
+                ReferenceTarget::Test(test) => unknown(
                     "test",
                     test,
                     &format!("{{{{ '' is {test} }}}}"),
                     minijinja::ErrorKind::UnknownTest,
                 ),
-                What::Call(_) => None,
+                ReferenceTarget::Call(_) => None,
             };
             if let Some(mistake) = mistake {
-                let mistake = Mistake {
+                let mistake = TemplateError {
                     template: name.into(),
                     line,
                     range: Some(reference.range.clone()),
@@ -217,7 +217,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn find(&self, name: &str) -> Option<(Origin, &'a str)> {
+    fn find(&self, name: &str) -> Option<(TemplateOrigin, &'a str)> {
         let texts = self.texts;
         if let Some(rest) = name.strip_prefix("built-in/") {
             return paths_of(rest)
@@ -241,9 +241,14 @@ fn paths_of(name: &str) -> [String; 2] {
 }
 
 /// Tells whether the engine knows such a filter or test.
-fn unknown(what: &str, name: &str, probe: &str, kind: minijinja::ErrorKind) -> Option<Mistake> {
+fn unknown(
+    what: &str,
+    name: &str,
+    probe: &str,
+    kind: minijinja::ErrorKind,
+) -> Option<TemplateError> {
     let error = engine::environment().render_str(probe, ()).err()?;
-    (error.kind() == kind).then(|| Mistake {
+    (error.kind() == kind).then(|| TemplateError {
         template: String::new(),
         line: 1,
         range: None,
@@ -253,7 +258,9 @@ fn unknown(what: &str, name: &str, probe: &str, kind: minijinja::ErrorKind) -> O
 }
 
 /// Templates that include, extend or import each other in a circle.
-fn circles(members: &BTreeMap<String, (Origin, String)>) -> Vec<(Origin, Mistake)> {
+fn circles(
+    members: &BTreeMap<String, (TemplateOrigin, String)>,
+) -> Vec<(TemplateOrigin, TemplateError)> {
     let mut found = Vec::new();
     let mut done = BTreeSet::new();
     for name in members.keys() {
@@ -263,18 +270,18 @@ fn circles(members: &BTreeMap<String, (Origin, String)>) -> Vec<(Origin, Mistake
 }
 
 fn follow(
-    members: &BTreeMap<String, (Origin, String)>,
+    members: &BTreeMap<String, (TemplateOrigin, String)>,
     name: &str,
     path: &mut Vec<String>,
     done: &mut BTreeSet<String>,
-    found: &mut Vec<(Origin, Mistake)>,
+    found: &mut Vec<(TemplateOrigin, TemplateError)>,
 ) {
     let Some((origin, text)) = members.get(name).filter(|_| !done.contains(name)) else {
         return;
     };
     path.push(name.into());
     for reference in scan::references(text) {
-        let What::Template { name: next, .. } = &reference.what else {
+        let ReferenceTarget::Template { name: next, .. } = &reference.what else {
             continue;
         };
         match path.iter().position(|known| known == next) {
@@ -291,7 +298,7 @@ fn follow(
                 );
                 found.push((
                     origin.clone(),
-                    Mistake {
+                    TemplateError {
                         template: name.into(),
                         line,
                         range: Some(reference.range),

@@ -69,26 +69,26 @@ pub fn encoded(text: &str) -> String {
 
 /// `urls` in templates.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct UrlsObject {
     urls: Urls,
     stages: Vec<String>,
 }
 
-impl Seen {
+impl UrlsObject {
     pub(super) fn value(urls: &Urls, spec: &TaskSpec) -> Value {
         let stages = spec
             .stages
             .iter()
             .map(|stage| stage.as_str().to_string())
             .collect();
-        Value::from_object(Seen {
+        Value::from_object(UrlsObject {
             urls: urls.clone(),
             stages,
         })
     }
 }
 
-impl Object for Seen {
+impl Object for UrlsObject {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         match key.as_str()? {
             "base" => Some(Value::from(self.urls.base.as_str())),

@@ -5,7 +5,7 @@ use crate::{
     site::Diagnostic,
 };
 
-use super::setting::Setting;
+use super::setting::InstallerSetting;
 
 /// Tells which texts are not what they should be.
 pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {
@@ -241,7 +241,10 @@ pub(super) fn esxi_keyboard(keyboard: Option<&At<String>>) -> Result<&'static st
     found.map(|(_, name)| *name).ok_or_else(|| {
         let known: Vec<&str> = ESXI_KEYBOARDS.iter().map(|(layout, _)| *layout).collect();
         Diagnostic::error(
-            format!("ESXi has no keyboard `{at}` (`{}`)", Setting::Keyboard),
+            format!(
+                "ESXi has no keyboard `{at}` (`{}`)",
+                InstallerSetting::Keyboard
+            ),
             at.place,
         )
         .help(format!("it has {}", known.join(", ")))

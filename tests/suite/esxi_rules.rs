@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use bootwright::render::check::{BootCfg, Finding, check_boot_cfg, check_ks};
+use bootwright::render::check::{BootCfgRequirements, RuleViolation, check_boot_cfg, check_ks};
 
 fn examples(folder: &str) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -26,7 +26,10 @@ fn examples(folder: &str) -> Vec<(String, String)> {
 }
 
 /// Holds every example to its name, and returns the rules that were broken.
-fn held_to_their_names(folder: &str, check: impl Fn(&str, &str) -> Vec<Finding>) -> BTreeSet<u8> {
+fn held_to_their_names(
+    folder: &str,
+    check: impl Fn(&str, &str) -> Vec<RuleViolation>,
+) -> BTreeSet<u8> {
     let mut broken = BTreeSet::new();
     for (name, text) in examples(folder) {
         let rules: BTreeSet<u8> = check(&name, &text)
@@ -76,7 +79,7 @@ fn every_rule_of_boot_cfg_has_a_bad_example_and_a_good_one() {
         "crypto64.efi",
         "efi/boot/crypto64.efi",
     ];
-    let expected = BootCfg {
+    let expected = BootCfgRequirements {
         mac: Some("52:54:00:12:34:56".parse().unwrap()),
         has: Box::new(|path| files.contains(&path)),
     };

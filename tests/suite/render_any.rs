@@ -2,7 +2,7 @@
 
 use bootwright::render::{
     bootcfg::{Changes, named_files, rewrite},
-    check::{BootCfg, check_boot_cfg, check_ks, split},
+    check::{BootCfgRequirements, check_boot_cfg, check_ks, split},
     quote,
 };
 use proptest::prelude::*;
@@ -48,7 +48,7 @@ proptest! {
     fn no_text_makes_a_check_panic(text in text(), any in any::<String>()) {
         for text in [text, any] {
             check_ks(&text, true);
-            check_boot_cfg(&text, &BootCfg { mac: None, has: Box::new(|_| true) });
+            check_boot_cfg(&text, &BootCfgRequirements { mac: None, has: Box::new(|_| true) });
             named_files(&text);
         }
     }

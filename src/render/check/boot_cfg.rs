@@ -2,10 +2,10 @@
 
 use crate::model::Mac;
 
-use super::Finding;
+use super::RuleViolation;
 
 /// What a boot.cfg is held to.
-pub struct BootCfg<'a> {
+pub struct BootCfgRequirements<'a> {
     /// The card it is for, when that is to be compared.
     pub mac: Option<Mac>,
     /// Whether the image has a file, by its path in lower case.
@@ -28,10 +28,10 @@ const NUMBERS: [&str; 11] = [
 ];
 
 /// What an ESXi calls itself: 7.0.3 is 7.0 Update 3.
-type Version = (u32, u32, u32);
+type EsxiVersion = (u32, u32, u32);
 
 /// Since which version a loader knows a key, and before which it does; others pass over it.
-const KNOWN: [(&str, Version, Option<Version>); 11] = [
+const KNOWN: [(&str, EsxiVersion, Option<EsxiVersion>); 11] = [
     ("nobootif", (6, 0, 0), None),
     ("noquirks", (6, 0, 0), None),
     ("norts", (6, 0, 0), None),
@@ -46,8 +46,8 @@ const KNOWN: [(&str, Version, Option<Version>); 11] = [
 ];
 
 /// Returns every rule that a machine's boot.cfg breaks.
-pub fn check_boot_cfg(text: &str, expected: &BootCfg<'_>) -> Vec<Finding> {
-    let mut found: Vec<Finding> = bytes(text).into_iter().collect();
+pub fn check_boot_cfg(text: &str, expected: &BootCfgRequirements<'_>) -> Vec<RuleViolation> {
+    let mut found: Vec<RuleViolation> = bytes(text).into_iter().collect();
     let mut pairs: Vec<(usize, String, &str)> = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -56,7 +56,7 @@ pub fn check_boot_cfg(text: &str, expected: &BootCfg<'_>) -> Vec<Finding> {
             Some((key, value)) => {
                 pairs.push((at + 1, key.trim().to_ascii_lowercase(), value.trim()))
             }
-            None => found.push(Finding::error(
+            None => found.push(RuleViolation::error(
                 1,
                 at + 1,
                 "this is neither `key=value` nor a comment",
@@ -66,7 +66,7 @@ pub fn check_boot_cfg(text: &str, expected: &BootCfg<'_>) -> Vec<Finding> {
     found.extend(once(&pairs));
     for (number, key, value) in &pairs {
         if NUMBERS.contains(&key.as_str()) && !is_number(value) {
-            found.push(Finding::error(
+            found.push(RuleViolation::error(
                 3,
                 *number,
                 format!("`{key}` is a number, or the loader stops"),
@@ -85,7 +85,7 @@ pub fn check_boot_cfg(text: &str, expected: &BootCfg<'_>) -> Vec<Finding> {
                 );
             }
             "prefix" if !is_web(value) => {
-                found.push(Finding::error(
+                found.push(RuleViolation::error(
                     6,
                     *number,
                     "a loader that came by HTTP wants a whole URL here",
@@ -100,17 +100,17 @@ pub fn check_boot_cfg(text: &str, expected: &BootCfg<'_>) -> Vec<Finding> {
     found
 }
 
-fn bytes(text: &str) -> Option<Finding> {
+fn bytes(text: &str) -> Option<RuleViolation> {
     let bad = |line: &str| !line.is_ascii() || line.ends_with('\r');
     let at = text.split('\n').position(bad)?;
-    Some(Finding::error(
+    Some(RuleViolation::error(
         11,
         at + 1,
         "this is not plain ASCII with the line ends of Unix",
     ))
 }
 
-fn once(pairs: &[(usize, String, &str)]) -> Vec<Finding> {
+fn once(pairs: &[(usize, String, &str)]) -> Vec<RuleViolation> {
     let mut found = Vec::new();
     for key in ["kernel", "modules", "kernelopt"] {
         let lines: Vec<usize> = pairs
@@ -120,8 +120,8 @@ fn once(pairs: &[(usize, String, &str)]) -> Vec<Finding> {
             .collect();
         match lines.as_slice() {
             [_] => {}
-            [] => found.push(Finding::error(2, 1, format!("there is no `{key}=`"))),
-            [_, second, ..] => found.push(Finding::error(
+            [] => found.push(RuleViolation::error(2, 1, format!("there is no `{key}=`"))),
+            [_, second, ..] => found.push(RuleViolation::error(
                 2,
                 *second,
                 format!("`{key}=` stands here again"),
@@ -131,16 +131,16 @@ fn once(pairs: &[(usize, String, &str)]) -> Vec<Finding> {
     found
 }
 
-fn file(number: usize, path: &str, expected: &BootCfg<'_>) -> Option<Finding> {
+fn file(number: usize, path: &str, expected: &BootCfgRequirements<'_>) -> Option<RuleViolation> {
     if path.starts_with(['/', '\\']) {
-        return Some(Finding::error(
+        return Some(RuleViolation::error(
             4,
             number,
             format!("`{path}` begins with a slash, so `prefix` does not count"),
         ));
     }
     (!(expected.has)(&path.to_lowercase()))
-        .then(|| Finding::error(5, number, format!("the image has no file `{path}`")))
+        .then(|| RuleViolation::error(5, number, format!("the image has no file `{path}`")))
 }
 
 fn is_web(url: &str) -> bool {
@@ -148,7 +148,7 @@ fn is_web(url: &str) -> bool {
         .is_some_and(|rest| !rest.is_empty() && !rest.ends_with('/') && !rest.contains("//"))
 }
 
-fn kernelopt(number: usize, value: &str, expected: &BootCfg<'_>) -> Vec<Finding> {
+fn kernelopt(number: usize, value: &str, expected: &BootCfgRequirements<'_>) -> Vec<RuleViolation> {
     let mut found = Vec::new();
     let words: Vec<&str> = value.split_whitespace().collect();
     let documents: Vec<&str> = words
@@ -157,15 +157,15 @@ fn kernelopt(number: usize, value: &str, expected: &BootCfg<'_>) -> Vec<Finding>
         .collect();
     match documents.as_slice() {
         [url] if has_address(url) => {}
-        [_] => found.push(Finding::error(
+        [_] => found.push(RuleViolation::error(
             7,
             number,
             "`ks=` is a URL of http with an address, since nothing resolves names yet",
         )),
-        _ => found.push(Finding::error(7, number, "there is one `ks=`")),
+        _ => found.push(RuleViolation::error(7, number, "there is one `ks=`")),
     }
     if !words.contains(&"runweasel") {
-        found.push(Finding::error(
+        found.push(RuleViolation::error(
             8,
             number,
             "without `runweasel` the installer does not start",
@@ -175,7 +175,7 @@ fn kernelopt(number: usize, value: &str, expected: &BootCfg<'_>) -> Vec<Finding>
         .iter()
         .any(|word| word.eq_ignore_ascii_case("cdromBoot"))
     {
-        found.push(Finding::error(
+        found.push(RuleViolation::error(
             8,
             number,
             "`cdromBoot` makes the installer look for a disc",
@@ -189,7 +189,7 @@ fn kernelopt(number: usize, value: &str, expected: &BootCfg<'_>) -> Vec<Finding>
             .filter(|mac| mac.len() == 17 && mac.contains('-'))
             .and_then(|mac| mac.parse::<Mac>().ok());
         if mac.is_none() || expected.mac.is_some_and(|expected| mac != Some(expected)) {
-            found.push(Finding::error(
+            found.push(RuleViolation::error(
                 9,
                 number,
                 "`BOOTIF` is `01-` and the card's address in small letters with hyphens",
@@ -220,7 +220,7 @@ fn is_number(value: &str) -> bool {
 }
 
 /// Keys that the image's own loader does not know: not yet, or not any more.
-fn unknown(pairs: &[(usize, String, &str)]) -> Vec<Finding> {
+fn unknown(pairs: &[(usize, String, &str)]) -> Vec<RuleViolation> {
     let build = pairs.iter().rev().find(|(_, key, _)| key == "build");
     let Some(version) = build.and_then(|(_, _, build)| version(build)) else {
         return Vec::new();
@@ -236,13 +236,13 @@ fn unknown(pairs: &[(usize, String, &str)]) -> Vec<Finding> {
     unknown
         .map(|(number, key, _)| {
             let message = format!("the loader of {major}.{minor}.{update} does not know `{key}`");
-            Finding::error(10, *number, message)
+            RuleViolation::error(10, *number, message)
         })
         .collect()
 }
 
 /// Reads `7.0.3-0.35.19482537`.
-fn version(build: &str) -> Option<Version> {
+fn version(build: &str) -> Option<EsxiVersion> {
     let mut parts = build.split(['.', '-']).map(str::parse::<u32>);
     let mut next = || parts.next()?.ok();
     Some((next()?, next()?, next()?))

@@ -1,131 +1,131 @@
 //! The commands of ESXi's kickstart dialect and their arguments.
 
-/// What an argument takes.
+/// Whether an argument takes a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Takes {
-    /// Nothing: `--overwritevmfs`.
-    Nothing,
-    /// A value: `--ip=…`.
-    Value,
-    /// A value or nothing: `--firstdisk`, `--firstdisk=local`.
-    Either,
+pub(super) enum ArgumentValue {
+    /// `--overwritevmfs`
+    Forbidden,
+    /// `--ip=…`
+    Required,
+    /// `--firstdisk`, `--firstdisk=local`
+    Optional,
 }
 
-use Takes::{Either, Nothing, Value};
+use ArgumentValue::{Forbidden, Optional, Required};
 
 /// One command.
 #[derive(Debug)]
-pub(super) struct Command {
+pub(super) struct EsxiCommand {
     pub(super) names: &'static [&'static str],
-    pub(super) arguments: &'static [(&'static str, Takes)],
+    pub(super) arguments: &'static [(&'static str, ArgumentValue)],
     /// How many words it takes beside arguments.
     pub(super) words: usize,
 }
 
 /// Where a disk is chosen.
-const INSTALL: &[(&str, Takes)] = &[
-    ("--disk", Value),
-    ("--drive", Value),
-    ("--firstdisk", Either),
-    ("--overwritevmfs", Nothing),
-    ("--preservevmfs", Nothing),
-    ("--novmfsondisk", Nothing),
-    ("--ignoressd", Nothing),
-    ("--overwritevsan", Nothing),
-    ("--ignoreprereqwarnings", Nothing),
-    ("--ignoreprereqerrors", Nothing),
-    ("--dpuPciSlots", Value),
-    ("--forcemigrate", Nothing),
+const INSTALL: &[(&str, ArgumentValue)] = &[
+    ("--disk", Required),
+    ("--drive", Required),
+    ("--firstdisk", Optional),
+    ("--overwritevmfs", Forbidden),
+    ("--preservevmfs", Forbidden),
+    ("--novmfsondisk", Forbidden),
+    ("--ignoressd", Forbidden),
+    ("--overwritevsan", Forbidden),
+    ("--ignoreprereqwarnings", Forbidden),
+    ("--ignoreprereqerrors", Forbidden),
+    ("--dpuPciSlots", Required),
+    ("--forcemigrate", Forbidden),
 ];
 
-const COMMANDS: &[Command] = &[
-    Command {
+const COMMANDS: &[EsxiCommand] = &[
+    EsxiCommand {
         names: &["vmaccepteula", "accepteula"],
         arguments: &[],
         words: 0,
     },
-    Command {
+    EsxiCommand {
         names: &["rootpw"],
-        arguments: &[("--iscrypted", Nothing)],
+        arguments: &[("--iscrypted", Forbidden)],
         words: 1,
     },
-    Command {
+    EsxiCommand {
         names: &["install", "installorupgrade"],
         arguments: INSTALL,
         words: 0,
     },
-    Command {
+    EsxiCommand {
         names: &["upgrade"],
         arguments: &[
-            ("--disk", Value),
-            ("--drive", Value),
-            ("--firstdisk", Either),
-            ("--diskBootedFrom", Nothing),
+            ("--disk", Required),
+            ("--drive", Required),
+            ("--firstdisk", Optional),
+            ("--diskBootedFrom", Forbidden),
         ],
         words: 0,
     },
-    Command {
+    EsxiCommand {
         names: &["clearpart"],
         arguments: &[
-            ("--alldrives", Nothing),
-            ("--drives", Value),
-            ("--ignoredrives", Value),
-            ("--firstdisk", Either),
-            ("--overwritevmfs", Nothing),
+            ("--alldrives", Forbidden),
+            ("--drives", Required),
+            ("--ignoredrives", Required),
+            ("--firstdisk", Optional),
+            ("--overwritevmfs", Forbidden),
         ],
         words: 0,
     },
-    Command {
+    EsxiCommand {
         names: &["part", "partition"],
         arguments: &[
-            ("--ondisk", Value),
-            ("--ondrive", Value),
-            ("--onfirstdisk", Either),
+            ("--ondisk", Required),
+            ("--ondrive", Required),
+            ("--onfirstdisk", Optional),
         ],
         words: 1,
     },
-    Command {
+    EsxiCommand {
         names: &["network"],
         arguments: &[
-            ("--bootproto", Value),
-            ("--device", Value),
-            ("--ip", Value),
-            ("--netmask", Value),
-            ("--gateway", Value),
-            ("--nameserver", Value),
-            ("--hostname", Value),
-            ("--vlanid", Value),
-            ("--addvmportgroup", Value),
-            ("--nodns", Nothing),
+            ("--bootproto", Required),
+            ("--device", Required),
+            ("--ip", Required),
+            ("--netmask", Required),
+            ("--gateway", Required),
+            ("--nameserver", Required),
+            ("--hostname", Required),
+            ("--vlanid", Required),
+            ("--addvmportgroup", Required),
+            ("--nodns", Forbidden),
         ],
         words: 0,
     },
-    Command {
+    EsxiCommand {
         names: &["keyboard"],
         arguments: &[],
         words: 1,
     },
-    Command {
+    EsxiCommand {
         names: &["serialnum", "vmserialnum"],
-        arguments: &[("--esx", Value)],
+        arguments: &[("--esx", Required)],
         words: 0,
     },
-    Command {
+    EsxiCommand {
         names: &["reboot"],
-        arguments: &[("--noeject", Nothing)],
+        arguments: &[("--noeject", Forbidden)],
         words: 0,
     },
-    Command {
+    EsxiCommand {
         names: &["dryrun"],
         arguments: &[],
         words: 0,
     },
-    Command {
+    EsxiCommand {
         names: &["paranoid"],
         arguments: &[],
         words: 0,
     },
-    Command {
+    EsxiCommand {
         names: &["include", "%include"],
         arguments: &[],
         words: 1,
@@ -160,14 +160,14 @@ const DEPRECATED: &[&str] = &[
 ];
 
 /// The arguments of script sections.
-pub(super) const SECTION: &[(&str, Takes)] = &[
-    ("--interpreter", Value),
-    ("--timeout", Value),
-    ("--ignorefailure", Value),
+pub(super) const SECTION: &[(&str, ArgumentValue)] = &[
+    ("--interpreter", Required),
+    ("--timeout", Required),
+    ("--ignorefailure", Required),
 ];
 
 /// Returns a command by its name.
-pub(super) fn command(name: &str) -> Option<&'static Command> {
+pub(super) fn command(name: &str) -> Option<&'static EsxiCommand> {
     COMMANDS
         .iter()
         .find(|command| command.names.contains(&name))
@@ -180,22 +180,22 @@ pub(super) fn is_deprecated(name: &str) -> bool {
 
 /// One argument of a line, with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Argument {
+pub(super) struct EsxiArgument {
     pub(super) name: String,
     pub(super) value: Option<String>,
 }
 
 /// Parts the words of a line into arguments and other words.
-pub(super) fn parted(words: &[String]) -> (Vec<Argument>, Vec<String>) {
+pub(super) fn parted(words: &[String]) -> (Vec<EsxiArgument>, Vec<String>) {
     let mut arguments = Vec::new();
     let mut others = Vec::new();
     for word in words {
         match (word.starts_with("--"), word.split_once('=')) {
-            (true, Some((name, value))) => arguments.push(Argument {
+            (true, Some((name, value))) => arguments.push(EsxiArgument {
                 name: name.into(),
                 value: Some(value.into()),
             }),
-            (true, None) => arguments.push(Argument {
+            (true, None) => arguments.push(EsxiArgument {
                 name: word.clone(),
                 value: None,
             }),

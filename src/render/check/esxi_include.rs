@@ -6,12 +6,12 @@
 use super::{esxi_script::Section, shlex::split};
 
 /// Command lines with the numbers of the lines that write them.
-pub(super) type Written = Vec<(usize, String)>;
+pub(super) type WrittenLines = Vec<(usize, String)>;
 
 /// Returns every text that the sections `%pre` write to `path`, one for each place that begins it anew; a text
 /// that is added goes to the one before.
-pub(super) fn written(sections: &[Section<'_>], path: &str) -> Vec<Written> {
-    let mut texts: Vec<Written> = Vec::new();
+pub(super) fn written(sections: &[Section<'_>], path: &str) -> Vec<WrittenLines> {
+    let mut texts: Vec<WrittenLines> = Vec::new();
     for section in sections.iter().filter(|one| one.header.starts_with("%pre")) {
         for (at, (number, line)) in section.lines.iter().enumerate() {
             let Some((command, adds)) = sent_to(line, path) else {
@@ -49,7 +49,7 @@ fn sent_to<'a>(line: &'a str, path: &str) -> Option<(&'a str, bool)> {
 }
 
 /// The lines up to the word that ends a here-document.
-fn here_document(lines: &[(usize, &str)], end: &str) -> Written {
+fn here_document(lines: &[(usize, &str)], end: &str) -> WrittenLines {
     let end = end.trim_start_matches('-').trim().trim_matches(['"', '\'']);
     lines
         .iter()
@@ -59,7 +59,7 @@ fn here_document(lines: &[(usize, &str)], end: &str) -> Written {
 }
 
 /// The lines that `echo` and `printf` write.
-fn said(number: usize, command: &str) -> Written {
+fn said(number: usize, command: &str) -> WrittenLines {
     let words = split(command).unwrap_or_default();
     let at = words
         .iter()

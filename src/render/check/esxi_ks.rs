@@ -3,8 +3,8 @@
 //! Each rule has a number, and tests have a bad example for each.
 
 use super::{
-    Finding,
-    commands::{Argument, Takes, command, is_deprecated, parted},
+    RuleViolation,
+    commands::{ArgumentValue, EsxiArgument, command, is_deprecated, parted},
     esxi_include::written,
     esxi_network, esxi_script,
     shlex::split,
@@ -15,14 +15,14 @@ use crate::render::esxi::is_license;
 const MOST_COMMANDS: usize = 256;
 
 /// One command line, taken apart.
-pub(super) struct Line {
+pub(super) struct KsCommand {
     pub(super) number: usize,
     pub(super) name: String,
-    pub(super) arguments: Vec<Argument>,
+    pub(super) arguments: Vec<EsxiArgument>,
     words: Vec<String>,
 }
 
-impl Line {
+impl KsCommand {
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.arguments
             .iter()
@@ -38,7 +38,7 @@ impl Line {
 }
 
 /// Returns every rule that a ks.cfg breaks.
-pub fn check_ks(text: &str, secure_boot: bool) -> Vec<Finding> {
+pub fn check_ks(text: &str, secure_boot: bool) -> Vec<RuleViolation> {
     let mut found = bytes(text);
     let (commands, sections) = esxi_script::parted_into_sections(text);
     let mut lines = taken_apart(commands, &mut found);
@@ -70,16 +70,16 @@ pub fn check_ks(text: &str, secure_boot: bool) -> Vec<Finding> {
 
 fn taken_apart<'a>(
     commands: impl IntoIterator<Item = (usize, &'a str)>,
-    found: &mut Vec<Finding>,
-) -> Vec<Line> {
+    found: &mut Vec<RuleViolation>,
+) -> Vec<KsCommand> {
     let mut lines = Vec::new();
     for (number, line) in commands {
         match split(line) {
-            None => found.push(Finding::error(9, number, "a quote is not closed")),
+            None => found.push(RuleViolation::error(9, number, "a quote is not closed")),
             Some(words) if words.is_empty() => {}
             Some(words) => {
                 let (arguments, others) = parted(&words[1..]);
-                lines.push(Line {
+                lines.push(KsCommand {
                     number,
                     name: words[0].clone(),
                     arguments,
@@ -92,36 +92,40 @@ fn taken_apart<'a>(
 }
 
 /// The files that a document includes.
-fn included(lines: &[Line]) -> Vec<String> {
+fn included(lines: &[KsCommand]) -> Vec<String> {
     let includes = lines
         .iter()
         .filter(|line| ["include", "%include"].contains(&line.name.as_str()));
     includes.flat_map(|line| line.words.clone()).collect()
 }
 
-fn bytes(text: &str) -> Vec<Finding> {
+fn bytes(text: &str) -> Vec<RuleViolation> {
     let mut found = Vec::new();
     if let Some(at) = text.lines().position(|line| !line.is_ascii()) {
-        found.push(Finding::error(28, at + 1, "this is not ASCII"));
+        found.push(RuleViolation::error(28, at + 1, "this is not ASCII"));
     }
     if let Some(at) = text.split('\n').position(|line| line.ends_with('\r')) {
-        found.push(Finding::error(30, at + 1, "this line ends as on Windows"));
+        found.push(RuleViolation::error(
+            30,
+            at + 1,
+            "this line ends as on Windows",
+        ));
     }
     found
 }
 
 /// Words that the installer would pass over with no more than a warning.
-fn spelling(line: &Line) -> Vec<Finding> {
+fn spelling(line: &KsCommand) -> Vec<RuleViolation> {
     let (number, name) = (line.number, &line.name);
     if is_deprecated(name) {
-        return vec![Finding::error(
+        return vec![RuleViolation::error(
             10,
             number,
             format!("`{name}` does nothing on ESXi"),
         )];
     }
     let Some(known) = command(name) else {
-        return vec![Finding::error(
+        return vec![RuleViolation::error(
             9,
             number,
             format!("there is no command `{name}`"),
@@ -135,20 +139,26 @@ fn spelling(line: &Line) -> Vec<Finding> {
             .find(|(known, _)| *known == argument.name)
             .map(|(_, takes)| *takes);
         found.extend(match (takes, &argument.value) {
-            (None, _) => Some(Finding::error(
+            (None, _) => Some(RuleViolation::error(
                 9,
                 number,
                 format!("`{name}` has no argument `{}`", argument.name),
             )),
-            (Some(Takes::Value), None) => Some(Finding::error(
+            (Some(ArgumentValue::Required), None) => Some(RuleViolation::error(
                 11,
                 number,
                 format!("`{}` wants a value", argument.name),
             )),
-            (Some(Takes::Value | Takes::Either), Some(value)) if value.is_empty() => Some(
-                Finding::error(11, number, format!("`{}` wants a value", argument.name)),
-            ),
-            (Some(Takes::Nothing), Some(_)) => Some(Finding::error(
+            (Some(ArgumentValue::Required | ArgumentValue::Optional), Some(value))
+                if value.is_empty() =>
+            {
+                Some(RuleViolation::error(
+                    11,
+                    number,
+                    format!("`{}` wants a value", argument.name),
+                ))
+            }
+            (Some(ArgumentValue::Forbidden), Some(_)) => Some(RuleViolation::error(
                 11,
                 number,
                 format!("`{}` takes no value", argument.name),
@@ -162,13 +172,13 @@ fn spelling(line: &Line) -> Vec<Finding> {
             known.words,
             line.words.len()
         );
-        found.push(Finding::error(9, number, message));
+        found.push(RuleViolation::error(9, number, message));
     }
     found
 }
 
 /// What must be there, and what must not be there twice.
-fn presence(lines: &[Line]) -> Vec<Finding> {
+fn presence(lines: &[KsCommand]) -> Vec<RuleViolation> {
     let mut found = Vec::new();
     let named = |names: &[&str]| {
         lines
@@ -182,7 +192,7 @@ fn presence(lines: &[Line]) -> Vec<Finding> {
         (20, &["reboot"]),
     ] {
         if named(names).is_empty() {
-            found.push(Finding::error(
+            found.push(RuleViolation::error(
                 rule,
                 1,
                 format!("there is no `{}`", names[0]),
@@ -191,29 +201,29 @@ fn presence(lines: &[Line]) -> Vec<Finding> {
     }
     match named(&["install", "upgrade", "installorupgrade"]).as_slice() {
         [] => found.push(match named(&["include", "%include"]).first() {
-            None => Finding::error(4, 1, "there is neither `install` nor `upgrade`"),
-            Some(line) => Finding::error(
+            None => RuleViolation::error(4, 1, "there is neither `install` nor `upgrade`"),
+            Some(line) => RuleViolation::error(
                 4,
                 line.number,
                 "there is neither `install` nor `upgrade`, nor a `%pre` that is seen to write one into this file",
             ),
         }),
         [_] => {}
-        [_, second, ..] => found.push(Finding::error(
+        [_, second, ..] => found.push(RuleViolation::error(
             4,
             second.number,
             "only one of `install`, `upgrade` and `installorupgrade`, once",
         )),
     }
     if let [_, second, ..] = named(&["network"]).as_slice() {
-        found.push(Finding::error(
+        found.push(RuleViolation::error(
             12,
             second.number,
             "of several `network` lines the last one wins",
         ));
     }
     if let Some(line) = lines.get(MOST_COMMANDS) {
-        found.push(Finding::error(
+        found.push(RuleViolation::error(
             29,
             line.number,
             format!("the installer takes {MOST_COMMANDS} commands"),
@@ -222,10 +232,10 @@ fn presence(lines: &[Line]) -> Vec<Finding> {
     found
 }
 
-fn password(line: &Line) -> Option<Finding> {
+fn password(line: &KsCommand) -> Option<RuleViolation> {
     let password = line.words.first().filter(|_| line.name == "rootpw")?;
     if !line.has("--iscrypted") {
-        return Some(Finding::warning(
+        return Some(RuleViolation::warning(
             3,
             line.number,
             "the password stands here as it is, not as a hash",
@@ -247,7 +257,7 @@ fn password(line: &Line) -> Option<Finding> {
         _ => false,
     };
     (!sound).then(|| {
-        Finding::error(
+        RuleViolation::error(
             3,
             line.number,
             "the installer takes `$6$` without `rounds=`, `$1$`, or 13 characters of DES",
@@ -256,17 +266,17 @@ fn password(line: &Line) -> Option<Finding> {
 }
 
 /// The installer takes `\w{5}` five times. The key is never repeated.
-fn license(line: &Line) -> Option<Finding> {
+fn license(line: &KsCommand) -> Option<RuleViolation> {
     let asks = ["serialnum", "vmserialnum"].contains(&line.name.as_str());
     let sound = match line.arguments.as_slice() {
         // Without a value, the spelling is wrong already.
-        [Argument { name, value }] if name == "--esx" => value
+        [EsxiArgument { name, value }] if name == "--esx" => value
             .as_deref()
             .is_none_or(|key| key.is_empty() || is_license(key)),
         _ => false,
     };
     (asks && !sound).then(|| {
-        Finding::error(
+        RuleViolation::error(
             11,
             line.number,
             "`--esx` wants a licence key: five groups of five letters or digits",
@@ -274,7 +284,7 @@ fn license(line: &Line) -> Option<Finding> {
     })
 }
 
-fn disks(lines: &[Line]) -> Vec<Finding> {
+fn disks(lines: &[KsCommand]) -> Vec<RuleViolation> {
     let installs = lines.iter().any(|line| line.name == "install");
     lines
         .iter()
@@ -286,33 +296,33 @@ fn disks(lines: &[Line]) -> Vec<Finding> {
         .collect()
 }
 
-fn install(line: &Line) -> Vec<Finding> {
+fn install(line: &KsCommand) -> Vec<RuleViolation> {
     let mut found = Vec::new();
     let by_name = line.has("--disk") || line.has("--drive");
     let first = line.has("--firstdisk");
     if by_name == first {
-        found.push(Finding::error(
+        found.push(RuleViolation::error(
             5,
             line.number,
             format!("`{}` wants one of `--disk` and `--firstdisk`", line.name),
         ));
     }
     if line.has("--overwritevmfs") && (line.has("--preservevmfs")) {
-        found.push(Finding::error(
+        found.push(RuleViolation::error(
             6,
             line.number,
             "a VMFS is either overwritten or kept",
         ));
     }
     if line.has("--ignoressd") && (!first || line.name == "installorupgrade") {
-        found.push(Finding::error(
+        found.push(RuleViolation::error(
             7,
             line.number,
             "`--ignoressd` goes with `install --firstdisk` alone",
         ));
     }
     if line.has("--forcemigrate") && line.name == "install" {
-        found.push(Finding::error(
+        found.push(RuleViolation::error(
             9,
             line.number,
             "`install` has no argument `--forcemigrate`",
@@ -321,19 +331,19 @@ fn install(line: &Line) -> Vec<Finding> {
     found
 }
 
-fn clearpart(line: &Line, installs: bool) -> Vec<Finding> {
+fn clearpart(line: &KsCommand, installs: bool) -> Vec<RuleViolation> {
     let which = ["--alldrives", "--drives", "--ignoredrives", "--firstdisk"];
     let chosen = which.iter().filter(|name| line.has(name)).count();
     let mut found = Vec::new();
     if !installs {
-        found.push(Finding::error(
+        found.push(RuleViolation::error(
             8,
             line.number,
             "`clearpart` goes with `install` alone",
         ));
     }
     if chosen != 1 {
-        found.push(Finding::error(
+        found.push(RuleViolation::error(
             8,
             line.number,
             format!("`clearpart` wants one of {}", which.join(", ")),

@@ -6,9 +6,9 @@ use ipnet::Ipv4Net;
 
 use crate::model::Hostname;
 
-use super::{Finding, esxi_ks::Line};
+use super::{RuleViolation, esxi_ks::KsCommand};
 
-pub(super) fn check(lines: &[Line]) -> Vec<Finding> {
+pub(super) fn check(lines: &[KsCommand]) -> Vec<RuleViolation> {
     lines
         .iter()
         .filter(|line| line.name == "network")
@@ -16,17 +16,17 @@ pub(super) fn check(lines: &[Line]) -> Vec<Finding> {
         .collect()
 }
 
-fn one(line: &Line) -> Vec<Finding> {
+fn one(line: &KsCommand) -> Vec<RuleViolation> {
     let mut found = match line.value("--bootproto") {
         Some("static") => fixed(line),
         Some("dhcp") => dynamic(line),
-        _ => vec![Finding::error(
+        _ => vec![RuleViolation::error(
             13,
             line.number,
             "`--bootproto` is `static` or `dhcp`",
         )],
     };
-    let error = |rule, message: &str| Finding::error(rule, line.number, message);
+    let error = |rule, message: &str| RuleViolation::error(rule, line.number, message);
     if let Some(name) = line.value("--hostname").filter(|name| !is_hostname(name)) {
         found.push(error(16, &format!("`{name}` is not a host name")));
     }
@@ -68,7 +68,7 @@ fn one(line: &Line) -> Vec<Finding> {
 }
 
 /// A static address. What is left out the installer guesses.
-fn fixed(line: &Line) -> Vec<Finding> {
+fn fixed(line: &KsCommand) -> Vec<RuleViolation> {
     let wanted = ["--ip", "--netmask", "--gateway", "--hostname"];
     let mut missing: Vec<&str> = wanted
         .into_iter()
@@ -77,10 +77,10 @@ fn fixed(line: &Line) -> Vec<Finding> {
     if line.value("--nameserver").is_none() && !line.has("--nodns") {
         missing.push("--nameserver");
     }
-    let mut found: Vec<Finding> = missing
+    let mut found: Vec<RuleViolation> = missing
         .into_iter()
         .map(|name| {
-            Finding::error(
+            RuleViolation::error(
                 13,
                 line.number,
                 format!("without `{name}` the installer fails, or guesses"),
@@ -94,7 +94,7 @@ fn fixed(line: &Line) -> Vec<Finding> {
     {
         found.extend(in_subnet(line, *ip, *gateway, length));
     } else if ip.is_some() && gateway.is_some() && line.value("--netmask").is_some() {
-        found.push(Finding::error(
+        found.push(RuleViolation::error(
             15,
             line.number,
             "address, mask and gateway are not all of IPv4",
@@ -110,8 +110,13 @@ fn prefix(mask: &str) -> Option<u8> {
         .or_else(|| ipnet::ipv4_mask_to_prefix(mask.parse().ok()?).ok())
 }
 
-fn in_subnet(line: &Line, ip: Ipv4Addr, gateway: Ipv4Addr, length: Option<u8>) -> Option<Finding> {
-    let error = |message: &str| Some(Finding::error(15, line.number, message));
+fn in_subnet(
+    line: &KsCommand,
+    ip: Ipv4Addr,
+    gateway: Ipv4Addr,
+    length: Option<u8>,
+) -> Option<RuleViolation> {
+    let error = |message: &str| Some(RuleViolation::error(15, line.number, message));
     let Some(net) = length.and_then(|length| Ipv4Net::new(ip, length).ok()) else {
         return error("this is no netmask");
     };
@@ -127,7 +132,7 @@ fn in_subnet(line: &Line, ip: Ipv4Addr, gateway: Ipv4Addr, length: Option<u8>) -
     None
 }
 
-fn dynamic(line: &Line) -> Vec<Finding> {
+fn dynamic(line: &KsCommand) -> Vec<RuleViolation> {
     let ours = [
         "--ip",
         "--netmask",
@@ -137,7 +142,9 @@ fn dynamic(line: &Line) -> Vec<Finding> {
     ];
     ours.into_iter()
         .filter(|name| line.has(name))
-        .map(|name| Finding::error(14, line.number, format!("`{name}` does not go with DHCP")))
+        .map(|name| {
+            RuleViolation::error(14, line.number, format!("`{name}` does not go with DHCP"))
+        })
         .collect()
 }
 

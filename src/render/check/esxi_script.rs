@@ -3,8 +3,8 @@
 //! A section ends where the next one begins; there is no `%end`.
 
 use super::{
-    Finding,
-    commands::{SECTION, Takes, parted},
+    RuleViolation,
+    commands::{ArgumentValue, SECTION, parted},
     shlex::split,
 };
 use crate::render::quote::esxi_section;
@@ -17,10 +17,10 @@ pub(super) struct Section<'a> {
 }
 
 /// Numbered lines.
-type Lines<'a> = Vec<(usize, &'a str)>;
+type NumberedLines<'a> = Vec<(usize, &'a str)>;
 
 /// Parts a file into its command lines and its scripts.
-pub(super) fn parted_into_sections(text: &str) -> (Lines<'_>, Vec<Section<'_>>) {
+pub(super) fn parted_into_sections(text: &str) -> (NumberedLines<'_>, Vec<Section<'_>>) {
     let mut commands = Vec::new();
     let mut sections: Vec<Section<'_>> = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -40,8 +40,8 @@ pub(super) fn parted_into_sections(text: &str) -> (Lines<'_>, Vec<Section<'_>>) 
     (commands, sections)
 }
 
-pub(super) fn check(sections: &[Section<'_>], secure_boot: bool) -> Vec<Finding> {
-    let mut found: Vec<Finding> = sections
+pub(super) fn check(sections: &[Section<'_>], secure_boot: bool) -> Vec<RuleViolation> {
+    let mut found: Vec<RuleViolation> = sections
         .iter()
         .flat_map(|section| one(section, secure_boot))
         .collect();
@@ -51,18 +51,18 @@ pub(super) fn check(sections: &[Section<'_>], secure_boot: bool) -> Vec<Finding>
     found
 }
 
-fn one(section: &Section<'_>, secure_boot: bool) -> Vec<Finding> {
+fn one(section: &Section<'_>, secure_boot: bool) -> Vec<RuleViolation> {
     let words = split(section.header).unwrap_or_default();
     let name = words.first().map(String::as_str).unwrap_or_default();
     let mut found = header(section, name, &words);
     for (number, line) in &section.lines {
         match esxi_section(line) {
-            Some("%end") => found.push(Finding::error(
+            Some("%end") => found.push(RuleViolation::error(
                 21,
                 *number,
                 "ESXi has no `%end`: this becomes a line of the script",
             )),
-            Some(word) => found.push(Finding::error(
+            Some(word) => found.push(RuleViolation::error(
                 22,
                 *number,
                 format!("a line that begins with `{word}` ends the script"),
@@ -78,7 +78,7 @@ fn one(section: &Section<'_>, secure_boot: bool) -> Vec<Finding> {
         found.extend(ends_well(section));
     }
     if name == "%firstboot" && secure_boot {
-        found.push(Finding::error(
+        found.push(RuleViolation::error(
             25,
             section.number,
             "Secure Boot does not run scripts at the first boot",
@@ -87,16 +87,16 @@ fn one(section: &Section<'_>, secure_boot: bool) -> Vec<Finding> {
     found
 }
 
-fn header(section: &Section<'_>, name: &str, words: &[String]) -> Vec<Finding> {
+fn header(section: &Section<'_>, name: &str, words: &[String]) -> Vec<RuleViolation> {
     let number = section.number;
     if !["%pre", "%post", "%firstboot"].contains(&name) {
         return match name {
-            "%packages" | "%vmlicense_text" => vec![Finding::error(
+            "%packages" | "%vmlicense_text" => vec![RuleViolation::error(
                 10,
                 number,
                 format!("`{name}` does nothing on ESXi"),
             )],
-            _ => vec![Finding::error(
+            _ => vec![RuleViolation::error(
                 22,
                 number,
                 format!(
@@ -108,7 +108,7 @@ fn header(section: &Section<'_>, name: &str, words: &[String]) -> Vec<Finding> {
     }
     let (arguments, others) = parted(words.get(1..).unwrap_or_default());
     if !others.is_empty() {
-        return vec![Finding::error(
+        return vec![RuleViolation::error(
             22,
             number,
             format!("a line that begins with `{name}` ends the script"),
@@ -122,17 +122,17 @@ fn header(section: &Section<'_>, name: &str, words: &[String]) -> Vec<Finding> {
             .map(|(_, takes)| *takes);
         let foreign = name != "%post" && argument.name != "--interpreter";
         match (takes, &argument.value) {
-            (None, _) => found.push(Finding::error(
+            (None, _) => found.push(RuleViolation::error(
                 9,
                 number,
                 format!("`{name}` has no argument `{}`", argument.name),
             )),
-            (Some(_), _) if foreign => found.push(Finding::error(
+            (Some(_), _) if foreign => found.push(RuleViolation::error(
                 9,
                 number,
                 format!("`{name}` has no argument `{}`", argument.name),
             )),
-            (Some(Takes::Value), None) => found.push(Finding::error(
+            (Some(ArgumentValue::Required), None) => found.push(RuleViolation::error(
                 11,
                 number,
                 format!("`{}` wants a value", argument.name),
@@ -141,7 +141,7 @@ fn header(section: &Section<'_>, name: &str, words: &[String]) -> Vec<Finding> {
                 if argument.name == "--interpreter"
                     && !["busybox", "python"].contains(&value.as_str()) =>
             {
-                found.push(Finding::error(
+                found.push(RuleViolation::error(
                     24,
                     number,
                     format!("`{value}` is no interpreter of ESXi: `busybox` or `python`"),
@@ -154,7 +154,7 @@ fn header(section: &Section<'_>, name: &str, words: &[String]) -> Vec<Finding> {
 }
 
 /// A script before the installation that ends with an error ends the installation.
-fn ends_well(section: &Section<'_>) -> Option<Finding> {
+fn ends_well(section: &Section<'_>) -> Option<RuleViolation> {
     let code =
         |line: &&(usize, &str)| !line.1.trim().is_empty() && !line.1.trim_start().starts_with('#');
     let last = section.lines.iter().rev().find(code);
@@ -164,7 +164,7 @@ fn ends_well(section: &Section<'_>) -> Option<Finding> {
     let well =
         line.is_empty() || line == "exit 0" || line.ends_with("|| true") || line.ends_with("|| :");
     (!well).then(|| {
-        Finding::error(
+        RuleViolation::error(
             23,
             number,
             "this script must end with `exit 0`: an error here ends the installation",
@@ -173,7 +173,7 @@ fn ends_well(section: &Section<'_>) -> Option<Finding> {
 }
 
 /// The wget of busybox: `-q -O FILE URL`, and nothing else everywhere.
-fn wget(number: usize, line: &str) -> Vec<Finding> {
+fn wget(number: usize, line: &str) -> Vec<RuleViolation> {
     let commands = without_comment(line).split([';', '|', '&', '(', ')', '`']);
     let calls = commands.filter_map(|command| {
         let words: Vec<&str> = command.split_whitespace().collect();
@@ -188,7 +188,7 @@ fn wget(number: usize, line: &str) -> Vec<Finding> {
                 ["--spider", "-s", "-S"].contains(*word) || word.starts_with("--post")
             });
             if let Some(bad) = bad {
-                return Some(Finding::error(
+                return Some(RuleViolation::error(
                     26,
                     number,
                     format!("not every ESXi's wget knows `{bad}`"),
@@ -198,7 +198,7 @@ fn wget(number: usize, line: &str) -> Vec<Finding> {
                 .iter()
                 .any(|word| word.starts_with('-') && !word.starts_with("--") && word.contains('O'));
             (!writes).then(|| {
-                Finding::error(
+                RuleViolation::error(
                     26,
                     number,
                     "without `-O` wget writes a file, and fails when it is there already",
@@ -225,14 +225,14 @@ fn without_comment(line: &str) -> &str {
 }
 
 /// ESXi's firewall lets web requests out on two ports.
-fn port(number: usize, line: &str) -> Option<Finding> {
+fn port(number: usize, line: &str) -> Option<RuleViolation> {
     let rest = line.split("http://").nth(1)?;
     let host = rest.split(['/', '"', '\'', ' ']).next()?;
     let port = host
         .rsplit_once(':')
         .and_then(|(host, port)| (!host.is_empty() && !port.ends_with(']')).then_some(port))?;
     (!["80", "443"].contains(&port)).then(|| {
-        Finding::warning(
+        RuleViolation::warning(
             27,
             number,
             format!(

@@ -21,13 +21,13 @@ use super::{
     task::Dialect,
 };
 
-pub use boot_cfg::{BootCfg, check_boot_cfg};
+pub use boot_cfg::{BootCfgRequirements, check_boot_cfg};
 pub use esxi_ks::check_ks;
 pub use shlex::split;
 
 /// A rule that a text breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct RuleViolation {
     /// The rule's number; tests have a bad example for each.
     pub rule: u8,
     /// How bad it is.
@@ -38,9 +38,9 @@ pub struct Finding {
     pub message: String,
 }
 
-impl Finding {
-    fn error(rule: u8, line: usize, message: impl Into<String>) -> Finding {
-        Finding {
+impl RuleViolation {
+    fn error(rule: u8, line: usize, message: impl Into<String>) -> RuleViolation {
+        RuleViolation {
             rule,
             severity: Severity::Error,
             line,
@@ -48,10 +48,10 @@ impl Finding {
         }
     }
 
-    fn warning(rule: u8, line: usize, message: impl Into<String>) -> Finding {
-        Finding {
+    fn warning(rule: u8, line: usize, message: impl Into<String>) -> RuleViolation {
+        RuleViolation {
             severity: Severity::Warning,
-            ..Finding::error(rule, line, message)
+            ..RuleViolation::error(rule, line, message)
         }
     }
 }
@@ -93,19 +93,19 @@ pub(super) fn rendered(job: &Job<'_>, task: &Task, rendered: &Rendered) -> Vec<D
 }
 
 /// What a machine's boot.cfg is held to.
-fn expected<'a>(job: &Job<'a>) -> BootCfg<'a> {
+fn expected<'a>(job: &Job<'a>) -> BootCfgRequirements<'a> {
     let name = job.resolved.repo.as_ref().map(|repo| &repo.name.value);
     let tree = match name.and_then(|name| job.outside.repos.get(name)) {
         Some(RepoView::Tree { files }) => Some(files),
         _ => None,
     };
-    BootCfg {
+    BootCfgRequirements {
         mac: None,
         has: Box::new(move |path| tree.is_none_or(|tree| matches!(tree.get(path), Some(Some(_))))),
     }
 }
 
-fn shown(name: &str, finding: Finding) -> Diagnostic {
+fn shown(name: &str, finding: RuleViolation) -> Diagnostic {
     let message = format!("{name}, line {}: {}", finding.line, finding.message);
     match finding.severity {
         Severity::Error => Diagnostic::error(message, None),

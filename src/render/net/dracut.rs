@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use crate::model::Hostname;
 
-use super::view::{View, families, gateway, mac};
+use super::view::{LinkView, families, gateway, mac};
 
 /// The name that the installer's card has while a tagged or static address stands on it.
 const CARD: &str = "boot0";
 
 /// The words that connect the installer.
-pub(super) fn words(view: &View<'_>, hostname: &Hostname) -> Vec<String> {
+pub(super) fn words(view: &LinkView<'_>, hostname: &Hostname) -> Vec<String> {
     let address = (!view.elsewhere)
         .then(|| static_words(view, hostname))
         .flatten();
@@ -22,7 +22,7 @@ pub(super) fn words(view: &View<'_>, hostname: &Hostname) -> Vec<String> {
     words
 }
 
-fn static_words(view: &View<'_>, hostname: &Hostname) -> Option<Vec<String>> {
+fn static_words(view: &LinkView<'_>, hostname: &Hostname) -> Option<Vec<String>> {
     let primary = view.plan.primary()?;
     let base = view.base(primary);
     let card = mac(base.cards.first()?).or(view.installer_mac())?;

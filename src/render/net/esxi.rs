@@ -8,12 +8,12 @@ use std::net::IpAddr;
 use crate::{model::Hostname, site::Link};
 
 use super::{
-    super::setting::Setting,
-    Loss, NetText, esxi_later,
-    view::{Base, Shown, View, families, gateway, joined, mac},
+    super::setting::InstallerSetting,
+    NetText, UnsupportedSetting, esxi_later,
+    view::{LinkBase, LinkLabel, LinkView, families, gateway, joined, mac},
 };
 
-pub(super) fn express(view: &View<'_>, hostname: &Hostname) -> NetText {
+pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
     let mut text = NetText::default();
     let Some(primary) = view.plan.primary() else {
         text.lines.push("network --bootproto=dhcp".into());
@@ -24,7 +24,7 @@ pub(super) fn express(view: &View<'_>, hostname: &Hostname) -> NetText {
     let device = device(&base, &mut text.losses);
     if let Some(bridge) = base.bridge {
         text.losses.push(loss(
-            Setting::Bridge,
+            InstallerSetting::Bridge,
             bridge,
             "ESXi has virtual switches in place of bridges",
         ));
@@ -51,7 +51,7 @@ pub(super) fn express(view: &View<'_>, hostname: &Hostname) -> NetText {
             text.losses.push(hostname_loss(hostname, primary.place));
             if !primary.dhcp {
                 text.losses.push(loss(
-                    Setting::Ipv6,
+                    InstallerSetting::Ipv6,
                     primary,
                     "the installer needs an IPv4 address",
                 ));
@@ -63,17 +63,17 @@ pub(super) fn express(view: &View<'_>, hostname: &Hostname) -> NetText {
     text
 }
 
-fn loss(setting: Setting, link: &Link, why: &str) -> Loss {
-    Loss {
+fn loss(setting: InstallerSetting, link: &Link, why: &str) -> UnsupportedSetting {
+    UnsupportedSetting {
         setting,
-        what: format!("{}: {why}", Shown(link)),
+        what: format!("{}: {why}", LinkLabel(link)),
         place: link.place,
         later: Vec::new(),
     }
 }
 
 /// The words for the card: its address, with colons, or `vmnicN`.
-fn device(base: &Base<'_>, losses: &mut Vec<Loss>) -> String {
+fn device(base: &LinkBase<'_>, losses: &mut Vec<UnsupportedSetting>) -> String {
     let Some(card) = base.cards.first() else {
         return String::new();
     };
@@ -85,7 +85,7 @@ fn device(base: &Base<'_>, losses: &mut Vec<Loss>) -> String {
             .filter(|name| !is_vmnic(name));
         if name.is_some() {
             losses.push(loss(
-                Setting::Interface,
+                InstallerSetting::Interface,
                 card,
                 "ESXi names its cards itself: vmnic0, vmnic1, …",
             ));
@@ -104,12 +104,12 @@ fn is_vmnic(name: &str) -> bool {
 }
 
 fn static_line(
-    view: &View<'_>,
+    view: &LinkView<'_>,
     primary: &Link,
-    base: &Base<'_>,
+    base: &LinkBase<'_>,
     device: &str,
     hostname: &Hostname,
-    losses: &mut Vec<Loss>,
+    losses: &mut Vec<UnsupportedSetting>,
 ) -> String {
     let (v4, _) = families(primary);
     let address = v4[0];
@@ -121,7 +121,7 @@ fn static_line(
     match gateway(primary, true) {
         Some(gateway) => line += &format!(" --gateway={gateway}"),
         None => losses.push(loss(
-            Setting::Gateway,
+            InstallerSetting::Gateway,
             primary,
             "the installer guesses a gateway where none is set",
         )),
@@ -130,7 +130,7 @@ fn static_line(
     match dns.is_empty() {
         false => line += &format!(" --nameserver={}", joined(dns, ",")),
         true => losses.push(loss(
-            Setting::Dns,
+            InstallerSetting::Dns,
             primary,
             "the installer wants at least one server beside a static address",
         )),
@@ -139,14 +139,14 @@ fn static_line(
     line + &vlan(base) + PORT_GROUP
 }
 
-fn dhcp_line(base: &Base<'_>, device: &str) -> String {
+fn dhcp_line(base: &LinkBase<'_>, device: &str) -> String {
     format!("network --bootproto=dhcp{device}{}{PORT_GROUP}", vlan(base))
 }
 
 /// "VM Network", as an installation by hand makes it.
 const PORT_GROUP: &str = " --addvmportgroup=1";
 
-fn vlan(base: &Base<'_>) -> String {
+fn vlan(base: &LinkBase<'_>) -> String {
     base.vlan
         .map(|id| format!(" --vlanid={id}"))
         .unwrap_or_default()
@@ -154,9 +154,9 @@ fn vlan(base: &Base<'_>) -> String {
 
 /// What the installer itself needs so as to ask no DHCP.
 fn installer_words(
-    view: &View<'_>,
+    view: &LinkView<'_>,
     primary: &Link,
-    base: &Base<'_>,
+    base: &LinkBase<'_>,
     address: IpAddr,
 ) -> Vec<String> {
     let (v4, _) = families(primary);
@@ -171,9 +171,9 @@ fn installer_words(
     words
 }
 
-fn hostname_loss(hostname: &Hostname, place: Option<crate::model::Place>) -> Loss {
-    Loss {
-        setting: Setting::Hostname,
+fn hostname_loss(hostname: &Hostname, place: Option<crate::model::Place>) -> UnsupportedSetting {
+    UnsupportedSetting {
+        setting: InstallerSetting::Hostname,
         what: "the installer takes a host name only beside a static address".into(),
         place,
         later: vec![format!("esxcli system hostname set --fqdn={hostname}")],

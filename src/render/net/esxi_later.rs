@@ -7,13 +7,18 @@ use std::net::IpAddr;
 use crate::site::{Link, LinkKind};
 
 use super::{
-    super::setting::Setting,
-    Loss,
-    view::{Base, Shown, View, families, gateway, is_configured, joined, mac},
+    super::setting::InstallerSetting,
+    UnsupportedSetting,
+    view::{LinkBase, LinkLabel, LinkView, families, gateway, is_configured, joined, mac},
 };
 
 /// Everything but what the `network` line says.
-pub(super) fn losses(view: &View<'_>, primary: &Link, base: &Base<'_>, has_v4: bool) -> Vec<Loss> {
+pub(super) fn losses(
+    view: &LinkView<'_>,
+    primary: &Link,
+    base: &LinkBase<'_>,
+    has_v4: bool,
+) -> Vec<UnsupportedSetting> {
     let mut losses = Vec::new();
     losses.extend(teaming(base));
     losses.extend(mtu(primary, "vSwitch0", "vmk0"));
@@ -28,10 +33,15 @@ pub(super) fn losses(view: &View<'_>, primary: &Link, base: &Base<'_>, has_v4: b
     losses
 }
 
-fn loss(setting: Setting, link: &Link, what: impl std::fmt::Display, later: Vec<String>) -> Loss {
-    Loss {
+fn loss(
+    setting: InstallerSetting,
+    link: &Link,
+    what: impl std::fmt::Display,
+    later: Vec<String>,
+) -> UnsupportedSetting {
+    UnsupportedSetting {
         setting,
-        what: format!("{}: {what}", Shown(link)),
+        what: format!("{}: {what}", LinkLabel(link)),
         place: link.place,
         later,
     }
@@ -44,7 +54,7 @@ fn nic(link: &Link) -> Option<String> {
         .or_else(|| link.name.as_ref().map(ToString::to_string))
 }
 
-fn teaming(base: &Base<'_>) -> Option<Loss> {
+fn teaming(base: &LinkBase<'_>) -> Option<UnsupportedSetting> {
     let bond = base.bond?;
     let LinkKind::Bond { mode, options, .. } = &bond.kind else {
         return None;
@@ -55,7 +65,7 @@ fn teaming(base: &Base<'_>) -> Option<Loss> {
         "balance-xor" => "iphash",
         _ => {
             return Some(loss(
-                Setting::Bond,
+                InstallerSetting::Bond,
                 bond,
                 format!("mode {mode} needs a distributed switch"),
                 Vec::new(),
@@ -67,14 +77,14 @@ fn teaming(base: &Base<'_>) -> Option<Loss> {
         .find(|(name, _)| !["miimon", "primary", "xmit_hash_policy"].contains(&name.as_str()));
     if let Some((name, _)) = unknown {
         return Some(loss(
-            Setting::Bond,
+            InstallerSetting::Bond,
             bond,
             format!("ESXi has nothing like the option {name}"),
             Vec::new(),
         ));
     }
     Some(loss(
-        Setting::Bond,
+        InstallerSetting::Bond,
         bond,
         format!("mode {mode}"),
         team("vSwitch0", &base.cards, policy),
@@ -107,21 +117,21 @@ fn team(switch: &str, cards: &[&Link], policy: &str) -> Vec<String> {
     lines
 }
 
-fn mtu(link: &Link, switch: &str, interface: &str) -> Option<Loss> {
+fn mtu(link: &Link, switch: &str, interface: &str) -> Option<UnsupportedSetting> {
     let mtu = link.mtu.filter(|mtu| *mtu != 1500)?;
     let later = vec![
         format!("esxcli network vswitch standard set --vswitch-name={switch} --mtu={mtu}"),
         format!("esxcli network ip interface set --interface-name={interface} --mtu={mtu}"),
     ];
-    Some(loss(Setting::Mtu, link, mtu, later))
+    Some(loss(InstallerSetting::Mtu, link, mtu, later))
 }
 
-fn more_addresses(link: &Link, has_v4: bool) -> Option<Loss> {
+fn more_addresses(link: &Link, has_v4: bool) -> Option<UnsupportedSetting> {
     let (v4, _) = families(link);
     let more = v4.len() > usize::from(has_v4);
     more.then(|| {
         loss(
-            Setting::Addresses,
+            InstallerSetting::Addresses,
             link,
             "ESXi takes one IPv4 address for each interface",
             Vec::new(),
@@ -129,7 +139,7 @@ fn more_addresses(link: &Link, has_v4: bool) -> Option<Loss> {
     })
 }
 
-fn ipv6(link: &Link, interface: &str, has_v4: bool) -> Option<Loss> {
+fn ipv6(link: &Link, interface: &str, has_v4: bool) -> Option<UnsupportedSetting> {
     let (_, v6) = families(link);
     if v6.is_empty() || !has_v4 {
         return None;
@@ -139,12 +149,16 @@ fn ipv6(link: &Link, interface: &str, has_v4: bool) -> Option<Loss> {
         .map(|net| format!("esxcli network ip interface ipv6 address add --interface-name={interface} --ipv6={net}"))
         .collect();
     later.extend(gateway(link, false).map(|via| add_route("default", via)));
-    Some(loss(Setting::Ipv6, link, joined(&v6, ", "), later))
+    Some(loss(InstallerSetting::Ipv6, link, joined(&v6, ", "), later))
 }
 
 /// Links beside the primary one: each gets an interface of its own, on a switch of its own or, when it shares the
 /// primary's cards, on a port group of the first.
-fn other_links(view: &View<'_>, primary: &Link, base: &Base<'_>) -> Vec<Loss> {
+fn other_links(
+    view: &LinkView<'_>,
+    primary: &Link,
+    base: &LinkBase<'_>,
+) -> Vec<UnsupportedSetting> {
     let others: Vec<&Link> = view
         .plan
         .links
@@ -158,13 +172,18 @@ fn other_links(view: &View<'_>, primary: &Link, base: &Base<'_>) -> Vec<Loss> {
         .collect()
 }
 
-fn other_link(view: &View<'_>, primary: &Base<'_>, link: &Link, number: usize) -> Loss {
+fn other_link(
+    view: &LinkView<'_>,
+    primary: &LinkBase<'_>,
+    link: &Link,
+    number: usize,
+) -> UnsupportedSetting {
     let base = view.base(link);
     let setting = match link.kind {
-        LinkKind::Card { .. } => Setting::Interface,
-        LinkKind::Vlan { .. } => Setting::Vlan,
-        LinkKind::Bond { .. } => Setting::Bond,
-        LinkKind::Bridge { .. } => Setting::Bridge,
+        LinkKind::Card { .. } => InstallerSetting::Interface,
+        LinkKind::Vlan { .. } => InstallerSetting::Vlan,
+        LinkKind::Bond { .. } => InstallerSetting::Bond,
+        LinkKind::Bridge { .. } => InstallerSetting::Bridge,
     };
     if base.bridge.is_some() || (base.bond.is_some() && !shares(primary, &base)) {
         return loss(
@@ -223,7 +242,7 @@ fn other_link(view: &View<'_>, primary: &Base<'_>, link: &Link, number: usize) -
 }
 
 /// Whether both stand on the same cards.
-fn shares(one: &Base<'_>, other: &Base<'_>) -> bool {
+fn shares(one: &LinkBase<'_>, other: &LinkBase<'_>) -> bool {
     one.cards
         .iter()
         .any(|card| other.cards.iter().any(|known| std::ptr::eq(*card, *known)))
@@ -244,13 +263,13 @@ fn address(link: &Link, interface: &str) -> Option<String> {
     }
 }
 
-fn routes(link: &Link) -> Option<Loss> {
+fn routes(link: &Link) -> Option<UnsupportedSetting> {
     if link.routes.is_empty() {
         return None;
     }
     if let Some(route) = link.routes.iter().find(|route| route.metric.is_some()) {
         return Some(loss(
-            Setting::Routes,
+            InstallerSetting::Routes,
             link,
             format!(
                 "ESXi's routes have no metric, as the one to {} has",
@@ -265,7 +284,7 @@ fn routes(link: &Link) -> Option<Loss> {
         .map(|route| add_route(&route.to.to_string(), route.via))
         .collect();
     Some(loss(
-        Setting::Routes,
+        InstallerSetting::Routes,
         link,
         joined(link.routes.iter().map(|route| route.to), ", "),
         later,
@@ -285,7 +304,7 @@ fn add_route(to: &str, via: IpAddr) -> String {
 }
 
 /// DNS servers and search domains beyond what the line says.
-fn names(view: &View<'_>, has_v4: bool) -> Vec<Loss> {
+fn names(view: &LinkView<'_>, has_v4: bool) -> Vec<UnsupportedSetting> {
     let mut losses = Vec::new();
     let said = if has_v4 { 2 } else { 0 };
     let own = view
@@ -304,8 +323,8 @@ fn names(view: &View<'_>, has_v4: bool) -> Vec<Loss> {
             "the installer takes {said} servers: {} would be lost",
             joined(&more, ", ")
         );
-        losses.push(Loss {
-            setting: Setting::Dns,
+        losses.push(UnsupportedSetting {
+            setting: InstallerSetting::Dns,
             what,
             place: None,
             later,
@@ -323,8 +342,8 @@ fn names(view: &View<'_>, has_v4: bool) -> Vec<Loss> {
             .iter()
             .map(|domain| format!("esxcli network ip dns search add --domain={domain}"))
             .collect();
-        losses.push(Loss {
-            setting: Setting::Search,
+        losses.push(UnsupportedSetting {
+            setting: InstallerSetting::Search,
             what: search.join(", "),
             place: None,
             later,
@@ -333,7 +352,7 @@ fn names(view: &View<'_>, has_v4: bool) -> Vec<Loss> {
     losses
 }
 
-fn time(view: &View<'_>) -> Option<Loss> {
+fn time(view: &LinkView<'_>) -> Option<UnsupportedSetting> {
     let servers = &view.plan.ntp;
     if servers.is_empty() {
         return None;
@@ -355,8 +374,8 @@ fn time(view: &View<'_>) -> Option<Loss> {
         "  /etc/init.d/ntpd restart".into(),
         "}".into(),
     ];
-    Some(Loss {
-        setting: Setting::Ntp,
+    Some(UnsupportedSetting {
+        setting: InstallerSetting::Ntp,
         what: servers.join(", "),
         place: None,
         later,

@@ -6,11 +6,11 @@ use crate::site::{Link, LinkKind};
 
 use super::{
     NetFile,
-    view::{View, gateway, joined, mac},
+    view::{LinkView, gateway, joined, mac},
 };
 
 /// One keyfile for each link.
-pub(super) fn files(view: &View<'_>) -> Vec<NetFile> {
+pub(super) fn files(view: &LinkView<'_>) -> Vec<NetFile> {
     let links = view.plan.links.iter().enumerate();
     links
         .map(|(at, link)| NetFile {
@@ -31,7 +31,7 @@ fn id(link: &Link, at: usize) -> String {
         .unwrap_or_else(|| format!("link{at}"))
 }
 
-fn keyfile(view: &View<'_>, at: usize, link: &Link) -> String {
+fn keyfile(view: &LinkView<'_>, at: usize, link: &Link) -> String {
     let controller = controller(view, at);
     let mut text = format!("[connection]\nid={}\ntype={}\n", id(link, at), kind(link));
     if let Some(name) = &link.name
@@ -61,7 +61,7 @@ fn kind(link: &Link) -> &'static str {
 }
 
 /// The bond or bridge that a link is a port of.
-fn controller(view: &View<'_>, at: usize) -> Option<(String, &'static str)> {
+fn controller(view: &LinkView<'_>, at: usize) -> Option<(String, &'static str)> {
     let mut links = view.plan.links.iter().enumerate();
     links.find_map(|(owner, link)| match &link.kind {
         LinkKind::Bond { ports, .. } if ports.contains(&at) => Some((id(link, owner), "bond")),
@@ -71,7 +71,7 @@ fn controller(view: &View<'_>, at: usize) -> Option<(String, &'static str)> {
 }
 
 /// The card that the connection is for. A VLAN without a named parent finds it the same way.
-fn ethernet(view: &View<'_>, link: &Link) -> String {
+fn ethernet(view: &LinkView<'_>, link: &Link) -> String {
     let card = match &link.kind {
         LinkKind::Card { mac } => {
             mac.or_else(|| link.name.is_none().then_some(view.plan.boot_mac).flatten())
@@ -94,7 +94,7 @@ fn ethernet(view: &View<'_>, link: &Link) -> String {
     }
 }
 
-fn own_section(view: &View<'_>, link: &Link) -> String {
+fn own_section(view: &LinkView<'_>, link: &Link) -> String {
     match &link.kind {
         LinkKind::Card { .. } => String::new(),
         LinkKind::Bond { mode, options, .. } => {
@@ -116,7 +116,7 @@ fn own_section(view: &View<'_>, link: &Link) -> String {
 }
 
 /// The settings of one address family.
-fn family(view: &View<'_>, at: usize, link: &Link, v4: bool) -> String {
+fn family(view: &LinkView<'_>, at: usize, link: &Link, v4: bool) -> String {
     let mine = |address: &IpAddr| address.is_ipv4() == v4;
     let addresses: Vec<_> = link
         .addresses

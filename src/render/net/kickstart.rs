@@ -12,10 +12,10 @@ use crate::{
 
 use super::{
     NetFile, NetText, dracut, keyfile,
-    view::{View, families, gateway, is_configured, joined, mac},
+    view::{LinkView, families, gateway, is_configured, joined, mac},
 };
 
-pub(super) fn express(view: &View<'_>, hostname: &Hostname) -> NetText {
+pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
     let mut text = NetText {
         words: dracut::words(view, hostname),
         ..NetText::default()
@@ -49,7 +49,7 @@ pub(super) fn express(view: &View<'_>, hostname: &Hostname) -> NetText {
 }
 
 /// Whether one `network` line says all that is set on the link, in every release of the family.
-fn is_plain(view: &View<'_>, link: &Link) -> bool {
+fn is_plain(view: &LinkView<'_>, link: &Link) -> bool {
     let (v4, v6) = families(link);
     let card = matches!(link.kind, LinkKind::Card { .. });
     let one_each = v4.len() <= 1 && v6.len() <= 1 && (!link.dhcp || link.addresses.is_empty());
@@ -59,7 +59,7 @@ fn is_plain(view: &View<'_>, link: &Link) -> bool {
     card && one_each && search && known && link.routes.is_empty()
 }
 
-fn line(view: &View<'_>, link: &Link, hostname: Option<&Hostname>) -> String {
+fn line(view: &LinkView<'_>, link: &Link, hostname: Option<&Hostname>) -> String {
     let mut words = vec!["network".to_string()];
     words.extend(device(view, link));
     let (v4, v6) = families(link);
@@ -90,7 +90,7 @@ fn line(view: &View<'_>, link: &Link, hostname: Option<&Hostname>) -> String {
     words.join(" ")
 }
 
-fn device(view: &View<'_>, link: &Link) -> Option<String> {
+fn device(view: &LinkView<'_>, link: &Link) -> Option<String> {
     match (mac(link), &link.name) {
         (Some(mac), _) => Some(format!("--device={mac} --bindto=mac")),
         (None, Some(name)) => Some(format!("--device={name}")),
@@ -102,7 +102,7 @@ fn device(view: &View<'_>, link: &Link) -> Option<String> {
 }
 
 /// The line for an installer that keeps the connection it was started with.
-fn installer_line(view: &View<'_>, hostname: &Hostname) -> String {
+fn installer_line(view: &LinkView<'_>, hostname: &Hostname) -> String {
     let dynamic = view.elsewhere || view.plan.address().is_none();
     let device = view
         .installer_mac()
@@ -116,7 +116,7 @@ fn installer_line(view: &View<'_>, hostname: &Hostname) -> String {
 }
 
 /// Files that give cards the names they were declared with.
-pub(super) fn renames(view: &View<'_>) -> Vec<NetFile> {
+pub(super) fn renames(view: &LinkView<'_>) -> Vec<NetFile> {
     let named = view
         .plan
         .links

@@ -15,10 +15,10 @@ mod netplan;
 
 use crate::model::{Hostname, Place};
 
-use super::{setting::Setting, task::Dialect};
+use super::{setting::InstallerSetting, task::Dialect};
 
 pub use esxi_later::NIC;
-pub use view::{View, named, unsound};
+pub use view::{LinkView, named, unsound};
 
 /// A machine's network settings in one installer's words.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,7 +34,7 @@ pub struct NetText {
     /// Whether the files take the place of what the installer wrote.
     pub replaces: bool,
     /// What cannot be said.
-    pub losses: Vec<Loss>,
+    pub losses: Vec<UnsupportedSetting>,
 }
 
 /// A file of the installed system.
@@ -50,9 +50,9 @@ pub struct NetFile {
 
 /// Something that an installer cannot say.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Loss {
+pub struct UnsupportedSetting {
     /// The setting that is lost.
-    pub setting: Setting,
+    pub setting: InstallerSetting,
     /// What exactly: `bond0: LACP needs a distributed switch`.
     pub what: String,
     /// Where it was declared.
@@ -62,7 +62,7 @@ pub struct Loss {
 }
 
 /// Says a machine's network settings in the words of `dialect`.
-pub fn express(dialect: Dialect, view: &View<'_>, hostname: &Hostname) -> NetText {
+pub fn express(dialect: Dialect, view: &LinkView<'_>, hostname: &Hostname) -> NetText {
     match dialect {
         Dialect::None => NetText::default(),
         Dialect::Esxi => esxi::express(view, hostname),

@@ -11,12 +11,12 @@ use crate::{
 };
 
 use super::{
-    super::setting::Setting,
-    Loss, NetFile, NetText, networkd,
-    view::{Shown, View, families, gateway, is_configured, joined, mac},
+    super::setting::InstallerSetting,
+    NetFile, NetText, UnsupportedSetting, networkd,
+    view::{LinkLabel, LinkView, families, gateway, is_configured, joined, mac},
 };
 
-pub(super) fn express(view: &View<'_>, hostname: &Hostname) -> NetText {
+pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
     let mut text = NetText::default();
     text.words = words(view, hostname, &mut text.losses);
     let configured: Vec<&Link> = view
@@ -34,7 +34,11 @@ pub(super) fn express(view: &View<'_>, hostname: &Hostname) -> NetText {
 }
 
 /// The words that connect the installer, and the installed system when that is all there is.
-fn words(view: &View<'_>, hostname: &Hostname, losses: &mut Vec<Loss>) -> Vec<String> {
+fn words(
+    view: &LinkView<'_>,
+    hostname: &Hostname,
+    losses: &mut Vec<UnsupportedSetting>,
+) -> Vec<String> {
     let mut words = vec!["netcfg/choose_interface=auto".to_string()];
     words.extend(
         view.installer_mac()
@@ -54,7 +58,11 @@ fn words(view: &View<'_>, hostname: &Hostname, losses: &mut Vec<Loss>) -> Vec<St
     words
 }
 
-fn static_words(view: &View<'_>, link: &Link, losses: &mut Vec<Loss>) -> Vec<String> {
+fn static_words(
+    view: &LinkView<'_>,
+    link: &Link,
+    losses: &mut Vec<UnsupportedSetting>,
+) -> Vec<String> {
     let (v4, v6) = families(link);
     let (address, mask) = match (v4.first(), v6.first()) {
         (Some(net), _) => (IpAddr::V4(net.addr()), net.netmask().to_string()),
@@ -62,9 +70,9 @@ fn static_words(view: &View<'_>, link: &Link, losses: &mut Vec<Loss>) -> Vec<Str
         (None, None) => return Vec::new(),
     };
     if let Some(id) = view.base(link).vlan {
-        losses.push(Loss {
-            setting: Setting::Vlan,
-            what: format!("{}: the installer cannot tag its packets ({id}); set `boot-network` to the network that it runs in", Shown(link)),
+        losses.push(UnsupportedSetting {
+            setting: InstallerSetting::Vlan,
+            what: format!("{}: the installer cannot tag its packets ({id}); set `boot-network` to the network that it runs in", LinkLabel(link)),
             place: link.place,
             later: Vec::new(),
         });
@@ -90,7 +98,7 @@ fn static_words(view: &View<'_>, link: &Link, losses: &mut Vec<Loss>) -> Vec<Str
 }
 
 /// Whether netcfg says all that is set on the link.
-fn is_plain(view: &View<'_>, link: &Link) -> bool {
+fn is_plain(view: &LinkView<'_>, link: &Link) -> bool {
     let boot_card = matches!(link.kind, LinkKind::Card { .. })
         && (mac(link).is_none() || mac(link) == view.installer_mac());
     let one = link.addresses.len() == usize::from(!link.dhcp);
@@ -103,7 +111,7 @@ fn is_plain(view: &View<'_>, link: &Link) -> bool {
 }
 
 /// /etc/resolv.conf of a machine that asks no DHCP.
-fn resolver(view: &View<'_>, link: &Link) -> Vec<NetFile> {
+fn resolver(view: &LinkView<'_>, link: &Link) -> Vec<NetFile> {
     if link.dhcp || (view.plan.dns.len() < 2 && view.plan.search.is_empty()) {
         return Vec::new();
     }

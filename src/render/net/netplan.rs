@@ -9,14 +9,14 @@ use serde_json::{Map, Value, json};
 use crate::site::{Link, LinkKind};
 
 use super::{
-    super::{quote, setting::Setting},
-    Loss, NetText,
+    super::{quote, setting::InstallerSetting},
+    NetText, UnsupportedSetting,
     keyfile::machine_wide,
-    view::{Shown, View, mac},
+    view::{LinkLabel, LinkView, mac},
 };
 
 /// The lines of a `network-config`.
-pub(super) fn express(view: &View<'_>) -> NetText {
+pub(super) fn express(view: &LinkView<'_>) -> NetText {
     let mut text = NetText::default();
     let mut whole: Map<String, Value> = Map::new();
     whole.insert("version".into(), json!(2));
@@ -37,7 +37,7 @@ pub(super) fn express(view: &View<'_>) -> NetText {
 }
 
 /// What a link is called.
-fn id(view: &View<'_>, at: usize) -> String {
+fn id(view: &LinkView<'_>, at: usize) -> String {
     let links = &view.plan.links;
     let own = links[at].name.as_ref().map(ToString::to_string);
     own.unwrap_or_else(|| {
@@ -48,7 +48,11 @@ fn id(view: &View<'_>, at: usize) -> String {
 }
 
 /// What a link is.
-fn device(view: &View<'_>, at: usize, losses: &mut Vec<Loss>) -> Map<String, Value> {
+fn device(
+    view: &LinkView<'_>,
+    at: usize,
+    losses: &mut Vec<UnsupportedSetting>,
+) -> Map<String, Value> {
     let link = &view.plan.links[at];
     let names =
         |ports: &[usize]| -> Vec<String> { ports.iter().map(|port| id(view, *port)).collect() };
@@ -63,11 +67,11 @@ fn device(view: &View<'_>, at: usize, losses: &mut Vec<Loss>) -> Map<String, Val
             for (option, value) in options {
                 match bond_parameter(option) {
                     Some(name) => parameters[name] = number_or_text(value),
-                    None => losses.push(Loss {
-                        setting: Setting::Bond,
+                    None => losses.push(UnsupportedSetting {
+                        setting: InstallerSetting::Bond,
                         what: format!(
                             "{}: netplan has nothing like the option {option}",
-                            Shown(link)
+                            LinkLabel(link)
                         ),
                         place: link.place,
                         later: Vec::new(),
@@ -87,7 +91,7 @@ fn device(view: &View<'_>, at: usize, losses: &mut Vec<Loss>) -> Map<String, Val
     }
 }
 
-fn card(view: &View<'_>, at: usize, link: &Link) -> Value {
+fn card(view: &LinkView<'_>, at: usize, link: &Link) -> Value {
     let of_boot = || link.name.is_none().then_some(view.plan.boot_mac).flatten();
     match (mac(link).or_else(of_boot), &link.name) {
         (Some(mac), _) => json!({
@@ -121,7 +125,7 @@ fn number_or_text(value: &str) -> Value {
 }
 
 /// Its addresses, routes and name servers.
-fn configure(view: &View<'_>, at: usize, said: &mut Map<String, Value>) {
+fn configure(view: &LinkView<'_>, at: usize, said: &mut Map<String, Value>) {
     let link = &view.plan.links[at];
     let mut say = |key: &str, value: Value| {
         said.insert(key.into(), value);

@@ -6,15 +6,15 @@ use std::net::IpAddr;
 use crate::site::{Link, LinkKind};
 
 use super::{
-    super::setting::Setting,
-    Loss, NetFile, NetText,
+    super::setting::InstallerSetting,
+    NetFile, NetText, UnsupportedSetting,
     keyfile::machine_wide,
     kickstart,
-    view::{Shown, View, is_configured, joined, mac},
+    view::{LinkLabel, LinkView, is_configured, joined, mac},
 };
 
 /// Adds the files, the package they need, and what even they cannot say.
-pub(super) fn express(view: &View<'_>, text: &mut NetText) {
+pub(super) fn express(view: &LinkView<'_>, text: &mut NetText) {
     for (at, link) in view.plan.links.iter().enumerate() {
         text.files.extend(device(link, &mut text.losses));
         text.files.push(network(view, at, link));
@@ -33,7 +33,7 @@ fn name(link: &Link, at: usize) -> String {
 }
 
 /// The file that makes a device that is no card.
-fn device(link: &Link, losses: &mut Vec<Loss>) -> Option<NetFile> {
+fn device(link: &Link, losses: &mut Vec<UnsupportedSetting>) -> Option<NetFile> {
     let name = link.name.as_ref()?;
     let (kind, section) = match &link.kind {
         LinkKind::Card { .. } => return None,
@@ -51,7 +51,12 @@ fn device(link: &Link, losses: &mut Vec<Loss>) -> Option<NetFile> {
     })
 }
 
-fn bond(link: &Link, mode: &str, options: &[(String, String)], losses: &mut Vec<Loss>) -> String {
+fn bond(
+    link: &Link,
+    mode: &str,
+    options: &[(String, String)],
+    losses: &mut Vec<UnsupportedSetting>,
+) -> String {
     let mut section = format!("\n[Bond]\nMode={mode}\n");
     for (option, value) in options {
         let line = match option.as_str() {
@@ -64,11 +69,11 @@ fn bond(link: &Link, mode: &str, options: &[(String, String)], losses: &mut Vec<
             "ad_select" => format!("AdSelect={value}"),
             "fail_over_mac" => format!("FailOverMACPolicy={value}"),
             _ => {
-                losses.push(Loss {
-                    setting: Setting::Bond,
+                losses.push(UnsupportedSetting {
+                    setting: InstallerSetting::Bond,
                     what: format!(
                         "{}: systemd-networkd has nothing like the option {option}",
-                        Shown(link)
+                        LinkLabel(link)
                     ),
                     place: link.place,
                     later: Vec::new(),
@@ -82,7 +87,7 @@ fn bond(link: &Link, mode: &str, options: &[(String, String)], losses: &mut Vec<
     section
 }
 
-fn network(view: &View<'_>, at: usize, link: &Link) -> NetFile {
+fn network(view: &LinkView<'_>, at: usize, link: &Link) -> NetFile {
     let mut text = format!("[Match]\n{}\n", matched(view, link));
     text += &link
         .mtu
@@ -111,7 +116,7 @@ fn network(view: &View<'_>, at: usize, link: &Link) -> NetFile {
     }
 }
 
-fn matched(view: &View<'_>, link: &Link) -> String {
+fn matched(view: &LinkView<'_>, link: &Link) -> String {
     let boot = || link.name.is_none().then_some(view.plan.boot_mac).flatten();
     match (
         mac(link).or_else(|| {
@@ -129,7 +134,7 @@ fn matched(view: &View<'_>, link: &Link) -> String {
 }
 
 /// The VLANs that a link carries.
-fn standing_on(view: &View<'_>, at: usize) -> String {
+fn standing_on(view: &LinkView<'_>, at: usize) -> String {
     let carried = view
         .plan
         .links
@@ -142,7 +147,7 @@ fn standing_on(view: &View<'_>, at: usize) -> String {
 }
 
 /// The bond or bridge that a link is a port of.
-fn controller(view: &View<'_>, at: usize) -> Option<String> {
+fn controller(view: &LinkView<'_>, at: usize) -> Option<String> {
     view.plan
         .links
         .iter()
@@ -157,7 +162,7 @@ fn controller(view: &View<'_>, at: usize) -> Option<String> {
         })
 }
 
-fn addresses(view: &View<'_>, at: usize, link: &Link) -> String {
+fn addresses(view: &LinkView<'_>, at: usize, link: &Link) -> String {
     let mut text = String::new();
     if link.dhcp {
         text += "DHCP=yes\n";

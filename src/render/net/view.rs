@@ -11,7 +11,7 @@ use crate::{
 
 /// A machine's links, and how its installer phase is connected.
 #[derive(Debug, Clone, Copy)]
-pub struct View<'a> {
+pub struct LinkView<'a> {
     /// The links.
     pub plan: &'a NetPlan,
     /// Whether the installer asks DHCP, since it runs in another network than the installed system.
@@ -20,7 +20,7 @@ pub struct View<'a> {
 
 /// What carries a link at its lower end.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Base<'a> {
+pub(super) struct LinkBase<'a> {
     /// The cards, the first one first.
     pub(super) cards: Vec<&'a Link>,
     /// The tag, when the link is a tagged one.
@@ -59,15 +59,15 @@ pub fn named(plan: &NetPlan) -> Cow<'_, NetPlan> {
     Cow::Owned(plan)
 }
 
-impl<'a> View<'a> {
+impl<'a> LinkView<'a> {
     /// What carries a link.
-    pub(super) fn base(&self, link: &'a Link) -> Base<'a> {
-        let mut base = Base::default();
+    pub(super) fn base(&self, link: &'a Link) -> LinkBase<'a> {
+        let mut base = LinkBase::default();
         self.descend(link, &mut base);
         base
     }
 
-    fn descend(&self, link: &'a Link, base: &mut Base<'a>) {
+    fn descend(&self, link: &'a Link, base: &mut LinkBase<'a>) {
         match &link.kind {
             LinkKind::Card { .. } => base.cards.push(link),
             LinkKind::Vlan { id, on } => {
@@ -143,9 +143,9 @@ pub(super) fn is_configured(link: &Link) -> bool {
 }
 
 /// A link as messages call it.
-pub(super) struct Shown<'a>(pub(super) &'a Link);
+pub(super) struct LinkLabel<'a>(pub(super) &'a Link);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for LinkLabel<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.0.name.as_ref().map(LinkName::as_str);
         match (&self.0.kind, name) {
@@ -195,9 +195,12 @@ pub fn unsound(plan: &NetPlan) -> Vec<String> {
                 .flat_map(|(name, value)| [name, value])
                 .chain([mode]);
             let bad = words.filter(|word| !is_word(word));
-            found.extend(
-                bad.map(|word| format!("{}: `{word}` is no word of a bond's options", Shown(link))),
-            );
+            found.extend(bad.map(|word| {
+                format!(
+                    "{}: `{word}` is no word of a bond's options",
+                    LinkLabel(link)
+                )
+            }));
         }
     }
     found
