@@ -16,7 +16,7 @@ use ureq::{Agent, Body, http::Response};
 use super::failure::{CliResult, Failure};
 use crate::{
     model::ServerConfig,
-    net::http::{Order, Question},
+    net::http::{OperatorCommand, OperatorQuery},
     site::{Files, Memory, read_config},
 };
 
@@ -92,7 +92,7 @@ impl ApiClient {
     }
 
     /// Puts a question.
-    pub(super) fn ask(&self, question: &Question) -> CliResult<Vec<u8>> {
+    pub(super) fn ask(&self, question: &OperatorQuery) -> CliResult<Vec<u8>> {
         self.whole(self.reached(self.get(&path_of(question)))?)
     }
 
@@ -107,7 +107,7 @@ impl ApiClient {
     }
 
     /// Gives an order.
-    pub(super) fn order(&self, order: &Order) -> CliResult<Vec<u8>> {
+    pub(super) fn order(&self, order: &OperatorCommand) -> CliResult<Vec<u8>> {
         let (path, body) = path_and_body(order);
         let request = self.agent.post(format!("{}{path}", self.base));
         let request = request.header("Content-Type", "application/json");
@@ -249,39 +249,39 @@ pub(super) fn reachable(listen: &str, port: u16) -> String {
     SocketAddr::new(ip, address.port()).to_string()
 }
 
-fn path_of(question: &Question) -> String {
+fn path_of(question: &OperatorQuery) -> String {
     let of = |node: &str, step: &str| format!("/api/v1/nodes/{}{step}", escaped(node));
     match question {
-        Question::Nodes => "/api/v1/nodes".into(),
-        Question::Status => "/api/v1/status".into(),
-        Question::Inventory => "/api/v1/ansible-inventory".into(),
-        Question::Node(node) => of(node, ""),
-        Question::Facts(node) => of(node, "/facts"),
-        Question::Explain(node) => of(node, "/explain"),
-        Question::Log { node, after: None } => of(node, "/log"),
-        Question::Log {
+        OperatorQuery::Nodes => "/api/v1/nodes".into(),
+        OperatorQuery::Status => "/api/v1/status".into(),
+        OperatorQuery::Inventory => "/api/v1/ansible-inventory".into(),
+        OperatorQuery::Node(node) => of(node, ""),
+        OperatorQuery::Facts(node) => of(node, "/facts"),
+        OperatorQuery::Explain(node) => of(node, "/explain"),
+        OperatorQuery::Log { node, after: None } => of(node, "/log"),
+        OperatorQuery::Log {
             node,
             after: Some(after),
         } => of(node, &format!("/log?after={}", escaped(after))),
     }
 }
 
-fn path_and_body(order: &Order) -> (String, Value) {
+fn path_and_body(order: &OperatorCommand) -> (String, Value) {
     let of = |node: &str, verb: &str| format!("/api/v1/nodes/{}/{verb}", escaped(node));
     let nothing = || serde_json::json!({});
     match order {
-        Order::Reinstall(node) => (of(node, "reinstall"), nothing()),
-        Order::Hold { node, reason } => (of(node, "hold"), serde_json::json!({ "reason": reason })),
-        Order::Release(node) => (of(node, "release"), nothing()),
-        Order::Mark { node, state } => (of(node, "mark"), serde_json::json!({ "state": state })),
-        Order::Forget { node, wipe_allowed } => (
+        OperatorCommand::Reinstall(node) => (of(node, "reinstall"), nothing()),
+        OperatorCommand::Hold { node, reason } => (of(node, "hold"), serde_json::json!({ "reason": reason })),
+        OperatorCommand::Release(node) => (of(node, "release"), nothing()),
+        OperatorCommand::Mark { node, state } => (of(node, "mark"), serde_json::json!({ "state": state })),
+        OperatorCommand::Forget { node, wipe_allowed } => (
             of(node, "forget"),
             serde_json::json!({ "wipe-allowed": wipe_allowed }),
         ),
-        Order::PowerOff(node) => (of(node, "power-off"), nothing()),
-        Order::Pause => ("/api/v1/pause".into(), nothing()),
-        Order::Resume => ("/api/v1/resume".into(), nothing()),
-        Order::ReleaseAll => ("/api/v1/release-all".into(), nothing()),
+        OperatorCommand::PowerOff(node) => (of(node, "power-off"), nothing()),
+        OperatorCommand::Pause => ("/api/v1/pause".into(), nothing()),
+        OperatorCommand::Resume => ("/api/v1/resume".into(), nothing()),
+        OperatorCommand::ReleaseAll => ("/api/v1/release-all".into(), nothing()),
     }
 }
 
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn names_are_one_step_of_a_path() {
-        let node = |name: &str| path_of(&Question::Node(name.into()));
+        let node = |name: &str| path_of(&OperatorQuery::Node(name.into()));
         assert_eq!(node("00:50:56:aa:bb:01"), "/api/v1/nodes/00:50:56:aa:bb:01");
         assert_eq!(node("../x y"), "/api/v1/nodes/..%2Fx%20y");
     }

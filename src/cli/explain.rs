@@ -12,7 +12,7 @@ use super::{
     query::ask,
     terminal::{Terminal, plain, state_style},
 };
-use crate::net::http::Question;
+use crate::net::http::OperatorQuery;
 
 /// The answer, as far as it is shown.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -62,7 +62,7 @@ struct PolicyVerdict {
 }
 
 pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
-    let answer = ask(site, &Question::Explain(name.into()), terminal)?;
+    let answer = ask(site, &OperatorQuery::Explain(name.into()), terminal)?;
     if json {
         return show_json(&answer, terminal);
     }

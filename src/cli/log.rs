@@ -13,13 +13,13 @@ use super::{
 };
 use crate::{
     journal::{self, Event, Level, Line, Parsed, Stage},
-    net::http::Question,
+    net::http::OperatorQuery,
 };
 
 pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
     let log = ask(
         site,
-        &Question::Log {
+        &OperatorQuery::Log {
             node: name.into(),
             after: None,
         },

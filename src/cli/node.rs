@@ -11,21 +11,21 @@ use super::{
 };
 use crate::{
     model::{Span, Timestamp},
-    net::http::Question,
+    net::http::OperatorQuery,
 };
 
 /// So many lines of the log are shown.
 const LINES: usize = 8;
 
 pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
-    let answer = ask(site, &Question::Node(name.into()), terminal)?;
+    let answer = ask(site, &OperatorQuery::Node(name.into()), terminal)?;
     if json {
         return show_json(&answer, terminal);
     }
     let shown: NodeStatus = parsed(&answer)?;
     let log = ask(
         site,
-        &Question::Log {
+        &OperatorQuery::Log {
             node: name.into(),
             after: None,
         },

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     model::{Span, Timestamp},
-    net::http::Question,
+    net::http::OperatorQuery,
 };
 
 /// What is shown of a machine. Everything is text: a later server may know more states than this program.
@@ -67,7 +67,7 @@ pub(super) fn run(site: &Path, nodes: &arguments::NodesArgs, terminal: &Terminal
 }
 
 fn list(site: &Path, json: bool, terminal: &Terminal) -> CliResult {
-    let answer = ask(site, &Question::Nodes, terminal)?;
+    let answer = ask(site, &OperatorQuery::Nodes, terminal)?;
     if json {
         return show_json(&answer, terminal);
     }
@@ -80,7 +80,7 @@ fn list(site: &Path, json: bool, terminal: &Terminal) -> CliResult {
 
 /// Lists the machines that no file declares.
 fn unclaimed(site: &Path, json: bool, terminal: &Terminal) -> CliResult {
-    let mut nodes: Vec<Value> = parsed(&ask(site, &Question::Nodes, terminal)?)?;
+    let mut nodes: Vec<Value> = parsed(&ask(site, &OperatorQuery::Nodes, terminal)?)?;
     nodes.retain(|node| node["declared"] == false);
     if json {
         return Ok(terminal.show(&format!("{:#}\n", Value::Array(nodes)))?);
@@ -157,7 +157,7 @@ fn last(shown: &NodeStatus) -> &str {
 }
 
 fn facts(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
-    let answer = ask(site, &Question::Facts(name.into()), terminal)?;
+    let answer = ask(site, &OperatorQuery::Facts(name.into()), terminal)?;
     if json {
         return show_json(&answer, terminal);
     }

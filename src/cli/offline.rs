@@ -12,30 +12,30 @@ use super::{
 use crate::{
     control::Operation,
     disk::journal::LockError,
-    net::http::{Order, Question, Refusal},
+    net::http::{OperatorCommand, OperatorQuery, ApiError},
     serve::offline::{Offline, Request, operate},
 };
 
 /// Answers a question as the server would.
-pub(super) fn ask(site: &Path, question: &Question) -> CliResult<Vec<u8>> {
+pub(super) fn ask(site: &Path, question: &OperatorQuery) -> CliResult<Vec<u8>> {
     if !is_site(site) {
         return Err(no_site(site));
     }
     let mut offline = Offline::read(site)?;
     let bytes = |value: Value| value.to_string().into_bytes();
     let answer = match question {
-        Question::Nodes => Ok(bytes(offline.nodes())),
-        Question::Node(name) => offline.node(name).map(bytes),
-        Question::Facts(name) => offline.facts(name).map(bytes),
-        Question::Explain(name) => offline.explain(name).map(bytes),
-        Question::Log { node, .. } => offline.log(node).map(|lines| lines.to_vec()),
-        Question::Inventory | Question::Status => Err(Refusal::new(503, "no server answers")),
+        OperatorQuery::Nodes => Ok(bytes(offline.nodes())),
+        OperatorQuery::Node(name) => offline.node(name).map(bytes),
+        OperatorQuery::Facts(name) => offline.facts(name).map(bytes),
+        OperatorQuery::Explain(name) => offline.explain(name).map(bytes),
+        OperatorQuery::Log { node, .. } => offline.log(node).map(|lines| lines.to_vec()),
+        OperatorQuery::Inventory | OperatorQuery::Status => Err(ApiError::new(503, "no server answers")),
     };
     answer.map_err(refused)
 }
 
 /// Does what a command orders, as the server would.
-pub(super) fn order(site: &Path, order: Order) -> CliResult<Vec<u8>> {
+pub(super) fn order(site: &Path, order: OperatorCommand) -> CliResult<Vec<u8>> {
     let said = request(site, &translated(order))?;
     Ok(json!({ "said": said }).to_string().into_bytes())
 }
@@ -54,25 +54,25 @@ pub(super) fn request(site: &Path, request: &Request) -> CliResult<String> {
 }
 
 /// A refusal as the command's end.
-fn refused(refusal: Refusal) -> Failure {
+fn refused(refusal: ApiError) -> Failure {
     Failure::refused(anyhow!("{}", refusal.error)).maybe_help(refusal.help)
 }
 
-fn translated(order: Order) -> Request {
+fn translated(order: OperatorCommand) -> Request {
     match order {
-        Order::Reinstall(node) => Request::Machine(node, Operation::Reinstall),
-        Order::Hold { node, reason } => {
+        OperatorCommand::Reinstall(node) => Request::Machine(node, Operation::Reinstall),
+        OperatorCommand::Hold { node, reason } => {
             let reason = reason.unwrap_or_else(|| "no reason given".into());
             Request::Machine(node, Operation::Hold { reason })
         }
-        Order::Release(node) => Request::Machine(node, Operation::Release),
-        Order::Mark { node, .. } => Request::Machine(node, Operation::Mark),
-        Order::Forget { node, wipe_allowed } => {
+        OperatorCommand::Release(node) => Request::Machine(node, Operation::Release),
+        OperatorCommand::Mark { node, .. } => Request::Machine(node, Operation::Mark),
+        OperatorCommand::Forget { node, wipe_allowed } => {
             Request::Machine(node, Operation::Forget { wipe_allowed })
         }
-        Order::PowerOff(node) => Request::Machine(node, Operation::PowerOff),
-        Order::ReleaseAll => Request::ReleaseAll,
-        Order::Pause => Request::Pause,
-        Order::Resume => Request::Resume,
+        OperatorCommand::PowerOff(node) => Request::Machine(node, Operation::PowerOff),
+        OperatorCommand::ReleaseAll => Request::ReleaseAll,
+        OperatorCommand::Pause => Request::Pause,
+        OperatorCommand::Resume => Request::Resume,
     }
 }

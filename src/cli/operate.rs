@@ -11,7 +11,7 @@ use super::{
     offline,
     terminal::{Terminal, plain},
 };
-use crate::net::http::Order;
+use crate::net::http::OperatorCommand;
 
 /// What was done, as the server says it.
 #[derive(Deserialize)]
@@ -37,26 +37,26 @@ pub(super) fn run(site: &Path, order: arguments::ChangeCommand, terminal: &Termi
     Ok(terminal.show(&(said + "\n"))?)
 }
 
-fn translated(order: arguments::ChangeCommand) -> Order {
+fn translated(order: arguments::ChangeCommand) -> OperatorCommand {
     match order {
-        arguments::ChangeCommand::Reinstall { node } => Order::Reinstall(node),
-        arguments::ChangeCommand::Hold { node, reason } => Order::Hold { node, reason },
+        arguments::ChangeCommand::Reinstall { node } => OperatorCommand::Reinstall(node),
+        arguments::ChangeCommand::Hold { node, reason } => OperatorCommand::Hold { node, reason },
         arguments::ChangeCommand::Release {
             node: Some(node), ..
-        } => Order::Release(node),
-        arguments::ChangeCommand::Release { node: None, .. } => Order::ReleaseAll,
+        } => OperatorCommand::Release(node),
+        arguments::ChangeCommand::Release { node: None, .. } => OperatorCommand::ReleaseAll,
         arguments::ChangeCommand::Mark {
             node,
             state: MarkState::Installed,
-        } => Order::Mark {
+        } => OperatorCommand::Mark {
             node,
             state: "installed".into(),
         },
         arguments::ChangeCommand::Forget { node, wipe_allowed } => {
-            Order::Forget { node, wipe_allowed }
+            OperatorCommand::Forget { node, wipe_allowed }
         }
-        arguments::ChangeCommand::PowerOff { node } => Order::PowerOff(node),
-        arguments::ChangeCommand::Pause => Order::Pause,
-        arguments::ChangeCommand::Resume => Order::Resume,
+        arguments::ChangeCommand::PowerOff { node } => OperatorCommand::PowerOff(node),
+        arguments::ChangeCommand::Pause => OperatorCommand::Pause,
+        arguments::ChangeCommand::Resume => OperatorCommand::Resume,
     }
 }

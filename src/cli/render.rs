@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     model::{Facts, RepoName},
-    net::http::Question,
+    net::http::OperatorQuery,
     render::{Body, Rendered, RenderedFile},
     serve::{self, Loaded},
     site::Site,
@@ -47,7 +47,7 @@ pub(super) fn run(
 
 /// What is known of the machine: templates may speak of it.
 fn facts(root: &Path, node: &str) -> Facts {
-    let question = Question::Facts(node.into());
+    let question = OperatorQuery::Facts(node.into());
     let answer = match ApiClient::find(root) {
         Ok(Some((client, _))) => client.ask(&question),
         Ok(None) | Err(_) => offline::ask(root, &question),

@@ -15,7 +15,7 @@ use super::{
     terminal::{Terminal, plain},
 };
 use crate::{
-    disk::repo::{RepoError, Source},
+    disk::repo::{RepoError, RepoSource},
     model::ByteSize,
     serve::{self, RepoShown, Repos},
     site::suggest,
@@ -91,7 +91,7 @@ fn row(repo: &RepoShown) -> Vec<Cell> {
     .collect()
 }
 
-fn list(source: &Source, path: &str, terminal: &Terminal) -> CliResult {
+fn list(source: &RepoSource, path: &str, terminal: &Terminal) -> CliResult {
     let listed = serve::list(source, path.trim_matches('/')).map_err(refused)?;
     let widest = listed.iter().filter_map(|one| one.size);
     let width = widest.max().unwrap_or(0).to_string().len();
@@ -109,7 +109,7 @@ fn list(source: &Source, path: &str, terminal: &Terminal) -> CliResult {
 }
 
 /// Writes a file's bytes as they are.
-fn cat(source: &Source, path: &str) -> CliResult {
+fn cat(source: &RepoSource, path: &str) -> CliResult {
     if path.is_empty() {
         return Err(Failure::usage(
             "which file? `bootwright repos NAME cat PATH`",

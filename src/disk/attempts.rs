@@ -16,7 +16,7 @@ use super::{atomic, bundle};
 
 /// The directory of all attempts.
 #[derive(Debug, Clone)]
-pub struct Attempts {
+pub struct AttemptStore {
     path: PathBuf,
 }
 
@@ -33,14 +33,14 @@ pub struct AttemptKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// What it is, but for its content.
-    pub about: About,
+    pub about: DocumentHeader,
     /// Its content.
-    pub body: Body,
+    pub body: DocumentBody,
 }
 
 /// What a document is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct About {
+pub struct DocumentHeader {
     /// Its name below the attempt's URL, such as `ks.cfg` or `01-52-54-00-00-00-01/boot.cfg`.
     pub name: String,
     /// Whether the installer reads it or it is only handed out; kept as it was given.
@@ -51,7 +51,7 @@ pub struct About {
 
 /// What a document holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
+pub enum DocumentBody {
     /// These bytes.
     Bytes(Vec<u8>),
     /// A file of a repo, under this name.
@@ -65,27 +65,27 @@ pub enum Body {
 
 /// A document in the first line of an attempt's file.
 #[derive(Serialize, Deserialize)]
-struct Listed {
-    about: About,
+struct ListedDocument {
+    about: DocumentHeader,
     repo: Option<(String, String)>,
 }
 
-impl Attempts {
+impl AttemptStore {
     /// Uses the directory at `path`, which is created when there is none.
-    pub fn open(path: &Path) -> io::Result<Attempts> {
+    pub fn open(path: &Path) -> io::Result<AttemptStore> {
         atomic::create_dir(path)?;
-        Ok(Attempts { path: path.into() })
+        Ok(AttemptStore { path: path.into() })
     }
 
     /// Keeps the documents of an attempt. Once it returns, they survive a crash.
     pub fn write(&self, key: AttemptKey, documents: &[Document]) -> io::Result<()> {
-        let listed: Vec<Listed> = documents.iter().map(Listed::of).collect();
+        let listed: Vec<ListedDocument> = documents.iter().map(ListedDocument::of).collect();
         let bodies: Vec<&[u8]> = documents.iter().map(Document::bytes).collect();
         bundle::write(&self.file(key), &listed, &bodies)
     }
 
     /// Lists the documents of an attempt; none when nothing is kept of it.
-    pub fn list(&self, key: AttemptKey) -> io::Result<Option<Vec<About>>> {
+    pub fn list(&self, key: AttemptKey) -> io::Result<Option<Vec<DocumentHeader>>> {
         let listed = self.bundle(key)?.map(|bundle| bundle.head);
         Ok(listed.map(|listed| listed.into_iter().map(|listed| listed.about).collect()))
     }
@@ -108,7 +108,7 @@ impl Attempts {
     }
 
     /// Keeps one document of an attempt and removes the others; false when there is none of that name, and all are gone.
-    pub fn keep_only(&self, key: AttemptKey, name: &str) -> io::Result<bool> {
+    pub fn retain_only(&self, key: AttemptKey, name: &str) -> io::Result<bool> {
         match self.read(key, name)? {
             Some(document) => self.write(key, &[document]).map(|()| true),
             None => self.remove(key).map(|()| false),
@@ -139,7 +139,7 @@ impl Attempts {
         Ok(swept)
     }
 
-    fn bundle(&self, key: AttemptKey) -> io::Result<Option<bundle::Bundle<Vec<Listed>>>> {
+    fn bundle(&self, key: AttemptKey) -> io::Result<Option<bundle::Bundle<Vec<ListedDocument>>>> {
         match bundle::open(&self.file(key)) {
             Ok(bundle) => Ok(Some(bundle)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -172,19 +172,19 @@ impl fmt::Display for AttemptKey {
 impl Document {
     fn bytes(&self) -> &[u8] {
         match &self.body {
-            Body::Bytes(bytes) => bytes,
-            Body::Repo { .. } => &[],
+            DocumentBody::Bytes(bytes) => bytes,
+            DocumentBody::Repo { .. } => &[],
         }
     }
 }
 
-impl Listed {
-    fn of(document: &Document) -> Listed {
+impl ListedDocument {
+    fn of(document: &Document) -> ListedDocument {
         let repo = match &document.body {
-            Body::Bytes(_) => None,
-            Body::Repo { repo, path } => Some((repo.clone(), path.clone())),
+            DocumentBody::Bytes(_) => None,
+            DocumentBody::Repo { repo, path } => Some((repo.clone(), path.clone())),
         };
-        Listed {
+        ListedDocument {
             about: document.about.clone(),
             repo,
         }
@@ -192,8 +192,8 @@ impl Listed {
 
     fn with(self, bytes: Vec<u8>) -> Document {
         let body = match self.repo {
-            Some((repo, path)) => Body::Repo { repo, path },
-            None => Body::Bytes(bytes),
+            Some((repo, path)) => DocumentBody::Repo { repo, path },
+            None => DocumentBody::Bytes(bytes),
         };
         Document {
             about: self.about,
@@ -208,8 +208,8 @@ mod tests {
 
     use super::*;
 
-    fn document(name: &str, body: Body) -> Document {
-        let about = About {
+    fn document(name: &str, body: DocumentBody) -> Document {
+        let about = DocumentHeader {
             name: name.into(),
             kind: "document".into(),
             content_type: "text/plain".into(),
@@ -224,17 +224,17 @@ mod tests {
     #[test]
     fn documents_are_kept_until_the_attempt_ends() {
         let dir = tempfile::tempdir().unwrap();
-        let attempts = Attempts::open(&dir.path().join("attempts")).unwrap();
-        let mboot = Body::Repo {
+        let attempts = AttemptStore::open(&dir.path().join("attempts")).unwrap();
+        let mboot = DocumentBody::Repo {
             repo: "esxi".into(),
             path: "EFI/BOOT/BOOTX64.EFI".into(),
         };
         let documents = [
-            document("ks.cfg", Body::Bytes(b"rootpw \xff\n".into())),
+            document("ks.cfg", DocumentBody::Bytes(b"rootpw \xff\n".into())),
             document("mboot.efi", mboot),
             document(
                 "01-52-54-00-00-00-01/boot.cfg",
-                Body::Bytes(b"modules=\n".into()),
+                DocumentBody::Bytes(b"modules=\n".into()),
             ),
         ];
         attempts.write(key(7, 1), &documents).unwrap();
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn what_no_open_attempt_needs_is_swept() {
         let dir = tempfile::tempdir().unwrap();
-        let attempts = Attempts::open(dir.path()).unwrap();
+        let attempts = AttemptStore::open(dir.path()).unwrap();
         let keys = [key(1, 1), key(2, 3), key(u64::MAX, u32::MAX)];
         for key in keys {
             attempts.write(key, &[]).unwrap();

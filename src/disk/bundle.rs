@@ -15,7 +15,7 @@ use super::atomic;
 
 /// The first line of a bundle.
 #[derive(Serialize, Deserialize)]
-struct Head<H> {
+struct BundleHeader<H> {
     version: u32,
     head: H,
     lengths: Vec<u64>,
@@ -34,7 +34,7 @@ pub struct Bundle<H> {
 pub fn write<H: Serialize>(path: &Path, head: &H, bodies: &[&[u8]]) -> io::Result<()> {
     let lengths = bodies.iter().map(|body| body.len() as u64).collect();
     let version = VERSION;
-    let mut line = serde_json::to_vec(&Head {
+    let mut line = serde_json::to_vec(&BundleHeader {
         version,
         head,
         lengths,
@@ -50,7 +50,7 @@ pub fn open<H: DeserializeOwned>(path: &Path) -> io::Result<Bundle<H>> {
     let mut file = BufReader::new(File::open(path)?);
     let mut line = Vec::new();
     let first = file.read_until(b'\n', &mut line)? as u64;
-    let head: Head<H> = serde_json::from_slice(&line)?;
+    let head: BundleHeader<H> = serde_json::from_slice(&line)?;
     if head.version != VERSION {
         return Err(unreadable("it was written by another version"));
     }

@@ -17,7 +17,7 @@ pub struct LastGood {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct LastGoodHeader {
     revision: Revision,
     names: Vec<Arc<str>>,
 }
@@ -25,7 +25,7 @@ struct Head {
 /// Keeps `files` as the last good site in the file at `path`, whole or not at all. It takes as long as
 /// writing and syncing all of them does: not while a request waits.
 pub fn write(path: &Path, revision: &Revision, files: &Files) -> io::Result<()> {
-    let head = Head {
+    let head = LastGoodHeader {
         revision: revision.clone(),
         names: files.content.keys().cloned().collect(),
     };
@@ -35,7 +35,7 @@ pub fn write(path: &Path, revision: &Revision, files: &Files) -> io::Result<()> 
 
 /// Reads the last good site back; none when none was kept.
 pub fn read(path: &Path) -> io::Result<Option<LastGood>> {
-    let mut bundle = match bundle::open::<Head>(path) {
+    let mut bundle = match bundle::open::<LastGoodHeader>(path) {
         Ok(bundle) => bundle,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -53,7 +53,7 @@ pub fn read(path: &Path) -> io::Result<Option<LastGood>> {
 
 /// Reads the revision of the last good site alone; none when none was kept.
 pub fn revision(path: &Path) -> io::Result<Option<Revision>> {
-    match bundle::open::<Head>(path) {
+    match bundle::open::<LastGoodHeader>(path) {
         Ok(bundle) => Ok(Some(bundle.head.revision)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

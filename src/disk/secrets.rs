@@ -19,7 +19,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha_crypt::{Algorithm, Params, PasswordHasher, ShaCrypt};
 use sha2::Sha256;
 
-use super::state::Key;
+use super::state::SecretKey;
 use crate::model::{PasswordHash, SecretText};
 
 /// The largest secret.
@@ -118,15 +118,15 @@ fn names(dir: &Path) -> io::Result<Vec<String>> {
 }
 
 /// Hashes passwords, each of them once.
-pub struct Passwords {
-    key: Key,
+pub struct PasswordHashCache {
+    key: SecretKey,
     known: Mutex<BTreeMap<[u8; 32], PasswordHash>>,
 }
 
-impl Passwords {
+impl PasswordHashCache {
     /// Derives salts from `key`.
-    pub fn new(key: Key) -> Passwords {
-        Passwords {
+    pub fn new(key: SecretKey) -> PasswordHashCache {
+        PasswordHashCache {
             key,
             known: Mutex::default(),
         }
@@ -170,7 +170,7 @@ impl Passwords {
     }
 }
 
-impl std::fmt::Debug for Passwords {
+impl std::fmt::Debug for PasswordHashCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Passwords(…)")
     }
@@ -266,8 +266,8 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    fn passwords() -> Passwords {
-        Passwords::new(Key([7; 32]))
+    fn passwords() -> PasswordHashCache {
+        PasswordHashCache::new(SecretKey([7; 32]))
     }
 
     #[test]
@@ -346,7 +346,10 @@ mod tests {
     fn every_render_hashes_alike_and_another_key_otherwise() {
         let first = passwords().hash("secret");
         assert_eq!(first, passwords().hash("secret"));
-        assert_ne!(first, Passwords::new(Key([8; 32])).hash("secret"));
+        assert_ne!(
+            first,
+            PasswordHashCache::new(SecretKey([8; 32])).hash("secret")
+        );
         let salt = first.expose().split('$').nth(2).unwrap();
         assert_eq!(salt.len(), 12);
     }

@@ -38,13 +38,13 @@ pub struct Environment {
 
 /// The state directory of one site.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
+pub struct StateDirectory {
     path: PathBuf,
 }
 
 /// A key that never leaves the process.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Key(pub [u8; 32]);
+pub struct SecretKey(pub [u8; 32]);
 
 impl Environment {
     /// That of this process.
@@ -98,16 +98,16 @@ fn hash(site: &Path) -> io::Result<String> {
         .collect())
 }
 
-impl State {
+impl StateDirectory {
     /// Uses the state directory at `path`, which is created for its owner alone when there is none.
-    pub fn open(path: &Path) -> io::Result<State> {
+    pub fn open(path: &Path) -> io::Result<StateDirectory> {
         atomic::create_dir(path)?;
-        Ok(State { path: path.into() })
+        Ok(StateDirectory { path: path.into() })
     }
 
     /// Uses the state directory at `path` if there is one, to read it.
-    pub fn existing(path: &Path) -> Option<State> {
-        path.is_dir().then(|| State { path: path.into() })
+    pub fn existing(path: &Path) -> Option<StateDirectory> {
+        path.is_dir().then(|| StateDirectory { path: path.into() })
     }
 
     /// Where it is.
@@ -155,16 +155,16 @@ impl State {
     }
 
     /// The key that tokens derive from; made when there is none.
-    pub fn token_key(&self) -> io::Result<Key> {
+    pub fn token_key(&self) -> io::Result<SecretKey> {
         self.key("token-key")
     }
 
     /// The key that salts of passwords derive from; made when there is none.
-    pub fn password_key(&self) -> io::Result<Key> {
+    pub fn password_key(&self) -> io::Result<SecretKey> {
         self.key("password-key")
     }
 
-    fn key(&self, name: &str) -> io::Result<Key> {
+    fn key(&self, name: &str) -> io::Result<SecretKey> {
         let path = self.path.join(name);
         if !path.exists() {
             let mut key = [0; 32];
@@ -173,7 +173,7 @@ impl State {
             atomic::create(&path, &key)?;
         }
         let bytes = fs::read(&path)?;
-        let key = bytes.try_into().map(Key);
+        let key = bytes.try_into().map(SecretKey);
         // A key is never replaced in silence: every URL that was handed out would die.
         key.map_err(|bytes: Vec<u8>| {
             let (path, length) = (path.display(), bytes.len());
@@ -183,7 +183,7 @@ impl State {
     }
 }
 
-impl std::fmt::Debug for Key {
+impl std::fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Key(…)")
     }
@@ -258,7 +258,7 @@ mod tests {
     fn keys_are_made_once_and_are_private() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
-        let state = State::open(&path).unwrap();
+        let state = StateDirectory::open(&path).unwrap();
         assert_eq!(mode(&path), 0o700);
         let keys: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
@@ -285,10 +285,10 @@ mod tests {
     #[test]
     fn the_directory_knows_its_site() {
         let dir = tempfile::tempdir().unwrap();
-        let state = State::open(dir.path()).unwrap();
+        let state = StateDirectory::open(dir.path()).unwrap();
         assert_eq!(state.site_id().unwrap(), None);
         state.write_site_id("abc").unwrap();
         assert_eq!(state.site_id().unwrap().as_deref(), Some("abc"));
-        assert_eq!(State::existing(&dir.path().join("none")), None);
+        assert_eq!(StateDirectory::existing(&dir.path().join("none")), None);
     }
 }

@@ -11,7 +11,7 @@ use crate::model::{Few, Mac};
 const TABLE: &str = "/proc/net/arp";
 
 /// Returns the cards that answer for an address; several when it is seen on several interfaces.
-pub fn cards_at(ip: IpAddr) -> io::Result<Few<Mac>> {
+pub fn macs_at(ip: IpAddr) -> io::Result<Few<Mac>> {
     Ok(read(&fs::read_to_string(TABLE)?, ip))
 }
 

@@ -21,7 +21,7 @@ pub enum Protocol {
 
 /// A program that has a port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Holder {
+pub struct PortOwner {
     /// Its name, as the kernel has it: 15 characters at most.
     pub name: String,
     /// The number of its process.
@@ -32,11 +32,11 @@ pub struct Holder {
 
 /// A socket that has a port, in the network namespace of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct BoundSocket {
     /// On which address.
     pub address: IpAddr,
     /// By whom; none when only root can see it.
-    pub holder: Option<Holder>,
+    pub holder: Option<PortOwner>,
 }
 
 impl fmt::Display for Protocol {
@@ -48,7 +48,7 @@ impl fmt::Display for Protocol {
     }
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for PortOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (pid {})", self.name, self.pid)
     }
@@ -65,7 +65,7 @@ impl Protocol {
 }
 
 /// Returns the program that has a UDP port, as `dnsmasq (pid 812)`; none when nobody has it or it cannot be seen.
-pub fn udp_holder(port: u16) -> Option<String> {
+pub fn udp_port_owner(port: u16) -> Option<String> {
     // What cannot be read cannot be seen.
     let held = held(Protocol::Udp, port).unwrap_or_default();
     let mut holders = held.into_iter().filter_map(|held| held.holder);
@@ -73,7 +73,7 @@ pub fn udp_holder(port: u16) -> Option<String> {
 }
 
 /// Lists the sockets that have a port, of TCP those that listen. Sockets of this process are left out.
-pub fn held(protocol: Protocol, port: u16) -> io::Result<Vec<Held>> {
+pub fn held(protocol: Protocol, port: u16) -> io::Result<Vec<BoundSocket>> {
     let mut sockets = Vec::new();
     for table in protocol.tables() {
         match fs::read_to_string(table) {
@@ -96,7 +96,7 @@ pub fn held(protocol: Protocol, port: u16) -> io::Result<Vec<Held>> {
         .into_iter()
         .filter(|(link, _)| holders.contains_key(link) || !own.contains(link));
     Ok(held
-        .map(|(link, address)| Held {
+        .map(|(link, address)| BoundSocket {
             address,
             holder: holders.get(&link).cloned(),
         })
@@ -174,7 +174,7 @@ fn has_own(wanted: &BTreeMap<String, IpAddr>) -> Vec<String> {
 }
 
 /// Who has these sockets, this process left out.
-fn holders(wanted: &BTreeMap<String, IpAddr>) -> BTreeMap<String, Holder> {
+fn holders(wanted: &BTreeMap<String, IpAddr>) -> BTreeMap<String, PortOwner> {
     let mut found = BTreeMap::new();
     // Without /proc nobody is seen.
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -189,7 +189,7 @@ fn holders(wanted: &BTreeMap<String, IpAddr>) -> BTreeMap<String, Holder> {
             let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
             let name = name.trim().to_string();
             let unit = unit(&process.path());
-            found.entry(link).or_insert(Holder { name, pid, unit });
+            found.entry(link).or_insert(PortOwner { name, pid, unit });
         }
     }
     found

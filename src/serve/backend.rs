@@ -14,14 +14,15 @@ use super::{
 use crate::{
     control::{Heard as Told, Operation, OperationError, Refusal as Refused, Token},
     disk::{
-        attempts::{Body, Document},
-        journal::Health as Journal,
-        repo::{Opened, RepoError},
+        attempts::{Document, DocumentBody},
+        journal::JournalHealth as Journal,
+        repo::{OpenedRepoFile, RepoError},
     },
     net::http::{
-        Backend, BootAsk, Bytes, CallbackAsk, CheckInAsk, CheckInReply, Delivery, DocumentAsk,
-        EntryAsk, Health, Heard, LoaderAsk, MbootAsk, Order, Peer, Question, Receipt, Refusal,
-        Reply, RepoAsk, RepoFile, Served,
+        ApiError, Backend, BootRequest, Bytes, CallbackReply, CallbackRequest, CheckInReply,
+        CheckInRequest, DocumentRequest, DownloadEnd, DownloadReceipt, EntryRequest, FileReply,
+        LoaderRequest, MbootRequest, OperatorCommand, OperatorQuery, Peer, Reply, RepoRequest,
+        ServedFile, ServerHealth,
     },
     render::scripts,
 };
@@ -31,7 +32,7 @@ use crate::{
 pub(crate) struct Server(pub(crate) Arc<Engine>);
 
 impl Backend for Server {
-    async fn entry(&self, ask: EntryAsk) -> Reply {
+    async fn entry(&self, ask: EntryRequest) -> Reply {
         let boot = match random_id() {
             Ok(boot) => boot,
             Err(error) => return Reply::refusal(500, format!("no random number: {error}\n")),
@@ -39,27 +40,27 @@ impl Backend for Server {
         Reply::text(scripts::entry(&self.0.snapshot().library, &ask.base, &boot))
     }
 
-    async fn boot(&self, ask: BootAsk) -> Reply {
+    async fn boot(&self, ask: BootRequest) -> Reply {
         self.0.on_boot(&ask).await
     }
 
-    async fn loader(&self, ask: LoaderAsk) -> Served {
+    async fn loader(&self, ask: LoaderRequest) -> FileReply {
         self.0.on_loader(ask).await
     }
 
-    async fn mboot(&self, ask: MbootAsk) -> Served {
+    async fn mboot(&self, ask: MbootRequest) -> FileReply {
         self.on_mboot(ask).await
     }
 
-    async fn document(&self, ask: DocumentAsk) -> Served {
+    async fn document(&self, ask: DocumentRequest) -> FileReply {
         let Some(token) = Token::parse(&ask.token) else {
-            return Served::UnknownToken;
+            return FileReply::UnknownToken;
         };
         let (handed, ticket) = self.0.turn(|turn| turn.may_hand_out(token, &ask.name));
         drop(ticket);
         let handed = match handed {
             Ok(handed) => handed,
-            Err(Refused::Unknown | Refused::Dead(_)) => return Served::UnknownToken,
+            Err(Refused::Unknown | Refused::Dead(_)) => return FileReply::UnknownToken,
         };
         let document = match self
             .0
@@ -88,7 +89,7 @@ impl Backend for Server {
                 .map(|handed| turn.on_serving(handed, &ask.name))
         });
         if still.is_err() {
-            return Served::UnknownToken;
+            return FileReply::UnknownToken;
         }
         if let Err(error) = ticket.durable().await {
             tracing::error!("{error}");
@@ -98,47 +99,47 @@ impl Backend for Server {
             ));
         }
         let length = match &document.body {
-            Body::Bytes(bytes) => bytes.len() as u64,
-            Body::Repo { .. } => 0,
+            DocumentBody::Bytes(bytes) => bytes.len() as u64,
+            DocumentBody::Repo { .. } => 0,
         };
         let (engine, name, attempt) = (self.0.clone(), ask.name.clone(), handed.attempt);
-        let receipt = Receipt::new(move |delivery| {
+        let receipt = DownloadReceipt::new(move |delivery| {
             let ((), ticket) = engine.turn(|turn| match delivery {
-                Delivery::Completed => turn.on_read(attempt, &name, length),
-                Delivery::Aborted => turn.on_aborted(attempt, &name),
+                DownloadEnd::Completed => turn.on_read(attempt, &name, length),
+                DownloadEnd::Aborted => turn.on_aborted(attempt, &name),
             });
             drop(ticket);
         });
         self.body(document, Some(receipt))
     }
 
-    async fn callback(&self, ask: CallbackAsk) -> Heard {
+    async fn callback(&self, ask: CallbackRequest) -> CallbackReply {
         let Some(token) = Token::parse(&ask.token) else {
-            return Heard::UnknownToken;
+            return CallbackReply::UnknownToken;
         };
         let (heard, ticket) = self.0.turn(|turn| turn.callback(token, &ask.callback));
         if let Err(error) = ticket.durable().await {
             tracing::error!("{error}");
-            return Heard::Refused(Reply::refusal(
+            return CallbackReply::Refused(Reply::refusal(
                 503,
                 "the journal cannot be written; try again\n",
             ));
         }
         match heard {
-            Told::Yes => Heard::Taken,
-            Told::No => Heard::UnknownToken,
+            Told::Yes => CallbackReply::Recorded,
+            Told::No => CallbackReply::UnknownToken,
         }
     }
 
-    async fn microkernel(&self, name: String) -> Result<RepoFile, Reply> {
+    async fn microkernel(&self, name: String) -> Result<ServedFile, Reply> {
         self.open_microkernel(&name)
     }
 
-    async fn check_in(&self, ask: CheckInAsk) -> CheckInReply {
+    async fn check_in(&self, ask: CheckInRequest) -> CheckInReply {
         self.0.on_check_in(ask).await
     }
 
-    async fn repo(&self, ask: RepoAsk) -> Result<RepoFile, Reply> {
+    async fn repo(&self, ask: RepoRequest) -> Result<ServedFile, Reply> {
         // An image that was replaced is read anew when it is asked for.
         let (server, path, repo) = (self.clone(), ask.path.clone(), ask.repo.clone());
         let file = tokio::task::spawn_blocking(move || server.open(&repo, &path))
@@ -149,43 +150,45 @@ impl Backend for Server {
         file
     }
 
-    fn health(&self) -> Health {
-        self.0.trouble().map_or(Health::Ok, Health::Degraded)
+    fn health(&self) -> ServerHealth {
+        self.0
+            .trouble()
+            .map_or(ServerHealth::Ok, ServerHealth::Degraded)
     }
 
-    async fn question(&self, question: Question) -> Result<Bytes, Refusal> {
+    async fn query(&self, query: OperatorQuery) -> Result<Bytes, ApiError> {
         let engine = self.0.clone();
-        let answered = tokio::task::spawn_blocking(move || match question {
-            Question::Nodes => Ok(bytes(&engine.look(views::nodes))),
-            Question::Node(name) => engine
+        let answered = tokio::task::spawn_blocking(move || match query {
+            OperatorQuery::Nodes => Ok(bytes(&engine.look(views::nodes))),
+            OperatorQuery::Node(name) => engine
                 .look(|turn| views::node(turn, &name))
                 .map(|value| bytes(&value)),
-            Question::Facts(name) => engine
+            OperatorQuery::Facts(name) => engine
                 .look(|turn| views::facts(turn, &name))
                 .map(|value| bytes(&value)),
-            Question::Explain(name) => engine
+            OperatorQuery::Explain(name) => engine
                 .look(|turn| views::explained(turn, &name))
                 .map(|value| bytes(&value)),
-            Question::Inventory => Ok(bytes(&engine.turn(inventory::inventory).0)),
-            Question::Status => Ok(bytes(&engine.status())),
-            Question::Log { node, after } => engine.log(&node, after.as_deref()),
+            OperatorQuery::Inventory => Ok(bytes(&engine.turn(inventory::inventory).0)),
+            OperatorQuery::Status => Ok(bytes(&engine.status())),
+            OperatorQuery::Log { node, after } => engine.log(&node, after.as_deref()),
         });
         answered
             .await
-            .unwrap_or_else(|error| Err(Refusal::new(500, error.to_string())))
+            .unwrap_or_else(|error| Err(ApiError::new(500, error.to_string())))
     }
 
-    async fn order(&self, order: Order) -> Result<Bytes, Refusal> {
+    async fn command(&self, command: OperatorCommand) -> Result<Bytes, ApiError> {
         const HELP: &str = "make room on the disk under the state directory";
         // What is refused must not happen later by itself.
         if self.0.health() != Journal::Good {
             let trouble = self.0.trouble().unwrap_or_default();
-            return Err(Refusal::new(503, trouble).help(HELP));
+            return Err(ApiError::new(503, trouble).help(HELP));
         }
-        let (outcome, ticket) = self.obey(order);
+        let (outcome, ticket) = self.obey(command);
         if let Err(error) = ticket.durable().await {
             let error = format!("{error}; the order is carried out when it can be");
-            return Err(Refusal::new(503, error).help(HELP));
+            return Err(ApiError::new(503, error).help(HELP));
         }
         outcome.map(|value| bytes(&value))
     }
@@ -194,15 +197,15 @@ impl Backend for Server {
         &self,
         node: String,
         after: Option<String>,
-    ) -> Result<mpsc::Receiver<Bytes>, Refusal> {
+    ) -> Result<mpsc::Receiver<Bytes>, ApiError> {
         self.0.clone().follow_log(node, after).await
     }
 }
 
 impl Server {
-    fn body(&self, document: Document, receipt: Option<Receipt>) -> Served {
+    fn body(&self, document: Document, receipt: Option<DownloadReceipt>) -> FileReply {
         match document.body {
-            Body::Bytes(bytes) => Served::Bytes {
+            DocumentBody::Bytes(bytes) => FileReply::Bytes {
                 reply: Reply {
                     status: 200,
                     content_type: content_type(&document.about.content_type),
@@ -210,15 +213,15 @@ impl Server {
                 },
                 receipt,
             },
-            Body::Repo { repo, path } => match self.open(&repo, &path) {
-                Ok(file) => Served::File(file),
+            DocumentBody::Repo { repo, path } => match self.open(&repo, &path) {
+                Ok(file) => FileReply::File(file),
                 Err(refusal) => reply(refusal),
             },
         }
     }
 
     /// Notes that somebody has asked for a file of a repo.
-    pub(super) fn note_opened(&self, peer: Peer, name: &str, file: &Result<RepoFile, Reply>) {
+    pub(super) fn note_opened(&self, peer: Peer, name: &str, file: &Result<ServedFile, Reply>) {
         let ip = peer.address.ip();
         match file {
             Ok(file) => self.0.note_repo(ip, name, Some(file.blob.size())),
@@ -228,7 +231,7 @@ impl Server {
         }
     }
 
-    pub(super) fn open(&self, repo: &str, path: &str) -> Result<RepoFile, Reply> {
+    pub(super) fn open(&self, repo: &str, path: &str) -> Result<ServedFile, Reply> {
         let live = self.0.live();
         let Some(source) = live.sources.get(repo) else {
             return Err(Reply::refusal(404, "there is no such repo here\n"));
@@ -236,7 +239,10 @@ impl Server {
         opened(source.open(path), &format!("repo {repo}"))
     }
 
-    fn obey(&self, order: Order) -> (Result<Value, Refusal>, crate::disk::journal::Ticket) {
+    fn obey(
+        &self,
+        order: OperatorCommand,
+    ) -> (Result<Value, ApiError>, crate::disk::journal::Ticket) {
         let one = |node: String, operation: Operation| {
             let (outcome, ticket) = self.0.turn(|turn| turn.operate(&node, &operation));
             (
@@ -247,37 +253,41 @@ impl Server {
             )
         };
         match order {
-            Order::Reinstall(node) => one(node, Operation::Reinstall),
-            Order::Hold { node, reason } => one(
+            OperatorCommand::Reinstall(node) => one(node, Operation::Reinstall),
+            OperatorCommand::Hold { node, reason } => one(
                 node,
                 Operation::Hold {
                     reason: reason.unwrap_or_else(|| "no reason given".into()),
                 },
             ),
-            Order::Release(node) => one(node, Operation::Release),
-            Order::Mark { node, state } if state == "installed" => one(node, Operation::Mark),
-            Order::Mark { state, .. } => {
-                let refusal = Refusal::new(400, format!("a machine cannot be marked `{state}`"));
+            OperatorCommand::Release(node) => one(node, Operation::Release),
+            OperatorCommand::Mark { node, state } if state == "installed" => {
+                one(node, Operation::Mark)
+            }
+            OperatorCommand::Mark { state, .. } => {
+                let refusal = ApiError::new(400, format!("a machine cannot be marked `{state}`"));
                 let ((), ticket) = self.0.turn(|_| ());
                 (Err(refusal.help("only `installed` can be told")), ticket)
             }
-            Order::Forget { node, wipe_allowed } => one(node, Operation::Forget { wipe_allowed }),
-            Order::PowerOff(node) => one(node, Operation::PowerOff),
-            Order::Pause => {
+            OperatorCommand::Forget { node, wipe_allowed } => {
+                one(node, Operation::Forget { wipe_allowed })
+            }
+            OperatorCommand::PowerOff(node) => one(node, Operation::PowerOff),
+            OperatorCommand::Pause => {
                 let ((), ticket) = self.0.turn(|turn| turn.pause());
                 (
                     Ok(json!({ "said": "no installer is handed out until `bootwright resume`" })),
                     ticket,
                 )
             }
-            Order::Resume => {
+            OperatorCommand::Resume => {
                 let ((), ticket) = self.0.turn(|turn| turn.resume());
                 (
                     Ok(json!({ "said": "installers are handed out again" })),
                     ticket,
                 )
             }
-            Order::ReleaseAll => {
+            OperatorCommand::ReleaseAll => {
                 let (count, ticket) = self.0.turn(|turn| turn.release_all());
                 (
                     Ok(json!({ "said": format!("{count} machines are released") })),
@@ -287,10 +297,10 @@ impl Server {
         }
     }
 
-    fn refusal(&self, node: &str, error: OperationError) -> Refusal {
+    fn refusal(&self, node: &str, error: OperationError) -> ApiError {
         match error {
             OperationError::Unknown(_) => views::unknown(node, &self.0.snapshot()),
-            OperationError::Refused(why) => Refusal::new(409, why),
+            OperationError::Refused(why) => ApiError::new(409, why),
         }
     }
 }
@@ -302,7 +312,7 @@ fn content_type_of(path: &str) -> &'static str {
 }
 
 impl Engine {
-    fn log(&self, name: &str, after: Option<&str>) -> Result<Bytes, Refusal> {
+    fn log(&self, name: &str, after: Option<&str>) -> Result<Bytes, ApiError> {
         let ids = self.look(|turn| views::ids(turn, name))?;
         views::log(&self.journal_dir, &ids, after)
     }
@@ -311,7 +321,7 @@ impl Engine {
         self: Arc<Self>,
         node: String,
         after: Option<String>,
-    ) -> Result<mpsc::Receiver<Bytes>, Refusal> {
+    ) -> Result<mpsc::Receiver<Bytes>, ApiError> {
         let first = self.log(&node, after.as_deref())?;
         let (sender, receiver) = mpsc::channel(16);
         let mut appended = self.appended.subscribe();
@@ -345,17 +355,20 @@ impl Engine {
     }
 }
 
-pub(super) fn reply(reply: Reply) -> Served {
-    Served::Bytes {
+pub(super) fn reply(reply: Reply) -> FileReply {
+    FileReply::Bytes {
         reply,
         receipt: None,
     }
 }
 
 /// A file that was opened in `place`, or why there is none.
-pub(super) fn opened(opened: Result<Opened, RepoError>, place: &str) -> Result<RepoFile, Reply> {
+pub(super) fn opened(
+    opened: Result<OpenedRepoFile, RepoError>,
+    place: &str,
+) -> Result<ServedFile, Reply> {
     match opened {
-        Ok(opened) => Ok(RepoFile {
+        Ok(opened) => Ok(ServedFile {
             content_type: content_type_of(&opened.path),
             blob: opened.blob,
             etag: opened.etag,

@@ -14,7 +14,7 @@ use std::{
 use crate::{
     boot::dhcp::{DhcpMessage, DhcpMessageType},
     model::Mac,
-    net::dhcp::Arrived,
+    net::dhcp::ReceivedDatagram,
 };
 
 /// So many questions of each kind wait at most: what is answered within a tenth of a second or so. A client asks
@@ -29,7 +29,7 @@ const REMEMBERED: usize = 4_096;
 #[derive(Debug, Clone)]
 pub(crate) struct Waiting {
     pub(crate) datagram: Box<[u8]>,
-    pub(crate) arrived: Arrived,
+    pub(crate) arrived: ReceivedDatagram,
 }
 
 /// Questions that wait.
@@ -128,7 +128,7 @@ mod tests {
         datagram[236..].copy_from_slice(&[99, 130, 83, 99]);
         datagram.extend([53, 1, kind, 255]);
         Waiting {
-            arrived: Arrived {
+            arrived: ReceivedDatagram {
                 length: datagram.len(),
                 from: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68),
                 interface: 1,

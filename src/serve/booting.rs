@@ -6,8 +6,8 @@ use super::{engine::Engine, handout, microkernel::NO_MICROKERNEL};
 use crate::{
     control::{BootAsk, Decision, Disk, Report, Token, Turn},
     disk::{
-        attempts::{Body, Document},
-        journal::{Health, Ticket},
+        attempts::{Document, DocumentBody},
+        journal::{JournalHealth, Ticket},
     },
     journal::{AttemptId, MachineId},
     model::{Arch, BootProgram, LocalBoot, Mac, Platform, TaskName},
@@ -97,7 +97,7 @@ impl Engine {
     /// The ticket is that of what the decision rests on.
     fn decide(&self, boot: &mut Boot<'_>) -> (Chosen, Ticket) {
         let Boot { ask, peer, base } = boot;
-        let healthy = self.health() == Health::Good;
+        let healthy = self.health() == JournalHealth::Good;
         let live = self.live();
         let network = live.network_at(peer.local.ip());
         ask.network = network.map(|network| network.name.value.clone());
@@ -172,7 +172,7 @@ impl Engine {
     pub(crate) fn kept(&self, attempt: AttemptId, name: &str) -> Result<Option<String>, String> {
         match self.attempts.read(handout::key(attempt), name) {
             Ok(Some(Document {
-                body: Body::Bytes(bytes),
+                body: DocumentBody::Bytes(bytes),
                 ..
             })) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Ok(_) => Ok(None),

@@ -20,7 +20,7 @@ use super::{
 
 impl Engine {
     /// Answers a network boot. The answer leaves when what it rests on is on the disk.
-    pub(crate) async fn on_boot(&self, ask: &http::BootAsk) -> Reply {
+    pub(crate) async fn on_boot(&self, ask: &http::BootRequest) -> Reply {
         let mut boot = Boot {
             ask: control::BootAsk {
                 report: ask.report.clone(),
@@ -48,7 +48,12 @@ impl Engine {
     }
 
     /// The script of a task that installs nothing: rendered anew each time, since no attempt keeps it.
-    fn script_of_task(&self, ask: &http::BootAsk, machine: MachineId, task: &TaskName) -> Vec<u8> {
+    fn script_of_task(
+        &self,
+        ask: &http::BootRequest,
+        machine: MachineId,
+        task: &TaskName,
+    ) -> Vec<u8> {
         let rendered =
             self.look(|turn| handout::script_of_task(turn, machine, &ask.report.macs, &ask.base));
         match rendered {
@@ -61,7 +66,7 @@ impl Engine {
         }
     }
 
-    fn script_of_wait(&self, reason: &str, ask: &http::BootAsk) -> Vec<u8> {
+    fn script_of_wait(&self, reason: &str, ask: &http::BootRequest) -> Vec<u8> {
         let url = format!("{}/boot?{}", ask.base, query(ask));
         scripts::wait(&self.snapshot().library, &url, reason).into_bytes()
     }
@@ -93,7 +98,7 @@ impl Engine {
 }
 
 /// The question as it was asked, for a script that asks again.
-fn query(ask: &http::BootAsk) -> String {
+fn query(ask: &http::BootRequest) -> String {
     let macs = ask
         .report
         .macs

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::load::{Depth, Loaded, Loader};
 use crate::{
     control::Snapshot,
-    disk::{last_good, state::State},
+    disk::{last_good, state::StateDirectory},
     site::Files,
 };
 
@@ -24,7 +24,7 @@ pub(crate) struct Chosen {
 pub(crate) fn choose(
     loader: &mut Loader,
     files: &Files,
-    state: &State,
+    state: &StateDirectory,
     root: &Path,
 ) -> anyhow::Result<Chosen> {
     let good = readable(last_good::revision(&state.last_good()));

@@ -20,7 +20,7 @@ use crate::{
     control::DhcpAsk,
     model::{DhcpMode, ServerConfig},
     net::{
-        dhcp::{Arrived, CLIENT_PORT, PXE_PORT, SERVER_PORT, Socket, Way},
+        dhcp::{CLIENT_PORT, DhcpSocket, PXE_PORT, ReceivedDatagram, SERVER_PORT, UdpRoute},
         http::Advertise,
         interfaces::Interface,
     },
@@ -107,7 +107,7 @@ impl Service {
                 tokio::time::sleep(LOOK).await;
                 continue;
             }
-            match Socket::open(self.port) {
+            match DhcpSocket::open(self.port) {
                 Ok(socket) => {
                     told = false;
                     tracing::info!("DHCP answers on port {}", self.port);
@@ -135,7 +135,7 @@ impl Service {
             io::ErrorKind::PermissionDenied => {
                 "start it as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW".into()
             }
-            io::ErrorKind::AddrInUse => match crate::net::ports::udp_holder(port) {
+            io::ErrorKind::AddrInUse => match crate::net::ports::udp_port_owner(port) {
                 Some(holder) => format!("{holder} has it"),
                 None => "another program has it".into(),
             },
@@ -149,7 +149,7 @@ impl Service {
     }
 
     /// Answers until no network wants it any more.
-    async fn answer(self: &Arc<Self>, socket: &Arc<Socket>) -> io::Result<()> {
+    async fn answer(self: &Arc<Self>, socket: &Arc<DhcpSocket>) -> io::Result<()> {
         let mut backlog = Backlog::default();
         let mut look = tokio::time::interval(LOOK);
         loop {
@@ -182,7 +182,7 @@ impl Service {
     }
 
     /// Takes in what has arrived.
-    fn take_in(&self, socket: &Socket, backlog: &mut Backlog) -> io::Result<()> {
+    fn take_in(&self, socket: &DhcpSocket, backlog: &mut Backlog) -> io::Result<()> {
         let mut buffer = [0; LARGEST];
         for _ in 0..ARRIVED {
             let Some(arrived) = socket.try_receive(&mut buffer)? else {
@@ -214,7 +214,7 @@ impl Service {
     /// is on the disk, and others are decided meanwhile.
     fn decide(
         self: &Arc<Self>,
-        socket: &Arc<Socket>,
+        socket: &Arc<DhcpSocket>,
         questions: Vec<Question>,
         room: OwnedSemaphorePermit,
     ) {
@@ -257,7 +257,7 @@ impl Service {
     }
 
     /// What a client's message asks the engine; nothing when it is none to us.
-    fn question(&self, query: DhcpMessage, arrived: Arrived) -> Option<Question> {
+    fn question(&self, query: DhcpMessage, arrived: ReceivedDatagram) -> Option<Question> {
         let link = self.links.at(arrived.interface)?;
         let us = self.our_address(&link, &arrived, &query)?;
         // What we ask ourselves is no question to us.
@@ -306,7 +306,7 @@ impl Service {
     fn our_address(
         &self,
         link: &Interface,
-        arrived: &Arrived,
+        arrived: &ReceivedDatagram,
         query: &DhcpMessage,
     ) -> Option<Ipv4Addr> {
         if query.giaddr.is_some() {
@@ -321,14 +321,19 @@ impl Service {
         link.addresses.iter().map(|net| net.addr()).find(fits)
     }
 
-    fn send(&self, socket: &Socket, question: &Question, answer: &DhcpReply) {
+    fn send(&self, socket: &DhcpSocket, question: &Question, answer: &DhcpReply) {
         if let Err(error) = self.try_send(socket, question, answer) {
             let mac = question.ask.query.mac;
             tracing::warn!("DHCP: the answer to {mac} was not sent: {error}");
         }
     }
 
-    fn try_send(&self, socket: &Socket, question: &Question, answer: &DhcpReply) -> io::Result<()> {
+    fn try_send(
+        &self,
+        socket: &DhcpSocket,
+        question: &Question,
+        answer: &DhcpReply,
+    ) -> io::Result<()> {
         let Question { ask, link, arrived } = question;
         let bytes = answer.datagram(&ask.query);
         let (us, index) = (ask.us, Some(link.index));
@@ -352,7 +357,7 @@ impl Service {
             }
             Destination::Broadcast => socket.send(&bytes, everybody, us, index),
             Destination::Mac(address) => {
-                let way = Way {
+                let way = UdpRoute {
                     from: us,
                     from_port: self.port,
                     to: address,
@@ -371,5 +376,5 @@ impl Service {
 struct Question {
     ask: DhcpAsk,
     link: Arc<Interface>,
-    arrived: Arrived,
+    arrived: ReceivedDatagram,
 }

@@ -24,7 +24,7 @@ impl Engine {
             return None;
         }
         let expected = turn.cards_to_confirm(report)?;
-        match neighbour::cards_at(ip) {
+        match neighbour::macs_at(ip) {
             Ok(found) => misfit(ip, &found, &expected, self.is_strict()),
             Err(error) => {
                 tracing::warn!("the kernel's neighbour table cannot be read: {error}");

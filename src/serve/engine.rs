@@ -16,10 +16,10 @@ use super::{
 use crate::{
     control::{Snapshot, Turn, World},
     disk::{
-        attempts::Attempts,
-        journal::{Entry, Health, Journal, Ticket},
+        attempts::AttemptStore,
+        journal::{Journal, JournalEntry, JournalHealth, Ticket},
         loaders::Loaders,
-        repo::{Images, Source},
+        repo::{ImageRegistry, RepoSource},
     },
     journal::{AttemptId, Line},
     model::{Network, Now, RepoName, Revision, ServerConfig},
@@ -30,10 +30,10 @@ use crate::{
 pub(crate) struct Engine {
     pub(crate) root: PathBuf,
     pub(crate) clock: Clock,
-    pub(crate) attempts: Attempts,
-    pub(crate) images: Arc<Images>,
+    pub(crate) attempts: AttemptStore,
+    pub(crate) images: Arc<ImageRegistry>,
     /// Where the microkernel is, when it is there.
-    pub(crate) microkernel: Source,
+    pub(crate) microkernel: RepoSource,
     /// Images that could not be verified.
     pub(crate) failed: Failed,
     pub(crate) journal_dir: PathBuf,
@@ -83,7 +83,7 @@ impl Scripts {
 pub(crate) struct Live {
     pub(crate) snapshot: Arc<Snapshot>,
     /// Where the files of repos come from that are served here.
-    pub(crate) sources: BTreeMap<RepoName, Arc<Source>>,
+    pub(crate) sources: BTreeMap<RepoName, Arc<RepoSource>>,
 }
 
 /// A state of the site that did not go live.
@@ -100,9 +100,9 @@ pub(crate) struct Rejected {
 pub(crate) struct Parts {
     pub(crate) root: PathBuf,
     pub(crate) clock: Clock,
-    pub(crate) attempts: Attempts,
-    pub(crate) images: Arc<Images>,
-    pub(crate) microkernel: Source,
+    pub(crate) attempts: AttemptStore,
+    pub(crate) images: Arc<ImageRegistry>,
+    pub(crate) microkernel: RepoSource,
     pub(crate) journal: Journal,
     pub(crate) journal_dir: PathBuf,
     pub(crate) world: World,
@@ -207,7 +207,7 @@ impl Engine {
         Ok(self.journal.checkpoint(state))
     }
 
-    pub(crate) fn health(&self) -> Health {
+    pub(crate) fn health(&self) -> JournalHealth {
         self.journal.health()
     }
 
@@ -270,7 +270,7 @@ impl Engine {
     fn clear(&self, attempt: AttemptId) -> std::io::Result<bool> {
         let key = handout::key(attempt);
         match self.look(|turn| turn.is_handing_over(attempt)) {
-            true => self.attempts.keep_only(key, HAND_OVER),
+            true => self.attempts.retain_only(key, HAND_OVER),
             false => self.attempts.remove(key).map(|()| false),
         }
     }
@@ -305,15 +305,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(crate) fn entry(line: &Line) -> Entry {
-    Entry {
+pub(crate) fn entry(line: &Line) -> JournalEntry {
+    JournalEntry {
         text: line.text(),
         durable: line.event.is_durable(),
     }
 }
 
 impl Live {
-    fn new(root: &std::path::Path, snapshot: Arc<Snapshot>, images: &Images) -> Self {
+    fn new(root: &std::path::Path, snapshot: Arc<Snapshot>, images: &ImageRegistry) -> Self {
         let repos = snapshot.site.repos.iter();
         let sources = repos.filter_map(|(name, repo)| {
             let source = outside::source(root, &snapshot.site, repo, images)?;

@@ -9,18 +9,18 @@ use crate::{
     journal::MachineId,
     model::{Few, Mac},
     net::{
-        http::{Delivery, LoaderAsk, Peer, Receipt, Reply, Served},
+        http::{DownloadEnd, DownloadReceipt, FileReply, LoaderRequest, Peer, Reply},
         neighbour,
     },
 };
 
 impl Engine {
     /// Serves a loader over HTTP.
-    pub(crate) async fn on_loader(self: &Arc<Self>, ask: LoaderAsk) -> Served {
+    pub(crate) async fn on_loader(self: &Arc<Self>, ask: LoaderRequest) -> FileReply {
         let loaders = self.loaders().clone();
         let name = ask.name.clone();
         let read = tokio::task::spawn_blocking(move || loaders.read(&name)).await;
-        let missing = |reply| Served::Bytes {
+        let missing = |reply| FileReply::Bytes {
             reply,
             receipt: None,
         };
@@ -44,14 +44,14 @@ impl Engine {
         name: String,
         bytes: Vec<u8>,
         whole: bool,
-    ) -> Served {
+    ) -> FileReply {
         let ip = peer.address.ip();
-        let machine = self.machine_of(self.cards_at(ip), ip);
+        let machine = self.machine_of(self.macs_at(ip), ip);
         if let Some(machine) = machine {
             self.note_asked(machine, &name);
         }
         let receipt = whole.then(|| self.receipt(machine, ip, name, &bytes));
-        Served::Bytes {
+        FileReply::Bytes {
             reply: Reply {
                 status: 200,
                 content_type: "application/efi",
@@ -68,16 +68,16 @@ impl Engine {
         ip: IpAddr,
         name: String,
         body: &[u8],
-    ) -> Receipt {
+    ) -> DownloadReceipt {
         let (engine, begun) = (self.clone(), Instant::now());
         let bytes = body.len() as u64;
         let program = Program::of(&body[..body.len().min(PROGRAM_HEAD)]);
-        Receipt::new(move |delivery| {
+        DownloadReceipt::new(move |delivery| {
             let outcome = match delivery {
-                Delivery::Completed => Ok((bytes, begun.elapsed().as_millis() as u64)),
-                Delivery::Aborted => Err(Broken {
+                DownloadEnd::Completed => Ok((bytes, begun.elapsed().as_millis() as u64)),
+                DownloadEnd::Aborted => Err(Broken {
                     reason: "broken off".into(),
-                    is_unheard: false,
+                    no_response: false,
                 }),
             };
             let fetched = Fetched {
@@ -112,8 +112,8 @@ impl Engine {
     }
 
     /// The cards at an address, by the kernel's neighbour table.
-    pub(crate) fn cards_at(&self, ip: IpAddr) -> Few<Mac> {
-        neighbour::cards_at(ip).unwrap_or_else(|error| {
+    pub(crate) fn macs_at(&self, ip: IpAddr) -> Few<Mac> {
+        neighbour::macs_at(ip).unwrap_or_else(|error| {
             tracing::warn!("the kernel's neighbour table cannot be read: {error}");
             Few::default()
         })

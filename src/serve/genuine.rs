@@ -9,7 +9,7 @@ use std::{
 use super::{engine::Engine, outside};
 use crate::{
     control::Turn,
-    disk::repo::{Genuine, Image, Source},
+    disk::repo::{ImageFile, ImageVerification, RepoSource},
     model::RepoName,
 };
 
@@ -24,7 +24,7 @@ pub(crate) struct Failed(Mutex<BTreeMap<RepoName, String>>);
 
 /// Reads, one after the other, every image whose digest is not known.
 pub(crate) async fn prove(engine: Arc<Engine>) {
-    let mut told: BTreeMap<RepoName, Genuine> = BTreeMap::new();
+    let mut told: BTreeMap<RepoName, ImageVerification> = BTreeMap::new();
     let mut round = 0;
     loop {
         round = (round + 1) % AGAIN;
@@ -32,17 +32,17 @@ pub(crate) async fn prove(engine: Arc<Engine>) {
             engine.failed.all().clear();
         }
         for (name, image, expected) in engine.expected() {
-            let before = image.is_genuine(&expected);
+            let before = image.verification(&expected);
             let has_failed = engine.failed.all().contains_key(&name);
-            if matches!(before, Genuine::Unknown(_)) && !has_failed {
+            if matches!(before, ImageVerification::Unverified(_)) && !has_failed {
                 let proving = image.clone();
-                let found = tokio::task::spawn_blocking(move || proving.find_digest()).await;
+                let found = tokio::task::spawn_blocking(move || proving.compute_digest()).await;
                 if let Err(error) = found.map_err(std::io::Error::other).flatten() {
                     tracing::warn!("repo {name}: {}: {error}", image.path().display());
                     engine.failed.all().insert(name.clone(), error.to_string());
                 }
             }
-            let now = image.is_genuine(&expected);
+            let now = image.verification(&expected);
             if told.get(&name) != Some(&now) {
                 tell(&name, &image, now);
                 told.insert(name, now);
@@ -52,15 +52,17 @@ pub(crate) async fn prove(engine: Arc<Engine>) {
     }
 }
 
-fn tell(name: &RepoName, image: &Image, now: Genuine) {
+fn tell(name: &RepoName, image: &ImageFile, now: ImageVerification) {
     let path = image.path().display();
     match now {
-        Genuine::Yes => tracing::info!("repo {name}: {path} has the SHA-256 that the site names"),
-        Genuine::No(found) => tracing::error!(
+        ImageVerification::Verified => {
+            tracing::info!("repo {name}: {path} has the SHA-256 that the site names")
+        }
+        ImageVerification::Mismatch(found) => tracing::error!(
             "repo {name}: {path} has the SHA-256 {}, which is not the one that the site names: nothing is installed from it",
             outside::hex(&found)
         ),
-        Genuine::Unknown(_) => {}
+        ImageVerification::Unverified(_) => {}
     }
 }
 
@@ -77,12 +79,12 @@ impl Engine {
             .expected()
             .into_iter()
             .filter_map(|(name, image, expected)| {
-                let why = match image.is_genuine(&expected) {
-                    Genuine::Yes => return None,
-                    Genuine::No(_) => {
+                let why = match image.verification(&expected) {
+                    ImageVerification::Verified => return None,
+                    ImageVerification::Mismatch(_) => {
                         format!("the image of repo {name} is not the one that its `sha256` names")
                     }
-                    Genuine::Unknown(percent) => match self.failed.all().get(&name) {
+                    ImageVerification::Unverified(percent) => match self.failed.all().get(&name) {
                         Some(error) => format!("the image of repo {name} cannot be read: {error}"),
                         None => format!("the image of repo {name} is being verified, {percent} %"),
                     },
@@ -93,15 +95,15 @@ impl Engine {
     }
 
     /// The images that are to have a digest.
-    fn expected(&self) -> Vec<(RepoName, Arc<Image>, [u8; 32])> {
+    fn expected(&self) -> Vec<(RepoName, Arc<ImageFile>, [u8; 32])> {
         let live = self.live();
         let repos = live.snapshot.site.repos.iter();
         repos
             .filter_map(|(name, repo)| {
                 let digest = outside::digest(repo)?;
                 match live.sources.get(name).map(|source| &**source) {
-                    Some(Source::Image(image)) => Some((name.clone(), image.clone(), digest)),
-                    Some(Source::Directory(_)) | None => None,
+                    Some(RepoSource::Image(image)) => Some((name.clone(), image.clone(), digest)),
+                    Some(RepoSource::Directory(_)) | None => None,
                 }
             })
             .collect()

@@ -2,7 +2,7 @@
 
 use crate::{
     control::{Disk, Opening, Report, Snapshot, Turn},
-    disk::attempts::{About, AttemptKey, Attempts, Body, Document},
+    disk::attempts::{AttemptKey, AttemptStore, Document, DocumentBody, DocumentHeader},
     journal::{AttemptId, MachineId},
     model::{Arch, Facts, Mac, NodeName, Platform, PolicyName},
     render::{self, FileKind, Job, Rendered, Urls},
@@ -30,7 +30,7 @@ pub(crate) struct Whom<'a> {
 /// or how the machine goes to its disk when that cannot be done.
 pub(crate) fn open(
     turn: &mut Turn<'_>,
-    attempts: &Attempts,
+    attempts: &AttemptStore,
     opening: &Opening,
     report: &Report,
     base: &str,
@@ -69,7 +69,7 @@ enum Unready {
 /// Renders an open attempt of which nothing was read once more, since the site has changed.
 pub(crate) fn refresh(
     turn: &mut Turn<'_>,
-    attempts: &Attempts,
+    attempts: &AttemptStore,
     machine: MachineId,
     attempt: AttemptId,
     report: &Report,
@@ -96,7 +96,7 @@ pub(crate) fn refresh(
 /// Renders and keeps everything of an attempt; returns its script.
 fn keep(
     turn: &Turn<'_>,
-    attempts: &Attempts,
+    attempts: &AttemptStore,
     whom: &Whom<'_>,
     report: &Report,
     base: &str,
@@ -110,16 +110,16 @@ fn keep(
         .into_iter()
         .find(|document| document.about.name == SCRIPT);
     match script.map(|script| script.body) {
-        Some(Body::Bytes(bytes)) => Ok(bytes),
+        Some(DocumentBody::Bytes(bytes)) => Ok(bytes),
         _ => Err(Unready::Unrendered(format!("its task renders no {SCRIPT}"))),
     }
 }
 
 /// Reads the script of an attempt that is open.
-pub(crate) fn kept_script(attempts: &Attempts, attempt: AttemptId) -> Result<Vec<u8>, String> {
+pub(crate) fn kept_script(attempts: &AttemptStore, attempt: AttemptId) -> Result<Vec<u8>, String> {
     match attempts.read(key(attempt), SCRIPT) {
         Ok(Some(Document {
-            body: Body::Bytes(bytes),
+            body: DocumentBody::Bytes(bytes),
             ..
         })) => Ok(bytes),
         Ok(_) => {
@@ -271,14 +271,14 @@ fn document(file: render::RenderedFile) -> Document {
         FileKind::HandOut => "hand-out",
     };
     Document {
-        about: About {
+        about: DocumentHeader {
             name: file.name,
             kind: kind.into(),
             content_type: file.content_type.into(),
         },
         body: match file.body {
-            render::Body::Bytes(bytes) => Body::Bytes(bytes),
-            render::Body::Repo { repo, path } => Body::Repo {
+            render::Body::Bytes(bytes) => DocumentBody::Bytes(bytes),
+            render::Body::Repo { repo, path } => DocumentBody::Repo {
                 repo: repo.to_string(),
                 path,
             },

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     disk::{
         journal,
-        state::{Environment, State},
+        state::{Environment, StateDirectory},
     },
     model::ServerConfig,
 };
@@ -35,7 +35,7 @@ pub(crate) fn state_path(root: &Path, config: &ServerConfig) -> io::Result<PathB
 }
 
 /// Tells whether a state directory knows the site.
-pub(crate) fn known(state: &State, config: &ServerConfig) -> io::Result<Known> {
+pub(crate) fn known(state: &StateDirectory, config: &ServerConfig) -> io::Result<Known> {
     let Some(id) = &config.site_id else {
         return Ok(Known::Demonstration);
     };

@@ -7,14 +7,14 @@ use std::{
 
 use super::engine::Engine;
 use crate::net::{
-    dhcp::{Frames, Way},
+    dhcp::{FrameSender, UdpRoute},
     interfaces::{self, Interface},
 };
 
 /// The interfaces, and frames over them.
 pub(crate) struct Links {
     known: Mutex<Vec<Arc<Interface>>>,
-    frames: Mutex<Frames>,
+    frames: Mutex<FrameSender>,
 }
 
 impl Links {
@@ -53,7 +53,7 @@ impl Links {
     }
 
     /// Sends a datagram in a frame to one card.
-    pub(crate) fn send(&self, on: &Interface, way: &Way, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&self, on: &Interface, way: &UdpRoute, bytes: &[u8]) -> io::Result<()> {
         lock(&self.frames).send(on, way, bytes)
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Listeners {
     pub(crate) advertise: Advertise,
     pub(crate) limits: Limits,
     /// TFTP's socket, or why there is none.
-    pub(crate) tftp: Result<tftp::Server, String>,
+    pub(crate) tftp: Result<tftp::TftpServer, String>,
 }
 
 impl Listeners {
@@ -139,19 +139,19 @@ fn listen(address: SocketAddr) -> anyhow::Result<Listener> {
 }
 
 /// TFTP's port. A site that does not name it does without where it cannot be had.
-fn open_tftp(config: &ServerConfig) -> anyhow::Result<Result<tftp::Server, String>> {
+fn open_tftp(config: &ServerConfig) -> anyhow::Result<Result<tftp::TftpServer, String>> {
     let enabled = config.tftp.enabled.as_ref();
     if enabled.is_some_and(|at| !at.value) {
         return Ok(Err("switched off".into()));
     }
     if let Some(listen) = &config.tftp.listen {
         let address = address_of(&listen.value, tftp::PORT)?;
-        let server = tftp::Server::bind(address)
+        let server = tftp::TftpServer::bind(address)
             .with_context(|| format!("TFTP cannot listen on {address}"))?;
         return Ok(Ok(server));
     }
     Ok(
-        tftp_by_default().map_err(|error| match ports::udp_holder(tftp::PORT) {
+        tftp_by_default().map_err(|error| match ports::udp_port_owner(tftp::PORT) {
             Some(holder) => format!(
                 "{holder} has port {}; it is tried again every 10 s",
                 tftp::PORT
@@ -165,10 +165,10 @@ fn open_tftp(config: &ServerConfig) -> anyhow::Result<Result<tftp::Server, Strin
 }
 
 /// TFTP's usual port, of both families where there are both.
-pub(crate) fn tftp_by_default() -> std::io::Result<tftp::Server> {
+pub(crate) fn tftp_by_default() -> std::io::Result<tftp::TftpServer> {
     let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, tftp::PORT));
     let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, tftp::PORT));
-    tftp::Server::bind(all).or_else(|_| tftp::Server::bind(v4))
+    tftp::TftpServer::bind(all).or_else(|_| tftp::TftpServer::bind(v4))
 }
 
 /// Port 80 where it can be had, else 8080, with a warning.

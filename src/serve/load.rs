@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     control::{Checked, Examined, Snapshot},
-    disk::{self, repo::Images, state::Key},
+    disk::{self, repo::ImageRegistry, state::SecretKey},
     matcher,
     model::{Hostname, Node, NodeName, Place, Repo, Revision, ServerConfig},
     net::http::Advertise,
@@ -78,7 +78,7 @@ pub enum Depth {
 
 impl Loader {
     /// Loads the site at `root`. Password salts derive from `key`.
-    pub fn new(root: &Path, key: Key, images: Arc<Images>) -> Self {
+    pub fn new(root: &Path, key: SecretKey, images: Arc<ImageRegistry>) -> Self {
         Loader {
             lookup: Lookup::new(root, key, images),
             memory: Memory::default(),
@@ -88,7 +88,7 @@ impl Loader {
     }
 
     /// The images that it reads.
-    pub(crate) fn images(&self) -> Arc<Images> {
+    pub(crate) fn images(&self) -> Arc<ImageRegistry> {
         self.lookup.images()
     }
 
@@ -378,13 +378,13 @@ fn whole(root: &Path, files: &Files) -> Loaded {
 }
 
 /// The key of the site's state directory, so that a password is hashed here as the server does it.
-fn password_key(root: &Path, files: &Files) -> Key {
-    let none = Key([0; 32]);
+fn password_key(root: &Path, files: &Files) -> SecretKey {
+    let none = SecretKey([0; 32]);
     let (config, _) = site::read_config(files, &mut Memory::default());
     let Ok(path) = super::keep::state_path(root, &config) else {
         return none;
     };
-    let Some(state) = disk::state::State::existing(&path) else {
+    let Some(state) = disk::state::StateDirectory::existing(&path) else {
         return none;
     };
     state.password_key().unwrap_or(none)

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     journal::AttemptId,
     model::{BootProgram, Mac, Platform},
-    net::http::{MbootAsk, Peer, Reply, RepoFile, Served},
+    net::http::{FileReply, MbootRequest, Peer, Reply, ServedFile},
     render::mboot::{self, Beside},
 };
 
@@ -67,7 +67,7 @@ pub(crate) fn paths(engine: &Engine, name: &str) -> Vec<String> {
 
 impl Server {
     /// Serves what lies beside mboot over HTTP.
-    pub(crate) async fn on_mboot(&self, ask: MbootAsk) -> Served {
+    pub(crate) async fn on_mboot(&self, ask: MbootRequest) -> FileReply {
         match Beside::read(&ask.path) {
             Beside::BootCfg(mac) => reply(self.boot_cfg(&ask, mac).await),
             Beside::Loader => self.mboot_itself(&ask).await,
@@ -75,7 +75,7 @@ impl Server {
         }
     }
 
-    async fn boot_cfg(&self, ask: &MbootAsk, mac: Option<Mac>) -> Reply {
+    async fn boot_cfg(&self, ask: &MbootRequest, mac: Option<Mac>) -> Reply {
         let engine = &self.0;
         let nobody = || Reply::refusal(404, "nothing is known of this machine's card\n");
         let Some(mac) = mac.or_else(|| card_at(engine, ask.peer)) else {
@@ -97,7 +97,7 @@ impl Server {
         Reply::text(boot_cfg(engine, chosen))
     }
 
-    async fn mboot_itself(&self, ask: &MbootAsk) -> Served {
+    async fn mboot_itself(&self, ask: &MbootRequest) -> FileReply {
         let (server, repo) = (self.clone(), ask.repo.clone());
         let read = tokio::task::spawn_blocking(move || {
             let blob = server.open_beside(&repo, mboot::LOADER)?.blob;
@@ -114,17 +114,17 @@ impl Server {
         }
     }
 
-    async fn beside_mboot(&self, ask: &MbootAsk) -> Served {
+    async fn beside_mboot(&self, ask: &MbootRequest) -> FileReply {
         let (server, repo, path) = (self.clone(), ask.repo.clone(), ask.path.clone());
         let opened = tokio::task::spawn_blocking(move || server.open_beside(&repo, &path));
         let opened = opened.await.unwrap_or_else(|error| Err(unread(error)));
         let name = format!("{}/{}/{}", mboot::DIRECTORY, ask.repo, ask.path);
         self.note_opened(ask.peer, &name, &opened);
-        opened.map_or_else(reply, Served::File)
+        opened.map_or_else(reply, FileReply::File)
     }
 
     /// Opens a file of a repo by the name that it has beside mboot.
-    fn open_beside(&self, repo: &str, name: &str) -> Result<RepoFile, Reply> {
+    fn open_beside(&self, repo: &str, name: &str) -> Result<ServedFile, Reply> {
         let mut opened = Err(Reply::refusal(404, "this repo has no such file\n"));
         for path in paths(&self.0, name) {
             opened = self.open(repo, &path);
@@ -143,5 +143,5 @@ fn unread(error: impl std::fmt::Display) -> Reply {
 
 /// The card of whoever asks, by the kernel's neighbour table.
 pub(crate) fn card_at(engine: &Engine, peer: Peer) -> Option<Mac> {
-    engine.cards_at(peer.address.ip()).first().copied()
+    engine.macs_at(peer.address.ip()).first().copied()
 }

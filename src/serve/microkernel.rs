@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     control::{CheckedIn, ReportError, Reported, Token, Turn},
-    disk::repo::{Opened, RepoError},
+    disk::repo::{OpenedRepoFile, RepoError},
     model::{Mac, TaskName},
-    net::http::{self, CheckInAsk, CheckInReply, Reply, RepoFile},
+    net::http::{self, CheckInReply, CheckInRequest, Reply, ServedFile},
     render::{
         grub,
         scripts::{self, Microkernel},
@@ -30,7 +30,7 @@ impl Engine {
     /// The script by which a machine boots the microkernel; none when it is not there.
     pub(crate) fn script_of_microkernel(
         &self,
-        ask: &http::BootAsk,
+        ask: &http::BootRequest,
         token: Token,
     ) -> Option<Vec<u8>> {
         if !self.has_microkernel() {
@@ -73,13 +73,13 @@ impl Engine {
     }
 
     /// Opens a file of the microkernel; none when it has no such file.
-    pub(super) fn open_microkernel(&self, name: &str) -> Option<Result<Opened, RepoError>> {
+    pub(super) fn open_microkernel(&self, name: &str) -> Option<Result<OpenedRepoFile, RepoError>> {
         let is_known = [KERNEL, INITRD].contains(&name);
         is_known.then(|| self.microkernel.open(name))
     }
 
     /// Takes a check-in. What the order rests on is on the disk when it is told.
-    pub(crate) async fn on_check_in(&self, ask: CheckInAsk) -> CheckInReply {
+    pub(crate) async fn on_check_in(&self, ask: CheckInRequest) -> CheckInReply {
         let Some(token) = Token::parse(&ask.token) else {
             return CheckInReply::UnknownToken;
         };
@@ -101,7 +101,7 @@ impl Engine {
         match told {
             CheckedIn::Order(order) => {
                 let order = serde_json::to_vec(&order).expect("an order has text keys alone");
-                CheckInReply::Order(order.into())
+                CheckInReply::Instruction(order.into())
             }
             CheckedIn::TooOften => CheckInReply::TooOften,
             CheckedIn::Unknown => CheckInReply::UnknownToken,
@@ -122,7 +122,7 @@ fn no_report(error: &ReportError) -> Reply {
 
 impl Server {
     /// Opens a file of the microkernel.
-    pub(super) fn open_microkernel(&self, name: &str) -> Result<RepoFile, Reply> {
+    pub(super) fn open_microkernel(&self, name: &str) -> Result<ServedFile, Reply> {
         match self.0.open_microkernel(name) {
             Some(found) => opened(found, "the microkernel"),
             None => Err(Reply::refusal(404, "the microkernel has no such file\n")),

@@ -19,11 +19,11 @@ use crate::{
     control::{Operation, Snapshot, TokenKey, Turn, World},
     disk::{
         self,
-        journal::{Journal, Options},
-        state::{Key, State},
+        journal::{Journal, JournalOptions},
+        state::{SecretKey, StateDirectory},
     },
     model::ServerConfig,
-    net::http::{Bytes, Refusal},
+    net::http::{ApiError, Bytes},
     site::{self, Memory},
 };
 
@@ -32,7 +32,7 @@ pub struct Offline {
     snapshot: Arc<Snapshot>,
     world: World,
     clock: Clock,
-    state: Option<State>,
+    state: Option<StateDirectory>,
 }
 
 impl std::fmt::Debug for Offline {
@@ -46,7 +46,7 @@ impl Offline {
     pub fn read(root: &Path) -> anyhow::Result<Offline> {
         let (config, snapshot) = snapshot(root)?;
         let clock = Clock::start();
-        let state = State::existing(&keep::state_path(root, &config)?);
+        let state = StateDirectory::existing(&keep::state_path(root, &config)?);
         let world = match &state {
             Some(state) => start::read_journal(state, clock)?,
             None => World::new(Default::default(), TokenKey([0; 32]), 0, clock.now()),
@@ -65,22 +65,22 @@ impl Offline {
     }
 
     /// One machine, as the API answers.
-    pub fn node(&mut self, name: &str) -> Result<Value, Refusal> {
+    pub fn node(&mut self, name: &str) -> Result<Value, ApiError> {
         views::node(&self.turn(), name)
     }
 
     /// What one machine reported of itself, as the API answers.
-    pub fn facts(&mut self, name: &str) -> Result<Value, Refusal> {
+    pub fn facts(&mut self, name: &str) -> Result<Value, ApiError> {
         views::facts(&self.turn(), name)
     }
 
     /// Why one machine gets what it gets, as the API answers.
-    pub fn explain(&mut self, name: &str) -> Result<Value, Refusal> {
+    pub fn explain(&mut self, name: &str) -> Result<Value, ApiError> {
         views::explained(&self.turn(), name)
     }
 
     /// One machine's log as lines of JSON.
-    pub fn log(&mut self, name: &str) -> Result<Bytes, Refusal> {
+    pub fn log(&mut self, name: &str) -> Result<Bytes, ApiError> {
         let ids = views::ids(&self.turn(), name)?;
         match &self.state {
             Some(state) => views::log(&state.journal(), &ids, None),
@@ -112,12 +112,15 @@ pub enum Request {
 }
 
 /// Does what is asked, when no server holds the journal.
-pub fn operate(root: &Path, request: &Request) -> anyhow::Result<Result<String, Refusal>> {
+pub fn operate(root: &Path, request: &Request) -> anyhow::Result<Result<String, ApiError>> {
     let (config, snapshot) = snapshot(root)?;
-    let state = State::open(&keep::state_path(root, &config)?)?;
+    let state = StateDirectory::open(&keep::state_path(root, &config)?)?;
     let clock = Clock::start();
-    let (journal, replayed) =
-        Journal::open(&state.journal(), &absolute(root)?, Options::default())?;
+    let (journal, replayed) = Journal::open(
+        &state.journal(),
+        &absolute(root)?,
+        JournalOptions::default(),
+    )?;
     let (folded, _) = replay::fold(replayed, clock.now().wall)?;
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
@@ -136,14 +139,14 @@ pub fn operate(root: &Path, request: &Request) -> anyhow::Result<Result<String, 
     Ok(said)
 }
 
-fn act(turn: &mut Turn<'_>, request: &Request) -> Result<String, Refusal> {
+fn act(turn: &mut Turn<'_>, request: &Request) -> Result<String, ApiError> {
     match request {
         Request::Machine(name, operation) => {
             turn.operate(name, operation).map_err(|error| match error {
                 crate::control::OperationError::Unknown(name) => {
                     views::unknown(&name, turn.snapshot)
                 }
-                crate::control::OperationError::Refused(why) => Refusal::new(409, why),
+                crate::control::OperationError::Refused(why) => ApiError::new(409, why),
             })
         }
         Request::ReleaseAll => Ok(format!("{} machines are released", turn.release_all())),
@@ -170,7 +173,7 @@ fn act(turn: &mut Turn<'_>, request: &Request) -> Result<String, Refusal> {
 pub fn adopt(root: &Path) -> anyhow::Result<PathBuf> {
     let files = disk::site::read(root)?;
     let (config, _) = site::read_config(&files, &mut Memory::default());
-    let state = State::open(&keep::state_path(root, &config)?)?;
+    let state = StateDirectory::open(&keep::state_path(root, &config)?)?;
     let id = config
         .site_id
         .as_ref()
@@ -191,7 +194,7 @@ fn snapshot(root: &Path) -> anyhow::Result<(Arc<ServerConfig>, Arc<Snapshot>)> {
     let files = disk::site::read(root)
         .with_context(|| format!("the site `{}` cannot be read", root.display()))?;
     let (config, _) = site::read_config(&files, &mut Memory::default());
-    let mut loader = Loader::new(root, Key([0; 32]), Arc::default());
+    let mut loader = Loader::new(root, SecretKey([0; 32]), Arc::default());
     let revision = site::load(&files, &mut Memory::default()).0.revision;
     // What is asked here needs nothing rendered.
     let depth = revision.map_or(Depth::Whole, Depth::Known);

@@ -15,7 +15,7 @@ use crate::{
     boot::dhcp::{DhcpMessage, DhcpMessageType},
     model::{DhcpMode, NetworkName},
     net::{
-        dhcp::other_server,
+        dhcp::find_other_server,
         interfaces::{self, Interface},
     },
 };
@@ -175,7 +175,7 @@ pub(crate) async fn look(engine: Arc<Engine>) {
     loop {
         for (network, link, us) in ours(&engine) {
             if engine.others.is_due(&network, Instant::now()) {
-                let asked = other_server(&link, us).await;
+                let asked = find_other_server(&link, us).await;
                 engine
                     .others
                     .hear_of_look(&network, &link.name, asked, Instant::now());

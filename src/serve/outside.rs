@@ -8,9 +8,9 @@ use std::{
 
 use crate::{
     disk::{
-        repo::{Images, RepoError, Source, Tree},
-        secrets::{self, Passwords},
-        state::Key,
+        repo::{ImageRegistry, RepoDirectory, RepoError, RepoSource},
+        secrets::{self, PasswordHashCache},
+        state::SecretKey,
     },
     model::{At, PasswordHash, Repo, RepoName, Settings, TaskName},
     render::{self, Library, Outside, RepoFile, RepoView},
@@ -24,22 +24,22 @@ const SECRETS: &str = "/etc/bootwright/secrets";
 /// Looks things up, and remembers what is costly.
 pub(crate) struct Lookup {
     root: PathBuf,
-    passwords: Passwords,
-    images: Arc<Images>,
+    passwords: PasswordHashCache,
+    images: Arc<ImageRegistry>,
 }
 
 impl Lookup {
     /// Looks up for the site at `root`. `key` is what salts derive from.
-    pub(crate) fn new(root: &Path, key: Key, images: Arc<Images>) -> Self {
+    pub(crate) fn new(root: &Path, key: SecretKey, images: Arc<ImageRegistry>) -> Self {
         Lookup {
             root: root.into(),
-            passwords: Passwords::new(key),
+            passwords: PasswordHashCache::new(key),
             images,
         }
     }
 
     /// The images that it reads.
-    pub(crate) fn images(&self) -> Arc<Images> {
+    pub(crate) fn images(&self) -> Arc<ImageRegistry> {
         self.images.clone()
     }
 
@@ -95,7 +95,7 @@ impl Lookup {
         }
     }
 
-    fn sources(&self, site: &Site, outside: &mut Outside) -> BTreeMap<RepoName, Source> {
+    fn sources(&self, site: &Site, outside: &mut Outside) -> BTreeMap<RepoName, RepoSource> {
         let mut sources = BTreeMap::new();
         for (name, repo) in &site.repos {
             let view = match source(&self.root, site, repo, &self.images) {
@@ -127,7 +127,12 @@ fn stand_in() -> PasswordHash {
 }
 
 /// Where a repo's files come from, when they are served here.
-pub(crate) fn source(root: &Path, site: &Site, repo: &Repo, images: &Images) -> Option<Source> {
+pub(crate) fn source(
+    root: &Path,
+    site: &Site,
+    repo: &Repo,
+    images: &ImageRegistry,
+) -> Option<RepoSource> {
     let body = &repo.body;
     let base = site
         .config
@@ -136,8 +141,10 @@ pub(crate) fn source(root: &Path, site: &Site, repo: &Repo, images: &Images) -> 
         .as_ref()
         .map_or(root.to_path_buf(), |repos| root.join(&repos.value));
     match (&body.path, &body.iso) {
-        (Some(path), _) => Some(Source::Directory(Tree::new(&base.join(&path.value)))),
-        (None, Some(iso)) => Some(Source::Image(images.at(&base.join(&iso.value)))),
+        (Some(path), _) => Some(RepoSource::Directory(RepoDirectory::new(
+            &base.join(&path.value),
+        ))),
+        (None, Some(iso)) => Some(RepoSource::Image(images.at(&base.join(&iso.value)))),
         (None, None) => None,
     }
 }
@@ -176,7 +183,7 @@ fn password_files(settings: &Settings) -> impl Iterator<Item = &At<String>> {
 fn look_up(
     site: &Site,
     library: &Library,
-    sources: &BTreeMap<RepoName, Source>,
+    sources: &BTreeMap<RepoName, RepoSource>,
     outside: &mut Outside,
 ) {
     loop {

@@ -13,7 +13,7 @@ use super::{
     memory,
 };
 use crate::{
-    disk::{last_good, state::State, watch::Seen},
+    disk::{last_good, state::StateDirectory, watch::ObservedSite},
     site::{self, Files, Severity, Style},
 };
 
@@ -21,8 +21,8 @@ use crate::{
 pub(crate) async fn follow(
     engine: Arc<Engine>,
     mut loader: Loader,
-    state: State,
-    mut seen: watch::Receiver<Seen>,
+    state: StateDirectory,
+    mut seen: watch::Receiver<ObservedSite>,
 ) {
     while seen.changed().await.is_ok() {
         let now = seen.borrow_and_update().clone();
@@ -56,7 +56,7 @@ pub(crate) async fn follow(
     }
 }
 
-async fn take(engine: &Arc<Engine>, loaded: &Loaded, files: &Arc<Files>, state: &State) {
+async fn take(engine: &Arc<Engine>, loaded: &Loaded, files: &Arc<Files>, state: &StateDirectory) {
     if !loaded.is_sound() {
         reject(engine, loaded);
         return;
@@ -79,7 +79,7 @@ async fn take(engine: &Arc<Engine>, loaded: &Loaded, files: &Arc<Files>, state: 
 }
 
 /// Keeps the site as the last good one, off the way of everything else.
-pub(crate) fn keep(loaded: &Loaded, files: &Arc<Files>, state: &State) {
+pub(crate) fn keep(loaded: &Loaded, files: &Arc<Files>, state: &StateDirectory) {
     let Some(revision) = loaded.snapshot.site.revision.clone() else {
         return;
     };

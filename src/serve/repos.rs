@@ -8,8 +8,8 @@ use super::{keep, outside};
 use crate::{
     disk::{
         self,
-        repo::{Genuine, Images, RepoError, Source},
-        state::State,
+        repo::{ImageRegistry, ImageVerification, RepoError, RepoSource},
+        state::StateDirectory,
     },
     model::Repo,
     site::{self, Memory, Site, guess},
@@ -43,7 +43,7 @@ pub struct RepoShown {
 pub struct Repos {
     root: PathBuf,
     site: Site,
-    images: Images,
+    images: ImageRegistry,
 }
 
 impl Repos {
@@ -53,7 +53,8 @@ impl Repos {
         let (site, _) = site::load(&files, &mut Memory::default());
         let state = keep::state_path(root, &site.config)?;
         // What the server knows of images already is not found out again.
-        let images = State::existing(&state).map(|state| Images::known_from(state.images()));
+        let images = StateDirectory::existing(&state)
+            .map(|state| ImageRegistry::with_read_only_cache(state.images()));
         Ok(Repos {
             root: root.into(),
             site,
@@ -73,7 +74,7 @@ impl Repos {
     }
 
     /// The files of one repo; none when there is no such repo, an empty answer when machines fetch from it directly.
-    pub fn source(&self, name: &str) -> Option<Option<Source>> {
+    pub fn source(&self, name: &str) -> Option<Option<RepoSource>> {
         let repo = self.site.repos.get(name)?;
         Some(outside::source(&self.root, &self.site, repo, &self.images))
     }
@@ -115,14 +116,16 @@ impl Repos {
 }
 
 /// What the digest says, as far as it is known.
-fn not_genuine(repo: &Repo, source: &Source) -> Option<String> {
-    let Source::Image(image) = source else {
+fn not_genuine(repo: &Repo, source: &RepoSource) -> Option<String> {
+    let RepoSource::Image(image) = source else {
         return None;
     };
     let expected = outside::digest(repo)?;
-    match image.is_genuine(&expected) {
-        Genuine::Yes | Genuine::Unknown(_) => None,
-        Genuine::No(found) => Some(format!("its SHA-256 is {}", outside::hex(&found))),
+    match image.verification(&expected) {
+        ImageVerification::Verified | ImageVerification::Unverified(_) => None,
+        ImageVerification::Mismatch(found) => {
+            Some(format!("its SHA-256 is {}", outside::hex(&found)))
+        }
     }
 }
 
@@ -141,12 +144,12 @@ fn nothing(repo: &Repo) -> RepoShown {
 }
 
 /// Lists a directory of a repo, in which a name that is no directory lists itself.
-pub fn list(source: &Source, path: &str) -> Result<Vec<disk::repo::Listed>, RepoError> {
+pub fn list(source: &RepoSource, path: &str) -> Result<Vec<disk::repo::RepoEntry>, RepoError> {
     match source.list(path) {
         Err(RepoError::Missing(_) | RepoError::NotAFile(_) | RepoError::Io { .. }) => {
             let looked = source.look(path)?;
             let name = looked.path.rsplit('/').next().unwrap_or_default();
-            Ok(vec![disk::repo::Listed {
+            Ok(vec![disk::repo::RepoEntry {
                 name: name.to_owned(),
                 size: Some(looked.size),
                 link: None,

@@ -21,12 +21,12 @@ use super::{
 };
 use crate::{
     disk::{
-        state::State,
-        watch::{Seen, Watch},
+        state::StateDirectory,
+        watch::{ObservedSite, SiteWatch},
     },
     journal::Event,
     net::{
-        http::{self, Machines, Operators, Stop},
+        http::{self, MachineListenerConfig, OperatorListenerConfig, Stop},
         tftp,
     },
 };
@@ -50,12 +50,12 @@ pub struct Running {
     listeners: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
     engine: EngineHandle,
-    watch: Watch,
+    watch: SiteWatch,
     tftp: Tftp,
 }
 
 /// TFTP's server, as soon as it has its port.
-type Tftp = Arc<Mutex<Option<tftp::Handle>>>;
+type Tftp = Arc<Mutex<Option<tftp::TftpHandle>>>;
 
 #[derive(Clone)]
 struct EngineHandle(Arc<Engine>);
@@ -69,9 +69,9 @@ impl std::fmt::Debug for EngineHandle {
 /// What follows the site.
 pub(crate) struct Following {
     pub(crate) loader: Loader,
-    pub(crate) state: State,
-    pub(crate) seen: watch::Receiver<Seen>,
-    pub(crate) watch: Watch,
+    pub(crate) state: StateDirectory,
+    pub(crate) seen: watch::Receiver<ObservedSite>,
+    pub(crate) watch: SiteWatch,
     /// Whether DHCP is left alone.
     pub(crate) http_alone: bool,
     /// Whether nobody is to hear of what happens.
@@ -121,23 +121,23 @@ impl Running {
         if let Ok(server) = listeners.tftp {
             serve_tftp(server, tree.clone(), &tftp);
         }
-        let told = Machines {
+        let told = MachineListenerConfig {
             advertise: listeners.advertise,
             limits: listeners.limits,
         };
-        let admitted = Operators {
+        let admitted = OperatorListenerConfig {
             guard: listeners.guard,
             limits: listeners.limits,
         };
         let stop_of_machines = Stop::new(stopped.clone());
         let listening = vec![
-            tokio::spawn(http::machines(
+            tokio::spawn(http::serve_machines(
                 listeners.machines,
                 server.clone(),
                 told,
                 stop_of_machines,
             )),
-            tokio::spawn(http::operators(
+            tokio::spawn(http::serve_operators(
                 listeners.operators,
                 server,
                 admitted,
@@ -188,7 +188,7 @@ impl Running {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => {
-                    self.watch.look_now();
+                    self.watch.refresh();
                     self.engine.0.others.look_again(Instant::now());
                 }
             }
@@ -212,7 +212,7 @@ impl Running {
     }
 }
 
-fn serve_tftp(server: tftp::Server, tree: Arc<Tree>, place: &Tftp) {
+fn serve_tftp(server: tftp::TftpServer, tree: Arc<Tree>, place: &Tftp) {
     match server.serve(tree) {
         Ok(handle) => *lock(place) = Some(handle),
         Err(error) => tracing::error!("TFTP is off: {error}"),
@@ -230,7 +230,7 @@ async fn tftp_when_free(tree: Arc<Tree>, place: Tftp) {
     }
 }
 
-fn lock(place: &Tftp) -> std::sync::MutexGuard<'_, Option<tftp::Handle>> {
+fn lock(place: &Tftp) -> std::sync::MutexGuard<'_, Option<tftp::TftpHandle>> {
     place
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)

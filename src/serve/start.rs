@@ -26,12 +26,12 @@ use super::{
 use crate::{
     control::{TokenKey, World},
     disk::{
-        attempts::Attempts,
-        journal::{self, Journal, Options as JournalOptions},
-        repo::Images,
-        repo::{Source, Tree},
-        state::State,
-        watch::Watch,
+        attempts::AttemptStore,
+        journal::{self, Journal, JournalOptions},
+        repo::ImageRegistry,
+        repo::{RepoDirectory, RepoSource},
+        state::StateDirectory,
+        watch::SiteWatch,
     },
     journal::Event,
     model::ServerConfig,
@@ -60,8 +60,8 @@ pub struct Options {
 pub async fn start(options: Options) -> anyhow::Result<Running> {
     let began = Instant::now();
     let root = super::load::absolute(&options.site)?;
-    let (watch, mut seen) =
-        Watch::start(&root).with_context(|| format!("`{}` cannot be watched", root.display()))?;
+    let (watch, mut seen) = SiteWatch::start(&root)
+        .with_context(|| format!("`{}` cannot be watched", root.display()))?;
     let first = seen.borrow_and_update().clone();
     if let Some(trouble) = &first.trouble {
         anyhow::bail!("the site `{}` cannot be read: {trouble}", root.display());
@@ -71,7 +71,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let known = keep::known(&state, &config)?;
     let clock = Clock::start();
     let (journal, world, mut troubles) = open_journal(&state, &root, clock)?;
-    let images = Arc::new(Images::kept_in(state.images()));
+    let images = Arc::new(ImageRegistry::with_cache(state.images()));
     let mut loader = Loader::new(&root, state.password_key()?, images.clone());
     let listeners = Listeners::open(&options, &config, &root, &mut troubles)?;
     loader.set_port(listeners.machines.address().port());
@@ -79,9 +79,9 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let engine = Arc::new(Engine::new(Parts {
         root: root.clone(),
         clock,
-        attempts: Attempts::open(&state.attempts())?,
+        attempts: AttemptStore::open(&state.attempts())?,
         images,
-        microkernel: Source::Directory(Tree::new(&state.microkernel())),
+        microkernel: RepoSource::Directory(RepoDirectory::new(&state.microkernel())),
         journal,
         journal_dir: state.journal(),
         world,
@@ -151,17 +151,21 @@ fn config(root: &Path, files: &Files) -> anyhow::Result<Arc<ServerConfig>> {
     Ok(config)
 }
 
-fn open_state(root: &Path, config: &ServerConfig, instead: Option<&Path>) -> anyhow::Result<State> {
+fn open_state(
+    root: &Path,
+    config: &ServerConfig,
+    instead: Option<&Path>,
+) -> anyhow::Result<StateDirectory> {
     let path = match instead {
         Some(path) => path.to_path_buf(),
         None => keep::state_path(root, config)?,
     };
-    State::open(&path)
+    StateDirectory::open(&path)
         .with_context(|| format!("the state directory `{}` cannot be used", path.display()))
 }
 
 fn open_journal(
-    state: &State,
+    state: &StateDirectory,
     root: &Path,
     clock: Clock,
 ) -> anyhow::Result<(Journal, World, Vec<String>)> {
@@ -241,7 +245,7 @@ async fn begin(
 }
 
 /// Reads what is kept of a site without the lock.
-pub(crate) fn read_journal(state: &State, clock: Clock) -> anyhow::Result<World> {
+pub(crate) fn read_journal(state: &StateDirectory, clock: Clock) -> anyhow::Result<World> {
     let now = clock.now();
     let replayed = journal::read(&state.journal());
     let folded = match replayed {

@@ -20,7 +20,10 @@ use crate::{
     model::{BootProgram, Few, Mac, Platform},
     net::{
         http::{Advertise, Peer},
-        tftp::{Ask, Content, Files, Found, Outcome, Refusal, Told},
+        tftp::{
+            FileContent, FileRequest, OpenedFile, OutcomeCallback, TftpFiles, TftpRefusal,
+            TransferOutcome,
+        },
     },
     render::{self, mboot::Beside},
 };
@@ -51,15 +54,15 @@ pub(crate) enum Asker {
     Address(IpAddr),
 }
 
-impl Files for Tree {
-    fn open(&self, ask: &Ask) -> Result<Found, Refusal> {
+impl TftpFiles for Tree {
+    fn open(&self, ask: &FileRequest) -> Result<OpenedFile, TftpRefusal> {
         let content = self.find(ask);
         let is_file = render::mboot::is_file(&ask.name);
         if is_file {
             let ip = ask.peer.ip();
             match &content {
                 Ok(content) => self.engine.note_repo(ip, &ask.name, Some(content.length())),
-                Err(Refusal::NotFound) => self.engine.note_repo(ip, &ask.name, None),
+                Err(TftpRefusal::NotFound) => self.engine.note_repo(ip, &ask.name, None),
                 // What cannot be read is told of already.
                 Err(_) => {}
             }
@@ -69,12 +72,12 @@ impl Files for Tree {
         let is_loader = !is_file && !ask.name.starts_with(MICROKERNEL);
         let program = is_loader.then(|| program(&content)).flatten();
         let told = self.told(ask, program);
-        Ok(Found { content, told })
+        Ok(OpenedFile { content, told })
     }
 }
 
 impl Tree {
-    fn find(&self, ask: &Ask) -> Result<Content, Refusal> {
+    fn find(&self, ask: &FileRequest) -> Result<FileContent, TftpRefusal> {
         let name = ask.name.as_str();
         match name.to_ascii_lowercase().as_str() {
             "autoexec.ipxe" | "boot.ipxe" => return self.entry(ask),
@@ -111,46 +114,51 @@ impl Tree {
         self.loader(name)
     }
 
-    fn loader(&self, name: &str) -> Result<Content, Refusal> {
+    fn loader(&self, name: &str) -> Result<FileContent, TftpRefusal> {
         let loaders = self.engine.loaders();
-        let path = loaders.get(name).ok_or(Refusal::NotFound)?;
+        let path = loaders.get(name).ok_or(TftpRefusal::NotFound)?;
         let opened = File::open(path).and_then(Blob::of);
         let blob = opened.map_err(|error| {
             tracing::error!("loader {}: {error}", path.display());
-            Refusal::Other("the loader cannot be read".into())
+            TftpRefusal::Other("the loader cannot be read".into())
         })?;
-        Ok(Content::File(blob))
+        Ok(FileContent::File(blob))
     }
 
-    fn repo(&self, path: &str) -> Result<Content, Refusal> {
-        let (repo, path) = path.split_once('/').ok_or(Refusal::NotFound)?;
+    fn repo(&self, path: &str) -> Result<FileContent, TftpRefusal> {
+        let (repo, path) = path.split_once('/').ok_or(TftpRefusal::NotFound)?;
         let live = self.engine.live();
-        let source = live.sources.get(repo).ok_or(Refusal::NotFound)?;
+        let source = live.sources.get(repo).ok_or(TftpRefusal::NotFound)?;
         // What is not there, and what lies outside, look alike from outside.
         let opened = source.open(path).map_err(|error| {
             tracing::debug!("TFTP: repo {repo}: {error}");
-            Refusal::NotFound
+            TftpRefusal::NotFound
         })?;
-        Ok(Content::File(opened.blob))
+        Ok(FileContent::File(opened.blob))
     }
 
-    fn microkernel(&self, name: &str) -> Result<Content, Refusal> {
+    fn microkernel(&self, name: &str) -> Result<FileContent, TftpRefusal> {
         match self.engine.open_microkernel(name) {
-            Some(Ok(opened)) => Ok(Content::File(opened.blob)),
+            Some(Ok(opened)) => Ok(FileContent::File(opened.blob)),
             Some(Err(error)) => {
                 tracing::debug!("TFTP: microkernel: {error}");
-                Err(Refusal::NotFound)
+                Err(TftpRefusal::NotFound)
             }
-            None => Err(Refusal::NotFound),
+            None => Err(TftpRefusal::NotFound),
         }
     }
 
     /// What mboot looks for beside itself.
-    fn beside_mboot(&self, ask: &Ask, repo: &str, path: &str) -> Result<Content, Refusal> {
+    fn beside_mboot(
+        &self,
+        ask: &FileRequest,
+        repo: &str,
+        path: &str,
+    ) -> Result<FileContent, TftpRefusal> {
         let name = match Beside::read(path) {
             Beside::BootCfg(mac) => {
                 let mac = mac.or_else(|| mboot::card_at(&self.engine, self.peer(ask)));
-                let mac = mac.ok_or(Refusal::NotFound)?;
+                let mac = mac.ok_or(TftpRefusal::NotFound)?;
                 let chosen = self.choose_now(ask, mac, BootProgram::Mboot, Platform::Efi)?;
                 let config = mboot::boot_cfg(&self.engine, chosen);
                 return Ok(text(render::mboot::over_tftp(&config, repo)));
@@ -160,39 +168,41 @@ impl Tree {
         };
         let paths = mboot::paths(&self.engine, name).into_iter();
         let mut opened = paths.map(|path| self.repo(&format!("{repo}/{path}")));
-        opened.find(Result::is_ok).unwrap_or(Err(Refusal::NotFound))
+        opened
+            .find(Result::is_ok)
+            .unwrap_or(Err(TftpRefusal::NotFound))
     }
 
     /// Decides the boot of a machine that cannot wait: it asks again by itself, and what has to be looked at is known by then.
     fn choose_now(
         &self,
-        ask: &Ask,
+        ask: &FileRequest,
         mac: Mac,
         by: BootProgram,
         platform: Platform,
-    ) -> Result<Chosen, Refusal> {
+    ) -> Result<Chosen, TftpRefusal> {
         let base = self.base(ask);
         let mut boot = Boot::of_card(mac, by, platform, self.peer(ask), &base);
         match self.engine.choose_now(&mut boot) {
             Chosen::Look(addresses) => {
                 self.engine.look_ahead(addresses);
-                Err(Refusal::Later)
+                Err(TftpRefusal::Later)
             }
             chosen => Ok(chosen),
         }
     }
 
-    fn peer(&self, ask: &Ask) -> Peer {
+    fn peer(&self, ask: &FileRequest) -> Peer {
         Peer {
             address: ask.peer,
             local: SocketAddr::new(ask.local, self.port),
         }
     }
 
-    fn entry(&self, ask: &Ask) -> Result<Content, Refusal> {
+    fn entry(&self, ask: &FileRequest) -> Result<FileContent, TftpRefusal> {
         let boot = super::backend::random_id().map_err(|error| {
             tracing::error!("no random number: {error}");
-            Refusal::Other("no random number".into())
+            TftpRefusal::Other("no random number".into())
         })?;
         let snapshot = self.engine.snapshot();
         let script = render::scripts::entry(&snapshot.library, &self.base(ask), &boot);
@@ -200,7 +210,7 @@ impl Tree {
     }
 
     /// A machine's own configuration for GRUB: this is its network boot.
-    fn config(&self, ask: &Ask, mac: Mac) -> Content {
+    fn config(&self, ask: &FileRequest, mac: Mac) -> FileContent {
         let base = self.base(ask);
         let (by, platform) = (BootProgram::Grub, Platform::Efi);
         let mut boot = Boot::of_card(mac, by, platform, self.peer(ask), &base);
@@ -208,12 +218,12 @@ impl Tree {
         text(grub::config(&self.engine, chosen, mac, &base))
     }
 
-    fn base(&self, ask: &Ask) -> String {
+    fn base(&self, ask: &FileRequest) -> String {
         self.advertise.base(SocketAddr::new(ask.local, self.port))
     }
 
     /// Whether iPXE asks for the loader that it is itself.
-    fn is_loop(&self, ask: &Ask) -> bool {
+    fn is_loop(&self, ask: &FileRequest) -> bool {
         let is_ipxe = [Loader::UNDIONLY, Loader::SNPONLY, Loader::IPXE]
             .iter()
             .any(|loader| loader.name.eq_ignore_ascii_case(&ask.name));
@@ -222,7 +232,7 @@ impl Tree {
         }
         let fetched = lock(&self.fetched);
         let ip = ask.peer.ip();
-        let before = fetched.get(&asker(ip, &self.engine.cards_at(ip)));
+        let before = fetched.get(&asker(ip, &self.engine.macs_at(ip)));
         before.is_some_and(|(name, at)| *name == ask.name && at.elapsed() < SAME_BOOT)
     }
 
@@ -237,9 +247,9 @@ impl Tree {
         fetched.insert(asker, (name.to_owned(), Instant::now()));
     }
 
-    fn told(&self, ask: &Ask, program: Option<Program>) -> Told {
+    fn told(&self, ask: &FileRequest, program: Option<Program>) -> OutcomeCallback {
         let (engine, ip, name) = (self.engine.clone(), ask.peer.ip(), ask.name.clone());
-        let cards = engine.cards_at(ip);
+        let cards = engine.macs_at(ip);
         if Loader::named(&name).is_some() {
             self.remember(asker(ip, &cards), &name);
         }
@@ -247,17 +257,17 @@ impl Tree {
         if let Some(machine) = machine.filter(|_| program.is_some()) {
             engine.note_asked(machine, &name);
         }
-        Told::new(move |outcome| {
+        OutcomeCallback::new(move |outcome| {
             let outcome = match outcome {
-                Outcome::Completed { bytes, took } => Ok((bytes, took.as_millis() as u64)),
-                Outcome::Probe => return,
-                Outcome::Failed {
+                TransferOutcome::Completed { bytes, took } => Ok((bytes, took.as_millis() as u64)),
+                TransferOutcome::Probe => return,
+                TransferOutcome::Failed {
                     reason,
                     delivered,
-                    is_unheard,
+                    no_response,
                 } => Err(Broken {
                     reason: format!("died after {delivered} bytes: {reason}"),
-                    is_unheard,
+                    no_response,
                 }),
             };
             let fetched = Fetched {
@@ -272,8 +282,8 @@ impl Tree {
 }
 
 /// What a loader is. Scripts and what repos hold are none.
-fn program(content: &Content) -> Option<Program> {
-    let Content::File(blob) = content else {
+fn program(content: &FileContent) -> Option<Program> {
+    let FileContent::File(blob) = content else {
         return None;
     };
     let length = PROGRAM_HEAD.min(usize::try_from(blob.size()).unwrap_or(PROGRAM_HEAD));
@@ -283,8 +293,8 @@ fn program(content: &Content) -> Option<Program> {
     Program::of(&head)
 }
 
-fn text(text: String) -> Content {
-    Content::Bytes(text.into_bytes().into())
+fn text(text: String) -> FileContent {
+    FileContent::Bytes(text.into_bytes().into())
 }
 
 /// `grub/by-mac/<mac>/grub.cfg`.

@@ -10,7 +10,7 @@ use crate::{
     control::{Report, Snapshot, Status, Token, Turn, shown_address},
     journal::MachineId,
     model::{Facts, NodeName},
-    net::http::{Bytes, Refusal},
+    net::http::{ApiError, Bytes},
     render::{self, Rendered, Urls},
     site::{Diagnostic, Resolved, Subject},
 };
@@ -22,14 +22,14 @@ pub(crate) fn nodes(turn: &Turn<'_>) -> Vec<Status> {
 }
 
 /// One machine, as JSON.
-pub(crate) fn node(turn: &Turn<'_>, name: &str) -> Result<Value, Refusal> {
+pub(crate) fn node(turn: &Turn<'_>, name: &str) -> Result<Value, ApiError> {
     status(turn, name)
         .map(|status| json!(status))
         .ok_or_else(|| unknown(name, turn.snapshot))
 }
 
 /// What one machine reported of itself, as JSON.
-pub(crate) fn facts(turn: &Turn<'_>, name: &str) -> Result<Value, Refusal> {
+pub(crate) fn facts(turn: &Turn<'_>, name: &str) -> Result<Value, ApiError> {
     let (id, _) = turn
         .find(name)
         .ok_or_else(|| unknown(name, turn.snapshot))?;
@@ -42,12 +42,12 @@ pub(crate) fn facts(turn: &Turn<'_>, name: &str) -> Result<Value, Refusal> {
 }
 
 /// Why one machine gets what it gets, as JSON.
-pub(crate) fn explained(turn: &Turn<'_>, name: &str) -> Result<Value, Refusal> {
+pub(crate) fn explained(turn: &Turn<'_>, name: &str) -> Result<Value, ApiError> {
     super::explain(turn, name).ok_or_else(|| unknown(name, turn.snapshot))
 }
 
 /// The numbers of a machine and of those that were merged into it.
-pub(crate) fn ids(turn: &Turn<'_>, name: &str) -> Result<Vec<MachineId>, Refusal> {
+pub(crate) fn ids(turn: &Turn<'_>, name: &str) -> Result<Vec<MachineId>, ApiError> {
     let (id, _) = turn
         .find(name)
         .ok_or_else(|| unknown(name, turn.snapshot))?;
@@ -65,9 +65,9 @@ pub(crate) fn log(
     journal: &Path,
     ids: &[MachineId],
     after: Option<&str>,
-) -> Result<Bytes, Refusal> {
+) -> Result<Bytes, ApiError> {
     let unreadable =
-        |error: io::Error| Refusal::new(500, format!("the journal cannot be read: {error}"));
+        |error: io::Error| ApiError::new(500, format!("the journal cannot be read: {error}"));
     let mut text = String::new();
     for id in ids {
         for line in crate::disk::journal::lines_of(journal, id.0).map_err(unreadable)? {
@@ -123,11 +123,11 @@ impl Engine {
     /// What is wrong with the server, in one line.
     pub(crate) fn trouble(&self) -> Option<String> {
         match self.health() {
-            crate::disk::journal::Health::Good => {}
-            crate::disk::journal::Health::Full => {
+            crate::disk::journal::JournalHealth::Good => {}
+            crate::disk::journal::JournalHealth::Full => {
                 return Some("the disk under the journal is full".into());
             }
-            crate::disk::journal::Health::Failing(reason) => {
+            crate::disk::journal::JournalHealth::Failing(reason) => {
                 return Some(format!("the journal cannot be written: {reason}"));
             }
         }
@@ -139,10 +139,10 @@ impl Engine {
     }
 }
 
-pub(crate) fn unknown(name: &str, snapshot: &Snapshot) -> Refusal {
+pub(crate) fn unknown(name: &str, snapshot: &Snapshot) -> ApiError {
     let names = snapshot.site.nodes.keys().map(NodeName::as_str);
     let near = crate::site::suggest(name, names);
-    let refusal = Refusal::new(404, format!("there is no node `{name}`"));
+    let refusal = ApiError::new(404, format!("there is no node `{name}`"));
     match near {
         Some(near) => refusal.help(format!("did you mean `{near}`?")),
         None => refusal.help("`bootwright nodes` lists them"),

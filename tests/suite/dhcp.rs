@@ -532,7 +532,10 @@ fn answers_go_where_the_client_hears_them() {
     };
     assert_eq!(to(&renewing), Destination::Client(OWN));
     let proxy = ground(DhcpMode::Proxy, true, AddressAssignment::None);
-    assert_eq!(decide(&plain, &proxy).unwrap().destination, Destination::Broadcast);
+    assert_eq!(
+        decide(&plain, &proxy).unwrap().destination,
+        Destination::Broadcast
+    );
 }
 
 #[test]

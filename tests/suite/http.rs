@@ -7,7 +7,7 @@ use std::io::Write;
 use bootwright::{
     control::Callback,
     journal::Stage,
-    net::http::{Delivery, Limits, Order},
+    net::http::{DownloadEnd, Limits, OperatorCommand},
 };
 
 use crate::http_fixture::{
@@ -99,7 +99,7 @@ async fn a_document_is_read_when_its_last_byte_has_left() {
     assert_eq!(body(&whole), "vmaccepteula\n");
     assert_eq!(
         server.fake.seen()[1..],
-        [Seen::Delivery(Delivery::Completed)]
+        [Seen::DownloadEnd(DownloadEnd::Completed)]
     );
 
     let part = server.ask("GET", &path, "Range: bytes=0-1\r\n").await;
@@ -134,13 +134,16 @@ async fn a_document_that_the_machine_did_not_take_is_aborted() {
     assert_eq!(server.fake.seen().len(), 1);
     drop(stream);
     eventually(|| server.fake.seen().len() == 2).await;
-    assert_eq!(server.fake.seen()[1], Seen::Delivery(Delivery::Aborted));
+    assert_eq!(
+        server.fake.seen()[1],
+        Seen::DownloadEnd(DownloadEnd::Aborted)
+    );
 
     let whole = server.raw(&request).await;
     assert_eq!(body(&whole).len(), large);
     assert_eq!(
         server.fake.seen().last(),
-        Some(&Seen::Delivery(Delivery::Completed))
+        Some(&Seen::DownloadEnd(DownloadEnd::Completed))
     );
 }
 
@@ -160,7 +163,7 @@ async fn documents_on_one_connection_have_a_receipt_each() {
     let seen = server.fake.seen();
     let completed = seen
         .iter()
-        .filter(|seen| **seen == Seen::Delivery(Delivery::Completed));
+        .filter(|seen| **seen == Seen::DownloadEnd(DownloadEnd::Completed));
     assert_eq!((seen.len(), completed.count()), (6, 3));
 }
 
@@ -374,11 +377,11 @@ async fn operators_hear_json() {
     let request = "POST /api/v1/nodes/esx01/hold HTTP/1.0\r\nHost: localhost\r\n\
         Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"reason\":\"r\"}";
     assert_eq!(status(&server.raw(request).await), 200);
-    let order = Order::Hold {
+    let order = OperatorCommand::Hold {
         node: "esx01".into(),
         reason: Some("r".into()),
     };
-    assert_eq!(server.fake.seen(), [Seen::Order(order)]);
+    assert_eq!(server.fake.seen(), [Seen::Command(order)]);
     let method = server.ask("GET", "/api/v1/nodes/esx01/hold", "").await;
     assert_eq!(status(&method), 405);
     assert_eq!(header(&method, "allow"), Some("POST"));

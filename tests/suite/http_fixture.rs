@@ -12,9 +12,11 @@ use std::{
 
 use bootwright::disk::repo::Blob;
 use bootwright::net::http::{
-    Backend, BootAsk, Bytes, CallbackAsk, CheckInAsk, CheckInReply, Delivery, DocumentAsk,
-    EntryAsk, Guard, Health, Heard, Limits, Listener, LoaderAsk, Machines, MbootAsk, Operators,
-    Order, Question, Receipt, Refusal, Reply, RepoAsk, RepoFile, Served, Stop, machines, operators,
+    ApiError, Backend, BootRequest, Bytes, CallbackReply, CallbackRequest, CheckInReply,
+    CheckInRequest, DocumentRequest, DownloadEnd, DownloadReceipt, EntryRequest, FileReply, Guard,
+    Limits, Listener, LoaderRequest, MachineListenerConfig, MbootRequest, OperatorCommand,
+    OperatorListenerConfig, OperatorQuery, Reply, RepoRequest, ServedFile, ServerHealth, Stop,
+    serve_machines, serve_operators,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -31,15 +33,15 @@ pub(crate) const TOKEN: &str = "000102030405060708090a0b0c0d0e0f";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Seen {
     /// `/boot`.
-    Boot(BootAsk),
+    Boot(BootRequest),
     /// A document or hand-out.
-    Document(DocumentAsk),
+    Document(DocumentRequest),
     /// How a document's delivery ended.
-    Delivery(Delivery),
+    DownloadEnd(DownloadEnd),
     /// A callback.
-    Callback(CallbackAsk),
+    Callback(CallbackRequest),
     /// An order.
-    Order(Order),
+    Command(OperatorCommand),
 }
 
 /// A backend that answers from constants.
@@ -47,7 +49,7 @@ pub(crate) enum Seen {
 pub(crate) struct Fake {
     seen: Arc<Mutex<Vec<Seen>>>,
     /// The file of every repo.
-    pub(crate) file: Option<RepoFile>,
+    pub(crate) file: Option<ServedFile>,
     /// The length of `large.cfg`.
     pub(crate) large: usize,
 }
@@ -56,7 +58,7 @@ impl Fake {
     /// A backend whose repos hold `file`.
     pub(crate) fn with_file(file: File) -> Fake {
         Fake {
-            file: Some(RepoFile {
+            file: Some(ServedFile {
                 modified: file.metadata().unwrap().modified().unwrap(),
                 blob: Blob::of(file).unwrap(),
                 content_type: "application/octet-stream",
@@ -83,104 +85,104 @@ impl Fake {
         self.seen.lock().unwrap().push(seen);
     }
 
-    fn receipt(&self) -> Receipt {
+    fn receipt(&self) -> DownloadReceipt {
         let seen = self.seen.clone();
-        Receipt::new(move |delivery| seen.lock().unwrap().push(Seen::Delivery(delivery)))
+        DownloadReceipt::new(move |delivery| seen.lock().unwrap().push(Seen::DownloadEnd(delivery)))
     }
 }
 
 impl Backend for Fake {
-    async fn entry(&self, ask: EntryAsk) -> Reply {
+    async fn entry(&self, ask: EntryRequest) -> Reply {
         Reply::text(format!("#!ipxe\nchain {}/boot\n", ask.base))
     }
 
-    async fn boot(&self, ask: BootAsk) -> Reply {
+    async fn boot(&self, ask: BootRequest) -> Reply {
         self.note(Seen::Boot(ask));
         Reply::text("#!ipxe\nexit\n")
     }
 
-    async fn loader(&self, ask: LoaderAsk) -> Served {
+    async fn loader(&self, ask: LoaderRequest) -> FileReply {
         let reply = match ask.name.as_str() {
             "snponly.efi" => Reply::text("MZ"),
             _ => Reply::refusal(404, "no such loader\n"),
         };
-        Served::Bytes {
+        FileReply::Bytes {
             reply,
             receipt: ask.whole.then(|| self.receipt()),
         }
     }
 
-    async fn mboot(&self, _: MbootAsk) -> Served {
-        Served::Bytes {
+    async fn mboot(&self, _: MbootRequest) -> FileReply {
+        FileReply::Bytes {
             reply: Reply::refusal(404, "no such loader\n"),
             receipt: None,
         }
     }
 
-    async fn document(&self, ask: DocumentAsk) -> Served {
+    async fn document(&self, ask: DocumentRequest) -> FileReply {
         self.note(Seen::Document(ask.clone()));
         if ask.token != TOKEN {
-            return Served::UnknownToken;
+            return FileReply::UnknownToken;
         }
         match ask.name.as_str() {
-            "mboot.efi" => Served::File(self.file.clone().unwrap()),
-            "ks.cfg" => Served::Bytes {
+            "mboot.efi" => FileReply::File(self.file.clone().unwrap()),
+            "ks.cfg" => FileReply::Bytes {
                 reply: Reply::text("vmaccepteula\n"),
                 receipt: ask.whole.then(|| self.receipt()),
             },
-            "large.cfg" => Served::Bytes {
+            "large.cfg" => FileReply::Bytes {
                 reply: Reply::text(vec![b'#'; self.large]),
                 receipt: ask.whole.then(|| self.receipt()),
             },
-            _ => Served::Bytes {
+            _ => FileReply::Bytes {
                 reply: Reply::refusal(404, "no such document\n"),
                 receipt: None,
             },
         }
     }
 
-    async fn callback(&self, ask: CallbackAsk) -> Heard {
+    async fn callback(&self, ask: CallbackRequest) -> CallbackReply {
         if ask.token != TOKEN {
-            return Heard::UnknownToken;
+            return CallbackReply::UnknownToken;
         }
         // A journal takes its time.
         tokio::time::sleep(Duration::from_millis(10)).await;
         self.note(Seen::Callback(ask));
-        Heard::Taken
+        CallbackReply::Recorded
     }
 
-    async fn microkernel(&self, _name: String) -> Result<RepoFile, Reply> {
+    async fn microkernel(&self, _name: String) -> Result<ServedFile, Reply> {
         let file = self.file.clone();
         file.ok_or_else(|| Reply::refusal(404, "no such file\n"))
     }
 
-    async fn check_in(&self, ask: CheckInAsk) -> CheckInReply {
+    async fn check_in(&self, ask: CheckInRequest) -> CheckInReply {
         match ask.token.as_str() {
-            TOKEN => CheckInReply::Order(ask.report.unwrap_or_else(|| "{}".into())),
+            TOKEN => CheckInReply::Instruction(ask.report.unwrap_or_else(|| "{}".into())),
             "often" => CheckInReply::TooOften,
             _ => CheckInReply::UnknownToken,
         }
     }
 
-    async fn repo(&self, _ask: RepoAsk) -> Result<RepoFile, Reply> {
+    async fn repo(&self, _ask: RepoRequest) -> Result<ServedFile, Reply> {
         let file = self.file.clone();
         file.ok_or_else(|| Reply::refusal(404, "no such file\n"))
     }
 
-    fn health(&self) -> Health {
-        Health::Degraded("the site has 1 error".into())
+    fn health(&self) -> ServerHealth {
+        ServerHealth::Degraded("the site has 1 error".into())
     }
 
-    async fn question(&self, question: Question) -> Result<Bytes, Refusal> {
-        match question {
-            Question::Nodes => Ok("[]".into()),
-            Question::Log { .. } => Ok("{}\n".into()),
-            _ => Err(Refusal::new(404, "no node `x`").help("see `bootwright nodes`")),
+    async fn query(&self, query: OperatorQuery) -> Result<Bytes, ApiError> {
+        match query {
+            OperatorQuery::Nodes => Ok("[]".into()),
+            OperatorQuery::Log { .. } => Ok("{}\n".into()),
+            _ => Err(ApiError::new(404, "no node `x`").help("see `bootwright nodes`")),
         }
     }
 
-    async fn order(&self, order: Order) -> Result<Bytes, Refusal> {
-        self.note(Seen::Order(order));
+    async fn command(&self, command: OperatorCommand) -> Result<Bytes, ApiError> {
+        self.note(Seen::Command(command));
         Ok("{}".into())
     }
 
@@ -188,7 +190,7 @@ impl Backend for Fake {
         &self,
         _node: String,
         after: Option<String>,
-    ) -> Result<mpsc::Receiver<Bytes>, Refusal> {
+    ) -> Result<mpsc::Receiver<Bytes>, ApiError> {
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
             for number in 1..=2 {
@@ -213,25 +215,25 @@ pub(crate) struct Running {
 impl Running {
     /// Starts the machines' listener.
     pub(crate) fn machines(fake: Fake, limits: Limits) -> Running {
-        let settings = Machines {
+        let settings = MachineListenerConfig {
             limits,
-            ..Machines::default()
+            ..MachineListenerConfig::default()
         };
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         Running::start(listener, fake, |listener, fake, stop| {
-            tokio::spawn(machines(listener, fake, settings, stop))
+            tokio::spawn(serve_machines(listener, fake, settings, stop))
         })
     }
 
     /// Starts the operators' listener.
     pub(crate) fn operators(token: Option<&str>) -> Running {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let settings = Operators {
+        let settings = OperatorListenerConfig {
             guard: Guard::new(listener.address(), token).unwrap(),
             limits: Limits::default(),
         };
         Running::start(listener, Fake::default(), |listener, fake, stop| {
-            tokio::spawn(operators(listener, fake, settings, stop))
+            tokio::spawn(serve_operators(listener, fake, settings, stop))
         })
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bootwright::{
-    disk::repo::{Genuine, Image, Images, RepoError, Source},
+    disk::repo::{ImageFile, ImageRegistry, ImageVerification, RepoError, RepoSource},
     iso::Namespace,
 };
 
@@ -39,11 +39,11 @@ fn fill(folder: &Path, files: &[(&str, usize)]) -> BTreeMap<String, Vec<u8>> {
     contents
 }
 
-fn source(path: &Path) -> Source {
-    Source::Image(Images::default().at(path))
+fn source(path: &Path) -> RepoSource {
+    RepoSource::Image(ImageRegistry::default().at(path))
 }
 
-fn bytes(source: &Source, path: &str) -> Result<Vec<u8>, RepoError> {
+fn bytes(source: &RepoSource, path: &str) -> Result<Vec<u8>, RepoError> {
     let opened = source.open(path)?;
     let mut bytes = vec![0; opened.blob.size() as usize];
     opened.blob.read_exact_at(&mut bytes, 0).unwrap();
@@ -51,7 +51,7 @@ fn bytes(source: &Source, path: &str) -> Result<Vec<u8>, RepoError> {
 }
 
 /// Every file of an image, by its path.
-fn all(source: &Source, folder: &str) -> BTreeMap<String, Vec<u8>> {
+fn all(source: &RepoSource, folder: &str) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for listed in source.list(folder).unwrap() {
         let path = match folder {
@@ -70,7 +70,9 @@ fn all(source: &Source, folder: &str) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn namespace(path: &Path) -> Namespace {
-    Image::new(path, None).see(|index| index.namespace).unwrap()
+    ImageFile::new(path, None)
+        .see(|index| index.namespace)
+        .unwrap()
 }
 
 #[test]
@@ -292,7 +294,7 @@ fn a_replaced_image_is_another_and_no_transfer_mixes_two() {
     image_of(dir.path(), "x.iso", "one", &[1; 10_000]);
     let source = source(&path);
     let before = source.open("one").unwrap();
-    let read = |opened: &bootwright::disk::repo::Opened| {
+    let read = |opened: &bootwright::disk::repo::OpenedRepoFile| {
         let mut bytes = vec![0; 5_000];
         let read = opened.blob.read_exact_at(&mut bytes, 4_000);
         read.map(|()| bytes).map_err(|error| error.to_string())
@@ -326,7 +328,7 @@ fn what_is_known_of_an_image_is_kept_and_holds_for_that_image_alone() {
     let path = dir.path().join("x.iso");
     image_of(dir.path(), "x.iso", "one", b"first");
     let kept = dir.path().join("state/images");
-    let paths = |images: &Images| {
+    let paths = |images: &ImageRegistry| {
         let image = images.at(&path);
         let see = image.see(|index| {
             let entries = index.entries().iter();
@@ -336,7 +338,7 @@ fn what_is_known_of_an_image_is_kept_and_holds_for_that_image_alone() {
         });
         see.unwrap()
     };
-    assert_eq!(paths(&Images::kept_in(kept.clone())), ["one"]);
+    assert_eq!(paths(&ImageRegistry::with_cache(kept.clone())), ["one"]);
     let files = || {
         fs::read_dir(&kept)
             .unwrap()
@@ -350,13 +352,13 @@ fn what_is_known_of_an_image_is_kept_and_holds_for_that_image_alone() {
     let size = image.metadata().unwrap().len();
     image.write_all_at(&vec![0; size as usize], 0).unwrap();
     image.set_modified(modified).unwrap();
-    assert_eq!(paths(&Images::kept_in(kept.clone())), ["one"]);
+    assert_eq!(paths(&ImageRegistry::with_cache(kept.clone())), ["one"]);
     // Half a file is none, and another image is another.
     image_of(dir.path(), "x.iso", "two", b"second");
-    assert_eq!(paths(&Images::kept_in(kept.clone())), ["two"]);
+    assert_eq!(paths(&ImageRegistry::with_cache(kept.clone())), ["two"]);
     fs::write(&file, "{").unwrap();
-    assert_eq!(paths(&Images::kept_in(kept.clone())), ["two"]);
-    assert_eq!(paths(&Images::kept_in(kept.clone())), ["two"]);
+    assert_eq!(paths(&ImageRegistry::with_cache(kept.clone())), ["two"]);
+    assert_eq!(paths(&ImageRegistry::with_cache(kept.clone())), ["two"]);
 }
 
 #[test]
@@ -371,21 +373,33 @@ fn an_image_is_held_to_its_digest_once() {
         *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap();
     }
     let kept = dir.path().join("images");
-    let image = Images::kept_in(kept.clone()).at(&path);
-    assert_eq!(image.is_genuine(&expected), Genuine::Unknown(0));
-    assert_eq!(image.find_digest().unwrap(), expected);
-    assert_eq!(image.is_genuine(&expected), Genuine::Yes);
-    assert_eq!(image.is_genuine(&[7; 32]), Genuine::No(expected));
+    let image = ImageRegistry::with_cache(kept.clone()).at(&path);
+    assert_eq!(
+        image.verification(&expected),
+        ImageVerification::Unverified(0)
+    );
+    assert_eq!(image.compute_digest().unwrap(), expected);
+    assert_eq!(image.verification(&expected), ImageVerification::Verified);
+    assert_eq!(
+        image.verification(&[7; 32]),
+        ImageVerification::Mismatch(expected)
+    );
     // Another run knows it without a look at the bytes; of another image it knows nothing.
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
     let file = File::options().write(true).open(&path).unwrap();
     file.write_all_at(&[9; 100], 0).unwrap();
     file.set_modified(modified).unwrap();
-    let again = Images::kept_in(kept).at(&path);
-    assert_eq!(again.find_digest().unwrap(), expected);
+    let again = ImageRegistry::with_cache(kept).at(&path);
+    assert_eq!(again.compute_digest().unwrap(), expected);
     file.set_modified(modified + Duration::from_secs(1))
         .unwrap();
-    assert!(matches!(again.is_genuine(&expected), Genuine::Unknown(_)));
-    assert_ne!(again.find_digest().unwrap(), expected);
-    assert!(matches!(again.is_genuine(&expected), Genuine::No(_)));
+    assert!(matches!(
+        again.verification(&expected),
+        ImageVerification::Unverified(_)
+    ));
+    assert_ne!(again.compute_digest().unwrap(), expected);
+    assert!(matches!(
+        again.verification(&expected),
+        ImageVerification::Mismatch(_)
+    ));
 }

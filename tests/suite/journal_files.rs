@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bootwright::disk::journal::{self, Entry, Journal, Options, Position};
+use bootwright::disk::journal::{self, Journal, JournalEntry, JournalOptions, Position};
 
 /// Says to this very program, started again, where to write a journal until it is killed.
 const DIRECTORY: &str = "BOOTWRIGHT_TEST_JOURNAL";
@@ -15,12 +15,12 @@ const DIRECTORY: &str = "BOOTWRIGHT_TEST_JOURNAL";
 /// Says to it after how many pairs of lines to end, unless it is to go on for ever.
 const PAIRS: &str = "BOOTWRIGHT_TEST_PAIRS";
 
-fn options() -> Options {
-    Options { segment: 2_000 }
+fn options() -> JournalOptions {
+    JournalOptions { segment: 2_000 }
 }
 
-fn entry(number: u64, durable: bool) -> Entry {
-    Entry {
+fn entry(number: u64, durable: bool) -> JournalEntry {
+    JournalEntry {
         text: format!(r#"{{"n":{number},"machine":"{:016x}"}}"#, number % 10),
         durable,
     }
@@ -31,7 +31,7 @@ fn number(line: &str) -> u64 {
     value["n"].as_u64().unwrap()
 }
 
-fn numbers(lines: journal::Lines) -> Vec<u64> {
+fn numbers(lines: journal::JournalLines) -> Vec<u64> {
     lines.map(|line| number(&line.unwrap())).collect()
 }
 

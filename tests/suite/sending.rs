@@ -10,7 +10,7 @@ use std::{
 };
 
 use bootwright::{
-    disk::repo::{Images, Source},
+    disk::repo::{ImageRegistry, RepoSource},
     net::http::Limits,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,7 +31,7 @@ fn image(directory: &Path, letters: usize) -> (Running, String) {
         .output()
         .unwrap();
     assert!(made.status.success());
-    let image = Source::Image(Images::default().at(&directory.join("x.iso")));
+    let image = RepoSource::Image(ImageRegistry::default().at(&directory.join("x.iso")));
     let mut fake = Fake::with_file(tempfile::tempfile().unwrap());
     let served = fake.file.as_mut().unwrap();
     served.blob = image.open("payload").unwrap().blob;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bootwright::{
-    disk::journal::{Entry, Journal, Options},
+    disk::journal::{Journal, JournalEntry, JournalOptions},
     serve::offline::{self, Request},
 };
 use serde_json::{Value, json};
@@ -246,10 +246,11 @@ fn without_its_checkpoint_a_journal_says_the_same() {
 /// Ends the first segment where it is, so that what follows is in another one.
 fn seal(house: &House) {
     let journal = house.state().join("journal");
-    let (journal, replay) = Journal::open(&journal, &house.site(), Options { segment: 1 }).unwrap();
+    let (journal, replay) =
+        Journal::open(&journal, &house.site(), JournalOptions { segment: 1 }).unwrap();
     drop(replay);
     let text = r#"{"at":"2026-01-01T00:00:00.000Z","event":"started","version":"0"}"#;
-    let entry = Entry {
+    let entry = JournalEntry {
         text: text.into(),
         durable: true,
     };

@@ -10,48 +10,51 @@ use std::{
 
 use bootwright::{
     disk::repo::Blob,
-    net::tftp::{Ask, Content, Files, Found, Handle, Outcome, Refusal, Server, Told},
+    net::tftp::{
+        FileContent, FileRequest, OpenedFile, OutcomeCallback, TftpFiles, TftpHandle, TftpRefusal,
+        TftpServer, TransferOutcome,
+    },
 };
 
 /// Files by name; what came of each is written down.
 struct Fake {
     large: Vec<u8>,
-    told: Arc<Mutex<Vec<(String, Outcome)>>>,
+    told: Arc<Mutex<Vec<(String, TransferOutcome)>>>,
 }
 
-impl Files for Fake {
-    fn open(&self, ask: &Ask) -> Result<Found, Refusal> {
+impl TftpFiles for Fake {
+    fn open(&self, ask: &FileRequest) -> Result<OpenedFile, TftpRefusal> {
         let content = match ask.name.as_str() {
-            "small" => Content::Bytes("hello".into()),
-            "empty" => Content::Bytes("".into()),
-            "even" => Content::Bytes(vec![7; 1_024].into()),
+            "small" => FileContent::Bytes("hello".into()),
+            "empty" => FileContent::Bytes("".into()),
+            "even" => FileContent::Bytes(vec![7; 1_024].into()),
             "large" => {
                 let mut file = tempfile::tempfile().unwrap();
                 file.write_all(&self.large).unwrap();
-                Content::File(Blob::of(file).unwrap())
+                FileContent::File(Blob::of(file).unwrap())
             }
-            "forbidden" => return Err(Refusal::Forbidden),
-            _ => return Err(Refusal::NotFound),
+            "forbidden" => return Err(TftpRefusal::Forbidden),
+            _ => return Err(TftpRefusal::NotFound),
         };
         let (told, name) = (self.told.clone(), ask.name.clone());
-        Ok(Found {
+        Ok(OpenedFile {
             content,
-            told: Told::new(move |outcome| told.lock().unwrap().push((name, outcome))),
+            told: OutcomeCallback::new(move |outcome| told.lock().unwrap().push((name, outcome))),
         })
     }
 }
 
 struct House {
     address: SocketAddr,
-    told: Arc<Mutex<Vec<(String, Outcome)>>>,
+    told: Arc<Mutex<Vec<(String, TransferOutcome)>>>,
     large: Vec<u8>,
-    _handle: Handle,
+    _handle: TftpHandle,
 }
 
 fn house(size: usize) -> House {
     let large: Vec<u8> = (0..size).map(|at| (at * 31 % 251) as u8).collect();
     let told = Arc::new(Mutex::new(Vec::new()));
-    let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let server = TftpServer::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = server.local().unwrap();
     let files = Fake {
         large: large.clone(),
@@ -67,7 +70,7 @@ fn house(size: usize) -> House {
 
 impl House {
     /// What was told, once there are so many.
-    fn told(&self, count: usize) -> Vec<(String, Outcome)> {
+    fn told(&self, count: usize) -> Vec<(String, TransferOutcome)> {
         let begun = Instant::now();
         loop {
             let told = self.told.lock().unwrap().clone();
@@ -219,7 +222,7 @@ fn files_arrive_whole_whatever_was_agreed_on() {
     assert_eq!(told.len(), 7);
     assert!(
         told.iter()
-            .all(|(_, outcome)| matches!(outcome, Outcome::Completed { .. }))
+            .all(|(_, outcome)| matches!(outcome, TransferOutcome::Completed { .. }))
     );
 }
 
@@ -318,7 +321,10 @@ fn a_client_that_wants_the_size_alone_has_not_failed() {
     client.ask("large", &[("tsize", "0"), ("blksize", "1468")]);
     assert_eq!(client.receive().unwrap()[..2], [0, 6]);
     client.send(b"\0\x05\0\x08User aborted the transfer\0");
-    assert_eq!(house.told(1), [("large".to_string(), Outcome::Probe)]);
+    assert_eq!(
+        house.told(1),
+        [("large".to_string(), TransferOutcome::Probe)]
+    );
 }
 
 #[test]
@@ -333,7 +339,7 @@ fn a_source_that_never_acknowledges_costs_little_and_is_given_up() {
     }
     let told = house.told(1);
     assert!(
-        matches!(&told[0].1, Outcome::Failed { delivered: 0, .. }),
+        matches!(&told[0].1, TransferOutcome::Failed { delivered: 0, .. }),
         "{told:?}"
     );
     assert!(bytes < 1_000, "{bytes} bytes for nothing");

@@ -3,7 +3,7 @@
 pub use tftpd::ErrorCode;
 use tftpd::Packet;
 
-use super::Agreed;
+use super::NegotiatedOptions;
 
 /// Writes what goes in front of a block's bytes: the opcode and the block's number, which begins again at 0 after
 /// 65,535.
@@ -19,7 +19,7 @@ pub fn encode_ack(block: u16) -> Vec<u8> {
 }
 
 /// Writes an OACK of all that is agreed on (RFC 2347).
-pub fn encode_oack(agreed: &Agreed) -> Vec<u8> {
+pub fn encode_oack(agreed: &NegotiatedOptions) -> Vec<u8> {
     encode(&Packet::Oack(agreed.options()))
 }
 
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn packets_are_written_as_in_the_rfc() {
-        let agreed = Agreed {
+        let agreed = NegotiatedOptions {
             block: Some(1_468),
             window: Some(4),
             timeout: Some(2),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{Agreed, Ending, Step, Transfer};
+use super::{NegotiatedOptions, Transfer, TransferEnd, TransferStep};
 
 /// So many datagrams may be lost before the server hears something new: one less than it repeats.
 const MOST_LOST: u32 = 5;
@@ -97,17 +97,17 @@ impl World {
     }
 
     /// Does what the server says; returns the ending.
-    fn perform(&mut self, step: Step) -> Option<Ending> {
+    fn perform(&mut self, step: TransferStep) -> Option<TransferEnd> {
         match step {
-            Step::Oack => self.post(|| Event::Oack),
-            Step::Send(blocks) => {
+            TransferStep::Oack => self.post(|| Event::Oack),
+            TransferStep::Send(blocks) => {
                 for block in blocks.first..=blocks.last {
                     self.data_sent += 1;
                     self.post(|| Event::Data(block));
                 }
             }
-            Step::Wait => {}
-            Step::End(ending) => return Some(ending),
+            TransferStep::Wait => {}
+            TransferStep::End(ending) => return Some(ending),
         }
         None
     }
@@ -119,7 +119,7 @@ impl World {
     }
 
     /// What arrives next, wherever it goes.
-    fn arrive(&mut self, client: &mut Client, transfer: &mut Transfer) -> Step {
+    fn arrive(&mut self, client: &mut Client, transfer: &mut Transfer) -> TransferStep {
         let (_, event) = self.events.pop_first().expect("something is on its way");
         match event {
             Event::Oack if client.have == 0 => {
@@ -133,7 +133,7 @@ impl World {
                 return transfer.on_ack(u16::from_be_bytes([high, low]), self.now);
             }
         }
-        Step::Wait
+        TransferStep::Wait
     }
 
     fn on_data(&mut self, client: &mut Client, block: u64) {
@@ -158,10 +158,10 @@ impl World {
 
 /// Sends a file of `blocks` full blocks and an empty one; returns how many blocks were sent.
 fn run(window: u16, blocks: u64, weather: &Weather, manners: Manners) -> Result<u64, String> {
-    let agreed = Agreed {
+    let agreed = NegotiatedOptions {
         block: Some(8),
         window: Some(window),
-        ..Agreed::default()
+        ..NegotiatedOptions::default()
     };
     let mut world = World {
         weather: weather.clone(),
@@ -196,7 +196,7 @@ fn run(window: u16, blocks: u64, weather: &Weather, manners: Manners) -> Result<
         } else if world.now == client.alarm {
             client.alarm += ALARM;
             world.ack(&mut client);
-            Step::Wait
+            TransferStep::Wait
         } else {
             transfer.on_timeout(world.now)
         };
@@ -208,7 +208,9 @@ fn run(window: u16, blocks: u64, weather: &Weather, manners: Manners) -> Result<
         }
         match world.perform(step) {
             None => {}
-            Some(Ending::Completed) if client.have == client.last => return Ok(world.data_sent),
+            Some(TransferEnd::Completed) if client.have == client.last => {
+                return Ok(world.data_sent);
+            }
             Some(ending) => {
                 let have = client.have;
                 return Err(format!(

@@ -11,7 +11,7 @@ pub struct FileName(String);
 
 /// Why a name is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NameError {
+pub enum FileNameError {
     /// Nothing is left of it.
     #[error("the name is empty")]
     Empty,
@@ -31,18 +31,18 @@ const MOST: usize = 255;
 
 impl FileName {
     /// Cleans what a client wrote: `\` is `/` (Windows loaders), and a `/` in front or twice means nothing.
-    pub fn clean(raw: &str) -> Result<FileName, NameError> {
+    pub fn clean(raw: &str) -> Result<FileName, FileNameError> {
         if raw.len() > MOST {
-            return Err(NameError::TooLong);
+            return Err(FileNameError::TooLong);
         }
         if raw.contains(char::is_control) {
-            return Err(NameError::Control);
+            return Err(FileNameError::Control);
         }
         let mut name = String::with_capacity(raw.len());
         for segment in raw.split(['/', '\\']) {
             match segment {
                 "" | "." => {}
-                ".." => return Err(NameError::Climbs),
+                ".." => return Err(FileNameError::Climbs),
                 _ => {
                     if !name.is_empty() {
                         name.push('/');
@@ -52,7 +52,7 @@ impl FileName {
             }
         }
         if name.is_empty() {
-            return Err(NameError::Empty);
+            return Err(FileNameError::Empty);
         }
         Ok(FileName(name))
     }
@@ -101,18 +101,18 @@ mod tests {
             ("a..b/..c", Ok("a..b/..c")),
             ("http://192.0.2.1/x", Ok("http:/192.0.2.1/x")),
             (&long, Ok(long.as_str())),
-            ("", Err(NameError::Empty)),
-            ("/", Err(NameError::Empty)),
-            ("./.", Err(NameError::Empty)),
-            ("..", Err(NameError::Climbs)),
-            ("../../etc/shadow", Err(NameError::Climbs)),
-            (r"..\", Err(NameError::Climbs)),
-            (r"a\..\b", Err(NameError::Climbs)),
-            ("/../x", Err(NameError::Climbs)),
-            ("a\0b", Err(NameError::Control)),
-            ("a\nb", Err(NameError::Control)),
-            ("a\u{7f}", Err(NameError::Control)),
-            (&too_long, Err(NameError::TooLong)),
+            ("", Err(FileNameError::Empty)),
+            ("/", Err(FileNameError::Empty)),
+            ("./.", Err(FileNameError::Empty)),
+            ("..", Err(FileNameError::Climbs)),
+            ("../../etc/shadow", Err(FileNameError::Climbs)),
+            (r"..\", Err(FileNameError::Climbs)),
+            (r"a\..\b", Err(FileNameError::Climbs)),
+            ("/../x", Err(FileNameError::Climbs)),
+            ("a\0b", Err(FileNameError::Control)),
+            ("a\nb", Err(FileNameError::Control)),
+            ("a\u{7f}", Err(FileNameError::Control)),
+            (&too_long, Err(FileNameError::TooLong)),
         ];
         for (raw, expected) in cases {
             let name = FileName::clean(raw);

@@ -16,7 +16,7 @@ pub const MAX_WINDOW: u16 = 64;
 
 /// The options of a request that are understood, as the client asked for them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct RequestedOptions {
     /// `blksize` (RFC 2348), from 8 on; what is larger than 65,464 counts as that.
     pub block: Option<u16>,
     /// `windowsize` (RFC 7440), from 1 on; what is larger than 65,535 counts as that.
@@ -27,7 +27,7 @@ pub struct Asked {
     pub size: bool,
 }
 
-impl Asked {
+impl RequestedOptions {
     /// Takes in one option with its value. What is out of range, unknown or there already changes nothing: the
     /// first of a kind counts.
     pub fn take(&mut self, option: OptionType, value: u64) {
@@ -50,9 +50,9 @@ impl Asked {
 
     /// Agrees to what was asked, for a file of `size` bytes and a path that carries blocks of at most `max_block`
     /// bytes.
-    pub fn agree(&self, size: u64, max_block: u16) -> Agreed {
+    pub fn agree(&self, size: u64, max_block: u16) -> NegotiatedOptions {
         let limit = max_block.clamp(MIN_BLOCK, MAX_BLOCK);
-        Agreed {
+        NegotiatedOptions {
             block: self.block.map(|block| block.min(limit)),
             window: self.window.map(|window| window.min(MAX_WINDOW)),
             timeout: self.timeout,
@@ -68,7 +68,7 @@ fn capped(value: u64, most: u16) -> u16 {
 
 /// What is agreed on: `None` where the client did not ask, and the protocol's default holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Agreed {
+pub struct NegotiatedOptions {
     /// The size of a block in bytes.
     pub block: Option<u16>,
     /// How many blocks are sent for one acknowledgement.
@@ -79,7 +79,7 @@ pub struct Agreed {
     pub size: Option<u64>,
 }
 
-impl Agreed {
+impl NegotiatedOptions {
     /// The size of a block in bytes.
     pub fn block(&self) -> u16 {
         self.block.unwrap_or(DEFAULT_BLOCK)
@@ -108,7 +108,7 @@ impl Agreed {
 
     /// Tells whether there is something to acknowledge.
     pub fn has_options(&self) -> bool {
-        *self != Agreed::default()
+        *self != NegotiatedOptions::default()
     }
 }
 
@@ -116,8 +116,8 @@ impl Agreed {
 mod tests {
     use super::*;
 
-    fn asked(options: &[(OptionType, u64)]) -> Asked {
-        let mut asked = Asked::default();
+    fn asked(options: &[(OptionType, u64)]) -> RequestedOptions {
+        let mut asked = RequestedOptions::default();
         for (option, value) in options {
             asked.take(*option, *value);
         }
@@ -181,7 +181,7 @@ mod tests {
         for (limit, block) in [(0, 8), (1_448, 1_448), (u16::MAX, 65_464)] {
             assert_eq!(wide.agree(0, limit).block(), block);
         }
-        let plain = Asked::default().agree(0, 100);
+        let plain = RequestedOptions::default().agree(0, 100);
         assert_eq!((plain.block(), plain.window()), (512, 1));
     }
 }

@@ -7,11 +7,11 @@ use std::str::FromStr;
 
 use tftpd::{Opcode, OptionType, Packet};
 
-use super::Asked;
+use super::RequestedOptions;
 
 /// What a datagram says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Datagram {
+pub enum ClientPacket {
     /// RRQ: someone asks for a file.
     Read(ReadRequest),
     /// WRQ: someone wants to leave a file here.
@@ -26,7 +26,7 @@ pub enum Datagram {
         text: String,
     },
     /// DATA or OACK, which only servers send.
-    Stray,
+    Unexpected,
 }
 
 /// A request for a file.
@@ -35,12 +35,12 @@ pub struct ReadRequest {
     /// The name as the client wrote it.
     pub name: String,
     /// The options that are understood.
-    pub asked: Asked,
+    pub asked: RequestedOptions,
 }
 
 /// Why a datagram says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Undecodable {
+pub enum TftpDecodeError {
     /// It is no TFTP: there is nothing to answer.
     #[error("not a TFTP packet")]
     Packet,
@@ -57,22 +57,22 @@ const SHORTEST: usize = 4;
 /// The most of a client's words that are kept, in characters.
 const MOST_TEXT: usize = 200;
 
-impl Datagram {
+impl ClientPacket {
     /// Decodes a datagram.
-    pub fn decode(datagram: &[u8]) -> Result<Datagram, Undecodable> {
+    pub fn decode(datagram: &[u8]) -> Result<ClientPacket, TftpDecodeError> {
         let [high, low, rest @ ..] = datagram else {
-            return Err(Undecodable::Packet);
+            return Err(TftpDecodeError::Packet);
         };
         let opcode = Opcode::from_u16(u16::from_be_bytes([*high, *low]));
-        match opcode.map_err(|_| Undecodable::Packet)? {
-            Opcode::Rrq => ReadRequest::decode(rest).map(Datagram::Read),
-            Opcode::Wrq => Ok(Datagram::Write),
-            Opcode::Data | Opcode::Oack => Ok(Datagram::Stray),
-            _ if datagram.len() < SHORTEST => Err(Undecodable::Packet),
+        match opcode.map_err(|_| TftpDecodeError::Packet)? {
+            Opcode::Rrq => ReadRequest::decode(rest).map(ClientPacket::Read),
+            Opcode::Wrq => Ok(ClientPacket::Write),
+            Opcode::Data | Opcode::Oack => Ok(ClientPacket::Unexpected),
+            _ if datagram.len() < SHORTEST => Err(TftpDecodeError::Packet),
             Opcode::Error => Ok(decode_error(rest)),
             Opcode::Ack => match Packet::deserialize(datagram) {
-                Ok(Packet::Ack(block)) => Ok(Datagram::Ack(block)),
-                _ => Err(Undecodable::Packet),
+                Ok(Packet::Ack(block)) => Ok(ClientPacket::Ack(block)),
+                _ => Err(TftpDecodeError::Packet),
             },
         }
     }
@@ -80,20 +80,20 @@ impl Datagram {
 
 impl ReadRequest {
     /// Decodes what follows the opcode.
-    fn decode(body: &[u8]) -> Result<ReadRequest, Undecodable> {
+    fn decode(body: &[u8]) -> Result<ReadRequest, TftpDecodeError> {
         let Ok(Packet::Rrq {
             filename,
             mode,
             options,
         }) = Packet::deserialize(&readable(body)?)
         else {
-            return Err(Undecodable::Request);
+            return Err(TftpDecodeError::Request);
         };
         // Loaders are programs, which netascii would change; so do all servers that firmware knows.
         if !["octet", "netascii"].contains(&mode.to_ascii_lowercase().as_str()) {
-            return Err(Undecodable::Mode);
+            return Err(TftpDecodeError::Mode);
         }
-        let mut asked = Asked::default();
+        let mut asked = RequestedOptions::default();
         for option in options {
             asked.take(option.option, option.value);
         }
@@ -106,13 +106,13 @@ impl ReadRequest {
 
 /// Writes the request once more with what the codec can read: the name, the mode, and those options that it knows
 /// and whose value is a number.
-fn readable(body: &[u8]) -> Result<Vec<u8>, Undecodable> {
+fn readable(body: &[u8]) -> Result<Vec<u8>, TftpDecodeError> {
     // What follows the last zero is cut off or padding.
     let end = body.iter().rposition(|byte| *byte == 0);
-    let end = end.ok_or(Undecodable::Request)?;
+    let end = end.ok_or(TftpDecodeError::Request)?;
     let mut fields = body[..end].split(|byte| *byte == 0);
     let (Some(name), Some(mode)) = (fields.next(), fields.next()) else {
-        return Err(Undecodable::Request);
+        return Err(TftpDecodeError::Request);
     };
     let mut request = Opcode::Rrq.as_bytes().to_vec();
     let mut push = |field: &[u8]| {
@@ -144,12 +144,12 @@ fn is_number(value: &[u8]) -> bool {
 
 /// Decodes what follows the opcode of an ERROR. Its text often lacks the zero, and its code is not always in the
 /// list: none of that keeps a transfer alive that the client has given up.
-fn decode_error(body: &[u8]) -> Datagram {
+fn decode_error(body: &[u8]) -> ClientPacket {
     let (code, text) = body.split_first_chunk().unwrap_or((&[0, 0], &[]));
     let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let text = String::from_utf8_lossy(text);
     let plain = text.chars().filter(|c| !c.is_control());
-    Datagram::Error {
+    ClientPacket::Error {
         code: u16::from_be_bytes(*code),
         text: plain.take(MOST_TEXT).collect(),
     }
@@ -161,35 +161,35 @@ mod tests {
 
     use super::*;
 
-    fn read(name: &str, asked: Asked) -> Result<Datagram, Undecodable> {
+    fn read(name: &str, asked: RequestedOptions) -> Result<ClientPacket, TftpDecodeError> {
         let name = name.into();
-        Ok(Datagram::Read(ReadRequest { name, asked }))
+        Ok(ClientPacket::Read(ReadRequest { name, asked }))
     }
 
-    fn error(code: u16, text: &str) -> Result<Datagram, Undecodable> {
+    fn error(code: u16, text: &str) -> Result<ClientPacket, TftpDecodeError> {
         let text = text.into();
-        Ok(Datagram::Error { code, text })
+        Ok(ClientPacket::Error { code, text })
     }
 
     #[test]
     fn requests_are_decoded() {
-        let none = Asked::default();
-        let block = |block| Asked {
+        let none = RequestedOptions::default();
+        let block = |block| RequestedOptions {
             block: Some(block),
             ..none
         };
-        let firmware = Asked {
+        let firmware = RequestedOptions {
             block: Some(1_468),
             window: Some(4),
             timeout: None,
             size: true,
         };
-        let cases: [(&[u8], Result<Datagram, Undecodable>); 22] = [
+        let cases: [(&[u8], Result<ClientPacket, TftpDecodeError>); 22] = [
             (b"\0\x01a\0octet\0", read("a", none)),
             (b"\0\x01a\0OCTET\0", read("a", none)),
             (b"\0\x01a\0NetASCII\0", read("a", none)),
-            (b"\0\x01a\0mail\0", Err(Undecodable::Mode)),
-            (b"\0\x01a\0\0", Err(Undecodable::Mode)),
+            (b"\0\x01a\0mail\0", Err(TftpDecodeError::Mode)),
+            (b"\0\x01a\0\0", Err(TftpDecodeError::Mode)),
             (
                 b"\0\x01ipxe.efi\0octet\0tsize\x000\0blksize\x001468\0windowsize\x004\0",
                 read("ipxe.efi", firmware),
@@ -233,13 +233,13 @@ mod tests {
             (b"\0\x01a\0octet\0blksize\x00600", read("a", none)),
             (b"\0\x01a\0octet\0blksize", read("a", none)),
             (b"\0\x01a\0octet\0\0\0\0\0", read("a", none)),
-            (b"\0\x01a\0octet", Err(Undecodable::Request)),
-            (b"\0\x01\xe9\0octet\0", Err(Undecodable::Request)),
-            (b"\0\x02a\0octet\0", Ok(Datagram::Write)),
+            (b"\0\x01a\0octet", Err(TftpDecodeError::Request)),
+            (b"\0\x01\xe9\0octet\0", Err(TftpDecodeError::Request)),
+            (b"\0\x02a\0octet\0", Ok(ClientPacket::Write)),
         ];
         for (bytes, expected) in cases {
             assert_eq!(
-                Datagram::decode(bytes),
+                ClientPacket::decode(bytes),
                 expected,
                 "{}",
                 bytes.escape_ascii()
@@ -249,21 +249,21 @@ mod tests {
 
     #[test]
     fn other_datagrams_are_decoded() {
-        let cases: [(&[u8], Result<Datagram, Undecodable>); 18] = [
-            (b"", Err(Undecodable::Packet)),
-            (b"\0", Err(Undecodable::Packet)),
-            (b"\0\0", Err(Undecodable::Packet)),
-            (b"\0\x07a", Err(Undecodable::Packet)),
-            (b"\x01\x01a\0octet\0", Err(Undecodable::Packet)),
-            (b"\0\x01", Err(Undecodable::Request)),
-            (b"\0\x03", Ok(Datagram::Stray)),
-            (b"\0\x03\0", Ok(Datagram::Stray)),
-            (b"\0\x06", Ok(Datagram::Stray)),
-            (b"\0\x04", Err(Undecodable::Packet)),
-            (b"\0\x04\0", Err(Undecodable::Packet)),
-            (b"\0\x04\x12\x34", Ok(Datagram::Ack(0x1234))),
-            (b"\0\x04\x12\x34padding", Ok(Datagram::Ack(0x1234))),
-            (b"\0\x05\0", Err(Undecodable::Packet)),
+        let cases: [(&[u8], Result<ClientPacket, TftpDecodeError>); 18] = [
+            (b"", Err(TftpDecodeError::Packet)),
+            (b"\0", Err(TftpDecodeError::Packet)),
+            (b"\0\0", Err(TftpDecodeError::Packet)),
+            (b"\0\x07a", Err(TftpDecodeError::Packet)),
+            (b"\x01\x01a\0octet\0", Err(TftpDecodeError::Packet)),
+            (b"\0\x01", Err(TftpDecodeError::Request)),
+            (b"\0\x03", Ok(ClientPacket::Unexpected)),
+            (b"\0\x03\0", Ok(ClientPacket::Unexpected)),
+            (b"\0\x06", Ok(ClientPacket::Unexpected)),
+            (b"\0\x04", Err(TftpDecodeError::Packet)),
+            (b"\0\x04\0", Err(TftpDecodeError::Packet)),
+            (b"\0\x04\x12\x34", Ok(ClientPacket::Ack(0x1234))),
+            (b"\0\x04\x12\x34padding", Ok(ClientPacket::Ack(0x1234))),
+            (b"\0\x05\0", Err(TftpDecodeError::Packet)),
             (b"\0\x05\0\x08", error(8, "")),
             (b"\0\x05\0\0TFTP Aborted\0", error(0, "TFTP Aborted")),
             (b"\0\x05\xff\xffno\nzero", error(65_535, "nozero")),
@@ -271,7 +271,7 @@ mod tests {
         ];
         for (bytes, expected) in cases {
             assert_eq!(
-                Datagram::decode(bytes),
+                ClientPacket::decode(bytes),
                 expected,
                 "{}",
                 bytes.escape_ascii()
@@ -288,7 +288,7 @@ mod tests {
                 if let Some(low) = bytes.get_mut(1) {
                     *low = opcode;
                 }
-                drop(Datagram::decode(&bytes));
+                drop(ClientPacket::decode(&bytes));
             }
         }
     }
@@ -296,9 +296,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_no_panic(opcode in 0_u8..8, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-            drop(Datagram::decode(&bytes));
+            drop(ClientPacket::decode(&bytes));
             let bytes = [&[0, opcode], &bytes[..]].concat();
-            drop(Datagram::decode(&bytes));
+            drop(ClientPacket::decode(&bytes));
         }
     }
 }

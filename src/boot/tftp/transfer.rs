@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::Agreed;
+use super::NegotiatedOptions;
 
 /// The wait before anything is known of the client's pace. Shorter than other servers' 1 to 5 s: what is lost on a
 /// machine room's network is lost at once, and a repeated window costs less than an idle second.
@@ -51,20 +51,20 @@ pub struct Transfer {
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum TransferStep {
     /// Send the options that were agreed on.
     Oack,
     /// Send these blocks.
-    Send(Blocks),
+    Send(BlockRange),
     /// Nothing, until something arrives or [`Transfer::deadline`] has come.
     Wait,
     /// Forget the transfer.
-    End(Ending),
+    End(TransferEnd),
 }
 
 /// Blocks that follow each other, by their numbers counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Blocks {
+pub struct BlockRange {
     /// The first.
     pub first: u64,
     /// The last, no less than the first.
@@ -73,18 +73,18 @@ pub struct Blocks {
 
 /// How a transfer ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
+pub enum TransferEnd {
     /// The last block was acknowledged.
     Completed,
     /// The client wanted to know the size alone, or that there is such a file.
     Probe,
     /// It has failed.
-    Failed(Reason),
+    Failed(TransferError),
 }
 
 /// Why a transfer failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
+pub enum TransferError {
     /// The client has stopped answering.
     #[error("no answer to block {block}")]
     Silent {
@@ -103,7 +103,7 @@ pub enum Reason {
 
 impl Transfer {
     /// Begins to send a file of `size` bytes. Times are since any moment, the same in every call.
-    pub fn begin(agreed: &Agreed, size: u64, now: Duration) -> (Transfer, Step) {
+    pub fn begin(agreed: &NegotiatedOptions, size: u64, now: Duration) -> (Transfer, TransferStep) {
         let longest_wait = agreed
             .timeout
             .map(|seconds| Duration::from_secs(seconds.into()));
@@ -131,11 +131,11 @@ impl Transfer {
     }
 
     /// Takes in an ACK of the block whose number ends in `number`.
-    pub fn on_ack(&mut self, number: u16, now: Duration) -> Step {
+    pub fn on_ack(&mut self, number: u16, now: Duration) -> TransferStep {
         // How far it is from what was acknowledged last; the window is far smaller than what rolls over.
         let ahead = u64::from(number.wrapping_sub(low(self.acked)));
         if ahead > self.sent - self.acked {
-            return Step::Wait;
+            return TransferStep::Wait;
         }
         if self.greeting {
             return self.on_greeted(now);
@@ -146,7 +146,7 @@ impl Transfer {
         self.acked += ahead;
         self.proven = true;
         if self.acked == self.last() {
-            return Step::End(Ending::Completed);
+            return TransferStep::End(TransferEnd::Completed);
         }
         self.learn_pace(now);
         // Blocks that the client had no use for are sent anew from the gap on (RFC 7440 section 4). One that was
@@ -163,15 +163,15 @@ impl Transfer {
     }
 
     /// Takes in that the client has asked for the same once more, before it acknowledged anything.
-    pub fn on_repeated_request(&mut self, now: Duration) -> Step {
+    pub fn on_repeated_request(&mut self, now: Duration) -> TransferStep {
         if self.proven {
-            return Step::Wait;
+            return TransferStep::Wait;
         }
         self.send(now)
     }
 
     /// Takes in an ERROR.
-    pub fn on_error(&mut self, code: u16, text: String) -> Step {
+    pub fn on_error(&mut self, code: u16, text: String) -> TransferStep {
         let is_probe = match code {
             // The options are not to its liking (RFC 2347), or it has seen what it wanted (UEFI's firmware).
             8 => true,
@@ -180,20 +180,20 @@ impl Transfer {
             _ => false,
         };
         if is_probe && self.acked == 0 {
-            return Step::End(Ending::Probe);
+            return TransferStep::End(TransferEnd::Probe);
         }
-        Step::End(Ending::Failed(Reason::Client { code, text }))
+        TransferStep::End(TransferEnd::Failed(TransferError::Client { code, text }))
     }
 
     /// Takes in that time has passed.
-    pub fn on_timeout(&mut self, now: Duration) -> Step {
+    pub fn on_timeout(&mut self, now: Duration) -> TransferStep {
         if now < self.deadline {
-            return Step::Wait;
+            return TransferStep::Wait;
         }
         let most = if self.proven { REPEATS } else { FIRST_REPEATS };
         if self.repeats == most {
             let block = if self.greeting { 0 } else { self.acked + 1 };
-            return Step::End(Ending::Failed(Reason::Silent { block }));
+            return TransferStep::End(TransferEnd::Failed(TransferError::Silent { block }));
         }
         self.repeats += 1;
         self.repeated = true;
@@ -234,7 +234,7 @@ impl Transfer {
     }
 
     /// The options are acknowledged by an ACK of block 0.
-    fn on_greeted(&mut self, now: Duration) -> Step {
+    fn on_greeted(&mut self, now: Duration) -> TransferStep {
         self.learn_pace(now);
         self.greeting = false;
         self.proven = true;
@@ -248,9 +248,9 @@ impl Transfer {
     /// "sorcerer's apprentice", RFC 1123 section 4.2.3.1). In a window it may also say that the first block was
     /// lost. So it is heeded once, not before the window can have arrived, and only when nothing was sent twice in
     /// this window or the one before: the duplicates that a resend brings forth find no ear.
-    fn on_repeated_ack(&mut self, now: Duration) -> Step {
+    fn on_repeated_ack(&mut self, now: Duration) -> TransferStep {
         if self.window == 1 || !self.may_hurry || self.is_early(now) {
-            return Step::Wait;
+            return TransferStep::Wait;
         }
         self.may_hurry = false;
         self.repeated = true;
@@ -263,28 +263,28 @@ impl Transfer {
     }
 
     /// Sends what fits the window beyond what is on its way.
-    fn extend(&mut self, now: Duration) -> Step {
+    fn extend(&mut self, now: Duration) -> TransferStep {
         self.deadline = now + self.wait();
         let first = self.sent + 1;
         let last = (self.acked + u64::from(self.window)).min(self.last());
         if first > last {
-            return Step::Wait;
+            return TransferStep::Wait;
         }
         self.sent = last;
-        Step::Send(Blocks { first, last })
+        TransferStep::Send(BlockRange { first, last })
     }
 
     /// Sends what is not acknowledged, as much as fits the window.
-    fn send(&mut self, now: Duration) -> Step {
+    fn send(&mut self, now: Duration) -> TransferStep {
         self.sent_at = now;
         self.deadline = now + self.wait();
         if self.greeting {
-            return Step::Oack;
+            return TransferStep::Oack;
         }
         let first = self.acked + 1;
         let last = (self.acked + u64::from(self.window)).min(self.last());
         self.sent = last;
-        Step::Send(Blocks { first, last })
+        TransferStep::Send(BlockRange { first, last })
     }
 
     /// The first wait follows the client's pace; then it has time to erase its flash or to come back to the network.
@@ -323,24 +323,24 @@ mod tests {
 
     const START: Duration = Duration::from_secs(1_000);
 
-    fn agreed(block: u16, window: u16) -> Agreed {
-        Agreed {
+    fn agreed(block: u16, window: u16) -> NegotiatedOptions {
+        NegotiatedOptions {
             block: Some(block),
             window: Some(window),
-            ..Agreed::default()
+            ..NegotiatedOptions::default()
         }
     }
 
-    fn send(first: u64, last: u64) -> Step {
-        Step::Send(Blocks { first, last })
+    fn send(first: u64, last: u64) -> TransferStep {
+        TransferStep::Send(BlockRange { first, last })
     }
 
     /// One that has its options acknowledged and its first window in flight.
-    fn begun(agreed: &Agreed, size: u64) -> Transfer {
+    fn begun(agreed: &NegotiatedOptions, size: u64) -> Transfer {
         let (mut transfer, step) = Transfer::begin(agreed, size, START);
-        assert_eq!(step, Step::Oack);
-        assert_eq!(transfer.on_ack(1, START), Step::Wait);
-        assert!(matches!(transfer.on_ack(0, START), Step::Send(_)));
+        assert_eq!(step, TransferStep::Oack);
+        assert_eq!(transfer.on_ack(1, START), TransferStep::Wait);
+        assert!(matches!(transfer.on_ack(0, START), TransferStep::Send(_)));
         transfer
     }
 
@@ -354,14 +354,15 @@ mod tests {
             (1_025, vec![(0, 512), (512, 512), (1_024, 1)]),
         ];
         for (size, places) in cases {
-            let (mut transfer, mut step) = Transfer::begin(&Agreed::default(), size, START);
+            let (mut transfer, mut step) =
+                Transfer::begin(&NegotiatedOptions::default(), size, START);
             for (number, place) in (1..).zip(&places) {
                 let block = u64::from(number);
                 assert_eq!(step, send(block, block), "{size}");
                 assert_eq!(transfer.place(block), *place, "{size}");
                 step = transfer.on_ack(number, START);
             }
-            assert_eq!(step, Step::End(Ending::Completed), "{size}");
+            assert_eq!(step, TransferStep::End(TransferEnd::Completed), "{size}");
             assert_eq!(transfer.delivered(), size);
         }
     }
@@ -374,21 +375,21 @@ mod tests {
             (4, send(5, 8)),
             // The client lacks block 7, and says so for every block after it.
             (6, send(7, 10)),
-            (6, Step::Wait),
-            (6, Step::Wait),
+            (6, TransferStep::Wait),
+            (6, TransferStep::Wait),
             // What is not in flight, or no longer.
-            (11, Step::Wait),
-            (5, Step::Wait),
-            (65_535, Step::Wait),
+            (11, TransferStep::Wait),
+            (5, TransferStep::Wait),
+            (65_535, TransferStep::Wait),
             (10, send(11, 14)),
             // Repeats that the resend brought forth.
-            (10, Step::Wait),
+            (10, TransferStep::Wait),
             (14, send(15, 18)),
             // A window without a repeat has passed: block 15 was lost.
             (14, send(15, 18)),
-            (14, Step::Wait),
+            (14, TransferStep::Wait),
             (18, send(19, 22)),
-            (18, Step::Wait),
+            (18, TransferStep::Wait),
         ];
         for (number, step) in steps {
             assert_eq!(transfer.on_ack(number, START), step, "{number}");
@@ -399,9 +400,9 @@ mod tests {
     fn a_repeated_acknowledgement_of_single_blocks_is_never_heeded() {
         let mut transfer = begun(&agreed(8, 1), 800);
         for number in 0..50 {
-            assert_eq!(transfer.on_ack(number, START), Step::Wait);
-            assert_ne!(transfer.on_ack(number + 1, START), Step::Wait);
-            assert_eq!(transfer.on_ack(number, START), Step::Wait);
+            assert_eq!(transfer.on_ack(number, START), TransferStep::Wait);
+            assert_ne!(transfer.on_ack(number + 1, START), TransferStep::Wait);
+            assert_eq!(transfer.on_ack(number, START), TransferStep::Wait);
         }
     }
 
@@ -414,8 +415,8 @@ mod tests {
             let mut in_flight = u64::from(window);
             loop {
                 let step = transfer.on_ack(low(in_flight), START);
-                let Step::Send(blocks) = step else {
-                    assert_eq!(step, Step::End(Ending::Completed));
+                let TransferStep::Send(blocks) = step else {
+                    assert_eq!(step, TransferStep::End(TransferEnd::Completed));
                     break;
                 };
                 assert_eq!(blocks.first, in_flight + 1);
@@ -435,15 +436,15 @@ mod tests {
     }
 
     /// When it sends again, in milliseconds, and what it says at the end.
-    fn waits(mut transfer: Transfer) -> (Vec<u128>, Step) {
+    fn waits(mut transfer: Transfer) -> (Vec<u128>, TransferStep) {
         let (mut now, mut waits) = (START, Vec::new());
         loop {
             let early = transfer.deadline() - Duration::from_millis(1);
-            assert_eq!(transfer.on_timeout(early), Step::Wait);
+            assert_eq!(transfer.on_timeout(early), TransferStep::Wait);
             waits.push((transfer.deadline() - now).as_millis());
             now = transfer.deadline();
             let step = transfer.on_timeout(now);
-            if matches!(step, Step::End(_)) {
+            if matches!(step, TransferStep::End(_)) {
                 return (waits, step);
             }
         }
@@ -451,15 +452,16 @@ mod tests {
 
     #[test]
     fn a_silent_client_is_given_up() {
-        let silent = |block| Step::End(Ending::Failed(Reason::Silent { block }));
-        let one_second = Agreed {
+        let silent =
+            |block| TransferStep::End(TransferEnd::Failed(TransferError::Silent { block }));
+        let one_second = NegotiatedOptions {
             timeout: Some(1),
             ..agreed(8, 4)
         };
         let cases = [
             // A stranger gets five datagrams in all.
             (
-                Transfer::begin(&Agreed::default(), 9, START).0,
+                Transfer::begin(&NegotiatedOptions::default(), 9, START).0,
                 vec![250, 500, 1_000, 2_000, 4_000],
                 silent(1),
             ),
@@ -492,7 +494,10 @@ mod tests {
                 let now = transfer.deadline();
                 assert_eq!(transfer.on_timeout(now), send(number.into(), number.into()));
             }
-            assert_ne!(transfer.on_ack(number, transfer.deadline()), Step::Wait);
+            assert_ne!(
+                transfer.on_ack(number, transfer.deadline()),
+                TransferStep::Wait
+            );
         }
     }
 
@@ -519,21 +524,21 @@ mod tests {
     #[test]
     fn giving_up_before_the_first_block_is_a_probe() {
         let client = |code| {
-            Ending::Failed(Reason::Client {
+            TransferEnd::Failed(TransferError::Client {
                 code,
                 text: "no".into(),
             })
         };
-        let probing = Agreed {
+        let probing = NegotiatedOptions {
             size: Some(800),
             ..agreed(8, 4)
         };
         let cases = [
-            (&probing, 8, false, Ending::Probe),
-            (&probing, 0, false, Ending::Probe),
+            (&probing, 8, false, TransferEnd::Probe),
+            (&probing, 0, false, TransferEnd::Probe),
             (&probing, 3, false, client(3)),
             (&probing, 8, true, client(8)),
-            (&agreed(8, 4), 8, false, Ending::Probe),
+            (&agreed(8, 4), 8, false, TransferEnd::Probe),
             (&agreed(8, 4), 0, false, client(0)),
         ];
         for (agreed, code, has_data, ending) in cases {
@@ -544,7 +549,7 @@ mod tests {
             }
             assert_eq!(
                 transfer.on_error(code, "no".into()),
-                Step::End(ending),
+                TransferStep::End(ending),
                 "{code}"
             );
         }
@@ -553,10 +558,10 @@ mod tests {
     #[test]
     fn a_repeated_request_is_answered_until_the_client_has_answered() {
         let (mut transfer, _) = Transfer::begin(&agreed(8, 4), 800, START);
-        assert_eq!(transfer.on_repeated_request(START), Step::Oack);
+        assert_eq!(transfer.on_repeated_request(START), TransferStep::Oack);
         assert!(!transfer.is_proven());
         transfer.on_ack(0, START);
         assert!(transfer.is_proven());
-        assert_eq!(transfer.on_repeated_request(START), Step::Wait);
+        assert_eq!(transfer.on_repeated_request(START), TransferStep::Wait);
     }
 }

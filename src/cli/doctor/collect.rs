@@ -26,7 +26,7 @@ use crate::{
         dpkg::Dpkg,
         journal::{self, Lock},
         state,
-        watch::silent_file_system,
+        watch::unwatchable_file_system,
     },
     model::{DhcpMode, ServerConfig, Timestamp},
     net::{
@@ -100,7 +100,7 @@ pub(super) fn look(root: &Path, terminal: &Terminal) -> CliResult<Vec<Area>> {
 }
 
 fn server(state: Option<&Path>, answers: bool) -> ServerProcess {
-    let state = state.and_then(state::State::existing);
+    let state = state.and_then(state::StateDirectory::existing);
     // Who holds a journal that we may not read is found by its answer alone.
     let pid = state.and_then(|state| Lock::holding_process(&state.journal()).ok().flatten());
     let uid = nix::unistd::geteuid();
@@ -133,7 +133,7 @@ fn of_site(
         ["", "bootwright.toml", "policies.d", "templates"].map(|name| root.join(name));
     let silent = directories.into_iter().filter_map(|path| {
         // What is not there has no file system.
-        let system = silent_file_system(&path).ok()??;
+        let system = unwatchable_file_system(&path).ok()??;
         Some((path, system))
     });
     SiteReport {
@@ -350,7 +350,7 @@ fn named_by_site(site: &site::Site) -> Vec<(String, String)> {
 
 fn of_clock(state: Option<&Path>) -> clock::ClockReading {
     let last = || -> io::Result<Option<Timestamp>> {
-        let Some(state) = state.and_then(state::State::existing) else {
+        let Some(state) = state.and_then(state::StateDirectory::existing) else {
             return Ok(None);
         };
         let line = match journal::last(&state.journal()) {

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::finding::{DoctorFinding, list};
 use crate::{
     model::DhcpMode,
-    net::{interfaces::Interface, ports::Holder},
+    net::{interfaces::Interface, ports::PortOwner},
 };
 
 /// A network of the site.
@@ -68,7 +68,7 @@ impl NetworksReport {
 }
 
 /// Says how the interfaces and networks are. `dhcp`: the programs that have port 67.
-pub(super) fn findings(seen: &NetworksReport, dhcp: &[&Holder]) -> Vec<DoctorFinding> {
+pub(super) fn findings(seen: &NetworksReport, dhcp: &[&PortOwner]) -> Vec<DoctorFinding> {
     let interfaces = match &seen.interfaces {
         Ok(interfaces) => interfaces,
         Err(error) => {
@@ -109,7 +109,7 @@ pub(super) fn findings(seen: &NetworksReport, dhcp: &[&Holder]) -> Vec<DoctorFin
     findings
 }
 
-fn of_interface(seen: &NetworksReport, interface: &Interface, dhcp: &[&Holder]) -> DoctorFinding {
+fn of_interface(seen: &NetworksReport, interface: &Interface, dhcp: &[&PortOwner]) -> DoctorFinding {
     let name = &interface.name;
     let addresses: Vec<String> = interface
         .addresses
@@ -152,7 +152,7 @@ fn of_bridge(
     begin: &str,
     maker: &str,
     network: Option<&NetworkReport>,
-    dhcp: &[&Holder],
+    dhcp: &[&PortOwner],
 ) -> DoctorFinding {
     let text = format!(
         "{begin}; a bridge of {maker}: what is behind it is on this host, not on your network"

@@ -6,7 +6,7 @@ use super::{
     account::ServerProcess,
     finding::{DoctorFinding, list},
 };
-use crate::net::ports::{Held, Holder, Protocol};
+use crate::net::ports::{BoundSocket, PortOwner, Protocol};
 
 /// What a port is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) struct PortReport {
     /// Where a server would listen.
     pub(super) address: SocketAddr,
     /// Who has it, or why that could not be seen.
-    pub(super) held: Result<Vec<Held>, String>,
+    pub(super) held: Result<Vec<BoundSocket>, String>,
     /// Whether it could be had; none when that was not tried, since our own server has it.
     pub(super) tried: Option<Result<(), io::ErrorKind>>,
 }
@@ -106,7 +106,7 @@ impl PortReport {
     }
 
     /// The program that has it and is not our server.
-    fn other(&self, server: &ServerProcess) -> Option<&Holder> {
+    fn other(&self, server: &ServerProcess) -> Option<&PortOwner> {
         let held = self.held.as_ref().ok()?;
         let mut holders = held.iter().filter_map(|held| held.holder.as_ref());
         holders.find(|holder| Some(holder.pid) != server.pid)
@@ -162,7 +162,7 @@ fn one(port: &PortReport, need: DhcpNeeds, server: &ServerProcess) -> DoctorFind
 }
 
 /// Somebody else has it too, and both hear what comes.
-fn shared(port: &PortReport, need: DhcpNeeds, who: &str, other: &Holder) -> DoctorFinding {
+fn shared(port: &PortReport, need: DhcpNeeds, who: &str, other: &PortOwner) -> DoctorFinding {
     let finding = DoctorFinding::warning(format!(
         "{}: {who}, so both may hear a broadcast",
         port.name()
@@ -184,7 +184,7 @@ fn beside(finding: DoctorFinding, need: DhcpNeeds) -> DoctorFinding {
     }
 }
 
-fn taken(port: &PortReport, need: DhcpNeeds, other: &Holder) -> DoctorFinding {
+fn taken(port: &PortReport, need: DhcpNeeds, other: &PortOwner) -> DoctorFinding {
     let name = port.name();
     if port.needed_for == PortUse::Dhcp && matches!(port.tried, Some(Ok(()))) {
         return shared(
@@ -207,7 +207,7 @@ fn taken(port: &PortReport, need: DhcpNeeds, other: &Holder) -> DoctorFinding {
 }
 
 /// How to end a program. What systemd has begun it would begin again.
-fn ended(finding: DoctorFinding, holder: &Holder) -> DoctorFinding {
+fn ended(finding: DoctorFinding, holder: &PortOwner) -> DoctorFinding {
     match &holder.unit {
         _ if holder.name == "docker-proxy" => {
             finding.help("stop the container that publishes the port: `docker ps` lists them")
@@ -274,7 +274,7 @@ fn free(port: &PortReport, need: DhcpNeeds, server: &ServerProcess) -> DoctorFin
 }
 
 /// Which programs have a port, for other areas.
-pub(super) fn holders(ports: &[PortReport], needed_for: PortUse) -> Vec<&Holder> {
+pub(super) fn holders(ports: &[PortReport], needed_for: PortUse) -> Vec<&PortOwner> {
     let held = ports
         .iter()
         .filter(|port| port.needed_for == needed_for)

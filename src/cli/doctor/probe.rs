@@ -9,9 +9,9 @@ use super::{
 use crate::{
     cli::failure::CliResult,
     net::{
-        dhcp::{CLIENT_PORT, other_server},
+        dhcp::{CLIENT_PORT, find_other_server},
         interfaces::Interface,
-        ports::udp_holder,
+        ports::udp_port_owner,
     },
 };
 
@@ -49,12 +49,12 @@ async fn heard(link: Interface, us: Ipv4Addr) -> DhcpProbeResult {
     if !link.is_up {
         return DhcpProbeResult::Unasked("it has no link".into());
     }
-    match other_server(&link, us).await {
+    match find_other_server(&link, us).await {
         Ok(Some(server)) => DhcpProbeResult::Server(server),
         Ok(None) => DhcpProbeResult::Nobody,
         Err(error) => DhcpProbeResult::Unasked(match error.kind() {
             io::ErrorKind::PermissionDenied => format!("port {CLIENT_PORT} needs root"),
-            io::ErrorKind::AddrInUse => match udp_holder(CLIENT_PORT) {
+            io::ErrorKind::AddrInUse => match udp_port_owner(CLIENT_PORT) {
                 Some(holder) => format!("{holder} has port {CLIENT_PORT}"),
                 None => format!("another program has port {CLIENT_PORT}"),
             },

@@ -18,7 +18,7 @@ use crate::{
     model::{DhcpMode, Timestamp},
     net::{
         interfaces::Interface,
-        ports::{Held, Holder, Protocol},
+        ports::{BoundSocket, PortOwner, Protocol},
     },
 };
 
@@ -37,23 +37,23 @@ fn running() -> ServerProcess {
     }
 }
 
-fn holder(name: &str, pid: u32, unit: Option<&str>) -> Holder {
-    Holder {
+fn holder(name: &str, pid: u32, unit: Option<&str>) -> PortOwner {
+    PortOwner {
         name: name.into(),
         pid,
         unit: unit.map(String::from),
     }
 }
 
-fn held(holder: Option<Holder>) -> Vec<Held> {
+fn held(holder: Option<PortOwner>) -> Vec<BoundSocket> {
     let address = Ipv4Addr::UNSPECIFIED.into();
-    vec![Held { address, holder }]
+    vec![BoundSocket { address, holder }]
 }
 
 fn port(
     needed_for: PortUse,
     number: u16,
-    held: Vec<Held>,
+    held: Vec<BoundSocket>,
     tried: Option<Result<(), std::io::ErrorKind>>,
 ) -> PortReport {
     let protocol = match needed_for {
@@ -326,7 +326,7 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
     let eth0 = |is_up| interface("eth0", "192.0.2.1/24", is_up);
     let dnsmasq = holder("dnsmasq", 812, None);
     let behind = "what is behind it is on this host, not on your network";
-    let cases: Vec<(NetworksReport, Vec<&Holder>, Vec<String>)> = vec![
+    let cases: Vec<(NetworksReport, Vec<&PortOwner>, Vec<String>)> = vec![
         (
             seen(vec![lo(), eth0(true)], lab(DhcpMode::Reserve)),
             vec![],

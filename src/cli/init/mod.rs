@@ -19,7 +19,7 @@ use super::{
     terminal::Terminal,
 };
 use crate::{
-    disk::{journal::LockError, secrets::Passwords, state::Key},
+    disk::{journal::LockError, secrets::PasswordHashCache, state::SecretKey},
     model::PasswordHash,
     serve::offline::{Request, adopt},
 };
@@ -107,7 +107,7 @@ fn id() -> CliResult<String> {
 
 fn hash(password: &str) -> CliResult<PasswordHash> {
     // The salt derives from the key, and this key is used once.
-    Ok(Passwords::new(Key(random()?)).hash(password))
+    Ok(PasswordHashCache::new(SecretKey(random()?)).hash(password))
 }
 
 fn random<const N: usize>() -> CliResult<[u8; N]> {

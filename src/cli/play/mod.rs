@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     model::{Arch, Mac, Node, NodeName, Platform},
-    net::http::Question,
+    net::http::OperatorQuery,
     site::{Site, suggest},
 };
 use http::HttpClient;
@@ -66,7 +66,7 @@ pub(super) fn run(root: &Path, play: &arguments::PlayArgs, terminal: &Terminal) 
 /// Tells whether the machine was installed before: then its disk boots.
 fn has_system(client: &ApiClient, name: &str) -> bool {
     // A machine that the server does not know was never installed.
-    let answer = client.ask(&Question::Node(name.into())).ok();
+    let answer = client.ask(&OperatorQuery::Node(name.into())).ok();
     let shown: Option<NodeStatus> = answer.and_then(|answer| serde_json::from_slice(&answer).ok());
     shown.is_some_and(|shown| ["installed", "finished"].contains(&shown.state.as_str()))
 }
@@ -182,7 +182,7 @@ fn boots(
 fn recorded(client: &ApiClient, play: &arguments::PlayArgs, terminal: &Terminal) -> CliResult {
     // What merely tells is written within a second.
     thread::sleep(Duration::from_millis(1_100));
-    let question = Question::Log {
+    let question = OperatorQuery::Log {
         node: play.node.clone(),
         after: None,
     };

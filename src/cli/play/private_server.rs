@@ -16,7 +16,7 @@ use crate::{
         client::config,
         failure::{CliResult, Failure},
     },
-    disk::state::State,
+    disk::state::StateDirectory,
     serve::{Options, Running, start},
 };
 
@@ -33,7 +33,7 @@ impl PrivateServer {
         let state = ScratchDir::new().context("no directory for throwaway state can be made")?;
         // Its state is new and empty, and nothing is held for that.
         if let Some(id) = config(site)?.site_id {
-            State::open(&state.0)?.write_site_id(&id.value)?;
+            StateDirectory::open(&state.0)?.write_site_id(&id.value)?;
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

@@ -33,7 +33,7 @@ use super::{
 use crate::{
     control::{Examined, Report},
     model::{Facts, Node, Platform},
-    net::http::{Advertise, Question},
+    net::http::{Advertise, OperatorQuery},
     render::{FileKind, Rendered},
     serve::{self, Loaded},
     site::Resolved,
@@ -130,7 +130,7 @@ impl Trial<'_> {
         let (arguments, terminal) = (self.arguments, self.terminal);
         let name = self.node.name.value.as_str();
         let resolved = self.resolved()?;
-        let facts = client.ask(&Question::Facts(name.into()))?;
+        let facts = client.ask(&OperatorQuery::Facts(name.into()))?;
         let facts: Facts = serde_json::from_slice(&facts).map_err(anyhow::Error::from)?;
         let platform = platform(arguments);
         let platform = platform.unwrap_or_else(|| suggested::likely(&resolved, &facts));

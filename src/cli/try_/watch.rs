@@ -12,7 +12,7 @@ use super::process::{QemuProcess, SerialLog};
 use crate::{
     cli::{client::ApiClient, failure::CliResult, log, terminal::Terminal},
     journal::{Event, Given, Line, Parsed, Stage},
-    net::http::Question,
+    net::http::OperatorQuery,
 };
 
 /// So often the log is looked at.
@@ -179,7 +179,7 @@ impl BootWatch<'_> {
 }
 
 fn whole(client: &ApiClient, node: &str) -> CliResult<Vec<u8>> {
-    client.ask(&Question::Log {
+    client.ask(&OperatorQuery::Log {
         node: node.into(),
         after: None,
     })

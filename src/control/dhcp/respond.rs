@@ -262,7 +262,7 @@ impl Turn<'_> {
                 file: name.clone(),
                 program,
             }),
-            Err(broken) if broken.is_unheard => Some(Sign::Unheard(name.clone())),
+            Err(broken) if broken.no_response => Some(Sign::Unheard(name.clone())),
             Ok(_) | Err(_) => None,
         };
         let event = match fetched.outcome {
@@ -356,7 +356,7 @@ pub struct Broken {
     /// For people.
     pub reason: String,
     /// Whether the machine acknowledged nothing at all of what was sent.
-    pub is_unheard: bool,
+    pub no_response: bool,
 }
 
 /// What the log says of it; nothing of what says nothing.

@@ -7,16 +7,16 @@ use std::{
     time::Duration,
 };
 
-use super::{lock, medium::Medium};
+use super::{lock, medium::Storage};
 
 /// The disk. Clones are the same disk.
 #[derive(Clone, Default)]
-pub(super) struct FakeDisk(Arc<Mutex<State>>);
+pub(super) struct FakeDisk(Arc<Mutex<FakeState>>);
 
 #[derive(Default)]
-struct State {
-    files: BTreeMap<String, Content>,
-    events: Vec<Happened>,
+struct FakeState {
+    files: BTreeMap<String, FakeFile>,
+    events: Vec<DiskEvent>,
     /// How many bytes may be written until it is full.
     room: Option<usize>,
     /// How many bytes are written until it crashes.
@@ -27,7 +27,7 @@ struct State {
 }
 
 #[derive(Clone, Default)]
-struct Content {
+struct FakeFile {
     bytes: Vec<u8>,
     /// How many of them survive a loss of power.
     synced: usize,
@@ -37,7 +37,7 @@ struct Content {
 
 /// What happened, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Happened {
+pub(super) enum DiskEvent {
     /// Bytes were appended to a file.
     Write(String, String),
     /// A file was synced.
@@ -81,11 +81,11 @@ impl FakeDisk {
 
     /// Notes that a test was told that its line is kept.
     pub(super) fn note_answer(&self, line: &str) {
-        lock(&self.0).events.push(Happened::Answer(line.into()));
+        lock(&self.0).events.push(DiskEvent::Answer(line.into()));
     }
 
     /// What happened so far.
-    pub(super) fn events(&self) -> Vec<Happened> {
+    pub(super) fn events(&self) -> Vec<DiskEvent> {
         lock(&self.0).events.clone()
     }
 
@@ -103,13 +103,13 @@ impl FakeDisk {
         })
     }
 
-    fn after(&self, keep: impl Fn(&Content) -> Option<Content>) -> FakeDisk {
+    fn after(&self, keep: impl Fn(&FakeFile) -> Option<FakeFile>) -> FakeDisk {
         let state = lock(&self.0);
         let files = state.files.iter();
         let files = files.filter_map(|(name, content)| Some((name.clone(), keep(content)?)));
-        let state = State {
+        let state = FakeState {
             files: files.collect(),
-            ..State::default()
+            ..FakeState::default()
         };
         FakeDisk(Arc::new(Mutex::new(state)))
     }
@@ -136,7 +136,7 @@ impl FakeDisk {
     }
 }
 
-impl State {
+impl FakeState {
     fn alive(&self) -> io::Result<()> {
         match self.fuse {
             Some(0) => Err(io::Error::other("crashed")),
@@ -166,7 +166,7 @@ impl State {
     }
 }
 
-impl Medium for FakeDisk {
+impl Storage for FakeDisk {
     fn names(&self) -> io::Result<Vec<String>> {
         Ok(lock(&self.0).files.keys().cloned().collect())
     }
@@ -193,7 +193,7 @@ impl Medium for FakeDisk {
         state.alive()?;
         let (count, result) = state.admit(bytes.len());
         let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
-        state.events.push(Happened::Write(name.into(), text));
+        state.events.push(DiskEvent::Write(name.into(), text));
         let content = state.files.entry(name.into()).or_default();
         content.bytes.extend(&bytes[..count]);
         result
@@ -223,7 +223,7 @@ impl Medium for FakeDisk {
         if state.fails_to_sync {
             return Err(io::Error::other("the disk is broken"));
         }
-        state.events.push(Happened::Sync(name.into()));
+        state.events.push(DiskEvent::Sync(name.into()));
         let content = state.files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
         content.synced = content.bytes.len();
         Ok(())
@@ -232,7 +232,7 @@ impl Medium for FakeDisk {
     fn sync_names(&self) -> io::Result<()> {
         let mut state = lock(&self.0);
         state.alive()?;
-        state.events.push(Happened::SyncNames);
+        state.events.push(DiskEvent::SyncNames);
         for content in state.files.values_mut() {
             content.is_named = true;
         }
@@ -243,7 +243,7 @@ impl Medium for FakeDisk {
         let mut state = lock(&self.0);
         state.alive()?;
         state.admit(bytes.len()).1?;
-        let content = Content {
+        let content = FakeFile {
             bytes: bytes.into(),
             synced: bytes.len(),
             is_named: true,

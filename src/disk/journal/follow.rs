@@ -4,14 +4,14 @@ use std::{io, path::Path, sync::Arc};
 
 use super::{
     layout::{self, MANIFEST, Manifest, Position},
-    medium::{Directory, Medium},
-    replay::{Lines, Stretch},
+    medium::{JournalDirectory, Storage},
+    replay::{JournalLines, SegmentRange},
     segment::{self, SegmentReader},
 };
 
 /// Some lines of the journal, and where the next ones are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Part {
+pub struct JournalTail {
     /// The lines.
     pub lines: Vec<String>,
     /// One past the last of them.
@@ -20,9 +20,9 @@ pub struct Part {
 
 /// Reads at most `most` lines from a position on: none when nothing has been written since. What is being
 /// written just now is left for the next time.
-pub fn tail(dir: &Path, from: Position, most: usize) -> io::Result<Part> {
-    let medium: Arc<dyn Medium> = Arc::new(Directory::new(dir));
-    let mut part = Part {
+pub fn tail(dir: &Path, from: Position, most: usize) -> io::Result<JournalTail> {
+    let medium: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
+    let mut part = JournalTail {
         lines: Vec::new(),
         next: from,
     };
@@ -48,7 +48,7 @@ pub fn tail(dir: &Path, from: Position, most: usize) -> io::Result<Part> {
 
 /// The position after the last whole line.
 pub fn end(dir: &Path) -> io::Result<Position> {
-    let medium: Arc<dyn Medium> = Arc::new(Directory::new(dir));
+    let medium: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
     let Some(segment) = layout::segments(&*medium)?.last().copied() else {
         return Ok(Position::default());
     };
@@ -62,7 +62,7 @@ pub fn end(dir: &Path) -> io::Result<Position> {
 
 /// Reads the last whole line; none when nothing was written yet.
 pub fn last(dir: &Path) -> io::Result<Option<String>> {
-    let medium: Arc<dyn Medium> = Arc::new(Directory::new(dir));
+    let medium: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
     // A segment that was begun just now may hold nothing yet.
     for segment in layout::segments(&*medium)?.iter().rev() {
         let mut reader = SegmentReader::new(&medium, *segment, 0);
@@ -83,7 +83,7 @@ pub fn lines_of(
     dir: &Path,
     machine: u64,
 ) -> io::Result<impl Iterator<Item = io::Result<String>> + use<>> {
-    let medium: Arc<dyn Medium> = Arc::new(Directory::new(dir));
+    let medium: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
     let manifest = segment::whole(&*medium, MANIFEST)?.unwrap_or_default();
     let manifest = Manifest::parse(&manifest);
     let speaks = |segment: &u64| {
@@ -93,7 +93,7 @@ pub fn lines_of(
     let mut stretches = Vec::new();
     for segment in layout::segments(&*medium)?.into_iter().filter(speaks) {
         let to = medium.length(&layout::name(segment))?.unwrap_or(0);
-        stretches.push(Stretch {
+        stretches.push(SegmentRange {
             segment,
             from: 0,
             to,
@@ -102,5 +102,5 @@ pub fn lines_of(
     let mark = format!("\"machine\":\"{machine:016x}\"");
     let is_about =
         move |line: &io::Result<String>| line.as_ref().map_or(true, |line| line.contains(&mark));
-    Ok(Lines::new(&medium, stretches).filter(is_about))
+    Ok(JournalLines::new(&medium, stretches).filter(is_about))
 }

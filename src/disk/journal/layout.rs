@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::medium::Medium;
+use super::medium::Storage;
 
 /// The manifest's file.
 pub(super) const MANIFEST: &str = "manifest.jsonl";
@@ -38,7 +38,7 @@ fn number(file: &str) -> Option<u64> {
 }
 
 /// The numbers of the segments that are there, in order.
-pub(super) fn segments(medium: &dyn Medium) -> io::Result<BTreeSet<u64>> {
+pub(super) fn segments(medium: &dyn Storage) -> io::Result<BTreeSet<u64>> {
     Ok(medium
         .names()?
         .iter()
@@ -49,16 +49,16 @@ pub(super) fn segments(medium: &dyn Medium) -> io::Result<BTreeSet<u64>> {
 /// One line of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Record {
+pub(super) enum ManifestRecord {
     /// A segment was begun.
     Opened(u64),
     /// A segment will not change any more.
-    Sealed(Sealed),
+    Sealed(SealedSegment),
 }
 
 /// A segment that will not change any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Sealed {
+pub(super) struct SealedSegment {
     /// Its number.
     pub(super) segment: u64,
     /// Its length.
@@ -68,7 +68,7 @@ pub(super) struct Sealed {
     pub(super) machines: BTreeSet<u64>,
 }
 
-impl Record {
+impl ManifestRecord {
     /// The record as a line.
     pub(super) fn line(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self).expect("numbers and texts are JSON");
@@ -81,7 +81,7 @@ impl Record {
 #[derive(Debug, Default)]
 pub(super) struct Manifest {
     /// Every segment that was begun, with what is known of it once it is sealed.
-    pub(super) listed: BTreeMap<u64, Option<Sealed>>,
+    pub(super) listed: BTreeMap<u64, Option<SealedSegment>>,
     /// The length of its readable part.
     pub(super) good: u64,
     /// Whether there is more than that.
@@ -100,10 +100,10 @@ impl Manifest {
             };
             manifest.good += line.len() as u64;
             match record {
-                Record::Opened(segment) => {
+                ManifestRecord::Opened(segment) => {
                     manifest.listed.entry(segment).or_default();
                 }
-                Record::Sealed(sealed) => {
+                ManifestRecord::Sealed(sealed) => {
                     manifest.listed.insert(sealed.segment, Some(sealed));
                 }
             }
@@ -112,7 +112,7 @@ impl Manifest {
     }
 
     /// What is known of a segment that is sealed.
-    pub(super) fn sealed(&self, segment: u64) -> Option<&Sealed> {
+    pub(super) fn sealed(&self, segment: u64) -> Option<&SealedSegment> {
         self.listed.get(&segment)?.as_ref()
     }
 }

@@ -13,7 +13,7 @@ use crate::disk::atomic;
 
 /// A directory of files that grow. In tests it is a fake that remembers what was synced when, and that can
 /// be full or crash at any byte.
-pub trait Medium: Send + Sync + 'static {
+pub trait Storage: Send + Sync + 'static {
     /// Lists the files.
     fn names(&self) -> io::Result<Vec<String>>;
     /// The length of a file; none when there is no such file.
@@ -34,16 +34,16 @@ pub trait Medium: Send + Sync + 'static {
 
 /// A directory on the disk.
 #[derive(Debug)]
-pub struct Directory {
+pub struct JournalDirectory {
     path: PathBuf,
     /// The file that was written last: nearly always the one that is written next.
     open: Mutex<Option<(String, File)>>,
 }
 
-impl Directory {
+impl JournalDirectory {
     /// The directory at `path`, which must exist.
     pub fn new(path: &Path) -> Self {
-        Directory {
+        JournalDirectory {
             path: path.into(),
             open: Mutex::new(None),
         }
@@ -64,7 +64,7 @@ impl Directory {
     }
 }
 
-impl Medium for Directory {
+impl Storage for JournalDirectory {
     fn names(&self) -> io::Result<Vec<String>> {
         let entries = fs::read_dir(&self.path)?;
         // A name that is not UTF-8 is none of ours.

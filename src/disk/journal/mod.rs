@@ -34,19 +34,19 @@ use std::{
 };
 
 use super::atomic;
-use queue::{Job, Shared};
-use writer::Writer;
+use queue::{JournalQueue, WriterJob};
+use writer::JournalWriter;
 
-pub use follow::{Part, end, last, lines_of, tail};
+pub use follow::{JournalTail, end, last, lines_of, tail};
 pub use layout::Position;
 pub use lock::{Lock, LockError};
-pub use medium::{Directory, Medium};
-pub use replay::{Damage, Lines, Replay};
+pub use medium::{JournalDirectory, Storage};
+pub use replay::{Damage, JournalLines, Replay};
 pub use ticket::{JournalError, Ticket};
 
 /// One line to be appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct JournalEntry {
     /// One JSON object, without a line break. Whom it concerns is what it names as `machine` and `into`.
     pub text: String,
     /// Whether its ticket waits until it is on the disk. Other lines are written within a second.
@@ -55,20 +55,20 @@ pub struct Entry {
 
 /// How the journal is kept.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
+pub struct JournalOptions {
     /// A segment that has reached this length is sealed, and another one begun.
     pub segment: u64,
 }
 
-impl Default for Options {
+impl Default for JournalOptions {
     fn default() -> Self {
-        Options { segment: 16 << 20 }
+        JournalOptions { segment: 16 << 20 }
     }
 }
 
 /// How the journal fares.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Health {
+pub enum JournalHealth {
     /// All is written.
     #[default]
     Good,
@@ -81,7 +81,7 @@ pub enum Health {
 /// The journal, open for writing. Dropping it writes what is still waiting.
 #[derive(Debug)]
 pub struct Journal {
-    shared: Arc<Shared>,
+    shared: Arc<JournalQueue>,
     thread: Option<std::thread::JoinHandle<()>>,
     // Released last, when the thread has ended.
     _lock: Option<Lock>,
@@ -90,19 +90,26 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal in `dir`, which is created when there is none, for the site at `site`. Nobody else
     /// can until it is dropped.
-    pub fn open(dir: &Path, site: &Path, options: Options) -> Result<(Journal, Replay), LockError> {
+    pub fn open(
+        dir: &Path,
+        site: &Path,
+        options: JournalOptions,
+    ) -> Result<(Journal, Replay), LockError> {
         atomic::create_dir(dir)?;
         let lock = Lock::take(dir, site)?;
-        let (mut journal, replay) = Journal::over(Arc::new(Directory::new(dir)), options)?;
+        let (mut journal, replay) = Journal::over(Arc::new(JournalDirectory::new(dir)), options)?;
         journal._lock = Some(lock);
         Ok((journal, replay))
     }
 
     /// Opens the journal on `medium`.
-    pub fn over(medium: Arc<dyn Medium>, options: Options) -> io::Result<(Journal, Replay)> {
+    pub fn over(
+        medium: Arc<dyn Storage>,
+        options: JournalOptions,
+    ) -> io::Result<(Journal, Replay)> {
         let recovered = recover::recover(&medium)?;
-        let shared = Arc::new(Shared::default());
-        let writer = Writer::new(medium, shared.clone(), options, recovered.end);
+        let shared = Arc::new(JournalQueue::default());
+        let writer = JournalWriter::new(medium, shared.clone(), options, recovered.end);
         let thread = std::thread::Builder::new()
             .name("journal".into())
             .spawn(move || writer.run())?;
@@ -120,8 +127,8 @@ impl Journal {
     /// disk; so an empty call asks whether the journal has caught up. A ticket that fails does not take its
     /// lines back: the durable ones are kept, in order, and are written as soon as the disk lets them. Until
     /// then every further ticket fails, too, that of an empty call among them.
-    pub fn append(&self, entries: Vec<Entry>) -> Ticket {
-        let one_line = |entry: &Entry| !entry.text.contains('\n');
+    pub fn append(&self, entries: Vec<JournalEntry>) -> Ticket {
+        let one_line = |entry: &JournalEntry| !entry.text.contains('\n');
         assert!(
             entries.iter().all(one_line),
             "an entry of the journal is one line"
@@ -133,12 +140,12 @@ impl Journal {
     /// start begins there. It is refused while lines wait for room.
     pub fn checkpoint(&self, state: Vec<u8>) -> Ticket {
         let (ticket, answer) = Ticket::pair();
-        self.shared.push(Job::Checkpoint(state, answer));
+        self.shared.push(WriterJob::Checkpoint(state, answer));
         ticket
     }
 
     /// How the journal fares.
-    pub fn health(&self) -> Health {
+    pub fn health(&self) -> JournalHealth {
         lock(&self.shared.health).clone()
     }
 }
@@ -158,7 +165,7 @@ pub fn read(dir: &Path) -> io::Result<Replay> {
     if !dir.is_dir() {
         return Err(io::ErrorKind::NotFound.into());
     }
-    let medium: Arc<dyn Medium> = Arc::new(Directory::new(dir));
+    let medium: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
     recover::survey(&medium).map(|survey| survey.replay(&medium))
 }
 
@@ -167,7 +174,7 @@ pub fn is_begun(dir: &Path) -> io::Result<bool> {
     if !dir.is_dir() {
         return Ok(false);
     }
-    Ok(!layout::segments(&Directory::new(dir))?.is_empty())
+    Ok(!layout::segments(&JournalDirectory::new(dir))?.is_empty())
 }
 
 /// A thread that panicked while it held the lock has left a value behind that is still whole.

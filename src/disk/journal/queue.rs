@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Entry, Health, lock,
-    ticket::{Answer, Ticket},
+    JournalEntry, JournalHealth, lock,
+    ticket::{Ticket, TicketSender},
 };
 
 /// How long lines that nobody waits for may gather, and how much of them in bytes.
@@ -21,25 +21,25 @@ const MAX_WAITING: usize = 64 << 20;
 
 /// What the writer is to do.
 #[derive(Debug)]
-pub(super) enum Job {
+pub(super) enum WriterJob {
     /// Append lines, and answer once the durable ones among them are on the disk.
-    Append(Vec<Entry>, Option<Answer>),
+    Append(Vec<JournalEntry>, Option<TicketSender>),
     /// Keep a state.
-    Checkpoint(Vec<u8>, Answer),
+    Checkpoint(Vec<u8>, TicketSender),
 }
 
 /// What the writer shares with those who append.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
-    queue: Mutex<Queue>,
+pub(super) struct JournalQueue {
+    queue: Mutex<QueueState>,
     wake: Condvar,
     /// How the journal fares.
-    pub(super) health: Mutex<Health>,
+    pub(super) health: Mutex<JournalHealth>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    jobs: Vec<Job>,
+struct QueueState {
+    jobs: Vec<WriterJob>,
     /// The lines in `jobs`, in bytes.
     bytes: usize,
     /// How many appends wait for an answer, those that are being written among them.
@@ -53,16 +53,16 @@ struct Queue {
     is_closed: bool,
 }
 
-impl Queue {
+impl QueueState {
     /// Whether so much has gathered that it is written at once. A disk that refuses is tried again in its time.
     fn is_much(&self) -> bool {
         !self.is_behind && self.bytes >= MAX_GATHERED
     }
 }
 
-impl Shared {
+impl JournalQueue {
     /// Takes entries in.
-    pub(super) fn enqueue(&self, entries: Vec<Entry>) -> Ticket {
+    pub(super) fn enqueue(&self, entries: Vec<JournalEntry>) -> Ticket {
         let durable = entries.iter().any(|entry| entry.durable);
         let bytes: usize = entries.iter().map(|entry| entry.text.len()).sum();
         let mut queue = lock(&self.queue);
@@ -80,7 +80,7 @@ impl Shared {
         queue.bytes += bytes;
         if !waits {
             let is_first = queue.jobs.is_empty();
-            queue.jobs.push(Job::Append(entries, None));
+            queue.jobs.push(WriterJob::Append(entries, None));
             if is_first || queue.is_much() {
                 self.wake.notify_one();
             }
@@ -88,13 +88,13 @@ impl Shared {
         }
         let (ticket, answer) = Ticket::pair();
         queue.waiting += 1;
-        queue.jobs.push(Job::Append(entries, Some(answer)));
+        queue.jobs.push(WriterJob::Append(entries, Some(answer)));
         self.wake.notify_one();
         ticket
     }
 
     /// Takes another job in.
-    pub(super) fn push(&self, job: Job) {
+    pub(super) fn push(&self, job: WriterJob) {
         let mut queue = lock(&self.queue);
         if queue.is_closed {
             // Dropping the job answers it.
@@ -108,7 +108,7 @@ impl Shared {
     /// Answers all that waits, and whatever comes: nobody writes any more.
     pub(super) fn close(&self) {
         // Before anybody is answered, who may then ask.
-        *lock(&self.health) = Health::Failing("the thread that writes it has ended".into());
+        *lock(&self.health) = JournalHealth::Failing("the thread that writes it has ended".into());
         let mut queue = lock(&self.queue);
         queue.is_closed = true;
         queue.jobs.clear();
@@ -121,7 +121,7 @@ impl Shared {
     }
 
     /// Waits until there is something to do; none when the writer is to end.
-    pub(super) fn take(&self) -> Option<Vec<Job>> {
+    pub(super) fn take(&self) -> Option<Vec<WriterJob>> {
         let mut queue = lock(&self.queue);
         let mut deadline: Option<Instant> = None;
         loop {
@@ -161,7 +161,7 @@ impl Shared {
     }
 
     /// Takes note of what the writer has done: how many answers it gives, and how it fares.
-    pub(super) fn settle(&self, answered: usize, is_behind: bool, health: Health) {
+    pub(super) fn settle(&self, answered: usize, is_behind: bool, health: JournalHealth) {
         let mut queue = lock(&self.queue);
         queue.waiting -= answered;
         queue.is_behind = is_behind;

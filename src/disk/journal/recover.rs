@@ -7,10 +7,12 @@ use std::{
 };
 
 use super::{
-    layout::{self, CHECKPOINT, Checkpoint, MANIFEST, Manifest, Position, Record, Sealed},
-    medium::Medium,
-    replay::{Damage, Lines, Replay, Stretch},
-    scan::Scan,
+    layout::{
+        self, CHECKPOINT, Checkpoint, MANIFEST, Manifest, ManifestRecord, Position, SealedSegment,
+    },
+    medium::Storage,
+    replay::{Damage, JournalLines, Replay, SegmentRange},
+    scan::SegmentScan,
     segment,
 };
 
@@ -19,12 +21,12 @@ pub(super) struct Recovered {
     /// What it holds.
     pub(super) replay: Replay,
     /// Where it is continued.
-    pub(super) end: End,
+    pub(super) end: JournalEnd,
 }
 
 /// The segment that is written next.
 #[derive(Debug, Default)]
-pub(super) struct End {
+pub(super) struct JournalEnd {
     /// Its number.
     pub(super) segment: u64,
     /// Its length.
@@ -43,17 +45,17 @@ pub(super) struct Survey {
     manifest_bytes: Option<Vec<u8>>,
     present: BTreeSet<u64>,
     checkpoint: Option<Checkpoint>,
-    stretches: Vec<Stretch>,
+    stretches: Vec<SegmentRange>,
     /// The segments that may still grow and are whole.
-    unsealed: BTreeMap<u64, Scan>,
+    unsealed: BTreeMap<u64, SegmentScan>,
     /// What is left of a line at the end: from where to where, in the last segment.
-    torn: Option<Stretch>,
+    torn: Option<SegmentRange>,
     damage: Vec<Damage>,
     warnings: Vec<String>,
 }
 
 /// Opens a journal for writing.
-pub(super) fn recover(medium: &Arc<dyn Medium>) -> io::Result<Recovered> {
+pub(super) fn recover(medium: &Arc<dyn Storage>) -> io::Result<Recovered> {
     let mut survey = survey(medium)?;
     survey.cut(&**medium)?;
     let last = survey.present.last().copied();
@@ -74,7 +76,7 @@ pub(super) fn recover(medium: &Arc<dyn Medium>) -> io::Result<Recovered> {
 }
 
 /// Finds out what is there, and changes nothing.
-pub(super) fn survey(medium: &Arc<dyn Medium>) -> io::Result<Survey> {
+pub(super) fn survey(medium: &Arc<dyn Storage>) -> io::Result<Survey> {
     // In this order: while a server writes, a segment may be there and not yet listed, but never the reverse.
     let manifest_bytes = segment::whole(&**medium, MANIFEST)?;
     let mut survey = Survey {
@@ -98,10 +100,10 @@ pub(super) fn survey(medium: &Arc<dyn Medium>) -> io::Result<Survey> {
 
 impl Survey {
     /// Makes a replay of it.
-    pub(super) fn replay(self, medium: &Arc<dyn Medium>) -> Replay {
+    pub(super) fn replay(self, medium: &Arc<dyn Storage>) -> Replay {
         Replay {
             checkpoint: self.checkpoint.map(|checkpoint| checkpoint.state),
-            lines: Lines::new(medium, self.stretches),
+            lines: JournalLines::new(medium, self.stretches),
             damage: self.damage,
             warnings: self.warnings,
         }
@@ -150,7 +152,7 @@ impl Survey {
         });
     }
 
-    fn segment(&mut self, medium: &Arc<dyn Medium>, number: u64) -> io::Result<()> {
+    fn segment(&mut self, medium: &Arc<dyn Storage>, number: u64) -> io::Result<()> {
         let Some(length) = medium.length(&layout::name(number))? else {
             self.damage(number, "it is missing");
             return Ok(());
@@ -166,24 +168,24 @@ impl Survey {
                 self.damage(number, format!("it has {length} bytes, and had {sealed}"));
             }
             if number >= start.segment {
-                let scan = Scan::of(medium, number, from);
+                let scan = SegmentScan::of(medium, number, from);
                 self.sealed(number, from, &scan);
             }
         } else {
-            let scan = Scan::of(medium, number, 0);
+            let scan = SegmentScan::of(medium, number, 0);
             self.unsealed(number, from, scan);
         }
         Ok(())
     }
 
-    fn sealed(&mut self, number: u64, from: u64, scan: &Scan) {
+    fn sealed(&mut self, number: u64, from: u64, scan: &SegmentScan) {
         self.stretch(number, from, scan.end);
         if let Some(why) = scan.fault().or_else(|| scan.fault_at_end()) {
             self.damage(number, why);
         }
     }
 
-    fn unsealed(&mut self, number: u64, from: u64, scan: Scan) {
+    fn unsealed(&mut self, number: u64, from: u64, scan: SegmentScan) {
         let is_last = self.present.last() == Some(&number);
         let is_torn = is_last && scan.bad_at_end.len() == 1;
         let fault = scan
@@ -194,7 +196,7 @@ impl Survey {
             self.stretch(number, from, scan.good);
         }
         if is_torn {
-            self.torn = Some(Stretch {
+            self.torn = Some(SegmentRange {
                 segment: number,
                 from: scan.good,
                 to: scan.end,
@@ -211,7 +213,7 @@ impl Survey {
 
     fn stretch(&mut self, segment: u64, from: u64, to: u64) {
         if from < to {
-            self.stretches.push(Stretch { segment, from, to });
+            self.stretches.push(SegmentRange { segment, from, to });
         }
     }
 
@@ -237,7 +239,7 @@ impl Survey {
     }
 
     /// Cuts off what is left of a line at the end, and keeps it beside the segment.
-    fn cut(&mut self, medium: &dyn Medium) -> io::Result<()> {
+    fn cut(&mut self, medium: &dyn Storage) -> io::Result<()> {
         let Some(torn) = self.torn else {
             return Ok(());
         };
@@ -256,24 +258,24 @@ impl Survey {
     }
 
     /// Where the journal is continued: in the last segment if it is whole, else in a new one.
-    fn end(&self) -> End {
+    fn end(&self) -> JournalEnd {
         let last = self.known().last().copied().unwrap_or(0);
         match self.unsealed.get(&last) {
-            Some(scan) => End {
+            Some(scan) => JournalEnd {
                 segment: last,
                 length: scan.good,
                 machines: scan.machines.iter().copied().collect(),
                 is_begun: true,
             },
-            None => End {
+            None => JournalEnd {
                 segment: last + 1,
-                ..End::default()
+                ..JournalEnd::default()
             },
         }
     }
 
     /// Lists what a crash, or its loss, has kept from the manifest.
-    fn mend_manifest(&mut self, medium: &dyn Medium, last: Option<u64>) -> io::Result<()> {
+    fn mend_manifest(&mut self, medium: &dyn Storage, last: Option<u64>) -> io::Result<()> {
         let lost = self.manifest_bytes.is_none() && last.is_some_and(|last| last > 1);
         if lost {
             self.warn("the journal's manifest was missing and has been made again");
@@ -281,10 +283,10 @@ impl Survey {
         let mut records = Vec::new();
         for number in &self.present {
             if !self.manifest.listed.contains_key(number) {
-                records.push(Record::Opened(*number));
+                records.push(ManifestRecord::Opened(*number));
             }
             if let Some(scan) = self.unsealed.get(number).filter(|_| Some(*number) != last) {
-                records.push(Record::Sealed(Sealed {
+                records.push(ManifestRecord::Sealed(SealedSegment {
                     segment: *number,
                     bytes: scan.good,
                     machines: scan.machines.clone(),
@@ -302,7 +304,7 @@ impl Survey {
                 "the journal's manifest was damaged; its unreadable part is in `cut-manifest`",
             );
         }
-        bytes.extend(records.iter().flat_map(Record::line));
+        bytes.extend(records.iter().flat_map(ManifestRecord::line));
         medium.replace(MANIFEST, &bytes)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io, sync::Arc, vec};
 
-use super::{medium::Medium, segment::SegmentReader};
+use super::{medium::Storage, segment::SegmentReader};
 
 /// What a journal holds.
 #[derive(Debug)]
@@ -10,7 +10,7 @@ pub struct Replay {
     /// The state that the lines continue; none when they begin at the beginning.
     pub checkpoint: Option<Vec<u8>>,
     /// Every line since then.
-    pub lines: Lines,
+    pub lines: JournalLines,
     /// What is lost.
     pub damage: Vec<Damage>,
     /// What was put right, as people read it.
@@ -31,15 +31,15 @@ pub struct Damage {
 }
 
 /// The lines of a journal, read as they are asked for.
-pub struct Lines {
-    medium: Arc<dyn Medium>,
-    stretches: vec::IntoIter<Stretch>,
+pub struct JournalLines {
+    medium: Arc<dyn Storage>,
+    stretches: vec::IntoIter<SegmentRange>,
     now: Option<(SegmentReader, u64)>,
 }
 
 /// Part of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stretch {
+pub(super) struct SegmentRange {
     /// The segment's number.
     pub(super) segment: u64,
     /// Where it begins.
@@ -48,9 +48,9 @@ pub(super) struct Stretch {
     pub(super) to: u64,
 }
 
-impl Lines {
-    pub(super) fn new(medium: &Arc<dyn Medium>, stretches: Vec<Stretch>) -> Self {
-        Lines {
+impl JournalLines {
+    pub(super) fn new(medium: &Arc<dyn Storage>, stretches: Vec<SegmentRange>) -> Self {
+        JournalLines {
             medium: medium.clone(),
             stretches: stretches.into_iter(),
             now: None,
@@ -80,7 +80,7 @@ impl Lines {
     }
 }
 
-impl Iterator for Lines {
+impl Iterator for JournalLines {
     type Item = io::Result<String>;
 
     fn next(&mut self) -> Option<io::Result<String>> {
@@ -92,7 +92,7 @@ impl Iterator for Lines {
     }
 }
 
-impl std::fmt::Debug for Lines {
+impl std::fmt::Debug for JournalLines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Lines")
             .field(&self.stretches.as_slice())

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{medium::Medium, segment::SegmentReader};
+use super::{medium::Storage, segment::SegmentReader};
 
 /// What a segment holds.
 #[derive(Debug, Default)]
-pub(super) struct Scan {
+pub(super) struct SegmentScan {
     /// The machines that its lines name.
     pub(super) machines: BTreeSet<u64>,
     /// One past the last whole line.
@@ -21,13 +21,13 @@ pub(super) struct Scan {
     pub(super) error: Option<String>,
 }
 
-impl Scan {
+impl SegmentScan {
     /// Reads a segment from `from` on.
-    pub(super) fn of(medium: &Arc<dyn Medium>, number: u64, from: u64) -> Scan {
-        let mut scan = Scan {
+    pub(super) fn of(medium: &Arc<dyn Storage>, number: u64, from: u64) -> SegmentScan {
+        let mut scan = SegmentScan {
             good: from,
             end: from,
-            ..Scan::default()
+            ..SegmentScan::default()
         };
         let mut reader = SegmentReader::new(medium, number, from);
         loop {

@@ -4,11 +4,11 @@ use std::{io, sync::Arc};
 
 use serde::de::IgnoredAny;
 
-use super::{layout, medium::Medium};
+use super::{layout, medium::Storage};
 
 /// Reads the lines of one segment.
 pub(super) struct SegmentReader {
-    medium: Arc<dyn Medium>,
+    medium: Arc<dyn Storage>,
     name: String,
     /// What was read and not yet returned begins at `start` in `buffer`; it lies at `offset` in the file.
     buffer: Vec<u8>,
@@ -21,7 +21,7 @@ pub(super) struct SegmentReader {
 
 /// One line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Line<'a> {
+pub(super) struct SegmentLine<'a> {
     /// Where it begins.
     pub(super) offset: u64,
     /// What it holds, without the line break.
@@ -30,7 +30,7 @@ pub(super) struct Line<'a> {
     pub(super) is_ended: bool,
 }
 
-impl Line<'_> {
+impl SegmentLine<'_> {
     /// Where the next line begins.
     pub(super) fn end(&self) -> u64 {
         self.offset + self.bytes.len() as u64 + u64::from(self.is_ended)
@@ -49,7 +49,7 @@ impl Line<'_> {
 
 impl SegmentReader {
     /// Reads `segment` from `offset` on.
-    pub(super) fn new(medium: &Arc<dyn Medium>, segment: u64, offset: u64) -> Self {
+    pub(super) fn new(medium: &Arc<dyn Storage>, segment: u64, offset: u64) -> Self {
         const PIECE: usize = 256 << 10;
         SegmentReader {
             piece: vec![0; PIECE],
@@ -63,7 +63,7 @@ impl SegmentReader {
     }
 
     /// Returns the next line; none at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<SegmentLine<'_>>> {
         let mut seen = 0;
         let length = loop {
             let rest = &self.buffer[self.start..];
@@ -85,7 +85,7 @@ impl SegmentReader {
         let taken = length + usize::from(is_ended);
         self.start += taken;
         self.offset += taken as u64;
-        Ok(Some(Line {
+        Ok(Some(SegmentLine {
             offset,
             bytes: &self.buffer[start..start + length],
             is_ended,
@@ -104,7 +104,7 @@ impl SegmentReader {
 }
 
 /// Reads a whole file; none when there is none.
-pub(super) fn whole(medium: &dyn Medium, name: &str) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn whole(medium: &dyn Storage, name: &str) -> io::Result<Option<Vec<u8>>> {
     let Some(length) = medium.length(name)? else {
         return Ok(None);
     };
@@ -112,7 +112,7 @@ pub(super) fn whole(medium: &dyn Medium, name: &str) -> io::Result<Option<Vec<u8
 }
 
 /// Reads the bytes from one position to another.
-pub(super) fn part(medium: &dyn Medium, name: &str, from: u64, to: u64) -> io::Result<Vec<u8>> {
+pub(super) fn part(medium: &dyn Storage, name: &str, from: u64, to: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; to.saturating_sub(from) as usize];
     let mut have = 0;
     while have < bytes.len() {

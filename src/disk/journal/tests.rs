@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    fake::{FakeDisk, Happened},
+    fake::{DiskEvent, FakeDisk},
     *,
 };
 
@@ -14,15 +14,15 @@ fn text(number: u64, machine: u64) -> String {
     format!(r#"{{"n":{number},"machine":"{machine:016x}"}}"#)
 }
 
-fn entry(number: u64, durable: bool) -> Entry {
-    Entry {
+fn entry(number: u64, durable: bool) -> JournalEntry {
+    JournalEntry {
         text: text(number, number),
         durable,
     }
 }
 
 fn open(disk: &FakeDisk, segment: u64) -> (Journal, Replay) {
-    Journal::over(Arc::new(disk.clone()), Options { segment }).unwrap()
+    Journal::over(Arc::new(disk.clone()), JournalOptions { segment }).unwrap()
 }
 
 fn lines(replay: Replay) -> Vec<String> {
@@ -102,25 +102,25 @@ fn every_durable_entry_is_written_then_synced_then_answered() {
     let events = disk.events();
     let mut seen = 0;
     for (at, event) in events.iter().enumerate() {
-        let Happened::Answer(line) = event else {
+        let DiskEvent::Answer(line) = event else {
             continue;
         };
         let before = &events[..at];
         let is_write =
-            |event: &Happened| matches!(event, Happened::Write(_, text) if text.contains(line));
+            |event: &DiskEvent| matches!(event, DiskEvent::Write(_, text) if text.contains(line));
         let written = before
             .iter()
             .position(is_write)
             .expect("answered before it was written");
-        let Happened::Write(file, _) = &before[written] else {
+        let DiskEvent::Write(file, _) = &before[written] else {
             unreachable!()
         };
-        let synced = before[written..].contains(&Happened::Sync(file.clone()));
+        let synced = before[written..].contains(&DiskEvent::Sync(file.clone()));
         assert!(synced, "{line} was answered before it was synced");
-        let is_named = |event: &Happened| *event == Happened::SyncNames;
+        let is_named = |event: &DiskEvent| *event == DiskEvent::SyncNames;
         let first = before
             .iter()
-            .position(|event| matches!(event, Happened::Write(name, _) if name == file));
+            .position(|event| matches!(event, DiskEvent::Write(name, _) if name == file));
         assert!(
             before[first.unwrap()..].iter().any(is_named),
             "{file} was new and its name not synced"
@@ -144,7 +144,7 @@ fn many_machines_share_one_sync() {
     let events = disk.events();
     let syncs = events
         .iter()
-        .filter(|event| matches!(event, Happened::Sync(_)))
+        .filter(|event| matches!(event, DiskEvent::Sync(_)))
         .count();
     assert!(syncs < 20, "{syncs} syncs for 200 entries");
     drop(journal);
@@ -154,7 +154,8 @@ fn many_machines_share_one_sync() {
 #[test]
 fn a_crash_at_any_byte_loses_at_most_the_line_that_is_being_written() {
     let run = |disk: &FakeDisk| {
-        let (journal, _) = Journal::over(Arc::new(disk.clone()), Options { segment: 200 }).ok()?;
+        let (journal, _) =
+            Journal::over(Arc::new(disk.clone()), JournalOptions { segment: 200 }).ok()?;
         let mut kept = 0;
         for number in 0..6 {
             let number = number * 2;
@@ -167,8 +168,8 @@ fn a_crash_at_any_byte_loses_at_most_the_line_that_is_being_written() {
     };
     let whole = FakeDisk::default();
     assert_eq!(run(&whole), Some(12));
-    let written = |event: &Happened| match event {
-        Happened::Write(_, text) => text.len(),
+    let written = |event: &DiskEvent| match event {
+        DiskEvent::Write(_, text) => text.len(),
         _ => 0,
     };
     let total: usize = whole.events().iter().map(written).sum();
@@ -178,7 +179,7 @@ fn a_crash_at_any_byte_loses_at_most_the_line_that_is_being_written() {
         disk.crash_after(fuse);
         run(&disk);
         let answered = disk.events().iter().rev().find_map(|event| match event {
-            Happened::Answer(count) => count.parse().ok(),
+            DiskEvent::Answer(count) => count.parse().ok(),
             _ => None,
         });
         let answered: u64 = answered.unwrap_or(0);
@@ -211,8 +212,8 @@ fn a_torn_last_line_is_cut_off_and_kept() {
     drop(journal);
     let whole = disk.text("00000001.jsonl").unwrap().len();
     disk.tamper("00000001.jsonl", |text| text + r#"{"n":2,"mach"#);
-    let unlocked = recover::survey(&(Arc::new(disk.clone()) as Arc<dyn Medium>)).unwrap();
-    let unlocked = unlocked.replay(&(Arc::new(disk.clone()) as Arc<dyn Medium>));
+    let unlocked = recover::survey(&(Arc::new(disk.clone()) as Arc<dyn Storage>)).unwrap();
+    let unlocked = unlocked.replay(&(Arc::new(disk.clone()) as Arc<dyn Storage>));
     assert_eq!((unlocked.warnings.len(), lines(unlocked)), (0, texts([1])));
     let (journal, replay) = open(&disk, u64::MAX);
     let warning = format!(
@@ -241,7 +242,7 @@ fn a_full_disk_leaves_nothing_half_written_and_recovers_by_itself() {
         Err(JournalError::Full)
     );
     assert_eq!(disk.text("00000001.jsonl"), good);
-    assert_eq!(journal.health(), Health::Full);
+    assert_eq!(journal.health(), JournalHealth::Full);
     assert_eq!(journal.append(vec![]).wait(), Err(JournalError::Full));
     assert_eq!(
         journal.append(vec![entry(3, false)]).wait(),
@@ -255,7 +256,7 @@ fn a_full_disk_leaves_nothing_half_written_and_recovers_by_itself() {
     disk.empty();
     // Nobody appends anything.
     let emptied = Instant::now();
-    while journal.health() != Health::Good {
+    while journal.health() != JournalHealth::Good {
         assert!(emptied.elapsed() < Duration::from_secs(3));
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -294,11 +295,11 @@ fn what_could_not_be_synced_is_written_again() {
     let broken = "the disk is broken".to_string();
     let failed = journal.append(vec![entry(2, true)]).wait();
     assert_eq!(failed, Err(JournalError::Failed(broken.clone())));
-    assert_eq!(journal.health(), Health::Failing(broken));
+    assert_eq!(journal.health(), JournalHealth::Failing(broken));
     assert_eq!(disk.text("00000001.jsonl"), good);
     disk.fail_to_sync(false);
     assert_eq!(journal.append(vec![entry(3, true)]).wait(), Ok(()));
-    assert_eq!(journal.health(), Health::Good);
+    assert_eq!(journal.health(), JournalHealth::Good);
     drop(journal);
     assert_eq!(replayed(&disk.after_power_loss()), texts([1, 2, 3]));
 }
@@ -378,7 +379,7 @@ fn a_segment_that_is_missing_names_the_machines_it_may_concern() {
 fn a_machine_that_is_named_beside_another_is_concerned() {
     let disk = FakeDisk::default();
     let (journal, _) = open(&disk, 10);
-    let merged = Entry {
+    let merged = JournalEntry {
         text: format!(
             r#"{{"machine":"{:016x}","event":"merged","into":"{:016x}"}}"#,
             5, 6
@@ -527,7 +528,7 @@ fn a_journal_that_lost_what_its_checkpoint_covers_goes_on_in_a_new_segment() {
 #[should_panic(expected = "an entry of the journal is one line")]
 fn an_entry_of_two_lines_is_a_bug() {
     let (journal, _) = open(&FakeDisk::default(), u64::MAX);
-    let two = Entry {
+    let two = JournalEntry {
         text: "{\n}".into(),
         durable: false,
     };
@@ -544,7 +545,7 @@ fn nobody_waits_for_a_writer_that_is_gone() {
         let ticket = journal.append(vec![entry(number, true)]);
         assert_eq!(ticket.wait(), Err(JournalError::Closed), "{number}");
     }
-    assert!(matches!(journal.health(), Health::Failing(_)));
+    assert!(matches!(journal.health(), JournalHealth::Failing(_)));
     assert_eq!(
         journal.checkpoint(Vec::new()).wait(),
         Err(JournalError::Closed)

@@ -31,7 +31,7 @@ impl JournalError {
 }
 
 /// Where the writer puts its answer.
-pub(super) type Answer = oneshot::Sender<Result<(), JournalError>>;
+pub(super) type TicketSender = oneshot::Sender<Result<(), JournalError>>;
 
 /// The promise that what was appended is on the disk.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Ticket {
         Ticket::pair().0
     }
 
-    pub(super) fn pair() -> (Ticket, Answer) {
+    pub(super) fn pair() -> (Ticket, TicketSender) {
         let (answer, receiver) = oneshot::channel();
         (Ticket(Some(receiver)), answer)
     }

@@ -3,21 +3,21 @@
 use std::{io, mem, sync::Arc, thread::JoinHandle};
 
 use super::{
-    Entry, Health, Options,
-    layout::{self, CHECKPOINT, Checkpoint, MANIFEST, Position, Record, Sealed},
+    JournalEntry, JournalHealth, JournalOptions,
+    layout::{self, CHECKPOINT, Checkpoint, MANIFEST, ManifestRecord, Position, SealedSegment},
     lock,
-    medium::Medium,
-    queue::{Job, Shared},
-    recover::End,
+    medium::Storage,
+    queue::{JournalQueue, WriterJob},
+    recover::JournalEnd,
     scan,
-    ticket::{Answer, JournalError},
+    ticket::{JournalError, TicketSender},
 };
 
 /// How much waits for a disk that refuses it before what merely tells is dropped.
 const MAX_BEHIND: usize = 4 << 20;
 
 /// Keeps what must be kept; of what merely tells only a little, so that the disk is tried again for it.
-fn bounded(mut group: Vec<Entry>) -> Vec<Entry> {
+fn bounded(mut group: Vec<JournalEntry>) -> Vec<JournalEntry> {
     let bytes: usize = group.iter().map(|entry| entry.text.len()).sum();
     if bytes > MAX_BEHIND
         && let Some(last) = group.pop()
@@ -29,30 +29,30 @@ fn bounded(mut group: Vec<Entry>) -> Vec<Entry> {
 }
 
 /// The thread's own.
-pub(super) struct Writer {
-    medium: Arc<dyn Medium>,
-    shared: Arc<Shared>,
-    options: Options,
+pub(super) struct JournalWriter {
+    medium: Arc<dyn Storage>,
+    shared: Arc<JournalQueue>,
+    options: JournalOptions,
     /// The segment that is written; its length is that of its whole lines.
-    end: End,
+    end: JournalEnd,
     /// How much of it is synced.
     synced: u64,
     /// Whether there may be something beyond its length, left by a write that failed.
     is_torn: bool,
     /// Lines that the disk has refused.
-    behind: Vec<Entry>,
+    behind: Vec<JournalEntry>,
     checkpoint: Option<JoinHandle<()>>,
 }
 
-impl Writer {
+impl JournalWriter {
     /// Continues at `end`.
     pub(super) fn new(
-        medium: Arc<dyn Medium>,
-        shared: Arc<Shared>,
-        options: Options,
-        end: End,
+        medium: Arc<dyn Storage>,
+        shared: Arc<JournalQueue>,
+        options: JournalOptions,
+        end: JournalEnd,
     ) -> Self {
-        Writer {
+        JournalWriter {
             medium,
             shared,
             options,
@@ -77,16 +77,16 @@ impl Writer {
         }
     }
 
-    fn work(&mut self, jobs: Vec<Job>) {
+    fn work(&mut self, jobs: Vec<WriterJob>) {
         let mut entries = Vec::new();
         let mut answers = Vec::new();
         for job in jobs {
             match job {
-                Job::Append(more, answer) => {
+                WriterJob::Append(more, answer) => {
                     entries.extend(more);
                     answers.extend(answer);
                 }
-                Job::Checkpoint(state, answer) => {
+                WriterJob::Checkpoint(state, answer) => {
                     self.write(mem::take(&mut entries), mem::take(&mut answers));
                     if let Some((answer, error)) = self.keep(state, answer) {
                         self.answer(vec![answer], &Err(error));
@@ -98,13 +98,13 @@ impl Writer {
     }
 
     /// Writes a group of lines, syncs once if one of them is durable, and answers.
-    fn write(&mut self, entries: Vec<Entry>, answers: Vec<Answer>) {
+    fn write(&mut self, entries: Vec<JournalEntry>, answers: Vec<TicketSender>) {
         let mut group = mem::take(&mut self.behind);
         group.extend(entries);
         let result = self.put(&group);
         if let Err(error) = &result {
             self.undo();
-            if *lock(&self.shared.health) == Health::Good {
+            if *lock(&self.shared.health) == JournalHealth::Good {
                 tracing::error!("the journal cannot be written, and is tried again: {error}");
             }
             self.behind = bounded(group);
@@ -113,11 +113,11 @@ impl Writer {
         self.answer(answers, &result);
     }
 
-    fn answer(&self, answers: Vec<Answer>, result: &Result<(), JournalError>) {
+    fn answer(&self, answers: Vec<TicketSender>, result: &Result<(), JournalError>) {
         let health = match result {
-            _ if self.behind.is_empty() => Health::Good,
-            Err(JournalError::Failed(why)) => Health::Failing(why.clone()),
-            Ok(()) | Err(_) => Health::Full,
+            _ if self.behind.is_empty() => JournalHealth::Good,
+            Err(JournalError::Failed(why)) => JournalHealth::Failing(why.clone()),
+            Ok(()) | Err(_) => JournalHealth::Full,
         };
         self.shared
             .settle(answers.len(), !self.behind.is_empty(), health);
@@ -127,7 +127,7 @@ impl Writer {
         }
     }
 
-    fn put(&mut self, group: &[Entry]) -> io::Result<()> {
+    fn put(&mut self, group: &[JournalEntry]) -> io::Result<()> {
         if group.is_empty() {
             return Ok(());
         }
@@ -149,7 +149,7 @@ impl Writer {
         if !self.end.is_begun {
             self.sync_to(length)?;
             self.medium.sync_names()?;
-            self.list(&Record::Opened(self.end.segment))?;
+            self.list(&ManifestRecord::Opened(self.end.segment))?;
             self.end.is_begun = true;
         } else if group.iter().any(|entry| entry.durable) {
             self.sync_to(length)?;
@@ -168,14 +168,14 @@ impl Writer {
             return Ok(());
         }
         self.sync_to(self.end.length)?;
-        self.list(&Record::Sealed(Sealed {
+        self.list(&ManifestRecord::Sealed(SealedSegment {
             segment: self.end.segment,
             bytes: self.end.length,
             machines: self.end.machines.iter().copied().collect(),
         }))?;
-        self.end = End {
+        self.end = JournalEnd {
             segment: self.end.segment + 1,
-            ..End::default()
+            ..JournalEnd::default()
         };
         self.synced = 0;
         Ok(())
@@ -199,7 +199,7 @@ impl Writer {
 
     /// Adds a line to the manifest. Half a line is cut off when the journal is opened, and what it said is
     /// found out anew.
-    fn list(&self, record: &Record) -> io::Result<()> {
+    fn list(&self, record: &ManifestRecord) -> io::Result<()> {
         let before = self.medium.length(MANIFEST)?.unwrap_or(0);
         let listed = self
             .medium
@@ -225,7 +225,11 @@ impl Writer {
     }
 
     /// Begins to write a checkpoint; hands the answer back when it is refused.
-    fn keep(&mut self, state: Vec<u8>, answer: Answer) -> Option<(Answer, JournalError)> {
+    fn keep(
+        &mut self,
+        state: Vec<u8>,
+        answer: TicketSender,
+    ) -> Option<(TicketSender, JournalError)> {
         if !self.behind.is_empty() {
             return Some((answer, JournalError::Full));
         }
@@ -252,12 +256,12 @@ impl Writer {
             drop(answer.send(kept.map_err(|error| JournalError::new(&error))));
         });
         self.checkpoint = Some(thread);
-        self.shared.settle(1, false, Health::Good);
+        self.shared.settle(1, false, JournalHealth::Good);
         None
     }
 }
 
-impl Drop for Writer {
+impl Drop for JournalWriter {
     /// Also where it panics: whoever waits is to know that nothing is written any more.
     fn drop(&mut self) {
         self.shared.close();

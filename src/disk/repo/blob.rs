@@ -10,45 +10,45 @@ use std::{
 use nix::sys::sendfile::sendfile;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-use super::image::Stamp;
+use super::image::ImageStamp;
 use crate::iso::{Extent, Extents};
 
 /// Bytes that can be read at any place, by several at once.
 #[derive(Debug, Clone)]
 pub struct Blob {
     file: Arc<File>,
-    lie: Lie,
+    lie: BlobLayout,
 }
 
 #[derive(Debug, Clone)]
-enum Lie {
+enum BlobLayout {
     /// They are the file.
     Whole { size: u64 },
     /// They are runs of an image, as long as that is what it was.
-    Runs { extents: Extents, stamp: Stamp },
+    Runs { extents: Extents, stamp: ImageStamp },
 }
 
 impl Blob {
     /// All of a file, as long as it is now.
     pub fn of(file: File) -> io::Result<Blob> {
         let size = file.metadata()?.len();
-        let lie = Lie::Whole { size };
+        let lie = BlobLayout::Whole { size };
         let file = Arc::new(file);
         Ok(Blob { file, lie })
     }
 
-    pub(super) fn runs(image: Arc<File>, extents: Extents, stamp: Stamp) -> Blob {
+    pub(super) fn runs(image: Arc<File>, extents: Extents, stamp: ImageStamp) -> Blob {
         Blob {
             file: image,
-            lie: Lie::Runs { extents, stamp },
+            lie: BlobLayout::Runs { extents, stamp },
         }
     }
 
     /// How many bytes there are.
     pub fn size(&self) -> u64 {
         match &self.lie {
-            Lie::Whole { size } => *size,
-            Lie::Runs { extents, .. } => extents.size(),
+            BlobLayout::Whole { size } => *size,
+            BlobLayout::Runs { extents, .. } => extents.size(),
         }
     }
 
@@ -63,7 +63,7 @@ impl Blob {
 
     /// The same with what the kernel has in memory, without waiting for a disk; false, with anything in `buffer`, where that
     /// is not all of it, or cannot be told.
-    pub fn read_at_hand(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
+    pub fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
         self.read_by(buffer, offset, |part, start| {
             let wanted = part.len();
             let mut parts = [IoSliceMut::new(part)];
@@ -78,12 +78,12 @@ impl Blob {
 
     /// Whether the kernel has the bytes from `offset` on in memory, as far as samples tell: it reads files by windows that are
     /// larger than what lies between two of them (`read_ahead_kb`, 128 KiB unless told otherwise).
-    pub fn is_at_hand(&self, offset: u64, length: u64) -> bool {
+    pub fn is_cached(&self, offset: u64, length: u64) -> bool {
         const APART: usize = 64 << 10;
         let last = length.saturating_sub(1);
         let samples = (0..last).step_by(APART).chain([last]);
         // What cannot be told, or is wrong with the file, shows when it is read.
-        let has = |at| self.read_at_hand(&mut [0], offset + at).unwrap_or(false);
+        let has = |at| self.read_cached(&mut [0], offset + at).unwrap_or(false);
         length > 0 && samples.into_iter().all(has)
     }
 
@@ -92,8 +92,8 @@ impl Blob {
     /// bytes: what is written to it then is sent.
     pub fn send(&self, socket: impl AsFd, offset: u64, length: u64) -> io::Result<usize> {
         let (start, length) = match &self.lie {
-            Lie::Whole { .. } => (offset, length),
-            Lie::Runs { extents, stamp } => {
+            BlobLayout::Whole { .. } => (offset, length),
+            BlobLayout::Runs { extents, stamp } => {
                 self.holds(stamp)?;
                 let run = extents.locate(offset, length);
                 let Extent { start, length } = run.ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -114,7 +114,7 @@ impl Blob {
 
     /// Whether the bytes are to be of one image, which somebody may be writing to.
     pub fn is_of_image(&self) -> bool {
-        matches!(self.lie, Lie::Runs { .. })
+        matches!(self.lie, BlobLayout::Runs { .. })
     }
 
     /// Reads by `read`, which tells whether it could fill what it was given.
@@ -125,8 +125,8 @@ impl Blob {
         read: impl Fn(&mut [u8], u64) -> io::Result<bool>,
     ) -> io::Result<bool> {
         let (extents, stamp) = match &self.lie {
-            Lie::Whole { .. } => return read(buffer, offset),
-            Lie::Runs { extents, stamp } => (extents, stamp),
+            BlobLayout::Whole { .. } => return read(buffer, offset),
+            BlobLayout::Runs { extents, stamp } => (extents, stamp),
         };
         let mut done = 0;
         while done < buffer.len() {
@@ -145,8 +145,8 @@ impl Blob {
         Ok(true)
     }
 
-    fn holds(&self, stamp: &Stamp) -> io::Result<()> {
-        if Stamp::of(&self.file.metadata()?) != *stamp {
+    fn holds(&self, stamp: &ImageStamp) -> io::Result<()> {
+        if ImageStamp::of(&self.file.metadata()?) != *stamp {
             return Err(io::Error::other("the image was changed while it was read"));
         }
         Ok(())
@@ -175,7 +175,7 @@ mod tests {
         for (offset, length) in [(0, 100_000), (0, 0), (99_999, 1), (4_095, 4_098)] {
             let mut buffer = vec![0; length];
             // A file system that always waits says no, which is no mistake.
-            if blob.read_at_hand(&mut buffer, offset).unwrap() {
+            if blob.read_cached(&mut buffer, offset).unwrap() {
                 assert_eq!(buffer, content[offset as usize..][..length]);
             }
             blob.read_exact_at(&mut buffer, offset).unwrap();
@@ -184,7 +184,7 @@ mod tests {
         // What is not there is not at hand either, and whoever waits for it is told.
         for (offset, length) in [(99_999, 2), (100_000, 1), (200_000, 1)] {
             let mut buffer = vec![0; length];
-            assert!(!blob.read_at_hand(&mut buffer, offset).unwrap());
+            assert!(!blob.read_cached(&mut buffer, offset).unwrap());
             let read = blob.read_exact_at(&mut buffer, offset);
             assert_eq!(read.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         }
@@ -194,7 +194,7 @@ mod tests {
     fn the_kernel_sends_what_is_there_and_nothing_of_an_image_that_was_changed() {
         let content: Vec<u8> = (0..60_000u32).map(|at| (at % 251) as u8).collect();
         let whole = blob(&content);
-        let stamp = || Stamp::of(&whole.file.metadata().unwrap());
+        let stamp = || ImageStamp::of(&whole.file.metadata().unwrap());
         let extent = |start, length| Extent { start, length };
         let extents = Extents::new([extent(2_048, 5_000), extent(40_000, 6_000)]);
         let runs = Blob::runs(whole.file.clone(), extents, stamp());
@@ -223,7 +223,7 @@ mod tests {
         let blob = blob(&[7; 10_000]);
         let metadata = blob.file.metadata().unwrap();
         assert_eq!(metadata.size(), 10_000);
-        let stamp = Stamp::of(&metadata);
+        let stamp = ImageStamp::of(&metadata);
         let extents = Extents::new([Extent {
             start: 2_048,
             length: 5_000,
@@ -232,7 +232,7 @@ mod tests {
         let mut buffer = vec![0; 5_000];
         runs.read_exact_at(&mut buffer, 0).unwrap();
         blob.file.set_len(9_000).unwrap();
-        let read = runs.read_at_hand(&mut buffer, 0);
+        let read = runs.read_cached(&mut buffer, 0);
         assert!(!matches!(read, Ok(true)), "{read:?}");
         assert!(runs.read_exact_at(&mut buffer, 0).is_err());
     }

@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::image::Stamp;
+use super::image::ImageStamp;
 use crate::{
     disk::{atomic, bundle},
     iso::Index,
@@ -19,37 +19,37 @@ const VERSION: u32 = 1;
 
 /// The directory where it is kept.
 #[derive(Debug, Clone)]
-pub struct Cache {
+pub struct ImageCache {
     directory: PathBuf,
     writes: bool,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct CacheHeader {
     version: u32,
     path: PathBuf,
-    stamp: Stamp,
+    stamp: ImageStamp,
 }
 
-impl Cache {
+impl ImageCache {
     /// Keeps it in `directory`, which is made when something is kept.
-    pub fn new(directory: PathBuf) -> Cache {
-        Cache {
+    pub fn new(directory: PathBuf) -> ImageCache {
+        ImageCache {
             directory,
             writes: true,
         }
     }
 
     /// What another program keeps in `directory`.
-    pub fn read_only(directory: PathBuf) -> Cache {
-        Cache {
+    pub fn read_only(directory: PathBuf) -> ImageCache {
+        ImageCache {
             directory,
             writes: false,
         }
     }
 
     /// The index of an image, if it is kept and the image is still the same.
-    pub(super) fn index(&self, image: &Path, stamp: &Stamp) -> io::Result<Option<Index>> {
+    pub(super) fn index(&self, image: &Path, stamp: &ImageStamp) -> io::Result<Option<Index>> {
         let Some(body) = self.read(image, stamp, "index")? else {
             return Ok(None);
         };
@@ -57,12 +57,17 @@ impl Cache {
         Ok(serde_json::from_slice(&body).ok())
     }
 
-    pub(super) fn keep_index(&self, image: &Path, stamp: &Stamp, index: &Index) -> io::Result<()> {
+    pub(super) fn keep_index(
+        &self,
+        image: &Path,
+        stamp: &ImageStamp,
+        index: &Index,
+    ) -> io::Result<()> {
         self.write(image, stamp, "index", &serde_json::to_vec(index)?)
     }
 
     /// The SHA-256 digest of an image, if it is kept and the image is still the same.
-    pub(super) fn digest(&self, image: &Path, stamp: &Stamp) -> io::Result<Option<[u8; 32]>> {
+    pub(super) fn digest(&self, image: &Path, stamp: &ImageStamp) -> io::Result<Option<[u8; 32]>> {
         let body = self.read(image, stamp, "sha256")?;
         Ok(body.and_then(|body| body.try_into().ok()))
     }
@@ -70,14 +75,14 @@ impl Cache {
     pub(super) fn keep_digest(
         &self,
         image: &Path,
-        stamp: &Stamp,
+        stamp: &ImageStamp,
         digest: &[u8; 32],
     ) -> io::Result<()> {
         self.write(image, stamp, "sha256", digest)
     }
 
-    fn read(&self, image: &Path, stamp: &Stamp, kind: &str) -> io::Result<Option<Vec<u8>>> {
-        let mut kept = match bundle::open::<Head>(&self.file(image, kind)) {
+    fn read(&self, image: &Path, stamp: &ImageStamp, kind: &str) -> io::Result<Option<Vec<u8>>> {
+        let mut kept = match bundle::open::<CacheHeader>(&self.file(image, kind)) {
             Ok(kept) => kept,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             // Half of something that was kept is nothing.
@@ -91,12 +96,12 @@ impl Cache {
         Ok(kept.bodies()?.into_iter().next())
     }
 
-    fn write(&self, image: &Path, stamp: &Stamp, kind: &str, body: &[u8]) -> io::Result<()> {
+    fn write(&self, image: &Path, stamp: &ImageStamp, kind: &str, body: &[u8]) -> io::Result<()> {
         if !self.writes {
             return Ok(());
         }
         atomic::create_dir(&self.directory)?;
-        let head = Head {
+        let head = CacheHeader {
             version: VERSION,
             path: image.into(),
             stamp: *stamp,

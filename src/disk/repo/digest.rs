@@ -10,21 +10,21 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{Cache, image::Stamp};
+use super::{ImageCache, image::ImageStamp};
 
 /// What is read at once, in bytes.
 const PIECE: usize = 1 << 20;
 
 /// A digest, and how far it is.
 #[derive(Debug, Default)]
-pub(super) struct Digesting {
+pub(super) struct DigestProgress {
     /// How many bytes were read.
     read: AtomicU64,
     /// How many there are.
     size: AtomicU64,
 }
 
-impl Digesting {
+impl DigestProgress {
     /// How much was read, in percent.
     pub(super) fn percent(&self) -> u64 {
         let size = self.size.load(Ordering::Relaxed).max(1);
@@ -36,10 +36,10 @@ impl Digesting {
     pub(super) fn digest(
         &self,
         path: &Path,
-        cache: Option<&Cache>,
-    ) -> io::Result<(Stamp, [u8; 32])> {
+        cache: Option<&ImageCache>,
+    ) -> io::Result<(ImageStamp, [u8; 32])> {
         let file = File::open(path)?;
-        let stamp = Stamp::of(&file.metadata()?);
+        let stamp = ImageStamp::of(&file.metadata()?);
         if let Some(cache) = cache
             && let Some(digest) = cache.digest(path, &stamp)?
         {
@@ -48,7 +48,7 @@ impl Digesting {
         self.size.store(stamp.size(), Ordering::Relaxed);
         self.read.store(0, Ordering::Relaxed);
         let digest = self.read(&file)?;
-        if Stamp::of(&file.metadata()?) != stamp {
+        if ImageStamp::of(&file.metadata()?) != stamp {
             return Err(io::Error::other("it was changed while it was read"));
         }
         if let Some(cache) = cache {

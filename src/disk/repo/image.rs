@@ -11,12 +11,15 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Blob, Cache, Listed, Opened, RepoError, digest::Digesting, folder_parts, parts};
+use super::{
+    Blob, ImageCache, OpenedRepoFile, RepoEntry, RepoError, digest::DigestProgress, folder_parts,
+    parts,
+};
 use crate::iso::{Index, LookError, What};
 
 /// Which image it is: another file, and one that was written to, have another stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct ImageStamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -25,43 +28,43 @@ pub struct Stamp {
 
 /// An image.
 #[derive(Debug)]
-pub struct Image {
+pub struct ImageFile {
     path: PathBuf,
-    cache: Option<Cache>,
-    known: Mutex<Option<Known>>,
-    digesting: Digesting,
-    digest: Mutex<Option<(Stamp, [u8; 32])>>,
+    cache: Option<ImageCache>,
+    known: Mutex<Option<IndexedState>>,
+    digesting: DigestProgress,
+    digest: Mutex<Option<(ImageStamp, [u8; 32])>>,
 }
 
 /// Whether an image is the one that its SHA-256 names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Genuine {
+pub enum ImageVerification {
     /// It is.
-    Yes,
+    Verified,
     /// It has another digest: this one.
-    No([u8; 32]),
+    Mismatch([u8; 32]),
     /// It is not known yet; so many percent of it are read.
-    Unknown(u64),
+    Unverified(u64),
 }
 
 /// What came of the last look at it.
 #[derive(Debug, Clone)]
-struct Known {
-    stamp: Stamp,
-    outcome: Result<Arc<Indexed>, String>,
+struct IndexedState {
+    stamp: ImageStamp,
+    outcome: Result<Arc<IndexedImage>, String>,
 }
 
 /// An image that can be served.
 #[derive(Debug)]
-pub(super) struct Indexed {
-    pub(super) stamp: Stamp,
+pub(super) struct IndexedImage {
+    pub(super) stamp: ImageStamp,
     pub(super) file: Arc<File>,
     pub(super) index: Index,
 }
 
-impl Stamp {
-    pub(super) fn of(metadata: &Metadata) -> Stamp {
-        Stamp {
+impl ImageStamp {
+    pub(super) fn of(metadata: &Metadata) -> ImageStamp {
+        ImageStamp {
             device: metadata.dev(),
             inode: metadata.ino(),
             size: metadata.size(),
@@ -80,14 +83,14 @@ impl Stamp {
     }
 }
 
-impl Image {
+impl ImageFile {
     /// Uses the image at `path`. It need not be there yet, and may be replaced.
-    pub fn new(path: &Path, cache: Option<Cache>) -> Image {
-        Image {
+    pub fn new(path: &Path, cache: Option<ImageCache>) -> ImageFile {
+        ImageFile {
             path: path.into(),
             cache,
             known: Mutex::default(),
-            digesting: Digesting::default(),
+            digesting: DigestProgress::default(),
             digest: Mutex::default(),
         }
     }
@@ -103,9 +106,9 @@ impl Image {
     }
 
     /// Tells whether the image, as it is now, has a digest, as far as that is known.
-    pub fn is_genuine(&self, expected: &[u8; 32]) -> Genuine {
+    pub fn verification(&self, expected: &[u8; 32]) -> ImageVerification {
         // One that is not there is not genuine, and has a trouble of its own.
-        let now = std::fs::metadata(&self.path).map(|metadata| Stamp::of(&metadata));
+        let now = std::fs::metadata(&self.path).map(|metadata| ImageStamp::of(&metadata));
         let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
         let known = match (&now, *digest) {
             (Ok(now), known) if known.is_none_or(|(stamp, _)| stamp != *now) => {
@@ -116,21 +119,23 @@ impl Image {
         *digest = known;
         drop(digest);
         match (now, known) {
-            (Ok(now), Some((stamp, digest))) if now == stamp && digest == *expected => Genuine::Yes,
-            (Ok(now), Some((stamp, digest))) if now == stamp => Genuine::No(digest),
-            _ => Genuine::Unknown(self.digesting.percent()),
+            (Ok(now), Some((stamp, digest))) if now == stamp && digest == *expected => {
+                ImageVerification::Verified
+            }
+            (Ok(now), Some((stamp, digest))) if now == stamp => ImageVerification::Mismatch(digest),
+            _ => ImageVerification::Unverified(self.digesting.percent()),
         }
     }
 
     /// What was found out in another run.
-    fn kept_digest(&self, now: &Stamp) -> Option<(Stamp, [u8; 32])> {
+    fn kept_digest(&self, now: &ImageStamp) -> Option<(ImageStamp, [u8; 32])> {
         // What cannot be read is found out anew.
         let kept = self.cache.as_ref()?.digest(&self.path, now).ok()??;
         Some((*now, kept))
     }
 
     /// Finds its digest out. It takes as long as reading the whole image does, or no time when that was done before.
-    pub fn find_digest(&self) -> io::Result<[u8; 32]> {
+    pub fn compute_digest(&self) -> io::Result<[u8; 32]> {
         let (stamp, digest) = self.digesting.digest(&self.path, self.cache.as_ref())?;
         let mut known = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
         *known = Some((stamp, digest));
@@ -147,7 +152,7 @@ impl Image {
         Ok(see(&self.indexed()?.index))
     }
 
-    pub(super) fn open(&self, path: &str) -> Result<Opened, RepoError> {
+    pub(super) fn open(&self, path: &str) -> Result<OpenedRepoFile, RepoError> {
         let parts = parts(path)?;
         let image = self.indexed()?;
         let found = image.index.look(&parts).map_err(|error| match error {
@@ -165,7 +170,7 @@ impl Image {
             stamp.modified.1,
             found.extents.size()
         );
-        Ok(Opened {
+        Ok(OpenedRepoFile {
             blob: Blob::runs(image.file.clone(), found.extents.clone(), stamp),
             path: found.path.to_owned(),
             modified: stamp.modified(),
@@ -173,10 +178,10 @@ impl Image {
         })
     }
 
-    pub(super) fn list(&self, path: &str) -> Result<Vec<Listed>, RepoError> {
+    pub(super) fn list(&self, path: &str) -> Result<Vec<RepoEntry>, RepoError> {
         let parts = folder_parts(path)?;
         let image = self.indexed()?;
-        let list = image.index.list(&parts).into_iter().map(|entry| Listed {
+        let list = image.index.list(&parts).into_iter().map(|entry| RepoEntry {
             name: entry.path.rsplit('/').next().unwrap_or_default().to_owned(),
             size: match &entry.what {
                 What::File(extents) => Some(extents.size()),
@@ -191,14 +196,14 @@ impl Image {
     }
 
     /// The image as it is now: read anew when it is another one than before.
-    pub(super) fn indexed(&self) -> Result<Arc<Indexed>, RepoError> {
+    pub(super) fn indexed(&self) -> Result<Arc<IndexedImage>, RepoError> {
         let failed = |reason: String| RepoError::Image {
             path: self.path.display().to_string(),
             reason,
         };
         let metadata = std::fs::metadata(&self.path);
         let metadata = metadata.map_err(|error| failed(crate::disk::site::reason(&error)))?;
-        let stamp = Stamp::of(&metadata);
+        let stamp = ImageStamp::of(&metadata);
         let mut known = self.known();
         if known.as_ref().is_none_or(|known| known.stamp != stamp) {
             // Whoever asks for the same image meanwhile waits here, and does not read it once more.
@@ -210,34 +215,34 @@ impl Image {
             .map_err(failed)
     }
 
-    fn read(&self, stamp: Stamp) -> Known {
+    fn read(&self, stamp: ImageStamp) -> IndexedState {
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) => {
                 let outcome = Err(crate::disk::site::reason(&error));
-                return Known { stamp, outcome };
+                return IndexedState { stamp, outcome };
             }
         };
         // It may have been replaced since: what is open is what counts.
         let (stamp, outcome) = match file.metadata() {
             Ok(metadata) if metadata.is_file() => {
-                let stamp = Stamp::of(&metadata);
+                let stamp = ImageStamp::of(&metadata);
                 (stamp, self.index(&file, &stamp))
             }
             Ok(_) => (stamp, Err("it is not a file".into())),
             Err(error) => (stamp, Err(error.to_string())),
         };
         let outcome = outcome.map(|index| {
-            Arc::new(Indexed {
+            Arc::new(IndexedImage {
                 stamp,
                 file: Arc::new(file),
                 index,
             })
         });
-        Known { stamp, outcome }
+        IndexedState { stamp, outcome }
     }
 
-    fn index(&self, file: &File, stamp: &Stamp) -> Result<Index, String> {
+    fn index(&self, file: &File, stamp: &ImageStamp) -> Result<Index, String> {
         let told = |error: io::Error| {
             tracing::warn!(
                 "what is known of {} is not kept: {error}",
@@ -260,7 +265,7 @@ impl Image {
         Ok(index)
     }
 
-    fn known(&self) -> MutexGuard<'_, Option<Known>> {
+    fn known(&self) -> MutexGuard<'_, Option<IndexedState>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,15 +12,15 @@ use super::beneath;
 
 /// What is remembered.
 #[derive(Debug, Default)]
-pub(super) struct Listings {
-    directories: BTreeMap<String, Listing>,
+pub(super) struct ListingCache {
+    directories: BTreeMap<String, DirectoryListing>,
     /// How many names there are in all.
     names: usize,
 }
 
 #[derive(Debug)]
-struct Listing {
-    stamp: Stamp,
+struct DirectoryListing {
+    stamp: DirectoryStamp,
     /// Whether a change since then is sure to show in the stamp.
     is_sure: bool,
     /// From the name in small letters to its spellings, in order.
@@ -28,12 +28,12 @@ struct Listing {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct DirectoryStamp {
     identity: (u64, u64),
     modified: (i64, i64),
 }
 
-impl Listings {
+impl ListingCache {
     /// How many names are remembered at most.
     const MAX: usize = 500_000;
 
@@ -49,13 +49,13 @@ impl Listings {
         if !metadata.is_dir() {
             return Ok(None);
         }
-        let stamp = Stamp {
+        let stamp = DirectoryStamp {
             identity: (metadata.dev(), metadata.ino()),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
         };
         let known = self.directories.get(directory);
         if known.is_none_or(|listing| !listing.is_sure || listing.stamp != stamp) {
-            self.remember(directory, Listing::read(&opened, stamp)?);
+            self.remember(directory, DirectoryListing::read(&opened, stamp)?);
         }
         let spellings = self.directories[directory].names.get(&name.to_lowercase());
         let spellings = spellings.map(Vec::as_slice).unwrap_or_default();
@@ -63,8 +63,8 @@ impl Listings {
         Ok(exact.or(spellings.first()).cloned())
     }
 
-    fn remember(&mut self, directory: &str, listing: Listing) {
-        if self.names + listing.names.len() > Listings::MAX {
+    fn remember(&mut self, directory: &str, listing: DirectoryListing) {
+        if self.names + listing.names.len() > ListingCache::MAX {
             self.directories.clear();
             self.names = 0;
         }
@@ -75,8 +75,8 @@ impl Listings {
     }
 }
 
-impl Listing {
-    fn read(directory: &File, stamp: Stamp) -> io::Result<Listing> {
+impl DirectoryListing {
+    fn read(directory: &File, stamp: DirectoryStamp) -> io::Result<DirectoryListing> {
         // Whoever asks after the clock has ticked twice sees every later change in the directory's time.
         let seconds = u64::try_from(stamp.modified.0).unwrap_or(0);
         let tick = UNIX_EPOCH + Duration::from_secs(seconds.saturating_add(2));
@@ -91,7 +91,7 @@ impl Listing {
         for name in all {
             names.entry(name.to_lowercase()).or_default().push(name);
         }
-        Ok(Listing {
+        Ok(DirectoryListing {
             stamp,
             is_sure,
             names,

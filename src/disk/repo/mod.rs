@@ -16,23 +16,23 @@ mod tree;
 use std::{io, sync::Arc, time::SystemTime};
 
 pub use blob::Blob;
-pub use cache::Cache;
-pub use image::{Genuine, Image, Stamp};
-pub use images::Images;
-pub use tree::Tree;
+pub use cache::ImageCache;
+pub use image::{ImageFile, ImageStamp, ImageVerification};
+pub use images::ImageRegistry;
+pub use tree::RepoDirectory;
 
 /// Where files come from.
 #[derive(Debug)]
-pub enum Source {
+pub enum RepoSource {
     /// A directory.
-    Directory(Tree),
+    Directory(RepoDirectory),
     /// An image.
-    Image(Arc<Image>),
+    Image(Arc<ImageFile>),
 }
 
 /// A file that is open.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedRepoFile {
     /// Its bytes.
     pub blob: Blob,
     /// Its path as it is on the disk, or in the image.
@@ -45,7 +45,7 @@ pub struct Opened {
 
 /// What is known of a file without serving it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Looked {
+pub struct RepoFileDetails {
     /// Its path as it is on the disk, or in the image.
     pub path: String,
     /// Its length.
@@ -56,7 +56,7 @@ pub struct Looked {
 
 /// One thing in a directory of a repo.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Listed {
+pub struct RepoEntry {
     /// Its name.
     pub name: String,
     /// Its length; none of what is no file.
@@ -104,28 +104,28 @@ pub enum RepoError {
 /// So many bytes are read as text at most.
 const MOST_TEXT: u64 = 1 << 20;
 
-impl Source {
+impl RepoSource {
     /// Tells why nothing can be served from it; none when it can.
     pub fn trouble(&self) -> Option<String> {
         match self {
-            Source::Directory(tree) => tree.trouble(),
-            Source::Image(image) => image.trouble(),
+            RepoSource::Directory(tree) => tree.trouble(),
+            RepoSource::Image(image) => image.trouble(),
         }
     }
 
     /// Opens a file.
-    pub fn open(&self, path: &str) -> Result<Opened, RepoError> {
+    pub fn open(&self, path: &str) -> Result<OpenedRepoFile, RepoError> {
         match self {
-            Source::Directory(tree) => tree.open(path),
-            Source::Image(image) => image.open(path),
+            RepoSource::Directory(tree) => tree.open(path),
+            RepoSource::Image(image) => image.open(path),
         }
     }
 
     /// How many files there are, and how many bytes they have in all.
     pub fn totals(&self) -> Result<(u64, u64), RepoError> {
         match self {
-            Source::Directory(tree) => tree.totals(),
-            Source::Image(image) => image.see(crate::iso::Index::totals),
+            RepoSource::Directory(tree) => tree.totals(),
+            RepoSource::Image(image) => image.see(crate::iso::Index::totals),
         }
     }
 
@@ -139,17 +139,17 @@ impl Source {
     }
 
     /// Lists a directory; the uppermost is the empty path.
-    pub fn list(&self, path: &str) -> Result<Vec<Listed>, RepoError> {
+    pub fn list(&self, path: &str) -> Result<Vec<RepoEntry>, RepoError> {
         match self {
-            Source::Directory(tree) => tree.list(path),
-            Source::Image(image) => image.list(path),
+            RepoSource::Directory(tree) => tree.list(path),
+            RepoSource::Image(image) => image.list(path),
         }
     }
 
     /// Tells what is known of a file.
-    pub fn look(&self, path: &str) -> Result<Looked, RepoError> {
+    pub fn look(&self, path: &str) -> Result<RepoFileDetails, RepoError> {
         let opened = self.open(path)?;
-        Ok(Looked {
+        Ok(RepoFileDetails {
             size: opened.blob.size(),
             path: opened.path,
             text: None,
@@ -157,7 +157,7 @@ impl Source {
     }
 
     /// Reads a small file as text; what is not UTF-8 in it is replaced.
-    pub fn read(&self, path: &str) -> Result<Looked, RepoError> {
+    pub fn read(&self, path: &str) -> Result<RepoFileDetails, RepoError> {
         let opened = self.open(path)?;
         let size = opened.blob.size();
         if size > MOST_TEXT {
@@ -169,7 +169,7 @@ impl Source {
             path: path.into(),
             error,
         })?;
-        Ok(Looked {
+        Ok(RepoFileDetails {
             path: opened.path,
             size,
             text: Some(String::from_utf8_lossy(&bytes).into()),

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink};
 
 use super::*;
 
-fn tree() -> (tempfile::TempDir, Source) {
+fn tree() -> (tempfile::TempDir, RepoSource) {
     let dir = tempfile::tempdir().unwrap();
     for (name, content) in [
         ("repo/BOOT.CFG", "kernel=/b.b00\n"),
@@ -20,11 +20,11 @@ fn tree() -> (tempfile::TempDir, Source) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
-    let tree = Source::Directory(Tree::new(&dir.path().join("repo")));
+    let tree = RepoSource::Directory(RepoDirectory::new(&dir.path().join("repo")));
     (dir, tree)
 }
 
-fn text(tree: &Source, path: &str) -> Result<(String, String), String> {
+fn text(tree: &RepoSource, path: &str) -> Result<(String, String), String> {
     let looked = tree.read(path).map_err(|error| error.to_string())?;
     Ok((looked.path, looked.text.unwrap().to_string()))
 }
@@ -144,7 +144,7 @@ fn another_content_has_another_tag() {
 fn a_repo_that_is_not_there_says_so() {
     let (dir, tree) = tree();
     assert_eq!(tree.trouble(), None);
-    let missing = Source::Directory(Tree::new(&dir.path().join("none")));
+    let missing = RepoSource::Directory(RepoDirectory::new(&dir.path().join("none")));
     assert!(matches!(missing.open("x"), Err(RepoError::Missing(_))));
     assert!(
         missing
@@ -152,7 +152,7 @@ fn a_repo_that_is_not_there_says_so() {
             .unwrap()
             .ends_with("none`: no such file or directory")
     );
-    let file = Source::Directory(Tree::new(&dir.path().join("secret")));
+    let file = RepoSource::Directory(RepoDirectory::new(&dir.path().join("secret")));
     assert!(file.trouble().unwrap().ends_with("is not a directory"));
     assert!(file.open("x").is_err());
 }

@@ -9,19 +9,21 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Blob, Listed, Opened, RepoError, beneath, folder_parts, listing::Listings, parts};
+use super::{
+    Blob, OpenedRepoFile, RepoEntry, RepoError, beneath, folder_parts, listing::ListingCache, parts,
+};
 
 /// A directory that machines install from.
 #[derive(Debug)]
-pub struct Tree {
+pub struct RepoDirectory {
     root: PathBuf,
-    listings: Mutex<Listings>,
+    listings: Mutex<ListingCache>,
 }
 
-impl Tree {
+impl RepoDirectory {
     /// Uses the directory at `root`. It need not exist yet, and may be swapped.
-    pub fn new(root: &Path) -> Tree {
-        Tree {
+    pub fn new(root: &Path) -> RepoDirectory {
+        RepoDirectory {
             root: root.into(),
             listings: Mutex::default(),
         }
@@ -43,7 +45,7 @@ impl Tree {
     }
 
     /// Opens a file.
-    pub fn open(&self, path: &str) -> Result<Opened, RepoError> {
+    pub fn open(&self, path: &str) -> Result<OpenedRepoFile, RepoError> {
         let parts = parts(path)?;
         let root = beneath::directory(&self.root).map_err(|error| failed(path, error))?;
         let exact = parts.join("/");
@@ -61,7 +63,7 @@ impl Tree {
     }
 
     /// Lists a directory.
-    pub(super) fn list(&self, path: &str) -> Result<Vec<Listed>, RepoError> {
+    pub(super) fn list(&self, path: &str) -> Result<Vec<RepoEntry>, RepoError> {
         let parts = folder_parts(path)?;
         let root = beneath::directory(&self.root).map_err(|error| failed(path, error))?;
         let found = match parts.as_slice() {
@@ -116,7 +118,7 @@ impl Tree {
     }
 }
 
-fn listed(folder: &File) -> io::Result<Vec<Listed>> {
+fn listed(folder: &File) -> io::Result<Vec<RepoEntry>> {
     let mut list = Vec::new();
     for entry in std::fs::read_dir(format!("/proc/self/fd/{}", folder.as_raw_fd()))? {
         let entry = entry?;
@@ -135,13 +137,13 @@ fn listed(folder: &File) -> io::Result<Vec<Listed>> {
         } else {
             None
         };
-        list.push(Listed { name, size, link });
+        list.push(RepoEntry { name, size, link });
     }
     list.sort();
     Ok(list)
 }
 
-fn opened(file: File, path: String) -> Result<Opened, RepoError> {
+fn opened(file: File, path: String) -> Result<OpenedRepoFile, RepoError> {
     let metadata = match file.metadata() {
         Ok(metadata) => metadata,
         Err(error) => return Err(failed(&path, error)),
@@ -160,7 +162,7 @@ fn opened(file: File, path: String) -> Result<Opened, RepoError> {
     );
     // HTTP counts from 1970 on.
     let since = Duration::new(u64::try_from(seconds).unwrap_or(0), nanoseconds as u32);
-    Ok(Opened {
+    Ok(OpenedRepoFile {
         blob,
         modified: SystemTime::UNIX_EPOCH + since,
         etag,

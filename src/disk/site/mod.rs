@@ -15,12 +15,12 @@ use std::{io, path::Path};
 
 use crate::site::Files;
 
-pub use reader::Reader;
-pub(super) use walk::Directory;
+pub use reader::SiteReader;
+pub(super) use walk::SiteDirectory;
 
 /// Reads the site at `root`. An error means that the directory itself cannot be read.
 pub fn read(root: &Path) -> io::Result<Files> {
-    Reader::new(root).read()
+    SiteReader::new(root).read()
 }
 
 /// The directories of a site whose files count.

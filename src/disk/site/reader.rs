@@ -14,21 +14,21 @@ use crate::{model::ByteSize, site::Files};
 
 use super::{
     MAX_ALL, MAX_FILE, MAX_OTHER, is_other, reason,
-    walk::{Directory, Found, Walk, walk},
+    walk::{SiteDirectory, SiteFile, SiteWalk, walk},
 };
 
 /// Reads a site, and remembers its files so that the next reading costs little.
 #[derive(Debug)]
-pub struct Reader {
+pub struct SiteReader {
     root: PathBuf,
-    known: BTreeMap<Arc<str>, Known>,
-    directories: Vec<Directory>,
+    known: BTreeMap<Arc<str>, CachedFile>,
+    directories: Vec<SiteDirectory>,
 }
 
 /// A file as it was when it was read.
 #[derive(Debug)]
-struct Known {
-    stamp: Stamp,
+struct CachedFile {
+    stamp: FileStamp,
     /// Whether a change since then is sure to show in the stamp.
     sure: bool,
     content: Arc<[u8]>,
@@ -36,17 +36,17 @@ struct Known {
 
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     modified: (i64, i64),
     changed: (i64, i64),
     size: u64,
     identity: (u64, u64),
 }
 
-impl Reader {
+impl SiteReader {
     /// Prepares to read the site at `root`.
     pub fn new(root: &Path) -> Self {
-        Reader {
+        SiteReader {
             root: root.into(),
             known: BTreeMap::new(),
             directories: Vec::new(),
@@ -61,7 +61,7 @@ impl Reader {
     /// Reads the site as it is now. The content of a file that has not changed is the same [`Arc`] as the
     /// last time. An error means that the directory itself cannot be read; what is known then stays.
     pub fn read(&mut self) -> io::Result<Files> {
-        let Walk {
+        let SiteWalk {
             directories,
             files: found,
             unreachable,
@@ -82,7 +82,7 @@ impl Reader {
     }
 
     /// The directories that the last reading went through, the site's own first.
-    pub(in crate::disk) fn directories(&self) -> &[Directory] {
+    pub(in crate::disk) fn directories(&self) -> &[SiteDirectory] {
         &self.directories
     }
 
@@ -90,8 +90,8 @@ impl Reader {
         &mut self,
         files: &mut Files,
         sum: &mut u64,
-        found: Found,
-        known: Option<(Arc<str>, Known)>,
+        found: SiteFile,
+        known: Option<(Arc<str>, CachedFile)>,
     ) {
         let (name, known) = match known {
             Some((name, known)) => (name, Some(known)),
@@ -131,13 +131,13 @@ fn too_large(size: u64, sum: u64) -> Option<String> {
     (sum + size > MAX_ALL).then(|| format!("the files of a site may have {max} together"))
 }
 
-fn content(found: &Found, known: Option<Known>) -> Result<Option<Known>, String> {
-    let stamp = Stamp::new(&found.metadata);
+fn content(found: &SiteFile, known: Option<CachedFile>) -> Result<Option<CachedFile>, String> {
+    let stamp = FileStamp::new(&found.metadata);
     if let Some(known) = &known
         && known.sure
         && known.stamp == stamp
     {
-        return Ok(Some(Known {
+        return Ok(Some(CachedFile {
             content: known.content.clone(),
             ..*known
         }));
@@ -156,7 +156,7 @@ fn content(found: &Found, known: Option<Known>) -> Result<Option<Known>, String>
         Some(known) if *known.content == *bytes => known.content,
         _ => bytes.into(),
     };
-    Ok(Some(Known {
+    Ok(Some(CachedFile {
         stamp,
         sure: stamp.is_old(SystemTime::now()),
         content,
@@ -164,7 +164,7 @@ fn content(found: &Found, known: Option<Known>) -> Result<Option<Known>, String>
 }
 
 /// Reads a file; one that is written meanwhile is read again. None when it is no regular file.
-fn read_settled(path: &Path) -> io::Result<Option<(Stamp, Vec<u8>)>> {
+fn read_settled(path: &Path) -> io::Result<Option<(FileStamp, Vec<u8>)>> {
     const TRIES: u32 = 4;
     let mut tries = 1;
     loop {
@@ -178,9 +178,9 @@ fn read_settled(path: &Path) -> io::Result<Option<(Stamp, Vec<u8>)>> {
         if !metadata.is_file() {
             return Ok(None);
         }
-        let before = Stamp::new(&metadata);
+        let before = FileStamp::new(&metadata);
         let bytes = read_some(&file, before.size)?;
-        let after = Stamp::new(&file.metadata()?);
+        let after = FileStamp::new(&file.metadata()?);
         let settled = before == after && bytes.len() as u64 == after.size.min(MAX_FILE + 1);
         // Who keeps writing causes another reading later.
         if settled || tries == TRIES {
@@ -196,9 +196,9 @@ fn read_some(file: &File, size: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl Stamp {
+impl FileStamp {
     fn new(metadata: &Metadata) -> Self {
-        Stamp {
+        FileStamp {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
             size: metadata.len(),

@@ -152,7 +152,7 @@ fn what_has_not_changed_is_the_same_content() {
         dir.path(),
         &[("policies.d/a.toml", "a"), ("policies.d/b.toml", "b")],
     );
-    let mut reader = Reader::new(dir.path());
+    let mut reader = SiteReader::new(dir.path());
     let first = reader.read().unwrap();
     // The same size at nearly the same time: only the content tells.
     put(dir.path(), &[("policies.d/b.toml", "c")]);
@@ -181,7 +181,7 @@ fn directories_that_vanish_while_they_are_walked_are_no_mistake() {
                 fs::remove_dir_all(&churned).unwrap();
             }
         });
-        let mut reader = Reader::new(dir.path());
+        let mut reader = SiteReader::new(dir.path());
         let readings: Vec<_> = (0..300).map(|_| reader.read().unwrap()).collect();
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         for files in readings {

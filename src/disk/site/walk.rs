@@ -11,7 +11,7 @@ use super::{CONFIG, DIRECTORIES, MAX_DEPTH, MAX_FILES, is_ignored, reason};
 
 /// A directory that counts. Another one of the same name has another identity.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::disk) struct Directory {
+pub(in crate::disk) struct SiteDirectory {
     /// Where it is.
     pub(in crate::disk) path: PathBuf,
     /// Its device and inode.
@@ -19,7 +19,7 @@ pub(in crate::disk) struct Directory {
 }
 
 /// A file that counts.
-pub(super) struct Found {
+pub(super) struct SiteFile {
     /// Its path relative to the site.
     pub(super) name: String,
     /// Where it is.
@@ -30,11 +30,11 @@ pub(super) struct Found {
 
 /// Everything that counts.
 #[derive(Default)]
-pub(super) struct Walk {
+pub(super) struct SiteWalk {
     /// Every directory, the site's own first.
-    pub(super) directories: Vec<Directory>,
+    pub(super) directories: Vec<SiteDirectory>,
     /// Every file.
-    pub(super) files: Vec<Found>,
+    pub(super) files: Vec<SiteFile>,
     /// What cannot be reached, with the reason.
     pub(super) unreachable: Vec<(String, String)>,
     /// The directories above the one that is walked, to notice a link that leads back.
@@ -42,13 +42,13 @@ pub(super) struct Walk {
 }
 
 /// Walks the site at `root`.
-pub(super) fn walk(root: &Path) -> io::Result<Walk> {
+pub(super) fn walk(root: &Path) -> io::Result<SiteWalk> {
     let metadata = fs::metadata(root)?;
     if !metadata.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    let mut walk = Walk::default();
-    walk.directories.push(Directory {
+    let mut walk = SiteWalk::default();
+    walk.directories.push(SiteDirectory {
         path: root.into(),
         identity: identity(&metadata),
     });
@@ -59,7 +59,7 @@ pub(super) fn walk(root: &Path) -> io::Result<Walk> {
     Ok(walk)
 }
 
-impl Walk {
+impl SiteWalk {
     fn one(&mut self, name: String, path: PathBuf, metadata: io::Result<Metadata>) {
         let metadata = match metadata {
             Ok(metadata) => metadata,
@@ -74,7 +74,7 @@ impl Walk {
 
     fn file(&mut self, name: String, path: PathBuf, metadata: Metadata) {
         if self.files.len() < MAX_FILES {
-            self.files.push(Found {
+            self.files.push(SiteFile {
                 name,
                 path,
                 metadata,
@@ -97,7 +97,7 @@ impl Walk {
             self.above.push(identity);
             self.entries(&name, &path);
             self.above.pop();
-            self.directories.push(Directory { path, identity });
+            self.directories.push(SiteDirectory { path, identity });
             return;
         };
         self.unreachable.push((name, why.into()));

@@ -10,25 +10,25 @@ use std::{
 
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::{Wake, interest::Interest, silent::silent_file_system};
-use crate::disk::site::Directory;
+use super::{WakeReason, interest::EventFilter, silent::unwatchable_file_system};
+use crate::disk::site::SiteDirectory;
 
 /// The watches.
-pub(super) struct Armed {
+pub(super) struct WatchSet {
     root: PathBuf,
-    wake: mpsc::Sender<Wake>,
+    wake: mpsc::Sender<WakeReason>,
     watcher: Option<RecommendedWatcher>,
-    directories: BTreeSet<Directory>,
+    directories: BTreeSet<SiteDirectory>,
     /// Whether a directory could not be watched.
     refused: bool,
     /// Whether a directory lies on a file system that reports nothing.
     silent: bool,
 }
 
-impl Armed {
+impl WatchSet {
     /// Nothing is watched yet.
-    pub(super) fn new(root: &Path, wake: mpsc::Sender<Wake>) -> Self {
-        Armed {
+    pub(super) fn new(root: &Path, wake: mpsc::Sender<WakeReason>) -> Self {
+        WatchSet {
             root: root.into(),
             wake,
             watcher: None,
@@ -44,8 +44,8 @@ impl Armed {
     }
 
     /// Watches the site's directories, and those that hold the site. Tells whether one was added.
-    pub(super) fn cover(&mut self, directories: &[Directory]) -> bool {
-        let interest = Interest::new(&self.root);
+    pub(super) fn cover(&mut self, directories: &[SiteDirectory]) -> bool {
+        let interest = EventFilter::new(&self.root);
         let parents = interest.parents().filter_map(directory);
         let wanted: BTreeSet<_> = directories.iter().cloned().chain(parents).collect();
         // One that is gone, or another one of its name, leaves a watch behind that reports false paths.
@@ -64,13 +64,13 @@ impl Armed {
         true
     }
 
-    fn restart(&mut self, interest: Interest) {
+    fn restart(&mut self, interest: EventFilter) {
         let wake = self.wake.clone();
         let handler = move |event: notify::Result<notify::Event>| {
             // An error may have swallowed an event.
             if event.map_or(true, |event| interest.is_stirred_by(&event)) {
                 // Who does not listen any more drops the watcher next.
-                drop(wake.send(Wake::Event));
+                drop(wake.send(WakeReason::Event));
             }
         };
         self.directories.clear();
@@ -102,21 +102,21 @@ impl Armed {
     }
 }
 
-fn directory(path: &Path) -> Option<Directory> {
+fn directory(path: &Path) -> Option<SiteDirectory> {
     // A parent that cannot be seen cannot be watched: the look that has no reason makes up for it.
     let metadata = fs::metadata(path).ok()?;
-    Some(Directory {
+    Some(SiteDirectory {
         path: path.into(),
         identity: (metadata.dev(), metadata.ino()),
     })
 }
 
 /// Tells whether one of `directories` lies on a file system where others change files unseen by our kernel.
-fn is_silent(directories: &BTreeSet<Directory>) -> bool {
+fn is_silent(directories: &BTreeSet<SiteDirectory>) -> bool {
     let mut devices = BTreeSet::new();
     let mut first = directories
         .iter()
         .filter(|directory| devices.insert(directory.identity.0));
     // One that cannot be looked at now is looked at again with the next change.
-    first.any(|directory| silent_file_system(&directory.path).is_ok_and(|name| name.is_some()))
+    first.any(|directory| unwatchable_file_system(&directory.path).is_ok_and(|name| name.is_some()))
 }

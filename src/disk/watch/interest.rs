@@ -11,19 +11,19 @@ use crate::disk::site::{CONFIG, DIRECTORIES, is_ignored};
 
 /// What an event must be about.
 #[derive(Debug)]
-pub(super) struct Interest {
+pub(super) struct EventFilter {
     root: PathBuf,
     /// The site's directory by all of its names: as it was asked for, and where links lead.
     names: Vec<PathBuf>,
 }
 
-impl Interest {
+impl EventFilter {
     /// An interest in the site at `root`.
     pub(super) fn new(root: &Path) -> Self {
         let mut names = vec![root.to_path_buf()];
         // A site that is not there has no other name.
         names.extend(std::fs::canonicalize(root).ok().filter(|real| real != root));
-        Interest {
+        EventFilter {
             root: root.into(),
             names,
         }

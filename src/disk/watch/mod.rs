@@ -25,21 +25,21 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::site::Reader;
+use super::site::SiteReader;
 use crate::site::Files;
-use armed::Armed;
+use armed::WatchSet;
 
-pub use silent::silent_file_system;
+pub use silent::unwatchable_file_system;
 
 /// Watches a site until it is dropped.
 #[derive(Debug)]
-pub struct Watch {
-    wake: mpsc::Sender<Wake>,
+pub struct SiteWatch {
+    wake: mpsc::Sender<WakeReason>,
 }
 
 /// A site as it was last seen.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct ObservedSite {
     /// Its files. While the directory cannot be read, those it held before.
     pub files: Arc<Files>,
     /// Why the directory cannot be read now.
@@ -48,7 +48,7 @@ pub struct Seen {
 
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy)]
-pub struct Timing {
+pub struct WatchTiming {
     /// Without an event before the site counts as settled.
     pub settle: Duration,
     /// For a site that never settles.
@@ -61,9 +61,9 @@ pub struct Timing {
     pub git: Duration,
 }
 
-impl Default for Timing {
+impl Default for WatchTiming {
     fn default() -> Self {
-        Timing {
+        WatchTiming {
             settle: Duration::from_millis(100),
             longest: Duration::from_secs(5),
             look: Duration::from_secs(30),
@@ -73,21 +73,24 @@ impl Default for Timing {
     }
 }
 
-impl Watch {
+impl SiteWatch {
     /// Reads the site at `root` and watches it from then on. The receiver holds what was read; it changes
     /// when the site does.
-    pub fn start(root: &Path) -> io::Result<(Watch, watch::Receiver<Seen>)> {
-        Watch::start_with(root, Timing::default())
+    pub fn start(root: &Path) -> io::Result<(SiteWatch, watch::Receiver<ObservedSite>)> {
+        SiteWatch::start_with(root, WatchTiming::default())
     }
 
-    /// As [`Watch::start`], with other times to wait.
-    pub fn start_with(root: &Path, timing: Timing) -> io::Result<(Watch, watch::Receiver<Seen>)> {
+    /// As [`SiteWatch::start`], with other times to wait.
+    pub fn start_with(
+        root: &Path,
+        timing: WatchTiming,
+    ) -> io::Result<(SiteWatch, watch::Receiver<ObservedSite>)> {
         let root = std::path::absolute(root)?;
         let (wake, woken) = mpsc::channel();
-        let (seen, receiver) = watch::channel(Seen::default());
-        let mut watching = Watching {
-            reader: Reader::new(&root),
-            armed: Armed::new(&root, wake.clone()),
+        let (seen, receiver) = watch::channel(ObservedSite::default());
+        let mut watching = WatchThread {
+            reader: SiteReader::new(&root),
+            armed: WatchSet::new(&root, wake.clone()),
             root,
             seen,
             timing,
@@ -99,26 +102,26 @@ impl Watch {
         thread::Builder::new()
             .name("watch".into())
             .spawn(move || watching.run(&woken))?;
-        Ok((Watch { wake }, receiver))
+        Ok((SiteWatch { wake }, receiver))
     }
 
     /// Looks at once, and delivers what is there even if it is what was delivered before.
-    pub fn look_now(&self) {
+    pub fn refresh(&self) {
         // The thread ends only when this value is dropped.
-        drop(self.wake.send(Wake::Now));
+        drop(self.wake.send(WakeReason::Now));
     }
 }
 
-impl Drop for Watch {
+impl Drop for SiteWatch {
     fn drop(&mut self) {
         // A thread that has ended already needs no telling.
-        drop(self.wake.send(Wake::Stop));
+        drop(self.wake.send(WakeReason::Stop));
     }
 }
 
 /// What rouses the thread.
 #[derive(Debug)]
-enum Wake {
+enum WakeReason {
     /// Something happened where the site lies.
     Event,
     /// Somebody asks.
@@ -127,12 +130,12 @@ enum Wake {
     Stop,
 }
 
-struct Watching {
+struct WatchThread {
     root: PathBuf,
-    reader: Reader,
-    armed: Armed,
-    seen: watch::Sender<Seen>,
-    timing: Timing,
+    reader: SiteReader,
+    armed: WatchSet,
+    seen: watch::Sender<ObservedSite>,
+    timing: WatchTiming,
     /// What the last look found.
     last: Arc<Files>,
     /// Why it found nothing.
@@ -141,14 +144,14 @@ struct Watching {
 
 /// Events that nothing was done about yet.
 #[derive(Clone, Copy)]
-struct Unsettled {
+struct PendingChange {
     first: Instant,
     last: Instant,
 }
 
-impl Watching {
-    fn run(mut self, woken: &mpsc::Receiver<Wake>) {
-        let mut unsettled: Option<Unsettled> = None;
+impl WatchThread {
+    fn run(mut self, woken: &mpsc::Receiver<WakeReason>) {
+        let mut unsettled: Option<PendingChange> = None;
         let mut looked = Instant::now();
         loop {
             let now = Instant::now();
@@ -164,27 +167,27 @@ impl Watching {
                     unsettled = touch(unsettled, now);
                 }
             }
-            match woken.recv_timeout(self.nap(unsettled, looked)) {
-                Ok(Wake::Event) => unsettled = touch(unsettled, Instant::now()),
-                Ok(Wake::Now) => {
+            match woken.recv_timeout(self.wait_time(unsettled, looked)) {
+                Ok(WakeReason::Event) => unsettled = touch(unsettled, Instant::now()),
+                Ok(WakeReason::Now) => {
                     unsettled = None;
                     self.look();
                     self.deliver();
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Ok(Wake::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                Ok(WakeReason::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    fn is_settled(&self, unsettled: Unsettled, now: Instant) -> bool {
+    fn is_settled(&self, unsettled: PendingChange, now: Instant) -> bool {
         let quiet = now >= unsettled.last + self.timing.settle;
         let long = now >= unsettled.first + self.timing.longest;
         (quiet || long) && !git::is_busy(&self.root, self.timing.git)
     }
 
     /// How long to sleep at most.
-    fn nap(&self, unsettled: Option<Unsettled>, looked: Instant) -> Duration {
+    fn wait_time(&self, unsettled: Option<PendingChange>, looked: Instant) -> Duration {
         // A site that is settled and still waited for is one whose git is busy: ask again this often.
         const AGAIN: Duration = Duration::from_millis(50);
         let Some(unsettled) = unsettled else {
@@ -230,16 +233,16 @@ impl Watching {
     }
 
     fn deliver(&self) {
-        self.seen.send_replace(Seen {
+        self.seen.send_replace(ObservedSite {
             files: self.last.clone(),
             trouble: self.trouble.clone(),
         });
     }
 }
 
-fn touch(unsettled: Option<Unsettled>, now: Instant) -> Option<Unsettled> {
+fn touch(unsettled: Option<PendingChange>, now: Instant) -> Option<PendingChange> {
     let first = unsettled.map_or(now, |unsettled| unsettled.first);
-    Some(Unsettled { first, last: now })
+    Some(PendingChange { first, last: now })
 }
 
 /// The same value for the same files, so that who compares is quick.

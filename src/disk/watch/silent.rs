@@ -6,7 +6,7 @@ use nix::sys::statfs::statfs;
 
 /// Returns the name of the file system at `path` when others can change its files unseen by our kernel: a site there
 /// is looked at every two seconds instead of at once.
-pub fn silent_file_system(path: &Path) -> io::Result<Option<&'static str>> {
+pub fn unwatchable_file_system(path: &Path) -> io::Result<Option<&'static str>> {
     let magic = statfs(path)?.filesystem_type().0 as u32;
     let known = SILENT.iter().find(|(number, _)| *number == magic);
     Ok(known.map(|(_, name)| *name))
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn a_file_system_of_the_kernels_own_is_not_silent() {
-        assert_eq!(silent_file_system(Path::new("/proc")).unwrap(), None);
-        assert!(silent_file_system(Path::new("/nowhere/at/all")).is_err());
+        assert_eq!(unwatchable_file_system(Path::new("/proc")).unwrap(), None);
+        assert!(unwatchable_file_system(Path::new("/nowhere/at/all")).is_err());
     }
 }

@@ -12,28 +12,28 @@ const SILENCE: Duration = Duration::from_millis(400);
 struct Bench {
     dir: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
-    watch: Watch,
-    seen: watch::Receiver<Seen>,
+    watch: SiteWatch,
+    seen: watch::Receiver<ObservedSite>,
 }
 
 impl Bench {
     /// Watches `site` in a new directory that `prepare` fills.
     fn new(prepare: impl FnOnce(&Path)) -> Bench {
-        let timing = Timing {
+        let timing = WatchTiming {
             git: Duration::from_secs(3),
-            ..Timing::default()
+            ..WatchTiming::default()
         };
         Bench::with(timing, prepare)
     }
 
-    fn with(timing: Timing, prepare: impl FnOnce(&Path)) -> Bench {
+    fn with(timing: WatchTiming, prepare: impl FnOnce(&Path)) -> Bench {
         let dir = tempfile::tempdir().unwrap();
         prepare(dir.path());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .unwrap();
-        let (watch, seen) = Watch::start_with(&dir.path().join("site"), timing).unwrap();
+        let (watch, seen) = SiteWatch::start_with(&dir.path().join("site"), timing).unwrap();
         Bench {
             dir,
             runtime,
@@ -48,11 +48,11 @@ impl Bench {
 
     /// Waits until the site is seen to hold exactly these files.
     fn until(&mut self, expected: &[(&str, &str)]) {
-        let is_there = |seen: &Seen| seen.trouble.is_none() && content(seen) == expected;
+        let is_there = |seen: &ObservedSite| seen.trouble.is_none() && content(seen) == expected;
         self.until_seen(is_there, &format!("{expected:?}"));
     }
 
-    fn until_seen(&mut self, is_there: impl FnMut(&Seen) -> bool, what: &str) {
+    fn until_seen(&mut self, is_there: impl FnMut(&ObservedSite) -> bool, what: &str) {
         let waited = self.runtime.block_on(async {
             tokio::time::timeout(PATIENCE, self.seen.wait_for(is_there))
                 .await
@@ -77,7 +77,7 @@ impl Bench {
     }
 }
 
-fn content(seen: &Seen) -> Vec<(&str, &str)> {
+fn content(seen: &ObservedSite) -> Vec<(&str, &str)> {
     let files = seen.files.content.iter();
     let text = |bytes| std::str::from_utf8(bytes).unwrap();
     files.map(|(name, bytes)| (&**name, text(bytes))).collect()
@@ -231,9 +231,9 @@ fn a_site_that_is_deleted_keeps_its_files_until_it_is_made_again() {
 
 #[test]
 fn a_link_further_up_is_noticed_without_an_event() {
-    let timing = Timing {
+    let timing = WatchTiming {
         look: Duration::from_millis(200),
-        ..Timing::default()
+        ..WatchTiming::default()
     };
     let mut bench = Bench::with(timing, |dir| {
         site(&dir.join("1/deep/er"), "1");
@@ -269,7 +269,7 @@ fn noise_is_no_change() {
 fn a_look_that_was_asked_for_is_delivered_whatever_it_finds() {
     let mut bench = Bench::new(|dir| site(&dir.join("site"), "1"));
     bench.seen.mark_unchanged();
-    bench.watch.look_now();
+    bench.watch.refresh();
     let changed = async { tokio::time::timeout(PATIENCE, bench.seen.changed()).await };
     assert!(bench.runtime.block_on(changed).is_ok());
     assert_eq!(content(&bench.seen.borrow()), [("policies.d/a.toml", "1")]);

@@ -19,13 +19,13 @@ const UDP: usize = 8;
 
 /// Sends frames; receives none.
 #[derive(Default)]
-pub struct Frames {
+pub struct FrameSender {
     senders: HashMap<u32, Box<dyn DataLinkSender>>,
 }
 
 /// Where a datagram goes, on which link.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Way {
+pub(crate) struct UdpRoute {
     pub(crate) from: Ipv4Addr,
     pub(crate) from_port: u16,
     pub(crate) to: Ipv4Addr,
@@ -33,15 +33,15 @@ pub(crate) struct Way {
     pub(crate) card: Mac,
 }
 
-impl std::fmt::Debug for Frames {
+impl std::fmt::Debug for FrameSender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Frames")
     }
 }
 
-impl Frames {
+impl FrameSender {
     /// Sends a datagram in a frame to one card.
-    pub(crate) fn send(&mut self, on: &Interface, way: &Way, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&mut self, on: &Interface, way: &UdpRoute, bytes: &[u8]) -> io::Result<()> {
         let own = on.mac.ok_or(io::ErrorKind::Unsupported)?;
         let frame = frame(own, way, bytes);
         let sender = match self.senders.entry(on.index) {
@@ -85,7 +85,7 @@ fn sender(on: &Interface) -> io::Result<Box<dyn DataLinkSender>> {
     }
 }
 
-fn frame(own: Mac, way: &Way, bytes: &[u8]) -> Vec<u8> {
+fn frame(own: Mac, way: &UdpRoute, bytes: &[u8]) -> Vec<u8> {
     let mut frame = vec![0; ETHERNET + IP + UDP + bytes.len()];
     let (link, rest) = frame.split_at_mut(ETHERNET);
     let mut link = MutableEthernetPacket::new(link).expect("the length is that of its header");

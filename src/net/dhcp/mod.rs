@@ -4,10 +4,10 @@ mod frame;
 mod socket;
 mod other;
 
-pub use frame::Frames;
-pub(crate) use frame::Way;
-pub use other::other_server;
-pub use socket::{Arrived, Socket};
+pub use frame::FrameSender;
+pub(crate) use frame::UdpRoute;
+pub use other::find_other_server;
+pub use socket::{DhcpSocket, ReceivedDatagram};
 
 /// The server's port (RFC 2131 section 4.1).
 pub const SERVER_PORT: u16 = 67;

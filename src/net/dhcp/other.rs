@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{CLIENT_PORT, SERVER_PORT, Socket};
+use super::{CLIENT_PORT, DhcpSocket, SERVER_PORT};
 use crate::{
     boot::dhcp::{offered_by, probe},
     model::Mac,
@@ -22,14 +22,14 @@ const LISTEN: Duration = Duration::from_secs(2);
 
 /// Asks on a link as a client would, three times; returns a server that is not we, none when nobody has answered in
 /// six seconds. `us` is our address there. The client's port is needed, and with it the right to have it.
-pub async fn other_server(link: &Interface, us: Ipv4Addr) -> io::Result<Option<Ipv4Addr>> {
+pub async fn find_other_server(link: &Interface, us: Ipv4Addr) -> io::Result<Option<Ipv4Addr>> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let [a, b, c, d, xid @ ..] = random;
     // A locally administered address: nobody's card.
     let mac = Mac([2, 0xb0, a, b, c, d]);
     let xid = u32::from_be_bytes(xid);
-    let socket = Socket::open(CLIENT_PORT)?;
+    let socket = DhcpSocket::open(CLIENT_PORT)?;
     let everybody = SocketAddrV4::new(Ipv4Addr::BROADCAST, SERVER_PORT);
     for _ in 0..ASKS {
         socket.send(&probe(xid, mac), everybody, us, Some(link.index))?;
@@ -42,7 +42,7 @@ pub async fn other_server(link: &Interface, us: Ipv4Addr) -> io::Result<Option<I
 }
 
 /// Waits for a server that is not we.
-async fn heard(socket: &Socket, xid: u32, us: Ipv4Addr) -> io::Result<Ipv4Addr> {
+async fn heard(socket: &DhcpSocket, xid: u32, us: Ipv4Addr) -> io::Result<Ipv4Addr> {
     let mut buffer = [0; 2_048];
     loop {
         let arrived = socket.receive(&mut buffer).await?;

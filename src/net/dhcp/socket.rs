@@ -18,11 +18,11 @@ const QUEUE: usize = 1 << 20;
 
 /// A socket.
 #[derive(Debug)]
-pub struct Socket(UdpSocket);
+pub struct DhcpSocket(UdpSocket);
 
 /// A datagram that has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arrived {
+pub struct ReceivedDatagram {
     /// Its length in bytes.
     pub length: usize,
     /// Who sent it.
@@ -35,10 +35,10 @@ pub struct Arrived {
     pub local: Ipv4Addr,
 }
 
-impl Socket {
+impl DhcpSocket {
     /// Opens the port on all interfaces. Others may have it too, if they say so: a second server on this host
     /// hears broadcasts as well.
-    pub fn open(port: u16) -> io::Result<Socket> {
+    pub fn open(port: u16) -> io::Result<DhcpSocket> {
         let socket = socket2::Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_reuse_address(true)?;
         socket.set_broadcast(true)?;
@@ -49,11 +49,11 @@ impl Socket {
         }
         setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
-        UdpSocket::from_std(socket.into()).map(Socket)
+        UdpSocket::from_std(socket.into()).map(DhcpSocket)
     }
 
     /// Waits for a datagram.
-    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<Arrived> {
+    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<ReceivedDatagram> {
         self.0
             .async_io(Interest::READABLE, || receive(&self.0, buffer))
             .await
@@ -65,7 +65,7 @@ impl Socket {
     }
 
     /// Takes a datagram that has arrived already, if there is one.
-    pub fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Option<Arrived>> {
+    pub fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Option<ReceivedDatagram>> {
         match self
             .0
             .try_io(Interest::READABLE, || receive(&self.0, buffer))
@@ -105,7 +105,7 @@ impl Socket {
     }
 }
 
-fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Arrived> {
+fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<ReceivedDatagram> {
     let mut control = nix::cmsg_space!(libc::in_pktinfo);
     let mut slices = [IoSliceMut::new(buffer)];
     let message = recvmsg::<SockaddrIn>(
@@ -115,7 +115,7 @@ fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Arrived> {
         MsgFlags::MSG_DONTWAIT,
     )?;
     let from = message.address.map(SocketAddrV4::from);
-    let mut arrived = Arrived {
+    let mut arrived = ReceivedDatagram {
         length: message.bytes,
         from: from.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
         interface: 0,

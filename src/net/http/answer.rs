@@ -13,22 +13,26 @@ use hyper::{
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{Refusal, Reply, body::AnswerBody};
+use super::{ApiError, Reply, body::ResponseBody};
 
 /// An answer on its way.
-pub(super) type Answer = Response<AnswerBody>;
+pub(super) type HttpResponse = Response<ResponseBody>;
 
 /// Encodes what a backend answers to a machine.
-pub(super) fn reply(reply: Reply) -> Answer {
+pub(super) fn reply(reply: Reply) -> HttpResponse {
     whole(
         status(reply.status),
         reply.content_type,
-        AnswerBody::Bytes(reply.body),
+        ResponseBody::Bytes(reply.body),
     )
 }
 
 /// Encodes an answer whose length is known.
-pub(super) fn whole(status: StatusCode, content_type: &'static str, body: AnswerBody) -> Answer {
+pub(super) fn whole(
+    status: StatusCode,
+    content_type: &'static str,
+    body: ResponseBody,
+) -> HttpResponse {
     let length = body.length();
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
@@ -42,21 +46,21 @@ pub(super) fn whole(status: StatusCode, content_type: &'static str, body: Answer
 }
 
 /// Says that something is not as it should be, in words.
-pub(super) fn words(status: StatusCode, words: impl Into<Bytes>) -> Answer {
+pub(super) fn words(status: StatusCode, words: impl Into<Bytes>) -> HttpResponse {
     whole(
         status,
         "text/plain; charset=utf-8",
-        AnswerBody::Bytes(words.into()),
+        ResponseBody::Bytes(words.into()),
     )
 }
 
 /// Answers a callback: with no more than every small client understands.
-pub(super) fn heard() -> Answer {
+pub(super) fn heard() -> HttpResponse {
     closing(words(StatusCode::OK, "ok\n"))
 }
 
 /// Refuses a method, naming those that are taken.
-pub(super) fn wrong_method(allowed: &'static str) -> Answer {
+pub(super) fn wrong_method(allowed: &'static str) -> HttpResponse {
     let answer = words(
         StatusCode::METHOD_NOT_ALLOWED,
         format!("this method is not for here, but {allowed}\n"),
@@ -65,47 +69,51 @@ pub(super) fn wrong_method(allowed: &'static str) -> Answer {
 }
 
 /// Encodes JSON for an operator.
-pub(super) fn json(body: Bytes) -> Answer {
-    whole(StatusCode::OK, "application/json", AnswerBody::Bytes(body))
+pub(super) fn json(body: Bytes) -> HttpResponse {
+    whole(
+        StatusCode::OK,
+        "application/json",
+        ResponseBody::Bytes(body),
+    )
 }
 
 /// Encodes lines of JSON for an operator.
-pub(super) fn json_lines(body: Bytes) -> Answer {
+pub(super) fn json_lines(body: Bytes) -> HttpResponse {
     whole(
         StatusCode::OK,
         "application/x-ndjson",
-        AnswerBody::Bytes(body),
+        ResponseBody::Bytes(body),
     )
 }
 
 /// Encodes lines of JSON as they come.
-pub(super) fn following(lines: mpsc::Receiver<Bytes>) -> Answer {
+pub(super) fn following(lines: mpsc::Receiver<Bytes>) -> HttpResponse {
     whole(
         StatusCode::OK,
         "application/x-ndjson",
-        AnswerBody::Lines(lines),
+        ResponseBody::Lines(lines),
     )
 }
 
 /// Encodes why an operator does not get what was asked.
-pub(super) fn refusal(refusal: Refusal) -> Answer {
+pub(super) fn refusal(refusal: ApiError) -> HttpResponse {
     let body = json!({ "error": refusal.error, "help": refusal.help });
     let mut text = body.to_string();
     text.push('\n');
     whole(
         status(refusal.status),
         "application/json",
-        AnswerBody::Bytes(text.into()),
+        ResponseBody::Bytes(text.into()),
     )
 }
 
 /// Says that the connection ends with this answer.
-pub(super) fn closing(answer: Answer) -> Answer {
+pub(super) fn closing(answer: HttpResponse) -> HttpResponse {
     with(answer, CONNECTION, HeaderValue::from_static("close"))
 }
 
 /// Adds a header.
-pub(super) fn with(mut answer: Answer, name: HeaderName, value: HeaderValue) -> Answer {
+pub(super) fn with(mut answer: HttpResponse, name: HeaderName, value: HeaderValue) -> HttpResponse {
     answer.headers_mut().insert(name, value);
     answer
 }

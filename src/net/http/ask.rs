@@ -17,7 +17,7 @@ pub struct Peer {
 
 /// `GET /boot.ipxe` and `GET /autoexec.ipxe`: the entry script is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntryAsk {
+pub struct EntryRequest {
     /// Who asks.
     pub peer: Peer,
     /// Where the machine reaches us: `http://192.0.2.1:8080`, without a slash at its end.
@@ -27,7 +27,7 @@ pub struct EntryAsk {
 /// `GET /boot`: what a machine that boots from the network says of itself. Texts are trimmed, never empty,
 /// and hold no control characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BootAsk {
+pub struct BootRequest {
     /// What it says, each hardware address once: the card it booted from first.
     pub report: Report,
     /// The id that the entry script carries on: requests with the same one are the same boot.
@@ -42,7 +42,7 @@ pub struct BootAsk {
 
 /// `GET` or `HEAD /loader/<name>`: a program that firmware starts first is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoaderAsk {
+pub struct LoaderRequest {
     /// Its name.
     pub name: String,
     /// Whether the whole body was asked for: a `GET` without `Range`.
@@ -53,10 +53,10 @@ pub struct LoaderAsk {
 
 /// `GET` or `HEAD /mboot/<repo>/<path>`: ESXi's loader is wanted, or what it looks for beside itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MbootAsk {
+pub struct MbootRequest {
     /// The repo's name as given.
     pub repo: String,
-    /// The path beside the loader; as in a [`RepoAsk`].
+    /// The path beside the loader; as in a [`RepoRequest`].
     pub path: String,
     /// Whether only the head was asked for.
     pub head: bool,
@@ -70,7 +70,7 @@ pub struct MbootAsk {
 
 /// `GET` or `HEAD /t/<token>/<name>`: a document or hand-out of an attempt is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DocumentAsk {
+pub struct DocumentRequest {
     /// The attempt's token as given.
     pub token: String,
     /// The document's name; it may hold a slash: `01-00-50-56-aa-bb-01/boot.cfg`.
@@ -85,7 +85,7 @@ pub struct DocumentAsk {
 
 /// `GET` or `POST` on one of an attempt's callbacks. `HEAD` never becomes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallbackAsk {
+pub struct CallbackRequest {
     /// The attempt's token as given.
     pub token: String,
     /// What the machine tells. Texts hold no control characters.
@@ -96,7 +96,7 @@ pub struct CallbackAsk {
 
 /// `POST /c/<token>/report` and `GET /c/<token>/order`: a machine in the microkernel checks in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckInAsk {
+pub struct CheckInRequest {
     /// The machine's token as given.
     pub token: String,
     /// What it reports, as it came; none when it only asks what to do.
@@ -107,7 +107,7 @@ pub struct CheckInAsk {
 
 /// `GET` or `HEAD /repo/<repo>/<path>`: a repo's file is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RepoAsk {
+pub struct RepoRequest {
     /// The repo's name as given.
     pub repo: String,
     /// The path inside the repo: no empty step, no `.` and no `..`, never empty.
@@ -120,7 +120,7 @@ pub struct RepoAsk {
 
 /// What an operator wants to know. Machines are named as given: by node name or by MAC.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
+pub enum OperatorQuery {
     /// Every machine.
     Nodes,
     /// One machine.
@@ -144,7 +144,7 @@ pub enum Question {
 
 /// What an operator wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
+pub enum OperatorCommand {
     /// Install this machine once more.
     Reinstall(String),
     /// Give this machine no installer until it is released.

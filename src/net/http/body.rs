@@ -18,10 +18,10 @@ use tokio::{
 use crate::disk::repo::Blob;
 
 use super::{
-    Receipt,
-    pool::{Buffer, LARGE, Pool},
-    stretch::{LONGEST, Piece, Stretch},
-    wire::Exchange,
+    DownloadReceipt,
+    pool::{Buffer, BufferPool, LARGE},
+    stretch::{BodyChunk, FileRange, LONGEST},
+    wire::WireHandle,
 };
 
 /// Parts of files that are shorter than this are copied: that costs less than having them sent.
@@ -33,43 +33,45 @@ const SHORTEST: u64 = 64 << 10;
 const COPIED: u64 = 4 * LARGE as u64;
 
 /// The body of an answer.
-pub(super) enum AnswerBody {
+pub(super) enum ResponseBody {
     /// Bytes at hand.
     Bytes(Bytes),
     /// Bytes at hand, and whom to tell how their delivery ended.
-    Watched(Bytes, Receipt),
+    Watched(Bytes, DownloadReceipt),
     /// A file, or a part of one.
-    Pieces(Pieces),
+    FileBody(FileBody),
     /// Lines as they come.
     Lines(mpsc::Receiver<Bytes>),
 }
 
-impl AnswerBody {
+impl ResponseBody {
     /// Returns the length, where it is known beforehand.
     pub(super) fn length(&self) -> Option<u64> {
         match self {
-            AnswerBody::Bytes(bytes) | AnswerBody::Watched(bytes, _) => Some(bytes.len() as u64),
-            AnswerBody::Pieces(pieces) => Some(pieces.end - pieces.at),
-            AnswerBody::Lines(_) => None,
+            ResponseBody::Bytes(bytes) | ResponseBody::Watched(bytes, _) => {
+                Some(bytes.len() as u64)
+            }
+            ResponseBody::FileBody(pieces) => Some(pieces.end - pieces.at),
+            ResponseBody::Lines(_) => None,
         }
     }
 }
 
 /// A body on a connection, which hears of its end.
-pub(super) struct Sending {
-    body: AnswerBody,
-    exchange: Arc<Exchange>,
+pub(super) struct TrackedBody {
+    body: ResponseBody,
+    exchange: Arc<WireHandle>,
 }
 
-impl Sending {
+impl TrackedBody {
     /// Begins to send `body`.
-    pub(super) fn new(body: AnswerBody, exchange: Arc<Exchange>) -> Sending {
+    pub(super) fn new(body: ResponseBody, exchange: Arc<WireHandle>) -> TrackedBody {
         exchange.begin();
-        Sending { body, exchange }
+        TrackedBody { body, exchange }
     }
 }
 
-impl Drop for Sending {
+impl Drop for TrackedBody {
     fn drop(&mut self) {
         self.exchange.end();
     }
@@ -77,11 +79,11 @@ impl Drop for Sending {
 
 /// A file's bytes from `at` up to `end`. What the kernel has in memory it sends by itself, or it is read at once; what has to
 /// be waited for is read off the async threads.
-pub(super) struct Pieces {
+pub(super) struct FileBody {
     blob: Blob,
     at: u64,
     end: u64,
-    pool: Arc<Pool>,
+    pool: Arc<BufferPool>,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
     /// Up to where the kernel sends by itself.
     sent: Option<u64>,
@@ -105,10 +107,10 @@ enum Reading {
     Going(JoinHandle<io::Result<Bytes>>),
 }
 
-impl Pieces {
+impl FileBody {
     /// Reads `blob` from `at` up to `end` through the buffers of `pool`.
-    pub(super) fn new(blob: Blob, at: u64, end: u64, pool: Arc<Pool>) -> Pieces {
-        Pieces {
+    pub(super) fn new(blob: Blob, at: u64, end: u64, pool: Arc<BufferPool>) -> FileBody {
+        FileBody {
             blob,
             at,
             end,
@@ -124,13 +126,13 @@ impl Pieces {
         let copied = if self.blob.is_of_image() { COPIED } else { 0 };
         let length = (self.end - self.at).saturating_sub(copied);
         let length = length.min(LONGEST as u64);
-        (length >= SHORTEST && self.blob.is_at_hand(self.at, length)).then_some(length as usize)
+        (length >= SHORTEST && self.blob.is_cached(self.at, length)).then_some(length as usize)
     }
 
     /// Waits, before the last piece of an image's file is read, for what the kernel sends by itself to arrive.
     fn poll_arrived(
         &mut self,
-        exchange: &Exchange,
+        exchange: &WireHandle,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let Some(sent) = self.sent else {
@@ -157,7 +159,7 @@ impl Pieces {
     /// Reads the next piece, or has it read.
     fn read(&self) -> Reading {
         let mut buffer = self.pool.lend(self.end - self.at);
-        match self.blob.read_at_hand(buffer.bytes(), self.at) {
+        match self.blob.read_cached(buffer.bytes(), self.at) {
             Ok(true) => Reading::Done(Ok(buffer.filled())),
             Ok(false) => Reading::Going(self.read_into(buffer)),
             Err(error) => Reading::Done(Err(error)),
@@ -176,18 +178,18 @@ impl Pieces {
 
     fn poll_piece(
         &mut self,
-        exchange: &Exchange,
+        exchange: &WireHandle,
         context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Piece>>> {
+    ) -> Poll<Option<io::Result<BodyChunk>>> {
         if self.at == self.end {
             return Poll::Ready(None);
         }
         if self.reading.is_none() {
             if let Some(length) = self.sendable() {
                 let end = self.at + length as u64;
-                exchange.send(Stretch::new(self.blob.clone(), self.at, end));
+                exchange.send(FileRange::new(self.blob.clone(), self.at, end));
                 (self.at, self.sent) = (end, Some(end));
-                return Poll::Ready(Some(Ok(Piece::File(length))));
+                return Poll::Ready(Some(Ok(BodyChunk::File(length))));
             }
             if let Err(error) = ready!(self.poll_arrived(exchange, context)) {
                 return Poll::Ready(Some(Err(error)));
@@ -207,7 +209,7 @@ impl Pieces {
         if let Ok(piece) = &piece {
             self.at += piece.len() as u64;
         }
-        Poll::Ready(Some(piece.map(Piece::Bytes)))
+        Poll::Ready(Some(piece.map(BodyChunk::Bytes)))
     }
 }
 
@@ -232,36 +234,36 @@ impl Arriving {
     }
 }
 
-impl Body for Sending {
-    type Data = Piece;
+impl Body for TrackedBody {
+    type Data = BodyChunk;
     type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Piece>>>> {
-        let Sending { body, exchange } = &mut *self;
+    ) -> Poll<Option<io::Result<Frame<BodyChunk>>>> {
+        let TrackedBody { body, exchange } = &mut *self;
         let bytes = match body {
-            AnswerBody::Pieces(pieces) => {
+            ResponseBody::FileBody(pieces) => {
                 let piece = ready!(pieces.poll_piece(exchange, context));
                 return Poll::Ready(piece.map(|piece| piece.map(Frame::data)));
             }
-            AnswerBody::Lines(lines) => ready!(lines.poll_recv(context)),
-            body => match mem::replace(body, AnswerBody::Bytes(Bytes::new())) {
-                AnswerBody::Watched(bytes, receipt) => {
+            ResponseBody::Lines(lines) => ready!(lines.poll_recv(context)),
+            body => match mem::replace(body, ResponseBody::Bytes(Bytes::new())) {
+                ResponseBody::Watched(bytes, receipt) => {
                     exchange.expect(receipt);
                     Some(bytes)
                 }
-                AnswerBody::Bytes(bytes) if !bytes.is_empty() => Some(bytes),
+                ResponseBody::Bytes(bytes) if !bytes.is_empty() => Some(bytes),
                 _ => None, // The bytes are sent.
             },
         };
-        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(Piece::Bytes(bytes)))))
+        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(BodyChunk::Bytes(bytes)))))
     }
 
     fn is_end_stream(&self) -> bool {
         // A watched body ends by being taken, even an empty one.
-        self.body.length() == Some(0) && !matches!(self.body, AnswerBody::Watched(..))
+        self.body.length() == Some(0) && !matches!(self.body, ResponseBody::Watched(..))
     }
 
     fn size_hint(&self) -> SizeHint {

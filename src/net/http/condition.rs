@@ -14,7 +14,7 @@ use hyper::{
 
 /// What tells one version of a file from another.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Version<'a> {
+pub struct FileVersion<'a> {
     /// The entity tag, with its quotes. It is a strong one.
     pub etag: Option<&'a str>,
     /// When it was last changed, in whole seconds; only when that was long enough ago to be sure that another change has
@@ -24,7 +24,7 @@ pub struct Version<'a> {
 
 /// The part that is wanted of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum RequestedPart {
     /// All of it.
     Whole,
     /// The bytes from `start` up to, but without, `end`; there is at least one.
@@ -35,32 +35,37 @@ pub enum Wanted {
         end: u64,
     },
     /// A part that the file does not have.
-    Beyond,
+    NotSatisfiable,
     /// Nothing: the client has this version already.
-    Unchanged,
+    NotModified,
     /// Nothing: the client wants another version, and this one alone is there.
-    Changed,
+    PreconditionFailed,
 }
 
 /// Tells what a request wants of a file that is `length` bytes long and in this version. The conditions count in the
 /// order of RFC 9110 §13.2.2.
-pub fn wanted(method: &Method, headers: &HeaderMap, version: Version<'_>, length: u64) -> Wanted {
+pub fn wanted(
+    method: &Method,
+    headers: &HeaderMap,
+    version: FileVersion<'_>,
+    length: u64,
+) -> RequestedPart {
     if wants_another(headers, version) {
-        return Wanted::Changed;
+        return RequestedPart::PreconditionFailed;
     }
     if has_this(headers, version) {
-        return Wanted::Unchanged;
+        return RequestedPart::NotModified;
     }
     // A range is defined for GET alone, and If-Range turns it off when the file has changed since.
     let stale = headers.contains_key(IF_RANGE) && !may_go_on(headers, version);
     match only(headers, &RANGE) {
         Some(range) if method == Method::GET && !stale => part(range, length),
-        _ => Wanted::Whole,
+        _ => RequestedPart::Whole,
     }
 }
 
 /// Whether the client wants a version that is not this one. Its time counts only where it names no tag.
-fn wants_another(headers: &HeaderMap, version: Version<'_>) -> bool {
+fn wants_another(headers: &HeaderMap, version: FileVersion<'_>) -> bool {
     if headers.contains_key(IF_MATCH) {
         return !tags(headers, &IF_MATCH).any(|tag| tag == b"*" || is_tag(tag, version));
     }
@@ -70,7 +75,7 @@ fn wants_another(headers: &HeaderMap, version: Version<'_>) -> bool {
 }
 
 /// Whether the client has this version. Its time counts only where it names no tag.
-fn has_this(headers: &HeaderMap, version: Version<'_>) -> bool {
+fn has_this(headers: &HeaderMap, version: FileVersion<'_>) -> bool {
     if headers.contains_key(IF_NONE_MATCH) {
         // Here a weak tag is as good as a strong one (RFC 9110 §13.1.2).
         return version.etag.is_some()
@@ -84,14 +89,14 @@ fn has_this(headers: &HeaderMap, version: Version<'_>) -> bool {
 
 /// Whether the validator of `If-Range` is that of this version: the tag, compared as a strong one, or exactly the time
 /// (RFC 9110 §13.1.5). One that cannot be read is that of no version.
-fn may_go_on(headers: &HeaderMap, version: Version<'_>) -> bool {
+fn may_go_on(headers: &HeaderMap, version: FileVersion<'_>) -> bool {
     only(headers, &IF_RANGE).is_some_and(|had| {
         let is_time = || version.modified.is_some() && version.modified == date(had);
         is_tag(had, version) || is_time()
     })
 }
 
-fn is_tag(tag: &[u8], version: Version<'_>) -> bool {
+fn is_tag(tag: &[u8], version: FileVersion<'_>) -> bool {
     version.etag.is_some_and(|etag| etag.as_bytes() == tag)
 }
 
@@ -124,24 +129,26 @@ fn date(text: &[u8]) -> Option<SystemTime> {
 
 /// Reads one range. Several of them, another unit or a slip in writing mean the whole file, which a server
 /// may always send.
-fn part(range: &[u8], length: u64) -> Wanted {
+fn part(range: &[u8], length: u64) -> RequestedPart {
     let Some((first, last)) = only_range(range) else {
-        return Wanted::Whole;
+        return RequestedPart::Whole;
     };
     let (start, end) = match (number(first), number(last)) {
-        (Some(_), Some(_)) if compare(first, last) == Ordering::Greater => return Wanted::Whole,
+        (Some(_), Some(_)) if compare(first, last) == Ordering::Greater => {
+            return RequestedPart::Whole;
+        }
         (Some(first), Some(last)) => (first, last.saturating_add(1)),
         (Some(first), None) => (first, length),
-        (None, Some(0)) => return Wanted::Beyond,
+        (None, Some(0)) => return RequestedPart::NotSatisfiable,
         // The end of an empty file is there, and has no bytes that could be counted.
-        (None, Some(_)) if length == 0 => return Wanted::Whole,
+        (None, Some(_)) if length == 0 => return RequestedPart::Whole,
         (None, Some(count)) => (length.saturating_sub(count), length),
-        (None, None) => return Wanted::Whole,
+        (None, None) => return RequestedPart::Whole,
     };
     if start >= length {
-        return Wanted::Beyond;
+        return RequestedPart::NotSatisfiable;
     }
-    Wanted::Part {
+    RequestedPart::Part {
         start,
         end: end.min(length),
     }
@@ -189,12 +196,12 @@ mod tests {
 
     use super::*;
 
-    fn of_ten(headers: &[(HeaderName, &[u8])]) -> Wanted {
+    fn of_ten(headers: &[(HeaderName, &[u8])]) -> RequestedPart {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(name, HeaderValue::from_bytes(value).unwrap());
         }
-        let version = Version {
+        let version = FileVersion {
             etag: Some("\"v1\""),
             modified: date(b"Sun, 22 Nov 2026 12:00:00 GMT"),
         };
@@ -203,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_single_range_is_a_part_and_anything_odd_is_the_whole() {
-        let part = |start, end| Wanted::Part { start, end };
+        let part = |start, end| RequestedPart::Part { start, end };
         for (range, wanted) in [
             ("bytes=0-3", part(0, 4)),
             ("bytes=5-", part(5, 10)),
@@ -216,52 +223,55 @@ mod tests {
             ("BYTES=0-3", part(0, 4)),
             ("bytes=,0-3 ,", part(0, 4)),
             ("bytes=0-3, \t,", part(0, 4)),
-            ("bytes=10-", Wanted::Beyond),
-            ("bytes=10-10", Wanted::Beyond),
-            ("bytes=-0", Wanted::Beyond),
-            ("bytes=-000", Wanted::Beyond),
-            ("bytes=18446744073709551615-", Wanted::Beyond),
-            ("bytes=99999999999999999999999-", Wanted::Beyond),
+            ("bytes=10-", RequestedPart::NotSatisfiable),
+            ("bytes=10-10", RequestedPart::NotSatisfiable),
+            ("bytes=-0", RequestedPart::NotSatisfiable),
+            ("bytes=-000", RequestedPart::NotSatisfiable),
+            ("bytes=18446744073709551615-", RequestedPart::NotSatisfiable),
+            (
+                "bytes=99999999999999999999999-",
+                RequestedPart::NotSatisfiable,
+            ),
             (
                 "bytes=88888888888888888888888-99999999999999999999999",
-                Wanted::Beyond,
+                RequestedPart::NotSatisfiable,
             ),
             (
                 "bytes=99999999999999999999999-88888888888888888888888",
-                Wanted::Whole,
+                RequestedPart::Whole,
             ),
-            ("bytes=3-1", Wanted::Whole),
-            ("bytes=-", Wanted::Whole),
-            ("bytes=", Wanted::Whole),
-            ("bytes", Wanted::Whole),
-            ("", Wanted::Whole),
-            ("bytes=,", Wanted::Whole),
-            ("bytes=1", Wanted::Whole),
-            ("bytes=+1-2", Wanted::Whole),
-            ("bytes=0 - 3", Wanted::Whole),
-            ("bytes=0--3", Wanted::Whole),
-            ("bytes=--3", Wanted::Whole),
-            ("bytes=0x1-3", Wanted::Whole),
-            ("bytes =0-3", Wanted::Whole),
-            ("bytes:0-3", Wanted::Whole),
-            ("bytes=0-1,3-4", Wanted::Whole),
-            ("bytes=0-1,0-1", Wanted::Whole),
-            ("bytes=0-1,x", Wanted::Whole),
-            ("bytes=20-,0-1", Wanted::Whole),
-            ("lines=0-3", Wanted::Whole),
-            ("byte=0-3", Wanted::Whole),
+            ("bytes=3-1", RequestedPart::Whole),
+            ("bytes=-", RequestedPart::Whole),
+            ("bytes=", RequestedPart::Whole),
+            ("bytes", RequestedPart::Whole),
+            ("", RequestedPart::Whole),
+            ("bytes=,", RequestedPart::Whole),
+            ("bytes=1", RequestedPart::Whole),
+            ("bytes=+1-2", RequestedPart::Whole),
+            ("bytes=0 - 3", RequestedPart::Whole),
+            ("bytes=0--3", RequestedPart::Whole),
+            ("bytes=--3", RequestedPart::Whole),
+            ("bytes=0x1-3", RequestedPart::Whole),
+            ("bytes =0-3", RequestedPart::Whole),
+            ("bytes:0-3", RequestedPart::Whole),
+            ("bytes=0-1,3-4", RequestedPart::Whole),
+            ("bytes=0-1,0-1", RequestedPart::Whole),
+            ("bytes=0-1,x", RequestedPart::Whole),
+            ("bytes=20-,0-1", RequestedPart::Whole),
+            ("lines=0-3", RequestedPart::Whole),
+            ("byte=0-3", RequestedPart::Whole),
         ] {
             assert_eq!(of_ten(&[(RANGE, range.as_bytes())]), wanted, "{range}");
         }
         let strange = [(RANGE, b"bytes=0-3\xff".as_slice())];
-        assert_eq!(of_ten(&strange), Wanted::Whole);
+        assert_eq!(of_ten(&strange), RequestedPart::Whole);
         let twice = [(RANGE, b"bytes=0-3".as_slice()), (RANGE, b"bytes=5-6")];
-        assert_eq!(of_ten(&twice), Wanted::Whole);
+        assert_eq!(of_ten(&twice), RequestedPart::Whole);
     }
 
     #[test]
     fn a_version_that_is_known_is_not_sent_and_no_part_of_another_version() {
-        let part = Wanted::Part { start: 0, end: 1 };
+        let part = RequestedPart::Part { start: 0, end: 1 };
         let (before, then, after) = (
             "Sun, 22 Nov 2026 11:59:59 GMT",
             "Sun, 22 Nov 2026 12:00:00 GMT",
@@ -271,37 +281,49 @@ mod tests {
             (IF_MATCH, "\"v1\"", part),
             (IF_MATCH, "\"v0\",\t\"v1\"", part),
             (IF_MATCH, "*", part),
-            (IF_MATCH, "\"v0\"", Wanted::Changed),
-            (IF_MATCH, "W/\"v1\"", Wanted::Changed),
-            (IF_MATCH, "v1", Wanted::Changed),
-            (IF_MATCH, "", Wanted::Changed),
-            (IF_UNMODIFIED_SINCE, before, Wanted::Changed),
+            (IF_MATCH, "\"v0\"", RequestedPart::PreconditionFailed),
+            (IF_MATCH, "W/\"v1\"", RequestedPart::PreconditionFailed),
+            (IF_MATCH, "v1", RequestedPart::PreconditionFailed),
+            (IF_MATCH, "", RequestedPart::PreconditionFailed),
+            (
+                IF_UNMODIFIED_SINCE,
+                before,
+                RequestedPart::PreconditionFailed,
+            ),
             (IF_UNMODIFIED_SINCE, then, part),
             (IF_UNMODIFIED_SINCE, after, part),
             (IF_UNMODIFIED_SINCE, "yesterday", part),
-            (IF_NONE_MATCH, "\"v1\"", Wanted::Unchanged),
-            (IF_NONE_MATCH, "\"v0\", W/\"v1\"", Wanted::Unchanged),
-            (IF_NONE_MATCH, "*", Wanted::Unchanged),
+            (IF_NONE_MATCH, "\"v1\"", RequestedPart::NotModified),
+            (
+                IF_NONE_MATCH,
+                "\"v0\", W/\"v1\"",
+                RequestedPart::NotModified,
+            ),
+            (IF_NONE_MATCH, "*", RequestedPart::NotModified),
             (IF_NONE_MATCH, "\"v0\"", part),
             (IF_NONE_MATCH, "\"V1\"", part),
             (IF_NONE_MATCH, "W/W/\"v1\"", part),
-            (IF_NONE_MATCH, "\"\u{e9}\", \"v1\"", Wanted::Unchanged),
+            (
+                IF_NONE_MATCH,
+                "\"\u{e9}\", \"v1\"",
+                RequestedPart::NotModified,
+            ),
             (IF_RANGE, "\"v1\"", part),
             (IF_RANGE, " \"v1\" ", part),
-            (IF_RANGE, "W/\"v1\"", Wanted::Whole),
-            (IF_RANGE, "\"v0\"", Wanted::Whole),
-            (IF_RANGE, "\"v1\", \"v0\"", Wanted::Whole),
-            (IF_RANGE, "*", Wanted::Whole),
-            (IF_RANGE, "", Wanted::Whole),
-            (IF_RANGE, "\"\u{e9}\"", Wanted::Whole),
+            (IF_RANGE, "W/\"v1\"", RequestedPart::Whole),
+            (IF_RANGE, "\"v0\"", RequestedPart::Whole),
+            (IF_RANGE, "\"v1\", \"v0\"", RequestedPart::Whole),
+            (IF_RANGE, "*", RequestedPart::Whole),
+            (IF_RANGE, "", RequestedPart::Whole),
+            (IF_RANGE, "\"\u{e9}\"", RequestedPart::Whole),
             (IF_RANGE, then, part),
             (IF_RANGE, "Sunday, 22-Nov-26 12:00:00 GMT", part),
             (IF_RANGE, "Sun Nov 22 12:00:00 2026", part),
-            (IF_RANGE, before, Wanted::Whole),
-            (IF_RANGE, after, Wanted::Whole),
-            (IF_RANGE, "yesterday", Wanted::Whole),
-            (IF_MODIFIED_SINCE, then, Wanted::Unchanged),
-            (IF_MODIFIED_SINCE, after, Wanted::Unchanged),
+            (IF_RANGE, before, RequestedPart::Whole),
+            (IF_RANGE, after, RequestedPart::Whole),
+            (IF_RANGE, "yesterday", RequestedPart::Whole),
+            (IF_MODIFIED_SINCE, then, RequestedPart::NotModified),
+            (IF_MODIFIED_SINCE, after, RequestedPart::NotModified),
             (IF_MODIFIED_SINCE, before, part),
             (IF_MODIFIED_SINCE, "yesterday", part),
         ] {
@@ -315,7 +337,7 @@ mod tests {
 
     #[test]
     fn of_two_conditions_the_one_that_counts_is_the_one_that_is_surer() {
-        let part = Wanted::Part { start: 0, end: 1 };
+        let part = RequestedPart::Part { start: 0, end: 1 };
         let (before, then) = (
             b"Sun, 22 Nov 2026 11:59:59 GMT".as_slice(),
             b"Sun, 22 Nov 2026 12:00:00 GMT".as_slice(),
@@ -328,21 +350,27 @@ mod tests {
         for (conditions, wanted) in [
             ([(IF_MATCH, this), (IF_UNMODIFIED_SINCE, before)], part),
             ([(IF_MATCH, other), (IF_MATCH, this)], part),
-            ([(IF_MATCH, other), (IF_NONE_MATCH, this)], Wanted::Changed),
-            ([(IF_MATCH, this), (IF_NONE_MATCH, this)], Wanted::Unchanged),
+            (
+                [(IF_MATCH, other), (IF_NONE_MATCH, this)],
+                RequestedPart::PreconditionFailed,
+            ),
+            (
+                [(IF_MATCH, this), (IF_NONE_MATCH, this)],
+                RequestedPart::NotModified,
+            ),
             ([(IF_NONE_MATCH, other), (IF_MODIFIED_SINCE, then)], part),
             ([(IF_NONE_MATCH, strange), (IF_MODIFIED_SINCE, then)], part),
             (
                 [(IF_NONE_MATCH, other), (IF_NONE_MATCH, this)],
-                Wanted::Unchanged,
+                RequestedPart::NotModified,
             ),
             (
                 [(IF_NONE_MATCH, this), (IF_RANGE, other)],
-                Wanted::Unchanged,
+                RequestedPart::NotModified,
             ),
             ([(IF_MODIFIED_SINCE, then), (IF_MODIFIED_SINCE, then)], part),
-            ([(IF_RANGE, this), (IF_RANGE, other)], Wanted::Whole),
-            ([(IF_RANGE, this), (IF_RANGE, this)], Wanted::Whole),
+            ([(IF_RANGE, this), (IF_RANGE, other)], RequestedPart::Whole),
+            ([(IF_RANGE, this), (IF_RANGE, this)], RequestedPart::Whole),
         ] {
             let mut headers = vec![(RANGE, b"bytes=0-0".as_slice())];
             headers.extend(conditions.clone());
@@ -356,15 +384,15 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.append(RANGE, "bytes=0-0".parse().unwrap());
             headers.append(name, value.parse().unwrap());
-            wanted(&Method::GET, &headers, Version::default(), 10)
+            wanted(&Method::GET, &headers, FileVersion::default(), 10)
         };
-        let part = Wanted::Part { start: 0, end: 1 };
+        let part = RequestedPart::Part { start: 0, end: 1 };
         let then = "Sun, 22 Nov 2026 12:00:00 GMT";
         for (name, value, wanted) in [
-            (IF_RANGE, "\"v1\"", Wanted::Whole),
-            (IF_RANGE, then, Wanted::Whole),
-            (IF_RANGE, "yesterday", Wanted::Whole),
-            (IF_MATCH, "\"v1\"", Wanted::Changed),
+            (IF_RANGE, "\"v1\"", RequestedPart::Whole),
+            (IF_RANGE, then, RequestedPart::Whole),
+            (IF_RANGE, "yesterday", RequestedPart::Whole),
+            (IF_MATCH, "\"v1\"", RequestedPart::PreconditionFailed),
             (IF_MATCH, "*", part),
             (IF_NONE_MATCH, "\"v1\"", part),
             (IF_MODIFIED_SINCE, then, part),
@@ -378,21 +406,21 @@ mod tests {
     fn a_head_has_no_parts_and_an_empty_file_neither() {
         let asked = |method: Method, range: &str, length| {
             let headers: HeaderMap = [(RANGE, range.parse().unwrap())].into_iter().collect();
-            wanted(&method, &headers, Version::default(), length)
+            wanted(&method, &headers, FileVersion::default(), length)
         };
         for (method, range, length, wanted) in [
-            (Method::HEAD, "bytes=0-0", 10, Wanted::Whole),
-            (Method::HEAD, "bytes=10-", 10, Wanted::Whole),
-            (Method::POST, "bytes=0-0", 10, Wanted::Whole),
-            (Method::GET, "bytes=0-0", 0, Wanted::Beyond),
-            (Method::GET, "bytes=0-", 0, Wanted::Beyond),
-            (Method::GET, "bytes=-0", 0, Wanted::Beyond),
-            (Method::GET, "bytes=-1", 0, Wanted::Whole),
+            (Method::HEAD, "bytes=0-0", 10, RequestedPart::Whole),
+            (Method::HEAD, "bytes=10-", 10, RequestedPart::Whole),
+            (Method::POST, "bytes=0-0", 10, RequestedPart::Whole),
+            (Method::GET, "bytes=0-0", 0, RequestedPart::NotSatisfiable),
+            (Method::GET, "bytes=0-", 0, RequestedPart::NotSatisfiable),
+            (Method::GET, "bytes=-0", 0, RequestedPart::NotSatisfiable),
+            (Method::GET, "bytes=-1", 0, RequestedPart::Whole),
             (
                 Method::GET,
                 "bytes=0-18446744073709551615",
                 u64::MAX,
-                Wanted::Part {
+                RequestedPart::Part {
                     start: 0,
                     end: u64::MAX,
                 },
@@ -401,7 +429,7 @@ mod tests {
                 Method::GET,
                 "bytes=18446744073709551615-",
                 u64::MAX,
-                Wanted::Beyond,
+                RequestedPart::NotSatisfiable,
             ),
         ] {
             assert_eq!(asked(method, range, length), wanted, "{range} of {length}");

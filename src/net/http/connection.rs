@@ -14,10 +14,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{
-    Limits, Peer, Refusal, Stop,
-    answer::Answer,
-    body::Sending,
-    wire::{Exchange, Wire},
+    ApiError, Limits, Peer, Stop,
+    answer::HttpResponse,
+    body::TrackedBody,
+    wire::{Wire, WireHandle},
 };
 
 /// More headers than this has no request.
@@ -47,7 +47,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 /// Serves a connection to its end: every request is answered by `answer`. When the server stops, the
 /// running answer is the last.
-pub(super) async fn serve<A: Future<Output = Answer>>(
+pub(super) async fn serve<A: Future<Output = HttpResponse>>(
     stream: TcpStream,
     limits: &Limits,
     mut stop: Stop,
@@ -56,13 +56,13 @@ pub(super) async fn serve<A: Future<Output = Answer>>(
     if stream.set_nodelay(true).is_err() {
         return; // It is gone already.
     }
-    let exchange = Arc::new(Exchange::new(stream, limits.stall_time));
+    let exchange = Arc::new(WireHandle::new(stream, limits.stall_time));
     let wire = Wire::new(exchange.clone());
     let service = service_fn(|request| {
         let (exchange, answer) = (exchange.clone(), answer(request));
         async move {
-            let sent = answer.await.map(|body| Sending::new(body, exchange));
-            Ok::<Response<Sending>, Infallible>(sent)
+            let sent = answer.await.map(|body| TrackedBody::new(body, exchange));
+            Ok::<Response<TrackedBody>, Infallible>(sent)
         }
     });
     let connection = http1::Builder::new()
@@ -127,11 +127,11 @@ pub(super) async fn some_body(mut body: Incoming, most: usize, limits: &Limits) 
     read
 }
 
-impl From<BadBody> for Refusal {
-    fn from(bad: BadBody) -> Refusal {
+impl From<BadBody> for ApiError {
+    fn from(bad: BadBody) -> ApiError {
         match bad {
-            BadBody::TooLong => Refusal::new(413, "the request's body is too long"),
-            BadBody::Missing => Refusal::new(408, "the request's body did not come"),
+            BadBody::TooLong => ApiError::new(413, "the request's body is too long"),
+            BadBody::Missing => ApiError::new(408, "the request's body did not come"),
         }
     }
 }

@@ -12,29 +12,30 @@ use hyper::{
 };
 
 use super::{
-    Reply, RepoFile,
-    answer::{self, Answer, with},
-    body::{AnswerBody, Pieces},
-    condition::{Version, Wanted, wanted},
-    pool::Pool,
+    Reply, ServedFile,
+    answer::{self, HttpResponse, with},
+    body::{FileBody, ResponseBody},
+    condition::{FileVersion, RequestedPart, wanted},
+    pool::BufferPool,
 };
 
 /// Answers with a repo's file.
 pub(super) fn repo(
     method: &Method,
     headers: &HeaderMap,
-    file: RepoFile,
-    pool: &Arc<Pool>,
-) -> Answer {
+    file: ServedFile,
+    pool: &Arc<BufferPool>,
+) -> HttpResponse {
     let etag = HeaderValue::from_str(&file.etag).ok();
     let modified = whole_seconds(file.modified);
-    let version = Version {
+    let version = FileVersion {
         etag: etag.is_some().then_some(file.etag.as_str()),
         modified: modified.filter(|at| is_past(*at)),
     };
     let length = file.blob.size();
     let wanted = wanted(method, headers, version, length);
-    let pieces = |start, end| AnswerBody::Pieces(Pieces::new(file.blob, start, end, pool.clone()));
+    let pieces =
+        |start, end| ResponseBody::FileBody(FileBody::new(file.blob, start, end, pool.clone()));
     let mut answer = part(file.content_type, length, wanted, pieces);
     // The tag says whether it is still the same file, so it may be kept.
     answer.headers_mut().remove(CACHE_CONTROL);
@@ -60,13 +61,13 @@ fn is_past(time: SystemTime) -> bool {
 }
 
 /// Answers with bytes at hand.
-pub(super) fn bytes(method: &Method, headers: &HeaderMap, reply: Reply) -> Answer {
+pub(super) fn bytes(method: &Method, headers: &HeaderMap, reply: Reply) -> HttpResponse {
     if reply.status != 200 {
         return answer::reply(reply);
     }
     let length = reply.body.len() as u64;
-    let wanted = wanted(method, headers, Version::default(), length);
-    let slice = |start, end| AnswerBody::Bytes(reply.body.slice(start as usize..end as usize));
+    let wanted = wanted(method, headers, FileVersion::default(), length);
+    let slice = |start, end| ResponseBody::Bytes(reply.body.slice(start as usize..end as usize));
     part(reply.content_type, length, wanted, slice)
 }
 
@@ -74,17 +75,17 @@ pub(super) fn bytes(method: &Method, headers: &HeaderMap, reply: Reply) -> Answe
 fn part(
     content_type: &'static str,
     length: u64,
-    wanted: Wanted,
-    body: impl FnOnce(u64, u64) -> AnswerBody,
-) -> Answer {
+    wanted: RequestedPart,
+    body: impl FnOnce(u64, u64) -> ResponseBody,
+) -> HttpResponse {
     let answer = match wanted {
-        Wanted::Whole => answer::whole(StatusCode::OK, content_type, body(0, length)),
-        Wanted::Part { start, end } => with(
+        RequestedPart::Whole => answer::whole(StatusCode::OK, content_type, body(0, length)),
+        RequestedPart::Part { start, end } => with(
             answer::whole(StatusCode::PARTIAL_CONTENT, content_type, body(start, end)),
             CONTENT_RANGE,
             range(format!("bytes {start}-{}/{length}", end - 1)),
         ),
-        Wanted::Beyond => with(
+        RequestedPart::NotSatisfiable => with(
             answer::words(
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 format!("the file has only {length} bytes\n"),
@@ -92,8 +93,8 @@ fn part(
             CONTENT_RANGE,
             range(format!("bytes */{length}")),
         ),
-        Wanted::Unchanged => unchanged(),
-        Wanted::Changed => answer::words(
+        RequestedPart::NotModified => unchanged(),
+        RequestedPart::PreconditionFailed => answer::words(
             StatusCode::PRECONDITION_FAILED,
             "the file is not the one that was asked for any more\n",
         ),
@@ -105,8 +106,8 @@ fn range(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("digits are a header")
 }
 
-fn unchanged() -> Answer {
-    let mut answer = Answer::new(AnswerBody::Bytes(Bytes::new()));
+fn unchanged() -> HttpResponse {
+    let mut answer = HttpResponse::new(ResponseBody::Bytes(Bytes::new()));
     *answer.status_mut() = StatusCode::NOT_MODIFIED;
     answer
 }

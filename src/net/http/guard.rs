@@ -12,7 +12,7 @@ use hyper::{
 };
 use sha2::{Digest, Sha256};
 
-use super::Refusal;
+use super::ApiError;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -51,27 +51,27 @@ impl Guard {
     }
 
     /// Lets a request pass, or says why not.
-    pub(super) fn admit(&self, request: &Parts) -> Result<(), Refusal> {
+    pub(super) fn admit(&self, request: &Parts) -> Result<(), ApiError> {
         match &self.token {
             Some(token) => has_token(&request.headers, token)?,
             None => is_for_this_machine(request)?,
         }
         is_of_this_site(request)?;
         if request.method == Method::POST && !is_json(&request.headers) {
-            return Err(Refusal::new(415, "the body is not announced as JSON")
+            return Err(ApiError::new(415, "the body is not announced as JSON")
                 .help("send `Content-Type: application/json`"));
         }
         Ok(())
     }
 }
 
-fn has_token(headers: &HeaderMap, token: &[u8; 32]) -> Result<(), Refusal> {
+fn has_token(headers: &HeaderMap, token: &[u8; 32]) -> Result<(), ApiError> {
     let given = text(headers, &AUTHORIZATION).and_then(|value| value.split_once(' '));
     let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match given {
         Some((_, given)) if is_same(&digest(given.trim()), token) => Ok(()),
         _ => Err(
-            Refusal::new(401, "the operators' token is missing or wrong")
+            ApiError::new(401, "the operators' token is missing or wrong")
                 .help("send `Authorization: Bearer` and the content of the server's `token-file`"),
         ),
     }
@@ -89,7 +89,7 @@ fn is_same(one: &[u8; 32], other: &[u8; 32]) -> bool {
 
 /// Tells whether a request was meant for this machine. A name that somebody else's DNS leads here is in the
 /// header `Host`, whatever it resolves to.
-fn is_for_this_machine(request: &Parts) -> Result<(), Refusal> {
+fn is_for_this_machine(request: &Parts) -> Result<(), ApiError> {
     let hosts = hosts(request);
     if !hosts.is_empty()
         && hosts
@@ -98,8 +98,11 @@ fn is_for_this_machine(request: &Parts) -> Result<(), Refusal> {
     {
         return Ok(());
     }
-    Err(Refusal::new(403, "this listener is for this machine alone")
-        .help("call it `localhost`, `127.0.0.1` or `[::1]`; for other names, set a `token-file`"))
+    Err(
+        ApiError::new(403, "this listener is for this machine alone").help(
+            "call it `localhost`, `127.0.0.1` or `[::1]`; for other names, set a `token-file`",
+        ),
+    )
 }
 
 /// Returns every host that a request names, none in the place of what is not one.
@@ -125,7 +128,7 @@ fn is_local(host: &str) -> bool {
 }
 
 /// Tells whether a request comes from no web page, or from one of our own.
-fn is_of_this_site(request: &Parts) -> Result<(), Refusal> {
+fn is_of_this_site(request: &Parts) -> Result<(), ApiError> {
     let origin = request.headers.get(ORIGIN).map(|origin| origin.as_bytes());
     let host = request.headers.get(HOST).map(|host| host.as_bytes());
     let own = origin.is_none_or(|origin| host.is_some() && origin.strip_prefix(b"http://") == host);
@@ -133,7 +136,7 @@ fn is_of_this_site(request: &Parts) -> Result<(), Refusal> {
     if own && site.is_none_or(|site| site == "same-origin" || site == "none") {
         return Ok(());
     }
-    Err(Refusal::new(
+    Err(ApiError::new(
         403,
         "a web page of another site may not ask this",
     ))

@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     Limits,
-    seats::{Seat, Seats},
+    seats::{ConnectionLimit, ConnectionPermit},
 };
 
 /// Connections that wait to be accepted.
@@ -101,7 +101,7 @@ pub(super) async fn accept<S: Future<Output = ()> + Send + 'static>(
     mut stop: Stop,
     serve: impl Fn(TcpStream, SocketAddr) -> S,
 ) {
-    let seats = Seats::new(limits.connections, limits.connections_per_address);
+    let seats = ConnectionLimit::new(limits.connections, limits.connections_per_address);
     let told = Arc::new(Semaphore::new(TOLD));
     loop {
         let accepted = tokio::select! {
@@ -124,7 +124,7 @@ pub(super) async fn accept<S: Future<Output = ()> + Send + 'static>(
 }
 
 /// Serves a connection on a task of its own for as long as it has its seat.
-fn occupy(seat: Seat, serving: impl Future<Output = ()> + Send + 'static) {
+fn occupy(seat: ConnectionPermit, serving: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(async move {
         serving.await;
         drop(seat);

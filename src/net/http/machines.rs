@@ -18,13 +18,14 @@ use tokio::{
 use crate::control::{Callback, LONGEST_REPORT};
 
 use super::{
-    Advertise, Backend, CallbackAsk, CheckInAsk, CheckInReply, DocumentAsk, EntryAsk, Health,
-    Heard, Limits, Listener, LoaderAsk, MbootAsk, Peer, Refusal, Reply, RepoAsk, Served, Stop,
-    answer::{self, Answer, closing, with, words},
-    body::AnswerBody,
+    Advertise, ApiError, Backend, CallbackReply, CallbackRequest, CheckInReply, CheckInRequest,
+    DocumentRequest, EntryRequest, FileReply, Limits, Listener, LoaderRequest, MbootRequest, Peer,
+    Reply, RepoRequest, ServerHealth, Stop,
+    answer::{self, HttpResponse, closing, with, words},
+    body::ResponseBody,
     connection, file, listen,
-    path::{LONGEST_LINE, Lost, Route},
-    pool::Pool,
+    path::{LONGEST_LINE, MachineRoute, RouteError},
+    pool::BufferPool,
     query,
     throttle::Throttle,
 };
@@ -34,7 +35,7 @@ const LONGEST_REASON: usize = 4 << 10;
 
 /// How the machines' listener is set up.
 #[derive(Debug, Clone, Default)]
-pub struct Machines {
+pub struct MachineListenerConfig {
     /// What machines are told in place of the address they reached.
     pub advertise: Advertise,
     /// The bounds.
@@ -42,16 +43,16 @@ pub struct Machines {
 }
 
 /// Serves machines until `stop`.
-pub async fn machines<B: Backend>(
+pub async fn serve_machines<B: Backend>(
     listener: Listener,
     backend: Arc<B>,
-    machines: Machines,
+    config: MachineListenerConfig,
     stop: Stop,
 ) {
-    let limits = machines.limits;
-    let desk = Arc::new(Desk {
+    let limits = config.limits;
+    let desk = Arc::new(MachineHandler {
         backend,
-        machines,
+        config,
         pool: Arc::default(),
         throttle: Throttle::default(),
     });
@@ -60,47 +61,47 @@ pub async fn machines<B: Backend>(
 }
 
 /// What all connections share.
-struct Desk<B> {
+struct MachineHandler<B> {
     backend: Arc<B>,
-    machines: Machines,
-    pool: Arc<Pool>,
+    config: MachineListenerConfig,
+    pool: Arc<BufferPool>,
     throttle: Throttle,
 }
 
 /// One connection.
-struct Visit<B> {
-    desk: Arc<Desk<B>>,
+struct ConnectionHandler<B> {
+    desk: Arc<MachineHandler<B>>,
     peer: Peer,
     base: Arc<str>,
 }
 
-impl<B: Backend> Desk<B> {
+impl<B: Backend> MachineHandler<B> {
     async fn serve(self: Arc<Self>, stream: TcpStream, address: SocketAddr, stop: Stop) {
         let Ok(peer) = connection::peer(&stream, address) else {
             return; // It is gone already.
         };
-        let visit = Visit {
-            base: self.machines.advertise.base(peer.local).into(),
+        let visit = ConnectionHandler {
+            base: self.config.advertise.base(peer.local).into(),
             desk: self,
             peer,
         };
-        let limits = &visit.desk.machines.limits;
+        let limits = &visit.desk.config.limits;
         connection::serve(stream, limits, stop, |request| visit.answer(request)).await;
     }
 }
 
-impl<B: Backend> Visit<B> {
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+impl<B: Backend> ConnectionHandler<B> {
+    async fn answer(&self, request: Request<Incoming>) -> HttpResponse {
         if connection::is_chunked(&request) {
             return closing(words(
                 StatusCode::LENGTH_REQUIRED,
                 "say the body's length\n",
             ));
         }
-        let route = match Route::read(request.uri()) {
+        let route = match MachineRoute::read(request.uri()) {
             Ok(route) => route,
-            Err(Lost::Nothing) => return nothing(),
-            Err(Lost::Crooked) => {
+            Err(RouteError::NotFound) => return nothing(),
+            Err(RouteError::InvalidPath) => {
                 return words(StatusCode::BAD_REQUEST, "no path here looks like this\n");
             }
         };
@@ -110,22 +111,24 @@ impl<B: Backend> Visit<B> {
         let (parts, body) = request.into_parts();
         let (method, headers) = (&parts.method, &parts.headers);
         match route {
-            Route::Entry => self.entry(headers).await,
-            Route::Boot => {
+            MachineRoute::Entry => self.entry(headers).await,
+            MachineRoute::Boot => {
                 let query = parts.uri.query().unwrap_or_default();
                 self.boot(query, headers).await
             }
-            Route::Health => self.health(),
-            Route::Loader { name } => self.loader(name, method, headers).await,
-            Route::Mboot { repo, path } => self.mboot(repo, path, method, headers).await,
-            Route::Document { token, name } => self.document(token, name, method, headers).await,
-            Route::Callback { token, callback } => {
+            MachineRoute::ServerHealth => self.health(),
+            MachineRoute::Loader { name } => self.loader(name, method, headers).await,
+            MachineRoute::Mboot { repo, path } => self.mboot(repo, path, method, headers).await,
+            MachineRoute::Document { token, name } => {
+                self.document(token, name, method, headers).await
+            }
+            MachineRoute::Callback { token, callback } => {
                 closing(self.callback(token, callback, method, body).await)
             }
-            Route::Microkernel { name } => self.microkernel(name, method, headers).await,
-            Route::Report { token } => self.report(token, body).await,
-            Route::Order { token } => self.check_in(token, None).await,
-            Route::Repo { repo, path } => self.repo(repo, path, method, headers).await,
+            MachineRoute::Microkernel { name } => self.microkernel(name, method, headers).await,
+            MachineRoute::Report { token } => self.report(token, body).await,
+            MachineRoute::Instruction { token } => self.check_in(token, None).await,
+            MachineRoute::Repo { repo, path } => self.repo(repo, path, method, headers).await,
         }
     }
 
@@ -135,36 +138,36 @@ impl<B: Backend> Visit<B> {
             return self.base.clone();
         }
         let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-        let advertise = &self.desk.machines.advertise;
+        let advertise = &self.desk.config.advertise;
         advertise.base_for(self.peer.local, host).into()
     }
 
-    async fn entry(&self, headers: &HeaderMap) -> Answer {
-        let ask = EntryAsk {
+    async fn entry(&self, headers: &HeaderMap) -> HttpResponse {
+        let ask = EntryRequest {
             peer: self.peer,
             base: self.base(headers),
         };
         answer::reply(self.desk.backend.entry(ask).await)
     }
 
-    async fn boot(&self, query: &str, headers: &HeaderMap) -> Answer {
+    async fn boot(&self, query: &str, headers: &HeaderMap) -> HttpResponse {
         match query::boot_ask(query, self.peer, self.base(headers)) {
             Ok(ask) => answer::reply(self.desk.backend.boot(ask).await),
             Err(reason) => words(StatusCode::BAD_REQUEST, reason + "\n"),
         }
     }
 
-    fn health(&self) -> Answer {
+    fn health(&self) -> HttpResponse {
         let text = match self.desk.backend.health() {
-            Health::Ok => "ok\n".into(),
-            Health::Degraded(reason) => format!("degraded: {reason}\n"),
+            ServerHealth::Ok => "ok\n".into(),
+            ServerHealth::Degraded(reason) => format!("degraded: {reason}\n"),
         };
         words(StatusCode::OK, text)
     }
 
-    async fn loader(&self, name: String, method: &Method, headers: &HeaderMap) -> Answer {
+    async fn loader(&self, name: String, method: &Method, headers: &HeaderMap) -> HttpResponse {
         let whole = wants_all(method, headers);
-        let ask = LoaderAsk {
+        let ask = LoaderRequest {
             name,
             whole,
             peer: self.peer,
@@ -179,9 +182,9 @@ impl<B: Backend> Visit<B> {
         path: String,
         method: &Method,
         headers: &HeaderMap,
-    ) -> Answer {
+    ) -> HttpResponse {
         let whole = wants_all(method, headers);
-        let ask = MbootAsk {
+        let ask = MbootRequest {
             repo,
             path,
             head: method == Method::HEAD,
@@ -199,9 +202,9 @@ impl<B: Backend> Visit<B> {
         name: String,
         method: &Method,
         headers: &HeaderMap,
-    ) -> Answer {
+    ) -> HttpResponse {
         let whole = wants_all(method, headers);
-        let ask = DocumentAsk {
+        let ask = DocumentRequest {
             token,
             name,
             head: method == Method::HEAD,
@@ -214,23 +217,23 @@ impl<B: Backend> Visit<B> {
 
     async fn served(
         &self,
-        served: Served,
+        served: FileReply,
         whole: bool,
         method: &Method,
         headers: &HeaderMap,
-    ) -> Answer {
+    ) -> HttpResponse {
         match served {
-            Served::Bytes {
+            FileReply::Bytes {
                 reply,
                 receipt: Some(receipt),
             } if whole => {
                 let status = answer::status(reply.status);
-                let body = AnswerBody::Watched(reply.body, receipt);
+                let body = ResponseBody::Watched(reply.body, receipt);
                 answer::whole(status, reply.content_type, body)
             }
-            Served::Bytes { reply, .. } => file::bytes(method, headers, reply),
-            Served::File(file) => file::repo(method, headers, file, &self.desk.pool),
-            Served::UnknownToken => self.unknown_token().await,
+            FileReply::Bytes { reply, .. } => file::bytes(method, headers, reply),
+            FileReply::File(file) => file::repo(method, headers, file, &self.desk.pool),
+            FileReply::UnknownToken => self.unknown_token().await,
         }
     }
 
@@ -240,26 +243,26 @@ impl<B: Backend> Visit<B> {
         callback: Callback,
         method: &Method,
         body: Incoming,
-    ) -> Answer {
+    ) -> HttpResponse {
         if method == Method::HEAD {
             return answer::heard();
         }
         let callback = self.with_body(callback, body).await;
-        let ask = CallbackAsk {
+        let ask = CallbackRequest {
             token,
             callback,
             peer: self.peer,
         };
         match self.desk.backend.callback(ask).await {
-            Heard::Taken => answer::heard(),
-            Heard::UnknownToken => self.unknown_token().await,
-            Heard::Refused(reply) => answer::reply(reply),
+            CallbackReply::Recorded => answer::heard(),
+            CallbackReply::UnknownToken => self.unknown_token().await,
+            CallbackReply::Refused(reply) => answer::reply(reply),
         }
     }
 
     /// Adds the reason that the body of a `POST` tells, where the path told none.
     async fn with_body(&self, callback: Callback, body: Incoming) -> Callback {
-        let limits = &self.desk.machines.limits;
+        let limits = &self.desk.config.limits;
         let body = connection::some_body(body, LONGEST_REASON, limits).await;
         match callback {
             Callback::Stage { stage, reason } => Callback::Stage {
@@ -270,20 +273,25 @@ impl<B: Backend> Visit<B> {
         }
     }
 
-    async fn microkernel(&self, name: String, method: &Method, headers: &HeaderMap) -> Answer {
+    async fn microkernel(
+        &self,
+        name: String,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> HttpResponse {
         match self.desk.backend.microkernel(name).await {
             Ok(file) => file::repo(method, headers, file, &self.desk.pool),
             Err(reply) => answer::reply(reply),
         }
     }
 
-    async fn report(&self, token: String, body: Incoming) -> Answer {
-        let limits = &self.desk.machines.limits;
+    async fn report(&self, token: String, body: Incoming) -> HttpResponse {
+        let limits = &self.desk.config.limits;
         match connection::whole_body(body, LONGEST_REPORT, limits).await {
             Ok(report) => self.check_in(token, Some(report)).await,
             // What was not read of the body would be taken for another request.
             Err(bad) => {
-                let refusal = Refusal::from(bad);
+                let refusal = ApiError::from(bad);
                 closing(answer::reply(Reply::refusal(
                     refusal.status,
                     format!("{}\n", refusal.error),
@@ -292,14 +300,14 @@ impl<B: Backend> Visit<B> {
         }
     }
 
-    async fn check_in(&self, token: String, report: Option<Bytes>) -> Answer {
-        let ask = CheckInAsk {
+    async fn check_in(&self, token: String, report: Option<Bytes>) -> HttpResponse {
+        let ask = CheckInRequest {
             token,
             report,
             peer: self.peer,
         };
         match self.desk.backend.check_in(ask).await {
-            CheckInReply::Order(order) => answer::json(order),
+            CheckInReply::Instruction(order) => answer::json(order),
             CheckInReply::TooOften => with(
                 words(StatusCode::TOO_MANY_REQUESTS, "once a second is enough\n"),
                 RETRY_AFTER,
@@ -316,8 +324,8 @@ impl<B: Backend> Visit<B> {
         path: String,
         method: &Method,
         headers: &HeaderMap,
-    ) -> Answer {
-        let ask = RepoAsk {
+    ) -> HttpResponse {
+        let ask = RepoRequest {
             repo,
             path,
             head: method == Method::HEAD,
@@ -330,7 +338,7 @@ impl<B: Backend> Visit<B> {
     }
 
     /// Says that nothing is there, late where it was said often. Who is only waiting takes nobody's place.
-    async fn unknown_token(&self) -> Answer {
+    async fn unknown_token(&self) -> HttpResponse {
         let address = self.peer.address.ip();
         sleep(self.desk.throttle.wrong(address, Instant::now())).await;
         nothing()
@@ -342,7 +350,7 @@ fn wants_all(method: &Method, headers: &HeaderMap) -> bool {
     method != Method::HEAD && !headers.contains_key(RANGE)
 }
 
-fn nothing() -> Answer {
+fn nothing() -> HttpResponse {
     words(StatusCode::NOT_FOUND, "nothing is here\n")
 }
 

@@ -28,17 +28,18 @@ mod operators;
 
 pub use advertise::{Advertise, AdvertiseError};
 pub use ask::{
-    BootAsk, CallbackAsk, CheckInAsk, DocumentAsk, EntryAsk, LoaderAsk, MbootAsk, Order, Peer,
-    Question, RepoAsk,
+    BootRequest, CallbackRequest, CheckInRequest, DocumentRequest, EntryRequest, LoaderRequest,
+    MbootRequest, OperatorCommand, OperatorQuery, Peer, RepoRequest,
 };
 pub use backend::{
-    Backend, CheckInReply, Delivery, Health, Heard, Receipt, Refusal, Reply, RepoFile, Served,
+    ApiError, Backend, CallbackReply, CheckInReply, DownloadEnd, DownloadReceipt, FileReply, Reply,
+    ServedFile, ServerHealth,
 };
-pub use condition::{Version, Wanted, wanted};
+pub use condition::{FileVersion, RequestedPart, wanted};
 pub use guard::{Guard, GuardError};
 pub use hyper::body::Bytes;
 pub use limits::{Limits, allow_open_files};
 pub use listen::{Listener, Stop};
-pub use machines::{Machines, machines};
-pub use operators::{Operators, operators};
+pub use machines::{MachineListenerConfig, serve_machines};
+pub use operators::{OperatorListenerConfig, serve_operators};
 pub use query::boot_ask;

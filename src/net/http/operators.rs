@@ -11,8 +11,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tokio::net::TcpStream;
 
 use super::{
-    Backend, Guard, Limits, Listener, Order, Question, Refusal, Stop,
-    answer::{self, Answer, closing, with},
+    ApiError, Backend, Guard, Limits, Listener, OperatorCommand, OperatorQuery, Stop,
+    answer::{self, HttpResponse, closing, with},
     connection, listen,
     query::{self, unescaped},
 };
@@ -22,7 +22,7 @@ const LONGEST_ORDER: usize = 16 << 10;
 
 /// How the operators' listener is set up.
 #[derive(Debug, Clone)]
-pub struct Operators {
+pub struct OperatorListenerConfig {
     /// Who may ask.
     pub guard: Guard,
     /// The bounds.
@@ -30,39 +30,39 @@ pub struct Operators {
 }
 
 /// Serves operators until `stop`.
-pub async fn operators<B: Backend>(
+pub async fn serve_operators<B: Backend>(
     listener: Listener,
     backend: Arc<B>,
-    operators: Operators,
+    config: OperatorListenerConfig,
     stop: Stop,
 ) {
-    let limits = operators.limits;
-    let desk = Arc::new(Desk { backend, operators });
+    let limits = config.limits;
+    let desk = Arc::new(OperatorHandler { backend, config });
     let serve = |stream, address| desk.clone().serve(stream, address, stop.clone());
     listen::accept(listener, &limits, stop.clone(), serve).await;
 }
 
 /// What all connections share.
-struct Desk<B> {
+struct OperatorHandler<B> {
     backend: Arc<B>,
-    operators: Operators,
+    config: OperatorListenerConfig,
 }
 
 /// What a path leads to.
 #[derive(Debug, PartialEq, Eq)]
-enum Route {
+enum OperatorRoute {
     /// A question.
-    Question(Question),
+    Query(OperatorQuery),
     /// A machine's log as it grows.
     Follow { node: String, after: Option<String> },
     /// An order to one machine, which the body completes.
-    Node { node: String, verb: Verb },
+    Node { node: String, verb: NodeCommand },
     /// An order that is complete.
-    Order(Order),
+    Command(OperatorCommand),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verb {
+enum NodeCommand {
     Reinstall,
     Hold,
     Release,
@@ -74,7 +74,7 @@ enum Verb {
 /// The body of an order that needs none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+struct EmptyBody {}
 
 /// The body of `hold`.
 #[derive(Deserialize)]
@@ -98,53 +98,53 @@ struct Forget {
     wipe_allowed: bool,
 }
 
-impl Route {
+impl OperatorRoute {
     /// Reads a path: every one of this listener is written here.
-    fn read(uri: &Uri) -> Option<Route> {
+    fn read(uri: &Uri) -> Option<OperatorRoute> {
         let path = uri.path().strip_prefix("/api/v1/")?;
         let steps: Vec<&str> = path.split('/').collect();
         Some(match steps.as_slice() {
-            ["nodes"] => Route::Question(Question::Nodes),
-            ["ansible-inventory"] => Route::Question(Question::Inventory),
-            ["status"] => Route::Question(Question::Status),
-            ["pause"] => Route::Order(Order::Pause),
-            ["resume"] => Route::Order(Order::Resume),
-            ["release-all"] => Route::Order(Order::ReleaseAll),
-            ["nodes", node] => Route::Question(Question::Node(name(node)?)),
-            ["nodes", node, of_node] => Route::of_node(name(node)?, of_node, uri.query())?,
+            ["nodes"] => OperatorRoute::Query(OperatorQuery::Nodes),
+            ["ansible-inventory"] => OperatorRoute::Query(OperatorQuery::Inventory),
+            ["status"] => OperatorRoute::Query(OperatorQuery::Status),
+            ["pause"] => OperatorRoute::Command(OperatorCommand::Pause),
+            ["resume"] => OperatorRoute::Command(OperatorCommand::Resume),
+            ["release-all"] => OperatorRoute::Command(OperatorCommand::ReleaseAll),
+            ["nodes", node] => OperatorRoute::Query(OperatorQuery::Node(name(node)?)),
+            ["nodes", node, of_node] => OperatorRoute::of_node(name(node)?, of_node, uri.query())?,
             _ => return None,
         })
     }
 
-    fn of_node(node: String, step: &str, query: Option<&str>) -> Option<Route> {
+    fn of_node(node: String, step: &str, query: Option<&str>) -> Option<OperatorRoute> {
         let verb = match step {
-            "facts" => return Some(Route::Question(Question::Facts(node))),
-            "explain" => return Some(Route::Question(Question::Explain(node))),
-            "log" => return Some(Route::of_log(node, query)),
-            "reinstall" => Verb::Reinstall,
-            "hold" => Verb::Hold,
-            "release" => Verb::Release,
-            "mark" => Verb::Mark,
-            "forget" => Verb::Forget,
-            "power-off" => Verb::PowerOff,
+            "facts" => return Some(OperatorRoute::Query(OperatorQuery::Facts(node))),
+            "explain" => return Some(OperatorRoute::Query(OperatorQuery::Explain(node))),
+            "log" => return Some(OperatorRoute::of_log(node, query)),
+            "reinstall" => NodeCommand::Reinstall,
+            "hold" => NodeCommand::Hold,
+            "release" => NodeCommand::Release,
+            "mark" => NodeCommand::Mark,
+            "forget" => NodeCommand::Forget,
+            "power-off" => NodeCommand::PowerOff,
             _ => return None,
         };
-        Some(Route::Node { node, verb })
+        Some(OperatorRoute::Node { node, verb })
     }
 
-    fn of_log(node: String, query: Option<&str>) -> Route {
+    fn of_log(node: String, query: Option<&str>) -> OperatorRoute {
         let after = query::value(query, "after").map(|after| query::told(&after, 100));
         match query::value(query, "follow").as_deref() {
-            Some(b"true" | b"1") => Route::Follow { node, after },
-            _ => Route::Question(Question::Log { node, after }),
+            Some(b"true" | b"1") => OperatorRoute::Follow { node, after },
+            _ => OperatorRoute::Query(OperatorQuery::Log { node, after }),
         }
     }
 
     /// The method that the path takes.
     fn method(&self) -> &'static str {
         match self {
-            Route::Question(_) | Route::Follow { .. } => "GET",
-            Route::Node { .. } | Route::Order(_) => "POST",
+            OperatorRoute::Query(_) | OperatorRoute::Follow { .. } => "GET",
+            OperatorRoute::Node { .. } | OperatorRoute::Command(_) => "POST",
         }
     }
 }
@@ -156,50 +156,62 @@ fn name(step: &str) -> Option<String> {
     (!name.is_empty() && name.chars().all(sound)).then_some(name)
 }
 
-impl Verb {
+impl NodeCommand {
     /// Makes an order of what the body says.
-    fn order(self, node: String, body: &[u8]) -> Result<Order, Refusal> {
+    fn command(self, node: String, body: &[u8]) -> Result<OperatorCommand, ApiError> {
         Ok(match self {
-            Verb::Reinstall => parse(body).map(|Nothing {}| Order::Reinstall(node))?,
-            Verb::PowerOff => parse(body).map(|Nothing {}| Order::PowerOff(node))?,
-            Verb::Release => parse(body).map(|Nothing {}| Order::Release(node))?,
-            Verb::Hold => parse(body).map(|Hold { reason }| Order::Hold { node, reason })?,
-            Verb::Mark => parse(body).map(|Mark { state }| Order::Mark { node, state })?,
-            Verb::Forget => {
-                parse(body).map(|Forget { wipe_allowed }| Order::Forget { node, wipe_allowed })?
+            NodeCommand::Reinstall => {
+                parse(body).map(|EmptyBody {}| OperatorCommand::Reinstall(node))?
             }
+            NodeCommand::PowerOff => {
+                parse(body).map(|EmptyBody {}| OperatorCommand::PowerOff(node))?
+            }
+            NodeCommand::Release => {
+                parse(body).map(|EmptyBody {}| OperatorCommand::Release(node))?
+            }
+            NodeCommand::Hold => {
+                parse(body).map(|Hold { reason }| OperatorCommand::Hold { node, reason })?
+            }
+            NodeCommand::Mark => {
+                parse(body).map(|Mark { state }| OperatorCommand::Mark { node, state })?
+            }
+            NodeCommand::Forget => parse(body)
+                .map(|Forget { wipe_allowed }| OperatorCommand::Forget { node, wipe_allowed })?,
         })
     }
 }
 
 /// Reads a body as JSON. None at all says as much as an empty object.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body)
-        .map_err(|error| Refusal::new(400, format!("the body is not what is expected: {error}")))
+        .map_err(|error| ApiError::new(400, format!("the body is not what is expected: {error}")))
 }
 
-impl<B: Backend> Desk<B> {
+impl<B: Backend> OperatorHandler<B> {
     async fn serve(self: Arc<Self>, stream: TcpStream, _address: SocketAddr, stop: Stop) {
-        let limits = &self.operators.limits;
+        let limits = &self.config.limits;
         connection::serve(stream, limits, stop, |request| self.answer(request)).await;
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, request: Request<Incoming>) -> HttpResponse {
         let chunked = connection::is_chunked(&request);
         let (parts, body) = request.into_parts();
         if chunked {
-            return closing(answer::refusal(Refusal::new(411, "the body has no length")));
+            return closing(answer::refusal(ApiError::new(
+                411,
+                "the body has no length",
+            )));
         }
-        if let Err(refusal) = self.operators.guard.admit(&parts) {
+        if let Err(refusal) = self.config.guard.admit(&parts) {
             return answer::refusal(refusal);
         }
-        let Some(route) = Route::read(&parts.uri) else {
-            return answer::refusal(Refusal::new(404, "nothing is here"));
+        let Some(route) = OperatorRoute::read(&parts.uri) else {
+            return answer::refusal(ApiError::new(404, "nothing is here"));
         };
         let method = route.method();
         if parts.method != method {
-            let refusal = Refusal::new(405, format!("this is asked by {method}"));
+            let refusal = ApiError::new(405, format!("this is asked by {method}"));
             let allowed = HeaderValue::from_static(method);
             return with(answer::refusal(refusal), ALLOW, allowed);
         }
@@ -208,32 +220,34 @@ impl<B: Backend> Desk<B> {
             .unwrap_or_else(answer::refusal)
     }
 
-    async fn carry_out(&self, route: Route, body: Incoming) -> Result<Answer, Refusal> {
+    async fn carry_out(
+        &self,
+        route: OperatorRoute,
+        body: Incoming,
+    ) -> Result<HttpResponse, ApiError> {
         match route {
-            Route::Question(question @ Question::Log { .. }) => self
-                .backend
-                .question(question)
-                .await
-                .map(answer::json_lines),
-            Route::Question(question) => self.backend.question(question).await.map(answer::json),
-            Route::Follow { node, after } => self
+            OperatorRoute::Query(query @ OperatorQuery::Log { .. }) => {
+                self.backend.query(query).await.map(answer::json_lines)
+            }
+            OperatorRoute::Query(query) => self.backend.query(query).await.map(answer::json),
+            OperatorRoute::Follow { node, after } => self
                 .backend
                 .follow(node, after)
                 .await
                 .map(answer::following),
-            Route::Order(order) => {
-                parse(&self.body(body).await?).map(|Nothing {}| ())?;
-                self.backend.order(order).await.map(answer::json)
+            OperatorRoute::Command(command) => {
+                parse(&self.body(body).await?).map(|EmptyBody {}| ())?;
+                self.backend.command(command).await.map(answer::json)
             }
-            Route::Node { node, verb } => {
-                let order = verb.order(node, &self.body(body).await?)?;
-                self.backend.order(order).await.map(answer::json)
+            OperatorRoute::Node { node, verb } => {
+                let command = verb.command(node, &self.body(body).await?)?;
+                self.backend.command(command).await.map(answer::json)
             }
         }
     }
 
-    async fn body(&self, body: Incoming) -> Result<Bytes, Refusal> {
-        let limits = &self.operators.limits;
+    async fn body(&self, body: Incoming) -> Result<Bytes, ApiError> {
+        let limits = &self.config.limits;
         Ok(connection::whole_body(body, LONGEST_ORDER, limits).await?)
     }
 }
@@ -244,28 +258,31 @@ mod tests {
 
     #[test]
     fn every_path_leads_to_one_thing() {
-        let question = |question| Some(Route::Question(question));
+        let question = |query| Some(OperatorRoute::Query(query));
         let node = |verb| {
-            Some(Route::Node {
+            Some(OperatorRoute::Node {
                 node: "esx01".into(),
                 verb,
             })
         };
         let log = |after: Option<&str>| {
             let (node, after) = ("esx01".into(), after.map(Into::into));
-            Question::Log { node, after }
+            OperatorQuery::Log { node, after }
         };
         for (uri, route) in [
-            ("/api/v1/nodes", question(Question::Nodes)),
-            ("/api/v1/status", question(Question::Status)),
-            ("/api/v1/ansible-inventory", question(Question::Inventory)),
+            ("/api/v1/nodes", question(OperatorQuery::Nodes)),
+            ("/api/v1/status", question(OperatorQuery::Status)),
+            (
+                "/api/v1/ansible-inventory",
+                question(OperatorQuery::Inventory),
+            ),
             (
                 "/api/v1/nodes/esx01",
-                question(Question::Node("esx01".into())),
+                question(OperatorQuery::Node("esx01".into())),
             ),
             (
                 "/api/v1/nodes/00%3A50:56:aa:bb:01",
-                question(Question::Node("00:50:56:aa:bb:01".into())),
+                question(OperatorQuery::Node("00:50:56:aa:bb:01".into())),
             ),
             ("/api/v1/nodes/esx01/log", question(log(None))),
             (
@@ -274,32 +291,44 @@ mod tests {
             ),
             (
                 "/api/v1/nodes/esx01/log?follow=true&after=7",
-                Some(Route::Follow {
+                Some(OperatorRoute::Follow {
                     node: "esx01".into(),
                     after: Some("7".into()),
                 }),
             ),
             (
                 "/api/v1/nodes/esx01/facts",
-                question(Question::Facts("esx01".into())),
+                question(OperatorQuery::Facts("esx01".into())),
             ),
             (
                 "/api/v1/nodes/esx01/explain",
-                question(Question::Explain("esx01".into())),
+                question(OperatorQuery::Explain("esx01".into())),
             ),
-            ("/api/v1/nodes/esx01/reinstall", node(Verb::Reinstall)),
-            ("/api/v1/nodes/esx01/forget", node(Verb::Forget)),
-            ("/api/v1/nodes/esx01/power-off", node(Verb::PowerOff)),
-            ("/api/v1/pause", Some(Route::Order(Order::Pause))),
-            ("/api/v1/resume", Some(Route::Order(Order::Resume))),
-            ("/api/v1/release-all", Some(Route::Order(Order::ReleaseAll))),
+            (
+                "/api/v1/nodes/esx01/reinstall",
+                node(NodeCommand::Reinstall),
+            ),
+            ("/api/v1/nodes/esx01/forget", node(NodeCommand::Forget)),
+            ("/api/v1/nodes/esx01/power-off", node(NodeCommand::PowerOff)),
+            (
+                "/api/v1/pause",
+                Some(OperatorRoute::Command(OperatorCommand::Pause)),
+            ),
+            (
+                "/api/v1/resume",
+                Some(OperatorRoute::Command(OperatorCommand::Resume)),
+            ),
+            (
+                "/api/v1/release-all",
+                Some(OperatorRoute::Command(OperatorCommand::ReleaseAll)),
+            ),
             ("/api/v1/nodes/", None),
             ("/api/v1/nodes/a%20b", None),
             ("/api/v1/nodes/esx01/format", None),
             ("/api/v2/nodes", None),
             ("/", None),
         ] {
-            assert_eq!(Route::read(&uri.parse().unwrap()), route, "{uri}");
+            assert_eq!(OperatorRoute::read(&uri.parse().unwrap()), route, "{uri}");
         }
     }
 
@@ -308,51 +337,55 @@ mod tests {
         let node = || String::from("esx01");
         let hold = |reason: Option<&str>| {
             let (node, reason) = (node(), reason.map(Into::into));
-            Order::Hold { node, reason }
+            OperatorCommand::Hold { node, reason }
         };
         for (verb, body, order) in [
-            (Verb::Hold, "", hold(None)),
+            (NodeCommand::Hold, "", hold(None)),
             (
-                Verb::Hold,
+                NodeCommand::Hold,
                 r#"{"reason":"new disk"}"#,
                 hold(Some("new disk")),
             ),
-            (Verb::Reinstall, "{}", Order::Reinstall(node())),
-            (Verb::Release, "", Order::Release(node())),
             (
-                Verb::Mark,
+                NodeCommand::Reinstall,
+                "{}",
+                OperatorCommand::Reinstall(node()),
+            ),
+            (NodeCommand::Release, "", OperatorCommand::Release(node())),
+            (
+                NodeCommand::Mark,
                 r#"{"state":"installed"}"#,
-                Order::Mark {
+                OperatorCommand::Mark {
                     node: node(),
                     state: "installed".into(),
                 },
             ),
             (
-                Verb::Forget,
+                NodeCommand::Forget,
                 "{}",
-                Order::Forget {
+                OperatorCommand::Forget {
                     node: node(),
                     wipe_allowed: false,
                 },
             ),
             (
-                Verb::Forget,
+                NodeCommand::Forget,
                 r#"{"wipe-allowed":true}"#,
-                Order::Forget {
+                OperatorCommand::Forget {
                     node: node(),
                     wipe_allowed: true,
                 },
             ),
         ] {
-            assert_eq!(verb.order(node(), body.as_bytes()), Ok(order), "{body}");
+            assert_eq!(verb.command(node(), body.as_bytes()), Ok(order), "{body}");
         }
         for (verb, body) in [
-            (Verb::Mark, "{}"),
-            (Verb::Hold, r#"{"why":""}"#),
-            (Verb::Reinstall, "["),
+            (NodeCommand::Mark, "{}"),
+            (NodeCommand::Hold, r#"{"why":""}"#),
+            (NodeCommand::Reinstall, "["),
         ] {
             assert_eq!(
-                verb.order(node(), body.as_bytes()).unwrap_err().status,
+                verb.command(node(), body.as_bytes()).unwrap_err().status,
                 400,
                 "{body}"
             );

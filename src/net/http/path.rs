@@ -17,13 +17,13 @@ pub(super) const LONGEST_LINE: usize = 2_000;
 
 /// What a path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Route {
+pub(super) enum MachineRoute {
     /// The entry script.
     Entry,
     /// The script that a machine boots by.
     Boot,
     /// How the server is.
-    Health,
+    ServerHealth,
     /// A program that firmware starts first.
     Loader {
         /// Its name.
@@ -61,7 +61,7 @@ pub(super) enum Route {
         token: String,
     },
     /// What it is to do.
-    Order {
+    Instruction {
         /// The machine's token.
         token: String,
     },
@@ -76,46 +76,50 @@ pub(super) enum Route {
 
 /// Why a path leads nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lost {
+pub(super) enum RouteError {
     /// Nothing is there.
-    Nothing,
+    NotFound,
     /// It climbs out, or holds characters that no name of ours does.
-    Crooked,
+    InvalidPath,
 }
 
-impl Route {
+impl MachineRoute {
     /// Reads a path. Repeated slashes count as one, since URLs are put together by many hands.
-    pub(super) fn read(uri: &Uri) -> Result<Route, Lost> {
+    pub(super) fn read(uri: &Uri) -> Result<MachineRoute, RouteError> {
         let mut steps = Steps(uri.path());
         let route = match steps.next() {
-            Some("boot.ipxe" | "autoexec.ipxe") => Route::Entry,
-            Some("boot") => Route::Boot,
-            Some("healthz") => Route::Health,
-            Some("loader") => Route::Loader {
+            Some("boot.ipxe" | "autoexec.ipxe") => MachineRoute::Entry,
+            Some("boot") => MachineRoute::Boot,
+            Some("healthz") => MachineRoute::ServerHealth,
+            Some("loader") => MachineRoute::Loader {
                 name: name(steps.next())?,
             },
-            Some("mboot") => Route::Mboot {
+            Some("mboot") => MachineRoute::Mboot {
                 repo: name(steps.next())?,
                 path: steps.names()?,
             },
-            Some("microkernel") => Route::Microkernel {
+            Some("microkernel") => MachineRoute::Microkernel {
                 name: name(steps.next())?,
             },
-            Some("c") => Route::of_check_in(name(steps.next())?, steps.next())?,
-            Some("t") => Route::of_attempt(name(steps.next())?, &mut steps, uri.query())?,
-            Some("repo") => Route::Repo {
+            Some("c") => MachineRoute::of_check_in(name(steps.next())?, steps.next())?,
+            Some("t") => MachineRoute::of_attempt(name(steps.next())?, &mut steps, uri.query())?,
+            Some("repo") => MachineRoute::Repo {
                 repo: name(steps.next())?,
                 path: steps.names()?,
             },
-            _ => return Err(Lost::Nothing),
+            _ => return Err(RouteError::NotFound),
         };
         match steps.next() {
-            Some(_) => Err(Lost::Nothing),
+            Some(_) => Err(RouteError::NotFound),
             None => Ok(route),
         }
     }
 
-    fn of_attempt(token: String, steps: &mut Steps, query: Option<&str>) -> Result<Route, Lost> {
+    fn of_attempt(
+        token: String,
+        steps: &mut Steps,
+        query: Option<&str>,
+    ) -> Result<MachineRoute, RouteError> {
         let ahead = steps.0;
         let callback = match steps.next() {
             Some("stage") => Callback::Stage {
@@ -133,17 +137,17 @@ impl Route {
             _ => {
                 let name = Steps(ahead).names()?;
                 steps.0 = "";
-                return Ok(Route::Document { token, name });
+                return Ok(MachineRoute::Document { token, name });
             }
         };
-        Ok(Route::Callback { token, callback })
+        Ok(MachineRoute::Callback { token, callback })
     }
 
-    fn of_check_in(token: String, step: Option<&str>) -> Result<Route, Lost> {
+    fn of_check_in(token: String, step: Option<&str>) -> Result<MachineRoute, RouteError> {
         match step {
-            Some("report") => Ok(Route::Report { token }),
-            Some("order") => Ok(Route::Order { token }),
-            _ => Err(Lost::Nothing),
+            Some("report") => Ok(MachineRoute::Report { token }),
+            Some("order") => Ok(MachineRoute::Instruction { token }),
+            _ => Err(RouteError::NotFound),
         }
     }
 
@@ -151,9 +155,9 @@ impl Route {
     /// does not take it.
     pub(super) fn methods(&self) -> &'static str {
         match self {
-            Route::Boot | Route::Order { .. } => "GET",
-            Route::Report { .. } => "POST",
-            Route::Callback { .. } => "GET, HEAD, POST",
+            MachineRoute::Boot | MachineRoute::Instruction { .. } => "GET",
+            MachineRoute::Report { .. } => "POST",
+            MachineRoute::Callback { .. } => "GET, HEAD, POST",
             _ => "GET, HEAD",
         }
     }
@@ -178,7 +182,7 @@ impl<'a> Steps<'a> {
     }
 
     /// Takes all that is left as the path of a file.
-    fn names(&mut self) -> Result<String, Lost> {
+    fn names(&mut self) -> Result<String, RouteError> {
         let mut path = name(self.next())?;
         while let Some(step) = self.next() {
             path.push('/');
@@ -201,29 +205,29 @@ impl<'a> Steps<'a> {
 }
 
 /// Reads one step as a name: nothing that a file system or a terminal could take for something else.
-fn name(step: Option<&str>) -> Result<String, Lost> {
-    let plain = unescaped(step.ok_or(Lost::Nothing)?);
-    let name = str::from_utf8(&plain).map_err(|_| Lost::Crooked)?;
+fn name(step: Option<&str>) -> Result<String, RouteError> {
+    let plain = unescaped(step.ok_or(RouteError::NotFound)?);
+    let name = str::from_utf8(&plain).map_err(|_| RouteError::InvalidPath)?;
     let crooked = |c: char| c.is_control() || c == '/' || c == '\\';
     if name == "." || name == ".." || name.contains(crooked) {
-        return Err(Lost::Crooked);
+        return Err(RouteError::InvalidPath);
     }
     Ok(name.into())
 }
 
 /// A stage's name, known or not, has the shape of one.
-fn stage(step: Option<&str>) -> Result<Stage, Lost> {
-    let name: StageName = name(step)?.parse().map_err(|_| Lost::Crooked)?;
+fn stage(step: Option<&str>) -> Result<Stage, RouteError> {
+    let name: StageName = name(step)?.parse().map_err(|_| RouteError::InvalidPath)?;
     Ok(Stage::from(name))
 }
 
-fn level(step: Option<&str>) -> Result<Level, Lost> {
+fn level(step: Option<&str>) -> Result<Level, RouteError> {
     match step {
         Some("debug") => Ok(Level::Debug),
         Some("info") => Ok(Level::Info),
         Some("warning") => Ok(Level::Warning),
         Some("error") => Ok(Level::Error),
-        _ => Err(Lost::Nothing),
+        _ => Err(RouteError::NotFound),
     }
 }
 
@@ -231,43 +235,43 @@ fn level(step: Option<&str>) -> Result<Level, Lost> {
 mod tests {
     use super::*;
 
-    fn document(token: &str, name: &str) -> Result<Route, Lost> {
-        Ok(Route::Document {
+    fn document(token: &str, name: &str) -> Result<MachineRoute, RouteError> {
+        Ok(MachineRoute::Document {
             token: token.into(),
             name: name.into(),
         })
     }
 
-    fn callback(callback: Callback) -> Result<Route, Lost> {
-        Ok(Route::Callback {
+    fn callback(callback: Callback) -> Result<MachineRoute, RouteError> {
+        Ok(MachineRoute::Callback {
             token: "0a".into(),
             callback,
         })
     }
 
-    fn stage(name: &str, reason: Option<&str>) -> Result<Route, Lost> {
+    fn stage(name: &str, reason: Option<&str>) -> Result<MachineRoute, RouteError> {
         callback(Callback::Stage {
             stage: Stage::from(name.parse::<StageName>().unwrap()),
             reason: reason.map(Into::into),
         })
     }
 
-    fn log(level: Level, text: &str) -> Result<Route, Lost> {
+    fn log(level: Level, text: &str) -> Result<MachineRoute, RouteError> {
         callback(Callback::Log {
             level,
             text: text.into(),
         })
     }
 
-    fn fact(name: &str, value: &str) -> Result<Route, Lost> {
+    fn fact(name: &str, value: &str) -> Result<MachineRoute, RouteError> {
         callback(Callback::Fact {
             name: name.into(),
             value: value.into(),
         })
     }
 
-    fn repo(name: &str, path: &str) -> Result<Route, Lost> {
-        Ok(Route::Repo {
+    fn repo(name: &str, path: &str) -> Result<MachineRoute, RouteError> {
+        Ok(MachineRoute::Repo {
             repo: name.into(),
             path: path.into(),
         })
@@ -276,11 +280,11 @@ mod tests {
     #[test]
     fn every_path_leads_to_one_thing() {
         let cases = [
-            ("/boot.ipxe", Ok(Route::Entry)),
-            ("//autoexec.ipxe", Ok(Route::Entry)),
-            ("/boot?mac=00-50-56-aa-bb-01", Ok(Route::Boot)),
-            ("http://192.0.2.1/boot", Ok(Route::Boot)),
-            ("/healthz/", Ok(Route::Health)),
+            ("/boot.ipxe", Ok(MachineRoute::Entry)),
+            ("//autoexec.ipxe", Ok(MachineRoute::Entry)),
+            ("/boot?mac=00-50-56-aa-bb-01", Ok(MachineRoute::Boot)),
+            ("http://192.0.2.1/boot", Ok(MachineRoute::Boot)),
+            ("/healthz/", Ok(MachineRoute::ServerHealth)),
             ("/t/0a/ks.cfg", document("0a", "ks.cfg")),
             ("/t/0a//01-00/boot.cfg?x", document("0a", "01-00/boot.cfg")),
             ("/t/0a/stage/installed", stage("installed", None)),
@@ -301,25 +305,25 @@ mod tests {
             ),
             (
                 "/mboot/esxi/01-00-50-56-aa-bb-01/boot.cfg",
-                Ok(Route::Mboot {
+                Ok(MachineRoute::Mboot {
                     repo: "esxi".into(),
                     path: "01-00-50-56-aa-bb-01/boot.cfg".into(),
                 }),
             ),
-            ("/mboot/esxi", Err(Lost::Nothing)),
-            ("/", Err(Lost::Nothing)),
-            ("/boot/x", Err(Lost::Nothing)),
-            ("/BOOT", Err(Lost::Nothing)),
-            ("/t", Err(Lost::Nothing)),
-            ("/t/0a", Err(Lost::Nothing)),
-            ("/t/0a/stage", Err(Lost::Nothing)),
-            ("/t/0a/stage/a/b", Err(Lost::Nothing)),
-            ("/t/0a/log/fatal/x", Err(Lost::Nothing)),
-            ("/repo/esxi", Err(Lost::Nothing)),
-            ("/repo/esxi/", Err(Lost::Nothing)),
+            ("/mboot/esxi", Err(RouteError::NotFound)),
+            ("/", Err(RouteError::NotFound)),
+            ("/boot/x", Err(RouteError::NotFound)),
+            ("/BOOT", Err(RouteError::NotFound)),
+            ("/t", Err(RouteError::NotFound)),
+            ("/t/0a", Err(RouteError::NotFound)),
+            ("/t/0a/stage", Err(RouteError::NotFound)),
+            ("/t/0a/stage/a/b", Err(RouteError::NotFound)),
+            ("/t/0a/log/fatal/x", Err(RouteError::NotFound)),
+            ("/repo/esxi", Err(RouteError::NotFound)),
+            ("/repo/esxi/", Err(RouteError::NotFound)),
         ];
         for (uri, route) in cases {
-            assert_eq!(Route::read(&uri.parse().unwrap()), route, "{uri}");
+            assert_eq!(MachineRoute::read(&uri.parse().unwrap()), route, "{uri}");
         }
     }
 
@@ -338,8 +342,8 @@ mod tests {
                 format!("/t/0a/stage/{step}"),
             ] {
                 assert_eq!(
-                    Route::read(&uri.parse().unwrap()),
-                    Err(Lost::Crooked),
+                    MachineRoute::read(&uri.parse().unwrap()),
+                    Err(RouteError::InvalidPath),
                     "{uri}"
                 );
             }

@@ -21,7 +21,7 @@ const KEPT: usize = 8;
 
 /// The large buffers.
 #[derive(Debug, Default)]
-pub(super) struct Pool(Mutex<Shelf>);
+pub(super) struct BufferPool(Mutex<Shelf>);
 
 #[derive(Debug, Default)]
 struct Shelf {
@@ -32,10 +32,10 @@ struct Shelf {
 /// A buffer that returns to its pool when it is dropped. Small ones have none.
 pub(super) struct Buffer {
     bytes: Vec<u8>,
-    pool: Option<Arc<Pool>>,
+    pool: Option<Arc<BufferPool>>,
 }
 
-impl Pool {
+impl BufferPool {
     /// Lends a buffer for `wanted` bytes: of that size, or smaller.
     pub(super) fn lend(self: &Arc<Self>, wanted: u64) -> Buffer {
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX).min(LARGE);
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn when_the_large_buffers_are_lent_the_small_ones_go_on() {
-        let pool = Arc::new(Pool::default());
+        let pool = Arc::new(BufferPool::default());
         let lent: Vec<Bytes> = (0..MOST).map(|_| pool.lend(u64::MAX).filled()).collect();
         assert!(lent.iter().all(|bytes| bytes.len() == LARGE));
         assert_eq!(pool.lend(u64::MAX).filled().len(), SMALL);
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_buffer_is_no_larger_than_what_is_wanted() {
-        let pool = Arc::new(Pool::default());
+        let pool = Arc::new(BufferPool::default());
         for wanted in [0, 1, SMALL, SMALL + 1, LARGE] {
             assert_eq!(pool.lend(wanted as u64).filled().len(), wanted);
         }

@@ -9,7 +9,7 @@ use serde::{
 
 use crate::{control::Report, model::Mac};
 
-use super::{BootAsk, Peer};
+use super::{BootRequest, Peer};
 
 /// Texts longer than this come from no firmware.
 const LONGEST: usize = 256;
@@ -17,10 +17,10 @@ const LONGEST: usize = 256;
 /// More cards than this has no machine.
 const MOST_MACS: usize = 64;
 
-/// Reads the parameters of `/boot`. What cannot be read is left out and named in [`BootAsk::dropped`]; a
+/// Reads the parameters of `/boot`. What cannot be read is left out and named in [`BootRequest::dropped`]; a
 /// single-valued parameter that is given twice is an error, since it could have slipped in through a text
 /// that iPXE did not escape.
-pub fn boot_ask(query: &str, peer: Peer, base: Arc<str>) -> Result<BootAsk, String> {
+pub fn boot_ask(query: &str, peer: Peer, base: Arc<str>) -> Result<BootRequest, String> {
     let mut ask = empty(peer, base);
     for pair in query.split('&') {
         let (key, raw) = pair.split_once('=').unwrap_or((pair, ""));
@@ -33,8 +33,8 @@ pub fn boot_ask(query: &str, peer: Peer, base: Arc<str>) -> Result<BootAsk, Stri
     Ok(ask)
 }
 
-fn empty(peer: Peer, base: Arc<str>) -> BootAsk {
-    BootAsk {
+fn empty(peer: Peer, base: Arc<str>) -> BootRequest {
+    BootRequest {
         report: Report::default(),
         boot: None,
         dropped: Vec::new(),
@@ -67,7 +67,7 @@ fn parameter<'a>(key: &'a str, raw: &str) -> Result<Option<(&'a str, String)>, &
 }
 
 /// Puts one parameter in its place.
-fn take(ask: &mut BootAsk, name: &str, text: String) -> Result<(), String> {
+fn take(ask: &mut BootRequest, name: &str, text: String) -> Result<(), String> {
     let dropped = |what| format!("{name}={}: {what}", shown(&text));
     let again = match name {
         "mac" => {
@@ -105,7 +105,7 @@ fn take(ask: &mut BootAsk, name: &str, text: String) -> Result<(), String> {
     Ok(())
 }
 
-fn dropping(ask: &mut BootAsk, why: String) -> bool {
+fn dropping(ask: &mut BootRequest, why: String) -> bool {
     ask.dropped.push(why);
     false
 }
@@ -183,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    fn read(query: &str) -> Result<BootAsk, String> {
+    fn read(query: &str) -> Result<BootRequest, String> {
         let end = "192.0.2.1:80".parse().unwrap();
         let peer = Peer {
             address: end,

@@ -8,7 +8,7 @@ use std::{
 
 /// The seats of one listener.
 #[derive(Debug)]
-pub(super) struct Seats {
+pub(super) struct ConnectionLimit {
     most: usize,
     most_per_address: usize,
     taken: Mutex<Taken>,
@@ -22,15 +22,15 @@ struct Taken {
 
 /// A connection's seat, free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
-    seats: Arc<Seats>,
+pub(super) struct ConnectionPermit {
+    seats: Arc<ConnectionLimit>,
     address: IpAddr,
 }
 
-impl Seats {
+impl ConnectionLimit {
     /// Makes so many seats in all, and so many for one address.
-    pub(super) fn new(most: usize, most_per_address: usize) -> Arc<Seats> {
-        Arc::new(Seats {
+    pub(super) fn new(most: usize, most_per_address: usize) -> Arc<ConnectionLimit> {
+        Arc::new(ConnectionLimit {
             most,
             most_per_address,
             taken: Mutex::default(),
@@ -39,7 +39,7 @@ impl Seats {
 
     /// Takes a seat for `address`; none when all are taken, or all of this address. Loopback has no bound of
     /// its own: tunnels and proxies come from there.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionPermit> {
         let mut taken = self.taken();
         let of_address = taken.by_address.get(&address).copied().unwrap_or_default();
         let crowded = !address.is_loopback() && of_address >= self.most_per_address;
@@ -48,7 +48,7 @@ impl Seats {
         }
         taken.all += 1;
         taken.by_address.insert(address, of_address + 1);
-        Some(Seat {
+        Some(ConnectionPermit {
             seats: self.clone(),
             address,
         })
@@ -64,7 +64,7 @@ impl Seats {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut taken = self.seats.taken();
         taken.all -= 1;
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn seats_are_bounded_in_all_and_for_one_address() {
-        let seats = Seats::new(4, 2);
+        let seats = ConnectionLimit::new(4, 2);
         let take = |address: &str| seats.take(address.parse().unwrap());
         let mine = [take("192.0.2.1"), take("192.0.2.1")];
         assert!(mine.iter().all(Option::is_some));

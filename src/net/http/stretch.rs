@@ -26,33 +26,33 @@ pub(super) fn is_stand_in(slice: &[u8]) -> bool {
 }
 
 /// What of an answer is handed over at once.
-pub(super) enum Piece {
+pub(super) enum BodyChunk {
     /// Bytes at hand.
     Bytes(Bytes),
     /// So many bytes of a file.
     File(usize),
 }
 
-impl Buf for Piece {
+impl Buf for BodyChunk {
     fn remaining(&self) -> usize {
         match self {
-            Piece::Bytes(bytes) => bytes.len(),
-            Piece::File(length) => *length,
+            BodyChunk::Bytes(bytes) => bytes.len(),
+            BodyChunk::File(length) => *length,
         }
     }
 
     fn chunk(&self) -> &[u8] {
         match self {
-            Piece::Bytes(bytes) => bytes,
+            BodyChunk::Bytes(bytes) => bytes,
             // Zeros in a file's place would be worse than no answer.
-            Piece::File(_) => unreachable!("the wire writes vectored, so hyper copies nothing"),
+            BodyChunk::File(_) => unreachable!("the wire writes vectored, so hyper copies nothing"),
         }
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let chunk = match self {
-            Piece::Bytes(bytes) => bytes,
-            Piece::File(length) => &PLACE[..*length],
+            BodyChunk::Bytes(bytes) => bytes,
+            BodyChunk::File(length) => &PLACE[..*length],
         };
         match slices.first_mut() {
             Some(slice) if !chunk.is_empty() => {
@@ -65,24 +65,24 @@ impl Buf for Piece {
 
     fn advance(&mut self, count: usize) {
         match self {
-            Piece::Bytes(bytes) => bytes.advance(count),
-            Piece::File(length) => *length -= count,
+            BodyChunk::Bytes(bytes) => bytes.advance(count),
+            BodyChunk::File(length) => *length -= count,
         }
     }
 }
 
 /// A part of a file on its way.
 #[derive(Debug)]
-pub(super) struct Stretch {
+pub(super) struct FileRange {
     blob: Blob,
     at: u64,
     end: u64,
 }
 
-impl Stretch {
+impl FileRange {
     /// `blob` from `at` up to `end`.
-    pub(super) fn new(blob: Blob, at: u64, end: u64) -> Stretch {
-        Stretch { blob, at, end }
+    pub(super) fn new(blob: Blob, at: u64, end: u64) -> FileRange {
+        FileRange { blob, at, end }
     }
 
     /// Sends as much as `socket` takes now; returns how much that was.

@@ -20,8 +20,8 @@ use tokio::{
 };
 
 use super::{
-    Receipt,
-    stretch::{Stretch, is_stand_in},
+    DownloadReceipt,
+    stretch::{FileRange, is_stand_in},
 };
 
 /// Bytes that show that a client reads: fewer within the time allowed are a stall.
@@ -29,36 +29,36 @@ const PROGRESS: usize = 64 << 10;
 
 /// What the two sides of a connection know of each other: the one that answers and the one that writes.
 #[derive(Debug)]
-pub(super) struct Exchange {
+pub(super) struct WireHandle {
     stream: TcpStream,
     /// How long its client may stop reading.
     pub(super) patience: Duration,
-    talk: Mutex<Talk>,
+    talk: Mutex<ConnectionState>,
 }
 
 #[derive(Debug, Default)]
-struct Talk {
-    turn: Turn,
-    receipts: Vec<Receipt>,
-    stretches: VecDeque<Stretch>,
+struct ConnectionState {
+    turn: WriteState,
+    receipts: Vec<DownloadReceipt>,
+    stretches: VecDeque<FileRange>,
 }
 
 /// Whose bytes the next ones to be written are.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Turn {
+enum WriteState {
     /// Nobody's: all that was said is written.
     #[default]
     Idle,
     /// An answer's that is not complete.
-    Answering,
+    Responding,
     /// An answer's whose end was handed over for writing.
     Ended,
 }
 
-impl Exchange {
+impl WireHandle {
     /// What is to be known of the connection `stream`, whose client may stop reading for as long as `patience`.
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> Exchange {
-        Exchange {
+    pub(super) fn new(stream: TcpStream, patience: Duration) -> WireHandle {
+        WireHandle {
             stream,
             patience,
             talk: Mutex::default(),
@@ -67,21 +67,21 @@ impl Exchange {
 
     /// Notes that an answer begins.
     pub(super) fn begin(&self) {
-        self.talk().turn = Turn::Answering;
+        self.talk().turn = WriteState::Responding;
     }
 
     /// Notes that the answer's end was handed over for writing.
     pub(super) fn end(&self) {
-        self.talk().turn = Turn::Ended;
+        self.talk().turn = WriteState::Ended;
     }
 
     /// Keeps a receipt until everything that was handed over for writing is written.
-    pub(super) fn expect(&self, receipt: Receipt) {
+    pub(super) fn expect(&self, receipt: DownloadReceipt) {
         self.talk().receipts.push(receipt);
     }
 
     /// Keeps a part of a file until it is its turn: then the next bytes to be written stand for it.
-    pub(super) fn send(&self, stretch: Stretch) {
+    pub(super) fn send(&self, stretch: FileRange) {
         self.talk().stretches.push_back(stretch);
     }
 
@@ -117,34 +117,34 @@ impl Exchange {
     }
 
     fn is_idle(&self) -> bool {
-        self.talk().turn == Turn::Idle
+        self.talk().turn == WriteState::Idle
     }
 
     fn flushed(&self) {
         let mut talk = self.talk();
-        if talk.turn == Turn::Ended {
-            talk.turn = Turn::Idle;
+        if talk.turn == WriteState::Ended {
+            talk.turn = WriteState::Idle;
         }
         let receipts = std::mem::take(&mut talk.receipts);
         drop(talk);
-        receipts.into_iter().for_each(Receipt::completed);
+        receipts.into_iter().for_each(DownloadReceipt::completed);
     }
 
-    fn talk(&self) -> MutexGuard<'_, Talk> {
+    fn talk(&self) -> MutexGuard<'_, ConnectionState> {
         self.talk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A connection's socket.
 pub(super) struct Wire {
-    exchange: Arc<Exchange>,
+    exchange: Arc<WireHandle>,
     stalled: Option<Pin<Box<Sleep>>>,
     written: usize,
 }
 
 impl Wire {
     /// Watches the stream of `exchange`.
-    pub(super) fn new(exchange: Arc<Exchange>) -> Wire {
+    pub(super) fn new(exchange: Arc<WireHandle>) -> Wire {
         Wire {
             exchange,
             stalled: None,

@@ -12,7 +12,7 @@ use std::{
 
 use hyper::body::Bytes;
 
-pub use server::{Handle, Server};
+pub use server::{TftpHandle, TftpServer};
 
 use crate::disk::repo::Blob;
 
@@ -20,14 +20,14 @@ use crate::disk::repo::Blob;
 pub const PORT: u16 = 69;
 
 /// What stands behind the socket.
-pub trait Files: Send + Sync + 'static {
+pub trait TftpFiles: Send + Sync + 'static {
     /// Finds what a client asks for. All transfers wait meanwhile.
-    fn open(&self, ask: &Ask) -> Result<Found, Refusal>;
+    fn open(&self, ask: &FileRequest) -> Result<OpenedFile, TftpRefusal>;
 }
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
+pub struct FileRequest {
     /// A relative path that climbs nowhere.
     pub name: String,
     /// The client's end. It never identifies a machine.
@@ -42,7 +42,7 @@ pub struct Ask {
 
 /// What is sent.
 #[derive(Debug, Clone)]
-pub enum Content {
+pub enum FileContent {
     /// These bytes.
     Bytes(Bytes),
     /// A file, as long as it was when it was opened.
@@ -51,16 +51,16 @@ pub enum Content {
 
 /// A file that was found.
 #[derive(Debug)]
-pub struct Found {
+pub struct OpenedFile {
     /// Its content.
-    pub content: Content,
+    pub content: FileContent,
     /// Whom to tell how it ended.
-    pub told: Told,
+    pub told: OutcomeCallback,
 }
 
 /// Why a client gets an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum TftpRefusal {
     /// There is no such file (code 1).
     NotFound,
     /// It may not be had (code 2).
@@ -73,7 +73,7 @@ pub enum Refusal {
 
 /// How a transfer ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum TransferOutcome {
     /// The last block was acknowledged.
     Completed {
         /// The file's length.
@@ -90,55 +90,55 @@ pub enum Outcome {
         /// How much of it arrived.
         delivered: u64,
         /// Whether the client acknowledged nothing at all, and said nothing.
-        is_unheard: bool,
+        no_response: bool,
     },
 }
 
 /// Whom to tell how a transfer ended; tells exactly once.
-pub struct Told(Option<Box<dyn FnOnce(Outcome) + Send>>);
+pub struct OutcomeCallback(Option<Box<dyn FnOnce(TransferOutcome) + Send>>);
 
-impl Told {
+impl OutcomeCallback {
     /// Tells `then`.
-    pub fn new(then: impl FnOnce(Outcome) + Send + 'static) -> Told {
-        Told(Some(Box::new(then)))
+    pub fn new(then: impl FnOnce(TransferOutcome) + Send + 'static) -> OutcomeCallback {
+        OutcomeCallback(Some(Box::new(then)))
     }
 
     /// Tells nobody.
-    pub fn nobody() -> Told {
-        Told(None)
+    pub fn nobody() -> OutcomeCallback {
+        OutcomeCallback(None)
     }
 
-    pub(crate) fn tell(mut self, outcome: Outcome) {
+    pub(crate) fn tell(mut self, outcome: TransferOutcome) {
         if let Some(then) = self.0.take() {
             then(outcome);
         }
     }
 }
 
-impl Drop for Told {
+impl Drop for OutcomeCallback {
     fn drop(&mut self) {
         if let Some(then) = self.0.take() {
-            then(Outcome::Failed {
+            then(TransferOutcome::Failed {
                 reason: "the server ended".into(),
                 delivered: 0,
-                is_unheard: false,
+                no_response: false,
             });
         }
     }
 }
 
-impl fmt::Debug for Told {
+impl fmt::Debug for OutcomeCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Told")
     }
 }
 
-impl Content {
+impl FileContent {
     /// Its length in bytes.
     pub fn length(&self) -> u64 {
         match self {
-            Content::Bytes(bytes) => bytes.len() as u64,
-            Content::File(blob) => blob.size(),
+            FileContent::Bytes(bytes) => bytes.len() as u64,
+            FileContent::File(blob) => blob.size(),
         }
     }
 }

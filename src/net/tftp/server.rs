@@ -14,12 +14,12 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
-    Ask, Files, Refusal,
-    socket::{Arrived, Socket},
+    FileRequest, TftpFiles, TftpRefusal,
+    socket::{ReceivedPacket, TftpSocket},
     transfers::{Granted, Transfers},
 };
 use crate::boot::tftp::{
-    Datagram, ErrorCode, FileName, MAX_BLOCK, ReadRequest, Undecodable, encode_error,
+    ClientPacket, ErrorCode, FileName, MAX_BLOCK, ReadRequest, TftpDecodeError, encode_error,
 };
 
 /// The largest datagram that a client sends here: a request.
@@ -32,21 +32,21 @@ const ETHERNET_BLOCK: u16 = 1_468;
 
 /// A server that is bound and does not serve yet.
 #[derive(Debug)]
-pub struct Server {
-    socket: Socket,
+pub struct TftpServer {
+    socket: TftpSocket,
 }
 
 /// A server that serves. Dropping it ends it.
 #[derive(Debug)]
-pub struct Handle {
+pub struct TftpHandle {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Server {
+impl TftpServer {
     /// Binds the port.
-    pub fn bind(address: SocketAddr) -> io::Result<Server> {
-        Socket::bind(address, LOOK).map(|socket| Server { socket })
+    pub fn bind(address: SocketAddr) -> io::Result<TftpServer> {
+        TftpSocket::bind(address, LOOK).map(|socket| TftpServer { socket })
     }
 
     /// Where it is bound.
@@ -55,11 +55,11 @@ impl Server {
     }
 
     /// Serves from a thread of its own.
-    pub fn serve(self, files: Arc<dyn Files>) -> io::Result<Handle> {
+    pub fn serve(self, files: Arc<dyn TftpFiles>) -> io::Result<TftpHandle> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = thread::Builder::new().name("tftp".into()).spawn(move || {
-            let mut desk = Desk {
+            let mut desk = TftpHandler {
                 socket: self.socket,
                 files,
                 transfers: Transfers::default(),
@@ -67,14 +67,14 @@ impl Server {
             };
             desk.run(&stopped);
         })?;
-        Ok(Handle {
+        Ok(TftpHandle {
             stop,
             thread: Some(thread),
         })
     }
 }
 
-impl Drop for Handle {
+impl Drop for TftpHandle {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
@@ -83,14 +83,14 @@ impl Drop for Handle {
     }
 }
 
-struct Desk {
-    socket: Socket,
-    files: Arc<dyn Files>,
+struct TftpHandler {
+    socket: TftpSocket,
+    files: Arc<dyn TftpFiles>,
     transfers: Transfers,
     begun: Instant,
 }
 
-impl Desk {
+impl TftpHandler {
     fn run(&mut self, stop: &AtomicBool) {
         let mut buffer = [0; LARGEST];
         let mut looked = self.now();
@@ -130,47 +130,47 @@ impl Desk {
         self.begun.elapsed()
     }
 
-    fn one(&mut self, datagram: &[u8], arrived: &Arrived) {
+    fn one(&mut self, datagram: &[u8], arrived: &ReceivedPacket) {
         let (from, now) = (arrived.from, self.now());
-        match Datagram::decode(datagram) {
-            Ok(Datagram::Read(request)) => self.request(&request, arrived, now),
-            Ok(Datagram::Write) => {
+        match ClientPacket::decode(datagram) {
+            Ok(ClientPacket::Read(request)) => self.request(&request, arrived, now),
+            Ok(ClientPacket::Write) => {
                 self.refuse(
                     arrived,
                     ErrorCode::AccessViolation,
                     "nothing is written here",
                 );
             }
-            Ok(Datagram::Ack(block)) => {
+            Ok(ClientPacket::Ack(block)) => {
                 // A stranger's acknowledgement is a late one: it is not answered.
                 self.transfers.step(&self.socket, from, now, |transfer| {
                     transfer.on_ack(block, now)
                 });
             }
-            Ok(Datagram::Error { code, text }) => {
+            Ok(ClientPacket::Error { code, text }) => {
                 self.transfers.step(&self.socket, from, now, |transfer| {
                     transfer.on_error(code, text)
                 });
             }
-            Err(Undecodable::Mode) => {
+            Err(TftpDecodeError::Mode) => {
                 self.refuse(
                     arrived,
                     ErrorCode::IllegalOperation,
                     "only octet mode is known",
                 );
             }
-            Err(Undecodable::Request) => {
+            Err(TftpDecodeError::Request) => {
                 self.refuse(
                     arrived,
                     ErrorCode::IllegalOperation,
                     "the request cannot be read",
                 );
             }
-            Ok(Datagram::Stray) | Err(Undecodable::Packet) => {}
+            Ok(ClientPacket::Unexpected) | Err(TftpDecodeError::Packet) => {}
         }
     }
 
-    fn request(&mut self, request: &ReadRequest, arrived: &Arrived, now: Duration) {
+    fn request(&mut self, request: &ReadRequest, arrived: &ReceivedPacket, now: Duration) {
         let from = arrived.from;
         let name = match FileName::clean(&request.name) {
             Ok(name) => name,
@@ -197,7 +197,7 @@ impl Desk {
             );
         }
         let local = arrived.local.map(|local| local.ip());
-        let ask = Ask {
+        let ask = FileRequest {
             name: name.to_string(),
             peer: peer(from),
             local: local.unwrap_or(IpAddr::from([0, 0, 0, 0])),
@@ -206,14 +206,14 @@ impl Desk {
         };
         let found = match self.files.open(&ask) {
             Ok(found) => found,
-            Err(Refusal::NotFound) => {
+            Err(TftpRefusal::NotFound) => {
                 return self.refuse(arrived, ErrorCode::FileNotFound, "no such file");
             }
-            Err(Refusal::Forbidden) => {
+            Err(TftpRefusal::Forbidden) => {
                 return self.refuse(arrived, ErrorCode::AccessViolation, "not for you");
             }
-            Err(Refusal::Later) => return,
-            Err(Refusal::Other(text)) => {
+            Err(TftpRefusal::Later) => return,
+            Err(TftpRefusal::Other(text)) => {
                 return self.refuse(arrived, ErrorCode::NotDefined, &text);
             }
         };
@@ -231,7 +231,7 @@ impl Desk {
         self.transfers.begin(&self.socket, from, granted, now);
     }
 
-    fn refuse(&self, arrived: &Arrived, code: ErrorCode, text: &str) {
+    fn refuse(&self, arrived: &ReceivedPacket, code: ErrorCode, text: &str) {
         let bytes = encode_error(code, text);
         let local = arrived.local.as_ref();
         self.socket.send(&bytes, bytes.len(), arrived.from, local);

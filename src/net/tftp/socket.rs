@@ -25,7 +25,7 @@ const MOST_BYTES: usize = 65_000;
 
 /// A socket.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(super) struct TftpSocket {
     socket: socket2::Socket,
     /// Whether the kernel and the card take several blocks at once.
     gathers: Cell<bool>,
@@ -40,15 +40,15 @@ pub(super) enum Local {
 
 /// A datagram that has arrived.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Arrived {
+pub(super) struct ReceivedPacket {
     pub(super) length: usize,
     pub(super) from: SocketAddr,
     pub(super) local: Option<Local>,
 }
 
-impl Socket {
+impl TftpSocket {
     /// Binds the port. A datagram is waited for as long as `wait` and no longer.
-    pub(super) fn bind(address: SocketAddr, wait: Duration) -> io::Result<Socket> {
+    pub(super) fn bind(address: SocketAddr, wait: Duration) -> io::Result<TftpSocket> {
         let domain = Domain::for_address(address);
         let socket = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
@@ -61,7 +61,7 @@ impl Socket {
         socket.set_recv_buffer_size(QUEUE)?;
         socket.set_send_buffer_size(QUEUE)?;
         socket.bind(&SockAddr::from(address))?;
-        Ok(Socket {
+        Ok(TftpSocket {
             socket,
             gathers: Cell::new(true),
         })
@@ -80,7 +80,7 @@ impl Socket {
 
     /// Takes a datagram, as soon as there is one; none when none came in time. A wait of its own would be one more
     /// call into the kernel for each block.
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Arrived>> {
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<ReceivedPacket>> {
         let mut control = nix::cmsg_space!(libc::in_pktinfo, libc::in6_pktinfo);
         let mut slices = [IoSliceMut::new(buffer)];
         let message = recvmsg::<SockaddrStorage>(
@@ -109,7 +109,7 @@ impl Socket {
                 _ => {}
             }
         }
-        Ok(Some(Arrived {
+        Ok(Some(ReceivedPacket {
             length: message.bytes,
             from,
             local,

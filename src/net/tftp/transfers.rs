@@ -8,10 +8,13 @@ use std::{
 };
 
 use super::{
-    Content, Found, Outcome, Told,
-    socket::{Local, Socket},
+    FileContent, OpenedFile, OutcomeCallback, TransferOutcome,
+    socket::{Local, TftpSocket},
 };
-use crate::boot::tftp::{Agreed, Blocks, Ending, Reason, Step, Transfer, data_head, encode_oack};
+use crate::boot::tftp::{
+    BlockRange, NegotiatedOptions, Transfer, TransferEnd, TransferError, TransferStep, data_head,
+    encode_oack,
+};
 
 /// So many transfers at once: more than machines that boot from one server.
 pub(super) const MOST: usize = 2_048;
@@ -28,7 +31,7 @@ const HEAD: usize = 4;
 /// All transfers, by the client's address and port.
 #[derive(Default)]
 pub(super) struct Transfers {
-    all: HashMap<SocketAddr, Sending>,
+    all: HashMap<SocketAddr, ActiveTransfer>,
     of_one: HashMap<IpAddr, usize>,
     /// A window as it goes out, and as it comes from the file.
     window: Vec<u8>,
@@ -36,12 +39,12 @@ pub(super) struct Transfers {
 }
 
 /// One transfer.
-struct Sending {
+struct ActiveTransfer {
     name: String,
     transfer: Transfer,
-    agreed: Agreed,
-    content: Content,
-    told: Told,
+    agreed: NegotiatedOptions,
+    content: FileContent,
+    told: OutcomeCallback,
     local: Option<Local>,
     begun: Duration,
     /// What comes next, and from where in the file it is.
@@ -52,8 +55,8 @@ struct Sending {
 /// A request that was granted.
 pub(super) struct Granted {
     pub(super) name: String,
-    pub(super) agreed: Agreed,
-    pub(super) found: Found,
+    pub(super) agreed: NegotiatedOptions,
+    pub(super) found: OpenedFile,
     pub(super) local: Option<Local>,
 }
 
@@ -75,19 +78,19 @@ impl Transfers {
 
     pub(super) fn begin(
         &mut self,
-        socket: &Socket,
+        socket: &TftpSocket,
         from: SocketAddr,
         granted: Granted,
         now: Duration,
     ) {
-        self.end(from, |_| Outcome::Failed {
+        self.end(from, |_| TransferOutcome::Failed {
             reason: "the client asked for something else".into(),
             delivered: 0,
-            is_unheard: false,
+            no_response: false,
         });
         let size = granted.found.content.length();
         let (transfer, step) = Transfer::begin(&granted.agreed, size, now);
-        let sending = Sending {
+        let sending = ActiveTransfer {
             name: granted.name,
             transfer,
             agreed: granted.agreed,
@@ -106,10 +109,10 @@ impl Transfers {
     /// Lets something happen to a client's transfer; returns whether there is one.
     pub(super) fn step(
         &mut self,
-        socket: &Socket,
+        socket: &TftpSocket,
         from: SocketAddr,
         now: Duration,
-        happens: impl FnOnce(&mut Transfer) -> Step,
+        happens: impl FnOnce(&mut Transfer) -> TransferStep,
     ) -> bool {
         let Some(sending) = self.all.get_mut(&from) else {
             return false;
@@ -120,7 +123,7 @@ impl Transfers {
     }
 
     /// Sends again what was not acknowledged in time.
-    pub(super) fn tick(&mut self, socket: &Socket, now: Duration) {
+    pub(super) fn tick(&mut self, socket: &TftpSocket, now: Duration) {
         let late: Vec<SocketAddr> = self
             .all
             .iter()
@@ -132,34 +135,34 @@ impl Transfers {
         }
     }
 
-    fn take(&mut self, socket: &Socket, from: SocketAddr, step: Step, now: Duration) {
+    fn take(&mut self, socket: &TftpSocket, from: SocketAddr, step: TransferStep, now: Duration) {
         match step {
-            Step::Wait => {}
-            Step::Oack => {
+            TransferStep::Wait => {}
+            TransferStep::Oack => {
                 if let Some(sending) = self.all.get(&from) {
                     let bytes = encode_oack(&sending.agreed);
                     socket.send(&bytes, bytes.len(), from, sending.local.as_ref());
                 }
             }
-            Step::Send(blocks) => {
+            TransferStep::Send(blocks) => {
                 if let Err(error) = self.send(socket, from, blocks) {
                     tracing::warn!("TFTP: a file cannot be read any more: {error}");
-                    self.end(from, |sending| Outcome::Failed {
+                    self.end(from, |sending| TransferOutcome::Failed {
                         reason: format!("the file cannot be read any more: {error}"),
                         delivered: sending.transfer.delivered(),
-                        is_unheard: false,
+                        no_response: false,
                     });
                 }
             }
-            Step::End(ending) => self.end(from, |sending| match ending {
-                Ending::Completed => Outcome::Completed {
+            TransferStep::End(ending) => self.end(from, |sending| match ending {
+                TransferEnd::Completed => TransferOutcome::Completed {
                     bytes: sending.content.length(),
                     took: now.saturating_sub(sending.begun),
                 },
-                Ending::Probe => Outcome::Probe,
-                Ending::Failed(reason) => Outcome::Failed {
+                TransferEnd::Probe => TransferOutcome::Probe,
+                TransferEnd::Failed(reason) => TransferOutcome::Failed {
                     delivered: sending.transfer.delivered(),
-                    is_unheard: matches!(reason, Reason::Silent { .. })
+                    no_response: matches!(reason, TransferError::Silent { .. })
                         && !sending.transfer.is_proven(),
                     reason: reason.to_string(),
                 },
@@ -167,7 +170,7 @@ impl Transfers {
         }
     }
 
-    fn end(&mut self, from: SocketAddr, outcome: impl FnOnce(&Sending) -> Outcome) {
+    fn end(&mut self, from: SocketAddr, outcome: impl FnOnce(&ActiveTransfer) -> TransferOutcome) {
         let Some(sending) = self.all.remove(&from) else {
             return;
         };
@@ -182,7 +185,12 @@ impl Transfers {
     }
 
     /// Sends blocks, read at once and laid out with their headers.
-    fn send(&mut self, socket: &Socket, from: SocketAddr, blocks: Blocks) -> io::Result<()> {
+    fn send(
+        &mut self,
+        socket: &TftpSocket,
+        from: SocketAddr,
+        blocks: BlockRange,
+    ) -> io::Result<()> {
         let Some(sending) = self.all.get_mut(&from) else {
             return Ok(());
         };
@@ -191,9 +199,9 @@ impl Transfers {
         let (last, length) = transfer.place(blocks.last);
         let end = last + u64::from(length);
         let bytes = match &sending.content {
-            Content::Bytes(bytes) => &bytes[start as usize..end as usize],
-            Content::File(_) if sending.has_ahead(start, end) => &sending.ahead[..],
-            Content::File(blob) => {
+            FileContent::Bytes(bytes) => &bytes[start as usize..end as usize],
+            FileContent::File(_) if sending.has_ahead(start, end) => &sending.ahead[..],
+            FileContent::File(blob) => {
                 self.read.resize((end - start) as usize, 0);
                 blob.read_exact_at(&mut self.read, start)?;
                 &self.read[..]
@@ -215,14 +223,14 @@ impl Transfers {
     }
 }
 
-impl Sending {
+impl ActiveTransfer {
     fn has_ahead(&self, start: u64, end: u64) -> bool {
         !self.ahead.is_empty() && self.ahead_from == start && self.ahead.len() as u64 == end - start
     }
 
     /// Reads the block that begins here. What cannot be read now is read, and told of, when it is wanted.
     fn read_ahead(&mut self, start: u64) {
-        let Content::File(blob) = &self.content else {
+        let FileContent::File(blob) = &self.content else {
             return;
         };
         let block = usize::from(self.transfer.block());

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bootwright::disk::repo::Images;
+use bootwright::disk::repo::ImageRegistry;
 
 /// The file that is fetched.
 pub(crate) const FILE: &str = "large.bin";
@@ -73,7 +73,7 @@ fn make(disk: &Path, tree: &Path) -> anyhow::Result<PathBuf> {
 
 /// Reads an image without knowing anything of it; returns how long that takes.
 pub(crate) fn index(image: &Path, files: usize) -> anyhow::Result<Duration> {
-    let images = Images::default();
+    let images = ImageRegistry::default();
     let began = Instant::now();
     let read = images.at(image).see(|index| index.entries().len());
     let took = began.elapsed();

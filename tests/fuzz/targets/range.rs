@@ -2,7 +2,7 @@
 //! empty, lies within the file, and is the one that a slow reading finds, byte by byte.
 #![no_main]
 
-use bootwright::net::http::{Version, Wanted, wanted};
+use bootwright::net::http::{FileVersion, RequestedPart, wanted};
 use hyper::{
     HeaderMap, Method,
     header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE},
@@ -26,20 +26,20 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         };
         headers.append(name(*letter), value);
     }
-    let version = Version {
+    let version = FileVersion {
         etag: Some(ETAG),
         modified: None,
     };
     let answer = wanted(&Method::GET, &headers, version, length);
     let ranges: Vec<&[u8]> = all(&headers, &RANGE);
     match (answer, ranges.as_slice()) {
-        (Wanted::Changed, _) => assert!(headers.contains_key(IF_MATCH)),
-        (Wanted::Unchanged, _) => assert!(headers.contains_key(IF_NONE_MATCH)),
+        (RequestedPart::PreconditionFailed, _) => assert!(headers.contains_key(IF_MATCH)),
+        (RequestedPart::NotModified, _) => assert!(headers.contains_key(IF_NONE_MATCH)),
         (answer, [range]) if may_go_on(&headers) => compare(answer, range, length),
-        (answer, _) => assert_eq!(answer, Wanted::Whole),
+        (answer, _) => assert_eq!(answer, RequestedPart::Whole),
     }
     let head = wanted(&Method::HEAD, &headers, version, length);
-    assert!(!matches!(head, Wanted::Part { .. } | Wanted::Beyond));
+    assert!(!matches!(head, RequestedPart::Part { .. } | RequestedPart::NotSatisfiable));
 });
 
 /// Digits as they stand there; other bytes are counted.
@@ -74,26 +74,26 @@ fn may_go_on(headers: &HeaderMap) -> bool {
 }
 
 /// Holds an answer to what the header says of single bytes.
-fn compare(answer: Wanted, range: &[u8], length: u64) {
+fn compare(answer: RequestedPart, range: &[u8], length: u64) {
     let Some(range) = Slow::read(range) else {
-        assert_eq!(answer, Wanted::Whole);
+        assert_eq!(answer, RequestedPart::Whole);
         return;
     };
     match answer {
-        Wanted::Part { start, end } => {
+        RequestedPart::Part { start, end } => {
             assert!(start < end && end <= length);
             assert!(range.has(start, length) && range.has(end - 1, length));
             assert!(start == 0 || !range.has(start - 1, length));
             assert!(end == length || !range.has(end, length));
         }
-        Wanted::Beyond => {
+        RequestedPart::NotSatisfiable => {
             let near = 0..length.min(LOOKED_AT);
             let far = length.saturating_sub(LOOKED_AT)..length;
             assert!(near.chain(far).all(|at| !range.has(at, length)));
         }
         // The end of an empty file.
-        Wanted::Whole => assert!(length == 0 && matches!(range, Slow::Last(_))),
-        Wanted::Changed | Wanted::Unchanged => unreachable!("they were looked at before"),
+        RequestedPart::Whole => assert!(length == 0 && matches!(range, Slow::Last(_))),
+        RequestedPart::PreconditionFailed | RequestedPart::NotModified => unreachable!("they were looked at before"),
     }
 }
 

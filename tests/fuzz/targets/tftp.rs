@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use bootwright::boot::tftp::{Asked, Datagram, FileName, Step, Transfer};
+use bootwright::boot::tftp::{RequestedOptions, ClientPacket, FileName, TransferStep, Transfer};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let asked = match Datagram::decode(bytes) {
-        Ok(Datagram::Read(request)) => {
+    let asked = match ClientPacket::decode(bytes) {
+        Ok(ClientPacket::Read(request)) => {
             if let Ok(name) = FileName::clean(&request.name) {
                 let name = name.as_str();
                 assert!(!name.starts_with('/') && !name.contains('\\'), "{name:?}");
@@ -18,19 +18,19 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             }
             request.asked
         }
-        _ => Asked::default(),
+        _ => RequestedOptions::default(),
     };
     let size = u64::from(bytes.first().copied().unwrap_or(0)) * 1_000;
     let agreed = asked.agree(size, 1_468);
     let mut now = Duration::ZERO;
     let (mut transfer, mut step) = Transfer::begin(&agreed, size, now);
     for event in bytes.chunks(3) {
-        if let Step::Send(blocks) = &step {
+        if let TransferStep::Send(blocks) = &step {
             assert!(blocks.first <= blocks.last && blocks.last - blocks.first < 64);
             let (start, length) = transfer.place(blocks.last);
             assert!(start + u64::from(length) <= size);
         }
-        if let Step::End(_) = step {
+        if let TransferStep::End(_) = step {
             return;
         }
         now += Duration::from_millis(u64::from(event[0]));

@@ -145,7 +145,7 @@ fn what_is_answered_but_never_taken_up_is_said() {
     };
     let unheard = Broken {
         reason: "died after 0 bytes: no answer to block 0".into(),
-        is_unheard: true,
+        no_response: true,
     };
     let cases = [
         (None, 30, Signature::LoaderNotAsked { file: file() }),
