@@ -271,9 +271,13 @@ fn path_and_body(order: &OperatorCommand) -> (String, Value) {
     let nothing = || serde_json::json!({});
     match order {
         OperatorCommand::Reinstall(node) => (of(node, "reinstall"), nothing()),
-        OperatorCommand::Hold { node, reason } => (of(node, "hold"), serde_json::json!({ "reason": reason })),
+        OperatorCommand::Hold { node, reason } => {
+            (of(node, "hold"), serde_json::json!({ "reason": reason }))
+        }
         OperatorCommand::Release(node) => (of(node, "release"), nothing()),
-        OperatorCommand::Mark { node, state } => (of(node, "mark"), serde_json::json!({ "state": state })),
+        OperatorCommand::Mark { node, state } => {
+            (of(node, "mark"), serde_json::json!({ "state": state }))
+        }
         OperatorCommand::Forget { node, wipe_allowed } => (
             of(node, "forget"),
             serde_json::json!({ "wipe-allowed": wipe_allowed }),

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     control::Operation,
     disk::journal::LockError,
-    net::http::{OperatorCommand, OperatorQuery, ApiError},
+    net::http::{ApiError, OperatorCommand, OperatorQuery},
     serve::offline::{Offline, Request, operate},
 };
 
@@ -29,7 +29,9 @@ pub(super) fn ask(site: &Path, question: &OperatorQuery) -> CliResult<Vec<u8>> {
         OperatorQuery::Facts(name) => offline.facts(name).map(bytes),
         OperatorQuery::Explain(name) => offline.explain(name).map(bytes),
         OperatorQuery::Log { node, .. } => offline.log(node).map(|lines| lines.to_vec()),
-        OperatorQuery::Inventory | OperatorQuery::Status => Err(ApiError::new(503, "no server answers")),
+        OperatorQuery::Inventory | OperatorQuery::Status => {
+            Err(ApiError::new(503, "no server answers"))
+        }
     };
     answer.map_err(refused)
 }

@@ -6,7 +6,11 @@ use super::{client::ApiClient, failure::CliResult, offline, terminal::Terminal};
 use crate::net::http::OperatorQuery;
 
 /// Answers a question of one of the commands that only read.
-pub(super) fn ask(site: &Path, question: &OperatorQuery, terminal: &Terminal) -> CliResult<Vec<u8>> {
+pub(super) fn ask(
+    site: &Path,
+    question: &OperatorQuery,
+    terminal: &Terminal,
+) -> CliResult<Vec<u8>> {
     match ApiClient::find(site)? {
         Some((client, _)) => client.ask(question),
         None => {

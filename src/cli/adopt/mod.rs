@@ -39,7 +39,11 @@ pub(super) fn run(root: &Path, adopt: &arguments::AdoptArgs, terminal: &Terminal
     if !is_site(root) {
         return Err(no_site(root));
     }
-    let shown: NodeStatus = parsed(&ask(root, &OperatorQuery::Node(adopt.node.clone()), terminal)?)?;
+    let shown: NodeStatus = parsed(&ask(
+        root,
+        &OperatorQuery::Node(adopt.node.clone()),
+        terminal,
+    )?)?;
     let name = name(adopt, &shown)?;
     let loaded = check::loaded(root)?;
     if !loaded.is_sound() {
@@ -52,7 +56,11 @@ pub(super) fn run(root: &Path, adopt: &arguments::AdoptArgs, terminal: &Terminal
     is_unclaimed(&shown, &name, site)?;
     let policy = adopt.policy.as_deref();
     let policy = policy.map(|policy| named(policy, site)).transpose()?;
-    let facts: Facts = parsed(&ask(root, &OperatorQuery::Facts(adopt.node.clone()), terminal)?)?;
+    let facts: Facts = parsed(&ask(
+        root,
+        &OperatorQuery::Facts(adopt.node.clone()),
+        terminal,
+    )?)?;
     let nodes: Vec<NodeStatus> = parsed(&ask(root, &OperatorQuery::Nodes, terminal)?)?;
     let adopted = adopted(name, shown, facts, policy, &nodes, site);
     if adopted.macs.is_empty() && adopted.serial.is_none() && adopted.uuid.is_none() {

@@ -109,7 +109,11 @@ pub(super) fn findings(seen: &NetworksReport, dhcp: &[&PortOwner]) -> Vec<Doctor
     findings
 }
 
-fn of_interface(seen: &NetworksReport, interface: &Interface, dhcp: &[&PortOwner]) -> DoctorFinding {
+fn of_interface(
+    seen: &NetworksReport,
+    interface: &Interface,
+    dhcp: &[&PortOwner],
+) -> DoctorFinding {
     let name = &interface.name;
     let addresses: Vec<String> = interface
         .addresses
