@@ -125,6 +125,11 @@ pub(super) enum CliCommand {
     /// Show where files come from: every repo, or what is in one of them.
     #[command(after_help = EXIT_CODES)]
     Repos(ReposArgs),
+    /// Read the manual: list its topics, show one of them, or search all of them.
+    ///
+    /// On a terminal a page is shown by the program that PAGER names, else by `less`.
+    #[command(after_help = EXIT_CODES)]
+    Manual(ManualArgs),
     #[command(flatten)]
     Change(ChangeCommand),
 }
@@ -296,6 +301,16 @@ pub(super) struct ReposArgs {
     /// As JSON: an array of `{name, kind, at, bytes, files, task, guessed, system, trouble}`.
     #[arg(long, conflicts_with = "name")]
     pub(super) json: bool,
+}
+
+/// Arguments of `manual`.
+#[derive(Debug, Args)]
+pub(super) struct ManualArgs {
+    /// The page [default: the list of all].
+    pub(super) topic: Option<String>,
+    /// Print what contains all of these words, with its topic and heading.
+    #[arg(long, num_args = 1.., value_name = "WORDS")]
+    pub(super) search: Vec<String>,
 }
 
 /// What there is to do with one repo.

@@ -21,6 +21,7 @@ mod adopt;
 mod log;
 mod repos;
 mod log_writer;
+mod manual;
 mod serve;
 mod init;
 mod doctor;
@@ -70,6 +71,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> CliResult {
         CliCommand::Adopt(adopt) => adopt::run(&site, &adopt, terminal),
         CliCommand::Microkernel { command } => microkernel::run(&site, &command, terminal),
         CliCommand::Repos(repos) => repos::run(&site, &repos, terminal),
+        CliCommand::Manual(manual) => manual::run(&manual, terminal),
         CliCommand::Change(order) => operate::run(&site, order, terminal),
     }
 }

@@ -57,7 +57,7 @@ fn list_all(repos: &[RepoShown], json: bool, terminal: &Terminal) -> CliResult {
         return Ok(terminal.show(&(text? + "\n"))?);
     }
     if repos.is_empty() {
-        terminal.note("the site declares no repo; see `repo` in the README");
+        terminal.note("the site declares no repo; see `repo` in `bootwright manual configuration`");
     }
     let headers = ["REPO", "KIND", "SIZE", "FILES", "TASK", "HEALTH"];
     let rows: Vec<Vec<Cell>> = repos.iter().map(row).collect();

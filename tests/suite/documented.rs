@@ -1,9 +1,9 @@
-//! Holds the README to the code: every key of every object, every dependency, every link.
+//! Holds the README and the manual to the code: every key of every object, every dependency, every link.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use bootwright::{
@@ -16,8 +16,28 @@ use bootwright::{
     site::fields_of,
 };
 
-fn readme() -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The text of one page of the manual.
+fn page(topic: &str) -> String {
+    let path = root().join(format!("src/manual/{topic}.md"));
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The README, every page of the manual, and the README of every example and of the templates.
+fn documents() -> Vec<PathBuf> {
+    let below = |folder: &str| -> Vec<PathBuf> {
+        let entries = fs::read_dir(root().join(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    let mut documents = vec![root().join("README.md"), root().join("templates/README.md")];
+    documents.extend(below("src/manual"));
+    let examples = below("examples").into_iter();
+    documents.extend(examples.map(|example| example.join("README.md")));
+    documents.sort();
+    documents
 }
 
 /// The names in backticks in the first column of the tables of `text`.
@@ -33,7 +53,7 @@ fn section<'t>(text: &'t str, level: &str, title: &str) -> &'t str {
     let heading = format!("\n{level} {title}\n");
     let start = text
         .find(&heading)
-        .unwrap_or_else(|| panic!("the README has no heading `{level} {title}`"))
+        .unwrap_or_else(|| panic!("there is no heading `{level} {title}`"))
         + heading.len();
     let rest = &text[start..];
     // A heading of the same level, or of the level above.
@@ -43,6 +63,12 @@ fn section<'t>(text: &'t str, level: &str, title: &str) -> &'t str {
     ];
     &rest[..ends.into_iter().flatten().min().unwrap_or(rest.len())]
 }
+
+/// The heading of the keys that stand once for several objects.
+const COMMON_KEYS: &str = "Common keys";
+
+/// The objects that take every common key. A node takes some of them, for the NIC that it boots from.
+const LINKS: [&str; 4] = ["interface", "bond", "vlan", "bridge"];
 
 #[test]
 fn every_key_is_documented_and_every_documented_key_exists() {
@@ -73,15 +99,28 @@ fn every_key_is_documented_and_every_documented_key_exists() {
         ("[limits]", fields_of::<LimitsConfig>()),
         ("[run]", fields_of::<RunConfig>()),
     ];
-    let readme = readme();
-    let reference = section(&readme, "##", "Configuration");
+    let reference = page("configuration");
+    let common = first_column(section(&reference, "##", COMMON_KEYS));
     for (object, fields) in objects {
-        let documented = first_column(section(reference, "###", object));
+        let mut documented = first_column(section(&reference, "##", object));
         let fields: BTreeSet<&str> = fields.iter().copied().collect();
-        assert_eq!(documented, fields, "`### {object}` and the code");
+        if LINKS.contains(&object) {
+            assert!(common.is_subset(&fields), "`## {COMMON_KEYS}`: {object}");
+        }
+        if LINKS.contains(&object) || object == "node" {
+            for key in common.intersection(&fields) {
+                assert!(documented.insert(key), "`{key}` of {object} stands twice");
+            }
+        }
+        assert_eq!(documented, fields, "`## {object}` and the code");
     }
-    let headings = reference.matches("\n### ").count();
-    assert_eq!(headings, objects.len(), "no object is documented in vain");
+    let headings = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "));
+    let others: Vec<&str> = headings
+        .filter(|heading| !objects.iter().any(|(object, _)| object == heading))
+        .collect();
+    assert_eq!(others, [COMMON_KEYS], "no other object is documented");
 }
 
 #[test]
@@ -92,10 +131,8 @@ fn every_dependency_has_its_reason() {
         let table = manifest[table].as_table().unwrap();
         table.keys().map(String::as_str).collect()
     };
-    let readme = readme();
-    let (used, tests) = section(&readme, "##", "Dependencies")
-        .split_once("\nIn tests alone")
-        .unwrap();
+    let page = page("dependencies");
+    let (used, tests) = page.split_once("\nIn tests alone").unwrap();
     assert_eq!(first_column(used), names("dependencies"));
     for name in names("dev-dependencies") {
         assert!(tests.contains(&format!("`{name}`")), "{name}");
@@ -108,8 +145,8 @@ fn every_sentence_of_a_boot_that_stops_is_listed_in_its_order() {
         .iter()
         .map(|signature| format!("| {} | {} |", signature.what(), signature.remedy()))
         .collect();
-    let readme = readme();
-    let listed = section(&readme, "##", "When nothing happens").lines();
+    let page = page("troubleshooting");
+    let listed = section(&page, "##", "When nothing happens").lines();
     let listed: Vec<&str> = listed
         .filter(|line| line.starts_with("| "))
         .skip(1)
@@ -148,24 +185,47 @@ fn anchors(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let examples = fs::read_dir(root.join("examples")).unwrap();
-    let mut documents: Vec<_> = examples
-        .map(|entry| entry.unwrap().path().join("README.md"))
-        .collect();
-    documents.push(root.join("README.md"));
     let mut count = 0;
-    for document in documents {
+    for document in documents() {
         let text = fs::read_to_string(&document).unwrap();
         for link in links(&text) {
             count += 1;
-            let found = match link.split_once('#') {
-                Some(("", anchor)) => anchors(&text).contains(anchor),
-                _ if link.starts_with("https://") => true,
-                _ => document.with_file_name(link).exists(),
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (path, anchor) = match link.split_once('#') {
+                Some((path, anchor)) => (path, Some(anchor)),
+                None => (link, None),
             };
-            assert!(found, "{}: {link}", document.display());
+            let target = match path {
+                "" => document.clone(),
+                path => document.with_file_name("").join(path),
+            };
+            assert!(target.exists(), "{}: {link}", document.display());
+            if let Some(anchor) = anchor {
+                let text = fs::read_to_string(&target).unwrap();
+                assert!(
+                    anchors(&text).contains(anchor),
+                    "{}: {link}",
+                    document.display()
+                );
+            }
         }
     }
-    assert!(count > 20, "the READMEs have links");
+    assert!(count > 40, "the documents have links");
+}
+
+#[test]
+fn the_readme_links_every_page_of_the_manual() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let linked: BTreeSet<&str> = links(&readme)
+        .into_iter()
+        .filter_map(|link| link.strip_prefix("src/manual/"))
+        .map(|link| link.split_once('#').map_or(link, |(page, _)| page))
+        .collect();
+    let pages = fs::read_dir(root().join("src/manual")).unwrap();
+    let pages: BTreeSet<String> = pages
+        .map(|page| page.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(linked, pages.iter().map(String::as_str).collect());
 }

@@ -43,7 +43,7 @@ mod render_hostile;
 mod render_mistakes;
 mod render_scripts;
 mod render_library;
-mod render_readme;
+mod render_page;
 mod cli;
 mod deliveries;
 mod loaders;

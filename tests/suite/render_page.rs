@@ -1,10 +1,10 @@
-//! `templates/README.md` and what templates see, held to each other.
+//! The manual's page on templates and what templates see, held to each other.
 
 use std::collections::BTreeSet;
 
 use crate::render_site::rendering;
 
-const README: &str = include_str!("../../templates/README.md");
+const PAGE: &str = include_str!("../../src/manual/templates.md");
 
 const SITE: &str = r#"
 [network.lab]
@@ -28,7 +28,7 @@ const KEYS: &str = "{% for name, table in {'node': node, 'net': net, 'disk': dis
 ";
 
 #[test]
-fn the_readme_names_what_templates_see() {
+fn the_page_names_what_templates_see() {
     let task = "network = \"netcfg\"\n[[layout]]\nname = \"x\"\n[[file]]\nname = \"keys\"\ntemplate = \"keys.j2\"\n";
     let rendering = rendering(
         SITE,
@@ -42,7 +42,7 @@ fn the_readme_names_what_templates_see() {
     let there: BTreeSet<&str> = text.lines().collect();
     assert!(there.len() > 40, "{there:?}");
     let tables = ["node", "net", "disk", "settings", "repo", "task"];
-    let section = README
+    let section = PAGE
         .split("## What a template sees")
         .nth(1)
         .unwrap()
@@ -67,14 +67,14 @@ fn the_readme_names_what_templates_see() {
         .iter()
         .filter(|key| !named.contains(*key) && **key != "repo.files")
         .collect();
-    assert!(missing.is_empty(), "not in the README: {missing:?}");
+    assert!(missing.is_empty(), "not on the page: {missing:?}");
     let gone: Vec<_> = named.difference(&there).collect();
-    assert!(gone.is_empty(), "in the README alone: {gone:?}");
+    assert!(gone.is_empty(), "only on the page: {gone:?}");
 }
 
 #[test]
-fn every_filter_of_the_readme_is_one() {
-    let section = README
+fn every_filter_of_the_page_is_one() {
+    let section = PAGE
         .split("## Filters")
         .nth(1)
         .unwrap()
