@@ -1,13 +1,14 @@
 //! Holds the house to its plan: one direction, a core without input or output, files that a stranger can read.
 //!
-//! The tests look at the text of the sources, with comments and string literals blanked out. They do not parse Rust: a path that
-//! a macro puts together is not seen.
+//! The tests read the text of the sources, with comments and string literals blanked out. They do not parse Rust: a path that
+//! a macro builds is not found.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
 };
+
+use crate::support::sources::{code, root, sources};
 
 /// What stands at the top level, besides `target` and names that begin with a dot.
 const TOP_LEVEL: [&str; 11] = [
@@ -64,87 +65,6 @@ const VALUES: [&str; 7] = [
 /// Without its unit tests.
 const MOST_LINES: usize = 400;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// One file of the sources.
-struct Source {
-    /// Relative to the root.
-    path: PathBuf,
-    text: String,
-    /// Whether it is a module that its parent declares for tests alone.
-    is_test: bool,
-}
-
-impl Source {
-    /// The text without its unit tests; nothing of a file that is compiled for tests alone.
-    fn shipped(&self) -> &str {
-        if self.is_test {
-            return "";
-        }
-        let end = self.text.find("#[cfg(test)]\nmod tests");
-        &self.text[..end.unwrap_or(self.text.len())]
-    }
-
-    /// The files that this one declares as modules for tests alone.
-    fn test_files(&self) -> Vec<PathBuf> {
-        let folder = match self.path.file_name().and_then(|name| name.to_str()) {
-            Some("mod.rs" | "lib.rs" | "main.rs") => self.path.with_file_name(""),
-            _ => self.path.with_extension(""),
-        };
-        self.text
-            .split("#[cfg(test)]\nmod ")
-            .skip(1)
-            .filter_map(|rest| rest.lines().next()?.strip_suffix(';'))
-            .map(|name| folder.join(format!("{name}.rs")))
-            .collect()
-    }
-
-    /// The module at the top of the crate that the file belongs to; none for `lib.rs` and `main.rs`.
-    fn module(&self) -> Option<String> {
-        let below = self.path.strip_prefix("src").ok()?;
-        let first = below.components().next()?.as_os_str().to_str()?;
-        let name = first.strip_suffix(".rs").unwrap_or(first);
-        (name != "lib" && name != "main").then(|| name.to_string())
-    }
-
-    /// How many modules deep the file is: 1 for `src/x.rs` and `src/x/mod.rs`.
-    fn depth(&self) -> usize {
-        let parts = self.path.components().count() - 1;
-        parts - usize::from(self.path.ends_with("mod.rs"))
-    }
-}
-
-/// Every Rust file below `folder`, in path order.
-fn sources(folder: &str) -> Vec<Source> {
-    let mut found = Vec::new();
-    let mut folders = vec![root().join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("target") {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                let path = path.strip_prefix(root()).unwrap().to_path_buf();
-                found.push(Source {
-                    path,
-                    text,
-                    is_test: false,
-                });
-            }
-        }
-    }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    let tests: BTreeSet<PathBuf> = found.iter().flat_map(Source::test_files).collect();
-    for source in &mut found {
-        source.is_test = tests.contains(&source.path);
-    }
-    assert!(!found.is_empty(), "no Rust file below {folder}");
-    found
-}
-
 /// The modules of `lib.rs` in their order, and how many of them are the core.
 fn plan() -> (Vec<String>, usize) {
     let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();
@@ -162,66 +82,6 @@ fn plan() -> (Vec<String>, usize) {
     let core = core.expect("`src/lib.rs` has a line `// shell`");
     assert!(core > 0, "the core has modules");
     (modules, core)
-}
-
-/// Blanks out comments and string literals. Line breaks stay.
-fn code(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let length = blank_length(rest, out.chars().last());
-        if length == 0 {
-            out.push(first);
-            rest = &rest[first.len_utf8()..];
-        } else {
-            let breaks = rest[..length].matches('\n').count();
-            out.push(' ');
-            out.extend(std::iter::repeat_n('\n', breaks));
-            rest = &rest[length..];
-        }
-    }
-    out
-}
-
-/// How many bytes at the start of `text` are a comment or a literal.
-fn blank_length(text: &str, before: Option<char>) -> usize {
-    if text.starts_with("//") {
-        return text.find('\n').unwrap_or(text.len());
-    }
-    if text.starts_with("/*") {
-        return text.find("*/").map_or(text.len(), |end| end + 2);
-    }
-    if text.starts_with('"') {
-        return quoted_length(text);
-    }
-    // A raw string; `r` at the end of a longer word is none.
-    let word = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    let hashes = text[1..].bytes().take_while(|byte| *byte == b'#').count();
-    if !word && text.starts_with('r') && text[1 + hashes..].starts_with('"') {
-        let close = format!("\"{}", "#".repeat(hashes));
-        let body = 2 + hashes;
-        return text[body..]
-            .find(&close)
-            .map_or(text.len(), |end| body + end + close.len());
-    }
-    // The two character literals that would begin a string or hide the end of one.
-    ["'\"'", "'\\\"'"]
-        .iter()
-        .find(|literal| text.starts_with(**literal))
-        .map_or(0, |literal| literal.len())
-}
-
-fn quoted_length(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
 }
 
 /// Every path in `code`, with `a::{b, c::d}` spread out to `a::b` and `a::c::d`.

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod support;
 mod architecture;
+mod type_names;
+mod plain_words;
 mod dhcp;
 mod documented;
 mod examples;
