@@ -15,29 +15,37 @@ fn declared(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut for_tests = false;
     for line in code(text).lines() {
-        let words: Vec<&str> = line
-            .split(|c: char| !c.is_alphanumeric() && c != '_')
-            .filter(|word| !word.is_empty())
-            .collect();
         if line.trim_start().starts_with("#[") {
             for_tests |= line.contains("cfg(test)");
             continue;
         }
-        let keyword = words
-            .iter()
-            .position(|word| !["pub", "crate", "super", "in", "self", "unsafe"].contains(word));
-        let Some([keyword, name, ..]) = keyword.map(|at| &words[at..]) else {
+        let mut words = without_visibility(line.trim_start())
+            .split(|c: char| !c.is_alphanumeric() && c != '_' && c != '$')
+            .skip_while(|word| *word == "unsafe");
+        let (Some(keyword), Some(name)) = (words.next(), words.next()) else {
             continue;
         };
         // Source text is formatted: what stands at the margin is no part of a trait or an implementation.
-        let is_alias = *keyword == "type" && !line.starts_with(char::is_whitespace);
-        let is_type = is_alias || ["struct", "enum", "union", "trait"].contains(keyword);
-        if is_type && !for_tests && !line.contains(&format!("${name}")) {
-            found.push((*name).to_owned());
+        let is_alias = keyword == "type" && !line.starts_with(char::is_whitespace);
+        let is_type = is_alias || ["struct", "enum", "union", "trait"].contains(&keyword);
+        if is_type && !for_tests && !name.starts_with('$') {
+            found.push(name.to_owned());
         }
         for_tests = false;
     }
     found
+}
+
+/// A line without the `pub` or `pub(…)` at its start.
+fn without_visibility(line: &str) -> &str {
+    let Some(rest) = line.strip_prefix("pub") else {
+        return line;
+    };
+    let rest = match rest.strip_prefix('(') {
+        Some(scope) => scope.split_once(')').map_or(rest, |(_, rest)| rest),
+        None => rest,
+    };
+    rest.trim_start()
 }
 
 /// Each name that more than one of `files` declares, or one of them twice, with the files.
@@ -56,6 +64,7 @@ fn shared<'f>(files: impl Iterator<Item = (String, &'f str)>) -> BTreeMap<String
 fn every_kind_of_declaration_is_found() {
     let text = "
 pub(super) struct Plain { a: u8 }
+    pub(in crate::site) struct Scoped;
 struct Generic<T>(T);
     enum InsideAFunction {}
 pub trait Shape { type Output; }
@@ -77,6 +86,7 @@ struct AfterAttributes;
         declared(text),
         [
             "Plain",
+            "Scoped",
             "Generic",
             "InsideAFunction",
             "Shape",
