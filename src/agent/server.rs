@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use ureq::Agent;
 
-use crate::model::{Facts, Order};
+use crate::model::{AgentInstruction, Facts};
 
 /// The longest order that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -51,14 +51,14 @@ impl CheckInServer {
     }
 
     /// Tells what this machine is, and asks what to do.
-    pub(super) fn report(&self, facts: &Facts) -> Result<Order, InstructionError> {
+    pub(super) fn report(&self, facts: &Facts) -> Result<AgentInstruction, InstructionError> {
         let body = json!({"version": 1, "facts": facts}).to_string();
         let report = self.agent.post(format!("{}/report", self.url));
         order(report.content_type("application/json").send(body))
     }
 
     /// Asks what to do.
-    pub(super) fn order(&self) -> Result<Order, InstructionError> {
+    pub(super) fn order(&self) -> Result<AgentInstruction, InstructionError> {
         order(self.agent.get(format!("{}/order", self.url)).call())
     }
 }
@@ -83,7 +83,7 @@ impl InstallServer {
 
 type HttpResult = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
-fn order(answer: HttpResult) -> Result<Order, InstructionError> {
+fn order(answer: HttpResult) -> Result<AgentInstruction, InstructionError> {
     read(&text(answer)?)
 }
 

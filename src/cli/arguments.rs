@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::terminal::Color;
-use crate::model::{ByteSize, Span};
+use crate::model::{ByteSize, TimeSpan};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -200,7 +200,7 @@ pub(super) struct TryArgs {
     pub(super) disk: ByteSize,
     /// For how long at most.
     #[arg(long = "for", value_name = "SPAN", default_value = "5m")]
-    pub(super) span: Span,
+    pub(super) span: TimeSpan,
     /// Go on when the document was read: the installation itself.
     #[arg(long)]
     pub(super) keep: bool,

@@ -10,7 +10,7 @@ use super::{
     terminal::{Terminal, plain, state_style},
 };
 use crate::{
-    model::{Span, Timestamp},
+    model::{TimeSpan, Timestamp},
     net::http::OperatorQuery,
 };
 
@@ -53,7 +53,7 @@ pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> C
 
 fn card(shown: &NodeStatus, now: Timestamp, terminal: &Terminal) -> String {
     let since = shown.since.map_or(String::new(), |since| {
-        let ago = Span(now.since(since));
+        let ago = TimeSpan(now.since(since));
         format!(" since {} ({ago})", terminal.moment(since))
     });
     let state = terminal.paint(&plain(&shown.state), state_style(&shown.state));

@@ -14,7 +14,7 @@ use super::{
     terminal::{Terminal, plain, state_style},
 };
 use crate::{
-    model::{Span, Timestamp},
+    model::{TimeSpan, Timestamp},
     net::http::OperatorQuery,
 };
 
@@ -133,9 +133,9 @@ fn before_last(headers: &[&str], rows: &[Vec<Cell>]) -> usize {
 }
 
 fn row(shown: &NodeStatus, now: Timestamp) -> Vec<Cell> {
-    let since = shown
-        .since
-        .map_or(String::new(), |since| Span(now.since(since)).to_string());
+    let since = shown.since.map_or(String::new(), |since| {
+        TimeSpan(now.since(since)).to_string()
+    });
     let text = |text: &Option<String>| Cell::new(text.as_deref().unwrap_or_default());
     vec![
         Cell::new(&shown.name),

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     journal::{AttemptId, Event, Given, MachineId},
-    model::{Facts, Identity, LocalBoot, Node, Unknown},
+    model::{Facts, Identity, LocalBoot, Node, UndeclaredMode},
 };
 
 /// For how long requests that carry no number are the same boot.
@@ -73,7 +73,7 @@ impl Turn<'_> {
             .as_ref()
             .and_then(|name| self.snapshot.site.networks.get(name));
         let ignores = network.and_then(|network| network.body.unknown.as_ref());
-        ignores.is_some_and(|unknown| unknown.value == Unknown::Ignore)
+        ignores.is_some_and(|unknown| unknown.value == UndeclaredMode::Ignore)
             && self.is_stranger(identity)
     }
 

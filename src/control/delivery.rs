@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Layers, Turn, status::name_of};
 use crate::{
     journal::{Due, Event, Line, MachineId, Stage},
-    model::{Broker, List, Mono, Occasion, Receiver, StageName},
+    model::{Broker, LifecycleEvent, List, MonotonicTime, Recipient, StageName},
 };
 
 /// How many programs run at a time.
@@ -23,7 +23,7 @@ const LONGEST: u64 = 300;
 #[derive(Debug, Default)]
 pub struct Tries {
     running: BTreeSet<u64>,
-    failed: BTreeMap<u64, (u32, Mono)>,
+    failed: BTreeMap<u64, (u32, MonotonicTime)>,
 }
 
 /// What a program is told.
@@ -39,7 +39,7 @@ pub struct Telling {
 
 impl Tries {
     /// Which deliveries may be made now: one at a time for each receiver and machine, in order.
-    pub fn ready(&mut self, due: &BTreeMap<u64, Due>, now: Mono) -> Vec<u64> {
+    pub fn ready(&mut self, due: &BTreeMap<u64, Due>, now: MonotonicTime) -> Vec<u64> {
         let mut met = BTreeSet::new();
         let mut ready = Vec::new();
         for (number, due) in due {
@@ -58,7 +58,7 @@ impl Tries {
     }
 
     /// When the next one that failed is tried again; none while so many run that one has to end first.
-    pub fn next(&self) -> Option<Mono> {
+    pub fn next(&self) -> Option<MonotonicTime> {
         if self.running.len() >= AT_ONCE {
             return None;
         }
@@ -74,7 +74,7 @@ impl Tries {
     }
 
     /// A program has failed; returns how often it has.
-    pub fn failed(&mut self, number: u64, now: Mono) -> u32 {
+    pub fn failed(&mut self, number: u64, now: MonotonicTime) -> u32 {
         self.running.remove(&number);
         let (tries, until) = self.failed.entry(number).or_insert((0, now));
         *tries += 1;
@@ -120,7 +120,7 @@ impl Turn<'_> {
         &self,
         id: MachineId,
         line: &Line,
-    ) -> Option<(Occasion, Option<u32>, Option<String>)> {
+    ) -> Option<(LifecycleEvent, Option<u32>, Option<String>)> {
         let machine = self.world.state.machine(id)?;
         let begun = |number: u32| {
             let mut attempts = machine.attempts.iter();
@@ -131,18 +131,18 @@ impl Turn<'_> {
             Event::Seen { .. } => {
                 let is_stranger = machine.node.is_none() && self.node_of(id).is_none();
                 (self.born.contains(&id) && is_stranger).then_some((
-                    Occasion::Discovered,
+                    LifecycleEvent::Discovered,
                     None,
                     None,
                 ))
             }
-            Event::Bound { .. } => plain(Occasion::Bound, None),
+            Event::Bound { .. } => plain(LifecycleEvent::Bound, None),
             // Whichever comes first: what is read, or what is said.
             Event::Document { attempt, .. } => {
                 let begun = begun(*attempt)?;
                 let is_said = begun.stages.contains_key(&Stage::Installing);
                 let is_news = begun.read == Some(line.at) && !is_said;
-                is_news.then_some((Occasion::Installing, Some(*attempt), None))
+                is_news.then_some((LifecycleEvent::Installing, Some(*attempt), None))
             }
             Event::Stage {
                 attempt,
@@ -152,35 +152,35 @@ impl Turn<'_> {
             } => {
                 let on = match stage {
                     Stage::Installing if begun(*attempt)?.read.is_some() => return None,
-                    Stage::Installing => Occasion::Installing,
-                    Stage::Installed => Occasion::Installed,
-                    Stage::Finished => Occasion::Finished,
-                    Stage::Failed => Occasion::Failed,
+                    Stage::Installing => LifecycleEvent::Installing,
+                    Stage::Installed => LifecycleEvent::Installed,
+                    Stage::Finished => LifecycleEvent::Finished,
+                    Stage::Failed => LifecycleEvent::Failed,
                     Stage::NoDisk | Stage::Own(_) => return None,
                 };
                 Some((on, Some(*attempt), reason.clone()))
             }
             Event::Overdue { attempt, stage, .. } => {
                 let reason = format!("no `{stage}` in time");
-                Some((Occasion::Failed, Some(*attempt), Some(reason)))
+                Some((LifecycleEvent::Failed, Some(*attempt), Some(reason)))
             }
             Event::GaveUp { attempt, reason } => {
-                Some((Occasion::Failed, Some(*attempt), Some(reason.clone())))
+                Some((LifecycleEvent::Failed, Some(*attempt), Some(reason.clone())))
             }
-            Event::Held { reason, .. } => Some((Occasion::Held, None, Some(reason.clone()))),
+            Event::Held { reason, .. } => Some((LifecycleEvent::Held, None, Some(reason.clone()))),
             _ => None,
         }
     }
 
     /// Whose programs hear of it.
-    fn receivers(&self, id: MachineId, on: Occasion) -> Vec<Receiver> {
+    fn receivers(&self, id: MachineId, on: LifecycleEvent) -> Vec<Recipient> {
         let hooks = self.snapshot.site.hooks.values();
         let hooks = hooks.filter(|hook| hook.body.on.values().any(|heard| *heard == on));
-        let hooks = hooks.map(|hook| Receiver::Hook(hook.name.value.clone()));
+        let hooks = hooks.map(|hook| Recipient::Hook(hook.name.value.clone()));
         let broker = self
             .broker_of(id)
-            .filter(|broker| on == Occasion::Finished && broker.is_program());
-        let broker = broker.map(|broker| Receiver::Broker(broker.name.value.clone()));
+            .filter(|broker| on == LifecycleEvent::Finished && broker.is_program());
+        let broker = broker.map(|broker| Recipient::Broker(broker.name.value.clone()));
         hooks.chain(broker).collect()
     }
 
@@ -212,8 +212,8 @@ impl Turn<'_> {
         let due = self.due().get(&number)?.clone();
         let site = &self.snapshot.site;
         let (run, settings) = match &due.to {
-            Receiver::Hook(name) => (site.hooks.get(name).map(|hook| words(&hook.body.run)), None),
-            Receiver::Broker(name) => {
+            Recipient::Hook(name) => (site.hooks.get(name).map(|hook| words(&hook.body.run)), None),
+            Recipient::Broker(name) => {
                 let broker = site.brokers.get(name);
                 let run = broker.and_then(|broker| broker.program());
                 (run, broker.map(|broker| &broker.vars))
@@ -238,8 +238,8 @@ impl Turn<'_> {
             "facts": facts,
         });
         match &due.to {
-            Receiver::Hook(name) => told["hook"] = json!(name),
-            Receiver::Broker(name) => {
+            Recipient::Hook(name) => told["hook"] = json!(name),
+            Recipient::Broker(name) => {
                 told["broker"] = json!(name);
                 let settings = settings.into_iter().flatten();
                 let settings = settings.filter(|(key, _)| *key != "run");
@@ -276,7 +276,7 @@ impl Turn<'_> {
             on: due.on,
         };
         self.record_of(due.machine, event);
-        if let (Receiver::Broker(_), Some(attempt)) = (&due.to, due.attempt) {
+        if let (Recipient::Broker(_), Some(attempt)) = (&due.to, due.attempt) {
             let name: StageName = HANDED_OVER.parse().expect("it is a name");
             let stage = Stage::Own(name);
             self.inferred(self.world.state.resolve(due.machine), attempt, stage);
@@ -326,8 +326,8 @@ mod tests {
     fn due(all: &[(u64, &str, u64)]) -> BTreeMap<u64, Due> {
         let due = |(number, hook, machine): &(u64, &str, u64)| {
             let due = Due {
-                to: Receiver::Hook(hook.parse().unwrap()),
-                on: Occasion::Bound,
+                to: Recipient::Hook(hook.parse().unwrap()),
+                on: LifecycleEvent::Bound,
                 at: Timestamp(0),
                 machine: MachineId(*machine),
                 node: "n".into(),
@@ -350,21 +350,21 @@ mod tests {
             (6, "a", 4),
         ]);
         let mut tries = Tries::default();
-        assert_eq!(tries.ready(&all, Mono(0)), [1, 3, 4, 5]);
-        assert!(tries.ready(&all, Mono(0)).is_empty());
+        assert_eq!(tries.ready(&all, MonotonicTime(0)), [1, 3, 4, 5]);
+        assert!(tries.ready(&all, MonotonicTime(0)).is_empty());
         all.remove(&1);
         tries.ended(1);
-        assert_eq!(tries.ready(&all, Mono(0)), [2]);
+        assert_eq!(tries.ready(&all, MonotonicTime(0)), [2]);
         all.remove(&3);
         tries.ended(3);
-        assert_eq!(tries.ready(&all, Mono(0)), [6]);
+        assert_eq!(tries.ready(&all, MonotonicTime(0)), [6]);
     }
 
     #[test]
     fn one_that_failed_is_tried_again_after_longer_and_longer() {
         let all = due(&[(1, "a", 1), (2, "a", 1), (3, "a", 2)]);
         let mut tries = Tries::default();
-        let mut now = Mono(0);
+        let mut now = MonotonicTime(0);
         assert_eq!(tries.ready(&all, now), [1, 3]);
         tries.ended(3);
         let mut pauses = Vec::new();
@@ -390,11 +390,11 @@ mod tests {
             (5, "a", 5),
         ]);
         let mut tries = Tries::default();
-        tries.ready(&all, Mono(0));
-        tries.failed(1, Mono(0));
-        assert_eq!(tries.ready(&all, Mono(0)), [5]);
+        tries.ready(&all, MonotonicTime(0));
+        tries.failed(1, MonotonicTime(0));
+        assert_eq!(tries.ready(&all, MonotonicTime(0)), [5]);
         assert_eq!(tries.next(), None);
         tries.ended(5);
-        assert_eq!(tries.next(), Some(Mono(1_000)));
+        assert_eq!(tries.next(), Some(MonotonicTime(1_000)));
     }
 }

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     journal::{AttemptId, Event, Line, Machine, MachineId, State},
-    model::{Asset, Few, Identity, Mac, Mono, NodeName, Now, Revision, Serial, Timestamp, Uuid},
+    model::{
+        Asset, Identity, Mac, MonotonicTime, NodeName, Now, Revision, Serial, SmallSet, Timestamp,
+        Uuid,
+    },
 };
 
 /// Everything that decisions rest on besides the site.
@@ -32,15 +35,15 @@ pub struct World {
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
     key: TokenKey,
-    pub(crate) mac: HashMap<Mac, Few<MachineId>>,
-    pub(crate) serial: HashMap<Serial, Few<MachineId>>,
-    pub(crate) uuid: HashMap<Uuid, Few<MachineId>>,
-    pub(crate) asset: HashMap<Asset, Few<MachineId>>,
-    pub(crate) name: HashMap<NodeName, Few<MachineId>>,
+    pub(crate) mac: HashMap<Mac, SmallSet<MachineId>>,
+    pub(crate) serial: HashMap<Serial, SmallSet<MachineId>>,
+    pub(crate) uuid: HashMap<Uuid, SmallSet<MachineId>>,
+    pub(crate) asset: HashMap<Asset, SmallSet<MachineId>>,
+    pub(crate) name: HashMap<NodeName, SmallSet<MachineId>>,
     pub(crate) token: HashMap<Token, AttemptId>,
     /// Machines that may be in the microkernel: all that nobody declared or that are not installed, and whoever was given it.
     check_in: HashMap<Token, MachineId>,
-    pub(crate) lease: HashMap<Mac, Few<Ipv4Addr>>,
+    pub(crate) lease: HashMap<Mac, SmallSet<Ipv4Addr>>,
     /// Machines that nobody would miss, by when they were last heard of.
     pub(crate) strangers: BTreeSet<(Timestamp, MachineId)>,
 }
@@ -48,7 +51,7 @@ pub(crate) struct Index {
 /// What this run knows of an open attempt.
 struct Age {
     of: AttemptId,
-    since: Mono,
+    since: MonotonicTime,
     rendered: Option<Revision>,
 }
 
@@ -182,7 +185,7 @@ impl World {
     }
 
     /// Returns the machines that bear any of these identities.
-    pub(crate) fn bearing(&self, identity: &Identity) -> Few<MachineId> {
+    pub(crate) fn bearing(&self, identity: &Identity) -> SmallSet<MachineId> {
         let by_mac = find(&self.index.mac, &identity.mac);
         let by_serial = find(&self.index.serial, &identity.serial);
         let by_uuid = find(&self.index.uuid, &identity.uuid);
@@ -301,13 +304,13 @@ impl Index {
 }
 
 fn find<'a, K: Eq + Hash>(
-    map: &'a HashMap<K, Few<MachineId>>,
-    keys: &'a Few<K>,
+    map: &'a HashMap<K, SmallSet<MachineId>>,
+    keys: &'a SmallSet<K>,
 ) -> impl Iterator<Item = &'a MachineId> {
     keys.iter().filter_map(|key| map.get(key)).flatten()
 }
 
-fn take<K: Eq + Hash>(map: &mut HashMap<K, Few<MachineId>>, key: &K, id: MachineId) {
+fn take<K: Eq + Hash>(map: &mut HashMap<K, SmallSet<MachineId>>, key: &K, id: MachineId) {
     if let Some(ids) = map.get_mut(key) {
         ids.retain(|known| *known != id);
         if ids.is_empty() {

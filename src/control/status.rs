@@ -11,7 +11,7 @@ use super::{
 use crate::{
     journal::{Attempt, Machine, MachineId, identities},
     matcher,
-    model::{Mac, Node, Platform, PolicyName, Span, TaskName, Timestamp},
+    model::{Mac, Node, Platform, PolicyName, TaskName, TimeSpan, Timestamp},
     site::counted,
 };
 
@@ -271,7 +271,7 @@ impl Turn<'_> {
                 "never seen".into()
             };
         };
-        let ago = Span(self.now.wall.since(machine.last));
+        let ago = TimeSpan(self.now.wall.since(machine.last));
         let mut text = match machine.said.as_str() {
             "" => "never seen".into(),
             said => format!("{said}, {ago} ago"),
@@ -280,7 +280,7 @@ impl Turn<'_> {
         if state == Standing::Bound && machine.open().is_none() && is_due(machine, node) {
             text += "; waiting for a network boot";
         } else if let Some(clock) = clocks.get(machine.id).filter(|clock| !clock.passed) {
-            let left = Span(clock.due.since(self.now.mono));
+            let left = TimeSpan(clock.due.since(self.now.mono));
             text += &format!("; {} due in {left}", clock.wait.step.as_str());
         }
         text

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     journal::{ByMachine, MachineId},
-    model::{Mac, Mono, NetworkName, RepoName, Revision},
+    model::{Mac, MonotonicTime, NetworkName, RepoName, Revision},
 };
 
 /// What only this run remembers.
@@ -27,30 +27,30 @@ pub(crate) struct Run {
     /// The latest network boot of each machine.
     pub(crate) boots: ByMachine<Box<LatestBoot>>,
     /// When a machine that was installing was last sent to its disk, and in which attempt.
-    pub(crate) disk_tried: ByMachine<(u32, Mono)>,
+    pub(crate) disk_tried: ByMachine<(u32, MonotonicTime)>,
     /// The running deadline of each machine.
     pub(crate) clocks: ByMachine<Clock>,
     /// The same, by when they end.
-    pub(crate) due: BTreeSet<(Mono, MachineId)>,
+    pub(crate) due: BTreeSet<(MonotonicTime, MachineId)>,
     /// When the attempts of the last hour were opened.
-    pub(crate) opened: VecDeque<Mono>,
+    pub(crate) opened: VecDeque<MonotonicTime>,
     /// When each open attempt was opened, for how long its documents live.
-    pub(crate) since: ByMachine<Mono>,
+    pub(crate) since: ByMachine<MonotonicTime>,
     /// By which revision each open attempt's documents were rendered.
     pub(crate) rendered: ByMachine<Option<Revision>>,
     /// How each machine comes to boot.
     pub(crate) firmware: ByMachine<Firmware>,
     /// When each boot is to have gone on.
-    pub(crate) stalls: BTreeSet<(Mono, MachineId)>,
+    pub(crate) stalls: BTreeSet<(MonotonicTime, MachineId)>,
     /// Which declared machines were never seen, and when that was looked up.
-    pub(crate) unseen: Option<(Mono, Option<String>)>,
+    pub(crate) unseen: Option<(MonotonicTime, Option<String>)>,
     /// The machine that last got a script at an address.
     pub(crate) at: BTreeMap<IpAddr, MachineId>,
     /// Which address was offered to a card of late, and the same by address.
-    pub(crate) offers: BTreeMap<Mac, (Ipv4Addr, Mono)>,
-    pub(crate) offered: BTreeMap<Ipv4Addr, (Mac, Mono)>,
+    pub(crate) offers: BTreeMap<Mac, (Ipv4Addr, MonotonicTime)>,
+    pub(crate) offered: BTreeMap<Ipv4Addr, (Mac, MonotonicTime)>,
     /// Where in each network's range the next free address is looked for, and since when.
-    pub(crate) pools: BTreeMap<NetworkName, (Mono, Pool)>,
+    pub(crate) pools: BTreeMap<NetworkName, (MonotonicTime, Pool)>,
     /// Strangers that became known by DHCP of late.
     pub(crate) strangers: Strangers,
     /// On which links addresses can be asked for, and who has answered for which of late.
@@ -59,11 +59,11 @@ pub(crate) struct Run {
     /// Repos whose image is not known to be the one that the site names, each with the reason.
     pub(crate) unproven: BTreeMap<RepoName, String>,
     /// When each machine in the microkernel last reported.
-    pub(crate) reported: ByMachine<Mono>,
+    pub(crate) reported: ByMachine<MonotonicTime>,
     /// Which are to switch themselves off when they ask.
     pub(crate) switching_off: BTreeSet<MachineId>,
     /// Which were told to boot anew, and when.
-    pub(crate) rebooting: BTreeMap<MachineId, Mono>,
+    pub(crate) rebooting: BTreeMap<MachineId, MonotonicTime>,
     /// Remarks made once to a machine's log.
     pub(crate) remarked: BTreeSet<(MachineId, String)>,
 }
@@ -72,7 +72,7 @@ pub(crate) struct Run {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct LatestBoot {
     pub(crate) id: Option<String>,
-    pub(crate) at: Mono,
+    pub(crate) at: MonotonicTime,
     pub(crate) decision: Decision,
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Event, MachineId};
-use crate::model::{Occasion, Receiver, Timestamp};
+use crate::model::{LifecycleEvent, Recipient, Timestamp};
 
 /// The deliveries that are still to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -21,9 +21,9 @@ pub struct Deliveries {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Due {
     /// Who is to hear of it.
-    pub to: Receiver,
+    pub to: Recipient,
     /// Of what.
-    pub on: Occasion,
+    pub on: LifecycleEvent,
     /// When it happened.
     pub at: Timestamp,
     /// To which machine.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DhcpGiven, Given, HoldCause, Level, MachineId, Stage};
 use crate::model::{
-    BootProgram, Facts, Identity, Mac, NodeName, Occasion, Platform, PolicyName, Receiver,
+    BootProgram, Facts, Identity, LifecycleEvent, Mac, NodeName, Platform, PolicyName, Recipient,
     RepoName, TaskName, Timestamp,
 };
 
@@ -253,9 +253,9 @@ pub enum Event {
         /// The number of the delivery; numbers only grow.
         delivery: u64,
         /// Whose program.
-        to: Receiver,
+        to: Recipient,
         /// Of what.
-        on: Occasion,
+        on: LifecycleEvent,
         /// What the machine was called.
         node: String,
         /// In which of its attempts.
@@ -270,18 +270,18 @@ pub enum Event {
         /// The delivery.
         delivery: u64,
         /// Whose program.
-        to: Receiver,
+        to: Recipient,
         /// Of what.
-        on: Occasion,
+        on: LifecycleEvent,
     },
     /// The program has not; it will be told again.
     Undelivered {
         /// The delivery.
         delivery: u64,
         /// Whose program.
-        to: Receiver,
+        to: Recipient,
         /// Of what.
-        on: Occasion,
+        on: LifecycleEvent,
         /// How often it was tried in this run of the server.
         tries: u32,
         /// What it said.
@@ -292,9 +292,9 @@ pub enum Event {
         /// The delivery.
         delivery: u64,
         /// Whose program it was.
-        to: Receiver,
+        to: Recipient,
         /// Of what.
-        on: Occasion,
+        on: LifecycleEvent,
         /// Why.
         reason: String,
     },

@@ -1,7 +1,7 @@
 //! Events as people read them in `bootwright nodes NAME log`.
 
 use super::{DhcpGiven, Event, Given, HoldCause, Level, Line};
-use crate::model::{ByteSize, Facts, Identity, NodeName, Receiver, Span};
+use crate::model::{ByteSize, Facts, Identity, NodeName, Recipient, TimeSpan};
 
 /// One line of a log: a word that says what kind of thing happened, and the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,17 +88,17 @@ fn one_line(text: &str) -> String {
         .collect()
 }
 
-fn receiver(to: &Receiver) -> &'static str {
+fn receiver(to: &Recipient) -> &'static str {
     match to {
-        Receiver::Hook(_) => "hook",
-        Receiver::Broker(_) => "broker",
+        Recipient::Hook(_) => "hook",
+        Recipient::Broker(_) => "broker",
     }
 }
 
-fn name(to: &Receiver) -> &str {
+fn name(to: &Recipient) -> &str {
     match to {
-        Receiver::Hook(name) => name.as_str(),
-        Receiver::Broker(name) => name.as_str(),
+        Recipient::Hook(name) => name.as_str(),
+        Recipient::Broker(name) => name.as_str(),
     }
 }
 
@@ -190,7 +190,7 @@ fn said(event: &Event) -> (&'static str, String) {
                 .as_ref()
                 .map_or(by.into(), |reason| format!("{by}: {reason}"));
             let late = late.map_or(String::new(), |late| {
-                format!("; late by {}", Span::seconds(late))
+                format!("; late by {}", TimeSpan::seconds(late))
             });
             (
                 stage_kind(stage.as_str()),
@@ -199,7 +199,7 @@ fn said(event: &Event) -> (&'static str, String) {
         }
         Event::Overdue { stage, after, .. } => (
             "failed",
-            format!("no `{stage}` for {}", Span::seconds(*after)),
+            format!("no `{stage}` for {}", TimeSpan::seconds(*after)),
         ),
         Event::GaveUp { attempt, reason } => ("failed", format!("attempt {attempt}: {reason}")),
         Event::Closed { attempt, reason } => ("closed", format!("attempt {attempt}: {reason}")),

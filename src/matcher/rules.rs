@@ -10,7 +10,7 @@ use super::{
     term::{Scope, Term, parse},
 };
 use crate::{
-    model::{At, Facts},
+    model::{Facts, Spanned},
     site::{Diagnostic, Site},
 };
 
@@ -34,7 +34,7 @@ impl Default for Rules {
 pub fn compile(site: &Site) -> (Rules, Vec<Diagnostic>) {
     let mut rules = Rules::default();
     let mut diagnostics = Vec::new();
-    let mut add = |what: &str, scope, text: Option<&At<String>>| {
+    let mut add = |what: &str, scope, text: Option<&Spanned<String>>| {
         if let Some(text) = text {
             diagnostics.extend(rules.add(what, scope, text));
         }
@@ -66,7 +66,7 @@ pub fn compile(site: &Site) -> (Rules, Vec<Diagnostic>) {
 }
 
 impl Rules {
-    fn add(&mut self, what: &str, scope: Scope, text: &At<String>) -> Option<Diagnostic> {
+    fn add(&mut self, what: &str, scope: Scope, text: &Spanned<String>) -> Option<Diagnostic> {
         let key = (scope, text.value.clone());
         if self.terms.contains_key(&key) {
             return None;
@@ -78,7 +78,7 @@ impl Rules {
             }
             Err(reason) => {
                 let message = format!("the expression of this {what} does not compile: {reason}");
-                Some(Diagnostic::error(message, text.place))
+                Some(Diagnostic::error(message, text.span))
             }
         }
     }
@@ -119,18 +119,20 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FileId, Place};
+    use crate::model::{FileId, SourceSpan};
 
     fn verdict(text: &str, facts: &Facts, unsure: &[&str]) -> Result<Verdict, String> {
         let mut rules = Rules::default();
-        let place = Place {
+        let span = SourceSpan {
             file: FileId(0),
             start: 0,
             end: 0,
         };
-        if let Some(diagnostic) =
-            rules.add("policy", Scope::FactsAndTags, &At::new(text.into(), place))
-        {
+        if let Some(diagnostic) = rules.add(
+            "policy",
+            Scope::FactsAndTags,
+            &Spanned::new(text.into(), span),
+        ) {
             return Err(diagnostic.message);
         }
         let tags = Tags {

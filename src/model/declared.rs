@@ -8,9 +8,9 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddressRange, Asset, At, Bond, Bridge, BrokerName, HookName, HostAddress, Interface, LinkName,
-    List, Mac, NetworkName, NodeName, Occasion, Place, PolicyName, RepoName, Route, Serial,
-    Settings, Span, Subnet, TagName, TaskName, Uuid, Vars, Vlan,
+    AddressRange, Asset, Bond, Bridge, BrokerName, HookName, HostAddress, Interface,
+    LifecycleEvent, LinkName, List, Mac, NetworkName, NodeName, PolicyName, RepoName, Route,
+    Serial, Settings, SourceSpan, Spanned, Subnet, TagName, TaskName, TimeSpan, Uuid, Vars, Vlan,
 };
 
 /// `defaults`: settings of lowest precedence.
@@ -24,7 +24,7 @@ pub struct Defaults {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Repo {
     /// Its name, at the place of its declaration.
-    pub name: At<RepoName>,
+    pub name: Spanned<RepoName>,
     /// Its keys.
     pub body: RepoBody,
 }
@@ -34,15 +34,15 @@ pub struct Repo {
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RepoBody {
     /// An ISO image that is read in place.
-    pub iso: Option<At<String>>,
+    pub iso: Option<Spanned<String>>,
     /// The image's SHA-256 in hexadecimal.
-    pub sha256: Option<At<String>>,
+    pub sha256: Option<Spanned<String>>,
     /// A directory.
-    pub path: Option<At<String>>,
+    pub path: Option<Spanned<String>>,
     /// A URL that machines fetch from directly.
-    pub url: Option<At<String>>,
+    pub url: Option<Spanned<String>>,
     /// What installs from it when nothing else says so.
-    pub task: Option<At<TaskName>>,
+    pub task: Option<Spanned<TaskName>>,
     /// Anything, for templates; `mirror` is where packages come from when not from the repo itself.
     pub vars: Vars,
 }
@@ -51,7 +51,7 @@ pub struct RepoBody {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
     /// Its name, at the place of its declaration.
-    pub name: At<NetworkName>,
+    pub name: Spanned<NetworkName>,
     /// Its keys.
     pub body: NetworkBody,
 }
@@ -67,29 +67,29 @@ pub struct NetworkBody {
     /// DNS servers.
     pub dns: Option<List<IpAddr>>,
     /// The domain that completes a bare node name.
-    pub domain: Option<At<String>>,
+    pub domain: Option<Spanned<String>>,
     /// DNS search domains.
     pub search: Option<List<String>>,
     /// NTP servers, by address or name.
     pub ntp: Option<List<String>>,
     /// The tag its packets carry, 1 to 4094; unset: untagged.
-    pub vlan: Option<At<u16>>,
+    pub vlan: Option<Spanned<u16>>,
     /// The largest packet in bytes.
-    pub mtu: Option<At<u32>>,
+    pub mtu: Option<Spanned<u32>>,
     /// Addresses that something else hands out.
     pub taken: Option<List<AddressRange>>,
     /// Static addresses for discovered nodes.
     pub pool: Option<List<AddressRange>>,
     /// What DHCP does here; default `off`.
-    pub dhcp: Option<At<DhcpMode>>,
+    pub dhcp: Option<Spanned<DhcpMode>>,
     /// The dynamic range, with `dhcp = "server"`.
     pub range: Option<List<AddressRange>>,
     /// How long a lease lasts, with `dhcp = "server"`.
-    pub lease: Option<At<Span>>,
+    pub lease: Option<Spanned<TimeSpan>>,
     /// What an unknown machine gets here; default `watch`.
-    pub unknown: Option<At<Unknown>>,
+    pub unknown: Option<Spanned<UndeclaredMode>>,
     /// The loader file for machines of this network.
-    pub loader: Option<At<String>>,
+    pub loader: Option<Spanned<String>>,
 }
 
 /// What DHCP does on a network.
@@ -109,7 +109,7 @@ pub enum DhcpMode {
 /// What an unknown machine gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Unknown {
+pub enum UndeclaredMode {
     /// Its local disk; it is listed.
     Watch,
     /// The microkernel, which reports what it is.
@@ -122,7 +122,7 @@ pub enum Unknown {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tag {
     /// Its name, at the place of its declaration.
-    pub name: At<TagName>,
+    pub name: Spanned<TagName>,
     /// Its keys.
     pub body: TagBody,
 }
@@ -132,14 +132,14 @@ pub struct Tag {
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TagBody {
     /// An expression over what is known of a machine; without one the tag is only carried.
-    pub when: Option<At<String>>,
+    pub when: Option<Spanned<String>>,
 }
 
 /// `policy`: what binds machines to a repo, a task and settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// Its name, at the place of its declaration.
-    pub name: At<PolicyName>,
+    pub name: Spanned<PolicyName>,
     /// Whom it binds.
     pub rule: Rule,
     /// What they get.
@@ -151,17 +151,17 @@ pub struct Policy {
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Rule {
     /// Lower is asked first, then by name; default 100.
-    pub order: Option<At<i64>>,
+    pub order: Option<Spanned<i64>>,
     /// Default true.
-    pub enabled: Option<At<bool>>,
+    pub enabled: Option<Spanned<bool>>,
     /// All of these tags.
     pub tags: Option<List<TagName>>,
     /// An expression over facts and tags.
-    pub when: Option<At<String>>,
+    pub when: Option<Spanned<String>>,
     /// Whether machines that nobody declared may be bound; default `declared`.
-    pub accept: Option<At<Accept>>,
+    pub accept: Option<Spanned<Accept>>,
     /// How many machines it binds at most.
-    pub max_count: Option<At<u64>>,
+    pub max_count: Option<Spanned<u64>>,
 }
 
 /// Whom a policy takes besides those that name it.
@@ -178,7 +178,7 @@ pub enum Accept {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// Its name, at the place of its declaration.
-    pub name: At<NodeName>,
+    pub name: Spanned<NodeName>,
     /// Its own keys.
     pub body: NodeBody,
     /// Its overrides.
@@ -193,17 +193,17 @@ pub struct NodeBody {
     /// Hardware addresses; the first is the card it boots from.
     pub mac: Option<List<Mac>>,
     /// Serial number (SMBIOS type 1).
-    pub serial: Option<Box<At<Serial>>>,
+    pub serial: Option<Box<Spanned<Serial>>>,
     /// UUID (SMBIOS type 1).
-    pub uuid: Option<Box<At<Uuid>>>,
+    pub uuid: Option<Box<Spanned<Uuid>>>,
     /// Asset tag (SMBIOS type 3).
-    pub asset: Option<Box<At<Asset>>>,
+    pub asset: Option<Box<Spanned<Asset>>>,
     /// Binds it directly.
-    pub policy: Option<Box<At<PolicyName>>>,
+    pub policy: Option<Box<Spanned<PolicyName>>>,
     /// Tags it carries by declaration.
     pub tags: Option<List<TagName>>,
     /// Raise it by one for one more installation; default 1; 0: never touch it.
-    pub installs: Option<Box<At<u32>>>,
+    pub installs: Option<Box<Spanned<u32>>>,
     /// Short form: addresses of the interface it boots from.
     pub address: Option<List<HostAddress>>,
     /// Short form: default gateways.
@@ -211,26 +211,26 @@ pub struct NodeBody {
     /// Short form: further routes.
     pub routes: Option<Box<List<Route>>>,
     /// Short form: the largest packet in bytes.
-    pub mtu: Option<Box<At<u32>>>,
+    pub mtu: Option<Box<Spanned<u32>>>,
     /// Short form: whether it asks DHCP for its address.
-    pub dhcp: Option<Box<At<bool>>>,
+    pub dhcp: Option<Box<Spanned<bool>>>,
     /// Long form: network cards.
-    pub interface: Vec<At<Interface>>,
+    pub interface: Vec<Spanned<Interface>>,
     /// Long form: several cards as one.
-    pub bond: BTreeMap<LinkName, At<Bond>>,
+    pub bond: BTreeMap<LinkName, Spanned<Bond>>,
     /// Long form: tagged networks.
-    pub vlan: BTreeMap<LinkName, At<Vlan>>,
+    pub vlan: BTreeMap<LinkName, Spanned<Vlan>>,
     /// Long form: bridges.
-    pub bridge: BTreeMap<LinkName, At<Bridge>>,
+    pub bridge: BTreeMap<LinkName, Spanned<Bridge>>,
 }
 
 /// `broker`: what finished machines are handed over to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Broker {
     /// Its name, at the place of its declaration.
-    pub name: At<BrokerName>,
+    pub name: Spanned<BrokerName>,
     /// A directory under `templates/brokers/`.
-    pub kind: At<String>,
+    pub kind: Spanned<String>,
     /// Its settings: every other key.
     pub vars: Vars,
 }
@@ -263,7 +263,7 @@ impl Broker {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hook {
     /// Its name, at the place of its declaration.
-    pub name: At<HookName>,
+    pub name: Spanned<HookName>,
     /// Its keys.
     pub body: HookBody,
 }
@@ -273,15 +273,15 @@ pub struct Hook {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct HookBody {
     /// The events it hears of.
-    pub on: List<Occasion>,
+    pub on: List<LifecycleEvent>,
     /// The program and its arguments; the event comes as JSON on its standard input.
     pub run: List<String>,
 }
 
 impl Node {
     /// The place of the declaration, for messages about the node as a whole.
-    pub fn place(&self) -> Place {
-        self.name.place
+    pub fn span(&self) -> SourceSpan {
+        self.name.span
     }
 
     /// Tells whether it declares any hardware address.
@@ -292,7 +292,7 @@ impl Node {
     }
 
     /// The hardware addresses it declares, those of its interfaces and ports among them, boot card first.
-    pub fn macs(&self) -> Vec<At<Mac>> {
+    pub fn macs(&self) -> Vec<Spanned<Mac>> {
         let short = self
             .body
             .mac
@@ -303,7 +303,7 @@ impl Node {
             .interface
             .iter()
             .filter_map(|interface| interface.value.mac.clone());
-        let mut macs: Vec<At<Mac>> = Vec::new();
+        let mut macs: Vec<Spanned<Mac>> = Vec::new();
         for mac in short.chain(long) {
             if !macs.iter().any(|known| known.value == mac.value) {
                 macs.push(mac);

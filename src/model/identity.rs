@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Few, Mac};
+use super::{Mac, SmallSet};
 
 macro_rules! identities {
     ($($(#[$doc:meta])* $name:ident $fold:expr;)*) => {$(
@@ -116,17 +116,17 @@ pub fn is_placeholder(text: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Identity {
     /// Hardware addresses of its network cards.
-    #[serde(default, skip_serializing_if = "Few::is_empty")]
-    pub mac: Few<Mac>,
+    #[serde(default, skip_serializing_if = "SmallSet::is_empty")]
+    pub mac: SmallSet<Mac>,
     /// Serial numbers.
-    #[serde(default, skip_serializing_if = "Few::is_empty")]
-    pub serial: Few<Serial>,
+    #[serde(default, skip_serializing_if = "SmallSet::is_empty")]
+    pub serial: SmallSet<Serial>,
     /// UUIDs.
-    #[serde(default, skip_serializing_if = "Few::is_empty")]
-    pub uuid: Few<Uuid>,
+    #[serde(default, skip_serializing_if = "SmallSet::is_empty")]
+    pub uuid: SmallSet<Uuid>,
     /// Asset tags.
-    #[serde(default, skip_serializing_if = "Few::is_empty")]
-    pub asset: Few<Asset>,
+    #[serde(default, skip_serializing_if = "SmallSet::is_empty")]
+    pub asset: SmallSet<Asset>,
 }
 
 impl Identity {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{At, HostAddress, List, Mac, NetworkName, Subnet};
+use super::{HostAddress, List, Mac, NetworkName, Spanned, Subnet};
 
 /// The name of a network device on the installed system, at most 15 bytes (Linux, IFNAMSIZ).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -65,7 +65,7 @@ macro_rules! links {
         pub struct $name {
             $($(#[$own_doc])* pub $own: $own_type,)*
             /// The network this link lies in; may be left out where its address lies in exactly one.
-            pub network: Option<At<NetworkName>>,
+            pub network: Option<Spanned<NetworkName>>,
             /// Static addresses of both families.
             pub address: Option<List<HostAddress>>,
             /// Default gateways, at most one of a family.
@@ -77,9 +77,9 @@ macro_rules! links {
             /// DNS search domains.
             pub search: Option<List<String>>,
             /// The largest packet in bytes.
-            pub mtu: Option<At<u32>>,
+            pub mtu: Option<Spanned<u32>>,
             /// Whether the link asks DHCP for its address.
-            pub dhcp: Option<At<bool>>,
+            pub dhcp: Option<Spanned<bool>>,
         }
 
         impl $name {
@@ -103,46 +103,46 @@ macro_rules! links {
 /// What every kind of link may set, whichever kind it is.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkSettings<'a> {
-    pub network: Option<&'a At<NetworkName>>,
+    pub network: Option<&'a Spanned<NetworkName>>,
     pub address: Option<&'a List<HostAddress>>,
     pub gateway: Option<&'a List<IpAddr>>,
     pub routes: Option<&'a List<Route>>,
     pub dns: Option<&'a List<IpAddr>>,
     pub search: Option<&'a List<String>>,
-    pub mtu: Option<&'a At<u32>>,
-    pub dhcp: Option<&'a At<bool>>,
+    pub mtu: Option<&'a Spanned<u32>>,
+    pub dhcp: Option<&'a Spanned<bool>>,
 }
 
 links! {
     /// A network card.
     Interface {
         /// Its hardware address.
-        mac: Option<At<Mac>>,
+        mac: Option<Spanned<Mac>>,
         /// Its name on the installed system.
-        name: Option<At<LinkName>>,
+        name: Option<Spanned<LinkName>>,
     }
     /// Several cards as one. Its name is its key.
     Bond {
         /// The kernel's name of the mode: `802.3ad`, `active-backup`, `balance-rr`, …
-        mode: Option<At<String>>,
+        mode: Option<Spanned<String>>,
         /// The hardware addresses, or names, of its cards.
         ports: Option<List<String>>,
         /// Further options of the kernel's driver, such as `miimon` and `lacp_rate`.
-        options: BTreeMap<String, At<String>>,
+        options: BTreeMap<String, Spanned<String>>,
     }
     /// A tagged network on another link. Its name is its key.
     Vlan {
         /// The link that carries it: the name of an interface, bond or bridge, or a hardware address.
-        on: Option<At<String>>,
+        on: Option<Spanned<String>>,
         /// The tag, 1 to 4094 (IEEE 802.1Q).
-        id: Option<At<u16>>,
+        id: Option<Spanned<u16>>,
     }
     /// A bridge over other links. Its name is its key.
     Bridge {
         /// The names, or hardware addresses, of the links it joins.
         ports: Option<List<String>>,
         /// Whether it speaks the spanning tree protocol.
-        stp: Option<At<bool>>,
+        stp: Option<Spanned<bool>>,
     }
 }
 
@@ -151,10 +151,10 @@ links! {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Route {
     /// Where it leads.
-    pub to: At<Subnet>,
+    pub to: Spanned<Subnet>,
     /// The next hop.
-    pub via: At<IpAddr>,
+    pub via: Spanned<IpAddr>,
     /// Lower is preferred.
     #[serde(default)]
-    pub metric: Option<At<u32>>,
+    pub metric: Option<Spanned<u32>>,
 }

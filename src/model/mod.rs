@@ -4,8 +4,8 @@
 //! [`serde::Deserialize`] and refuses what is malformed with the culprit in backticks and what was
 //! expected; whether several well-formed things fit together is the business of [`crate::site`].
 
-mod place;
-mod few;
+mod source_span;
+mod small_set;
 mod name;
 mod mac;
 mod units;
@@ -16,42 +16,44 @@ mod revision;
 mod identity;
 mod firmware;
 mod facts;
-mod order;
-mod occasion;
+mod agent_instruction;
+mod lifecycle_event;
 mod secret;
-mod disk;
+mod disk_selector;
 mod settings;
 mod link;
 mod declared;
 mod server;
 
 pub use address::{AddressRange, HostAddress, Subnet};
+pub use agent_instruction::{
+    AgentAction, AgentInstruction, Checksum, DiskPick, ImageInstruction, ImageTarget,
+};
 pub use declared::{
     Accept, Broker, Defaults, DhcpMode, Hook, HookBody, Network, NetworkBody, Node, NodeBody,
-    Policy, Repo, RepoBody, Rule, Tag, TagBody, Unknown,
+    Policy, Repo, RepoBody, Rule, Tag, TagBody, UndeclaredMode,
 };
-pub use disk::Disk;
+pub use disk_selector::DiskSelector;
 pub use facts::{DiskFact, Facts, NicFact};
-pub use few::Few;
 pub use firmware::{Arch, BootProgram, Platform};
 pub use hostname::{Hostname, HostnameError};
 pub use identity::{Asset, Identity, Serial, Uuid, is_placeholder};
+pub use lifecycle_event::{LifecycleEvent, Recipient};
 pub use link::{Bond, Bridge, Interface, LinkName, LinkSettings, Route, Vlan};
 pub use mac::{Mac, MacError};
 pub use name::{
     BrokerName, HookName, NameError, NetworkName, NodeName, PolicyName, RepoName, StageName,
     TagName, TaskName,
 };
-pub use occasion::{Occasion, Receiver};
-pub use order::{Checksum, Deed, DiskChoice, ImageOrder, Order, Pick};
-pub(crate) use place::AT;
-pub use place::{At, FileId, List, Place};
 pub use revision::Revision;
 pub use secret::{HashKind, PasswordHash, SecretText};
 pub use server::{
     ConfirmNeighbour, DhcpConfig, HttpConfig, LimitsConfig, OperatorConfig, PathsConfig, RunConfig,
     ServerConfig, TftpConfig,
 };
-pub use settings::{Addresses, BootOrder, Deadlines, LocalBoot, Settings, User, Vars};
-pub use time::{Mono, Now, Timestamp};
-pub use units::{ByteSize, Span};
+pub use settings::{AddressSource, BootOrder, Deadlines, LocalBoot, Settings, User, Vars};
+pub use small_set::SmallSet;
+pub(crate) use source_span::AT;
+pub use source_span::{FileId, List, SourceSpan, Spanned};
+pub use time::{MonotonicTime, Now, Timestamp};
+pub use units::{ByteSize, TimeSpan};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{At, List};
+use super::{List, Spanned};
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
@@ -19,7 +19,7 @@ tables! {
     /// The whole file. Every key may be absent.
     ServerConfig {
         /// Ties the site to its state directory; written by `init`. A site without one is a demonstration.
-        site_id: Option<At<String>>,
+        site_id: Option<Spanned<String>>,
         /// What machines talk to.
         http: HttpConfig,
         /// What operators talk to.
@@ -38,61 +38,61 @@ tables! {
     /// `[http]`: the machines' listener.
     HttpConfig {
         /// Address and port; default `[::]:80`, and 8080 with a warning when another program has 80.
-        listen: Option<At<String>>,
+        listen: Option<Spanned<String>>,
         /// The address machines are told, with a port or without, one for each family.
         advertise: Option<List<String>>,
         /// Whether a claimed MAC is compared with the kernel's neighbour table; default `log`.
-        confirm_neighbour: Option<At<ConfirmNeighbour>>,
+        confirm_neighbour: Option<Spanned<ConfirmNeighbour>>,
     }
     /// `[operator]`: the operators' listener.
     OperatorConfig {
         /// Address and port; default `127.0.0.1:8067`.
-        listen: Option<At<String>>,
+        listen: Option<Spanned<String>>,
         /// A file that holds the bearer token; needed on any address that is not loopback.
-        token_file: Option<At<String>>,
+        token_file: Option<Spanned<String>>,
     }
     /// `[dhcp]`.
     DhcpConfig {
         /// Default true; also needs a network whose `dhcp` is not `off`.
-        enabled: Option<At<bool>>,
+        enabled: Option<Spanned<bool>>,
         /// Interfaces by name or address; default: those with an address in such a network.
         interfaces: Option<List<String>>,
         /// Whether port 67 is used; false: proxy on 4011 alone.
-        port_67: Option<At<bool>>,
+        port_67: Option<Spanned<bool>>,
     }
     /// `[tftp]`.
     TftpConfig {
         /// Default true.
-        enabled: Option<At<bool>>,
+        enabled: Option<Spanned<bool>>,
         /// Address and port; default `[::]:69`.
-        listen: Option<At<String>>,
+        listen: Option<Spanned<String>>,
     }
     /// `[paths]`.
     PathsConfig {
         /// The state directory.
-        state: Option<At<String>>,
+        state: Option<Spanned<String>>,
         /// Where relative repo paths start; default: the site.
-        repos: Option<At<String>>,
+        repos: Option<Spanned<String>>,
         /// Where `secret("name")` reads; default `/etc/bootwright/secrets`.
-        secrets: Option<At<String>>,
+        secrets: Option<Spanned<String>>,
         /// Searched for loaders before the directories of the distribution's packages.
         loaders: Option<List<String>>,
     }
     /// `[limits]`.
     LimitsConfig {
         /// Attempts opened in an hour; default 10.
-        installs_per_hour: Option<At<u32>>,
+        installs_per_hour: Option<Spanned<u32>>,
         /// Unknown machines remembered; default 5000.
-        discovered: Option<At<u32>>,
+        discovered: Option<Spanned<u32>>,
         /// Connections in all; default 8192.
-        connections: Option<At<u32>>,
+        connections: Option<Spanned<u32>>,
         /// Connections from one address, loopback excepted; default 1024.
-        connections_per_address: Option<At<u32>>,
+        connections_per_address: Option<Spanned<u32>>,
     }
     /// `[run]`.
     RunConfig {
         /// As whom the server runs once its sockets are open.
-        user: Option<At<String>>,
+        user: Option<Spanned<String>>,
     }
 }
 

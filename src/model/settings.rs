@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    At, BrokerName, Disk, List, NetworkName, PasswordHash, Place, RepoName, Span, TaskName,
+    BrokerName, DiskSelector, List, NetworkName, PasswordHash, RepoName, SourceSpan, Spanned,
+    TaskName, TimeSpan,
 };
 
 /// Anything an operator sets for templates, each key with its place. Boxed, since the nodes of such a map have room
 /// for eleven values, and a site has a map for every machine.
-pub type Vars = BTreeMap<String, Box<At<serde_json::Value>>>;
+pub type Vars = BTreeMap<String, Box<Spanned<serde_json::Value>>>;
 
 macro_rules! settings {
     ($($(#[$doc:meta])* $key:literal $name:ident: $type:ty,)*) => {
@@ -19,7 +20,7 @@ macro_rules! settings {
         #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
         #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
         pub struct Settings {
-            $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<Box<At<$type>>>,)*
+            $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<Box<Spanned<$type>>>,)*
             /// How long each step may take before people are told.
             pub deadlines: Deadlines,
             /// Anything, for templates. Merged key by key.
@@ -48,11 +49,11 @@ macro_rules! settings {
             }
 
             /// Lists every setting that is made here: its key, where, and the value as JSON (secrets masked).
-            pub fn listed(&self) -> Vec<(String, Place, serde_json::Value)> {
+            pub fn listed(&self) -> Vec<(String, SourceSpan, serde_json::Value)> {
                 let mut list = Vec::new();
-                $(if let Some(at) = &self.$name { list.push(($key.to_string(), at.place, json(&at.value))); })*
+                $(if let Some(at) = &self.$name { list.push(($key.to_string(), at.span, json(&at.value))); })*
                 list.extend(self.deadlines.listed());
-                list.extend(self.vars.iter().map(|(key, at)| (format!("vars.{key}"), at.place, at.value.clone())));
+                list.extend(self.vars.iter().map(|(key, at)| (format!("vars.{key}"), at.span, at.value.clone())));
                 list
             }
         }
@@ -77,27 +78,27 @@ settings! {
     /// Its name: a host name, or a template such as `esx-{{ node.serial | lower }}`.
     "hostname" hostname: String,
     /// `pool`: an address of the network's pool, assigned when the machine is bound.
-    "addresses" addresses: Addresses,
+    "addresses" addresses: AddressSource,
     /// DNS servers.
-    "dns" dns: Vec<At<IpAddr>>,
+    "dns" dns: Vec<Spanned<IpAddr>>,
     /// DNS search domains.
-    "search" search: Vec<At<String>>,
+    "search" search: Vec<Spanned<String>>,
     /// The domain that completes a bare node name.
     "domain" domain: String,
     /// NTP servers, by address or name.
-    "ntp" ntp: Vec<At<String>>,
+    "ntp" ntp: Vec<Spanned<String>>,
     /// root's password as a crypt(3) hash.
     "root-password-hash" root_password_hash: PasswordHash,
     /// A file (0600 or 0640) that holds root's password or its hash.
     "root-password-file" root_password_file: String,
     /// Keys that may log in as root, and as `user`.
-    "ssh-keys" ssh_keys: Vec<At<String>>,
+    "ssh-keys" ssh_keys: Vec<Spanned<String>>,
     /// An account besides root.
     "user" user: User,
     /// Packages beyond the installer's minimum.
-    "packages" packages: Vec<At<String>>,
+    "packages" packages: Vec<Spanned<String>>,
     /// Scripts that run once on the installed system, rendered when they end in `.j2`.
-    "first-boot" first_boot: Vec<At<String>>,
+    "first-boot" first_boot: Vec<Spanned<String>>,
     /// Time zone, such as `Europe/Berlin`.
     "timezone" timezone: String,
     /// Locale, such as `en_US.UTF-8`.
@@ -105,15 +106,15 @@ settings! {
     /// Keyboard layout, such as `us`.
     "keyboard" keyboard: String,
     /// Which disk is installed to.
-    "disk" disk: Disk,
+    "disk" disk: DiskSelector,
     /// Disks that are never touched, by path or serial number.
-    "keep" keep: Vec<At<String>>,
+    "keep" keep: Vec<Spanned<String>>,
     /// Whether the machine boots with Secure Boot: vendor-signed loaders only.
     "secure-boot" secure_boot: bool,
     /// Words for the installer's kernel command line.
-    "kernel-args" kernel_args: Vec<At<String>>,
+    "kernel-args" kernel_args: Vec<Spanned<String>>,
     /// Words for the installed system's kernel command line.
-    "boot-args" boot_args: Vec<At<String>>,
+    "boot-args" boot_args: Vec<Spanned<String>>,
     /// How this machine's firmware is sent to its disk.
     "local-boot" local_boot: LocalBoot,
     /// What the installed system does with the firmware's boot order.
@@ -129,7 +130,7 @@ settings! {
 /// Where static addresses come from when a node declares none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Addresses {
+pub enum AddressSource {
     /// The network's `pool`.
     Pool,
 }
@@ -165,15 +166,15 @@ pub enum BootOrder {
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct User {
     /// Its name. The one key that must be there.
-    pub name: Option<At<String>>,
+    pub name: Option<Spanned<String>>,
     /// Its password as a crypt(3) hash; without one it logs in by key alone.
-    pub password_hash: Option<At<PasswordHash>>,
+    pub password_hash: Option<Spanned<PasswordHash>>,
     /// A file that holds its password or the hash.
-    pub password_file: Option<At<String>>,
+    pub password_file: Option<Spanned<String>>,
     /// Keys that may log in, besides those of `ssh-keys`.
     pub ssh_keys: Option<List<String>>,
     /// Whether it may become root without a password (sudo).
-    pub sudo: Option<At<bool>>,
+    pub sudo: Option<Spanned<bool>>,
 }
 
 /// How long each step of an installation may take before people are told. A deadline takes nothing from
@@ -182,13 +183,13 @@ pub struct User {
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Deadlines {
     /// From the hand-out to the document's last byte; default 10 minutes.
-    pub document: Option<Box<At<Span>>>,
+    pub document: Option<Box<Spanned<TimeSpan>>>,
     /// From the document to `installing`; default 45 minutes.
-    pub installing: Option<Box<At<Span>>>,
+    pub installing: Option<Box<Spanned<TimeSpan>>>,
     /// From `installing` to `installed`; default 60 minutes.
-    pub installed: Option<Box<At<Span>>>,
+    pub installed: Option<Box<Spanned<TimeSpan>>>,
     /// From `installed` to `finished`; default 30 minutes.
-    pub finished: Option<Box<At<Span>>>,
+    pub finished: Option<Box<Spanned<TimeSpan>>>,
 }
 
 impl Deadlines {
@@ -206,7 +207,7 @@ impl Deadlines {
         }
     }
 
-    fn listed(&self) -> impl Iterator<Item = (String, Place, serde_json::Value)> {
+    fn listed(&self) -> impl Iterator<Item = (String, SourceSpan, serde_json::Value)> {
         let steps = [
             ("document", &self.document),
             ("installing", &self.installing),
@@ -215,7 +216,7 @@ impl Deadlines {
         ];
         steps.into_iter().filter_map(|(step, at)| {
             let at = at.as_ref()?;
-            Some((format!("deadlines.{step}"), at.place, json(&at.value)))
+            Some((format!("deadlines.{step}"), at.span, json(&at.value)))
         })
     }
 }
@@ -227,18 +228,18 @@ mod tests {
 
     #[test]
     fn a_password_file_covers_the_hash_of_a_lower_layer() {
-        let place = Place {
+        let span = SourceSpan {
             file: FileId(0),
             start: 0,
             end: 0,
         };
         let hash: PasswordHash = "x".repeat(13).parse().unwrap();
         let lower = Settings {
-            root_password_hash: Some(Box::new(At::new(hash, place))),
+            root_password_hash: Some(Box::new(Spanned::new(hash, span))),
             ..Settings::default()
         };
         let mut node = Settings {
-            root_password_file: Some(Box::new(At::new("root".into(), place))),
+            root_password_file: Some(Box::new(Spanned::new("root".into(), span))),
             ..Settings::default()
         };
         node.fill(&lower);

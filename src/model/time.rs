@@ -12,7 +12,7 @@ pub struct Timestamp(pub i64);
 /// A moment of the monotonic clock: milliseconds since an arbitrary moment of this run. Deadlines and
 /// waits run on it. It may lie before zero: an attempt that an earlier run opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Mono(pub i64);
+pub struct MonotonicTime(pub i64);
 
 /// What both clocks show while one request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -20,7 +20,7 @@ pub struct Now {
     /// The wall clock.
     pub wall: Timestamp,
     /// The monotonic clock.
-    pub mono: Mono,
+    pub mono: MonotonicTime,
 }
 
 impl Timestamp {
@@ -30,15 +30,15 @@ impl Timestamp {
     }
 }
 
-impl Mono {
+impl MonotonicTime {
     /// The time from `earlier` to this moment, none when `earlier` is later.
-    pub fn since(self, earlier: Mono) -> Duration {
+    pub fn since(self, earlier: MonotonicTime) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).max(0) as u64)
     }
 
     /// The moment `span` later.
-    pub fn after(self, span: Duration) -> Mono {
-        Mono(
+    pub fn after(self, span: Duration) -> MonotonicTime {
+        MonotonicTime(
             self.0
                 .saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
         )
@@ -47,9 +47,9 @@ impl Mono {
 
 impl Now {
     /// Where on the monotonic clock the wall clock's `at` was, an earlier moment; none later than now.
-    pub fn earlier(self, at: Timestamp) -> Mono {
+    pub fn earlier(self, at: Timestamp) -> MonotonicTime {
         let age = i64::try_from(self.wall.since(at).as_millis()).unwrap_or(i64::MAX);
-        Mono(self.mono.0.saturating_sub(age))
+        MonotonicTime(self.mono.0.saturating_sub(age))
     }
 }
 

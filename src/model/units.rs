@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A span of time: `90s`, `30m`, `1h30m`, `2d`. Whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span(pub Duration);
+pub struct TimeSpan(pub Duration);
 
 /// A number of bytes: `512`, `16GiB`, `1.5TB` (KB, MB, GB, TB in thousands; KiB … TiB in 1,024s).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,15 +23,15 @@ pub enum UnitError {
     Size(String),
 }
 
-impl Span {
+impl TimeSpan {
     /// A span of so many seconds.
     pub const fn seconds(seconds: u64) -> Self {
-        Span(Duration::from_secs(seconds))
+        TimeSpan(Duration::from_secs(seconds))
     }
 
     /// A span of so many minutes.
     pub const fn minutes(minutes: u64) -> Self {
-        Span::seconds(minutes * 60)
+        TimeSpan::seconds(minutes * 60)
     }
 
     /// The span as an operator would write it, exactly: `1h30m`.
@@ -49,11 +49,11 @@ impl Span {
 
     /// A span of so many hours.
     pub const fn hours(hours: u64) -> Self {
-        Span::minutes(hours * 60)
+        TimeSpan::minutes(hours * 60)
     }
 }
 
-impl FromStr for Span {
+impl FromStr for TimeSpan {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
@@ -79,7 +79,7 @@ impl FromStr for Span {
         }
         // A hundred years: beyond it an operator's slip, and arithmetic on clocks could overflow.
         let sane = !text.trim().is_empty() && seconds <= 100 * 366 * 86_400;
-        sane.then_some(Span::seconds(seconds)).ok_or_else(wrong)
+        sane.then_some(TimeSpan::seconds(seconds)).ok_or_else(wrong)
     }
 }
 
@@ -87,7 +87,7 @@ fn leading(text: &str, fits: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !fits(c)).unwrap_or(text.len()))
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for TimeSpan {
     /// The largest unit that is not zero, rounded down: `4 m`, `3 d`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_secs() {
@@ -191,7 +191,7 @@ macro_rules! from_text {
 }
 
 from_text! {
-    Span "a span of time such as \"30m\""
+    TimeSpan "a span of time such as \"30m\""
     ByteSize "a size such as \"16GiB\""
 }
 
@@ -208,10 +208,10 @@ mod tests {
             ("1 h 30 m", 5_400),
             ("2d", 172_800),
         ] {
-            assert_eq!(text.parse(), Ok(Span::seconds(seconds)), "{text}");
+            assert_eq!(text.parse(), Ok(TimeSpan::seconds(seconds)), "{text}");
         }
         for text in ["", "30", "m", "5 weeks", "-1m", "99999999999d"] {
-            assert_eq!(text.parse::<Span>(), Err(UnitError::Span(text.into())));
+            assert_eq!(text.parse::<TimeSpan>(), Err(UnitError::Span(text.into())));
         }
     }
 

@@ -5,17 +5,17 @@
 
 use std::{fs, io, net::IpAddr};
 
-use crate::model::{Few, Mac};
+use crate::model::{Mac, SmallSet};
 
 /// The kernel's table, of this network namespace.
 const TABLE: &str = "/proc/net/arp";
 
 /// Returns the cards that answer for an address; several when it is seen on several interfaces.
-pub fn macs_at(ip: IpAddr) -> io::Result<Few<Mac>> {
+pub fn macs_at(ip: IpAddr) -> io::Result<SmallSet<Mac>> {
     Ok(read(&fs::read_to_string(TABLE)?, ip))
 }
 
-fn read(table: &str, ip: IpAddr) -> Few<Mac> {
+fn read(table: &str, ip: IpAddr) -> SmallSet<Mac> {
     table
         .lines()
         .skip(1)

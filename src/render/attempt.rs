@@ -55,7 +55,7 @@ fn render(job: &Job<'_>) -> (Option<Rendered>, Vec<Diagnostic>) {
 }
 
 fn task<'a>(job: &Job<'a>) -> Result<&'a Task, Diagnostic> {
-    let node = job.resolved.declared.as_ref().map(|node| node.place());
+    let node = job.resolved.declared.as_ref().map(|node| node.span());
     let Some(name) = &job.resolved.task else {
         return Err(
             Diagnostic::error(format!("node {} has no task", job.resolved.node), node)

@@ -51,15 +51,14 @@ pub(super) fn check(library: &Library, broker: &Broker) -> Option<Diagnostic> {
     if broker.is_program() {
         let message = format!("broker `{}` is a program, and says none", broker.name);
         return broker.program().is_none().then(|| {
-            Diagnostic::error(message, kind.place)
-                .help("set `run` to the program and its arguments")
+            Diagnostic::error(message, kind.span).help("set `run` to the program and its arguments")
         });
     }
     if WITHOUT.contains(&kind.value.as_str()) || library.broker(&kind.value).is_some() {
         return None;
     }
     let known: Vec<&str> = library.brokers().chain(WITHOUT).collect();
-    let mistake = Diagnostic::error(format!("there is no kind of broker `{kind}`"), kind.place);
+    let mistake = Diagnostic::error(format!("there is no kind of broker `{kind}`"), kind.span);
     Some(
         mistake.help(match suggest(&kind.value, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -81,8 +80,8 @@ pub(super) fn of<'a>(job: &Job<'a>, task: &Task) -> Result<Option<&'a Broker>, D
                 "task `{}` runs no script by which broker `{}` could take a machine over",
                 task.name, broker.name
             );
-            let place = job.resolved.settings.broker.as_deref();
-            Err(Diagnostic::error(message, place.map(|at| at.place)).help(
+            let span = job.resolved.settings.broker.as_deref();
+            Err(Diagnostic::error(message, span.map(|at| at.span)).help(
                 "a broker of kind `program` is run by the server, whatever installs the machine",
             ))
         }

@@ -140,7 +140,7 @@ fn settings(parts: &TemplateInputs<'_>) -> Value {
             .flat_map(|list| list.values().cloned())
             .collect()
     };
-    let text = |at: Option<&crate::model::At<String>>| at.map(|at| at.value.clone());
+    let text = |at: Option<&crate::model::Spanned<String>>| at.map(|at| at.value.clone());
     let first = settings
         .boot_order
         .as_deref()

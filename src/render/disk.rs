@@ -2,13 +2,13 @@
 
 use minijinja::Value;
 
-use crate::model::{Disk, Settings};
+use crate::model::{DiskSelector, Settings};
 
 /// `disk` in templates.
 pub(super) fn seen(settings: &Settings) -> Value {
-    let empty = Disk::default();
+    let empty = DiskSelector::default();
     let disk = settings.disk.as_deref().map_or(&empty, |at| &at.value);
-    let text = |at: &Option<crate::model::At<String>>| {
+    let text = |at: &Option<crate::model::Spanned<String>>| {
         at.as_ref().map_or_else(String::new, |at| at.value.clone())
     };
     let keep: Vec<String> = settings

@@ -7,7 +7,7 @@
 use minijinja::{Value, context};
 
 use crate::{
-    model::{At, Disk, Settings},
+    model::{DiskSelector, Settings, Spanned},
     site::{Diagnostic, Resolved},
 };
 
@@ -20,14 +20,14 @@ const INCLUDED: &str = "/tmp/bootwright-disk.ks";
 ///
 /// Without `--overwritevmfs` an image that finds a VMFS on the disk gives up, and nothing is wiped.
 pub(super) fn install(settings: &Settings) -> Result<String, Diagnostic> {
-    let empty = Disk::default();
+    let empty = DiskSelector::default();
     let disk = settings.disk.as_deref().map_or(&empty, |at| &at.value);
     if is_chosen(settings) {
         return match &disk.first {
             None => Ok(format!("%include {INCLUDED}")),
             Some(first) => Err(Diagnostic::error(
                 "`disk.first` leaves the choice to ESXi, which knows nothing of `keep`",
-                first.place,
+                first.span,
             )
             .help("say in `disk` which disk it is: `serial`, `model`, `min-size`, `smallest` or `largest`")),
         };
@@ -38,7 +38,7 @@ pub(super) fn install(settings: &Settings) -> Result<String, Diagnostic> {
             if let Some(comma) = first.value.iter().find(|one| one.value.contains(',')) {
                 return Err(Diagnostic::error(
                     format!("`{comma}`: a comma parts the disks of this list"),
-                    comma.place,
+                    comma.span,
                 ));
             }
             let list: Vec<String> = first.value.iter().map(quoted).collect::<Result<_, _>>()?;
@@ -49,12 +49,12 @@ pub(super) fn install(settings: &Settings) -> Result<String, Diagnostic> {
     Ok(format!("install {target}{}", overwrite(disk)))
 }
 
-fn quoted(at: &At<String>) -> Result<String, Diagnostic> {
+fn quoted(at: &Spanned<String>) -> Result<String, Diagnostic> {
     quote::kickstart(&at.value)
-        .map_err(|why| Diagnostic::error(format!("this disk cannot be named: {why}"), at.place))
+        .map_err(|why| Diagnostic::error(format!("this disk cannot be named: {why}"), at.span))
 }
 
-fn overwrite(disk: &Disk) -> &'static str {
+fn overwrite(disk: &DiskSelector) -> &'static str {
     if disk.wipe { " --overwritevmfs" } else { "" }
 }
 
@@ -74,7 +74,7 @@ fn is_chosen(settings: &Settings) -> bool {
 
 /// What `disk.sh.j2` needs beside `disk`; none when ESXi's own line says it all.
 pub(super) fn choice(settings: &Settings) -> Option<Value> {
-    let empty = Disk::default();
+    let empty = DiskSelector::default();
     let disk = settings.disk.as_deref().map_or(&empty, |at| &at.value);
     let keep: Vec<Value> = settings
         .keep
@@ -82,7 +82,7 @@ pub(super) fn choice(settings: &Settings) -> Option<Value> {
         .flat_map(|list| list.values())
         .map(|kept| names(kept))
         .collect();
-    let text = |at: &Option<At<String>>| names(at.as_ref().map_or("", |at| at.value.as_str()));
+    let text = |at: &Option<Spanned<String>>| names(at.as_ref().map_or("", |at| at.value.as_str()));
     is_chosen(settings).then(|| {
         context! {
             file => INCLUDED,
@@ -125,25 +125,25 @@ pub(super) fn license(
         own.or_else(|| repo.and_then(|vars| vars.get(name)))
             .filter(|at| !at.value.is_null())
     };
-    let (key, place) = match (var("license"), var("license-secret")) {
+    let (key, span) = match (var("license"), var("license-secret")) {
         (None, None) => return Ok(None),
         (Some(_), Some(named)) => {
             return Err(Diagnostic::error(
                 "`vars.license` and `vars.license-secret` are two ways to say one thing",
-                named.place,
+                named.span,
             ));
         }
-        (Some(own), None) => (own.value.as_str(), own.place),
+        (Some(own), None) => (own.value.as_str(), own.span),
         (None, Some(named)) => {
             let name = named.value.as_str().unwrap_or_default();
             let Some(secret) = outside.secrets.get(name) else {
                 return Err(Diagnostic::error(
                     format!("`vars.license-secret`: there is no secret `{name}`"),
-                    named.place,
+                    named.span,
                 )
                 .help("put the licence key into a file of that name in the secrets directory"));
             };
-            (Some(secret.expose()), named.place)
+            (Some(secret.expose()), named.span)
         }
     };
     // The key itself is never repeated.
@@ -153,7 +153,7 @@ pub(super) fn license(
         .ok_or_else(|| {
             Diagnostic::error(
                 "this is not a licence key of ESXi: expected five groups of five letters or digits, with hyphens between them",
-                place,
+                span,
             )
         })
 }

@@ -34,10 +34,10 @@ pub(super) fn made_up_for(
             task.name, loss.setting, loss.what
         );
         // Name servers, search domains and time servers come from the network, for every kind of machine in it.
-        let from_network = loss.place.is_none() && moved;
+        let from_network = loss.span.is_none() && moved;
         let mut mistake = match from_network {
             true => Diagnostic::warning(message, None),
-            false => Diagnostic::error(message, loss.place),
+            false => Diagnostic::error(message, loss.span),
         };
         if moved {
             mistake.help =
@@ -108,7 +108,7 @@ pub(super) fn scripts(
                 quote::section_break(&format!("\n{text}"), FileFormat::Esxi).unwrap_or_default();
             found.push(Diagnostic::error(
                 format!("script {}, line {}: {why}", at.value, line + 1),
-                at.place,
+                at.span,
             ));
             continue;
         }

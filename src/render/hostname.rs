@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use minijinja::{Environment, Value, context, value::Serde};
 
 use crate::{
-    model::{At, Facts, Hostname, NodeName, PolicyName},
+    model::{Facts, Hostname, NodeName, PolicyName, Spanned},
     site::{Diagnostic, HostnameRule, Resolved, Site, complete},
 };
 
@@ -25,14 +25,14 @@ pub fn hostname(
 }
 
 fn from_template(
-    template: &At<String>,
+    template: &Spanned<String>,
     resolved: &Resolved,
     facts: &Facts,
 ) -> Result<Hostname, Diagnostic> {
     static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
     let environment = ENVIRONMENT.get_or_init(engine::environment);
     let wrong = |message: String| {
-        Diagnostic::error(message, template.place)
+        Diagnostic::error(message, template.span)
             .note(for_node(&resolved.node, resolved.policy.as_ref()))
     };
     let name = environment

@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    model::{FileId, Place, TaskName},
+    model::{FileId, SourceSpan, TaskName},
     site::{Diagnostic, Files, Resolved, Site, read_toml, suggest},
 };
 
@@ -208,7 +208,7 @@ fn specs(
         let file = origin.file(site).unwrap_or(FileId(u32::MAX));
         let written: Option<TaskToml> = read_toml(text, file, found);
         if let Some(written) = written {
-            let place = Place {
+            let span = SourceSpan {
                 file,
                 start: 0,
                 end: 0,
@@ -217,7 +217,7 @@ fn specs(
                 written
                     .mistakes()
                     .into_iter()
-                    .map(|line| Diagnostic::error(line, place)),
+                    .map(|line| Diagnostic::error(line, span)),
             );
             specs.insert(
                 name,
@@ -262,7 +262,7 @@ fn merged(
             let known = specs.keys().map(TaskName::as_str);
             let mut mistake = Diagnostic::error(
                 format!("task `{from}` has the base `{last}`, and there is no such task"),
-                specs[from].origin.place(site, texts, "base"),
+                specs[from].origin.span(site, texts, "base"),
             );
             mistake.help =
                 suggest(last.as_str(), known).map(|near| format!("did you mean `{near}`?"));
@@ -283,7 +283,7 @@ fn merged(
         );
         found.push(Diagnostic::error(
             message,
-            specs[&chain[0]].origin.place(site, texts, "base"),
+            specs[&chain[0]].origin.span(site, texts, "base"),
         ));
         return None;
     }
@@ -353,18 +353,18 @@ pub(super) fn located(site: &Site, origin: &TemplateOrigin, mistake: &TemplateEr
         mistake.line,
         mistake.message
     );
-    let place = origin.file(site).map(|file| {
+    let span = origin.file(site).map(|file| {
         let range = mistake
             .range
             .clone()
             .unwrap_or_else(|| origin.line(site, mistake.line));
-        Place {
+        SourceSpan {
             file,
             start: range.start as u32,
             end: range.end as u32,
         }
     });
-    let mut diagnostic = Diagnostic::error(message, place);
+    let mut diagnostic = Diagnostic::error(message, span);
     diagnostic.help.clone_from(&mistake.help);
     diagnostic
 }

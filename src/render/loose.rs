@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    model::At,
+    model::Spanned,
     site::{Diagnostic, Files, Site},
 };
 
@@ -133,14 +133,14 @@ pub(super) fn gather(
     known
 }
 
-fn missing(files: &Files, named: &At<String>) -> Diagnostic {
+fn missing(files: &Files, named: &Spanned<String>) -> Diagnostic {
     let path = named.value.as_str();
     let known = files
         .content
         .keys()
         .map(AsRef::as_ref)
         .filter(|path| path.starts_with("templates/"));
-    let mut mistake = Diagnostic::error(format!("there is no script `{path}`"), named.place);
+    let mut mistake = Diagnostic::error(format!("there is no script `{path}`"), named.span);
     mistake.help = Some(match crate::site::suggest(path, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "scripts stand under templates/, and their path begins with it".into(),

@@ -65,7 +65,7 @@ impl<'a> AttemptRenderer<'a> {
         );
         let plan = net::named(&resolved.net);
         let bad = net::unsound(&plan);
-        let declared = resolved.declared.as_ref().map(|node| node.place());
+        let declared = resolved.declared.as_ref().map(|node| node.span());
         if !bad.is_empty() {
             found.extend(
                 bad.into_iter()
@@ -243,7 +243,7 @@ impl<'a> AttemptRenderer<'a> {
                 found.repo.name
             );
             return Err(vec![
-                Diagnostic::error(message, repo::place(found.repo))
+                Diagnostic::error(message, repo::span(found.repo))
                     .help("name the image by `path` or `iso`"),
             ]);
         }
@@ -257,7 +257,7 @@ impl<'a> AttemptRenderer<'a> {
         let Some(found) = &self.repo else {
             return Err(Vec::new());
         };
-        let wrong = |message: String| Diagnostic::error(message, repo::place(found.repo));
+        let wrong = |message: String| Diagnostic::error(message, repo::span(found.repo));
         let text = found
             .tree
             .zip(found.paths.get(bootcfg::LAYOUT_KEY))
@@ -305,7 +305,7 @@ fn esxi(
 ) -> Value {
     let settings = &job.resolved.settings;
     if passwords.root.is_none() && !found.iter().any(|one| one.message.contains("password")) {
-        let node = job.resolved.declared.as_ref().map(|node| node.place());
+        let node = job.resolved.declared.as_ref().map(|node| node.span());
         found.push(
             Diagnostic::error(
                 format!("task `{}` needs a password for root", task.name),

@@ -1,7 +1,7 @@
 //! What a site says about tasks and templates, held to what there is.
 
 use crate::{
-    model::{At, Settings, TaskName},
+    model::{Settings, Spanned, TaskName},
     site::{Diagnostic, Site, suggest},
 };
 
@@ -33,12 +33,12 @@ fn of_settings(library: &Library, settings: &Settings) -> impl Iterator<Item = D
     task.into_iter().chain(hostname)
 }
 
-fn unknown_task(library: &Library, task: &At<TaskName>) -> Option<Diagnostic> {
+fn unknown_task(library: &Library, task: &Spanned<TaskName>) -> Option<Diagnostic> {
     if library.has(&task.value) {
         return None;
     }
     let known: Vec<&str> = library.tasks().map(|task| task.name.as_str()).collect();
-    let mut mistake = Diagnostic::error(format!("there is no task `{task}`"), task.place);
+    let mut mistake = Diagnostic::error(format!("there is no task `{task}`"), task.span);
     mistake.help = Some(match suggest(task.value.as_str(), known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!(
@@ -50,7 +50,7 @@ fn unknown_task(library: &Library, task: &At<TaskName>) -> Option<Diagnostic> {
 }
 
 /// A host name that is a template and does not compile.
-fn bad_template(hostname: &At<String>) -> Option<Diagnostic> {
+fn bad_template(hostname: &Spanned<String>) -> Option<Diagnostic> {
     if !hostname.value.contains("{{") && !hostname.value.contains("{%") {
         return None;
     }
@@ -61,6 +61,6 @@ fn bad_template(hostname: &At<String>) -> Option<Diagnostic> {
     let mistake = engine::mistake("hostname", &error);
     Some(Diagnostic::error(
         format!("in this host name: {}", mistake.message),
-        hostname.place,
+        hostname.span,
     ))
 }

@@ -53,7 +53,7 @@ pub(super) fn find<'a>(
     if word.is_none() && !spec.arch.is_empty() {
         return Err(Diagnostic::error(
             format!("task `{task}` cannot install on {arch}"),
-            repo.name.place,
+            repo.name.span,
         ));
     }
     let words = LayoutVariables {
@@ -65,14 +65,14 @@ pub(super) fn find<'a>(
             "task `{task}` needs `{lacking}` in the `vars` of repo `{}`",
             repo.name
         );
-        return Err(Diagnostic::error(message, repo.name.place));
+        return Err(Diagnostic::error(message, repo.name.span));
     }
     let view = outside.repos.get(&repo.name.value);
     let (url, tree) = match (view, &repo.body.url) {
         (Some(RepoView::Missing(reason)), _) => {
             return Err(Diagnostic::error(
                 format!("repo `{}` cannot be read: {reason}", repo.name),
-                place(repo),
+                span(repo),
             ));
         }
         (Some(RepoView::Url(url)), _) => (url.clone(), None),
@@ -81,7 +81,7 @@ pub(super) fn find<'a>(
         (None, None) => {
             return Err(Diagnostic::error(
                 format!("repo `{}` was not looked up", repo.name),
-                place(repo),
+                span(repo),
             ));
         }
     };
@@ -112,20 +112,20 @@ pub(super) fn doubts(spec: &TaskSpec, found: &TaskRepo<'_>) -> Vec<Diagnostic> {
     missing
         .map(|(_, path)| {
             let message = format!("repo `{}` lacks `{path}`: is it whole?", found.repo.name);
-            Diagnostic::warning(message, place(found.repo))
+            Diagnostic::warning(message, span(found.repo))
         })
         .collect()
 }
 
 /// Where a repo says what it is.
-pub(super) fn place(repo: &Repo) -> crate::model::Place {
+pub(super) fn span(repo: &Repo) -> crate::model::SourceSpan {
     let body = &repo.body;
-    let place = [&body.path, &body.iso, &body.url]
+    let span = [&body.path, &body.iso, &body.url]
         .into_iter()
         .flatten()
         .next()
-        .map(|at| at.place);
-    place.unwrap_or(repo.name.place)
+        .map(|at| at.span);
+    span.unwrap_or(repo.name.span)
 }
 
 type LayoutPaths = (String, BTreeMap<String, String>);
@@ -173,9 +173,9 @@ fn chosen(
         .body
         .vars
         .get("layout")
-        .and_then(|at| Some((at.value.as_str()?, at.place)));
+        .and_then(|at| Some((at.value.as_str()?, at.span)));
     let layout: Option<&RepoLayout> = match wanted {
-        Some((name, place)) => {
+        Some((name, span)) => {
             let found = spec.layouts.iter().find(|layout| layout.name == name);
             let known: Vec<&str> = spec
                 .layouts
@@ -183,7 +183,7 @@ fn chosen(
                 .map(|layout| layout.name.as_str())
                 .collect();
             Some(found.ok_or_else(|| {
-                Diagnostic::error(format!("there is no layout `{name}`"), place)
+                Diagnostic::error(format!("there is no layout `{name}`"), span)
                     .help(format!("there are {}", known.join(", ")))
             })?)
         }
@@ -223,7 +223,7 @@ fn nothing_fits(
         .unwrap_or_default();
     let mut found = Diagnostic::error(
         format!("repo `{}` lacks {}", repo.name, closest.join(", ")),
-        place(repo),
+        span(repo),
     );
     found.label = format!("task {task} boots from it");
     if let [_, _, ..] = spec.layouts.as_slice() {

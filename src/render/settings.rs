@@ -1,7 +1,7 @@
 //! The settings that a machine asks for, held to what its task can express.
 
 use crate::{
-    model::{HashKind, PasswordHash, Place, Settings},
+    model::{HashKind, PasswordHash, Settings, SourceSpan},
     site::{Diagnostic, Resolved, Site},
 };
 
@@ -11,7 +11,7 @@ use super::{outside::Outside, setting::InstallerSetting, task::TaskSpec};
 #[derive(Debug, Clone, Copy)]
 struct RequestedSetting {
     setting: InstallerSetting,
-    place: Place,
+    span: SourceSpan,
     /// Whether the defaults ask, which are meant for whatever can take them.
     by_default: bool,
 }
@@ -21,8 +21,8 @@ macro_rules! asks {
         let defaults = &$site.defaults.settings;
         let mut list = Vec::new();
         $(if let Some(at) = &$settings.$field {
-            let by_default = defaults.$field.as_ref().is_some_and(|default| default.place == at.place);
-            list.push(RequestedSetting { setting: InstallerSetting::$setting, place: at.place, by_default });
+            let by_default = defaults.$field.as_ref().is_some_and(|default| default.span == at.span);
+            list.push(RequestedSetting { setting: InstallerSetting::$setting, span: at.span, by_default });
         })*
         list
     }};
@@ -48,7 +48,7 @@ fn asked(site: &Site, settings: &Settings) -> Vec<RequestedSetting> {
     {
         list.push(RequestedSetting {
             setting: InstallerSetting::BootOrder,
-            place: order.place,
+            span: order.span,
             by_default: false,
         });
     }
@@ -65,33 +65,33 @@ fn of_disk(site: &Site, settings: &Settings) -> Vec<RequestedSetting> {
         .settings
         .disk
         .as_deref()
-        .is_some_and(|default| default.place == disk.place);
-    let size = disk.min_size.as_ref().map(|at| at.place);
-    let extreme = (disk.smallest || disk.largest).then_some(disk.place);
+        .is_some_and(|default| default.span == disk.span);
+    let size = disk.min_size.as_ref().map(|at| at.span);
+    let extreme = (disk.smallest || disk.largest).then_some(disk.span);
     [
         (
             InstallerSetting::DiskPath,
-            disk.path.as_ref().map(|at| at.place),
+            disk.path.as_ref().map(|at| at.span),
         ),
         (
             InstallerSetting::DiskFirst,
-            disk.first.as_ref().map(|at| at.place),
+            disk.first.as_ref().map(|at| at.span),
         ),
         (
             InstallerSetting::DiskSerial,
-            disk.serial.as_ref().map(|at| at.place),
+            disk.serial.as_ref().map(|at| at.span),
         ),
         (
             InstallerSetting::DiskModel,
-            disk.model.as_ref().map(|at| at.place),
+            disk.model.as_ref().map(|at| at.span),
         ),
         (InstallerSetting::DiskSize, size.or(extreme)),
     ]
     .into_iter()
-    .filter_map(|(setting, place)| {
+    .filter_map(|(setting, span)| {
         Some(RequestedSetting {
             setting,
-            place: place?,
+            span: span?,
             by_default,
         })
     })
@@ -120,9 +120,9 @@ pub(super) fn unmet(
             let message = format!("task `{task}` cannot express `{}`", ask.setting);
             let mut found = match ask.by_default {
                 true => {
-                    Diagnostic::warning(message, ask.place).help("it has no effect on this machine")
+                    Diagnostic::warning(message, ask.span).help("it has no effect on this machine")
                 }
-                false => Diagnostic::error(message, ask.place),
+                false => Diagnostic::error(message, ask.span),
             };
             if spec.to_first_boot.contains(&ask.setting) {
                 found.help = Some(
@@ -170,15 +170,16 @@ pub(super) fn passwords(
 ) -> PasswordHashes {
     let user = settings.user.as_deref().map(|at| &at.value);
     let root = (&settings.root_password_hash, &settings.root_password_file);
-    let mut of = |hash: Option<(&PasswordHash, Place)>, file: Option<(&String, Place)>| {
-        let (hash, place) = match (hash, file) {
+    let mut of = |hash: Option<(&PasswordHash, SourceSpan)>,
+                  file: Option<(&String, SourceSpan)>| {
+        let (hash, span) = match (hash, file) {
             (Some(hash), _) => hash,
-            (None, Some((path, place))) => match outside.passwords.get(path) {
-                Some(hash) => (hash, place),
+            (None, Some((path, span))) => match outside.passwords.get(path) {
+                Some(hash) => (hash, span),
                 None => {
                     found.push(Diagnostic::error(
                         format!("the password file `{path}` could not be read"),
-                        place,
+                        span,
                     ));
                     return None;
                 }
@@ -186,32 +187,32 @@ pub(super) fn passwords(
             (None, None) => return None,
         };
         if !spec.hashes.is_empty() && !spec.takes(hash.kind()) {
-            found.push(refused(task, spec, hash, place));
+            found.push(refused(task, spec, hash, span));
         }
         Some(hash.clone())
     };
     PasswordHashes {
         root: of(
-            root.0.as_ref().map(|at| (&at.value, at.place)),
-            root.1.as_ref().map(|at| (&at.value, at.place)),
+            root.0.as_ref().map(|at| (&at.value, at.span)),
+            root.1.as_ref().map(|at| (&at.value, at.span)),
         ),
         user: user.and_then(|user| {
-            let hash = user.password_hash.as_ref().map(|at| (&at.value, at.place));
+            let hash = user.password_hash.as_ref().map(|at| (&at.value, at.span));
             of(
                 hash,
-                user.password_file.as_ref().map(|at| (&at.value, at.place)),
+                user.password_file.as_ref().map(|at| (&at.value, at.span)),
             )
         }),
     }
 }
 
-fn refused(task: &str, spec: &TaskSpec, hash: &PasswordHash, place: Place) -> Diagnostic {
+fn refused(task: &str, spec: &TaskSpec, hash: &PasswordHash, span: SourceSpan) -> Diagnostic {
     let taken: Vec<&str> = spec.hashes.iter().map(|hash| shown(hash.kind())).collect();
     let message = format!(
         "the installer of task `{task}` does not take this kind of password hash: {}",
         shown(hash.kind())
     );
-    Diagnostic::error(message, place).help(format!(
+    Diagnostic::error(message, span).help(format!(
         "it takes {}; make one with `openssl passwd -6`",
         taken.join(", ")
     ))
@@ -240,13 +241,13 @@ pub(super) fn too_long(words: &[String], resolved: &Resolved) -> Option<Diagnost
         .chain(own.iter().flat_map(|list| list.values()))
         .map(|word| word.len() + 1)
         .sum();
-    let place = own
-        .map(|list| list.place)
-        .or_else(|| resolved.declared.as_ref().map(|node| node.place()));
+    let span = own
+        .map(|list| list.span)
+        .or_else(|| resolved.declared.as_ref().map(|node| node.span()));
     (length > LONGEST).then(|| {
         Diagnostic::error(
             format!("{length} bytes of kernel arguments: at most {LONGEST} fit"),
-            place,
+            span,
         )
     })
 }
@@ -271,7 +272,7 @@ pub(super) fn locked_out(
     if way_in || !takes(&InstallerSetting::RootPassword) || !takes(&InstallerSetting::SshKeys) {
         return None;
     }
-    let node = resolved.declared.as_ref().map(|node| node.place());
+    let node = resolved.declared.as_ref().map(|node| node.span());
     Some(
         Diagnostic::warning(
             "nobody could log in to this machine: no password and no key is set",

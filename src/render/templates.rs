@@ -9,7 +9,7 @@ use std::{
 use include_dir::{Dir, include_dir};
 
 use crate::{
-    model::{FileId, Place},
+    model::{FileId, SourceSpan},
     site::{Files, Site},
 };
 
@@ -181,7 +181,12 @@ impl TemplateOrigin {
     }
 
     /// Where the first line stands that begins with `word`.
-    pub(super) fn place(&self, site: &Site, texts: &TemplateSources, word: &str) -> Option<Place> {
+    pub(super) fn span(
+        &self,
+        site: &Site,
+        texts: &TemplateSources,
+        word: &str,
+    ) -> Option<SourceSpan> {
         let file = self.file(site)?;
         let (_, text) = texts.find(&self.path)?;
         let number = text
@@ -189,7 +194,7 @@ impl TemplateOrigin {
             .position(|line| line.trim_start().starts_with(word))
             .unwrap_or(0);
         let range = self.line(site, number + 1);
-        Some(Place {
+        Some(SourceSpan {
             file,
             start: range.start as u32,
             end: range.end as u32,

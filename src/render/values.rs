@@ -1,7 +1,7 @@
 //! Settings whose text goes into installers' own languages, held to what such a text can be.
 
 use crate::{
-    model::{At, List, Settings},
+    model::{List, Settings, Spanned},
     site::Diagnostic,
 };
 
@@ -48,12 +48,13 @@ pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {
         "a disk",
         "a path or a serial number on one line",
     );
-    let mut one = |at: Option<&At<String>>, sound: fn(&str) -> bool, what: &str, expected: &str| {
-        found.extend(
-            at.filter(|at| !sound(&at.value))
-                .map(|at| wrong(at, what, expected)),
-        );
-    };
+    let mut one =
+        |at: Option<&Spanned<String>>, sound: fn(&str) -> bool, what: &str, expected: &str| {
+            found.extend(
+                at.filter(|at| !sound(&at.value))
+                    .map(|at| wrong(at, what, expected)),
+            );
+        };
     one(
         settings.timezone.as_deref(),
         is_timezone,
@@ -92,7 +93,7 @@ fn of_user(settings: &Settings) -> Vec<Diagnostic> {
     };
     let mut found = Vec::new();
     match &at.value.name {
-        None => found.push(Diagnostic::error("this user has no `name`", at.place)),
+        None => found.push(Diagnostic::error("this user has no `name`", at.span)),
         Some(name) if !is_user(&name.value) => {
             found.push(wrong(
                 name,
@@ -118,7 +119,7 @@ fn of_user(settings: &Settings) -> Vec<Diagnostic> {
     found
 }
 
-fn wrong(at: &At<String>, what: &str, expected: &str) -> Diagnostic {
+fn wrong(at: &Spanned<String>, what: &str, expected: &str) -> Diagnostic {
     let shown: String = at
         .value
         .chars()
@@ -127,7 +128,7 @@ fn wrong(at: &At<String>, what: &str, expected: &str) -> Diagnostic {
         .collect();
     Diagnostic::error(
         format!("`{shown}` is not {what}: expected {expected}"),
-        at.place,
+        at.span,
     )
 }
 
@@ -231,7 +232,9 @@ const ESXI_KEYBOARDS: [(&str, &str); 35] = [
 ];
 
 /// What ESXi calls a keyboard layout.
-pub(super) fn esxi_keyboard(keyboard: Option<&At<String>>) -> Result<&'static str, Diagnostic> {
+pub(super) fn esxi_keyboard(
+    keyboard: Option<&Spanned<String>>,
+) -> Result<&'static str, Diagnostic> {
     let Some(at) = keyboard else {
         return Ok("US Default");
     };
@@ -245,7 +248,7 @@ pub(super) fn esxi_keyboard(keyboard: Option<&At<String>>) -> Result<&'static st
                 "ESXi has no keyboard `{at}` (`{}`)",
                 InstallerSetting::Keyboard
             ),
-            at.place,
+            at.span,
         )
         .help(format!("it has {}", known.join(", ")))
     })

@@ -16,7 +16,7 @@ use tokio::{runtime::Handle, sync::Semaphore};
 
 use super::engine::Engine;
 use crate::{
-    model::{Few, Mac},
+    model::{Mac, SmallSet},
     net::{
         arp,
         interfaces::{self, Interface},
@@ -117,7 +117,7 @@ impl Engine {
         let Ok(_turn) = self.addresses.turns.acquire().await else {
             return; // The semaphore is never closed.
         };
-        let mut found: BTreeMap<Ipv4Addr, Few<Mac>> = BTreeMap::new();
+        let mut found: BTreeMap<Ipv4Addr, SmallSet<Mac>> = BTreeMap::new();
         let links = self.addresses.links().clone();
         let mut asked = Vec::new();
         for link in links {

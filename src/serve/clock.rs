@@ -5,7 +5,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use crate::model::{Mono, Now, Timestamp};
+use crate::model::{MonotonicTime, Now, Timestamp};
 
 /// Reads both clocks; the monotonic one counts from here.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +23,7 @@ impl Clock {
             .unwrap_or_default();
         Now {
             wall: Timestamp(wall.as_millis() as i64),
-            mono: Mono(self.0.elapsed().as_millis() as i64),
+            mono: MonotonicTime(self.0.elapsed().as_millis() as i64),
         }
     }
 }

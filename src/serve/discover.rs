@@ -6,7 +6,7 @@ use super::{keep::state_path, microkernel::KERNEL};
 use crate::{
     control::Snapshot,
     disk::state::MICROKERNEL,
-    model::{At, TaskName, Unknown},
+    model::{Spanned, TaskName, UndeclaredMode},
     site::{Diagnostic, Site},
 };
 
@@ -27,26 +27,26 @@ pub(crate) fn missing_microkernel(root: &Path, snapshot: &Snapshot) -> Vec<Diagn
     let discovering = site.networks.values().filter_map(|network| {
         let unknown = network.body.unknown.as_ref()?;
         let whose = format!("unknown machines of network {}", network.name.value);
-        (unknown.value == Unknown::Discover).then_some((whose, unknown.place))
+        (unknown.value == UndeclaredMode::Discover).then_some((whose, unknown.span))
     });
     let imaged = tasks(site).filter_map(|task| {
         let found = snapshot.library.task(&task.value)?;
         let whose = format!("machines with task {}", task.value);
-        found.spec.microkernel.then_some((whose, task.place))
+        found.spec.microkernel.then_some((whose, task.span))
     });
-    let warned = discovering.chain(imaged).map(|(whose, place)| {
+    let warned = discovering.chain(imaged).map(|(whose, span)| {
         let message = format!(
             "{whose} are to boot the microkernel, and there is none in `{}`",
             dir.display()
         );
-        Diagnostic::warning(message, place)
+        Diagnostic::warning(message, span)
             .help("`bootwright microkernel build` makes it; until then they boot their own disk")
     });
     warned.collect()
 }
 
 /// Every place where a site names a task.
-fn tasks(site: &Site) -> impl Iterator<Item = &At<TaskName>> {
+fn tasks(site: &Site) -> impl Iterator<Item = &Spanned<TaskName>> {
     let of_repos = site
         .repos
         .values()

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::engine::Engine;
 use crate::{
     control::{Report, Turn},
-    model::{ConfirmNeighbour, Few, Mac},
+    model::{ConfirmNeighbour, Mac, SmallSet},
     net::{http::Peer, neighbour},
 };
 
@@ -40,7 +40,12 @@ impl Engine {
     }
 }
 
-fn misfit(ip: IpAddr, found: &Few<Mac>, expected: &Few<Mac>, is_strict: bool) -> Option<String> {
+fn misfit(
+    ip: IpAddr,
+    found: &SmallSet<Mac>,
+    expected: &SmallSet<Mac>,
+    is_strict: bool,
+) -> Option<String> {
     match found.first() {
         // Behind a router nobody can be confirmed: that is worth no line where it does not matter.
         None => is_strict.then(|| format!("not confirmed: {ip} is not on our link")),

@@ -37,11 +37,11 @@ pub fn explain(turn: &Turn<'_>, name: &str) -> Option<Value> {
     });
     let declared = node
         .as_ref()
-        .map(|node| site.sources.file_line(node.place()));
+        .map(|node| site.sources.file_line(node.span()));
     let by = node
         .as_ref()
         .and_then(|node| node.body.policy.as_ref())
-        .map(|at| site.sources.file_line(at.place));
+        .map(|at| site.sources.file_line(at.span));
     Some(json!({
         "name": status.name,
         "state": status.state,
@@ -87,11 +87,11 @@ fn value_of(turn: &Turn<'_>, value: &Provenance) -> Value {
     json!({
         "key": value.key,
         "value": value.value,
-        "from": value.place.map(|place| sources.file_line(place)),
+        "from": value.span.map(|span| sources.file_line(span)),
         "detail": value.detail,
-        "shadows": value.shadows.iter().map(|(value, place)| json!({
+        "shadows": value.shadows.iter().map(|(value, span)| json!({
             "value": value,
-            "from": sources.file_line(*place),
+            "from": sources.file_line(*span),
         })).collect::<Vec<_>>(),
     })
 }
@@ -133,7 +133,7 @@ fn other_policies(
             "name": name,
             "order": policy.rule.order.as_ref().map_or(100, |order| order.value),
             "why": why,
-            "from": site.sources.file_line(policy.name.place),
+            "from": site.sources.file_line(policy.name.span),
         }));
     }
     list

@@ -7,7 +7,7 @@ use crate::{
     boot::{PROGRAM_HEAD, Program},
     control::{Broken, Fetched},
     journal::MachineId,
-    model::{Few, Mac},
+    model::{Mac, SmallSet},
     net::{
         http::{DownloadEnd, DownloadReceipt, FileReply, LoaderRequest, Peer, Reply},
         neighbour,
@@ -112,15 +112,15 @@ impl Engine {
     }
 
     /// The cards at an address, by the kernel's neighbour table.
-    pub(crate) fn macs_at(&self, ip: IpAddr) -> Few<Mac> {
+    pub(crate) fn macs_at(&self, ip: IpAddr) -> SmallSet<Mac> {
         neighbour::macs_at(ip).unwrap_or_else(|error| {
             tracing::warn!("the kernel's neighbour table cannot be read: {error}");
-            Few::default()
+            SmallSet::default()
         })
     }
 
     /// The machine with these cards, else the one that has the address from us.
-    pub(crate) fn machine_of(&self, cards: Few<Mac>, ip: IpAddr) -> Option<MachineId> {
+    pub(crate) fn machine_of(&self, cards: SmallSet<Mac>, ip: IpAddr) -> Option<MachineId> {
         self.look(|turn| {
             let by_card = turn.machine_at(cards);
             by_card.or_else(|| turn.machine_leased(ip))

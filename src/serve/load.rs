@@ -20,7 +20,7 @@ use crate::{
     control::{Checked, Examined, Snapshot},
     disk::{self, repo::ImageRegistry, state::SecretKey},
     matcher,
-    model::{Hostname, Node, NodeName, Place, Repo, Revision, ServerConfig},
+    model::{Hostname, Node, NodeName, Repo, Revision, ServerConfig, SourceSpan},
     net::http::Advertise,
     render,
     site::{self, Diagnostic, Files, HostnameRule, Memory, Resolved, Severity, Site},
@@ -188,14 +188,14 @@ struct Rendering {
 }
 
 /// Where mistakes were found already: what follows from them is not told again.
-struct Flawed(BTreeSet<Place>);
+struct Flawed(BTreeSet<SourceSpan>);
 
 impl Flawed {
     fn of(diagnostics: &[Diagnostic]) -> Self {
         let errors = diagnostics
             .iter()
             .filter(|one| one.severity == Severity::Error);
-        Flawed(errors.filter_map(|one| one.place).collect())
+        Flawed(errors.filter_map(|one| one.span).collect())
     }
 
     /// Whether one of a machine's own settings is among them.
@@ -205,7 +205,7 @@ impl Flawed {
                 .settings
                 .listed()
                 .iter()
-                .any(|(_, place, _)| self.0.contains(place))
+                .any(|(_, span, _)| self.0.contains(span))
     }
 }
 
@@ -321,8 +321,8 @@ fn same_hostnames(snapshot: &Snapshot, sound: &BTreeMap<Whom, Sound>) -> Vec<Dia
             Some((other, other_is)) if is_template || *other_is => {
                 let other = &snapshot.site.nodes[*other];
                 let message = format!("host name {hostname} is used twice");
-                let one = Diagnostic::error(message, node.place()).label(name.to_string());
-                found.push(one.other(other.place(), format!("{} has it", other.name)));
+                let one = Diagnostic::error(message, node.span()).label(name.to_string());
+                found.push(one.other(other.span(), format!("{} has it", other.name)));
             }
             Some(_) => {}
             None => drop(first.insert(hostname.as_str().to_ascii_lowercase(), (name, is_template))),

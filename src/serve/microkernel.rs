@@ -99,7 +99,7 @@ impl Engine {
             ));
         }
         match told {
-            CheckedIn::Order(order) => {
+            CheckedIn::Instruction(order) => {
                 let order = serde_json::to_vec(&order).expect("an order has text keys alone");
                 CheckInReply::Instruction(order.into())
             }

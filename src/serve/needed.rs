@@ -8,7 +8,7 @@ use std::{
 use crate::{
     boot::Loader,
     disk::loaders::Loaders,
-    model::{DhcpMode, Network, Place, Settings, TaskName},
+    model::{DhcpMode, Network, Settings, SourceSpan, TaskName},
     render::mboot,
     site::{Diagnostic, Site},
 };
@@ -23,7 +23,7 @@ pub(crate) fn missing(root: &Path, site: &Site) -> Vec<Diagnostic> {
     let missing = needed
         .into_iter()
         .filter(|(name, _)| loaders.get(name).is_none());
-    missing.map(|(name, place)| told(&name, place)).collect()
+    missing.map(|(name, span)| told(&name, span)).collect()
 }
 
 /// Looks for loaders where the site says, then where the packages put theirs.
@@ -38,16 +38,16 @@ pub(crate) fn find(root: &Path, site: &Site) -> Loaders {
 
 /// The names of all loaders that the machines of a site may ask for, each with the place that its need comes from. Where
 /// DHCP is off everywhere somebody else says what boots.
-pub(crate) fn needed(site: &Site) -> BTreeMap<String, Place> {
+pub(crate) fn needed(site: &Site) -> BTreeMap<String, SourceSpan> {
     let mut needed = BTreeMap::new();
-    let mut need = |name: &str, place: Place| {
-        needed.entry(name.to_owned()).or_insert(place);
+    let mut need = |name: &str, span: SourceSpan| {
+        needed.entry(name.to_owned()).or_insert(span);
     };
     let networks: Vec<_> = answered(site).collect();
     for (network, mode) in &networks {
         match &network.body.loader {
             Some(own) if own.value == mboot::LOADER => {}
-            Some(own) => need(&own.value, own.place),
+            Some(own) => need(&own.value, own.span),
             // Which firmware asks is not known before it does.
             None => {
                 for loader in [Loader::UNDIONLY, Loader::SNPONLY] {
@@ -60,14 +60,14 @@ pub(crate) fn needed(site: &Site) -> BTreeMap<String, Place> {
         if let Some(own) = settings.loader.as_deref() {
             // This one is in the image.
             if own.value != mboot::LOADER {
-                need(&own.value, own.place);
+                need(&own.value, own.span);
             }
         } else if let Some(secure) = settings.secure_boot.as_deref().filter(|at| at.value)
             // ESXi's is in the image.
             && task(site, settings).is_none_or(|task| task.as_str() != mboot::TASK)
         {
             for loader in [Loader::SHIM, Loader::GRUB] {
-                need(loader.name, secure.place);
+                need(loader.name, secure.span);
             }
         }
     }
@@ -86,29 +86,29 @@ fn task<'a>(site: &'a Site, settings: &'a Settings) -> Option<&'a TaskName> {
 }
 
 /// The networks on which DHCP answers, each with the place that says so.
-fn answered(site: &Site) -> impl Iterator<Item = (&Network, Place)> {
+fn answered(site: &Site) -> impl Iterator<Item = (&Network, SourceSpan)> {
     let enabled = site.config.dhcp.enabled.as_ref();
     let is_on = enabled.is_none_or(|at| at.value);
     let networks = site.networks.values().filter(move |_| is_on);
     networks.filter_map(|network| {
         let mode = network.body.dhcp.as_ref()?;
-        (mode.value != DhcpMode::Off).then_some((&**network, mode.place))
+        (mode.value != DhcpMode::Off).then_some((&**network, mode.span))
     })
 }
 
 /// What a package has may be installed while the server runs, and elsewhere than where the site is checked: that is a
 /// warning. What only the site itself can bring is an error, as a missing kernel is.
-fn told(name: &str, place: Place) -> Diagnostic {
+fn told(name: &str, span: SourceSpan) -> Diagnostic {
     let message = format!("the loader `{name}` is not there");
     match Loader::ALL
         .into_iter()
         .find(|loader| loader.name.eq_ignore_ascii_case(name))
     {
-        Some(loader) => Diagnostic::warning(message, place).help(format!(
+        Some(loader) => Diagnostic::warning(message, span).help(format!(
             "apt-get install {}, or name a directory that has it in `loaders` of `[paths]`",
             loader.package
         )),
-        None => Diagnostic::error(message, place).help(
+        None => Diagnostic::error(message, span).help(
             "put it into a directory that `loaders` of `[paths]` names, or take `loader` away",
         ),
     }

@@ -12,7 +12,7 @@ use crate::{
         secrets::{self, PasswordHashCache},
         state::SecretKey,
     },
-    model::{At, PasswordHash, Repo, RepoName, Settings, TaskName},
+    model::{PasswordHash, Repo, RepoName, Settings, Spanned, TaskName},
     render::{self, Library, Outside, RepoFile, RepoView},
     site::{Diagnostic, Site, guess},
 };
@@ -60,7 +60,7 @@ impl Lookup {
         diagnostics.extend(
             troubles
                 .values()
-                .map(|trouble| Diagnostic::error(trouble.to_string(), secrets.map(|at| at.place))),
+                .map(|trouble| Diagnostic::error(trouble.to_string(), secrets.map(|at| at.span))),
         );
         self.read_passwords(site, &mut outside, &mut diagnostics);
         let sources = self.sources(site, &mut outside);
@@ -87,7 +87,7 @@ impl Lookup {
                     .passwords
                     .read(&self.root.join(&at.value))
                     .unwrap_or_else(|error| {
-                        diagnostics.push(Diagnostic::error(error.to_string(), at.place));
+                        diagnostics.push(Diagnostic::error(error.to_string(), at.span));
                         stand_in()
                     });
                 outside.passwords.insert(at.value.clone(), hash);
@@ -167,7 +167,7 @@ pub(crate) fn hex(digest: &[u8; 32]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn password_files(settings: &Settings) -> impl Iterator<Item = &At<String>> {
+fn password_files(settings: &Settings) -> impl Iterator<Item = &Spanned<String>> {
     let user = settings
         .user
         .as_deref()

@@ -17,7 +17,7 @@ use crate::{
     boot::{Loader, PROGRAM_HEAD, Program, Quirk},
     control::{Broken, Fetched},
     disk::repo::Blob,
-    model::{BootProgram, Few, Mac, Platform},
+    model::{BootProgram, Mac, Platform, SmallSet},
     net::{
         http::{Advertise, Peer},
         tftp::{
@@ -309,7 +309,7 @@ fn card_of_pxelinux(name: &str) -> Option<Mac> {
     name.strip_prefix("pxelinux.cfg/01-")?.parse().ok()
 }
 
-fn asker(ip: IpAddr, cards: &Few<Mac>) -> Asker {
+fn asker(ip: IpAddr, cards: &SmallSet<Mac>) -> Asker {
     // Without the table the address will do: it is the same for one boot.
     let card = cards.first().copied();
     card.map_or(Asker::Address(ip), Asker::Card)

@@ -239,7 +239,7 @@ fn resolved_by_name(
     let examined = crate::control::Examined::Node(node.clone());
     snapshot.resolve_examined(&examined).ok_or_else(|| {
         vec![
-            Diagnostic::error(format!("nothing binds {name}"), node.place())
+            Diagnostic::error(format!("nothing binds {name}"), node.span())
                 .help("give it a `policy`, or `repo` and `task` of its own; `explain` says why no policy takes it"),
         ]
     })

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::{At, Few, Identity, Node, Place, PolicyName};
+use crate::model::{Identity, Node, PolicyName, SmallSet, SourceSpan, Spanned};
 
 use super::{Diagnostic, Identities, Site, object::Object};
 
@@ -16,14 +16,14 @@ impl Site {
     pub(super) fn declare(
         &mut self,
         object: &Object,
-        defaults: &mut Option<Place>,
+        defaults: &mut Option<SourceSpan>,
     ) -> Option<Diagnostic> {
         match object {
             Object::Defaults(at) => {
                 if let Some(first) = *defaults {
-                    return Some(declared_twice("the defaults are", at.place, first));
+                    return Some(declared_twice("the defaults are", at.span, first));
                 }
-                *defaults = Some(at.place);
+                *defaults = Some(at.span);
                 self.defaults = at.value.clone();
                 None
             }
@@ -54,19 +54,19 @@ fn put<N: Ord + Clone + fmt::Display, T>(
     map: &mut BTreeMap<N, Arc<T>>,
     kind: &str,
     object: &Arc<T>,
-    name: fn(&T) -> &At<N>,
+    name: fn(&T) -> &Spanned<N>,
 ) -> Option<Diagnostic> {
-    let At { value, place } = name(object);
+    let Spanned { value, span } = name(object);
     if let Some(first) = map.get(value) {
         let what = format!("{kind} `{value}` is");
-        return Some(declared_twice(&what, *place, name(first).place));
+        return Some(declared_twice(&what, *span, name(first).span));
     }
     map.insert(value.clone(), object.clone());
     None
 }
 
-fn declared_twice(what: &str, place: Place, first: Place) -> Diagnostic {
-    Diagnostic::error(format!("{what} declared twice"), place).other(first, "first here")
+fn declared_twice(what: &str, span: SourceSpan, first: SourceSpan) -> Diagnostic {
+    Diagnostic::error(format!("{what} declared twice"), span).other(first, "first here")
 }
 
 impl Identities {
@@ -105,7 +105,7 @@ impl Identities {
 
 fn declaring<'a, K: Eq + Hash>(
     declared: &'a HashMap<K, Arc<Node>>,
-    identities: &Few<K>,
+    identities: &SmallSet<K>,
 ) -> impl Iterator<Item = &'a Arc<Node>> {
     identities.iter().filter_map(|key| declared.get(key))
 }

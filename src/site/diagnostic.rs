@@ -1,6 +1,6 @@
 //! An operator's mistake, as a value.
 
-use crate::model::Place;
+use crate::model::SourceSpan;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -20,11 +20,11 @@ pub struct Diagnostic {
     /// One line, lower case, no full stop, the culprit in backticks. Never a secret.
     pub message: String,
     /// Where; none when it is about no file in particular.
-    pub place: Option<Place>,
+    pub span: Option<SourceSpan>,
     /// What stands under the marked text; may be empty.
     pub label: String,
     /// Other places that belong to it, each with its label.
-    pub others: Vec<(Place, String)>,
+    pub others: Vec<(SourceSpan, String)>,
     /// Lines that say for whom or in what: `for node esx02 (policy esxi)`.
     pub notes: Vec<String>,
     /// What to do.
@@ -32,12 +32,12 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// An error at `place`.
-    pub fn error(message: impl Into<String>, place: impl Into<Option<Place>>) -> Self {
+    /// An error at `span`.
+    pub fn error(message: impl Into<String>, span: impl Into<Option<SourceSpan>>) -> Self {
         Diagnostic {
             severity: Severity::Error,
             message: message.into(),
-            place: place.into(),
+            span: span.into(),
             label: String::new(),
             others: Vec::new(),
             notes: Vec::new(),
@@ -45,11 +45,11 @@ impl Diagnostic {
         }
     }
 
-    /// A warning at `place`.
-    pub fn warning(message: impl Into<String>, place: impl Into<Option<Place>>) -> Self {
+    /// A warning at `span`.
+    pub fn warning(message: impl Into<String>, span: impl Into<Option<SourceSpan>>) -> Self {
         Diagnostic {
             severity: Severity::Warning,
-            ..Diagnostic::error(message, place)
+            ..Diagnostic::error(message, span)
         }
     }
 
@@ -60,8 +60,8 @@ impl Diagnostic {
     }
 
     /// Adds another place that belongs to it.
-    pub fn other(mut self, place: Place, label: impl Into<String>) -> Self {
-        self.others.push((place, label.into()));
+    pub fn other(mut self, span: SourceSpan, label: impl Into<String>) -> Self {
+        self.others.push((span, label.into()));
         self
     }
 

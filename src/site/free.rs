@@ -10,7 +10,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use crate::model::{AddressRange, At, HostAddress, List, Network, NetworkName, Node};
+use crate::model::{AddressRange, HostAddress, List, Network, NetworkName, Node, Spanned};
 
 use super::Site;
 
@@ -134,7 +134,7 @@ impl<'a> Free<'a> {
 }
 
 /// Walks every static address that a node declares, on whichever link.
-pub(crate) fn static_addresses(node: &Node) -> impl Iterator<Item = &At<HostAddress>> {
+pub(crate) fn static_addresses(node: &Node) -> impl Iterator<Item = &Spanned<HostAddress>> {
     let body = &node.body;
     let interfaces = body.interface.iter().map(|at| &at.value.address);
     let bonds = body.bond.values().map(|at| &at.value.address);

@@ -1,6 +1,6 @@
 //! A machine's host name: plain, or a template that wants facts.
 
-use crate::model::{At, Hostname, HostnameError};
+use crate::model::{Hostname, HostnameError, Spanned};
 
 /// A host name, or how it is made.
 #[derive(Debug, Clone, PartialEq)]
@@ -8,7 +8,7 @@ pub enum HostnameRule {
     /// The whole name.
     Plain(Hostname),
     /// A template, rendered when facts are at hand. Where the result has no dot, [`complete`] adds the domain.
-    Template(At<String>),
+    Template(Spanned<String>),
 }
 
 /// Returns the whole host name: a name that contains a dot is complete, any other gets the domain.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{At, Defaults, Network, Node, NodeName, Policy, Settings};
+use crate::model::{Defaults, Network, Node, NodeName, Policy, Settings, Spanned};
 
 use super::{
     Diagnostic, HostnameRule, Site,
@@ -37,8 +37,8 @@ impl<'a> Layers<'a> {
     /// Returns what `pick` finds in the highest layer that has it, the network left out.
     pub(super) fn find<T>(
         &self,
-        pick: impl Fn(&'a Settings) -> Option<&'a At<T>>,
-    ) -> Option<&'a At<T>> {
+        pick: impl Fn(&'a Settings) -> Option<&'a Spanned<T>>,
+    ) -> Option<&'a Spanned<T>> {
         self.upper()
             .chain([&self.defaults.settings])
             .find_map(&pick)
@@ -48,9 +48,9 @@ impl<'a> Layers<'a> {
     pub(super) fn find_with<T>(
         &self,
         network: Option<&'a Arc<Network>>,
-        pick: impl Fn(&'a Settings) -> Option<&'a At<T>>,
-        of_network: impl Fn(&'a Network) -> Option<&'a At<T>>,
-    ) -> Option<&'a At<T>> {
+        pick: impl Fn(&'a Settings) -> Option<&'a Spanned<T>>,
+        of_network: impl Fn(&'a Network) -> Option<&'a Spanned<T>>,
+    ) -> Option<&'a Spanned<T>> {
         self.upper()
             .find_map(&pick)
             .or_else(|| network.and_then(|network| of_network(network)))
@@ -78,7 +78,7 @@ impl<'a> Layers<'a> {
     }
 
     /// Returns the domain that completes the machine's name.
-    pub(super) fn domain(&self, network: Option<&'a Arc<Network>>) -> Option<&'a At<String>> {
+    pub(super) fn domain(&self, network: Option<&'a Arc<Network>>) -> Option<&'a Spanned<String>> {
         self.find_with(
             network,
             |settings| settings.domain.as_deref(),
@@ -102,8 +102,8 @@ impl<'a> Layers<'a> {
             .map(HostnameRule::Plain)
             .map_err(|error| {
                 Box::new(match declared {
-                    Some(at) => Diagnostic::error(error.to_string(), at.place),
-                    None => Diagnostic::error(error.to_string(), self.node.map(Node::place))
+                    Some(at) => Diagnostic::error(error.to_string(), at.span),
+                    None => Diagnostic::error(error.to_string(), self.node.map(Node::span))
                         .help("a node's name is its host name: set `hostname`"),
                 })
             })

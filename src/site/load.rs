@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{At, FileId, Place, Repo, RepoName, Revision, ServerConfig, TaskName};
+use crate::model::{FileId, Repo, RepoName, Revision, ServerConfig, SourceSpan, Spanned, TaskName};
 
 use super::{
     Diagnostic, Files, Site, Sources,
@@ -221,15 +221,15 @@ impl Memory {
 /// A repo with a task, which is said to stand where its files are named.
 fn with_task(repo: &Repo, task: TaskName) -> Arc<Repo> {
     let body = &repo.body;
-    let place = [&body.iso, &body.path].into_iter().flatten().next();
-    let place = place.map_or(repo.name.place, |at| at.place);
+    let span = [&body.iso, &body.path].into_iter().flatten().next();
+    let span = span.map_or(repo.name.span, |at| at.span);
     let mut repo = repo.clone();
-    repo.body.task = Some(At { value: task, place });
+    repo.body.task = Some(Spanned { value: task, span });
     Arc::new(repo)
 }
 
-fn start(file: FileId) -> Place {
-    Place {
+fn start(file: FileId) -> SourceSpan {
+    SourceSpan {
         file,
         start: 0,
         end: 0,
@@ -307,14 +307,14 @@ fn objects(declarations: Vec<Declaration>, diagnostics: Vec<Diagnostic>) -> Outc
 
 fn not_utf8(content: &[u8], file: FileId, at: usize) -> Diagnostic {
     let at = at as u32;
-    let place = Place {
+    let span = SourceSpan {
         file,
         start: at,
         end: at + 3,
     };
     let wide = content.starts_with(&[0xff, 0xfe]) || content.starts_with(&[0xfe, 0xff]);
     let encoding = if wide { "UTF-16" } else { "another encoding" };
-    Diagnostic::error("this is not UTF-8", place).help(format!(
+    Diagnostic::error("this is not UTF-8", span).help(format!(
         "the file seems to be in {encoding}: save it as UTF-8"
     ))
 }

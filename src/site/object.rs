@@ -3,8 +3,8 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use crate::model::{
-    At, Broker, Defaults, Hook, HookBody, Network, Node, NodeBody, Place, Policy, Repo, Rule,
-    Settings, Tag,
+    Broker, Defaults, Hook, HookBody, Network, Node, NodeBody, Policy, Repo, Rule, Settings,
+    SourceSpan, Spanned, Tag,
 };
 
 use super::{
@@ -30,7 +30,7 @@ pub enum Kind {
 /// A declared object.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Object {
-    Defaults(At<Arc<Defaults>>),
+    Defaults(Spanned<Arc<Defaults>>),
     Repo(Arc<Repo>),
     Network(Arc<Network>),
     Tag(Arc<Tag>),
@@ -71,14 +71,14 @@ impl fmt::Display for Kind {
 }
 
 /// The mistake of a word that declares nothing.
-pub(crate) fn unknown_kind(kind: &At<String>) -> Diagnostic {
+pub(crate) fn unknown_kind(kind: &Spanned<String>) -> Diagnostic {
     let words = || Kind::ALL.iter().map(|(word, _)| *word);
     let help = match suggest(&kind.value, words()) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("known: {}", words().collect::<Vec<_>>().join(", ")),
     };
     let message = format!("unknown kind of object `{}`", kind.value);
-    Diagnostic::error(message, kind.place).help(help)
+    Diagnostic::error(message, kind.span).help(help)
 }
 
 /// Reads what `declaration` of a `kind` declares; none when it lacks what must be there.
@@ -95,21 +95,21 @@ pub(crate) fn object(
                 "expected a table with the keys of a {kind}, found {}",
                 body.what()
             );
-            diagnostics.push(Diagnostic::error(message, body.place));
+            diagnostics.push(Diagnostic::error(message, body.span));
             return None;
         }
     };
     diagnostics.extend(both_forms(kind, &entries));
     let body = Body {
-        place: body.place,
+        span: body.span,
         entries,
         diagnostics,
     };
     let Some(name) = name else {
         let settings = body.only()?;
-        return Some(Object::Defaults(At::new(
+        return Some(Object::Defaults(Spanned::new(
             Arc::new(Defaults { settings }),
-            declaration.kind.place,
+            declaration.kind.span,
         )));
     };
     body.named(kind, name)
@@ -117,13 +117,13 @@ pub(crate) fn object(
 
 /// The keys of an object, on their way to its fields.
 struct Body<'d> {
-    place: Place,
+    span: SourceSpan,
     entries: Vec<Entry>,
     diagnostics: &'d mut Vec<Diagnostic>,
 }
 
 impl Body<'_> {
-    fn named(mut self, kind: Kind, name: At<String>) -> Option<Object> {
+    fn named(mut self, kind: Kind, name: Spanned<String>) -> Option<Object> {
         Some(match kind {
             Kind::Defaults => unreachable!("defaults have no name"),
             Kind::Repo => {
@@ -173,7 +173,7 @@ impl Body<'_> {
             }
             Kind::Hook => {
                 let keys = fields_of::<HookBody>();
-                let missing = missing_keys(&self.entries, keys, self.place);
+                let missing = missing_keys(&self.entries, keys, self.span);
                 self.diagnostics.extend(missing);
                 let name = self.name(name)?;
                 Object::Hook(Arc::new(Hook {
@@ -184,11 +184,11 @@ impl Body<'_> {
         })
     }
 
-    fn name<N: FromStr<Err: fmt::Display>>(&mut self, name: At<String>) -> Option<At<N>> {
+    fn name<N: FromStr<Err: fmt::Display>>(&mut self, name: Spanned<String>) -> Option<Spanned<N>> {
         match name.value.parse() {
-            Ok(value) => Some(At::new(value, name.place)),
+            Ok(value) => Some(Spanned::new(value, name.span)),
             Err(error) => {
-                let mistake = Diagnostic::error(error.to_string(), name.place);
+                let mistake = Diagnostic::error(error.to_string(), name.span);
                 self.diagnostics.push(mistake);
                 None
             }
@@ -223,13 +223,13 @@ impl Body<'_> {
         body.zip(settings)
     }
 
-    fn kind_and_vars(mut self) -> Option<(At<String>, crate::model::Vars)> {
+    fn kind_and_vars(mut self) -> Option<(Spanned<String>, crate::model::Vars)> {
         let (kind, vars): (Vec<_>, Vec<_>) = std::mem::take(&mut self.entries)
             .into_iter()
             .partition(|entry| entry.key.value == "kind");
         let vars = read(self.tree(vars), self.diagnostics);
         let Some(kind) = kind.into_iter().next() else {
-            let mistake = Diagnostic::error("the key `kind` is missing", self.place)
+            let mistake = Diagnostic::error("the key `kind` is missing", self.span)
                 .help("the name of a directory under templates/brokers/");
             self.diagnostics.push(mistake);
             return None;
@@ -238,15 +238,15 @@ impl Body<'_> {
     }
 
     fn tree(&self, entries: Vec<Entry>) -> Tree {
-        Tree::new(Shape::Map(entries), self.place)
+        Tree::new(Shape::Map(entries), self.span)
     }
 
     /// A repo comes from exactly one place.
-    fn one_source(&mut self, name: &At<String>) {
+    fn one_source(&mut self, name: &Spanned<String>) {
         let is_source = |entry: &&Entry| ["iso", "path", "url"].contains(&entry.key.value.as_str());
         let sources: Vec<&Entry> = self.entries.iter().filter(is_source).collect();
         let mistake = match sources.as_slice() {
-            [] => Diagnostic::error(format!("repo `{}` has no source", name.value), name.place)
+            [] => Diagnostic::error(format!("repo `{}` has no source", name.value), name.span)
                 .help("set one of `iso`, `path` and `url`"),
             [first, second, ..] if first.key.value != second.key.value => {
                 two_forms(first, second, "a repo has one source")
@@ -279,7 +279,7 @@ fn both_forms(kind: Kind, entries: &[Entry]) -> Vec<Diagnostic> {
         };
         mistakes.extend(forms_in(user));
         if !user.iter().any(|entry| entry.key.value == "name") {
-            let mistake = Diagnostic::error("the user has no name", entry.key.place);
+            let mistake = Diagnostic::error("the user has no name", entry.key.span);
             mistakes.push(mistake.help("set `name`"));
         }
     }
@@ -301,10 +301,10 @@ fn forms_in(entries: &[Entry]) -> Vec<Diagnostic> {
 
 fn two_forms(one: &Entry, other: &Entry, why: &str) -> Diagnostic {
     let mut both = [&one.key, &other.key];
-    both.sort_by_key(|key| key.place);
+    both.sort_by_key(|key| key.span);
     let [first, second] = both;
     let message = format!("`{}` stands beside `{}`", second.value, first.value);
-    Diagnostic::error(message, second.place)
-        .other(first.place, "set here")
+    Diagnostic::error(message, second.span)
+        .other(first.span, "set here")
         .help(format!("{why}: keep one of the two"))
 }

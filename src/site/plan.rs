@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{LinkName, Mac, NetworkName, Place};
+use crate::model::{LinkName, Mac, NetworkName, SourceSpan};
 
 /// How one machine is connected: every link with its addresses, and what belongs to the whole machine.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -50,7 +50,7 @@ pub struct Link {
     /// The network it lies in.
     pub network: Option<NetworkName>,
     /// Where it was declared, for messages.
-    pub place: Option<Place>,
+    pub span: Option<SourceSpan>,
 }
 
 /// What a link is. Indices point into [`NetPlan::links`].

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::model::{Network, Place, Policy, Settings};
+use crate::model::{Network, Policy, Settings, SourceSpan};
 
 use super::{
     Free, HostnameRule, LinkKind, Site, Subject,
@@ -20,11 +20,11 @@ pub struct Provenance {
     /// Its value as JSON, secrets masked.
     pub value: Value,
     /// Where it was written; none for a default of ours.
-    pub place: Option<Place>,
+    pub span: Option<SourceSpan>,
     /// What else had a part in it: `prefix from network lab, policies.d/networks.kdl:2`.
     pub detail: Option<String>,
     /// Values of lower layers that it covers, the nearest first.
-    pub shadows: Vec<(Value, Place)>,
+    pub shadows: Vec<(Value, SourceSpan)>,
 }
 
 /// Lists what is in effect for `subject`, bound by `policy` or by the one its declaration names: what
@@ -91,16 +91,16 @@ impl Explain<'_, '_> {
             .collect();
         let merged = self.layers.merged(self.layout.network.map(Arc::as_ref));
         let keys = merged.listed().into_iter();
-        keys.map(|(key, place, value)| {
+        keys.map(|(key, span, value)| {
             let all = layers.iter().flatten();
             let shadows = all
-                .filter(|(other, at, _)| is_same_setting(&key, other) && *at != place)
+                .filter(|(other, at, _)| is_same_setting(&key, other) && *at != span)
                 .map(|(_, at, value)| (value.clone(), *at))
                 .collect();
             Provenance {
                 key,
                 value,
-                place: Some(place),
+                span: Some(span),
                 detail: None,
                 shadows,
             }
@@ -111,10 +111,10 @@ impl Explain<'_, '_> {
     fn policy(&self) -> Option<Provenance> {
         let policy = self.layers.policy?;
         let named = self.layers.node.and_then(|node| node.body.policy.as_ref());
-        let place = named
+        let span = named
             .filter(|named| ***named == policy.name)
-            .map_or(policy.name.place, |named| named.place);
-        Some(plain("policy", json!(policy.name.value), Some(place)))
+            .map_or(policy.name.span, |named| named.span);
+        Some(plain("policy", json!(policy.name.value), Some(span)))
     }
 
     fn task(&self, set: Option<Provenance>) -> Option<Provenance> {
@@ -123,12 +123,12 @@ impl Explain<'_, '_> {
         let of_repo = repo.and_then(|repo| repo.body.task.as_ref());
         match (set, of_repo) {
             (Some(mut set), Some(task)) => {
-                set.shadows.push((json!(task.value), task.place));
+                set.shadows.push((json!(task.value), task.span));
                 Some(set)
             }
             (None, Some(task)) => Some(Provenance {
                 detail: repo.map(|repo| format!("from repo {}", repo.name)),
-                ..plain("task", json!(task.value), Some(task.place))
+                ..plain("task", json!(task.value), Some(task.span))
             }),
             (set, None) => set,
         }
@@ -136,7 +136,7 @@ impl Explain<'_, '_> {
 
     fn installs(&self) -> Option<Provenance> {
         let at = self.layers.node?.body.installs.as_ref()?;
-        Some(plain("installs", json!(at.value), Some(at.place)))
+        Some(plain("installs", json!(at.value), Some(at.span)))
     }
 
     fn network(&self, set: Option<Provenance>) -> Option<Provenance> {
@@ -147,7 +147,7 @@ impl Explain<'_, '_> {
         }
         Some(Provenance {
             detail: Some("its address lies there".into()),
-            ..plain("network", name, Some(subnet_place(network)))
+            ..plain("network", name, Some(subnet_span(network)))
         })
     }
 
@@ -164,8 +164,8 @@ impl Explain<'_, '_> {
                 (json!(name), !written.contains('.'))
             }
         };
-        let name_place = self.layers.node.map(|node| node.place());
-        let set = set.unwrap_or_else(|| plain("hostname", json!(null), name_place));
+        let name_span = self.layers.node.map(|node| node.span());
+        let set = set.unwrap_or_else(|| plain("hostname", json!(null), name_span));
         Some(Provenance {
             value,
             detail: bare.then(|| self.domain_detail()).flatten(),
@@ -175,7 +175,7 @@ impl Explain<'_, '_> {
 
     fn domain_detail(&self) -> Option<String> {
         let domain = self.layers.domain(self.layout.network)?;
-        Some(format!("domain from {}", self.at(domain.place)))
+        Some(format!("domain from {}", self.at(domain.span)))
     }
 
     fn link(&self, link: &LinkDraft<'_>, list: &mut Vec<Provenance>) {
@@ -185,54 +185,54 @@ impl Explain<'_, '_> {
             None => format!("{}.{key}", link.title()),
         };
         for address in &link.addresses {
-            let detail = match (address.place, address.network) {
+            let detail = match (address.span, address.network) {
                 (None, Some(network)) => Some(format!("from the pool of network {}", network.name)),
                 (Some(_), Some(network)) if address.prefix_of_network => Some(format!(
                     "prefix from network {}, {}",
                     network.name,
-                    self.at(subnet_place(network))
+                    self.at(subnet_span(network))
                 )),
                 _ => None,
             };
             list.push(Provenance {
                 detail,
-                ..plain(&key("address"), json!(address.net), address.place)
+                ..plain(&key("address"), json!(address.net), address.span)
             });
         }
         if let Some(dhcp) = link.dhcp.then_some(link.own.dhcp) {
-            let place = dhcp.map(|at| at.place);
-            list.push(plain(&key("dhcp"), json!(true), place));
+            let span = dhcp.map(|at| at.span);
+            list.push(plain(&key("dhcp"), json!(true), span));
         }
         self.gateways(link, &key("gateway"), list);
         if let LinkKind::Vlan { id, .. } = link.kind {
             let of_network = link.network.and_then(|network| network.body.vlan.as_ref());
-            let place = link.tag.or(of_network).map(|at| at.place);
-            list.push(plain(&key("vlan"), json!(id), place));
+            let span = link.tag.or(of_network).map(|at| at.span);
+            list.push(plain(&key("vlan"), json!(id), span));
         }
         if let Some(mtu) = &link.mtu {
             let of_network = link.network.and_then(|network| network.body.mtu.as_ref());
-            let shadowed = of_network.filter(|at| at.place != mtu.place);
+            let shadowed = of_network.filter(|at| at.span != mtu.span);
             list.push(Provenance {
                 shadows: shadowed
                     .iter()
-                    .map(|at| (json!(at.value), at.place))
+                    .map(|at| (json!(at.value), at.span))
                     .collect(),
-                ..plain(&key("mtu"), json!(mtu.value), Some(mtu.place))
+                ..plain(&key("mtu"), json!(mtu.value), Some(mtu.span))
             });
         }
         if let Some(routes) = link.own.routes {
-            list.push(plain(&key("routes"), json!(routes), Some(routes.place)));
+            list.push(plain(&key("routes"), json!(routes), Some(routes.span)));
         }
-        for (name, place, value) in [
-            link.own.dns.map(|list| ("dns", list.place, json!(list))),
+        for (name, span, value) in [
+            link.own.dns.map(|list| ("dns", list.span, json!(list))),
             link.own
                 .search
-                .map(|list| ("search", list.place, json!(list))),
+                .map(|list| ("search", list.span, json!(list))),
         ]
         .into_iter()
         .flatten()
         {
-            list.push(plain(&key(name), value, Some(place)));
+            list.push(plain(&key(name), value, Some(span)));
         }
     }
 
@@ -243,23 +243,23 @@ impl Explain<'_, '_> {
             list.push(Provenance {
                 shadows: shadowed
                     .iter()
-                    .map(|at| (json!(at.value), at.place))
+                    .map(|at| (json!(at.value), at.span))
                     .collect(),
-                ..plain(key, json!(gateway.ip), Some(gateway.place))
+                ..plain(key, json!(gateway.ip), Some(gateway.span))
             });
         }
     }
 
-    fn at(&self, place: Place) -> String {
-        self.site.sources.file_line(place)
+    fn at(&self, span: SourceSpan) -> String {
+        self.site.sources.file_line(span)
     }
 }
 
-fn plain(key: &str, value: Value, place: Option<Place>) -> Provenance {
+fn plain(key: &str, value: Value, span: Option<SourceSpan>) -> Provenance {
     Provenance {
         key: key.into(),
         value,
-        place,
+        span,
         detail: None,
         shadows: Vec::new(),
     }
@@ -271,7 +271,7 @@ fn is_same_setting(key: &str, other: &str) -> bool {
     key == other || (is_password(key) && is_password(other))
 }
 
-fn subnet_place(network: &Network) -> Place {
+fn subnet_span(network: &Network) -> SourceSpan {
     let subnet = network.body.subnet.as_ref();
-    subnet.map_or(network.name.place, |subnet| subnet.place)
+    subnet.map_or(network.name.span, |subnet| subnet.span)
 }

@@ -6,7 +6,7 @@ use annotate_snippets::{
     AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str,
 };
 
-use crate::model::{FileId, Place};
+use crate::model::{FileId, SourceSpan};
 
 use super::{Diagnostic, Severity, Sources, mask::mask};
 
@@ -55,7 +55,7 @@ pub fn report(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -> St
 /// Writes all diagnostics as JSON: `[{severity, message, file, line, column, help}]`.
 pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> serde_json::Value {
     let one = |diagnostic: &Diagnostic| {
-        let position = diagnostic.place.and_then(|place| sources.position(place));
+        let position = diagnostic.span.and_then(|span| sources.position(span));
         serde_json::json!({
             "severity": diagnostic.severity,
             "message": diagnostic.message,
@@ -87,8 +87,8 @@ pub fn summary(diagnostics: &[Diagnostic], sources: &Sources) -> String {
         .into_iter()
         .filter_map(|(severity, noun)| number(severity, noun))
         .collect();
-    let places = diagnostics.iter().filter_map(|diagnostic| diagnostic.place);
-    let files: std::collections::BTreeSet<FileId> = places.map(|place| place.file).collect();
+    let spans = diagnostics.iter().filter_map(|diagnostic| diagnostic.span);
+    let files: std::collections::BTreeSet<FileId> = spans.map(|span| span.file).collect();
     let parts = parts.join(" and ");
     match files.len() {
         // All of them are about what is rendered.
@@ -166,19 +166,19 @@ impl Quotes<'_> {
             .masked
             .entry(file)
             .or_insert_with(|| mask(&source.text()).replace("\r\n", " \n"));
-        let spans: Vec<Range<usize>> = marks
+        let ranges: Vec<Range<usize>> = marks
             .iter()
-            .map(|mark| on_one_line(text, mark.place))
+            .map(|mark| on_one_line(text, mark.span))
             .collect();
-        let first = spans.iter().map(|span| span.start).min().unwrap_or(0);
-        let last = spans.iter().map(|span| span.end).max().unwrap_or(0);
+        let first = ranges.iter().map(|range| range.start).min().unwrap_or(0);
+        let last = ranges.iter().map(|range| range.end).max().unwrap_or(0);
         let from = text[..first].rfind('\n').map_or(0, |at| at + 1);
         let to = text[last..].find('\n').map_or(text.len(), |at| last + at);
         let mut snippet = Snippet::source(text[from..to].to_owned())
             .line_start(text[..from].matches('\n').count() + 1)
             .path(source.path.to_string());
-        for (mark, span) in marks.iter().zip(spans) {
-            let annotation = mark.kind.span(span.start - from..span.end - from);
+        for (mark, range) in marks.iter().zip(ranges) {
+            let annotation = mark.kind.span(range.start - from..range.end - from);
             let label = (!mark.label.is_empty()).then(|| normalize_untrusted_str(&mark.label));
             snippet = snippet.annotation(annotation.label(label));
         }
@@ -189,34 +189,34 @@ impl Quotes<'_> {
 /// A marked text.
 struct Mark {
     kind: AnnotationKind,
-    place: Place,
+    span: SourceSpan,
     label: String,
 }
 
 /// What a diagnostic marks, by file, its own file first.
 fn marks(diagnostic: &Diagnostic) -> Vec<(FileId, Vec<Mark>)> {
-    let own = diagnostic.place.map(|place| Mark {
+    let own = diagnostic.span.map(|span| Mark {
         kind: AnnotationKind::Primary,
-        place,
+        span,
         label: diagnostic.label.clone(),
     });
-    let others = diagnostic.others.iter().map(|(place, label)| Mark {
+    let others = diagnostic.others.iter().map(|(span, label)| Mark {
         kind: AnnotationKind::Context,
-        place: *place,
+        span: *span,
         label: label.clone(),
     });
     let mut files: Vec<(FileId, Vec<Mark>)> = Vec::new();
     for mark in own.into_iter().chain(others) {
-        match files.iter_mut().find(|(file, _)| *file == mark.place.file) {
+        match files.iter_mut().find(|(file, _)| *file == mark.span.file) {
             Some((_, marks)) => marks.push(mark),
-            None => files.push((mark.place.file, vec![mark])),
+            None => files.push((mark.span.file, vec![mark])),
         }
     }
     files
 }
 
 /// Cuts a place to its first line, and to where characters begin.
-fn on_one_line(text: &str, place: Place) -> Range<usize> {
+fn on_one_line(text: &str, span: SourceSpan) -> Range<usize> {
     let floor = |at: u32| {
         let at = (at as usize).min(text.len());
         (0..=at)
@@ -224,7 +224,7 @@ fn on_one_line(text: &str, place: Place) -> Range<usize> {
             .find(|at| text.is_char_boundary(*at))
             .unwrap_or(0)
     };
-    let (start, end) = (floor(place.start), floor(place.end));
+    let (start, end) = (floor(span.start), floor(span.end));
     let line = text[start..]
         .find(['\n', '\r'])
         .map_or(text.len(), |at| start + at);

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use crate::model::{FileId, Place};
+use crate::model::{FileId, SourceSpan};
 
 use super::Diagnostic;
 
@@ -81,10 +81,10 @@ impl Sources {
     }
 
     /// Returns the line and the column of a place, both counted from 1, columns in characters.
-    pub fn position(&self, place: Place) -> Option<(&Source, usize, usize)> {
-        let source = self.get(place.file)?;
+    pub fn position(&self, span: SourceSpan) -> Option<(&Source, usize, usize)> {
+        let source = self.get(span.file)?;
         let text = source.text();
-        let before = text.get(..place.start as usize)?;
+        let before = text.get(..span.start as usize)?;
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.matches('\n').count() + 1;
         Some((source, line, before[line_start..].chars().count() + 1))
@@ -92,14 +92,14 @@ impl Sources {
 
     /// Returns what puts places in the order of the files. The numbers of files will not do: a file that came
     /// later has a higher one.
-    pub(super) fn order(&self) -> impl Fn(Place) -> (u32, u32) + use<> {
+    pub(super) fn order(&self) -> impl Fn(SourceSpan) -> (u32, u32) + use<> {
         let mut rank = vec![u32::MAX; self.ids.len()];
         for (at, id) in self.ids.values().enumerate() {
             rank[id.0 as usize] = at as u32;
         }
-        move |place| {
-            let file = rank.get(place.file.0 as usize);
-            (file.copied().unwrap_or(u32::MAX), place.start)
+        move |span| {
+            let file = rank.get(span.file.0 as usize);
+            (file.copied().unwrap_or(u32::MAX), span.start)
         }
     }
 
@@ -107,14 +107,14 @@ impl Sources {
     pub fn sort(&self, diagnostics: &mut [Diagnostic]) {
         let order = self.order();
         diagnostics.sort_by_key(|diagnostic| {
-            let place = diagnostic.place;
-            (place.is_none(), place.map(&order))
+            let span = diagnostic.span;
+            (span.is_none(), span.map(&order))
         });
     }
 
     /// Writes a place as `file:line`, for tables and `explain`.
-    pub fn file_line(&self, place: Place) -> String {
-        match self.position(place) {
+    pub fn file_line(&self, span: SourceSpan) -> String {
+        match self.position(span) {
             Some((source, line, _)) => format!("{}:{line}", source.path),
             None => "a file that is gone".into(),
         }

@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows what a key means: [`super::read`] reads the declared objects from it.
 
-use crate::model::{At, Place};
+use crate::model::{SourceSpan, Spanned};
 
 use super::Diagnostic;
 
@@ -15,7 +15,7 @@ pub(crate) struct Tree {
     /// What was written.
     pub(crate) shape: Shape,
     /// Where.
-    pub(crate) place: Place,
+    pub(crate) span: SourceSpan,
 }
 
 /// What a value can be.
@@ -41,7 +41,7 @@ pub(crate) enum Shape {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
     /// The key.
-    pub(crate) key: At<String>,
+    pub(crate) key: Spanned<String>,
     /// Its value.
     pub(crate) value: Tree,
 }
@@ -50,17 +50,17 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Declaration {
     /// The word that says what it is: `policy`.
-    pub(crate) kind: At<String>,
+    pub(crate) kind: Spanned<String>,
     /// Its name; `defaults` has none.
-    pub(crate) name: Option<At<String>>,
+    pub(crate) name: Option<Spanned<String>>,
     /// Its keys: a [`Shape::Map`].
     pub(crate) body: Tree,
 }
 
 impl Tree {
     /// A value at a place.
-    pub(crate) fn new(shape: Shape, place: Place) -> Self {
-        Tree { shape, place }
+    pub(crate) fn new(shape: Shape, span: SourceSpan) -> Self {
+        Tree { shape, span }
     }
 
     /// Says what it is, as people say it.
@@ -80,15 +80,15 @@ impl Tree {
     /// Takes out what a path leads to: at each level the index of an entry or of an item. Returns the
     /// place of the table or list it was in, and its key; none when the path leads to the tree itself,
     /// which stays.
-    pub(crate) fn remove(&mut self, path: &[usize]) -> Option<(Place, Option<String>)> {
+    pub(crate) fn remove(&mut self, path: &[usize]) -> Option<(SourceSpan, Option<String>)> {
         let (first, rest) = path.split_first()?;
         let part = match &mut self.shape {
             Shape::Map(entries) if rest.is_empty() => {
-                return Some((self.place, Some(entries.remove(*first).key.value)));
+                return Some((self.span, Some(entries.remove(*first).key.value)));
             }
             Shape::List(items) if rest.is_empty() => {
                 items.remove(*first);
-                return Some((self.place, None));
+                return Some((self.span, None));
             }
             Shape::Map(entries) => &mut entries[*first].value,
             Shape::List(items) => &mut items[*first],
@@ -104,7 +104,7 @@ impl Tree {
                 let mut seen = std::collections::BTreeMap::new();
                 entries.retain(|entry| match seen.get(&entry.key.value) {
                     None => {
-                        seen.insert(entry.key.value.clone(), entry.key.place);
+                        seen.insert(entry.key.value.clone(), entry.key.span);
                         true
                     }
                     Some(first) => {
@@ -127,16 +127,16 @@ impl Tree {
 }
 
 /// The mistake of a key that stands a second time in its table.
-pub(crate) fn twice(key: &At<String>, first: Place) -> Diagnostic {
-    Diagnostic::error(format!("`{}` is set twice", key.value), key.place)
+pub(crate) fn twice(key: &Spanned<String>, first: SourceSpan) -> Diagnostic {
+    Diagnostic::error(format!("`{}` is set twice", key.value), key.span)
         .other(first, "first here")
         .help("keep one of the two")
 }
 
 /// The mistake of nesting deeper than [`MAX_DEPTH`].
-pub(crate) fn too_deep(place: Place) -> Diagnostic {
+pub(crate) fn too_deep(span: SourceSpan) -> Diagnostic {
     Diagnostic::error(
         format!("this is nested more than {MAX_DEPTH} levels deep"),
-        place,
+        span,
     )
 }

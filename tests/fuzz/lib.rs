@@ -9,8 +9,8 @@ pub fn load(path: &str, bytes: &[u8]) {
     let mut memory = Memory::default();
     let (site, diagnostics) = site::load(&files, &mut memory);
     for diagnostic in &diagnostics {
-        if let Some(place) = diagnostic.place {
-            assert!(site.sources.position(place).is_some(), "{diagnostic:?}");
+        if let Some(span) = diagnostic.span {
+            assert!(site.sources.position(span).is_some(), "{diagnostic:?}");
         }
     }
     let style = Style {

@@ -9,9 +9,9 @@ use std::{
 use bootwright::{
     control::Signature,
     model::{
-        Bond, Bridge, Deadlines, DhcpConfig, Disk, HookBody, HttpConfig, Interface, LimitsConfig,
-        NetworkBody, NodeBody, OperatorConfig, PathsConfig, RepoBody, Route, Rule, RunConfig,
-        ServerConfig, Settings, TagBody, TftpConfig, User, Vlan,
+        Bond, Bridge, Deadlines, DhcpConfig, DiskSelector, HookBody, HttpConfig, Interface,
+        LimitsConfig, NetworkBody, NodeBody, OperatorConfig, PathsConfig, RepoBody, Route, Rule,
+        RunConfig, ServerConfig, Settings, TagBody, TftpConfig, User, Vlan,
     },
     site::fields_of,
 };
@@ -84,7 +84,7 @@ fn every_key_is_documented_and_every_documented_key_exists() {
         ("vlan", fields_of::<Vlan>()),
         ("bridge", fields_of::<Bridge>()),
         ("route", fields_of::<Route>()),
-        ("disk", fields_of::<Disk>()),
+        ("disk", fields_of::<DiskSelector>()),
         ("user", fields_of::<User>()),
         ("deadlines", fields_of::<Deadlines>()),
         // Every other key of a broker is a setting of its kind.

@@ -29,7 +29,7 @@ fn report(list: &[(&str, &[u8])]) -> (Site, String) {
 fn lines(list: &[(&str, &[u8])]) -> Vec<String> {
     let (site, diagnostics) = site::load(&files(list), &mut Memory::default());
     let line = |diagnostic: &site::Diagnostic| {
-        let (source, line, column) = site.sources.position(diagnostic.place.unwrap()).unwrap();
+        let (source, line, column) = site.sources.position(diagnostic.span.unwrap()).unwrap();
         format!("{}:{line}:{column} {}", source.path, diagnostic.message)
     };
     diagnostics.iter().map(line).collect()

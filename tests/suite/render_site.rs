@@ -161,14 +161,14 @@ impl Rendering {
 }
 
 fn shown(site: &Site, one: &Diagnostic) -> String {
-    let place = one
-        .place
-        .map(|place| format!("{}: ", site.sources.file_line(place)));
+    let span = one
+        .span
+        .map(|span| format!("{}: ", site.sources.file_line(span)));
     let notes: String = one.notes.iter().map(|note| format!(" [{note}]")).collect();
     let help = one.help.as_ref().map(|help| format!(" = {help}"));
     format!(
         "{}{}{notes}{}",
-        place.unwrap_or_default(),
+        span.unwrap_or_default(),
         one.message,
         help.unwrap_or_default()
     )

@@ -290,18 +290,18 @@ fn every_value_names_who_set_it_and_whom_that_shadows() {
     let site = site(LAYERS);
     let told = |node: &str| -> Vec<String> {
         let list = provenance(&site, &Subject::declared(&site.nodes[node]), None);
-        let line = |place| {
+        let line = |span| {
             site.sources
-                .file_line(place)
+                .file_line(span)
                 .replace("policies.d/site.toml:", "")
         };
         list.iter()
             .map(|entry| {
                 let mut text = format!("{} = {}", entry.key, entry.value);
-                text.extend(entry.place.map(|place| format!(" @{}", line(place))));
+                text.extend(entry.span.map(|span| format!(" @{}", line(span))));
                 text.extend(entry.detail.iter().map(|detail| format!(" ({detail})")));
-                for (value, place) in &entry.shadows {
-                    text += &format!(" over {value} @{}", line(*place));
+                for (value, span) in &entry.shadows {
+                    text += &format!(" over {value} @{}", line(*span));
                 }
                 text
             })

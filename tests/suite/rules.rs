@@ -23,8 +23,8 @@ pub(crate) fn load(files: &[(&str, &str)]) -> (Site, Vec<Diagnostic>) {
 /// Writes where each mistake is, and which: `a.toml:3:11 error: message`.
 pub(crate) fn found(site: &Site, diagnostics: &[Diagnostic]) -> Vec<String> {
     let one = |diagnostic: &Diagnostic| {
-        let place = diagnostic.place.expect("every mistake has a place");
-        let (source, line, column) = site.sources.position(place).expect("the file is known");
+        let span = diagnostic.span.expect("every mistake has a place");
+        let (source, line, column) = site.sources.position(span).expect("the file is known");
         let severity = match diagnostic.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",

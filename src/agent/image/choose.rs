@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 
 use crate::{
     agent::hardware::DetectedDisk,
-    model::{DiskChoice, Pick},
+    model::{DiskPick, ImageTarget},
 };
 
 /// Why no disk is chosen.
@@ -30,7 +30,7 @@ pub(in crate::agent) enum DiskChoiceError {
 
 /// Chooses the disk. `has_others` looks whether a partition of it is of a type that others need.
 pub(in crate::agent) fn choose<'a>(
-    choice: &DiskChoice,
+    choice: &ImageTarget,
     disks: &'a [DetectedDisk],
     has_others: impl Fn(&DetectedDisk) -> bool,
 ) -> Result<&'a DetectedDisk, DiskChoiceError> {
@@ -43,13 +43,13 @@ pub(in crate::agent) fn choose<'a>(
     }
     let mut fitting: Vec<&DetectedDisk> = disks.iter().filter(|disk| fits(choice, disk)).collect();
     match choice.pick {
-        Pick::Only => {}
-        Pick::Smallest => fitting.sort_by_key(|disk| size(disk)),
-        Pick::Largest => fitting.sort_by_key(|disk| Reverse(size(disk))),
+        DiskPick::Only => {}
+        DiskPick::Smallest => fitting.sort_by_key(|disk| size(disk)),
+        DiskPick::Largest => fitting.sort_by_key(|disk| Reverse(size(disk))),
     }
     let chosen = match fitting[..] {
         [] => return Err(DiskChoiceError::None),
-        [_, _, ..] if choice.pick == Pick::Only => return Err(DiskChoiceError::Several),
+        [_, _, ..] if choice.pick == DiskPick::Only => return Err(DiskChoiceError::Several),
         [first, second, ..] if size(first) == size(second) => {
             return Err(DiskChoiceError::SameSize);
         }
@@ -65,7 +65,7 @@ fn size(disk: &DetectedDisk) -> u64 {
     disk.fact.size_bytes.unwrap_or(0)
 }
 
-fn fits(choice: &DiskChoice, disk: &DetectedDisk) -> bool {
+fn fits(choice: &ImageTarget, disk: &DetectedDisk) -> bool {
     let fact = &disk.fact;
     let is_asked = |asked: &str, has: bool| asked.is_empty() || has;
     let is_kept = |kept: &String| is_called(disk, kept) || fact.serial.as_ref() == Some(kept);
@@ -139,11 +139,11 @@ mod tests {
 
     #[test]
     fn the_disk_is_the_one_that_is_asked_for_or_none() {
-        let choice = || DiskChoice::default();
+        let choice = || ImageTarget::default();
         let two = || vec![disk("sda", 10, "gpt: ext"), disk("sdb", 20, "empty")];
         type Case<'a> = (
             &'a str,
-            DiskChoice,
+            ImageTarget,
             Vec<DetectedDisk>,
             Result<&'a str, DiskChoiceError>,
         );
@@ -174,7 +174,7 @@ mod tests {
             ),
             (
                 "a stick by name",
-                DiskChoice {
+                ImageTarget {
                     path: "/dev/sdz".into(),
                     ..choice()
                 },
@@ -184,8 +184,8 @@ mod tests {
             ("several", choice(), two(), Err(DiskChoiceError::Several)),
             (
                 "smallest",
-                DiskChoice {
-                    pick: Pick::Smallest,
+                ImageTarget {
+                    pick: DiskPick::Smallest,
                     ..choice()
                 },
                 two(),
@@ -193,8 +193,8 @@ mod tests {
             ),
             (
                 "largest",
-                DiskChoice {
-                    pick: Pick::Largest,
+                ImageTarget {
+                    pick: DiskPick::Largest,
                     ..choice()
                 },
                 two(),
@@ -202,8 +202,8 @@ mod tests {
             ),
             (
                 "two of one size",
-                DiskChoice {
-                    pick: Pick::Largest,
+                ImageTarget {
+                    pick: DiskPick::Largest,
                     ..choice()
                 },
                 vec![disk("sda", 10, "empty"), disk("sdb", 10, "empty")],
@@ -211,7 +211,7 @@ mod tests {
             ),
             (
                 "by size",
-                DiskChoice {
+                ImageTarget {
                     min_bytes: 15 << 30,
                     ..choice()
                 },
@@ -220,7 +220,7 @@ mod tests {
             ),
             (
                 "by serial",
-                DiskChoice {
+                ImageTarget {
                     serial: "S-sdb".into(),
                     ..choice()
                 },
@@ -229,7 +229,7 @@ mod tests {
             ),
             (
                 "by another's serial",
-                DiskChoice {
+                ImageTarget {
                     serial: "S-sd".into(),
                     ..choice()
                 },
@@ -238,7 +238,7 @@ mod tests {
             ),
             (
                 "by model",
-                DiskChoice {
+                ImageTarget {
                     model: "Example".into(),
                     ..choice()
                 },
@@ -247,7 +247,7 @@ mod tests {
             ),
             (
                 "by path",
-                DiskChoice {
+                ImageTarget {
                     path: "/dev/sdb".into(),
                     ..choice()
                 },
@@ -256,7 +256,7 @@ mod tests {
             ),
             (
                 "by udev's name",
-                DiskChoice {
+                ImageTarget {
                     path: "/dev/disk/by-id/ata-Example_SSD_S-sda".into(),
                     ..choice()
                 },
@@ -265,7 +265,7 @@ mod tests {
             ),
             (
                 "kept by path",
-                DiskChoice {
+                ImageTarget {
                     keep: vec!["/dev/sda".into()],
                     ..choice()
                 },
@@ -274,7 +274,7 @@ mod tests {
             ),
             (
                 "kept by serial",
-                DiskChoice {
+                ImageTarget {
                     keep: vec!["S-sdb".into()],
                     ..choice()
                 },
@@ -283,7 +283,7 @@ mod tests {
             ),
             (
                 "kept by udev's name",
-                DiskChoice {
+                ImageTarget {
                     keep: vec!["/dev/disk/by-id/ata-Example_SSD_S-sda".into()],
                     ..choice()
                 },
@@ -292,7 +292,7 @@ mod tests {
             ),
             (
                 "kept by a name that is not known here",
-                DiskChoice {
+                ImageTarget {
                     keep: vec!["/dev/disk/by-path/pci-1".into()],
                     ..choice()
                 },
@@ -303,7 +303,7 @@ mod tests {
             ),
             (
                 "kept although it is named",
-                DiskChoice {
+                ImageTarget {
                     path: "/dev/sda".into(),
                     keep: vec!["S-sda".into()],
                     ..choice()
@@ -341,11 +341,11 @@ mod tests {
         ];
         for (disk, expected) in cases {
             let disks = [disk];
-            let found = choose(&DiskChoice::default(), &disks, has_others);
+            let found = choose(&ImageTarget::default(), &disks, has_others);
             assert_eq!(found, Err(expected), "{disks:?}");
-            let wipe = DiskChoice {
+            let wipe = ImageTarget {
                 wipe: true,
-                ..DiskChoice::default()
+                ..ImageTarget::default()
             };
             assert!(choose(&wipe, &disks, has_others).is_ok(), "{disks:?}");
         }

@@ -20,7 +20,7 @@ use crate::{
         partitions::DiskSize,
         server::{InstallServer, InstructionError, read},
     },
-    model::ImageOrder,
+    model::ImageInstruction,
     render::encoded,
 };
 
@@ -66,7 +66,12 @@ impl MicrokernelAgent {
     }
 
     /// The order, however often it has to be asked for. One that is not there any more is another boot's.
-    fn image_order(&mut self, links: &Netlink, server: &InstallServer, url: &str) -> ImageOrder {
+    fn image_order(
+        &mut self,
+        links: &Netlink,
+        server: &InstallServer,
+        url: &str,
+    ) -> ImageInstruction {
         let mut failures = 0;
         loop {
             self.doing("asks for its order");
@@ -103,7 +108,7 @@ impl MicrokernelAgent {
         &mut self,
         links: &Netlink,
         server: &InstallServer,
-        order: &ImageOrder,
+        order: &ImageInstruction,
     ) -> Result<(), String> {
         if order.version != 1 {
             return Err(format!(
@@ -190,7 +195,7 @@ impl MicrokernelAgent {
         &mut self,
         links: &Netlink,
         server: &InstallServer,
-        order: &ImageOrder,
+        order: &ImageInstruction,
     ) -> Result<Vec<u8>, String> {
         let mut files = BTreeMap::new();
         for (name, url) in &order.seed {
@@ -221,7 +226,7 @@ impl MicrokernelAgent {
 }
 
 /// A partition's number that is another one for each attempt: a version 8 UUID (RFC 9562).
-fn guid(order: &ImageOrder) -> [u8; 16] {
+fn guid(order: &ImageInstruction) -> [u8; 16] {
     let sum = Sha256::digest(order.callbacks.as_bytes());
     let mut guid: [u8; 16] = sum[..16].try_into().expect("a sum is longer");
     // The version stands in the third part's high bits, which a disk has last.

@@ -22,7 +22,7 @@ use super::{
     screen::{Consoles, ScreenContent},
     server::{CheckInServer, InstructionError},
 };
-use crate::model::{Deed, Facts, Order};
+use crate::model::{AgentAction, AgentInstruction, Facts};
 
 /// What is loaded whatever the hardware: no device asks for it.
 const ALWAYS: [&str; 5] = ["af_packet", "efivarfs", "ipmi_si", "ipmi_devintf", "sd_mod"];
@@ -207,7 +207,7 @@ impl MicrokernelAgent {
         }
     }
 
-    fn ask(&mut self, server: &CheckInServer) -> Result<Order, InstructionError> {
+    fn ask(&mut self, server: &CheckInServer) -> Result<AgentInstruction, InstructionError> {
         self.drive();
         let facts = self.facts();
         if self.reported.as_ref() == Some(&facts) {
@@ -218,9 +218,9 @@ impl MicrokernelAgent {
         Ok(order)
     }
 
-    fn follow(&mut self, links: &Netlink, order: &Order) {
-        match order.deed {
-            Deed::Wait { seconds } => {
+    fn follow(&mut self, links: &Netlink, order: &AgentInstruction) {
+        match order.action {
+            AgentAction::Wait { seconds } => {
                 let pause = backoff::spread(Duration::from_secs(seconds.into()), backoff::chance());
                 self.doing(&format!(
                     "waits: {}; asks again in {} s",
@@ -229,11 +229,11 @@ impl MicrokernelAgent {
                 ));
                 self.wait(links, pause);
             }
-            Deed::Reboot => {
+            AgentAction::Reboot => {
                 self.doing(&format!("starts anew: {}", order.reason));
                 self.restart();
             }
-            Deed::PowerOff => {
+            AgentAction::PowerOff => {
                 self.doing(&format!("switches itself off: {}", order.reason));
                 thread::sleep(SEEN);
                 let error = init::power_off();

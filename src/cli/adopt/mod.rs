@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     control::Layers,
-    model::{Addresses, Facts, Network, NetworkName, NodeName, Policy},
+    model::{AddressSource, Facts, Network, NetworkName, NodeName, Policy},
     net::http::OperatorQuery,
     serve::{Loaded, load},
     site::{Free, Severity, Site, is_template, suggest},
@@ -100,7 +100,7 @@ fn name(adopt: &arguments::AdoptArgs, shown: &NodeStatus) -> CliResult<NodeName>
 fn is_unclaimed(shown: &NodeStatus, name: &NodeName, site: &Site) -> CliResult {
     let declared = |name: &NodeName| {
         let node = site.nodes.get(name)?;
-        Some(site.sources.file_line(node.place()))
+        Some(site.sources.file_line(node.span()))
     };
     if shown.declared == Some(true) {
         let own = shown.name.parse().ok();
@@ -150,7 +150,7 @@ fn adopted(
     let network = address.and_then(|ip| network_of(ip, site));
     let from_pool = policy.is_some_and(|policy| {
         let layers = Layers::new(site, None, Some(policy));
-        layers.get(|settings| settings.addresses.as_deref()) == Some(&Addresses::Pool)
+        layers.get(|settings| settings.addresses.as_deref()) == Some(&AddressSource::Pool)
     });
     let free = match address {
         None if !from_pool => proposed(nodes, site),

@@ -11,7 +11,7 @@ use crate::control::{
 };
 use crate::{
     journal::{Event, HoldCause, MachineId},
-    model::{Deed, Identity, Node, Order},
+    model::{AgentAction, AgentInstruction, Identity, Node},
 };
 
 /// How soon a machine may report again.
@@ -30,7 +30,7 @@ const WAITING_PER_SECOND: usize = 40;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckedIn {
     /// What the machine is to do.
-    Order(Order),
+    Instruction(AgentInstruction),
     /// It reports too often, and is asked to come again later.
     TooOften,
     /// Nobody has this token.
@@ -71,15 +71,15 @@ impl Turn<'_> {
             return self.tell(
                 id,
                 node.as_ref(),
-                Deed::PowerOff,
+                AgentAction::PowerOff,
                 "an operator said so".into(),
             );
         }
-        let (deed, reason) = match self.take_in(id, node.as_deref()) {
-            Ok(reason) => (Deed::Reboot, reason),
+        let (action, reason) = match self.take_in(id, node.as_deref()) {
+            Ok(reason) => (AgentAction::Reboot, reason),
             Err(reason) => (self.wait(), reason),
         };
-        self.tell(id, node.as_ref(), deed, reason)
+        self.tell(id, node.as_ref(), action, reason)
     }
 
     /// Who a report is of: a card that its machine booted from counts, even where the kernel has no driver for it.
@@ -202,24 +202,24 @@ impl Turn<'_> {
     }
 
     /// The more machines wait, the more seldom each of them asks.
-    fn wait(&self) -> Deed {
+    fn wait(&self) -> AgentAction {
         let waiting = self.world.index.strangers.len() / WAITING_PER_SECOND;
         let seconds = AGAIN.saturating_add(u32::try_from(waiting).unwrap_or(u32::MAX));
-        Deed::Wait { seconds }
+        AgentAction::Wait { seconds }
     }
 
     fn tell(
         &self,
         id: MachineId,
         node: Option<&Arc<Node>>,
-        deed: Deed,
+        action: AgentAction,
         reason: String,
     ) -> CheckedIn {
         let node = node.map(|node| &**node);
-        CheckedIn::Order(Order {
+        CheckedIn::Instruction(AgentInstruction {
             node: crate::control::status::name_of(self.world.state.machine(id), node),
             reason,
-            deed,
+            action,
         })
     }
 }

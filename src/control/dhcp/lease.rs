@@ -11,7 +11,7 @@ use crate::control::{Turn, dhcp::pool::Pool, dhcp::requester::Asker};
 use crate::{
     boot::dhcp::{AddressAssignment, DhcpMessage, NetworkOptions},
     journal::{Event, HoldCause},
-    model::{AddressRange, Few, List, Mac, Network, Node, Timestamp},
+    model::{AddressRange, List, Mac, Network, Node, SmallSet, Timestamp},
 };
 
 /// How long a lease lasts where the network does not say it.
@@ -170,7 +170,7 @@ impl Turn<'_> {
     }
 
     /// The card to which a declaration gives an address.
-    pub(crate) fn card_declared_at(&self, ip: IpAddr) -> Option<Few<Mac>> {
+    pub(crate) fn card_declared_at(&self, ip: IpAddr) -> Option<SmallSet<Mac>> {
         let nodes = self.snapshot.site.nodes.values();
         let mut cards = nodes.flat_map(|node| {
             let macs = node.macs().into_iter().map(|mac| mac.value);

@@ -6,7 +6,7 @@ use crate::control::{Bound, DhcpAsk, Turn, identity::identify::Who};
 use crate::{
     boot::dhcp::DhcpMessage,
     journal::{Event, MachineId},
-    model::{Identity, Mono, Network, Node, Policy, Unknown, Uuid},
+    model::{Identity, MonotonicTime, Network, Node, Policy, UndeclaredMode, Uuid},
 };
 
 /// So many strangers become known by DHCP at once, and then one more each second. Anybody can ask in the name of
@@ -18,7 +18,7 @@ const STRANGERS: u32 = 500;
 pub(crate) struct Strangers {
     /// One less each second.
     count: u32,
-    at: Mono,
+    at: MonotonicTime,
     /// It was said that there are too many.
     told: bool,
 }
@@ -40,7 +40,7 @@ impl Turn<'_> {
             .body
             .unknown
             .as_ref()
-            .is_some_and(|at| at.value == Unknown::Ignore);
+            .is_some_and(|at| at.value == UndeclaredMode::Ignore);
         let leaves_no_trace = ignores && self.is_stranger(&identity);
         if !ask.query.client.boots() || leaves_no_trace {
             let declared = self.snapshot.site.identities.by_mac(&identity);
@@ -115,8 +115,8 @@ impl Turn<'_> {
             .body
             .unknown
             .as_ref()
-            .map_or(Unknown::Watch, |at| at.value);
-        if unknown == Unknown::Discover {
+            .map_or(UndeclaredMode::Watch, |at| at.value);
+        if unknown == UndeclaredMode::Discover {
             return true;
         }
         let Some(id) = id else {

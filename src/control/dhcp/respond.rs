@@ -20,7 +20,9 @@ use crate::{
         },
     },
     journal::{DhcpGiven, Event, MachineId},
-    model::{BootProgram, DhcpMode, Few, Identity, LocalBoot, Mono, Network, RepoName},
+    model::{
+        BootProgram, DhcpMode, Identity, LocalBoot, MonotonicTime, Network, RepoName, SmallSet,
+    },
     render::mboot,
 };
 
@@ -48,7 +50,7 @@ pub struct DhcpAsk {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Firmware {
     /// What was last written to its log of DHCP, and when.
-    told: Option<(String, Mono)>,
+    told: Option<(String, MonotonicTime)>,
     /// How far its boot has come, and at which address it is.
     pub(crate) trail: Trail,
     pub(crate) at: Option<IpAddr>,
@@ -58,7 +60,7 @@ pub(crate) struct Firmware {
     /// The loader that has led to a script.
     worked: Option<String>,
     /// When an unanswered DISCOVER last counted as a boot, and whether the machine was to boot its disk.
-    silent: Option<(Mono, bool)>,
+    silent: Option<(MonotonicTime, bool)>,
 }
 
 impl Turn<'_> {
@@ -306,7 +308,7 @@ impl Turn<'_> {
     }
 
     /// Finds the machine at one of these cards, without making it known.
-    pub fn machine_at(&self, cards: Few<crate::model::Mac>) -> Option<MachineId> {
+    pub fn machine_at(&self, cards: SmallSet<crate::model::Mac>) -> Option<MachineId> {
         let identity = Identity {
             mac: cards,
             ..Identity::default()

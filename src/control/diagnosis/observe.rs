@@ -44,7 +44,7 @@ impl Turn<'_> {
     /// Says what time has shown.
     pub(crate) fn look_for_stalls(&mut self) {
         let now = self.now.mono;
-        let is_due = |due: &(crate::model::Mono, MachineId)| due.0 <= now;
+        let is_due = |due: &(crate::model::MonotonicTime, MachineId)| due.0 <= now;
         while let Some((_, id)) = self.world.run.stalls.first().copied().filter(is_due) {
             self.follow(id, |trail| trail.stalled(now));
         }

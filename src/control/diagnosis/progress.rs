@@ -9,7 +9,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use crate::control::Signature;
 use crate::{
     boot::{ClientArch, Program, dhcp::Client},
-    model::Mono,
+    model::MonotonicTime,
 };
 
 /// What was seen of a machine.
@@ -68,7 +68,7 @@ enum Reached {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Trail {
     reached: Reached,
-    since: Mono,
+    since: MonotonicTime,
     /// Whether it is said why it goes no further from here.
     is_told: bool,
     by_proxy: bool,
@@ -83,7 +83,7 @@ pub(crate) struct Trail {
     files: u32,
     transfer: Duration,
     /// What was said, when, and how far the boot had come.
-    said: Option<(Signature, Mono, Reached)>,
+    said: Option<(Signature, MonotonicTime, Reached)>,
 }
 
 /// A script names a kernel and an initrd; installers then look for files that need not be there.
@@ -122,7 +122,7 @@ impl Reached {
 
 impl Trail {
     /// Takes a sign in; returns what is to be said at once.
-    pub(crate) fn on(&mut self, sign: Sign, now: Mono) -> Option<Signature> {
+    pub(crate) fn on(&mut self, sign: Sign, now: MonotonicTime) -> Option<Signature> {
         match sign {
             Sign::Offered {
                 client,
@@ -183,13 +183,13 @@ impl Trail {
     }
 
     /// When [`Trail::stalled`] is to be asked.
-    pub(crate) fn due(&self) -> Option<Mono> {
+    pub(crate) fn due(&self) -> Option<MonotonicTime> {
         let patience = self.reached.patience().filter(|_| !self.is_told)?;
         Some(self.since.after(patience + self.transfer))
     }
 
     /// Says what is known by the time that has passed.
-    pub(crate) fn stalled(&mut self, now: Mono) -> Option<Signature> {
+    pub(crate) fn stalled(&mut self, now: MonotonicTime) -> Option<Signature> {
         self.due().filter(|due| *due <= now)?;
         let signature = self.stall()?;
         self.say(signature, self.reached.clone(), now)
@@ -200,7 +200,7 @@ impl Trail {
         self.said.as_ref().map(|(signature, ..)| signature)
     }
 
-    fn on_offered(&mut self, client: Client, now: Mono) -> Option<Signature> {
+    fn on_offered(&mut self, client: Client, now: MonotonicTime) -> Option<Signature> {
         let (before, stall) = (self.reached.clone(), self.came_back(now));
         let repeats = self.reached == Reached::Offered && now.since(self.since) < SAME_BOOT;
         self.offers = if repeats { self.offers + 1 } else { 1 };
@@ -215,7 +215,7 @@ impl Trail {
     }
 
     /// Firmware that begins anew has given up what it was at.
-    fn came_back(&self, now: Mono) -> Option<Signature> {
+    fn came_back(&self, now: MonotonicTime) -> Option<Signature> {
         let is_sure = match &self.reached {
             // Somebody may have reset it; the ladder of loaders counts as well.
             Reached::Loaded(_) => self.loads >= 2,
@@ -227,7 +227,7 @@ impl Trail {
         (is_sure && !self.is_told).then(|| self.stall()).flatten()
     }
 
-    fn on_elsewhere(&mut self, server: Ipv4Addr, now: Mono) {
+    fn on_elsewhere(&mut self, server: Ipv4Addr, now: MonotonicTime) {
         match &self.reached {
             // Beside a proxy iPXE takes its address from the other server, as it should.
             Reached::Running(url) if self.by_proxy => self.go(Reached::Running(url.clone()), now),
@@ -239,7 +239,7 @@ impl Trail {
         }
     }
 
-    fn on_unheard(&mut self, file: String, now: Mono) -> Option<Signature> {
+    fn on_unheard(&mut self, file: String, now: MonotonicTime) -> Option<Signature> {
         self.open.take_if(|open| *open == file)?;
         match self.reached {
             Reached::Asked => self.go(Reached::Unheard(file), now),
@@ -257,7 +257,7 @@ impl Trail {
         &mut self,
         file: String,
         program: Option<Program>,
-        now: Mono,
+        now: MonotonicTime,
     ) -> Option<Signature> {
         self.loads += 1;
         self.open = None;
@@ -272,7 +272,7 @@ impl Trail {
         self.say(wrong?, self.reached.clone(), now)
     }
 
-    fn go(&mut self, reached: Reached, now: Mono) {
+    fn go(&mut self, reached: Reached, now: MonotonicTime) {
         // What was said is withdrawn once the boot gets further.
         if self.said.as_ref().is_some_and(|(_, _, at)| reached > *at) {
             self.said = None;
@@ -299,7 +299,7 @@ impl Trail {
         })
     }
 
-    fn say(&mut self, signature: Signature, at: Reached, now: Mono) -> Option<Signature> {
+    fn say(&mut self, signature: Signature, at: Reached, now: MonotonicTime) -> Option<Signature> {
         self.is_told |= at == self.reached;
         let same = self.said.as_ref().filter(|(said, ..)| *said == signature);
         if same.is_some_and(|(_, before, _)| now.since(*before) < SAID) {
@@ -384,10 +384,10 @@ mod tests {
         for (at, sign) in signs {
             while now < at {
                 now += 1;
-                let stalled = trail.stalled(Mono(now * 1_000));
+                let stalled = trail.stalled(MonotonicTime(now * 1_000));
                 said.extend(stalled.map(|signature| (now, signature)));
             }
-            let at_once = sign.and_then(|sign| trail.on(sign, Mono(now * 1_000)));
+            let at_once = sign.and_then(|sign| trail.on(sign, MonotonicTime(now * 1_000)));
             said.extend(at_once.map(|signature| (now, signature)));
         }
         (said, trail.said().cloned())

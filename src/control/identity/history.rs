@@ -8,13 +8,13 @@ use std::sync::Arc;
 use crate::control::Turn;
 use crate::{
     journal::{Event, MachineId},
-    model::{Few, Identity, Node},
+    model::{Identity, Node, SmallSet},
 };
 
 impl Turn<'_> {
     /// Returns the histories that are a declaration's: those its identities claim, and those that no
     /// declaration's identities claim and that last bore its name.
-    pub(crate) fn histories(&self, node: &Node) -> Few<MachineId> {
+    pub(crate) fn histories(&self, node: &Node) -> SmallSet<MachineId> {
         let mut histories = self.world.bearing(&declared_identity(node));
         if !node.has_macs() {
             // A serial claims only what no MAC does.
@@ -66,7 +66,7 @@ impl Turn<'_> {
     pub(crate) fn main_history(
         &self,
         node: &Node,
-        histories: &Few<MachineId>,
+        histories: &SmallSet<MachineId>,
     ) -> Option<MachineId> {
         histories.iter().copied().max_by_key(|id| {
             let machine = self.machine(*id);
@@ -81,7 +81,7 @@ impl Turn<'_> {
     }
 
     /// Makes one history of a node's histories, or begins one.
-    pub(crate) fn unite(&mut self, node: &Node, histories: Few<MachineId>) -> MachineId {
+    pub(crate) fn unite(&mut self, node: &Node, histories: SmallSet<MachineId>) -> MachineId {
         let Some(main) = self.main_history(node, &histories) else {
             return self.world.fresh();
         };
@@ -138,7 +138,7 @@ impl Turn<'_> {
 
 /// The identities that a node declares: its MACs; only without them, what its board says.
 pub(crate) fn declared_identity(node: &Node) -> Identity {
-    let mac: Few<_> = node.macs().into_iter().map(|mac| mac.value).collect();
+    let mac: SmallSet<_> = node.macs().into_iter().map(|mac| mac.value).collect();
     if !mac.is_empty() {
         return Identity {
             mac,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::control::{Turn, undeclared};
 use crate::{
     journal::{Event, HoldCause, MachineId},
-    model::{Few, Identity, Node},
+    model::{Identity, Node, SmallSet},
 };
 
 /// Whom a report belongs to.
@@ -146,7 +146,7 @@ impl Turn<'_> {
     fn contradiction(
         &self,
         node: &Node,
-        histories: &Few<MachineId>,
+        histories: &SmallSet<MachineId>,
         identity: &Identity,
     ) -> Option<String> {
         for id in histories {
@@ -190,7 +190,7 @@ impl Turn<'_> {
         };
         let known = self.world.bearing(&macs_only);
         // A history that another declaration claims is that one's, whatever card it once reported.
-        let own: Few<MachineId> = known
+        let own: SmallSet<MachineId> = known
             .into_iter()
             .filter(|id| self.claimants(*id).is_empty())
             .collect();

@@ -10,13 +10,13 @@ use crate::control::{
 };
 use crate::{
     journal::{Event, Given, MachineId},
-    model::{Few, LocalBoot, Mac, Node},
+    model::{LocalBoot, Mac, Node, SmallSet},
 };
 
 impl Turn<'_> {
     /// Returns the cards from which this report may come, when the answer may lead to an installer; none
     /// when it cannot, and nobody's card matters.
-    pub fn cards_to_confirm(&self, report: &Report) -> Option<Few<Mac>> {
+    pub fn cards_to_confirm(&self, report: &Report) -> Option<SmallSet<Mac>> {
         let identity = report.identity();
         let known = self.world.bearing(&identity);
         let may_install = |id: &MachineId| {
@@ -27,7 +27,7 @@ impl Turn<'_> {
             return None;
         }
         // Who names cards of two nodes is neither.
-        let of_node = |node: Arc<Node>| -> Few<Mac> {
+        let of_node = |node: Arc<Node>| -> SmallSet<Mac> {
             node.macs().into_iter().map(|mac| mac.value).collect()
         };
         let declared = self.nodes_by_card(report).map(of_node);

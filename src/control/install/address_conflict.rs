@@ -15,7 +15,7 @@ use crate::control::{DhcpAsk, Turn, install::open::is_due};
 use crate::{
     journal::{HoldCause, MachineId},
     matcher,
-    model::{Few, Mac, Mono, Node},
+    model::{Mac, MonotonicTime, Node, SmallSet},
     site,
 };
 
@@ -28,8 +28,8 @@ const TAKEN_FOR: Duration = Duration::from_secs(5);
 /// Who has answered for an address, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Look {
-    at: Mono,
-    cards: Few<Mac>,
+    at: MonotonicTime,
+    cards: SmallSet<Mac>,
 }
 
 /// What is known of a machine's static addresses.
@@ -52,7 +52,7 @@ impl Turn<'_> {
     }
 
     /// Takes note of the cards that have answered for an address. Machines held for it are judged by that.
-    pub fn looked(&mut self, address: Ipv4Addr, cards: Few<Mac>) {
+    pub fn looked(&mut self, address: Ipv4Addr, cards: SmallSet<Mac>) {
         let now = self.now.mono;
         let looks = &mut self.world.run.looks;
         looks.retain(|_, look| now.since(look.at) < FREE_FOR);

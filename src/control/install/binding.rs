@@ -7,8 +7,8 @@ use crate::{
     journal::{Machine, MachineId},
     matcher::{self, Candidate, Choice, Misfit, Tags},
     model::{
-        Accept, Addresses, At, Facts, Identity, Network, NetworkName, Node, Policy, PolicyName,
-        RepoName, Settings, TaskName,
+        Accept, AddressSource, Facts, Identity, Network, NetworkName, Node, Policy, PolicyName,
+        RepoName, Settings, Spanned, TaskName,
     },
     site::{Free, Site},
 };
@@ -68,7 +68,10 @@ impl<'a> Layers<'a> {
     }
 
     /// Returns a setting from the highest layer that has it.
-    pub fn get<T>(&self, setting: impl Fn(&'a Settings) -> Option<&'a At<T>>) -> Option<&'a T> {
+    pub fn get<T>(
+        &self,
+        setting: impl Fn(&'a Settings) -> Option<&'a Spanned<T>>,
+    ) -> Option<&'a T> {
         self.all().find_map(setting).map(|at| &at.value)
     }
 }
@@ -171,7 +174,8 @@ impl<'a> Turn<'a> {
         bound: &Bound,
     ) -> Result<Option<IpAddr>, NoAddress> {
         let layers = Layers::new(&self.snapshot.site, node, bound.policy.as_deref());
-        let wanted = layers.get(|settings| settings.addresses.as_deref()) == Some(&Addresses::Pool);
+        let wanted =
+            layers.get(|settings| settings.addresses.as_deref()) == Some(&AddressSource::Pool);
         if !wanted || node.is_some_and(says_addresses) {
             return Ok(None);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::control::{Layers, Turn};
 use crate::{
     journal::{Attempt, Event, MachineId, Stage},
-    model::{Deadlines, Mono, Span, Timestamp},
+    model::{Deadlines, MonotonicTime, TimeSpan, Timestamp},
 };
 
 /// The deadline that runs for a machine.
@@ -15,10 +15,10 @@ use crate::{
 pub(crate) struct Clock {
     pub(crate) wait: Wait,
     pub(crate) after: Duration,
-    pub(crate) due: Mono,
+    pub(crate) due: MonotonicTime,
     pub(crate) passed: bool,
     /// When the deadline for `installing` was, where that is what never came.
-    pub(crate) missed: Option<Mono>,
+    pub(crate) missed: Option<MonotonicTime>,
 }
 
 /// What a machine's attempt waits for, and since when.
@@ -42,9 +42,9 @@ pub(crate) enum Step {
 const AFTER_START: Duration = Duration::from_secs(15 * 60);
 
 impl Clock {
-    fn began(&self) -> Mono {
+    fn began(&self) -> MonotonicTime {
         let after = i64::try_from(self.after.as_millis()).unwrap_or(i64::MAX);
-        Mono(self.due.0.saturating_sub(after))
+        MonotonicTime(self.due.0.saturating_sub(after))
     }
 }
 
@@ -66,10 +66,10 @@ impl Step {
             Step::Finished => deadlines.finished.as_deref(),
         });
         let default = match self {
-            Step::Document => Span::minutes(10),
-            Step::Installing => Span::minutes(45),
-            Step::Installed => Span::minutes(60),
-            Step::Finished => Span::minutes(30),
+            Step::Document => TimeSpan::minutes(10),
+            Step::Installing => TimeSpan::minutes(45),
+            Step::Installed => TimeSpan::minutes(60),
+            Step::Finished => TimeSpan::minutes(30),
         };
         set.unwrap_or(default).0
     }
@@ -78,8 +78,8 @@ impl Step {
 impl Layers<'_> {
     fn deadline(
         &self,
-        step: impl Fn(&Deadlines) -> Option<&crate::model::At<Span>>,
-    ) -> Option<Span> {
+        step: impl Fn(&Deadlines) -> Option<&crate::model::Spanned<TimeSpan>>,
+    ) -> Option<TimeSpan> {
         self.all()
             .find_map(|settings| step(&settings.deadlines).map(|at| at.value))
     }

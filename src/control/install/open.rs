@@ -11,7 +11,7 @@ use crate::control::{
 use crate::{
     journal::{AttemptId, Event, Given, HoldCause, Machine, MachineId},
     matcher::Verdict,
-    model::{LocalBoot, Node, RepoName, Unknown},
+    model::{LocalBoot, Node, RepoName, UndeclaredMode},
 };
 
 /// For how long an attempt's documents are served.
@@ -266,7 +266,7 @@ impl Turn<'_> {
             .as_ref()
             .and_then(|name| self.snapshot.site.networks.get(name));
         let unknown = network.and_then(|network| network.body.unknown.as_ref());
-        let discovers = unknown.is_some_and(|unknown| unknown.value == Unknown::Discover);
+        let discovers = unknown.is_some_and(|unknown| unknown.value == UndeclaredMode::Discover);
         match unbound {
             Unbound::NoPolicy(_) if discovers => Decision::Microkernel(id),
             Unbound::NoPolicy(_) if node.is_none() => disk(ask, how, None),

@@ -86,10 +86,10 @@ pub(super) enum Knowledge {
     Declared,
 }
 
-fn at<T>(value: T) -> At<T> {
-    At::new(
+fn at<T>(value: T) -> Spanned<T> {
+    Spanned::new(
         value,
-        Place {
+        SourceSpan {
             file: FileId(0),
             start: 0,
             end: 0,
@@ -227,7 +227,7 @@ impl Life {
         }
         state.hash(&mut hasher);
         let run = &self.world.run;
-        let age = |at: &Mono| self.now.mono.0 - at.0;
+        let age = |at: &MonotonicTime| self.now.mono.0 - at.0;
         for (id, (attempt, at)) in run.disk_tried.in_order() {
             (id, attempt, age(at) <= 3 * MINUTE, age(at) <= 5 * MINUTE).hash(&mut hasher);
         }

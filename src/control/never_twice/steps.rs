@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     control::{BootAsk, Decision, Operation, Snapshot, Turn, World},
     journal::{Event, Stage, State},
-    model::{Mac, Mono, Now, Timestamp},
+    model::{Mac, MonotonicTime, Now, Timestamp},
 };
 
 use super::{
@@ -49,7 +49,7 @@ impl Stage0 {
     pub(super) fn begin(&self) -> Life {
         let now = Now {
             wall: Timestamp(1_800_000_000_000),
-            mono: Mono(0),
+            mono: MonotonicTime(0),
         };
         Life {
             world: World::new(State::default(), KEY, 1, now),

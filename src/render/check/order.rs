@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 
 use crate::{
-    model::ImageOrder,
+    model::ImageInstruction,
     render::job::{Body, Job, Rendered},
     site::Diagnostic,
 };
 
 /// What is wrong with an attempt's order.
 pub(super) fn check(job: &Job<'_>, rendered: &Rendered) -> Vec<Diagnostic> {
-    let place = job.resolved.repo.as_ref().map(|repo| repo.name.place);
+    let span = job.resolved.repo.as_ref().map(|repo| repo.name.span);
     let documents = rendered
         .files
         .iter()
@@ -24,11 +24,11 @@ pub(super) fn check(job: &Job<'_>, rendered: &Rendered) -> Vec<Diagnostic> {
         Err(error) => Some(format!("order.json is no order: {error}")),
     });
     found
-        .map(|message| Diagnostic::error(message, place))
+        .map(|message| Diagnostic::error(message, span))
         .collect()
 }
 
-fn mistake(order: &ImageOrder) -> Option<String> {
+fn mistake(order: &ImageInstruction) -> Option<String> {
     if order.checksum().is_none() {
         let message = "the image has no checksum that can be: `sha256` in the repo's `vars` has 64 hexadecimal digits, `sha512` has 128";
         return Some(message.into());

@@ -48,7 +48,7 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
         }
         None => {
             text.lines.push(dhcp_line(&base, &device));
-            text.losses.push(hostname_loss(hostname, primary.place));
+            text.losses.push(hostname_loss(hostname, primary.span));
             if !primary.dhcp {
                 text.losses.push(loss(
                     InstallerSetting::Ipv6,
@@ -67,7 +67,7 @@ fn loss(setting: InstallerSetting, link: &Link, why: &str) -> UnsupportedSetting
     UnsupportedSetting {
         setting,
         what: format!("{}: {why}", LinkLabel(link)),
-        place: link.place,
+        span: link.span,
         later: Vec::new(),
     }
 }
@@ -171,11 +171,14 @@ fn installer_words(
     words
 }
 
-fn hostname_loss(hostname: &Hostname, place: Option<crate::model::Place>) -> UnsupportedSetting {
+fn hostname_loss(
+    hostname: &Hostname,
+    span: Option<crate::model::SourceSpan>,
+) -> UnsupportedSetting {
     UnsupportedSetting {
         setting: InstallerSetting::Hostname,
         what: "the installer takes a host name only beside a static address".into(),
-        place,
+        span,
         later: vec![format!("esxcli system hostname set --fqdn={hostname}")],
     }
 }

@@ -42,7 +42,7 @@ fn loss(
     UnsupportedSetting {
         setting,
         what: format!("{}: {what}", LinkLabel(link)),
-        place: link.place,
+        span: link.span,
         later,
     }
 }
@@ -326,7 +326,7 @@ fn names(view: &LinkView<'_>, has_v4: bool) -> Vec<UnsupportedSetting> {
         losses.push(UnsupportedSetting {
             setting: InstallerSetting::Dns,
             what,
-            place: None,
+            span: None,
             later,
         });
     }
@@ -345,7 +345,7 @@ fn names(view: &LinkView<'_>, has_v4: bool) -> Vec<UnsupportedSetting> {
         losses.push(UnsupportedSetting {
             setting: InstallerSetting::Search,
             what: search.join(", "),
-            place: None,
+            span: None,
             later,
         });
     }
@@ -377,7 +377,7 @@ fn time(view: &LinkView<'_>) -> Option<UnsupportedSetting> {
     Some(UnsupportedSetting {
         setting: InstallerSetting::Ntp,
         what: servers.join(", "),
-        place: None,
+        span: None,
         later,
     })
 }

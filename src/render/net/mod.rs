@@ -13,7 +13,7 @@ mod netcfg;
 mod networkd;
 mod netplan;
 
-use crate::model::{Hostname, Place};
+use crate::model::{Hostname, SourceSpan};
 
 use super::{setting::InstallerSetting, task::Dialect};
 
@@ -56,7 +56,7 @@ pub struct UnsupportedSetting {
     /// What exactly: `bond0: LACP needs a distributed switch`.
     pub what: String,
     /// Where it was declared.
-    pub place: Option<Place>,
+    pub span: Option<SourceSpan>,
     /// Shell lines that make up for it at the first boot; none when nothing can.
     pub later: Vec<String>,
 }

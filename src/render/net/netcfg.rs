@@ -73,7 +73,7 @@ fn static_words(
         losses.push(UnsupportedSetting {
             setting: InstallerSetting::Vlan,
             what: format!("{}: the installer cannot tag its packets ({id}); set `boot-network` to the network that it runs in", LinkLabel(link)),
-            place: link.place,
+            span: link.span,
             later: Vec::new(),
         });
     }

@@ -73,7 +73,7 @@ fn device(
                             "{}: netplan has nothing like the option {option}",
                             LinkLabel(link)
                         ),
-                        place: link.place,
+                        span: link.span,
                         later: Vec::new(),
                     }),
                 }

@@ -75,7 +75,7 @@ fn bond(
                         "{}: systemd-networkd has nothing like the option {option}",
                         LinkLabel(link)
                     ),
-                    place: link.place,
+                    span: link.span,
                     later: Vec::new(),
                 });
                 continue;

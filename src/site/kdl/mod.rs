@@ -14,7 +14,7 @@ mod tests;
 
 use ::kdl::{KdlDocument, KdlEntry, KdlIdentifier, KdlNode, KdlValue};
 
-use crate::model::{At, FileId, Place};
+use crate::model::{FileId, SourceSpan, Spanned};
 
 use super::{
     Diagnostic, Kind,
@@ -51,13 +51,16 @@ fn unnamed(error: &::kdl::KdlError, file: FileId) -> Vec<Diagnostic> {
     if let Some(initial) = message.get_mut(..1) {
         initial.make_ascii_lowercase();
     }
-    let mut mistake = Diagnostic::error(message, span(file, first.span.offset(), first.span.len()));
+    let mut mistake = Diagnostic::error(
+        message,
+        source_span(file, first.span.offset(), first.span.len()),
+    );
     mistake.help.clone_from(&first.help);
     vec![mistake]
 }
 
-fn span(file: FileId, start: usize, length: usize) -> Place {
-    Place {
+fn source_span(file: FileId, start: usize, length: usize) -> SourceSpan {
+    SourceSpan {
         file,
         start: start as u32,
         end: (start + length) as u32,
@@ -86,55 +89,60 @@ impl Kdl<'_> {
         let (arguments, body) = self.parts(node)?;
         let name = match Kind::of(&kind.value) {
             Some(Kind::Defaults) if arguments.is_empty() => None,
-            Some(known) => Some(self.name(known, kind.place, &arguments)?),
+            Some(known) => Some(self.name(known, kind.span, &arguments)?),
             // Whoever reads the declarations says that there is no such kind.
             None => Some(kind.clone()),
         };
-        let place = name.as_ref().map_or(kind.place, |name| name.place);
+        let span = name.as_ref().map_or(kind.span, |name| name.span);
         let body = body.unwrap_or(Shape::Map(Vec::new()));
         Some(Declaration {
             kind,
             name,
-            body: Tree::new(body, place),
+            body: Tree::new(body, span),
         })
     }
 
     /// The name of an object: its one argument.
-    fn name(&mut self, kind: Kind, place: Place, arguments: &[Tree]) -> Option<At<String>> {
-        let (message, place, help) = match arguments {
+    fn name(
+        &mut self,
+        kind: Kind,
+        span: SourceSpan,
+        arguments: &[Tree],
+    ) -> Option<Spanned<String>> {
+        let (message, span, help) = match arguments {
             [first, ..] if kind == Kind::Defaults => {
                 let help = "write `defaults { … }`".to_owned();
-                ("the defaults have no name".to_owned(), first.place, help)
+                ("the defaults have no name".to_owned(), first.span, help)
             }
             [] => {
                 let help = format!("write `{kind} \"name\" {{ … }}`");
-                (format!("a {kind} has a name"), place, help)
+                (format!("a {kind} has a name"), span, help)
             }
             [first] => match &first.shape {
-                Shape::Text(name) => return Some(At::new(name.clone(), first.place)),
+                Shape::Text(name) => return Some(Spanned::new(name.clone(), first.span)),
                 _ => {
                     let found = first.what();
                     let message = format!("the name of a {kind} is text, found {found}");
-                    (message, first.place, "put it in quotes".to_owned())
+                    (message, first.span, "put it in quotes".to_owned())
                 }
             },
             [_, second, ..] => {
                 let help = "its keys stand in `{ … }`".to_owned();
-                (format!("a {kind} has one name"), second.place, help)
+                (format!("a {kind} has one name"), second.span, help)
             }
         };
-        self.mistake(&message, place, &help);
+        self.mistake(&message, span, &help);
         None
     }
 
-    fn mistake(&mut self, message: &str, place: Place, help: &str) {
-        let mistake = Diagnostic::error(message, place).help(help);
+    fn mistake(&mut self, message: &str, span: SourceSpan, help: &str) {
+        let mistake = Diagnostic::error(message, span).help(help);
         self.diagnostics.push(mistake);
     }
 
-    fn key(&self, name: &KdlIdentifier) -> At<String> {
-        let place = span(self.file, name.span().offset(), name.span().len());
-        At::new(name.value().to_owned(), place)
+    fn key(&self, name: &KdlIdentifier) -> Spanned<String> {
+        let span = source_span(self.file, name.span().offset(), name.span().len());
+        Spanned::new(name.value().to_owned(), span)
     }
 
     /// Splits a node into its arguments, and its properties and children as one.
@@ -163,9 +171,9 @@ impl Kdl<'_> {
                 Some(Shape::List(items.map(|(value, _)| value).collect()))
             }
             Some(item) => {
-                let place = self.key(item.name()).place;
+                let span = self.key(item.name()).span;
                 let help = "a block holds either `-` items or keys";
-                self.mistake("an item of a list stands among keys", place, help);
+                self.mistake("an item of a list stands among keys", span, help);
                 None
             }
         }
@@ -192,36 +200,36 @@ impl Kdl<'_> {
         let key = self.key(node.name());
         let (mut arguments, body) = self.parts(node)?;
         Some(match (arguments.as_mut_slice(), body) {
-            ([], None) => (Tree::new(Shape::Bool(true), key.place), Form::Plain),
-            ([], Some(body)) => (Tree::new(body, key.place), Form::Table),
+            ([], None) => (Tree::new(Shape::Bool(true), key.span), Form::Plain),
+            ([], Some(body)) => (Tree::new(body, key.span), Form::Table),
             ([_], None) => (arguments.remove(0), Form::Plain),
             (
                 [
                     Tree {
                         shape: Shape::Text(name),
-                        place,
+                        span,
                     },
                 ],
                 Some(body),
             ) => {
                 let entry = Entry {
-                    key: At::new(std::mem::take(name), *place),
-                    value: Tree::new(body, *place),
+                    key: Spanned::new(std::mem::take(name), *span),
+                    value: Tree::new(body, *span),
                 };
-                (Tree::new(Shape::Map(vec![entry]), key.place), Form::Keyed)
+                (Tree::new(Shape::Map(vec![entry]), key.span), Form::Keyed)
             }
             ([first, .., last], None) => {
-                let place = Place {
-                    end: last.place.end,
-                    ..first.place
+                let span = SourceSpan {
+                    end: last.span.end,
+                    ..first.span
                 };
-                (Tree::new(Shape::List(arguments), place), Form::Plain)
+                (Tree::new(Shape::List(arguments), span), Form::Plain)
             }
             ([first, ..], Some(_)) => {
                 let message = format!("`{}` has both values and a table", key.value);
                 self.mistake(
                     &message,
-                    first.place,
+                    first.span,
                     "write either values, or properties and a block",
                 );
                 return None;
@@ -234,7 +242,7 @@ impl Kdl<'_> {
         let length = entry
             .format()
             .map_or(all.len(), |format| format.value_repr.len());
-        let place = span(
+        let span = source_span(
             self.file,
             (all.offset() + all.len()).saturating_sub(length),
             length,
@@ -246,7 +254,7 @@ impl Kdl<'_> {
             KdlValue::Bool(value) => Shape::Bool(*value),
             KdlValue::Null => Shape::Null,
         };
-        Tree::new(shape, place)
+        Tree::new(shape, span)
     }
 }
 
@@ -258,7 +266,7 @@ struct Table {
 }
 
 impl Table {
-    fn put(&mut self, key: At<String>, value: Tree, form: Form) {
+    fn put(&mut self, key: Spanned<String>, value: Tree, form: Form) {
         let known = self
             .entries
             .iter()
@@ -273,12 +281,12 @@ impl Table {
         match (&mut first.shape, value.shape) {
             (Shape::Map(entries), Shape::Map(more)) if form == Form::Keyed => entries.extend(more),
             (Shape::List(items), shape) if form == Form::Table => {
-                items.push(Tree::new(shape, key.place));
+                items.push(Tree::new(shape, key.span));
             }
             (_, shape) => {
-                let place = first.place;
+                let span = first.span;
                 let one = std::mem::replace(&mut first.shape, Shape::Null);
-                let items = vec![Tree::new(one, place), Tree::new(shape, key.place)];
+                let items = vec![Tree::new(one, span), Tree::new(shape, key.span)];
                 first.shape = Shape::List(items);
             }
         }

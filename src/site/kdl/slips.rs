@@ -8,13 +8,13 @@ use crate::{
     site::{Diagnostic, mask::mask, tree::too_deep},
 };
 
-use super::{grammar, lex::Slip, span};
+use super::{grammar, lex::Slip, source_span};
 
 /// Finds every slip of a text.
 pub(super) fn slips(text: &str, file: FileId) -> Vec<Diagnostic> {
     let mut slips = match grammar::slips(text) {
         Ok(slips) => slips,
-        Err(at) => return vec![too_deep(span(file, at, 1))],
+        Err(at) => return vec![too_deep(source_span(file, at, 1))],
     };
     if slips.is_empty() {
         return Vec::new();
@@ -22,11 +22,11 @@ pub(super) fn slips(text: &str, file: FileId) -> Vec<Diagnostic> {
     slips.sort_by_key(|slip| slip.at.start);
     slips.dedup_by_key(|slip| text[..slip.at.start].matches('\n').count());
     let masked = mask(text);
-    let place = |slip: &Slip| span(file, slip.at.start, slip.at.len());
+    let span = |slip: &Slip| source_span(file, slip.at.start, slip.at.len());
     slips
         .iter()
         .map(|slip| {
-            Diagnostic::error(unless_secret(slip, text, &masked), place(slip)).help(&*slip.help)
+            Diagnostic::error(unless_secret(slip, text, &masked), span(slip)).help(&*slip.help)
         })
         .collect()
 }

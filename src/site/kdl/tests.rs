@@ -10,8 +10,8 @@ fn diagnose(text: &str) -> Vec<String> {
         .insert("policies.d/a.kdl".into(), text.as_bytes().into());
     let (site, diagnostics) = declared(&files, &mut Memory::default());
     let line = |diagnostic: &crate::site::Diagnostic| {
-        let place = diagnostic.place.expect("a slip has a place");
-        let (_, line, column) = site.sources.position(place).expect("in the file");
+        let span = diagnostic.span.expect("a slip has a place");
+        let (_, line, column) = site.sources.position(span).expect("in the file");
         format!("{line}:{column} {}", diagnostic.message)
     };
     // What follows from how the declarations fit together is not at issue here.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::model::{AddressRange, ByteSize, HostAddress, Mac, Span};
+use crate::model::{AddressRange, ByteSize, HostAddress, Mac, TimeSpan};
 
 use super::lex::{Kind, Slip, Token};
 
@@ -165,7 +165,7 @@ pub(crate) fn what(word: &str) -> &'static str {
         _ if word.parse::<HostAddress>().is_ok() => "an address with its prefix",
         _ if word.contains('-') && word.parse::<AddressRange>().is_ok() => "a range of addresses",
         _ if date => "a date",
-        _ if word.parse::<Span>().is_ok() => "a span of time",
+        _ if word.parse::<TimeSpan>().is_ok() => "a span of time",
         _ if word.parse::<ByteSize>().is_ok() => "a size",
         _ if word.starts_with('$') => "a hash",
         _ if is_version(word) => "a version",

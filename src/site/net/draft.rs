@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
-use crate::model::{At, HostAddress, LinkName, LinkSettings, Mac, Network, Node, Place};
+use crate::model::{HostAddress, LinkName, LinkSettings, Mac, Network, Node, SourceSpan, Spanned};
 
 use super::super::{LinkKind, layers::Layers};
 
@@ -18,7 +18,7 @@ pub(in crate::site) struct Draft<'a> {
     /// What its declaration says.
     pub(in crate::site) own: LinkSettings<'a>,
     /// Where it was declared.
-    pub(in crate::site) place: Option<Place>,
+    pub(in crate::site) span: Option<SourceSpan>,
     /// The network it lies in.
     pub(in crate::site) network: Option<&'a Arc<Network>>,
     /// Its addresses.
@@ -28,11 +28,11 @@ pub(in crate::site) struct Draft<'a> {
     /// Its default gateways.
     pub(in crate::site) gateways: Vec<Gateway>,
     /// The largest packet.
-    pub(in crate::site) mtu: Option<At<u32>>,
+    pub(in crate::site) mtu: Option<Spanned<u32>>,
     /// Where each of [`Draft::parents`] was written.
-    pub(in crate::site) parent_places: Vec<Place>,
+    pub(in crate::site) parent_spans: Vec<SourceSpan>,
     /// The declared tag of a VLAN link.
-    pub(in crate::site) tag: Option<&'a At<u16>>,
+    pub(in crate::site) tag: Option<&'a Spanned<u16>>,
     /// Whether an address of it could not be placed, so that what rests on it is not known either.
     pub(in crate::site) is_unsettled: bool,
 }
@@ -43,7 +43,7 @@ pub(in crate::site) struct Address<'a> {
     /// The address with its prefix length.
     pub(in crate::site) net: IpNet,
     /// Where it was written; none when it came from a pool.
-    pub(in crate::site) place: Option<Place>,
+    pub(in crate::site) span: Option<SourceSpan>,
     /// The network it lies in.
     pub(in crate::site) network: Option<&'a Arc<Network>>,
     /// Whether the prefix length is the network's.
@@ -56,7 +56,7 @@ pub(in crate::site) struct Gateway {
     /// Its address.
     pub(in crate::site) ip: IpAddr,
     /// Where it was written.
-    pub(in crate::site) place: Place,
+    pub(in crate::site) span: SourceSpan,
     /// By whom.
     pub(in crate::site) origin: Origin,
 }
@@ -87,19 +87,19 @@ impl<'a> Draft<'a> {
         name: Option<LinkName>,
         kind: LinkKind,
         own: LinkSettings<'a>,
-        place: Option<Place>,
+        span: Option<SourceSpan>,
     ) -> Self {
         Draft {
             name,
             kind,
             own,
-            place,
+            span,
             network: None,
             addresses: Vec::new(),
             dhcp: own.dhcp.is_some_and(|at| at.value),
             gateways: Vec::new(),
             mtu: None,
-            parent_places: Vec::new(),
+            parent_spans: Vec::new(),
             tag: None,
             is_unsettled: false,
         }
@@ -120,7 +120,7 @@ impl<'a> Draft<'a> {
                 ..SILENT
             },
         };
-        Draft::new(None, LinkKind::Card { mac }, own, node.map(Node::place))
+        Draft::new(None, LinkKind::Card { mac }, own, node.map(Node::span))
     }
 
     /// A card of which nothing is said.
@@ -130,7 +130,7 @@ impl<'a> Draft<'a> {
 
     /// Moves everything but the card itself onto a link of `kind` that stands on it.
     pub(super) fn split(&mut self, kind: LinkKind) -> Self {
-        let below = Draft::new(self.name.take(), self.kind.clone(), SILENT, self.place);
+        let below = Draft::new(self.name.take(), self.kind.clone(), SILENT, self.span);
         let mut above = std::mem::replace(self, below);
         self.name = above.name.take();
         above.kind = kind;
@@ -165,13 +165,13 @@ impl<'a> Draft<'a> {
 
 impl<'a> Address<'a> {
     /// An address as it was declared; with neither a prefix length of its own nor a network it stands alone.
-    pub(super) fn declared(at: &At<HostAddress>, network: Option<&'a Arc<Network>>) -> Self {
+    pub(super) fn declared(at: &Spanned<HostAddress>, network: Option<&'a Arc<Network>>) -> Self {
         let ip = at.value.ip;
         let of_network = network.and_then(|network| prefix(network, ip));
         let prefix = at.value.prefix.or(of_network);
         Address {
             net: prefix.map_or_else(|| ip.into(), |prefix| net(ip, prefix)),
-            place: Some(at.place),
+            span: Some(at.span),
             network,
             prefix_of_network: at.value.prefix.is_none(),
         }
@@ -182,7 +182,7 @@ impl<'a> Address<'a> {
         let prefix = prefix(network?, ip)?;
         Some(Address {
             net: net(ip, prefix),
-            place: None,
+            span: None,
             network,
             prefix_of_network: true,
         })

@@ -1,6 +1,8 @@
 //! One link of the long form as it was written.
 
-use crate::model::{At, Bond, Bridge, LinkName, LinkSettings, List, Mac, NodeBody, Place, Vlan};
+use crate::model::{
+    Bond, Bridge, LinkName, LinkSettings, List, Mac, NodeBody, SourceSpan, Spanned, Vlan,
+};
 
 use super::Draft;
 use crate::site::LinkKind;
@@ -13,9 +15,9 @@ pub(super) struct Entry<'a> {
     pub(super) name: Option<&'a LinkName>,
     pub(super) form: Form<'a>,
     pub(super) own: LinkSettings<'a>,
-    pub(super) place: Place,
+    pub(super) span: SourceSpan,
     /// The entries it stands on, each with the place of the reference.
-    pub(super) parents: Vec<(usize, Place)>,
+    pub(super) parents: Vec<(usize, SourceSpan)>,
 }
 
 /// The four kinds of links, with what only one of them says.
@@ -49,7 +51,7 @@ impl<'a> Form<'a> {
     }
 
     /// What it says it stands on.
-    pub(super) fn references(self) -> Vec<&'a At<String>> {
+    pub(super) fn references(self) -> Vec<&'a Spanned<String>> {
         let of_list = |list: &'a Option<List<String>>| {
             let values = list.iter().flat_map(|list| &list.value);
             values.collect()
@@ -100,8 +102,8 @@ impl<'a> Entry<'a> {
                 None => LinkKind::Card { mac: None },
             },
         };
-        let mut draft = Draft::new(self.name.cloned(), kind, self.own, Some(self.place));
-        draft.parent_places = self.parents.iter().map(|(_, place)| *place).collect();
+        let mut draft = Draft::new(self.name.cloned(), kind, self.own, Some(self.span));
+        draft.parent_spans = self.parents.iter().map(|(_, span)| *span).collect();
         if let Form::Vlan(vlan) = self.form {
             draft.tag = vlan.id.as_ref();
         }
@@ -111,30 +113,30 @@ impl<'a> Entry<'a> {
 
 /// Lists the links of a node as they were written, by kind.
 pub(super) fn entries(body: &NodeBody) -> Vec<Entry<'_>> {
-    let entry = |name, form, own, place| Entry {
+    let entry = |name, form, own, span| Entry {
         name,
         form,
         own,
-        place,
+        span,
         parents: Vec::new(),
     };
     let cards = body.interface.iter().map(|at| {
         let card = &at.value;
         let form = Form::Card(card.mac.as_ref().map(|mac| mac.value));
         let name = card.name.as_ref().map(|name| &name.value);
-        entry(name, form, card.settings(), at.place)
+        entry(name, form, card.settings(), at.span)
     });
     let bonds = body.bond.iter().map(|(name, at)| {
         let form = Form::Bond(&at.value);
-        entry(Some(name), form, at.value.settings(), at.place)
+        entry(Some(name), form, at.value.settings(), at.span)
     });
     let vlans = body.vlan.iter().map(|(name, at)| {
         let form = Form::Vlan(&at.value);
-        entry(Some(name), form, at.value.settings(), at.place)
+        entry(Some(name), form, at.value.settings(), at.span)
     });
     let bridges = body.bridge.iter().map(|(name, at)| {
         let form = Form::Bridge(&at.value);
-        entry(Some(name), form, at.value.settings(), at.place)
+        entry(Some(name), form, at.value.settings(), at.span)
     });
     cards.chain(bonds).chain(vlans).chain(bridges).collect()
 }
@@ -142,7 +144,7 @@ pub(super) fn entries(body: &NodeBody) -> Vec<Entry<'_>> {
 /// Finds the link that a reference names. A card that the node declares by address alone becomes an entry.
 pub(super) fn find<'a>(
     entries: &mut Vec<Entry<'a>>,
-    reference: &At<String>,
+    reference: &Spanned<String>,
     macs: &[Mac],
 ) -> Option<usize> {
     let named = |entry: &Entry<'_>| {
@@ -161,7 +163,7 @@ pub(super) fn find<'a>(
             name: None,
             form: Form::Card(Some(mac)),
             own: bare.own,
-            place: reference.place,
+            span: reference.span,
             parents: Vec::new(),
         });
         Some(entries.len() - 1)

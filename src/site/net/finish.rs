@@ -1,6 +1,6 @@
 //! From drafts to the plan that installers read, without places.
 
-use crate::model::{At, List, Network, Settings};
+use crate::model::{List, Network, Settings, Spanned};
 
 use super::{Draft, Layout};
 use crate::site::{Link, NetPlan, PlannedRoute, layers::Layers};
@@ -40,7 +40,7 @@ impl<'a> Layout<'a> {
         &self,
         layers: &Layers<'a>,
         of_link: impl Fn(&Draft<'a>) -> Option<&'a List<T>>,
-        of_settings: impl Fn(&'a Settings) -> Option<&'a At<Vec<At<T>>>>,
+        of_settings: impl Fn(&'a Settings) -> Option<&'a Spanned<Vec<Spanned<T>>>>,
         of_network: impl Fn(&'a Network) -> Option<&'a List<T>>,
     ) -> Vec<T> {
         let primary = self.links.get(self.primary).and_then(&of_link);
@@ -83,7 +83,7 @@ fn link(draft: &Draft<'_>) -> Link {
         search: listed(draft.own.search),
         mtu: draft.mtu.as_ref().map(|at| at.value),
         network: draft.network.map(|network| network.name.value.clone()),
-        place: draft.place,
+        span: draft.span,
     }
 }
 

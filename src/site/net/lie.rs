@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use crate::model::{At, HostAddress, Network, Place};
+use crate::model::{HostAddress, Network, SourceSpan, Spanned};
 
 use super::{Address, Draft, Work, draft::subnet_of};
 use crate::site::{Diagnostic, free::edge};
@@ -39,7 +39,7 @@ impl<'a> Work<'a, '_> {
         }
     }
 
-    fn report_outside(&mut self, link: &Draft<'_>, at: &At<HostAddress>, network: &Network) {
+    fn report_outside(&mut self, link: &Draft<'_>, at: &Spanned<HostAddress>, network: &Network) {
         let Some(subnet) = &network.body.subnet else {
             return;
         };
@@ -51,13 +51,13 @@ impl<'a> Work<'a, '_> {
                 at.value.ip,
                 written.join(", ")
             ),
-            at.place,
+            at.span,
         )
         .label(self.name)
-        .other(subnet.place, format!("subnet of {name}"))
+        .other(subnet.span, format!("subnet of {name}"))
         .help(self.free.hint(network, at.value.ip));
         if let Some(by) = link.own.network {
-            mistake = mistake.other(by.place, "the network it is put into");
+            mistake = mistake.other(by.span, "the network it is put into");
         }
         self.report(mistake);
     }
@@ -88,7 +88,7 @@ impl<'a> Work<'a, '_> {
     /// prefix length of its own needs none.
     fn network_of(
         &self,
-        at: &At<HostAddress>,
+        at: &Spanned<HostAddress>,
     ) -> Result<Option<&'a Arc<Network>>, Option<Box<Diagnostic>>> {
         let ip = at.value.ip;
         let holds = |network: &&'a Arc<Network>| subnet_of(network, ip).is_some();
@@ -119,19 +119,19 @@ impl<'a> Work<'a, '_> {
         !is_bound && policies.any(|policy| policy.settings.network.is_some())
     }
 
-    fn in_none(&self, at: &At<HostAddress>) -> Option<Box<Diagnostic>> {
+    fn in_none(&self, at: &Spanned<HostAddress>) -> Option<Box<Diagnostic>> {
         if self.site.may_have_more_subnets() {
             return None;
         }
         let mistake = Diagnostic::error(
             format!("address {} lies in no network of the site", at.value.ip),
-            at.place,
+            at.span,
         );
         let help = "declare the network, or give the address a prefix length of its own";
         Some(Box::new(mistake.label(self.name).help(help)))
     }
 
-    fn in_several(&self, at: &At<HostAddress>, all: &[&Arc<Network>]) -> Diagnostic {
+    fn in_several(&self, at: &Spanned<HostAddress>, all: &[&Arc<Network>]) -> Diagnostic {
         let names: Vec<&str> = all
             .iter()
             .map(|network| network.name.value.as_str())
@@ -142,27 +142,27 @@ impl<'a> Work<'a, '_> {
                 at.value.ip,
                 names.join("`, `")
             ),
-            at.place,
+            at.span,
         )
         .label(self.name)
         .help(format!("say which: network = \"{}\"", names[0]));
         for network in all {
             let subnet = network.body.subnet.as_ref();
-            let place = subnet.map_or(network.name.place, |subnet| subnet.place);
-            mistake = mistake.other(place, format!("subnet of {}", network.name));
+            let span = subnet.map_or(network.name.span, |subnet| subnet.span);
+            mistake = mistake.other(span, format!("subnet of {}", network.name));
         }
         mistake
     }
 
-    fn report_absurd(&mut self, at: &At<HostAddress>) {
+    fn report_absurd(&mut self, at: &Spanned<HostAddress>) {
         let ip = at.value.ip;
         let message = format!("{ip} cannot be the address of one machine on a network");
-        self.report(Diagnostic::error(message, at.place).label(self.name));
+        self.report(Diagnostic::error(message, at.span).label(self.name));
     }
 
     /// Holds an address to the network it lies in.
     fn check_address(&mut self, address: &Address<'a>, ip: IpAddr) {
-        let Some(place) = address.place else {
+        let Some(span) = address.span else {
             return;
         };
         let own = edge(address.net, ip).map(|what| (what, address.net.trunc()));
@@ -172,13 +172,13 @@ impl<'a> Work<'a, '_> {
         });
         if let Some((what, net)) = own.or(wide) {
             let message = format!("address {ip} is the {what} address of {net}");
-            let mistake = Diagnostic::error(message, place).label(self.name);
+            let mistake = Diagnostic::error(message, span).label(self.name);
             return self.report(self.with_hint(mistake, address));
         }
         let Some(network) = address.network else {
             return;
         };
-        if let Some(mistake) = occupied(network, ip, place) {
+        if let Some(mistake) = occupied(network, ip, span) {
             let mistake = mistake.label(self.name);
             self.report(self.with_hint(mistake, address));
         }
@@ -193,20 +193,20 @@ impl<'a> Work<'a, '_> {
 }
 
 /// Returns the mistake when an address of `network` belongs to somebody else.
-fn occupied(network: &Network, ip: IpAddr, place: Place) -> Option<Diagnostic> {
+fn occupied(network: &Network, ip: IpAddr, span: SourceSpan) -> Option<Diagnostic> {
     let body = &network.body;
     let name = &network.name;
     let mut gateways = body.gateway.iter().flat_map(|list| &list.value);
     if let Some(gateway) = gateways.find(|gateway| gateway.value == ip) {
         let message = format!("address {ip} is the gateway of network `{name}`");
-        return Some(Diagnostic::error(message, place).other(gateway.place, "the gateway"));
+        return Some(Diagnostic::error(message, span).other(gateway.span, "the gateway"));
     }
     for (key, list) in [("taken", &body.taken), ("range", &body.range)] {
         let mut ranges = list.iter().flat_map(|list| &list.value);
         if let Some(range) = ranges.find(|range| range.value.contains(ip)) {
             let message = format!("address {ip} lies in `{key}` of network `{name}` ({range})");
-            let mistake = Diagnostic::error(message, place);
-            return Some(mistake.other(range.place, format!("`{key}` of {name}")));
+            let mistake = Diagnostic::error(message, span);
+            return Some(mistake.other(range.span, format!("`{key}` of {name}")));
         }
     }
     None

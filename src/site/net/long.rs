@@ -3,7 +3,7 @@
 //! A reference is the name of a link or a hardware address of the machine. Links come out with parents
 //! before those that stand on them, otherwise as they were written.
 
-use crate::model::{At, Bond, LinkName, Mac, Node, NodeBody};
+use crate::model::{Bond, LinkName, Mac, Node, NodeBody, Spanned};
 
 use super::{
     Draft, Work,
@@ -68,7 +68,7 @@ impl<'a> Work<'a, '_> {
                 _ => None,
             };
             if let Some(message) = lacks.filter(|_| !self.is_flawed) {
-                self.report(Diagnostic::error(message, entry.place).label(self.name));
+                self.report(Diagnostic::error(message, entry.span).label(self.name));
             }
             if let Form::Bond(bond) = entry.form {
                 self.check_mode(bond);
@@ -88,7 +88,7 @@ impl<'a> Work<'a, '_> {
             None => format!("expected one of {}", MODES.join(", ")),
         };
         let message = format!("`{mode}` is not a bonding mode");
-        self.report(Diagnostic::error(message, mode.place).help(help));
+        self.report(Diagnostic::error(message, mode.span).help(help));
     }
 
     fn check_names(&mut self, entries: &[Entry<'a>]) {
@@ -100,9 +100,9 @@ impl<'a> Work<'a, '_> {
             if let Some(first) = entries[..at].iter().find(same) {
                 let title = entry.title();
                 self.report(
-                    Diagnostic::error(format!("two links are called `{title}`"), entry.place)
+                    Diagnostic::error(format!("two links are called `{title}`"), entry.span)
                         .label(self.name)
-                        .other(first.place, "the first"),
+                        .other(first.span, "the first"),
                 );
             }
         }
@@ -117,7 +117,7 @@ impl<'a> Work<'a, '_> {
                 continue;
             };
             if parent != at && form.can_stand_on(entries[parent].form) {
-                entries[at].parents.push((parent, reference.place));
+                entries[at].parents.push((parent, reference.span));
                 continue;
             }
             let message = match parent == at {
@@ -128,14 +128,14 @@ impl<'a> Work<'a, '_> {
                     entries[parent].form.word()
                 ),
             };
-            self.report(Diagnostic::error(message, reference.place).label(self.name));
+            self.report(Diagnostic::error(message, reference.span).label(self.name));
         }
     }
 
     fn report_unknown(
         &mut self,
         entry: &Entry<'_>,
-        reference: &At<String>,
+        reference: &Spanned<String>,
         entries: &[Entry<'_>],
         macs: &[Mac],
     ) {
@@ -155,7 +155,7 @@ impl<'a> Work<'a, '_> {
             entry.title(),
             self.name
         );
-        self.report(Diagnostic::error(message, reference.place).help(help));
+        self.report(Diagnostic::error(message, reference.span).help(help));
     }
 
     /// Sorts entries so that parents come first. The reference that closes a circle is reported and cut.
@@ -179,11 +179,11 @@ impl<'a> Work<'a, '_> {
             return;
         }
         seen[at] = Seen::OnTheWay;
-        for (parent, place) in entries[at].parents.clone() {
+        for (parent, span) in entries[at].parents.clone() {
             if seen[parent] == Seen::OnTheWay {
                 let circle = (entries[at].title(), entries[parent].title());
                 let message = format!("`{}` and `{}` stand on each other", circle.0, circle.1);
-                self.report(Diagnostic::error(message, place).label(self.name));
+                self.report(Diagnostic::error(message, span).label(self.name));
                 entries[at].parents.retain(|(other, _)| *other != parent);
             } else {
                 self.visit(entries, parent, seen, order);

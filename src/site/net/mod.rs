@@ -17,7 +17,7 @@ mod finish;
 
 use std::sync::Arc;
 
-use crate::model::{At, Mac, Network, NetworkName, Settings};
+use crate::model::{Mac, Network, NetworkName, Settings, Spanned};
 
 use super::{Diagnostic, Free, Kind, LinkKind, Site, Subject, layers::Layers};
 use draft::{Address, Draft};
@@ -101,7 +101,7 @@ impl<'a> Work<'a, '_> {
     /// Returns the network that a setting of the machine names, if it exists.
     fn named(
         &self,
-        pick: impl Fn(&'a Settings) -> Option<&'a At<NetworkName>>,
+        pick: impl Fn(&'a Settings) -> Option<&'a Spanned<NetworkName>>,
     ) -> Option<&'a Arc<Network>> {
         let name = self.layers.find(pick)?;
         self.site.networks.get(&name.value)
@@ -137,7 +137,7 @@ impl<'a> Work<'a, '_> {
             Some(no) => self.report(
                 Diagnostic::error(
                     "`dhcp = false` and no address: the machine could not be reached",
-                    no.place,
+                    no.span,
                 )
                 .label(self.name)
                 .help("set `address`"),

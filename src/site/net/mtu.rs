@@ -1,6 +1,6 @@
 //! Packets fit: a link's parents carry what the link sends.
 
-use crate::model::At;
+use crate::model::Spanned;
 
 use super::{Draft, Work};
 use crate::site::Diagnostic;
@@ -12,9 +12,9 @@ pub(in crate::site) const MTU: std::ops::RangeInclusive<u32> = 576..=9216;
 const USUAL: u32 = 1500;
 
 /// Returns the mistake when a packet size is out of bounds.
-pub(in crate::site) fn check_mtu(mtu: &At<u32>) -> Option<Diagnostic> {
+pub(in crate::site) fn check_mtu(mtu: &Spanned<u32>) -> Option<Diagnostic> {
     let message = format!("MTU {mtu} is out of bounds: expected 576 to 9216");
-    (!MTU.contains(&mtu.value)).then(|| Diagnostic::error(message, mtu.place))
+    (!MTU.contains(&mtu.value)).then(|| Diagnostic::error(message, mtu.span))
 }
 
 impl<'a> Work<'a, '_> {
@@ -39,7 +39,13 @@ impl<'a> Work<'a, '_> {
         }
     }
 
-    fn fit_parent(&mut self, links: &mut [Draft<'a>], at: usize, parent: usize, mtu: &At<u32>) {
+    fn fit_parent(
+        &mut self,
+        links: &mut [Draft<'a>],
+        at: usize,
+        parent: usize,
+        mtu: &Spanned<u32>,
+    ) {
         match links[parent].own.mtu {
             Some(own) if own.value < mtu.value => {
                 let message = format!(
@@ -48,11 +54,11 @@ impl<'a> Work<'a, '_> {
                     links[parent].title()
                 );
                 // The network's packet size is no mistake: what the node says beside it is.
-                let (place, other) = match links[at].own.mtu {
-                    Some(_) => (mtu.place, (own.place, "the smaller one")),
-                    None => (own.place, (mtu.place, "the network's")),
+                let (span, other) = match links[at].own.mtu {
+                    Some(_) => (mtu.span, (own.span, "the smaller one")),
+                    None => (own.span, (mtu.span, "the network's")),
                 };
-                let mistake = Diagnostic::error(message, place).label(self.name);
+                let mistake = Diagnostic::error(message, span).label(self.name);
                 self.report(mistake.other(other.0, other.1));
             }
             Some(_) => {}
@@ -66,7 +72,7 @@ impl<'a> Work<'a, '_> {
     }
 }
 
-fn of_network<'a>(link: &Draft<'a>) -> Option<&'a At<u32>> {
+fn of_network<'a>(link: &Draft<'a>) -> Option<&'a Spanned<u32>> {
     let is_used = link.dhcp || !link.addresses.is_empty();
     link.network
         .filter(|_| is_used)

@@ -1,6 +1,6 @@
 //! What may stand on what: ports have one owner and no address; tags are numbers of a VLAN.
 
-use crate::model::{At, Place};
+use crate::model::{SourceSpan, Spanned};
 
 use super::{Draft, Work};
 use crate::site::{Diagnostic, LinkKind};
@@ -9,9 +9,9 @@ use crate::site::{Diagnostic, LinkKind};
 const TAGS: std::ops::RangeInclusive<u16> = 1..=4094;
 
 /// Returns the mistake when a tag is out of bounds.
-pub(in crate::site) fn check_tag(tag: &At<u16>) -> Option<Diagnostic> {
+pub(in crate::site) fn check_tag(tag: &Spanned<u16>) -> Option<Diagnostic> {
     let message = format!("VLAN {tag} does not exist: expected 1 to 4094");
-    (!TAGS.contains(&tag.value)).then(|| Diagnostic::error(message, tag.place))
+    (!TAGS.contains(&tag.value)).then(|| Diagnostic::error(message, tag.span))
 }
 
 impl<'a> Work<'a, '_> {
@@ -42,7 +42,7 @@ impl<'a> Work<'a, '_> {
         }
     }
 
-    fn tag_of(&mut self, link: &Draft<'a>, of_network: Option<&At<u16>>) -> u16 {
+    fn tag_of(&mut self, link: &Draft<'a>, of_network: Option<&Spanned<u16>>) -> u16 {
         let title = link.title();
         match (link.tag, of_network) {
             (Some(own), None) => {
@@ -54,9 +54,9 @@ impl<'a> Work<'a, '_> {
                 if own != network {
                     let message = format!("vlan `{title}` has id {own}, its network {network}");
                     self.report(
-                        Diagnostic::error(message, own.place)
+                        Diagnostic::error(message, own.span)
                             .label(self.name)
-                            .other(network.place, "the network's"),
+                            .other(network.span, "the network's"),
                     );
                 }
                 own.value
@@ -65,7 +65,7 @@ impl<'a> Work<'a, '_> {
             (None, None) if self.is_flawed || link.is_unsettled => 0,
             (None, None) => {
                 let message = format!("vlan `{title}` has no `id`, and neither has its network");
-                self.report(Diagnostic::error(message, link.place).label(self.name));
+                self.report(Diagnostic::error(message, link.span).label(self.name));
                 0
             }
         }
@@ -73,38 +73,44 @@ impl<'a> Work<'a, '_> {
 
     /// Checks that every port has one owner and nothing of its own, and that no tag lies on a link twice.
     pub(super) fn check_ports(&mut self, links: &[Draft<'a>]) {
-        let mut owner: Vec<Option<(usize, Place)>> = vec![None; links.len()];
+        let mut owner: Vec<Option<(usize, SourceSpan)>> = vec![None; links.len()];
         for (at, link) in links.iter().enumerate() {
-            for (&port, &place) in link.ports().iter().zip(&link.parent_places) {
+            for (&port, &span) in link.ports().iter().zip(&link.parent_spans) {
                 match owner[port] {
                     Some((first, of_first)) => self.report(
                         Diagnostic::error(
                             format!("`{}` is a port of two links", links[port].title()),
-                            place,
+                            span,
                         )
                         .label(format!("of `{}`", link.title()))
                         .other(of_first, format!("of `{}`", links[first].title())),
                     ),
-                    None => owner[port] = Some((at, place)),
+                    None => owner[port] = Some((at, span)),
                 }
             }
         }
         for (port, owner) in owner.iter().enumerate() {
-            if let Some((at, place)) = *owner {
-                self.check_port(links, port, &links[at], place);
+            if let Some((at, span)) = *owner {
+                self.check_port(links, port, &links[at], span);
             }
         }
         self.check_tags(links);
     }
 
-    fn check_port(&mut self, links: &[Draft<'a>], port: usize, owner: &Draft<'a>, place: Place) {
+    fn check_port(
+        &mut self,
+        links: &[Draft<'a>],
+        port: usize,
+        owner: &Draft<'a>,
+        span: SourceSpan,
+    ) {
         let link = &links[port];
         let (own, title) = (&link.own, link.title());
         let setting = [
-            ("an address", own.address.map(|at| at.place)),
-            ("a gateway", own.gateway.map(|at| at.place)),
-            ("routes", own.routes.map(|at| at.place)),
-            ("DHCP", own.dhcp.filter(|at| at.value).map(|at| at.place)),
+            ("an address", own.address.map(|at| at.span)),
+            ("a gateway", own.gateway.map(|at| at.span)),
+            ("routes", own.routes.map(|at| at.span)),
+            ("DHCP", own.dhcp.filter(|at| at.value).map(|at| at.span)),
         ];
         for (what, at) in setting {
             let Some(at) = at else { continue };
@@ -112,7 +118,7 @@ impl<'a> Work<'a, '_> {
             let message = format!("`{title}` is a port of `{owner}`: it cannot have {what}");
             let mistake = Diagnostic::error(message, at).label(self.name);
             let help = format!("`{owner}` carries what belongs to its ports");
-            self.report(mistake.other(place, "the port").help(help));
+            self.report(mistake.other(span, "the port").help(help));
         }
         // What lies on the port of a bridge still gets its tagged packets; that of a bond gets none.
         let is_of_bond = matches!(owner.kind, LinkKind::Bond { .. });
@@ -124,7 +130,7 @@ impl<'a> Work<'a, '_> {
             );
             let mistake = Diagnostic::error(message, at).label(self.name);
             let help = format!("put it on `{owner}`");
-            self.report(mistake.other(place, "the port").help(help));
+            self.report(mistake.other(span, "the port").help(help));
         }
     }
 
@@ -140,9 +146,9 @@ impl<'a> Work<'a, '_> {
                 continue;
             };
             let message = format!("`{}` carries VLAN {id} twice", links[on].title());
-            let mut mistake = Diagnostic::error(message, link.place).label(self.name);
-            if let Some(place) = first.place {
-                mistake = mistake.other(place, "the first");
+            let mut mistake = Diagnostic::error(message, link.span).label(self.name);
+            if let Some(span) = first.span {
+                mistake = mistake.other(span, "the first");
             }
             self.report(mistake);
         }
@@ -153,9 +159,9 @@ impl<'a> Work<'a, '_> {
 fn on_top<'l, 'a>(
     links: &'l [Draft<'a>],
     below: usize,
-) -> impl Iterator<Item = (&'l Draft<'a>, Place)> {
+) -> impl Iterator<Item = (&'l Draft<'a>, SourceSpan)> {
     links.iter().filter_map(move |link| match link.kind {
-        LinkKind::Vlan { on, .. } if on == below => Some((link, *link.parent_places.first()?)),
+        LinkKind::Vlan { on, .. } if on == below => Some((link, *link.parent_spans.first()?)),
         _ => None,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use crate::model::{At, Network, Place, Route};
+use crate::model::{Network, Route, SourceSpan, Spanned};
 
 use super::{
     Draft, Work,
@@ -42,7 +42,7 @@ impl<'a> Work<'a, '_> {
         is_v4: bool,
         preferred: Option<usize>,
     ) -> Option<usize> {
-        let explicit: Vec<(usize, At<IpAddr>)> = links
+        let explicit: Vec<(usize, Spanned<IpAddr>)> = links
             .iter()
             .enumerate()
             .flat_map(|(at, link)| own_gateways(link).map(move |gateway| (at, gateway.clone())))
@@ -52,12 +52,12 @@ impl<'a> Work<'a, '_> {
             self.check_only(links, &explicit);
             links[*at].gateways.push(Gateway {
                 ip: gateway.value,
-                place: gateway.place,
+                span: gateway.span,
                 origin: Origin::Link,
             });
             return Some(*at);
         }
-        let candidates: Vec<(usize, At<IpAddr>)> = links
+        let candidates: Vec<(usize, Spanned<IpAddr>)> = links
             .iter()
             .enumerate()
             .filter_map(|(at, link)| Some((at, network_gateway(link, is_v4)?.clone())))
@@ -76,34 +76,34 @@ impl<'a> Work<'a, '_> {
         self.check_reach(&links[at], &gateway);
         links[at].gateways.push(Gateway {
             ip: gateway.value,
-            place: gateway.place,
+            span: gateway.span,
             origin: Origin::Network,
         });
         Some(at)
     }
 
-    fn check_only(&mut self, links: &[Draft<'a>], explicit: &[(usize, At<IpAddr>)]) {
+    fn check_only(&mut self, links: &[Draft<'a>], explicit: &[(usize, Spanned<IpAddr>)]) {
         let [(_, first), others @ ..] = explicit else {
             return;
         };
         for (at, gateway) in others {
             let message = format!("{gateway} is a second default gateway");
             self.report(
-                Diagnostic::error(message, gateway.place)
+                Diagnostic::error(message, gateway.span)
                     .label(format!("of `{}`", links[*at].title()))
-                    .other(first.place, "the first")
+                    .other(first.span, "the first")
                     .help("a machine has one default route of a family; write others as `routes`"),
             );
         }
     }
 
     /// Holds a network's gateway to an address with a prefix length of its own.
-    fn check_reach(&mut self, link: &Draft<'a>, gateway: &At<IpAddr>) {
+    fn check_reach(&mut self, link: &Draft<'a>, gateway: &Spanned<IpAddr>) {
         let same = |ip: IpAddr| ip.is_ipv4() == gateway.value.is_ipv4();
         let Some(address) = link.addresses.iter().find(|address| same(address.ip())) else {
             return;
         };
-        let Some(place) = address.place else { return };
+        let Some(span) = address.span else { return };
         // A gateway outside of its own network is that network's mistake.
         let lies_there = |network: &Arc<Network>| subnet_of(network, gateway.value).is_some();
         if !is_on_link(link, gateway.value) && address.network.is_some_and(lies_there) {
@@ -112,8 +112,8 @@ impl<'a> Work<'a, '_> {
                 address.ip(),
                 address.net.trunc()
             );
-            let mistake = Diagnostic::error(message, place).label(self.name);
-            self.report(mistake.other(gateway.place, "the network's gateway"));
+            let mistake = Diagnostic::error(message, span).label(self.name);
+            self.report(mistake.other(gateway.span, "the network's gateway"));
         }
     }
 
@@ -137,19 +137,19 @@ impl<'a> Work<'a, '_> {
         let (to, via) = (route.to.value.0, &route.via);
         if to.prefix_len() == 0 {
             self.report(
-                Diagnostic::error(format!("{to} is the default route"), route.to.place)
+                Diagnostic::error(format!("{to} is the default route"), route.to.span)
                     .label(self.name)
                     .help(format!("write gateway = \"{via}\"")),
             );
         } else if to.addr().is_ipv4() != via.value.is_ipv4() {
             let message = format!("a route to {to} cannot lead over {via}");
-            self.report(Diagnostic::error(message, via.place).label(self.name));
+            self.report(Diagnostic::error(message, via.span).label(self.name));
         } else if !link.is_unsettled && !link.dhcp {
             self.check_next_hop("next hop", link, via);
         }
     }
 
-    fn check_next_hop(&mut self, what: &str, link: &Draft<'a>, hop: &At<IpAddr>) {
+    fn check_next_hop(&mut self, what: &str, link: &Draft<'a>, hop: &Spanned<IpAddr>) {
         let title = link.title();
         let is_own = |address: &super::Address<'_>| address.ip() == hop.value;
         let message = if link.addresses.iter().any(is_own) {
@@ -159,19 +159,19 @@ impl<'a> Work<'a, '_> {
         } else {
             format!("{what} {hop} is not in the subnet of any address of `{title}`")
         };
-        let others: Vec<(Place, String)> = link
+        let others: Vec<(SourceSpan, String)> = link
             .addresses
             .iter()
-            .filter_map(|address| Some((address.place?, address.net.to_string())))
+            .filter_map(|address| Some((address.span?, address.net.to_string())))
             .collect();
-        let mut mistake = Diagnostic::error(message, hop.place).label(self.name);
+        let mut mistake = Diagnostic::error(message, hop.span).label(self.name);
         mistake.others = others;
         self.report(mistake);
     }
 }
 
 /// Walks the gateways that a link sets itself.
-fn own_gateways<'d>(link: &'d Draft<'_>) -> impl Iterator<Item = &'d At<IpAddr>> {
+fn own_gateways<'d>(link: &'d Draft<'_>) -> impl Iterator<Item = &'d Spanned<IpAddr>> {
     link.own.gateway.into_iter().flat_map(|list| &list.value)
 }
 
@@ -179,7 +179,7 @@ fn own_gateways<'d>(link: &'d Draft<'_>) -> impl Iterator<Item = &'d At<IpAddr>>
 pub(in crate::site) fn network_gateway<'a>(
     link: &Draft<'a>,
     is_v4: bool,
-) -> Option<&'a At<IpAddr>> {
+) -> Option<&'a Spanned<IpAddr>> {
     let of_family = |ip: IpAddr| ip.is_ipv4() == is_v4;
     let mut addresses = link.addresses.iter();
     addresses.find_map(|address| {

@@ -3,26 +3,26 @@
 use serde::de::{self, IntoDeserializer};
 
 use crate::{
-    model::Place,
+    model::SourceSpan,
     site::tree::{Entry, Tree},
 };
 
 use super::mistake::Mistake;
 
-/// A value followed by its place, for [`crate::model::At`].
-pub(super) struct WithPlace<'t> {
+/// A value followed by its place, for [`crate::model::Spanned`].
+pub(super) struct WithSpan<'t> {
     pub(super) tree: &'t Tree,
     pub(super) step: u8,
 }
 
-impl<'t> de::SeqAccess<'t> for WithPlace<'t> {
+impl<'t> de::SeqAccess<'t> for WithSpan<'t> {
     type Error = Mistake;
 
     fn next_element_seed<T: de::DeserializeSeed<'t>>(
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Mistake> {
-        let Place { file, start, end } = self.tree.place;
+        let SourceSpan { file, start, end } = self.tree.span;
         self.step += 1;
         match self.step {
             1 => seed.deserialize(self.tree),
@@ -50,7 +50,7 @@ impl<'t> de::SeqAccess<'t> for Items<'t> {
         };
         let item = seed.deserialize(tree);
         item.map(Some)
-            .map_err(|mistake| mistake.at(tree.place).under(step))
+            .map_err(|mistake| mistake.at(tree.span).under(step))
     }
 }
 
@@ -92,7 +92,7 @@ impl<'t> de::MapAccess<'t> for Entries<'t> {
         };
         let read = seed.deserialize(de::value::BorrowedStrDeserializer::new(&key.value));
         read.map(Some)
-            .map_err(|mistake: Mistake| mistake.at(key.place).under(self.next))
+            .map_err(|mistake: Mistake| mistake.at(key.span).under(self.next))
     }
 
     fn next_value_seed<V: de::DeserializeSeed<'t>>(
@@ -103,7 +103,7 @@ impl<'t> de::MapAccess<'t> for Entries<'t> {
         self.next += 1;
         let value = &self.entries[step].value;
         seed.deserialize(value)
-            .map_err(|mistake| mistake.at(value.place).under(step))
+            .map_err(|mistake| mistake.at(value.span).under(step))
     }
 }
 

@@ -10,14 +10,14 @@ use crate::{
 };
 
 use super::{
-    access::{Entries, Items, NameAlone, Single, WithPlace},
+    access::{Entries, Items, NameAlone, Single, WithSpan},
     mistake::Mistake,
 };
 
 impl Tree {
     fn wrong(&self, wanted: &str) -> Mistake {
         let mistake =
-            Mistake::new(format!("expected {wanted}, found {}", self.what())).at(self.place);
+            Mistake::new(format!("expected {wanted}, found {}", self.what())).at(self.span);
         match &self.shape {
             Shape::List(items) if wanted == TABLE && items.len() > 1 => given_twice(items),
             Shape::Text(text) if wanted == BOOL => match text.to_ascii_lowercase().as_str() {
@@ -44,14 +44,14 @@ impl Tree {
         };
         if number < least || number > most {
             let range = format!("expected a whole number from {least} to {most}");
-            return Err(Mistake::new(format!("`{number}` is out of range: {range}")).at(self.place));
+            return Err(Mistake::new(format!("`{number}` is out of range: {range}")).at(self.span));
         }
         let visited = match (u64::try_from(number), i64::try_from(number)) {
             (Ok(number), _) => visitor.visit_u64(number),
             (_, Ok(number)) => visitor.visit_i64(number),
             _ => unreachable!("every range asked for lies in one of the two"),
         };
-        visited.map_err(|mistake: Mistake| mistake.at(self.place))
+        visited.map_err(|mistake: Mistake| mistake.at(self.span))
     }
 }
 
@@ -61,8 +61,8 @@ const BOOL: &str = "true or false";
 
 /// Tables that repeat where one is wanted.
 fn given_twice(items: &[Tree]) -> Mistake {
-    let mut mistake = Mistake::new("this is given twice, and can be given once").at(items[1].place);
-    mistake.first = Some(items[0].place);
+    let mut mistake = Mistake::new("this is given twice, and can be given once").at(items[1].span);
+    mistake.first = Some(items[0].span);
     mistake.help("keep one of the two")
 }
 
@@ -95,7 +95,7 @@ impl<'t> Deserializer<'t> for &'t Tree {
             Shape::List(items) => visitor.visit_seq(Items(items.iter().enumerate())),
             Shape::Map(entries) => visitor.visit_map(Entries::new(entries)),
         }
-        .map_err(|mistake: Mistake| mistake.at(self.place))
+        .map_err(|mistake: Mistake| mistake.at(self.span))
     }
 
     fn deserialize_bool<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Mistake> {
@@ -124,13 +124,13 @@ impl<'t> Deserializer<'t> for &'t Tree {
         };
         visitor
             .visit_borrowed_str(text)
-            .map_err(|mistake: Mistake| in_full(mistake, text).at(self.place))
+            .map_err(|mistake: Mistake| in_full(mistake, text).at(self.span))
     }
 
     fn deserialize_option<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Mistake> {
         match self.shape {
             Shape::Null => Err(Mistake::new("`null` sets nothing")
-                .at(self.place)
+                .at(self.span)
                 .help("leave the key out")),
             _ => visitor.visit_some(self),
         }
@@ -155,7 +155,7 @@ impl<'t> Deserializer<'t> for &'t Tree {
         match &self.shape {
             Shape::Map(entries) => visitor
                 .visit_map(Entries::new(entries))
-                .map_err(|mistake| mistake.at(self.place)),
+                .map_err(|mistake| mistake.at(self.span)),
             _ => Err(self.wrong(TABLE)),
         }
     }
@@ -167,7 +167,7 @@ impl<'t> Deserializer<'t> for &'t Tree {
         visitor: V,
     ) -> Result<V::Value, Mistake> {
         match (name, &self.shape) {
-            (AT, _) => visitor.visit_seq(WithPlace {
+            (AT, _) => visitor.visit_seq(WithSpan {
                 tree: self,
                 step: 0,
             }),
@@ -187,7 +187,7 @@ impl<'t> Deserializer<'t> for &'t Tree {
         };
         visitor
             .visit_enum(text.as_str().into_deserializer())
-            .map_err(|mistake: Mistake| mistake.at(self.place))
+            .map_err(|mistake: Mistake| mistake.at(self.span))
     }
 
     fn deserialize_ignored_any<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Mistake> {

@@ -3,7 +3,7 @@
 use serde::de;
 
 use crate::{
-    model::Place,
+    model::SourceSpan,
     site::{Diagnostic, suggest::suggest},
 };
 
@@ -11,8 +11,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Mistake {
     pub(super) message: String,
-    pub(super) place: Option<Place>,
-    pub(super) first: Option<Place>,
+    pub(super) span: Option<SourceSpan>,
+    pub(super) first: Option<SourceSpan>,
     pub(super) help: Option<String>,
     /// The key that is missing, when that is the mistake.
     pub(super) missing: Option<&'static str>,
@@ -25,15 +25,15 @@ impl Mistake {
         Mistake {
             message: message.into(),
             help: None,
-            place: None,
+            span: None,
             first: None,
             missing: None,
             path: Vec::new(),
         }
     }
 
-    pub(super) fn at(mut self, place: Place) -> Self {
-        self.place.get_or_insert(place);
+    pub(super) fn at(mut self, span: SourceSpan) -> Self {
+        self.span.get_or_insert(span);
         self
     }
 
@@ -47,8 +47,8 @@ impl Mistake {
         self
     }
 
-    pub(super) fn into_diagnostic(self, root: Place) -> Diagnostic {
-        let mut diagnostic = Diagnostic::error(self.message, self.place.unwrap_or(root));
+    pub(super) fn into_diagnostic(self, root: SourceSpan) -> Diagnostic {
+        let mut diagnostic = Diagnostic::error(self.message, self.span.unwrap_or(root));
         diagnostic.help = self.help;
         let first = self.first.map(|first| (first, "first here".into()));
         diagnostic.others.extend(first);

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use serde::de::{DeserializeOwned, Error};
 
-use crate::model::Place;
+use crate::model::SourceSpan;
 
 use super::{
     Diagnostic,
@@ -41,17 +41,17 @@ pub(crate) fn read<T: DeserializeOwned>(
         mistake.path.reverse();
         let gone = tree.remove(&mistake.path);
         let missing = mistake.missing;
-        let diagnostic = mistake.into_diagnostic(tree.place);
+        let diagnostic = mistake.into_diagnostic(tree.span);
         // A key that was taken out is missing only since then, and some missing keys are known already.
         let is_echo = missing.is_some_and(|key| {
-            let place = diagnostic.place.unwrap_or(tree.place);
-            removed.contains(&(place, key.to_owned())) || diagnostics.contains(&diagnostic)
+            let span = diagnostic.span.unwrap_or(tree.span);
+            removed.contains(&(span, key.to_owned())) || diagnostics.contains(&diagnostic)
         });
         if !is_echo {
             diagnostics.push(diagnostic);
         }
-        let (place, key) = gone?;
-        removed.extend(key.map(|key| (place, key)));
+        let (span, key) = gone?;
+        removed.extend(key.map(|key| (span, key)));
     }
     None
 }
@@ -60,16 +60,16 @@ pub(crate) fn read<T: DeserializeOwned>(
 pub(crate) fn missing_keys<'a>(
     entries: &'a [Entry],
     keys: &'static [&'static str],
-    place: Place,
+    span: SourceSpan,
 ) -> impl Iterator<Item = Diagnostic> + 'a {
     let missing = |key: &&&str| !entries.iter().any(|entry| entry.key.value == ***key);
     keys.iter()
         .filter(move |key| missing(key))
-        .map(move |key| Mistake::missing_field(key).into_diagnostic(place))
+        .map(move |key| Mistake::missing_field(key).into_diagnostic(span))
 }
 
 /// The same mistake for callers that look at keys themselves.
 pub(crate) fn unknown_key(entry: &Entry, known: &[&'static str]) -> Diagnostic {
     let key = &entry.key;
-    mistake::unknown_key(&key.value, known).into_diagnostic(key.place)
+    mistake::unknown_key(&key.value, known).into_diagnostic(key.span)
 }

@@ -51,7 +51,7 @@ impl<'a> Check<'a> {
     fn new(site: &'a Site) -> Self {
         let mut nodes: Vec<&Arc<Node>> = site.nodes.values().collect();
         let order = site.sources.order();
-        nodes.sort_by_key(|node| order(node.place()));
+        nodes.sort_by_key(|node| order(node.span()));
         let tags = nodes.iter().flat_map(|node| &node.body.tags);
         Check {
             site,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::model::{AddressRange, At, DhcpMode, List, Network, NetworkBody};
+use crate::model::{AddressRange, DhcpMode, List, Network, NetworkBody, Spanned};
 
 use super::Check;
 use crate::site::{
@@ -32,7 +32,7 @@ impl<'a> Check<'a> {
                     .has_flawed(Kind::Network, network.name.as_str())
                 {
                     let message = format!("network `{}` has no `subnet`", network.name);
-                    self.report(Diagnostic::error(message, network.name.place));
+                    self.report(Diagnostic::error(message, network.name.span));
                 }
                 continue;
             }
@@ -43,19 +43,19 @@ impl<'a> Check<'a> {
 
     fn gateways(&mut self, network: &Network) {
         let gateways = network.body.gateway.iter().flat_map(|list| &list.value);
-        let gateways: Vec<&At<IpAddr>> = gateways.collect();
+        let gateways: Vec<&Spanned<IpAddr>> = gateways.collect();
         for (at, gateway) in gateways.iter().enumerate() {
             self.gateway(network, gateway);
-            let same = |other: &&&At<IpAddr>| other.value.is_ipv4() == gateway.value.is_ipv4();
+            let same = |other: &&&Spanned<IpAddr>| other.value.is_ipv4() == gateway.value.is_ipv4();
             if let Some(first) = gateways[..at].iter().find(same) {
                 let message = format!("network `{}` has two gateways of a family", network.name);
-                let mistake = Diagnostic::error(message, gateway.place);
-                self.report(mistake.other(first.place, "the first"));
+                let mistake = Diagnostic::error(message, gateway.span);
+                self.report(mistake.other(first.span, "the first"));
             }
         }
     }
 
-    fn gateway(&mut self, network: &Network, gateway: &At<IpAddr>) {
+    fn gateway(&mut self, network: &Network, gateway: &Spanned<IpAddr>) {
         let ip = gateway.value;
         if is_link_local(ip) {
             return;
@@ -71,7 +71,7 @@ impl<'a> Check<'a> {
                 _ => return,
             },
         };
-        let mistake = Diagnostic::error(message, gateway.place);
+        let mistake = Diagnostic::error(message, gateway.span);
         self.report(beside_subnet(mistake, network));
     }
 
@@ -92,13 +92,13 @@ impl<'a> Check<'a> {
         self.apart(("range", &body.range), ("pool", &body.pool));
     }
 
-    fn range_in_subnet(&mut self, network: &Network, key: &str, range: &At<AddressRange>) {
+    fn range_in_subnet(&mut self, network: &Network, key: &str, range: &Spanned<AddressRange>) {
         let holds = |subnet: ipnet::IpNet| {
             subnet.contains(&range.value.first) && subnet.contains(&range.value.last)
         };
         if !subnets(network).any(holds) {
             let message = format!("`{key}` {range} lies outside network `{}`", network.name);
-            let mistake = Diagnostic::error(message, range.place);
+            let mistake = Diagnostic::error(message, range.span);
             self.report(beside_subnet(mistake, network));
         }
     }
@@ -109,14 +109,14 @@ impl<'a> Check<'a> {
         (other_key, others): (&str, &Option<List<AddressRange>>),
     ) {
         for other in others.iter().flat_map(|list| &list.value) {
-            let overlaps = |range: &&At<AddressRange>| {
+            let overlaps = |range: &&Spanned<AddressRange>| {
                 range.value.contains(other.value.first) || other.value.contains(range.value.first)
             };
             let mut ranges = list.iter().flat_map(|list| &list.value);
             if let Some(range) = ranges.find(overlaps) {
                 let message = format!("`{other_key}` {other} overlaps `{key}` {range}");
-                let mistake = Diagnostic::error(message, other.place);
-                self.report(mistake.other(range.place, format!("`{key}`")));
+                let mistake = Diagnostic::error(message, other.span);
+                self.report(mistake.other(range.span, format!("`{key}`")));
             }
         }
     }
@@ -126,18 +126,18 @@ impl<'a> Check<'a> {
         if mode == DhcpMode::Server {
             return;
         }
-        let range = body.range.as_ref().map(|at| ("range", at.place));
-        let lease = body.lease.as_ref().map(|at| ("lease", at.place));
-        for (key, place) in range.into_iter().chain(lease) {
+        let range = body.range.as_ref().map(|at| ("range", at.span));
+        let lease = body.lease.as_ref().map(|at| ("lease", at.span));
+        for (key, span) in range.into_iter().chain(lease) {
             let message = format!("`{key}` has no effect without dhcp = \"server\"");
-            self.report(Diagnostic::warning(message, place));
+            self.report(Diagnostic::warning(message, span));
         }
     }
 }
 
 fn beside_subnet(mistake: Diagnostic, network: &Network) -> Diagnostic {
     match &network.body.subnet {
-        Some(subnet) => mistake.other(subnet.place, format!("subnet of {}", network.name)),
+        Some(subnet) => mistake.other(subnet.span, format!("subnet of {}", network.name)),
         None => mistake,
     }
 }

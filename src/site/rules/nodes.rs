@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{At, DhcpMode, Mac, Network, Node};
+use crate::model::{DhcpMode, Mac, Network, Node, Spanned};
 
 use super::{Check, unique::Claims};
 use crate::site::{
@@ -38,12 +38,12 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn hardware_addresses(&mut self, node: &Node, macs: &[At<Mac>]) {
+    fn hardware_addresses(&mut self, node: &Node, macs: &[Spanned<Mac>]) {
         for mac in macs {
             if !mac.value.is_unicast() {
                 let message =
                     format!("{mac} is the address of a group or of nobody, not of a card");
-                self.report(Diagnostic::error(message, mac.place).label(node.name.as_str()));
+                self.report(Diagnostic::error(message, mac.span).label(node.name.as_str()));
             }
         }
         let list = node
@@ -55,8 +55,8 @@ impl<'a> Check<'a> {
             let earlier = node.body.mac.iter().flat_map(|list| &list.value[..at]);
             if let Some(first) = earlier.into_iter().find(|first| **first == *mac) {
                 let message = format!("MAC {mac} stands here twice");
-                let mistake = Diagnostic::error(message, mac.place).label(node.name.as_str());
-                self.report(mistake.other(first.place, "the first"));
+                let mistake = Diagnostic::error(message, mac.span).label(node.name.as_str());
+                self.report(mistake.other(first.span, "the first"));
             }
         }
     }
@@ -79,7 +79,7 @@ impl<'a> Check<'a> {
             "address {} lies in no network of the site, and nothing sets a gateway",
             address.net
         );
-        self.report(Diagnostic::warning(message, address.place).label(node.name.as_str()));
+        self.report(Diagnostic::warning(message, address.span).label(node.name.as_str()));
     }
 
     /// Warns about nodes that no machine can turn out to be.
@@ -89,7 +89,7 @@ impl<'a> Check<'a> {
         if !(has_mac || has_uuid || body.serial.is_some() || body.asset.is_some()) {
             let message = format!("nothing tells which machine node `{}` is", node.name);
             self.report(
-                Diagnostic::warning(message, node.place())
+                Diagnostic::warning(message, node.span())
                     .help("declare its `mac`, `serial`, `uuid` or `asset`"),
             );
         } else if !(has_mac || has_uuid) {
@@ -104,9 +104,9 @@ impl<'a> Check<'a> {
                     .body
                     .dhcp
                     .as_ref()
-                    .map_or(network.name.place, |at| at.place);
+                    .map_or(network.name.span, |at| at.span);
                 self.report(
-                    Diagnostic::warning(message, node.place())
+                    Diagnostic::warning(message, node.span())
                         .other(at, why)
                         .help("declare its `mac`"),
                 );
@@ -127,8 +127,8 @@ impl<'a> Check<'a> {
                 node.name
             );
             self.report(
-                Diagnostic::error(message, secure.place)
-                    .other(mode.place, "GRUB asks the server that gave its address, not this one")
+                Diagnostic::error(message, secure.span)
+                    .other(mode.span, "GRUB asks the server that gave its address, not this one")
                     .help("set `dhcp = \"reserve\"` there: declared machines then get their address from here"),
             );
         }
@@ -144,8 +144,8 @@ impl<'a> Check<'a> {
                 "node `{}` names policy `{named}`, which is disabled",
                 node.name
             );
-            let mistake = Diagnostic::warning(message, named.place);
-            self.report(mistake.other(at.place, "disabled here"));
+            let mistake = Diagnostic::warning(message, named.span);
+            self.report(mistake.other(at.span, "disabled here"));
         }
         self.says_how_to_install(node, layers);
     }
@@ -161,7 +161,7 @@ impl<'a> Check<'a> {
         if task.is_none() && !is_told {
             let message = format!("nothing says how to install from repo `{repo}`");
             self.report(
-                Diagnostic::error(message, repo.place)
+                Diagnostic::error(message, repo.span)
                     .label(node.name.as_str())
                     .help("set `task` in the repo or in the node"),
             );

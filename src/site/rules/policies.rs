@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use crate::model::{Accept, Addresses, NetworkName, Policy, TagName};
+use crate::model::{Accept, AddressSource, NetworkName, Policy, TagName};
 
 use super::{Check, references::few};
 use crate::site::{Diagnostic, Kind, hostname::is_template, suggest::suggest};
@@ -40,7 +40,7 @@ impl<'a> Check<'a> {
                 policy.name
             );
             self.report(
-                Diagnostic::error(message, accept.place)
+                Diagnostic::error(message, accept.span)
                     .label("neither `tags` nor `when`")
                     .help("say which machines it takes, with `tags` or `when`"),
             );
@@ -68,7 +68,7 @@ impl<'a> Check<'a> {
                 None => format!("the site has {}", few(&known)),
             };
             let message = format!("tag `{tag}` is neither defined nor carried by any node");
-            self.report(Diagnostic::error(message, tag.place).help(help));
+            self.report(Diagnostic::error(message, tag.span).help(help));
         }
     }
 
@@ -87,7 +87,7 @@ impl<'a> Check<'a> {
                 policy.name
             );
             self.report(
-                Diagnostic::warning(message, hostname.place)
+                Diagnostic::warning(message, hostname.span)
                     .help("write a template such as `esx-{{ node.serial | lower }}`"),
             );
         }
@@ -102,7 +102,7 @@ impl<'a> Check<'a> {
             .addresses
             .as_deref()
             .or(of_defaults.addresses.as_deref());
-        let Some(addresses) = addresses.filter(|at| at.value == Addresses::Pool) else {
+        let Some(addresses) = addresses.filter(|at| at.value == AddressSource::Pool) else {
             return;
         };
         if !accepts_discovered(policy) {
@@ -133,7 +133,7 @@ impl<'a> Check<'a> {
             None => ("nothing says which network's pool".into(), "set `network`"),
         };
         let message = format!("policy `{}`: {message}", policy.name);
-        self.report(Diagnostic::error(message, addresses.place).help(help));
+        self.report(Diagnostic::error(message, addresses.span).help(help));
     }
 
     /// Where a repo says nothing of a task, somebody else must.
@@ -162,7 +162,7 @@ impl<'a> Check<'a> {
         if task.is_none() && of_repo.body.task.is_none() && !by_node && !is_flawed {
             let message = format!("nothing says how to install from repo `{repo}`");
             self.report(
-                Diagnostic::error(message, repo.place)
+                Diagnostic::error(message, repo.span)
                     .label(format!("policy {}", policy.name))
                     .help("set `task` in the repo or in the policy"),
             );
@@ -186,7 +186,7 @@ impl<'a> Check<'a> {
                     policy.name
                 );
                 let help = "to switch it off, write enabled = false";
-                self.report(Diagnostic::warning(message, max.place).help(help));
+                self.report(Diagnostic::warning(message, max.span).help(help));
             } else if !named.contains(&policy.name.value) {
                 self.idle(policy, &earlier);
             }
@@ -214,7 +214,7 @@ impl<'a> Check<'a> {
         let never = |why: String| {
             Diagnostic::warning(
                 format!("policy `{name}` never binds a machine: {why}"),
-                name.place,
+                name.span,
             )
         };
         if !has_rule(policy) {
@@ -225,20 +225,20 @@ impl<'a> Check<'a> {
             return self.report(never("it has no rule and no node names it".into()).help(help));
         }
         let tags = policy.rule.tags.iter().flat_map(|list| &list.value);
-        let dead = |tag: &&crate::model::At<TagName>| {
+        let dead = |tag: &&crate::model::Spanned<TagName>| {
             let defined = self.site.tags.get(&tag.value);
             defined.is_some_and(|tag| tag.body.when.is_none()) && !self.carried.contains(&tag.value)
         };
         if let Some(tag) = tags.clone().find(dead) {
             let why = format!("no node carries tag `{tag}`, and the tag has no `when`");
-            return self.report(never(why).other(tag.place, "the tag"));
+            return self.report(never(why).other(tag.span, "the tag"));
         }
         if let Some(above) = earlier.iter().find(|above| takes_all_of(above, policy)) {
             let why = format!("policy `{}` takes its machines first", above.name);
             let help = "give it a lower `order`, or the other one more `tags`";
             self.report(
                 never(why)
-                    .other(above.name.place, "the earlier one")
+                    .other(above.name.span, "the earlier one")
                     .help(help),
             );
         }

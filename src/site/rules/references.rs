@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{At, LinkSettings, NetworkName, Node, Settings};
+use crate::model::{LinkSettings, NetworkName, Node, Settings, Spanned};
 
 use super::Check;
 use crate::site::{Diagnostic, Kind, suggest::suggest};
@@ -45,7 +45,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn refer_to_network(&mut self, network: &At<NetworkName>) {
+    fn refer_to_network(&mut self, network: &Spanned<NetworkName>) {
         let networks = &self.site.networks;
         let known = networks.contains_key(&network.value);
         self.refer(Kind::Network, network, known, networks.keys());
@@ -55,7 +55,7 @@ impl<'a> Check<'a> {
     fn refer<'n, N: std::borrow::Borrow<str> + std::fmt::Display + 'n>(
         &mut self,
         kind: Kind,
-        name: &At<N>,
+        name: &Spanned<N>,
         known: bool,
         names: impl Iterator<Item = &'n N>,
     ) {
@@ -70,7 +70,7 @@ impl<'a> Check<'a> {
             None => format!("the site has {}", few(&names)),
         };
         let message = format!("there is no {kind} `{written}`");
-        self.report(Diagnostic::error(message, name.place).help(help));
+        self.report(Diagnostic::error(message, name.span).help(help));
     }
 }
 

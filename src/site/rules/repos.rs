@@ -22,7 +22,7 @@ impl<'a> Check<'a> {
             if !is_url {
                 let message =
                     format!("`{url}` is not a URL: expected such as `http://mirror.example/`");
-                self.report(Diagnostic::error(message, url.place));
+                self.report(Diagnostic::error(message, url.span));
             }
         }
     }
@@ -34,11 +34,11 @@ impl<'a> Check<'a> {
         let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_digest {
             let message = "this is not a SHA-256: expected 64 hexadecimal digits";
-            self.report(Diagnostic::error(message, digest.place));
+            self.report(Diagnostic::error(message, digest.span));
         }
         if repo.body.iso.is_none() {
             let message = "`sha256` is the digest of an `iso`, and this repo has none";
-            self.report(Diagnostic::warning(message, digest.place));
+            self.report(Diagnostic::warning(message, digest.span));
         }
     }
 
@@ -46,13 +46,13 @@ impl<'a> Check<'a> {
     pub(super) fn hooks(&mut self) {
         for hook in self.site.hooks.values() {
             let (on, run) = (&hook.body.on, &hook.body.run);
-            for (key, is_empty, place) in [
-                ("on", on.is_empty(), on.place),
-                ("run", run.is_empty(), run.place),
+            for (key, is_empty, span) in [
+                ("on", on.is_empty(), on.span),
+                ("run", run.is_empty(), run.span),
             ] {
                 if is_empty {
                     let message = format!("hook `{}` has an empty `{key}`", hook.name);
-                    self.report(Diagnostic::error(message, place));
+                    self.report(Diagnostic::error(message, span));
                 }
             }
         }

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use crate::model::{At, Disk, Hostname, List, PasswordHash, Place, Settings, Vars};
+use crate::model::{
+    DiskSelector, Hostname, List, PasswordHash, Settings, SourceSpan, Spanned, Vars,
+};
 
 use super::Check;
 use crate::site::{Diagnostic, net::is_absurd};
@@ -44,28 +46,28 @@ impl<'a> Check<'a> {
         self.plain_passwords(&settings.vars);
     }
 
-    fn disk(&mut self, at: &At<Disk>) {
+    fn disk(&mut self, at: &Spanned<DiskSelector>) {
         let disk = &at.value;
         if disk.smallest && disk.largest {
             let message = "a disk is either the `smallest` or the `largest`";
-            self.report(Diagnostic::error(message, at.place));
+            self.report(Diagnostic::error(message, at.span));
         }
         let Some(first) = &disk.first else { return };
         let others = [
-            ("path", disk.path.as_ref().map(|at| at.place)),
-            ("serial", disk.serial.as_ref().map(|at| at.place)),
-            ("model", disk.model.as_ref().map(|at| at.place)),
-            ("min-size", disk.min_size.as_ref().map(|at| at.place)),
-            ("smallest", disk.smallest.then_some(at.place)),
-            ("largest", disk.largest.then_some(at.place)),
+            ("path", disk.path.as_ref().map(|at| at.span)),
+            ("serial", disk.serial.as_ref().map(|at| at.span)),
+            ("model", disk.model.as_ref().map(|at| at.span)),
+            ("min-size", disk.min_size.as_ref().map(|at| at.span)),
+            ("smallest", disk.smallest.then_some(at.span)),
+            ("largest", disk.largest.then_some(at.span)),
         ];
-        for (key, place) in others {
-            self.not_both(("first", Some(first.place)), (key, place));
+        for (key, span) in others {
+            self.not_both(("first", Some(first.span)), (key, span));
         }
     }
 
     /// Reports two forms of one setting in one layer.
-    fn not_both(&mut self, one: (&str, Option<Place>), other: (&str, Option<Place>)) {
+    fn not_both(&mut self, one: (&str, Option<SourceSpan>), other: (&str, Option<SourceSpan>)) {
         if let ((one, Some(first)), (other, Some(second))) = (one, other) {
             let message = format!("`{one}` and `{other}` are two forms of one setting");
             let mistake = Diagnostic::error(message, second).other(first, "the other form");
@@ -73,7 +75,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn timezone(&mut self, at: &At<String>) {
+    fn timezone(&mut self, at: &Spanned<String>) {
         let part = |part: &str| {
             part.starts_with(|c: char| c.is_ascii_alphabetic())
                 && part
@@ -84,7 +86,7 @@ impl<'a> Check<'a> {
         if !is_zone {
             let message = format!("`{at}` does not look like a time zone");
             self.report(
-                Diagnostic::warning(message, at.place)
+                Diagnostic::warning(message, at.span)
                     .help("write such as `Europe/Berlin` or `UTC`"),
             );
         }
@@ -95,7 +97,7 @@ impl<'a> Check<'a> {
         for at in list.into_iter().flat_map(|list| &list.value) {
             if is_absurd(at.value) {
                 let message = format!("{at} cannot be a DNS server of another machine");
-                self.report(Diagnostic::error(message, at.place));
+                self.report(Diagnostic::error(message, at.span));
             }
         }
     }
@@ -103,7 +105,7 @@ impl<'a> Check<'a> {
     /// Checks domains and NTP servers.
     pub(super) fn names(
         &mut self,
-        domain: Option<&At<String>>,
+        domain: Option<&Spanned<String>>,
         search: Option<&List<String>>,
         ntp: Option<&List<String>>,
     ) {
@@ -113,7 +115,7 @@ impl<'a> Check<'a> {
         for at in domains {
             if at.value.parse::<Hostname>().is_err() {
                 let message = format!("`{at}` is not a domain: expected such as `lab.example`");
-                self.report(Diagnostic::error(message, at.place));
+                self.report(Diagnostic::error(message, at.span));
             }
         }
         if let Some(list) = search.as_ref().filter(|list| list.len() > SEARCH) {
@@ -121,7 +123,7 @@ impl<'a> Check<'a> {
                 "{} search domains: many resolvers take {SEARCH}",
                 list.len()
             );
-            self.report(Diagnostic::warning(message, list.place));
+            self.report(Diagnostic::warning(message, list.span));
         }
         for at in ntp.iter().flat_map(|list| &list.value) {
             let is_server =
@@ -129,7 +131,7 @@ impl<'a> Check<'a> {
             if !is_server {
                 let message =
                     format!("`{at}` is not an NTP server: expected an address or a host name");
-                self.report(Diagnostic::error(message, at.place));
+                self.report(Diagnostic::error(message, at.span));
             }
         }
     }
@@ -140,7 +142,7 @@ impl<'a> Check<'a> {
                 let message = format!("`{key}` looks like a plain password in the site");
                 let help =
                     "keep it in the secrets directory and write `secret(\"name\")` in the template";
-                self.report(Diagnostic::warning(message, at.place).help(help));
+                self.report(Diagnostic::warning(message, at.span).help(help));
             }
         }
     }

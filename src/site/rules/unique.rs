@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, fmt::Display, net::IpAddr, sync::Arc};
 
-use crate::model::{Asset, At, Hostname, Mac, Network, Node, Place, Serial, Uuid};
+use crate::model::{Asset, Hostname, Mac, Network, Node, Serial, SourceSpan, Spanned, Uuid};
 
 use super::Check;
 use crate::site::{Diagnostic, HostnameRule, free::static_addresses, layers::Layers, net};
 
 /// Who claimed a value first, in the order of the files.
-struct First<'a, T>(BTreeMap<T, (&'a Node, Place)>);
+struct First<'a, T>(BTreeMap<T, (&'a Node, SourceSpan)>);
 
 impl<'a, T: Ord> First<'a, T> {
     fn new() -> Self {
@@ -16,11 +16,16 @@ impl<'a, T: Ord> First<'a, T> {
     }
 
     /// Notes a claim and returns the one that was there before it.
-    fn claim(&mut self, value: T, node: &'a Node, place: Place) -> Option<(&'a Node, Place)> {
+    fn claim(
+        &mut self,
+        value: T,
+        node: &'a Node,
+        span: SourceSpan,
+    ) -> Option<(&'a Node, SourceSpan)> {
         match self.0.get(&value) {
             Some(first) => Some(*first),
             None => {
-                self.0.insert(value, (node, place));
+                self.0.insert(value, (node, span));
                 None
             }
         }
@@ -53,21 +58,26 @@ impl Claims<'_> {
 
 impl<'a> Check<'a> {
     /// Notes what a node is known by, and reports what another one was known by before.
-    pub(super) fn identities(&mut self, claims: &mut Claims<'a>, node: &'a Node, macs: &[At<Mac>]) {
+    pub(super) fn identities(
+        &mut self,
+        claims: &mut Claims<'a>,
+        node: &'a Node,
+        macs: &[Spanned<Mac>],
+    ) {
         for mac in macs {
-            let first = claims.macs.claim(mac.value, node, mac.place);
+            let first = claims.macs.claim(mac.value, node, mac.span);
             self.twice("MAC", mac, node, first);
         }
         if let Some(at) = &node.body.serial {
-            let first = claims.serials.claim(&at.value, node, at.place);
+            let first = claims.serials.claim(&at.value, node, at.span);
             self.twice("serial number", at, node, first);
         }
         if let Some(at) = &node.body.uuid {
-            let first = claims.uuids.claim(&at.value, node, at.place);
+            let first = claims.uuids.claim(&at.value, node, at.span);
             self.twice("UUID", at, node, first);
         }
         if let Some(at) = &node.body.asset {
-            let first = claims.assets.claim(&at.value, node, at.place);
+            let first = claims.assets.claim(&at.value, node, at.span);
             self.twice("asset tag", at, node, first);
         }
     }
@@ -76,8 +86,8 @@ impl<'a> Check<'a> {
     pub(super) fn addresses(&mut self, claims: &mut Claims<'a>, node: &'a Node) {
         for at in static_addresses(node) {
             let ip = at.value.ip;
-            let first = claims.addresses.claim(ip, node, at.place);
-            let Some(mistake) = twice("address", &ip, at.place, node, first) else {
+            let first = claims.addresses.claim(ip, node, at.span);
+            let Some(mistake) = twice("address", &ip, at.span, node, first) else {
                 continue;
             };
             let hint = self.hint(ip);
@@ -106,12 +116,12 @@ impl<'a> Check<'a> {
             Ok(HostnameRule::Template(_)) => {}
             Ok(HostnameRule::Plain(name)) => {
                 let own = node.settings.hostname.as_deref();
-                let place = own.map_or(node.place(), |at| at.place);
+                let span = own.map_or(node.span(), |at| at.span);
                 let folded = name.as_str().to_ascii_lowercase();
-                let first = claims.hostnames.claim(folded, node, place);
+                let first = claims.hostnames.claim(folded, node, span);
                 let quoted = format_args!("`{name}`");
                 self.found
-                    .extend(twice("host name", &quoted, place, node, first));
+                    .extend(twice("host name", &quoted, span, node, first));
             }
             Err(_) if self.is_named_by_policy(node) => {}
             // The domain is a mistake of its own.
@@ -134,28 +144,28 @@ impl<'a> Check<'a> {
     fn twice<T: Display>(
         &mut self,
         what: &str,
-        at: &At<T>,
+        at: &Spanned<T>,
         node: &Node,
-        first: Option<(&Node, Place)>,
+        first: Option<(&Node, SourceSpan)>,
     ) {
         self.found
-            .extend(twice(what, &at.value, at.place, node, first));
+            .extend(twice(what, &at.value, at.span, node, first));
     }
 }
 
-fn is_malformed(domain: &At<String>) -> bool {
+fn is_malformed(domain: &Spanned<String>) -> bool {
     domain.parse::<Hostname>().is_err()
 }
 
 fn twice(
     what: &str,
     value: &dyn Display,
-    place: Place,
+    span: SourceSpan,
     node: &Node,
-    first: Option<(&Node, Place)>,
+    first: Option<(&Node, SourceSpan)>,
 ) -> Option<Diagnostic> {
     let (owner, first) = first?;
-    let mistake = Diagnostic::error(format!("{what} {value} is used twice"), place);
+    let mistake = Diagnostic::error(format!("{what} {value} is used twice"), span);
     let owner = match owner.name == node.name {
         true => "the first".into(),
         false => format!("{} has it", owner.name),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{DhcpMode, Network, Place};
+use crate::model::{DhcpMode, Network, SourceSpan};
 
 use super::Check;
 use crate::site::Diagnostic;
@@ -21,7 +21,7 @@ impl<'a> Check<'a> {
             .values()
             .filter(|repo| !repos.contains(&repo.name.value))
         {
-            self.warn_unused("repo", &repo.name.to_string(), repo.name.place);
+            self.warn_unused("repo", &repo.name.to_string(), repo.name.span);
         }
         let brokers: BTreeSet<_> = self
             .layers()
@@ -33,7 +33,7 @@ impl<'a> Check<'a> {
             .values()
             .filter(|broker| !brokers.contains(&broker.name.value))
         {
-            self.warn_unused("broker", &broker.name.to_string(), broker.name.place);
+            self.warn_unused("broker", &broker.name.to_string(), broker.name.span);
         }
         self.unused_networks();
         self.unused_tags();
@@ -47,7 +47,7 @@ impl<'a> Check<'a> {
         used.extend(&self.inhabited);
         for network in self.site.networks.values() {
             if !used.contains(&network.name.value) && !has_effect(network) {
-                self.warn_unused("network", &network.name.to_string(), network.name.place);
+                self.warn_unused("network", &network.name.to_string(), network.name.span);
             }
         }
     }
@@ -71,14 +71,14 @@ impl<'a> Check<'a> {
             let is_used = listed.contains(&tag.name.value)
                 || expressions.iter().any(|text| text.contains(name));
             if !is_used {
-                self.warn_unused("tag", name, tag.name.place);
+                self.warn_unused("tag", name, tag.name.span);
             }
         }
     }
 
-    fn warn_unused(&mut self, word: &str, name: &str, place: Place) {
+    fn warn_unused(&mut self, word: &str, name: &str, span: SourceSpan) {
         let message = format!("nothing uses {word} `{name}`");
-        self.report(Diagnostic::warning(message, place));
+        self.report(Diagnostic::warning(message, span));
     }
 }
 

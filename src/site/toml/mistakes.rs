@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, ops::Range};
 use ::toml::de::{DeTable, DeValue, Error};
 
 use crate::{
-    model::{At, FileId},
+    model::{FileId, Spanned},
     site::{Diagnostic, kdl::words, mask::mask, tree},
 };
 
-use super::place;
+use super::source_span;
 
 /// The first mistake of each line: those that follow on it are mostly its echo.
 pub(super) fn mistakes(text: &str, file: FileId, errors: &[Error]) -> Vec<Diagnostic> {
@@ -27,12 +27,12 @@ pub(super) fn mistakes(text: &str, file: FileId, errors: &[Error]) -> Vec<Diagno
 }
 
 fn mistake(text: &str, file: FileId, error: &Error, span: Range<usize>) -> Diagnostic {
-    let at = place(file, span.start..span.end.max(span.start));
+    let at = source_span(file, span.start..span.end.max(span.start));
     if error.message() == "duplicate key" {
         let key = text[span.clone()].trim_matches(['"', '\'']);
-        let key = At::new(key.to_owned(), at);
+        let key = Spanned::new(key.to_owned(), at);
         return match first_of(text, span) {
-            Some(first) => tree::twice(&key, place(file, first)),
+            Some(first) => tree::twice(&key, source_span(file, first)),
             None => Diagnostic::error(format!("`{}` is set twice", key.value), at)
                 .help("keep one of the two"),
         };
@@ -43,7 +43,7 @@ fn mistake(text: &str, file: FileId, error: &Error, span: Range<usize>) -> Diagn
     match error.message() {
         message if message.starts_with("invalid") && message.contains("string, expected") => {
             let opening = opening_quote(text, span.start);
-            let at = opening.map_or(at, |at| place(file, at..at + 1));
+            let at = opening.map_or(at, |at| source_span(file, at..at + 1));
             let help = "close it on the same line";
             Diagnostic::error("this quote is never closed", at).help(help)
         }
@@ -84,7 +84,7 @@ fn bare_value(text: &str, at: usize) -> Option<Range<usize>> {
 }
 
 fn without_quotes(text: &str, file: FileId, word: Range<usize>) -> Diagnostic {
-    let at = place(file, word.clone());
+    let at = source_span(file, word.clone());
     let quoted = &text[word.clone()];
     let lower = quoted.to_ascii_lowercase();
     if lower == "true" || lower == "false" {

@@ -4,11 +4,11 @@ mod depth;
 mod mistakes;
 
 use ::toml::{
-    Spanned,
+    Spanned as TomlSpanned,
     de::{DeTable, DeValue},
 };
 
-use crate::model::{At, FileId, Place};
+use crate::model::{FileId, SourceSpan, Spanned};
 
 use super::{
     Diagnostic, Kind,
@@ -17,9 +17,9 @@ use super::{
 
 /// Reads a whole file as one table. With syntax errors there is nothing else: what they leave is a guess.
 pub(crate) fn table(text: &str, file: FileId) -> Result<Tree, Vec<Diagnostic>> {
-    let whole = place(file, 0..0);
+    let whole = source_span(file, 0..0);
     if let Some(at) = depth::too_deep(text) {
-        return Err(vec![tree::too_deep(place(file, at..at + 1))]);
+        return Err(vec![tree::too_deep(source_span(file, at..at + 1))]);
     }
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -61,18 +61,18 @@ pub(crate) fn declarations(
             _ => diagnostics.push(not_an_object(&kind)),
         }
     }
-    list.sort_by_key(|declaration| declaration.body.place.start);
+    list.sort_by_key(|declaration| declaration.body.span.start);
     Ok(list)
 }
 
-fn not_an_object(kind: &At<String>) -> Diagnostic {
+fn not_an_object(kind: &Spanned<String>) -> Diagnostic {
     let key = &kind.value;
     match Kind::of(key) {
-        Some(Kind::Defaults) => Diagnostic::error("expected a table with the defaults", kind.place)
+        Some(Kind::Defaults) => Diagnostic::error("expected a table with the defaults", kind.span)
             .help("write `[defaults]`"),
-        Some(kind_of) => Diagnostic::error(format!("a {kind_of} has a name"), kind.place)
+        Some(kind_of) => Diagnostic::error(format!("a {kind_of} has a name"), kind.span)
             .help(format!("write `[{kind_of}.name]`")),
-        None => Diagnostic::error(format!("`{key}` stands outside of any object"), kind.place)
+        None => Diagnostic::error(format!("`{key}` stands outside of any object"), kind.span)
             .help("settings stand under a line such as `[policy.web]` or `[defaults]`"),
     }
 }
@@ -84,22 +84,22 @@ struct Toml<'a> {
 
 impl Toml<'_> {
     fn map(&self, table: DeTable<'_>) -> Shape {
-        let entry = |(key, value): (Spanned<_>, Spanned<DeValue<'_>>)| {
-            let at = place(self.file, key.span());
+        let entry = |(key, value): (TomlSpanned<_>, TomlSpanned<DeValue<'_>>)| {
+            let at = source_span(self.file, key.span());
             let mut value = self.tree(value);
             if matches!(value.shape, Shape::Map(_)) {
-                value.place = at;
+                value.span = at;
             }
             let key: std::borrow::Cow<'_, str> = key.into_inner();
             Entry {
-                key: At::new(key.into_owned(), at),
+                key: Spanned::new(key.into_owned(), at),
                 value,
             }
         };
         Shape::Map(table.into_iter().map(entry).collect())
     }
 
-    fn tree(&self, value: Spanned<DeValue<'_>>) -> Tree {
+    fn tree(&self, value: TomlSpanned<DeValue<'_>>) -> Tree {
         let span = value.span();
         let shape = match value.into_inner() {
             DeValue::String(text) => Shape::Text(text.into_owned()),
@@ -116,12 +116,12 @@ impl Toml<'_> {
             }
             DeValue::Table(table) => self.map(table),
         };
-        Tree::new(shape, place(self.file, span))
+        Tree::new(shape, source_span(self.file, span))
     }
 }
 
-fn place(file: FileId, span: std::ops::Range<usize>) -> Place {
-    Place {
+fn source_span(file: FileId, span: std::ops::Range<usize>) -> SourceSpan {
+    SourceSpan {
         file,
         start: span.start as u32,
         end: span.end as u32,

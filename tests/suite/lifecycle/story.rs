@@ -15,7 +15,7 @@ use bootwright::{
     },
     journal::{AttemptId, Event, Level, Line, MachineId, Parsed, State, words},
     matcher,
-    model::{Deed, Mac, Mono, Now, Platform, Span, StageName, Timestamp},
+    model::{AgentAction, Mac, MonotonicTime, Now, Platform, StageName, TimeSpan, Timestamp},
     site::{self, Files, Memory, Severity},
 };
 
@@ -146,7 +146,7 @@ fn telling_of(telling: &Telling) -> String {
 }
 
 fn span(text: &str) -> Duration {
-    text.parse::<Span>().unwrap().0
+    text.parse::<TimeSpan>().unwrap().0
 }
 
 type Outcome = (String, Vec<String>);
@@ -159,7 +159,7 @@ impl Lab {
             .collect();
         let now = Now {
             wall: Timestamp(1_795_348_800_000),
-            mono: Mono(1_000_000_000),
+            mono: MonotonicTime(1_000_000_000),
         };
         let mut lab = Lab {
             live: all[sites[0].0].clone(),
@@ -366,12 +366,19 @@ impl Lab {
             Reported::read(report.as_bytes()).unwrap()
         });
         match self.turn(|turn| turn.check_in(token, reported.as_ref())) {
-            CheckedIn::Order(order) => match order.deed {
-                Deed::Wait { seconds } => {
-                    format!("{} waits {seconds} s: {}", order.node, order.reason)
+            CheckedIn::Instruction(instruction) => match instruction.action {
+                AgentAction::Wait { seconds } => {
+                    format!(
+                        "{} waits {seconds} s: {}",
+                        instruction.node, instruction.reason
+                    )
                 }
-                Deed::Reboot => format!("{} boots anew: {}", order.node, order.reason),
-                Deed::PowerOff => format!("{} switches off: {}", order.node, order.reason),
+                AgentAction::Reboot => {
+                    format!("{} boots anew: {}", instruction.node, instruction.reason)
+                }
+                AgentAction::PowerOff => {
+                    format!("{} switches off: {}", instruction.node, instruction.reason)
+                }
             },
             CheckedIn::TooOften => "too often".into(),
             CheckedIn::Unknown => "404".into(),
@@ -483,7 +490,7 @@ impl Lab {
         let checkpoint = serde_json::to_vec(&state).unwrap();
         assert_eq!(serde_json::from_slice::<State>(&checkpoint).unwrap(), state);
         self.seed += 1_000;
-        self.now.mono = Mono(5_000);
+        self.now.mono = MonotonicTime(5_000);
         self.world = World::new(state, KEY, self.seed, self.now);
         self.turn(|turn| {
             turn.on_reload(None);

@@ -9,7 +9,7 @@ use super::{BrokerName, HookName};
 /// Something in a machine's life of which a program may hear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Occasion {
+pub enum LifecycleEvent {
     /// A machine was seen that no file mentions.
     Discovered,
     /// A policy, or the node itself, says what it gets.
@@ -26,16 +26,16 @@ pub enum Occasion {
     Held,
 }
 
-impl fmt::Display for Occasion {
+impl fmt::Display for LifecycleEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Occasion::Discovered => "discovered",
-            Occasion::Bound => "bound",
-            Occasion::Installing => "installing",
-            Occasion::Installed => "installed",
-            Occasion::Finished => "finished",
-            Occasion::Failed => "failed",
-            Occasion::Held => "held",
+            LifecycleEvent::Discovered => "discovered",
+            LifecycleEvent::Bound => "bound",
+            LifecycleEvent::Installing => "installing",
+            LifecycleEvent::Installed => "installed",
+            LifecycleEvent::Finished => "finished",
+            LifecycleEvent::Failed => "failed",
+            LifecycleEvent::Held => "held",
         })
     }
 }
@@ -43,18 +43,18 @@ impl fmt::Display for Occasion {
 /// Whose program hears of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Receiver {
+pub enum Recipient {
     /// A hook's.
     Hook(HookName),
     /// A broker's, to which the machine is handed over.
     Broker(BrokerName),
 }
 
-impl fmt::Display for Receiver {
+impl fmt::Display for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Receiver::Hook(name) => write!(f, "hook {name}"),
-            Receiver::Broker(name) => write!(f, "broker {name}"),
+            Recipient::Hook(name) => write!(f, "hook {name}"),
+            Recipient::Broker(name) => write!(f, "broker {name}"),
         }
     }
 }

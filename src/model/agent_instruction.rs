@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 
 /// What a machine in the microkernel is told to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
+pub struct AgentInstruction {
     /// What it is called here.
     pub node: String,
     /// Why, for its screen.
     pub reason: String,
     /// The deed.
     #[serde(flatten)]
-    pub deed: Deed,
+    pub action: AgentAction,
 }
 
 /// The deed itself. One that a microkernel does not know it shows, and asks again after half a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
-pub enum Deed {
+pub enum AgentAction {
     /// Asks again after so many seconds, and up to a fifth more, so that not all ask at once.
     Wait {
         /// How many.
@@ -33,7 +33,7 @@ pub enum Deed {
 
 /// What a machine reads that is to be given a disk image: the document of task `image`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageOrder {
+pub struct ImageInstruction {
     /// The version of this format: 1.
     pub version: u32,
     /// What it is called here.
@@ -47,7 +47,7 @@ pub struct ImageOrder {
     #[serde(default)]
     pub sha512: Option<String>,
     /// Which disk it goes to.
-    pub disk: DiskChoice,
+    pub disk: ImageTarget,
     /// What the seed volume holds: where each file is, by its name.
     pub seed: BTreeMap<String, String>,
     /// Where stages and lines for the log are reported to: `<this>/stage/<name>`.
@@ -61,7 +61,7 @@ pub enum Checksum {
     Sha512(String),
 }
 
-impl ImageOrder {
+impl ImageInstruction {
     /// The image's checksum; none when there is none, or one that cannot be.
     pub fn checksum(&self) -> Option<Checksum> {
         let sum = |text: &String, digits| {
@@ -79,7 +79,7 @@ impl ImageOrder {
 /// `disk` and `keep` of a machine's settings, as an order says them. What is empty is not asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct DiskChoice {
+pub struct ImageTarget {
     /// The device.
     pub path: String,
     /// The serial number.
@@ -89,7 +89,7 @@ pub struct DiskChoice {
     /// The least size in bytes.
     pub min_bytes: u64,
     /// Which of those that fit.
-    pub pick: Pick,
+    pub pick: DiskPick,
     /// Whether others' data may be overwritten.
     pub wipe: bool,
     /// Disks that are never touched, by device or serial number.
@@ -99,7 +99,7 @@ pub struct DiskChoice {
 /// Which of several disks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Pick {
+pub enum DiskPick {
     /// None: there must be one alone.
     #[default]
     Only,
@@ -115,21 +115,24 @@ mod tests {
 
     #[test]
     fn an_order_is_one_object() {
-        let order = |deed| Order {
+        let order = |action| AgentInstruction {
             node: "web1".into(),
             reason: "policy web takes it".into(),
-            deed,
+            action,
         };
-        for (deed, text) in [
-            (Deed::Wait { seconds: 30 }, r#""do":"wait","seconds":30"#),
-            (Deed::Reboot, r#""do":"reboot""#),
-            (Deed::PowerOff, r#""do":"power-off""#),
+        for (action, text) in [
+            (
+                AgentAction::Wait { seconds: 30 },
+                r#""do":"wait","seconds":30"#,
+            ),
+            (AgentAction::Reboot, r#""do":"reboot""#),
+            (AgentAction::PowerOff, r#""do":"power-off""#),
         ] {
             let expected = format!(r#"{{"node":"web1","reason":"policy web takes it",{text}}}"#);
-            assert_eq!(serde_json::to_string(&order(deed)).unwrap(), expected);
+            assert_eq!(serde_json::to_string(&order(action)).unwrap(), expected);
             assert_eq!(
-                serde_json::from_str::<Order>(&expected).unwrap(),
-                order(deed)
+                serde_json::from_str::<AgentInstruction>(&expected).unwrap(),
+                order(action)
             );
         }
     }
