@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::server::{Client, House, Process, Server, events, log, token, until};
+use crate::support::server::{Client, House, Process, Server, events, log, token, until};
 
 /// Fails until a file says that it works, and then writes down what it reads.
 const PROGRAM: &str = "#!/bin/sh
@@ -175,7 +175,10 @@ fn what_is_owed_to_nobody_is_owed_no_longer_however_much_it_is() {
     );
     let mut server = Server::start(&house);
     for number in 1..=MACHINES {
-        let path = format!("/api/v1/nodes/{}/hold", crate::server::name(number));
+        let path = format!(
+            "/api/v1/nodes/{}/hold",
+            crate::support::server::name(number)
+        );
         server.operators.post(&path, "{}").good();
     }
     server.stop();
@@ -299,7 +302,10 @@ fn ansible_reads_an_inventory() {
     let host = &inventory["_meta"]["hostvars"]["n01"];
     assert_eq!(
         host["ansible_host"],
-        crate::server::address(1).split('/').next().unwrap()
+        crate::support::server::address(1)
+            .split('/')
+            .next()
+            .unwrap()
     );
     assert_eq!(host["bootwright"]["state"], "finished");
     assert!(host["bootwright"]["facts"].is_object());

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::server::until;
+use crate::support::server::until;
 
 /// Says to this very program, started again in a network namespace of its own, where the site is.
 const SITE: &str = "BOOTWRIGHT_TEST_DOCTOR";

@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use crate::render_site::rendering;
+use crate::support::rendering::rendering;
 
 /// What stands in for ESXi's programs. Functions go before programs and before what busybox has built in, so nothing
 /// restarts the machine that runs the test.

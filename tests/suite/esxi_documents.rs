@@ -4,7 +4,7 @@ use std::{fs, process::Command, time::Instant};
 
 use bootwright::{model::SecretText, render::check::check_ks};
 
-use crate::render_site::{Rendering, SITE, rendering};
+use crate::support::rendering::{Rendering, SITE, rendering};
 
 /// The kickstart of every machine of the site that ESXi is installed on, with whether it boots with Secure Boot.
 fn documents(rendering: &Rendering) -> Vec<(String, bool, String)> {

@@ -13,7 +13,7 @@ use std::{
 
 use bootwright::render::bootcfg::{Changes, rewrite};
 
-use crate::server::{House, Server, find_token};
+use crate::support::server::{House, Server, find_token};
 
 /// A boot.cfg as an image has it.
 struct Fixture {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
+use crate::support::{
     server::{events, log, node, token, until},
     wire::{Ends, Host, Serving, alone},
 };
@@ -70,7 +70,7 @@ fn observed() {
         .stdin(Stdio::null());
     let _web = Ends(web.spawn().unwrap());
     // One that runs its scripts says so itself, and its web server answers before they have ended.
-    let other = super::server::token(&serving.machines.boot(2));
+    let other = crate::support::server::token(&serving.machines.boot(2));
     let document = serving.machines.get(&format!("/t/{other}/ks.cfg")).good();
     assert!(document.contains("%firstboot"), "{document}");
     for stage in ["installing", "installed"] {

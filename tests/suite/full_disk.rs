@@ -5,7 +5,7 @@ use std::{fs, io::Write, path::Path, process::Command};
 
 use serde_json::json;
 
-use super::server::{House, Server, events, log, node, status, token, until};
+use crate::support::server::{House, Server, events, log, node, status, token, until};
 
 /// Says to this very program, started again in a mount namespace of its own, where to mount a small disk.
 const DISK: &str = "BOOTWRIGHT_TEST_DISK";

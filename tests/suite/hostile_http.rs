@@ -15,7 +15,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::http_fixture::{
+use crate::support::http::{
     Fake, Running, Seen, TOKEN, assert_whole, body, header, rest, soon, status,
 };
 
@@ -209,7 +209,7 @@ async fn a_client_that_does_not_read_is_not_waited_for() {
     let mut stream = server.connect().await;
     let request = format!("GET /t/{TOKEN}/large.cfg HTTP/1.1\r\nHost: x\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    crate::http_fixture::eventually(|| server.fake.seen().len() == 2).await;
+    crate::support::http::eventually(|| server.fake.seen().len() == 2).await;
     let aborted = Seen::DownloadEnd(bootwright::net::http::DownloadEnd::Aborted);
     assert_eq!(server.fake.seen()[1], aborted);
     assert!(rest(&mut stream).await.len() < large);

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use super::server::{
+use crate::support::server::{
     Client, House, Process, Server, address, declaration, events, log, name, node, node_file,
     status, token, until,
 };

@@ -10,7 +10,7 @@ use bootwright::{
     net::http::{DownloadEnd, Limits, OperatorCommand},
 };
 
-use crate::http_fixture::{
+use crate::support::http::{
     Fake, Running, Seen, TOKEN, assert_whole, body, eventually, header, rest, soon, status,
 };
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::server::{
+use crate::support::server::{
     Answer, Client, House, Process, Server, boot_path, events, find_token, log, name, node, token,
 };
 

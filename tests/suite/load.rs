@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::server::{
+use crate::support::server::{
     Client, House, Server, address, boot_path, declaration, name, node, node_file, status, token,
     until,
 };

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
+use crate::support::{
     server::{Client, House, boot_path, events, find_token, log, node, token},
     wire::{Host, Serving, alone},
 };

@@ -14,7 +14,7 @@ use tokio::{
     sync::Barrier,
 };
 
-use crate::server::{Client, House, Process, Server};
+use crate::support::server::{Client, House, Process, Server};
 
 const LAB: &str = r#"
 [defaults]

@@ -11,7 +11,7 @@ use std::{
 
 use assert_cmd::Command;
 
-use crate::server::House;
+use crate::support::server::House;
 
 /// The package, unpacked; none where nobody fetched it, which CI does not accept.
 fn package() -> Option<PathBuf> {

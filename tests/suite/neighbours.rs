@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::server::{Client, House, Server, boot_path, log, name, node, until};
+use crate::support::server::{Client, House, Server, boot_path, log, name, node, until};
 
 /// Says to this very program, started again in a network namespace of its own, to be the server's side.
 const LINK: &str = "BOOTWRIGHT_TEST_LINK";

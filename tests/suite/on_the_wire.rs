@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
+use crate::support::{
     server::{find_token, log, node, until},
     wire::{Ends, Host, Serving, alone, ip},
 };

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
-use crate::render_site::rendering;
+use crate::support::rendering::rendering;
 
 /// A made-up disk: its name, size in sectors, whether it is removable, and what udev knows of it and its parts.
 struct Disk {

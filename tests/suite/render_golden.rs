@@ -1,6 +1,6 @@
 //! Whole outputs of every shipped task.
 
-use crate::render_site::{SITE, rendering, whole};
+use crate::support::rendering::{SITE, rendering, whole};
 
 #[test]
 fn every_node_renders_to_what_it_always_did() {

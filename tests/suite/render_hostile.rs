@@ -4,7 +4,7 @@ use std::process::Command;
 
 use bootwright::{model::SecretText, render::check::split};
 
-use crate::render_site::{SITE, rendering};
+use crate::support::rendering::{SITE, rendering};
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";

@@ -7,7 +7,7 @@ use bootwright::{
     site::{self, Files, Memory},
 };
 
-use crate::render_site::{Rendering, SITE, rendering};
+use crate::support::rendering::{Rendering, SITE, rendering};
 
 fn fingerprints(rendering: &Rendering) -> BTreeMap<String, Fingerprint> {
     let nodes = rendering.site.nodes.keys();

@@ -1,6 +1,6 @@
 //! Mistakes in templates and settings, as people read them.
 
-use crate::render_site::{SITE, rendering};
+use crate::support::rendering::{SITE, rendering};
 
 /// A site of one node whose task is the site's own.
 const OWN: &str = r#"
@@ -469,7 +469,7 @@ fn a_repo_that_lacks_what_is_booted_is_named() {
             [format!("policies.d/site.toml:{}: {expected}", at(repo))]
         );
     }
-    rendering = crate::render_site::rendering(SITE, &[]);
+    rendering = crate::support::rendering::rendering(SITE, &[]);
     rendering.forget("esxi", "mboot.c32");
     rendering.forget("esxi", "efi/boot/crypto64.efi");
     let (rendered, found) = rendering.inspect("esx-static");

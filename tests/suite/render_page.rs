@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::render_site::rendering;
+use crate::support::rendering::rendering;
 
 const PAGE: &str = include_str!("../../src/manual/templates.md");
 

@@ -12,7 +12,7 @@ use std::{
 
 use bootwright::render::Rendered;
 
-use crate::render_site::{Rendering, SITE, rendering, text};
+use crate::support::rendering::{Rendering, SITE, rendering, text};
 
 /// The newest Fedora that pykickstart 3.78 knows, and the RHEL releases that we say we support.
 const RELEASES: [&str; 4] = ["RHEL8", "RHEL9", "RHEL10", "F46"];

@@ -6,7 +6,7 @@ use bootwright::{
     render::scripts::{self, Local, Microkernel},
 };
 
-use crate::render_site::{SITE, rendering};
+use crate::support::rendering::{SITE, rendering};
 
 const NO_DISK: &str = "http://192.0.2.1/t/0/stage/no-disk";
 

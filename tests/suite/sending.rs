@@ -15,7 +15,7 @@ use bootwright::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::http_fixture::{Fake, Running, body, header, rest, status};
+use crate::support::http::{Fake, Running, body, header, rest, status};
 
 /// An image at `x.iso` in `directory`, with one file of so many letters, and a server of that file.
 fn image(directory: &Path, letters: usize) -> (Running, String) {

@@ -13,7 +13,7 @@ use bootwright::{
 };
 use serde_json::{Value, json};
 
-use super::server::{
+use crate::support::server::{
     Client, House, Server, boot_path, declaration, events, log, name, node, node_file, status,
     token, until,
 };

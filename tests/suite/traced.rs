@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, process::Command};
 
-use super::server::{Client, House, Process, token};
+use crate::support::server::{Client, House, Process, token};
 
 /// Events that merely tell: nothing rests on them, so they need no sync of their own.
 const TELLING: [&str; 8] = [

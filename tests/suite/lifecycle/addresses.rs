@@ -1,6 +1,6 @@
 //! Somebody else has the address that a machine is to have.
 
-use super::story::tell;
+use crate::support::story::tell;
 
 const SITE: &str = r#"
 [network.lab]

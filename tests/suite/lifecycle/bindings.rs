@@ -1,6 +1,6 @@
 //! What binds a machine, and when.
 
-use super::story::tell;
+use crate::support::story::tell;
 
 const GPU: &str = "[tag.gpu]\nwhen = \"false\"\n[policy.gpu]\norder = 1\ntags = \"gpu\"\ntask = \"esxi\"\n[policy.rest]\nwhen = \"true\"\norder = 2\ntask = \"debian\"\n";
 

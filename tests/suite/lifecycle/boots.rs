@@ -1,6 +1,6 @@
 //! What counts as a network boot, and what opens an attempt.
 
-use super::story::tell;
+use crate::support::story::tell;
 
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 

@@ -1,6 +1,6 @@
 //! What machines in the microkernel report, and what they are told to do.
 
-use super::story::{Lab, tell};
+use crate::support::story::{Lab, tell};
 
 const LAB: &str = r#"
 [network.lab]

@@ -1,6 +1,6 @@
 //! Deadlines change what people see, never what a machine gets.
 
-use super::story::tell;
+use crate::support::story::tell;
 
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 

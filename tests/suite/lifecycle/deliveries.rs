@@ -1,6 +1,6 @@
 //! Which events programs hear of. A delivery shows in a machine's log when it is noted.
 
-use super::story::tell;
+use crate::support::story::tell;
 
 const LAB: &str = r#"
 [network.lab]

@@ -6,8 +6,8 @@ use bootwright::{
     journal::{Line, State},
 };
 
-use super::story::Lab;
 use crate::dhcp::{OVMF, PHONE, datagram};
+use crate::support::story::Lab;
 
 const SERVER: &str = r#"
 [network.lab]

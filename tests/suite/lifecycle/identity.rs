@@ -1,6 +1,6 @@
 //! Who is who: reports, declarations and histories.
 
-use super::story::tell;
+use crate::support::story::tell;
 
 /// One node by its card.
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";

@@ -1,6 +1,6 @@
 //! Images that are not known to be the ones that the site names.
 
-use super::story::tell;
+use crate::support::story::tell;
 
 const SITE: &str = r#"
 [repo.big]

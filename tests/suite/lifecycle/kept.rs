@@ -5,7 +5,7 @@ use bootwright::{
     model::Timestamp,
 };
 
-use super::story::Lab;
+use crate::support::story::Lab;
 
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 

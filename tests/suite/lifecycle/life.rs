@@ -1,6 +1,6 @@
 //! States, and when an installation is due.
 
-use super::story::tell;
+use crate::support::story::tell;
 
 fn a(installs: u32) -> String {
     format!("[node.a]\nmac = \"52:54:00:00:00:01\"\ninstalls = {installs}\ntask = \"esxi\"\n")

@@ -1,6 +1,5 @@
 //! What a machine lives through, sentence by sentence.
 
-mod story;
 mod identity;
 mod life;
 mod boots;

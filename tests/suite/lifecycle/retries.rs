@@ -1,6 +1,6 @@
 //! An installation that dies, and one whose callbacks are lost.
 
-use super::story::tell;
+use crate::support::story::tell;
 
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 

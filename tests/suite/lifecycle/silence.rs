@@ -8,11 +8,11 @@ use bootwright::{
     control::{BootAsk, Broken, Decision, DhcpAsk, Fetched, Report, Signature},
 };
 
-use super::{
-    dhcp::{Options, ask},
-    story::Lab,
+use super::dhcp::{Options, ask};
+use crate::{
+    dhcp::{OVMF, datagram},
+    support::story::Lab,
 };
-use crate::dhcp::{OVMF, datagram};
 
 fn site(mode: &str) -> String {
     format!(

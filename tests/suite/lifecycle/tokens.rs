@@ -1,6 +1,6 @@
 //! For how long what stands under a token is served and heard.
 
-use super::story::tell;
+use crate::support::story::tell;
 
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 

@@ -1,3 +1,8 @@
-//! What several test modules use: readers of the sources, sites and servers to test with, and what a test needs of its machine.
+//! What several test modules use: readers of the sources, sites, servers and clients, and the story player.
 
 pub(crate) mod sources;
+pub(crate) mod server;
+pub(crate) mod wire;
+pub(crate) mod http;
+pub(crate) mod rendering;
+pub(crate) mod story;

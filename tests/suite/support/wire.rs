@@ -11,10 +11,8 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use super::{
-    dhcp::{BIOS, OVMF, OVMF_HTTP, PHONE, datagram},
-    server::{Client, House, until},
-};
+use super::server::{Client, House, until};
+use crate::dhcp::{BIOS, OVMF, OVMF_HTTP, PHONE, datagram};
 
 /// Says to this very program, started again in a network namespace of its own, which test it is to be.
 const ALONE: &str = "BOOTWRIGHT_TEST_ALONE";
@@ -140,7 +138,7 @@ impl Host {
         let mut command = self.command();
         command
             .arg(std::env::current_exe().unwrap())
-            .args(["wire::child_that_speaks", "--exact", "--nocapture"])
+            .args(["support::wire::child_that_speaks", "--exact", "--nocapture"])
             .env(SAY, what)
             .env_remove(ALONE);
         command

@@ -8,7 +8,7 @@ use bootwright::{
     site::{self, Diagnostic, Files, Memory, Site, Subject},
 };
 
-pub(crate) const SITE: &str = include_str!("../fixtures/render/site.toml");
+pub(crate) const SITE: &str = include_str!("../../fixtures/render/site.toml");
 
 /// The boot.cfg of an image, as VMware writes it.
 pub(crate) const BOOT_CFG: &str = "bootstate=0\ntitle=Loading ESXi installer\ntimeout=5\nprefix=\nkernel=/b.b00\nkernelopt=runweasel cdromBoot\nmodules=/jumpstrt.gz --- /useropts.gz --- /k.b00 --- /s.v00\nbuild=8.0.3-0.0.24022510\nupdated=0\n";

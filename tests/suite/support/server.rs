@@ -215,7 +215,11 @@ impl Process {
         let mut command = Command::new(words[0]);
         command
             .args(&words[1..])
-            .args(["server::child_that_serves", "--exact", "--nocapture"])
+            .args([
+                "support::server::child_that_serves",
+                "--exact",
+                "--nocapture",
+            ])
             .env(SITE, house.site())
             .env(STATE, house.state())
             .stdin(Stdio::piped())
