@@ -17,7 +17,7 @@ use super::{
 use crate::{
     model::{Facts, RepoName},
     net::http::OperatorQuery,
-    render::{Body, Rendered, RenderedFile},
+    render::{FileBody, RenderedAttempt, RenderedFile},
     serve::{self, Loaded},
     site::Site,
 };
@@ -59,7 +59,7 @@ fn facts(root: &Path, node: &str) -> Facts {
         .unwrap_or_default()
 }
 
-fn all(rendered: &Rendered, terminal: &Terminal) -> CliResult {
+fn all(rendered: &RenderedAttempt, terminal: &Terminal) -> CliResult {
     rendered
         .files
         .iter()
@@ -70,13 +70,13 @@ fn all(rendered: &Rendered, terminal: &Terminal) -> CliResult {
 pub(super) fn shown(file: &RenderedFile, terminal: &Terminal) -> CliResult {
     terminal.show(&format!("==> {} <==\n", file.name))?;
     match &file.body {
-        Body::Bytes(bytes) => {
+        FileBody::Bytes(bytes) => {
             terminal.show_bytes(bytes)?;
             if !bytes.ends_with(b"\n") {
                 terminal.show("\n")?;
             }
         }
-        Body::Repo { repo, path } => terminal.show(&format!("({path} of repo {repo})\n"))?,
+        FileBody::Repo { repo, path } => terminal.show(&format!("({path} of repo {repo})\n"))?,
     }
     Ok(terminal.show("\n")?)
 }
@@ -84,7 +84,7 @@ pub(super) fn shown(file: &RenderedFile, terminal: &Terminal) -> CliResult {
 fn one(
     root: &Path,
     loaded: &Loaded,
-    rendered: &Rendered,
+    rendered: &RenderedAttempt,
     node: &str,
     name: &str,
     terminal: &Terminal,
@@ -103,8 +103,8 @@ fn one(
 
 fn bytes(root: &Path, loaded: &Loaded, file: &RenderedFile) -> CliResult<Vec<u8>> {
     let (repo, path) = match &file.body {
-        Body::Bytes(bytes) => return Ok(bytes.clone()),
-        Body::Repo { repo, path } => (repo, path),
+        FileBody::Bytes(bytes) => return Ok(bytes.clone()),
+        FileBody::Repo { repo, path } => (repo, path),
     };
     let Some(directory) = directory(root, &loaded.snapshot.site, repo) else {
         return Err(Failure::refused(anyhow!(

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     matcher::Rules,
     model::{Network, TaskName},
-    render::{Library, Outside, TaskSpec},
+    render::{ExternalInputs, Library, TaskSpec},
     site::{self, Site},
 };
 
@@ -25,7 +25,7 @@ pub struct Snapshot {
     /// The compiled templates.
     pub library: Library,
     /// What was looked up outside the site.
-    pub outside: Outside,
+    pub outside: ExternalInputs,
     /// Every static address of a declaration, collected when DHCP first asks.
     pub declared: OnceLock<HashSet<IpAddr>>,
 }
@@ -43,7 +43,7 @@ pub struct Traits {
 
 impl Snapshot {
     /// Puts together what was loaded.
-    pub fn new(site: Site, rules: Rules, library: Library, outside: Outside) -> Self {
+    pub fn new(site: Site, rules: Rules, library: Library, outside: ExternalInputs) -> Self {
         let traits = |spec: &TaskSpec| Traits {
             installs: spec.installs,
             finishes: !spec.completion.is_empty(),

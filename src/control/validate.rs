@@ -9,7 +9,7 @@ use std::{net::IpAddr, sync::Arc};
 use super::{Snapshot, Token, install::binding::Bound};
 use crate::{
     model::{Accept, Arch, Facts, Hostname, Mac, Node, NodeName, Platform, Policy},
-    render::{self, Job, Urls},
+    render::{self, RenderRequest, Urls},
     site::{Diagnostic, NetPlan, Resolved, Severity, Subject, resolve},
 };
 
@@ -95,10 +95,10 @@ impl Snapshot {
             Examined::Node(_) => Facts::default(),
             Examined::Stranger(_) => example_facts(),
         };
-        let job = Job {
+        let job = RenderRequest {
             site: &self.site,
             library: &self.library,
-            outside: &self.outside,
+            external: &self.outside,
             resolved,
             facts: &facts,
             platform: Platform::Efi,
@@ -109,7 +109,7 @@ impl Snapshot {
             },
             attempt: 1,
         };
-        let (rendered, diagnostics) = render::inspect(&job);
+        let (rendered, diagnostics) = render::inspect_attempt(&job);
         let documents = rendered.as_ref().map_or(0, |rendered| rendered.files.len());
         Checked {
             diagnostics,

@@ -9,29 +9,29 @@ const MOST_LINKS: usize = 16;
 
 /// What an image holds: its files, directories and links, in the order of their paths.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Index {
+pub struct IsoIndex {
     /// What the image is called (its volume identifier).
     pub label: String,
     /// Where its names are from.
     pub namespace: Namespace,
     /// In the order of their paths without regard to case, then as they are spelled.
-    entries: Vec<Entry>,
+    entries: Vec<IsoEntry>,
 }
 
 /// One thing in an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct IsoEntry {
     /// Its path, without a slash at the beginning.
     #[serde(rename = "p")]
     pub path: Box<str>,
     /// What it is.
     #[serde(rename = "w")]
-    pub what: What,
+    pub what: EntryKind,
 }
 
 /// What a thing in an image is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum What {
+pub enum EntryKind {
     /// A file.
     #[serde(rename = "f")]
     File(Extents),
@@ -45,7 +45,7 @@ pub enum What {
 
 /// A file that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found<'a> {
+pub struct IsoFile<'a> {
     /// Its path as the image spells it, behind all links.
     pub path: &'a str,
     /// Where it lies.
@@ -54,25 +54,25 @@ pub struct Found<'a> {
 
 /// Why there is no such file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LookError {
+pub enum IsoLookupError {
     /// Nothing has that path.
-    Missing,
+    NotFound,
     /// It is a directory.
     NotAFile,
     /// A link leads out of the image, or in a circle.
-    Outside,
+    LinkOutside,
 }
 
-impl Index {
+impl IsoIndex {
     /// Puts an index together.
-    pub fn new(label: String, namespace: Namespace, mut entries: Vec<Entry>) -> Index {
-        let order = |one: &Entry, other: &Entry| {
+    pub fn new(label: String, namespace: Namespace, mut entries: Vec<IsoEntry>) -> IsoIndex {
+        let order = |one: &IsoEntry, other: &IsoEntry| {
             names::compare(&one.path, &other.path).then_with(|| one.path.cmp(&other.path))
         };
         entries.sort_by(order);
         entries.dedup_by(|later, first| later.path == first.path);
         entries.shrink_to_fit();
-        Index {
+        IsoIndex {
             label,
             namespace,
             entries,
@@ -80,34 +80,34 @@ impl Index {
     }
 
     /// Everything in it.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[IsoEntry] {
         &self.entries
     }
 
     /// How many files it has, and how many bytes they have in all.
     pub fn totals(&self) -> (u64, u64) {
         let sizes = self.entries.iter().filter_map(|entry| match &entry.what {
-            What::File(extents) => Some(extents.size()),
-            What::Directory | What::Link(_) => None,
+            EntryKind::File(extents) => Some(extents.size()),
+            EntryKind::Directory | EntryKind::Link(_) => None,
         });
         sizes.fold((0, 0), |(count, all), size| (count + 1, all + size))
     }
 
     /// Finds a file by the parts of its path: as it is spelled, else without regard to case; through links, as far as they
     /// stay in the image.
-    pub fn look(&self, parts: &[&str]) -> Result<Found<'_>, LookError> {
+    pub fn look(&self, parts: &[&str]) -> Result<IsoFile<'_>, IsoLookupError> {
         let mut path: Vec<String> = parts.iter().map(ToString::to_string).collect();
         for _ in 0..=MOST_LINKS {
             match self.follow(&path)? {
-                Way::File(found) => return Ok(found),
-                Way::On(next) => path = next,
+                PathStep::File(found) => return Ok(found),
+                PathStep::On(next) => path = next,
             }
         }
-        Err(LookError::Outside)
+        Err(IsoLookupError::LinkOutside)
     }
 
     /// What is in a directory, by the parts of its path: in it alone, not below.
-    pub fn list(&self, parts: &[&str]) -> Vec<&Entry> {
+    pub fn list(&self, parts: &[&str]) -> Vec<&IsoEntry> {
         let folder: String = parts.iter().map(|part| format!("{part}/")).collect();
         let begin = self
             .entries
@@ -121,30 +121,30 @@ impl Index {
     }
 
     /// Goes along a path to the first link in it, or to its end.
-    fn follow(&self, path: &[String]) -> Result<Way<'_>, LookError> {
+    fn follow(&self, path: &[String]) -> Result<PathStep<'_>, IsoLookupError> {
         let whole = self.find(&path.join("/"));
-        if let Some(Entry {
+        if let Some(IsoEntry {
             path,
-            what: What::File(extents),
+            what: EntryKind::File(extents),
         }) = whole
         {
-            return Ok(Way::File(Found { path, extents }));
+            return Ok(PathStep::File(IsoFile { path, extents }));
         }
         for end in 1..=path.len() {
             let entry = self.find(&path[..end].join("/"));
             match entry.map(|entry| &entry.what) {
-                Some(What::Link(target)) => {
+                Some(EntryKind::Link(target)) => {
                     let next = behind(&path[..end - 1], target, &path[end..]);
-                    return next.map(Way::On).ok_or(LookError::Outside);
+                    return next.map(PathStep::On).ok_or(IsoLookupError::LinkOutside);
                 }
-                Some(What::Directory) => {}
-                Some(What::File(_)) | None => return Err(LookError::Missing),
+                Some(EntryKind::Directory) => {}
+                Some(EntryKind::File(_)) | None => return Err(IsoLookupError::NotFound),
             }
         }
-        Err(LookError::NotAFile)
+        Err(IsoLookupError::NotAFile)
     }
 
-    fn find(&self, path: &str) -> Option<&Entry> {
+    fn find(&self, path: &str) -> Option<&IsoEntry> {
         let begin = self
             .entries
             .partition_point(|entry| names::compare(&entry.path, path).is_lt());
@@ -168,8 +168,8 @@ fn behind_folder<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
 }
 
 /// Where a path leads.
-enum Way<'a> {
-    File(Found<'a>),
+enum PathStep<'a> {
+    File(IsoFile<'a>),
     /// On, from the beginning.
     On(Vec<String>),
 }
@@ -196,25 +196,25 @@ fn behind(folder: &[String], target: &str, rest: &[String]) -> Option<Vec<String
 mod tests {
     use super::{super::Extent, *};
 
-    fn index(entries: &[(&str, &str)]) -> Index {
+    fn index(entries: &[(&str, &str)]) -> IsoIndex {
         let entries = entries.iter().zip(1..).map(|((path, what), number)| {
             let what = match *what {
-                "file" => What::File(Extents::new([Extent {
+                "file" => EntryKind::File(Extents::new([Extent {
                     start: number * 2_048,
                     length: number,
                 }])),
-                "dir" => What::Directory,
-                target => What::Link(target.into()),
+                "dir" => EntryKind::Directory,
+                target => EntryKind::Link(target.into()),
             };
-            Entry {
+            IsoEntry {
                 path: (*path).into(),
                 what,
             }
         });
-        Index::new("TEST".into(), Namespace::RockRidge, entries.collect())
+        IsoIndex::new("TEST".into(), Namespace::RockRidge, entries.collect())
     }
 
-    fn look<'a>(index: &'a Index, path: &str) -> Result<&'a str, LookError> {
+    fn look<'a>(index: &'a IsoIndex, path: &str) -> Result<&'a str, IsoLookupError> {
         let parts: Vec<&str> = path.split('/').collect();
         index.look(&parts).map(|found| found.path)
     }
@@ -245,9 +245,9 @@ mod tests {
             ("readme", Ok("readme")),
             ("Readme", Ok("README")),
             ("BOOT/GRUB.CFG", Ok("boot/Grub.cfg")),
-            ("boot", Err(LookError::NotAFile)),
-            ("boot/none", Err(LookError::Missing)),
-            ("readme/none", Err(LookError::Missing)),
+            ("boot", Err(IsoLookupError::NotAFile)),
+            ("boot/none", Err(IsoLookupError::NotFound)),
+            ("readme/none", Err(IsoLookupError::NotFound)),
             ("dists/stable/Release", Ok("dists/bookworm/Release")),
             (
                 "debian/debian/dists/stable/RELEASE",
@@ -256,12 +256,12 @@ mod tests {
             ("current/Release", Ok("dists/bookworm/Release")),
             ("up/grub.cfg", Ok("boot/Grub.cfg")),
             ("boot-file", Ok("boot/Grub.cfg")),
-            ("boot-file/x", Err(LookError::Missing)),
-            ("debian", Err(LookError::NotAFile)),
-            ("out/passwd", Err(LookError::Outside)),
-            ("root/passwd", Err(LookError::Outside)),
-            ("circle", Err(LookError::Outside)),
-            ("gone", Err(LookError::Missing)),
+            ("boot-file/x", Err(IsoLookupError::NotFound)),
+            ("debian", Err(IsoLookupError::NotAFile)),
+            ("out/passwd", Err(IsoLookupError::LinkOutside)),
+            ("root/passwd", Err(IsoLookupError::LinkOutside)),
+            ("circle", Err(IsoLookupError::LinkOutside)),
+            ("gone", Err(IsoLookupError::NotFound)),
         ];
         for (path, expected) in cases {
             assert_eq!(look(&index, path), expected, "{path}");

@@ -1,6 +1,6 @@
 //! An ISO 9660 image as a tree of extents.
 //!
-//! [`Index::read`] walks an image once and keeps where each file lies; nothing is extracted, and the bytes are read
+//! [`IsoIndex::read`] walks an image once and keeps where each file lies; nothing is extracted, and the bytes are read
 //! from the image when they are asked for. Names come from Rock Ridge, else from Joliet, else as plain ISO 9660 has them,
 //! without their `;1` and in small letters. No file is opened here: an image is whatever can be read and sought in.
 
@@ -8,9 +8,9 @@ mod extents;
 mod index;
 mod names;
 mod read;
-mod strange;
-mod window;
+mod unsupported;
+mod read_ahead;
 
 pub use extents::{Extent, Extents};
-pub use index::{Entry, Found, Index, LookError, What};
+pub use index::{EntryKind, IsoEntry, IsoFile, IsoIndex, IsoLookupError};
 pub use read::{IsoError, Namespace};

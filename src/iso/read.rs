@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     extents::{Extent, Extents},
-    index::{Entry, Index, What},
-    names, strange,
-    window::Window,
+    index::{EntryKind, IsoEntry, IsoIndex},
+    names,
+    read_ahead::ReadAhead,
+    unsupported,
 };
 
 /// What a sector has, in bytes.
@@ -47,15 +48,15 @@ pub enum Namespace {
 pub enum IsoError {
     /// It is something else.
     #[error("it is {0}")]
-    Strange(&'static str),
+    Unsupported(&'static str),
     /// It is not known what it is.
     #[error("it is no ISO 9660 image: no descriptor at byte 32768")]
-    NoImage,
+    NotIso9660,
     /// What is in it is in UDF.
     #[error(
         "its files are in UDF alone, which is not read: unpack it, and name the directory by `path`"
     )]
-    UdfAlone,
+    OnlyUdf,
     /// Files are compressed in the image.
     #[error(
         "{count} files are compressed by zisofs, `{path}` the first: unpack it, and name the directory by `path`"
@@ -70,7 +71,7 @@ pub enum IsoError {
     #[error(
         "it is cut short: `{path}` ends at byte {end}, the image at byte {length}; load it down again"
     )]
-    CutShort {
+    Truncated {
         /// The file that ends last.
         path: String,
         /// Where it ends.
@@ -88,29 +89,31 @@ pub enum IsoError {
     },
     /// There is more in it than there is room for.
     #[error("it is damaged: its directories hold more than there is room for")]
-    TooMany,
+    TooManyEntries,
     /// It cannot be read.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
 }
 
-impl Index {
+impl IsoIndex {
     /// Reads an image's directories, once.
-    pub fn read(image: impl Read + Seek) -> Result<Index, IsoError> {
-        let mut window = Window::new(image)?;
-        let length = window.length();
+    pub fn read(image: impl Read + Seek) -> Result<IsoIndex, IsoError> {
+        let mut read_ahead = ReadAhead::new(image)?;
+        let length = read_ahead.length();
         let mut head = Vec::new();
-        window.seek(SeekFrom::Start(0))?;
-        (&mut window)
-            .take(strange::HEAD as u64)
+        read_ahead.seek(SeekFrom::Start(0))?;
+        (&mut read_ahead)
+            .take(unsupported::HEAD as u64)
             .read_to_end(&mut head)?;
         if head.get(32_769..32_774) != Some(b"CD001") {
-            return Err(strange::what(&head).map_or(IsoError::NoImage, IsoError::Strange));
+            return Err(
+                unsupported::what(&head).map_or(IsoError::NotIso9660, IsoError::Unsupported)
+            );
         }
-        let iso = IsoImage::open(window).map_err(|error| damaged("", &error))?;
+        let iso = IsoImage::open(read_ahead).map_err(|error| damaged("", &error))?;
         let (namespace, root) = best(&iso);
         let most = usize::try_from(length / SHORTEST).map_or(MOST, |most| most.min(MOST));
-        let mut walk = Walk {
+        let mut walk = ImageWalk {
             iso: &iso,
             namespace,
             entries: Vec::new(),
@@ -120,19 +123,19 @@ impl Index {
             compressed: None,
         };
         walk.directory("", root, 0)?;
-        let Walk {
+        let ImageWalk {
             entries,
             compressed,
             ..
         } = walk;
         let label = head.get(32_808..32_840).unwrap_or_default();
         let label = String::from_utf8_lossy(label).trim().to_owned();
-        let index = Index::new(label, namespace, entries);
+        let index = IsoIndex::new(label, namespace, entries);
         if let Some((path, count)) = compressed {
             return Err(IsoError::Compressed { path, count });
         }
-        if strange::has_udf(&head) && is_notice(&index) {
-            return Err(IsoError::UdfAlone);
+        if unsupported::has_udf(&head) && is_notice(&index) {
+            return Err(IsoError::OnlyUdf);
         }
         whole(&index, length)?;
         Ok(index)
@@ -140,21 +143,21 @@ impl Index {
 }
 
 /// Windows' images have one file in ISO 9660, which says that the others are elsewhere.
-fn is_notice(index: &Index) -> bool {
+fn is_notice(index: &IsoIndex) -> bool {
     index.totals().0 <= 1
 }
 
 /// Every file must end before the image does.
-fn whole(index: &Index, length: u64) -> Result<(), IsoError> {
+fn whole(index: &IsoIndex, length: u64) -> Result<(), IsoError> {
     let ends = index
         .entries()
         .iter()
         .filter_map(|entry| match &entry.what {
-            What::File(extents) => Some((extents.end(), &entry.path)),
-            What::Directory | What::Link(_) => None,
+            EntryKind::File(extents) => Some((extents.end(), &entry.path)),
+            EntryKind::Directory | EntryKind::Link(_) => None,
         });
     match ends.max_by_key(|(end, _)| *end) {
-        Some((end, path)) if end > length => Err(IsoError::CutShort {
+        Some((end, path)) if end > length => Err(IsoError::Truncated {
             path: path.to_string(),
             end,
             length,
@@ -186,10 +189,10 @@ fn best<R: Read + Seek>(iso: &IsoImage<R>) -> (Namespace, DirectoryRef) {
     (namespace, primary.dir_ref())
 }
 
-struct Walk<'a, R: Read + Seek> {
+struct ImageWalk<'a, R: Read + Seek> {
     iso: &'a IsoImage<R>,
     namespace: Namespace,
-    entries: Vec<Entry>,
+    entries: Vec<IsoEntry>,
     /// So many of them have room in an image of this length.
     most: usize,
     /// How many bytes their paths have.
@@ -200,7 +203,7 @@ struct Walk<'a, R: Read + Seek> {
     compressed: Option<(String, usize)>,
 }
 
-impl<R: Read + Seek> Walk<'_, R> {
+impl<R: Read + Seek> ImageWalk<'_, R> {
     fn directory(&mut self, path: &str, at: DirectoryRef, depth: usize) -> Result<(), IsoError> {
         if depth > DEEPEST || !self.walked.insert(at.extent.0) {
             let what = "a directory that is in two places, or too many levels".into();
@@ -229,17 +232,17 @@ impl<R: Read + Seek> Walk<'_, R> {
         };
         self.text += path.len();
         if self.entries.len() >= self.most || self.text > MOST_TEXT {
-            return Err(IsoError::TooMany);
+            return Err(IsoError::TooManyEntries);
         }
         if entry.is_directory() {
             let at = entry.as_dir_ref(self.iso);
             let at = at.map_err(|error| damaged(&path, &error))?;
-            self.push(&path, What::Directory);
+            self.push(&path, EntryKind::Directory);
             return self.directory(&path, at, depth + 1);
         }
         let rrip = entry.rrip.as_ref();
         if let Some(target) = rrip.and_then(|rrip| rrip.symlink_target.as_deref()) {
-            self.push(&path, What::Link(target.into()));
+            self.push(&path, EntryKind::Link(target.into()));
             return Ok(());
         }
         if is_compressed(entry.system_use()) {
@@ -250,12 +253,12 @@ impl<R: Read + Seek> Walk<'_, R> {
             start: extent.sector.0 as u64 * SECTOR,
             length: extent.length.into(),
         });
-        self.push(&path, What::File(Extents::new(runs)));
+        self.push(&path, EntryKind::File(Extents::new(runs)));
         Ok(())
     }
 
-    fn push(&mut self, path: &str, what: What) {
-        self.entries.push(Entry {
+    fn push(&mut self, path: &str, what: EntryKind) {
+        self.entries.push(IsoEntry {
             path: path.into(),
             what,
         });

@@ -3,16 +3,16 @@
 use crate::site::{Diagnostic, Severity};
 
 use super::{
+    attempt_renderer::AttemptRenderer,
     check,
     hostname::for_node,
-    job::{Job, Rendered},
     library::Task,
-    pieces::AttemptRenderer,
+    request::{RenderRequest, RenderedAttempt},
 };
 
 /// Renders everything that a machine is given in one attempt, or tells every mistake that stands against it.
-pub fn attempt(job: &Job<'_>) -> Result<Rendered, Vec<Diagnostic>> {
-    let (rendered, found) = render(job);
+pub fn render_attempt(request: &RenderRequest<'_>) -> Result<RenderedAttempt, Vec<Diagnostic>> {
+    let (rendered, found) = render(request);
     let errors: Vec<Diagnostic> = found
         .into_iter()
         .filter(|one| one.severity == Severity::Error)
@@ -23,26 +23,26 @@ pub fn attempt(job: &Job<'_>) -> Result<Rendered, Vec<Diagnostic>> {
     }
 }
 
-/// As [`attempt`], for `check`: everything there is to say, warnings and the strict checks of formats that no
+/// As [`render_attempt`], for `check`: everything there is to say, warnings and the strict checks of formats that no
 /// installer holds to its own rules included.
-pub fn inspect(job: &Job<'_>) -> (Option<Rendered>, Vec<Diagnostic>) {
-    let (rendered, mut found) = render(job);
+pub fn inspect_attempt(request: &RenderRequest<'_>) -> (Option<RenderedAttempt>, Vec<Diagnostic>) {
+    let (rendered, mut found) = render(request);
     let errors = found.iter().any(|one| one.severity == Severity::Error);
-    if let (Some(rendered), Some(task), false) = (&rendered, task(job).ok(), errors) {
+    if let (Some(rendered), Some(task), false) = (&rendered, task(request).ok(), errors) {
         found.extend(
-            check::rendered(job, task, rendered)
+            check::rendered(request, task, rendered)
                 .into_iter()
-                .map(|one| for_job(job, one)),
+                .map(|one| for_job(request, one)),
         );
     }
     (rendered, found)
 }
 
-fn render(job: &Job<'_>) -> (Option<Rendered>, Vec<Diagnostic>) {
+fn render(request: &RenderRequest<'_>) -> (Option<RenderedAttempt>, Vec<Diagnostic>) {
     let mut found = Vec::new();
-    let rendered = match task(job) {
-        Ok(task) => AttemptRenderer::gather(job, task, &mut found)
-            .and_then(|pieces| pieces.files(&mut found)),
+    let rendered = match task(request) {
+        Ok(task) => AttemptRenderer::gather(request, task, &mut found)
+            .and_then(|renderer| renderer.files(&mut found)),
         Err(mistake) => {
             found.push(mistake);
             None
@@ -50,26 +50,26 @@ fn render(job: &Job<'_>) -> (Option<Rendered>, Vec<Diagnostic>) {
     };
     (
         rendered,
-        found.into_iter().map(|one| for_job(job, one)).collect(),
+        found.into_iter().map(|one| for_job(request, one)).collect(),
     )
 }
 
-fn task<'a>(job: &Job<'a>) -> Result<&'a Task, Diagnostic> {
-    let node = job.resolved.declared.as_ref().map(|node| node.span());
-    let Some(name) = &job.resolved.task else {
+fn task<'a>(request: &RenderRequest<'a>) -> Result<&'a Task, Diagnostic> {
+    let node = request.resolved.declared.as_ref().map(|node| node.span());
+    let Some(name) = &request.resolved.task else {
         return Err(
-            Diagnostic::error(format!("node {} has no task", job.resolved.node), node)
+            Diagnostic::error(format!("node {} has no task", request.resolved.node), node)
                 .help("set `task`, or a `repo` that names one, in the node or its policy"),
         );
     };
-    let task = job.library.task(name);
+    let task = request.library.task(name);
     task.map(AsRef::as_ref)
         .ok_or_else(|| Diagnostic::error(format!("task `{name}` cannot be used"), node))
 }
 
 /// Says for whom, once.
-fn for_job(job: &Job<'_>, mut diagnostic: Diagnostic) -> Diagnostic {
-    let note = for_node(&job.resolved.node, job.resolved.policy.as_ref());
+fn for_job(request: &RenderRequest<'_>, mut diagnostic: Diagnostic) -> Diagnostic {
+    let note = for_node(&request.resolved.node, request.resolved.policy.as_ref());
     if !diagnostic.notes.contains(&note) {
         diagnostic.notes.push(note);
     }

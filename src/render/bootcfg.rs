@@ -10,7 +10,7 @@ pub(super) const PREFIX: &str = "prefix";
 
 /// What a machine's boot.cfg says beyond the image's.
 #[derive(Debug, Clone, Default)]
-pub struct Changes {
+pub struct BootCfgChanges {
     /// Where the kernel and the modules are, without a `/` at its end.
     pub prefix: String,
     /// Words for `kernelopt`: `ks=…`, `BOOTIF=…`, the installer's address.
@@ -173,7 +173,7 @@ fn plain(path: &str) -> String {
 /// The errors name what the image lacks.
 pub fn rewrite(
     text: &str,
-    changes: &Changes,
+    changes: &BootCfgChanges,
     find: impl Fn(&str) -> Option<String>,
 ) -> Result<String, Vec<String>> {
     let lines = lines(text);
@@ -270,8 +270,8 @@ mod tests {
 
     const IMAGE: &str = "bootstate=0\r\ntitle=Loading ESXi installer\r\ntimeout=5\r\nprefix=\r\nKERNEL=/B.B00\r\nkernelopt=runweasel cdromBoot ks=cdrom:/KS.CFG allowLegacyCPU=true\r\nmodules=/jumpstrt.gz --- /useropts.gz --- /sub/k.b00\r\nbuild=7.0.3-0.35\r\nfuture=1\r\n# a comment\r\nupdated=0\r\n";
 
-    fn changes() -> Changes {
-        Changes {
+    fn changes() -> BootCfgChanges {
+        BootCfgChanges {
             prefix: "http://192.0.2.1/repo/esxi".into(),
             words: [
                 "ks=http://192.0.2.1/t/0/ks.cfg",
@@ -337,7 +337,7 @@ mod tests {
                 "vlanid=7 IP=198.51.100.9 runweasel ksdevice=vmnic0 x=1",
             ),
         ] {
-            let changes = Changes {
+            let changes = BootCfgChanges {
                 words: vec![ours.into()],
                 ..changes()
             };

@@ -13,10 +13,10 @@ use crate::{
 };
 
 use super::{
-    job::Job,
     library::{Library, Task, report},
-    templates::{BROKERS, COMMON, TemplateSources},
-    unit::TemplateSet,
+    request::RenderRequest,
+    template_set::TemplateSet,
+    template_sources::{BROKERS, COMMON, TemplateSources},
 };
 
 /// What a machine fetches the script as.
@@ -38,9 +38,9 @@ pub(super) fn compile(
     let kinds = texts.directories(BROKERS).into_iter();
     let compiled = kinds.map(|kind| {
         let directories = [format!("{BROKERS}{kind}/"), COMMON.to_string()];
-        let (unit, mistakes) = TemplateSet::gather(texts, &directories, &wanted);
+        let (templates, mistakes) = TemplateSet::gather(texts, &directories, &wanted);
         report(site, mistakes, found);
-        (kind, Arc::new(unit.compiled()))
+        (kind, Arc::new(templates.compiled()))
     });
     compiled.collect()
 }
@@ -71,8 +71,11 @@ pub(super) fn check(library: &Library, broker: &Broker) -> Option<Diagnostic> {
 }
 
 /// The broker whose script a machine is to run; a mistake when its task runs none.
-pub(super) fn of<'a>(job: &Job<'a>, task: &Task) -> Result<Option<&'a Broker>, Diagnostic> {
-    let broker = job.resolved.broker.as_deref();
+pub(super) fn of<'a>(
+    request: &RenderRequest<'a>,
+    task: &Task,
+) -> Result<Option<&'a Broker>, Diagnostic> {
+    let broker = request.resolved.broker.as_deref();
     let scripted = broker.filter(|broker| !WITHOUT.contains(&broker.kind.value.as_str()));
     match scripted {
         Some(broker) if !task.spec.hands_over => {
@@ -80,7 +83,7 @@ pub(super) fn of<'a>(job: &Job<'a>, task: &Task) -> Result<Option<&'a Broker>, D
                 "task `{}` runs no script by which broker `{}` could take a machine over",
                 task.name, broker.name
             );
-            let span = job.resolved.settings.broker.as_deref();
+            let span = request.resolved.settings.broker.as_deref();
             Err(Diagnostic::error(message, span.map(|at| at.span)).help(
                 "a broker of kind `program` is run by the server, whatever installs the machine",
             ))

@@ -18,7 +18,7 @@ use super::{
     library::Task,
     net::NetText,
     quote::FileFormat,
-    settings::PasswordHashes,
+    requested_settings::PasswordHashes,
     urls::{self, Urls},
 };
 

@@ -11,7 +11,7 @@ use crate::{
     site::{Diagnostic, Resolved},
 };
 
-use super::{outside::Outside, quote};
+use super::{external::ExternalInputs, quote};
 
 /// Where `%pre` leaves the `install` line for the disk that it chose.
 const INCLUDED: &str = "/tmp/bootwright-disk.ks";
@@ -117,7 +117,7 @@ fn names(text: &str) -> Value {
 /// The licence key that `vars.license` holds, or the secret that `vars.license-secret` names.
 pub(super) fn license(
     resolved: &Resolved,
-    outside: &Outside,
+    external: &ExternalInputs,
 ) -> Result<Option<String>, Diagnostic> {
     let repo = resolved.repo.as_ref().map(|repo| &repo.body.vars);
     let var = |name: &str| {
@@ -136,7 +136,7 @@ pub(super) fn license(
         (Some(own), None) => (own.value.as_str(), own.span),
         (None, Some(named)) => {
             let name = named.value.as_str().unwrap_or_default();
-            let Some(secret) = outside.secrets.get(name) else {
+            let Some(secret) = external.secrets.get(name) else {
                 return Err(Diagnostic::error(
                     format!("`vars.license-secret`: there is no secret `{name}`"),
                     named.span,

@@ -8,10 +8,10 @@ use crate::site::Diagnostic;
 
 use super::{
     context as seen,
-    job::Job,
     library::Task,
     net::{self, NetText},
     quote::{self, FileFormat},
+    request::RenderRequest,
 };
 
 /// Shell lines that make up at the first boot for what the installer cannot say; what nothing makes up for is a
@@ -52,31 +52,31 @@ pub(super) fn made_up_for(
 }
 
 /// Whether a task's templates or a machine's scripts call `secret`.
-pub(super) fn uses_secrets(job: &Job<'_>, task: &Task) -> bool {
-    let scripts = job
+pub(super) fn uses_secrets(request: &RenderRequest<'_>, task: &Task) -> bool {
+    let scripts = request
         .resolved
         .settings
         .first_boot
         .iter()
         .flat_map(|list| list.values());
-    let broker = job.resolved.broker.as_deref();
-    let broker = broker.and_then(|broker| job.library.broker(&broker.kind.value));
-    task.unit.uses_secrets
-        || broker.is_some_and(|unit| unit.uses_secrets)
+    let broker = request.resolved.broker.as_deref();
+    let broker = broker.and_then(|broker| request.library.broker(&broker.kind.value));
+    task.templates.uses_secrets
+        || broker.is_some_and(|templates| templates.uses_secrets)
         || scripts
-            .filter_map(|path| job.library.loose(path))
-            .any(|loose| loose.uses_secrets())
+            .filter_map(|path| request.library.first_boot_scripts(path))
+            .any(|first_boot_scripts| first_boot_scripts.uses_secrets())
 }
 
 /// The scripts of the first boot, rendered. Where they stand inside of a document their lines are held to it.
 pub(super) fn scripts(
-    job: &Job<'_>,
+    request: &RenderRequest<'_>,
     shared: &BTreeMap<&'static str, Value>,
     inside: bool,
     found: &mut Vec<Diagnostic>,
 ) -> Vec<Value> {
     let mut scripts = Vec::new();
-    for at in job
+    for at in request
         .resolved
         .settings
         .first_boot
@@ -84,7 +84,7 @@ pub(super) fn scripts(
         .flat_map(|list| &list.value)
     {
         // A script that does not exist was reported when the templates were compiled.
-        let Some(loose) = job.library.loose(&at.value) else {
+        let Some(first_boot_scripts) = request.library.first_boot_scripts(&at.value) else {
             continue;
         };
         let format = if inside {
@@ -92,10 +92,10 @@ pub(super) fn scripts(
         } else {
             FileFormat::Shell
         };
-        let text = match loose.render(&at.value, seen::file(shared, format)) {
+        let text = match first_boot_scripts.render(&at.value, seen::file(shared, format)) {
             Ok(text) => text,
             Err(wrong) => {
-                found.push(job.mistake(wrong));
+                found.push(request.mistake(wrong));
                 continue;
             }
         };

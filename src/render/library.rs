@@ -20,11 +20,11 @@ use super::{
     broker,
     engine::TemplateError,
     fingerprint::Fingerprint,
-    loose::{self, FirstBootScript},
+    first_boot_scripts::{self, FirstBootScript},
     references, scripts,
     task::{TaskSpec, TaskToml},
-    templates::{COMMON, TASKS, TemplateOrigin, TemplateSources},
-    unit::TemplateSet,
+    template_set::TemplateSet,
+    template_sources::{COMMON, TASKS, TemplateOrigin, TemplateSources},
 };
 
 /// Every task with its templates, compiled.
@@ -32,8 +32,8 @@ use super::{
 pub struct Library {
     texts: TemplateSources,
     tasks: BTreeMap<TaskName, Arc<Task>>,
-    loose: BTreeMap<Arc<str>, Arc<FirstBootScript>>,
-    scripts: Arc<scripts::Set>,
+    first_boot_scripts: BTreeMap<Arc<str>, Arc<FirstBootScript>>,
+    scripts: Arc<scripts::IpxeScripts>,
     brokers: BTreeMap<String, Arc<TemplateSet>>,
     /// Tasks that exist and cannot be used.
     flawed: BTreeSet<TaskName>,
@@ -48,7 +48,7 @@ pub struct Task {
     pub name: TaskName,
     /// What it is.
     pub spec: TaskSpec,
-    pub(super) unit: TemplateSet,
+    pub(super) templates: TemplateSet,
 }
 
 /// Compiles every template of a site together with those that are built in, and reports what is wrong with
@@ -64,8 +64,9 @@ pub fn compile(
         _ => Library::new(site, texts, previous),
     };
     let mut found = library.diagnostics.clone();
-    let known = previous.map(|previous| &previous.loose);
-    library.loose = loose::gather(site, files, &library.texts, known, &mut found);
+    let known = previous.map(|previous| &previous.first_boot_scripts);
+    library.first_boot_scripts =
+        first_boot_scripts::gather(site, files, &library.texts, known, &mut found);
     references::check(site, &library, &mut found);
     (library, found)
 }
@@ -87,8 +88,8 @@ impl Library {
     }
 
     /// A first-boot script's template, by the path that the site writes.
-    pub(super) fn loose(&self, path: &str) -> Option<&Arc<FirstBootScript>> {
-        self.loose.get(path)
+    pub(super) fn first_boot_scripts(&self, path: &str) -> Option<&Arc<FirstBootScript>> {
+        self.first_boot_scripts.get(path)
     }
 
     /// The script of a kind of broker.
@@ -102,7 +103,7 @@ impl Library {
     }
 
     /// The scripts that belong to no task.
-    pub(super) fn scripts(&self) -> &scripts::Set {
+    pub(super) fn scripts(&self) -> &scripts::IpxeScripts {
         &self.scripts
     }
 
@@ -110,10 +111,11 @@ impl Library {
     /// declared of the machine and known from outside does, so do its documents.
     pub fn depends(&self, resolved: &Resolved) -> Fingerprint {
         let task = resolved.task.as_ref().and_then(|task| self.tasks.get(task));
-        let mut fingerprint = task.map_or(Fingerprint::default(), |task| task.unit.fingerprint);
+        let mut fingerprint =
+            task.map_or(Fingerprint::default(), |task| task.templates.fingerprint);
         let broker = resolved.broker.as_ref();
-        if let Some(unit) = broker.and_then(|broker| self.broker(&broker.kind.value)) {
-            fingerprint = fingerprint.with(unit.fingerprint);
+        if let Some(templates) = broker.and_then(|broker| self.broker(&broker.kind.value)) {
+            fingerprint = fingerprint.with(templates.fingerprint);
         }
         let scripts = resolved
             .settings
@@ -121,8 +123,8 @@ impl Library {
             .iter()
             .flat_map(|list| list.values());
         for script in scripts {
-            if let Some(loose) = self.loose.get(script.as_str()) {
-                fingerprint = fingerprint.with(loose.fingerprint());
+            if let Some(first_boot_scripts) = self.first_boot_scripts.get(script.as_str()) {
+                fingerprint = fingerprint.with(first_boot_scripts.fingerprint());
             }
         }
         fingerprint
@@ -131,11 +133,11 @@ impl Library {
     /// Whether every text of `before` is still here as it was, and no template was added.
     pub fn has_all_of(&self, before: &Library) -> bool {
         let is_kept = |(path, known): (&Arc<str>, &Arc<FirstBootScript>)| {
-            self.loose
+            self.first_boot_scripts
                 .get(path)
                 .is_some_and(|now| now.fingerprint() == known.fingerprint())
         };
-        self.texts == before.texts && before.loose.iter().all(is_kept)
+        self.texts == before.texts && before.first_boot_scripts.iter().all(is_kept)
     }
 
     fn new(site: &Site, texts: TemplateSources, previous: Option<&Library>) -> Library {
@@ -160,12 +162,12 @@ impl Library {
             flawed.remove(*name);
             tasks.insert((*name).clone(), task);
         }
-        let scripts = scripts::Set::new(&texts, site, &mut diagnostics);
+        let scripts = scripts::IpxeScripts::new(&texts, site, &mut diagnostics);
         let brokers = broker::compile(&texts, site, &mut diagnostics);
         Library {
             texts,
             tasks,
-            loose: BTreeMap::new(),
+            first_boot_scripts: BTreeMap::new(),
             scripts: Arc::new(scripts),
             brokers,
             flawed,
@@ -316,16 +318,18 @@ impl Task {
             .iter()
             .filter_map(|file| file.template.clone())
             .collect();
-        let (unit, mistakes) = TemplateSet::gather(texts, &directories, &wanted);
+        let (templates, mistakes) = TemplateSet::gather(texts, &directories, &wanted);
         report(site, mistakes, found);
         match kept {
-            Some(kept) if kept.unit.fingerprint == unit.fingerprint && kept.spec == spec => {
+            Some(kept)
+                if kept.templates.fingerprint == templates.fingerprint && kept.spec == spec =>
+            {
                 kept.clone()
             }
             _ => Arc::new(Task {
                 name: name.clone(),
                 spec,
-                unit: unit.compiled(),
+                templates: templates.compiled(),
             }),
         }
     }

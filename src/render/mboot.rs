@@ -21,7 +21,7 @@ pub fn loader_of(repo: &str) -> String {
 
 /// What a name beside a repo's mboot stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Beside<'a> {
+pub enum MbootFile<'a> {
     /// The boot.cfg of the machine with this card; none where the loader did not say it.
     BootCfg(Option<Mac>),
     /// The loader itself.
@@ -30,20 +30,20 @@ pub enum Beside<'a> {
     File(&'a str),
 }
 
-impl<'a> Beside<'a> {
+impl<'a> MbootFile<'a> {
     /// Reads a path below `mboot/<repo>/`.
-    pub fn read(path: &'a str) -> Beside<'a> {
+    pub fn read(path: &'a str) -> MbootFile<'a> {
         let lower = path.to_ascii_lowercase();
         if lower == LOADER {
-            return Beside::Loader;
+            return MbootFile::Loader;
         }
         match lower.rsplit_once('/') {
-            None if lower == "boot.cfg" => Beside::BootCfg(None),
+            None if lower == "boot.cfg" => MbootFile::BootCfg(None),
             Some((folder, "boot.cfg")) => match folder.strip_prefix("01-").map(str::parse) {
-                Some(Ok(mac)) => Beside::BootCfg(Some(mac)),
-                _ => Beside::File(path),
+                Some(Ok(mac)) => MbootFile::BootCfg(Some(mac)),
+                _ => MbootFile::File(path),
             },
-            _ => Beside::File(path),
+            _ => MbootFile::File(path),
         }
     }
 }
@@ -54,7 +54,7 @@ pub fn is_file(name: &str) -> bool {
         Some(("repo", _)) => true,
         Some((DIRECTORY, rest)) => {
             let path = rest.split_once('/').map(|(_, path)| path);
-            matches!(path.map(Beside::read), Some(Beside::File(_)))
+            matches!(path.map(MbootFile::read), Some(MbootFile::File(_)))
         }
         _ => false,
     }
@@ -114,15 +114,21 @@ mod tests {
     fn what_stands_beside_the_loader() {
         let card: Mac = "52:54:00:12:34:58".parse().unwrap();
         for (path, expected) in [
-            ("mboot.efi", Beside::Loader),
-            ("01-52-54-00-12-34-58/boot.cfg", Beside::BootCfg(Some(card))),
-            ("01-52-54-00-12-34-58/BOOT.CFG", Beside::BootCfg(Some(card))),
-            ("boot.cfg", Beside::BootCfg(None)),
-            ("crypto64.efi", Beside::File("crypto64.efi")),
-            ("efi/boot/boot.cfg", Beside::File("efi/boot/boot.cfg")),
-            ("01-52/boot.cfg", Beside::File("01-52/boot.cfg")),
+            ("mboot.efi", MbootFile::Loader),
+            (
+                "01-52-54-00-12-34-58/boot.cfg",
+                MbootFile::BootCfg(Some(card)),
+            ),
+            (
+                "01-52-54-00-12-34-58/BOOT.CFG",
+                MbootFile::BootCfg(Some(card)),
+            ),
+            ("boot.cfg", MbootFile::BootCfg(None)),
+            ("crypto64.efi", MbootFile::File("crypto64.efi")),
+            ("efi/boot/boot.cfg", MbootFile::File("efi/boot/boot.cfg")),
+            ("01-52/boot.cfg", MbootFile::File("01-52/boot.cfg")),
         ] {
-            assert_eq!(Beside::read(path), expected, "{path}");
+            assert_eq!(MbootFile::read(path), expected, "{path}");
         }
         for (name, expected) in [
             ("repo/esxi/b.b00", true),

@@ -1,15 +1,15 @@
 //! Templates to bytes: what one machine is given, from what its site says of it.
 //!
 //! [`compile`] turns every template and `task.toml` into a [`Library`], with mistakes at their lines;
-//! [`attempt()`] renders one machine's files from it. Network lines, boot.cfg and ESXi's disk are made by code that
+//! [`render_attempt`] renders one machine's files from it. Network lines, boot.cfg and ESXi's disk are made by code that
 //! knows what each installer can say ([`net`], [`bootcfg`]); the rest is templates ([`task`], [`context`] in
 //! `templates/README.md`), strict and quoted for their format ([`quote`]). [`check`] holds what was rendered for
 //! ESXi to the rules that its own installer does not enforce.
 //!
-//! Nothing is read here: what lies outside of the site comes in as [`Outside`], and [`wants`] says what has to
+//! Nothing is read here: what lies outside of the site comes in as [`ExternalInputs`], and [`needed_lookups`] says what has to
 //! be looked up.
 
-mod setting;
+mod installer_setting;
 pub mod quote;
 mod filters;
 mod engine;
@@ -17,16 +17,16 @@ mod scan;
 mod fingerprint;
 pub mod layout;
 pub mod task;
-mod templates;
-mod unit;
+mod template_sources;
+mod template_set;
 mod library;
 mod broker;
-mod loose;
+mod first_boot_scripts;
 mod references;
-mod settings;
+mod requested_settings;
 mod values;
 pub mod bootcfg;
-mod outside;
+mod external;
 mod urls;
 pub mod net;
 mod repo;
@@ -34,22 +34,22 @@ mod disk;
 mod esxi;
 mod hostname;
 mod context;
-mod job;
+mod request;
 mod first_boot;
-mod pieces;
+mod attempt_renderer;
 pub mod scripts;
 pub mod grub;
 pub mod mboot;
 pub mod check;
 mod attempt;
 
-pub use attempt::{attempt, inspect};
+pub use attempt::{inspect_attempt, render_attempt};
 pub use broker::HAND_OVER;
+pub use external::{ExternalInputs, RepoContents, RepoLookup, TreeFile, needed_lookups};
 pub use fingerprint::Fingerprint;
 pub use hostname::hostname;
-pub use job::{Body, FileKind, Job, Rendered, RenderedFile};
+pub use installer_setting::InstallerSetting;
 pub use library::{Library, Task, compile};
-pub use outside::{Outside, RepoFile, RepoView, Want, wants};
-pub use setting::InstallerSetting;
+pub use request::{FileBody, FileKind, RenderRequest, RenderedAttempt, RenderedFile};
 pub use task::TaskSpec;
 pub use urls::{Urls, encoded};

@@ -10,8 +10,8 @@ use crate::{
 };
 
 use super::{
+    external::{ExternalInputs, RepoContents, TreeFile},
     layout::{LayoutVariables, RepoLayout},
-    outside::{Outside, RepoFile, RepoView},
     task::TaskSpec,
 };
 
@@ -27,7 +27,7 @@ pub(super) struct TaskRepo<'a> {
     /// Paths by the name that templates use, in the spelling of the tree.
     pub(super) paths: BTreeMap<String, String>,
     /// What was looked up; none of a repo that machines fetch from directly.
-    pub(super) tree: Option<&'a BTreeMap<String, Option<RepoFile>>>,
+    pub(super) tree: Option<&'a BTreeMap<String, Option<TreeFile>>>,
 }
 
 /// Finds a task's files. A task without layouts needs no repo.
@@ -35,7 +35,7 @@ pub(super) fn find<'a>(
     task: &str,
     spec: &TaskSpec,
     repo: Option<&'a Repo>,
-    outside: &'a Outside,
+    external: &'a ExternalInputs,
     arch: Arch,
     base: &str,
 ) -> Result<Option<TaskRepo<'a>>, Diagnostic> {
@@ -67,16 +67,18 @@ pub(super) fn find<'a>(
         );
         return Err(Diagnostic::error(message, repo.name.span));
     }
-    let view = outside.repos.get(&repo.name.value);
+    let view = external.repos.get(&repo.name.value);
     let (url, tree) = match (view, &repo.body.url) {
-        (Some(RepoView::Missing(reason)), _) => {
+        (Some(RepoContents::Missing(reason)), _) => {
             return Err(Diagnostic::error(
                 format!("repo `{}` cannot be read: {reason}", repo.name),
                 span(repo),
             ));
         }
-        (Some(RepoView::Url(url)), _) => (url.clone(), None),
-        (Some(RepoView::Tree { files }), _) => (format!("{base}/repo/{}", repo.name), Some(files)),
+        (Some(RepoContents::Url(url)), _) => (url.clone(), None),
+        (Some(RepoContents::Tree { files }), _) => {
+            (format!("{base}/repo/{}", repo.name), Some(files))
+        }
         (None, Some(url)) => (url.value.clone(), None),
         (None, None) => {
             return Err(Diagnostic::error(
@@ -133,7 +135,7 @@ type LayoutPaths = (String, BTreeMap<String, String>);
 /// The first layout all of whose files are there.
 fn fitting(
     spec: &TaskSpec,
-    files: &BTreeMap<String, Option<RepoFile>>,
+    files: &BTreeMap<String, Option<TreeFile>>,
     words: LayoutVariables<'_>,
 ) -> Option<LayoutPaths> {
     if spec.layouts.is_empty() {
@@ -204,7 +206,7 @@ fn nothing_fits(
     task: &str,
     spec: &TaskSpec,
     repo: &Repo,
-    files: &BTreeMap<String, Option<RepoFile>>,
+    files: &BTreeMap<String, Option<TreeFile>>,
     words: LayoutVariables<'_>,
 ) -> Diagnostic {
     let lacks = |layout: &RepoLayout| -> Vec<String> {

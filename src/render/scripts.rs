@@ -16,13 +16,13 @@ use crate::{
 use super::{
     context::local_boot,
     library::{Library, located},
-    templates::{COMMON, IPXE, TemplateSources},
-    unit::TemplateSet,
+    template_set::TemplateSet,
+    template_sources::{COMMON, IPXE, TemplateSources},
 };
 
 /// How a machine is sent to its own disk.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Local<'a> {
+pub struct DiskBoot<'a> {
     /// The node's `local-boot`; none: `auto`.
     pub how: Option<LocalBoot>,
     /// Its firmware, when it is known; else iPXE is asked.
@@ -35,7 +35,7 @@ pub struct Local<'a> {
 
 /// What an unknown machine boots so as to be looked at.
 #[derive(Debug, Clone, Copy)]
-pub struct Microkernel<'a> {
+pub struct MicrokernelBoot<'a> {
     /// The kernel's URL.
     pub kernel: &'a str,
     /// The URL of its initial file system.
@@ -46,7 +46,7 @@ pub struct Microkernel<'a> {
 
 /// The compiled scripts, the site's and those that are built in.
 #[derive(Debug, Default)]
-pub struct Set {
+pub struct IpxeScripts {
     site: Option<TemplateSet>,
     built_in: Option<TemplateSet>,
 }
@@ -59,14 +59,18 @@ const NAMES: [&str; 5] = [
     "microkernel.ipxe.j2",
 ];
 
-impl Set {
+impl IpxeScripts {
     /// Compiles the scripts and tries each one with an example.
-    pub(super) fn new(texts: &TemplateSources, site: &Site, found: &mut Vec<Diagnostic>) -> Set {
+    pub(super) fn new(
+        texts: &TemplateSources,
+        site: &Site,
+        found: &mut Vec<Diagnostic>,
+    ) -> IpxeScripts {
         let wanted: BTreeSet<String> = NAMES.iter().map(ToString::to_string).collect();
         let directories = [IPXE.to_string(), COMMON.to_string()];
         let gather = |texts: &TemplateSources| {
-            let (unit, mistakes) = TemplateSet::gather(texts, &directories, &wanted);
-            (unit.compiled(), mistakes)
+            let (templates, mistakes) = TemplateSet::gather(texts, &directories, &wanted);
+            (templates.compiled(), mistakes)
         };
         let (own, mut mistakes) = gather(texts);
         let (built_in, _) = gather(&TemplateSources::default());
@@ -82,7 +86,7 @@ impl Set {
                 .iter()
                 .map(|(origin, mistake)| located(site, origin, mistake)),
         );
-        Set {
+        IpxeScripts {
             site: Some(own),
             built_in: Some(built_in),
         }
@@ -93,7 +97,7 @@ impl Set {
             .into_iter()
             .flatten()
             // What is wrong with the site's own was reported when it was compiled.
-            .find_map(|unit| unit.render(name, context.clone()).ok());
+            .find_map(|templates| templates.render(name, context.clone()).ok());
         rendered.unwrap_or_else(|| "#!ipxe\nexit 1\n".into())
     }
 }
@@ -107,7 +111,7 @@ pub fn entry(library: &Library, base: &str, boot: &str) -> String {
 }
 
 /// Sends a machine to its own disk.
-pub fn local(library: &Library, local: &Local<'_>) -> String {
+pub fn local(library: &Library, local: &DiskBoot<'_>) -> String {
     library.scripts().render(NAMES[1], local_context(local))
 }
 
@@ -120,8 +124,8 @@ pub fn wait(library: &Library, url: &str, reason: &str) -> String {
 }
 
 /// Shows why a machine is held, then sends it to its own disk.
-pub fn held(library: &Library, reason: &str, local: &Local<'_>) -> String {
-    let local = Local {
+pub fn held(library: &Library, reason: &str, local: &DiskBoot<'_>) -> String {
+    let local = DiskBoot {
         reason: Some(reason),
         ..*local
     };
@@ -129,12 +133,12 @@ pub fn held(library: &Library, reason: &str, local: &Local<'_>) -> String {
 }
 
 /// Boots the microkernel.
-pub fn microkernel(library: &Library, kernel: &Microkernel<'_>) -> String {
+pub fn microkernel(library: &Library, kernel: &MicrokernelBoot<'_>) -> String {
     let context = context! { kernel => kernel.kernel, initrd => kernel.initrd, words => kernel.words.to_vec(), quoting => "ipxe" };
     library.scripts().render(NAMES[4], context)
 }
 
-fn local_context(local: &Local<'_>) -> Value {
+fn local_context(local: &DiskBoot<'_>) -> Value {
     context! {
         how => local_boot(local.how),
         platform => local.platform.map(|platform| platform.to_string()),
@@ -161,10 +165,10 @@ pub(super) fn on_screen(reason: &str) -> String {
 
 /// One use of each script, so that a mistake in one shows when the site is loaded.
 fn examples() -> [(&'static str, Value); 5] {
-    let local = Local {
+    let local = DiskBoot {
         reason: Some("an example"),
         no_disk: Some("http://192.0.2.1/t/0/stage/no-disk"),
-        ..Local::default()
+        ..DiskBoot::default()
     };
     let url = "http://192.0.2.1/boot";
     [

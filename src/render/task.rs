@@ -10,9 +10,9 @@ use serde::Deserialize;
 use crate::model::{Arch, HashKind, StageName, TaskName, Vars};
 
 use super::{
+    installer_setting::InstallerSetting,
     layout::{LayoutVariables, RepoLayout},
     quote::FileFormat,
-    setting::InstallerSetting,
 };
 
 /// What a task is, with everything that it takes from its base.

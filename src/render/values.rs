@@ -5,7 +5,7 @@ use crate::{
     site::Diagnostic,
 };
 
-use super::setting::InstallerSetting;
+use super::installer_setting::InstallerSetting;
 
 /// Tells which texts are not what they should be.
 pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {

@@ -7,7 +7,7 @@ use crate::{
     net::http::{self, Reply},
     render::{
         Urls,
-        scripts::{self, Local},
+        scripts::{self, DiskBoot},
     },
 };
 
@@ -81,7 +81,7 @@ impl Engine {
             }
             .stage("no-disk")
         });
-        let local = Local {
+        let local = DiskBoot {
             how: Some(disk.how),
             platform: disk.platform,
             reason: disk.reason.as_deref(),

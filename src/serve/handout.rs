@@ -5,7 +5,7 @@ use crate::{
     disk::attempts::{AttemptKey, AttemptStore, Document, DocumentBody, DocumentHeader},
     journal::{AttemptId, MachineId},
     model::{Arch, Facts, Mac, NodeName, Platform, PolicyName},
-    render::{self, FileKind, Job, Rendered, Urls},
+    render::{self, FileKind, RenderRequest, RenderedAttempt, Urls},
     site::{Diagnostic, Resolved, Severity, Subject, resolve},
 };
 
@@ -151,7 +151,7 @@ pub(crate) fn script_of_task(
     let rendered = render_for(turn, &whom, &report, base)?;
     let script = rendered.files.into_iter().find(|file| file.name == SCRIPT);
     match script.map(|script| script.body) {
-        Some(render::Body::Bytes(bytes)) => Ok(bytes),
+        Some(render::FileBody::Bytes(bytes)) => Ok(bytes),
         _ => Err(format!("it renders no {SCRIPT}")),
     }
 }
@@ -161,7 +161,7 @@ fn render_for(
     whom: &Whom<'_>,
     report: &Report,
     base: &str,
-) -> Result<Rendered, String> {
+) -> Result<RenderedAttempt, String> {
     let machine = turn.world.state.machine(whom.machine);
     let facts = machine
         .map(|machine| machine.facts.clone())
@@ -207,11 +207,11 @@ pub(crate) fn render(
     report: &Report,
     urls: Urls,
     attempt: u32,
-) -> Result<Rendered, Vec<Diagnostic>> {
-    render::attempt(&Job {
+) -> Result<RenderedAttempt, Vec<Diagnostic>> {
+    render::render_attempt(&RenderRequest {
         site: &snapshot.site,
         library: &snapshot.library,
-        outside: &snapshot.outside,
+        external: &snapshot.outside,
         resolved,
         facts,
         platform: report.platform.or(facts.firmware).unwrap_or(Platform::Efi),
@@ -268,7 +268,7 @@ fn name_of(macs: &[Mac]) -> Option<NodeName> {
 fn document(file: render::RenderedFile) -> Document {
     let kind = match file.kind {
         FileKind::Document => DOCUMENT,
-        FileKind::HandOut => "hand-out",
+        FileKind::Auxiliary => "hand-out",
     };
     Document {
         about: DocumentHeader {
@@ -277,8 +277,8 @@ fn document(file: render::RenderedFile) -> Document {
             content_type: file.content_type.into(),
         },
         body: match file.body {
-            render::Body::Bytes(bytes) => DocumentBody::Bytes(bytes),
-            render::Body::Repo { repo, path } => DocumentBody::Repo {
+            render::FileBody::Bytes(bytes) => DocumentBody::Bytes(bytes),
+            render::FileBody::Repo { repo, path } => DocumentBody::Repo {
                 repo: repo.to_string(),
                 path,
             },

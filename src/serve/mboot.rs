@@ -10,7 +10,7 @@ use crate::{
     journal::AttemptId,
     model::{BootProgram, Mac, Platform},
     net::http::{FileReply, MbootRequest, Peer, Reply, ServedFile},
-    render::mboot::{self, Beside},
+    render::mboot::{self, MbootFile},
 };
 
 /// The name of an attempt's boot.cfg.
@@ -68,10 +68,10 @@ pub(crate) fn paths(engine: &Engine, name: &str) -> Vec<String> {
 impl Server {
     /// Serves what lies beside mboot over HTTP.
     pub(crate) async fn on_mboot(&self, ask: MbootRequest) -> FileReply {
-        match Beside::read(&ask.path) {
-            Beside::BootCfg(mac) => reply(self.boot_cfg(&ask, mac).await),
-            Beside::Loader => self.mboot_itself(&ask).await,
-            Beside::File(_) => self.beside_mboot(&ask).await,
+        match MbootFile::read(&ask.path) {
+            MbootFile::BootCfg(mac) => reply(self.boot_cfg(&ask, mac).await),
+            MbootFile::Loader => self.mboot_itself(&ask).await,
+            MbootFile::File(_) => self.beside_mboot(&ask).await,
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     net::http::{self, CheckInReply, CheckInRequest, Reply, ServedFile},
     render::{
         grub,
-        scripts::{self, Microkernel},
+        scripts::{self, MicrokernelBoot},
     },
 };
 
@@ -39,7 +39,7 @@ impl Engine {
         let url = |name: &str| format!("{}/microkernel/{name}", ask.base);
         // The card it boots from, as PXELINUX tells it.
         let words = words(&ask.base, token, ask.report.macs.first().copied());
-        let microkernel = Microkernel {
+        let microkernel = MicrokernelBoot {
             kernel: &url(KERNEL),
             initrd: &url(INITRD),
             words: &words,

@@ -13,7 +13,7 @@ use crate::{
         state::SecretKey,
     },
     model::{PasswordHash, Repo, RepoName, Settings, Spanned, TaskName},
-    render::{self, Library, Outside, RepoFile, RepoView},
+    render::{self, ExternalInputs, Library, RepoContents, TreeFile},
     site::{Diagnostic, Site, guess},
 };
 
@@ -50,9 +50,13 @@ impl Lookup {
     }
 
     /// Looks up everything that `site` refers to.
-    pub(crate) fn outside(&self, site: &Site, library: &Library) -> (Outside, Vec<Diagnostic>) {
+    pub(crate) fn outside(
+        &self,
+        site: &Site,
+        library: &Library,
+    ) -> (ExternalInputs, Vec<Diagnostic>) {
         let mut diagnostics = Vec::new();
-        let mut outside = Outside::default();
+        let mut outside = ExternalInputs::default();
         let secrets = site.config.paths.secrets.as_ref();
         let (found, troubles) =
             secrets::read(&secrets.map_or(PathBuf::from(SECRETS), |at| self.root.join(&at.value)));
@@ -72,7 +76,7 @@ impl Lookup {
     fn read_passwords(
         &self,
         site: &Site,
-        outside: &mut Outside,
+        outside: &mut ExternalInputs,
         diagnostics: &mut Vec<Diagnostic>,
     ) {
         let layers = std::iter::once(&site.defaults.settings)
@@ -95,19 +99,19 @@ impl Lookup {
         }
     }
 
-    fn sources(&self, site: &Site, outside: &mut Outside) -> BTreeMap<RepoName, RepoSource> {
+    fn sources(&self, site: &Site, outside: &mut ExternalInputs) -> BTreeMap<RepoName, RepoSource> {
         let mut sources = BTreeMap::new();
         for (name, repo) in &site.repos {
             let view = match source(&self.root, site, repo, &self.images) {
                 None => match &repo.body.url {
-                    Some(url) => RepoView::Url(url.value.trim_end_matches('/').into()),
+                    Some(url) => RepoContents::Url(url.value.trim_end_matches('/').into()),
                     None => continue,
                 },
                 Some(source) => match source.trouble() {
-                    Some(trouble) => RepoView::Missing(trouble),
+                    Some(trouble) => RepoContents::Missing(trouble),
                     None => {
                         sources.insert(name.clone(), source);
-                        RepoView::Tree {
+                        RepoContents::Tree {
                             files: BTreeMap::new(),
                         }
                     }
@@ -184,10 +188,10 @@ fn look_up(
     site: &Site,
     library: &Library,
     sources: &BTreeMap<RepoName, RepoSource>,
-    outside: &mut Outside,
+    outside: &mut ExternalInputs,
 ) {
     loop {
-        let wants = render::wants(site, library, outside);
+        let wants = render::needed_lookups(site, library, outside);
         if wants.is_empty() {
             return;
         }
@@ -199,7 +203,7 @@ fn look_up(
                 source.look(&want.path)
             };
             let file = match looked {
-                Ok(looked) => Some(RepoFile {
+                Ok(looked) => Some(TreeFile {
                     path: looked.path,
                     size: looked.size,
                     text: looked.text,
@@ -210,7 +214,7 @@ fn look_up(
                     None
                 }
             };
-            if let Some(RepoView::Tree { files }) = outside.repos.get_mut(&want.repo) {
+            if let Some(RepoContents::Tree { files }) = outside.repos.get_mut(&want.repo) {
                 files.insert(want.path, file);
             }
         }

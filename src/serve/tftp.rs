@@ -25,7 +25,7 @@ use crate::{
             TransferOutcome,
         },
     },
-    render::{self, mboot::Beside},
+    render::{self, mboot::MbootFile},
 };
 
 /// The block size that iPXE asks with, and no firmware ([`Quirk::ONE_BOOT_FILE`]).
@@ -155,16 +155,16 @@ impl Tree {
         repo: &str,
         path: &str,
     ) -> Result<FileContent, TftpRefusal> {
-        let name = match Beside::read(path) {
-            Beside::BootCfg(mac) => {
+        let name = match MbootFile::read(path) {
+            MbootFile::BootCfg(mac) => {
                 let mac = mac.or_else(|| mboot::card_at(&self.engine, self.peer(ask)));
                 let mac = mac.ok_or(TftpRefusal::NotFound)?;
                 let chosen = self.choose_now(ask, mac, BootProgram::Mboot, Platform::Efi)?;
                 let config = mboot::boot_cfg(&self.engine, chosen);
                 return Ok(text(render::mboot::over_tftp(&config, repo)));
             }
-            Beside::Loader => render::mboot::LOADER,
-            Beside::File(path) => path,
+            MbootFile::Loader => render::mboot::LOADER,
+            MbootFile::File(path) => path,
         };
         let paths = mboot::paths(&self.engine, name).into_iter();
         let mut opened = paths.map(|path| self.repo(&format!("{repo}/{path}")));

@@ -11,7 +11,7 @@ use crate::{
     journal::MachineId,
     model::{Facts, NodeName},
     net::http::{ApiError, Bytes},
-    render::{self, Rendered, Urls},
+    render::{self, RenderedAttempt, Urls},
     site::{Diagnostic, Resolved, Subject},
 };
 
@@ -193,7 +193,7 @@ pub fn rendered(
     snapshot: &Snapshot,
     name: &str,
     facts: &Facts,
-) -> Result<Rendered, Vec<Diagnostic>> {
+) -> Result<RenderedAttempt, Vec<Diagnostic>> {
     rendered_for(snapshot, name, facts, &Report::default(), None)
 }
 
@@ -205,7 +205,7 @@ pub fn rendered_for(
     facts: &Facts,
     report: &Report,
     base: Option<&str>,
-) -> Result<Rendered, Vec<Diagnostic>> {
+) -> Result<RenderedAttempt, Vec<Diagnostic>> {
     let (resolved, mut found) = resolved_by_name(snapshot, name)?;
     let likely = || {
         let bases: Bases = super::load::bases(&snapshot.site.config, None);

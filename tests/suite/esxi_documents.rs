@@ -40,7 +40,7 @@ fn a_licence_comes_from_a_variable_or_from_a_secret() {
         let toml = SITE.replace("[node.esx-static]", &format!("[node.esx-static]\n{vars}"));
         let mut rendering = rendering(&toml, &[]);
         let secret = SecretText::new(format!("{key}\n"));
-        rendering.outside.secrets.insert("esxi-8".into(), secret);
+        rendering.external.secrets.insert("esxi-8".into(), secret);
         let text = rendering.text("esx-static", "ks.cfg");
         assert!(
             text.contains(&format!("\nserialnum --esx={key}\n")),
@@ -57,7 +57,7 @@ fn a_secret_that_is_no_licence_is_not_shown() {
     );
     let mut rendering = rendering(&toml, &[]);
     rendering
-        .outside
+        .external
         .secrets
         .insert("esxi-8".into(), SecretText::new("hunter2"));
     let found = rendering.shown(&rendering.inspect("esx-static").1);

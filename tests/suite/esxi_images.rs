@@ -11,7 +11,7 @@ use std::{
     process::Command,
 };
 
-use bootwright::render::bootcfg::{Changes, rewrite};
+use bootwright::render::bootcfg::{BootCfgChanges, rewrite};
 
 use crate::support::server::{House, Server, find_token};
 
@@ -267,7 +267,7 @@ fn every_boot_cfg_names_only_what_is_there_and_loses_nothing() {
         );
 
         // Once more changes nothing.
-        let changes = Changes {
+        let changes = BootCfgChanges {
             prefix: prefix.into(),
             words: ours.iter().map(|word| (*word).to_owned()).collect(),
         };

@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, fs, path::Path};
 use bootwright::{
     disk,
     model::{Arch, Facts, Node, Platform, Policy},
-    render::{self, Body, Job, Outside, RepoFile, RepoView, Urls},
+    render::{self, ExternalInputs, FileBody, RenderRequest, RepoContents, TreeFile, Urls},
     site::{self, Memory, Site, Style, Subject},
 };
 
 /// The files below `folder` by their path in lower case.
-fn tree(folder: &Path) -> BTreeMap<String, RepoFile> {
+fn tree(folder: &Path) -> BTreeMap<String, TreeFile> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(next) = folders.pop() {
@@ -22,7 +22,7 @@ fn tree(folder: &Path) -> BTreeMap<String, RepoFile> {
             }
             let text = fs::read_to_string(&path).unwrap();
             let name = path.strip_prefix(folder).unwrap().to_str().unwrap();
-            let file = RepoFile {
+            let file = TreeFile {
                 path: name.into(),
                 size: text.len() as u64,
                 text: Some(text.into()),
@@ -35,23 +35,23 @@ fn tree(folder: &Path) -> BTreeMap<String, RepoFile> {
 }
 
 /// Looks everything up that the tasks want of the site's repos.
-fn outside(root: &Path, site: &Site, library: &render::Library) -> Outside {
+fn external(root: &Path, site: &Site, library: &render::Library) -> ExternalInputs {
     let repos = site.config.paths.repos.as_ref();
     let start = repos.map_or(root.to_path_buf(), |at| root.join(&at.value));
-    let mut outside = Outside::default();
+    let mut external = ExternalInputs::default();
     loop {
-        let wants = render::wants(site, library, &outside);
+        let wants = render::needed_lookups(site, library, &external);
         if wants.is_empty() {
-            return outside;
+            return external;
         }
         for want in wants {
             let path = site.repos[&want.repo].body.path.as_ref().unwrap();
             let found = tree(&start.join(&path.value)).remove(&want.path);
-            let view = outside.repos.entry(want.repo);
-            let view = view.or_insert_with(|| RepoView::Tree {
+            let view = external.repos.entry(want.repo);
+            let view = view.or_insert_with(|| RepoContents::Tree {
                 files: BTreeMap::new(),
             });
-            if let RepoView::Tree { files } = view {
+            if let RepoContents::Tree { files } = view {
                 files.insert(want.path, found);
             }
         }
@@ -91,15 +91,15 @@ fn render_all(root: &Path) -> usize {
     let files = disk::site::read(root).unwrap();
     let (site, _) = site::load(&files, &mut Memory::default());
     let (library, mut found) = render::compile(&site, &files, None);
-    let outside = outside(root, &site, &library);
+    let external = external(root, &site, &library);
     for (name, node) in &site.nodes {
         let subject = Subject::declared(node);
         let (resolved, mistakes) = site::resolve(&site, &subject, policy(&site, node));
         found.extend(mistakes);
-        let (rendered, mistakes) = render::inspect(&Job {
+        let (rendered, mistakes) = render::inspect_attempt(&RenderRequest {
             site: &site,
             library: &library,
-            outside: &outside,
+            external: &external,
             resolved: &resolved,
             facts: &Facts::default(),
             platform: Platform::Efi,
@@ -118,8 +118,8 @@ fn render_all(root: &Path) -> usize {
             .files
             .iter()
             .filter_map(|file| match &file.body {
-                Body::Bytes(bytes) => Some(String::from_utf8_lossy(bytes)),
-                Body::Repo { .. } => None,
+                FileBody::Bytes(bytes) => Some(String::from_utf8_lossy(bytes)),
+                FileBody::Repo { .. } => None,
             })
             .collect();
         assert!(all.contains(&address), "{name}: {address}");

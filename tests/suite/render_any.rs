@@ -1,7 +1,7 @@
 //! Texts of any kind make nothing panic, and come back as they were.
 
 use bootwright::render::{
-    bootcfg::{Changes, named_files, rewrite},
+    bootcfg::{BootCfgChanges, named_files, rewrite},
     check::{BootCfgRequirements, check_boot_cfg, check_ks, split},
     quote,
 };
@@ -55,7 +55,7 @@ proptest! {
 
     #[test]
     fn a_boot_cfg_that_was_rewritten_stays_as_it_is(text in text()) {
-        let changes = Changes { prefix: "http://192.0.2.1/repo/esxi".into(), words: vec!["ks=http://192.0.2.1/ks".into()] };
+        let changes = BootCfgChanges { prefix: "http://192.0.2.1/repo/esxi".into(), words: vec!["ks=http://192.0.2.1/ks".into()] };
         let find = |path: &str| Some(path.to_string());
         if let Ok(once) = rewrite(&text, &changes, find) {
             prop_assert_eq!(rewrite(&once, &changes, find), Ok(once));

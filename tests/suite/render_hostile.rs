@@ -123,7 +123,7 @@ fn no_message_shows_a_secret() {
         );
         assert_eq!(rendering.shown(&rendering.found), Vec::<String>::new());
         rendering
-            .outside
+            .external
             .secrets
             .insert("licence".into(), SecretText::new("hunter2\nhunter3"));
         let found = rendering.inspect("seen").1;

@@ -33,7 +33,7 @@ fn changed(before: &Rendering, path: &str, text: &str) -> Rendering {
         site,
         files,
         library,
-        outside: before.outside.clone(),
+        external: before.external.clone(),
         found,
     }
 }

@@ -10,7 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use bootwright::render::Rendered;
+use bootwright::render::RenderedAttempt;
 
 use crate::support::rendering::{Rendering, SITE, rendering, text};
 
@@ -142,7 +142,7 @@ fn the_shell_can_read_every_script() {
 }
 
 /// The scripts of an attempt: whole files, sections of kickstart files, and commands of preseed files.
-fn scripts(rendered: &Rendered) -> Vec<(String, String)> {
+fn scripts(rendered: &RenderedAttempt) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for file in &rendered.files {
         let text = text(&file.body);

@@ -3,7 +3,7 @@
 use bootwright::{
     cli::play::ipxe::{self, IpxeExit, IpxeSettings},
     model::{LocalBoot, Platform},
-    render::scripts::{self, Local, Microkernel},
+    render::scripts::{self, DiskBoot, MicrokernelBoot},
 };
 
 use crate::support::rendering::{SITE, rendering};
@@ -15,10 +15,10 @@ fn scripts_are_what_they_always_were() {
     let rendering = rendering(SITE, &[]);
     let library = &rendering.library;
     let reason = "it's ${net0/mac}\nexit; reboot || true # & grüße";
-    let local = Local {
+    let local = DiskBoot {
         reason: Some(reason),
         no_disk: Some(NO_DISK),
-        ..Local::default()
+        ..DiskBoot::default()
     };
     let all = [
         ("entry", scripts::entry(library, "http://192.0.2.1", "5f2e")),
@@ -30,13 +30,13 @@ fn scripts_are_what_they_always_were() {
                 "10 installations in an hour",
             ),
         ),
-        ("held", scripts::held(library, reason, &Local::default())),
+        ("held", scripts::held(library, reason, &DiskBoot::default())),
         ("local", scripts::local(library, &local)),
         (
             "local of a BIOS",
             scripts::local(
                 library,
-                &Local {
+                &DiskBoot {
                     platform: Some(Platform::Pcbios),
                     ..local
                 },
@@ -46,7 +46,7 @@ fn scripts_are_what_they_always_were() {
             "local of UEFI",
             scripts::local(
                 library,
-                &Local {
+                &DiskBoot {
                     platform: Some(Platform::Efi),
                     ..local
                 },
@@ -56,9 +56,9 @@ fn scripts_are_what_they_always_were() {
             "exit",
             scripts::local(
                 library,
-                &Local {
+                &DiskBoot {
                     how: Some(LocalBoot::Exit),
-                    ..Local::default()
+                    ..DiskBoot::default()
                 },
             ),
         ),
@@ -66,9 +66,9 @@ fn scripts_are_what_they_always_were() {
             "exit1",
             scripts::local(
                 library,
-                &Local {
+                &DiskBoot {
                     how: Some(LocalBoot::Exit1),
-                    ..Local::default()
+                    ..DiskBoot::default()
                 },
             ),
         ),
@@ -76,7 +76,7 @@ fn scripts_are_what_they_always_were() {
             "sanboot",
             scripts::local(
                 library,
-                &Local {
+                &DiskBoot {
                     how: Some(LocalBoot::Sanboot),
                     ..local
                 },
@@ -86,7 +86,7 @@ fn scripts_are_what_they_always_were() {
             "microkernel",
             scripts::microkernel(
                 library,
-                &Microkernel {
+                &MicrokernelBoot {
                     kernel: "http://192.0.2.1/microkernel/linux",
                     initrd: "http://192.0.2.1/microkernel/initrd",
                     words: &["quiet".into(), "bootwright=http://192.0.2.1/c/0".into()],
@@ -118,7 +118,7 @@ fn a_site_may_replace_a_script_and_its_mistakes_are_found() {
     );
     assert_eq!(own.shown(&own.found), Vec::<String>::new());
     assert_eq!(
-        scripts::local(&own.library, &Local::default()),
+        scripts::local(&own.library, &DiskBoot::default()),
         "#!ipxe\necho ours\nexit\n"
     );
     let broken = rendering(
@@ -131,7 +131,7 @@ fn a_site_may_replace_a_script_and_its_mistakes_are_found() {
             "templates/ipxe/local.ipxe.j2:2: template ipxe/local.ipxe.j2, line 2: `reasn` is not defined = write `reasn | default(\"\")`"
         ]
     );
-    assert!(scripts::local(&broken.library, &Local::default()).contains("sanboot"));
+    assert!(scripts::local(&broken.library, &DiskBoot::default()).contains("sanboot"));
 }
 
 /// A machine whose server has gone away once the script was there.

@@ -34,7 +34,7 @@ use crate::{
     control::{Examined, Report},
     model::{Facts, Node, Platform},
     net::http::{Advertise, OperatorQuery},
-    render::{FileKind, Rendered},
+    render::{FileKind, RenderedAttempt},
     serve::{self, Loaded},
     site::Resolved,
 };
@@ -197,7 +197,12 @@ impl Trial<'_> {
     }
 
     /// Everything that the machine is given, with zeros for the token.
-    fn rendered(&self, facts: &Facts, platform: Platform, server: &str) -> CliResult<Rendered> {
+    fn rendered(
+        &self,
+        facts: &Facts,
+        platform: Platform,
+        server: &str,
+    ) -> CliResult<RenderedAttempt> {
         let report = Report {
             platform: Some(platform),
             ..Report::default()
@@ -218,7 +223,7 @@ impl Trial<'_> {
         &self,
         ended: &TryOutcome,
         seen: &BootRecord,
-        rendered: &Rendered,
+        rendered: &RenderedAttempt,
         screen: &SerialLog,
         complaints: &str,
         stand_in: Option<&StandIn>,
@@ -276,7 +281,7 @@ impl Trial<'_> {
     }
 
     /// Says what was not shown by this boot, and shows what would have been read.
-    fn tell_stand_in(&self, rendered: &Rendered, stand_in: &StandIn) -> CliResult {
+    fn tell_stand_in(&self, rendered: &RenderedAttempt, stand_in: &StandIn) -> CliResult {
         let StandIn { repo, path, length } = stand_in;
         self.terminal
             .show("\nwhat its installer would read now, with zeros for the token\n\n")?;
@@ -296,7 +301,7 @@ impl Trial<'_> {
         )))
     }
 
-    fn show(&self, rendered: &Rendered, is_wanted: impl Fn(&String) -> bool) -> CliResult {
+    fn show(&self, rendered: &RenderedAttempt, is_wanted: impl Fn(&String) -> bool) -> CliResult {
         let files = rendered.files.iter().filter(|file| is_wanted(&file.name));
         files
             .into_iter()

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     cli::render::directory,
     model::Platform,
-    render::{Body, Rendered},
+    render::{FileBody, RenderedAttempt},
     site::Site,
 };
 
@@ -32,7 +32,7 @@ const SHORTEST: u64 = 16 << 10;
 pub(super) fn find(
     root: &Path,
     site: &Site,
-    rendered: &Rendered,
+    rendered: &RenderedAttempt,
     base: &str,
     platform: Platform,
 ) -> io::Result<Option<StandIn>> {
@@ -56,12 +56,12 @@ pub(super) fn find(
 }
 
 /// The repo and the path of what the script starts: on UEFI the first program that it names, on a BIOS the last.
-fn program(rendered: &Rendered, base: &str, platform: Platform) -> Option<(String, String)> {
+fn program(rendered: &RenderedAttempt, base: &str, platform: Platform) -> Option<(String, String)> {
     let script = rendered
         .files
         .iter()
         .find(|file| file.name == "boot.ipxe")?;
-    let Body::Bytes(script) = &script.body else {
+    let FileBody::Bytes(script) = &script.body else {
         return None;
     };
     let text = String::from_utf8_lossy(script);
@@ -84,7 +84,7 @@ fn program(rendered: &Rendered, base: &str, platform: Platform) -> Option<(Strin
     let (_token, name) = path.strip_prefix("/t/")?.split_once('/')?;
     let file = rendered.files.iter().find(|file| file.name == name)?;
     match &file.body {
-        Body::Repo { repo, path } => Some((repo.to_string(), path.clone())),
-        Body::Bytes(_) => None,
+        FileBody::Repo { repo, path } => Some((repo.to_string(), path.clone())),
+        FileBody::Bytes(_) => None,
     }
 }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::image::ImageStamp;
 use crate::{
     disk::{atomic, bundle},
-    iso::Index,
+    iso::IsoIndex,
 };
 
 /// Another form of what is kept has another number.
@@ -49,7 +49,7 @@ impl ImageCache {
     }
 
     /// The index of an image, if it is kept and the image is still the same.
-    pub(super) fn index(&self, image: &Path, stamp: &ImageStamp) -> io::Result<Option<Index>> {
+    pub(super) fn index(&self, image: &Path, stamp: &ImageStamp) -> io::Result<Option<IsoIndex>> {
         let Some(body) = self.read(image, stamp, "index")? else {
             return Ok(None);
         };
@@ -61,7 +61,7 @@ impl ImageCache {
         &self,
         image: &Path,
         stamp: &ImageStamp,
-        index: &Index,
+        index: &IsoIndex,
     ) -> io::Result<()> {
         self.write(image, stamp, "index", &serde_json::to_vec(index)?)
     }

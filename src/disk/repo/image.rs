@@ -15,7 +15,7 @@ use super::{
     Blob, ImageCache, OpenedRepoFile, RepoEntry, RepoError, digest::DigestProgress, folder_parts,
     parts,
 };
-use crate::iso::{Index, LookError, What};
+use crate::iso::{EntryKind, IsoIndex, IsoLookupError};
 
 /// Which image it is: another file, and one that was written to, have another stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +59,7 @@ struct IndexedState {
 pub(super) struct IndexedImage {
     pub(super) stamp: ImageStamp,
     pub(super) file: Arc<File>,
-    pub(super) index: Index,
+    pub(super) index: IsoIndex,
 }
 
 impl ImageStamp {
@@ -148,7 +148,7 @@ impl ImageFile {
     }
 
     /// Calls `see` with what is in it.
-    pub fn see<T>(&self, see: impl FnOnce(&Index) -> T) -> Result<T, RepoError> {
+    pub fn see<T>(&self, see: impl FnOnce(&IsoIndex) -> T) -> Result<T, RepoError> {
         Ok(see(&self.indexed()?.index))
     }
 
@@ -156,9 +156,9 @@ impl ImageFile {
         let parts = parts(path)?;
         let image = self.indexed()?;
         let found = image.index.look(&parts).map_err(|error| match error {
-            LookError::Missing => RepoError::Missing(path.into()),
-            LookError::NotAFile => RepoError::NotAFile(path.into()),
-            LookError::Outside => RepoError::Outside(path.into()),
+            IsoLookupError::NotFound => RepoError::Missing(path.into()),
+            IsoLookupError::NotAFile => RepoError::NotAFile(path.into()),
+            IsoLookupError::LinkOutside => RepoError::Outside(path.into()),
         })?;
         let stamp = image.stamp;
         let begin = found.extents.iter().next().map_or(0, |run| run.start);
@@ -184,12 +184,12 @@ impl ImageFile {
         let list = image.index.list(&parts).into_iter().map(|entry| RepoEntry {
             name: entry.path.rsplit('/').next().unwrap_or_default().to_owned(),
             size: match &entry.what {
-                What::File(extents) => Some(extents.size()),
-                What::Directory | What::Link(_) => None,
+                EntryKind::File(extents) => Some(extents.size()),
+                EntryKind::Directory | EntryKind::Link(_) => None,
             },
             link: match &entry.what {
-                What::Link(target) => Some(target.to_string()),
-                What::Directory | What::File(_) => None,
+                EntryKind::Link(target) => Some(target.to_string()),
+                EntryKind::Directory | EntryKind::File(_) => None,
             },
         });
         Ok(list.collect())
@@ -242,7 +242,7 @@ impl ImageFile {
         IndexedState { stamp, outcome }
     }
 
-    fn index(&self, file: &File, stamp: &ImageStamp) -> Result<Index, String> {
+    fn index(&self, file: &File, stamp: &ImageStamp) -> Result<IsoIndex, String> {
         let told = |error: io::Error| {
             tracing::warn!(
                 "what is known of {} is not kept: {error}",
@@ -256,7 +256,7 @@ impl ImageFile {
                 Err(error) => told(error),
             }
         }
-        let index = Index::read(file).map_err(|error| error.to_string())?;
+        let index = IsoIndex::read(file).map_err(|error| error.to_string())?;
         if let Some(cache) = &self.cache
             && let Err(error) = cache.keep_index(&self.path, stamp, &index)
         {

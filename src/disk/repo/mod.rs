@@ -125,7 +125,7 @@ impl RepoSource {
     pub fn totals(&self) -> Result<(u64, u64), RepoError> {
         match self {
             RepoSource::Directory(tree) => tree.totals(),
-            RepoSource::Image(image) => image.see(crate::iso::Index::totals),
+            RepoSource::Image(image) => image.see(crate::iso::IsoIndex::totals),
         }
     }
 

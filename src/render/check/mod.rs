@@ -15,9 +15,9 @@ mod order;
 use crate::site::{Diagnostic, Severity};
 
 use super::{
-    job::{Body, Job, Rendered},
+    external::RepoContents,
     library::Task,
-    outside::RepoView,
+    request::{FileBody, RenderRequest, RenderedAttempt},
     task::Dialect,
 };
 
@@ -57,22 +57,26 @@ impl RuleViolation {
 }
 
 /// Holds what was rendered to the rules of its format.
-pub(super) fn rendered(job: &Job<'_>, task: &Task, rendered: &Rendered) -> Vec<Diagnostic> {
+pub(super) fn rendered(
+    request: &RenderRequest<'_>,
+    task: &Task,
+    rendered: &RenderedAttempt,
+) -> Vec<Diagnostic> {
     if task.spec.microkernel {
-        return order::check(job, rendered);
+        return order::check(request, rendered);
     }
     if task.spec.dialect != Dialect::Esxi {
         return Vec::new();
     }
     let mut found = Vec::new();
     for file in &rendered.files {
-        let Body::Bytes(bytes) = &file.body else {
+        let FileBody::Bytes(bytes) = &file.body else {
             continue;
         };
         let text = String::from_utf8_lossy(bytes);
         let findings = match file.name.as_str() {
             "ks.cfg" => {
-                let secure = job
+                let secure = request
                     .resolved
                     .settings
                     .secure_boot
@@ -80,7 +84,7 @@ pub(super) fn rendered(job: &Job<'_>, task: &Task, rendered: &Rendered) -> Vec<D
                     .is_some_and(|at| at.value);
                 check_ks(&text, secure)
             }
-            "boot.cfg" => check_boot_cfg(&text, &expected(job)),
+            "boot.cfg" => check_boot_cfg(&text, &expected(request)),
             _ => continue,
         };
         found.extend(
@@ -93,10 +97,10 @@ pub(super) fn rendered(job: &Job<'_>, task: &Task, rendered: &Rendered) -> Vec<D
 }
 
 /// What a machine's boot.cfg is held to.
-fn expected<'a>(job: &Job<'a>) -> BootCfgRequirements<'a> {
-    let name = job.resolved.repo.as_ref().map(|repo| &repo.name.value);
-    let tree = match name.and_then(|name| job.outside.repos.get(name)) {
-        Some(RepoView::Tree { files }) => Some(files),
+fn expected<'a>(request: &RenderRequest<'a>) -> BootCfgRequirements<'a> {
+    let name = request.resolved.repo.as_ref().map(|repo| &repo.name.value);
+    let tree = match name.and_then(|name| request.external.repos.get(name)) {
+        Some(RepoContents::Tree { files }) => Some(files),
         _ => None,
     };
     BootCfgRequirements {

@@ -4,20 +4,20 @@ use std::net::IpAddr;
 
 use crate::{
     model::ImageInstruction,
-    render::job::{Body, Job, Rendered},
+    render::request::{FileBody, RenderRequest, RenderedAttempt},
     site::Diagnostic,
 };
 
 /// What is wrong with an attempt's order.
-pub(super) fn check(job: &Job<'_>, rendered: &Rendered) -> Vec<Diagnostic> {
-    let span = job.resolved.repo.as_ref().map(|repo| repo.name.span);
+pub(super) fn check(request: &RenderRequest<'_>, rendered: &RenderedAttempt) -> Vec<Diagnostic> {
+    let span = request.resolved.repo.as_ref().map(|repo| repo.name.span);
     let documents = rendered
         .files
         .iter()
         .filter(|file| file.name == "order.json");
     let texts = documents.filter_map(|file| match &file.body {
-        Body::Bytes(bytes) => Some(bytes),
-        Body::Repo { .. } => None,
+        FileBody::Bytes(bytes) => Some(bytes),
+        FileBody::Repo { .. } => None,
     });
     let found = texts.filter_map(|text| match serde_json::from_slice(text) {
         Ok(order) => mistake(&order),

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use crate::{model::Hostname, site::Link};
 
 use super::{
-    super::setting::InstallerSetting,
+    super::installer_setting::InstallerSetting,
     NetText, UnsupportedSetting, esxi_later,
     view::{LinkBase, LinkLabel, LinkView, families, gateway, joined, mac},
 };

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crate::site::{Link, LinkKind};
 
 use super::{
-    super::setting::InstallerSetting,
+    super::installer_setting::InstallerSetting,
     UnsupportedSetting,
     view::{LinkBase, LinkLabel, LinkView, families, gateway, is_configured, joined, mac},
 };

@@ -15,7 +15,7 @@ mod netplan;
 
 use crate::model::{Hostname, SourceSpan};
 
-use super::{setting::InstallerSetting, task::Dialect};
+use super::{installer_setting::InstallerSetting, task::Dialect};
 
 pub use esxi_later::NIC;
 pub use view::{LinkView, named, unsound};

@@ -11,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    super::setting::InstallerSetting,
+    super::installer_setting::InstallerSetting,
     NetFile, NetText, UnsupportedSetting, networkd,
     view::{LinkLabel, LinkView, families, gateway, is_configured, joined, mac},
 };

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::site::{Link, LinkKind};
 
 use super::{
-    super::{quote, setting::InstallerSetting},
+    super::{installer_setting::InstallerSetting, quote},
     NetText, UnsupportedSetting,
     keyfile::machine_wide,
     view::{LinkLabel, LinkView, mac},

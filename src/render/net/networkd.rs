@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::site::{Link, LinkKind};
 
 use super::{
-    super::setting::InstallerSetting,
+    super::installer_setting::InstallerSetting,
     NetFile, NetText, UnsupportedSetting,
     keyfile::machine_wide,
     kickstart,

@@ -1,11 +1,11 @@
 //! Any bytes as an image's boot.cfg: no panic, and what was rewritten once stays as it is.
 #![no_main]
 
-use bootwright::render::bootcfg::{Changes, rewrite};
+use bootwright::render::bootcfg::{BootCfgChanges, rewrite};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
-    let changes = Changes {
+    let changes = BootCfgChanges {
         prefix: "http://192.0.2.1:8080/repo/esxi".into(),
         words: vec![
             "ks=http://192.0.2.1:8080/t/0/ks.cfg".into(),

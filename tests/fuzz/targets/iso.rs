@@ -4,16 +4,16 @@
 
 use std::io::Cursor;
 
-use bootwright::iso::{Index, What};
+use bootwright::iso::{IsoIndex, EntryKind};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let Ok(index) = Index::read(Cursor::new(bytes)) else {
+    let Ok(index) = IsoIndex::read(Cursor::new(bytes)) else {
         return;
     };
     for entry in index.entries() {
         let parts: Vec<&str> = entry.path.split('/').collect();
         let found = index.look(&parts);
-        if let What::File(extents) = &entry.what {
+        if let EntryKind::File(extents) = &entry.what {
             assert!(extents.end() <= bytes.len() as u64);
             let found = found.expect("a file is found by its path");
             assert_eq!((found.path, found.extents), (&*entry.path, extents));

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bootwright::{
     model::{Arch, Facts, NodeName, Platform, RepoName},
-    render::{self, Body, Job, Library, Outside, Rendered, RepoFile, RepoView, Urls},
+    render::{
+        self, ExternalInputs, FileBody, Library, RenderRequest, RenderedAttempt, RepoContents,
+        TreeFile, Urls,
+    },
     site::{self, Diagnostic, Files, Memory, Site, Subject},
 };
 
@@ -18,7 +21,7 @@ pub(crate) struct Rendering {
     pub(crate) site: Site,
     pub(crate) files: Files,
     pub(crate) library: Library,
-    pub(crate) outside: Outside,
+    pub(crate) external: ExternalInputs,
     /// What was wrong with the site and its templates.
     pub(crate) found: Vec<Diagnostic>,
 }
@@ -52,38 +55,38 @@ pub(crate) fn rendering(toml: &str, more: &[(&str, &str)]) -> Rendering {
     let (site, mut found) = site::load(&files, &mut Memory::default());
     let (library, mistakes) = render::compile(&site, &files, None);
     found.extend(mistakes);
-    let mut outside = Outside::default();
-    look_up(&site, &library, &mut outside);
+    let mut external = ExternalInputs::default();
+    look_up(&site, &library, &mut external);
     Rendering {
         site,
         files,
         library,
-        outside,
+        external,
         found,
     }
 }
 
 /// Looks up what is wanted, in trees that have everything.
-fn look_up(site: &Site, library: &Library, outside: &mut Outside) {
+fn look_up(site: &Site, library: &Library, external: &mut ExternalInputs) {
     for repo in site.repos.values() {
         let view = match &repo.body.url {
-            Some(url) => RepoView::Url(url.value.clone()),
-            None => RepoView::Tree {
+            Some(url) => RepoContents::Url(url.value.clone()),
+            None => RepoContents::Tree {
                 files: BTreeMap::new(),
             },
         };
-        outside.repos.insert(repo.name.value.clone(), view);
+        external.repos.insert(repo.name.value.clone(), view);
     }
     loop {
-        let wanted = render::wants(site, library, outside);
+        let wanted = render::needed_lookups(site, library, external);
         if wanted.is_empty() {
             return;
         }
         for want in wanted {
-            let Some(RepoView::Tree { files }) = outside.repos.get_mut(&want.repo) else {
+            let Some(RepoContents::Tree { files }) = external.repos.get_mut(&want.repo) else {
                 panic!("{want:?}")
             };
-            let file = RepoFile {
+            let file = TreeFile {
                 path: want.path.clone(),
                 size: 1,
                 text: want.text.then(|| BOOT_CFG.into()),
@@ -95,12 +98,12 @@ fn look_up(site: &Site, library: &Library, outside: &mut Outside) {
 
 impl Rendering {
     /// Renders one node's files, with whatever `check` has to say of them.
-    pub(crate) fn inspect(&self, node: &str) -> (Option<Rendered>, Vec<Diagnostic>) {
-        self.with(node, render::inspect)
+    pub(crate) fn inspect(&self, node: &str) -> (Option<RenderedAttempt>, Vec<Diagnostic>) {
+        self.with(node, render::inspect_attempt)
     }
 
     /// Hands what one node's files are rendered from to `use_it`.
-    pub(crate) fn with<T>(&self, node: &str, use_it: impl FnOnce(&Job<'_>) -> T) -> T {
+    pub(crate) fn with<T>(&self, node: &str, use_it: impl FnOnce(&RenderRequest<'_>) -> T) -> T {
         let name: NodeName = node.parse().expect("a name");
         let declared = &self.site.nodes[&name];
         let subject = Subject {
@@ -117,10 +120,10 @@ impl Rendering {
         let (resolved, found) = site::resolve(&self.site, &subject, policy.map(AsRef::as_ref));
         assert!(found.is_empty(), "{node}: {found:?}");
         let facts = Facts::default();
-        use_it(&Job {
+        use_it(&RenderRequest {
             site: &self.site,
             library: &self.library,
-            outside: &self.outside,
+            external: &self.external,
             resolved: &resolved,
             facts: &facts,
             platform: Platform::Efi,
@@ -148,7 +151,7 @@ impl Rendering {
     /// Where a repo's file is looked up.
     pub(crate) fn forget(&mut self, repo: &str, path: &str) {
         let repo: RepoName = repo.parse().expect("a name");
-        let Some(RepoView::Tree { files }) = self.outside.repos.get_mut(&repo) else {
+        let Some(RepoContents::Tree { files }) = self.external.repos.get_mut(&repo) else {
             panic!("no tree")
         };
         files.insert(path.into(), None);
@@ -175,15 +178,15 @@ fn shown(site: &Site, one: &Diagnostic) -> String {
 }
 
 /// What a file holds, as text.
-pub(crate) fn text(body: &Body) -> String {
+pub(crate) fn text(body: &FileBody) -> String {
     match body {
-        Body::Bytes(bytes) => String::from_utf8(bytes.clone()).expect("text"),
-        Body::Repo { repo, path } => format!("(file {path} of repo {repo})\n"),
+        FileBody::Bytes(bytes) => String::from_utf8(bytes.clone()).expect("text"),
+        FileBody::Repo { repo, path } => format!("(file {path} of repo {repo})\n"),
     }
 }
 
 /// All of a node's files, each under its name.
-pub(crate) fn whole(rendered: &Rendered) -> String {
+pub(crate) fn whole(rendered: &RenderedAttempt) -> String {
     let files = rendered.files.iter().map(|file| {
         format!(
             "==> {} ({:?}, {}) <==\n{}",

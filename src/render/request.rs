@@ -7,21 +7,21 @@ use crate::{
 
 use super::{
     engine::TemplateError,
+    external::ExternalInputs,
     library::{Library, located},
-    outside::Outside,
-    templates::TemplateOrigin,
+    template_sources::TemplateOrigin,
     urls::Urls,
 };
 
 /// What one machine's files are rendered from.
 #[derive(Debug, Clone)]
-pub struct Job<'a> {
+pub struct RenderRequest<'a> {
     /// The site.
     pub site: &'a Site,
     /// Its tasks.
     pub library: &'a Library,
     /// What is known from outside.
-    pub outside: &'a Outside,
+    pub external: &'a ExternalInputs,
     /// What the machine is to be.
     pub resolved: &'a Resolved,
     /// What it reported.
@@ -38,7 +38,7 @@ pub struct Job<'a> {
 
 /// Everything that a machine is given in one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rendered {
+pub struct RenderedAttempt {
     /// The name it gets.
     pub hostname: Hostname,
     /// The files, all under `/t/<token>/`.
@@ -55,7 +55,7 @@ pub struct RenderedFile {
     /// Its media type.
     pub content_type: &'static str,
     /// What it holds.
-    pub body: Body,
+    pub body: FileBody,
 }
 
 /// Whether reading a file is a step of the installation.
@@ -64,12 +64,12 @@ pub enum FileKind {
     /// What the installer reads its orders from.
     Document,
     /// What it takes to get there: scripts, loaders, and what documents fetch.
-    HandOut,
+    Auxiliary,
 }
 
 /// What a file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
+pub enum FileBody {
     /// These bytes.
     Bytes(Vec<u8>),
     /// What a file of a repo holds.
@@ -81,10 +81,10 @@ pub enum Body {
     },
 }
 
-impl Job<'_> {
+impl RenderRequest<'_> {
     /// A template's mistake, with nothing in it that is secret.
     pub(super) fn mistake(&self, (origin, mistake): (TemplateOrigin, TemplateError)) -> Diagnostic {
-        let secrets = self.outside.secrets.values().map(|secret| secret.expose());
+        let secrets = self.external.secrets.values().map(|secret| secret.expose());
         let settings = &self.resolved.settings;
         let user = settings
             .user
@@ -97,7 +97,7 @@ impl Job<'_> {
             .chain(user)
             .map(|at| &at.value);
         let hashes = self
-            .outside
+            .external
             .passwords
             .values()
             .chain(own)

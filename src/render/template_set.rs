@@ -8,7 +8,7 @@ use super::{
     engine::{self, TemplateError},
     fingerprint::Fingerprint,
     scan::{self, ReferenceTarget},
-    templates::{COMMON, TASKS, TemplateOrigin, TemplateSources},
+    template_sources::{COMMON, TASKS, TemplateOrigin, TemplateSources},
 };
 
 /// Templates that see each other.
@@ -49,7 +49,7 @@ impl TemplateSet {
             members, mut found, ..
         } = gathering;
         found.extend(circles(&members));
-        let unit = TemplateSet {
+        let templates = TemplateSet {
             fingerprint: Fingerprint::of(
                 members
                     .iter()
@@ -59,7 +59,7 @@ impl TemplateSet {
             environment: engine::environment(),
             members,
         };
-        (unit, found)
+        (templates, found)
     }
 
     /// One text alone, under the name `name`, with the common templates in reach.
@@ -81,7 +81,7 @@ impl TemplateSet {
             members, mut found, ..
         } = gathering;
         found.extend(circles(&members));
-        let unit = TemplateSet {
+        let templates = TemplateSet {
             fingerprint: Fingerprint::of(
                 members
                     .iter()
@@ -91,7 +91,7 @@ impl TemplateSet {
             environment: engine::environment(),
             members,
         };
-        (unit.compiled(), found)
+        (templates.compiled(), found)
     }
 
     /// Compiles its templates. Those that do not compile were reported when they were gathered.

@@ -5,7 +5,7 @@ use crate::{
     site::{Diagnostic, Resolved, Site},
 };
 
-use super::{outside::Outside, setting::InstallerSetting, task::TaskSpec};
+use super::{external::ExternalInputs, installer_setting::InstallerSetting, task::TaskSpec};
 
 /// A setting that a machine asks for.
 #[derive(Debug, Clone, Copy)]
@@ -165,7 +165,7 @@ pub(super) fn passwords(
     task: &str,
     spec: &TaskSpec,
     settings: &Settings,
-    outside: &Outside,
+    external: &ExternalInputs,
     found: &mut Vec<Diagnostic>,
 ) -> PasswordHashes {
     let user = settings.user.as_deref().map(|at| &at.value);
@@ -174,7 +174,7 @@ pub(super) fn passwords(
                   file: Option<(&String, SourceSpan)>| {
         let (hash, span) = match (hash, file) {
             (Some(hash), _) => hash,
-            (None, Some((path, span))) => match outside.passwords.get(path) {
+            (None, Some((path, span))) => match external.passwords.get(path) {
                 Some(hash) => (hash, span),
                 None => {
                     found.push(Diagnostic::error(

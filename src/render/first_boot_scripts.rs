@@ -11,8 +11,8 @@ use super::{
     engine::TemplateError,
     fingerprint::Fingerprint,
     library::located,
-    templates::{TemplateOrigin, TemplateSources},
-    unit::TemplateSet,
+    template_set::TemplateSet,
+    template_sources::{TemplateOrigin, TemplateSources},
 };
 
 /// One script.
@@ -39,8 +39,8 @@ impl FirstBootScript {
             built_in: false,
         };
         let (body, mut mistakes) = if path.ends_with(".j2") {
-            let (unit, mistakes) = TemplateSet::single(texts, origin.clone(), &text);
-            (ScriptBody::Template(Box::new(unit)), mistakes)
+            let (templates, mistakes) = TemplateSet::single(texts, origin.clone(), &text);
+            (ScriptBody::Template(Box::new(templates)), mistakes)
         } else {
             (ScriptBody::Plain(text), Vec::new())
         };
@@ -72,12 +72,12 @@ impl FirstBootScript {
     pub(super) fn fingerprint(&self) -> Fingerprint {
         match &self.body {
             ScriptBody::Plain(text) => Fingerprint::of([text.as_str()]),
-            ScriptBody::Template(unit) => unit.fingerprint,
+            ScriptBody::Template(templates) => templates.fingerprint,
         }
     }
 
     pub(super) fn uses_secrets(&self) -> bool {
-        matches!(&self.body, ScriptBody::Template(unit) if unit.uses_secrets)
+        matches!(&self.body, ScriptBody::Template(templates) if templates.uses_secrets)
     }
 
     /// The script's text for one machine.
@@ -88,7 +88,7 @@ impl FirstBootScript {
     ) -> Result<String, (TemplateOrigin, TemplateError)> {
         match &self.body {
             ScriptBody::Plain(text) => Ok(text.clone()),
-            ScriptBody::Template(unit) => unit.render(path, context),
+            ScriptBody::Template(templates) => templates.render(path, context),
         }
     }
 }
@@ -119,16 +119,16 @@ pub(super) fn gather(
         let kept = previous
             .and_then(|previous| previous.get(path))
             .filter(|kept| kept.content == *content);
-        let loose = kept
+        let first_boot_scripts = kept
             .cloned()
             .unwrap_or_else(|| Arc::new(FirstBootScript::new(texts, path, content)));
         found.extend(
-            loose
+            first_boot_scripts
                 .mistakes
                 .iter()
                 .map(|(origin, mistake)| located(site, origin, mistake)),
         );
-        known.insert(path.clone(), loose);
+        known.insert(path.clone(), first_boot_scripts);
     }
     known
 }

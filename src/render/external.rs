@@ -1,7 +1,7 @@
 //! What rendering needs from outside the site's own files, as values: secrets, password hashes, and what lies
 //! in a repo.
 //!
-//! Nothing is read here. The shell looks up what [`wants`] names and asks again until nothing is wanted.
+//! Nothing is read here. The shell looks up what [`needed_lookups`] names and asks again until nothing is wanted.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,24 +17,24 @@ use super::{bootcfg, library::Library};
 
 /// Everything from outside the site's own files.
 #[derive(Debug, Clone, Default)]
-pub struct Outside {
+pub struct ExternalInputs {
     /// What `secret("name")` finds, by name.
     pub secrets: BTreeMap<String, SecretText>,
     /// The hash of each password file, by its path as the site writes it.
     pub passwords: BTreeMap<String, PasswordHash>,
     /// What is known of each repo.
-    pub repos: BTreeMap<RepoName, RepoView>,
+    pub repos: BTreeMap<RepoName, RepoContents>,
 }
 
 /// What is known of a repo.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RepoView {
+pub enum RepoContents {
     /// Machines fetch from there directly; what lies there is not known.
     Url(String),
     /// A directory, or an image read in place.
     Tree {
         /// What was looked up: the path that was asked for, in lower case, and what lies there.
-        files: BTreeMap<String, Option<RepoFile>>,
+        files: BTreeMap<String, Option<TreeFile>>,
     },
     /// It cannot be read, and why.
     Missing(String),
@@ -42,7 +42,7 @@ pub enum RepoView {
 
 /// One file of a repo.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RepoFile {
+pub struct TreeFile {
     /// Its path in the spelling of the tree, without a leading `/`.
     pub path: String,
     /// Its size in bytes.
@@ -53,7 +53,7 @@ pub struct RepoFile {
 
 /// A file of a repo that somebody has to look up.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Want {
+pub struct RepoLookup {
     /// The repo.
     pub repo: RepoName,
     /// The path in lower case, without a leading `/`.
@@ -64,14 +64,18 @@ pub struct Want {
 
 /// Lists what has to be looked up in repos before their tasks can be rendered. Call it again with what was
 /// found, until it returns nothing: a boot.cfg names further files.
-pub fn wants(site: &Site, library: &Library, outside: &Outside) -> Vec<Want> {
+pub fn needed_lookups(
+    site: &Site,
+    library: &Library,
+    external: &ExternalInputs,
+) -> Vec<RepoLookup> {
     let everywhere = named_tasks(site);
     let mut wanted = BTreeSet::new();
     for (name, repo) in &site.repos {
-        let known = match outside.repos.get(name) {
-            Some(RepoView::Url(_) | RepoView::Missing(_)) => continue,
+        let known = match external.repos.get(name) {
+            Some(RepoContents::Url(_) | RepoContents::Missing(_)) => continue,
             None if repo.body.url.is_some() => continue,
-            Some(RepoView::Tree { files }) => Some(files),
+            Some(RepoContents::Tree { files }) => Some(files),
             None => None,
         };
         let own = repo.body.task.as_ref().map(|at| &at.value);
@@ -88,7 +92,7 @@ pub fn wants(site: &Site, library: &Library, outside: &Outside) -> Vec<Want> {
                 None => false,
             };
             if !enough {
-                wanted.insert(Want {
+                wanted.insert(RepoLookup {
                     repo: name.clone(),
                     path,
                     text,
@@ -115,7 +119,7 @@ fn named_tasks(site: &Site) -> BTreeSet<&TaskName> {
         .collect()
 }
 
-type Known = BTreeMap<String, Option<RepoFile>>;
+type Known = BTreeMap<String, Option<TreeFile>>;
 
 /// The files of a repo that one task asks for, and whether their text is wanted.
 fn paths(

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 const SIZE: usize = 256 << 10;
 
 /// Reads ahead, and keeps what it has read when it is sought in: a walk along an image's directories jumps back and forth.
-pub(super) struct Window<R> {
+pub(super) struct ReadAhead<R> {
     inner: R,
     /// Where `bytes` begins.
     start: u64,
@@ -16,10 +16,10 @@ pub(super) struct Window<R> {
     length: u64,
 }
 
-impl<R: Read + Seek> Window<R> {
+impl<R: Read + Seek> ReadAhead<R> {
     pub(super) fn new(mut inner: R) -> io::Result<Self> {
         let length = inner.seek(SeekFrom::End(0))?;
-        Ok(Window {
+        Ok(ReadAhead {
             inner,
             start: 0,
             bytes: Vec::new(),
@@ -52,7 +52,7 @@ impl<R: Read + Seek> Window<R> {
     }
 }
 
-impl<R: Read + Seek> Read for Window<R> {
+impl<R: Read + Seek> Read for ReadAhead<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.ready().is_empty() && self.position < self.length {
             self.fill()?;
@@ -65,7 +65,7 @@ impl<R: Read + Seek> Read for Window<R> {
     }
 }
 
-impl<R: Read + Seek> Seek for Window<R> {
+impl<R: Read + Seek> Seek for ReadAhead<R> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let from = |base: u64, by: i64| {
             let at = base.checked_add_signed(by);
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn it_reads_what_is_there_wherever_it_is_sought() {
         let bytes: Vec<u8> = (0..700_001_u32).map(|n| (n % 251) as u8).collect();
-        let mut window = Window::new(Cursor::new(&bytes)).unwrap();
+        let mut window = ReadAhead::new(Cursor::new(&bytes)).unwrap();
         assert_eq!(window.length(), 700_001);
         for (at, length) in [(0, 10), (5, 400_000), (699_990, 11), (3, 1), (2_047, 2)] {
             let mut read = vec![0; length];

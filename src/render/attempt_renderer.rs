@@ -12,19 +12,19 @@ use crate::{
 use super::{
     bootcfg, broker, context as seen, esxi as words, first_boot,
     hostname::hostname,
-    job::{Body, FileKind, Job, Rendered, RenderedFile},
     library::Task,
     net::{self, LinkView, NetText},
     quote::FileFormat,
     repo::{self, TaskRepo},
-    settings,
+    request::{FileBody, FileKind, RenderRequest, RenderedAttempt, RenderedFile},
+    requested_settings,
     task::{Dialect, FileSpec, GeneratedFile},
     values,
 };
 
 /// What the files of one attempt are put together from.
 pub(super) struct AttemptRenderer<'a> {
-    job: &'a Job<'a>,
+    request: &'a RenderRequest<'a>,
     task: &'a Task,
     broker: Option<&'a Broker>,
     hostname: Hostname,
@@ -36,25 +36,31 @@ pub(super) struct AttemptRenderer<'a> {
 
 impl<'a> AttemptRenderer<'a> {
     pub(super) fn gather(
-        job: &'a Job<'a>,
+        request: &'a RenderRequest<'a>,
         task: &'a Task,
         found: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
-        let resolved = job.resolved;
+        let resolved = request.resolved;
         let (name, spec) = (task.name.as_str(), &task.spec);
         found.extend(values::mistakes(&resolved.settings));
-        found.extend(settings::unmet(job.site, name, spec, resolved));
-        let passwords = settings::passwords(name, spec, &resolved.settings, job.outside, found);
-        let hostname = hostname(job.site, job.library, resolved, job.facts)
+        found.extend(requested_settings::unmet(
+            request.site,
+            name,
+            spec,
+            resolved,
+        ));
+        let passwords =
+            requested_settings::passwords(name, spec, &resolved.settings, request.external, found);
+        let hostname = hostname(request.site, request.library, resolved, request.facts)
             .map_err(|wrong| found.push(wrong))
             .ok()?;
         let repo = repo::find(
             name,
             spec,
             resolved.repo.as_deref(),
-            job.outside,
-            job.arch,
-            &job.urls.base,
+            request.external,
+            request.arch,
+            &request.urls.base,
         )
         .map_err(|wrong| found.push(wrong))
         .ok();
@@ -78,35 +84,36 @@ impl<'a> AttemptRenderer<'a> {
             elsewhere: resolved.net.boot_network.is_some(),
         };
         let net = net::express(spec.dialect, &view, &hostname);
-        found.extend(settings::too_long(&net.words, resolved));
-        found.extend(settings::locked_out(spec, resolved, &passwords));
-        let runs = settings::runs_first_boot(spec, &resolved.settings);
+        found.extend(requested_settings::too_long(&net.words, resolved));
+        found.extend(requested_settings::locked_out(spec, resolved, &passwords));
+        let runs = requested_settings::runs_first_boot(spec, &resolved.settings);
         let later = first_boot::made_up_for(task, &net, runs, found);
         let install = match spec.dialect {
-            Dialect::Esxi => esxi(job, task, &passwords, found),
+            Dialect::Esxi => esxi(request, task, &passwords, found),
             _ => context! {},
         };
         let parts = seen::TemplateInputs {
             task,
             resolved,
-            facts: job.facts,
+            facts: request.facts,
             hostname: &hostname,
             plan: &plan,
             net: &net,
             later: &later,
             runs_first_boot: runs,
             passwords: &passwords,
-            urls: &job.urls,
+            urls: &request.urls,
             repo: repo
                 .as_ref()?
                 .as_ref()
                 .map_or(Value::from(()), TaskRepo::seen),
             esxi: install,
-            secrets: first_boot::uses_secrets(job, task).then(|| job.outside.secrets.clone()),
+            secrets: first_boot::uses_secrets(request, task)
+                .then(|| request.external.secrets.clone()),
         };
         let mut shared = seen::shared(&parts);
         let scripts = first_boot::scripts(
-            job,
+            request,
             &shared,
             spec.files
                 .iter()
@@ -114,7 +121,7 @@ impl<'a> AttemptRenderer<'a> {
             found,
         );
         shared.insert("first_boot", Value::from(scripts));
-        let broker = broker::of(job, task)
+        let broker = broker::of(request, task)
             .map_err(|wrong| found.push(wrong))
             .ok()?;
         shared.insert("broker", broker.map_or(Value::from(()), broker::seen));
@@ -122,7 +129,7 @@ impl<'a> AttemptRenderer<'a> {
             .installer_mac()
             .or_else(|| resolved.macs.first().copied());
         Some(AttemptRenderer {
-            job,
+            request,
             task,
             broker,
             hostname,
@@ -133,7 +140,7 @@ impl<'a> AttemptRenderer<'a> {
         })
     }
 
-    pub(super) fn files(&self, found: &mut Vec<Diagnostic>) -> Option<Rendered> {
+    pub(super) fn files(&self, found: &mut Vec<Diagnostic>) -> Option<RenderedAttempt> {
         let mut files = Vec::new();
         let before = found.len();
         let by_grub = self.boots_by_grub();
@@ -159,7 +166,7 @@ impl<'a> AttemptRenderer<'a> {
                     kind: if file.document {
                         FileKind::Document
                     } else {
-                        FileKind::HandOut
+                        FileKind::Auxiliary
                     },
                     content_type: file.content_type(),
                     body: body.clone(),
@@ -170,7 +177,7 @@ impl<'a> AttemptRenderer<'a> {
             Ok(script) => files.extend(script),
             Err(wrong) => found.push(wrong),
         }
-        (found.len() == before).then(|| Rendered {
+        (found.len() == before).then(|| RenderedAttempt {
             hostname: self.hostname.clone(),
             files,
         })
@@ -178,26 +185,26 @@ impl<'a> AttemptRenderer<'a> {
 
     /// The script by which a broker takes the machine over.
     fn hand_over(&self) -> Result<Option<RenderedFile>, Diagnostic> {
-        let unit = self
+        let templates = self
             .broker
-            .and_then(|broker| self.job.library.broker(&broker.kind.value));
-        let Some(unit) = unit else {
+            .and_then(|broker| self.request.library.broker(&broker.kind.value));
+        let Some(templates) = templates else {
             return Ok(None);
         };
         let context = seen::file(&self.shared, FileFormat::Shell);
-        let text = unit.render(broker::TEMPLATE, context);
-        let text = text.map_err(|wrong| self.job.mistake(wrong))?;
+        let text = templates.render(broker::TEMPLATE, context);
+        let text = text.map_err(|wrong| self.request.mistake(wrong))?;
         Ok(Some(RenderedFile {
             name: broker::HAND_OVER.into(),
-            kind: FileKind::HandOut,
+            kind: FileKind::Auxiliary,
             content_type: "text/x-shellscript; charset=utf-8",
-            body: Body::Bytes(text.into_bytes()),
+            body: FileBody::Bytes(text.into_bytes()),
         }))
     }
 
     fn boots_by_grub(&self) -> bool {
-        let secure = self.job.resolved.settings.secure_boot.as_deref();
-        secure.is_some_and(|at| at.value) || self.job.arch == Arch::Arm64
+        let secure = self.request.resolved.settings.secure_boot.as_deref();
+        secure.is_some_and(|at| at.value) || self.request.arch == Arch::Arm64
     }
 
     /// A file's name for this machine; none when it wants an address that is not known.
@@ -209,27 +216,27 @@ impl<'a> AttemptRenderer<'a> {
     }
 
     /// What a file holds; none when the repo does not have it and need not.
-    fn body(&self, file: &FileSpec) -> Result<Option<Body>, Vec<Diagnostic>> {
+    fn body(&self, file: &FileSpec) -> Result<Option<FileBody>, Vec<Diagnostic>> {
         match (&file.template, &file.repo_file, file.make) {
             (Some(template), _, _) => {
                 let context = seen::file(&self.shared, file.quoting);
                 let text = self
                     .task
-                    .unit
+                    .templates
                     .render(template, context)
-                    .map_err(|wrong| vec![self.job.mistake(wrong)])?;
-                Ok(Some(Body::Bytes(text.into_bytes())))
+                    .map_err(|wrong| vec![self.request.mistake(wrong)])?;
+                Ok(Some(FileBody::Bytes(text.into_bytes())))
             }
             (_, Some(key), _) => self.of_repo(key),
             (_, _, Some(GeneratedFile::BootCfg)) => self
                 .boot_cfg()
-                .map(|text| Some(Body::Bytes(text.into_bytes()))),
+                .map(|text| Some(FileBody::Bytes(text.into_bytes()))),
             (None, None, None) => Ok(None),
         }
     }
 
     /// A file of the repo; none when it does not have it and need not.
-    fn of_repo(&self, key: &str) -> Result<Option<Body>, Vec<Diagnostic>> {
+    fn of_repo(&self, key: &str) -> Result<Option<FileBody>, Vec<Diagnostic>> {
         let Some((found, path)) = self
             .repo
             .as_ref()
@@ -247,7 +254,7 @@ impl<'a> AttemptRenderer<'a> {
                     .help("name the image by `path` or `iso`"),
             ]);
         }
-        Ok(Some(Body::Repo {
+        Ok(Some(FileBody::Repo {
             repo: found.repo.name.value.clone(),
             path: path.clone(),
         }))
@@ -272,17 +279,17 @@ impl<'a> AttemptRenderer<'a> {
             ]);
         };
         let mut words: Vec<String> = self
-            .job
+            .request
             .resolved
             .settings
             .kernel_args
             .iter()
             .flat_map(|list| list.values().cloned())
             .collect();
-        words.push(format!("ks={}", self.job.urls.document("ks.cfg")));
+        words.push(format!("ks={}", self.request.urls.document("ks.cfg")));
         words.extend(self.mac.map(|mac| format!("BOOTIF=01-{}", mac.hyphens())));
         words.extend(self.net.words.iter().cloned());
-        let changes = bootcfg::Changes {
+        let changes = bootcfg::BootCfgChanges {
             prefix: found.url.clone(),
             words,
         };
@@ -298,14 +305,14 @@ impl<'a> AttemptRenderer<'a> {
 
 /// What ESXi's kickstart wants in words of its own.
 fn esxi(
-    job: &Job<'_>,
+    request: &RenderRequest<'_>,
     task: &Task,
-    passwords: &settings::PasswordHashes,
+    passwords: &requested_settings::PasswordHashes,
     found: &mut Vec<Diagnostic>,
 ) -> Value {
-    let settings = &job.resolved.settings;
+    let settings = &request.resolved.settings;
     if passwords.root.is_none() && !found.iter().any(|one| one.message.contains("password")) {
-        let node = job.resolved.declared.as_ref().map(|node| node.span());
+        let node = request.resolved.declared.as_ref().map(|node| node.span());
         found.push(
             Diagnostic::error(
                 format!("task `{}` needs a password for root", task.name),
@@ -321,6 +328,7 @@ fn esxi(
     };
     let install = keep(words::install(settings));
     let keyboard = keep(values::esxi_keyboard(settings.keyboard.as_deref()).map(String::from));
-    let license = keep(words::license(job.resolved, job.outside).map(Option::unwrap_or_default));
+    let license =
+        keep(words::license(request.resolved, request.external).map(Option::unwrap_or_default));
     context! { install => install, choice => words::choice(settings), keyboard => keyboard, license => license }
 }
