@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     serve::{Loaded, load, missing_microkernel},
-    site::{self, Severity, Style},
+    site::{self, ReportStyle, Severity},
 };
 
 /// How wide a report is where nobody watches.
@@ -50,7 +50,7 @@ pub(super) fn report(
     diagnostics: &[site::Diagnostic],
     terminal: &Terminal,
 ) -> String {
-    let style = Style {
+    let style = ReportStyle {
         color: terminal.color,
         width: terminal.width.unwrap_or(WIDTH),
     };

@@ -17,7 +17,7 @@ use super::failure::{CliResult, Failure};
 use crate::{
     model::ServerConfig,
     net::http::{OperatorCommand, OperatorQuery},
-    site::{Files, Memory, read_config},
+    site::{LoadCache, SiteFiles, read_config},
 };
 
 /// Where the server listens for operators unless its configuration says otherwise.
@@ -214,7 +214,7 @@ fn agent() -> Agent {
 /// `bootwright.toml` of a site, as far as it can be read. Mistakes in it are the business of `check`.
 pub(super) fn config(site: &Path) -> CliResult<ServerConfig> {
     let name = "bootwright.toml";
-    let mut files = Files::default();
+    let mut files = SiteFiles::default();
     match fs::read(site.join(name)) {
         Ok(bytes) => drop(files.content.insert(name.into(), bytes.into())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -225,7 +225,7 @@ pub(super) fn config(site: &Path) -> CliResult<ServerConfig> {
             return Err(Failure::unreachable(error));
         }
     }
-    let (config, _) = read_config(&files, &mut Memory::default());
+    let (config, _) = read_config(&files, &mut LoadCache::default());
     Ok((*config).clone())
 }
 

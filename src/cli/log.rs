@@ -12,7 +12,7 @@ use super::{
     terminal::{Terminal, plain},
 };
 use crate::{
-    journal::{self, Event, Level, Line, Parsed, Stage},
+    journal::{self, Event, JournalLine, LogLevel, ParsedLine, Stage},
     net::http::OperatorQuery,
 };
 
@@ -75,7 +75,7 @@ pub(super) fn written(log: &[u8], terminal: &Terminal) -> Vec<String> {
 
 /// That a document was asked for is told again by how that ended, in a line that comes later.
 fn is_told_again(line: &str, ended: &mut BTreeSet<(u32, String)>) -> bool {
-    let Ok(Parsed::Known(line)) = Line::parse(line) else {
+    let Ok(ParsedLine::Known(line)) = JournalLine::parse(line) else {
         return false;
     };
     match line.event {
@@ -89,9 +89,9 @@ fn is_told_again(line: &str, ended: &mut BTreeSet<(u32, String)>) -> bool {
 }
 
 fn worded(line: &str, terminal: &Terminal) -> String {
-    match Line::parse(line) {
-        Ok(Parsed::Known(line)) => {
-            let words = journal::words(&line);
+    match JournalLine::parse(line) {
+        Ok(ParsedLine::Known(line)) => {
+            let words = journal::describe(&line);
             let kind = terminal.paint(&format!("{:<10}", words.kind), style(&line.event));
             let mut text = format!(
                 "{}  {kind}  {}",
@@ -104,7 +104,7 @@ fn worded(line: &str, terminal: &Terminal) -> String {
             }
             text
         }
-        Ok(Parsed::Unknown { at, event, .. }) => {
+        Ok(ParsedLine::Unknown { at, event, .. }) => {
             format!(
                 "{}  {:<10}  (of a later version)",
                 terminal.moment(at),
@@ -126,7 +126,7 @@ fn style(event: &Event) -> Style {
         | Event::Unrendered { .. }
         | Event::StateLost { .. }
         | Event::Log {
-            level: Level::Error,
+            level: LogLevel::Error,
             ..
         } => AnsiColor::Red.on_default().bold(),
         Event::Held { .. }
@@ -135,7 +135,7 @@ fn style(event: &Event) -> Style {
         | Event::Undeliverable { .. }
         | Event::Aborted { .. }
         | Event::Log {
-            level: Level::Warning,
+            level: LogLevel::Warning,
             ..
         } => AnsiColor::Yellow.on_default(),
         Event::Stage { .. } => AnsiColor::Green.on_default(),

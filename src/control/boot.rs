@@ -13,7 +13,7 @@ use super::{
     volatile::LatestBoot,
 };
 use crate::{
-    journal::{AttemptId, Event, Given, MachineId},
+    journal::{AttemptId, BootAnswer, Event, MachineId},
     model::{Facts, Identity, LocalBoot, Node, UndeclaredMode},
 };
 
@@ -89,7 +89,7 @@ impl Turn<'_> {
     fn doubtful(&mut self, ask: &BootAsk, id: Option<MachineId>, reason: String) -> Decision {
         let reason = format!("held: {reason}");
         if let Some(id) = id {
-            let given = Given::Disk(reason.clone());
+            let given = BootAnswer::Disk(reason.clone());
             self.saw(id, Sign::Over);
             self.record(
                 id,
@@ -252,17 +252,17 @@ pub(crate) fn disk(ask: &BootAsk, how: LocalBoot, reason: Option<String>) -> Dec
 }
 
 /// What the log says a boot was given; an attempt that is yet to be opened is told of when it is.
-fn given(decision: &Decision) -> Option<Given> {
+fn given(decision: &Decision) -> Option<BootAnswer> {
     Some(match decision {
-        Decision::Disk(disk) => Given::Disk(
+        Decision::Disk(disk) => BootAnswer::Disk(
             disk.reason
                 .clone()
                 .unwrap_or_else(|| "nothing is due".into()),
         ),
-        Decision::Wait(reason) => Given::Wait(reason.clone()),
-        Decision::Microkernel(_) => Given::Microkernel,
-        Decision::Script(_, task) => Given::Script(task.clone()),
-        Decision::Repeat { attempt, .. } => Given::Installer(attempt.number),
+        Decision::Wait(reason) => BootAnswer::Wait(reason.clone()),
+        Decision::Microkernel(_) => BootAnswer::Microkernel,
+        Decision::Script(_, task) => BootAnswer::Script(task.clone()),
+        Decision::Repeat { attempt, .. } => BootAnswer::Installer(attempt.number),
         Decision::Open(_) | Decision::Look(_) => return None,
     })
 }

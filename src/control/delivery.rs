@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Layers, Turn, status::name_of};
 use crate::{
-    journal::{Due, Event, Line, MachineId, Stage},
+    journal::{Event, JournalLine, MachineId, PendingDelivery, Stage},
     model::{Broker, LifecycleEvent, List, MonotonicTime, Recipient, StageName},
 };
 
@@ -39,7 +39,7 @@ pub struct Telling {
 
 impl Tries {
     /// Which deliveries may be made now: one at a time for each receiver and machine, in order.
-    pub fn ready(&mut self, due: &BTreeMap<u64, Due>, now: MonotonicTime) -> Vec<u64> {
+    pub fn ready(&mut self, due: &BTreeMap<u64, PendingDelivery>, now: MonotonicTime) -> Vec<u64> {
         let mut met = BTreeSet::new();
         let mut ready = Vec::new();
         for (number, due) in due {
@@ -92,7 +92,7 @@ impl Turn<'_> {
     }
 
     /// Notes who is to hear of what has happened in this turn.
-    pub(super) fn owe(&mut self, lines: &[Line]) {
+    pub(super) fn owe(&mut self, lines: &[JournalLine]) {
         for line in lines {
             let Some(id) = line.machine.map(|id| self.world.state.resolve(id)) else {
                 continue;
@@ -119,7 +119,7 @@ impl Turn<'_> {
     fn occasion(
         &self,
         id: MachineId,
-        line: &Line,
+        line: &JournalLine,
     ) -> Option<(LifecycleEvent, Option<u32>, Option<String>)> {
         let machine = self.world.state.machine(id)?;
         let begun = |number: u32| {
@@ -198,7 +198,7 @@ impl Turn<'_> {
     }
 
     /// What is still to be told.
-    pub fn due(&self) -> &BTreeMap<u64, Due> {
+    pub fn due(&self) -> &BTreeMap<u64, PendingDelivery> {
         &self.world.state.deliveries.due
     }
 
@@ -255,7 +255,7 @@ impl Turn<'_> {
         })
     }
 
-    fn undeliverable(&mut self, number: u64, due: &Due) {
+    fn undeliverable(&mut self, number: u64, due: &PendingDelivery) {
         let event = Event::Undeliverable {
             delivery: number,
             to: due.to.clone(),
@@ -323,9 +323,9 @@ mod tests {
     use crate::model::Timestamp;
 
     /// Deliveries by number, each to a hook of this name and of this machine.
-    fn due(all: &[(u64, &str, u64)]) -> BTreeMap<u64, Due> {
+    fn due(all: &[(u64, &str, u64)]) -> BTreeMap<u64, PendingDelivery> {
         let due = |(number, hook, machine): &(u64, &str, u64)| {
-            let due = Due {
+            let due = PendingDelivery {
                 to: Recipient::Hook(hook.parse().unwrap()),
                 on: LifecycleEvent::Bound,
                 at: Timestamp(0),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    matcher::Rules,
+    matcher::CompiledRules,
     model::{Network, TaskName},
     render::{ExternalInputs, Library, TaskSpec},
     site::{self, Site},
@@ -19,7 +19,7 @@ pub struct Snapshot {
     /// What the files declare.
     pub site: Site,
     /// The compiled expressions.
-    pub rules: Rules,
+    pub rules: CompiledRules,
     /// What decisions need to know of each task.
     pub tasks: BTreeMap<TaskName, Traits>,
     /// The compiled templates.
@@ -43,7 +43,12 @@ pub struct Traits {
 
 impl Snapshot {
     /// Puts together what was loaded.
-    pub fn new(site: Site, rules: Rules, library: Library, outside: ExternalInputs) -> Self {
+    pub fn new(
+        site: Site,
+        rules: CompiledRules,
+        library: Library,
+        outside: ExternalInputs,
+    ) -> Self {
         let traits = |spec: &TaskSpec| Traits {
             installs: spec.installs,
             finishes: !spec.completion.is_empty(),

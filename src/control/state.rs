@@ -15,7 +15,7 @@ use super::{
     volatile::Run,
 };
 use crate::{
-    journal::{AttemptId, Event, Line, Machine, MachineId, State},
+    journal::{AttemptId, Event, JournalLine, JournalState, Machine, MachineId},
     model::{
         Asset, Identity, Mac, MonotonicTime, NodeName, Now, Revision, Serial, SmallSet, Timestamp,
         Uuid,
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct World {
     /// The fold of the journal.
-    pub state: State,
+    pub state: JournalState,
     pub(crate) index: Index,
     pub(crate) run: Run,
 }
@@ -57,7 +57,7 @@ struct Age {
 
 impl World {
     /// Builds the indexes of `state`. `seed` is random; `now` is the moment of the start.
-    pub fn new(state: State, key: TokenKey, seed: u64, now: Now) -> Self {
+    pub fn new(state: JournalState, key: TokenKey, seed: u64, now: Now) -> Self {
         let mut index = Index {
             key,
             mac: HashMap::new(),
@@ -90,7 +90,7 @@ impl World {
     }
 
     /// Takes a line into the fold and the indexes.
-    pub(crate) fn apply(&mut self, line: &Line, now: Now) {
+    pub(crate) fn apply(&mut self, line: &JournalLine, now: Now) {
         let id = line.machine.map(|id| self.state.resolve(id));
         let merged = matches!(line.event, Event::Merged { .. });
         let theirs = id.filter(|_| merged).and_then(|id| self.age_of(id));
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    fn index_lease(&mut self, line: &Line) {
+    fn index_lease(&mut self, line: &JournalLine) {
         let (address, mac) = match &line.event {
             Event::Lease { address, mac, .. } => (*address, *mac),
             Event::LeaseEnded { address } => (*address, None),

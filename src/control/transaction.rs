@@ -2,7 +2,7 @@
 
 use super::{Snapshot, World};
 use crate::{
-    journal::{AttemptId, Event, Line, Machine, MachineId},
+    journal::{AttemptId, Event, JournalLine, Machine, MachineId},
     model::Now,
 };
 
@@ -15,7 +15,7 @@ pub struct Turn<'a> {
     pub world: &'a mut World,
     /// This moment.
     pub now: Now,
-    lines: Vec<Line>,
+    lines: Vec<JournalLine>,
     ended: Vec<AttemptId>,
     /// Machines that nobody knew before this turn.
     pub(super) born: Vec<MachineId>,
@@ -36,7 +36,7 @@ impl<'a> Turn<'a> {
 
     /// Ends the turn: what has happened in it, in order, and the attempts that ended by it, whose documents are
     /// of no more use.
-    pub fn end(mut self) -> (Vec<Line>, Vec<AttemptId>) {
+    pub fn end(mut self) -> (Vec<JournalLine>, Vec<AttemptId>) {
         if self.has_programs() {
             let happened = self.lines.clone();
             self.owe(&happened);
@@ -46,7 +46,7 @@ impl<'a> Turn<'a> {
 
     /// Lets an event happen to a machine.
     pub(crate) fn record(&mut self, id: MachineId, event: Event) {
-        let line = Line {
+        let line = JournalLine {
             at: self.now.wall,
             machine: Some(id),
             event,
@@ -77,7 +77,7 @@ impl<'a> Turn<'a> {
 
     /// Lets an event happen that concerns the whole site.
     pub fn record_site(&mut self, event: Event) {
-        let line = Line {
+        let line = JournalLine {
             at: self.now.wall,
             machine: None,
             event,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    journal::{Machine, MachineId, State},
+    journal::{JournalState, Machine, MachineId},
     model::Timestamp,
 };
 
@@ -17,7 +17,7 @@ pub(super) fn stranger_since(machine: &Machine) -> Option<(Timestamp, MachineId)
 }
 
 /// All such machines.
-pub(super) fn strangers(state: &State) -> BTreeSet<(Timestamp, MachineId)> {
+pub(super) fn strangers(state: &JournalState) -> BTreeSet<(Timestamp, MachineId)> {
     let machines = state.machines.values();
     machines
         .filter_map(|machine| stranger_since(machine))

@@ -15,7 +15,7 @@ use super::{
     install::address_conflict::Look, install::deadline::Clock,
 };
 use crate::{
-    journal::{ByMachine, MachineId},
+    journal::{MachineId, MachineMap},
     model::{Mac, MonotonicTime, NetworkName, RepoName, Revision},
 };
 
@@ -25,21 +25,21 @@ pub(crate) struct Run {
     /// For new machine numbers.
     pub(super) seed: u64,
     /// The latest network boot of each machine.
-    pub(crate) boots: ByMachine<Box<LatestBoot>>,
+    pub(crate) boots: MachineMap<Box<LatestBoot>>,
     /// When a machine that was installing was last sent to its disk, and in which attempt.
-    pub(crate) disk_tried: ByMachine<(u32, MonotonicTime)>,
+    pub(crate) disk_tried: MachineMap<(u32, MonotonicTime)>,
     /// The running deadline of each machine.
-    pub(crate) clocks: ByMachine<Clock>,
+    pub(crate) clocks: MachineMap<Clock>,
     /// The same, by when they end.
     pub(crate) due: BTreeSet<(MonotonicTime, MachineId)>,
     /// When the attempts of the last hour were opened.
     pub(crate) opened: VecDeque<MonotonicTime>,
     /// When each open attempt was opened, for how long its documents live.
-    pub(crate) since: ByMachine<MonotonicTime>,
+    pub(crate) since: MachineMap<MonotonicTime>,
     /// By which revision each open attempt's documents were rendered.
-    pub(crate) rendered: ByMachine<Option<Revision>>,
+    pub(crate) rendered: MachineMap<Option<Revision>>,
     /// How each machine comes to boot.
-    pub(crate) firmware: ByMachine<Firmware>,
+    pub(crate) firmware: MachineMap<Firmware>,
     /// When each boot is to have gone on.
     pub(crate) stalls: BTreeSet<(MonotonicTime, MachineId)>,
     /// Which declared machines were never seen, and when that was looked up.
@@ -59,7 +59,7 @@ pub(crate) struct Run {
     /// Repos whose image is not known to be the one that the site names, each with the reason.
     pub(crate) unproven: BTreeMap<RepoName, String>,
     /// When each machine in the microkernel last reported.
-    pub(crate) reported: ByMachine<MonotonicTime>,
+    pub(crate) reported: MachineMap<MonotonicTime>,
     /// Which are to switch themselves off when they ask.
     pub(crate) switching_off: BTreeSet<MachineId>,
     /// Which were told to boot anew, and when.
@@ -81,14 +81,14 @@ impl Run {
     pub(super) fn new(seed: u64) -> Self {
         Run {
             seed,
-            boots: ByMachine::default(),
-            disk_tried: ByMachine::default(),
-            clocks: ByMachine::default(),
+            boots: MachineMap::default(),
+            disk_tried: MachineMap::default(),
+            clocks: MachineMap::default(),
             due: BTreeSet::new(),
             opened: VecDeque::new(),
-            since: ByMachine::default(),
-            rendered: ByMachine::default(),
-            firmware: ByMachine::default(),
+            since: MachineMap::default(),
+            rendered: MachineMap::default(),
+            firmware: MachineMap::default(),
             stalls: BTreeSet::new(),
             unseen: None,
             at: BTreeMap::new(),
@@ -99,7 +99,7 @@ impl Run {
             links: Vec::new(),
             looks: BTreeMap::new(),
             unproven: BTreeMap::new(),
-            reported: ByMachine::default(),
+            reported: MachineMap::default(),
             switching_off: BTreeSet::new(),
             rebooting: BTreeMap::new(),
             remarked: BTreeSet::new(),

@@ -5,7 +5,7 @@ use std::{io, path::Path, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::bundle;
-use crate::{model::Revision, site::Files};
+use crate::{model::Revision, site::SiteFiles};
 
 /// A site that had no error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct LastGood {
     /// Its revision.
     pub revision: Revision,
     /// Its files.
-    pub files: Files,
+    pub files: SiteFiles,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -24,7 +24,7 @@ struct LastGoodHeader {
 
 /// Keeps `files` as the last good site in the file at `path`, whole or not at all. It takes as long as
 /// writing and syncing all of them does: not while a request waits.
-pub fn write(path: &Path, revision: &Revision, files: &Files) -> io::Result<()> {
+pub fn write(path: &Path, revision: &Revision, files: &SiteFiles) -> io::Result<()> {
     let head = LastGoodHeader {
         revision: revision.clone(),
         names: files.content.keys().cloned().collect(),
@@ -41,9 +41,9 @@ pub fn read(path: &Path) -> io::Result<Option<LastGood>> {
         Err(error) => return Err(error),
     };
     let bodies = bundle.bodies()?.into_iter().map(Arc::from);
-    let files = Files {
+    let files = SiteFiles {
         content: bundle.head.names.into_iter().zip(bodies).collect(),
-        ..Files::default()
+        ..SiteFiles::default()
     };
     Ok(Some(LastGood {
         revision: bundle.head.revision,
@@ -69,7 +69,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("last-good");
         assert_eq!(read(&path).unwrap(), None);
-        let mut files = Files::default();
+        let mut files = SiteFiles::default();
         for (name, content) in [
             ("policies.d/a.toml", "a"),
             ("templates/x", "\0"),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DhcpGiven, Given, HoldCause, Level, MachineId, Stage};
+use super::{BootAnswer, DhcpOutcome, HoldCause, LogLevel, MachineId, Stage};
 use crate::model::{
     BootProgram, Facts, Identity, LifecycleEvent, Mac, NodeName, Platform, PolicyName, Recipient,
     RepoName, TaskName, Timestamp,
@@ -58,7 +58,7 @@ pub enum Event {
         /// What asked, such as `UEFI x64 PXE`.
         client: String,
         /// What came of it.
-        given: DhcpGiven,
+        given: DhcpOutcome,
     },
     /// A loader, or another file that firmware asks for, was fetched to its end.
     Fetched {
@@ -104,7 +104,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         platform: Option<Platform>,
         /// The answer.
-        given: Given,
+        given: BootAnswer,
     },
     /// A policy, or the node itself, says what the machine gets.
     Bound {
@@ -201,7 +201,7 @@ pub enum Event {
         /// The attempt.
         attempt: u32,
         /// How grave.
-        level: Level,
+        level: LogLevel,
         /// The line.
         text: String,
     },

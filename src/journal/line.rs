@@ -9,7 +9,7 @@ use crate::model::{Revision, Timestamp};
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Line {
+pub struct JournalLine {
     /// When, by the wall clock.
     pub at: Timestamp,
     /// To which machine; none for what concerns the whole site.
@@ -25,9 +25,9 @@ pub struct Line {
 
 /// What a line of a journal turned out to be.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Parsed {
+pub enum ParsedLine {
     /// An event that is known.
-    Known(Box<Line>),
+    Known(Box<JournalLine>),
     /// An event of a later release. It is kept and skipped; a critical one holds its machine.
     Unknown {
         /// When.
@@ -44,11 +44,11 @@ pub enum Parsed {
 /// Why a line is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a line of a journal: {0}")]
-pub struct LineError(String);
+pub struct JournalLineError(String);
 
 /// What every release's lines have.
 #[derive(Deserialize)]
-struct Head {
+struct LineHeader {
     at: Timestamp,
     #[serde(default)]
     machine: Option<MachineId>,
@@ -81,25 +81,25 @@ event_names! {
     Paused Resumed StateLost StateDeclared
 }
 
-impl Line {
+impl JournalLine {
     /// Writes the line, without a line feed.
     pub fn text(&self) -> String {
         serde_json::to_string(self).expect("a line has text keys alone, so it is JSON")
     }
 
     /// Reads a line.
-    pub fn parse(text: &str) -> Result<Parsed, LineError> {
+    pub fn parse(text: &str) -> Result<ParsedLine, JournalLineError> {
         let error = match serde_json::from_str(text) {
-            Ok(line) => return Ok(Parsed::Known(Box::new(line))),
-            Err(error) => LineError(error.to_string()),
+            Ok(line) => return Ok(ParsedLine::Known(Box::new(line))),
+            Err(error) => JournalLineError(error.to_string()),
         };
-        let Ok(head) = serde_json::from_str::<Head>(text) else {
+        let Ok(head) = serde_json::from_str::<LineHeader>(text) else {
             return Err(error);
         };
         if serde_json::from_str::<Named>(text).is_ok() {
             return Err(error);
         }
-        Ok(Parsed::Unknown {
+        Ok(ParsedLine::Unknown {
             at: head.at,
             machine: head.machine,
             event: head.event,
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_line_is_json_in_the_documented_order() {
-        let line = Line {
+        let line = JournalLine {
             at: Timestamp(1_795_348_800_120),
             machine: Some(MachineId(0xab)),
             event: Event::Attempt {
@@ -130,15 +130,18 @@ mod tests {
             text,
             r#"{"at":"2026-11-22T12:00:00.120Z","machine":"00000000000000ab","event":"attempt","attempt":1,"installs":1,"task":"esxi","revision":"3f9c2e1"}"#
         );
-        assert_eq!(Line::parse(&text), Ok(Parsed::Known(Box::new(line))));
+        assert_eq!(
+            JournalLine::parse(&text),
+            Ok(ParsedLine::Known(Box::new(line)))
+        );
     }
 
     #[test]
     fn a_later_release_s_event_is_told_from_a_broken_line() {
         let unknown = r#"{"at":"2026-11-22T12:00:00.120Z","machine":"00000000000000ab","event":"teleported","critical":true}"#;
-        let Ok(Parsed::Unknown {
+        let Ok(ParsedLine::Unknown {
             event, critical, ..
-        }) = Line::parse(unknown)
+        }) = JournalLine::parse(unknown)
         else {
             panic!()
         };
@@ -149,7 +152,7 @@ mod tests {
             r#"{"event":"paused"}"#,
             r#"{"at":"2026-11-22T12:00:00.120Z","event":"attempt","attempt":"one"}"#,
         ] {
-            assert!(Line::parse(broken).is_err(), "{broken}");
+            assert!(JournalLine::parse(broken).is_err(), "{broken}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, AttemptId, Event, HoldCause, MachineId, Stage, words::brief};
+use super::{Attempt, AttemptId, Event, HoldCause, MachineId, Stage, describe::brief};
 use crate::model::{Facts, Identity, NodeName, PolicyName, Timestamp};
 
 /// What says what a machine gets.

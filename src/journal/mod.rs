@@ -1,31 +1,31 @@
 //! What has happened to each machine.
 //!
-//! The journal is a list of [`Line`]s that only grows. A [`Machine`] is never stored: it is the fold of
-//! its lines ([`State::apply`]), so the log is the one source of truth, and a checkpoint is only a fold
+//! The journal is a list of [`JournalLine`]s that only grows. A [`Machine`] is never stored: it is the fold of
+//! its lines ([`JournalState::apply`]), so the log is the one source of truth, and a checkpoint is only a fold
 //! that somebody kept. What follows from a state is decided in [`crate::control`]; files are written in
 //! the shell.
 
 mod stage;
 mod id;
-mod by_machine;
+mod machine_map;
 mod parts;
 mod event;
 mod line;
 mod machine;
 mod attempt;
-mod due;
+mod delivery_queue;
 mod state;
-mod words;
+mod describe;
 
 pub use attempt::{Attempt, AttemptId};
-pub use by_machine::ByMachine;
-pub use due::{Deliveries, Due};
+pub use delivery_queue::{DeliveryQueue, PendingDelivery};
+pub(crate) use describe::identities;
+pub use describe::{EventDescription, describe};
 pub use event::Event;
 pub use id::MachineId;
-pub use line::{Line, LineError, Parsed};
+pub use line::{JournalLine, JournalLineError, ParsedLine};
 pub use machine::{Binding, Machine};
-pub use parts::{DhcpGiven, Given, HoldCause, Level};
+pub use machine_map::MachineMap;
+pub use parts::{BootAnswer, DhcpOutcome, HoldCause, LogLevel};
 pub use stage::Stage;
-pub use state::{Lease, State};
-pub(crate) use words::identities;
-pub use words::{Words, words};
+pub use state::{JournalState, Lease};

@@ -29,7 +29,7 @@ pub enum HoldCause {
 /// How grave a line is that a machine logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub enum LogLevel {
     Debug,
     Info,
     Warning,
@@ -39,7 +39,7 @@ pub enum Level {
 /// What a network boot was answered with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Given {
+pub enum BootAnswer {
     /// The installer of this attempt.
     Installer(u32),
     /// Its own disk, with the reason.
@@ -55,7 +55,7 @@ pub enum Given {
 /// What a DHCP message was answered with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-pub enum DhcpGiven {
+pub enum DhcpOutcome {
     /// An offer or an acknowledgement.
     Answer {
         /// `offer` or `ack`.

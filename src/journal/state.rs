@@ -7,14 +7,16 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByMachine, Deliveries, Event, HoldCause, Line, Machine, MachineId, Parsed};
+use super::{
+    DeliveryQueue, Event, HoldCause, JournalLine, Machine, MachineId, MachineMap, ParsedLine,
+};
 use crate::model::{Mac, PolicyName, Timestamp};
 
 /// The fold of a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-pub struct State {
+pub struct JournalState {
     /// Every machine that is not merged into another or forgotten.
-    pub machines: ByMachine<Box<Machine>>,
+    pub machines: MachineMap<Box<Machine>>,
     /// Where the history of a merged machine went.
     pub merged: BTreeMap<MachineId, MachineId>,
     /// Who is bound to each policy, for `max-count`.
@@ -26,7 +28,7 @@ pub struct State {
     pub leases: BTreeMap<Ipv4Addr, Lease>,
     /// What programs are still to hear.
     #[serde(default)]
-    pub deliveries: Deliveries,
+    pub deliveries: DeliveryQueue,
     /// Whether every hand-out is stopped.
     pub paused: bool,
     /// Why every installation is held until the state directory is declared new or taken over.
@@ -46,7 +48,7 @@ pub struct Lease {
 /// How many openings are remembered: more than any limit per hour that makes sense.
 const REMEMBERED: usize = 10_000;
 
-impl State {
+impl JournalState {
     /// Returns a machine by its own number, or by that of one that was merged into it.
     pub fn machine(&self, id: MachineId) -> Option<&Machine> {
         self.machines
@@ -64,10 +66,10 @@ impl State {
 
     /// Takes in a line as it was read: an event that nobody here knows is skipped, unless its writer called
     /// it critical; that holds its machine.
-    pub fn take(&mut self, parsed: &Parsed) {
+    pub fn take(&mut self, parsed: &ParsedLine) {
         match parsed {
-            Parsed::Known(line) => self.apply(line),
-            Parsed::Unknown {
+            ParsedLine::Known(line) => self.apply(line),
+            ParsedLine::Unknown {
                 at,
                 machine: Some(id),
                 event,
@@ -85,12 +87,12 @@ impl State {
                     *at,
                 );
             }
-            Parsed::Unknown { .. } => {}
+            ParsedLine::Unknown { .. } => {}
         }
     }
 
     /// Takes one line in.
-    pub fn apply(&mut self, line: &Line) {
+    pub fn apply(&mut self, line: &JournalLine) {
         self.deliveries.apply(line.machine, &line.event, line.at);
         match line.machine {
             Some(id) => self.change(id, &line.event, line.at),

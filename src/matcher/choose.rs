@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Rules, Tags, Verdict};
+use super::{CompiledRules, TagSet, TruthValue};
 use crate::{
     model::{Accept, Facts, Policy, PolicyName, TagName},
     site::Site,
@@ -17,14 +17,14 @@ pub struct Candidate<'a> {
     /// before.
     pub known: Option<&'a str>,
     /// Its tags.
-    pub tags: &'a Tags,
+    pub tags: &'a TagSet,
     /// Its facts.
     pub facts: &'a Facts,
 }
 
 /// Why a policy does not bind a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Misfit {
+pub enum Mismatch {
     /// `enabled` is false.
     Disabled,
     /// It has neither `tags` nor `when`: it binds only nodes that name it.
@@ -45,18 +45,18 @@ pub enum Misfit {
     Full(u64),
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Misfit::Disabled => f.write_str("disabled"),
-            Misfit::NamedOnly => f.write_str("binds only nodes that name it"),
-            Misfit::LacksTag(tag) => write!(f, "lacks tag `{tag}`"),
-            Misfit::UnknownTag(tag, reason) => write!(f, "tag `{tag}` is unknown: {reason}"),
-            Misfit::WhenNo => f.write_str("its `when` does not hold"),
-            Misfit::WhenUnknown(reason) => write!(f, "its `when` is unknown: {reason}"),
-            Misfit::Undeclared => f.write_str("accepts declared machines only"),
-            Misfit::KnownBefore(why) => f.write_str(why),
-            Misfit::Full(max) => write!(f, "binds {max} machines already (`max-count`)"),
+            Mismatch::Disabled => f.write_str("disabled"),
+            Mismatch::NamedOnly => f.write_str("binds only nodes that name it"),
+            Mismatch::LacksTag(tag) => write!(f, "lacks tag `{tag}`"),
+            Mismatch::UnknownTag(tag, reason) => write!(f, "tag `{tag}` is unknown: {reason}"),
+            Mismatch::WhenNo => f.write_str("its `when` does not hold"),
+            Mismatch::WhenUnknown(reason) => write!(f, "its `when` is unknown: {reason}"),
+            Mismatch::Undeclared => f.write_str("accepts declared machines only"),
+            Mismatch::KnownBefore(why) => f.write_str(why),
+            Mismatch::Full(max) => write!(f, "binds {max} machines already (`max-count`)"),
         }
     }
 }
@@ -67,57 +67,57 @@ pub struct Choice {
     /// The policy that binds.
     pub policy: Option<PolicyName>,
     /// Every policy that was looked at before, and why not.
-    pub passed_over: Vec<(PolicyName, Misfit)>,
+    pub passed_over: Vec<(PolicyName, Mismatch)>,
 }
 
 /// Returns the first of the site's policies that fits. `bound` says how many other machines a policy binds.
 pub fn choose(
     site: &Site,
-    rules: &Rules,
+    rules: &CompiledRules,
     candidate: Candidate<'_>,
     bound: impl Fn(&PolicyName) -> u64,
 ) -> Choice {
     let mut choice = Choice::default();
     for name in &site.order {
         let policy = &site.policies[name];
-        match misfit(policy, rules, candidate, bound(name)) {
+        match mismatch(policy, rules, candidate, bound(name)) {
             None => {
                 choice.policy = Some(name.clone());
                 break;
             }
-            Some(misfit) => choice.passed_over.push((name.clone(), misfit)),
+            Some(mismatch) => choice.passed_over.push((name.clone(), mismatch)),
         }
     }
     choice
 }
 
 /// Tells why a policy does not bind a node that names it: tags, `when` and `accept` are not asked.
-pub fn misfit_of_named(policy: &Policy, bound: u64) -> Option<Misfit> {
+pub fn mismatch_of_named(policy: &Policy, bound: u64) -> Option<Mismatch> {
     if policy
         .rule
         .enabled
         .as_ref()
         .is_some_and(|enabled| !**enabled)
     {
-        return Some(Misfit::Disabled);
+        return Some(Mismatch::Disabled);
     }
     let max = policy.rule.max_count.as_ref().map(|max| **max);
-    max.filter(|max| *max <= bound).map(Misfit::Full)
+    max.filter(|max| *max <= bound).map(Mismatch::Full)
 }
 
 /// Tells why a policy does not bind a machine that does not name it.
-pub fn misfit(
+pub fn mismatch(
     policy: &Policy,
-    rules: &Rules,
+    rules: &CompiledRules,
     candidate: Candidate<'_>,
     bound: u64,
-) -> Option<Misfit> {
-    let named = misfit_of_named(policy, bound);
-    if named == Some(Misfit::Disabled) {
+) -> Option<Mismatch> {
+    let named = mismatch_of_named(policy, bound);
+    if named == Some(Mismatch::Disabled) {
         return named;
     }
     if policy.rule.tags.is_none() && policy.rule.when.is_none() {
-        return Some(Misfit::NamedOnly);
+        return Some(Mismatch::NamedOnly);
     }
     if !candidate.is_declared {
         match policy
@@ -126,33 +126,37 @@ pub fn misfit(
             .as_ref()
             .map_or(Accept::Declared, |accept| **accept)
         {
-            Accept::Declared => return Some(Misfit::Undeclared),
+            Accept::Declared => return Some(Mismatch::Undeclared),
             Accept::Discovered => {
                 if let Some(why) = candidate.known {
-                    return Some(Misfit::KnownBefore(why.into()));
+                    return Some(Mismatch::KnownBefore(why.into()));
                 }
             }
         }
     }
-    misfit_of_tags(policy, candidate.tags)
-        .or_else(|| misfit_of_when(policy, rules, candidate))
+    mismatch_of_tags(policy, candidate.tags)
+        .or_else(|| mismatch_of_when(policy, rules, candidate))
         .or(named)
 }
 
-fn misfit_of_tags(policy: &Policy, tags: &Tags) -> Option<Misfit> {
+fn mismatch_of_tags(policy: &Policy, tags: &TagSet) -> Option<Mismatch> {
     let wanted = policy.rule.tags.iter().flat_map(|list| list.values());
     let lacking = wanted.into_iter().find(|tag| !tags.yes.contains(*tag))?;
     Some(match tags.unknown.get(lacking) {
-        Some(reason) => Misfit::UnknownTag(lacking.clone(), reason.clone()),
-        None => Misfit::LacksTag(lacking.clone()),
+        Some(reason) => Mismatch::UnknownTag(lacking.clone(), reason.clone()),
+        None => Mismatch::LacksTag(lacking.clone()),
     })
 }
 
-fn misfit_of_when(policy: &Policy, rules: &Rules, candidate: Candidate<'_>) -> Option<Misfit> {
+fn mismatch_of_when(
+    policy: &Policy,
+    rules: &CompiledRules,
+    candidate: Candidate<'_>,
+) -> Option<Mismatch> {
     match rules.policy(policy.rule.when.as_ref()?, candidate.facts, candidate.tags) {
-        Verdict::Yes => None,
-        Verdict::No => Some(Misfit::WhenNo),
-        Verdict::Unknown(reason) => Some(Misfit::WhenUnknown(reason)),
+        TruthValue::Yes => None,
+        TruthValue::No => Some(Mismatch::WhenNo),
+        TruthValue::Unknown(reason) => Some(Mismatch::WhenUnknown(reason)),
     }
 }
 
@@ -161,7 +165,7 @@ mod tests {
     use super::*;
     use crate::{
         matcher::{self, compile},
-        site::{Files, Memory, load},
+        site::{LoadCache, SiteFiles, load},
     };
 
     const POLICIES: &str = r#"
@@ -200,12 +204,12 @@ mod tests {
         accept = "discovered"
     "#;
 
-    fn site() -> (Site, Rules) {
-        let files = Files {
+    fn site() -> (Site, CompiledRules) {
+        let files = SiteFiles {
             content: [("policies.d/site.toml".into(), POLICIES.as_bytes().into())].into(),
-            ..Files::default()
+            ..SiteFiles::default()
         };
-        let (site, diagnostics) = load(&files, &mut Memory::default());
+        let (site, diagnostics) = load(&files, &mut LoadCache::default());
         assert_eq!(diagnostics, []);
         let (rules, diagnostics) = compile(&site);
         assert_eq!(diagnostics, []);
@@ -238,7 +242,7 @@ mod tests {
         };
         let choice = choose(&site, &rules, candidate, |_| bound);
         let over = choice.passed_over.iter();
-        over.map(|(name, misfit)| format!("{name}: {misfit}"))
+        over.map(|(name, mismatch)| format!("{name}: {mismatch}"))
             .chain(choice.policy.map(|name| format!("{name} binds")))
             .collect()
     }
@@ -317,15 +321,15 @@ mod tests {
     fn a_node_that_names_a_policy_is_asked_nothing_but_may_find_it_disabled_or_full() {
         let (site, _) = site();
         for (name, bound, expected) in [
-            ("off", 0, Some(Misfit::Disabled)),
+            ("off", 0, Some(Mismatch::Disabled)),
             ("named", 9, None),
             ("gpu", 9, None),
             ("big", 1, None),
-            ("big", 2, Some(Misfit::Full(2))),
-            ("big", 3, Some(Misfit::Full(2))),
+            ("big", 2, Some(Mismatch::Full(2))),
+            ("big", 3, Some(Mismatch::Full(2))),
         ] {
-            let misfit = misfit_of_named(&site.policies[name], bound);
-            assert_eq!(misfit, expected, "{name}, {bound} bound");
+            let mismatch = mismatch_of_named(&site.policies[name], bound);
+            assert_eq!(mismatch, expected, "{name}, {bound} bound");
         }
     }
 }

@@ -9,7 +9,7 @@ use super::term::{Arithmetic, Comparison, Term};
 
 /// What an expression says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum TruthValue {
     /// It holds.
     Yes,
     /// It does not hold.
@@ -19,38 +19,42 @@ pub enum Verdict {
 }
 
 /// What is known of a machine, as an expression sees it.
-pub(crate) struct Known {
+pub(crate) struct ExpressionContext {
     pub(crate) facts: Value,
     pub(crate) tags: Value,
     /// Tags of which it is not known whether the machine has them.
     pub(crate) unsure: Vec<String>,
 }
 
-type Outcome = Result<Value, String>;
+type ValueResult = Result<Value, String>;
 
 /// Evaluates an expression.
-pub(crate) fn evaluate(term: &Term, known: &Known, functions: &Environment<'_>) -> Verdict {
-    let evaluation = Evaluation { known, functions };
+pub(crate) fn evaluate(
+    term: &Term,
+    known: &ExpressionContext,
+    functions: &Environment<'_>,
+) -> TruthValue {
+    let evaluation = Evaluator { known, functions };
     match evaluation.of(term) {
         Ok(value) if value.kind() == ValueKind::Bool => {
             if value.is_true() {
-                Verdict::Yes
+                TruthValue::Yes
             } else {
-                Verdict::No
+                TruthValue::No
             }
         }
-        Ok(_) => Verdict::Unknown("it is neither true nor false".into()),
-        Err(reason) => Verdict::Unknown(reason),
+        Ok(_) => TruthValue::Unknown("it is neither true nor false".into()),
+        Err(reason) => TruthValue::Unknown(reason),
     }
 }
 
-struct Evaluation<'a> {
-    known: &'a Known,
+struct Evaluator<'a> {
+    known: &'a ExpressionContext,
     functions: &'a Environment<'a>,
 }
 
-impl Evaluation<'_> {
-    fn of(&self, term: &Term) -> Outcome {
+impl Evaluator<'_> {
+    fn of(&self, term: &Term) -> ValueResult {
         match term {
             Term::Const(value) => Ok(value.clone()),
             Term::List(terms) => Ok(Value::from(self.all(terms)?)),
@@ -77,7 +81,7 @@ impl Evaluation<'_> {
         terms.iter().map(|term| self.of(term)).collect()
     }
 
-    fn item(&self, of: &Term, key: &Term) -> Outcome {
+    fn item(&self, of: &Term, key: &Term) -> ValueResult {
         let (object, key) = (self.of(of)?, self.of(key)?);
         // An error here means the same as a missing item: there is nothing to know.
         let value = object.get_item(&key).unwrap_or_default();
@@ -93,7 +97,7 @@ impl Evaluation<'_> {
     }
 
     /// `and` ends with the first false, `or` with the first true, whichever side it stands on.
-    fn decided(&self, left: &Term, right: &Term, decides: bool) -> Outcome {
+    fn decided(&self, left: &Term, right: &Term, decides: bool) -> ValueResult {
         let left = self.of(left).and_then(|value| truth(&value));
         if left == Ok(decides) {
             return Ok(Value::from(decides));
@@ -107,7 +111,7 @@ impl Evaluation<'_> {
         Ok(Value::from(!decides))
     }
 
-    fn compare(&self, first: &Term, rest: &[(Comparison, Term)]) -> Outcome {
+    fn compare(&self, first: &Term, rest: &[(Comparison, Term)]) -> ValueResult {
         let mut left = self.of(first)?;
         for (by, right) in rest {
             let is_tags = matches!(right, Term::Root(name) if name == "tags");
@@ -129,7 +133,7 @@ impl Evaluation<'_> {
         Ok(Value::from(true))
     }
 
-    fn filter(&self, name: &str, terms: &[Term]) -> Outcome {
+    fn filter(&self, name: &str, terms: &[Term]) -> ValueResult {
         if let ("default" | "d", [subject, fallback]) = (name, terms) {
             return self.of(subject).or_else(|_| self.of(fallback));
         }
@@ -138,7 +142,7 @@ impl Evaluation<'_> {
         applied.map_err(|error| format!("filter `{name}`: {}", error.kind()))
     }
 
-    fn test(&self, name: &str, terms: &[Term]) -> Outcome {
+    fn test(&self, name: &str, terms: &[Term]) -> ValueResult {
         match (name, terms) {
             ("defined", [subject]) => return Ok(Value::from(self.of(subject).is_ok())),
             ("undefined", [subject]) => return Ok(Value::from(self.of(subject).is_err())),
@@ -197,14 +201,14 @@ fn number(value: &Value) -> Result<f64, String> {
     }
 }
 
-fn negative(value: &Value) -> Outcome {
+fn negative(value: &Value) -> ValueResult {
     if let Ok(whole) = i64::try_from(value.clone()) {
         return Ok(Value::from(whole.saturating_neg()));
     }
     number(value).map(|value| Value::from(-value))
 }
 
-fn arithmetic(op: Arithmetic, left: &Value, right: &Value) -> Outcome {
+fn arithmetic(op: Arithmetic, left: &Value, right: &Value) -> ValueResult {
     if op == Arithmetic::Concatenate {
         return Ok(Value::from(format!("{left}{right}")));
     }

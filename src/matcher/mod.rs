@@ -9,7 +9,7 @@ mod rules;
 mod tags;
 mod choose;
 
-pub use choose::{Candidate, Choice, Misfit, choose, misfit, misfit_of_named};
-pub use evaluate::Verdict;
-pub use rules::{Rules, compile};
-pub use tags::{Tags, tags};
+pub use choose::{Candidate, Choice, Mismatch, choose, mismatch, mismatch_of_named};
+pub use evaluate::TruthValue;
+pub use rules::{CompiledRules, compile};
+pub use tags::{TagSet, tags};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use minijinja::{Environment, Value, value::Serde};
 
 use super::{
-    evaluate::{Known, Verdict, evaluate},
-    tags::Tags,
+    evaluate::{ExpressionContext, TruthValue, evaluate},
+    tags::TagSet,
     term::{Scope, Term, parse},
 };
 use crate::{
@@ -16,14 +16,14 @@ use crate::{
 
 /// The compiled expressions of a site, found by their text.
 #[derive(Debug)]
-pub struct Rules {
+pub struct CompiledRules {
     terms: BTreeMap<(Scope, String), Term>,
     functions: Environment<'static>,
 }
 
-impl Default for Rules {
+impl Default for CompiledRules {
     fn default() -> Self {
-        Rules {
+        CompiledRules {
             terms: BTreeMap::new(),
             functions: Environment::new(),
         }
@@ -31,8 +31,8 @@ impl Default for Rules {
 }
 
 /// Compiles every expression of `site`: of tags, of policies, and what is expected before an installation.
-pub fn compile(site: &Site) -> (Rules, Vec<Diagnostic>) {
-    let mut rules = Rules::default();
+pub fn compile(site: &Site) -> (CompiledRules, Vec<Diagnostic>) {
+    let mut rules = CompiledRules::default();
     let mut diagnostics = Vec::new();
     let mut add = |what: &str, scope, text: Option<&Spanned<String>>| {
         if let Some(text) = text {
@@ -65,7 +65,7 @@ pub fn compile(site: &Site) -> (Rules, Vec<Diagnostic>) {
     (rules, diagnostics)
 }
 
-impl Rules {
+impl CompiledRules {
     fn add(&mut self, what: &str, scope: Scope, text: &Spanned<String>) -> Option<Diagnostic> {
         let key = (scope, text.value.clone());
         if self.terms.contains_key(&key) {
@@ -84,8 +84,8 @@ impl Rules {
     }
 
     /// Evaluates a tag's rule.
-    pub fn tag(&self, when: &str, facts: &Facts) -> Verdict {
-        let known = Known {
+    pub fn tag(&self, when: &str, facts: &Facts) -> TruthValue {
+        let known = ExpressionContext {
             facts: Value::from(Serde(facts)),
             tags: Value::default(),
             unsure: Vec::new(),
@@ -94,8 +94,8 @@ impl Rules {
     }
 
     /// Evaluates a policy's rule, or an expectation.
-    pub fn policy(&self, when: &str, facts: &Facts, tags: &Tags) -> Verdict {
-        let known = Known {
+    pub fn policy(&self, when: &str, facts: &Facts, tags: &TagSet) -> TruthValue {
+        let known = ExpressionContext {
             facts: Value::from(Serde(facts)),
             tags: tags
                 .yes
@@ -107,11 +107,11 @@ impl Rules {
         self.evaluate(Scope::FactsAndTags, when, &known)
     }
 
-    fn evaluate(&self, scope: Scope, when: &str, known: &Known) -> Verdict {
+    fn evaluate(&self, scope: Scope, when: &str, known: &ExpressionContext) -> TruthValue {
         match self.terms.get(&(scope, when.to_owned())) {
             Some(term) => evaluate(term, known, &self.functions),
             // A site with such an expression never goes live; unknown is never yes.
-            None => Verdict::Unknown("it does not compile".into()),
+            None => TruthValue::Unknown("it does not compile".into()),
         }
     }
 }
@@ -121,8 +121,8 @@ mod tests {
     use super::*;
     use crate::model::{FileId, SourceSpan};
 
-    fn verdict(text: &str, facts: &Facts, unsure: &[&str]) -> Result<Verdict, String> {
-        let mut rules = Rules::default();
+    fn verdict(text: &str, facts: &Facts, unsure: &[&str]) -> Result<TruthValue, String> {
+        let mut rules = CompiledRules::default();
         let span = SourceSpan {
             file: FileId(0),
             start: 0,
@@ -135,7 +135,7 @@ mod tests {
         ) {
             return Err(diagnostic.message);
         }
-        let tags = Tags {
+        let tags = TagSet {
             yes: ["gpu".parse().unwrap()].into(),
             unknown: unsure
                 .iter()
@@ -176,7 +176,7 @@ mod tests {
             "true if facts.memory_mib > 1 else false",
         ];
         for text in yes {
-            assert_eq!(verdict(text, &facts(), &[]), Ok(Verdict::Yes), "{text}");
+            assert_eq!(verdict(text, &facts(), &[]), Ok(TruthValue::Yes), "{text}");
         }
         let no = [
             "facts.memory_mib < 1",
@@ -184,7 +184,7 @@ mod tests {
             r#""x" in ["a"]"#,
         ];
         for text in no {
-            assert_eq!(verdict(text, &facts(), &[]), Ok(Verdict::No), "{text}");
+            assert_eq!(verdict(text, &facts(), &[]), Ok(TruthValue::No), "{text}");
         }
         let unknown = [
             "facts.cores == 8",
@@ -200,7 +200,7 @@ mod tests {
         for text in unknown {
             let verdict = verdict(text, &facts(), &[]);
             assert!(
-                matches!(verdict, Ok(Verdict::Unknown(_))),
+                matches!(verdict, Ok(TruthValue::Unknown(_))),
                 "{text}: {verdict:?}"
             );
         }
@@ -215,7 +215,7 @@ mod tests {
         ] {
             let verdict = verdict(text, &facts(), &["odd"]);
             assert!(
-                matches!(verdict, Ok(Verdict::Unknown(_))),
+                matches!(verdict, Ok(TruthValue::Unknown(_))),
                 "{text}: {verdict:?}"
             );
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Rules, Verdict};
+use super::{CompiledRules, TruthValue};
 use crate::{
     model::{Facts, Node, TagName},
     site::Site,
@@ -10,7 +10,7 @@ use crate::{
 
 /// The tags of one machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tags {
+pub struct TagSet {
     /// Those it has.
     pub yes: BTreeSet<TagName>,
     /// Those of which it cannot be known, and why. They count as not there.
@@ -19,9 +19,9 @@ pub struct Tags {
 
 /// Works out the tags of a machine: those its declaration carries, and those whose rule its facts satisfy.
 /// A carried tag wins over its rule.
-pub fn tags(site: &Site, rules: &Rules, node: Option<&Node>, facts: &Facts) -> Tags {
+pub fn tags(site: &Site, rules: &CompiledRules, node: Option<&Node>, facts: &Facts) -> TagSet {
     let carried = node.and_then(|node| node.body.tags.as_ref());
-    let mut tags = Tags {
+    let mut tags = TagSet {
         yes: carried
             .iter()
             .flat_map(|list| list.values().cloned())
@@ -33,9 +33,9 @@ pub fn tags(site: &Site, rules: &Rules, node: Option<&Node>, facts: &Facts) -> T
             continue;
         };
         match rules.tag(when, facts) {
-            Verdict::Yes => drop(tags.yes.insert(name.clone())),
-            Verdict::No => {}
-            Verdict::Unknown(reason) => drop(tags.unknown.insert(name.clone(), reason)),
+            TruthValue::Yes => drop(tags.yes.insert(name.clone())),
+            TruthValue::No => {}
+            TruthValue::Unknown(reason) => drop(tags.unknown.insert(name.clone(), reason)),
         }
     }
     tags
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
     use crate::{
         matcher::compile,
-        site::{Files, Memory, load},
+        site::{LoadCache, SiteFiles, load},
     };
 
     const SITE: &str = r#"
@@ -69,11 +69,11 @@ task = "local"
 
     /// The tags of a machine in one line; an unknown one with a question mark.
     fn line(node: Option<&str>, known: &[(&str, &str)]) -> String {
-        let files = Files {
+        let files = SiteFiles {
             content: [("policies.d/site.toml".into(), SITE.as_bytes().into())].into(),
-            ..Files::default()
+            ..SiteFiles::default()
         };
-        let (site, diagnostics) = load(&files, &mut Memory::default());
+        let (site, diagnostics) = load(&files, &mut LoadCache::default());
         assert_eq!(diagnostics, []);
         let (rules, diagnostics) = compile(&site);
         assert_eq!(diagnostics, []);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     model::Spanned,
-    site::{Diagnostic, Files, Site},
+    site::{Diagnostic, Site, SiteFiles},
 };
 
 use super::{
@@ -96,7 +96,7 @@ impl FirstBootScript {
 /// Takes in every script that a setting names, and tells what is wrong with them.
 pub(super) fn gather(
     site: &Site,
-    files: &Files,
+    files: &SiteFiles,
     texts: &TemplateSources,
     previous: Option<&BTreeMap<Arc<str>, Arc<FirstBootScript>>>,
     found: &mut Vec<Diagnostic>,
@@ -133,7 +133,7 @@ pub(super) fn gather(
     known
 }
 
-fn missing(files: &Files, named: &Spanned<String>) -> Diagnostic {
+fn missing(files: &SiteFiles, named: &Spanned<String>) -> Diagnostic {
     let path = named.value.as_str();
     let known = files
         .content

@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     model::{FileId, SourceSpan, TaskName},
-    site::{Diagnostic, Files, Resolved, Site, read_toml, suggest},
+    site::{Diagnostic, Resolved, Site, SiteFiles, read_toml, suggest},
 };
 
 use super::{
@@ -55,7 +55,7 @@ pub struct Task {
 /// them and with what the site says about them. What `previous` has already is taken over.
 pub fn compile(
     site: &Site,
-    files: &Files,
+    files: &SiteFiles,
     previous: Option<&Library>,
 ) -> (Library, Vec<Diagnostic>) {
     let texts = TemplateSources::of(files);

@@ -10,7 +10,7 @@ use include_dir::{Dir, include_dir};
 
 use crate::{
     model::{FileId, SourceSpan},
-    site::{Files, Site},
+    site::{Site, SiteFiles},
 };
 
 /// Where tasks are.
@@ -56,7 +56,7 @@ impl PartialEq for TemplateSources {
 
 impl TemplateSources {
     /// Those of a site.
-    pub(super) fn of(files: &Files) -> TemplateSources {
+    pub(super) fn of(files: &SiteFiles) -> TemplateSources {
         let counts = |path: &str| {
             [TASKS, COMMON, IPXE, BROKERS]
                 .into_iter()

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use super::choose::Chosen;
 use crate::{
     model::ServerConfig,
-    site::{self, Severity, Style},
+    site::{self, ReportStyle, Severity},
 };
 
 /// What is said at the start, for people to read.
@@ -87,7 +87,7 @@ impl Banner {
             report: site::report(
                 diagnostics,
                 &chosen.loaded.snapshot.site.sources,
-                Style::PLAIN,
+                ReportStyle::PLAIN,
             ),
         }
     }

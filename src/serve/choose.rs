@@ -6,7 +6,7 @@ use super::load::{Depth, Loaded, Loader};
 use crate::{
     control::Snapshot,
     disk::{last_good, state::StateDirectory},
-    site::Files,
+    site::SiteFiles,
 };
 
 /// The site that goes live at the start.
@@ -23,7 +23,7 @@ pub(crate) struct Chosen {
 /// Takes the site as it stands; when it has errors, the last good copy; without one, nothing.
 pub(crate) fn choose(
     loader: &mut Loader,
-    files: &Files,
+    files: &SiteFiles,
     state: &StateDirectory,
     root: &Path,
 ) -> anyhow::Result<Chosen> {

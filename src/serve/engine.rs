@@ -21,7 +21,7 @@ use crate::{
         loaders::Loaders,
         repo::{ImageRegistry, RepoSource},
     },
-    journal::{AttemptId, Line},
+    journal::{AttemptId, JournalLine},
     model::{Network, Now, RepoName, Revision, ServerConfig},
     render::HAND_OVER,
 };
@@ -226,7 +226,7 @@ impl Engine {
         lock(&self.scripts).0.remove(&attempt);
     }
 
-    fn append(&self, world: &World, lines: Vec<Line>, ended: Vec<AttemptId>) -> Ticket {
+    fn append(&self, world: &World, lines: Vec<JournalLine>, ended: Vec<AttemptId>) -> Ticket {
         lock(&self.ended).extend(ended);
         if !lines.is_empty() {
             lines.iter().for_each(|line| told::tell(line, world));
@@ -305,7 +305,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(crate) fn entry(line: &Line) -> JournalEntry {
+pub(crate) fn entry(line: &JournalLine) -> JournalEntry {
     JournalEntry {
         text: line.text(),
         durable: line.event.is_durable(),

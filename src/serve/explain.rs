@@ -99,7 +99,7 @@ fn value_of(turn: &Turn<'_>, value: &Provenance) -> Value {
 fn other_policies(
     turn: &Turn<'_>,
     node: Option<&Node>,
-    tags: &matcher::Tags,
+    tags: &matcher::TagSet,
     facts: &crate::model::Facts,
     status: &crate::control::Status,
 ) -> Vec<Value> {
@@ -124,7 +124,7 @@ fn other_policies(
         .filter(|name| Some(*name) != status.policy.as_ref())
     {
         let policy = &site.policies[name];
-        let why = matcher::misfit(policy, &turn.snapshot.rules, candidate, bound(name));
+        let why = matcher::mismatch(policy, &turn.snapshot.rules, candidate, bound(name));
         let why = why.map_or_else(
             || "it would fit; another one comes first".into(),
             |why| why.to_string(),

@@ -23,13 +23,13 @@ use crate::{
     model::{Hostname, Node, NodeName, Repo, Revision, ServerConfig, SourceSpan},
     net::http::Advertise,
     render,
-    site::{self, Diagnostic, Files, HostnameRule, Memory, Resolved, Severity, Site},
+    site::{self, Diagnostic, HostnameRule, LoadCache, Resolved, Severity, Site, SiteFiles},
 };
 
 /// Loads one site again and again.
 pub struct Loader {
     lookup: Lookup,
-    memory: Memory,
+    memory: LoadCache,
     good: Option<Good>,
     port: Option<u16>,
 }
@@ -81,7 +81,7 @@ impl Loader {
     pub fn new(root: &Path, key: SecretKey, images: Arc<ImageRegistry>) -> Self {
         Loader {
             lookup: Lookup::new(root, key, images),
-            memory: Memory::default(),
+            memory: LoadCache::default(),
             good: None,
             port: None,
         }
@@ -93,7 +93,7 @@ impl Loader {
     }
 
     /// Reads the server's own settings alone.
-    pub fn config(&mut self, files: &Files) -> (Arc<ServerConfig>, Vec<Diagnostic>) {
+    pub fn config(&mut self, files: &SiteFiles) -> (Arc<ServerConfig>, Vec<Diagnostic>) {
         site::read_config(files, &mut self.memory)
     }
 
@@ -103,7 +103,7 @@ impl Loader {
     }
 
     /// Loads the site's files.
-    pub fn load(&mut self, files: &Files, depth: &Depth) -> Loaded {
+    pub fn load(&mut self, files: &SiteFiles, depth: &Depth) -> Loaded {
         let lookup = &self.lookup;
         let guess = |site: &Site, repo: &Repo| lookup.guess(site, repo);
         let (site, mut diagnostics) = site::load_guessing(files, &mut self.memory, guess);
@@ -372,15 +372,15 @@ pub fn offline_with(root: &Path, path: &str, text: &str) -> io::Result<Loaded> {
     Ok(whole(root, &files))
 }
 
-fn whole(root: &Path, files: &Files) -> Loaded {
+fn whole(root: &Path, files: &SiteFiles) -> Loaded {
     let mut loader = Loader::new(root, password_key(root, files), Arc::default());
     loader.load(files, &Depth::Whole)
 }
 
 /// The key of the site's state directory, so that a password is hashed here as the server does it.
-fn password_key(root: &Path, files: &Files) -> SecretKey {
+fn password_key(root: &Path, files: &SiteFiles) -> SecretKey {
     let none = SecretKey([0; 32]);
-    let (config, _) = site::read_config(files, &mut Memory::default());
+    let (config, _) = site::read_config(files, &mut LoadCache::default());
     let Ok(path) = super::keep::state_path(root, &config) else {
         return none;
     };

@@ -117,7 +117,7 @@ fn told(name: &str, span: SourceSpan) -> Diagnostic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::{self, Files, Memory};
+    use crate::site::{self, LoadCache, SiteFiles};
 
     const DHCP: &str = "[network.lab]\nsubnet = \"192.0.2.0/24\"\ndhcp = \"reserve\"\n";
     const OFF: &str = "[network.lab]\nsubnet = \"192.0.2.0/24\"\nloader = \"own.efi\"\n";
@@ -129,13 +129,13 @@ mod tests {
             ("bootwright.toml", config),
             ("policies.d/site.toml", declared),
         ];
-        let files = Files {
+        let files = SiteFiles {
             content: content
                 .map(|(path, text)| (path.into(), text.as_bytes().into()))
                 .into(),
-            ..Files::default()
+            ..SiteFiles::default()
         };
-        site::load(&files, &mut Memory::default()).0
+        site::load(&files, &mut LoadCache::default()).0
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::{
     },
     model::ServerConfig,
     net::http::{ApiError, Bytes},
-    site::{self, Memory},
+    site::{self, LoadCache},
 };
 
 /// A site and its journal, without a server.
@@ -172,7 +172,7 @@ fn act(turn: &mut Turn<'_>, request: &Request) -> Result<String, ApiError> {
 /// Writes a fresh site's id into its state directory, so that the two know each other.
 pub fn adopt(root: &Path) -> anyhow::Result<PathBuf> {
     let files = disk::site::read(root)?;
-    let (config, _) = site::read_config(&files, &mut Memory::default());
+    let (config, _) = site::read_config(&files, &mut LoadCache::default());
     let state = StateDirectory::open(&keep::state_path(root, &config)?)?;
     let id = config
         .site_id
@@ -193,9 +193,9 @@ pub fn adopt(root: &Path) -> anyhow::Result<PathBuf> {
 fn snapshot(root: &Path) -> anyhow::Result<(Arc<ServerConfig>, Arc<Snapshot>)> {
     let files = disk::site::read(root)
         .with_context(|| format!("the site `{}` cannot be read", root.display()))?;
-    let (config, _) = site::read_config(&files, &mut Memory::default());
+    let (config, _) = site::read_config(&files, &mut LoadCache::default());
     let mut loader = Loader::new(root, SecretKey([0; 32]), Arc::default());
-    let revision = site::load(&files, &mut Memory::default()).0.revision;
+    let revision = site::load(&files, &mut LoadCache::default()).0.revision;
     // What is asked here needs nothing rendered.
     let depth = revision.map_or(Depth::Whole, Depth::Known);
     Ok((config, loader.load(&files, &depth).snapshot))

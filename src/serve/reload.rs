@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     disk::{last_good, state::StateDirectory, watch::ObservedSite},
-    site::{self, Files, Severity, Style},
+    site::{self, ReportStyle, Severity, SiteFiles},
 };
 
 /// Follows the site until its watch ends.
@@ -56,7 +56,12 @@ pub(crate) async fn follow(
     }
 }
 
-async fn take(engine: &Arc<Engine>, loaded: &Loaded, files: &Arc<Files>, state: &StateDirectory) {
+async fn take(
+    engine: &Arc<Engine>,
+    loaded: &Loaded,
+    files: &Arc<SiteFiles>,
+    state: &StateDirectory,
+) {
     if !loaded.is_sound() {
         reject(engine, loaded);
         return;
@@ -79,7 +84,7 @@ async fn take(engine: &Arc<Engine>, loaded: &Loaded, files: &Arc<Files>, state: 
 }
 
 /// Keeps the site as the last good one, off the way of everything else.
-pub(crate) fn keep(loaded: &Loaded, files: &Arc<Files>, state: &StateDirectory) {
+pub(crate) fn keep(loaded: &Loaded, files: &Arc<SiteFiles>, state: &StateDirectory) {
     let Some(revision) = loaded.snapshot.site.revision.clone() else {
         return;
     };
@@ -103,7 +108,7 @@ pub(crate) fn reject(engine: &Engine, loaded: &Loaded) {
             .count()
     };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let report = site::report(&loaded.diagnostics, sources, Style::PLAIN);
+    let report = site::report(&loaded.diagnostics, sources, ReportStyle::PLAIN);
     let said = if errors == 1 {
         "1 error".into()
     } else {

@@ -2,29 +2,29 @@
 
 use crate::{
     disk::journal::{Damage, Replay},
-    journal::{Event, HoldCause, Line, MachineId, State},
+    journal::{Event, HoldCause, JournalLine, JournalState, MachineId},
     model::Timestamp,
 };
 
 /// Folds what a journal holds. What is lost holds the machines it may concern; the second value says what was
 /// found, for people.
-pub(crate) fn fold(replay: Replay, now: Timestamp) -> anyhow::Result<(State, Vec<String>)> {
+pub(crate) fn fold(replay: Replay, now: Timestamp) -> anyhow::Result<(JournalState, Vec<String>)> {
     let mut found = replay.warnings;
     let mut state = match replay
         .checkpoint
         .as_deref()
-        .map(serde_json::from_slice::<State>)
+        .map(serde_json::from_slice::<JournalState>)
     {
         Some(Ok(state)) => state,
         // The lines before it are not read again here, so a checkpoint that cannot be read loses them.
         Some(Err(error)) => anyhow::bail!(
             "the journal's checkpoint cannot be read ({error}): delete the file `checkpoint` in the journal's directory"
         ),
-        None => State::default(),
+        None => JournalState::default(),
     };
     for line in replay.lines {
         let line = line?;
-        match Line::parse(&line) {
+        match JournalLine::parse(&line) {
             Ok(parsed) => state.take(&parsed),
             Err(error) => found.push(format!("a line of the journal is skipped: {error}")),
         }
@@ -38,7 +38,7 @@ pub(crate) fn fold(replay: Replay, now: Timestamp) -> anyhow::Result<(State, Vec
     Ok((state, found))
 }
 
-fn hold(state: &mut State, damage: &Damage, now: Timestamp) {
+fn hold(state: &mut JournalState, damage: &Damage, now: Timestamp) {
     let named = damage.machines.as_ref();
     let named = named.map(|ids| ids.iter().map(|id| MachineId(*id)).collect::<Vec<_>>());
     // Who is in it may not be known, or not who that is: then it may be anybody, also one of whom nothing is left.
@@ -68,7 +68,7 @@ fn hold(state: &mut State, damage: &Damage, now: Timestamp) {
             cause: HoldCause::Journal,
             reason,
         };
-        state.apply(&Line {
+        state.apply(&JournalLine {
             at: now,
             machine: Some(id),
             event,
@@ -78,7 +78,7 @@ fn hold(state: &mut State, damage: &Damage, now: Timestamp) {
 }
 
 /// Whether what is left of the journal says who a machine is.
-fn is_known(state: &State, id: MachineId) -> bool {
+fn is_known(state: &JournalState, id: MachineId) -> bool {
     state
         .machine(id)
         .is_some_and(|machine| machine.node.is_some() || !machine.identity.is_empty())

@@ -12,7 +12,7 @@ use crate::{
         state::StateDirectory,
     },
     model::Repo,
-    site::{self, Memory, Site, guess},
+    site::{self, LoadCache, Site, guess},
 };
 
 /// A repo, and what is found of it.
@@ -50,7 +50,7 @@ impl Repos {
     /// Reads what the site declares.
     pub fn read(root: &Path) -> std::io::Result<Repos> {
         let files = disk::site::read(root)?;
-        let (site, _) = site::load(&files, &mut Memory::default());
+        let (site, _) = site::load(&files, &mut LoadCache::default());
         let state = keep::state_path(root, &site.config)?;
         // What the server knows of images already is not found out again.
         let images = StateDirectory::existing(&state)

@@ -35,7 +35,7 @@ use crate::{
     },
     journal::Event,
     model::ServerConfig,
-    site::{self, Files, Memory, Severity, Style},
+    site::{self, LoadCache, ReportStyle, Severity, SiteFiles},
 };
 
 /// What a server is started with besides its site.
@@ -135,14 +135,14 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
 }
 
 /// The server's own settings. They must be right before anything is opened.
-fn config(root: &Path, files: &Files) -> anyhow::Result<Arc<ServerConfig>> {
-    let mut memory = Memory::default();
+fn config(root: &Path, files: &SiteFiles) -> anyhow::Result<Arc<ServerConfig>> {
+    let mut memory = LoadCache::default();
     let (config, diagnostics) = site::read_config(files, &mut memory);
     let errors = diagnostics
         .iter()
         .any(|one| one.severity == Severity::Error);
     if errors {
-        let report = site::report(&diagnostics, memory.sources(), Style::PLAIN);
+        let report = site::report(&diagnostics, memory.sources(), ReportStyle::PLAIN);
         anyhow::bail!(
             "bootwright.toml of `{}` has errors\n{report}",
             root.display()

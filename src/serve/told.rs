@@ -2,11 +2,11 @@
 
 use crate::{
     control::World,
-    journal::{Event, Line, words},
+    journal::{Event, JournalLine, describe},
 };
 
 /// Tells one line, unless it only repeats what others tell better.
-pub(crate) fn tell(line: &Line, world: &World) {
+pub(crate) fn tell(line: &JournalLine, world: &World) {
     // What the server says of itself it says in words of its own.
     if matches!(
         line.event,
@@ -20,7 +20,7 @@ pub(crate) fn tell(line: &Line, world: &World) {
     ) {
         return;
     }
-    let words = words(line);
+    let describe = describe(line);
     let machine = line.machine.and_then(|id| world.state.machine(id));
     let name = machine.map_or_else(String::new, |machine| {
         let mac = machine.identity.mac.first();
@@ -29,5 +29,5 @@ pub(crate) fn tell(line: &Line, world: &World) {
             ToString::to_string,
         )
     });
-    tracing::info!(target: "bootwright::event", "{name:<12}  {:<10} {}", words.kind, words.detail);
+    tracing::info!(target: "bootwright::event", "{name:<12}  {:<10} {}", describe.kind, describe.detail);
 }

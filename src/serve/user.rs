@@ -12,7 +12,7 @@ use nix::unistd::{Gid, Uid};
 
 use crate::{
     model::ServerConfig,
-    site::{self, Files, Memory, Severity},
+    site::{self, LoadCache, Severity, SiteFiles},
 };
 
 /// The server's own file.
@@ -66,9 +66,9 @@ pub(crate) fn drop_privileges(site: &Path) -> anyhow::Result<Option<PathBuf>> {
 /// The server's own settings, if they can be read: what is wrong with them is told when it starts.
 fn own_config(root: &Path) -> Option<Arc<ServerConfig>> {
     let content = fs::read(root.join(CONFIG)).ok()?;
-    let mut files = Files::default();
+    let mut files = SiteFiles::default();
     files.content.insert(CONFIG.into(), content.into());
-    let (config, diagnostics) = site::read_config(&files, &mut Memory::default());
+    let (config, diagnostics) = site::read_config(&files, &mut LoadCache::default());
     let is_wrong = |one: &site::Diagnostic| one.severity == Severity::Error;
     (!diagnostics.iter().any(is_wrong)).then_some(config)
 }

@@ -9,7 +9,7 @@ use std::{
 
 use crate::model::{Identity, Node, PolicyName, SmallSet, SourceSpan, Spanned};
 
-use super::{Diagnostic, Identities, Site, object::Object};
+use super::{Diagnostic, IdentityIndex, Site, object::Object};
 
 impl Site {
     /// Takes an object in, unless another has its name.
@@ -69,7 +69,7 @@ fn declared_twice(what: &str, span: SourceSpan, first: SourceSpan) -> Diagnostic
     Diagnostic::error(format!("{what} declared twice"), span).other(first, "first here")
 }
 
-impl Identities {
+impl IdentityIndex {
     /// The declarations that name any of these cards, by name.
     pub fn by_mac(&self, identity: &Identity) -> Vec<&Arc<Node>> {
         each_once(declaring(&self.mac, &identity.mac))

@@ -19,7 +19,7 @@ const HINT: usize = 3;
 
 /// Finds free addresses in the networks of one site.
 #[derive(Debug)]
-pub struct Free<'a> {
+pub struct FreeAddresses<'a> {
     site: &'a Site,
     declared: OnceCell<BTreeSet<IpAddr>>,
     hints: RefCell<BTreeMap<(NetworkName, bool), String>>,
@@ -34,10 +34,10 @@ impl Site {
     }
 }
 
-impl<'a> Free<'a> {
+impl<'a> FreeAddresses<'a> {
     /// Looks at a site.
     pub fn new(site: &'a Site) -> Self {
-        Free {
+        FreeAddresses {
             site,
             declared: OnceCell::new(),
             hints: RefCell::default(),
@@ -60,7 +60,7 @@ impl<'a> Free<'a> {
             .flat_map(move |range| self.walk(range, blocked.clone()))
     }
 
-    /// Tells whether an address is one that [`Free::pool`] comes to.
+    /// Tells whether an address is one that [`FreeAddresses::pool`] comes to.
     pub fn is_pooled(&self, network: &Network, ip: IpAddr) -> bool {
         ranges(&network.body.pool).any(|range| range.contains(ip))
             && !blocked(network, &[]).iter().any(|range| range.contains(ip))
@@ -230,19 +230,19 @@ fn before(ip: IpAddr) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::{Files, Memory, load};
+    use crate::site::{LoadCache, SiteFiles, load};
 
     fn hint(network: &str, like: &str) -> String {
         let text = format!(
             "[network.lab]\n{network}\n[node.a]\naddress = [\"192.0.2.2\", \"2001:db8::1\"]"
         );
         let content = [("policies.d/a.toml".into(), text.as_bytes().into())];
-        let files = Files {
+        let files = SiteFiles {
             content: content.into_iter().collect(),
-            ..Files::default()
+            ..SiteFiles::default()
         };
-        let (site, _) = load(&files, &mut Memory::default());
-        Free::new(&site).hint(&site.networks["lab"], like.parse().unwrap())
+        let (site, _) = load(&files, &mut LoadCache::default());
+        FreeAddresses::new(&site).hint(&site.networks["lab"], like.parse().unwrap())
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::model::TaskName;
 
 /// A file that tells, and what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sign {
+pub struct RepoSignature {
     /// The file.
     pub file: &'static str,
     /// What stands in it; nothing where it is enough that it is there.
@@ -20,8 +20,8 @@ const fn sign(
     says: &'static str,
     title: &'static str,
     task: Option<&'static str>,
-) -> Sign {
-    Sign {
+) -> RepoSignature {
+    RepoSignature {
         file,
         says,
         title,
@@ -30,7 +30,7 @@ const fn sign(
 }
 
 /// What is known, the surest first. Where a vendor builds upon another one's image, its own sign comes before.
-const SIGNS: [Sign; 16] = [
+const SIGNS: [RepoSignature; 16] = [
     sign(".pve-cd-id.txt", "", "Proxmox VE", None),
     sign("boot.cfg", "modules=", "VMware ESXi", Some("esxi")),
     sign(".treeinfo", "SUSE", "SUSE", None),
@@ -50,11 +50,11 @@ const SIGNS: [Sign; 16] = [
 ];
 
 /// Guesses; `says` tells whether a file is there and has a text in it.
-pub fn guess(mut says: impl FnMut(&str, &str) -> bool) -> Option<&'static Sign> {
+pub fn guess(mut says: impl FnMut(&str, &str) -> bool) -> Option<&'static RepoSignature> {
     SIGNS.iter().find(|sign| says(sign.file, sign.says))
 }
 
-impl Sign {
+impl RepoSignature {
     /// The task's name.
     pub fn task_name(&self) -> Option<TaskName> {
         self.task
@@ -70,9 +70,9 @@ mod tests {
     fn a_vendor_s_own_files_tell() {
         const TREEINFO: &str = "[general]\nfamily = Rocky Linux\n";
         const SUSE: &str = "[general]\nfamily = openSUSE Leap\n";
-        type Files = &'static [(&'static str, &'static str)];
+        type SiteFiles = &'static [(&'static str, &'static str)];
         type Found = Option<(&'static str, Option<&'static str>)>;
-        let cases: [(Files, Found); 10] = [
+        let cases: [(SiteFiles, Found); 10] = [
             (
                 &[("boot.cfg", "kernel=b.b00\nmodules=a.gz --- b.gz\n")],
                 Some(("VMware ESXi", Some("esxi"))),
@@ -117,6 +117,6 @@ mod tests {
 
     #[test]
     fn every_task_that_is_guessed_has_a_name() {
-        assert!(SIGNS.iter().filter_map(Sign::task_name).count() >= 7);
+        assert!(SIGNS.iter().filter_map(RepoSignature::task_name).count() >= 7);
     }
 }

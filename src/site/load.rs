@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 use crate::model::{FileId, Repo, RepoName, Revision, ServerConfig, SourceSpan, Spanned, TaskName};
 
 use super::{
-    Diagnostic, Files, Site, Sources,
+    Diagnostic, Site, SiteFiles, SourceMap,
     assemble::order,
     kdl,
-    object::{Kind, Object, object, unknown_kind},
+    object::{Object, ObjectKind, object, unknown_kind},
     read::read,
     rules,
     source::without_mark,
@@ -20,8 +20,8 @@ use super::{
 
 /// What one load leaves for the next: the objects of every file by its content, the numbers of files.
 #[derive(Debug, Default)]
-pub struct Memory {
-    sources: Arc<Sources>,
+pub struct LoadCache {
+    sources: Arc<SourceMap>,
     files: BTreeMap<Arc<str>, Known>,
     /// Files that could not be read the last time; their texts are empty.
     unreadable: Vec<Arc<str>>,
@@ -47,21 +47,21 @@ struct Outcome {
     /// What it declares is not all known: it did not parse, or some of it is no object.
     in_doubt: bool,
     /// Objects with mistakes in them.
-    flawed: Vec<(Kind, String)>,
+    flawed: Vec<(ObjectKind, String)>,
 }
 
 /// The server's own file.
 const CONFIG: &str = "bootwright.toml";
 
 /// Reads the site from its files, with every mistake in it, in the order of the files.
-pub fn load(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnostic>) {
+pub fn load(files: &SiteFiles, memory: &mut LoadCache) -> (Site, Vec<Diagnostic>) {
     load_guessing(files, memory, |_, _| None)
 }
 
 /// The same, with a guess at the task of each repo that says none.
 pub fn load_guessing(
-    files: &Files,
-    memory: &mut Memory,
+    files: &SiteFiles,
+    memory: &mut LoadCache,
     guess: impl Fn(&Site, &Repo) -> Option<TaskName>,
 ) -> (Site, Vec<Diagnostic>) {
     let (mut site, mut diagnostics) = declared(files, memory);
@@ -72,7 +72,7 @@ pub fn load_guessing(
 }
 
 /// Reads what the files declare, each declaration by itself.
-pub(super) fn declared(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnostic>) {
+pub(super) fn declared(files: &SiteFiles, memory: &mut LoadCache) -> (Site, Vec<Diagnostic>) {
     memory.take(files);
     let mut diagnostics = memory.unreadable(files);
     let mut site = Site {
@@ -103,7 +103,10 @@ pub(super) fn declared(files: &Files, memory: &mut Memory) -> (Site, Vec<Diagnos
 }
 
 /// Reads `bootwright.toml` alone, with every mistake in it. Without the file everything is default.
-pub fn read_config(files: &Files, memory: &mut Memory) -> (Arc<ServerConfig>, Vec<Diagnostic>) {
+pub fn read_config(
+    files: &SiteFiles,
+    memory: &mut LoadCache,
+) -> (Arc<ServerConfig>, Vec<Diagnostic>) {
     let file = files.content.get_key_value(CONFIG);
     if let Some((path, content)) = file {
         memory.take_file(path, content);
@@ -133,9 +136,9 @@ fn declares(path: &str) -> bool {
     path.starts_with("policies.d/") && (path.ends_with(".toml") || path.ends_with(".kdl"))
 }
 
-impl Memory {
+impl LoadCache {
     /// The texts of the files that were last loaded.
-    pub fn sources(&self) -> &Arc<Sources> {
+    pub fn sources(&self) -> &Arc<SourceMap> {
         &self.sources
     }
 
@@ -159,7 +162,7 @@ impl Memory {
     }
 
     /// Reads what is new or has changed, and forgets what is gone.
-    fn take(&mut self, files: &Files) {
+    fn take(&mut self, files: &SiteFiles) {
         let sources = &mut self.sources;
         for path in self.unreadable.drain(..) {
             Arc::make_mut(sources).remove(&path);
@@ -208,7 +211,7 @@ impl Memory {
         Revision::new(digits)
     }
 
-    fn unreadable(&mut self, files: &Files) -> Vec<Diagnostic> {
+    fn unreadable(&mut self, files: &SiteFiles) -> Vec<Diagnostic> {
         let mistakes = files.unreadable.iter().map(|(path, reason)| {
             let file = Arc::make_mut(&mut self.sources).put(path, Arc::default());
             self.unreadable.push(path.clone());
@@ -237,7 +240,7 @@ fn start(file: FileId) -> SourceSpan {
 }
 
 /// Reads one file.
-fn take_one(path: &Arc<str>, content: &Arc<[u8]>, sources: &mut Sources) -> Outcome {
+fn take_one(path: &Arc<str>, content: &Arc<[u8]>, sources: &mut SourceMap) -> Outcome {
     let file = sources.put(path, content.clone());
     if path.starts_with("templates/") {
         return Outcome::default();
@@ -286,7 +289,7 @@ fn objects(declarations: Vec<Declaration>, diagnostics: Vec<Diagnostic>) -> Outc
     };
     let mut unknown = std::collections::BTreeSet::new();
     for declaration in declarations {
-        let Some(kind) = Kind::of(&declaration.kind.value) else {
+        let Some(kind) = ObjectKind::of(&declaration.kind.value) else {
             if unknown.insert(declaration.kind.value.clone()) {
                 outcome.in_doubt = true;
                 outcome.diagnostics.push(unknown_kind(&declaration.kind));
@@ -332,15 +335,15 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::{Style, report};
+    use crate::site::{ReportStyle, report};
 
-    fn files(list: &[(&str, &str)]) -> Files {
+    fn files(list: &[(&str, &str)]) -> SiteFiles {
         let content = list
             .iter()
             .map(|(path, text)| ((*path).into(), text.as_bytes().into()));
-        Files {
+        SiteFiles {
             content: content.collect(),
-            ..Files::default()
+            ..SiteFiles::default()
         }
     }
 
@@ -355,8 +358,8 @@ mod tests {
             include_str!("../../tests/fixtures/site.kdl"),
         )]);
         let [toml, kdl] = [toml, kdl].map(|files| {
-            let (site, diagnostics) = load(&files, &mut Memory::default());
-            let style = Style {
+            let (site, diagnostics) = load(&files, &mut LoadCache::default());
+            let style = ReportStyle {
                 color: false,
                 width: 100,
             };
@@ -386,7 +389,7 @@ mod tests {
             ("policies.d/a.toml", "[tag.t]"),
             ("policies.d/b.toml", &node("00:50:56:aa:bb:02")),
         ]);
-        let mut memory = Memory::default();
+        let mut memory = LoadCache::default();
         let (first, _) = load(&one, &mut memory);
         let (second, _) = load(&other, &mut memory);
         assert!(Arc::ptr_eq(&first.tags["t"], &second.tags["t"]));

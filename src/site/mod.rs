@@ -41,20 +41,20 @@ use crate::model::{
 };
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use free::Free;
+pub use free::FreeAddresses;
 pub(crate) use free::{is_edge, static_addresses};
-pub use guess::{Sign, guess};
+pub use guess::{RepoSignature, guess};
 pub(crate) use hostname::is_template;
 pub use hostname::{HostnameRule, complete};
 pub(crate) use load::read_toml;
-pub use load::{Memory, load, load_guessing, read_config};
-pub use object::Kind;
-pub use plan::{Link, LinkKind, NetPlan, PlannedRoute};
+pub use load::{LoadCache, load, load_guessing, read_config};
+pub use object::ObjectKind;
+pub use plan::{LinkKind, NetPlan, PlannedLink, PlannedRoute};
 pub use provenance::{Provenance, provenance};
 pub use read::fields_of;
-pub use report::{Style, counted, json, report, summary};
+pub use report::{ReportStyle, counted, json, report, summary};
 pub use resolve::{Resolved, resolve};
-pub use source::{Files, Source, Sources};
+pub use source::{SiteFiles, SourceFile, SourceMap};
 pub use subject::Subject;
 pub use suggest::suggest;
 pub use unread::Unread;
@@ -85,11 +85,11 @@ pub struct Site {
     /// Every hook.
     pub hooks: BTreeMap<HookName, Arc<Hook>>,
     /// Who declares an identity.
-    pub identities: Identities,
+    pub identities: IdentityIndex,
     /// What could not be read. Whatever seems to be missing may stand there.
     pub unread: Unread,
     /// The texts, for messages.
-    pub sources: Arc<Sources>,
+    pub sources: Arc<SourceMap>,
 }
 
 impl Site {
@@ -106,7 +106,7 @@ impl Site {
 
 /// Who declares an identity. Where two declare the same (an error), the first in path order is here.
 #[derive(Debug, Clone, Default)]
-pub struct Identities {
+pub struct IdentityIndex {
     /// By hardware address.
     pub mac: HashMap<Mac, Arc<Node>>,
     /// By serial number.

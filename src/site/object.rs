@@ -16,7 +16,7 @@ use super::{
 
 /// What can be declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum ObjectKind {
     Defaults,
     Repo,
     Network,
@@ -40,29 +40,29 @@ pub(crate) enum Object {
     Hook(Arc<Hook>),
 }
 
-impl Kind {
+impl ObjectKind {
     /// Every kind with the word that declares it.
-    pub const ALL: [(&str, Kind); 8] = [
-        ("defaults", Kind::Defaults),
-        ("repo", Kind::Repo),
-        ("network", Kind::Network),
-        ("tag", Kind::Tag),
-        ("policy", Kind::Policy),
-        ("node", Kind::Node),
-        ("broker", Kind::Broker),
-        ("hook", Kind::Hook),
+    pub const ALL: [(&str, ObjectKind); 8] = [
+        ("defaults", ObjectKind::Defaults),
+        ("repo", ObjectKind::Repo),
+        ("network", ObjectKind::Network),
+        ("tag", ObjectKind::Tag),
+        ("policy", ObjectKind::Policy),
+        ("node", ObjectKind::Node),
+        ("broker", ObjectKind::Broker),
+        ("hook", ObjectKind::Hook),
     ];
 
     /// The kind that a word declares.
-    pub fn of(word: &str) -> Option<Kind> {
-        let mut all = Kind::ALL.iter();
+    pub fn of(word: &str) -> Option<ObjectKind> {
+        let mut all = ObjectKind::ALL.iter();
         all.find(|(known, _)| *known == word).map(|(_, kind)| *kind)
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ObjectKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (word, _) = Kind::ALL
+        let (word, _) = ObjectKind::ALL
             .iter()
             .find(|(_, kind)| kind == self)
             .expect("every kind is listed");
@@ -72,7 +72,7 @@ impl fmt::Display for Kind {
 
 /// The mistake of a word that declares nothing.
 pub(crate) fn unknown_kind(kind: &Spanned<String>) -> Diagnostic {
-    let words = || Kind::ALL.iter().map(|(word, _)| *word);
+    let words = || ObjectKind::ALL.iter().map(|(word, _)| *word);
     let help = match suggest(&kind.value, words()) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("known: {}", words().collect::<Vec<_>>().join(", ")),
@@ -83,7 +83,7 @@ pub(crate) fn unknown_kind(kind: &Spanned<String>) -> Diagnostic {
 
 /// Reads what `declaration` of a `kind` declares; none when it lacks what must be there.
 pub(crate) fn object(
-    kind: Kind,
+    kind: ObjectKind,
     declaration: Declaration,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Object> {
@@ -123,10 +123,10 @@ struct Body<'d> {
 }
 
 impl Body<'_> {
-    fn named(mut self, kind: Kind, name: Spanned<String>) -> Option<Object> {
+    fn named(mut self, kind: ObjectKind, name: Spanned<String>) -> Option<Object> {
         Some(match kind {
-            Kind::Defaults => unreachable!("defaults have no name"),
-            Kind::Repo => {
+            ObjectKind::Defaults => unreachable!("defaults have no name"),
+            ObjectKind::Repo => {
                 self.one_source(&name);
                 let name = self.name(name)?;
                 Object::Repo(Arc::new(Repo {
@@ -134,21 +134,21 @@ impl Body<'_> {
                     body: self.only()?,
                 }))
             }
-            Kind::Network => {
+            ObjectKind::Network => {
                 let name = self.name(name)?;
                 Object::Network(Arc::new(Network {
                     name,
                     body: self.only()?,
                 }))
             }
-            Kind::Tag => {
+            ObjectKind::Tag => {
                 let name = self.name(name)?;
                 Object::Tag(Arc::new(Tag {
                     name,
                     body: self.only()?,
                 }))
             }
-            Kind::Policy => {
+            ObjectKind::Policy => {
                 let name = self.name(name)?;
                 let (rule, settings) = self.with_settings::<Rule>()?;
                 Object::Policy(Arc::new(Policy {
@@ -157,7 +157,7 @@ impl Body<'_> {
                     settings,
                 }))
             }
-            Kind::Node => {
+            ObjectKind::Node => {
                 let name = self.name(name)?;
                 let (body, settings) = self.with_settings::<NodeBody>()?;
                 Object::Node(Arc::new(Node {
@@ -166,12 +166,12 @@ impl Body<'_> {
                     settings,
                 }))
             }
-            Kind::Broker => {
+            ObjectKind::Broker => {
                 let name = self.name(name)?;
                 let (kind, vars) = self.kind_and_vars()?;
                 Object::Broker(Arc::new(Broker { name, kind, vars }))
             }
-            Kind::Hook => {
+            ObjectKind::Hook => {
                 let keys = fields_of::<HookBody>();
                 let missing = missing_keys(&self.entries, keys, self.span);
                 self.diagnostics.extend(missing);
@@ -267,8 +267,11 @@ const FORMS: [(&[&str], &[&str]); 3] = [
     ),
 ];
 
-fn both_forms(kind: Kind, entries: &[Entry]) -> Vec<Diagnostic> {
-    let takes_settings = matches!(kind, Kind::Defaults | Kind::Policy | Kind::Node);
+fn both_forms(kind: ObjectKind, entries: &[Entry]) -> Vec<Diagnostic> {
+    let takes_settings = matches!(
+        kind,
+        ObjectKind::Defaults | ObjectKind::Policy | ObjectKind::Node
+    );
     if !takes_settings {
         return Vec::new();
     }

@@ -10,7 +10,7 @@ use crate::model::{LinkName, Mac, NetworkName, SourceSpan};
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct NetPlan {
     /// Every link, parents before those that stand on them.
-    pub links: Vec<Link>,
+    pub links: Vec<PlannedLink>,
     /// Which of `links` carries *the* address of the machine: the default route, else the first address.
     pub primary: usize,
     /// The card the machine boots from, when it is known.
@@ -28,7 +28,7 @@ pub struct NetPlan {
 
 /// One link.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Link {
+pub struct PlannedLink {
     /// Its device name, when it has one of its own; a card that is known by MAC alone has none.
     pub name: Option<LinkName>,
     /// What it is.
@@ -99,7 +99,7 @@ pub struct PlannedRoute {
 
 impl NetPlan {
     /// The link that carries the machine's own address.
-    pub fn primary(&self) -> Option<&Link> {
+    pub fn primary(&self) -> Option<&PlannedLink> {
         self.links.get(self.primary)
     }
 

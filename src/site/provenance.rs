@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::model::{Network, Policy, Settings, SourceSpan};
 
 use super::{
-    Free, HostnameRule, LinkKind, Site, Subject,
+    FreeAddresses, HostnameRule, LinkKind, Site, Subject,
     layers::{Layers, of_network},
     net::{self, Layout, LinkDraft, Origin, network_gateway},
 };
@@ -32,7 +32,13 @@ pub struct Provenance {
 pub fn provenance(site: &Site, subject: &Subject<'_>, policy: Option<&Policy>) -> Vec<Provenance> {
     let node = subject.declared.map(Arc::as_ref);
     let layers = Layers::of(site, node, policy);
-    let layout = net::layout(site, subject, &layers, &Free::new(site), &mut Vec::new());
+    let layout = net::layout(
+        site,
+        subject,
+        &layers,
+        &FreeAddresses::new(site),
+        &mut Vec::new(),
+    );
     let explain = Explain {
         site,
         subject,

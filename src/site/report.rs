@@ -8,27 +8,27 @@ use annotate_snippets::{
 
 use crate::model::{FileId, SourceSpan};
 
-use super::{Diagnostic, Severity, Sources, mask::mask};
+use super::{Diagnostic, Severity, SourceMap, mask::mask};
 
 /// How a report looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Style {
+pub struct ReportStyle {
     /// Coloured, with the escape sequences of terminals.
     pub color: bool,
     /// How many columns there are.
     pub width: usize,
 }
 
-impl Style {
+impl ReportStyle {
     /// For logs and files.
-    pub const PLAIN: Style = Style {
+    pub const PLAIN: ReportStyle = ReportStyle {
         color: false,
         width: 120,
     };
 }
 
 /// Writes all diagnostics, a blank line between them, as compilers do. Secrets are masked.
-pub fn report(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -> String {
+pub fn report(diagnostics: &[Diagnostic], sources: &SourceMap, style: ReportStyle) -> String {
     let renderer = match style.color {
         true => Renderer::styled(),
         false => Renderer::plain(),
@@ -53,7 +53,7 @@ pub fn report(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -> St
 }
 
 /// Writes all diagnostics as JSON: `[{severity, message, file, line, column, help}]`.
-pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> serde_json::Value {
+pub fn json(diagnostics: &[Diagnostic], sources: &SourceMap) -> serde_json::Value {
     let one = |diagnostic: &Diagnostic| {
         let position = diagnostic.span.and_then(|span| sources.position(span));
         serde_json::json!({
@@ -69,7 +69,7 @@ pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> serde_json::Value 
 }
 
 /// Sums diagnostics up: `3 errors and 1 warning in 2 of 14 files`.
-pub fn summary(diagnostics: &[Diagnostic], sources: &Sources) -> String {
+pub fn summary(diagnostics: &[Diagnostic], sources: &SourceMap) -> String {
     let all = counted(sources.count(), "file");
     if diagnostics.is_empty() {
         return format!("no problems in {all}");
@@ -108,7 +108,7 @@ pub fn counted(number: usize, noun: &str) -> String {
 
 /// The texts of files with their secrets masked, each made once.
 struct Quotes<'a> {
-    sources: &'a Sources,
+    sources: &'a SourceMap,
     width: usize,
     masked: BTreeMap<FileId, String>,
 }

@@ -9,7 +9,7 @@ use crate::model::{
     Settings, TaskName, Uuid,
 };
 
-use super::{Diagnostic, Free, HostnameRule, NetPlan, Site, Subject, layers::Layers, net};
+use super::{Diagnostic, FreeAddresses, HostnameRule, NetPlan, Site, Subject, layers::Layers, net};
 
 /// What one machine is to be.
 #[derive(Debug, Clone)]
@@ -58,7 +58,13 @@ pub fn resolve(
     let mut found = Vec::new();
     let node = subject.declared.map(Arc::as_ref);
     let layers = Layers::of(site, node, policy);
-    let layout = net::layout(site, subject, &layers, &Free::new(site), &mut found);
+    let layout = net::layout(
+        site,
+        subject,
+        &layers,
+        &FreeAddresses::new(site),
+        &mut found,
+    );
     let network = layout.network.cloned();
     let settings = layers.merged(network.as_deref());
     let repo = settings

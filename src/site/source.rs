@@ -8,7 +8,7 @@ use super::Diagnostic;
 
 /// The files of a site: path relative to the site (with `/`) to content. The shell reads them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Files {
+pub struct SiteFiles {
     /// Every file that counts: `bootwright.toml`, those under `policies.d/`, those under `templates/`.
     pub content: BTreeMap<Arc<str>, Arc<[u8]>>,
     /// Files that count and could not be read, with the reason as people read it: too large, no permission.
@@ -17,14 +17,14 @@ pub struct Files {
 
 /// One file's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct SourceFile {
     /// Its path, relative to the site.
     pub path: Arc<str>,
     /// What it holds.
     pub content: Arc<[u8]>,
 }
 
-impl Source {
+impl SourceFile {
     /// Its text, without a byte order mark; what is not UTF-8 is replaced.
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(without_mark(&self.content))
@@ -38,19 +38,19 @@ pub(super) fn without_mark(content: &[u8]) -> &[u8] {
 
 /// The texts of a site by number. A path keeps its number from one load to the next.
 #[derive(Debug, Clone, Default)]
-pub struct Sources {
-    files: BTreeMap<FileId, Source>,
+pub struct SourceMap {
+    files: BTreeMap<FileId, SourceFile>,
     ids: BTreeMap<Arc<str>, FileId>,
 }
 
-impl Sources {
+impl SourceMap {
     /// Takes a file in, or what it holds now, and returns its number.
     pub fn put(&mut self, path: &Arc<str>, content: Arc<[u8]>) -> FileId {
         let next = FileId(self.ids.len() as u32);
         let id = *self.ids.entry(path.clone()).or_insert(next);
         self.files.insert(
             id,
-            Source {
+            SourceFile {
                 path: path.clone(),
                 content,
             },
@@ -66,7 +66,7 @@ impl Sources {
     }
 
     /// Returns a file by its number.
-    pub fn get(&self, id: FileId) -> Option<&Source> {
+    pub fn get(&self, id: FileId) -> Option<&SourceFile> {
         self.files.get(&id)
     }
 
@@ -81,7 +81,7 @@ impl Sources {
     }
 
     /// Returns the line and the column of a place, both counted from 1, columns in characters.
-    pub fn position(&self, span: SourceSpan) -> Option<(&Source, usize, usize)> {
+    pub fn position(&self, span: SourceSpan) -> Option<(&SourceFile, usize, usize)> {
         let source = self.get(span.file)?;
         let text = source.text();
         let before = text.get(..span.start as usize)?;

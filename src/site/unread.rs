@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Kind, Site};
+use super::{ObjectKind, Site};
 
 /// What could not be read.
 #[derive(Debug, Clone, Default)]
@@ -12,7 +12,7 @@ pub struct Unread {
     /// Files that may declare anything: no text, or no syntax.
     pub files: BTreeSet<Arc<str>>,
     /// Objects with a mistake in them; some of their keys are missing from the site, or they are.
-    pub objects: BTreeSet<(Kind, String)>,
+    pub objects: BTreeSet<(ObjectKind, String)>,
 }
 
 impl Unread {
@@ -22,17 +22,17 @@ impl Unread {
     }
 
     /// Tells whether an object that nobody knows may stand where it could not be read.
-    pub fn may_declare(&self, kind: Kind, name: &str) -> bool {
+    pub fn may_declare(&self, kind: ObjectKind, name: &str) -> bool {
         !self.files.is_empty() || self.has_flawed(kind, name)
     }
 
     /// Tells whether an object has a mistake in it, so that some of its keys may be missing.
-    pub(super) fn has_flawed(&self, kind: Kind, name: &str) -> bool {
+    pub(super) fn has_flawed(&self, kind: ObjectKind, name: &str) -> bool {
         !self.objects.is_empty() && self.objects.contains(&(kind, name.to_owned()))
     }
 
     /// The names of the objects of `kind` with mistakes in them.
-    fn flawed(&self, kind: Kind) -> impl Iterator<Item = &str> {
+    fn flawed(&self, kind: ObjectKind) -> impl Iterator<Item = &str> {
         let objects = self.objects.iter();
         objects
             .filter(move |(other, _)| *other == kind)
@@ -47,7 +47,7 @@ impl Site {
             let network = self.networks.get(name);
             network.is_none_or(|network| network.body.subnet.is_none())
         };
-        !self.unread.files.is_empty() || self.unread.flawed(Kind::Network).any(lacks)
+        !self.unread.files.is_empty() || self.unread.flawed(ObjectKind::Network).any(lacks)
     }
 
     /// Tells whether a node may carry tags that could not be read.
@@ -56,6 +56,6 @@ impl Site {
             let node = self.nodes.get(name);
             node.is_none_or(|node| node.body.tags.is_none())
         };
-        !self.unread.files.is_empty() || self.unread.flawed(Kind::Node).any(lacks)
+        !self.unread.files.is_empty() || self.unread.flawed(ObjectKind::Node).any(lacks)
     }
 }

@@ -1,19 +1,19 @@
 //! What the fuzz targets have in common.
 
-use bootwright::site::{self, Files, Memory, Style};
+use bootwright::site::{self, SiteFiles, LoadCache, ReportStyle};
 
 /// Loads a site of one file, twice, and writes the report of every mistake in it.
 pub fn load(path: &str, bytes: &[u8]) {
-    let mut files = Files::default();
+    let mut files = SiteFiles::default();
     files.content.insert(path.into(), bytes.into());
-    let mut memory = Memory::default();
+    let mut memory = LoadCache::default();
     let (site, diagnostics) = site::load(&files, &mut memory);
     for diagnostic in &diagnostics {
         if let Some(span) = diagnostic.span {
             assert!(site.sources.position(span).is_some(), "{diagnostic:?}");
         }
     }
-    let style = Style {
+    let style = ReportStyle {
         color: false,
         width: 80,
     };

@@ -6,7 +6,7 @@ use bootwright::{
     disk,
     model::{Arch, Facts, Node, Platform, Policy},
     render::{self, ExternalInputs, FileBody, RenderRequest, RepoContents, TreeFile, Urls},
-    site::{self, Memory, Site, Style, Subject},
+    site::{self, LoadCache, ReportStyle, Site, Subject},
 };
 
 /// The files below `folder` by their path in lower case.
@@ -89,7 +89,7 @@ fn every_machine_of_every_example_is_rendered() {
 
 fn render_all(root: &Path) -> usize {
     let files = disk::site::read(root).unwrap();
-    let (site, _) = site::load(&files, &mut Memory::default());
+    let (site, _) = site::load(&files, &mut LoadCache::default());
     let (library, mut found) = render::compile(&site, &files, None);
     let external = external(root, &site, &library);
     for (name, node) in &site.nodes {
@@ -125,7 +125,7 @@ fn render_all(root: &Path) -> usize {
         assert!(all.contains(&address), "{name}: {address}");
         assert!(all.contains(hostname), "{name}: {hostname}");
     }
-    let style = Style {
+    let style = ReportStyle {
         color: false,
         width: 100,
     };

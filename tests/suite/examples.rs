@@ -7,7 +7,7 @@ use std::{
 
 use bootwright::{
     disk,
-    site::{self, Diagnostic, Memory, Site, Style},
+    site::{self, Diagnostic, LoadCache, ReportStyle, Site},
 };
 
 fn root() -> &'static Path {
@@ -17,7 +17,7 @@ fn root() -> &'static Path {
 fn load(site: &Path) -> (Site, Vec<Diagnostic>) {
     let files = disk::site::read(site).unwrap();
     assert!(!files.content.is_empty(), "{} has files", site.display());
-    site::load(&files, &mut Memory::default())
+    site::load(&files, &mut LoadCache::default())
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn every_example_loads_without_a_mistake() {
     assert!(sites.len() >= 4, "there are examples");
     for path in sites {
         let (site, diagnostics) = load(&path);
-        let style = Style {
+        let style = ReportStyle {
             color: false,
             width: 100,
         };

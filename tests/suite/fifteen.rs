@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use bootwright::site::{Style, report};
+use bootwright::site::{ReportStyle, report};
 
 use super::rules::{found, load};
 
@@ -67,7 +67,7 @@ fn all_fifteen_are_found_and_nothing_else() {
     let (site, diagnostics) = load(&files);
     assert_eq!(found(&site, &diagnostics), MISTAKES);
 
-    let style = Style {
+    let style = ReportStyle {
         color: false,
         width: 100,
     };

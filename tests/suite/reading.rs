@@ -1,33 +1,33 @@
 //! What the reader says of bad input: whole reports, as people see them.
 
-use bootwright::site::{self, Files, Memory, Site, Style};
+use bootwright::site::{self, LoadCache, ReportStyle, Site, SiteFiles};
 use proptest::prelude::*;
 
-const PLAIN: Style = Style {
+const PLAIN: ReportStyle = ReportStyle {
     color: false,
     width: 140,
 };
 
-fn files(list: &[(&str, &[u8])]) -> Files {
+fn files(list: &[(&str, &[u8])]) -> SiteFiles {
     let content = list
         .iter()
         .map(|(path, bytes)| ((*path).into(), (*bytes).into()));
-    Files {
+    SiteFiles {
         content: content.collect(),
-        ..Files::default()
+        ..SiteFiles::default()
     }
 }
 
 /// Loads files and returns the site with the report on it.
 fn report(list: &[(&str, &[u8])]) -> (Site, String) {
-    let (site, diagnostics) = site::load(&files(list), &mut Memory::default());
+    let (site, diagnostics) = site::load(&files(list), &mut LoadCache::default());
     let report = site::report(&diagnostics, &site.sources, PLAIN);
     (site, report)
 }
 
 /// The first lines of each diagnostic: what, and where.
 fn lines(list: &[(&str, &[u8])]) -> Vec<String> {
-    let (site, diagnostics) = site::load(&files(list), &mut Memory::default());
+    let (site, diagnostics) = site::load(&files(list), &mut LoadCache::default());
     let line = |diagnostic: &site::Diagnostic| {
         let (source, line, column) = site.sources.position(diagnostic.span.unwrap()).unwrap();
         format!("{}:{line}:{column} {}", source.path, diagnostic.message)
@@ -317,7 +317,7 @@ fn a_file_that_does_not_parse_says_that_alone() {
                 b"[node.n]\nmac = \"00:50:56:aa:bb:01\"\n",
             ),
         ]),
-        &mut Memory::default(),
+        &mut LoadCache::default(),
     );
     let messages: Vec<&str> = diagnostics.iter().map(|one| &*one.message).collect();
     assert_eq!(
@@ -328,7 +328,7 @@ fn a_file_that_does_not_parse_says_that_alone() {
         ]
     );
     assert_eq!(site.nodes.len(), 1);
-    assert!(site.unread.may_declare(site::Kind::Policy, "a"));
+    assert!(site.unread.may_declare(site::ObjectKind::Policy, "a"));
 }
 
 #[test]
@@ -338,12 +338,12 @@ fn the_mistakes_of_another_object_do_not_hide_a_flawed_one() {
             "policies.d/a.toml",
             b"[hook.h]\non = 1\n[policy.p]\nordr = 1\n",
         )]),
-        &mut Memory::default(),
+        &mut LoadCache::default(),
     );
     assert!(site.policies.contains_key("p") && site.hooks.is_empty());
-    assert!(site.unread.may_declare(site::Kind::Hook, "h"));
-    assert!(site.unread.may_declare(site::Kind::Policy, "p"));
-    assert!(!site.unread.may_declare(site::Kind::Policy, "h"));
+    assert!(site.unread.may_declare(site::ObjectKind::Hook, "h"));
+    assert!(site.unread.may_declare(site::ObjectKind::Policy, "p"));
+    assert!(!site.unread.may_declare(site::ObjectKind::Policy, "h"));
 }
 
 #[test]
@@ -414,7 +414,7 @@ fn an_unreadable_file_is_a_diagnostic_with_the_reason() {
     files
         .unreadable
         .insert(path.into(), "it has 100 MB, and 8 are allowed".into());
-    let (site, diagnostics) = site::load(&files, &mut Memory::default());
+    let (site, diagnostics) = site::load(&files, &mut LoadCache::default());
     assert_eq!(
         site::report(&diagnostics, &site.sources, PLAIN),
         "error: `policies.d/a.toml` cannot be read: it has 100 MB, and 8 are allowed\n--> policies.d/a.toml\n"
@@ -431,7 +431,7 @@ fn an_unreadable_file_is_a_diagnostic_with_the_reason() {
         site::summary(&diagnostics, &site.sources),
         "1 error in 1 of 1 file"
     );
-    assert!(site.unread.may_declare(site::Kind::Node, "any"));
+    assert!(site.unread.may_declare(site::ObjectKind::Node, "any"));
 }
 
 #[test]
@@ -443,9 +443,9 @@ fn a_report_fits_its_width_and_may_be_coloured() {
     );
     let (site, diagnostics) = site::load(
         &files(&[("policies.d/a.toml", text.as_bytes())]),
-        &mut Memory::default(),
+        &mut LoadCache::default(),
     );
-    let style = |color| Style { color, width: 50 };
+    let style = |color| ReportStyle { color, width: 50 };
     assert_eq!(
         site::report(&diagnostics, &site.sources, style(false)),
         r#"
@@ -469,7 +469,7 @@ fn the_servers_own_file_can_be_read_alone() {
         ("bootwright.toml", b"[http]\nlisten = \"[::]:8080\"\n"),
         ("policies.d/a.toml", b"x = ["),
     ]);
-    let mut memory = Memory::default();
+    let mut memory = LoadCache::default();
     let (config, diagnostics) = site::read_config(&files, &mut memory);
     assert_eq!(config.http.listen.as_ref().unwrap().value, "[::]:8080");
     assert_eq!(diagnostics, []);
@@ -478,8 +478,8 @@ fn the_servers_own_file_can_be_read_alone() {
 
 #[test]
 fn a_template_counts_for_the_revision_and_can_be_quoted() {
-    let mut memory = Memory::default();
-    let revision = |text: &[u8], memory: &mut Memory| {
+    let mut memory = LoadCache::default();
+    let revision = |text: &[u8], memory: &mut LoadCache| {
         let (site, _) = site::load(&files(&[("templates/esxi/ks.cfg.j2", text)]), memory);
         let id = site.sources.id("templates/esxi/ks.cfg.j2").unwrap();
         assert_eq!(site.sources.get(id).unwrap().text().as_bytes(), text);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bootwright::{
     render::{self, Fingerprint, Library},
-    site::{self, Files, Memory},
+    site::{self, LoadCache, SiteFiles},
 };
 
 use crate::support::rendering::{Rendering, SITE, rendering};
@@ -23,9 +23,9 @@ fn fingerprints(rendering: &Rendering) -> BTreeMap<String, Fingerprint> {
 
 /// The site again, with one more file.
 fn changed(before: &Rendering, path: &str, text: &str) -> Rendering {
-    let mut files: Files = before.files.clone();
+    let mut files: SiteFiles = before.files.clone();
     files.content.insert(path.into(), text.as_bytes().into());
-    let (site, found) = site::load(&files, &mut Memory::default());
+    let (site, found) = site::load(&files, &mut LoadCache::default());
     assert!(found.is_empty());
     let (library, found) = render::compile(&site, &files, Some(&before.library));
     assert!(found.is_empty(), "{found:?}");

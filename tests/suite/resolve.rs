@@ -2,7 +2,9 @@
 
 use bootwright::{
     model::{Mac, NodeName},
-    site::{HostnameRule, Link, LinkKind, Resolved, Severity, Site, Subject, provenance, resolve},
+    site::{
+        HostnameRule, LinkKind, PlannedLink, Resolved, Severity, Site, Subject, provenance, resolve,
+    },
 };
 
 use super::rules::load;
@@ -26,7 +28,7 @@ fn resolved(site: &Site, node: &str) -> Resolved {
 }
 
 /// Writes a link as one line: what it is, then what it has.
-fn line(at: usize, link: &Link, resolved: &Resolved) -> String {
+fn line(at: usize, link: &PlannedLink, resolved: &Resolved) -> String {
     let mut words = vec![match &link.kind {
         LinkKind::Card { mac: Some(mac) } => format!("{at} card {mac}"),
         LinkKind::Card { mac: None } => format!("{at} card"),
@@ -211,7 +213,7 @@ fn a_machine_that_nobody_declared_gets_an_address_of_the_pool() {
         panic!("{:?}", resolved.hostname);
     };
     assert_eq!(hostname.as_str(), "52-54-00-77-00-01.lab.example");
-    let free = bootwright::site::Free::new(&site);
+    let free = bootwright::site::FreeAddresses::new(&site);
     assert_eq!(free.pool(&site.networks["lab"]).count(), 10);
 }
 

@@ -6,18 +6,18 @@
 
 use std::{fs, path::Path};
 
-use bootwright::site::{self, Diagnostic, Files, Memory, Severity, Site};
+use bootwright::site::{self, Diagnostic, LoadCache, Severity, Site, SiteFiles};
 
 /// Loads a site that consists of these files.
 pub(crate) fn load(files: &[(&str, &str)]) -> (Site, Vec<Diagnostic>) {
     let content = files
         .iter()
         .map(|(path, text)| ((*path).into(), text.as_bytes().into()));
-    let files = Files {
+    let files = SiteFiles {
         content: content.collect(),
-        ..Files::default()
+        ..SiteFiles::default()
     };
-    site::load(&files, &mut Memory::default())
+    site::load(&files, &mut LoadCache::default())
 }
 
 /// Writes where each mistake is, and which: `a.toml:3:11 error: message`.

@@ -28,7 +28,7 @@ use crate::{
     model::{AddressSource, Facts, Network, NetworkName, NodeName, Policy},
     net::http::OperatorQuery,
     serve::{Loaded, load},
-    site::{Free, Severity, Site, is_template, suggest},
+    site::{FreeAddresses, Severity, Site, is_template, suggest},
 };
 use text::AdoptedNode;
 
@@ -206,7 +206,7 @@ fn network_of(ip: IpAddr, site: &Site) -> Option<&Network> {
 
 /// An address of each pool that neither a declaration nor a machine has.
 fn proposed(nodes: &[NodeStatus], site: &Site) -> Vec<(NetworkName, IpAddr)> {
-    let free = Free::new(site);
+    let free = FreeAddresses::new(site);
     let given: BTreeSet<IpAddr> = nodes
         .iter()
         .filter_map(|node| node.address.as_deref()?.parse().ok())

@@ -248,25 +248,28 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::{Files, Memory, Severity, Style, load, report};
+    use crate::site::{LoadCache, ReportStyle, Severity, SiteFiles, load, report};
 
     fn checked(
         found: &HostSettings,
         password: Option<&str>,
         mend: impl Fn(&str) -> String,
     ) -> (usize, String) {
-        let mut files = Files::default();
+        let mut files = SiteFiles::default();
         for (name, text) in write(found, "0123456789abcdef", password) {
             files
                 .content
                 .insert(name.into(), mend(&text).into_bytes().into());
         }
-        let (site, diagnostics) = load(&files, &mut Memory::default());
+        let (site, diagnostics) = load(&files, &mut LoadCache::default());
         let errors = diagnostics
             .iter()
             .filter(|one| one.severity == Severity::Error)
             .count();
-        (errors, report(&diagnostics, &site.sources, Style::PLAIN))
+        (
+            errors,
+            report(&diagnostics, &site.sources, ReportStyle::PLAIN),
+        )
     }
 
     /// Takes the marks away from the examples of nodes and repos.

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::process::{QemuProcess, SerialLog};
 use crate::{
     cli::{client::ApiClient, failure::CliResult, log, terminal::Terminal},
-    journal::{Event, Given, Line, Parsed, Stage},
+    journal::{BootAnswer, Event, JournalLine, ParsedLine, Stage},
     net::http::OperatorQuery,
 };
 
@@ -119,7 +119,7 @@ impl BootWatch<'_> {
         lines.iter().try_for_each(|line| terminal.show(line))?;
         let mut ended = None;
         for line in String::from_utf8_lossy(news).lines() {
-            let Ok(Parsed::Known(line)) = Line::parse(line) else {
+            let Ok(ParsedLine::Known(line)) = JournalLine::parse(line) else {
                 continue; // Of a later version, and shown.
             };
             let ends = self.on_event(&line.event, seen);
@@ -136,16 +136,18 @@ impl BootWatch<'_> {
                 Some(TryOutcome::Read)
             }
             Event::Boot { given, .. } => match given {
-                Given::Installer(_) => {
+                BootAnswer::Installer(_) => {
                     seen.handed.get_or_insert_with(Instant::now);
                     None
                 }
-                Given::Disk(reason) => Some(TryOutcome::Given(format!("its own disk: {reason}"))),
-                Given::Wait(reason) => Some(TryOutcome::Given(format!(
+                BootAnswer::Disk(reason) => {
+                    Some(TryOutcome::Given(format!("its own disk: {reason}")))
+                }
+                BootAnswer::Wait(reason) => Some(TryOutcome::Given(format!(
                     "a script that asks again later: {reason}"
                 ))),
-                Given::Microkernel => Some(TryOutcome::Given("the microkernel".into())),
-                Given::Script(task) => Some(TryOutcome::Given(format!(
+                BootAnswer::Microkernel => Some(TryOutcome::Given("the microkernel".into())),
+                BootAnswer::Script(task) => Some(TryOutcome::Given(format!(
                     "the script of task {task}, which installs nothing"
                 ))),
             },

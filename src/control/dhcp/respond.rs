@@ -19,7 +19,7 @@ use crate::{
             NoReply, ReplyContext, ReplyType, decide,
         },
     },
-    journal::{DhcpGiven, Event, MachineId},
+    journal::{DhcpOutcome, Event, MachineId},
     model::{
         BootProgram, DhcpMode, Identity, LocalBoot, MonotonicTime, Network, RepoName, SmallSet,
     },
@@ -362,9 +362,9 @@ pub struct Broken {
 }
 
 /// What the log says of it; nothing of what says nothing.
-fn given(ground: &ReplyContext, decided: &Result<DhcpReply, NoReply>) -> Option<DhcpGiven> {
+fn given(ground: &ReplyContext, decided: &Result<DhcpReply, NoReply>) -> Option<DhcpOutcome> {
     Some(match decided {
-        Ok(answer) => DhcpGiven::Answer {
+        Ok(answer) => DhcpOutcome::Answer {
             kind: match answer.kind {
                 ReplyType::Offer => "offer".into(),
                 ReplyType::Ack => "ack".into(),
@@ -378,6 +378,6 @@ fn given(ground: &ReplyContext, decided: &Result<DhcpReply, NoReply>) -> Option<
         Err(
             NoReply::Off | NoReply::NotBooting | NoReply::NotNeeded | NoReply::AddressedToOther,
         ) => return None,
-        Err(silence) => DhcpGiven::Silence(silence.to_string()),
+        Err(silence) => DhcpOutcome::Silence(silence.to_string()),
     })
 }

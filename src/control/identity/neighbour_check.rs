@@ -9,7 +9,7 @@ use crate::control::{
     BootAsk, Decision, Report, Turn, boot::disk, diagnosis::progress::Sign, install::open::is_due,
 };
 use crate::{
-    journal::{Event, Given, MachineId},
+    journal::{BootAnswer, Event, MachineId},
     model::{LocalBoot, Mac, Node, SmallSet},
 };
 
@@ -49,7 +49,7 @@ impl Turn<'_> {
             let event = Event::Boot {
                 by: ask.report.by,
                 platform: ask.report.platform,
-                given: Given::Disk(reason.into()),
+                given: BootAnswer::Disk(reason.into()),
             };
             self.record(id, event);
             self.saw(id, Sign::Over);

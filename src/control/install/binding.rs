@@ -5,12 +5,12 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use crate::control::{Snapshot, Turn};
 use crate::{
     journal::{Machine, MachineId},
-    matcher::{self, Candidate, Choice, Misfit, Tags},
+    matcher::{self, Candidate, Choice, Mismatch, TagSet},
     model::{
         Accept, AddressSource, Facts, Identity, Network, NetworkName, Node, Policy, PolicyName,
         RepoName, Settings, Spanned, TaskName,
     },
-    site::{Free, Site},
+    site::{FreeAddresses, Site},
 };
 
 /// What says what a machine gets.
@@ -28,7 +28,7 @@ pub struct Bound {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unbound {
     /// The policy it names does not take it.
-    Named(PolicyName, Misfit),
+    Named(PolicyName, Mismatch),
     /// No policy fits.
     NoPolicy(Choice),
     /// Something binds it, but nothing says what installs it.
@@ -78,7 +78,7 @@ impl<'a> Layers<'a> {
 
 impl<'a> Turn<'a> {
     /// The tags of a machine. What is unknown is remarked once in its log.
-    pub(crate) fn tags(&mut self, id: MachineId, node: Option<&Node>) -> Tags {
+    pub(crate) fn tags(&mut self, id: MachineId, node: Option<&Node>) -> TagSet {
         let (site, rules) = (&self.snapshot.site, &self.snapshot.rules);
         let tags = matcher::tags(site, rules, node, &self.machine(id).facts);
         for (tag, reason) in &tags.unknown {
@@ -98,7 +98,7 @@ impl<'a> Turn<'a> {
         &self,
         machine: &Machine,
         node: Option<&Node>,
-        tags: &Tags,
+        tags: &TagSet,
     ) -> Result<Bound, Unbound> {
         let known = if node.is_none() && self.snapshot.takes_undeclared() {
             self.known_before(machine)
@@ -180,7 +180,7 @@ impl<'a> Turn<'a> {
             return Ok(None);
         }
         let network = self.pool_of(layers).ok_or(NoAddress::NoPool)?;
-        let free = Free::new(&self.snapshot.site);
+        let free = FreeAddresses::new(&self.snapshot.site);
         let others = self.pooled_by_others(id);
         let binding = self.machine(id).binding.as_ref();
         let has = binding.and_then(|binding| binding.address);
@@ -304,7 +304,7 @@ impl Snapshot {
         let Some(policy) = self.site.policies.get(name) else {
             return Err(Unbound::NoPolicy(Choice::default()));
         };
-        match matcher::misfit_of_named(policy, count(name)) {
+        match matcher::mismatch_of_named(policy, count(name)) {
             None => Ok(policy.clone()),
             Some(misfit) => Err(Unbound::Named(name.clone(), misfit)),
         }

@@ -2,7 +2,7 @@
 
 use crate::control::{Token, Turn, diagnosis::progress::Sign};
 use crate::{
-    journal::{AttemptId, Event, Level, MachineId, Stage},
+    journal::{AttemptId, Event, LogLevel, MachineId, Stage},
     model::Facts,
 };
 
@@ -19,7 +19,7 @@ pub enum Callback {
     /// A line for the machine's log.
     Log {
         /// How grave.
-        level: Level,
+        level: LogLevel,
         /// The line.
         text: String,
     },

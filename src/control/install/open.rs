@@ -9,8 +9,8 @@ use crate::control::{
     install::address_conflict::{Stake, taken},
 };
 use crate::{
-    journal::{AttemptId, Event, Given, HoldCause, Machine, MachineId},
-    matcher::Verdict,
+    journal::{AttemptId, BootAnswer, Event, HoldCause, Machine, MachineId},
+    matcher::TruthValue,
     model::{LocalBoot, Node, RepoName, UndeclaredMode},
 };
 
@@ -45,7 +45,7 @@ impl Turn<'_> {
             },
         );
         self.world.run.disk_tried.remove(id);
-        let given = Given::Installer(opening.attempt.number);
+        let given = BootAnswer::Installer(opening.attempt.number);
         self.record(
             id,
             Event::Boot {
@@ -77,7 +77,7 @@ impl Turn<'_> {
             Event::Boot {
                 by: opening.by,
                 platform: opening.platform,
-                given: Given::Disk(reason),
+                given: BootAnswer::Disk(reason),
             },
         );
         self.saw(id, Sign::Over);
@@ -293,9 +293,9 @@ impl Turn<'_> {
             .rules
             .policy(&expect, &self.machine(id).facts, &tags)
         {
-            Verdict::Yes => None,
-            Verdict::No => Some(format!("`{expect}` does not hold")),
-            Verdict::Unknown(reason) => Some(format!("`{expect}` is unknown: {reason}")),
+            TruthValue::Yes => None,
+            TruthValue::No => Some(format!("`{expect}` does not hold")),
+            TruthValue::Unknown(reason) => Some(format!("`{expect}` is unknown: {reason}")),
         }
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     control::{BootAsk, Decision, Operation, Snapshot, Turn, World},
-    journal::{Event, Stage, State},
+    journal::{Event, JournalState, Stage},
     model::{Mac, MonotonicTime, Now, Timestamp},
 };
 
@@ -52,7 +52,7 @@ impl Stage0 {
             mono: MonotonicTime(0),
         };
         Life {
-            world: World::new(State::default(), KEY, 1, now),
+            world: World::new(JournalState::default(), KEY, 1, now),
             written: Written {
                 declared: true,
                 renamed: false,
@@ -218,7 +218,7 @@ impl Stage0 {
         if life.state != Knowledge::Kept {
             return None;
         }
-        life.world = World::new(State::default(), KEY, 99, life.now);
+        life.world = World::new(JournalState::default(), KEY, 99, life.now);
         self.turn(life, |turn| {
             turn.record_site(Event::StateLost {
                 reason: "unknown".into(),

@@ -13,13 +13,13 @@ mod reader;
 
 use std::{io, path::Path};
 
-use crate::site::Files;
+use crate::site::SiteFiles;
 
 pub use reader::SiteReader;
 pub(super) use walk::SiteDirectory;
 
 /// Reads the site at `root`. An error means that the directory itself cannot be read.
-pub fn read(root: &Path) -> io::Result<Files> {
+pub fn read(root: &Path) -> io::Result<SiteFiles> {
     SiteReader::new(root).read()
 }
 

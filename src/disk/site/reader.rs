@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::{model::ByteSize, site::Files};
+use crate::{model::ByteSize, site::SiteFiles};
 
 use super::{
     MAX_ALL, MAX_FILE, MAX_OTHER, is_other, reason,
@@ -60,14 +60,14 @@ impl SiteReader {
 
     /// Reads the site as it is now. The content of a file that has not changed is the same [`Arc`] as the
     /// last time. An error means that the directory itself cannot be read; what is known then stays.
-    pub fn read(&mut self) -> io::Result<Files> {
+    pub fn read(&mut self) -> io::Result<SiteFiles> {
         let SiteWalk {
             directories,
             files: found,
             unreachable,
             ..
         } = walk(&self.root)?;
-        let mut files = Files::default();
+        let mut files = SiteFiles::default();
         for (name, why) in unreachable {
             files.unreadable.insert(name.into(), why);
         }
@@ -88,7 +88,7 @@ impl SiteReader {
 
     fn take_in(
         &mut self,
-        files: &mut Files,
+        files: &mut SiteFiles,
         sum: &mut u64,
         found: SiteFile,
         known: Option<(Arc<str>, CachedFile)>,

@@ -17,11 +17,11 @@ fn put(root: &Path, files: &[(&str, &str)]) {
     }
 }
 
-fn names(files: &Files) -> Vec<&str> {
+fn names(files: &SiteFiles) -> Vec<&str> {
     files.content.keys().map(|name| &**name).collect()
 }
 
-fn unreadable(files: &Files) -> Vec<(&str, &str)> {
+fn unreadable(files: &SiteFiles) -> Vec<(&str, &str)> {
     let pairs = files.unreadable.iter();
     pairs.map(|(name, why)| (&**name, why.as_str())).collect()
 }

@@ -26,7 +26,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::site::SiteReader;
-use crate::site::Files;
+use crate::site::SiteFiles;
 use armed::WatchSet;
 
 pub use silent::unwatchable_file_system;
@@ -41,7 +41,7 @@ pub struct SiteWatch {
 #[derive(Debug, Clone, Default)]
 pub struct ObservedSite {
     /// Its files. While the directory cannot be read, those it held before.
-    pub files: Arc<Files>,
+    pub files: Arc<SiteFiles>,
     /// Why the directory cannot be read now.
     pub trouble: Option<String>,
 }
@@ -137,7 +137,7 @@ struct WatchThread {
     seen: watch::Sender<ObservedSite>,
     timing: WatchTiming,
     /// What the last look found.
-    last: Arc<Files>,
+    last: Arc<SiteFiles>,
     /// Why it found nothing.
     trouble: Option<String>,
 }
@@ -246,7 +246,7 @@ fn touch(unsettled: Option<PendingChange>, now: Instant) -> Option<PendingChange
 }
 
 /// The same value for the same files, so that who compares is quick.
-fn keep(last: &Arc<Files>, files: Files) -> Arc<Files> {
+fn keep(last: &Arc<SiteFiles>, files: SiteFiles) -> Arc<SiteFiles> {
     if **last == files {
         last.clone()
     } else {

@@ -6,7 +6,7 @@ use hyper::{Method, Uri};
 
 use crate::{
     control::Callback,
-    journal::{Level, Stage},
+    journal::{LogLevel, Stage},
     model::StageName,
 };
 
@@ -221,12 +221,12 @@ fn stage(step: Option<&str>) -> Result<Stage, RouteError> {
     Ok(Stage::from(name))
 }
 
-fn level(step: Option<&str>) -> Result<Level, RouteError> {
+fn level(step: Option<&str>) -> Result<LogLevel, RouteError> {
     match step {
-        Some("debug") => Ok(Level::Debug),
-        Some("info") => Ok(Level::Info),
-        Some("warning") => Ok(Level::Warning),
-        Some("error") => Ok(Level::Error),
+        Some("debug") => Ok(LogLevel::Debug),
+        Some("info") => Ok(LogLevel::Info),
+        Some("warning") => Ok(LogLevel::Warning),
+        Some("error") => Ok(LogLevel::Error),
         _ => Err(RouteError::NotFound),
     }
 }
@@ -256,7 +256,7 @@ mod tests {
         })
     }
 
-    fn log(level: Level, text: &str) -> Result<MachineRoute, RouteError> {
+    fn log(level: LogLevel, text: &str) -> Result<MachineRoute, RouteError> {
         callback(Callback::Log {
             level,
             text: text.into(),
@@ -294,10 +294,10 @@ mod tests {
             ),
             (
                 "/t/0a/log/error/no%20/dev/sda?%0Ax",
-                log(Level::Error, "no /dev/sda? x"),
+                log(LogLevel::Error, "no /dev/sda? x"),
             ),
-            ("/t/0a/log/info/../a%2F", log(Level::Info, "../a/")),
-            ("/t/0a/log/info", log(Level::Info, "")),
+            ("/t/0a/log/info/../a%2F", log(LogLevel::Info, "../a/")),
+            ("/t/0a/log/info", log(LogLevel::Info, "")),
             ("/t/0a/fact/rack/7", fact("rack", "7")),
             (
                 "/repo/esxi//efi/boot/x%20y.efi",

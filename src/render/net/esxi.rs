@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::{model::Hostname, site::Link};
+use crate::{model::Hostname, site::PlannedLink};
 
 use super::{
     super::installer_setting::InstallerSetting,
@@ -63,7 +63,7 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
     text
 }
 
-fn loss(setting: InstallerSetting, link: &Link, why: &str) -> UnsupportedSetting {
+fn loss(setting: InstallerSetting, link: &PlannedLink, why: &str) -> UnsupportedSetting {
     UnsupportedSetting {
         setting,
         what: format!("{}: {why}", LinkLabel(link)),
@@ -105,7 +105,7 @@ fn is_vmnic(name: &str) -> bool {
 
 fn static_line(
     view: &LinkView<'_>,
-    primary: &Link,
+    primary: &PlannedLink,
     base: &LinkBase<'_>,
     device: &str,
     hostname: &Hostname,
@@ -155,7 +155,7 @@ fn vlan(base: &LinkBase<'_>) -> String {
 /// What the installer itself needs so as to ask no DHCP.
 fn installer_words(
     view: &LinkView<'_>,
-    primary: &Link,
+    primary: &PlannedLink,
     base: &LinkBase<'_>,
     address: IpAddr,
 ) -> Vec<String> {

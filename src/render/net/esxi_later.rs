@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use crate::site::{Link, LinkKind};
+use crate::site::{LinkKind, PlannedLink};
 
 use super::{
     super::installer_setting::InstallerSetting,
@@ -15,7 +15,7 @@ use super::{
 /// Everything but what the `network` line says.
 pub(super) fn losses(
     view: &LinkView<'_>,
-    primary: &Link,
+    primary: &PlannedLink,
     base: &LinkBase<'_>,
     has_v4: bool,
 ) -> Vec<UnsupportedSetting> {
@@ -35,7 +35,7 @@ pub(super) fn losses(
 
 fn loss(
     setting: InstallerSetting,
-    link: &Link,
+    link: &PlannedLink,
     what: impl std::fmt::Display,
     later: Vec<String>,
 ) -> UnsupportedSetting {
@@ -48,7 +48,7 @@ fn loss(
 }
 
 /// Where a machine's card is called by the kernel, found by its address.
-fn nic(link: &Link) -> Option<String> {
+fn nic(link: &PlannedLink) -> Option<String> {
     mac(link)
         .map(|mac| format!("\"$(nic {mac})\""))
         .or_else(|| link.name.as_ref().map(ToString::to_string))
@@ -92,7 +92,7 @@ fn teaming(base: &LinkBase<'_>) -> Option<UnsupportedSetting> {
 }
 
 /// Makes several cards carry a switch. The first one carries it already.
-fn team(switch: &str, cards: &[&Link], policy: &str) -> Vec<String> {
+fn team(switch: &str, cards: &[&PlannedLink], policy: &str) -> Vec<String> {
     let names: Vec<String> = cards.iter().filter_map(|card| nic(card)).collect();
     let mut lines: Vec<String> = names
         .iter()
@@ -117,7 +117,7 @@ fn team(switch: &str, cards: &[&Link], policy: &str) -> Vec<String> {
     lines
 }
 
-fn mtu(link: &Link, switch: &str, interface: &str) -> Option<UnsupportedSetting> {
+fn mtu(link: &PlannedLink, switch: &str, interface: &str) -> Option<UnsupportedSetting> {
     let mtu = link.mtu.filter(|mtu| *mtu != 1500)?;
     let later = vec![
         format!("esxcli network vswitch standard set --vswitch-name={switch} --mtu={mtu}"),
@@ -126,7 +126,7 @@ fn mtu(link: &Link, switch: &str, interface: &str) -> Option<UnsupportedSetting>
     Some(loss(InstallerSetting::Mtu, link, mtu, later))
 }
 
-fn more_addresses(link: &Link, has_v4: bool) -> Option<UnsupportedSetting> {
+fn more_addresses(link: &PlannedLink, has_v4: bool) -> Option<UnsupportedSetting> {
     let (v4, _) = families(link);
     let more = v4.len() > usize::from(has_v4);
     more.then(|| {
@@ -139,7 +139,7 @@ fn more_addresses(link: &Link, has_v4: bool) -> Option<UnsupportedSetting> {
     })
 }
 
-fn ipv6(link: &Link, interface: &str, has_v4: bool) -> Option<UnsupportedSetting> {
+fn ipv6(link: &PlannedLink, interface: &str, has_v4: bool) -> Option<UnsupportedSetting> {
     let (_, v6) = families(link);
     if v6.is_empty() || !has_v4 {
         return None;
@@ -156,10 +156,10 @@ fn ipv6(link: &Link, interface: &str, has_v4: bool) -> Option<UnsupportedSetting
 /// primary's cards, on a port group of the first.
 fn other_links(
     view: &LinkView<'_>,
-    primary: &Link,
+    primary: &PlannedLink,
     base: &LinkBase<'_>,
 ) -> Vec<UnsupportedSetting> {
-    let others: Vec<&Link> = view
+    let others: Vec<&PlannedLink> = view
         .plan
         .links
         .iter()
@@ -175,7 +175,7 @@ fn other_links(
 fn other_link(
     view: &LinkView<'_>,
     primary: &LinkBase<'_>,
-    link: &Link,
+    link: &PlannedLink,
     number: usize,
 ) -> UnsupportedSetting {
     let base = view.base(link);
@@ -248,7 +248,7 @@ fn shares(one: &LinkBase<'_>, other: &LinkBase<'_>) -> bool {
         .any(|card| other.cards.iter().any(|known| std::ptr::eq(*card, *known)))
 }
 
-fn address(link: &Link, interface: &str) -> Option<String> {
+fn address(link: &PlannedLink, interface: &str) -> Option<String> {
     let (v4, _) = families(link);
     let set = "esxcli network ip interface ipv4 set";
     match v4.first() {
@@ -263,7 +263,7 @@ fn address(link: &Link, interface: &str) -> Option<String> {
     }
 }
 
-fn routes(link: &Link) -> Option<UnsupportedSetting> {
+fn routes(link: &PlannedLink) -> Option<UnsupportedSetting> {
     if link.routes.is_empty() {
         return None;
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::site::{Link, LinkKind};
+use crate::site::{LinkKind, PlannedLink};
 
 use super::{
     NetFile,
@@ -25,13 +25,13 @@ pub(super) fn files(view: &LinkView<'_>) -> Vec<NetFile> {
 }
 
 /// What a connection is called: its device's name, or the card's address.
-fn id(link: &Link, at: usize) -> String {
+fn id(link: &PlannedLink, at: usize) -> String {
     let name = link.name.as_ref().map(ToString::to_string);
     name.or_else(|| mac(link).map(|mac| format!("card-{}", mac.hyphens())))
         .unwrap_or_else(|| format!("link{at}"))
 }
 
-fn keyfile(view: &LinkView<'_>, at: usize, link: &Link) -> String {
+fn keyfile(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> String {
     let controller = controller(view, at);
     let mut text = format!("[connection]\nid={}\ntype={}\n", id(link, at), kind(link));
     if let Some(name) = &link.name
@@ -51,7 +51,7 @@ fn keyfile(view: &LinkView<'_>, at: usize, link: &Link) -> String {
     text
 }
 
-fn kind(link: &Link) -> &'static str {
+fn kind(link: &PlannedLink) -> &'static str {
     match link.kind {
         LinkKind::Card { .. } => "ethernet",
         LinkKind::Bond { .. } => "bond",
@@ -71,7 +71,7 @@ fn controller(view: &LinkView<'_>, at: usize) -> Option<(String, &'static str)> 
 }
 
 /// The card that the connection is for. A VLAN without a named parent finds it the same way.
-fn ethernet(view: &LinkView<'_>, link: &Link) -> String {
+fn ethernet(view: &LinkView<'_>, link: &PlannedLink) -> String {
     let card = match &link.kind {
         LinkKind::Card { mac } => {
             mac.or_else(|| link.name.is_none().then_some(view.plan.boot_mac).flatten())
@@ -94,7 +94,7 @@ fn ethernet(view: &LinkView<'_>, link: &Link) -> String {
     }
 }
 
-fn own_section(view: &LinkView<'_>, link: &Link) -> String {
+fn own_section(view: &LinkView<'_>, link: &PlannedLink) -> String {
     match &link.kind {
         LinkKind::Card { .. } => String::new(),
         LinkKind::Bond { mode, options, .. } => {
@@ -116,7 +116,7 @@ fn own_section(view: &LinkView<'_>, link: &Link) -> String {
 }
 
 /// The settings of one address family.
-fn family(view: &LinkView<'_>, at: usize, link: &Link, v4: bool) -> String {
+fn family(view: &LinkView<'_>, at: usize, link: &PlannedLink, v4: bool) -> String {
     let mine = |address: &IpAddr| address.is_ipv4() == v4;
     let addresses: Vec<_> = link
         .addresses

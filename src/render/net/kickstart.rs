@@ -7,7 +7,7 @@
 
 use crate::{
     model::Hostname,
-    site::{Link, LinkKind},
+    site::{LinkKind, PlannedLink},
 };
 
 use super::{
@@ -20,7 +20,7 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
         words: dracut::words(view, hostname),
         ..NetText::default()
     };
-    let configured: Vec<&Link> = view
+    let configured: Vec<&PlannedLink> = view
         .plan
         .links
         .iter()
@@ -31,7 +31,8 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
         && configured.iter().all(|link| is_plain(view, link));
     if plain {
         let primary = view.plan.primary();
-        let is_primary = |link: &Link| primary.is_some_and(|primary| std::ptr::eq(primary, link));
+        let is_primary =
+            |link: &PlannedLink| primary.is_some_and(|primary| std::ptr::eq(primary, link));
         text.lines = configured
             .iter()
             .map(|link| line(view, link, is_primary(link).then_some(hostname)))
@@ -49,7 +50,7 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
 }
 
 /// Whether one `network` line says all that is set on the link, in every release of the family.
-fn is_plain(view: &LinkView<'_>, link: &Link) -> bool {
+fn is_plain(view: &LinkView<'_>, link: &PlannedLink) -> bool {
     let (v4, v6) = families(link);
     let card = matches!(link.kind, LinkKind::Card { .. });
     let one_each = v4.len() <= 1 && v6.len() <= 1 && (!link.dhcp || link.addresses.is_empty());
@@ -59,7 +60,7 @@ fn is_plain(view: &LinkView<'_>, link: &Link) -> bool {
     card && one_each && search && known && link.routes.is_empty()
 }
 
-fn line(view: &LinkView<'_>, link: &Link, hostname: Option<&Hostname>) -> String {
+fn line(view: &LinkView<'_>, link: &PlannedLink, hostname: Option<&Hostname>) -> String {
     let mut words = vec!["network".to_string()];
     words.extend(device(view, link));
     let (v4, v6) = families(link);
@@ -90,7 +91,7 @@ fn line(view: &LinkView<'_>, link: &Link, hostname: Option<&Hostname>) -> String
     words.join(" ")
 }
 
-fn device(view: &LinkView<'_>, link: &Link) -> Option<String> {
+fn device(view: &LinkView<'_>, link: &PlannedLink) -> Option<String> {
     match (mac(link), &link.name) {
         (Some(mac), _) => Some(format!("--device={mac} --bindto=mac")),
         (None, Some(name)) => Some(format!("--device={name}")),

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::{
     model::Hostname,
-    site::{Link, LinkKind},
+    site::{LinkKind, PlannedLink},
 };
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
     let mut text = NetText::default();
     text.words = words(view, hostname, &mut text.losses);
-    let configured: Vec<&Link> = view
+    let configured: Vec<&PlannedLink> = view
         .plan
         .links
         .iter()
@@ -60,7 +60,7 @@ fn words(
 
 fn static_words(
     view: &LinkView<'_>,
-    link: &Link,
+    link: &PlannedLink,
     losses: &mut Vec<UnsupportedSetting>,
 ) -> Vec<String> {
     let (v4, v6) = families(link);
@@ -98,7 +98,7 @@ fn static_words(
 }
 
 /// Whether netcfg says all that is set on the link.
-fn is_plain(view: &LinkView<'_>, link: &Link) -> bool {
+fn is_plain(view: &LinkView<'_>, link: &PlannedLink) -> bool {
     let boot_card = matches!(link.kind, LinkKind::Card { .. })
         && (mac(link).is_none() || mac(link) == view.installer_mac());
     let one = link.addresses.len() == usize::from(!link.dhcp);
@@ -111,7 +111,7 @@ fn is_plain(view: &LinkView<'_>, link: &Link) -> bool {
 }
 
 /// /etc/resolv.conf of a machine that asks no DHCP.
-fn resolver(view: &LinkView<'_>, link: &Link) -> Vec<NetFile> {
+fn resolver(view: &LinkView<'_>, link: &PlannedLink) -> Vec<NetFile> {
     if link.dhcp || (view.plan.dns.len() < 2 && view.plan.search.is_empty()) {
         return Vec::new();
     }

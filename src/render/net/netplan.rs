@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::site::{Link, LinkKind};
+use crate::site::{LinkKind, PlannedLink};
 
 use super::{
     super::{installer_setting::InstallerSetting, quote},
@@ -91,7 +91,7 @@ fn device(
     }
 }
 
-fn card(view: &LinkView<'_>, at: usize, link: &Link) -> Value {
+fn card(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> Value {
     let of_boot = || link.name.is_none().then_some(view.plan.boot_mac).flatten();
     match (mac(link).or_else(of_boot), &link.name) {
         (Some(mac), _) => json!({

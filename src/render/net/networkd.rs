@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::site::{Link, LinkKind};
+use crate::site::{LinkKind, PlannedLink};
 
 use super::{
     super::installer_setting::InstallerSetting,
@@ -26,14 +26,14 @@ pub(super) fn express(view: &LinkView<'_>, text: &mut NetText) {
 }
 
 /// A link's name in file names and in `[Match]`.
-fn name(link: &Link, at: usize) -> String {
+fn name(link: &PlannedLink, at: usize) -> String {
     let own = link.name.as_ref().map(ToString::to_string);
     own.or_else(|| mac(link).map(|mac| format!("card-{}", mac.hyphens())))
         .unwrap_or_else(|| format!("link{at}"))
 }
 
 /// The file that makes a device that is no card.
-fn device(link: &Link, losses: &mut Vec<UnsupportedSetting>) -> Option<NetFile> {
+fn device(link: &PlannedLink, losses: &mut Vec<UnsupportedSetting>) -> Option<NetFile> {
     let name = link.name.as_ref()?;
     let (kind, section) = match &link.kind {
         LinkKind::Card { .. } => return None,
@@ -52,7 +52,7 @@ fn device(link: &Link, losses: &mut Vec<UnsupportedSetting>) -> Option<NetFile> 
 }
 
 fn bond(
-    link: &Link,
+    link: &PlannedLink,
     mode: &str,
     options: &[(String, String)],
     losses: &mut Vec<UnsupportedSetting>,
@@ -87,7 +87,7 @@ fn bond(
     section
 }
 
-fn network(view: &LinkView<'_>, at: usize, link: &Link) -> NetFile {
+fn network(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> NetFile {
     let mut text = format!("[Match]\n{}\n", matched(view, link));
     text += &link
         .mtu
@@ -116,7 +116,7 @@ fn network(view: &LinkView<'_>, at: usize, link: &Link) -> NetFile {
     }
 }
 
-fn matched(view: &LinkView<'_>, link: &Link) -> String {
+fn matched(view: &LinkView<'_>, link: &PlannedLink) -> String {
     let boot = || link.name.is_none().then_some(view.plan.boot_mac).flatten();
     match (
         mac(link).or_else(|| {
@@ -162,7 +162,7 @@ fn controller(view: &LinkView<'_>, at: usize) -> Option<String> {
         })
 }
 
-fn addresses(view: &LinkView<'_>, at: usize, link: &Link) -> String {
+fn addresses(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> String {
     let mut text = String::new();
     if link.dhcp {
         text += "DHCP=yes\n";

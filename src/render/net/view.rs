@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{
     model::{LinkName, Mac},
-    site::{Link, LinkKind, NetPlan},
+    site::{LinkKind, NetPlan, PlannedLink},
 };
 
 /// A machine's links, and how its installer phase is connected.
@@ -22,19 +22,19 @@ pub struct LinkView<'a> {
 #[derive(Debug, Clone, Default)]
 pub(super) struct LinkBase<'a> {
     /// The cards, the first one first.
-    pub(super) cards: Vec<&'a Link>,
+    pub(super) cards: Vec<&'a PlannedLink>,
     /// The tag, when the link is a tagged one.
     pub(super) vlan: Option<u16>,
     /// The bond in between.
-    pub(super) bond: Option<&'a Link>,
+    pub(super) bond: Option<&'a PlannedLink>,
     /// A bridge in between.
-    pub(super) bridge: Option<&'a Link>,
+    pub(super) bridge: Option<&'a PlannedLink>,
 }
 
 /// Gives a name to every VLAN that has none: that of the link below with the tag, else `vlan` with the tag. A VLAN
 /// without an `mtu` over a link that has one gets the usual 1500, since it would take over the link's.
 pub fn named(plan: &NetPlan) -> Cow<'_, NetPlan> {
-    let wanting = |link: &Link| {
+    let wanting = |link: &PlannedLink| {
         matches!(link.kind, LinkKind::Vlan { .. }) && (link.name.is_none() || link.mtu.is_none())
     };
     if !plan.links.iter().any(wanting) {
@@ -61,13 +61,13 @@ pub fn named(plan: &NetPlan) -> Cow<'_, NetPlan> {
 
 impl<'a> LinkView<'a> {
     /// What carries a link.
-    pub(super) fn base(&self, link: &'a Link) -> LinkBase<'a> {
+    pub(super) fn base(&self, link: &'a PlannedLink) -> LinkBase<'a> {
         let mut base = LinkBase::default();
         self.descend(link, &mut base);
         base
     }
 
-    fn descend(&self, link: &'a Link, base: &mut LinkBase<'a>) {
+    fn descend(&self, link: &'a PlannedLink, base: &mut LinkBase<'a>) {
         match &link.kind {
             LinkKind::Card { .. } => base.cards.push(link),
             LinkKind::Vlan { id, on } => {
@@ -110,7 +110,7 @@ impl<'a> LinkView<'a> {
 }
 
 /// A card's address.
-pub(super) fn mac(link: &Link) -> Option<Mac> {
+pub(super) fn mac(link: &PlannedLink) -> Option<Mac> {
     match link.kind {
         LinkKind::Card { mac } => mac,
         _ => None,
@@ -118,7 +118,7 @@ pub(super) fn mac(link: &Link) -> Option<Mac> {
 }
 
 /// The static addresses of a link by family.
-pub(super) fn families(link: &Link) -> (Vec<Ipv4Net>, Vec<Ipv6Net>) {
+pub(super) fn families(link: &PlannedLink) -> (Vec<Ipv4Net>, Vec<Ipv6Net>) {
     let mut both = (Vec::new(), Vec::new());
     for address in &link.addresses {
         match address {
@@ -130,7 +130,7 @@ pub(super) fn families(link: &Link) -> (Vec<Ipv4Net>, Vec<Ipv6Net>) {
 }
 
 /// The default gateway of one family.
-pub(super) fn gateway(link: &Link, v4: bool) -> Option<IpAddr> {
+pub(super) fn gateway(link: &PlannedLink, v4: bool) -> Option<IpAddr> {
     link.gateways
         .iter()
         .copied()
@@ -138,12 +138,12 @@ pub(super) fn gateway(link: &Link, v4: bool) -> Option<IpAddr> {
 }
 
 /// Whether a link has any settings of its own.
-pub(super) fn is_configured(link: &Link) -> bool {
+pub(super) fn is_configured(link: &PlannedLink) -> bool {
     link.dhcp || !link.addresses.is_empty()
 }
 
 /// A link as messages call it.
-pub(super) struct LinkLabel<'a>(pub(super) &'a Link);
+pub(super) struct LinkLabel<'a>(pub(super) &'a PlannedLink);
 
 impl fmt::Display for LinkLabel<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

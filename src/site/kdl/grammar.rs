@@ -1,9 +1,9 @@
 //! How tokens stand together, as far as slips show there: lines, values, blocks.
 
-use crate::site::{Kind as ObjectKind, tree::MAX_DEPTH};
+use crate::site::{ObjectKind, tree::MAX_DEPTH};
 
 use super::{
-    lex::{Kind, Slip, Token, lex},
+    lex::{KdlToken, Slip, TokenKind, lex},
     words,
 };
 
@@ -41,7 +41,7 @@ struct Block {
 }
 
 struct Grammar<'t> {
-    tokens: &'t [Token<'t>],
+    tokens: &'t [KdlToken<'t>],
     next: usize,
     line: usize,
     open: Vec<Block>,
@@ -53,20 +53,20 @@ struct Grammar<'t> {
 }
 
 impl<'t> Grammar<'t> {
-    fn peek(&self) -> Option<Token<'t>> {
+    fn peek(&self) -> Option<KdlToken<'t>> {
         self.tokens.get(self.next).copied()
     }
 
-    fn take(&mut self) -> Option<Token<'t>> {
+    fn take(&mut self) -> Option<KdlToken<'t>> {
         let token = self.peek()?;
         self.next += 1;
-        if token.kind == Kind::Newline {
+        if token.kind == TokenKind::Newline {
             self.line += 1;
         }
         Some(token)
     }
 
-    fn slip(&mut self, token: Token<'_>, message: impl Into<String>, help: impl Into<String>) {
+    fn slip(&mut self, token: KdlToken<'_>, message: impl Into<String>, help: impl Into<String>) {
         self.slips
             .push(Slip::new(token.at..token.end(), message, help));
         self.skip_line();
@@ -76,16 +76,16 @@ impl<'t> Grammar<'t> {
     fn skip_line(&mut self) {
         while let Some(token) = self.peek() {
             match token.kind {
-                Kind::Newline => return,
-                Kind::Open => self.open(token, false),
-                Kind::Close => drop(self.open.pop()),
+                TokenKind::Newline => return,
+                TokenKind::Open => self.open(token, false),
+                TokenKind::Close => drop(self.open.pop()),
                 _ => {}
             }
             self.take();
         }
     }
 
-    fn open(&mut self, token: Token<'_>, slashdashed: bool) {
+    fn open(&mut self, token: KdlToken<'_>, slashdashed: bool) {
         self.open.push(Block {
             at: token.at,
             line: self.line,
@@ -99,9 +99,9 @@ impl<'t> Grammar<'t> {
     fn text(&mut self) {
         while let Some(token) = self.take() {
             match token.kind {
-                Kind::Newline | Kind::Semicolon | Kind::Slashdash => {}
-                Kind::Close => self.close(token),
-                Kind::Open => {
+                TokenKind::Newline | TokenKind::Semicolon | TokenKind::Slashdash => {}
+                TokenKind::Close => self.close(token),
+                TokenKind::Open => {
                     self.open(token, false);
                     self.slip(
                         token,
@@ -109,23 +109,25 @@ impl<'t> Grammar<'t> {
                         "`{` stands on the line of the name it belongs to",
                     );
                 }
-                Kind::Paren => self.slip(token, "parentheses mean nothing here", "leave them out"),
-                Kind::Equals => self.slip(
+                TokenKind::Paren => {
+                    self.slip(token, "parentheses mean nothing here", "leave them out")
+                }
+                TokenKind::Equals => self.slip(
                     token,
                     "`=` without a name before it",
                     "write `name=value` without a line break, or `name value`",
                 ),
-                Kind::Keyword => self.slip(
+                TokenKind::Keyword => self.slip(
                     token,
                     format!("a line begins with a name, not with `{}`", token.text),
                     "write the name of the setting first",
                 ),
-                Kind::Word | Kind::Quoted | Kind::Raw => self.node(token),
+                TokenKind::Word | TokenKind::Quoted | TokenKind::Raw => self.node(token),
             }
         }
     }
 
-    fn close(&mut self, token: Token<'_>) {
+    fn close(&mut self, token: KdlToken<'_>) {
         let Some(block) = self.open.pop() else {
             self.braces.push(Slip::new(
                 token.at..token.end(),
@@ -138,18 +140,18 @@ impl<'t> Grammar<'t> {
             return;
         };
         match next.kind {
-            Kind::Newline | Kind::Semicolon | Kind::Close | Kind::Slashdash => {}
-            Kind::Open if block.slashdashed => {}
-            Kind::Open => self.slip(next, "a second block of one name", "put everything into one block"),
+            TokenKind::Newline | TokenKind::Semicolon | TokenKind::Close | TokenKind::Slashdash => {}
+            TokenKind::Open if block.slashdashed => {}
+            TokenKind::Open => self.slip(next, "a second block of one name", "put everything into one block"),
             _ => self.slip(next, format!("`{}` stands behind the block", next.text), "values and properties stand before `{`; begin a new line or write `;` for a new setting"),
         }
     }
 
-    fn node(&mut self, name: Token<'t>) {
+    fn node(&mut self, name: KdlToken<'t>) {
         self.note_margin(name);
         let next = self.peek();
         let mistake = match name.kind {
-            Kind::Word => words::of_name(name, next),
+            TokenKind::Word => words::of_name(name, next),
             _ => behind_quotes(name, next),
         };
         let mistake = mistake.or_else(|| self.nameless(name, next));
@@ -166,12 +168,12 @@ impl<'t> Grammar<'t> {
     }
 
     /// An object at the margin inside of a block: the block before it was not closed.
-    fn note_margin(&mut self, name: Token<'_>) {
+    fn note_margin(&mut self, name: KdlToken<'_>) {
         let at_margin = match self.next.checked_sub(2) {
             None => name.at == 0,
             Some(before) => {
                 let before = self.tokens[before];
-                before.kind == Kind::Newline && before.end() == name.at
+                before.kind == TokenKind::Newline && before.end() == name.at
             }
         };
         if at_margin && ObjectKind::of(name.text).is_some() {
@@ -181,35 +183,39 @@ impl<'t> Grammar<'t> {
     }
 
     /// `policy {` where `policy "web" {` is meant.
-    fn nameless(&self, name: Token<'_>, next: Option<Token<'_>>) -> Option<Slip> {
+    fn nameless(&self, name: KdlToken<'_>, next: Option<KdlToken<'_>>) -> Option<Slip> {
         let kind = ObjectKind::of(name.text).filter(|kind| *kind != ObjectKind::Defaults)?;
-        let ends = next
-            .is_none_or(|next| matches!(next.kind, Kind::Open | Kind::Newline | Kind::Semicolon));
+        let ends = next.is_none_or(|next| {
+            matches!(
+                next.kind,
+                TokenKind::Open | TokenKind::Newline | TokenKind::Semicolon
+            )
+        });
         let help = format!("write `{kind} \"name\" {{`");
         (self.open.is_empty() && ends)
             .then(|| Slip::new(name.at..name.end(), format!("a {kind} has a name"), help))
     }
 
-    fn values(&mut self, name: Token<'t>) {
+    fn values(&mut self, name: KdlToken<'t>) {
         let mut arguments = Vec::new();
         let mut before = name;
         let mut slashdashed = false;
         while let Some(token) = self.peek() {
             match token.kind {
-                Kind::Newline | Kind::Semicolon | Kind::Close => break,
-                Kind::Open => {
+                TokenKind::Newline | TokenKind::Semicolon | TokenKind::Close => break,
+                TokenKind::Open => {
                     self.take();
                     return self.open(token, slashdashed);
                 }
-                Kind::Slashdash => slashdashed = true,
-                Kind::Paren => {
+                TokenKind::Slashdash => slashdashed = true,
+                TokenKind::Paren => {
                     return self.slip(
                         token,
                         "parentheses mean nothing here",
                         "leave them out; a list is written `name \"a\" \"b\"`",
                     );
                 }
-                Kind::Equals => {
+                TokenKind::Equals => {
                     if let Some(mistake) = self.equals(token, before) {
                         self.slips.push(mistake);
                         return self.skip_line();
@@ -219,14 +225,14 @@ impl<'t> Grammar<'t> {
                 _ => {
                     let next = self.tokens.get(self.next + 1).copied();
                     let mistake = match token.kind {
-                        Kind::Word => words::of_value(token, next),
+                        TokenKind::Word => words::of_value(token, next),
                         _ => behind_quotes(token, next),
                     };
                     if let Some(mistake) = mistake {
                         self.slips.push(mistake);
                         return self.skip_line();
                     }
-                    if before.kind != Kind::Equals {
+                    if before.kind != TokenKind::Equals {
                         arguments.push(token);
                     }
                 }
@@ -237,9 +243,9 @@ impl<'t> Grammar<'t> {
         self.run_together(&arguments);
     }
 
-    fn equals(&self, token: Token<'_>, before: Token<'_>) -> Option<Slip> {
+    fn equals(&self, token: KdlToken<'_>, before: KdlToken<'_>) -> Option<Slip> {
         let at = token.at..token.end();
-        if before.kind == Kind::Equals {
+        if before.kind == TokenKind::Equals {
             return Some(Slip::new(
                 at,
                 "`=` stands here twice",
@@ -250,26 +256,29 @@ impl<'t> Grammar<'t> {
         let valued = next.is_some_and(|next| {
             matches!(
                 next.kind,
-                Kind::Word | Kind::Quoted | Kind::Raw | Kind::Keyword
+                TokenKind::Word | TokenKind::Quoted | TokenKind::Raw | TokenKind::Keyword
             )
         });
-        (!valued && next.is_none_or(|next| next.kind != Kind::Equals && next.kind != Kind::Paren))
-            .then(|| {
-                Slip::new(
-                    at,
-                    "nothing stands behind `=`",
-                    "a property is written `name=value`",
-                )
-            })
+        (!valued
+            && next
+                .is_none_or(|next| next.kind != TokenKind::Equals && next.kind != TokenKind::Paren))
+        .then(|| {
+            Slip::new(
+                at,
+                "nothing stands behind `=`",
+                "a property is written `name=value`",
+            )
+        })
     }
 
     /// `{ a "1" b "2" }`: several settings on one line look like one list.
-    fn run_together(&mut self, arguments: &[Token<'_>]) {
+    fn run_together(&mut self, arguments: &[KdlToken<'_>]) {
         let one_line = self
             .open
             .last()
             .is_some_and(|block| block.line == self.line);
-        let is_name = |token: &Token<'_>| token.kind == Kind::Word && !words::is_number(token.text);
+        let is_name =
+            |token: &KdlToken<'_>| token.kind == TokenKind::Word && !words::is_number(token.text);
         let alternate = arguments
             .iter()
             .enumerate()
@@ -301,16 +310,16 @@ impl<'t> Grammar<'t> {
 }
 
 /// What follows a text in quotes without a blank.
-fn behind_quotes(token: Token<'_>, next: Option<Token<'_>>) -> Option<Slip> {
+fn behind_quotes(token: KdlToken<'_>, next: Option<KdlToken<'_>>) -> Option<Slip> {
     let next = next.filter(|next| !next.spaced)?;
     let text = matches!(
         next.kind,
-        Kind::Word | Kind::Quoted | Kind::Raw | Kind::Keyword
+        TokenKind::Word | TokenKind::Quoted | TokenKind::Raw | TokenKind::Keyword
     );
     match next.text.chars().next()? {
         ',' => Some(words::comma(next.at)),
         ':' => Some(words::colon(next.at)),
-        _ if text && token.kind == Kind::Keyword => Some(Slip::new(
+        _ if text && token.kind == TokenKind::Keyword => Some(Slip::new(
             next.at..next.end(),
             "a blank is missing here",
             "put a blank between values",

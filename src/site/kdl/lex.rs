@@ -9,7 +9,7 @@ use crate::site::tree::MAX_DEPTH;
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// Anything without quotes: a name, a number, or what somebody took for text.
     Word,
     /// `"text"`
@@ -30,8 +30,8 @@ pub(super) enum Kind {
 
 /// A token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Token<'a> {
-    pub(super) kind: Kind,
+pub(super) struct KdlToken<'a> {
+    pub(super) kind: TokenKind,
     pub(super) text: &'a str,
     /// The offset of its first byte.
     pub(super) at: usize,
@@ -39,7 +39,7 @@ pub(super) struct Token<'a> {
     pub(super) spaced: bool,
 }
 
-impl Token<'_> {
+impl KdlToken<'_> {
     pub(super) fn end(&self) -> usize {
         self.at + self.text.len()
     }
@@ -68,7 +68,7 @@ impl Slip {
 }
 
 /// Splits a text into its tokens.
-pub(super) fn lex(text: &str) -> (Vec<Token<'_>>, Vec<Slip>) {
+pub(super) fn lex(text: &str) -> (Vec<KdlToken<'_>>, Vec<Slip>) {
     let mut lexer = Lexer {
         text,
         at: 0,
@@ -112,7 +112,7 @@ fn unprintable(text: &str) -> Vec<Slip> {
 pub(super) struct Lexer<'a> {
     pub(super) text: &'a str,
     pub(super) at: usize,
-    tokens: Vec<Token<'a>>,
+    tokens: Vec<KdlToken<'a>>,
     pub(super) slips: Vec<Slip>,
 }
 
@@ -133,18 +133,18 @@ impl<'a> Lexer<'a> {
                 } else {
                     c.len_utf8()
                 };
-                self.token(Kind::Newline, length);
+                self.token(TokenKind::Newline, length);
             }
             c if c.is_whitespace() => self.at += c.len_utf8(),
             '/' if rest.starts_with("//") => self.at += to_end_of_line(rest),
             '/' if rest.starts_with("/*") => self.comment(),
-            '/' if rest.starts_with("/-") => self.token(Kind::Slashdash, 2),
-            ';' => self.token(Kind::Semicolon, 1),
-            '=' => self.token(Kind::Equals, 1),
+            '/' if rest.starts_with("/-") => self.token(TokenKind::Slashdash, 2),
+            ';' => self.token(TokenKind::Semicolon, 1),
+            '=' => self.token(TokenKind::Equals, 1),
             '{' if rest.starts_with("{{") && !rest.starts_with("{{{") => self.template(),
-            '{' => self.token(Kind::Open, 1),
-            '}' => self.token(Kind::Close, 1),
-            '(' | ')' => self.token(Kind::Paren, 1),
+            '{' => self.token(TokenKind::Open, 1),
+            '}' => self.token(TokenKind::Close, 1),
+            '(' | ')' => self.token(TokenKind::Paren, 1),
             '"' if rest.starts_with("\"\"\"") => self.block(0),
             '"' => self.quoted(),
             '#' => self.hash(),
@@ -154,9 +154,9 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    pub(super) fn token(&mut self, kind: Kind, length: usize) {
+    pub(super) fn token(&mut self, kind: TokenKind, length: usize) {
         let before = self.text[..self.at].chars().next_back();
-        self.tokens.push(Token {
+        self.tokens.push(KdlToken {
             kind,
             text: &self.rest()[..length],
             at: self.at,
@@ -232,7 +232,7 @@ impl<'a> Lexer<'a> {
             .map_or(rest.len(), |length| length + 1);
         match &rest[..length] {
             "#true" | "#false" | "#null" | "#inf" | "#-inf" | "#nan" => {
-                self.token(Kind::Keyword, length)
+                self.token(TokenKind::Keyword, length)
             }
             word if matches!(
                 word.to_ascii_lowercase().as_str(),
@@ -241,7 +241,7 @@ impl<'a> Lexer<'a> {
             {
                 let help = format!("write `{}`", word.to_ascii_lowercase());
                 self.slip(length, &format!("`{word}` in capitals"), &help);
-                self.token(Kind::Keyword, length);
+                self.token(TokenKind::Keyword, length);
             }
             _ => {
                 self.slip(
@@ -271,7 +271,7 @@ impl<'a> Lexer<'a> {
                 .find(|c: char| c.is_whitespace() || "\";".contains(c))
                 .unwrap_or(rest.len());
         }
-        self.token(Kind::Word, length);
+        self.token(TokenKind::Word, length);
     }
 }
 

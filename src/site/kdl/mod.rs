@@ -17,7 +17,7 @@ use ::kdl::{KdlDocument, KdlEntry, KdlIdentifier, KdlNode, KdlValue};
 use crate::model::{FileId, SourceSpan, Spanned};
 
 use super::{
-    Diagnostic, Kind,
+    Diagnostic, ObjectKind,
     tree::{Declaration, Entry, Shape, Tree},
 };
 
@@ -87,8 +87,8 @@ impl Kdl<'_> {
     fn declaration(&mut self, node: &KdlNode) -> Option<Declaration> {
         let kind = self.key(node.name());
         let (arguments, body) = self.parts(node)?;
-        let name = match Kind::of(&kind.value) {
-            Some(Kind::Defaults) if arguments.is_empty() => None,
+        let name = match ObjectKind::of(&kind.value) {
+            Some(ObjectKind::Defaults) if arguments.is_empty() => None,
             Some(known) => Some(self.name(known, kind.span, &arguments)?),
             // Whoever reads the declarations says that there is no such kind.
             None => Some(kind.clone()),
@@ -105,12 +105,12 @@ impl Kdl<'_> {
     /// The name of an object: its one argument.
     fn name(
         &mut self,
-        kind: Kind,
+        kind: ObjectKind,
         span: SourceSpan,
         arguments: &[Tree],
     ) -> Option<Spanned<String>> {
         let (message, span, help) = match arguments {
-            [first, ..] if kind == Kind::Defaults => {
+            [first, ..] if kind == ObjectKind::Defaults => {
                 let help = "write `defaults { … }`".to_owned();
                 ("the defaults have no name".to_owned(), first.span, help)
             }

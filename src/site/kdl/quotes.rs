@@ -1,6 +1,6 @@
 //! Texts in quotes: on one line, on several, and raw.
 
-use super::lex::{Kind, Lexer, Slip, is_newline, to_end_of_line};
+use super::lex::{Lexer, Slip, TokenKind, is_newline, to_end_of_line};
 
 impl Lexer<'_> {
     pub(super) fn quoted(&mut self) {
@@ -8,7 +8,7 @@ impl Lexer<'_> {
         let mut chars = rest.char_indices().skip(1).peekable();
         while let Some((at, c)) = chars.next() {
             match c {
-                '"' => return self.token(Kind::Quoted, at + 1),
+                '"' => return self.token(TokenKind::Quoted, at + 1),
                 '\\' => {
                     let Some((_, escaped)) = chars.next() else {
                         break;
@@ -29,7 +29,7 @@ impl Lexer<'_> {
             }
         }
         self.slip(1, "this quote is never closed", "close it on the same line");
-        self.token(Kind::Quoted, to_end_of_line(rest));
+        self.token(TokenKind::Quoted, to_end_of_line(rest));
     }
 
     /// A text of several lines between triple quotes, with so many `#` around it.
@@ -44,7 +44,7 @@ impl Lexer<'_> {
                 "text on the line of its opening triple quotes",
                 help,
             );
-            return self.token(Kind::Quoted, to_end_of_line(rest));
+            return self.token(TokenKind::Quoted, to_end_of_line(rest));
         }
         let ends = body.match_indices(&closing).map(|(at, _)| at);
         let end = ends
@@ -61,7 +61,11 @@ impl Lexer<'_> {
         };
         self.indented(&body[..end], hashes + 3);
         self.token(
-            if hashes > 0 { Kind::Raw } else { Kind::Quoted },
+            if hashes > 0 {
+                TokenKind::Raw
+            } else {
+                TokenKind::Quoted
+            },
             hashes + 3 + end + closing.len(),
         );
     }
@@ -95,11 +99,11 @@ impl Lexer<'_> {
         let line = &rest[..to_end_of_line(rest)];
         let closing = format!("\"{}", "#".repeat(hashes));
         match line[hashes + 1..].find(&closing) {
-            Some(end) => self.token(Kind::Raw, hashes + 1 + end + closing.len()),
+            Some(end) => self.token(TokenKind::Raw, hashes + 1 + end + closing.len()),
             None => {
                 let help = format!("close it with `{closing}` on the same line");
                 self.slip(hashes + 1, "this raw text is never closed", &help);
-                self.token(Kind::Raw, line.len());
+                self.token(TokenKind::Raw, line.len());
             }
         }
     }
@@ -117,7 +121,7 @@ impl Lexer<'_> {
             "this is a raw text of KDL 1",
             "write `#\"…\"#`, without the `r`",
         );
-        self.token(Kind::Raw, length);
+        self.token(TokenKind::Raw, length);
     }
 }
 

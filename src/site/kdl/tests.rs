@@ -1,14 +1,14 @@
 //! KDL's usual slips, one line each: the text, and the one diagnostic it gets.
 
-use crate::site::{Files, Memory, load::declared};
+use crate::site::{LoadCache, SiteFiles, load::declared};
 
 /// Reads one file and lists its diagnostics as `line:column message (help)`.
 fn diagnose(text: &str) -> Vec<String> {
-    let mut files = Files::default();
+    let mut files = SiteFiles::default();
     files
         .content
         .insert("policies.d/a.kdl".into(), text.as_bytes().into());
-    let (site, diagnostics) = declared(&files, &mut Memory::default());
+    let (site, diagnostics) = declared(&files, &mut LoadCache::default());
     let line = |diagnostic: &crate::site::Diagnostic| {
         let span = diagnostic.span.expect("a slip has a place");
         let (_, line, column) = site.sources.position(span).expect("in the file");

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use crate::model::{AddressRange, ByteSize, HostAddress, Mac, TimeSpan};
 
-use super::lex::{Kind, Slip, Token};
+use super::lex::{KdlToken, Slip, TokenKind};
 
 /// What is wrong with the first word of a line.
-pub(super) fn of_name(name: Token<'_>, next: Option<Token<'_>>) -> Option<Slip> {
+pub(super) fn of_name(name: KdlToken<'_>, next: Option<KdlToken<'_>>) -> Option<Slip> {
     let word = name.text;
     let at = name.at..name.end();
     if word.starts_with('[') {
@@ -25,7 +25,7 @@ pub(super) fn of_name(name: Token<'_>, next: Option<Token<'_>>) -> Option<Slip> 
         return Some(comma(name.end() - 1));
     }
     match next {
-        Some(next) if next.kind == Kind::Equals => {
+        Some(next) if next.kind == TokenKind::Equals => {
             let help = "write the value behind the name with a blank between them; `=` is for properties, such as `policy \"web\" order=10`";
             return Some(Slip::new(
                 next.at..next.end(),
@@ -33,7 +33,7 @@ pub(super) fn of_name(name: Token<'_>, next: Option<Token<'_>>) -> Option<Slip> 
                 help,
             ));
         }
-        Some(next) if !next.spaced && matches!(next.kind, Kind::Quoted | Kind::Raw) => {
+        Some(next) if !next.spaced && matches!(next.kind, TokenKind::Quoted | TokenKind::Raw) => {
             return Some(Slip::new(
                 next.at..next.end(),
                 "a blank is missing here",
@@ -46,10 +46,10 @@ pub(super) fn of_name(name: Token<'_>, next: Option<Token<'_>>) -> Option<Slip> 
 }
 
 /// What is wrong with a word where a value or the name of a property stands.
-pub(super) fn of_value(token: Token<'_>, next: Option<Token<'_>>) -> Option<Slip> {
+pub(super) fn of_value(token: KdlToken<'_>, next: Option<KdlToken<'_>>) -> Option<Slip> {
     let word = token.text;
     let at = token.at..token.end();
-    let is_property = next.is_some_and(|next| next.kind == Kind::Equals);
+    let is_property = next.is_some_and(|next| next.kind == TokenKind::Equals);
     if let Some(mistake) = false_quotes(token) {
         return Some(mistake);
     }
@@ -87,7 +87,7 @@ pub(super) fn of_value(token: Token<'_>, next: Option<Token<'_>>) -> Option<Slip
         _ => {}
     }
     if let Some(next) =
-        next.filter(|next| !next.spaced && matches!(next.kind, Kind::Quoted | Kind::Raw))
+        next.filter(|next| !next.spaced && matches!(next.kind, TokenKind::Quoted | TokenKind::Raw))
     {
         return Some(Slip::new(
             next.at..next.end(),
@@ -117,7 +117,7 @@ pub(super) fn colon(at: usize) -> Slip {
     )
 }
 
-fn false_quotes(token: Token<'_>) -> Option<Slip> {
+fn false_quotes(token: KdlToken<'_>) -> Option<Slip> {
     let quote = token
         .text
         .char_indices()
@@ -141,7 +141,7 @@ fn false_quotes(token: Token<'_>) -> Option<Slip> {
     })
 }
 
-fn needs_quotes(token: Token<'_>, what: &str) -> Slip {
+fn needs_quotes(token: KdlToken<'_>, what: &str) -> Slip {
     let word = token.text;
     let message = format!("{what} without quotes: `{word}`");
     Slip::new(token.at..token.end(), message, "put it in quotes")

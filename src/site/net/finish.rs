@@ -3,7 +3,7 @@
 use crate::model::{List, Network, Settings, Spanned};
 
 use super::{Draft, Layout};
-use crate::site::{Link, NetPlan, PlannedRoute, layers::Layers};
+use crate::site::{NetPlan, PlannedLink, PlannedRoute, layers::Layers};
 
 impl<'a> Layout<'a> {
     /// Writes the plan down.
@@ -64,9 +64,9 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn link(draft: &Draft<'_>) -> Link {
+fn link(draft: &Draft<'_>) -> PlannedLink {
     let routes = draft.own.routes.iter().flat_map(|list| list.values());
-    Link {
+    PlannedLink {
         name: draft.name.clone(),
         kind: draft.kind.clone(),
         addresses: draft.addresses.iter().map(|address| address.net).collect(),

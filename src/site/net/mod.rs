@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::model::{Mac, Network, NetworkName, Settings, Spanned};
 
-use super::{Diagnostic, Free, Kind, LinkKind, Site, Subject, layers::Layers};
+use super::{Diagnostic, FreeAddresses, LinkKind, ObjectKind, Site, Subject, layers::Layers};
 use draft::{Address, Draft};
 
 pub(super) use draft::{Draft as LinkDraft, Origin, subnet_of};
@@ -47,7 +47,7 @@ pub(super) struct Layout<'a> {
 struct Work<'a, 'f> {
     site: &'a Site,
     layers: &'f Layers<'a>,
-    free: &'f Free<'a>,
+    free: &'f FreeAddresses<'a>,
     /// The machine's name, for messages.
     name: &'f str,
     boot_mac: Option<Mac>,
@@ -61,7 +61,7 @@ pub(super) fn layout<'a>(
     site: &'a Site,
     subject: &Subject<'a>,
     layers: &Layers<'a>,
-    free: &Free<'a>,
+    free: &FreeAddresses<'a>,
     found: &mut Vec<Diagnostic>,
 ) -> Layout<'a> {
     let mut work = Work {
@@ -70,7 +70,9 @@ pub(super) fn layout<'a>(
         free,
         name: subject.name.as_str(),
         boot_mac: subject.boot_mac(),
-        is_flawed: site.unread.has_flawed(Kind::Node, subject.name.as_str()),
+        is_flawed: site
+            .unread
+            .has_flawed(ObjectKind::Node, subject.name.as_str()),
         found,
     };
     let mut links = work.drafts();

@@ -17,7 +17,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::model::{NetworkName, Node, Settings, TagName};
 
-use super::{Diagnostic, Free, Site};
+use super::{Diagnostic, FreeAddresses, Site};
 
 /// Returns every mistake in how the declarations of `site` fit together.
 pub(super) fn check(site: &Site) -> Vec<Diagnostic> {
@@ -37,7 +37,7 @@ pub(super) fn check(site: &Site) -> Vec<Diagnostic> {
 /// What the rules share.
 struct Check<'a> {
     site: &'a Site,
-    free: Free<'a>,
+    free: FreeAddresses<'a>,
     /// Every node, in the order of the files.
     nodes: Vec<&'a Arc<Node>>,
     /// Tags that some node carries.
@@ -55,7 +55,7 @@ impl<'a> Check<'a> {
         let tags = nodes.iter().flat_map(|node| &node.body.tags);
         Check {
             site,
-            free: Free::new(site),
+            free: FreeAddresses::new(site),
             carried: tags.flat_map(|list| list.values()).collect(),
             nodes,
             inhabited: BTreeSet::new(),

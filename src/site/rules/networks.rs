@@ -6,7 +6,7 @@ use crate::model::{AddressRange, DhcpMode, List, Network, NetworkBody, Spanned};
 
 use super::Check;
 use crate::site::{
-    Diagnostic, Kind,
+    Diagnostic, ObjectKind,
     free::{edge, subnets},
     net::{check_mtu, check_tag, is_absurd, is_link_local},
 };
@@ -29,7 +29,7 @@ impl<'a> Check<'a> {
                 if !self
                     .site
                     .unread
-                    .has_flawed(Kind::Network, network.name.as_str())
+                    .has_flawed(ObjectKind::Network, network.name.as_str())
                 {
                     let message = format!("network `{}` has no `subnet`", network.name);
                     self.report(Diagnostic::error(message, network.name.span));

@@ -6,7 +6,7 @@ use crate::model::{DhcpMode, Mac, Network, Node, Spanned};
 
 use super::{Check, unique::Claims};
 use crate::site::{
-    Diagnostic, Kind, Subject,
+    Diagnostic, ObjectKind, Subject,
     layers::Layers,
     net::{self, Layout},
 };
@@ -27,7 +27,7 @@ impl<'a> Check<'a> {
                 .extend(networks.map(|network| &network.name.value));
             self.can_be_reached(node, &layout);
             let unread = &self.site.unread;
-            if !unread.has_flawed(Kind::Node, node.name.as_str()) {
+            if !unread.has_flawed(ObjectKind::Node, node.name.as_str()) {
                 self.can_be_told(node, !macs.is_empty(), &layout);
             }
             self.can_boot_securely(node, &layers, &layout);
@@ -157,7 +157,7 @@ impl<'a> Check<'a> {
         let task = layers.find(|settings| settings.task.as_deref());
         let of_repo = self.site.repos.get(&repo.value);
         let is_told = of_repo.is_none_or(|of_repo| of_repo.body.task.is_some());
-        let is_told = is_told || self.site.unread.has_flawed(Kind::Repo, repo.as_str());
+        let is_told = is_told || self.site.unread.has_flawed(ObjectKind::Repo, repo.as_str());
         if task.is_none() && !is_told {
             let message = format!("nothing says how to install from repo `{repo}`");
             self.report(

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use crate::model::{Accept, AddressSource, NetworkName, Policy, TagName};
 
 use super::{Check, references::few};
-use crate::site::{Diagnostic, Kind, hostname::is_template, suggest::suggest};
+use crate::site::{Diagnostic, ObjectKind, hostname::is_template, suggest::suggest};
 
 impl<'a> Check<'a> {
     /// Checks every policy.
@@ -33,7 +33,7 @@ impl<'a> Check<'a> {
         let is_flawed = self
             .site
             .unread
-            .has_flawed(Kind::Policy, policy.name.as_str());
+            .has_flawed(ObjectKind::Policy, policy.name.as_str());
         if !has_rule(policy) && !is_flawed {
             let message = format!(
                 "policy `{}` accepts every machine that boots from the network",
@@ -51,8 +51,8 @@ impl<'a> Check<'a> {
         for tag in policy.rule.tags.iter().flat_map(|list| &list.value) {
             let site = self.site;
             let exists = site.tags.contains_key(&tag.value) || self.carried.contains(&tag.value);
-            let unread =
-                site.unread.may_declare(Kind::Tag, tag.as_str()) || site.may_carry_more_tags();
+            let unread = site.unread.may_declare(ObjectKind::Tag, tag.as_str())
+                || site.may_carry_more_tags();
             if exists || unread {
                 continue;
             }
@@ -116,7 +116,7 @@ impl<'a> Check<'a> {
         let unread = &site.unread;
         let with_pool = |name: &NetworkName| {
             let network = site.networks.get(name);
-            let is_flawed = unread.has_flawed(Kind::Network, name.as_str());
+            let is_flawed = unread.has_flawed(ObjectKind::Network, name.as_str());
             is_flawed || network.is_none_or(|network| network.body.pool.is_some())
         };
         let pools = site
@@ -158,7 +158,7 @@ impl<'a> Check<'a> {
             .nodes
             .values()
             .any(|node| node.settings.task.is_some());
-        let is_flawed = self.site.unread.has_flawed(Kind::Repo, repo.as_str());
+        let is_flawed = self.site.unread.has_flawed(ObjectKind::Repo, repo.as_str());
         if task.is_none() && of_repo.body.task.is_none() && !by_node && !is_flawed {
             let message = format!("nothing says how to install from repo `{repo}`");
             self.report(

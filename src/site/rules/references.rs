@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::{LinkSettings, NetworkName, Node, Settings, Spanned};
 
 use super::Check;
-use crate::site::{Diagnostic, Kind, suggest::suggest};
+use crate::site::{Diagnostic, ObjectKind, suggest::suggest};
 
 impl<'a> Check<'a> {
     /// Checks what any layer may refer to.
@@ -13,11 +13,11 @@ impl<'a> Check<'a> {
         let site = self.site;
         if let Some(repo) = &settings.repo {
             let known = site.repos.contains_key(&repo.value);
-            self.refer(Kind::Repo, repo, known, site.repos.keys());
+            self.refer(ObjectKind::Repo, repo, known, site.repos.keys());
         }
         if let Some(broker) = &settings.broker {
             let known = site.brokers.contains_key(&broker.value);
-            self.refer(Kind::Broker, broker, known, site.brokers.keys());
+            self.refer(ObjectKind::Broker, broker, known, site.brokers.keys());
         }
         for network in [&settings.network, &settings.boot_network]
             .into_iter()
@@ -32,7 +32,7 @@ impl<'a> Check<'a> {
         let site = self.site;
         if let Some(policy) = &node.body.policy {
             let known = site.policies.contains_key(&policy.value);
-            self.refer(Kind::Policy, policy, known, site.policies.keys());
+            self.refer(ObjectKind::Policy, policy, known, site.policies.keys());
         }
         let body = &node.body;
         let links = body.interface.iter().map(|at| at.value.settings());
@@ -48,13 +48,13 @@ impl<'a> Check<'a> {
     fn refer_to_network(&mut self, network: &Spanned<NetworkName>) {
         let networks = &self.site.networks;
         let known = networks.contains_key(&network.value);
-        self.refer(Kind::Network, network, known, networks.keys());
+        self.refer(ObjectKind::Network, network, known, networks.keys());
     }
 
     /// Reports a name that leads nowhere, unless its declaration may be among what could not be read.
     fn refer<'n, N: std::borrow::Borrow<str> + std::fmt::Display + 'n>(
         &mut self,
-        kind: Kind,
+        kind: ObjectKind,
         name: &Spanned<N>,
         known: bool,
         names: impl Iterator<Item = &'n N>,

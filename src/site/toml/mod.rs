@@ -11,7 +11,7 @@ use ::toml::{
 use crate::model::{FileId, SourceSpan, Spanned};
 
 use super::{
-    Diagnostic, Kind,
+    Diagnostic, ObjectKind,
     tree::{self, Declaration, Entry, Shape, Tree},
 };
 
@@ -67,9 +67,11 @@ pub(crate) fn declarations(
 
 fn not_an_object(kind: &Spanned<String>) -> Diagnostic {
     let key = &kind.value;
-    match Kind::of(key) {
-        Some(Kind::Defaults) => Diagnostic::error("expected a table with the defaults", kind.span)
-            .help("write `[defaults]`"),
+    match ObjectKind::of(key) {
+        Some(ObjectKind::Defaults) => {
+            Diagnostic::error("expected a table with the defaults", kind.span)
+                .help("write `[defaults]`")
+        }
         Some(kind_of) => Diagnostic::error(format!("a {kind_of} has a name"), kind.span)
             .help(format!("write `[{kind_of}.name]`")),
         None => Diagnostic::error(format!("`{key}` stands outside of any object"), kind.span)

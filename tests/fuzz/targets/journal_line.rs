@@ -1,21 +1,21 @@
 //! Any bytes as lines of a journal: no panic, a line that is known is written as it was read, and so is the state.
 #![no_main]
 
-use bootwright::journal::{self, Line, Parsed, State};
+use bootwright::journal::{self, JournalLine, ParsedLine, JournalState};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
-    let mut state = State::default();
+    let mut state = JournalState::default();
     for line in text.lines() {
-        let Ok(parsed) = Line::parse(line) else {
+        let Ok(parsed) = JournalLine::parse(line) else {
             continue;
         };
-        if let Parsed::Known(line) = &parsed {
-            assert_eq!(Line::parse(&line.text()).as_ref(), Ok(&parsed));
-            journal::words(line);
+        if let ParsedLine::Known(line) = &parsed {
+            assert_eq!(JournalLine::parse(&line.text()).as_ref(), Ok(&parsed));
+            journal::describe(line);
         }
         state.take(&parsed);
     }
     let kept = serde_json::to_string(&state).expect("a state is JSON");
-    assert_eq!(serde_json::from_str::<State>(&kept).ok(), Some(state));
+    assert_eq!(serde_json::from_str::<JournalState>(&kept).ok(), Some(state));
 });

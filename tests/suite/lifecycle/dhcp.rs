@@ -3,7 +3,7 @@
 use bootwright::{
     boot::dhcp::{DhcpMessage, DhcpPort, DhcpReply, NoReply},
     control::DhcpAsk,
-    journal::{Line, State},
+    journal::{JournalLine, JournalState},
 };
 
 use crate::dhcp::{OVMF, PHONE, datagram};
@@ -155,9 +155,9 @@ fn leases_are_the_fold_of_the_journal() {
     let mut lab = Lab::new(&[("a", SERVER)]);
     assert_eq!(lease(&mut lab, 50), "192.0.2.100");
     assert_eq!(lease(&mut lab, 51), "192.0.2.102");
-    let mut folded = State::default();
+    let mut folded = JournalState::default();
     for line in lab.written() {
-        folded.take(&Line::parse(&line).unwrap());
+        folded.take(&JournalLine::parse(&line).unwrap());
     }
     assert_eq!(folded.leases, lab.world.state.leases);
 }

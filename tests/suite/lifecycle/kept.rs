@@ -1,7 +1,7 @@
 //! What the journal keeps.
 
 use bootwright::{
-    journal::{Line, State},
+    journal::{JournalLine, JournalState},
     model::Timestamp,
 };
 
@@ -19,7 +19,7 @@ fn events_of_a_later_release_are_skipped_and_critical_ones_hold() {
             r#"{{"at":"{}","machine":"{id}","event":"teleported","to":"mars"{more}}}"#,
             Timestamp(1_795_348_900_000)
         );
-        Line::parse(&text).unwrap()
+        JournalLine::parse(&text).unwrap()
     };
     let before = lab.world.state.clone();
     lab.world.state.take(&line(""));
@@ -31,7 +31,7 @@ fn events_of_a_later_release_are_skipped_and_critical_ones_hold() {
     );
     let checkpoint = serde_json::to_string(&lab.world.state).unwrap();
     assert_eq!(
-        serde_json::from_str::<State>(&checkpoint).unwrap(),
+        serde_json::from_str::<JournalState>(&checkpoint).unwrap(),
         lab.world.state
     );
 }

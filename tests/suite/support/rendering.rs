@@ -8,7 +8,7 @@ use bootwright::{
         self, ExternalInputs, FileBody, Library, RenderRequest, RenderedAttempt, RepoContents,
         TreeFile, Urls,
     },
-    site::{self, Diagnostic, Files, Memory, Site, Subject},
+    site::{self, Diagnostic, LoadCache, Site, SiteFiles, Subject},
 };
 
 pub(crate) const SITE: &str = include_str!("../../fixtures/render/site.toml");
@@ -19,7 +19,7 @@ pub(crate) const BOOT_CFG: &str = "bootstate=0\ntitle=Loading ESXi installer\nti
 /// A site in memory.
 pub(crate) struct Rendering {
     pub(crate) site: Site,
-    pub(crate) files: Files,
+    pub(crate) files: SiteFiles,
     pub(crate) library: Library,
     pub(crate) external: ExternalInputs,
     /// What was wrong with the site and its templates.
@@ -48,11 +48,11 @@ pub(crate) fn rendering(toml: &str, more: &[(&str, &str)]) -> Rendering {
     let content: BTreeMap<Arc<str>, Arc<[u8]>> = texts
         .map(|(path, text)| (Arc::from(path), Arc::from(text.as_bytes())))
         .collect();
-    let files = Files {
+    let files = SiteFiles {
         content,
-        ..Files::default()
+        ..SiteFiles::default()
     };
-    let (site, mut found) = site::load(&files, &mut Memory::default());
+    let (site, mut found) = site::load(&files, &mut LoadCache::default());
     let (library, mistakes) = render::compile(&site, &files, None);
     found.extend(mistakes);
     let mut external = ExternalInputs::default();

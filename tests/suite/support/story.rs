@@ -13,10 +13,12 @@ use bootwright::{
         BootAsk, Callback, CheckedIn, Decision, Handed, Operation, Report, Reported, Snapshot,
         Telling, Token, TokenKey, Traits, Turn, World,
     },
-    journal::{AttemptId, Event, Level, Line, MachineId, Parsed, State, words},
+    journal::{
+        AttemptId, Event, JournalLine, JournalState, LogLevel, MachineId, ParsedLine, describe,
+    },
     matcher,
     model::{AgentAction, Mac, MonotonicTime, Now, Platform, StageName, TimeSpan, Timestamp},
-    site::{self, Files, Memory, Severity},
+    site::{self, LoadCache, Severity, SiteFiles},
 };
 
 /// States of a site by name; the first is the one that a story begins with.
@@ -62,7 +64,7 @@ pub(crate) struct Lab {
     live: Arc<Snapshot>,
     pub(crate) world: World,
     now: Now,
-    lines: Vec<Line>,
+    lines: Vec<JournalLine>,
     /// The attempts in the order they were opened in.
     attempts: Vec<AttemptId>,
     /// The tokens of machines in the microkernel, in the order they were first given it.
@@ -81,13 +83,13 @@ fn snapshot(name: &str, toml: &str) -> Snapshot {
         ("bootwright.toml", config),
         ("policies.d/site.toml", declared),
     ];
-    let files = Files {
+    let files = SiteFiles {
         content: texts
             .map(|(path, text)| (path.into(), text.as_bytes().into()))
             .into(),
-        ..Files::default()
+        ..SiteFiles::default()
     };
-    let (site, mut found) = site::load(&files, &mut Memory::default());
+    let (site, mut found) = site::load(&files, &mut LoadCache::default());
     let (rules, mistakes) = matcher::compile(&site);
     found.extend(mistakes);
     found.retain(|diagnostic| diagnostic.severity == Severity::Error);
@@ -119,12 +121,12 @@ fn card(text: &str) -> Mac {
     Mac([0x52, 0x54, 0, 0, 0, number])
 }
 
-fn report<'a>(words: impl Iterator<Item = &'a str>) -> Report {
+fn report<'a>(describe: impl Iterator<Item = &'a str>) -> Report {
     let mut report = Report {
         platform: Some(Platform::Efi),
         ..Report::default()
     };
-    for word in words {
+    for word in describe {
         match word.split_once('=') {
             None => report.macs.push(card(word)),
             Some(("mac", text)) => report.macs.push(text.parse().unwrap()),
@@ -164,7 +166,7 @@ impl Lab {
         let mut lab = Lab {
             live: all[sites[0].0].clone(),
             sites: all,
-            world: World::new(State::default(), KEY, 1, now),
+            world: World::new(JournalState::default(), KEY, 1, now),
             now,
             lines: Vec::new(),
             attempts: Vec::new(),
@@ -186,7 +188,7 @@ impl Lab {
 
     /// The journal so far, line by line.
     pub(crate) fn written(&self) -> Vec<String> {
-        self.lines.iter().map(Line::text).collect()
+        self.lines.iter().map(JournalLine::text).collect()
     }
 
     fn silently(&mut self, act: impl FnOnce(&mut Turn<'_>)) -> String {
@@ -197,17 +199,17 @@ impl Lab {
     /// Lets one step happen: what came of it in a word, and what it shows.
     pub(crate) fn step(&mut self, step: &str) -> Outcome {
         let (verb, rest) = step.split_once(' ').unwrap_or((step, ""));
-        let mut words = rest.split(' ');
-        let first = words.next().unwrap_or("");
+        let mut describe = rest.split(' ');
+        let first = describe.next().unwrap_or("");
         let mut shown = Vec::new();
         let outcome = match verb {
             "boot" => self.boot(rest),
             "serve" => self
-                .serve(first, words.next().unwrap())
+                .serve(first, describe.next().unwrap())
                 .err()
                 .unwrap_or_default(),
-            "read" => self.read(first, words.next().unwrap()),
-            "break" => self.break_off(first, words.next().unwrap()),
+            "read" => self.read(first, describe.next().unwrap()),
+            "break" => self.break_off(first, describe.next().unwrap()),
             "say" | "log" | "fact" if first.starts_with('#') => self.call(verb, rest),
             "wait" => self.wait(span(first)),
             "clock" => self.jump(first),
@@ -230,7 +232,7 @@ impl Lab {
                 self.silently(|turn| turn.on_images(unproven.into_iter().collect()))
             }
             "looked" => {
-                let cards = words.map(card).collect();
+                let cards = describe.map(card).collect();
                 self.silently(|turn| turn.looked(first.parse().unwrap(), cards))
             }
             "report" | "order" => {
@@ -255,7 +257,7 @@ impl Lab {
                 .map_or_else(|| "nobody".into(), |telling| telling_of(&telling)),
             "delivered" => self.silently(|turn| turn.delivered(first.parse().unwrap())),
             "undelivered" => {
-                let why = words.next().unwrap().replace('_', " ");
+                let why = describe.next().unwrap().replace('_', " ");
                 self.silently(|turn| turn.undelivered(first.parse().unwrap(), 1, &why))
             }
             "status" => self.status(first),
@@ -274,10 +276,10 @@ impl Lab {
 
     fn boot(&mut self, rest: &str) -> String {
         self.boots += 1;
-        let words = rest.split(' ').filter(|word| !word.is_empty());
+        let describe = rest.split(' ').filter(|word| !word.is_empty());
         let of = |key: &str| {
-            let mut words = rest.split(' ');
-            words
+            let mut describe = rest.split(' ');
+            describe
                 .find_map(|word| word.strip_prefix(key))
                 .map(str::to_owned)
         };
@@ -287,7 +289,7 @@ impl Lab {
             None => Some(format!("boot {}", self.boots)),
         };
         let ask = BootAsk {
-            report: report(words),
+            report: report(describe),
             boot,
             network: of("on=").map(|name| name.parse().unwrap()),
             unconfirmed: of("unconfirmed=").map(|why| why.replace('_', " ")),
@@ -430,10 +432,10 @@ impl Lab {
     }
 
     fn call(&mut self, verb: &str, rest: &str) -> String {
-        let mut words = rest.splitn(3, ' ');
-        let token = self.token(words.next().unwrap());
-        let name = words.next().unwrap();
-        let text = words.next().map(str::to_owned);
+        let mut describe = rest.splitn(3, ' ');
+        let token = self.token(describe.next().unwrap());
+        let name = describe.next().unwrap();
+        let text = describe.next().map(str::to_owned);
         let callback = match verb {
             "say" => Callback::Stage {
                 stage: name.parse::<StageName>().unwrap().into(),
@@ -441,9 +443,9 @@ impl Lab {
             },
             "log" => Callback::Log {
                 level: if name == "error" {
-                    Level::Error
+                    LogLevel::Error
                 } else {
-                    Level::Info
+                    LogLevel::Info
                 },
                 text: text.unwrap_or_default(),
             },
@@ -480,15 +482,18 @@ impl Lab {
 
     /// The server starts anew: what it knows is what its journal tells, and a checkpoint tells the same.
     fn restart(&mut self) -> String {
-        let mut state = State::default();
+        let mut state = JournalState::default();
         for line in &self.lines {
-            let parsed = Line::parse(&line.text()).unwrap();
-            assert_eq!(parsed, Parsed::Known(Box::new(line.clone())));
+            let parsed = JournalLine::parse(&line.text()).unwrap();
+            assert_eq!(parsed, ParsedLine::Known(Box::new(line.clone())));
             state.take(&parsed);
         }
         assert_eq!(state, self.world.state, "the journal tells otherwise");
         let checkpoint = serde_json::to_vec(&state).unwrap();
-        assert_eq!(serde_json::from_slice::<State>(&checkpoint).unwrap(), state);
+        assert_eq!(
+            serde_json::from_slice::<JournalState>(&checkpoint).unwrap(),
+            state
+        );
         self.seed += 1_000;
         self.now.mono = MonotonicTime(5_000);
         self.world = World::new(state, KEY, self.seed, self.now);
@@ -509,7 +514,7 @@ impl Lab {
         self.seed += 1_000;
         self.lines.clear();
         self.shown.clear();
-        self.world = World::new(State::default(), KEY, self.seed, self.now);
+        self.world = World::new(JournalState::default(), KEY, self.seed, self.now);
         self.turn(|turn| {
             turn.record_site(Event::StateLost {
                 reason: "the state directory does not know this site".into(),
@@ -547,10 +552,10 @@ impl Lab {
             .insert(name.into(), self.lines.len())
             .unwrap_or(0);
         let state = &self.world.state;
-        let own = |line: &&Line| line.machine.map(|of| state.resolve(of)) == id;
-        let lines = self.lines[from..].iter().filter(own).map(words);
+        let own = |line: &&JournalLine| line.machine.map(|of| state.resolve(of)) == id;
+        let lines = self.lines[from..].iter().filter(own).map(describe);
         lines
-            .map(|words| format!("{} {}", words.kind, words.detail))
+            .map(|describe| format!("{} {}", describe.kind, describe.detail))
             .collect()
     }
 

@@ -1,11 +1,11 @@
 //! Events as people read them in `bootwright nodes NAME log`.
 
-use super::{DhcpGiven, Event, Given, HoldCause, Level, Line};
+use super::{BootAnswer, DhcpOutcome, Event, HoldCause, JournalLine, LogLevel};
 use crate::model::{ByteSize, Facts, Identity, NodeName, Recipient, TimeSpan};
 
 /// One line of a log: a word that says what kind of thing happened, and the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Words {
+pub struct EventDescription {
     /// At most ten characters.
     pub kind: &'static str,
     /// One line.
@@ -15,7 +15,7 @@ pub struct Words {
 }
 
 /// Puts a line into words.
-pub fn words(line: &Line) -> Words {
+pub fn describe(line: &JournalLine) -> EventDescription {
     let (kind, detail) = said(&line.event);
     let revision = line
         .revision
@@ -25,7 +25,7 @@ pub fn words(line: &Line) -> Words {
         Some(revision) => format!("{detail}, revision {revision}"),
         None => detail,
     };
-    Words {
+    EventDescription {
         kind,
         detail: one_line(&detail),
         likely: likely(&line.event),
@@ -61,11 +61,11 @@ fn likely(event: &Event) -> Option<&'static str> {
 pub(super) fn brief(event: &Event) -> Option<String> {
     Some(match event {
         Event::Boot {
-            given: Given::Disk(_),
+            given: BootAnswer::Disk(_),
             ..
         } => "booted its disk".into(),
         Event::Boot {
-            given: Given::Installer(_),
+            given: BootAnswer::Installer(_),
             ..
         } => "installer handed out".into(),
         Event::Boot { given, .. } => answer(given),
@@ -252,9 +252,9 @@ fn transport(by: &str) -> &'static str {
     if by == "http" { "http" } else { "tftp" }
 }
 
-fn dhcp(given: &DhcpGiven) -> String {
+fn dhcp(given: &DhcpOutcome) -> String {
     match given {
-        DhcpGiven::Answer {
+        DhcpOutcome::Answer {
             kind,
             address,
             reserved,
@@ -274,17 +274,17 @@ fn dhcp(given: &DhcpGiven) -> String {
             let space = if file.is_empty() { "" } else { " " };
             format!("{kind}{address}{comma}{space}{file}")
         }
-        DhcpGiven::Silence(reason) => format!("no answer: {reason}"),
+        DhcpOutcome::Silence(reason) => format!("no answer: {reason}"),
     }
 }
 
-fn answer(given: &Given) -> String {
+fn answer(given: &BootAnswer) -> String {
     match given {
-        Given::Installer(attempt) => format!("installer (attempt {attempt})"),
-        Given::Disk(reason) => format!("its own disk: {reason}"),
-        Given::Wait(reason) => format!("waits: {reason}"),
-        Given::Microkernel => "microkernel".into(),
-        Given::Script(task) => format!("script of task {task}"),
+        BootAnswer::Installer(attempt) => format!("installer (attempt {attempt})"),
+        BootAnswer::Disk(reason) => format!("its own disk: {reason}"),
+        BootAnswer::Wait(reason) => format!("waits: {reason}"),
+        BootAnswer::Microkernel => "microkernel".into(),
+        BootAnswer::Script(task) => format!("script of task {task}"),
     }
 }
 
@@ -308,12 +308,12 @@ fn own(stage: &str) -> String {
     }
 }
 
-fn level_word(level: Level) -> &'static str {
+fn level_word(level: LogLevel) -> &'static str {
     match level {
-        Level::Debug => "debug",
-        Level::Info => "info",
-        Level::Warning => "warning",
-        Level::Error => "error",
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warning => "warning",
+        LogLevel::Error => "error",
     }
 }
 
@@ -381,7 +381,7 @@ fn fact_names(facts: &Facts) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Parsed, *};
+    use super::{super::ParsedLine, *};
 
     #[test]
     fn a_boot_is_told_with_the_program_that_asked() {
@@ -400,10 +400,10 @@ mod tests {
             let text = format!(
                 r#"{{"at":"2026-11-22T12:00:00.000Z","machine":"00000000000000ab","event":"boot",{fields}"given":{{"disk":"x"}}}}"#
             );
-            let Ok(Parsed::Known(line)) = Line::parse(&text) else {
+            let Ok(ParsedLine::Known(line)) = JournalLine::parse(&text) else {
                 panic!("{text}");
             };
-            assert_eq!(words(&line).detail, detail);
+            assert_eq!(describe(&line).detail, detail);
             // What iPXE asks is written as it always was.
             assert_eq!(serde_json::to_string(&line).unwrap(), text);
         }

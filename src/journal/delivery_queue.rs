@@ -10,16 +10,16 @@ use crate::model::{LifecycleEvent, Recipient, Timestamp};
 
 /// The deliveries that are still to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-pub struct Deliveries {
+pub struct DeliveryQueue {
     /// By number, oldest first.
-    pub due: BTreeMap<u64, Due>,
+    pub due: BTreeMap<u64, PendingDelivery>,
     /// The number of the latest.
     pub last: u64,
 }
 
 /// One that is still to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Due {
+pub struct PendingDelivery {
     /// Who is to hear of it.
     pub to: Recipient,
     /// Of what.
@@ -36,7 +36,7 @@ pub struct Due {
     pub reason: Option<String>,
 }
 
-impl Deliveries {
+impl DeliveryQueue {
     /// Takes one event in; the others concern no delivery.
     pub(super) fn apply(&mut self, machine: Option<MachineId>, event: &Event, at: Timestamp) {
         match (event, machine) {
@@ -51,7 +51,7 @@ impl Deliveries {
                 },
                 Some(machine),
             ) => {
-                let due = Due {
+                let due = PendingDelivery {
                     to: to.clone(),
                     on: *on,
                     at,

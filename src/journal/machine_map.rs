@@ -14,16 +14,16 @@ use super::MachineId;
 /// Something for each machine, found by its number in the same time however many there are: a boot looks its
 /// machine up many times.
 ///
-/// [`ByMachine::values`] come in no order; what is written, hashed or decided one after another goes by
-/// [`ByMachine::ids`].
+/// [`MachineMap::values`] come in no order; what is written, hashed or decided one after another goes by
+/// [`MachineMap::ids`].
 #[derive(Clone, PartialEq, Eq)]
-pub struct ByMachine<T>(HashMap<MachineId, T, BuildHasherDefault<AsItIs>>);
+pub struct MachineMap<T>(HashMap<MachineId, T, BuildHasherDefault<PassthroughHasher>>);
 
 /// Numbers of machines are random, and ours: they are their own hash.
 #[derive(Clone, Copy, Default)]
-struct AsItIs(u64);
+struct PassthroughHasher(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for PassthroughHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -39,7 +39,7 @@ impl Hasher for AsItIs {
     }
 }
 
-impl<T> ByMachine<T> {
+impl<T> MachineMap<T> {
     /// What there is for a machine.
     pub fn get(&self, id: MachineId) -> Option<&T> {
         self.0.get(&id)
@@ -93,13 +93,13 @@ impl<T> ByMachine<T> {
     }
 }
 
-impl<T> Default for ByMachine<T> {
+impl<T> Default for MachineMap<T> {
     fn default() -> Self {
-        ByMachine(HashMap::default())
+        MachineMap(HashMap::default())
     }
 }
 
-impl<T> Index<MachineId> for ByMachine<T> {
+impl<T> Index<MachineId> for MachineMap<T> {
     type Output = T;
 
     fn index(&self, id: MachineId) -> &T {
@@ -107,28 +107,28 @@ impl<T> Index<MachineId> for ByMachine<T> {
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for ByMachine<T> {
+impl<T: fmt::Debug> fmt::Debug for MachineMap<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.in_order()).finish()
     }
 }
 
-impl<T: Hash> Hash for ByMachine<T> {
+impl<T: Hash> Hash for MachineMap<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.len().hash(state);
         self.in_order().for_each(|pair| pair.hash(state));
     }
 }
 
-impl<T: Serialize> Serialize for ByMachine<T> {
+impl<T: Serialize> Serialize for MachineMap<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.in_order())
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for ByMachine<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for MachineMap<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        HashMap::deserialize(deserializer).map(ByMachine)
+        HashMap::deserialize(deserializer).map(MachineMap)
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn it_is_written_and_hashed_in_order_however_it_came_about() {
         let filled = |ids: &[u64]| {
-            let mut map = ByMachine::default();
+            let mut map = MachineMap::default();
             for id in ids {
                 map.insert(MachineId(*id), id.to_string());
             }
@@ -154,7 +154,7 @@ mod tests {
         assert_ne!(one, other);
         assert_eq!(one.remove(MachineId(99)).as_deref(), Some("99"));
         assert_eq!(one, other);
-        let hash = |map: &ByMachine<String>| {
+        let hash = |map: &MachineMap<String>| {
             let mut hasher = DefaultHasher::new();
             map.hash(&mut hasher);
             hasher.finish()
@@ -163,7 +163,7 @@ mod tests {
         let json = serde_json::to_string(&one).unwrap();
         let expected = r#"{"0000000000000001":"1","0000000000000002":"2","0000000000000003":"3","ffffffffffffffff":"18446744073709551615"}"#;
         assert_eq!(json, expected);
-        let read: ByMachine<String> = serde_json::from_str(&json).unwrap();
+        let read: MachineMap<String> = serde_json::from_str(&json).unwrap();
         assert_eq!(read, one);
         assert_eq!(read.ids(), [1, 2, 3, u64::MAX].map(MachineId));
     }
