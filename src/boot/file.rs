@@ -48,7 +48,7 @@ const TRIES: u32 = 2;
 /// loader is there.
 pub fn boot_file(
     client: Client,
-    wishes: &LoaderPreference<'_>,
+    preference: &LoaderPreference<'_>,
     base: &str,
     has: impl Fn(&str) -> bool,
 ) -> Result<BootFile, NoReply> {
@@ -58,10 +58,10 @@ pub fn boot_file(
     if client == Client::RaspberryPi {
         return Ok(raspberry_pi());
     }
-    let (name, url) = match wishes.starts_mboot(client) {
+    let (name, url) = match preference.starts_mboot(client) {
         Some(path) => (path, format!("{base}/{path}")),
         None => {
-            let name = loader_for(client, wishes, &has)?;
+            let name = loader_for(client, preference, &has)?;
             if !has(name) {
                 return Err(missing(name));
             }
@@ -79,7 +79,7 @@ pub fn boot_file(
 
 fn loader_for<'a>(
     client: Client,
-    wishes: &LoaderPreference<'a>,
+    preference: &LoaderPreference<'a>,
     has: impl Fn(&str) -> bool,
 ) -> Result<&'a str, NoReply> {
     let arch = match client {
@@ -87,19 +87,21 @@ fn loader_for<'a>(
         Client::UBoot(None) => ClientArch::EfiArm64,
         Client::Host | Client::Ipxe(_) | Client::RaspberryPi => return Err(NoReply::NotBooting),
     };
-    if let Some(loader) = wishes.loader.filter(|name| *name != mboot::LOADER) {
+    if let Some(loader) = preference.loader.filter(|name| *name != mboot::LOADER) {
         return Ok(loader);
     }
     let nothing = |what: &str| Err(NoReply::NoLoaderFor(what.into()));
     match arch {
-        ClientArch::EfiX64 if wishes.secure_boot => Ok(Loader::SHIM.name),
+        ClientArch::EfiX64 if preference.secure_boot => Ok(Loader::SHIM.name),
         // Debian's signed GRUB has TFTP alone, so a shim that came over HTTP leads nowhere.
-        ClientArch::HttpX64 | ClientArch::HttpArm64 if wishes.secure_boot => {
+        ClientArch::HttpX64 | ClientArch::HttpArm64 if preference.secure_boot => {
             Err(NoReply::SecureHttp)
         }
-        ClientArch::Bios if wishes.mboot.is_some() && has(mboot::PXELINUX) => Ok(mboot::PXELINUX),
+        ClientArch::Bios if preference.mboot.is_some() && has(mboot::PXELINUX) => {
+            Ok(mboot::PXELINUX)
+        }
         ClientArch::Bios => Ok(Loader::UNDIONLY.name),
-        ClientArch::EfiX64 | ClientArch::HttpX64 => Ok(ladder(wishes)),
+        ClientArch::EfiX64 | ClientArch::HttpX64 => Ok(ladder(preference)),
         ClientArch::EfiArm64 => Ok(Loader::SHIM_ARM64.name),
         // U-Boot on ARM says what it is by numbers of its own.
         ClientArch::Other(_) if matches!(client, Client::UBoot(_)) => Ok(Loader::SHIM_ARM64.name),
@@ -111,12 +113,12 @@ fn loader_for<'a>(
 }
 
 /// What worked, else the firmware's own driver first; the other one when that leads nowhere.
-fn ladder(wishes: &LoaderPreference<'_>) -> &'static str {
-    let [first, second] = match wishes.working_loader {
+fn ladder(preference: &LoaderPreference<'_>) -> &'static str {
+    let [first, second] = match preference.working_loader {
         Some(name) if name == Loader::IPXE.name => [Loader::IPXE, Loader::SNPONLY],
         _ => [Loader::SNPONLY, Loader::IPXE],
     };
-    if (wishes.loader_fetches / TRIES).is_multiple_of(2) {
+    if (preference.loader_fetches / TRIES).is_multiple_of(2) {
         first.name
     } else {
         second.name
@@ -160,9 +162,9 @@ mod tests {
 
     const BASE: &str = "http://192.0.2.1";
 
-    fn file(client: Client, wishes: LoaderPreference<'_>) -> Result<String, String> {
+    fn file(client: Client, preference: LoaderPreference<'_>) -> Result<String, String> {
         let has = |name: &str| Loader::named(name).is_some() || name == "own.efi";
-        let given = boot_file(client, &wishes, BASE, has);
+        let given = boot_file(client, &preference, BASE, has);
         given
             .map(|given| given.file)
             .map_err(|silence| silence.to_string())
@@ -224,11 +226,11 @@ mod tests {
             (x64, fetched(0, Some("ipxe.efi")), "ipxe.efi"),
             (x64, fetched(2, Some("ipxe.efi")), "snponly.efi"),
         ];
-        for (client, wishes, expected) in cases {
+        for (client, preference, expected) in cases {
             assert_eq!(
-                file(client, wishes).as_deref(),
+                file(client, preference).as_deref(),
                 Ok(expected),
-                "{client}, {wishes:?}"
+                "{client}, {preference:?}"
             );
         }
     }
@@ -267,8 +269,8 @@ mod tests {
                 "gone.efi is not there: put it into a directory of `loaders` in `[paths]`",
             ),
         ];
-        for (client, wishes, expected) in cases {
-            assert_eq!(file(client, wishes), Err(expected.into()), "{client}");
+        for (client, preference, expected) in cases {
+            assert_eq!(file(client, preference), Err(expected.into()), "{client}");
         }
         let missing = boot_file(Client::Pxe(ClientArch::Bios), &none, BASE, |_| false);
         let expected = "undionly.kpxe is not there: apt-get install ipxe";

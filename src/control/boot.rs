@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use super::{
-    BootAsk, Decision, Disk, Layers, Turn,
-    diagnosis::progress::Sign,
-    identity::identify::Who,
+    BootAsk, Decision, Disk, Layers, Transaction,
+    diagnosis::progress::Observation,
+    identity::identify::Identified,
     install::open::{installs, is_due},
     volatile::LatestBoot,
 };
@@ -20,8 +20,8 @@ use crate::{
 /// For how long requests that carry no number are the same boot.
 const SAME_BOOT: Duration = Duration::from_secs(60);
 
-impl Turn<'_> {
-    /// Decides a network boot. An [`Decision::Open`] is completed by [`Turn::opened`] or [`Turn::not_opened`].
+impl Transaction<'_> {
+    /// Decides a network boot. An [`Decision::Open`] is completed by [`Transaction::opened`] or [`Transaction::not_opened`].
     pub fn boot(&mut self, ask: &BootAsk) -> Decision {
         let identity = ask.report.identity();
         if self.is_ignored(ask, &identity) {
@@ -31,15 +31,15 @@ impl Turn<'_> {
             return self.refuse_unconfirmed(ask, reason);
         }
         let (id, node) = match self.identify(&identity) {
-            Who::Nobody => {
+            Identified::NoIdentity => {
                 return disk(
                     ask,
                     LocalBoot::Auto,
                     Some("no identity was reported".into()),
                 );
             }
-            Who::Doubt(id, reason) => return self.doubtful(ask, id, reason),
-            Who::Machine(id, node) => (id, node),
+            Identified::Ambiguous(id, reason) => return self.doubtful(ask, id, reason),
+            Identified::Machine(id, node) => (id, node),
         };
         self.came_to_script(id);
         self.take_facts(id, ask);
@@ -48,7 +48,7 @@ impl Turn<'_> {
             return same;
         }
         let decision = self.decide(id, node.as_deref(), ask);
-        if matches!(decision, Decision::Look(_)) {
+        if matches!(decision, Decision::ProbeAddresses(_)) {
             return decision;
         }
         if let Some(given) = given(&decision).filter(|_| !self.waits_already(id, ask, &decision)) {
@@ -74,14 +74,14 @@ impl Turn<'_> {
             .and_then(|name| self.snapshot.site.networks.get(name));
         let ignores = network.and_then(|network| network.body.unknown.as_ref());
         ignores.is_some_and(|unknown| unknown.value == UndeclaredMode::Ignore)
-            && self.is_stranger(identity)
+            && self.is_new_undeclared(identity)
     }
 
-    pub(crate) fn is_stranger(&self, identity: &Identity) -> bool {
-        self.is_strange(identity) && self.world.bearing(identity).is_empty()
+    pub(crate) fn is_new_undeclared(&self, identity: &Identity) -> bool {
+        self.matches_no_declaration(identity) && self.server.machines_with(identity).is_empty()
     }
 
-    pub(crate) fn is_strange(&self, identity: &Identity) -> bool {
+    pub(crate) fn matches_no_declaration(&self, identity: &Identity) -> bool {
         let declared = &self.snapshot.site.identities;
         declared.by_mac(identity).is_empty() && declared.by_board(identity).is_empty()
     }
@@ -90,7 +90,7 @@ impl Turn<'_> {
         let reason = format!("held: {reason}");
         if let Some(id) = id {
             let given = BootAnswer::Disk(reason.clone());
-            self.saw(id, Sign::Over);
+            self.saw(id, Observation::Over);
             self.record(
                 id,
                 Event::Boot {
@@ -132,7 +132,7 @@ impl Turn<'_> {
     /// Requests with the same number, or without one shortly after another, are one boot and get one answer.
     fn same_boot(&mut self, id: MachineId, ask: &BootAsk) -> Option<Decision> {
         let now = self.now.mono;
-        let latest = self.world.run.boots.get_mut(id)?;
+        let latest = self.server.volatile.boots.latest.get_mut(id)?;
         let same = match (&latest.id, &ask.boot) {
             (Some(a), Some(b)) => a == b,
             (_, None) => now.since(latest.at) <= SAME_BOOT,
@@ -147,7 +147,7 @@ impl Turn<'_> {
             Decision::Repeat {
                 machine, attempt, ..
             } => self.may_repeat(*machine, *attempt),
-            Decision::Open(_) | Decision::Wait(_) | Decision::Look(_) => false,
+            Decision::Open(_) | Decision::Wait(_) | Decision::ProbeAddresses(_) => false,
             Decision::Disk(_) | Decision::Microkernel(_) | Decision::Script(..) => true,
         };
         holds.then_some(decision)
@@ -155,7 +155,7 @@ impl Turn<'_> {
 
     /// A script that waits asks every half minute; that it does is told once.
     fn waits_already(&self, id: MachineId, ask: &BootAsk, decision: &Decision) -> bool {
-        let latest = self.world.run.boots.get(id);
+        let latest = self.server.volatile.boots.latest.get(id);
         let same =
             latest.is_some_and(|latest| latest.id == ask.boot && latest.decision == *decision);
         same && matches!(decision, Decision::Wait(_))
@@ -172,7 +172,7 @@ impl Turn<'_> {
             && self
                 .unproven(machine.open().and_then(|open| open.repo.as_ref()))
                 .is_none()
-            && !self.world.state.paused
+            && !self.server.state.paused
             && self.obstacle(id, node.as_deref()).is_none()
     }
 
@@ -182,7 +182,11 @@ impl Turn<'_> {
             at: self.now.mono,
             decision: decision.clone(),
         };
-        self.world.run.boots.insert(id, Box::new(latest));
+        self.server
+            .volatile
+            .boots
+            .latest
+            .insert(id, Box::new(latest));
     }
 
     fn decide(&mut self, id: MachineId, node: Option<&Node>, ask: &BootAsk) -> Decision {
@@ -192,7 +196,7 @@ impl Turn<'_> {
         }
         self.ask_expectation_again(id, node);
         if let Some(addresses) = self.ask_address_again(id, node) {
-            return Decision::Look(addresses);
+            return Decision::ProbeAddresses(addresses);
         }
         if let Some(reason) = self.machine(id).holds.values().next() {
             return disk(ask, how, Some(format!("held: {reason}")));
@@ -210,7 +214,7 @@ impl Turn<'_> {
     /// What keeps installers from a machine whatever its state.
     pub(crate) fn obstacle(&self, id: MachineId, node: Option<&Node>) -> Option<String> {
         let machine = self.machine(id);
-        if let Some(lost) = &self.world.state.lost {
+        if let Some(lost) = &self.server.state.lost {
             return Some(format!("held: {lost}"));
         }
         if node.is_some_and(|node| installs(Some(node)) == 0) {
@@ -263,6 +267,6 @@ fn given(decision: &Decision) -> Option<BootAnswer> {
         Decision::Microkernel(_) => BootAnswer::Microkernel,
         Decision::Script(_, task) => BootAnswer::Script(task.clone()),
         Decision::Repeat { attempt, .. } => BootAnswer::Installer(attempt.number),
-        Decision::Open(_) | Decision::Look(_) => return None,
+        Decision::Open(_) | Decision::ProbeAddresses(_) => return None,
     })
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Layers, Turn, status::name_of};
+use super::{Layers, Transaction, status::name_of};
 use crate::{
     journal::{Event, JournalLine, MachineId, PendingDelivery, Stage},
     model::{Broker, LifecycleEvent, List, MonotonicTime, Recipient, StageName},
@@ -21,14 +21,14 @@ const LONGEST: u64 = 300;
 
 /// What this run of the server knows of its tries.
 #[derive(Debug, Default)]
-pub struct Tries {
+pub struct RetryState {
     running: BTreeSet<u64>,
     failed: BTreeMap<u64, (u32, MonotonicTime)>,
 }
 
 /// What a program is told.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Telling {
+pub struct HookCall {
     /// The delivery.
     pub number: u64,
     /// The program and its arguments.
@@ -37,7 +37,7 @@ pub struct Telling {
     pub text: String,
 }
 
-impl Tries {
+impl RetryState {
     /// Which deliveries may be made now: one at a time for each receiver and machine, in order.
     pub fn ready(&mut self, due: &BTreeMap<u64, PendingDelivery>, now: MonotonicTime) -> Vec<u64> {
         let mut met = BTreeSet::new();
@@ -84,7 +84,7 @@ impl Tries {
     }
 }
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Whether the site has programs that may hear of anything.
     pub(super) fn has_programs(&self) -> bool {
         let site = &self.snapshot.site;
@@ -92,9 +92,9 @@ impl Turn<'_> {
     }
 
     /// Notes who is to hear of what has happened in this turn.
-    pub(super) fn owe(&mut self, lines: &[JournalLine]) {
+    pub(super) fn enqueue_deliveries(&mut self, lines: &[JournalLine]) {
         for line in lines {
-            let Some(id) = line.machine.map(|id| self.world.state.resolve(id)) else {
+            let Some(id) = line.machine.map(|id| self.server.state.resolve(id)) else {
                 continue;
             };
             let Some((on, attempt, reason)) = self.occasion(id, line) else {
@@ -103,10 +103,10 @@ impl Turn<'_> {
             for to in self.receivers(id, on) {
                 let node = self.node_of(id);
                 let due = Event::Due {
-                    delivery: self.world.state.deliveries.last + 1,
+                    delivery: self.server.state.deliveries.last + 1,
                     to,
                     on,
-                    node: name_of(self.world.state.machine(id), node.as_deref()),
+                    node: name_of(self.server.state.machine(id), node.as_deref()),
                     attempt,
                     reason: reason.clone(),
                 };
@@ -121,7 +121,7 @@ impl Turn<'_> {
         id: MachineId,
         line: &JournalLine,
     ) -> Option<(LifecycleEvent, Option<u32>, Option<String>)> {
-        let machine = self.world.state.machine(id)?;
+        let machine = self.server.state.machine(id)?;
         let begun = |number: u32| {
             let mut attempts = machine.attempts.iter();
             attempts.find(|attempt| attempt.number == number)
@@ -129,8 +129,8 @@ impl Turn<'_> {
         let plain = |on, attempt| Some((on, attempt, None));
         match &line.event {
             Event::Seen { .. } => {
-                let is_stranger = machine.node.is_none() && self.node_of(id).is_none();
-                (self.born.contains(&id) && is_stranger).then_some((
+                let is_undeclared = machine.node.is_none() && self.node_of(id).is_none();
+                (self.born.contains(&id) && is_undeclared).then_some((
                     LifecycleEvent::Discovered,
                     None,
                     None,
@@ -199,16 +199,16 @@ impl Turn<'_> {
 
     /// What is still to be told.
     pub fn due(&self) -> &BTreeMap<u64, PendingDelivery> {
-        &self.world.state.deliveries.due
+        &self.server.state.deliveries.due
     }
 
     /// The number of the latest delivery that was noted.
     pub fn latest_delivery(&self) -> u64 {
-        self.world.state.deliveries.last
+        self.server.state.deliveries.last
     }
 
     /// What is told to whom; none, and it is noted, when there is nobody any more.
-    pub fn telling(&mut self, number: u64, status: Option<&Value>) -> Option<Telling> {
+    pub fn hook_call(&mut self, number: u64, status: Option<&Value>) -> Option<HookCall> {
         let due = self.due().get(&number)?.clone();
         let site = &self.snapshot.site;
         let (run, settings) = match &due.to {
@@ -223,7 +223,7 @@ impl Turn<'_> {
             self.undeliverable(number, &due);
             return None;
         };
-        let facts = self.world.state.machine(due.machine);
+        let facts = self.server.state.machine(due.machine);
         let facts = facts.map(|machine| json!(machine.facts));
         let mut told = json!({
             "version": 1,
@@ -248,7 +248,7 @@ impl Turn<'_> {
                     .collect();
             }
         }
-        Some(Telling {
+        Some(HookCall {
             number,
             run,
             text: told.to_string(),
@@ -279,7 +279,7 @@ impl Turn<'_> {
         if let (Recipient::Broker(_), Some(attempt)) = (&due.to, due.attempt) {
             let name: StageName = HANDED_OVER.parse().expect("it is a name");
             let stage = Stage::Own(name);
-            self.inferred(self.world.state.resolve(due.machine), attempt, stage);
+            self.inferred(self.server.state.resolve(due.machine), attempt, stage);
         }
     }
 
@@ -302,8 +302,8 @@ impl Turn<'_> {
 
     /// Notes what concerns a machine, or the site alone when the machine was forgotten meanwhile.
     fn record_of(&mut self, id: MachineId, event: Event) {
-        let id = self.world.state.resolve(id);
-        match self.world.state.machines.contains(id) {
+        let id = self.server.state.resolve(id);
+        match self.server.state.machines.contains(id) {
             true => self.record(id, event),
             false => self.record_site(event),
         }
@@ -349,7 +349,7 @@ mod tests {
             (5, "a", 3),
             (6, "a", 4),
         ]);
-        let mut tries = Tries::default();
+        let mut tries = RetryState::default();
         assert_eq!(tries.ready(&all, MonotonicTime(0)), [1, 3, 4, 5]);
         assert!(tries.ready(&all, MonotonicTime(0)).is_empty());
         all.remove(&1);
@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn one_that_failed_is_tried_again_after_longer_and_longer() {
         let all = due(&[(1, "a", 1), (2, "a", 1), (3, "a", 2)]);
-        let mut tries = Tries::default();
+        let mut tries = RetryState::default();
         let mut now = MonotonicTime(0);
         assert_eq!(tries.ready(&all, now), [1, 3]);
         tries.ended(3);
@@ -389,7 +389,7 @@ mod tests {
             (4, "a", 4),
             (5, "a", 5),
         ]);
-        let mut tries = Tries::default();
+        let mut tries = RetryState::default();
         tries.ready(&all, MonotonicTime(0));
         tries.failed(1, MonotonicTime(0));
         assert_eq!(tries.ready(&all, MonotonicTime(0)), [5]);

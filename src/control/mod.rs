@@ -1,6 +1,6 @@
 //! The use cases: how a request is answered, and which events it records.
 //!
-//! A [`Turn`] handles one request. It reads one [`Snapshot`] of the site, both clocks and the [`World`], and changes
+//! A [`Transaction`] handles one request. It reads one [`Snapshot`] of the site, both clocks and the [`ServerState`], and changes
 //! the state only through events, which it collects. The shell makes the events durable, then sends the answer.
 //! Nothing here opens a socket or a file, and nothing is rendered: a decision names what to render.
 //!
@@ -30,9 +30,9 @@ mod never_twice;
 
 pub use checkin::check_in::CheckedIn;
 pub use checkin::report::{LONGEST_REPORT, ReportError, Reported};
-pub use delivery::{Telling, Tries};
+pub use delivery::{HookCall, RetryState};
 pub use dhcp::respond::{Broken, DhcpAsk, Fetched};
-pub use diagnosis::causes::Signature;
+pub use diagnosis::causes::Diagnosis;
 pub use install::binding::{Bound, Layers, Unbound};
 pub use install::callback::{Callback, Heard};
 pub use install::document::{Handed, Refusal};
@@ -40,7 +40,7 @@ pub use install::token::{Token, TokenKey};
 pub use operate::{Operation, OperationError};
 pub use request::{BootAsk, Decision, Disk, Opening, Report};
 pub use snapshot::{Snapshot, Traits};
-pub use state::World;
+pub use state::ServerState;
 pub use status::{Standing, Status};
-pub use transaction::Turn;
+pub use transaction::Transaction;
 pub use validate::{Checked, Examined, shown_address};

@@ -31,7 +31,7 @@ enum Fault {
 /// Whether the machine's address lies on a link of ours, where somebody else may have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ground {
-    OffLink,
+    NotLocal,
     OnLink,
 }
 
@@ -179,7 +179,7 @@ const DEPTH: usize = 6;
 
 #[test]
 fn no_sequence_of_events_wipes_a_machine_twice() {
-    let outcome = enumerate(Fault::None, Ground::OffLink, DEPTH);
+    let outcome = enumerate(Fault::None, Ground::NotLocal, DEPTH);
     assert_eq!(outcome.story, None);
     // An enumeration that never hands anything out proves nothing.
     let (lives, handed_out) = (outcome.lives, outcome.handed_out);
@@ -199,9 +199,9 @@ fn nor_does_one_in_which_somebody_else_has_its_address() {
 #[test]
 fn planted_faults_are_found_with_a_short_story() {
     for (fault, ground) in [
-        (Fault::TokenDiesAtDeadline, Ground::OffLink),
-        (Fault::HistoryByName, Ground::OffLink),
-        (Fault::RetryAtAnyBoot, Ground::OffLink),
+        (Fault::TokenDiesAtDeadline, Ground::NotLocal),
+        (Fault::HistoryByName, Ground::NotLocal),
+        (Fault::RetryAtAnyBoot, Ground::NotLocal),
         (Fault::AnyCardIsOwn, Ground::OnLink),
     ] {
         let story = enumerate(fault, ground, DEPTH).story;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Turn,
+    Transaction,
     install::open::{installs, is_due},
 };
 use crate::{
@@ -45,7 +45,7 @@ pub enum OperationError {
     Refused(String),
 }
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Does what an operator asks, and says what follows from it.
     pub fn operate(&mut self, name: &str, operation: &Operation) -> Result<String, OperationError> {
         let (id, node) = self
@@ -106,7 +106,7 @@ impl Turn<'_> {
     }
 
     pub(crate) fn held_for(&self, cause: HoldCause) -> Vec<MachineId> {
-        let machines = self.world.state.machines.in_order();
+        let machines = self.server.state.machines.in_order();
         let held = machines.filter(|(_, machine)| machine.holds.contains_key(&cause));
         held.map(|(id, _)| id).collect()
     }
@@ -154,11 +154,11 @@ impl Turn<'_> {
             if let Some(node) = self.snapshot.site.identities.mac.get(&mac) {
                 return self.find(node.name.value.as_str());
             }
-            let id = self.world.index.mac.get(&mac)?.first()?;
+            let id = self.server.index.mac.get(&mac)?.first()?;
             Some((Some(*id), self.node_of(*id)))
         });
         by_mac.or_else(|| {
-            let gone = self.world.index.name.get(name)?;
+            let gone = self.server.index.name.get(name)?;
             gone.first().map(|id| (Some(*id), None))
         })
     }
@@ -185,7 +185,7 @@ impl Turn<'_> {
             ));
         }
         if node.is_none() {
-            let machine = id.and_then(|id| self.world.state.machines.get(id));
+            let machine = id.and_then(|id| self.server.state.machines.get(id));
             if machine.is_some_and(|machine| machine.node.is_some()) {
                 return refused(format!(
                     "{name} is protected: its declaration is gone; declare it again first"
@@ -215,14 +215,21 @@ impl Turn<'_> {
     }
 
     fn power_off(&mut self, name: &str, id: Option<MachineId>) -> Result<String, OperationError> {
-        let waits = id.filter(|id| self.world.run.reported.get(*id).is_some());
+        let waits = id.filter(|id| {
+            self.server
+                .volatile
+                .microkernels
+                .reported
+                .get(*id)
+                .is_some()
+        });
         let Some(id) = waits else {
             let reason = format!(
                 "{name} does not wait in the microkernel, and nothing else can be told to switch itself off"
             );
             return Err(OperationError::Refused(reason));
         };
-        self.world.run.switching_off.insert(id);
+        self.server.volatile.microkernels.switching_off.insert(id);
         let text = "an operator asks it to switch itself off".into();
         self.record(id, Event::Remark { text });
         Ok(format!(
@@ -266,7 +273,7 @@ impl Turn<'_> {
 
     /// What an operator says holds for the very next request.
     fn forget_boot(&mut self, id: MachineId) {
-        self.world.run.boots.remove(id);
-        self.world.run.disk_tried.remove(id);
+        self.server.volatile.boots.latest.remove(id);
+        self.server.volatile.boots.disk_tried.remove(id);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Snapshot, Turn,
+    Snapshot, Transaction,
     install::open::{installs, is_due},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 /// More finished machines than this, due at once by one edit, are held.
 const AT_ONCE: usize = 10;
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Takes note that this turn's site replaces `before`; none at a start.
     pub fn on_reload(&mut self, before: Option<&Snapshot>) {
         self.record_site(Event::Reloaded {
@@ -30,7 +30,7 @@ impl Turn<'_> {
     /// a card is replaced, and the node renamed after that.
     fn name_histories(&mut self) {
         let mut claims: BTreeMap<NodeName, BTreeSet<MachineId>> = BTreeMap::new();
-        for id in self.world.state.machines.ids() {
+        for id in self.server.state.machines.ids() {
             if let Some(node) = self.node_of(id) {
                 self.name(id, &node);
                 claims
@@ -49,7 +49,9 @@ impl Turn<'_> {
     /// What an operator then says of the declaration holds for all of its histories.
     fn unite_declared(&mut self, node: &Node) {
         let histories = self.histories(node);
-        let contested = histories.iter().any(|id| self.claimants(*id).len() > 1);
+        let contested = histories
+            .iter()
+            .any(|id| self.declarations_of(*id).len() > 1);
         // Without cards two machines may fit it, and nobody knows yet which of them it is.
         if !contested && node.has_macs() {
             self.unite(node, histories);
@@ -59,7 +61,7 @@ impl Turn<'_> {
     /// One edit that would wipe many machines is likely a slip.
     fn brake(&mut self, before: &Snapshot) {
         let due: Vec<MachineId> = self
-            .world
+            .server
             .state
             .machines
             .in_order()

@@ -73,9 +73,9 @@ pub enum Decision {
     },
     /// The installer of an attempt that is to be opened once its documents are rendered and kept.
     Open(Opening),
-    /// Nothing yet: these addresses are to be asked for on the wire, [`Turn::looked`](super::Turn::looked) is to
+    /// Nothing yet: these addresses are to be asked for on the wire, [`Transaction::on_arp_reply`](super::Transaction::on_arp_reply) is to
     /// be told, and the machine's question is to be put once more.
-    Look(Vec<Ipv4Addr>),
+    ProbeAddresses(Vec<Ipv4Addr>),
 }
 
 /// How a machine is sent to its disk.

@@ -11,8 +11,8 @@ use std::{
 
 use super::{
     install::token::{Token, TokenKey},
-    undeclared::{stranger_since, strangers},
-    volatile::Run,
+    undeclared::{undeclared, undeclared_since},
+    volatile::VolatileState,
 };
 use crate::{
     journal::{AttemptId, Event, JournalLine, JournalState, Machine, MachineId},
@@ -24,11 +24,11 @@ use crate::{
 
 /// Everything that decisions rest on besides the site.
 #[derive(Debug, Clone)]
-pub struct World {
+pub struct ServerState {
     /// The fold of the journal.
     pub state: JournalState,
     pub(crate) index: Index,
-    pub(crate) run: Run,
+    pub(crate) volatile: VolatileState,
 }
 
 /// Who has which identity, name or token.
@@ -45,7 +45,7 @@ pub(crate) struct Index {
     check_in: HashMap<Token, MachineId>,
     pub(crate) lease: HashMap<Mac, SmallSet<Ipv4Addr>>,
     /// Machines that nobody would miss, by when they were last heard of.
-    pub(crate) strangers: BTreeSet<(Timestamp, MachineId)>,
+    pub(crate) undeclared: BTreeSet<(Timestamp, MachineId)>,
 }
 
 /// What this run knows of an open attempt.
@@ -55,7 +55,7 @@ struct Age {
     rendered: Option<Revision>,
 }
 
-impl World {
+impl ServerState {
     /// Builds the indexes of `state`. `seed` is random; `now` is the moment of the start.
     pub fn new(state: JournalState, key: TokenKey, seed: u64, now: Now) -> Self {
         let mut index = Index {
@@ -68,16 +68,19 @@ impl World {
             token: HashMap::new(),
             check_in: HashMap::new(),
             lease: HashMap::new(),
-            strangers: strangers(&state),
+            undeclared: undeclared(&state),
         };
         for (address, lease) in &state.leases {
             index.lease(*address, lease.mac);
         }
-        let mut run = Run::new(seed);
+        let mut volatile = VolatileState::new(seed);
         for machine in state.machines.values() {
             index.add(machine);
             if let Some(attempt) = machine.open() {
-                run.since.insert(machine.id, now.earlier(attempt.opened));
+                volatile
+                    .attempts
+                    .since
+                    .insert(machine.id, now.earlier(attempt.opened));
             }
         }
         // Who was merged checks in as whom it is now.
@@ -85,8 +88,12 @@ impl World {
             let token = index.key.check_in(*merged);
             index.check_in.insert(token, *merged);
         }
-        run.opened = state.opened.iter().map(|at| now.earlier(*at)).collect();
-        World { state, index, run }
+        volatile.attempts.opened = state.opened.iter().map(|at| now.earlier(*at)).collect();
+        ServerState {
+            state,
+            index,
+            volatile,
+        }
     }
 
     /// Takes a line into the fold and the indexes.
@@ -103,7 +110,7 @@ impl World {
                 let token = self.index.key.check_in(id);
                 self.index.check_in.remove(&token);
             }
-            self.run.forget(id);
+            self.volatile.forget(id);
         }
         self.index_lease(line);
         let name = id.and_then(|id| self.state.machines.get(id)?.node.clone());
@@ -113,26 +120,29 @@ impl World {
         };
         let concerned = [id, into];
         for machine in concerned.iter().flatten() {
-            let stranger = self.state.machines.get(*machine);
-            let stranger = stranger.and_then(|machine| stranger_since(machine));
-            stranger.map(|known| self.index.strangers.remove(&known));
+            let undeclared = self.state.machines.get(*machine);
+            let undeclared = undeclared.and_then(|machine| undeclared_since(machine));
+            undeclared.map(|known| self.index.undeclared.remove(&known));
         }
         self.state.apply(line);
         for machine in concerned.iter().flatten() {
-            let stranger = self.state.machines.get(*machine);
-            let stranger = stranger.and_then(|machine| stranger_since(machine));
-            self.index.strangers.extend(stranger);
+            let undeclared = self.state.machines.get(*machine);
+            let undeclared = undeclared.and_then(|machine| undeclared_since(machine));
+            self.index.undeclared.extend(undeclared);
         }
         if matches!(line.event, Event::StateDeclared { .. }) {
             // It ends holds of every machine.
-            self.index.strangers = strangers(&self.state);
+            self.index.undeclared = undeclared(&self.state);
         }
         let Some(machine) = line.machine.and_then(|id| self.state.machine(id)) else {
             return;
         };
         if let Some(age) = theirs.filter(|age| machine.open().map(|open| open.id) == Some(age.of)) {
-            self.run.since.insert(machine.id, age.since);
-            self.run.rendered.insert(machine.id, age.rendered);
+            self.volatile.attempts.since.insert(machine.id, age.since);
+            self.volatile
+                .attempts
+                .rendered
+                .insert(machine.id, age.rendered);
         }
         match &line.event {
             Event::Seen { .. } | Event::Merged { .. } => self.index.add(machine),
@@ -146,10 +156,13 @@ impl World {
                     number: *attempt,
                 };
                 self.index.token.insert(self.index.key.token(id), id);
-                self.run.rebooting.remove(&id.machine);
-                self.run.since.insert(machine.id, now.mono);
-                self.run.rendered.insert(machine.id, line.revision.clone());
-                self.run.opened.push_back(now.mono);
+                self.volatile.microkernels.rebooting.remove(&id.machine);
+                self.volatile.attempts.since.insert(machine.id, now.mono);
+                self.volatile
+                    .attempts
+                    .rendered
+                    .insert(machine.id, line.revision.clone());
+                self.volatile.attempts.opened.push_back(now.mono);
             }
             // The others change nothing that is indexed.
             _ => {}
@@ -179,13 +192,13 @@ impl World {
         let of = self.state.machine(id)?.open()?.id;
         Some(Age {
             of,
-            since: *self.run.since.get(id)?,
-            rendered: self.run.rendered.get(id).cloned().flatten(),
+            since: *self.volatile.attempts.since.get(id)?,
+            rendered: self.volatile.attempts.rendered.get(id).cloned().flatten(),
         })
     }
 
     /// Returns the machines that bear any of these identities.
-    pub(crate) fn bearing(&self, identity: &Identity) -> SmallSet<MachineId> {
+    pub(crate) fn machines_with(&self, identity: &Identity) -> SmallSet<MachineId> {
         let by_mac = find(&self.index.mac, &identity.mac);
         let by_serial = find(&self.index.serial, &identity.serial);
         let by_uuid = find(&self.index.uuid, &identity.uuid);
@@ -216,8 +229,8 @@ impl World {
     pub(crate) fn fresh(&mut self) -> MachineId {
         loop {
             // SplitMix64: the numbers need to differ, not to be secret.
-            self.run.seed = self.run.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.run.seed;
+            self.volatile.seed = self.volatile.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.volatile.seed;
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             let id = MachineId(z ^ (z >> 31));

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use serde::Serialize;
 
 use super::{
-    Bound, Turn,
+    Bound, Transaction,
     install::open::{installs, is_due},
 };
 use crate::{
@@ -104,7 +104,7 @@ impl fmt::Display for Standing {
     }
 }
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// How every machine stands: the declared ones in order of name, then the others.
     pub fn statuses(&self) -> Vec<Status> {
         let mut shown = std::collections::BTreeSet::new();
@@ -115,7 +115,7 @@ impl Turn<'_> {
             shown.extend(histories);
             list.push(self.status(id, Some(node)));
         }
-        let mut others = self.world.state.machines.ids();
+        let mut others = self.server.state.machines.ids();
         others.retain(|id| !shown.contains(id));
         list.extend(others.into_iter().map(|id| self.status(Some(id), None)));
         list
@@ -203,7 +203,7 @@ impl Turn<'_> {
 
     /// What there is to do with a machine that waits in the microkernel and that nothing binds.
     fn introduced(&self, machine: &Machine, state: Standing) -> Option<String> {
-        let reported = self.world.run.reported.get(machine.id);
+        let reported = self.server.volatile.microkernels.reported.get(machine.id);
         if state != Standing::Discovered || reported.is_none() {
             return None;
         }
@@ -244,7 +244,7 @@ impl Turn<'_> {
         node: Option<&Node>,
     ) -> Option<(Standing, Option<String>)> {
         let hold = machine.and_then(|machine| machine.holds.values().next());
-        if let Some(reason) = self.world.state.lost.as_ref().or(hold) {
+        if let Some(reason) = self.server.state.lost.as_ref().or(hold) {
             return Some((Standing::Held, Some(reason.clone())));
         }
         if installs(node) == 0 {
@@ -276,12 +276,12 @@ impl Turn<'_> {
             "" => "never seen".into(),
             said => format!("{said}, {ago} ago"),
         };
-        let clocks = &self.world.run.clocks;
+        let clocks = &self.server.volatile.deadlines.by_machine;
         if state == Standing::Bound && machine.open().is_none() && is_due(machine, node) {
             text += "; waiting for a network boot";
         } else if let Some(clock) = clocks.get(machine.id).filter(|clock| !clock.passed) {
             let left = TimeSpan(clock.due.since(self.now.mono));
-            text += &format!("; {} due in {left}", clock.wait.step.as_str());
+            text += &format!("; {} due in {left}", clock.awaited.stage.as_str());
         }
         text
     }

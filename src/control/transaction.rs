@@ -1,6 +1,6 @@
 //! One request's turn.
 
-use super::{Snapshot, World};
+use super::{ServerState, Snapshot};
 use crate::{
     journal::{AttemptId, Event, JournalLine, Machine, MachineId},
     model::Now,
@@ -8,11 +8,11 @@ use crate::{
 
 /// One request's turn: it sees one snapshot and one moment, and changes the world through events alone.
 #[derive(Debug)]
-pub struct Turn<'a> {
+pub struct Transaction<'a> {
     /// The site that everything in this turn is decided by.
     pub snapshot: &'a Snapshot,
     /// What is known.
-    pub world: &'a mut World,
+    pub server: &'a mut ServerState,
     /// This moment.
     pub now: Now,
     lines: Vec<JournalLine>,
@@ -21,12 +21,12 @@ pub struct Turn<'a> {
     pub(super) born: Vec<MachineId>,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> Transaction<'a> {
     /// Begins a turn.
-    pub fn new(snapshot: &'a Snapshot, world: &'a mut World, now: Now) -> Self {
-        Turn {
+    pub fn new(snapshot: &'a Snapshot, server: &'a mut ServerState, now: Now) -> Self {
+        Transaction {
             snapshot,
-            world,
+            server,
             now,
             lines: Vec::new(),
             ended: Vec::new(),
@@ -39,7 +39,7 @@ impl<'a> Turn<'a> {
     pub fn end(mut self) -> (Vec<JournalLine>, Vec<AttemptId>) {
         if self.has_programs() {
             let happened = self.lines.clone();
-            self.owe(&happened);
+            self.enqueue_deliveries(&happened);
         }
         (self.lines, self.ended)
     }
@@ -52,12 +52,12 @@ impl<'a> Turn<'a> {
             event,
             revision: self.snapshot.site.revision.clone(),
         };
-        if !self.world.state.machines.contains(id) {
+        if !self.server.state.machines.contains(id) {
             self.born.push(id);
         }
         if matches!(line.event, Event::Boot { .. }) {
             // Booting never advances a machine: neither an attempt nor what it waits for changes.
-            self.world.apply(&line, self.now);
+            self.server.apply(&line, self.now);
             self.lines.push(line);
             return;
         }
@@ -67,12 +67,12 @@ impl<'a> Turn<'a> {
         };
         let before = self.open_attempt(id).into_iter().chain(into);
         let before: Vec<AttemptId> = before.collect();
-        self.world.apply(&line, self.now);
+        self.server.apply(&line, self.now);
         self.lines.push(line);
         let ended = before.into_iter();
         let ended = ended.filter(|before| self.open_attempt(before.machine) != Some(*before));
         self.ended.extend(ended.collect::<Vec<_>>());
-        self.set_clock(id);
+        self.update_deadline(id);
     }
 
     /// Lets an event happen that concerns the whole site.
@@ -83,12 +83,12 @@ impl<'a> Turn<'a> {
             event,
             revision: self.snapshot.site.revision.clone(),
         };
-        self.world.apply(&line, self.now);
+        self.server.apply(&line, self.now);
         self.lines.push(line);
     }
 
     fn open_attempt(&self, id: MachineId) -> Option<AttemptId> {
-        self.world
+        self.server
             .state
             .machine(id)?
             .open()
@@ -97,12 +97,12 @@ impl<'a> Turn<'a> {
 
     /// A machine that is known to be there.
     pub(crate) fn machine(&self, id: MachineId) -> &Machine {
-        &self.world.state.machines[id]
+        &self.server.state.machines[id]
     }
 
     /// Writes a remark to a machine's log, once in this run.
     pub(crate) fn remark_once(&mut self, id: MachineId, text: String) {
-        if self.world.run.remarked.insert((id, text.clone())) {
+        if self.server.volatile.remarked.insert((id, text.clone())) {
             self.record(id, Event::Remark { text });
         }
     }

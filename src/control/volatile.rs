@@ -1,71 +1,45 @@
-//! What only this run of the server remembers: no journal has it.
+//! What the server keeps in memory only.
 //!
-//! It is lost with the run, and every use of it is such that losing it is safe: the machine boots its own disk once
-//! more.
+//! It is lost when the server stops. Every use of it is safe without it: at worst, a machine boots its local disk once more.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, Ipv4Addr},
+    time::Duration,
 };
 
 use ipnet::Ipv4Net;
 
-use super::{
-    Decision, dhcp::pool::Pool, dhcp::requester::Strangers, dhcp::respond::Firmware,
-    install::address_conflict::Look, install::deadline::Clock,
-};
+use super::{Decision, dhcp::pool::AddressPool, diagnosis::progress::BootProgress};
 use crate::{
     journal::{MachineId, MachineMap},
-    model::{Mac, MonotonicTime, NetworkName, RepoName, Revision},
+    model::{Mac, MonotonicTime, NetworkName, RepoName, Revision, SmallSet, Timestamp},
 };
 
-/// What only this run remembers.
+/// What the server keeps in memory only, by subject.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Run {
+pub(crate) struct VolatileState {
     /// For new machine numbers.
     pub(super) seed: u64,
-    /// The latest network boot of each machine.
-    pub(crate) boots: MachineMap<Box<LatestBoot>>,
+    pub(crate) boots: RecentBoots,
+    pub(crate) attempts: AttemptTimes,
+    pub(crate) deadlines: RunningDeadlines,
+    pub(crate) progress: ObservedBoots,
+    pub(crate) dhcp: DhcpOffers,
+    pub(crate) addresses: ProbedAddresses,
+    pub(crate) microkernels: RunningMicrokernels,
+    /// Repos whose image is not verified, each with the reason.
+    pub(crate) unverified: BTreeMap<RepoName, String>,
+    /// Remarks that a machine's log has already.
+    pub(crate) remarked: BTreeSet<(MachineId, String)>,
+}
+
+/// The latest network boots.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct RecentBoots {
+    pub(crate) latest: MachineMap<Box<LatestBoot>>,
     /// When a machine that was installing was last sent to its disk, and in which attempt.
     pub(crate) disk_tried: MachineMap<(u32, MonotonicTime)>,
-    /// The running deadline of each machine.
-    pub(crate) clocks: MachineMap<Clock>,
-    /// The same, by when they end.
-    pub(crate) due: BTreeSet<(MonotonicTime, MachineId)>,
-    /// When the attempts of the last hour were opened.
-    pub(crate) opened: VecDeque<MonotonicTime>,
-    /// When each open attempt was opened, for how long its documents live.
-    pub(crate) since: MachineMap<MonotonicTime>,
-    /// By which revision each open attempt's documents were rendered.
-    pub(crate) rendered: MachineMap<Option<Revision>>,
-    /// How each machine comes to boot.
-    pub(crate) firmware: MachineMap<Firmware>,
-    /// When each boot is to have gone on.
-    pub(crate) stalls: BTreeSet<(MonotonicTime, MachineId)>,
-    /// Which declared machines were never seen, and when that was looked up.
-    pub(crate) unseen: Option<(MonotonicTime, Option<String>)>,
-    /// The machine that last got a script at an address.
-    pub(crate) at: BTreeMap<IpAddr, MachineId>,
-    /// Which address was offered to a card of late, and the same by address.
-    pub(crate) offers: BTreeMap<Mac, (Ipv4Addr, MonotonicTime)>,
-    pub(crate) offered: BTreeMap<Ipv4Addr, (Mac, MonotonicTime)>,
-    /// Where in each network's range the next free address is looked for, and since when.
-    pub(crate) pools: BTreeMap<NetworkName, (MonotonicTime, Pool)>,
-    /// Strangers that became known by DHCP of late.
-    pub(crate) strangers: Strangers,
-    /// On which links addresses can be asked for, and who has answered for which of late.
-    pub(crate) links: Vec<Ipv4Net>,
-    pub(crate) looks: BTreeMap<Ipv4Addr, Look>,
-    /// Repos whose image is not known to be the one that the site names, each with the reason.
-    pub(crate) unproven: BTreeMap<RepoName, String>,
-    /// When each machine in the microkernel last reported.
-    pub(crate) reported: MachineMap<MonotonicTime>,
-    /// Which are to switch themselves off when they ask.
-    pub(crate) switching_off: BTreeSet<MachineId>,
-    /// Which were told to boot anew, and when.
-    pub(crate) rebooting: BTreeMap<MachineId, MonotonicTime>,
-    /// Remarks made once to a machine's log.
-    pub(crate) remarked: BTreeSet<(MachineId, String)>,
 }
 
 /// A network boot and its answer.
@@ -76,61 +50,181 @@ pub(crate) struct LatestBoot {
     pub(crate) decision: Decision,
 }
 
-impl Run {
-    /// Remembers nothing yet. `seed` is random.
+/// When attempts were opened, and with which site.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct AttemptTimes {
+    /// When the attempts of the last hour were opened.
+    pub(crate) opened: VecDeque<MonotonicTime>,
+    /// When each open attempt was opened. Its documents are served for a limited time from then on.
+    pub(crate) since: MachineMap<MonotonicTime>,
+    /// By which revision each open attempt's documents were rendered.
+    pub(crate) rendered: MachineMap<Option<Revision>>,
+}
+
+/// The running deadlines, by machine and by the time when they end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct RunningDeadlines {
+    pub(crate) by_machine: MachineMap<StageDeadline>,
+    pub(crate) by_time: BTreeSet<(MonotonicTime, MachineId)>,
+}
+
+/// The deadline that runs for a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct StageDeadline {
+    pub(crate) awaited: Awaited,
+    pub(crate) after: Duration,
+    pub(crate) due: MonotonicTime,
+    pub(crate) passed: bool,
+    /// When the deadline for `installing` ended, if that stage never came.
+    pub(crate) missed: Option<MonotonicTime>,
+}
+
+/// The stage that an attempt has to reach next, and since when that is so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Awaited {
+    pub(crate) attempt: u32,
+    pub(crate) stage: AwaitedStage,
+    pub(crate) since: Timestamp,
+}
+
+/// A stage that has a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum AwaitedStage {
+    Document,
+    Installing,
+    Installed,
+    Finished,
+}
+
+/// How far each machine's boot has come, as far as the server observed it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct ObservedBoots {
+    pub(crate) records: MachineMap<BootRecord>,
+    /// When each boot counts as stalled.
+    pub(crate) stalls: BTreeSet<(MonotonicTime, MachineId)>,
+    /// Which declared machines were never seen, and when that was looked up.
+    pub(crate) never_seen: Option<(MonotonicTime, Option<String>)>,
+    /// The machine that last received a script at an address.
+    pub(crate) by_address: BTreeMap<IpAddr, MachineId>,
+}
+
+/// How one machine boots.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct BootRecord {
+    /// The last line of DHCP in its log, and when it was written.
+    pub(crate) logged: Option<(String, MonotonicTime)>,
+    /// How far its boot has come.
+    pub(crate) progress: BootProgress,
+    /// Its current address.
+    pub(crate) address: Option<IpAddr>,
+    /// The loader that it fetched last.
+    pub(crate) loader: Option<String>,
+    /// How often it fetched a loader since it last requested a script.
+    pub(crate) fetched: u32,
+    /// The loader that has led to a script.
+    pub(crate) worked: Option<String>,
+    /// When an unanswered DISCOVER last counted as a boot, and whether the machine was to boot its disk.
+    pub(crate) silent: Option<(MonotonicTime, bool)>,
+}
+
+/// DHCP: addresses on offer, and where to search for free ones.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct DhcpOffers {
+    /// The address that was offered to each MAC.
+    pub(crate) offers: BTreeMap<Mac, (Ipv4Addr, MonotonicTime)>,
+    /// The same by address.
+    pub(crate) offered_to: BTreeMap<Ipv4Addr, (Mac, MonotonicTime)>,
+    /// Where in each network's range the search for a free address continues, and when it began.
+    pub(crate) pools: BTreeMap<NetworkName, (MonotonicTime, AddressPool)>,
+    pub(crate) discovery: DiscoveryRateLimit,
+}
+
+/// Limits how many undeclared machines become known by DHCP.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct DiscoveryRateLimit {
+    /// One less each second.
+    pub(crate) count: u32,
+    pub(crate) at: MonotonicTime,
+    /// Whether the log says that there are too many.
+    pub(crate) is_logged: bool,
+}
+
+/// Which addresses were probed by ARP.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct ProbedAddresses {
+    /// The links on which addresses can be probed.
+    pub(crate) links: Vec<Ipv4Net>,
+    pub(crate) results: BTreeMap<Ipv4Addr, ArpResult>,
+}
+
+/// Which MACs answered for an address, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ArpResult {
+    pub(crate) at: MonotonicTime,
+    pub(crate) macs: SmallSet<Mac>,
+}
+
+/// Machines in the microkernel.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct RunningMicrokernels {
+    /// When each machine last reported.
+    pub(crate) reported: MachineMap<MonotonicTime>,
+    /// Which machines get the instruction to power off at their next poll.
+    pub(crate) switching_off: BTreeSet<MachineId>,
+    /// Which machines were instructed to reboot, and when.
+    pub(crate) rebooting: BTreeMap<MachineId, MonotonicTime>,
+}
+
+impl VolatileState {
+    /// The state of a server that has just started. `seed` is random.
     pub(super) fn new(seed: u64) -> Self {
-        Run {
+        VolatileState {
             seed,
-            boots: MachineMap::default(),
-            disk_tried: MachineMap::default(),
-            clocks: MachineMap::default(),
-            due: BTreeSet::new(),
-            opened: VecDeque::new(),
-            since: MachineMap::default(),
-            rendered: MachineMap::default(),
-            firmware: MachineMap::default(),
-            stalls: BTreeSet::new(),
-            unseen: None,
-            at: BTreeMap::new(),
-            offers: BTreeMap::new(),
-            offered: BTreeMap::new(),
-            pools: BTreeMap::new(),
-            strangers: Strangers::default(),
-            links: Vec::new(),
-            looks: BTreeMap::new(),
-            unproven: BTreeMap::new(),
-            reported: MachineMap::default(),
-            switching_off: BTreeSet::new(),
-            rebooting: BTreeMap::new(),
+            boots: RecentBoots::default(),
+            attempts: AttemptTimes::default(),
+            deadlines: RunningDeadlines::default(),
+            progress: ObservedBoots::default(),
+            dhcp: DhcpOffers::default(),
+            addresses: ProbedAddresses::default(),
+            microkernels: RunningMicrokernels::default(),
+            unverified: BTreeMap::new(),
             remarked: BTreeSet::new(),
         }
     }
 
-    /// Remembers nothing of a machine any more.
+    /// Removes everything about a machine.
     pub(super) fn forget(&mut self, id: MachineId) {
-        self.boots.remove(id);
-        if let Some(firmware) = self.firmware.remove(id) {
-            if let Some(due) = firmware.trail.due() {
-                self.stalls.remove(&(due, id));
-            }
-            if let Some(at) = firmware.at.filter(|at| self.at.get(at) == Some(&id)) {
-                self.at.remove(&at);
-            }
-        }
-        self.disk_tried.remove(id);
-        self.reported.remove(id);
-        self.switching_off.remove(&id);
-        self.rebooting.remove(&id);
-        self.since.remove(id);
-        self.rendered.remove(id);
+        self.boots.latest.remove(id);
+        self.boots.disk_tried.remove(id);
+        self.attempts.since.remove(id);
+        self.attempts.rendered.remove(id);
+        self.progress.forget(id);
+        self.microkernels.reported.remove(id);
+        self.microkernels.switching_off.remove(&id);
+        self.microkernels.rebooting.remove(&id);
         let own = (id, String::new())..;
         let own = self.remarked.range(own).take_while(|(of, _)| *of == id);
         let own: Vec<_> = own.cloned().collect();
         for remark in own {
             self.remarked.remove(&remark);
         }
-        if let Some(clock) = self.clocks.remove(id) {
-            self.due.remove(&(clock.due, id));
+        if let Some(deadline) = self.deadlines.by_machine.remove(id) {
+            self.deadlines.by_time.remove(&(deadline.due, id));
+        }
+    }
+}
+
+impl ObservedBoots {
+    fn forget(&mut self, id: MachineId) {
+        let Some(record) = self.records.remove(id) else {
+            return;
+        };
+        if let Some(due) = record.progress.due() {
+            self.stalls.remove(&(due, id));
+        }
+        let address = record.address;
+        if let Some(address) = address.filter(|address| self.by_address.get(address) == Some(&id)) {
+            self.by_address.remove(&address);
         }
     }
 }

@@ -64,8 +64,8 @@ pub(crate) async fn run(engine: Arc<Engine>) {
         engine.find_links();
         round = (round + 1) % HELD;
         if round == 0 {
-            let held = engine.look(|turn| turn.addresses_of_held());
-            engine.look_at(&held).await;
+            let held = engine.read(|transaction| transaction.addresses_of_held());
+            engine.probe(&held).await;
         }
     }
 }
@@ -93,7 +93,7 @@ impl Engine {
             *known = links;
             drop(known);
             // It is no answer to anybody.
-            let ((), _ticket) = self.turn(|turn| turn.on_links(nets));
+            let ((), _ticket) = self.transaction(|transaction| transaction.on_links(nets));
         }
     }
 
@@ -110,7 +110,7 @@ impl Engine {
     }
 
     /// Asks for addresses and takes note of the answers. Where that fails, nothing is known of them.
-    pub(crate) async fn look_at(&self, addresses: &[Ipv4Addr]) {
+    pub(crate) async fn probe(&self, addresses: &[Ipv4Addr]) {
         if addresses.is_empty() {
             return;
         }
@@ -153,9 +153,9 @@ impl Engine {
                 }
             }
         }
-        let ((), _ticket) = self.turn(|turn| {
+        let ((), _ticket) = self.transaction(|transaction| {
             for (ip, cards) in found {
-                turn.looked(ip, cards);
+                transaction.on_arp_reply(ip, cards);
             }
         });
     }
@@ -168,6 +168,6 @@ impl Engine {
         let engine = self.clone();
         self.addresses
             .runtime
-            .spawn(async move { engine.look_at(&addresses).await });
+            .spawn(async move { engine.probe(&addresses).await });
     }
 }

@@ -56,7 +56,9 @@ impl Backend for Server {
         let Some(token) = Token::parse(&ask.token) else {
             return FileReply::UnknownToken;
         };
-        let (handed, ticket) = self.0.turn(|turn| turn.may_hand_out(token, &ask.name));
+        let (handed, ticket) = self
+            .0
+            .transaction(|transaction| transaction.may_hand_out(token, &ask.name));
         drop(ticket);
         let handed = match handed {
             Ok(handed) => handed,
@@ -79,14 +81,17 @@ impl Backend for Server {
         };
         if document.about.kind != DOCUMENT || !ask.whole || ask.head {
             if !ask.head {
-                let ((), ticket) = self.0.turn(|turn| turn.on_hand_out(handed, &ask.name));
+                let ((), ticket) = self
+                    .0
+                    .transaction(|transaction| transaction.on_hand_out(handed, &ask.name));
                 drop(ticket);
             }
             return self.body(document, None);
         }
-        let (still, ticket) = self.0.turn(|turn| {
-            turn.may_hand_out(token, &ask.name)
-                .map(|handed| turn.on_serving(handed, &ask.name))
+        let (still, ticket) = self.0.transaction(|transaction| {
+            transaction
+                .may_hand_out(token, &ask.name)
+                .map(|handed| transaction.on_serving(handed, &ask.name))
         });
         if still.is_err() {
             return FileReply::UnknownToken;
@@ -104,9 +109,9 @@ impl Backend for Server {
         };
         let (engine, name, attempt) = (self.0.clone(), ask.name.clone(), handed.attempt);
         let receipt = DownloadReceipt::new(move |delivery| {
-            let ((), ticket) = engine.turn(|turn| match delivery {
-                DownloadEnd::Completed => turn.on_read(attempt, &name, length),
-                DownloadEnd::Aborted => turn.on_aborted(attempt, &name),
+            let ((), ticket) = engine.transaction(|transaction| match delivery {
+                DownloadEnd::Completed => transaction.on_read(attempt, &name, length),
+                DownloadEnd::Aborted => transaction.on_aborted(attempt, &name),
             });
             drop(ticket);
         });
@@ -117,7 +122,9 @@ impl Backend for Server {
         let Some(token) = Token::parse(&ask.token) else {
             return CallbackReply::UnknownToken;
         };
-        let (heard, ticket) = self.0.turn(|turn| turn.callback(token, &ask.callback));
+        let (heard, ticket) = self
+            .0
+            .transaction(|transaction| transaction.callback(token, &ask.callback));
         if let Err(error) = ticket.durable().await {
             tracing::error!("{error}");
             return CallbackReply::Refused(Reply::refusal(
@@ -159,17 +166,17 @@ impl Backend for Server {
     async fn query(&self, query: OperatorQuery) -> Result<Bytes, ApiError> {
         let engine = self.0.clone();
         let answered = tokio::task::spawn_blocking(move || match query {
-            OperatorQuery::Nodes => Ok(bytes(&engine.look(views::nodes))),
+            OperatorQuery::Nodes => Ok(bytes(&engine.read(views::nodes))),
             OperatorQuery::Node(name) => engine
-                .look(|turn| views::node(turn, &name))
+                .read(|transaction| views::node(transaction, &name))
                 .map(|value| bytes(&value)),
             OperatorQuery::Facts(name) => engine
-                .look(|turn| views::facts(turn, &name))
+                .read(|transaction| views::facts(transaction, &name))
                 .map(|value| bytes(&value)),
             OperatorQuery::Explain(name) => engine
-                .look(|turn| views::explained(turn, &name))
+                .read(|transaction| views::explained(transaction, &name))
                 .map(|value| bytes(&value)),
-            OperatorQuery::Inventory => Ok(bytes(&engine.turn(inventory::inventory).0)),
+            OperatorQuery::Inventory => Ok(bytes(&engine.transaction(inventory::inventory).0)),
             OperatorQuery::Status => Ok(bytes(&engine.status())),
             OperatorQuery::Log { node, after } => engine.log(&node, after.as_deref()),
         });
@@ -244,7 +251,9 @@ impl Server {
         order: OperatorCommand,
     ) -> (Result<Value, ApiError>, crate::disk::journal::Ticket) {
         let one = |node: String, operation: Operation| {
-            let (outcome, ticket) = self.0.turn(|turn| turn.operate(&node, &operation));
+            let (outcome, ticket) = self
+                .0
+                .transaction(|transaction| transaction.operate(&node, &operation));
             (
                 outcome
                     .map(|said| json!({ "said": said }))
@@ -266,7 +275,7 @@ impl Server {
             }
             OperatorCommand::Mark { state, .. } => {
                 let refusal = ApiError::new(400, format!("a machine cannot be marked `{state}`"));
-                let ((), ticket) = self.0.turn(|_| ());
+                let ((), ticket) = self.0.transaction(|_| ());
                 (Err(refusal.help("only `installed` can be told")), ticket)
             }
             OperatorCommand::Forget { node, wipe_allowed } => {
@@ -274,21 +283,21 @@ impl Server {
             }
             OperatorCommand::PowerOff(node) => one(node, Operation::PowerOff),
             OperatorCommand::Pause => {
-                let ((), ticket) = self.0.turn(|turn| turn.pause());
+                let ((), ticket) = self.0.transaction(|transaction| transaction.pause());
                 (
                     Ok(json!({ "said": "no installer is handed out until `bootwright resume`" })),
                     ticket,
                 )
             }
             OperatorCommand::Resume => {
-                let ((), ticket) = self.0.turn(|turn| turn.resume());
+                let ((), ticket) = self.0.transaction(|transaction| transaction.resume());
                 (
                     Ok(json!({ "said": "installers are handed out again" })),
                     ticket,
                 )
             }
             OperatorCommand::ReleaseAll => {
-                let (count, ticket) = self.0.turn(|turn| turn.release_all());
+                let (count, ticket) = self.0.transaction(|transaction| transaction.release_all());
                 (
                     Ok(json!({ "said": format!("{count} machines are released") })),
                     ticket,
@@ -313,7 +322,7 @@ fn content_type_of(path: &str) -> &'static str {
 
 impl Engine {
     fn log(&self, name: &str, after: Option<&str>) -> Result<Bytes, ApiError> {
-        let ids = self.look(|turn| views::ids(turn, name))?;
+        let ids = self.read(|transaction| views::ids(transaction, name))?;
         views::log(&self.journal_dir, &ids, after)
     }
 

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::{engine::Engine, handout, microkernel::NO_MICROKERNEL};
 use crate::{
-    control::{BootAsk, Decision, Disk, Report, Token, Turn},
+    control::{BootAsk, Decision, Disk, Report, Token, Transaction},
     disk::{
         attempts::{Document, DocumentBody},
         journal::{JournalHealth, Ticket},
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) const UNWRITABLE: &str = "held: the journal cannot be written; see the server's log";
 
 /// What a machine waits for while it is not known whether its address is free.
-pub(crate) const LOOKING: &str = "whether its address is free is being looked";
+pub(crate) const PROBING: &str = "whether its address is free is being looked";
 
 /// Who boots, and where it reaches us.
 pub(crate) struct Boot<'a> {
@@ -37,7 +37,7 @@ pub(crate) enum Chosen {
     /// Nothing yet.
     Wait(String),
     /// Nothing yet: these addresses are to be asked for first.
-    Look(Vec<Ipv4Addr>),
+    ProbeAddresses(Vec<Ipv4Addr>),
     /// The microkernel, by this token.
     Microkernel(Token),
     /// A task that installs nothing.
@@ -75,8 +75,8 @@ impl Engine {
     /// Decides a boot. What it rests on is on the disk when this returns, and addresses were looked at.
     pub(crate) async fn choose(&self, boot: &mut Boot<'_>) -> Chosen {
         let (mut chosen, mut ticket) = self.decide(boot);
-        if let Chosen::Look(addresses) = &chosen {
-            self.look_at(addresses).await;
+        if let Chosen::ProbeAddresses(addresses) = &chosen {
+            self.probe(addresses).await;
             (chosen, ticket) = self.decide(boot);
         }
         match ticket.durable().await {
@@ -102,32 +102,36 @@ impl Engine {
         let network = live.network_at(peer.local.ip());
         ask.network = network.map(|network| network.name.value.clone());
         ask.from = Some(peer.address.ip());
-        self.turn(|turn| {
-            let doubt = self.doubt(turn, &ask.report, *peer);
+        self.transaction(|transaction| {
+            let doubt = self.doubt(transaction, &ask.report, *peer);
             if self.is_strict() {
                 ask.unconfirmed = doubt.clone();
             }
-            self.tell_of_images(turn);
-            let decision = turn.boot(ask);
+            self.tell_of_images(transaction);
+            let decision = transaction.boot(ask);
             if let (Some(doubt), Some(machine)) = (doubt, installed_now(&decision)) {
-                turn.remark_once(machine, doubt);
+                transaction.remark_once(machine, doubt);
             }
             match decision {
                 Decision::Disk(disk) => Chosen::Disk(disk),
                 Decision::Wait(reason) => Chosen::Wait(reason),
-                Decision::Look(addresses) => Chosen::Look(addresses),
-                Decision::Microkernel(machine) => Chosen::Microkernel(turn.check_in_token(machine)),
+                Decision::ProbeAddresses(addresses) => Chosen::ProbeAddresses(addresses),
+                Decision::Microkernel(machine) => {
+                    Chosen::Microkernel(transaction.check_in_token(machine))
+                }
                 Decision::Script(machine, task) => Chosen::Task(machine, task),
                 Decision::Open(opening) if !healthy => {
-                    Chosen::Disk(turn.not_opened(&opening, UNWRITABLE.into()))
+                    Chosen::Disk(transaction.not_opened(&opening, UNWRITABLE.into()))
                 }
-                Decision::Open(opening) if self.lacks_microkernel_of(turn, &opening.task) => {
-                    let disk = turn.not_opened(&opening, NO_MICROKERNEL.into());
+                Decision::Open(opening)
+                    if self.lacks_microkernel_of(transaction, &opening.task) =>
+                {
+                    let disk = transaction.not_opened(&opening, NO_MICROKERNEL.into());
                     let reason = Some(NO_MICROKERNEL.into());
                     Chosen::Disk(Disk { reason, ..disk })
                 }
                 Decision::Open(opening) => {
-                    match handout::open(turn, &self.attempts, &opening, &ask.report, base) {
+                    match handout::open(transaction, &self.attempts, &opening, &ask.report, base) {
                         Ok(script) => Chosen::Installer(opening.attempt, script),
                         Err(disk) => Chosen::Disk(disk),
                     }
@@ -136,7 +140,7 @@ impl Engine {
                     machine,
                     attempt,
                     is_stale,
-                } => match self.again(turn, machine, attempt, is_stale, &ask.report, base) {
+                } => match self.again(transaction, machine, attempt, is_stale, &ask.report, base) {
                     Ok(script) => Chosen::Installer(attempt, script),
                     Err(reason) => {
                         tracing::error!("attempt {}: {reason}", attempt.number);
@@ -151,7 +155,7 @@ impl Engine {
     /// way than the attempt was opened by.
     fn again(
         &self,
-        turn: &mut Turn<'_>,
+        transaction: &mut Transaction<'_>,
         machine: MachineId,
         attempt: AttemptId,
         is_stale: bool,
@@ -165,7 +169,7 @@ impl Engine {
             }
         }
         self.forget_script(attempt);
-        handout::refresh(turn, &self.attempts, machine, attempt, report, base)
+        handout::refresh(transaction, &self.attempts, machine, attempt, report, base)
     }
 
     /// A file of an attempt; `None` when its task has none of that name.
@@ -213,7 +217,7 @@ fn installed_now(decision: &Decision) -> Option<MachineId> {
         Decision::Repeat { machine, .. } => Some(*machine),
         Decision::Disk(_)
         | Decision::Wait(_)
-        | Decision::Look(_)
+        | Decision::ProbeAddresses(_)
         | Decision::Microkernel(_)
         | Decision::Script(..) => None,
     }

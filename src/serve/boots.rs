@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    booting::{Boot, Chosen, LOOKING, disk_of},
+    booting::{Boot, Chosen, PROBING, disk_of},
     engine::Engine,
     handout,
     microkernel::NO_MICROKERNEL,
@@ -35,7 +35,7 @@ impl Engine {
             Chosen::Installer(_, script) => script,
             Chosen::Disk(disk) => self.script_of_disk(&disk, &ask.base),
             Chosen::Wait(reason) => self.script_of_wait(&reason, ask),
-            Chosen::Look(_) => self.script_of_wait(LOOKING, ask),
+            Chosen::ProbeAddresses(_) => self.script_of_wait(PROBING, ask),
             Chosen::Microkernel(token) => match self.script_of_microkernel(ask, token) {
                 Some(script) => script,
                 None => {
@@ -54,8 +54,9 @@ impl Engine {
         machine: MachineId,
         task: &TaskName,
     ) -> Vec<u8> {
-        let rendered =
-            self.look(|turn| handout::script_of_task(turn, machine, &ask.report.macs, &ask.base));
+        let rendered = self.read(|transaction| {
+            handout::script_of_task(transaction, machine, &ask.report.macs, &ask.base)
+        });
         match rendered {
             Ok(script) => script,
             Err(reason) => {
@@ -74,7 +75,9 @@ impl Engine {
     fn script_of_disk(&self, disk: &Disk, base: &str) -> Vec<u8> {
         let snapshot = self.snapshot();
         let no_disk = disk.report_to.map(|attempt| {
-            let token = self.look(|turn| turn.world.token(attempt)).to_string();
+            let token = self
+                .read(|transaction| transaction.server.token(attempt))
+                .to_string();
             Urls {
                 base: base.into(),
                 token,

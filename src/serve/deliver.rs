@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{engine::Engine, views};
-use crate::control::{Telling, Tries};
+use crate::control::{HookCall, RetryState};
 
 /// How long a program may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ type Ended = (u64, Result<(), String>);
 /// Tells programs for ever.
 pub(crate) async fn run(engine: Arc<Engine>) {
     let mut events = engine.appended.subscribe();
-    let mut tries = Tries::default();
+    let mut tries = RetryState::default();
     let (sender, mut ended) = mpsc::channel::<Ended>(16);
     let (mut latest, mut is_news) = (0, true);
     loop {
@@ -46,7 +46,7 @@ pub(crate) async fn run(engine: Arc<Engine>) {
                     return;
                 }
                 // Most of what happens is nothing that anybody is to hear of.
-                let before = std::mem::replace(&mut latest, engine.look(|turn| turn.latest_delivery()));
+                let before = std::mem::replace(&mut latest, engine.read(|transaction| transaction.latest_delivery()));
                 is_news = latest != before;
             }
             Some((number, outcome)) = ended.recv() => {
@@ -59,9 +59,9 @@ pub(crate) async fn run(engine: Arc<Engine>) {
 }
 
 /// Starts what may start; tells whether more may by now, since some had nobody to be told to.
-async fn begin(engine: &Arc<Engine>, tries: &mut Tries, sender: &mpsc::Sender<Ended>) -> bool {
+async fn begin(engine: &Arc<Engine>, tries: &mut RetryState, sender: &mpsc::Sender<Ended>) -> bool {
     let now = engine.now().mono;
-    let ready = engine.look(|turn| tries.ready(turn.due(), now));
+    let ready = engine.read(|transaction| tries.ready(transaction.due(), now));
     if ready.is_empty() {
         return false;
     }
@@ -72,36 +72,36 @@ async fn begin(engine: &Arc<Engine>, tries: &mut Tries, sender: &mpsc::Sender<En
             tries.failed(number, now.after(UNWRITABLE));
             continue;
         }
-        let (telling, _ticket) = engine.turn(|turn| {
-            let node = turn.due().get(&number).map(|due| due.node.clone());
-            let status = node.and_then(|node| views::status(turn, &node));
+        let (hook_call, _ticket) = engine.transaction(|transaction| {
+            let node = transaction.due().get(&number).map(|due| due.node.clone());
+            let status = node.and_then(|node| views::status(transaction, &node));
             let status = status.map(|status| json!(status));
-            turn.telling(number, status.as_ref())
+            transaction.hook_call(number, status.as_ref())
         });
-        let Some(telling) = telling else {
+        let Some(hook_call) = hook_call else {
             tries.ended(number);
             has_more = true;
             continue;
         };
         let (root, sender) = (engine.root.clone(), sender.clone());
         tokio::spawn(async move {
-            let outcome = tell(&root, &telling, PATIENCE).await;
+            let outcome = tell(&root, &hook_call, PATIENCE).await;
             // When the server ends nobody listens; it is told again at the next start.
-            drop(sender.send((telling.number, outcome)).await);
+            drop(sender.send((hook_call.number, outcome)).await);
         });
     }
     has_more
 }
 
-async fn note(engine: &Engine, tries: &mut Tries, number: u64, outcome: Result<(), String>) {
+async fn note(engine: &Engine, tries: &mut RetryState, number: u64, outcome: Result<(), String>) {
     let ((), ticket) = match outcome {
         Ok(()) => {
             tries.ended(number);
-            engine.turn(|turn| turn.delivered(number))
+            engine.transaction(|transaction| transaction.delivered(number))
         }
         Err(reason) => {
             let count = tries.failed(number, engine.now().mono);
-            engine.turn(|turn| turn.undelivered(number, count, &reason))
+            engine.transaction(|transaction| transaction.undelivered(number, count, &reason))
         }
     };
     if let Err(error) = ticket.durable().await {
@@ -110,8 +110,8 @@ async fn note(engine: &Engine, tries: &mut Tries, number: u64, outcome: Result<(
 }
 
 /// Runs a program; an error says why it has not heard.
-async fn tell(root: &Path, telling: &Telling, patience: Duration) -> Result<(), String> {
-    let (program, arguments) = telling.run.split_first().ok_or("there is no program")?;
+async fn tell(root: &Path, hook_call: &HookCall, patience: Duration) -> Result<(), String> {
+    let (program, arguments) = hook_call.run.split_first().ok_or("there is no program")?;
     // A path is one of the site; a bare name is looked for where programs are.
     let program = match program.contains('/') {
         true => root.join(program).into_os_string(),
@@ -129,7 +129,7 @@ async fn tell(root: &Path, telling: &Telling, patience: Duration) -> Result<(), 
         .spawn();
     let mut child = started.map_err(|error| format!("{shown} cannot be started: {error}"))?;
     let group = child.id();
-    match timeout(patience, finish(&mut child, &telling.text)).await {
+    match timeout(patience, finish(&mut child, &hook_call.text)).await {
         Ok(outcome) => outcome,
         Err(_) => {
             end(group);
@@ -202,12 +202,12 @@ mod tests {
 
     async fn told(script: &str, text: &str) -> Result<(), String> {
         let dir = tempfile::tempdir().unwrap();
-        let telling = Telling {
+        let hook_call = HookCall {
             number: 1,
             run: ["sh", "-c", script].map(str::to_owned).into(),
             text: text.into(),
         };
-        tell(dir.path(), &telling, Duration::from_secs(2)).await
+        tell(dir.path(), &hook_call, Duration::from_secs(2)).await
     }
 
     #[tokio::test]

@@ -220,10 +220,10 @@ impl Service {
     ) {
         let loaders = self.engine.loaders();
         let has = |name: &str| loaders.get(name).is_some();
-        let (decided, ticket) = self.engine.turn(|turn| {
+        let (decided, ticket) = self.engine.transaction(|transaction| {
             let all = questions.iter().map(|one| {
-                let decided = turn.dhcp(&one.ask, &has);
-                (decided, turn.addresses_ahead(&one.ask))
+                let decided = transaction.dhcp(&one.ask, &has);
+                (decided, transaction.addresses_ahead(&one.ask))
             });
             all.collect::<Vec<_>>()
         });

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::engine::Engine;
 use crate::{
-    control::{Report, Turn},
+    control::{Report, Transaction},
     model::{ConfirmNeighbour, Mac, SmallSet},
     net::{http::Peer, neighbour},
 };
@@ -17,15 +17,20 @@ impl Engine {
 
     /// Says why a machine that may get an installer is not who it says it is. What asks from this host is
     /// never in doubt.
-    pub(crate) fn doubt(&self, turn: &Turn<'_>, report: &Report, peer: Peer) -> Option<String> {
+    pub(crate) fn doubt(
+        &self,
+        transaction: &Transaction<'_>,
+        report: &Report,
+        peer: Peer,
+    ) -> Option<String> {
         let ip = peer.address.ip();
         let is_our_own = ip.is_loopback() || ip == peer.local.ip();
         if is_our_own || self.confirming() == ConfirmNeighbour::Off {
             return None;
         }
-        let expected = turn.cards_to_confirm(report)?;
+        let expected = transaction.cards_to_confirm(report)?;
         match neighbour::macs_at(ip) {
-            Ok(found) => misfit(ip, &found, &expected, self.is_strict()),
+            Ok(found) => mismatch(ip, &found, &expected, self.is_strict()),
             Err(error) => {
                 tracing::warn!("the kernel's neighbour table cannot be read: {error}");
                 let reason = "not confirmed: the kernel's neighbour table cannot be read";
@@ -40,7 +45,7 @@ impl Engine {
     }
 }
 
-fn misfit(
+fn mismatch(
     ip: IpAddr,
     found: &SmallSet<Mac>,
     expected: &SmallSet<Mac>,

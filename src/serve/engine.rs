@@ -14,7 +14,7 @@ use super::{
     outside, told,
 };
 use crate::{
-    control::{Snapshot, Turn, World},
+    control::{ServerState, Snapshot, Transaction},
     disk::{
         attempts::AttemptStore,
         journal::{Journal, JournalEntry, JournalHealth, Ticket},
@@ -52,7 +52,7 @@ pub(crate) struct Engine {
     /// Says that something was appended to the journal.
     pub(crate) appended: tokio::sync::watch::Sender<u64>,
     journal: Journal,
-    world: Mutex<World>,
+    server: Mutex<ServerState>,
     live: ArcSwap<Live>,
     /// Attempts that have ended; their documents go once that is on the disk.
     ended: Mutex<Vec<AttemptId>>,
@@ -105,7 +105,7 @@ pub(crate) struct Parts {
     pub(crate) microkernel: RepoSource,
     pub(crate) journal: Journal,
     pub(crate) journal_dir: PathBuf,
-    pub(crate) world: World,
+    pub(crate) server: ServerState,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) demonstration: bool,
     pub(crate) started_with: Arc<ServerConfig>,
@@ -131,7 +131,7 @@ impl Engine {
             rejected: ArcSwap::default(),
             appended: tokio::sync::watch::Sender::new(0),
             journal: parts.journal,
-            world: Mutex::new(parts.world),
+            server: Mutex::new(parts.server),
             live: ArcSwap::from_pointee(live),
             ended: Mutex::default(),
             handing_over: Mutex::default(),
@@ -168,42 +168,45 @@ impl Engine {
 
     /// Takes one turn. What has happened in it is on its way to the disk in the order of the turns; what rests
     /// on it waits for the ticket.
-    pub(crate) fn turn<T>(&self, act: impl FnOnce(&mut Turn<'_>) -> T) -> (T, Ticket) {
-        let mut world = self.world();
+    pub(crate) fn transaction<T>(
+        &self,
+        act: impl FnOnce(&mut Transaction<'_>) -> T,
+    ) -> (T, Ticket) {
+        let mut server = self.server();
         let live = self.live.load();
-        let mut turn = Turn::new(&live.snapshot, &mut world, self.now());
-        let outcome = act(&mut turn);
-        let (lines, ended) = turn.end();
-        let ticket = self.append(&world, lines, ended);
+        let mut transaction = Transaction::new(&live.snapshot, &mut server, self.now());
+        let outcome = act(&mut transaction);
+        let (lines, ended) = transaction.end();
+        let ticket = self.append(&server, lines, ended);
         (outcome, ticket)
     }
 
     /// Looks at the world without changing it.
-    pub(crate) fn look<T>(&self, see: impl FnOnce(&Turn<'_>) -> T) -> T {
-        let mut world = self.world();
+    pub(crate) fn read<T>(&self, see: impl FnOnce(&Transaction<'_>) -> T) -> T {
+        let mut server = self.server();
         let live = self.live.load();
-        see(&Turn::new(&live.snapshot, &mut world, self.now()))
+        see(&Transaction::new(&live.snapshot, &mut server, self.now()))
     }
 
     /// Puts a snapshot in the place of the one before, and takes note of what it means.
     pub(crate) fn replace(&self, snapshot: Arc<Snapshot>) -> Ticket {
-        let mut world = self.world();
+        let mut server = self.server();
         let before = self.snapshot();
         self.live.store(Arc::new(Live::new(
             &self.root,
             snapshot.clone(),
             &self.images,
         )));
-        let mut turn = Turn::new(&snapshot, &mut world, self.now());
-        turn.on_reload(Some(&before));
-        let (lines, ended) = turn.end();
-        self.append(&world, lines, ended)
+        let mut transaction = Transaction::new(&snapshot, &mut server, self.now());
+        transaction.on_reload(Some(&before));
+        let (lines, ended) = transaction.end();
+        self.append(&server, lines, ended)
     }
 
     /// Keeps what has happened so far as a state, so that the next start is quick.
     pub(crate) fn checkpoint(&self) -> anyhow::Result<Ticket> {
-        let world = self.world();
-        let state = serde_json::to_vec(&world.state)?;
+        let server = self.server();
+        let state = serde_json::to_vec(&server.state)?;
         Ok(self.journal.checkpoint(state))
     }
 
@@ -226,10 +229,15 @@ impl Engine {
         lock(&self.scripts).0.remove(&attempt);
     }
 
-    fn append(&self, world: &World, lines: Vec<JournalLine>, ended: Vec<AttemptId>) -> Ticket {
+    fn append(
+        &self,
+        server: &ServerState,
+        lines: Vec<JournalLine>,
+        ended: Vec<AttemptId>,
+    ) -> Ticket {
         lock(&self.ended).extend(ended);
         if !lines.is_empty() {
-            lines.iter().for_each(|line| told::tell(line, world));
+            lines.iter().for_each(|line| told::tell(line, server));
             self.appended
                 .send_modify(|count| *count += lines.len() as u64);
         }
@@ -269,7 +277,7 @@ impl Engine {
     /// whether there is one.
     fn clear(&self, attempt: AttemptId) -> std::io::Result<bool> {
         let key = handout::key(attempt);
-        match self.look(|turn| turn.is_handing_over(attempt)) {
+        match self.read(|transaction| transaction.is_handing_over(attempt)) {
             true => self.attempts.retain_only(key, HAND_OVER),
             false => self.attempts.remove(key).map(|()| false),
         }
@@ -281,9 +289,9 @@ impl Engine {
         if handing_over.is_empty() {
             return;
         }
-        let ended: Vec<AttemptId> = self.look(|turn| {
+        let ended: Vec<AttemptId> = self.read(|transaction| {
             let all = handing_over.iter().copied();
-            all.filter(|attempt| !turn.is_handing_over(*attempt))
+            all.filter(|attempt| !transaction.is_handing_over(*attempt))
                 .collect()
         });
         handing_over.retain(|attempt| !ended.contains(attempt));
@@ -295,8 +303,8 @@ impl Engine {
         lock(&self.ended).push(attempt);
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
-        lock(&self.world)
+    fn server(&self) -> MutexGuard<'_, ServerState> {
+        lock(&self.server)
     }
 }
 

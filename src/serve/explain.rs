@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    control::{Standing, Turn},
+    control::{Standing, Transaction},
     matcher::{self, Candidate},
     model::Node,
     site::{Provenance, Subject, provenance},
@@ -11,16 +11,16 @@ use crate::{
 
 /// Says why a machine gets what it gets: what binds it, what its next network boot is answered with, where
 /// each value comes from and what it shadows, and why other policies do not bind it.
-pub fn explain(turn: &Turn<'_>, name: &str) -> Option<Value> {
-    let (id, node) = turn.find(name)?;
-    let site = &turn.snapshot.site;
-    let status = turn.status(id, node.as_ref());
-    let machine = id.and_then(|id| turn.world.state.machine(id));
+pub fn explain(transaction: &Transaction<'_>, name: &str) -> Option<Value> {
+    let (id, node) = transaction.find(name)?;
+    let site = &transaction.snapshot.site;
+    let status = transaction.status(id, node.as_ref());
+    let machine = id.and_then(|id| transaction.server.state.machine(id));
     let facts = machine
         .map(|machine| machine.facts.clone())
         .unwrap_or_default();
-    let tags = matcher::tags(site, &turn.snapshot.rules, node.as_deref(), &facts);
-    let others = other_policies(turn, node.as_deref(), &tags, &facts, &status);
+    let tags = matcher::tags(site, &transaction.snapshot.rules, node.as_deref(), &facts);
+    let others = other_policies(transaction, node.as_deref(), &tags, &facts, &status);
     let node_name = status.name.parse().ok();
     let values = node_name.map_or_else(Vec::new, |name| {
         let subject = Subject {
@@ -54,7 +54,7 @@ pub fn explain(turn: &Turn<'_>, name: &str) -> Option<Value> {
         "next": next(&status),
         "tags": tags.yes,
         "tags_unknown": tags.unknown,
-        "values": values.iter().map(|value| value_of(turn, value)).collect::<Vec<_>>(),
+        "values": values.iter().map(|value| value_of(transaction, value)).collect::<Vec<_>>(),
         "policies": others,
     }))
 }
@@ -82,8 +82,8 @@ fn next(status: &crate::control::Status) -> String {
     }
 }
 
-fn value_of(turn: &Turn<'_>, value: &Provenance) -> Value {
-    let sources = &turn.snapshot.site.sources;
+fn value_of(transaction: &Transaction<'_>, value: &Provenance) -> Value {
+    let sources = &transaction.snapshot.site.sources;
     json!({
         "key": value.key,
         "value": value.value,
@@ -97,13 +97,13 @@ fn value_of(turn: &Turn<'_>, value: &Provenance) -> Value {
 }
 
 fn other_policies(
-    turn: &Turn<'_>,
+    transaction: &Transaction<'_>,
     node: Option<&Node>,
     tags: &matcher::TagSet,
     facts: &crate::model::Facts,
     status: &crate::control::Status,
 ) -> Vec<Value> {
-    let site = &turn.snapshot.site;
+    let site = &transaction.snapshot.site;
     let candidate = Candidate {
         is_declared: node.is_some(),
         known: None,
@@ -111,7 +111,8 @@ fn other_policies(
         facts,
     };
     let bound = |policy: &crate::model::PolicyName| {
-        turn.world
+        transaction
+            .server
             .state
             .bound
             .get(policy)
@@ -124,7 +125,7 @@ fn other_policies(
         .filter(|name| Some(*name) != status.policy.as_ref())
     {
         let policy = &site.policies[name];
-        let why = matcher::mismatch(policy, &turn.snapshot.rules, candidate, bound(name));
+        let why = matcher::mismatch(policy, &transaction.snapshot.rules, candidate, bound(name));
         let why = why.map_or_else(
             || "it would fit; another one comes first".into(),
             |why| why.to_string(),

@@ -96,18 +96,19 @@ impl Engine {
             tracing::debug!("{} from {ip}, of whom nothing is known", fetched.name);
             return;
         };
-        let ((), _told) = self.turn(|turn| turn.fetched(machine, fetched));
+        let ((), _told) = self.transaction(|transaction| transaction.fetched(machine, fetched));
     }
 
     /// Notes that a machine has begun to fetch a loader.
     pub(crate) fn note_asked(&self, machine: MachineId, name: &str) {
-        let ((), _told) = self.turn(|turn| turn.asked_loader(machine, name));
+        let ((), _told) = self.transaction(|transaction| transaction.asked_loader(machine, name));
     }
 
     /// Notes that somebody has asked for a file of a repo; of which length, none when it is not there.
     pub(crate) fn note_repo(&self, ip: IpAddr, file: &str, bytes: Option<u64>) {
-        if self.look(|turn| turn.is_followed(ip)) {
-            let ((), _told) = self.turn(|turn| turn.asked_repo(ip, file, bytes));
+        if self.read(|transaction| transaction.is_followed(ip)) {
+            let ((), _told) =
+                self.transaction(|transaction| transaction.asked_repo(ip, file, bytes));
         }
     }
 
@@ -121,9 +122,9 @@ impl Engine {
 
     /// The machine with these cards, else the one that has the address from us.
     pub(crate) fn machine_of(&self, cards: SmallSet<Mac>, ip: IpAddr) -> Option<MachineId> {
-        self.look(|turn| {
-            let by_card = turn.machine_at(cards);
-            by_card.or_else(|| turn.machine_leased(ip))
+        self.read(|transaction| {
+            let by_card = transaction.machine_at(cards);
+            by_card.or_else(|| transaction.machine_leased(ip))
         })
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{engine::Engine, outside};
 use crate::{
-    control::Turn,
+    control::Transaction,
     disk::repo::{ImageFile, ImageVerification, RepoSource},
     model::RepoName,
 };
@@ -74,7 +74,7 @@ impl Failed {
 
 impl Engine {
     /// Tells a turn from which repos nothing may be installed now, and why.
-    pub(crate) fn tell_of_images(&self, turn: &mut Turn<'_>) {
+    pub(crate) fn tell_of_images(&self, transaction: &mut Transaction<'_>) {
         let unproven = self
             .expected()
             .into_iter()
@@ -91,7 +91,7 @@ impl Engine {
                 };
                 Some((name, why))
             });
-        turn.on_images(unproven.collect());
+        transaction.on_images(unproven.collect());
     }
 
     /// The images that are to have a digest.

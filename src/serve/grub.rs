@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    booting::{Chosen, LOOKING},
+    booting::{Chosen, PROBING},
     engine::Engine,
     handout::GRUB,
     microkernel::NO_MICROKERNEL,
@@ -27,9 +27,9 @@ pub(crate) fn config(engine: &Arc<Engine>, chosen: Chosen, card: Mac, base: &str
         Chosen::Disk(disk) => grub::local(disk.how, disk.reason.as_deref()),
         Chosen::Wait(reason) => grub::wait(&reason),
         // TFTP waits for nobody. It asks again, and the answer is there by then.
-        Chosen::Look(addresses) => {
+        Chosen::ProbeAddresses(addresses) => {
             engine.look_ahead(addresses);
-            grub::wait(LOOKING)
+            grub::wait(PROBING)
         }
         Chosen::Microkernel(token) => {
             let config = engine.config_of_microkernel(base, token, card);

@@ -1,7 +1,7 @@
 //! What an attempt hands out: rendered and kept when it opens, read back when it is asked for.
 
 use crate::{
-    control::{Disk, Opening, Report, Snapshot, Turn},
+    control::{Disk, Opening, Report, Snapshot, Transaction},
     disk::attempts::{AttemptKey, AttemptStore, Document, DocumentBody, DocumentHeader},
     journal::{AttemptId, MachineId},
     model::{Arch, Facts, Mac, NodeName, Platform, PolicyName},
@@ -29,7 +29,7 @@ pub(crate) struct Whom<'a> {
 /// Renders and keeps everything of an attempt that is to be opened, and opens it; what comes out is the script,
 /// or how the machine goes to its disk when that cannot be done.
 pub(crate) fn open(
-    turn: &mut Turn<'_>,
+    transaction: &mut Transaction<'_>,
     attempts: &AttemptStore,
     opening: &Opening,
     report: &Report,
@@ -41,15 +41,15 @@ pub(crate) fn open(
         policy: opening.policy.as_ref(),
         address: opening.address,
     };
-    match keep(turn, attempts, &whom, report, base) {
+    match keep(transaction, attempts, &whom, report, base) {
         Ok(script) => {
-            turn.opened(opening);
+            transaction.opened(opening);
             Ok(script)
         }
-        Err(Unready::Unrendered(reason)) => Err(turn.not_opened(opening, reason)),
+        Err(Unready::Unrendered(reason)) => Err(transaction.not_opened(opening, reason)),
         // Nobody's mistake: it goes on by itself when there is room.
         Err(Unready::Unkept(reason)) => {
-            let disk = turn.not_opened(opening, reason.clone());
+            let disk = transaction.not_opened(opening, reason.clone());
             Err(Disk {
                 reason: Some(format!("held: {reason}")),
                 ..disk
@@ -68,15 +68,15 @@ enum Unready {
 
 /// Renders an open attempt of which nothing was read once more, since the site has changed.
 pub(crate) fn refresh(
-    turn: &mut Turn<'_>,
+    transaction: &mut Transaction<'_>,
     attempts: &AttemptStore,
     machine: MachineId,
     attempt: AttemptId,
     report: &Report,
     base: &str,
 ) -> Result<Vec<u8>, String> {
-    let binding = turn
-        .world
+    let binding = transaction
+        .server
         .state
         .machine(machine)
         .and_then(|machine| machine.binding.clone());
@@ -87,21 +87,21 @@ pub(crate) fn refresh(
         policy: policy.as_ref(),
         address: binding.and_then(|binding| binding.address),
     };
-    let kept = keep(turn, attempts, &whom, report, base);
+    let kept = keep(transaction, attempts, &whom, report, base);
     let script = kept.map_err(|(Unready::Unrendered(reason) | Unready::Unkept(reason))| reason)?;
-    turn.refreshed(machine);
+    transaction.refreshed(machine);
     Ok(script)
 }
 
 /// Renders and keeps everything of an attempt; returns its script.
 fn keep(
-    turn: &Turn<'_>,
+    transaction: &Transaction<'_>,
     attempts: &AttemptStore,
     whom: &Whom<'_>,
     report: &Report,
     base: &str,
 ) -> Result<Vec<u8>, Unready> {
-    let rendered = render_for(turn, whom, report, base).map_err(Unready::Unrendered)?;
+    let rendered = render_for(transaction, whom, report, base).map_err(Unready::Unrendered)?;
     let documents: Vec<Document> = rendered.files.into_iter().map(document).collect();
     attempts
         .write(key(whom.attempt), &documents)
@@ -131,13 +131,13 @@ pub(crate) fn kept_script(attempts: &AttemptStore, attempt: AttemptId) -> Result
 
 /// Renders the script of a task that installs nothing.
 pub(crate) fn script_of_task(
-    turn: &Turn<'_>,
+    transaction: &Transaction<'_>,
     machine: MachineId,
     macs: &[Mac],
     base: &str,
 ) -> Result<Vec<u8>, String> {
-    let node = turn.node_of(machine);
-    let status = turn.status(Some(machine), node.as_ref());
+    let node = transaction.node_of(machine);
+    let status = transaction.status(Some(machine), node.as_ref());
     let whom = Whom {
         machine,
         attempt: AttemptId { machine, number: 0 },
@@ -148,7 +148,7 @@ pub(crate) fn script_of_task(
         macs: macs.to_vec(),
         ..Report::default()
     };
-    let rendered = render_for(turn, &whom, &report, base)?;
+    let rendered = render_for(transaction, &whom, &report, base)?;
     let script = rendered.files.into_iter().find(|file| file.name == SCRIPT);
     match script.map(|script| script.body) {
         Some(render::FileBody::Bytes(bytes)) => Ok(bytes),
@@ -157,16 +157,16 @@ pub(crate) fn script_of_task(
 }
 
 fn render_for(
-    turn: &Turn<'_>,
+    transaction: &Transaction<'_>,
     whom: &Whom<'_>,
     report: &Report,
     base: &str,
 ) -> Result<RenderedAttempt, String> {
-    let machine = turn.world.state.machine(whom.machine);
+    let machine = transaction.server.state.machine(whom.machine);
     let facts = machine
         .map(|machine| machine.facts.clone())
         .unwrap_or_default();
-    let node = turn.node_of(whom.machine);
+    let node = transaction.node_of(whom.machine);
     let known = machine
         .into_iter()
         .flat_map(|machine| machine.identity.mac.iter().copied());
@@ -181,15 +181,15 @@ fn render_for(
         macs,
         pooled: whom.address,
     };
-    let (resolved, found) = resolved(turn.snapshot, &subject, whom.policy);
+    let (resolved, found) = resolved(transaction.snapshot, &subject, whom.policy);
     fail_on(&found)?;
-    let token = turn.world.token(whom.attempt).to_string();
+    let token = transaction.server.token(whom.attempt).to_string();
     let urls = Urls {
         base: base.to_owned(),
         token,
     };
     render(
-        turn.snapshot,
+        transaction.snapshot,
         &resolved,
         &facts,
         report,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{dhcp, engine::Engine};
-use crate::{boot::dhcp::DhcpMessage, control::Signature};
+use crate::{boot::dhcp::DhcpMessage, control::Diagnosis};
 
 /// Counts of what was heard since the start.
 #[derive(Debug, Default)]
@@ -54,13 +54,13 @@ pub(crate) async fn speak(engine: Arc<Engine>) {
 impl Heard {
     fn words(&self) -> String {
         let seconds = SILENCE.as_secs();
-        let signature = match self.hosts {
-            0 => Signature::NothingHeard { seconds },
-            messages => Signature::HostsAlone { messages, seconds },
+        let diagnosis = match self.hosts {
+            0 => Diagnosis::NothingHeard { seconds },
+            messages => Diagnosis::HostsAlone { messages, seconds },
         };
         match self.unreadable {
-            0 => signature.to_string(),
-            count => format!("{signature} ({count} datagrams were no DHCP at all)"),
+            0 => diagnosis.to_string(),
+            count => format!("{diagnosis} ({count} datagrams were no DHCP at all)"),
         }
     }
 }

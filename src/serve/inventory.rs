@@ -5,22 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::views;
-use crate::{control::Turn, journal::MachineId};
+use crate::{control::Transaction, journal::MachineId};
 
 /// The inventory: every machine that something binds, in groups by state, policy, task and tag.
-pub(crate) fn inventory(turn: &mut Turn<'_>) -> Value {
+pub(crate) fn inventory(transaction: &mut Transaction<'_>) -> Value {
     let mut groups: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut hosts: BTreeMap<String, Value> = BTreeMap::new();
-    for status in views::nodes(turn) {
+    for status in views::nodes(transaction) {
         if status.policy.is_none() && !status.declared {
             continue;
         }
         let host = status.name.clone();
-        let found = turn.find(&host);
+        let found = transaction.find(&host);
         let id = found.as_ref().and_then(|(id, _)| *id);
         let tags: Vec<String> = match &found {
             Some((Some(id), node)) => {
-                let tags = turn.tags(*id, node.as_deref()).yes;
+                let tags = transaction.tags(*id, node.as_deref()).yes;
                 tags.iter().map(ToString::to_string).collect()
             }
             _ => Vec::new(),
@@ -48,7 +48,7 @@ pub(crate) fn inventory(turn: &mut Turn<'_>) -> Value {
         }
         let mut told = json!(status);
         told["tags"] = json!(tags);
-        told["facts"] = facts(turn, id);
+        told["facts"] = facts(transaction, id);
         vars.insert("bootwright".into(), told);
         hosts.insert(host, Value::Object(vars));
     }
@@ -62,8 +62,8 @@ pub(crate) fn inventory(turn: &mut Turn<'_>) -> Value {
     Value::Object(inventory)
 }
 
-fn facts(turn: &Turn<'_>, id: Option<MachineId>) -> Value {
-    let machine = id.and_then(|id| turn.world.state.machine(id));
+fn facts(transaction: &Transaction<'_>, id: Option<MachineId>) -> Value {
+    let machine = id.and_then(|id| transaction.server.state.machine(id));
     machine.map_or(Value::Null, |machine| json!(machine.facts))
 }
 

@@ -3,7 +3,7 @@
 
 use super::{
     backend::{Server, reply},
-    booting::{Boot, Chosen, LOOKING},
+    booting::{Boot, Chosen, PROBING},
     engine::Engine,
 };
 use crate::{
@@ -27,8 +27,8 @@ pub(crate) fn boot_cfg(engine: &Engine, chosen: Chosen) -> String {
 /// Writes a machine's configuration for PXELINUX: it starts mboot, which then asks for its boot.cfg, or the disk.
 pub(crate) fn pxelinux(engine: &Engine, chosen: Chosen, mac: Mac) -> String {
     let repo = installer(engine, chosen).and_then(|(attempt, _)| {
-        let repo = engine.look(|turn| {
-            let machine = turn.world.state.machine(attempt.machine)?;
+        let repo = engine.read(|transaction| {
+            let machine = transaction.server.state.machine(attempt.machine)?;
             machine.attempt(attempt)?.repo.clone()
         });
         repo.ok_or_else(|| Some("its repo is gone".into()))
@@ -49,7 +49,7 @@ fn installer(engine: &Engine, chosen: Chosen) -> Result<(AttemptId, String), Opt
         },
         Chosen::Disk(disk) => return Err(disk.reason),
         Chosen::Wait(reason) => reason,
-        Chosen::Look(_) => LOOKING.into(),
+        Chosen::ProbeAddresses(_) => PROBING.into(),
         Chosen::Microkernel(_) | Chosen::Task(..) => "what it is to boot is started by iPXE".into(),
     };
     Err(Some(reason))
@@ -83,9 +83,9 @@ impl Server {
         };
         // Whoever asks for the head alone boots nothing.
         if ask.head {
-            let open = engine.look(|turn| {
-                let id = turn.machine_at([mac].into_iter().collect())?;
-                let open = turn.world.state.machine(id)?.open();
+            let open = engine.read(|transaction| {
+                let id = transaction.machine_at([mac].into_iter().collect())?;
+                let open = transaction.server.state.machine(id)?.open();
                 open.map(|open| open.id)
             });
             let kept = open.and_then(|attempt| engine.kept(attempt, BOOT_CFG).ok()?);

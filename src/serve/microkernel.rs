@@ -7,7 +7,7 @@ use super::{
     engine::Engine,
 };
 use crate::{
-    control::{CheckedIn, ReportError, Reported, Token, Turn},
+    control::{CheckedIn, ReportError, Reported, Token, Transaction},
     disk::repo::{OpenedRepoFile, RepoError},
     model::{Mac, TaskName},
     net::http::{self, CheckInReply, CheckInRequest, Reply, ServedFile},
@@ -67,8 +67,12 @@ impl Engine {
     }
 
     /// Whether what installs a task is the microkernel's agent, and there is no microkernel.
-    pub(crate) fn lacks_microkernel_of(&self, turn: &Turn<'_>, task: &TaskName) -> bool {
-        let task = turn.snapshot.library.task(task);
+    pub(crate) fn lacks_microkernel_of(
+        &self,
+        transaction: &Transaction<'_>,
+        task: &TaskName,
+    ) -> bool {
+        let task = transaction.snapshot.library.task(task);
         task.is_some_and(|task| task.spec.microkernel) && !self.has_microkernel()
     }
 
@@ -87,9 +91,9 @@ impl Engine {
             Ok(reported) => reported,
             Err(error) => return CheckInReply::Refused(no_report(&error)),
         };
-        let (told, ticket) = self.turn(|turn| {
-            self.tell_of_images(turn);
-            turn.check_in(token, reported.as_ref())
+        let (told, ticket) = self.transaction(|transaction| {
+            self.tell_of_images(transaction);
+            transaction.check_in(token, reported.as_ref())
         });
         if let Err(error) = ticket.durable().await {
             tracing::error!("{error}");

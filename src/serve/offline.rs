@@ -16,7 +16,7 @@ use super::{
     replay, start, views,
 };
 use crate::{
-    control::{Operation, Snapshot, TokenKey, Turn, World},
+    control::{Operation, ServerState, Snapshot, TokenKey, Transaction},
     disk::{
         self,
         journal::{Journal, JournalOptions},
@@ -30,7 +30,7 @@ use crate::{
 /// A site and its journal, without a server.
 pub struct Offline {
     snapshot: Arc<Snapshot>,
-    world: World,
+    server: ServerState,
     clock: Clock,
     state: Option<StateDirectory>,
 }
@@ -47,13 +47,13 @@ impl Offline {
         let (config, snapshot) = snapshot(root)?;
         let clock = Clock::start();
         let state = StateDirectory::existing(&keep::state_path(root, &config)?);
-        let world = match &state {
+        let server = match &state {
             Some(state) => start::read_journal(state, clock)?,
-            None => World::new(Default::default(), TokenKey([0; 32]), 0, clock.now()),
+            None => ServerState::new(Default::default(), TokenKey([0; 32]), 0, clock.now()),
         };
         Ok(Offline {
             snapshot,
-            world,
+            server,
             clock,
             state,
         })
@@ -61,35 +61,35 @@ impl Offline {
 
     /// Every machine, as the API answers.
     pub fn nodes(&mut self) -> Value {
-        json!(views::nodes(&self.turn()))
+        json!(views::nodes(&self.transaction()))
     }
 
     /// One machine, as the API answers.
     pub fn node(&mut self, name: &str) -> Result<Value, ApiError> {
-        views::node(&self.turn(), name)
+        views::node(&self.transaction(), name)
     }
 
     /// What one machine reported of itself, as the API answers.
     pub fn facts(&mut self, name: &str) -> Result<Value, ApiError> {
-        views::facts(&self.turn(), name)
+        views::facts(&self.transaction(), name)
     }
 
     /// Why one machine gets what it gets, as the API answers.
     pub fn explain(&mut self, name: &str) -> Result<Value, ApiError> {
-        views::explained(&self.turn(), name)
+        views::explained(&self.transaction(), name)
     }
 
     /// One machine's log as lines of JSON.
     pub fn log(&mut self, name: &str) -> Result<Bytes, ApiError> {
-        let ids = views::ids(&self.turn(), name)?;
+        let ids = views::ids(&self.transaction(), name)?;
         match &self.state {
             Some(state) => views::log(&state.journal(), &ids, None),
             None => Ok(Bytes::new()),
         }
     }
 
-    fn turn(&mut self) -> Turn<'_> {
-        Turn::new(&self.snapshot, &mut self.world, self.clock.now())
+    fn transaction(&mut self) -> Transaction<'_> {
+        Transaction::new(&self.snapshot, &mut self.server, self.clock.now())
     }
 }
 
@@ -125,13 +125,13 @@ pub fn operate(root: &Path, request: &Request) -> anyhow::Result<Result<String, 
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
     let key = TokenKey(state.token_key()?.0);
-    let mut world = World::new(folded, key, u64::from_be_bytes(seed), clock.now());
-    let mut turn = Turn::new(&snapshot, &mut world, clock.now());
-    let said = act(&mut turn, request);
-    let (lines, _) = turn.end();
+    let mut server = ServerState::new(folded, key, u64::from_be_bytes(seed), clock.now());
+    let mut transaction = Transaction::new(&snapshot, &mut server, clock.now());
+    let said = act(&mut transaction, request);
+    let (lines, _) = transaction.end();
     journal.append(lines.iter().map(entry).collect()).wait()?;
     // What is missing from the journal was known to whoever asked: the next start need not find it again.
-    let state_now = serde_json::to_vec(&world.state)?;
+    let state_now = serde_json::to_vec(&server.state)?;
     journal.checkpoint(state_now).wait()?;
     if let (Request::Declare { .. }, Some(id)) = (request, &config.site_id) {
         state.write_site_id(&id.value)?;
@@ -139,27 +139,32 @@ pub fn operate(root: &Path, request: &Request) -> anyhow::Result<Result<String, 
     Ok(said)
 }
 
-fn act(turn: &mut Turn<'_>, request: &Request) -> Result<String, ApiError> {
+fn act(transaction: &mut Transaction<'_>, request: &Request) -> Result<String, ApiError> {
     match request {
         Request::Machine(name, operation) => {
-            turn.operate(name, operation).map_err(|error| match error {
-                crate::control::OperationError::Unknown(name) => {
-                    views::unknown(&name, turn.snapshot)
-                }
-                crate::control::OperationError::Refused(why) => ApiError::new(409, why),
-            })
+            transaction
+                .operate(name, operation)
+                .map_err(|error| match error {
+                    crate::control::OperationError::Unknown(name) => {
+                        views::unknown(&name, transaction.snapshot)
+                    }
+                    crate::control::OperationError::Refused(why) => ApiError::new(409, why),
+                })
         }
-        Request::ReleaseAll => Ok(format!("{} machines are released", turn.release_all())),
+        Request::ReleaseAll => Ok(format!(
+            "{} machines are released",
+            transaction.release_all()
+        )),
         Request::Pause => {
-            turn.pause();
+            transaction.pause();
             Ok("no installer is handed out until `bootwright resume`".into())
         }
         Request::Resume => {
-            turn.resume();
+            transaction.resume();
             Ok("installers are handed out again".into())
         }
         Request::Declare { installed } => {
-            let marked = turn.declare_state(*installed);
+            let marked = transaction.declare_state(*installed);
             Ok(if *installed {
                 format!("{marked} nodes count as installed")
             } else {

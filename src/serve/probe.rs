@@ -26,8 +26,9 @@ pub(crate) async fn run(engine: Arc<Engine>) {
         for (machine, attempt, address) in awaited(&engine) {
             // A refusal or a silence is the usual answer of a machine that still boots.
             if let Ok(Ok(_)) = timeout(PATIENCE, TcpStream::connect(address)).await {
-                let ((), ticket) =
-                    engine.turn(|turn| turn.inferred(machine, attempt, Stage::Finished));
+                let ((), ticket) = engine.transaction(|transaction| {
+                    transaction.inferred(machine, attempt, Stage::Finished)
+                });
                 if let Err(error) = ticket.durable().await {
                     tracing::error!("{error}");
                 }
@@ -39,16 +40,16 @@ pub(crate) async fn run(engine: Arc<Engine>) {
 /// Machines that are installed, have not finished, and whose task is complete when they answer: those that cannot say so
 /// themselves. A host's web server answers before its first-boot scripts have ended.
 fn awaited(engine: &Engine) -> Vec<(MachineId, u32, SocketAddr)> {
-    engine.look(|turn| {
+    engine.read(|transaction| {
         let mut list = Vec::new();
-        for machine in turn.world.state.machines.values() {
+        for machine in transaction.server.state.machines.values() {
             let Some(attempt) = machine
                 .current()
                 .filter(|attempt| attempt.is_installed() && !attempt.is_finished())
             else {
                 continue;
             };
-            let Some(task) = turn.snapshot.library.task(&attempt.task) else {
+            let Some(task) = transaction.snapshot.library.task(&attempt.task) else {
                 continue;
             };
             let port = task
@@ -60,9 +61,9 @@ fn awaited(engine: &Engine) -> Vec<(MachineId, u32, SocketAddr)> {
                     Completion::Callback => None,
                 });
             let Some(port) = port else { continue };
-            let node = turn.node_of(machine.id);
-            let status = turn.status(Some(machine.id), node.as_ref());
-            let site = &turn.snapshot.site;
+            let node = transaction.node_of(machine.id);
+            let status = transaction.status(Some(machine.id), node.as_ref());
+            let site = &transaction.snapshot.site;
             let policy = status.policy.as_ref();
             let policy = policy.and_then(|name| site.policies.get(name));
             let layers = Layers::new(site, node.as_deref(), policy.map(AsRef::as_ref));
@@ -71,7 +72,7 @@ fn awaited(engine: &Engine) -> Vec<(MachineId, u32, SocketAddr)> {
             if task.spec.tells_that_it_is_finished(secure) {
                 continue;
             }
-            let status = views::with_address(turn, status);
+            let status = views::with_address(transaction, status);
             let address = status.address.and_then(|address| address.parse().ok());
             list.extend(address.map(|ip| (machine.id, attempt.number, SocketAddr::new(ip, port))));
         }

@@ -88,11 +88,13 @@ impl Repos {
             (None, None, None) => return nothing(repo),
         };
         let source = outside::source(&self.root, &self.site, repo, &self.images);
-        let sign = source
+        let observation = source
             .as_ref()
             .and_then(|source| guess(|path, text| source.says(path, text)));
         let told = body.task.as_ref().map(|at| at.value.to_string());
-        let guessed = sign.and_then(|sign| sign.task).map(str::to_owned);
+        let guessed = observation
+            .and_then(|observation| observation.task)
+            .map(str::to_owned);
         let trouble = source.as_ref().and_then(|source| {
             let trouble = source.trouble();
             trouble.or_else(|| not_genuine(repo, source))
@@ -109,7 +111,7 @@ impl Repos {
             files: totals.map(|(files, _)| files),
             guessed: told.is_none() && guessed.is_some(),
             task: told.or(guessed),
-            system: sign.map(|sign| sign.title),
+            system: observation.map(|observation| observation.title),
             trouble,
         }
     }
@@ -147,11 +149,11 @@ fn nothing(repo: &Repo) -> RepoShown {
 pub fn list(source: &RepoSource, path: &str) -> Result<Vec<disk::repo::RepoEntry>, RepoError> {
     match source.list(path) {
         Err(RepoError::Missing(_) | RepoError::NotAFile(_) | RepoError::Io { .. }) => {
-            let looked = source.look(path)?;
-            let name = looked.path.rsplit('/').next().unwrap_or_default();
+            let found = source.read(path)?;
+            let name = found.path.rsplit('/').next().unwrap_or_default();
             Ok(vec![disk::repo::RepoEntry {
                 name: name.to_owned(),
-                size: Some(looked.size),
+                size: Some(found.size),
                 link: None,
             }])
         }

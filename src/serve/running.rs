@@ -205,7 +205,8 @@ impl Running {
         }
         self.background.iter().for_each(JoinHandle::abort);
         let engine = self.engine.0;
-        let ((), ticket) = engine.turn(|turn| turn.record_site(Event::Stopped {}));
+        let ((), ticket) =
+            engine.transaction(|transaction| transaction.record_site(Event::Stopped {}));
         ticket.durable().await?;
         engine.checkpoint()?.durable().await?;
         Ok(())
@@ -242,7 +243,7 @@ async fn tick(engine: Arc<Engine>) {
     loop {
         second.tick().await;
         // What a deadline says is no answer to anybody: nothing waits for it.
-        let ((), _ticket) = engine.turn(|turn| turn.tick());
+        let ((), _ticket) = engine.transaction(|transaction| transaction.tick());
         engine.sweep().await;
     }
 }

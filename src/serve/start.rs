@@ -24,7 +24,7 @@ use super::{
     user,
 };
 use crate::{
-    control::{TokenKey, World},
+    control::{ServerState, TokenKey},
     disk::{
         attempts::AttemptStore,
         journal::{self, Journal, JournalOptions},
@@ -70,7 +70,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let state = open_state(&root, &config, options.state.as_deref())?;
     let known = keep::known(&state, &config)?;
     let clock = Clock::start();
-    let (journal, world, mut troubles) = open_journal(&state, &root, clock)?;
+    let (journal, server, mut troubles) = open_journal(&state, &root, clock)?;
     let images = Arc::new(ImageRegistry::with_cache(state.images()));
     let mut loader = Loader::new(&root, state.password_key()?, images.clone());
     let listeners = Listeners::open(&options, &config, &root, &mut troubles)?;
@@ -84,7 +84,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         microkernel: RepoSource::Directory(RepoDirectory::new(&state.microkernel())),
         journal,
         journal_dir: state.journal(),
-        world,
+        server,
         snapshot: chosen.snapshot.clone(),
         demonstration: known == Known::Demonstration,
         started_with: config.clone(),
@@ -168,7 +168,7 @@ fn open_journal(
     state: &StateDirectory,
     root: &Path,
     clock: Clock,
-) -> anyhow::Result<(Journal, World, Vec<String>)> {
+) -> anyhow::Result<(Journal, ServerState, Vec<String>)> {
     let now = clock.now();
     let open = || Journal::open(&state.journal(), root, JournalOptions::default());
     let (mut journal, replayed) = open()?;
@@ -190,7 +190,7 @@ fn open_journal(
     let key = TokenKey(state.token_key()?.0);
     Ok((
         journal,
-        World::new(folded, key, u64::from_be_bytes(seed), now),
+        ServerState::new(folded, key, u64::from_be_bytes(seed), now),
         found,
     ))
 }
@@ -202,26 +202,26 @@ async fn begin(
     known: Known,
     troubles: &mut Vec<String>,
 ) -> anyhow::Result<()> {
-    let ((), ticket) = engine.turn(|turn| {
-        turn.record_site(Event::Started {
+    let ((), ticket) = engine.transaction(|transaction| {
+        transaction.record_site(Event::Started {
             version: env!("CARGO_PKG_VERSION").into(),
         });
         if let Known::No(reason) = known
-            && turn.world.state.lost.is_none()
+            && transaction.server.state.lost.is_none()
         {
-            turn.record_site(Event::StateLost { reason });
+            transaction.record_site(Event::StateLost { reason });
         }
-        turn.on_reload(chosen.before.as_deref());
-        turn.start_clocks();
+        transaction.on_reload(chosen.before.as_deref());
+        transaction.start_deadlines();
     });
     if let Err(error) = ticket.durable().await {
         troubles.push(format!("{error}: installations are held"));
     }
-    troubles.extend(engine.look(|turn| turn.world.state.lost.clone()));
-    let live = engine.look(|turn| {
-        let machines = turn.world.state.machines.values();
+    troubles.extend(engine.read(|transaction| transaction.server.state.lost.clone()));
+    let live = engine.read(|transaction| {
+        let machines = transaction.server.state.machines.values();
         let newest = machines.filter_map(|machine| machine.newest());
-        let kept = newest.filter(|attempt| attempt.open || turn.is_handing_over(attempt.id));
+        let kept = newest.filter(|attempt| attempt.open || transaction.is_handing_over(attempt.id));
         kept.map(|attempt| (attempt.id, attempt.open))
             .collect::<Vec<_>>()
     });
@@ -245,7 +245,7 @@ async fn begin(
 }
 
 /// Reads what is kept of a site without the lock.
-pub(crate) fn read_journal(state: &StateDirectory, clock: Clock) -> anyhow::Result<World> {
+pub(crate) fn read_journal(state: &StateDirectory, clock: Clock) -> anyhow::Result<ServerState> {
     let now = clock.now();
     let replayed = journal::read(&state.journal());
     let folded = match replayed {
@@ -254,5 +254,5 @@ pub(crate) fn read_journal(state: &StateDirectory, clock: Clock) -> anyhow::Resu
         Err(error) => return Err(error.into()),
     };
     let key = state.token_key().map_or([0; 32], |key| key.0);
-    Ok(World::new(folded, TokenKey(key), 0, now))
+    Ok(ServerState::new(folded, TokenKey(key), 0, now))
 }

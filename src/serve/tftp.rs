@@ -184,7 +184,7 @@ impl Tree {
         let base = self.base(ask);
         let mut boot = Boot::of_card(mac, by, platform, self.peer(ask), &base);
         match self.engine.choose_now(&mut boot) {
-            Chosen::Look(addresses) => {
+            Chosen::ProbeAddresses(addresses) => {
                 self.engine.look_ahead(addresses);
                 Err(TftpRefusal::Later)
             }

@@ -1,12 +1,12 @@
 //! What happens, as it happens, on the server's own log.
 
 use crate::{
-    control::World,
+    control::ServerState,
     journal::{Event, JournalLine, describe},
 };
 
 /// Tells one line, unless it only repeats what others tell better.
-pub(crate) fn tell(line: &JournalLine, world: &World) {
+pub(crate) fn tell(line: &JournalLine, server: &ServerState) {
     // What the server says of itself it says in words of its own.
     if matches!(
         line.event,
@@ -21,7 +21,7 @@ pub(crate) fn tell(line: &JournalLine, world: &World) {
         return;
     }
     let describe = describe(line);
-    let machine = line.machine.and_then(|id| world.state.machine(id));
+    let machine = line.machine.and_then(|id| server.state.machine(id));
     let name = machine.map_or_else(String::new, |machine| {
         let mac = machine.identity.mac.first();
         machine.node.as_ref().map_or_else(

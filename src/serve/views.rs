@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{bases::Bases, engine::Engine, handout};
 use crate::{
-    control::{Report, Snapshot, Status, Token, Turn, shown_address},
+    control::{Report, Snapshot, Status, Token, Transaction, shown_address},
     journal::MachineId,
     model::{Facts, NodeName},
     net::http::{ApiError, Bytes},
@@ -16,24 +16,26 @@ use crate::{
 };
 
 /// Every machine.
-pub(crate) fn nodes(turn: &Turn<'_>) -> Vec<Status> {
-    let statuses = turn.statuses().into_iter();
-    statuses.map(|status| with_address(turn, status)).collect()
+pub(crate) fn nodes(transaction: &Transaction<'_>) -> Vec<Status> {
+    let statuses = transaction.statuses().into_iter();
+    statuses
+        .map(|status| with_address(transaction, status))
+        .collect()
 }
 
 /// One machine, as JSON.
-pub(crate) fn node(turn: &Turn<'_>, name: &str) -> Result<Value, ApiError> {
-    status(turn, name)
+pub(crate) fn node(transaction: &Transaction<'_>, name: &str) -> Result<Value, ApiError> {
+    status(transaction, name)
         .map(|status| json!(status))
-        .ok_or_else(|| unknown(name, turn.snapshot))
+        .ok_or_else(|| unknown(name, transaction.snapshot))
 }
 
 /// What one machine reported of itself, as JSON.
-pub(crate) fn facts(turn: &Turn<'_>, name: &str) -> Result<Value, ApiError> {
-    let (id, _) = turn
+pub(crate) fn facts(transaction: &Transaction<'_>, name: &str) -> Result<Value, ApiError> {
+    let (id, _) = transaction
         .find(name)
-        .ok_or_else(|| unknown(name, turn.snapshot))?;
-    let machine = id.and_then(|id| turn.world.state.machine(id));
+        .ok_or_else(|| unknown(name, transaction.snapshot))?;
+    let machine = id.and_then(|id| transaction.server.state.machine(id));
     Ok(json!(
         machine
             .map(|machine| machine.facts.clone())
@@ -42,16 +44,16 @@ pub(crate) fn facts(turn: &Turn<'_>, name: &str) -> Result<Value, ApiError> {
 }
 
 /// Why one machine gets what it gets, as JSON.
-pub(crate) fn explained(turn: &Turn<'_>, name: &str) -> Result<Value, ApiError> {
-    super::explain(turn, name).ok_or_else(|| unknown(name, turn.snapshot))
+pub(crate) fn explained(transaction: &Transaction<'_>, name: &str) -> Result<Value, ApiError> {
+    super::explain(transaction, name).ok_or_else(|| unknown(name, transaction.snapshot))
 }
 
 /// The numbers of a machine and of those that were merged into it.
-pub(crate) fn ids(turn: &Turn<'_>, name: &str) -> Result<Vec<MachineId>, ApiError> {
-    let (id, _) = turn
+pub(crate) fn ids(transaction: &Transaction<'_>, name: &str) -> Result<Vec<MachineId>, ApiError> {
+    let (id, _) = transaction
         .find(name)
-        .ok_or_else(|| unknown(name, turn.snapshot))?;
-    let state = &turn.world.state;
+        .ok_or_else(|| unknown(name, transaction.snapshot))?;
+    let state = &transaction.server.state;
     let merged = state
         .merged
         .keys()
@@ -91,8 +93,12 @@ impl Engine {
     pub(crate) fn status(&self) -> Value {
         let snapshot = self.snapshot();
         let rejected = self.rejected.load();
-        let (paused, lost) =
-            self.look(|turn| (turn.world.state.paused, turn.world.state.lost.clone()));
+        let (paused, lost) = self.read(|transaction| {
+            (
+                transaction.server.state.paused,
+                transaction.server.state.lost.clone(),
+            )
+        });
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "site": self.root.display().to_string(),
@@ -131,7 +137,7 @@ impl Engine {
                 return Some(format!("the journal cannot be written: {reason}"));
             }
         }
-        let lost = self.look(|turn| turn.world.state.lost.clone());
+        let lost = self.read(|transaction| transaction.server.state.lost.clone());
         if let Some(lost) = lost {
             return Some(format!("installations are held: {lost}"));
         }
@@ -150,17 +156,20 @@ pub(crate) fn unknown(name: &str, snapshot: &Snapshot) -> ApiError {
 }
 
 /// How one machine stands.
-pub(crate) fn status(turn: &Turn<'_>, name: &str) -> Option<Status> {
-    let (id, node) = turn.find(name)?;
-    Some(with_address(turn, turn.status(id, node.as_ref())))
+pub(crate) fn status(transaction: &Transaction<'_>, name: &str) -> Option<Status> {
+    let (id, node) = transaction.find(name)?;
+    Some(with_address(
+        transaction,
+        transaction.status(id, node.as_ref()),
+    ))
 }
 
 /// Adds what has to be resolved first.
-pub(crate) fn with_address(turn: &Turn<'_>, mut status: Status) -> Status {
+pub(crate) fn with_address(transaction: &Transaction<'_>, mut status: Status) -> Status {
     let Ok(name) = status.name.parse::<NodeName>() else {
         return status;
     };
-    let node = turn.snapshot.site.nodes.get(&name);
+    let node = transaction.snapshot.site.nodes.get(&name);
     if node.is_none() && status.policy.is_none() {
         return status;
     }
@@ -170,16 +179,16 @@ pub(crate) fn with_address(turn: &Turn<'_>, mut status: Status) -> Status {
         macs: status.mac.clone(),
         pooled: status.pooled,
     };
-    let (resolved, _) = handout::resolved(turn.snapshot, &subject, status.policy.as_ref());
+    let (resolved, _) = handout::resolved(transaction.snapshot, &subject, status.policy.as_ref());
     status.address = shown_address(&resolved.net);
-    let facts = turn
+    let facts = transaction
         .find(&status.name)
-        .and_then(|(id, _)| Some(turn.world.state.machine(id?)?.facts.clone()));
+        .and_then(|(id, _)| Some(transaction.server.state.machine(id?)?.facts.clone()));
     let facts = facts.unwrap_or_default();
     // A name that cannot be made yet is not shown; `check` and `explain` say why.
     status.hostname = render::hostname(
-        &turn.snapshot.site,
-        &turn.snapshot.library,
+        &transaction.snapshot.site,
+        &transaction.snapshot.library,
         &resolved,
         &facts,
     )

@@ -631,8 +631,8 @@ fn every_client_finds_its_boot_file_where_it_looks() {
             options.extend(server.map(|_| (50, &address[..])));
             let query = query(kind, &options);
             let mut ground = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
-            let wishes = LoaderPreference::default();
-            ground.boot = boot_file(query.client, &wishes, "http://192.0.2.1", |_| true);
+            let preference = LoaderPreference::default();
+            ground.boot = boot_file(query.client, &preference, "http://192.0.2.1", |_| true);
             let bytes = decide(&query, &ground).unwrap().datagram(&query);
             // The fixed field, which is all that U-Boot reads, and the option say the same.
             let end = bytes[108..236].iter().position(|byte| *byte == 0).unwrap();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bootwright::{
-    control::Signature,
+    control::Diagnosis,
     model::{
         Bond, Bridge, Deadlines, DhcpConfig, DiskSelector, HookBody, HttpConfig, Interface,
         LimitsConfig, NetworkBody, NodeBody, OperatorConfig, PathsConfig, RepoBody, Route, Rule,
@@ -141,9 +141,9 @@ fn every_dependency_has_its_reason() {
 
 #[test]
 fn every_sentence_of_a_boot_that_stops_is_listed_in_its_order() {
-    let rows: Vec<String> = Signature::examples()
+    let rows: Vec<String> = Diagnosis::examples()
         .iter()
-        .map(|signature| format!("| {} | {} |", signature.what(), signature.remedy()))
+        .map(|diagnosis| format!("| {} | {} |", diagnosis.what(), diagnosis.remedy()))
         .collect();
     let page = page("troubleshooting");
     let listed = section(&page, "##", "When nothing happens").lines();

@@ -229,8 +229,8 @@ fn links_lead_to_files_and_never_out() {
         ("none", Err("the repo has no file `none`")),
         ("../x.iso", Err("`../x.iso` is not a path within a repo")),
     ] {
-        let looked = source.look(path);
-        let found = looked.map(|looked| looked.path);
+        let on_arp_reply = source.look(path);
+        let found = on_arp_reply.map(|on_arp_reply| on_arp_reply.path);
         let found = found.map_err(|error| error.to_string());
         assert_eq!(found.as_deref().map_err(String::as_str), expected, "{path}");
     }

@@ -86,16 +86,16 @@ fn ask(
 ) {
     let pause = Duration::from_secs(1) * CLIENTS as u32 / OFFERED as u32;
     let mut at = Instant::now();
-    let mut turn = index;
+    let mut transaction = index;
     while !ended.load(Ordering::Relaxed) {
-        turn += 1;
-        match turn % 8 {
-            0 => waits(&mut client, pick(&ready.waiting, turn)),
-            1 => installs(&mut client, pick(&ready.installing, turn)),
-            2 => calls_back(&mut client, pick(&ready.installing, turn)),
+        transaction += 1;
+        match transaction % 8 {
+            0 => waits(&mut client, pick(&ready.waiting, transaction)),
+            1 => installs(&mut client, pick(&ready.installing, transaction)),
+            2 => calls_back(&mut client, pick(&ready.installing, transaction)),
             3 => reads_a_file(&mut client),
             4 => is_healthy(&mut client),
-            _ => is_done(&mut client, *pick(&ready.finished, turn)),
+            _ => is_done(&mut client, *pick(&ready.finished, transaction)),
         }
         answered.fetch_add(1, Ordering::Relaxed);
         at += pause;
@@ -103,8 +103,8 @@ fn ask(
     }
 }
 
-fn pick<T>(list: &[T], turn: usize) -> &T {
-    &list[turn / 8 % list.len()]
+fn pick<T>(list: &[T], transaction: usize) -> &T {
+    &list[transaction / 8 % list.len()]
 }
 
 fn waits(client: &mut Client, machine: &Expected) {

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::control::{
-    Reported, Token, Turn, Unbound, identity::identify::Who, install::binding::Bound,
+    Reported, Token, Transaction, Unbound, identity::identify::Identified, install::binding::Bound,
     install::open::is_due,
 };
 use crate::{
@@ -37,15 +37,15 @@ pub enum CheckedIn {
     Unknown,
 }
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// The token by which a machine in the microkernel checks in. It is the same after a restart.
     pub fn check_in_token(&mut self, machine: MachineId) -> Token {
-        self.world.admit(machine)
+        self.server.admit(machine)
     }
 
     /// Takes what a machine in the microkernel reports, if it does, and tells it what to do.
     pub fn check_in(&mut self, token: Token, reported: Option<&Reported>) -> CheckedIn {
-        let Some(id) = self.world.checks_in_by(token) else {
+        let Some(id) = self.server.checks_in_by(token) else {
             return CheckedIn::Unknown;
         };
         if reported.is_some() && !self.may_report(id) {
@@ -53,21 +53,21 @@ impl Turn<'_> {
         }
         let who = match reported {
             Some(reported) => self.identify(&self.identity_of(id, reported)),
-            None => Who::Machine(id, self.node_of(id)),
+            None => Identified::Machine(id, self.node_of(id)),
         };
         let (id, node) = match who {
-            Who::Machine(id, node) => (id, node),
-            Who::Doubt(_, reason) => {
+            Identified::Machine(id, node) => (id, node),
+            Identified::Ambiguous(_, reason) => {
                 return self.tell(id, None, self.wait(), format!("held: {reason}"));
             }
-            Who::Nobody => return CheckedIn::Unknown,
+            Identified::NoIdentity => return CheckedIn::Unknown,
         };
         // Its microkernel runs, so that boot is over: the next one is another, also where firmware gives it no number.
-        self.world.run.boots.remove(id);
+        self.server.volatile.boots.latest.remove(id);
         if let Some(reported) = reported {
             self.take_report(id, reported);
         }
-        if self.world.run.switching_off.remove(&id) {
+        if self.server.volatile.microkernels.switching_off.remove(&id) {
             return self.tell(
                 id,
                 node.as_ref(),
@@ -94,10 +94,10 @@ impl Turn<'_> {
 
     fn may_report(&mut self, id: MachineId) -> bool {
         let now = self.now.mono;
-        let last = self.world.run.reported.get(id);
+        let last = self.server.volatile.microkernels.reported.get(id);
         let may = last.is_none_or(|last| now.since(*last) >= APART);
         if may {
-            self.world.run.reported.insert(id, now);
+            self.server.volatile.microkernels.reported.insert(id, now);
         }
         may
     }
@@ -125,7 +125,7 @@ impl Turn<'_> {
         if !is_due(self.machine(id), node) {
             return Err("nothing is due".into());
         }
-        if self.world.state.paused {
+        if self.server.state.paused {
             return Err("paused: nothing is installed until `bootwright resume`".into());
         }
         let bound = match self.binding(id, node) {
@@ -151,7 +151,10 @@ impl Turn<'_> {
             return Err(reason);
         }
         self.bind(id, node, &bound)?;
-        let (now, rebooting) = (self.now.mono, &mut self.world.run.rebooting);
+        let (now, rebooting) = (
+            self.now.mono,
+            &mut self.server.volatile.microkernels.rebooting,
+        );
         rebooting.retain(|_, since| now.since(*since) < REBOOTING);
         rebooting.insert(id, now);
         Ok(format!("{taker} takes it"))
@@ -186,7 +189,7 @@ impl Turn<'_> {
                 };
                 format!("{tags}; no policy takes it; `explain` tells why not")
             }
-            Unbound::Named(policy, misfit) => format!("policy {policy}: {misfit}"),
+            Unbound::Named(policy, mismatch) => format!("policy {policy}: {mismatch}"),
             Unbound::NoTask => "nothing says which task installs it".into(),
         }
     }
@@ -194,7 +197,7 @@ impl Turn<'_> {
     /// How many other machines were told to boot anew and have not opened their installation yet.
     fn rebooting(&self, besides: MachineId) -> usize {
         let now = self.now.mono;
-        let rebooting = &self.world.run.rebooting;
+        let rebooting = &self.server.volatile.microkernels.rebooting;
         let others = rebooting
             .iter()
             .filter(|(id, since)| **id != besides && now.since(**since) < REBOOTING);
@@ -203,7 +206,7 @@ impl Turn<'_> {
 
     /// The more machines wait, the more seldom each of them asks.
     fn wait(&self) -> AgentAction {
-        let waiting = self.world.index.strangers.len() / WAITING_PER_SECOND;
+        let waiting = self.server.index.undeclared.len() / WAITING_PER_SECOND;
         let seconds = AGAIN.saturating_add(u32::try_from(waiting).unwrap_or(u32::MAX));
         AgentAction::Wait { seconds }
     }
@@ -217,7 +220,7 @@ impl Turn<'_> {
     ) -> CheckedIn {
         let node = node.map(|node| &**node);
         CheckedIn::Instruction(AgentInstruction {
-            node: crate::control::status::name_of(self.world.state.machine(id), node),
+            node: crate::control::status::name_of(self.server.state.machine(id), node),
             reason,
             action,
         })

@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::control::{Turn, dhcp::pool::Pool, dhcp::requester::Asker};
+use crate::control::{Transaction, dhcp::pool::AddressPool, dhcp::requester::Asker};
 use crate::{
     boot::dhcp::{AddressAssignment, DhcpMessage, NetworkOptions},
     journal::{Event, HoldCause},
@@ -72,7 +72,7 @@ fn subnet(network: &Network, at: Ipv4Addr) -> Option<Ipv4Net> {
     .find(|net| net.contains(&at))
 }
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Which address the asker has or may have.
     pub(crate) fn held(
         &mut self,
@@ -87,14 +87,14 @@ impl Turn<'_> {
         let now = self.now.wall;
         let leased = self.leased(query.mac).find(|ip| in_range(network, *ip));
         if let Some(address) = leased.filter(|ip| self.is_free(network, *ip, query.mac)) {
-            let lease = &self.world.state.leases[&address];
+            let lease = &self.server.state.leases[&address];
             return if lease.until > now {
                 AddressAssignment::Leased(address)
             } else {
                 AddressAssignment::Free(address)
             };
         }
-        let offered = self.world.run.offers.get(&query.mac);
+        let offered = self.server.volatile.dhcp.offers.get(&query.mac);
         let mut likely = offered
             .map(|(ip, _)| *ip)
             .into_iter()
@@ -134,17 +134,17 @@ impl Turn<'_> {
     }
 
     fn leased(&self, mac: Mac) -> impl Iterator<Item = Ipv4Addr> {
-        let known = self.world.index.lease.get(&mac);
+        let known = self.server.index.lease.get(&mac);
         known.into_iter().flatten().copied()
     }
 
     /// Whether nobody but this card has an address of a range.
     fn is_free(&self, network: &Network, ip: Ipv4Addr, mac: Mac) -> bool {
-        let leased = self.world.state.leases.get(&ip);
+        let leased = self.server.state.leases.get(&ip);
         let is_anothers = leased.is_some_and(|lease| {
             lease.mac != Some(mac) && later(lease.until, SAME_LEASE) > self.now.wall
         });
-        let offered = self.world.run.offered.get(&ip);
+        let offered = self.server.volatile.dhcp.offered_to.get(&ip);
         let is_offered =
             offered.is_some_and(|(to, at)| *to != mac && self.now.mono.since(*at) < OFFERED);
         !is_anothers && !is_offered && self.snapshot.may_lease(network, ip)
@@ -153,19 +153,23 @@ impl Turn<'_> {
     fn find_free(&mut self, network: &Network, mac: Mac) -> Option<Ipv4Addr> {
         let (name, now) = (&network.name.value, self.now.mono);
         let ranges: Vec<(u32, u64)> = ranges(network).collect();
-        let known = self.world.run.pools.remove(name);
+        let known = self.server.volatile.dhcp.pools.remove(name);
         let (mut begun, mut pool) = match known.filter(|(_, pool)| pool.is_of(&ranges)) {
             Some(known) => known,
-            None => (now, Pool::new(ranges.clone(), MOST)),
+            None => (now, AddressPool::new(ranges.clone(), MOST)),
         };
         let fits = |address| self.is_free(network, address, mac);
         let mut found = pool.take(|bits| fits(Ipv4Addr::from_bits(bits)));
         if found.is_none() && (pool.is_small() || now.since(begun) >= FULL) {
             // Leases and offers have ended meanwhile.
-            (begun, pool) = (now, Pool::new(ranges, MOST));
+            (begun, pool) = (now, AddressPool::new(ranges, MOST));
             found = pool.take(|bits| fits(Ipv4Addr::from_bits(bits)));
         }
-        self.world.run.pools.insert(name.clone(), (begun, pool));
+        self.server
+            .volatile
+            .dhcp
+            .pools
+            .insert(name.clone(), (begun, pool));
         found.map(Ipv4Addr::from_bits)
     }
 
@@ -181,23 +185,26 @@ impl Turn<'_> {
     }
 
     pub(crate) fn offer(&mut self, mac: Mac, address: Ipv4Addr) {
-        let run = &mut self.world.run;
-        if let Some((before, _)) = run.offers.insert(mac, (address, self.now.mono)) {
-            run.offered.remove(&before);
+        let volatile = &mut self.server.volatile;
+        if let Some((before, _)) = volatile.dhcp.offers.insert(mac, (address, self.now.mono)) {
+            volatile.dhcp.offered_to.remove(&before);
         }
-        if let Some((other, _)) = run.offered.insert(address, (mac, self.now.mono))
+        if let Some((other, _)) = volatile
+            .dhcp
+            .offered_to
+            .insert(address, (mac, self.now.mono))
             && other != mac
         {
-            run.offers.remove(&other);
+            volatile.dhcp.offers.remove(&other);
         }
     }
 
     pub(crate) fn lease(&mut self, mac: Mac, address: Ipv4Addr, span: Duration) {
-        let run = &mut self.world.run;
-        run.offers.remove(&mac);
-        run.offered.remove(&address);
+        let volatile = &mut self.server.volatile;
+        volatile.dhcp.offers.remove(&mac);
+        volatile.dhcp.offered_to.remove(&address);
         let until = later(self.now.wall, span);
-        let known = self.world.state.leases.get(&address);
+        let known = self.server.state.leases.get(&address);
         if known.is_some_and(|known| {
             known.mac == Some(mac) && until.since(known.until) < SAME_LEASE.min(span / 8)
         }) {
@@ -214,7 +221,7 @@ impl Turn<'_> {
         let Some(address) = query.ciaddr else {
             return;
         };
-        let leased = self.world.state.leases.get(&address);
+        let leased = self.server.state.leases.get(&address);
         if leased.is_some_and(|lease| lease.mac == Some(query.mac)) {
             self.record_site(Event::LeaseEnded { address });
         }
@@ -225,7 +232,7 @@ impl Turn<'_> {
         let Some(address) = query.requested else {
             return;
         };
-        let leased = self.world.state.leases.get(&address);
+        let leased = self.server.state.leases.get(&address);
         if leased.is_some_and(|lease| lease.mac == Some(query.mac)) {
             let until = later(self.now.wall, DECLINED);
             self.record_site(Event::Lease {
@@ -240,7 +247,7 @@ impl Turn<'_> {
             && addresses(&node, query.mac).any(|ip| ip == IpAddr::V4(address))
         {
             // What was heard before is refuted.
-            self.world.run.looks.remove(&address);
+            self.server.volatile.addresses.results.remove(&address);
             let name = &network.name;
             let reason = format!("{address} is used by somebody else on network {name}, it says");
             self.hold(id, HoldCause::Address, &reason);

@@ -3,7 +3,7 @@
 /// Which places of a range are known to be taken. What is free in truth is for the caller to say: an address that
 /// became free again is found when there is no other, so who had it before finds it free for as long as can be.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Pool {
+pub(crate) struct AddressPool {
     /// The ranges: the first address of each, and how many there are.
     ranges: Vec<(u32, u64)>,
     /// A bit for each place: whether it is taken.
@@ -16,16 +16,16 @@ const BITS: u64 = u64::BITS as u64;
 /// In words: 1,024 places take some 100 us.
 const SMALL: usize = 16;
 
-impl Pool {
+impl AddressPool {
     /// Of these ranges at most `most` places are used.
-    pub(crate) fn new(ranges: Vec<(u32, u64)>, most: u64) -> Pool {
+    pub(crate) fn new(ranges: Vec<(u32, u64)>, most: u64) -> AddressPool {
         let size = ranges.iter().map(|(_, size)| size).sum::<u64>().min(most);
         let mut taken = vec![0; size.div_ceil(BITS) as usize];
         // The last word may have more bits than there are places.
         if let Some(last) = taken.last_mut().filter(|_| size % BITS != 0) {
             *last = u64::MAX << (size % BITS);
         }
-        Pool {
+        AddressPool {
             ranges,
             taken,
             cursor: 0,
@@ -87,17 +87,17 @@ mod tests {
             let all: Vec<u32> = all
                 .flat_map(|(first, size)| *first..first + *size as u32)
                 .collect();
-            let mut pool = Pool::new(ranges, 65_536);
+            let mut pool = AddressPool::new(ranges, 65_536);
             let found: Vec<u32> = std::iter::from_fn(|| pool.take(|_| true)).collect();
             assert_eq!(found, all, "{sizes:?}");
         }
-        let mut bounded = Pool::new(vec![(0, 1_000)], 70);
+        let mut bounded = AddressPool::new(vec![(0, 1_000)], 70);
         assert_eq!(std::iter::from_fn(|| bounded.take(|_| true)).count(), 70);
     }
 
     #[test]
     fn what_is_not_free_is_passed_over_and_not_asked_again() {
-        let mut pool = Pool::new(vec![(0, 1_000)], 65_536);
+        let mut pool = AddressPool::new(vec![(0, 1_000)], 65_536);
         let mut asked = 0;
         let mut next = || {
             pool.take(|address| {

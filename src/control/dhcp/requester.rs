@@ -2,26 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::control::{Bound, DhcpAsk, Turn, identity::identify::Who};
+use crate::control::{Bound, DhcpAsk, Transaction, identity::identify::Identified};
 use crate::{
     boot::dhcp::DhcpMessage,
     journal::{Event, MachineId},
-    model::{Identity, MonotonicTime, Network, Node, Policy, UndeclaredMode, Uuid},
+    model::{Identity, Network, Node, Policy, UndeclaredMode, Uuid},
 };
 
 /// So many strangers become known by DHCP at once, and then one more each second. Anybody can ask in the name of
 /// machines that do not exist, and each one that becomes known is some lines of the journal.
 const STRANGERS: u32 = 500;
-
-/// Strangers that became known by DHCP of late.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Strangers {
-    /// One less each second.
-    count: u32,
-    at: MonotonicTime,
-    /// It was said that there are too many.
-    told: bool,
-}
 
 /// Whom a question is from.
 #[derive(Default)]
@@ -32,7 +22,7 @@ pub(crate) struct Asker {
     pub(crate) doubt: Option<String>,
 }
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Whom a question is from. Only a machine that boots from the network becomes known by it.
     pub(crate) fn asker(&mut self, ask: &DhcpAsk, network: &Network) -> Asker {
         let identity = identity(&ask.query);
@@ -41,7 +31,7 @@ impl Turn<'_> {
             .unknown
             .as_ref()
             .is_some_and(|at| at.value == UndeclaredMode::Ignore);
-        let leaves_no_trace = ignores && self.is_stranger(&identity);
+        let leaves_no_trace = ignores && self.is_new_undeclared(&identity);
         if !ask.query.client.boots() || leaves_no_trace {
             let declared = self.snapshot.site.identities.by_mac(&identity);
             return Asker {
@@ -58,36 +48,37 @@ impl Turn<'_> {
             mac: identity.mac.clone(),
             ..Identity::default()
         };
-        let is_new = self.is_strange(&identity) && self.world.bearing(&card).is_empty();
-        if is_new && !self.meets_stranger() {
+        let is_new =
+            self.matches_no_declaration(&identity) && self.server.machines_with(&card).is_empty();
+        if is_new && !self.admits_new_machine() {
             return Asker::default();
         }
         match self.identify(&identity) {
-            Who::Machine(id, node) => Asker {
+            Identified::Machine(id, node) => Asker {
                 id: Some(id),
                 node,
                 doubt: None,
             },
-            Who::Doubt(id, reason) => Asker {
+            Identified::Ambiguous(id, reason) => Asker {
                 id,
                 node: None,
                 doubt: Some(reason),
             },
-            Who::Nobody => Asker::default(),
+            Identified::NoIdentity => Asker::default(),
         }
     }
 
     /// Whether one more stranger may become known by DHCP now.
-    fn meets_stranger(&mut self) -> bool {
+    fn admits_new_machine(&mut self) -> bool {
         let now = self.now.mono;
-        let met = &mut self.world.run.strangers;
+        let met = &mut self.server.volatile.dhcp.discovery;
         let seconds = now.since(met.at).as_secs();
         met.count = met
             .count
             .saturating_sub(u32::try_from(seconds).unwrap_or(u32::MAX));
         met.at = met.at.after(Duration::from_secs(seconds));
         if met.count >= STRANGERS {
-            if !std::mem::replace(&mut met.told, true) {
+            if !std::mem::replace(&mut met.is_logged, true) {
                 let text = format!(
                     "more than {STRANGERS} unknown machines ask to boot: from now on one more becomes known each second"
                 );
@@ -95,7 +86,7 @@ impl Turn<'_> {
             }
             return false;
         }
-        met.told &= met.count > 0;
+        met.is_logged &= met.count > 0;
         met.count += 1;
         true
     }

@@ -6,10 +6,8 @@ use std::{
 };
 
 use crate::control::{
-    BootAsk, Bound, Decision, Layers, Report, Turn,
-    dhcp::lease,
-    dhcp::requester::Asker,
-    diagnosis::progress::{Sign, Trail},
+    BootAsk, Bound, Decision, Layers, Report, Transaction, dhcp::lease, dhcp::requester::Asker,
+    diagnosis::progress::Observation, volatile::BootRecord,
 };
 use crate::{
     boot::{
@@ -20,9 +18,7 @@ use crate::{
         },
     },
     journal::{DhcpOutcome, Event, MachineId},
-    model::{
-        BootProgram, DhcpMode, Identity, LocalBoot, MonotonicTime, Network, RepoName, SmallSet,
-    },
+    model::{BootProgram, DhcpMode, Identity, LocalBoot, Network, RepoName, SmallSet},
     render::mboot,
 };
 
@@ -46,24 +42,7 @@ pub struct DhcpAsk {
     pub other: Option<Ipv4Addr>,
 }
 
-/// What this run remembers of how a machine comes to boot.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Firmware {
-    /// What was last written to its log of DHCP, and when.
-    told: Option<(String, MonotonicTime)>,
-    /// How far its boot has come, and at which address it is.
-    pub(crate) trail: Trail,
-    pub(crate) at: Option<IpAddr>,
-    /// The loader that it fetched last, and how often without asking for a script.
-    loader: Option<String>,
-    fetched: u32,
-    /// The loader that has led to a script.
-    worked: Option<String>,
-    /// When an unanswered DISCOVER last counted as a boot, and whether the machine was to boot its disk.
-    silent: Option<(MonotonicTime, bool)>,
-}
-
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Answers a DHCP question, or says why not. What rests on a lease waits for the turn's ticket.
     pub fn dhcp(
         &mut self,
@@ -129,24 +108,27 @@ impl Turn<'_> {
             .id
             .and_then(|id| self.repo_of_mboot(id, bound.as_ref()));
         let path = repo.map(|repo| mboot::loader_of(repo.as_str()));
-        let mut wishes = LoaderPreference {
+        let mut preference = LoaderPreference {
             loader: own.map(String::as_str).or(of_network),
             secure_boot: secure.copied().unwrap_or(false),
             mboot: path.as_deref(),
             ..LoaderPreference::default()
         };
-        let cannot_wait = wishes.starts_mboot(ask.query.client).is_some();
+        let cannot_wait = preference.starts_mboot(ask.query.client).is_some();
         if let Some(id) = asker.id
             && (cannot_wait || self.local_boot(id, node) == LocalBoot::Silent)
             && self.boots_by_silence(id, ask, cannot_wait)
         {
             return Err(NoReply::LocalBoot);
         }
-        if let Some(firmware) = asker.id.and_then(|id| self.world.run.firmware.get(id)) {
-            wishes.loader_fetches = firmware.fetched;
-            wishes.working_loader = firmware.worked.as_deref();
+        if let Some(record) = asker
+            .id
+            .and_then(|id| self.server.volatile.progress.records.get(id))
+        {
+            preference.loader_fetches = record.fetched;
+            preference.working_loader = record.worked.as_deref();
         }
-        boot_file(ask.query.client, &wishes, &ask.base, has)
+        boot_file(ask.query.client, &preference, &ask.base, has)
     }
 
     /// The repo of a machine whose installer ESXi's own loader may start.
@@ -167,8 +149,8 @@ impl Turn<'_> {
     /// Whether a machine is sent to its disk by no answer at all, since its `local-boot` is silent, or since it would start
     /// a loader that can neither wait nor reliably leave. That counts as a network boot, at most once in three minutes.
     fn boots_by_silence(&mut self, id: MachineId, ask: &DhcpAsk, cannot_wait: bool) -> bool {
-        let firmware = self.world.run.firmware.get(id);
-        if let Some((at, to_disk)) = firmware.and_then(|firmware| firmware.silent)
+        let record = self.server.volatile.progress.records.get(id);
+        if let Some((at, to_disk)) = record.and_then(|record| record.silent)
             && self.now.mono.since(at) < SILENT_BOOT
         {
             return to_disk;
@@ -186,12 +168,12 @@ impl Turn<'_> {
         let to_disk = match decision {
             Decision::Disk(_) => true,
             Decision::Wait(_) | Decision::Microkernel(_) | Decision::Script(..) => cannot_wait,
-            Decision::Repeat { .. } | Decision::Open(_) | Decision::Look(_) => false,
+            Decision::Repeat { .. } | Decision::Open(_) | Decision::ProbeAddresses(_) => false,
         };
         let now = self.now.mono;
-        self.firmware(id).silent = Some((now, to_disk));
+        self.boot_record(id).silent = Some((now, to_disk));
         // What the machine then asks for is a boot of its own.
-        self.world.run.boots.remove(id);
+        self.server.volatile.boots.latest.remove(id);
         to_disk
     }
 
@@ -242,37 +224,37 @@ impl Turn<'_> {
         let client = ask.query.client.to_string();
         let line = format!("{client} {given:?}");
         let now = self.now.mono;
-        let firmware = self.firmware(id);
-        let same = firmware.told.as_ref();
+        let record = self.boot_record(id);
+        let same = record.logged.as_ref();
         let same = same.is_some_and(|(told, at)| *told == line && now.since(*at) < SAME_LINE);
         if !same {
-            firmware.told = Some((line, now));
+            record.logged = Some((line, now));
             self.record(id, Event::Dhcp { client, given });
         }
     }
 
     /// A machine has fetched something over TFTP or HTTP, or has failed to.
     pub fn fetched(&mut self, id: MachineId, fetched: Fetched) {
-        let id = self.world.state.resolve(id);
+        let id = self.server.state.resolve(id);
         let Fetched { name, program, .. } = fetched;
         let by = fetched.by.into();
         let is_loader = Loader::named(&name).is_some();
-        let sign = match &fetched.outcome {
+        let observation = match &fetched.outcome {
             // Its own way of fetching, such as GRUB's, is at work.
-            Ok(_) if mboot::is_file(&name) => Some(Sign::File { bytes: 0 }),
-            Ok(_) if is_loader || program.is_some() => Some(Sign::Loaded {
+            Ok(_) if mboot::is_file(&name) => Some(Observation::File { bytes: 0 }),
+            Ok(_) if is_loader || program.is_some() => Some(Observation::Loaded {
                 file: name.clone(),
                 program,
             }),
-            Err(broken) if broken.no_response => Some(Sign::Unheard(name.clone())),
+            Err(broken) if broken.no_response => Some(Observation::Unheard(name.clone())),
             Ok(_) | Err(_) => None,
         };
         let event = match fetched.outcome {
             Ok((bytes, ms)) => {
                 if is_loader {
-                    let firmware = self.firmware(id);
-                    firmware.fetched += 1;
-                    firmware.loader = Some(name.clone());
+                    let record = self.boot_record(id);
+                    record.fetched += 1;
+                    record.loader = Some(name.clone());
                 }
                 Event::Fetched {
                     by,
@@ -284,26 +266,26 @@ impl Turn<'_> {
             Err(Broken { reason, .. }) => Event::Unfetched { by, name, reason },
         };
         self.record(id, event);
-        if let Some(sign) = sign {
-            self.saw(id, sign);
+        if let Some(observation) = observation {
+            self.saw(id, observation);
         }
     }
 
     /// A machine has got on since it last asked by DHCP: when it asks again it boots anew.
     pub(crate) fn got_on(&mut self, id: MachineId) {
-        if let Some(firmware) = self.world.run.firmware.get_mut(id) {
-            firmware.silent = None;
+        if let Some(record) = self.server.volatile.progress.records.get_mut(id) {
+            record.silent = None;
         }
     }
 
     /// A machine has asked for its script: its loader works.
     pub(crate) fn came_to_script(&mut self, id: MachineId) {
-        let Some(firmware) = self.world.run.firmware.get_mut(id) else {
+        let Some(record) = self.server.volatile.progress.records.get_mut(id) else {
             return;
         };
-        firmware.fetched = 0;
-        if let Some(loader) = firmware.loader.take() {
-            firmware.worked = Some(loader);
+        record.fetched = 0;
+        if let Some(loader) = record.loader.take() {
+            record.worked = Some(loader);
         }
     }
 
@@ -313,7 +295,7 @@ impl Turn<'_> {
             mac: cards,
             ..Identity::default()
         };
-        match self.world.bearing(&identity).iter().as_slice() {
+        match self.server.machines_with(&identity).iter().as_slice() {
             [id] => Some(*id),
             _ => None,
         }
@@ -324,18 +306,19 @@ impl Turn<'_> {
         let IpAddr::V4(v4) = ip else {
             return None;
         };
-        let leased = self.world.state.leases.get(&v4);
+        let leased = self.server.state.leases.get(&v4);
         match leased.and_then(|lease| lease.mac) {
             Some(card) => self.machine_at([card].into_iter().collect()),
             None => self.machine_at(self.card_declared_at(ip)?),
         }
     }
 
-    pub(crate) fn firmware(&mut self, id: MachineId) -> &mut Firmware {
-        self.world
-            .run
-            .firmware
-            .get_or_insert_with(id, Firmware::default)
+    pub(crate) fn boot_record(&mut self, id: MachineId) -> &mut BootRecord {
+        self.server
+            .volatile
+            .progress
+            .records
+            .get_or_insert_with(id, BootRecord::default)
     }
 }
 

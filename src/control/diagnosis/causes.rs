@@ -8,7 +8,7 @@ use crate::boot::Program;
 
 /// How a boot is seen to have stopped, or why none begins.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Signature {
+pub enum Diagnosis {
     /// Nothing at all arrives on the DHCP ports.
     NothingHeard {
         /// For how long.
@@ -85,50 +85,50 @@ pub enum Signature {
     NoDocument,
 }
 
-impl Signature {
+impl Diagnosis {
     /// What was seen.
     pub fn what(&self) -> String {
         match self {
-            Signature::NothingHeard { seconds } => {
+            Diagnosis::NothingHeard { seconds } => {
                 format!("nothing was heard on the DHCP ports for {seconds} s, not even from phones")
             }
-            Signature::HostsAlone { messages, seconds } => format!(
+            Diagnosis::HostsAlone { messages, seconds } => format!(
                 "{messages} DHCP messages of running systems in {seconds} s, so cable and broadcast work, and no PXE client"
             ),
-            Signature::NoLoader { reason } => format!("it gets nothing to boot, since {reason}"),
-            Signature::NotDeclared { unseen } => {
+            Diagnosis::NoLoader { reason } => format!("it gets nothing to boot, since {reason}"),
+            Diagnosis::NotDeclared { unseen } => {
                 format!("no declaration has this card, and {unseen} was never seen")
             }
-            Signature::OfferIgnored => "it asks again and again, and takes no offer".into(),
-            Signature::OfferLost => {
+            Diagnosis::OfferIgnored => "it asks again and again, and takes no offer".into(),
+            Diagnosis::OfferLost => {
                 "it asks again and again, and takes no offer of an address".into()
             }
-            Signature::AnotherServer { server } => {
+            Diagnosis::AnotherServer { server } => {
                 format!("it goes with another DHCP server, {server}, and fetches nothing here")
             }
-            Signature::NoBootServer { server } => format!(
+            Diagnosis::NoBootServer { server } => format!(
                 "it has its address from {server}, and asked neither port 4011 nor for a loader"
             ),
-            Signature::LoaderNotAsked { file } => {
+            Diagnosis::LoaderNotAsked { file } => {
                 format!("it was told to fetch {file}, and never asked for it")
             }
-            Signature::TransferUnheard { file } => {
+            Diagnosis::TransferUnheard { file } => {
                 format!("it asked for {file} over TFTP, and acknowledged nothing of what was sent")
             }
-            Signature::WrongLoader {
+            Diagnosis::WrongLoader {
                 file,
                 program,
                 firmware,
             } => format!("{file} is {program}, and its firmware is {firmware}"),
-            Signature::LoaderSilent { file } => {
+            Diagnosis::LoaderSilent { file } => {
                 format!("it fetched {file}, and nothing was heard of it after that")
             }
-            Signature::NoScript { url } => {
+            Diagnosis::NoScript { url } => {
                 format!("iPXE runs on it, and did not come from {url} to its script")
             }
-            Signature::NoKernel => "it has its script, and asked for no kernel".into(),
-            Signature::FileMissing { file } => format!("it asked for {file}, which is not there"),
-            Signature::NoDocument => {
+            Diagnosis::NoKernel => "it has its script, and asked for no kernel".into(),
+            Diagnosis::FileMissing { file } => format!("it asked for {file}, which is not there"),
+            Diagnosis::NoDocument => {
                 "it fetched what its script names, and its installer asked for no document".into()
             }
         }
@@ -137,57 +137,57 @@ impl Signature {
     /// The likely cause, and what to do.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Signature::NothingHeard { .. } => {
+            Diagnosis::NothingHeard { .. } => {
                 "is this the right cable and interface, and does a firewall drop UDP 67?"
             }
-            Signature::HostsAlone { .. } => {
+            Diagnosis::HostsAlone { .. } => {
                 "is network boot on, and first in the boot order? Secure Boot and Fast Boot may hide it"
             }
-            Signature::NoLoader { .. } => {
+            Diagnosis::NoLoader { .. } => {
                 "bring it (`bootwright check` names the package), or let `loader` name another"
             }
-            Signature::NotDeclared { .. } => {
+            Diagnosis::NotDeclared { .. } => {
                 "is it that machine? Write this MAC into its declaration"
             }
-            Signature::OfferIgnored => {
+            Diagnosis::OfferIgnored => {
                 "its firmware ignores proxy offers, or no other server gives it an address; set `dhcp = \"reserve\"` on its \
                  network"
             }
-            Signature::OfferLost => {
+            Diagnosis::OfferLost => {
                 "our answers do not arrive; trust this server's port in the switch's DHCP snooping, and let UDP 68 out"
             }
-            Signature::AnotherServer { .. } => {
+            Diagnosis::AnotherServer { .. } => {
                 "two servers answer there; switch that one off, or set `dhcp = \"proxy\"` on its network"
             }
-            Signature::NoBootServer { .. } => {
+            Diagnosis::NoBootServer { .. } => {
                 "a firewall drops UDP 4011 or 69, or its firmware ignores proxy offers; open both ports, else set \
                  `dhcp = \"reserve\"` on its network"
             }
-            Signature::LoaderNotAsked { .. } => {
+            Diagnosis::LoaderNotAsked { .. } => {
                 "a firewall drops UDP 69 (of a URL: its TCP port), or TFTP is off; open the port, and see what `serve` says \
                  of TFTP at its start"
             }
-            Signature::TransferUnheard { .. } => {
+            Diagnosis::TransferUnheard { .. } => {
                 "a firewall lets the request through and drops what follows; allow UDP between port 69 of this server and \
                  every port of the machine, both ways"
             }
-            Signature::WrongLoader { .. } => {
+            Diagnosis::WrongLoader { .. } => {
                 "take `loader` away, or let it name one for this firmware"
             }
-            Signature::LoaderSilent { .. } => {
+            Diagnosis::LoaderSilent { .. } => {
                 "it has no driver for the card (the other loader comes after two tries), Secure Boot refuses it \
                  (`secure-boot = true`), or the switch's port opens late (spanning tree: portfast; LACP: fallback)"
             }
-            Signature::NoScript { .. } => {
+            Diagnosis::NoScript { .. } => {
                 "a firewall drops that TCP port, or `advertise` names an address that it does not reach"
             }
-            Signature::NoKernel => {
+            Diagnosis::NoKernel => {
                 "HTTP is blocked on the way, or the machine has too little memory; its screen names iPXE's error"
             }
-            Signature::FileMissing { .. } => {
+            Diagnosis::FileMissing { .. } => {
                 "is the repo whole, and its image still mounted? `bootwright check` names what is missing"
             }
-            Signature::NoDocument => {
+            Diagnosis::NoDocument => {
                 "the installer has no driver for the card, or no network there (a VLAN, a wrong address, a link that comes up \
                  late); its screen says which"
             }
@@ -195,46 +195,46 @@ impl Signature {
     }
 
     /// One of each kind, with examples for what differs from one to the next.
-    pub fn examples() -> Vec<Signature> {
+    pub fn examples() -> Vec<Diagnosis> {
         let server = Ipv4Addr::new(192, 0, 2, 254);
         let snponly = || String::from("snponly.efi");
         vec![
-            Signature::NothingHeard { seconds: 90 },
-            Signature::HostsAlone {
+            Diagnosis::NothingHeard { seconds: 90 },
+            Diagnosis::HostsAlone {
                 messages: 14,
                 seconds: 90,
             },
-            Signature::NoLoader {
+            Diagnosis::NoLoader {
                 reason: "snponly.efi is not there: apt-get install ipxe".into(),
             },
-            Signature::NotDeclared {
+            Diagnosis::NotDeclared {
                 unseen: "db1".into(),
             },
-            Signature::OfferIgnored,
-            Signature::OfferLost,
-            Signature::AnotherServer { server },
-            Signature::NoBootServer { server },
-            Signature::LoaderNotAsked { file: snponly() },
-            Signature::TransferUnheard { file: snponly() },
-            Signature::WrongLoader {
+            Diagnosis::OfferIgnored,
+            Diagnosis::OfferLost,
+            Diagnosis::AnotherServer { server },
+            Diagnosis::NoBootServer { server },
+            Diagnosis::LoaderNotAsked { file: snponly() },
+            Diagnosis::TransferUnheard { file: snponly() },
+            Diagnosis::WrongLoader {
                 file: snponly(),
                 program: Program::EfiX64,
                 firmware: "BIOS".into(),
             },
-            Signature::LoaderSilent { file: snponly() },
-            Signature::NoScript {
+            Diagnosis::LoaderSilent { file: snponly() },
+            Diagnosis::NoScript {
                 url: "http://192.0.2.1/boot.ipxe".into(),
             },
-            Signature::NoKernel,
-            Signature::FileMissing {
+            Diagnosis::NoKernel,
+            Diagnosis::FileMissing {
                 file: "repo/debian/linux".into(),
             },
-            Signature::NoDocument,
+            Diagnosis::NoDocument,
         ]
     }
 }
 
-impl fmt::Display for Signature {
+impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.what(), self.remedy())
     }

@@ -1,4 +1,4 @@
-//! When nothing happens: each machine's [`Trail`], and saying what it shows.
+//! When nothing happens: each machine's [`BootProgress`], and saying what it shows.
 //!
 //! What is said stands in the machine's log as a remark, and is the reason that `nodes` shows until the machine
 //! gets further. Only this run remembers it, and nothing is decided by it.
@@ -6,10 +6,10 @@
 use std::{net::IpAddr, time::Duration};
 
 use crate::control::{
-    BootAsk, Decision, DhcpAsk, Signature, Turn,
-    dhcp::respond::Firmware,
-    diagnosis::progress::{Sign, Trail},
+    BootAsk, Decision, DhcpAsk, Diagnosis, Transaction,
+    diagnosis::progress::{BootProgress, Observation},
     install::open::is_due,
+    volatile::BootRecord,
 };
 use crate::{
     boot::dhcp::{Client, DhcpMessageType, DhcpPort, DhcpReply, NoReply, ReplyContext, ReplyType},
@@ -22,22 +22,22 @@ const NAMED: usize = 3;
 /// For how long it stays known which those are.
 const UNSEEN: Duration = Duration::from_secs(1);
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// What stands against a machine's boot, in a sentence.
     pub(crate) fn diagnosis(&self, id: MachineId) -> Option<String> {
-        let firmware = self.world.run.firmware.get(id)?;
-        let said = firmware.trail.said()?;
+        let record = self.server.volatile.progress.records.get(id)?;
+        let said = record.progress.said()?;
         let node = self.node_of(id);
         is_due(self.machine(id), node.as_deref()).then(|| said.to_string())
     }
 
     /// Takes a sign of a machine in.
-    pub(crate) fn saw(&mut self, id: MachineId, sign: Sign) {
-        let id = self.world.state.resolve(id);
+    pub(crate) fn saw(&mut self, id: MachineId, observation: Observation) {
+        let id = self.server.state.resolve(id);
         let now = self.now.mono;
         // What ends a trail begins none.
-        if sign != Sign::Over || self.world.run.firmware.contains(id) {
-            self.follow(id, |trail| trail.on(sign, now));
+        if observation != Observation::Over || self.server.volatile.progress.records.contains(id) {
+            self.follow(id, |progress| progress.on(observation, now));
         }
     }
 
@@ -45,37 +45,52 @@ impl Turn<'_> {
     pub(crate) fn look_for_stalls(&mut self) {
         let now = self.now.mono;
         let is_due = |due: &(crate::model::MonotonicTime, MachineId)| due.0 <= now;
-        while let Some((_, id)) = self.world.run.stalls.first().copied().filter(is_due) {
-            self.follow(id, |trail| trail.stalled(now));
+        while let Some((_, id)) = self
+            .server
+            .volatile
+            .progress
+            .stalls
+            .first()
+            .copied()
+            .filter(is_due)
+        {
+            self.follow(id, |progress| progress.stalled(now));
         }
     }
 
     /// Lets something happen to a machine's trail, and keeps when it is to be looked at next.
-    fn follow(&mut self, id: MachineId, happens: impl FnOnce(&mut Trail) -> Option<Signature>) {
+    fn follow(
+        &mut self,
+        id: MachineId,
+        happens: impl FnOnce(&mut BootProgress) -> Option<Diagnosis>,
+    ) {
         let now = self.now.mono;
-        let run = &mut self.world.run;
-        let firmware = run.firmware.get_or_insert_with(id, Firmware::default);
-        let trail = &mut firmware.trail;
-        if let Some(due) = trail.due() {
-            run.stalls.remove(&(due, id));
+        let volatile = &mut self.server.volatile;
+        let record = volatile
+            .progress
+            .records
+            .get_or_insert_with(id, BootRecord::default);
+        let progress = &mut record.progress;
+        if let Some(due) = progress.due() {
+            volatile.progress.stalls.remove(&(due, id));
         }
-        let signature = happens(trail);
-        if let Some(due) = trail.due().filter(|due| *due > now) {
-            run.stalls.insert((due, id));
+        let diagnosis = happens(progress);
+        if let Some(due) = progress.due().filter(|due| *due > now) {
+            volatile.progress.stalls.insert((due, id));
         }
-        if let Some(signature) = signature {
-            self.say(id, &signature);
+        if let Some(diagnosis) = diagnosis {
+            self.say(id, &diagnosis);
         }
     }
 
     /// Of a machine that nothing is to be installed on nothing is said: it boots its disk in any case.
-    fn say(&mut self, id: MachineId, signature: &Signature) {
-        if !self.world.state.machines.contains(id) {
+    fn say(&mut self, id: MachineId, diagnosis: &Diagnosis) {
+        if !self.server.state.machines.contains(id) {
             return;
         }
         let node = self.node_of(id);
         if is_due(self.machine(id), node.as_deref()) {
-            let text = signature.to_string();
+            let text = diagnosis.to_string();
             self.record(id, Event::Remark { text });
         }
     }
@@ -93,11 +108,11 @@ impl Turn<'_> {
         if query.client == Client::RaspberryPi {
             return;
         }
-        let sign = match decided {
+        let observation = match decided {
             Err(NoReply::OtherServer(server) | NoReply::OtherServerChosen(server)) => {
-                Some(Sign::Elsewhere(*server))
+                Some(Observation::Elsewhere(*server))
             }
-            Err(NoReply::AddressedToOther) => query.server.map(Sign::Elsewhere),
+            Err(NoReply::AddressedToOther) => query.server.map(Observation::Elsewhere),
             Err(silence) => self.refused(silence),
             Ok(answer) => match (answer.kind, &answer.file, &ground.boot) {
                 (ReplyType::Nak, ..) => None,
@@ -109,46 +124,46 @@ impl Turn<'_> {
                         && ground.port == DhcpPort::Dhcp;
                     Some(if is_offer {
                         let by_proxy = ground.mode == DhcpMode::Proxy;
-                        Sign::Offered {
+                        Observation::Offered {
                             client,
                             file,
                             by_proxy,
                         }
                     } else {
-                        Sign::Acknowledged { client, file }
+                        Observation::Acknowledged { client, file }
                     })
                 }
             },
         };
-        if let Some(sign) = sign {
-            self.saw(id, sign);
+        if let Some(observation) = observation {
+            self.saw(id, observation);
         }
     }
 
-    fn refused(&mut self, silence: &NoReply) -> Option<Sign> {
-        let signature = match silence {
+    fn refused(&mut self, silence: &NoReply) -> Option<Observation> {
+        let diagnosis = match silence {
             NoReply::NoLoader { .. } | NoReply::NoLoaderFor(_) | NoReply::SecureHttp => {
-                Signature::NoLoader {
+                Diagnosis::NoLoader {
                     reason: silence.to_string(),
                 }
             }
-            NoReply::Undeclared | NoReply::Unknown => Signature::NotDeclared {
+            NoReply::Undeclared | NoReply::Unknown => Diagnosis::NotDeclared {
                 unseen: self.unseen()?,
             },
             _ => return None,
         };
-        Some(Sign::Refused(signature))
+        Some(Observation::Refused(diagnosis))
     }
 
     /// Names declared machines that were never seen. Looked up once in a second, however many strangers ask.
     fn unseen(&mut self) -> Option<String> {
         let now = self.now.mono;
-        let known = self.world.run.unseen.as_ref();
+        let known = self.server.volatile.progress.never_seen.as_ref();
         if let Some((_, names)) = known.filter(|(at, _)| now.since(*at) < UNSEEN) {
             return names.clone();
         }
         let names = self.never_seen();
-        self.world.run.unseen = Some((now, names.clone()));
+        self.server.volatile.progress.never_seen = Some((now, names.clone()));
         names
     }
 
@@ -170,7 +185,7 @@ impl Turn<'_> {
                 let open = self.machine(id).open();
                 open.and_then(|attempt| attempt.repo.clone())
             }
-            _ => return self.saw(id, Sign::Over),
+            _ => return self.saw(id, Observation::Over),
         };
         let site = &self.snapshot.site;
         // Who fetches from another server is not seen to.
@@ -179,26 +194,26 @@ impl Turn<'_> {
             .is_some_and(|repo| repo.body.url.is_none());
         let is_told_apart = ask.from.is_some_and(|from| self.stands_at(id, from));
         let is_seen = is_ours && is_told_apart;
-        self.saw(id, Sign::Script { is_seen });
+        self.saw(id, Observation::Script { is_seen });
     }
 
     /// Notes at which address a machine is. Of two that fetch from one address, as behind a router that translates
     /// addresses, neither can be followed.
     fn stands_at(&mut self, id: MachineId, from: IpAddr) -> bool {
-        let before = self.world.run.at.insert(from, id);
-        let left = self.firmware(id).at.replace(from);
+        let before = self.server.volatile.progress.by_address.insert(from, id);
+        let left = self.boot_record(id).address.replace(from);
         if let Some(left) = left.filter(|left| *left != from)
-            && self.world.run.at.get(&left) == Some(&id)
+            && self.server.volatile.progress.by_address.get(&left) == Some(&id)
         {
-            self.world.run.at.remove(&left);
+            self.server.volatile.progress.by_address.remove(&left);
         }
         let other = before.filter(|before| *before != id);
         let other = other.filter(|other| {
-            let firmware = self.world.run.firmware.get(*other);
-            firmware.is_some_and(|firmware| firmware.trail.is_fetching())
+            let record = self.server.volatile.progress.records.get(*other);
+            record.is_some_and(|record| record.progress.is_fetching())
         });
         if let Some(other) = other {
-            self.saw(other, Sign::Over);
+            self.saw(other, Observation::Over);
         }
         other.is_none()
     }
@@ -206,25 +221,25 @@ impl Turn<'_> {
     /// Somebody at this address has asked for a file of a repo.
     /// `bytes` is its length, none when it is not there.
     pub fn asked_repo(&mut self, from: IpAddr, file: &str, bytes: Option<u64>) {
-        let Some(id) = self.world.run.at.get(&from).copied() else {
+        let Some(id) = self.server.volatile.progress.by_address.get(&from).copied() else {
             return;
         };
-        let sign = match bytes {
-            Some(bytes) => Sign::File { bytes },
-            None => Sign::Missing(file.into()),
+        let observation = match bytes {
+            Some(bytes) => Observation::File { bytes },
+            None => Observation::Missing(file.into()),
         };
-        self.saw(id, sign);
+        self.saw(id, observation);
     }
 
     /// A machine has begun to fetch something over TFTP, or a loader over HTTP.
     pub fn asked_loader(&mut self, id: MachineId, file: &str) {
-        self.saw(id, Sign::Asked(file.into()));
+        self.saw(id, Observation::Asked(file.into()));
     }
 
     /// Whether an address is that of a machine whose steps are followed; the others need no turn.
     pub fn is_followed(&self, from: IpAddr) -> bool {
-        let id = self.world.run.at.get(&from);
-        let firmware = id.and_then(|id| self.world.run.firmware.get(*id));
-        firmware.is_some_and(|firmware| firmware.trail.is_fetching())
+        let id = self.server.volatile.progress.by_address.get(&from);
+        let record = id.and_then(|id| self.server.volatile.progress.records.get(*id));
+        record.is_some_and(|record| record.progress.is_fetching())
     }
 }

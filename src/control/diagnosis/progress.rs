@@ -1,12 +1,12 @@
 //! How far one machine's boot has come, and by which signature it is known to have stopped.
 //!
-//! A [`Trail`] is told each [`Sign`] of the machine as it comes, and says what there is to say at once; what only
-//! time shows it says when it is asked at [`Trail::due`]. A false alarm is worse than silence: whatever cannot be
+//! A [`BootProgress`] is told each [`Observation`] of the machine as it comes, and says what there is to say at once; what only
+//! time shows it says when it is asked at [`BootProgress::due`]. A false alarm is worse than silence: whatever cannot be
 //! seen for sure, such as what a machine fetches from elsewhere, ends the trail. Nothing is decided by it.
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use crate::control::Signature;
+use crate::control::Diagnosis;
 use crate::{
     boot::{ClientArch, Program, dhcp::Client},
     model::MonotonicTime,
@@ -14,7 +14,7 @@ use crate::{
 
 /// What was seen of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Sign {
+pub(crate) enum Observation {
     /// It looked for servers, and was answered with what it boots.
     Offered {
         client: Client,
@@ -22,7 +22,7 @@ pub(crate) enum Sign {
         by_proxy: bool,
     },
     /// It was given nothing to boot, for a reason that stays.
-    Refused(Signature),
+    Refused(Diagnosis),
     /// It goes with another server.
     Elsewhere(Ipv4Addr),
     /// It took our answer.
@@ -66,7 +66,7 @@ enum Reached {
 
 /// One machine's boot, as far as this run saw it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Trail {
+pub(crate) struct BootProgress {
     reached: Reached,
     since: MonotonicTime,
     /// Whether it is said why it goes no further from here.
@@ -83,7 +83,7 @@ pub(crate) struct Trail {
     files: u32,
     transfer: Duration,
     /// What was said, when, and how far the boot had come.
-    said: Option<(Signature, MonotonicTime, Reached)>,
+    said: Option<(Diagnosis, MonotonicTime, Reached)>,
 }
 
 /// A script names a kernel and an initrd; installers then look for files that need not be there.
@@ -120,11 +120,11 @@ impl Reached {
     }
 }
 
-impl Trail {
+impl BootProgress {
     /// Takes a sign in; returns what is to be said at once.
-    pub(crate) fn on(&mut self, sign: Sign, now: MonotonicTime) -> Option<Signature> {
-        match sign {
-            Sign::Offered {
+    pub(crate) fn on(&mut self, observation: Observation, now: MonotonicTime) -> Option<Diagnosis> {
+        match observation {
+            Observation::Offered {
                 client,
                 file,
                 by_proxy,
@@ -135,25 +135,25 @@ impl Trail {
                     _ => return self.on_offered(client, now),
                 }
             }
-            Sign::Refused(signature) => {
+            Observation::Refused(diagnosis) => {
                 self.go(Reached::Nothing, now);
-                return self.say(signature, Reached::Nothing, now);
+                return self.say(diagnosis, Reached::Nothing, now);
             }
-            Sign::Elsewhere(server) => self.on_elsewhere(server, now),
-            Sign::Acknowledged { client, file } => match client {
+            Observation::Elsewhere(server) => self.on_elsewhere(server, now),
+            Observation::Acknowledged { client, file } => match client {
                 Client::Ipxe(_) => self.go(Reached::Running(file), now),
                 _ if self.reached < Reached::Acknowledged(String::new()) => {
                     self.go(Reached::Acknowledged(file), now);
                 }
                 _ => {}
             },
-            Sign::Asked(file) => {
+            Observation::Asked(file) => {
                 self.open = Some(file);
                 self.go(Reached::Asked, now);
             }
-            Sign::Loaded { file, program } => return self.on_loaded(file, program, now),
-            Sign::Unheard(file) => return self.on_unheard(file, now),
-            Sign::Script { is_seen } => {
+            Observation::Loaded { file, program } => return self.on_loaded(file, program, now),
+            Observation::Unheard(file) => return self.on_unheard(file, now),
+            Observation::Script { is_seen } => {
                 self.loads = 0;
                 self.files = 0;
                 let next = if is_seen {
@@ -163,16 +163,16 @@ impl Trail {
                 };
                 self.go(next, now);
             }
-            Sign::File { bytes } if self.is_fetching() => {
+            Observation::File { bytes } if self.is_fetching() => {
                 self.files += 1;
                 self.go(Reached::Fetching, now);
                 self.transfer = Duration::from_secs(bytes / SLOWEST);
             }
-            Sign::Missing(file) if self.is_fetching() && self.files < NAMED => {
+            Observation::Missing(file) if self.is_fetching() && self.files < NAMED => {
                 self.go(Reached::Missing(file), now);
             }
-            Sign::File { .. } | Sign::Missing(_) => {}
-            Sign::Over => self.go(Reached::Over, now),
+            Observation::File { .. } | Observation::Missing(_) => {}
+            Observation::Over => self.go(Reached::Over, now),
         }
         None
     }
@@ -182,40 +182,40 @@ impl Trail {
         self.reached >= Reached::Scripted && self.reached < Reached::Over
     }
 
-    /// When [`Trail::stalled`] is to be asked.
+    /// When [`BootProgress::stalled`] is to be asked.
     pub(crate) fn due(&self) -> Option<MonotonicTime> {
         let patience = self.reached.patience().filter(|_| !self.is_told)?;
         Some(self.since.after(patience + self.transfer))
     }
 
     /// Says what is known by the time that has passed.
-    pub(crate) fn stalled(&mut self, now: MonotonicTime) -> Option<Signature> {
+    pub(crate) fn stalled(&mut self, now: MonotonicTime) -> Option<Diagnosis> {
         self.due().filter(|due| *due <= now)?;
-        let signature = self.stall()?;
-        self.say(signature, self.reached.clone(), now)
+        let diagnosis = self.stall()?;
+        self.say(diagnosis, self.reached.clone(), now)
     }
 
     /// What stands against the machine now.
-    pub(crate) fn said(&self) -> Option<&Signature> {
-        self.said.as_ref().map(|(signature, ..)| signature)
+    pub(crate) fn said(&self) -> Option<&Diagnosis> {
+        self.said.as_ref().map(|(diagnosis, ..)| diagnosis)
     }
 
-    fn on_offered(&mut self, client: Client, now: MonotonicTime) -> Option<Signature> {
+    fn on_offered(&mut self, client: Client, now: MonotonicTime) -> Option<Diagnosis> {
         let (before, stall) = (self.reached.clone(), self.came_back(now));
         let repeats = self.reached == Reached::Offered && now.since(self.since) < SAME_BOOT;
         self.offers = if repeats { self.offers + 1 } else { 1 };
         self.arch = client.arch();
         self.go(Reached::Offered, now);
         match stall {
-            Some(signature) => self.say(signature, before, now),
+            Some(diagnosis) => self.say(diagnosis, before, now),
             None if self.offers != IN_VAIN => None,
-            None if self.by_proxy => self.say(Signature::OfferIgnored, before, now),
-            None => self.say(Signature::OfferLost, before, now),
+            None if self.by_proxy => self.say(Diagnosis::OfferIgnored, before, now),
+            None => self.say(Diagnosis::OfferLost, before, now),
         }
     }
 
     /// Firmware that begins anew has given up what it was at.
-    fn came_back(&self, now: MonotonicTime) -> Option<Signature> {
+    fn came_back(&self, now: MonotonicTime) -> Option<Diagnosis> {
         let is_sure = match &self.reached {
             // Somebody may have reset it; the ladder of loaders counts as well.
             Reached::Loaded(_) => self.loads >= 2,
@@ -239,14 +239,14 @@ impl Trail {
         }
     }
 
-    fn on_unheard(&mut self, file: String, now: MonotonicTime) -> Option<Signature> {
+    fn on_unheard(&mut self, file: String, now: MonotonicTime) -> Option<Diagnosis> {
         self.open.take_if(|open| *open == file)?;
         match self.reached {
             Reached::Asked => self.go(Reached::Unheard(file), now),
             // The firmware has begun anew in the meantime.
             Reached::Offered | Reached::Elsewhere(_) | Reached::Acknowledged(_) => {
                 let at = Reached::Unheard(file.clone());
-                return self.say(Signature::TransferUnheard { file }, at, now);
+                return self.say(Diagnosis::TransferUnheard { file }, at, now);
             }
             _ => {}
         }
@@ -258,13 +258,13 @@ impl Trail {
         file: String,
         program: Option<Program>,
         now: MonotonicTime,
-    ) -> Option<Signature> {
+    ) -> Option<Diagnosis> {
         self.loads += 1;
         self.open = None;
         self.go(Reached::Loaded(file.clone()), now);
         let (program, arch) = (program?, self.arch?);
         let firmware = arch.to_string();
-        let wrong = (!program.fits(arch)).then_some(Signature::WrongLoader {
+        let wrong = (!program.fits(arch)).then_some(Diagnosis::WrongLoader {
             file,
             program,
             firmware,
@@ -284,29 +284,29 @@ impl Trail {
     }
 
     /// By what a boot that goes no further from here is known.
-    fn stall(&self) -> Option<Signature> {
+    fn stall(&self) -> Option<Diagnosis> {
         Some(match self.reached.clone() {
             Reached::Nothing | Reached::Offered | Reached::Asked | Reached::Over => return None,
-            Reached::Elsewhere(server) if self.by_proxy => Signature::NoBootServer { server },
-            Reached::Elsewhere(server) => Signature::AnotherServer { server },
-            Reached::Acknowledged(file) => Signature::LoaderNotAsked { file },
-            Reached::Unheard(file) => Signature::TransferUnheard { file },
-            Reached::Loaded(file) => Signature::LoaderSilent { file },
-            Reached::Running(url) => Signature::NoScript { url },
-            Reached::Scripted => Signature::NoKernel,
-            Reached::Fetching => Signature::NoDocument,
-            Reached::Missing(file) => Signature::FileMissing { file },
+            Reached::Elsewhere(server) if self.by_proxy => Diagnosis::NoBootServer { server },
+            Reached::Elsewhere(server) => Diagnosis::AnotherServer { server },
+            Reached::Acknowledged(file) => Diagnosis::LoaderNotAsked { file },
+            Reached::Unheard(file) => Diagnosis::TransferUnheard { file },
+            Reached::Loaded(file) => Diagnosis::LoaderSilent { file },
+            Reached::Running(url) => Diagnosis::NoScript { url },
+            Reached::Scripted => Diagnosis::NoKernel,
+            Reached::Fetching => Diagnosis::NoDocument,
+            Reached::Missing(file) => Diagnosis::FileMissing { file },
         })
     }
 
-    fn say(&mut self, signature: Signature, at: Reached, now: MonotonicTime) -> Option<Signature> {
+    fn say(&mut self, diagnosis: Diagnosis, at: Reached, now: MonotonicTime) -> Option<Diagnosis> {
         self.is_told |= at == self.reached;
-        let same = self.said.as_ref().filter(|(said, ..)| *said == signature);
+        let same = self.said.as_ref().filter(|(said, ..)| *said == diagnosis);
         if same.is_some_and(|(_, before, _)| now.since(*before) < SAID) {
             return None;
         }
-        self.said = Some((signature.clone(), now, at));
-        Some(signature)
+        self.said = Some((diagnosis.clone(), now, at));
+        Some(diagnosis)
     }
 }
 
@@ -317,7 +317,7 @@ mod tests {
     const URL: &str = "http://192.0.2.1/boot.ipxe";
     const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 
-    fn sign(words: &str) -> Sign {
+    fn observation(words: &str) -> Observation {
         let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
         let client = match rest {
             "bios" => Client::Pxe(ClientArch::Bios),
@@ -331,66 +331,67 @@ mod tests {
             _ => "snponly.efi".to_owned(),
         };
         match verb {
-            "proxied" | "offered" => Sign::Offered {
+            "proxied" | "offered" => Observation::Offered {
                 client,
                 file: file(),
                 by_proxy: verb == "proxied",
             },
-            "acked" => Sign::Acknowledged {
+            "acked" => Observation::Acknowledged {
                 client,
                 file: file(),
             },
-            "elsewhere" => Sign::Elsewhere(OTHER),
-            "unknown" => Sign::Refused(Signature::NotDeclared {
+            "elsewhere" => Observation::Elsewhere(OTHER),
+            "unknown" => Observation::Refused(Diagnosis::NotDeclared {
                 unseen: "db1".into(),
             }),
-            "asks" => Sign::Asked(rest.into()),
-            "loads" => Sign::Loaded {
+            "asks" => Observation::Asked(rest.into()),
+            "loads" => Observation::Loaded {
                 file: rest.into(),
                 program: rest.ends_with(".efi").then_some(Program::EfiX64),
             },
-            "loads-bios" => Sign::Loaded {
+            "loads-bios" => Observation::Loaded {
                 file: rest.into(),
                 program: Some(Program::NotEfi),
             },
-            "unheard" => Sign::Unheard(rest.into()),
-            "script" => Sign::Script {
+            "unheard" => Observation::Unheard(rest.into()),
+            "script" => Observation::Script {
                 is_seen: rest != "unseen",
             },
-            "file" => Sign::File {
+            "file" => Observation::File {
                 bytes: rest.parse().unwrap_or(0),
             },
-            "missing" => Sign::Missing(rest.into()),
-            "over" => Sign::Over,
+            "missing" => Observation::Missing(rest.into()),
+            "over" => Observation::Over,
             other => panic!("`{other}` is no sign"),
         }
     }
 
-    /// Plays a story of `seconds: sign` and lets ten minutes pass. Returns what is said, with the second that it is
+    /// Plays a story of `seconds: observation` and lets ten minutes pass. Returns what is said, with the second that it is
     /// said at, and what stands in the end.
-    fn played(story: &str) -> (Vec<(i64, Signature)>, Option<Signature>) {
-        let mut trail = Trail::default();
+    fn played(story: &str) -> (Vec<(i64, Diagnosis)>, Option<Diagnosis>) {
+        let mut progress = BootProgress::default();
         let mut said = Vec::new();
         let mut now = 0;
         let lines = story.split(',').map(str::trim);
-        let mut signs: Vec<(i64, Option<Sign>)> = lines
+        let mut signs: Vec<(i64, Option<Observation>)> = lines
             .map(|line| {
                 let (at, words) = line.split_once(": ").unwrap();
-                (at.parse().unwrap(), Some(sign(words)))
+                (at.parse().unwrap(), Some(observation(words)))
             })
             .collect();
         let end = signs.last().unwrap().0 + 600;
         signs.push((end, None));
-        for (at, sign) in signs {
+        for (at, observation) in signs {
             while now < at {
                 now += 1;
-                let stalled = trail.stalled(MonotonicTime(now * 1_000));
-                said.extend(stalled.map(|signature| (now, signature)));
+                let stalled = progress.stalled(MonotonicTime(now * 1_000));
+                said.extend(stalled.map(|diagnosis| (now, diagnosis)));
             }
-            let at_once = sign.and_then(|sign| trail.on(sign, MonotonicTime(now * 1_000)));
-            said.extend(at_once.map(|signature| (now, signature)));
+            let at_once = observation
+                .and_then(|observation| progress.on(observation, MonotonicTime(now * 1_000)));
+            said.extend(at_once.map(|diagnosis| (now, diagnosis)));
         }
-        (said, trail.said().cloned())
+        (said, progress.said().cloned())
     }
 
     #[test]
@@ -448,68 +449,68 @@ mod tests {
             (
                 "0: proxied, 4: proxied, 12: proxied, 28: proxied, 60: proxied",
                 28,
-                Signature::OfferIgnored,
+                Diagnosis::OfferIgnored,
             ),
             (
                 "0: offered, 4: offered, 12: offered, 28: offered",
                 28,
-                Signature::OfferLost,
+                Diagnosis::OfferLost,
             ),
             (
                 "0: offered, 1: elsewhere",
                 31,
-                Signature::AnotherServer { server: OTHER },
+                Diagnosis::AnotherServer { server: OTHER },
             ),
             (
                 "0: elsewhere, 20: elsewhere",
                 30,
-                Signature::AnotherServer { server: OTHER },
+                Diagnosis::AnotherServer { server: OTHER },
             ),
             (
                 "0: offered ipxe, 1: elsewhere",
                 31,
-                Signature::AnotherServer { server: OTHER },
+                Diagnosis::AnotherServer { server: OTHER },
             ),
             (
                 "0: proxied, 1: elsewhere",
                 31,
-                Signature::NoBootServer { server: OTHER },
+                Diagnosis::NoBootServer { server: OTHER },
             ),
             // Firmware gives up sooner than we, and begins anew.
             (
                 "0: proxied, 1: elsewhere, 16: proxied, 17: elsewhere, 33: proxied",
                 16,
-                Signature::NoBootServer { server: OTHER },
+                Diagnosis::NoBootServer { server: OTHER },
             ),
             (
                 "0: offered, 1: acked, 5: acked",
                 31,
-                Signature::LoaderNotAsked { file: file() },
+                Diagnosis::LoaderNotAsked { file: file() },
             ),
             (
                 "0: proxied, 1: elsewhere, 2: acked",
                 32,
-                Signature::LoaderNotAsked { file: file() },
+                Diagnosis::LoaderNotAsked { file: file() },
             ),
             (
                 "0: offered, 1: acked, 1: asks snponly.efi, 9: unheard snponly.efi",
                 14,
-                Signature::TransferUnheard { file: file() },
+                Diagnosis::TransferUnheard { file: file() },
             ),
             (
                 "0: offered, 1: acked, 1: asks snponly.efi, 9: unheard snponly.efi, 11: offered",
                 11,
-                Signature::TransferUnheard { file: file() },
+                Diagnosis::TransferUnheard { file: file() },
             ),
             (
                 "0: offered, 1: acked, 1: asks snponly.efi, 7: offered, 9: unheard snponly.efi",
                 9,
-                Signature::TransferUnheard { file: file() },
+                Diagnosis::TransferUnheard { file: file() },
             ),
             (
                 "0: offered bios, 1: acked bios, 1: asks snponly.efi, 2: loads snponly.efi",
                 2,
-                Signature::WrongLoader {
+                Diagnosis::WrongLoader {
                     file: file(),
                     program: Program::EfiX64,
                     firmware: "BIOS".into(),
@@ -518,7 +519,7 @@ mod tests {
             (
                 "0: offered, 1: asks undionly.kpxe, 2: loads-bios undionly.kpxe",
                 2,
-                Signature::WrongLoader {
+                Diagnosis::WrongLoader {
                     file: "undionly.kpxe".into(),
                     program: Program::NotEfi,
                     firmware: "UEFI x64".into(),
@@ -527,70 +528,70 @@ mod tests {
             (
                 "0: offered, 1: acked, 1: asks snponly.efi, 2: loads snponly.efi",
                 92,
-                Signature::LoaderSilent { file: file() },
+                Diagnosis::LoaderSilent { file: file() },
             ),
             // It goes round: the second time is no accident.
             (
                 "0: offered, 1: loads snponly.efi, 4: offered, 5: loads snponly.efi, 8: offered",
                 8,
-                Signature::LoaderSilent { file: file() },
+                Diagnosis::LoaderSilent { file: file() },
             ),
             (
                 "0: offered, 1: loads snponly.efi, 9: offered ipxe, 10: acked ipxe",
                 70,
-                Signature::NoScript { url: url() },
+                Diagnosis::NoScript { url: url() },
             ),
             (
                 "0: proxied ipxe, 1: elsewhere",
                 61,
-                Signature::NoScript { url: url() },
+                Diagnosis::NoScript { url: url() },
             ),
-            ("0: offered ipxe, 1: script", 91, Signature::NoKernel),
+            ("0: offered ipxe, 1: script", 91, Diagnosis::NoKernel),
             (
                 "0: offered ipxe, 1: script, 20: offered ipxe, 21: script",
                 111,
-                Signature::NoKernel,
+                Diagnosis::NoKernel,
             ),
             (
                 "0: offered ipxe, 1: script, 2: missing repo/r/linux",
                 22,
-                Signature::FileMissing {
+                Diagnosis::FileMissing {
                     file: "repo/r/linux".into(),
                 },
             ),
             (
                 "0: offered ipxe, 1: script, 2: file, 3: missing repo/r/initrd.gz, 14: offered",
                 14,
-                Signature::FileMissing {
+                Diagnosis::FileMissing {
                     file: "repo/r/initrd.gz".into(),
                 },
             ),
             (
                 "0: offered ipxe, 1: script, 2: file, 5: file",
                 185,
-                Signature::NoDocument,
+                Diagnosis::NoDocument,
             ),
             (
                 "0: offered ipxe, 1: script, 2: file, 5: file 100000000, 40: missing repo/r/product.img",
                 285,
-                Signature::NoDocument,
+                Diagnosis::NoDocument,
             ),
             (
                 "0: unknown, 4: unknown",
                 0,
-                Signature::NotDeclared {
+                Diagnosis::NotDeclared {
                     unseen: "db1".into(),
                 },
             ),
         ];
-        for (story, at, signature) in cases {
+        for (story, at, diagnosis) in cases {
             let (said, stands) = played(story);
-            assert_eq!(said.first(), Some(&(at, signature.clone())), "{story}");
+            assert_eq!(said.first(), Some(&(at, diagnosis.clone())), "{story}");
             assert!(
-                said.iter().all(|(_, one)| *one == signature),
+                said.iter().all(|(_, one)| *one == diagnosis),
                 "{story}: {said:?}"
             );
-            assert_eq!(stands, Some(signature), "{story}");
+            assert_eq!(stands, Some(diagnosis), "{story}");
         }
     }
 

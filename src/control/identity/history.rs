@@ -5,17 +5,17 @@
 
 use std::sync::Arc;
 
-use crate::control::Turn;
+use crate::control::Transaction;
 use crate::{
     journal::{Event, MachineId},
     model::{Identity, Node, SmallSet},
 };
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Returns the histories that are a declaration's: those its identities claim, and those that no
     /// declaration's identities claim and that last bore its name.
     pub(crate) fn histories(&self, node: &Node) -> SmallSet<MachineId> {
-        let mut histories = self.world.bearing(&declared_identity(node));
+        let mut histories = self.server.machines_with(&declared_identity(node));
         if !node.has_macs() {
             // A serial claims only what no MAC does.
             histories.retain(|id| self.claims(node, *id));
@@ -25,20 +25,20 @@ impl Turn<'_> {
     }
 
     fn claims(&self, node: &Node, id: MachineId) -> bool {
-        let claimants = self.claimants(id);
-        claimants
+        let declarations_of = self.declarations_of(id);
+        declarations_of
             .iter()
             .any(|claims| claims.name.value == node.name.value)
     }
 
     fn orphans(&self, node: &Node) -> impl Iterator<Item = MachineId> {
-        let named = self.world.index.name.get(&node.name.value);
+        let named = self.server.index.name.get(&node.name.value);
         let named = named.into_iter().flatten().copied();
-        named.filter(|id| self.claimants(*id).is_empty())
+        named.filter(|id| self.declarations_of(*id).is_empty())
     }
 
     /// Returns the declarations whose identities claim a history, by name: by MAC, and only where none does, by board.
-    pub(crate) fn claimants(&self, id: MachineId) -> Vec<&Arc<Node>> {
+    pub(crate) fn declarations_of(&self, id: MachineId) -> Vec<&Arc<Node>> {
         let identities = &self.snapshot.site.identities;
         let identity = &self.machine(id).identity;
         let by_mac = identities.by_mac(identity);
@@ -52,7 +52,7 @@ impl Turn<'_> {
 
     /// Returns the declaration that a history belongs to, when exactly one does.
     pub fn node_of(&self, id: MachineId) -> Option<Arc<Node>> {
-        match self.claimants(id).as_slice() {
+        match self.declarations_of(id).as_slice() {
             [] => {
                 let name = self.machine(id).node.as_ref()?;
                 self.snapshot.site.nodes.get(name).cloned()
@@ -83,7 +83,7 @@ impl Turn<'_> {
     /// Makes one history of a node's histories, or begins one.
     pub(crate) fn unite(&mut self, node: &Node, histories: SmallSet<MachineId>) -> MachineId {
         let Some(main) = self.main_history(node, &histories) else {
-            return self.world.fresh();
+            return self.server.fresh();
         };
         for id in histories.into_iter().filter(|id| *id != main) {
             self.record(id, Event::Merged { into: main });
@@ -97,13 +97,13 @@ impl Turn<'_> {
         if let Some(id) = self.main_history(node, &histories) {
             return id;
         }
-        let id = self.world.fresh();
+        let id = self.server.fresh();
         self.name(id, node);
         id
     }
 
     pub(crate) fn learn(&mut self, id: MachineId, identity: &Identity) {
-        let known = self.world.state.machines.get(id);
+        let known = self.server.state.machines.get(id);
         if known.is_some_and(|machine| machine.identity.covers(identity)) {
             return;
         }
@@ -117,7 +117,7 @@ impl Turn<'_> {
     /// Lets a machine bear the name of its declaration, and what that says of who it is.
     pub(crate) fn name(&mut self, id: MachineId, node: &Node) {
         let declared = declared_identity(node);
-        let machine = self.world.state.machines.get(id);
+        let machine = self.server.state.machines.get(id);
         let named = machine.is_some_and(|machine| machine.node.as_ref() == Some(&node.name.value));
         if named && machine.is_some_and(|machine| machine.identity.covers(&declared)) {
             return;
@@ -125,7 +125,7 @@ impl Turn<'_> {
         let identity = machine.map_or(declared.clone(), |machine| {
             missing(&machine.identity, &declared)
         });
-        let by_name_alone = named && self.claimants(id).is_empty();
+        let by_name_alone = named && self.declarations_of(id).is_empty();
         let took_over = machine.filter(|_| by_name_alone);
         let event = Event::Named {
             node: node.name.value.clone(),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::control::{Turn, undeclared};
+use crate::control::{Transaction, undeclared};
 use crate::{
     journal::{Event, HoldCause, MachineId},
     model::{Identity, Node, SmallSet},
@@ -14,20 +14,20 @@ use crate::{
 
 /// Whom a report belongs to.
 #[derive(Debug)]
-pub(crate) enum Who {
+pub(crate) enum Identified {
     /// It carries no identity.
-    Nobody,
+    NoIdentity,
     /// This machine, declared or not.
     Machine(MachineId, Option<Arc<Node>>),
     /// It is not clear; with the machine whose log tells it, if there is one.
-    Doubt(Option<MachineId>, String),
+    Ambiguous(Option<MachineId>, String),
 }
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Finds the machine that reports this identity, or makes it known.
-    pub(crate) fn identify(&mut self, identity: &Identity) -> Who {
+    pub(crate) fn identify(&mut self, identity: &Identity) -> Identified {
         if identity.is_empty() {
-            return Who::Nobody;
+            return Identified::NoIdentity;
         }
         let declared = self.declared_as(identity);
         let mut doubts = declared.doubts;
@@ -51,7 +51,10 @@ impl Turn<'_> {
             self.hold_for_identity(node, reason);
         }
         if declared.nodes.len() > 1 {
-            return Who::Doubt(None, doubts.pop().expect("several nodes make a doubt").1);
+            return Identified::Ambiguous(
+                None,
+                doubts.pop().expect("several nodes make a doubt").1,
+            );
         }
         match node {
             Some(node) => self.settle(node, identity, &doubts),
@@ -111,21 +114,21 @@ impl Turn<'_> {
         node: Arc<Node>,
         identity: &Identity,
         doubts: &[(Arc<Node>, String)],
-    ) -> Who {
+    ) -> Identified {
         let mut histories = self.histories(&node);
         let macs_only = Identity {
             mac: identity.mac.clone(),
             ..Identity::default()
         };
-        let reporting = self.world.bearing(&macs_only);
+        let reporting = self.server.machines_with(&macs_only);
         let unclaimed = reporting
             .into_iter()
-            .filter(|id| self.claimants(*id).is_empty());
+            .filter(|id| self.declarations_of(*id).is_empty());
         histories.extend(unclaimed.collect::<Vec<_>>());
         if let Some(reason) = self.contradiction(&node, &histories, identity) {
             self.keep_apart(&macs_only, identity);
             self.hold_for_identity(&node, &reason);
-            return Who::Doubt(self.main_history(&node, &histories), reason);
+            return Identified::Ambiguous(self.main_history(&node, &histories), reason);
         }
         let id = self.unite(&node, histories);
         self.learn(id, identity);
@@ -134,10 +137,10 @@ impl Turn<'_> {
             .iter()
             .find(|(doubtful, _)| doubtful.name == node.name)
         {
-            Some((_, reason)) => Who::Doubt(Some(id), reason.clone()),
+            Some((_, reason)) => Identified::Ambiguous(Some(id), reason.clone()),
             None => {
                 self.end_hold(id, HoldCause::Identity);
-                Who::Machine(id, Some(node))
+                Identified::Machine(id, Some(node))
             }
         }
     }
@@ -150,9 +153,11 @@ impl Turn<'_> {
         identity: &Identity,
     ) -> Option<String> {
         for id in histories {
-            let claimants = self.claimants(*id);
-            if claimants.len() > 1 {
-                let names = claimants.iter().map(|node| node.name.value.to_string());
+            let declarations_of = self.declarations_of(*id);
+            if declarations_of.len() > 1 {
+                let names = declarations_of
+                    .iter()
+                    .map(|node| node.name.value.to_string());
                 let names: Vec<_> = names.collect();
                 return Some(format!(
                     "one machine's history fits {}: who is it?",
@@ -172,7 +177,7 @@ impl Turn<'_> {
 
     /// Makes a card known that no history has, so that the doubt does not go away when the other one reports.
     fn keep_apart(&mut self, card: &Identity, identity: &Identity) {
-        if self.world.bearing(card).is_empty() {
+        if self.server.machines_with(card).is_empty() {
             let id = self.new_undeclared();
             self.learn(id, identity);
         }
@@ -180,19 +185,21 @@ impl Turn<'_> {
 
     /// Gives an undeclared machine's report to its machine. Undeclared machines are told apart by MAC alone,
     /// since boards share UUIDs and serials.
-    fn settle_undeclared(&mut self, identity: &Identity, doubt: Option<String>) -> Who {
+    fn settle_undeclared(&mut self, identity: &Identity, doubt: Option<String>) -> Identified {
         if identity.mac.is_empty() {
-            return doubt.map_or(Who::Nobody, |reason| Who::Doubt(None, reason));
+            return doubt.map_or(Identified::NoIdentity, |reason| {
+                Identified::Ambiguous(None, reason)
+            });
         }
         let macs_only = Identity {
             mac: identity.mac.clone(),
             ..Identity::default()
         };
-        let known = self.world.bearing(&macs_only);
+        let known = self.server.machines_with(&macs_only);
         // A history that another declaration claims is that one's, whatever card it once reported.
         let own: SmallSet<MachineId> = known
             .into_iter()
-            .filter(|id| self.claimants(*id).is_empty())
+            .filter(|id| self.declarations_of(*id).is_empty())
             .collect();
         let oldest = own
             .iter()
@@ -209,10 +216,10 @@ impl Turn<'_> {
         };
         self.learn(id, identity);
         match doubt {
-            Some(reason) => Who::Doubt(Some(id), reason),
+            Some(reason) => Identified::Ambiguous(Some(id), reason),
             None => {
                 self.end_hold(id, HoldCause::Identity);
-                Who::Machine(id, None)
+                Identified::Machine(id, None)
             }
         }
     }
@@ -228,10 +235,10 @@ impl Turn<'_> {
             .discovered
             .as_ref()
             .map_or(5_000, |limit| limit.value);
-        let strangers = &self.world.index.strangers;
-        debug_assert_eq!(*strangers, undeclared::strangers(&self.world.state));
-        let oldest = strangers.first().copied();
-        if let Some((_, oldest)) = oldest.filter(|_| strangers.len() >= limit as usize) {
+        let undeclared = &self.server.index.undeclared;
+        debug_assert_eq!(*undeclared, undeclared::undeclared(&self.server.state));
+        let oldest = undeclared.first().copied();
+        if let Some((_, oldest)) = oldest.filter(|_| undeclared.len() >= limit as usize) {
             self.record(
                 oldest,
                 Event::Forgotten {
@@ -239,7 +246,7 @@ impl Turn<'_> {
                 },
             );
         }
-        self.world.fresh()
+        self.server.fresh()
     }
 
     fn hold_for_identity(&mut self, node: &Arc<Node>, reason: &str) {

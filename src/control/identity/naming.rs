@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::control::{Bound, Turn, status::name_of};
+use crate::control::{Bound, Transaction, status::name_of};
 use crate::{
     journal::{Machine, MachineId},
     model::{Facts, Hostname, Node, Policy},
@@ -13,7 +13,7 @@ use crate::{
     site::{Subject, resolve},
 };
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Why a machine that no file mentions may not be bound yet: somebody else bears the name that it would get.
     pub(crate) fn namesake(
         &self,
@@ -25,7 +25,7 @@ impl Turn<'_> {
         if node.is_some() || self.is_bound_as(id, bound, pooled) {
             return None;
         }
-        let own = self.name_of_stranger(self.machine(id), bound.policy.as_deref(), pooled)?;
+        let own = self.name_of_undeclared(self.machine(id), bound.policy.as_deref(), pooled)?;
         let other = self
             .declared_with(&own)
             .or_else(|| self.bound_with(id, &own))?;
@@ -59,7 +59,7 @@ impl Turn<'_> {
 
     /// The other machine that no file mentions and a policy has bound to a name.
     fn bound_with(&self, id: MachineId, name: &Hostname) -> Option<String> {
-        let state = &self.world.state;
+        let state = &self.server.state;
         let others = state.bound.iter().flat_map(|(policy, machines)| {
             let machines = machines.iter().filter(|other| **other != id);
             machines.map(move |other| (policy, *other))
@@ -70,14 +70,14 @@ impl Turn<'_> {
                 .filter(|_| self.node_of(other).is_none())?;
             let policy = self.snapshot.site.policies.get(policy)?;
             let pooled = machine.binding.as_ref().and_then(|binding| binding.address);
-            let own = self.name_of_stranger(machine, Some(policy), pooled)?;
+            let own = self.name_of_undeclared(machine, Some(policy), pooled)?;
             (own == *name).then(|| name_of(Some(machine), None))
         });
         others.next()
     }
 
     /// The host name of a machine that no file mentions; none when it cannot be made.
-    fn name_of_stranger(
+    fn name_of_undeclared(
         &self,
         machine: &Machine,
         policy: Option<&Policy>,

@@ -6,19 +6,20 @@
 use std::sync::Arc;
 
 use crate::control::{
-    BootAsk, Decision, Report, Turn, boot::disk, diagnosis::progress::Sign, install::open::is_due,
+    BootAsk, Decision, Report, Transaction, boot::disk, diagnosis::progress::Observation,
+    install::open::is_due,
 };
 use crate::{
     journal::{BootAnswer, Event, MachineId},
     model::{LocalBoot, Mac, Node, SmallSet},
 };
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Returns the cards from which this report may come, when the answer may lead to an installer; none
     /// when it cannot, and nobody's card matters.
     pub fn cards_to_confirm(&self, report: &Report) -> Option<SmallSet<Mac>> {
         let identity = report.identity();
-        let known = self.world.bearing(&identity);
+        let known = self.server.machines_with(&identity);
         let may_install = |id: &MachineId| {
             let machine = self.machine(*id);
             machine.open().is_some() || is_due(machine, self.node_of(*id).as_deref())
@@ -42,7 +43,7 @@ impl Turn<'_> {
             Some(node) => Some(self.machine_of(&node)),
             None => {
                 let mut macs = ask.report.macs.iter();
-                macs.find_map(|mac| self.world.index.mac.get(mac)?.first().copied())
+                macs.find_map(|mac| self.server.index.mac.get(mac)?.first().copied())
             }
         };
         if let Some(id) = id {
@@ -52,7 +53,7 @@ impl Turn<'_> {
                 given: BootAnswer::Disk(reason.into()),
             };
             self.record(id, event);
-            self.saw(id, Sign::Over);
+            self.saw(id, Observation::Over);
         }
         disk(ask, LocalBoot::Auto, Some(reason.into()))
     }

@@ -11,11 +11,11 @@ use std::{
 
 use ipnet::Ipv4Net;
 
-use crate::control::{DhcpAsk, Turn, install::open::is_due};
+use crate::control::{DhcpAsk, Transaction, install::open::is_due, volatile::ArpResult};
 use crate::{
     journal::{HoldCause, MachineId},
     matcher,
-    model::{Mac, MonotonicTime, Node, SmallSet},
+    model::{Mac, Node, SmallSet},
     site,
 };
 
@@ -25,38 +25,37 @@ const FREE_FOR: Duration = Duration::from_secs(60);
 /// An address that somebody else had is taken to be his for so long: whoever has gone must not hold the next boot.
 const TAKEN_FOR: Duration = Duration::from_secs(5);
 
-/// Who has answered for an address, and when.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Look {
-    at: MonotonicTime,
-    cards: SmallSet<Mac>,
-}
-
 /// What is known of a machine's static addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Stake {
+pub(crate) enum AddressConflict {
     /// None lies on a link of ours.
-    OffLink,
+    NotLocal,
     /// These are to be asked for on the wire first.
-    Unknown(Vec<Ipv4Addr>),
+    NeedsProbe(Vec<Ipv4Addr>),
     /// Somebody else has this one.
-    Taken(Ipv4Addr, Mac),
+    InUse(Ipv4Addr, Mac),
     /// Nobody else has any.
-    Free,
+    None,
 }
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Says on which links addresses can be asked for.
     pub fn on_links(&mut self, links: Vec<Ipv4Net>) {
-        self.world.run.links = links;
+        self.server.volatile.addresses.links = links;
     }
 
     /// Takes note of the cards that have answered for an address. Machines held for it are judged by that.
-    pub fn looked(&mut self, address: Ipv4Addr, cards: SmallSet<Mac>) {
+    pub fn on_arp_reply(&mut self, address: Ipv4Addr, cards: SmallSet<Mac>) {
         let now = self.now.mono;
-        let looks = &mut self.world.run.looks;
-        looks.retain(|_, look| now.since(look.at) < FREE_FOR);
-        looks.insert(address, Look { at: now, cards });
+        let arp_results = &mut self.server.volatile.addresses.results;
+        arp_results.retain(|_, look| now.since(look.at) < FREE_FOR);
+        arp_results.insert(
+            address,
+            ArpResult {
+                at: now,
+                macs: cards,
+            },
+        );
         for id in self.held_for(HoldCause::Address) {
             let node = self.node_of(id);
             let pooled = self.of_pool(id, node.as_deref());
@@ -80,7 +79,7 @@ impl Turn<'_> {
     /// The addresses that are to be asked for while a machine is still at its DHCP questions, so that the answers
     /// are there when it asks for its script.
     pub fn addresses_ahead(&self, ask: &DhcpAsk) -> Vec<Ipv4Addr> {
-        if self.world.run.links.is_empty() || !ask.query.client.boots() {
+        if self.server.volatile.addresses.links.is_empty() || !ask.query.client.boots() {
             return Vec::new();
         }
         let id = self.machine_at([ask.query.mac].into_iter().collect());
@@ -91,31 +90,33 @@ impl Turn<'_> {
             return Vec::new();
         }
         let pooled = self.of_pool(id, node.as_deref());
-        match self.stake(id, node.as_deref(), pooled) {
-            Stake::Unknown(addresses) => addresses,
-            Stake::OffLink | Stake::Taken(..) | Stake::Free => Vec::new(),
+        match self.address_conflict(id, node.as_deref(), pooled) {
+            AddressConflict::NeedsProbe(addresses) => addresses,
+            AddressConflict::NotLocal | AddressConflict::InUse(..) | AddressConflict::None => {
+                Vec::new()
+            }
         }
     }
 
     /// What is known of the static addresses of a machine, with the one of a pool that it has or is to get.
-    pub(crate) fn stake(
+    pub(crate) fn address_conflict(
         &self,
         id: MachineId,
         node: Option<&Node>,
         pooled: Option<IpAddr>,
-    ) -> Stake {
+    ) -> AddressConflict {
         let all = self.on_our_links(node, pooled);
         if all.is_empty() {
-            return Stake::OffLink;
+            return AddressConflict::NotLocal;
         }
         let (mut unknown, mut taken) = (Vec::new(), None);
         for ip in all {
-            let Some(look) = self.world.run.looks.get(&ip) else {
+            let Some(look) = self.server.volatile.addresses.results.get(&ip) else {
                 unknown.push(ip);
                 continue;
             };
             let age = self.now.mono.since(look.at);
-            let mut others = look.cards.iter();
+            let mut others = look.macs.iter();
             match others.find(|card| !self.is_own(id, node, **card)) {
                 Some(other) if age < TAKEN_FOR => taken = taken.or(Some((ip, *other))),
                 None if age < FREE_FOR => {}
@@ -123,9 +124,9 @@ impl Turn<'_> {
             }
         }
         match taken {
-            _ if !unknown.is_empty() => Stake::Unknown(unknown),
-            Some((ip, other)) => Stake::Taken(ip, other),
-            None => Stake::Free,
+            _ if !unknown.is_empty() => AddressConflict::NeedsProbe(unknown),
+            Some((ip, other)) => AddressConflict::InUse(ip, other),
+            None => AddressConflict::None,
         }
     }
 
@@ -144,14 +145,14 @@ impl Turn<'_> {
             self.end_hold(id, HoldCause::Address);
             return None;
         }
-        match self.stake(id, node, pooled) {
-            Stake::Unknown(addresses) => return Some(addresses),
-            Stake::Taken(ip, other) => {
+        match self.address_conflict(id, node, pooled) {
+            AddressConflict::NeedsProbe(addresses) => return Some(addresses),
+            AddressConflict::InUse(ip, other) => {
                 self.hold(id, HoldCause::Address, &taken(ip, other));
             }
-            Stake::Free => self.end_hold(id, HoldCause::Address),
+            AddressConflict::None => self.end_hold(id, HoldCause::Address),
             // Nobody can be asked: it stays as it is.
-            Stake::OffLink => {}
+            AddressConflict::NotLocal => {}
         }
         None
     }
@@ -178,7 +179,7 @@ impl Turn<'_> {
     }
 
     fn on_our_links(&self, node: Option<&Node>, pooled: Option<IpAddr>) -> Vec<Ipv4Addr> {
-        let links = &self.world.run.links;
+        let links = &self.server.volatile.addresses.links;
         if links.is_empty() {
             return Vec::new();
         }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-use crate::control::{Snapshot, Turn};
+use crate::control::{Snapshot, Transaction};
 use crate::{
     journal::{Machine, MachineId},
     matcher::{self, Candidate, Choice, Mismatch, TagSet},
@@ -76,7 +76,7 @@ impl<'a> Layers<'a> {
     }
 }
 
-impl<'a> Turn<'a> {
+impl<'a> Transaction<'a> {
     /// The tags of a machine. What is unknown is remarked once in its log.
     pub(crate) fn tags(&mut self, id: MachineId, node: Option<&Node>) -> TagSet {
         let (site, rules) = (&self.snapshot.site, &self.snapshot.rules);
@@ -128,8 +128,8 @@ impl<'a> Turn<'a> {
             ..machine.identity.clone()
         };
         let others = self
-            .world
-            .bearing(&board)
+            .server
+            .machines_with(&board)
             .into_iter()
             .filter(|id| *id != machine.id);
         let mut others = others.map(|id| self.machine(id));
@@ -159,7 +159,7 @@ impl<'a> Turn<'a> {
 
     /// How many machines besides this one a policy has bound.
     fn bound_to(&self, policy: &PolicyName, id: Option<MachineId>) -> u64 {
-        let Some(bound) = self.world.state.bound.get(policy) else {
+        let Some(bound) = self.server.state.bound.get(policy) else {
             return 0;
         };
         let itself = id.is_some_and(|id| bound.contains(&id));
@@ -210,7 +210,7 @@ impl<'a> Turn<'a> {
     }
 
     fn pooled_by_others(&self, id: MachineId) -> BTreeSet<IpAddr> {
-        let machines = self.world.state.machines.values();
+        let machines = self.server.state.machines.values();
         let others = machines.filter(|machine| machine.id != id);
         others
             .filter_map(|machine| machine.binding.as_ref()?.address)
@@ -306,7 +306,7 @@ impl Snapshot {
         };
         match matcher::mismatch_of_named(policy, count(name)) {
             None => Ok(policy.clone()),
-            Some(misfit) => Err(Unbound::Named(name.clone(), misfit)),
+            Some(mismatch) => Err(Unbound::Named(name.clone(), mismatch)),
         }
     }
 }

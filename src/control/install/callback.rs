@@ -1,6 +1,6 @@
 //! What a machine says of its own installation.
 
-use crate::control::{Token, Turn, diagnosis::progress::Sign};
+use crate::control::{Token, Transaction, diagnosis::progress::Observation};
 use crate::{
     journal::{AttemptId, Event, LogLevel, MachineId, Stage},
     model::Facts,
@@ -44,17 +44,17 @@ pub enum Heard {
 /// The longest text that a callback leaves in the journal, in characters.
 const LONGEST: usize = 1_000;
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Takes a callback. The same stage or fact twice is the same as once.
     pub fn callback(&mut self, token: Token, callback: &Callback) -> Heard {
-        let Some(id) = self.world.index.token.get(&token).copied() else {
+        let Some(id) = self.server.index.token.get(&token).copied() else {
             return Heard::No;
         };
         let Some((machine, number)) = self.place_of(id) else {
             self.refuse(id, callback);
             return Heard::No;
         };
-        self.saw(machine, Sign::Over);
+        self.saw(machine, Observation::Over);
         match callback {
             Callback::Stage { stage, reason } => {
                 self.got_on(machine);
@@ -77,7 +77,7 @@ impl Turn<'_> {
 
     /// A machine that is known, with a token that has ended.
     fn refuse(&mut self, id: AttemptId, callback: &Callback) {
-        if let Some(machine) = self.world.state.machine(id.machine) {
+        if let Some(machine) = self.server.state.machine(id.machine) {
             let event = Event::DeadToken {
                 name: name_of(callback),
                 why: None,
@@ -126,7 +126,7 @@ impl Turn<'_> {
 
     /// Notes a stage that the server itself observed.
     pub fn inferred(&mut self, machine: MachineId, attempt: u32, stage: Stage) {
-        let Some(known) = self.world.state.machine(machine) else {
+        let Some(known) = self.server.state.machine(machine) else {
             return;
         };
         let current = known.current().filter(|current| current.number == attempt);

@@ -1,8 +1,8 @@
 //! What an installer reads, under its attempt's token.
 
 use crate::control::{
-    Token, Turn,
-    diagnosis::progress::Sign,
+    Token, Transaction,
+    diagnosis::progress::Observation,
     install::open::{DOCUMENTS_LIVE, is_due},
 };
 use crate::journal::{Attempt, AttemptId, Event, MachineId, Stage};
@@ -28,12 +28,17 @@ pub enum Refusal {
     Dead(MachineId),
 }
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Tells whether files are handed out under this token now.
     pub fn may_hand_out(&mut self, token: Token, name: &str) -> Result<Handed, Refusal> {
-        let id = *self.world.index.token.get(&token).ok_or(Refusal::Unknown)?;
+        let id = *self
+            .server
+            .index
+            .token
+            .get(&token)
+            .ok_or(Refusal::Unknown)?;
         let machine = self
-            .world
+            .server
             .state
             .machine(id.machine)
             .ok_or(Refusal::Unknown)?;
@@ -80,14 +85,21 @@ impl Turn<'_> {
         if !is_read && !is_due(machine, node.as_deref()) {
             return Some("no installation is due any more".into());
         }
-        let since = self.world.run.since.get(id).copied().unwrap_or_default();
+        let since = self
+            .server
+            .volatile
+            .attempts
+            .since
+            .get(id)
+            .copied()
+            .unwrap_or_default();
         let over = self.now.mono.since(since) >= DOCUMENTS_LIVE;
         over.then(|| "its attempt was opened more than 24 hours ago".into())
     }
 
     /// Whether an attempt is one that has installed its machine, which has still to hand itself over.
     pub fn is_handing_over(&self, id: AttemptId) -> bool {
-        let machine = self.world.state.machine(id.machine);
+        let machine = self.server.state.machine(id.machine);
         let newest = machine.and_then(|machine| machine.newest());
         newest.is_some_and(|attempt| {
             let installed = attempt.stages.get(&Stage::Installed);
@@ -97,14 +109,14 @@ impl Turn<'_> {
     }
 
     fn may_hand_over(&self, id: AttemptId) -> bool {
-        let machine = self.world.state.machine(id.machine);
+        let machine = self.server.state.machine(id.machine);
         let is_held = machine.is_none_or(|machine| !machine.holds.is_empty());
         !is_held && self.is_handing_over(id)
     }
 
     /// A document's bytes begin to leave.
     pub fn on_serving(&mut self, handed: Handed, name: &str) {
-        self.saw(handed.machine, Sign::Over);
+        self.saw(handed.machine, Observation::Over);
         self.record(
             handed.machine,
             Event::Serving {
@@ -144,7 +156,7 @@ impl Turn<'_> {
 
     /// Something that is no document was fetched.
     pub fn on_hand_out(&mut self, handed: Handed, name: &str) {
-        self.saw(handed.machine, Sign::File { bytes: 0 });
+        self.saw(handed.machine, Observation::File { bytes: 0 });
         self.record(
             handed.machine,
             Event::HandOut {
@@ -156,7 +168,7 @@ impl Turn<'_> {
 
     /// Where an attempt is now: none when its machine was forgotten, or another one has replaced it.
     pub(crate) fn place_of(&self, id: AttemptId) -> Option<(MachineId, u32)> {
-        let machine = self.world.state.machine(id.machine)?;
+        let machine = self.server.state.machine(id.machine)?;
         machine
             .attempt(id)
             .map(|attempt| (machine.id, attempt.number))

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use crate::control::{
-    BootAsk, Bound, Decision, Disk, Layers, Opening, Turn, Unbound,
+    BootAsk, Bound, Decision, Disk, Layers, Opening, Transaction, Unbound,
     boot::disk,
-    diagnosis::progress::Sign,
-    install::address_conflict::{Stake, taken},
+    diagnosis::progress::Observation,
+    install::address_conflict::{AddressConflict, taken},
 };
 use crate::{
     journal::{AttemptId, BootAnswer, Event, HoldCause, Machine, MachineId},
@@ -19,7 +19,7 @@ pub(crate) const DOCUMENTS_LIVE: Duration = Duration::from_secs(24 * 3_600);
 
 const PAUSED: &str = "paused: no installer is handed out until `bootwright resume`";
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Opens the attempt: its documents are rendered and kept.
     pub fn opened(&mut self, opening: &Opening) {
         let id = opening.machine;
@@ -44,7 +44,7 @@ impl Turn<'_> {
                 repo: opening.repo.clone(),
             },
         );
-        self.world.run.disk_tried.remove(id);
+        self.server.volatile.boots.disk_tried.remove(id);
         let given = BootAnswer::Installer(opening.attempt.number);
         self.record(
             id,
@@ -54,7 +54,7 @@ impl Turn<'_> {
                 given,
             },
         );
-        if let Some(latest) = self.world.run.boots.get_mut(id) {
+        if let Some(latest) = self.server.volatile.boots.latest.get_mut(id) {
             latest.decision = Decision::Repeat {
                 machine: id,
                 attempt: opening.attempt,
@@ -80,9 +80,9 @@ impl Turn<'_> {
                 given: BootAnswer::Disk(reason),
             },
         );
-        self.saw(id, Sign::Over);
+        self.saw(id, Observation::Over);
         // The next request may find it mended.
-        self.world.run.boots.remove(id);
+        self.server.volatile.boots.latest.remove(id);
         Disk {
             how: opening.how,
             platform: opening.platform,
@@ -93,8 +93,9 @@ impl Turn<'_> {
 
     /// Notes that the documents of an attempt of which nothing was read were rendered again.
     pub fn refreshed(&mut self, machine: MachineId) {
-        self.world
-            .run
+        self.server
+            .volatile
+            .attempts
             .rendered
             .insert(machine, self.snapshot.site.revision.clone());
     }
@@ -117,7 +118,7 @@ impl Turn<'_> {
                 disk(ask, how, None)
             };
         }
-        if self.world.state.paused {
+        if self.server.state.paused {
             return disk(ask, how, Some(PAUSED.into()));
         }
         if let Ok(bound) = self.binding(id, node)
@@ -139,7 +140,7 @@ impl Turn<'_> {
             .machine(id)
             .open()
             .expect("an open attempt is repeated");
-        let rendered = self.world.run.rendered.get(id);
+        let rendered = self.server.volatile.attempts.rendered.get(id);
         Decision::Repeat {
             machine: id,
             attempt: attempt.id,
@@ -152,7 +153,14 @@ impl Turn<'_> {
         if !is_due(self.machine(id), node) {
             return Some("no installation is due any more");
         }
-        let since = self.world.run.since.get(id).copied().unwrap_or_default();
+        let since = self
+            .server
+            .volatile
+            .attempts
+            .since
+            .get(id)
+            .copied()
+            .unwrap_or_default();
         if self.now.mono.since(since) >= DOCUMENTS_LIVE {
             return Some("nothing was read for 24 hours");
         }
@@ -189,7 +197,7 @@ impl Turn<'_> {
             Some(traits) if !traits.installs => return Decision::Script(id, bound.task),
             Some(_) => {}
         }
-        if self.world.state.paused {
+        if self.server.state.paused {
             return disk(ask, how, Some(PAUSED.into()));
         }
         if let Some(reason) = self.unmet(id, node, &bound) {
@@ -242,10 +250,10 @@ impl Turn<'_> {
         ask: &BootAsk,
         how: LocalBoot,
     ) -> Option<Decision> {
-        match self.stake(id, node, pooled) {
-            Stake::Free | Stake::OffLink => None,
-            Stake::Unknown(addresses) => Some(Decision::Look(addresses)),
-            Stake::Taken(ip, other) => {
+        match self.address_conflict(id, node, pooled) {
+            AddressConflict::None | AddressConflict::NotLocal => None,
+            AddressConflict::NeedsProbe(addresses) => Some(Decision::ProbeAddresses(addresses)),
+            AddressConflict::InUse(ip, other) => {
                 let reason = taken(ip, other);
                 self.hold(id, HoldCause::Address, &reason);
                 Some(disk(ask, how, Some(format!("held: {reason}"))))
@@ -271,8 +279,8 @@ impl Turn<'_> {
             Unbound::NoPolicy(_) if discovers => Decision::Microkernel(id),
             Unbound::NoPolicy(_) if node.is_none() => disk(ask, how, None),
             Unbound::NoPolicy(_) => disk(ask, how, Some("no policy binds it".into())),
-            Unbound::Named(policy, misfit) => {
-                disk(ask, how, Some(format!("policy {policy}: {misfit}")))
+            Unbound::Named(policy, mismatch) => {
+                disk(ask, how, Some(format!("policy {policy}: {mismatch}")))
             }
             Unbound::NoTask => disk(ask, how, Some("nothing says which task installs it".into())),
         }
@@ -316,12 +324,12 @@ impl Turn<'_> {
     /// Takes note of the repos from which nothing may be installed, since their image is not known to be the one that
     /// the site names.
     pub fn on_images(&mut self, unproven: BTreeMap<RepoName, String>) {
-        self.world.run.unproven = unproven;
+        self.server.volatile.unverified = unproven;
     }
 
     /// Why nothing may be installed from a repo.
     pub(crate) fn unproven(&self, repo: Option<&RepoName>) -> Option<String> {
-        self.world.run.unproven.get(repo?).cloned()
+        self.server.volatile.unverified.get(repo?).cloned()
     }
 
     /// Why no installation may begin now, with so many others that are about to.
@@ -334,7 +342,7 @@ impl Turn<'_> {
             .installs_per_hour
             .as_ref()
             .map_or(10, |limit| limit.value);
-        let (now, opened) = (self.now.mono, &mut self.world.run.opened);
+        let (now, opened) = (self.now.mono, &mut self.server.volatile.attempts.opened);
         while opened
             .front()
             .is_some_and(|at| now.since(*at) >= Duration::from_secs(3_600))

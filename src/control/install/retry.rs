@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use crate::control::{BootAsk, Decision, Disk, Layers, Turn, boot::disk, install::open::is_due};
+use crate::control::{
+    BootAsk, Decision, Disk, Layers, Transaction, boot::disk, install::open::is_due,
+};
 use crate::{
     journal::{Event, HoldCause, MachineId, Stage},
     model::{LocalBoot, Node},
@@ -20,7 +22,7 @@ const RETRIES: u32 = 2;
 
 const SILENT: &str = "disk does not boot, no callback ever came";
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// An installation may be under way, or done and unheard: its own disk first.
     pub(crate) fn disk_first(
         &mut self,
@@ -34,8 +36,9 @@ impl Turn<'_> {
         let Some(evidence) =
             self.disk_is_dead(id, number, attempt.stages.contains_key(&Stage::NoDisk))
         else {
-            self.world
-                .run
+            self.server
+                .volatile
+                .boots
                 .disk_tried
                 .insert(id, (number, self.now.mono));
             return Decision::Disk(Disk {
@@ -64,7 +67,7 @@ impl Turn<'_> {
         if said_so {
             return Some("its disk does not boot: the boot script came back".into());
         }
-        let (of, at) = self.world.run.disk_tried.get(id)?;
+        let (of, at) = self.server.volatile.boots.disk_tried.get(id)?;
         let back = self.now.mono.since(*at);
         (*of == number && back <= BACK_WITHIN)
             .then(|| "its disk does not boot: it came back within five minutes".into())

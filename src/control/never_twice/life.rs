@@ -9,7 +9,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::{
-    control::{Snapshot, Token, TokenKey, Traits, World},
+    control::{ServerState, Snapshot, Token, TokenKey, Traits},
     model::*,
     site::Site,
 };
@@ -64,7 +64,7 @@ pub(super) struct Run {
 
 #[derive(Clone)]
 pub(super) struct Life {
-    pub(super) world: World,
+    pub(super) server: ServerState,
     pub(super) written: Written,
     pub(super) machine: Physical,
     pub(super) now: Now,
@@ -213,7 +213,7 @@ impl Life {
         self.written.hash(&mut hasher);
         self.machine.hash(&mut hasher);
         (self.state, self.paused, self.taken).hash(&mut hasher);
-        let mut state = self.world.state.clone();
+        let mut state = self.server.state.clone();
         state.opened.clear();
         let still = Timestamp(0);
         for machine in state.machines.values_mut() {
@@ -226,19 +226,19 @@ impl Life {
             }
         }
         state.hash(&mut hasher);
-        let run = &self.world.run;
+        let volatile = &self.server.volatile;
         let age = |at: &MonotonicTime| self.now.mono.0 - at.0;
-        for (id, (attempt, at)) in run.disk_tried.in_order() {
+        for (id, (attempt, at)) in volatile.boots.disk_tried.in_order() {
             (id, attempt, age(at) <= 3 * MINUTE, age(at) <= 5 * MINUTE).hash(&mut hasher);
         }
-        for (id, clock) in run.clocks.in_order() {
-            let step = (clock.wait.attempt, clock.wait.step);
+        for (id, clock) in volatile.deadlines.by_machine.in_order() {
+            let step = (clock.awaited.attempt, clock.awaited.stage);
             (id, step, clock.passed, clock.missed.is_some()).hash(&mut hasher);
         }
-        for (id, at) in run.since.in_order() {
+        for (id, at) in volatile.attempts.since.in_order() {
             (id, age(at) / (180 * MINUTE)).hash(&mut hasher);
         }
-        run.rendered.hash(&mut hasher);
+        volatile.attempts.rendered.hash(&mut hasher);
         hasher.finish()
     }
 }

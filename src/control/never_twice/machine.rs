@@ -1,7 +1,7 @@
 //! What the machine itself does, and whether what it is given is right.
 
 use crate::{
-    control::{BootAsk, Callback, Decision, Handed, Report, Turn},
+    control::{BootAsk, Callback, Decision, Handed, Report, Transaction},
     journal::{Event, Stage},
 };
 
@@ -41,7 +41,7 @@ impl Stage0 {
         };
         let decision = self.asked(life, &ask);
         if let Decision::Open(opening) = &decision {
-            self.turn(life, |turn| turn.opened(opening));
+            self.transaction(life, |transaction| transaction.opened(opening));
         }
         let (attempt, installs) = match decision {
             Decision::Open(opening) => (opening.attempt, opening.installs),
@@ -49,7 +49,7 @@ impl Stage0 {
                 machine, attempt, ..
             } => (
                 attempt,
-                life.world.state.machines[machine]
+                life.server.state.machines[machine]
                     .open()
                     .expect("it is open")
                     .installs,
@@ -61,7 +61,7 @@ impl Stage0 {
             return Err("every hand-out is stopped, and it is handed an installer");
         }
         self.judge(life)?;
-        let token = life.world.token(attempt);
+        let token = life.server.token(attempt);
         life.machine.runs = Some(Run {
             token,
             installs,
@@ -74,15 +74,15 @@ impl Stage0 {
     }
 
     fn give_up_whatever_runs(&self, life: &mut Life) {
-        let open = life.world.state.machines.values().find_map(|machine| {
+        let open = life.server.state.machines.values().find_map(|machine| {
             machine
                 .open()
                 .filter(|attempt| attempt.is_begun())
                 .map(|attempt| (machine.id, attempt.number))
         });
         if let Some((id, attempt)) = open {
-            self.turn(life, |turn| {
-                turn.record(
+            self.transaction(life, |transaction| {
+                transaction.record(
                     id,
                     Event::GaveUp {
                         attempt,
@@ -144,17 +144,19 @@ impl Stage0 {
     pub(super) fn document(
         &self,
         life: &mut Life,
-        end: impl FnOnce(&mut Turn<'_>, Handed),
+        end: impl FnOnce(&mut Transaction<'_>, Handed),
     ) -> Option<Result<(), &'static str>> {
         let mut run = life.machine.runs.filter(|run| !run.read)?;
         life.pass(MINUTE);
-        let served = self.turn(life, |turn| match turn.may_hand_out(run.token, "ks.cfg") {
-            Ok(handed) => {
-                turn.on_serving(handed, "ks.cfg");
-                end(turn, handed);
-                true
+        let served = self.transaction(life, |transaction| {
+            match transaction.may_hand_out(run.token, "ks.cfg") {
+                Ok(handed) => {
+                    transaction.on_serving(handed, "ks.cfg");
+                    end(transaction, handed);
+                    true
+                }
+                Err(_) => false,
             }
-            Err(_) => false,
         });
         if !served {
             // The installer stops; nothing was touched.
@@ -212,7 +214,7 @@ impl Stage0 {
     }
 
     pub(super) fn callback(&self, life: &mut Life, mut run: Run, stage: Stage) -> Run {
-        let overdue = life.world.state.machines.values().any(|machine| {
+        let overdue = life.server.state.machines.values().any(|machine| {
             machine
                 .newest()
                 .is_some_and(|attempt| attempt.overdue.is_some())
@@ -223,12 +225,14 @@ impl Stage0 {
             reason: Some("because".into()),
         };
         if !deaf {
-            self.turn(life, |turn| turn.callback(run.token, &callback));
+            self.transaction(life, |transaction| {
+                transaction.callback(run.token, &callback)
+            });
         }
         // A state that was lost, or was told to forget, knows nothing of an attempt, and is not blamed for it.
-        let attempt = life.world.index.token.get(&run.token);
+        let attempt = life.server.index.token.get(&run.token);
         let known =
-            attempt.is_some_and(|attempt| life.world.state.machine(attempt.machine).is_some());
+            attempt.is_some_and(|attempt| life.server.state.machine(attempt.machine).is_some());
         if known && stage != Stage::NoDisk {
             run.heard = true;
             life.machine.wiped_in_silence = false;

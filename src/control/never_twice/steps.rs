@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    control::{BootAsk, Decision, Operation, Snapshot, Turn, World},
+    control::{BootAsk, Decision, Operation, ServerState, Snapshot, Transaction},
     journal::{Event, JournalState, Stage},
     model::{Mac, MonotonicTime, Now, Timestamp},
 };
@@ -52,7 +52,7 @@ impl Stage0 {
             mono: MonotonicTime(0),
         };
         Life {
-            world: World::new(JournalState::default(), KEY, 1, now),
+            server: ServerState::new(JournalState::default(), KEY, 1, now),
             written: Written {
                 declared: true,
                 renamed: false,
@@ -78,8 +78,8 @@ impl Stage0 {
             Step::BootSoon => self.boot(life, 2 * MINUTE, &[life.machine.second_card]),
             Step::BootWithBoth if !life.machine.second_card => return None,
             Step::BootWithBoth => self.boot(life, 20 * MINUTE, &[false, true]),
-            Step::Document => self.document(life, |turn, handed| {
-                turn.on_read(handed.attempt, "ks.cfg", 1);
+            Step::Document => self.document(life, |transaction, handed| {
+                transaction.on_read(handed.attempt, "ks.cfg", 1);
             })?,
             Step::DocumentAtCrash => {
                 let outcome = self.document(life, |_, _| {})?;
@@ -98,7 +98,7 @@ impl Stage0 {
             }
             Step::Deadline => {
                 life.pass(120 * MINUTE);
-                self.turn(life, |turn| turn.tick());
+                self.transaction(life, |transaction| transaction.tick());
                 Ok(())
             }
             Step::Restart => self.restart(life),
@@ -151,13 +151,16 @@ impl Stage0 {
             Step::PausedOrResumed => {
                 life.paused ^= true;
                 let pauses = life.paused;
-                self.turn(
-                    life,
-                    |turn| if pauses { turn.pause() } else { turn.resume() },
-                );
+                self.transaction(life, |transaction| {
+                    if pauses {
+                        transaction.pause()
+                    } else {
+                        transaction.resume()
+                    }
+                });
                 Ok(())
             }
-            Step::AddressTakenOrFree if self.ground == Ground::OffLink => return None,
+            Step::AddressTakenOrFree if self.ground == Ground::NotLocal => return None,
             Step::AddressTakenOrFree => {
                 life.taken ^= true;
                 Ok(())
@@ -167,12 +170,12 @@ impl Stage0 {
     }
 
     fn restart(&self, life: &mut Life) -> Result<(), &'static str> {
-        let state = life.world.state.clone();
+        let state = life.server.state.clone();
         let seed = 1 + u64::from(life.boots) * 1_000;
-        life.world = World::new(state, KEY, seed, life.now);
-        self.turn(life, |turn| {
-            turn.on_reload(None);
-            turn.start_clocks();
+        life.server = ServerState::new(state, KEY, seed, life.now);
+        self.transaction(life, |transaction| {
+            transaction.on_reload(None);
+            transaction.start_deadlines();
         });
         Ok(())
     }
@@ -204,7 +207,7 @@ impl Stage0 {
 
     fn delete_or_add(&self, life: &mut Life) -> Result<(), &'static str> {
         let card = mac(life.written.second_card);
-        let mut machines = life.world.state.machines.values();
+        let mut machines = life.server.state.machines.values();
         let known =
             machines.any(|machine| machine.node.is_some() || machine.identity.mac.contains(&card));
         // The first declaration of a card that nobody ever saw asks for its installation.
@@ -218,12 +221,12 @@ impl Stage0 {
         if life.state != Knowledge::Kept {
             return None;
         }
-        life.world = World::new(JournalState::default(), KEY, 99, life.now);
-        self.turn(life, |turn| {
-            turn.record_site(Event::StateLost {
+        life.server = ServerState::new(JournalState::default(), KEY, 99, life.now);
+        self.transaction(life, |transaction| {
+            transaction.record_site(Event::StateLost {
                 reason: "unknown".into(),
             });
-            turn.on_reload(None);
+            transaction.on_reload(None);
         });
         life.state = Knowledge::Lost;
         life.paused = false;
@@ -236,7 +239,7 @@ impl Stage0 {
         if life.state != Knowledge::Lost || !life.written.declared {
             return None;
         }
-        self.turn(life, |turn| turn.declare_state(true));
+        self.transaction(life, |transaction| transaction.declare_state(true));
         life.state = Knowledge::Declared;
         life.machine.asked = false;
         if life.machine.second_card == life.written.second_card {
@@ -250,7 +253,7 @@ impl Stage0 {
         if life.state != Knowledge::Lost {
             return None;
         }
-        self.turn(life, |turn| turn.declare_state(false));
+        self.transaction(life, |transaction| transaction.declare_state(false));
         life.state = Knowledge::Declared;
         life.machine.ask();
         Some(Ok(()))
@@ -277,34 +280,40 @@ impl Stage0 {
 
     fn operate(&self, life: &mut Life, operation: &Operation) -> Option<()> {
         let name = if life.written.renamed { "b" } else { "a" };
-        self.turn(life, |turn| turn.operate(name, operation).ok().map(|_| ()))
+        self.transaction(life, |transaction| {
+            transaction.operate(name, operation).ok().map(|_| ())
+        })
     }
 
     /// The boot's question, with what is asked on the wire before it is answered.
     pub(super) fn asked(&self, life: &mut Life, ask: &BootAsk) -> Decision {
         if self.ground == Ground::OnLink {
-            self.turn(life, |turn| turn.on_links(vec![LINK]));
+            self.transaction(life, |transaction| transaction.on_links(vec![LINK]));
         }
-        let decision = self.turn(life, |turn| turn.boot(ask));
-        let Decision::Look(addresses) = decision else {
+        let decision = self.transaction(life, |transaction| transaction.boot(ask));
+        let Decision::ProbeAddresses(addresses) = decision else {
             return decision;
         };
         let other = Mac([2, 0, 0, 0, 0, 9]);
         let itself = Mac([2, 0, 0, 0, 0, 1]);
         let answers = life.taken && self.fault != Fault::AnyCardIsOwn;
         let card = if answers { other } else { itself };
-        self.turn(life, |turn| {
+        self.transaction(life, |transaction| {
             for address in addresses {
-                turn.looked(address, [card].into_iter().collect());
+                transaction.on_arp_reply(address, [card].into_iter().collect());
             }
-            turn.boot(ask)
+            transaction.boot(ask)
         })
     }
 
-    pub(super) fn turn<T>(&self, life: &mut Life, act: impl FnOnce(&mut Turn<'_>) -> T) -> T {
+    pub(super) fn transaction<T>(
+        &self,
+        life: &mut Life,
+        act: impl FnOnce(&mut Transaction<'_>) -> T,
+    ) -> T {
         let snapshot = self.snapshots[&life.written].clone();
-        let mut turn = Turn::new(&snapshot, &mut life.world, life.now);
-        act(&mut turn)
+        let mut transaction = Transaction::new(&snapshot, &mut life.server, life.now);
+        act(&mut transaction)
     }
 
     fn rewrite(
@@ -316,10 +325,10 @@ impl Stage0 {
         let name = life.written.renamed;
         change(&mut life.written);
         if self.fault == Fault::HistoryByName && name != life.written.renamed {
-            let ids = life.world.state.machines.ids();
-            self.turn(life, |turn| {
+            let ids = life.server.state.machines.ids();
+            self.transaction(life, |transaction| {
                 ids.iter().for_each(|id| {
-                    turn.record(
+                    transaction.record(
                         *id,
                         Event::Forgotten {
                             by: "a fault".into(),
@@ -328,7 +337,7 @@ impl Stage0 {
                 })
             });
         }
-        self.turn(life, |turn| turn.on_reload(Some(&before)));
+        self.transaction(life, |transaction| transaction.on_reload(Some(&before)));
         Ok(())
     }
 }

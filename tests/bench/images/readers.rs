@@ -45,14 +45,14 @@ pub(crate) fn together<T>(
     downloads: usize,
     look: impl FnOnce() -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let [begun, looked] = [(); 2].map(|()| Barrier::new(downloads + 1));
+    let [begun, on_arp_reply] = [(); 2].map(|()| Barrier::new(downloads + 1));
     let one = || -> anyhow::Result<()> {
         let first = ask(server).and_then(|mut stream| {
             let count = take(&mut stream, BEGUN)?;
             Ok((stream, count))
         });
         begun.wait();
-        looked.wait();
+        on_arp_reply.wait();
         let (mut stream, count) = first?;
         let more = take(&mut stream, MORE)?;
         anyhow::ensure!(count >= BEGUN && more >= MORE, "a download ended early");
@@ -64,7 +64,7 @@ pub(crate) fn together<T>(
         // Until the server has filled what it can.
         thread::sleep(Duration::from_secs(1));
         let seen = look();
-        looked.wait();
+        on_arp_reply.wait();
         for thread in threads {
             thread.join().expect("a download does not panic")?;
         }

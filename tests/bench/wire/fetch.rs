@@ -64,7 +64,7 @@ pub(crate) fn fetch(all: &[Fetch<'_>]) -> anyhow::Result<Vec<Result<Duration, St
         one.ask()?;
     }
     let mut events = vec![EpollEvent::empty(); 256];
-    let mut looked = Instant::now();
+    let mut on_arp_reply = Instant::now();
     let mut left = coming.len();
     while left > 0 {
         let count = epoll.wait(&mut events, 50_u16)?;
@@ -76,12 +76,12 @@ pub(crate) fn fetch(all: &[Fetch<'_>]) -> anyhow::Result<Vec<Result<Duration, St
                 left -= 1;
             }
         }
-        if looked.elapsed() < AGAIN / 10 {
+        if on_arp_reply.elapsed() < AGAIN / 10 {
             continue;
         }
-        looked = Instant::now();
+        on_arp_reply = Instant::now();
         for one in coming.iter_mut().filter(|one| one.outcome.is_none()) {
-            one.tick(looked)?;
+            one.tick(on_arp_reply)?;
             if one.outcome.is_some() {
                 epoll.delete(&one.socket)?;
                 left -= 1;

@@ -55,7 +55,7 @@ fn ask_of(lab: &mut Lab, card: u32, kind: u8, options: Options<'_>) -> Result<Dh
         base: "http://192.0.2.1".into(),
         other: None,
     };
-    lab.turn(|turn| turn.dhcp(&ask, &|_| true))
+    lab.transaction(|transaction| transaction.dhcp(&ask, &|_| true))
 }
 
 fn address(answer: &Result<DhcpReply, NoReply>) -> String {
@@ -84,7 +84,8 @@ fn what_comes_from_behind_a_router_is_known_by_the_address_that_we_gave() {
         ask(&mut lab, card, 1, OVMF).unwrap();
     }
     assert_eq!(lease(&mut lab, 50), "192.0.2.100");
-    let mut at = |ip: &str| lab.turn(|turn| turn.machine_leased(ip.parse().unwrap()));
+    let mut at =
+        |ip: &str| lab.transaction(|transaction| transaction.machine_leased(ip.parse().unwrap()));
     // By its declaration, by its lease; a machine that was never seen is none.
     let (declared, leased) = (at("192.0.2.21"), at("192.0.2.100"));
     assert!(declared.is_some() && leased.is_some() && declared != leased);
@@ -105,8 +106,8 @@ fn phones_get_addresses_and_do_not_become_known() {
     );
     // Who has one keeps it.
     assert_eq!(lease(&mut lab, 50), "192.0.2.100");
-    assert_eq!(lab.world.state.machines.ids().len(), 0);
-    assert_eq!(lab.world.state.leases.len(), 2);
+    assert_eq!(lab.server.state.machines.ids().len(), 0);
+    assert_eq!(lab.server.state.leases.len(), 2);
 }
 
 #[test]
@@ -137,8 +138,8 @@ fn a_declared_machine_has_its_own_address_and_its_own_loader() {
     let second = ask(&mut lab, 2, 1, OVMF);
     assert_eq!(address(&second), "192.0.2.22");
     assert_eq!(file(second).as_deref(), Some("shimx64.efi"));
-    assert_eq!(lab.world.state.machines.ids().len(), 2);
-    assert!(lab.world.state.leases.is_empty());
+    assert_eq!(lab.server.state.machines.ids().len(), 2);
+    assert!(lab.server.state.leases.is_empty());
 }
 
 #[test]
@@ -147,7 +148,7 @@ fn a_stranger_that_boots_is_listed_and_gets_nothing_to_boot() {
     let answer = ask(&mut lab, 60, 1, OVMF);
     assert_eq!(address(&answer), "192.0.2.100");
     assert_eq!(answer.unwrap().file, None);
-    assert_eq!(lab.world.state.machines.ids().len(), 1);
+    assert_eq!(lab.server.state.machines.ids().len(), 1);
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn leases_are_the_fold_of_the_journal() {
     for line in lab.written() {
         folded.take(&JournalLine::parse(&line).unwrap());
     }
-    assert_eq!(folded.leases, lab.world.state.leases);
+    assert_eq!(folded.leases, lab.server.state.leases);
 }
 
 const STORM: u32 = 100_000;
@@ -180,9 +181,9 @@ fn a_storm_of_phones_leaves_nothing_and_declared_machines_are_answered_in_it() {
             lab.step("wait 1s");
         }
     }
-    assert_eq!(lab.world.state.leases.len(), 0);
+    assert_eq!(lab.server.state.leases.len(), 0);
     // The declared machine alone.
-    assert_eq!(lab.world.state.machines.ids().len(), 1);
+    assert_eq!(lab.server.state.machines.ids().len(), 1);
     let written = lab.written().len() - before;
     assert!(written < 20, "{written} lines");
     // When it is over everybody is served.
@@ -206,7 +207,7 @@ fn a_storm_of_machines_that_do_not_exist_is_bounded_and_so_is_its_journal() {
         }
     }
     // Fifty strangers and the declared machine; the oldest have gone.
-    assert_eq!(lab.world.state.machines.ids().len(), 51);
+    assert_eq!(lab.server.state.machines.ids().len(), 51);
     // 500 at once and one a second for 100 s, with a few lines each.
     let written = lab.written();
     assert!(
@@ -221,7 +222,7 @@ fn a_storm_of_machines_that_do_not_exist_is_bounded_and_so_is_its_journal() {
     // When it is over a stranger is listed again.
     lab.step("wait 10m");
     ask(&mut lab, 60, 1, OVMF).unwrap();
-    assert!(lab.turn(|turn| turn.find("52-54-00-00-00-3c").is_some()));
+    assert!(lab.transaction(|transaction| transaction.find("52-54-00-00-00-3c").is_some()));
 }
 
 #[test]

@@ -21,17 +21,17 @@ fn events_of_a_later_release_are_skipped_and_critical_ones_hold() {
         );
         JournalLine::parse(&text).unwrap()
     };
-    let before = lab.world.state.clone();
-    lab.world.state.take(&line(""));
-    assert_eq!(lab.world.state, before);
-    lab.world.state.take(&line(r#","critical":true"#));
+    let before = lab.server.state.clone();
+    lab.server.state.take(&line(""));
+    assert_eq!(lab.server.state, before);
+    lab.server.state.take(&line(r#","critical":true"#));
     assert_eq!(
         lab.step("status a").0,
         "held: its journal has `teleported`, which this release does not know: use the newer one; 0 of 1"
     );
-    let checkpoint = serde_json::to_string(&lab.world.state).unwrap();
+    let checkpoint = serde_json::to_string(&lab.server.state).unwrap();
     assert_eq!(
         serde_json::from_str::<JournalState>(&checkpoint).unwrap(),
-        lab.world.state
+        lab.server.state
     );
 }

@@ -5,7 +5,7 @@ use bootwright::{
         Program,
         dhcp::{DhcpMessage, DhcpPort},
     },
-    control::{BootAsk, Broken, Decision, DhcpAsk, Fetched, Report, Signature},
+    control::{BootAsk, Broken, Decision, DhcpAsk, Diagnosis, Fetched, Report},
 };
 
 use super::dhcp::{Options, ask};
@@ -70,9 +70,9 @@ fn boot(lab: &mut Lab, card: u8, from: &str) {
         from: Some(from.parse().unwrap()),
         ..BootAsk::default()
     };
-    lab.turn(|turn| {
-        if let Decision::Open(opening) = turn.boot(&ask) {
-            turn.opened(&opening);
+    lab.transaction(|transaction| {
+        if let Decision::Open(opening) = transaction.boot(&ask) {
+            transaction.opened(&opening);
         }
     });
 }
@@ -101,13 +101,13 @@ fn it_stands_in_the_log_and_in_the_status_until_the_machine_gets_further() {
         discover(&mut lab, 1);
         waits(&mut lab, wait);
     }
-    let sentence = Signature::OfferIgnored.to_string();
+    let sentence = Diagnosis::OfferIgnored.to_string();
     assert_eq!(remarks(&mut lab, "n1"), [sentence.as_str()]);
     assert_eq!(status(&mut lab, "n1"), format!("bound: {sentence}; 0 of 1"));
     request(&mut lab, 1, OTHER);
     assert_eq!(status(&mut lab, "n1"), "bound; 0 of 1");
     let server = "192.0.2.254".parse().unwrap();
-    let sentence = Signature::NoBootServer { server }.to_string();
+    let sentence = Diagnosis::NoBootServer { server }.to_string();
     waits(&mut lab, 29);
     assert_eq!(remarks(&mut lab, "n1"), Vec::<String>::new());
     waits(&mut lab, 1);
@@ -118,18 +118,18 @@ fn it_stands_in_the_log_and_in_the_status_until_the_machine_gets_further() {
 #[test]
 fn every_mode_names_its_own_cause() {
     let server = "192.0.2.254".parse().unwrap();
-    let another = Signature::AnotherServer { server };
+    let another = Diagnosis::AnotherServer { server };
     let cases = [
-        ("proxy", Signature::NoBootServer { server }),
+        ("proxy", Diagnosis::NoBootServer { server }),
         ("reserve", another.clone()),
         ("server", another),
     ];
-    for (mode, signature) in cases {
+    for (mode, diagnosis) in cases {
         let mut lab = lab(mode);
         discover(&mut lab, 1);
         request(&mut lab, 1, OTHER);
         waits(&mut lab, 30);
-        assert_eq!(remarks(&mut lab, "n1"), [signature.to_string()], "{mode}");
+        assert_eq!(remarks(&mut lab, "n1"), [diagnosis.to_string()], "{mode}");
     }
 }
 
@@ -148,16 +148,16 @@ fn what_is_answered_but_never_taken_up_is_said() {
         no_response: true,
     };
     let cases = [
-        (None, 30, Signature::LoaderNotAsked { file: file() }),
+        (None, 30, Diagnosis::LoaderNotAsked { file: file() }),
         (
             Some(fetched(Err(unheard))),
             5,
-            Signature::TransferUnheard { file: file() },
+            Diagnosis::TransferUnheard { file: file() },
         ),
         (
             Some(fetched(Ok((173_000, 400)))),
             90,
-            Signature::LoaderSilent { file: file() },
+            Diagnosis::LoaderSilent { file: file() },
         ),
         (
             Some(Fetched {
@@ -165,14 +165,14 @@ fn what_is_answered_but_never_taken_up_is_said() {
                 ..fetched(Ok((173_000, 400)))
             }),
             0,
-            Signature::WrongLoader {
+            Diagnosis::WrongLoader {
                 file: file(),
                 program: Program::NotEfi,
                 firmware: "UEFI x64".into(),
             },
         ),
     ];
-    for (fetched, seconds, signature) in cases {
+    for (fetched, seconds, diagnosis) in cases {
         let mut lab = lab("reserve");
         discover(&mut lab, 1);
         let mut options = OVMF.to_vec();
@@ -180,11 +180,11 @@ fn what_is_answered_but_never_taken_up_is_said() {
         assert!(ask(&mut lab, 1, 3, &options).is_ok());
         let id = lab.machine("n1").unwrap();
         if let Some(fetched) = fetched {
-            lab.turn(|turn| turn.asked_loader(id, &fetched.name));
-            lab.turn(|turn| turn.fetched(id, fetched));
+            lab.transaction(|transaction| transaction.asked_loader(id, &fetched.name));
+            lab.transaction(|transaction| transaction.fetched(id, fetched));
         }
         waits(&mut lab, seconds);
-        assert_eq!(remarks(&mut lab, "n1"), [signature.to_string()]);
+        assert_eq!(remarks(&mut lab, "n1"), [diagnosis.to_string()]);
     }
 }
 
@@ -199,9 +199,9 @@ fn a_missing_loader_is_named_with_its_package() {
             base: "http://192.0.2.1".into(),
             other: None,
         };
-        drop(lab.turn(|turn| turn.dhcp(&ask, &|_| false)));
+        drop(lab.transaction(|transaction| transaction.dhcp(&ask, &|_| false)));
         let reason = "snponly.efi is not there: apt-get install ipxe".into();
-        let sentence = Signature::NoLoader { reason }.to_string();
+        let sentence = Diagnosis::NoLoader { reason }.to_string();
         assert_eq!(remarks(&mut lab, "n1"), [sentence], "{mode}");
     }
 }
@@ -213,7 +213,7 @@ fn a_stranger_is_compared_with_who_was_never_seen() {
         discover(&mut lab, 2);
         discover(&mut lab, 60);
         let unseen = "n1 or n3".into();
-        let sentence = Signature::NotDeclared { unseen }.to_string();
+        let sentence = Diagnosis::NotDeclared { unseen }.to_string();
         assert_eq!(remarks(&mut lab, "52-54-00-00-00-3c"), [sentence], "{mode}");
     }
     // Everybody is there: a stranger is a stranger.
@@ -229,34 +229,36 @@ fn what_it_fetches_is_followed_where_it_can_be_seen() {
     type Fetch = fn(&mut Lab);
     let nothing: Fetch = |_| {};
     let kernel: Fetch = |lab| {
-        lab.turn(|turn| {
-            turn.asked_repo("192.0.2.21".parse().unwrap(), "repo/r/linux", Some(8_000))
+        lab.transaction(|transaction| {
+            transaction.asked_repo("192.0.2.21".parse().unwrap(), "repo/r/linux", Some(8_000))
         });
     };
     let gone: Fetch = |lab| {
-        lab.turn(|turn| turn.asked_repo("192.0.2.21".parse().unwrap(), "repo/r/linux", None));
+        lab.transaction(|transaction| {
+            transaction.asked_repo("192.0.2.21".parse().unwrap(), "repo/r/linux", None)
+        });
     };
     let read: Fetch = |lab| {
         lab.step("read #1 preseed.cfg");
     };
     // Behind one address with another machine.
     let shared: Fetch = |lab| boot(lab, 3, "192.0.2.21");
-    let missing = || Signature::FileMissing {
+    let missing = || Diagnosis::FileMissing {
         file: "repo/r/linux".into(),
     };
     let cases = [
-        (1, nothing, Some(Signature::NoKernel)),
-        (1, kernel, Some(Signature::NoDocument)),
+        (1, nothing, Some(Diagnosis::NoKernel)),
+        (1, kernel, Some(Diagnosis::NoDocument)),
         (1, gone, Some(missing())),
         (1, shared, None),
         (2, nothing, None),
     ];
-    for (at, (card, fetch, signature)) in cases.into_iter().enumerate() {
+    for (at, (card, fetch, diagnosis)) in cases.into_iter().enumerate() {
         let mut lab = lab("reserve");
         boot(&mut lab, card, "192.0.2.21");
         fetch(&mut lab);
         waits(&mut lab, 300);
-        let sentence = signature.map(|signature| signature.to_string());
+        let sentence = diagnosis.map(|diagnosis| diagnosis.to_string());
         let expected: Vec<String> = sentence.into_iter().collect();
         let found: Vec<String> = ["n1", "n2", "n3"]
             .iter()
@@ -281,7 +283,7 @@ fn the_deadline_says_it_as_well() {
     let mut lab = lab("reserve");
     boot(&mut lab, 1, "192.0.2.21");
     waits(&mut lab, 601);
-    let sentence = Signature::NoKernel.to_string();
+    let sentence = Diagnosis::NoKernel.to_string();
     let expected = format!("failed: no `document` in time (still listening); {sentence}; 0 of 1");
     assert_eq!(status(&mut lab, "n1"), expected);
 }
@@ -327,6 +329,6 @@ fn what_grub_fetches_from_a_repo_is_no_loader() {
         program: Some(Program::NotEfi),
         outcome: Ok((40_800_000, 6_900)),
     };
-    lab.turn(|turn| turn.fetched(id, fetched));
+    lab.transaction(|transaction| transaction.fetched(id, fetched));
     assert_eq!(remarks(&mut lab, "n1"), Vec::<String>::new());
 }

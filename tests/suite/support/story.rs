@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use bootwright::{
     control::{
-        BootAsk, Callback, CheckedIn, Decision, Handed, Operation, Report, Reported, Snapshot,
-        Telling, Token, TokenKey, Traits, Turn, World,
+        BootAsk, Callback, CheckedIn, Decision, Handed, HookCall, Operation, Report, Reported,
+        ServerState, Snapshot, Token, TokenKey, Traits, Transaction,
     },
     journal::{
         AttemptId, Event, JournalLine, JournalState, LogLevel, MachineId, ParsedLine, describe,
@@ -62,7 +62,7 @@ fn compared(told: &[&str], happened: &[String]) -> String {
 pub(crate) struct Lab {
     sites: BTreeMap<String, Arc<Snapshot>>,
     live: Arc<Snapshot>,
-    pub(crate) world: World,
+    pub(crate) server: ServerState,
     now: Now,
     lines: Vec<JournalLine>,
     /// The attempts in the order they were opened in.
@@ -140,7 +140,7 @@ fn report<'a>(describe: impl Iterator<Item = &'a str>) -> Report {
     report
 }
 
-fn telling_of(telling: &Telling) -> String {
+fn telling_of(telling: &HookCall) -> String {
     let told: Value = serde_json::from_str(&telling.text).unwrap();
     let keys = ["broker", "event", "node", "settings"];
     let values = keys.map(|key| format!("{key} {}", told[key]));
@@ -166,7 +166,7 @@ impl Lab {
         let mut lab = Lab {
             live: all[sites[0].0].clone(),
             sites: all,
-            world: World::new(JournalState::default(), KEY, 1, now),
+            server: ServerState::new(JournalState::default(), KEY, 1, now),
             now,
             lines: Vec::new(),
             attempts: Vec::new(),
@@ -175,14 +175,14 @@ impl Lab {
             shown: BTreeMap::new(),
             seed: 1,
         };
-        lab.turn(|turn| turn.on_reload(None));
+        lab.transaction(|transaction| transaction.on_reload(None));
         lab
     }
 
-    pub(crate) fn turn<T>(&mut self, act: impl FnOnce(&mut Turn<'_>) -> T) -> T {
-        let mut turn = Turn::new(&self.live, &mut self.world, self.now);
-        let outcome = act(&mut turn);
-        self.lines.extend(turn.end().0);
+    pub(crate) fn transaction<T>(&mut self, act: impl FnOnce(&mut Transaction<'_>) -> T) -> T {
+        let mut transaction = Transaction::new(&self.live, &mut self.server, self.now);
+        let outcome = act(&mut transaction);
+        self.lines.extend(transaction.end().0);
         outcome
     }
 
@@ -191,8 +191,8 @@ impl Lab {
         self.lines.iter().map(JournalLine::text).collect()
     }
 
-    fn silently(&mut self, act: impl FnOnce(&mut Turn<'_>)) -> String {
-        self.turn(act);
+    fn silently(&mut self, act: impl FnOnce(&mut Transaction<'_>)) -> String {
+        self.transaction(act);
         String::new()
     }
 
@@ -218,56 +218,65 @@ impl Lab {
             "lost" => self.lose_state(),
             "declare" => format!(
                 "{} marked",
-                self.turn(|turn| turn.declare_state(first == "installed"))
+                self.transaction(|transaction| transaction.declare_state(first == "installed"))
             ),
             "links" => {
                 let nets = rest.split(' ').filter(|word| !word.is_empty());
                 let nets = nets.map(|net| net.parse().unwrap()).collect();
-                self.silently(|turn| turn.on_links(nets))
+                self.silently(|transaction| transaction.on_links(nets))
             }
             "unproven" => {
                 let why = rest.strip_prefix(first).unwrap_or_default().trim();
                 let image = |name: &str| (name.parse().unwrap(), why.to_owned());
                 let unproven = (!why.is_empty()).then(|| image(first));
-                self.silently(|turn| turn.on_images(unproven.into_iter().collect()))
+                self.silently(|transaction| transaction.on_images(unproven.into_iter().collect()))
             }
             "looked" => {
                 let cards = describe.map(card).collect();
-                self.silently(|turn| turn.looked(first.parse().unwrap(), cards))
+                self.silently(|transaction| transaction.on_arp_reply(first.parse().unwrap(), cards))
             }
             "report" | "order" => {
                 let facts = rest.split_once(' ').map_or("{}", |(_, facts)| facts);
                 self.check_in(first, (verb == "report").then_some(facts))
             }
-            "pause" => self.silently(|turn| turn.pause()),
-            "resume" => self.silently(|turn| turn.resume()),
+            "pause" => self.silently(|transaction| transaction.pause()),
+            "resume" => self.silently(|transaction| transaction.resume()),
             "log" => {
                 shown = self.log(first);
                 String::new()
             }
             "due" => {
-                let due = self.turn(|turn| turn.due().clone()).into_iter();
+                let due = self
+                    .transaction(|transaction| transaction.due().clone())
+                    .into_iter();
                 shown = due
                     .map(|(number, due)| format!("{number} {}: {} {}", due.to, due.node, due.on))
                     .collect();
                 String::new()
             }
             "tell" => self
-                .turn(|turn| turn.telling(first.parse().unwrap(), None))
+                .transaction(|transaction| transaction.hook_call(first.parse().unwrap(), None))
                 .map_or_else(|| "nobody".into(), |telling| telling_of(&telling)),
-            "delivered" => self.silently(|turn| turn.delivered(first.parse().unwrap())),
+            "delivered" => {
+                self.silently(|transaction| transaction.delivered(first.parse().unwrap()))
+            }
             "undelivered" => {
                 let why = describe.next().unwrap().replace('_', " ");
-                self.silently(|turn| turn.undelivered(first.parse().unwrap(), 1, &why))
+                self.silently(|transaction| {
+                    transaction.undelivered(first.parse().unwrap(), 1, &why)
+                })
             }
             "status" => self.status(first),
-            "last" => self.turn(|turn| {
-                let (id, node) = turn.find(first).unwrap();
-                turn.status(id, node.as_ref()).last
+            "last" => self.transaction(|transaction| {
+                let (id, node) = transaction.find(first).unwrap();
+                transaction.status(id, node.as_ref()).last
             }),
             "nodes" => self.nodes(),
             "release" if first == "--all" => {
-                format!("{} released", self.turn(|turn| turn.release_all()))
+                format!(
+                    "{} released",
+                    self.transaction(|transaction| transaction.release_all())
+                )
             }
             _ => self.operate(verb, first, rest),
         };
@@ -295,14 +304,14 @@ impl Lab {
             unconfirmed: of("unconfirmed=").map(|why| why.replace('_', " ")),
             ..BootAsk::default()
         };
-        let decision = self.turn(|turn| {
-            let decision = turn.boot(&ask);
+        let decision = self.transaction(|transaction| {
+            let decision = transaction.boot(&ask);
             match &decision {
                 Decision::Open(opening) if of("render=").is_some() => {
-                    Decision::Disk(turn.not_opened(opening, "the template is broken".into()))
+                    Decision::Disk(transaction.not_opened(opening, "the template is broken".into()))
                 }
                 Decision::Open(opening) => {
-                    turn.opened(opening);
+                    transaction.opened(opening);
                     decision
                 }
                 _ => decision,
@@ -326,14 +335,14 @@ impl Lab {
             }
             Decision::Wait(reason) => format!("wait: {reason}"),
             Decision::Microkernel(machine) => {
-                let token = self.turn(|turn| turn.check_in_token(machine));
+                let token = self.transaction(|transaction| transaction.check_in_token(machine));
                 if !self.admitted.contains(&token) {
                     self.admitted.push(token);
                 }
                 let at = self.admitted.iter().position(|known| *known == token);
                 format!("microkernel %{}", at.unwrap_or_default() + 1)
             }
-            Decision::Look(addresses) => {
+            Decision::ProbeAddresses(addresses) => {
                 let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
                 format!("look at {}", addresses.join(", "))
             }
@@ -367,7 +376,7 @@ impl Lab {
             let report = format!(r#"{{"version":1,"facts":{facts}}}"#);
             Reported::read(report.as_bytes()).unwrap()
         });
-        match self.turn(|turn| turn.check_in(token, reported.as_ref())) {
+        match self.transaction(|transaction| transaction.check_in(token, reported.as_ref())) {
             CheckedIn::Instruction(instruction) => match instruction.action {
                 AgentAction::Wait { seconds } => {
                     format!(
@@ -401,14 +410,14 @@ impl Lab {
     }
 
     fn token(&self, name: &str) -> Token {
-        self.world.token(self.attempt(name))
+        self.server.token(self.attempt(name))
     }
 
     fn serve(&mut self, attempt: &str, name: &str) -> Result<Handed, String> {
         let token = self.token(attempt);
-        self.turn(|turn| match turn.may_hand_out(token, name) {
+        self.transaction(|transaction| match transaction.may_hand_out(token, name) {
             Ok(handed) => {
-                turn.on_serving(handed, name);
+                transaction.on_serving(handed, name);
                 Ok(handed)
             }
             Err(_) => Err("404".into()),
@@ -418,7 +427,7 @@ impl Lab {
     fn read(&mut self, attempt: &str, name: &str) -> String {
         match self.serve(attempt, name) {
             Ok(handed) => {
-                self.turn(|turn| turn.on_read(handed.attempt, name, 1_024));
+                self.transaction(|transaction| transaction.on_read(handed.attempt, name, 1_024));
                 String::new()
             }
             Err(answer) => answer,
@@ -427,7 +436,7 @@ impl Lab {
 
     fn break_off(&mut self, attempt: &str, name: &str) -> String {
         let attempt = self.attempt(attempt);
-        self.turn(|turn| turn.on_aborted(attempt, name));
+        self.transaction(|transaction| transaction.on_aborted(attempt, name));
         String::new()
     }
 
@@ -454,7 +463,7 @@ impl Lab {
                 value: text.unwrap_or_default(),
             },
         };
-        match self.turn(|turn| turn.callback(token, &callback)) {
+        match self.transaction(|transaction| transaction.callback(token, &callback)) {
             bootwright::control::Heard::Yes => String::new(),
             bootwright::control::Heard::No => "404".into(),
         }
@@ -464,7 +473,7 @@ impl Lab {
         let milliseconds = i64::try_from(span.as_millis()).unwrap();
         self.now.wall.0 += milliseconds;
         self.now.mono.0 += milliseconds;
-        self.turn(|turn| turn.tick());
+        self.transaction(|transaction| transaction.tick());
         String::new()
     }
 
@@ -476,7 +485,7 @@ impl Lab {
         } else {
             milliseconds
         };
-        self.turn(|turn| turn.tick());
+        self.transaction(|transaction| transaction.tick());
         String::new()
     }
 
@@ -488,7 +497,7 @@ impl Lab {
             assert_eq!(parsed, ParsedLine::Known(Box::new(line.clone())));
             state.take(&parsed);
         }
-        assert_eq!(state, self.world.state, "the journal tells otherwise");
+        assert_eq!(state, self.server.state, "the journal tells otherwise");
         let checkpoint = serde_json::to_vec(&state).unwrap();
         assert_eq!(
             serde_json::from_slice::<JournalState>(&checkpoint).unwrap(),
@@ -496,17 +505,17 @@ impl Lab {
         );
         self.seed += 1_000;
         self.now.mono = MonotonicTime(5_000);
-        self.world = World::new(state, KEY, self.seed, self.now);
-        self.turn(|turn| {
-            turn.on_reload(None);
-            turn.start_clocks();
+        self.server = ServerState::new(state, KEY, self.seed, self.now);
+        self.transaction(|transaction| {
+            transaction.on_reload(None);
+            transaction.start_deadlines();
         });
         String::new()
     }
 
     fn edit(&mut self, name: &str) -> String {
         let before = std::mem::replace(&mut self.live, self.sites[name].clone());
-        self.turn(|turn| turn.on_reload(Some(&before)));
+        self.transaction(|transaction| transaction.on_reload(Some(&before)));
         String::new()
     }
 
@@ -514,12 +523,12 @@ impl Lab {
         self.seed += 1_000;
         self.lines.clear();
         self.shown.clear();
-        self.world = World::new(JournalState::default(), KEY, self.seed, self.now);
-        self.turn(|turn| {
-            turn.record_site(Event::StateLost {
+        self.server = ServerState::new(JournalState::default(), KEY, self.seed, self.now);
+        self.transaction(|transaction| {
+            transaction.record_site(Event::StateLost {
                 reason: "the state directory does not know this site".into(),
             });
-            turn.on_reload(None);
+            transaction.on_reload(None);
         });
         String::new()
     }
@@ -538,7 +547,7 @@ impl Lab {
             },
             other => panic!("`{other}` is no step"),
         };
-        match self.turn(|turn| turn.operate(name, &operation)) {
+        match self.transaction(|transaction| transaction.operate(name, &operation)) {
             Ok(done) => done,
             Err(error) => format!("refused: {error}"),
         }
@@ -551,7 +560,7 @@ impl Lab {
             .shown
             .insert(name.into(), self.lines.len())
             .unwrap_or(0);
-        let state = &self.world.state;
+        let state = &self.server.state;
         let own = |line: &&JournalLine| line.machine.map(|of| state.resolve(of)) == id;
         let lines = self.lines[from..].iter().filter(own).map(describe);
         lines
@@ -560,15 +569,15 @@ impl Lab {
     }
 
     pub(crate) fn machine(&mut self, name: &str) -> Option<MachineId> {
-        self.turn(|turn| turn.find(name).and_then(|(id, _)| id))
+        self.transaction(|transaction| transaction.find(name).and_then(|(id, _)| id))
     }
 
     fn status(&mut self, name: &str) -> String {
-        self.turn(|turn| {
-            let Some((id, node)) = turn.find(name) else {
+        self.transaction(|transaction| {
+            let Some((id, node)) = transaction.find(name) else {
                 return "unknown".into();
             };
-            let status = turn.status(id, node.as_ref());
+            let status = transaction.status(id, node.as_ref());
             let reason = status.reason.map(|reason| format!(": {reason}"));
             let installs = status.installs;
             format!(
@@ -582,8 +591,8 @@ impl Lab {
     }
 
     fn nodes(&mut self) -> String {
-        self.turn(|turn| {
-            let all = turn.statuses().into_iter();
+        self.transaction(|transaction| {
+            let all = transaction.statuses().into_iter();
             let all: Vec<_> = all
                 .map(|one| format!("{} {}", one.name, one.state))
                 .collect();
