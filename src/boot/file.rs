@@ -4,7 +4,7 @@ use super::{
     ClientArch, Loader,
     dhcp::{BootFile, Client, NoReply},
 };
-use crate::render::mboot;
+use crate::render::boot::{mboot, pxelinux};
 
 /// What is known of the machine that bears on its boot file.
 #[derive(Debug, Clone, Copy, Default)]
@@ -97,8 +97,8 @@ fn loader_for<'a>(
         ClientArch::HttpX64 | ClientArch::HttpArm64 if preference.secure_boot => {
             Err(NoReply::SecureHttp)
         }
-        ClientArch::Bios if preference.mboot.is_some() && has(mboot::PXELINUX) => {
-            Ok(mboot::PXELINUX)
+        ClientArch::Bios if preference.mboot.is_some() && has(pxelinux::LOADER) => {
+            Ok(pxelinux::LOADER)
         }
         ClientArch::Bios => Ok(Loader::UNDIONLY.name),
         ClientArch::EfiX64 | ClientArch::HttpX64 => Ok(ladder(preference)),

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{extents::Extents, names, read::Namespace};
+use super::{
+    extents::Extents,
+    names::{self, Namespace},
+};
 
 /// So many links are followed for one path.
 const MOST_LINKS: usize = 16;

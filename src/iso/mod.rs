@@ -13,4 +13,5 @@ mod read_ahead;
 
 pub use extents::{Extent, Extents};
 pub use index::{EntryKind, IsoEntry, IsoFile, IsoIndex, IsoLookupError};
-pub use read::{IsoError, Namespace};
+pub use names::Namespace;
+pub use read::IsoError;

@@ -2,6 +2,20 @@
 
 use std::cmp::Ordering;
 
+use serde::{Deserialize, Serialize};
+
+/// Where an image's names are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Namespace {
+    /// Rock Ridge (IEEE P1282): names and links as on Unix.
+    RockRidge,
+    /// Joliet: names in Unicode.
+    Joliet,
+    /// ISO 9660's own: capitals, and mostly eight letters and three.
+    Plain,
+}
+
 /// A name as plain ISO 9660 has it: `BOOT.CFG;1` is `boot.cfg`, as Linux mounts it.
 pub(super) fn plain(name: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(name).ok()?;

@@ -10,12 +10,11 @@ use hadris_iso::{
     read::{DirEntry, IsoImage},
     sync::directory::DirectoryRef,
 };
-use serde::{Deserialize, Serialize};
 
 use super::{
     extents::{Extent, Extents},
     index::{EntryKind, IsoEntry, IsoIndex},
-    names,
+    names::{self, Namespace},
     read_ahead::ReadAhead,
     unsupported,
 };
@@ -30,18 +29,6 @@ const MOST: usize = 4_000_000;
 const MOST_TEXT: usize = 128 << 20;
 /// The shortest record of a directory, in bytes (ECMA-119 9.1).
 const SHORTEST: u64 = 34;
-
-/// Where an image's names are from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Namespace {
-    /// Rock Ridge (IEEE P1282): names and links as on Unix.
-    RockRidge,
-    /// Joliet: names in Unicode.
-    Joliet,
-    /// ISO 9660's own: capitals, and mostly eight letters and three.
-    Plain,
-}
 
 /// Why an image cannot be served.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use minijinja::{Value, context};
+use minijinja::Value;
 
 use crate::{
     model::{Arch, Broker, Hostname, Mac},
@@ -10,7 +10,8 @@ use crate::{
 };
 
 use super::{
-    bootcfg, broker, context as seen, esxi as words, first_boot,
+    boot::boot_cfg,
+    broker, context, esxi as esxi_text, first_boot, hand_over,
     hostname::hostname,
     library::Task,
     net::{self, LinkView, NetText},
@@ -51,7 +52,7 @@ impl<'a> AttemptRenderer<'a> {
         ));
         let passwords =
             requested_settings::passwords(name, spec, &resolved.settings, request.external, found);
-        let hostname = hostname(request.site, request.library, resolved, request.facts)
+        let hostname = hostname(resolved, request.facts)
             .map_err(|wrong| found.push(wrong))
             .ok()?;
         let repo = repo::find(
@@ -90,9 +91,9 @@ impl<'a> AttemptRenderer<'a> {
         let later = first_boot::made_up_for(task, &net, runs, found);
         let install = match spec.dialect {
             Dialect::Esxi => esxi(request, task, &passwords, found),
-            _ => context! {},
+            _ => minijinja::context! {},
         };
-        let parts = seen::TemplateInputs {
+        let parts = context::TemplateInputs {
             task,
             resolved,
             facts: request.facts,
@@ -111,7 +112,7 @@ impl<'a> AttemptRenderer<'a> {
             secrets: first_boot::uses_secrets(request, task)
                 .then(|| request.external.secrets.clone()),
         };
-        let mut shared = seen::shared(&parts);
+        let mut shared = context::shared(&parts);
         let scripts = first_boot::scripts(
             request,
             &shared,
@@ -121,10 +122,10 @@ impl<'a> AttemptRenderer<'a> {
             found,
         );
         shared.insert("first_boot", Value::from(scripts));
-        let broker = broker::of(request, task)
+        let broker = hand_over::of(request, task)
             .map_err(|wrong| found.push(wrong))
             .ok()?;
-        shared.insert("broker", broker.map_or(Value::from(()), broker::seen));
+        shared.insert("broker", broker.map_or(Value::from(()), hand_over::seen));
         let mac = view
             .installer_mac()
             .or_else(|| resolved.macs.first().copied());
@@ -191,7 +192,7 @@ impl<'a> AttemptRenderer<'a> {
         let Some(templates) = templates else {
             return Ok(None);
         };
-        let context = seen::file(&self.shared, FileFormat::Shell);
+        let context = context::file(&self.shared, FileFormat::Shell);
         let text = templates.render(broker::TEMPLATE, context);
         let text = text.map_err(|wrong| self.request.mistake(wrong))?;
         Ok(Some(RenderedFile {
@@ -219,7 +220,7 @@ impl<'a> AttemptRenderer<'a> {
     fn body(&self, file: &FileSpec) -> Result<Option<FileBody>, Vec<Diagnostic>> {
         match (&file.template, &file.repo_file, file.make) {
             (Some(template), _, _) => {
-                let context = seen::file(&self.shared, file.quoting);
+                let context = context::file(&self.shared, file.quoting);
                 let text = self
                     .task
                     .templates
@@ -267,7 +268,7 @@ impl<'a> AttemptRenderer<'a> {
         let wrong = |message: String| Diagnostic::error(message, repo::span(found.repo));
         let text = found
             .tree
-            .zip(found.paths.get(bootcfg::LAYOUT_KEY))
+            .zip(found.paths.get(boot_cfg::LAYOUT_KEY))
             .and_then(|(tree, path)| tree.get(&path.to_lowercase())?.as_ref()?.text.clone());
         let Some(text) = text else {
             return Err(vec![
@@ -289,12 +290,12 @@ impl<'a> AttemptRenderer<'a> {
         words.push(format!("ks={}", self.request.urls.document("ks.cfg")));
         words.extend(self.mac.map(|mac| format!("BOOTIF=01-{}", mac.hyphens())));
         words.extend(self.net.words.iter().cloned());
-        let changes = bootcfg::BootCfgChanges {
+        let changes = boot_cfg::BootCfgChanges {
             prefix: found.url.clone(),
             words,
         };
         let find = |path: &str| Some(found.tree?.get(path)?.as_ref()?.path.clone());
-        bootcfg::rewrite(&text, &changes, find).map_err(|messages| {
+        boot_cfg::rewrite(&text, &changes, find).map_err(|messages| {
             messages
                 .into_iter()
                 .map(|message| wrong(format!("repo `{}`: {message}", found.repo.name)))
@@ -326,9 +327,9 @@ fn esxi(
             .map_err(|wrong| found.push(wrong))
             .unwrap_or_default()
     };
-    let install = keep(words::install(settings));
+    let install = keep(esxi_text::install(settings));
     let keyboard = keep(values::esxi_keyboard(settings.keyboard.as_deref()).map(String::from));
     let license =
-        keep(words::license(request.resolved, request.external).map(Option::unwrap_or_default));
-    context! { install => install, choice => words::choice(settings), keyboard => keyboard, license => license }
+        keep(esxi_text::license(request.resolved, request.external).map(Option::unwrap_or_default));
+    minijinja::context! { install => install, choice => esxi_text::choice(settings), keyboard => keyboard, license => license }
 }

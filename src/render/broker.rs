@@ -5,16 +5,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use minijinja::{Value, context, value::Serde};
-
 use crate::{
     model::Broker,
-    site::{Diagnostic, Site, suggest},
+    site::{Diagnostic, Site},
 };
 
 use super::{
-    library::{Library, Task, report},
-    request::RenderRequest,
+    template_errors::report,
     template_set::TemplateSet,
     template_sources::{BROKERS, COMMON, TemplateSources},
 };
@@ -26,7 +23,7 @@ pub const HAND_OVER: &str = "hand-over.sh";
 pub(super) const TEMPLATE: &str = "hand-over.sh.j2";
 
 /// The kinds that have no script.
-const WITHOUT: [&str; 2] = [Broker::PROGRAM, "none"];
+pub(super) const WITHOUT: [&str; 2] = [Broker::PROGRAM, "none"];
 
 /// Compiles the script of every kind.
 pub(super) fn compile(
@@ -43,65 +40,4 @@ pub(super) fn compile(
         (kind, Arc::new(templates.compiled()))
     });
     compiled.collect()
-}
-
-/// A kind that there is not, or a program that is not named.
-pub(super) fn check(library: &Library, broker: &Broker) -> Option<Diagnostic> {
-    let kind = &broker.kind;
-    if broker.is_program() {
-        let message = format!("broker `{}` is a program, and says none", broker.name);
-        return broker.program().is_none().then(|| {
-            Diagnostic::error(message, kind.span).help("set `run` to the program and its arguments")
-        });
-    }
-    if WITHOUT.contains(&kind.value.as_str()) || library.broker(&kind.value).is_some() {
-        return None;
-    }
-    let known: Vec<&str> = library.brokers().chain(WITHOUT).collect();
-    let mistake = Diagnostic::error(format!("there is no kind of broker `{kind}`"), kind.span);
-    Some(
-        mistake.help(match suggest(&kind.value, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!(
-                "there are {}; a site's own stand under templates/brokers/",
-                known.join(", ")
-            ),
-        }),
-    )
-}
-
-/// The broker whose script a machine is to run; a mistake when its task runs none.
-pub(super) fn of<'a>(
-    request: &RenderRequest<'a>,
-    task: &Task,
-) -> Result<Option<&'a Broker>, Diagnostic> {
-    let broker = request.resolved.broker.as_deref();
-    let scripted = broker.filter(|broker| !WITHOUT.contains(&broker.kind.value.as_str()));
-    match scripted {
-        Some(broker) if !task.spec.hands_over => {
-            let message = format!(
-                "task `{}` runs no script by which broker `{}` could take a machine over",
-                task.name, broker.name
-            );
-            let span = request.resolved.settings.broker.as_deref();
-            Err(Diagnostic::error(message, span.map(|at| at.span)).help(
-                "a broker of kind `program` is run by the server, whatever installs the machine",
-            ))
-        }
-        scripted => Ok(scripted),
-    }
-}
-
-/// `broker` in templates.
-pub(super) fn seen(broker: &Broker) -> Value {
-    let settings: BTreeMap<&str, Value> = broker
-        .vars
-        .iter()
-        .map(|(key, at)| (key.as_str(), Value::from(Serde(&at.value))))
-        .collect();
-    context! {
-        name => broker.name.value.as_str(),
-        kind => broker.kind.value.as_str(),
-        settings => Value::from(settings),
-    }
 }

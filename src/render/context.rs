@@ -8,11 +8,12 @@ use minijinja::{
 };
 
 use crate::{
-    model::{Facts, Hostname, LocalBoot, SecretText, User},
+    model::{Facts, Hostname, SecretText, User},
     site::{NetPlan, Resolved},
 };
 
 use super::{
+    boot::ipxe::local_boot_name,
     disk, filters,
     hostname::domain,
     library::Task,
@@ -20,6 +21,7 @@ use super::{
     quote::FileFormat,
     requested_settings::PasswordHashes,
     urls::{self, Urls},
+    vars::vars,
 };
 
 /// The parts that one machine's templates are rendered from.
@@ -72,16 +74,6 @@ pub(super) fn file(shared: &BTreeMap<&'static str, Value>, format: FileFormat) -
     let mut seen = shared.clone();
     seen.insert("quoting", Value::from(filters::format_name(format)));
     Value::from(seen)
-}
-
-/// `vars`: the repo's below those of all other layers.
-pub(super) fn vars(resolved: &Resolved) -> Value {
-    let repo = resolved.repo.iter().flat_map(|repo| &repo.body.vars);
-    let merged: BTreeMap<&str, Value> = repo
-        .chain(&resolved.settings.vars)
-        .map(|(key, at)| (key.as_str(), Value::from(Serde(&at.value))))
-        .collect();
-    Value::from(merged)
 }
 
 fn node(parts: &TemplateInputs<'_>) -> Value {
@@ -157,19 +149,8 @@ fn settings(parts: &TemplateInputs<'_>) -> Value {
         boot_args => list(settings.boot_args.as_deref()),
         secure_boot => settings.secure_boot.as_deref().is_some_and(|at| at.value),
         network_first => first,
-        local_boot => local_boot(settings.local_boot.as_deref().map(|at| at.value)),
+        local_boot => local_boot_name(settings.local_boot.as_deref().map(|at| at.value)),
         runs_first_boot => parts.runs_first_boot,
-    }
-}
-
-/// How the templates of `ipxe/` know a way to boot the disk.
-pub(super) fn local_boot(how: Option<LocalBoot>) -> &'static str {
-    match how.unwrap_or(LocalBoot::Auto) {
-        // Silence is DHCP's business: a machine that has come this far gets what fits its firmware.
-        LocalBoot::Auto | LocalBoot::Silent => "auto",
-        LocalBoot::Exit => "exit",
-        LocalBoot::Exit1 => "exit1",
-        LocalBoot::Sanboot => "sanboot",
     }
 }
 

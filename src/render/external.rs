@@ -13,7 +13,7 @@ use crate::{
     site::Site,
 };
 
-use super::{bootcfg, library::Library};
+use super::{boot::boot_cfg, library::Library};
 
 /// Everything from outside the site's own files.
 #[derive(Debug, Clone, Default)]
@@ -134,10 +134,10 @@ fn paths(
     let rewrites = task.spec.has_boot_cfg();
     let mut list = Vec::new();
     for (key, path) in task.spec.layout_paths(vars) {
-        let text = rewrites && key == bootcfg::LAYOUT_KEY;
+        let text = rewrites && key == boot_cfg::LAYOUT_KEY;
         if text {
             let found = known.and_then(|files| files.get(&path)?.as_ref()?.text.clone());
-            let named = found.map_or_else(Vec::new, |text| bootcfg::named_files(&text));
+            let named = found.map_or_else(Vec::new, |text| boot_cfg::named_files(&text));
             list.extend(named.into_iter().map(|path| (path, false)));
         }
         list.push((path, text));

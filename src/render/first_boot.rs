@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use minijinja::{Value, context};
+use minijinja::Value;
 
 use crate::site::Diagnostic;
 
 use super::{
-    context as seen,
+    context,
     library::Task,
     net::{self, NetText},
     quote::{self, FileFormat},
@@ -92,7 +92,7 @@ pub(super) fn scripts(
         } else {
             FileFormat::Shell
         };
-        let text = match first_boot_scripts.render(&at.value, seen::file(shared, format)) {
+        let text = match first_boot_scripts.render(&at.value, context::file(shared, format)) {
             Ok(text) => text,
             Err(wrong) => {
                 found.push(request.mistake(wrong));
@@ -119,7 +119,7 @@ pub(super) fn scripts(
             .unwrap_or(&at.value)
             .trim_end_matches(".j2")
             .to_string();
-        scripts.push(context! { name => name, text => text });
+        scripts.push(minijinja::context! { name => name, text => text });
     }
     scripts
 }

@@ -10,7 +10,7 @@ use crate::{
 use super::{
     engine::TemplateError,
     fingerprint::Fingerprint,
-    library::located,
+    template_errors::diagnostic,
     template_set::TemplateSet,
     template_sources::{TemplateOrigin, TemplateSources},
 };
@@ -126,7 +126,7 @@ pub(super) fn gather(
             first_boot_scripts
                 .mistakes
                 .iter()
-                .map(|(origin, mistake)| located(site, origin, mistake)),
+                .map(|(origin, mistake)| diagnostic(site, origin, mistake)),
         );
         known.insert(path.clone(), first_boot_scripts);
     }

@@ -6,18 +6,13 @@ use minijinja::{Environment, Value, context, value::Serde};
 
 use crate::{
     model::{Facts, Hostname, NodeName, PolicyName, Spanned},
-    site::{Diagnostic, HostnameRule, Resolved, Site, complete},
+    site::{Diagnostic, HostnameRule, Resolved, complete},
 };
 
-use super::{context::vars, engine, library::Library};
+use super::{engine, vars::vars};
 
 /// Returns the host name of a machine.
-pub fn hostname(
-    _site: &Site,
-    _library: &Library,
-    resolved: &Resolved,
-    facts: &Facts,
-) -> Result<Hostname, Diagnostic> {
+pub fn hostname(resolved: &Resolved, facts: &Facts) -> Result<Hostname, Diagnostic> {
     match &resolved.hostname {
         HostnameRule::Plain(hostname) => Ok(hostname.clone()),
         HostnameRule::Template(template) => from_template(template, resolved, facts),
@@ -36,7 +31,11 @@ fn from_template(
             .note(for_node(&resolved.node, resolved.policy.as_ref()))
     };
     let name = environment
-        .render_named_str("hostname", &template.value, seen(resolved, facts))
+        .render_named_str(
+            "hostname",
+            &template.value,
+            template_context(resolved, facts),
+        )
         .map_err(|error| {
             let mistake = engine::mistake("hostname", &error);
             let mut wrong = wrong(format!("in this host name: {}", mistake.message));
@@ -47,7 +46,7 @@ fn from_template(
 }
 
 /// What a host name may be made from.
-fn seen(resolved: &Resolved, facts: &Facts) -> Value {
+fn template_context(resolved: &Resolved, facts: &Facts) -> Value {
     let text = |declared: Option<String>, reported: &Option<String>| {
         declared
             .or_else(|| reported.clone())

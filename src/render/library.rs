@@ -12,33 +12,34 @@ use std::{
 };
 
 use crate::{
-    model::{FileId, SourceSpan, TaskName},
-    site::{Diagnostic, Resolved, Site, SiteFiles, read_toml, suggest},
+    model::TaskName,
+    site::{Diagnostic, Resolved, Site},
 };
 
 use super::{
+    boot::ipxe::IpxeScripts,
     broker,
-    engine::TemplateError,
     fingerprint::Fingerprint,
-    first_boot_scripts::{self, FirstBootScript},
-    references, scripts,
-    task::{TaskSpec, TaskToml},
+    first_boot_scripts::FirstBootScript,
+    task::TaskSpec,
+    task_specs::{chain, merged, specs},
+    template_errors::report,
     template_set::TemplateSet,
-    template_sources::{COMMON, TASKS, TemplateOrigin, TemplateSources},
+    template_sources::{COMMON, TASKS, TemplateSources},
 };
 
 /// Every task with its templates, compiled.
 #[derive(Debug, Clone, Default)]
 pub struct Library {
-    texts: TemplateSources,
+    pub(super) texts: TemplateSources,
     tasks: BTreeMap<TaskName, Arc<Task>>,
-    first_boot_scripts: BTreeMap<Arc<str>, Arc<FirstBootScript>>,
-    scripts: Arc<scripts::IpxeScripts>,
+    pub(super) first_boot_scripts: BTreeMap<Arc<str>, Arc<FirstBootScript>>,
+    ipxe_scripts: Arc<IpxeScripts>,
     brokers: BTreeMap<String, Arc<TemplateSet>>,
     /// Tasks that exist and cannot be used.
     flawed: BTreeSet<TaskName>,
     /// What was wrong with the templates alone.
-    diagnostics: Vec<Diagnostic>,
+    pub(super) diagnostics: Vec<Diagnostic>,
 }
 
 /// One task, ready to be rendered.
@@ -49,26 +50,6 @@ pub struct Task {
     /// What it is.
     pub spec: TaskSpec,
     pub(super) templates: TemplateSet,
-}
-
-/// Compiles every template of a site together with those that are built in, and reports what is wrong with
-/// them and with what the site says about them. What `previous` has already is taken over.
-pub fn compile(
-    site: &Site,
-    files: &SiteFiles,
-    previous: Option<&Library>,
-) -> (Library, Vec<Diagnostic>) {
-    let texts = TemplateSources::of(files);
-    let mut library = match previous {
-        Some(previous) if previous.texts == texts => previous.clone(),
-        _ => Library::new(site, texts, previous),
-    };
-    let mut found = library.diagnostics.clone();
-    let known = previous.map(|previous| &previous.first_boot_scripts);
-    library.first_boot_scripts =
-        first_boot_scripts::gather(site, files, &library.texts, known, &mut found);
-    references::check(site, &library, &mut found);
-    (library, found)
 }
 
 impl Library {
@@ -102,9 +83,9 @@ impl Library {
         self.brokers.keys().map(String::as_str)
     }
 
-    /// The scripts that belong to no task.
-    pub(super) fn scripts(&self) -> &scripts::IpxeScripts {
-        &self.scripts
+    /// The iPXE scripts that belong to no task.
+    pub fn ipxe_scripts(&self) -> &IpxeScripts {
+        &self.ipxe_scripts
     }
 
     /// A fingerprint of all texts that a machine's documents are made from. While it stays the same, and what is
@@ -140,7 +121,7 @@ impl Library {
         self.texts == before.texts && before.first_boot_scripts.iter().all(is_kept)
     }
 
-    fn new(site: &Site, texts: TemplateSources, previous: Option<&Library>) -> Library {
+    pub(super) fn new(site: &Site, texts: TemplateSources, previous: Option<&Library>) -> Library {
         let mut diagnostics = Vec::new();
         let specs = specs(site, &texts, &mut diagnostics);
         let chains: BTreeMap<_, _> = specs
@@ -162,140 +143,18 @@ impl Library {
             flawed.remove(*name);
             tasks.insert((*name).clone(), task);
         }
-        let scripts = scripts::IpxeScripts::new(&texts, site, &mut diagnostics);
+        let ipxe_scripts = IpxeScripts::new(&texts, site, &mut diagnostics);
         let brokers = broker::compile(&texts, site, &mut diagnostics);
         Library {
             texts,
             tasks,
             first_boot_scripts: BTreeMap::new(),
-            scripts: Arc::new(scripts),
+            ipxe_scripts: Arc::new(ipxe_scripts),
             brokers,
             flawed,
             diagnostics,
         }
     }
-}
-
-/// A `task.toml` with where it stands.
-#[derive(Debug, Clone)]
-struct LoadedTaskToml {
-    written: TaskToml,
-    origin: TemplateOrigin,
-}
-
-/// Reads every task.toml. A directory without one is a mistake, unless it only replaces files of a built-in task.
-fn specs(
-    site: &Site,
-    texts: &TemplateSources,
-    found: &mut Vec<Diagnostic>,
-) -> BTreeMap<TaskName, LoadedTaskToml> {
-    let mut specs = BTreeMap::new();
-    for directory in texts.directories(TASKS) {
-        let Ok(name) = directory.parse::<TaskName>() else {
-            found.push(Diagnostic::error(
-                format!("`{TASKS}{directory}` is not a name for a task"),
-                None,
-            ));
-            continue;
-        };
-        let Some((origin, text)) = texts.find(&format!("{TASKS}{directory}/task.toml")) else {
-            let message = format!("`{TASKS}{directory}` has no task.toml");
-            found.push(
-                Diagnostic::error(message, None)
-                    .help("it says what the task is made of; `base = \"…\"` alone is enough"),
-            );
-            continue;
-        };
-        // A text that is built in has no number; a test holds those to be sound.
-        let file = origin.file(site).unwrap_or(FileId(u32::MAX));
-        let written: Option<TaskToml> = read_toml(text, file, found);
-        if let Some(written) = written {
-            let span = SourceSpan {
-                file,
-                start: 0,
-                end: 0,
-            };
-            found.extend(
-                written
-                    .mistakes()
-                    .into_iter()
-                    .map(|line| Diagnostic::error(line, span)),
-            );
-            specs.insert(
-                name,
-                LoadedTaskToml {
-                    written,
-                    origin: origin.clone(),
-                },
-            );
-        }
-    }
-    specs
-}
-
-/// A task, its base, the base of that, and so on. It ends where a base does not exist or comes again.
-fn chain(specs: &BTreeMap<TaskName, LoadedTaskToml>, name: &TaskName) -> Vec<TaskName> {
-    let mut chain = vec![name.clone()];
-    let mut at = name;
-    while let Some(base) = specs.get(at).and_then(|spec| spec.written.base.as_ref()) {
-        if chain.contains(base) {
-            break;
-        }
-        chain.push(base.clone());
-        at = base;
-    }
-    chain
-}
-
-/// The task's keys over those of its bases. None when its base does not exist or is, at some remove, itself.
-fn merged(
-    specs: &BTreeMap<TaskName, LoadedTaskToml>,
-    chain: &[TaskName],
-    site: &Site,
-    texts: &TemplateSources,
-    found: &mut Vec<Diagnostic>,
-) -> Option<TaskSpec> {
-    let last = chain.last()?;
-    let Some(bottom) = specs.get(last) else {
-        // Reported once, at the task that names it.
-        if let [.., from, _] = chain
-            && chain.len() == 2
-        {
-            let known = specs.keys().map(TaskName::as_str);
-            let mut mistake = Diagnostic::error(
-                format!("task `{from}` has the base `{last}`, and there is no such task"),
-                specs[from].origin.span(site, texts, "base"),
-            );
-            mistake.help =
-                suggest(last.as_str(), known).map(|near| format!("did you mean `{near}`?"));
-            found.push(mistake);
-        }
-        return None;
-    };
-    if let Some(again) = &bottom.written.base {
-        let circle: Vec<String> = chain
-            .iter()
-            .chain([again])
-            .map(|name| format!("`{name}`"))
-            .collect();
-        let message = format!(
-            "the bases of task `{}` go in a circle: {}",
-            chain[0],
-            circle.join(" → ")
-        );
-        found.push(Diagnostic::error(
-            message,
-            specs[&chain[0]].origin.span(site, texts, "base"),
-        ));
-        return None;
-    }
-    let nothing = TaskSpec {
-        installs: true,
-        ..TaskSpec::default()
-    };
-    Some(chain.iter().rev().fold(nothing, |base, name| {
-        specs[name].written.clone().over(base, name)
-    }))
 }
 
 impl Task {
@@ -333,42 +192,4 @@ impl Task {
             }),
         }
     }
-}
-
-/// Reports mistakes in templates. Several tasks or brokers share templates, and one mistake is reported once.
-pub(super) fn report(
-    site: &Site,
-    mistakes: Vec<(TemplateOrigin, TemplateError)>,
-    found: &mut Vec<Diagnostic>,
-) {
-    for (origin, mistake) in mistakes {
-        let mistake = located(site, &origin, &mistake);
-        if !found.contains(&mistake) {
-            found.push(mistake);
-        }
-    }
-}
-
-/// A mistake in a template, as it is shown: `template esxi/ks.cfg.j2, line 14: …`.
-pub(super) fn located(site: &Site, origin: &TemplateOrigin, mistake: &TemplateError) -> Diagnostic {
-    let message = format!(
-        "template {}, line {}: {}",
-        origin.shown(),
-        mistake.line,
-        mistake.message
-    );
-    let span = origin.file(site).map(|file| {
-        let range = mistake
-            .range
-            .clone()
-            .unwrap_or_else(|| origin.line(site, mistake.line));
-        SourceSpan {
-            file,
-            start: range.start as u32,
-            end: range.end as u32,
-        }
-    });
-    let mut diagnostic = Diagnostic::error(message, span);
-    diagnostic.help.clone_from(&mistake.help);
-    diagnostic
 }

@@ -1,11 +1,11 @@
 //! What a site says about tasks and templates, held to what there is.
 
 use crate::{
-    model::{Settings, Spanned, TaskName},
+    model::{Broker, Settings, Spanned, TaskName},
     site::{Diagnostic, Site, suggest},
 };
 
-use super::{broker, engine, library::Library};
+use super::{broker::WITHOUT, engine, library::Library};
 
 /// Reports tasks and kinds of brokers that do not exist, and host names that do not compile.
 pub(super) fn check(site: &Site, library: &Library, found: &mut Vec<Diagnostic>) {
@@ -18,7 +18,7 @@ pub(super) fn check(site: &Site, library: &Library, found: &mut Vec<Diagnostic>)
         );
     }
     let brokers = site.brokers.values();
-    found.extend(brokers.filter_map(|broker| broker::check(library, broker)));
+    found.extend(brokers.filter_map(|broker| broker_mistake(library, broker)));
     for settings in site.layers() {
         found.extend(of_settings(library, settings));
     }
@@ -63,4 +63,29 @@ fn bad_template(hostname: &Spanned<String>) -> Option<Diagnostic> {
         format!("in this host name: {}", mistake.message),
         hostname.span,
     ))
+}
+
+/// A kind that there is not, or a program that is not named.
+fn broker_mistake(library: &Library, broker: &Broker) -> Option<Diagnostic> {
+    let kind = &broker.kind;
+    if broker.is_program() {
+        let message = format!("broker `{}` is a program, and says none", broker.name);
+        return broker.program().is_none().then(|| {
+            Diagnostic::error(message, kind.span).help("set `run` to the program and its arguments")
+        });
+    }
+    if WITHOUT.contains(&kind.value.as_str()) || library.broker(&kind.value).is_some() {
+        return None;
+    }
+    let known: Vec<&str> = library.brokers().chain(WITHOUT).collect();
+    let mistake = Diagnostic::error(format!("there is no kind of broker `{kind}`"), kind.span);
+    Some(
+        mistake.help(match suggest(&kind.value, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!(
+                "there are {}; a site's own stand under templates/brokers/",
+                known.join(", ")
+            ),
+        }),
+    )
 }

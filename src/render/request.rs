@@ -6,11 +6,8 @@ use crate::{
 };
 
 use super::{
-    engine::TemplateError,
-    external::ExternalInputs,
-    library::{Library, located},
-    template_sources::TemplateOrigin,
-    urls::Urls,
+    engine::TemplateError, external::ExternalInputs, library::Library, template_errors,
+    template_sources::TemplateOrigin, urls::Urls,
 };
 
 /// What one machine's files are rendered from.
@@ -105,7 +102,7 @@ impl RenderRequest<'_> {
         let shows = secrets
             .chain(hashes)
             .any(|secret| !secret.is_empty() && mistake.message.contains(secret));
-        let mut diagnostic = located(self.site, &origin, &mistake);
+        let mut diagnostic = template_errors::diagnostic(self.site, &origin, &mistake);
         if shows {
             diagnostic.message = format!(
                 "template {}, line {}: this cannot be rendered",

@@ -24,7 +24,6 @@ use crate::{
         LoaderRequest, MbootRequest, OperatorCommand, OperatorQuery, Peer, Reply, RepoRequest,
         ServedFile, ServerHealth,
     },
-    render::scripts,
 };
 
 /// The engine behind the listeners.
@@ -37,7 +36,13 @@ impl Backend for Server {
             Ok(boot) => boot,
             Err(error) => return Reply::refusal(500, format!("no random number: {error}\n")),
         };
-        Reply::text(scripts::entry(&self.0.snapshot().library, &ask.base, &boot))
+        Reply::text(
+            self.0
+                .snapshot()
+                .library
+                .ipxe_scripts()
+                .entry(&ask.base, &boot),
+        )
     }
 
     async fn boot(&self, ask: BootRequest) -> Reply {

@@ -5,10 +5,7 @@ use crate::{
     journal::MachineId,
     model::TaskName,
     net::http::{self, Reply},
-    render::{
-        Urls,
-        scripts::{self, DiskBoot},
-    },
+    render::{Urls, boot::ipxe::DiskBoot},
 };
 
 use super::{
@@ -69,7 +66,11 @@ impl Engine {
 
     fn script_of_wait(&self, reason: &str, ask: &http::BootRequest) -> Vec<u8> {
         let url = format!("{}/boot?{}", ask.base, query(ask));
-        scripts::wait(&self.snapshot().library, &url, reason).into_bytes()
+        self.snapshot()
+            .library
+            .ipxe_scripts()
+            .wait(&url, reason)
+            .into_bytes()
     }
 
     fn script_of_disk(&self, disk: &Disk, base: &str) -> Vec<u8> {
@@ -93,8 +94,8 @@ impl Engine {
         let held = disk.reason.as_deref();
         let held = held.and_then(|reason| reason.strip_prefix("held: "));
         let script = match held {
-            Some(reason) => scripts::held(&snapshot.library, reason, &local),
-            None => scripts::local(&snapshot.library, &local),
+            Some(reason) => snapshot.library.ipxe_scripts().held(reason, &local),
+            None => snapshot.library.ipxe_scripts().local(&local),
         };
         script.into_bytes()
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{LocalBoot, Mac},
-    render::grub,
+    render::boot::grub,
 };
 
 /// Writes the configuration of the machine that has this card and reaches us at `base`.

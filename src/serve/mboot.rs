@@ -10,7 +10,10 @@ use crate::{
     journal::AttemptId,
     model::{BootProgram, Mac, Platform},
     net::http::{FileReply, MbootRequest, Peer, Reply, ServedFile},
-    render::mboot::{self, MbootFile},
+    render::boot::{
+        mboot::{self, MbootFile},
+        pxelinux,
+    },
 };
 
 /// The name of an attempt's boot.cfg.
@@ -34,8 +37,8 @@ pub(crate) fn pxelinux(engine: &Engine, chosen: Chosen, mac: Mac) -> String {
         repo.ok_or_else(|| Some("its repo is gone".into()))
     });
     match repo {
-        Ok(repo) => mboot::pxelinux(repo.as_str(), &mac.hyphens()),
-        Err(reason) => mboot::pxelinux_local(reason.as_deref()),
+        Ok(repo) => pxelinux::install(repo.as_str(), &mac.hyphens()),
+        Err(reason) => pxelinux::local(reason.as_deref()),
     }
 }
 
@@ -68,7 +71,7 @@ pub(crate) fn paths(engine: &Engine, name: &str) -> Vec<String> {
 impl Server {
     /// Serves what lies beside mboot over HTTP.
     pub(crate) async fn on_mboot(&self, ask: MbootRequest) -> FileReply {
-        match MbootFile::read(&ask.path) {
+        match MbootFile::parse(&ask.path) {
             MbootFile::BootCfg(mac) => reply(self.boot_cfg(&ask, mac).await),
             MbootFile::Loader => self.mboot_itself(&ask).await,
             MbootFile::File(_) => self.beside_mboot(&ask).await,
@@ -107,7 +110,7 @@ impl Server {
         });
         match read.await.unwrap_or_else(|error| Err(unread(error))) {
             Ok(bytes) => {
-                let name = mboot::loader_of(&ask.repo);
+                let name = mboot::loader_path(&ask.repo);
                 self.0.loader(ask.peer, name, bytes, ask.whole)
             }
             Err(refusal) => reply(refusal),

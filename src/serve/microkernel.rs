@@ -11,10 +11,7 @@ use crate::{
     disk::repo::{OpenedRepoFile, RepoError},
     model::{Mac, TaskName},
     net::http::{self, CheckInReply, CheckInRequest, Reply, ServedFile},
-    render::{
-        grub,
-        scripts::{self, MicrokernelBoot},
-    },
+    render::boot::{grub, ipxe::MicrokernelBoot},
 };
 
 /// The kernel's name in the directory of the microkernel and in its URL.
@@ -42,9 +39,13 @@ impl Engine {
         let microkernel = MicrokernelBoot {
             kernel: &url(KERNEL),
             initrd: &url(INITRD),
-            words: &words,
+            cmdline: &words,
         };
-        let script = scripts::microkernel(&self.snapshot().library, &microkernel);
+        let script = self
+            .snapshot()
+            .library
+            .ipxe_scripts()
+            .microkernel(&microkernel);
         Some(script.into_bytes())
     }
 

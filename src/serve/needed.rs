@@ -9,7 +9,7 @@ use crate::{
     boot::Loader,
     disk::loaders::Loaders,
     model::{DhcpMode, Network, Settings, SourceSpan, TaskName},
-    render::mboot,
+    render::boot::mboot,
     site::{Diagnostic, Site},
 };
 

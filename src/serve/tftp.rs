@@ -25,7 +25,10 @@ use crate::{
             TransferOutcome,
         },
     },
-    render::{self, mboot::MbootFile},
+    render::boot::{
+        grub as grub_cfg,
+        mboot::{self as mboot_files, MbootFile},
+    },
 };
 
 /// The block size that iPXE asks with, and no firmware ([`Quirk::ONE_BOOT_FILE`]).
@@ -57,7 +60,7 @@ pub(crate) enum Asker {
 impl TftpFiles for Tree {
     fn open(&self, ask: &FileRequest) -> Result<OpenedFile, TftpRefusal> {
         let content = self.find(ask);
-        let is_file = render::mboot::is_file(&ask.name);
+        let is_file = mboot_files::is_file(&ask.name);
         if is_file {
             let ip = ask.peer.ip();
             match &content {
@@ -81,7 +84,7 @@ impl Tree {
         let name = ask.name.as_str();
         match name.to_ascii_lowercase().as_str() {
             "autoexec.ipxe" | "boot.ipxe" => return self.entry(ask),
-            "grub/grub.cfg" => return Ok(text(render::grub::entry())),
+            "grub/grub.cfg" => return Ok(text(grub_cfg::entry())),
             _ => {}
         }
         if let Some(mac) = card_of_config(name) {
@@ -155,15 +158,15 @@ impl Tree {
         repo: &str,
         path: &str,
     ) -> Result<FileContent, TftpRefusal> {
-        let name = match MbootFile::read(path) {
+        let name = match MbootFile::parse(path) {
             MbootFile::BootCfg(mac) => {
                 let mac = mac.or_else(|| mboot::card_at(&self.engine, self.peer(ask)));
                 let mac = mac.ok_or(TftpRefusal::NotFound)?;
                 let chosen = self.choose_now(ask, mac, BootProgram::Mboot, Platform::Efi)?;
                 let config = mboot::boot_cfg(&self.engine, chosen);
-                return Ok(text(render::mboot::over_tftp(&config, repo)));
+                return Ok(text(mboot_files::over_tftp(&config, repo)));
             }
-            MbootFile::Loader => render::mboot::LOADER,
+            MbootFile::Loader => mboot_files::LOADER,
             MbootFile::File(path) => path,
         };
         let paths = mboot::paths(&self.engine, name).into_iter();
@@ -205,7 +208,10 @@ impl Tree {
             TftpRefusal::Other("no random number".into())
         })?;
         let snapshot = self.engine.snapshot();
-        let script = render::scripts::entry(&snapshot.library, &self.base(ask), &boot);
+        let script = snapshot
+            .library
+            .ipxe_scripts()
+            .entry(&self.base(ask), &boot);
         Ok(text(script))
     }
 

@@ -186,14 +186,9 @@ pub(crate) fn with_address(transaction: &Transaction<'_>, mut status: Status) ->
         .and_then(|(id, _)| Some(transaction.server.state.machine(id?)?.facts.clone()));
     let facts = facts.unwrap_or_default();
     // A name that cannot be made yet is not shown; `check` and `explain` say why.
-    status.hostname = render::hostname(
-        &transaction.snapshot.site,
-        &transaction.snapshot.library,
-        &resolved,
-        &facts,
-    )
-    .ok()
-    .map(|hostname| hostname.to_string());
+    status.hostname = render::hostname(&resolved, &facts)
+        .ok()
+        .map(|hostname| hostname.to_string());
     status
 }
 

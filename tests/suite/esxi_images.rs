@@ -11,7 +11,7 @@ use std::{
     process::Command,
 };
 
-use bootwright::render::bootcfg::{BootCfgChanges, rewrite};
+use bootwright::render::boot::boot_cfg::{BootCfgChanges, rewrite};
 
 use crate::support::server::{House, Server, find_token};
 

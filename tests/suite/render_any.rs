@@ -1,7 +1,7 @@
 //! Texts of any kind make nothing panic, and come back as they were.
 
 use bootwright::render::{
-    bootcfg::{BootCfgChanges, named_files, rewrite},
+    boot::boot_cfg::{BootCfgChanges, named_files, rewrite},
     check::{BootCfgRequirements, check_boot_cfg, check_ks, split},
     quote,
 };

@@ -3,7 +3,7 @@
 use bootwright::{
     cli::play::ipxe::{self, IpxeExit, IpxeSettings},
     model::{LocalBoot, Platform},
-    render::scripts::{self, DiskBoot, MicrokernelBoot},
+    render::boot::ipxe::{DiskBoot, MicrokernelBoot},
 };
 
 use crate::support::rendering::{SITE, rendering};
@@ -13,7 +13,7 @@ const NO_DISK: &str = "http://192.0.2.1/t/0/stage/no-disk";
 #[test]
 fn scripts_are_what_they_always_were() {
     let rendering = rendering(SITE, &[]);
-    let library = &rendering.library;
+    let scripts = rendering.library.ipxe_scripts();
     let reason = "it's ${net0/mac}\nexit; reboot || true # & grüße";
     let local = DiskBoot {
         reason: Some(reason),
@@ -21,77 +21,58 @@ fn scripts_are_what_they_always_were() {
         ..DiskBoot::default()
     };
     let all = [
-        ("entry", scripts::entry(library, "http://192.0.2.1", "5f2e")),
+        ("entry", scripts.entry("http://192.0.2.1", "5f2e")),
         (
             "wait",
-            scripts::wait(
-                library,
+            scripts.wait(
                 "http://192.0.2.1/boot?boot=5f2e",
                 "10 installations in an hour",
             ),
         ),
-        ("held", scripts::held(library, reason, &DiskBoot::default())),
-        ("local", scripts::local(library, &local)),
+        ("held", scripts.held(reason, &DiskBoot::default())),
+        ("local", scripts.local(&local)),
         (
             "local of a BIOS",
-            scripts::local(
-                library,
-                &DiskBoot {
-                    platform: Some(Platform::Pcbios),
-                    ..local
-                },
-            ),
+            scripts.local(&DiskBoot {
+                platform: Some(Platform::Pcbios),
+                ..local
+            }),
         ),
         (
             "local of UEFI",
-            scripts::local(
-                library,
-                &DiskBoot {
-                    platform: Some(Platform::Efi),
-                    ..local
-                },
-            ),
+            scripts.local(&DiskBoot {
+                platform: Some(Platform::Efi),
+                ..local
+            }),
         ),
         (
             "exit",
-            scripts::local(
-                library,
-                &DiskBoot {
-                    how: Some(LocalBoot::Exit),
-                    ..DiskBoot::default()
-                },
-            ),
+            scripts.local(&DiskBoot {
+                how: Some(LocalBoot::Exit),
+                ..DiskBoot::default()
+            }),
         ),
         (
             "exit1",
-            scripts::local(
-                library,
-                &DiskBoot {
-                    how: Some(LocalBoot::Exit1),
-                    ..DiskBoot::default()
-                },
-            ),
+            scripts.local(&DiskBoot {
+                how: Some(LocalBoot::Exit1),
+                ..DiskBoot::default()
+            }),
         ),
         (
             "sanboot",
-            scripts::local(
-                library,
-                &DiskBoot {
-                    how: Some(LocalBoot::Sanboot),
-                    ..local
-                },
-            ),
+            scripts.local(&DiskBoot {
+                how: Some(LocalBoot::Sanboot),
+                ..local
+            }),
         ),
         (
             "microkernel",
-            scripts::microkernel(
-                library,
-                &MicrokernelBoot {
-                    kernel: "http://192.0.2.1/microkernel/linux",
-                    initrd: "http://192.0.2.1/microkernel/initrd",
-                    words: &["quiet".into(), "bootwright=http://192.0.2.1/c/0".into()],
-                },
-            ),
+            scripts.microkernel(&MicrokernelBoot {
+                kernel: "http://192.0.2.1/microkernel/linux",
+                initrd: "http://192.0.2.1/microkernel/initrd",
+                cmdline: &["quiet".into(), "bootwright=http://192.0.2.1/c/0".into()],
+            }),
         ),
     ];
     let text: Vec<String> = all
@@ -118,7 +99,7 @@ fn a_site_may_replace_a_script_and_its_mistakes_are_found() {
     );
     assert_eq!(own.shown(&own.found), Vec::<String>::new());
     assert_eq!(
-        scripts::local(&own.library, &DiskBoot::default()),
+        own.library.ipxe_scripts().local(&DiskBoot::default()),
         "#!ipxe\necho ours\nexit\n"
     );
     let broken = rendering(
@@ -131,7 +112,13 @@ fn a_site_may_replace_a_script_and_its_mistakes_are_found() {
             "templates/ipxe/local.ipxe.j2:2: template ipxe/local.ipxe.j2, line 2: `reasn` is not defined = write `reasn | default(\"\")`"
         ]
     );
-    assert!(scripts::local(&broken.library, &DiskBoot::default()).contains("sanboot"));
+    assert!(
+        broken
+            .library
+            .ipxe_scripts()
+            .local(&DiskBoot::default())
+            .contains("sanboot")
+    );
 }
 
 /// A machine whose server has gone away once the script was there.
@@ -176,9 +163,9 @@ impl ipxe::IpxeEnvironment for Deserted {
 #[test]
 fn whoever_is_not_answered_boots_the_disk_within_three_minutes() {
     let rendering = rendering(SITE, &[]);
-    let library = &rendering.library;
-    let entry = scripts::entry(library, "http://192.0.2.1", "5f2e");
-    let wait = scripts::wait(library, "http://192.0.2.1/boot?boot=5f2e", "full");
+    let scripts = rendering.library.ipxe_scripts();
+    let entry = scripts.entry("http://192.0.2.1", "5f2e");
+    let wait = scripts.wait("http://192.0.2.1/boot?boot=5f2e", "full");
     let exit = |success| IpxeExit::Exit { success };
     let cases = [
         (&entry, "pcbios", true, IpxeExit::Disk, (9, 170)),

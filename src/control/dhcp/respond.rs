@@ -19,7 +19,7 @@ use crate::{
     },
     journal::{DhcpOutcome, Event, MachineId},
     model::{BootProgram, DhcpMode, Identity, LocalBoot, Network, RepoName, SmallSet},
-    render::mboot,
+    render::boot::mboot,
 };
 
 /// The same line is not written to a log again within this time.
@@ -107,7 +107,7 @@ impl Transaction<'_> {
         let repo = asker
             .id
             .and_then(|id| self.repo_of_mboot(id, bound.as_ref()));
-        let path = repo.map(|repo| mboot::loader_of(repo.as_str()));
+        let path = repo.map(|repo| mboot::loader_path(repo.as_str()));
         let mut preference = LoaderPreference {
             loader: own.map(String::as_str).or(of_network),
             secure_boot: secure.copied().unwrap_or(false),

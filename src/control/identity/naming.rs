@@ -51,8 +51,7 @@ impl Transaction<'_> {
             let facts = self.main_history(node, &self.histories(node));
             let facts = facts.map_or_else(Facts::default, |id| self.machine(id).facts.clone());
             // A name that cannot be made yet is nobody's.
-            render::hostname(site, &self.snapshot.library, &resolved, &facts)
-                .is_ok_and(|other| other == *name)
+            render::hostname(&resolved, &facts).is_ok_and(|other| other == *name)
         });
         bears.map(|node| node.name.value.to_string())
     }
@@ -92,7 +91,7 @@ impl Transaction<'_> {
         };
         let site = &self.snapshot.site;
         let (resolved, _) = resolve(site, &subject, policy);
-        let named = render::hostname(site, &self.snapshot.library, &resolved, &machine.facts);
+        let named = render::hostname(&resolved, &machine.facts);
         named.ok()
     }
 }

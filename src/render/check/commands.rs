@@ -185,6 +185,29 @@ pub(super) struct EsxiArgument {
     pub(super) value: Option<String>,
 }
 
+/// One command of a document, in its parts.
+pub(super) struct KsCommand {
+    pub(super) number: usize,
+    pub(super) name: String,
+    pub(super) arguments: Vec<EsxiArgument>,
+    pub(super) words: Vec<String>,
+}
+
+impl KsCommand {
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.arguments
+            .iter()
+            .rev()
+            .find(|argument| argument.name == name)?
+            .value
+            .as_deref()
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.arguments.iter().any(|argument| argument.name == name)
+    }
+}
+
 /// Parts the words of a line into arguments and other words.
 pub(super) fn parted(words: &[String]) -> (Vec<EsxiArgument>, Vec<String>) {
     let mut arguments = Vec::new();

@@ -4,7 +4,7 @@
 
 use super::{
     RuleViolation,
-    commands::{ArgumentValue, EsxiArgument, command, is_deprecated, parted},
+    commands::{ArgumentValue, EsxiArgument, KsCommand, command, is_deprecated, parted},
     esxi_include::written,
     esxi_network, esxi_script,
     shlex::split,
@@ -13,29 +13,6 @@ use crate::render::esxi::is_license;
 
 /// How many commands the installer takes.
 const MOST_COMMANDS: usize = 256;
-
-/// One command line, taken apart.
-pub(super) struct KsCommand {
-    pub(super) number: usize,
-    pub(super) name: String,
-    pub(super) arguments: Vec<EsxiArgument>,
-    words: Vec<String>,
-}
-
-impl KsCommand {
-    pub(super) fn value(&self, name: &str) -> Option<&str> {
-        self.arguments
-            .iter()
-            .rev()
-            .find(|argument| argument.name == name)?
-            .value
-            .as_deref()
-    }
-
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.arguments.iter().any(|argument| argument.name == name)
-    }
-}
 
 /// Returns every rule that a ks.cfg breaks.
 pub fn check_ks(text: &str, secure_boot: bool) -> Vec<RuleViolation> {

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use crate::model::Hostname;
 
-use super::{RuleViolation, esxi_ks::KsCommand};
+use super::{RuleViolation, commands::KsCommand};
 
 pub(super) fn check(lines: &[KsCommand]) -> Vec<RuleViolation> {
     lines

@@ -1,7 +1,7 @@
 //! Any bytes as an image's boot.cfg: no panic, and what was rewritten once stays as it is.
 #![no_main]
 
-use bootwright::render::bootcfg::{BootCfgChanges, rewrite};
+use bootwright::render::boot::boot_cfg::{BootCfgChanges, rewrite};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);

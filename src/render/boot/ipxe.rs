@@ -14,10 +14,12 @@ use crate::{
 };
 
 use super::{
-    context::local_boot,
-    library::{Library, located},
-    template_set::TemplateSet,
-    template_sources::{COMMON, IPXE, TemplateSources},
+    super::{
+        template_errors::diagnostic,
+        template_set::TemplateSet,
+        template_sources::{COMMON, IPXE, TemplateSources},
+    },
+    screen_line,
 };
 
 /// How a machine is sent to its own disk.
@@ -40,8 +42,8 @@ pub struct MicrokernelBoot<'a> {
     pub kernel: &'a str,
     /// The URL of its initial file system.
     pub initrd: &'a str,
-    /// Words for its command line.
-    pub words: &'a [String],
+    /// Its command line.
+    pub cmdline: &'a [String],
 }
 
 /// The compiled scripts, the site's and those that are built in.
@@ -51,22 +53,22 @@ pub struct IpxeScripts {
     built_in: Option<TemplateSet>,
 }
 
-const NAMES: [&str; 5] = [
-    "entry.ipxe.j2",
-    "local.ipxe.j2",
-    "wait.ipxe.j2",
-    "held.ipxe.j2",
-    "microkernel.ipxe.j2",
-];
+const ENTRY: &str = "entry.ipxe.j2";
+const LOCAL: &str = "local.ipxe.j2";
+const WAIT: &str = "wait.ipxe.j2";
+const HELD: &str = "held.ipxe.j2";
+const MICROKERNEL: &str = "microkernel.ipxe.j2";
 
 impl IpxeScripts {
     /// Compiles the scripts and tries each one with an example.
-    pub(super) fn new(
+    pub(in crate::render) fn new(
         texts: &TemplateSources,
         site: &Site,
         found: &mut Vec<Diagnostic>,
     ) -> IpxeScripts {
-        let wanted: BTreeSet<String> = NAMES.iter().map(ToString::to_string).collect();
+        let wanted: BTreeSet<String> = [ENTRY, LOCAL, WAIT, HELD, MICROKERNEL]
+            .map(String::from)
+            .into();
         let directories = [IPXE.to_string(), COMMON.to_string()];
         let gather = |texts: &TemplateSources| {
             let (templates, mistakes) = TemplateSet::gather(texts, &directories, &wanted);
@@ -84,7 +86,7 @@ impl IpxeScripts {
         found.extend(
             mistakes
                 .iter()
-                .map(|(origin, mistake)| located(site, origin, mistake)),
+                .map(|(origin, mistake)| diagnostic(site, origin, mistake)),
         );
         IpxeScripts {
             site: Some(own),
@@ -102,70 +104,64 @@ impl IpxeScripts {
     }
 }
 
-/// The first script of every machine: it hands what iPXE knows of the machine to `/boot`.
-pub fn entry(library: &Library, base: &str, boot: &str) -> String {
-    library.scripts().render(
-        NAMES[0],
-        context! { base => base, boot => boot, quoting => "ipxe" },
-    )
+impl IpxeScripts {
+    /// The first script of every machine: it sends what iPXE reports of the machine to `/boot`.
+    pub fn entry(&self, base: &str, boot: &str) -> String {
+        let context = context! { base => base, boot => boot, quoting => "ipxe" };
+        self.render(ENTRY, context)
+    }
+
+    /// Boots a machine from its local disk.
+    pub fn local(&self, disk: &DiskBoot<'_>) -> String {
+        self.render(LOCAL, local_context(disk))
+    }
+
+    /// Makes a machine request `url` every 30 seconds.
+    pub fn wait(&self, url: &str, reason: &str) -> String {
+        let context = context! { url => url, reason => screen_line(reason), quoting => "ipxe" };
+        self.render(WAIT, context)
+    }
+
+    /// Shows why a machine is held, then boots it from its local disk.
+    pub fn held(&self, reason: &str, disk: &DiskBoot<'_>) -> String {
+        let disk = DiskBoot {
+            reason: Some(reason),
+            ..*disk
+        };
+        self.render(HELD, local_context(&disk))
+    }
+
+    /// Boots the microkernel.
+    pub fn microkernel(&self, boot: &MicrokernelBoot<'_>) -> String {
+        let context = context! { kernel => boot.kernel, initrd => boot.initrd, words => boot.cmdline.to_vec(), quoting => "ipxe" };
+        self.render(MICROKERNEL, context)
+    }
 }
 
-/// Sends a machine to its own disk.
-pub fn local(library: &Library, local: &DiskBoot<'_>) -> String {
-    library.scripts().render(NAMES[1], local_context(local))
-}
-
-/// Makes a machine ask again at `url`, every 30 seconds.
-pub fn wait(library: &Library, url: &str, reason: &str) -> String {
-    library.scripts().render(
-        NAMES[2],
-        context! { url => url, reason => on_screen(reason), quoting => "ipxe" },
-    )
-}
-
-/// Shows why a machine is held, then sends it to its own disk.
-pub fn held(library: &Library, reason: &str, local: &DiskBoot<'_>) -> String {
-    let local = DiskBoot {
-        reason: Some(reason),
-        ..*local
-    };
-    library.scripts().render(NAMES[3], local_context(&local))
-}
-
-/// Boots the microkernel.
-pub fn microkernel(library: &Library, kernel: &MicrokernelBoot<'_>) -> String {
-    let context = context! { kernel => kernel.kernel, initrd => kernel.initrd, words => kernel.words.to_vec(), quoting => "ipxe" };
-    library.scripts().render(NAMES[4], context)
-}
-
-fn local_context(local: &DiskBoot<'_>) -> Value {
+fn local_context(disk: &DiskBoot<'_>) -> Value {
     context! {
-        how => local_boot(local.how),
-        platform => local.platform.map(|platform| platform.to_string()),
-        reason => local.reason.map(on_screen),
-        no_disk => local.no_disk,
+        how => local_boot_name(disk.how),
+        platform => disk.platform.map(|platform| platform.to_string()),
+        reason => disk.reason.map(screen_line),
+        no_disk => disk.no_disk,
         quoting => "ipxe",
     }
 }
 
-/// A reason as one line that iPXE prints as it is: no variables, no operators, nothing that is not ASCII.
-pub(super) fn on_screen(reason: &str) -> String {
-    let plain: String = reason
-        .chars()
-        .map(|c| match c {
-            '\u{20}'..='\u{7e}' if !"${}#;&|".contains(c) => c,
-            _ => ' ',
-        })
-        .collect();
-    let words: Vec<&str> = plain.split_whitespace().collect();
-    let mut line = words.join(" ");
-    line.truncate(200);
-    line
+/// The name by which the templates of `ipxe/` choose how to boot the disk.
+pub(in crate::render) fn local_boot_name(how: Option<LocalBoot>) -> &'static str {
+    match how.unwrap_or(LocalBoot::Auto) {
+        // `silent` only concerns DHCP: a machine that runs a script gets what fits its firmware.
+        LocalBoot::Auto | LocalBoot::Silent => "auto",
+        LocalBoot::Exit => "exit",
+        LocalBoot::Exit1 => "exit1",
+        LocalBoot::Sanboot => "sanboot",
+    }
 }
 
 /// One use of each script, so that a mistake in one shows when the site is loaded.
 fn examples() -> [(&'static str, Value); 5] {
-    let local = DiskBoot {
+    let disk = DiskBoot {
         reason: Some("an example"),
         no_disk: Some("http://192.0.2.1/t/0/stage/no-disk"),
         ..DiskBoot::default()
@@ -173,17 +169,17 @@ fn examples() -> [(&'static str, Value); 5] {
     let url = "http://192.0.2.1/boot";
     [
         (
-            NAMES[0],
+            ENTRY,
             context! { base => "http://192.0.2.1", boot => "0", quoting => "ipxe" },
         ),
-        (NAMES[1], local_context(&local)),
+        (LOCAL, local_context(&disk)),
         (
-            NAMES[2],
+            WAIT,
             context! { url => url, reason => "an example", quoting => "ipxe" },
         ),
-        (NAMES[3], local_context(&local)),
+        (HELD, local_context(&disk)),
         (
-            NAMES[4],
+            MICROKERNEL,
             context! { kernel => url, initrd => url, words => ["quiet"], quoting => "ipxe" },
         ),
     ]

@@ -1,6 +1,6 @@
-//! ESXi's loaders without iPXE: what mboot and PXELINUX read, beside an attempt's own boot.cfg.
+//! ESXi's loaders without iPXE: mboot.
 
-use super::{bootcfg::PREFIX, scripts::on_screen};
+use super::{boot_cfg::PREFIX, disk_reason};
 use crate::model::Mac;
 
 /// The directory in which a repo's mboot is served, over TFTP and HTTP alike: what mboot looks for beside itself is there,
@@ -10,12 +10,8 @@ pub const DIRECTORY: &str = "mboot";
 pub const TASK: &str = "esxi";
 /// The loader's name in that directory; as `loader` of a node it says that the machine starts it without iPXE.
 pub const LOADER: &str = "mboot.efi";
-/// SYSLINUX 3.86's program for a BIOS, which the site brings: later ones do not start mboot.c32 (VMware, ESXi 8.0, "Boot the
-/// ESXi Installer by Using PXE and TFTP").
-pub const PXELINUX: &str = "pxelinux.0";
-
 /// Where a repo's loader is.
-pub fn loader_of(repo: &str) -> String {
+pub fn loader_path(repo: &str) -> String {
     format!("{DIRECTORY}/{repo}/{LOADER}")
 }
 
@@ -32,7 +28,7 @@ pub enum MbootFile<'a> {
 
 impl<'a> MbootFile<'a> {
     /// Reads a path below `mboot/<repo>/`.
-    pub fn read(path: &'a str) -> MbootFile<'a> {
+    pub fn parse(path: &'a str) -> MbootFile<'a> {
         let lower = path.to_ascii_lowercase();
         if lower == LOADER {
             return MbootFile::Loader;
@@ -54,7 +50,7 @@ pub fn is_file(name: &str) -> bool {
         Some(("repo", _)) => true,
         Some((DIRECTORY, rest)) => {
             let path = rest.split_once('/').map(|(_, path)| path);
-            matches!(path.map(MbootFile::read), Some(MbootFile::File(_)))
+            matches!(path.map(MbootFile::parse), Some(MbootFile::File(_)))
         }
         _ => false,
     }
@@ -73,28 +69,8 @@ pub fn over_tftp(text: &str, repo: &str) -> String {
 pub fn local(reason: Option<&str>) -> String {
     format!(
         "bootstate=0\ntitle=Bootwright: {}\ntimeout=5\nskip=1\n",
-        said(reason)
+        disk_reason(reason)
     )
-}
-
-/// Makes PXELINUX start mboot with this machine's boot.cfg. `card` is the machine's, with hyphens.
-pub fn pxelinux(repo: &str, card: &str) -> String {
-    format!(
-        "DEFAULT install\nPROMPT 0\nSAY Bootwright: installing\nLABEL install\n  KERNEL {DIRECTORY}/{repo}/mboot.c32\n  \
-         APPEND -c {DIRECTORY}/{repo}/01-{card}/boot.cfg\n  IPAPPEND 2\n"
-    )
-}
-
-/// Makes PXELINUX start the disk.
-pub fn pxelinux_local(reason: Option<&str>) -> String {
-    format!(
-        "DEFAULT disk\nPROMPT 0\nSAY Bootwright: {}\nLABEL disk\n  LOCALBOOT 0\n",
-        said(reason)
-    )
-}
-
-fn said(reason: Option<&str>) -> String {
-    reason.map_or_else(|| "booting the disk".into(), on_screen)
 }
 
 #[cfg(test)]
@@ -128,7 +104,7 @@ mod tests {
             ("efi/boot/boot.cfg", MbootFile::File("efi/boot/boot.cfg")),
             ("01-52/boot.cfg", MbootFile::File("01-52/boot.cfg")),
         ] {
-            assert_eq!(MbootFile::read(path), expected, "{path}");
+            assert_eq!(MbootFile::parse(path), expected, "{path}");
         }
         for (name, expected) in [
             ("repo/esxi/b.b00", true),
@@ -146,7 +122,6 @@ mod tests {
     fn a_reason_is_one_line_of_plain_letters() {
         let reason = Some("held: \nkernel=x\n\u{1b}[2J");
         assert_eq!(local(reason).lines().count(), 4);
-        assert_eq!(pxelinux_local(reason).lines().count(), 5);
         assert!(local(reason).is_ascii());
     }
 }

@@ -1,11 +1,11 @@
 //! GRUB configurations that belong to no attempt: what every machine with Secure Boot reads first, and what it
 //! gets when nothing is to be installed.
 
-use super::{quote, scripts::on_screen};
+use super::{super::quote, disk_reason, screen_line};
 use crate::model::LocalBoot;
 
 /// Starts what is on a disk; the same for tasks whose installer does not boot.
-const DISK: &str = include_str!("../../templates/common/disk.grub.j2");
+const DISK: &str = include_str!("../../../templates/common/disk.grub.j2");
 /// Leaves: firmware goes on as it likes.
 const EXIT: &str = "exit\n";
 
@@ -25,7 +25,7 @@ pub fn local(how: LocalBoot, reason: Option<&str>) -> String {
         LocalBoot::Exit | LocalBoot::Exit1 => EXIT,
         LocalBoot::Auto | LocalBoot::Sanboot | LocalBoot::Silent => DISK,
     };
-    let reason = reason.map_or_else(|| "booting the disk".into(), on_screen);
+    let reason = disk_reason(reason);
     let pause = reason_pause(&reason);
     format!(
         "set timeout=0\necho \"Bootwright: {}\"\nsleep {pause}\n{leave}",
@@ -35,7 +35,7 @@ pub fn local(how: LocalBoot, reason: Option<&str>) -> String {
 
 /// Makes a machine ask again every 30 seconds, five times without an answer at most.
 pub fn wait(reason: &str) -> String {
-    let reason = plain(&on_screen(reason));
+    let reason = plain(&screen_line(reason));
     format!(
         "set timeout=0\necho \"Bootwright: {reason}\"\nsleep 30\n\
          configfile $prefix/by-mac/$net_default_mac/grub.cfg\nsleep 30\n\

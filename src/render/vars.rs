@@ -1,0 +1,17 @@
+//! The `vars` of a machine, as templates have them.
+
+use std::collections::BTreeMap;
+
+use minijinja::{Value, value::Serde};
+
+use crate::site::Resolved;
+
+/// `vars`: the repo's below those of all other layers.
+pub(super) fn vars(resolved: &Resolved) -> Value {
+    let repo = resolved.repo.iter().flat_map(|repo| &repo.body.vars);
+    let merged: BTreeMap<&str, Value> = repo
+        .chain(&resolved.settings.vars)
+        .map(|(key, at)| (key.as_str(), Value::from(Serde(&at.value))))
+        .collect();
+    Value::from(merged)
+}
