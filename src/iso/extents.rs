@@ -1,18 +1,17 @@
-//! Where a file's bytes lie in an image.
+//! Where a file's bytes are stored in an image.
 
 use serde::{Deserialize, Serialize};
 
-/// A run of bytes in an image.
+/// A contiguous range of bytes in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
-    /// Where it begins, in bytes from the beginning of the image.
+    /// In bytes from the beginning of the image.
     pub start: u64,
-    /// How many bytes it has.
+    /// In bytes.
     pub length: u64,
 }
 
-/// A file's runs of bytes, in order. One is the rule: files over 4 GiB have several, which mostly lie one after the other
-/// and are then one here.
+/// A file's extents, in order. Most files have one. Files over 4 GiB have several; adjacent ones are joined into one here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extents {
     first: Extent,
@@ -21,55 +20,57 @@ pub struct Extents {
 }
 
 impl Extents {
-    /// Puts runs together in their order.
-    pub fn new(runs: impl IntoIterator<Item = Extent>) -> Extents {
+    /// Joins adjacent extents and drops empty ones.
+    pub fn new(extents: impl IntoIterator<Item = Extent>) -> Extents {
         let mut joined: Vec<Extent> = Vec::new();
-        for run in runs.into_iter().filter(|run| run.length > 0) {
+        for extent in extents.into_iter().filter(|extent| extent.length > 0) {
             match joined.last_mut() {
-                Some(last) if last.start + last.length == run.start => last.length += run.length,
-                _ => joined.push(run),
+                Some(last) if last.start + last.length == extent.start => {
+                    last.length += extent.length
+                }
+                _ => joined.push(extent),
             }
         }
-        let mut runs = joined.into_iter();
+        let mut extents = joined.into_iter();
         let none = Extent {
             start: 0,
             length: 0,
         };
         Extents {
-            first: runs.next().unwrap_or(none),
-            more: runs.collect(),
+            first: extents.next().unwrap_or(none),
+            more: extents.collect(),
         }
     }
 
-    /// The runs in their order; one of no length when the file is empty.
+    /// The extents in order; a single one of length 0 when the file is empty.
     pub fn iter(&self) -> impl Iterator<Item = Extent> + '_ {
         [self.first].into_iter().chain(self.more.iter().copied())
     }
 
     /// The file's length in bytes.
     pub fn size(&self) -> u64 {
-        self.iter().map(|run| run.length).sum()
+        self.iter().map(|extent| extent.length).sum()
     }
 
-    /// Where its last byte ends in the image.
+    /// The offset in the image behind the file's last byte.
     pub fn end(&self) -> u64 {
-        let ends = self.iter().map(|run| run.start + run.length);
+        let ends = self.iter().map(|extent| extent.start + extent.length);
         ends.max().unwrap_or(0)
     }
 
-    /// Finds where the bytes from `offset` on lie: as much of them as lie together, at most `length`. None behind the
-    /// file's end.
+    /// Returns where the file's bytes from `offset` on are stored: as many as are contiguous, at most `length`. None beyond
+    /// the end of the file.
     pub fn locate(&self, offset: u64, length: u64) -> Option<Extent> {
         let mut before = 0;
-        for run in self.iter() {
+        for extent in self.iter() {
             let within = offset - before;
-            if within < run.length {
+            if within < extent.length {
                 return Some(Extent {
-                    start: run.start + within,
-                    length: length.min(run.length - within),
+                    start: extent.start + within,
+                    length: length.min(extent.length - within),
                 });
             }
-            before += run.length;
+            before += extent.length;
         }
         None
     }
@@ -79,41 +80,44 @@ impl Extents {
 mod tests {
     use super::*;
 
-    fn run(start: u64, length: u64) -> Extent {
+    fn extent(start: u64, length: u64) -> Extent {
         Extent { start, length }
     }
 
     #[test]
-    fn runs_that_touch_are_one() {
+    fn adjacent_extents_are_joined() {
         let cases = [
-            (vec![], vec![run(0, 0)]),
-            (vec![run(7, 0)], vec![run(0, 0)]),
-            (vec![run(7, 3)], vec![run(7, 3)]),
-            (vec![run(7, 3), run(10, 2)], vec![run(7, 5)]),
-            (vec![run(7, 3), run(12, 2)], vec![run(7, 3), run(12, 2)]),
+            (vec![], vec![extent(0, 0)]),
+            (vec![extent(7, 0)], vec![extent(0, 0)]),
+            (vec![extent(7, 3)], vec![extent(7, 3)]),
+            (vec![extent(7, 3), extent(10, 2)], vec![extent(7, 5)]),
             (
-                vec![run(7, 3), run(2, 2), run(4, 1)],
-                vec![run(7, 3), run(2, 3)],
+                vec![extent(7, 3), extent(12, 2)],
+                vec![extent(7, 3), extent(12, 2)],
+            ),
+            (
+                vec![extent(7, 3), extent(2, 2), extent(4, 1)],
+                vec![extent(7, 3), extent(2, 3)],
             ),
         ];
-        for (runs, expected) in cases {
-            let extents = Extents::new(runs.clone());
-            assert_eq!(extents.iter().collect::<Vec<_>>(), expected, "{runs:?}");
-            let size: u64 = runs.iter().map(|run| run.length).sum();
+        for (parts, expected) in cases {
+            let extents = Extents::new(parts.clone());
+            assert_eq!(extents.iter().collect::<Vec<_>>(), expected, "{parts:?}");
+            let size: u64 = parts.iter().map(|part| part.length).sum();
             assert_eq!(extents.size(), size);
         }
     }
 
     #[test]
-    fn bytes_are_found_where_they_lie() {
-        let extents = Extents::new([run(100, 10), run(50, 5)]);
+    fn an_offset_is_mapped_to_its_place_in_the_image() {
+        let extents = Extents::new([extent(100, 10), extent(50, 5)]);
         let cases = [
-            (0, 99, Some(run(100, 10))),
-            (0, 4, Some(run(100, 4))),
-            (9, 4, Some(run(109, 1))),
-            (10, 4, Some(run(50, 4))),
-            (12, 99, Some(run(52, 3))),
-            (14, 1, Some(run(54, 1))),
+            (0, 99, Some(extent(100, 10))),
+            (0, 4, Some(extent(100, 4))),
+            (9, 4, Some(extent(109, 1))),
+            (10, 4, Some(extent(50, 4))),
+            (12, 99, Some(extent(52, 3))),
+            (14, 1, Some(extent(54, 1))),
             (15, 1, None),
             (99, 1, None),
         ];

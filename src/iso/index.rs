@@ -7,67 +7,60 @@ use super::{
     names::{self, Namespace},
 };
 
-/// So many links are followed for one path.
-const MOST_LINKS: usize = 16;
+/// How many symbolic links are followed for one path.
+const MAX_LINKS: usize = 16;
 
-/// What an image holds: its files, directories and links, in the order of their paths.
+/// The files, directories and links of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IsoIndex {
-    /// What the image is called (its volume identifier).
+    /// The volume identifier.
     pub label: String,
-    /// Where its names are from.
     pub namespace: Namespace,
-    /// In the order of their paths without regard to case, then as they are spelled.
+    /// Ordered by path without regard to case, then by path.
     entries: Vec<IsoEntry>,
 }
 
-/// One thing in an image.
+/// A file, directory or link of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IsoEntry {
-    /// Its path, without a slash at the beginning.
+    /// Without a leading slash.
     #[serde(rename = "p")]
     pub path: Box<str>,
-    /// What it is.
     #[serde(rename = "w")]
-    pub what: EntryKind,
+    pub kind: EntryKind,
 }
 
-/// What a thing in an image is.
+/// What an entry of an image is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryKind {
-    /// A file.
     #[serde(rename = "f")]
     File(Extents),
-    /// A directory.
     #[serde(rename = "d")]
     Directory,
-    /// A symbolic link of Rock Ridge's, with what it says.
+    /// A symbolic link (Rock Ridge), with its target.
     #[serde(rename = "l")]
     Link(Box<str>),
 }
 
-/// A file that was asked for.
+/// A file of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IsoFile<'a> {
-    /// Its path as the image spells it, behind all links.
+    /// Its path as the image spells it, with all links resolved.
     pub path: &'a str,
-    /// Where it lies.
     pub extents: &'a Extents,
 }
 
-/// Why there is no such file.
+/// Why a path does not lead to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IsoLookupError {
-    /// Nothing has that path.
     NotFound,
-    /// It is a directory.
+    /// The path leads to a directory.
     NotAFile,
-    /// A link leads out of the image, or in a circle.
+    /// A link leads out of the image, or too many links follow each other.
     LinkOutside,
 }
 
 impl IsoIndex {
-    /// Puts an index together.
     pub fn new(label: String, namespace: Namespace, mut entries: Vec<IsoEntry>) -> IsoIndex {
         let order = |one: &IsoEntry, other: &IsoEntry| {
             names::compare(&one.path, &other.path).then_with(|| one.path.cmp(&other.path))
@@ -82,63 +75,64 @@ impl IsoIndex {
         }
     }
 
-    /// Everything in it.
     pub fn entries(&self) -> &[IsoEntry] {
         &self.entries
     }
 
-    /// How many files it has, and how many bytes they have in all.
+    /// The number of files, and their total size in bytes.
     pub fn totals(&self) -> (u64, u64) {
-        let sizes = self.entries.iter().filter_map(|entry| match &entry.what {
+        let sizes = self.entries.iter().filter_map(|entry| match &entry.kind {
             EntryKind::File(extents) => Some(extents.size()),
             EntryKind::Directory | EntryKind::Link(_) => None,
         });
         sizes.fold((0, 0), |(count, all), size| (count + 1, all + size))
     }
 
-    /// Finds a file by the parts of its path: as it is spelled, else without regard to case; through links, as far as they
-    /// stay in the image.
-    pub fn look(&self, parts: &[&str]) -> Result<IsoFile<'_>, IsoLookupError> {
+    /// Returns the file at a path, given in its parts. An exact match comes first, then one without regard to case. Links are
+    /// followed as long as they stay in the image.
+    pub fn file(&self, parts: &[&str]) -> Result<IsoFile<'_>, IsoLookupError> {
         let mut path: Vec<String> = parts.iter().map(ToString::to_string).collect();
-        for _ in 0..=MOST_LINKS {
+        for _ in 0..=MAX_LINKS {
             match self.follow(&path)? {
-                PathStep::File(found) => return Ok(found),
-                PathStep::On(next) => path = next,
+                PathStep::File(file) => return Ok(file),
+                PathStep::Restart(next) => path = next,
             }
         }
         Err(IsoLookupError::LinkOutside)
     }
 
-    /// What is in a directory, by the parts of its path: in it alone, not below.
+    /// Lists a directory, given by the parts of its path, without what is in its subdirectories.
     pub fn list(&self, parts: &[&str]) -> Vec<&IsoEntry> {
         let folder: String = parts.iter().map(|part| format!("{part}/")).collect();
         let begin = self
             .entries
             .partition_point(|entry| names::compare(&entry.path, &folder).is_lt());
         let rest = self.entries[begin..].iter();
-        let inside = rest.map_while(|entry| Some((entry, behind_folder(&entry.path, &folder)?)));
+        let inside = rest.map_while(|entry| Some((entry, below_folder(&entry.path, &folder)?)));
         inside
             .filter(|(_, name)| !name.contains('/'))
             .map(|(entry, _)| entry)
             .collect()
     }
 
-    /// Goes along a path to the first link in it, or to its end.
+    /// Follows a path to its end, or through the first link in it.
     fn follow(&self, path: &[String]) -> Result<PathStep<'_>, IsoLookupError> {
         let whole = self.find(&path.join("/"));
         if let Some(IsoEntry {
             path,
-            what: EntryKind::File(extents),
+            kind: EntryKind::File(extents),
         }) = whole
         {
             return Ok(PathStep::File(IsoFile { path, extents }));
         }
         for end in 1..=path.len() {
             let entry = self.find(&path[..end].join("/"));
-            match entry.map(|entry| &entry.what) {
+            match entry.map(|entry| &entry.kind) {
                 Some(EntryKind::Link(target)) => {
-                    let next = behind(&path[..end - 1], target, &path[end..]);
-                    return next.map(PathStep::On).ok_or(IsoLookupError::LinkOutside);
+                    let next = link_target(&path[..end - 1], target, &path[end..]);
+                    return next
+                        .map(PathStep::Restart)
+                        .ok_or(IsoLookupError::LinkOutside);
                 }
                 Some(EntryKind::Directory) => {}
                 Some(EntryKind::File(_)) | None => return Err(IsoLookupError::NotFound),
@@ -159,9 +153,9 @@ impl IsoIndex {
     }
 }
 
-/// What follows a folder's path, which ends with a slash, without regard to case.
-fn behind_folder<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
-    // Letters of the other case may have another length in bytes, so it is the slashes that are counted.
+/// Returns the part of `path` below `folder`, which ends with a slash, without regard to case.
+fn below_folder<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+    // An upper-case letter and its lower-case form may differ in length, so slashes are counted, not bytes.
     let end = match folder.matches('/').count() {
         0 => 0,
         depth => path.match_indices('/').nth(depth - 1)?.0 + 1,
@@ -170,15 +164,15 @@ fn behind_folder<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
     names::compare(head, folder).is_eq().then_some(name)
 }
 
-/// Where a path leads.
+/// Where following a path to its first link ends.
 enum PathStep<'a> {
     File(IsoFile<'a>),
-    /// On, from the beginning.
-    On(Vec<String>),
+    /// At another path, which starts at the root again.
+    Restart(Vec<String>),
 }
 
-/// The path behind a link in `folder`; none when it leads out of the image.
-fn behind(folder: &[String], target: &str, rest: &[String]) -> Option<Vec<String>> {
+/// Returns the path that a link in `folder` leads to; none when it leads out of the image.
+fn link_target(folder: &[String], target: &str, rest: &[String]) -> Option<Vec<String>> {
     if target.starts_with('/') {
         return None;
     }
@@ -201,7 +195,7 @@ mod tests {
 
     fn index(entries: &[(&str, &str)]) -> IsoIndex {
         let entries = entries.iter().zip(1..).map(|((path, what), number)| {
-            let what = match *what {
+            let kind = match *what {
                 "file" => EntryKind::File(Extents::new([Extent {
                     start: number * 2_048,
                     length: number,
@@ -211,19 +205,19 @@ mod tests {
             };
             IsoEntry {
                 path: (*path).into(),
-                what,
+                kind,
             }
         });
         IsoIndex::new("TEST".into(), Namespace::RockRidge, entries.collect())
     }
 
-    fn look<'a>(index: &'a IsoIndex, path: &str) -> Result<&'a str, IsoLookupError> {
+    fn resolved<'a>(index: &'a IsoIndex, path: &str) -> Result<&'a str, IsoLookupError> {
         let parts: Vec<&str> = path.split('/').collect();
-        index.look(&parts).map(|found| found.path)
+        index.file(&parts).map(|file| file.path)
     }
 
     #[test]
-    fn a_file_is_found_as_it_is_spelled_or_in_other_letters_and_through_links() {
+    fn a_file_is_found_by_its_exact_path_then_without_regard_to_case_and_through_links() {
         let index = index(&[
             ("README", "file"),
             ("readme", "file"),
@@ -267,12 +261,12 @@ mod tests {
             ("gone", Err(IsoLookupError::NotFound)),
         ];
         for (path, expected) in cases {
-            assert_eq!(look(&index, path), expected, "{path}");
+            assert_eq!(resolved(&index, path), expected, "{path}");
         }
     }
 
     #[test]
-    fn a_directory_is_listed_without_what_is_below() {
+    fn a_directory_is_listed_without_its_subdirectories() {
         let index = index(&[
             ("b", "dir"),
             ("b/x", "file"),
@@ -280,7 +274,7 @@ mod tests {
             ("b/C/deep", "file"),
             ("b-other", "file"),
             ("B.txt", "file"),
-            // The sign of the unit is a letter of three bytes, and its small one has one.
+            // The Kelvin sign has three bytes in UTF-8; its lower-case form `k` has one.
             ("\u{212a}", "dir"),
             ("\u{212a}/1", "file"),
             ("k", "dir"),

@@ -1,8 +1,8 @@
 //! An ISO 9660 image as a tree of extents.
 //!
-//! [`IsoIndex::read`] walks an image once and keeps where each file lies; nothing is extracted, and the bytes are read
-//! from the image when they are asked for. Names come from Rock Ridge, else from Joliet, else as plain ISO 9660 has them,
-//! without their `;1` and in small letters. No file is opened here: an image is whatever can be read and sought in.
+//! [`IsoIndex::read`] walks an image once and records where each file is stored. Nothing is extracted: a file's bytes are read
+//! from the image on request. Names come from Rock Ridge if the image has it, else from Joliet, else from plain ISO 9660, in
+//! lower case and without the version `;1`. No file is opened here: an image is anything that implements `Read` and `Seek`.
 
 mod extents;
 mod index;

@@ -1,29 +1,29 @@
-//! How a file is called in each of the ways that an image writes names.
+//! File names in each of the namespaces that an image may have.
 
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-/// Where an image's names are from.
+/// The system of names that an image uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Namespace {
-    /// Rock Ridge (IEEE P1282): names and links as on Unix.
+    /// Rock Ridge (IEEE P1282): names and symbolic links as on Unix.
     RockRidge,
-    /// Joliet: names in Unicode.
+    /// Joliet: Unicode names.
     Joliet,
-    /// ISO 9660's own: capitals, and mostly eight letters and three.
+    /// Plain ISO 9660: upper case, usually eight characters and an extension of three.
     Plain,
 }
 
-/// A name as plain ISO 9660 has it: `BOOT.CFG;1` is `boot.cfg`, as Linux mounts it.
+/// Decodes a name of plain ISO 9660 as Linux shows it: `BOOT.CFG;1` is `boot.cfg`.
 pub(super) fn plain(name: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(name).ok()?;
     let text = without_version(text);
     Some(text.strip_suffix('.').unwrap_or(text).to_lowercase())
 }
 
-/// A name as Joliet has it: UTF-16, its first byte the high one (Joliet Specification 1995).
+/// Decodes a name of Joliet, which is UTF-16, big-endian (Joliet Specification 1995).
 pub(super) fn joliet(name: &[u8]) -> Option<String> {
     if !name.len().is_multiple_of(2) {
         return None;
@@ -48,8 +48,8 @@ fn without_version(text: &str) -> &str {
     }
 }
 
-/// Tells whether a name can be a part of a path that is asked for.
-pub(super) fn is_fit(name: &str) -> bool {
+/// Whether a name can be part of a requested path.
+pub(super) fn is_servable(name: &str) -> bool {
     !matches!(name, "" | "." | "..")
         && !name.contains(['/', '\\'])
         && !name.contains(char::is_control)
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn names_lose_what_only_the_image_needs() {
+    fn names_are_decoded_without_version_and_trailing_dot() {
         for (written, name) in [
             ("BOOT.CFG;1", "boot.cfg"),
             ("B.B00;1", "b.b00"),
@@ -98,17 +98,17 @@ mod tests {
     }
 
     #[test]
-    fn no_name_leads_anywhere() {
+    fn a_name_that_is_no_path_component_is_not_served() {
         for bad in ["", ".", "..", "a/b", "a\\b", "a\nb", "\0"] {
-            assert!(!is_fit(bad), "{bad:?}");
+            assert!(!is_servable(bad), "{bad:?}");
         }
         for good in ["a", ".treeinfo", "...", "ä b", "boot.cfg"] {
-            assert!(is_fit(good), "{good:?}");
+            assert!(is_servable(good), "{good:?}");
         }
     }
 
     #[test]
-    fn case_is_folded_in_one_order() {
+    fn names_are_ordered_without_regard_to_case() {
         let mut names = ["b", "A", "ä", "Ä", "a", "Z", "z/a", "É"];
         names.sort_by(|one, other| compare(one, other));
         assert_eq!(names, ["A", "a", "b", "Z", "z/a", "ä", "Ä", "É"]);

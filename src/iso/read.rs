@@ -1,4 +1,4 @@
-//! From an image to its index.
+//! Reads an image into its index.
 
 use std::{
     collections::BTreeSet,
@@ -19,94 +19,85 @@ use super::{
     unsupported,
 };
 
-/// What a sector has, in bytes.
+/// The size of a sector, in bytes.
 const SECTOR: u64 = 2_048;
-/// How deep directories may lie: Rock Ridge goes beyond the eight levels of ISO 9660.
-const DEEPEST: usize = 64;
-/// So many things an image may hold.
-const MOST: usize = 4_000_000;
-/// So many bytes their paths may have in all.
-const MOST_TEXT: usize = 128 << 20;
-/// The shortest record of a directory, in bytes (ECMA-119 9.1).
-const SHORTEST: u64 = 34;
+/// How deep directories may be nested. Rock Ridge goes beyond the eight levels of ISO 9660.
+const MAX_DEPTH: usize = 64;
+/// How many entries an image may have.
+const MAX_ENTRIES: usize = 4_000_000;
+/// How many bytes the paths of an image may have in total.
+const MAX_PATH_BYTES: usize = 128 << 20;
+/// The size of the shortest directory record, in bytes (ECMA-119 9.1).
+const MIN_RECORD: u64 = 34;
 
 /// Why an image cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum IsoError {
-    /// It is something else.
+    /// It is a file of another kind.
     #[error("it is {0}")]
     Unsupported(&'static str),
-    /// It is not known what it is.
-    #[error("it is no ISO 9660 image: no descriptor at byte 32768")]
+    #[error("it is not an ISO 9660 image: no descriptor at byte 32768")]
     NotIso9660,
-    /// What is in it is in UDF.
     #[error(
-        "its files are in UDF alone, which is not read: unpack it, and name the directory by `path`"
+        "its files are only in UDF, which is not supported: unpack it and set `path` to the directory"
     )]
     OnlyUdf,
-    /// Files are compressed in the image.
     #[error(
-        "{count} files are compressed by zisofs, `{path}` the first: unpack it, and name the directory by `path`"
+        "{count} files are compressed with zisofs, first `{path}`: unpack it and set `path` to the directory"
     )]
     Compressed {
-        /// The first.
+        /// The first compressed file.
         path: String,
-        /// How many.
         count: usize,
     },
-    /// The end is missing.
     #[error(
-        "it is cut short: `{path}` ends at byte {end}, the image at byte {length}; load it down again"
+        "it is truncated: `{path}` ends at byte {end}, the image at byte {length}; download it again"
     )]
     Truncated {
         /// The file that ends last.
         path: String,
-        /// Where it ends.
         end: u64,
-        /// Where the image ends.
         length: u64,
     },
     /// It contradicts itself.
     #[error("it is damaged: {what} in `{path}`")]
     Damaged {
-        /// The directory; `/` is the uppermost.
+        /// The directory; `/` is the root.
         path: String,
-        /// What is wrong.
         what: String,
     },
-    /// There is more in it than there is room for.
-    #[error("it is damaged: its directories hold more than there is room for")]
+    #[error("it is damaged: its directories have more entries than fit into its size")]
     TooManyEntries,
-    /// It cannot be read.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
 }
 
 impl IsoIndex {
-    /// Reads an image's directories, once.
+    /// Reads all directories of an image.
     pub fn read(image: impl Read + Seek) -> Result<IsoIndex, IsoError> {
-        let mut read_ahead = ReadAhead::new(image)?;
-        let length = read_ahead.length();
+        let mut reader = ReadAhead::new(image)?;
+        let length = reader.length();
         let mut head = Vec::new();
-        read_ahead.seek(SeekFrom::Start(0))?;
-        (&mut read_ahead)
+        reader.seek(SeekFrom::Start(0))?;
+        (&mut reader)
             .take(unsupported::HEAD as u64)
             .read_to_end(&mut head)?;
         if head.get(32_769..32_774) != Some(b"CD001") {
             return Err(
-                unsupported::what(&head).map_or(IsoError::NotIso9660, IsoError::Unsupported)
+                unsupported::description(&head).map_or(IsoError::NotIso9660, IsoError::Unsupported)
             );
         }
-        let iso = IsoImage::open(read_ahead).map_err(|error| damaged("", &error))?;
-        let (namespace, root) = best(&iso);
-        let most = usize::try_from(length / SHORTEST).map_or(MOST, |most| most.min(MOST));
+        let iso = IsoImage::open(reader).map_err(|error| damaged("", &error))?;
+        let (namespace, root) = best_namespace(&iso);
+        let max_entries =
+            usize::try_from(length / MIN_RECORD).map_or(MAX_ENTRIES, |max| max.min(MAX_ENTRIES));
         let mut walk = ImageWalk {
             iso: &iso,
             namespace,
             entries: Vec::new(),
-            most,
-            text: 0,
-            walked: BTreeSet::new(),
+            max_entries,
+            path_bytes: 0,
+            visited: BTreeSet::new(),
             compressed: None,
         };
         walk.directory("", root, 0)?;
@@ -121,25 +112,25 @@ impl IsoIndex {
         if let Some((path, count)) = compressed {
             return Err(IsoError::Compressed { path, count });
         }
-        if unsupported::has_udf(&head) && is_notice(&index) {
+        if unsupported::has_udf(&head) && is_placeholder(&index) {
             return Err(IsoError::OnlyUdf);
         }
-        whole(&index, length)?;
+        check_length(&index, length)?;
         Ok(index)
     }
 }
 
-/// Windows' images have one file in ISO 9660, which says that the others are elsewhere.
-fn is_notice(index: &IsoIndex) -> bool {
+/// Whether the ISO 9660 tree has at most one file, as in Windows images: a README that refers to UDF.
+fn is_placeholder(index: &IsoIndex) -> bool {
     index.totals().0 <= 1
 }
 
-/// Every file must end before the image does.
-fn whole(index: &IsoIndex, length: u64) -> Result<(), IsoError> {
+/// Checks that every file ends before the image does.
+fn check_length(index: &IsoIndex, length: u64) -> Result<(), IsoError> {
     let ends = index
         .entries()
         .iter()
-        .filter_map(|entry| match &entry.what {
+        .filter_map(|entry| match &entry.kind {
             EntryKind::File(extents) => Some((extents.end(), &entry.path)),
             EntryKind::Directory | EntryKind::Link(_) => None,
         });
@@ -153,7 +144,8 @@ fn whole(index: &IsoIndex, length: u64) -> Result<(), IsoError> {
     }
 }
 
-fn best<R: Read + Seek>(iso: &IsoImage<R>) -> (Namespace, DirectoryRef) {
+/// Chooses the namespace with the most complete names.
+fn best_namespace<R: Read + Seek>(iso: &IsoImage<R>) -> (Namespace, DirectoryRef) {
     let roots = iso.root_dirs();
     if !iso.supports_rrip() {
         let joliet = roots
@@ -163,7 +155,7 @@ fn best<R: Read + Seek>(iso: &IsoImage<R>) -> (Namespace, DirectoryRef) {
             return (Namespace::Joliet, root.dir_ref());
         }
     }
-    // The primary descriptor's comes first: it is the one that bears Rock Ridge.
+    // The tree of the primary descriptor comes first. It is the one that has the Rock Ridge names.
     let primary = roots
         .iter()
         .next()
@@ -180,20 +172,20 @@ struct ImageWalk<'a, R: Read + Seek> {
     iso: &'a IsoImage<R>,
     namespace: Namespace,
     entries: Vec<IsoEntry>,
-    /// So many of them have room in an image of this length.
-    most: usize,
-    /// How many bytes their paths have.
-    text: usize,
-    /// Where the directories lie that were walked: none is in itself, and none in two others.
-    walked: BTreeSet<usize>,
-    /// The first file that is compressed, and how many there are.
+    /// How many entries fit into an image of this length.
+    max_entries: usize,
+    /// The total size of all paths.
+    path_bytes: usize,
+    /// The sectors of the directories read so far. A second visit means a loop, or a directory with two parents.
+    visited: BTreeSet<usize>,
+    /// The first compressed file, and the number of compressed files.
     compressed: Option<(String, usize)>,
 }
 
 impl<R: Read + Seek> ImageWalk<'_, R> {
     fn directory(&mut self, path: &str, at: DirectoryRef, depth: usize) -> Result<(), IsoError> {
-        if depth > DEEPEST || !self.walked.insert(at.extent.0) {
-            let what = "a directory that is in two places, or too many levels".into();
+        if depth > MAX_DEPTH || !self.visited.insert(at.extent.0) {
+            let what = "a directory with two parents, or nested too deep".into();
             let path = shown(path);
             return Err(IsoError::Damaged { path, what });
         }
@@ -209,16 +201,16 @@ impl<R: Read + Seek> ImageWalk<'_, R> {
     }
 
     fn entry(&mut self, folder: &str, entry: &DirEntry, depth: usize) -> Result<(), IsoError> {
-        let Some(name) = self.name(entry).filter(|name| names::is_fit(name)) else {
-            // A name that no path can hold cannot be asked for.
+        let Some(name) = self.name(entry).filter(|name| names::is_servable(name)) else {
+            // A name that cannot be part of a path cannot be requested.
             return Ok(());
         };
         let path = match folder {
             "" => name,
             folder => format!("{folder}/{name}"),
         };
-        self.text += path.len();
-        if self.entries.len() >= self.most || self.text > MOST_TEXT {
+        self.path_bytes += path.len();
+        if self.entries.len() >= self.max_entries || self.path_bytes > MAX_PATH_BYTES {
             return Err(IsoError::TooManyEntries);
         }
         if entry.is_directory() {
@@ -236,18 +228,18 @@ impl<R: Read + Seek> ImageWalk<'_, R> {
             let first = || (path.clone(), 0);
             self.compressed.get_or_insert_with(first).1 += 1;
         }
-        let runs = entry.extents().map(|extent| Extent {
+        let extents = entry.extents().map(|extent| Extent {
             start: extent.sector.0 as u64 * SECTOR,
             length: extent.length.into(),
         });
-        self.push(&path, EntryKind::File(Extents::new(runs)));
+        self.push(&path, EntryKind::File(Extents::new(extents)));
         Ok(())
     }
 
-    fn push(&mut self, path: &str, what: EntryKind) {
+    fn push(&mut self, path: &str, kind: EntryKind) {
         self.entries.push(IsoEntry {
             path: path.into(),
-            what,
+            kind,
         });
     }
 
@@ -263,7 +255,7 @@ impl<R: Read + Seek> ImageWalk<'_, R> {
     }
 }
 
-/// Tells whether a record says that its file is compressed: a field `ZF` (zisofs).
+/// Whether a directory record marks its file as compressed: it has a field `ZF` (zisofs).
 fn is_compressed(mut system_use: &[u8]) -> bool {
     while let [a, b, length, rest @ ..] = system_use {
         if (*a, *b) == (b'Z', b'F') && rest.get(1..3) == Some(b"pz") {

@@ -1,17 +1,17 @@
-//! Small reads out of large ones.
+//! A buffered reader that keeps its buffer across seeks.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// What is read at once, in bytes: directories lie together.
-const SIZE: usize = 256 << 10;
+/// How much is read at once, in bytes. Directories are usually stored next to each other.
+const BUFFER: usize = 256 << 10;
 
-/// Reads ahead, and keeps what it has read when it is sought in: a walk along an image's directories jumps back and forth.
+/// Reads ahead, and keeps its buffer when the position changes: reading an image's directories seeks back and forth.
 pub(super) struct ReadAhead<R> {
     inner: R,
-    /// Where `bytes` begins.
+    /// The offset of `bytes` in the image.
     start: u64,
     bytes: Vec<u8>,
-    /// Where the next read begins.
+    /// The offset of the next read.
     position: u64,
     length: u64,
 }
@@ -37,13 +37,13 @@ impl<R: Read + Seek> ReadAhead<R> {
         let start = self.position - self.position % 2_048;
         self.inner.seek(SeekFrom::Start(start))?;
         self.bytes.clear();
-        let ahead = (&mut self.inner).take(SIZE as u64);
+        let ahead = (&mut self.inner).take(BUFFER as u64);
         self.start = start;
         { ahead }.read_to_end(&mut self.bytes)?;
         Ok(())
     }
 
-    fn ready(&self) -> &[u8] {
+    fn buffered(&self) -> &[u8] {
         let within = self.position.checked_sub(self.start);
         let within = within.and_then(|within| usize::try_from(within).ok());
         within
@@ -54,12 +54,12 @@ impl<R: Read + Seek> ReadAhead<R> {
 
 impl<R: Read + Seek> Read for ReadAhead<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.ready().is_empty() && self.position < self.length {
+        if self.buffered().is_empty() && self.position < self.length {
             self.fill()?;
         }
-        let ready = self.ready();
-        let count = ready.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&ready[..count]);
+        let bytes = self.buffered();
+        let count = bytes.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&bytes[..count]);
         self.position += count as u64;
         Ok(count)
     }
@@ -87,20 +87,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_reads_what_is_there_wherever_it_is_sought() {
+    fn reads_return_the_bytes_at_any_position() {
         let bytes: Vec<u8> = (0..700_001_u32).map(|n| (n % 251) as u8).collect();
-        let mut window = ReadAhead::new(Cursor::new(&bytes)).unwrap();
-        assert_eq!(window.length(), 700_001);
+        let mut reader = ReadAhead::new(Cursor::new(&bytes)).unwrap();
+        assert_eq!(reader.length(), 700_001);
         for (at, length) in [(0, 10), (5, 400_000), (699_990, 11), (3, 1), (2_047, 2)] {
             let mut read = vec![0; length];
-            window.seek(SeekFrom::Start(at as u64)).unwrap();
-            window.read_exact(&mut read).unwrap();
+            reader.seek(SeekFrom::Start(at as u64)).unwrap();
+            reader.read_exact(&mut read).unwrap();
             assert!(read == bytes[at..at + length], "{at}");
         }
-        window.seek(SeekFrom::Start(1 << 40)).unwrap();
-        assert_eq!(window.read(&mut [0; 4]).unwrap(), 0);
-        window.seek(SeekFrom::End(-1)).unwrap();
-        assert_eq!(window.read(&mut [0; 4]).unwrap(), 1);
-        assert!(window.seek(SeekFrom::Current(-700_002)).is_err());
+        reader.seek(SeekFrom::Start(1 << 40)).unwrap();
+        assert_eq!(reader.read(&mut [0; 4]).unwrap(), 0);
+        reader.seek(SeekFrom::End(-1)).unwrap();
+        assert_eq!(reader.read(&mut [0; 4]).unwrap(), 1);
+        assert!(reader.seek(SeekFrom::Current(-700_002)).is_err());
     }
 }

@@ -1,10 +1,10 @@
-//! Files that are no image that can be served, told by how they begin.
+//! Recognises files that are not ISO 9660 images by their first bytes.
 
-/// So many bytes tell.
+/// How many bytes are needed.
 pub(super) const HEAD: usize = 64 << 10;
 
-/// Tells what a file is that has no ISO 9660 descriptor, by its first bytes.
-pub(super) fn what(head: &[u8]) -> Option<&'static str> {
+/// Describes a file without an ISO 9660 descriptor, as the continuation of "it is …".
+pub(super) fn description(head: &[u8]) -> Option<&'static str> {
     let begins = |magic: &[u8]| head.starts_with(magic);
     let known: [(&[u8], &str); 13] = [
         (
@@ -27,19 +27,19 @@ pub(super) fn what(head: &[u8]) -> Option<&'static str> {
         (b"BZh", "compressed by bzip2: unpack it first"),
         (b"PK\x03\x04", "a ZIP archive: unpack it first"),
         (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"),
-        (b"QFI\xfb", "a disk image (qcow2) and no ISO image"),
-        (b"<", "a web page or XML: the download went wrong"),
+        (b"QFI\xfb", "a disk image (qcow2), not an ISO image"),
+        (b"<", "a web page or XML: the download failed"),
     ];
     let by_magic = known.into_iter().find(|(magic, _)| begins(magic));
-    let by_magic = by_magic.map(|(_, what)| what);
+    let by_magic = by_magic.map(|(_, description)| description);
     by_magic.or_else(|| match has_udf(head) {
-        true => Some("an image with UDF alone, and UDF is not read"),
+        true => Some("an image with only UDF, which is not supported"),
         false => None,
     })
 }
 
-/// Tells whether the volume recognition sequence names UDF (ECMA-167 2/9, 3/9.1): from byte 32,768 on, a descriptor in
-/// every 2,048.
+/// Whether the volume recognition sequence announces UDF (ECMA-167 2/9, 3/9.1): from byte 32,768 on, one descriptor in every
+/// 2,048 bytes.
 pub(super) fn has_udf(head: &[u8]) -> bool {
     let sequence = head.get(32_768..).unwrap_or_default();
     sequence

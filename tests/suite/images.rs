@@ -229,15 +229,14 @@ fn links_lead_to_files_and_never_out() {
         ("none", Err("the repo has no file `none`")),
         ("../x.iso", Err("`../x.iso` is not a path within a repo")),
     ] {
-        let on_arp_reply = source.look(path);
-        let found = on_arp_reply.map(|on_arp_reply| on_arp_reply.path);
+        let found = source.look(path).map(|found| found.path);
         let found = found.map_err(|error| error.to_string());
         assert_eq!(found.as_deref().map_err(String::as_str), expected, "{path}");
     }
 }
 
 #[test]
-fn what_is_no_image_or_no_whole_one_says_what_it_is() {
+fn an_image_that_cannot_be_served_is_refused_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     image_of(dir.path(), "good.iso", "big.bin", &[7; 3_000_000]);
@@ -261,16 +260,16 @@ fn what_is_no_image_or_no_whole_one_says_what_it_is() {
     let cases = [
         ("good.iso", None),
         ("none.iso", Some("no such file or directory")),
-        ("short.iso", Some("it is cut short: `big.bin` ends at byte")),
+        ("short.iso", Some("it is truncated: `big.bin` ends at byte")),
         ("stub.iso", Some("it is damaged")),
         ("luks.iso", Some("it is an encrypted (LUKS) volume")),
         ("page.iso", Some("it is a web page or XML")),
         ("xz.iso", Some("it is compressed by xz")),
-        ("empty.iso", Some("it is no ISO 9660 image")),
-        ("udf.iso", Some("it is an image with UDF alone")),
+        ("empty.iso", Some("it is not an ISO 9660 image")),
+        ("udf.iso", Some("it is an image with only UDF")),
         (
             "zisofs.iso",
-            Some("compressed by zisofs, `a/large` the first"),
+            Some("compressed with zisofs, first `a/large`"),
         ),
         (".", Some("it is not a file")),
     ];

@@ -155,7 +155,7 @@ impl ImageFile {
     pub(super) fn open(&self, path: &str) -> Result<OpenedRepoFile, RepoError> {
         let parts = parts(path)?;
         let image = self.indexed()?;
-        let found = image.index.look(&parts).map_err(|error| match error {
+        let found = image.index.file(&parts).map_err(|error| match error {
             IsoLookupError::NotFound => RepoError::Missing(path.into()),
             IsoLookupError::NotAFile => RepoError::NotAFile(path.into()),
             IsoLookupError::LinkOutside => RepoError::Outside(path.into()),
@@ -183,11 +183,11 @@ impl ImageFile {
         let image = self.indexed()?;
         let list = image.index.list(&parts).into_iter().map(|entry| RepoEntry {
             name: entry.path.rsplit('/').next().unwrap_or_default().to_owned(),
-            size: match &entry.what {
+            size: match &entry.kind {
                 EntryKind::File(extents) => Some(extents.size()),
                 EntryKind::Directory | EntryKind::Link(_) => None,
             },
-            link: match &entry.what {
+            link: match &entry.kind {
                 EntryKind::Link(target) => Some(target.to_string()),
                 EntryKind::Directory | EntryKind::File(_) => None,
             },

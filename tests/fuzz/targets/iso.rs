@@ -12,8 +12,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     };
     for entry in index.entries() {
         let parts: Vec<&str> = entry.path.split('/').collect();
-        let found = index.look(&parts);
-        if let EntryKind::File(extents) = &entry.what {
+        let found = index.file(&parts);
+        if let EntryKind::File(extents) = &entry.kind {
             assert!(extents.end() <= bytes.len() as u64);
             let found = found.expect("a file is found by its path");
             assert_eq!((found.path, found.extents), (&*entry.path, extents));
