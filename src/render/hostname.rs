@@ -6,7 +6,7 @@ use minijinja::{Environment, Value, context, value::Serde};
 
 use crate::{
     model::{Facts, Hostname, NodeName, PolicyName, Spanned},
-    site::{Diagnostic, HostnameRule, Resolved, complete},
+    site::{Diagnostic, HostnameRule, Resolved, complete_hostname},
 };
 
 use super::{engine, vars::vars};
@@ -42,7 +42,8 @@ fn from_template(
             wrong.help = mistake.help;
             wrong
         })?;
-    complete(name.trim(), domain(resolved).as_deref()).map_err(|error| wrong(error.to_string()))
+    complete_hostname(name.trim(), domain(resolved).as_deref())
+        .map_err(|error| wrong(error.to_string()))
 }
 
 /// What a host name may be made from.

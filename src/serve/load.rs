@@ -105,8 +105,8 @@ impl Loader {
     /// Loads the site's files.
     pub fn load(&mut self, files: &SiteFiles, depth: &Depth) -> Loaded {
         let lookup = &self.lookup;
-        let guess = |site: &Site, repo: &Repo| lookup.guess(site, repo);
-        let (site, mut diagnostics) = site::load_guessing(files, &mut self.memory, guess);
+        let detect_task = |site: &Site, repo: &Repo| lookup.detect_task(site, repo);
+        let (site, mut diagnostics) = site::load_detecting(files, &mut self.memory, detect_task);
         let (rules, found) = matcher::compile(&site);
         diagnostics.extend(found);
         let previous = self.good.as_ref().map(|good| &good.snapshot.library);

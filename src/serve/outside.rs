@@ -14,7 +14,7 @@ use crate::{
     },
     model::{PasswordHash, Repo, RepoName, Settings, Spanned, TaskName},
     render::{self, ExternalInputs, Library, RepoContents, TreeFile},
-    site::{Diagnostic, Site, guess},
+    site::{Diagnostic, Site, detect_repo},
 };
 
 use super::needed;
@@ -44,9 +44,9 @@ impl Lookup {
     }
 
     /// Guesses what installs from a repo.
-    pub(crate) fn guess(&self, site: &Site, repo: &Repo) -> Option<TaskName> {
+    pub(crate) fn detect_task(&self, site: &Site, repo: &Repo) -> Option<TaskName> {
         let source = source(&self.root, site, repo, &self.images)?;
-        guess(|path, text| source.says(path, text))?.task_name()
+        detect_repo(|path, text| source.says(path, text))?.task_name()
     }
 
     /// Looks up everything that `site` refers to.

@@ -12,7 +12,7 @@ use crate::{
         state::StateDirectory,
     },
     model::Repo,
-    site::{self, LoadCache, Site, guess},
+    site::{self, LoadCache, Site, detect_repo},
 };
 
 /// A repo, and what is found of it.
@@ -90,7 +90,7 @@ impl Repos {
         let source = outside::source(&self.root, &self.site, repo, &self.images);
         let observation = source
             .as_ref()
-            .and_then(|source| guess(|path, text| source.says(path, text)));
+            .and_then(|source| detect_repo(|path, text| source.says(path, text)));
         let told = body.task.as_ref().map(|at| at.value.to_string());
         let guessed = observation
             .and_then(|observation| observation.task)

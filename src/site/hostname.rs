@@ -7,12 +7,12 @@ use crate::model::{Hostname, HostnameError, Spanned};
 pub enum HostnameRule {
     /// The whole name.
     Plain(Hostname),
-    /// A template, rendered when facts are at hand. Where the result has no dot, [`complete`] adds the domain.
+    /// A template, rendered when facts are at hand. Where the result has no dot, [`complete_hostname`] adds the domain.
     Template(Spanned<String>),
 }
 
 /// Returns the whole host name: a name that contains a dot is complete, any other gets the domain.
-pub fn complete(name: &str, domain: Option<&str>) -> Result<Hostname, HostnameError> {
+pub fn complete_hostname(name: &str, domain: Option<&str>) -> Result<Hostname, HostnameError> {
     match domain {
         Some(domain) if !name.contains('.') => {
             // The bare name is checked first, so that the message names what was written.
@@ -41,7 +41,7 @@ mod tests {
             ("web_1", Some("lab.example"), Err("web_1")),
             ("web", Some("lab_1.example"), Err("web.lab_1.example")),
         ] {
-            let found = complete(name, domain);
+            let found = complete_hostname(name, domain);
             let found = found
                 .as_ref()
                 .map(Hostname::as_str)

@@ -6,12 +6,12 @@ use crate::model::{Defaults, Network, Node, NodeName, Policy, Settings, Spanned}
 
 use super::{
     Diagnostic, HostnameRule, Site,
-    hostname::{complete, is_template},
+    hostname::{complete_hostname, is_template},
 };
 
 /// Who may set something for one machine. The network is not here: which one it is follows from the others.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Layers<'a> {
+pub(super) struct SettingsLayers<'a> {
     /// The machine's own declaration.
     pub(super) node: Option<&'a Node>,
     /// What binds it.
@@ -20,14 +20,14 @@ pub(super) struct Layers<'a> {
     pub(super) defaults: &'a Defaults,
 }
 
-impl<'a> Layers<'a> {
+impl<'a> SettingsLayers<'a> {
     /// Puts the layers of a machine together. Without a policy it is the one that the node names, if any.
     pub(super) fn of(site: &'a Site, node: Option<&'a Node>, policy: Option<&'a Policy>) -> Self {
         let named = || {
             let name = &node?.body.policy.as_ref()?.value;
             site.policies.get(name).map(Arc::as_ref)
         };
-        Layers {
+        SettingsLayers {
             node,
             policy: policy.or_else(named),
             defaults: &site.defaults,
@@ -98,7 +98,7 @@ impl<'a> Layers<'a> {
         }
         let text = declared.map_or(name.as_str(), |at| at.value.as_str());
         let domain = self.domain(network);
-        complete(text, domain.map(|at| at.value.as_str()))
+        complete_hostname(text, domain.map(|at| at.value.as_str()))
             .map(HostnameRule::Plain)
             .map_err(|error| {
                 Box::new(match declared {

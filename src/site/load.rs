@@ -22,24 +22,24 @@ use super::{
 #[derive(Debug, Default)]
 pub struct LoadCache {
     sources: Arc<SourceMap>,
-    files: BTreeMap<Arc<str>, Known>,
+    files: BTreeMap<Arc<str>, LoadedFile>,
     /// Files that could not be read the last time; their texts are empty.
     unreadable: Vec<Arc<str>>,
     /// Repos whose task was guessed, each with the declaration that it was made from.
-    guessed: BTreeMap<RepoName, (Arc<Repo>, Arc<Repo>)>,
+    detected: BTreeMap<RepoName, (Arc<Repo>, Arc<Repo>)>,
 }
 
 /// A file as it was read.
 #[derive(Debug)]
-struct Known {
+struct LoadedFile {
     content: Arc<[u8]>,
     digest: [u8; 32],
-    outcome: Outcome,
+    outcome: ParsedFile,
 }
 
 /// What came out of a file.
 #[derive(Debug, Default)]
-struct Outcome {
+struct ParsedFile {
     /// What [`CONFIG`] says.
     config: Option<Arc<ServerConfig>>,
     objects: Vec<Object>,
@@ -55,17 +55,17 @@ const CONFIG: &str = "bootwright.toml";
 
 /// Reads the site from its files, with every mistake in it, in the order of the files.
 pub fn load(files: &SiteFiles, memory: &mut LoadCache) -> (Site, Vec<Diagnostic>) {
-    load_guessing(files, memory, |_, _| None)
+    load_detecting(files, memory, |_, _| None)
 }
 
 /// The same, with a guess at the task of each repo that says none.
-pub fn load_guessing(
+pub fn load_detecting(
     files: &SiteFiles,
     memory: &mut LoadCache,
-    guess: impl Fn(&Site, &Repo) -> Option<TaskName>,
+    detect_task: impl Fn(&Site, &Repo) -> Option<TaskName>,
 ) -> (Site, Vec<Diagnostic>) {
     let (mut site, mut diagnostics) = declared(files, memory);
-    memory.guess(&mut site, guess);
+    memory.detect_task(&mut site, detect_task);
     diagnostics.extend(rules::check(&site));
     site.sources.sort(&mut diagnostics);
     (site, diagnostics)
@@ -143,12 +143,16 @@ impl LoadCache {
     }
 
     /// Gives each repo that says no task the one that is guessed. As long as the guess is the same, so is the repo.
-    fn guess(&mut self, site: &mut Site, guess: impl Fn(&Site, &Repo) -> Option<TaskName>) {
+    fn detect_task(
+        &mut self,
+        site: &mut Site,
+        detect_task: impl Fn(&Site, &Repo) -> Option<TaskName>,
+    ) {
         let silent = site.repos.values().filter(|repo| repo.body.task.is_none());
         let found: Vec<_> = silent
-            .filter_map(|repo| Some((repo.clone(), guess(site, repo)?)))
+            .filter_map(|repo| Some((repo.clone(), detect_task(site, repo)?)))
             .collect();
-        let mut before = std::mem::take(&mut self.guessed);
+        let mut before = std::mem::take(&mut self.detected);
         for (declared, task) in found {
             let name = declared.name.value.clone();
             let kept = before.remove(&name).filter(|(of, repo)| {
@@ -157,7 +161,7 @@ impl LoadCache {
             });
             let (_, repo) = kept.unwrap_or_else(|| (declared.clone(), with_task(&declared, task)));
             site.repos.insert(name.clone(), repo.clone());
-            self.guessed.insert(name, (declared, repo));
+            self.detected.insert(name, (declared, repo));
         }
     }
 
@@ -182,11 +186,11 @@ impl LoadCache {
     /// Reads a file, unless it is what it was.
     fn take_file(&mut self, path: &Arc<str>, content: &Arc<[u8]>) {
         let same =
-            |known: &Known| Arc::ptr_eq(&known.content, content) || known.content == *content;
+            |known: &LoadedFile| Arc::ptr_eq(&known.content, content) || known.content == *content;
         match self.files.get_mut(path) {
             Some(known) if same(known) => known.content = content.clone(),
             _ => {
-                let known = Known {
+                let known = LoadedFile {
                     content: content.clone(),
                     digest: Sha256::digest(content).into(),
                     outcome: take_one(path, content, Arc::make_mut(&mut self.sources)),
@@ -240,15 +244,15 @@ fn start(file: FileId) -> SourceSpan {
 }
 
 /// Reads one file.
-fn take_one(path: &Arc<str>, content: &Arc<[u8]>, sources: &mut SourceMap) -> Outcome {
+fn take_one(path: &Arc<str>, content: &Arc<[u8]>, sources: &mut SourceMap) -> ParsedFile {
     let file = sources.put(path, content.clone());
     if path.starts_with("templates/") {
-        return Outcome::default();
+        return ParsedFile::default();
     }
     let content = without_mark(content);
     let text = String::from_utf8_lossy(content);
     if let Err(error) = std::str::from_utf8(content) {
-        return Outcome::unparsed(vec![not_utf8(content, file, error.valid_up_to())]);
+        return ParsedFile::unparsed(vec![not_utf8(content, file, error.valid_up_to())]);
     }
     if &**path == CONFIG {
         return config(&text, file);
@@ -266,26 +270,26 @@ fn take_one(path: &Arc<str>, content: &Arc<[u8]>, sources: &mut SourceMap) -> Ou
     };
     match declarations {
         Ok(declarations) => objects(declarations, diagnostics),
-        Err(mistakes) => Outcome::unparsed(mistakes),
+        Err(mistakes) => ParsedFile::unparsed(mistakes),
     }
 }
 
-fn config(text: &str, file: FileId) -> Outcome {
+fn config(text: &str, file: FileId) -> ParsedFile {
     let tree = match toml::table(text, file) {
         Ok(tree) => tree,
-        Err(mistakes) => return Outcome::unparsed(mistakes),
+        Err(mistakes) => return ParsedFile::unparsed(mistakes),
     };
-    let mut outcome = Outcome::default();
+    let mut outcome = ParsedFile::default();
     let config: Option<ServerConfig> = read(tree, &mut outcome.diagnostics);
     outcome.config = config.map(Arc::new);
     outcome
 }
 
-fn objects(declarations: Vec<Declaration>, diagnostics: Vec<Diagnostic>) -> Outcome {
-    let mut outcome = Outcome {
+fn objects(declarations: Vec<Declaration>, diagnostics: Vec<Diagnostic>) -> ParsedFile {
+    let mut outcome = ParsedFile {
         in_doubt: !diagnostics.is_empty(),
         diagnostics,
-        ..Outcome::default()
+        ..ParsedFile::default()
     };
     let mut unknown = std::collections::BTreeSet::new();
     for declaration in declarations {
@@ -322,12 +326,12 @@ fn not_utf8(content: &[u8], file: FileId, at: usize) -> Diagnostic {
     ))
 }
 
-impl Outcome {
+impl ParsedFile {
     fn unparsed(diagnostics: Vec<Diagnostic>) -> Self {
-        Outcome {
+        ParsedFile {
             diagnostics,
             in_doubt: true,
-            ..Outcome::default()
+            ..ParsedFile::default()
         }
     }
 }

@@ -11,7 +11,7 @@ const HASHES: [&str; 8] = ["$1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$", "$7$", "
 
 /// Returns `text` with asterisks in place of every secret.
 pub(crate) fn mask(text: &str) -> String {
-    let mut mask = Mask::default();
+    let mut mask = Masker::default();
     text.split_inclusive('\n')
         .map(|line| mask.line(line))
         .collect()
@@ -26,7 +26,7 @@ pub(crate) fn is_secret(key: &str) -> bool {
 
 /// What an earlier line leaves for the next.
 #[derive(Default)]
-struct Mask {
+struct Masker {
     /// Under a TOML header with a secret key.
     section: bool,
     /// Brackets and braces of a secret value that are still open.
@@ -35,7 +35,7 @@ struct Mask {
     quotes: Option<&'static str>,
 }
 
-impl Mask {
+impl Masker {
     fn line(&mut self, line: &str) -> String {
         if let Some(quotes) = self.quotes {
             if line.contains(quotes) {

@@ -17,14 +17,14 @@ mod object;
 mod unread;
 mod hostname;
 mod subject;
-mod free;
+mod free_addresses;
 mod layers;
 mod net;
 mod resolve;
 mod provenance;
 mod rules;
 mod assemble;
-mod guess;
+mod detect;
 mod load;
 mod mask;
 mod report;
@@ -40,14 +40,14 @@ use crate::model::{
     Uuid,
 };
 
+pub use detect::{RepoSignature, detect_repo};
 pub use diagnostic::{Diagnostic, Severity};
-pub use free::FreeAddresses;
-pub(crate) use free::{is_edge, static_addresses};
-pub use guess::{RepoSignature, guess};
+pub use free_addresses::FreeAddresses;
+pub(crate) use free_addresses::{is_edge, static_addresses};
 pub(crate) use hostname::is_template;
-pub use hostname::{HostnameRule, complete};
+pub use hostname::{HostnameRule, complete_hostname};
 pub(crate) use load::read_toml;
-pub use load::{LoadCache, load, load_guessing, read_config};
+pub use load::{LoadCache, load, load_detecting, read_config};
 pub use object::ObjectKind;
 pub use plan::{LinkKind, NetPlan, PlannedLink, PlannedRoute};
 pub use provenance::{Provenance, provenance};

@@ -11,7 +11,7 @@ use super::{
     Diagnostic,
     read::{fields_of, missing_keys, read, unknown_key},
     suggest::suggest,
-    tree::{Declaration, Entry, Shape, Tree},
+    tree::{ConfigTree, Declaration, Shape, TreeEntry},
 };
 
 /// What can be declared.
@@ -100,7 +100,7 @@ pub(crate) fn object(
         }
     };
     diagnostics.extend(both_forms(kind, &entries));
-    let body = Body {
+    let body = ObjectBody {
         span: body.span,
         entries,
         diagnostics,
@@ -116,13 +116,13 @@ pub(crate) fn object(
 }
 
 /// The keys of an object, on their way to its fields.
-struct Body<'d> {
+struct ObjectBody<'d> {
     span: SourceSpan,
-    entries: Vec<Entry>,
+    entries: Vec<TreeEntry>,
     diagnostics: &'d mut Vec<Diagnostic>,
 }
 
-impl Body<'_> {
+impl ObjectBody<'_> {
     fn named(mut self, kind: ObjectKind, name: Spanned<String>) -> Option<Object> {
         Some(match kind {
             ObjectKind::Defaults => unreachable!("defaults have no name"),
@@ -237,14 +237,15 @@ impl Body<'_> {
         read(kind.value, self.diagnostics).zip(vars)
     }
 
-    fn tree(&self, entries: Vec<Entry>) -> Tree {
-        Tree::new(Shape::Map(entries), self.span)
+    fn tree(&self, entries: Vec<TreeEntry>) -> ConfigTree {
+        ConfigTree::new(Shape::Map(entries), self.span)
     }
 
     /// A repo comes from exactly one place.
     fn one_source(&mut self, name: &Spanned<String>) {
-        let is_source = |entry: &&Entry| ["iso", "path", "url"].contains(&entry.key.value.as_str());
-        let sources: Vec<&Entry> = self.entries.iter().filter(is_source).collect();
+        let is_source =
+            |entry: &&TreeEntry| ["iso", "path", "url"].contains(&entry.key.value.as_str());
+        let sources: Vec<&TreeEntry> = self.entries.iter().filter(is_source).collect();
         let mistake = match sources.as_slice() {
             [] => Diagnostic::error(format!("repo `{}` has no source", name.value), name.span)
                 .help("set one of `iso`, `path` and `url`"),
@@ -267,7 +268,7 @@ const FORMS: [(&[&str], &[&str]); 3] = [
     ),
 ];
 
-fn both_forms(kind: ObjectKind, entries: &[Entry]) -> Vec<Diagnostic> {
+fn both_forms(kind: ObjectKind, entries: &[TreeEntry]) -> Vec<Diagnostic> {
     let takes_settings = matches!(
         kind,
         ObjectKind::Defaults | ObjectKind::Policy | ObjectKind::Node
@@ -289,7 +290,7 @@ fn both_forms(kind: ObjectKind, entries: &[Entry]) -> Vec<Diagnostic> {
     mistakes
 }
 
-fn forms_in(entries: &[Entry]) -> Vec<Diagnostic> {
+fn forms_in(entries: &[TreeEntry]) -> Vec<Diagnostic> {
     let one_of = |keys: &[&str]| {
         entries
             .iter()
@@ -302,7 +303,7 @@ fn forms_in(entries: &[Entry]) -> Vec<Diagnostic> {
         .collect()
 }
 
-fn two_forms(one: &Entry, other: &Entry, why: &str) -> Diagnostic {
+fn two_forms(one: &TreeEntry, other: &TreeEntry, why: &str) -> Diagnostic {
     let mut both = [&one.key, &other.key];
     both.sort_by_key(|key| key.span);
     let [first, second] = both;

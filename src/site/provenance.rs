@@ -8,8 +8,8 @@ use crate::model::{Network, Policy, Settings, SourceSpan};
 
 use super::{
     FreeAddresses, HostnameRule, LinkKind, Site, Subject,
-    layers::{Layers, of_network},
-    net::{self, Layout, LinkDraft, Origin, network_gateway},
+    layers::{SettingsLayers, of_network},
+    net::{self, GatewayOrigin, LinkDraft, LinkLayout, network_gateway},
 };
 
 /// One setting in effect, and where it comes from.
@@ -31,7 +31,7 @@ pub struct Provenance {
 /// binds it, who it is, its links, then everything else.
 pub fn provenance(site: &Site, subject: &Subject<'_>, policy: Option<&Policy>) -> Vec<Provenance> {
     let node = subject.declared.map(Arc::as_ref);
-    let layers = Layers::of(site, node, policy);
+    let layers = SettingsLayers::of(site, node, policy);
     let layout = net::layout(
         site,
         subject,
@@ -39,7 +39,7 @@ pub fn provenance(site: &Site, subject: &Subject<'_>, policy: Option<&Policy>) -
         &FreeAddresses::new(site),
         &mut Vec::new(),
     );
-    let explain = Explain {
+    let explain = ProvenanceBuilder {
         site,
         subject,
         layers,
@@ -48,14 +48,14 @@ pub fn provenance(site: &Site, subject: &Subject<'_>, policy: Option<&Policy>) -
     explain.list()
 }
 
-struct Explain<'a, 's> {
+struct ProvenanceBuilder<'a, 's> {
     site: &'a Site,
     subject: &'s Subject<'a>,
-    layers: Layers<'a>,
-    layout: Layout<'a>,
+    layers: SettingsLayers<'a>,
+    layout: LinkLayout<'a>,
 }
 
-impl Explain<'_, '_> {
+impl ProvenanceBuilder<'_, '_> {
     fn list(&self) -> Vec<Provenance> {
         let mut settings = self.settings();
         let mut take = |key: &str| {
@@ -245,7 +245,7 @@ impl Explain<'_, '_> {
     fn gateways(&self, link: &LinkDraft<'_>, key: &str, list: &mut Vec<Provenance>) {
         for gateway in &link.gateways {
             let of_network = network_gateway(link, gateway.ip.is_ipv4());
-            let shadowed = of_network.filter(|_| gateway.origin == Origin::Link);
+            let shadowed = of_network.filter(|_| gateway.origin == GatewayOrigin::Link);
             list.push(Provenance {
                 shadows: shadowed
                     .iter()

@@ -34,7 +34,7 @@ pub fn report(diagnostics: &[Diagnostic], sources: &SourceMap, style: ReportStyl
         false => Renderer::plain(),
     };
     let renderer = renderer.term_width(style.width);
-    let mut quotes = Quotes {
+    let mut quotes = SnippetWriter {
         sources,
         width: style.width,
         masked: BTreeMap::new(),
@@ -107,13 +107,13 @@ pub fn counted(number: usize, noun: &str) -> String {
 }
 
 /// The texts of files with their secrets masked, each made once.
-struct Quotes<'a> {
+struct SnippetWriter<'a> {
     sources: &'a SourceMap,
     width: usize,
     masked: BTreeMap<FileId, String>,
 }
 
-impl Quotes<'_> {
+impl SnippetWriter<'_> {
     fn group(&mut self, diagnostic: &Diagnostic) -> Group<'static> {
         let level = match diagnostic.severity {
             Severity::Error => Level::ERROR,
@@ -122,8 +122,8 @@ impl Quotes<'_> {
         let mut group = level
             .primary_title(self.wrapped(&diagnostic.message))
             .elements(std::iter::empty::<Origin<'static>>());
-        for (file, marks) in marks(diagnostic) {
-            group = self.quote(group, file, marks);
+        for (file, annotations) in annotations(diagnostic) {
+            group = self.quote(group, file, annotations);
         }
         for note in &diagnostic.notes {
             group = group.element(Level::NOTE.message(self.wrapped(note)));
@@ -155,7 +155,12 @@ impl Quotes<'_> {
     }
 
     /// Adds the lines of one file that are marked.
-    fn quote(&mut self, group: Group<'static>, file: FileId, marks: Vec<Mark>) -> Group<'static> {
+    fn quote(
+        &mut self,
+        group: Group<'static>,
+        file: FileId,
+        annotations: Vec<Annotation>,
+    ) -> Group<'static> {
         let Some(source) = self.sources.get(file) else {
             return group;
         };
@@ -166,7 +171,7 @@ impl Quotes<'_> {
             .masked
             .entry(file)
             .or_insert_with(|| mask(&source.text()).replace("\r\n", " \n"));
-        let ranges: Vec<Range<usize>> = marks
+        let ranges: Vec<Range<usize>> = annotations
             .iter()
             .map(|mark| on_one_line(text, mark.span))
             .collect();
@@ -177,7 +182,7 @@ impl Quotes<'_> {
         let mut snippet = Snippet::source(text[from..to].to_owned())
             .line_start(text[..from].matches('\n').count() + 1)
             .path(source.path.to_string());
-        for (mark, range) in marks.iter().zip(ranges) {
+        for (mark, range) in annotations.iter().zip(ranges) {
             let annotation = mark.kind.span(range.start - from..range.end - from);
             let label = (!mark.label.is_empty()).then(|| normalize_untrusted_str(&mark.label));
             snippet = snippet.annotation(annotation.label(label));
@@ -187,28 +192,28 @@ impl Quotes<'_> {
 }
 
 /// A marked text.
-struct Mark {
+struct Annotation {
     kind: AnnotationKind,
     span: SourceSpan,
     label: String,
 }
 
 /// What a diagnostic marks, by file, its own file first.
-fn marks(diagnostic: &Diagnostic) -> Vec<(FileId, Vec<Mark>)> {
-    let own = diagnostic.span.map(|span| Mark {
+fn annotations(diagnostic: &Diagnostic) -> Vec<(FileId, Vec<Annotation>)> {
+    let own = diagnostic.span.map(|span| Annotation {
         kind: AnnotationKind::Primary,
         span,
         label: diagnostic.label.clone(),
     });
-    let others = diagnostic.others.iter().map(|(span, label)| Mark {
+    let others = diagnostic.others.iter().map(|(span, label)| Annotation {
         kind: AnnotationKind::Context,
         span: *span,
         label: label.clone(),
     });
-    let mut files: Vec<(FileId, Vec<Mark>)> = Vec::new();
+    let mut files: Vec<(FileId, Vec<Annotation>)> = Vec::new();
     for mark in own.into_iter().chain(others) {
         match files.iter_mut().find(|(file, _)| *file == mark.span.file) {
-            Some((_, marks)) => marks.push(mark),
+            Some((_, annotations)) => annotations.push(mark),
             None => files.push((mark.span.file, vec![mark])),
         }
     }

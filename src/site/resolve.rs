@@ -9,7 +9,9 @@ use crate::model::{
     Settings, TaskName, Uuid,
 };
 
-use super::{Diagnostic, FreeAddresses, HostnameRule, NetPlan, Site, Subject, layers::Layers, net};
+use super::{
+    Diagnostic, FreeAddresses, HostnameRule, NetPlan, Site, Subject, layers::SettingsLayers, net,
+};
 
 /// What one machine is to be.
 #[derive(Debug, Clone)]
@@ -57,7 +59,7 @@ pub fn resolve(
 ) -> (Resolved, Vec<Diagnostic>) {
     let mut found = Vec::new();
     let node = subject.declared.map(Arc::as_ref);
-    let layers = Layers::of(site, node, policy);
+    let layers = SettingsLayers::of(site, node, policy);
     let layout = net::layout(
         site,
         subject,

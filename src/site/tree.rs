@@ -11,7 +11,7 @@ pub(crate) const MAX_DEPTH: usize = 64;
 
 /// A value and where it was written. A table that has a key stands at its key.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Tree {
+pub(crate) struct ConfigTree {
     /// What was written.
     pub(crate) shape: Shape,
     /// Where.
@@ -32,18 +32,18 @@ pub(crate) enum Shape {
     /// Text.
     Text(String),
     /// Several values.
-    List(Vec<Tree>),
+    List(Vec<ConfigTree>),
     /// Keys with their values, as written: a key may stand here twice.
-    Map(Vec<Entry>),
+    Map(Vec<TreeEntry>),
 }
 
 /// A key with its value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Entry {
+pub(crate) struct TreeEntry {
     /// The key.
     pub(crate) key: Spanned<String>,
     /// Its value.
-    pub(crate) value: Tree,
+    pub(crate) value: ConfigTree,
 }
 
 /// One object of a file, before anybody has looked at its keys.
@@ -54,13 +54,13 @@ pub(crate) struct Declaration {
     /// Its name; `defaults` has none.
     pub(crate) name: Option<Spanned<String>>,
     /// Its keys: a [`Shape::Map`].
-    pub(crate) body: Tree,
+    pub(crate) body: ConfigTree,
 }
 
-impl Tree {
+impl ConfigTree {
     /// A value at a place.
     pub(crate) fn new(shape: Shape, span: SourceSpan) -> Self {
-        Tree { shape, span }
+        ConfigTree { shape, span }
     }
 
     /// Says what it is, as people say it.

@@ -18,7 +18,7 @@ use crate::model::{FileId, SourceSpan, Spanned};
 
 use super::{
     Diagnostic, ObjectKind,
-    tree::{Declaration, Entry, Shape, Tree},
+    tree::{ConfigTree, Declaration, Shape, TreeEntry},
 };
 
 /// Reads the objects of a file, in the order in which they are written.
@@ -32,7 +32,7 @@ pub(crate) fn declarations(
         return Err(slips);
     }
     let document = KdlDocument::parse_v2(text).map_err(|error| unnamed(&error, file))?;
-    let mut kdl = Kdl { file, diagnostics };
+    let mut kdl = KdlReader { file, diagnostics };
     let nodes = document.nodes().iter();
     Ok(nodes.filter_map(|node| kdl.declaration(node)).collect())
 }
@@ -69,21 +69,21 @@ fn source_span(file: FileId, start: usize, length: usize) -> SourceSpan {
 
 /// How a value was written, which decides what a second one under its key means.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum NodeForm {
     /// `key value`
     Plain,
     /// `key { … }`: repeated, a list of tables.
-    Table,
+    TableBuilder,
     /// `key "name" { … }`: repeated, further entries of one table.
     Keyed,
 }
 
-struct Kdl<'d> {
+struct KdlReader<'d> {
     file: FileId,
     diagnostics: &'d mut Vec<Diagnostic>,
 }
 
-impl Kdl<'_> {
+impl KdlReader<'_> {
     fn declaration(&mut self, node: &KdlNode) -> Option<Declaration> {
         let kind = self.key(node.name());
         let (arguments, body) = self.parts(node)?;
@@ -98,7 +98,7 @@ impl Kdl<'_> {
         Some(Declaration {
             kind,
             name,
-            body: Tree::new(body, span),
+            body: ConfigTree::new(body, span),
         })
     }
 
@@ -107,7 +107,7 @@ impl Kdl<'_> {
         &mut self,
         kind: ObjectKind,
         span: SourceSpan,
-        arguments: &[Tree],
+        arguments: &[ConfigTree],
     ) -> Option<Spanned<String>> {
         let (message, span, help) = match arguments {
             [first, ..] if kind == ObjectKind::Defaults => {
@@ -146,7 +146,7 @@ impl Kdl<'_> {
     }
 
     /// Splits a node into its arguments, and its properties and children as one.
-    fn parts(&mut self, node: &KdlNode) -> Option<(Vec<Tree>, Option<Shape>)> {
+    fn parts(&mut self, node: &KdlNode) -> Option<(Vec<ConfigTree>, Option<Shape>)> {
         let (properties, arguments): (Vec<&KdlEntry>, Vec<&KdlEntry>) = node
             .entries()
             .iter()
@@ -180,11 +180,11 @@ impl Kdl<'_> {
     }
 
     fn table(&mut self, properties: &[&KdlEntry], children: &[&KdlNode]) -> Shape {
-        let mut table = Table::default();
+        let mut table = TableBuilder::default();
         for entry in properties {
             let name = entry.name().expect("only properties are here");
             let (key, value) = (self.key(name), self.value(entry));
-            table.put(key, value, Form::Plain);
+            table.put(key, value, NodeForm::Plain);
         }
         for node in children {
             let key = self.key(node.name());
@@ -196,34 +196,43 @@ impl Kdl<'_> {
     }
 
     /// Reads what a node says of its name.
-    fn node(&mut self, node: &KdlNode) -> Option<(Tree, Form)> {
+    fn node(&mut self, node: &KdlNode) -> Option<(ConfigTree, NodeForm)> {
         let key = self.key(node.name());
         let (mut arguments, body) = self.parts(node)?;
         Some(match (arguments.as_mut_slice(), body) {
-            ([], None) => (Tree::new(Shape::Bool(true), key.span), Form::Plain),
-            ([], Some(body)) => (Tree::new(body, key.span), Form::Table),
-            ([_], None) => (arguments.remove(0), Form::Plain),
+            ([], None) => (
+                ConfigTree::new(Shape::Bool(true), key.span),
+                NodeForm::Plain,
+            ),
+            ([], Some(body)) => (ConfigTree::new(body, key.span), NodeForm::TableBuilder),
+            ([_], None) => (arguments.remove(0), NodeForm::Plain),
             (
                 [
-                    Tree {
+                    ConfigTree {
                         shape: Shape::Text(name),
                         span,
                     },
                 ],
                 Some(body),
             ) => {
-                let entry = Entry {
+                let entry = TreeEntry {
                     key: Spanned::new(std::mem::take(name), *span),
-                    value: Tree::new(body, *span),
+                    value: ConfigTree::new(body, *span),
                 };
-                (Tree::new(Shape::Map(vec![entry]), key.span), Form::Keyed)
+                (
+                    ConfigTree::new(Shape::Map(vec![entry]), key.span),
+                    NodeForm::Keyed,
+                )
             }
             ([first, .., last], None) => {
                 let span = SourceSpan {
                     end: last.span.end,
                     ..first.span
                 };
-                (Tree::new(Shape::List(arguments), span), Form::Plain)
+                (
+                    ConfigTree::new(Shape::List(arguments), span),
+                    NodeForm::Plain,
+                )
             }
             ([first, ..], Some(_)) => {
                 let message = format!("`{}` has both values and a table", key.value);
@@ -237,7 +246,7 @@ impl Kdl<'_> {
         })
     }
 
-    fn value(&self, entry: &KdlEntry) -> Tree {
+    fn value(&self, entry: &KdlEntry) -> ConfigTree {
         let all = entry.span();
         let length = entry
             .format()
@@ -254,39 +263,42 @@ impl Kdl<'_> {
             KdlValue::Bool(value) => Shape::Bool(*value),
             KdlValue::Null => Shape::Null,
         };
-        Tree::new(shape, span)
+        ConfigTree::new(shape, span)
     }
 }
 
 /// A table while it is put together.
 #[derive(Default)]
-struct Table {
-    entries: Vec<Entry>,
-    forms: Vec<Form>,
+struct TableBuilder {
+    entries: Vec<TreeEntry>,
+    forms: Vec<NodeForm>,
 }
 
-impl Table {
-    fn put(&mut self, key: Spanned<String>, value: Tree, form: Form) {
+impl TableBuilder {
+    fn put(&mut self, key: Spanned<String>, value: ConfigTree, form: NodeForm) {
         let known = self
             .entries
             .iter()
             .position(|entry| entry.key.value == key.value);
-        let Some(known) = known.filter(|at| self.forms[*at] == form && form != Form::Plain) else {
+        let Some(known) = known.filter(|at| self.forms[*at] == form && form != NodeForm::Plain)
+        else {
             // A plain value that stands here already stays: the reader reports the second.
-            self.entries.push(Entry { key, value });
+            self.entries.push(TreeEntry { key, value });
             self.forms.push(form);
             return;
         };
         let first = &mut self.entries[known].value;
         match (&mut first.shape, value.shape) {
-            (Shape::Map(entries), Shape::Map(more)) if form == Form::Keyed => entries.extend(more),
-            (Shape::List(items), shape) if form == Form::Table => {
-                items.push(Tree::new(shape, key.span));
+            (Shape::Map(entries), Shape::Map(more)) if form == NodeForm::Keyed => {
+                entries.extend(more)
+            }
+            (Shape::List(items), shape) if form == NodeForm::TableBuilder => {
+                items.push(ConfigTree::new(shape, key.span));
             }
             (_, shape) => {
                 let span = first.span;
                 let one = std::mem::replace(&mut first.shape, Shape::Null);
-                let items = vec![Tree::new(one, span), Tree::new(shape, key.span)];
+                let items = vec![ConfigTree::new(one, span), ConfigTree::new(shape, key.span)];
                 first.shape = Shape::List(items);
             }
         }

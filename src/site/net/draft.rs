@@ -6,11 +6,11 @@ use ipnet::IpNet;
 
 use crate::model::{HostAddress, LinkName, LinkSettings, Mac, Network, Node, SourceSpan, Spanned};
 
-use super::super::{LinkKind, layers::Layers};
+use super::super::{LinkKind, layers::SettingsLayers};
 
 /// A link while it is put together.
 #[derive(Debug, Clone)]
-pub(in crate::site) struct Draft<'a> {
+pub(in crate::site) struct LinkDraft<'a> {
     /// Its device name.
     pub(in crate::site) name: Option<LinkName>,
     /// What it is; indices are those of the layout.
@@ -22,14 +22,14 @@ pub(in crate::site) struct Draft<'a> {
     /// The network it lies in.
     pub(in crate::site) network: Option<&'a Arc<Network>>,
     /// Its addresses.
-    pub(in crate::site) addresses: Vec<Address<'a>>,
+    pub(in crate::site) addresses: Vec<DraftAddress<'a>>,
     /// Whether it asks DHCP.
     pub(in crate::site) dhcp: bool,
     /// Its default gateways.
-    pub(in crate::site) gateways: Vec<Gateway>,
+    pub(in crate::site) gateways: Vec<DraftGateway>,
     /// The largest packet.
     pub(in crate::site) mtu: Option<Spanned<u32>>,
-    /// Where each of [`Draft::parents`] was written.
+    /// Where each of [`LinkDraft::parents`] was written.
     pub(in crate::site) parent_spans: Vec<SourceSpan>,
     /// The declared tag of a VLAN link.
     pub(in crate::site) tag: Option<&'a Spanned<u16>>,
@@ -39,7 +39,7 @@ pub(in crate::site) struct Draft<'a> {
 
 /// A static address.
 #[derive(Debug, Clone)]
-pub(in crate::site) struct Address<'a> {
+pub(in crate::site) struct DraftAddress<'a> {
     /// The address with its prefix length.
     pub(in crate::site) net: IpNet,
     /// Where it was written; none when it came from a pool.
@@ -52,18 +52,18 @@ pub(in crate::site) struct Address<'a> {
 
 /// A default gateway.
 #[derive(Debug, Clone)]
-pub(in crate::site) struct Gateway {
+pub(in crate::site) struct DraftGateway {
     /// Its address.
     pub(in crate::site) ip: IpAddr,
     /// Where it was written.
     pub(in crate::site) span: SourceSpan,
     /// By whom.
-    pub(in crate::site) origin: Origin,
+    pub(in crate::site) origin: GatewayOrigin,
 }
 
 /// Who set a default gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::site) enum Origin {
+pub(in crate::site) enum GatewayOrigin {
     /// The link itself.
     Link,
     /// Its network.
@@ -82,14 +82,14 @@ const SILENT: LinkSettings<'static> = LinkSettings {
     dhcp: None,
 };
 
-impl<'a> Draft<'a> {
+impl<'a> LinkDraft<'a> {
     pub(super) fn new(
         name: Option<LinkName>,
         kind: LinkKind,
         own: LinkSettings<'a>,
         span: Option<SourceSpan>,
     ) -> Self {
-        Draft {
+        LinkDraft {
             name,
             kind,
             own,
@@ -106,7 +106,11 @@ impl<'a> Draft<'a> {
     }
 
     /// The card of the short form.
-    pub(super) fn short(mac: Option<Mac>, node: Option<&'a Node>, layers: &Layers<'a>) -> Self {
+    pub(super) fn short(
+        mac: Option<Mac>,
+        node: Option<&'a Node>,
+        layers: &SettingsLayers<'a>,
+    ) -> Self {
         let network = layers.find(|settings| settings.network.as_deref());
         let own = match node.map(|node| &node.body) {
             None => LinkSettings { network, ..SILENT },
@@ -120,17 +124,17 @@ impl<'a> Draft<'a> {
                 ..SILENT
             },
         };
-        Draft::new(None, LinkKind::Card { mac }, own, node.map(Node::span))
+        LinkDraft::new(None, LinkKind::Card { mac }, own, node.map(Node::span))
     }
 
     /// A card of which nothing is said.
     pub(super) fn bare(mac: Option<Mac>) -> Self {
-        Draft::new(None, LinkKind::Card { mac }, SILENT, None)
+        LinkDraft::new(None, LinkKind::Card { mac }, SILENT, None)
     }
 
     /// Moves everything but the card itself onto a link of `kind` that stands on it.
     pub(super) fn split(&mut self, kind: LinkKind) -> Self {
-        let below = Draft::new(self.name.take(), self.kind.clone(), SILENT, self.span);
+        let below = LinkDraft::new(self.name.take(), self.kind.clone(), SILENT, self.span);
         let mut above = std::mem::replace(self, below);
         self.name = above.name.take();
         above.kind = kind;
@@ -163,13 +167,13 @@ impl<'a> Draft<'a> {
     }
 }
 
-impl<'a> Address<'a> {
+impl<'a> DraftAddress<'a> {
     /// An address as it was declared; with neither a prefix length of its own nor a network it stands alone.
     pub(super) fn declared(at: &Spanned<HostAddress>, network: Option<&'a Arc<Network>>) -> Self {
         let ip = at.value.ip;
         let of_network = network.and_then(|network| prefix(network, ip));
         let prefix = at.value.prefix.or(of_network);
-        Address {
+        DraftAddress {
             net: prefix.map_or_else(|| ip.into(), |prefix| net(ip, prefix)),
             span: Some(at.span),
             network,
@@ -180,7 +184,7 @@ impl<'a> Address<'a> {
     /// An address that was given from a pool.
     pub(super) fn pooled(ip: IpAddr, network: Option<&'a Arc<Network>>) -> Option<Self> {
         let prefix = prefix(network?, ip)?;
-        Some(Address {
+        Some(DraftAddress {
             net: net(ip, prefix),
             span: None,
             network,
@@ -196,7 +200,7 @@ impl<'a> Address<'a> {
 
 /// Returns the subnet of `network` that holds `ip`.
 pub(in crate::site) fn subnet_of(network: &Network, ip: IpAddr) -> Option<IpNet> {
-    super::super::free::subnets(network).find(|subnet| subnet.contains(&ip))
+    super::super::free_addresses::subnets(network).find(|subnet| subnet.contains(&ip))
 }
 
 fn prefix(network: &Network, ip: IpAddr) -> Option<u8> {

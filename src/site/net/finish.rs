@@ -2,12 +2,12 @@
 
 use crate::model::{List, Network, Settings, Spanned};
 
-use super::{Draft, Layout};
-use crate::site::{NetPlan, PlannedLink, PlannedRoute, layers::Layers};
+use super::{LinkDraft, LinkLayout};
+use crate::site::{NetPlan, PlannedLink, PlannedRoute, layers::SettingsLayers};
 
-impl<'a> Layout<'a> {
+impl<'a> LinkLayout<'a> {
     /// Writes the plan down.
-    pub(in crate::site) fn plan(&self, layers: &Layers<'a>) -> NetPlan {
+    pub(in crate::site) fn plan(&self, layers: &SettingsLayers<'a>) -> NetPlan {
         let ntp = layers.find_with(
             self.network,
             |settings| settings.ntp.as_deref(),
@@ -38,8 +38,8 @@ impl<'a> Layout<'a> {
     /// what node and policy set; then what other links set.
     fn gathered<T: Clone + PartialEq + 'a>(
         &self,
-        layers: &Layers<'a>,
-        of_link: impl Fn(&Draft<'a>) -> Option<&'a List<T>>,
+        layers: &SettingsLayers<'a>,
+        of_link: impl Fn(&LinkDraft<'a>) -> Option<&'a List<T>>,
         of_settings: impl Fn(&'a Settings) -> Option<&'a Spanned<Vec<Spanned<T>>>>,
         of_network: impl Fn(&'a Network) -> Option<&'a List<T>>,
     ) -> Vec<T> {
@@ -64,7 +64,7 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn link(draft: &Draft<'_>) -> PlannedLink {
+fn link(draft: &LinkDraft<'_>) -> PlannedLink {
     let routes = draft.own.routes.iter().flat_map(|list| list.values());
     PlannedLink {
         name: draft.name.clone(),

@@ -1,16 +1,16 @@
 //! A machine's links: from what its declaration says to what every installer starts from.
 //!
-//! The short form describes the card the machine boots from; the long form ([`long`]) any number of links that
-//! stand on each other. Both become [`Draft`]s with the place of every value; each draft is put into
-//! its network ([`lie`]), the default routes are chosen among them ([`route`]), and packets are made to fit
+//! The short form describes the card the machine boots from; the long form ([`long_form`]) any number of links that
+//! stand on each other. Both become [`LinkDraft`]s with the place of every value; each draft is put into
+//! its network ([`subnets`]), the default routes are chosen among them ([`route`]), and packets are made to fit
 //! ([`mtu`]). Mistakes of one machine are found on the way. Whether two machines claim the same is not
 //! known here: see [`super::rules`].
 
 mod draft;
-mod entry;
-mod long;
+mod declared_link;
+mod long_form;
 mod ports;
-mod lie;
+mod subnets;
 mod route;
 mod mtu;
 mod finish;
@@ -19,20 +19,22 @@ use std::sync::Arc;
 
 use crate::model::{Mac, Network, NetworkName, Settings, Spanned};
 
-use super::{Diagnostic, FreeAddresses, LinkKind, ObjectKind, Site, Subject, layers::Layers};
-use draft::{Address, Draft};
+use super::{
+    Diagnostic, FreeAddresses, LinkKind, ObjectKind, Site, Subject, layers::SettingsLayers,
+};
+use draft::DraftAddress;
 
-pub(super) use draft::{Draft as LinkDraft, Origin, subnet_of};
-pub(super) use lie::is_absurd;
+pub(super) use draft::{GatewayOrigin, LinkDraft, subnet_of};
 pub(super) use mtu::check_mtu;
 pub(super) use ports::check_tag;
 pub(super) use route::{is_link_local, network_gateway};
+pub(super) use subnets::is_absurd;
 
 /// How a machine is connected, with the place of every value.
 #[derive(Debug)]
-pub(super) struct Layout<'a> {
+pub(super) struct LinkLayout<'a> {
     /// Every link, parents before those that stand on them.
-    pub(super) links: Vec<Draft<'a>>,
+    pub(super) links: Vec<LinkDraft<'a>>,
     /// Which of `links` carries the machine's own address.
     pub(super) primary: usize,
     /// The card it boots from.
@@ -44,9 +46,9 @@ pub(super) struct Layout<'a> {
 }
 
 /// What the steps share.
-struct Work<'a, 'f> {
+struct LayoutBuilder<'a, 'f> {
     site: &'a Site,
-    layers: &'f Layers<'a>,
+    layers: &'f SettingsLayers<'a>,
     free: &'f FreeAddresses<'a>,
     /// The machine's name, for messages.
     name: &'f str,
@@ -60,11 +62,11 @@ struct Work<'a, 'f> {
 pub(super) fn layout<'a>(
     site: &'a Site,
     subject: &Subject<'a>,
-    layers: &Layers<'a>,
+    layers: &SettingsLayers<'a>,
     free: &FreeAddresses<'a>,
     found: &mut Vec<Diagnostic>,
-) -> Layout<'a> {
-    let mut work = Work {
+) -> LinkLayout<'a> {
+    let mut work = LayoutBuilder {
         site,
         layers,
         free,
@@ -86,7 +88,7 @@ pub(super) fn layout<'a>(
     let network = home.or_else(|| work.named(|settings| settings.network.as_deref()));
     let boot = work.named(|settings| settings.boot_network.as_deref());
     let differs = |boot: &&'a Arc<Network>| network.is_none_or(|home| home.name != boot.name);
-    Layout {
+    LinkLayout {
         links,
         primary,
         boot_mac: work.boot_mac,
@@ -95,7 +97,7 @@ pub(super) fn layout<'a>(
     }
 }
 
-impl<'a> Work<'a, '_> {
+impl<'a> LayoutBuilder<'a, '_> {
     fn report(&mut self, mistake: Diagnostic) {
         self.found.push(mistake);
     }
@@ -109,17 +111,17 @@ impl<'a> Work<'a, '_> {
         self.site.networks.get(&name.value)
     }
 
-    fn drafts(&mut self) -> Vec<Draft<'a>> {
+    fn drafts(&mut self) -> Vec<LinkDraft<'a>> {
         match self.layers.node {
-            Some(node) if long::is_long(&node.body) => self.long_drafts(node),
-            node => vec![Draft::short(self.boot_mac, node, self.layers)],
+            Some(node) if long_form::is_long(&node.body) => self.long_drafts(node),
+            node => vec![LinkDraft::short(self.boot_mac, node, self.layers)],
         }
     }
 
     /// Without any address and without `dhcp`, the boot card gets the address of a pool, or asks DHCP.
-    fn give_an_address(&mut self, links: &mut Vec<Draft<'a>>, subject: &Subject<'a>) {
-        let has_one = |link: &Draft<'_>| !link.addresses.is_empty() || link.dhcp;
-        let written = |link: &Draft<'_>| link.own.address.is_some();
+    fn give_an_address(&mut self, links: &mut Vec<LinkDraft<'a>>, subject: &Subject<'a>) {
+        let has_one = |link: &LinkDraft<'_>| !link.addresses.is_empty() || link.dhcp;
+        let written = |link: &LinkDraft<'_>| link.own.address.is_some();
         if links.iter().any(|link| has_one(link) || written(link)) {
             return;
         }
@@ -130,11 +132,13 @@ impl<'a> Work<'a, '_> {
         if pool.is_none() {
             self.ask_dhcp(&mut links[at]);
         } else if let Some(ip) = subject.pooled {
-            links[at].addresses.extend(Address::pooled(ip, network));
+            links[at]
+                .addresses
+                .extend(DraftAddress::pooled(ip, network));
         }
     }
 
-    fn ask_dhcp(&mut self, link: &mut Draft<'a>) {
+    fn ask_dhcp(&mut self, link: &mut LinkDraft<'a>) {
         match link.own.dhcp {
             Some(no) => self.report(
                 Diagnostic::error(
@@ -160,11 +164,11 @@ impl<'a> Work<'a, '_> {
     }
 
     /// Finds the link on top of the boot card: the card itself, or the bond or bridge whose port it is.
-    fn boot_link(&self, links: &mut Vec<Draft<'a>>) -> usize {
-        let of_boot = |link: &Draft<'_>| matches!(link.kind, LinkKind::Card { mac } if mac.is_some() && mac == self.boot_mac);
+    fn boot_link(&self, links: &mut Vec<LinkDraft<'a>>) -> usize {
+        let of_boot = |link: &LinkDraft<'_>| matches!(link.kind, LinkKind::Card { mac } if mac.is_some() && mac == self.boot_mac);
         let only = (links.len() == 1).then_some(0);
         let Some(mut at) = links.iter().position(of_boot).or(only) else {
-            links.push(Draft::bare(self.boot_mac));
+            links.push(LinkDraft::bare(self.boot_mac));
             return links.len() - 1;
         };
         while let Some(above) = links.iter().position(|link| link.ports().contains(&at)) {

@@ -2,7 +2,7 @@
 
 use crate::model::Spanned;
 
-use super::{Draft, Work};
+use super::{LayoutBuilder, LinkDraft};
 use crate::site::Diagnostic;
 
 /// The packet sizes we take: what every IPv4 host accepts (RFC 791 §3.2) to what cards and switches carry.
@@ -17,10 +17,10 @@ pub(in crate::site) fn check_mtu(mtu: &Spanned<u32>) -> Option<Diagnostic> {
     (!MTU.contains(&mtu.value)).then(|| Diagnostic::error(message, mtu.span))
 }
 
-impl<'a> Work<'a, '_> {
+impl<'a> LayoutBuilder<'a, '_> {
     /// Gives every link its packet size: its own, else its network's. A parent that sets none is raised to
     /// what stands on it.
-    pub(super) fn fit_packets(&mut self, links: &mut [Draft<'a>]) {
+    pub(super) fn fit_packets(&mut self, links: &mut [LinkDraft<'a>]) {
         for link in links.iter_mut() {
             if let Some(own) = link.own.mtu {
                 let mistake = check_mtu(own).map(|mistake| mistake.label(self.name));
@@ -41,7 +41,7 @@ impl<'a> Work<'a, '_> {
 
     fn fit_parent(
         &mut self,
-        links: &mut [Draft<'a>],
+        links: &mut [LinkDraft<'a>],
         at: usize,
         parent: usize,
         mtu: &Spanned<u32>,
@@ -72,7 +72,7 @@ impl<'a> Work<'a, '_> {
     }
 }
 
-fn of_network<'a>(link: &Draft<'a>) -> Option<&'a Spanned<u32>> {
+fn of_network<'a>(link: &LinkDraft<'a>) -> Option<&'a Spanned<u32>> {
     let is_used = link.dhcp || !link.addresses.is_empty();
     link.network
         .filter(|_| is_used)

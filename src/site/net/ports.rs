@@ -2,7 +2,7 @@
 
 use crate::model::{SourceSpan, Spanned};
 
-use super::{Draft, Work};
+use super::{LayoutBuilder, LinkDraft};
 use crate::site::{Diagnostic, LinkKind};
 
 /// The tags that IEEE 802.1Q leaves to its users.
@@ -14,10 +14,10 @@ pub(in crate::site) fn check_tag(tag: &Spanned<u16>) -> Option<Diagnostic> {
     (!TAGS.contains(&tag.value)).then(|| Diagnostic::error(message, tag.span))
 }
 
-impl<'a> Work<'a, '_> {
+impl<'a> LayoutBuilder<'a, '_> {
     /// Gives VLAN links their tags. Where a card or bond lies in a network whose packets carry a tag, a VLAN
     /// link takes over its addresses.
-    pub(super) fn tag(&mut self, links: &mut Vec<Draft<'a>>) {
+    pub(super) fn tag(&mut self, links: &mut Vec<LinkDraft<'a>>) {
         for at in 0..links.len() {
             let link = &mut links[at];
             let of_network = link.network.and_then(|network| network.body.vlan.as_ref());
@@ -42,7 +42,7 @@ impl<'a> Work<'a, '_> {
         }
     }
 
-    fn tag_of(&mut self, link: &Draft<'a>, of_network: Option<&Spanned<u16>>) -> u16 {
+    fn tag_of(&mut self, link: &LinkDraft<'a>, of_network: Option<&Spanned<u16>>) -> u16 {
         let title = link.title();
         match (link.tag, of_network) {
             (Some(own), None) => {
@@ -72,7 +72,7 @@ impl<'a> Work<'a, '_> {
     }
 
     /// Checks that every port has one owner and nothing of its own, and that no tag lies on a link twice.
-    pub(super) fn check_ports(&mut self, links: &[Draft<'a>]) {
+    pub(super) fn check_ports(&mut self, links: &[LinkDraft<'a>]) {
         let mut owner: Vec<Option<(usize, SourceSpan)>> = vec![None; links.len()];
         for (at, link) in links.iter().enumerate() {
             for (&port, &span) in link.ports().iter().zip(&link.parent_spans) {
@@ -99,9 +99,9 @@ impl<'a> Work<'a, '_> {
 
     fn check_port(
         &mut self,
-        links: &[Draft<'a>],
+        links: &[LinkDraft<'a>],
         port: usize,
-        owner: &Draft<'a>,
+        owner: &LinkDraft<'a>,
         span: SourceSpan,
     ) {
         let link = &links[port];
@@ -134,9 +134,9 @@ impl<'a> Work<'a, '_> {
         }
     }
 
-    fn check_tags(&mut self, links: &[Draft<'a>]) {
+    fn check_tags(&mut self, links: &[LinkDraft<'a>]) {
         for (at, link) in links.iter().enumerate() {
-            let same = |other: &&Draft<'_>| {
+            let same = |other: &&LinkDraft<'_>| {
                 matches!(link.kind, LinkKind::Vlan { id: 1.., .. }) && other.kind == link.kind
             };
             let Some(first) = links[..at].iter().find(same) else {
@@ -157,9 +157,9 @@ impl<'a> Work<'a, '_> {
 
 /// The VLAN links that lie on a link, each with the place where it says so.
 fn on_top<'l, 'a>(
-    links: &'l [Draft<'a>],
+    links: &'l [LinkDraft<'a>],
     below: usize,
-) -> impl Iterator<Item = (&'l Draft<'a>, SourceSpan)> {
+) -> impl Iterator<Item = (&'l LinkDraft<'a>, SourceSpan)> {
     links.iter().filter_map(move |link| match link.kind {
         LinkKind::Vlan { on, .. } if on == below => Some((link, *link.parent_spans.first()?)),
         _ => None,

@@ -5,15 +5,15 @@ use std::{net::IpAddr, sync::Arc};
 use crate::model::{Network, Route, SourceSpan, Spanned};
 
 use super::{
-    Draft, Work,
-    draft::{Gateway, Origin, subnet_of},
+    LayoutBuilder, LinkDraft,
+    draft::{DraftGateway, GatewayOrigin, subnet_of},
 };
 use crate::site::{Diagnostic, LinkKind};
 
-impl<'a> Work<'a, '_> {
+impl<'a> LayoutBuilder<'a, '_> {
     /// Gives at most one link of each family its default route, and returns the index of the primary link: the
     /// one with the default route, else the one that asks DHCP, else the first with an address.
-    pub(super) fn choose_routes(&mut self, links: &mut [Draft<'a>]) -> usize {
+    pub(super) fn choose_routes(&mut self, links: &mut [LinkDraft<'a>]) -> usize {
         let is_port = |at: usize| links.iter().any(|link| link.ports().contains(&at));
         // A port has no addresses; that it has routes is a mistake of its own.
         for (_, link) in links.iter().enumerate().filter(|(at, _)| !is_port(*at)) {
@@ -22,7 +22,7 @@ impl<'a> Work<'a, '_> {
         }
         let v4 = self.default_route(links, true, None);
         let v6 = self.default_route(links, false, v4);
-        let first = |fits: fn(&Draft<'_>) -> bool| links.iter().position(fits);
+        let first = |fits: fn(&LinkDraft<'_>) -> bool| links.iter().position(fits);
         v4.or(v6)
             .or_else(|| first(|link| link.dhcp))
             .or_else(|| first(|link| !link.addresses.is_empty()))
@@ -31,14 +31,14 @@ impl<'a> Work<'a, '_> {
             .unwrap_or(0)
     }
 
-    fn boot_card(&self, links: &[Draft<'a>]) -> Option<usize> {
-        let of_boot = |link: &Draft<'_>| matches!(link.kind, LinkKind::Card { mac } if mac.is_some() && mac == self.boot_mac);
+    fn boot_card(&self, links: &[LinkDraft<'a>]) -> Option<usize> {
+        let of_boot = |link: &LinkDraft<'_>| matches!(link.kind, LinkKind::Card { mac } if mac.is_some() && mac == self.boot_mac);
         links.iter().position(of_boot)
     }
 
     fn default_route(
         &mut self,
-        links: &mut [Draft<'a>],
+        links: &mut [LinkDraft<'a>],
         is_v4: bool,
         preferred: Option<usize>,
     ) -> Option<usize> {
@@ -50,10 +50,10 @@ impl<'a> Work<'a, '_> {
             .collect();
         if let Some((at, gateway)) = explicit.first() {
             self.check_only(links, &explicit);
-            links[*at].gateways.push(Gateway {
+            links[*at].gateways.push(DraftGateway {
                 ip: gateway.value,
                 span: gateway.span,
-                origin: Origin::Link,
+                origin: GatewayOrigin::Link,
             });
             return Some(*at);
         }
@@ -74,15 +74,15 @@ impl<'a> Work<'a, '_> {
             .or_else(|| candidates.first())?
             .clone();
         self.check_reach(&links[at], &gateway);
-        links[at].gateways.push(Gateway {
+        links[at].gateways.push(DraftGateway {
             ip: gateway.value,
             span: gateway.span,
-            origin: Origin::Network,
+            origin: GatewayOrigin::Network,
         });
         Some(at)
     }
 
-    fn check_only(&mut self, links: &[Draft<'a>], explicit: &[(usize, Spanned<IpAddr>)]) {
+    fn check_only(&mut self, links: &[LinkDraft<'a>], explicit: &[(usize, Spanned<IpAddr>)]) {
         let [(_, first), others @ ..] = explicit else {
             return;
         };
@@ -98,7 +98,7 @@ impl<'a> Work<'a, '_> {
     }
 
     /// Holds a network's gateway to an address with a prefix length of its own.
-    fn check_reach(&mut self, link: &Draft<'a>, gateway: &Spanned<IpAddr>) {
+    fn check_reach(&mut self, link: &LinkDraft<'a>, gateway: &Spanned<IpAddr>) {
         let same = |ip: IpAddr| ip.is_ipv4() == gateway.value.is_ipv4();
         let Some(address) = link.addresses.iter().find(|address| same(address.ip())) else {
             return;
@@ -117,7 +117,7 @@ impl<'a> Work<'a, '_> {
         }
     }
 
-    fn check_gateways(&mut self, link: &Draft<'a>) {
+    fn check_gateways(&mut self, link: &LinkDraft<'a>) {
         if link.is_unsettled {
             return;
         }
@@ -126,14 +126,14 @@ impl<'a> Work<'a, '_> {
         }
     }
 
-    fn check_routes(&mut self, link: &Draft<'a>) {
+    fn check_routes(&mut self, link: &LinkDraft<'a>) {
         let routes = link.own.routes.iter().flat_map(|list| &list.value);
         for route in routes {
             self.check_route(link, &route.value);
         }
     }
 
-    fn check_route(&mut self, link: &Draft<'a>, route: &Route) {
+    fn check_route(&mut self, link: &LinkDraft<'a>, route: &Route) {
         let (to, via) = (route.to.value.0, &route.via);
         if to.prefix_len() == 0 {
             self.report(
@@ -149,9 +149,9 @@ impl<'a> Work<'a, '_> {
         }
     }
 
-    fn check_next_hop(&mut self, what: &str, link: &Draft<'a>, hop: &Spanned<IpAddr>) {
+    fn check_next_hop(&mut self, what: &str, link: &LinkDraft<'a>, hop: &Spanned<IpAddr>) {
         let title = link.title();
-        let is_own = |address: &super::Address<'_>| address.ip() == hop.value;
+        let is_own = |address: &super::DraftAddress<'_>| address.ip() == hop.value;
         let message = if link.addresses.iter().any(is_own) {
             format!("{what} {hop} is the machine's own address")
         } else if is_on_link(link, hop.value) {
@@ -171,13 +171,13 @@ impl<'a> Work<'a, '_> {
 }
 
 /// Walks the gateways that a link sets itself.
-fn own_gateways<'d>(link: &'d Draft<'_>) -> impl Iterator<Item = &'d Spanned<IpAddr>> {
+fn own_gateways<'d>(link: &'d LinkDraft<'_>) -> impl Iterator<Item = &'d Spanned<IpAddr>> {
     link.own.gateway.into_iter().flat_map(|list| &list.value)
 }
 
 /// Returns the gateway of the network in which an address of the family lies.
 pub(in crate::site) fn network_gateway<'a>(
-    link: &Draft<'a>,
+    link: &LinkDraft<'a>,
     is_v4: bool,
 ) -> Option<&'a Spanned<IpAddr>> {
     let of_family = |ip: IpAddr| ip.is_ipv4() == is_v4;
@@ -190,7 +190,7 @@ pub(in crate::site) fn network_gateway<'a>(
 }
 
 /// Tells whether a next hop can be reached without a router. Every IPv6 link has link-local addresses.
-fn is_on_link(link: &Draft<'_>, hop: IpAddr) -> bool {
+fn is_on_link(link: &LinkDraft<'_>, hop: IpAddr) -> bool {
     is_link_local(hop)
         || link
             .addresses

@@ -4,24 +4,24 @@ use serde::de::{self, IntoDeserializer};
 
 use crate::{
     model::SourceSpan,
-    site::tree::{Entry, Tree},
+    site::tree::{ConfigTree, TreeEntry},
 };
 
-use super::mistake::Mistake;
+use super::error::ReadError;
 
 /// A value followed by its place, for [`crate::model::Spanned`].
 pub(super) struct WithSpan<'t> {
-    pub(super) tree: &'t Tree,
+    pub(super) tree: &'t ConfigTree,
     pub(super) step: u8,
 }
 
 impl<'t> de::SeqAccess<'t> for WithSpan<'t> {
-    type Error = Mistake;
+    type Error = ReadError;
 
     fn next_element_seed<T: de::DeserializeSeed<'t>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Mistake> {
+    ) -> Result<Option<T::Value>, ReadError> {
         let SourceSpan { file, start, end } = self.tree.span;
         self.step += 1;
         match self.step {
@@ -36,15 +36,15 @@ impl<'t> de::SeqAccess<'t> for WithSpan<'t> {
 }
 
 /// The items of a list.
-pub(super) struct Items<'t>(pub(super) std::iter::Enumerate<std::slice::Iter<'t, Tree>>);
+pub(super) struct ListItems<'t>(pub(super) std::iter::Enumerate<std::slice::Iter<'t, ConfigTree>>);
 
-impl<'t> de::SeqAccess<'t> for Items<'t> {
-    type Error = Mistake;
+impl<'t> de::SeqAccess<'t> for ListItems<'t> {
+    type Error = ReadError;
 
     fn next_element_seed<T: de::DeserializeSeed<'t>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Mistake> {
+    ) -> Result<Option<T::Value>, ReadError> {
         let Some((step, tree)) = self.0.next() else {
             return Ok(None);
         };
@@ -55,50 +55,50 @@ impl<'t> de::SeqAccess<'t> for Items<'t> {
 }
 
 /// A value that stands for a list of one.
-pub(super) struct Single<'t>(pub(super) Option<&'t Tree>);
+pub(super) struct SingleItem<'t>(pub(super) Option<&'t ConfigTree>);
 
-impl<'t> de::SeqAccess<'t> for Single<'t> {
-    type Error = Mistake;
+impl<'t> de::SeqAccess<'t> for SingleItem<'t> {
+    type Error = ReadError;
 
     fn next_element_seed<T: de::DeserializeSeed<'t>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Mistake> {
+    ) -> Result<Option<T::Value>, ReadError> {
         self.0.take().map(|tree| seed.deserialize(tree)).transpose()
     }
 }
 
 /// The entries of a table.
-pub(super) struct Entries<'t> {
-    entries: &'t [Entry],
+pub(super) struct TableEntries<'t> {
+    entries: &'t [TreeEntry],
     next: usize,
 }
 
-impl<'t> Entries<'t> {
-    pub(super) fn new(entries: &'t [Entry]) -> Self {
-        Entries { entries, next: 0 }
+impl<'t> TableEntries<'t> {
+    pub(super) fn new(entries: &'t [TreeEntry]) -> Self {
+        TableEntries { entries, next: 0 }
     }
 }
 
-impl<'t> de::MapAccess<'t> for Entries<'t> {
-    type Error = Mistake;
+impl<'t> de::MapAccess<'t> for TableEntries<'t> {
+    type Error = ReadError;
 
     fn next_key_seed<K: de::DeserializeSeed<'t>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Mistake> {
-        let Some(Entry { key, .. }) = self.entries.get(self.next) else {
+    ) -> Result<Option<K::Value>, ReadError> {
+        let Some(TreeEntry { key, .. }) = self.entries.get(self.next) else {
             return Ok(None);
         };
         let read = seed.deserialize(de::value::BorrowedStrDeserializer::new(&key.value));
         read.map(Some)
-            .map_err(|mistake: Mistake| mistake.at(key.span).under(self.next))
+            .map_err(|mistake: ReadError| mistake.at(key.span).under(self.next))
     }
 
     fn next_value_seed<V: de::DeserializeSeed<'t>>(
         &mut self,
         seed: V,
-    ) -> Result<V::Value, Mistake> {
+    ) -> Result<V::Value, ReadError> {
         let step = self.next;
         self.next += 1;
         let value = &self.entries[step].value;
@@ -108,15 +108,15 @@ impl<'t> de::MapAccess<'t> for Entries<'t> {
 }
 
 /// A text that stands for a table with nothing but `name`.
-pub(super) struct NameAlone<'t>(pub(super) Option<&'t Tree>);
+pub(super) struct NameOnly<'t>(pub(super) Option<&'t ConfigTree>);
 
-impl<'t> de::MapAccess<'t> for NameAlone<'t> {
-    type Error = Mistake;
+impl<'t> de::MapAccess<'t> for NameOnly<'t> {
+    type Error = ReadError;
 
     fn next_key_seed<K: de::DeserializeSeed<'t>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Mistake> {
+    ) -> Result<Option<K::Value>, ReadError> {
         let key = self.0.map(|_| seed.deserialize("name".into_deserializer()));
         key.transpose()
     }
@@ -124,7 +124,7 @@ impl<'t> de::MapAccess<'t> for NameAlone<'t> {
     fn next_value_seed<V: de::DeserializeSeed<'t>>(
         &mut self,
         seed: V,
-    ) -> Result<V::Value, Mistake> {
+    ) -> Result<V::Value, ReadError> {
         seed.deserialize(self.0.take().expect("a value is asked for after its key"))
     }
 }

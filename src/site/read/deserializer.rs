@@ -6,18 +6,18 @@ use serde::de::{Deserializer, IntoDeserializer, Visitor};
 
 use crate::{
     model::AT,
-    site::tree::{Shape, Tree},
+    site::tree::{ConfigTree, Shape},
 };
 
 use super::{
-    access::{Entries, Items, NameAlone, Single, WithSpan},
-    mistake::Mistake,
+    access::{ListItems, NameOnly, SingleItem, TableEntries, WithSpan},
+    error::ReadError,
 };
 
-impl Tree {
-    fn wrong(&self, wanted: &str) -> Mistake {
+impl ConfigTree {
+    fn wrong(&self, wanted: &str) -> ReadError {
         let mistake =
-            Mistake::new(format!("expected {wanted}, found {}", self.what())).at(self.span);
+            ReadError::new(format!("expected {wanted}, found {}", self.what())).at(self.span);
         match &self.shape {
             Shape::List(items) if wanted == TABLE && items.len() > 1 => given_twice(items),
             Shape::Text(text) if wanted == BOOL => match text.to_ascii_lowercase().as_str() {
@@ -38,20 +38,22 @@ impl Tree {
         visitor: V,
         least: i128,
         most: i128,
-    ) -> Result<V::Value, Mistake> {
+    ) -> Result<V::Value, ReadError> {
         let Shape::Int(number) = self.shape else {
             return Err(self.wrong("a whole number"));
         };
         if number < least || number > most {
             let range = format!("expected a whole number from {least} to {most}");
-            return Err(Mistake::new(format!("`{number}` is out of range: {range}")).at(self.span));
+            return Err(
+                ReadError::new(format!("`{number}` is out of range: {range}")).at(self.span),
+            );
         }
         let visited = match (u64::try_from(number), i64::try_from(number)) {
             (Ok(number), _) => visitor.visit_u64(number),
             (_, Ok(number)) => visitor.visit_i64(number),
             _ => unreachable!("every range asked for lies in one of the two"),
         };
-        visited.map_err(|mistake: Mistake| mistake.at(self.span))
+        visited.map_err(|mistake: ReadError| mistake.at(self.span))
     }
 }
 
@@ -60,15 +62,16 @@ const TEXT: &str = "text";
 const BOOL: &str = "true or false";
 
 /// Tables that repeat where one is wanted.
-fn given_twice(items: &[Tree]) -> Mistake {
-    let mut mistake = Mistake::new("this is given twice, and can be given once").at(items[1].span);
+fn given_twice(items: &[ConfigTree]) -> ReadError {
+    let mut mistake =
+        ReadError::new("this is given twice, and can be given once").at(items[1].span);
     mistake.first = Some(items[0].span);
     mistake.help("keep one of the two")
 }
 
 macro_rules! whole_numbers {
     ($($method:ident $type:ty,)*) => {$(
-        fn $method<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        fn $method<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, ReadError> {
             self.whole(visitor, <$type>::MIN.into(), <$type>::MAX.into())
         }
     )*};
@@ -76,29 +79,29 @@ macro_rules! whole_numbers {
 
 macro_rules! same_as {
     ($($method:ident($($argument:ident: $type:ty),*) $other:ident;)*) => {$(
-        fn $method<V: Visitor<'t>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, Mistake> {
+        fn $method<V: Visitor<'t>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, ReadError> {
             self.$other(visitor)
         }
     )*};
 }
 
-impl<'t> Deserializer<'t> for &'t Tree {
-    type Error = Mistake;
+impl<'t> Deserializer<'t> for &'t ConfigTree {
+    type Error = ReadError;
 
-    fn deserialize_any<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_any<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.shape {
             Shape::Null => visitor.visit_unit(),
             Shape::Bool(value) => visitor.visit_bool(*value),
             Shape::Int(_) => self.whole(visitor, i64::MIN.into(), u64::MAX.into()),
             Shape::Float(number) => visitor.visit_f64(*number),
             Shape::Text(text) => visitor.visit_borrowed_str(text),
-            Shape::List(items) => visitor.visit_seq(Items(items.iter().enumerate())),
-            Shape::Map(entries) => visitor.visit_map(Entries::new(entries)),
+            Shape::List(items) => visitor.visit_seq(ListItems(items.iter().enumerate())),
+            Shape::Map(entries) => visitor.visit_map(TableEntries::new(entries)),
         }
-        .map_err(|mistake: Mistake| mistake.at(self.span))
+        .map_err(|mistake: ReadError| mistake.at(self.span))
     }
 
-    fn deserialize_bool<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_bool<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.shape {
             Shape::Bool(value) => visitor.visit_bool(value),
             _ => Err(self.wrong(BOOL)),
@@ -110,7 +113,7 @@ impl<'t> Deserializer<'t> for &'t Tree {
         deserialize_u8 u8, deserialize_u16 u16, deserialize_u32 u32, deserialize_u64 u64,
     }
 
-    fn deserialize_f64<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_f64<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.shape {
             Shape::Float(number) => visitor.visit_f64(number),
             Shape::Int(number) => visitor.visit_f64(number as f64),
@@ -118,18 +121,18 @@ impl<'t> Deserializer<'t> for &'t Tree {
         }
     }
 
-    fn deserialize_str<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_str<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, ReadError> {
         let Shape::Text(text) = &self.shape else {
             return Err(self.wrong(TEXT));
         };
         visitor
             .visit_borrowed_str(text)
-            .map_err(|mistake: Mistake| in_full(mistake, text).at(self.span))
+            .map_err(|mistake: ReadError| in_full(mistake, text).at(self.span))
     }
 
-    fn deserialize_option<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_option<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.shape {
-            Shape::Null => Err(Mistake::new("`null` sets nothing")
+            Shape::Null => Err(ReadError::new("`null` sets nothing")
                 .at(self.span)
                 .help("leave the key out")),
             _ => visitor.visit_some(self),
@@ -140,21 +143,21 @@ impl<'t> Deserializer<'t> for &'t Tree {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Mistake> {
+    ) -> Result<V::Value, ReadError> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_seq<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_seq<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.shape {
-            Shape::List(items) => visitor.visit_seq(Items(items.iter().enumerate())),
-            _ => visitor.visit_seq(Single(Some(self))),
+            Shape::List(items) => visitor.visit_seq(ListItems(items.iter().enumerate())),
+            _ => visitor.visit_seq(SingleItem(Some(self))),
         }
     }
 
-    fn deserialize_map<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_map<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.shape {
             Shape::Map(entries) => visitor
-                .visit_map(Entries::new(entries))
+                .visit_map(TableEntries::new(entries))
                 .map_err(|mistake| mistake.at(self.span)),
             _ => Err(self.wrong(TABLE)),
         }
@@ -165,13 +168,13 @@ impl<'t> Deserializer<'t> for &'t Tree {
         name: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Mistake> {
+    ) -> Result<V::Value, ReadError> {
         match (name, &self.shape) {
             (AT, _) => visitor.visit_seq(WithSpan {
                 tree: self,
                 step: 0,
             }),
-            ("User", Shape::Text(_)) => visitor.visit_map(NameAlone(Some(self))),
+            ("User", Shape::Text(_)) => visitor.visit_map(NameOnly(Some(self))),
             _ => self.deserialize_map(visitor),
         }
     }
@@ -181,16 +184,16 @@ impl<'t> Deserializer<'t> for &'t Tree {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Mistake> {
+    ) -> Result<V::Value, ReadError> {
         let Shape::Text(text) = &self.shape else {
             return Err(self.wrong(TEXT));
         };
         visitor
             .visit_enum(text.as_str().into_deserializer())
-            .map_err(|mistake: Mistake| mistake.at(self.span))
+            .map_err(|mistake: ReadError| mistake.at(self.span))
     }
 
-    fn deserialize_ignored_any<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_ignored_any<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, ReadError> {
         visitor.visit_unit()
     }
 
@@ -209,7 +212,7 @@ impl<'t> Deserializer<'t> for &'t Tree {
 }
 
 /// The standard library says of an address only that it is none.
-fn in_full(mut mistake: Mistake, text: &str) -> Mistake {
+fn in_full(mut mistake: ReadError, text: &str) -> ReadError {
     if mistake.message == "invalid IP address syntax" {
         mistake.message = format!("`{text}` is not an address: expected such as `192.0.2.10`");
     }

@@ -4,35 +4,37 @@ use serde::de::{self, Deserializer, Visitor};
 
 /// Lists the keys of `T`, a struct whose [`serde::Deserialize`] is derived.
 pub fn fields_of<T: de::Deserialize<'static>>() -> &'static [&'static str] {
-    T::deserialize(Probe).err().map_or(&[], |Fields(list)| list)
+    T::deserialize(FieldProbe)
+        .err()
+        .map_or(&[], |FieldList(list)| list)
 }
 
 /// A deserializer that reads nothing: it answers with the keys that it is asked for.
-struct Probe;
+struct FieldProbe;
 
-/// What [`Probe`] learned.
+/// What [`FieldProbe`] learned.
 #[derive(Debug)]
-struct Fields(&'static [&'static str]);
+struct FieldList(&'static [&'static str]);
 
-impl std::fmt::Display for Fields {
+impl std::fmt::Display for FieldList {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0.join(", "))
     }
 }
 
-impl std::error::Error for Fields {}
+impl std::error::Error for FieldList {}
 
-impl de::Error for Fields {
+impl de::Error for FieldList {
     fn custom<T: std::fmt::Display>(_: T) -> Self {
-        Fields(&[])
+        FieldList(&[])
     }
 }
 
-impl Deserializer<'static> for Probe {
-    type Error = Fields;
+impl Deserializer<'static> for FieldProbe {
+    type Error = FieldList;
 
-    fn deserialize_any<V: Visitor<'static>>(self, _: V) -> Result<V::Value, Fields> {
-        Err(Fields(&[]))
+    fn deserialize_any<V: Visitor<'static>>(self, _: V) -> Result<V::Value, FieldList> {
+        Err(FieldList(&[]))
     }
 
     fn deserialize_struct<V: Visitor<'static>>(
@@ -40,8 +42,8 @@ impl Deserializer<'static> for Probe {
         _: &'static str,
         fields: &'static [&'static str],
         _: V,
-    ) -> Result<V::Value, Fields> {
-        Err(Fields(fields))
+    ) -> Result<V::Value, FieldList> {
+        Err(FieldList(fields))
     }
 
     serde::forward_to_deserialize_any! {

@@ -5,7 +5,7 @@
 mod access;
 mod deserializer;
 mod fields;
-mod mistake;
+mod error;
 
 use std::collections::BTreeSet;
 
@@ -15,10 +15,10 @@ use crate::model::SourceSpan;
 
 use super::{
     Diagnostic,
-    tree::{Entry, Tree},
+    tree::{ConfigTree, TreeEntry},
 };
 
-use mistake::Mistake;
+use error::ReadError;
 
 pub use fields::fields_of;
 
@@ -28,7 +28,7 @@ const MAX_MISTAKES: usize = 50;
 /// Reads a `T`, with a diagnostic for every mistake. What was wrong is missing from the `T`; none when
 /// something is missing that must be there.
 pub(crate) fn read<T: DeserializeOwned>(
-    mut tree: Tree,
+    mut tree: ConfigTree,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<T> {
     tree.remove_repeated(diagnostics);
@@ -58,18 +58,18 @@ pub(crate) fn read<T: DeserializeOwned>(
 
 /// The mistakes of keys that must be there and are not. [`read`] says of the first alone.
 pub(crate) fn missing_keys<'a>(
-    entries: &'a [Entry],
+    entries: &'a [TreeEntry],
     keys: &'static [&'static str],
     span: SourceSpan,
 ) -> impl Iterator<Item = Diagnostic> + 'a {
     let missing = |key: &&&str| !entries.iter().any(|entry| entry.key.value == ***key);
     keys.iter()
         .filter(move |key| missing(key))
-        .map(move |key| Mistake::missing_field(key).into_diagnostic(span))
+        .map(move |key| ReadError::missing_field(key).into_diagnostic(span))
 }
 
 /// The same mistake for callers that look at keys themselves.
-pub(crate) fn unknown_key(entry: &Entry, known: &[&'static str]) -> Diagnostic {
+pub(crate) fn unknown_key(entry: &TreeEntry, known: &[&'static str]) -> Diagnostic {
     let key = &entry.key;
-    mistake::unknown_key(&key.value, known).into_diagnostic(key.span)
+    error::unknown_key(&key.value, known).into_diagnostic(key.span)
 }

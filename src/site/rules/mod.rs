@@ -21,7 +21,7 @@ use super::{Diagnostic, FreeAddresses, Site};
 
 /// Returns every mistake in how the declarations of `site` fit together.
 pub(super) fn check(site: &Site) -> Vec<Diagnostic> {
-    let mut check = Check::new(site);
+    let mut check = SiteCheck::new(site);
     check.settings();
     check.repos();
     check.hooks();
@@ -35,7 +35,7 @@ pub(super) fn check(site: &Site) -> Vec<Diagnostic> {
 }
 
 /// What the rules share.
-struct Check<'a> {
+struct SiteCheck<'a> {
     site: &'a Site,
     free: FreeAddresses<'a>,
     /// Every node, in the order of the files.
@@ -47,13 +47,13 @@ struct Check<'a> {
     found: Vec<Diagnostic>,
 }
 
-impl<'a> Check<'a> {
+impl<'a> SiteCheck<'a> {
     fn new(site: &'a Site) -> Self {
         let mut nodes: Vec<&Arc<Node>> = site.nodes.values().collect();
         let order = site.sources.order();
         nodes.sort_by_key(|node| order(node.span()));
         let tags = nodes.iter().flat_map(|node| &node.body.tags);
-        Check {
+        SiteCheck {
             site,
             free: FreeAddresses::new(site),
             carried: tags.flat_map(|list| list.values()).collect(),

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 
 use crate::model::{AddressRange, DhcpMode, List, Network, NetworkBody, Spanned};
 
-use super::Check;
+use super::SiteCheck;
 use crate::site::{
     Diagnostic, ObjectKind,
-    free::{edge, subnets},
+    free_addresses::{edge, subnets},
     net::{check_mtu, check_tag, is_absurd, is_link_local},
 };
 
-impl<'a> Check<'a> {
+impl<'a> SiteCheck<'a> {
     /// Checks every network.
     pub(super) fn networks(&mut self) {
         for network in self.site.networks.values() {

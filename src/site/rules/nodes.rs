@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::model::{DhcpMode, Mac, Network, Node, Spanned};
 
-use super::{Check, unique::Claims};
+use super::{SiteCheck, unique::Claims};
 use crate::site::{
     Diagnostic, ObjectKind, Subject,
-    layers::Layers,
-    net::{self, Layout},
+    layers::SettingsLayers,
+    net::{self, LinkLayout},
 };
 
-impl<'a> Check<'a> {
+impl<'a> SiteCheck<'a> {
     /// Checks every node.
     pub(super) fn nodes(&mut self) {
         let mut claims = Claims::none();
@@ -19,7 +19,7 @@ impl<'a> Check<'a> {
             let macs = node.macs();
             self.node_references(node);
             self.hardware_addresses(node, &macs);
-            let layers = Layers::of(self.site, Some(node), None);
+            let layers = SettingsLayers::of(self.site, Some(node), None);
             let subject = Subject::declared(node);
             let layout = net::layout(self.site, &subject, &layers, &self.free, &mut self.found);
             let networks = layout.links.iter().filter_map(|link| link.network);
@@ -62,7 +62,7 @@ impl<'a> Check<'a> {
     }
 
     /// Warns when a static address has no way out, which an address outside every network has none to inherit.
-    fn can_be_reached(&mut self, node: &Node, layout: &Layout<'_>) {
+    fn can_be_reached(&mut self, node: &Node, layout: &LinkLayout<'_>) {
         let links = &layout.links;
         let has_way_out = links
             .iter()
@@ -83,7 +83,7 @@ impl<'a> Check<'a> {
     }
 
     /// Warns about nodes that no machine can turn out to be.
-    fn can_be_told(&mut self, node: &Node, has_mac: bool, layout: &Layout<'_>) {
+    fn can_be_told(&mut self, node: &Node, has_mac: bool, layout: &LinkLayout<'_>) {
         let body = &node.body;
         let has_uuid = body.uuid.is_some();
         if !(has_mac || has_uuid || body.serial.is_some() || body.asset.is_some()) {
@@ -115,7 +115,12 @@ impl<'a> Check<'a> {
     }
 
     /// The signed GRUB asks the server that gave the address, and never a proxy.
-    fn can_boot_securely(&mut self, node: &Node, layers: &Layers<'a>, layout: &Layout<'_>) {
+    fn can_boot_securely(
+        &mut self,
+        node: &Node,
+        layers: &SettingsLayers<'a>,
+        layout: &LinkLayout<'_>,
+    ) {
         let secure = layers.find(|settings| settings.secure_boot.as_deref());
         let network = layout.boot_network.or(layout.network);
         let mode = network.and_then(|network| network.body.dhcp.as_ref());
@@ -135,7 +140,7 @@ impl<'a> Check<'a> {
     }
 
     /// Checks what a node says of its own installation.
-    fn binding(&mut self, node: &'a Arc<Node>, layers: &Layers<'a>) {
+    fn binding(&mut self, node: &'a Arc<Node>, layers: &SettingsLayers<'a>) {
         let disabled = layers
             .policy
             .and_then(|policy| policy.rule.enabled.as_ref());
@@ -150,7 +155,7 @@ impl<'a> Check<'a> {
         self.says_how_to_install(node, layers);
     }
 
-    fn says_how_to_install(&mut self, node: &Node, layers: &Layers<'a>) {
+    fn says_how_to_install(&mut self, node: &Node, layers: &SettingsLayers<'a>) {
         let Some(repo) = &node.settings.repo else {
             return;
         };

@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::model::{Accept, AddressSource, NetworkName, Policy, TagName};
 
-use super::{Check, references::few};
+use super::{SiteCheck, references::few};
 use crate::site::{Diagnostic, ObjectKind, hostname::is_template, suggest::suggest};
 
-impl<'a> Check<'a> {
+impl<'a> SiteCheck<'a> {
     /// Checks every policy.
     pub(super) fn policies(&mut self) {
         let site = self.site;

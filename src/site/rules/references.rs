@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::model::{LinkSettings, NetworkName, Node, Settings, Spanned};
 
-use super::Check;
+use super::SiteCheck;
 use crate::site::{Diagnostic, ObjectKind, suggest::suggest};
 
-impl<'a> Check<'a> {
+impl<'a> SiteCheck<'a> {
     /// Checks what any layer may refer to.
     pub(super) fn references(&mut self, settings: &'a Settings) {
         let site = self.site;

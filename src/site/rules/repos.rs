@@ -2,10 +2,10 @@
 
 use crate::model::Repo;
 
-use super::Check;
+use super::SiteCheck;
 use crate::site::Diagnostic;
 
-impl<'a> Check<'a> {
+impl<'a> SiteCheck<'a> {
     /// Checks every repo.
     pub(super) fn repos(&mut self) {
         for repo in self.site.repos.values() {

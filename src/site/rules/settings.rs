@@ -8,13 +8,13 @@ use crate::model::{
     DiskSelector, Hostname, List, PasswordHash, Settings, SourceSpan, Spanned, Vars,
 };
 
-use super::Check;
+use super::SiteCheck;
 use crate::site::{Diagnostic, net::is_absurd};
 
 /// How many search domains every resolver takes (glibc before 2.26).
 const SEARCH: usize = 6;
 
-impl<'a> Check<'a> {
+impl<'a> SiteCheck<'a> {
     /// Checks every layer.
     pub(super) fn settings(&mut self) {
         for settings in self.layers() {

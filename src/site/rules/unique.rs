@@ -4,15 +4,17 @@ use std::{collections::BTreeMap, fmt::Display, net::IpAddr, sync::Arc};
 
 use crate::model::{Asset, Hostname, Mac, Network, Node, Serial, SourceSpan, Spanned, Uuid};
 
-use super::Check;
-use crate::site::{Diagnostic, HostnameRule, free::static_addresses, layers::Layers, net};
+use super::SiteCheck;
+use crate::site::{
+    Diagnostic, HostnameRule, free_addresses::static_addresses, layers::SettingsLayers, net,
+};
 
 /// Who claimed a value first, in the order of the files.
-struct First<'a, T>(BTreeMap<T, (&'a Node, SourceSpan)>);
+struct FirstClaims<'a, T>(BTreeMap<T, (&'a Node, SourceSpan)>);
 
-impl<'a, T: Ord> First<'a, T> {
+impl<'a, T: Ord> FirstClaims<'a, T> {
     fn new() -> Self {
-        First(BTreeMap::new())
+        FirstClaims(BTreeMap::new())
     }
 
     /// Notes a claim and returns the one that was there before it.
@@ -34,29 +36,29 @@ impl<'a, T: Ord> First<'a, T> {
 
 /// Every claim that was made so far.
 pub(super) struct Claims<'a> {
-    macs: First<'a, Mac>,
-    serials: First<'a, &'a Serial>,
-    uuids: First<'a, &'a Uuid>,
-    assets: First<'a, &'a Asset>,
-    addresses: First<'a, IpAddr>,
-    hostnames: First<'a, String>,
+    macs: FirstClaims<'a, Mac>,
+    serials: FirstClaims<'a, &'a Serial>,
+    uuids: FirstClaims<'a, &'a Uuid>,
+    assets: FirstClaims<'a, &'a Asset>,
+    addresses: FirstClaims<'a, IpAddr>,
+    hostnames: FirstClaims<'a, String>,
 }
 
 impl Claims<'_> {
     /// No claim was made yet.
     pub(super) fn none() -> Self {
         Claims {
-            macs: First::new(),
-            serials: First::new(),
-            uuids: First::new(),
-            assets: First::new(),
-            addresses: First::new(),
-            hostnames: First::new(),
+            macs: FirstClaims::new(),
+            serials: FirstClaims::new(),
+            uuids: FirstClaims::new(),
+            assets: FirstClaims::new(),
+            addresses: FirstClaims::new(),
+            hostnames: FirstClaims::new(),
         }
     }
 }
 
-impl<'a> Check<'a> {
+impl<'a> SiteCheck<'a> {
     /// Notes what a node is known by, and reports what another one was known by before.
     pub(super) fn identities(
         &mut self,
@@ -109,7 +111,7 @@ impl<'a> Check<'a> {
         &mut self,
         claims: &mut Claims<'a>,
         node: &'a Node,
-        layers: &Layers<'a>,
+        layers: &SettingsLayers<'a>,
         network: Option<&'a Arc<Network>>,
     ) {
         match layers.hostname(&node.name.value, network) {

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::model::{DhcpMode, Network, SourceSpan};
 
-use super::Check;
+use super::SiteCheck;
 use crate::site::Diagnostic;
 
-impl<'a> Check<'a> {
+impl<'a> SiteCheck<'a> {
     /// Warns about objects that nobody uses.
     pub(super) fn unused(&mut self) {
         let site = self.site;

@@ -1,7 +1,7 @@
 //! TOML to the tree of values.
 
 mod depth;
-mod mistakes;
+mod syntax_errors;
 
 use ::toml::{
     Spanned as TomlSpanned,
@@ -12,21 +12,21 @@ use crate::model::{FileId, SourceSpan, Spanned};
 
 use super::{
     Diagnostic, ObjectKind,
-    tree::{self, Declaration, Entry, Shape, Tree},
+    tree::{self, ConfigTree, Declaration, Shape, TreeEntry},
 };
 
 /// Reads a whole file as one table. With syntax errors there is nothing else: what they leave is a guess.
-pub(crate) fn table(text: &str, file: FileId) -> Result<Tree, Vec<Diagnostic>> {
+pub(crate) fn table(text: &str, file: FileId) -> Result<ConfigTree, Vec<Diagnostic>> {
     let whole = source_span(file, 0..0);
     if let Some(at) = depth::too_deep(text) {
         return Err(vec![tree::too_deep(source_span(file, at..at + 1))]);
     }
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Err(mistakes::mistakes(text, file, &errors));
+        return Err(syntax_errors::syntax_errors(text, file, &errors));
     }
-    let toml = Toml { text, file };
-    Ok(Tree::new(toml.map(table.into_inner()), whole))
+    let toml = TomlReader { text, file };
+    Ok(ConfigTree::new(toml.map(table.into_inner()), whole))
 }
 
 /// Reads the objects of a file, in the order in which they are written.
@@ -39,7 +39,7 @@ pub(crate) fn declarations(
         unreachable!("a file of TOML is a table");
     };
     let mut list = Vec::new();
-    for Entry { key: kind, value } in kinds {
+    for TreeEntry { key: kind, value } in kinds {
         match value.shape {
             Shape::Map(_) if kind.value == "defaults" => list.push(Declaration {
                 kind,
@@ -47,7 +47,7 @@ pub(crate) fn declarations(
                 body: value,
             }),
             Shape::Map(objects) => {
-                let is_table = |object: &Entry| matches!(object.value.shape, Shape::Map(_));
+                let is_table = |object: &TreeEntry| matches!(object.value.shape, Shape::Map(_));
                 if !objects.iter().all(is_table) {
                     diagnostics.push(not_an_object(&kind));
                 }
@@ -79,12 +79,12 @@ fn not_an_object(kind: &Spanned<String>) -> Diagnostic {
     }
 }
 
-struct Toml<'a> {
+struct TomlReader<'a> {
     text: &'a str,
     file: FileId,
 }
 
-impl Toml<'_> {
+impl TomlReader<'_> {
     fn map(&self, table: DeTable<'_>) -> Shape {
         let entry = |(key, value): (TomlSpanned<_>, TomlSpanned<DeValue<'_>>)| {
             let at = source_span(self.file, key.span());
@@ -93,7 +93,7 @@ impl Toml<'_> {
                 value.span = at;
             }
             let key: std::borrow::Cow<'_, str> = key.into_inner();
-            Entry {
+            TreeEntry {
                 key: Spanned::new(key.into_owned(), at),
                 value,
             }
@@ -101,7 +101,7 @@ impl Toml<'_> {
         Shape::Map(table.into_iter().map(entry).collect())
     }
 
-    fn tree(&self, value: TomlSpanned<DeValue<'_>>) -> Tree {
+    fn tree(&self, value: TomlSpanned<DeValue<'_>>) -> ConfigTree {
         let span = value.span();
         let shape = match value.into_inner() {
             DeValue::String(text) => Shape::Text(text.into_owned()),
@@ -118,7 +118,7 @@ impl Toml<'_> {
             }
             DeValue::Table(table) => self.map(table),
         };
-        Tree::new(shape, source_span(self.file, span))
+        ConfigTree::new(shape, source_span(self.file, span))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
 use super::source_span;
 
 /// The first mistake of each line: those that follow on it are mostly its echo.
-pub(super) fn mistakes(text: &str, file: FileId, errors: &[Error]) -> Vec<Diagnostic> {
+pub(super) fn syntax_errors(text: &str, file: FileId, errors: &[Error]) -> Vec<Diagnostic> {
     let mut lines = BTreeSet::new();
     let mut list = Vec::new();
     for error in errors {
@@ -20,13 +20,18 @@ pub(super) fn mistakes(text: &str, file: FileId, errors: &[Error]) -> Vec<Diagno
         let start = floor(text, span.start);
         let line = text[..start].matches('\n').count();
         if lines.insert(line) {
-            list.push(mistake(text, file, error, start..floor(text, span.end)));
+            list.push(syntax_error(
+                text,
+                file,
+                error,
+                start..floor(text, span.end),
+            ));
         }
     }
     list
 }
 
-fn mistake(text: &str, file: FileId, error: &Error, span: Range<usize>) -> Diagnostic {
+fn syntax_error(text: &str, file: FileId, error: &Error, span: Range<usize>) -> Diagnostic {
     let at = source_span(file, span.start..span.end.max(span.start));
     if error.message() == "duplicate key" {
         let key = text[span.clone()].trim_matches(['"', '\'']);

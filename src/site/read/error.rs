@@ -9,7 +9,7 @@ use crate::{
 
 /// A mistake on its way up to [`super::read`], which learns on the way where it is.
 #[derive(Debug)]
-pub(crate) struct Mistake {
+pub(crate) struct ReadError {
     pub(super) message: String,
     pub(super) span: Option<SourceSpan>,
     pub(super) first: Option<SourceSpan>,
@@ -20,9 +20,9 @@ pub(crate) struct Mistake {
     pub(super) path: Vec<usize>,
 }
 
-impl Mistake {
+impl ReadError {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Mistake {
+        ReadError {
             message: message.into(),
             help: None,
             span: None,
@@ -56,17 +56,17 @@ impl Mistake {
     }
 }
 
-impl std::fmt::Display for Mistake {
+impl std::fmt::Display for ReadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Mistake {}
+impl std::error::Error for ReadError {}
 
-impl de::Error for Mistake {
+impl de::Error for ReadError {
     fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Mistake::new(message.to_string())
+        ReadError::new(message.to_string())
     }
 
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
@@ -78,20 +78,20 @@ impl de::Error for Mistake {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Mistake {
+        ReadError {
             missing: Some(field),
-            ..Mistake::new(format!("the key `{field}` is missing"))
+            ..ReadError::new(format!("the key `{field}` is missing"))
         }
     }
 }
 
 /// The mistake of a key that nobody knows.
-pub(super) fn unknown_key(key: &str, known: &[&str]) -> Mistake {
+pub(super) fn unknown_key(key: &str, known: &[&str]) -> ReadError {
     unknown(&format!("unknown key `{key}`"), key, known)
 }
 
-fn unknown(message: &str, text: &str, known: &[&str]) -> Mistake {
-    let mistake = Mistake::new(message);
+fn unknown(message: &str, text: &str, known: &[&str]) -> ReadError {
+    let mistake = ReadError::new(message);
     match suggest(text, known.iter().copied()) {
         Some(meant) => mistake.help(format!("did you mean `{meant}`?")),
         None if known.len() <= 12 => mistake.help(format!("known here: `{}`", known.join("`, `"))),

@@ -6,8 +6,8 @@
 use crate::model::{Bond, LinkName, Mac, Node, NodeBody, Spanned};
 
 use super::{
-    Draft, Work,
-    entry::{Entry, Form, entries, find},
+    LayoutBuilder, LinkDraft,
+    declared_link::{DeclaredLink, LinkForm, entries, find},
 };
 use crate::site::{Diagnostic, suggest::suggest};
 
@@ -30,9 +30,9 @@ pub(super) fn is_long(body: &NodeBody) -> bool {
         && body.bridge.is_empty())
 }
 
-impl<'a> Work<'a, '_> {
+impl<'a> LayoutBuilder<'a, '_> {
     /// Reads the long form of a node.
-    pub(super) fn long_drafts(&mut self, node: &'a Node) -> Vec<Draft<'a>> {
+    pub(super) fn long_drafts(&mut self, node: &'a Node) -> Vec<LinkDraft<'a>> {
         let mut entries = entries(&node.body);
         self.check_entries(&entries);
         self.check_names(&entries);
@@ -52,17 +52,17 @@ impl<'a> Work<'a, '_> {
     }
 
     /// Checks what each link must say of itself.
-    fn check_entries(&mut self, entries: &[Entry<'a>]) {
+    fn check_entries(&mut self, entries: &[DeclaredLink<'a>]) {
         for entry in entries {
             let title = entry.title();
             let lacks = match entry.form {
-                Form::Card(None) if entry.name.is_none() => {
+                LinkForm::Card(None) if entry.name.is_none() => {
                     Some("this interface has neither `mac` nor `name`".into())
                 }
-                Form::Bond(bond) if bond.ports.as_ref().is_none_or(|list| list.is_empty()) => {
+                LinkForm::Bond(bond) if bond.ports.as_ref().is_none_or(|list| list.is_empty()) => {
                     Some(format!("bond `{title}` has no `ports`"))
                 }
-                Form::Vlan(vlan) if vlan.on.is_none() => Some(format!(
+                LinkForm::Vlan(vlan) if vlan.on.is_none() => Some(format!(
                     "vlan `{title}` does not say `on` which link it lies"
                 )),
                 _ => None,
@@ -70,7 +70,7 @@ impl<'a> Work<'a, '_> {
             if let Some(message) = lacks.filter(|_| !self.is_flawed) {
                 self.report(Diagnostic::error(message, entry.span).label(self.name));
             }
-            if let Form::Bond(bond) = entry.form {
+            if let LinkForm::Bond(bond) = entry.form {
                 self.check_mode(bond);
             }
         }
@@ -91,10 +91,10 @@ impl<'a> Work<'a, '_> {
         self.report(Diagnostic::error(message, mode.span).help(help));
     }
 
-    fn check_names(&mut self, entries: &[Entry<'a>]) {
+    fn check_names(&mut self, entries: &[DeclaredLink<'a>]) {
         for (at, entry) in entries.iter().enumerate() {
-            let same = |other: &&Entry<'_>| match (other.form, entry.form) {
-                (Form::Card(Some(one)), Form::Card(Some(other))) if one == other => true,
+            let same = |other: &&DeclaredLink<'_>| match (other.form, entry.form) {
+                (LinkForm::Card(Some(one)), LinkForm::Card(Some(other))) if one == other => true,
                 _ => entry.name.is_some() && other.name == entry.name,
             };
             if let Some(first) = entries[..at].iter().find(same) {
@@ -109,7 +109,7 @@ impl<'a> Work<'a, '_> {
     }
 
     /// Finds the links that an entry names.
-    fn refer(&mut self, entries: &mut Vec<Entry<'a>>, at: usize, macs: &[Mac]) {
+    fn refer(&mut self, entries: &mut Vec<DeclaredLink<'a>>, at: usize, macs: &[Mac]) {
         let form = entries[at].form;
         for reference in form.references() {
             let Some(parent) = find(entries, reference, macs) else {
@@ -134,9 +134,9 @@ impl<'a> Work<'a, '_> {
 
     fn report_unknown(
         &mut self,
-        entry: &Entry<'_>,
+        entry: &DeclaredLink<'_>,
         reference: &Spanned<String>,
-        entries: &[Entry<'_>],
+        entries: &[DeclaredLink<'_>],
         macs: &[Mac],
     ) {
         let names = entries.iter().filter_map(|entry| entry.name);
@@ -159,9 +159,9 @@ impl<'a> Work<'a, '_> {
     }
 
     /// Sorts entries so that parents come first. The reference that closes a circle is reported and cut.
-    fn order(&mut self, entries: &mut [Entry<'a>]) -> Vec<usize> {
+    fn order(&mut self, entries: &mut [DeclaredLink<'a>]) -> Vec<usize> {
         let mut order = Vec::new();
-        let mut seen = vec![Seen::Never; entries.len()];
+        let mut seen = vec![VisitState::Never; entries.len()];
         for at in 0..entries.len() {
             self.visit(entries, at, &mut seen, &mut order);
         }
@@ -170,17 +170,17 @@ impl<'a> Work<'a, '_> {
 
     fn visit(
         &mut self,
-        entries: &mut [Entry<'a>],
+        entries: &mut [DeclaredLink<'a>],
         at: usize,
-        seen: &mut [Seen],
+        seen: &mut [VisitState],
         order: &mut Vec<usize>,
     ) {
-        if seen[at] != Seen::Never {
+        if seen[at] != VisitState::Never {
             return;
         }
-        seen[at] = Seen::OnTheWay;
+        seen[at] = VisitState::OnTheWay;
         for (parent, span) in entries[at].parents.clone() {
-            if seen[parent] == Seen::OnTheWay {
+            if seen[parent] == VisitState::OnTheWay {
                 let circle = (entries[at].title(), entries[parent].title());
                 let message = format!("`{}` and `{}` stand on each other", circle.0, circle.1);
                 self.report(Diagnostic::error(message, span).label(self.name));
@@ -189,13 +189,13 @@ impl<'a> Work<'a, '_> {
                 self.visit(entries, parent, seen, order);
             }
         }
-        seen[at] = Seen::Done;
+        seen[at] = VisitState::Done;
         order.push(at);
     }
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Seen {
+enum VisitState {
     Never,
     OnTheWay,
     Done,

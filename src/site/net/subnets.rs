@@ -4,12 +4,12 @@ use std::{net::IpAddr, sync::Arc};
 
 use crate::model::{HostAddress, Network, SourceSpan, Spanned};
 
-use super::{Address, Draft, Work, draft::subnet_of};
-use crate::site::{Diagnostic, free::edge};
+use super::{DraftAddress, LayoutBuilder, LinkDraft, draft::subnet_of};
+use crate::site::{Diagnostic, free_addresses::edge};
 
-impl<'a> Work<'a, '_> {
+impl<'a> LayoutBuilder<'a, '_> {
     /// Puts every link into its network.
-    pub(super) fn settle(&mut self, links: &mut [Draft<'a>]) {
+    pub(super) fn settle(&mut self, links: &mut [LinkDraft<'a>]) {
         for link in links {
             match link.own.network {
                 Some(name) => match self.site.networks.get(&name.value) {
@@ -22,14 +22,14 @@ impl<'a> Work<'a, '_> {
         }
     }
 
-    fn settle_in(&mut self, link: &mut Draft<'a>, network: &'a Arc<Network>) {
+    fn settle_in(&mut self, link: &mut LinkDraft<'a>, network: &'a Arc<Network>) {
         link.network = Some(network);
         for at in link.own.address.iter().flat_map(|list| &list.value) {
             if is_absurd(at.value.ip) {
                 link.is_unsettled = true;
                 self.report_absurd(at);
             } else if subnet_of(network, at.value.ip).is_some() {
-                let address = Address::declared(at, Some(network));
+                let address = DraftAddress::declared(at, Some(network));
                 self.check_address(&address, at.value.ip);
                 link.addresses.push(address);
             } else {
@@ -39,7 +39,12 @@ impl<'a> Work<'a, '_> {
         }
     }
 
-    fn report_outside(&mut self, link: &Draft<'_>, at: &Spanned<HostAddress>, network: &Network) {
+    fn report_outside(
+        &mut self,
+        link: &LinkDraft<'_>,
+        at: &Spanned<HostAddress>,
+        network: &Network,
+    ) {
         let Some(subnet) = &network.body.subnet else {
             return;
         };
@@ -62,7 +67,7 @@ impl<'a> Work<'a, '_> {
         self.report(mistake);
     }
 
-    fn settle_by_address(&mut self, link: &mut Draft<'a>) {
+    fn settle_by_address(&mut self, link: &mut LinkDraft<'a>) {
         for at in link.own.address.iter().flat_map(|list| &list.value) {
             if is_absurd(at.value.ip) {
                 link.is_unsettled = true;
@@ -71,7 +76,7 @@ impl<'a> Work<'a, '_> {
             }
             match self.network_of(at) {
                 Ok(network) => {
-                    let address = Address::declared(at, network);
+                    let address = DraftAddress::declared(at, network);
                     self.check_address(&address, at.value.ip);
                     link.network = link.network.or(network);
                     link.addresses.push(address);
@@ -161,7 +166,7 @@ impl<'a> Work<'a, '_> {
     }
 
     /// Holds an address to the network it lies in.
-    fn check_address(&mut self, address: &Address<'a>, ip: IpAddr) {
+    fn check_address(&mut self, address: &DraftAddress<'a>, ip: IpAddr) {
         let Some(span) = address.span else {
             return;
         };
@@ -184,7 +189,7 @@ impl<'a> Work<'a, '_> {
         }
     }
 
-    fn with_hint(&self, mistake: Diagnostic, address: &Address<'_>) -> Diagnostic {
+    fn with_hint(&self, mistake: Diagnostic, address: &DraftAddress<'_>) -> Diagnostic {
         match address.network {
             Some(network) => mistake.help(self.free.hint(network, address.ip())),
             None => mistake,

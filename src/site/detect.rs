@@ -15,7 +15,7 @@ pub struct RepoSignature {
     pub task: Option<&'static str>,
 }
 
-const fn sign(
+const fn signature(
     file: &'static str,
     says: &'static str,
     title: &'static str,
@@ -30,28 +30,30 @@ const fn sign(
 }
 
 /// What is known, the surest first. Where a vendor builds upon another one's image, its own sign comes before.
-const SIGNS: [RepoSignature; 16] = [
-    sign(".pve-cd-id.txt", "", "Proxmox VE", None),
-    sign("boot.cfg", "modules=", "VMware ESXi", Some("esxi")),
-    sign(".treeinfo", "SUSE", "SUSE", None),
-    sign(".treeinfo", "[general]", "RHEL family", Some("redhat")),
-    sign(".disk/info", "Ubuntu", "Ubuntu", None),
-    sign(".disk/info", "Debian", "Debian", Some("debian")),
-    sign("casper/vmlinuz", "", "Ubuntu family", None),
-    sign("debian-installer/amd64/linux", "", "Debian", Some("debian")),
-    sign("debian-installer/arm64/linux", "", "Debian", Some("debian")),
-    sign("install.amd/vmlinuz", "", "Debian", Some("debian")),
-    sign("images/pxeboot/vmlinuz", "", "RHEL family", Some("redhat")),
-    sign("boot/x86_64/loader/linux", "", "SUSE", None),
-    sign("arch/boot/x86_64/vmlinuz-linux", "", "Arch Linux", None),
-    sign("boot/vmlinuz-lts", "", "Alpine Linux", None),
-    sign("nix-store.squashfs", "", "NixOS", None),
-    sign("sources/boot.wim", "", "Windows", None),
+const SIGNATURES: [RepoSignature; 16] = [
+    signature(".pve-cd-id.txt", "", "Proxmox VE", None),
+    signature("boot.cfg", "modules=", "VMware ESXi", Some("esxi")),
+    signature(".treeinfo", "SUSE", "SUSE", None),
+    signature(".treeinfo", "[general]", "RHEL family", Some("redhat")),
+    signature(".disk/info", "Ubuntu", "Ubuntu", None),
+    signature(".disk/info", "Debian", "Debian", Some("debian")),
+    signature("casper/vmlinuz", "", "Ubuntu family", None),
+    signature("debian-installer/amd64/linux", "", "Debian", Some("debian")),
+    signature("debian-installer/arm64/linux", "", "Debian", Some("debian")),
+    signature("install.amd/vmlinuz", "", "Debian", Some("debian")),
+    signature("images/pxeboot/vmlinuz", "", "RHEL family", Some("redhat")),
+    signature("boot/x86_64/loader/linux", "", "SUSE", None),
+    signature("arch/boot/x86_64/vmlinuz-linux", "", "Arch Linux", None),
+    signature("boot/vmlinuz-lts", "", "Alpine Linux", None),
+    signature("nix-store.squashfs", "", "NixOS", None),
+    signature("sources/boot.wim", "", "Windows", None),
 ];
 
 /// Guesses; `says` tells whether a file is there and has a text in it.
-pub fn guess(mut says: impl FnMut(&str, &str) -> bool) -> Option<&'static RepoSignature> {
-    SIGNS.iter().find(|sign| says(sign.file, sign.says))
+pub fn detect_repo(mut says: impl FnMut(&str, &str) -> bool) -> Option<&'static RepoSignature> {
+    SIGNATURES
+        .iter()
+        .find(|signature| says(signature.file, signature.says))
 }
 
 impl RepoSignature {
@@ -110,13 +112,19 @@ mod tests {
                 let mut all = files.iter();
                 all.any(|(name, content)| *name == path && content.contains(text))
             };
-            let found = guess(says).map(|sign| (sign.title, sign.task));
+            let found = detect_repo(says).map(|signature| (signature.title, signature.task));
             assert_eq!(found, expected, "{files:?}");
         }
     }
 
     #[test]
     fn every_task_that_is_guessed_has_a_name() {
-        assert!(SIGNS.iter().filter_map(RepoSignature::task_name).count() >= 7);
+        assert!(
+            SIGNATURES
+                .iter()
+                .filter_map(RepoSignature::task_name)
+                .count()
+                >= 7
+        );
     }
 }
