@@ -1,4 +1,4 @@
-//! The command line as it is typed.
+//! The command line: clap's definitions of commands and options.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,12 @@ use crate::model::{ByteSize, TimeSpan};
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  it is done
-  1  the site has errors, doctor found one, or the command was refused
-  2  the command line is wrong
-  3  what is needed cannot be reached: the server, its state, files, the network";
+  0  success
+  1  the site has errors, doctor found an error, or the command was refused
+  2  invalid command line
+  3  something required is unreachable: the server, its state, files, the network";
 
-/// Bare metal from a git directory: network boot and installers with each machine's own static address and hostname.
+/// Bare metal from a git directory: network boot and unattended installation, each machine with its own static address and host name.
 #[derive(Debug, Parser)]
 #[command(name = "bootwright", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub(super) struct Arguments {
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
         hide_env_values = true
     )]
     pub(super) site: Option<PathBuf>,
-    /// When to colour: `auto` (on a terminal, unless NO_COLOR is set), `always` or `never`.
+    /// When to use colour: `auto` (on a terminal, unless NO_COLOR is set), `always` or `never`.
     #[arg(
         long,
         global = true,
@@ -43,112 +43,110 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CliCommand {
-    /// Write a site that fits this machine.
+    /// Create a site, with settings detected on this machine.
     ///
-    /// Nothing that exists is overwritten. With `--state`, say what the state directory of an existing site stands
-    /// for, after it was lost or left behind.
+    /// Existing files are never overwritten. With `--state`, declare the state directory of an existing site, after it
+    /// was lost or moved.
     #[command(after_help = EXIT_CODES)]
     Init(InitArgs),
-    /// Answer machines and operators until stopped.
+    /// Run the server until it is stopped.
     #[command(after_help = EXIT_CODES)]
     Serve {
         /// The site.
         #[arg(value_name = "SITE")]
         dir: Option<PathBuf>,
     },
-    /// Find every mistake of the site: read it, hold it to its rules, render everything for everyone.
+    /// Report every error in the site: parse all files, validate them, and render all documents of all nodes.
     ///
     /// Warnings do not change the exit code.
     #[command(after_help = EXIT_CODES)]
     Check {
-        /// As JSON: `{errors, warnings, diagnostics: [{severity, message, file, line, column, help}]}`.
+        /// Print JSON: `{errors, warnings, diagnostics: [{severity, message, file, line, column, help}]}`.
         #[arg(long)]
         json: bool,
     },
-    /// Look at this machine for what is in the way of a first try: ports, interfaces, loaders, firewall, clock.
+    /// Check this machine for problems that prevent a network boot: ports, interfaces, loaders, firewall, clock.
     ///
-    /// Nothing is changed and no server is needed. Without root it says what it could not look at. An error of its
-    /// findings is exit code 1.
+    /// Changes nothing and needs no running server. Without root, checks that need root are reported as unknown. The
+    /// exit code is 1 if a finding is an error.
     #[command(after_help = EXIT_CODES)]
     Doctor {
-        /// As JSON: `{errors, warnings, unknown, findings: [{area, severity, message, run, help}]}`.
+        /// Print JSON: `{errors, warnings, unknown, findings: [{area, severity, message, run, help}]}`.
         #[arg(long)]
         json: bool,
     },
-    /// Show what a node is served, byte for byte; tokens are zeros.
+    /// Print the documents that the server sends to a node, byte for byte; tokens are zeros.
     #[command(after_help = EXIT_CODES)]
     Render {
         /// The node.
         node: String,
-        /// One document; without it all of them, each under its name.
+        /// The document to print. Without it, all documents are printed, each under its name.
         document: Option<String>,
     },
-    /// Say why a machine gets what it gets, and where each value comes from.
+    /// Explain what a machine gets at its next boot, and where each value comes from.
     #[command(after_help = EXIT_CODES)]
     Explain {
         /// The node's name, or a MAC.
         #[arg(value_name = "NODE|MAC")]
         node: String,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Let a virtual machine boot, install and report back over HTTP.
+    /// Simulate a machine that boots, installs and reports back over HTTP.
     ///
-    /// It plays against the running server of a demonstration; a site with a `site-id` is played with throwaway state
-    /// beside the server unless `--live` is given.
+    /// It uses the running server of a demonstration (a site without a `site-id`). Otherwise it starts a temporary server
+    /// with temporary state, unless `--live` is given.
     #[command(after_help = EXIT_CODES)]
     Play(PlayArgs),
-    /// Let real firmware boot a node in QEMU, until its installer has read its document.
+    /// Boot a node with real firmware in QEMU, until its installer has read its document.
     ///
-    /// Without root, DHCP and TFTP: QEMU brings the network. The machine has the node's MAC, serial number and UUID,
-    /// and its network is laid out so that the node's static address works. It goes against the same server as `play`.
-    /// Exit code 0: a document was read to its end; 1: none was, and why; 3: QEMU, a ROM or firmware is missing.
+    /// It needs no root, DHCP or TFTP: QEMU provides the network. The machine has the node's MAC, serial number and
+    /// UUID, and a network in which the node's static address works. It uses the same server as `play`. Exit code 0: a
+    /// document was read completely. 1: none was; the reason is printed. 3: QEMU, a ROM or firmware is missing.
     #[command(after_help = EXIT_CODES)]
     Try(TryArgs),
-    /// Show the machines, or one of them.
+    /// List the machines, or show one of them.
     #[command(after_help = EXIT_CODES)]
     Nodes(NodesArgs),
-    /// Write a file that declares a machine which no file mentions, ready to commit.
+    /// Write a file that declares an undeclared machine, ready to commit.
     ///
-    /// It holds what identifies the machine, the address that it was given, and comments of what it reported. Without
-    /// `--policy` a machine that is not installed gets `installs = 0`: nothing touches it. Nothing is overwritten, and
-    /// a file with which the site would have an error is not written.
+    /// The file contains what identifies the machine, its assigned address, and its reported hardware as comments.
+    /// Without `--policy`, a machine that is not installed gets `installs = 0`: it is never installed. Existing files
+    /// are never overwritten. The file is not written if the site would have an error with it.
     #[command(after_help = EXIT_CODES)]
     Adopt(AdoptArgs),
-    /// Make the microkernel that machines boot which no file mentions.
+    /// Build the microkernel that undeclared machines boot.
     #[command(after_help = EXIT_CODES)]
     Microkernel {
         #[command(subcommand)]
         command: MicrokernelCommand,
     },
-    /// Show where files come from: every repo, or what is in one of them.
+    /// List the repos, or the files in one of them.
     #[command(after_help = EXIT_CODES)]
     Repos(ReposArgs),
     /// Read the manual: list its topics, show one of them, or search all of them.
     ///
-    /// On a terminal a page is shown by the program that PAGER names, else by `less`.
+    /// On a terminal a page is shown with the pager in `PAGER`, or `less`.
     #[command(after_help = EXIT_CODES)]
     Manual(ManualArgs),
     #[command(flatten)]
     Change(ChangeCommand),
 }
 
-/// Arguments of `init`.
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
-    /// Where; the directory is made when there is none.
+    /// The directory of the site; created if it does not exist.
     pub(super) dir: Option<PathBuf>,
-    /// Say what the state directory of an existing site stands for: `new` (nothing is installed yet) or
-    /// `installed` (every declared node is).
+    /// Declare the state directory of an existing site: `new` (nothing is installed yet) or `installed` (every declared
+    /// node is installed).
     #[arg(long, value_enum)]
     pub(super) state: Option<InitState>,
-    /// Ask nothing.
+    /// Do not prompt for a password.
     #[arg(long)]
     pub(super) no_input: bool,
 }
 
-/// What a state directory stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum InitState {
     /// Nothing is installed yet.
@@ -157,96 +155,92 @@ pub(super) enum InitState {
     Installed,
 }
 
-/// Arguments of `play`.
 #[derive(Debug, Args)]
 pub(super) struct PlayArgs {
-    /// The node, or the MAC of a machine that nobody declared.
+    /// The node, or the MAC of an undeclared machine.
     #[arg(value_name = "NODE|MAC")]
     pub(super) node: String,
-    /// The installer ends with an error.
+    /// Let the installation fail.
     #[arg(long)]
     pub(super) fail: bool,
-    /// None of the machine's reports reaches the server.
+    /// Drop all reports of the machine: the server receives none.
     #[arg(long)]
     pub(super) lose_callbacks: bool,
-    /// How often it boots from the network.
+    /// Number of network boots.
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(super) boots: u32,
-    /// A machine with a BIOS instead of UEFI.
+    /// Simulate BIOS firmware instead of UEFI.
     #[arg(long)]
     pub(super) bios: bool,
-    /// Play against the running server although its site is no demonstration: the machine counts as the real one.
+    /// Use the running server even if its site is not a demonstration. Its journal then records the boots as the real machine's.
     #[arg(long)]
     pub(super) live: bool,
 }
 
-/// Arguments of `try`.
 #[derive(Debug, Args)]
 pub(super) struct TryArgs {
-    /// The node, or the MAC of one.
+    /// The node, or its MAC.
     #[arg(value_name = "NODE|MAC")]
     pub(super) node: String,
-    /// A machine with a BIOS [default: what it reported, or its loader says; UEFI for ESXi, else BIOS].
+    /// Use BIOS firmware [default: the firmware that the machine reported or its loader implies; UEFI for ESXi, else BIOS].
     #[arg(long, conflicts_with = "uefi")]
     pub(super) bios: bool,
-    /// A machine with UEFI.
+    /// Use UEFI firmware.
     #[arg(long)]
     pub(super) uefi: bool,
-    /// Its memory [default: 1GiB; for a real image what its installer needs].
+    /// Memory [default: 1GiB; for a real image, what its installer needs].
     #[arg(long, value_name = "SIZE")]
     pub(super) memory: Option<ByteSize>,
-    /// Its disk, which is thrown away and takes the room of what is written alone.
+    /// Size of the disk, which is deleted afterwards; only written blocks use space.
     #[arg(long, value_name = "SIZE", default_value = "32GiB")]
     pub(super) disk: ByteSize,
-    /// For how long at most.
+    /// Time limit.
     #[arg(long = "for", value_name = "SPAN", default_value = "5m")]
     pub(super) span: TimeSpan,
-    /// Go on when the document was read: the installation itself.
+    /// Continue with the installation after the document was read.
     #[arg(long)]
     pub(super) keep: bool,
-    /// Show its screen in a window.
+    /// Show the machine's screen in a window.
     #[arg(long, conflicts_with = "display")]
     pub(super) window: bool,
-    /// Show its screen where QEMU's `-display` says, such as `vnc=127.0.0.1:1`.
+    /// Show the machine's screen with this value of QEMU's `-display`, such as `vnc=127.0.0.1:1`.
     #[arg(long, value_name = "KIND")]
     pub(super) display: Option<String>,
-    /// Try against the running server although its site is no demonstration: the machine counts as the real one.
+    /// Use the running server even if its site is not a demonstration. Its journal then records the boot as the real machine's.
     #[arg(long)]
     pub(super) live: bool,
 }
 
-/// Arguments of `nodes`.
 #[derive(Debug, Args)]
 pub(super) struct NodesArgs {
-    /// One machine, by name or MAC.
+    /// A machine, by name or MAC.
     pub(super) name: Option<String>,
-    /// What of it.
+    /// What to show.
     #[arg(value_enum)]
     pub(super) of: Option<NodeView>,
-    /// Those alone that no file declares: `adopt` writes one for them.
+    /// Only undeclared machines; `adopt` writes a declaration for them.
     #[arg(long, conflicts_with = "name")]
     pub(super) unclaimed: bool,
-    /// Go on as the log grows.
+    /// Print new log entries as they are written.
     #[arg(long, short)]
     pub(super) follow: bool,
-    /// As JSON; of a log the lines of the journal.
+    /// Print JSON; for a log, the lines of the journal.
     #[arg(long)]
     pub(super) json: bool,
 }
 
-/// Arguments of `adopt`.
 #[derive(Debug, Args)]
 pub(super) struct AdoptArgs {
-    /// The machine, by the name that `nodes` shows, or a MAC.
+    /// The machine, by its name in `nodes`, or a MAC.
     #[arg(value_name = "NODE|MAC")]
     pub(super) node: String,
-    /// What it is to be called [default: its host's name, else the one it has].
+    /// The node's name [default: its host name, else its name in `nodes`].
     #[arg(long)]
     pub(super) name: Option<String>,
-    /// The policy that is to install it.
+    /// The policy that installs it.
     #[arg(long)]
     pub(super) policy: Option<String>,
-    /// The file's format.
+    /// The file format.
     #[arg(long, value_enum, default_value_t = FileFormat::Toml)]
     pub(super) format: FileFormat,
 }
@@ -260,78 +254,72 @@ pub(super) enum FileFormat {
     Kdl,
 }
 
-/// What there is to do with the microkernel.
 #[derive(Debug, Subcommand)]
 pub(super) enum MicrokernelCommand {
-    /// Put it together from a kernel that is here, its modules, and this program.
+    /// Assemble it from an installed kernel, its modules, and this program.
     ///
-    /// Nothing is downloaded. A running server needs no restart, and machines that boot meanwhile get the old pair or the
-    /// new one. The same files make the same bytes.
+    /// Nothing is downloaded. A running server needs no restart; a machine that boots meanwhile gets either the old pair
+    /// of files or the new one. The same input files give the same bytes.
     #[command(after_help = EXIT_CODES)]
     Build(BuildArgs),
 }
 
-/// Arguments of `microkernel build`.
 #[derive(Debug, Args)]
 pub(super) struct BuildArgs {
     /// The kernel [default: the newest `/boot/vmlinuz-*` whose modules are installed].
     #[arg(long, value_name = "FILE")]
     pub(super) kernel: Option<PathBuf>,
-    /// Its modules: their directory, or that of a package unpacked [default: `/lib/modules`].
+    /// The kernel's modules: their directory, or that of an unpacked package [default: `/lib/modules`].
     #[arg(long, value_name = "DIR", requires = "kernel")]
     pub(super) modules: Option<PathBuf>,
-    /// Where firmware is looked for; may be given several times [default: `/lib/firmware`].
+    /// Where to search for firmware; may be given several times [default: `/lib/firmware`].
     #[arg(long, value_name = "DIR")]
     pub(super) firmware: Vec<PathBuf>,
-    /// Where `vmlinuz` and `initrd` are written [default: `microkernel/` in the site's state directory].
+    /// Where to write `vmlinuz` and `initrd` [default: `microkernel/` in the site's state directory].
     #[arg(long, value_name = "DIR")]
     pub(super) output: Option<PathBuf>,
 }
 
-/// Arguments of `repos`.
 #[derive(Debug, Args)]
 pub(super) struct ReposArgs {
-    /// One repo.
+    /// A repo.
     pub(super) name: Option<String>,
-    /// What of it: list a directory, or write a file's bytes.
+    /// What to do: list a directory, or print a file.
     #[arg(value_enum)]
     pub(super) of: Option<RepoAction>,
-    /// Where in it.
+    /// A path in the repo.
     pub(super) path: Option<String>,
-    /// As JSON: an array of `{name, kind, at, bytes, files, task, guessed, system, trouble}`.
+    /// Print JSON: an array of `{name, kind, at, bytes, files, task, guessed, system, trouble}`.
     #[arg(long, conflicts_with = "name")]
     pub(super) json: bool,
 }
 
-/// Arguments of `manual`.
 #[derive(Debug, Args)]
 pub(super) struct ManualArgs {
-    /// The page [default: the list of all].
+    /// The topic [default: a list of all topics].
     pub(super) topic: Option<String>,
-    /// Print what contains all of these words, with its topic and heading.
+    /// Print the lines that contain all of these words, with their topic and heading.
     #[arg(long, num_args = 1.., value_name = "WORDS")]
     pub(super) search: Vec<String>,
 }
 
-/// What there is to do with one repo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum RepoAction {
     /// List a directory.
     Ls,
-    /// Write a file's bytes.
+    /// Print a file.
     Cat,
 }
 
-/// What there is to see of one machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum NodeView {
-    /// What has happened to it.
+    /// Its history.
     Log,
-    /// What it reported of itself.
+    /// Its reported hardware.
     Facts,
 }
 
-/// The commands that change something.
+/// The commands that change state.
 #[derive(Debug, Subcommand)]
 pub(super) enum ChangeCommand {
     /// Install a node once more, at its next network boot.
@@ -340,16 +328,16 @@ pub(super) enum ChangeCommand {
         /// The node.
         node: String,
     },
-    /// Give a machine no installer until it is released.
+    /// Withhold the installer from a machine until it is released.
     #[command(after_help = EXIT_CODES)]
     Hold {
         /// The machine, by name or MAC.
         node: String,
-        /// Why, for people to read.
+        /// The reason, shown in `nodes`.
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Clear a machine's holds and the count of its failed attempts.
+    /// Clear a machine's holds and its count of failed attempts.
     #[command(after_help = EXIT_CODES)]
     Release {
         /// The machine, by name or MAC.
@@ -359,42 +347,41 @@ pub(super) enum ChangeCommand {
         #[arg(long, conflicts_with = "node")]
         all: bool,
     },
-    /// Record that a machine is installed although the server did not see it.
+    /// Record that a machine is installed, although it did not report so.
     #[command(after_help = EXIT_CODES)]
     Mark {
         /// The machine, by name or MAC.
         node: String,
-        /// What it is.
+        /// The state to record.
         #[arg(value_enum)]
         state: MarkState,
     },
-    /// Forget a machine's history, so that it starts from nothing.
+    /// Delete a machine's history, as if it had never booted.
     #[command(after_help = EXIT_CODES)]
     Forget {
         /// The machine, by name or MAC.
         node: String,
-        /// Even when its next network boot could then install it again.
+        /// Proceed even if its next network boot could then install it again.
         #[arg(long)]
         wipe_allowed: bool,
     },
-    /// Let a machine that waits in the microkernel switch itself off.
+    /// Power off a machine that is waiting in the microkernel.
     #[command(after_help = EXIT_CODES)]
     PowerOff {
         /// The machine, by name or MAC.
         node: String,
     },
-    /// Hand out no installer to anybody until `resume`.
+    /// Withhold installers from all machines until `resume`.
     #[command(after_help = EXIT_CODES)]
     Pause,
-    /// Hand out installers again.
+    /// Allow installations again.
     #[command(after_help = EXIT_CODES)]
     Resume,
 }
 
-/// What a machine can be marked as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum MarkState {
-    /// Its disk holds the system that it should.
+    /// The right system is on its disk.
     Installed,
 }
 

@@ -1,4 +1,4 @@
-//! `check`: every mistake of the site at once.
+//! `check`: reports every error in the site.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::{
     site::{self, ReportStyle, Severity},
 };
 
-/// How wide a report is where nobody watches.
+/// The width of a report in columns if standard output is not a terminal.
 const WIDTH: usize = 120;
 
 pub(super) fn run(root: &Path, json: bool, terminal: &Terminal) -> CliResult {
@@ -25,26 +25,26 @@ pub(super) fn run(root: &Path, json: bool, terminal: &Terminal) -> CliResult {
     loaded.snapshot.site.sources.sort(&mut loaded.diagnostics);
     let text = match json {
         true => as_json(&loaded),
-        false => written(&loaded, running(root), terminal),
+        false => report_text(&loaded, running_revision(root), terminal),
     };
     terminal.show(&text)?;
     if loaded.is_sound() {
         Ok(())
     } else {
-        Err(Failure::said())
+        Err(Failure::already_reported())
     }
 }
 
-/// Loads a site as the server does, everything rendered for everyone.
+/// Loads a site as the server does, with all documents of all nodes rendered.
 pub(super) fn loaded(root: &Path) -> CliResult<Loaded> {
     if !is_site(root) {
         return Err(no_site(root));
     }
     let loaded = load::offline(root);
-    Ok(loaded.with_context(|| format!("the site `{}` cannot be read", root.display()))?)
+    Ok(loaded.with_context(|| format!("cannot read the site `{}`", root.display()))?)
 }
 
-/// Writes diagnostics for the terminal.
+/// Formats diagnostics for the terminal.
 pub(super) fn report(
     loaded: &Loaded,
     diagnostics: &[site::Diagnostic],
@@ -57,7 +57,7 @@ pub(super) fn report(
     site::report(diagnostics, &loaded.snapshot.site.sources, style)
 }
 
-fn written(loaded: &Loaded, running: Option<String>, terminal: &Terminal) -> String {
+fn report_text(loaded: &Loaded, running: Option<String>, terminal: &Terminal) -> String {
     let sources = &loaded.snapshot.site.sources;
     let mut text = report(loaded, &loaded.diagnostics, terminal);
     if !text.is_empty() {
@@ -71,14 +71,14 @@ fn written(loaded: &Loaded, running: Option<String>, terminal: &Terminal) -> Str
         site::counted(nodes, "node")
     );
     if let Some(revision) = running.filter(|_| !loaded.is_sound()) {
-        text += &format!(" The running server keeps revision {revision}.");
+        text += &format!(" The running server still serves revision {revision}.");
     }
     text + "\n"
 }
 
-/// The revision that the running server serves, when there is one and it is this site's.
-fn running(root: &Path) -> Option<String> {
-    // Whether a server runs is of no consequence for the site's mistakes.
+/// The revision that this site's running server serves.
+fn running_revision(root: &Path) -> Option<String> {
+    // An error here does not affect the result of `check`.
     let (_, status) = ApiClient::find(root).ok()??;
     Some(plain(status.get("revision")?.as_str()?))
 }

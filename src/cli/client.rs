@@ -20,16 +20,16 @@ use crate::{
     site::{LoadCache, SiteFiles, read_config},
 };
 
-/// Where the server listens for operators unless its configuration says otherwise.
-const DEFAULT: &str = "127.0.0.1";
+/// The operator API's default address.
+const DEFAULT_ADDRESS: &str = "127.0.0.1";
 
-/// And at which port.
-const PORT: u16 = 8067;
+/// The operator API's default port.
+const DEFAULT_PORT: u16 = 8067;
 
-/// No answer is longer than this.
-const LONGEST: u64 = 1 << 30;
+/// The largest answer that is read, in bytes.
+const MAX_ANSWER_BYTES: u64 = 1 << 30;
 
-/// A server that has answered for our site.
+/// A connection to the operator API.
 #[derive(Debug, Clone)]
 pub(super) struct ApiClient {
     base: String,
@@ -37,7 +37,7 @@ pub(super) struct ApiClient {
     agent: Agent,
 }
 
-/// What the server says when it does not do what it was asked.
+/// The body of an error response.
 #[derive(Deserialize)]
 struct ErrorBody {
     error: String,
@@ -46,19 +46,19 @@ struct ErrorBody {
 }
 
 impl ApiClient {
-    /// Finds the server of the site at `site`, with what it says of itself; none when nobody answers for it. Where
-    /// there is no site, it is whichever server answers.
+    /// Finds the running server of the site at `site`, and its status; `None` if no server of this site answers. If
+    /// `site` is not a site, any server that answers is accepted.
     pub(super) fn find(site: &Path) -> CliResult<Option<(ApiClient, Value)>> {
         let client = ApiClient::of(site)?;
         let Ok(response) = client.get("/api/v1/status") else {
             return Ok(None);
         };
         let status: Option<Value> = match response.status().as_u16() {
-            200 => serde_json::from_slice(&client.whole(response)?).ok(),
+            200 => serde_json::from_slice(&client.body(response)?).ok(),
             401 | 403 => return Err(client.refusal(response)),
             _ => None,
         };
-        // What answers there may be another site's server, or no server of ours at all.
+        // Another site's server, or another program, may listen there.
         let ours = status.filter(|status| is_served(status, site));
         Ok(ours.map(|status| (client, status)))
     }
@@ -69,20 +69,20 @@ impl ApiClient {
             .operator
             .listen
             .as_ref()
-            .map_or(DEFAULT, |listen| &listen.value);
+            .map_or(DEFAULT_ADDRESS, |listen| &listen.value);
         let token = config
             .operator
             .token_file
             .as_ref()
             .map(|file| token(&site.join(&file.value)));
         Ok(ApiClient {
-            base: format!("http://{}", reachable(listen, PORT)),
+            base: format!("http://{}", reachable(listen, DEFAULT_PORT)),
             token: token.transpose()?,
             agent: agent(),
         })
     }
 
-    /// The server of the site at `site` whose operators' listener is at `address`.
+    /// The server of the site at `site` whose operator API listens at `address`.
     pub(super) fn at(address: SocketAddr, site: &Path) -> CliResult<ApiClient> {
         let client = ApiClient::of(site)?;
         Ok(ApiClient {
@@ -91,23 +91,21 @@ impl ApiClient {
         })
     }
 
-    /// Puts a question.
-    pub(super) fn ask(&self, question: &OperatorQuery) -> CliResult<Vec<u8>> {
-        self.whole(self.reached(self.get(&path_of(question)))?)
+    pub(super) fn query(&self, question: &OperatorQuery) -> CliResult<Vec<u8>> {
+        self.body(self.response(self.get(&path_of(question)))?)
     }
 
-    /// Reads a machine's log as it grows.
+    /// Streams a machine's log, including entries that are written later.
     pub(super) fn follow(&self, node: &str) -> CliResult<BufReader<impl Read + use<>>> {
-        let path = format!("/api/v1/nodes/{}/log?follow=true", escaped(node));
-        let response = self.reached(self.get(&path))?;
+        let path = format!("/api/v1/nodes/{}/log?follow=true", percent_encoded(node));
+        let response = self.response(self.get(&path))?;
         if response.status() == 200 {
             return Ok(BufReader::new(response.into_body().into_reader()));
         }
         Err(self.refusal(response))
     }
 
-    /// Gives an order.
-    pub(super) fn order(&self, order: &OperatorCommand) -> CliResult<Vec<u8>> {
+    pub(super) fn send(&self, order: &OperatorCommand) -> CliResult<Vec<u8>> {
         let (path, body) = path_and_body(order);
         let request = self.agent.post(format!("{}{path}", self.base));
         let request = request.header("Content-Type", "application/json");
@@ -115,7 +113,7 @@ impl ApiClient {
             Some(token) => request.header("Authorization", format!("Bearer {token}")),
             None => request,
         };
-        self.whole(self.reached(request.send(body.to_string()))?)
+        self.body(self.response(request.send(body.to_string()))?)
     }
 
     fn get(&self, path: &str) -> Result<Response<Body>, ureq::Error> {
@@ -128,24 +126,24 @@ impl ApiClient {
         }
     }
 
-    fn reached(&self, answer: Result<Response<Body>, ureq::Error>) -> CliResult<Response<Body>> {
+    fn response(&self, answer: Result<Response<Body>, ureq::Error>) -> CliResult<Response<Body>> {
         answer.map_err(|error| {
             Failure::unreachable(anyhow!(
-                "the server at {} stopped answering: {error}",
+                "lost the connection to the server at {}: {error}",
                 self.base
             ))
         })
     }
 
-    fn whole(&self, response: Response<Body>) -> CliResult<Vec<u8>> {
+    fn body(&self, response: Response<Body>) -> CliResult<Vec<u8>> {
         if response.status() != 200 {
             return Err(self.refusal(response));
         }
         let mut body = Vec::new();
-        let mut reader = response.into_body().into_reader().take(LONGEST);
+        let mut reader = response.into_body().into_reader().take(MAX_ANSWER_BYTES);
         reader
             .read_to_end(&mut body)
-            .context("the server's answer broke off")?;
+            .context("the server's answer is incomplete")?;
         Ok(body)
     }
 
@@ -162,7 +160,7 @@ impl ApiClient {
             .and_then(|_| serde_json::from_slice::<ErrorBody>(&body).ok());
         match refused {
             Some(refused) if status == 401 || status == 403 => Failure::refused(anyhow!(
-                "the server at {} refuses us: {}",
+                "the server at {} denied access: {}",
                 self.base,
                 refused.error
             ))
@@ -175,30 +173,30 @@ impl ApiClient {
     }
 }
 
-/// Tells whether the server that says `status` of itself serves the site at `site`.
+/// Whether the server with this status serves the site at `site`.
 fn is_served(status: &Value, site: &Path) -> bool {
     let Some(theirs) = status.get("site").and_then(Value::as_str) else {
         return false;
     };
     match (fs::canonicalize(theirs), fs::canonicalize(site)) {
         (Ok(theirs), Ok(ours)) => theirs == ours || !is_site(site),
-        // A server in a container knows its site by another path.
+        // A server in a container has its site at another path.
         _ => true,
     }
 }
 
-/// Tells whether there is a site at all.
+/// Whether the directory is a site.
 pub(super) fn is_site(site: &Path) -> bool {
     site.join("bootwright.toml").exists() || site.join("policies.d").is_dir()
 }
 
-/// What is said where there is none.
+/// The error if it is not.
 pub(super) fn no_site(site: &Path) -> Failure {
     let shown = site.display();
     Failure::unreachable(anyhow!(
-        "there is no site at `{shown}`: neither bootwright.toml nor policies.d/"
+        "`{shown}` is not a site: it has neither bootwright.toml nor policies.d/"
     ))
-    .help("say where it is: --site DIR, or BOOTWRIGHT_SITE; `bootwright init DIR` writes one")
+    .help("name the site with --site DIR or BOOTWRIGHT_SITE, or create one: `bootwright init DIR`")
 }
 
 fn agent() -> Agent {
@@ -211,7 +209,7 @@ fn agent() -> Agent {
     config.into()
 }
 
-/// `bootwright.toml` of a site, as far as it can be read. Mistakes in it are the business of `check`.
+/// The settings of a site's `bootwright.toml`. Invalid settings are skipped; `check` reports them.
 pub(super) fn config(site: &Path) -> CliResult<ServerConfig> {
     let name = "bootwright.toml";
     let mut files = SiteFiles::default();
@@ -221,7 +219,7 @@ pub(super) fn config(site: &Path) -> CliResult<ServerConfig> {
         Err(error) => {
             let path = site.join(name);
             let error =
-                anyhow::Error::new(error).context(format!("`{}` cannot be read", path.display()));
+                anyhow::Error::new(error).context(format!("cannot read `{}`", path.display()));
             return Err(Failure::unreachable(error));
         }
     }
@@ -231,11 +229,11 @@ pub(super) fn config(site: &Path) -> CliResult<ServerConfig> {
 
 fn token(path: &Path) -> CliResult<String> {
     let text = fs::read_to_string(path)
-        .with_context(|| format!("the operators' token `{}` cannot be read", path.display()))?;
+        .with_context(|| format!("cannot read the operator token `{}`", path.display()))?;
     Ok(text.trim().to_string())
 }
 
-/// The address at which a listener is reached from here: that of all addresses is reached by loopback.
+/// The address for connecting to a listener from this host: loopback for a listener on all addresses.
 pub(super) fn reachable(listen: &str, port: u16) -> String {
     let bare = listen.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, port));
     let Ok(address) = bare.or_else(|_| listen.parse()) else {
@@ -250,7 +248,7 @@ pub(super) fn reachable(listen: &str, port: u16) -> String {
 }
 
 fn path_of(question: &OperatorQuery) -> String {
-    let of = |node: &str, step: &str| format!("/api/v1/nodes/{}{step}", escaped(node));
+    let of = |node: &str, step: &str| format!("/api/v1/nodes/{}{step}", percent_encoded(node));
     match question {
         OperatorQuery::Nodes => "/api/v1/nodes".into(),
         OperatorQuery::Status => "/api/v1/status".into(),
@@ -262,12 +260,12 @@ fn path_of(question: &OperatorQuery) -> String {
         OperatorQuery::Log {
             node,
             after: Some(after),
-        } => of(node, &format!("/log?after={}", escaped(after))),
+        } => of(node, &format!("/log?after={}", percent_encoded(after))),
     }
 }
 
 fn path_and_body(order: &OperatorCommand) -> (String, Value) {
-    let of = |node: &str, verb: &str| format!("/api/v1/nodes/{}/{verb}", escaped(node));
+    let of = |node: &str, verb: &str| format!("/api/v1/nodes/{}/{verb}", percent_encoded(node));
     let nothing = || serde_json::json!({});
     match order {
         OperatorCommand::Reinstall(node) => (of(node, "reinstall"), nothing()),
@@ -289,8 +287,8 @@ fn path_and_body(order: &OperatorCommand) -> (String, Value) {
     }
 }
 
-/// A name as one step of a path.
-fn escaped(name: &str) -> String {
+/// A name as one segment of a URL path.
+fn percent_encoded(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
     let step = |byte: u8| match plain(byte) {
         true => char::from(byte).to_string(),
@@ -314,12 +312,12 @@ mod tests {
             ("::1", "[::1]:8067"),
             ("127.0.0.1", "127.0.0.1:8067"),
         ] {
-            assert_eq!(reachable(listen, PORT), expected);
+            assert_eq!(reachable(listen, DEFAULT_PORT), expected);
         }
     }
 
     #[test]
-    fn names_are_one_step_of_a_path() {
+    fn names_are_one_segment_of_a_path() {
         let node = |name: &str| path_of(&OperatorQuery::Node(name.into()));
         assert_eq!(node("00:50:56:aa:bb:01"), "/api/v1/nodes/00:50:56:aa:bb:01");
         assert_eq!(node("../x y"), "/api/v1/nodes/..%2Fx%20y");

@@ -1,4 +1,4 @@
-//! `explain`: why a machine gets what it gets.
+//! `explain`: what a machine gets at its next boot, and why.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use super::{
     failure::CliResult,
-    nodes::{parsed, show_json, words},
-    query::ask,
+    nodes::{parsed, show_json, value_text},
+    query::query,
     terminal::{Terminal, plain, state_style},
 };
 use crate::net::http::OperatorQuery;
 
-/// The answer, as far as it is shown.
+/// The fields of the answer that are shown.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct ExplainAnswer {
@@ -32,7 +32,7 @@ struct ExplainAnswer {
     policies: Vec<PolicyVerdict>,
 }
 
-/// One value and where it comes from.
+/// A value and its source.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct ValueOrigin {
@@ -43,7 +43,7 @@ struct ValueOrigin {
     shadows: Vec<ShadowedValue>,
 }
 
-/// A value that another one covers.
+/// A value that a more specific one overrides.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct ShadowedValue {
@@ -51,7 +51,7 @@ struct ShadowedValue {
     from: String,
 }
 
-/// A policy that does not bind the machine.
+/// A policy that does not match the machine, and why.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct PolicyVerdict {
@@ -62,14 +62,14 @@ struct PolicyVerdict {
 }
 
 pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
-    let answer = ask(site, &OperatorQuery::Explain(name.into()), terminal)?;
+    let answer = query(site, &OperatorQuery::Explain(name.into()), terminal)?;
     if json {
         return show_json(&answer, terminal);
     }
-    Ok(terminal.show(&written(&parsed(&answer)?, terminal))?)
+    Ok(terminal.show(&explanation_text(&parsed(&answer)?, terminal))?)
 }
 
-fn written(explained: &ExplainAnswer, terminal: &Terminal) -> String {
+fn explanation_text(explained: &ExplainAnswer, terminal: &Terminal) -> String {
     let mut text = binding(explained) + "\n";
     let state = terminal.paint(&plain(&explained.state), state_style(&explained.state));
     let reason = explained
@@ -82,7 +82,7 @@ fn written(explained: &ExplainAnswer, terminal: &Terminal) -> String {
         text += &format!("  tags: {}\n", plain(&explained.tags.join(", ")));
     }
     for (tag, why) in &explained.tags_unknown {
-        text += &format!("  tag {} cannot be told: {}\n", plain(tag), plain(why));
+        text += &format!("  tag {} is unknown: {}\n", plain(tag), plain(why));
     }
     if !explained.values.is_empty() {
         text += "  values\n";
@@ -95,7 +95,7 @@ fn written(explained: &ExplainAnswer, terminal: &Terminal) -> String {
     text
 }
 
-/// The first line: what says what the machine gets.
+/// The first line: the source of the machine's task.
 fn binding(explained: &ExplainAnswer) -> String {
     let name = plain(&explained.name);
     let declared = explained
@@ -114,10 +114,10 @@ fn binding(explained: &ExplainAnswer) -> String {
     match (&explained.policy, &explained.task) {
         (Some(policy), _) => format!("{name} is bound to policy {}{places}", plain(policy)),
         (None, Some(task)) => format!(
-            "{name} says itself that it gets task {}{places}",
+            "{name}: task {}, set by its own declaration{places}",
             plain(task)
         ),
-        (None, None) => format!("nothing binds {name}{places}"),
+        (None, None) => format!("{name} has no policy and no task of its own{places}"),
     }
 }
 
@@ -129,13 +129,13 @@ fn values(values: &[ValueOrigin], terminal: &Terminal) -> String {
             let from = value.from.as_deref().unwrap_or("(built in)");
             [
                 plain(&value.key),
-                plain(&words(&value.value)),
+                plain(&value_text(&value.value)),
                 plain(from),
                 remark(value),
             ]
         })
         .collect();
-    // A long value pushes what follows it; the others stay aligned.
+    // A value longer than the limit shifts its own line; the others stay aligned.
     let width = |column: usize| {
         rows.iter()
             .map(|row| row[column].chars().count())
@@ -161,7 +161,7 @@ fn remark(value: &ValueOrigin) -> String {
     let shadows: Vec<String> = value
         .shadows
         .iter()
-        .map(|shadow| format!("{} ({})", words(&shadow.value), shadow.from))
+        .map(|shadow| format!("{} ({})", value_text(&shadow.value), shadow.from))
         .collect();
     let shadows = (!shadows.is_empty()).then(|| format!("shadows {}", shadows.join(", ")));
     let remarks: Vec<String> = detail.into_iter().chain(shadows).collect();
@@ -193,7 +193,7 @@ mod tests {
     use crate::cli::terminal::Color;
 
     #[test]
-    fn an_explanation_reads_from_the_top() {
+    fn an_explanation_has_every_part() {
         let explained = serde_json::json!({
             "name": "esx02",
             "state": "bound",
@@ -212,12 +212,12 @@ mod tests {
         });
         let explained: ExplainAnswer = serde_json::from_value(explained).unwrap();
         assert_eq!(
-            written(&explained, &Terminal::new(Color::Never)),
+            explanation_text(&explained, &Terminal::new(Color::Never)),
             "esx02 is bound to policy esxi (declared: policies.d/nodes/esx02.kdl:3)\n\
              \x20 state: bound\n\
              \x20 next network boot: installer (installs wanted 2, done 1)\n\
              \x20 tags: gpu\n\
-             \x20 tag fast cannot be told: `cores` is not known\n\
+             \x20 tag fast is unknown: `cores` is not known\n\
              \x20 values\n\
              \x20   address  192.0.2.12/24  a.kdl:4     (prefix from network lab, n.kdl:2)\n\
              \x20   dns      192.0.2.53     p.kdl:9     shadows 192.0.2.2 (n.kdl:4)\n\

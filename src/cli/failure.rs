@@ -1,13 +1,13 @@
-//! How a command ends that did not do what it was asked.
+//! Why a command failed: the error, how to fix it, the exit code.
 
 use std::{io, process::ExitCode};
 
 use super::terminal::Terminal;
 
-/// What every command comes to.
+/// The result of a command.
 pub(super) type CliResult<T = ()> = Result<T, Failure>;
 
-/// Why a command did not do what it was asked.
+/// The error of a command.
 #[derive(Debug)]
 pub(super) struct Failure {
     code: FailureKind,
@@ -15,39 +15,36 @@ pub(super) struct Failure {
     help: Option<String>,
 }
 
-/// The exit codes, as `--help` tells them.
+/// The kinds of failure. Each has the exit code that `--help` documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureKind {
-    /// What was shown says it already: the site has errors.
+    /// The errors have been printed already.
     AlreadyReported,
     /// The site has errors, or the command was refused.
     Refused,
-    /// The command line is wrong.
+    /// Invalid command line.
     Usage,
-    /// What it needs cannot be reached: server, state, network, files.
+    /// The server, its state, the network or a file is unreachable.
     Unreachable,
 }
 
 impl Failure {
-    /// The site has errors, and they have been shown.
-    pub(super) fn said() -> Failure {
+    /// The errors have been printed already: only the exit code is left.
+    pub(super) fn already_reported() -> Failure {
         Failure::new(
             FailureKind::AlreadyReported,
             anyhow::anyhow!("the site has errors"),
         )
     }
 
-    /// It was refused.
     pub(super) fn refused(error: impl Into<anyhow::Error>) -> Failure {
         Failure::new(FailureKind::Refused, error)
     }
 
-    /// The command line is wrong.
     pub(super) fn usage(error: &str) -> Failure {
         Failure::new(FailureKind::Usage, anyhow::anyhow!("{error}"))
     }
 
-    /// What it needs cannot be reached.
     pub(super) fn unreachable(error: impl Into<anyhow::Error>) -> Failure {
         Failure::new(FailureKind::Unreachable, error)
     }
@@ -60,7 +57,7 @@ impl Failure {
         }
     }
 
-    /// The same with what to do about it.
+    /// Adds how to fix it.
     pub(super) fn help(self, help: impl Into<String>) -> Failure {
         Failure {
             help: Some(help.into()),
@@ -68,16 +65,15 @@ impl Failure {
         }
     }
 
-    /// The same with what to do about it, where there is something.
     pub(super) fn maybe_help(self, help: Option<String>) -> Failure {
         Failure { help, ..self }
     }
 
-    /// Tells the operator, and the shell.
+    /// Prints the error and returns the exit code.
     pub(super) fn report(&self, terminal: &Terminal) -> ExitCode {
         let silent = self.code == FailureKind::AlreadyReported || self.is_broken_pipe();
         if !silent {
-            terminal.error(&self.words(), self.help.as_deref());
+            terminal.error(&self.message(), self.help.as_deref());
         }
         match self.code {
             _ if self.is_broken_pipe() => ExitCode::SUCCESS,
@@ -87,24 +83,24 @@ impl Failure {
         }
     }
 
-    /// The error and its causes on one line, without the numbers that the system has for them.
-    pub(super) fn words(&self) -> String {
+    /// The error and its causes on one line, without "(os error N)".
+    pub(super) fn message(&self) -> String {
         let text = format!("{:#}", self.error);
         let mut parts = text.split(" (os error ");
-        let mut words = parts.next().unwrap_or_default().to_string();
+        let mut message = parts.next().unwrap_or_default().to_string();
         for part in parts {
-            words += part.split_once(')').map_or(part, |(_number, rest)| rest);
+            message += part.split_once(')').map_or(part, |(_number, rest)| rest);
         }
-        words
+        message
     }
 
-    /// Whoever was reading has seen enough: `bootwright nodes | head`.
+    /// The reader of a pipe closed it: `bootwright nodes | head`.
     fn is_broken_pipe(&self) -> bool {
         let cause = self.error.downcast_ref::<io::Error>();
         cause.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// The first of its causes that is of this type.
+    /// The first cause of this type.
     pub(super) fn cause<E: std::error::Error + Send + Sync + 'static>(&self) -> Option<&E> {
         self.error.chain().find_map(|cause| cause.downcast_ref())
     }
@@ -127,18 +123,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_follow_without_their_numbers() {
+    fn causes_follow_without_their_error_numbers() {
         let error =
             anyhow::Error::new(io::Error::from_raw_os_error(2)).context("`a` cannot be read");
         assert_eq!(
-            Failure::from(error).words(),
+            Failure::from(error).message(),
             "`a` cannot be read: No such file or directory"
         );
         let error = anyhow::Error::new(io::Error::from_raw_os_error(2))
             .context("x")
             .context("y (os error 1) z");
         assert_eq!(
-            Failure::from(error).words(),
+            Failure::from(error).message(),
             "y z: x: No such file or directory"
         );
     }

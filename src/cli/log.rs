@@ -1,4 +1,4 @@
-//! `nodes NAME log`: what has happened to a machine, line by line.
+//! `nodes NAME log`: a machine's history, one line per event.
 
 use std::{collections::BTreeSet, io::BufRead, path::Path};
 
@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use super::{
     client::ApiClient,
     failure::{CliResult, Failure},
-    query::ask,
+    query::query,
     terminal::{Terminal, plain},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 };
 
 pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
-    let log = ask(
+    let log = query(
         site,
         &OperatorQuery::Log {
             node: name.into(),
@@ -28,26 +28,26 @@ pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> C
     if json {
         return Ok(terminal.show_bytes(&log)?);
     }
-    let lines = written(&log, terminal);
+    let lines = formatted(&log, terminal);
     if lines.is_empty() {
-        terminal.note(&format!("nothing has happened to {name} yet"));
+        terminal.note(&format!("{name} has no history yet"));
     }
     Ok(terminal.show(&lines.concat())?)
 }
 
-/// Shows the log so far and goes on as it grows, until the server or the operator ends it.
+/// Prints the log, then new entries as they are written, until the server stops or the operator interrupts.
 pub(super) fn follow(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
     let Some((client, _)) = ApiClient::find(site)? else {
         return Err(Failure::unreachable(anyhow!(
-            "no server answers, so nothing will be added to the log"
+            "server not running: nothing is added to the log"
         ))
-        .help("leave --follow out to read it, or start the server: `bootwright serve`"));
+        .help("read the log without --follow, or start the server: `bootwright serve`"));
     };
     for line in client.follow(name)?.lines() {
-        let line = line.context("the server has ended the log")?;
+        let line = line.context("the server closed the connection")?;
         match json {
             true => terminal.show(&(line + "\n"))?,
-            false => written(line.as_bytes(), terminal)
+            false => formatted(line.as_bytes(), terminal)
                 .iter()
                 .try_for_each(|line| terminal.show(line))?,
         }
@@ -55,40 +55,40 @@ pub(super) fn follow(site: &Path, name: &str, json: bool, terminal: &Terminal) -
     Ok(())
 }
 
-/// Puts lines of the journal into words, each with its line feed.
-pub(super) fn written(log: &[u8], terminal: &Terminal) -> Vec<String> {
+/// Formats lines of the journal, each with its line feed.
+pub(super) fn formatted(log: &[u8], terminal: &Terminal) -> Vec<String> {
     let text = String::from_utf8_lossy(log);
     let lines: Vec<&str> = text
         .lines()
         .filter(|line| !line.trim().is_empty())
         .collect();
-    let mut ended = BTreeSet::new();
+    let mut finished = BTreeSet::new();
     let mut kept: Vec<String> = Vec::new();
     for line in lines.into_iter().rev() {
-        if !is_told_again(line, &mut ended) {
-            kept.push(worded(line, terminal) + "\n");
+        if !is_superseded(line, &mut finished) {
+            kept.push(format_line(line, terminal) + "\n");
         }
     }
     kept.reverse();
     kept
 }
 
-/// That a document was asked for is told again by how that ended, in a line that comes later.
-fn is_told_again(line: &str, ended: &mut BTreeSet<(u32, String)>) -> bool {
+/// Whether a later line supersedes this one: the end of a document's download supersedes its start.
+fn is_superseded(line: &str, finished: &mut BTreeSet<(u32, String)>) -> bool {
     let Ok(ParsedLine::Known(line)) = JournalLine::parse(line) else {
         return false;
     };
     match line.event {
         Event::Document { attempt, name, .. } | Event::Aborted { attempt, name } => {
-            ended.insert((attempt, name));
+            finished.insert((attempt, name));
             false
         }
-        Event::Serving { attempt, name } => ended.remove(&(attempt, name)),
+        Event::Serving { attempt, name } => finished.remove(&(attempt, name)),
         _ => false,
     }
 }
 
-fn worded(line: &str, terminal: &Terminal) -> String {
+fn format_line(line: &str, terminal: &Terminal) -> String {
     match JournalLine::parse(line) {
         Ok(ParsedLine::Known(line)) => {
             let words = journal::describe(&line);
@@ -99,14 +99,14 @@ fn worded(line: &str, terminal: &Terminal) -> String {
                 plain(&words.detail)
             );
             if let Some(likely) = words.likely {
-                // Under the detail: a moment has 23 characters.
+                // Below the detail: a timestamp has 23 characters.
                 text += &format!("\n{:37}likely: {likely}", "");
             }
             text
         }
         Ok(ParsedLine::Unknown { at, event, .. }) => {
             format!(
-                "{}  {:<10}  (of a later version)",
+                "{}  {:<10}  (written by a newer version)",
                 terminal.moment(at),
                 plain(&event)
             )
@@ -149,13 +149,13 @@ mod tests {
     use crate::cli::terminal::Color;
 
     #[test]
-    fn every_line_is_put_into_words() {
+    fn every_line_is_formatted() {
         let log = br#"{"at":"2026-11-22T12:00:00.120Z","machine":"00000000000000ab","event":"document","attempt":1,"name":"ks.cfg","bytes":1900}
 
 {"at":"2026-11-22T12:00:01.000Z","machine":"00000000000000ab","event":"teleported","critical":true}
 nonsense"#;
         let terminal = Terminal::new(Color::Never);
-        let lines = written(log, &terminal);
+        let lines = formatted(log, &terminal);
         assert_eq!(lines.len(), 3);
         assert!(
             lines[0].ends_with("00.120  document    ks.cfg (1.9 kB)\n"),
@@ -163,7 +163,7 @@ nonsense"#;
             lines[0]
         );
         assert!(
-            lines[1].ends_with("01.000  teleported  (of a later version)\n"),
+            lines[1].ends_with("01.000  teleported  (written by a newer version)\n"),
             "{}",
             lines[1]
         );

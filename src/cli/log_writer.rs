@@ -1,8 +1,8 @@
-//! What the server tells on standard output, written beside its work.
+//! The server's log on standard output, written by a thread of its own.
 //!
-//! A line is told while machines wait for the answers that come after it, so whoever tells it only leaves it
-//! here, and a thread writes what has gathered. Where nobody reads (a terminal that was halted, a full pipe) the
-//! server goes on: lines beyond [`MAX_QUEUED_BYTES`] are dropped, and their number is told.
+//! Machines wait while a line is logged, so logging only appends to a queue, and a thread writes the queue. If standard
+//! output blocks (a stopped terminal, a full pipe) the server continues: lines beyond [`MAX_QUEUED_BYTES`] are dropped,
+//! and their number is logged.
 
 use std::{
     io::{self, Write},
@@ -14,19 +14,17 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes that may wait to be written.
 const MAX_QUEUED_BYTES: usize = 1 << 20;
 
-/// How long lines gather before they are written.
+/// Lines are collected for this long and written together.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Where lines are left to be written.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LogWriter(Arc<LogQueue>);
 
 #[derive(Debug, Default)]
 struct LogQueue {
-    waiting: Mutex<QueuedLines>,
+    queued: Mutex<QueuedLines>,
     changed: Condvar,
 }
 
@@ -38,36 +36,36 @@ struct QueuedLines {
 }
 
 impl LogWriter {
-    /// Starts the thread that writes.
+    /// Starts the writing thread.
     pub(super) fn start() -> io::Result<LogWriter> {
-        let told = LogWriter::default();
-        let shared = told.0.clone();
+        let writer = LogWriter::default();
+        let queue = writer.0.clone();
         thread::Builder::new()
             .name("log".into())
-            .spawn(move || shared.write_all())?;
-        Ok(told)
+            .spawn(move || queue.write_forever())?;
+        Ok(writer)
     }
 
-    /// Waits until everything that was told is written.
+    /// Waits until all queued lines are written.
     pub(super) fn flush(&self) {
-        let mut waiting = self.0.lock();
-        while waiting.is_writing || !waiting.lines.is_empty() {
-            waiting = self.0.wait(waiting);
+        let mut queued = self.0.lock();
+        while queued.is_writing || !queued.lines.is_empty() {
+            queued = self.0.wait(queued);
         }
     }
 }
 
-/// Takes one line at a time.
+/// Each write is one line.
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut waiting = self.0.lock();
-        if waiting.lines.len() + line.len() > MAX_QUEUED_BYTES {
-            waiting.dropped += 1;
+        let mut queued = self.0.lock();
+        if queued.lines.len() + line.len() > MAX_QUEUED_BYTES {
+            queued.dropped += 1;
             return Ok(line.len());
         }
-        let is_first = waiting.lines.is_empty() && !waiting.is_writing;
-        waiting.lines.extend_from_slice(line);
-        drop(waiting);
+        let is_first = queued.lines.is_empty() && !queued.is_writing;
+        queued.lines.extend_from_slice(line);
+        drop(queued);
         if is_first {
             self.0.changed.notify_all();
         }
@@ -88,28 +86,26 @@ impl MakeWriter<'_> for LogWriter {
 }
 
 impl LogQueue {
-    fn write_all(&self) {
+    fn write_forever(&self) {
         loop {
-            let mut waiting = self.lock();
-            while waiting.lines.is_empty() {
-                waiting = self.wait(waiting);
+            let mut queued = self.lock();
+            while queued.lines.is_empty() {
+                queued = self.wait(queued);
             }
-            waiting.is_writing = true;
-            drop(waiting);
+            queued.is_writing = true;
+            drop(queued);
             thread::sleep(FLUSH_INTERVAL);
-            let mut waiting = self.lock();
-            let (mut lines, dropped) = (
-                mem::take(&mut waiting.lines),
-                mem::take(&mut waiting.dropped),
-            );
-            drop(waiting);
+            let mut queued = self.lock();
+            let (mut lines, dropped) =
+                (mem::take(&mut queued.lines), mem::take(&mut queued.dropped));
+            drop(queued);
             if dropped > 0 {
                 lines.extend(
-                    format!("{dropped} lines were dropped here: nobody read them\n").bytes(),
+                    format!("{dropped} log lines dropped: standard output was blocked\n").bytes(),
                 );
             }
             let mut out = io::stdout().lock();
-            // When standard output is gone there is nobody to tell it to.
+            // If standard output is closed, there is no other place to log to.
             drop(out.write_all(&lines).and_then(|()| out.flush()));
             drop(out);
             self.lock().is_writing = false;
@@ -118,11 +114,11 @@ impl LogQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, QueuedLines> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, waiting: MutexGuard<'a, QueuedLines>) -> MutexGuard<'a, QueuedLines> {
-        let woken = self.changed.wait(waiting);
+    fn wait<'a>(&self, queued: MutexGuard<'a, QueuedLines>) -> MutexGuard<'a, QueuedLines> {
+        let woken = self.changed.wait(queued);
         woken.unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -132,14 +128,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_that_nobody_reads_are_dropped() {
-        // No thread writes: nobody reads.
-        let mut told = LogWriter::default();
+    fn lines_beyond_the_limit_are_dropped_and_counted() {
+        // Without the writing thread the queue only grows.
+        let mut writer = LogWriter::default();
         let line = [b'x'; 1_000];
         for _ in 0..2_000 {
-            told.write_all(&line).unwrap();
+            writer.write_all(&line).unwrap();
         }
-        let waiting = told.0.lock();
-        assert_eq!((waiting.lines.len(), waiting.dropped), (1_048_000, 952));
+        let queued = writer.0.lock();
+        assert_eq!((queued.lines.len(), queued.dropped), (1_048_000, 952));
     }
 }

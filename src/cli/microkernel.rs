@@ -1,4 +1,4 @@
-//! `microkernel build`: the kernel and the initial file system that machines boot which no file mentions.
+//! `microkernel build`: writes the kernel and the initrd that undeclared machines boot.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ use crate::{
 
 pub(super) fn run(root: &Path, command: &MicrokernelCommand, terminal: &Terminal) -> CliResult {
     let MicrokernelCommand::Build(build) = command;
-    // Where it is to go is asked first: what follows takes a while.
+    // The output directory is checked first, since building takes seconds.
     let (dir, owner) = match &build.output {
         Some(dir) => (dir.clone(), None),
         None => {
@@ -36,18 +36,18 @@ pub(super) fn run(root: &Path, command: &MicrokernelCommand, terminal: &Terminal
         true => vec![PathBuf::from("/lib/firmware")],
         false => build.firmware.clone(),
     };
-    // The program as it runs, also when its file was replaced.
+    // The running program, even if its file was replaced since.
     let program = Path::new("/proc/self/exe");
     let made = microkernel::initrd(&kernel, program, &firmware).map_err(Failure::unreachable)?;
     let image = fs::read(&kernel.image)
         .with_context(|| format!("cannot read `{}`", kernel.image.display()))
         .map_err(Failure::unreachable)?;
     let owner = owner.as_deref();
-    // The kernel last: where it is, the pair is whole.
+    // The kernel is written last: if it exists, the pair is complete.
     write(&dir, INITRD, &made.initrd, owner).map_err(Failure::unreachable)?;
     write(&dir, KERNEL, &image, owner).map_err(Failure::unreachable)?;
     let bytes = made.initrd.len() + image.len();
-    Ok(terminal.show(&said(&kernel, &made, bytes as u64, &dir))?)
+    Ok(terminal.show(&summary(&kernel, &made, bytes as u64, &dir))?)
 }
 
 /// The state directory of the site.
@@ -57,8 +57,8 @@ fn state(root: &Path) -> CliResult<PathBuf> {
     }
     let state = state_path(root, &config(root)?);
     state.map_err(|error| {
-        let error = anyhow::Error::new(error).context("cannot tell where the state directory is");
-        Failure::unreachable(error).help("`--output DIR` says where to write")
+        let error = anyhow::Error::new(error).context("cannot determine the state directory");
+        Failure::unreachable(error).help("`--output DIR` sets where to write")
     })
 }
 
@@ -71,11 +71,11 @@ fn kernel(build: &BuildArgs) -> CliResult<Kernel> {
     kernel.map_err(|error| {
         let help = match &error {
             KernelError::None(..) => {
-                "install one, such as Debian's package `linux-image-amd64`, or name one with `--kernel` and `--modules`"
+                "install one (Debian's package `linux-image-amd64`), or name one with `--kernel` and `--modules`"
             }
-            KernelError::NotOne(_) => "a distribution's `vmlinuz` is one",
+            KernelError::NotOne(_) => "use the `vmlinuz` of a distribution",
             KernelError::NoModules(..) => {
-                "`--modules DIR` names them: `lib/modules` of the package that the kernel is from"
+                "name them with `--modules DIR`: `lib/modules` of the kernel's package"
             }
             KernelError::Unreadable(..) => "",
         };
@@ -84,7 +84,7 @@ fn kernel(build: &BuildArgs) -> CliResult<Kernel> {
     })
 }
 
-/// Writes one of the pair. In the state directory it belongs to whom the directory belongs: the server is to read it.
+/// Writes one file of the pair. In the state directory it gets the directory's owner, so that the server can read it.
 fn write(dir: &Path, name: &str, bytes: &[u8], state: Option<&Path>) -> anyhow::Result<()> {
     let path = dir.join(name);
     let written = || -> std::io::Result<()> {
@@ -104,9 +104,9 @@ fn write(dir: &Path, name: &str, bytes: &[u8], state: Option<&Path>) -> anyhow::
     written().with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-fn said(kernel: &Kernel, made: &BuiltMicrokernel, bytes: u64, dir: &Path) -> String {
-    let mut said = format!(
-        "microkernel: Linux {}, {} modules, {} files of firmware, {} together\n  {}\n  {}\n",
+fn summary(kernel: &Kernel, made: &BuiltMicrokernel, bytes: u64, dir: &Path) -> String {
+    let mut text = format!(
+        "microkernel: Linux {}, {} modules, {} firmware files, {} in total\n  {}\n  {}\n",
         kernel.release,
         made.modules,
         made.firmware.len(),
@@ -115,23 +115,23 @@ fn said(kernel: &Kernel, made: &BuiltMicrokernel, bytes: u64, dir: &Path) -> Str
         dir.join(INITRD).display(),
     );
     if bytes > MOST_BYTES {
-        said += &format!(
-            "warning: that is more than {}: machines load it slowly\n",
+        text += &format!(
+            "warning: this is more than {}: machines load it slowly\n",
             ByteSize(MOST_BYTES)
         );
     }
     if !made.no_room.is_empty() {
-        said += &format!(
-            "without room for the firmware {}; cards that need it stay silent\n",
+        text += &format!(
+            "warning: left out for size: firmware {}; network cards that need it do not work\n",
             made.no_room.join(", ")
         );
     }
     if made.missing_firmware > 0 {
-        said += &format!(
-            "{} files of firmware that some of its drivers may ask for are not on this machine; packages such as Debian's \
-             `firmware-bnx2x` have them\n",
+        text += &format!(
+            "{} firmware files that some drivers may need are not installed on this machine (Debian: packages such as \
+             `firmware-bnx2x`)\n",
             made.missing_firmware
         );
     }
-    said
+    text
 }

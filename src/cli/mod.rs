@@ -1,8 +1,8 @@
 //! The command line: one file for each command.
 //!
-//! A command turns its arguments into one question or order, puts it to the running server ([`query`]), and shows
-//! the answer. What it shows is plain where nobody watches, and fits the terminal where somebody does
-//! ([`terminal`]). What goes wrong ends as a [`failure::Failure`]: an error, what to do about it, an exit code.
+//! A command turns its arguments into one request to the running server ([`query`], [`operate`]) and prints the answer.
+//! Output to a pipe or file is plain; on a terminal it is coloured and fits the width ([`terminal`]). Every error becomes
+//! a [`failure::Failure`]: the error, how to fix it, an exit code.
 
 mod failure;
 mod terminal;
@@ -38,9 +38,7 @@ use arguments::{Arguments, CliCommand};
 use failure::CliResult;
 use terminal::Terminal;
 
-/// Runs the program: reads its arguments, does what they say, and tells how it went.
-///
-/// As the first process of a microkernel it is the agent, and does not end.
+/// Parses the arguments and runs the command. As process 1 of the microkernel it runs the agent and never returns.
 pub fn main() -> ExitCode {
     if agent::is_init() {
         agent::run();
@@ -72,6 +70,6 @@ fn run(arguments: Arguments, terminal: &Terminal) -> CliResult {
         CliCommand::Microkernel { command } => microkernel::run(&site, &command, terminal),
         CliCommand::Repos(repos) => repos::run(&site, &repos, terminal),
         CliCommand::Manual(manual) => manual::run(&manual, terminal),
-        CliCommand::Change(order) => operate::run(&site, order, terminal),
+        CliCommand::Change(change) => operate::run(&site, change, terminal),
     }
 }

@@ -1,4 +1,4 @@
-//! `nodes NAME`: one machine on a card, with the end of its log.
+//! `nodes NAME`: one machine's status and its latest log entries.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::{
     failure::CliResult,
     log,
     nodes::{NodeStatus, now, parsed, show_json},
-    query::ask,
+    query::query,
     terminal::{Terminal, plain, state_style},
 };
 use crate::{
@@ -14,16 +14,16 @@ use crate::{
     net::http::OperatorQuery,
 };
 
-/// So many lines of the log are shown.
-const LINES: usize = 8;
+/// The number of log entries status.
+const LOG_LINES: usize = 8;
 
 pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
-    let answer = ask(site, &OperatorQuery::Node(name.into()), terminal)?;
+    let answer = query(site, &OperatorQuery::Node(name.into()), terminal)?;
     if json {
         return show_json(&answer, terminal);
     }
-    let shown: NodeStatus = parsed(&answer)?;
-    let log = ask(
+    let status: NodeStatus = parsed(&answer)?;
+    let log = query(
         site,
         &OperatorQuery::Log {
             node: name.into(),
@@ -31,33 +31,33 @@ pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> C
         },
         terminal,
     )?;
-    let log = log::written(&log, terminal);
-    let mut text = card(&shown, now(), terminal);
+    let log = log::formatted(&log, terminal);
+    let mut text = summary(&status, now(), terminal);
     if !log.is_empty() {
         text += "\n";
         text.extend(
             log.iter()
-                .skip(log.len().saturating_sub(LINES))
+                .skip(log.len().saturating_sub(LOG_LINES))
                 .map(String::as_str),
         );
     }
-    if log.len() > LINES {
+    if log.len() > LOG_LINES {
         text += &format!(
-            "\n{} lines before these: bootwright nodes {} log\n",
-            log.len() - LINES,
-            plain(&shown.name)
+            "\n{} earlier lines: bootwright nodes {} log\n",
+            log.len() - LOG_LINES,
+            plain(&status.name)
         );
     }
     Ok(terminal.show(&text)?)
 }
 
-fn card(shown: &NodeStatus, now: Timestamp, terminal: &Terminal) -> String {
-    let since = shown.since.map_or(String::new(), |since| {
+fn summary(status: &NodeStatus, now: Timestamp, terminal: &Terminal) -> String {
+    let since = status.since.map_or(String::new(), |since| {
         let ago = TimeSpan(now.since(since));
         format!(" since {} ({ago})", terminal.moment(since))
     });
-    let state = terminal.paint(&plain(&shown.state), state_style(&shown.state));
-    let mut text = format!("{}: {state}{since}\n", plain(&shown.name));
+    let state = terminal.paint(&plain(&status.state), state_style(&status.state));
+    let mut text = format!("{}: {state}{since}\n", plain(&status.name));
     let mut line = |key: &str, value: &str| {
         if !value.is_empty() {
             text += &format!("  {key:<10}  {}\n", plain(value));
@@ -66,25 +66,25 @@ fn card(shown: &NodeStatus, now: Timestamp, terminal: &Terminal) -> String {
     let or_nothing = |value: &Option<String>| value.clone().unwrap_or_default();
     let installs = format!(
         "{} wanted, {} done",
-        shown.installs.wanted, shown.installs.done
+        status.installs.wanted, status.installs.done
     );
-    line("reason", &or_nothing(&shown.reason));
-    line("policy", &or_nothing(&shown.policy));
-    line("task", &or_nothing(&shown.task));
-    line("address", &or_nothing(&shown.address));
-    line("hostname", &or_nothing(&shown.hostname));
-    line("mac", &shown.mac.join(", "));
-    line("uuid", &or_nothing(&shown.uuid));
-    line("serial", &or_nothing(&shown.serial));
-    line("firmware", &or_nothing(&shown.firmware));
+    line("reason", &or_nothing(&status.reason));
+    line("policy", &or_nothing(&status.policy));
+    line("task", &or_nothing(&status.task));
+    line("address", &or_nothing(&status.address));
+    line("hostname", &or_nothing(&status.hostname));
+    line("mac", &status.mac.join(", "));
+    line("uuid", &or_nothing(&status.uuid));
+    line("serial", &or_nothing(&status.serial));
+    line("firmware", &or_nothing(&status.firmware));
     line("installs", &installs);
     line(
         "attempt",
-        &shown
+        &status
             .attempt
             .map_or(String::new(), |attempt| attempt.to_string()),
     );
-    line("last", &shown.last);
+    line("last", &status.last);
     text
 }
 
@@ -94,8 +94,8 @@ mod tests {
     use crate::cli::{nodes::InstallCounts, terminal::Color};
 
     #[test]
-    fn a_card_leaves_out_what_is_not_known() {
-        let shown = NodeStatus {
+    fn a_summary_omits_unknown_values() {
+        let status = NodeStatus {
             name: "esx01".into(),
             state: "held".into(),
             reason: Some("disk does not boot".into()),
@@ -105,7 +105,7 @@ mod tests {
             ..NodeStatus::default()
         };
         assert_eq!(
-            card(&shown, Timestamp(0), &Terminal::new(Color::Never)),
+            summary(&status, Timestamp(0), &Terminal::new(Color::Never)),
             "esx01: held\n\
              \x20 reason      disk does not boot\n\
              \x20 mac         00:50:56:00:00:01\n\

@@ -1,4 +1,4 @@
-//! `nodes`: every machine in a table; of one of them, what is asked for.
+//! `nodes`: a table of all machines, or one machine's status, log or facts.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -9,7 +9,7 @@ use super::{
     arguments::{self, NodeView},
     failure::{CliResult, Failure},
     log, node,
-    query::ask,
+    query::query,
     table::{Cell, table},
     terminal::{Terminal, plain, state_style},
 };
@@ -18,12 +18,12 @@ use crate::{
     net::http::OperatorQuery,
 };
 
-/// What is shown of a machine. Everything is text: a later server may know more states than this program.
+/// The fields of a machine that are shown. All are text, since a newer server may have more states than this program.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct NodeStatus {
     pub(super) name: String,
-    /// Whether a file declares it; another server may not say.
+    /// Whether a file declares it; an older server does not send this.
     pub(super) declared: Option<bool>,
     pub(super) state: String,
     pub(super) reason: Option<String>,
@@ -41,7 +41,7 @@ pub(super) struct NodeStatus {
     pub(super) last: String,
 }
 
-/// How many installations there are to be, and have been.
+/// The number of installations that the declaration asks for, and that were completed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub(super) struct InstallCounts {
     pub(super) wanted: u32,
@@ -51,7 +51,7 @@ pub(super) struct InstallCounts {
 pub(super) fn run(site: &Path, nodes: &arguments::NodesArgs, terminal: &Terminal) -> CliResult {
     if nodes.follow && nodes.of != Some(NodeView::Log) {
         return Err(Failure::usage(
-            "--follow is for a log: `bootwright nodes NAME log --follow`",
+            "`--follow` works only with a log: `bootwright nodes NAME log --follow`",
         ));
     }
     match (&nodes.name, nodes.of) {
@@ -67,52 +67,52 @@ pub(super) fn run(site: &Path, nodes: &arguments::NodesArgs, terminal: &Terminal
 }
 
 fn list(site: &Path, json: bool, terminal: &Terminal) -> CliResult {
-    let answer = ask(site, &OperatorQuery::Nodes, terminal)?;
+    let answer = query(site, &OperatorQuery::Nodes, terminal)?;
     if json {
         return show_json(&answer, terminal);
     }
-    let shown: Vec<NodeStatus> = parsed(&answer)?;
-    if shown.is_empty() {
-        terminal.note("no machine is declared, and none was seen; declare one under policies.d/, or let one boot");
+    let nodes: Vec<NodeStatus> = parsed(&answer)?;
+    if nodes.is_empty() {
+        terminal.note("no machine is declared and none has booted; declare one under policies.d/, or boot one from the network");
     }
-    Ok(terminal.show(&listed(&shown, now(), terminal))?)
+    Ok(terminal.show(&node_table(&nodes, now(), terminal))?)
 }
 
-/// Lists the machines that no file declares.
+/// Lists the undeclared machines.
 fn unclaimed(site: &Path, json: bool, terminal: &Terminal) -> CliResult {
-    let mut nodes: Vec<Value> = parsed(&ask(site, &OperatorQuery::Nodes, terminal)?)?;
+    let mut nodes: Vec<Value> = parsed(&query(site, &OperatorQuery::Nodes, terminal)?)?;
     nodes.retain(|node| node["declared"] == false);
     if json {
         return Ok(terminal.show(&format!("{:#}\n", Value::Array(nodes)))?);
     }
-    let shown: Vec<NodeStatus> = parsed(Value::Array(nodes).to_string().as_bytes())?;
-    if shown.is_empty() {
-        terminal.note("every machine that was seen is declared");
+    let nodes: Vec<NodeStatus> = parsed(Value::Array(nodes).to_string().as_bytes())?;
+    if nodes.is_empty() {
+        terminal.note("no undeclared machine has booted");
         return Ok(());
     }
-    Ok(terminal.show(&listed(&shown, now(), terminal))?)
+    Ok(terminal.show(&node_table(&nodes, now(), terminal))?)
 }
 
-/// The columns, and which of them give way first where a terminal is narrow.
+/// The columns, and those that are omitted first on a narrow terminal.
 const HEADERS: [&str; 7] = [
     "NODE", "STATE", "SINCE", "POLICY", "TASK", "ADDRESS", "LAST",
 ];
-const EXPENDABLE: [&str; 3] = ["TASK", "SINCE", "POLICY"];
+const OPTIONAL_HEADERS: [&str; 3] = ["TASK", "SINCE", "POLICY"];
 
-/// The last column has at least so much room.
-const LAST: usize = 24;
+/// The minimum width of the last column.
+const MIN_LAST_WIDTH: usize = 24;
 
-fn listed(shown: &[NodeStatus], now: Timestamp, terminal: &Terminal) -> String {
+fn node_table(nodes: &[NodeStatus], now: Timestamp, terminal: &Terminal) -> String {
     let mut headers = HEADERS.to_vec();
-    let mut rows: Vec<Vec<Cell>> = shown.iter().map(|shown| row(shown, now)).collect();
-    for expendable in EXPENDABLE {
+    let mut rows: Vec<Vec<Cell>> = nodes.iter().map(|node| row(node, now)).collect();
+    for optional in OPTIONAL_HEADERS {
         if terminal
             .width
-            .is_none_or(|width| before_last(&headers, &rows) + LAST <= width)
+            .is_none_or(|width| width_before_last(&headers, &rows) + MIN_LAST_WIDTH <= width)
         {
             break;
         }
-        if let Some(at) = headers.iter().position(|header| *header == expendable) {
+        if let Some(at) = headers.iter().position(|header| *header == optional) {
             headers.remove(at);
             rows.iter_mut().for_each(|row| drop(row.remove(at)));
         }
@@ -120,8 +120,8 @@ fn listed(shown: &[NodeStatus], now: Timestamp, terminal: &Terminal) -> String {
     table(&headers, &rows, terminal)
 }
 
-/// How many columns of the terminal stand before the last column of the table.
-fn before_last(headers: &[&str], rows: &[Vec<Cell>]) -> usize {
+/// The width of the table before its last column.
+fn width_before_last(headers: &[&str], rows: &[Vec<Cell>]) -> usize {
     let width = |at: usize| {
         rows.iter()
             .map(|row| row[at].width())
@@ -132,39 +132,39 @@ fn before_last(headers: &[&str], rows: &[Vec<Cell>]) -> usize {
     (0..headers.len() - 1).map(|at| width(at) + 2).sum()
 }
 
-fn row(shown: &NodeStatus, now: Timestamp) -> Vec<Cell> {
-    let since = shown.since.map_or(String::new(), |since| {
+fn row(node: &NodeStatus, now: Timestamp) -> Vec<Cell> {
+    let since = node.since.map_or(String::new(), |since| {
         TimeSpan(now.since(since)).to_string()
     });
     let text = |text: &Option<String>| Cell::new(text.as_deref().unwrap_or_default());
     vec![
-        Cell::new(&shown.name),
-        Cell::styled(&shown.state, state_style(&shown.state)),
+        Cell::new(&node.name),
+        Cell::styled(&node.state, state_style(&node.state)),
         Cell::new(&since),
-        text(&shown.policy),
-        text(&shown.task),
-        text(&shown.address),
-        Cell::new(last(shown)),
+        text(&node.policy),
+        text(&node.task),
+        text(&node.address),
+        Cell::new(last_column(node)),
     ]
 }
 
-/// What an operator has to know first: why a machine needs one, else what it last did.
-fn last(shown: &NodeStatus) -> &str {
-    match (shown.state.as_str(), &shown.reason) {
+/// The reason of a state that needs the operator's attention, else the last event.
+fn last_column(node: &NodeStatus) -> &str {
+    match (node.state.as_str(), &node.reason) {
         ("failed" | "held" | "protected" | "bound" | "discovered", Some(reason)) => reason,
-        _ => &shown.last,
+        _ => &node.last,
     }
 }
 
 fn facts(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
-    let answer = ask(site, &OperatorQuery::Facts(name.into()), terminal)?;
+    let answer = query(site, &OperatorQuery::Facts(name.into()), terminal)?;
     if json {
         return show_json(&answer, terminal);
     }
     let facts: Value = parsed(&answer)?;
     let lines = flattened("", &facts);
     if lines.is_empty() {
-        terminal.note(&format!("{name} has reported nothing of itself"));
+        terminal.note(&format!("{name} has reported no facts"));
     }
     let width = lines
         .iter()
@@ -178,7 +178,7 @@ fn facts(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult 
     Ok(terminal.show(&text)?)
 }
 
-/// Every value with the path that leads to it: `disks[0].serial`.
+/// Every value with its path: `disks[0].serial`.
 fn flattened(path: &str, value: &Value) -> Vec<(String, String)> {
     match value {
         Value::Null => Vec::new(),
@@ -194,17 +194,17 @@ fn flattened(path: &str, value: &Value) -> Vec<(String, String)> {
             .enumerate()
             .flat_map(|(index, value)| flattened(&format!("{path}[{index}]"), value))
             .collect(),
-        value => vec![(path.into(), words(value))],
+        value => vec![(path.into(), value_text(value))],
     }
 }
 
-/// A value of JSON as people write it.
-pub(super) fn words(value: &Value) -> String {
+/// A JSON value as plain text.
+pub(super) fn value_text(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
         Value::String(text) => text.clone(),
         Value::Array(list) => {
-            let list: Vec<String> = list.iter().map(words).collect();
+            let list: Vec<String> = list.iter().map(value_text).collect();
             list.join(", ")
         }
         Value::Object(map) => {
@@ -212,7 +212,7 @@ pub(super) fn words(value: &Value) -> String {
                 map.iter().filter(|(_, value)| !value.is_null()).collect();
             let set: Vec<String> = set
                 .iter()
-                .map(|(key, value)| format!("{key}={}", words(value)))
+                .map(|(key, value)| format!("{key}={}", value_text(value)))
                 .collect();
             set.join(" ")
         }
@@ -220,21 +220,20 @@ pub(super) fn words(value: &Value) -> String {
     }
 }
 
-/// Shows an answer as it came, laid out for reading.
+/// Prints an answer as indented JSON.
 pub(super) fn show_json(answer: &[u8], terminal: &Terminal) -> CliResult {
     let value: Value = parsed(answer)?;
     Ok(terminal.show(&format!("{value:#}\n"))?)
 }
 
-/// Reads an answer.
+/// Parses an answer.
 pub(super) fn parsed<T: for<'de> Deserialize<'de>>(answer: &[u8]) -> CliResult<T> {
     serde_json::from_slice(answer).map_err(|error| {
-        let error = anyhow::Error::new(error).context("the server's answer is not understood");
-        Failure::unreachable(error).help("the server and this program may be of different versions")
+        let error = anyhow::Error::new(error).context("invalid answer from the server");
+        Failure::unreachable(error).help("the server and this program may have different versions")
     })
 }
 
-/// What time it is.
 pub(super) fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())
 }
@@ -245,9 +244,9 @@ mod tests {
     use crate::cli::terminal::Color;
 
     #[test]
-    fn machines_are_listed_with_what_matters_last() {
+    fn the_last_column_is_the_reason_or_the_last_event() {
         let now = Timestamp(1_795_348_800_120);
-        let shown = |name: &str, state: &str, reason: Option<&str>| NodeStatus {
+        let node = |name: &str, state: &str, reason: Option<&str>| NodeStatus {
             name: name.into(),
             state: state.into(),
             reason: reason.map(Into::into),
@@ -263,13 +262,13 @@ mod tests {
             last: "never seen".into(),
             ..NodeStatus::default()
         };
-        let shown = [
-            shown("esx02", "installing", None),
-            shown("esx03", "failed", Some("no word")),
+        let nodes = [
+            node("esx02", "installing", None),
+            node("esx03", "failed", Some("no word")),
             unseen,
         ];
         assert_eq!(
-            listed(&shown, now, &Terminal::new(Color::Never)),
+            node_table(&nodes, now, &Terminal::new(Color::Never)),
             "NODE   STATE       SINCE  POLICY  TASK  ADDRESS     LAST\n\
              esx02  installing  4 m    esxi    -     192.0.2.11  ks.cfg, 3 m ago\n\
              esx03  failed      4 m    esxi    -     192.0.2.11  no word\n\
@@ -278,8 +277,8 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_terminal_does_without_some_columns() {
-        let shown = NodeStatus {
+    fn a_narrow_terminal_omits_optional_columns() {
+        let node = NodeStatus {
             name: "esx03".into(),
             state: "failed".into(),
             reason: Some("no word after ks.cfg for 45 m (still listening)".into()),
@@ -289,7 +288,7 @@ mod tests {
         };
         let mut terminal = Terminal::new(Color::Never);
         terminal.width = Some(60);
-        let text = listed(&[shown], Timestamp(0), &terminal);
+        let text = node_table(&[node], Timestamp(0), &terminal);
         assert_eq!(
             text.lines().next(),
             Some("NODE   STATE   POLICY  ADDRESS     LAST")
@@ -301,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn facts_are_lines() {
+    fn facts_are_one_line_each() {
         let facts = serde_json::json!({"cores": 8, "nics": [{"mac": "a", "link": true}], "tags": ["x", "y"], "none": null});
         let line = |key: &str, value: &str| (key.to_string(), value.to_string());
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What the commands do where no server answers: the journal is read without its lock, or changed with it.
+//! The commands without a running server: the journal is read without its lock, or changed with it.
 
 use std::path::Path;
 
@@ -16,8 +16,8 @@ use crate::{
     serve::offline::{Offline, Request, operate},
 };
 
-/// Answers a question as the server would.
-pub(super) fn ask(site: &Path, question: &OperatorQuery) -> CliResult<Vec<u8>> {
+/// Answers a read request as the server would.
+pub(super) fn query(site: &Path, question: &OperatorQuery) -> CliResult<Vec<u8>> {
     if !is_site(site) {
         return Err(no_site(site));
     }
@@ -30,19 +30,19 @@ pub(super) fn ask(site: &Path, question: &OperatorQuery) -> CliResult<Vec<u8>> {
         OperatorQuery::Explain(name) => offline.explain(name).map(bytes),
         OperatorQuery::Log { node, .. } => offline.log(node).map(|lines| lines.to_vec()),
         OperatorQuery::Inventory | OperatorQuery::Status => {
-            Err(ApiError::new(503, "no server answers"))
+            Err(ApiError::new(503, "server not running"))
         }
     };
     answer.map_err(refused)
 }
 
-/// Does what a command orders, as the server would.
-pub(super) fn order(site: &Path, order: OperatorCommand) -> CliResult<Vec<u8>> {
-    let said = request(site, &translated(order))?;
-    Ok(json!({ "said": said }).to_string().into_bytes())
+/// Executes a state-changing command as the server would.
+pub(super) fn change(site: &Path, order: OperatorCommand) -> CliResult<Vec<u8>> {
+    let message = request(site, &offline_request(order))?;
+    Ok(json!({ "said": message }).to_string().into_bytes())
 }
 
-/// Does what is asked, when no server holds the journal.
+/// Changes the journal; an error if a server holds its lock.
 pub(super) fn request(site: &Path, request: &Request) -> CliResult<String> {
     if !is_site(site) {
         return Err(no_site(site));
@@ -50,17 +50,16 @@ pub(super) fn request(site: &Path, request: &Request) -> CliResult<String> {
     match operate(site, request) {
         Ok(answer) => answer.map_err(refused),
         Err(error) if matches!(error.downcast_ref(), Some(LockError::Held(_))) => Err(Failure::unreachable(error)
-            .help("that server does not answer at the address in bootwright.toml: `[operator]` `listen`")),
+            .help("that server does not answer at `[operator]` `listen` of bootwright.toml; if that setting was changed, restart the server")),
         Err(error) => Err(error.into()),
     }
 }
 
-/// A refusal as the command's end.
 fn refused(refusal: ApiError) -> Failure {
     Failure::refused(anyhow!("{}", refusal.error)).maybe_help(refusal.help)
 }
 
-fn translated(order: OperatorCommand) -> Request {
+fn offline_request(order: OperatorCommand) -> Request {
     match order {
         OperatorCommand::Reinstall(node) => Request::Machine(node, Operation::Reinstall),
         OperatorCommand::Hold { node, reason } => {

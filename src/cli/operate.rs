@@ -1,11 +1,11 @@
-//! `reinstall`, `hold`, `release`, `mark`, `forget`, `power-off`, `pause`, `resume`: what changes something.
+//! `reinstall`, `hold`, `release`, `mark`, `forget`, `power-off`, `pause`, `resume`: the commands that change state.
 
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::{
-    arguments::{self, MarkState},
+    arguments::{ChangeCommand, MarkState},
     client::ApiClient,
     failure::CliResult,
     offline,
@@ -13,50 +13,50 @@ use super::{
 };
 use crate::net::http::OperatorCommand;
 
-/// What was done, as the server says it.
 #[derive(Deserialize)]
 struct OperationAnswer {
-    said: String,
+    #[serde(rename = "said")]
+    message: String,
 }
 
-pub(super) fn run(site: &Path, order: arguments::ChangeCommand, terminal: &Terminal) -> CliResult {
-    let order = translated(order);
+pub(super) fn run(site: &Path, change: ChangeCommand, terminal: &Terminal) -> CliResult {
+    let order = api_command(change);
     let answer = match ApiClient::find(site)? {
-        Some((client, _)) => client.order(&order)?,
+        Some((client, _)) => client.send(&order)?,
         None => {
-            let answer = offline::order(site, order)?;
-            terminal.note("no server answers for this site; the journal was changed instead, and the next server goes on from there");
+            let answer = offline::change(site, order)?;
+            terminal.note("server not running; the change was written to the journal and takes effect when the server starts");
             answer
         }
     };
-    let said = match serde_json::from_slice::<OperationAnswer>(&answer) {
-        Ok(done) => plain(&done.said),
-        // A later server may say it in another shape.
+    let message = match serde_json::from_slice::<OperationAnswer>(&answer) {
+        Ok(answer) => plain(&answer.message),
+        // A newer server may use another format.
         Err(_) => plain(String::from_utf8_lossy(&answer).trim_end()),
     };
-    Ok(terminal.show(&(said + "\n"))?)
+    Ok(terminal.show(&(message + "\n"))?)
 }
 
-fn translated(order: arguments::ChangeCommand) -> OperatorCommand {
-    match order {
-        arguments::ChangeCommand::Reinstall { node } => OperatorCommand::Reinstall(node),
-        arguments::ChangeCommand::Hold { node, reason } => OperatorCommand::Hold { node, reason },
-        arguments::ChangeCommand::Release {
+fn api_command(change: ChangeCommand) -> OperatorCommand {
+    match change {
+        ChangeCommand::Reinstall { node } => OperatorCommand::Reinstall(node),
+        ChangeCommand::Hold { node, reason } => OperatorCommand::Hold { node, reason },
+        ChangeCommand::Release {
             node: Some(node), ..
         } => OperatorCommand::Release(node),
-        arguments::ChangeCommand::Release { node: None, .. } => OperatorCommand::ReleaseAll,
-        arguments::ChangeCommand::Mark {
+        ChangeCommand::Release { node: None, .. } => OperatorCommand::ReleaseAll,
+        ChangeCommand::Mark {
             node,
             state: MarkState::Installed,
         } => OperatorCommand::Mark {
             node,
             state: "installed".into(),
         },
-        arguments::ChangeCommand::Forget { node, wipe_allowed } => {
+        ChangeCommand::Forget { node, wipe_allowed } => {
             OperatorCommand::Forget { node, wipe_allowed }
         }
-        arguments::ChangeCommand::PowerOff { node } => OperatorCommand::PowerOff(node),
-        arguments::ChangeCommand::Pause => OperatorCommand::Pause,
-        arguments::ChangeCommand::Resume => OperatorCommand::Resume,
+        ChangeCommand::PowerOff { node } => OperatorCommand::PowerOff(node),
+        ChangeCommand::Pause => OperatorCommand::Pause,
+        ChangeCommand::Resume => OperatorCommand::Resume,
     }
 }

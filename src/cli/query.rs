@@ -1,21 +1,21 @@
-//! Puts a question to the running server, and to the journal where no server answers.
+//! Sends a read request to the running server, or reads the journal if no server is running.
 
 use std::path::Path;
 
 use super::{client::ApiClient, failure::CliResult, offline, terminal::Terminal};
 use crate::net::http::OperatorQuery;
 
-/// Answers a question of one of the commands that only read.
-pub(super) fn ask(
+/// Returns the JSON answer to a read request.
+pub(super) fn query(
     site: &Path,
     question: &OperatorQuery,
     terminal: &Terminal,
 ) -> CliResult<Vec<u8>> {
     match ApiClient::find(site)? {
-        Some((client, _)) => client.ask(question),
+        Some((client, _)) => client.query(question),
         None => {
-            let answer = offline::ask(site, question)?;
-            terminal.note("no server answers for this site; this is what the journal says, read without its lock");
+            let answer = offline::query(site, question)?;
+            terminal.note("server not running; showing state from the journal");
             Ok(answer)
         }
     }

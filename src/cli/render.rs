@@ -1,4 +1,4 @@
-//! `render`: what a node is served, byte for byte, without changing anything.
+//! `render`: prints the documents that the server sends to a node, without changing any state.
 
 use std::{
     fs,
@@ -31,13 +31,13 @@ pub(super) fn run(
     let loaded = check::loaded(root)?;
     let rendered =
         serve::rendered(&loaded.snapshot, node, &facts(root, node)).map_err(|found| {
-            // Standard output is for documents alone.
-            terminal.show_aside(&check::report(&loaded, &found, terminal));
+            // Standard output is only for documents.
+            terminal.show_error_text(&check::report(&loaded, &found, terminal));
             if !loaded.snapshot.site.nodes.contains_key(node) {
-                return Failure::said();
+                return Failure::already_reported();
             }
-            Failure::refused(anyhow!("{node} cannot be rendered"))
-                .help("`bootwright check` shows every mistake of the site")
+            Failure::refused(anyhow!("cannot render the documents of {node}"))
+                .help("`bootwright check` shows every error in the site")
         })?;
     match document {
         Some(name) => one(root, &loaded, &rendered, node, name, terminal),
@@ -45,14 +45,14 @@ pub(super) fn run(
     }
 }
 
-/// What is known of the machine: templates may speak of it.
+/// The machine's facts, which templates may use.
 fn facts(root: &Path, node: &str) -> Facts {
     let question = OperatorQuery::Facts(node.into());
     let answer = match ApiClient::find(root) {
-        Ok(Some((client, _))) => client.ask(&question),
-        Ok(None) | Err(_) => offline::ask(root, &question),
+        Ok(Some((client, _))) => client.query(&question),
+        Ok(None) | Err(_) => offline::query(root, &question),
     };
-    // Nothing is known of a machine that was never seen, nor where nobody can be asked.
+    // A machine that has never booted has no facts; neither has any if the state is unreadable.
     answer
         .ok()
         .and_then(|answer| serde_json::from_slice(&answer).ok())
@@ -63,11 +63,11 @@ fn all(rendered: &RenderedAttempt, terminal: &Terminal) -> CliResult {
     rendered
         .files
         .iter()
-        .try_for_each(|file| shown(file, terminal))
+        .try_for_each(|file| print_file(file, terminal))
 }
 
-/// Shows one file under its name.
-pub(super) fn shown(file: &RenderedFile, terminal: &Terminal) -> CliResult {
+/// Prints one file under its name.
+pub(super) fn print_file(file: &RenderedFile, terminal: &Terminal) -> CliResult {
     terminal.show(&format!("==> {} <==\n", file.name))?;
     match &file.body {
         FileBody::Bytes(bytes) => {
@@ -95,8 +95,8 @@ fn one(
             .iter()
             .map(|file| file.name.as_str())
             .collect();
-        return Err(Failure::refused(anyhow!("{node} is served no `{name}`"))
-            .help(format!("there are: {}", names.join(", "))));
+        return Err(Failure::refused(anyhow!("{node} has no document `{name}`"))
+            .help(format!("its documents: {}", names.join(", "))));
     };
     Ok(terminal.show_bytes(&bytes(root, loaded, file)?)?)
 }
@@ -108,15 +108,15 @@ fn bytes(root: &Path, loaded: &Loaded, file: &RenderedFile) -> CliResult<Vec<u8>
     };
     let Some(directory) = directory(root, &loaded.snapshot.site, repo) else {
         return Err(Failure::refused(anyhow!(
-            "`{}` is {path} of repo {repo}, which is no directory",
+            "`{}` is {path} of repo {repo}, which is not a directory",
             file.name
         )));
     };
     let path = directory.join(path);
-    Ok(fs::read(&path).with_context(|| format!("`{}` cannot be read", path.display()))?)
+    Ok(fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?)
 }
 
-/// Where a repo's files are; none of a repo that is no directory.
+/// The directory of a repo's files; `None` if the repo is an image or a URL.
 pub(super) fn directory(root: &Path, site: &Site, repo: &RepoName) -> Option<PathBuf> {
     let directory = site.repos.get(repo)?.body.path.as_ref()?;
     let repos = site.config.paths.repos.as_ref();

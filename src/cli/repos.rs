@@ -1,4 +1,4 @@
-//! `repos`: where files come from, and what is in them.
+//! `repos`: lists the repos, and the files in them.
 
 use std::{
     io::{self, Write},
@@ -26,15 +26,17 @@ pub(super) fn run(site: &Path, repos: &arguments::ReposArgs, terminal: &Terminal
         return Err(no_site(site));
     }
     let root = std::path::absolute(site).map_err(Failure::unreachable)?;
-    let known = Repos::read(&root)
-        .with_context(|| format!("the site `{}` cannot be read", site.display()))
+    let all = Repos::read(&root)
+        .with_context(|| format!("cannot read the site `{}`", site.display()))
         .map_err(Failure::unreachable)?;
     let Some(name) = &repos.name else {
-        return list_all(&known.all(), repos.json, terminal);
+        return list_all(&all.all(), repos.json, terminal);
     };
-    let source = known.source(name).ok_or_else(|| unknown(name, &known))?;
+    let source = all.source(name).ok_or_else(|| unknown(name, &all))?;
     let Some(source) = source else {
-        let error = anyhow!("machines fetch from repo `{name}` directly: nothing of it is here");
+        let error = anyhow!(
+            "repo `{name}` is a URL: machines fetch from it directly, and this server has none of its files"
+        );
         return Err(Failure::refused(error));
     };
     let path = repos.path.as_deref().unwrap_or_default();
@@ -45,19 +47,18 @@ pub(super) fn run(site: &Path, repos: &arguments::ReposArgs, terminal: &Terminal
 }
 
 fn unknown(name: &str, known: &Repos) -> Failure {
-    let failure = Failure::refused(anyhow!("the site declares no repo `{name}`"));
+    let failure = Failure::refused(anyhow!("the site has no repo `{name}`"));
     let meant = suggest(name, known.names());
     failure.maybe_help(meant.map(|meant| format!("did you mean `{meant}`?")))
 }
 
 fn list_all(repos: &[RepoShown], json: bool, terminal: &Terminal) -> CliResult {
     if json {
-        let text =
-            serde_json::to_string_pretty(repos).context("the repos cannot be written as JSON");
+        let text = serde_json::to_string_pretty(repos).context("cannot format the repos as JSON");
         return Ok(terminal.show(&(text? + "\n"))?);
     }
     if repos.is_empty() {
-        terminal.note("the site declares no repo; see `repo` in `bootwright manual configuration`");
+        terminal.note("the site has no repos; declare one under policies.d/");
     }
     let headers = ["REPO", "KIND", "SIZE", "FILES", "TASK", "HEALTH"];
     let rows: Vec<Vec<Cell>> = repos.iter().map(row).collect();
@@ -66,14 +67,14 @@ fn list_all(repos: &[RepoShown], json: bool, terminal: &Terminal) -> CliResult {
 
 fn row(repo: &RepoShown) -> Vec<Cell> {
     let task = match (&repo.task, repo.system) {
-        (Some(task), _) if repo.guessed => format!("{task} (guessed)"),
+        (Some(task), _) if repo.guessed => format!("{task} (detected)"),
         (Some(task), _) => task.clone(),
-        (None, Some(system)) => format!("none for {system}"),
+        (None, Some(system)) => format!("no task for {system}"),
         (None, None) => String::new(),
     };
     let health = match &repo.trouble {
         Some(trouble) => trouble.clone(),
-        None if repo.kind == "url" => format!("not looked at: machines fetch from {}", repo.at),
+        None if repo.kind == "url" => format!("not checked: machines fetch from {}", repo.at),
         None => "good".into(),
     };
     let number = |number: Option<u64>| number.map_or(String::new(), |number| number.to_string());
@@ -108,11 +109,11 @@ fn list(source: &RepoSource, path: &str, terminal: &Terminal) -> CliResult {
     Ok(terminal.show(&lines.collect::<String>())?)
 }
 
-/// Writes a file's bytes as they are.
+/// Writes a file's bytes to standard output.
 fn cat(source: &RepoSource, path: &str) -> CliResult {
     if path.is_empty() {
         return Err(Failure::usage(
-            "which file? `bootwright repos NAME cat PATH`",
+            "`cat` needs a path: `bootwright repos NAME cat PATH`",
         ));
     }
     let opened = source.open(path.trim_start_matches('/')).map_err(refused)?;

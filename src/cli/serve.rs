@@ -1,4 +1,4 @@
-//! `serve`: the server itself, until it is told to end.
+//! `serve`: runs the server until it is stopped.
 
 use std::{
     fmt,
@@ -30,15 +30,15 @@ pub(super) fn run(site: &Path, terminal: &Terminal) -> CliResult {
         return Err(no_site(site));
     }
     serve::keep_little();
-    // Before there is any other thread: none may have more than it needs.
+    // Before any other thread starts, since privileges are dropped per thread.
     let state = serve::drop_privileges(site).map_err(Failure::unreachable)?;
-    let told = log(terminal)?;
-    // One thread decides: decisions are taken one after the other anyway, and several threads that wait for each
-    // other take twice the processor time. What is slow (files, loading, the journal) has threads of its own.
+    let log = start_log(terminal)?;
+    // One thread makes all decisions: they are serialized by a lock anyway, and several threads that contend for it take
+    // twice the processor time. Slow work (files, loading, the journal) has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("the server's thread cannot be started")?;
+        .context("cannot start the server's thread")?;
     runtime.block_on(async {
         let options = Options {
             site: site.into(),
@@ -46,11 +46,11 @@ pub(super) fn run(site: &Path, terminal: &Terminal) -> CliResult {
             ..Options::default()
         };
         let running = start(options).await;
-        told.flush();
+        log.flush();
         let running = running.map_err(cannot_start)?;
-        terminal.show(&written(&running.banner))?;
+        terminal.show(&banner_text(&running.banner))?;
         let ended = running.wait().await;
-        told.flush();
+        log.flush();
         Ok(ended?)
     })
 }
@@ -58,19 +58,19 @@ pub(super) fn run(site: &Path, terminal: &Terminal) -> CliResult {
 fn cannot_start(error: anyhow::Error) -> Failure {
     let failure = Failure::unreachable(error);
     match failure.cause::<io::Error>().map(io::Error::kind) {
-        Some(io::ErrorKind::AddrInUse) => failure.help("another program listens there: stop it, or set another `listen` in bootwright.toml"),
+        Some(io::ErrorKind::AddrInUse) => failure.help("another program uses this port: stop it, or set another `listen` in bootwright.toml"),
         Some(io::ErrorKind::PermissionDenied) => {
-            failure.help("ports below 1024 and system directories need root: start it as root, or set `listen` and `[paths]` `state` in bootwright.toml")
+            failure.help("ports below 1024 and system directories need root: start the server as root, or set `listen` and `[paths]` `state` in bootwright.toml")
         }
         _ => failure,
     }
 }
 
-fn written(banner: &Banner) -> String {
+fn banner_text(banner: &Banner) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let (site, revision) = (banner.site.display(), &banner.revision);
     let demonstration = if banner.demonstration {
-        "  (a demonstration: no site-id)"
+        "  (demonstration: no site-id)"
     } else {
         ""
     };
@@ -109,39 +109,39 @@ fn written(banner: &Banner) -> String {
         text += &format!("warning: {trouble}\n");
     }
     if banner.errors > 0 {
-        text += "The site has errors: the last good copy of it is served, or every machine its own disk where there is none.\n";
+        text += "The site has errors. The last valid copy is served; if there is none, every machine boots from its local disk.\n";
     }
     text += "waiting for machines.";
     if let Some(node) = &banner.first_node {
         text += &format!(
-            " See one boot:  bootwright --site {site} try {node}      (or play one: bootwright --site {site} play {node})"
+            " To boot one in QEMU:  bootwright --site {site} try {node}      (or simulated: bootwright --site {site} play {node})"
         );
     }
     text + "\n"
 }
 
-/// Sends what the server tells to standard output; BOOTWRIGHT_LOG says how much of it.
-fn log(terminal: &Terminal) -> anyhow::Result<LogWriter> {
-    let told = LogWriter::start().context("the thread of the log cannot be started")?;
+/// Sends the server's log to standard output. BOOTWRIGHT_LOG sets the filter.
+fn start_log(terminal: &Terminal) -> anyhow::Result<LogWriter> {
+    let writer = LogWriter::start().context("cannot start the log's thread")?;
     let filter =
         EnvFilter::try_from_env("BOOTWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(terminal.color)
-        .with_writer(told.clone())
+        .with_writer(writer.clone())
         .event_format(LogFormat {
-            watched: io::stdout().is_terminal(),
+            is_terminal: io::stdout().is_terminal(),
             terminal: terminal.clone(),
         })
         .finish();
-    // Where one is set already, it stays: tests have theirs.
+    // An error means that a subscriber is set already: tests set their own.
     drop(tracing::subscriber::set_global_default(subscriber));
-    Ok(told)
+    Ok(writer)
 }
 
-/// One line for each thing that happened: the time, what is grave about it, the words.
+/// One line for each event: the time, `error: ` or `warning: `, the message.
 struct LogFormat {
-    watched: bool,
+    is_terminal: bool,
     terminal: Terminal,
 }
 
@@ -157,18 +157,18 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let now = self.terminal.moment(super::nodes::now());
-        // On a terminal the day is known; in a file it is not.
-        let time = if self.watched {
+        // A terminal shows the time of day; a file needs the date too.
+        let time = if self.is_terminal {
             &now[11..19]
         } else {
             now.as_str()
         };
-        let grave = match *event.metadata().level() {
+        let severity = match *event.metadata().level() {
             Level::ERROR => "error: ",
             Level::WARN => "warning: ",
             _ => "",
         };
-        write!(writer, "{time}  {grave}")?;
+        write!(writer, "{time}  {severity}")?;
         context.format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }

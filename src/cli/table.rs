@@ -5,7 +5,6 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 
 use super::terminal::{Terminal, plain};
 
-/// One cell.
 #[derive(Debug, Clone)]
 pub(super) struct Cell {
     text: String,
@@ -13,12 +12,11 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// A plain cell; nothing becomes a hyphen.
+    /// A cell without style. An empty text is shown as a hyphen.
     pub(super) fn new(text: &str) -> Cell {
         Cell::styled(text, Style::new())
     }
 
-    /// A cell in a style.
     pub(super) fn styled(text: &str, style: Style) -> Cell {
         let text = match text {
             "" => "-".into(),
@@ -27,14 +25,14 @@ impl Cell {
         Cell { text, style }
     }
 
-    /// How many columns it takes.
+    /// The width in columns.
     pub(super) fn width(&self) -> usize {
         self.text.chars().count()
     }
 }
 
-/// Lays rows out under their headers. On a terminal the last column gives way so that each row is one line; into
-/// a pipe everything is written out.
+/// Formats rows under their headers. On a terminal the last column is truncated so that each row is one line; in a pipe
+/// nothing is.
 pub(super) fn table(headers: &[&str], rows: &[Vec<Cell>], terminal: &Terminal) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -58,7 +56,7 @@ pub(super) fn table(headers: &[&str], rows: &[Vec<Cell>], terminal: &Terminal) -
 fn arrange(table: &mut Table, width: Option<usize>) {
     let columns = table.column_count();
     for (index, column) in table.column_iter_mut().enumerate() {
-        // One blank at the front of the line would be one too many; between columns there are two.
+        // No space before the first column, two between columns.
         column.set_padding((0, 2));
         if width.is_some() && index + 1 < columns {
             column.set_constraint(ColumnConstraint::ContentWidth);
@@ -76,7 +74,7 @@ fn arrange(table: &mut Table, width: Option<usize>) {
     }
 }
 
-/// Colours the cells of a laid out line: the colour takes no columns, so it comes last.
+/// Colours the cells of a formatted line. Escape sequences have no width, so this is done after the layout.
 fn painted(line: String, row: &[Cell], terminal: &Terminal) -> String {
     if !terminal.color {
         return line;
@@ -100,7 +98,7 @@ mod tests {
     use super::*;
     use crate::cli::terminal::{Color, state_style};
 
-    fn laid_out(width: Option<usize>, color: bool) -> String {
+    fn example(width: Option<usize>, color: bool) -> String {
         let mut terminal = Terminal::new(Color::Never);
         (terminal.width, terminal.color) = (width, color);
         let row = |name: &str, state: &str, last: &str| {
@@ -123,9 +121,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_gets_everything() {
+    fn a_pipe_gets_full_rows() {
         assert_eq!(
-            laid_out(None, false),
+            example(None, false),
             "NODE   STATE     LAST\n\
              esx01  finished  booted its disk, 3 d ago\n\
              db1    failed    no word after ks.cfg for 45 m (still listening)\n\
@@ -134,8 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_gets_what_fits() {
-        let text = laid_out(Some(44), false);
+    fn a_terminal_gets_truncated_rows() {
+        let text = example(Some(44), false);
         assert!(
             text.lines().all(|line| line.chars().count() <= 44),
             "{text}"
@@ -149,8 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn colour_takes_no_room() {
-        let text = laid_out(None, true);
+    fn colour_does_not_change_the_layout() {
+        let text = example(None, true);
         assert!(
             text.contains("esx01  \x1b[32mfinished\x1b[0m  booted"),
             "{text:?}"

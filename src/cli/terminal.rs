@@ -1,4 +1,4 @@
-//! Where a command's words go: plain into pipes and files, coloured and fitted on a terminal.
+//! Standard output and standard error: plain in pipes and files, coloured and fitted to the width on a terminal.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use crate::model::Timestamp;
 
-/// When to colour.
+/// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum Color {
     /// On a terminal, unless NO_COLOR is set.
@@ -21,72 +21,69 @@ pub(super) enum Color {
     Never,
 }
 
-/// Standard output and standard error, and how to write on them.
+/// The properties of standard output and standard error.
 #[derive(Debug, Clone)]
 pub(super) struct Terminal {
-    /// Whether what is shown is coloured.
+    /// Whether standard output is coloured.
     pub(super) color: bool,
-    /// How many columns there are; none when nobody watches.
+    /// The width in columns; `None` if standard output is not a terminal.
     pub(super) width: Option<usize>,
     error_color: bool,
     zone: TimeZone,
 }
 
 impl Terminal {
-    /// Looks at what the program was started on.
     pub(super) fn new(color: Color) -> Terminal {
-        let watched = io::stdout().is_terminal();
+        let is_terminal = io::stdout().is_terminal();
         Terminal {
-            color: is_colored(color, watched),
-            width: watched.then(|| Table::new().width().map_or(80, usize::from)),
+            color: is_colored(color, is_terminal),
+            width: is_terminal.then(|| Table::new().width().map_or(80, usize::from)),
             error_color: is_colored(color, io::stderr().is_terminal()),
             zone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
         }
     }
 
-    /// Shows text as it is.
     pub(super) fn show(&self, text: &str) -> io::Result<()> {
         self.show_bytes(text.as_bytes())
     }
 
-    /// Shows bytes as they are.
     pub(super) fn show_bytes(&self, bytes: &[u8]) -> io::Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(bytes)?;
         out.flush()
     }
 
-    /// Shows text beside the answer, as it is.
-    pub(super) fn show_aside(&self, text: &str) {
-        // Where standard error is closed, nobody is there to be told.
+    /// Writes to standard error.
+    pub(super) fn show_error_text(&self, text: &str) {
+        // If standard error is closed, there is no other place to write to.
         if io::stderr().lock().write_all(text.as_bytes()).is_err() {}
     }
 
-    /// Tells something beside the answer.
+    /// Writes `note: …` to standard error.
     pub(super) fn note(&self, text: &str) {
-        self.aside(AnsiColor::Cyan, "note", text);
+        self.labelled(AnsiColor::Cyan, "note", text);
     }
 
-    /// Tells what went wrong, and what to do.
+    /// Writes `error: …` and `help: …` to standard error.
     pub(super) fn error(&self, error: &str, help: Option<&str>) {
-        self.aside(AnsiColor::Red, "error", error);
+        self.labelled(AnsiColor::Red, "error", error);
         if let Some(help) = help {
-            self.aside(AnsiColor::Cyan, "help", help);
+            self.labelled(AnsiColor::Cyan, "help", help);
         }
     }
 
-    fn aside(&self, color: AnsiColor, kind: &str, text: &str) {
+    fn labelled(&self, color: AnsiColor, kind: &str, text: &str) {
         let kind = paint(kind, color.on_default().bold(), self.error_color);
         let lines: Vec<String> = text.lines().map(plain).collect();
-        self.show_aside(&format!("{kind}: {}\n", lines.join("\n")));
+        self.show_error_text(&format!("{kind}: {}\n", lines.join("\n")));
     }
 
-    /// A word in this style, where there is colour.
+    /// Text in this style if output is coloured.
     pub(super) fn paint(&self, text: &str, style: Style) -> String {
         paint(text, style, self.color)
     }
 
-    /// A moment on this machine's clock: `2026-11-22 12:04:31.120`.
+    /// A timestamp in local time: `2026-11-22 12:04:31.120`.
     pub(super) fn moment(&self, at: Timestamp) -> String {
         match jiff::Timestamp::from_millisecond(at.0) {
             Ok(at) => at
@@ -98,13 +95,13 @@ impl Terminal {
     }
 }
 
-fn is_colored(color: Color, watched: bool) -> bool {
+fn is_colored(color: Color, is_terminal: bool) -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     match color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => watched && !set("NO_COLOR") && !dumb(),
+        Color::Auto => is_terminal && !set("NO_COLOR") && !dumb(),
     }
 }
 
@@ -115,7 +112,7 @@ fn paint(text: &str, style: Style, color: bool) -> String {
     }
 }
 
-/// The style in which a machine's state is shown.
+/// The style of a machine's state.
 pub(super) fn state_style(state: &str) -> Style {
     match state {
         "failed" => AnsiColor::Red.on_default().bold(),
@@ -127,7 +124,7 @@ pub(super) fn state_style(state: &str) -> Style {
     }
 }
 
-/// A text on one line, without what would drive the terminal: machines may send anything.
+/// Text on one line without control and bidirectional characters: machines may send anything.
 pub(super) fn plain(text: &str) -> String {
     let hidden = |c: char| {
         c.is_control()
@@ -143,13 +140,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_machines_send_does_not_drive_the_terminal() {
+    fn control_characters_from_machines_are_replaced() {
         assert_eq!(plain("a\x1b[31mb\nc\u{9b}d\u{202e}e"), "a [31mb c d e");
         assert_eq!(plain("grün ✓"), "grün ✓");
     }
 
     #[test]
-    fn moments_are_in_the_zone_of_this_machine() {
+    fn timestamps_are_in_local_time() {
         let mut terminal = Terminal::new(Color::Never);
         terminal.zone =
             TimeZone::get("Europe/Berlin").unwrap_or(TimeZone::fixed(jiff::tz::offset(1)));

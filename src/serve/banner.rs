@@ -1,4 +1,4 @@
-//! What is said at the start.
+//! The values of the startup banner.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -8,40 +8,37 @@ use crate::{
     site::{self, ReportStyle, Severity},
 };
 
-/// What is said at the start, for people to read.
+/// The startup banner's values.
 #[derive(Debug, Clone)]
 pub struct Banner {
-    /// The site as it was given.
+    /// The path of the site, as given on the command line.
     pub site: PathBuf,
-    /// Its revision.
     pub revision: String,
-    /// How many nodes, policies, repos and networks it declares.
+    /// The number of nodes, policies, repos and networks.
     pub counts: [usize; 4],
-    /// How many errors keep the site as it stands now from going live.
+    /// The number of errors in the site's current files.
     pub errors: usize,
-    /// How many warnings there are.
     pub warnings: usize,
-    /// How long loading took.
     pub loaded_in: Duration,
-    /// Whether it is a demonstration: a site without an id.
+    /// Whether the site is a demonstration: it has no `site-id`.
     pub demonstration: bool,
-    /// Where machines reach the server.
+    /// The URL for machines.
     pub machines: String,
-    /// Where operators do.
+    /// The URL for operators.
     pub operators: String,
-    /// Whether firmware is served over TFTP, or why not.
+    /// Whether TFTP is on, or why not.
     pub tftp: Result<(), String>,
-    /// Whether a network wants DHCP.
+    /// Whether a network has `dhcp` on.
     pub dhcp: bool,
-    /// The first node, for suggesting what to try.
+    /// The first node, for the suggested command.
     pub first_node: Option<String>,
-    /// What is not as it should be.
+    /// Warnings about the start itself.
     pub troubles: Vec<String>,
-    /// Every mistake and warning of the site, as people read them.
+    /// The site's errors and warnings as text.
     pub report: String,
 }
 
-/// What a banner is made from besides the site.
+/// The banner's values that do not come from the site.
 pub(crate) struct BannerParts {
     pub(crate) site: PathBuf,
     pub(crate) machines: SocketAddr,
@@ -54,7 +51,7 @@ pub(crate) struct BannerParts {
 }
 
 impl Banner {
-    pub(crate) fn new(chosen: &Chosen, config: &ServerConfig, said: BannerParts) -> Banner {
+    pub(crate) fn new(chosen: &Chosen, config: &ServerConfig, parts: BannerParts) -> Banner {
         let site = &chosen.snapshot.site;
         let diagnostics = &chosen.loaded.diagnostics;
         let count = |severity| {
@@ -63,10 +60,10 @@ impl Banner {
                 .filter(|one| one.severity == severity)
                 .count()
         };
-        let bases = super::load::bases(config, Some(said.machines.port()));
+        let bases = super::load::bases(config, Some(parts.machines.port()));
         let revision = site.revision.as_ref();
         Banner {
-            site: said.site,
+            site: parts.site,
             revision: revision.map_or_else(|| "(none)".into(), ToString::to_string),
             counts: [
                 site.nodes.len(),
@@ -76,14 +73,14 @@ impl Banner {
             ],
             errors: count(Severity::Error),
             warnings: count(Severity::Warning),
-            loaded_in: said.loaded_in,
-            demonstration: said.demonstration,
+            loaded_in: parts.loaded_in,
+            demonstration: parts.demonstration,
             machines: bases.of(None),
-            operators: format!("http://{}", said.operators),
-            tftp: said.tftp,
-            dhcp: said.dhcp,
+            operators: format!("http://{}", parts.operators),
+            tftp: parts.tftp,
+            dhcp: parts.dhcp,
             first_node: site.nodes.keys().next().map(ToString::to_string),
-            troubles: said.troubles,
+            troubles: parts.troubles,
             report: site::report(
                 diagnostics,
                 &chosen.loaded.snapshot.site.sources,

@@ -176,14 +176,14 @@ until grep -q "waiting for machines.*bootwright --site .* try db1" "$work/serve.
     sleep 0.2
 done
 measured "running server"
-has "trying against the running server, http://127.0.0.1:18080"
+has "using the running server at http://127.0.0.1:18080"
 bootwright nodes db1 log >"$log" 2>&1
 has "document    preseed.cfg"
 # It was read, so it may be wiped: nothing more is handed out by itself.
 if bootwright try db1 >"$log" 2>&1; then
     fail "an installer was given twice"
 fi
-has "db1 was given its own disk"
+has "the server sent db1 no installer but a script that boots its local disk"
 is_clean
 # Somebody who has seen enough.
 bootwright reinstall db1 >"$log" 2>&1 || fail "reinstall"
@@ -225,7 +225,7 @@ path=$work/empty
 status=0
 bootwright try web01 >"$log" 2>&1 || status=$?
 [ "$status" -eq 3 ] || fail "without QEMU the exit code is $status"
-has "there is no \`qemu-system-x86_64\` on the path"
+has "\`qemu-system-x86_64\` is not in PATH"
 has "apt-get install qemu-system-x86 ipxe-qemu"
 # A QEMU that knows no directory with ROMs.
 printf '#!/bin/sh\necho /nonexistent\n' >"$work/empty/qemu-system-x86_64"

@@ -1,4 +1,4 @@
-//! The program as it is typed: what it shows, where, and its exit codes.
+//! The command line: what each command prints, where, and its exit code.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ fn bootwright() -> Command {
     command
 }
 
-/// What a run came to.
+/// The result of a run.
 struct Ran {
     code: i32,
     out: String,
@@ -44,7 +44,7 @@ fn run(arguments: &[&str]) -> Ran {
     }
 }
 
-/// A copy of the quickstart whose server is nobody else's and whose state is its own.
+/// A copy of the quickstart with a port and a state directory of its own.
 fn site() -> (TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     let site = directory.path().join("site");
@@ -63,7 +63,7 @@ fn site() -> (TempDir, String) {
     (directory, path)
 }
 
-/// A server of the site at the addresses that the site names.
+/// A server of the site at the operator address of the site.
 fn serve(site: &str) -> (Runtime, Running) {
     let runtime = Runtime::new().unwrap();
     let listen = "127.0.0.1:0".parse().ok();
@@ -118,7 +118,7 @@ const COMMANDS: [&str; 17] = [
 ];
 
 #[test]
-fn every_command_explains_itself_and_its_exit_codes() {
+fn every_command_has_help_with_its_exit_codes() {
     let all = run(&["--help"]);
     assert_eq!(all.code, 0);
     for command in COMMANDS {
@@ -130,7 +130,7 @@ fn every_command_explains_itself_and_its_exit_codes() {
 }
 
 #[test]
-fn a_wrong_command_line_ends_with_2() {
+fn an_invalid_command_line_exits_with_2() {
     for line in [
         vec![],
         vec!["chekc"],
@@ -152,7 +152,7 @@ fn a_wrong_command_line_ends_with_2() {
 }
 
 #[test]
-fn what_cannot_be_reached_ends_with_3() {
+fn a_missing_site_exits_with_3() {
     for line in [
         vec!["check"],
         vec!["doctor"],
@@ -188,7 +188,7 @@ fn the_examples_have_no_errors() {
 }
 
 #[test]
-fn a_mistake_is_shown_at_its_place_and_ends_with_1() {
+fn an_error_is_shown_with_its_line_and_exits_with_1() {
     let (_directory, site) = site();
     let path = Path::new(&site).join("policies.d/nodes.toml");
     let text = fs::read_to_string(&path)
@@ -234,7 +234,7 @@ fn documents_are_rendered_for_every_node_of_the_examples() {
 }
 
 #[test]
-fn one_document_is_shown_byte_for_byte() {
+fn one_document_is_printed_byte_for_byte() {
     let site = root().join("examples/quickstart");
     let site = site.to_str().unwrap();
     let all = run(&["--site", site, "render", "esx01"]).out;
@@ -260,7 +260,9 @@ fn one_document_is_shown_byte_for_byte() {
     let unknown = run(&["--site", site, "render", "esx01", "ks"]);
     assert_eq!((unknown.code, unknown.out.as_str()), (1, ""));
     assert!(
-        unknown.err.contains("help: there are: boot.ipxe, ks.cfg, "),
+        unknown
+            .err
+            .contains("help: its documents: boot.ipxe, ks.cfg, "),
         "{}",
         unknown.err
     );
@@ -274,7 +276,7 @@ fn one_document_is_shown_byte_for_byte() {
 }
 
 #[test]
-fn the_site_comes_from_the_option_or_the_environment_or_where_one_stands() {
+fn the_site_comes_from_the_option_the_environment_or_the_current_directory() {
     let (_directory, site) = site();
     let names = |mut command: Command| {
         let output = command.args(["nodes", "--json"]).output().unwrap();
@@ -303,7 +305,7 @@ fn without_a_server_the_journal_is_read_and_changed() {
     assert_eq!(nodes.code, 0);
     assert_eq!(
         nodes.err,
-        "note: no server answers for this site; this is what the journal says, read without its lock\n"
+        "note: server not running; showing state from the journal\n"
     );
     assert!(
         nodes
@@ -359,12 +361,12 @@ fn without_a_server_the_journal_is_read_and_changed() {
 }
 
 #[test]
-fn a_machine_plays_with_a_server_of_its_own() {
+fn play_starts_a_temporary_server() {
     let (directory, site) = site();
     let ran = run(&["--site", &site, "play", "esx01", "--boots", "2"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     for part in [
-        "playing with a server of its own",
+        "using a temporary server",
         "boot 2: esx01",
         "boots its disk",
         "finished    the machine says so",
@@ -386,20 +388,28 @@ fn a_machine_plays_with_a_server_of_its_own() {
 }
 
 #[test]
-fn nothing_that_exists_is_overwritten() {
+fn init_overwrites_no_file() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(".gitignore"), "mine\n").unwrap();
     let ran = run(&["init", directory.path().to_str().unwrap()]);
     assert_eq!((ran.code, ran.out.as_str()), (1, ""));
-    assert!(ran.err.contains("has .gitignore already"), "{}", ran.err);
+    assert!(
+        ran.err.contains("already contains .gitignore"),
+        "{}",
+        ran.err
+    );
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     let state = run(&["init", "--state", "new", directory.path().to_str().unwrap()]);
     assert_eq!(state.code, 3);
-    assert!(state.err.contains("there is no site at"), "{}", state.err);
+    assert!(
+        state.err.contains("is not a site: it has neither"),
+        "{}",
+        state.err
+    );
 }
 
 #[test]
-fn a_running_server_is_asked_and_told() {
+fn commands_use_the_running_server() {
     let (_directory, site) = site();
     let (runtime, running) = serve(&site);
     let say = |line: &[&str]| run(&[&["--site", site.as_str()], line].concat());
@@ -433,7 +443,9 @@ fn a_running_server_is_asked_and_told() {
     let checked = say(&["check"]);
     assert_eq!(checked.code, 1);
     assert!(
-        checked.out.contains(" The running server keeps revision "),
+        checked
+            .out
+            .contains(" The running server still serves revision "),
         "{}",
         checked.out
     );
@@ -467,7 +479,7 @@ fn a_log_is_followed_as_it_grows() {
 }
 
 #[test]
-fn the_server_of_another_site_is_left_alone() {
+fn the_server_of_another_site_is_not_used() {
     let (_directory, one) = site();
     let (_other_directory, other) = site();
     let (runtime, running) = serve(&one);
@@ -482,7 +494,8 @@ fn the_server_of_another_site_is_left_alone() {
     let held = run(&["--site", &other, "hold", "esx01"]);
     assert_eq!(held.code, 0, "{}", held.err);
     assert!(
-        held.err.contains("no server answers for this site"),
+        held.err
+            .contains("note: server not running; the change was written to the journal"),
         "{}",
         held.err
     );
@@ -500,12 +513,15 @@ fn the_server_of_another_site_is_left_alone() {
 }
 
 #[test]
-fn a_site_that_is_written_has_no_errors_and_its_state_knows_it() {
+fn a_new_site_has_no_errors_and_its_id_is_in_the_state_directory() {
     let directory = tempfile::tempdir().unwrap();
     let home = directory.path().to_str().unwrap();
     let site = format!("{home}/site");
     let say = |line: &[&str]| {
-        let output = somebody(directory.path()).args(line).output().unwrap();
+        let output = as_unprivileged_user(directory.path())
+            .args(line)
+            .output()
+            .unwrap();
         let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         (output.status.code().unwrap(), text)
     };
@@ -535,12 +551,12 @@ fn a_site_that_is_written_has_no_errors_and_its_state_knows_it() {
     assert_eq!(code, 0, "{text}");
 }
 
-/// The program as somebody who is not root, whose state is in their own home.
-fn somebody(home: &Path) -> std::process::Command {
+/// The program run by a user without root, whose state is in the home directory.
+fn as_unprivileged_user(home: &Path) -> std::process::Command {
     const NOBODY: u32 = 65534;
     let program = PathBuf::from(env!("CARGO_BIN_EXE_bootwright"));
     let is_root = nix::unistd::geteuid().is_root();
-    // They may not be let in to where the program was built.
+    // The user may have no access to the build directory.
     let copied = home.join("bootwright");
     if is_root && !copied.exists() {
         fs::copy(&program, &copied).unwrap();

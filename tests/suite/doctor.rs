@@ -103,20 +103,20 @@ fn with_everything_in_the_way(site: &Site<'_>, behind: &Behind) {
     let name = fs::read_to_string("/proc/self/comm").unwrap();
     let us = format!("{} (pid {us})", name.trim());
     for (area, severity, message) in [
-        ("ports", "error", format!("67/udp (DHCP): {us} has it, so networks with `reserve` or `server` are answered nothing")),
-        ("ports", "ok", "4011/udp (PXE's boot server): free".into()),
-        ("ports", "error", format!("69/udp (TFTP): {us} has it, so firmware finds no loader except over HTTP")),
-        ("ports", "warning", format!("80/tcp (HTTP for machines): {us} has it, so a server without `listen` in `[http]` takes 8080")),
+        ("ports", "error", format!("67/udp (DHCP): in use by {us}, so networks with `reserve` or `server` get no DHCP answer")),
+        ("ports", "ok", "4011/udp (PXE boot server): free".into()),
+        ("ports", "error", format!("69/udp (TFTP): in use by {us}, so firmware can load the loader only over HTTP")),
+        ("ports", "warning", format!("80/tcp (HTTP for machines): in use by {us}, so a server without `listen` in `[http]` uses 8080")),
         ("ports", "ok", "8080/tcp (HTTP for machines): free".into()),
         ("ports", "ok", "8067/tcp (HTTP for operators): free".into()),
-        ("site", "ok", "no server of this site runs now".into()),
-        ("server", "error", "the server cannot become nobody-of-this-name: there is no user `nobody-of-this-name` in /etc/passwd".into()),
+        ("site", "ok", "this site's server is not running".into()),
+        ("server", "error", "the server cannot switch to user nobody-of-this-name: there is no user `nobody-of-this-name` in /etc/passwd".into()),
         ("interfaces and networks", "ok", format!("br0: {US}/24, up; network lab, dhcp \"server\"")),
-        ("interfaces and networks", "ok", "docker0: 203.0.113.1/24, no link; a bridge of Docker: what is behind it is on this host, not on your network".into()),
-        ("interfaces and networks", "error", "`eth7` of `interfaces` in `[dhcp]` is no interface and no address of this machine".into()),
+        ("interfaces and networks", "ok", "docker0: 203.0.113.1/24, no link; a bridge of Docker: it connects guests on this host, not machines on your network".into()),
+        ("interfaces and networks", "error", "`eth7` of `interfaces` in `[dhcp]` is not an interface or address of this machine".into()),
         ("interfaces and networks", "warning", "network far: dhcp \"reserve\", but no interface of this machine has an address in 192.0.2.0/24".into()),
         ("loaders", "ok", format!("snponly.efi: {}/loaders/snponly.efi, iPXE 9.9.9-of-the-test", site.0.display())),
-        ("loaders", "error", "own.efi: not there, and network far names it".into()),
+        ("loaders", "error", "own.efi: missing, but network far uses it".into()),
     ] {
         found.has(area, severity, &message);
     }
@@ -124,7 +124,7 @@ fn with_everything_in_the_way(site: &Site<'_>, behind: &Behind) {
         found.has("other DHCP servers", "error", &format!("network lab on br0: another DHCP server answers, {THEM}, and dhcp is \"server\": nobody gets an address from here meanwhile"));
     }
     if has_firewall {
-        let finding = found.has("firewall", "error", "the chain inet filter input, whose policy is drop, keeps machines from 4011/udp, 69/udp and 8080/tcp on br0");
+        let finding = found.has("firewall", "error", "the chain inet filter input, with policy drop, blocks 4011/udp, 69/udp and 8080/tcp on br0");
         let lines = [
             "nft insert rule inet filter input iifname \"br0\" udp dport { 4011, 69 } accept",
             "nft insert rule inet filter input iifname \"br0\" tcp dport 8080 accept",
@@ -139,7 +139,7 @@ fn with_everything_in_the_way(site: &Site<'_>, behind: &Behind) {
         mended.has(
             "firewall",
             "ok",
-            "nft lets machines reach 67/udp, 4011/udp, 69/udp and 8080/tcp on br0",
+            "nftables allows machines to reach 67/udp, 4011/udp, 69/udp and 8080/tcp on br0",
         );
     }
 }
@@ -154,7 +154,7 @@ fn with_nothing_in_the_way(site: &Site<'_>) {
     assert_eq!(found.code, 0);
     for (name, need) in [
         ("67/udp", "DHCP"),
-        ("4011/udp", "PXE's boot server"),
+        ("4011/udp", "PXE boot server"),
         ("69/udp", "TFTP"),
         ("80/tcp", "HTTP for machines"),
     ] {
@@ -187,7 +187,7 @@ fn while_the_server_runs(site: &Site<'_>) {
     found.has(
         "site",
         "ok",
-        &format!("this site's server (pid {pid}) runs"),
+        &format!("this site's server (pid {pid}) is running"),
     );
     found.has(
         "server",
@@ -196,30 +196,34 @@ fn while_the_server_runs(site: &Site<'_>) {
     );
     for name in [
         "67/udp (DHCP)",
-        "4011/udp (PXE's boot server)",
+        "4011/udp (PXE boot server)",
         "69/udp (TFTP)",
         "80/tcp (HTTP for machines)",
         "8067/tcp (HTTP for operators)",
     ] {
-        found.has("ports", "ok", &format!("{name}: this site's server has it"));
+        found.has(
+            "ports",
+            "ok",
+            &format!("{name}: in use by this site's server"),
+        );
     }
     // Who is not root sees that they are taken, and not by whom.
     let found = site.doctor_of(|command| {
         command.uid(65_534).gid(65_534);
     });
     assert_eq!(found.errors(), Vec::<String>::new());
-    found.has("site", "ok", "this site's server runs");
-    found.has("ports", "unknown", "67/udp (DHCP): taken, by this site's server or by another program: only root can see which");
+    found.has("site", "ok", "this site's server is running");
+    found.has("ports", "unknown", "67/udp (DHCP): in use by this site's server or another program; run doctor as root to determine which");
     found.has(
         "other DHCP servers",
         "unknown",
-        "network lab on br0: other DHCP servers were not asked: port 68 needs root",
+        "network lab on br0: not checked for other DHCP servers: port 68 needs root",
     );
     if nft().is_some() {
         found.has(
             "firewall",
             "unknown",
-            "the rules of nft were not read: that needs root",
+            "cannot read the nftables rules: needs root",
         );
     }
     server.end();

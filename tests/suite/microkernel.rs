@@ -174,7 +174,7 @@ fn a_machine_that_is_adopted_while_it_waits_goes_on_without_a_reset() {
     let (code, said) = run(&house, &["adopt", &card(1), "--name", "web1"]);
     assert_eq!(code, 0, "{said}");
     assert!(
-        said.contains("it is never touched: `installs = 0`"),
+        said.contains("it is never installed (`installs = 0`)"),
         "{said}"
     );
     let file = house.site().join("policies.d/nodes/web1.toml");
@@ -262,16 +262,16 @@ fn what_is_adopted_holds_or_is_not_written() {
     loop {
         let (code, said) = adopt(&[&one]);
         assert_eq!(code, 1, "{said}");
-        if said.contains("w1 is declared already: policies.d/nodes/w1.kdl:")
+        if said.contains("w1 is already declared: policies.d/nodes/w1.kdl:")
             || begun.elapsed() > Duration::from_secs(20)
         {
-            break assert!(said.contains("is declared already"), "{said}");
+            break assert!(said.contains("is already declared"), "{said}");
         }
         std::thread::sleep(Duration::from_millis(20));
     }
     let (code, said) = adopt(&[&card(2), "--name", "w1"]);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("another machine is declared as w1"), "{said}");
+    assert!(said.contains("the name w1 is in use"), "{said}");
 
     // A file of that name is nobody's to overwrite, whatever is in it.
     house.write("policies.d/nodes/w2.toml", "# mine\n");

@@ -102,7 +102,7 @@ fn paths(steps: &[PlayStep]) -> Vec<String> {
             Some(step.to_string())
         }
         PlayStep::Lost { .. } => Some(step.to_string()),
-        PlayStep::Screen(_) | PlayStep::Became(_) => None,
+        PlayStep::Screen(_) | PlayStep::Result(_) => None,
     });
     lines
         .map(|line| {

@@ -149,7 +149,7 @@ impl ipxe::IpxeEnvironment for Deserted {
         None
     }
 
-    fn say(&mut self, line: &str) {
+    fn print(&mut self, line: &str) {
         let waits = line.strip_prefix("(waits ");
         let seconds = waits.and_then(|rest| rest.strip_suffix(" s)"));
         self.seconds += seconds.map_or(0, |seconds| seconds.parse().unwrap());

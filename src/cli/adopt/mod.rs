@@ -1,7 +1,7 @@
-//! `adopt`: a file that declares a machine which no file mentions.
+//! `adopt`: writes a file that declares an undeclared machine.
 //!
-//! The file is written here, by whoever types the command; the server never writes into a site. It finds the file as it
-//! finds any edit, and the machine's history goes on under its declared name.
+//! The command writes the file, with the rights of the user who runs it; the server never writes to a site. The server
+//! loads the file like any other edit, and the machine keeps its history under its declared name.
 
 mod text;
 
@@ -16,11 +16,12 @@ use std::{
 use anyhow::{Context, anyhow};
 
 use super::{
-    arguments, check,
+    arguments::AdoptArgs,
+    check,
     client::{is_site, no_site},
     failure::{CliResult, Failure},
     nodes::{NodeStatus, parsed},
-    query::ask,
+    query::query,
     terminal::{Terminal, plain},
 };
 use crate::{
@@ -32,95 +33,95 @@ use crate::{
 };
 use text::AdoptedNode;
 
-/// So many networks are proposed an address of.
-const MOST_NETWORKS: usize = 4;
+/// The number of networks for which a free address is suggested.
+const MAX_SUGGESTED_NETWORKS: usize = 4;
 
-pub(super) fn run(root: &Path, adopt: &arguments::AdoptArgs, terminal: &Terminal) -> CliResult {
+pub(super) fn run(root: &Path, adopt: &AdoptArgs, terminal: &Terminal) -> CliResult {
     if !is_site(root) {
         return Err(no_site(root));
     }
-    let shown: NodeStatus = parsed(&ask(
+    let node: NodeStatus = parsed(&query(
         root,
         &OperatorQuery::Node(adopt.node.clone()),
         terminal,
     )?)?;
-    let name = name(adopt, &shown)?;
+    let name = name(adopt, &node)?;
     let loaded = check::loaded(root)?;
     if !loaded.is_sound() {
-        return Err(Failure::refused(anyhow!(
-            "the site has errors, and another file would not mend them"
-        ))
-        .help("`bootwright check` shows them"));
+        return Err(Failure::refused(anyhow!("the site has errors"))
+            .help("fix them first: `bootwright check` shows them"));
     }
     let site = &loaded.snapshot.site;
-    is_unclaimed(&shown, &name, site)?;
+    require_undeclared(&node, &name, site)?;
     let policy = adopt.policy.as_deref();
-    let policy = policy.map(|policy| named(policy, site)).transpose()?;
-    let facts: Facts = parsed(&ask(
+    let policy = policy
+        .map(|policy| policy_named(policy, site))
+        .transpose()?;
+    let facts: Facts = parsed(&query(
         root,
         &OperatorQuery::Facts(adopt.node.clone()),
         terminal,
     )?)?;
-    let nodes: Vec<NodeStatus> = parsed(&ask(root, &OperatorQuery::Nodes, terminal)?)?;
-    let adopted = adopted(name, shown, facts, policy, &nodes, site);
+    let nodes: Vec<NodeStatus> = parsed(&query(root, &OperatorQuery::Nodes, terminal)?)?;
+    let adopted = adopted(name, node, facts, policy, &nodes, site);
     if adopted.macs.is_empty() && adopted.serial.is_none() && adopted.uuid.is_none() {
         return Err(Failure::refused(anyhow!(
-            "nothing identifies {}: neither a card nor a serial number nor a UUID",
+            "{} has nothing that identifies it: no MAC, serial number or UUID",
             adopted.before
         )));
     }
-    let text = adopted.written(adopt.format);
+    let text = adopted.text(adopt.format);
     let path = format!(
         "policies.d/nodes/{}.{}",
         adopted.name,
-        adopt.format.ending()
+        adopt.format.extension()
     );
-    holds(root, &path, &text, terminal)?;
+    require_valid(root, &path, &text, terminal)?;
     create(&root.join(&path), &text)?;
-    Ok(terminal.show(&said(&adopted, &path))?)
+    Ok(terminal.show(&summary(&adopted, &path))?)
 }
 
-/// What the machine is to be called: its host's name, unless it has none of its own.
-fn name(adopt: &arguments::AdoptArgs, shown: &NodeStatus) -> CliResult<NodeName> {
+/// The node's name: `--name`, else the host name, else the name in `nodes`.
+fn name(adopt: &AdoptArgs, node: &NodeStatus) -> CliResult<NodeName> {
     if let Some(name) = &adopt.name {
         return name
             .parse()
             .map_err(|error| Failure::refused(anyhow::Error::new(error)));
     }
-    let host = shown.hostname.as_deref().unwrap_or_default();
+    let host = node.hostname.as_deref().unwrap_or_default();
     let host = host.split('.').next().unwrap_or_default();
-    let name = host.parse().or_else(|_| shown.name.parse());
+    let name = host.parse().or_else(|_| node.name.parse());
     name.map_err(|error| {
         let error = anyhow::Error::new(error);
-        Failure::refused(error).help("say what it is to be called: --name NAME")
+        Failure::refused(error).help("choose a name: --name NAME")
     })
 }
 
-/// Refuses what is declared already.
-fn is_unclaimed(shown: &NodeStatus, name: &NodeName, site: &Site) -> CliResult {
+/// An error if the machine or the name is declared already.
+fn require_undeclared(node: &NodeStatus, name: &NodeName, site: &Site) -> CliResult {
     let declared = |name: &NodeName| {
         let node = site.nodes.get(name)?;
         Some(site.sources.file_line(node.span()))
     };
-    if shown.declared == Some(true) {
-        let own = shown.name.parse().ok();
+    if node.declared == Some(true) {
+        let own = node.name.parse().ok();
         let place = own.as_ref().and_then(declared);
         let place = place.map_or(String::new(), |place| format!(": {place}"));
         return Err(Failure::refused(anyhow!(
-            "{} is declared already{place}",
-            plain(&shown.name)
+            "{} is already declared{place}",
+            plain(&node.name)
         )));
     }
     match declared(name) {
-        Some(place) => Err(Failure::refused(anyhow!(
-            "another machine is declared as {name}: {place}"
-        ))
-        .help("say what this one is to be called: --name NAME")),
+        Some(place) => Err(
+            Failure::refused(anyhow!("the name {name} is in use: {place}"))
+                .help("choose another name: --name NAME"),
+        ),
         None => Ok(()),
     }
 }
 
-fn named<'s>(name: &str, site: &'s Site) -> CliResult<&'s Policy> {
+fn policy_named<'s>(name: &str, site: &'s Site) -> CliResult<&'s Policy> {
     match site.policies.get(name) {
         Some(policy) => Ok(policy),
         None => {
@@ -134,46 +135,46 @@ fn named<'s>(name: &str, site: &'s Site) -> CliResult<&'s Policy> {
 
 fn adopted(
     name: NodeName,
-    shown: NodeStatus,
+    node: NodeStatus,
     facts: Facts,
     policy: Option<&Policy>,
     nodes: &[NodeStatus],
     site: &Site,
 ) -> AdoptedNode {
-    let installed = shown.installs.done > 0 || ["installed", "finished"].contains(&&*shown.state);
-    // The policy that installed it says what it is. Another one is the operator's to choose.
-    let own = shown
+    let installed = node.installs.done > 0 || ["installed", "finished"].contains(&&*node.state);
+    // The policy that installed it describes its system. Any other policy is the operator's choice.
+    let own = node
         .policy
         .clone()
         .filter(|own| installed && policy.is_none() && site.policies.contains_key(own.as_str()));
-    let address = shown.address.as_deref().and_then(|ip| ip.parse().ok());
+    let address = node.address.as_deref().and_then(|ip| ip.parse().ok());
     let network = address.and_then(|ip| network_of(ip, site));
     let from_pool = policy.is_some_and(|policy| {
         let layers = Layers::new(site, None, Some(policy));
         layers.get(|settings| settings.addresses.as_deref()) == Some(&AddressSource::Pool)
     });
     let free = match address {
-        None if !from_pool => proposed(nodes, site),
+        None if !from_pool => suggested(nodes, site),
         _ => Vec::new(),
     };
     AdoptedNode {
-        before: plain(&shown.name),
-        macs: shown.mac,
-        serial: shown.serial,
-        uuid: shown.uuid,
+        before: plain(&node.name),
+        macs: node.mac,
+        serial: node.serial,
+        uuid: node.uuid,
         policy: policy.map(|policy| policy.name.value.to_string()).or(own),
         network: network.map(|network| network.name.value.clone()),
         address,
         free,
         hostname: match installed {
-            true => shown.hostname,
-            // It is called what the operator says, not what the policy makes of what a machine reports.
+            true => node.hostname,
+            // The operator's name takes precedence over the policy's template of reported values.
             false => policy
                 .filter(|policy| has_template(policy, site))
                 .map(|_| name.to_string()),
         },
         installs: match (installed, policy) {
-            (true, _) => Some(shown.installs.done.max(1)),
+            (true, _) => Some(node.installs.done.max(1)),
             (false, None) => Some(0),
             (false, Some(_)) => None,
         },
@@ -182,14 +183,14 @@ fn adopted(
     }
 }
 
-/// Tells whether a policy makes host names of its own.
+/// Whether a policy has a template for host names.
 fn has_template(policy: &Policy, site: &Site) -> bool {
     let layers = Layers::new(site, None, Some(policy));
     let hostname = layers.get(|settings| settings.hostname.as_deref());
     hostname.is_some_and(|hostname| is_template(hostname))
 }
 
-/// The only network in which an address lies.
+/// The network that contains an address, if there is exactly one.
 fn network_of(ip: IpAddr, site: &Site) -> Option<&Network> {
     let holds = |network: &&Network| {
         let subnets = network.body.subnet.iter().flat_map(|list| list.values());
@@ -204,25 +205,25 @@ fn network_of(ip: IpAddr, site: &Site) -> Option<&Network> {
     networks.next().is_none().then_some(only)
 }
 
-/// An address of each pool that neither a declaration nor a machine has.
-fn proposed(nodes: &[NodeStatus], site: &Site) -> Vec<(NetworkName, IpAddr)> {
+/// A free address of each pool: neither declared nor assigned to a machine.
+fn suggested(nodes: &[NodeStatus], site: &Site) -> Vec<(NetworkName, IpAddr)> {
     let free = FreeAddresses::new(site);
-    let given: BTreeSet<IpAddr> = nodes
+    let assigned: BTreeSet<IpAddr> = nodes
         .iter()
         .filter_map(|node| node.address.as_deref()?.parse().ok())
         .collect();
     let networks = site.networks.values().filter_map(|network| {
-        let next = free.pool(network).find(|ip| !given.contains(ip));
-        let next = next.or_else(|| free.beside_pool(network).find(|ip| !given.contains(ip)))?;
+        let next = free.pool(network).find(|ip| !assigned.contains(ip));
+        let next = next.or_else(|| free.beside_pool(network).find(|ip| !assigned.contains(ip)))?;
         Some((network.name.value.clone(), next))
     });
-    networks.take(MOST_NETWORKS).collect()
+    networks.take(MAX_SUGGESTED_NETWORKS).collect()
 }
 
-/// Refuses a file with which the site would have an error.
-fn holds(root: &Path, path: &str, text: &str, terminal: &Terminal) -> CliResult {
+/// An error if the site would have an error with this file.
+fn require_valid(root: &Path, path: &str, text: &str, terminal: &Terminal) -> CliResult {
     let loaded: Loaded = load::offline_with(root, path, text)
-        .with_context(|| format!("the site `{}` cannot be read", root.display()))?;
+        .with_context(|| format!("cannot read the site `{}`", root.display()))?;
     if loaded.is_sound() {
         return Ok(());
     }
@@ -233,28 +234,30 @@ fn holds(root: &Path, path: &str, text: &str, terminal: &Terminal) -> CliResult 
         .filter(is_error)
         .cloned()
         .collect();
-    terminal.show_aside(&check::report(&loaded, &errors, terminal));
+    terminal.show_error_text(&check::report(&loaded, &errors, terminal));
     Err(Failure::refused(anyhow!(
-        "`{path}` is not written: with it the site would have errors"
+        "`{path}` was not written: the site would have errors with it"
     )))
 }
 
-/// Writes a file that is not there yet.
+/// Writes a new file.
 fn create(path: &Path, text: &str) -> CliResult {
     if let Some(parent) = path.parent() {
         let made = fs::create_dir_all(parent);
-        made.with_context(|| format!("`{}` cannot be made", parent.display()))?;
+        made.with_context(|| format!("cannot create `{}`", parent.display()))?;
     }
     let mut file = match fs::File::create_new(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let failure = Failure::refused(anyhow!("`{}` is there already", path.display()));
-            return Err(failure.help("nothing is overwritten: name it otherwise, or move it away"));
+            let failure = Failure::refused(anyhow!("`{}` exists already", path.display()));
+            return Err(failure.help(
+                "nothing is overwritten: choose another name with --name, or move the file",
+            ));
         }
         Err(error) => {
             let error = anyhow::Error::new(error);
             return Err(error
-                .context(format!("`{}` cannot be written", path.display()))
+                .context(format!("cannot write `{}`", path.display()))
                 .into());
         }
     };
@@ -262,29 +265,29 @@ fn create(path: &Path, text: &str) -> CliResult {
         .write_all(text.as_bytes())
         .and_then(|()| file.sync_all());
     if let Err(error) = written {
-        // Half a declaration is none.
+        // An incomplete declaration must not stay.
         let gone = fs::remove_file(path);
         let error = anyhow::Error::new(error).context(format!(
-            "`{}` cannot be written{}",
+            "cannot write `{}`{}",
             path.display(),
             gone.err()
-                .map_or("", |_| ", and what there is of it cannot be removed")
+                .map_or("", |_| " (nor remove the incomplete file)")
         ));
         return Err(error.into());
     }
     Ok(())
 }
 
-fn said(adopted: &AdoptedNode, path: &str) -> String {
+fn summary(adopted: &AdoptedNode, path: &str) -> String {
     let next = match (adopted.installs, &adopted.policy) {
         (None, Some(policy)) => {
             format!("policy {policy} installs it at its next network boot")
         }
-        (Some(0), _) => "it is never touched: `installs = 0`".into(),
-        _ => "it is installed, and stays as it is".into(),
+        (Some(0), _) => "it is never installed (`installs = 0`)".into(),
+        _ => "it is installed already and is not installed again".into(),
     };
     format!(
-        "Wrote     {path}\n{} is {} now; {next}\n",
+        "Wrote     {path}\n{} is now declared as {}; {next}\n",
         adopted.before, adopted.name
     )
 }

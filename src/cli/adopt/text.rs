@@ -1,58 +1,57 @@
-//! The file that declares an adopted machine, in either format.
+//! The text of the file that declares an adopted machine, in TOML or KDL.
 //!
-//! What a machine reported of itself stands in comments alone, and in plain characters: it may have sent anything.
+//! Values that the machine reported are only written to comments and in plain characters, since it may have sent anything.
 
 use std::net::IpAddr;
 
 use crate::cli::arguments::FileFormat;
 use crate::model::{ByteSize, DiskFact, Facts, NetworkName, NicFact, NodeName, Platform};
 
-/// So many cards, and so many disks, are described.
-const MOST: usize = 16;
+/// The number of NICs, and of disks, that are described.
+const MAX_DESCRIBED: usize = 16;
 
-/// What is known of a machine that is adopted.
+/// The machine to declare.
 #[derive(Debug, Clone)]
 pub(super) struct AdoptedNode {
     pub(super) name: NodeName,
-    /// What it was called before.
+    /// Its name in `nodes` before it was declared.
     pub(super) before: String,
     pub(super) macs: Vec<String>,
     pub(super) serial: Option<String>,
     pub(super) uuid: Option<String>,
     pub(super) policy: Option<String>,
     pub(super) network: Option<NetworkName>,
-    /// The address that it was given.
+    /// The address that was assigned to it.
     pub(super) address: Option<IpAddr>,
-    /// What it could be given instead.
+    /// Free addresses, to suggest if it has none.
     pub(super) free: Vec<(NetworkName, IpAddr)>,
-    /// Its host name, where it has to stay.
+    /// Its host name, if the declaration must set it.
     pub(super) hostname: Option<String>,
-    /// None: as many as any node.
+    /// The key `installs`; `None` leaves the default.
     pub(super) installs: Option<u32>,
     pub(super) facts: Facts,
 }
 
 /// A line of the file.
 enum FileLine {
-    Remark(String),
+    Comment(String),
     Texts(&'static str, Vec<String>),
     Number(&'static str, u32),
-    /// A key that is left to the operator, with a remark.
-    Proposal(&'static str, String, String),
+    /// A key in a comment, for the operator to uncomment, with a note.
+    Suggestion(&'static str, String, String),
 }
 
 impl AdoptedNode {
-    /// Writes the file.
-    pub(super) fn written(&self, format: FileFormat) -> String {
-        let head = self.described().into_iter();
-        let mut text: String = head.map(|line| format.remark(&line)).collect();
+    pub(super) fn text(&self, format: FileFormat) -> String {
+        let head = self.description().into_iter();
+        let mut text: String = head.map(|line| format.comment(&line)).collect();
         text += &format.opening(&self.name);
         text.extend(self.lines().iter().map(|line| format.line(line)));
         text + format.closing()
     }
 
-    /// What it is, for whoever reads the file.
-    fn described(&self) -> Vec<String> {
+    /// The comment at the top of the file: the machine's hardware.
+    fn description(&self) -> Vec<String> {
         let facts = &self.facts;
         let mut lines = vec![format!("Adopted from {}.", self.before)];
         let made = [&facts.manufacturer, &facts.product];
@@ -70,9 +69,9 @@ impl AdoptedNode {
             counted(facts.memory_mib, "MiB of memory"),
         ];
         lines.extend(joined(", ", parts.into_iter().flatten()));
-        let nics = facts.nics.iter().flatten().take(MOST);
+        let nics = facts.nics.iter().flatten().take(MAX_DESCRIBED);
         lines.extend(nics.map(nic));
-        let disks = facts.disks.iter().flatten().take(MOST);
+        let disks = facts.disks.iter().flatten().take(MAX_DESCRIBED);
         lines.extend(disks.map(disk));
         lines.extend(facts.bmc.as_ref().map(|bmc| format!("bmc {bmc}")));
         lines
@@ -86,19 +85,19 @@ impl AdoptedNode {
         lines.extend(network.map(|network| text("network", network.as_str())));
         lines.extend(self.address.map(|ip| text("address", &ip.to_string())));
         for (network, ip) in &self.free {
-            let remark = format!("free in network {network}");
-            lines.push(FileLine::Proposal("address", ip.to_string(), remark));
+            let note = format!("free in network {network}");
+            lines.push(FileLine::Suggestion("address", ip.to_string(), note));
         }
         lines.extend(self.hostname.as_ref().map(|name| text("hostname", name)));
         match self.installs {
             None => {}
             Some(0) => {
-                let remark = "It is never touched while this is 0. To install it: 1, and a policy or a repo.";
-                lines.push(FileLine::Remark(remark.into()));
+                let comment = "It is never installed while this is 0. To install it, set 1 and a policy or a repo.";
+                lines.push(FileLine::Comment(comment.into()));
             }
             Some(_) => {
-                let remark = "It is installed. For one more installation raise this by one.";
-                lines.push(FileLine::Remark(remark.into()));
+                let comment = "It is installed. To install it once more, increase this by one.";
+                lines.push(FileLine::Comment(comment.into()));
             }
         }
         lines.extend(
@@ -108,7 +107,7 @@ impl AdoptedNode {
         lines
     }
 
-    /// Its cards identify it. Boards share serial numbers and UUIDs: these identify it where it has no card.
+    /// The MACs identify it. Serial numbers and UUIDs may occur twice; they are used only if it has no MAC.
     fn identity(&self) -> Vec<FileLine> {
         let others = [("serial", &self.serial), ("uuid", &self.uuid)];
         let others = others
@@ -119,16 +118,16 @@ impl AdoptedNode {
                 .map(|(key, value)| FileLine::Texts(key, vec![value]))
                 .collect();
         }
-        let remark = || "its cards identify it".into();
-        let others = others.map(|(key, value)| FileLine::Proposal(key, value, remark()));
-        let cards = FileLine::Texts("mac", self.macs.clone());
-        std::iter::once(cards).chain(others).collect()
+        let note = || "not needed: its MACs identify it".into();
+        let others = others.map(|(key, value)| FileLine::Suggestion(key, value, note()));
+        let macs = FileLine::Texts("mac", self.macs.clone());
+        std::iter::once(macs).chain(others).collect()
     }
 }
 
 impl FileFormat {
-    /// What a file's name ends in.
-    pub(super) fn ending(self) -> &'static str {
+    /// The extension of a file's name.
+    pub(super) fn extension(self) -> &'static str {
         match self {
             FileFormat::Toml => "toml",
             FileFormat::Kdl => "kdl",
@@ -152,15 +151,15 @@ impl FileFormat {
 
     fn line(self, line: &FileLine) -> String {
         let text = match line {
-            FileLine::Remark(remark) => self.remark(remark),
+            FileLine::Comment(comment) => self.comment(comment),
             FileLine::Texts(key, values) => format!("{}\n", self.key(key, values)),
             FileLine::Number(key, value) => match self {
                 FileFormat::Toml => format!("{key} = {value}\n"),
                 FileFormat::Kdl => format!("{key} {value}\n"),
             },
-            FileLine::Proposal(key, value, remark) => {
+            FileLine::Suggestion(key, value, note) => {
                 let key = self.key(key, std::slice::from_ref(value));
-                self.remark(&format!("{key}    ({remark})"))
+                self.comment(&format!("{key}    ({note})"))
             }
         };
         match self {
@@ -178,8 +177,8 @@ impl FileFormat {
         }
     }
 
-    fn remark(self, text: &str) -> String {
-        let text = tame(text);
+    fn comment(self, text: &str) -> String {
+        let text = printable(text);
         match self {
             FileFormat::Toml => format!("# {text}\n"),
             FileFormat::Kdl => format!("// {text}\n"),
@@ -190,13 +189,13 @@ impl FileFormat {
 fn nic(nic: &NicFact) -> String {
     let speed = nic.speed_mbit.map(|speed| format!("{speed} Mbit/s"));
     let link = nic.link.map(|link| match link {
-        true => "link".to_string(),
+        true => "link up".to_string(),
         false => "no link".to_string(),
     });
     let switch = nic.lldp.as_ref().map(|switch| format!("at {switch}"));
     let parts = [nic.driver.clone(), speed, link, switch];
     let parts = parts.into_iter().flatten();
-    let all = std::iter::once(format!("card {}", nic.mac)).chain(parts);
+    let all = std::iter::once(format!("NIC {}", nic.mac)).chain(parts);
     joined(", ", all).unwrap_or_default()
 }
 
@@ -206,13 +205,16 @@ fn disk(disk: &DiskFact) -> String {
         .serial
         .as_ref()
         .map(|serial| format!("serial {serial}"));
-    let holds = disk.contents.as_ref().map(|holds| format!("holds {holds}"));
+    let contents = disk
+        .contents
+        .as_ref()
+        .map(|contents| format!("contains {contents}"));
     let parts = [
         disk.model.clone(),
         size,
         disk.transport.clone(),
         serial,
-        holds,
+        contents,
     ];
     let all = std::iter::once(format!("disk {}", disk.path)).chain(parts.into_iter().flatten());
     joined(", ", all).unwrap_or_default()
@@ -223,15 +225,15 @@ fn joined(between: &str, parts: impl Iterator<Item = String>) -> Option<String> 
     (!parts.is_empty()).then(|| parts.join(between))
 }
 
-/// A text that both formats take in quotes.
+/// A quoted string, valid in both formats.
 fn quoted(text: &str) -> String {
-    let text = tame(text).replace('\\', "\\\\").replace('"', "\\\"");
+    let text = printable(text).replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{text}\"")
 }
 
-/// A text on one line without what either format forbids in a comment (TOML 1.0 "Comment", KDL 2.0 "Disallowed Literal Code
-/// Points"): letters and digits of any script, and what else ASCII prints.
-pub(super) fn tame(text: &str) -> String {
+/// Replaces every character except printable ASCII and letters and digits of any script. What remains is valid in comments
+/// of both formats (TOML 1.0 "Comment", KDL 2.0 "Disallowed Literal Code Points").
+fn printable(text: &str) -> String {
     let plain = |c: char| c.is_ascii_graphic() || c == ' ' || c.is_alphanumeric();
     text.chars()
         .map(|c| if plain(c) { c } else { '?' })
@@ -281,36 +283,36 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_has_nothing_yet_is_declared_and_not_touched() {
-        let toml = adopted().written(FileFormat::Toml);
+    fn a_machine_that_is_not_installed_is_declared_and_protected() {
+        let toml = adopted().text(FileFormat::Toml);
         assert_eq!(
             toml,
             "# Adopted from 52-54-00-00-00-01.\n\
              # Example R1??[node.evil], UEFI\n\
              # 4 cores, 8192 MiB of memory\n\
-             # card 52:54:00:00:00:01, virtio_net, link\n\
-             # disk /dev/vda, 32.0 GB, serial D1, holds zfs\n\
+             # NIC 52:54:00:00:00:01, virtio_net, link up\n\
+             # disk /dev/vda, 32.0 GB, serial D1, contains zfs\n\
              [node.web7]\n\
              mac = [\"52:54:00:00:00:01\", \"52:54:00:00:00:02\"]\n\
-             # serial = \"S\\\"1\"    (its cards identify it)\n\
+             # serial = \"S\\\"1\"    (not needed: its MACs identify it)\n\
              # address = \"192.0.2.50\"    (free in network lab)\n\
-             # It is never touched while this is 0. To install it: 1, and a policy or a repo.\n\
+             # It is never installed while this is 0. To install it, set 1 and a policy or a repo.\n\
              installs = 0\n"
         );
-        let kdl = adopted().written(FileFormat::Kdl);
+        let kdl = adopted().text(FileFormat::Kdl);
         let body = kdl.split_once("node \"web7\" {\n").unwrap().1;
         assert_eq!(
             body,
             "    mac \"52:54:00:00:00:01\" \"52:54:00:00:00:02\"\n\
-             \x20   // serial \"S\\\"1\"    (its cards identify it)\n\
+             \x20   // serial \"S\\\"1\"    (not needed: its MACs identify it)\n\
              \x20   // address \"192.0.2.50\"    (free in network lab)\n\
-             \x20   // It is never touched while this is 0. To install it: 1, and a policy or a repo.\n\
+             \x20   // It is never installed while this is 0. To install it, set 1 and a policy or a repo.\n\
              \x20   installs 0\n}\n"
         );
     }
 
     #[test]
-    fn a_machine_that_is_installed_keeps_what_it_has() {
+    fn an_installed_machine_keeps_its_address_and_host_name() {
         let installed = AdoptedNode {
             name: "web.7".parse().unwrap(),
             policy: Some("web".into()),
@@ -324,7 +326,7 @@ mod tests {
             ..adopted()
         };
         assert_eq!(
-            installed.written(FileFormat::Toml),
+            installed.text(FileFormat::Toml),
             "# Adopted from 52-54-00-00-00-01.\n\
              [node.\"web.7\"]\n\
              mac = [\"52:54:00:00:00:01\", \"52:54:00:00:00:02\"]\n\
@@ -332,19 +334,19 @@ mod tests {
              network = \"lab\"\n\
              address = \"192.0.2.50\"\n\
              hostname = \"web7.lab.example\"\n\
-             # It is installed. For one more installation raise this by one.\n\
+             # It is installed. To install it once more, increase this by one.\n\
              installs = 2\n"
         );
     }
 
     #[test]
-    fn a_machine_without_a_card_is_known_by_its_board() {
+    fn a_machine_without_a_mac_is_identified_by_its_serial_number() {
         let board = AdoptedNode {
             macs: Vec::new(),
             facts: Facts::default(),
             ..adopted()
         };
-        let text = board.written(FileFormat::Toml);
+        let text = board.text(FileFormat::Toml);
         assert!(text.contains("\nserial = \"S\\\"1\"\n"), "{text}");
     }
 }

@@ -1,17 +1,17 @@
-//! As whom the server runs, or would, and what that allows.
+//! Findings about the server's user and privileges.
 
 use super::finding::DoctorFinding;
 
-/// This site's server, if it runs, and who we are.
+/// The site's server process, and the user of this command.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ServerProcess {
-    /// Its process, when it runs and can be seen.
+    /// The server's process id, if it is running and visible.
     pub(super) pid: Option<u32>,
-    /// Whether it answers operators.
+    /// Whether its operator API answers.
     pub(super) answers: bool,
-    /// Who runs this command: `root`, `user 1000`.
+    /// The user of this command: `root`, `user 1000`.
     pub(super) user: String,
-    /// Whether that is root.
+    /// Whether this command runs as root.
     pub(super) is_root: bool,
 }
 
@@ -21,38 +21,37 @@ impl ServerProcess {
     }
 }
 
-/// What a process may do.
+/// The privileges of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ProcessRights {
-    /// Its user.
     pub(super) uid: u32,
-    /// CAP_NET_BIND_SERVICE: ports below 1024.
+    /// CAP_NET_BIND_SERVICE: it may bind ports below 1024.
     pub(super) low_ports: bool,
-    /// CAP_NET_RAW: frames.
+    /// CAP_NET_RAW: it may send Ethernet frames.
     pub(super) frames: bool,
 }
 
-/// What was seen of it.
+/// The user and privileges that the server has or would have.
 #[derive(Debug, Clone)]
 pub(super) struct ServerAccount {
-    /// The rights of the running server, else our own; none when they cannot be read.
+    /// The privileges of the running server, else of this command; `None` if they cannot be read.
     pub(super) rights: Option<ProcessRights>,
-    /// `[run]` `user`, with what is wrong with it.
+    /// `[run]` `user`, and why it cannot be used.
     pub(super) user: Option<(String, Option<String>)>,
-    /// Whether the program is there that `try` boots a machine with.
+    /// Whether QEMU is installed, which `try` needs.
     pub(super) has_qemu: bool,
     /// Whether a network has `dhcp` on.
     pub(super) wants_dhcp: bool,
 }
 
 impl ProcessRights {
-    /// Reads them from `/proc/<pid>/status` (proc_pid_status(5)).
+    /// Parses `/proc/<pid>/status` (proc_pid_status(5)).
     pub(super) fn read(status: &str) -> Option<ProcessRights> {
         let field = |name: &str| {
             let mut lines = status.lines();
             lines.find_map(|line| line.strip_prefix(name)?.split_whitespace().next())
         };
-        // The effective ones; capabilities have their numbers in linux/capability.h.
+        // The effective uid and capabilities; linux/capability.h has the capabilities' numbers.
         let uids = status.lines().find(|line| line.starts_with("Uid:"))?;
         let uid = uids.split_whitespace().nth(2)?.parse().ok()?;
         let bits = u64::from_str_radix(field("CapEff:")?, 16).ok()?;
@@ -64,29 +63,28 @@ impl ProcessRights {
     }
 }
 
-/// Says as whom the server runs.
 pub(super) fn findings(who: &ServerAccount, server: &ServerProcess) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
     findings.push(match who.rights {
-        None => DoctorFinding::unknown("the rights of the process cannot be read from /proc"),
+        None => DoctorFinding::unknown("cannot read the process's privileges from /proc"),
         Some(rights) => rights_of(rights, who.wants_dhcp, server),
     });
     if let Some((user, trouble)) = &who.user {
         findings.push(match trouble {
             None => DoctorFinding::ok(format!(
-                "the server becomes {user}, as `user` in `[run]` says"
+                "the server switches to user {user} (`user` in `[run]`)"
             )),
-            Some(trouble) => {
-                DoctorFinding::error(format!("the server cannot become {user}: {trouble}"))
-                    .run(format!("adduser --system --group {user}"))
-                    .help("or correct `user` in `[run]`")
-            }
+            Some(trouble) => DoctorFinding::error(format!(
+                "the server cannot switch to user {user}: {trouble}"
+            ))
+            .run(format!("adduser --system --group {user}"))
+            .help("or correct `user` in `[run]`"),
         });
     }
     findings.push(match who.has_qemu {
-        true => DoctorFinding::ok("qemu-system-x86_64 is there, for `bootwright try`"),
+        true => DoctorFinding::ok("qemu-system-x86_64 is installed (for `bootwright try`)"),
         false => DoctorFinding::ok(
-            "qemu-system-x86_64 is not there: only `bootwright try` needs it (apt-get install qemu-system-x86 ovmf)",
+            "qemu-system-x86_64 is not installed; only `bootwright try` needs it (apt-get install qemu-system-x86 ovmf)",
         ),
     });
     findings
@@ -99,26 +97,23 @@ fn rights_of(rights: ProcessRights, wants_dhcp: bool, server: &ServerProcess) ->
     };
     let (subject, user) = match server.pid {
         Some(pid) => (format!("this site's server (pid {pid}) runs"), user),
-        None => (
-            "a server that is started like this command runs".into(),
-            user,
-        ),
+        None => ("a server started like this command would run".into(), user),
     };
-    let help = "start the server as root, or with these capabilities and `user` in `[run]`, as examples/systemd does";
+    let help = "start the server as root, or with these capabilities and `user` in `[run]` (see examples/systemd)";
     match (rights.low_ports, rights.frames) {
         (true, true) if rights.uid == 0 => DoctorFinding::ok(format!("{subject} {user}")),
         (true, true) => DoctorFinding::ok(format!(
             "{subject} {user} with CAP_NET_BIND_SERVICE and CAP_NET_RAW"
         )),
         _ if !wants_dhcp => DoctorFinding::ok(format!(
-            "{subject} {user} without capabilities, which only low ports and `dhcp` need"
+            "{subject} {user} without capabilities; only ports below 1024 and `dhcp` need them"
         )),
         (true, false) => DoctorFinding::warning(format!(
-            "{subject} {user} without CAP_NET_RAW: answers of DHCP go out by broadcast"
+            "{subject} {user} without CAP_NET_RAW: DHCP replies are sent by broadcast"
         ))
         .help(help),
         (false, _) => DoctorFinding::warning(format!(
-            "{subject} {user} without CAP_NET_BIND_SERVICE: ports below 1024 cannot be had"
+            "{subject} {user} without CAP_NET_BIND_SERVICE: it cannot bind ports below 1024"
         ))
         .help(help),
     }

@@ -39,34 +39,34 @@ use crate::{
 };
 
 /// Looks at everything.
-pub(super) fn look(root: &Path, terminal: &Terminal) -> CliResult<Vec<Area>> {
+pub(super) fn collect(root: &Path, terminal: &Terminal) -> CliResult<Vec<Area>> {
     let loaded = check::loaded(root)?;
     let site = &loaded.snapshot.site;
     let config = &*site.config;
     let state = serve::state_path(root, config);
     let status = ApiClient::find(root);
-    let server = server(
+    let server = server_process(
         state.as_deref().ok(),
         status.as_ref().is_ok_and(Option::is_some),
     );
-    let networks = networks(site);
-    let need = need(&networks, config);
-    let ports = ports(config, &server);
+    let networks = networks_report(site);
+    let need = dhcp_needs(&networks, config);
+    let ports = port_reports(config, &server);
     let known = ports.as_deref().unwrap_or_default();
-    let served: Vec<String> = names_of_served(&networks);
+    let served: Vec<String> = served_interfaces(&networks);
     if terminal.width.is_some() && probe::takes_time(&networks) {
         terminal.note(&format!(
-            "asking who else gives addresses: {} seconds",
-            other_dhcp::SECONDS
+            "searching for other DHCP servers ({} seconds)",
+            other_dhcp::PROBE_SECONDS
         ));
     }
-    let asked = probe::ask(&networks)?;
+    let probes = probe::probe_all(&networks)?;
     let firewall = Firewall {
         nft: programs::nft(),
         ufw: programs::ufw(),
         firewalld: programs::firewalld(&served),
-        iptables_alone: programs::find("nft").is_none() && programs::find("iptables").is_some(),
-        has_legacy: programs::has_legacy_rules(),
+        only_iptables: programs::find("nft").is_none() && programs::find("iptables").is_some(),
+        has_legacy_iptables: programs::has_legacy_rules(),
         interfaces: served,
         openings: ports::openings(known, need, &server),
     };
@@ -74,13 +74,16 @@ pub(super) fn look(root: &Path, terminal: &Terminal) -> CliResult<Vec<Area>> {
     Ok(vec![
         area(
             "site",
-            files::of_site(&of_site(root, &loaded, &status), &server),
+            files::site_findings(&site_report(root, &loaded, &status), &server),
         ),
         area(
             "server",
-            account::findings(&who(config, &networks, &server), &server),
+            account::findings(&account(config, &networks, &server), &server),
         ),
-        area("state", files::of_state(&of_state(&state), &server)),
+        area(
+            "state",
+            files::state_findings(&state_report(&state), &server),
+        ),
         area(
             "ports",
             match &ports {
@@ -90,16 +93,19 @@ pub(super) fn look(root: &Path, terminal: &Terminal) -> CliResult<Vec<Area>> {
         ),
         area(
             "interfaces and networks",
-            networks::findings(&networks, &ports::holders(known, PortUse::Dhcp)),
+            networks::findings(&networks, &ports::programs_on(known, PortUse::Dhcp)),
         ),
-        area("other DHCP servers", other_dhcp::findings(&asked)),
+        area("other DHCP servers", other_dhcp::findings(&probes)),
         area("firewall", firewall::findings(&firewall)),
-        area("loaders", loaders::findings(&of_loaders(root, site))),
-        area("clock", clock::findings(&of_clock(state.as_deref().ok()))),
+        area("loaders", loaders::findings(&loader_reports(root, site))),
+        area(
+            "clock",
+            clock::findings(&clock_reading(state.as_deref().ok())),
+        ),
     ])
 }
 
-fn server(state: Option<&Path>, answers: bool) -> ServerProcess {
+fn server_process(state: Option<&Path>, answers: bool) -> ServerProcess {
     let state = state.and_then(state::StateDirectory::existing);
     // Who holds a journal that we may not read is found by its answer alone.
     let pid = state.and_then(|state| Lock::holding_process(&state.journal()).ok().flatten());
@@ -115,7 +121,7 @@ fn server(state: Option<&Path>, answers: bool) -> ServerProcess {
     }
 }
 
-fn of_site(
+fn site_report(
     root: &Path,
     loaded: &Loaded,
     status: &CliResult<Option<(ApiClient, serde_json::Value)>>,
@@ -124,14 +130,14 @@ fn of_site(
         let all = loaded.diagnostics.iter();
         all.filter(|one| one.severity == severity).count()
     };
-    let (status, unasked) = match status {
+    let (status, query_error) = match status {
         Ok(status) => (status.as_ref().map(|(_, status)| status), None),
-        Err(failure) => (None, Some(failure.words())),
+        Err(failure) => (None, Some(failure.message())),
     };
     let health = status.map(|status| status["health"].as_str().unwrap_or("ok").to_string());
     let directories =
         ["", "bootwright.toml", "policies.d", "templates"].map(|name| root.join(name));
-    let silent = directories.into_iter().filter_map(|path| {
+    let polled = directories.into_iter().filter_map(|path| {
         // What is not there has no file system.
         let system = unwatchable_file_system(&path).ok()??;
         Some((path, system))
@@ -143,12 +149,16 @@ fn of_site(
         nodes: loaded.nodes,
         health,
         is_rejected: status.is_some_and(|status| status["rejected"].is_object()),
-        unasked,
-        silent: files::outermost(silent.collect()),
+        query_error,
+        polled: files::outermost_directories(polled.collect()),
     }
 }
 
-fn who(config: &ServerConfig, networks: &NetworksReport, server: &ServerProcess) -> ServerAccount {
+fn account(
+    config: &ServerConfig,
+    networks: &NetworksReport,
+    server: &ServerProcess,
+) -> ServerAccount {
     let process = server
         .pid
         .map_or_else(|| "self".into(), |pid| pid.to_string());
@@ -168,7 +178,7 @@ fn who(config: &ServerConfig, networks: &NetworksReport, server: &ServerProcess)
     }
 }
 
-fn of_state(state: &io::Result<PathBuf>) -> StateDirReport {
+fn state_report(state: &io::Result<PathBuf>) -> StateDirReport {
     let path = match state {
         Ok(path) => path,
         Err(error) => {
@@ -188,7 +198,7 @@ fn of_state(state: &io::Result<PathBuf>) -> StateDirReport {
         .unwrap_or(path);
     let rights = nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK;
     let trouble = match there.is_dir() {
-        false => Some(format!("`{}` is no directory", there.display())),
+        false => Some(format!("`{}` is not a directory", there.display())),
         true => nix::unistd::access(there, rights)
             .err()
             .map(|error| error.desc().into()),
@@ -202,7 +212,7 @@ fn of_state(state: &io::Result<PathBuf>) -> StateDirReport {
     }
 }
 
-fn networks(site: &site::Site) -> NetworksReport {
+fn networks_report(site: &site::Site) -> NetworksReport {
     let network = |network: &crate::model::Network| NetworkReport {
         name: network.name.value.to_string(),
         subnets: network
@@ -230,7 +240,7 @@ fn networks(site: &site::Site) -> NetworksReport {
     }
 }
 
-fn need(networks: &NetworksReport, config: &ServerConfig) -> DhcpNeeds {
+fn dhcp_needs(networks: &NetworksReport, config: &ServerConfig) -> DhcpNeeds {
     let has = |wanted: &[DhcpMode]| {
         let mut modes = networks.networks.iter().map(|network| network.mode);
         networks.is_enabled && modes.any(|mode| wanted.contains(&mode))
@@ -243,7 +253,7 @@ fn need(networks: &NetworksReport, config: &ServerConfig) -> DhcpNeeds {
 }
 
 /// The interfaces on which machines are served.
-fn names_of_served(networks: &NetworksReport) -> Vec<String> {
+fn served_interfaces(networks: &NetworksReport) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for (interface, _, _) in networks.served() {
         if !names.contains(&interface.name) {
@@ -254,7 +264,7 @@ fn names_of_served(networks: &NetworksReport) -> Vec<String> {
 }
 
 /// An error names the setting that is no address.
-fn ports(config: &ServerConfig, server: &ServerProcess) -> Result<Vec<PortReport>, String> {
+fn port_reports(config: &ServerConfig, server: &ServerProcess) -> Result<Vec<PortReport>, String> {
     let wanted = serve::wanted(config).map_err(|error| error.to_string())?;
     let all = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
     let mut list = vec![
@@ -277,7 +287,7 @@ fn ports(config: &ServerConfig, server: &ServerProcess) -> Result<Vec<PortReport
             .flatten()
             .filter_map(|held| held.holder.as_ref());
         let is_shared = matches!(needed_for, PortUse::Dhcp | PortUse::Pxe);
-        let tried = match ours.map(|holder| holder.pid).any(is_ours) {
+        let bind_result = match ours.map(|holder| holder.pid).any(is_ours) {
             true => None,
             false => Some(try_bind(protocol, address, is_shared).map_err(|error| error.kind())),
         };
@@ -286,16 +296,16 @@ fn ports(config: &ServerConfig, server: &ServerProcess) -> Result<Vec<PortReport
             protocol,
             address,
             held,
-            tried,
+            bind_result,
         }
     };
     Ok(list.into_iter().map(port).collect())
 }
 
-fn of_loaders(root: &Path, site: &site::Site) -> Vec<LoaderReport> {
+fn loader_reports(root: &Path, site: &site::Site) -> Vec<LoaderReport> {
     let found = serve::find_loaders(root, site);
     let needed = serve::needed_loaders(site);
-    let own = named_by_site(site);
+    let own = site_loaders(site);
     let mut names: Vec<String> = Loader::ALL
         .iter()
         .map(|loader| loader.name.into())
@@ -307,14 +317,14 @@ fn of_loaders(root: &Path, site: &site::Site) -> Vec<LoaderReport> {
     names.extend(of_site.into_iter().cloned());
     let dpkg = Dpkg::read();
     let seen = |name: String| {
-        let mut seen = LoaderReport::nowhere(&name);
+        let mut seen = LoaderReport::missing(&name);
         let is_needed = needed.contains_key(&name);
         let by_site = own
             .iter()
             .find(|(own, _)| *own == name)
             .map(|(_, who)| who.clone());
-        seen.needed_by = by_site
-            .or_else(|| is_needed.then(|| "machines of this site are told to load it".into()));
+        seen.needed_by =
+            by_site.or_else(|| is_needed.then(|| "machines of this site load it".into()));
         let Some(path) = found.get(&name) else {
             return seen;
         };
@@ -330,25 +340,25 @@ fn of_loaders(root: &Path, site: &site::Site) -> Vec<LoaderReport> {
 }
 
 /// The loaders that the site names itself, each with who does.
-fn named_by_site(site: &site::Site) -> Vec<(String, String)> {
+fn site_loaders(site: &site::Site) -> Vec<(String, String)> {
     let networks = site.networks.values().filter_map(|network| {
         let loader = network.body.loader.as_ref()?;
         Some((
             loader.value.clone(),
-            format!("network {} names it", network.name.value),
+            format!("network {} uses it", network.name.value),
         ))
     });
     let nodes = site.nodes.values().filter_map(|node| {
         let loader = node.settings.loader.as_ref()?;
         Some((
             loader.value.clone(),
-            format!("node {} names it", node.name.value),
+            format!("node {} uses it", node.name.value),
         ))
     });
     networks.chain(nodes).collect()
 }
 
-fn of_clock(state: Option<&Path>) -> clock::ClockReading {
+fn clock_reading(state: Option<&Path>) -> clock::ClockReading {
     let last = || -> io::Result<Option<Timestamp>> {
         let Some(state) = state.and_then(state::StateDirectory::existing) else {
             return Ok(None);
@@ -365,7 +375,7 @@ fn of_clock(state: Option<&Path>) -> clock::ClockReading {
     };
     clock::ClockReading {
         now: now(),
-        is_kept: serve::is_synchronised().map_err(|error| error.to_string()),
+        is_synchronised: serve::is_synchronised().map_err(|error| error.to_string()),
         last: last().map_err(|error| error.to_string()),
     }
 }

@@ -1,42 +1,41 @@
-//! What was found, and how grave it is.
+//! The results of checks, with their severity.
 
 use serde::Serialize;
 
-/// How a thing is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum FindingLevel {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// It could not be looked at.
+    /// The check was not possible.
     Unknown,
-    /// It may be what is wrong.
+    /// A possible problem.
     Warning,
-    /// Machines cannot be served like this.
+    /// Machines cannot be served.
     Error,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct DoctorFinding {
-    /// How it is.
+    /// The severity.
     #[serde(rename = "severity")]
     pub(super) mark: FindingLevel,
-    /// What it is, on one line.
+    /// One line of text.
     #[serde(rename = "message")]
     pub(super) text: String,
-    /// Commands that mend it, to be copied.
+    /// Commands that fix the problem, to copy.
     pub(super) run: Vec<String>,
-    /// What to do, line by line.
+    /// Advice, one item per line.
     pub(super) help: Vec<String>,
 }
 
-/// What was looked at together.
+/// A group of checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Area {
-    /// Its heading.
     pub(super) area: &'static str,
-    /// What was found, in the order in which it was looked at.
+    /// The findings, in the order of the checks.
     pub(super) findings: Vec<DoctorFinding>,
 }
 
@@ -66,26 +65,26 @@ impl DoctorFinding {
         }
     }
 
-    /// The same with one more command.
+    /// Adds a command.
     pub(super) fn run(mut self, command: impl Into<String>) -> DoctorFinding {
         self.run.push(command.into());
         self
     }
 
-    /// The same with one more line of what to do.
+    /// Adds a line of advice.
     pub(super) fn help(mut self, line: impl Into<String>) -> DoctorFinding {
         self.help.push(line.into());
         self
     }
 }
 
-/// Counts the findings of a mark.
+/// Counts the findings with this severity.
 pub(super) fn count(areas: &[Area], mark: FindingLevel) -> usize {
     let all = areas.iter().flat_map(|area| &area.findings);
     all.filter(|finding| finding.mark == mark).count()
 }
 
-/// Words as a list: `a`, `a and b`, `a, b and c`.
+/// Joins items as prose: `a`, `a and b`, `a, b and c`.
 pub(super) fn list(words: &[String]) -> String {
     match words {
         [] => String::new(),
@@ -94,7 +93,7 @@ pub(super) fn list(words: &[String]) -> String {
     }
 }
 
-/// Findings as a table of a test has them: the mark, the text, commands after ` $ `, help after ` > `.
+/// Findings as one line each, for tests: severity, text, commands after ` $ `, help after ` > `.
 #[cfg(test)]
 pub(super) fn written(findings: &[DoctorFinding]) -> Vec<String> {
     let one = |finding: &DoctorFinding| {

@@ -1,144 +1,155 @@
-//! Whether a firewall of this machine keeps machines out, and the lines that let them in.
+//! Whether a firewall of this host blocks machines, and the commands that allow them.
 
 use serde_json::Value;
 
 use super::{
     finding::{DoctorFinding, list},
     firewalld::{self, FirewalldZone},
-    nft::{FilterResult, NftChain, TestPacket, fate},
-    ports::written,
+    nft::{FilterResult, NftChain, TestPacket, filter_result},
+    ports::port_list,
     ufw,
 };
 use crate::net::ports::Protocol;
 
-/// What was seen of a program.
+/// The output of a firewall's command-line tool.
 #[derive(Debug, Clone)]
 pub(super) enum ToolOutput<T> {
-    /// It is not there.
+    /// It is not installed.
     Missing,
-    /// It could not be asked, with why.
+    /// It failed, and why.
     Unavailable(String),
-    /// What it said.
     Output(T),
 }
 
-/// What was seen.
+/// The firewall state of this host.
 #[derive(Debug, Clone)]
 pub(super) struct Firewall {
-    /// What `nft -j list ruleset` prints.
+    /// The output of `nft -j list ruleset`.
     pub(super) nft: ToolOutput<Value>,
-    /// What `ufw status verbose` prints.
+    /// The output of `ufw status verbose`.
     pub(super) ufw: ToolOutput<String>,
-    /// The zones; none when firewalld does not run.
+    /// The zones; empty if firewalld is not running.
     pub(super) firewalld: ToolOutput<Vec<FirewalldZone>>,
-    /// Whether there is `iptables` although there is no `nft`.
-    pub(super) iptables_alone: bool,
-    /// Whether the kernel holds rules of the older `iptables`, which `nft` does not show.
-    pub(super) has_legacy: bool,
-    /// The interfaces that machines come in on.
+    /// Whether `iptables` is installed and `nft` is not.
+    pub(super) only_iptables: bool,
+    /// Whether the kernel has rules of iptables-legacy, which `nft` does not show.
+    pub(super) has_legacy_iptables: bool,
+    /// The interfaces on which machines are served.
     pub(super) interfaces: Vec<String>,
-    /// What must be reached.
+    /// The ports that machines must reach.
     pub(super) openings: Vec<(Protocol, u16)>,
 }
 
-/// An interface, and which of the openings are closed there, and which may be.
+/// The required ports that are blocked on an interface, and those that may be.
 pub(super) struct BlockedPorts {
     pub(super) interface: Option<String>,
-    pub(super) closed: Vec<(Protocol, u16)>,
+    pub(super) blocked: Vec<(Protocol, u16)>,
     pub(super) unclear: Vec<(Protocol, u16)>,
 }
 
-/// Says how the firewall is. Of several the one that writes the others' rules speaks.
-pub(super) fn findings(seen: &Firewall) -> Vec<DoctorFinding> {
-    match (&seen.firewalld, &seen.ufw) {
-        (ToolOutput::Output(zones), _) if !zones.is_empty() => firewalld::findings(seen, zones),
-        (_, ToolOutput::Output(status)) if ufw::is_active(status) => ufw::findings(seen, status),
+/// Returns the findings of firewalld or ufw if one is active, since they write the nftables rules; else those of nftables.
+pub(super) fn findings(firewall: &Firewall) -> Vec<DoctorFinding> {
+    match (&firewall.firewalld, &firewall.ufw) {
+        (ToolOutput::Output(zones), _) if !zones.is_empty() => firewalld::findings(firewall, zones),
+        (_, ToolOutput::Output(status)) if ufw::is_active(status) => {
+            ufw::findings(firewall, status)
+        }
         (_, ToolOutput::Unavailable(reason)) => {
-            let text = format!("ufw is switched on, and its rules were not read: {reason}");
-            let lines = ufw::lines(seen, None, &seen.openings).into_iter();
+            let text = format!("ufw is active, but its rules cannot be read: {reason}");
+            let lines = ufw::lines(firewall, None, &firewall.openings).into_iter();
             let finding = lines.fold(DoctorFinding::unknown(text), DoctorFinding::run);
-            vec![finding.help("these let machines in, where no rule does yet")]
+            vec![finding.help("these commands allow machines in, if no rule does yet")]
         }
         (ToolOutput::Unavailable(reason), _) => vec![DoctorFinding::unknown(format!(
-            "firewalld was not asked: {reason}"
+            "cannot query firewalld: {reason}"
         ))],
-        _ => of_nft(seen),
+        _ => nft_findings(firewall),
     }
 }
 
-fn of_nft(seen: &Firewall) -> Vec<DoctorFinding> {
-    let mut findings = of_nft_alone(seen);
-    if seen.has_legacy {
+fn nft_findings(firewall: &Firewall) -> Vec<DoctorFinding> {
+    let mut findings = ruleset_findings(firewall);
+    if firewall.has_legacy_iptables {
         findings.push(
             DoctorFinding::unknown(
-                "the kernel also holds rules of iptables-legacy, which nft does not show",
+                "the kernel also has rules of iptables-legacy, which nft does not show",
             )
             .run("iptables-legacy -S INPUT")
-            .help(format!("machines must reach {}", written(&seen.openings))),
+            .help(format!(
+                "machines must reach {}",
+                port_list(&firewall.openings)
+            )),
         );
     }
     findings
 }
 
-fn of_nft_alone(seen: &Firewall) -> Vec<DoctorFinding> {
-    let ruleset = match &seen.nft {
-        ToolOutput::Missing if seen.iptables_alone => {
+fn ruleset_findings(firewall: &Firewall) -> Vec<DoctorFinding> {
+    let ruleset = match &firewall.nft {
+        ToolOutput::Missing if firewall.only_iptables => {
             return vec![
                 DoctorFinding::unknown(
-                    "iptables is there without nft: its rules were not looked at",
+                    "iptables is installed without nft: its rules were not checked",
                 )
                 .run("iptables -S INPUT")
-                .help(format!("machines must reach {}", written(&seen.openings))),
+                .help(format!(
+                    "machines must reach {}",
+                    port_list(&firewall.openings)
+                )),
             ];
         }
         ToolOutput::Missing => {
             return vec![DoctorFinding::ok(
-                "neither nft, ufw nor firewalld is there, nor iptables",
+                "none of nft, ufw, firewalld and iptables is installed",
             )];
         }
         ToolOutput::Unavailable(reason) => {
             return vec![
-                DoctorFinding::unknown(format!("the rules of nft were not read: {reason}"))
+                DoctorFinding::unknown(format!("cannot read the nftables rules: {reason}"))
                     .run("nft list chains")
-                    .help(format!("where a chain with `hook input` has the policy drop, machines must still reach {}", written(&seen.openings))),
+                    .help(format!("if a chain with `hook input` has the policy drop, machines must still reach {}", port_list(&firewall.openings))),
             ];
         }
         ToolOutput::Output(ruleset) => ruleset,
     };
-    let interfaces = interfaces(seen);
+    let interfaces = interfaces(firewall);
     let mut findings = Vec::new();
     for interface in &interfaces {
-        findings.extend(of_nft_on(seen, ruleset, interface.as_deref()));
+        findings.extend(blocked_finding(firewall, ruleset, interface.as_deref()));
     }
     if findings.is_empty() {
-        let openings = written(&seen.openings);
+        let openings = port_list(&firewall.openings);
         findings.push(DoctorFinding::ok(format!(
-            "nft lets machines reach {openings}{}",
-            on_all(seen)
+            "nftables allows machines to reach {openings}{}",
+            on_interfaces(firewall)
         )));
     }
     findings
 }
 
-/// What nft does on one interface, when it is not all right.
-fn of_nft_on(seen: &Firewall, ruleset: &Value, interface: Option<&str>) -> Option<DoctorFinding> {
-    let mut closed = BlockedPorts::new(interface);
+/// A finding for the ports that nftables blocks on one interface.
+fn blocked_finding(
+    firewall: &Firewall,
+    ruleset: &Value,
+    interface: Option<&str>,
+) -> Option<DoctorFinding> {
+    let mut blocked = BlockedPorts::new(interface);
     let mut chain: Option<NftChain> = None;
-    for (protocol, port) in &seen.openings {
+    for (protocol, port) in &firewall.openings {
         let packet = TestPacket {
             interface,
             protocol: *protocol,
             port: *port,
         };
-        match fate(ruleset, packet) {
+        match filter_result(ruleset, packet) {
             FilterResult::Accepted => {}
             FilterResult::Dropped(by) => {
                 chain = chain.or(Some(by));
-                closed.closed.push((*protocol, *port));
+                blocked.blocked.push((*protocol, *port));
             }
-            FilterResult::Unclear(by) => {
+            FilterResult::Unknown(by) => {
                 chain = chain.or(Some(by));
-                closed.unclear.push((*protocol, *port));
+                blocked.unclear.push((*protocol, *port));
             }
         }
     }
@@ -150,22 +161,22 @@ fn of_nft_on(seen: &Firewall, ruleset: &Value, interface: Option<&str>) -> Optio
         drops_by_policy,
     } = &chain;
     let by = match drops_by_policy {
-        true => format!("the chain {family} {table} {name}, whose policy is drop,"),
+        true => format!("the chain {family} {table} {name}, with policy drop,"),
         false => format!("the chain {family} {table} {name}"),
     };
-    let mut finding = closed.finding(&by);
-    for line in rules(&closed.all(), interface) {
+    let mut finding = blocked.finding(&by);
+    for line in rule_conditions(&blocked.all(), interface) {
         finding = finding.run(format!(
             "nft insert rule {family} {table} {name} {line} accept"
         ));
     }
     Some(finding.help(
-        "and the same rule in /etc/nftables.conf, or wherever that chain comes from, to keep it",
+        "to keep the rule, add it to /etc/nftables.conf, or to the file that defines the chain",
     ))
 }
 
-/// Conditions of nft for openings: one for each protocol.
-fn rules(openings: &[(Protocol, u16)], interface: Option<&str>) -> Vec<String> {
+/// The conditions of nft rules for these ports: one rule for each protocol.
+fn rule_conditions(openings: &[(Protocol, u16)], interface: Option<&str>) -> Vec<String> {
     let on = interface.map_or_else(String::new, |name| format!("iifname \"{name}\" "));
     let of = |protocol: Protocol| {
         let ports: Vec<String> = openings
@@ -189,13 +200,13 @@ impl BlockedPorts {
     pub(super) fn new(interface: Option<&str>) -> BlockedPorts {
         BlockedPorts {
             interface: interface.map(String::from),
-            closed: Vec::new(),
+            blocked: Vec::new(),
             unclear: Vec::new(),
         }
     }
 
     pub(super) fn all(&self) -> Vec<(Protocol, u16)> {
-        self.closed.iter().chain(&self.unclear).copied().collect()
+        self.blocked.iter().chain(&self.unclear).copied().collect()
     }
 
     pub(super) fn finding(&self, by: &str) -> DoctorFinding {
@@ -203,32 +214,32 @@ impl BlockedPorts {
             .interface
             .as_ref()
             .map_or_else(String::new, |name| format!(" on {name}"));
-        let closed = written(&self.closed);
-        let unclear = written(&self.unclear);
-        match (self.closed.is_empty(), self.unclear.is_empty()) {
-            (false, true) => DoctorFinding::error(format!("{by} keeps machines from {closed}{on}")),
-            (false, false) => DoctorFinding::error(format!(
-                "{by} keeps machines from {closed}{on}, and perhaps from {unclear}"
-            )),
+        let blocked = port_list(&self.blocked);
+        let unclear = port_list(&self.unclear);
+        match (self.blocked.is_empty(), self.unclear.is_empty()) {
+            (false, true) => DoctorFinding::error(format!("{by} blocks {blocked}{on}")),
+            (false, false) => {
+                DoctorFinding::error(format!("{by} blocks {blocked}{on}, and possibly {unclear}"))
+            }
             (true, _) => DoctorFinding::warning(format!(
-                "{by} may keep machines from {unclear}{on}: that hangs on conditions that were not followed"
+                "{by} may block {unclear}{on}: it depends on conditions that doctor does not evaluate"
             )),
         }
     }
 }
 
-/// The interfaces to look at; where none is known, any.
-pub(super) fn interfaces(seen: &Firewall) -> Vec<Option<String>> {
-    match seen.interfaces.is_empty() {
+/// The interfaces to check; a single `None` if none is known.
+pub(super) fn interfaces(firewall: &Firewall) -> Vec<Option<String>> {
+    match firewall.interfaces.is_empty() {
         true => vec![None],
-        false => seen.interfaces.iter().cloned().map(Some).collect(),
+        false => firewall.interfaces.iter().cloned().map(Some).collect(),
     }
 }
 
-pub(super) fn on_all(seen: &Firewall) -> String {
-    match seen.interfaces.is_empty() {
+pub(super) fn on_interfaces(firewall: &Firewall) -> String {
+    match firewall.interfaces.is_empty() {
         true => String::new(),
-        false => format!(" on {}", list(&seen.interfaces)),
+        false => format!(" on {}", list(&firewall.interfaces)),
     }
 }
 

@@ -1,45 +1,42 @@
-//! What firewalld lets in, by the zones of the interfaces.
+//! Whether firewalld allows the required ports in the zones of the interfaces.
 
-use super::{finding::DoctorFinding, firewall::Firewall, ports::written};
+use super::{finding::DoctorFinding, firewall::Firewall, ports::port_list};
 use crate::net::ports::Protocol;
 
-/// A zone of firewalld, with the interface that is in it.
+/// A zone and an interface that is assigned to it.
 #[derive(Debug, Clone)]
 pub(super) struct FirewalldZone {
-    /// The interface.
     pub(super) interface: String,
-    /// The zone.
     pub(super) name: String,
-    /// What `firewall-cmd --zone=… --list-all` prints.
+    /// The output of `firewall-cmd --zone=… --list-all`.
     pub(super) listed: String,
 }
 
-/// Says what it lets in.
-pub(super) fn findings(seen: &Firewall, zones: &[FirewalldZone]) -> Vec<DoctorFinding> {
+pub(super) fn findings(firewall: &Firewall, zones: &[FirewalldZone]) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
     for zone in zones {
-        let closed: Vec<_> = seen
+        let blocked: Vec<_> = firewall
             .openings
             .iter()
             .copied()
             .filter(|opening| !zone.allows(*opening))
             .collect();
         let (name, interface) = (&zone.name, &zone.interface);
-        if closed.is_empty() {
-            let openings = written(&seen.openings);
+        if blocked.is_empty() {
+            let openings = port_list(&firewall.openings);
             findings.push(DoctorFinding::ok(format!(
-                "firewalld lets machines reach {openings} on {interface} (zone {name})"
+                "firewalld allows machines to reach {openings} on {interface} (zone {name})"
             )));
             continue;
         }
-        let ports: Vec<String> = closed
+        let ports: Vec<String> = blocked
             .iter()
             .map(|(protocol, port)| format!("--add-port={port}/{protocol}"))
             .collect();
         findings.push(
             DoctorFinding::error(format!(
-                "firewalld keeps machines from {} on {interface} (zone {name})",
-                written(&closed)
+                "firewalld blocks {} on {interface} (zone {name})",
+                port_list(&blocked)
             ))
             .run(format!(
                 "firewall-cmd --permanent --zone={name} {}",
@@ -58,7 +55,7 @@ impl FirewalldZone {
     }
 
     fn allows(&self, (protocol, port): (Protocol, u16)) -> bool {
-        // The services that firewalld knows for these ports.
+        // The names of firewalld's services for these ports.
         let service = match (protocol, port) {
             (Protocol::Udp, 67) => "dhcp",
             (Protocol::Udp, 4011) => "proxy-dhcp",

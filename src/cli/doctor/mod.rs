@@ -1,8 +1,8 @@
-//! `doctor`: what is in the way of a first try.
+//! `doctor`: checks this machine for problems that prevent a network boot.
 //!
-//! `look` and its neighbours [`probe`] and [`programs`] see how this machine is; every other file turns what was seen
-//! into findings, values in and values out. Nothing is changed, no server is needed, and no root: what only root
-//! can see is named as not looked at.
+//! [`collect`], [`probe`] and [`programs`] read the state of this machine; every other file turns that state into findings,
+//! without input or output. Nothing is changed. No server and no root is needed: checks that need root are reported as
+//! unknown.
 
 mod finding;
 mod account;
@@ -34,15 +34,15 @@ pub(super) fn run(root: &Path, json: bool, terminal: &Terminal) -> CliResult {
     if !is_site(root) {
         return Err(no_site(root));
     }
-    let areas = collect::look(root, terminal)?;
+    let areas = collect::collect(root, terminal)?;
     let text = match json {
         true => show::json(&areas),
-        false => show::written(&areas, terminal),
+        false => show::text(&areas, terminal),
     };
     terminal.show(&text)?;
     match count(&areas, FindingLevel::Error) {
         0 => Ok(()),
-        _ => Err(Failure::said()),
+        _ => Err(Failure::already_reported()),
     }
 }
 

@@ -68,28 +68,28 @@ impl NetworksReport {
 }
 
 /// Says how the interfaces and networks are. `dhcp`: the programs that have port 67.
-pub(super) fn findings(seen: &NetworksReport, dhcp: &[&PortOwner]) -> Vec<DoctorFinding> {
-    let interfaces = match &seen.interfaces {
+pub(super) fn findings(report: &NetworksReport, dhcp: &[&PortOwner]) -> Vec<DoctorFinding> {
+    let interfaces = match &report.interfaces {
         Ok(interfaces) => interfaces,
         Err(error) => {
             return vec![DoctorFinding::unknown(format!(
-                "the interfaces of this machine cannot be listed: {error}"
+                "cannot list the interfaces of this machine: {error}"
             ))];
         }
     };
     let mut findings: Vec<DoctorFinding> = interfaces
         .iter()
-        .filter(|one| !one.is_loopback && !is_cable_of_container(one) && !is_idle(one))
-        .map(|interface| of_interface(seen, interface, dhcp))
+        .filter(|one| !one.is_loopback && !is_guest_link(one) && !has_no_address(one))
+        .map(|interface| interface_finding(report, interface, dhcp))
         .collect();
     let names = |is_it: fn(&Interface) -> bool| -> Vec<String> {
         let some = interfaces.iter().filter(|one| is_it(one));
         some.map(|interface| interface.name.clone()).collect()
     };
-    let (idle, cables) = (names(is_idle), names(is_cable_of_container));
+    let (idle, cables) = (names(has_no_address), names(is_guest_link));
     if findings.is_empty() {
         findings.push(DoctorFinding::error(
-            "no interface of this machine has an IPv4 address, loopback aside",
+            "no interface of this machine except loopback has an IPv4 address",
         ));
     }
     if !idle.is_empty() {
@@ -101,16 +101,16 @@ pub(super) fn findings(seen: &NetworksReport, dhcp: &[&PortOwner]) -> Vec<Doctor
     if !cables.is_empty() {
         let names = list(&cables);
         findings.push(DoctorFinding::ok(format!(
-            "{names}: cables to containers or virtual machines"
+            "{names}: connected to containers or virtual machines"
         )));
     }
-    findings.extend(unmatched(seen, interfaces));
-    findings.extend(of_networks(seen));
+    findings.extend(unknown_interfaces(report, interfaces));
+    findings.extend(network_findings(report));
     findings
 }
 
-fn of_interface(
-    seen: &NetworksReport,
+fn interface_finding(
+    report: &NetworksReport,
     interface: &Interface,
     dhcp: &[&PortOwner],
 ) -> DoctorFinding {
@@ -126,66 +126,68 @@ fn of_interface(
     let mut on = interface
         .addresses
         .iter()
-        .filter_map(|net| seen.network_at(net.addr()));
+        .filter_map(|net| report.network_at(net.addr()));
     let network = on.next();
-    if let Some(maker) = bridge_of(name) {
-        return of_bridge(&begin, maker, network, dhcp);
+    if let Some(maker) = bridge_owner(name) {
+        return bridge_finding(&begin, maker, network, dhcp);
     }
     let Some(network) = network else {
-        return DoctorFinding::ok(format!("{begin}; in no network of the site"));
+        return DoctorFinding::ok(format!("{begin}; not in any network of the site"));
     };
     let text = format!(
         "{begin}; network {}, dhcp {}",
         network.name,
-        words(network.mode)
+        mode_text(network.mode)
     );
     match network.mode {
         DhcpMode::Off => DoctorFinding::ok(text),
-        _ if !seen.is_chosen(interface) => DoctorFinding::warning(format!(
-            "{text}, but `interfaces` in `[dhcp]` leaves it out"
+        _ if !report.is_chosen(interface) => DoctorFinding::warning(format!(
+            "{text}, but it is missing from `interfaces` in `[dhcp]`"
         ))
-        .help(format!("add \"{name}\" there, or nobody is answered on it")),
+        .help(format!(
+            "add \"{name}\" there: without it the server does not answer DHCP on this interface"
+        )),
         _ if !interface.is_up => DoctorFinding::error(text)
             .run(format!("ip link set {name} up"))
-            .help("where that changes nothing, look at the cable and the switch's port"),
+            .help("if that does not help, check the cable and the switch port"),
         _ => DoctorFinding::ok(text),
     }
 }
 
-fn of_bridge(
+fn bridge_finding(
     begin: &str,
     maker: &str,
     network: Option<&NetworkReport>,
     dhcp: &[&PortOwner],
 ) -> DoctorFinding {
     let text = format!(
-        "{begin}; a bridge of {maker}: what is behind it is on this host, not on your network"
+        "{begin}; a bridge of {maker}: it connects guests on this host, not machines on your network"
     );
     // libvirt's own dnsmasq gives addresses on its bridges.
     let holder = dhcp.iter().find(|holder| holder.name == "dnsmasq");
     let (text, help) = match holder.filter(|_| maker == "libvirt") {
         Some(holder) => (
-            format!("{text}; {holder} has port 67, as libvirt's does for such a bridge"),
-            "virtual machines that shall boot from here need a bridge without libvirt's DHCP: virsh net-edit NAME, without <dhcp>",
+            format!("{text}; {holder} uses port 67, as libvirt's dnsmasq does for such a bridge"),
+            "to boot virtual machines from this server, remove <dhcp> from the libvirt network: `virsh net-edit NAME`",
         ),
         None => (
             text,
-            "machines there reach this server otherwise than physical ones do; give the network the subnet of a real interface",
+            "this network serves only guests on this host; for physical machines, set its `subnet` to that of a physical interface",
         ),
     };
     match network.filter(|network| network.mode != DhcpMode::Off) {
         None => DoctorFinding::ok(text),
         Some(network) => DoctorFinding::warning(format!(
-            "{text}; yet network {} with dhcp {} is on it",
+            "{text}; network {} with dhcp {} is on it",
             network.name,
-            words(network.mode)
+            mode_text(network.mode)
         ))
         .help(help),
     }
 }
 
 /// Who makes bridges of such a name, where it is one for containers or virtual machines.
-fn bridge_of(name: &str) -> Option<&'static str> {
+fn bridge_owner(name: &str) -> Option<&'static str> {
     let is_docker = |name: &str| {
         let id = name.strip_prefix("br-");
         id.is_some_and(|id| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -204,39 +206,39 @@ fn bridge_of(name: &str) -> Option<&'static str> {
 }
 
 /// A cable's end of which the other one is in a container: it has no address of its own.
-fn is_cable_of_container(interface: &Interface) -> bool {
+fn is_guest_link(interface: &Interface) -> bool {
     let names = ["veth", "vnet", "cali", "lxc", "tap"];
     interface.addresses.is_empty()
-        && bridge_of(&interface.name).is_none()
+        && bridge_owner(&interface.name).is_none()
         && names.iter().any(|name| interface.name.starts_with(name))
 }
 
 /// An interface that nothing can be said of.
-fn is_idle(interface: &Interface) -> bool {
-    !interface.is_loopback && interface.addresses.is_empty() && !is_cable_of_container(interface)
+fn has_no_address(interface: &Interface) -> bool {
+    !interface.is_loopback && interface.addresses.is_empty() && !is_guest_link(interface)
 }
 
 /// Entries of `[dhcp]` `interfaces` that mean nothing here.
-fn unmatched(seen: &NetworksReport, interfaces: &[Interface]) -> Vec<DoctorFinding> {
+fn unknown_interfaces(report: &NetworksReport, interfaces: &[Interface]) -> Vec<DoctorFinding> {
     let there: Vec<String> = interfaces
         .iter()
         .filter(|one| !one.is_loopback)
         .map(|interface| interface.name.clone())
         .collect();
-    let chosen = seen.chosen.iter().flatten();
+    let chosen = report.chosen.iter().flatten();
     let without = chosen.filter(|text| !interfaces.iter().any(|one| one.is_called(text)));
     without
         .map(|text| {
             DoctorFinding::error(format!(
-                "`{text}` of `interfaces` in `[dhcp]` is no interface and no address of this machine"
+                "`{text}` of `interfaces` in `[dhcp]` is not an interface or address of this machine"
             ))
             .help(format!("there are: {}", list(&there)))
         })
         .collect()
 }
 
-fn of_networks(seen: &NetworksReport) -> Vec<DoctorFinding> {
-    let on: Vec<&NetworkReport> = seen
+fn network_findings(report: &NetworksReport) -> Vec<DoctorFinding> {
+    let on: Vec<&NetworkReport> = report
         .networks
         .iter()
         .filter(|network| network.mode != DhcpMode::Off)
@@ -244,15 +246,15 @@ fn of_networks(seen: &NetworksReport) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
     if on.is_empty() {
         findings.push(
-            DoctorFinding::warning("no network of the site has `dhcp` on, so machines get no answer to DHCP from here")
-                .help("set `dhcp = \"reserve\"` in the machines' network beside a router that gives addresses, or \"server\" where nobody does")
-                .help("or let the network's DHCP server load iPXE and hand it the script /boot.ipxe of this server"),
+            DoctorFinding::warning("no network of the site has `dhcp` on: this server does not answer DHCP")
+                .help("set `dhcp = \"reserve\"` in the machines' network if a router assigns addresses there, or \"server\" if nothing does")
+                .help("or configure the network's DHCP server to load iPXE and then the script /boot.ipxe of this server"),
         );
     }
-    if !seen.is_enabled {
+    if !report.is_enabled {
         findings.push(
             DoctorFinding::warning(
-                "`enabled = false` in `[dhcp]`: what a network says of `dhcp` does nothing",
+                "`enabled = false` in `[dhcp]`: the networks' `dhcp` setting has no effect",
             )
             .help("remove it from bootwright.toml and restart the server"),
         );
@@ -260,33 +262,34 @@ fn of_networks(seen: &NetworksReport) -> Vec<DoctorFinding> {
     if !findings.is_empty() {
         return findings;
     }
-    let served = seen.served();
+    let served = report.served();
     let is_served =
         |network: &NetworkReport| served.iter().any(|(_, on, _)| on.name == network.name);
     let any = on.iter().any(|network| is_served(network));
     let away = on.iter().filter(|network| !is_served(network));
-    away.map(|network| unserved(network, any)).collect()
+    away.map(|network| unreachable_network(network, any))
+        .collect()
 }
 
 /// A network that no interface is in. That is how it is behind a relay; where no network is in reach, it is the likely
 /// reason for silence.
-fn unserved(network: &NetworkReport, others_are_served: bool) -> DoctorFinding {
+fn unreachable_network(network: &NetworkReport, others_are_served: bool) -> DoctorFinding {
     let subnets: Vec<String> = network.subnets.iter().map(ToString::to_string).collect();
     let text = format!(
         "network {}: dhcp {}, but no interface of this machine has an address in {}",
         network.name,
-        words(network.mode),
+        mode_text(network.mode),
         list(&subnets)
     );
     let finding = match others_are_served {
         true => DoctorFinding::warning(text),
         false => DoctorFinding::error(text),
     };
-    finding.help("only machines behind a DHCP relay are answered there: correct `subnet`, or give the interface that leads there an address in it")
+    finding.help("only machines behind a DHCP relay are answered there: correct `subnet`, or assign an address in it to the interface of that network")
 }
 
 /// A mode as the site writes it.
-pub(super) fn words(mode: DhcpMode) -> &'static str {
+pub(super) fn mode_text(mode: DhcpMode) -> &'static str {
     match mode {
         DhcpMode::Off => "off",
         DhcpMode::Proxy => "\"proxy\"",

@@ -1,63 +1,60 @@
-//! What a ruleset of nftables does with a new packet from a machine, as far as it can be told.
+//! Evaluates an nftables ruleset for a new packet from a machine.
 //!
-//! It reads what `nft -j list ruleset` prints (libnftables-json(5)). A condition that is not understood makes its rule
-//! one that may count or not.
+//! The input is the output of `nft -j list ruleset` (libnftables-json(5)). A rule with an unsupported condition may match or
+//! not, and the result is then unknown.
 
 use serde_json::Value;
 
 use crate::net::ports::Protocol;
 
-/// What becomes of a packet.
+/// The result for a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FilterResult {
-    /// Every chain lets it in.
+    /// Every chain accepts it.
     Accepted,
     /// This chain drops it.
     Dropped(NftChain),
-    /// This chain may drop it: it hangs on a condition that is not understood.
-    Unclear(NftChain),
+    /// This chain may drop it: that depends on an unsupported condition.
+    Unknown(NftChain),
 }
 
-/// A chain that packets to this machine go through.
+/// A chain with the hook `input`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NftChain {
-    /// Such as `inet`.
+    /// For example `inet`.
     pub(super) family: String,
-    /// Its table.
     pub(super) table: String,
-    /// Its name.
     pub(super) name: String,
-    /// Whether it drops what no rule accepts.
+    /// Whether its policy is drop.
     pub(super) drops_by_policy: bool,
 }
 
-/// A packet from a machine that we have not talked to before.
+/// The first packet of a connection from a machine.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TestPacket<'a> {
-    /// The interface that it comes in on, when it is known.
+    /// The incoming interface; `None` if it is not known.
     pub(super) interface: Option<&'a str>,
-    /// TCP or UDP.
     pub(super) protocol: Protocol,
-    /// The port that it goes to.
+    /// The destination port.
     pub(super) port: u16,
 }
 
-/// Deeper than this, no jump is followed.
-const DEEPEST: usize = 16;
+/// The depth up to which jumps are followed.
+const MAX_JUMPS: usize = 16;
 
-/// What a rule or a chain says of a packet.
+/// The result of a rule or a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RuleResult {
     Accept,
     Drop,
     Return,
-    /// Nothing: the next rule is asked.
-    Nothing,
-    /// One or the other.
-    Unclear,
+    /// Evaluation continues with the next rule.
+    Continue,
+    /// It depends on an unsupported condition.
+    Unknown,
 }
 
-/// Whether a condition holds.
+/// Whether a condition matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ConditionResult {
     Yes,
@@ -65,28 +62,28 @@ enum ConditionResult {
     Maybe,
 }
 
-/// Follows a packet through the chains of a ruleset.
-pub(super) fn fate(ruleset: &Value, packet: TestPacket<'_>) -> FilterResult {
+/// Evaluates all input chains of a ruleset for a packet.
+pub(super) fn filter_result(ruleset: &Value, packet: TestPacket<'_>) -> FilterResult {
     let rules = Ruleset(ruleset["nftables"].as_array().map_or(&[], Vec::as_slice));
     let mut unclear = None;
     for chain in rules.input_chains() {
-        let said = rules.ask(&chain.family, &chain.table, &chain.name, packet, 0);
-        match said {
+        let result = rules.evaluate_chain(&chain.family, &chain.table, &chain.name, packet, 0);
+        match result {
             RuleResult::Drop => return FilterResult::Dropped(chain),
-            RuleResult::Unclear => unclear = unclear.or(Some(chain)),
-            RuleResult::Nothing | RuleResult::Return if chain.drops_by_policy => {
+            RuleResult::Unknown => unclear = unclear.or(Some(chain)),
+            RuleResult::Continue | RuleResult::Return if chain.drops_by_policy => {
                 return FilterResult::Dropped(chain);
             }
-            RuleResult::Accept | RuleResult::Nothing | RuleResult::Return => {}
+            RuleResult::Accept | RuleResult::Continue | RuleResult::Return => {}
         }
     }
-    unclear.map_or(FilterResult::Accepted, FilterResult::Unclear)
+    unclear.map_or(FilterResult::Accepted, FilterResult::Unknown)
 }
 
 struct Ruleset<'a>(&'a [Value]);
 
 impl Ruleset<'_> {
-    /// The chains that every packet to this machine goes through: those of IPv4.
+    /// The chains that every IPv4 packet to this machine passes.
     fn input_chains(&self) -> Vec<NftChain> {
         let chains = self.0.iter().filter_map(|entry| entry.get("chain"));
         let input = chains.filter(|chain| {
@@ -103,7 +100,7 @@ impl Ruleset<'_> {
             .collect()
     }
 
-    fn ask(
+    fn evaluate_chain(
         &self,
         family: &str,
         table: &str,
@@ -111,8 +108,8 @@ impl Ruleset<'_> {
         packet: TestPacket<'_>,
         depth: usize,
     ) -> RuleResult {
-        if depth == DEEPEST {
-            return RuleResult::Unclear;
+        if depth == MAX_JUMPS {
+            return RuleResult::Unknown;
         }
         let rules = self
             .0
@@ -123,37 +120,37 @@ impl Ruleset<'_> {
             });
         let mut unclear = false;
         for rule in rules {
-            let (holds, verdict) = self.rule(rule, packet);
-            if holds == ConditionResult::No {
+            let (matches, verdict) = self.evaluate_rule(rule, packet);
+            if matches == ConditionResult::No {
                 continue;
             }
-            let said = match verdict {
+            let result = match verdict {
                 RuleVerdict::None => continue,
-                RuleVerdict::Is(said) => said,
-                RuleVerdict::NftChain(target) => {
-                    match self.ask(family, table, target, packet, depth + 1) {
-                        // Back from there, the next rule is asked.
-                        RuleResult::Return | RuleResult::Nothing => continue,
-                        said => said,
+                RuleVerdict::Final(result) => result,
+                RuleVerdict::Jump(target) => {
+                    match self.evaluate_chain(family, table, target, packet, depth + 1) {
+                        // After a return, evaluation continues with the next rule.
+                        RuleResult::Return | RuleResult::Continue => continue,
+                        result => result,
                     }
                 }
             };
-            match (holds, said) {
-                (ConditionResult::Yes, RuleResult::Unclear) | (ConditionResult::Maybe, _) => {
+            match (matches, result) {
+                (ConditionResult::Yes, RuleResult::Unknown) | (ConditionResult::Maybe, _) => {
                     unclear = true
                 }
-                _ if unclear => return RuleResult::Unclear,
-                _ => return said,
+                _ if unclear => return RuleResult::Unknown,
+                _ => return result,
             }
         }
         match unclear {
-            true => RuleResult::Unclear,
-            false => RuleResult::Nothing,
+            true => RuleResult::Unknown,
+            false => RuleResult::Continue,
         }
     }
 
-    /// Whether a rule's conditions hold, and what it then says.
-    fn rule<'r>(
+    /// Whether a rule's conditions match, and its verdict.
+    fn evaluate_rule<'r>(
         &self,
         rule: &'r Value,
         packet: TestPacket<'_>,
@@ -164,23 +161,23 @@ impl Ruleset<'_> {
             else {
                 continue;
             };
-            let holds = match name.as_str() {
-                "match" => self.condition(rule, value, packet),
-                // It only notes something.
+            let matches = match name.as_str() {
+                "match" => self.evaluate_condition(rule, value, packet),
+                // No effect on the verdict.
                 "counter" | "log" | "comment" | "mangle" | "meta" | "notrack" => {
                     ConditionResult::Yes
                 }
-                "accept" => return (all, RuleVerdict::Is(RuleResult::Accept)),
-                "drop" | "reject" => return (all, RuleVerdict::Is(RuleResult::Drop)),
-                "return" => return (all, RuleVerdict::Is(RuleResult::Return)),
+                "accept" => return (all, RuleVerdict::Final(RuleResult::Accept)),
+                "drop" | "reject" => return (all, RuleVerdict::Final(RuleResult::Drop)),
+                "return" => return (all, RuleVerdict::Final(RuleResult::Return)),
                 "jump" | "goto" => {
                     let target = value["target"].as_str().unwrap_or_default();
-                    return (all, RuleVerdict::NftChain(target));
+                    return (all, RuleVerdict::Jump(target));
                 }
-                "vmap" => return (all, by_state(value)),
+                "vmap" => return (all, state_map_verdict(value)),
                 _ => ConditionResult::Maybe,
             };
-            match holds {
+            match matches {
                 ConditionResult::No => return (ConditionResult::No, RuleVerdict::None),
                 ConditionResult::Maybe => all = ConditionResult::Maybe,
                 ConditionResult::Yes => {}
@@ -189,14 +186,14 @@ impl Ruleset<'_> {
         (all, RuleVerdict::None)
     }
 
-    fn condition(
+    fn evaluate_condition(
         &self,
         rule: &Value,
         condition: &Value,
         packet: TestPacket<'_>,
     ) -> ConditionResult {
         let (left, right) = (&condition["left"], &condition["right"]);
-        let held = match (left["meta"]["key"].as_str(), left["ct"]["key"].as_str()) {
+        let matches = match (left["meta"]["key"].as_str(), left["ct"]["key"].as_str()) {
             (Some("iif" | "iifname"), _) => match packet.interface {
                 Some(name) => self.has(rule, right, &|value| is_name(value, name)),
                 None => ConditionResult::Maybe,
@@ -213,9 +210,9 @@ impl Ruleset<'_> {
                 let own = packet.protocol.to_string();
                 match (protocol, payload["field"].as_str()) {
                     (Some(name), Some("dport")) if name == own || name == "th" => {
-                        self.has(rule, right, &|value| holds_port(value, packet.port))
+                        self.has(rule, right, &|value| matches_port(value, packet.port))
                     }
-                    // A rule of another protocol is none for this packet, whatever it compares.
+                    // A match on another protocol never matches this packet.
                     (Some("tcp" | "udp" | "icmp" | "icmpv6" | "ip6" | "sctp" | "dccp"), _)
                         if protocol != Some(own.as_str()) =>
                     {
@@ -226,8 +223,8 @@ impl Ruleset<'_> {
             }
         };
         match condition["op"].as_str() {
-            Some("==" | "in") => held,
-            Some("!=") => match held {
+            Some("==" | "in") => matches,
+            Some("!=") => match matches {
                 ConditionResult::Yes => ConditionResult::No,
                 ConditionResult::No => ConditionResult::Yes,
                 ConditionResult::Maybe => ConditionResult::Maybe,
@@ -236,10 +233,15 @@ impl Ruleset<'_> {
         }
     }
 
-    /// Whether a value, one of a list or one of a named set is it.
-    fn has(&self, rule: &Value, right: &Value, is_it: &dyn Fn(&Value) -> bool) -> ConditionResult {
-        let yes = |holds: bool| {
-            if holds {
+    /// Whether a value, an element of a list or an element of a named set matches.
+    fn has(
+        &self,
+        rule: &Value,
+        right: &Value,
+        predicate: &dyn Fn(&Value) -> bool,
+    ) -> ConditionResult {
+        let yes = |matches: bool| {
+            if matches {
                 ConditionResult::Yes
             } else {
                 ConditionResult::No
@@ -253,43 +255,43 @@ impl Ruleset<'_> {
                     && set["name"] == name
             });
             return match set {
-                Some(set) => yes(set["elem"].as_array().into_iter().flatten().any(is_it)),
+                Some(set) => yes(set["elem"].as_array().into_iter().flatten().any(predicate)),
                 None => ConditionResult::Maybe,
             };
         }
         let several = right.as_array().or_else(|| right["set"].as_array());
         match several {
-            Some(list) => yes(list.iter().any(is_it)),
-            None => yes(is_it(right)),
+            Some(list) => yes(list.iter().any(predicate)),
+            None => yes(predicate(right)),
         }
     }
 }
 
 enum RuleVerdict<'a> {
     None,
-    Is(RuleResult),
-    NftChain(&'a str),
+    Final(RuleResult),
+    Jump(&'a str),
 }
 
-/// What a map by the state of the connection says of a new one; any other map may say anything.
-fn by_state(map: &Value) -> RuleVerdict<'_> {
+/// The verdict of a map by connection state for a new connection. Any other map has an unknown result.
+fn state_map_verdict(map: &Value) -> RuleVerdict<'_> {
     if map["key"]["ct"]["key"] != "state" {
-        return RuleVerdict::Is(RuleResult::Unclear);
+        return RuleVerdict::Final(RuleResult::Unknown);
     }
     let pairs = map["data"]["set"].as_array().into_iter().flatten();
     let mut new = pairs.filter(|pair| pair[0] == "new").map(|pair| &pair[1]);
     match new.next().and_then(Value::as_object) {
         None => RuleVerdict::None,
-        Some(verdict) if verdict.contains_key("accept") => RuleVerdict::Is(RuleResult::Accept),
-        Some(verdict) if verdict.contains_key("drop") => RuleVerdict::Is(RuleResult::Drop),
+        Some(verdict) if verdict.contains_key("accept") => RuleVerdict::Final(RuleResult::Accept),
+        Some(verdict) if verdict.contains_key("drop") => RuleVerdict::Final(RuleResult::Drop),
         Some(verdict) => match verdict.get("jump").or(verdict.get("goto")) {
-            Some(jump) => RuleVerdict::NftChain(jump["target"].as_str().unwrap_or_default()),
-            None => RuleVerdict::Is(RuleResult::Unclear),
+            Some(jump) => RuleVerdict::Jump(jump["target"].as_str().unwrap_or_default()),
+            None => RuleVerdict::Final(RuleResult::Unknown),
         },
     }
 }
 
-/// A name, or the beginning of one: `eth*`.
+/// Whether `value` is this name or a prefix of it: `eth*`.
 fn is_name(value: &Value, name: &str) -> bool {
     let Some(text) = value.as_str() else {
         return false;
@@ -300,13 +302,13 @@ fn is_name(value: &Value, name: &str) -> bool {
     }
 }
 
-fn holds_port(value: &Value, port: u16) -> bool {
+fn matches_port(value: &Value, port: u16) -> bool {
     let number = u64::from(port);
     if let Some([from, to]) = value["range"].as_array().map(Vec::as_slice) {
         let (from, to) = (from.as_u64(), to.as_u64());
         return from.is_some_and(|from| from <= number) && to.is_some_and(|to| number <= to);
     }
-    // Elements of a set may carry more than their value.
+    // An element of a set may be an object with its value in it.
     value.as_u64().or_else(|| value["elem"]["val"].as_u64()) == Some(number)
 }
 

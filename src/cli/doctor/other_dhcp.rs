@@ -1,80 +1,73 @@
-//! Who else gives addresses on the networks of the site.
+//! Findings about other DHCP servers on the site's networks.
 
 use std::net::Ipv4Addr;
 
-use super::{finding::DoctorFinding, networks::words};
+use super::{finding::DoctorFinding, networks::mode_text};
 use crate::model::DhcpMode;
 
-/// How long is waited for an answer, in seconds: three questions of two seconds.
-pub(super) const SECONDS: u32 = 6;
+/// The time of a probe in seconds: three DHCPDISCOVERs, two seconds each.
+pub(super) const PROBE_SECONDS: u32 = 6;
 
-/// What came of asking on one interface.
+/// The probe of one interface.
 #[derive(Debug, Clone)]
 pub(super) struct DhcpProbe {
-    /// The network.
     pub(super) network: String,
-    /// Its mode.
     pub(super) mode: DhcpMode,
-    /// The interface.
     pub(super) interface: String,
-    /// What was heard.
-    pub(super) heard: DhcpProbeResult,
+    pub(super) result: DhcpProbeResult,
 }
 
-/// What was heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DhcpProbeResult {
-    /// This server offers an address.
+    /// This server offered an address.
     Server(Ipv4Addr),
-    /// Nothing.
-    Nobody,
-    /// It could not be asked, with why.
-    Unasked(String),
+    NoServer,
+    /// No probe was possible, and why.
+    NotProbed(String),
 }
 
-/// Says who else gives addresses.
-pub(super) fn findings(asked: &[DhcpProbe]) -> Vec<DoctorFinding> {
-    if asked.is_empty() {
+pub(super) fn findings(probe: &[DhcpProbe]) -> Vec<DoctorFinding> {
+    if probe.is_empty() {
         return vec![DoctorFinding::unknown(
-            "nobody was asked: no interface of this machine has an address in a network of the site",
+            "not checked: no interface of this machine has an address in a network of the site",
         )];
     }
-    asked.iter().map(one).collect()
+    probe.iter().map(one).collect()
 }
 
-fn one(asked: &DhcpProbe) -> DoctorFinding {
+fn one(probe: &DhcpProbe) -> DoctorFinding {
     let DhcpProbe {
         network,
         mode,
         interface,
-        heard,
-    } = asked;
+        result,
+    } = probe;
     let begin = format!("network {network} on {interface}:");
-    let nobody = format!("{begin} no other DHCP server answered in {SECONDS} seconds");
-    let mode_words = words(*mode);
-    match (heard, mode) {
-        (DhcpProbeResult::Unasked(reason), _) => DoctorFinding::unknown(format!("{begin} other DHCP servers were not asked: {reason}")),
+    let no_server = format!("{begin} no other DHCP server answered in {PROBE_SECONDS} seconds");
+    let mode_words = mode_text(*mode);
+    match (result, mode) {
+        (DhcpProbeResult::NotProbed(reason), _) => DoctorFinding::unknown(format!("{begin} not checked for other DHCP servers: {reason}")),
         (DhcpProbeResult::Server(server), DhcpMode::Server) => DoctorFinding::error(format!(
-            "{begin} another DHCP server answers, {server}, and dhcp is {mode_words}: nobody gets an address from here meanwhile"
+            "{begin} another DHCP server, {server}, answers although dhcp is {mode_words}: meanwhile this server assigns no addresses"
         ))
-        .help("switch that one off, or set `dhcp = \"reserve\"` to answer declared machines beside it"),
-        (DhcpProbeResult::Nobody, DhcpMode::Server) => DoctorFinding::ok(nobody),
+        .help("turn that server off, or set `dhcp = \"reserve\"` to answer only declared machines beside it"),
+        (DhcpProbeResult::NoServer, DhcpMode::Server) => DoctorFinding::ok(no_server),
         (DhcpProbeResult::Server(server), DhcpMode::Proxy | DhcpMode::Reserve) => DoctorFinding::ok(format!(
-            "{begin} {server} gives addresses, which dhcp {mode_words} counts on"
+            "{begin} {server} assigns addresses, as dhcp {mode_words} requires"
         )),
-        (DhcpProbeResult::Nobody, DhcpMode::Proxy) => DoctorFinding::warning(format!(
-            "{nobody}, and dhcp {mode_words} gives no addresses: machines get none"
+        (DhcpProbeResult::NoServer, DhcpMode::Proxy) => DoctorFinding::warning(format!(
+            "{no_server}, and dhcp {mode_words} assigns no addresses: machines get none"
         ))
-        .help("look for that server, or set `dhcp = \"server\"` with a `range`"),
-        (DhcpProbeResult::Nobody, DhcpMode::Reserve) => DoctorFinding::warning(format!(
-            "{nobody}: dhcp {mode_words} gives addresses to declared machines, and nobody gives any to the others"
+        .help("start the network's DHCP server, or set `dhcp = \"server\"` with a `range`"),
+        (DhcpProbeResult::NoServer, DhcpMode::Reserve) => DoctorFinding::warning(format!(
+            "{no_server}: dhcp {mode_words} assigns addresses only to declared machines; other machines get none"
         ))
-        .help("look for that server, or set `dhcp = \"server\"` with a `range`"),
+        .help("start the network's DHCP server, or set `dhcp = \"server\"` with a `range`"),
         (DhcpProbeResult::Server(server), DhcpMode::Off) => DoctorFinding::ok(format!(
-            "{begin} {server} gives addresses; dhcp is off, so that server has to name the boot file"
+            "{begin} {server} assigns addresses; dhcp is off, so that server must provide the boot file"
         )),
-        (DhcpProbeResult::Nobody, DhcpMode::Off) => DoctorFinding::warning(format!(
-            "{nobody}, and dhcp is off: a machine that boots from the network there gets no answer"
+        (DhcpProbeResult::NoServer, DhcpMode::Off) => DoctorFinding::warning(format!(
+            "{no_server}, and dhcp is off: machines that boot from the network get no answer"
         ))
         .help("set `dhcp = \"server\"` with a `range` in that network"),
     }

@@ -35,7 +35,7 @@ pub(super) struct PortReport {
     /// Who has it, or why that could not be seen.
     pub(super) held: Result<Vec<BoundSocket>, String>,
     /// Whether it could be had; none when that was not tried, since our own server has it.
-    pub(super) tried: Option<Result<(), io::ErrorKind>>,
+    pub(super) bind_result: Option<Result<(), io::ErrorKind>>,
 }
 
 /// What the ports are needed for.
@@ -56,10 +56,10 @@ impl DhcpNeeds {
 }
 
 impl PortUse {
-    fn words(self) -> &'static str {
+    fn label(self) -> &'static str {
         match self {
             PortUse::Dhcp => "DHCP",
-            PortUse::Pxe => "PXE's boot server",
+            PortUse::Pxe => "PXE boot server",
             PortUse::Tftp => "TFTP",
             PortUse::Machines => "HTTP for machines",
             PortUse::Operators => "HTTP for operators",
@@ -82,18 +82,18 @@ pub(super) fn findings(
     for port in ports {
         match port.needed_for {
             PortUse::Dhcp if need.dhcp() && !need.port_67 => findings.push(DoctorFinding::ok(
-                "67/udp (DHCP): left alone, as `port-67 = false` in `[dhcp]` says",
+                "67/udp (DHCP): not used (`port-67 = false` in `[dhcp]`)",
             )),
             PortUse::Dhcp | PortUse::Pxe if !need.dhcp() => {}
             // The second port counts where the first cannot be had.
             PortUse::Machines
-                if is_second(port) && first.is_some_and(|first| first.can_be_had(server)) => {}
-            _ => findings.push(one(port, need, server)),
+                if is_second(port) && first.is_some_and(|first| first.is_available(server)) => {}
+            _ => findings.push(port_finding(port, need, server)),
         }
     }
     if !need.dhcp() {
         findings.push(DoctorFinding::ok(
-            "67/udp and 4011/udp (DHCP): not needed, since no network has `dhcp` on",
+            "67/udp and 4011/udp (DHCP): not needed: no network has `dhcp` on",
         ));
     }
     findings
@@ -102,14 +102,14 @@ pub(super) fn findings(
 impl PortReport {
     fn name(&self) -> String {
         let (port, protocol) = (self.address.port(), self.protocol);
-        format!("{port}/{protocol} ({})", self.needed_for.words())
+        format!("{port}/{protocol} ({})", self.needed_for.label())
     }
 
     /// The program that has it and is not our server.
     fn other(&self, server: &ServerProcess) -> Option<&PortOwner> {
         let held = self.held.as_ref().ok()?;
-        let mut holders = held.iter().filter_map(|held| held.holder.as_ref());
-        holders.find(|holder| Some(holder.pid) != server.pid)
+        let mut programs_on = held.iter().filter_map(|held| held.holder.as_ref());
+        programs_on.find(|holder| Some(holder.pid) != server.pid)
     }
 
     fn is_ours(&self, server: &ServerProcess) -> bool {
@@ -121,85 +121,90 @@ impl PortReport {
         pids.any(|pid| Some(pid) == server.pid)
     }
 
-    fn can_be_had(&self, server: &ServerProcess) -> bool {
-        self.is_ours(server) || matches!(self.tried, Some(Ok(())))
+    fn is_available(&self, server: &ServerProcess) -> bool {
+        self.is_ours(server) || matches!(self.bind_result, Some(Ok(())))
     }
 }
 
-fn one(port: &PortReport, need: DhcpNeeds, server: &ServerProcess) -> DoctorFinding {
+fn port_finding(port: &PortReport, need: DhcpNeeds, server: &ServerProcess) -> DoctorFinding {
     let name = port.name();
     let held = match &port.held {
         Ok(held) => held,
         Err(error) => {
-            return DoctorFinding::unknown(format!("{name}: who has it cannot be seen: {error}"));
+            return DoctorFinding::unknown(format!(
+                "{name}: cannot determine which program uses it: {error}"
+            ));
         }
     };
     if port.is_ours(server) {
         return match port.other(server) {
-            None => DoctorFinding::ok(format!("{name}: this site's server has it")),
-            Some(other) => shared(
+            None => DoctorFinding::ok(format!("{name}: in use by this site's server")),
+            Some(other) => shared_finding(
                 port,
                 need,
-                &format!("this site's server and {other} have it"),
+                &format!("in use by this site's server and {other}"),
                 other,
             ),
         };
     }
     match (port.other(server), held.is_empty()) {
-        (Some(other), _) => taken(port, need, other),
+        (Some(other), _) => in_use_finding(port, need, other),
         (None, false) if server.answers && server.pid.is_none() => DoctorFinding::unknown(format!(
-            "{name}: taken, by this site's server or by another program: only root can see which"
+            "{name}: in use by this site's server or another program; run doctor as root to determine which"
         )),
-        (None, false) => grave(
-            port,
-            need,
-            format!("{name}: another program has it, which only root can see"),
-        )
-        .run(format!("ss -lnp 'sport = :{}'", port.address.port()))
-        .help("that shows it to root"),
-        (None, true) => free(port, need, server),
+        (None, false) => {
+            unavailable_finding(port, need, format!("{name}: in use by another program"))
+                .run(format!("ss -lnp 'sport = :{}'", port.address.port()))
+                .help("as root, this command shows the program")
+        }
+        (None, true) => free_finding(port, need, server),
     }
 }
 
 /// Somebody else has it too, and both hear what comes.
-fn shared(port: &PortReport, need: DhcpNeeds, who: &str, other: &PortOwner) -> DoctorFinding {
+fn shared_finding(
+    port: &PortReport,
+    need: DhcpNeeds,
+    who: &str,
+    other: &PortOwner,
+) -> DoctorFinding {
     let finding = DoctorFinding::warning(format!(
-        "{}: {who}, so both may hear a broadcast",
+        "{}: {who}: both may receive broadcasts",
         port.name()
     ));
     let finding = match other.name.as_str() {
         "dnsmasq" => finding.help(
-            "libvirt's dnsmasq hears its own bridge alone and may stay; another one is in the way",
+            "libvirt's dnsmasq receives only from its own bridge and can stay; stop any other dnsmasq",
         ),
         _ => finding,
     };
-    beside(ended(finding, other), need)
+    with_proxy_help(with_stop_help(finding, other), need)
 }
 
 /// A proxy can do without port 67.
-fn beside(finding: DoctorFinding, need: DhcpNeeds) -> DoctorFinding {
+fn with_proxy_help(finding: DoctorFinding, need: DhcpNeeds) -> DoctorFinding {
     match need.proxy {
-        true => finding.help("or let it keep the port: `port-67 = false` in `[dhcp]` answers on 4011 alone, for `dhcp = \"proxy\"`"),
+        true => finding.help("or leave the port to it: with `port-67 = false` in `[dhcp]` this server answers only on port 4011 (for `dhcp = \"proxy\"`)"),
         false => finding,
     }
 }
 
-fn taken(port: &PortReport, need: DhcpNeeds, other: &PortOwner) -> DoctorFinding {
+fn in_use_finding(port: &PortReport, need: DhcpNeeds, other: &PortOwner) -> DoctorFinding {
     let name = port.name();
-    if port.needed_for == PortUse::Dhcp && matches!(port.tried, Some(Ok(()))) {
-        return shared(
+    if port.needed_for == PortUse::Dhcp && matches!(port.bind_result, Some(Ok(()))) {
+        return shared_finding(
             port,
             need,
-            &format!("{other} has it and would share it"),
+            &format!("in use by {other}, which shares it"),
             other,
         );
     }
-    let finding = grave(port, need, format!("{name}: {other} has it"));
-    let finding = ended(finding, other);
+    let finding = unavailable_finding(port, need, format!("{name}: in use by {other}"));
+    let finding = with_stop_help(finding, other);
     match port.needed_for {
-        PortUse::Dhcp => beside(finding, need),
+        PortUse::Dhcp => with_proxy_help(finding, need),
         PortUse::Machines => finding.help(
-            "or set another `listen` in `[http]`; ESXi can call back on ports 80 and 443 alone",
+            "or set another `listen` in `[http]`; ESXi can report back only on ports 80 and 443",
         ),
         PortUse::Operators => finding.help("or set another `listen` in `[operator]`"),
         PortUse::Pxe | PortUse::Tftp => finding,
@@ -207,41 +212,41 @@ fn taken(port: &PortReport, need: DhcpNeeds, other: &PortOwner) -> DoctorFinding
 }
 
 /// How to end a program. What systemd has begun it would begin again.
-fn ended(finding: DoctorFinding, holder: &PortOwner) -> DoctorFinding {
+fn with_stop_help(finding: DoctorFinding, holder: &PortOwner) -> DoctorFinding {
     match &holder.unit {
         _ if holder.name == "docker-proxy" => {
             finding.help("stop the container that publishes the port: `docker ps` lists them")
         }
         _ if holder.name == "bootwright" => finding.help(format!(
-            "process {} serves another site, or this one with another state directory: end one of the two",
+            "process {} serves another site, or this one with another state directory: stop one of the two",
             holder.pid
         )),
         Some(unit) if unit.starts_with("libvirt") => {
-            finding.help("stop libvirt's network: virsh net-list, then virsh net-destroy NAME")
+            finding.help("stop libvirt's network: `virsh net-list`, then `virsh net-destroy NAME`")
         }
         Some(unit) => finding.run(format!("systemctl disable --now {unit}")),
-        None => finding.help(format!("end that program, process {}", holder.pid)),
+        None => finding.help(format!("stop that program (process {})", holder.pid)),
     }
 }
 
 /// A port that cannot be had is an error where nothing goes on without it.
-fn grave(port: &PortReport, need: DhcpNeeds, text: String) -> DoctorFinding {
+fn unavailable_finding(port: &PortReport, need: DhcpNeeds, text: String) -> DoctorFinding {
     let (rest, is_error) = match port.needed_for {
         PortUse::Dhcp if need.addresses => (
-            "so networks with `reserve` or `server` are answered nothing",
+            "so networks with `reserve` or `server` get no DHCP answer",
             true,
         ),
-        PortUse::Dhcp => ("so proxy networks go on with port 4011 alone", false),
+        PortUse::Dhcp => ("so `proxy` networks use only port 4011", false),
         PortUse::Pxe => (
-            "so firmware that asks the boot server itself gets no answer",
+            "so firmware that queries the boot server gets no answer",
             need.proxy,
         ),
-        PortUse::Tftp if need.dhcp() => ("so firmware finds no loader except over HTTP", true),
-        PortUse::Tftp => ("so nothing can be loaded by TFTP", false),
+        PortUse::Tftp if need.dhcp() => ("so firmware can load the loader only over HTTP", true),
+        PortUse::Tftp => ("so nothing can be loaded over TFTP", false),
         PortUse::Machines if port.address.port() == 80 => {
-            ("so a server without `listen` in `[http]` takes 8080", false)
+            ("so a server without `listen` in `[http]` uses 8080", false)
         }
-        PortUse::Machines => ("so machines fetch nothing", true),
+        PortUse::Machines => ("so machines cannot fetch anything", true),
         PortUse::Operators => ("so the server does not start", true),
     };
     let text = format!("{text}, {rest}");
@@ -251,30 +256,30 @@ fn grave(port: &PortReport, need: DhcpNeeds, text: String) -> DoctorFinding {
     }
 }
 
-fn free(port: &PortReport, need: DhcpNeeds, server: &ServerProcess) -> DoctorFinding {
+fn free_finding(port: &PortReport, need: DhcpNeeds, server: &ServerProcess) -> DoctorFinding {
     let name = port.name();
-    match port.tried {
+    match port.bind_result {
         Some(Err(io::ErrorKind::PermissionDenied)) => DoctorFinding::warning(format!(
-            "{name}: free, but {} may not have a port as low as that",
+            "{name}: free, but {} may not bind ports below 1024",
             server.user
         ))
-        .help("start the server as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW, as examples/systemd does"),
+        .help("start the server as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW (see examples/systemd)"),
         Some(Err(io::ErrorKind::AddrNotAvailable)) => {
             let ip = port.address.ip();
             DoctorFinding::error(format!("{name}: this machine has no address {ip}"))
-                .help("correct `listen` in bootwright.toml; `[::]` listens on every address")
+                .help("correct `listen` in bootwright.toml; `[::]` listens on all addresses")
         }
-        Some(Err(error)) => grave(port, need, format!("{name}: it cannot be had ({error})")),
+        Some(Err(error)) => unavailable_finding(port, need, format!("{name}: cannot bind it ({error})")),
         _ if server.is_running() => DoctorFinding::warning(format!(
-            "{name}: free, although this site's server runs"
+            "{name}: free, although this site's server is running"
         ))
-        .help("its output says why it does not have it; a change of bootwright.toml wants a restart"),
+        .help("its log shows why it does not use the port; a change of bootwright.toml needs a restart"),
         _ => DoctorFinding::ok(format!("{name}: free")),
     }
 }
 
 /// Which programs have a port, for other areas.
-pub(super) fn holders(ports: &[PortReport], needed_for: PortUse) -> Vec<&PortOwner> {
+pub(super) fn programs_on(ports: &[PortReport], needed_for: PortUse) -> Vec<&PortOwner> {
     let held = ports
         .iter()
         .filter(|port| port.needed_for == needed_for)
@@ -311,7 +316,7 @@ fn machines<'a>(ports: &'a [PortReport], server: &ServerProcess) -> Option<&'a P
         .filter(|port| port.needed_for == PortUse::Machines)
         .peekable();
     while let Some(port) = all.next() {
-        if port.can_be_had(server) || all.peek().is_none() {
+        if port.is_available(server) || all.peek().is_none() {
             return Some(port);
         }
     }
@@ -319,10 +324,10 @@ fn machines<'a>(ports: &'a [PortReport], server: &ServerProcess) -> Option<&'a P
 }
 
 /// Openings as people write them: `67/udp, 69/udp and 80/tcp`.
-pub(super) fn written(openings: &[(Protocol, u16)]) -> String {
-    let words: Vec<String> = openings
+pub(super) fn port_list(openings: &[(Protocol, u16)]) -> String {
+    let label: Vec<String> = openings
         .iter()
         .map(|(protocol, port)| format!("{port}/{protocol}"))
         .collect();
-    list(&words)
+    list(&label)
 }

@@ -1,4 +1,4 @@
-//! Asking the networks who else gives addresses there.
+//! Searches the site's networks for other DHCP servers.
 
 use std::{io, net::Ipv4Addr};
 
@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// Asks on every interface that is in a network of the site, on all of them at once.
-pub(super) fn ask(networks: &NetworksReport) -> CliResult<Vec<DhcpProbe>> {
+/// Probes every interface in a network of the site, all at the same time.
+pub(super) fn probe_all(networks: &NetworksReport) -> CliResult<Vec<DhcpProbe>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -28,42 +28,42 @@ pub(super) fn ask(networks: &NetworksReport) -> CliResult<Vec<DhcpProbe>> {
                 interface.name.clone(),
                 network.name.clone(),
                 mode,
-                tokio::spawn(heard(link, us)),
+                tokio::spawn(probe(link, us)),
             ));
         }
-        let mut asked = Vec::new();
+        let mut probes = Vec::new();
         for (interface, network, mode, answer) in running {
-            let heard = answer.await.map_err(io::Error::other)?;
-            asked.push(DhcpProbe {
+            let result = answer.await.map_err(io::Error::other)?;
+            probes.push(DhcpProbe {
                 network,
                 mode,
                 interface,
-                heard,
+                result,
             });
         }
-        Ok(asked)
+        Ok(probes)
     })
 }
 
-async fn heard(link: Interface, us: Ipv4Addr) -> DhcpProbeResult {
+async fn probe(link: Interface, us: Ipv4Addr) -> DhcpProbeResult {
     if !link.is_up {
-        return DhcpProbeResult::Unasked("it has no link".into());
+        return DhcpProbeResult::NotProbed("no link".into());
     }
     match find_other_server(&link, us).await {
         Ok(Some(server)) => DhcpProbeResult::Server(server),
-        Ok(None) => DhcpProbeResult::Nobody,
-        Err(error) => DhcpProbeResult::Unasked(match error.kind() {
+        Ok(None) => DhcpProbeResult::NoServer,
+        Err(error) => DhcpProbeResult::NotProbed(match error.kind() {
             io::ErrorKind::PermissionDenied => format!("port {CLIENT_PORT} needs root"),
             io::ErrorKind::AddrInUse => match udp_port_owner(CLIENT_PORT) {
-                Some(holder) => format!("{holder} has port {CLIENT_PORT}"),
-                None => format!("another program has port {CLIENT_PORT}"),
+                Some(holder) => format!("port {CLIENT_PORT} is in use by {holder}"),
+                None => format!("port {CLIENT_PORT} is in use by another program"),
             },
             _ => error.to_string(),
         }),
     }
 }
 
-/// Whether anybody is going to be asked: that takes its time. The client's port is root's.
+/// Whether [`probe_all`] will send packets, which takes seconds. Binding the client's port needs root.
 pub(super) fn takes_time(networks: &NetworksReport) -> bool {
     let mut served = networks.served().into_iter();
     nix::unistd::geteuid().is_root() && served.any(|(interface, _, _)| interface.is_up)

@@ -1,4 +1,4 @@
-//! What other programs say of the firewall.
+//! Runs the firewalls' command-line tools.
 
 use std::{
     io::{self, Read},
@@ -12,17 +12,17 @@ use serde_json::Value;
 
 use super::{firewall::ToolOutput, firewalld::FirewalldZone};
 
-/// Nobody is waited for longer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A tool that takes longer is killed.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where the programs of root are, besides `PATH`.
-const ROOTS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+/// Directories of system programs, searched after `PATH`.
+const ROOT_DIRECTORIES: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-/// Returns where a program is.
+/// Finds a program.
 pub(super) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let own: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let roots = ROOTS.iter().map(PathBuf::from);
+    let roots = ROOT_DIRECTORIES.iter().map(PathBuf::from);
     own.into_iter()
         .chain(roots)
         .map(|directory| directory.join(name))
@@ -31,28 +31,28 @@ pub(super) fn find(name: &str) -> Option<PathBuf> {
         })
 }
 
-/// Asks nft for its rules.
+/// Reads the nftables rules.
 pub(super) fn nft() -> ToolOutput<Value> {
     let Some(program) = find("nft") else {
         return ToolOutput::Missing;
     };
-    match said(&program, &["-j", "list", "ruleset"]) {
-        Ok(said) if said.is_good => match serde_json::from_str(&said.text) {
+    match run(&program, &["-j", "list", "ruleset"]) {
+        Ok(run) if run.success => match serde_json::from_str(&run.stdout) {
             Ok(ruleset) => ToolOutput::Output(ruleset),
-            Err(error) => ToolOutput::Unavailable(format!("what nft prints is no JSON: {error}")),
+            Err(error) => ToolOutput::Unavailable(format!("invalid JSON from nft: {error}")),
         },
-        Ok(said) => ToolOutput::Unavailable(said.reason()),
+        Ok(run) => ToolOutput::Unavailable(run.reason()),
         Err(error) => ToolOutput::Unavailable(error.to_string()),
     }
 }
 
-/// Whether rules of the older iptables may filter what comes in. Only root can see it.
+/// Whether iptables-legacy has a filter table. Only root can read this.
 pub(super) fn has_legacy_rules() -> bool {
     let tables = std::fs::read_to_string("/proc/net/ip_tables_names");
     tables.is_ok_and(|tables| tables.lines().any(|table| table == "filter"))
 }
 
-/// Asks ufw for its rules. Whether it is switched on is in a file that everybody may read.
+/// Reads ufw's rules. A world-readable file has whether ufw is enabled.
 pub(super) fn ufw() -> ToolOutput<String> {
     let Some(program) = find("ufw") else {
         return ToolOutput::Missing;
@@ -62,14 +62,14 @@ pub(super) fn ufw() -> ToolOutput<String> {
     if settings.is_ok_and(|text| is_off(&text)) {
         return ToolOutput::Output("Status: inactive".into());
     }
-    match said(&program, &["status", "verbose"]) {
-        Ok(said) if said.is_good => ToolOutput::Output(said.text),
-        Ok(said) => ToolOutput::Unavailable(said.reason()),
+    match run(&program, &["status", "verbose"]) {
+        Ok(run) if run.success => ToolOutput::Output(run.stdout),
+        Ok(run) => ToolOutput::Unavailable(run.reason()),
         Err(error) => ToolOutput::Unavailable(error.to_string()),
     }
 }
 
-/// Asks firewalld for the zones of interfaces; none when it does not run.
+/// Reads the firewalld zones of these interfaces; empty if it is not running.
 pub(super) fn firewalld(interfaces: &[String]) -> ToolOutput<Vec<FirewalldZone>> {
     let Some(program) = find("firewall-cmd") else {
         return ToolOutput::Missing;
@@ -81,18 +81,18 @@ pub(super) fn firewalld(interfaces: &[String]) -> ToolOutput<Vec<FirewalldZone>>
 }
 
 fn zones(program: &Path, interfaces: &[String]) -> io::Result<Vec<FirewalldZone>> {
-    if said(program, &["--state"])?.text.trim() != "running" {
+    if run(program, &["--state"])?.stdout.trim() != "running" {
         return Ok(Vec::new());
     }
-    let asked = |arguments: &[&str]| -> io::Result<String> {
-        let said = said(program, arguments)?;
-        match said.is_good {
-            true => Ok(said.text.trim().into()),
-            false => Err(io::Error::other(said.reason())),
+    let query = |arguments: &[&str]| -> io::Result<String> {
+        let run = run(program, arguments)?;
+        match run.success {
+            true => Ok(run.stdout.trim().into()),
+            false => Err(io::Error::other(run.reason())),
         }
     };
     let zone = |name: String, interface: String| -> io::Result<FirewalldZone> {
-        let listed = asked(&[&format!("--zone={name}"), "--list-all"])?;
+        let listed = query(&[&format!("--zone={name}"), "--list-all"])?;
         Ok(FirewalldZone {
             interface,
             name,
@@ -100,46 +100,45 @@ fn zones(program: &Path, interfaces: &[String]) -> io::Result<Vec<FirewalldZone>
         })
     };
     if interfaces.is_empty() {
-        let all = "every interface without a zone of its own";
-        return Ok(vec![zone(asked(&["--get-default-zone"])?, all.into())?]);
+        let all = "every interface without its own zone";
+        return Ok(vec![zone(query(&["--get-default-zone"])?, all.into())?]);
     }
     let mut zones = Vec::new();
     for interface in interfaces {
-        // One that is in no zone of its own is in the default one.
-        let own = asked(&[&format!("--get-zone-of-interface={interface}")]);
+        // An interface without its own zone is in the default zone.
+        let own = query(&[&format!("--get-zone-of-interface={interface}")]);
         let name = match own {
             Ok(name) => name,
-            Err(_) => asked(&["--get-default-zone"])?,
+            Err(_) => query(&["--get-default-zone"])?,
         };
         zones.push(zone(name, interface.clone())?);
     }
     Ok(zones)
 }
 
-/// What a program has said.
 struct CommandOutput {
-    is_good: bool,
-    text: String,
-    complaint: String,
+    success: bool,
+    stdout: String,
+    stderr: String,
 }
 
 impl CommandOutput {
-    /// Why it has said nothing of use.
+    /// Why it failed.
     fn reason(&self) -> String {
         if !nix::unistd::geteuid().is_root() {
-            return "that needs root".into();
+            return "needs root".into();
         }
-        let lines = self.complaint.lines().chain(self.text.lines());
+        let lines = self.stderr.lines().chain(self.stdout.lines());
         lines
             .map(str::trim)
             .find(|line| !line.is_empty())
-            .unwrap_or("it failed without a word")
+            .unwrap_or("it failed without a message")
             .into()
     }
 }
 
-/// Runs a program that only tells, and ends it when it takes too long.
-fn said(program: &Path, arguments: &[&str]) -> io::Result<CommandOutput> {
+/// Runs a read-only command, with a timeout.
+fn run(program: &Path, arguments: &[&str]) -> io::Result<CommandOutput> {
     let mut child = Command::new(program)
         .args(arguments)
         .env("LC_ALL", "C")
@@ -154,29 +153,29 @@ fn said(program: &Path, arguments: &[&str]) -> io::Result<CommandOutput> {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > TIMEOUT {
             child.kill()?;
             child.wait()?;
-            let seconds = PATIENCE.as_secs();
+            let seconds = TIMEOUT.as_secs();
             let name = program.display();
             return Err(io::Error::other(format!(
-                "{name} has not answered in {seconds} seconds"
+                "{name} did not finish within {seconds} seconds"
             )));
         }
         thread::sleep(Duration::from_millis(5));
     };
     Ok(CommandOutput {
-        is_good: status.success(),
-        text: joined(out),
-        complaint: joined(err),
+        success: status.success(),
+        stdout: joined(out),
+        stderr: joined(err),
     })
 }
 
-/// Reads to the end beside the program, which would wait for a full pipe otherwise.
+/// Reads a pipe to its end in a thread of its own, since the program blocks while the pipe is full.
 fn read(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What was read before an error counts.
+        // The bytes read before an error are used.
         drop(from.read_to_end(&mut bytes));
         bytes
     })

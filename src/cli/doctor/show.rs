@@ -1,4 +1,4 @@
-//! Findings for people, and for programs.
+//! Formats findings as text and as JSON.
 
 use anstyle::{AnsiColor, Style};
 use serde_json::json;
@@ -6,11 +6,11 @@ use serde_json::json;
 use super::finding::{Area, FindingLevel, count, list};
 use crate::cli::terminal::{Terminal, plain};
 
-/// How wide a mark is, with the room after it.
+/// The width of the severity column.
 const INDENT: usize = 9;
 
-/// Writes findings as text: headings, a line for each finding, what to do below it, a sum at the end.
-pub(super) fn written(areas: &[Area], terminal: &Terminal) -> String {
+/// Formats findings as text: headings, a line for each finding, commands and advice below it, a summary at the end.
+pub(super) fn text(areas: &[Area], terminal: &Terminal) -> String {
     let mut text = String::new();
     for area in areas {
         text += &terminal.paint(area.area, Style::new().bold());
@@ -31,7 +31,7 @@ pub(super) fn written(areas: &[Area], terminal: &Terminal) -> String {
         }
         text.push('\n');
     }
-    text + &sum(areas)
+    text + &summary(areas)
 }
 
 fn mark(mark: FindingLevel) -> (&'static str, Style) {
@@ -43,11 +43,11 @@ fn mark(mark: FindingLevel) -> (&'static str, Style) {
     }
 }
 
-/// A line after its beginning, broken where the terminal is too narrow; the rest is put below its words.
-fn wrapped(beginning: &str, text: &str, terminal: &Terminal) -> String {
+/// Wraps a line after its prefix to the terminal's width; further lines are indented.
+fn wrapped(prefix: &str, text: &str, terminal: &Terminal) -> String {
     let text = plain(text);
     let Some(width) = terminal.width.map(|width| width.max(40)) else {
-        return format!("{beginning}{text}\n");
+        return format!("{prefix}{text}\n");
     };
     let indent = 2 + INDENT;
     let mut lines = vec![String::new()];
@@ -64,10 +64,10 @@ fn wrapped(beginning: &str, text: &str, terminal: &Terminal) -> String {
         }
     }
     let rest = format!("\n{}", " ".repeat(indent));
-    format!("{beginning}{}\n", lines.join(&rest))
+    format!("{prefix}{}\n", lines.join(&rest))
 }
 
-fn sum(areas: &[Area]) -> String {
+fn summary(areas: &[Area]) -> String {
     let number = |mark, one: &str, many: &str| match count(areas, mark) {
         0 => None,
         1 => Some(format!("1 {one}")),
@@ -78,20 +78,20 @@ fn sum(areas: &[Area]) -> String {
         number(FindingLevel::Warning, "warning", "warnings"),
         number(
             FindingLevel::Unknown,
-            "thing that could not be looked at",
-            "things that could not be looked at",
+            "check that was not possible",
+            "checks that were not possible",
         ),
     ]
     .into_iter()
     .flatten()
     .collect();
     match parts.is_empty() {
-        true => "Nothing is in the way.\n".into(),
+        true => "No problems found.\n".into(),
         false => format!("{}.\n", list(&parts)),
     }
 }
 
-/// Writes findings as JSON.
+/// Formats findings as JSON.
 pub(super) fn json(areas: &[Area]) -> String {
     let findings: Vec<_> = areas
         .iter()

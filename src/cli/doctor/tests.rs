@@ -54,7 +54,7 @@ fn port(
     needed_for: PortUse,
     number: u16,
     held: Vec<BoundSocket>,
-    tried: Option<Result<(), std::io::ErrorKind>>,
+    bind_result: Option<Result<(), std::io::ErrorKind>>,
 ) -> PortReport {
     let protocol = match needed_for {
         PortUse::Dhcp | PortUse::Pxe | PortUse::Tftp => Protocol::Udp,
@@ -65,7 +65,7 @@ fn port(
         protocol,
         address: (Ipv4Addr::new(192, 0, 2, 1), number).into(),
         held: Ok(held),
-        tried,
+        bind_result,
     }
 }
 
@@ -98,60 +98,60 @@ fn a_port_is_free_ours_anothers_or_beyond_our_rights() {
             port(PortUse::Dhcp, 67, ours(), None),
             ON,
             running(),
-            "ok: 67/udp (DHCP): this site's server has it",
+            "ok: 67/udp (DHCP): in use by this site's server",
         ),
         (
             port(PortUse::Dhcp, 67, dnsmasq(), taken),
             ON,
             nobody(),
-            "error: 67/udp (DHCP): dnsmasq (pid 812) has it, so networks with `reserve` or `server` are answered nothing \
+            "error: 67/udp (DHCP): in use by dnsmasq (pid 812), so networks with `reserve` or `server` get no DHCP answer \
              $ systemctl disable --now dnsmasq.service",
         ),
         (
             port(PortUse::Dhcp, 67, dnsmasq(), taken),
             PROXY,
             nobody(),
-            "warning: 67/udp (DHCP): dnsmasq (pid 812) has it, so proxy networks go on with port 4011 alone \
+            "warning: 67/udp (DHCP): in use by dnsmasq (pid 812), so `proxy` networks use only port 4011 \
              $ systemctl disable --now dnsmasq.service \
-             > or let it keep the port: `port-67 = false` in `[dhcp]` answers on 4011 alone, for `dhcp = \"proxy\"`",
+             > or leave the port to it: with `port-67 = false` in `[dhcp]` this server answers only on port 4011 (for `dhcp = \"proxy\"`)",
         ),
         (
             port(PortUse::Dhcp, 67, dnsmasq(), Some(Ok(()))),
             ON,
             nobody(),
-            "warning: 67/udp (DHCP): dnsmasq (pid 812) has it and would share it, so both may hear a broadcast \
+            "warning: 67/udp (DHCP): in use by dnsmasq (pid 812), which shares it: both may receive broadcasts \
              $ systemctl disable --now dnsmasq.service \
-             > libvirt's dnsmasq hears its own bridge alone and may stay; another one is in the way",
+             > libvirt's dnsmasq receives only from its own bridge and can stay; stop any other dnsmasq",
         ),
         (
             port(PortUse::Dhcp, 67, [ours(), dnsmasq()].concat(), None),
             PROXY,
             running(),
-            "warning: 67/udp (DHCP): this site's server and dnsmasq (pid 812) have it, so both may hear a broadcast \
+            "warning: 67/udp (DHCP): in use by this site's server and dnsmasq (pid 812): both may receive broadcasts \
              $ systemctl disable --now dnsmasq.service \
-             > libvirt's dnsmasq hears its own bridge alone and may stay; another one is in the way \
-             > or let it keep the port: `port-67 = false` in `[dhcp]` answers on 4011 alone, for `dhcp = \"proxy\"`",
+             > libvirt's dnsmasq receives only from its own bridge and can stay; stop any other dnsmasq \
+             > or leave the port to it: with `port-67 = false` in `[dhcp]` this server answers only on port 4011 (for `dhcp = \"proxy\"`)",
         ),
         (
             port(PortUse::Dhcp, 67, vec![], Some(Err(PermissionDenied))),
             ON,
             nobody(),
-            "warning: 67/udp (DHCP): free, but user 1000 may not have a port as low as that \
-             > start the server as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW, as examples/systemd does",
+            "warning: 67/udp (DHCP): free, but user 1000 may not bind ports below 1024 \
+             > start the server as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW (see examples/systemd)",
         ),
         (
             port(PortUse::Pxe, 4011, dnsmasq(), taken),
             PROXY,
             nobody(),
-            "error: 4011/udp (PXE's boot server): dnsmasq (pid 812) has it, so firmware that asks the boot server itself gets no answer \
+            "error: 4011/udp (PXE boot server): in use by dnsmasq (pid 812), so firmware that queries the boot server gets no answer \
              $ systemctl disable --now dnsmasq.service",
         ),
         (
             port(PortUse::Tftp, 69, held(None), taken),
             ON,
             nobody(),
-            "error: 69/udp (TFTP): another program has it, which only root can see, so firmware finds no loader except over HTTP \
-             $ ss -lnp 'sport = :69' > that shows it to root",
+            "error: 69/udp (TFTP): in use by another program, so firmware can load the loader only over HTTP \
+             $ ss -lnp 'sport = :69' > as root, this command shows the program",
         ),
         (
             port(PortUse::Tftp, 69, held(None), taken),
@@ -160,7 +160,7 @@ fn a_port_is_free_ours_anothers_or_beyond_our_rights() {
                 pid: None,
                 ..running()
             },
-            "unknown: 69/udp (TFTP): taken, by this site's server or by another program: only root can see which",
+            "unknown: 69/udp (TFTP): in use by this site's server or another program; run doctor as root to determine which",
         ),
         (
             port(
@@ -171,14 +171,14 @@ fn a_port_is_free_ours_anothers_or_beyond_our_rights() {
             ),
             DhcpNeeds::default(),
             nobody(),
-            "warning: 69/udp (TFTP): in.tftpd (pid 31) has it, so nothing can be loaded by TFTP > end that program, process 31",
+            "warning: 69/udp (TFTP): in use by in.tftpd (pid 31), so nothing can be loaded over TFTP > stop that program (process 31)",
         ),
         (
             port(PortUse::Tftp, 69, vec![], Some(Ok(()))),
             ON,
             running(),
-            "warning: 69/udp (TFTP): free, although this site's server runs \
-             > its output says why it does not have it; a change of bootwright.toml wants a restart",
+            "warning: 69/udp (TFTP): free, although this site's server is running \
+             > its log shows why it does not use the port; a change of bootwright.toml needs a restart",
         ),
         (
             port(
@@ -189,16 +189,16 @@ fn a_port_is_free_ours_anothers_or_beyond_our_rights() {
             ),
             ON,
             nobody(),
-            "error: 8080/tcp (HTTP for machines): docker-proxy (pid 77) has it, so machines fetch nothing \
+            "error: 8080/tcp (HTTP for machines): in use by docker-proxy (pid 77), so machines cannot fetch anything \
              > stop the container that publishes the port: `docker ps` lists them \
-             > or set another `listen` in `[http]`; ESXi can call back on ports 80 and 443 alone",
+             > or set another `listen` in `[http]`; ESXi can report back only on ports 80 and 443",
         ),
         (
             port(PortUse::Machines, 80, vec![], Some(Err(AddrNotAvailable))),
             ON,
             nobody(),
             "error: 80/tcp (HTTP for machines): this machine has no address 192.0.2.1 \
-             > correct `listen` in bootwright.toml; `[::]` listens on every address",
+             > correct `listen` in bootwright.toml; `[::]` listens on all addresses",
         ),
         (
             port(
@@ -209,8 +209,8 @@ fn a_port_is_free_ours_anothers_or_beyond_our_rights() {
             ),
             ON,
             nobody(),
-            "error: 8067/tcp (HTTP for operators): bootwright (pid 4) has it, so the server does not start \
-             > process 4 serves another site, or this one with another state directory: end one of the two > or set another `listen` in `[operator]`",
+            "error: 8067/tcp (HTTP for operators): in use by bootwright (pid 4), so the server does not start \
+             > process 4 serves another site, or this one with another state directory: stop one of the two > or set another `listen` in `[operator]`",
         ),
     ];
     for (port, need, server, expected) in cases {
@@ -284,7 +284,7 @@ fn the_second_port_for_machines_counts_where_the_first_cannot_be_had() {
     );
     assert_eq!(
         written(&found)[0],
-        "ok: 67/udp (DHCP): left alone, as `port-67 = false` in `[dhcp]` says"
+        "ok: 67/udp (DHCP): not used (`port-67 = false` in `[dhcp]`)"
     );
 }
 
@@ -325,7 +325,7 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
     let lo = || interface("lo", "127.0.0.1/8", true);
     let eth0 = |is_up| interface("eth0", "192.0.2.1/24", is_up);
     let dnsmasq = holder("dnsmasq", 812, None);
-    let behind = "what is behind it is on this host, not on your network";
+    let behind = "it connects guests on this host, not machines on your network";
     let cases: Vec<(NetworksReport, Vec<&PortOwner>, Vec<String>)> = vec![
         (
             seen(vec![lo(), eth0(true)], lab(DhcpMode::Reserve)),
@@ -336,7 +336,7 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
             seen(vec![lo(), eth0(false)], lab(DhcpMode::Proxy)),
             vec![],
             vec!["error: eth0: 192.0.2.1/24, no link; network lab, dhcp \"proxy\" $ ip link set eth0 up \
-                  > where that changes nothing, look at the cable and the switch's port".into()],
+                  > if that does not help, check the cable and the switch port".into()],
         ),
         (
             NetworksReport { chosen: Some(vec!["192.0.2.1".into()]), ..seen(vec![eth0(true)], lab(DhcpMode::Server)) },
@@ -347,9 +347,9 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
             NetworksReport { chosen: Some(vec!["eth1".into(), "wlan7".into()]), ..seen(vec![lo(), eth0(true), interface("eth1", "", false)], lab(DhcpMode::Server)) },
             vec![],
             vec![
-                "warning: eth0: 192.0.2.1/24, up; network lab, dhcp \"server\", but `interfaces` in `[dhcp]` leaves it out > add \"eth0\" there, or nobody is answered on it".into(),
+                "warning: eth0: 192.0.2.1/24, up; network lab, dhcp \"server\", but it is missing from `interfaces` in `[dhcp]` > add \"eth0\" there: without it the server does not answer DHCP on this interface".into(),
                 "ok: eth1: no IPv4 address".into(),
-                "error: `wlan7` of `interfaces` in `[dhcp]` is no interface and no address of this machine > there are: eth0 and eth1".into(),
+                "error: `wlan7` of `interfaces` in `[dhcp]` is not an interface or address of this machine > there are: eth0 and eth1".into(),
             ],
         ),
         (
@@ -365,18 +365,18 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
             ),
             vec![&dnsmasq],
             vec![
-                format!("warning: virbr0: 192.0.2.1/24, up; a bridge of libvirt: {behind}; dnsmasq (pid 812) has port 67, as libvirt's does for such a bridge; yet network lab with dhcp \"server\" is on it > virtual machines that shall boot from here need a bridge without libvirt's DHCP: virsh net-edit NAME, without <dhcp>"),
+                format!("warning: virbr0: 192.0.2.1/24, up; a bridge of libvirt: {behind}; dnsmasq (pid 812) uses port 67, as libvirt's dnsmasq does for such a bridge; network lab with dhcp \"server\" is on it > to boot virtual machines from this server, remove <dhcp> from the libvirt network: `virsh net-edit NAME`"),
                 format!("ok: br-0123456789ab: 172.18.0.1/16, up; a bridge of Docker: {behind}"),
-                "ok: br-lan: 198.51.100.1/24 and 198.51.100.2/24, up; in no network of the site".into(),
-                "ok: veth12 and vnet3: cables to containers or virtual machines".into(),
+                "ok: br-lan: 198.51.100.1/24 and 198.51.100.2/24, up; not in any network of the site".into(),
+                "ok: veth12 and vnet3: connected to containers or virtual machines".into(),
             ],
         ),
         (
             seen(vec![lo()], lab(DhcpMode::Reserve)),
             vec![],
             vec![
-                "error: no interface of this machine has an IPv4 address, loopback aside".into(),
-                "error: network lab: dhcp \"reserve\", but no interface of this machine has an address in 192.0.2.0/24 > only machines behind a DHCP relay are answered there: correct `subnet`, or give the interface that leads there an address in it".into(),
+                "error: no interface of this machine except loopback has an IPv4 address".into(),
+                "error: network lab: dhcp \"reserve\", but no interface of this machine has an address in 192.0.2.0/24 > only machines behind a DHCP relay are answered there: correct `subnet`, or assign an address in it to the interface of that network".into(),
             ],
         ),
         (
@@ -384,7 +384,7 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
             vec![],
             vec![
                 "ok: eth0: 192.0.2.1/24, up; network lab, dhcp \"reserve\"".into(),
-                "warning: network far: dhcp \"server\", but no interface of this machine has an address in 203.0.113.0/24 > only machines behind a DHCP relay are answered there: correct `subnet`, or give the interface that leads there an address in it".into(),
+                "warning: network far: dhcp \"server\", but no interface of this machine has an address in 203.0.113.0/24 > only machines behind a DHCP relay are answered there: correct `subnet`, or assign an address in it to the interface of that network".into(),
             ],
         ),
         (
@@ -392,13 +392,13 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
             vec![],
             vec![
                 "ok: eth0: 192.0.2.1/24, up; network lab, dhcp \"server\"".into(),
-                "warning: `enabled = false` in `[dhcp]`: what a network says of `dhcp` does nothing > remove it from bootwright.toml and restart the server".into(),
+                "warning: `enabled = false` in `[dhcp]`: the networks' `dhcp` setting has no effect > remove it from bootwright.toml and restart the server".into(),
             ],
         ),
         (
             NetworksReport { interfaces: Err("no such thing".into()), ..seen(vec![], vec![]) },
             vec![],
-            vec!["unknown: the interfaces of this machine cannot be listed: no such thing".into()],
+            vec!["unknown: cannot list the interfaces of this machine: no such thing".into()],
         ),
     ];
     for (seen, dhcp, expected) in cases {
@@ -418,15 +418,15 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
 #[test]
 fn another_server_is_an_error_where_we_are_the_server() {
     let server = || DhcpProbeResult::Server(Ipv4Addr::new(192, 0, 2, 254));
-    for (mode, heard, expected) in [
+    for (mode, result, expected) in [
         (
             DhcpMode::Server,
             server(),
-            "error: network lab on eth0: another DHCP server answers, 192.0.2.254, and dhcp is \"server\": nobody gets an address from here meanwhile > switch that one off, or set `dhcp = \"reserve\"` to answer declared machines beside it",
+            "error: network lab on eth0: another DHCP server answers, 192.0.2.254, and dhcp is \"server\": nobody gets an address from here meanwhile > turn that server off, or set `dhcp = \"reserve\"` to answer only declared machines beside it",
         ),
         (
             DhcpMode::Server,
-            DhcpProbeResult::Nobody,
+            DhcpProbeResult::NoServer,
             "ok: network lab on eth0: no other DHCP server answered in 6 seconds",
         ),
         (
@@ -441,37 +441,37 @@ fn another_server_is_an_error_where_we_are_the_server() {
         ),
         (
             DhcpMode::Proxy,
-            DhcpProbeResult::Nobody,
-            "warning: network lab on eth0: no other DHCP server answered in 6 seconds, and dhcp \"proxy\" gives no addresses: machines get none > look for that server, or set `dhcp = \"server\"` with a `range`",
+            DhcpProbeResult::NoServer,
+            "warning: network lab on eth0: no other DHCP server answered in 6 seconds, and dhcp \"proxy\" gives no addresses: machines get none > start the network's DHCP server, or set `dhcp = \"server\"` with a `range`",
         ),
         (
             DhcpMode::Reserve,
-            DhcpProbeResult::Nobody,
-            "warning: network lab on eth0: no other DHCP server answered in 6 seconds: dhcp \"reserve\" gives addresses to declared machines, and nobody gives any to the others > look for that server, or set `dhcp = \"server\"` with a `range`",
+            DhcpProbeResult::NoServer,
+            "warning: network lab on eth0: no other DHCP server answered in 6 seconds: dhcp \"reserve\" gives addresses to declared machines, and nobody gives any to the others > start the network's DHCP server, or set `dhcp = \"server\"` with a `range`",
         ),
         (
             DhcpMode::Off,
             server(),
-            "ok: network lab on eth0: 192.0.2.254 gives addresses; dhcp is off, so that server has to name the boot file",
+            "ok: network lab on eth0: 192.0.2.254 assigns addresses; dhcp is off, so that server must provide the boot file",
         ),
         (
             DhcpMode::Off,
-            DhcpProbeResult::Nobody,
-            "warning: network lab on eth0: no other DHCP server answered in 6 seconds, and dhcp is off: a machine that boots from the network there gets no answer > set `dhcp = \"server\"` with a `range` in that network",
+            DhcpProbeResult::NoServer,
+            "warning: network lab on eth0: no other DHCP server answered in 6 seconds, and dhcp is off: machines that boot from the network get no answer > set `dhcp = \"server\"` with a `range` in that network",
         ),
         (
             DhcpMode::Server,
-            DhcpProbeResult::Unasked("port 68 needs root".into()),
-            "unknown: network lab on eth0: other DHCP servers were not asked: port 68 needs root",
+            DhcpProbeResult::NotProbed("port 68 needs root".into()),
+            "unknown: network lab on eth0: not checked for other DHCP servers: port 68 needs root",
         ),
     ] {
-        let asked = DhcpProbe {
+        let probe = DhcpProbe {
             network: "lab".into(),
             mode,
             interface: "eth0".into(),
-            heard,
+            result,
         };
-        assert_eq!(written(&other_dhcp::findings(&[asked])), [expected]);
+        assert_eq!(written(&other_dhcp::findings(&[probe])), [expected]);
     }
     assert_eq!(other_dhcp::findings(&[])[0].mark, FindingLevel::Unknown);
 }
@@ -480,20 +480,20 @@ fn another_server_is_an_error_where_we_are_the_server() {
 fn a_loader_that_is_asked_for_and_missing_is_an_error() {
     let there = |name: &str| loaders::LoaderReport {
         at: Some(format!("/srv/loaders/{name}").into()),
-        ..loaders::LoaderReport::nowhere(name)
+        ..loaders::LoaderReport::missing(name)
     };
-    let ask = || Some("machines of this site are told to load it".to_string());
+    let ask = || Some("machines of this site load it".to_string());
     let list = [
         loaders::LoaderReport {
             needed_by: ask(),
-            ..loaders::LoaderReport::nowhere("snponly.efi")
+            ..loaders::LoaderReport::missing("snponly.efi")
         },
         loaders::LoaderReport {
-            needed_by: Some("node a names it".into()),
-            ..loaders::LoaderReport::nowhere("own.efi")
+            needed_by: Some("node a uses it".into()),
+            ..loaders::LoaderReport::missing("own.efi")
         },
-        loaders::LoaderReport::nowhere("shimx64.efi"),
-        loaders::LoaderReport::nowhere("grubx64.efi"),
+        loaders::LoaderReport::missing("shimx64.efi"),
+        loaders::LoaderReport::missing("grubx64.efi"),
         there("undionly.kpxe"),
         loaders::LoaderReport {
             version: Some("iPXE 1.21.1".into()),
@@ -520,13 +520,13 @@ fn a_loader_that_is_asked_for_and_missing_is_an_error() {
     assert_eq!(
         written(&loaders::findings(&list)),
         [
-            "error: snponly.efi: not there, and machines of this site are told to load it $ apt-get install ipxe > or name a directory that has it in `loaders` of `[paths]`",
-            "error: own.efi: not there, and node a names it > name a directory that has it in `loaders` of `[paths]`",
-            "ok: undionly.kpxe: /srv/loaders/undionly.kpxe, its version is not known",
+            "error: snponly.efi: missing, but machines of this site load it $ apt-get install ipxe > or set `loaders` in `[paths]` to a directory that contains it",
+            "error: own.efi: missing, but node a uses it > set `loaders` in `[paths]` to a directory that contains it",
+            "ok: undionly.kpxe: /srv/loaders/undionly.kpxe, unknown version",
             "ok: ipxe.efi: /srv/loaders/ipxe.efi, iPXE 1.21.1, package ipxe 1.21.1-2",
             "ok: grubaa64.efi: /srv/loaders/grubaa64.efi, GRUB 2.06-13, package grub",
-            "error: bootnetaa64.efi: /srv/loaders/bootnetaa64.efi cannot be read: Permission denied",
-            "ok: not there, and not asked for by this site: shimx64.efi (shim-signed) and grubx64.efi (grub-efi-amd64-signed)",
+            "error: bootnetaa64.efi: cannot read /srv/loaders/bootnetaa64.efi: Permission denied",
+            "ok: not installed and not needed by this site: shimx64.efi (shim-signed) and grubx64.efi (grub-efi-amd64-signed)",
         ]
     );
 }
@@ -544,26 +544,26 @@ fn the_server_runs_as_somebody_who_may() {
         has_qemu: true,
         wants_dhcp,
     };
-    let help = "> start the server as root, or with these capabilities and `user` in `[run]`, as examples/systemd does";
-    let begin = "a server that is started like this command runs";
+    let help = "> start the server as root, or with these capabilities and `user` in `[run]` (see examples/systemd)";
+    let begin = "a server started like this command would run";
     for (who, server, expected) in [
         (who(status(0, "000001ffffffffff"), true), nobody(), format!("ok: {begin} as root")),
         (who(status(7, "0000000000002400"), true), running(), "ok: this site's server (pid 900) runs as user 7 with CAP_NET_BIND_SERVICE and CAP_NET_RAW".into()),
-        (who(status(7, "0000000000000400"), true), nobody(), format!("warning: {begin} as user 7 without CAP_NET_RAW: answers of DHCP go out by broadcast {help}")),
-        (who(status(7, "0000000000000000"), true), nobody(), format!("warning: {begin} as user 7 without CAP_NET_BIND_SERVICE: ports below 1024 cannot be had {help}")),
-        (who(status(7, "0000000000000000"), false), nobody(), format!("ok: {begin} as user 7 without capabilities, which only low ports and `dhcp` need")),
-        (who(None, true), nobody(), "unknown: the rights of the process cannot be read from /proc".into()),
+        (who(status(7, "0000000000000400"), true), nobody(), format!("warning: {begin} as user 7 without CAP_NET_RAW: DHCP replies are sent by broadcast {help}")),
+        (who(status(7, "0000000000000000"), true), nobody(), format!("warning: {begin} as user 7 without CAP_NET_BIND_SERVICE: it cannot bind ports below 1024 {help}")),
+        (who(status(7, "0000000000000000"), false), nobody(), format!("ok: {begin} as user 7 without capabilities; only ports below 1024 and `dhcp` need them")),
+        (who(None, true), nobody(), "unknown: cannot read the process's privileges from /proc".into()),
     ] {
         assert_eq!(written(&account::findings(&who, &server))[0], expected);
     }
     for (trouble, expected) in [
         (
             None,
-            "ok: the server becomes boot, as `user` in `[run]` says",
+            "ok: the server switches to user boot (`user` in `[run]`)",
         ),
         (
             Some("there is none".to_string()),
-            "error: the server cannot become boot: there is none $ adduser --system --group boot > or correct `user` in `[run]`",
+            "error: the server cannot switch to user boot: there is none $ adduser --system --group boot > or correct `user` in `[run]`",
         ),
     ] {
         let who = ServerAccount {
@@ -583,13 +583,12 @@ fn the_site_and_its_server_are_told_apart() {
         nodes: 2,
         health: None,
         is_rejected: false,
-        unasked: None,
-        silent: Vec::new(),
+        query_error: None,
+        polled: Vec::new(),
     };
-    let reported =
-        "ok: changes of its files are reported by the kernel, so an edit is live at once";
-    let off = "ok: no server of this site runs now";
-    let good = "ok: lab: 2 machines declared, no mistake";
+    let reported = "ok: the kernel reports changes of its files, so an edit takes effect at once";
+    let off = "ok: this site's server is not running";
+    let good = "ok: lab: 2 machines declared, no errors";
     let health = |text: &str| Some(text.to_string());
     let cases = [
         (sound(), nobody(), vec![good, off, reported]),
@@ -601,7 +600,7 @@ fn the_site_and_its_server_are_told_apart() {
             },
             nobody(),
             vec![
-                "error: lab: 2 machines declared, 2 errors: it does not go live $ bootwright --site lab check",
+                "error: lab: 2 machines declared, 2 errors: the server does not load it $ bootwright --site lab check",
                 off,
                 reported,
             ],
@@ -613,7 +612,7 @@ fn the_site_and_its_server_are_told_apart() {
             },
             nobody(),
             vec![
-                "warning: lab: no machine declared, no mistake: every machine that boots gets its own disk > declare one: [node.NAME] with its `mac` and `repo`",
+                "warning: lab: no machines declared, no errors: every machine boots from its local disk > declare one: [node.NAME] with its `mac` and `repo`",
                 off,
                 reported,
             ],
@@ -627,7 +626,7 @@ fn the_site_and_its_server_are_told_apart() {
             running(),
             vec![
                 "ok: lab: 2 machines declared, 1 warning $ bootwright --site lab check",
-                "ok: this site's server (pid 900) runs",
+                "ok: this site's server (pid 900) is running",
                 reported,
             ],
         ),
@@ -639,7 +638,7 @@ fn the_site_and_its_server_are_told_apart() {
             running(),
             vec![
                 good,
-                "error: this site's server (pid 900) runs degraded: the disk under the journal is full",
+                "error: this site's server (pid 900) is running, degraded: the disk under the journal is full",
                 reported,
             ],
         ),
@@ -655,19 +654,19 @@ fn the_site_and_its_server_are_told_apart() {
             },
             vec![
                 good,
-                "error: this site's server runs, and keeps the last good state of the site: what is there now has errors $ bootwright --site lab check",
+                "error: this site's server is running and serves the last valid copy of the site: the current files have errors $ bootwright --site lab check",
                 reported,
             ],
         ),
         (
             files::SiteReport {
-                unasked: Some("it refuses us".into()),
+                query_error: Some("it refuses us".into()),
                 ..sound()
             },
             nobody(),
             vec![
                 good,
-                "unknown: whether this site's server runs: it refuses us",
+                "unknown: cannot determine whether this site's server is running: it refuses us",
                 reported,
             ],
         ),
@@ -679,35 +678,35 @@ fn the_site_and_its_server_are_told_apart() {
             },
             vec![
                 good,
-                "warning: this site's server (pid 900) runs, and does not answer at `listen` of `[operator]` > it was started with another bootwright.toml: restart it",
+                "warning: this site's server (pid 900) is running but does not answer at `[operator]` `listen` > restart it if bootwright.toml was changed since its start",
                 reported,
             ],
         ),
         (
             files::SiteReport {
-                silent: vec![("lab/policies.d".into(), "NFS")],
+                polled: vec![("lab/policies.d".into(), "NFS")],
                 ..sound()
             },
             nobody(),
             vec![
                 good,
                 off,
-                "warning: lab/policies.d: on NFS, where the kernel does not report every change: it is looked at every two seconds, so an edit takes that long to be live",
+                "warning: lab/policies.d: on NFS, where the kernel does not report every change: files are checked every two seconds, so an edit takes up to two seconds to take effect",
             ],
         ),
     ];
     for (site, server, expected) in cases {
-        assert_eq!(written(&files::of_site(&site, &server)), expected);
+        assert_eq!(written(&files::site_findings(&site, &server)), expected);
     }
-    let silent = [
+    let polled = [
         ("lab", "NFS"),
         ("lab/policies.d", "NFS"),
         ("lab/templates", "9P"),
     ];
-    let silent = silent.map(|(path, system)| (path.into(), system)).to_vec();
+    let polled = polled.map(|(path, system)| (path.into(), system)).to_vec();
     let kept =
         [("lab", "NFS"), ("lab/templates", "9P")].map(|(path, system)| (path.into(), system));
-    assert_eq!(files::outermost(silent), kept);
+    assert_eq!(files::outermost_directories(polled), kept);
 }
 
 #[test]
@@ -718,8 +717,8 @@ fn the_state_directory_is_writable_and_has_room() {
         trouble: trouble.map(String::from),
         free,
     };
-    let owner = "> start the server as its owner, or set another `state` in `[paths]`: without it no installation is handed out";
-    let room = "> a journal that cannot be written holds every installation: make room";
+    let owner = "> start the server as the directory's owner, or set another `state` in `[paths]`: nothing is installed without a writable state directory";
+    let room = "> free some space: if the journal cannot be written, all installations are held";
     let root = || ServerProcess {
         is_root: true,
         ..nobody()
@@ -729,27 +728,27 @@ fn the_state_directory_is_writable_and_has_room() {
             state(true, None, Some(5 << 30)),
             nobody(),
             vec![
-                "ok: /var/lib/x: can be written".to_string(),
+                "ok: /var/lib/x: writable".to_string(),
                 "ok: /var/lib/x: 5 GiB free".into(),
             ],
         ),
         (
             state(false, None, None),
             nobody(),
-            vec!["ok: /var/lib/x: not there yet; the server makes it".into()],
+            vec!["ok: /var/lib/x: does not exist yet; the server creates it".into()],
         ),
         (
             state(true, Some("read-only"), None),
             root(),
             vec![format!(
-                "error: /var/lib/x: cannot be written: read-only {owner}"
+                "error: /var/lib/x: not writable: read-only {owner}"
             )],
         ),
         (
             state(true, Some("denied"), None),
             nobody(),
             vec![format!(
-                "warning: /var/lib/x: user 1000 cannot write it: denied {owner}"
+                "warning: /var/lib/x: not writable by user 1000: denied {owner}"
             )],
         ),
         (
@@ -761,7 +760,7 @@ fn the_state_directory_is_writable_and_has_room() {
             state(true, None, Some(100 << 20)),
             nobody(),
             vec![
-                "ok: /var/lib/x: can be written".into(),
+                "ok: /var/lib/x: writable".into(),
                 format!("warning: /var/lib/x: 100 MiB free {room}"),
             ],
         ),
@@ -769,19 +768,19 @@ fn the_state_directory_is_writable_and_has_room() {
             state(true, None, Some(0)),
             nobody(),
             vec![
-                "ok: /var/lib/x: can be written".into(),
+                "ok: /var/lib/x: writable".into(),
                 format!("error: /var/lib/x: 0 MiB free {room}"),
             ],
         ),
     ] {
-        assert_eq!(written(&files::of_state(&state, &server)), expected);
+        assert_eq!(written(&files::state_findings(&state, &server)), expected);
     }
-    let nowhere = files::StateDirReport {
+    let missing = files::StateDirReport {
         path: Err("neither says".into()),
         ..state(false, None, None)
     };
     assert_eq!(
-        written(&files::of_state(&nowhere, &nobody())),
+        written(&files::state_findings(&missing, &nobody())),
         ["error: neither says"]
     );
 }
@@ -790,30 +789,34 @@ fn the_state_directory_is_writable_and_has_room() {
 fn a_clock_is_plausible_kept_and_not_behind_the_journal() {
     let at = |text: &str| Timestamp(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
     let noon = at("2026-11-22T12:00:00Z");
-    let seen = |now, is_kept, last| clock::ClockReading { now, is_kept, last };
+    let seen = |now, is_synchronised, last| clock::ClockReading {
+        now,
+        is_synchronised,
+        last,
+    };
     let help =
-        "$ timedatectl set-ntp true > or install chrony; a container has the clock of its host";
+        "$ timedatectl set-ntp true > or install chrony; a container uses the clock of its host";
     for (seen, expected) in [
         (seen(noon, Ok(true), Ok(None)), vec!["ok: 2026-11-22T12:00:00.000Z, synchronised".to_string()]),
         (
             seen(noon, Ok(false), Ok(Some(at("2026-11-22T11:00:00Z")))),
             vec![
-                format!("warning: 2026-11-22T12:00:00.000Z, not synchronised: when it jumps, the journal's times do {help}"),
-                "ok: the journal's last line is of 2026-11-22T11:00:00.000Z".into(),
+                format!("warning: 2026-11-22T12:00:00.000Z, not synchronised: if the clock is adjusted, the journal's times jump {help}"),
+                "ok: the journal's last line is from 2026-11-22T11:00:00.000Z".into(),
             ],
         ),
         (
             seen(at("1970-01-01T00:00:09Z"), Ok(false), Ok(Some(noon))),
             vec![
-                format!("error: it says 1970-01-01T00:00:09.000Z, which is before this program was written: installers refuse certificates and packages by such a time {help}"),
-                "warning: the journal's last line is of 2026-11-22T12:00:00.000Z, which is still to come: the clock is behind now, or was ahead then > set the clock before anything else is installed: leases go by it".into(),
+                format!("error: the time is 1970-01-01T00:00:09.000Z, before this program was released: installers reject certificates and packages at such a time {help}"),
+                "warning: the journal's last line is from 2026-11-22T12:00:00.000Z, which is in the future: the clock is behind now, or was ahead then > correct the clock before the next installation: leases depend on it".into(),
             ],
         ),
         (
             seen(noon, Err("no such call".into()), Err("denied".into())),
             vec![
-                "unknown: 2026-11-22T12:00:00.000Z; whether it is synchronised cannot be told: no such call".into(),
-                "unknown: the journal cannot be read: denied".into(),
+                "unknown: 2026-11-22T12:00:00.000Z; cannot determine whether it is synchronised: no such call".into(),
+                "unknown: cannot read the journal: denied".into(),
             ],
         ),
     ] {
@@ -827,7 +830,7 @@ fn areas() -> Vec<Area> {
             area: "ports",
             findings: vec![
                 DoctorFinding::ok("67/udp: free"),
-                DoctorFinding::error("69/udp: a program\x1b[31m has it")
+                DoctorFinding::error("69/udp: in use by a program\x1b[31m")
                     .run("kill it")
                     .help("or not"),
             ],
@@ -846,9 +849,9 @@ fn areas() -> Vec<Area> {
 fn findings_are_shown_plain_narrow_and_as_json() {
     let mut terminal = Terminal::new(Color::Never);
     terminal.width = None;
-    let plain = "ports\n  ok       67/udp: free\n  error    69/udp: a program [31m has it\n           run:  kill it\n           \
+    let plain = "ports\n  ok       67/udp: free\n  error    69/udp: a program [31m\n           run:  kill it\n           \
                  help: or not\n\nclock\n  unknown  no clock\n  unknown  no time\n\n1 error and 2 things that could not be looked at.\n";
-    assert_eq!(show::written(&areas(), &terminal), plain);
+    assert_eq!(show::text(&areas(), &terminal), plain);
     terminal.width = Some(30);
     let words = "one two three four five six seven";
     let area = Area {
@@ -856,15 +859,15 @@ fn findings_are_shown_plain_narrow_and_as_json() {
         findings: vec![DoctorFinding::ok(words).run(words)],
     };
     assert_eq!(
-        show::written(&[area], &terminal),
-        "x\n  ok       one two three four five\n           six seven\n           run:  one two three four five six seven\n\nNothing is in the way.\n"
+        show::text(&[area], &terminal),
+        "x\n  ok       one two three four five\n           six seven\n           run:  one two three four five six seven\n\nNo problems found.\n"
     );
     let value: serde_json::Value = serde_json::from_str(&show::json(&areas())).unwrap();
     assert_eq!(
         (&value["errors"], &value["warnings"], &value["unknown"]),
         (&1.into(), &0.into(), &2.into())
     );
-    let second = serde_json::json!({"area": "ports", "severity": "error", "message": "69/udp: a program\u{1b}[31m has it", "run": ["kill it"], "help": ["or not"]});
+    let second = serde_json::json!({"area": "ports", "severity": "error", "message": "69/udp: in use by a program\u{1b}[31m", "run": ["kill it"], "help": ["or not"]});
     assert_eq!(value["findings"][1], second);
     assert_eq!(count(&areas(), FindingLevel::Unknown), 2);
 }

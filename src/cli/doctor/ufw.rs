@@ -1,52 +1,52 @@
-//! What ufw lets in, by what `ufw status verbose` prints.
+//! Whether ufw allows the required ports, from the output of `ufw status verbose`.
 
 use super::{
     finding::DoctorFinding,
-    firewall::{BlockedPorts, Firewall, interfaces, on_all},
-    ports::written,
+    firewall::{BlockedPorts, Firewall, interfaces, on_interfaces},
+    ports::port_list,
 };
 use crate::net::ports::Protocol;
 
-/// Whether it is switched on.
 pub(super) fn is_active(status: &str) -> bool {
     status.lines().any(|line| line.trim() == "Status: active")
 }
 
-/// Says what it lets in.
-pub(super) fn findings(seen: &Firewall, status: &str) -> Vec<DoctorFinding> {
+pub(super) fn findings(firewall: &Firewall, status: &str) -> Vec<DoctorFinding> {
     if status.contains("allow (incoming)") {
-        return vec![DoctorFinding::ok("ufw is active and lets everything in")];
+        return vec![DoctorFinding::ok(
+            "ufw is active and allows all incoming traffic",
+        )];
     }
     let mut findings = Vec::new();
-    for interface in interfaces(seen) {
-        let mut closed = BlockedPorts::new(interface.as_deref());
-        for opening in &seen.openings {
+    for interface in interfaces(firewall) {
+        let mut blocked = BlockedPorts::new(interface.as_deref());
+        for opening in &firewall.openings {
             match allows(status, interface.as_deref(), *opening) {
                 Some(true) => {}
-                Some(false) => closed.closed.push(*opening),
-                None => closed.unclear.push(*opening),
+                Some(false) => blocked.blocked.push(*opening),
+                None => blocked.unclear.push(*opening),
             }
         }
-        if closed.all().is_empty() {
+        if blocked.all().is_empty() {
             continue;
         }
-        let mut finding = closed.finding("ufw");
-        for line in lines(seen, closed.interface.as_deref(), &closed.all()) {
+        let mut finding = blocked.finding("ufw");
+        for line in lines(firewall, blocked.interface.as_deref(), &blocked.all()) {
             finding = finding.run(line);
         }
         findings.push(finding);
     }
     if findings.is_empty() {
-        let openings = written(&seen.openings);
+        let openings = port_list(&firewall.openings);
         findings.push(DoctorFinding::ok(format!(
-            "ufw lets machines reach {openings}{}",
-            on_all(seen)
+            "ufw allows machines to reach {openings}{}",
+            on_interfaces(firewall)
         )));
     }
     findings
 }
 
-/// Whether a rule of ufw lets an opening in: `67/udp on eth0   ALLOW IN   Anywhere`. None when it does for some.
+/// Whether a rule allows a port: `67/udp on eth0   ALLOW IN   Anywhere`. `None` if only some sources are allowed.
 fn allows(
     status: &str,
     interface: Option<&str>,
@@ -88,13 +88,13 @@ fn allows(
     (!some).then_some(false)
 }
 
-/// The commands that let openings in.
+/// The commands that allow these ports.
 pub(super) fn lines(
-    seen: &Firewall,
+    firewall: &Firewall,
     interface: Option<&str>,
     openings: &[(Protocol, u16)],
 ) -> Vec<String> {
-    let interface = interface.or(match &seen.interfaces[..] {
+    let interface = interface.or(match &firewall.interfaces[..] {
         [one] => Some(one),
         _ => None,
     });

@@ -1,4 +1,4 @@
-//! What this machine says of the network it is in, and of whoever uses it.
+//! Detects settings of this machine: its network, DNS, time zone, and the user's SSH keys.
 
 use std::{
     fmt, fs,
@@ -9,31 +9,28 @@ use std::{
 use ipnet::Ipv4Net;
 use nix::ifaddrs::getifaddrs;
 
-/// What was found; all of it may be missing.
+/// The detected settings; each may be missing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct HostSettings {
     /// The interface of the default route, and this machine's address and network there.
     pub(super) network: Option<(String, Ipv4Addr, Ipv4Net)>,
-    /// The default gateway.
     pub(super) gateway: Option<Ipv4Addr>,
-    /// Name servers that other machines can ask too.
+    /// DNS servers that other machines can use too: none on loopback.
     pub(super) dns: Vec<IpAddr>,
-    /// The domain.
     pub(super) domain: Option<String>,
-    /// The time zone.
     pub(super) timezone: Option<String>,
-    /// Public SSH keys, each a whole line.
+    /// Public SSH keys, each with its type and comment.
     pub(super) keys: Vec<String>,
 }
 
-/// Where name servers are written down. The first that names one that is not loopback counts: with
-/// systemd-resolved the usual file names only its own address.
+/// The files that list DNS servers. The first that lists one outside loopback is used: with systemd-resolved, resolv.conf
+/// lists only its loopback address.
 const RESOLVERS: [&str; 2] = ["etc/resolv.conf", "run/systemd/resolve/resolv.conf"];
 
 impl HostSettings {
-    /// Looks around below `root`, and in the home directory.
-    pub(super) fn look(root: &Path, home: Option<&Path>) -> HostSettings {
-        // What cannot be read was not found.
+    /// Reads the system's files below `root`, and the SSH keys in the home directory.
+    pub(super) fn detect(root: &Path, home: Option<&Path>) -> HostSettings {
+        // An unreadable file is treated as missing.
         let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
         let route = default_route(&read("proc/net/route"));
         let resolver = RESOLVERS
@@ -81,20 +78,20 @@ impl fmt::Display for HostSettings {
         );
         match self.keys.len() {
             0 => {}
-            1 => parts.push("1 ssh key".into()),
-            keys => parts.push(format!("{keys} ssh keys")),
+            1 => parts.push("1 SSH key".into()),
+            keys => parts.push(format!("{keys} SSH keys")),
         }
         match parts.is_empty() {
             true => writeln!(
                 f,
-                "Found     nothing of the network here; the site has examples in its place"
+                "Found     no network settings on this machine; the site contains examples instead"
             ),
             false => writeln!(f, "Found     {}", parts.join(", ")),
         }
     }
 }
 
-/// The interface and gateway of the default route that is taken first, from the kernel's table.
+/// The interface and gateway of the default route with the lowest metric, from the kernel's table.
 fn default_route(table: &str) -> Option<(String, Ipv4Addr)> {
     let routes = table.lines().skip(1).filter_map(|line| {
         let columns: Vec<&str> = line.split_whitespace().collect();
@@ -115,7 +112,7 @@ fn default_route(table: &str) -> Option<(String, Ipv4Addr)> {
         if *destination != "00000000" || *mask != "00000000" {
             return None;
         }
-        // The kernel writes addresses as numbers of this machine, which is little-endian on all that we run on.
+        // The kernel writes addresses in the processor's byte order, which is little-endian on all supported ones.
         let gateway = u32::from_str_radix(gateway, 16).ok()?.to_le_bytes();
         Some((
             metric.parse::<u32>().ok()?,
@@ -129,9 +126,9 @@ fn default_route(table: &str) -> Option<(String, Ipv4Addr)> {
     Some((first.1, first.2))
 }
 
-/// This machine's address on an interface, and the network it lies in.
+/// This machine's address on an interface, and its subnet.
 fn network_of(interface: &str) -> Option<(String, Ipv4Addr, Ipv4Net)> {
-    // What cannot be listed was not found.
+    // Interfaces that cannot be listed are treated as missing.
     let mut all = getifaddrs()
         .ok()?
         .filter(|entry| entry.interface_name == interface);
@@ -139,7 +136,7 @@ fn network_of(interface: &str) -> Option<(String, Ipv4Addr, Ipv4Net)> {
         let ip = entry.address?.as_sockaddr_in()?.ip();
         let mask = entry.netmask?.as_sockaddr_in()?.ip();
         let network = Ipv4Net::with_netmask(ip, mask).ok()?.trunc();
-        // A route to a single address is no network that machines could be in.
+        // A smaller subnet has no room for machines.
         (network.prefix_len() <= 30).then(|| (interface.to_string(), ip, network))
     })
 }
@@ -188,7 +185,7 @@ fn is_zone(zone: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c))
 }
 
-/// The public keys in `directory`: those of its owner first, then those that its owner lets in.
+/// The public keys in `directory`: the owner's own keys first, then `authorized_keys`.
 fn keys(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory)
         .into_iter()
@@ -216,7 +213,7 @@ fn keys(directory: &Path) -> Vec<String> {
     found
 }
 
-/// Whether a line is a key and nothing else: options before a key are for one machine.
+/// Whether a line is a key without options: options restrict a key to one machine.
 fn is_key(line: &str) -> bool {
     let mut words = line.split_whitespace();
     let kind = words.next().unwrap_or_default();
@@ -229,13 +226,13 @@ fn is_key(line: &str) -> bool {
     ]
     .iter()
     .any(|known| kind.starts_with(known));
-    let sound = words.next().is_some_and(|body| {
+    let is_base64 = words.next().is_some_and(|body| {
         body.len() > 40
             && body
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "+/=".contains(c))
     });
-    known && sound && !line.chars().any(char::is_control)
+    known && is_base64 && !line.chars().any(char::is_control)
 }
 
 #[cfg(test)]
@@ -243,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_route_of_the_lowest_metric_counts() {
+    fn the_default_route_with_the_lowest_metric_is_used() {
         let table = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
             wlan0\t00000000\t0201A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0\n\
             eth0\t00000000\t0101A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n\
@@ -257,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_fits_is_taken() {
+    fn only_usable_settings_are_detected() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         for (name, text) in [
@@ -280,7 +277,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let found = HostSettings::look(root, Some(&root.join("home")));
+        let found = HostSettings::detect(root, Some(&root.join("home")));
         assert_eq!(
             found,
             HostSettings {
@@ -293,9 +290,9 @@ mod tests {
         );
         assert_eq!(
             found.to_string(),
-            "Found     DNS 192.0.2.2, time zone Europe/Berlin, 1 ssh key\n"
+            "Found     DNS 192.0.2.2, time zone Europe/Berlin, 1 SSH key\n"
         );
-        let nothing = HostSettings::look(&root.join("nowhere"), None);
+        let nothing = HostSettings::detect(&root.join("nowhere"), None);
         assert_eq!(nothing, HostSettings::default());
     }
 

@@ -1,4 +1,4 @@
-//! `init`: a new site that fits this machine, and what the state directory of an old one stands for.
+//! `init`: creates a site with settings detected on this machine, or declares the state directory of an existing one.
 
 mod host;
 mod password;
@@ -27,56 +27,58 @@ use host::HostSettings;
 
 pub(super) fn run(dir: &Path, init: &arguments::InitArgs, terminal: &Terminal) -> CliResult {
     match init.state {
-        Some(state) => declare(dir, state, terminal),
-        None => write(dir, init, terminal),
+        Some(state) => declare_state(dir, state, terminal),
+        None => create_site(dir, init, terminal),
     }
 }
 
-/// Says what the state directory of an existing site stands for.
-fn declare(dir: &Path, state: InitState, terminal: &Terminal) -> CliResult {
+/// Declares the state directory of an existing site: nothing is installed, or everything is.
+fn declare_state(dir: &Path, state: InitState, terminal: &Terminal) -> CliResult {
     let installed = state == InitState::Installed;
-    let held = "stop the server of this site first; it takes note when it starts again";
-    let said = request(dir, &Request::Declare { installed }).map_err(|failure| match failure
+    let held = "stop the server of this site first, then start it again";
+    let message = request(dir, &Request::Declare { installed }).map_err(|failure| match failure
         .cause::<LockError>(
     ) {
         Some(LockError::Held(_)) => failure.help(held),
         _ => failure,
     })?;
-    Ok(terminal.show(&(said + "\n"))?)
+    Ok(terminal.show(&(message + "\n"))?)
 }
 
-fn write(dir: &Path, init: &arguments::InitArgs, terminal: &Terminal) -> CliResult {
+fn create_site(dir: &Path, init: &arguments::InitArgs, terminal: &Terminal) -> CliResult {
     let existing: Vec<&str> = texts::NAMES
         .into_iter()
         .filter(|name| dir.join(name).symlink_metadata().is_ok())
         .collect();
     if !existing.is_empty() {
         return Err(Failure::refused(anyhow!(
-            "`{}` has {} already",
+            "`{}` already contains {}",
             dir.display(),
             existing.join(", ")
         ))
-        .help("nothing is overwritten: name another directory, or move these away"));
+        .help(
+            "existing files are not overwritten: choose another directory, or move these files",
+        ));
     }
-    let found = HostSettings::look(Path::new("/"), std::env::home_dir().as_deref());
-    terminal.show(&found.to_string())?;
-    let asks = !init.no_input && io::stdin().is_terminal() && io::stderr().is_terminal();
-    let password = if asks {
-        password::ask()?
+    let host = HostSettings::detect(Path::new("/"), std::env::home_dir().as_deref());
+    terminal.show(&host.to_string())?;
+    let prompts = !init.no_input && io::stdin().is_terminal() && io::stderr().is_terminal();
+    let password = if prompts {
+        password::prompt()?
             .map(|password| hash(&password))
             .transpose()?
     } else {
         None
     };
     let id = id()?;
-    for (name, text) in texts::write(&found, &id, password.as_ref().map(PasswordHash::expose)) {
+    for (name, text) in texts::write(&host, &id, password.as_ref().map(PasswordHash::expose)) {
         create(&dir.join(name), &text)?;
     }
     let state = adopt(dir).map_err(|error| {
         Failure::refused(
-            error.context("the site is written, but its state directory cannot be used"),
+            error.context("the site was created, but its state directory cannot be used"),
         )
-        .help("set `state` in `[paths]` of bootwright.toml, then say `bootwright init --state new`")
+        .help("set `state` in `[paths]` of bootwright.toml, then run `bootwright init --state new`")
     })?;
     let site = dir.display();
     terminal.show(&format!(
@@ -94,10 +96,10 @@ fn create(path: &Path, text: &str) -> CliResult {
         }
         fs::File::create_new(path)?.write_all(text.as_bytes())
     };
-    Ok(create().with_context(|| format!("`{}` cannot be written", path.display()))?)
+    Ok(create().with_context(|| format!("cannot write `{}`", path.display()))?)
 }
 
-/// A site's id: random, so that no two sites are taken for one.
+/// A random site id.
 fn id() -> CliResult<String> {
     Ok(random::<16>()?
         .iter()
@@ -106,7 +108,7 @@ fn id() -> CliResult<String> {
 }
 
 fn hash(password: &str) -> CliResult<PasswordHash> {
-    // The salt derives from the key, and this key is used once.
+    // The salt is derived from the key, and this key is used only once.
     Ok(PasswordHashCache::new(SecretKey(random()?)).hash(password))
 }
 

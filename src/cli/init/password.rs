@@ -1,4 +1,4 @@
-//! Asks for a password on the terminal, without showing what is typed.
+//! Prompts for a password on the terminal, without echo.
 
 use std::io::{self, BufRead, Write};
 
@@ -7,62 +7,65 @@ use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
 use crate::cli::failure::{CliResult, Failure};
 
-/// What the terminal sends for ^C while it raises no signals.
+/// The character of Ctrl-C while the terminal sends no signals.
 const INTERRUPT: char = '\u{3}';
 
-/// Asks until the same is typed twice; none when nothing is typed.
-pub(super) fn ask() -> CliResult<Option<String>> {
+/// Prompts until the same password is entered twice; `None` for an empty one.
+pub(super) fn prompt() -> CliResult<Option<String>> {
     loop {
-        let password = line("Root password for installed machines (empty: none, keys only): ")?;
+        let password =
+            line("Root password for installed machines (empty: no password, SSH keys only): ")?;
         if password.is_empty() {
             return Ok(None);
         }
-        if line("Once more: ")? == password {
+        if line("Repeat: ")? == password {
             return Ok(Some(password));
         }
-        say("These were not the same.\n")?;
+        write("The passwords differ.\n")?;
     }
 }
 
-fn line(question: &str) -> CliResult<String> {
-    say(question)?;
+fn line(prompt: &str) -> CliResult<String> {
+    write(prompt)?;
     let mut text = String::new();
     {
-        let _silence = EchoOff::begin()?;
+        let _echo_off = EchoOff::begin()?;
         io::stdin().lock().read_line(&mut text)?;
     }
-    say("\n")?;
+    write("\n")?;
     if text.contains(INTERRUPT) {
-        return Err(Failure::refused(anyhow!("broken off; nothing was written")));
+        return Err(Failure::refused(anyhow!(
+            "interrupted; nothing was written"
+        )));
     }
     Ok(text.trim_end_matches(['\n', '\r']).to_string())
 }
 
-fn say(text: &str) -> io::Result<()> {
+fn write(text: &str) -> io::Result<()> {
     let mut screen = io::stderr().lock();
     screen.write_all(text.as_bytes())?;
     screen.flush()
 }
 
-/// A terminal that shows nothing of what is typed, until it is dropped.
+/// Turns the terminal's echo off until it is dropped.
 struct EchoOff(Termios);
 
 impl EchoOff {
     fn begin() -> io::Result<EchoOff> {
         let before = tcgetattr(io::stdin())?;
-        let mut silent = before.clone();
-        // A signal would end the program with the terminal still silent.
-        silent
+        let mut quiet = before.clone();
+        // A signal would end the program with the echo still off.
+        quiet
             .local_flags
             .remove(LocalFlags::ECHO | LocalFlags::ISIG);
-        tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &silent)?;
+        tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &quiet)?;
         Ok(EchoOff(before))
     }
 }
 
 impl Drop for EchoOff {
     fn drop(&mut self) {
-        // A terminal that is gone has nothing to be set back.
+        // An error means that the terminal is gone.
         if tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &self.0).is_err() {}
     }
 }

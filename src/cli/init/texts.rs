@@ -1,10 +1,10 @@
-//! The files of a new site. Their comments are the first lesson.
+//! The files of a new site, with comments that explain the settings.
 
 use std::net::Ipv4Addr;
 
 use super::host::HostSettings;
 
-/// Every file, relative to the site.
+/// The files, relative to the site.
 pub(super) const NAMES: [&str; 6] = [
     "bootwright.toml",
     "policies.d/defaults.toml",
@@ -14,7 +14,7 @@ pub(super) const NAMES: [&str; 6] = [
     ".gitignore",
 ];
 
-/// Writes every file's text.
+/// Returns the text of each file.
 pub(super) fn write(
     found: &HostSettings,
     id: &str,
@@ -34,23 +34,25 @@ pub(super) fn write(
 
 fn config(id: &str) -> String {
     format!(
-        r#"# The server itself. It is read once, at start; everything under policies.d/ is read again whenever it changes.
+        r#"# Settings of the server. They are read once, at start. Files under policies.d/ are read again whenever they change.
 
-# Ties this site to its state directory, where the server writes down what has happened to every machine. A server whose
-# state directory does not know this id installs nothing until you say `bootwright init --state new` (nothing is installed
-# yet) or `--state installed` (every declared node is): a lost disk does not reinstall a rack.
+# Identifies this site in its state directory, where the server records the history of every machine. If the state directory
+# has no record of this id, the server installs nothing until you run `bootwright init --state new` (nothing is installed yet)
+# or `bootwright init --state installed` (every declared node is installed). So a lost disk does not reinstall every machine.
 site-id = "{id}"
 
-# What machines talk to. Without it: port 80, or 8080 where that cannot be had. ESXi's firewall expects port 80.
+# The HTTP address for machines. Default: port 80, or port 8080 if 80 is not available. ESXi can report back only on ports 80
+# and 443.
 # [http]
 # listen = "[::]:80"
 
-# What `bootwright nodes`, `reinstall` and the like talk to. Loopback needs no token; any other address needs one.
+# The HTTP address for operators: `bootwright nodes`, `bootwright reinstall` and so on. Any address except loopback needs a
+# token.
 # [operator]
 # listen = "127.0.0.1:8067"
 # token-file = "operator-token"
 
-# At most so many installations begin within an hour; the others wait.
+# The maximum number of installations that start within one hour; further ones wait.
 # [limits]
 # installs-per-hour = 10
 "#
@@ -60,8 +62,8 @@ site-id = "{id}"
 fn defaults(found: &HostSettings, password: Option<&str>) -> String {
     let zone = found.timezone.as_deref().unwrap_or("Etc/UTC");
     let mut text = format!(
-        r#"# What all machines share: the lowest layer. A network, a policy and a node may each set these again, in that order; the
-# last one wins. `bootwright explain NODE` shows where each value of a node comes from.
+        r#"# Settings of all machines, with the lowest precedence. A network, then a policy, then a node can override each of them.
+# `bootwright explain NODE` shows where each value of a node comes from.
 [defaults]
 timezone = {zone}
 locale = "en_US.UTF-8"
@@ -71,17 +73,17 @@ keyboard = "us"
     );
     text += match password {
         Some(_) => {
-            "\n# The root password of installed machines, as a hash. Anyone who reads this file may try to guess it.\n"
+            "\n# The root password of installed machines, as a hash. Anyone who can read this file can try to guess the password.\n"
         }
         None => {
-            "\n# The root password of installed machines, as a hash (`openssl passwd -6`), or in a file outside of git (mode 0600). ESXi\n# needs one.\n"
+            "\n# The root password of installed machines: a hash (`openssl passwd -6`), or a file outside of git (mode 0600). ESXi requires\n# one.\n"
         }
     };
     text += &match password {
         Some(hash) => format!("root-password-hash = {}\n", quoted(hash)),
         None => "# root-password-hash = \"$6$...\"\n# root-password-file = \"/etc/bootwright/root-password\"\n".into(),
     };
-    text += "\n# Who may log in as root with a key.\n";
+    text += "\n# SSH keys that may log in as root.\n";
     match found.keys.as_slice() {
         [] => text += "# ssh-keys = [\"ssh-ed25519 AAAA... you@example\"]\n",
         keys => {
@@ -97,7 +99,7 @@ keyboard = "us"
 
 fn networks(found: &HostSettings) -> String {
     let mut text = String::from(
-        "# Subnets. A node's address picks the one that it lies in; gateway, DNS and domain follow from there.\n\n",
+        "# Subnets. A node gets gateway, DNS and domain from the network that contains its address.\n\n",
     );
     text += &match &found.network {
         Some(_) => network(found),
@@ -111,7 +113,7 @@ fn network(found: &HostSettings) -> String {
         return String::new();
     };
     let mut text = format!("[network.lan]\nsubnet = \"{subnet}\"\n");
-    // A gateway that lies elsewhere would be a mistake in this network.
+    // A gateway outside the subnet would be an error in this network.
     if let Some(gateway) = found.gateway.filter(|gateway| subnet.contains(gateway)) {
         text += &format!("gateway = \"{gateway}\"\n");
     }
@@ -128,18 +130,19 @@ fn network(found: &HostSettings) -> String {
         None => "# domain = \"lab.example\"\n".into(),
     };
     text += &format!(
-        "# What something else uses: a node that declares one of these is an error. This machine is {own}; name the range too that\n\
-         # your router's DHCP hands out.\n\
+        "# Addresses that other devices use; a node with one of these is an error. {own} is this machine. Add the range that your\n\
+         # router assigns by DHCP.\n\
          taken = [\"{own}\"]\n\
-         # This server answers no DHCP here: your own hands out addresses, and must send machines to http://{own}/boot.ipxe.\n\
+         # With \"off\" this server does not answer DHCP here: your own DHCP server assigns addresses, and must direct machines to\n\
+         # http://{own}/boot.ipxe.\n\
          dhcp = \"off\"\n"
     );
     text
 }
 
 fn repos() -> String {
-    r#"# Where the files of each operating system come from, and the task that installs from them. A path is a directory that
-# holds what the vendor's ISO image holds, relative to this site or absolute.
+    r#"# The installation files of each operating system, and the task that installs it. A path is a directory with the contents of
+# the vendor's ISO image, relative to this site or absolute.
 
 # [repo.esxi]
 # path = "/srv/esxi-8.0"
@@ -149,7 +152,7 @@ fn repos() -> String {
 # path = "/srv/rocky-9"
 # task = "redhat"
 
-# Debian's netboot tree has the installer alone; packages come from a mirror.
+# Debian's netboot tree contains only the installer; packages come from a mirror.
 # [repo.debian]
 # path = "/srv/debian-netboot"
 # task = "debian"
@@ -166,11 +169,11 @@ fn nodes(found: &HostSettings) -> String {
     };
     let [first, second] = free(found);
     format!(
-        r#"# The machines. A declared machine is installed at its first network boot, once. For one more installation raise `installs`
-# by one, or say `bootwright reinstall NAME`. `installs = 0` protects a machine for good.
+        r#"# The machines. A declared machine is installed once, at its first network boot. To install it once more, increase `installs`
+# by one or run `bootwright reinstall NAME`. With `installs = 0` a machine is never installed.
 #
-# Take the marks away, put your own card's address in, then look: `bootwright check`, `bootwright render esx01`,
-# `bootwright play esx01`.
+# To use an example, remove the `# ` before its lines and set the MAC of your machine. Then run `bootwright check`,
+# `bootwright render esx01` and `bootwright play esx01`.
 
 # [node.esx01]
 # mac = "00:50:56:00:00:01"
@@ -184,7 +187,7 @@ fn nodes(found: &HostSettings) -> String {
 # address = "{second}"
 # packages = ["tmux"]
 
-# What several machines share stands in a policy, which nodes name (`policy = "web"`) or that takes them by their tags.
+# Settings that several machines share belong in a policy. A node names it (`policy = "web"`), or it selects nodes by tags.
 # [policy.web]
 # repo = "debian"
 # packages = ["nginx"]
@@ -193,10 +196,10 @@ fn nodes(found: &HostSettings) -> String {
 }
 
 fn ignored() -> String {
-    "# Secrets stay out of git.\noperator-token\n*.secret\n/secrets/\n".into()
+    "# Secrets must not be committed.\noperator-token\n*.secret\n/secrets/\n".into()
 }
 
-/// A network that is set aside for documentation (RFC 5737), for where none was found.
+/// A network reserved for documentation (RFC 5737), used if none was detected.
 fn example() -> HostSettings {
     let address = |last| Ipv4Addr::new(192, 0, 2, last);
     let subnet = ipnet::Ipv4Net::new_assert(address(0), 24);
@@ -209,7 +212,7 @@ fn example() -> HostSettings {
     }
 }
 
-/// Two addresses that nothing known uses.
+/// Two addresses of the subnet that are not known to be in use.
 fn free(found: &HostSettings) -> [Ipv4Addr; 2] {
     let Some((_, own, subnet)) = &found.network else {
         return [Ipv4Addr::UNSPECIFIED; 2];
@@ -232,7 +235,7 @@ fn commented(text: &str) -> String {
         .collect()
 }
 
-/// A text as TOML writes it.
+/// A TOML string.
 fn quoted(text: &str) -> String {
     let escaped: String = text
         .chars()
@@ -253,13 +256,13 @@ mod tests {
     fn checked(
         found: &HostSettings,
         password: Option<&str>,
-        mend: impl Fn(&str) -> String,
+        edit: impl Fn(&str) -> String,
     ) -> (usize, String) {
         let mut files = SiteFiles::default();
         for (name, text) in write(found, "0123456789abcdef", password) {
             files
                 .content
-                .insert(name.into(), mend(&text).into_bytes().into());
+                .insert(name.into(), edit(&text).into_bytes().into());
         }
         let (site, diagnostics) = load(&files, &mut LoadCache::default());
         let errors = diagnostics
@@ -272,8 +275,8 @@ mod tests {
         )
     }
 
-    /// Takes the marks away from the examples of nodes and repos.
-    fn alive(text: &str) -> String {
+    /// Uncomments the examples of nodes and repos.
+    fn uncommented(text: &str) -> String {
         if !text.contains("# [node.") && !text.contains("# [repo.") {
             return text.into();
         }
@@ -295,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn every_site_that_is_written_holds() {
+    fn every_new_site_is_valid() {
         let own = example();
         let keys = vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG5DzIGZQt8lBHXMP5/p83B5U36zyJDNPIHSRiFHBSZT a \"b\" \\".into()];
         let far = HostSettings {
@@ -316,21 +319,21 @@ mod tests {
                 Some(hash),
             ),
         ] {
-            for mend in [str::to_string, alive] {
-                let (errors, report) = checked(&found, password, mend);
+            for edit in [str::to_string, uncommented] {
+                let (errors, report) = checked(&found, password, edit);
                 assert_eq!(errors, 0, "{report}");
             }
         }
     }
 
     #[test]
-    fn a_site_without_a_network_holds_too() {
+    fn a_new_site_without_a_network_is_valid() {
         let (errors, report) = checked(&HostSettings::default(), None, str::to_string);
         assert_eq!((errors, report.as_str()), (0, ""));
     }
 
     #[test]
-    fn examples_take_addresses_that_are_free() {
+    fn examples_use_free_addresses() {
         assert_eq!(
             free(&example()),
             [Ipv4Addr::new(192, 0, 2, 11), Ipv4Addr::new(192, 0, 2, 12)]

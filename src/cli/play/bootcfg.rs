@@ -1,18 +1,18 @@
-//! Reads ESXi's boot.cfg as its loader does.
+//! Parses ESXi's boot.cfg as its loader does.
 
 use super::ipxe::join;
 
-/// What the loader takes from a boot.cfg.
+/// The settings of a boot.cfg that the loader uses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct MbootConfig {
-    /// The URLs of the kernel and the modules, in their order.
+    /// The URLs of the kernel and the modules, in order.
     pub(super) files: Vec<String>,
-    /// The kernel's command line.
-    pub(super) words: Vec<String>,
+    /// The kernel's arguments.
+    pub(super) kernel_arguments: Vec<String>,
 }
 
 impl MbootConfig {
-    /// Reads the text that came from `url`. Names are looked for under `prefix`, without one beside the boot.cfg.
+    /// Parses the text fetched from `url`. File names are relative to `prefix`; without one, to the boot.cfg.
     pub(super) fn read(url: &str, text: &str) -> MbootConfig {
         let value = |key: &str| {
             let lines = text.lines().filter_map(|line| line.split_once('='));
@@ -26,7 +26,7 @@ impl MbootConfig {
             prefix => join(url, &format!("{}/", prefix.trim_end_matches('/'))),
         };
         let modules = value("modules").split("---").map(str::trim);
-        // What follows a module's name is its own command line.
+        // A module's name may be followed by its arguments.
         let names = modules.filter_map(|module| module.split_whitespace().next());
         let names = [value("kernel")]
             .into_iter()
@@ -36,7 +36,7 @@ impl MbootConfig {
             files: names
                 .map(|name| join(&prefix, name.trim_start_matches('/')))
                 .collect(),
-            words: value("kernelopt")
+            kernel_arguments: value("kernelopt")
                 .split_whitespace()
                 .map(String::from)
                 .collect(),
@@ -49,14 +49,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modules_are_found_under_the_prefix() {
+    fn module_urls_are_relative_to_the_prefix() {
         let text = "title=x\nprefix=http://s/repo/esxi\nkernel=b.b00\nkernelopt=runweasel ks=http://s/t/1/ks.cfg\nmodules=a.gz --- /b.gz option --- c.v00\n";
         let read = MbootConfig::read("http://s/t/1/01-00/boot.cfg", text);
         assert_eq!(
             read.files,
             ["b.b00", "a.gz", "b.gz", "c.v00"].map(|name| format!("http://s/repo/esxi/{name}"))
         );
-        assert_eq!(read.words, ["runweasel", "ks=http://s/t/1/ks.cfg"]);
+        assert_eq!(
+            read.kernel_arguments,
+            ["runweasel", "ks=http://s/t/1/ks.cfg"]
+        );
         let beside = MbootConfig::read("http://s/esxi/boot.cfg", "prefix=\nkernel=/k\n");
         assert_eq!(beside.files, ["http://s/esxi/k"]);
         assert_eq!(MbootConfig::read("http://s/x", ""), MbootConfig::default());

@@ -1,4 +1,4 @@
-//! How a virtual machine asks a server: plain HTTP, one answer at a time, no redirects.
+//! The HTTP client of a simulated machine: plain HTTP, no redirects.
 
 use std::{
     io::{self, Read},
@@ -7,21 +7,18 @@ use std::{
 
 use ureq::Agent;
 
-/// So much of a file is kept; the rest is only counted.
-const KEPT: u64 = 1 << 20;
+/// The number of bytes of a body that are kept; further ones are only counted.
+const MAX_BODY: u64 = 1 << 20;
 
-/// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HttpAnswer {
-    /// The HTTP status.
     pub(super) status: u16,
-    /// The body's beginning.
+    /// The first bytes of the body.
     pub(super) body: Vec<u8>,
-    /// The body's length.
+    /// The length of the whole body.
     pub(super) length: u64,
 }
 
-/// A machine's network card.
 #[derive(Debug, Clone)]
 pub(super) struct HttpClient(Agent);
 
@@ -37,13 +34,13 @@ impl HttpClient {
         HttpClient(config.into())
     }
 
-    /// Asks for `url`; an error means that no whole answer came.
+    /// Requests `url`; an error if there is no complete response.
     pub(super) fn get(&self, url: &str) -> io::Result<HttpAnswer> {
         let response = self.0.get(url).call().map_err(ureq::Error::into_io)?;
         let status = response.status().as_u16();
         let mut reader = response.into_body().into_reader();
         let mut body = Vec::new();
-        let kept = reader.by_ref().take(KEPT).read_to_end(&mut body)? as u64;
+        let kept = reader.by_ref().take(MAX_BODY).read_to_end(&mut body)? as u64;
         let rest = io::copy(&mut reader, &mut io::sink())?;
         Ok(HttpAnswer {
             status,

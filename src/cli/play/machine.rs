@@ -1,94 +1,90 @@
-//! A virtual machine: cards, firmware, a disk, and what it does from power on until its disk or an installer runs.
+//! A simulated machine: NICs, firmware, a disk, and its steps from power on until its disk or an installer has run.
 
 use super::{
     PlayStep,
     bootcfg::MbootConfig,
     http::HttpClient,
     ipxe::{self, IpxeEnvironment, IpxeExit, IpxeSetting, IpxeSettings, join},
-    urls::{AttemptUrl, is_first_boot, links},
+    urls::{AttemptUrl, attempt_urls, is_first_boot},
 };
 use crate::model::{Arch, Mac, Platform};
 
-/// What a machine says of itself.
+/// What a machine reports to the server when it boots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hardware {
-    /// Its cards; it boots from the first.
+    /// The MACs of its NICs; it boots from the first.
     pub macs: Vec<Mac>,
-    /// Its serial number.
     pub serial: Option<String>,
-    /// Its UUID.
     pub uuid: Option<String>,
-    /// Its asset tag.
     pub asset: Option<String>,
-    /// Its firmware.
+    /// The firmware.
     pub platform: Platform,
-    /// Its processor.
+    /// The processor architecture.
     pub arch: Arch,
 }
 
-/// What goes wrong with a machine.
+/// The faults to simulate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct InjectedFaults {
-    /// Its installer ends with an error after it has begun.
+    /// The installer fails after it has started.
     pub fails: bool,
-    /// None of its callbacks reaches the server.
+    /// No callback reaches the server.
     pub loses_callbacks: bool,
 }
 
-/// What became of a boot.
+/// The result of a boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootOutcome {
-    /// An installer ran to its end.
+    /// An installer completed.
     Installed,
-    /// An installer ran and ended with an error.
+    /// An installer failed.
     InstallerFailed,
-    /// The system on the disk runs.
+    /// The system on the disk booted.
     Disk,
-    /// There is no system on the disk.
+    /// The disk has no system.
     NothingOnDisk,
     /// The firmware stopped in its menu.
     FirmwareMenu,
-    /// The server keeps it waiting.
+    /// The scripts wait and retry.
     Waiting,
-    /// A kernel runs that installs nothing.
+    /// A kernel without an installer was started.
     Kernel,
-    /// Nobody answered.
+    /// The server did not answer.
     NoAnswer,
 }
 
-/// A virtual machine.
 pub struct VirtualMachine<'t> {
     hardware: Hardware,
-    trouble: InjectedFaults,
-    wire: HttpClient,
+    faults: InjectedFaults,
+    client: HttpClient,
     disk: VirtualDisk,
-    tell: Box<dyn FnMut(PlayStep) + 't>,
+    on_step: Box<dyn FnMut(PlayStep) + 't>,
 }
 
-/// What the disk holds.
+/// The contents of the disk.
 enum VirtualDisk {
     Blank,
-    /// A system, and the callbacks that its first boot makes.
+    /// A system, and the callbacks of its first boot.
     System(Vec<String>),
 }
 
 impl<'t> VirtualMachine<'t> {
-    /// A machine with a blank disk, which tells every step to `tell`.
+    /// A machine with a blank disk; `on_step` is called for every step.
     pub fn new(
         hardware: Hardware,
-        trouble: InjectedFaults,
-        tell: impl FnMut(PlayStep) + 't,
+        faults: InjectedFaults,
+        on_step: impl FnMut(PlayStep) + 't,
     ) -> VirtualMachine<'t> {
         VirtualMachine {
             hardware,
-            trouble,
-            wire: HttpClient::new(),
+            faults,
+            client: HttpClient::new(),
             disk: VirtualDisk::Blank,
-            tell: Box::new(tell),
+            on_step: Box::new(on_step),
         }
     }
 
-    /// The same with a system on its disk, from before.
+    /// Puts a system on the disk.
     pub fn with_system(self) -> VirtualMachine<'t> {
         VirtualMachine {
             disk: VirtualDisk::System(Vec::new()),
@@ -96,31 +92,34 @@ impl<'t> VirtualMachine<'t> {
         }
     }
 
-    /// Turns it on, network first, with `server` (`http://192.0.2.1:8080`) where DHCP would point.
+    /// Boots from the network; `server` is the server's URL, as DHCP would provide it (`http://192.0.2.1:8080`).
     pub fn boot(&mut self, server: &str) -> BootOutcome {
         let url = format!("{server}/boot.ipxe");
         let settings = self.settings();
-        let mut screen = IpxeHost {
+        let mut host = IpxeHost {
             has_system: matches!(self.disk, VirtualDisk::System(_)),
             answered: false,
             machine: self,
         };
-        let left = ipxe::run(&url, settings, &mut screen);
-        if !screen.answered {
+        let left = ipxe::run(&url, settings, &mut host);
+        if !host.answered {
             return BootOutcome::NoAnswer;
         }
         let efi = self.hardware.platform == Platform::Efi;
         match left {
             IpxeExit::Disk => self.boot_disk(),
-            // UEFI takes success for an end: it goes on to the disk only after an error.
+            // After a successful exit UEFI opens its menu; only after an error it boots the next entry, the disk.
             IpxeExit::Exit { success: true } if efi => {
-                self.ends("stops in its firmware's menu", BootOutcome::FirmwareMenu)
+                self.end("stops in its firmware's menu", BootOutcome::FirmwareMenu)
             }
             IpxeExit::Exit { .. } => self.boot_disk(),
-            IpxeExit::Program { url, words } => self.program(&url, &words),
-            IpxeExit::Restart => self.ends("starts anew", BootOutcome::Kernel),
-            IpxeExit::Halt => self.ends("waits for a person", BootOutcome::FirmwareMenu),
-            IpxeExit::Waiting => self.ends("is kept waiting", BootOutcome::Waiting),
+            IpxeExit::Program { url, arguments } => self.program(&url, &arguments),
+            IpxeExit::Restart => self.end("restarts", BootOutcome::Kernel),
+            IpxeExit::Halt => self.end("halts", BootOutcome::FirmwareMenu),
+            IpxeExit::Waiting => self.end(
+                "waits: its script retries until the server has another answer",
+                BootOutcome::Waiting,
+            ),
         }
     }
 
@@ -134,7 +133,7 @@ impl<'t> VirtualMachine<'t> {
             settings.set("netX/mac", IpxeSetting::Mac(*mac));
             settings.set("mac", IpxeSetting::Mac(*mac));
         }
-        let words = [
+        let values = [
             ("uuid", hardware.uuid.clone()),
             ("serial", hardware.serial.clone()),
             ("asset", hardware.asset.clone()),
@@ -144,7 +143,7 @@ impl<'t> VirtualMachine<'t> {
             ("buildarch", Some(hardware.arch.to_string())),
             ("ip", Some("127.0.0.1".into())),
         ];
-        for (name, value) in words {
+        for (name, value) in values {
             if let Some(value) = value {
                 settings.set(name, IpxeSetting::Text(value));
             }
@@ -154,35 +153,35 @@ impl<'t> VirtualMachine<'t> {
 
     fn boot_disk(&mut self) -> BootOutcome {
         let VirtualDisk::System(first_boot) = &mut self.disk else {
-            return self.ends("finds no system on its disk", BootOutcome::NothingOnDisk);
+            return self.end("has no system on its disk", BootOutcome::NothingOnDisk);
         };
         let callbacks = std::mem::take(first_boot);
-        self.became("boots its disk");
+        self.result("boots its disk");
         callbacks.iter().for_each(|url| self.call(url));
         BootOutcome::Disk
     }
 
-    fn program(&mut self, url: &str, words: &[String]) -> BootOutcome {
+    fn program(&mut self, url: &str, arguments: &[String]) -> BootOutcome {
         let name = ipxe::split(url).1.rsplit('/').next().unwrap_or_default();
         match name {
-            "mboot.efi" | "bootx64.efi" | "mboot.c32" => self.mboot(url, words),
-            _ => self.kernel(words),
+            "mboot.efi" | "bootx64.efi" | "mboot.c32" => self.mboot(url, arguments),
+            _ => self.kernel(arguments),
         }
     }
 
-    /// ESXi's loader: a boot.cfg of this machine's own beside the loader, else the common one, or the one it is told.
-    fn mboot(&mut self, url: &str, words: &[String]) -> BootOutcome {
-        let told = words
+    /// ESXi's loader: the boot.cfg of `-c`, else that of this machine's MAC beside the loader, else the common one there.
+    fn mboot(&mut self, url: &str, arguments: &[String]) -> BootOutcome {
+        let option = arguments
             .iter()
-            .position(|word| word == "-c")
-            .and_then(|at| words.get(at + 1));
+            .position(|argument| argument == "-c")
+            .and_then(|at| arguments.get(at + 1));
         let own = self
             .hardware
             .macs
             .first()
             .map(|mac| format!("01-{}/boot.cfg", mac.hyphens()));
-        let places = match told {
-            Some(told) => vec![told.clone()],
+        let places = match option {
+            Some(url) => vec![url.clone()],
             None => own.into_iter().chain(["boot.cfg".into()]).collect(),
         };
         let found = places
@@ -193,37 +192,39 @@ impl<'t> VirtualMachine<'t> {
                 Some(MbootConfig::read(&place, &text))
             });
         let Some(bootcfg) = found else {
-            return self.ends(
-                "has a loader without a boot.cfg",
+            return self.end(
+                "stops: its loader found no boot.cfg",
                 BootOutcome::InstallerFailed,
             );
         };
-        if told.is_none() {
-            // Only there for hosts with Secure Boot; the loader does without it.
+        if option.is_none() {
+            // Only needed with Secure Boot; the loader continues without it.
             self.fetch(&join(url, "crypto64.efi"));
         }
         for file in &bootcfg.files {
             if self.fetch(file).is_none() {
-                return self.ends(
-                    &format!("has a loader that misses {file}"),
+                return self.end(
+                    &format!("stops: its loader cannot fetch {file}"),
                     BootOutcome::InstallerFailed,
                 );
             }
         }
-        self.kernel(&bootcfg.words)
+        self.kernel(&bootcfg.kernel_arguments)
     }
 
-    /// An installer's kernel: its command line names the document that it installs by.
-    fn kernel(&mut self, words: &[String]) -> BootOutcome {
+    /// An installer's kernel: its command line has the URL of its document.
+    fn kernel(&mut self, arguments: &[String]) -> BootOutcome {
         let named = |keys: &[&str]| {
-            let pairs = words.iter().filter_map(|word| word.split_once('='));
+            let pairs = arguments
+                .iter()
+                .filter_map(|argument| argument.split_once('='));
             pairs
                 .rev()
                 .find(|(key, _)| keys.contains(key))
                 .map(|(_, value)| value.to_string())
         };
         let Some(document) = named(&["ks", "inst.ks", "url", "preseed/url"]) else {
-            return self.ends("runs a kernel that installs nothing", BootOutcome::Kernel);
+            return self.end("runs a kernel that installs nothing", BootOutcome::Kernel);
         };
         if let Some(tree) = named(&["inst.stage2", "inst.repo"]) {
             let tree = format!("{}/", tree.trim_end_matches('/'));
@@ -235,57 +236,54 @@ impl<'t> VirtualMachine<'t> {
 
     fn install(&mut self, document: &str) -> BootOutcome {
         let Some(text) = self.text(document) else {
-            return self.ends(
-                "has an installer without its document",
+            return self.end(
+                "stops: its installer cannot fetch its document",
                 BootOutcome::InstallerFailed,
             );
         };
         let attempt = document.rfind('/').map_or(document, |at| &document[..=at]);
         let mut installer = Installer {
             attempt,
-            done: Vec::new(),
+            visited: Vec::new(),
             first_boot: Vec::new(),
             is_written: false,
         };
         if !installer.follow(self, &text) {
-            return self.ends(
-                "has an installer that ended with an error",
-                BootOutcome::InstallerFailed,
-            );
+            return self.end("stops: its installer failed", BootOutcome::InstallerFailed);
         }
         let Installer { first_boot, .. } = installer;
         self.disk = VirtualDisk::System(first_boot);
-        self.ends("has a system on its disk", BootOutcome::Installed)
+        self.end("is installed", BootOutcome::Installed)
     }
 
-    fn ends(&mut self, what: &str, booted: BootOutcome) -> BootOutcome {
-        self.became(what);
-        booted
+    fn end(&mut self, result: &str, outcome: BootOutcome) -> BootOutcome {
+        self.result(result);
+        outcome
     }
 
-    fn became(&mut self, what: &str) {
-        (self.tell)(PlayStep::Became(what.into()));
+    fn result(&mut self, result: &str) {
+        (self.on_step)(PlayStep::Result(result.into()));
     }
 
     fn call(&mut self, url: &str) {
-        if self.trouble.loses_callbacks {
-            return (self.tell)(PlayStep::Lost { url: url.into() });
+        if self.faults.loses_callbacks {
+            return (self.on_step)(PlayStep::Lost { url: url.into() });
         }
-        // That nobody answered is part of what is told.
-        let status = self.wire.get(url).ok().map(|answer| answer.status);
-        (self.tell)(PlayStep::Called {
+        // A missing response is part of the step.
+        let status = self.client.get(url).ok().map(|answer| answer.status);
+        (self.on_step)(PlayStep::Called {
             url: url.into(),
             status,
         });
     }
 
     fn fetch(&mut self, url: &str) -> Option<Vec<u8>> {
-        // That nobody answered is part of what is told.
-        let answer = self.wire.get(url).ok();
-        let told = answer.as_ref().map(|answer| (answer.status, answer.length));
-        (self.tell)(PlayStep::Fetched {
+        // A missing response is part of the step.
+        let answer = self.client.get(url).ok();
+        let response = answer.as_ref().map(|answer| (answer.status, answer.length));
+        (self.on_step)(PlayStep::Fetched {
             url: url.into(),
-            answer: told,
+            answer: response,
         });
         answer
             .filter(|answer| answer.status == 200)
@@ -298,31 +296,31 @@ impl<'t> VirtualMachine<'t> {
     }
 }
 
-/// An installer at work: it does what its documents say, in the order in which they say it.
+/// An installer: it fetches and reports the URLs of its documents, in order.
 struct Installer<'a> {
-    /// What every URL of the attempt begins with.
+    /// The prefix of the attempt's URLs.
     attempt: &'a str,
-    done: Vec<AttemptUrl>,
+    visited: Vec<AttemptUrl>,
     first_boot: Vec<String>,
     is_written: bool,
 }
 
 impl Installer<'_> {
-    /// Does what a document says; false when the installation ends with an error.
+    /// Visits the URLs of a document; false if the installation fails.
     fn follow(&mut self, machine: &mut VirtualMachine<'_>, text: &str) -> bool {
-        for link in links(text, self.attempt) {
-            if self.done.contains(&link) {
+        for url in attempt_urls(text, self.attempt) {
+            if self.visited.contains(&url) {
                 continue;
             }
-            self.done.push(link.clone());
-            match link {
-                AttemptUrl::Failure(url) if machine.trouble.fails && !self.is_written => {
+            self.visited.push(url.clone());
+            match url {
+                AttemptUrl::Failure(url) if machine.faults.fails && !self.is_written => {
                     machine.call(&url);
                     return false;
                 }
                 AttemptUrl::Failure(_) => {}
-                // It was to fail, and its documents have no word for that.
-                AttemptUrl::Installed(_) if machine.trouble.fails => return false,
+                // Its documents have no URL to report the failure.
+                AttemptUrl::Installed(_) if machine.faults.fails => return false,
                 AttemptUrl::Installed(url) => {
                     self.is_written = true;
                     machine.call(&url);
@@ -347,9 +345,9 @@ impl Installer<'_> {
         if !is_first_boot(&text) {
             return self.follow(machine, &text);
         }
-        let later = links(&text, self.attempt)
+        let later = attempt_urls(&text, self.attempt)
             .into_iter()
-            .filter_map(|link| match link {
+            .filter_map(|url| match url {
                 AttemptUrl::Finished(url) | AttemptUrl::Report(url) => Some(url),
                 AttemptUrl::Failure(_) | AttemptUrl::Installed(_) | AttemptUrl::Document(_) => None,
             });
@@ -358,11 +356,11 @@ impl Installer<'_> {
     }
 }
 
-/// What iPXE sees of the machine.
+/// The machine as iPXE's environment.
 struct IpxeHost<'m, 't> {
     machine: &'m mut VirtualMachine<'t>,
     has_system: bool,
-    /// Whether the server has answered at all.
+    /// Whether the server has answered a request.
     answered: bool,
 }
 
@@ -377,8 +375,8 @@ impl IpxeEnvironment for IpxeHost<'_, '_> {
         body
     }
 
-    fn say(&mut self, line: &str) {
-        (self.machine.tell)(PlayStep::Screen(line.into()));
+    fn print(&mut self, line: &str) {
+        (self.machine.on_step)(PlayStep::Screen(line.into()));
     }
 
     fn has_system(&self) -> bool {

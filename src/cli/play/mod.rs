@@ -1,8 +1,8 @@
-//! `play`: a virtual machine boots from the network, installs, and reports back, all over HTTP.
+//! `play`: simulates a machine that boots from the network, installs, and reports back, all over HTTP.
 //!
-//! [`VirtualMachine`] is the machine: it asks for the same files in the same order as firmware, iPXE, ESXi's loader and
-//! the installers do, and makes the callbacks that stand in the documents it was given. It runs nothing of what it
-//! fetches, and no time passes. [`run`] lets one loose on the running server, or on one of its own.
+//! [`VirtualMachine`] requests the same files in the same order as firmware, iPXE, ESXi's loader and the installers, and
+//! sends the callbacks of the documents that it fetched. It executes nothing of what it fetches, and waits for nothing.
+//! [`run`] boots one against the running server, or against a temporary one.
 
 pub mod ipxe;
 mod bootcfg;
@@ -39,9 +39,9 @@ pub use step::PlayStep;
 pub(super) fn run(root: &Path, play: &arguments::PlayArgs, terminal: &Terminal) -> CliResult {
     let loaded = check::loaded(root)?;
     let hardware = hardware(&loaded.snapshot.site, &play.node, play.bios)?;
-    match against(root, play.live, "played", terminal)? {
+    match running_server(root, play.live, terminal)? {
         Some((client, server)) => {
-            terminal.show(&format!("playing against the running server, {server}\n"))?;
+            terminal.show(&format!("using the running server at {server}\n"))?;
             let played = boots(
                 hardware,
                 has_system(&client, &play.node),
@@ -53,36 +53,34 @@ pub(super) fn run(root: &Path, play: &arguments::PlayArgs, terminal: &Terminal) 
             played
         }
         None => {
-            let own = PrivateServer::start(root)?;
-            terminal.show("playing with a server of its own and throwaway state\n")?;
-            let played = boots(hardware, false, play, &own.machines(), terminal);
-            recorded(&ApiClient::at(own.operators(), root)?, play, terminal)?;
-            own.stop()?;
+            let server = PrivateServer::start(root)?;
+            terminal.show("using a temporary server with temporary state\n")?;
+            let played = boots(hardware, false, play, &server.machines(), terminal);
+            recorded(&ApiClient::at(server.operators(), root)?, play, terminal)?;
+            server.stop()?;
             played
         }
     }
 }
 
-/// Tells whether the machine was installed before: then its disk boots.
+/// Whether the machine is installed: then its disk has a system.
 fn has_system(client: &ApiClient, name: &str) -> bool {
-    // A machine that the server does not know was never installed.
-    let answer = client.ask(&OperatorQuery::Node(name.into())).ok();
+    // A machine without a record was never installed.
+    let answer = client.query(&OperatorQuery::Node(name.into())).ok();
     let shown: Option<NodeStatus> = answer.and_then(|answer| serde_json::from_slice(&answer).ok());
     shown.is_some_and(|shown| ["installed", "finished"].contains(&shown.state.as_str()))
 }
 
-/// The running server to go against: that of a demonstration, or any that is asked for. `done` is what would be done
-/// there.
-pub(super) fn against(
+/// The running server to use, and its URL: that of a demonstration, or any with `live`. `None` if a temporary one is needed.
+pub(super) fn running_server(
     root: &Path,
     live: bool,
-    done: &str,
     terminal: &Terminal,
 ) -> CliResult<Option<(ApiClient, String)>> {
     let Some((client, status)) = ApiClient::find(root)? else {
         return match live {
-            true => Err(Failure::unreachable(anyhow!("no server answers"))
-                .help("start it with `bootwright serve`, or leave --live out")),
+            true => Err(Failure::unreachable(anyhow!("server not running"))
+                .help("start it with `bootwright serve`, or omit --live")),
             false => Ok(None),
         };
     };
@@ -91,13 +89,15 @@ pub(super) fn against(
         .and_then(serde_json::Value::as_bool)
         == Some(true);
     if !demonstration && !live {
-        terminal.note(&format!("a server runs, but its site is no demonstration, so nothing is {done} against it without --live"));
+        terminal.note(
+            "the running server is not used without --live, since its site is not a demonstration",
+        );
         return Ok(None);
     }
     Ok(Some((client, machines(root)?)))
 }
 
-/// Where the running server answers machines.
+/// The running server's URL for machines.
 fn machines(root: &Path) -> CliResult<String> {
     let config = config(root)?;
     let listen = config
@@ -105,7 +105,7 @@ fn machines(root: &Path) -> CliResult<String> {
         .listen
         .as_ref()
         .map(|listen| listen.value.clone());
-    // Without an address the server takes port 80, or 8080 where it cannot have that.
+    // Without `listen` the server uses port 80, or 8080 if it cannot bind 80.
     let places = listen.map_or_else(
         || vec!["127.0.0.1:80".into(), "127.0.0.1:8080".into()],
         |listen| vec![listen],
@@ -122,7 +122,7 @@ fn machines(root: &Path) -> CliResult<String> {
     })
 }
 
-/// Tells whether one of our servers answers machines there.
+/// Whether a Bootwright server answers machines at this URL.
 pub(super) fn answers(server: &str) -> bool {
     let health = HttpClient::new().get(&format!("{server}/healthz"));
     health
@@ -141,7 +141,7 @@ fn boots(
         loses_callbacks: play.lose_callbacks,
     };
     let mut machine = VirtualMachine::new(hardware.clone(), trouble, |step| {
-        // A pipe that was closed is noticed at the next header.
+        // A closed pipe is reported at the next header line.
         if terminal
             .show(&format!(
                 "  {}\n",
@@ -154,18 +154,18 @@ fn boots(
         machine = machine.with_system();
     }
     for boot in 1..=play.boots {
-        let card = hardware
+        let mac = hardware
             .macs
             .first()
-            .map_or(String::new(), |mac| format!(", card {mac}"));
+            .map_or(String::new(), |mac| format!(", MAC {mac}"));
         terminal.show(&format!(
-            "\nboot {boot}: {} ({}{card})\n",
+            "\nboot {boot}: {} ({}{mac})\n",
             play.node, hardware.platform
         ))?;
         match machine.boot(server) {
             BootOutcome::NoAnswer => {
                 return Err(Failure::unreachable(anyhow!(
-                    "nobody answers machines at {server}"
+                    "no server answers at {server}"
                 )));
             }
             BootOutcome::InstallerFailed if !play.fail => {
@@ -178,15 +178,15 @@ fn boots(
     Ok(())
 }
 
-/// Shows what the server made of it.
+/// Prints the machine's log.
 fn recorded(client: &ApiClient, play: &arguments::PlayArgs, terminal: &Terminal) -> CliResult {
-    // What merely tells is written within a second.
+    // Events without consequences are written to the journal within a second.
     thread::sleep(Duration::from_millis(1_100));
     let question = OperatorQuery::Log {
         node: play.node.clone(),
         after: None,
     };
-    let lines = log::written(&client.ask(&question)?, terminal);
+    let lines = log::formatted(&client.query(&question)?, terminal);
     terminal.show(&format!(
         "\nwhat the server recorded (bootwright nodes {} log)\n{}",
         play.node,
@@ -195,7 +195,7 @@ fn recorded(client: &ApiClient, play: &arguments::PlayArgs, terminal: &Terminal)
     Ok(())
 }
 
-/// The machine that a name or a MAC stands for.
+/// The hardware of the machine with this name or MAC.
 fn hardware(site: &Site, name: &str, bios: bool) -> CliResult<Hardware> {
     let mac: Option<Mac> = name.parse().ok();
     let bare = Hardware {
@@ -219,7 +219,7 @@ fn hardware(site: &Site, name: &str, bios: bool) -> CliResult<Hardware> {
         (None, None) => Err(no_node(
             site,
             name,
-            "`bootwright nodes` lists the nodes; a MAC plays a machine that nobody declared",
+            "`bootwright nodes` lists the nodes; use a MAC to simulate an undeclared machine",
         )),
     }
 }
@@ -233,18 +233,18 @@ pub(super) fn declared<'s>(site: &'s Site, name: &str) -> Option<&'s Arc<Node>> 
     }
 }
 
-/// What is said when there is none; `help` unless a name is near.
+/// The error for an unknown node, with a similar name as help, else `help`.
 pub(super) fn no_node(site: &Site, name: &str, help: &str) -> Failure {
     let near = suggest(name, site.nodes.keys().map(NodeName::as_str));
     let help = near.map_or(help.into(), |near| format!("did you mean `{near}`?"));
     Failure::refused(anyhow!("there is no node `{name}`")).help(help)
 }
 
-/// The machine that a node stands for, beside what `bare` says.
+/// The hardware of a node; `bare` has the values that are not declared.
 pub(super) fn of_node(node: &Node, bare: Hardware) -> Hardware {
     let mut macs: Vec<Mac> = node.macs().into_iter().map(|mac| mac.value).collect();
     if macs.is_empty() {
-        macs.push(made_up(node.name.value.as_str()));
+        macs.push(generated_mac(node.name.value.as_str()));
     }
     Hardware {
         macs,
@@ -263,8 +263,8 @@ pub(super) fn of_node(node: &Node, bare: Hardware) -> Hardware {
     }
 }
 
-/// A card for a node that declares none: always the same one, locally administered.
-fn made_up(name: &str) -> Mac {
+/// A MAC for a node that declares none: derived from the name, locally administered.
+fn generated_mac(name: &str) -> Mac {
     let digest = Sha256::digest(name.as_bytes());
     Mac([0x02, 0, 0, digest[0], digest[1], digest[2]])
 }

@@ -1,4 +1,4 @@
-//! A server of the virtual machine's own: loopback, ports that are free, state that is thrown away.
+//! A temporary server for `play` and `try`: on loopback, with free ports and temporary state.
 
 use std::{
     fs::{self, DirBuilder},
@@ -20,7 +20,6 @@ use crate::{
     serve::{Options, Running, start},
 };
 
-/// A server and the directory of its state.
 pub(in crate::cli) struct PrivateServer {
     runtime: Runtime,
     running: Running,
@@ -30,8 +29,8 @@ pub(in crate::cli) struct PrivateServer {
 impl PrivateServer {
     /// Starts a server for the site.
     pub(in crate::cli) fn start(site: &Path) -> CliResult<PrivateServer> {
-        let state = ScratchDir::new().context("no directory for throwaway state can be made")?;
-        // Its state is new and empty, and nothing is held for that.
+        let state = ScratchDir::new().context("cannot create a directory for temporary state")?;
+        // With the site's id the server accepts the empty state; without it, it would hold all installations.
         if let Some(id) = config(site)?.site_id {
             StateDirectory::open(&state.0)?.write_site_id(&id.value)?;
         }
@@ -49,10 +48,8 @@ impl PrivateServer {
             throwaway: true,
         }))?;
         if running.banner.errors > 0 {
-            return Err(
-                Failure::refused(anyhow!("the site has errors, so it is not served"))
-                    .help("`bootwright check` shows them"),
-            );
+            return Err(Failure::refused(anyhow!("the site has errors"))
+                .help("fix them first: `bootwright check` shows them"));
         }
         Ok(PrivateServer {
             runtime,
@@ -61,27 +58,26 @@ impl PrivateServer {
         })
     }
 
-    /// Where machines are served.
+    /// The URL for machines.
     pub(in crate::cli) fn machines(&self) -> String {
         format!("http://{}", self.running.machines)
     }
 
-    /// Where operators are.
+    /// The address of the operator API.
     pub(in crate::cli) fn operators(&self) -> SocketAddr {
         self.running.operators
     }
 
-    /// Ends the server.
     pub(in crate::cli) fn stop(self) -> CliResult {
         Ok(self.runtime.block_on(self.running.stop())?)
     }
 }
 
-/// A directory that goes when it is no longer needed.
+/// A temporary directory that is removed when dropped.
 pub(in crate::cli) struct ScratchDir(PathBuf);
 
 impl ScratchDir {
-    /// Makes one that nobody else can look into.
+    /// Creates it; only this user can read it.
     pub(in crate::cli) fn new() -> io::Result<ScratchDir> {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
@@ -91,7 +87,6 @@ impl ScratchDir {
         Ok(ScratchDir(path))
     }
 
-    /// Where it is.
     pub(in crate::cli) fn path(&self) -> &Path {
         &self.0
     }
@@ -100,7 +95,7 @@ impl ScratchDir {
 impl Drop for ScratchDir {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!("`{}` is left behind: {error}", self.0.display());
+            tracing::warn!("cannot remove `{}`: {error}", self.0.display());
         }
     }
 }

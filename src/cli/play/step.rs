@@ -1,36 +1,30 @@
-//! What a virtual machine does, step by step, for people to read.
+//! The steps of a simulated machine, formatted as text.
 
 use std::fmt;
 
 use super::ipxe;
 use crate::model::ByteSize;
 
-/// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlayStep {
-    /// A file was asked for.
+    /// A file was requested.
     Fetched {
-        /// Its URL.
         url: String,
-        /// The answer's status and length; none when nobody answered.
+        /// The response's status and length; `None` without a response.
         answer: Option<(u16, u64)>,
     },
-    /// A callback was made.
+    /// A callback was sent.
     Called {
-        /// Its URL.
         url: String,
-        /// The answer's status; none when nobody answered.
+        /// The response's status; `None` without a response.
         status: Option<u16>,
     },
-    /// A callback that was not made, because it is to be lost.
-    Lost {
-        /// Its URL.
-        url: String,
-    },
-    /// A line on the machine's screen.
+    /// A callback was dropped, as `--lose-callbacks` asks.
+    Lost { url: String },
+    /// A line was printed on the machine's screen.
     Screen(String),
-    /// What became of the machine.
-    Became(String),
+    /// The result of a boot.
+    Result(String),
 }
 
 impl fmt::Display for PlayStep {
@@ -54,12 +48,12 @@ impl fmt::Display for PlayStep {
             }
             PlayStep::Lost { url } => write!(f, "reports  {:<44}  lost", short(url)),
             PlayStep::Screen(line) => write!(f, "shows    {line}"),
-            PlayStep::Became(what) => write!(f, "         {what}"),
+            PlayStep::Result(result) => write!(f, "         {result}"),
         }
     }
 }
 
-/// A URL without what only fills the line: the server, an attempt's token, what `/boot` is told.
+/// A URL without the server, an attempt's token, and the query of `/boot`.
 fn short(url: &str) -> String {
     let (_server, path) = ipxe::split(url);
     if let Some(rest) = path.strip_prefix("/t/") {
@@ -77,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_are_lines() {
+    fn a_step_is_one_line() {
         let url = |path: &str| format!("http://192.0.2.1:8080{path}");
         for (step, line) in [
             (

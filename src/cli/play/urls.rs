@@ -1,22 +1,22 @@
-//! The URLs of its own attempt that a rendered document holds, in the order in which they stand there.
+//! Finds the URLs of an attempt in its rendered documents, in order.
 
-/// What a URL of an attempt leads to.
+/// A URL of an attempt, by its purpose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum AttemptUrl {
-    /// `stage/failed`, and `stage/no-disk`: what is told when something goes wrong.
+    /// `stage/failed`, `stage/no-disk` or an error log line: reported only on failure.
     Failure(String),
     /// `stage/installed`.
     Installed(String),
     /// `stage/finished`.
     Finished(String),
-    /// Another stage, a line for the log, a fact.
+    /// Another stage, a log line, a fact.
     Report(String),
     /// Another document.
     Document(String),
 }
 
-/// Finds every URL below `attempt` (`http://…/t/<token>/`), each once. What a shell would fill in is left out.
-pub(super) fn links(text: &str, attempt: &str) -> Vec<AttemptUrl> {
+/// Finds every URL below `attempt` (`http://…/t/<token>/`), each once. URLs with shell variables are skipped.
+pub(super) fn attempt_urls(text: &str, attempt: &str) -> Vec<AttemptUrl> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices(attempt) {
         let rest = &text[at..];
@@ -26,20 +26,20 @@ pub(super) fn links(text: &str, attempt: &str) -> Vec<AttemptUrl> {
         if name.is_empty() || name.contains('$') {
             continue;
         }
-        let link = link(name, url.to_string());
-        if !found.contains(&link) {
-            found.push(link);
+        let url = classified(name, url.to_string());
+        if !found.contains(&url) {
+            found.push(url);
         }
     }
     found
 }
 
-/// Tells whether a document is what the installed system runs when it first boots.
+/// Whether a document is the first-boot script of the installed system.
 pub(super) fn is_first_boot(text: &str) -> bool {
     text.contains("/stage/finished") && !text.contains("/stage/installed")
 }
 
-fn link(name: &str, url: String) -> AttemptUrl {
+fn classified(name: &str, url: String) -> AttemptUrl {
     let step = name.split('?').next().unwrap_or(name);
     match step {
         "stage/failed" | "stage/no-disk" => AttemptUrl::Failure(url),
@@ -69,7 +69,7 @@ tell "http://s/t/1/stage/installed" 20; tell "http://s/t/1/stage/installing"
 other http://s/t/2/stage/finished http://s/t/1/"#;
         let url = |name: &str| format!("http://s/t/1/{name}");
         assert_eq!(
-            links(text, "http://s/t/1/"),
+            attempt_urls(text, "http://s/t/1/"),
             [
                 AttemptUrl::Report(url("stage/installing")),
                 AttemptUrl::Failure(url("stage/failed?reason=no%20disk")),

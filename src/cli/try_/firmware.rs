@@ -1,4 +1,4 @@
-//! What has to be installed here: QEMU, the ROMs with iPXE, OVMF. What is missing is named with its package.
+//! Finds QEMU, the ROMs with iPXE, and OVMF on this host. An error names the package that is missing.
 
 use std::{
     env, fs, io,
@@ -14,13 +14,13 @@ use crate::{
     model::Platform,
 };
 
-/// The emulator of a PC.
+/// The emulator.
 const QEMU: &str = "qemu-system-x86_64";
 
-/// The ROMs of the cards, each with iPXE for BIOS and for UEFI.
+/// The ROMs of the NIC models, each with iPXE for BIOS and UEFI.
 const ROMS: [&str; 2] = ["efi-virtio.rom", "efi-vmxnet3.rom"];
 
-/// OVMF's code and its variables, where distributions have them: Debian and Ubuntu, Fedora, Arch.
+/// The paths of OVMF's code and variables: Debian and Ubuntu, Fedora, Arch.
 const OVMF: [(&str, &str); 4] = [
     (
         "/usr/share/OVMF/OVMF_CODE_4M.fd",
@@ -40,11 +40,11 @@ const OVMF: [(&str, &str); 4] = [
     ),
 ];
 
-/// QEMU, and what it boots with.
+/// QEMU and its firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct QemuInstallation {
-    /// The program.
-    pub(super) qemu: PathBuf,
+    /// The path of QEMU.
+    pub(super) program: PathBuf,
     ovmf: Option<(PathBuf, PathBuf)>,
 }
 
@@ -59,7 +59,7 @@ pub(super) fn find() -> CliResult<QemuInstallation> {
     let Some(qemu) = places.find(|place| place.is_file()) else {
         let packages = missing(&["qemu-system-x86", "ipxe-qemu"], ovmf.is_some());
         return Err(Failure::unreachable(anyhow!(
-            "QEMU is missing: there is no `{QEMU}` on the path"
+            "QEMU is not installed: `{QEMU}` is not in PATH"
         ))
         .help(install(&packages)));
     };
@@ -68,21 +68,24 @@ pub(super) fn find() -> CliResult<QemuInstallation> {
     if let Some(rom) = ROMS.iter().find(|rom| !has(rom)) {
         let packages = missing(&["ipxe-qemu"], ovmf.is_some());
         return Err(Failure::unreachable(anyhow!(
-            "the ROM that network cards boot with is missing: QEMU has no `{rom}`"
+            "the ROM for network boot is not installed: QEMU has no `{rom}`"
         ))
         .help(install(&packages)));
     }
-    Ok(QemuInstallation { qemu, ovmf })
+    Ok(QemuInstallation {
+        program: qemu,
+        ovmf,
+    })
 }
 
 impl QemuInstallation {
-    /// The firmware of this kind. The variables of UEFI are copied to `vars`.
+    /// The firmware of this platform. UEFI's variables are copied to `vars`.
     pub(super) fn firmware(&self, platform: Platform, vars: &Path) -> CliResult<QemuFirmware> {
         match (platform, &self.ovmf) {
             (Platform::Pcbios, _) => Ok(QemuFirmware::Bios),
             (Platform::Efi, Some((code, fresh))) => {
                 fs::copy(fresh, vars)
-                    .with_context(|| format!("`{}` cannot be copied", fresh.display()))?;
+                    .with_context(|| format!("cannot copy `{}`", fresh.display()))?;
                 writable(vars)?;
                 Ok(QemuFirmware::Uefi {
                     code: code.clone(),
@@ -90,23 +93,23 @@ impl QemuInstallation {
                 })
             }
             (Platform::Efi, None) => Err(Failure::unreachable(anyhow!(
-                "OVMF, the firmware of a UEFI machine, is missing"
+                "OVMF, the UEFI firmware of QEMU, is not installed"
             ))
-            .help(install(&["ovmf"]) + "; or try it with --bios")),
+            .help(install(&["ovmf"]) + "; or use --bios")),
         }
     }
 }
 
-/// A copy has the rights of what it is of, which may be read alone.
+/// A copy has the permissions of its source, which may be read-only.
 fn writable(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))
 }
 
-/// Where QEMU looks for ROMs.
+/// The directories in which QEMU searches for ROMs.
 fn directories(qemu: &Path) -> CliResult<Vec<PathBuf>> {
     let asked = Command::new(qemu).args(["-L", "help"]).output();
-    let answer = asked.with_context(|| format!("`{}` cannot be run", qemu.display()))?;
+    let answer = asked.with_context(|| format!("cannot run `{}`", qemu.display()))?;
     let text = String::from_utf8_lossy(&answer.stdout);
     Ok(text.lines().map(|line| line.trim().into()).collect())
 }
@@ -125,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn firmware_is_what_is_asked_for_or_its_package_is_named() {
+    fn missing_uefi_firmware_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         fs::write(at("fresh"), "variables").unwrap();
@@ -135,7 +138,7 @@ mod tests {
         )
         .unwrap();
         let with = |ovmf: bool| QemuInstallation {
-            qemu: "/usr/bin/qemu".into(),
+            program: "/usr/bin/qemu".into(),
             ovmf: ovmf.then(|| (at("code"), at("fresh"))),
         };
         let uefi = QemuFirmware::Uefi {

@@ -1,9 +1,9 @@
-//! `try`: real firmware in QEMU boots from the network, without root, DHCP and TFTP.
+//! `try`: boots a node with real firmware in QEMU, without root, DHCP or TFTP.
 //!
-//! It goes against the same server as `play`: that of a demonstration, or one of its own. [`net`] lays out the
-//! network that the guest sees, [`firmware`] finds what must be installed, [`qemu`] writes the command line,
-//! [`process`] runs it, and [`watch`] follows it until a document was read. Where the image is a stand-in
-//! ([`stand_in`]), or the boot ends some other way, that is what is said.
+//! It uses the same server as `play`: that of a demonstration, or a temporary one. [`net`] plans the guest's network,
+//! [`firmware`] finds QEMU and its firmware, [`qemu`] builds the command line, [`process`] runs it, and [`watch`] follows
+//! the boot until a document was read. If the image is a stand-in ([`stand_in`]), or the boot ends in another way, the
+//! command reports that.
 
 mod net;
 mod qemu;
@@ -45,44 +45,44 @@ use qemu::Guest;
 use stand_in::StandIn;
 use watch::{BootRecord, BootWatch, TryOutcome};
 
-/// So many lines of the machine's screen are shown when it did not come to its document.
-const SCREEN: usize = 12;
+/// The number of screen lines that are shown if no document was read.
+const SCREEN_LINES: usize = 12;
 
 pub(super) fn run(root: &Path, arguments: &arguments::TryArgs, terminal: &Terminal) -> CliResult {
     let began = Instant::now();
     let loaded = check::loaded(root)?;
     let site = &loaded.snapshot.site;
     let Some(node) = play::declared(site, &arguments.node) else {
-        let help = "`bootwright nodes` lists the nodes; only a declared one can be tried";
+        let help = "`bootwright nodes` lists the nodes; `try` needs a declared one";
         return Err(play::no_node(site, &arguments.node, help));
     };
-    let installed = firmware::find()?;
+    let qemu = firmware::find()?;
     let trial = Trial {
         root,
         arguments,
         terminal,
         loaded: &loaded,
         node,
-        installed,
+        qemu,
         began,
     };
-    match play::against(root, arguments.live, "tried", terminal)? {
+    match play::running_server(root, arguments.live, terminal)? {
         Some((client, server)) => {
-            terminal.show(&format!("trying against the running server, {server}\n"))?;
+            terminal.show(&format!("using the running server at {server}\n"))?;
             trial.run(&client, advertised(root, &server)?)
         }
         None => {
-            let own = private_server::PrivateServer::start(root)?;
-            terminal.show("trying with a server of its own and throwaway state\n")?;
-            let client = ApiClient::at(own.operators(), root)?;
-            let tried = trial.run(&client, v4(&own.machines())?);
-            own.stop()?;
+            let server = private_server::PrivateServer::start(root)?;
+            terminal.show("using a temporary server with temporary state\n")?;
+            let client = ApiClient::at(server.operators(), root)?;
+            let tried = trial.run(&client, v4(&server.machines())?);
+            server.stop()?;
             tried
         }
     }
 }
 
-/// Where the running server at `server` tells machines that it is.
+/// The address that the running server at `server` advertises to machines.
 fn advertised(root: &Path, server: &str) -> CliResult<SocketAddrV4> {
     let config = config(root)?;
     let list = config.http.advertise.iter().flat_map(|list| list.values());
@@ -90,9 +90,9 @@ fn advertised(root: &Path, server: &str) -> CliResult<SocketAddrV4> {
     let address = address(server).map_or_else(|| server.into(), |at| advertise.base(at));
     if address != server && !play::answers(&address) {
         return Err(Failure::unreachable(anyhow!(
-            "machines are told to ask at {address}, where nobody answers this host"
+            "the server tells machines to use {address}, which does not answer from this host"
         ))
-        .help("see `advertise` in `[http]` of bootwright.toml"));
+        .help("correct `advertise` in `[http]` of bootwright.toml"));
     }
     v4(&address)
 }
@@ -108,20 +108,19 @@ fn v4(url: &str) -> CliResult<SocketAddrV4> {
     match address(url) {
         Some(SocketAddr::V4(address)) => Ok(address),
         _ => Err(Failure::refused(anyhow!(
-            "machines boot over IPv4, and the server is at {url}"
+            "machines boot over IPv4, but the server listens at {url}"
         ))
-        .help("let it listen at an IPv4 address, or at `[::]`: `listen` in `[http]` of bootwright.toml")),
+        .help("set `listen` in `[http]` of bootwright.toml to an IPv4 address or `[::]`")),
     }
 }
 
-/// What is tried.
 struct Trial<'a> {
     root: &'a Path,
     arguments: &'a arguments::TryArgs,
     terminal: &'a Terminal,
     loaded: &'a Loaded,
     node: &'a Node,
-    installed: QemuInstallation,
+    qemu: QemuInstallation,
     began: Instant,
 }
 
@@ -130,12 +129,12 @@ impl Trial<'_> {
         let (arguments, terminal) = (self.arguments, self.terminal);
         let name = self.node.name.value.as_str();
         let resolved = self.resolved()?;
-        let facts = client.ask(&OperatorQuery::Facts(name.into()))?;
+        let facts = client.query(&OperatorQuery::Facts(name.into()))?;
         let facts: Facts = serde_json::from_slice(&facts).map_err(anyhow::Error::from)?;
         let platform = platform(arguments);
-        let platform = platform.unwrap_or_else(|| suggested::likely(&resolved, &facts));
+        let platform = platform.unwrap_or_else(|| suggested::platform(&resolved, &facts));
         let net = GuestNetwork::new(
-            &suggested::home(&self.loaded.snapshot.site, &resolved),
+            &suggested::node_network(&self.loaded.snapshot.site, &resolved),
             server,
         );
         let rendered = self.rendered(&facts, platform, &net.server)?;
@@ -145,21 +144,21 @@ impl Trial<'_> {
         let directory = private_server::ScratchDir::new()?;
         let at = |name: &str| directory.path().join(name);
         let disk = at("disk");
-        // It takes no room until something is written.
+        // The file is sparse.
         File::create(&disk)?.set_len(arguments.disk.0)?;
         let hardware = suggested::hardware(self.node, platform);
         let guest = Guest {
             name,
             hardware: &hardware,
-            firmware: self.installed.firmware(platform, &at("vars"))?,
-            card: suggested::card(&resolved),
+            firmware: self.qemu.firmware(platform, &at("vars"))?,
+            nic: suggested::nic_model(&resolved),
             net: &net,
             memory: suggested::memory(arguments.memory, &resolved, stand_in.is_some()),
             disk: Some(&disk),
             serial: &at("serial"),
-            screen: screen_of(arguments),
+            display: display(arguments),
         };
-        terminal.show(&introduced(&guest, platform))?;
+        terminal.show(&introduction(&guest, platform))?;
         let watch = BootWatch {
             client,
             node: name,
@@ -167,20 +166,20 @@ impl Trial<'_> {
             keep: arguments.keep,
             is_stand_in: stand_in.is_some(),
             began: self.began,
-            seen: BootWatch::length(client, name)?,
+            log_length: BootWatch::length(client, name)?,
         };
         let list = qemu::arguments(&guest);
-        let mut process = QemuProcess::start(&self.installed.qemu, &list, directory.path())?;
+        let mut process = QemuProcess::start(&self.qemu.program, &list, directory.path())?;
         let mut screen = SerialLog::new(at("serial"));
-        let (ended, seen) = watch.run(&mut process, &mut screen, terminal)?;
-        let complaints = process.complaints()?;
+        let (outcome, record) = watch.run(&mut process, &mut screen, terminal)?;
+        let qemu_errors = process.errors()?;
         drop(process);
-        self.tell(
-            &ended,
-            &seen,
+        self.report(
+            &outcome,
+            &record,
             &rendered,
             &screen,
-            &complaints,
+            &qemu_errors,
             stand_in.as_ref(),
         )
     }
@@ -190,13 +189,12 @@ impl Trial<'_> {
         let resolved = self.loaded.snapshot.resolve_examined(&examined);
         let name = &self.node.name;
         resolved.map(|(resolved, _)| resolved).ok_or_else(|| {
-            Failure::refused(anyhow!("nothing binds {name}, so nothing is installed")).help(
-                format!("`bootwright explain {name}` says why no policy takes it"),
-            )
+            Failure::refused(anyhow!("no policy matches {name}, so nothing is installed"))
+                .help(format!("`bootwright explain {name}` shows why"))
         })
     }
 
-    /// Everything that the machine is given, with zeros for the token.
+    /// All documents of the machine, with zeros for the token.
     fn rendered(
         &self,
         facts: &Facts,
@@ -212,66 +210,66 @@ impl Trial<'_> {
             serve::rendered_for(&self.loaded.snapshot, name, facts, &report, Some(server));
         rendered.map_err(|found| {
             self.terminal
-                .show_aside(&check::report(self.loaded, &found, self.terminal));
-            Failure::refused(anyhow!("{name} cannot be rendered"))
-                .help("`bootwright check` shows every mistake of the site")
+                .show_error_text(&check::report(self.loaded, &found, self.terminal));
+            Failure::refused(anyhow!("cannot render the documents of {name}"))
+                .help("`bootwright check` shows every error in the site")
         })
     }
 
-    /// Says how it ended.
-    fn tell(
+    /// Prints the result.
+    fn report(
         &self,
-        ended: &TryOutcome,
-        seen: &BootRecord,
+        outcome: &TryOutcome,
+        record: &BootRecord,
         rendered: &RenderedAttempt,
         screen: &SerialLog,
-        complaints: &str,
+        qemu_errors: &str,
         stand_in: Option<&StandIn>,
     ) -> CliResult {
         let terminal = self.terminal;
         let name = &self.node.name;
-        if let Some(first) = seen.first {
-            let read = seen.documents.join(", ");
+        if let Some(first) = record.first {
+            let read = record.documents.join(", ");
             terminal.show(&format!(
-                "\nread to the end: {read}; the first after {:.1} s. With zeros for the token:\n\n",
+                "\nread completely: {read}; the first after {:.1} s. Their text, with zeros for the token:\n\n",
                 first.as_secs_f64()
             ))?;
-            let was_read = |name: &String| seen.documents.contains(name);
+            let was_read = |name: &String| record.documents.contains(name);
             self.show(rendered, was_read)?;
             terminal.note(&format!(
-                "`bootwright render {name}` shows everything else that it is given"
+                "`bootwright render {name}` prints all documents of {name}"
             ));
             return Ok(());
         }
-        let last = screen.last(SCREEN);
-        if !last.is_empty() && *ended != TryOutcome::Stopped {
+        let last = screen.last(SCREEN_LINES);
+        if !last.is_empty() && *outcome != TryOutcome::Stopped {
             let lines = last.join("\n  ");
-            terminal.show(&format!("\nits screen, at the end\n  {lines}\n"))?;
+            terminal.show(&format!("\nlast lines on its screen\n  {lines}\n"))?;
         }
-        match (ended, stand_in) {
-            (TryOutcome::NotStarted, Some(stand_in)) => self.tell_stand_in(rendered, stand_in),
-            _ => Err(self.failure(ended, complaints)),
+        match (outcome, stand_in) {
+            (TryOutcome::NotStarted, Some(stand_in)) => self.report_stand_in(rendered, stand_in),
+            _ => Err(self.failure(outcome, qemu_errors)),
         }
     }
 
-    /// Why no document was read, and what to do about it.
-    fn failure(&self, ended: &TryOutcome, complaints: &str) -> Failure {
+    /// Why no document was read, and how to fix it.
+    fn failure(&self, outcome: &TryOutcome, qemu_errors: &str) -> Failure {
         let name = &self.node.name;
-        match ended {
-            TryOutcome::Given(what) => Failure::refused(anyhow!("{name} was given {what}")).help(format!(
-                "`bootwright explain {name}` says why; `bootwright reinstall {name}` installs it once more"
+        match outcome {
+            TryOutcome::NoInstaller(what) => Failure::refused(anyhow!("the server sent {name} no installer but {what}")).help(format!(
+                "`bootwright explain {name}` shows why; `bootwright reinstall {name}` installs it once more"
             )),
             TryOutcome::NotStarted => Failure::refused(anyhow!("the installer cannot be started"))
-                .help("its screen says why"),
+                .help("its screen above shows why"),
             TryOutcome::Failed(reason) => {
                 Failure::refused(anyhow!("{name} reported an error: {reason}"))
             }
-            TryOutcome::Quit(status) => Failure::unreachable(anyhow!("QEMU ended, {status}"))
-                .maybe_help(complaints.lines().last().map(Into::into)),
-            TryOutcome::Late => {
+            TryOutcome::QemuExited(status) => Failure::unreachable(anyhow!("QEMU exited: {status}"))
+                .maybe_help(qemu_errors.lines().last().map(Into::into)),
+            TryOutcome::TimedOut => {
                 let span = self.arguments.span.written();
                 Failure::refused(anyhow!("no document was read within {span}")).help(
-                    "the log above says how far it came; `--for 15m` gives it more time, `--window` shows its screen",
+                    "the log above shows how far the boot came; `--for 15m` allows more time, `--window` shows the screen",
                 )
             }
             TryOutcome::Read | TryOutcome::Stopped => {
@@ -280,23 +278,24 @@ impl Trial<'_> {
         }
     }
 
-    /// Says what was not shown by this boot, and shows what would have been read.
-    fn tell_stand_in(&self, rendered: &RenderedAttempt, stand_in: &StandIn) -> CliResult {
+    /// Prints the documents that a real installer would have read, and what this boot did not test.
+    fn report_stand_in(&self, rendered: &RenderedAttempt, stand_in: &StandIn) -> CliResult {
         let StandIn { repo, path, length } = stand_in;
-        self.terminal
-            .show("\nwhat its installer would read now, with zeros for the token\n\n")?;
-        let kind = |name: &String| {
+        self.terminal.show(
+            "\nthe documents that its installer would read now, with zeros for the token\n\n",
+        )?;
+        let is_document = |name: &String| {
             let file = rendered.files.iter().find(|file| file.name == *name);
             file.is_some_and(|file| file.kind == FileKind::Document)
         };
-        self.show(rendered, kind)?;
+        self.show(rendered, is_document)?;
         Err(Failure::refused(anyhow!(
-            "no document was read: `{path}` of repo `{repo}` is a stand-in of {length} bytes. The firmware, iPXE and the \
-             boot script did all that they do, up to starting it"
+            "no document was read: `{path}` of repo `{repo}` is a stand-in of {length} bytes. Firmware, iPXE and the boot \
+             script worked up to the point of starting it"
         ))
         .help(format!(
-            "put the content of the vendor's image where repo `{repo}` says, and try again; \
-             `bootwright play {}` plays an installer too",
+            "copy the contents of the vendor's image to the path of repo `{repo}`, then run `try` again; \
+             `bootwright play {}` simulates the installer too",
             self.node.name
         )))
     }
@@ -305,25 +304,25 @@ impl Trial<'_> {
         let files = rendered.files.iter().filter(|file| is_wanted(&file.name));
         files
             .into_iter()
-            .try_for_each(|file| render::shown(file, self.terminal))
+            .try_for_each(|file| render::print_file(file, self.terminal))
     }
 }
 
-/// One line about the machine.
-fn introduced(guest: &Guest<'_>, platform: Platform) -> String {
+/// A line that describes the machine.
+fn introduction(guest: &Guest<'_>, platform: Platform) -> String {
     let firmware = match platform {
         Platform::Pcbios => "BIOS",
         Platform::Efi => "UEFI",
     };
-    let card = guest.hardware.macs.first();
-    let card = card.map_or_else(String::new, |mac| format!(", card {mac}"));
+    let mac = guest.hardware.macs.first();
+    let mac = mac.map_or_else(String::new, |mac| format!(", MAC {mac}"));
     format!(
-        "{} in QEMU: {firmware}{card}, {} MiB, boots {}/boot.ipxe\n",
+        "{} in QEMU: {firmware}{mac}, {} MiB, boots {}/boot.ipxe\n",
         guest.name, guest.memory, guest.net.server
     )
 }
 
-/// The firmware that is asked for.
+/// The firmware of `--bios` or `--uefi`.
 fn platform(arguments: &arguments::TryArgs) -> Option<Platform> {
     match (arguments.bios, arguments.uefi) {
         (true, _) => Some(Platform::Pcbios),
@@ -332,7 +331,7 @@ fn platform(arguments: &arguments::TryArgs) -> Option<Platform> {
     }
 }
 
-fn screen_of(arguments: &arguments::TryArgs) -> qemu::QemuDisplay {
+fn display(arguments: &arguments::TryArgs) -> qemu::QemuDisplay {
     match &arguments.display {
         Some(kind) => qemu::QemuDisplay::Display(kind.clone()),
         None if arguments.window => qemu::QemuDisplay::Window,

@@ -1,72 +1,70 @@
-//! The network that the guest sees: QEMU's user networking, laid out so that the node's own static address works.
+//! Plans the guest's network: QEMU's user networking, with addresses such that the node's static address works.
 //!
-//! QEMU is the only other host there. It answers ARP for its own address, for its DNS server's, and for those that
-//! something is forwarded from; whatever the guest sends to any of them or beyond, it takes over as connections of
-//! this host. What is sent to its own address ends at this host's loopback.
+//! QEMU is the only other host in this network. It answers ARP for its own address, for its DNS server's, and for
+//! addresses with a forwarded port. It forwards the guest's connections as connections of this host; those to its own
+//! address reach this host's loopback.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use ipnet::Ipv4Net;
 
-/// Where the node is while it is installed, as far as that is declared.
+/// The node's network during its installation, as declared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct NodeNetwork {
-    /// The subnet.
     pub(super) subnet: Option<Ipv4Net>,
-    /// The node's own address there.
+    /// The node's address.
     pub(super) address: Option<Ipv4Addr>,
-    /// Its default gateway.
     pub(super) gateway: Option<Ipv4Addr>,
-    /// Its DNS servers.
     pub(super) dns: Vec<Ipv4Addr>,
 }
 
 /// The guest's network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GuestNetwork {
-    /// The subnet.
     pub(super) subnet: Ipv4Net,
-    /// QEMU's own address: this host's loopback.
+    /// QEMU's own address, which forwards to this host's loopback.
     pub(super) host: Ipv4Addr,
-    /// Where QEMU answers DNS.
+    /// The address at which QEMU answers DNS.
     pub(super) dns: Ipv4Addr,
-    /// What QEMU's DHCP gives the guest.
+    /// The address that QEMU's DHCP assigns to the guest.
     pub(super) guest: Ipv4Addr,
-    /// Further addresses that must be there: the gateway, the server.
+    /// Further addresses that must answer ARP: the gateway, the server.
     pub(super) answered: Vec<Ipv4Addr>,
-    /// Where the guest reaches the server, without a `/` at the end.
+    /// The server's URL for the guest, without a trailing `/`.
     pub(super) server: String,
 }
 
-/// QEMU's own choice (`-netdev user`, qemu(1)).
-const DEFAULT: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 2, 0), 24);
+/// QEMU's default (`-netdev user`, qemu(1)).
+const DEFAULT_SUBNET: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 2, 0), 24);
 
-/// So narrow a subnet has room for the node, for QEMU and for its DNS server.
-const NARROWEST: u8 = 30;
+/// The smallest subnet with room for the node, QEMU and its DNS server.
+const MAX_PREFIX_LENGTH: u8 = 30;
 
 impl GuestNetwork {
-    /// Lays out the network of a node at `home` for a server that is reached from this host at `server`.
-    pub(super) fn new(home: &NodeNetwork, server: SocketAddrV4) -> GuestNetwork {
-        let subnet = home.subnet.filter(|net| net.prefix_len() <= NARROWEST);
-        let subnet = subnet.unwrap_or(DEFAULT).trunc();
-        let lies = |ip: &Ipv4Addr| subnet.contains(ip);
-        // What the guest sends to loopback never leaves it.
+    /// Plans the guest's network for a node in `node`, and a server that this host reaches at `server`.
+    pub(super) fn new(node: &NodeNetwork, server: SocketAddrV4) -> GuestNetwork {
+        let subnet = node
+            .subnet
+            .filter(|net| net.prefix_len() <= MAX_PREFIX_LENGTH);
+        let subnet = subnet.unwrap_or(DEFAULT_SUBNET).trunc();
+        let is_local = |ip: &Ipv4Addr| subnet.contains(ip);
+        // The guest cannot reach this host's loopback address, only QEMU's address.
         let forwarded = server.ip().is_loopback();
-        let elsewhere = Some(*server.ip()).filter(|ip| !forwarded && lies(ip));
-        let guest = home.address.filter(lies);
-        let gateway = home.gateway.filter(lies);
+        let elsewhere = Some(*server.ip()).filter(|ip| !forwarded && is_local(ip));
+        let guest = node.address.filter(is_local);
+        let gateway = node.gateway.filter(is_local);
         let mut used: Vec<Ipv4Addr> = [guest, gateway, elsewhere].into_iter().flatten().collect();
         let free = |used: &mut Vec<Ipv4Addr>| {
             let ip = unused(subnet, used);
             used.push(ip);
             ip
         };
-        // A home router is the gateway and answers DNS: then that is QEMU's DNS server, which forwards packets too.
-        let declared = home
+        // A home router is gateway and DNS server; QEMU's DNS server can be both, since it forwards packets too.
+        let declared = node
             .dns
             .iter()
             .copied()
-            .find(|ip| lies(ip) && Some(*ip) != guest && Some(*ip) != elsewhere);
+            .find(|ip| is_local(ip) && Some(*ip) != guest && Some(*ip) != elsewhere);
         used.extend(declared);
         let dns = declared.unwrap_or_else(|| free(&mut used));
         let host = gateway
@@ -79,7 +77,7 @@ impl GuestNetwork {
             .filter(|ip| *ip != host && *ip != dns)
             .collect();
         answered.dedup();
-        let reached = if forwarded { host } else { *server.ip() };
+        let server_ip = if forwarded { host } else { *server.ip() };
         GuestNetwork {
             subnet,
             host,
@@ -87,14 +85,14 @@ impl GuestNetwork {
             guest,
             answered,
             server: match server.port() {
-                80 => format!("http://{reached}"),
-                port => format!("http://{reached}:{port}"),
+                80 => format!("http://{server_ip}"),
+                port => format!("http://{server_ip}:{port}"),
             },
         }
     }
 }
 
-/// An address of the subnet that nothing else has: the first of its hosts, else its first address, which no host has.
+/// An unused address of the subnet: the first host address, else the network address, which no host has.
 fn unused(subnet: Ipv4Net, used: &[Ipv4Addr]) -> Ipv4Addr {
     let mut free = subnet.hosts().filter(|ip| !used.contains(ip));
     free.next().unwrap_or(subnet.network())
@@ -104,7 +102,7 @@ fn unused(subnet: Ipv4Net, used: &[Ipv4Addr]) -> Ipv4Addr {
 mod tests {
     use super::*;
 
-    fn home(subnet: &str, address: &str, gateway: &str, dns: &[&str]) -> NodeNetwork {
+    fn node(subnet: &str, address: &str, gateway: &str, dns: &[&str]) -> NodeNetwork {
         NodeNetwork {
             subnet: subnet.parse().ok(),
             address: address.parse().ok(),
@@ -114,9 +112,9 @@ mod tests {
     }
 
     #[test]
-    fn the_guest_finds_its_gateway_its_dns_and_the_server() {
+    fn the_guest_reaches_its_gateway_its_dns_and_the_server() {
         let lab = "192.0.2.0/24";
-        let node = "192.0.2.11";
+        let own = "192.0.2.11";
         let router = "192.0.2.1";
         // The home, where the server is reached from here; QEMU's address, its DNS, the guest's, those answered
         // besides, the server as the guest writes it.
@@ -127,70 +125,70 @@ mod tests {
                 "10.0.2.2 10.0.2.1 10.0.2.3 [] http://10.0.2.2:8080",
             ),
             (
-                home(lab, node, router, &["192.0.2.2"]),
+                node(lab, own, router, &["192.0.2.2"]),
                 "127.0.0.1:8080",
                 "192.0.2.1 192.0.2.2 192.0.2.11 [] http://192.0.2.1:8080",
             ),
-            // DNS is elsewhere.
+            // DNS is in another network.
             (
-                home(lab, node, router, &["198.51.100.2"]),
+                node(lab, own, router, &["198.51.100.2"]),
                 "127.0.0.1:80",
                 "192.0.2.1 192.0.2.2 192.0.2.11 [] http://192.0.2.1",
             ),
             // The router answers DNS.
             (
-                home(lab, node, router, &[router]),
+                node(lab, own, router, &[router]),
                 "127.0.0.1:80",
                 "192.0.2.2 192.0.2.1 192.0.2.11 [] http://192.0.2.2",
             ),
-            // The server has an address in the node's network alone.
+            // The server only has an address in the node's network.
             (
-                home(lab, node, router, &["192.0.2.2"]),
+                node(lab, own, router, &["192.0.2.2"]),
                 "192.0.2.5:80",
                 "192.0.2.1 192.0.2.2 192.0.2.11 [192.0.2.5] http://192.0.2.5",
             ),
-            // And it is the router.
+            // The server is the router.
             (
-                home(lab, node, router, &["192.0.2.2"]),
+                node(lab, own, router, &["192.0.2.2"]),
                 "192.0.2.1:80",
                 "192.0.2.3 192.0.2.2 192.0.2.11 [192.0.2.1] http://192.0.2.1",
             ),
-            // It is beyond the node's network.
+            // The server is outside the node's network.
             (
-                home(lab, node, router, &["192.0.2.2"]),
+                node(lab, own, router, &["192.0.2.2"]),
                 "198.51.100.5:8080",
                 "192.0.2.1 192.0.2.2 192.0.2.11 [] http://198.51.100.5:8080",
             ),
-            // The node asks DHCP.
+            // The node has no static address.
             (
-                home(lab, "", router, &[]),
+                node(lab, "", router, &[]),
                 "127.0.0.1:80",
                 "192.0.2.1 192.0.2.2 192.0.2.3 [] http://192.0.2.1",
             ),
-            // Two hosts have room for the node and its gateway.
+            // A subnet of two hosts: the node and its gateway.
             (
-                home("192.0.2.8/30", "192.0.2.9", "192.0.2.10", &[]),
+                node("192.0.2.8/30", "192.0.2.9", "192.0.2.10", &[]),
                 "127.0.0.1:80",
                 "192.0.2.10 192.0.2.8 192.0.2.9 [] http://192.0.2.10",
             ),
-            // One host has no room for anybody else.
+            // A subnet of one host has no other address.
             (
-                home("192.0.2.8/32", "192.0.2.8", "192.0.2.1", &[]),
+                node("192.0.2.8/32", "192.0.2.8", "192.0.2.1", &[]),
                 "127.0.0.1:80",
                 "10.0.2.2 10.0.2.1 10.0.2.3 [] http://10.0.2.2",
             ),
         ];
-        for (home, server, expected) in cases {
-            let net = GuestNetwork::new(&home, server.parse().unwrap());
+        for (network, server, expected) in cases {
+            let net = GuestNetwork::new(&network, server.parse().unwrap());
             let shown = format!(
                 "{} {} {} {:?} {}",
                 net.host, net.dns, net.guest, net.answered, net.server
             );
-            // QEMU refuses a network where two of these are one.
+            // QEMU rejects a network in which two of these are equal.
             assert_ne!(net.host, net.dns);
             assert_ne!(net.host, net.guest);
             assert_ne!(net.dns, net.guest);
-            assert_eq!(shown, expected, "{home:?} {server}");
+            assert_eq!(shown, expected, "{network:?} {server}");
         }
     }
 }

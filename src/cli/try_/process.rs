@@ -1,4 +1,4 @@
-//! QEMU as a process that ends with us.
+//! Runs QEMU as a child process, which ends with this command.
 
 use std::{
     fs::{self, File},
@@ -12,54 +12,54 @@ use anyhow::Context;
 
 use crate::cli::{failure::CliResult, terminal::plain};
 
-/// A machine that runs. It is switched off when it is dropped.
+/// A running QEMU. It is killed when dropped.
 #[derive(Debug)]
 pub(super) struct QemuProcess {
     child: Child,
-    complaints: PathBuf,
+    errors: PathBuf,
 }
 
 impl QemuProcess {
-    /// Starts QEMU; what it complains of goes to a file in `directory`.
+    /// Starts QEMU; its standard error goes to a file in `directory`.
     pub(super) fn start(
         qemu: &Path,
         arguments: &[String],
         directory: &Path,
     ) -> CliResult<QemuProcess> {
-        let complaints = directory.join("complaints");
+        let errors = directory.join("errors");
         let child = Command::new(qemu)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(&complaints)?)
-            // Ctrl-C is for us, and we end it.
+            .stderr(File::create(&errors)?)
+            // Ctrl-C must only reach this command, which then ends QEMU.
             .process_group(0)
             .spawn()
-            .with_context(|| format!("`{}` cannot be started", qemu.display()))?;
-        Ok(QemuProcess { child, complaints })
+            .with_context(|| format!("cannot start `{}`", qemu.display()))?;
+        Ok(QemuProcess { child, errors })
     }
 
-    /// How it has ended; none while it runs.
-    pub(super) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+    /// The exit status; `None` while it is running.
+    pub(super) fn exit_status(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
 
-    /// What it has complained of.
-    pub(super) fn complaints(&self) -> io::Result<String> {
-        Ok(String::from_utf8_lossy(&fs::read(&self.complaints)?).into())
+    /// The text of its standard error.
+    pub(super) fn errors(&self) -> io::Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.errors)?).into())
     }
 }
 
 impl Drop for QemuProcess {
     fn drop(&mut self) {
-        // Its disk is thrown away with it, so nothing need be written. One that has ended cannot be ended.
+        // Its disk is temporary, so no data is lost. An error means that it has exited already.
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
-            tracing::warn!("QEMU is left behind: {error}");
+            tracing::warn!("cannot end QEMU: {error}");
         }
     }
 }
 
-/// What a machine writes on its serial port.
+/// The output of a machine's serial port.
 #[derive(Debug)]
 pub(super) struct SerialLog {
     path: PathBuf,
@@ -67,11 +67,11 @@ pub(super) struct SerialLog {
     text: String,
 }
 
-/// So much of it is kept, in bytes.
-const KEPT: usize = 16 << 10;
+/// The number of bytes that are kept.
+const KEPT_BYTES: usize = 16 << 10;
 
 impl SerialLog {
-    /// The serial port that is written to `path`.
+    /// The serial port whose output QEMU writes to `path`.
     pub(super) fn new(path: PathBuf) -> SerialLog {
         SerialLog {
             path,
@@ -80,11 +80,11 @@ impl SerialLog {
         }
     }
 
-    /// Reads on.
+    /// Reads new output.
     pub(super) fn read(&mut self) -> io::Result<()> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
-            // QEMU has not begun.
+            // QEMU has not created it yet.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
@@ -92,7 +92,7 @@ impl SerialLog {
         let mut bytes = Vec::new();
         self.at += file.read_to_end(&mut bytes)? as u64;
         self.text += &String::from_utf8_lossy(&bytes);
-        let mut cut = self.text.len().saturating_sub(KEPT);
+        let mut cut = self.text.len().saturating_sub(KEPT_BYTES);
         while !self.text.is_char_boundary(cut) {
             cut += 1;
         }
@@ -100,12 +100,12 @@ impl SerialLog {
         Ok(())
     }
 
-    /// Tells whether this stands on it.
-    pub(super) fn shows(&self, words: &str) -> bool {
-        self.text.contains(words)
+    /// Whether the output contains this text.
+    pub(super) fn contains(&self, text: &str) -> bool {
+        self.text.contains(text)
     }
 
-    /// Its last lines, without what would drive a terminal.
+    /// The last lines, without escape sequences and control characters.
     pub(super) fn last(&self, count: usize) -> Vec<String> {
         let lines = self.text.split(['\n', '\r']).map(|line| {
             let line = plain(&without_sequences(line));
@@ -116,7 +116,7 @@ impl SerialLog {
     }
 }
 
-/// A text without the sequences that move a terminal's cursor and set its colours (ECMA-48 section 5.4).
+/// Removes the escape sequences that move a terminal's cursor and set colours (ECMA-48 section 5.4).
 fn without_sequences(text: &str) -> String {
     let mut left = String::new();
     let mut chars = text.chars().peekable();
@@ -128,7 +128,7 @@ fn without_sequences(text: &str) -> String {
         if chars.next_if_eq(&'[').is_none() {
             continue;
         }
-        // It ends with the first of these.
+        // The first of these characters ends the sequence.
         chars.by_ref().find(|c| ('@'..='~').contains(c));
     }
     left
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_lines_are_read_as_they_come() {
+    fn the_last_lines_are_read_as_they_are_written() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("serial");
         let mut screen = SerialLog::new(path.clone());
@@ -153,9 +153,9 @@ mod tests {
         screen.read().unwrap();
         assert_eq!(screen.last(2), ["two", "  three"]);
         let more = "one\r\n\u{1b}[2J\u{1b}[01;01Htwo\u{1b}[0m\n\n  three\nfour ä".to_string();
-        fs::write(&path, more + &"x".repeat(KEPT - 1)).unwrap();
+        fs::write(&path, more + &"x".repeat(KEPT_BYTES - 1)).unwrap();
         screen.read().unwrap();
-        assert!(!screen.shows("four"));
-        assert!(screen.shows("xxx"));
+        assert!(!screen.contains("four"));
+        assert!(screen.contains("xxx"));
     }
 }

@@ -1,64 +1,62 @@
-//! QEMU's command line, from what a machine is to be.
+//! Builds QEMU's command line for a machine.
 
 use std::path::{Path, PathBuf};
 
 use super::net::GuestNetwork;
 use crate::{cli::play::Hardware, model::Mac};
 
-/// A machine that QEMU is to be.
+/// The machine that QEMU emulates.
 #[derive(Debug, Clone)]
 pub(super) struct Guest<'a> {
     /// The node's name.
     pub(super) name: &'a str,
-    /// Its cards, its serial number, its UUID.
+    /// Its MACs, serial number and UUID.
     pub(super) hardware: &'a Hardware,
-    /// Its firmware.
     pub(super) firmware: QemuFirmware,
-    /// What kind of cards it has.
-    pub(super) card: NicModel,
-    /// The network of the card it boots from.
+    /// The model of its NICs.
+    pub(super) nic: NicModel,
+    /// The network of the NIC that it boots from.
     pub(super) net: &'a GuestNetwork,
     /// Memory in MiB.
     pub(super) memory: u64,
-    /// The file of its disk; none: it has no disk.
+    /// The file of its disk; `None` for no disk.
     pub(super) disk: Option<&'a Path>,
-    /// The file that gets what it writes on its serial port.
+    /// The file for the output of its serial port.
     pub(super) serial: &'a Path,
-    /// Where its screen is.
-    pub(super) screen: QemuDisplay,
+    /// Where its screen is shown.
+    pub(super) display: QemuDisplay,
 }
 
-/// A machine's firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum QemuFirmware {
-    /// SeaBIOS, which QEMU brings along.
+    /// SeaBIOS, which QEMU includes.
     Bios,
     /// OVMF.
     Uefi {
-        /// Its code.
+        /// The file of its code.
         code: PathBuf,
-        /// A copy of its variables that this machine may write.
+        /// A writable copy of its variables.
         vars: PathBuf,
     },
 }
 
-/// What kind of network card a machine has. iPXE is in the ROM of each.
+/// The model of a NIC. The ROM of each contains iPXE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NicModel {
     /// The fastest.
     Virtio,
-    /// The one that ESXi has a driver for.
+    /// The one for which ESXi has a driver.
     Vmxnet3,
 }
 
-/// Where a machine's screen is.
+/// Where a machine's screen is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum QemuDisplay {
-    /// There is none: the BIOS writes on the serial port.
+    /// Nowhere: the BIOS uses the serial port.
     None,
-    /// In a window of QEMU's own choice.
+    /// In a window, with QEMU's default.
     Window,
-    /// Where QEMU's `-display` says.
+    /// With this value of QEMU's `-display`.
     Display(String),
 }
 
@@ -70,13 +68,12 @@ pub(super) fn arguments(guest: &Guest<'_>) -> Vec<String> {
     let serial = format!("file:{}", escaped(guest.serial));
     let name = escaped_text(&format!("bootwright try {}", guest.name));
     add(&["-name", &name]);
-    // KVM may be there and yet end firmware guests; and it wants rights that not everybody has.
-    // A second processor takes a third off the way to an installer's first document: the kernel unpacks, and the
-    // installer asks, beside what each waits for.
+    // No KVM: it needs permissions that not every user has, and on some hosts it terminates guests in their firmware.
+    // A second processor shortens the time to an installer's first document by a third: unpacking and waiting overlap.
     add(&["-accel", "tcg", "-smp", "2", "-m", &memory]);
     add(&["-no-user-config", "-nodefaults"]);
     add(&["-monitor", "none", "-serial", &serial]);
-    let headless = guest.screen == QemuDisplay::None;
+    let headless = guest.display == QemuDisplay::None;
     let screen = if headless { ",graphics=off" } else { "" };
     match &guest.firmware {
         QemuFirmware::Bios => add(&["-machine", &format!("pc{screen}")]),
@@ -90,7 +87,7 @@ pub(super) fn arguments(guest: &Guest<'_>) -> Vec<String> {
             add(&["-drive", &format!("{flash},file={}", escaped(vars))]);
         }
     }
-    match &guest.screen {
+    match &guest.display {
         QemuDisplay::None => add(&["-display", "none"]),
         QemuDisplay::Window => add(&["-vga", "std"]),
         QemuDisplay::Display(kind) => add(&["-vga", "std", "-display", kind]),
@@ -98,15 +95,15 @@ pub(super) fn arguments(guest: &Guest<'_>) -> Vec<String> {
     for smbios in smbios(guest.hardware) {
         add(&["-smbios", &smbios]);
     }
-    // Firmware and kernels wait for randomness.
+    // Without a source of random numbers, firmware and kernels wait for one.
     add(&["-device", "virtio-rng-pci"]);
     for (index, mac) in guest.hardware.macs.iter().enumerate() {
         add(&["-netdev", &netdev(guest.net, index)]);
-        add(&["-device", &card(guest.card, index, *mac)]);
+        add(&["-device", &nic(guest.nic, index, *mac)]);
     }
     if let Some(disk) = guest.disk {
         let drive = format!("if=none,id=disk,format=raw,file={}", escaped(disk));
-        let bus = match guest.card {
+        let bus = match guest.nic {
             NicModel::Virtio => "virtio-blk-pci",
             NicModel::Vmxnet3 => "nvme,serial=bootwright",
         };
@@ -130,7 +127,7 @@ fn smbios(hardware: &Hardware) -> Vec<String> {
     system.into_iter().chain(chassis).collect()
 }
 
-/// The first card's network leads to the server; the others lead nowhere.
+/// The network of the first NIC reaches the server; those of the others are isolated.
 fn netdev(net: &GuestNetwork, index: usize) -> String {
     if index > 0 {
         return format!("user,id=net{index},restrict=on");
@@ -143,19 +140,19 @@ fn netdev(net: &GuestNetwork, index: usize) -> String {
         answered,
         server,
     } = net;
-    // With IPv6, since iPXE waits 13 s for a router of it where there is none.
+    // With IPv6: without it iPXE waits 13 s for an IPv6 router.
     let mut text = format!(
         "user,id=net0,net={subnet},host={host},dns={dns},dhcpstart={guest},bootfile={server}/boot.ipxe"
     );
     for ip in answered {
-        // QEMU answers ARP for an address that something is forwarded from. Nobody uses this port (RFC 863).
+        // QEMU answers ARP for addresses with a forwarded port. The discard port (RFC 863) is not used otherwise.
         text += &format!(",guestfwd=tcp:{ip}:9-cmd:false");
     }
     text
 }
 
-fn card(card: NicModel, index: usize, mac: Mac) -> String {
-    let model = match card {
+fn nic(model: NicModel, index: usize, mac: Mac) -> String {
+    let model = match model {
         NicModel::Virtio => "virtio-net-pci",
         NicModel::Vmxnet3 => "vmxnet3",
     };
@@ -165,7 +162,7 @@ fn card(card: NicModel, index: usize, mac: Mac) -> String {
     }
 }
 
-/// A comma ends a value, and two of them are one (qemu(1)).
+/// In QEMU's options a comma ends a value, and `,,` is a comma (qemu(1)).
 fn escaped_text(text: &str) -> String {
     text.replace(',', ",,")
 }
@@ -212,16 +209,16 @@ mod tests {
             name: "web01",
             hardware,
             firmware: QemuFirmware::Bios,
-            card: NicModel::Virtio,
+            nic: NicModel::Virtio,
             net,
             memory: 1024,
             disk: None,
             serial: Path::new("/tmp/x/serial"),
-            screen: QemuDisplay::None,
+            display: QemuDisplay::None,
         }
     }
 
-    /// The arguments, one blank between them, without the name.
+    /// The arguments joined with spaces, without the name.
     fn line(guest: &Guest<'_>) -> String {
         let list = arguments(guest);
         assert_eq!(list[..2], ["-name", "bootwright try web01"]);
@@ -229,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bios_without_a_screen_writes_on_the_serial_port() {
+    fn a_bios_without_a_display_uses_the_serial_port() {
         let (hardware, net) = (hardware(&["52:54:00:00:00:02"]), net("127.0.0.1:8080"));
         assert_eq!(
             line(&guest(&hardware, &net)),
@@ -241,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_machine_with_uefi() {
+    fn a_uefi_machine_with_all_options() {
         let hardware = Hardware {
             serial: Some("a,b".into()),
             uuid: Some("00112233-4455-6677-8899-aabbccddeeff".into()),
@@ -254,10 +251,10 @@ mod tests {
                 code: "/usr/share/OVMF/code.fd".into(),
                 vars: "/tmp/x,y/vars".into(),
             },
-            card: NicModel::Vmxnet3,
+            nic: NicModel::Vmxnet3,
             memory: 8192,
             disk: Some(Path::new("/tmp/x/disk")),
-            screen: QemuDisplay::Window,
+            display: QemuDisplay::Window,
             ..guest(&hardware, &net)
         };
         let net = NET.replace("192.0.2.1:8080", "192.0.2.5:8080");
@@ -278,10 +275,10 @@ mod tests {
     }
 
     #[test]
-    fn a_display_is_named_as_qemu_does() {
+    fn a_display_option_is_passed_to_qemu() {
         let (hardware, net) = (hardware(&["52:54:00:00:00:02"]), net("127.0.0.1:8080"));
         let guest = Guest {
-            screen: QemuDisplay::Display("vnc=127.0.0.1:1".into()),
+            display: QemuDisplay::Display("vnc=127.0.0.1:1".into()),
             ..guest(&hardware, &net)
         };
         assert!(line(&guest).contains(" -machine pc -vga std -display vnc=127.0.0.1:1 "));

@@ -1,4 +1,4 @@
-//! Whether what a machine is to start is a program at all: the examples ship stand-ins of a few bytes.
+//! Detects stand-ins: the examples ship files of a few bytes in place of kernels and loaders.
 
 use std::{
     fs::File,
@@ -13,22 +13,20 @@ use crate::{
     site::Site,
 };
 
-/// A file that stands in for a program.
+/// A file in place of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StandIn {
-    /// The repo it is of.
+    /// Its repo.
     pub(super) repo: String,
-    /// Its path there.
     pub(super) path: String,
-    /// Its length in bytes.
     pub(super) length: u64,
 }
 
-/// No kernel and no loader is as short as this.
-const SHORTEST: u64 = 16 << 10;
+/// Every kernel and loader is longer, in bytes.
+const MIN_PROGRAM_BYTES: u64 = 16 << 10;
 
-/// Finds out whether the program that the script of `rendered` starts is a stand-in. Nothing is known of what
-/// machines fetch from elsewhere.
+/// Whether the program that the script of `rendered` starts is a stand-in. `None` also for programs that machines fetch
+/// from another server.
 pub(super) fn find(
     root: &Path,
     site: &Site,
@@ -50,12 +48,13 @@ pub(super) fn find(
     let length = file.metadata()?.len();
     let mut head = Vec::new();
     file.take(4).read_to_end(&mut head)?;
-    // A kernel for a BIOS may begin with anything, but not a UEFI program, nor ELF.
-    let is_program = length >= SHORTEST || head.starts_with(b"MZ") || head.starts_with(b"\x7fELF");
+    // UEFI programs and ELF files start with a magic number; a BIOS kernel may start with any bytes.
+    let is_program =
+        length >= MIN_PROGRAM_BYTES || head.starts_with(b"MZ") || head.starts_with(b"\x7fELF");
     Ok((!is_program).then_some(StandIn { repo, path, length }))
 }
 
-/// The repo and the path of what the script starts: on UEFI the first program that it names, on a BIOS the last.
+/// The repo and path of the program that the script starts: on UEFI the first one in it, on BIOS the last.
 fn program(rendered: &RenderedAttempt, base: &str, platform: Platform) -> Option<(String, String)> {
     let script = rendered
         .files

@@ -1,4 +1,4 @@
-//! What a node's declaration, and what is known of it, suggests for the machine that plays it.
+//! Chooses the emulated machine's properties from the node's declaration and facts.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,9 +11,9 @@ use crate::{
     site::{Resolved, Site},
 };
 
-/// The firmware that the node is likely to have. A BIOS asks for the script after 6 s, UEFI after 10 s, and a BIOS
-/// needs no further package; but ESXi is started by UEFI alone.
-pub(super) fn likely(resolved: &Resolved, facts: &Facts) -> Platform {
+/// The firmware that the node probably has. The default is BIOS: it requests the script after 6 s, UEFI after 10 s, and
+/// it needs no further package. ESXi only boots with UEFI.
+pub(super) fn platform(resolved: &Resolved, facts: &Facts) -> Platform {
     let settings = &resolved.settings;
     let loader = settings
         .loader
@@ -33,7 +33,6 @@ pub(super) fn likely(resolved: &Resolved, facts: &Facts) -> Platform {
     }
 }
 
-/// The machine itself.
 pub(super) fn hardware(node: &Node, platform: Platform) -> Hardware {
     let arch = Arch::X86_64;
     let bare = Hardware {
@@ -47,15 +46,15 @@ pub(super) fn hardware(node: &Node, platform: Platform) -> Hardware {
     play::of_node(node, bare)
 }
 
-/// A card that the installer has a driver for.
-pub(super) fn card(resolved: &Resolved) -> NicModel {
+/// A NIC model for which the installer has a driver.
+pub(super) fn nic_model(resolved: &Resolved) -> NicModel {
     match resolved.task.as_ref().map(|task| task.as_str()) {
         Some("esxi") => NicModel::Vmxnet3,
         _ => NicModel::Virtio,
     }
 }
 
-/// What the installer needs: in MiB.
+/// The memory that the installer needs, in MiB.
 pub(super) fn memory(asked: Option<ByteSize>, resolved: &Resolved, is_stand_in: bool) -> u64 {
     if let Some(ByteSize(bytes)) = asked {
         return bytes >> 20;
@@ -63,14 +62,14 @@ pub(super) fn memory(asked: Option<ByteSize>, resolved: &Resolved, is_stand_in: 
     match resolved.task.as_ref().map(|task| task.as_str()) {
         _ if is_stand_in => 1024,
         Some("esxi") => 8192,
-        // Its second stage lies in memory.
+        // Its second stage is in memory.
         Some("redhat") => 3072,
         _ => 1024,
     }
 }
 
-/// Where the node is while it is installed.
-pub(super) fn home(site: &Site, resolved: &Resolved) -> NodeNetwork {
+/// The node's network during its installation.
+pub(super) fn node_network(site: &Site, resolved: &Resolved) -> NodeNetwork {
     let elsewhere = resolved.net.boot_network.as_ref();
     if let Some(network) = elsewhere.and_then(|name| site.networks.get(name)) {
         return of_network(network);

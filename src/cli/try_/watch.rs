@@ -1,4 +1,4 @@
-//! Follows a boot to its end: what the server records, line by line, and whether the machine still runs.
+//! Follows a boot to its end: prints new log entries, and checks whether QEMU is still running.
 
 use std::{
     process::ExitStatus,
@@ -15,69 +15,68 @@ use crate::{
     net::http::OperatorQuery,
 };
 
-/// So often the log is looked at.
-const STEP: Duration = Duration::from_millis(200);
+/// The interval at which the log is read.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What the shipped scripts write when the kernel or the loader is none (templates/common/failed.ipxe.j2).
+/// Printed by the shipped scripts when the kernel or the loader cannot be started (templates/common/failed.ipxe.j2).
 const NOT_STARTED: &str = "The installer cannot be started";
 
-/// A stand-in has failed after so long, whatever the site's own script says of it.
-const GRACE: Duration = Duration::from_secs(10);
+/// A stand-in has failed after this time, even if a script of the site prints nothing.
+const STAND_IN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How a boot came to its end.
+/// How a boot ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum TryOutcome {
-    /// A document was read to its end.
+    /// A document was read completely.
     Read,
-    /// The server gave it something else than an installer, and why.
-    Given(String),
+    /// The server sent something other than an installer.
+    NoInstaller(String),
     /// Its installer cannot be started.
     NotStarted,
     /// It reported an error.
     Failed(String),
-    /// QEMU ended by itself.
-    Quit(ExitStatus),
-    /// The time is over.
-    Late,
-    /// Somebody said so.
+    /// QEMU exited.
+    QemuExited(ExitStatus),
+    /// The time limit was reached.
+    TimedOut,
+    /// The operator interrupted it.
     Stopped,
 }
 
-/// A boot that is watched.
+/// A boot in progress.
 pub(super) struct BootWatch<'a> {
-    /// The server.
     pub(super) client: &'a ApiClient,
     /// The node's name.
     pub(super) node: &'a str,
-    /// For how long at most.
+    /// The time limit.
     pub(super) span: Duration,
-    /// Whether it goes on when the document was read.
+    /// Whether to continue after the document was read.
     pub(super) keep: bool,
     /// Whether its program is known to be a stand-in.
     pub(super) is_stand_in: bool,
     /// When the command began.
     pub(super) began: Instant,
-    /// How much of the log was there before, in bytes.
-    pub(super) seen: usize,
+    /// The bytes of the log that were printed, or written before this boot.
+    pub(super) log_length: usize,
 }
 
-/// What was seen of a boot.
+/// The recorded progress of a boot.
 #[derive(Debug, Default)]
 pub(super) struct BootRecord {
-    /// The documents that were read to their end.
+    /// The documents that were read completely.
     pub(super) documents: Vec<String>,
     /// When the first one was, since the command began.
     pub(super) first: Option<Duration>,
-    handed: Option<Instant>,
+    installer_sent: Option<Instant>,
 }
 
 impl BootWatch<'_> {
-    /// How much of the node's log there is, in bytes.
+    /// The length of the node's log in bytes.
     pub(super) fn length(client: &ApiClient, node: &str) -> CliResult<usize> {
-        Ok(whole(client, node)?.len())
+        Ok(full_log(client, node)?.len())
     }
 
-    /// Shows the log as it grows until the boot has ended.
+    /// Prints new log entries until the boot ends.
     pub(super) fn run(
         mut self,
         process: &mut QemuProcess,
@@ -88,66 +87,68 @@ impl BootWatch<'_> {
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let mut signals = Signals::new().context("signals cannot be waited for")?;
-            let mut seen = BootRecord::default();
+            let mut signals = Signals::new().context("cannot register signal handlers")?;
+            let mut record = BootRecord::default();
             loop {
-                let stopped = tokio::time::timeout(STEP, signals.any()).await.is_ok();
-                let ended = self.news(&mut seen, terminal)?;
+                let stopped = tokio::time::timeout(POLL_INTERVAL, signals.any())
+                    .await
+                    .is_ok();
+                let outcome = self.print_new_events(&mut record, terminal)?;
                 screen.read()?;
-                let ended = match ended {
+                let outcome = match outcome {
                     _ if stopped => Some(TryOutcome::Stopped),
-                    Some(ended) => Some(ended),
-                    None => self.still(&seen, process, screen)?,
+                    Some(outcome) => Some(outcome),
+                    None => self.ended_without_event(&record, process, screen)?,
                 };
-                if let Some(ended) = ended {
-                    return Ok((ended, seen));
+                if let Some(outcome) = outcome {
+                    return Ok((outcome, record));
                 }
             }
         })
     }
 
-    /// Shows what was recorded since, and tells whether that ends the boot.
-    fn news(
+    /// Prints new log entries; returns the outcome if one of them ends the boot.
+    fn print_new_events(
         &mut self,
-        seen: &mut BootRecord,
+        record: &mut BootRecord,
         terminal: &Terminal,
     ) -> CliResult<Option<TryOutcome>> {
-        let log = whole(self.client, self.node)?;
-        let news = log.get(self.seen..).unwrap_or_default();
-        self.seen = log.len();
-        let lines = log::written(news, terminal);
+        let log = full_log(self.client, self.node)?;
+        let news = log.get(self.log_length..).unwrap_or_default();
+        self.log_length = log.len();
+        let lines = log::formatted(news, terminal);
         lines.iter().try_for_each(|line| terminal.show(line))?;
-        let mut ended = None;
+        let mut outcome = None;
         for line in String::from_utf8_lossy(news).lines() {
             let Ok(ParsedLine::Known(line)) = JournalLine::parse(line) else {
-                continue; // Of a later version, and shown.
+                continue; // Written by a newer version; it was printed.
             };
-            let ends = self.on_event(&line.event, seen);
-            ended = ended.or(ends.filter(|_| !self.keep));
+            let ends = self.on_event(&line.event, record);
+            outcome = outcome.or(ends.filter(|_| !self.keep));
         }
-        Ok(ended)
+        Ok(outcome)
     }
 
-    fn on_event(&self, event: &Event, seen: &mut BootRecord) -> Option<TryOutcome> {
+    fn on_event(&self, event: &Event, record: &mut BootRecord) -> Option<TryOutcome> {
         match event {
             Event::Document { name, .. } => {
-                seen.documents.push(name.clone());
-                seen.first.get_or_insert_with(|| self.began.elapsed());
+                record.documents.push(name.clone());
+                record.first.get_or_insert_with(|| self.began.elapsed());
                 Some(TryOutcome::Read)
             }
             Event::Boot { given, .. } => match given {
                 BootAnswer::Installer(_) => {
-                    seen.handed.get_or_insert_with(Instant::now);
+                    record.installer_sent.get_or_insert_with(Instant::now);
                     None
                 }
-                BootAnswer::Disk(reason) => {
-                    Some(TryOutcome::Given(format!("its own disk: {reason}")))
-                }
-                BootAnswer::Wait(reason) => Some(TryOutcome::Given(format!(
-                    "a script that asks again later: {reason}"
+                BootAnswer::Disk(reason) => Some(TryOutcome::NoInstaller(format!(
+                    "a script that boots its local disk: {reason}"
                 ))),
-                BootAnswer::Microkernel => Some(TryOutcome::Given("the microkernel".into())),
-                BootAnswer::Script(task) => Some(TryOutcome::Given(format!(
+                BootAnswer::Wait(reason) => Some(TryOutcome::NoInstaller(format!(
+                    "a script that waits and retries: {reason}"
+                ))),
+                BootAnswer::Microkernel => Some(TryOutcome::NoInstaller("the microkernel".into())),
+                BootAnswer::Script(task) => Some(TryOutcome::NoInstaller(format!(
                     "the script of task {task}, which installs nothing"
                 ))),
             },
@@ -160,34 +161,36 @@ impl BootWatch<'_> {
         }
     }
 
-    /// Tells whether it is over although nothing was recorded.
-    fn still(
+    /// Returns the outcome if the boot has ended without a log entry.
+    fn ended_without_event(
         &self,
-        seen: &BootRecord,
+        record: &BootRecord,
         process: &mut QemuProcess,
         screen: &SerialLog,
     ) -> CliResult<Option<TryOutcome>> {
-        if let Some(status) = process.ended()? {
-            return Ok(Some(TryOutcome::Quit(status)));
+        if let Some(status) = process.exit_status()? {
+            return Ok(Some(TryOutcome::QemuExited(status)));
         }
-        let waits = seen.handed.is_some_and(|at| at.elapsed() > GRACE);
-        let not_started =
-            seen.documents.is_empty() && (screen.shows(NOT_STARTED) || self.is_stand_in && waits);
+        let timed_out = record
+            .installer_sent
+            .is_some_and(|at| at.elapsed() > STAND_IN_TIMEOUT);
+        let not_started = record.documents.is_empty()
+            && (screen.contains(NOT_STARTED) || self.is_stand_in && timed_out);
         if not_started && !self.keep {
             return Ok(Some(TryOutcome::NotStarted));
         }
-        Ok((self.began.elapsed() > self.span).then_some(TryOutcome::Late))
+        Ok((self.began.elapsed() > self.span).then_some(TryOutcome::TimedOut))
     }
 }
 
-fn whole(client: &ApiClient, node: &str) -> CliResult<Vec<u8>> {
-    client.ask(&OperatorQuery::Log {
+fn full_log(client: &ApiClient, node: &str) -> CliResult<Vec<u8>> {
+    client.query(&OperatorQuery::Log {
         node: node.into(),
         after: None,
     })
 }
 
-/// What asks a program to end.
+/// The signals that end the command.
 struct Signals([Signal; 3]);
 
 impl Signals {

@@ -10,8 +10,8 @@ fn seen() -> Firewall {
         nft: ToolOutput::Missing,
         ufw: ToolOutput::Missing,
         firewalld: ToolOutput::Missing,
-        iptables_alone: false,
-        has_legacy: false,
+        only_iptables: false,
+        has_legacy_iptables: false,
         interfaces: vec!["br0".into()],
         openings: vec![
             (Protocol::Udp, 67),
@@ -69,10 +69,10 @@ fn letter(ruleset: &Value) -> char {
         protocol: Protocol::Udp,
         port: 67,
     };
-    match fate(ruleset, packet) {
+    match filter_result(ruleset, packet) {
         FilterResult::Accepted => 'a',
         FilterResult::Dropped(_) => 'd',
-        FilterResult::Unclear(_) => 'u',
+        FilterResult::Unknown(_) => 'u',
     }
 }
 
@@ -288,8 +288,8 @@ fn a_packet_is_followed_through_the_rules() {
         &[],
     );
     assert!(matches!(
-        fate(&by_name, without_name),
-        FilterResult::Unclear(_)
+        filter_result(&by_name, without_name),
+        FilterResult::Unknown(_)
     ));
 }
 
@@ -299,17 +299,17 @@ fn what_nft_drops_is_named_with_the_rules_that_let_it_in() {
     let tftp = json!([port("udp", json!({"set": [67, 69]})), {"accept": null}]);
     let web = json!([matches(json!({"payload": {"protocol": "ip", "field": "saddr"}}), json!("192.0.2.7")), port("tcp", json!(80)), {"accept": null}]);
     let keep =
-        "> and the same rule in /etc/nftables.conf, or wherever that chain comes from, to keep it";
-    let chain = "the chain inet filter input, whose policy is drop,";
+        "> to keep the rule, add it to /etc/nftables.conf, or to the file that defines the chain";
+    let chain = "the chain inet filter input, with policy drop,";
     for (nft, expected) in [
         (
             ruleset("accept", &[], &[]),
-            "ok: nft lets machines reach 67/udp, 69/udp and 80/tcp on br0".to_string(),
+            "ok: nftables allows machines to reach 67/udp, 69/udp and 80/tcp on br0".to_string(),
         ),
         (
             ruleset("drop", &[dns], &[]),
             format!(
-                "error: {chain} keeps machines from 67/udp, 69/udp and 80/tcp on br0 \
+                "error: {chain} blocks 67/udp, 69/udp and 80/tcp on br0 \
                  $ nft insert rule inet filter input iifname \"br0\" udp dport {{ 67, 69 }} accept \
                  $ nft insert rule inet filter input iifname \"br0\" tcp dport 80 accept {keep}"
             ),
@@ -317,14 +317,14 @@ fn what_nft_drops_is_named_with_the_rules_that_let_it_in() {
         (
             ruleset("drop", &[tftp.clone(), web], &[]),
             format!(
-                "warning: {chain} may keep machines from 80/tcp on br0: that hangs on conditions that were not followed \
+                "warning: {chain} may block 80/tcp on br0: it depends on conditions that doctor does not evaluate \
                  $ nft insert rule inet filter input iifname \"br0\" tcp dport 80 accept {keep}"
             ),
         ),
         (
             ruleset("accept", &[tftp, json!([{"drop": null}])], &[]),
             format!(
-                "error: the chain inet filter input keeps machines from 80/tcp on br0 \
+                "error: the chain inet filter input blocks 80/tcp on br0 \
                  $ nft insert rule inet filter input iifname \"br0\" tcp dport 80 accept {keep}"
             ),
         ),
@@ -338,21 +338,21 @@ fn what_nft_drops_is_named_with_the_rules_that_let_it_in() {
     for (seen, expected) in [
         (
             seen(),
-            "ok: neither nft, ufw nor firewalld is there, nor iptables",
+            "ok: none of nft, ufw, firewalld and iptables is installed",
         ),
         (
             Firewall {
-                iptables_alone: true,
+                only_iptables: true,
                 ..seen()
             },
-            "unknown: iptables is there without nft: its rules were not looked at $ iptables -S INPUT > machines must reach 67/udp, 69/udp and 80/tcp",
+            "unknown: iptables is installed without nft: its rules were not checked $ iptables -S INPUT > machines must reach 67/udp, 69/udp and 80/tcp",
         ),
         (
             Firewall {
-                nft: ToolOutput::Unavailable("that needs root".into()),
+                nft: ToolOutput::Unavailable("needs root".into()),
                 ..seen()
             },
-            "unknown: the rules of nft were not read: that needs root $ nft list chains > where a chain with `hook input` has the policy drop, machines must still reach 67/udp, 69/udp and 80/tcp",
+            "unknown: cannot read the nftables rules: needs root $ nft list chains > if a chain with `hook input` has the policy drop, machines must still reach 67/udp, 69/udp and 80/tcp",
         ),
     ] {
         assert_eq!(lines(&findings(&seen)), [expected]);
@@ -375,7 +375,7 @@ fn ufw_is_asked_for_each_port_and_interface() {
     let cases = [
         (
             ufw("allow", ""),
-            "ok: ufw is active and lets everything in".to_string(),
+            "ok: ufw is active and allows all incoming traffic".to_string(),
         ),
         (
             ufw(
@@ -383,7 +383,7 @@ fn ufw_is_asked_for_each_port_and_interface() {
                 "22/tcp                     ALLOW IN    Anywhere\n67/udp (v6)                ALLOW IN    Anywhere (v6)\n",
             ),
             format!(
-                "error: ufw keeps machines from 67/udp, 69/udp and 80/tcp on br0{}{}{}",
+                "error: ufw blocks 67/udp, 69/udp and 80/tcp on br0{}{}{}",
                 line(67, "udp"),
                 line(69, "udp"),
                 line(80, "tcp")
@@ -394,11 +394,11 @@ fn ufw_is_asked_for_each_port_and_interface() {
                 "deny",
                 "67,69,4011/udp             ALLOW IN    Anywhere\n80 on br0                  ALLOW IN    Anywhere\n",
             ),
-            "ok: ufw lets machines reach 67/udp, 69/udp and 80/tcp on br0".into(),
+            "ok: ufw allows machines to reach 67/udp, 69/udp and 80/tcp on br0".into(),
         ),
         (
             ufw("deny", "Anywhere on br0            ALLOW IN    Anywhere\n"),
-            "ok: ufw lets machines reach 67/udp, 69/udp and 80/tcp on br0".into(),
+            "ok: ufw allows machines to reach 67/udp, 69/udp and 80/tcp on br0".into(),
         ),
         (
             ufw(
@@ -406,14 +406,14 @@ fn ufw_is_asked_for_each_port_and_interface() {
                 "Anywhere on eth9           ALLOW IN    Anywhere\n60:70/udp                  ALLOW IN    Anywhere\n80/tcp                     ALLOW IN    192.0.2.0/24\n",
             ),
             format!(
-                "warning: ufw may keep machines from 80/tcp on br0: that hangs on conditions that were not followed{}",
+                "warning: ufw may block 80/tcp on br0: it depends on conditions that doctor does not evaluate{}",
                 line(80, "tcp")
             ),
         ),
         (
-            ToolOutput::Unavailable("that needs root".into()),
+            ToolOutput::Unavailable("needs root".into()),
             format!(
-                "unknown: ufw is switched on, and its rules were not read: that needs root{}{}{} > these let machines in, where no rule does yet",
+                "unknown: ufw is active, but its rules cannot be read: needs root{}{}{} > these commands allow machines in, if no rule does yet",
                 line(67, "udp"),
                 line(69, "udp"),
                 line(80, "tcp")
@@ -421,7 +421,7 @@ fn ufw_is_asked_for_each_port_and_interface() {
         ),
         (
             ToolOutput::Output("Status: inactive\n".into()),
-            "ok: neither nft, ufw nor firewalld is there, nor iptables".into(),
+            "ok: none of nft, ufw, firewalld and iptables is installed".into(),
         ),
     ];
     for (ufw, expected) in cases {
@@ -440,11 +440,12 @@ fn firewalld_is_asked_for_the_zone_of_the_interface() {
             "public (active)\n  target: {target}\n  icmp-block-inversion: no\n  interfaces: br0\n  sources: \n  services: {services}\n  ports: {ports}\n  protocols: \n  rich rules: \n"
         ),
     };
-    let open = "ok: firewalld lets machines reach 67/udp, 69/udp and 80/tcp on br0 (zone public)";
+    let open =
+        "ok: firewalld allows machines to reach 67/udp, 69/udp and 80/tcp on br0 (zone public)";
     for (zone, expected) in [
         (
             zone("default", "dhcpv6-client ssh", ""),
-            "error: firewalld keeps machines from 67/udp, 69/udp and 80/tcp on br0 (zone public) \
+            "error: firewalld blocks 67/udp, 69/udp and 80/tcp on br0 (zone public) \
              $ firewall-cmd --permanent --zone=public --add-port=67/udp --add-port=69/udp --add-port=80/tcp $ firewall-cmd --reload",
         ),
         (zone("default", "dhcp http ssh tftp", ""), open),
@@ -452,7 +453,7 @@ fn firewalld_is_asked_for_the_zone_of_the_interface() {
         (zone("ACCEPT", "", ""), open),
         (
             zone("default", "http", "67/tcp 69/udp"),
-            "error: firewalld keeps machines from 67/udp on br0 (zone public) \
+            "error: firewalld blocks 67/udp on br0 (zone public) \
              $ firewall-cmd --permanent --zone=public --add-port=67/udp $ firewall-cmd --reload",
         ),
     ] {
@@ -464,22 +465,22 @@ fn firewalld_is_asked_for_the_zone_of_the_interface() {
     }
     let legacy = Firewall {
         nft: ToolOutput::Output(ruleset("accept", &[], &[])),
-        has_legacy: true,
+        has_legacy_iptables: true,
         ..seen()
     };
     assert_eq!(
         lines(&findings(&legacy)),
         [
-            "ok: nft lets machines reach 67/udp, 69/udp and 80/tcp on br0",
-            "unknown: the kernel also holds rules of iptables-legacy, which nft does not show $ iptables-legacy -S INPUT > machines must reach 67/udp, 69/udp and 80/tcp",
+            "ok: nftables allows machines to reach 67/udp, 69/udp and 80/tcp on br0",
+            "unknown: the kernel also has rules of iptables-legacy, which nft does not show $ iptables-legacy -S INPUT > machines must reach 67/udp, 69/udp and 80/tcp",
         ]
     );
     let hidden = Firewall {
-        firewalld: ToolOutput::Unavailable("that needs root".into()),
+        firewalld: ToolOutput::Unavailable("needs root".into()),
         ..seen()
     };
     assert_eq!(
         lines(&findings(&hidden)),
-        ["unknown: firewalld was not asked: that needs root"]
+        ["unknown: cannot query firewalld: needs root"]
     );
 }

@@ -1,19 +1,18 @@
-//! What a script has fetched and not yet started.
+//! The images that a script has fetched and not yet started.
 
-/// One image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct IpxeImage {
-    /// What scripts call it.
+    /// The name in scripts.
     pub(super) name: String,
-    /// Where it came from.
+    /// The URL it was fetched from.
     pub(super) url: String,
-    /// Its command line.
-    pub(super) words: Vec<String>,
-    /// Its beginning.
+    /// Its arguments.
+    pub(super) arguments: Vec<String>,
+    /// Its first bytes.
     pub(super) bytes: Vec<u8>,
 }
 
-/// Every image, and which one `boot` starts.
+/// All images, and the one that `boot` starts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct IpxeImages {
     all: Vec<IpxeImage>,
@@ -21,20 +20,20 @@ pub(super) struct IpxeImages {
 }
 
 impl IpxeImage {
-    /// Whether it is a script of iPXE's.
+    /// Whether it is an iPXE script.
     pub(super) fn is_script(&self) -> bool {
         self.bytes.starts_with(b"#!ipxe")
     }
 }
 
 impl IpxeImages {
-    /// Keeps an image, in place of one of the same name.
-    pub(super) fn keep(&mut self, image: IpxeImage) {
+    /// Adds an image; replaces one of the same name.
+    pub(super) fn add(&mut self, image: IpxeImage) {
         self.free(&image.name);
         self.all.push(image);
     }
 
-    /// Makes the image the one that `boot` starts.
+    /// Selects the image that `boot` starts; false if there is none of this name.
     pub(super) fn select(&mut self, name: &str) -> bool {
         let known = self.find(name).is_some();
         if known {
@@ -43,7 +42,6 @@ impl IpxeImages {
         known
     }
 
-    /// The image of this name.
     pub(super) fn find(&mut self, name: &str) -> Option<&mut IpxeImage> {
         self.all.iter_mut().find(|image| image.name == name)
     }
@@ -57,12 +55,10 @@ impl IpxeImages {
         }
     }
 
-    /// Frees the image of this name.
     pub(super) fn free(&mut self, name: &str) {
         self.all.retain(|image| image.name != name);
     }
 
-    /// Frees every image.
     pub(super) fn free_all(&mut self) {
         *self = IpxeImages::default();
     }

@@ -1,8 +1,8 @@
-//! One line of a script: its words, and what stands in place of `${…}`.
+//! Parses one line of a script: its commands, words and variables `${…}`.
 
 use super::IpxeSettings;
 
-/// What decides whether the next command of a line runs.
+/// The operator between two commands of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Continuation {
     /// `;`
@@ -13,12 +13,11 @@ pub(super) enum Continuation {
     OnFailure,
 }
 
-/// One command of a line, before its variables are replaced.
+/// One command of a line, before its variables are expanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ScriptCommand<'a> {
-    /// Its words.
     pub(super) words: Vec<&'a str>,
-    /// What stands after it; none at the line's end.
+    /// The operator after it; `None` at the end of the line.
     pub(super) next: Option<Continuation>,
 }
 
@@ -46,10 +45,10 @@ pub(super) fn commands(line: &str) -> Vec<ScriptCommand<'_>> {
     commands
 }
 
-/// Replaces every `${…}` in a word, the innermost first. What is not set becomes nothing.
+/// Expands every `${…}` in a word, the innermost first. An unset variable becomes an empty string.
 pub(super) fn expand(word: &str, settings: &IpxeSettings) -> String {
     let mut text = word.to_string();
-    // Values are put in as they are: one that holds `${` again is bounded by the count.
+    // A value may contain `${` again; the loop's bound ends a recursion.
     for _ in 0..100 {
         let Some(end) = text.find("${").and_then(|start| {
             let close = text[start..].find('}')?;
@@ -72,7 +71,7 @@ mod tests {
     use crate::cli::play::ipxe::IpxeSetting;
 
     #[test]
-    fn operators_are_words_of_their_own() {
+    fn operators_are_recognized_as_whole_words() {
         let command = |words: &[&'static str], next| ScriptCommand {
             words: words.to_vec(),
             next,
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_replaced_from_the_inside() {
+    fn variables_are_expanded_from_the_inside() {
         let mut settings = IpxeSettings::default();
         for (name, value) in [("a", "b"), ("b", "two words"), ("loop", "${loop}")] {
             settings.set(name, IpxeSetting::Text(value.into()));

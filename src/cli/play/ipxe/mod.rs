@@ -1,9 +1,9 @@
-//! Enough of iPXE to do what the scripts of a boot say.
+//! Interprets iPXE scripts: the subset of commands that boot scripts use.
 //!
-//! [`run`] takes the first script and says how the machine leaves iPXE. What a script fetches and prints goes
-//! through a [`IpxeEnvironment`], so nothing here knows of sockets or disks. Time does not pass: `sleep` says so and goes
-//! on. The command line works as in iPXE's own `src/core/exec.c`: words are split first and expanded then, `||`,
-//! `&&`, `;` and `#` count only as words, and there are no quotes.
+//! [`run`] starts the first script and returns how the machine leaves iPXE. Fetching and printing go through an
+//! [`IpxeEnvironment`], so there are no sockets or disks here. `sleep` prints a line and does not wait. Lines are parsed as
+//! in iPXE's `src/core/exec.c`: split into words first and expanded then; `||`, `&&`, `;` and `#` are recognized only as
+//! whole words, and there are no quotes.
 
 mod images;
 mod settings;
@@ -15,15 +15,15 @@ pub use settings::{IpxeSetting, IpxeSettings};
 pub use shell::run;
 pub use url::{join, split};
 
-/// What iPXE sees of the world.
+/// The machine and the network around iPXE.
 pub trait IpxeEnvironment {
-    /// Fetches `url`; none when nobody answers, or not with 200. Of a large file only the beginning comes back.
+    /// Fetches `url`; `None` without a response of status 200. Large files are truncated.
     fn fetch(&mut self, url: &str) -> Option<Vec<u8>>;
 
-    /// Shows a line on the screen.
-    fn say(&mut self, line: &str);
+    /// Prints a line on the screen.
+    fn print(&mut self, line: &str);
 
-    /// Tells whether the machine's disk holds a system that boots.
+    /// Whether the machine's disk has a bootable system.
     fn has_system(&self) -> bool;
 }
 
@@ -32,22 +32,22 @@ pub trait IpxeEnvironment {
 pub enum IpxeExit {
     /// `sanboot` started the system on the disk.
     Disk,
-    /// Back to the firmware, which UEFI takes for success or for a failed boot entry.
+    /// It exits to the firmware, which UEFI treats as success or as a failed boot entry.
     Exit {
-        /// Whether it ended without an error.
+        /// Whether it exited without an error.
         success: bool,
     },
-    /// A program that is no script was started: a kernel, or a loader.
+    /// It started a kernel or a loader.
     Program {
-        /// Where it came from.
+        /// The URL of the program.
         url: String,
-        /// Its command line.
-        words: Vec<String>,
+        /// The program's arguments.
+        arguments: Vec<String>,
     },
-    /// The machine starts anew.
+    /// It restarts the machine.
     Restart,
-    /// The machine is off, or waits for a person.
+    /// It powers off, or opens a prompt.
     Halt,
-    /// The scripts go round in circles: the server keeps the machine waiting.
+    /// The scripts loop: the machine waits and retries.
     Waiting,
 }

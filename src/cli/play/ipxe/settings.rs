@@ -1,34 +1,33 @@
-//! iPXE's variables: what it knows of the machine, and what scripts set.
+//! iPXE's settings: values of the machine, and variables of scripts.
 
 use std::collections::BTreeMap;
 
 use crate::model::Mac;
 
-/// A value with its natural form.
+/// A value with its type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IpxeSetting {
-    /// A text; numbers too.
+    /// Text or a number.
     Text(String),
-    /// A hardware address.
+    /// A MAC.
     Mac(Mac),
 }
 
-/// Every variable that is set.
+/// All settings by name.
 #[derive(Debug, Clone, Default)]
 pub struct IpxeSettings(BTreeMap<String, IpxeSetting>);
 
 impl IpxeSettings {
-    /// Sets a variable.
     pub fn set(&mut self, name: &str, value: IpxeSetting) {
         self.0.insert(name.into(), value);
     }
 
-    /// Sets a variable to nothing.
+    /// Unsets a setting.
     pub fn clear(&mut self, name: &str) {
         self.0.remove(name);
     }
 
-    /// The text that stands for `name`, or for `name:type`.
+    /// The value of `name` or `name:type` as text.
     pub fn read(&self, name: &str) -> String {
         let (name, form) = name.split_once(':').unwrap_or((name, ""));
         self.0
@@ -36,7 +35,7 @@ impl IpxeSettings {
             .map_or(String::new(), |value| value.shown(form))
     }
 
-    /// The number that `name` holds; zero when it holds none.
+    /// The value of `name` as a number; zero if it is not a number.
     pub fn number(&self, name: &str) -> i64 {
         self.read(name).parse().unwrap_or(0)
     }
@@ -88,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_takes_the_form_that_is_asked_for() {
+    fn a_value_is_formatted_as_the_requested_type() {
         let mut settings = IpxeSettings::default();
         settings.set(
             "mac",

@@ -1,4 +1,4 @@
-//! Runs scripts, command by command.
+//! Executes scripts, command by command.
 
 use std::collections::BTreeMap;
 
@@ -9,20 +9,20 @@ use super::{
     url::{join, split},
 };
 
-/// A boot runs no more commands than this: a script that waits for ever ends here.
-const MOST_COMMANDS: usize = 2_000;
+/// The number of commands of a boot: a script that loops ends here.
+const MAX_COMMANDS: usize = 2_000;
 
-/// A script that was fetched so often from one place is a machine that is kept waiting.
-const MOST_OF_ONE: usize = 4;
+/// After so many fetches of the same URL, the scripts wait and retry.
+const MAX_FETCHES_OF_ONE_URL: usize = 4;
 
-/// A script that chains a script that chains a script ends here.
-const DEEPEST: usize = 16;
+/// The depth of chained scripts.
+const MAX_DEPTH: usize = 16;
 
-/// Runs the script at `url` and says how the machine leaves iPXE.
-pub fn run(url: &str, settings: IpxeSettings, world: &mut dyn IpxeEnvironment) -> IpxeExit {
+/// Runs the script at `url` and returns how the machine leaves iPXE.
+pub fn run(url: &str, settings: IpxeSettings, environment: &mut dyn IpxeEnvironment) -> IpxeExit {
     let mut shell = IpxeShell {
         settings,
-        world,
+        environment,
         images: IpxeImages::default(),
         commands: 0,
         fetched: BTreeMap::new(),
@@ -33,7 +33,7 @@ pub fn run(url: &str, settings: IpxeSettings, world: &mut dyn IpxeEnvironment) -
         None => ScriptEnd::Failed,
     };
     match end {
-        ScriptEnd::IpxeExit(left) => left,
+        ScriptEnd::LeaveIpxe(left) => left,
         end => IpxeExit::Exit {
             success: end == ScriptEnd::Done,
         },
@@ -47,43 +47,43 @@ enum ScriptEnd {
     Failed,
     /// `exit`: the script ends, with success or without.
     Exited(bool),
-    /// The script goes on at this line.
+    /// The script continues at this line.
     Goto(usize),
-    /// iPXE is left, whatever stands behind.
-    IpxeExit(IpxeExit),
+    /// iPXE exits, from all scripts.
+    LeaveIpxe(IpxeExit),
 }
 
-/// What a command makes of its script.
+/// The effect of a command on its script.
 enum CommandFlow {
-    /// It goes on, or fails.
+    /// The command succeeded or failed.
     Result(bool),
-    /// It ends with this.
+    /// The script ends.
     ScriptEnd(ScriptEnd),
 }
 
 struct IpxeShell<'w> {
     settings: IpxeSettings,
-    world: &'w mut dyn IpxeEnvironment,
+    environment: &'w mut dyn IpxeEnvironment,
     images: IpxeImages,
     commands: usize,
     fetched: BTreeMap<String, usize>,
     depth: usize,
 }
 
-/// A script and where it came from.
+/// A script and its URL.
 struct IpxeScript<'a> {
     url: &'a str,
     lines: Vec<&'a str>,
 }
 
 impl IpxeShell<'_> {
-    /// Starts an image. A script comes back when it is done.
+    /// Starts an image. A script returns when it ends.
     fn start(&mut self, image: &IpxeImage) -> ScriptEnd {
         if !image.is_script() {
-            let (url, words) = (image.url.clone(), image.words.clone());
-            return ScriptEnd::IpxeExit(IpxeExit::Program { url, words });
+            let (url, arguments) = (image.url.clone(), image.arguments.clone());
+            return ScriptEnd::LeaveIpxe(IpxeExit::Program { url, arguments });
         }
-        if self.depth == DEEPEST {
+        if self.depth == MAX_DEPTH {
             return ScriptEnd::Failed;
         }
         self.depth += 1;
@@ -103,7 +103,7 @@ impl IpxeShell<'_> {
             match self.line(line, script) {
                 ScriptEnd::Done => {}
                 ScriptEnd::Goto(line) => at = line,
-                // A line that fails and catches nothing ends its script.
+                // A failing line without `||` ends its script.
                 end => return end.stopped(),
             }
         }
@@ -144,16 +144,16 @@ impl IpxeShell<'_> {
 
     fn command(&mut self, words: &[String], script: &IpxeScript<'_>) -> CommandFlow {
         self.commands += 1;
-        if self.commands > MOST_COMMANDS {
-            return CommandFlow::ScriptEnd(ScriptEnd::IpxeExit(IpxeExit::Waiting));
+        if self.commands > MAX_COMMANDS {
+            return CommandFlow::ScriptEnd(ScriptEnd::LeaveIpxe(IpxeExit::Waiting));
         }
         let Some((command, arguments)) = words.split_first() else {
             return CommandFlow::Result(true);
         };
         let plain: Vec<&str> = arguments.iter().map(String::as_str).collect();
         match (command.as_str(), plain.as_slice()) {
-            ("echo", _) => self.world.say(&plain.join(" ")),
-            ("sleep", [seconds, ..]) => self.world.say(&format!("(waits {seconds} s)")),
+            ("echo", _) => self.environment.print(&plain.join(" ")),
+            ("sleep", [seconds, ..]) => self.environment.print(&format!("(waits {seconds} s)")),
             ("set", [name, value @ ..]) => self.set(name, &value.join(" ")),
             ("clear", [name]) => self.settings.clear(name),
             ("inc", [name, by @ ..]) => self.increase(name, by.first().copied()),
@@ -170,12 +170,14 @@ impl IpxeShell<'_> {
             ("imgargs", [name, words @ ..]) => return self.arguments(name, words),
             ("boot", named) => return self.boot(named.first().copied()),
             ("imgfree", names) => self.free(names),
-            ("sanboot", _) if self.world.has_system() => {
-                return CommandFlow::ScriptEnd(ScriptEnd::IpxeExit(IpxeExit::Disk));
+            ("sanboot", _) if self.environment.has_system() => {
+                return CommandFlow::ScriptEnd(ScriptEnd::LeaveIpxe(IpxeExit::Disk));
             }
-            ("reboot", _) => return CommandFlow::ScriptEnd(ScriptEnd::IpxeExit(IpxeExit::Restart)),
+            ("reboot", _) => {
+                return CommandFlow::ScriptEnd(ScriptEnd::LeaveIpxe(IpxeExit::Restart));
+            }
             ("poweroff" | "shell" | "prompt", _) => {
-                return CommandFlow::ScriptEnd(ScriptEnd::IpxeExit(IpxeExit::Halt));
+                return CommandFlow::ScriptEnd(ScriptEnd::LeaveIpxe(IpxeExit::Halt));
             }
             ("dhcp" | "ifconf" | "ifopen" | "ifstat" | "imgstat" | "route" | "config", _) => {}
             _ => return CommandFlow::Result(false),
@@ -197,21 +199,21 @@ impl IpxeShell<'_> {
         self.settings.set(name, IpxeSetting::Text(sum.to_string()));
     }
 
-    /// `chain`: fetches and starts. With `--replace` the script behind it never goes on.
+    /// `chain`: fetches and starts. With `--replace` the calling script does not continue.
     fn chain(&mut self, arguments: &[&str], script: &IpxeScript<'_>) -> CommandFlow {
         let Some(options) = FetchOptions::read(arguments) else {
             return CommandFlow::Result(false);
         };
         let url = join(script.url, options.url);
-        if self.is_kept_waiting(&url) {
-            return CommandFlow::ScriptEnd(ScriptEnd::IpxeExit(IpxeExit::Waiting));
+        if self.is_retry_loop(&url) {
+            return CommandFlow::ScriptEnd(ScriptEnd::LeaveIpxe(IpxeExit::Waiting));
         }
         let Some(mut image) = self.get(&url, options.name) else {
             return CommandFlow::Result(false);
         };
-        image.words = options.words;
+        image.arguments = options.arguments;
         match self.start(&image) {
-            ScriptEnd::IpxeExit(left) => CommandFlow::ScriptEnd(ScriptEnd::IpxeExit(left)),
+            ScriptEnd::LeaveIpxe(left) => CommandFlow::ScriptEnd(ScriptEnd::LeaveIpxe(left)),
             end if options.replaces => {
                 CommandFlow::ScriptEnd(ScriptEnd::Exited(end == ScriptEnd::Done))
             }
@@ -219,7 +221,7 @@ impl IpxeShell<'_> {
         }
     }
 
-    /// `kernel`, `initrd` and their like: fetches and keeps.
+    /// `kernel`, `initrd` and similar: fetches and keeps the image.
     fn image(&mut self, command: &str, arguments: &[&str], script: &IpxeScript<'_>) -> CommandFlow {
         let Some(options) = FetchOptions::read(arguments) else {
             return CommandFlow::Result(false);
@@ -232,9 +234,9 @@ impl IpxeShell<'_> {
         let Some(mut image) = self.get(&url, options.name) else {
             return CommandFlow::Result(false);
         };
-        image.words = options.words;
+        image.arguments = options.arguments;
         let name = image.name.clone();
-        self.images.keep(image);
+        self.images.add(image);
         CommandFlow::Result(!selects || self.images.select(&name))
     }
 
@@ -242,7 +244,7 @@ impl IpxeShell<'_> {
         let Some(image) = self.images.find(name) else {
             return CommandFlow::Result(false);
         };
-        image.words = words.iter().map(ToString::to_string).collect();
+        image.arguments = words.iter().map(ToString::to_string).collect();
         CommandFlow::Result(true)
     }
 
@@ -254,7 +256,7 @@ impl IpxeShell<'_> {
             return CommandFlow::Result(false);
         };
         match self.start(&image) {
-            ScriptEnd::IpxeExit(left) => CommandFlow::ScriptEnd(ScriptEnd::IpxeExit(left)),
+            ScriptEnd::LeaveIpxe(left) => CommandFlow::ScriptEnd(ScriptEnd::LeaveIpxe(left)),
             end => CommandFlow::Result(end == ScriptEnd::Done),
         }
     }
@@ -267,27 +269,27 @@ impl IpxeShell<'_> {
     }
 
     fn get(&mut self, url: &str, name: Option<&str>) -> Option<IpxeImage> {
-        let bytes = self.world.fetch(url)?;
+        let bytes = self.environment.fetch(url)?;
         *self.fetched.entry(url.into()).or_default() += 1;
         let path = split(url).1.split('?').next().unwrap_or_default();
         let last = path.rsplit('/').next().unwrap_or_default();
         Some(IpxeImage {
             name: name.unwrap_or(last).into(),
             url: url.into(),
-            words: Vec::new(),
+            arguments: Vec::new(),
             bytes,
         })
     }
 
-    fn is_kept_waiting(&self, url: &str) -> bool {
+    fn is_retry_loop(&self, url: &str) -> bool {
         self.fetched
             .get(url)
-            .is_some_and(|times| *times >= MOST_OF_ONE)
+            .is_some_and(|times| *times >= MAX_FETCHES_OF_ONE_URL)
     }
 }
 
 impl ScriptEnd {
-    /// What it means for whoever started the script.
+    /// The result for the script's caller.
     fn stopped(self) -> ScriptEnd {
         match self {
             ScriptEnd::Exited(true) => ScriptEnd::Done,
@@ -312,12 +314,12 @@ fn exit(code: Option<&str>) -> CommandFlow {
     CommandFlow::ScriptEnd(ScriptEnd::Exited(code.is_none_or(|code| code == "0")))
 }
 
-/// What stands after a command that fetches.
+/// The options and arguments of a command that fetches.
 struct FetchOptions<'a> {
     url: &'a str,
     name: Option<&'a str>,
     replaces: bool,
-    words: Vec<String>,
+    arguments: Vec<String>,
 }
 
 impl<'a> FetchOptions<'a> {
@@ -331,12 +333,12 @@ impl<'a> FetchOptions<'a> {
                 "--replace" | "-r" => replaces = true,
                 option if option.starts_with('-') => {}
                 url => {
-                    let words = rest.map(ToString::to_string).collect();
+                    let arguments = rest.map(ToString::to_string).collect();
                     return Some(FetchOptions {
                         url,
                         name,
                         replaces,
-                        words,
+                        arguments,
                     });
                 }
             }
@@ -349,22 +351,22 @@ impl<'a> FetchOptions<'a> {
 mod tests {
     use super::*;
 
-    /// Files by URL, and what was asked for and shown.
+    /// Files by URL, and a record of requests and printed lines.
     #[derive(Default)]
     struct FakeEnvironment {
         files: BTreeMap<&'static str, &'static str>,
         has_system: bool,
-        seen: Vec<String>,
+        record: Vec<String>,
     }
 
     impl IpxeEnvironment for FakeEnvironment {
         fn fetch(&mut self, url: &str) -> Option<Vec<u8>> {
-            self.seen.push(url.trim_start_matches("http://s").into());
+            self.record.push(url.trim_start_matches("http://s").into());
             self.files.get(url).map(|text| text.as_bytes().to_vec())
         }
 
-        fn say(&mut self, line: &str) {
-            self.seen.push(format!("> {line}"));
+        fn print(&mut self, line: &str) {
+            self.record.push(format!("> {line}"));
         }
 
         fn has_system(&self) -> bool {
@@ -381,19 +383,19 @@ mod tests {
         let mut fake = FakeEnvironment {
             files: files.collect(),
             has_system,
-            seen: Vec::new(),
+            record: Vec::new(),
         };
         let mut settings = IpxeSettings::default();
         settings.set("platform", IpxeSetting::Text("efi".into()));
         let left = run("http://s/a", settings, &mut fake);
-        (left, fake.seen.split_off(1))
+        (left, fake.record.split_off(1))
     }
 
-    fn program(url: &str, words: &[&str]) -> IpxeExit {
-        let words = words.iter().map(ToString::to_string).collect();
+    fn program(url: &str, arguments: &[&str]) -> IpxeExit {
+        let arguments = arguments.iter().map(ToString::to_string).collect();
         IpxeExit::Program {
             url: url.into(),
-            words,
+            arguments,
         }
     }
 
@@ -445,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_is_started_with_its_command_line() {
+    fn a_kernel_is_started_with_its_arguments() {
         let files = [
             ("http://s/k/linux", "kernel"),
             ("http://s/k/initrd", "initrd"),
@@ -475,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chained_script_comes_back_unless_it_replaces() {
+    fn a_chained_script_returns_unless_it_replaces() {
         let other = |text| [("http://s/b", text)];
         let exit = |success| IpxeExit::Exit { success };
         for (script, text, left, seen) in [
@@ -520,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_is_kept_waiting_is_seen() {
+    fn a_retry_loop_is_detected() {
         let waits = [(
             "http://s/b",
             "#!ipxe\n:rest\nsleep 30\nchain --replace http://s/b ||\ngoto rest\n",
@@ -529,7 +531,7 @@ mod tests {
         assert_eq!(left, IpxeExit::Waiting);
         assert_eq!(
             seen.iter().filter(|line| *line == "/b").count(),
-            MOST_OF_ONE
+            MAX_FETCHES_OF_ONE_URL
         );
     }
 }

@@ -1,6 +1,6 @@
-//! Where a script's relative URLs lead.
+//! Resolves the relative URLs of scripts.
 
-/// The URL that `reference`, found in what came from `base`, means.
+/// Resolves `reference` relative to the URL `base`.
 pub fn join(base: &str, reference: &str) -> String {
     if reference.contains("://") {
         return reference.into();
@@ -30,7 +30,7 @@ pub fn join(base: &str, reference: &str) -> String {
     format!("{origin}/{}{query}", steps.join("/"))
 }
 
-/// Splits a URL into `http://host:port` and the path with all that follows.
+/// Splits a URL into `http://host:port` and the rest.
 pub fn split(url: &str) -> (&str, &str) {
     let host = url.find("://").map_or(0, |at| at + 3);
     let path = url[host..].find('/').map_or(url.len(), |at| host + at);
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_taken_from_their_base() {
+    fn references_are_resolved_relative_to_their_base() {
         let base = "http://192.0.2.1:8080/t/abc/boot.ipxe?x=/y/";
         for (reference, expected) in [
             ("http://192.0.2.9/a", "http://192.0.2.9/a"),
