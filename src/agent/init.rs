@@ -1,4 +1,4 @@
-//! What the first process of a machine does before all else, and how the machine ends.
+//! The tasks of process 1: mounting the kernel's file systems, restart and power-off.
 
 use std::{fs, io, path::Path};
 
@@ -9,7 +9,7 @@ use nix::{
     unistd::sync,
 };
 
-/// The kernel's file systems: kind and place.
+/// The kernel's file systems: type and mount point.
 const FILE_SYSTEMS: [(&str, &str); 4] = [
     ("proc", "/proc"),
     ("sysfs", "/sys"),
@@ -17,7 +17,7 @@ const FILE_SYSTEMS: [(&str, &str); 4] = [
     ("tmpfs", "/run"),
 ];
 
-/// Mounts what the kernel shows of the machine.
+/// Mounts the kernel's file systems.
 pub(super) fn mount_all() -> io::Result<()> {
     for (kind, place) in FILE_SYSTEMS {
         fs::create_dir_all(place)?;
@@ -26,7 +26,7 @@ pub(super) fn mount_all() -> io::Result<()> {
     Ok(())
 }
 
-/// Mounts UEFI's variables; a machine without UEFI has none.
+/// Mounts UEFI's variables, if the machine has UEFI.
 pub(super) fn mount_variables() -> io::Result<()> {
     match Path::new("/sys/firmware/efi/efivars").is_dir() {
         true => mounted("efivarfs", "/sys/firmware/efi/efivars"),
@@ -47,19 +47,19 @@ fn mounted(kind: &str, place: &str) -> io::Result<()> {
     }
 }
 
-/// Starts the machine anew; an error says why it goes on.
+/// Restarts the machine; returns only on failure.
 pub(super) fn restart() -> io::Error {
     end(RebootMode::RB_AUTOBOOT)
 }
 
-/// Switches the machine off; an error says why it stays on.
+/// Powers the machine off; returns only on failure.
 pub(super) fn power_off() -> io::Error {
     end(RebootMode::RB_POWER_OFF)
 }
 
-fn end(how: RebootMode) -> io::Error {
+fn end(mode: RebootMode) -> io::Error {
     sync();
-    match reboot(how) {
+    match reboot(mode) {
         Ok(never) => match never {},
         Err(errno) => errno.into(),
     }

@@ -1,8 +1,8 @@
-//! What runs in the microkernel: the first and only process of a machine that nothing binds.
+//! The agent: the only process in the microkernel, which undeclared machines boot.
 //!
-//! It loads what drives the hardware, gets an address, reports what the machine is, and does what the server says. It
-//! listens on no port, starts no other program, and changes nothing on any disk but by an order to write an image. What fails it tries again, for ever, after
-//! growing pauses; its screen says what it waits for.
+//! It loads drivers, gets an IP address by DHCP, reports the machine's hardware, then polls the server for instructions. It
+//! listens on no port, starts no other program, and writes to a disk only on an instruction to write an image. A failed
+//! step is retried with increasing delays, indefinitely; the screen shows the current step.
 
 mod cmdline;
 pub(crate) mod modules;
@@ -20,10 +20,10 @@ use std::{panic, path::Path, thread, time::Duration};
 
 use machine::MicrokernelAgent;
 
-/// How the kernel calls it.
+/// The path of the program in the initrd: the kernel starts it as process 1.
 pub(crate) const PROGRAM: &str = "/init";
 
-/// Whether this process is the first of a microkernel.
+/// Whether this process is process 1 of the microkernel.
 pub(crate) fn is_init() -> bool {
     std::process::id() == 1
         && std::env::args_os()
@@ -31,11 +31,10 @@ pub(crate) fn is_init() -> bool {
             .is_some_and(|name| name == PROGRAM)
 }
 
-/// Runs for ever.
 pub(crate) fn run() -> ! {
     loop {
-        // The first process must not end, or the kernel stops; a bug here is a machine that begins again.
-        // What it was is on the console: the standard error of a first process.
+        // If process 1 ends, the kernel panics; so after a panic the agent starts again. The panic's message is on the
+        // console, which is the standard error of process 1.
         drop(panic::catch_unwind(|| {
             MicrokernelAgent::new(Path::new("/")).run();
         }));

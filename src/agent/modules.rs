@@ -1,6 +1,6 @@
-//! The kernel modules of a microkernel: which one drives what, and what has to be loaded before it.
+//! The table of kernel modules in the microkernel: the devices that each one drives, and its dependencies.
 //!
-//! The table is made with the microkernel, from what the modules say of themselves, and lies in it as a file.
+//! The table is built with the microkernel from the modules' metadata, and is a file in its initrd.
 
 use std::{collections::BTreeMap, fs::File, io, path::Path};
 
@@ -11,38 +11,38 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Where the table lies in the microkernel.
+/// The path of the table in the initrd.
 pub(crate) const TABLE: &str = "modules.json";
-/// Where the modules lie, each as `<name>.ko`.
+/// The directory of the modules, each as `<name>.ko`.
 pub(crate) const DIRECTORY: &str = "modules";
 
-/// The modules by name; `-` in a name is written `_`, as the kernel shows it.
+/// The modules by name, with `_` instead of `-`, as the kernel shows them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct ModuleTable(pub(crate) BTreeMap<String, KernelModule>);
 
-/// What a module says of itself.
+/// The metadata of a module.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct KernelModule {
-    /// What it drives: patterns of modalias.
+    /// The devices that it drives: patterns of modalias.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) aliases: Vec<String>,
-    /// What it cannot be loaded without, and what it wants loaded before it where that is there.
+    /// The modules to load first: its dependencies, and its soft dependencies (`pre:`) that exist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) needs: Vec<String>,
 }
 
 impl ModuleTable {
-    /// Those that drive the device of this modalias.
+    /// The modules that drive the device with this modalias.
     pub(crate) fn driving<'a>(&'a self, modalias: &'a str) -> impl Iterator<Item = &'a str> + 'a {
         let drives = |module: &KernelModule| {
             let aliases = module.aliases.iter();
-            aliases.into_iter().any(|alias| fits(alias, modalias))
+            aliases.into_iter().any(|alias| matches(alias, modalias))
         };
         let driving = self.0.iter().filter(move |(_, module)| drives(module));
         driving.map(|(name, _)| name.as_str())
     }
 
-    /// A module and all that it needs, each after what it needs itself.
+    /// A module and its dependencies, in load order.
     pub(crate) fn in_order<'a>(&'a self, name: &'a str) -> Vec<&'a str> {
         let mut order = Vec::new();
         self.append(name, &mut Vec::new(), &mut order);
@@ -50,7 +50,7 @@ impl ModuleTable {
     }
 
     fn append<'a>(&'a self, name: &'a str, above: &mut Vec<&'a str>, order: &mut Vec<&'a str>) {
-        // A circle of wishes ("softdep") is cut where it closes.
+        // Soft dependencies may be circular; the circle is cut here.
         if above.contains(&name) || order.contains(&name) {
             return;
         }
@@ -66,21 +66,21 @@ impl ModuleTable {
     }
 }
 
-/// Whether a modalias is one that a module's alias means: `*`, `?` and `[…]` as in names of files.
-fn fits(alias: &str, modalias: &str) -> bool {
+/// Whether a module's alias matches a modalias: `*`, `?` and `[…]` as in file name patterns.
+fn matches(alias: &str, modalias: &str) -> bool {
     let plain = alias.find(['*', '?', '[']).unwrap_or(alias.len());
-    // Most of some ten thousand aliases are told apart before their first `*`.
+    // Fast path: most of some ten thousand aliases differ before their first `*`.
     if !modalias.starts_with(&alias[..plain]) {
         return false;
     }
     if plain == alias.len() {
         return alias == modalias;
     }
-    // An alias that is no pattern fits nothing; the table's maker leaves none in.
+    // An invalid pattern matches nothing.
     Pattern::new(alias).is_ok_and(|pattern| pattern.matches(modalias))
 }
 
-/// Loads one module. One that is loaded already is as good.
+/// Loads one module; not an error if it is loaded already.
 pub(crate) fn load(root: &Path, name: &str) -> io::Result<()> {
     let file = File::open(root.join(DIRECTORY).join(format!("{name}.ko")))?;
     match finit_module(&file, c"", ModuleInitFlags::empty()) {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_module_needs_comes_before_it() {
+    fn dependencies_are_loaded_first() {
         let table = table();
         assert_eq!(
             table.in_order("virtio_net"),

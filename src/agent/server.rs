@@ -1,4 +1,4 @@
-//! The server: what is told to it, and what it says is to be done.
+//! The server's API for agents: reports, instructions, callbacks.
 
 use std::time::Duration;
 
@@ -8,34 +8,33 @@ use ureq::Agent;
 
 use crate::model::{AgentInstruction, Facts};
 
-/// The longest order that is read, in bytes.
-const LONGEST: u64 = 1 << 20;
+/// The largest answer that is read, in bytes.
+const MAX_ANSWER_BYTES: u64 = 1 << 20;
 
-/// Where this machine checks in.
+/// The URL of this machine's check-in.
 pub(super) struct CheckInServer {
     url: String,
     agent: Agent,
 }
 
-/// Why there is no order.
+/// Why there is no instruction.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InstructionError {
-    /// The token is not one of the server's any more.
-    #[error("the server does not know this machine any more")]
+    /// The token is not valid any more.
+    #[error("the server has no record of this machine any more")]
     Unknown,
-    /// It says no, or something that is no order.
-    #[error("the server says: {0}")]
+    /// It refused, or sent something other than an instruction.
+    #[error("unexpected answer from the server: {0}")]
     Refused(String),
-    /// It cannot be reached.
-    #[error("the server cannot be reached: {0}")]
+    #[error("cannot reach the server: {0}")]
     Unreachable(String),
 }
 
-/// Who asks a server, and waits so long for the whole of an answer.
-pub(super) fn asker(whole: Duration) -> Agent {
+/// An HTTP client with this timeout for a whole response.
+pub(super) fn http_client(timeout: Duration) -> Agent {
     let config = Agent::config_builder()
         .timeout_connect(Some(Duration::from_secs(5)))
-        .timeout_global(Some(whole))
+        .timeout_global(Some(timeout))
         .http_status_as_error(false)
         .user_agent(concat!("bootwright-agent/", env!("CARGO_PKG_VERSION")))
         .build();
@@ -46,24 +45,24 @@ impl CheckInServer {
     pub(super) fn new(url: &str) -> CheckInServer {
         CheckInServer {
             url: url.into(),
-            agent: asker(Duration::from_secs(30)),
+            agent: http_client(Duration::from_secs(30)),
         }
     }
 
-    /// Tells what this machine is, and asks what to do.
+    /// Reports the machine's facts; the answer is an instruction.
     pub(super) fn report(&self, facts: &Facts) -> Result<AgentInstruction, InstructionError> {
         let body = json!({"version": 1, "facts": facts}).to_string();
         let report = self.agent.post(format!("{}/report", self.url));
-        order(report.content_type("application/json").send(body))
+        instruction(report.content_type("application/json").send(body))
     }
 
-    /// Asks what to do.
-    pub(super) fn order(&self) -> Result<AgentInstruction, InstructionError> {
-        order(self.agent.get(format!("{}/order", self.url)).call())
+    /// Polls for an instruction.
+    pub(super) fn poll(&self) -> Result<AgentInstruction, InstructionError> {
+        instruction(self.agent.get(format!("{}/order", self.url)).call())
     }
 }
 
-/// The server of an installation: documents, and where stages and lines for the log are told.
+/// The URLs of an installation: its documents, and callbacks for stages and log lines.
 pub(super) struct InstallServer {
     agent: Agent,
 }
@@ -71,11 +70,11 @@ pub(super) struct InstallServer {
 impl InstallServer {
     pub(super) fn new() -> InstallServer {
         InstallServer {
-            agent: asker(Duration::from_secs(30)),
+            agent: http_client(Duration::from_secs(30)),
         }
     }
 
-    /// What is at a URL of this installation.
+    /// Fetches a URL of this installation.
     pub(super) fn get(&self, url: &str) -> Result<String, InstructionError> {
         text(self.agent.get(url).call())
     }
@@ -83,14 +82,14 @@ impl InstallServer {
 
 type HttpResult = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
-fn order(answer: HttpResult) -> Result<AgentInstruction, InstructionError> {
-    read(&text(answer)?)
+fn instruction(answer: HttpResult) -> Result<AgentInstruction, InstructionError> {
+    parse(&text(answer)?)
 }
 
-/// Reads an order.
-pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, InstructionError> {
-    let strange = |error| format!("an order that this agent does not know ({error})");
-    serde_json::from_str(text).map_err(|error| InstructionError::Refused(strange(error)))
+/// Parses an instruction.
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, InstructionError> {
+    let unsupported = |error| format!("unsupported instruction ({error})");
+    serde_json::from_str(text).map_err(|error| InstructionError::Refused(unsupported(error)))
 }
 
 fn text(answer: HttpResult) -> Result<String, InstructionError> {
@@ -100,7 +99,7 @@ fn text(answer: HttpResult) -> Result<String, InstructionError> {
     let body = answer
         .body_mut()
         .with_config()
-        .limit(LONGEST)
+        .limit(MAX_ANSWER_BYTES)
         .read_to_string();
     let body = body.map_err(unreachable)?;
     match status {

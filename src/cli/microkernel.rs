@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     disk::{atomic, state::MICROKERNEL},
-    microkernel::{self, BuiltMicrokernel, Kernel, KernelError, MOST_BYTES},
+    microkernel::{self, BuiltMicrokernel, Kernel, KernelError, MAX_BYTES},
     model::ByteSize,
     serve::{INITRD, KERNEL, state_path},
 };
@@ -73,7 +73,7 @@ fn kernel(build: &BuildArgs) -> CliResult<Kernel> {
             KernelError::None(..) => {
                 "install one (Debian's package `linux-image-amd64`), or name one with `--kernel` and `--modules`"
             }
-            KernelError::NotOne(_) => "use the `vmlinuz` of a distribution",
+            KernelError::NotAKernel(_) => "use the `vmlinuz` of a distribution",
             KernelError::NoModules(..) => {
                 "name them with `--modules DIR`: `lib/modules` of the kernel's package"
             }
@@ -114,16 +114,16 @@ fn summary(kernel: &Kernel, made: &BuiltMicrokernel, bytes: u64, dir: &Path) -> 
         dir.join(KERNEL).display(),
         dir.join(INITRD).display(),
     );
-    if bytes > MOST_BYTES {
+    if bytes > MAX_BYTES {
         text += &format!(
             "warning: this is more than {}: machines load it slowly\n",
-            ByteSize(MOST_BYTES)
+            ByteSize(MAX_BYTES)
         );
     }
-    if !made.no_room.is_empty() {
+    if !made.left_out_firmware.is_empty() {
         text += &format!(
             "warning: left out for size: firmware {}; network cards that need it do not work\n",
-            made.no_room.join(", ")
+            made.left_out_firmware.join(", ")
         );
     }
     if made.missing_firmware > 0 {

@@ -1,4 +1,4 @@
-//! The initial file system: a cpio archive, compressed.
+//! Writes the initrd: a compressed cpio archive.
 
 use std::{collections::BTreeMap, io::Write, path::Path};
 
@@ -6,12 +6,11 @@ use anyhow::Result;
 use cpio::newc::{Builder, trailer};
 use flate2::{Compression, GzBuilder};
 
-/// Kinds of files (`S_IFDIR`, `S_IFCHR`, `S_IFREG`).
+/// File types (`S_IFDIR`, `S_IFCHR`, `S_IFREG`).
 const DIRECTORY: u32 = 0o040_000;
 const DEVICE: u32 = 0o020_000;
 const FILE: u32 = 0o100_000;
 
-/// One entry.
 #[derive(Debug)]
 enum CpioEntry {
     Directory,
@@ -19,12 +18,12 @@ enum CpioEntry {
     File(u32, Vec<u8>),
 }
 
-/// The files by their paths; whatever the order in which they come, the bytes are the same.
+/// The entries by path, so that the bytes do not depend on the order in which they were added.
 #[derive(Debug)]
 pub(super) struct CpioArchive(BTreeMap<String, CpioEntry>);
 
 impl CpioArchive {
-    /// With the two devices that the kernel and a first process have open from the start.
+    /// An archive with the mount points, and the two devices that process 1 needs at its start.
     pub(super) fn new() -> CpioArchive {
         let mut archive = CpioArchive(BTreeMap::new());
         for (path, major, minor) in [("dev/console", 5, 1), ("dev/null", 1, 3)] {
@@ -46,7 +45,7 @@ impl CpioArchive {
 
     fn add(&mut self, path: &str, entry: CpioEntry) {
         let path = path.trim_start_matches('/');
-        // The kernel makes no directory that it is not told of.
+        // The kernel creates no parent directories.
         for above in Path::new(path).ancestors().skip(1) {
             let above = above.to_string_lossy();
             if !above.is_empty() {
@@ -56,7 +55,7 @@ impl CpioArchive {
         self.0.insert(path.into(), entry);
     }
 
-    /// The archive as the kernel reads it, without a time or an owner in it.
+    /// The compressed archive, without timestamps and owners.
     pub(super) fn compressed(&self) -> Result<Vec<u8>> {
         let mut gzip = GzBuilder::new()
             .mtime(0)
@@ -87,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_files_make_the_same_bytes_in_any_order() {
+    fn the_same_files_give_the_same_bytes_in_any_order() {
         let (mut one, mut other) = (CpioArchive::new(), CpioArchive::new());
         one.file("a/b/c", b"c".into());
         one.program("/init", b"p".into());
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_come_before_what_is_in_them() {
+    fn directories_come_before_their_entries() {
         let mut archive = CpioArchive::new();
         archive.file("a/b/c", b"text".into());
         let bytes = archive.compressed().unwrap();

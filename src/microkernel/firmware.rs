@@ -1,4 +1,4 @@
-//! The firmware that modules ask for, where it is here.
+//! Finds the firmware files that modules need.
 
 use std::path::{Path, PathBuf};
 
@@ -6,44 +6,45 @@ use anyhow::Result;
 
 use super::unpack;
 
-/// What was found.
 #[derive(Debug, Default)]
 pub(super) struct FirmwareFiles {
-    /// Each file by its name under `/lib/firmware`, unpacked.
+    /// The files by name under `/lib/firmware`, decompressed.
     pub(super) files: Vec<(String, Vec<u8>)>,
-    pub(super) no_room: Vec<String>,
+    /// The files that do not fit.
+    pub(super) left_out: Vec<String>,
+    /// The number of files that are not installed.
     pub(super) missing: usize,
 }
 
-/// Finds what is wanted in the directories, the first of which that has it counts. The smallest come first, so that the most
-/// cards find theirs in `room` bytes.
+/// Finds files in these directories; the first directory that has a file is used. The smallest files are taken first, so that
+/// `room` bytes are enough for the most NICs.
 pub(super) fn find(wanted: &[String], dirs: &[PathBuf], room: u64) -> Result<FirmwareFiles> {
     let mut names: Vec<_> = wanted.iter().filter(|name| is_plain(name)).collect();
     names.sort();
     names.dedup();
     let mut found = FirmwareFiles::default();
-    let mut here = Vec::new();
+    let mut files = Vec::new();
     for name in names {
         match dirs.iter().find_map(|dir| file(dir, name)) {
-            Some(path) => here.push((name.clone(), unpack::read(&path)?)),
+            Some(path) => files.push((name.clone(), unpack::read(&path)?)),
             None => found.missing += 1,
         }
     }
-    here.sort_by(|a, b| (a.1.len(), &a.0).cmp(&(b.1.len(), &b.0)));
+    files.sort_by(|a, b| (a.1.len(), &a.0).cmp(&(b.1.len(), &b.0)));
     let mut used = 0;
-    for (name, bytes) in here {
+    for (name, bytes) in files {
         used += bytes.len() as u64;
         match used <= room {
             true => found.files.push((name, bytes)),
-            false => found.no_room.push(name),
+            false => found.left_out.push(name),
         }
     }
     found.files.sort();
-    found.no_room.sort();
+    found.left_out.sort();
     Ok(found)
 }
 
-/// A name that stays in its directory.
+/// Whether a name stays within its directory.
 fn is_plain(name: &str) -> bool {
     let parts = Path::new(name).components();
     parts
@@ -52,9 +53,9 @@ fn is_plain(name: &str) -> bool {
 }
 
 fn file(dir: &Path, name: &str) -> Option<PathBuf> {
-    let paths = unpack::ENDINGS
+    let paths = unpack::EXTENSIONS
         .iter()
-        .map(|ending| dir.join(format!("{name}{ending}")));
+        .map(|extension| dir.join(format!("{name}{extension}")));
     paths.into_iter().find(|path| path.is_file())
 }
 
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smallest_come_first_and_none_leaves_its_directory() {
+    fn the_smallest_are_taken_first_and_no_name_leaves_its_directory() {
         let dir = tempfile::tempdir().unwrap();
         let dirs = [dir.path().join("own"), dir.path().join("firmware")];
         for (path, size) in [
@@ -93,6 +94,9 @@ mod tests {
             .map(|(name, bytes)| (&**name, bytes.len()))
             .collect();
         assert_eq!(names, [("a.fw", 10), ("x/b.fw", 5)]);
-        assert_eq!((found.no_room, found.missing), (vec!["c.fw".to_owned()], 1));
+        assert_eq!(
+            (found.left_out, found.missing),
+            (vec!["c.fw".to_owned()], 1)
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Which kernel, and which modules.
+//! Finds the kernel and its modules.
 
 use std::{
     fs::{self, File},
@@ -6,36 +6,33 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A kernel and the directory of its modules.
+/// A kernel image and the directory of its modules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kernel {
-    /// The image, as its distribution signed it.
+    /// The image, unchanged, with the signature of its distribution.
     pub(crate) image: PathBuf,
-    /// `/lib/modules/<release>`, or what stands for it.
+    /// `/lib/modules/<release>`, or another directory of that name.
     pub(crate) modules: PathBuf,
-    /// Its release, such as `6.1.0-56-amd64`.
+    /// The release, such as `6.1.0-56-amd64`.
     pub(crate) release: String,
 }
 
-/// Why there is none.
+/// Why no kernel was found.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KernelError {
-    /// None is installed.
+    /// No kernel is installed.
     #[error("no kernel is installed: no `{0}` has its modules in `{1}`")]
     None(String, String),
-    /// What was named is no kernel.
     #[error("`{0}` is not a Linux kernel that firmware can boot (bzImage)")]
-    NotOne(PathBuf),
-    /// Its modules are not there.
-    #[error("`{0}` has no modules of the kernel's release, {1}")]
+    NotAKernel(PathBuf),
+    #[error("`{0}` has no modules for the kernel's release, {1}")]
     NoModules(PathBuf, String),
-    /// It cannot be read.
     #[error("cannot read `{0}`: {1}")]
     Unreadable(PathBuf, io::Error),
 }
 
 impl Kernel {
-    /// The newest kernel under `root` whose modules are there too. It need not be the one that runs.
+    /// The newest kernel under `root` whose modules are installed. It need not be the running one.
     pub(crate) fn newest(root: &Path) -> Result<Kernel, KernelError> {
         let (boot, modules) = (root.join("boot"), root.join("lib/modules"));
         let none = || {
@@ -63,8 +60,8 @@ impl Kernel {
         )
     }
 
-    /// This kernel, with the modules that are named, or else those that are installed for its release. What is named may be
-    /// the directory of one release or one above it.
+    /// This kernel, with the given modules, or the installed ones of its release. `modules` may be the directory of the
+    /// release or one above it.
     pub(crate) fn named(
         image: &Path,
         modules: Option<&Path>,
@@ -100,20 +97,20 @@ fn has_modules(path: &Path) -> bool {
     path.join("kernel").is_dir()
 }
 
-/// What a kernel's image says of itself ("The Linux/x86 boot protocol", 2.00: a mark at 0x202, and at 0x20e where its version
-/// stands, less 0x200).
+/// The release in a kernel's image ("The Linux/x86 boot protocol", 2.00: the magic number is at 0x202, the offset of the
+/// version string less 0x200 is at 0x20e).
 fn release(image: &Path) -> Result<String, KernelError> {
     let unreadable = |error| KernelError::Unreadable(image.into(), error);
     let mut file = File::open(image).map_err(unreadable)?;
     let mut header = [0; 0x210];
     match file.read_exact(&mut header) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            return Err(KernelError::NotOne(image.into()));
+            return Err(KernelError::NotAKernel(image.into()));
         }
         read => read.map_err(unreadable)?,
     }
     if &header[0x202..0x206] != b"HdrS" {
-        return Err(KernelError::NotOne(image.into()));
+        return Err(KernelError::NotAKernel(image.into()));
     }
     let at = u64::from(u16::from_le_bytes([header[0x20e], header[0x20f]])) + 0x200;
     file.seek(SeekFrom::Start(at)).map_err(unreadable)?;
@@ -127,16 +124,16 @@ fn release(image: &Path) -> Result<String, KernelError> {
         && !release.contains(|c: char| c == '/' || c.is_control());
     match is_release {
         true => Ok(release),
-        false => Err(KernelError::NotOne(image.into())),
+        false => Err(KernelError::NotAKernel(image.into())),
     }
 }
 
-/// Orders versions as people do: numbers by their size.
+/// Compares versions: numbers by their value.
 fn by_version(a: &str, b: &str) -> std::cmp::Ordering {
     pieces(a).cmp(&pieces(b))
 }
 
-/// The numbers and the words of a version; a number is more than a word.
+/// The numbers and words of a version; a number is greater than a word.
 fn pieces(version: &str) -> Vec<(Option<u128>, &str)> {
     let mut pieces = Vec::new();
     let mut rest = version;
@@ -154,7 +151,7 @@ fn pieces(version: &str) -> Vec<(Option<u128>, &str)> {
 pub(super) mod tests {
     use super::*;
 
-    /// The beginning of an image that says it is of this release.
+    /// The beginning of an image with this release.
     pub(in crate::microkernel) fn image(release: &str) -> Vec<u8> {
         let mut image = vec![0; 0x400];
         image[0x202..0x206].copy_from_slice(b"HdrS");
@@ -177,7 +174,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_newest_kernel_with_modules_is_taken() {
+    fn the_newest_kernel_with_modules_is_used() {
         let root = tempfile::tempdir().unwrap();
         let error = Kernel::newest(root.path()).unwrap_err();
         assert!(matches!(error, KernelError::None(..)), "{error}");
@@ -198,7 +195,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_kernel_that_is_named_wants_its_own_modules() {
+    fn a_given_kernel_needs_modules_of_its_release() {
         let root = tempfile::tempdir().unwrap();
         let package = root.path().join("package");
         install(&package, "6.1.0-56-cloud-amd64", true);
@@ -223,7 +220,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_no_kernel_is_told() {
+    fn a_file_that_is_not_a_kernel_is_an_error() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("vmlinuz");
         let mut nameless = image("6.1");
@@ -231,7 +228,7 @@ pub(super) mod tests {
         for bytes in [vec![], vec![0; 0x1000], nameless] {
             fs::write(&path, bytes).unwrap();
             let error = Kernel::named(&path, None, root.path()).unwrap_err();
-            assert!(matches!(error, KernelError::NotOne(_)), "{error}");
+            assert!(matches!(error, KernelError::NotAKernel(_)), "{error}");
         }
         fs::remove_file(&path).unwrap();
         let error = Kernel::named(&path, None, root.path()).unwrap_err();

@@ -1,7 +1,6 @@
-//! Makes the microkernel: a distribution's kernel, and an initial file system with its modules and this program.
+//! Builds the microkernel: a distribution's kernel, and an initrd with its modules and this program.
 //!
-//! Nothing is downloaded and nothing is built: both are put together from files that are here. The same files make the same
-//! bytes.
+//! Nothing is downloaded or compiled: both are assembled from local files. The same files give the same bytes.
 
 mod kernel;
 mod modinfo;
@@ -25,25 +24,24 @@ use crate::agent::{
 };
 use archive::CpioArchive;
 
-/// More than this a pair is not to have: what machines load by TFTP, at the size that a management network bears.
-pub(crate) const MOST_BYTES: u64 = 40_000_000;
+/// The maximum size of kernel and initrd together in bytes, for machines that load them by TFTP over a slow network.
+pub(crate) const MAX_BYTES: u64 = 40_000_000;
 
-/// What was made.
 #[derive(Debug)]
 pub(crate) struct BuiltMicrokernel {
-    /// The initial file system, compressed.
+    /// The compressed initrd.
     pub(crate) initrd: Vec<u8>,
-    /// How many modules are in it.
+    /// The number of modules in it.
     pub(crate) modules: usize,
-    /// The firmware that is in it.
+    /// The firmware files in it.
     pub(crate) firmware: Vec<String>,
-    /// Firmware that modules may want and that is here, but for which there was no room.
-    pub(crate) no_room: Vec<String>,
-    /// How many files of firmware modules may want that are not here.
+    /// Firmware files that modules may need, but that were left out because of the maximum size.
+    pub(crate) left_out_firmware: Vec<String>,
+    /// The number of firmware files that modules may need and that are not installed.
     pub(crate) missing_firmware: usize,
 }
 
-/// Makes the initial file system for `kernel`, with `program` as its only one and firmware from these directories.
+/// Builds the initrd for `kernel`, with `program` as its only program and firmware from these directories.
 pub(crate) fn initrd(
     kernel: &Kernel,
     program: &Path,
@@ -55,14 +53,14 @@ pub(crate) fn initrd(
     for (name, module) in select::modules(&kernel.modules)? {
         archive.file(&format!("{DIRECTORY}/{name}.ko"), module.bytes);
         wanted.extend(module.firmware);
-        table.0.insert(name, module.told);
+        table.0.insert(name, module.metadata);
     }
     let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
     archive.program(PROGRAM, bytes);
     archive.file(TABLE, serde_json::to_vec(&table)?);
     let kernel_bytes = fs::metadata(&kernel.image)?.len();
     let mut initrd = archive.compressed()?;
-    let room = MOST_BYTES.saturating_sub(kernel_bytes + initrd.len() as u64);
+    let room = MAX_BYTES.saturating_sub(kernel_bytes + initrd.len() as u64);
     let found = firmware::find(&wanted, firmware, room)?;
     let mut names = Vec::new();
     for (name, bytes) in found.files {
@@ -76,7 +74,7 @@ pub(crate) fn initrd(
         initrd,
         modules: table.0.len(),
         firmware: names,
-        no_room: found.no_room,
+        left_out_firmware: found.left_out,
         missing_firmware: found.missing,
     })
 }
@@ -86,10 +84,10 @@ mod tests {
     use super::*;
     use kernel::tests::image;
 
-    /// A module as far as it is read here: an ELF file whose one section besides the names says this.
-    fn module(says: &str) -> Vec<u8> {
+    /// A module with the parts that are read here: an ELF file with the section `.modinfo`.
+    fn module(modinfo: &str) -> Vec<u8> {
         const NAMES: &[u8] = b"\0.modinfo\0.shstrtab\0";
-        let (says_at, names_at) = (64, 64 + says.len());
+        let (modinfo_at, names_at) = (64, 64 + modinfo.len());
         let table_at = names_at + NAMES.len();
         let mut elf = vec![0; 64];
         elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
@@ -97,7 +95,7 @@ mod tests {
         (elf[16], elf[18], elf[20]) = (1, 62, 1);
         elf[40..48].copy_from_slice(&(table_at as u64).to_le_bytes());
         (elf[52], elf[58], elf[60], elf[62]) = (64, 64, 3, 2);
-        elf.extend(says.as_bytes());
+        elf.extend(modinfo.as_bytes());
         elf.extend(NAMES);
         let section = |name: u32, kind: u32, at: usize, length: usize| {
             let mut header = [0; 64];
@@ -108,13 +106,13 @@ mod tests {
             header
         };
         elf.extend([0; 64]);
-        elf.extend(section(1, 1, says_at, says.len()));
+        elf.extend(section(1, 1, modinfo_at, modinfo.len()));
         elf.extend(section(10, 3, names_at, NAMES.len()));
         elf
     }
 
     #[test]
-    fn modules_firmware_and_program_are_put_together() {
+    fn the_initrd_has_modules_firmware_and_program() {
         let dir = tempfile::tempdir().unwrap();
         let write = |path: &str, bytes: &[u8]| {
             let path = dir.path().join(path);

@@ -1,4 +1,4 @@
-//! Which modules a machine may need before it has an operating system: what reaches the network, and what shows disks.
+//! Selects the modules that the agent may need: drivers for network and disks.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,8 +14,8 @@ use super::{
 };
 use crate::agent::modules::KernelModule;
 
-/// Directories under `kernel/` whose modules are taken, with all below them.
-const TAKEN: [&str; 27] = [
+/// Directories and modules under `kernel/` that are included.
+const INCLUDED: [&str; 27] = [
     "drivers/net/ethernet",
     "drivers/net/vmxnet3",
     "drivers/net/hyperv",
@@ -45,8 +45,8 @@ const TAKEN: [&str; 27] = [
     "net/packet",
 ];
 
-/// What lies in them and is left out: kinds of attachment that no machine boots from, switches, targets, tests.
-const LEFT_OUT: [&str; 8] = [
+/// Parts of them that are excluded: drivers for switches, SCSI targets and tests, and attachments that no machine boots from.
+const EXCLUDED: [&str; 8] = [
     "drivers/net/ethernet/mellanox/mlxsw",
     "drivers/net/ethernet/marvell/prestera",
     "drivers/scsi/pcmcia",
@@ -57,72 +57,74 @@ const LEFT_OUT: [&str; 8] = [
     "drivers/scsi/cxgbi",
 ];
 
-/// A module as it is taken.
 #[derive(Debug, Clone)]
 pub(super) struct SelectedModule {
-    pub(super) told: KernelModule,
+    pub(super) metadata: KernelModule,
     pub(super) firmware: Vec<String>,
     pub(super) bytes: Vec<u8>,
 }
 
-/// The modules of the kernel in `dir` that are taken, by name, with all that they need.
+/// The selected modules of the kernel in `dir`, by name, with all their dependencies.
 pub(super) fn modules(dir: &Path) -> Result<BTreeMap<String, SelectedModule>> {
     let mut files = BTreeMap::new();
     find(&dir.join("kernel"), &mut files)?;
-    let taken = files.iter().filter(|(_, path)| is_taken(dir, path));
-    let mut due: Vec<String> = taken.map(|(name, _)| name.clone()).collect();
-    let mut picked = BTreeMap::new();
-    let mut seen = BTreeSet::new();
-    while let Some(name) = due.pop() {
-        // What is built into the kernel has no file.
-        let Some(path) = files.get(&name).filter(|_| seen.insert(name.clone())) else {
+    let included = files.iter().filter(|(_, path)| is_included(dir, path));
+    let mut queue: Vec<String> = included.map(|(name, _)| name.clone()).collect();
+    let mut selected = BTreeMap::new();
+    let mut visited = BTreeSet::new();
+    while let Some(name) = queue.pop() {
+        // Modules that are built into the kernel have no file.
+        let Some(path) = files.get(&name).filter(|_| visited.insert(name.clone())) else {
             continue;
         };
         let module = read(path)?;
-        due.extend(module.told.needs.iter().cloned());
-        picked.insert(name, module);
+        queue.extend(module.metadata.needs.iter().cloned());
+        selected.insert(name, module);
     }
     anyhow::ensure!(
-        !picked.is_empty(),
-        "`{}` has no module that a machine needs",
+        !selected.is_empty(),
+        "`{}` has none of the required modules",
         dir.display()
     );
-    Ok(picked)
+    Ok(selected)
 }
 
 fn read(path: &Path) -> Result<SelectedModule> {
     let bytes = unpack::read(path)?;
-    let told = Modinfo::read(&bytes);
-    let told = told.with_context(|| format!("cannot read `{}`", path.display()))?;
-    let mut needs = told.before;
-    needs.extend(told.depends);
-    // What is no pattern of a device ("fs-ext4", "net-pf-17") is asked for by the kernel itself, which starts no program here.
-    let aliases = told.aliases.into_iter().filter(|alias| alias.contains(':'));
+    let modinfo = Modinfo::read(&bytes);
+    let modinfo = modinfo.with_context(|| format!("cannot read `{}`", path.display()))?;
+    let mut needs = modinfo.soft_depends;
+    needs.extend(modinfo.depends);
+    // Other aliases ("fs-ext4", "net-pf-17") are for modprobe, which does not exist in the microkernel.
+    let aliases = modinfo
+        .aliases
+        .into_iter()
+        .filter(|alias| alias.contains(':'));
     Ok(SelectedModule {
-        told: KernelModule {
+        metadata: KernelModule {
             aliases: aliases.collect(),
             needs,
         },
-        firmware: told.firmware,
+        firmware: modinfo.firmware,
         bytes,
     })
 }
 
-fn is_taken(dir: &Path, path: &Path) -> bool {
+fn is_included(dir: &Path, path: &Path) -> bool {
     let Ok(path) = path.strip_prefix(dir.join("kernel")) else {
         return false;
     };
-    // Without `.ko` and what it was compressed with, so that one module can be named.
+    // Without `.ko` and the extension of a compression, so that a list can contain a single module.
     let text = path.to_string_lossy();
     let text = text.split_once(".ko").map_or(&*text, |(name, _)| name);
-    let lies_in = |place: &&str| {
+    let is_in = |place: &&str| {
         let rest = text.strip_prefix(*place);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    TAKEN.iter().any(lies_in) && !LEFT_OUT.iter().any(lies_in)
+    INCLUDED.iter().any(is_in) && !EXCLUDED.iter().any(is_in)
 }
 
-/// Every module under a directory by its name.
+/// Finds all modules under a directory, by name.
 fn find(dir: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
     let entries = fs::read_dir(dir).with_context(|| format!("cannot read `{}`", dir.display()))?;
     for entry in entries {
@@ -136,9 +138,9 @@ fn find(dir: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let name = unpack::ENDINGS
+        let name = unpack::EXTENSIONS
             .iter()
-            .find_map(|ending| file.strip_suffix(&format!(".ko{ending}")));
+            .find_map(|extension| file.strip_suffix(&format!(".ko{extension}")));
         if let Some(name) = name {
             files.insert(modinfo::name(name), path);
         }
@@ -151,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_whole_names() {
+    fn the_lists_contain_whole_path_components() {
         let cases = [
             ("drivers/net/ethernet/intel/e1000e/e1000e.ko", true),
             ("drivers/net/virtio_net.ko.xz", true),
@@ -164,7 +166,7 @@ mod tests {
         for (path, expected) in cases {
             let dir = Path::new("/lib/modules/6.1");
             assert_eq!(
-                is_taken(dir, &dir.join("kernel").join(path)),
+                is_included(dir, &dir.join("kernel").join(path)),
                 expected,
                 "{path}"
             );

@@ -1,32 +1,35 @@
-//! Files that a distribution compressed.
+//! Decompresses a distribution's modules and firmware files.
 
 use std::{fs, io::Read, path::Path};
 
 use anyhow::{Context, Result};
 
-/// The longest file that is unpacked, in bytes: far more than any module or firmware has.
-const LONGEST: u64 = 256 << 20;
+/// The maximum size of a decompressed file in bytes, far above that of any module or firmware.
+const MAX_FILE_BYTES: u64 = 256 << 20;
 
-/// How a compressed file's name may end.
-pub(super) const ENDINGS: [&str; 4] = ["", ".xz", ".zst", ".gz"];
+/// The extensions of compressed files, and that of an uncompressed one.
+pub(super) const EXTENSIONS: [&str; 4] = ["", ".xz", ".zst", ".gz"];
 
-/// What is in a file, unpacked by its name's ending.
+/// Reads a file and decompresses it according to its extension.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let bytes = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    let ending = path.extension().unwrap_or_default().to_string_lossy();
-    unpacked(&bytes, &ending).with_context(|| format!("cannot unpack `{}`", path.display()))
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    unpacked(&bytes, &extension).with_context(|| format!("cannot decompress `{}`", path.display()))
 }
 
-fn unpacked(bytes: &[u8], ending: &str) -> Result<Vec<u8>> {
-    let reader: Box<dyn Read> = match ending {
+fn unpacked(bytes: &[u8], extension: &str) -> Result<Vec<u8>> {
+    let reader: Box<dyn Read> = match extension {
         "xz" => Box::new(lzma_rust2::XzReader::new(bytes, true)),
         "zst" => Box::new(ruzstd::decoding::StreamingDecoder::new(bytes)?),
         "gz" => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
         _ => return Ok(bytes.into()),
     };
     let mut unpacked = Vec::new();
-    reader.take(LONGEST + 1).read_to_end(&mut unpacked)?;
-    anyhow::ensure!(unpacked.len() as u64 <= LONGEST, "it is too long");
+    reader.take(MAX_FILE_BYTES + 1).read_to_end(&mut unpacked)?;
+    anyhow::ensure!(
+        unpacked.len() as u64 <= MAX_FILE_BYTES,
+        "the file is too large"
+    );
     Ok(unpacked)
 }
 
@@ -34,7 +37,7 @@ fn unpacked(bytes: &[u8], ending: &str) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// The text `a module`, as the programs `xz`, `zstd` and `gzip` compress it.
+    /// The text `a module` compressed with `xz`, `zstd` and `gzip`.
     const COMPRESSED: [(&str, &[u8]); 3] = [
         (
             "xz",
@@ -49,20 +52,24 @@ mod tests {
     ];
 
     #[test]
-    fn what_is_compressed_is_unpacked_and_what_is_cut_short_is_not() {
-        for (ending, bytes) in COMPRESSED {
-            assert_eq!(unpacked(bytes, ending).unwrap(), b"a module", "{ending}");
+    fn complete_files_are_decompressed_and_truncated_ones_are_an_error() {
+        for (extension, bytes) in COMPRESSED {
+            assert_eq!(
+                unpacked(bytes, extension).unwrap(),
+                b"a module",
+                "{extension}"
+            );
             assert!(
-                unpacked(&bytes[..bytes.len() / 2], ending).is_err(),
-                "{ending}"
+                unpacked(&bytes[..bytes.len() / 2], extension).is_err(),
+                "{extension}"
             );
         }
     }
 
     #[test]
-    fn what_is_broken_says_so() {
-        for ending in ["xz", "zst", "gz"] {
-            assert!(unpacked(b"nonsense", ending).is_err(), "{ending}");
+    fn corrupt_data_is_an_error() {
+        for extension in ["xz", "zst", "gz"] {
+            assert!(unpacked(b"nonsense", extension).is_err(), "{extension}");
         }
         assert_eq!(unpacked(b"as it is", "ko").unwrap(), b"as it is");
     }

@@ -154,7 +154,7 @@ fn what_is_missing_is_named() {
         ],
     );
     assert!(
-        !good && said.contains("has no modules of the kernel's release, 6."),
+        !good && said.contains("has no modules for the kernel's release, 6."),
         "{said}"
     );
     if !Path::new("/lib/modules").is_dir() {

@@ -1,6 +1,6 @@
-//! The address of the machine's management controller, asked of the controller itself (IPMI 2.0).
+//! Queries the IP address of the machine's management controller (IPMI 2.0).
 //!
-//! A controller may take its time, so it is asked once, beside everything else.
+//! A controller may take seconds to answer, so it is queried once, in a thread of its own.
 
 use std::{
     ffi::c_long,
@@ -15,16 +15,16 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
-/// Where the kernel's driver is.
+/// The device of the kernel's driver.
 const DEVICE: &str = "/dev/ipmi0";
 
-/// How long a controller may take for one answer, in milliseconds.
-const PATIENCE: u16 = 2_000;
+/// The timeout of one request in milliseconds.
+const TIMEOUT_MS: u16 = 2_000;
 
-/// The channels that may lead to a network (IPMI 2.0, table 6-1).
+/// The channels that may be LAN channels (IPMI 2.0, table 6-1).
 const CHANNELS: std::ops::RangeInclusive<u8> = 1..=11;
 
-/// Transport: Get LAN Configuration Parameters (23.2), its parameter IP Address.
+/// Network function Transport, command Get LAN Configuration Parameters (23.2), parameter IP Address.
 const TRANSPORT: u8 = 0x0c;
 const GET_LAN: u8 = 0x02;
 const ADDRESS: u8 = 3;
@@ -33,7 +33,7 @@ const ADDRESS: u8 = 3;
 const SEND: libc::c_ulong = request(0b10, size_of::<IpmiRequest>(), 13);
 const RECEIVE: libc::c_ulong = request(0b11, size_of::<IpmiReceived>(), 11);
 
-/// The number of an ioctl of the driver's (asm-generic/ioctl.h): its direction, the size of what it takes, its own number.
+/// The request number of an ioctl of the driver (asm-generic/ioctl.h): direction, size of the argument, number.
 const fn request(direction: libc::c_ulong, size: usize, number: libc::c_ulong) -> libc::c_ulong {
     direction << 30 | (size as libc::c_ulong) << 16 | (b'i' as libc::c_ulong) << 8 | number
 }
@@ -66,14 +66,14 @@ struct IpmiReceived {
     message: IpmiMessage,
 }
 
-/// `struct ipmi_system_interface_addr`: the controller of this machine itself.
+/// `struct ipmi_system_interface_addr`: this machine's controller.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct IpmiAddress {
     kind: libc::c_int,
     channel: libc::c_short,
     lun: u8,
-    // The driver may answer with a longer address.
+    // The driver may return a longer address.
     rest: [u8; 32],
 }
 
@@ -84,7 +84,7 @@ const OWN: IpmiAddress = IpmiAddress {
     rest: [0; 32],
 };
 
-/// The controller's address; none where there is no controller, or none that has an address.
+/// The controller's IP address; `None` without a controller or an address.
 pub(in crate::agent) fn address() -> Option<String> {
     let device = OpenOptions::new()
         .read(true)
@@ -92,17 +92,17 @@ pub(in crate::agent) fn address() -> Option<String> {
         .open(DEVICE)
         .ok()?;
     for channel in CHANNELS {
-        // One that does not answer will not for another channel either.
-        let answer = ask(&device, &[channel, ADDRESS, 0, 0]).ok()?;
-        if let Some(address) = read(&answer) {
+        // If it does not answer for one channel, it does not for another.
+        let answer = request_lan_parameter(&device, &[channel, ADDRESS, 0, 0]).ok()?;
+        if let Some(address) = parse(&answer) {
             return Some(address.to_string());
         }
     }
     None
 }
 
-/// What an answer says: its completion code, a revision, and the address; of a channel that leads nowhere none.
-fn read(answer: &[u8]) -> Option<Ipv4Addr> {
+/// Parses an answer: completion code, revision, address. A channel that is not a LAN channel has no address.
+fn parse(answer: &[u8]) -> Option<Ipv4Addr> {
     let [0, _, a, b, c, d] = *answer else {
         return None;
     };
@@ -110,11 +110,11 @@ fn read(answer: &[u8]) -> Option<Ipv4Addr> {
     (!address.is_unspecified()).then_some(address)
 }
 
-fn ask(device: &File, data: &[u8]) -> io::Result<Vec<u8>> {
+fn request_lan_parameter(device: &File, data: &[u8]) -> io::Result<Vec<u8>> {
     let (mut to, mut data) = (OWN, data.to_vec());
     let mut request = IpmiRequest {
         address: &raw mut to,
-        // Without the rest: the driver knows this kind of address by 8 bytes.
+        // Without `rest`: the driver expects 8 bytes for this type of address.
         address_length: 8,
         id: 1,
         message: IpmiMessage {
@@ -126,7 +126,7 @@ fn ask(device: &File, data: &[u8]) -> io::Result<Vec<u8>> {
     };
     control(device, SEND, &raw mut request)?;
     let mut waiting = [PollFd::new(device.as_fd(), PollFlags::POLLIN)];
-    if poll(&mut waiting, PollTimeout::from(PATIENCE))? == 0 {
+    if poll(&mut waiting, PollTimeout::from(TIMEOUT_MS))? == 0 {
         return Err(io::ErrorKind::TimedOut.into());
     }
     let (mut from, mut buffer) = (OWN, [0; 64]);
@@ -162,8 +162,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_requests_are_those_of_the_driver() {
-        // As linux/ipmi.h has them on a machine of 64 bits.
+    fn the_request_numbers_are_those_of_the_driver() {
+        // As defined in linux/ipmi.h on 64-bit machines.
         assert_eq!((SEND, RECEIVE), (0x8028_690d, 0xc030_690b));
     }
 
@@ -177,7 +177,7 @@ mod tests {
             (&[], None),
         ];
         for (answer, expected) in cases {
-            assert_eq!(read(answer), expected.map(Ipv4Addr::from), "{answer:?}");
+            assert_eq!(parse(answer), expected.map(Ipv4Addr::from), "{answer:?}");
         }
     }
 }

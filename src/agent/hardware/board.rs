@@ -1,18 +1,18 @@
-//! The board: who made it, its firmware, what is plugged into it.
+//! Facts of the board: vendor, product, firmware, PCI devices.
 
 use std::{collections::BTreeSet, path::Path};
 
 use super::{SystemRoot, text};
 use crate::model::{Facts, Platform};
 
-/// The variable that says whether Secure Boot is on (UEFI specification, 3.3): four bytes of attributes, one of value.
+/// The variable of Secure Boot (UEFI specification, 3.3): four bytes of attributes, one byte of value.
 pub(super) const SECURE_BOOT: &str =
     "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
-/// The class of display controllers.
-const DISPLAY: &str = "03";
+/// The PCI class of display controllers.
+const DISPLAY_CLASS: &str = "03";
 
-/// Names of hypervisors by what their boards call themselves.
+/// Hypervisors by words in the names of their boards.
 const HYPERVISORS: [(&str, &str); 8] = [
     ("qemu", "qemu"),
     ("vmware", "vmware"),
@@ -24,7 +24,7 @@ const HYPERVISORS: [(&str, &str); 8] = [
     ("kvm", "kvm"),
 ];
 
-pub(super) fn tell(root: &SystemRoot, facts: &mut Facts) {
+pub(super) fn add_facts(root: &SystemRoot, facts: &mut Facts) {
     let dmi = |name: &str| root.text(&format!("sys/class/dmi/id/{name}"));
     facts.manufacturer = dmi("sys_vendor");
     facts.product = dmi("product_name");
@@ -42,7 +42,7 @@ pub(super) fn tell(root: &SystemRoot, facts: &mut Facts) {
     facts.virtualization = Some(hypervisor(root, facts));
 }
 
-/// Whether Secure Boot is on; where its variable cannot be read under UEFI, that is not known.
+/// Whether Secure Boot is on; `None` if UEFI's variable cannot be read.
 fn secure_boot(variable: &Path, is_efi: bool) -> Option<bool> {
     match std::fs::read(variable) {
         Ok(bytes) => bytes.get(4).map(|value| *value == 1),
@@ -66,8 +66,8 @@ fn hypervisor(root: &SystemRoot, facts: &Facts) -> String {
     known.map_or("unknown", |(_, name)| name).into()
 }
 
-/// What is plugged into PCI.
-pub(super) fn tell_pci(root: &SystemRoot, facts: &mut Facts) {
+/// Adds the PCI devices and their classes.
+pub(super) fn add_pci_facts(root: &SystemRoot, facts: &mut Facts) {
     let (mut devices, mut gpus, mut classes) = (Vec::new(), Vec::new(), BTreeSet::new());
     for device in root.entries("sys/bus/pci/devices") {
         let digits = |name: &str| {
@@ -77,11 +77,11 @@ pub(super) fn tell_pci(root: &SystemRoot, facts: &mut Facts) {
         let (Some(vendor), Some(id)) = (digits("vendor"), digits("device")) else {
             continue;
         };
-        // The class and its subclass; the rest says how a driver talks to it (PCI code and ID assignment, 1.1).
+        // The class and subclass, without the programming interface (PCI code and ID assignment, 1.1).
         let class = digits("class").and_then(|class| class.get(..4).map(str::to_owned));
         if class
             .as_deref()
-            .is_some_and(|class| class.starts_with(DISPLAY))
+            .is_some_and(|class| class.starts_with(DISPLAY_CLASS))
         {
             gpus.push(format!("{vendor}:{id}"));
         }

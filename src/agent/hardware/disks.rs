@@ -1,4 +1,4 @@
-//! Disks.
+//! Facts of the disks.
 
 use std::{
     fs::{self, File},
@@ -9,40 +9,40 @@ use std::{
 use super::{SystemRoot, entries, name, number, signature, text};
 use crate::{agent::partitions, model::DiskFact};
 
-/// What a device that is no such disk is called at its beginning.
-const OTHERS: [&str; 9] = [
+/// Prefixes of block devices that are not disks.
+const NOT_DISKS: [&str; 9] = [
     "loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd", "mtdblock",
 ];
 
-/// A disk, and what a choice among several goes by beside its facts.
+/// A disk, with properties for choosing one beside its facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DetectedDisk {
     pub(crate) fact: DiskFact,
-    /// Whether it is a card or a stick.
+    /// Whether it is removable, such as a memory card or USB stick.
     pub(crate) is_removable: bool,
-    /// The names that udev would give it under `/dev/disk/by-id`, as far as the kernel tells what they are made of.
+    /// The names that udev would create under `/dev/disk/by-id`, if the kernel provides their parts.
     pub(crate) links: Vec<String>,
 }
 
-/// Every disk, also those that can be taken out.
+/// All disks, including removable ones.
 pub(in crate::agent) fn disks(root: &SystemRoot) -> Vec<DetectedDisk> {
     let devices = root.entries("sys/block").into_iter();
     devices.filter_map(|device| disk(root, &device)).collect()
 }
 
-/// The bytes of a sector of a disk.
+/// The size of a disk's sectors in bytes.
 pub(in crate::agent) fn sector(root: &SystemRoot, path: &str) -> u64 {
     let name = path.trim_start_matches("/dev/");
-    let told = number(&root.at(&format!("sys/block/{name}/queue/logical_block_size")));
-    told.unwrap_or(512)
+    let size = number(&root.at(&format!("sys/block/{name}/queue/logical_block_size")));
+    size.unwrap_or(512)
 }
 
 fn disk(root: &SystemRoot, device: &Path) -> Option<DetectedDisk> {
     let name = name(device);
-    let is_other = OTHERS.iter().any(|other| name.starts_with(other));
+    let is_other = NOT_DISKS.iter().any(|other| name.starts_with(other));
     let sectors = number(&device.join("size")).unwrap_or(0);
     let is_removable = number(&device.join("removable")) == Some(1);
-    // The kernel hides the paths of a multipath NVMe disk, and a slot without a medium has no size.
+    // Skipped: the hidden paths of a multipath NVMe disk, and card readers without a medium, which have size zero.
     if is_other || sectors == 0 || number(&device.join("hidden")) == Some(1) {
         return None;
     }
@@ -51,11 +51,11 @@ fn disk(root: &SystemRoot, device: &Path) -> Option<DetectedDisk> {
         path: format!("/dev/{name}"),
         model: text(&device.join("device/model")),
         serial: serial(device),
-        // The kernel counts in 512 bytes whatever the disk's own sectors are.
+        // The kernel counts units of 512 bytes, whatever the disk's sector size is.
         size_bytes: sectors.checked_mul(512),
         rotational: number(&device.join("queue/rotational")).map(|rotational| rotational == 1),
         transport: transport(&target.to_string_lossy(), &name),
-        contents: Some(what_is_on(root, device, &name)),
+        contents: Some(contents(root, device, &name)),
     };
     Some(DetectedDisk {
         is_removable,
@@ -64,37 +64,37 @@ fn disk(root: &SystemRoot, device: &Path) -> Option<DetectedDisk> {
     })
 }
 
-/// The names that udev's rules make (60-persistent-storage.rules of systemd).
+/// The names that udev's rules create (60-persistent-storage.rules of systemd).
 fn links(device: &Path, fact: &DiskFact) -> Vec<String> {
-    let worded = |text: &str| text.split_whitespace().collect::<Vec<_>>().join("_");
-    let serial = fact.serial.as_deref().map(worded);
-    let both = fact.model.as_deref().map(worded).zip(serial.clone());
-    let by_maker = match fact.transport.as_deref() {
+    let joined = |text: &str| text.split_whitespace().collect::<Vec<_>>().join("_");
+    let serial = fact.serial.as_deref().map(joined);
+    let both = fact.model.as_deref().map(joined).zip(serial.clone());
+    let by_model = match fact.transport.as_deref() {
         Some("virtio") => serial.map(|serial| format!("virtio-{serial}")),
         Some("nvme") => both.map(|(model, serial)| format!("nvme-{model}_{serial}")),
         Some("sata") => both.map(|(model, serial)| format!("ata-{model}_{serial}")),
         _ => None,
     };
-    let wide = ["wwid", "device/wwid"];
-    let wide = wide.iter().find_map(|path| text(&device.join(path)));
-    let by_name = wide.and_then(|wide| match wide.split_once('.') {
+    let wwid = ["wwid", "device/wwid"];
+    let wwid = wwid.iter().find_map(|path| text(&device.join(path)));
+    let by_name = wwid.and_then(|wwid| match wwid.split_once('.') {
         Some(("naa", number)) => Some(format!("wwn-0x{number}")),
-        Some(("eui" | "nvme", _)) => Some(format!("nvme-{wide}")),
+        Some(("eui" | "nvme", _)) => Some(format!("nvme-{wwid}")),
         _ => None,
     });
-    by_maker.into_iter().chain(by_name).collect()
+    by_model.into_iter().chain(by_name).collect()
 }
 
-/// Whether a partition of a disk is of a type that a hypervisor, a pool or an array has.
-pub(in crate::agent) fn has_others(root: &SystemRoot, path: &str) -> bool {
+/// Whether a disk has a partition of a type that belongs to a hypervisor, a storage pool or an array.
+pub(in crate::agent) fn has_protected_partitions(root: &SystemRoot, path: &str) -> bool {
     let mut head = vec![0; partitions::HEAD];
     let read = File::open(root.at(path)).and_then(|mut file| file.read_exact(&mut head));
-    // One that cannot be read, or is shorter than any disk, is told by what is on it.
-    read.is_ok() && partitions::has_others(&head)
+    // An unreadable disk is reported through its contents.
+    read.is_ok() && partitions::has_protected_partitions(&head)
 }
 
 fn serial(device: &Path) -> Option<String> {
-    // virtio, then NVMe, then SCSI's page of vital product data: four bytes of header (SPC-4, 7.8.15).
+    // virtio, then NVMe, then SCSI's vital product data page, which has a header of four bytes (SPC-4, 7.8.15).
     let plain = ["serial", "device/serial"];
     let plain = plain.iter().find_map(|path| text(&device.join(path)));
     plain.or_else(|| {
@@ -104,7 +104,7 @@ fn serial(device: &Path) -> Option<String> {
     })
 }
 
-/// How a disk is attached, by the way through the devices to it.
+/// A disk's transport, from its path in the device tree.
 fn transport(path: &str, name: &str) -> Option<String> {
     let passes = |word: &str| path.contains(word);
     let transport = match () {
@@ -124,14 +124,14 @@ fn transport(path: &str, name: &str) -> Option<String> {
     Some(transport.into())
 }
 
-/// What is on a disk: its partition table and what signs in each partition, or what signs on the whole disk.
-fn what_is_on(root: &SystemRoot, device: &Path, name: &str) -> String {
-    let on = |name: &str| {
+/// The contents of a disk: its partition table and the signature of each partition, or the signature of the whole disk.
+fn contents(root: &SystemRoot, device: &Path, name: &str) -> String {
+    let signature_of = |name: &str| {
         let path = root.at(&format!("dev/{name}"));
         let opened = File::open(&path);
         opened.and_then(|mut file| signature::signature(&mut file))
     };
-    let whole = match on(name) {
+    let whole = match signature_of(name) {
         Ok(whole) => whole,
         Err(error) => return format!("unreadable: {}", error.kind()),
     };
@@ -140,7 +140,7 @@ fn what_is_on(root: &SystemRoot, device: &Path, name: &str) -> String {
         .filter(|path| path.join("partition").exists());
     let mut found: Vec<&str> = Vec::new();
     for partition in partitions {
-        match on(&self::name(&partition)) {
+        match signature_of(&self::name(&partition)) {
             Ok(Some(signature)) => found.push(signature),
             Ok(None) => found.push("unknown"),
             Err(_) => found.push("unreadable"),
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_to_a_disk_tells_its_transport() {
+    fn the_path_of_a_disk_has_its_transport() {
         let cases = [
             (
                 "/sys/devices/pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0/block/sda",

@@ -1,4 +1,4 @@
-//! Memory: what is plugged in, by the firmware's tables; where those say nothing, what the kernel has.
+//! Facts of the memory: the modules in the SMBIOS tables; without those, the kernel's total.
 
 use std::fs;
 
@@ -7,12 +7,12 @@ use dmidecode::{EntryPoint, Structure};
 use super::SystemRoot;
 use crate::model::Facts;
 
-/// "32 GiB less 1 MiB or more; see the extended size" (SMBIOS 3.7, 7.18.5).
+/// The size is in the field of the extended size (SMBIOS 3.7, 7.18.5).
 const EXTENDED: u16 = 0x7fff;
-/// Set where the size is in KiB.
+/// The bit that is set if the size is in KiB.
 const IN_KIB: u16 = 0x8000;
 
-pub(super) fn tell(root: &SystemRoot, facts: &mut Facts) {
+pub(super) fn add_facts(root: &SystemRoot, facts: &mut Facts) {
     match modules(root) {
         Some(sizes) if !sizes.is_empty() => {
             facts.memory_mib = Some(sizes.iter().sum());
@@ -22,14 +22,14 @@ pub(super) fn tell(root: &SystemRoot, facts: &mut Facts) {
     }
 }
 
-/// The size of each memory module in place, in MiB; none when the tables cannot be read.
+/// The sizes of the installed memory modules in MiB; `None` if the tables cannot be read.
 fn modules(root: &SystemRoot) -> Option<Vec<u64>> {
     let table = |name: &str| fs::read(root.at(&format!("sys/firmware/dmi/tables/{name}"))).ok();
     let entry = EntryPoint::search(&table("smbios_entry_point")?).ok()?;
     let tables = table("DMI")?;
     let mut sizes = Vec::new();
     for structure in entry.structures(&tables) {
-        // With one module that cannot be read the sum would be wrong.
+        // Without every module the sum would be wrong.
         if let Structure::MemoryDevice(device) = structure.ok()? {
             sizes.extend(device.size.and_then(|size| mib(size, device.extended_size)));
         }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_in_mib_whatever_unit_a_table_has() {
+    fn sizes_are_converted_to_mib() {
         let cases = [
             (0, 0, None),
             (16384, 0, Some(16384)),

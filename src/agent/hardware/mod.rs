@@ -1,7 +1,7 @@
-//! What the hardware is: facts, read from what the kernel shows of it under `/sys`, `/proc` and `/dev`.
+//! Reads the machine's facts from `/sys`, `/proc` and `/dev`.
 //!
-//! A fact that cannot be read is left out. Nothing here changes anything, and no disk is read further than the places where
-//! partition tables and file systems sign.
+//! A fact that cannot be read is omitted. Nothing is changed, and disks are only read where partition tables and file
+//! systems have their signatures.
 
 mod bmc;
 mod board;
@@ -16,13 +16,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(super) use bmc::address as controller;
-pub(super) use disks::{DetectedDisk, disks, has_others, sector};
-pub(super) use nics::{Nic, cards};
+pub(super) use bmc::address as bmc_address;
+pub(super) use disks::{DetectedDisk, disks, has_protected_partitions, sector};
+pub(super) use nics::{Nic, nics};
 
 use crate::model::Facts;
 
-/// Where the kernel shows the hardware; tests have a directory of their own.
+/// The root directory of `/sys`, `/proc` and `/dev`; tests use another one.
 #[derive(Debug, Clone)]
 pub(crate) struct SystemRoot(PathBuf);
 
@@ -35,40 +35,40 @@ impl SystemRoot {
         self.0.join(path.trim_start_matches('/'))
     }
 
-    /// What is in a small file, without the space around it; none when it cannot be read or is empty.
+    /// The trimmed contents of a small file; `None` if it is empty or cannot be read.
     fn text(&self, path: &str) -> Option<String> {
         text(&self.at(path))
     }
 
-    /// The entries of a directory in the order of their names; none when it cannot be read.
+    /// The entries of a directory, sorted; empty if it cannot be read.
     fn entries(&self, path: &str) -> Vec<PathBuf> {
         entries(&self.at(path))
     }
 }
 
-/// What the board says of itself, which is read at once.
+/// The facts of the board, which are available at once.
 pub(super) fn board(root: &SystemRoot) -> Facts {
     let mut facts = Facts::default();
-    board::tell(root, &mut facts);
+    board::add_facts(root, &mut facts);
     facts
 }
 
-/// All facts that this machine shows now; `neighbour` knows who is at the other end of a card.
+/// All facts of this machine; `neighbour` returns the LLDP neighbour of a NIC.
 pub(super) fn facts(root: &SystemRoot, neighbour: impl Fn(&Nic) -> Option<String>) -> Facts {
     let mut facts = board(root);
-    board::tell_pci(root, &mut facts);
-    processor::tell(root, &mut facts);
-    memory::tell(root, &mut facts);
-    facts.nics = Some(nics::nics(root, neighbour));
-    let stays = disks(root).into_iter().filter(|disk| !disk.is_removable);
-    facts.disks = Some(stays.map(|disk| disk.fact).collect());
+    board::add_pci_facts(root, &mut facts);
+    processor::add_facts(root, &mut facts);
+    memory::add_facts(root, &mut facts);
+    facts.nics = Some(nics::nic_facts(root, neighbour));
+    let fixed = disks(root).into_iter().filter(|disk| !disk.is_removable);
+    facts.disks = Some(fixed.map(|disk| disk.fact).collect());
     facts
 }
 
-/// The modalias of every device that the kernel knows of.
+/// The modaliases of all devices that the kernel has found.
 pub(super) fn modaliases(root: &SystemRoot) -> Vec<String> {
     let mut modaliases = Vec::new();
-    // A device without a driver is shown by its bus alone, so the tree is walked, not the drivers.
+    // Devices without a driver only appear in the device tree, so the whole tree is read.
     let mut dirs = vec![root.at("sys/devices")];
     while let Some(dir) = dirs.pop() {
         modaliases.extend(text(&dir.join("modalias")));
@@ -81,7 +81,7 @@ pub(super) fn modaliases(root: &SystemRoot) -> Vec<String> {
 }
 
 fn text(path: &Path) -> Option<String> {
-    // Much of /sys is not there on every machine, or answers with an error: then the fact is not known.
+    // Many files of /sys do not exist on every machine, or return an error: then the fact is unknown.
     let text = fs::read(path).ok()?;
     let text = String::from_utf8_lossy(&text);
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
@@ -89,7 +89,7 @@ fn text(path: &Path) -> Option<String> {
 }
 
 fn number(path: &Path) -> Option<u64> {
-    // As above: what is no number is not known.
+    // As above: an invalid number is unknown.
     text(path)?.parse().ok()
 }
 
@@ -97,20 +97,20 @@ fn entries(path: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(path) else {
         return Vec::new();
     };
-    // An entry that went away meanwhile is no device any more.
+    // An error means that the device disappeared meanwhile.
     let mut entries: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     entries.sort();
     entries
 }
 
-/// The last part of a path, or of where a link leads.
+/// The last component of a path.
 fn name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
     name.to_string_lossy().into_owned()
 }
 
-/// Where a link leads, by its last part: a device's driver, for one.
-fn leads_to(path: &Path) -> Option<String> {
+/// The last component of a link's target, such as a device's driver.
+fn link_target(path: &Path) -> Option<String> {
     fs::read_link(path).ok().map(|target| name(&target))
 }
 

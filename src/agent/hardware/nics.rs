@@ -1,12 +1,12 @@
-//! Network cards: those with hardware behind them.
+//! Physical NICs.
 
-use super::{SystemRoot, leads_to, name, number, text};
+use super::{SystemRoot, link_target, name, number, text};
 use crate::model::{Mac, NicFact};
 
-/// Ethernet, in the kernel's numbers (`ARPHRD_ETHER`).
+/// The kernel's number for Ethernet (`ARPHRD_ETHER`).
 const ETHERNET: u64 = 1;
 
-/// A card and what the kernel calls it.
+/// A NIC with its name and index in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Nic {
     pub(crate) name: String,
@@ -15,18 +15,19 @@ pub(crate) struct Nic {
     pub(crate) has_link: bool,
 }
 
-/// The cards of this machine in the order of their names.
-pub(crate) fn cards(root: &SystemRoot) -> Vec<Nic> {
-    let mut cards = Vec::new();
+/// The NICs of this machine, sorted by name.
+pub(crate) fn nics(root: &SystemRoot) -> Vec<Nic> {
+    let mut nics = Vec::new();
     for path in root.entries("sys/class/net") {
-        // Loopback, bridges and the like have no device.
-        let is_card = path.join("device").exists() && number(&path.join("type")) == Some(ETHERNET);
+        // Loopback, bridges and other virtual interfaces have no device.
+        let is_physical =
+            path.join("device").exists() && number(&path.join("type")) == Some(ETHERNET);
         let index = number(&path.join("ifindex")).and_then(|index| u32::try_from(index).ok());
         let mac = text(&path.join("address")).and_then(|mac| mac.parse().ok());
-        if let (true, Some(index), Some(mac)) = (is_card, index, mac) {
-            // A card that is down answers with an error instead of a number.
+        if let (true, Some(index), Some(mac)) = (is_physical, index, mac) {
+            // For a disabled NIC, reading this is an error.
             let has_link = number(&path.join("carrier")) == Some(1);
-            cards.push(Nic {
+            nics.push(Nic {
                 name: name(&path),
                 index,
                 mac,
@@ -34,21 +35,24 @@ pub(crate) fn cards(root: &SystemRoot) -> Vec<Nic> {
             });
         }
     }
-    cards
+    nics
 }
 
-/// The facts of each card; `neighbour` knows who is at its other end.
-pub(super) fn nics(root: &SystemRoot, neighbour: impl Fn(&Nic) -> Option<String>) -> Vec<NicFact> {
-    let told = |card: Nic| {
-        let path = root.at(&format!("sys/class/net/{}", card.name));
+/// The facts of each NIC; `neighbour` returns its LLDP neighbour.
+pub(super) fn nic_facts(
+    root: &SystemRoot,
+    neighbour: impl Fn(&Nic) -> Option<String>,
+) -> Vec<NicFact> {
+    let fact = |nic: Nic| {
+        let path = root.at(&format!("sys/class/net/{}", nic.name));
         NicFact {
-            mac: card.mac,
-            driver: leads_to(&path.join("device/driver")),
-            // Without a link some drivers say -1, which is no speed.
+            mac: nic.mac,
+            driver: link_target(&path.join("device/driver")),
+            // Without a link some drivers return -1.
             speed_mbit: number(&path.join("speed")),
-            link: Some(card.has_link),
-            lldp: neighbour(&card),
+            link: Some(nic.has_link),
+            lldp: neighbour(&nic),
         }
     };
-    cards(root).into_iter().map(told).collect()
+    nics(root).into_iter().map(fact).collect()
 }

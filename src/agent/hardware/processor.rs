@@ -1,15 +1,15 @@
-//! Processors.
+//! Facts of the processors.
 
 use std::collections::BTreeSet;
 
 use super::SystemRoot;
 use crate::model::Facts;
 
-pub(super) fn tell(root: &SystemRoot, facts: &mut Facts) {
-    let told = root.text("proc/cpuinfo").unwrap_or_default();
+pub(super) fn add_facts(root: &SystemRoot, facts: &mut Facts) {
+    let cpuinfo = root.text("proc/cpuinfo").unwrap_or_default();
     let (mut sockets, mut cores, mut threads) = (BTreeSet::new(), BTreeSet::new(), 0);
     let mut socket = "0";
-    for line in told.lines() {
+    for line in cpuinfo.lines() {
         let Some((key, value)) = line.split_once(':') else {
             continue;
         };
@@ -27,7 +27,7 @@ pub(super) fn tell(root: &SystemRoot, facts: &mut Facts) {
             _ => {}
         }
     }
-    // A kernel that shows no topology has one socket, and each of its processors is a core.
+    // Without topology in the file: one socket, and each processor is a core.
     facts.sockets = (threads > 0).then(|| sockets.len().max(1) as u64);
     let cores = if cores.is_empty() {
         threads

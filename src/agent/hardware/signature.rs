@@ -1,25 +1,25 @@
-//! What is on a disk or a partition, by how it signs.
+//! Detects the contents of a disk or partition by signatures.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// One way to sign: these bytes at this place.
+/// A signature: these bytes at this offset.
 struct DiskSignature {
     at: SignatureOffset,
     bytes: &'static [u8],
     name: &'static str,
 }
 
-/// A place on a device.
+/// An offset on a device.
 #[derive(Clone, Copy)]
 enum SignatureOffset {
-    /// So many bytes from its beginning.
+    /// From the beginning of the device.
     Start(u64),
-    /// So many bytes before its end, which is first rounded down to a multiple of `step`.
+    /// Before the end of the device, rounded down to a multiple of `step`.
     End { before: u64, step: u64 },
 }
 
 impl SignatureOffset {
-    /// The same from the beginning of a device of this size.
+    /// The offset from the beginning of a device of this size.
     fn of(self, size: u64) -> u64 {
         match self {
             SignatureOffset::Start(at) => at,
@@ -33,28 +33,28 @@ const fn sign(name: &'static str, at: u64, bytes: &'static [u8]) -> DiskSignatur
     DiskSignature { at, bytes, name }
 }
 
-/// An array's signature where it lies at the end.
-const fn array(before: u64, step: u64) -> DiskSignature {
+/// A RAID signature at the end of the device.
+const fn raid_at_end(before: u64, step: u64) -> DiskSignature {
     let at = SignatureOffset::End { before, step };
     DiskSignature {
         at,
-        bytes: ARRAY,
+        bytes: RAID_MAGIC,
         name: "md",
     }
 }
 
-/// What Linux's arrays sign with, little-endian.
-const ARRAY: &[u8] = &[0xfc, 0x4e, 0x2b, 0xa9];
+/// The magic number of Linux RAID, little-endian.
+const RAID_MAGIC: &[u8] = &[0xfc, 0x4e, 0x2b, 0xa9];
 
-/// In the order in which they count: what spans several disks or belongs to a hypervisor before plain file systems, those before
-/// partition tables.
-const SIGNS: [DiskSignature; 23] = [
+/// The signatures; the first match counts. Volume managers, arrays and hypervisors come before plain file systems, and these
+/// before partition tables.
+const SIGNATURES: [DiskSignature; 23] = [
     sign("lvm", 0x218, b"LVM2 001"),
-    // Its formats 1.1, 1.0, 0.90 and 1.2.
-    sign("md", 0, ARRAY),
-    array(8 << 10, 4 << 10),
-    array(64 << 10, 64 << 10),
-    sign("md", 4096, ARRAY),
+    // The metadata formats 1.1, 1.0, 0.90 and 1.2.
+    sign("md", 0, RAID_MAGIC),
+    raid_at_end(8 << 10, 4 << 10),
+    raid_at_end(64 << 10, 64 << 10),
+    sign("md", 4096, RAID_MAGIC),
     sign("luks", 0, b"LUKS\xba\xbe"),
     sign("vmfs", 0x10_0000, &[0x0d, 0xd0, 0x01, 0xc0]),
     sign("vmfs", 0x20_0000, &[0x5e, 0xf1, 0xab, 0x2f]),
@@ -76,10 +76,10 @@ const SIGNS: [DiskSignature; 23] = [
     sign("dos", 510, &[0x55, 0xaa]),
 ];
 
-/// Tells how this signs; none when it does not.
+/// The name of the first signature on the device; `None` if there is none.
 pub(super) fn signature(device: &mut (impl Read + Seek)) -> io::Result<Option<&'static str>> {
     let size = device.seek(SeekFrom::End(0))?;
-    for sign in &SIGNS {
+    for sign in &SIGNATURES {
         if has(device, size, sign.at.of(size), sign.bytes)? {
             return Ok(Some(sign.name));
         }
@@ -92,7 +92,7 @@ fn has(device: &mut (impl Read + Seek), size: u64, at: u64, bytes: &[u8]) -> io:
     if end > size {
         return Ok(false);
     }
-    // A block device is read in whole sectors; the kernel's cache does that.
+    // Unaligned reads are allowed: the kernel's cache reads whole sectors.
     device.seek(SeekFrom::Start(at))?;
     let mut found = vec![0; bytes.len()];
     device.read_exact(&mut found)?;
@@ -112,18 +112,18 @@ mod tests {
     }
 
     #[test]
-    fn what_signs_is_told() {
-        for sign in &SIGNS {
+    fn every_signature_is_detected() {
+        for sign in &SIGNATURES {
             let at = sign.at.of(4 << 20);
             let disk = signed(usize::try_from(at).unwrap(), sign.bytes);
             assert_eq!(signature(&mut Cursor::new(disk)).unwrap(), Some(sign.name));
         }
-        let near_end = signed((4 << 20) - 8192, ARRAY);
+        let near_end = signed((4 << 20) - 8192, RAID_MAGIC);
         assert_eq!(signature(&mut Cursor::new(near_end)).unwrap(), Some("md"));
     }
 
     #[test]
-    fn what_is_empty_or_short_does_not_sign() {
+    fn an_empty_or_short_device_has_no_signature() {
         for size in [0, 1, 511, 512, 4095, 1 << 20] {
             assert_eq!(
                 signature(&mut Cursor::new(vec![0; size])).unwrap(),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hypervisors_file_system_counts_more_than_the_table_before_it() {
+    fn a_hypervisors_file_system_takes_precedence_over_a_partition_table() {
         let mut disk = signed(510, &[0x55, 0xaa]);
         disk[0x10_0000..0x10_0004].copy_from_slice(&[0x0d, 0xd0, 0x01, 0xc0]);
         assert_eq!(signature(&mut Cursor::new(disk)).unwrap(), Some("vmfs"));

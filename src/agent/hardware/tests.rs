@@ -1,11 +1,11 @@
-//! Machines made of files, and what is told of them.
+//! Tests of facts, with directories in place of `/sys`, `/proc` and `/dev`.
 
 use std::{fs, os::unix::fs::symlink};
 
 use super::*;
 use crate::model::Platform;
 
-/// A machine made of files.
+/// A directory with the files of a machine.
 struct FakeMachine(tempfile::TempDir);
 
 impl FakeMachine {
@@ -51,7 +51,7 @@ core id\t\t: 0
 ";
 
 #[test]
-fn a_whole_machine_is_told() {
+fn all_facts_of_a_machine_are_read() {
     let machine = FakeMachine::new();
     machine
         .write("sys/class/dmi/id/sys_vendor", "QEMU\n")
@@ -177,7 +177,7 @@ fn a_whole_machine_is_told() {
 }
 
 #[test]
-fn a_machine_that_shows_nothing_has_few_facts() {
+fn a_machine_without_files_has_few_facts() {
     let facts = FakeMachine::new().facts();
     assert_eq!(facts.firmware, Some(Platform::Pcbios));
     assert_eq!(
@@ -188,7 +188,7 @@ fn a_machine_that_shows_nothing_has_few_facts() {
 }
 
 #[test]
-fn devices_are_found_behind_each_other() {
+fn modaliases_of_nested_devices_are_found() {
     let machine = FakeMachine::new();
     machine
         .write("sys/devices/pci0000:00/0000:00:03.0/modalias", "pci:v1\n")

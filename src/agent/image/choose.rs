@@ -1,6 +1,6 @@
-//! The disk that an image goes to, as `disk` and `keep` say, and what keeps a disk from being overwritten.
+//! Chooses the disk for an image by the keys `disk` and `keep`, and protects disks from being overwritten.
 //!
-//! The same rules as in `templates/common/disk.sh.j2`, which shells run; a machine that is in doubt writes nothing.
+//! The rules are those of the shell script `templates/common/disk.sh.j2`. If the choice is ambiguous, nothing is written.
 
 use std::cmp::Reverse;
 
@@ -9,34 +9,33 @@ use crate::{
     model::{DiskPick, ImageTarget},
 };
 
-/// Why no disk is chosen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::agent) enum DiskChoiceError {
-    #[error("no disk fits")]
+    #[error("no disk matches")]
     None,
-    #[error("several disks fit: say which one in `disk`")]
+    #[error("several disks match: select one with `disk`")]
     Several,
-    #[error("several disks of the same size fit: say which one in `disk`")]
+    #[error("several disks of the same size match: select one with `disk`")]
     SameSize,
     #[error(
-        "the disk holds a VMFS, a ZFS pool or an array: `wipe = true` in `disk` allows to overwrite it"
+        "the disk contains a VMFS, a ZFS pool or a RAID array: set `wipe = true` in `disk` to overwrite it"
     )]
-    HoldsOthers,
-    #[error("what is on the disk cannot be read: `wipe = true` in `disk` allows to overwrite it")]
+    Protected,
+    #[error("the contents of the disk cannot be read: set `wipe = true` in `disk` to overwrite it")]
     Unreadable,
-    #[error("`keep` names `{0}`, and this agent does not know which disk that is")]
+    #[error("`keep` has `{0}`, which this agent cannot match to a disk")]
     UnknownKeep(String),
 }
 
-/// Chooses the disk. `has_others` looks whether a partition of it is of a type that others need.
+/// Chooses the disk. `has_protected_partitions` checks the types of its partitions.
 pub(in crate::agent) fn choose<'a>(
     choice: &ImageTarget,
     disks: &'a [DetectedDisk],
-    has_others: impl Fn(&DetectedDisk) -> bool,
+    has_protected_partitions: impl Fn(&DetectedDisk) -> bool,
 ) -> Result<&'a DetectedDisk, DiskChoiceError> {
-    // A name of udev's that is none of those known here may mean any disk.
+    // An unknown udev name may be that of any disk.
     let is_unknown = |kept: &&String| {
-        kept.starts_with("/dev/disk/") && !disks.iter().any(|disk| is_called(disk, kept))
+        kept.starts_with("/dev/disk/") && !disks.iter().any(|disk| has_path(disk, kept))
     };
     if let Some(kept) = choice.keep.iter().find(is_unknown) {
         return Err(DiskChoiceError::UnknownKeep(kept.clone()));
@@ -56,7 +55,7 @@ pub(in crate::agent) fn choose<'a>(
         [first, ..] => first,
     };
     if !choice.wipe {
-        guard(chosen, has_others)?;
+        guard(chosen, has_protected_partitions)?;
     }
     Ok(chosen)
 }
@@ -67,41 +66,43 @@ fn size(disk: &DetectedDisk) -> u64 {
 
 fn fits(choice: &ImageTarget, disk: &DetectedDisk) -> bool {
     let fact = &disk.fact;
-    let is_asked = |asked: &str, has: bool| asked.is_empty() || has;
-    let is_kept = |kept: &String| is_called(disk, kept) || fact.serial.as_ref() == Some(kept);
+    let matches = |wanted: &str, has: bool| wanted.is_empty() || has;
+    let is_kept = |kept: &String| has_path(disk, kept) || fact.serial.as_ref() == Some(kept);
     let is_named = !choice.path.is_empty() || !choice.serial.is_empty();
     !choice.keep.iter().any(is_kept)
-        && is_asked(&choice.path, is_called(disk, &choice.path))
-        && is_asked(
+        && matches(&choice.path, has_path(disk, &choice.path))
+        && matches(
             &choice.serial,
             fact.serial.as_deref() == Some(choice.serial.as_str()),
         )
-        && is_asked(
+        && matches(
             &choice.model,
             fact.model.as_deref() == Some(choice.model.as_str()),
         )
-        // A card or a stick is only taken by whoever names it.
+        // A removable disk must be named.
         && (is_named || !disk.is_removable)
         && size(disk) >= choice.min_bytes.max(1)
 }
 
-/// Whether a path is this disk's: the device itself, or one of the links that udev would make to it.
-fn is_called(disk: &DetectedDisk, path: &str) -> bool {
+/// Whether this is the path of the disk's device, or of a link that udev would create.
+fn has_path(disk: &DetectedDisk, path: &str) -> bool {
     let link = path.strip_prefix("/dev/disk/by-id/");
     path == disk.fact.path || link.is_some_and(|link| disk.links.iter().any(|known| known == link))
 }
 
-/// What a disk or a part of it holds that others may need.
-const OTHERS: [&str; 3] = ["vmfs", "zfs", "md"];
+/// Contents that protect a disk.
+const PROTECTED_CONTENTS: [&str; 3] = ["vmfs", "zfs", "md"];
 
 fn guard(
     disk: &DetectedDisk,
-    has_others: impl Fn(&DetectedDisk) -> bool,
+    has_protected_partitions: impl Fn(&DetectedDisk) -> bool,
 ) -> Result<(), DiskChoiceError> {
     let contents = disk.fact.contents.as_deref().unwrap_or("unreadable");
     let mut words = contents.split([':', ',']).map(str::trim);
-    if words.clone().any(|word| OTHERS.contains(&word)) || has_others(disk) {
-        return Err(DiskChoiceError::HoldsOthers);
+    if words.clone().any(|word| PROTECTED_CONTENTS.contains(&word))
+        || has_protected_partitions(disk)
+    {
+        return Err(DiskChoiceError::Protected);
     }
     match words.any(|word| word == "unreadable") {
         true => Err(DiskChoiceError::Unreadable),
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_disk_is_the_one_that_is_asked_for_or_none() {
+    fn the_disk_must_match_and_be_unambiguous() {
         let choice = || ImageTarget::default();
         let two = || vec![disk("sda", 10, "gpt: ext"), disk("sdb", 20, "empty")];
         type Case<'a> = (
@@ -319,17 +320,17 @@ mod tests {
     }
 
     #[test]
-    fn what_others_need_is_kept_unless_wipe_is_set() {
+    fn protected_contents_are_kept_unless_wipe_is_set() {
         let parts = disk("sdp", 10, "gpt: unknown");
-        let has_others = |disk: &DetectedDisk| disk.fact.path == "/dev/sdp";
+        let has_protected_partitions = |disk: &DetectedDisk| disk.fact.path == "/dev/sdp";
         let cases = [
-            (disk("sda", 10, "zfs"), DiskChoiceError::HoldsOthers),
+            (disk("sda", 10, "zfs"), DiskChoiceError::Protected),
             (
                 disk("sda", 10, "gpt: vfat, vmfs"),
-                DiskChoiceError::HoldsOthers,
+                DiskChoiceError::Protected,
             ),
-            (disk("sda", 10, "dos: md, md"), DiskChoiceError::HoldsOthers),
-            (parts, DiskChoiceError::HoldsOthers),
+            (disk("sda", 10, "dos: md, md"), DiskChoiceError::Protected),
+            (parts, DiskChoiceError::Protected),
             (
                 disk("sda", 10, "unreadable: timed out"),
                 DiskChoiceError::Unreadable,
@@ -341,13 +342,16 @@ mod tests {
         ];
         for (disk, expected) in cases {
             let disks = [disk];
-            let found = choose(&ImageTarget::default(), &disks, has_others);
+            let found = choose(&ImageTarget::default(), &disks, has_protected_partitions);
             assert_eq!(found, Err(expected), "{disks:?}");
             let wipe = ImageTarget {
                 wipe: true,
                 ..ImageTarget::default()
             };
-            assert!(choose(&wipe, &disks, has_others).is_ok(), "{disks:?}");
+            assert!(
+                choose(&wipe, &disks, has_protected_partitions).is_ok(),
+                "{disks:?}"
+            );
         }
     }
 }

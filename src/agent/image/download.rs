@@ -1,5 +1,5 @@
-//! An image from a server, piece by piece: one that breaks off is asked for again where it broke off, so that a server which
-//! starts anew in between is not noticed.
+//! Downloads an image in parts. A part that fails is requested again, so that a restart of the server does not interrupt the
+//! download.
 
 use std::{
     cell::Cell,
@@ -15,125 +15,127 @@ use ureq::{
     http::{Response, StatusCode},
 };
 
-use crate::agent::{backoff, server::asker};
+use crate::agent::{backoff, server::http_client};
 
-/// How much is asked for at a time, in bytes.
-const PIECE: u64 = 8 << 20;
+/// The size of one part in bytes.
+const PART_BYTES: u64 = 8 << 20;
 
-/// For how long a piece is asked for again: of a server that does not answer, and of one that says no, which may have
-/// just started.
-const PATIENCE: Duration = Duration::from_secs(600);
-const REFUSED: Duration = Duration::from_secs(60);
+/// How long a part is requested again if the server does not answer.
+const UNREACHABLE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a part is requested again if the server answers with an error, which it may do while it starts.
+const ERROR_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An image on a server.
 pub(in crate::agent) struct RemoteImage {
     agent: Agent,
     url: String,
-    /// How much is asked for at a time, in bytes.
-    step: u64,
-    /// For how long a piece is asked for again, and where the server says no.
-    patience: (Duration, Duration),
-    /// What tells one content from another, as the first answer said it.
+    /// The size of one part in bytes.
+    part_bytes: u64,
+    /// How long a part is requested again: without an answer, and with an error as the answer.
+    timeouts: (Duration, Duration),
+    /// The `ETag` or `Last-Modified` of the first response.
     version: Option<String>,
-    /// How many bytes there are, once that is known.
+    /// The length in bytes, once known.
     length: Option<u64>,
 }
 
-/// The bytes of an image, in order.
+/// The bytes of an image.
 pub(in crate::agent) struct ImageStream {
-    /// How many bytes there are.
+    /// The length in bytes.
     pub(in crate::agent) length: u64,
-    pieces: Receiver<io::Result<Vec<u8>>>,
-    piece: io::Cursor<Vec<u8>>,
-    /// How many were read; whoever shows progress looks at it.
+    parts: Receiver<io::Result<Vec<u8>>>,
+    part: io::Cursor<Vec<u8>>,
+    /// The number of bytes read, shared for the display of progress.
     pub(in crate::agent) read: Rc<Cell<u64>>,
 }
 
-/// Why a piece did not come.
+/// Why a part was not received.
 enum FetchError {
-    /// It may come the next time.
-    For(String),
-    /// The server says no; it may say something else soon.
+    /// The server did not answer, or the response was incomplete.
+    Unreachable(String),
+    /// The server answered with an error, which may be temporary.
     Refused(String),
-    /// It will not.
-    ForGood(String),
+    /// A retry cannot succeed.
+    Permanent(String),
 }
 
 impl RemoteImage {
     pub(in crate::agent) fn new(url: &str) -> RemoteImage {
         RemoteImage {
-            agent: asker(Duration::from_secs(120)),
+            agent: http_client(Duration::from_secs(120)),
             url: url.into(),
-            step: PIECE,
-            patience: (PATIENCE, REFUSED),
+            part_bytes: PART_BYTES,
+            timeouts: (UNREACHABLE_TIMEOUT, ERROR_TIMEOUT),
             version: None,
             length: None,
         }
     }
 
-    /// Begins to fetch it. The next piece is fetched while one is used.
+    /// Starts the download. The next part is fetched while the current one is read.
     pub(in crate::agent) fn open(mut self) -> io::Result<ImageStream> {
-        let first = self.piece(0)?;
+        let first = self.fetch_part(0)?;
         let length = self.length.unwrap_or(first.len() as u64);
-        let (sender, pieces) = sync_channel(1);
+        let (sender, parts) = sync_channel(1);
         let from = first.len() as u64;
-        thread::Builder::new().spawn(move || self.rest(from, length, &sender))?;
+        thread::Builder::new().spawn(move || self.fetch_rest(from, length, &sender))?;
         Ok(ImageStream {
             length,
-            pieces,
-            piece: io::Cursor::new(first),
+            parts,
+            part: io::Cursor::new(first),
             read: Rc::default(),
         })
     }
 
-    fn rest(mut self, mut at: u64, length: u64, sender: &SyncSender<io::Result<Vec<u8>>>) {
+    fn fetch_rest(mut self, mut at: u64, length: u64, sender: &SyncSender<io::Result<Vec<u8>>>) {
         while at < length {
-            let piece = self.piece(at);
-            let is_last = piece.is_err();
-            at += piece.as_ref().map_or(0, |piece| piece.len() as u64);
-            // Nobody wants the rest when the image could not be used.
-            if sender.send(piece).is_err() || is_last {
+            let part = self.fetch_part(at);
+            let is_last = part.is_err();
+            at += part.as_ref().map_or(0, |part| part.len() as u64);
+            // The receiver is dropped if the image could not be used.
+            if sender.send(part).is_err() || is_last {
                 return;
             }
         }
     }
 
-    /// The piece that begins at `at`, however often it has to be asked for.
-    fn piece(&mut self, at: u64) -> io::Result<Vec<u8>> {
+    /// Fetches the part at this offset, with retries.
+    fn fetch_part(&mut self, at: u64) -> io::Result<Vec<u8>> {
         let begun = Instant::now();
         let mut failures = 0;
         loop {
             failures += 1;
-            match self.ask(at) {
-                Ok(piece) => return Ok(piece),
-                Err(FetchError::ForGood(why)) => return Err(io::Error::other(why)),
-                Err(FetchError::For(why)) if begun.elapsed() >= self.patience.0 => {
-                    return Err(io::Error::other(why));
+            match self.request(at) {
+                Ok(part) => return Ok(part),
+                Err(FetchError::Permanent(reason)) => return Err(io::Error::other(reason)),
+                Err(FetchError::Unreachable(reason)) if begun.elapsed() >= self.timeouts.0 => {
+                    return Err(io::Error::other(reason));
                 }
-                Err(FetchError::Refused(why)) if begun.elapsed() >= self.patience.1 => {
-                    return Err(io::Error::other(why));
+                Err(FetchError::Refused(reason)) if begun.elapsed() >= self.timeouts.1 => {
+                    return Err(io::Error::other(reason));
                 }
                 Err(_) => thread::sleep(backoff::after(failures)),
             }
         }
     }
 
-    fn ask(&mut self, at: u64) -> Result<Vec<u8>, FetchError> {
-        let range = format!("bytes={at}-{}", at + self.step - 1);
+    fn request(&mut self, at: u64) -> Result<Vec<u8>, FetchError> {
+        let range = format!("bytes={at}-{}", at + self.part_bytes - 1);
         let answer = self.agent.get(&self.url).header("Range", range).call();
-        let mut answer = answer.map_err(|error| FetchError::For(error.to_string()))?;
-        let expected = self.heard(&answer, at)?;
-        let mut piece = Vec::new();
-        let read = answer.body_mut().as_reader().read_to_end(&mut piece);
-        read.map_err(|error| FetchError::For(error.to_string()))?;
-        match piece.len() as u64 == expected {
-            true => Ok(piece),
-            false => Err(FetchError::For("it broke off".into())),
+        let mut answer = answer.map_err(|error| FetchError::Unreachable(error.to_string()))?;
+        let expected = self.check_headers(&answer, at)?;
+        let mut part = Vec::new();
+        let read = answer.body_mut().as_reader().read_to_end(&mut part);
+        read.map_err(|error| FetchError::Unreachable(error.to_string()))?;
+        match part.len() as u64 == expected {
+            true => Ok(part),
+            false => Err(FetchError::Unreachable(
+                "the response was incomplete".into(),
+            )),
         }
     }
 
-    /// Takes note of what an answer says of the whole; returns how many bytes it has itself.
-    fn heard(&mut self, answer: &Response<ureq::Body>, at: u64) -> Result<u64, FetchError> {
+    /// Checks that a response has the requested part of the same image; returns the length of the part.
+    fn check_headers(&mut self, answer: &Response<ureq::Body>, at: u64) -> Result<u64, FetchError> {
         let text = |name: &str| {
             let value = answer.headers().get(name);
             value
@@ -143,24 +145,24 @@ impl RemoteImage {
         match answer.status() {
             StatusCode::PARTIAL_CONTENT => {}
             StatusCode::OK => {
-                let why = "its server sends no parts of it (`Range`)";
-                return Err(FetchError::ForGood(why.into()));
+                let reason = "its server does not support range requests";
+                return Err(FetchError::Permanent(reason.into()));
             }
-            // It is not there, or not so much of it.
-            status => return Err(FetchError::Refused(format!("the server says {status}"))),
+            // The image does not exist, or is shorter.
+            status => return Err(FetchError::Refused(format!("the server answered {status}"))),
         }
         let range = text("content-range").and_then(|range| read_range(&range));
         let Some((from, to, length)) = range.filter(|(from, ..)| *from == at) else {
-            return Err(FetchError::ForGood(
-                "its server sends other parts than it is asked for".into(),
+            return Err(FetchError::Permanent(
+                "its server sent another range than requested".into(),
             ));
         };
         let version = text("etag").or_else(|| text("last-modified"));
         let changed = self.length.is_some_and(|before| before != length)
             || (self.length.is_some() && self.version != version);
         if changed {
-            return Err(FetchError::ForGood(
-                "it was changed while it was fetched".into(),
+            return Err(FetchError::Permanent(
+                "it changed during the download".into(),
             ));
         }
         (self.length, self.version) = (Some(length), version);
@@ -180,14 +182,14 @@ fn read_range(text: &str) -> Option<(u64, u64, u64)> {
 impl Read for ImageStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let read = self.piece.read(buffer)?;
+            let read = self.part.read(buffer)?;
             self.read.set(self.read.get() + read as u64);
             if read > 0 || buffer.is_empty() || self.read.get() >= self.length {
                 return Ok(read);
             }
-            let next = self.pieces.recv();
-            let gone = |_| io::Error::other("nobody fetches it any more");
-            self.piece = io::Cursor::new(next.map_err(gone)??);
+            let next = self.parts.recv();
+            let ended = |_| io::Error::other("the download thread ended");
+            self.part = io::Cursor::new(next.map_err(ended)??);
         }
     }
 }
@@ -212,7 +214,7 @@ mod tests {
             for (number, client) in listener.incoming().enumerate() {
                 let mut client = client.unwrap();
                 if let Some(at) = range(&client) {
-                    // A client that had enough is gone.
+                    // The client may have closed the connection.
                     drop(client.write_all(&answer(number, at, &whole)));
                 }
             }
@@ -250,8 +252,8 @@ mod tests {
     fn read(answer: FakeAnswer) -> io::Result<Vec<u8>> {
         let whole: Vec<u8> = (0..35).collect();
         let mut image = RemoteImage::new(&server(whole, answer));
-        image.step = 10;
-        image.patience = (Duration::from_secs(20), Duration::ZERO);
+        image.part_bytes = 10;
+        image.timeouts = (Duration::from_secs(20), Duration::ZERO);
         let mut stream = image.open()?;
         assert_eq!(stream.length, 35);
         let mut read = Vec::new();
@@ -260,16 +262,16 @@ mod tests {
         Ok(read)
     }
 
-    fn why(answer: FakeAnswer) -> String {
+    fn error_of(answer: FakeAnswer) -> String {
         read(answer).unwrap_err().to_string()
     }
 
     #[test]
-    fn an_image_comes_in_parts_and_goes_on_where_it_broke_off() {
+    fn an_image_is_downloaded_in_parts_with_retries() {
         let expected: Vec<u8> = (0..35).collect();
         let whole = read(|_, at, whole| part(at, whole, "a")).unwrap();
         assert_eq!(whole, expected);
-        // Nobody answers the first, the third breaks off, the fifth has no body.
+        // No response to the first request; the third is incomplete; the fifth has no body.
         let broken = read(|number, at, whole| {
             let whole = part(at, whole, "a");
             match number {
@@ -283,16 +285,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_this_image_is_not_taken() {
-        let changed = why(|_, at, whole| part(at, whole, if at < 20 { "a" } else { "b" }));
-        assert_eq!(changed, "it was changed while it was fetched");
-        let longer = why(|_, at, whole| part(at, &whole[..if at < 20 { 35 } else { 30 }], "a"));
-        assert_eq!(longer, "it was changed while it was fetched");
-        let whole = why(|_, _, _| b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab".into());
-        assert_eq!(whole, "its server sends no parts of it (`Range`)");
-        let other = why(|_, _, whole| part(5, whole, "a"));
-        assert_eq!(other, "its server sends other parts than it is asked for");
-        let missing = why(|_, _, _| b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into());
-        assert_eq!(missing, "the server says 404 Not Found");
+    fn a_different_image_is_an_error() {
+        let changed = error_of(|_, at, whole| part(at, whole, if at < 20 { "a" } else { "b" }));
+        assert_eq!(changed, "it changed during the download");
+        let longer =
+            error_of(|_, at, whole| part(at, &whole[..if at < 20 { 35 } else { 30 }], "a"));
+        assert_eq!(longer, "it changed during the download");
+        let whole = error_of(|_, _, _| b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab".into());
+        assert_eq!(whole, "its server does not support range requests");
+        let other = error_of(|_, _, whole| part(5, whole, "a"));
+        assert_eq!(other, "its server sent another range than requested");
+        let missing =
+            error_of(|_, _, _| b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into());
+        assert_eq!(missing, "the server answered 404 Not Found");
     }
 }

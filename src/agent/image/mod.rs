@@ -1,7 +1,7 @@
-//! Writing a disk image: the right disk, all of it or nothing that boots, and a seed beside it.
+//! Writes a disk image: chooses the disk, downloads, unpacks and verifies the image, and adds a seed partition.
 //!
-//! The image's first MiB is written last. Until then the disk's own is clear, and so is its last, so that a machine that
-//! loses its power, its server or its image in between does not boot what is half written.
+//! The image's first MiB is written last. Until then the first and the last MiB of the disk are zeros, so that a machine
+//! does not boot an incomplete image after a loss of power, server or image.
 
 mod choose;
 mod seed;

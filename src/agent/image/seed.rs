@@ -1,4 +1,4 @@
-//! The seed: a small volume from which cloud-init's data source NoCloud reads what the machine is to be.
+//! Creates the seed volume: the configuration for cloud-init's data source NoCloud.
 
 use std::{
     collections::BTreeMap,
@@ -7,13 +7,13 @@ use std::{
 
 use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
 
-/// The size of the volume, in bytes: as much as FAT12 takes without ado.
+/// The size of the volume in bytes, small enough for FAT12.
 pub(in crate::agent) const SIZE: usize = 4 << 20;
 
-/// What cloud-init looks for.
+/// The volume label for which cloud-init searches.
 const LABEL: [u8; 11] = *b"CIDATA     ";
 
-/// Makes the volume of the files, by name.
+/// Creates the volume with these files.
 pub(in crate::agent) fn volume(files: &BTreeMap<String, Vec<u8>>) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; SIZE];
     let options = FormatVolumeOptions::new()
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_an_error() {
+    fn files_larger_than_the_volume_are_an_error() {
         let files = BTreeMap::from([("user-data".to_owned(), vec![0; SIZE])]);
         assert!(volume(&files).is_err());
     }

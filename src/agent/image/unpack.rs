@@ -1,4 +1,4 @@
-//! An image as it is written to the disk, however it is packed.
+//! Decompresses an image.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -8,29 +8,32 @@ use ruzstd::decoding::{
     errors::{FrameDecoderError, ReadFrameHeaderError},
 };
 
-/// How an image begins that is packed so (the formats' own specifications; RFC 8878, RFC 1952).
+/// Magic numbers of the supported compressions (the formats' specifications; RFC 8878, RFC 1952).
 const XZ: &[u8] = b"\xfd7zXZ\0";
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 const GZIP: &[u8] = b"\x1f\x8b";
 
-/// How images begin that no disk boots from as they are.
-const OTHERS: [(&[u8], &str); 4] = [
+/// Magic numbers of formats that must be converted to a raw image.
+const UNSUPPORTED_FORMATS: [(&[u8], &str); 4] = [
     (b"QFI\xfb", "qcow2"),
     (b"KDMV", "vmdk"),
     (b"vhdxfile", "vhdx"),
     (b"PK\x03\x04", "zip"),
 ];
 
-/// The farthest that zstd may look back, in bytes: what `zstd --ultra -22` does. All of it is in memory.
-const WINDOW: u64 = 128 << 20;
+/// The maximum window of zstd in bytes: that of `zstd --ultra -22`. It is held in memory.
+const MAX_WINDOW_BYTES: u64 = 128 << 20;
 
-/// Unpacks what `packed` holds, by how it begins.
+/// Decompresses `packed`; the format is detected from its first bytes.
 pub(super) fn unpacked<'a>(packed: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let mut packed = BufReader::with_capacity(1 << 16, packed);
     let begins = packed.fill_buf()?;
-    if let Some((_, kind)) = OTHERS.iter().find(|(magic, _)| begins.starts_with(magic)) {
+    if let Some((_, kind)) = UNSUPPORTED_FORMATS
+        .iter()
+        .find(|(magic, _)| begins.starts_with(magic))
+    {
         let message =
-            format!("the image is {kind}; `qemu-img convert -O raw` makes a raw one of it");
+            format!("the image is in {kind} format; convert it with `qemu-img convert -O raw`");
         return Err(io::Error::new(io::ErrorKind::Unsupported, message));
     }
     Ok(if begins.starts_with(XZ) {
@@ -44,28 +47,28 @@ pub(super) fn unpacked<'a>(packed: impl Read + 'a) -> io::Result<Box<dyn Read + 
     })
 }
 
-/// The frames of a zstd file, one after the other.
+/// Decompresses all frames of a zstd file.
 struct ZstdFrames<R> {
     packed: BufReader<R>,
     decoder: FrameDecoder,
-    is_inside: bool,
+    is_in_frame: bool,
 }
 
 impl<R: Read> ZstdFrames<R> {
     fn new(packed: BufReader<R>) -> Self {
         let mut decoder = FrameDecoder::new();
-        decoder.set_max_window_size(WINDOW);
+        decoder.set_max_window_size(MAX_WINDOW_BYTES);
         ZstdFrames {
             packed,
             decoder,
-            is_inside: false,
+            is_in_frame: false,
         }
     }
 
-    /// Begins the next frame, if there is one.
-    fn begin(&mut self) -> io::Result<()> {
+    /// Starts the next frame, or skips a skippable one.
+    fn start_frame(&mut self) -> io::Result<()> {
         match self.decoder.reset(&mut self.packed) {
-            Ok(()) => self.is_inside = true,
+            Ok(()) => self.is_in_frame = true,
             Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
                 length,
                 ..
@@ -88,17 +91,17 @@ impl<R: Read> Read for ZstdFrames<R> {
             if self.decoder.can_collect() > 0 {
                 return self.decoder.read(buffer);
             }
-            if self.is_inside && !self.decoder.is_finished() {
+            if self.is_in_frame && !self.decoder.is_finished() {
                 let some = BlockDecodingStrategy::UptoBlocks(1);
                 let decoded = self.decoder.decode_blocks(&mut self.packed, some);
                 decoded.map_err(io::Error::other)?;
                 continue;
             }
-            self.is_inside = false;
+            self.is_in_frame = false;
             if self.packed.fill_buf()?.is_empty() {
                 return Ok(0);
             }
-            self.begin()?;
+            self.start_frame()?;
         }
     }
 }
@@ -115,7 +118,7 @@ mod tests {
         Ok(whole)
     }
 
-    /// What the programs `xz`, `zstd` and `gzip` make of the text `a module`, each twice in a row; zstd with a frame to skip between.
+    /// The text `a module` compressed with `xz`, `zstd` and `gzip`, each twice in a row; zstd with a skippable frame between.
     fn packed() -> [(&'static str, Vec<u8>); 3] {
         let xz: &[u8] = b"\xfd7zXZ\0\0\x04\xe6\xd6\xb4\x46\x02\0\x21\x01\x16\0\0\0\x74\x2f\xe5\xa3\x01\0\x07a module\0\
             \x75\xac\xe2\x58\xf7\xa0\xfc\xe4\0\x01\x20\x08\xbb\x19\xd9\xbb\x1f\xb6\xf3\x7d\x01\0\0\0\0\x04YZ";
@@ -132,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_unpacked_by_how_it_begins() {
+    fn the_compression_is_detected_from_the_first_bytes() {
         for (kind, packed) in packed() {
             assert_eq!(read(&packed).unwrap(), b"a modulea module", "{kind}");
         }
@@ -141,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_or_broken_is_an_error() {
+    fn truncated_or_corrupt_data_is_an_error() {
         for (kind, packed) in packed() {
             assert!(read(&packed[..packed.len() - 5]).is_err(), "{kind}");
             let mut broken = packed.clone();
@@ -155,8 +158,8 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_of_images_are_refused_by_name() {
-        for (begins, kind) in OTHERS {
+    fn unsupported_formats_are_named_in_the_error() {
+        for (begins, kind) in UNSUPPORTED_FORMATS {
             let error = read(begins).unwrap_err().to_string();
             assert!(error.contains(kind), "{error}");
         }

@@ -1,4 +1,4 @@
-//! A machine that is given an image: its order, the right disk, the image, and what it tells of it.
+//! The installation of an image: its instruction, the disk, the image, the reports.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{MicrokernelAgent, ODD, SETTLING, TICK};
+use super::{LEASE_CHECK_INTERVAL, MicrokernelAgent, RETRY_DELAY, SETTLE_TIME};
 use crate::{
     agent::{
         backoff,
@@ -18,46 +18,47 @@ use crate::{
         image::{ImageSource, RemoteImage, choose, volume, write},
         network::Netlink,
         partitions::DiskSize,
-        server::{InstallServer, InstructionError, read},
+        server::{InstallServer, InstructionError, parse},
     },
     model::ImageInstruction,
     render::encoded,
 };
 
-/// Disks have all appeared when no further one did for so long.
-const STEADY: Duration = Duration::from_secs(5);
-/// And are not waited for any longer than this.
-const APPEARING: Duration = Duration::from_secs(60);
+/// All disks have appeared if no further one did for this long.
+const DISK_QUIET_TIME: Duration = Duration::from_secs(5);
+/// The longest wait for disks.
+const DISK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often a stage is told at most, and a failure.
-const TELLS: u32 = 20;
+/// The number of attempts to report a stage or fetch a file.
+const MAX_TRIES: u32 = 20;
 
-/// After a failure the machine stays as it is for so long, to be read.
-const FAILED: Duration = Duration::from_secs(60);
+/// How long a failure stays on the screen before the machine restarts.
+const FAILURE_DISPLAY_TIME: Duration = Duration::from_secs(60);
 
-/// Progress is told in steps of so many per cent, and no more often than this.
-const STEP: u64 = 10;
-const SELDOM: Duration = Duration::from_secs(5);
+/// Progress is reported in steps of this many per cent.
+const PROGRESS_STEP: u64 = 10;
+/// The shortest time between two progress reports.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 impl MicrokernelAgent {
-    /// Does what the order at this URL says. Never returns: the machine starts anew.
+    /// Executes the instruction at this URL. Never returns: the machine restarts.
     pub(super) fn install(mut self, links: &Netlink, url: &str) -> ! {
         let server = InstallServer::new();
-        let order = self.image_order(links, &server, url);
-        self.shown.node.clone_from(&order.node);
+        let order = self.image_instruction(links, &server, url);
+        self.screen_content.node.clone_from(&order.node);
         let stage = |name: &str| format!("{}/stage/{name}", order.callbacks);
-        self.tell(links, &server, &stage("installing"), 5);
-        match self.put(links, &server, &order) {
+        self.report(links, &server, &stage("installing"), 5);
+        match self.write_image(links, &server, &order) {
             Ok(()) => {
-                self.doing("is installed; starts anew");
-                self.tell(links, &server, &stage("installed"), TELLS);
+                self.set_status("installed; restarting");
+                self.report(links, &server, &stage("installed"), MAX_TRIES);
             }
-            Err(why) => {
-                let seconds = FAILED.as_secs();
-                self.doing(&format!("failed: {why}; starts anew in {seconds} s"));
-                let failed = format!("{}?reason={}", stage("failed"), encoded(&why));
-                self.tell(links, &server, &failed, 5);
-                self.wait(links, FAILED);
+            Err(reason) => {
+                let seconds = FAILURE_DISPLAY_TIME.as_secs();
+                self.set_status(&format!("failed: {reason}; restarting in {seconds} s"));
+                let failed = format!("{}?reason={}", stage("failed"), encoded(&reason));
+                self.report(links, &server, &failed, 5);
+                self.wait(links, FAILURE_DISPLAY_TIME);
             }
         }
         loop {
@@ -65,8 +66,8 @@ impl MicrokernelAgent {
         }
     }
 
-    /// The order, however often it has to be asked for. One that is not there any more is another boot's.
-    fn image_order(
+    /// Fetches the instruction, with retries. If it does not exist any more, it was that of an earlier boot.
+    fn image_instruction(
         &mut self,
         links: &Netlink,
         server: &InstallServer,
@@ -74,37 +75,37 @@ impl MicrokernelAgent {
     ) -> ImageInstruction {
         let mut failures = 0;
         loop {
-            self.doing("asks for its order");
-            let order = server.get(url).and_then(|text| read(&text));
+            self.set_status("fetching its instruction");
+            let order = server.get(url).and_then(|text| parse(&text));
             let error = match order {
                 Ok(order) => return order,
                 Err(error) => error,
             };
             failures += 1;
             if error == InstructionError::Unknown {
-                self.doing("its order is not there any more; starts anew in 30 s");
-                self.wait(links, ODD);
+                self.set_status("its instruction does not exist any more; restarting in 30 s");
+                self.wait(links, RETRY_DELAY);
                 self.restart();
             }
-            let pause = backoff::after(failures);
-            self.doing(&format!("{error}; tries again in {} s", pause.as_secs()));
-            self.wait(links, backoff::spread(pause, backoff::chance()));
+            let delay = backoff::after(failures);
+            self.set_status(&format!("{error}; retrying in {} s", delay.as_secs()));
+            self.wait(links, backoff::with_jitter(delay, backoff::random()));
         }
     }
 
-    /// Tells a stage or a failure, so many times at most until somebody hears it. What is not heard stops nothing.
-    fn tell(&mut self, links: &Netlink, server: &InstallServer, url: &str, times: u32) {
-        for failures in 1..=times {
+    /// Reports a stage or a failure, with retries. The installation continues even if no report arrives.
+    fn report(&mut self, links: &Netlink, server: &InstallServer, url: &str, tries: u32) {
+        for failures in 1..=tries {
             match server.get(url) {
                 Ok(_) | Err(InstructionError::Unknown) => return,
-                Err(error) => self.trouble(error.to_string()),
+                Err(error) => self.add_problem(error.to_string()),
             }
             self.wait(links, backoff::after(failures));
         }
     }
 
-    /// Writes the image; an error says why the disk does not have it.
-    fn put(
+    /// Writes the image to its disk.
+    fn write_image(
         &mut self,
         links: &Netlink,
         server: &InstallServer,
@@ -112,33 +113,35 @@ impl MicrokernelAgent {
     ) -> Result<(), String> {
         if order.version != 1 {
             return Err(format!(
-                "this agent knows orders of version 1, and this is {}: `bootwright microkernel build` makes a newer one",
+                "the instruction has version {}, but this agent supports only version 1: rebuild the microkernel with `bootwright microkernel build`",
                 order.version
             ));
         }
         let checksum = order.checksum();
-        let checksum = checksum.ok_or("the order has no checksum for the image")?;
-        let disks = self.steady_disks();
-        let has_others =
-            |disk: &DetectedDisk| hardware::has_others(&self.hardware, &disk.fact.path);
-        let disk = choose(&order.disk, &disks, has_others).map_err(|doubt| doubt.to_string())?;
+        let checksum = checksum.ok_or("the instruction has no checksum for the image")?;
+        let disks = self.wait_for_disks();
+        let has_protected_partitions = |disk: &DetectedDisk| {
+            hardware::has_protected_partitions(&self.hardware, &disk.fact.path)
+        };
+        let disk = choose(&order.disk, &disks, has_protected_partitions)
+            .map_err(|error| error.to_string())?;
         let path = &disk.fact.path;
         let size = DiskSize {
             bytes: disk.fact.size_bytes.unwrap_or(0),
             sector: hardware::sector(&self.hardware, path),
         };
         let seed = self.seed(links, server, order)?;
-        self.doing(&format!("fetches {}", order.image));
-        let unreachable = |error| format!("the image cannot be fetched: {error}");
+        self.set_status(&format!("fetching {}", order.image));
+        let unreachable = |error| format!("cannot fetch the image: {error}");
         let stream = RemoteImage::new(&order.image).open().map_err(unreachable)?;
         let (length, fetched) = (stream.length, stream.read.clone());
-        // Exclusively: a disk that the kernel uses itself is refused.
+        // With O_EXCL the kernel refuses a disk that is in use.
         let opened = OpenOptions::new()
             .read(true)
             .write(true)
             .custom_flags(nix::libc::O_EXCL)
             .open(self.root.join(path.trim_start_matches('/')));
-        let mut device = opened.map_err(|error| format!("{path} cannot be opened: {error}"))?;
+        let mut device = opened.map_err(|error| format!("cannot open {path}: {error}"))?;
         let source = ImageSource {
             packed: stream,
             checksum,
@@ -146,26 +149,26 @@ impl MicrokernelAgent {
             guid: guid(order),
         };
         let log = |text: &str| format!("{}/log/info/{}", order.callbacks, encoded(text));
-        let (begun, mut told, mut last, mut looked) =
+        let (begun, mut reported, mut last_report, mut last_lease_check) =
             (Instant::now(), 0, Instant::now(), Instant::now());
         let progress = |_| {
-            let done = fetched.get() * 100 / length.max(1) / STEP * STEP;
-            if done > told && done < 100 && last.elapsed() >= SELDOM {
-                (told, last) = (done, Instant::now());
-                let text = format!("{done} % of the image is on {path}");
-                self.doing(&text);
-                // A line that is not heard is one line less.
+            let done = fetched.get() * 100 / length.max(1) / PROGRESS_STEP * PROGRESS_STEP;
+            if done > reported && done < 100 && last_report.elapsed() >= PROGRESS_INTERVAL {
+                (reported, last_report) = (done, Instant::now());
+                let text = format!("{done} % of the image written to {path}");
+                self.set_status(&text);
+                // A lost log line has no consequence.
                 drop(server.get(&log(&text)));
             }
-            if looked.elapsed() >= TICK {
-                looked = Instant::now();
-                self.keep_addresses(links);
+            if last_lease_check.elapsed() >= LEASE_CHECK_INTERVAL {
+                last_lease_check = Instant::now();
+                self.maintain_leases(links);
             }
         };
         let written = write(source, size, &mut device, progress);
         let bytes = written.map_err(|failure| failure.to_string())?;
         let text = format!(
-            "{} MB are on {path}, in {} s; the checksum fits",
+            "{} MB written to {path} in {} s; checksum verified",
             bytes / 1_000_000,
             begun.elapsed().as_secs()
         );
@@ -173,15 +176,15 @@ impl MicrokernelAgent {
         Ok(())
     }
 
-    /// The disks, when no further one has appeared for a while: one that is late could be the one that is meant.
-    fn steady_disks(&mut self) -> Vec<DetectedDisk> {
-        self.doing("looks for its disks");
+    /// Waits until no further disk appears: a late one could be the one to write to.
+    fn wait_for_disks(&mut self) -> Vec<DetectedDisk> {
+        self.set_status("waiting for disks");
         let begun = Instant::now();
         let mut since = begun;
         let mut disks = hardware::disks(&self.hardware);
-        while since.elapsed() < STEADY && begun.elapsed() < APPEARING {
-            thread::sleep(SETTLING);
-            self.drive();
+        while since.elapsed() < DISK_QUIET_TIME && begun.elapsed() < DISK_TIMEOUT {
+            thread::sleep(SETTLE_TIME);
+            self.load_drivers();
             let now = hardware::disks(&self.hardware);
             if now != disks {
                 (disks, since) = (now, Instant::now());
@@ -190,7 +193,7 @@ impl MicrokernelAgent {
         disks
     }
 
-    /// The volume with what the order names, all of it fetched before anything is written.
+    /// The seed volume with the files of the instruction. All are fetched before the disk is written.
     fn seed(
         &mut self,
         links: &Netlink,
@@ -199,24 +202,24 @@ impl MicrokernelAgent {
     ) -> Result<Vec<u8>, String> {
         let mut files = BTreeMap::new();
         for (name, url) in &order.seed {
-            let text = self.patiently(links, || server.get(url));
-            let text = text.map_err(|error| format!("{name} cannot be fetched: {error}"))?;
+            let text = self.with_retries(links, || server.get(url));
+            let text = text.map_err(|error| format!("cannot fetch {name}: {error}"))?;
             files.insert(name.clone(), text.into_bytes());
         }
-        volume(&files).map_err(|error| format!("the seed volume cannot be made: {error}"))
+        volume(&files).map_err(|error| format!("cannot create the seed volume: {error}"))
     }
 
-    /// Tries something that may fail for a while.
-    fn patiently<T>(
+    /// Repeats a request while the server is unreachable.
+    fn with_retries<T>(
         &mut self,
         links: &Netlink,
-        ask: impl Fn() -> Result<T, InstructionError>,
+        request: impl Fn() -> Result<T, InstructionError>,
     ) -> Result<T, InstructionError> {
         let mut failures = 0;
         loop {
             failures += 1;
-            match ask() {
-                Err(InstructionError::Unreachable(_)) if failures < TELLS => {
+            match request() {
+                Err(InstructionError::Unreachable(_)) if failures < MAX_TRIES => {
                     self.wait(links, backoff::after(failures));
                 }
                 answer => return answer,
@@ -225,11 +228,11 @@ impl MicrokernelAgent {
     }
 }
 
-/// A partition's number that is another one for each attempt: a version 8 UUID (RFC 9562).
+/// A GUID for the seed partition, different for each attempt: a version 8 UUID (RFC 9562).
 fn guid(order: &ImageInstruction) -> [u8; 16] {
     let sum = Sha256::digest(order.callbacks.as_bytes());
     let mut guid: [u8; 16] = sum[..16].try_into().expect("a sum is longer");
-    // The version stands in the third part's high bits, which a disk has last.
+    // The version is in the high bits of the third part, which is stored little-endian.
     guid[7] = (guid[7] & 0x0f) | 0x80;
     guid[8] = (guid[8] & 0x3f) | 0x80;
     guid

@@ -1,4 +1,4 @@
-//! The machine's life, from its drivers to the last order.
+//! The agent's main loop: drivers, IP address, reports, instructions.
 
 mod install;
 mod status;
@@ -24,71 +24,70 @@ use super::{
 };
 use crate::model::{AgentAction, AgentInstruction, Facts};
 
-/// What is loaded whatever the hardware: no device asks for it.
-const ALWAYS: [&str; 5] = ["af_packet", "efivarfs", "ipmi_si", "ipmi_devintf", "sd_mod"];
+/// Modules that are always loaded: no device has their alias.
+const ALWAYS_LOADED: [&str; 5] = ["af_packet", "efivarfs", "ipmi_si", "ipmi_devintf", "sd_mod"];
 
-/// How long devices that appear one after the other (a bus behind a bus) are waited for.
-const SETTLING: Duration = Duration::from_millis(300);
-/// And how often at most.
-const ROUNDS: usize = 10;
+/// The wait for devices that appear after a driver was loaded, such as those behind a bus.
+const SETTLE_TIME: Duration = Duration::from_millis(300);
+/// The number of such waits.
+const MAX_ROUNDS: usize = 10;
 
-/// How long the card that the machine booted from may take to have a link.
-const LINK: Duration = Duration::from_secs(15);
+/// The wait for a link on the NIC that the machine booted from.
+const LINK_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How often addresses are looked after while the machine waits.
-const TICK: Duration = Duration::from_secs(5);
+/// The interval at which leases are checked while the machine waits.
+const LEASE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Long enough to be read on a screen.
-const SEEN: Duration = Duration::from_secs(2);
+/// How long a status stays on the screen before the machine restarts.
+const READING_TIME: Duration = Duration::from_secs(2);
 
-/// An order that cannot be read is asked for again after so long.
-const ODD: Duration = Duration::from_secs(30);
+/// The delay before another poll after an unexpected answer.
+const RETRY_DELAY: Duration = Duration::from_secs(30);
 
 pub(super) struct MicrokernelAgent {
     root: PathBuf,
     hardware: SystemRoot,
-    words: KernelCommandLine,
+    parameters: KernelCommandLine,
     modules: ModuleTable,
     tried: BTreeSet<String>,
-    screen: Consoles,
-    shown: ScreenContent,
+    consoles: Consoles,
+    screen_content: ScreenContent,
     clients: Vec<DhcpClient>,
     neighbours: LldpNeighbours,
     reported: Option<Facts>,
-    /// The management controller's address, once it has said it.
+    /// The management controller's address, once it has answered.
     controller: Arc<OnceLock<String>>,
 }
 
 impl MicrokernelAgent {
-    /// A machine whose kernel has just started us.
     pub(super) fn new(root: &Path) -> MicrokernelAgent {
-        let mut trouble = Vec::new();
+        let mut problems = Vec::new();
         if let Err(error) = init::mount_all() {
-            trouble.push(error.to_string());
+            problems.push(error.to_string());
         }
         let line = std::fs::read_to_string(root.join("proc/cmdline")).unwrap_or_default();
-        let words = KernelCommandLine::read(&line);
+        let parameters = KernelCommandLine::read(&line);
         let modules = table(root).unwrap_or_else(|error| {
-            trouble.push(format!("no table of modules: {error}"));
+            problems.push(format!("cannot read the module table: {error}"));
             ModuleTable::default()
         });
-        let shown = ScreenContent {
-            server: words
+        let screen_content = ScreenContent {
+            server: parameters
                 .server()
-                .unwrap_or("none is named on the kernel's command line")
+                .unwrap_or("none on the kernel's command line")
                 .into(),
-            doing: "looks at the hardware".into(),
-            trouble,
+            status: "detecting hardware".into(),
+            problems,
             ..ScreenContent::default()
         };
         MicrokernelAgent {
             root: root.into(),
             hardware: SystemRoot::new(root),
-            words,
+            parameters,
             modules,
             tried: BTreeSet::new(),
-            screen: Consoles::open(),
-            shown,
+            consoles: Consoles::open(),
+            screen_content,
             clients: Vec::new(),
             neighbours: LldpNeighbours::default(),
             reported: None,
@@ -96,34 +95,33 @@ impl MicrokernelAgent {
         }
     }
 
-    /// Runs for ever.
     pub(super) fn run(mut self) -> ! {
         self.show();
-        for name in ALWAYS {
+        for name in ALWAYS_LOADED {
             self.load(name);
         }
-        self.drive();
+        self.load_drivers();
         if let Err(error) = init::mount_variables() {
-            self.trouble(error.to_string());
+            self.add_problem(error.to_string());
         }
-        self.tell_who();
-        self.ask_controller();
-        let (url, order) = (self.words.url.clone(), self.words.order.clone());
+        self.show_machine();
+        self.query_bmc();
+        let (url, order) = (self.parameters.url.clone(), self.parameters.order.clone());
         if url.is_none() && order.is_none() {
-            self.doing("has nobody to ask: `bootwright.url` is not on the kernel's command line");
+            self.set_status("stopped: `bootwright.url` is missing on the kernel's command line");
             loop {
-                thread::sleep(TICK);
+                thread::sleep(LEASE_CHECK_INTERVAL);
             }
         }
         match LldpNeighbours::listen() {
             Ok(neighbours) => self.neighbours = neighbours,
-            Err(error) => self.trouble(format!("switches are not heard: {error}")),
+            Err(error) => self.add_problem(format!("cannot receive LLDP: {error}")),
         }
         let links = self.links();
         self.connect(&links);
         match (order, url) {
             (Some(order), _) => self.install(&links, &order),
-            (None, url) => self.obey(&links, &CheckInServer::new(&url.unwrap_or_default())),
+            (None, url) => self.poll_forever(&links, &CheckInServer::new(&url.unwrap_or_default())),
         }
     }
 
@@ -134,84 +132,86 @@ impl MicrokernelAgent {
                 Ok(links) => return links,
                 Err(error) => {
                     failures += 1;
-                    self.doing(&format!("cannot reach the kernel's network: {error}"));
+                    self.set_status(&format!("cannot open netlink: {error}"));
                     thread::sleep(backoff::after(failures));
                 }
             }
         }
     }
 
-    /// Gets an address on the card that the machine booted from; when that gets none, on any that has a link.
+    /// Gets an address on the NIC that the machine booted from; if that fails, on any NIC with a link.
     fn connect(&mut self, links: &Netlink) {
         let begun = Instant::now();
         let mut failures = 0;
         loop {
-            self.drive();
-            self.find_cards(links);
-            let patient = failures == 0 && begun.elapsed() < LINK;
-            let mut last = "no card has a link".to_owned();
-            for at in self.in_turn() {
-                let card = self.clients[at].card().clone();
-                let is_boot = self.words.card.is_none_or(|mac| card.mac == mac);
-                if !card.has_link || (patient && !is_boot) {
+            self.load_drivers();
+            self.update_nics(links);
+            let only_boot_nic = failures == 0 && begun.elapsed() < LINK_TIMEOUT;
+            let mut last = "no NIC has a link".to_owned();
+            for at in self.clients_in_order() {
+                let nic = self.clients[at].nic().clone();
+                let is_boot_nic = self.parameters.boot_mac.is_none_or(|mac| nic.mac == mac);
+                if !nic.has_link || (only_boot_nic && !is_boot_nic) {
                     continue;
                 }
-                self.doing(&format!("asks for an address on {}", card.mac));
-                match self.clients[at].keep(links, true, 3) {
-                    Ok(()) => return self.tell_address(),
-                    Err(error) => last = format!("{}: {error}", card.mac),
+                self.set_status(&format!("requesting an IP address on {} (DHCP)", nic.mac));
+                match self.clients[at].maintain(links, true, 3) {
+                    Ok(()) => return self.show_addresses(),
+                    Err(error) => last = format!("{}: {error}", nic.mac),
                 }
                 failures += 1;
             }
-            self.doing(&format!("has no address: {last}"));
-            let pause = if failures == 0 {
-                SETTLING
+            self.set_status(&format!("no IP address: {last}"));
+            let delay = if failures == 0 {
+                SETTLE_TIME
             } else {
                 backoff::after(failures)
             };
-            thread::sleep(pause);
+            thread::sleep(delay);
         }
     }
 
-    /// The clients, that of the card which the machine booted from first.
-    fn in_turn(&self) -> Vec<usize> {
+    /// The DHCP clients, that of the boot NIC first.
+    fn clients_in_order(&self) -> Vec<usize> {
         let mut order: Vec<_> = (0..self.clients.len()).collect();
-        order.sort_by_key(|at| Some(self.clients[*at].card().mac) != self.words.card);
+        order.sort_by_key(|at| Some(self.clients[*at].nic().mac) != self.parameters.boot_mac);
         order
     }
 
-    fn obey(mut self, links: &Netlink, server: &CheckInServer) -> ! {
+    fn poll_forever(mut self, links: &Netlink, server: &CheckInServer) -> ! {
         let mut failures = 0;
         loop {
-            match self.ask(server) {
+            match self.poll(server) {
                 Ok(order) => {
                     failures = 0;
-                    self.shown.node.clone_from(&order.node);
+                    self.screen_content.node.clone_from(&order.node);
                     self.follow(links, &order);
                 }
                 Err(InstructionError::Unknown) => {
-                    self.doing("is not known to the server any more; starts anew in 30 s");
-                    self.wait(links, ODD);
+                    self.set_status(
+                        "the server has no record of this machine any more; restarting in 30 s",
+                    );
+                    self.wait(links, RETRY_DELAY);
                     self.restart();
                 }
                 Err(error) => {
                     failures += 1;
-                    let pause = match error {
-                        InstructionError::Refused(_) => ODD.max(backoff::after(failures)),
+                    let delay = match error {
+                        InstructionError::Refused(_) => RETRY_DELAY.max(backoff::after(failures)),
                         _ => backoff::after(failures),
                     };
-                    self.doing(&format!("{error}; tries again in {} s", pause.as_secs()));
-                    self.wait(links, backoff::spread(pause, backoff::chance()));
+                    self.set_status(&format!("{error}; retrying in {} s", delay.as_secs()));
+                    self.wait(links, backoff::with_jitter(delay, backoff::random()));
                 }
             }
         }
     }
 
-    fn ask(&mut self, server: &CheckInServer) -> Result<AgentInstruction, InstructionError> {
-        self.drive();
+    fn poll(&mut self, server: &CheckInServer) -> Result<AgentInstruction, InstructionError> {
+        self.load_drivers();
         let facts = self.facts();
         if self.reported.as_ref() == Some(&facts) {
-            return server.order();
+            return server.poll();
         }
         let order = server.report(&facts)?;
         self.reported = Some(facts);
@@ -221,112 +221,111 @@ impl MicrokernelAgent {
     fn follow(&mut self, links: &Netlink, order: &AgentInstruction) {
         match order.action {
             AgentAction::Wait { seconds } => {
-                let pause = backoff::spread(Duration::from_secs(seconds.into()), backoff::chance());
-                self.doing(&format!(
-                    "waits: {}; asks again in {} s",
+                let delay =
+                    backoff::with_jitter(Duration::from_secs(seconds.into()), backoff::random());
+                self.set_status(&format!(
+                    "waiting: {}; next poll in {} s",
                     order.reason,
-                    pause.as_secs()
+                    delay.as_secs()
                 ));
-                self.wait(links, pause);
+                self.wait(links, delay);
             }
             AgentAction::Reboot => {
-                self.doing(&format!("starts anew: {}", order.reason));
+                self.set_status(&format!("restarting: {}", order.reason));
                 self.restart();
             }
             AgentAction::PowerOff => {
-                self.doing(&format!("switches itself off: {}", order.reason));
-                thread::sleep(SEEN);
+                self.set_status(&format!("powering off: {}", order.reason));
+                thread::sleep(READING_TIME);
                 let error = init::power_off();
-                self.trouble(format!("cannot switch itself off: {error}"));
-                self.wait(links, ODD);
+                self.add_problem(format!("cannot power off: {error}"));
+                self.wait(links, RETRY_DELAY);
             }
         }
     }
 
     fn restart(&mut self) {
-        thread::sleep(SEEN);
+        thread::sleep(READING_TIME);
         let error = init::restart();
-        self.trouble(format!("cannot start anew: {error}"));
-        thread::sleep(ODD);
+        self.add_problem(format!("cannot restart: {error}"));
+        thread::sleep(RETRY_DELAY);
     }
 
-    /// Waits, and looks after the addresses meanwhile.
-    fn wait(&mut self, links: &Netlink, pause: Duration) {
-        let until = Instant::now() + pause;
+    /// Waits, and renews leases meanwhile.
+    fn wait(&mut self, links: &Netlink, delay: Duration) {
+        let until = Instant::now() + delay;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
             }
-            thread::sleep(left.min(TICK));
-            self.keep_addresses(links);
+            thread::sleep(left.min(LEASE_CHECK_INTERVAL));
+            self.maintain_leases(links);
         }
     }
 
-    /// Asks for addresses before they run out, and for those of cards that have a link since.
-    fn keep_addresses(&mut self, links: &Netlink) {
-        self.find_cards(links);
-        let mut has_way = false;
-        for at in self.in_turn() {
+    /// Renews leases before they expire, and requests addresses for NICs that have got a link since.
+    fn maintain_leases(&mut self, links: &Netlink) {
+        self.update_nics(links);
+        let mut has_route = false;
+        for at in self.clients_in_order() {
             let client = &mut self.clients[at];
-            if client.card().has_link && !client.rests() {
-                // The way out is by the first card that has an address; what another does not get is asked for later.
-                if let Err(error) = client.keep(links, !has_way, 1) {
-                    let mac = client.card().mac;
-                    self.trouble(format!("{mac}: {error}"));
+            if client.nic().has_link && !client.is_backing_off() {
+                // The default route is that of the first NIC with an address. A failure on another NIC is retried later.
+                if let Err(error) = client.maintain(links, !has_route, 1) {
+                    let mac = client.nic().mac;
+                    self.add_problem(format!("{mac}: {error}"));
                 }
             }
-            has_way |= self.clients[at].lease().is_some();
+            has_route |= self.clients[at].lease().is_some();
         }
-        self.tell_address();
+        self.show_addresses();
     }
 
-    /// Switches on what cards there are, and looks which have a link.
-    fn find_cards(&mut self, links: &Netlink) {
-        for card in hardware::cards(&self.hardware) {
+    /// Enables new NICs, and updates the link state of known ones.
+    fn update_nics(&mut self, links: &Netlink) {
+        for nic in hardware::nics(&self.hardware) {
             match self
                 .clients
                 .iter_mut()
-                .find(|client| client.card().index == card.index)
+                .find(|client| client.nic().index == nic.index)
             {
-                Some(client) => client.see(card),
-                None => self.take(links, card),
+                Some(client) => client.set_nic(nic),
+                None => self.add_nic(links, nic),
             }
         }
     }
 
-    fn take(&mut self, links: &Netlink, card: Nic) {
-        match links.up(card.index) {
-            Ok(()) => self.clients.push(DhcpClient::new(card)),
-            Err(error) => self.trouble(format!("{}: {error}", card.mac)),
+    fn add_nic(&mut self, links: &Netlink, nic: Nic) {
+        match links.up(nic.index) {
+            Ok(()) => self.clients.push(DhcpClient::new(nic)),
+            Err(error) => self.add_problem(format!("{}: {error}", nic.mac)),
         }
     }
 
     fn facts(&self) -> Facts {
-        let mut facts = hardware::facts(&self.hardware, |card| self.neighbours.of(card.index));
+        let mut facts = hardware::facts(&self.hardware, |nic| self.neighbours.of(nic.index));
         facts.bmc = self.controller.get().cloned();
         facts
     }
 
-    /// Asks the management controller for its address, which may take it a while.
-    fn ask_controller(&mut self) {
-        let place = self.controller.clone();
-        let asking = thread::Builder::new().spawn(move || {
-            if let Some(address) = hardware::controller() {
-                // It is asked once.
-                drop(place.set(address));
+    /// Queries the management controller's address in a thread of its own, since that may take seconds.
+    fn query_bmc(&mut self) {
+        let result = self.controller.clone();
+        let query = thread::Builder::new().spawn(move || {
+            if let Some(address) = hardware::bmc_address() {
+                // It is set only here.
+                drop(result.set(address));
             }
         });
-        if let Err(error) = asking {
-            self.trouble(format!(
-                "the management controller cannot be asked: {error}"
-            ));
+        if let Err(error) = query {
+            self.add_problem(format!("cannot query the management controller: {error}"));
         }
     }
 
-    /// Loads what drives the devices that the kernel has found.
-    fn drive(&mut self) {
-        for _ in 0..ROUNDS {
+    /// Loads the drivers of the devices that the kernel has found.
+    fn load_drivers(&mut self) {
+        for _ in 0..MAX_ROUNDS {
             let modaliases = hardware::modaliases(&self.hardware);
             let driving: BTreeSet<String> = modaliases
                 .iter()
@@ -340,20 +339,20 @@ impl MicrokernelAgent {
             for name in driving {
                 self.load(&name);
             }
-            thread::sleep(SETTLING);
+            thread::sleep(SETTLE_TIME);
         }
     }
 
     fn load(&mut self, name: &str) {
-        let due = self.modules.in_order(name).into_iter().map(str::to_owned);
-        for name in due.collect::<Vec<_>>() {
+        let order = self.modules.in_order(name).into_iter().map(str::to_owned);
+        for name in order.collect::<Vec<_>>() {
             if !self.tried.insert(name.clone()) {
                 continue;
             }
-            // "No such device": a module that looks for its hardware itself, and does not find it.
+            // ENODEV: the module probed for its hardware and did not find it.
             match modules::load(&self.root, &name) {
                 Err(error) if error.raw_os_error() != Some(nix::libc::ENODEV) => {
-                    self.trouble(format!("module {name}: {error}"));
+                    self.add_problem(format!("module {name}: {error}"));
                 }
                 _ => {}
             }

@@ -1,4 +1,4 @@
-//! What a DHCP client says and hears (RFC 2131), without a socket.
+//! The messages of a DHCP client (RFC 2131), without sockets.
 
 use std::net::Ipv4Addr;
 
@@ -10,8 +10,8 @@ use ipnet::Ipv4Net;
 
 use crate::model::Mac;
 
-/// A message that says nothing: BOOTP's header with the type and length of Ethernet's addresses, and DHCP's cookie (RFC 2131, 2
-/// and 3).
+/// An empty message: BOOTP's header with Ethernet's hardware type and address length, and DHCP's magic cookie (RFC 2131,
+/// 2 and 3).
 const BLANK: [u8; 241] = {
     let mut blank = [0; 241];
     (blank[0], blank[1], blank[2]) = (1, 1, 6);
@@ -20,20 +20,20 @@ const BLANK: [u8; 241] = {
     blank
 };
 
-/// A lease without a time is good for so many seconds.
-const USUAL: u32 = 3600;
+/// The lease time in seconds if the server sends none.
+const DEFAULT_LEASE_SECONDS: u32 = 3600;
 
-/// The address that a server gave.
+/// The address that a server assigned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClientLease {
     pub(crate) address: Ipv4Net,
     pub(crate) gateway: Option<Ipv4Addr>,
     pub(crate) server: Ipv4Addr,
-    /// For how long, in seconds.
+    /// The lease time in seconds.
     pub(crate) seconds: u32,
 }
 
-/// What a server says.
+/// A server's reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DhcpReply {
     Offer(ClientLease),
@@ -42,18 +42,18 @@ pub(super) enum DhcpReply {
 }
 
 impl DhcpReply {
-    /// Whether it answers a DHCPDISCOVER.
+    /// Whether it is a reply to DHCPDISCOVER.
     pub(super) fn is_offer(&self) -> bool {
         matches!(self, DhcpReply::Offer(_))
     }
 
-    /// Whether it answers a DHCPREQUEST; an offer that comes late does not.
+    /// Whether it is a reply to DHCPREQUEST; a late offer is not.
     pub(super) fn is_final(&self) -> bool {
         !self.is_offer()
     }
 }
 
-/// One card's talk with the servers.
+/// A NIC's transaction with DHCP servers.
 #[derive(Debug, Clone)]
 pub(super) struct DhcpTransaction {
     pub(super) mac: Mac,
@@ -62,53 +62,51 @@ pub(super) struct DhcpTransaction {
 
 impl DhcpTransaction {
     pub(super) fn discover(&self) -> Vec<u8> {
-        self.written(MessageType::Discover, Ipv4Addr::UNSPECIFIED, &[])
+        self.message(MessageType::Discover, Ipv4Addr::UNSPECIFIED, &[])
     }
 
-    /// Takes up an offer.
+    /// Requests an offered address.
     pub(super) fn request(&self, offer: &ClientLease) -> Vec<u8> {
         let wanted = [
             DhcpOption::RequestedIpAddress(offer.address.addr()),
             DhcpOption::ServerIdentifier(offer.server),
         ];
-        self.written(MessageType::Request, Ipv4Addr::UNSPECIFIED, &wanted)
+        self.message(MessageType::Request, Ipv4Addr::UNSPECIFIED, &wanted)
     }
 
-    /// Asks any server to let the address stay ("REBINDING").
+    /// Requests the same address again from any server ("REBINDING").
     pub(super) fn renew(&self, lease: &ClientLease) -> Vec<u8> {
-        self.written(MessageType::Request, lease.address.addr(), &[])
+        self.message(MessageType::Request, lease.address.addr(), &[])
     }
 
-    fn written(&self, kind: MessageType, own: Ipv4Addr, options: &[DhcpOption]) -> Vec<u8> {
-        // The codec's own constructors draw a random number, for which a machine that has just started may wait for minutes.
+    fn message(&self, kind: MessageType, own: Ipv4Addr, options: &[DhcpOption]) -> Vec<u8> {
+        // The codec's constructors draw a random number, for which a machine that has just started may have to wait for minutes.
         let mut message = Message::from_bytes(&BLANK).expect("a header and a cookie are a message");
         message.set_opcode(Opcode::BootRequest);
         message.set_xid(self.xid);
         message.set_ciaddr(own);
         message.set_chaddr(&self.mac.0);
-        // A card without an address hears broadcasts alone.
+        // A NIC without an address receives only broadcasts.
         message.set_flags(Flags::default().set_broadcast());
-        let known = message.opts_mut();
-        known.insert(DhcpOption::MessageType(kind));
-        known.insert(DhcpOption::ParameterRequestList(vec![
+        let options_map = message.opts_mut();
+        options_map.insert(DhcpOption::MessageType(kind));
+        options_map.insert(DhcpOption::ParameterRequestList(vec![
             OptionCode::SubnetMask,
             OptionCode::Router,
             OptionCode::AddressLeaseTime,
         ]));
         for option in options {
-            known.insert(option.clone());
+            options_map.insert(option.clone());
         }
-        let mut bytes = message
-            .to_vec()
-            .expect("a message whose options are short is written");
-        // BOOTP's relays drop what is shorter (RFC 1542, 2.1).
+        let mut bytes = message.to_vec().expect("short options fit into a message");
+        // BOOTP relays drop shorter messages (RFC 1542, 2.1).
         bytes.resize(bytes.len().max(300), 0);
         bytes
     }
 
-    /// What a datagram says to this talk; none when it is for somebody else, or offers no address.
+    /// Parses a datagram; `None` if it belongs to another transaction or assigns no address.
     pub(super) fn read(&self, datagram: &[u8]) -> Option<DhcpReply> {
-        // What is no DHCP message is not for us.
+        // Other datagrams are ignored.
         let message = Message::from_bytes(datagram).ok()?;
         if message.opcode() != Opcode::BootReply
             || message.xid() != self.xid
@@ -116,14 +114,14 @@ impl DhcpTransaction {
         {
             return None;
         }
-        let heard = match message.opts().msg_type()? {
+        let reply = match message.opts().msg_type()? {
             MessageType::Offer => DhcpReply::Offer,
             MessageType::Ack => DhcpReply::Ack,
             MessageType::Nak => return Some(DhcpReply::Nak),
             _ => return None,
         };
-        // A proxy gives no address.
-        lease(&message).map(heard)
+        // A proxy's offer has no address.
+        lease(&message).map(reply)
     }
 }
 
@@ -135,7 +133,7 @@ fn lease(message: &Message) -> Option<ClientLease> {
     let options = message.opts();
     let mask = match options.get(OptionCode::SubnetMask) {
         Some(DhcpOption::SubnetMask(mask)) => *mask,
-        // Without one it is that of the address's class; nobody gives out class A or B without saying so.
+        // Without a mask it would be that of the address's class; class A and B networks are not used without a mask.
         _ => Ipv4Addr::new(255, 255, 255, 0),
     };
     let gateway = match options.get(OptionCode::Router) {
@@ -148,10 +146,10 @@ fn lease(message: &Message) -> Option<ClientLease> {
     };
     let seconds = match options.get(OptionCode::AddressLeaseTime) {
         Some(DhcpOption::AddressLeaseTime(seconds)) => *seconds,
-        _ => USUAL,
+        _ => DEFAULT_LEASE_SECONDS,
     };
     Some(ClientLease {
-        // A mask with holes is none.
+        // A non-contiguous mask is invalid.
         address: Ipv4Net::with_netmask(address, mask).ok()?,
         gateway,
         server,
@@ -166,7 +164,7 @@ mod tests {
 
     const MAC: Mac = Mac([0x52, 0x54, 0, 0, 0, 1]);
 
-    fn talk() -> DhcpTransaction {
+    fn transaction() -> DhcpTransaction {
         DhcpTransaction { mac: MAC, xid: 7 }
     }
 
@@ -185,7 +183,7 @@ mod tests {
         message.to_vec().unwrap()
     }
 
-    fn given() -> ClientLease {
+    fn expected_lease() -> ClientLease {
         ClientLease {
             address: "192.0.2.9/25".parse().unwrap(),
             gateway: Some([192, 0, 2, 2].into()),
@@ -195,11 +193,17 @@ mod tests {
     }
 
     #[test]
-    fn our_own_server_understands_what_is_asked() {
+    fn bootwrights_dhcp_server_parses_the_messages() {
         let cases = [
-            (talk().discover(), DhcpMessageType::Discover),
-            (talk().request(&given()), DhcpMessageType::Request),
-            (talk().renew(&given()), DhcpMessageType::Request),
+            (transaction().discover(), DhcpMessageType::Discover),
+            (
+                transaction().request(&expected_lease()),
+                DhcpMessageType::Request,
+            ),
+            (
+                transaction().renew(&expected_lease()),
+                DhcpMessageType::Request,
+            ),
         ];
         for (datagram, asks) in cases {
             let query = DhcpMessage::read(&datagram).unwrap();
@@ -210,21 +214,21 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_is_heard_and_the_rest_is_not() {
-        let heard = |datagram: &[u8]| talk().read(datagram);
+    fn replies_are_parsed_and_other_datagrams_ignored() {
+        let read = |datagram: &[u8]| transaction().read(datagram);
         assert_eq!(
-            heard(&answer(MessageType::Offer, |_| ())),
-            Some(DhcpReply::Offer(given()))
+            read(&answer(MessageType::Offer, |_| ())),
+            Some(DhcpReply::Offer(expected_lease()))
         );
         assert_eq!(
-            heard(&answer(MessageType::Ack, |_| ())),
-            Some(DhcpReply::Ack(given()))
+            read(&answer(MessageType::Ack, |_| ())),
+            Some(DhcpReply::Ack(expected_lease()))
         );
         assert_eq!(
-            heard(&answer(MessageType::Nak, |_| ())),
+            read(&answer(MessageType::Nak, |_| ())),
             Some(DhcpReply::Nak)
         );
-        let for_others: [fn(&mut Message); 5] = [
+        let other_datagrams: [fn(&mut Message); 5] = [
             |message| {
                 message.set_xid(8);
             },
@@ -243,12 +247,12 @@ mod tests {
                     .insert(DhcpOption::SubnetMask([255, 0, 255, 0].into()));
             },
         ];
-        for change in for_others {
-            assert_eq!(heard(&answer(MessageType::Offer, change)), None);
+        for change in other_datagrams {
+            assert_eq!(read(&answer(MessageType::Offer, change)), None);
         }
         for length in 0..240 {
-            assert_eq!(heard(&answer(MessageType::Offer, |_| ())[..length]), None);
+            assert_eq!(read(&answer(MessageType::Offer, |_| ())[..length]), None);
         }
-        assert_eq!(heard(b"nonsense"), None);
+        assert_eq!(read(b"nonsense"), None);
     }
 }

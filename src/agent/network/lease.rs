@@ -1,4 +1,4 @@
-//! A DHCP client for one card.
+//! The DHCP client of one NIC.
 
 use std::{
     io,
@@ -14,50 +14,57 @@ use super::{
 };
 use crate::agent::{backoff, hardware::Nic};
 
-/// How long the first question waits for its answer; each further one waits twice as long.
-const FIRST: Duration = Duration::from_secs(2);
+/// The timeout of the first message; it is doubled for each further one.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A card that got no address is asked for again after so long.
-const REST: Duration = Duration::from_secs(60);
+/// The delay before another attempt on a NIC that got no address.
+const RETRY_DELAY: Duration = Duration::from_secs(60);
 
-/// The client of one card.
 pub(crate) struct DhcpClient {
-    card: Nic,
+    nic: Nic,
     lease: Option<(ClientLease, Instant)>,
-    /// When it last got no address.
+    /// The time of the last failure.
     failed: Option<Instant>,
 }
 
 impl DhcpClient {
-    pub(crate) fn new(card: Nic) -> DhcpClient {
+    pub(crate) fn new(nic: Nic) -> DhcpClient {
         DhcpClient {
-            card,
+            nic,
             lease: None,
             failed: None,
         }
     }
 
-    pub(crate) fn card(&self) -> &Nic {
-        &self.card
+    pub(crate) fn nic(&self) -> &Nic {
+        &self.nic
     }
 
-    /// The card as it is now.
-    pub(crate) fn see(&mut self, card: Nic) {
-        self.card = card;
+    /// Updates the NIC's link state.
+    pub(crate) fn set_nic(&mut self, nic: Nic) {
+        self.nic = nic;
     }
 
     pub(crate) fn lease(&self) -> Option<&ClientLease> {
         self.lease.as_ref().map(|(lease, _)| lease)
     }
 
-    /// Whether it got no address a short while ago.
-    pub(crate) fn rests(&self) -> bool {
-        self.lease.is_none() && self.failed.is_some_and(|failed| failed.elapsed() < REST)
+    /// Whether the last attempt failed less than [`RETRY_DELAY`] ago.
+    pub(crate) fn is_backing_off(&self) -> bool {
+        self.lease.is_none()
+            && self
+                .failed
+                .is_some_and(|failed| failed.elapsed() < RETRY_DELAY)
     }
 
-    /// Gets an address if there is none, and renews it when half of its time is over. What goes on takes as long as
-    /// `tries` questions; an error says why there is no address.
-    pub(crate) fn keep(&mut self, links: &Netlink, with_route: bool, tries: u32) -> io::Result<()> {
+    /// Gets an address if there is none, and renews it after half of the lease time. Sends at most `tries` messages of each
+    /// kind.
+    pub(crate) fn maintain(
+        &mut self,
+        links: &Netlink,
+        with_route: bool,
+        tries: u32,
+    ) -> io::Result<()> {
         let Some((lease, since)) = self.lease.clone() else {
             return self.obtain(links, with_route, tries);
         };
@@ -65,16 +72,22 @@ impl DhcpClient {
         if age < term / 2 {
             return Ok(());
         }
-        let (socket, talk) = (self.socket()?, self.talk());
-        match asked(&socket, &talk, &talk.renew(&lease), DhcpReply::is_final, 1)? {
+        let (socket, transaction) = (self.socket()?, self.transaction());
+        match exchange(
+            &socket,
+            &transaction,
+            &transaction.renew(&lease),
+            DhcpReply::is_final,
+            1,
+        )? {
             Some(DhcpReply::Ack(again)) if again.address == lease.address => {
                 self.lease = Some((again, Instant::now()));
                 Ok(())
             }
-            // Somebody who answers says no; nobody's silence ends an address before its time.
+            // Without a reply the address is kept until the lease expires; only a DHCPNAK ends it earlier.
             None if age < term => Ok(()),
             _ => {
-                links.remove_address(self.card.index, lease.address)?;
+                links.remove_address(self.nic.index, lease.address)?;
                 self.lease = None;
                 self.obtain(links, with_route, tries)
             }
@@ -82,41 +95,51 @@ impl DhcpClient {
     }
 
     fn obtain(&mut self, links: &Netlink, with_route: bool, tries: u32) -> io::Result<()> {
-        let obtained = self.ask(links, with_route, tries);
+        let obtained = self.request(links, with_route, tries);
         self.failed = obtained.is_err().then(Instant::now);
         obtained
     }
 
-    fn ask(&mut self, links: &Netlink, with_route: bool, tries: u32) -> io::Result<()> {
-        let (socket, talk) = (self.socket()?, self.talk());
-        let nobody = || io::Error::other("no DHCP server gives an address");
-        let offer = match asked(&socket, &talk, &talk.discover(), DhcpReply::is_offer, tries)? {
-            Some(DhcpReply::Offer(offer)) => offer,
-            _ => return Err(nobody()),
-        };
-        let lease = match asked(
+    fn request(&mut self, links: &Netlink, with_route: bool, tries: u32) -> io::Result<()> {
+        let (socket, transaction) = (self.socket()?, self.transaction());
+        let no_server = || io::Error::other("no DHCP server answered");
+        let offer = match exchange(
             &socket,
-            &talk,
-            &talk.request(&offer),
+            &transaction,
+            &transaction.discover(),
+            DhcpReply::is_offer,
+            tries,
+        )? {
+            Some(DhcpReply::Offer(offer)) => offer,
+            _ => return Err(no_server()),
+        };
+        let lease = match exchange(
+            &socket,
+            &transaction,
+            &transaction.request(&offer),
             DhcpReply::is_final,
             tries,
         )? {
             Some(DhcpReply::Ack(lease)) => lease,
-            Some(_) => return Err(io::Error::other("the DHCP server takes its offer back")),
-            None => return Err(nobody()),
+            Some(_) => {
+                return Err(io::Error::other(
+                    "the DHCP server refused the address it had offered (DHCPNAK)",
+                ));
+            }
+            None => return Err(no_server()),
         };
-        links.add_address(self.card.index, lease.address)?;
+        links.add_address(self.nic.index, lease.address)?;
         if let (true, Some(gateway)) = (with_route, lease.gateway) {
-            links.add_default_route(self.card.index, gateway)?;
+            links.add_default_route(self.nic.index, gateway)?;
         }
         self.lease = Some((lease, Instant::now()));
         Ok(())
     }
 
-    fn talk(&self) -> DhcpTransaction {
+    fn transaction(&self) -> DhcpTransaction {
         DhcpTransaction {
-            mac: self.card.mac,
-            xid: backoff::chance(),
+            mac: self.nic.mac,
+            xid: backoff::random(),
         }
     }
 
@@ -124,36 +147,36 @@ impl DhcpClient {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_reuse_address(true)?;
         socket.set_broadcast(true)?;
-        socket.bind_device(Some(self.card.name.as_bytes()))?;
+        socket.bind_device(Some(self.nic.name.as_bytes()))?;
         socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68).into())?;
         Ok(socket.into())
     }
 }
 
-/// Asks, until somebody says what is an answer, or so many questions are lost.
-fn asked(
+/// Sends a message until an accepted reply arrives, at most `tries` times.
+fn exchange(
     socket: &UdpSocket,
-    talk: &DhcpTransaction,
+    transaction: &DhcpTransaction,
     datagram: &[u8],
-    is_answer: fn(&DhcpReply) -> bool,
+    is_accepted: fn(&DhcpReply) -> bool,
     tries: u32,
 ) -> io::Result<Option<DhcpReply>> {
     for attempt in 0..tries {
         socket.send_to(datagram, (Ipv4Addr::BROADCAST, 67))?;
-        let until = Instant::now() + FIRST * 2_u32.saturating_pow(attempt.min(4));
-        while let Some(heard) = heard(socket, talk, until)? {
-            if is_answer(&heard) {
-                return Ok(Some(heard));
+        let until = Instant::now() + FIRST_TIMEOUT * 2_u32.saturating_pow(attempt.min(4));
+        while let Some(reply) = receive(socket, transaction, until)? {
+            if is_accepted(&reply) {
+                return Ok(Some(reply));
             }
         }
     }
     Ok(None)
 }
 
-/// What is said to this talk next; none when nothing is until then.
-fn heard(
+/// Receives the next reply of this transaction; `None` at the deadline.
+fn receive(
     socket: &UdpSocket,
-    talk: &DhcpTransaction,
+    transaction: &DhcpTransaction,
     until: Instant,
 ) -> io::Result<Option<DhcpReply>> {
     let mut buffer = [0; 1500];
@@ -165,18 +188,18 @@ fn heard(
         socket.set_read_timeout(Some(left))?;
         match socket.recv(&mut buffer) {
             Ok(length) => {
-                let heard = talk.read(&buffer[..length]);
-                if heard.is_some() {
-                    return Ok(heard);
+                let reply = transaction.read(&buffer[..length]);
+                if reply.is_some() {
+                    return Ok(reply);
                 }
             }
-            Err(error) if is_nothing(&error) => {}
+            Err(error) if is_retryable(&error) => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-fn is_nothing(error: &io::Error) -> bool {
+fn is_retryable(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted

@@ -1,4 +1,4 @@
-//! What the switch at the other end of a cable says of itself (LLDP, IEEE 802.1AB).
+//! Receives the names of neighbouring switches and ports (LLDP, IEEE 802.1AB).
 
 use std::{
     collections::BTreeMap,
@@ -11,50 +11,50 @@ use std::{
 use nix::sys::socket::{LinkAddr, recvfrom};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// The type of its frames.
+/// The EtherType.
 const LLDP: u16 = 0x88cc;
 
-/// The neighbours heard so far, by the index of the card.
+/// The neighbours received so far, by the index of the NIC.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LldpNeighbours(Arc<Mutex<BTreeMap<u32, String>>>);
 
 impl LldpNeighbours {
-    /// Listens from now on. A switch speaks every half minute.
+    /// Starts receiving. A switch usually sends every 30 s.
     pub(crate) fn listen() -> io::Result<LldpNeighbours> {
-        // The frame without its header; the kernel wants the type as it is on the wire.
+        // Frames without their header; the kernel expects the type in network byte order.
         let protocol = Protocol::from(i32::from(LLDP.to_be()));
         let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol))?;
         let neighbours = LldpNeighbours::default();
-        let heard = neighbours.clone();
+        let receiver = neighbours.clone();
         thread::Builder::new()
             .name("lldp".into())
-            .spawn(move || heard.hear(&socket))?;
+            .spawn(move || receiver.receive(&socket))?;
         Ok(neighbours)
     }
 
-    /// Who is at the other end of this card.
-    pub(crate) fn of(&self, card: u32) -> Option<String> {
-        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.get(&card).cloned()
+    /// The neighbour on this NIC.
+    pub(crate) fn of(&self, nic: u32) -> Option<String> {
+        let neighbours = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        neighbours.get(&nic).cloned()
     }
 
-    fn hear(&self, socket: &Socket) {
+    fn receive(&self, socket: &Socket) {
         let mut frame = [0; 1600];
-        // A socket that fails hears nothing more, and the fact stays as it is.
+        // After an error of the socket the facts stay as they are.
         while let Ok((length, from)) = recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut frame) {
-            let card = from.and_then(|from| u32::try_from(from.ifindex()).ok());
-            if let (Some(card), Some(neighbour)) = (card, neighbour(&frame[..length])) {
-                let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                heard.insert(card, neighbour);
+            let nic = from.and_then(|from| u32::try_from(from.ifindex()).ok());
+            if let (Some(nic), Some(neighbour)) = (nic, neighbour(&frame[..length])) {
+                let mut neighbours = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                neighbours.insert(nic, neighbour);
             }
         }
     }
 }
 
-/// The switch and its port: "switch Ethernet1/7".
+/// Parses the names of the switch and its port: "switch Ethernet1/7".
 fn neighbour(mut frame: &[u8]) -> Option<String> {
     let (mut chassis, mut port, mut system) = (None, None, None);
-    // A length of nine bits after seven of type (8.4).
+    // Seven bits of type, then nine of length (8.4).
     while let [high, low, rest @ ..] = frame {
         let (kind, length) = (high >> 1, usize::from(high & 1) << 8 | usize::from(*low));
         let value = rest.get(..length)?;
@@ -71,7 +71,7 @@ fn neighbour(mut frame: &[u8]) -> Option<String> {
     Some(format!("{system} {}", port?))
 }
 
-/// An identity as text; one of kind `mac` is a MAC.
+/// An identifier as text; one of subtype `mac` is a MAC.
 fn identity(kind: u8, mac: u8, id: &[u8]) -> String {
     match id {
         [a, b, c, d, e, f] if kind == mac => {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_and_its_port_are_told() {
+    fn a_frame_names_the_switch_and_its_port() {
         let chassis = tlv(1, &[4, 2, 0, 0, 0, 0, 9]);
         let port = tlv(2, b"\x05Ethernet1/7");
         let named = [

@@ -1,4 +1,4 @@
-//! The network: addresses by DHCP, and what a switch says of itself.
+//! The network: DHCP client, addresses and routes, LLDP.
 
 mod dhcp;
 mod lease;

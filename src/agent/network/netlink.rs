@@ -1,4 +1,4 @@
-//! Cards, addresses and routes, by way of the kernel's netlink.
+//! Configures NICs, addresses and routes through the kernel's netlink.
 
 use std::{io, net::Ipv4Addr};
 
@@ -6,7 +6,6 @@ use ipnet::Ipv4Net;
 use rtnetlink::{AddressMessageBuilder, Handle, LinkUnspec, RouteMessageBuilder, new_connection};
 use tokio::runtime::Runtime;
 
-/// What changes them.
 pub(crate) struct Netlink {
     runtime: Runtime,
     handle: Handle,
@@ -25,7 +24,7 @@ impl Netlink {
         Ok(Netlink { runtime, handle })
     }
 
-    /// Switches a card on. It takes what is sent to all switches and bridges, too: that is how a switch tells its name.
+    /// Enables a NIC, including reception of all multicast frames: LLDP uses multicast.
     pub(crate) fn up(&self, index: u32) -> io::Result<()> {
         let message = LinkUnspec::new_with_index(index)
             .up()

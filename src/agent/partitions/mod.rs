@@ -1,16 +1,16 @@
-//! Partition tables: whether one holds what others need, and a place for one more partition at the end of a disk.
+//! Partition tables: detects protected partitions, and adds a partition at the end of a disk.
 //!
-//! A table is changed in nothing but that entry, what says where the disk ends, and the checksums: partitions keep their numbers.
+//! Only the new entry, the fields for the end of the disk, and the checksums change: other partitions keep their numbers.
 
-/// So many bytes at a disk's beginning hold its table.
+/// The number of bytes at the beginning of a disk that contain its table.
 pub(super) const HEAD: usize = 1 << 20;
 
-/// Partitions begin at multiples of this.
-const ALIGNED: u64 = 1 << 20;
+/// The alignment of partitions in bytes.
+const ALIGNMENT: u64 = 1 << 20;
 
-/// Types of partitions that belong to a hypervisor, a pool or an array, as GPT has them (UEFI 2.10, 5.3.3).
-const OTHERS: [&str; 6] = [
-    // VMFS, VMware's virtual SAN, ZFS (by FreeBSD, and as Solaris' `usr`), Linux RAID, and OpenZFS' reserved part.
+/// GPT partition types of hypervisors, storage pools and arrays (UEFI 2.10, 5.3.3).
+const PROTECTED_TYPES: [&str; 6] = [
+    // VMFS, VMware vSAN, ZFS (of FreeBSD, and as Solaris' `usr`), Linux RAID, and OpenZFS' reserved partition.
     "aa31e02a-400f-11db-9590-000c2911d1b8",
     "381cfccc-7288-11e0-92ee-000c2911d0b2",
     "516e7cba-6ecf-11d6-8ff8-00022d09712b",
@@ -18,32 +18,32 @@ const OTHERS: [&str; 6] = [
     "a19d880f-05fc-4d3b-a006-743f0f84911e",
     "6a945a3b-1dd2-11b2-99a6-080020736631",
 ];
-/// The same as a table of the old kind has them: VMFS, Linux RAID.
-const OTHERS_DOS: [u8; 2] = [0xfb, 0xfd];
+/// MBR partition types of the same: VMFS, Linux RAID.
+const PROTECTED_MBR_TYPES: [u8; 2] = [0xfb, 0xfd];
 
-/// Basic data, which any system reads.
+/// The type "basic data", which every system reads.
 const BASIC_DATA: &str = "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7";
-/// FAT12, in a table of the old kind.
+/// The MBR type of FAT12.
 const FAT12: u8 = 0x01;
 
-/// Why there is no place.
+/// Why no partition can be added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PartitionError {
-    #[error("the image has no partition table, so there is no place for its seed")]
+    #[error("the image has no partition table, which is needed for the seed partition")]
     NoTable,
-    #[error("the image is made for disks with sectors of {image} bytes, and this one has {disk}")]
+    #[error("the image is for disks with sectors of {image} bytes, but this disk has {disk}")]
     OtherSectors { image: u64, disk: u64 },
-    #[error("the image's partition table is broken: {0}")]
-    Broken(&'static str),
-    #[error("the image's partition table has no free entry for its seed")]
+    #[error("the image's partition table is invalid: {0}")]
+    Invalid(&'static str),
+    #[error("the image's partition table has no free entry for the seed partition")]
     Full,
     #[error(
-        "the disk is too small for the image and its seed: {need} bytes are needed, it has {has}"
+        "the disk is too small for the image and the seed partition: it has {has} bytes, {need} are needed"
     )]
     TooSmall { need: u64, has: u64 },
 }
 
-/// A disk that a table is to fit.
+/// The size of a disk and its sectors, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DiskSize {
     pub(super) bytes: u64,
@@ -53,30 +53,30 @@ pub(super) struct DiskSize {
 /// A partition that was added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AddedPartition {
-    /// Where it begins, in bytes.
+    /// Its offset in bytes.
     pub(super) at: u64,
-    /// What belongs to the very end of the disk: the table's copy.
+    /// The bytes for the end of the disk: the copy of the table.
     pub(super) tail: Vec<u8>,
 }
 
-/// Whether the table at the head of a disk names partitions that others need.
-pub(super) fn has_others(head: &[u8]) -> bool {
+/// Whether the table in the head of a disk has partitions of a protected type.
+pub(super) fn has_protected_partitions(head: &[u8]) -> bool {
     let gpt = [512, 4096]
         .into_iter()
         .find_map(|sector| Gpt::read(head, sector).ok());
     match gpt {
         Some(gpt) => {
             let mut types = gpt.entries(head).map(|entry| guid_text(&entry[..16]));
-            types.any(|kind| OTHERS.contains(&kind.as_str()))
+            types.any(|kind| PROTECTED_TYPES.contains(&kind.as_str()))
         }
-        None => dos_entries(head).is_some_and(|entries| {
+        None => mbr_entries(head).is_some_and(|entries| {
             let mut entries = entries.iter();
-            entries.any(|entry| OTHERS_DOS.contains(&entry[4]))
+            entries.any(|entry| PROTECTED_MBR_TYPES.contains(&entry[4]))
         }),
     }
 }
 
-/// Adds a partition of so many bytes at the end of the disk to the table in `head`.
+/// Adds a partition of this many bytes, at the end of the disk, to the table in `head`.
 pub(super) fn add(
     head: &mut [u8],
     disk: DiskSize,
@@ -92,20 +92,20 @@ pub(super) fn add(
                 disk: disk.sector,
             })
         }
-        Err(PartitionError::NoTable) => add_to_dos(head, disk, bytes),
-        Err(broken) => Err(broken),
+        Err(PartitionError::NoTable) => add_to_mbr(head, disk, bytes),
+        Err(error) => Err(error),
     }
 }
 
-/// Where the partition begins, in sectors: as far behind as it fits before sector `end`.
-fn place(
+/// The first sector of the partition: the last aligned one such that it ends before sector `end`.
+fn first_sector(
     disk: DiskSize,
     bytes: u64,
     end: u64,
     used: u64,
     behind: u64,
 ) -> Result<u64, PartitionError> {
-    let aligned = ALIGNED / disk.sector;
+    let aligned = ALIGNMENT / disk.sector;
     let length = bytes.div_ceil(disk.sector);
     let start = end.saturating_sub(length) / aligned * aligned;
     if start < used || start == 0 {
@@ -119,11 +119,11 @@ fn place(
     Ok(start)
 }
 
-/// The header of a GUID partition table (UEFI 2.10, 5.3.2), as far as it is needed here.
+/// The fields of a GPT header that are needed here (UEFI 2.10, 5.3.2).
 struct Gpt {
     sector: u64,
     size: usize,
-    /// Where the entries are, in bytes.
+    /// The offset of the entries in bytes.
     at: usize,
     count: usize,
     entry: usize,
@@ -147,19 +147,19 @@ impl Gpt {
         let whole = head.get(lba1..lba1.saturating_add(gpt.size));
         let mut header = match whole {
             Some(header) if gpt.size >= 92 => header.to_vec(),
-            _ => return Err(PartitionError::Broken("its header is too long")),
+            _ => return Err(PartitionError::Invalid("the header is too long")),
         };
-        let told = u32_at(&header, 16);
+        let checksum = u32_at(&header, 16);
         header[16..20].fill(0);
-        if crc(&header) != told {
-            return Err(PartitionError::Broken("its header's checksum is wrong"));
+        if crc(&header) != checksum {
+            return Err(PartitionError::Invalid("wrong checksum of the header"));
         }
         let entries = head.get(gpt.range());
         let entries = entries.filter(|_| gpt.entry >= 128 && gpt.count > 0);
-        let entries = entries.ok_or(PartitionError::Broken("its entries are too many"))?;
+        let entries = entries.ok_or(PartitionError::Invalid("too many entries"))?;
         match crc(entries) == u32_at(&header, 88) {
             true => Ok(gpt),
-            false => Err(PartitionError::Broken("its entries' checksum is wrong")),
+            false => Err(PartitionError::Invalid("wrong checksum of the entries")),
         }
     }
 
@@ -188,7 +188,7 @@ impl Gpt {
         let is_used = |entry: &&[u8]| entry[..16] != [0; 16];
         let ends = self.entries(head).filter(is_used);
         let used = ends.map(|entry| u64_at(entry, 40).saturating_add(1)).max();
-        let start = place(disk, bytes, end, used.unwrap_or(0), behind)?;
+        let start = first_sector(disk, bytes, end, used.unwrap_or(0), behind)?;
         let free = self.entries(head).position(|entry| entry[..16] == [0; 16]);
         let at = self.at + free.ok_or(PartitionError::Full)? * self.entry;
 
@@ -203,25 +203,25 @@ impl Gpt {
         for (place, byte) in entry[56..].iter_mut().zip(name) {
             *place = byte;
         }
-        protect(head, sectors);
+        extend_protective_mbr(head, sectors);
 
         let list = head[self.range()].to_vec();
-        let lba1 = usize::try_from(self.sector).expect("a sector is small");
+        let lba1 = usize::try_from(self.sector).expect("the size of a sector fits");
         let mut header = head[lba1..lba1 + self.size].to_vec();
         header[48..56].copy_from_slice(&(end - 1).to_le_bytes());
         header[88..92].copy_from_slice(&crc(&list).to_le_bytes());
         let entries_at = u64_at(&header, 72);
-        let first = located(header.clone(), 1, sectors - 1, entries_at);
+        let first = header_at(header.clone(), 1, sectors - 1, entries_at);
         head[lba1..lba1 + self.size].copy_from_slice(&first);
-        let copy = located(header, sectors - 1, 1, end);
+        let copy = header_at(header, sectors - 1, 1, end);
         let mut tail = list;
         tail.resize(
-            usize::try_from(entries * self.sector).expect("entries are few"),
+            usize::try_from(entries * self.sector).expect("the size of the entries fits"),
             0,
         );
         tail.extend(copy);
         tail.resize(
-            usize::try_from(behind * self.sector).expect("entries are few"),
+            usize::try_from(behind * self.sector).expect("the size of the entries fits"),
             0,
         );
         Ok(AddedPartition {
@@ -231,8 +231,8 @@ impl Gpt {
     }
 }
 
-/// A header that lies at `own`, with its other copy at `other`.
-fn located(mut header: Vec<u8>, own: u64, other: u64, entries: u64) -> Vec<u8> {
+/// A header for sector `own`, with its other copy at sector `other`.
+fn header_at(mut header: Vec<u8>, own: u64, other: u64, entries: u64) -> Vec<u8> {
     header[16..20].fill(0);
     header[24..32].copy_from_slice(&own.to_le_bytes());
     header[32..40].copy_from_slice(&other.to_le_bytes());
@@ -242,8 +242,8 @@ fn located(mut header: Vec<u8>, own: u64, other: u64, entries: u64) -> Vec<u8> {
     header
 }
 
-/// The old kind of table before a GUID partition table covers the whole disk (UEFI 2.10, 5.2.3).
-fn protect(head: &mut [u8], sectors: u64) {
+/// Extends the protective MBR, which must cover the whole disk (UEFI 2.10, 5.2.3).
+fn extend_protective_mbr(head: &mut [u8], sectors: u64) {
     let covered = u32::try_from(sectors - 1).unwrap_or(u32::MAX);
     let entries = head[446..510].chunks_exact_mut(16);
     for entry in entries.filter(|entry| entry[4] == 0xee && u32_at(entry, 8) == 1) {
@@ -251,38 +251,39 @@ fn protect(head: &mut [u8], sectors: u64) {
     }
 }
 
-/// The entries of a table of the old kind; none where a boot sector of something else lies.
-fn dos_entries(head: &[u8]) -> Option<Vec<&[u8]>> {
+/// The entries of an MBR table; `None` if the sector is another boot sector.
+fn mbr_entries(head: &[u8]) -> Option<Vec<&[u8]>> {
     let is_signed = head.get(510..512)? == [0x55, 0xaa];
     let entries: Vec<&[u8]> = head[446..510].chunks_exact(16).collect();
-    let is_sound = |entry: &&[u8]| matches!(entry[0], 0 | 0x80);
+    let is_valid = |entry: &&[u8]| matches!(entry[0], 0 | 0x80);
     let has_one = entries
         .iter()
         .any(|entry| entry[4] != 0 && u32_at(entry, 12) != 0);
-    (is_signed && has_one && entries.iter().all(is_sound)).then_some(entries)
+    (is_signed && has_one && entries.iter().all(is_valid)).then_some(entries)
 }
 
-fn add_to_dos(
+fn add_to_mbr(
     head: &mut [u8],
     disk: DiskSize,
     bytes: u64,
 ) -> Result<AddedPartition, PartitionError> {
-    let entries = dos_entries(head).ok_or(PartitionError::NoTable)?;
+    let entries = mbr_entries(head).ok_or(PartitionError::NoTable)?;
     let ends = entries.iter().filter(|entry| entry[4] != 0);
     let ends = ends.map(|entry| u64::from(u32_at(entry, 8)) + u64::from(u32_at(entry, 12)));
     let used = ends.max().unwrap_or(0);
     let free = entries.iter().position(|entry| entry[4] == 0);
-    // Such a table counts to 2^32 sectors.
+    // An MBR table has 32 bits for sectors.
     let end = (disk.bytes / disk.sector).min(u64::from(u32::MAX));
-    let start = place(disk, bytes, end, used, 0)?;
+    let start = first_sector(disk, bytes, end, used, 0)?;
     let at = 446 + free.ok_or(PartitionError::Full)? * 16;
     let entry = &mut head[at..at + 16];
     entry.fill(0);
-    // Cylinders, heads and sectors that say: look at the sector's number.
+    // The CHS address that means "use the sector number instead".
     entry[1..4].copy_from_slice(&[0xfe, 0xff, 0xff]);
     entry[4] = FAT12;
     entry[5..8].copy_from_slice(&[0xfe, 0xff, 0xff]);
-    let number = |sectors: u64| u32::try_from(sectors).expect("it is within the table's reach");
+    let number =
+        |sectors: u64| u32::try_from(sectors).expect("the sector number fits into 32 bits");
     entry[8..12].copy_from_slice(&number(start).to_le_bytes());
     entry[12..16].copy_from_slice(&number(bytes.div_ceil(disk.sector)).to_le_bytes());
     Ok(AddedPartition {
@@ -305,19 +306,19 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
-/// A GUID as a disk holds it: its first three parts little-endian (UEFI 2.10, appendix A).
-const ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+/// The byte order of a GUID on disk: its first three parts are little-endian (UEFI 2.10, appendix A).
+const GUID_BYTE_ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
 
 fn guid_bytes(text: &str) -> [u8; 16] {
     let digits = text.replace('-', "");
     let plain = u128::from_str_radix(&digits, 16)
-        .expect("a GUID of ours")
+        .expect("a valid GUID")
         .to_be_bytes();
-    ORDER.map(|at| plain[at])
+    GUID_BYTE_ORDER.map(|at| plain[at])
 }
 
 fn guid_text(bytes: &[u8]) -> String {
-    let hex: String = ORDER
+    let hex: String = GUID_BYTE_ORDER
         .iter()
         .map(|at| format!("{:02x}", bytes[*at]))
         .collect();

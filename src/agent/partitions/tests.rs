@@ -1,17 +1,17 @@
-//! Tables in memory.
+//! Tests with tables in memory.
 
 use super::*;
 
 const MIB: u64 = 1 << 20;
 const SEED: u64 = 4 * MIB;
 
-/// What a table of the other kind has in an entry: type, first sector, last sector.
+/// A GPT entry: type, first sector, last sector.
 type TableEntry<'a> = (&'a str, u64, u64);
 
 const LINUX: &str = "0fc63daf-8483-4772-8e79-3d69d8477de4";
 const ESP: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 
-/// The head of a disk with a GUID partition table of 128 entries, at these numbers.
+/// The head of a disk with a GPT of 128 entries, with these partitions by number.
 fn gpt(sector: usize, parts: &[(usize, TableEntry<'_>)]) -> Vec<u8> {
     let mut head = vec![0; HEAD];
     head[446 + 4] = 0xee;
@@ -37,12 +37,12 @@ fn gpt(sector: usize, parts: &[(usize, TableEntry<'_>)]) -> Vec<u8> {
     header[84..88].copy_from_slice(&128_u32.to_le_bytes());
     let sum = crc(&head[entries..entries + 128 * 128]);
     header[88..92].copy_from_slice(&sum.to_le_bytes());
-    let header = located(header, 1, 0x0fff, 2);
+    let header = header_at(header, 1, 0x0fff, 2);
     head[sector..sector + 92].copy_from_slice(&header);
     head
 }
 
-fn dos(parts: &[(u8, u32, u32)]) -> Vec<u8> {
+fn mbr(parts: &[(u8, u32, u32)]) -> Vec<u8> {
     let mut head = vec![0; HEAD];
     for (at, (kind, first, length)) in parts.iter().enumerate() {
         let at = 446 + at * 16;
@@ -62,7 +62,7 @@ fn size(mib: u64, sector: u64) -> DiskSize {
 }
 
 #[test]
-fn a_partition_is_added_behind_the_others_which_keep_their_numbers() {
+fn a_partition_is_added_and_the_others_keep_their_numbers() {
     for sector in [512, 4096] {
         let mib = MIB / sector;
         let parts = [
@@ -73,21 +73,21 @@ fn a_partition_is_added_behind_the_others_which_keep_their_numbers() {
         let mut head = before.clone();
         let disk = size(100, sector);
         let added = add(&mut head, disk, SEED, [9; 16]).unwrap();
-        // The table's copy has no whole MiB to itself, so the last one that is whole is the one before it.
+        // The copy of the table uses part of the last MiB, so the partition ends one MiB earlier.
         assert_eq!(added.at, 95 * MIB);
 
-        let table = Gpt::read(&head, sector).expect("the table is sound");
+        let table = Gpt::read(&head, sector).expect("the table is valid");
         let entries: Vec<&[u8]> = table.entries(&head).collect();
         let old = Gpt::read(&before, sector).unwrap();
         for (number, (now, then)) in entries.iter().zip(old.entries(&before)).enumerate() {
-            assert!(number == 1 || *now == then, "entry {number} is as it was");
+            assert!(number == 1 || *now == then, "entry {number} is unchanged");
         }
         assert_eq!(guid_text(&entries[1][..16]), BASIC_DATA);
         assert_eq!(entries[1][16..32], [9; 16]);
         assert_eq!(u64_at(entries[1], 32) * sector, 95 * MIB);
         assert_eq!((u64_at(entries[1], 40) + 1) * sector, 99 * MIB);
 
-        // The copy at the end is a header with its entries before it, and each names the other.
+        // The copy at the end has its entries before its header, and each header has the sector of the other.
         let sectors = disk.bytes / sector;
         let header = &head[usize::try_from(sector).unwrap()..];
         let copy = &added.tail[added.tail.len() - usize::try_from(sector).unwrap()..];
@@ -108,8 +108,8 @@ fn a_partition_is_added_behind_the_others_which_keep_their_numbers() {
 }
 
 #[test]
-fn a_table_of_the_old_kind_gets_an_entry() {
-    let before = dos(&[(0x83, 2048, 40960)]);
+fn an_mbr_table_gets_an_entry() {
+    let before = mbr(&[(0x83, 2048, 40960)]);
     let mut head = before.clone();
     let added = add(&mut head, size(100, 512), SEED, [9; 16]).unwrap();
     assert_eq!((added.at, added.tail.len()), (96 * MIB, 0));
@@ -118,14 +118,14 @@ fn a_table_of_the_old_kind_gets_an_entry() {
     assert_eq!((entry[0], entry[4]), (0, FAT12));
     assert_eq!((u32_at(entry, 8), u32_at(entry, 12)), (96 * 2048, 4 * 2048));
     assert_eq!(head[478..], before[478..]);
-    // More than such a table reaches.
+    // A disk larger than an MBR table can address.
     let mut head = before;
     let added = add(&mut head, size(4 << 20, 512), SEED, [9; 16]).unwrap();
     assert_eq!(added.at, (2 << 20) * MIB - 5 * MIB);
 }
 
 #[test]
-fn where_there_is_no_place_is_told_and_nothing_changed() {
+fn without_room_the_error_says_why_and_nothing_changes() {
     let mib = 2048;
     let full: Vec<(usize, TableEntry<'_>)> = (1..=128)
         .map(|number| (number, (LINUX, 2048 + number as u64, 2048 + number as u64)))
@@ -136,7 +136,7 @@ fn where_there_is_no_place_is_told_and_nothing_changed() {
     header[512 + 48] ^= 1;
     let mut long = gpt(512, &[]);
     long[512 + 12..512 + 16].fill(0xff);
-    // A file system without a table: its boot sector is signed, too.
+    // A file system without a table: its boot sector has the same signature.
     let mut fat = vec![0; HEAD];
     fat[..16].copy_from_slice(b"\xeb\x3c\x90mkfs.fat\0\x02\x04\x01\0");
     fat[446..510].fill(0x20);
@@ -144,7 +144,7 @@ fn where_there_is_no_place_is_told_and_nothing_changed() {
     let cases = [
         ("nothing", vec![0; HEAD], PartitionError::NoTable),
         ("a file system", fat, PartitionError::NoTable),
-        ("signed, and empty", dos(&[]), PartitionError::NoTable),
+        ("signed, and empty", mbr(&[]), PartitionError::NoTable),
         (
             "other sectors",
             gpt(4096, &[(1, (LINUX, 256, 512))]),
@@ -156,22 +156,22 @@ fn where_there_is_no_place_is_told_and_nothing_changed() {
         (
             "entries",
             broken,
-            PartitionError::Broken("its entries' checksum is wrong"),
+            PartitionError::Invalid("wrong checksum of the entries"),
         ),
         (
             "header",
             header,
-            PartitionError::Broken("its header's checksum is wrong"),
+            PartitionError::Invalid("wrong checksum of the header"),
         ),
         (
             "header's length",
             long,
-            PartitionError::Broken("its header is too long"),
+            PartitionError::Invalid("the header is too long"),
         ),
         ("full", gpt(512, &full), PartitionError::Full),
         (
-            "full, of the old kind",
-            dos(&[
+            "full, MBR",
+            mbr(&[
                 (0x83, 2048, 8),
                 (0x83, 4096, 8),
                 (0x83, 6144, 8),
@@ -188,8 +188,8 @@ fn where_there_is_no_place_is_told_and_nothing_changed() {
             },
         ),
         (
-            "too small, of the old kind",
-            dos(&[(0x83, 2048, 97 * 2048)]),
+            "too small, MBR",
+            mbr(&[(0x83, 2048, 97 * 2048)]),
             PartitionError::TooSmall {
                 need: 102 * MIB,
                 has: 100 * MIB,
@@ -205,37 +205,43 @@ fn where_there_is_no_place_is_told_and_nothing_changed() {
 }
 
 #[test]
-fn what_others_need_is_told_by_its_type() {
-    for kind in OTHERS {
-        assert!(has_others(&gpt(512, &[(3, (kind, 2048, 4096))])), "{kind}");
-        assert!(has_others(&gpt(4096, &[(3, (kind, 2048, 4096))])), "{kind}");
-    }
-    for kind in OTHERS_DOS {
+fn protected_partitions_are_detected_by_type() {
+    for kind in PROTECTED_TYPES {
         assert!(
-            has_others(&dos(&[(0x83, 2048, 8), (kind, 4096, 8)])),
+            has_protected_partitions(&gpt(512, &[(3, (kind, 2048, 4096))])),
+            "{kind}"
+        );
+        assert!(
+            has_protected_partitions(&gpt(4096, &[(3, (kind, 2048, 4096))])),
+            "{kind}"
+        );
+    }
+    for kind in PROTECTED_MBR_TYPES {
+        assert!(
+            has_protected_partitions(&mbr(&[(0x83, 2048, 8), (kind, 4096, 8)])),
             "{kind:#x}"
         );
     }
     for head in [
         vec![0; HEAD],
         gpt(512, &[(1, (LINUX, 2048, 4096)), (2, (ESP, 8192, 9000))]),
-        dos(&[(0x83, 2048, 8)]),
+        mbr(&[(0x83, 2048, 8)]),
     ] {
-        assert!(!has_others(&head));
+        assert!(!has_protected_partitions(&head));
     }
 }
 
 #[test]
-fn a_guid_is_written_as_a_disk_has_it() {
+fn a_guid_is_converted_to_its_byte_order_on_disk() {
     let bytes = guid_bytes(ESP);
     assert_eq!(bytes[..4], [0x28, 0x73, 0x2a, 0xc1]);
     assert_eq!(guid_text(&bytes), ESP);
 }
 
 proptest::proptest! {
-    /// Whatever an image's table says, it is refused, or the new partition lies behind all others and on the disk.
+    /// With any table, either an error is returned, or the new partition is after all others and within the disk.
     #[test]
-    fn no_table_makes_it_lie_elsewhere(
+    fn the_partition_is_after_all_others_and_within_the_disk(
         parts in proptest::collection::vec((0_u64..4000, 0_u64..=u64::MAX), 0..6),
         changes in proptest::collection::vec((0_usize..2048, 0_u8..=255), 0..4),
         mib in 1_u64..40,
@@ -261,12 +267,12 @@ proptest::proptest! {
     }
 
     #[test]
-    fn no_head_of_a_disk_is_too_strange(head in proptest::collection::vec(0_u8..=255, 0..4096)) {
-        has_others(&head);
+    fn any_bytes_are_handled_without_a_panic(head in proptest::collection::vec(0_u8..=255, 0..4096)) {
+        has_protected_partitions(&head);
         let mut whole = head;
         whole.resize(HEAD, 0);
         whole[510..512].copy_from_slice(&[0x55, 0xaa]);
-        has_others(&whole);
+        has_protected_partitions(&whole);
         drop(add(&mut whole, size(9, 512), SEED, [9; 16]));
     }
 }

@@ -104,7 +104,7 @@ scenario_image_broken() {
     router
     serve
     bios "${board[@]}"
-    await_log "failed .*the image ends or breaks off after .* bytes" 180
+    await_log "failed .*the image is incomplete after .* bytes" 180
     [ "$(log_counts "installed")" -eq 0 ] || fail "it counts as installed"
     cmp <(head -c 1M "$work/disk.img") <(head -c 1M /dev/zero) || fail "the disk's first MiB is not clear"
     cmp "$work/other.img" <(head -c 64M /dev/zero) || fail "the other disk was written to"

@@ -141,7 +141,7 @@ END
 # Says how long after the agent's start the first report came: its screen is the first thing it does.
 told_after() {
     local begun reported
-    await_file "looks at the hardware" "$work/serial.log" 120
+    await_file "detecting hardware" "$work/serial.log" 120
     begun=$(date +%s%3N)
     await_log "facts .*memory_mib" 120
     reported=$("$bootwright" --site "$work/site" nodes "$node" log | sed -n 's/ *facts .*memory_mib.*//p' | head -n 1)

@@ -1,4 +1,4 @@
-//! The order in which a disk is written.
+//! Writes an image to a disk, in an order such that an incomplete one does not boot.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -10,15 +10,15 @@ use crate::{
     model::Checksum,
 };
 
-/// How much is written at a time, in bytes.
-const PIECE: usize = 1 << 20;
+/// The size of one write in bytes.
+const WRITE_BYTES: usize = 1 << 20;
 
-/// After so many bytes the disk is asked to have them, so that progress is true.
-const SYNCED: u64 = 64 << 20;
+/// The disk is synced after this many bytes, so that the reported progress is real.
+const SYNC_INTERVAL_BYTES: u64 = 64 << 20;
 
-/// What is written to.
+/// A disk to write to.
 pub(in crate::agent) trait Device: Read + Write + Seek {
-    /// Returns when everything is on the disk.
+    /// Returns when all data is on the disk.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -28,22 +28,22 @@ impl Device for std::fs::File {
     }
 }
 
-/// What is written.
+/// What to write.
 pub(in crate::agent) struct ImageSource<R> {
-    /// The image as it is fetched.
+    /// The image as downloaded, possibly compressed.
     pub(in crate::agent) packed: R,
     pub(in crate::agent) checksum: Checksum,
-    /// The volume that is added.
+    /// The seed volume.
     pub(in crate::agent) seed: Vec<u8>,
-    /// The number of its partition, any that no other one has.
+    /// The GUID of the seed's partition.
     pub(in crate::agent) guid: [u8; 16],
 }
 
-/// Why an image is not written.
+/// Why an image was not written.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::agent) enum WriteError {
     /// Nothing was written.
-    #[error("the image cannot be read: {0}")]
+    #[error("cannot read the image: {0}")]
     Begin(io::Error),
     /// Nothing was written.
     #[error("the image is shorter than 1 MiB")]
@@ -51,18 +51,18 @@ pub(in crate::agent) enum WriteError {
     /// Nothing was written.
     #[error("{0}")]
     PartitionError(#[from] PartitionError),
-    /// From here on the disk's beginning is clear.
-    #[error("the image ends or breaks off after {at} bytes: {error}")]
+    /// In this case and the following ones the beginning of the disk is cleared.
+    #[error("the image is incomplete after {at} bytes: {error}")]
     Broken { at: u64, error: io::Error },
     #[error("the image is larger than the disk, which has {0} bytes")]
     TooLarge(u64),
-    #[error("the image's checksum is wrong: {found}, not {expected}")]
+    #[error("the image has a wrong checksum: {found}, expected {expected}")]
     Checksum { found: String, expected: String },
-    #[error("the disk cannot be written: {0}")]
+    #[error("cannot write to the disk: {0}")]
     Disk(io::Error),
 }
 
-/// Writes an image and its seed; `progress` hears how many bytes were written. Returns how many the image has.
+/// Writes an image and its seed; calls `progress` with the bytes written so far. Returns the length of the image.
 pub(in crate::agent) fn write<R: Read>(
     source: ImageSource<R>,
     disk: DiskSize,
@@ -86,7 +86,7 @@ pub(in crate::agent) fn write<R: Read>(
     Ok(bytes)
 }
 
-/// Writes the seed, and at last what makes a disk of it all.
+/// Writes the seed and the end of the disk, and the image's first MiB last.
 fn finish(
     disk: DiskSize,
     device: &mut impl Device,
@@ -101,15 +101,15 @@ fn finish(
     device.sync()
 }
 
-/// Clears what a machine could boot of what was on the disk: its beginning, and the end, where a copy of its table may be.
+/// Clears the beginning of the disk, and its end, where a copy of the partition table may be.
 fn clear(disk: DiskSize, device: &mut impl Device) -> io::Result<()> {
-    let nothing = vec![0; HEAD];
-    put(device, disk.bytes.saturating_sub(HEAD as u64), &nothing)?;
-    put(device, 0, &nothing)?;
+    let zeros = vec![0; HEAD];
+    put(device, disk.bytes.saturating_sub(HEAD as u64), &zeros)?;
+    put(device, 0, &zeros)?;
     device.sync()
 }
 
-/// Writes everything behind the image's head.
+/// Writes the image after its first MiB.
 fn body(
     image: &mut impl Read,
     disk: DiskSize,
@@ -117,18 +117,18 @@ fn body(
     mut progress: impl FnMut(u64),
 ) -> Result<u64, WriteError> {
     let (mut at, mut synced) = (HEAD as u64, 0);
-    let mut piece = vec![0; PIECE];
+    let mut buffer = vec![0; WRITE_BYTES];
     loop {
-        let read = fill(image, &mut piece).map_err(|error| WriteError::Broken { at, error })?;
+        let read = fill(image, &mut buffer).map_err(|error| WriteError::Broken { at, error })?;
         if read == 0 {
             return Ok(at);
         }
         if at + read as u64 > disk.bytes {
             return Err(WriteError::TooLarge(disk.bytes));
         }
-        put(device, at, &piece[..read]).map_err(WriteError::Disk)?;
+        put(device, at, &buffer[..read]).map_err(WriteError::Disk)?;
         at += read as u64;
-        if at - synced >= SYNCED {
+        if at - synced >= SYNC_INTERVAL_BYTES {
             device.sync().map_err(WriteError::Disk)?;
             synced = at;
         }
@@ -141,7 +141,7 @@ fn put(device: &mut impl Device, at: u64, bytes: &[u8]) -> io::Result<()> {
     device.write_all(bytes)
 }
 
-/// Reads until the buffer is full or there is no more.
+/// Reads until the buffer is full or the input ends.
 fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut read = 0;
     while read < buffer.len() {
@@ -155,7 +155,7 @@ fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(read)
 }
 
-/// Sums up what passes.
+/// Computes the checksum of the bytes that are read through it.
 struct ChecksumReader<R> {
     from: R,
     sum: RunningChecksum,
@@ -180,9 +180,9 @@ impl<R: Read> ChecksumReader<R> {
         }
     }
 
-    /// Tells whether all that there is has the expected sum; `at` is how far the image went.
+    /// Compares the checksum of all input; `at` is the length of the image.
     fn check(mut self, at: u64) -> Result<(), WriteError> {
-        // What stands behind the end of what was packed counts too.
+        // The checksum includes bytes after the end of the compressed data.
         io::copy(&mut self, &mut io::sink()).map_err(|error| WriteError::Broken { at, error })?;
         let found = match self.sum {
             RunningChecksum::Sha256(sum) => hex(&sum.finalize()),

@@ -1,4 +1,4 @@
-//! Images onto disks in memory.
+//! Tests with disks in memory.
 
 use std::io::Cursor;
 
@@ -6,23 +6,23 @@ use super::*;
 
 const MIB: u64 = 1 << 20;
 
-/// A disk that remembers what was on it when it was asked to have everything, and can run full of errors.
+/// A disk that records its head at each sync, and can fail from a given write on.
 #[derive(Debug)]
 struct MemoryDisk {
     bytes: Cursor<Vec<u8>>,
     synced: Vec<Vec<u8>>,
     writes: usize,
-    breaks_at: usize,
+    fails_at: usize,
 }
 
 impl MemoryDisk {
-    /// A disk on which an older system is.
+    /// A disk with an older system.
     fn old(mib: u64) -> MemoryDisk {
         MemoryDisk {
             bytes: Cursor::new(vec![0xdd; usize::try_from(mib * MIB).unwrap()]),
             synced: Vec::new(),
             writes: 0,
-            breaks_at: usize::MAX,
+            fails_at: usize::MAX,
         }
     }
 
@@ -46,7 +46,7 @@ impl Seek for MemoryDisk {
 impl Write for MemoryDisk {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.writes += 1;
-        if self.writes >= self.breaks_at {
+        if self.writes >= self.fails_at {
             return Err(io::Error::other("a bad sector"));
         }
         let left = self.bytes.get_ref().len() as u64 - self.bytes.position();
@@ -66,7 +66,7 @@ impl Device for MemoryDisk {
     }
 }
 
-/// An image of so many MiB with one partition in a table of the old kind.
+/// An image of this size in MiB with one partition in an MBR table.
 fn image(mib: u64) -> Vec<u8> {
     let length = usize::try_from(mib * MIB).unwrap();
     let mut image: Vec<u8> = (0..length).map(|at| (at / 4096 % 251) as u8).collect();
@@ -102,13 +102,13 @@ fn gzipped(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn all_of_an_image_is_on_the_disk_and_its_seed_behind_it() {
+fn the_whole_image_is_written_and_the_seed_after_it() {
     let image = image(3);
     for packed in [image.clone(), gzipped(&image)] {
         let mut disk = MemoryDisk::old(9);
-        let mut seen = Vec::new();
+        let mut progress = Vec::new();
         let size = size(&disk);
-        let written = write(source(&packed), size, &mut disk, |at| seen.push(at));
+        let written = write(source(&packed), size, &mut disk, |at| progress.push(at));
         assert_eq!(written.unwrap(), 3 * MIB);
         let bytes = disk.bytes.get_ref();
         let end = usize::try_from(3 * MIB).unwrap();
@@ -119,11 +119,11 @@ fn all_of_an_image_is_on_the_disk_and_its_seed_behind_it() {
         assert!(bytes[seed..].iter().all(|byte| *byte == 0x5e));
         assert!(
             bytes[end..seed].iter().all(|byte| *byte == 0xdd),
-            "what is behind it stays"
+            "bytes after the image are unchanged"
         );
-        assert_eq!(seen.last(), Some(&(3 * MIB)));
-        assert!(seen.is_sorted());
-        // Until all the rest was on the disk its beginning was clear.
+        assert_eq!(progress.last(), Some(&(3 * MIB)));
+        assert!(progress.is_sorted());
+        // The head was zeros until everything else was on the disk.
         let (last, before) = disk.synced.split_last().unwrap();
         assert!(before.iter().all(|head| head.iter().all(|byte| *byte == 0)));
         assert!(last == disk.head());
@@ -131,7 +131,7 @@ fn all_of_an_image_is_on_the_disk_and_its_seed_behind_it() {
 }
 
 #[test]
-fn what_cannot_be_used_leaves_the_disk_as_it_is() {
+fn an_unusable_image_leaves_the_disk_unchanged() {
     let mut no_table = image(3);
     no_table[..512].fill(0);
     let qcow = [b"QFI\xfb".as_slice(), &[0; 4096]].concat();
@@ -156,7 +156,7 @@ fn what_cannot_be_used_leaves_the_disk_as_it_is() {
 }
 
 #[test]
-fn what_is_half_written_does_not_boot() {
+fn an_incomplete_image_does_not_boot() {
     let whole = image(3);
     let packed = gzipped(&whole);
     let cut = |bytes: &[u8]| bytes[..bytes.len() / 2].to_vec();
@@ -167,17 +167,17 @@ fn what_is_half_written_does_not_boot() {
         (
             "cut short",
             of(&whole, cut(&whole)),
-            "the image's checksum is wrong",
+            "the image has a wrong checksum",
         ),
         (
             "packed and cut short",
             of(&packed, cut(&packed)),
-            "breaks off after",
+            "the image is incomplete after",
         ),
         (
             "another image",
             of(b"another", whole.clone()),
-            "the image's checksum is wrong",
+            "the image has a wrong checksum",
         ),
         (
             "larger than the disk",
@@ -187,7 +187,7 @@ fn what_is_half_written_does_not_boot() {
         (
             "with something behind its end",
             of(&packed, [packed.as_slice(), b"\0\0\0\0"].concat()),
-            "breaks off after",
+            "the image is incomplete after",
         ),
     ];
     for (what, (sum, packed), expected) in cases {
@@ -209,25 +209,25 @@ fn what_is_half_written_does_not_boot() {
 }
 
 #[test]
-fn a_disk_that_breaks_at_any_moment_does_not_boot() {
+fn a_disk_that_fails_at_any_write_does_not_boot() {
     let image = image(3);
     let mut whole = MemoryDisk::old(9);
     let size = size(&whole);
     write(source(&image), size, &mut whole, |_| {}).unwrap();
-    for breaks_at in 3..=whole.writes {
+    for fails_at in 3..=whole.writes {
         let mut disk = MemoryDisk::old(9);
-        disk.breaks_at = breaks_at;
+        disk.fails_at = fails_at;
         let failure = write(source(&image), size, &mut disk, |_| {}).unwrap_err();
         assert!(matches!(failure, WriteError::Disk(_)), "{failure}");
         assert!(
             disk.head().iter().all(|byte| *byte == 0),
-            "write {breaks_at}"
+            "write {fails_at}"
         );
     }
 }
 
 #[test]
-fn both_sums_are_checked() {
+fn both_checksums_are_supported() {
     let image = image(3);
     let mut disk = MemoryDisk::old(9);
     let sum = |bytes: &[u8]| Checksum::Sha512(hex(&Sha512::digest(bytes)));
