@@ -1,4 +1,4 @@
-//! Looking at this machine, and putting together what there is to say.
+//! Reads the state of this machine and returns the findings of all areas.
 
 use std::{
     collections::BTreeSet,
@@ -38,7 +38,7 @@ use crate::{
     site,
 };
 
-/// Looks at everything.
+/// Runs all checks.
 pub(super) fn collect(root: &Path, terminal: &Terminal) -> CliResult<Vec<Area>> {
     let loaded = check::loaded(root)?;
     let site = &loaded.snapshot.site;
@@ -107,7 +107,7 @@ pub(super) fn collect(root: &Path, terminal: &Terminal) -> CliResult<Vec<Area>> 
 
 fn server_process(state: Option<&Path>, answers: bool) -> ServerProcess {
     let state = state.and_then(state::StateDirectory::existing);
-    // Who holds a journal that we may not read is found by its answer alone.
+    // Without read access to the journal's lock, a running server is only detected by its answer.
     let pid = state.and_then(|state| Lock::holding_process(&state.journal()).ok().flatten());
     let uid = nix::unistd::geteuid();
     ServerProcess {
@@ -138,7 +138,7 @@ fn site_report(
     let directories =
         ["", "bootwright.toml", "policies.d", "templates"].map(|name| root.join(name));
     let polled = directories.into_iter().filter_map(|path| {
-        // What is not there has no file system.
+        // An error means that the path does not exist.
         let system = unwatchable_file_system(&path).ok()??;
         Some((path, system))
     });
@@ -191,19 +191,19 @@ fn state_report(state: &io::Result<PathBuf>) -> StateDirReport {
         }
     };
     let exists = path.is_dir();
-    // What is made new is made in the nearest directory that is there.
-    let there = path
+    // A missing directory would be created in its nearest existing ancestor.
+    let existing = path
         .ancestors()
         .find(|above| above.exists())
         .unwrap_or(path);
     let rights = nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK;
-    let trouble = match there.is_dir() {
-        false => Some(format!("`{}` is not a directory", there.display())),
-        true => nix::unistd::access(there, rights)
+    let trouble = match existing.is_dir() {
+        false => Some(format!("`{}` is not a directory", existing.display())),
+        true => nix::unistd::access(existing, rights)
             .err()
             .map(|error| error.desc().into()),
     };
-    let stat = nix::sys::statvfs::statvfs(there).ok();
+    let stat = nix::sys::statvfs::statvfs(existing).ok();
     StateDirReport {
         path: Ok(path.clone()),
         exists,
@@ -263,7 +263,7 @@ fn served_interfaces(networks: &NetworksReport) -> Vec<String> {
     names
 }
 
-/// An error names the setting that is no address.
+/// The error names the setting with an invalid address.
 fn port_reports(config: &ServerConfig, server: &ServerProcess) -> Result<Vec<PortReport>, String> {
     let wanted = serve::wanted(config).map_err(|error| error.to_string())?;
     let all = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
@@ -339,7 +339,7 @@ fn loader_reports(root: &Path, site: &site::Site) -> Vec<LoaderReport> {
     names.into_iter().map(seen).collect()
 }
 
-/// The loaders that the site names itself, each with who does.
+/// The loaders that the site names, each with the network or node that does.
 fn site_loaders(site: &site::Site) -> Vec<(String, String)> {
     let networks = site.networks.values().filter_map(|network| {
         let loader = network.body.loader.as_ref()?;
@@ -380,7 +380,7 @@ fn clock_reading(state: Option<&Path>) -> clock::ClockReading {
     }
 }
 
-/// What every line of the journal has.
+/// The timestamp of a journal line.
 #[derive(serde::Deserialize)]
 struct JournalTime {
     at: Timestamp,

@@ -1,4 +1,4 @@
-//! The interfaces of this machine, and which network of the site each one serves.
+//! Findings about the interfaces of this machine and the networks of the site.
 
 use ipnet::IpNet;
 
@@ -11,20 +11,17 @@ use crate::{
 /// A network of the site.
 #[derive(Debug, Clone)]
 pub(super) struct NetworkReport {
-    /// Its name.
     pub(super) name: String,
-    /// Its subnets.
     pub(super) subnets: Vec<IpNet>,
-    /// What DHCP does there.
+    /// Its DHCP mode.
     pub(super) mode: DhcpMode,
 }
 
-/// What was seen.
+/// The interfaces of this machine and the networks of the site.
 #[derive(Debug, Clone)]
 pub(super) struct NetworksReport {
     /// The interfaces, or why they cannot be listed.
     pub(super) interfaces: Result<Vec<Interface>, String>,
-    /// The networks of the site.
     pub(super) networks: Vec<NetworkReport>,
     /// `[dhcp]` `interfaces`.
     pub(super) chosen: Option<Vec<String>>,
@@ -33,7 +30,7 @@ pub(super) struct NetworksReport {
 }
 
 impl NetworksReport {
-    /// The interfaces that have an address in a network, with it and our address there.
+    /// The interfaces with an address in a network, with that network and address.
     pub(super) fn served(&self) -> Vec<(&Interface, &NetworkReport, std::net::Ipv4Addr)> {
         let interfaces = self.interfaces.as_deref().unwrap_or_default();
         let mut served = Vec::new();
@@ -67,7 +64,7 @@ impl NetworksReport {
     }
 }
 
-/// Says how the interfaces and networks are. `dhcp`: the programs that have port 67.
+/// Returns the findings. `dhcp`: the programs that use port 67.
 pub(super) fn findings(report: &NetworksReport, dhcp: &[&PortOwner]) -> Vec<DoctorFinding> {
     let interfaces = match &report.interfaces {
         Ok(interfaces) => interfaces,
@@ -163,7 +160,7 @@ fn bridge_finding(
     let text = format!(
         "{begin}; a bridge of {maker}: it connects guests on this host, not machines on your network"
     );
-    // libvirt's own dnsmasq gives addresses on its bridges.
+    // libvirt's own dnsmasq assigns addresses on its bridges.
     let holder = dhcp.iter().find(|holder| holder.name == "dnsmasq");
     let (text, help) = match holder.filter(|_| maker == "libvirt") {
         Some(holder) => (
@@ -186,7 +183,7 @@ fn bridge_finding(
     }
 }
 
-/// Who makes bridges of such a name, where it is one for containers or virtual machines.
+/// The software that creates bridges with such a name, for containers or virtual machines.
 fn bridge_owner(name: &str) -> Option<&'static str> {
     let is_docker = |name: &str| {
         let id = name.strip_prefix("br-");
@@ -205,7 +202,7 @@ fn bridge_owner(name: &str) -> Option<&'static str> {
     }
 }
 
-/// A cable's end of which the other one is in a container: it has no address of its own.
+/// Whether it is the host's end of a link to a container or virtual machine, without an address.
 fn is_guest_link(interface: &Interface) -> bool {
     let names = ["veth", "vnet", "cali", "lxc", "tap"];
     interface.addresses.is_empty()
@@ -213,12 +210,12 @@ fn is_guest_link(interface: &Interface) -> bool {
         && names.iter().any(|name| interface.name.starts_with(name))
 }
 
-/// An interface that nothing can be said of.
+/// Whether it is an interface without an address.
 fn has_no_address(interface: &Interface) -> bool {
     !interface.is_loopback && interface.addresses.is_empty() && !is_guest_link(interface)
 }
 
-/// Entries of `[dhcp]` `interfaces` that mean nothing here.
+/// Findings for entries of `[dhcp]` `interfaces` that match no interface.
 fn unknown_interfaces(report: &NetworksReport, interfaces: &[Interface]) -> Vec<DoctorFinding> {
     let there: Vec<String> = interfaces
         .iter()
@@ -271,8 +268,8 @@ fn network_findings(report: &NetworksReport) -> Vec<DoctorFinding> {
         .collect()
 }
 
-/// A network that no interface is in. That is how it is behind a relay; where no network is in reach, it is the likely
-/// reason for silence.
+/// A finding for a network without an interface. This is normal behind a relay; if no network has an interface, it is the
+/// probable reason why machines get no answer.
 fn unreachable_network(network: &NetworkReport, others_are_served: bool) -> DoctorFinding {
     let subnets: Vec<String> = network.subnets.iter().map(ToString::to_string).collect();
     let text = format!(
@@ -288,7 +285,7 @@ fn unreachable_network(network: &NetworkReport, others_are_served: bool) -> Doct
     finding.help("only machines behind a DHCP relay are answered there: correct `subnet`, or assign an address in it to the interface of that network")
 }
 
-/// A mode as the site writes it.
+/// A mode as written in the configuration.
 pub(super) fn mode_text(mode: DhcpMode) -> &'static str {
     match mode {
         DhcpMode::Off => "off",

@@ -1,4 +1,4 @@
-//! The ports that a server needs: free, ours, held by another program, or beyond our rights.
+//! Findings about the ports that a server needs: free, in use, or not permitted.
 
 use std::{io, net::SocketAddr};
 
@@ -8,40 +8,36 @@ use super::{
 };
 use crate::net::ports::{BoundSocket, PortOwner, Protocol};
 
-/// What a port is for.
+/// The use of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PortUse {
-    /// DHCP.
     Dhcp,
-    /// The boot server of PXE.
+    /// The PXE boot server.
     Pxe,
-    /// TFTP.
     Tftp,
-    /// The machines' HTTP.
+    /// HTTP for machines.
     Machines,
-    /// The operators' HTTP.
+    /// HTTP for operators.
     Operators,
 }
 
-/// A port as it was found.
+/// A port and its current use.
 #[derive(Debug, Clone)]
 pub(super) struct PortReport {
-    /// What for.
     pub(super) needed_for: PortUse,
-    /// How it is spoken.
     pub(super) protocol: Protocol,
-    /// Where a server would listen.
+    /// The address at which a server would listen.
     pub(super) address: SocketAddr,
-    /// Who has it, or why that could not be seen.
+    /// The sockets on this port, or why they cannot be listed.
     pub(super) held: Result<Vec<BoundSocket>, String>,
-    /// Whether it could be had; none when that was not tried, since our own server has it.
+    /// The result of binding it; `None` if this site's server uses it.
     pub(super) bind_result: Option<Result<(), io::ErrorKind>>,
 }
 
-/// What the ports are needed for.
+/// Which DHCP features need ports.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct DhcpNeeds {
-    /// A network gives addresses: `reserve` or `server`.
+    /// A network assigns addresses: `reserve` or `server`.
     pub(super) addresses: bool,
     /// A network is `proxy`.
     pub(super) proxy: bool,
@@ -67,7 +63,7 @@ impl PortUse {
     }
 }
 
-/// Says how the ports are. Those for machines come in the order in which a server tries them.
+/// Returns the findings. Ports for machines are in the order in which a server tries them.
 pub(super) fn findings(
     ports: &[PortReport],
     need: DhcpNeeds,
@@ -85,7 +81,7 @@ pub(super) fn findings(
                 "67/udp (DHCP): not used (`port-67 = false` in `[dhcp]`)",
             )),
             PortUse::Dhcp | PortUse::Pxe if !need.dhcp() => {}
-            // The second port counts where the first cannot be had.
+            // The second port is only used if the first is not available.
             PortUse::Machines
                 if is_second(port) && first.is_some_and(|first| first.is_available(server)) => {}
             _ => findings.push(port_finding(port, need, server)),
@@ -105,7 +101,7 @@ impl PortReport {
         format!("{port}/{protocol} ({})", self.needed_for.label())
     }
 
-    /// The program that has it and is not our server.
+    /// A program other than this site's server that uses the port.
     fn other(&self, server: &ServerProcess) -> Option<&PortOwner> {
         let held = self.held.as_ref().ok()?;
         let mut programs_on = held.iter().filter_map(|held| held.holder.as_ref());
@@ -161,15 +157,15 @@ fn port_finding(port: &PortReport, need: DhcpNeeds, server: &ServerProcess) -> D
     }
 }
 
-/// Somebody else has it too, and both hear what comes.
+/// A finding for a port that another program shares.
 fn shared_finding(
     port: &PortReport,
     need: DhcpNeeds,
-    who: &str,
+    users: &str,
     other: &PortOwner,
 ) -> DoctorFinding {
     let finding = DoctorFinding::warning(format!(
-        "{}: {who}: both may receive broadcasts",
+        "{}: {users}: both may receive broadcasts",
         port.name()
     ));
     let finding = match other.name.as_str() {
@@ -181,7 +177,7 @@ fn shared_finding(
     with_proxy_help(with_stop_help(finding, other), need)
 }
 
-/// A proxy can do without port 67.
+/// Adds the advice for a proxy, which can run without port 67.
 fn with_proxy_help(finding: DoctorFinding, need: DhcpNeeds) -> DoctorFinding {
     match need.proxy {
         true => finding.help("or leave the port to it: with `port-67 = false` in `[dhcp]` this server answers only on port 4011 (for `dhcp = \"proxy\"`)"),
@@ -211,7 +207,7 @@ fn in_use_finding(port: &PortReport, need: DhcpNeeds, other: &PortOwner) -> Doct
     }
 }
 
-/// How to end a program. What systemd has begun it would begin again.
+/// Adds how to stop a program. One that systemd started must be stopped with systemctl.
 fn with_stop_help(finding: DoctorFinding, holder: &PortOwner) -> DoctorFinding {
     match &holder.unit {
         _ if holder.name == "docker-proxy" => {
@@ -229,7 +225,7 @@ fn with_stop_help(finding: DoctorFinding, holder: &PortOwner) -> DoctorFinding {
     }
 }
 
-/// A port that cannot be had is an error where nothing goes on without it.
+/// A finding for a port that is not available: an error if it is essential.
 fn unavailable_finding(port: &PortReport, need: DhcpNeeds, text: String) -> DoctorFinding {
     let (rest, is_error) = match port.needed_for {
         PortUse::Dhcp if need.addresses => (
@@ -278,7 +274,7 @@ fn free_finding(port: &PortReport, need: DhcpNeeds, server: &ServerProcess) -> D
     }
 }
 
-/// Which programs have a port, for other areas.
+/// The programs that use a port.
 pub(super) fn programs_on(ports: &[PortReport], needed_for: PortUse) -> Vec<&PortOwner> {
     let held = ports
         .iter()
@@ -289,7 +285,7 @@ pub(super) fn programs_on(ports: &[PortReport], needed_for: PortUse) -> Vec<&Por
         .collect()
 }
 
-/// The ports that machines must reach, as a firewall names them.
+/// The ports that machines must reach.
 pub(super) fn openings(
     ports: &[PortReport],
     need: DhcpNeeds,
@@ -309,7 +305,7 @@ pub(super) fn openings(
         .collect()
 }
 
-/// Where machines are served: at the first port that can be had, else at the last one.
+/// The port for machines: the first available one, else the last one.
 fn machines<'a>(ports: &'a [PortReport], server: &ServerProcess) -> Option<&'a PortReport> {
     let mut all = ports
         .iter()
@@ -323,7 +319,7 @@ fn machines<'a>(ports: &'a [PortReport], server: &ServerProcess) -> Option<&'a P
     None
 }
 
-/// Openings as people write them: `67/udp, 69/udp and 80/tcp`.
+/// Formats ports: `67/udp, 69/udp and 80/tcp`.
 pub(super) fn port_list(openings: &[(Protocol, u16)]) -> String {
     let label: Vec<String> = openings
         .iter()

@@ -1,4 +1,4 @@
-//! Tests of the findings: what was seen is a value, what is said of it a table.
+//! Tests of the findings: the state of a host as values, and the expected findings as tables.
 
 use std::net::Ipv4Addr;
 
@@ -82,7 +82,7 @@ const PROXY: DhcpNeeds = DhcpNeeds {
 };
 
 #[test]
-fn a_port_is_free_ours_anothers_or_beyond_our_rights() {
+fn a_port_is_free_in_use_or_not_permitted() {
     use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
     let dnsmasq = || held(Some(holder("dnsmasq", 812, Some("dnsmasq.service"))));
     let ours = || held(Some(holder("bootwright", 900, None)));
@@ -220,7 +220,7 @@ fn a_port_is_free_ours_anothers_or_beyond_our_rights() {
 }
 
 #[test]
-fn the_second_port_for_machines_counts_where_the_first_cannot_be_had() {
+fn the_second_port_for_machines_is_used_if_the_first_is_not_available() {
     use std::io::ErrorKind::AddrInUse;
     let nginx = || held(Some(holder("nginx", 5, None)));
     for (first, expected) in [
@@ -240,11 +240,11 @@ fn the_second_port_for_machines_counts_where_the_first_cannot_be_had() {
             .iter()
             .map(|one| one.text.split(' ').next().unwrap())
             .collect();
-        let is_80_alone = expected == [(Protocol::Tcp, 80)];
+        let is_only_80 = expected == [(Protocol::Tcp, 80)];
         let all = ["80/tcp", "8080/tcp", "8067/tcp", "67/udp"];
         let wanted: Vec<&str> = all
             .into_iter()
-            .filter(|name| !is_80_alone || *name != "8080/tcp")
+            .filter(|name| !is_only_80 || *name != "8080/tcp")
             .collect();
         assert_eq!(names, wanted);
         assert_eq!(
@@ -416,13 +416,13 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
 }
 
 #[test]
-fn another_server_is_an_error_where_we_are_the_server() {
+fn another_dhcp_server_is_an_error_in_mode_server() {
     let server = || DhcpProbeResult::Server(Ipv4Addr::new(192, 0, 2, 254));
     for (mode, result, expected) in [
         (
             DhcpMode::Server,
             server(),
-            "error: network lab on eth0: another DHCP server answers, 192.0.2.254, and dhcp is \"server\": nobody gets an address from here meanwhile > turn that server off, or set `dhcp = \"reserve\"` to answer only declared machines beside it",
+            "error: network lab on eth0: another DHCP server, 192.0.2.254, answers although dhcp is \"server\": meanwhile this server assigns no addresses > turn that server off, or set `dhcp = \"reserve\"` to answer only declared machines beside it",
         ),
         (
             DhcpMode::Server,
@@ -432,22 +432,22 @@ fn another_server_is_an_error_where_we_are_the_server() {
         (
             DhcpMode::Reserve,
             server(),
-            "ok: network lab on eth0: 192.0.2.254 gives addresses, which dhcp \"reserve\" counts on",
+            "ok: network lab on eth0: 192.0.2.254 assigns addresses, as dhcp \"reserve\" requires",
         ),
         (
             DhcpMode::Proxy,
             server(),
-            "ok: network lab on eth0: 192.0.2.254 gives addresses, which dhcp \"proxy\" counts on",
+            "ok: network lab on eth0: 192.0.2.254 assigns addresses, as dhcp \"proxy\" requires",
         ),
         (
             DhcpMode::Proxy,
             DhcpProbeResult::NoServer,
-            "warning: network lab on eth0: no other DHCP server answered in 6 seconds, and dhcp \"proxy\" gives no addresses: machines get none > start the network's DHCP server, or set `dhcp = \"server\"` with a `range`",
+            "warning: network lab on eth0: no other DHCP server answered in 6 seconds, and dhcp \"proxy\" assigns no addresses: machines get none > start the network's DHCP server, or set `dhcp = \"server\"` with a `range`",
         ),
         (
             DhcpMode::Reserve,
             DhcpProbeResult::NoServer,
-            "warning: network lab on eth0: no other DHCP server answered in 6 seconds: dhcp \"reserve\" gives addresses to declared machines, and nobody gives any to the others > start the network's DHCP server, or set `dhcp = \"server\"` with a `range`",
+            "warning: network lab on eth0: no other DHCP server answered in 6 seconds: dhcp \"reserve\" assigns addresses only to declared machines; other machines get none > start the network's DHCP server, or set `dhcp = \"server\"` with a `range`",
         ),
         (
             DhcpMode::Off,
@@ -477,7 +477,7 @@ fn another_server_is_an_error_where_we_are_the_server() {
 }
 
 #[test]
-fn a_loader_that_is_asked_for_and_missing_is_an_error() {
+fn a_missing_loader_is_an_error_if_it_is_needed() {
     let there = |name: &str| loaders::LoaderReport {
         at: Some(format!("/srv/loaders/{name}").into()),
         ..loaders::LoaderReport::missing(name)
@@ -532,7 +532,7 @@ fn a_loader_that_is_asked_for_and_missing_is_an_error() {
 }
 
 #[test]
-fn the_server_runs_as_somebody_who_may() {
+fn missing_privileges_are_a_warning_if_dhcp_is_on() {
     let status = |uid: u32, bits: &str| {
         let text = format!("Name:\tx\nUid:\t0\t{uid}\t0\t0\nCapPrm:\tffff\nCapEff:\t{bits}\n");
         ProcessRights::read(&text)
@@ -575,8 +575,8 @@ fn the_server_runs_as_somebody_who_may() {
 }
 
 #[test]
-fn the_site_and_its_server_are_told_apart() {
-    let sound = || files::SiteReport {
+fn the_site_and_the_state_of_its_server_are_reported() {
+    let valid = || files::SiteReport {
         path: "lab".into(),
         errors: 0,
         warnings: 0,
@@ -591,12 +591,12 @@ fn the_site_and_its_server_are_told_apart() {
     let good = "ok: lab: 2 machines declared, no errors";
     let health = |text: &str| Some(text.to_string());
     let cases = [
-        (sound(), nobody(), vec![good, off, reported]),
+        (valid(), nobody(), vec![good, off, reported]),
         (
             files::SiteReport {
                 errors: 2,
                 warnings: 1,
-                ..sound()
+                ..valid()
             },
             nobody(),
             vec![
@@ -608,7 +608,7 @@ fn the_site_and_its_server_are_told_apart() {
         (
             files::SiteReport {
                 nodes: 0,
-                ..sound()
+                ..valid()
             },
             nobody(),
             vec![
@@ -621,7 +621,7 @@ fn the_site_and_its_server_are_told_apart() {
             files::SiteReport {
                 warnings: 1,
                 health: health("ok"),
-                ..sound()
+                ..valid()
             },
             running(),
             vec![
@@ -633,7 +633,7 @@ fn the_site_and_its_server_are_told_apart() {
         (
             files::SiteReport {
                 health: health("degraded: the disk under the journal is full"),
-                ..sound()
+                ..valid()
             },
             running(),
             vec![
@@ -646,7 +646,7 @@ fn the_site_and_its_server_are_told_apart() {
             files::SiteReport {
                 health: health("ok"),
                 is_rejected: true,
-                ..sound()
+                ..valid()
             },
             ServerProcess {
                 pid: None,
@@ -661,7 +661,7 @@ fn the_site_and_its_server_are_told_apart() {
         (
             files::SiteReport {
                 query_error: Some("it refuses us".into()),
-                ..sound()
+                ..valid()
             },
             nobody(),
             vec![
@@ -671,7 +671,7 @@ fn the_site_and_its_server_are_told_apart() {
             ],
         ),
         (
-            sound(),
+            valid(),
             ServerProcess {
                 answers: false,
                 ..running()
@@ -685,7 +685,7 @@ fn the_site_and_its_server_are_told_apart() {
         (
             files::SiteReport {
                 polled: vec![("lab/policies.d".into(), "NFS")],
-                ..sound()
+                ..valid()
             },
             nobody(),
             vec![
@@ -710,7 +710,7 @@ fn the_site_and_its_server_are_told_apart() {
 }
 
 #[test]
-fn the_state_directory_is_writable_and_has_room() {
+fn an_unwritable_or_full_state_directory_is_reported() {
     let state = |exists, trouble: Option<&str>, free| files::StateDirReport {
         path: Ok("/var/lib/x".into()),
         exists,
@@ -776,17 +776,17 @@ fn the_state_directory_is_writable_and_has_room() {
         assert_eq!(written(&files::state_findings(&state, &server)), expected);
     }
     let missing = files::StateDirReport {
-        path: Err("neither says".into()),
+        path: Err("no home directory".into()),
         ..state(false, None, None)
     };
     assert_eq!(
         written(&files::state_findings(&missing, &nobody())),
-        ["error: neither says"]
+        ["error: no home directory"]
     );
 }
 
 #[test]
-fn a_clock_is_plausible_kept_and_not_behind_the_journal() {
+fn a_wrong_or_unsynchronised_clock_is_reported() {
     let at = |text: &str| Timestamp(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
     let noon = at("2026-11-22T12:00:00Z");
     let seen = |now, is_synchronised, last| clock::ClockReading {
@@ -846,11 +846,11 @@ fn areas() -> Vec<Area> {
 }
 
 #[test]
-fn findings_are_shown_plain_narrow_and_as_json() {
+fn findings_are_formatted_as_text_and_json() {
     let mut terminal = Terminal::new(Color::Never);
     terminal.width = None;
-    let plain = "ports\n  ok       67/udp: free\n  error    69/udp: a program [31m\n           run:  kill it\n           \
-                 help: or not\n\nclock\n  unknown  no clock\n  unknown  no time\n\n1 error and 2 things that could not be looked at.\n";
+    let plain = "ports\n  ok       67/udp: free\n  error    69/udp: in use by a program [31m\n           run:  kill it\n           \
+                 help: or not\n\nclock\n  unknown  no clock\n  unknown  no time\n\n1 error and 2 checks that were not possible.\n";
     assert_eq!(show::text(&areas(), &terminal), plain);
     terminal.width = Some(30);
     let words = "one two three four five six seven";

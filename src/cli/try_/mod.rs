@@ -90,7 +90,7 @@ fn advertised(root: &Path, server: &str) -> CliResult<SocketAddrV4> {
     let address = address(server).map_or_else(|| server.into(), |at| advertise.base(at));
     if address != server && !play::answers(&address) {
         return Err(Failure::unreachable(anyhow!(
-            "the server tells machines to use {address}, which does not answer from this host"
+            "the server advertises {address} to machines, but does not answer there from this host"
         ))
         .help("correct `advertise` in `[http]` of bootwright.toml"));
     }

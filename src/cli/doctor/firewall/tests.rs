@@ -1,4 +1,4 @@
-//! Tests of what is said of firewalls, with what their programs print.
+//! Tests of firewall findings, with the output of the firewalls' tools.
 
 use serde_json::json;
 
