@@ -23,7 +23,7 @@ impl ServerProcess {
 
 /// The privileges of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ProcessRights {
+pub(super) struct ProcessPrivileges {
     pub(super) uid: u32,
     /// CAP_NET_BIND_SERVICE: it may bind ports below 1024.
     pub(super) low_ports: bool,
@@ -35,7 +35,7 @@ pub(super) struct ProcessRights {
 #[derive(Debug, Clone)]
 pub(super) struct ServerAccount {
     /// The privileges of the running server, else of this command; `None` if they cannot be read.
-    pub(super) rights: Option<ProcessRights>,
+    pub(super) privileges: Option<ProcessPrivileges>,
     /// `[run]` `user`, and why it cannot be used.
     pub(super) user: Option<(String, Option<String>)>,
     /// Whether QEMU is installed, which `try` needs.
@@ -44,9 +44,9 @@ pub(super) struct ServerAccount {
     pub(super) wants_dhcp: bool,
 }
 
-impl ProcessRights {
+impl ProcessPrivileges {
     /// Parses `/proc/<pid>/status` (proc_pid_status(5)).
-    pub(super) fn read(status: &str) -> Option<ProcessRights> {
+    pub(super) fn read(status: &str) -> Option<ProcessPrivileges> {
         let field = |name: &str| {
             let mut lines = status.lines();
             lines.find_map(|line| line.strip_prefix(name)?.split_whitespace().next())
@@ -55,7 +55,7 @@ impl ProcessRights {
         let uids = status.lines().find(|line| line.starts_with("Uid:"))?;
         let uid = uids.split_whitespace().nth(2)?.parse().ok()?;
         let bits = u64::from_str_radix(field("CapEff:")?, 16).ok()?;
-        Some(ProcessRights {
+        Some(ProcessPrivileges {
             uid,
             low_ports: bits & 1 << 10 != 0,
             frames: bits & 1 << 13 != 0,
@@ -63,13 +63,13 @@ impl ProcessRights {
     }
 }
 
-pub(super) fn findings(who: &ServerAccount, server: &ServerProcess) -> Vec<DoctorFinding> {
+pub(super) fn findings(account: &ServerAccount, server: &ServerProcess) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
-    findings.push(match who.rights {
+    findings.push(match account.privileges {
         None => DoctorFinding::unknown("cannot read the process's privileges from /proc"),
-        Some(rights) => rights_of(rights, who.wants_dhcp, server),
+        Some(privileges) => privileges_finding(privileges, account.wants_dhcp, server),
     });
-    if let Some((user, trouble)) = &who.user {
+    if let Some((user, trouble)) = &account.user {
         findings.push(match trouble {
             None => DoctorFinding::ok(format!(
                 "the server switches to user {user} (`user` in `[run]`)"
@@ -81,7 +81,7 @@ pub(super) fn findings(who: &ServerAccount, server: &ServerProcess) -> Vec<Docto
             .help("or correct `user` in `[run]`"),
         });
     }
-    findings.push(match who.has_qemu {
+    findings.push(match account.has_qemu {
         true => DoctorFinding::ok("qemu-system-x86_64 is installed (for `bootwright try`)"),
         false => DoctorFinding::ok(
             "qemu-system-x86_64 is not installed; only `bootwright try` needs it (apt-get install qemu-system-x86 ovmf)",
@@ -90,8 +90,12 @@ pub(super) fn findings(who: &ServerAccount, server: &ServerProcess) -> Vec<Docto
     findings
 }
 
-fn rights_of(rights: ProcessRights, wants_dhcp: bool, server: &ServerProcess) -> DoctorFinding {
-    let user = match rights.uid {
+fn privileges_finding(
+    privileges: ProcessPrivileges,
+    wants_dhcp: bool,
+    server: &ServerProcess,
+) -> DoctorFinding {
+    let user = match privileges.uid {
         0 => "as root".to_string(),
         uid => format!("as user {uid}"),
     };
@@ -100,8 +104,8 @@ fn rights_of(rights: ProcessRights, wants_dhcp: bool, server: &ServerProcess) ->
         None => ("a server started like this command would run".into(), user),
     };
     let help = "start the server as root, or with these capabilities and `user` in `[run]` (see examples/systemd)";
-    match (rights.low_ports, rights.frames) {
-        (true, true) if rights.uid == 0 => DoctorFinding::ok(format!("{subject} {user}")),
+    match (privileges.low_ports, privileges.frames) {
+        (true, true) if privileges.uid == 0 => DoctorFinding::ok(format!("{subject} {user}")),
         (true, true) => DoctorFinding::ok(format!(
             "{subject} {user} with CAP_NET_BIND_SERVICE and CAP_NET_RAW"
         )),

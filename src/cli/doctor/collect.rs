@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    account::{self, ProcessRights, ServerAccount, ServerProcess},
+    account::{self, ProcessPrivileges, ServerAccount, ServerProcess},
     clock,
     files::{self, SiteReport, StateDirReport},
     finding::{Area, DoctorFinding},
@@ -171,7 +171,7 @@ fn account(
         )
     });
     ServerAccount {
-        rights: status.ok().as_deref().and_then(ProcessRights::read),
+        privileges: status.ok().as_deref().and_then(ProcessPrivileges::read),
         user,
         has_qemu: programs::find("qemu-system-x86_64").is_some(),
         wants_dhcp: networks.wants_dhcp(),
@@ -196,10 +196,10 @@ fn state_report(state: &io::Result<PathBuf>) -> StateDirReport {
         .ancestors()
         .find(|above| above.exists())
         .unwrap_or(path);
-    let rights = nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK;
+    let privileges = nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK;
     let trouble = match existing.is_dir() {
         false => Some(format!("`{}` is not a directory", existing.display())),
-        true => nix::unistd::access(existing, rights)
+        true => nix::unistd::access(existing, privileges)
             .err()
             .map(|error| error.desc().into()),
     };
@@ -322,7 +322,7 @@ fn loader_reports(root: &Path, site: &site::Site) -> Vec<LoaderReport> {
         let by_site = own
             .iter()
             .find(|(own, _)| *own == name)
-            .map(|(_, who)| who.clone());
+            .map(|(_, account)| account.clone());
         seen.needed_by =
             by_site.or_else(|| is_needed.then(|| "machines of this site load it".into()));
         let Some(path) = found.get(&name) else {

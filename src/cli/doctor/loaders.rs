@@ -57,8 +57,8 @@ pub(super) fn findings(loaders: &[LoaderReport]) -> Vec<DoctorFinding> {
 fn one(loaders: &LoaderReport) -> Option<DoctorFinding> {
     let name = &loaders.name;
     let Some(path) = &loaders.at else {
-        let who = loaders.needed_by.as_ref()?;
-        let finding = DoctorFinding::error(format!("{name}: missing, but {who}"));
+        let reason = loaders.needed_by.as_ref()?;
+        let finding = DoctorFinding::error(format!("{name}: missing, but {reason}"));
         return Some(match loaders.package {
             Some(package) => finding
                 .run(format!("apt-get install {package}"))

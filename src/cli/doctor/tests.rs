@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::{
-    account::{self, ProcessRights, ServerAccount, ServerProcess},
+    account::{self, ProcessPrivileges, ServerAccount, ServerProcess},
     clock, files,
     finding::{Area, DoctorFinding, FindingLevel, count, written},
     loaders,
@@ -535,26 +535,26 @@ fn a_missing_loader_is_an_error_if_it_is_needed() {
 fn missing_privileges_are_a_warning_if_dhcp_is_on() {
     let status = |uid: u32, bits: &str| {
         let text = format!("Name:\tx\nUid:\t0\t{uid}\t0\t0\nCapPrm:\tffff\nCapEff:\t{bits}\n");
-        ProcessRights::read(&text)
+        ProcessPrivileges::read(&text)
     };
-    assert_eq!(ProcessRights::read("Name:\tx\n"), None);
-    let who = |rights, wants_dhcp| ServerAccount {
-        rights,
+    assert_eq!(ProcessPrivileges::read("Name:\tx\n"), None);
+    let account = |privileges, wants_dhcp| ServerAccount {
+        privileges,
         user: None,
         has_qemu: true,
         wants_dhcp,
     };
     let help = "> start the server as root, or with these capabilities and `user` in `[run]` (see examples/systemd)";
     let begin = "a server started like this command would run";
-    for (who, server, expected) in [
-        (who(status(0, "000001ffffffffff"), true), nobody(), format!("ok: {begin} as root")),
-        (who(status(7, "0000000000002400"), true), running(), "ok: this site's server (pid 900) runs as user 7 with CAP_NET_BIND_SERVICE and CAP_NET_RAW".into()),
-        (who(status(7, "0000000000000400"), true), nobody(), format!("warning: {begin} as user 7 without CAP_NET_RAW: DHCP replies are sent by broadcast {help}")),
-        (who(status(7, "0000000000000000"), true), nobody(), format!("warning: {begin} as user 7 without CAP_NET_BIND_SERVICE: it cannot bind ports below 1024 {help}")),
-        (who(status(7, "0000000000000000"), false), nobody(), format!("ok: {begin} as user 7 without capabilities; only ports below 1024 and `dhcp` need them")),
-        (who(None, true), nobody(), "unknown: cannot read the process's privileges from /proc".into()),
+    for (account, server, expected) in [
+        (account(status(0, "000001ffffffffff"), true), nobody(), format!("ok: {begin} as root")),
+        (account(status(7, "0000000000002400"), true), running(), "ok: this site's server (pid 900) runs as user 7 with CAP_NET_BIND_SERVICE and CAP_NET_RAW".into()),
+        (account(status(7, "0000000000000400"), true), nobody(), format!("warning: {begin} as user 7 without CAP_NET_RAW: DHCP replies are sent by broadcast {help}")),
+        (account(status(7, "0000000000000000"), true), nobody(), format!("warning: {begin} as user 7 without CAP_NET_BIND_SERVICE: it cannot bind ports below 1024 {help}")),
+        (account(status(7, "0000000000000000"), false), nobody(), format!("ok: {begin} as user 7 without capabilities; only ports below 1024 and `dhcp` need them")),
+        (account(None, true), nobody(), "unknown: cannot read the process's privileges from /proc".into()),
     ] {
-        assert_eq!(written(&account::findings(&who, &server))[0], expected);
+        assert_eq!(written(&account::findings(&account, &server))[0], expected);
     }
     for (trouble, expected) in [
         (
@@ -566,11 +566,14 @@ fn missing_privileges_are_a_warning_if_dhcp_is_on() {
             "error: the server cannot switch to user boot: there is none $ adduser --system --group boot > or correct `user` in `[run]`",
         ),
     ] {
-        let who = ServerAccount {
+        let account = ServerAccount {
             user: Some(("boot".into(), trouble)),
-            ..who(None, false)
+            ..account(None, false)
         };
-        assert_eq!(written(&account::findings(&who, &nobody()))[1], expected);
+        assert_eq!(
+            written(&account::findings(&account, &nobody()))[1],
+            expected
+        );
     }
 }
 
@@ -714,7 +717,7 @@ fn an_unwritable_or_full_state_directory_is_reported() {
     let state = |exists, trouble: Option<&str>, free| files::StateDirReport {
         path: Ok("/var/lib/x".into()),
         exists,
-        trouble: trouble.map(String::from),
+        trouble: error_x.map(String::from),
         free,
     };
     let owner = "> start the server as the directory's owner, or set another `state` in `[paths]`: nothing is installed without a writable state directory";
