@@ -717,7 +717,7 @@ fn an_unwritable_or_full_state_directory_is_reported() {
     let state = |exists, trouble: Option<&str>, free| files::StateDirReport {
         path: Ok("/var/lib/x".into()),
         exists,
-        trouble: error_x.map(String::from),
+        trouble: trouble.map(String::from),
         free,
     };
     let owner = "> start the server as the directory's owner, or set another `state` in `[paths]`: nothing is installed without a writable state directory";
