@@ -22,15 +22,17 @@ use crate::site::suggest;
 static PAGES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/src/manual");
 
 /// The order in which the topics are listed. A page that is missing here is listed after these.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 15] = [
     "configuration",
     "networks",
+    "installers",
     "esxi",
     "images",
     "discovery",
     "brokers",
     "commands",
     "operations",
+    "security",
     "troubleshooting",
     "api",
     "templates",

@@ -16,6 +16,8 @@ use bootwright::{
     site::fields_of,
 };
 
+use crate::rules::{found, load};
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -66,6 +68,9 @@ fn section<'t>(text: &'t str, level: &str, title: &str) -> &'t str {
 
 /// The heading of the keys that stand once for several objects.
 const COMMON_KEYS: &str = "Common keys";
+
+/// The headings of the page that are no objects.
+const PROSE: [&str; 5] = ["Files", "TOML and KDL", "Types of values", "Precedence", COMMON_KEYS];
 
 /// The objects that take every common key. A node takes some of them, for the NIC that it boots from.
 const LINKS: [&str; 4] = ["interface", "bond", "vlan", "bridge"];
@@ -120,7 +125,7 @@ fn every_key_is_documented_and_every_documented_key_exists() {
     let others: Vec<&str> = headings
         .filter(|heading| !objects.iter().any(|(object, _)| object == heading))
         .collect();
-    assert_eq!(others, [COMMON_KEYS], "no other object is documented");
+    assert_eq!(others, PROSE, "no other object is documented");
 }
 
 #[test]
@@ -132,7 +137,7 @@ fn every_dependency_has_its_reason() {
         table.keys().map(String::as_str).collect()
     };
     let page = page("dependencies");
-    let (used, tests) = page.split_once("\nIn tests alone").unwrap();
+    let (used, tests) = page.split_once("\nOnly in tests").unwrap();
     assert_eq!(first_column(used), names("dependencies"));
     for name in names("dev-dependencies") {
         assert!(tests.contains(&format!("`{name}`")), "{name}");
@@ -152,6 +157,87 @@ fn every_sentence_of_a_boot_that_stops_is_listed_in_its_order() {
         .skip(1)
         .collect();
     assert_eq!(listed, rows);
+}
+
+/// The blocks of code of `text`, each with its language.
+fn code_blocks(text: &str) -> Vec<(&str, String)> {
+    let mut blocks: Vec<(&str, String)> = Vec::new();
+    let mut is_open = false;
+    for line in text.lines() {
+        // A block may belong to an item of a list.
+        let trimmed = line.trim_start();
+        if let Some(language) = trimmed.strip_prefix("```") {
+            if !is_open {
+                blocks.push((language, String::new()));
+            }
+            is_open = !is_open;
+        } else if is_open {
+            let (_, block) = blocks.last_mut().unwrap();
+            *block += trimmed;
+            *block += "\n";
+        }
+    }
+    blocks
+}
+
+/// Whether a block is of `bootwright.toml`.
+fn is_server_config(block: &str) -> bool {
+    let tables = ["http", "operator", "dhcp", "tftp", "paths", "limits", "run"];
+    let mut lines = block.lines();
+    let starts = tables.map(|table| format!("[{table}]"));
+    lines.any(|line| line.starts_with("site-id =") || starts.iter().any(|start| start == line))
+}
+
+/// The blocks of TOML and KDL of one document are the files of one site.
+#[test]
+fn every_example_of_the_readme_and_the_manual_is_a_site_without_errors() {
+    let mut count = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        let blocks = code_blocks(&text).into_iter();
+        let files: Vec<(String, String)> = blocks
+            .filter(|(language, _)| ["toml", "kdl"].contains(language))
+            .enumerate()
+            .map(|(at, (language, block))| match is_server_config(&block) {
+                true => ("bootwright.toml".into(), block),
+                false => (format!("policies.d/block-{at}.{language}"), block),
+            })
+            .collect();
+        count += files.len();
+        let files: Vec<(&str, &str)> = files
+            .iter()
+            .map(|(path, block)| (path.as_str(), block.as_str()))
+            .collect();
+        let (site, diagnostics) = load(&files);
+        let wrong: Vec<String> = found(&site, &diagnostics)
+            .into_iter()
+            // An example need not use everything that it declares.
+            .filter(|wrong| !wrong.contains(" warning: nothing uses "))
+            .collect();
+        assert_eq!(wrong, Vec::<String>::new(), "{}", document.display());
+    }
+    assert!(count > 15, "there are examples");
+}
+
+/// The widest line that is read well in a terminal. A row of a table, a line of code and a link are as long as they are.
+const WIDEST_LINE: usize = 100;
+
+#[test]
+fn the_pages_of_the_manual_fit_a_terminal() {
+    let mut wide = Vec::new();
+    let in_manual = |document: &PathBuf| document.parent().unwrap().ends_with("src/manual");
+    for document in documents().into_iter().filter(in_manual) {
+        let text = fs::read_to_string(&document).unwrap();
+        let mut is_code = false;
+        for (number, line) in (1..).zip(text.lines()) {
+            is_code ^= line.trim_start().starts_with("```");
+            let is_free = is_code || line.starts_with('|') || line.starts_with("    ");
+            if !is_free && line.chars().count() > WIDEST_LINE {
+                wide.push(format!("{}:{number}", document.display()));
+            }
+        }
+    }
+    assert_eq!(wide, Vec::<String>::new(), "more than {WIDEST_LINE} columns");
 }
 
 /// The text of every link target in `text`: what stands in `](…)`.

@@ -43,7 +43,7 @@ fn the_page_names_what_templates_see() {
     assert!(there.len() > 40, "{there:?}");
     let tables = ["node", "net", "disk", "settings", "repo", "task"];
     let section = PAGE
-        .split("## What a template sees")
+        .split("## Values")
         .nth(1)
         .unwrap()
         .split("## Functions")
