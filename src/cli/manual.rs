@@ -22,7 +22,8 @@ use crate::site::suggest;
 static PAGES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/src/manual");
 
 /// The order in which the topics are listed. A page that is missing here is listed after these.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
+    "boot",
     "configuration",
     "networks",
     "installers",

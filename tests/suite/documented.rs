@@ -4,19 +4,20 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use bootwright::{
     control::Diagnosis,
     model::{
         Bond, Bridge, Deadlines, DhcpConfig, DiskSelector, HookBody, HttpConfig, Interface,
-        LimitsConfig, NetworkBody, NodeBody, OperatorConfig, PathsConfig, RepoBody, Route, Rule,
-        RunConfig, ServerConfig, Settings, TagBody, TftpConfig, User, Vlan,
+        LimitsConfig, NetworkBody, NodeBody, OperatorConfig, PathsConfig, Repo, RepoBody, Route,
+        Rule, RunConfig, ServerConfig, Settings, TagBody, TftpConfig, User, Vlan,
     },
-    site::fields_of,
+    site::{self, Diagnostic, Files, Memory, Site, fields_of},
 };
 
-use crate::rules::{found, load};
+use crate::rules::found;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -70,7 +71,13 @@ fn section<'t>(text: &'t str, level: &str, title: &str) -> &'t str {
 const COMMON_KEYS: &str = "Common keys";
 
 /// The headings of the page that are no objects.
-const PROSE: [&str; 5] = ["Files", "TOML and KDL", "Types of values", "Precedence", COMMON_KEYS];
+const PROSE: [&str; 5] = [
+    "Files",
+    "TOML and KDL",
+    "Types of values",
+    "Precedence",
+    COMMON_KEYS,
+];
 
 /// The objects that take every common key. A node takes some of them, for the NIC that it boots from.
 const LINKS: [&str; 4] = ["interface", "bond", "vlan", "bridge"];
@@ -188,6 +195,24 @@ fn is_server_config(block: &str) -> bool {
     lines.any(|line| line.starts_with("site-id =") || starts.iter().any(|start| start == line))
 }
 
+/// Loads a site of these files. The task of an image is what its name says, since there is no image.
+fn load_blocks(files: &[(String, String)]) -> (Site, Vec<Diagnostic>) {
+    let content = files
+        .iter()
+        .map(|(path, text)| (path.as_str().into(), text.as_bytes().into()));
+    let files = Files {
+        content: content.collect(),
+        ..Files::default()
+    };
+    let guess = |_: &Site, repo: &Repo| {
+        let image = &repo.body.iso.as_ref()?.value;
+        let tasks = [("Rocky", "redhat"), ("ESXi", "esxi")];
+        let task = tasks.iter().find(|(vendor, _)| image.contains(vendor))?;
+        task.1.parse().ok()
+    };
+    site::load_guessing(&files, &mut Memory::default(), guess)
+}
+
 /// The blocks of TOML and KDL of one document are the files of one site.
 #[test]
 fn every_example_of_the_readme_and_the_manual_is_a_site_without_errors() {
@@ -204,11 +229,7 @@ fn every_example_of_the_readme_and_the_manual_is_a_site_without_errors() {
             })
             .collect();
         count += files.len();
-        let files: Vec<(&str, &str)> = files
-            .iter()
-            .map(|(path, block)| (path.as_str(), block.as_str()))
-            .collect();
-        let (site, diagnostics) = load(&files);
+        let (site, diagnostics) = load_blocks(&files);
         let wrong: Vec<String> = found(&site, &diagnostics)
             .into_iter()
             // An example need not use everything that it declares.
@@ -237,7 +258,11 @@ fn the_pages_of_the_manual_fit_a_terminal() {
             }
         }
     }
-    assert_eq!(wide, Vec::<String>::new(), "more than {WIDEST_LINE} columns");
+    assert_eq!(
+        wide,
+        Vec::<String>::new(),
+        "more than {WIDEST_LINE} columns"
+    );
 }
 
 /// The text of every link target in `text`: what stands in `](…)`.
@@ -314,4 +339,50 @@ fn the_readme_links_every_page_of_the_manual() {
         .map(|page| page.unwrap().file_name().into_string().unwrap())
         .collect();
     assert_eq!(linked, pages.iter().map(String::as_str).collect());
+}
+
+/// Digits become `N`: moments, sizes and revisions differ from run to run.
+fn without_numbers(line: &str) -> String {
+    let mut words: Vec<String> = line.split(' ').map(String::from).collect();
+    for at in 0..words.len() {
+        let is_revision = at > 0 && words[at - 1] == "revision";
+        let has_unit = words
+            .get(at + 1)
+            .is_some_and(|unit| unit == "B" || unit == "kB");
+        let is_moment = words[at].contains(':') && words[at].contains('.')
+            || at == 0 && words[at].contains('-');
+        if is_revision || has_unit || words[at].starts_with('(') || is_moment {
+            words[at] = "N".into();
+        }
+    }
+    words.retain(|word| !["", "B", "kB", "B)", "kB)"].contains(&word.as_str()));
+    words.join(" ")
+}
+
+#[test]
+fn the_recording_in_the_readme_is_what_the_program_prints() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let blocks = code_blocks(&readme);
+    let recordings = blocks.iter().filter(|(language, _)| *language == "console");
+    let [(_, recording)] = recordings.collect::<Vec<_>>()[..] else {
+        panic!("the README has one recording");
+    };
+    let (command, expected) = recording.split_once('\n').unwrap();
+    let arguments = command.strip_prefix("$ bootwright ").unwrap().split(' ');
+    let state = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_bootwright"))
+        .args(arguments)
+        .current_dir(root())
+        .env_remove("BOOTWRIGHT_SITE")
+        .env("XDG_STATE_HOME", state.path())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let lines = |text: &str| {
+        text.lines()
+            .map(str::trim)
+            .map(without_numbers)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(lines(expected), lines(&printed));
 }
