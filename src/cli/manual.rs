@@ -1,6 +1,7 @@
 //! `manual`: the pages of the manual, which are compiled into the program.
 //!
-//! The pages are Markdown under `src/manual/`. A page is shown as it is written; nothing is rendered.
+//! The pages are Markdown under `src/manual/`. A page is shown as it is written; only on a terminal tables are laid out
+//! in its width, and headings are bold.
 
 use std::{
     env,
@@ -8,7 +9,9 @@ use std::{
     process::{Command, Stdio},
 };
 
+use anstyle::Style;
 use anyhow::anyhow;
+use comfy_table::{ContentArrangement, Table, presets};
 use include_dir::{Dir, include_dir};
 
 use super::{
@@ -78,7 +81,7 @@ pub(super) fn run(manual: &arguments::ManualArgs, terminal: &Terminal) -> CliRes
         return show_hits(&pages, &manual.search.join(" "), terminal);
     }
     match manual.topic {
-        Some(_) => show_paged(pages[0].text, terminal),
+        Some(_) => show_paged(&laid_out(pages[0].text, terminal), terminal),
         None => Ok(terminal.show(&list(&pages, terminal))?),
     }
 }
@@ -190,6 +193,54 @@ impl ManualPage {
     }
 }
 
+/// Lays a page out for the terminal; as it is where there is none.
+fn laid_out(text: &str, terminal: &Terminal) -> String {
+    let Some(width) = terminal.width.and_then(|width| u16::try_from(width).ok()) else {
+        return text.into();
+    };
+    let mut out = String::new();
+    let (mut rows, mut is_code) = (Vec::new(), false);
+    for line in text.lines() {
+        is_code ^= line.trim_start().starts_with("```");
+        if !is_code && line.starts_with('|') {
+            rows.push(line);
+            continue;
+        }
+        out += &fitted(&std::mem::take(&mut rows), width);
+        out += &match !is_code && line.starts_with('#') {
+            true => terminal.paint(line, Style::new().bold()),
+            false => line.into(),
+        };
+        out.push('\n');
+    }
+    out + &fitted(&rows, width)
+}
+
+/// The rows of a table in Markdown, with the text of each cell wrapped so that all columns fit.
+fn fitted(rows: &[&str], width: u16) -> String {
+    let [header, _, rows @ ..] = rows else {
+        return String::new();
+    };
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_HORIZONTAL_ONLY);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(width);
+    table.set_header(cells(header));
+    for row in rows {
+        table.add_row(cells(row));
+    }
+    let lines = table.lines().map(|line| line.trim_end().to_string() + "\n");
+    lines.collect()
+}
+
+/// The cells of a row in Markdown, where `\|` is a bar inside a cell.
+fn cells(row: &str) -> Vec<String> {
+    const BAR: &str = "\u{1}";
+    let row = row.replace("\\|", BAR);
+    let cells = row.trim().trim_matches('|').split('|');
+    cells.map(|cell| cell.trim().replace(BAR, "|")).collect()
+}
+
 /// Shows a text in the pager when standard output is a terminal, else as it is.
 fn show_paged(text: &str, terminal: &Terminal) -> CliResult {
     if terminal.width.is_some() {
@@ -229,7 +280,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::cli::arguments::Arguments;
+    use crate::cli::{arguments::Arguments, terminal::Color};
 
     fn page(topic: &str) -> ManualPage {
         let found = pages().into_iter().find(|page| page.topic == topic);
@@ -283,6 +334,26 @@ mod tests {
         assert_eq!(page.search("a comment")[0].heading, "Rules");
         assert_eq!(page.search("absent"), []);
         assert_eq!(page.search(" "), []);
+    }
+
+    #[test]
+    fn a_terminal_gets_tables_in_its_width() {
+        let text = "# Title\n\n| key | meaning |\n|---|---|\n| `a\\|b` | one two three four five six seven |\n\n```\n| code |\n```\n";
+        let mut terminal = Terminal::new(Color::Never);
+        terminal.width = None;
+        assert_eq!(laid_out(text, &terminal), text);
+        terminal.width = Some(30);
+        assert_eq!(
+            laid_out(text, &terminal),
+            "# Title\n\n\
+             ------------------------------\n \
+              key     meaning\n\
+             ==============================\n \
+              `a|b`   one two three four\n         \
+                      five six seven\n\
+             ------------------------------\n\n\
+             ```\n| code |\n```\n"
+        );
     }
 
     #[test]

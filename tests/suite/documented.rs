@@ -14,7 +14,7 @@ use bootwright::{
         LimitsConfig, NetworkBody, NodeBody, OperatorConfig, PathsConfig, Repo, RepoBody, Route,
         Rule, RunConfig, ServerConfig, Settings, TagBody, TftpConfig, User, Vlan,
     },
-    site::{self, Diagnostic, Files, Memory, Site, fields_of},
+    site::{self, Diagnostic, LoadCache, Site, SiteFiles, fields_of},
 };
 
 use crate::rules::found;
@@ -200,9 +200,9 @@ fn load_blocks(files: &[(String, String)]) -> (Site, Vec<Diagnostic>) {
     let content = files
         .iter()
         .map(|(path, text)| (path.as_str().into(), text.as_bytes().into()));
-    let files = Files {
+    let files = SiteFiles {
         content: content.collect(),
-        ..Files::default()
+        ..SiteFiles::default()
     };
     let guess = |_: &Site, repo: &Repo| {
         let image = &repo.body.iso.as_ref()?.value;
@@ -210,7 +210,7 @@ fn load_blocks(files: &[(String, String)]) -> (Site, Vec<Diagnostic>) {
         let task = tasks.iter().find(|(vendor, _)| image.contains(vendor))?;
         task.1.parse().ok()
     };
-    site::load_guessing(&files, &mut Memory::default(), guess)
+    site::load_guessing(&files, &mut LoadCache::default(), guess)
 }
 
 /// The blocks of TOML and KDL of one document are the files of one site.
