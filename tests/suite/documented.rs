@@ -204,13 +204,13 @@ fn load_blocks(files: &[(String, String)]) -> (Site, Vec<Diagnostic>) {
         content: content.collect(),
         ..SiteFiles::default()
     };
-    let guess = |_: &Site, repo: &Repo| {
+    let detect = |_: &Site, repo: &Repo| {
         let image = &repo.body.iso.as_ref()?.value;
         let tasks = [("Rocky", "redhat"), ("ESXi", "esxi")];
         let task = tasks.iter().find(|(vendor, _)| image.contains(vendor))?;
         task.1.parse().ok()
     };
-    site::load_guessing(&files, &mut LoadCache::default(), guess)
+    site::load_detecting(&files, &mut LoadCache::default(), detect)
 }
 
 /// The blocks of TOML and KDL of one document are the files of one site.
