@@ -575,6 +575,48 @@ fn an_answer_on_the_wire_echoes_what_it_must() {
 }
 
 #[test]
+fn relay_information_is_echoed_once_and_last_in_every_reply() {
+    // RFC 3046 section 2.2: unchanged, sub-options of any order and kind included, and the last option before End.
+    let relay: &[u8] = b"\x02\x03mac\x01\x04wire\xfe\x00\x01\x01x";
+    let client = [
+        (61, b"\x01abcdef".as_slice()),
+        (82, relay),
+        (54, &US.octets()),
+        (50, &OWN.octets()),
+    ]
+    .map(|(code, value)| (code, value.to_vec()));
+    let mut replies = 0;
+    for mode in [DhcpMode::Proxy, DhcpMode::Reserve, DhcpMode::Server] {
+        for port in [DhcpPort::Dhcp, DhcpPort::Pxe] {
+            for kind in [1, 3, 8] {
+                let mut options = OVMF.to_vec();
+                options.extend(client.iter().map(|(code, value)| (*code, value.as_slice())));
+                let query = DhcpMessage {
+                    giaddr: Some(ROUTER),
+                    ..query(kind, &options)
+                };
+                for assignment in [
+                    AddressAssignment::Reserved(OWN),
+                    AddressAssignment::Leased(ROUTER),
+                ] {
+                    let mut ground = ground(mode, true, assignment);
+                    ground.port = port;
+                    let Ok(answer) = decide(&query, &ground) else {
+                        continue;
+                    };
+                    replies += 1;
+                    let sent = dhcp_options(&answer.datagram(&query));
+                    let echoed: Vec<_> = sent.iter().filter(|(code, _)| *code == 82).collect();
+                    assert_eq!(echoed, [&(82, relay.to_vec())], "{mode:?} {port:?} {kind}");
+                    assert_eq!(sent.last().map(|(code, _)| *code), Some(82));
+                }
+            }
+        }
+    }
+    assert_eq!(replies, 36);
+}
+
+#[test]
 fn every_client_finds_its_boot_file_where_it_looks() {
     const URL: &str = "http://192.0.2.1/boot.ipxe";
     const LOADER: &str = "http://192.0.2.1/loader/snponly.efi";
