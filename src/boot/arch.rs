@@ -1,4 +1,4 @@
-//! What kind of firmware asks (DHCP option 93).
+//! The client's system architecture (DHCP option 93).
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub enum ClientArch {
     Bios,
     /// 6: x86 UEFI of 32 bits.
     EfiIa32,
-    /// 7, and 9 of older firmware: x64 UEFI.
+    /// 7, and 9 in older firmware: x64 UEFI.
     EfiX64,
     /// 11: 64-bit ARM UEFI.
     EfiArm64,
@@ -21,12 +21,10 @@ pub enum ClientArch {
     HttpArm64,
     /// 41: a Raspberry Pi's own boot code.
     RaspberryPi,
-    /// Another.
     Other(u16),
 }
 
 impl ClientArch {
-    /// Reads the number.
     pub fn new(number: u16) -> Self {
         match number {
             0 => ClientArch::Bios,
@@ -40,12 +38,6 @@ impl ClientArch {
         }
     }
 
-    /// Tells whether it fetches over HTTP.
-    pub fn is_http(self) -> bool {
-        matches!(self, ClientArch::HttpX64 | ClientArch::HttpArm64)
-    }
-
-    /// How its firmware starts programs.
     pub fn platform(self) -> Option<Platform> {
         match self {
             ClientArch::Bios => Some(Platform::Pcbios),
@@ -58,7 +50,7 @@ impl ClientArch {
         }
     }
 
-    /// Its processor, where that is certain: a BIOS does not say.
+    /// The processor, if the architecture determines it. A BIOS may run on a 32-bit or a 64-bit one.
     pub fn arch(self) -> Option<Arch> {
         match self {
             ClientArch::EfiIa32 => Some(Arch::I386),

@@ -1,4 +1,6 @@
-//! What a machine boots first.
+//! Selecting the boot file of a client.
+
+use dhcproto::v4::{DhcpOption, DhcpOptions};
 
 use super::{
     ClientArch, Loader,
@@ -6,25 +8,24 @@ use super::{
 };
 use crate::render::boot::{mboot, pxelinux};
 
-/// What is known of the machine that bears on its boot file.
+/// Settings and history of a machine that determine its loader.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoaderPreference<'a> {
-    /// The loader that its settings, or its network's, name.
+    /// The `loader` of its settings or its network's.
     pub loader: Option<&'a str>,
-    /// Whether it boots with Secure Boot.
     pub secure_boot: bool,
-    /// How often it has fetched a loader of late without asking for a script.
+    /// How many loaders it downloaded recently without requesting a script.
     pub loader_fetches: u32,
-    /// The loader that has led to a script before.
+    /// The loader that led to a request for a script before.
     pub working_loader: Option<&'a str>,
-    /// Where the image's own loader is, when it is ESXi that the machine would install: a path that TFTP and HTTP know.
+    /// The path of the ESXi image's own loader over TFTP and HTTP, when the machine would install ESXi.
     pub mboot: Option<&'a str>,
 }
 
 impl<'a> LoaderPreference<'a> {
-    /// Where the image's own loader is, for a client that starts it without iPXE: with Secure Boot, since nothing else is signed
-    /// for it, or when its `loader` says so.
-    pub fn starts_mboot(&self, client: Client) -> Option<&'a str> {
+    /// The path of ESXi's loader, for a client that starts it without iPXE: with Secure Boot, because no other loader of
+    /// the chain is signed for it, or when `loader` selects it.
+    pub fn mboot_path(&self, client: Client) -> Option<&'a str> {
         let is_x64 = matches!(
             client,
             Client::Pxe(ClientArch::EfiX64) | Client::Http(ClientArch::HttpX64)
@@ -36,16 +37,12 @@ impl<'a> LoaderPreference<'a> {
     }
 }
 
-/// Option 60 and 43 (RFC 2132).
-const CLASS: u8 = 60;
-const VENDOR: u8 = 43;
+/// After so many downloads of a loader without a request for a script, the other loader is offered
+/// ([`Quirk::LOADER_FALLBACK`](super::Quirk::LOADER_FALLBACK)).
+const MAX_LOADER_FETCHES: u32 = 2;
 
-/// A loader that was fetched so often without a script after it gives way to the other one
-/// ([`Quirk::LADDER`](super::Quirk::LADDER)).
-const TRIES: u32 = 2;
-
-/// Finds the boot file for a client. `base` is the server's URL as the machine reaches it; `has` tells whether a
-/// loader is there.
+/// Selects the boot file for a client. `base` is the server's URL as the machine reaches it; `has` returns whether a
+/// loader exists.
 pub fn boot_file(
     client: Client,
     preference: &LoaderPreference<'_>,
@@ -58,7 +55,7 @@ pub fn boot_file(
     if client == Client::RaspberryPi {
         return Ok(raspberry_pi());
     }
-    let (name, url) = match preference.starts_mboot(client) {
+    let (name, url) = match preference.mboot_path(client) {
         Some(path) => (path, format!("{base}/{path}")),
         None => {
             let name = loader_for(client, preference, &has)?;
@@ -71,7 +68,7 @@ pub fn boot_file(
     Ok(match client {
         Client::Http(_) => BootFile {
             file: url,
-            options: vec![(CLASS, b"HTTPClient".to_vec())],
+            options: one(DhcpOption::ClassIdentifier(b"HTTPClient".to_vec())),
         },
         _ => plain(name.to_owned()),
     })
@@ -90,10 +87,9 @@ fn loader_for<'a>(
     if let Some(loader) = preference.loader.filter(|name| *name != mboot::LOADER) {
         return Ok(loader);
     }
-    let nothing = |what: &str| Err(NoReply::NoLoaderFor(what.into()));
     match arch {
         ClientArch::EfiX64 if preference.secure_boot => Ok(Loader::SHIM.name),
-        // Debian's signed GRUB has TFTP alone, so a shim that came over HTTP leads nowhere.
+        // Debian's signed GRUB only supports TFTP, so a shim that was loaded over HTTP cannot continue.
         ClientArch::HttpX64 | ClientArch::HttpArm64 if preference.secure_boot => {
             Err(NoReply::SecureHttp)
         }
@@ -101,24 +97,24 @@ fn loader_for<'a>(
             Ok(pxelinux::LOADER)
         }
         ClientArch::Bios => Ok(Loader::UNDIONLY.name),
-        ClientArch::EfiX64 | ClientArch::HttpX64 => Ok(ladder(preference)),
+        ClientArch::EfiX64 | ClientArch::HttpX64 => Ok(x64_loader(preference)),
         ClientArch::EfiArm64 => Ok(Loader::SHIM_ARM64.name),
-        // U-Boot on ARM says what it is by numbers of its own.
+        // U-Boot on ARM has its own architecture numbers.
         ClientArch::Other(_) if matches!(client, Client::UBoot(_)) => Ok(Loader::SHIM_ARM64.name),
         ClientArch::EfiIa32
         | ClientArch::HttpArm64
         | ClientArch::RaspberryPi
-        | ClientArch::Other(_) => nothing(&arch.to_string()),
+        | ClientArch::Other(_) => Err(NoReply::NoLoaderFor(arch.to_string())),
     }
 }
 
-/// What worked, else the firmware's own driver first; the other one when that leads nowhere.
-fn ladder(preference: &LoaderPreference<'_>) -> &'static str {
+/// The loader that worked before, otherwise the one with the firmware's driver; the other one when that fails.
+fn x64_loader(preference: &LoaderPreference<'_>) -> &'static str {
     let [first, second] = match preference.working_loader {
         Some(name) if name == Loader::IPXE.name => [Loader::IPXE, Loader::SNPONLY],
         _ => [Loader::SNPONLY, Loader::IPXE],
     };
-    if (preference.loader_fetches / TRIES).is_multiple_of(2) {
+    if (preference.loader_fetches / MAX_LOADER_FETCHES).is_multiple_of(2) {
         first.name
     } else {
         second.name
@@ -128,7 +124,7 @@ fn ladder(preference: &LoaderPreference<'_>) -> &'static str {
 fn missing(name: &str) -> NoReply {
     let help = match Loader::named(name) {
         Some(loader) => format!("apt-get install {}", loader.package),
-        None => "put it into a directory of `loaders` in `[paths]`".into(),
+        None => "copy it to a directory of `loaders` in `[paths]`".into(),
     };
     NoReply::NoLoader {
         name: name.into(),
@@ -136,14 +132,18 @@ fn missing(name: &str) -> NoReply {
     }
 }
 
+fn one(option: DhcpOption) -> DhcpOptions {
+    [option].into_iter().collect()
+}
+
 fn plain(file: String) -> BootFile {
     BootFile {
         file,
-        options: Vec::new(),
+        options: DhcpOptions::new(),
     }
 }
 
-/// [`Quirk::PI_MENU`](super::Quirk::PI_MENU): discovery control, a menu of one entry, and its prompt.
+/// [`Quirk::PI_MENU`](super::Quirk::PI_MENU): discovery control, a menu with one entry, and its prompt.
 fn raspberry_pi() -> BootFile {
     let mut menu = vec![6, 1, 3, 10, 4, 0];
     menu.extend(b"PXE");
@@ -152,7 +152,7 @@ fn raspberry_pi() -> BootFile {
     menu.push(255);
     BootFile {
         file: "bootcode.bin".into(),
-        options: vec![(VENDOR, menu)],
+        options: one(DhcpOption::VendorExtensions(menu)),
     }
 }
 
@@ -164,14 +164,14 @@ mod tests {
 
     fn file(client: Client, preference: LoaderPreference<'_>) -> Result<String, String> {
         let has = |name: &str| Loader::named(name).is_some() || name == "own.efi";
-        let given = boot_file(client, &preference, BASE, has);
-        given
-            .map(|given| given.file)
-            .map_err(|silence| silence.to_string())
+        let selected = boot_file(client, &preference, BASE, has);
+        selected
+            .map(|boot| boot.file)
+            .map_err(|reason| reason.to_string())
     }
 
     #[test]
-    fn every_firmware_gets_its_own() {
+    fn every_firmware_gets_its_boot_file() {
         let none = LoaderPreference::default();
         let secure = LoaderPreference {
             secure_boot: true,
@@ -208,7 +208,7 @@ mod tests {
                 none,
                 "bootnetaa64.efi",
             ),
-            // iPXE never gets a loader again.
+            // iPXE gets a script, not a loader.
             (Client::Ipxe(None), own, "http://192.0.2.1/boot.ipxe"),
             (
                 Client::Ipxe(Some(ClientArch::Bios)),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_boot_is_told_why() {
+    fn the_reason_says_why_a_client_gets_no_boot_file() {
         let none = LoaderPreference::default();
         let gone = LoaderPreference {
             loader: Some("gone.efi"),
@@ -251,29 +251,32 @@ mod tests {
             (
                 Client::Pxe(ClientArch::EfiIa32),
                 none,
-                "nothing boots UEFI ia32 firmware unless the site brings a `loader`",
+                "there is no loader for UEFI ia32 firmware: set `loader` to one of your own",
             ),
             (
                 Client::Pxe(ClientArch::Other(27)),
                 none,
-                "nothing boots architecture 27 firmware unless the site brings a `loader`",
+                "there is no loader for architecture 27 firmware: set `loader` to one of your own",
             ),
             (
                 Client::Http(ClientArch::HttpX64),
                 secure,
-                "with Secure Boot it boots by PXE alone: the signed GRUB fetches over TFTP and not over HTTP",
+                "with Secure Boot it can only boot by PXE: the signed GRUB fetches files over TFTP, not over HTTP",
             ),
             (
                 Client::Pxe(ClientArch::EfiX64),
                 gone,
-                "gone.efi is not there: put it into a directory of `loaders` in `[paths]`",
+                "gone.efi is missing: copy it to a directory of `loaders` in `[paths]`",
             ),
         ];
         for (client, preference, expected) in cases {
             assert_eq!(file(client, preference), Err(expected.into()), "{client}");
         }
         let missing = boot_file(Client::Pxe(ClientArch::Bios), &none, BASE, |_| false);
-        let expected = "undionly.kpxe is not there: apt-get install ipxe";
-        assert_eq!(missing.map_err(|why| why.to_string()), Err(expected.into()));
+        let expected = "undionly.kpxe is missing: apt-get install ipxe";
+        assert_eq!(
+            missing.map_err(|reason| reason.to_string()),
+            Err(expected.into())
+        );
     }
 }

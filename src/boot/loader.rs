@@ -1,42 +1,42 @@
-//! The programs that firmware starts first, by the names that they are served under.
+//! Loaders: the programs that firmware starts first.
 
-/// A loader that is looked for in directories: the site's own, then those of the distribution's packages.
+/// A loader that Debian packages. A file of the same name in the site's own directories takes precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Loader {
-    /// The name that it is served under.
+    /// The name under which it is served.
     pub name: &'static str,
-    /// Debian's package that has it.
+    /// The Debian package that contains it.
     pub package: &'static str,
-    /// Where that package puts it (Debian 12).
+    /// Its path in that package (Debian 12).
     pub path: &'static str,
 }
 
 impl Loader {
-    /// iPXE for a BIOS, over the card's own driver.
+    /// iPXE for BIOS, with the driver in the NIC's ROM (UNDI).
     pub const UNDIONLY: Loader = Loader {
         name: "undionly.kpxe",
         package: "ipxe",
         path: "/usr/lib/ipxe/undionly.kpxe",
     };
-    /// iPXE for UEFI x64, over the firmware's own driver.
+    /// iPXE for UEFI x64, with the firmware's network driver (SNP).
     pub const SNPONLY: Loader = Loader {
         name: "snponly.efi",
         package: "ipxe",
         path: "/usr/lib/ipxe/snponly.efi",
     };
-    /// iPXE for UEFI x64 with drivers of its own.
+    /// iPXE for UEFI x64, with iPXE's own drivers.
     pub const IPXE: Loader = Loader {
         name: "ipxe.efi",
         package: "ipxe",
         path: "/usr/lib/ipxe/ipxe.efi",
     };
-    /// The shim that firmware with Secure Boot trusts.
+    /// The shim, signed for Secure Boot.
     pub const SHIM: Loader = Loader {
         name: "shimx64.efi",
         package: "shim-signed",
         path: "/usr/lib/shim/shimx64.efi.signed",
     };
-    /// The GRUB that the shim trusts, with TFTP and no HTTP.
+    /// The GRUB that the shim verifies. It supports TFTP, not HTTP.
     pub const GRUB: Loader = Loader {
         name: "grubx64.efi",
         package: "grub-efi-amd64-signed",
@@ -55,7 +55,6 @@ impl Loader {
         path: "/usr/lib/debian-installer/images/12/arm64/text/debian-installer/arm64/grubaa64.efi",
     };
 
-    /// Every loader that is known.
     pub const ALL: [Loader; 7] = [
         Loader::UNDIONLY,
         Loader::SNPONLY,
@@ -66,7 +65,6 @@ impl Loader {
         Loader::GRUB_ARM64,
     ];
 
-    /// Finds one by the name that it is served under.
     pub fn named(name: &str) -> Option<Loader> {
         Loader::ALL.into_iter().find(|loader| loader.name == name)
     }

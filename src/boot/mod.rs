@@ -1,7 +1,7 @@
-//! Booting from the network, without sockets: who asks, and what to answer.
+//! Network boot protocols without sockets: which client sent a message, and which reply it gets.
 //!
-//! A datagram becomes a question, a question an answer or a reason for silence; a transfer is a state machine
-//! that is told what arrived and says what to send. What firmware gets wrong is an entry with its source.
+//! A DHCP datagram is parsed to a message; a message gets a reply or a reason why there is none. A TFTP transfer is a
+//! state machine: received packets in, packets to send out. Known deviations of firmware are listed with their source.
 
 mod arch;
 mod loader;
@@ -15,6 +15,6 @@ pub mod tftp;
 pub use arch::ClientArch;
 pub use file::{LoaderPreference, boot_file};
 pub use loader::Loader;
-pub use program::{PROGRAM_HEAD, Program};
+pub use program::{PROGRAM_HEAD_SIZE, Program};
 pub use quirk::Quirk;
 pub use version::version_of;

@@ -1,6 +1,6 @@
-//! The version that a loader carries inside.
+//! Reading the version embedded in a loader.
 
-/// Finds the version of iPXE, shim or GRUB in a loader's bytes. A packed one, such as `undionly.kpxe`, shows none.
+/// Finds the version of iPXE, shim or GRUB in a loader's bytes; none in a compressed loader such as `undionly.kpxe`.
 pub fn version_of(bytes: &[u8]) -> Option<String> {
     ipxe(bytes).or_else(|| shim(bytes)).or_else(|| grub(bytes))
 }
@@ -11,7 +11,7 @@ fn ipxe(bytes: &[u8]) -> Option<String> {
     let mut rest = bytes;
     while let Some(at) = find(rest, NAME) {
         rest = &rest[at + NAME.len()..];
-        // Zeros up to the next piece of data that the compiler aligned.
+        // Zeros pad the name up to the next aligned object.
         let zeros = rest.iter().take(64).take_while(|byte| **byte == 0).count();
         let text = text(&rest[zeros..], 0);
         if text.starts_with(|c: char| c.is_ascii_digit()) && text.contains('.') {
@@ -40,7 +40,7 @@ fn grub(bytes: &[u8]) -> Option<String> {
     Some(format!("GRUB {version}"))
 }
 
-/// What is printable up to a byte, of 100 characters at most.
+/// The text up to a byte, at most 100 characters; empty when a character is not printable.
 fn text(bytes: &[u8], end: u8) -> String {
     let piece = bytes.iter().take(100).take_while(|byte| **byte != end);
     let all: Vec<u8> = piece.copied().collect();
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_loader_says_its_version_in_its_own_way() {
+    fn the_version_is_found_in_each_kind_of_loader() {
         let cases: [(&[u8], Option<&str>); 7] = [
             (
                 b"MZ iPXE\0#!ipxe\0snponly.efi\0iPXE\0\0\0\x001.0.0+git-20190125.36a4c85-5.1\0QZ",

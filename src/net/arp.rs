@@ -1,7 +1,8 @@
-//! Who has an address, asked on the wire (ARP, RFC 826).
+//! Probing whether an address is in use (ARP, RFC 826).
 //!
-//! The question is the probe of RFC 5227 section 2.1.1: with no sender's address it changes nobody's table. The
-//! answers are counted and not judged. Who merely asks for the same address at the same time does not have it.
+//! The probe is that of RFC 5227 section 2.1.1: its sender address is empty, so it changes no host's ARP table. All
+//! replies are returned; the caller evaluates them. A host that only probes the same address at the same time is not
+//! reported.
 
 use std::{
     collections::BTreeSet,
@@ -24,30 +25,33 @@ use pnet_packet::{
 use super::interfaces::Interface;
 use crate::model::Mac;
 
-/// How often each address is asked for (RFC 5227's PROBE_NUM).
+/// How often each address is probed (RFC 5227's PROBE_NUM).
 const PROBES: u32 = 3;
-/// Between two probes. RFC 5227 waits for a second or two; a machine that boots is not kept so long, and hosts
-/// answer within milliseconds.
-const BETWEEN: Duration = Duration::from_millis(250);
-/// For how long answers are waited for in all.
-const IN_ALL: Duration = Duration::from_millis(800);
-/// For how long one look at the socket waits.
-const WAIT: Duration = Duration::from_millis(50);
+/// Between two probes. RFC 5227 has one to two seconds; a booting machine would wait too long, and hosts reply within
+/// milliseconds.
+const PROBE_INTERVAL: Duration = Duration::from_millis(250);
+/// How long replies are collected.
+const TOTAL_TIME: Duration = Duration::from_millis(800);
+/// The timeout of one read or write of the socket.
+const SOCKET_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// Tells whether this process may ask.
+/// Whether this process may open the socket: as root, or with CAP_NET_RAW.
 pub(crate) fn is_permitted() -> bool {
     raw().is_ok()
 }
 
-/// Asks for addresses on a link, and returns which card answered for which. Takes 800 ms.
-pub(crate) fn ask(on: &Interface, addresses: &[Ipv4Addr]) -> io::Result<BTreeSet<(Ipv4Addr, Mac)>> {
+/// Probes addresses on a link; returns which MAC replied for which. Takes 800 ms.
+pub(crate) fn probe_addresses(
+    on: &Interface,
+    addresses: &[Ipv4Addr],
+) -> io::Result<BTreeSet<(Ipv4Addr, Mac)>> {
     let own = on.mac.ok_or(io::ErrorKind::Unsupported)?;
     let (mut sender, mut receiver) = open(on, own)?;
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut found = BTreeSet::new();
     let mut sent = 0;
-    while begun.elapsed() < IN_ALL {
-        if sent < PROBES && begun.elapsed() >= BETWEEN * sent {
+    while started.elapsed() < TOTAL_TIME {
+        if sent < PROBES && started.elapsed() >= PROBE_INTERVAL * sent {
             for address in addresses {
                 sender
                     .send_to(&probe(own, *address), None)
@@ -57,8 +61,8 @@ pub(crate) fn ask(on: &Interface, addresses: &[Ipv4Addr]) -> io::Result<BTreeSet
         }
         match receiver.next() {
             Ok(frame) => {
-                let answer = answered(frame);
-                found.extend(answer.filter(|(ip, mac)| addresses.contains(ip) && *mac != own));
+                let reply = sender_of(frame);
+                found.extend(reply.filter(|(ip, mac)| addresses.contains(ip) && *mac != own));
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -68,10 +72,10 @@ pub(crate) fn ask(on: &Interface, addresses: &[Ipv4Addr]) -> io::Result<BTreeSet
     Ok(found)
 }
 
-type Ends = (Box<dyn DataLinkSender>, Box<dyn DataLinkReceiver>);
+type ArpChannel = (Box<dyn DataLinkSender>, Box<dyn DataLinkReceiver>);
 
-/// A socket of protocol 0 receives nothing; bound to ARP it receives that alone, and of that what is for us.
-fn open(on: &Interface, own: Mac) -> io::Result<Ends> {
+/// A socket of protocol 0 receives nothing. Bound to ARP it only receives ARP packets for this host.
+fn open(on: &Interface, own: Mac) -> io::Result<ArpChannel> {
     let interface = NetworkInterface {
         name: on.name.clone(),
         description: String::new(),
@@ -84,8 +88,8 @@ fn open(on: &Interface, own: Mac) -> io::Result<Ends> {
         channel_type: ChannelType::Layer3(EtherTypes::Arp.0),
         promiscuous: false,
         socket_fd: Some(raw()?.into_raw_fd()),
-        read_timeout: Some(WAIT),
-        write_timeout: Some(WAIT),
+        read_timeout: Some(SOCKET_TIMEOUT),
+        write_timeout: Some(SOCKET_TIMEOUT),
         ..Config::default()
     };
     match pnet_datalink::channel(&interface, config)? {
@@ -105,26 +109,26 @@ fn probe(own: Mac, address: Ipv4Addr) -> Vec<u8> {
         MutableArpPacket::minimum_packet_size(),
     );
     let mut frame = vec![0; ethernet + arp];
-    let (link, question) = frame.split_at_mut(ethernet);
+    let (link, request) = frame.split_at_mut(ethernet);
     let mut link = MutableEthernetPacket::new(link).expect("the length is that of its header");
     link.set_destination(MacAddr::broadcast());
     link.set_source(MacAddr::from(own.0));
     link.set_ethertype(EtherTypes::Arp);
-    let mut question = MutableArpPacket::new(question).expect("the length is that of a question");
-    question.set_hardware_type(ArpHardwareTypes::Ethernet);
-    question.set_protocol_type(EtherTypes::Ipv4);
-    question.set_hw_addr_len(6);
-    question.set_proto_addr_len(4);
-    question.set_operation(ArpOperations::Request);
-    question.set_sender_hw_addr(MacAddr::from(own.0));
-    question.set_sender_proto_addr(Ipv4Addr::UNSPECIFIED);
-    question.set_target_hw_addr(MacAddr::zero());
-    question.set_target_proto_addr(address);
+    let mut request = MutableArpPacket::new(request).expect("the length is that of an ARP packet");
+    request.set_hardware_type(ArpHardwareTypes::Ethernet);
+    request.set_protocol_type(EtherTypes::Ipv4);
+    request.set_hw_addr_len(6);
+    request.set_proto_addr_len(4);
+    request.set_operation(ArpOperations::Request);
+    request.set_sender_hw_addr(MacAddr::from(own.0));
+    request.set_sender_proto_addr(Ipv4Addr::UNSPECIFIED);
+    request.set_target_hw_addr(MacAddr::zero());
+    request.set_target_proto_addr(address);
     frame
 }
 
-/// Whoever sends ARP with an address has it, whether he answers or asks (RFC 5227 section 2.1.1).
-fn answered(frame: &[u8]) -> Option<(Ipv4Addr, Mac)> {
+/// The address and MAC of the sender. A host uses its sender address in requests and replies (RFC 5227 section 2.1.1).
+fn sender_of(frame: &[u8]) -> Option<(Ipv4Addr, Mac)> {
     let frame = EthernetPacket::new(frame)?;
     let is_arp = frame.get_ethertype() == EtherTypes::Arp;
     let packet = ArpPacket::new(frame.payload()).filter(|_| is_arp)?;
@@ -138,11 +142,11 @@ fn answered(frame: &[u8]) -> Option<(Ipv4Addr, Mac)> {
 mod tests {
     use super::*;
 
-    const CARD: Mac = Mac([0x52, 0x54, 0, 0, 0, 1]);
+    const MAC: Mac = Mac([0x52, 0x54, 0, 0, 0, 1]);
 
     #[test]
-    fn a_probe_says_nobody_s_address() {
-        let frame = probe(CARD, Ipv4Addr::new(192, 0, 2, 21));
+    fn a_probe_has_no_sender_address() {
+        let frame = probe(MAC, Ipv4Addr::new(192, 0, 2, 21));
         let expected = [
             &[0xff; 6][..],
             &[0x52, 0x54, 0, 0, 0, 1, 8, 6],
@@ -154,19 +158,19 @@ mod tests {
     }
 
     #[test]
-    fn whoever_sends_with_an_address_has_it() {
+    fn the_sender_of_a_packet_uses_its_address() {
         let ip = Ipv4Addr::new(192, 0, 2, 21);
-        let mut frame = probe(CARD, ip);
-        assert_eq!(answered(&frame), Some((Ipv4Addr::UNSPECIFIED, CARD)));
+        let mut frame = probe(MAC, ip);
+        assert_eq!(sender_of(&frame), Some((Ipv4Addr::UNSPECIFIED, MAC)));
         frame[28..32].copy_from_slice(&ip.octets());
-        assert_eq!(answered(&frame), Some((ip, CARD)));
-        // Cut short, of another protocol, or with addresses of another length it says nothing.
-        assert_eq!(answered(&frame[..41]), None);
-        assert_eq!(answered(&[]), None);
+        assert_eq!(sender_of(&frame), Some((ip, MAC)));
+        // A packet that is truncated, of another protocol, or with addresses of another length is ignored.
+        assert_eq!(sender_of(&frame[..41]), None);
+        assert_eq!(sender_of(&[]), None);
         for (at, byte) in [(13, 0), (17, 1), (18, 8), (19, 16)] {
             let mut other = frame.clone();
             other[at] = byte;
-            assert_eq!(answered(&other), None, "byte {at}");
+            assert_eq!(sender_of(&other), None, "byte {at}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The network interfaces of this host, as they are now.
+//! The network interfaces of this host.
 
 use std::{io, net::Ipv4Addr};
 
@@ -7,40 +7,35 @@ use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
 
 use crate::model::Mac;
 
-/// An interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name.
     pub name: String,
-    /// The kernel's number for it.
     pub index: u32,
-    /// Its card's address; none on loopback and tunnels.
+    /// None for loopback and tunnels.
     pub mac: Option<Mac>,
     /// Its IPv4 addresses with their prefixes.
     pub addresses: Vec<Ipv4Net>,
-    /// Whether it is switched on and has a link.
+    /// Whether it is enabled and has a link.
     pub is_up: bool,
-    /// Whether it is loopback.
     pub is_loopback: bool,
 }
 
 impl Interface {
-    /// Tells whether `[dhcp]` `interfaces` means it by `text`: by its name or one of its addresses.
-    pub fn is_called(&self, text: &str) -> bool {
+    /// Whether `text` is its name or one of its addresses, as in `interfaces` of `[dhcp]`.
+    pub fn matches(&self, text: &str) -> bool {
         let mut ips = self.addresses.iter().map(|net| net.addr().to_string());
         text == self.name || ips.any(|ip| ip == text)
     }
 }
 
-/// Lists the interfaces.
 pub fn interfaces() -> io::Result<Vec<Interface>> {
     let mut list: Vec<Interface> = Vec::new();
     for entry in getifaddrs()? {
         let name = entry.interface_name;
-        let at = match list.iter().position(|known| known.name == name) {
+        let at = match list.iter().position(|interface| interface.name == name) {
             Some(at) => at,
             None => {
-                // One that has gone in between is not there any more.
+                // It was removed in the meantime.
                 let Ok(index) = nix::net::if_::if_nametoindex(name.as_str()) else {
                     continue;
                 };
@@ -82,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_there() {
+    fn loopback_is_listed() {
         let list = interfaces().unwrap();
         let lo = list.iter().find(|one| one.is_loopback).unwrap();
         assert_eq!((lo.mac, lo.index > 0), (None, true));

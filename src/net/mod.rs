@@ -1,6 +1,6 @@
-//! Sockets: what reaches machines and operators, and what they reach us by.
+//! Sockets: DHCP, TFTP, HTTP and ARP, and the interfaces and ports of this host.
 //!
-//! Every protocol parses, asks one question and encodes the answer. Nothing is decided here.
+//! Each protocol parses a request, calls its backend once and encodes the reply. Nothing is decided here.
 
 pub mod neighbour;
 pub mod interfaces;

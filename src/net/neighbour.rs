@@ -1,16 +1,16 @@
-//! Which hardware address an address on our own link has, as the kernel last heard it.
+//! The MAC of an IPv4 address on a local link, from the kernel's ARP table.
 //!
-//! Nobody is asked on the wire. Whoever has just sent us something over IPv4 and is on our link is in the
-//! table; machines behind a router are not, and of IPv6 nothing is known here.
+//! No packet is sent. A host on a local link that just sent a packet over IPv4 is in the table; machines behind a
+//! router and IPv6 addresses are not.
 
 use std::{fs, io, net::IpAddr};
 
 use crate::model::{Mac, SmallSet};
 
-/// The kernel's table, of this network namespace.
+/// The ARP table of this network namespace.
 const TABLE: &str = "/proc/net/arp";
 
-/// Returns the cards that answer for an address; several when it is seen on several interfaces.
+/// Returns the MACs of an address: several when it is on several interfaces.
 pub fn macs_at(ip: IpAddr) -> io::Result<SmallSet<Mac>> {
     Ok(read(&fs::read_to_string(TABLE)?, ip))
 }
@@ -19,22 +19,22 @@ fn read(table: &str, ip: IpAddr) -> SmallSet<Mac> {
     table
         .lines()
         .skip(1)
-        .filter_map(|line| card(line, ip))
+        .filter_map(|line| mac_of(line, ip))
         .collect()
 }
 
-/// Reads a line: address, type of hardware, flags, card, mask, interface.
-fn card(line: &str, ip: IpAddr) -> Option<Mac> {
+/// Reads a line: address, hardware type, flags, MAC, mask, interface.
+fn mac_of(line: &str, ip: IpAddr) -> Option<Mac> {
     const ETHERNET: &str = "0x1";
     const COMPLETE: u32 = 0x2;
     let fields: Vec<&str> = line.split_whitespace().collect();
-    let [address, ETHERNET, flags, card, ..] = fields[..] else {
+    let [address, ETHERNET, flags, mac, ..] = fields[..] else {
         return None;
     };
-    // What cannot be read is no neighbour of ours.
+    // A line that cannot be read is skipped.
     let flags = u32::from_str_radix(flags.strip_prefix("0x")?, 16).ok()?;
-    let is_it = address.parse() == Ok(ip) && flags & COMPLETE != 0;
-    is_it.then(|| card.parse().ok())?
+    let matches = address.parse() == Ok(ip) && flags & COMPLETE != 0;
+    matches.then(|| mac.parse().ok())?
 }
 
 #[cfg(test)]
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_card_is_read_where_the_kernel_knows_it() {
+    fn the_mac_of_a_complete_entry_is_read() {
         let table = "\
 IP address       HW type     Flags       HW address            Mask     Device
 192.0.2.11       0x1         0x2         52:54:00:00:00:01     *        eth0

@@ -1,4 +1,4 @@
-//! Which program of this host has a port, and whether we could have it.
+//! Which program of this host uses a port, and whether the port can be bound.
 
 use std::{
     collections::BTreeMap,
@@ -10,33 +10,28 @@ use std::{
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Socket, Type};
 
-/// What is spoken at a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
-    /// Connections.
     Tcp,
-    /// Datagrams.
     Udp,
 }
 
-/// A program that has a port.
+/// A process that has a port open.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PortOwner {
-    /// Its name, as the kernel has it: 15 characters at most.
+    /// The kernel's name for it, at most 15 characters.
     pub name: String,
-    /// The number of its process.
     pub pid: u32,
-    /// The service that it runs in, where systemd has begun it: `dnsmasq.service`.
+    /// The systemd service that it runs in: `dnsmasq.service`.
     pub unit: Option<String>,
 }
 
-/// A socket that has a port, in the network namespace of this process.
+/// A socket that is bound to a port, in the network namespace of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BoundSocket {
-    /// On which address.
     pub address: IpAddr,
-    /// By whom; none when only root can see it.
-    pub holder: Option<PortOwner>,
+    /// None when only root may read it.
+    pub owner: Option<PortOwner>,
 }
 
 impl fmt::Display for Protocol {
@@ -55,7 +50,7 @@ impl fmt::Display for PortOwner {
 }
 
 impl Protocol {
-    /// The kernel's tables: IPv4 and IPv6.
+    /// The kernel's socket tables for IPv4 and IPv6.
     fn tables(self) -> [&'static str; 2] {
         match self {
             Protocol::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
@@ -64,16 +59,17 @@ impl Protocol {
     }
 }
 
-/// Returns the program that has a UDP port, as `dnsmasq (pid 812)`; none when nobody has it or it cannot be seen.
+/// Returns the program that uses a UDP port, as `dnsmasq (pid 812)`; none when the port is free or the program cannot be
+/// determined.
 pub fn udp_port_owner(port: u16) -> Option<String> {
-    // What cannot be read cannot be seen.
-    let held = held(Protocol::Udp, port).unwrap_or_default();
-    let mut holders = held.into_iter().filter_map(|held| held.holder);
-    holders.next().map(|holder| holder.to_string())
+    // Without the tables the owner is not known.
+    let sockets = bound_sockets(Protocol::Udp, port).unwrap_or_default();
+    let mut owners = sockets.into_iter().filter_map(|socket| socket.owner);
+    owners.next().map(|owner| owner.to_string())
 }
 
-/// Lists the sockets that have a port, of TCP those that listen. Sockets of this process are left out.
-pub fn held(protocol: Protocol, port: u16) -> io::Result<Vec<BoundSocket>> {
+/// Lists the sockets that are bound to a port; of TCP only those that listen. Sockets of this process are left out.
+pub fn bound_sockets(protocol: Protocol, port: u16) -> io::Result<Vec<BoundSocket>> {
     let mut sockets = Vec::new();
     for table in protocol.tables() {
         match fs::read_to_string(table) {
@@ -90,23 +86,22 @@ pub fn held(protocol: Protocol, port: u16) -> io::Result<Vec<BoundSocket>> {
         .into_iter()
         .map(|(address, inode)| (format!("socket:[{inode}]"), address))
         .collect();
-    let own = has_own(&wanted);
-    let holders = holders(&wanted);
-    let held = wanted
+    let own = own_sockets(&wanted);
+    let owners = owners(&wanted);
+    let of_others = wanted
         .into_iter()
-        .filter(|(link, _)| holders.contains_key(link) || !own.contains(link));
-    Ok(held
+        .filter(|(link, _)| owners.contains_key(link) || !own.contains(link));
+    Ok(of_others
         .map(|(link, address)| BoundSocket {
             address,
-            holder: holders.get(&link).cloned(),
+            owner: owners.get(&link).cloned(),
         })
         .collect())
 }
 
-/// Tries whether a port can be had, as our servers would bind it, and lets go of it at once. Nothing is listened to
-/// in between, so that no connection comes to nothing.
+/// Binds a port as this server would, and closes it at once. It does not listen, so no connection is accepted and lost.
 ///
-/// `is_shared`: another program may have the port too, if it says so, as DHCP's does.
+/// `is_shared`: with SO_REUSEADDR, as for DHCP, so that another program may use the port too.
 pub fn try_bind(protocol: Protocol, address: SocketAddr, is_shared: bool) -> io::Result<()> {
     let kind = match protocol {
         Protocol::Tcp => Type::STREAM,
@@ -128,11 +123,11 @@ pub fn try_bind(protocol: Protocol, address: SocketAddr, is_shared: bool) -> io:
             // A kernel without IPv6.
             open(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
         }
-        tried => tried,
+        result => result,
     }
 }
 
-/// The sockets of a port in a table of the kernel: the second field of a line is the address and the port, the
+/// The sockets of a port in one of the kernel's tables: the second field of a line is the address and the port, the
 /// fourth the state, the tenth the inode.
 fn sockets_of(table: &str, protocol: Protocol, port: u16) -> Vec<(IpAddr, String)> {
     // TCP_LISTEN of the kernel's tcp_states.h.
@@ -140,14 +135,14 @@ fn sockets_of(table: &str, protocol: Protocol, port: u16) -> Vec<(IpAddr, String
     let socket = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (address, own) = fields.get(1)?.split_once(':')?;
-        let is_it = u16::from_str_radix(own, 16) == Ok(port)
+        let matches = u16::from_str_radix(own, 16) == Ok(port)
             && (protocol == Protocol::Udp || *fields.get(3)? == LISTENS);
-        is_it.then(|| Some((address_of(address)?, fields.get(9)?.to_string())))?
+        matches.then(|| Some((address_of(address)?, fields.get(9)?.to_string())))?
     };
     table.lines().skip(1).filter_map(socket).collect()
 }
 
-/// An address as the kernel's tables have it: words of 32 bits in this machine's byte order, in hexadecimal.
+/// Parses an address of the kernel's tables: 32-bit words in this machine's byte order, in hexadecimal.
 fn address_of(text: &str) -> Option<IpAddr> {
     let word = |at: usize| {
         let word = u32::from_str_radix(text.get(at..at + 8)?, 16).ok()?;
@@ -166,17 +161,17 @@ fn address_of(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// Which of these sockets this process has itself.
-fn has_own(wanted: &BTreeMap<String, IpAddr>) -> Vec<String> {
+/// Which of these sockets belong to this process.
+fn own_sockets(wanted: &BTreeMap<String, IpAddr>) -> Vec<String> {
     links(Path::new("/proc/self"))
         .filter(|link| wanted.contains_key(link))
         .collect()
 }
 
-/// Who has these sockets, this process left out.
-fn holders(wanted: &BTreeMap<String, IpAddr>) -> BTreeMap<String, PortOwner> {
+/// The owners of these sockets, without this process.
+fn owners(wanted: &BTreeMap<String, IpAddr>) -> BTreeMap<String, PortOwner> {
     let mut found = BTreeMap::new();
-    // Without /proc nobody is seen.
+    // Without /proc no process is found.
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     for process in processes {
         let Ok(pid) = process.file_name().to_string_lossy().parse::<u32>() else {
@@ -195,16 +190,16 @@ fn holders(wanted: &BTreeMap<String, IpAddr>) -> BTreeMap<String, PortOwner> {
     found
 }
 
-/// The service of a process: the last step of its path among the control groups, `0::/system.slice/x.service`.
+/// The service of a process: the last segment of its control group's path, `0::/system.slice/x.service`.
 fn unit(process: &Path) -> Option<String> {
     let groups = fs::read_to_string(process.join("cgroup")).ok()?;
-    let mut steps = groups.lines().filter_map(|line| line.rsplit('/').next());
-    steps
-        .find(|step| step.ends_with(".service"))
+    let mut names = groups.lines().filter_map(|line| line.rsplit('/').next());
+    names
+        .find(|name| name.ends_with(".service"))
         .map(String::from)
 }
 
-/// What a process has open. Of one that cannot be looked into, or has ended, nothing.
+/// The open files of a process; none when it has ended or may not be read.
 fn links(process: &Path) -> impl Iterator<Item = String> + use<> {
     let open = fs::read_dir(process.join("fd")).into_iter().flatten();
     open.flatten()
@@ -237,7 +232,7 @@ mod tests {
                 .iter()
                 .map(|(address, inode)| format!("{address} {inode}"))
                 .collect();
-            // The tables are in the byte order of the machine that wrote them.
+            // The tables use the byte order of the machine that wrote them.
             if cfg!(target_endian = "little") {
                 assert_eq!(found, expected, "{protocol} {port}");
             }
@@ -245,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_another_has_cannot_be_had() {
+    fn a_port_that_is_in_use_cannot_be_bound() {
         let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let listening = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         for (protocol, address) in [
@@ -254,8 +249,12 @@ mod tests {
         ] {
             let error = try_bind(protocol, address, false).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{protocol}");
-            // It is this process's own.
-            assert_eq!(held(protocol, address.port()).unwrap(), [], "{protocol}");
+            // The socket belongs to this process.
+            assert_eq!(
+                bound_sockets(protocol, address.port()).unwrap(),
+                [],
+                "{protocol}"
+            );
         }
         let free = listening.local_addr().unwrap();
         drop(listening);

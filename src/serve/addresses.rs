@@ -132,7 +132,7 @@ impl Engine {
                 found.entry(*ip).or_default().extend(link.mac);
             }
             asked.push(tokio::task::spawn_blocking(move || {
-                (arp::ask(&link, &here), here, link.name)
+                (arp::probe_addresses(&link, &here), here, link.name)
             }));
         }
         for question in asked {

@@ -362,7 +362,7 @@ impl Service {
                     from_port: self.port,
                     to: address,
                     to_port: CLIENT_PORT,
-                    card: ask.query.mac,
+                    mac: ask.query.mac,
                 };
                 let sent = self.links.send(link, &way, &bytes);
                 // Without the right to send frames, everybody hears it.

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use super::engine::Engine;
 use crate::{
-    boot::{PROGRAM_HEAD, Program},
+    boot::{PROGRAM_HEAD_SIZE, Program},
     control::{Broken, Fetched},
     journal::MachineId,
     model::{Mac, SmallSet},
@@ -71,7 +71,7 @@ impl Engine {
     ) -> DownloadReceipt {
         let (engine, begun) = (self.clone(), Instant::now());
         let bytes = body.len() as u64;
-        let program = Program::of(&body[..body.len().min(PROGRAM_HEAD)]);
+        let program = Program::detect(&body[..body.len().min(PROGRAM_HEAD_SIZE)]);
         DownloadReceipt::new(move |delivery| {
             let outcome = match delivery {
                 DownloadEnd::Completed => Ok((bytes, begun.elapsed().as_millis() as u64)),

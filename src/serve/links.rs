@@ -41,7 +41,7 @@ impl Links {
             let Some(list) = chosen else {
                 return true;
             };
-            list.values().any(|text| link.is_called(text))
+            list.values().any(|text| link.matches(text))
         };
         *lock(&self.known) = all.into_iter().filter(is_chosen).map(Arc::new).collect();
     }

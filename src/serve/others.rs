@@ -220,7 +220,7 @@ fn ours(engine: &Engine) -> Vec<(NetworkName, Interface, Ipv4Addr)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{boot::dhcp::probe, model::Mac};
+    use crate::{boot::dhcp::discover, model::Mac};
 
     const US: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
     const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
@@ -304,7 +304,7 @@ mod tests {
 
     /// A client's choice.
     fn chosen(server: Ipv4Addr) -> DhcpMessage {
-        let mut bytes = probe(1, Mac([2, 0, 0, 0, 0, 1]));
+        let mut bytes = discover(1, Mac([2, 0, 0, 0, 0, 1]));
         let kind = bytes.windows(3).position(|option| option == [53, 1, 1]);
         bytes[kind.unwrap() + 2] = 3;
         let end = bytes.iter().rposition(|byte| *byte == 255).unwrap();

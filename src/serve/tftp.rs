@@ -14,7 +14,7 @@ use super::{
     grub, mboot,
 };
 use crate::{
-    boot::{Loader, PROGRAM_HEAD, Program, Quirk},
+    boot::{Loader, PROGRAM_HEAD_SIZE, Program, Quirk},
     control::{Broken, Fetched},
     disk::repo::Blob,
     model::{BootProgram, Mac, Platform, SmallSet},
@@ -74,8 +74,8 @@ impl TftpFiles for Tree {
         // What a repo holds is for a loader that runs already, and so is the microkernel.
         let is_loader = !is_file && !ask.name.starts_with(MICROKERNEL);
         let program = is_loader.then(|| program(&content)).flatten();
-        let told = self.told(ask, program);
-        Ok(OpenedFile { content, told })
+        let on_end = self.told(ask, program);
+        Ok(OpenedFile { content, on_end })
     }
 }
 
@@ -110,7 +110,7 @@ impl Tree {
             tracing::info!(
                 "{}: {}",
                 Quirk::ONE_BOOT_FILE.name,
-                Quirk::ONE_BOOT_FILE.answer
+                Quirk::ONE_BOOT_FILE.workaround
             );
             return self.entry(ask);
         }
@@ -189,7 +189,7 @@ impl Tree {
         match self.engine.choose_now(&mut boot) {
             Chosen::ProbeAddresses(addresses) => {
                 self.engine.look_ahead(addresses);
-                Err(TftpRefusal::Later)
+                Err(TftpRefusal::NotReady)
             }
             chosen => Ok(chosen),
         }
@@ -292,11 +292,11 @@ fn program(content: &FileContent) -> Option<Program> {
     let FileContent::File(blob) = content else {
         return None;
     };
-    let length = PROGRAM_HEAD.min(usize::try_from(blob.size()).unwrap_or(PROGRAM_HEAD));
+    let length = PROGRAM_HEAD_SIZE.min(usize::try_from(blob.size()).unwrap_or(PROGRAM_HEAD_SIZE));
     let mut head = vec![0; length];
     // A file that cannot be read is told of when it is sent.
     blob.read_exact_at(&mut head, 0).ok()?;
-    Program::of(&head)
+    Program::detect(&head)
 }
 
 fn text(text: String) -> FileContent {

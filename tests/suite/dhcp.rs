@@ -12,6 +12,7 @@ use bootwright::{
     },
     model::DhcpMode,
 };
+use dhcproto::v4::{DhcpOption, DhcpOptions, OptionCode};
 use proptest::prelude::*;
 
 const US: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -89,7 +90,7 @@ fn ground(mode: DhcpMode, declared: bool, held: AddressAssignment) -> ReplyConte
         assignment: held,
         boot: Ok(BootFile {
             file: "snponly.efi".into(),
-            options: Vec::new(),
+            options: DhcpOptions::new(),
         }),
         other_server: None,
     }
@@ -158,7 +159,7 @@ fn what_real_firmware_sent_is_read_as_what_it_is() {
         assert_eq!(query.guid.is_some(), query.client.boots(), "{name}");
         let is_relayed = name.starts_with("relayed");
         assert_eq!(query.giaddr.is_some(), is_relayed, "{name}");
-        assert_eq!(query.agent.is_some(), is_relayed, "{name}");
+        assert_eq!(query.relay_info.is_some(), is_relayed, "{name}");
         let own = query.requested.unwrap_or(OWN);
         let server = ground(DhcpMode::Server, true, AddressAssignment::Reserved(own));
         let kind = decide(&query, &server).map(|answer| answer.kind);
@@ -254,7 +255,7 @@ fn every_mode_has_its_answers() {
     let reserved = AddressAssignment::Reserved(OWN);
     const HOST: &str = "it does not boot from the network";
     const UNDECLARED: &str =
-        "it is not declared, and `dhcp = \"reserve\"` answers declared machines alone";
+        "it is not declared, and `dhcp = \"reserve\"` only answers declared machines";
     let loader = Some("snponly.efi");
     let rows: Vec<Row<'_>> = vec![
         // mode, declared, address, message, options, boots, expected
@@ -292,7 +293,7 @@ fn every_mode_has_its_answers() {
             3,
             vec![(54, router)],
             true,
-            Err("it asks the server that gave it its address"),
+            Err("the request is for the DHCP server that assigned its address"),
         ),
         (
             Proxy,
@@ -319,7 +320,7 @@ fn every_mode_has_its_answers() {
             7,
             vec![],
             true,
-            Err("it wants no answer"),
+            Err("the message needs no reply"),
         ),
         (
             Reserve,
@@ -373,7 +374,7 @@ fn every_mode_has_its_answers() {
             3,
             vec![(54, router), (50, free)],
             true,
-            Err("it has chosen the server 192.0.2.254"),
+            Err("it has accepted the offer of the DHCP server 192.0.2.254"),
         ),
         (
             Reserve,
@@ -382,7 +383,7 @@ fn every_mode_has_its_answers() {
             3,
             vec![(50, free)],
             true,
-            Err("its lease is none of ours"),
+            Err("its lease is not from this server"),
         ),
         (
             Reserve,
@@ -437,7 +438,7 @@ fn every_mode_has_its_answers() {
             3,
             vec![(50, own)],
             false,
-            Err("its lease is none of ours"),
+            Err("its lease is not from this server"),
         ),
         (
             Server,
@@ -473,7 +474,7 @@ fn every_mode_has_its_answers() {
             4,
             vec![(50, free)],
             false,
-            Err("it wants no answer"),
+            Err("the message needs no reply"),
         ),
         (
             Server,
@@ -709,10 +710,10 @@ fn the_boot_server_answers_a_machine_that_has_its_address() {
         (answer.kind, answer.destination),
         (ReplyType::Ack, Destination::Client(OWN))
     );
-    let class = answer.options.iter().find(|(code, _)| *code == 60);
+    let class = answer.options.get(OptionCode::ClassIdentifier);
     assert_eq!(
-        class.map(|(_, value)| value.as_slice()),
-        Some(&b"PXEClient"[..])
+        class,
+        Some(&DhcpOption::ClassIdentifier(b"PXEClient".to_vec()))
     );
 }
 

@@ -39,7 +39,7 @@ impl TftpFiles for Fake {
         let (told, name) = (self.told.clone(), ask.name.clone());
         Ok(OpenedFile {
             content,
-            told: OutcomeCallback::new(move |outcome| told.lock().unwrap().push((name, outcome))),
+            on_end: OutcomeCallback::new(move |outcome| told.lock().unwrap().push((name, outcome))),
         })
     }
 }
@@ -55,7 +55,7 @@ fn house(size: usize) -> House {
     let large: Vec<u8> = (0..size).map(|at| (at * 31 % 251) as u8).collect();
     let told = Arc::new(Mutex::new(Vec::new()));
     let server = TftpServer::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = server.local().unwrap();
+    let address = server.local_address().unwrap();
     let files = Fake {
         large: large.clone(),
         told: told.clone(),
@@ -231,17 +231,20 @@ fn what_may_not_be_had_is_refused_with_a_reason() {
     let house = house(0);
     for (name, expected) in [
         ("gone", "1 no such file"),
-        ("forbidden", "2 not for you"),
-        ("../../etc/shadow", "2 the name climbs out of the tree"),
-        ("..\\windows", "2 the name climbs out of the tree"),
-        ("..\\", "2 the name climbs out of the tree"),
-        ("\\..\\..\\etc\\shadow", "2 the name climbs out of the tree"),
-        ("a/../../b", "2 the name climbs out of the tree"),
+        ("forbidden", "2 access denied"),
+        ("../../etc/shadow", "2 the name leaves the served directory"),
+        ("..\\windows", "2 the name leaves the served directory"),
+        ("..\\", "2 the name leaves the served directory"),
+        (
+            "\\..\\..\\etc\\shadow",
+            "2 the name leaves the served directory",
+        ),
+        ("a/../../b", "2 the name leaves the served directory"),
         ("/etc/shadow", "1 no such file"),
         ("C:\\windows", "1 no such file"),
         // What stands behind a NUL is the mode, and there is no such mode.
-        ("small\0../../etc/shadow", "4 only octet mode is known"),
-        ("\0small", "4 only octet mode is known"),
+        ("small\0../../etc/shadow", "4 only octet mode is supported"),
+        ("\0small", "4 only octet mode is supported"),
         ("a\nb", "2 the name has control characters"),
         ("", "2 the name is empty"),
     ] {
@@ -258,7 +261,7 @@ fn what_may_not_be_had_is_refused_with_a_reason() {
         client.send(write);
         assert_eq!(
             client.receive().unwrap(),
-            b"\0\x05\0\x02nothing is written here\0"
+            b"\0\x05\0\x02the server is read-only\0"
         );
         // What it then sends is not asked for.
         client.send(b"\0\x03\0\x01root::0:0:::\n");

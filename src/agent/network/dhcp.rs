@@ -35,16 +35,16 @@ pub(crate) struct ClientLease {
 
 /// A server's reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum DhcpReply {
+pub(super) enum DhcpServerReply {
     Offer(ClientLease),
     Ack(ClientLease),
     Nak,
 }
 
-impl DhcpReply {
+impl DhcpServerReply {
     /// Whether it is a reply to DHCPDISCOVER.
     pub(super) fn is_offer(&self) -> bool {
-        matches!(self, DhcpReply::Offer(_))
+        matches!(self, DhcpServerReply::Offer(_))
     }
 
     /// Whether it is a reply to DHCPREQUEST; a late offer is not.
@@ -105,7 +105,7 @@ impl DhcpTransaction {
     }
 
     /// Parses a datagram; `None` if it belongs to another transaction or assigns no address.
-    pub(super) fn read(&self, datagram: &[u8]) -> Option<DhcpReply> {
+    pub(super) fn read(&self, datagram: &[u8]) -> Option<DhcpServerReply> {
         // Other datagrams are ignored.
         let message = Message::from_bytes(datagram).ok()?;
         if message.opcode() != Opcode::BootReply
@@ -115,9 +115,9 @@ impl DhcpTransaction {
             return None;
         }
         let reply = match message.opts().msg_type()? {
-            MessageType::Offer => DhcpReply::Offer,
-            MessageType::Ack => DhcpReply::Ack,
-            MessageType::Nak => return Some(DhcpReply::Nak),
+            MessageType::Offer => DhcpServerReply::Offer,
+            MessageType::Ack => DhcpServerReply::Ack,
+            MessageType::Nak => return Some(DhcpServerReply::Nak),
             _ => return None,
         };
         // A proxy's offer has no address.
@@ -218,15 +218,15 @@ mod tests {
         let read = |datagram: &[u8]| transaction().read(datagram);
         assert_eq!(
             read(&answer(MessageType::Offer, |_| ())),
-            Some(DhcpReply::Offer(expected_lease()))
+            Some(DhcpServerReply::Offer(expected_lease()))
         );
         assert_eq!(
             read(&answer(MessageType::Ack, |_| ())),
-            Some(DhcpReply::Ack(expected_lease()))
+            Some(DhcpServerReply::Ack(expected_lease()))
         );
         assert_eq!(
             read(&answer(MessageType::Nak, |_| ())),
-            Some(DhcpReply::Nak)
+            Some(DhcpServerReply::Nak)
         );
         let other_datagrams: [fn(&mut Message); 5] = [
             |message| {

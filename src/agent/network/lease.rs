@@ -9,7 +9,7 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
-    dhcp::{ClientLease, DhcpReply, DhcpTransaction},
+    dhcp::{ClientLease, DhcpServerReply, DhcpTransaction},
     netlink::Netlink,
 };
 use crate::agent::{backoff, hardware::Nic};
@@ -77,10 +77,10 @@ impl DhcpClient {
             &socket,
             &transaction,
             &transaction.renew(&lease),
-            DhcpReply::is_final,
+            DhcpServerReply::is_final,
             1,
         )? {
-            Some(DhcpReply::Ack(again)) if again.address == lease.address => {
+            Some(DhcpServerReply::Ack(again)) if again.address == lease.address => {
                 self.lease = Some((again, Instant::now()));
                 Ok(())
             }
@@ -107,20 +107,20 @@ impl DhcpClient {
             &socket,
             &transaction,
             &transaction.discover(),
-            DhcpReply::is_offer,
+            DhcpServerReply::is_offer,
             tries,
         )? {
-            Some(DhcpReply::Offer(offer)) => offer,
+            Some(DhcpServerReply::Offer(offer)) => offer,
             _ => return Err(no_server()),
         };
         let lease = match exchange(
             &socket,
             &transaction,
             &transaction.request(&offer),
-            DhcpReply::is_final,
+            DhcpServerReply::is_final,
             tries,
         )? {
-            Some(DhcpReply::Ack(lease)) => lease,
+            Some(DhcpServerReply::Ack(lease)) => lease,
             Some(_) => {
                 return Err(io::Error::other(
                     "the DHCP server refused the address it had offered (DHCPNAK)",
@@ -158,9 +158,9 @@ fn exchange(
     socket: &UdpSocket,
     transaction: &DhcpTransaction,
     datagram: &[u8],
-    is_accepted: fn(&DhcpReply) -> bool,
+    is_accepted: fn(&DhcpServerReply) -> bool,
     tries: u32,
-) -> io::Result<Option<DhcpReply>> {
+) -> io::Result<Option<DhcpServerReply>> {
     for attempt in 0..tries {
         socket.send_to(datagram, (Ipv4Addr::BROADCAST, 67))?;
         let until = Instant::now() + FIRST_TIMEOUT * 2_u32.saturating_pow(attempt.min(4));
@@ -178,7 +178,7 @@ fn receive(
     socket: &UdpSocket,
     transaction: &DhcpTransaction,
     until: Instant,
-) -> io::Result<Option<DhcpReply>> {
+) -> io::Result<Option<DhcpServerReply>> {
     let mut buffer = [0; 1500];
     loop {
         let left = until.saturating_duration_since(Instant::now());

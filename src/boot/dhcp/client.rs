@@ -1,27 +1,27 @@
-//! Who asks.
+//! Which kind of client sent a DHCP message.
 
 use std::fmt;
 
 use super::super::ClientArch;
 
-/// What kind of program a DHCP message comes from.
+/// The kind of program that sent a DHCP message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Client {
-    /// Something that does not boot from the network: a running system, a phone.
+    /// A client that does not boot from the network: a running system, a phone.
     Host,
     /// Firmware that fetches its boot file over TFTP (PXE 2.1, RFC 4578).
     Pxe(ClientArch),
     /// Firmware that fetches its boot file over HTTP (UEFI 2.5 and later, section 24.7).
     Http(ClientArch),
-    /// iPXE, which is to get a script and never a loader again.
+    /// iPXE, which gets a script, not a loader.
     Ipxe(Option<ClientArch>),
-    /// A Raspberry Pi's boot code, which probes TFTP for files of its own.
+    /// A Raspberry Pi's boot code, which requests files with fixed names over TFTP.
     RaspberryPi,
-    /// U-Boot, which reads the `file` field alone.
+    /// U-Boot, which only reads the `file` field.
     UBoot(Option<ClientArch>),
 }
 
-/// What a message says of its sender.
+/// The options of a message that identify its client.
 #[derive(Debug, Default)]
 pub(super) struct ClientOptions<'a> {
     /// Option 60.
@@ -34,39 +34,38 @@ pub(super) struct ClientOptions<'a> {
     pub(super) guid: &'a [u8],
     /// Option 93: the first architecture.
     pub(super) arch: Option<u16>,
-    /// Whether option 175, iPXE's own, is there.
-    pub(super) has_ipxe: bool,
+    /// Whether the message has option 175, iPXE's own.
+    pub(super) has_ipxe_options: bool,
 }
 
 impl Client {
-    pub(super) fn of(signs: &ClientOptions<'_>) -> Client {
-        let arch = signs.arch.map(ClientArch::new);
-        if signs.has_ipxe || is_ipxe(signs.user_class) {
+    pub(super) fn detect(options: &ClientOptions<'_>) -> Client {
+        let arch = options.arch.map(ClientArch::new);
+        if options.has_ipxe_options || is_ipxe(options.user_class) {
             return Client::Ipxe(arch);
         }
-        if is_raspberry_pi(signs, arch) {
+        if is_raspberry_pi(options, arch) {
             return Client::RaspberryPi;
         }
-        if signs.class.starts_with(b"U-Boot") {
+        if options.class.starts_with(b"U-Boot") {
             return Client::UBoot(arch);
         }
-        let arch = arch.or_else(|| arch_in(signs.class));
-        if signs.class.starts_with(b"HTTPClient") {
+        let arch = arch.or_else(|| arch_in(options.class));
+        if options.class.starts_with(b"HTTPClient") {
             return arch.map_or(Client::Host, Client::Http);
         }
-        if signs.class.starts_with(b"PXEClient") {
-            // Without the option it can only be what was there before it: a BIOS.
+        if options.class.starts_with(b"PXEClient") {
+            // A client without option 93 predates it: a BIOS.
             return Client::Pxe(arch.unwrap_or(ClientArch::Bios));
         }
         Client::Host
     }
 
-    /// Tells whether it boots from the network.
     pub fn boots(self) -> bool {
         self != Client::Host
     }
 
-    /// What it says of its firmware.
+    /// The architecture of its firmware, if the message has it.
     pub fn arch(self) -> Option<ClientArch> {
         match self {
             Client::Pxe(arch) | Client::Http(arch) => Some(arch),
@@ -91,19 +90,19 @@ impl fmt::Display for Client {
     }
 }
 
-/// Plain, as iPXE sends it, or with a length before it (RFC 3004).
+/// iPXE sends the plain text; RFC 3004 puts a length before it.
 fn is_ipxe(user_class: &[u8]) -> bool {
     user_class == b"iPXE" || user_class == b"\x04iPXE"
 }
 
-/// By its architecture, by the words it hears for, or by the model in its UUID.
-fn is_raspberry_pi(signs: &ClientOptions<'_>, arch: Option<ClientArch>) -> bool {
+/// By its architecture, by the text of option 43, or by the model in its UUID.
+fn is_raspberry_pi(options: &ClientOptions<'_>, arch: Option<ClientArch>) -> bool {
     arch == Some(ClientArch::RaspberryPi)
-        || contains(signs.vendor, b"Raspberry Pi Boot")
-        || signs.guid.get(1..4) == Some(b"RPi")
+        || contains(options.vendor, b"Raspberry Pi Boot")
+        || options.guid.get(1..4) == Some(b"RPi")
 }
 
-/// `PXEClient:Arch:00007:UNDI:003016` says it too.
+/// The class holds the architecture too: `PXEClient:Arch:00007:UNDI:003016`.
 fn arch_in(class: &[u8]) -> Option<ClientArch> {
     let text = std::str::from_utf8(class).ok()?;
     let number = text.split(':').skip_while(|part| *part != "Arch").nth(1)?;
@@ -119,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_asks_is_told_by_its_signs() {
+    fn the_options_identify_the_client() {
         let none = ClientOptions::default;
         let cases = [
             (none(), Client::Host),
@@ -201,7 +200,7 @@ mod tests {
             (
                 ClientOptions {
                     class: b"PXEClient",
-                    has_ipxe: true,
+                    has_ipxe_options: true,
                     arch: Some(0),
                     ..none()
                 },
@@ -233,8 +232,8 @@ mod tests {
                 Client::UBoot(Some(ClientArch::Other(22))),
             ),
         ];
-        for (signs, expected) in cases {
-            assert_eq!(Client::of(&signs), expected, "{signs:?}");
+        for (options, expected) in cases {
+            assert_eq!(Client::detect(&options), expected, "{options:?}");
         }
     }
 }

@@ -1,184 +1,172 @@
-//! What an answer rests on besides the question.
+//! What a reply depends on besides the client's message.
 
 use std::{net::Ipv4Addr, time::Duration};
 
+use dhcproto::v4::{DhcpOption, DhcpOptions, OptionCode};
 use ipnet::Ipv4Net;
 
-use super::{code, reply::Options};
+use super::reply::raw;
 use crate::model::DhcpMode;
 
-/// Where a question arrived.
+/// The port at which a message arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DhcpPort {
     /// Port 67.
     Dhcp,
-    /// Port 4011, the boot server's own (PXE 2.1 section 2.2.3).
+    /// Port 4011, the PXE boot server's (PXE 2.1 section 2.2.3).
     Pxe,
 }
 
-/// What is known of the asker and of its network.
+/// The client's state and the configuration of its network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyContext {
-    /// Where the question arrived.
     pub port: DhcpPort,
-    /// What DHCP does on this network.
     pub mode: DhcpMode,
-    /// Our address there.
+    /// This server's address on that network.
     pub server_ip: Ipv4Addr,
-    /// The network's settings.
     pub options: NetworkOptions,
-    /// Whether a declaration has the asker.
+    /// Whether a declaration matches the client.
     pub declared: bool,
-    /// The asker's address.
     pub assignment: AddressAssignment,
-    /// What it boots, or why nothing.
+    /// The boot file, or why the client gets none.
     pub boot: Result<BootFile, NoReply>,
-    /// Another server that answers on this network.
+    /// Another DHCP server that answers on this network.
     pub other_server: Option<Ipv4Addr>,
 }
 
-/// A network's settings.
+/// The settings of a network that its clients get as options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkOptions {
-    /// The subnet.
     pub subnet: Ipv4Net,
-    /// Routers.
     pub gateways: Vec<Ipv4Addr>,
-    /// DNS servers.
     pub dns: Vec<Ipv4Addr>,
-    /// The domain.
     pub domain: Option<String>,
     /// DNS search domains.
     pub search: Vec<String>,
-    /// NTP servers, those that are addresses.
+    /// NTP servers; only those given as addresses.
     pub ntp: Vec<Ipv4Addr>,
-    /// The largest packet in bytes.
+    /// In bytes.
     pub mtu: Option<u16>,
     /// How long a lease lasts.
     pub lease: Duration,
 }
 
-/// Which address the asker has or may have.
+/// The address that a client has or may get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressAssignment {
-    /// Its declaration's.
+    /// The address of its declaration.
     Reserved(Ipv4Addr),
-    /// One of the range that it has.
+    /// An address of the range, leased to it.
     Leased(Ipv4Addr),
-    /// One of the range that it may have.
+    /// A free address of the range.
     Free(Ipv4Addr),
-    /// Its declaration's, which somebody else uses, and there is no other for it.
+    /// The address of its declaration, which another host uses; the network has no range to take another one from.
     InUse(Ipv4Addr),
-    /// None: its declaration has none on this network, and there is no range, or nothing is free in it.
+    /// None: its declaration has no address on this network, and there is no range or no free address in it.
     None,
 }
 
-/// What a machine boots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootFile {
-    /// A file's name for TFTP, or a URL.
+    /// A file name for TFTP, or a URL.
     pub file: String,
-    /// Options that its firmware wants beside it.
-    pub options: Options,
+    /// Options that the client's firmware needs with it.
+    pub options: DhcpOptions,
 }
 
-/// Why nothing is answered. Silence is a value: the log, `explain` and the tests see it.
+/// Why a message gets no reply. It is a value, so that the log, `explain` and the tests can show it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoReply {
-    /// The network's mode.
     #[error("`dhcp` is off on this network")]
     Off,
-    /// It wants an address alone, and another server gives those.
+    /// The client only wants an address, which another server assigns.
     #[error("it does not boot from the network")]
     NotBooting,
-    /// No declaration has it.
-    #[error("it is not declared, and `dhcp = \"reserve\"` answers declared machines alone")]
+    #[error("it is not declared, and `dhcp = \"reserve\"` only answers declared machines")]
     Undeclared,
-    /// It has chosen another server.
-    #[error("it has chosen the server {0}")]
+    #[error("it has accepted the offer of the DHCP server {0}")]
     OtherServerChosen(Ipv4Addr),
-    /// Two servers on one network give addresses twice.
+    /// Two servers that assign addresses on one network assign the same address twice.
     #[error("another DHCP server, {0}, answers on this network")]
     OtherServer(Ipv4Addr),
-    /// It asks the server that gave it its address.
-    #[error("it asks the server that gave it its address")]
+    #[error("the request is for the DHCP server that assigned its address")]
     AddressedToOther,
-    /// We gave it no lease.
-    #[error("its lease is none of ours")]
+    #[error("its lease is not from this server")]
     NotOurs,
-    /// There is no address for it.
     #[error("no address is free for it: widen `range`, or declare its address")]
     NoAddress,
-    /// Two machines with one address disturb each other.
     #[error(
-        "its address, {0}, is used by somebody else, and this network has no `range` to give another one from"
+        "its address, {0}, is used by another host, and this network has no `range` to assign another one from"
     )]
     InUse(Ipv4Addr),
-    /// It needs no answer.
-    #[error("it wants no answer")]
+    /// A DHCPDECLINE or DHCPRELEASE.
+    #[error("the message needs no reply")]
     NotNeeded,
-    /// An unknown machine.
-    #[error("it is unknown, and this network's `unknown` gives it nothing to boot")]
+    #[error("it is not declared, and this network's `unknown` gives it nothing to boot")]
     Unknown,
-    /// A machine that is sent to its disk by silence.
-    #[error("nothing is due, and its `local-boot` is silent")]
+    /// The machine falls back to its disk when it gets no reply.
+    #[error("no installation is due, and its `local-boot` is silent")]
     LocalBoot,
-    /// Its loader is not there.
-    #[error("{name} is not there: {help}")]
+    #[error("{name} is missing: {help}")]
     NoLoader {
-        /// The name that it is served under.
+        /// The name that the loader is served under.
         name: String,
         /// What to do.
         help: String,
     },
-    /// Secure Boot's GRUB has no HTTP.
     #[error(
-        "with Secure Boot it boots by PXE alone: the signed GRUB fetches over TFTP and not over HTTP"
+        "with Secure Boot it can only boot by PXE: the signed GRUB fetches files over TFTP, not over HTTP"
     )]
     SecureHttp,
-    /// Nothing boots this architecture.
-    #[error("nothing boots {0} firmware unless the site brings a `loader`")]
+    #[error("there is no loader for {0} firmware: set `loader` to one of your own")]
     NoLoaderFor(String),
 }
 
 impl NetworkOptions {
-    /// The options that say them.
-    pub(super) fn options(&self) -> Options {
-        let list = |ips: &[Ipv4Addr]| ips.iter().flat_map(|ip| ip.octets()).collect::<Vec<u8>>();
-        let domain = self.domain.as_ref().map(|name| name.clone().into_bytes());
+    /// The options without those of a lease.
+    pub(super) fn options(&self) -> DhcpOptions {
+        // An option holds 255 bytes (RFC 2132 section 2). A longer list is left out rather than cut.
+        const MAX_ADDRESSES: usize = 63;
+        const MAX_BYTES: usize = 255;
+        let list = |ips: &[Ipv4Addr]| {
+            (1..=MAX_ADDRESSES)
+                .contains(&ips.len())
+                .then(|| ips.to_vec())
+        };
+        let domain = self.domain.clone().filter(|name| name.len() <= MAX_BYTES);
+        let search = domain_names(&self.search);
+        let search = Some(search).filter(|bytes| (1..=MAX_BYTES).contains(&bytes.len()));
         let all = [
-            (code::MASK, Some(self.subnet.netmask().octets().to_vec())),
-            (code::ROUTER, Some(list(&self.gateways))),
-            (code::DNS, Some(list(&self.dns))),
-            (code::DOMAIN, domain),
-            (code::MTU, self.mtu.map(|mtu| mtu.to_be_bytes().to_vec())),
-            (code::NTP, Some(list(&self.ntp))),
-            (code::SEARCH, Some(names(&self.search))),
+            Some(DhcpOption::SubnetMask(self.subnet.netmask())),
+            list(&self.gateways).map(DhcpOption::Router),
+            list(&self.dns).map(DhcpOption::DomainNameServer),
+            domain.map(DhcpOption::DomainName),
+            self.mtu.map(DhcpOption::InterfaceMtu),
+            list(&self.ntp).map(DhcpOption::NtpServers),
         ];
-        let said = all
+        let coded = all
             .into_iter()
-            .filter_map(|(code, value)| Some((code, value?)));
-        // An option holds 255 bytes; what is longer is left out rather than cut.
-        said.filter(|(_, value)| !value.is_empty() && value.len() <= 255)
+            .flatten()
+            .map(|it| (OptionCode::from(&it), it));
+        coded
+            .chain(search.map(|bytes| raw(OptionCode::DomainSearch, bytes)))
             .collect()
     }
 
-    /// The options of a lease: its length, and when the client asks again (RFC 2131 section 4.4.5).
-    pub(super) fn lease_options(&self) -> Options {
+    /// The options of a lease: its length, and when the client renews it (RFC 2131 section 4.4.5).
+    pub(super) fn lease_options(&self) -> [DhcpOption; 3] {
         let seconds = u32::try_from(self.lease.as_secs()).unwrap_or(u32::MAX);
-        let times = [
-            (code::LEASE, seconds),
-            (code::RENEWAL, seconds / 2),
-            (code::REBINDING, seconds / 8 * 7),
-        ];
-        times
-            .map(|(code, value)| (code, value.to_be_bytes().to_vec()))
-            .to_vec()
+        [
+            DhcpOption::AddressLeaseTime(seconds),
+            DhcpOption::Renewal(seconds / 2),
+            DhcpOption::Rebinding(seconds / 8 * 7),
+        ]
     }
 }
 
-/// Domain names as DNS has them on the wire, without compression (RFC 1035 section 3.1, RFC 3397).
-fn names(list: &[String]) -> Vec<u8> {
+/// Encodes domain names as in DNS (RFC 1035 section 3.1, RFC 3397), without compression pointers, which
+/// simple clients may not follow.
+fn domain_names(list: &[String]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for name in list {
         for label in name

@@ -1,213 +1,206 @@
-//! What a question is answered with: a table.
+//! Which reply a message gets: a table over network mode, port and message type.
 
 use std::net::Ipv4Addr;
 
+use dhcproto::v4::{DhcpOption, DhcpOptions, OptionCode};
+
 use super::{
-    code,
     context::{AddressAssignment, BootFile, DhcpPort, NoReply, ReplyContext},
     message::{DhcpMessage, DhcpMessageType},
     reply::{Destination, DhcpReply, ReplyType},
 };
 use crate::model::DhcpMode;
 
-/// Decides what to answer, or why not to.
-pub fn decide(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoReply> {
-    match (ground.mode, ground.port) {
+/// Returns the reply to a message, or why it gets none.
+pub fn decide(message: &DhcpMessage, context: &ReplyContext) -> Result<DhcpReply, NoReply> {
+    match (context.mode, context.port) {
         (DhcpMode::Off, _) => Err(NoReply::Off),
-        (_, DhcpPort::Pxe) => at_boot_server(query, ground),
-        (DhcpMode::Proxy, DhcpPort::Dhcp) => as_proxy(query, ground),
-        (DhcpMode::Reserve, DhcpPort::Dhcp) if !ground.declared => Err(NoReply::Undeclared),
-        (DhcpMode::Reserve | DhcpMode::Server, DhcpPort::Dhcp) => as_server(query, ground),
+        (_, DhcpPort::Pxe) => as_boot_server(message, context),
+        (DhcpMode::Proxy, DhcpPort::Dhcp) => as_proxy(message, context),
+        (DhcpMode::Reserve, DhcpPort::Dhcp) if !context.declared => Err(NoReply::Undeclared),
+        (DhcpMode::Reserve | DhcpMode::Server, DhcpPort::Dhcp) => as_server(message, context),
     }
 }
 
-/// Port 4011: the machine has its address, and asks for the boot file alone.
-fn at_boot_server(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoReply> {
-    match query.message_type {
+/// Port 4011: the machine has its address and only requests the boot file.
+fn as_boot_server(message: &DhcpMessage, context: &ReplyContext) -> Result<DhcpReply, NoReply> {
+    match message.message_type {
         DhcpMessageType::Discover | DhcpMessageType::Request | DhcpMessageType::Inform
-            if query.client.boots() =>
+            if message.client.boots() =>
         {
-            Ok(boot_alone(
-                ReplyType::Ack,
-                query,
-                ground,
-                ground.boot.clone()?,
-            ))
+            boot_only(ReplyType::Ack, message, context)
         }
         DhcpMessageType::Decline | DhcpMessageType::Release => Err(NoReply::NotNeeded),
         _ => Err(NoReply::NotBooting),
     }
 }
 
-/// Beside another server: an offer with no address, which firmware adds to the other one's.
-fn as_proxy(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoReply> {
-    if !query.client.boots() {
+/// Beside another DHCP server: an offer without an address, which firmware combines with the other server's offer.
+fn as_proxy(message: &DhcpMessage, context: &ReplyContext) -> Result<DhcpReply, NoReply> {
+    if !message.client.boots() {
         return Err(NoReply::NotBooting);
     }
-    match query.message_type {
-        DhcpMessageType::Discover => Ok(boot_alone(
-            ReplyType::Offer,
-            query,
-            ground,
-            ground.boot.clone()?,
-        )),
-        DhcpMessageType::Inform => Ok(boot_alone(
-            ReplyType::Ack,
-            query,
-            ground,
-            ground.boot.clone()?,
-        )),
-        DhcpMessageType::Request if query.server == Some(ground.server_ip) => Ok(boot_alone(
-            ReplyType::Ack,
-            query,
-            ground,
-            ground.boot.clone()?,
-        )),
+    match message.message_type {
+        DhcpMessageType::Discover => boot_only(ReplyType::Offer, message, context),
+        DhcpMessageType::Inform => boot_only(ReplyType::Ack, message, context),
+        DhcpMessageType::Request if message.server == Some(context.server_ip) => {
+            boot_only(ReplyType::Ack, message, context)
+        }
         DhcpMessageType::Request => Err(NoReply::AddressedToOther),
         DhcpMessageType::Decline | DhcpMessageType::Release => Err(NoReply::NotNeeded),
     }
 }
 
-fn boot_alone(
+fn boot_only(
     kind: ReplyType,
-    query: &DhcpMessage,
-    ground: &ReplyContext,
-    given: BootFile,
-) -> DhcpReply {
-    let mut options = given.options;
-    if options.iter().all(|(known, _)| *known != code::CLASS) {
-        options.push((code::CLASS, b"PXEClient".to_vec()));
+    message: &DhcpMessage,
+    context: &ReplyContext,
+) -> Result<DhcpReply, NoReply> {
+    let BootFile { file, mut options } = context.boot.clone()?;
+    if !options.contains(OptionCode::ClassIdentifier) {
+        options.insert(DhcpOption::ClassIdentifier(b"PXEClient".to_vec()));
     }
-    DhcpReply {
+    Ok(DhcpReply {
         kind,
         yiaddr: None,
-        server_ip: ground.server_ip,
-        file: Some(given.file),
+        server_ip: context.server_ip,
+        file: Some(file),
         options,
-        destination: to(kind, query, None),
-    }
+        destination: destination(kind, message, None),
+    })
 }
 
-/// As the server that gives addresses, of the whole network or of declared machines.
-fn as_server(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoReply> {
-    if let Some(other) = ground
+/// As the server that assigns addresses, for all clients of the network or only for declared machines.
+fn as_server(message: &DhcpMessage, context: &ReplyContext) -> Result<DhcpReply, NoReply> {
+    if let Some(other) = context
         .other_server
-        .filter(|_| ground.mode == DhcpMode::Server)
+        .filter(|_| context.mode == DhcpMode::Server)
     {
         return Err(NoReply::OtherServer(other));
     }
-    if ground.boot == Err(NoReply::LocalBoot) && query.client.boots() {
+    if context.boot == Err(NoReply::LocalBoot) && message.client.boots() {
         return Err(NoReply::LocalBoot);
     }
-    match query.message_type {
+    match message.message_type {
         DhcpMessageType::Discover => {
-            let none = match ground.assignment {
+            let none = match context.assignment {
                 AddressAssignment::InUse(ip) => NoReply::InUse(ip),
                 _ => NoReply::NoAddress,
             };
-            let address = ground.assignment.address().ok_or(none)?;
-            Ok(complete(ReplyType::Offer, query, ground, address))
+            let address = context.assignment.address().ok_or(none)?;
+            Ok(with_address(ReplyType::Offer, message, context, address))
         }
-        DhcpMessageType::Request => requested(query, ground),
-        DhcpMessageType::Inform => Ok(informed(query, ground)),
+        DhcpMessageType::Request => on_request(message, context),
+        DhcpMessageType::Inform => Ok(on_inform(message, context)),
         DhcpMessageType::Decline | DhcpMessageType::Release => Err(NoReply::NotNeeded),
     }
 }
 
 /// RFC 2131 section 4.3.2.
-fn requested(query: &DhcpMessage, ground: &ReplyContext) -> Result<DhcpReply, NoReply> {
-    let held = ground.assignment;
-    let wanted = query.requested.or(query.ciaddr);
-    match query.server {
-        Some(server) if server != ground.server_ip => {
+fn on_request(message: &DhcpMessage, context: &ReplyContext) -> Result<DhcpReply, NoReply> {
+    let assignment = context.assignment;
+    let wanted = message.requested.or(message.ciaddr);
+    match message.server {
+        Some(server) if server != context.server_ip => {
             return Err(NoReply::OtherServerChosen(server));
         }
-        // It has chosen our offer.
+        // The client has accepted this server's offer.
         Some(_) => {
-            return match (wanted, held.address()) {
+            return match (wanted, assignment.address()) {
                 (Some(wanted), Some(address)) if wanted == address => {
-                    Ok(complete(ReplyType::Ack, query, ground, address))
+                    Ok(with_address(ReplyType::Ack, message, context, address))
                 }
-                _ => Ok(refused(query, ground)),
+                _ => Ok(nak(message, context)),
             };
         }
         None => {}
     }
-    // It has an address already, or had it before: only what we gave is ours to take back.
-    match held {
+    // The client renews an address, or asks for one that it had before. Only an address that this server assigned may be
+    // refused.
+    match assignment {
         AddressAssignment::Reserved(address) | AddressAssignment::Leased(address)
             if wanted == Some(address) =>
         {
-            Ok(complete(ReplyType::Ack, query, ground, address))
+            Ok(with_address(ReplyType::Ack, message, context, address))
         }
         AddressAssignment::Reserved(_) | AddressAssignment::Leased(_)
-            if ground.mode == DhcpMode::Server =>
+            if context.mode == DhcpMode::Server =>
         {
-            Ok(refused(query, ground))
+            Ok(nak(message, context))
         }
         _ => Err(NoReply::NotOurs),
     }
 }
 
-/// It has its address by other means and wants the rest (RFC 2131 section 4.3.5).
-fn informed(query: &DhcpMessage, ground: &ReplyContext) -> DhcpReply {
-    let mut answer = complete(ReplyType::Ack, query, ground, Ipv4Addr::UNSPECIFIED);
-    answer.yiaddr = None;
-    let lease = [code::LEASE, code::RENEWAL, code::REBINDING];
-    answer.options.retain(|(known, _)| !lease.contains(known));
-    answer.destination = to(ReplyType::Ack, query, None);
-    answer
+/// The client has an address and requests the other options (RFC 2131 section 4.3.5).
+fn on_inform(message: &DhcpMessage, context: &ReplyContext) -> DhcpReply {
+    let mut reply = with_address(ReplyType::Ack, message, context, Ipv4Addr::UNSPECIFIED);
+    reply.yiaddr = None;
+    let lease = [
+        OptionCode::AddressLeaseTime,
+        OptionCode::Renewal,
+        OptionCode::Rebinding,
+    ];
+    reply.options.retain(|code, _| !lease.contains(code));
+    reply.destination = destination(ReplyType::Ack, message, None);
+    reply
 }
 
-fn refused(query: &DhcpMessage, ground: &ReplyContext) -> DhcpReply {
+fn nak(message: &DhcpMessage, context: &ReplyContext) -> DhcpReply {
     DhcpReply {
         kind: ReplyType::Nak,
         yiaddr: None,
-        server_ip: ground.server_ip,
+        server_ip: context.server_ip,
         file: None,
-        options: Vec::new(),
-        destination: to(ReplyType::Nak, query, None),
+        options: DhcpOptions::new(),
+        destination: destination(ReplyType::Nak, message, None),
     }
 }
 
-fn complete(
+fn with_address(
     kind: ReplyType,
-    query: &DhcpMessage,
-    ground: &ReplyContext,
+    message: &DhcpMessage,
+    context: &ReplyContext,
     address: Ipv4Addr,
 ) -> DhcpReply {
-    let mut options = ground.options.options();
-    options.extend(ground.options.lease_options());
-    let given = ground.boot.as_ref().ok().filter(|_| query.client.boots());
-    if let Some(given) = given {
-        options.extend(given.options.iter().cloned());
-        // U-Boot and boot code in ROM look here when `siaddr` is not enough.
-        options.push((code::TFTP_SERVER, ground.server_ip.to_string().into_bytes()));
+    let mut options = context.options.options();
+    for option in context.options.lease_options() {
+        options.insert(option);
+    }
+    let boot = context.boot.as_ref().ok();
+    let boot = boot.filter(|_| message.client.boots());
+    if let Some(boot) = boot {
+        for (_, option) in &boot.options {
+            options.insert(option.clone());
+        }
+        // U-Boot and boot code in ROM read this when `siaddr` is not enough.
+        let server = context.server_ip.to_string().into_bytes();
+        options.insert(DhcpOption::TFTPServerName(server));
     }
     DhcpReply {
         kind,
         yiaddr: Some(address),
-        server_ip: ground.server_ip,
-        file: given.map(|given| given.file.clone()),
+        server_ip: context.server_ip,
+        file: boot.map(|boot| boot.file.clone()),
         options,
-        destination: to(kind, query, Some(address)),
+        destination: destination(kind, message, Some(address)),
     }
 }
 
 /// RFC 2131 section 4.1.
-fn to(kind: ReplyType, query: &DhcpMessage, yiaddr: Option<Ipv4Addr>) -> Destination {
-    match (query.giaddr, query.ciaddr, yiaddr) {
+fn destination(kind: ReplyType, message: &DhcpMessage, yiaddr: Option<Ipv4Addr>) -> Destination {
+    match (message.giaddr, message.ciaddr, yiaddr) {
         (Some(relay), _, _) => Destination::Relay(relay),
         _ if kind == ReplyType::Nak => Destination::Broadcast,
         (None, Some(client), _) => Destination::Client(client),
-        _ if query.broadcast => Destination::Broadcast,
+        _ if message.broadcast => Destination::Broadcast,
         (None, None, Some(address)) => Destination::Mac(address),
         (None, None, None) => Destination::Broadcast,
     }
 }
 
 impl AddressAssignment {
-    /// The address, whatever it is.
+    /// The address that the client may use.
     pub fn address(self) -> Option<Ipv4Addr> {
         match self {
             AddressAssignment::Reserved(ip)

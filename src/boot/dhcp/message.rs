@@ -1,106 +1,109 @@
-//! What a client's message says.
+//! Reading a client's DHCP message.
 
 use std::net::Ipv4Addr;
 
 use dhcproto::v4::{
-    Opcode,
+    Opcode, OptionCode,
     borrowed::{DhcpOptionIterator, Message},
 };
 
-use super::{
-    client::{Client, ClientOptions},
-    code,
-};
+use super::client::{Client, ClientOptions};
 use crate::model::Mac;
 
-/// What a client wants (RFC 2132 section 9.6).
+/// The message types that clients send (RFC 2132 section 9.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DhcpMessageType {
-    /// DHCPDISCOVER: who is there?
+    /// DHCPDISCOVER: the client looks for servers.
     Discover,
-    /// DHCPREQUEST: may I have this address?
+    /// DHCPREQUEST: the client requests an address.
     Request,
-    /// DHCPDECLINE: somebody else has the address.
+    /// DHCPDECLINE: another host uses the address.
     Decline,
-    /// DHCPRELEASE: I no longer need the address.
+    /// DHCPRELEASE: the client no longer needs the address.
     Release,
-    /// DHCPINFORM: I have an address, and want the rest.
+    /// DHCPINFORM: the client has an address and requests the other options.
     Inform,
 }
 
 impl DhcpMessageType {
-    /// Looks for what a datagram asks, and at nothing else: what is to be dropped need not be read.
+    /// Reads only the type of a message, which decides whether the rest is read.
     pub fn peek(datagram: &[u8]) -> Option<DhcpMessageType> {
-        let options = DhcpOptionIterator::new(datagram.get(FIXED..)?);
-        let mut options = options.filter(|option| u8::from(option.code()) == code::TYPE);
-        asks(*options.next()?.data().first()?)
+        let mut options = DhcpOptionIterator::new(datagram.get(OPTIONS..)?);
+        let option = options.find(|option| option.code() == OptionCode::MessageType)?;
+        DhcpMessageType::from_number(*option.data().first()?)
+    }
+
+    fn from_number(number: u8) -> Option<DhcpMessageType> {
+        Some(match number {
+            1 => DhcpMessageType::Discover,
+            3 => DhcpMessageType::Request,
+            4 => DhcpMessageType::Decline,
+            7 => DhcpMessageType::Release,
+            8 => DhcpMessageType::Inform,
+            _ => return None,
+        })
     }
 }
 
-/// A client's message, as far as anything here depends on it.
+/// The parts of a client's message that the server uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DhcpMessage {
-    /// What it wants.
     pub message_type: DhcpMessageType,
-    /// The transaction.
     pub xid: u32,
-    /// For how many seconds it has tried.
+    /// Seconds since the client began.
     pub secs: u16,
-    /// Whether it can hear broadcasts alone.
+    /// Whether the client can only receive broadcasts.
     pub broadcast: bool,
-    /// The address it has.
+    /// The address that the client has configured.
     pub ciaddr: Option<Ipv4Addr>,
-    /// The relay that it came through.
+    /// The relay that forwarded the message.
     pub giaddr: Option<Ipv4Addr>,
-    /// How many relays it came through.
+    /// The number of relays that forwarded it.
     pub hops: u8,
-    /// Its card.
     pub mac: Mac,
-    /// Option 50: the address it would like.
+    /// Option 50: the address that the client requests.
     pub requested: Option<Ipv4Addr>,
-    /// Option 54: the server it has chosen.
+    /// Option 54: the server whose offer the client accepted.
     pub server: Option<Ipv4Addr>,
-    /// Who it is.
     pub client: Client,
     /// Option 12.
     pub hostname: Option<String>,
-    /// Option 57, no less than every client takes (RFC 2131 section 2): in bytes.
+    /// Option 57 in bytes, at least what every client must accept (RFC 2131 section 2).
     pub max_size: u16,
     /// Option 61, echoed (RFC 6842).
     pub client_id: Option<Vec<u8>>,
-    /// Option 82, echoed (RFC 3046).
-    pub agent: Option<Vec<u8>>,
+    /// Option 82, echoed unchanged (RFC 3046).
+    pub relay_info: Option<Vec<u8>>,
     /// Option 97, echoed (RFC 4578).
     pub guid: Option<Vec<u8>>,
 }
 
-/// Why a datagram is no question.
+/// Why a datagram is not a client's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DhcpParseError {
-    /// It is no DHCP message.
-    #[error("no DHCP message")]
+    #[error("not a DHCP message")]
     NotDhcp,
-    /// It is a server's answer.
-    #[error("a server's answer")]
+    #[error("a server's reply")]
     ServerReply,
-    /// Its hardware address is none of Ethernet.
     #[error("no Ethernet address")]
     NotEthernet,
-    /// It does not say what it wants.
     #[error("no message type of a client")]
     NoType,
 }
 
-/// What every client takes (RFC 2131 section 2).
-const SMALLEST: u16 = 576;
-/// The fields before the options, with the magic cookie.
-const FIXED: usize = 240;
+/// In bytes. Every client accepts messages of this size (RFC 2131 section 2).
+const MIN_MAX_SIZE: u16 = 576;
+/// Where the options begin: after the fixed fields and the magic cookie.
+const OPTIONS: usize = 240;
+const MAGIC_COOKIE: [u8; 4] = [99, 130, 83, 99];
+/// iPXE's encapsulated options (`src/include/ipxe/dhcp.h`, `DHCP_EB_ENCAP`).
+const IPXE_OPTIONS: u8 = 175;
 
 impl DhcpMessage {
-    /// Reads a datagram. A malformed option ends the list of options and spoils nothing before it.
+    /// Reads a datagram. The first malformed option ends the list; the options before it count.
     pub fn read(datagram: &[u8]) -> Result<DhcpMessage, DhcpParseError> {
         let message = Message::new(datagram).map_err(|_| DhcpParseError::NotDhcp)?;
-        if datagram[236..FIXED] != [99, 130, 83, 99] {
+        if datagram[236..OPTIONS] != MAGIC_COOKIE {
             return Err(DhcpParseError::NotDhcp);
         }
         match message.opcode() {
@@ -108,7 +111,7 @@ impl DhcpMessage {
             Opcode::BootReply => return Err(DhcpParseError::ServerReply),
             Opcode::Unknown(_) => return Err(DhcpParseError::NotDhcp),
         }
-        // The length comes first: the library takes it on trust.
+        // `chaddr` below takes the message's length unchecked.
         if datagram[1] != 1 || message.hlen() != 6 {
             return Err(DhcpParseError::NotEthernet);
         }
@@ -120,106 +123,102 @@ impl DhcpMessage {
         if !mac.is_unicast() {
             return Err(DhcpParseError::NotEthernet);
         }
-        let found = Found::of(datagram);
-        let asks = found.asks.ok_or(DhcpParseError::NoType)?;
-        let given = |ip: Ipv4Addr| (!ip.is_unspecified()).then_some(ip);
+        let options = MessageOptions::read(datagram);
+        let message_type = options.message_type.ok_or(DhcpParseError::NoType)?;
+        let specified = |ip: Ipv4Addr| (!ip.is_unspecified()).then_some(ip);
         Ok(DhcpMessage {
-            message_type: asks,
+            message_type,
             xid: message.xid(),
             secs: message.secs(),
             broadcast: message.flags().broadcast(),
-            ciaddr: given(message.ciaddr()),
-            giaddr: given(message.giaddr()),
+            ciaddr: specified(message.ciaddr()),
+            giaddr: specified(message.giaddr()),
             hops: message.hops(),
             mac,
-            requested: found.requested.and_then(given),
-            server: found.server.and_then(given),
-            client: Client::of(&ClientOptions {
-                class: &found.class,
-                user_class: &found.user_class,
-                vendor: &found.vendor,
-                guid: found.guid.as_deref().unwrap_or_default(),
-                arch: found.arch,
-                has_ipxe: found.has_ipxe,
+            requested: options.requested.and_then(specified),
+            server: options.server.and_then(specified),
+            client: Client::detect(&ClientOptions {
+                class: &options.class,
+                user_class: &options.user_class,
+                vendor: &options.vendor,
+                guid: options.guid.as_deref().unwrap_or_default(),
+                arch: options.arch,
+                has_ipxe_options: options.has_ipxe_options,
             }),
-            hostname: found.hostname,
-            max_size: found.max_size.unwrap_or(SMALLEST).max(SMALLEST),
-            client_id: found.client_id,
-            agent: found.agent,
-            guid: found.guid,
+            hostname: options.hostname,
+            max_size: options.max_size.unwrap_or(MIN_MAX_SIZE).max(MIN_MAX_SIZE),
+            client_id: options.client_id,
+            relay_info: options.relay_info,
+            guid: options.guid,
         })
     }
 }
 
-/// The options that matter.
+/// The options that the server uses.
 #[derive(Default)]
-struct Found {
-    asks: Option<DhcpMessageType>,
+struct MessageOptions {
+    message_type: Option<DhcpMessageType>,
     requested: Option<Ipv4Addr>,
     server: Option<Ipv4Addr>,
     hostname: Option<String>,
     max_size: Option<u16>,
     client_id: Option<Vec<u8>>,
-    agent: Option<Vec<u8>>,
+    relay_info: Option<Vec<u8>>,
     guid: Option<Vec<u8>>,
     class: Vec<u8>,
     user_class: Vec<u8>,
     vendor: Vec<u8>,
     arch: Option<u16>,
-    has_ipxe: bool,
+    has_ipxe_options: bool,
     overload: u8,
 }
 
-impl Found {
-    fn of(datagram: &[u8]) -> Found {
-        let mut found = Found::default();
-        found.take(&datagram[FIXED..]);
-        // Options may go on in the fields for names (RFC 2132 section 9.3), `file` before `sname` (RFC 3396 section 5).
-        let overload = found.overload;
+impl MessageOptions {
+    fn read(datagram: &[u8]) -> MessageOptions {
+        let mut options = MessageOptions::default();
+        options.add(&datagram[OPTIONS..]);
+        // Options may continue in the fields for names (RFC 2132 section 9.3), `file` before `sname` (RFC 3396 section 5).
+        let overload = options.overload;
         if overload & 1 != 0 {
-            found.take(&datagram[108..236]);
+            options.add(&datagram[108..236]);
         }
         if overload & 2 != 0 {
-            found.take(&datagram[44..108]);
+            options.add(&datagram[44..108]);
         }
-        found
+        options
     }
 
-    fn take(&mut self, options: &[u8]) {
-        for option in DhcpOptionIterator::new(options) {
+    fn add(&mut self, bytes: &[u8]) {
+        for option in DhcpOptionIterator::new(bytes) {
             let data = option.data();
-            match u8::from(option.code()) {
-                code::TYPE => self.asks = data.first().and_then(|number| asks(*number)),
-                code::REQUESTED => self.requested = ip(data),
-                code::SERVER => self.server = ip(data),
-                code::MAX_SIZE => self.max_size = number(data),
-                code::HOSTNAME => self.hostname = text(data),
-                code::CLIENT_ID if data.len() >= 2 => self.client_id = Some(data.to_vec()),
-                code::AGENT => self.agent = Some(data.to_vec()),
+            match option.code() {
+                OptionCode::MessageType => {
+                    let number = data.first().copied();
+                    self.message_type = number.and_then(DhcpMessageType::from_number);
+                }
+                OptionCode::RequestedIpAddress => self.requested = ip(data),
+                OptionCode::ServerIdentifier => self.server = ip(data),
+                OptionCode::MaxMessageSize => self.max_size = first_number(data),
+                OptionCode::Hostname => self.hostname = hostname(data),
+                OptionCode::ClientIdentifier if data.len() >= 2 => {
+                    self.client_id = Some(data.to_vec());
+                }
+                OptionCode::RelayAgentInformation => self.relay_info = Some(data.to_vec()),
                 // A type and sixteen bytes (RFC 4578 section 2.3); some firmware sends another length.
-                code::GUID if !data.is_empty() => self.guid = Some(data.to_vec()),
-                code::CLASS => self.class = data.to_vec(),
-                code::USER_CLASS => self.user_class = data.to_vec(),
-                code::VENDOR => self.vendor = data.to_vec(),
-                code::ARCH => self.arch = number(data),
-                code::IPXE => self.has_ipxe = true,
-                code::OVERLOAD => self.overload = data.first().copied().unwrap_or(0),
-                // The others change nothing here.
+                OptionCode::ClientMachineIdentifier if !data.is_empty() => {
+                    self.guid = Some(data.to_vec());
+                }
+                OptionCode::ClassIdentifier => self.class = data.to_vec(),
+                OptionCode::UserClass => self.user_class = data.to_vec(),
+                OptionCode::VendorExtensions => self.vendor = data.to_vec(),
+                OptionCode::ClientSystemArchitecture => self.arch = first_number(data),
+                OptionCode::OptionOverload => self.overload = data.first().copied().unwrap_or(0),
+                OptionCode::Unknown(IPXE_OPTIONS) => self.has_ipxe_options = true,
+                // The others are not used.
                 _ => {}
             }
         }
     }
-}
-
-fn asks(number: u8) -> Option<DhcpMessageType> {
-    Some(match number {
-        1 => DhcpMessageType::Discover,
-        3 => DhcpMessageType::Request,
-        4 => DhcpMessageType::Decline,
-        7 => DhcpMessageType::Release,
-        8 => DhcpMessageType::Inform,
-        _ => return None,
-    })
 }
 
 fn ip(data: &[u8]) -> Option<Ipv4Addr> {
@@ -228,13 +227,13 @@ fn ip(data: &[u8]) -> Option<Ipv4Addr> {
 }
 
 /// The first number of a list.
-fn number(data: &[u8]) -> Option<u16> {
+fn first_number(data: &[u8]) -> Option<u16> {
     let bytes = data.first_chunk::<2>()?;
     Some(u16::from_be_bytes(*bytes))
 }
 
-/// A host name as far as it is one.
-fn text(data: &[u8]) -> Option<String> {
+/// A host name up to the first zero; none when it holds characters that no host name has.
+fn hostname(data: &[u8]) -> Option<String> {
     let end = data
         .iter()
         .position(|byte| *byte == 0)

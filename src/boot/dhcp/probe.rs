@@ -1,20 +1,20 @@
-//! Asking who else gives addresses here: a question like any client's, and what servers answer to it.
+//! Finding other DHCP servers: a DHCPDISCOVER like any client's, and the reading of the offers.
 
 use std::net::Ipv4Addr;
 
 use dhcproto::{
     Encodable,
     v4::{
-        DhcpOption, Flags, Message, MessageType, Opcode,
+        DhcpOption, Flags, Message, MessageType, Opcode, OptionCode,
         borrowed::{DhcpOptionIterator, Message as Borrowed},
     },
 };
 
-use super::code;
+use super::reply::MIN_DATAGRAM;
 use crate::model::Mac;
 
-/// Writes a DHCPDISCOVER of a card that is nobody's, to be answered by broadcast.
-pub fn probe(xid: u32, mac: Mac) -> Vec<u8> {
+/// Encodes a DHCPDISCOVER from `mac` that is to be answered by broadcast.
+pub fn discover(xid: u32, mac: Mac) -> Vec<u8> {
     let none = Ipv4Addr::UNSPECIFIED;
     let mut message = Message::new_with_id(xid, none, none, none, none, &mac.0);
     message.set_opcode(Opcode::BootRequest);
@@ -24,13 +24,13 @@ pub fn probe(xid: u32, mac: Mac) -> Vec<u8> {
         .insert(DhcpOption::MessageType(MessageType::Discover));
     let mut bytes = message
         .to_vec()
-        .expect("a message whose options are short is written");
-    bytes.resize(bytes.len().max(300), 0);
+        .expect("a message with known options can be encoded");
+    bytes.resize(bytes.len().max(MIN_DATAGRAM), 0);
     bytes
 }
 
-/// Reads which server offers an address in answer to `xid`.
-pub fn offered_by(datagram: &[u8], xid: u32) -> Option<Ipv4Addr> {
+/// Returns the server that offers an address in reply to `xid`.
+pub fn offering_server(datagram: &[u8], xid: u32) -> Option<Ipv4Addr> {
     let message = Borrowed::new(datagram).ok()?;
     if message.opcode() != Opcode::BootReply || message.xid() != xid {
         return None;
@@ -40,39 +40,46 @@ pub fn offered_by(datagram: &[u8], xid: u32) -> Option<Ipv4Addr> {
         return None;
     }
     let mut options = DhcpOptionIterator::new(&datagram[240..]);
-    let server = options.find(|option| u8::from(option.code()) == code::SERVER)?;
+    let server = options.find(|option| option.code() == OptionCode::ServerIdentifier)?;
     let bytes: [u8; 4] = server.data().try_into().ok()?;
     Some(bytes.into())
 }
 
 #[cfg(test)]
 mod tests {
+    use dhcproto::v4::DhcpOptions;
+
     use super::*;
     use crate::boot::dhcp::{
         Client, Destination, DhcpMessage, DhcpMessageType, DhcpReply, ReplyType,
     };
 
     #[test]
-    fn an_offer_with_an_address_tells_of_a_server() {
+    fn an_offer_with_an_address_names_its_server() {
         let mac = Mac([2, 0, 0, 0, 0, 1]);
-        let query = DhcpMessage::read(&probe(7, mac)).unwrap();
+        let message = DhcpMessage::read(&discover(7, mac)).unwrap();
         let expected = (DhcpMessageType::Discover, Client::Host, true, mac);
-        let found = (query.message_type, query.client, query.broadcast, query.mac);
-        assert_eq!(found, expected);
-        let us = Ipv4Addr::new(192, 0, 2, 254);
-        let mut answer = DhcpReply {
+        let read = (
+            message.message_type,
+            message.client,
+            message.broadcast,
+            message.mac,
+        );
+        assert_eq!(read, expected);
+        let server_ip = Ipv4Addr::new(192, 0, 2, 254);
+        let mut reply = DhcpReply {
             kind: ReplyType::Offer,
             yiaddr: Some(Ipv4Addr::new(192, 0, 2, 100)),
-            server_ip: us,
+            server_ip,
             file: None,
-            options: Vec::new(),
+            options: DhcpOptions::new(),
             destination: Destination::Broadcast,
         };
-        let bytes = answer.datagram(&query);
-        assert_eq!(offered_by(&bytes, 7), Some(us));
-        assert_eq!(offered_by(&bytes, 8), None);
-        assert_eq!(offered_by(&bytes[..200], 7), None);
-        answer.yiaddr = None;
-        assert_eq!(offered_by(&answer.datagram(&query), 7), None);
+        let bytes = reply.datagram(&message);
+        assert_eq!(offering_server(&bytes, 7), Some(server_ip));
+        assert_eq!(offering_server(&bytes, 8), None);
+        assert_eq!(offering_server(&bytes[..200], 7), None);
+        reply.yiaddr = None;
+        assert_eq!(offering_server(&reply.datagram(&message), 7), None);
     }
 }

@@ -1,15 +1,14 @@
-//! An answer, and its datagram.
+//! A DHCP reply and its encoding.
 
 use std::net::Ipv4Addr;
 
 use dhcproto::{
     Encodable,
-    v4::{Flags, Message, Opcode, UnknownOption},
+    v4::{DhcpOption, DhcpOptions, Flags, Message, MessageType, Opcode, OptionCode, UnknownOption},
 };
 
-use super::{code, message::DhcpMessage};
+use super::message::DhcpMessage;
 
-/// What an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReplyType {
     /// DHCPOFFER.
@@ -20,107 +19,96 @@ pub enum ReplyType {
     Nak,
 }
 
-/// Options as they go out: code and value.
-pub type Options = Vec<(u8, Vec<u8>)>;
-
-/// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DhcpReply {
-    /// What it is.
     pub kind: ReplyType,
-    /// The client's address; none from a proxy and in a refusal.
+    /// The client's address; none in a proxy's reply and in a DHCPNAK.
     pub yiaddr: Option<Ipv4Addr>,
-    /// Our address on that network: server identifier, and where the boot file is.
+    /// This server's address on that network: the server identifier and `siaddr`.
     pub server_ip: Ipv4Addr,
     /// The boot file, for the `file` field and option 67.
     pub file: Option<String>,
-    /// The options besides type, server, boot file and what is echoed.
-    pub options: Options,
-    /// Where it goes.
+    /// The options besides message type, server identifier, boot file and those echoed from the request.
+    pub options: DhcpOptions,
     pub destination: Destination,
 }
 
-/// Where an answer goes (RFC 2131 section 4.1).
+/// Where a reply is sent (RFC 2131 section 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
-    /// The relay that the question came through, at its port 67.
+    /// Port 67 of the relay that forwarded the request.
     Relay(Ipv4Addr),
-    /// An address that the client has, at the port it asked from.
+    /// An address that the client has configured.
     Client(Ipv4Addr),
-    /// The client's card, which has no address yet.
+    /// This address at the client's MAC: the client has not configured it yet and cannot answer ARP.
     Mac(Ipv4Addr),
-    /// Everybody on the link.
     Broadcast,
 }
 
-/// Old clients drop what is shorter (RFC 951).
-const SHORTEST: usize = 300;
+/// In bytes. Old clients drop shorter messages (RFC 951).
+pub(super) const MIN_DATAGRAM: usize = 300;
+/// The size of the `file` field in bytes, with the zero at its end.
+const FILE_FIELD: usize = 128;
 
 impl DhcpReply {
-    /// Writes the datagram that answers `query`.
-    pub fn datagram(&self, query: &DhcpMessage) -> Vec<u8> {
+    /// Encodes the datagram that answers `request`.
+    pub fn datagram(&self, request: &DhcpMessage) -> Vec<u8> {
+        let is_nak = self.kind == ReplyType::Nak;
+        let none = Ipv4Addr::UNSPECIFIED;
         let mut message = Message::new_with_id(
-            query.xid,
-            query
-                .ciaddr
-                .filter(|_| self.kind != ReplyType::Nak)
-                .unwrap_or(Ipv4Addr::UNSPECIFIED),
-            self.yiaddr.unwrap_or(Ipv4Addr::UNSPECIFIED),
-            if self.kind == ReplyType::Nak {
-                Ipv4Addr::UNSPECIFIED
-            } else {
-                self.server_ip
-            },
-            query.giaddr.unwrap_or(Ipv4Addr::UNSPECIFIED),
-            &query.mac.0,
+            request.xid,
+            request.ciaddr.filter(|_| !is_nak).unwrap_or(none),
+            self.yiaddr.unwrap_or(none),
+            if is_nak { none } else { self.server_ip },
+            request.giaddr.unwrap_or(none),
+            &request.mac.0,
         );
         message.set_opcode(Opcode::BootReply);
-        if query.broadcast {
+        if request.broadcast {
             message.set_flags(Flags::default().set_broadcast());
         }
-        if let Some(file) = &self.file {
-            // What does not fit the field is in the option alone.
-            if file.len() < 128 {
-                message.set_fname(file.as_bytes());
-            }
+        // A longer name is only in option 67.
+        if let Some(file) = self.file.as_ref().filter(|file| file.len() < FILE_FIELD) {
+            message.set_fname(file.as_bytes());
         }
-        for (code, value) in self.all_options(query) {
-            let option = UnknownOption::new(code.into(), value);
-            message
-                .opts_mut()
-                .insert(dhcproto::v4::DhcpOption::Unknown(option));
-        }
+        message.set_opts(self.all_options(request));
         let mut bytes = message
             .to_vec()
-            .expect("a message whose options are short is written");
-        bytes.resize(bytes.len().max(SHORTEST), 0);
+            .expect("a message with known options can be encoded");
+        bytes.resize(bytes.len().max(MIN_DATAGRAM), 0);
         bytes
     }
 
-    fn all_options(&self, query: &DhcpMessage) -> Options {
-        let kind = match self.kind {
-            ReplyType::Offer => 2,
-            ReplyType::Ack => 5,
-            ReplyType::Nak => 6,
-        };
-        let mut options = vec![
-            (code::TYPE, vec![kind]),
-            (code::SERVER, self.server_ip.octets().to_vec()),
-        ];
+    fn all_options(&self, request: &DhcpMessage) -> DhcpOptions {
+        let mut options = self.options.clone();
+        options.insert(DhcpOption::MessageType(match self.kind {
+            ReplyType::Offer => MessageType::Offer,
+            ReplyType::Ack => MessageType::Ack,
+            ReplyType::Nak => MessageType::Nak,
+        }));
+        options.insert(DhcpOption::ServerIdentifier(self.server_ip));
         if let Some(file) = &self.file {
-            options.push((code::BOOT_FILE, file.clone().into_bytes()));
+            options.insert(DhcpOption::BootfileName(file.clone().into_bytes()));
         }
-        options.extend(self.options.iter().cloned());
-        let echoed = [
-            (code::CLIENT_ID, &query.client_id),
-            (code::GUID, &query.guid),
-            (code::AGENT, &query.agent),
-        ];
-        options.extend(
-            echoed
-                .into_iter()
-                .filter_map(|(code, value)| Some((code, value.clone()?))),
-        );
-        options
+        if let Some(id) = &request.client_id {
+            options.insert(DhcpOption::ClientIdentifier(id.clone()));
+        }
+        if let Some(guid) = &request.guid {
+            options.insert(DhcpOption::ClientMachineIdentifier(guid.clone()));
+        }
+        match &request.relay_info {
+            Some(bytes) => {
+                let relay_info = raw(OptionCode::RelayAgentInformation, bytes.clone());
+                options.into_iter().chain([relay_info]).collect()
+            }
+            None => options,
+        }
     }
+}
+
+/// An option that is sent as these bytes, under the key of its code. `DhcpOptions::insert` would file it as an unknown
+/// option, and the encoder, which writes option 82 last (RFC 3046 section 2.2), would write it a second time.
+pub(super) fn raw(code: OptionCode, bytes: Vec<u8>) -> (OptionCode, DhcpOption) {
+    let option = DhcpOption::Unknown(UnknownOption::new(code, bytes));
+    (code, option)
 }

@@ -1,29 +1,26 @@
-//! Datagrams that a server sends, and the one that a client answers with.
+//! Encoding the packets that a server sends, and a client's ACK.
 
 pub use tftpd::ErrorCode;
 use tftpd::Packet;
 
 use super::NegotiatedOptions;
 
-/// Writes what goes in front of a block's bytes: the opcode and the block's number, which begins again at 0 after
-/// 65,535.
-pub fn data_head(block: u64) -> [u8; 4] {
+/// Encodes the header of a DATA packet: the opcode and the block's number, which wraps to 0 after 65,535.
+pub fn data_header(block: u64) -> [u8; 4] {
     let [.., high, low] = block.to_be_bytes();
     [0, 3, high, low]
 }
 
-/// Writes an ACK of a block's number.
 pub fn encode_ack(block: u16) -> Vec<u8> {
     let [high, low] = block.to_be_bytes();
     vec![0, 4, high, low]
 }
 
-/// Writes an OACK of all that is agreed on (RFC 2347).
-pub fn encode_oack(agreed: &NegotiatedOptions) -> Vec<u8> {
-    encode(&Packet::Oack(agreed.options()))
+/// Encodes an OACK with the negotiated options (RFC 2347).
+pub fn encode_oack(options: &NegotiatedOptions) -> Vec<u8> {
+    encode(&Packet::Oack(options.to_packet()))
 }
 
-/// Writes an ERROR.
 pub fn encode_error(code: ErrorCode, text: &str) -> Vec<u8> {
     encode(&Packet::Error {
         code,
@@ -32,7 +29,7 @@ pub fn encode_error(code: ErrorCode, text: &str) -> Vec<u8> {
 }
 
 fn encode(packet: &Packet) -> Vec<u8> {
-    packet.serialize().expect("the codec writes every packet")
+    packet.serialize().expect("every packet can be encoded")
 }
 
 #[cfg(test)]
@@ -40,22 +37,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packets_are_written_as_in_the_rfc() {
-        let agreed = NegotiatedOptions {
+    fn packets_are_encoded_as_in_the_rfc() {
+        let options = NegotiatedOptions {
             block: Some(1_468),
             window: Some(4),
             timeout: Some(2),
             size: Some(70_000),
         };
         let oack = b"\0\x06blksize\x001468\0tsize\x0070000\0timeout\x002\0windowsize\x004\0";
-        assert_eq!(encode_oack(&agreed), oack);
+        assert_eq!(encode_oack(&options), oack);
         assert_eq!(encode_ack(0xfffe), b"\0\x04\xff\xfe");
-        for (block, head) in [
+        for (block, header) in [
             (1, b"\0\x03\0\x01"),
             (65_535, b"\0\x03\xff\xff"),
             (65_536, b"\0\x03\0\0"),
         ] {
-            assert_eq!(&data_head(block), head);
+            assert_eq!(&data_header(block), header);
         }
         let error = encode_error(ErrorCode::AccessViolation, "n\0o");
         assert_eq!(error, b"\0\x05\0\x02n o\0");

@@ -1,4 +1,4 @@
-//! A transfer over a network that loses, doubles and overtakes, to a client that keeps to the RFCs.
+//! Tests of a transfer over a simulated network that loses, duplicates and reorders packets.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,129 +6,129 @@ use proptest::prelude::*;
 
 use super::{NegotiatedOptions, Transfer, TransferEnd, TransferStep};
 
-/// So many datagrams may be lost before the server hears something new: one less than it repeats.
-const MOST_LOST: u32 = 5;
-/// The same before the client has acknowledged anything: a server gives up on strangers sooner.
-const MOST_LOST_FIRST: u32 = 3;
+/// The most datagrams lost between two new acknowledgements: one less than the server retransmits.
+const MAX_LOST: u32 = 5;
+/// The same before the first acknowledgement, when the server retransmits less often.
+const MAX_LOST_FIRST: u32 = 3;
 
-/// The client's patience.
-const ALARM: Duration = Duration::from_secs(1);
+/// After this time without a new block the client repeats its acknowledgement.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What becomes of datagrams.
 #[derive(Debug, Clone)]
-struct Weather {
+struct NetworkConditions {
     seed: u64,
-    /// Of a hundred datagrams.
+    /// In percent.
     lost: u64,
-    doubled: u64,
-    /// In milliseconds: each takes up to so much longer than 1 ms.
-    spread: u64,
+    /// In percent.
+    duplicated: u64,
+    /// In milliseconds: each datagram takes 1 ms plus up to this.
+    jitter: u64,
 }
 
-/// How the client keeps to the RFCs.
+/// Behavior that the RFCs leave to the client.
 #[derive(Debug, Clone, Copy)]
-struct Manners {
-    /// It complains of every block after a gap, not of the first alone.
-    complains: bool,
-    /// It acknowledges every block that it has already.
-    repeats: bool,
+struct ClientBehavior {
+    /// It acknowledges on every block after a gap, not only on the first.
+    acks_every_gap: bool,
+    /// It acknowledges every block that it already has.
+    acks_duplicates: bool,
 }
 
-/// A datagram on its way.
 #[derive(Debug)]
-enum Event {
+enum SimulatedPacket {
     Oack,
     Data(u64),
     Ack(u64),
 }
 
-struct World {
-    weather: Weather,
+struct SimulatedNetwork {
+    conditions: NetworkConditions,
     now: Duration,
-    /// By time of arrival, and in the order of sending where that is the same.
-    events: BTreeMap<(Duration, u64), Event>,
+    /// By time of arrival, then in the order of sending.
+    in_flight: BTreeMap<(Duration, u64), SimulatedPacket>,
     count: u64,
     lost: u32,
-    most_lost: u32,
+    max_lost: u32,
     data_sent: u64,
 }
 
-/// The client: all blocks up to `have` arrived.
-struct Client {
-    manners: Manners,
+/// The client. All blocks up to `received` have arrived.
+struct SimulatedClient {
+    behavior: ClientBehavior,
     window: u64,
     last: u64,
-    have: u64,
+    received: u64,
     since_ack: u64,
-    complained: bool,
-    /// When it acknowledges once more for want of news.
-    alarm: Duration,
+    reported_gap: bool,
+    /// When it repeats its acknowledgement.
+    deadline: Duration,
 }
 
-impl World {
+impl SimulatedNetwork {
     fn random(&mut self, below: u64) -> u64 {
         // xorshift64*.
-        let seed = &mut self.weather.seed;
+        let seed = &mut self.conditions.seed;
         *seed ^= *seed >> 12;
         *seed ^= *seed << 25;
         *seed ^= *seed >> 27;
         (seed.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % below
     }
 
-    fn post(&mut self, make: impl Fn() -> Event) {
-        if self.random(100) < self.weather.lost && self.lost < self.most_lost {
+    fn send(&mut self, packet: impl Fn() -> SimulatedPacket) {
+        if self.random(100) < self.conditions.lost && self.lost < self.max_lost {
             self.lost += 1;
             return;
         }
-        self.deliver(make());
-        if self.random(100) < self.weather.doubled {
-            self.deliver(make());
+        self.schedule(packet());
+        if self.random(100) < self.conditions.duplicated {
+            self.schedule(packet());
         }
     }
 
-    fn deliver(&mut self, event: Event) {
-        let late = 1 + self.random(self.weather.spread + 1);
-        self.at(Duration::from_millis(late), event);
-    }
-
-    fn at(&mut self, after: Duration, event: Event) {
+    fn schedule(&mut self, packet: SimulatedPacket) {
+        let delay = 1 + self.random(self.conditions.jitter + 1);
+        let arrival = self.now + Duration::from_millis(delay);
         self.count += 1;
-        self.events.insert((self.now + after, self.count), event);
+        self.in_flight.insert((arrival, self.count), packet);
     }
 
-    /// Does what the server says; returns the ending.
+    /// Carries out a step of the server; returns how the transfer ended.
     fn perform(&mut self, step: TransferStep) -> Option<TransferEnd> {
         match step {
-            TransferStep::Oack => self.post(|| Event::Oack),
+            TransferStep::Oack => self.send(|| SimulatedPacket::Oack),
             TransferStep::Send(blocks) => {
                 for block in blocks.first..=blocks.last {
                     self.data_sent += 1;
-                    self.post(|| Event::Data(block));
+                    self.send(|| SimulatedPacket::Data(block));
                 }
             }
             TransferStep::Wait => {}
-            TransferStep::End(ending) => return Some(ending),
+            TransferStep::End(end) => return Some(end),
         }
         None
     }
 
-    fn ack(&mut self, client: &mut Client) {
+    fn ack(&mut self, client: &mut SimulatedClient) {
         client.since_ack = 0;
-        let have = client.have;
-        self.post(|| Event::Ack(have));
+        let received = client.received;
+        self.send(|| SimulatedPacket::Ack(received));
     }
 
-    /// What arrives next, wherever it goes.
-    fn arrive(&mut self, client: &mut Client, transfer: &mut Transfer) -> TransferStep {
-        let (_, event) = self.events.pop_first().expect("something is on its way");
-        match event {
-            Event::Oack if client.have == 0 => {
-                client.alarm = self.now + ALARM;
+    /// Delivers the next packet to the client or the server.
+    fn deliver_next(
+        &mut self,
+        client: &mut SimulatedClient,
+        transfer: &mut Transfer,
+    ) -> TransferStep {
+        let (_, packet) = self.in_flight.pop_first().expect("a packet is in flight");
+        match packet {
+            SimulatedPacket::Oack if client.received == 0 => {
+                client.deadline = self.now + CLIENT_TIMEOUT;
                 self.ack(client);
             }
-            Event::Oack => {}
-            Event::Data(block) => self.on_data(client, block),
-            Event::Ack(block) => {
+            SimulatedPacket::Oack => {}
+            SimulatedPacket::Data(block) => self.on_data(client, block),
+            SimulatedPacket::Ack(block) => {
                 let [.., high, low] = block.to_be_bytes();
                 return transfer.on_ack(u16::from_be_bytes([high, low]), self.now);
             }
@@ -136,87 +136,91 @@ impl World {
         TransferStep::Wait
     }
 
-    fn on_data(&mut self, client: &mut Client, block: u64) {
-        client.alarm = self.now + ALARM;
-        if block == client.have + 1 {
-            client.have = block;
+    fn on_data(&mut self, client: &mut SimulatedClient, block: u64) {
+        client.deadline = self.now + CLIENT_TIMEOUT;
+        if block == client.received + 1 {
+            client.received = block;
             client.since_ack += 1;
-            client.complained = false;
+            client.reported_gap = false;
             if client.since_ack == client.window || block == client.last {
                 self.ack(client);
             }
-        } else if block > client.have {
-            if !client.complained || client.manners.complains {
-                client.complained = true;
+        } else if block > client.received {
+            if !client.reported_gap || client.behavior.acks_every_gap {
+                client.reported_gap = true;
                 self.ack(client);
             }
-        } else if client.manners.repeats || (block == client.have && client.since_ack == 0) {
+        } else if client.behavior.acks_duplicates
+            || (block == client.received && client.since_ack == 0)
+        {
             self.ack(client);
         }
     }
 }
 
 /// Sends a file of `blocks` full blocks and an empty one; returns how many blocks were sent.
-fn run(window: u16, blocks: u64, weather: &Weather, manners: Manners) -> Result<u64, String> {
-    let agreed = NegotiatedOptions {
+fn run(
+    window: u16,
+    blocks: u64,
+    conditions: &NetworkConditions,
+    behavior: ClientBehavior,
+) -> Result<u64, String> {
+    let options = NegotiatedOptions {
         block: Some(8),
         window: Some(window),
         ..NegotiatedOptions::default()
     };
-    let mut world = World {
-        weather: weather.clone(),
+    let mut network = SimulatedNetwork {
+        conditions: conditions.clone(),
         now: Duration::ZERO,
-        events: BTreeMap::new(),
+        in_flight: BTreeMap::new(),
         count: 0,
         lost: 0,
-        most_lost: MOST_LOST_FIRST,
+        max_lost: MAX_LOST_FIRST,
         data_sent: 0,
     };
-    let mut client = Client {
-        manners,
+    let mut client = SimulatedClient {
+        behavior,
         window: window.into(),
         last: blocks + 1,
-        have: 0,
+        received: 0,
         since_ack: 0,
-        complained: false,
-        alarm: Duration::MAX,
+        reported_gap: false,
+        deadline: Duration::MAX,
     };
-    let (mut transfer, step) = Transfer::begin(&agreed, blocks * 8, world.now);
-    world.perform(step);
+    let (mut transfer, step) = Transfer::start(&options, blocks * 8, network.now);
+    network.perform(step);
     loop {
         let delivered = transfer.delivered();
-        let arrival = world
-            .events
+        let arrival = network
+            .in_flight
             .keys()
             .next()
             .map_or(Duration::MAX, |(at, _)| *at);
-        world.now = arrival.min(client.alarm).min(transfer.deadline());
-        let step = if world.now == arrival {
-            world.arrive(&mut client, &mut transfer)
-        } else if world.now == client.alarm {
-            client.alarm += ALARM;
-            world.ack(&mut client);
+        network.now = arrival.min(client.deadline).min(transfer.deadline());
+        let step = if network.now == arrival {
+            network.deliver_next(&mut client, &mut transfer)
+        } else if network.now == client.deadline {
+            client.deadline += CLIENT_TIMEOUT;
+            network.ack(&mut client);
             TransferStep::Wait
         } else {
-            transfer.on_timeout(world.now)
+            transfer.on_timeout(network.now)
         };
         if transfer.delivered() > delivered {
-            world.lost = 0;
+            network.lost = 0;
         }
-        if transfer.is_proven() {
-            world.most_lost = MOST_LOST;
+        if transfer.is_confirmed() {
+            network.max_lost = MAX_LOST;
         }
-        match world.perform(step) {
+        match network.perform(step) {
             None => {}
-            Some(TransferEnd::Completed) if client.have == client.last => {
-                return Ok(world.data_sent);
+            Some(TransferEnd::Completed) if client.received == client.last => {
+                return Ok(network.data_sent);
             }
-            Some(ending) => {
-                let have = client.have;
-                return Err(format!(
-                    "{ending:?}, the client has {have} of {}",
-                    client.last
-                ));
+            Some(end) => {
+                let SimulatedClient { received, last, .. } = client;
+                return Err(format!("{end:?}, the client has {received} of {last}"));
             }
         }
     }
@@ -226,49 +230,51 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn every_byte_arrives_in_any_weather(
+    fn every_block_arrives_despite_loss_duplication_and_reordering(
         seed in 1_u64..,
         lost in 0_u64..40,
-        doubled in 0_u64..40,
-        spread in 0_u64..30,
+        duplicated in 0_u64..40,
+        jitter in 0_u64..30,
         window in 1_u16..=64,
         blocks in 0_u64..300,
-        complains: bool,
-        repeats: bool,
+        acks_every_gap: bool,
+        acks_duplicates: bool,
     ) {
-        let weather = Weather { seed, lost, doubled, spread };
-        let sent = run(window, blocks, &weather, Manners { complains, repeats });
+        let conditions = NetworkConditions { seed, lost, duplicated, jitter };
+        let behavior = ClientBehavior { acks_every_gap, acks_duplicates };
+        let sent = run(window, blocks, &conditions, behavior);
         prop_assert!(sent.is_ok(), "{sent:?}");
     }
 
     #[test]
-    fn a_doubling_network_makes_no_apprentice(
+    fn duplicated_packets_do_not_double_the_transfer(
         seed in 1_u64..,
         window in 1_u16..=64,
-        complains: bool,
-        repeats: bool,
+        acks_every_gap: bool,
+        acks_duplicates: bool,
     ) {
-        // Everything arrives twice, nothing is lost: hardly more is sent than once.
-        let weather = Weather { seed, lost: 0, doubled: 100, spread: 0 };
-        let sent = run(window, 2_000, &weather, Manners { complains, repeats });
+        // Every packet arrives twice and none is lost (the "sorcerer's apprentice", RFC 1123 section 4.2.3.1).
+        let conditions = NetworkConditions { seed, lost: 0, duplicated: 100, jitter: 0 };
+        let behavior = ClientBehavior { acks_every_gap, acks_duplicates };
+        let sent = run(window, 2_000, &conditions, behavior);
         prop_assert!(sent.as_ref().is_ok_and(|sent| *sent < 4_100), "{sent:?}");
     }
 }
 
 #[test]
-fn numbers_roll_over_in_bad_weather() {
+fn block_numbers_wrap_on_a_lossy_network() {
     for window in [1, 16, 64] {
-        let weather = Weather {
+        let conditions = NetworkConditions {
             seed: 7,
             lost: 3,
-            doubled: 3,
-            spread: 5,
+            duplicated: 3,
+            jitter: 5,
         };
-        let manners = Manners {
-            complains: true,
-            repeats: false,
+        let behavior = ClientBehavior {
+            acks_every_gap: true,
+            acks_duplicates: false,
         };
-        let sent = run(window, 70_000, &weather, manners);
+        let sent = run(window, 70_000, &conditions, behavior);
         assert!(sent.is_ok(), "{window}: {sent:?}");
     }
 }

@@ -1,8 +1,8 @@
 //! TFTP (RFC 1350, 2347, 2348, 2349, 7440), read only, without sockets.
 //!
-//! A datagram is decoded ([`ClientPacket`]), the name that is asked for cleaned ([`FileName`]), the options agreed on
-//! ([`NegotiatedOptions`]) and the file sent by a state machine ([`Transfer`]), which is told what arrived and says what to
-//! send. Which file a name leads to, and the bytes of it, are not known here.
+//! A datagram is decoded ([`ClientPacket`]), the requested name normalized ([`FileName`]), the options negotiated
+//! ([`NegotiatedOptions`]) and the file sent by a state machine ([`Transfer`]): received packets in, packets to send
+//! out. Finding the file and reading its bytes are the caller's part.
 
 mod name;
 mod options;
@@ -12,7 +12,7 @@ mod transfer;
 #[cfg(test)]
 mod lossy;
 
-pub use encode::{ErrorCode, data_head, encode_ack, encode_error, encode_oack};
+pub use encode::{ErrorCode, data_header, encode_ack, encode_error, encode_oack};
 pub use name::{FileName, FileNameError};
 pub use options::{
     DEFAULT_BLOCK, MAX_BLOCK, MAX_WINDOW, MIN_BLOCK, NegotiatedOptions, RequestedOptions,

@@ -1,38 +1,33 @@
-//! The name of a file as a client writes it, made a path below the tree that is served.
+//! Normalizing the file name of a request to a path below the served directory.
 //!
-//! Nothing is looked up. The case is kept: firmware writes names in any case, and the lookup knows that.
+//! The file is not looked up. The case is kept: firmware writes names in any case, and the lookup ignores it.
 
 use std::fmt;
 
-/// A relative path of `/`-separated segments, none of which is empty, `.` or `..`. At most 255 bytes, no control
+/// A relative path of `/`-separated segments, none of them empty, `.` or `..`. At most 255 bytes, no control
 /// characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileName(String);
 
-/// Why a name is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FileNameError {
-    /// Nothing is left of it.
     #[error("the name is empty")]
     Empty,
-    /// It is longer than any file's path should be.
-    #[error("the name is longer than {MOST} bytes")]
+    #[error("the name is longer than {MAX_LENGTH} bytes")]
     TooLong,
-    /// It would leave the tree.
-    #[error("the name climbs out of the tree")]
-    Climbs,
-    /// NUL, line breaks and their like.
+    #[error("the name leaves the served directory")]
+    Escapes,
     #[error("the name has control characters")]
     Control,
 }
 
 /// In bytes.
-const MOST: usize = 255;
+const MAX_LENGTH: usize = 255;
 
 impl FileName {
-    /// Cleans what a client wrote: `\` is `/` (Windows loaders), and a `/` in front or twice means nothing.
-    pub fn clean(raw: &str) -> Result<FileName, FileNameError> {
-        if raw.len() > MOST {
+    /// Reads the name of a request: `\` counts as `/` (Windows loaders), and leading or repeated slashes are ignored.
+    pub fn parse(raw: &str) -> Result<FileName, FileNameError> {
+        if raw.len() > MAX_LENGTH {
             return Err(FileNameError::TooLong);
         }
         if raw.contains(char::is_control) {
@@ -42,7 +37,7 @@ impl FileName {
         for segment in raw.split(['/', '\\']) {
             match segment {
                 "" | "." => {}
-                ".." => return Err(FileNameError::Climbs),
+                ".." => return Err(FileNameError::Escapes),
                 _ => {
                     if !name.is_empty() {
                         name.push('/');
@@ -57,7 +52,7 @@ impl FileName {
         Ok(FileName(name))
     }
 
-    /// The path, with the case that the client wrote.
+    /// The path, in the client's case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -82,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_cleaned_or_refused() {
+    fn names_are_normalized_or_rejected() {
         let long = "a".repeat(255);
         let too_long = "a".repeat(256);
         let cases = [
@@ -104,18 +99,18 @@ mod tests {
             ("", Err(FileNameError::Empty)),
             ("/", Err(FileNameError::Empty)),
             ("./.", Err(FileNameError::Empty)),
-            ("..", Err(FileNameError::Climbs)),
-            ("../../etc/shadow", Err(FileNameError::Climbs)),
-            (r"..\", Err(FileNameError::Climbs)),
-            (r"a\..\b", Err(FileNameError::Climbs)),
-            ("/../x", Err(FileNameError::Climbs)),
+            ("..", Err(FileNameError::Escapes)),
+            ("../../etc/shadow", Err(FileNameError::Escapes)),
+            (r"..\", Err(FileNameError::Escapes)),
+            (r"a\..\b", Err(FileNameError::Escapes)),
+            ("/../x", Err(FileNameError::Escapes)),
             ("a\0b", Err(FileNameError::Control)),
             ("a\nb", Err(FileNameError::Control)),
             ("a\u{7f}", Err(FileNameError::Control)),
             (&too_long, Err(FileNameError::TooLong)),
         ];
         for (raw, expected) in cases {
-            let name = FileName::clean(raw);
+            let name = FileName::parse(raw);
             assert_eq!(
                 name.as_ref().map(FileName::as_str),
                 expected.as_ref().copied(),
@@ -126,11 +121,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_clean_stays_below_the_tree(raw in r"([a-z./\\]|\PC){0,80}") {
-            if let Ok(name) = FileName::clean(&raw) {
+        fn a_valid_name_stays_below_the_served_directory(raw in r"([a-z./\\]|\PC){0,80}") {
+            if let Ok(name) = FileName::parse(&raw) {
                 prop_assert!(!name.as_str().starts_with('/'));
                 prop_assert!(name.as_str().split('/').all(|part| !["", ".", ".."].contains(&part)));
-                prop_assert_eq!(FileName::clean(name.as_str()), Ok(name.clone()));
+                prop_assert_eq!(FileName::parse(name.as_str()), Ok(name.clone()));
             }
         }
     }

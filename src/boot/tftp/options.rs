@@ -1,36 +1,35 @@
-//! What client and server agree on before the first block (RFC 2347).
+//! Negotiating transfer options before the first block (RFC 2347).
 //!
-//! Only what was asked and understood is acknowledged; the rest is as if it had not been asked.
+//! Only requested options that the server supports are acknowledged; the others are ignored.
 
 use tftpd::{OptionType, TransferOption};
 
-/// The size of a block where the client asks for none, in bytes (RFC 1350 section 2).
+/// The block size in bytes when the client requests none (RFC 1350 section 2).
 pub const DEFAULT_BLOCK: u16 = 512;
-/// The smallest size of a block that can be asked for, in bytes (RFC 2348).
+/// The smallest block size in bytes (RFC 2348).
 pub const MIN_BLOCK: u16 = 8;
-/// The largest size of a block that can be asked for, in bytes (RFC 2348).
+/// The largest block size in bytes (RFC 2348).
 pub const MAX_BLOCK: u16 = 65_464;
-/// The most blocks that are sent without an acknowledgement. RFC 7440 allows 65,535, which no network card of a
-/// booting machine can take in.
+/// The largest number of blocks sent without an acknowledgement. RFC 7440 allows 65,535, more than the NIC of a booting
+/// machine can buffer.
 pub const MAX_WINDOW: u16 = 64;
 
-/// The options of a request that are understood, as the client asked for them.
+/// The supported options of a request, with the client's values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestedOptions {
-    /// `blksize` (RFC 2348), from 8 on; what is larger than 65,464 counts as that.
+    /// `blksize` (RFC 2348), at least 8; larger values than 65,464 count as 65,464.
     pub block: Option<u16>,
-    /// `windowsize` (RFC 7440), from 1 on; what is larger than 65,535 counts as that.
+    /// `windowsize` (RFC 7440), at least 1; larger values than 65,535 count as 65,535.
     pub window: Option<u16>,
     /// `timeout` (RFC 2349), 1 to 255 seconds.
     pub timeout: Option<u8>,
-    /// Whether `tsize` (RFC 2349) was asked.
+    /// Whether the client requested `tsize` (RFC 2349).
     pub size: bool,
 }
 
 impl RequestedOptions {
-    /// Takes in one option with its value. What is out of range, unknown or there already changes nothing: the
-    /// first of a kind counts.
-    pub fn take(&mut self, option: OptionType, value: u64) {
+    /// Adds an option. One that is out of range or unsupported is ignored; of a repeated option the first counts.
+    pub fn add(&mut self, option: OptionType, value: u64) {
         match option {
             OptionType::BlockSize if self.block.is_none() && value >= MIN_BLOCK.into() => {
                 self.block = Some(capped(value, MAX_BLOCK));
@@ -38,19 +37,19 @@ impl RequestedOptions {
             OptionType::WindowSize if self.window.is_none() && value >= 1 => {
                 self.window = Some(capped(value, u16::MAX));
             }
-            // The server may not answer with another value (RFC 2349), so an impossible one is left out.
+            // The server must not reply with another value (RFC 2349), so one that is out of range is ignored.
             OptionType::Timeout if self.timeout.is_none() && value >= 1 => {
                 self.timeout = u8::try_from(value).ok();
             }
             OptionType::TransferSize => self.size = true,
-            // Out of range, repeated, or one of the two that no RFC has (utimeout, windowwait).
+            // Out of range, repeated, or an option without an RFC (utimeout, windowwait).
             _ => {}
         }
     }
 
-    /// Agrees to what was asked, for a file of `size` bytes and a path that carries blocks of at most `max_block`
+    /// Negotiates the options for a file of `size` bytes, on a network path that carries blocks of at most `max_block`
     /// bytes.
-    pub fn agree(&self, size: u64, max_block: u16) -> NegotiatedOptions {
+    pub fn negotiate(&self, size: u64, max_block: u16) -> NegotiatedOptions {
         let limit = max_block.clamp(MIN_BLOCK, MAX_BLOCK);
         NegotiatedOptions {
             block: self.block.map(|block| block.min(limit)),
@@ -61,26 +60,25 @@ impl RequestedOptions {
     }
 }
 
-/// The smaller of two numbers.
-fn capped(value: u64, most: u16) -> u16 {
-    u16::try_from(value).map_or(most, |value| value.min(most))
+fn capped(value: u64, max: u16) -> u16 {
+    u16::try_from(value).map_or(max, |value| value.min(max))
 }
 
-/// What is agreed on: `None` where the client did not ask, and the protocol's default holds.
+/// The negotiated options: `None` where the client requested none and the protocol's default applies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NegotiatedOptions {
-    /// The size of a block in bytes.
+    /// The block size in bytes.
     pub block: Option<u16>,
     /// How many blocks are sent for one acknowledgement.
     pub window: Option<u16>,
-    /// The longest wait before something is sent again, in seconds.
+    /// The longest wait before a retransmission, in seconds.
     pub timeout: Option<u8>,
     /// The size of the file in bytes.
     pub size: Option<u64>,
 }
 
 impl NegotiatedOptions {
-    /// The size of a block in bytes.
+    /// In bytes.
     pub fn block(&self) -> u16 {
         self.block.unwrap_or(DEFAULT_BLOCK)
     }
@@ -90,23 +88,23 @@ impl NegotiatedOptions {
         self.window.unwrap_or(1)
     }
 
-    /// The options to acknowledge; none when the first block itself is the answer.
-    pub fn options(&self) -> Vec<TransferOption> {
+    /// The options of the OACK; empty when the first block is the reply.
+    pub fn to_packet(&self) -> Vec<TransferOption> {
         let all = [
             (OptionType::BlockSize, self.block.map(u64::from)),
             (OptionType::TransferSize, self.size),
             (OptionType::Timeout, self.timeout.map(u64::from)),
             (OptionType::WindowSize, self.window.map(u64::from)),
         ];
-        let asked = all
+        let negotiated = all
             .into_iter()
             .filter_map(|(option, value)| Some((option, value?)));
-        asked
+        negotiated
             .map(|(option, value)| TransferOption { option, value })
             .collect()
     }
 
-    /// Tells whether there is something to acknowledge.
+    /// Whether an OACK is sent.
     pub fn has_options(&self) -> bool {
         *self != NegotiatedOptions::default()
     }
@@ -116,16 +114,16 @@ impl NegotiatedOptions {
 mod tests {
     use super::*;
 
-    fn asked(options: &[(OptionType, u64)]) -> RequestedOptions {
-        let mut asked = RequestedOptions::default();
+    fn requested(options: &[(OptionType, u64)]) -> RequestedOptions {
+        let mut requested = RequestedOptions::default();
         for (option, value) in options {
-            asked.take(*option, *value);
+            requested.add(*option, *value);
         }
-        asked
+        requested
     }
 
     #[test]
-    fn what_was_asked_and_understood_is_agreed_to() {
+    fn supported_options_are_negotiated() {
         use OptionType::{BlockSize, Timeout, TransferSize, UTimeout, WindowSize, WindowWait};
         type Options = &'static [(OptionType, u64)];
         let cases: [(Options, Options); 17] = [
@@ -164,24 +162,28 @@ mod tests {
             ),
         ];
         for (options, expected) in cases {
-            let agreed = asked(options).agree(70_000, 1_468);
-            let answer: Vec<_> = agreed
-                .options()
+            let negotiated = requested(options).negotiate(70_000, 1_468);
+            let oack: Vec<_> = negotiated
+                .to_packet()
                 .iter()
                 .map(|it| (it.option, it.value))
                 .collect();
-            assert_eq!(answer, expected, "{options:?}");
-            assert_eq!(agreed.has_options(), !expected.is_empty(), "{options:?}");
+            assert_eq!(oack, expected, "{options:?}");
+            assert_eq!(
+                negotiated.has_options(),
+                !expected.is_empty(),
+                "{options:?}"
+            );
         }
     }
 
     #[test]
-    fn a_path_carries_at_least_the_smallest_block() {
-        let wide = asked(&[(OptionType::BlockSize, 65_464)]);
+    fn the_smallest_block_fits_every_path() {
+        let wide = requested(&[(OptionType::BlockSize, 65_464)]);
         for (limit, block) in [(0, 8), (1_448, 1_448), (u16::MAX, 65_464)] {
-            assert_eq!(wide.agree(0, limit).block(), block);
+            assert_eq!(wide.negotiate(0, limit).block(), block);
         }
-        let plain = RequestedOptions::default().agree(0, 100);
+        let plain = RequestedOptions::default().negotiate(0, 100);
         assert_eq!((plain.block(), plain.window()), (512, 1));
     }
 }

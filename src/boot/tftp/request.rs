@@ -1,7 +1,7 @@
-//! Datagrams that reach a server (RFC 1350 section 5, RFC 2347).
+//! Decoding the packets that clients send (RFC 1350 section 5, RFC 2347).
 //!
-//! What the packet codec stumbles over is taken out before it reads: options that it cannot read, which would cost
-//! the whole request, and datagrams shorter than their kind.
+//! Options that the packet codec cannot read are removed first: it would reject the whole request. Packets shorter than
+//! their opcode requires are rejected before it reads them.
 
 use std::str::FromStr;
 
@@ -9,56 +9,50 @@ use tftpd::{Opcode, OptionType, Packet};
 
 use super::RequestedOptions;
 
-/// What a datagram says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientPacket {
-    /// RRQ: someone asks for a file.
+    /// RRQ.
     Read(ReadRequest),
-    /// WRQ: someone wants to leave a file here.
+    /// WRQ, which the server rejects.
     Write,
     /// ACK of the block with this number.
     Ack(u16),
-    /// ERROR: the client gives up. It is never answered.
+    /// ERROR: the client aborts. It gets no reply.
     Error {
-        /// The code, of RFC 1350's list or not.
+        /// May be a code that RFC 1350 does not list.
         code: u16,
-        /// What the client says, without control characters.
+        /// The client's message without control characters.
         text: String,
     },
     /// DATA or OACK, which only servers send.
     Unexpected,
 }
 
-/// A request for a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadRequest {
-    /// The name as the client wrote it.
+    /// The name as the client sent it.
     pub name: String,
-    /// The options that are understood.
-    pub asked: RequestedOptions,
+    pub options: RequestedOptions,
 }
 
-/// Why a datagram says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TftpDecodeError {
-    /// It is no TFTP: there is nothing to answer.
+    /// It gets no reply.
     #[error("not a TFTP packet")]
     Packet,
-    /// A request without a name, a mode or the zeros after them.
-    #[error("the request cannot be read")]
+    /// The name, the mode or the zero after one of them is missing.
+    #[error("the request is malformed")]
     Request,
-    /// Another mode than octet or netascii.
     #[error("the mode is neither octet nor netascii")]
     Mode,
 }
 
-/// The shortest ACK, DATA or ERROR, in bytes.
-const SHORTEST: usize = 4;
-/// The most of a client's words that are kept, in characters.
-const MOST_TEXT: usize = 200;
+/// The shortest ACK, DATA or ERROR in bytes.
+const MIN_PACKET: usize = 4;
+/// The length to which a client's error message is cut, in characters.
+const MAX_ERROR_TEXT: usize = 200;
 
 impl ClientPacket {
-    /// Decodes a datagram.
     pub fn decode(datagram: &[u8]) -> Result<ClientPacket, TftpDecodeError> {
         let [high, low, rest @ ..] = datagram else {
             return Err(TftpDecodeError::Packet);
@@ -68,7 +62,7 @@ impl ClientPacket {
             Opcode::Rrq => ReadRequest::decode(rest).map(ClientPacket::Read),
             Opcode::Wrq => Ok(ClientPacket::Write),
             Opcode::Data | Opcode::Oack => Ok(ClientPacket::Unexpected),
-            _ if datagram.len() < SHORTEST => Err(TftpDecodeError::Packet),
+            _ if datagram.len() < MIN_PACKET => Err(TftpDecodeError::Packet),
             Opcode::Error => Ok(decode_error(rest)),
             Opcode::Ack => match Packet::deserialize(datagram) {
                 Ok(Packet::Ack(block)) => Ok(ClientPacket::Ack(block)),
@@ -79,7 +73,7 @@ impl ClientPacket {
 }
 
 impl ReadRequest {
-    /// Decodes what follows the opcode.
+    /// Decodes the bytes after the opcode.
     fn decode(body: &[u8]) -> Result<ReadRequest, TftpDecodeError> {
         let Ok(Packet::Rrq {
             filename,
@@ -89,25 +83,25 @@ impl ReadRequest {
         else {
             return Err(TftpDecodeError::Request);
         };
-        // Loaders are programs, which netascii would change; so do all servers that firmware knows.
+        // netascii would change a loader's bytes, so files are sent as octets in both modes, as other servers do.
         if !["octet", "netascii"].contains(&mode.to_ascii_lowercase().as_str()) {
             return Err(TftpDecodeError::Mode);
         }
-        let mut asked = RequestedOptions::default();
+        let mut requested = RequestedOptions::default();
         for option in options {
-            asked.take(option.option, option.value);
+            requested.add(option.option, option.value);
         }
         Ok(ReadRequest {
             name: filename,
-            asked,
+            options: requested,
         })
     }
 }
 
-/// Writes the request once more with what the codec can read: the name, the mode, and those options that it knows
-/// and whose value is a number.
+/// Rebuilds the request with what the codec can read: the name, the mode, and the options that it supports and whose
+/// value is a number.
 fn readable(body: &[u8]) -> Result<Vec<u8>, TftpDecodeError> {
-    // What follows the last zero is cut off or padding.
+    // Bytes after the last zero are padding, or a value that was cut off.
     let end = body.iter().rposition(|byte| *byte == 0);
     let end = end.ok_or(TftpDecodeError::Request)?;
     let mut fields = body[..end].split(|byte| *byte == 0);
@@ -135,15 +129,15 @@ fn is_known(option: &[u8]) -> bool {
     option.is_ok_and(|option| OptionType::from_str(&option).is_ok())
 }
 
-/// Tells whether a value is one that the codec's numbers can hold.
+/// Whether the codec can parse a value as a number.
 fn is_number(value: &[u8]) -> bool {
     let digits = value.iter().all(u8::is_ascii_digit);
     let value = std::str::from_utf8(value);
     digits && value.is_ok_and(|value| value.parse::<u64>().is_ok())
 }
 
-/// Decodes what follows the opcode of an ERROR. Its text often lacks the zero, and its code is not always in the
-/// list: none of that keeps a transfer alive that the client has given up.
+/// Decodes the bytes after the opcode of an ERROR. Clients often omit the zero after the text or send an unlisted code;
+/// the transfer ends all the same.
 fn decode_error(body: &[u8]) -> ClientPacket {
     let (code, text) = body.split_first_chunk().unwrap_or((&[0, 0], &[]));
     let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -151,7 +145,7 @@ fn decode_error(body: &[u8]) -> ClientPacket {
     let plain = text.chars().filter(|c| !c.is_control());
     ClientPacket::Error {
         code: u16::from_be_bytes(*code),
-        text: plain.take(MOST_TEXT).collect(),
+        text: plain.take(MAX_ERROR_TEXT).collect(),
     }
 }
 
@@ -161,9 +155,9 @@ mod tests {
 
     use super::*;
 
-    fn read(name: &str, asked: RequestedOptions) -> Result<ClientPacket, TftpDecodeError> {
+    fn read(name: &str, options: RequestedOptions) -> Result<ClientPacket, TftpDecodeError> {
         let name = name.into();
-        Ok(ClientPacket::Read(ReadRequest { name, asked }))
+        Ok(ClientPacket::Read(ReadRequest { name, options }))
     }
 
     fn error(code: u16, text: &str) -> Result<ClientPacket, TftpDecodeError> {
@@ -198,7 +192,7 @@ mod tests {
                 b"\0\x01a\0octet\0BLKSIZE\x001024\0",
                 read("a", block(1_024)),
             ),
-            // An option that cannot be read, and one that nobody knows, leave the others as they are.
+            // A malformed or unsupported option does not affect the others.
             (
                 b"\0\x01a\0octet\0tsize\0x\0blksize\x00600\0",
                 read("a", block(600)),
@@ -248,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn other_datagrams_are_decoded() {
+    fn other_packets_are_decoded() {
         let cases: [(&[u8], Result<ClientPacket, TftpDecodeError>); 18] = [
             (b"", Err(TftpDecodeError::Packet)),
             (b"\0", Err(TftpDecodeError::Packet)),
@@ -280,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_off_datagram_is_no_panic() {
+    fn a_truncated_packet_does_not_panic() {
         let whole = b"\0\x01ipxe.efi\0octet\0tsize\x000\0blksize\x001468\0windowsize\x004\0";
         for opcode in 0..=8 {
             for length in 0..=whole.len() {
@@ -295,7 +289,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_no_panic(opcode in 0_u8..8, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        fn arbitrary_bytes_do_not_panic(opcode in 0_u8..8, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             drop(ClientPacket::decode(&bytes));
             let bytes = [&[0, opcode], &bytes[..]].concat();
             drop(ClientPacket::decode(&bytes));

@@ -1,128 +1,123 @@
-//! One file on its way to one client: what was acknowledged, what is to be sent, and when to send it again.
+//! The state of one file transfer: which blocks were acknowledged, which to send, and when to retransmit.
 //!
-//! Neither the bytes nor the client's address are known here. Blocks are counted from 1 without end; on the wire
-//! only the low 16 bits of their number are seen, so files of any size roll over.
+//! It holds neither the file's bytes nor the client's address. Blocks are counted from 1 without limit; packets carry
+//! the low 16 bits of the number, so it wraps in large files.
 
 use std::time::Duration;
 
 use super::NegotiatedOptions;
 
-/// The wait before anything is known of the client's pace. Shorter than other servers' 1 to 5 s: what is lost on a
-/// machine room's network is lost at once, and a repeated window costs less than an idle second.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// The shortest wait. A client that writes to slow memory acknowledges late now and then.
-const SHORTEST_WAIT: Duration = Duration::from_millis(100);
-/// The longest wait, where the client asked for no `timeout`.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// How often the same blocks are sent again before the client is given up: after about 13 s without a word.
-const REPEATS: u32 = 6;
-/// The same for the first answer. Whoever has acknowledged nothing may be a stranger whose address was borrowed.
-const FIRST_REPEATS: u32 = 4;
+/// The retransmission timeout before the first round-trip time is measured. Shorter than other servers' 1 to 5 s: on a
+/// local network a repeated window costs less than an idle second.
+const INITIAL_TIMEOUT: Duration = Duration::from_millis(250);
+/// The shortest timeout. A client that writes to slow memory sometimes acknowledges late.
+const MIN_TIMEOUT: Duration = Duration::from_millis(100);
+/// The longest timeout, unless the client requested a `timeout`.
+const MAX_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the same blocks are retransmitted before the transfer fails, after about 13 s without a packet from the
+/// client.
+const MAX_RETRANSMITS: u32 = 6;
+/// The same before the first acknowledgement. Until then the source address may be spoofed.
+const MAX_FIRST_RETRANSMITS: u32 = 4;
 
-/// A transfer.
 #[derive(Debug)]
 pub struct Transfer {
     block: u16,
     window: u16,
     size: u64,
-    /// Whether the client asked for the size, as those do who want nothing else.
-    asks_size: bool,
-    /// Whether the options wait for their acknowledgement.
-    greeting: bool,
-    /// Whether the client has acknowledged anything.
-    proven: bool,
-    /// The highest block that is acknowledged, with all before it.
+    /// Whether the client requested `tsize`; some request nothing else.
+    requests_size: bool,
+    /// Whether the OACK is not acknowledged yet.
+    negotiating: bool,
+    /// Whether the client has acknowledged anything, so that its address is not spoofed.
+    confirmed: bool,
+    /// The highest acknowledged block; all before it are acknowledged too.
     acked: u64,
-    /// The highest block that was sent since.
+    /// The highest block that was sent.
     sent: u64,
-    /// Whether something in flight was sent before, so that its acknowledgement may be of either.
-    repeated: bool,
-    /// Whether a repeated acknowledgement may say that the first block in flight was lost.
-    may_hurry: bool,
-    /// How often this was sent again for want of an answer.
-    repeats: u32,
-    longest_wait: Duration,
-    wait: Duration,
-    /// The smoothed time from a window to its acknowledgement.
-    pace: Option<Duration>,
+    /// Whether a block in flight was sent more than once, so that its acknowledgement may be of either.
+    retransmitted: bool,
+    /// Whether a duplicate acknowledgement triggers a retransmission: the first block in flight may be lost.
+    allows_fast_retransmit: bool,
+    /// How often the blocks in flight were retransmitted after a timeout.
+    retransmits: u32,
+    max_timeout: Duration,
+    timeout: Duration,
+    /// The smoothed round-trip time, from a window to its acknowledgement.
+    round_trip: Option<Duration>,
     sent_at: Duration,
     deadline: Duration,
 }
 
-/// What to do.
+/// What the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransferStep {
-    /// Send the options that were agreed on.
+    /// Send the OACK.
     Oack,
-    /// Send these blocks.
     Send(BlockRange),
-    /// Nothing, until something arrives or [`Transfer::deadline`] has come.
+    /// Wait for a packet or for [`Transfer::deadline`].
     Wait,
-    /// Forget the transfer.
+    /// Remove the transfer.
     End(TransferEnd),
 }
 
-/// Blocks that follow each other, by their numbers counted from 1.
+/// Consecutive blocks, by number from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockRange {
-    /// The first.
     pub first: u64,
-    /// The last, no less than the first.
+    /// Not less than `first`.
     pub last: u64,
 }
 
-/// How a transfer ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransferEnd {
     /// The last block was acknowledged.
     Completed,
-    /// The client wanted to know the size alone, or that there is such a file.
+    /// The client only checked the size, or whether the file exists.
     Probe,
-    /// It has failed.
     Failed(TransferError),
 }
 
-/// Why a transfer failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
-    /// The client has stopped answering.
-    #[error("no answer to block {block}")]
-    Silent {
-        /// The block that it did not acknowledge; 0 is the options.
+    #[error("no acknowledgement of block {block}")]
+    NoResponse {
+        /// 0 stands for the OACK.
         block: u64,
     },
-    /// The client has given up.
-    #[error("the client gave up: error {code} `{text}`")]
-    Client {
-        /// The code of its ERROR.
+    #[error("the client aborted: error {code} `{text}`")]
+    Aborted {
+        /// The code and text of its ERROR.
         code: u16,
-        /// What it said.
         text: String,
     },
 }
 
 impl Transfer {
-    /// Begins to send a file of `size` bytes. Times are since any moment, the same in every call.
-    pub fn begin(agreed: &NegotiatedOptions, size: u64, now: Duration) -> (Transfer, TransferStep) {
-        let longest_wait = agreed
+    /// Starts the transfer of a file of `size` bytes. `now` counts from a fixed point in time, the same in every call.
+    pub fn start(
+        options: &NegotiatedOptions,
+        size: u64,
+        now: Duration,
+    ) -> (Transfer, TransferStep) {
+        let max_timeout = options
             .timeout
             .map(|seconds| Duration::from_secs(seconds.into()));
-        let longest_wait = longest_wait.unwrap_or(LONGEST_WAIT);
         let mut transfer = Transfer {
-            block: agreed.block(),
-            window: agreed.window(),
+            block: options.block(),
+            window: options.window(),
             size,
-            asks_size: agreed.size.is_some(),
-            greeting: agreed.has_options(),
-            proven: false,
+            requests_size: options.size.is_some(),
+            negotiating: options.has_options(),
+            confirmed: false,
             acked: 0,
             sent: 0,
-            repeated: false,
-            may_hurry: false,
-            repeats: 0,
-            longest_wait,
-            wait: FIRST_WAIT,
-            pace: None,
+            retransmitted: false,
+            allows_fast_retransmit: false,
+            retransmits: 0,
+            max_timeout: max_timeout.unwrap_or(MAX_TIMEOUT),
+            timeout: INITIAL_TIMEOUT,
+            round_trip: None,
             sent_at: now,
             deadline: now,
         };
@@ -130,101 +125,105 @@ impl Transfer {
         (transfer, step)
     }
 
-    /// Takes in an ACK of the block whose number ends in `number`.
+    /// Handles an ACK of the block whose low 16 bits are `number`.
     pub fn on_ack(&mut self, number: u16, now: Duration) -> TransferStep {
-        // How far it is from what was acknowledged last; the window is far smaller than what rolls over.
+        // The distance to the last acknowledged block. The window is far smaller than 65,536, so this is unambiguous.
         let ahead = u64::from(number.wrapping_sub(low(self.acked)));
         if ahead > self.sent - self.acked {
             return TransferStep::Wait;
         }
-        if self.greeting {
-            return self.on_greeted(now);
+        if self.negotiating {
+            return self.on_oack_acknowledged(now);
         }
         if ahead == 0 {
-            return self.on_repeated_ack(now);
+            return self.on_duplicate_ack(now);
         }
         self.acked += ahead;
-        self.proven = true;
+        self.confirmed = true;
         if self.acked == self.last() {
             return TransferStep::End(TransferEnd::Completed);
         }
-        self.learn_pace(now);
-        // Blocks that the client had no use for are sent anew from the gap on (RFC 7440 section 4). One that was
-        // sent twice a moment ago may make it complain of what is on its way already.
+        self.measure_round_trip(now);
+        // After a gap, blocks are sent again from the gap on (RFC 7440 section 4). After a retransmission the client may
+        // report a gap for blocks that are already on their way.
         let gap = self.acked < self.sent;
-        if gap && self.repeated && self.is_early(now) {
-            self.repeats = 0;
+        if gap && self.retransmitted && self.is_early(now) {
+            self.retransmits = 0;
             return self.extend(now);
         }
-        self.may_hurry = !gap && !self.repeated;
-        self.repeated = gap;
-        self.repeats = 0;
+        self.allows_fast_retransmit = !gap && !self.retransmitted;
+        self.retransmitted = gap;
+        self.retransmits = 0;
         self.send(now)
     }
 
-    /// Takes in that the client has asked for the same once more, before it acknowledged anything.
+    /// Handles a repeated request, which the client sends until it receives a reply.
     pub fn on_repeated_request(&mut self, now: Duration) -> TransferStep {
-        if self.proven {
+        if self.confirmed {
             return TransferStep::Wait;
         }
         self.send(now)
     }
 
-    /// Takes in an ERROR.
+    /// Handles an ERROR.
     pub fn on_error(&mut self, code: u16, text: String) -> TransferStep {
         let is_probe = match code {
-            // The options are not to its liking (RFC 2347), or it has seen what it wanted (UEFI's firmware).
+            // The client rejects the options (RFC 2347), or only needed the size (UEFI firmware).
             8 => true,
-            // PXE ROMs say "TFTP Aborted" with code 0 once they know the size.
-            0 => self.asks_size,
+            // PXE ROMs send "TFTP Aborted" with code 0 after they received the size.
+            0 => self.requests_size,
             _ => false,
         };
         if is_probe && self.acked == 0 {
             return TransferStep::End(TransferEnd::Probe);
         }
-        TransferStep::End(TransferEnd::Failed(TransferError::Client { code, text }))
+        TransferStep::End(TransferEnd::Failed(TransferError::Aborted { code, text }))
     }
 
-    /// Takes in that time has passed.
+    /// Handles the passing of time.
     pub fn on_timeout(&mut self, now: Duration) -> TransferStep {
         if now < self.deadline {
             return TransferStep::Wait;
         }
-        let most = if self.proven { REPEATS } else { FIRST_REPEATS };
-        if self.repeats == most {
-            let block = if self.greeting { 0 } else { self.acked + 1 };
-            return TransferStep::End(TransferEnd::Failed(TransferError::Silent { block }));
+        let max = if self.confirmed {
+            MAX_RETRANSMITS
+        } else {
+            MAX_FIRST_RETRANSMITS
+        };
+        if self.retransmits == max {
+            let block = if self.negotiating { 0 } else { self.acked + 1 };
+            return TransferStep::End(TransferEnd::Failed(TransferError::NoResponse { block }));
         }
-        self.repeats += 1;
-        self.repeated = true;
-        self.may_hurry = false;
+        self.retransmits += 1;
+        self.retransmitted = true;
+        self.allows_fast_retransmit = false;
         self.send(now)
     }
 
-    /// When [`Transfer::on_timeout`] is due.
+    /// When [`Transfer::on_timeout`] is to be called.
     pub fn deadline(&self) -> Duration {
         self.deadline
     }
 
-    /// Tells whether the client has acknowledged anything, and so is who it says it is.
-    pub fn is_proven(&self) -> bool {
-        self.proven
+    /// Whether the client has acknowledged anything, so that its address is not spoofed.
+    pub fn is_confirmed(&self) -> bool {
+        self.confirmed
     }
 
-    /// How many bytes the client is known to have.
+    /// How many bytes the client has acknowledged.
     pub fn delivered(&self) -> u64 {
         self.acked.saturating_mul(self.block.into()).min(self.size)
     }
 
-    /// Where a block begins in the file, and how many bytes it has. The last block has fewer than the others, and
-    /// maybe none: so the client knows that it is the last.
-    pub fn place(&self, block: u64) -> (u64, u16) {
+    /// The offset of a block in the file, and its length. The last block is shorter than the others and may be empty:
+    /// that marks the end of the file.
+    pub fn position(&self, block: u64) -> (u64, u16) {
         let start = (block - 1) * u64::from(self.block);
         let left = u16::try_from(self.size.saturating_sub(start)).unwrap_or(u16::MAX);
         (start, left.min(self.block))
     }
 
-    /// The size of a block in bytes.
+    /// The block size in bytes.
     pub fn block(&self) -> u16 {
         self.block
     }
@@ -233,38 +232,38 @@ impl Transfer {
         self.size / u64::from(self.block) + 1
     }
 
-    /// The options are acknowledged by an ACK of block 0.
-    fn on_greeted(&mut self, now: Duration) -> TransferStep {
-        self.learn_pace(now);
-        self.greeting = false;
-        self.proven = true;
-        self.repeats = 0;
-        self.may_hurry = !self.repeated;
-        self.repeated = false;
+    /// The client acknowledges the OACK with an ACK of block 0.
+    fn on_oack_acknowledged(&mut self, now: Duration) -> TransferStep {
+        self.measure_round_trip(now);
+        self.negotiating = false;
+        self.confirmed = true;
+        self.retransmits = 0;
+        self.allows_fast_retransmit = !self.retransmitted;
+        self.retransmitted = false;
         self.send(now)
     }
 
-    /// A duplicate acknowledgement must not trigger a resend, or every block would be sent twice from then on (the
-    /// "sorcerer's apprentice", RFC 1123 section 4.2.3.1). In a window it may also say that the first block was
-    /// lost. So it is heeded once, not before the window can have arrived, and only when nothing was sent twice in
-    /// this window or the one before: the duplicates that a resend brings forth find no ear.
-    fn on_repeated_ack(&mut self, now: Duration) -> TransferStep {
-        if self.window == 1 || !self.may_hurry || self.is_early(now) {
+    /// A duplicate acknowledgement must not trigger a retransmission, or every block would be sent twice from then on
+    /// (the "sorcerer's apprentice", RFC 1123 section 4.2.3.1). With a window it may also report that the first block
+    /// was lost. So it triggers one retransmission, not before the window can have arrived, and only if nothing was
+    /// sent twice in this window or the one before: duplicates that a retransmission causes are ignored.
+    fn on_duplicate_ack(&mut self, now: Duration) -> TransferStep {
+        if self.window == 1 || !self.allows_fast_retransmit || self.is_early(now) {
             return TransferStep::Wait;
         }
-        self.may_hurry = false;
-        self.repeated = true;
+        self.allows_fast_retransmit = false;
+        self.retransmitted = true;
         self.send(now)
     }
 
-    /// Whether what was sent last cannot have been answered yet.
+    /// Whether the last packets cannot have been acknowledged yet.
     fn is_early(&self, now: Duration) -> bool {
-        now < self.sent_at + self.pace.unwrap_or_default() / 2
+        now < self.sent_at + self.round_trip.unwrap_or_default() / 2
     }
 
-    /// Sends what fits the window beyond what is on its way.
+    /// Sends the blocks that fit the window after those in flight.
     fn extend(&mut self, now: Duration) -> TransferStep {
-        self.deadline = now + self.wait();
+        self.deadline = now + self.next_timeout();
         let first = self.sent + 1;
         let last = (self.acked + u64::from(self.window)).min(self.last());
         if first > last {
@@ -274,11 +273,11 @@ impl Transfer {
         TransferStep::Send(BlockRange { first, last })
     }
 
-    /// Sends what is not acknowledged, as much as fits the window.
+    /// Sends the blocks of the window that are not acknowledged.
     fn send(&mut self, now: Duration) -> TransferStep {
         self.sent_at = now;
-        self.deadline = now + self.wait();
-        if self.greeting {
+        self.deadline = now + self.next_timeout();
+        if self.negotiating {
             return TransferStep::Oack;
         }
         let first = self.acked + 1;
@@ -287,31 +286,34 @@ impl Transfer {
         TransferStep::Send(BlockRange { first, last })
     }
 
-    /// The first wait follows the client's pace; then it has time to erase its flash or to come back to the network.
-    fn wait(&self) -> Duration {
-        let wait = match self.repeats {
-            0 => self.wait,
-            repeats => self.wait.max(FIRST_WAIT * (1 << repeats)),
+    /// The first timeout follows the round-trip time. Later ones leave the client time to erase flash memory or to
+    /// reconnect.
+    fn next_timeout(&self) -> Duration {
+        let timeout = match self.retransmits {
+            0 => self.timeout,
+            count => self.timeout.max(INITIAL_TIMEOUT * (1 << count)),
         };
-        wait.min(self.longest_wait)
+        timeout.min(self.max_timeout)
     }
 
-    /// What was sent twice tells nothing of the pace (Karn's algorithm): if it was slow, it is given more time.
-    fn learn_pace(&mut self, now: Duration) {
-        if self.repeats > 0 {
-            self.wait = (self.wait * 2).min(self.longest_wait);
+    /// The round-trip time of a retransmitted block is ambiguous and not measured (Karn's algorithm). After a
+    /// retransmission the timeout doubles.
+    fn measure_round_trip(&mut self, now: Duration) {
+        if self.retransmits > 0 {
+            self.timeout = (self.timeout * 2).min(self.max_timeout);
         }
-        if self.repeated {
+        if self.retransmitted {
             return;
         }
         let took = now.saturating_sub(self.sent_at);
-        let pace = self.pace.map_or(took, |pace| (pace * 7 + took) / 8);
-        self.pace = Some(pace);
-        self.wait = (pace * 4).clamp(SHORTEST_WAIT, LONGEST_WAIT);
+        let smoothed = |average: Duration| (average * 7 + took) / 8;
+        let round_trip = self.round_trip.map_or(took, smoothed);
+        self.round_trip = Some(round_trip);
+        self.timeout = (round_trip * 4).clamp(MIN_TIMEOUT, MAX_TIMEOUT);
     }
 }
 
-/// The number of a block on the wire.
+/// The number of a block in packets: its low 16 bits.
 fn low(block: u64) -> u16 {
     let [.., high, low] = block.to_be_bytes();
     u16::from_be_bytes([high, low])
@@ -323,7 +325,7 @@ mod tests {
 
     const START: Duration = Duration::from_secs(1_000);
 
-    fn agreed(block: u16, window: u16) -> NegotiatedOptions {
+    fn options(block: u16, window: u16) -> NegotiatedOptions {
         NegotiatedOptions {
             block: Some(block),
             window: Some(window),
@@ -335,9 +337,9 @@ mod tests {
         TransferStep::Send(BlockRange { first, last })
     }
 
-    /// One that has its options acknowledged and its first window in flight.
-    fn begun(agreed: &NegotiatedOptions, size: u64) -> Transfer {
-        let (mut transfer, step) = Transfer::begin(agreed, size, START);
+    /// A transfer with its OACK acknowledged and its first window in flight.
+    fn started(options: &NegotiatedOptions, size: u64) -> Transfer {
+        let (mut transfer, step) = Transfer::start(options, size, START);
         assert_eq!(step, TransferStep::Oack);
         assert_eq!(transfer.on_ack(1, START), TransferStep::Wait);
         assert!(matches!(transfer.on_ack(0, START), TransferStep::Send(_)));
@@ -345,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn without_options_the_first_block_is_the_answer() {
+    fn without_options_the_first_block_is_the_reply() {
         let cases = [
             (0, vec![(0, 0)]),
             (1, vec![(0, 1)]),
@@ -353,13 +355,13 @@ mod tests {
             (512, vec![(0, 512), (512, 0)]),
             (1_025, vec![(0, 512), (512, 512), (1_024, 1)]),
         ];
-        for (size, places) in cases {
+        for (size, positions) in cases {
             let (mut transfer, mut step) =
-                Transfer::begin(&NegotiatedOptions::default(), size, START);
-            for (number, place) in (1..).zip(&places) {
+                Transfer::start(&NegotiatedOptions::default(), size, START);
+            for (number, position) in (1..).zip(&positions) {
                 let block = u64::from(number);
                 assert_eq!(step, send(block, block), "{size}");
-                assert_eq!(transfer.place(block), *place, "{size}");
+                assert_eq!(transfer.position(block), *position, "{size}");
                 step = transfer.on_ack(number, START);
             }
             assert_eq!(step, TransferStep::End(TransferEnd::Completed), "{size}");
@@ -368,24 +370,24 @@ mod tests {
     }
 
     #[test]
-    fn a_window_goes_on_after_the_block_that_is_acknowledged() {
+    fn the_window_continues_after_the_acknowledged_block() {
         // 100 blocks and an empty one.
-        let mut transfer = begun(&agreed(8, 4), 800);
+        let mut transfer = started(&options(8, 4), 800);
         let steps = [
             (4, send(5, 8)),
-            // The client lacks block 7, and says so for every block after it.
+            // Block 7 was lost; the client acknowledges block 6 for every block after it.
             (6, send(7, 10)),
             (6, TransferStep::Wait),
             (6, TransferStep::Wait),
-            // What is not in flight, or no longer.
+            // Blocks that are not in flight, or no longer.
             (11, TransferStep::Wait),
             (5, TransferStep::Wait),
             (65_535, TransferStep::Wait),
             (10, send(11, 14)),
-            // Repeats that the resend brought forth.
+            // Duplicates that the retransmission caused.
             (10, TransferStep::Wait),
             (14, send(15, 18)),
-            // A window without a repeat has passed: block 15 was lost.
+            // After a window without a retransmission: block 15 was lost.
             (14, send(15, 18)),
             (14, TransferStep::Wait),
             (18, send(19, 22)),
@@ -397,8 +399,8 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_acknowledgement_of_single_blocks_is_never_heeded() {
-        let mut transfer = begun(&agreed(8, 1), 800);
+    fn a_duplicate_acknowledgement_of_single_blocks_is_ignored() {
+        let mut transfer = started(&options(8, 1), 800);
         for number in 0..50 {
             assert_eq!(transfer.on_ack(number, START), TransferStep::Wait);
             assert_ne!(transfer.on_ack(number + 1, START), TransferStep::Wait);
@@ -407,11 +409,11 @@ mod tests {
     }
 
     #[test]
-    fn numbers_roll_over() {
-        // Four times 65,536 blocks, of a file that nobody has.
+    fn block_numbers_wrap() {
+        // Four times 65,536 blocks.
         for (block, window) in [(8, 64), (1_468, 7), (65_464, 1)] {
             let size = 4 * 65_536 * u64::from(block);
-            let mut transfer = begun(&agreed(block, window), size);
+            let mut transfer = started(&options(block, window), size);
             let mut in_flight = u64::from(window);
             loop {
                 let step = transfer.on_ack(low(in_flight), START);
@@ -423,74 +425,74 @@ mod tests {
                 in_flight = blocks.last;
             }
             assert_eq!(in_flight, 4 * 65_536 + 1);
-            assert_eq!(transfer.place(in_flight), (size, 0));
+            assert_eq!(transfer.position(in_flight), (size, 0));
             assert_eq!(transfer.delivered(), size);
         }
     }
 
     #[test]
-    fn the_largest_file_is_no_overflow() {
-        let mut transfer = begun(&agreed(8, 64), u64::MAX);
+    fn the_largest_file_does_not_overflow() {
+        let mut transfer = started(&options(8, 64), u64::MAX);
         assert_eq!(transfer.on_ack(64, START), send(65, 128));
-        assert_eq!(transfer.place(u64::MAX / 8 + 1), (u64::MAX - 7, 7));
+        assert_eq!(transfer.position(u64::MAX / 8 + 1), (u64::MAX - 7, 7));
     }
 
-    /// When it sends again, in milliseconds, and what it says at the end.
-    fn waits(mut transfer: Transfer) -> (Vec<u128>, TransferStep) {
-        let (mut now, mut waits) = (START, Vec::new());
+    /// The timeouts in milliseconds, and the last step.
+    fn timeouts(mut transfer: Transfer) -> (Vec<u128>, TransferStep) {
+        let (mut now, mut timeouts) = (START, Vec::new());
         loop {
             let early = transfer.deadline() - Duration::from_millis(1);
             assert_eq!(transfer.on_timeout(early), TransferStep::Wait);
-            waits.push((transfer.deadline() - now).as_millis());
+            timeouts.push((transfer.deadline() - now).as_millis());
             now = transfer.deadline();
             let step = transfer.on_timeout(now);
             if matches!(step, TransferStep::End(_)) {
-                return (waits, step);
+                return (timeouts, step);
             }
         }
     }
 
     #[test]
-    fn a_silent_client_is_given_up() {
+    fn a_transfer_without_acknowledgements_fails() {
         let silent =
-            |block| TransferStep::End(TransferEnd::Failed(TransferError::Silent { block }));
+            |block| TransferStep::End(TransferEnd::Failed(TransferError::NoResponse { block }));
         let one_second = NegotiatedOptions {
             timeout: Some(1),
-            ..agreed(8, 4)
+            ..options(8, 4)
         };
         let cases = [
-            // A stranger gets five datagrams in all.
+            // An unconfirmed client gets five datagrams in all.
             (
-                Transfer::begin(&NegotiatedOptions::default(), 9, START).0,
+                Transfer::start(&NegotiatedOptions::default(), 9, START).0,
                 vec![250, 500, 1_000, 2_000, 4_000],
                 silent(1),
             ),
             (
-                Transfer::begin(&agreed(8, 4), 9, START).0,
+                Transfer::start(&options(8, 4), 9, START).0,
                 vec![250, 500, 1_000, 2_000, 4_000],
                 silent(0),
             ),
             (
-                begun(&agreed(8, 4), 800),
+                started(&options(8, 4), 800),
                 vec![100, 500, 1_000, 2_000, 4_000, 5_000, 5_000],
                 silent(1),
             ),
             (
-                begun(&one_second, 800),
+                started(&one_second, 800),
                 vec![100, 500, 1_000, 1_000, 1_000, 1_000, 1_000],
                 silent(1),
             ),
         ];
         for (transfer, times, end) in cases {
-            assert_eq!(waits(transfer), (times, end));
+            assert_eq!(timeouts(transfer), (times, end));
         }
     }
 
     #[test]
-    fn repeats_are_counted_for_each_block() {
-        let mut transfer = begun(&agreed(8, 1), 800);
+    fn retransmissions_are_counted_for_each_block() {
+        let mut transfer = started(&options(8, 1), 800);
         for number in 1..=50 {
-            for _ in 0..REPEATS {
+            for _ in 0..MAX_RETRANSMITS {
                 let now = transfer.deadline();
                 assert_eq!(transfer.on_timeout(now), send(number.into(), number.into()));
             }
@@ -503,65 +505,65 @@ mod tests {
 
     #[test]
     fn a_slow_client_gets_more_time() {
-        let mut transfer = begun(&agreed(8, 1), 8_000);
+        let mut transfer = started(&options(8, 1), 8_000);
         let took = Duration::from_millis(700);
-        let (mut now, mut repeats) = (START, Vec::new());
+        let (mut now, mut counts) = (START, Vec::new());
         for number in 1..20 {
-            let mut repeated = 0;
+            let mut count = 0;
             while transfer.deadline() < now + took {
                 transfer.on_timeout(transfer.deadline());
-                repeated += 1;
+                count += 1;
             }
             now += took;
             transfer.on_ack(number, now);
-            repeats.push(repeated);
+            counts.push(count);
         }
-        // It is learnt from the second answer on, and known after the first seven.
-        assert!(repeats[..7].iter().sum::<i32>() <= 7, "{repeats:?}");
-        assert_eq!(repeats[7..], [0; 12]);
+        // The timeout grows from the second acknowledgement on and fits after seven.
+        assert!(counts[..7].iter().sum::<i32>() <= 7, "{counts:?}");
+        assert_eq!(counts[7..], [0; 12]);
     }
 
     #[test]
-    fn giving_up_before_the_first_block_is_a_probe() {
+    fn an_abort_before_the_first_block_is_a_probe() {
         let client = |code| {
-            TransferEnd::Failed(TransferError::Client {
+            TransferEnd::Failed(TransferError::Aborted {
                 code,
                 text: "no".into(),
             })
         };
         let probing = NegotiatedOptions {
             size: Some(800),
-            ..agreed(8, 4)
+            ..options(8, 4)
         };
         let cases = [
             (&probing, 8, false, TransferEnd::Probe),
             (&probing, 0, false, TransferEnd::Probe),
             (&probing, 3, false, client(3)),
             (&probing, 8, true, client(8)),
-            (&agreed(8, 4), 8, false, TransferEnd::Probe),
-            (&agreed(8, 4), 0, false, client(0)),
+            (&options(8, 4), 8, false, TransferEnd::Probe),
+            (&options(8, 4), 0, false, client(0)),
         ];
-        for (agreed, code, has_data, ending) in cases {
-            let (mut transfer, _) = Transfer::begin(agreed, 800, START);
+        for (options, code, has_data, end) in cases {
+            let (mut transfer, _) = Transfer::start(options, 800, START);
             if has_data {
                 transfer.on_ack(0, START);
                 transfer.on_ack(4, START);
             }
             assert_eq!(
                 transfer.on_error(code, "no".into()),
-                TransferStep::End(ending),
+                TransferStep::End(end),
                 "{code}"
             );
         }
     }
 
     #[test]
-    fn a_repeated_request_is_answered_until_the_client_has_answered() {
-        let (mut transfer, _) = Transfer::begin(&agreed(8, 4), 800, START);
+    fn a_repeated_request_gets_a_reply_until_the_first_acknowledgement() {
+        let (mut transfer, _) = Transfer::start(&options(8, 4), 800, START);
         assert_eq!(transfer.on_repeated_request(START), TransferStep::Oack);
-        assert!(!transfer.is_proven());
+        assert!(!transfer.is_confirmed());
         transfer.on_ack(0, START);
-        assert!(transfer.is_proven());
+        assert!(transfer.is_confirmed());
         assert_eq!(transfer.on_repeated_request(START), TransferStep::Wait);
     }
 }

@@ -32,7 +32,7 @@ use crate::{
     net::{
         dhcp::{PXE_PORT, SERVER_PORT},
         interfaces,
-        ports::{Protocol, held, try_bind},
+        ports::{Protocol, bound_sockets, try_bind},
     },
     serve::{self, Loaded},
     site,
@@ -280,12 +280,9 @@ fn port_reports(config: &ServerConfig, server: &ServerProcess) -> Result<Vec<Por
     list.extend(machines.map(|address| (PortUse::Machines, Protocol::Tcp, address)));
     list.push((PortUse::Operators, Protocol::Tcp, wanted.operators));
     let port = |(needed_for, protocol, address): (PortUse, Protocol, SocketAddr)| {
-        let held = held(protocol, address.port()).map_err(|error| error.to_string());
+        let held = bound_sockets(protocol, address.port()).map_err(|error| error.to_string());
         let is_ours = |pid: u32| Some(pid) == server.pid;
-        let ours = held
-            .iter()
-            .flatten()
-            .filter_map(|held| held.holder.as_ref());
+        let ours = held.iter().flatten().filter_map(|held| held.owner.as_ref());
         let is_shared = matches!(needed_for, PortUse::Dhcp | PortUse::Pxe);
         let bind_result = match ours.map(|holder| holder.pid).any(is_ours) {
             true => None,

@@ -54,7 +54,7 @@ impl NetworksReport {
 
     fn is_chosen(&self, interface: &Interface) -> bool {
         let chosen = self.chosen.as_ref();
-        chosen.is_none_or(|list| list.iter().any(|text| interface.is_called(text)))
+        chosen.is_none_or(|list| list.iter().any(|text| interface.matches(text)))
     }
 
     /// Whether a network has `dhcp` on.
@@ -223,7 +223,7 @@ fn unknown_interfaces(report: &NetworksReport, interfaces: &[Interface]) -> Vec<
         .map(|interface| interface.name.clone())
         .collect();
     let chosen = report.chosen.iter().flatten();
-    let without = chosen.filter(|text| !interfaces.iter().any(|one| one.is_called(text)));
+    let without = chosen.filter(|text| !interfaces.iter().any(|one| one.matches(text)));
     without
         .map(|text| {
             DoctorFinding::error(format!(

@@ -104,7 +104,7 @@ impl PortReport {
     /// A program other than this site's server that uses the port.
     fn other(&self, server: &ServerProcess) -> Option<&PortOwner> {
         let held = self.held.as_ref().ok()?;
-        let mut programs_on = held.iter().filter_map(|held| held.holder.as_ref());
+        let mut programs_on = held.iter().filter_map(|held| held.owner.as_ref());
         programs_on.find(|holder| Some(holder.pid) != server.pid)
     }
 
@@ -112,7 +112,7 @@ impl PortReport {
         let held = self.held.as_deref().unwrap_or_default();
         let mut pids = held
             .iter()
-            .filter_map(|held| held.holder.as_ref())
+            .filter_map(|held| held.owner.as_ref())
             .map(|holder| holder.pid);
         pids.any(|pid| Some(pid) == server.pid)
     }
@@ -281,7 +281,7 @@ pub(super) fn programs_on(ports: &[PortReport], needed_for: PortUse) -> Vec<&Por
         .filter(|port| port.needed_for == needed_for)
         .filter_map(|port| port.held.as_ref().ok());
     held.flatten()
-        .filter_map(|held| held.holder.as_ref())
+        .filter_map(|held| held.owner.as_ref())
         .collect()
 }
 

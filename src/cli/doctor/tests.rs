@@ -47,7 +47,10 @@ fn holder(name: &str, pid: u32, unit: Option<&str>) -> PortOwner {
 
 fn held(holder: Option<PortOwner>) -> Vec<BoundSocket> {
     let address = Ipv4Addr::UNSPECIFIED.into();
-    vec![BoundSocket { address, holder }]
+    vec![BoundSocket {
+        address,
+        owner: holder,
+    }]
 }
 
 fn port(

@@ -114,7 +114,7 @@ impl Transaction<'_> {
             mboot: path.as_deref(),
             ..LoaderPreference::default()
         };
-        let cannot_wait = preference.starts_mboot(ask.query.client).is_some();
+        let cannot_wait = preference.mboot_path(ask.query.client).is_some();
         if let Some(id) = asker.id
             && (cannot_wait || self.local_boot(id, node) == LocalBoot::Silent)
             && self.boots_by_silence(id, ask, cannot_wait)

@@ -205,7 +205,7 @@ impl Diagnosis {
                 seconds: 90,
             },
             Diagnosis::NoLoader {
-                reason: "snponly.efi is not there: apt-get install ipxe".into(),
+                reason: "snponly.efi is missing: apt-get install ipxe".into(),
             },
             Diagnosis::NotDeclared {
                 unseen: "db1".into(),

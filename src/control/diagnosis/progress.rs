@@ -264,7 +264,7 @@ impl BootProgress {
         self.go(Reached::Loaded(file.clone()), now);
         let (program, arch) = (program?, self.arch?);
         let firmware = arch.to_string();
-        let wrong = (!program.fits(arch)).then_some(Diagnosis::WrongLoader {
+        let wrong = (!program.runs_on(arch)).then_some(Diagnosis::WrongLoader {
             file,
             program,
             firmware,

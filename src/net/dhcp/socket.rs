@@ -13,70 +13,65 @@ use nix::sys::socket::{
 use socket2::{Domain, Protocol, Type};
 use tokio::{io::Interest, net::UdpSocket};
 
-/// What the kernel keeps for us while we are busy, in bytes: more would only be answered too late.
-const QUEUE: usize = 1 << 20;
+/// The receive buffer in bytes. With a larger one, replies would come too late.
+const RECEIVE_BUFFER: usize = 1 << 20;
 
-/// A socket.
 #[derive(Debug)]
 pub struct DhcpSocket(UdpSocket);
 
-/// A datagram that has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceivedDatagram {
-    /// Its length in bytes.
+    /// In bytes.
     pub length: usize,
-    /// Who sent it.
     pub from: SocketAddrV4,
-    /// The interface's number.
+    /// The index of the interface on which it received.
     pub interface: u32,
-    /// The address that it was sent to.
+    /// Its destination address.
     pub to: Ipv4Addr,
-    /// Our address on that interface, as the kernel has it.
+    /// This host's address on that interface.
     pub local: Ipv4Addr,
 }
 
 impl DhcpSocket {
-    /// Opens the port on all interfaces. Others may have it too, if they say so: a second server on this host
-    /// hears broadcasts as well.
+    /// Opens the port on all interfaces, with SO_REUSEADDR: a second DHCP server on this host receives broadcasts too.
     pub fn open(port: u16) -> io::Result<DhcpSocket> {
         let socket = socket2::Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_reuse_address(true)?;
         socket.set_broadcast(true)?;
         socket.set_nonblocking(true)?;
-        if setsockopt(&socket, sockopt::RcvBufForce, &QUEUE).is_err() {
-            // The kernel's own limit holds for whoever has no CAP_NET_ADMIN: that is a quarter.
-            socket.set_recv_buffer_size(QUEUE)?;
+        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+            // Without CAP_NET_ADMIN the kernel limits the buffer (`net.core.rmem_max`), by default to a fifth of this.
+            socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         }
         setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
         UdpSocket::from_std(socket.into()).map(DhcpSocket)
     }
 
-    /// Waits for a datagram.
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<ReceivedDatagram> {
         self.0
             .async_io(Interest::READABLE, || receive(&self.0, buffer))
             .await
     }
 
-    /// Waits until there may be a datagram.
+    /// Waits until a datagram may be available.
     pub async fn readable(&self) -> io::Result<()> {
         self.0.readable().await
     }
 
-    /// Takes a datagram that has arrived already, if there is one.
+    /// Receives a datagram if one is available.
     pub fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Option<ReceivedDatagram>> {
         match self
             .0
             .try_io(Interest::READABLE, || receive(&self.0, buffer))
         {
-            Ok(arrived) => Ok(Some(arrived)),
+            Ok(received) => Ok(Some(received)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Sends a datagram from an address of ours; `interface` is needed where the route does not say it.
+    /// Sends a datagram from one of this host's addresses; `interface` is needed when the route does not determine it.
     pub fn send(
         &self,
         bytes: &[u8],
@@ -93,7 +88,7 @@ impl DhcpSocket {
         };
         let socket = self.0.as_raw_fd();
         let to = SockaddrIn::from(to);
-        // A full queue of the card is a lost datagram, as any other: the client asks again.
+        // When the NIC's queue is full, the datagram is lost and the client repeats its message.
         sendmsg(
             socket,
             &[IoSlice::new(bytes)],
@@ -115,7 +110,7 @@ fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<ReceivedDatagram
         MsgFlags::MSG_DONTWAIT,
     )?;
     let from = message.address.map(SocketAddrV4::from);
-    let mut arrived = ReceivedDatagram {
+    let mut received = ReceivedDatagram {
         length: message.bytes,
         from: from.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
         interface: 0,
@@ -125,10 +120,10 @@ fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<ReceivedDatagram
     for control in message.cmsgs()? {
         if let ControlMessageOwned::Ipv4PacketInfo(info) = control {
             let ip = |address: libc::in_addr| Ipv4Addr::from_bits(u32::from_be(address.s_addr));
-            arrived.interface = info.ipi_ifindex as u32;
-            arrived.to = ip(info.ipi_addr);
-            arrived.local = ip(info.ipi_spec_dst);
+            received.interface = info.ipi_ifindex as u32;
+            received.to = ip(info.ipi_addr);
+            received.local = ip(info.ipi_spec_dst);
         }
     }
-    Ok(arrived)
+    Ok(received)
 }

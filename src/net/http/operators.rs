@@ -79,21 +79,21 @@ struct EmptyBody {}
 /// The body of `hold`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Hold {
+struct HoldBody {
     reason: Option<String>,
 }
 
 /// The body of `mark`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Mark {
+struct MarkBody {
     state: String,
 }
 
 /// The body of `forget`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Forget {
+struct ForgetBody {
     #[serde(default)]
     wipe_allowed: bool,
 }
@@ -170,13 +170,14 @@ impl NodeCommand {
                 parse(body).map(|EmptyBody {}| OperatorCommand::Release(node))?
             }
             NodeCommand::Hold => {
-                parse(body).map(|Hold { reason }| OperatorCommand::Hold { node, reason })?
+                parse(body).map(|HoldBody { reason }| OperatorCommand::Hold { node, reason })?
             }
             NodeCommand::Mark => {
-                parse(body).map(|Mark { state }| OperatorCommand::Mark { node, state })?
+                parse(body).map(|MarkBody { state }| OperatorCommand::Mark { node, state })?
             }
-            NodeCommand::Forget => parse(body)
-                .map(|Forget { wipe_allowed }| OperatorCommand::Forget { node, wipe_allowed })?,
+            NodeCommand::Forget => parse(body).map(|ForgetBody { wipe_allowed }| {
+                OperatorCommand::Forget { node, wipe_allowed }
+            })?,
         })
     }
 }

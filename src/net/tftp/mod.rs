@@ -1,4 +1,4 @@
-//! TFTP's socket: one port for requests and transfers, so that firewalls, NAT and containers need to know one.
+//! The TFTP server: one port for requests and transfers, so that firewalls, NAT and containers need one rule.
 
 mod socket;
 mod transfers;
@@ -19,96 +19,85 @@ use crate::disk::repo::Blob;
 /// The server's port (RFC 1350 section 4).
 pub const PORT: u16 = 69;
 
-/// What stands behind the socket.
+/// The files that are served.
 pub trait TftpFiles: Send + Sync + 'static {
-    /// Finds what a client asks for. All transfers wait meanwhile.
-    fn open(&self, ask: &FileRequest) -> Result<OpenedFile, TftpRefusal>;
+    /// Opens the file that a client requests. All transfers wait meanwhile.
+    fn open(&self, request: &FileRequest) -> Result<OpenedFile, TftpRefusal>;
 }
 
-/// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRequest {
-    /// A relative path that climbs nowhere.
+    /// A relative path without `..`.
     pub name: String,
-    /// The client's end. It never identifies a machine.
+    /// The client's address. It never identifies a machine.
     pub peer: SocketAddr,
-    /// Our address that it asked.
+    /// This host's address that received the request.
     pub local: IpAddr,
-    /// The block size that it asked for, in bytes.
+    /// The requested block size in bytes.
     pub block: Option<u16>,
-    /// The window that it asked for, in blocks.
+    /// The requested window in blocks.
     pub window: Option<u16>,
 }
 
-/// What is sent.
 #[derive(Debug, Clone)]
 pub enum FileContent {
-    /// These bytes.
     Bytes(Bytes),
-    /// A file, as long as it was when it was opened.
+    /// A file, with the length it had when it was opened.
     File(Blob),
 }
 
-/// A file that was found.
 #[derive(Debug)]
 pub struct OpenedFile {
-    /// Its content.
     pub content: FileContent,
-    /// Whom to tell how it ended.
-    pub told: OutcomeCallback,
+    /// Called when the transfer ends.
+    pub on_end: OutcomeCallback,
 }
 
-/// Why a client gets an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TftpRefusal {
-    /// There is no such file (code 1).
+    /// Code 1.
     NotFound,
-    /// It may not be had (code 2).
+    /// Code 2.
     Forbidden,
-    /// Something else (code 0).
+    /// Code 0.
     Other(String),
-    /// It is not known yet: nothing is said, and the client asks again by itself (RFC 1350 section 2).
-    Later,
+    /// Not decided yet: no reply is sent, and the client repeats its request (RFC 1350 section 2).
+    NotReady,
 }
 
-/// How a transfer ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransferOutcome {
     /// The last block was acknowledged.
     Completed {
-        /// The file's length.
         bytes: u64,
-        /// From the request on.
+        /// Since the request.
         took: Duration,
     },
-    /// The client wanted to know the size alone.
+    /// The client only requested the size.
     Probe,
-    /// It died.
     Failed {
-        /// Why.
         reason: String,
-        /// How much of it arrived.
+        /// How many bytes the client acknowledged.
         delivered: u64,
-        /// Whether the client acknowledged nothing at all, and said nothing.
+        /// Whether the client acknowledged nothing and sent no error.
         no_response: bool,
     },
 }
 
-/// Whom to tell how a transfer ended; tells exactly once.
+/// Called exactly once, when a transfer ends.
 pub struct OutcomeCallback(Option<Box<dyn FnOnce(TransferOutcome) + Send>>);
 
 impl OutcomeCallback {
-    /// Tells `then`.
     pub fn new(then: impl FnOnce(TransferOutcome) + Send + 'static) -> OutcomeCallback {
         OutcomeCallback(Some(Box::new(then)))
     }
 
-    /// Tells nobody.
-    pub fn nobody() -> OutcomeCallback {
+    /// A callback that does nothing.
+    pub fn none() -> OutcomeCallback {
         OutcomeCallback(None)
     }
 
-    pub(crate) fn tell(mut self, outcome: TransferOutcome) {
+    pub(crate) fn call(mut self, outcome: TransferOutcome) {
         if let Some(then) = self.0.take() {
             then(outcome);
         }
@@ -119,7 +108,7 @@ impl Drop for OutcomeCallback {
     fn drop(&mut self) {
         if let Some(then) = self.0.take() {
             then(TransferOutcome::Failed {
-                reason: "the server ended".into(),
+                reason: "the server stopped".into(),
                 delivered: 0,
                 no_response: false,
             });
@@ -129,12 +118,12 @@ impl Drop for OutcomeCallback {
 
 impl fmt::Debug for OutcomeCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Told")
+        f.write_str("OutcomeCallback")
     }
 }
 
 impl FileContent {
-    /// Its length in bytes.
+    /// In bytes.
     pub fn length(&self) -> u64 {
         match self {
             FileContent::Bytes(bytes) => bytes.len() as u64,

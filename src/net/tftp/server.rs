@@ -1,4 +1,4 @@
-//! The thread that serves.
+//! The TFTP server's thread.
 
 use std::{
     io,
@@ -16,27 +16,28 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::{
     FileRequest, TftpFiles, TftpRefusal,
     socket::{ReceivedPacket, TftpSocket},
-    transfers::{Granted, Transfers},
+    transfers::{AcceptedRequest, Transfers},
 };
 use crate::boot::tftp::{
     ClientPacket, ErrorCode, FileName, MAX_BLOCK, ReadRequest, TftpDecodeError, encode_error,
 };
 
-/// The largest datagram that a client sends here: a request.
-const LARGEST: usize = 2_048;
-/// How often it is looked whether something is to be sent again, or all is to end.
-const LOOK: Duration = Duration::from_millis(20);
+/// The size of the receive buffer in bytes. The largest packet of a client is a request.
+const MAX_REQUEST: usize = 2_048;
+/// How often timeouts are checked while there are transfers.
+const TICK: Duration = Duration::from_millis(20);
+/// How often the stop flag is checked while there is none, and the pause after an error.
 const IDLE: Duration = Duration::from_millis(200);
-/// What fits an Ethernet frame with IPv4 and UDP before it (RFC 2348).
+/// The largest block that fits an Ethernet frame with IPv4 and UDP headers (RFC 2348).
 const ETHERNET_BLOCK: u16 = 1_468;
 
-/// A server that is bound and does not serve yet.
+/// A server that is bound and not started.
 #[derive(Debug)]
 pub struct TftpServer {
     socket: TftpSocket,
 }
 
-/// A server that serves. Dropping it ends it.
+/// A running server. Dropping it stops the server.
 #[derive(Debug)]
 pub struct TftpHandle {
     stop: Arc<AtomicBool>,
@@ -44,28 +45,26 @@ pub struct TftpHandle {
 }
 
 impl TftpServer {
-    /// Binds the port.
     pub fn bind(address: SocketAddr) -> io::Result<TftpServer> {
-        TftpSocket::bind(address, LOOK).map(|socket| TftpServer { socket })
+        TftpSocket::bind(address, TICK).map(|socket| TftpServer { socket })
     }
 
-    /// Where it is bound.
-    pub fn local(&self) -> io::Result<SocketAddr> {
-        self.socket.local()
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_address()
     }
 
-    /// Serves from a thread of its own.
+    /// Starts the server's thread.
     pub fn serve(self, files: Arc<dyn TftpFiles>) -> io::Result<TftpHandle> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = thread::Builder::new().name("tftp".into()).spawn(move || {
-            let mut desk = TftpHandler {
+            let mut handler = TftpHandler {
                 socket: self.socket,
                 files,
                 transfers: Transfers::default(),
-                begun: Instant::now(),
+                started: Instant::now(),
             };
-            desk.run(&stopped);
+            handler.run(&stopped);
         })?;
         Ok(TftpHandle {
             stop,
@@ -78,7 +77,7 @@ impl Drop for TftpHandle {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!("the thread of TFTP has panicked");
+            tracing::error!("the TFTP thread panicked");
         }
     }
 }
@@ -87,62 +86,62 @@ struct TftpHandler {
     socket: TftpSocket,
     files: Arc<dyn TftpFiles>,
     transfers: Transfers,
-    begun: Instant,
+    started: Instant,
 }
 
 impl TftpHandler {
     fn run(&mut self, stop: &AtomicBool) {
-        let mut buffer = [0; LARGEST];
-        let mut looked = self.now();
+        let mut buffer = [0; MAX_REQUEST];
+        let mut last_tick = self.now();
         while !stop.load(Ordering::Relaxed) {
             if self.transfers.is_empty() {
-                self.rest();
+                self.wait_for_request();
             }
             match self.socket.receive(&mut buffer) {
-                Ok(Some(arrived)) => self.one(&buffer[..arrived.length], &arrived),
+                Ok(Some(received)) => self.on_packet(&buffer[..received.length], &received),
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::error!("TFTP: nothing can be received: {error}");
+                    tracing::error!("TFTP: cannot receive packets: {error}");
                     thread::sleep(IDLE);
                 }
             }
             let now = self.now();
-            if now - looked >= LOOK {
-                looked = now;
+            if now - last_tick >= TICK {
+                last_tick = now;
                 self.transfers.tick(&self.socket, now);
             }
         }
     }
 
-    /// Waits until somebody asks, or it is time to look whether all is to end.
-    fn rest(&self) {
+    /// Waits for a packet, or until the stop flag is to be checked.
+    fn wait_for_request(&self) {
         let wait = PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::ZERO);
         let mut fds = [PollFd::new(self.socket.fd(), PollFlags::POLLIN)];
         if let Err(error) = poll(&mut fds, wait)
             && error != nix::errno::Errno::EINTR
         {
-            tracing::error!("TFTP: cannot wait for datagrams: {error}");
+            tracing::error!("TFTP: cannot wait for packets: {error}");
             thread::sleep(IDLE);
         }
     }
 
     fn now(&self) -> Duration {
-        self.begun.elapsed()
+        self.started.elapsed()
     }
 
-    fn one(&mut self, datagram: &[u8], arrived: &ReceivedPacket) {
-        let (from, now) = (arrived.from, self.now());
-        match ClientPacket::decode(datagram) {
-            Ok(ClientPacket::Read(request)) => self.request(&request, arrived, now),
+    fn on_packet(&mut self, bytes: &[u8], received: &ReceivedPacket) {
+        let (from, now) = (received.from, self.now());
+        match ClientPacket::decode(bytes) {
+            Ok(ClientPacket::Read(request)) => self.on_request(&request, received, now),
             Ok(ClientPacket::Write) => {
                 self.refuse(
-                    arrived,
+                    received,
                     ErrorCode::AccessViolation,
-                    "nothing is written here",
+                    "the server is read-only",
                 );
             }
             Ok(ClientPacket::Ack(block)) => {
-                // A stranger's acknowledgement is a late one: it is not answered.
+                // An acknowledgement without a transfer is late; it gets no reply.
                 self.transfers.step(&self.socket, from, now, |transfer| {
                     transfer.on_ack(block, now)
                 });
@@ -154,36 +153,33 @@ impl TftpHandler {
             }
             Err(TftpDecodeError::Mode) => {
                 self.refuse(
-                    arrived,
+                    received,
                     ErrorCode::IllegalOperation,
-                    "only octet mode is known",
+                    "only octet mode is supported",
                 );
             }
             Err(TftpDecodeError::Request) => {
                 self.refuse(
-                    arrived,
+                    received,
                     ErrorCode::IllegalOperation,
-                    "the request cannot be read",
+                    "the request is malformed",
                 );
             }
             Ok(ClientPacket::Unexpected) | Err(TftpDecodeError::Packet) => {}
         }
     }
 
-    fn request(&mut self, request: &ReadRequest, arrived: &ReceivedPacket, now: Duration) {
-        let from = arrived.from;
-        let name = match FileName::clean(&request.name) {
+    fn on_request(&mut self, request: &ReadRequest, received: &ReceivedPacket, now: Duration) {
+        let from = received.from;
+        let name = match FileName::parse(&request.name) {
             Ok(name) => name,
             Err(error) => {
-                tracing::info!(
-                    "TFTP: {} asks for a name that is refused: {error}",
-                    peer(from)
-                );
+                tracing::info!("TFTP: {} requested an invalid name: {error}", peer(from));
                 let text = error.to_string();
-                return self.refuse(arrived, ErrorCode::AccessViolation, &text);
+                return self.refuse(received, ErrorCode::AccessViolation, &text);
             }
         };
-        if self.transfers.repeats(from, name.as_str()) {
+        if self.transfers.is_repeated(from, name.as_str()) {
             self.transfers.step(&self.socket, from, now, |transfer| {
                 transfer.on_repeated_request(now)
             });
@@ -191,54 +187,54 @@ impl TftpHandler {
         }
         if !self.transfers.has_room(from) {
             return self.refuse(
-                arrived,
+                received,
                 ErrorCode::NotDefined,
-                "too many transfers, try later",
+                "too many transfers, try again later",
             );
         }
-        let local = arrived.local.map(|local| local.ip());
-        let ask = FileRequest {
+        let local = received.local.map(|local| local.ip());
+        let file_request = FileRequest {
             name: name.to_string(),
             peer: peer(from),
             local: local.unwrap_or(IpAddr::from([0, 0, 0, 0])),
-            block: request.asked.block,
-            window: request.asked.window,
+            block: request.options.block,
+            window: request.options.window,
         };
-        let found = match self.files.open(&ask) {
-            Ok(found) => found,
+        let file = match self.files.open(&file_request) {
+            Ok(file) => file,
             Err(TftpRefusal::NotFound) => {
-                return self.refuse(arrived, ErrorCode::FileNotFound, "no such file");
+                return self.refuse(received, ErrorCode::FileNotFound, "no such file");
             }
             Err(TftpRefusal::Forbidden) => {
-                return self.refuse(arrived, ErrorCode::AccessViolation, "not for you");
+                return self.refuse(received, ErrorCode::AccessViolation, "access denied");
             }
-            Err(TftpRefusal::Later) => return,
+            Err(TftpRefusal::NotReady) => return,
             Err(TftpRefusal::Other(text)) => {
-                return self.refuse(arrived, ErrorCode::NotDefined, &text);
+                return self.refuse(received, ErrorCode::NotDefined, &text);
             }
         };
-        let most = if ask.peer.ip().is_loopback() {
+        let max_block = if file_request.peer.ip().is_loopback() {
             MAX_BLOCK
         } else {
             ETHERNET_BLOCK
         };
-        let granted = Granted {
-            name: ask.name,
-            agreed: request.asked.agree(found.content.length(), most),
-            found,
-            local: arrived.local,
+        let accepted = AcceptedRequest {
+            name: file_request.name,
+            options: request.options.negotiate(file.content.length(), max_block),
+            file,
+            local: received.local,
         };
-        self.transfers.begin(&self.socket, from, granted, now);
+        self.transfers.start(&self.socket, from, accepted, now);
     }
 
-    fn refuse(&self, arrived: &ReceivedPacket, code: ErrorCode, text: &str) {
+    fn refuse(&self, received: &ReceivedPacket, code: ErrorCode, text: &str) {
         let bytes = encode_error(code, text);
-        let local = arrived.local.as_ref();
-        self.socket.send(&bytes, bytes.len(), arrived.from, local);
+        let local = received.local.as_ref();
+        self.socket.send(&bytes, bytes.len(), received.from, local);
     }
 }
 
-/// An IPv4 address that came through an IPv6 socket is shown as IPv4.
+/// An IPv4 address received on an IPv6 socket is shown as IPv4.
 fn peer(from: SocketAddr) -> SocketAddr {
     SocketAddr::new(from.ip().to_canonical(), from.port())
 }

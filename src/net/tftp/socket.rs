@@ -1,4 +1,4 @@
-//! A UDP socket that answers from the address that was asked, and sends several blocks at once.
+//! A UDP socket that replies from the address that received the request, and sends several blocks per system call.
 
 use std::{
     cell::Cell,
@@ -17,38 +17,37 @@ use nix::{
 };
 use socket2::{Domain, Protocol, SockAddr, Type};
 
-/// What the kernel keeps for us, and for the clients, in bytes.
-const QUEUE: usize = 4 << 20;
-/// The most blocks that the kernel takes at once (its UDP_MAX_SEGMENTS), and the most bytes.
-const MOST_SEGMENTS: usize = 64;
-const MOST_BYTES: usize = 65_000;
+/// The receive and the send buffer, in bytes.
+const SOCKET_BUFFER: usize = 4 << 20;
+/// The most blocks that the kernel accepts per call (UDP_MAX_SEGMENTS).
+const MAX_SEGMENTS: usize = 64;
+/// The most bytes that the kernel accepts per call.
+const MAX_SEGMENTS_SIZE: usize = 65_000;
 
-/// A socket.
 #[derive(Debug)]
 pub(super) struct TftpSocket {
     socket: socket2::Socket,
-    /// Whether the kernel and the card take several blocks at once.
-    gathers: Cell<bool>,
+    /// Whether the kernel and the NIC support UDP segmentation offload.
+    has_segmentation: Cell<bool>,
 }
 
-/// By which of our addresses a datagram came, as the kernel wants to hear it back.
+/// The address of this host that received a packet, in the form that the kernel takes for a reply.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Local {
+pub(super) enum LocalAddress {
     V4(libc::in_pktinfo),
     V6(libc::in6_pktinfo),
 }
 
-/// A datagram that has arrived.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReceivedPacket {
     pub(super) length: usize,
     pub(super) from: SocketAddr,
-    pub(super) local: Option<Local>,
+    pub(super) local: Option<LocalAddress>,
 }
 
 impl TftpSocket {
-    /// Binds the port. A datagram is waited for as long as `wait` and no longer.
-    pub(super) fn bind(address: SocketAddr, wait: Duration) -> io::Result<TftpSocket> {
+    /// Binds the port. [`TftpSocket::receive`] waits at most `timeout`.
+    pub(super) fn bind(address: SocketAddr, timeout: Duration) -> io::Result<TftpSocket> {
         let domain = Domain::for_address(address);
         let socket = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
@@ -57,17 +56,17 @@ impl TftpSocket {
         } else {
             setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
         }
-        socket.set_read_timeout(Some(wait))?;
-        socket.set_recv_buffer_size(QUEUE)?;
-        socket.set_send_buffer_size(QUEUE)?;
+        socket.set_read_timeout(Some(timeout))?;
+        socket.set_recv_buffer_size(SOCKET_BUFFER)?;
+        socket.set_send_buffer_size(SOCKET_BUFFER)?;
         socket.bind(&SockAddr::from(address))?;
         Ok(TftpSocket {
             socket,
-            gathers: Cell::new(true),
+            has_segmentation: Cell::new(true),
         })
     }
 
-    pub(super) fn local(&self) -> io::Result<SocketAddr> {
+    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
         let address = self.socket.local_addr()?;
         address
             .as_socket()
@@ -78,8 +77,8 @@ impl TftpSocket {
         self.socket.as_fd()
     }
 
-    /// Takes a datagram, as soon as there is one; none when none came in time. A wait of its own would be one more
-    /// call into the kernel for each block.
+    /// Waits for a packet; none when none arrives in time. Polling separately would be one more system call for each
+    /// block.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<ReceivedPacket>> {
         let mut control = nix::cmsg_space!(libc::in_pktinfo, libc::in6_pktinfo);
         let mut slices = [IoSliceMut::new(buffer)];
@@ -92,7 +91,7 @@ impl TftpSocket {
         let message = match message {
             Ok(message) => message,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
-            // An earlier datagram of ours was refused somewhere: nobody's concern here.
+            // An earlier packet to some client was rejected; its transfer times out.
             Err(Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH) => {
                 return Ok(None);
             }
@@ -104,8 +103,8 @@ impl TftpSocket {
         let mut local = None;
         for control in message.cmsgs()? {
             match control {
-                ControlMessageOwned::Ipv4PacketInfo(info) => local = Some(Local::V4(info)),
-                ControlMessageOwned::Ipv6PacketInfo(info) => local = Some(Local::V6(info)),
+                ControlMessageOwned::Ipv4PacketInfo(info) => local = Some(LocalAddress::V4(info)),
+                ControlMessageOwned::Ipv6PacketInfo(info) => local = Some(LocalAddress::V6(info)),
                 _ => {}
             }
         }
@@ -116,32 +115,31 @@ impl TftpSocket {
         }))
     }
 
-    /// Sends datagrams of `size` bytes each that stand one after the other; the last may be shorter.
-    pub(super) fn send(&self, bytes: &[u8], size: usize, to: SocketAddr, local: Option<&Local>) {
-        let at_once = if self.gathers.get() {
-            (MOST_BYTES / size.max(1)).clamp(1, MOST_SEGMENTS)
+    /// Sends `bytes` as packets of `size` bytes each; the last may be shorter.
+    pub(super) fn send(
+        &self,
+        bytes: &[u8],
+        size: usize,
+        to: SocketAddr,
+        local: Option<&LocalAddress>,
+    ) {
+        let per_call = if self.has_segmentation.get() {
+            (MAX_SEGMENTS_SIZE / size.max(1)).clamp(1, MAX_SEGMENTS)
         } else {
             1
         };
-        for part in bytes.chunks(size.max(1) * at_once) {
+        for part in bytes.chunks(size.max(1) * per_call) {
             match self.send_part(part, size, to, local) {
                 Ok(()) => {}
                 Err(Errno::EINVAL | Errno::EIO | Errno::EMSGSIZE | Errno::ENOTSUP)
                     if part.len() > size =>
                 {
-                    self.gathers.set(false);
-                    let again = part.chunks(size);
-                    again.for_each(|one| self.lose(self.send_part(one, size, to, local)));
+                    self.has_segmentation.set(false);
+                    let packets = part.chunks(size);
+                    packets.for_each(|one| log_lost(self.send_part(one, size, to, local)));
                 }
-                failed => self.lose(failed),
+                failed => log_lost(failed),
             }
-        }
-    }
-
-    /// A datagram that could not be sent is a lost one: it is sent again when nobody acknowledges it.
-    fn lose(&self, sent: Result<(), Errno>) {
-        if let Err(error) = sent {
-            tracing::debug!("TFTP: a datagram was not sent: {error}");
         }
     }
 
@@ -150,7 +148,7 @@ impl TftpSocket {
         bytes: &[u8],
         size: usize,
         to: SocketAddr,
-        local: Option<&Local>,
+        local: Option<&LocalAddress>,
     ) -> Result<(), Errno> {
         let segment = size as u16;
         let segments = ControlMessage::UdpGsoSegments(&segment);
@@ -158,8 +156,8 @@ impl TftpSocket {
         let mut count = 0;
         if let Some(local) = local {
             control[0] = match local {
-                Local::V4(info) => ControlMessage::Ipv4PacketInfo(info),
-                Local::V6(info) => ControlMessage::Ipv6PacketInfo(info),
+                LocalAddress::V4(info) => ControlMessage::Ipv4PacketInfo(info),
+                LocalAddress::V6(info) => ControlMessage::Ipv6PacketInfo(info),
             };
             count = 1;
         }
@@ -179,19 +177,25 @@ impl TftpSocket {
     }
 }
 
-impl Local {
-    /// Our address.
+impl LocalAddress {
     pub(super) fn ip(&self) -> IpAddr {
         match self {
-            Local::V4(info) => {
+            LocalAddress::V4(info) => {
                 let bits = u32::from_be(info.ipi_spec_dst.s_addr);
                 IpAddr::V4(std::net::Ipv4Addr::from_bits(bits))
             }
-            Local::V6(info) => {
+            LocalAddress::V6(info) => {
                 let ip = std::net::Ipv6Addr::from(info.ipi6_addr.s6_addr);
                 IpAddr::V6(ip).to_canonical()
             }
         }
+    }
+}
+
+/// A packet that could not be sent counts as lost: it is retransmitted when its acknowledgement times out.
+fn log_lost(sent: Result<(), Errno>) {
+    if let Err(error) = sent {
+        tracing::debug!("TFTP: a packet was not sent: {error}");
     }
 }
 

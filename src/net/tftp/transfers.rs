@@ -1,4 +1,4 @@
-//! The transfers that are under way, and what each has to send.
+//! The active transfers: reading blocks and active them.
 
 use std::{
     collections::HashMap,
@@ -9,55 +9,54 @@ use std::{
 
 use super::{
     FileContent, OpenedFile, OutcomeCallback, TransferOutcome,
-    socket::{Local, TftpSocket},
+    socket::{LocalAddress, TftpSocket},
 };
 use crate::boot::tftp::{
-    BlockRange, NegotiatedOptions, Transfer, TransferEnd, TransferError, TransferStep, data_head,
+    BlockRange, NegotiatedOptions, Transfer, TransferEnd, TransferError, TransferStep, data_header,
     encode_oack,
 };
 
-/// So many transfers at once: more than machines that boot from one server.
-pub(super) const MOST: usize = 2_048;
-/// So many for one address: firmware has one, or two.
-pub(super) const MOST_OF_ONE: usize = 64;
+/// The most transfers at a time: more than the machines that boot from one server.
+const MAX_TRANSFERS: usize = 2_048;
+/// The most transfers of one address. Firmware has one or two.
+const MAX_TRANSFERS_PER_ADDRESS: usize = 64;
 
-/// A single block that is no longer is read ahead, while its client has the one before it, in bytes. What all transfers hold
-/// that way stays under 4 MiB.
-const AHEAD: usize = 2_048;
+/// The largest block that is read ahead, in bytes: with a window of one block, the next is read while the client handles
+/// the last. All transfers together hold at most 4 MiB this way.
+const MAX_READ_AHEAD: usize = 2_048;
 
-/// What a block's header takes.
-const HEAD: usize = 4;
+/// The size of a DATA packet's header in bytes.
+const DATA_HEADER: usize = 4;
 
 /// All transfers, by the client's address and port.
 #[derive(Default)]
 pub(super) struct Transfers {
     all: HashMap<SocketAddr, ActiveTransfer>,
-    of_one: HashMap<IpAddr, usize>,
-    /// A window as it goes out, and as it comes from the file.
-    window: Vec<u8>,
+    count_by_address: HashMap<IpAddr, usize>,
+    /// The packets of a window.
+    packets: Vec<u8>,
+    /// The bytes of a window as read from the file.
     read: Vec<u8>,
 }
 
-/// One transfer.
 struct ActiveTransfer {
     name: String,
     transfer: Transfer,
-    agreed: NegotiatedOptions,
+    options: NegotiatedOptions,
     content: FileContent,
-    told: OutcomeCallback,
-    local: Option<Local>,
-    begun: Duration,
-    /// What comes next, and from where in the file it is.
-    ahead: Vec<u8>,
-    ahead_from: u64,
+    on_end: OutcomeCallback,
+    local: Option<LocalAddress>,
+    started: Duration,
+    /// The next block, and its offset in the file.
+    read_ahead: Vec<u8>,
+    read_ahead_offset: u64,
 }
 
-/// A request that was granted.
-pub(super) struct Granted {
+pub(super) struct AcceptedRequest {
     pub(super) name: String,
-    pub(super) agreed: NegotiatedOptions,
-    pub(super) found: OpenedFile,
-    pub(super) local: Option<Local>,
+    pub(super) options: NegotiatedOptions,
+    pub(super) file: OpenedFile,
+    pub(super) local: Option<LocalAddress>,
 }
 
 impl Transfers {
@@ -65,69 +64,71 @@ impl Transfers {
         self.all.is_empty()
     }
 
-    /// Whether there is room for one more from this address.
+    /// Whether one more transfer from this address is allowed.
     pub(super) fn has_room(&self, from: SocketAddr) -> bool {
-        let own = self.of_one.get(&from.ip()).copied().unwrap_or(0);
-        self.all.len() < MOST && own < MOST_OF_ONE
+        let count = self.count_by_address.get(&from.ip()).copied();
+        self.all.len() < MAX_TRANSFERS && count.unwrap_or(0) < MAX_TRANSFERS_PER_ADDRESS
     }
 
-    /// Whether this is what the same client asked for already.
-    pub(super) fn repeats(&self, from: SocketAddr, name: &str) -> bool {
-        self.all.get(&from).is_some_and(|known| known.name == name)
+    /// Whether the client already has a transfer of this file.
+    pub(super) fn is_repeated(&self, from: SocketAddr, name: &str) -> bool {
+        self.all
+            .get(&from)
+            .is_some_and(|transfer| transfer.name == name)
     }
 
-    pub(super) fn begin(
+    pub(super) fn start(
         &mut self,
         socket: &TftpSocket,
         from: SocketAddr,
-        granted: Granted,
+        accepted: AcceptedRequest,
         now: Duration,
     ) {
         self.end(from, |_| TransferOutcome::Failed {
-            reason: "the client asked for something else".into(),
+            reason: "the client requested another file".into(),
             delivered: 0,
             no_response: false,
         });
-        let size = granted.found.content.length();
-        let (transfer, step) = Transfer::begin(&granted.agreed, size, now);
-        let sending = ActiveTransfer {
-            name: granted.name,
+        let size = accepted.file.content.length();
+        let (transfer, step) = Transfer::start(&accepted.options, size, now);
+        let active = ActiveTransfer {
+            name: accepted.name,
             transfer,
-            agreed: granted.agreed,
-            content: granted.found.content,
-            told: granted.found.told,
-            local: granted.local,
-            begun: now,
-            ahead: Vec::new(),
-            ahead_from: 0,
+            options: accepted.options,
+            content: accepted.file.content,
+            on_end: accepted.file.on_end,
+            local: accepted.local,
+            started: now,
+            read_ahead: Vec::new(),
+            read_ahead_offset: 0,
         };
-        *self.of_one.entry(from.ip()).or_default() += 1;
-        self.all.insert(from, sending);
-        self.take(socket, from, step, now);
+        *self.count_by_address.entry(from.ip()).or_default() += 1;
+        self.all.insert(from, active);
+        self.perform(socket, from, step, now);
     }
 
-    /// Lets something happen to a client's transfer; returns whether there is one.
+    /// Passes an event to a client's transfer; returns whether there is one.
     pub(super) fn step(
         &mut self,
         socket: &TftpSocket,
         from: SocketAddr,
         now: Duration,
-        happens: impl FnOnce(&mut Transfer) -> TransferStep,
+        event: impl FnOnce(&mut Transfer) -> TransferStep,
     ) -> bool {
-        let Some(sending) = self.all.get_mut(&from) else {
+        let Some(active) = self.all.get_mut(&from) else {
             return false;
         };
-        let step = happens(&mut sending.transfer);
-        self.take(socket, from, step, now);
+        let step = event(&mut active.transfer);
+        self.perform(socket, from, step, now);
         true
     }
 
-    /// Sends again what was not acknowledged in time.
+    /// Passes timeouts to the transfers.
     pub(super) fn tick(&mut self, socket: &TftpSocket, now: Duration) {
         let late: Vec<SocketAddr> = self
             .all
             .iter()
-            .filter(|(_, sending)| sending.transfer.deadline() <= now)
+            .filter(|(_, active)| active.transfer.deadline() <= now)
             .map(|(from, _)| *from)
             .collect();
         for from in late {
@@ -135,72 +136,82 @@ impl Transfers {
         }
     }
 
-    fn take(&mut self, socket: &TftpSocket, from: SocketAddr, step: TransferStep, now: Duration) {
+    fn perform(
+        &mut self,
+        socket: &TftpSocket,
+        from: SocketAddr,
+        step: TransferStep,
+        now: Duration,
+    ) {
         match step {
             TransferStep::Wait => {}
             TransferStep::Oack => {
-                if let Some(sending) = self.all.get(&from) {
-                    let bytes = encode_oack(&sending.agreed);
-                    socket.send(&bytes, bytes.len(), from, sending.local.as_ref());
+                if let Some(active) = self.all.get(&from) {
+                    let bytes = encode_oack(&active.options);
+                    socket.send(&bytes, bytes.len(), from, active.local.as_ref());
                 }
             }
             TransferStep::Send(blocks) => {
                 if let Err(error) = self.send(socket, from, blocks) {
-                    tracing::warn!("TFTP: a file cannot be read any more: {error}");
-                    self.end(from, |sending| TransferOutcome::Failed {
-                        reason: format!("the file cannot be read any more: {error}"),
-                        delivered: sending.transfer.delivered(),
+                    tracing::warn!("TFTP: reading `{}` failed: {error}", self.name(from));
+                    self.end(from, |active| TransferOutcome::Failed {
+                        reason: format!("reading the file failed: {error}"),
+                        delivered: active.transfer.delivered(),
                         no_response: false,
                     });
                 }
             }
-            TransferStep::End(ending) => self.end(from, |sending| match ending {
+            TransferStep::End(end) => self.end(from, |active| match end {
                 TransferEnd::Completed => TransferOutcome::Completed {
-                    bytes: sending.content.length(),
-                    took: now.saturating_sub(sending.begun),
+                    bytes: active.content.length(),
+                    took: now.saturating_sub(active.started),
                 },
                 TransferEnd::Probe => TransferOutcome::Probe,
                 TransferEnd::Failed(reason) => TransferOutcome::Failed {
-                    delivered: sending.transfer.delivered(),
-                    no_response: matches!(reason, TransferError::Silent { .. })
-                        && !sending.transfer.is_proven(),
+                    delivered: active.transfer.delivered(),
+                    no_response: matches!(reason, TransferError::NoResponse { .. })
+                        && !active.transfer.is_confirmed(),
                     reason: reason.to_string(),
                 },
             }),
         }
     }
 
-    fn end(&mut self, from: SocketAddr, outcome: impl FnOnce(&ActiveTransfer) -> TransferOutcome) {
-        let Some(sending) = self.all.remove(&from) else {
-            return;
-        };
-        if let Some(count) = self.of_one.get_mut(&from.ip()) {
-            *count -= 1;
-            if *count == 0 {
-                self.of_one.remove(&from.ip());
-            }
-        }
-        let outcome = outcome(&sending);
-        sending.told.tell(outcome);
+    fn name(&self, from: SocketAddr) -> &str {
+        self.all.get(&from).map_or("", |active| &active.name)
     }
 
-    /// Sends blocks, read at once and laid out with their headers.
+    fn end(&mut self, from: SocketAddr, outcome: impl FnOnce(&ActiveTransfer) -> TransferOutcome) {
+        let Some(active) = self.all.remove(&from) else {
+            return;
+        };
+        if let Some(count) = self.count_by_address.get_mut(&from.ip()) {
+            *count -= 1;
+            if *count == 0 {
+                self.count_by_address.remove(&from.ip());
+            }
+        }
+        let outcome = outcome(&active);
+        active.on_end.call(outcome);
+    }
+
+    /// Reads blocks and sends them, each with its header.
     fn send(
         &mut self,
         socket: &TftpSocket,
         from: SocketAddr,
         blocks: BlockRange,
     ) -> io::Result<()> {
-        let Some(sending) = self.all.get_mut(&from) else {
+        let Some(active) = self.all.get_mut(&from) else {
             return Ok(());
         };
-        let transfer = &sending.transfer;
-        let (start, _) = transfer.place(blocks.first);
-        let (last, length) = transfer.place(blocks.last);
+        let transfer = &active.transfer;
+        let (start, _) = transfer.position(blocks.first);
+        let (last, length) = transfer.position(blocks.last);
         let end = last + u64::from(length);
-        let bytes = match &sending.content {
+        let bytes = match &active.content {
             FileContent::Bytes(bytes) => &bytes[start as usize..end as usize],
-            FileContent::File(_) if sending.has_ahead(start, end) => &sending.ahead[..],
+            FileContent::File(_) if active.has_read_ahead(start, end) => &active.read_ahead[..],
             FileContent::File(blob) => {
                 self.read.resize((end - start) as usize, 0);
                 blob.read_exact_at(&mut self.read, start)?;
@@ -208,27 +219,29 @@ impl Transfers {
             }
         };
         let block = usize::from(transfer.block());
-        self.window.clear();
+        self.packets.clear();
         for number in blocks.first..=blocks.last {
             let at = (number - blocks.first) as usize * block;
-            self.window.extend(data_head(number));
-            self.window.extend(&bytes[at..bytes.len().min(at + block)]);
+            self.packets.extend(data_header(number));
+            self.packets.extend(&bytes[at..bytes.len().min(at + block)]);
         }
-        let local = sending.local.as_ref();
-        socket.send(&self.window, block + HEAD, from, local);
+        let local = active.local.as_ref();
+        socket.send(&self.packets, block + DATA_HEADER, from, local);
         if blocks.first == blocks.last {
-            sending.read_ahead(end);
+            active.read_ahead(end);
         }
         Ok(())
     }
 }
 
 impl ActiveTransfer {
-    fn has_ahead(&self, start: u64, end: u64) -> bool {
-        !self.ahead.is_empty() && self.ahead_from == start && self.ahead.len() as u64 == end - start
+    fn has_read_ahead(&self, start: u64, end: u64) -> bool {
+        !self.read_ahead.is_empty()
+            && self.read_ahead_offset == start
+            && self.read_ahead.len() as u64 == end - start
     }
 
-    /// Reads the block that begins here. What cannot be read now is read, and told of, when it is wanted.
+    /// Reads the block at `start`. An error is ignored here: the block is read again when it is sent.
     fn read_ahead(&mut self, start: u64) {
         let FileContent::File(blob) = &self.content else {
             return;
@@ -236,14 +249,14 @@ impl ActiveTransfer {
         let block = usize::from(self.transfer.block());
         let rest = self.content.length().saturating_sub(start);
         let length = usize::try_from(rest).map_or(block, |rest| rest.min(block));
-        self.ahead.clear();
-        if length == 0 || block > AHEAD {
+        self.read_ahead.clear();
+        if length == 0 || block > MAX_READ_AHEAD {
             return;
         }
-        self.ahead.resize(length, 0);
-        self.ahead_from = start;
-        if blob.read_exact_at(&mut self.ahead, start).is_err() {
-            self.ahead.clear();
+        self.read_ahead.resize(length, 0);
+        self.read_ahead_offset = start;
+        if blob.read_exact_at(&mut self.read_ahead, start).is_err() {
+            self.read_ahead.clear();
         }
     }
 }

@@ -194,7 +194,7 @@ scenario_faults() {
     faults_machine bios br1 10
     faults_machine uefi br0 0a
     faults_says ignored "it asks again and again, and takes no offer: its firmware ignores proxy offers" 20
-    faults_says no-loader "it gets nothing to boot, since nothing boots UEFI ia32 firmware" 20
+    faults_says no-loader "it gets nothing to boot, since there is no loader for UEFI ia32 firmware" 20
     faults_says 52-54-00-00-00-60 "no declaration has this card, and " 20
     faults_says elsewhere "it goes with another DHCP server, 198.51.100.254, and fetches nothing here: " 60
     faults_says no-file "it asked for repo/gone/debian-installer/amd64/linux, which is not there: " 240
@@ -206,7 +206,7 @@ scenario_faults() {
     faults_says no-4011 "it has its address from 192.0.2.254, and asked neither port 4011 nor for a loader: " 240
     faults_off 0a
     faults_machine uefi br1 0c
-    faults_says wrong "undionly.kpxe is no program for UEFI, and its firmware is UEFI x64: " 240
+    faults_says wrong "undionly.kpxe is not a program for UEFI, and its firmware is UEFI x64: " 240
     faults_off 0e
     faults_says no-ack "it asked for snponly.efi over TFTP, and acknowledged nothing of what was sent: " 240
     faults_off 0d

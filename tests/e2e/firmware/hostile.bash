@@ -29,7 +29,7 @@ def silence(it, seconds=0.3):
         return None
 
 # Nothing outside of the tree, however it is written; what is inside is there.
-climbs, missing = b"\0\5\0\2the name climbs out of the tree\0", b"\0\5\0\1no such file\0"
+climbs, missing = b"\0\5\0\2the name leaves the served directory\0", b"\0\5\0\1no such file\0"
 for name, expected in [
     (b"../../etc/shadow", climbs),
     (b"repo/debian/../../../../../../../etc/shadow", climbs),
@@ -41,8 +41,8 @@ for name, expected in [
     (b"repo/etc/shadow", missing),
     (b"repo/debian", missing),
     (b"repo/debian/debian-installer", missing),
-    (b"boot.ipxe\0../../etc/shadow", b"\0\5\0\4only octet mode is known\0"),
-    (b"\0boot.ipxe", b"\0\5\0\4only octet mode is known\0"),
+    (b"boot.ipxe\0../../etc/shadow", b"\0\5\0\4only octet mode is supported\0"),
+    (b"\0boot.ipxe", b"\0\5\0\4only octet mode is supported\0"),
     (b"boot.ipxe\n", b"\0\5\0\2the name has control characters\0"),
     (b"a" * 300, b"\0\5\0\2the name is longer than 255 bytes\0"),
     (b"\xff\xfe\xfd", None),
@@ -58,7 +58,7 @@ assert answer(it)[:10] == b"\0\3\0\1#!ipxe", "the tree itself"
 # Nothing is written; an error, and what is no TFTP, is answered by nothing.
 it = client()
 ask(it, b"boot.ipxe", opcode=b"\0\2")
-assert answer(it) == b"\0\5\0\2nothing is written here\0"
+assert answer(it) == b"\0\5\0\2the server is read-only\0"
 for datagram in [b"", b"\0", b"\0\1", b"\0\5\0\1no\0", b"\0\5", b"\0\4\0\7", b"\0\3\0\1x", b"\0\6a\0b\0", b"\xff" * 1400]:
     it = client()
     it.sendto(datagram, SERVER)

@@ -244,7 +244,7 @@ fn a_reservation_that_somebody_else_uses_is_given_to_nobody() {
     let reserve = SERVER
         .replace("\"server\"", "\"reserve\"")
         .replace("range = \"192.0.2.100-192.0.2.102\"\n", "");
-    let used = "its address, 192.0.2.21, is used by somebody else, and this network has no `range` to give another one from";
+    let used = "its address, 192.0.2.21, is used by another host, and this network has no `range` to assign another one from";
     for (site, meanwhile) in [(SERVER, "192.0.2.100"), (&reserve, used)] {
         let mut lab = Lab::new(&[("a", site)]);
         lab.step("links 192.0.2.0/24");

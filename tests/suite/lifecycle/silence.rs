@@ -144,7 +144,7 @@ fn what_is_answered_but_never_taken_up_is_said() {
         outcome,
     };
     let unheard = Broken {
-        reason: "died after 0 bytes: no answer to block 0".into(),
+        reason: "died after 0 bytes: no acknowledgement of block 0".into(),
         no_response: true,
     };
     let cases = [
@@ -200,7 +200,7 @@ fn a_missing_loader_is_named_with_its_package() {
             other: None,
         };
         drop(lab.transaction(|transaction| transaction.dhcp(&ask, &|_| false)));
-        let reason = "snponly.efi is not there: apt-get install ipxe".into();
+        let reason = "snponly.efi is missing: apt-get install ipxe".into();
         let sentence = Diagnosis::NoLoader { reason }.to_string();
         assert_eq!(remarks(&mut lab, "n1"), [sentence], "{mode}");
     }
