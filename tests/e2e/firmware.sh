@@ -1,47 +1,63 @@
 #!/usr/bin/env bash
-# Real firmware boots from a real server: QEMU on a bridge in a network namespace of its own, which goes with the
-# script. Without a name every scenario is played; with names those alone. Each has a namespace to itself, and two are
-# played at a time: an emulated processor takes one of ours.
+# Real firmware in QEMU boots from a real server.
+#
+# usage: tests/e2e/firmware.sh list | all | SCENARIO...
+#
+# Each scenario runs in network and mount namespaces of its own, which end with it. `tests/run` runs two at a time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/e2e/common.bash
 
-if ! command -v qemu-system-x86_64 >/dev/null || [ "$(id -u)" -ne 0 ]; then
-    if [ "${CI:-}" = true ]; then
-        echo "firmware: QEMU and root are needed" >&2
-        exit 1
-    fi
-    echo "firmware: left out, since it needs QEMU and root"
-    exit 0
-fi
+# What a scenario needs: a command or a file, and its Debian package.
+requirements() {
+    cat <<'END'
+root -
+qemu-system-x86_64 qemu-system-x86
+ip iproute2
+unshare util-linux
+python3 python3
+dnsmasq dnsmasq-base
+tcpdump tcpdump
+/usr/share/OVMF/OVMF_CODE_4M.fd ovmf
+/usr/lib/ipxe/snponly.efi ipxe
+/usr/lib/ipxe/qemu/pxe-virtio.rom ipxe-qemu
+/usr/lib/shim/shimx64.efi.signed shim-signed
+/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed grub-efi-amd64-signed
+/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/linux debian-installer-12-netboot-amd64
+END
+    case $1 in
+        faults) echo nft nftables ;;
+        hostile_tftp) echo curl curl ;;
+        local_boot | server_dies) echo mformat mtools ;;
+        relay) echo dhcrelay isc-dhcp-relay ;;
+        secure_boot) echo busybox busybox ;;
+        image_*) printf '%s\n' "$PWD/target/tests/kernel -" "$PWD/target/tests/image -" ;;
+        microkernel_*) echo "$PWD/target/tests/kernel -" ;;
+    esac
+}
+
 if [ -z "${BOOTWRIGHT_E2E_INSIDE:-}" ]; then
-    [ -n "${BOOTWRIGHT:-}" ] || cargo build --release --quiet
     mapfile -t all < <(sed -n 's/^scenario_\([a-z0-9_]*\)() {$/\1/p' tests/e2e/firmware/*.bash | sort)
-    [ ${#all[@]} -gt 0 ] || { echo "firmware: no scenario" >&2; exit 1; }
-    # These boot several machines each.
-    alone=(local_boot server_dies)
-    first=() others=()
-    chosen=("$@")
-    [ $# -gt 0 ] || chosen=("${all[@]}")
-    for scenario in "${chosen[@]}"; do
+    [ ${#all[@]} -gt 0 ] || { echo "firmware: there is no scenario" >&2; exit 1; }
+    case ${1:-} in
+        '') sed -n 's/^# usage/usage/p' "$0" >&2; exit 2 ;;
+        list) printf '%s\n' "${all[@]}"; exit ;;
+        all) set -- "${all[@]}" ;;
+    esac
+    for scenario in "$@"; do
         [[ " ${all[*]} " == *" $scenario "* ]] || { echo "firmware: there is no scenario $scenario" >&2; exit 2; }
-        if [[ " ${alone[*]} " == *" $scenario "* ]]; then first+=("$scenario"); else others+=("$scenario"); fi
     done
-    play() {
-        local at_once=$1
-        shift
-        [ $# -gt 0 ] || return 0
-        printf '%s\n' "$@" | xargs -P "$at_once" -I {} unshare --net --mount \
-            env BOOTWRIGHT_E2E_INSIDE=1 bash "tests/e2e/$(basename "$0")" {}
-    }
-    play 1 "${first[@]}"
-    play 2 "${others[@]}"
-    echo "firmware: ${#chosen[@]} scenarios, all as they should be, in $SECONDS s"
+    build_bootwright
+    for scenario in "$@"; do
+        check_requirements "$scenario" < <(requirements "$scenario") || continue
+        unshare --net --mount env BOOTWRIGHT_E2E_INSIDE=1 bash "tests/e2e/$(basename "$0")" "$scenario"
+    done
     exit
 fi
 mount -t tmpfs none /run
 mkdir -p /run/netns
 
-bootwright=${BOOTWRIGHT:-$PWD/target/x86_64-unknown-linux-gnu/release/bootwright}
+build_bootwright
 readonly bootwright
 readonly debian=/usr/lib/debian-installer/images/12/amd64/text
 work=$(mktemp -d)
@@ -274,4 +290,4 @@ network
 begun=$SECONDS
 "scenario_$scenario"
 stop_all
-echo "$scenario: as it should, in $((SECONDS - begun)) s"
+echo "$scenario: passed in $((SECONDS - begun)) s"

@@ -4,6 +4,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+. tests/e2e/common.bash
+check_requirements first_try <<'END' || exit 0
+curl curl
+END
+# Built before HOME changes: cargo needs the real one.
+build_bootwright
+
 # As root the state is kept under /var/lib: here in a namespace of its own, which goes with the script.
 if [ "$(id -u)" -eq 0 ] && [ -z "${BOOTWRIGHT_E2E_INSIDE:-}" ]; then
     exec unshare --mount env BOOTWRIGHT_E2E_INSIDE=1 bash "tests/e2e/$(basename "$0")"
@@ -11,10 +18,6 @@ fi
 if [ "$(id -u)" -eq 0 ]; then
     mount -t tmpfs none /var/lib
 fi
-
-# Built before HOME is another one: cargo lives in the real one.
-cargo build --release --quiet
-bootwright="$PWD/target/x86_64-unknown-linux-gnu/release/bootwright"
 
 work=$(mktemp -d)
 server=

@@ -3,18 +3,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-for program in xorriso genisoimage curl; do
-    if ! command -v "$program" >/dev/null; then
-        if [ "${CI:-}" = true ]; then
-            echo "images: $program is needed" >&2
-            exit 1
-        fi
-        echo "images: LEFT OUT, since it needs $program: tests/run tools"
-        exit 0
-    fi
-done
-[ -n "${BOOTWRIGHT:-}" ] || cargo build --release --quiet
-bootwright=${BOOTWRIGHT:-$PWD/target/x86_64-unknown-linux-gnu/release/bootwright}
+. tests/e2e/common.bash
+check_requirements images <<'END' || exit 0
+xorriso xorriso
+genisoimage genisoimage
+curl curl
+END
+build_bootwright
 quickstart=$PWD/examples/quickstart
 work=$(mktemp -d)
 server=

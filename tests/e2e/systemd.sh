@@ -4,20 +4,20 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-if ! command -v systemd-analyze >/dev/null || ! command -v strace >/dev/null || [ "$(id -u)" -ne 0 ]; then
-    if [ "${CI:-}" = true ]; then
-        echo "systemd: systemd-analyze, strace and root are needed" >&2
-        exit 1
-    fi
-    echo "systemd: left out, since it needs systemd-analyze, strace and root"
-    exit 0
-fi
+. tests/e2e/common.bash
+check_requirements systemd <<'END' || exit 0
+root -
+systemd-analyze systemd
+strace strace
+setpriv util-linux
+python3 python3
+ip iproute2
+END
+build_bootwright
 if [ -z "${BOOTWRIGHT_E2E_INSIDE:-}" ]; then
-    [ -n "${BOOTWRIGHT:-}" ] || cargo build --release --quiet
     exec unshare --net --mount env BOOTWRIGHT_E2E_INSIDE=1 bash "tests/e2e/$(basename "$0")"
 fi
 
-bootwright=${BOOTWRIGHT:-$PWD/target/x86_64-unknown-linux-gnu/release/bootwright}
 readonly bootwright
 readonly unit=$PWD/examples/systemd/bootwright.service
 work=$(mktemp -d)

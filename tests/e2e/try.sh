@@ -13,25 +13,20 @@ readonly times=1.5
 readonly wish=30
 readonly longest=480
 
-if ! command -v qemu-system-x86_64 >/dev/null || [ ! -e "$kernel" ]; then
-    if [ "${CI:-}" = true ]; then
-        echo "try: QEMU and the package debian-installer-12-netboot-amd64 are needed" >&2
-        exit 1
-    fi
-    echo "try: LEFT OUT, since it needs QEMU and the package debian-installer-12-netboot-amd64: tests/run tools"
-    exit 0
-fi
+. tests/e2e/common.bash
+check_requirements try <<END || exit 0
+qemu-system-x86_64 qemu-system-x86
+$kernel debian-installer-12-netboot-amd64
+END
+build_bootwright
 # As root it is a matter of two more commands that nobody else is in the network, and that we have no rights.
 as_nobody=()
 if [ "$(id -u)" -eq 0 ]; then
     if [ -z "${BOOTWRIGHT_E2E_INSIDE:-}" ]; then
-        [ -n "${BOOTWRIGHT:-}" ] || cargo build --release --quiet
         exec unshare --net env BOOTWRIGHT_E2E_INSIDE=1 bash "tests/e2e/$(basename "$0")"
     fi
     ip link set lo up
     as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all)
-elif [ -z "${BOOTWRIGHT:-}" ]; then
-    cargo build --release --quiet
 fi
 
 work=$(mktemp -d)
@@ -44,7 +39,7 @@ stop() {
 trap 'stop; rm -rf "$work"' EXIT
 mkdir "$work/home" "$work/tmp" "$work/state" "$work/bin"
 # Nobody may not look into where the build lies.
-cp "${BOOTWRIGHT:-target/x86_64-unknown-linux-gnu/release/bootwright}" "$work/bin/bootwright"
+cp "$bootwright" "$work/bin/bootwright"
 cp -r examples/quickstart "$work/quickstart"
 chmod -R a+rX "$work"
 chmod 777 "$work/home" "$work/tmp" "$work/state"
