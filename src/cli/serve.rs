@@ -1,7 +1,7 @@
 //! `serve`: runs the server until it is stopped.
 
 use std::{
-    fmt,
+    env, fmt,
     io::{self, IsTerminal},
     path::Path,
 };
@@ -9,8 +9,9 @@ use std::{
 use anyhow::Context;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{
-    EnvFilter,
+    filter::{LevelFilter, Targets},
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    layer::SubscriberExt,
     registry::LookupSpan,
 };
 
@@ -123,20 +124,30 @@ fn banner_text(banner: &Banner) -> String {
 /// Sends the server's log to standard output. BOOTWRIGHT_LOG sets the filter.
 fn start_log(terminal: &Terminal) -> anyhow::Result<LogWriter> {
     let writer = LogWriter::start().context("cannot start the log's thread")?;
-    let filter =
-        EnvFilter::try_from_env("BOOTWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let directives = env::var("BOOTWRIGHT_LOG").unwrap_or("info".into());
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(LevelFilter::TRACE)
         .with_ansi(terminal.color)
         .with_writer(writer.clone())
         .event_format(LogFormat {
             is_terminal: io::stdout().is_terminal(),
             terminal: terminal.clone(),
         })
-        .finish();
+        .finish()
+        .with(log_filter(&directives));
     // An error means that a subscriber is set already: tests set their own.
     drop(tracing::subscriber::set_global_default(subscriber));
     Ok(writer)
+}
+
+/// The filter of the log: a level, or targets with a level each (`warn,bootwright::net=debug`).
+fn log_filter(directives: &str) -> Targets {
+    match directives {
+        "" => Targets::new().with_default(LevelFilter::ERROR),
+        directives => directives
+            .parse()
+            .unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO)),
+    }
 }
 
 /// One line for each event: the time, `error: ` or `warning: `, the message.
