@@ -111,22 +111,9 @@ stop
 echo "a site of one's own"
 "$bootwright" init "$work/lab" --no-input >"$work/init.log" 2>&1 || fail "init: $(cat "$work/init.log")"
 cd "$work/lab"
-cat >policies.d/first.toml <<END
-[network.tutorial]
-subnet = "198.51.100.0/24"
-gateway = "198.51.100.1"
-dns = "198.51.100.2"
-domain = "lab.example"
-
-[repo.stand-in]
-path = "$repo/examples/quickstart/stand-ins/rocky"
-task = "redhat"
-
-[node.db1]
-mac = "52:54:00:00:00:01"
-repo = "stand-in"
-address = "198.51.100.21"
-END
+# The file is that of the README, with the path of this clone.
+awk '/^```toml$/ { block = ""; inside = 1; next } /^```$/ { if (block ~ /network\.tutorial/) printf "%s", block; inside = 0 } \
+    inside { block = block $0 "\n" }' "$repo/README.md" | sed "s,/path/to/bootwright,$repo," >policies.d/first.toml
 "$bootwright" check || fail "the tutorial's site has errors"
 expect "--ip=198.51.100.21 .*--hostname=db1.lab.example" "$bootwright" render db1 ks.cfg
 expect "policies.d/first.toml:13" "$bootwright" explain db1
