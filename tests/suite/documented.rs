@@ -341,6 +341,74 @@ fn the_readme_links_every_page_of_the_manual() {
     assert_eq!(linked, pages.iter().map(String::as_str).collect());
 }
 
+/// Runs the program at the top of the repository, without a terminal: its exit code, its output and its errors.
+fn bootwright(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let state = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_bootwright"))
+        .args(arguments)
+        .current_dir(root())
+        .env_remove("BOOTWRIGHT_SITE")
+        .env("XDG_STATE_HOME", state.path())
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn the_program_lists_shows_and_searches_its_manual() {
+    let (code, list, _) = bootwright(&["manual"]);
+    assert_eq!(code, Some(0));
+    for entry in fs::read_dir(root().join("src/manual")).unwrap() {
+        let path = entry.unwrap().path();
+        let topic = path.file_stem().unwrap().to_str().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let title = text.lines().next().unwrap().trim_start_matches("# ");
+        let mut lines = list.lines();
+        assert!(
+            lines.any(|line| line.starts_with(topic) && line.ends_with(title)),
+            "{topic}: {list}"
+        );
+        assert_eq!(
+            bootwright(&["manual", topic]),
+            (Some(0), text, String::new())
+        );
+    }
+    let (code, hits, _) = bootwright(&["manual", "--search", "SNPONLY.EFI", "tftp"]);
+    assert_eq!(code, Some(0));
+    assert!(
+        hits.contains("networks: Boot files\n    | UEFI x64 | `snponly.efi` over TFTP"),
+        "{hits}"
+    );
+    for (arguments, expected) in [
+        (&["manual", "networs"][..], (1, "did you mean `networks`?")),
+        (
+            &["manual", "zzzzzz"],
+            (1, "`bootwright manual` lists the topics"),
+        ),
+        (
+            &["manual", "--search", "zzzzzz"],
+            (1, "no paragraph of the manual contains `zzzzzz`"),
+        ),
+        (
+            &["manual", "--search"],
+            (2, "a value is required for '--search <WORDS>...'"),
+        ),
+    ] {
+        let (code, out, error) = bootwright(arguments);
+        assert_eq!(
+            (code, out.as_str()),
+            (Some(expected.0), ""),
+            "{arguments:?}"
+        );
+        assert!(error.contains(expected.1), "{arguments:?}: {error}");
+    }
+}
+
 /// Digits become `N`: moments, sizes and revisions differ from run to run.
 fn without_numbers(line: &str) -> String {
     let mut words: Vec<String> = line.split(' ').map(String::from).collect();
@@ -369,15 +437,8 @@ fn the_recording_in_the_readme_is_what_the_program_prints() {
     };
     let (command, expected) = recording.split_once('\n').unwrap();
     let arguments = command.strip_prefix("$ bootwright ").unwrap().split(' ');
-    let state = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_bootwright"))
-        .args(arguments)
-        .current_dir(root())
-        .env_remove("BOOTWRIGHT_SITE")
-        .env("XDG_STATE_HOME", state.path())
-        .output()
-        .unwrap();
-    let printed = String::from_utf8(output.stdout).unwrap();
+    let (code, printed, _) = bootwright(&arguments.collect::<Vec<_>>());
+    assert_eq!(code, Some(0));
     let lines = |text: &str| {
         text.lines()
             .map(str::trim)
