@@ -1,4 +1,4 @@
-//! What a template sees. `templates/README.md` describes it for people; a test holds the two together.
+//! What a template sees. The page `src/manual/templates.md` describes it; a test compares both.
 
 use std::collections::BTreeMap;
 

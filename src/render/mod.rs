@@ -3,7 +3,7 @@
 //! [`compile`] turns every template and `task.toml` into a [`Library`], with mistakes at their lines;
 //! [`render_attempt`] renders one machine's files from it. Network lines, boot.cfg and ESXi's disk are made by code that
 //! knows what each installer can say ([`net`], [`boot::boot_cfg`]); the rest is templates ([`task`], [`context`] in
-//! `templates/README.md`), strict and quoted for their format ([`quote`]). [`check`] holds what was rendered for
+//! `src/manual/templates.md`), strict and quoted for their format ([`quote`]). [`check`] holds what was rendered for
 //! ESXi to the rules that its own installer does not enforce.
 //!
 //! Nothing is read here: what lies outside of the site comes in as [`ExternalInputs`], and [`needed_lookups`] says what has to

@@ -1,4 +1,4 @@
-//! The benchmark, run by hand: `cargo bench`. It prints tables in Markdown; the README has a copy.
+//! The benchmark, run by hand: `cargo bench`. It prints tables in Markdown; src/manual/performance.md has a copy.
 //!
 //! The server runs as a process of its own, with its state on tmpfs. What an answer costs is the processor time
 //! of all its threads, user and system, before and after a number of requests over connections that stay open:

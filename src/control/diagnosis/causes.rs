@@ -1,6 +1,6 @@
 //! What is said of a boot that stops: the signature by which a fault is known, its likely cause and its remedy.
 //!
-//! The README lists every one of them in these words.
+//! The manual lists all of them in the same words (`src/manual/troubleshooting.md`); a test compares both.
 
 use std::{fmt, net::Ipv4Addr};
 
