@@ -241,13 +241,13 @@ pub(super) struct AdoptArgs {
     #[arg(long)]
     pub(super) policy: Option<String>,
     /// The file format.
-    #[arg(long, value_enum, default_value_t = FileFormat::Toml)]
-    pub(super) format: FileFormat,
+    #[arg(long, value_enum, default_value_t = DeclarationFormat::Toml)]
+    pub(super) format: DeclarationFormat,
 }
 
 /// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum FileFormat {
+pub(super) enum DeclarationFormat {
     /// TOML.
     Toml,
     /// KDL.

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use crate::cli::arguments::FileFormat;
+use crate::cli::arguments::DeclarationFormat;
 use crate::model::{ByteSize, DiskFact, Facts, NetworkName, NicFact, NodeName, Platform};
 
 /// The number of NICs, and of disks, that are described.
@@ -42,7 +42,7 @@ enum FileLine {
 }
 
 impl AdoptedNode {
-    pub(super) fn text(&self, format: FileFormat) -> String {
+    pub(super) fn text(&self, format: DeclarationFormat) -> String {
         let head = self.description().into_iter();
         let mut text: String = head.map(|line| format.comment(&line)).collect();
         text += &format.opening(&self.name);
@@ -125,27 +125,29 @@ impl AdoptedNode {
     }
 }
 
-impl FileFormat {
+impl DeclarationFormat {
     /// The extension of a file's name.
     pub(super) fn extension(self) -> &'static str {
         match self {
-            FileFormat::Toml => "toml",
-            FileFormat::Kdl => "kdl",
+            DeclarationFormat::Toml => "toml",
+            DeclarationFormat::Kdl => "kdl",
         }
     }
 
     fn opening(self, name: &NodeName) -> String {
         match self {
-            FileFormat::Toml if name.as_str().contains('.') => format!("[node.\"{name}\"]\n"),
-            FileFormat::Toml => format!("[node.{name}]\n"),
-            FileFormat::Kdl => format!("node \"{name}\" {{\n"),
+            DeclarationFormat::Toml if name.as_str().contains('.') => {
+                format!("[node.\"{name}\"]\n")
+            }
+            DeclarationFormat::Toml => format!("[node.{name}]\n"),
+            DeclarationFormat::Kdl => format!("node \"{name}\" {{\n"),
         }
     }
 
     fn closing(self) -> &'static str {
         match self {
-            FileFormat::Toml => "",
-            FileFormat::Kdl => "}\n",
+            DeclarationFormat::Toml => "",
+            DeclarationFormat::Kdl => "}\n",
         }
     }
 
@@ -154,8 +156,8 @@ impl FileFormat {
             FileLine::Comment(comment) => self.comment(comment),
             FileLine::Texts(key, values) => format!("{}\n", self.key(key, values)),
             FileLine::Number(key, value) => match self {
-                FileFormat::Toml => format!("{key} = {value}\n"),
-                FileFormat::Kdl => format!("{key} {value}\n"),
+                DeclarationFormat::Toml => format!("{key} = {value}\n"),
+                DeclarationFormat::Kdl => format!("{key} {value}\n"),
             },
             FileLine::Suggestion(key, value, note) => {
                 let key = self.key(key, std::slice::from_ref(value));
@@ -163,25 +165,25 @@ impl FileFormat {
             }
         };
         match self {
-            FileFormat::Toml => text,
-            FileFormat::Kdl => format!("    {text}"),
+            DeclarationFormat::Toml => text,
+            DeclarationFormat::Kdl => format!("    {text}"),
         }
     }
 
     fn key(self, key: &str, values: &[String]) -> String {
         let quoted: Vec<String> = values.iter().map(|value| quoted(value)).collect();
         match (self, quoted.as_slice()) {
-            (FileFormat::Toml, [one]) => format!("{key} = {one}"),
-            (FileFormat::Toml, all) => format!("{key} = [{}]", all.join(", ")),
-            (FileFormat::Kdl, all) => format!("{key} {}", all.join(" ")),
+            (DeclarationFormat::Toml, [one]) => format!("{key} = {one}"),
+            (DeclarationFormat::Toml, all) => format!("{key} = [{}]", all.join(", ")),
+            (DeclarationFormat::Kdl, all) => format!("{key} {}", all.join(" ")),
         }
     }
 
     fn comment(self, text: &str) -> String {
         let text = printable(text);
         match self {
-            FileFormat::Toml => format!("# {text}\n"),
-            FileFormat::Kdl => format!("// {text}\n"),
+            DeclarationFormat::Toml => format!("# {text}\n"),
+            DeclarationFormat::Kdl => format!("// {text}\n"),
         }
     }
 }
@@ -284,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_is_not_installed_is_declared_and_protected() {
-        let toml = adopted().text(FileFormat::Toml);
+        let toml = adopted().text(DeclarationFormat::Toml);
         assert_eq!(
             toml,
             "# Adopted from 52-54-00-00-00-01.\n\
@@ -299,7 +301,7 @@ mod tests {
              # It is never installed while this is 0. To install it, set 1 and a policy or a repo.\n\
              installs = 0\n"
         );
-        let kdl = adopted().text(FileFormat::Kdl);
+        let kdl = adopted().text(DeclarationFormat::Kdl);
         let body = kdl.split_once("node \"web7\" {\n").unwrap().1;
         assert_eq!(
             body,
@@ -326,7 +328,7 @@ mod tests {
             ..adopted()
         };
         assert_eq!(
-            installed.text(FileFormat::Toml),
+            installed.text(DeclarationFormat::Toml),
             "# Adopted from 52-54-00-00-00-01.\n\
              [node.\"web.7\"]\n\
              mac = [\"52:54:00:00:00:01\", \"52:54:00:00:00:02\"]\n\
@@ -346,7 +348,7 @@ mod tests {
             facts: Facts::default(),
             ..adopted()
         };
-        let text = board.text(FileFormat::Toml);
+        let text = board.text(DeclarationFormat::Toml);
         assert!(text.contains("\nserial = \"S\\\"1\"\n"), "{text}");
     }
 }
