@@ -5,9 +5,9 @@ use crate::model::Mac;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct KernelCommandLine {
     /// The URL for check-in: `bootwright.url=http://192.0.2.1:8080/c/<token>`.
-    pub(super) url: Option<String>,
+    pub(super) check_in_url: Option<String>,
     /// The URL of the instruction to write an image: `bootwright.order=http://192.0.2.1:8080/t/<token>/order.json`.
-    pub(super) order: Option<String>,
+    pub(super) instruction_url: Option<String>,
     /// The MAC of the NIC it booted from: `BOOTIF=01-52-54-00-00-00-01`, as PXELINUX writes it.
     pub(super) boot_mac: Option<Mac>,
 }
@@ -18,9 +18,9 @@ impl KernelCommandLine {
         for word in line.split_whitespace() {
             match word.split_once('=') {
                 Some(("bootwright.url", url)) => {
-                    parameters.url = Some(url.trim_end_matches('/').into())
+                    parameters.check_in_url = Some(url.trim_end_matches('/').into())
                 }
-                Some(("bootwright.order", url)) => parameters.order = Some(url.into()),
+                Some(("bootwright.order", url)) => parameters.instruction_url = Some(url.into()),
                 // `01` is the hardware type Ethernet. An invalid MAC is ignored.
                 Some(("BOOTIF", address)) => {
                     parameters.boot_mac =
@@ -34,7 +34,10 @@ impl KernelCommandLine {
 
     /// The server's URL without a path.
     pub(super) fn server(&self) -> Option<&str> {
-        let url = self.order.as_deref().or(self.url.as_deref())?;
+        let url = self
+            .instruction_url
+            .as_deref()
+            .or(self.check_in_url.as_deref())?;
         let path = ["/c/", "/t/"].iter().find_map(|path| url.find(path));
         Some(&url[..path.unwrap_or(url.len())])
     }
@@ -50,7 +53,7 @@ mod tests {
             "initrd=initrd quiet bootwright.url=http://192.0.2.1:8080/c/abc BOOTIF=01-52-54-00-00-00-01 console=ttyS0\n",
         );
         assert_eq!(
-            parameters.url.as_deref(),
+            parameters.check_in_url.as_deref(),
             Some("http://192.0.2.1:8080/c/abc")
         );
         assert_eq!(parameters.server(), Some("http://192.0.2.1:8080"));
@@ -61,7 +64,7 @@ mod tests {
         let parameters =
             KernelCommandLine::read("bootwright.order=http://192.0.2.1/t/abc/order.json");
         assert_eq!(
-            parameters.order.as_deref(),
+            parameters.instruction_url.as_deref(),
             Some("http://192.0.2.1/t/abc/order.json")
         );
         assert_eq!(parameters.server(), Some("http://192.0.2.1"));

@@ -42,23 +42,23 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 impl MicrokernelAgent {
     /// Executes the instruction at this URL. Never returns: the machine restarts.
-    pub(super) fn install(mut self, links: &Netlink, url: &str) -> ! {
+    pub(super) fn install(mut self, netlink: &Netlink, url: &str) -> ! {
         let server = InstallServer::new();
-        let order = self.image_instruction(links, &server, url);
-        self.screen_content.node.clone_from(&order.node);
-        let stage = |name: &str| format!("{}/stage/{name}", order.callbacks);
-        self.report(links, &server, &stage("installing"), 5);
-        match self.write_image(links, &server, &order) {
+        let instruction = self.image_instruction(netlink, &server, url);
+        self.screen_content.node.clone_from(&instruction.node);
+        let stage = |name: &str| format!("{}/stage/{name}", instruction.callbacks);
+        self.report(netlink, &server, &stage("installing"), 5);
+        match self.write_image(netlink, &server, &instruction) {
             Ok(()) => {
                 self.set_status("installed; restarting");
-                self.report(links, &server, &stage("installed"), MAX_TRIES);
+                self.report(netlink, &server, &stage("installed"), MAX_TRIES);
             }
             Err(reason) => {
                 let seconds = FAILURE_DISPLAY_TIME.as_secs();
                 self.set_status(&format!("failed: {reason}; restarting in {seconds} s"));
                 let failed = format!("{}?reason={}", stage("failed"), encoded(&reason));
-                self.report(links, &server, &failed, 5);
-                self.wait(links, FAILURE_DISPLAY_TIME);
+                self.report(netlink, &server, &failed, 5);
+                self.wait(netlink, FAILURE_DISPLAY_TIME);
             }
         }
         loop {
@@ -69,71 +69,73 @@ impl MicrokernelAgent {
     /// Fetches the instruction, with retries. If it does not exist any more, it was that of an earlier boot.
     fn image_instruction(
         &mut self,
-        links: &Netlink,
+        netlink: &Netlink,
         server: &InstallServer,
         url: &str,
     ) -> ImageInstruction {
         let mut failures = 0;
         loop {
             self.set_status("fetching its instruction");
-            let order = server.get(url).and_then(|text| parse(&text));
-            let error = match order {
-                Ok(order) => return order,
+            let instruction = server.get(url).and_then(|text| parse(&text));
+            let error = match instruction {
+                Ok(instruction) => return instruction,
                 Err(error) => error,
             };
             failures += 1;
             if error == InstructionError::Unknown {
                 self.set_status("its instruction does not exist any more; restarting in 30 s");
-                self.wait(links, RETRY_DELAY);
+                self.wait(netlink, RETRY_DELAY);
                 self.restart();
             }
             let delay = backoff::after(failures);
             self.set_status(&format!("{error}; retrying in {} s", delay.as_secs()));
-            self.wait(links, backoff::with_jitter(delay, backoff::random()));
+            self.wait(netlink, backoff::with_jitter(delay, backoff::random()));
         }
     }
 
     /// Reports a stage or a failure, with retries. The installation continues even if no report arrives.
-    fn report(&mut self, links: &Netlink, server: &InstallServer, url: &str, tries: u32) {
+    fn report(&mut self, netlink: &Netlink, server: &InstallServer, url: &str, tries: u32) {
         for failures in 1..=tries {
             match server.get(url) {
                 Ok(_) | Err(InstructionError::Unknown) => return,
                 Err(error) => self.add_problem(error.to_string()),
             }
-            self.wait(links, backoff::after(failures));
+            self.wait(netlink, backoff::after(failures));
         }
     }
 
     /// Writes the image to its disk.
     fn write_image(
         &mut self,
-        links: &Netlink,
+        netlink: &Netlink,
         server: &InstallServer,
-        order: &ImageInstruction,
+        instruction: &ImageInstruction,
     ) -> Result<(), String> {
-        if order.version != 1 {
+        if instruction.version != 1 {
             return Err(format!(
                 "the instruction has version {}, but this agent supports only version 1: rebuild the microkernel with `bootwright microkernel build`",
-                order.version
+                instruction.version
             ));
         }
-        let checksum = order.checksum();
+        let checksum = instruction.checksum();
         let checksum = checksum.ok_or("the instruction has no checksum for the image")?;
         let disks = self.wait_for_disks();
         let has_protected_partitions = |disk: &DetectedDisk| {
             hardware::has_protected_partitions(&self.hardware, &disk.fact.path)
         };
-        let disk = choose(&order.disk, &disks, has_protected_partitions)
+        let disk = choose(&instruction.disk, &disks, has_protected_partitions)
             .map_err(|error| error.to_string())?;
         let path = &disk.fact.path;
         let size = DiskSize {
             bytes: disk.fact.size_bytes.unwrap_or(0),
             sector: hardware::sector(&self.hardware, path),
         };
-        let seed = self.seed(links, server, order)?;
-        self.set_status(&format!("fetching {}", order.image));
+        let seed = self.seed(netlink, server, instruction)?;
+        self.set_status(&format!("fetching {}", instruction.image));
         let unreachable = |error| format!("cannot fetch the image: {error}");
-        let stream = RemoteImage::new(&order.image).open().map_err(unreachable)?;
+        let stream = RemoteImage::new(&instruction.image)
+            .open()
+            .map_err(unreachable)?;
         let (length, fetched) = (stream.length, stream.read.clone());
         // With O_EXCL the kernel refuses a disk that is in use.
         let opened = OpenOptions::new()
@@ -146,9 +148,9 @@ impl MicrokernelAgent {
             packed: stream,
             checksum,
             seed,
-            guid: guid(order),
+            guid: guid(instruction),
         };
-        let log = |text: &str| format!("{}/log/info/{}", order.callbacks, encoded(text));
+        let log = |text: &str| format!("{}/log/info/{}", instruction.callbacks, encoded(text));
         let (begun, mut reported, mut last_report, mut last_lease_check) =
             (Instant::now(), 0, Instant::now(), Instant::now());
         let progress = |_| {
@@ -162,7 +164,7 @@ impl MicrokernelAgent {
             }
             if last_lease_check.elapsed() >= LEASE_CHECK_INTERVAL {
                 last_lease_check = Instant::now();
-                self.maintain_leases(links);
+                self.maintain_leases(netlink);
             }
         };
         let written = write(source, size, &mut device, progress);
@@ -196,13 +198,13 @@ impl MicrokernelAgent {
     /// The seed volume with the files of the instruction. All are fetched before the disk is written.
     fn seed(
         &mut self,
-        links: &Netlink,
+        netlink: &Netlink,
         server: &InstallServer,
-        order: &ImageInstruction,
+        instruction: &ImageInstruction,
     ) -> Result<Vec<u8>, String> {
         let mut files = BTreeMap::new();
-        for (name, url) in &order.seed {
-            let text = self.with_retries(links, || server.get(url));
+        for (name, url) in &instruction.seed {
+            let text = self.with_retries(netlink, || server.get(url));
             let text = text.map_err(|error| format!("cannot fetch {name}: {error}"))?;
             files.insert(name.clone(), text.into_bytes());
         }
@@ -212,7 +214,7 @@ impl MicrokernelAgent {
     /// Repeats a request while the server is unreachable.
     fn with_retries<T>(
         &mut self,
-        links: &Netlink,
+        netlink: &Netlink,
         request: impl Fn() -> Result<T, InstructionError>,
     ) -> Result<T, InstructionError> {
         let mut failures = 0;
@@ -220,7 +222,7 @@ impl MicrokernelAgent {
             failures += 1;
             match request() {
                 Err(InstructionError::Unreachable(_)) if failures < MAX_TRIES => {
-                    self.wait(links, backoff::after(failures));
+                    self.wait(netlink, backoff::after(failures));
                 }
                 answer => return answer,
             }
@@ -229,8 +231,8 @@ impl MicrokernelAgent {
 }
 
 /// A GUID for the seed partition, different for each attempt: a version 8 UUID (RFC 9562).
-fn guid(order: &ImageInstruction) -> [u8; 16] {
-    let sum = Sha256::digest(order.callbacks.as_bytes());
+fn guid(instruction: &ImageInstruction) -> [u8; 16] {
+    let sum = Sha256::digest(instruction.callbacks.as_bytes());
     let mut guid: [u8; 16] = sum[..16].try_into().expect("a sum is longer");
     // The version is in the high bits of the third part, which is stored little-endian.
     guid[7] = (guid[7] & 0x0f) | 0x80;

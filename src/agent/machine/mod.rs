@@ -56,7 +56,7 @@ pub(super) struct MicrokernelAgent {
     neighbours: LldpNeighbours,
     reported: Option<Facts>,
     /// The management controller's address, once it has answered.
-    controller: Arc<OnceLock<String>>,
+    bmc: Arc<OnceLock<String>>,
 }
 
 impl MicrokernelAgent {
@@ -91,7 +91,7 @@ impl MicrokernelAgent {
             clients: Vec::new(),
             neighbours: LldpNeighbours::default(),
             reported: None,
-            controller: Arc::default(),
+            bmc: Arc::default(),
         }
     }
 
@@ -106,8 +106,11 @@ impl MicrokernelAgent {
         }
         self.show_machine();
         self.query_bmc();
-        let (url, order) = (self.parameters.url.clone(), self.parameters.order.clone());
-        if url.is_none() && order.is_none() {
+        let (url, instruction) = (
+            self.parameters.check_in_url.clone(),
+            self.parameters.instruction_url.clone(),
+        );
+        if url.is_none() && instruction.is_none() {
             self.set_status("stopped: `bootwright.url` is missing on the kernel's command line");
             loop {
                 thread::sleep(LEASE_CHECK_INTERVAL);
@@ -117,19 +120,21 @@ impl MicrokernelAgent {
             Ok(neighbours) => self.neighbours = neighbours,
             Err(error) => self.add_problem(format!("cannot receive LLDP: {error}")),
         }
-        let links = self.links();
-        self.connect(&links);
-        match (order, url) {
-            (Some(order), _) => self.install(&links, &order),
-            (None, url) => self.poll_forever(&links, &CheckInServer::new(&url.unwrap_or_default())),
+        let netlink = self.open_netlink();
+        self.connect(&netlink);
+        match (instruction, url) {
+            (Some(instruction), _) => self.install(&netlink, &instruction),
+            (None, url) => {
+                self.poll_forever(&netlink, &CheckInServer::new(&url.unwrap_or_default()))
+            }
         }
     }
 
-    fn links(&mut self) -> Netlink {
+    fn open_netlink(&mut self) -> Netlink {
         let mut failures = 0;
         loop {
             match Netlink::open() {
-                Ok(links) => return links,
+                Ok(netlink) => return netlink,
                 Err(error) => {
                     failures += 1;
                     self.set_status(&format!("cannot open netlink: {error}"));
@@ -140,12 +145,12 @@ impl MicrokernelAgent {
     }
 
     /// Gets an address on the NIC that the machine booted from; if that fails, on any NIC with a link.
-    fn connect(&mut self, links: &Netlink) {
+    fn connect(&mut self, netlink: &Netlink) {
         let begun = Instant::now();
         let mut failures = 0;
         loop {
             self.load_drivers();
-            self.update_nics(links);
+            self.update_nics(netlink);
             let only_boot_nic = failures == 0 && begun.elapsed() < LINK_TIMEOUT;
             let mut last = "no NIC has a link".to_owned();
             for at in self.clients_in_order() {
@@ -155,7 +160,7 @@ impl MicrokernelAgent {
                     continue;
                 }
                 self.set_status(&format!("requesting an IP address on {} (DHCP)", nic.mac));
-                match self.clients[at].maintain(links, true, 3) {
+                match self.clients[at].maintain(netlink, true, 3) {
                     Ok(()) => return self.show_addresses(),
                     Err(error) => last = format!("{}: {error}", nic.mac),
                 }
@@ -178,20 +183,20 @@ impl MicrokernelAgent {
         order
     }
 
-    fn poll_forever(mut self, links: &Netlink, server: &CheckInServer) -> ! {
+    fn poll_forever(mut self, netlink: &Netlink, server: &CheckInServer) -> ! {
         let mut failures = 0;
         loop {
             match self.poll(server) {
-                Ok(order) => {
+                Ok(instruction) => {
                     failures = 0;
-                    self.screen_content.node.clone_from(&order.node);
-                    self.follow(links, &order);
+                    self.screen_content.node.clone_from(&instruction.node);
+                    self.execute(netlink, &instruction);
                 }
                 Err(InstructionError::Unknown) => {
                     self.set_status(
                         "the server has no record of this machine any more; restarting in 30 s",
                     );
-                    self.wait(links, RETRY_DELAY);
+                    self.wait(netlink, RETRY_DELAY);
                     self.restart();
                 }
                 Err(error) => {
@@ -201,7 +206,7 @@ impl MicrokernelAgent {
                         _ => backoff::after(failures),
                     };
                     self.set_status(&format!("{error}; retrying in {} s", delay.as_secs()));
-                    self.wait(links, backoff::with_jitter(delay, backoff::random()));
+                    self.wait(netlink, backoff::with_jitter(delay, backoff::random()));
                 }
             }
         }
@@ -213,33 +218,33 @@ impl MicrokernelAgent {
         if self.reported.as_ref() == Some(&facts) {
             return server.poll();
         }
-        let order = server.report(&facts)?;
+        let instruction = server.report(&facts)?;
         self.reported = Some(facts);
-        Ok(order)
+        Ok(instruction)
     }
 
-    fn follow(&mut self, links: &Netlink, order: &AgentInstruction) {
-        match order.action {
+    fn execute(&mut self, netlink: &Netlink, instruction: &AgentInstruction) {
+        match instruction.action {
             AgentAction::Wait { seconds } => {
                 let delay =
                     backoff::with_jitter(Duration::from_secs(seconds.into()), backoff::random());
                 self.set_status(&format!(
                     "waiting: {}; next poll in {} s",
-                    order.reason,
+                    instruction.reason,
                     delay.as_secs()
                 ));
-                self.wait(links, delay);
+                self.wait(netlink, delay);
             }
             AgentAction::Reboot => {
-                self.set_status(&format!("restarting: {}", order.reason));
+                self.set_status(&format!("restarting: {}", instruction.reason));
                 self.restart();
             }
             AgentAction::PowerOff => {
-                self.set_status(&format!("powering off: {}", order.reason));
+                self.set_status(&format!("powering off: {}", instruction.reason));
                 thread::sleep(READING_TIME);
                 let error = init::power_off();
                 self.add_problem(format!("cannot power off: {error}"));
-                self.wait(links, RETRY_DELAY);
+                self.wait(netlink, RETRY_DELAY);
             }
         }
     }
@@ -252,7 +257,7 @@ impl MicrokernelAgent {
     }
 
     /// Waits, and renews leases meanwhile.
-    fn wait(&mut self, links: &Netlink, delay: Duration) {
+    fn wait(&mut self, netlink: &Netlink, delay: Duration) {
         let until = Instant::now() + delay;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -260,19 +265,19 @@ impl MicrokernelAgent {
                 return;
             }
             thread::sleep(left.min(LEASE_CHECK_INTERVAL));
-            self.maintain_leases(links);
+            self.maintain_leases(netlink);
         }
     }
 
     /// Renews leases before they expire, and requests addresses for NICs that have got a link since.
-    fn maintain_leases(&mut self, links: &Netlink) {
-        self.update_nics(links);
+    fn maintain_leases(&mut self, netlink: &Netlink) {
+        self.update_nics(netlink);
         let mut has_route = false;
         for at in self.clients_in_order() {
             let client = &mut self.clients[at];
             if client.nic().has_link && !client.is_backing_off() {
                 // The default route is that of the first NIC with an address. A failure on another NIC is retried later.
-                if let Err(error) = client.maintain(links, !has_route, 1) {
+                if let Err(error) = client.maintain(netlink, !has_route, 1) {
                     let mac = client.nic().mac;
                     self.add_problem(format!("{mac}: {error}"));
                 }
@@ -283,7 +288,7 @@ impl MicrokernelAgent {
     }
 
     /// Enables new NICs, and updates the link state of known ones.
-    fn update_nics(&mut self, links: &Netlink) {
+    fn update_nics(&mut self, netlink: &Netlink) {
         for nic in hardware::nics(&self.hardware) {
             match self
                 .clients
@@ -291,13 +296,13 @@ impl MicrokernelAgent {
                 .find(|client| client.nic().index == nic.index)
             {
                 Some(client) => client.set_nic(nic),
-                None => self.add_nic(links, nic),
+                None => self.add_nic(netlink, nic),
             }
         }
     }
 
-    fn add_nic(&mut self, links: &Netlink, nic: Nic) {
-        match links.up(nic.index) {
+    fn add_nic(&mut self, netlink: &Netlink, nic: Nic) {
+        match netlink.up(nic.index) {
             Ok(()) => self.clients.push(DhcpClient::new(nic)),
             Err(error) => self.add_problem(format!("{}: {error}", nic.mac)),
         }
@@ -305,13 +310,13 @@ impl MicrokernelAgent {
 
     fn facts(&self) -> Facts {
         let mut facts = hardware::facts(&self.hardware, |nic| self.neighbours.of(nic.index));
-        facts.bmc = self.controller.get().cloned();
+        facts.bmc = self.bmc.get().cloned();
         facts
     }
 
     /// Queries the management controller's address in a thread of its own, since that may take seconds.
     fn query_bmc(&mut self) {
-        let result = self.controller.clone();
+        let result = self.bmc.clone();
         let query = thread::Builder::new().spawn(move || {
             if let Some(address) = hardware::bmc_address() {
                 // It is set only here.

@@ -61,12 +61,12 @@ impl DhcpClient {
     /// kind.
     pub(crate) fn maintain(
         &mut self,
-        links: &Netlink,
+        netlink: &Netlink,
         with_route: bool,
         tries: u32,
     ) -> io::Result<()> {
         let Some((lease, since)) = self.lease.clone() else {
-            return self.obtain(links, with_route, tries);
+            return self.obtain(netlink, with_route, tries);
         };
         let (age, term) = (since.elapsed(), Duration::from_secs(lease.seconds.into()));
         if age < term / 2 {
@@ -87,20 +87,20 @@ impl DhcpClient {
             // Without a reply the address is kept until the lease expires; only a DHCPNAK ends it earlier.
             None if age < term => Ok(()),
             _ => {
-                links.remove_address(self.nic.index, lease.address)?;
+                netlink.remove_address(self.nic.index, lease.address)?;
                 self.lease = None;
-                self.obtain(links, with_route, tries)
+                self.obtain(netlink, with_route, tries)
             }
         }
     }
 
-    fn obtain(&mut self, links: &Netlink, with_route: bool, tries: u32) -> io::Result<()> {
-        let obtained = self.request(links, with_route, tries);
+    fn obtain(&mut self, netlink: &Netlink, with_route: bool, tries: u32) -> io::Result<()> {
+        let obtained = self.request(netlink, with_route, tries);
         self.failed = obtained.is_err().then(Instant::now);
         obtained
     }
 
-    fn request(&mut self, links: &Netlink, with_route: bool, tries: u32) -> io::Result<()> {
+    fn request(&mut self, netlink: &Netlink, with_route: bool, tries: u32) -> io::Result<()> {
         let (socket, transaction) = (self.socket()?, self.transaction());
         let no_server = || io::Error::other("no DHCP server answered");
         let offer = match exchange(
@@ -128,9 +128,9 @@ impl DhcpClient {
             }
             None => return Err(no_server()),
         };
-        links.add_address(self.nic.index, lease.address)?;
+        netlink.add_address(self.nic.index, lease.address)?;
         if let (true, Some(gateway)) = (with_route, lease.gateway) {
-            links.add_default_route(self.nic.index, gateway)?;
+            netlink.add_default_route(self.nic.index, gateway)?;
         }
         self.lease = Some((lease, Instant::now()));
         Ok(())
