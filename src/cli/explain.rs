@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     failure::CliResult,
-    nodes::{parsed, show_json, value_text},
+    nodes::{parse_answer, show_json, value_text},
     query::query,
     terminal::{Terminal, plain, state_style},
 };
@@ -66,7 +66,7 @@ pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> C
     if json {
         return show_json(&answer, terminal);
     }
-    Ok(terminal.show(&explanation_text(&parsed(&answer)?, terminal))?)
+    Ok(terminal.show(&explanation_text(&parse_answer(&answer)?, terminal))?)
 }
 
 fn explanation_text(explained: &ExplainAnswer, terminal: &Terminal) -> String {

@@ -63,14 +63,14 @@ pub(super) fn formatted(log: &[u8], terminal: &Terminal) -> Vec<String> {
         .filter(|line| !line.trim().is_empty())
         .collect();
     let mut finished = BTreeSet::new();
-    let mut kept: Vec<String> = Vec::new();
+    let mut formatted_lines: Vec<String> = Vec::new();
     for line in lines.into_iter().rev() {
         if !is_superseded(line, &mut finished) {
-            kept.push(format_line(line, terminal) + "\n");
+            formatted_lines.push(format_line(line, terminal) + "\n");
         }
     }
-    kept.reverse();
-    kept
+    formatted_lines.reverse();
+    formatted_lines
 }
 
 /// Whether a later line supersedes this one: the end of a document's download supersedes its start.

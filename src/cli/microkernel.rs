@@ -65,7 +65,7 @@ fn state(root: &Path) -> CliResult<PathBuf> {
 fn kernel(build: &BuildArgs) -> CliResult<Kernel> {
     let root = Path::new("/");
     let kernel = match &build.kernel {
-        Some(image) => Kernel::named(image, build.modules.as_deref(), root),
+        Some(image) => Kernel::from_image(image, build.modules.as_deref(), root),
         None => Kernel::newest(root),
     };
     kernel.map_err(|error| {

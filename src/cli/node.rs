@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{
     failure::CliResult,
     log,
-    nodes::{NodeStatus, now, parsed, show_json},
+    nodes::{NodeStatus, now, parse_answer, show_json},
     query::query,
     terminal::{Terminal, plain, state_style},
 };
@@ -22,7 +22,7 @@ pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> C
     if json {
         return show_json(&answer, terminal);
     }
-    let status: NodeStatus = parsed(&answer)?;
+    let status: NodeStatus = parse_answer(&answer)?;
     let log = query(
         site,
         &OperatorQuery::Log {

@@ -71,7 +71,7 @@ fn list(site: &Path, json: bool, terminal: &Terminal) -> CliResult {
     if json {
         return show_json(&answer, terminal);
     }
-    let nodes: Vec<NodeStatus> = parsed(&answer)?;
+    let nodes: Vec<NodeStatus> = parse_answer(&answer)?;
     if nodes.is_empty() {
         terminal.note("no machine is declared and none has booted; declare one under policies.d/, or boot one from the network");
     }
@@ -80,12 +80,12 @@ fn list(site: &Path, json: bool, terminal: &Terminal) -> CliResult {
 
 /// Lists the undeclared machines.
 fn unclaimed(site: &Path, json: bool, terminal: &Terminal) -> CliResult {
-    let mut nodes: Vec<Value> = parsed(&query(site, &OperatorQuery::Nodes, terminal)?)?;
+    let mut nodes: Vec<Value> = parse_answer(&query(site, &OperatorQuery::Nodes, terminal)?)?;
     nodes.retain(|node| node["declared"] == false);
     if json {
         return Ok(terminal.show(&format!("{:#}\n", Value::Array(nodes)))?);
     }
-    let nodes: Vec<NodeStatus> = parsed(Value::Array(nodes).to_string().as_bytes())?;
+    let nodes: Vec<NodeStatus> = parse_answer(Value::Array(nodes).to_string().as_bytes())?;
     if nodes.is_empty() {
         terminal.note("no undeclared machine has booted");
         return Ok(());
@@ -161,7 +161,7 @@ fn facts(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult 
     if json {
         return show_json(&answer, terminal);
     }
-    let facts: Value = parsed(&answer)?;
+    let facts: Value = parse_answer(&answer)?;
     let lines = flattened("", &facts);
     if lines.is_empty() {
         terminal.note(&format!("{name} has reported no facts"));
@@ -222,12 +222,12 @@ pub(super) fn value_text(value: &Value) -> String {
 
 /// Prints an answer as indented JSON.
 pub(super) fn show_json(answer: &[u8], terminal: &Terminal) -> CliResult {
-    let value: Value = parsed(answer)?;
+    let value: Value = parse_answer(answer)?;
     Ok(terminal.show(&format!("{value:#}\n"))?)
 }
 
 /// Parses an answer.
-pub(super) fn parsed<T: for<'de> Deserialize<'de>>(answer: &[u8]) -> CliResult<T> {
+pub(super) fn parse_answer<T: for<'de> Deserialize<'de>>(answer: &[u8]) -> CliResult<T> {
     serde_json::from_slice(answer).map_err(|error| {
         let error = anyhow::Error::new(error).context("invalid answer from the server");
         Failure::unreachable(error).help("the server and this program may have different versions")

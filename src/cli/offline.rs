@@ -33,7 +33,7 @@ pub(super) fn query(site: &Path, question: &OperatorQuery) -> CliResult<Vec<u8>>
             Err(ApiError::new(503, "server not running"))
         }
     };
-    answer.map_err(refused)
+    answer.map_err(refusal_failure)
 }
 
 /// Executes a state-changing command as the server would.
@@ -48,15 +48,15 @@ pub(super) fn request(site: &Path, request: &Request) -> CliResult<String> {
         return Err(no_site(site));
     }
     match operate(site, request) {
-        Ok(answer) => answer.map_err(refused),
+        Ok(answer) => answer.map_err(refusal_failure),
         Err(error) if matches!(error.downcast_ref(), Some(LockError::Held(_))) => Err(Failure::unreachable(error)
             .help("that server does not answer at `[operator]` `listen` of bootwright.toml; if that setting was changed, restart the server")),
         Err(error) => Err(error.into()),
     }
 }
 
-fn refused(refusal: ApiError) -> Failure {
-    Failure::refused(anyhow!("{}", refusal.error)).maybe_help(refusal.help)
+fn refusal_failure(error: ApiError) -> Failure {
+    Failure::refused(anyhow!("{}", error.error)).maybe_help(error.help)
 }
 
 fn offline_request(order: OperatorCommand) -> Request {

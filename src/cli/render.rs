@@ -30,9 +30,9 @@ pub(super) fn run(
 ) -> CliResult {
     let loaded = check::loaded(root)?;
     let rendered =
-        serve::rendered(&loaded.snapshot, node, &facts(root, node)).map_err(|found| {
+        serve::rendered(&loaded.snapshot, node, &facts(root, node)).map_err(|diagnostics| {
             // Standard output is only for documents.
-            terminal.show_error_text(&check::report(&loaded, &found, terminal));
+            terminal.show_error_text(&check::report(&loaded, &diagnostics, terminal));
             if !loaded.snapshot.site.nodes.contains_key(node) {
                 return Failure::already_reported();
             }

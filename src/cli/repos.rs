@@ -32,7 +32,7 @@ pub(super) fn run(site: &Path, repos: &arguments::ReposArgs, terminal: &Terminal
     let Some(name) = &repos.name else {
         return list_all(&all.all(), repos.json, terminal);
     };
-    let source = all.source(name).ok_or_else(|| unknown(name, &all))?;
+    let source = all.source(name).ok_or_else(|| unknown_repo(name, &all))?;
     let Some(source) = source else {
         let error = anyhow!(
             "repo `{name}` is a URL: machines fetch from it directly, and this server has none of its files"
@@ -46,10 +46,10 @@ pub(super) fn run(site: &Path, repos: &arguments::ReposArgs, terminal: &Terminal
     }
 }
 
-fn unknown(name: &str, known: &Repos) -> Failure {
+fn unknown_repo(name: &str, known: &Repos) -> Failure {
     let failure = Failure::refused(anyhow!("the site has no repo `{name}`"));
-    let meant = suggest(name, known.names());
-    failure.maybe_help(meant.map(|meant| format!("did you mean `{meant}`?")))
+    let similar = suggest(name, known.names());
+    failure.maybe_help(similar.map(|similar| format!("did you mean `{similar}`?")))
 }
 
 fn list_all(repos: &[RepoShown], json: bool, terminal: &Terminal) -> CliResult {
@@ -93,7 +93,7 @@ fn row(repo: &RepoShown) -> Vec<Cell> {
 }
 
 fn list(source: &RepoSource, path: &str, terminal: &Terminal) -> CliResult {
-    let listed = serve::list(source, path.trim_matches('/')).map_err(refused)?;
+    let listed = serve::list(source, path.trim_matches('/')).map_err(repo_failure)?;
     let widest = listed.iter().filter_map(|one| one.size);
     let width = widest.max().unwrap_or(0).to_string().len();
     let lines = listed.iter().map(|one| {
@@ -116,7 +116,9 @@ fn cat(source: &RepoSource, path: &str) -> CliResult {
             "`cat` needs a path: `bootwright repos NAME cat PATH`",
         ));
     }
-    let opened = source.open(path.trim_start_matches('/')).map_err(refused)?;
+    let opened = source
+        .open(path.trim_start_matches('/'))
+        .map_err(repo_failure)?;
     let mut out = io::stdout().lock();
     let mut piece = vec![0; 1 << 20];
     let (mut at, size) = (0, opened.blob.size());
@@ -131,7 +133,7 @@ fn cat(source: &RepoSource, path: &str) -> CliResult {
     Ok(out.flush()?)
 }
 
-fn refused(error: RepoError) -> Failure {
+fn repo_failure(error: RepoError) -> Failure {
     match error {
         RepoError::Io { .. } | RepoError::Image { .. } => Failure::unreachable(error),
         error => Failure::refused(error),

@@ -106,8 +106,8 @@ fn banner_text(banner: &Banner) -> String {
     let dhcp = if banner.dhcp { "dhcp on" } else { "dhcp off" };
     text += &format!("  machines   {}   {tftp}   {dhcp}\n", banner.machines);
     text += &format!("  operators  {}\n", banner.operators);
-    for trouble in &banner.troubles {
-        text += &format!("warning: {trouble}\n");
+    for warning in &banner.start_warnings {
+        text += &format!("warning: {warning}\n");
     }
     if banner.errors > 0 {
         text += "The site has errors. The last valid copy is served; if there is none, every machine boots from its local disk.\n";

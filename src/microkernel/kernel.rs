@@ -53,7 +53,7 @@ impl Kernel {
         }
         releases.sort_by(|a, b| by_version(a, b));
         let release = releases.pop().ok_or_else(none)?;
-        Kernel::named(
+        Kernel::from_image(
             &boot.join(format!("vmlinuz-{release}")),
             Some(&modules.join(&release)),
             root,
@@ -62,7 +62,7 @@ impl Kernel {
 
     /// This kernel, with the given modules, or the installed ones of its release. `modules` may be the directory of the
     /// release or one above it.
-    pub(crate) fn named(
+    pub(crate) fn from_image(
         image: &Path,
         modules: Option<&Path>,
         root: &Path,
@@ -201,7 +201,8 @@ pub(super) mod tests {
         install(&package, "6.1.0-56-cloud-amd64", true);
         let image = package.join("boot/vmlinuz-6.1.0-56-cloud-amd64");
         for modules in ["", "lib/modules", "lib/modules/6.1.0-56-cloud-amd64"] {
-            let kernel = Kernel::named(&image, Some(&package.join(modules)), root.path()).unwrap();
+            let kernel =
+                Kernel::from_image(&image, Some(&package.join(modules)), root.path()).unwrap();
             assert_eq!(
                 kernel.modules,
                 package.join("lib/modules/6.1.0-56-cloud-amd64"),
@@ -211,7 +212,7 @@ pub(super) mod tests {
         install(root.path(), "6.1.0-49-amd64", true);
         let others = root.path().join("lib/modules/6.1.0-49-amd64");
         for modules in [Some(others.as_path()), None] {
-            let error = Kernel::named(&image, modules, root.path()).unwrap_err();
+            let error = Kernel::from_image(&image, modules, root.path()).unwrap_err();
             assert!(
                 error.to_string().contains("6.1.0-56-cloud-amd64"),
                 "{error}"
@@ -227,11 +228,11 @@ pub(super) mod tests {
         nameless[0x300] = b'/';
         for bytes in [vec![], vec![0; 0x1000], nameless] {
             fs::write(&path, bytes).unwrap();
-            let error = Kernel::named(&path, None, root.path()).unwrap_err();
+            let error = Kernel::from_image(&path, None, root.path()).unwrap_err();
             assert!(matches!(error, KernelError::NotAKernel(_)), "{error}");
         }
         fs::remove_file(&path).unwrap();
-        let error = Kernel::named(&path, None, root.path()).unwrap_err();
+        let error = Kernel::from_image(&path, None, root.path()).unwrap_err();
         assert!(matches!(error, KernelError::Unreadable(..)), "{error}");
     }
 }

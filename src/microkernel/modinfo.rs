@@ -28,7 +28,7 @@ impl Modinfo {
             let entry = String::from_utf8_lossy(entry);
             match entry.split_once('=') {
                 Some(("alias", alias)) => modinfo.aliases.push(alias.into()),
-                Some(("depends", names)) => modinfo.depends.extend(listed(names, ",")),
+                Some(("depends", names)) => modinfo.depends.extend(split_names(names, ",")),
                 Some(("softdep", list)) => modinfo.soft_depends.extend(pre_dependencies(list)),
                 Some(("firmware", name)) => modinfo.firmware.push(name.into()),
                 _ => {}
@@ -43,7 +43,7 @@ pub(super) fn name(name: &str) -> String {
     name.replace('-', "_")
 }
 
-fn listed<'a>(names: &'a str, separator: &'a str) -> impl Iterator<Item = String> + 'a {
+fn split_names<'a>(names: &'a str, separator: &'a str) -> impl Iterator<Item = String> + 'a {
     let names = names.split(separator).map(str::trim);
     names.filter(|name| !name.is_empty()).map(name)
 }
@@ -54,7 +54,7 @@ fn pre_dependencies(list: &str) -> Vec<String> {
         return Vec::new();
     };
     let end = rest.find("post:").unwrap_or(rest.len());
-    listed(&rest[..end], " ").collect()
+    split_names(&rest[..end], " ").collect()
 }
 
 #[cfg(test)]

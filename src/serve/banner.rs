@@ -33,7 +33,7 @@ pub struct Banner {
     /// The first node, for the suggested command.
     pub first_node: Option<String>,
     /// Warnings about the start itself.
-    pub troubles: Vec<String>,
+    pub start_warnings: Vec<String>,
     /// The site's errors and warnings as text.
     pub report: String,
 }
@@ -47,7 +47,7 @@ pub(crate) struct BannerParts {
     pub(crate) dhcp: bool,
     pub(crate) loaded_in: Duration,
     pub(crate) demonstration: bool,
-    pub(crate) troubles: Vec<String>,
+    pub(crate) start_warnings: Vec<String>,
 }
 
 impl Banner {
@@ -80,7 +80,7 @@ impl Banner {
             tftp: parts.tftp,
             dhcp: parts.dhcp,
             first_node: site.nodes.keys().next().map(ToString::to_string),
-            troubles: parts.troubles,
+            start_warnings: parts.start_warnings,
             report: site::report(
                 diagnostics,
                 &chosen.loaded.snapshot.site.sources,

@@ -120,7 +120,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         operators: listeners.operators.address(),
         loaded_in: began.elapsed(),
         demonstration: engine.demonstration,
-        troubles,
+        start_warnings: troubles,
     };
     let banner = Banner::new(&chosen, &config, said);
     let following = Following {

@@ -191,10 +191,10 @@ fn a_torn_last_line_is_cut_off_with_a_warning() {
         .unwrap();
     drop(segment);
     let mut server = Server::start(&house);
-    let warned = server.banner.troubles.iter().any(|trouble| {
-        trouble.contains("the last line of `00000001.jsonl` was not written to its end")
+    let warned = server.banner.start_warnings.iter().any(|warning| {
+        warning.contains("the last line of `00000001.jsonl` was not written to its end")
     });
-    assert!(warned, "{:?}", server.banner.troubles);
+    assert!(warned, "{:?}", server.banner.start_warnings);
     let cut = house
         .state()
         .join(format!("journal/cut-00000001-{}", before.len()));

@@ -20,7 +20,7 @@ use super::{
     check,
     client::{is_site, no_site},
     failure::{CliResult, Failure},
-    nodes::{NodeStatus, parsed},
+    nodes::{NodeStatus, parse_answer},
     query::query,
     terminal::{Terminal, plain},
 };
@@ -40,7 +40,7 @@ pub(super) fn run(root: &Path, adopt: &AdoptArgs, terminal: &Terminal) -> CliRes
     if !is_site(root) {
         return Err(no_site(root));
     }
-    let node: NodeStatus = parsed(&query(
+    let node: NodeStatus = parse_answer(&query(
         root,
         &OperatorQuery::Node(adopt.node.clone()),
         terminal,
@@ -57,12 +57,12 @@ pub(super) fn run(root: &Path, adopt: &AdoptArgs, terminal: &Terminal) -> CliRes
     let policy = policy
         .map(|policy| policy_named(policy, site))
         .transpose()?;
-    let facts: Facts = parsed(&query(
+    let facts: Facts = parse_answer(&query(
         root,
         &OperatorQuery::Facts(adopt.node.clone()),
         terminal,
     )?)?;
-    let nodes: Vec<NodeStatus> = parsed(&query(root, &OperatorQuery::Nodes, terminal)?)?;
+    let nodes: Vec<NodeStatus> = parse_answer(&query(root, &OperatorQuery::Nodes, terminal)?)?;
     let adopted = adopted(name, node, facts, policy, &nodes, site);
     if adopted.macs.is_empty() && adopted.serial.is_none() && adopted.uuid.is_none() {
         return Err(Failure::refused(anyhow!(
@@ -126,9 +126,9 @@ fn policy_named<'s>(name: &str, site: &'s Site) -> CliResult<&'s Policy> {
         Some(policy) => Ok(policy),
         None => {
             let names = site.policies.keys().map(|name| name.as_str());
-            let near = suggest(name, names).map(|near| format!("did you mean `{near}`?"));
+            let similar = suggest(name, names).map(|similar| format!("did you mean `{similar}`?"));
             let failure = Failure::refused(anyhow!("there is no policy `{}`", plain(name)));
-            Err(failure.maybe_help(near))
+            Err(failure.maybe_help(similar))
         }
     }
 }

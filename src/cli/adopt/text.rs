@@ -54,13 +54,13 @@ impl AdoptedNode {
     fn description(&self) -> Vec<String> {
         let facts = &self.facts;
         let mut lines = vec![format!("Adopted from {}.", self.before)];
-        let made = [&facts.manufacturer, &facts.product];
+        let names = [&facts.manufacturer, &facts.product];
         let firmware = facts.firmware.map(|firmware| match firmware {
             Platform::Efi => "UEFI".to_string(),
             Platform::Pcbios => "BIOS".to_string(),
         });
-        let what = joined(" ", made.into_iter().flatten().cloned());
-        lines.extend(joined(", ", what.into_iter().chain(firmware)));
+        let model = joined(" ", names.into_iter().flatten().cloned());
+        lines.extend(joined(", ", model.into_iter().chain(firmware)));
         let counted = |count: Option<u64>, noun| count.map(|count| format!("{count} {noun}"));
         let parts = [
             facts.cpu_model.clone(),

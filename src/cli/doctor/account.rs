@@ -69,16 +69,16 @@ pub(super) fn findings(account: &ServerAccount, server: &ServerProcess) -> Vec<D
         None => DoctorFinding::unknown("cannot read the process's privileges from /proc"),
         Some(privileges) => privileges_finding(privileges, account.wants_dhcp, server),
     });
-    if let Some((user, trouble)) = &account.user {
-        findings.push(match trouble {
+    if let Some((user, error)) = &account.user {
+        findings.push(match error {
             None => DoctorFinding::ok(format!(
                 "the server switches to user {user} (`user` in `[run]`)"
             )),
-            Some(trouble) => DoctorFinding::error(format!(
-                "the server cannot switch to user {user}: {trouble}"
-            ))
-            .run(format!("adduser --system --group {user}"))
-            .help("or correct `user` in `[run]`"),
+            Some(error) => {
+                DoctorFinding::error(format!("the server cannot switch to user {user}: {error}"))
+                    .run(format!("adduser --system --group {user}"))
+                    .help("or correct `user` in `[run]`")
+            }
         });
     }
     findings.push(match account.has_qemu {

@@ -185,7 +185,7 @@ fn state_report(state: &io::Result<PathBuf>) -> StateDirReport {
             return StateDirReport {
                 path: Err(error.to_string()),
                 exists: false,
-                trouble: None,
+                error: None,
                 free: None,
             };
         }
@@ -197,7 +197,7 @@ fn state_report(state: &io::Result<PathBuf>) -> StateDirReport {
         .find(|above| above.exists())
         .unwrap_or(path);
     let privileges = nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK;
-    let trouble = match existing.is_dir() {
+    let error = match existing.is_dir() {
         false => Some(format!("`{}` is not a directory", existing.display())),
         true => nix::unistd::access(existing, privileges)
             .err()
@@ -207,7 +207,7 @@ fn state_report(state: &io::Result<PathBuf>) -> StateDirReport {
     StateDirReport {
         path: Ok(path.clone()),
         exists,
-        trouble,
+        error,
         free: stat.map(|stat| stat.blocks_available() * stat.fragment_size()),
     }
 }
@@ -302,38 +302,38 @@ fn port_reports(config: &ServerConfig, server: &ServerProcess) -> Result<Vec<Por
 fn loader_reports(root: &Path, site: &site::Site) -> Vec<LoaderReport> {
     let found = serve::find_loaders(root, site);
     let needed = serve::needed_loaders(site);
-    let own = site_loaders(site);
+    let named = site_loaders(site);
     let mut names: Vec<String> = Loader::ALL
         .iter()
         .map(|loader| loader.name.into())
         .collect();
-    let of_site = own.iter().map(|(name, _)| name).chain(needed.keys());
+    let of_site = named.iter().map(|(name, _)| name).chain(needed.keys());
     let of_site: BTreeSet<&String> = of_site
         .filter(|name| Loader::named(name).is_none())
         .collect();
     names.extend(of_site.into_iter().cloned());
     let dpkg = Dpkg::read();
-    let seen = |name: String| {
-        let mut seen = LoaderReport::missing(&name);
+    let report = |name: String| {
+        let mut report = LoaderReport::missing(&name);
         let is_needed = needed.contains_key(&name);
-        let by_site = own
+        let by_site = named
             .iter()
-            .find(|(own, _)| *own == name)
-            .map(|(_, account)| account.clone());
-        seen.needed_by =
+            .find(|(loader, _)| *loader == name)
+            .map(|(_, reason)| reason.clone());
+        report.needed_by =
             by_site.or_else(|| is_needed.then(|| "machines of this site load it".into()));
         let Some(path) = found.get(&name) else {
-            return seen;
+            return report;
         };
-        seen.at = Some(path.into());
-        seen.from = seen.package.and_then(|package| dpkg.owner(path, package));
+        report.at = Some(path.into());
+        report.from = report.package.and_then(|package| dpkg.owner(path, package));
         match found.read(&name) {
-            Ok(file) => seen.version = file.and_then(|file| version_of(&file.bytes)),
-            Err(error) => seen.trouble = Some(error.to_string()),
+            Ok(file) => report.version = file.and_then(|file| version_of(&file.bytes)),
+            Err(error) => report.error = Some(error.to_string()),
         }
-        seen
+        report
     };
-    names.into_iter().map(seen).collect()
+    names.into_iter().map(report).collect()
 }
 
 /// The loaders that the site names, each with the network or node that does.

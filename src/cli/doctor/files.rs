@@ -30,7 +30,7 @@ pub(super) struct StateDirReport {
     pub(super) path: Result<PathBuf, String>,
     pub(super) exists: bool,
     /// Why it, or the directory in which it would be created, is not writable.
-    pub(super) trouble: Option<String>,
+    pub(super) error: Option<String>,
     /// Free space in bytes; `None` if unknown.
     pub(super) free: Option<u64>,
 }
@@ -105,15 +105,15 @@ pub(super) fn state_findings(state: &StateDirReport, server: &ServerProcess) -> 
         Err(error) => return vec![DoctorFinding::error(error.clone())],
     };
     let mut findings = Vec::new();
-    findings.push(match &state.trouble {
+    findings.push(match &state.error {
         None if state.exists => DoctorFinding::ok(format!("{path}: writable")),
         None => DoctorFinding::ok(format!("{path}: does not exist yet; the server creates it")),
         // The running server has its own rights, and reports in its health if it cannot write.
         Some(_) if server.is_running() => DoctorFinding::ok(format!("{path}: in use by this site's server")),
-        Some(trouble) => {
+        Some(error) => {
             let finding = match server.is_root {
-                true => DoctorFinding::error(format!("{path}: not writable: {trouble}")),
-                false => DoctorFinding::warning(format!("{path}: not writable by {}: {trouble}", server.user)),
+                true => DoctorFinding::error(format!("{path}: not writable: {error}")),
+                false => DoctorFinding::warning(format!("{path}: not writable by {}: {error}", server.user)),
             };
             finding.help("start the server as the directory's owner, or set another `state` in `[paths]`: nothing is installed without a writable state directory")
         }
@@ -152,13 +152,13 @@ fn bytes(number: u64) -> String {
 pub(super) fn outermost_directories(
     directories: Vec<(PathBuf, &'static str)>,
 ) -> Vec<(PathBuf, &'static str)> {
-    let mut kept: Vec<(PathBuf, &'static str)> = Vec::new();
+    let mut outermost: Vec<(PathBuf, &'static str)> = Vec::new();
     for (path, system) in directories {
         let is_below =
             |(above, of): &(PathBuf, &str)| Path::starts_with(&path, above) && *of == system;
-        if !kept.iter().any(is_below) {
-            kept.push((path, system));
+        if !outermost.iter().any(is_below) {
+            outermost.push((path, system));
         }
     }
-    kept
+    outermost
 }

@@ -95,7 +95,7 @@ pub(super) fn list(words: &[String]) -> String {
 
 /// Findings as one line each, for tests: severity, text, commands after ` $ `, help after ` > `.
 #[cfg(test)]
-pub(super) fn written(findings: &[DoctorFinding]) -> Vec<String> {
+pub(super) fn finding_lines(findings: &[DoctorFinding]) -> Vec<String> {
     let one = |finding: &DoctorFinding| {
         let mark = format!("{:?}", finding.mark).to_lowercase();
         let run: String = finding

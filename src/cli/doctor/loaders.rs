@@ -21,7 +21,7 @@ pub(super) struct LoaderReport {
     /// The version in the file.
     pub(super) version: Option<String>,
     /// Why the file cannot be read.
-    pub(super) trouble: Option<String>,
+    pub(super) error: Option<String>,
 }
 
 impl LoaderReport {
@@ -33,7 +33,7 @@ impl LoaderReport {
             at: None,
             from: None,
             version: None,
-            trouble: None,
+            error: None,
         }
     }
 }
@@ -67,8 +67,8 @@ fn one(loaders: &LoaderReport) -> Option<DoctorFinding> {
         });
     };
     let path = path.display();
-    if let Some(trouble) = &loaders.trouble {
-        let text = format!("{name}: cannot read {path}: {trouble}");
+    if let Some(error) = &loaders.error {
+        let text = format!("{name}: cannot read {path}: {error}");
         return Some(match loaders.needed_by {
             Some(_) => DoctorFinding::error(text),
             None => DoctorFinding::warning(text),

@@ -35,8 +35,11 @@ impl NetworksReport {
         let interfaces = self.interfaces.as_deref().unwrap_or_default();
         let mut served = Vec::new();
         for interface in interfaces.iter().filter(|one| !one.is_loopback) {
-            for us in interface.addresses.iter().map(|net| net.addr()) {
-                served.extend(self.network_at(us).map(|network| (interface, network, us)));
+            for address in interface.addresses.iter().map(|net| net.addr()) {
+                served.extend(
+                    self.network_at(address)
+                        .map(|network| (interface, network, address)),
+                );
             }
         }
         served

@@ -22,13 +22,13 @@ pub(super) fn probe_all(networks: &NetworksReport) -> CliResult<Vec<DhcpProbe>> 
         .build()?;
     runtime.block_on(async {
         let mut running = Vec::new();
-        for (interface, network, us) in networks.served() {
+        for (interface, network, address) in networks.served() {
             let (link, mode) = (interface.clone(), network.mode);
             running.push((
                 interface.name.clone(),
                 network.name.clone(),
                 mode,
-                tokio::spawn(probe(link, us)),
+                tokio::spawn(probe(link, address)),
             ));
         }
         let mut probes = Vec::new();
@@ -45,11 +45,11 @@ pub(super) fn probe_all(networks: &NetworksReport) -> CliResult<Vec<DhcpProbe>> 
     })
 }
 
-async fn probe(link: Interface, us: Ipv4Addr) -> DhcpProbeResult {
+async fn probe(link: Interface, address: Ipv4Addr) -> DhcpProbeResult {
     if !link.is_up {
         return DhcpProbeResult::NotProbed("no link".into());
     }
-    match find_other_server(&link, us).await {
+    match find_other_server(&link, address).await {
         Ok(Some(server)) => DhcpProbeResult::Server(server),
         Ok(None) => DhcpProbeResult::NoServer,
         Err(error) => DhcpProbeResult::NotProbed(match error.kind() {

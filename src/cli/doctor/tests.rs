@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::{
     account::{self, ProcessPrivileges, ServerAccount, ServerProcess},
     clock, files,
-    finding::{Area, DoctorFinding, FindingLevel, count, written},
+    finding::{Area, DoctorFinding, FindingLevel, count, finding_lines},
     loaders,
     networks::{self, NetworkReport, NetworksReport},
     other_dhcp::{self, DhcpProbe, DhcpProbeResult},
@@ -217,7 +217,7 @@ fn a_port_is_free_in_use_or_not_permitted() {
         ),
     ];
     for (port, need, server, expected) in cases {
-        let found = written(&ports::findings(std::slice::from_ref(&port), need, &server));
+        let found = finding_lines(&ports::findings(std::slice::from_ref(&port), need, &server));
         assert_eq!(found[0], expected);
     }
 }
@@ -286,7 +286,7 @@ fn the_second_port_for_machines_is_used_if_the_first_is_not_available() {
         &nobody(),
     );
     assert_eq!(
-        written(&found)[0],
+        finding_lines(&found)[0],
         "ok: 67/udp (DHCP): not used (`port-67 = false` in `[dhcp]`)"
     );
 }
@@ -313,7 +313,7 @@ fn network(name: &str, subnet: &str, mode: DhcpMode) -> NetworkReport {
     }
 }
 
-fn seen(interfaces: Vec<Interface>, networks: Vec<NetworkReport>) -> NetworksReport {
+fn report(interfaces: Vec<Interface>, networks: Vec<NetworkReport>) -> NetworksReport {
     NetworksReport {
         interfaces: Ok(interfaces),
         networks,
@@ -331,23 +331,23 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
     let behind = "it connects guests on this host, not machines on your network";
     let cases: Vec<(NetworksReport, Vec<&PortOwner>, Vec<String>)> = vec![
         (
-            seen(vec![lo(), eth0(true)], lab(DhcpMode::Reserve)),
+            report(vec![lo(), eth0(true)], lab(DhcpMode::Reserve)),
             vec![],
             vec!["ok: eth0: 192.0.2.1/24, up; network lab, dhcp \"reserve\"".into()],
         ),
         (
-            seen(vec![lo(), eth0(false)], lab(DhcpMode::Proxy)),
+            report(vec![lo(), eth0(false)], lab(DhcpMode::Proxy)),
             vec![],
             vec!["error: eth0: 192.0.2.1/24, no link; network lab, dhcp \"proxy\" $ ip link set eth0 up \
                   > if that does not help, check the cable and the switch port".into()],
         ),
         (
-            NetworksReport { chosen: Some(vec!["192.0.2.1".into()]), ..seen(vec![eth0(true)], lab(DhcpMode::Server)) },
+            NetworksReport { chosen: Some(vec!["192.0.2.1".into()]), ..report(vec![eth0(true)], lab(DhcpMode::Server)) },
             vec![],
             vec!["ok: eth0: 192.0.2.1/24, up; network lab, dhcp \"server\"".into()],
         ),
         (
-            NetworksReport { chosen: Some(vec!["eth1".into(), "wlan7".into()]), ..seen(vec![lo(), eth0(true), interface("eth1", "", false)], lab(DhcpMode::Server)) },
+            NetworksReport { chosen: Some(vec!["eth1".into(), "wlan7".into()]), ..report(vec![lo(), eth0(true), interface("eth1", "", false)], lab(DhcpMode::Server)) },
             vec![],
             vec![
                 "warning: eth0: 192.0.2.1/24, up; network lab, dhcp \"server\", but it is missing from `interfaces` in `[dhcp]` > add \"eth0\" there: without it the server does not answer DHCP on this interface".into(),
@@ -356,7 +356,7 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
             ],
         ),
         (
-            seen(
+            report(
                 vec![
                     interface("virbr0", "192.0.2.1/24", true),
                     interface("br-0123456789ab", "172.18.0.1/16", true),
@@ -375,7 +375,7 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
             ],
         ),
         (
-            seen(vec![lo()], lab(DhcpMode::Reserve)),
+            report(vec![lo()], lab(DhcpMode::Reserve)),
             vec![],
             vec![
                 "error: no interface of this machine except loopback has an IPv4 address".into(),
@@ -383,7 +383,7 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
             ],
         ),
         (
-            seen(vec![eth0(true)], [lab(DhcpMode::Reserve), vec![network("far", "203.0.113.0/24", DhcpMode::Server)]].concat()),
+            report(vec![eth0(true)], [lab(DhcpMode::Reserve), vec![network("far", "203.0.113.0/24", DhcpMode::Server)]].concat()),
             vec![],
             vec![
                 "ok: eth0: 192.0.2.1/24, up; network lab, dhcp \"reserve\"".into(),
@@ -391,7 +391,7 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
             ],
         ),
         (
-            NetworksReport { is_enabled: false, ..seen(vec![eth0(true)], lab(DhcpMode::Server)) },
+            NetworksReport { is_enabled: false, ..report(vec![eth0(true)], lab(DhcpMode::Server)) },
             vec![],
             vec![
                 "ok: eth0: 192.0.2.1/24, up; network lab, dhcp \"server\"".into(),
@@ -399,16 +399,16 @@ fn interfaces_are_matched_with_the_networks_of_the_site() {
             ],
         ),
         (
-            NetworksReport { interfaces: Err("no such thing".into()), ..seen(vec![], vec![]) },
+            NetworksReport { interfaces: Err("no such thing".into()), ..report(vec![], vec![]) },
             vec![],
             vec!["unknown: cannot list the interfaces of this machine: no such thing".into()],
         ),
     ];
-    for (seen, dhcp, expected) in cases {
-        assert_eq!(written(&networks::findings(&seen, &dhcp)), expected);
+    for (report, dhcp, expected) in cases {
+        assert_eq!(finding_lines(&networks::findings(&report, &dhcp)), expected);
     }
-    let off = written(&networks::findings(
-        &seen(vec![eth0(true)], lab(DhcpMode::Off)),
+    let off = finding_lines(&networks::findings(
+        &report(vec![eth0(true)], lab(DhcpMode::Off)),
         &[],
     ));
     assert_eq!(off[0], "ok: eth0: 192.0.2.1/24, up; network lab, dhcp off");
@@ -474,7 +474,7 @@ fn another_dhcp_server_is_an_error_in_mode_server() {
             interface: "eth0".into(),
             result,
         };
-        assert_eq!(written(&other_dhcp::findings(&[probe])), [expected]);
+        assert_eq!(finding_lines(&other_dhcp::findings(&[probe])), [expected]);
     }
     assert_eq!(other_dhcp::findings(&[])[0].mark, FindingLevel::Unknown);
 }
@@ -485,10 +485,10 @@ fn a_missing_loader_is_an_error_if_it_is_needed() {
         at: Some(format!("/srv/loaders/{name}").into()),
         ..loaders::LoaderReport::missing(name)
     };
-    let ask = || Some("machines of this site load it".to_string());
+    let needed = || Some("machines of this site load it".to_string());
     let list = [
         loaders::LoaderReport {
-            needed_by: ask(),
+            needed_by: needed(),
             ..loaders::LoaderReport::missing("snponly.efi")
         },
         loaders::LoaderReport {
@@ -515,13 +515,13 @@ fn a_missing_loader_is_an_error_if_it_is_needed() {
             ..there("grubaa64.efi")
         },
         loaders::LoaderReport {
-            needed_by: ask(),
-            trouble: Some("Permission denied".into()),
+            needed_by: needed(),
+            error: Some("Permission denied".into()),
             ..there("bootnetaa64.efi")
         },
     ];
     assert_eq!(
-        written(&loaders::findings(&list)),
+        finding_lines(&loaders::findings(&list)),
         [
             "error: snponly.efi: missing, but machines of this site load it $ apt-get install ipxe > or set `loaders` in `[paths]` to a directory that contains it",
             "error: own.efi: missing, but node a uses it > set `loaders` in `[paths]` to a directory that contains it",
@@ -557,9 +557,9 @@ fn missing_privileges_are_a_warning_if_dhcp_is_on() {
         (account(status(7, "0000000000000000"), false), nobody(), format!("ok: {begin} as user 7 without capabilities; only ports below 1024 and `dhcp` need them")),
         (account(None, true), nobody(), "unknown: cannot read the process's privileges from /proc".into()),
     ] {
-        assert_eq!(written(&account::findings(&account, &server))[0], expected);
+        assert_eq!(finding_lines(&account::findings(&account, &server))[0], expected);
     }
-    for (trouble, expected) in [
+    for (error, expected) in [
         (
             None,
             "ok: the server switches to user boot (`user` in `[run]`)",
@@ -570,11 +570,11 @@ fn missing_privileges_are_a_warning_if_dhcp_is_on() {
         ),
     ] {
         let account = ServerAccount {
-            user: Some(("boot".into(), trouble)),
+            user: Some(("boot".into(), error)),
             ..account(None, false)
         };
         assert_eq!(
-            written(&account::findings(&account, &nobody()))[1],
+            finding_lines(&account::findings(&account, &nobody()))[1],
             expected
         );
     }
@@ -666,13 +666,13 @@ fn the_site_and_the_state_of_its_server_are_reported() {
         ),
         (
             files::SiteReport {
-                query_error: Some("it refuses us".into()),
+                query_error: Some("access denied".into()),
                 ..valid()
             },
             nobody(),
             vec![
                 good,
-                "unknown: cannot determine whether this site's server is running: it refuses us",
+                "unknown: cannot determine whether this site's server is running: access denied",
                 reported,
             ],
         ),
@@ -702,7 +702,10 @@ fn the_site_and_the_state_of_its_server_are_reported() {
         ),
     ];
     for (site, server, expected) in cases {
-        assert_eq!(written(&files::site_findings(&site, &server)), expected);
+        assert_eq!(
+            finding_lines(&files::site_findings(&site, &server)),
+            expected
+        );
     }
     let polled = [
         ("lab", "NFS"),
@@ -710,17 +713,17 @@ fn the_site_and_the_state_of_its_server_are_reported() {
         ("lab/templates", "9P"),
     ];
     let polled = polled.map(|(path, system)| (path.into(), system)).to_vec();
-    let kept =
+    let outermost =
         [("lab", "NFS"), ("lab/templates", "9P")].map(|(path, system)| (path.into(), system));
-    assert_eq!(files::outermost_directories(polled), kept);
+    assert_eq!(files::outermost_directories(polled), outermost);
 }
 
 #[test]
 fn an_unwritable_or_full_state_directory_is_reported() {
-    let state = |exists, trouble: Option<&str>, free| files::StateDirReport {
+    let state = |exists, error: Option<&str>, free| files::StateDirReport {
         path: Ok("/var/lib/x".into()),
         exists,
-        trouble: trouble.map(String::from),
+        error: error.map(String::from),
         free,
     };
     let owner = "> start the server as the directory's owner, or set another `state` in `[paths]`: nothing is installed without a writable state directory";
@@ -779,14 +782,17 @@ fn an_unwritable_or_full_state_directory_is_reported() {
             ],
         ),
     ] {
-        assert_eq!(written(&files::state_findings(&state, &server)), expected);
+        assert_eq!(
+            finding_lines(&files::state_findings(&state, &server)),
+            expected
+        );
     }
     let missing = files::StateDirReport {
         path: Err("no home directory".into()),
         ..state(false, None, None)
     };
     assert_eq!(
-        written(&files::state_findings(&missing, &nobody())),
+        finding_lines(&files::state_findings(&missing, &nobody())),
         ["error: no home directory"]
     );
 }
@@ -795,38 +801,38 @@ fn an_unwritable_or_full_state_directory_is_reported() {
 fn a_wrong_or_unsynchronised_clock_is_reported() {
     let at = |text: &str| Timestamp(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
     let noon = at("2026-11-22T12:00:00Z");
-    let seen = |now, is_synchronised, last| clock::ClockReading {
+    let report = |now, is_synchronised, last| clock::ClockReading {
         now,
         is_synchronised,
         last,
     };
     let help =
         "$ timedatectl set-ntp true > or install chrony; a container uses the clock of its host";
-    for (seen, expected) in [
-        (seen(noon, Ok(true), Ok(None)), vec!["ok: 2026-11-22T12:00:00.000Z, synchronised".to_string()]),
+    for (report, expected) in [
+        (report(noon, Ok(true), Ok(None)), vec!["ok: 2026-11-22T12:00:00.000Z, synchronised".to_string()]),
         (
-            seen(noon, Ok(false), Ok(Some(at("2026-11-22T11:00:00Z")))),
+            report(noon, Ok(false), Ok(Some(at("2026-11-22T11:00:00Z")))),
             vec![
                 format!("warning: 2026-11-22T12:00:00.000Z, not synchronised: if the clock is adjusted, the journal's times jump {help}"),
                 "ok: the journal's last line is from 2026-11-22T11:00:00.000Z".into(),
             ],
         ),
         (
-            seen(at("1970-01-01T00:00:09Z"), Ok(false), Ok(Some(noon))),
+            report(at("1970-01-01T00:00:09Z"), Ok(false), Ok(Some(noon))),
             vec![
                 format!("error: the time is 1970-01-01T00:00:09.000Z, before this program was released: installers reject certificates and packages at such a time {help}"),
                 "warning: the journal's last line is from 2026-11-22T12:00:00.000Z, which is in the future: the clock is behind now, or was ahead then > correct the clock before the next installation: leases depend on it".into(),
             ],
         ),
         (
-            seen(noon, Err("no such call".into()), Err("denied".into())),
+            report(noon, Err("no such call".into()), Err("denied".into())),
             vec![
                 "unknown: 2026-11-22T12:00:00.000Z; cannot determine whether it is synchronised: no such call".into(),
                 "unknown: cannot read the journal: denied".into(),
             ],
         ),
     ] {
-        assert_eq!(written(&clock::findings(&seen)), expected);
+        assert_eq!(finding_lines(&clock::findings(&report)), expected);
     }
 }
 

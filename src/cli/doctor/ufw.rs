@@ -58,12 +58,12 @@ fn allows(
             continue;
         };
         let mut words = to.split_whitespace();
-        let what = words.next().unwrap_or_default();
+        let target = words.next().unwrap_or_default();
         let on = match (words.next(), words.next()) {
             (Some("on"), name) => name,
             _ => None,
         };
-        let (ports, of) = what.split_once('/').unwrap_or((what, ""));
+        let (ports, of) = target.split_once('/').unwrap_or((target, ""));
         let has_port = ports == "Anywhere"
             || ports.split(',').any(|one| match one.split_once(':') {
                 Some((from, to)) => {

@@ -146,13 +146,13 @@ fn dns(text: &str) -> Vec<IpAddr> {
         .lines()
         .filter_map(|line| line.trim().strip_prefix("nameserver"));
     let servers = servers.filter_map(|server| server.trim().parse::<IpAddr>().ok());
-    let mut found = Vec::new();
+    let mut detected = Vec::new();
     for server in servers.filter(|server| !server.is_loopback()) {
-        if !found.contains(&server) {
-            found.push(server);
+        if !detected.contains(&server) {
+            detected.push(server);
         }
     }
-    found
+    detected
 }
 
 fn domain(text: &str) -> Option<String> {
@@ -197,7 +197,7 @@ fn keys(directory: &Path) -> Vec<String> {
         .collect();
     files.sort();
     files.push(directory.join("authorized_keys"));
-    let mut found: Vec<String> = Vec::new();
+    let mut detected: Vec<String> = Vec::new();
     for text in files
         .iter()
         .filter_map(|file| fs::read_to_string(file).ok())
@@ -205,12 +205,12 @@ fn keys(directory: &Path) -> Vec<String> {
         for key in text.lines().map(str::trim).filter(|line| is_key(line)) {
             let same =
                 |known: &String| known.split_whitespace().nth(1) == key.split_whitespace().nth(1);
-            if !found.iter().any(same) {
-                found.push(key.into());
+            if !detected.iter().any(same) {
+                detected.push(key.into());
             }
         }
     }
-    found
+    detected
 }
 
 /// Whether a line is a key without options: options restrict a key to one machine.
@@ -277,9 +277,9 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let found = HostSettings::detect(root, Some(&root.join("home")));
+        let detected = HostSettings::detect(root, Some(&root.join("home")));
         assert_eq!(
-            found,
+            detected,
             HostSettings {
                 dns: vec![Ipv4Addr::new(192, 0, 2, 2).into()],
                 domain: Some("lab.example".into()),
@@ -289,7 +289,7 @@ mod tests {
             }
         );
         assert_eq!(
-            found.to_string(),
+            detected.to_string(),
             "Found     DNS 192.0.2.2, time zone Europe/Berlin, 1 SSH key\n"
         );
         let nothing = HostSettings::detect(&root.join("nowhere"), None);

@@ -16,16 +16,16 @@ pub(super) const NAMES: [&str; 6] = [
 
 /// Returns the text of each file.
 pub(super) fn write(
-    found: &HostSettings,
+    host: &HostSettings,
     id: &str,
     password: Option<&str>,
 ) -> [(&'static str, String); 6] {
     let texts = [
         config(id),
-        defaults(found, password),
-        networks(found),
+        defaults(host, password),
+        networks(host),
         repos(),
-        nodes(found),
+        nodes(host),
         ignored(),
     ];
     let mut texts = texts.into_iter();
@@ -59,8 +59,8 @@ site-id = "{id}"
     )
 }
 
-fn defaults(found: &HostSettings, password: Option<&str>) -> String {
-    let zone = found.timezone.as_deref().unwrap_or("Etc/UTC");
+fn defaults(host: &HostSettings, password: Option<&str>) -> String {
+    let zone = host.timezone.as_deref().unwrap_or("Etc/UTC");
     let mut text = format!(
         r#"# Settings of all machines, with the lowest precedence. A network, then a policy, then a node can override each of them.
 # `bootwright explain NODE` shows where each value of a node comes from.
@@ -84,7 +84,7 @@ keyboard = "us"
         None => "# root-password-hash = \"$6$...\"\n# root-password-file = \"/etc/bootwright/root-password\"\n".into(),
     };
     text += "\n# SSH keys that may log in as root.\n";
-    match found.keys.as_slice() {
+    match host.keys.as_slice() {
         [] => text += "# ssh-keys = [\"ssh-ed25519 AAAA... you@example\"]\n",
         keys => {
             let lines: Vec<String> = keys
@@ -97,27 +97,27 @@ keyboard = "us"
     text
 }
 
-fn networks(found: &HostSettings) -> String {
+fn networks(host: &HostSettings) -> String {
     let mut text = String::from(
         "# Subnets. A node gets gateway, DNS and domain from the network that contains its address.\n\n",
     );
-    text += &match &found.network {
-        Some(_) => network(found),
+    text += &match &host.network {
+        Some(_) => network(host),
         None => commented(&network(&example())),
     };
     text
 }
 
-fn network(found: &HostSettings) -> String {
-    let Some((_, own, subnet)) = &found.network else {
+fn network(host: &HostSettings) -> String {
+    let Some((_, own, subnet)) = &host.network else {
         return String::new();
     };
     let mut text = format!("[network.lan]\nsubnet = \"{subnet}\"\n");
     // A gateway outside the subnet would be an error in this network.
-    if let Some(gateway) = found.gateway.filter(|gateway| subnet.contains(gateway)) {
+    if let Some(gateway) = host.gateway.filter(|gateway| subnet.contains(gateway)) {
         text += &format!("gateway = \"{gateway}\"\n");
     }
-    let dns: Vec<String> = found
+    let dns: Vec<String> = host
         .dns
         .iter()
         .map(|server| format!("\"{server}\""))
@@ -125,7 +125,7 @@ fn network(found: &HostSettings) -> String {
     if !dns.is_empty() {
         text += &format!("dns = [{}]\n", dns.join(", "));
     }
-    text += &match &found.domain {
+    text += &match &host.domain {
         Some(domain) => format!("domain = {}\n", quoted(domain)),
         None => "# domain = \"lab.example\"\n".into(),
     };
@@ -161,13 +161,13 @@ fn repos() -> String {
     .into()
 }
 
-fn nodes(found: &HostSettings) -> String {
-    let found = if found.network.is_some() {
-        found
+fn nodes(host: &HostSettings) -> String {
+    let host = if host.network.is_some() {
+        host
     } else {
         &example()
     };
-    let [first, second] = free(found);
+    let [first, second] = free_addresses(host);
     format!(
         r#"# The machines. A declared machine is installed once, at its first network boot. To install it once more, increase `installs`
 # by one or run `bootwright reinstall NAME`. With `installs = 0` a machine is never installed.
@@ -213,13 +213,12 @@ fn example() -> HostSettings {
 }
 
 /// Two addresses of the subnet that are not known to be in use.
-fn free(found: &HostSettings) -> [Ipv4Addr; 2] {
-    let Some((_, own, subnet)) = &found.network else {
+fn free_addresses(host: &HostSettings) -> [Ipv4Addr; 2] {
+    let Some((_, own, subnet)) = &host.network else {
         return [Ipv4Addr::UNSPECIFIED; 2];
     };
-    let used = |ip: &Ipv4Addr| {
-        ip == own || Some(*ip) == found.gateway || found.dns.contains(&(*ip).into())
-    };
+    let used =
+        |ip: &Ipv4Addr| ip == own || Some(*ip) == host.gateway || host.dns.contains(&(*ip).into());
     let mut hosts = subnet
         .hosts()
         .skip(10)
@@ -253,13 +252,13 @@ mod tests {
     use super::*;
     use crate::site::{LoadCache, ReportStyle, Severity, SiteFiles, load, report};
 
-    fn checked(
-        found: &HostSettings,
+    fn check_site(
+        host: &HostSettings,
         password: Option<&str>,
         edit: impl Fn(&str) -> String,
     ) -> (usize, String) {
         let mut files = SiteFiles::default();
-        for (name, text) in write(found, "0123456789abcdef", password) {
+        for (name, text) in write(host, "0123456789abcdef", password) {
             files
                 .content
                 .insert(name.into(), edit(&text).into_bytes().into());
@@ -307,7 +306,7 @@ mod tests {
             ..own.clone()
         };
         let hash = "$6$exampleonly$ntM9V.0IToMoZGaR2DFalh1yTiaH8l5Pkmzu2sBb2l7Uczv0DSKMAQbSWzT2uSkCMakVMf7ww5CLBy5Ye.Fpz/";
-        for (found, password) in [
+        for (host, password) in [
             (own.clone(), None),
             (far, None),
             (
@@ -320,7 +319,7 @@ mod tests {
             ),
         ] {
             for edit in [str::to_string, uncommented] {
-                let (errors, report) = checked(&found, password, edit);
+                let (errors, report) = check_site(&host, password, edit);
                 assert_eq!(errors, 0, "{report}");
             }
         }
@@ -328,14 +327,14 @@ mod tests {
 
     #[test]
     fn a_new_site_without_a_network_is_valid() {
-        let (errors, report) = checked(&HostSettings::default(), None, str::to_string);
+        let (errors, report) = check_site(&HostSettings::default(), None, str::to_string);
         assert_eq!((errors, report.as_str()), (0, ""));
     }
 
     #[test]
     fn examples_use_free_addresses() {
         assert_eq!(
-            free(&example()),
+            free_addresses(&example()),
             [Ipv4Addr::new(192, 0, 2, 11), Ipv4Addr::new(192, 0, 2, 12)]
         );
     }

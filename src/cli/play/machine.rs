@@ -180,18 +180,18 @@ impl<'t> VirtualMachine<'t> {
             .macs
             .first()
             .map(|mac| format!("01-{}/boot.cfg", mac.hyphens()));
-        let places = match option {
+        let candidates = match option {
             Some(url) => vec![url.clone()],
             None => own.into_iter().chain(["boot.cfg".into()]).collect(),
         };
-        let found = places
+        let bootcfg = candidates
             .iter()
-            .map(|place| join(url, place))
-            .find_map(|place| {
-                let text = self.text(&place)?;
-                Some(MbootConfig::read(&place, &text))
+            .map(|candidate| join(url, candidate))
+            .find_map(|candidate| {
+                let text = self.text(&candidate)?;
+                Some(MbootConfig::read(&candidate, &text))
             });
-        let Some(bootcfg) = found else {
+        let Some(bootcfg) = bootcfg else {
             return self.end(
                 "stops: its loader found no boot.cfg",
                 BootOutcome::InstallerFailed,

@@ -49,14 +49,14 @@ pub(super) fn run(root: &Path, play: &arguments::PlayArgs, terminal: &Terminal) 
                 &server,
                 terminal,
             );
-            recorded(&client, play, terminal)?;
+            print_log(&client, play, terminal)?;
             played
         }
         None => {
             let server = PrivateServer::start(root)?;
             terminal.show("using a temporary server with temporary state\n")?;
             let played = boots(hardware, false, play, &server.machines(), terminal);
-            recorded(&ApiClient::at(server.operators(), root)?, play, terminal)?;
+            print_log(&ApiClient::at(server.operators(), root)?, play, terminal)?;
             server.stop()?;
             played
         }
@@ -106,18 +106,18 @@ fn machines(root: &Path) -> CliResult<String> {
         .as_ref()
         .map(|listen| listen.value.clone());
     // Without `listen` the server uses port 80, or 8080 if it cannot bind 80.
-    let places = listen.map_or_else(
+    let listeners = listen.map_or_else(
         || vec!["127.0.0.1:80".into(), "127.0.0.1:8080".into()],
         |listen| vec![listen],
     );
-    let mut servers = places
+    let mut servers = listeners
         .iter()
         .map(|place| format!("http://{}", reachable(place, 80)));
-    let found = servers.find(|server| answers(server));
-    found.ok_or_else(|| {
+    let server_url = servers.find(|server| answers(server));
+    server_url.ok_or_else(|| {
         Failure::unreachable(anyhow!(
             "the server does not answer machines at {}",
-            places.join(" or ")
+            listeners.join(" or ")
         ))
     })
 }
@@ -136,11 +136,11 @@ fn boots(
     server: &str,
     terminal: &Terminal,
 ) -> CliResult {
-    let trouble = InjectedFaults {
+    let faults = InjectedFaults {
         fails: play.fail,
         loses_callbacks: play.lose_callbacks,
     };
-    let mut machine = VirtualMachine::new(hardware.clone(), trouble, |step| {
+    let mut machine = VirtualMachine::new(hardware.clone(), faults, |step| {
         // A closed pipe is reported at the next header line.
         if terminal
             .show(&format!(
@@ -179,7 +179,7 @@ fn boots(
 }
 
 /// Prints the machine's log.
-fn recorded(client: &ApiClient, play: &arguments::PlayArgs, terminal: &Terminal) -> CliResult {
+fn print_log(client: &ApiClient, play: &arguments::PlayArgs, terminal: &Terminal) -> CliResult {
     // Events without consequences are written to the journal within a second.
     thread::sleep(Duration::from_millis(1_100));
     let question = OperatorQuery::Log {
@@ -211,7 +211,7 @@ fn hardware(site: &Site, name: &str, bios: bool) -> CliResult<Hardware> {
         arch: if bios { Arch::I386 } else { Arch::X86_64 },
     };
     match (declared(site, name), mac) {
-        (Some(node), _) => Ok(of_node(node, bare)),
+        (Some(node), _) => Ok(hardware_of(node, bare)),
         (None, Some(mac)) => Ok(Hardware {
             macs: vec![mac],
             ..bare
@@ -235,13 +235,13 @@ pub(super) fn declared<'s>(site: &'s Site, name: &str) -> Option<&'s Arc<Node>> 
 
 /// The error for an unknown node, with a similar name as help, else `help`.
 pub(super) fn no_node(site: &Site, name: &str, help: &str) -> Failure {
-    let near = suggest(name, site.nodes.keys().map(NodeName::as_str));
-    let help = near.map_or(help.into(), |near| format!("did you mean `{near}`?"));
+    let similar = suggest(name, site.nodes.keys().map(NodeName::as_str));
+    let help = similar.map_or(help.into(), |similar| format!("did you mean `{similar}`?"));
     Failure::refused(anyhow!("there is no node `{name}`")).help(help)
 }
 
 /// The hardware of a node; `bare` has the values that are not declared.
-pub(super) fn of_node(node: &Node, bare: Hardware) -> Hardware {
+pub(super) fn hardware_of(node: &Node, bare: Hardware) -> Hardware {
     let mut macs: Vec<Mac> = node.macs().into_iter().map(|mac| mac.value).collect();
     if macs.is_empty() {
         macs.push(generated_mac(node.name.value.as_str()));

@@ -17,7 +17,7 @@ pub(super) enum AttemptUrl {
 
 /// Finds every URL below `attempt` (`http://…/t/<token>/`), each once. URLs with shell variables are skipped.
 pub(super) fn attempt_urls(text: &str, attempt: &str) -> Vec<AttemptUrl> {
-    let mut found = Vec::new();
+    let mut urls = Vec::new();
     for (at, _) in text.match_indices(attempt) {
         let rest = &text[at..];
         let end = rest.find(|c: char| c.is_whitespace() || "\"'`<>();\\|&".contains(c));
@@ -27,11 +27,11 @@ pub(super) fn attempt_urls(text: &str, attempt: &str) -> Vec<AttemptUrl> {
             continue;
         }
         let url = classified(name, url.to_string());
-        if !found.contains(&url) {
-            found.push(url);
+        if !urls.contains(&url) {
+            urls.push(url);
         }
     }
-    found
+    urls
 }
 
 /// Whether a document is the first-boot script of the installed system.

@@ -55,8 +55,8 @@ pub(super) fn find() -> CliResult<QemuInstallation> {
         .map(|(code, vars)| (PathBuf::from(code), PathBuf::from(vars)))
         .find(|(code, vars)| code.exists() && vars.exists());
     let path = env::var_os("PATH").unwrap_or_default();
-    let mut places = env::split_paths(&path).map(|place| place.join(QEMU));
-    let Some(qemu) = places.find(|place| place.is_file()) else {
+    let mut candidates = env::split_paths(&path).map(|directory| directory.join(QEMU));
+    let Some(qemu) = candidates.find(|directory| directory.is_file()) else {
         let packages = missing(&["qemu-system-x86", "ipxe-qemu"], ovmf.is_some());
         return Err(Failure::unreachable(anyhow!(
             "QEMU is not installed: `{QEMU}` is not in PATH"
@@ -64,7 +64,11 @@ pub(super) fn find() -> CliResult<QemuInstallation> {
         .help(install(&packages)));
     };
     let directories = directories(&qemu)?;
-    let has = |name: &str| directories.iter().any(|place| place.join(name).exists());
+    let has = |name: &str| {
+        directories
+            .iter()
+            .any(|directory| directory.join(name).exists())
+    };
     if let Some(rom) = ROMS.iter().find(|rom| !has(rom)) {
         let packages = missing(&["ipxe-qemu"], ovmf.is_some());
         return Err(Failure::unreachable(anyhow!(
@@ -108,8 +112,8 @@ fn writable(path: &Path) -> io::Result<()> {
 
 /// The directories in which QEMU searches for ROMs.
 fn directories(qemu: &Path) -> CliResult<Vec<PathBuf>> {
-    let asked = Command::new(qemu).args(["-L", "help"]).output();
-    let answer = asked.with_context(|| format!("cannot run `{}`", qemu.display()))?;
+    let output = Command::new(qemu).args(["-L", "help"]).output();
+    let answer = output.with_context(|| format!("cannot run `{}`", qemu.display()))?;
     let text = String::from_utf8_lossy(&answer.stdout);
     Ok(text.lines().map(|line| line.trim().into()).collect())
 }
@@ -145,14 +149,14 @@ mod tests {
             code: at("code"),
             vars: at("vars"),
         };
-        for (ovmf, asked, expected) in [
+        for (ovmf, output, expected) in [
             (true, Platform::Efi, Some(&uefi)),
             (true, Platform::Pcbios, Some(&QemuFirmware::Bios)),
             (false, Platform::Pcbios, Some(&QemuFirmware::Bios)),
             (false, Platform::Efi, None),
         ] {
-            let got = with(ovmf).firmware(asked, &at("vars")).ok();
-            assert_eq!(got.as_ref(), expected, "{ovmf} {asked:?}");
+            let got = with(ovmf).firmware(output, &at("vars")).ok();
+            assert_eq!(got.as_ref(), expected, "{ovmf} {output:?}");
         }
         assert_eq!(fs::read(at("vars")).unwrap(), b"variables");
         fs::write(at("vars"), "changed").unwrap();

@@ -99,9 +99,9 @@ fn advertised(root: &Path, server: &str) -> CliResult<SocketAddrV4> {
 
 /// The address in a URL: `http://192.0.2.1:8080`, `http://192.0.2.1`.
 fn address(url: &str) -> Option<SocketAddr> {
-    let place = url.strip_prefix("http://")?;
-    let with_port = format!("{place}:80");
-    place.parse().or_else(|_| with_port.parse()).ok()
+    let host = url.strip_prefix("http://")?;
+    let with_port = format!("{host}:80");
+    host.parse().or_else(|_| with_port.parse()).ok()
 }
 
 fn v4(url: &str) -> CliResult<SocketAddrV4> {
@@ -208,9 +208,9 @@ impl Trial<'_> {
         let name = self.node.name.value.as_str();
         let rendered =
             serve::rendered_for(&self.loaded.snapshot, name, facts, &report, Some(server));
-        rendered.map_err(|found| {
+        rendered.map_err(|diagnostics| {
             self.terminal
-                .show_error_text(&check::report(self.loaded, &found, self.terminal));
+                .show_error_text(&check::report(self.loaded, &diagnostics, self.terminal));
             Failure::refused(anyhow!("cannot render the documents of {name}"))
                 .help("`bootwright check` shows every error in the site")
         })

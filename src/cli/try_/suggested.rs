@@ -43,7 +43,7 @@ pub(super) fn hardware(node: &Node, platform: Platform) -> Hardware {
         platform,
         arch,
     };
-    play::of_node(node, bare)
+    play::hardware_of(node, bare)
 }
 
 /// A NIC model for which the installer has a driver.
@@ -55,8 +55,8 @@ pub(super) fn nic_model(resolved: &Resolved) -> NicModel {
 }
 
 /// The memory that the installer needs, in MiB.
-pub(super) fn memory(asked: Option<ByteSize>, resolved: &Resolved, is_stand_in: bool) -> u64 {
-    if let Some(ByteSize(bytes)) = asked {
+pub(super) fn memory(requested: Option<ByteSize>, resolved: &Resolved, is_stand_in: bool) -> u64 {
+    if let Some(ByteSize(bytes)) = requested {
         return bytes >> 20;
     }
     match resolved.task.as_ref().map(|task| task.as_str()) {

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::cli::doctor::finding::written as lines;
+use crate::cli::doctor::finding::finding_lines as lines;
 
-fn seen() -> Firewall {
+fn firewall() -> Firewall {
     Firewall {
         nft: ToolOutput::Missing,
         ufw: ToolOutput::Missing,
@@ -294,7 +294,7 @@ fn a_packet_is_followed_through_the_rules() {
 }
 
 #[test]
-fn what_nft_drops_is_named_with_the_rules_that_let_it_in() {
+fn blocked_ports_are_named_with_the_rules_that_allow_them() {
     let dns = json!([port("udp", json!(53)), {"accept": null}]);
     let tftp = json!([port("udp", json!({"set": [67, 69]})), {"accept": null}]);
     let web = json!([matches(json!({"payload": {"protocol": "ip", "field": "saddr"}}), json!("192.0.2.7")), port("tcp", json!(80)), {"accept": null}]);
@@ -329,33 +329,33 @@ fn what_nft_drops_is_named_with_the_rules_that_let_it_in() {
             ),
         ),
     ] {
-        let seen = Firewall {
+        let firewall = Firewall {
             nft: ToolOutput::Output(nft),
-            ..seen()
+            ..firewall()
         };
-        assert_eq!(lines(&findings(&seen)), [expected]);
+        assert_eq!(lines(&findings(&firewall)), [expected]);
     }
-    for (seen, expected) in [
+    for (firewall, expected) in [
         (
-            seen(),
+            firewall(),
             "ok: none of nft, ufw, firewalld and iptables is installed",
         ),
         (
             Firewall {
                 only_iptables: true,
-                ..seen()
+                ..firewall()
             },
             "unknown: iptables is installed without nft: its rules were not checked $ iptables -S INPUT > machines must reach 67/udp, 69/udp and 80/tcp",
         ),
         (
             Firewall {
                 nft: ToolOutput::Unavailable("needs root".into()),
-                ..seen()
+                ..firewall()
             },
             "unknown: cannot read the nftables rules: needs root $ nft list chains > if a chain with `hook input` has the policy drop, machines must still reach 67/udp, 69/udp and 80/tcp",
         ),
     ] {
-        assert_eq!(lines(&findings(&seen)), [expected]);
+        assert_eq!(lines(&findings(&firewall)), [expected]);
     }
 }
 
@@ -368,7 +368,7 @@ fn ufw(incoming: &str, rules: &str) -> ToolOutput<String> {
 }
 
 #[test]
-fn ufw_is_asked_for_each_port_and_interface() {
+fn ufw_rules_are_checked_for_each_port_and_interface() {
     let line = |port: u16, protocol: &str| {
         format!(" $ ufw allow in on br0 to any port {port} proto {protocol}")
     };
@@ -425,13 +425,13 @@ fn ufw_is_asked_for_each_port_and_interface() {
         ),
     ];
     for (ufw, expected) in cases {
-        let seen = Firewall { ufw, ..seen() };
-        assert_eq!(lines(&findings(&seen)), [expected]);
+        let firewall = Firewall { ufw, ..firewall() };
+        assert_eq!(lines(&findings(&firewall)), [expected]);
     }
 }
 
 #[test]
-fn firewalld_is_asked_for_the_zone_of_the_interface() {
+fn firewalld_zones_of_the_interfaces_are_checked() {
     // As `firewall-cmd --zone=public --list-all` prints it (firewalld 1.3).
     let zone = |target: &str, services: &str, ports: &str| FirewalldZone {
         interface: "br0".into(),
@@ -457,16 +457,16 @@ fn firewalld_is_asked_for_the_zone_of_the_interface() {
              $ firewall-cmd --permanent --zone=public --add-port=67/udp $ firewall-cmd --reload",
         ),
     ] {
-        let seen = Firewall {
+        let firewall = Firewall {
             firewalld: ToolOutput::Output(vec![zone]),
-            ..seen()
+            ..firewall()
         };
-        assert_eq!(lines(&findings(&seen)), [expected]);
+        assert_eq!(lines(&findings(&firewall)), [expected]);
     }
     let legacy = Firewall {
         nft: ToolOutput::Output(ruleset("accept", &[], &[])),
         has_legacy_iptables: true,
-        ..seen()
+        ..firewall()
     };
     assert_eq!(
         lines(&findings(&legacy)),
@@ -477,7 +477,7 @@ fn firewalld_is_asked_for_the_zone_of_the_interface() {
     );
     let hidden = Firewall {
         firewalld: ToolOutput::Unavailable("needs root".into()),
-        ..seen()
+        ..firewall()
     };
     assert_eq!(
         lines(&findings(&hidden)),

@@ -32,7 +32,7 @@ impl IpxeSettings {
         let (name, form) = name.split_once(':').unwrap_or((name, ""));
         self.0
             .get(name)
-            .map_or(String::new(), |value| value.shown(form))
+            .map_or(String::new(), |value| value.formatted(form))
     }
 
     /// The value of `name` as a number; zero if it is not a number.
@@ -42,7 +42,7 @@ impl IpxeSettings {
 }
 
 impl IpxeSetting {
-    fn shown(&self, form: &str) -> String {
+    fn formatted(&self, form: &str) -> String {
         match form {
             "hex" => hex(&self.bytes(), ":"),
             "hexhyp" => hex(&self.bytes(), "-"),

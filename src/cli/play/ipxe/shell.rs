@@ -300,11 +300,11 @@ impl ScriptEnd {
 }
 
 fn goto(label: &str, script: &IpxeScript<'_>) -> CommandFlow {
-    let found = script
+    let position = script
         .lines
         .iter()
         .position(|line| line.strip_prefix(':').map(str::trim) == Some(label));
-    match found {
+    match position {
         Some(line) => CommandFlow::ScriptEnd(ScriptEnd::Goto(line)),
         None => CommandFlow::Result(false),
     }
@@ -374,7 +374,7 @@ mod tests {
         }
     }
 
-    fn played(
+    fn run_script(
         script: &'static str,
         others: &[(&'static str, &'static str)],
         has_system: bool,
@@ -402,7 +402,7 @@ mod tests {
     #[test]
     fn scripts_end_as_in_ipxe() {
         let exit = |success| IpxeExit::Exit { success };
-        for (script, left, seen) in [
+        for (script, left, record) in [
             ("#!ipxe\necho a  b\n", exit(true), vec!["> a b"]),
             ("#!ipxe\nexit 1\necho no\n", exit(false), vec![]),
             ("#!ipxe\nexit\n", exit(true), vec![]),
@@ -437,11 +437,11 @@ mod tests {
                 vec!["> none"],
             ),
         ] {
-            let expected: Vec<String> = seen.into_iter().map(String::from).collect();
-            assert_eq!(played(script, &[], false), (left, expected), "{script}");
+            let expected: Vec<String> = record.into_iter().map(String::from).collect();
+            assert_eq!(run_script(script, &[], false), (left, expected), "{script}");
         }
         assert_eq!(
-            played("#!ipxe\nsanboot --drive 0x80\n", &[], true).0,
+            run_script("#!ipxe\nsanboot --drive 0x80\n", &[], true).0,
             IpxeExit::Disk
         );
     }
@@ -453,7 +453,7 @@ mod tests {
             ("http://s/k/initrd", "initrd"),
         ];
         let script = "#!ipxe\nimgfree\nkernel k/linux initrd=i url=http://s/x a=${platform} --- || goto no\ninitrd --name i k/initrd || goto no\nboot || goto no\n:no\nexit 1\n";
-        let (left, seen) = played(script, &files, false);
+        let (left, record) = run_script(script, &files, false);
         assert_eq!(
             left,
             program(
@@ -461,14 +461,14 @@ mod tests {
                 &["initrd=i", "url=http://s/x", "a=efi", "---"]
             )
         );
-        assert_eq!(seen, ["/k/linux", "/k/initrd"]);
-        let (left, seen) = played(
+        assert_eq!(record, ["/k/linux", "/k/initrd"]);
+        let (left, record) = run_script(
             "#!ipxe\nkernel gone || goto no\n:no\nimgargs gone a || echo none\nboot || exit 1\n",
             &[],
             false,
         );
         assert_eq!(
-            (left, seen),
+            (left, record),
             (
                 IpxeExit::Exit { success: false },
                 vec!["/gone".into(), "> none".into()]
@@ -480,7 +480,7 @@ mod tests {
     fn a_chained_script_returns_unless_it_replaces() {
         let other = |text| [("http://s/b", text)];
         let exit = |success| IpxeExit::Exit { success };
-        for (script, text, left, seen) in [
+        for (script, text, left, record) in [
             (
                 "#!ipxe\nchain b || echo failed\necho on\n",
                 "#!ipxe\nexit 1\n",
@@ -512,9 +512,9 @@ mod tests {
                 vec!["/b"],
             ),
         ] {
-            let expected: Vec<String> = seen.into_iter().map(String::from).collect();
+            let expected: Vec<String> = record.into_iter().map(String::from).collect();
             assert_eq!(
-                played(script, &other(text), false),
+                run_script(script, &other(text), false),
                 (left, expected),
                 "{script}"
             );
@@ -527,10 +527,10 @@ mod tests {
             "http://s/b",
             "#!ipxe\n:rest\nsleep 30\nchain --replace http://s/b ||\ngoto rest\n",
         )];
-        let (left, seen) = played("#!ipxe\nchain b\n", &waits, false);
+        let (left, record) = run_script("#!ipxe\nchain b\n", &waits, false);
         assert_eq!(left, IpxeExit::Waiting);
         assert_eq!(
-            seen.iter().filter(|line| *line == "/b").count(),
+            record.iter().filter(|line| *line == "/b").count(),
             MAX_FETCHES_OF_ONE_URL
         );
     }
