@@ -9,7 +9,7 @@ use super::{
     BootAsk, Decision, Disk, Layers, Transaction,
     diagnosis::progress::Observation,
     identity::identify::Identified,
-    install::open::{installs, is_due},
+    install::{blocked::Blocked, gate::Phase},
     volatile::LatestBoot,
 };
 use crate::{
@@ -32,11 +32,7 @@ impl Transaction<'_> {
         }
         let (id, node) = match self.identify(&identity) {
             Identified::NoIdentity => {
-                return disk(
-                    ask,
-                    LocalBoot::Auto,
-                    Some("no identity was reported".into()),
-                );
+                return disk(ask, LocalBoot::Auto, Some(Blocked::NoIdentity));
             }
             Identified::Ambiguous(id, reason) => return self.doubtful(ask, id, reason),
             Identified::Machine(id, node) => (id, node),
@@ -87,9 +83,9 @@ impl Transaction<'_> {
     }
 
     fn doubtful(&mut self, ask: &BootAsk, id: Option<MachineId>, reason: String) -> Decision {
-        let reason = format!("held: {reason}");
+        let blocked = Blocked::Ambiguous(reason);
         if let Some(id) = id {
-            let given = BootAnswer::Disk(reason.clone());
+            let given = BootAnswer::Disk(blocked.to_string());
             self.saw(id, Observation::Over);
             self.record(
                 id,
@@ -100,7 +96,7 @@ impl Transaction<'_> {
                 },
             );
         }
-        disk(ask, LocalBoot::Auto, Some(reason))
+        disk(ask, LocalBoot::Auto, Some(blocked))
     }
 
     /// What iPXE says of the machine are facts like any others.
@@ -162,18 +158,10 @@ impl Transaction<'_> {
     }
 
     fn may_repeat(&self, id: MachineId, attempt: AttemptId) -> bool {
-        let machine = self.machine(id);
-        let open = machine.open().filter(|open| open.id == attempt);
-        let fresh = open.is_some_and(|open| !open.is_begun() && open.failed.is_none());
+        let open = self.machine(id).open().filter(|open| open.id == attempt);
+        let is_unread = open.is_some_and(|open| !open.is_begun() && open.failed.is_none());
         let node = self.node_of(id);
-        fresh
-            && is_due(machine, node.as_deref())
-            && machine.holds.is_empty()
-            && self
-                .unproven(machine.open().and_then(|open| open.repo.as_ref()))
-                .is_none()
-            && !self.server.state.paused
-            && self.obstacle(id, node.as_deref()).is_none()
+        is_unread && self.readiness(id, node.as_deref(), Phase::SameBoot).is_ok()
     }
 
     fn remember(&mut self, id: MachineId, ask: &BootAsk, decision: &Decision) {
@@ -191,37 +179,18 @@ impl Transaction<'_> {
 
     fn decide(&mut self, id: MachineId, node: Option<&Node>, ask: &BootAsk) -> Decision {
         let how = self.local_boot(id, node);
-        if let Some(reason) = self.obstacle(id, node) {
-            return disk(ask, how, Some(reason));
-        }
-        self.ask_expectation_again(id, node);
-        if let Some(addresses) = self.ask_address_again(id, node) {
-            return Decision::ProbeAddresses(addresses);
-        }
-        if let Some(reason) = self.machine(id).holds.values().next() {
-            return disk(ask, how, Some(format!("held: {reason}")));
+        // A running installation is judged by this as well: its machine gets its disk.
+        if let Err(blocked) = self.recheck_holds(id, node, Phase::Open) {
+            return self.blocked(id, node, ask, how, blocked);
         }
         let machine = self.machine(id);
         match machine.open() {
             Some(attempt) if attempt.failed.is_some() => self.next_attempt(id, node, ask, how),
             Some(attempt) if attempt.is_begun() => self.disk_first(id, node, ask, how),
             Some(_) => self.repeat(id, node, ask, how),
-            None if is_due(machine, node) => self.open(id, node, ask, how),
+            None if machine.is_due(node) => self.open(id, node, ask, how),
             None => disk(ask, how, None),
         }
-    }
-
-    /// What keeps installers from a machine whatever its state.
-    pub(crate) fn obstacle(&self, id: MachineId, node: Option<&Node>) -> Option<String> {
-        let machine = self.machine(id);
-        if let Some(lost) = &self.server.state.lost {
-            return Some(format!("held: {lost}"));
-        }
-        if node.is_some_and(|node| installs(Some(node)) == 0) {
-            return Some("protected: its `installs` is 0".into());
-        }
-        let orphaned = node.is_none() && machine.node.is_some() && machine.opened > 0;
-        orphaned.then(|| "protected: its declaration is gone".into())
     }
 
     pub(crate) fn local_boot(&self, id: MachineId, node: Option<&Node>) -> LocalBoot {
@@ -246,7 +215,7 @@ impl Transaction<'_> {
     }
 }
 
-pub(crate) fn disk(ask: &BootAsk, how: LocalBoot, reason: Option<String>) -> Decision {
+pub(crate) fn disk(ask: &BootAsk, how: LocalBoot, reason: Option<Blocked>) -> Decision {
     Decision::Disk(Disk {
         how,
         platform: ask.report.platform,
@@ -260,10 +229,10 @@ fn given(decision: &Decision) -> Option<BootAnswer> {
     Some(match decision {
         Decision::Disk(disk) => BootAnswer::Disk(
             disk.reason
-                .clone()
-                .unwrap_or_else(|| "nothing is due".into()),
+                .as_ref()
+                .map_or_else(|| "nothing is due".into(), ToString::to_string),
         ),
-        Decision::Wait(reason) => BootAnswer::Wait(reason.clone()),
+        Decision::Wait(reason) => BootAnswer::Wait(reason.to_string()),
         Decision::Microkernel(_) => BootAnswer::Microkernel,
         Decision::Script(_, task) => BootAnswer::Script(task.clone()),
         Decision::Repeat { attempt, .. } => BootAnswer::Installer(attempt.number),

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{
-    Transaction,
-    install::open::{installs, is_due},
-};
+use super::Transaction;
 use crate::{
-    journal::{Event, HoldCause, MachineId},
+    journal::{Event, HoldCause, MachineId, installs_of},
     model::{Mac, Node},
 };
 
@@ -69,7 +66,7 @@ impl Transaction<'_> {
                 let id = self.begun(id, node.as_ref());
                 self.record(id, Event::Released { cause: None });
                 self.forget_boot(id);
-                let due = is_due(self.machine(id), node.as_deref());
+                let due = self.machine(id).is_due(node.as_deref());
                 let next = if due {
                     "an installation is due at its next network boot"
                 } else {
@@ -82,7 +79,7 @@ impl Transaction<'_> {
                 self.record(
                     id,
                     Event::Marked {
-                        installs: installs(node.as_deref()),
+                        installs: installs_of(node.as_deref()),
                     },
                 );
                 self.forget_boot(id);
@@ -128,13 +125,13 @@ impl Transaction<'_> {
         let mut marked = 0;
         for node in nodes
             .iter()
-            .filter(|node| all_installed && installs(Some(node)) > 0)
+            .filter(|node| all_installed && installs_of(Some(node)) > 0)
         {
             let id = self.machine_of(node);
             self.record(
                 id,
                 Event::Marked {
-                    installs: installs(Some(node)),
+                    installs: installs_of(Some(node)),
                 },
             );
             marked += 1;
@@ -179,7 +176,10 @@ impl Transaction<'_> {
         node: Option<Arc<Node>>,
     ) -> Result<String, OperationError> {
         let refused = |reason: String| Err(OperationError::Refused(reason));
-        if node.as_ref().is_some_and(|node| installs(Some(node)) == 0) {
+        if node
+            .as_ref()
+            .is_some_and(|node| installs_of(Some(node)) == 0)
+        {
             return refused(format!(
                 "{name} is protected: its `installs` is 0; raise it first"
             ));

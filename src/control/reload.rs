@@ -2,12 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    Snapshot, Transaction,
-    install::open::{installs, is_due},
-};
+use super::{Snapshot, Transaction};
 use crate::{
-    journal::{Event, HoldCause, MachineId},
+    journal::{Event, HoldCause, MachineId, installs_of},
     model::{Node, NodeName},
 };
 
@@ -73,8 +70,8 @@ impl Transaction<'_> {
                     .as_ref()
                     .and_then(|node| before.site.nodes.get(&node.name.value));
                 let was_due =
-                    earlier.is_some() && installs(earlier.map(|node| &**node)) > machine.done;
-                node.is_some() && is_due(machine, node.as_deref()) && !was_due
+                    earlier.is_some() && installs_of(earlier.map(|node| &**node)) > machine.done;
+                node.is_some() && machine.is_due(node.as_deref()) && !was_due
             })
             .map(|machine| machine.id)
             .collect();

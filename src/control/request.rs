@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::install::blocked::Blocked;
 use crate::{
     journal::{AttemptId, MachineId},
     model::{
@@ -56,7 +57,7 @@ pub enum Decision {
     /// The machine's own disk.
     Disk(Disk),
     /// A script that asks again, with the reason.
-    Wait(String),
+    Wait(Blocked),
     /// The microkernel, for this machine.
     Microkernel(MachineId),
     /// The script of a task that installs nothing.
@@ -86,7 +87,7 @@ pub struct Disk {
     /// Its firmware, if it said.
     pub platform: Option<Platform>,
     /// What its screen says; none when there is nothing to say.
-    pub reason: Option<String>,
+    pub reason: Option<Blocked>,
     /// The attempt to which the script reports that the disk did not boot.
     pub report_to: Option<AttemptId>,
 }

@@ -4,12 +4,9 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use serde::Serialize;
 
-use super::{
-    Bound, Transaction,
-    install::open::{installs, is_due},
-};
+use super::{Bound, Transaction, install::blocked::Blocked};
 use crate::{
-    journal::{Attempt, Machine, MachineId, identities},
+    journal::{Attempt, Machine, MachineId, identities, installs_of},
     matcher,
     model::{Mac, Node, Platform, PolicyName, TaskName, TimeSpan, Timestamp},
     site::counted,
@@ -125,7 +122,7 @@ impl Transaction<'_> {
     pub fn status(&self, id: Option<MachineId>, node: Option<&Arc<Node>>) -> Status {
         let node = node.map(|node| &**node);
         let machine = id.map(|id| self.machine(id));
-        let due = machine.is_none_or(|machine| is_due(machine, node));
+        let due = machine.is_none_or(|machine| machine.is_due(node));
         let next = self.next_binding(machine, node, due);
         let would = next.as_ref().and_then(|bound| bound.policy.as_ref());
         let would = would.map(|policy| policy.name.value.clone());
@@ -154,7 +151,7 @@ impl Transaction<'_> {
             firmware: machine.and_then(|machine| machine.facts.firmware),
             attempt: attempt.map(|attempt| attempt.number),
             installs: Installs {
-                wanted: installs(node),
+                wanted: installs_of(node),
                 done: machine.map_or(0, |machine| machine.done),
             },
             last: self.last(machine, state, node, binds),
@@ -190,7 +187,7 @@ impl Transaction<'_> {
         if let Some(stopped) = self.stopped_standing(machine, node) {
             return stopped;
         }
-        let is_next = |machine: &&Machine| machine.open().is_none() && is_due(machine, node);
+        let is_next = |machine: &&Machine| machine.open().is_none() && machine.is_due(node);
         match machine.filter(|machine| !is_next(machine)) {
             None => waiting(node, binds),
             Some(machine) if machine.marked && machine.open().is_none() => {
@@ -243,18 +240,12 @@ impl Transaction<'_> {
         machine: Option<&Machine>,
         node: Option<&Node>,
     ) -> Option<(Standing, Option<String>)> {
-        let hold = machine.and_then(|machine| machine.holds.values().next());
-        if let Some(reason) = self.server.state.lost.as_ref().or(hold) {
-            return Some((Standing::Held, Some(reason.clone())));
-        }
-        if installs(node) == 0 {
-            return Some((Standing::Protected, Some("its `installs` is 0".into())));
-        }
-        let gone = machine.is_some_and(|machine| machine.node.is_some() && machine.opened > 0);
-        (node.is_none() && gone).then(|| {
-            let reason = "its declaration is gone".into();
-            (Standing::Protected, Some(reason))
-        })
+        let blocked = self.barred(machine, node)?;
+        let state = match &blocked {
+            Blocked::Protected(why) => (Standing::Protected, Some(why.to_string())),
+            held => (Standing::Held, held.hold_reason()),
+        };
+        Some(state)
     }
 
     fn last(
@@ -277,7 +268,7 @@ impl Transaction<'_> {
             said => format!("{said}, {ago} ago"),
         };
         let clocks = &self.server.volatile.deadlines.by_machine;
-        if state == Standing::Bound && machine.open().is_none() && is_due(machine, node) {
+        if state == Standing::Bound && machine.open().is_none() && machine.is_due(node) {
             text += "; waiting for a network boot";
         } else if let Some(clock) = clocks.get(machine.id).filter(|clock| !clock.passed) {
             let left = TimeSpan(clock.due.since(self.now.mono));

@@ -240,7 +240,7 @@ fn said(event: &Event) -> (&'static str, String) {
         Event::Reloaded { nodes } => ("reloaded", format!("{nodes} nodes")),
         Event::Paused {} => (
             "paused",
-            "no installer is handed out until `bootwright resume`".into(),
+            "no installation begins until `bootwright resume`".into(),
         ),
         Event::Resumed {} => ("resumed", String::new()),
         Event::StateLost { reason } => ("held", reason.clone()),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{Attempt, AttemptId, Event, HoldCause, MachineId, Stage, describe::brief};
-use crate::model::{Facts, Identity, NodeName, PolicyName, Timestamp};
+use crate::model::{Facts, Identity, Node, NodeName, PolicyName, Timestamp};
 
 /// What says what a machine gets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -60,6 +60,12 @@ pub struct Machine {
     pub since: Timestamp,
 }
 
+/// A node's `installs`. An undeclared machine is installed once.
+pub fn installs_of(node: Option<&Node>) -> u32 {
+    node.and_then(|node| node.body.installs.as_ref())
+        .map_or(1, |installs| installs.value)
+}
+
 impl Machine {
     /// A machine of which nothing is known.
     pub fn new(id: MachineId, at: Timestamp) -> Self {
@@ -88,6 +94,11 @@ impl Machine {
     /// The newest attempt.
     pub fn newest(&self) -> Option<&Attempt> {
         self.attempts.last()
+    }
+
+    /// Tells whether an installation is due.
+    pub fn is_due(&self, node: Option<&Node>) -> bool {
+        self.reinstall || installs_of(node) > self.done
     }
 
     /// The attempt that is open; only the newest can be.

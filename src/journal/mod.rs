@@ -24,7 +24,7 @@ pub use describe::{EventDescription, describe};
 pub use event::Event;
 pub use id::MachineId;
 pub use line::{JournalLine, JournalLineError, ParsedLine};
-pub use machine::{Binding, Machine};
+pub use machine::{Binding, Machine, installs_of};
 pub use machine_map::MachineMap;
 pub use parts::{BootAnswer, DhcpOutcome, HoldCause, LogLevel};
 pub use stage::Stage;

@@ -23,7 +23,7 @@ pub struct Candidate<'a> {
 }
 
 /// Why a policy does not bind a machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Mismatch {
     /// `enabled` is false.
     Disabled,
@@ -62,7 +62,7 @@ impl fmt::Display for Mismatch {
 }
 
 /// The outcome of a choice.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Choice {
     /// The policy that binds.
     pub policy: Option<PolicyName>,

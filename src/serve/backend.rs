@@ -290,7 +290,7 @@ impl Server {
             OperatorCommand::Pause => {
                 let ((), ticket) = self.0.transaction(|transaction| transaction.pause());
                 (
-                    Ok(json!({ "said": "no installer is handed out until `bootwright resume`" })),
+                    Ok(json!({ "said": "no installation begins until `bootwright resume`" })),
                     ticket,
                 )
             }

@@ -2,9 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use super::{engine::Engine, handout, microkernel::NO_MICROKERNEL};
+use super::{engine::Engine, handout};
 use crate::{
-    control::{BootAsk, Decision, Disk, Report, Token, Transaction},
+    control::{Blocked, BootAsk, Decision, Disk, Report, Token, Transaction},
     disk::{
         attempts::{Document, DocumentBody},
         journal::{JournalHealth, Ticket},
@@ -13,12 +13,6 @@ use crate::{
     model::{Arch, BootProgram, LocalBoot, Mac, Platform, TaskName},
     net::http::Peer,
 };
-
-/// What a machine is answered with while the journal cannot be written.
-pub(crate) const UNWRITABLE: &str = "held: the journal cannot be written; see the server's log";
-
-/// What a machine waits for while it is not known whether its address is free.
-pub(crate) const PROBING: &str = "whether its address is free is being looked";
 
 /// Who boots, and where it reaches us.
 pub(crate) struct Boot<'a> {
@@ -35,7 +29,7 @@ pub(crate) enum Chosen {
     /// Its disk.
     Disk(Disk),
     /// Nothing yet.
-    Wait(String),
+    Wait(Blocked),
     /// Nothing yet: these addresses are to be asked for first.
     ProbeAddresses(Vec<Ipv4Addr>),
     /// The microkernel, by this token.
@@ -120,14 +114,15 @@ impl Engine {
                     Chosen::Microkernel(transaction.check_in_token(machine))
                 }
                 Decision::Script(machine, task) => Chosen::Task(machine, task),
-                Decision::Open(opening) if !healthy => {
-                    Chosen::Disk(transaction.not_opened(&opening, UNWRITABLE.into()))
-                }
+                Decision::Open(opening) if !healthy => Chosen::Disk(
+                    transaction.not_opened(&opening, Blocked::JournalUnwritable.to_string()),
+                ),
                 Decision::Open(opening)
                     if self.lacks_microkernel_of(transaction, &opening.task) =>
                 {
-                    let disk = transaction.not_opened(&opening, NO_MICROKERNEL.into());
-                    let reason = Some(NO_MICROKERNEL.into());
+                    let reason = Blocked::NoMicrokernel;
+                    let disk = transaction.not_opened(&opening, reason.to_string());
+                    let reason = Some(reason);
                     Chosen::Disk(Disk { reason, ..disk })
                 }
                 Decision::Open(opening) => {
@@ -144,6 +139,7 @@ impl Engine {
                     Ok(script) => Chosen::Installer(attempt, script),
                     Err(reason) => {
                         tracing::error!("attempt {}: {reason}", attempt.number);
+                        let reason = Blocked::DocumentsUnavailable(reason);
                         Chosen::Disk(disk_of(ask.report.platform, Some(reason)))
                     }
                 },
@@ -189,7 +185,7 @@ impl Engine {
 }
 
 /// How a machine is sent to its disk where its settings do not say it.
-pub(crate) fn disk_of(platform: Option<Platform>, reason: Option<String>) -> Disk {
+pub(crate) fn disk_of(platform: Option<Platform>, reason: Option<Blocked>) -> Disk {
     Disk {
         how: LocalBoot::Auto,
         platform,
@@ -200,7 +196,10 @@ pub(crate) fn disk_of(platform: Option<Platform>, reason: Option<String>) -> Dis
 
 fn unwritable(boot: &Boot<'_>, error: &dyn std::fmt::Display) -> Chosen {
     tracing::error!("{error}");
-    Chosen::Disk(disk_of(boot.ask.report.platform, Some(UNWRITABLE.into())))
+    Chosen::Disk(disk_of(
+        boot.ask.report.platform,
+        Some(Blocked::JournalUnwritable),
+    ))
 }
 
 /// Tells whether a script names this server by `base`.

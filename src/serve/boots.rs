@@ -1,7 +1,7 @@
 //! Network boots: a decision becomes a script.
 
 use crate::{
-    control::{self, Disk},
+    control::{self, Blocked, Disk},
     journal::MachineId,
     model::TaskName,
     net::http::{self, Reply},
@@ -9,10 +9,9 @@ use crate::{
 };
 
 use super::{
-    booting::{Boot, Chosen, PROBING, disk_of},
+    booting::{Boot, Chosen, disk_of},
     engine::Engine,
     handout,
-    microkernel::NO_MICROKERNEL,
 };
 
 impl Engine {
@@ -31,12 +30,14 @@ impl Engine {
         Reply::text(match self.choose(&mut boot).await {
             Chosen::Installer(_, script) => script,
             Chosen::Disk(disk) => self.script_of_disk(&disk, &ask.base),
-            Chosen::Wait(reason) => self.script_of_wait(&reason, ask),
-            Chosen::ProbeAddresses(_) => self.script_of_wait(PROBING, ask),
+            Chosen::Wait(blocked) => self.script_of_wait(&blocked, ask),
+            Chosen::ProbeAddresses(addresses) => {
+                self.script_of_wait(&Blocked::AddressUnprobed(addresses), ask)
+            }
             Chosen::Microkernel(token) => match self.script_of_microkernel(ask, token) {
                 Some(script) => script,
                 None => {
-                    let disk = disk_of(ask.report.platform, Some(NO_MICROKERNEL.into()));
+                    let disk = disk_of(ask.report.platform, Some(Blocked::NoMicrokernel));
                     self.script_of_disk(&disk, &ask.base)
                 }
             },
@@ -58,18 +59,18 @@ impl Engine {
             Ok(script) => script,
             Err(reason) => {
                 tracing::error!("task {task}: {reason}");
-                let reason = format!("task {task} cannot be rendered");
+                let reason = Blocked::TaskUnrendered(task.clone());
                 self.script_of_disk(&disk_of(ask.report.platform, Some(reason)), &ask.base)
             }
         }
     }
 
-    fn script_of_wait(&self, reason: &str, ask: &http::BootRequest) -> Vec<u8> {
+    fn script_of_wait(&self, blocked: &Blocked, ask: &http::BootRequest) -> Vec<u8> {
         let url = format!("{}/boot?{}", ask.base, query(ask));
         self.snapshot()
             .library
             .ipxe_scripts()
-            .wait(&url, reason)
+            .wait(&url, &blocked.to_string())
             .into_bytes()
     }
 
@@ -85,16 +86,16 @@ impl Engine {
             }
             .stage("no-disk")
         });
+        let reason = disk.reason.as_ref().map(ToString::to_string);
         let local = DiskBoot {
             how: Some(disk.how),
             platform: disk.platform,
-            reason: disk.reason.as_deref(),
+            reason: reason.as_deref(),
             no_disk: no_disk.as_deref(),
         };
-        let held = disk.reason.as_deref();
-        let held = held.and_then(|reason| reason.strip_prefix("held: "));
+        let held = disk.reason.as_ref().and_then(Blocked::hold_reason);
         let script = match held {
-            Some(reason) => snapshot.library.ipxe_scripts().held(reason, &local),
+            Some(reason) => snapshot.library.ipxe_scripts().held(&reason, &local),
             None => snapshot.library.ipxe_scripts().local(&local),
         };
         script.into_bytes()

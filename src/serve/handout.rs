@@ -1,7 +1,7 @@
 //! What an attempt hands out: rendered and kept when it opens, read back when it is asked for.
 
 use crate::{
-    control::{Disk, Opening, Report, Snapshot, Transaction},
+    control::{Blocked, Disk, Opening, Report, Snapshot, Transaction},
     disk::attempts::{AttemptKey, AttemptStore, Document, DocumentBody, DocumentHeader},
     journal::{AttemptId, MachineId},
     model::{Arch, Facts, Mac, NodeName, Platform, PolicyName},
@@ -51,7 +51,7 @@ pub(crate) fn open(
         Err(Unready::Unkept(reason)) => {
             let disk = transaction.not_opened(opening, reason.clone());
             Err(Disk {
-                reason: Some(format!("held: {reason}")),
+                reason: Some(Blocked::Unstored(reason)),
                 ..disk
             })
         }

@@ -3,10 +3,11 @@
 
 use super::{
     backend::{Server, reply},
-    booting::{Boot, Chosen, PROBING},
+    booting::{Boot, Chosen},
     engine::Engine,
 };
 use crate::{
+    control::Blocked,
     journal::AttemptId,
     model::{BootProgram, Mac, Platform},
     net::http::{FileReply, MbootRequest, Peer, Reply, ServedFile},
@@ -23,7 +24,7 @@ const BOOT_CFG: &str = "boot.cfg";
 pub(crate) fn boot_cfg(engine: &Engine, chosen: Chosen) -> String {
     match installer(engine, chosen) {
         Ok((_, text)) => text,
-        Err(reason) => mboot::local(reason.as_deref()),
+        Err(blocked) => mboot::local(blocked.map(|blocked| blocked.to_string()).as_deref()),
     }
 }
 
@@ -34,26 +35,30 @@ pub(crate) fn pxelinux(engine: &Engine, chosen: Chosen, mac: Mac) -> String {
             let machine = transaction.server.state.machine(attempt.machine)?;
             machine.attempt(attempt)?.repo.clone()
         });
-        repo.ok_or_else(|| Some("its repo is gone".into()))
+        repo.ok_or_else(|| Some(Blocked::WrongLoader("its repo is gone")))
     });
     match repo {
         Ok(repo) => pxelinux::install(repo.as_str(), &mac.hyphens()),
-        Err(reason) => pxelinux::local(reason.as_deref()),
+        Err(blocked) => pxelinux::local(blocked.map(|blocked| blocked.to_string()).as_deref()),
     }
 }
 
 /// The attempt that is to be started, with its boot.cfg; or why the disk is. These loaders can neither wait nor ask again.
-fn installer(engine: &Engine, chosen: Chosen) -> Result<(AttemptId, String), Option<String>> {
+fn installer(engine: &Engine, chosen: Chosen) -> Result<(AttemptId, String), Option<Blocked>> {
     let reason = match chosen {
         Chosen::Installer(attempt, _) => match engine.kept(attempt, BOOT_CFG) {
             Ok(Some(text)) => return Ok((attempt, text)),
-            Ok(None) => "what it is to install is not ESXi".into(),
-            Err(reason) => reason,
+            Ok(None) => {
+                Blocked::WrongLoader("ESXi's loader starts only ESXi, and its task is another one")
+            }
+            Err(reason) => Blocked::DocumentsUnavailable(reason),
         },
         Chosen::Disk(disk) => return Err(disk.reason),
-        Chosen::Wait(reason) => reason,
-        Chosen::ProbeAddresses(_) => PROBING.into(),
-        Chosen::Microkernel(_) | Chosen::Task(..) => "what it is to boot is started by iPXE".into(),
+        Chosen::Wait(blocked) => blocked,
+        Chosen::ProbeAddresses(addresses) => Blocked::AddressUnprobed(addresses),
+        Chosen::Microkernel(_) | Chosen::Task(..) => {
+            Blocked::WrongLoader("what it boots is started by iPXE, not by ESXi's loader")
+        }
     };
     Err(Some(reason))
 }

@@ -19,10 +19,6 @@ pub(crate) const KERNEL: &str = "vmlinuz";
 /// That of its initial file system.
 pub(crate) const INITRD: &str = "initrd";
 
-/// Why a machine that is to boot it boots its disk.
-pub(crate) const NO_MICROKERNEL: &str =
-    "there is no microkernel: `bootwright microkernel build` makes it";
-
 impl Engine {
     /// The script by which a machine boots the microkernel; none when it is not there.
     pub(crate) fn script_of_microkernel(

@@ -157,7 +157,7 @@ fn act(transaction: &mut Transaction<'_>, request: &Request) -> Result<String, A
         )),
         Request::Pause => {
             transaction.pause();
-            Ok("no installer is handed out until `bootwright resume`".into())
+            Ok("no installation begins until `bootwright resume`".into())
         }
         Request::Resume => {
             transaction.resume();

@@ -29,7 +29,7 @@ fn address_taken() {
     other.ip("link set far address 52:54:00:00:00:99");
     other.ip("address add 192.0.2.11/24 dev far");
     let mut serving = Serving::start(3, "dhcp = \"reserve\"");
-    let held = "192.0.2.11 is used by 52:54:00:00:00:99, which is no card of this machine";
+    let held = "192.0.2.11 is used by 52:54:00:00:00:99, which is not a NIC of this machine";
     let script = serving.machines.boot(1);
     assert!(
         script.contains("holds this machine") && script.contains(held),
@@ -99,7 +99,7 @@ fn grub() {
     };
     let first = ask();
     assert!(
-        first.contains("whether its address is free is being looked"),
+        first.contains("checking that its IP address is not in use"),
         "{first}"
     );
     assert!(first.contains("sleep 30\nconfigfile $prefix"), "{first}");

@@ -3,14 +3,19 @@
 //! A machine that a policy takes is bound here, with its address, and boots anew; its installation begins with that boot, like
 //! any other. Everybody else waits, and is told why.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::control::{
-    Reported, Token, Transaction, Unbound, identity::identify::Identified, install::binding::Bound,
-    install::open::is_due,
+    Reported, Token, Transaction,
+    identity::identify::Identified,
+    install::{
+        binding::Bound,
+        blocked::Blocked,
+        gate::{Phase, Ready},
+    },
 };
 use crate::{
-    journal::{Event, HoldCause, MachineId},
+    journal::{Event, MachineId},
     model::{AgentAction, AgentInstruction, Identity, Node},
 };
 
@@ -58,7 +63,8 @@ impl Transaction<'_> {
         let (id, node) = match who {
             Identified::Machine(id, node) => (id, node),
             Identified::Ambiguous(_, reason) => {
-                return self.tell(id, None, self.wait(), format!("held: {reason}"));
+                let reason = Blocked::Ambiguous(reason).to_string();
+                return self.tell(id, None, self.wait(), reason);
             }
             Identified::NoIdentity => return CheckedIn::Unknown,
         };
@@ -77,7 +83,7 @@ impl Transaction<'_> {
         }
         let (action, reason) = match self.take_in(id, node.as_deref()) {
             Ok(reason) => (AgentAction::Reboot, reason),
-            Err(reason) => (self.wait(), reason),
+            Err(blocked) => (self.wait(), blocked.to_string()),
         };
         self.tell(id, node.as_ref(), action, reason)
     }
@@ -113,61 +119,30 @@ impl Transaction<'_> {
         }
     }
 
-    /// Binds a machine whose installation may begin; an error says what it waits for.
-    fn take_in(&mut self, id: MachineId, node: Option<&Node>) -> Result<String, String> {
-        if let Some(reason) = self.obstacle(id, node) {
-            return Err(reason);
-        }
-        self.ask_expectation_again(id, node);
-        if let Some(reason) = self.machine(id).holds.values().next() {
-            return Err(format!("held: {reason}"));
-        }
-        if !is_due(self.machine(id), node) {
-            return Err("nothing is due".into());
-        }
-        if self.server.state.paused {
-            return Err("paused: nothing is installed until `bootwright resume`".into());
-        }
-        let bound = match self.binding(id, node) {
-            Ok(bound) => bound,
-            Err(unbound) => return Err(self.unbound_reason(id, node, &unbound)),
-        };
-        let taker = match &bound.policy {
+    /// Binds a machine whose installation may begin, with its address.
+    fn take_in(&mut self, id: MachineId, node: Option<&Node>) -> Result<String, Blocked> {
+        let taker = |bound: &Bound| match &bound.policy {
             Some(policy) => format!("policy {}", policy.name.value),
             None => "its declaration".into(),
         };
-        let traits = self.snapshot.tasks.get(&bound.task);
-        if traits.is_none_or(|traits| !traits.installs) {
-            return Ok(format!("{taker} gives it task {}", bound.task));
-        }
-        if let Some(reason) = self.unmet(id, node, &bound) {
-            self.hold(id, HoldCause::Expect, &reason);
-            return Err(format!("held: {reason}"));
-        }
-        if let Some(reason) = self.unproven(bound.repo.as_ref()) {
-            return Err(reason);
-        }
-        if let Some(reason) = self.over_limit(self.rebooting(id)) {
-            return Err(reason);
-        }
-        self.bind(id, node, &bound)?;
+        let (bound, address) = match self.readiness_or_hold(id, node, Phase::CheckIn)? {
+            Ready::Install { bound, address } => (bound, address),
+            Ready::Task(bound) => {
+                return Ok(format!("{} gives it task {}", taker(&bound), bound.task));
+            }
+            Ready::Attempt => unreachable!("a check-in concerns no attempt"),
+        };
+        self.bind(id, &bound, address);
         let (now, rebooting) = (
             self.now.mono,
             &mut self.server.volatile.microkernels.rebooting,
         );
         rebooting.retain(|_, since| now.since(*since) < REBOOTING);
         rebooting.insert(id, now);
-        Ok(format!("{taker} takes it"))
+        Ok(format!("{} takes it", taker(&bound)))
     }
 
-    /// Binds a machine, with its address.
-    fn bind(&mut self, id: MachineId, node: Option<&Node>, bound: &Bound) -> Result<(), String> {
-        let address = self.pooled(id, node, bound);
-        let address = address.map_err(|why| why.to_string())?;
-        if let Some(reason) = self.namesake(id, node, bound, address) {
-            self.remark_once(id, reason.clone());
-            return Err(reason);
-        }
+    fn bind(&mut self, id: MachineId, bound: &Bound, address: Option<IpAddr>) {
         let policy = bound
             .policy
             .as_ref()
@@ -176,26 +151,10 @@ impl Transaction<'_> {
         if binding.is_none_or(|has| has.policy != policy || has.address != address) {
             self.record(id, Event::Bound { policy, address });
         }
-        Ok(())
-    }
-
-    fn unbound_reason(&mut self, id: MachineId, node: Option<&Node>, unbound: &Unbound) -> String {
-        match unbound {
-            Unbound::NoPolicy(_) => {
-                let tags = match self.tags(id, node).yes.len() {
-                    0 => "no tag".into(),
-                    1 => "1 tag".into(),
-                    several => format!("{several} tags"),
-                };
-                format!("{tags}; no policy takes it; `explain` tells why not")
-            }
-            Unbound::Named(policy, mismatch) => format!("policy {policy}: {mismatch}"),
-            Unbound::NoTask => "nothing says which task installs it".into(),
-        }
     }
 
     /// How many other machines were told to boot anew and have not opened their installation yet.
-    fn rebooting(&self, besides: MachineId) -> usize {
+    pub(crate) fn rebooting(&self, besides: MachineId) -> usize {
         let now = self.now.mono;
         let rebooting = &self.server.volatile.microkernels.rebooting;
         let others = rebooting

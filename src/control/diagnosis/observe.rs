@@ -8,7 +8,6 @@ use std::{net::IpAddr, time::Duration};
 use crate::control::{
     BootAsk, Decision, DhcpAsk, Diagnosis, Transaction,
     diagnosis::progress::{BootProgress, Observation},
-    install::open::is_due,
     volatile::BootRecord,
 };
 use crate::{
@@ -28,7 +27,9 @@ impl Transaction<'_> {
         let record = self.server.volatile.progress.records.get(id)?;
         let said = record.progress.said()?;
         let node = self.node_of(id);
-        is_due(self.machine(id), node.as_deref()).then(|| said.to_string())
+        self.machine(id)
+            .is_due(node.as_deref())
+            .then(|| said.to_string())
     }
 
     /// Takes a sign of a machine in.
@@ -89,7 +90,7 @@ impl Transaction<'_> {
             return;
         }
         let node = self.node_of(id);
-        if is_due(self.machine(id), node.as_deref()) {
+        if self.machine(id).is_due(node.as_deref()) {
             let text = diagnosis.to_string();
             self.record(id, Event::Remark { text });
         }

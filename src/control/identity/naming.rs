@@ -5,39 +5,27 @@
 
 use std::net::IpAddr;
 
-use crate::control::{Bound, Transaction, status::name_of};
+use crate::control::{Transaction, status::name_of};
 use crate::{
     journal::{Machine, MachineId},
-    model::{Facts, Hostname, Node, Policy},
+    model::{Facts, Hostname, Policy},
     render,
     site::{Subject, resolve},
 };
 
 impl Transaction<'_> {
-    /// Why a machine that no file mentions may not be bound yet: somebody else bears the name that it would get.
+    /// The host name that an undeclared machine would get, if another machine has it, and which one.
     pub(crate) fn namesake(
         &self,
         id: MachineId,
-        node: Option<&Node>,
-        bound: &Bound,
+        policy: Option<&Policy>,
         pooled: Option<IpAddr>,
-    ) -> Option<String> {
-        if node.is_some() || self.is_bound_as(id, bound, pooled) {
-            return None;
-        }
-        let own = self.name_of_undeclared(self.machine(id), bound.policy.as_deref(), pooled)?;
+    ) -> Option<(Hostname, String)> {
+        let own = self.name_of_undeclared(self.machine(id), policy, pooled)?;
         let other = self
             .declared_with(&own)
             .or_else(|| self.bound_with(id, &own))?;
-        Some(format!(
-            "its host name would be {own}, and that is {other}'s"
-        ))
-    }
-
-    fn is_bound_as(&self, id: MachineId, bound: &Bound, pooled: Option<IpAddr>) -> bool {
-        let policy = bound.policy.as_ref().map(|policy| &policy.name.value);
-        let binding = self.machine(id).binding.as_ref();
-        binding.is_some_and(|has| has.policy.as_ref() == policy && has.address == pooled)
+        Some((own, other))
     }
 
     /// The node of the files that bears a name.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::control::{
     BootAsk, Decision, Report, Transaction, boot::disk, diagnosis::progress::Observation,
-    install::open::is_due,
+    install::blocked::Blocked,
 };
 use crate::{
     journal::{BootAnswer, Event, MachineId},
@@ -22,7 +22,7 @@ impl Transaction<'_> {
         let known = self.server.machines_with(&identity);
         let may_install = |id: &MachineId| {
             let machine = self.machine(*id);
-            machine.open().is_some() || is_due(machine, self.node_of(*id).as_deref())
+            machine.open().is_some() || machine.is_due(self.node_of(*id).as_deref())
         };
         if !known.is_empty() && !known.iter().any(may_install) {
             return None;
@@ -55,7 +55,11 @@ impl Transaction<'_> {
             self.record(id, event);
             self.saw(id, Observation::Over);
         }
-        disk(ask, LocalBoot::Auto, Some(reason.into()))
+        disk(
+            ask,
+            LocalBoot::Auto,
+            Some(Blocked::Unconfirmed(reason.into())),
+        )
     }
 
     fn nodes_by_card(&self, report: &Report) -> impl Iterator<Item = Arc<Node>> {

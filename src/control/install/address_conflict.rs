@@ -11,7 +11,7 @@ use std::{
 
 use ipnet::Ipv4Net;
 
-use crate::control::{DhcpAsk, Transaction, install::open::is_due, volatile::ArpResult};
+use crate::control::{DhcpAsk, Transaction, install::blocked::Blocked, volatile::ArpResult};
 use crate::{
     journal::{HoldCause, MachineId},
     matcher,
@@ -60,7 +60,7 @@ impl Transaction<'_> {
             let node = self.node_of(id);
             let pooled = self.of_pool(id, node.as_deref());
             if addresses(node.as_deref(), pooled).any(|ip| ip == address) {
-                self.ask_address_again(id, node.as_deref());
+                self.recheck_address(id, node.as_deref());
             }
         }
     }
@@ -86,7 +86,7 @@ impl Transaction<'_> {
         let Some((id, node)) = id.map(|id| (id, self.node_of(id))) else {
             return Vec::new();
         };
-        if !is_due(self.machine(id), node.as_deref()) {
+        if !self.machine(id).is_due(node.as_deref()) {
             return Vec::new();
         }
         let pooled = self.of_pool(id, node.as_deref());
@@ -132,7 +132,7 @@ impl Transaction<'_> {
 
     /// A machine that is held for its address is judged by what is known now. Returns what is to be asked for
     /// first.
-    pub(crate) fn ask_address_again(
+    pub(crate) fn recheck_address(
         &mut self,
         id: MachineId,
         node: Option<&Node>,
@@ -148,7 +148,11 @@ impl Transaction<'_> {
         match self.address_conflict(id, node, pooled) {
             AddressConflict::NeedsProbe(addresses) => return Some(addresses),
             AddressConflict::InUse(ip, other) => {
-                self.hold(id, HoldCause::Address, &taken(ip, other));
+                let blocked = Blocked::AddressInUse {
+                    address: ip,
+                    mac: other,
+                };
+                self.hold(id, HoldCause::Address, &blocked.to_string());
             }
             AddressConflict::None => self.end_hold(id, HoldCause::Address),
             // Nobody can be asked: it stays as it is.
@@ -189,14 +193,6 @@ impl Transaction<'_> {
         };
         addresses(node, pooled).filter(is_ours).collect()
     }
-}
-
-/// What a machine is held for, and what to do about it.
-pub(crate) fn taken(ip: Ipv4Addr, other: Mac) -> String {
-    format!(
-        "{ip} is used by {other}, which is no card of this machine: free it, or declare another address; it goes on by \
-         itself"
-    )
 }
 
 fn addresses(node: Option<&Node>, pooled: Option<IpAddr>) -> impl Iterator<Item = Ipv4Addr> {

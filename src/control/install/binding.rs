@@ -25,7 +25,7 @@ pub struct Bound {
 }
 
 /// Why nothing binds a machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Unbound {
     /// The policy it names does not take it.
     Named(PolicyName, Mismatch),
@@ -36,10 +36,10 @@ pub enum Unbound {
 }
 
 /// Why there is no address for a machine that is to get one of a pool.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoAddress {
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum NoAddress {
     /// No network has a pool, or several have.
-    #[error("nothing says which network's pool its address is from")]
+    #[error("its address is to come from a pool, but no setting says from which network's")]
     NoPool,
     /// All are given.
     #[error("no address is free in the pool of network {0}")]

@@ -3,9 +3,9 @@
 use crate::control::{
     Token, Transaction,
     diagnosis::progress::Observation,
-    install::open::{DOCUMENTS_LIVE, is_due},
+    install::{gate::Phase, open::DOCUMENTS_LIVE},
 };
-use crate::journal::{Attempt, AttemptId, Event, MachineId, Stage};
+use crate::journal::{AttemptId, Event, MachineId, Stage};
 use crate::render::HAND_OVER;
 
 /// A file of an attempt that may be handed out.
@@ -54,47 +54,23 @@ impl Transaction<'_> {
                 });
             }
             None => None,
-            Some(number) => match self.stopped(machine_id) {
-                None => {
-                    return Ok(Handed {
-                        machine: machine_id,
-                        attempt: id,
-                        number,
-                    });
+            Some(number) => {
+                let node = self.node_of(machine_id);
+                match self.readiness(machine_id, node.as_deref(), Phase::Serve) {
+                    Ok(_) => {
+                        return Ok(Handed {
+                            machine: machine_id,
+                            attempt: id,
+                            number,
+                        });
+                    }
+                    Err(blocked) => Some(blocked.to_string()),
                 }
-                why => why,
-            },
+            }
         };
         let name = name.into();
         self.record(machine_id, Event::DeadToken { name, why });
         Err(Refusal::Dead(machine_id))
-    }
-
-    /// What keeps an open attempt's files back: a hold, `installs = 0` and a deleted declaration act at once;
-    /// so does the end of a day.
-    fn stopped(&self, id: MachineId) -> Option<String> {
-        let node = self.node_of(id);
-        if let Some(reason) = self.obstacle(id, node.as_deref()) {
-            return Some(reason);
-        }
-        if let Some(reason) = self.machine(id).holds.values().next() {
-            return Some(format!("held: {reason}"));
-        }
-        let machine = self.machine(id);
-        let is_read = machine.open().is_some_and(Attempt::is_begun);
-        if !is_read && !is_due(machine, node.as_deref()) {
-            return Some("no installation is due any more".into());
-        }
-        let since = self
-            .server
-            .volatile
-            .attempts
-            .since
-            .get(id)
-            .copied()
-            .unwrap_or_default();
-        let over = self.now.mono.since(since) >= DOCUMENTS_LIVE;
-        over.then(|| "its attempt was opened more than 24 hours ago".into())
     }
 
     /// Whether an attempt is one that has installed its machine, which has still to hand itself over.

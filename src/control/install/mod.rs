@@ -2,7 +2,9 @@
 
 pub(super) mod token;
 pub(super) mod binding;
+pub(super) mod blocked;
 pub(super) mod address_conflict;
+pub(super) mod gate;
 pub(super) mod open;
 pub(super) mod retry;
 pub(super) mod document;

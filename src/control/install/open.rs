@@ -1,23 +1,28 @@
 //! When an attempt is opened, and when the same one is handed out again.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
+use super::{
+    blocked::Blocked,
+    gate::{Phase, Ready},
+};
 use crate::control::{
-    BootAsk, Bound, Decision, Disk, Layers, Opening, Transaction, Unbound,
-    boot::disk,
+    BootAsk, Decision, Disk, Opening, Transaction, Unbound, boot::disk,
     diagnosis::progress::Observation,
-    install::address_conflict::{AddressConflict, taken},
 };
 use crate::{
-    journal::{AttemptId, BootAnswer, Event, HoldCause, Machine, MachineId},
-    matcher::TruthValue,
+    journal::{AttemptId, BootAnswer, Event, HoldCause, MachineId, installs_of},
     model::{LocalBoot, Node, RepoName, UndeclaredMode},
 };
 
 /// For how long an attempt's documents are served.
 pub(crate) const DOCUMENTS_LIVE: Duration = Duration::from_secs(24 * 3_600);
 
-const PAUSED: &str = "paused: no installer is handed out until `bootwright resume`";
+/// The period of `installs-per-hour`.
+const RATE_PERIOD: Duration = Duration::from_secs(3_600);
+
+/// `installs-per-hour` where the site does not set it.
+const INSTALLS_PER_HOUR: u32 = 10;
 
 impl Transaction<'_> {
     /// Opens the attempt: its documents are rendered and kept.
@@ -86,7 +91,7 @@ impl Transaction<'_> {
         Disk {
             how: opening.how,
             platform: opening.platform,
-            reason: Some("its installation cannot be prepared; see the server's log".into()),
+            reason: Some(Blocked::Unrendered),
             report_to: None,
         }
     }
@@ -108,78 +113,35 @@ impl Transaction<'_> {
         ask: &BootAsk,
         how: LocalBoot,
     ) -> Decision {
-        if let Some(reason) = self.outdated(id, node) {
-            let attempt = self.machine(id).opened;
-            let reason = reason.into();
-            self.record(id, Event::Closed { attempt, reason });
-            return if is_due(self.machine(id), node) {
-                self.open(id, node, ask, how)
-            } else {
-                disk(ask, how, None)
-            };
+        let blocked = match self.readiness_or_hold(id, node, Phase::Repeat) {
+            Ok(_) => return self.repetition(id),
+            Err(blocked) => blocked,
+        };
+        if !blocked.ends_attempt() {
+            return self.blocked(id, node, ask, how, blocked);
         }
-        if self.server.state.paused {
-            return disk(ask, how, Some(PAUSED.into()));
+        let attempt = self.machine(id).opened;
+        let reason = blocked.to_string();
+        self.record(id, Event::Closed { attempt, reason });
+        if self.machine(id).is_due(node) {
+            self.open(id, node, ask, how)
+        } else {
+            disk(ask, how, None)
         }
-        if let Ok(bound) = self.binding(id, node)
-            && let Some(reason) = self.unmet(id, node, &bound)
-        {
-            self.hold(id, HoldCause::Expect, &reason);
-            return disk(ask, how, Some(format!("held: {reason}")));
-        }
-        let repo = self.machine(id).open().and_then(|open| open.repo.as_ref());
-        if let Some(reason) = self.unproven(repo) {
-            return Decision::Wait(reason);
-        }
-        let binding = self.machine(id).binding.as_ref();
-        let pooled = binding.and_then(|binding| binding.address);
-        if let Some(first) = self.unless_free(id, node, pooled, ask, how) {
-            return first;
-        }
-        let attempt = self
-            .machine(id)
-            .open()
-            .expect("an open attempt is repeated");
+    }
+
+    fn repetition(&self, id: MachineId) -> Decision {
+        let attempt = self.machine(id).open();
+        let attempt = attempt.expect("an open attempt is repeated").id;
         let rendered = self.server.volatile.attempts.rendered.get(id);
         Decision::Repeat {
             machine: id,
-            attempt: attempt.id,
+            attempt,
             is_stale: rendered != Some(&self.snapshot.site.revision),
         }
     }
 
-    /// Tells why an attempt of which nothing was read is no longer what would be opened now.
-    fn outdated(&mut self, id: MachineId, node: Option<&Node>) -> Option<&'static str> {
-        if !is_due(self.machine(id), node) {
-            return Some("no installation is due any more");
-        }
-        let since = self
-            .server
-            .volatile
-            .attempts
-            .since
-            .get(id)
-            .copied()
-            .unwrap_or_default();
-        if self.now.mono.since(since) >= DOCUMENTS_LIVE {
-            return Some("nothing was read for 24 hours");
-        }
-        let Ok(bound) = self.binding(id, node) else {
-            return Some("nothing binds it any more");
-        };
-        let address = self.pooled(id, node, &bound);
-        let machine = self.machine(id);
-        let attempt = machine.open().expect("an open attempt is repeated");
-        let policy = bound.policy.as_ref().map(|policy| &policy.name.value);
-        let before = machine.binding.as_ref();
-        let same = bound.task == attempt.task
-            && bound.repo == attempt.repo
-            && policy == before.and_then(|binding| binding.policy.as_ref())
-            && address == Ok(before.and_then(|binding| binding.address));
-        (!same).then_some("its binding changed before anything was read")
-    }
-
-    /// Opens an attempt, if everything that must be so is.
+    /// Opens an attempt, if nothing stands against it.
     pub(crate) fn open(
         &mut self,
         id: MachineId,
@@ -187,47 +149,19 @@ impl Transaction<'_> {
         ask: &BootAsk,
         how: LocalBoot,
     ) -> Decision {
-        let bound = match self.binding(id, node) {
-            Ok(bound) => bound,
-            Err(unbound) => return self.unbound(id, ask, how, node, &unbound),
+        let (bound, address) = match self.readiness_or_hold(id, node, Phase::Open) {
+            Ok(Ready::Install { bound, address }) => (bound, address),
+            Ok(Ready::Task(bound)) => return Decision::Script(id, bound.task),
+            Ok(Ready::Attempt) => unreachable!("no attempt is open"),
+            Err(blocked) => return self.blocked(id, node, ask, how, blocked),
         };
-        let traits = self.snapshot.tasks.get(&bound.task);
-        match traits {
-            None => return disk(ask, how, Some(format!("there is no task `{}`", bound.task))),
-            Some(traits) if !traits.installs => return Decision::Script(id, bound.task),
-            Some(_) => {}
-        }
-        if self.server.state.paused {
-            return disk(ask, how, Some(PAUSED.into()));
-        }
-        if let Some(reason) = self.unmet(id, node, &bound) {
-            self.hold(id, HoldCause::Expect, &reason);
-            return disk(ask, how, Some(format!("held: {reason}")));
-        }
-        let address = match self.pooled(id, node, &bound) {
-            Ok(address) => address,
-            Err(why) => return disk(ask, how, Some(why.to_string())),
-        };
-        if let Some(reason) = self.namesake(id, node, &bound, address) {
-            self.remark_once(id, reason.clone());
-            return disk(ask, how, Some(reason));
-        }
-        if let Some(reason) = self.unproven(bound.repo.as_ref()) {
-            return Decision::Wait(reason);
-        }
-        if let Some(reason) = self.over_limit(0) {
-            return Decision::Wait(reason);
-        }
-        if let Some(first) = self.unless_free(id, node, address, ask, how) {
-            return first;
-        }
         Decision::Open(Opening {
             machine: id,
             attempt: AttemptId {
                 machine: id,
                 number: self.machine(id).opened + 1,
             },
-            installs: installs(node),
+            installs: installs_of(node),
             address,
             policy: bound
                 .policy
@@ -241,84 +175,55 @@ impl Transaction<'_> {
         })
     }
 
-    /// What comes before an installation whose static addresses are not known to be free.
-    fn unless_free(
-        &mut self,
-        id: MachineId,
-        node: Option<&Node>,
-        pooled: Option<IpAddr>,
-        ask: &BootAsk,
-        how: LocalBoot,
-    ) -> Option<Decision> {
-        match self.address_conflict(id, node, pooled) {
-            AddressConflict::None | AddressConflict::NotLocal => None,
-            AddressConflict::NeedsProbe(addresses) => Some(Decision::ProbeAddresses(addresses)),
-            AddressConflict::InUse(ip, other) => {
-                let reason = taken(ip, other);
-                self.hold(id, HoldCause::Address, &reason);
-                Some(disk(ask, how, Some(format!("held: {reason}"))))
-            }
-        }
-    }
-
-    fn unbound(
+    /// What a machine boots that is not installed now.
+    pub(crate) fn blocked(
         &self,
         id: MachineId,
+        node: Option<&Node>,
         ask: &BootAsk,
         how: LocalBoot,
-        node: Option<&Node>,
-        unbound: &Unbound,
+        blocked: Blocked,
     ) -> Decision {
-        let network = ask
-            .network
-            .as_ref()
-            .and_then(|name| self.snapshot.site.networks.get(name));
-        let unknown = network.and_then(|network| network.body.unknown.as_ref());
-        let discovers = unknown.is_some_and(|unknown| unknown.value == UndeclaredMode::Discover);
-        match unbound {
-            Unbound::NoPolicy(_) if discovers => Decision::Microkernel(id),
-            Unbound::NoPolicy(_) if node.is_none() => disk(ask, how, None),
-            Unbound::NoPolicy(_) => disk(ask, how, Some("no policy binds it".into())),
-            Unbound::Named(policy, mismatch) => {
-                disk(ask, how, Some(format!("policy {policy}: {mismatch}")))
-            }
-            Unbound::NoTask => disk(ask, how, Some("nothing says which task installs it".into())),
+        match blocked {
+            Blocked::AddressUnprobed(addresses) => Decision::ProbeAddresses(addresses),
+            blocked if blocked.ends_soon() => Decision::Wait(blocked),
+            Blocked::Unbound {
+                reason: Unbound::NoPolicy(_),
+                ..
+            } if self.discovers(ask) => Decision::Microkernel(id),
+            Blocked::Unbound {
+                reason: Unbound::NoPolicy(_),
+                ..
+            } if node.is_none() => disk(ask, how, None),
+            Blocked::NotDue => disk(ask, how, None),
+            blocked => disk(ask, how, Some(blocked)),
         }
     }
 
-    /// What is expected before anything is wiped, when it does not hold.
-    pub(crate) fn unmet(
-        &mut self,
-        id: MachineId,
-        node: Option<&Node>,
-        bound: &Bound,
-    ) -> Option<String> {
-        let layers = Layers::new(&self.snapshot.site, node, bound.policy.as_deref());
-        let expect = layers.get(|settings| settings.expect.as_deref())?.clone();
-        let tags = self.tags(id, node);
-        match self
-            .snapshot
-            .rules
-            .policy(&expect, &self.machine(id).facts, &tags)
-        {
-            TruthValue::Yes => None,
-            TruthValue::No => Some(format!("`{expect}` does not hold")),
-            TruthValue::Unknown(reason) => Some(format!("`{expect}` is unknown: {reason}")),
-        }
+    fn discovers(&self, ask: &BootAsk) -> bool {
+        let networks = &self.snapshot.site.networks;
+        let network = ask.network.as_ref().and_then(|name| networks.get(name));
+        let undeclared = network.and_then(|network| network.body.unknown.as_ref());
+        undeclared.is_some_and(|mode| mode.value == UndeclaredMode::Discover)
     }
 
-    /// An expectation that holds by now releases by itself; one that does not says why as things are now.
-    pub(crate) fn ask_expectation_again(&mut self, id: MachineId, node: Option<&Node>) {
+    /// A hold for an expectation ends when it holds by now; its reason is kept up to date.
+    pub(crate) fn recheck_expectation(&mut self, id: MachineId, node: Option<&Node>) {
         if !self.machine(id).holds.contains_key(&HoldCause::Expect) {
             return;
         }
-        let Ok(bound) = self.binding(id, node) else {
-            return;
-        };
-        match self.unmet(id, node, &bound) {
-            Some(reason) => self.hold(id, HoldCause::Expect, &reason),
-            None => self.end_hold(id, HoldCause::Expect),
+        match self.expectation(id, node) {
+            None => {}
+            Some(Some(blocked)) => self.hold(id, HoldCause::Expect, &blocked.to_string()),
+            Some(None) => self.end_hold(id, HoldCause::Expect),
         }
+    }
+
+    /// Tells whether an attempt of which nothing was read is too old.
+    pub(crate) fn is_expired(&self, id: MachineId) -> bool {
+        let since = self.server.volatile.attempts.since.get(id);
+        let since = since.copied().unwrap_or_default();
+        self.now.mono.since(since) >= DOCUMENTS_LIVE
     }
 
     /// Takes note of the repos from which nothing may be installed, since their image is not known to be the one that
@@ -327,42 +232,14 @@ impl Transaction<'_> {
         self.server.volatile.unverified = unproven;
     }
 
-    /// Why nothing may be installed from a repo.
-    pub(crate) fn unproven(&self, repo: Option<&RepoName>) -> Option<String> {
-        self.server.volatile.unverified.get(repo?).cloned()
-    }
-
     /// Why no installation may begin now, with so many others that are about to.
-    pub(crate) fn over_limit(&mut self, coming: usize) -> Option<String> {
-        let limit = self
-            .snapshot
-            .site
-            .config
-            .limits
-            .installs_per_hour
-            .as_ref()
-            .map_or(10, |limit| limit.value);
-        let (now, opened) = (self.now.mono, &mut self.server.volatile.attempts.opened);
-        while opened
-            .front()
-            .is_some_and(|at| now.since(*at) >= Duration::from_secs(3_600))
-        {
-            opened.pop_front();
-        }
-        let full = opened.len() + coming >= limit as usize;
-        full.then(|| {
-            format!("{limit} installations were begun within the hour (`installs-per-hour`)")
-        })
+    pub(crate) fn over_limit(&self, announced: usize) -> Option<Blocked> {
+        let limits = &self.snapshot.site.config.limits;
+        let limit = limits.installs_per_hour.as_ref();
+        let limit = limit.map_or(INSTALLS_PER_HOUR, |limit| limit.value);
+        let opened = self.server.volatile.attempts.opened.iter().rev();
+        let recent = opened.take_while(|at| self.now.mono.since(**at) < RATE_PERIOD);
+        let is_full = recent.count() + announced >= limit as usize;
+        is_full.then_some(Blocked::RateLimited { limit })
     }
-}
-
-/// Tells whether an installation is due.
-pub(crate) fn is_due(machine: &Machine, node: Option<&Node>) -> bool {
-    machine.reinstall || installs(node) > machine.done
-}
-
-/// A node's `installs`; an undeclared machine is installed once.
-pub(crate) fn installs(node: Option<&Node>) -> u32 {
-    node.and_then(|node| node.body.installs.as_ref())
-        .map_or(1, |installs| installs.value)
 }

@@ -6,9 +6,8 @@
 
 use std::time::Duration;
 
-use crate::control::{
-    BootAsk, Decision, Disk, Layers, Transaction, boot::disk, install::open::is_due,
-};
+use super::blocked::Blocked;
+use crate::control::{BootAsk, Decision, Disk, Layers, Transaction, boot::disk};
 use crate::{
     journal::{Event, HoldCause, MachineId, Stage},
     model::{LocalBoot, Node},
@@ -44,7 +43,7 @@ impl Transaction<'_> {
             return Decision::Disk(Disk {
                 how,
                 platform: ask.report.platform,
-                reason: Some("its installation may be done; its disk is tried first".into()),
+                reason: Some(Blocked::DiskFirst),
                 report_to: Some(attempt_id),
             });
         };
@@ -58,8 +57,7 @@ impl Transaction<'_> {
             );
             return self.next_attempt(id, node, ask, how);
         }
-        self.hold(id, HoldCause::Attempts, SILENT);
-        disk(ask, how, Some(format!("held: {SILENT}")))
+        self.hold_for_attempts(id, SILENT.into(), ask, how)
     }
 
     /// Tells how it is seen that the disk does not boot.
@@ -90,13 +88,24 @@ impl Transaction<'_> {
         if failures > self.retries(id, node) {
             let attempts = if failures == 1 { "attempt" } else { "attempts" };
             let reason = format!("{failures} {attempts} failed: {reason}");
-            self.hold(id, HoldCause::Attempts, &reason);
-            return disk(ask, how, Some(format!("held: {reason}")));
+            return self.hold_for_attempts(id, reason, ask, how);
         }
-        if !is_due(machine, node) {
+        if !machine.is_due(node) {
             return disk(ask, how, None);
         }
         self.open(id, node, ask, how)
+    }
+
+    fn hold_for_attempts(
+        &mut self,
+        id: MachineId,
+        reason: String,
+        ask: &BootAsk,
+        how: LocalBoot,
+    ) -> Decision {
+        let cause = HoldCause::Attempts;
+        self.hold(id, cause, &reason);
+        disk(ask, how, Some(Blocked::Held { cause, reason }))
     }
 
     fn retries(&self, id: MachineId, node: Option<&Node>) -> u32 {

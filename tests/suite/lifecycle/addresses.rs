@@ -24,8 +24,8 @@ network = "lab"
 addresses = "pool"
 "#;
 
-const TAKEN: &str = "192.0.2.21 is used by 52:54:00:00:00:09, which is no card of this machine: free it, or declare \
-                     another address; it goes on by itself";
+const TAKEN: &str = "192.0.2.21 is used by 52:54:00:00:00:09, which is not a NIC of this machine: free the address or \
+                     declare another one; the hold ends automatically";
 
 fn told(story: &str) {
     tell(&[("a", SITE)], &story.replace("TAKEN", TAKEN));

@@ -58,8 +58,8 @@ fn a_binding_that_changes_before_anything_was_read_is_another_attempt() {
         read #1 ks.cfg => 404
         boot c1 => #2 again
         edit none
-        boot c1 => disk: no policy binds it
-        boot c1 => disk: no policy binds it
+        boot c1 => disk: 0 tags; no policy takes it; `bootwright explain` shows why
+        boot c1 => disk: 0 tags; no policy takes it; `bootwright explain` shows why
         log a
         | seen mac 52:54:00:00:00:01
         | node declared as a
@@ -67,15 +67,15 @@ fn a_binding_that_changes_before_anything_was_read_is_another_attempt() {
         | bound by policy gpu
         | attempt 1 opened: task esxi, revision c0b0813
         | boot ipxe efi: installer (attempt 1)
-        | closed attempt 1: its binding changed before anything was read
+        | closed attempt 1: its binding changed after its attempt was opened
         | bound by policy rest
         | attempt 2 opened: task debian, revision 8d2ca27
         | boot ipxe efi: installer (attempt 2)
         | refused ks.cfg: its token has ended
         | boot ipxe efi: installer (attempt 2)
-        | closed attempt 2: nothing binds it any more
-        | boot ipxe efi: its own disk: no policy binds it
-        | boot ipxe efi: its own disk: no policy binds it
+        | closed attempt 2: 0 tags; no policy takes it; `bootwright explain` shows why
+        | boot ipxe efi: its own disk: 0 tags; no policy takes it; `bootwright explain` shows why
+        | boot ipxe efi: its own disk: 0 tags; no policy takes it; `bootwright explain` shows why
         ",
     );
 }

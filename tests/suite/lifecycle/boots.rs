@@ -47,7 +47,7 @@ fn what_an_operator_does_holds_for_the_next_request_of_the_same_boot() {
         release a => a is released; an installation is due at its next network boot
         boot c1 as=x => #1 again
         pause
-        boot c1 as=x => disk: paused: no installer is handed out until `bootwright resume`
+        boot c1 as=x => disk: paused: no installation begins until `bootwright resume`
         resume
         boot c1 as=x2 => #1 again
         boot c1 as=x2 => #1 again

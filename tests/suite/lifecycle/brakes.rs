@@ -15,23 +15,23 @@ fn attempts_of_an_hour_are_limited_retries_included() {
         say #1 failed once
         wait 10m
         boot c1 => #2: esxi by policy any
-        boot c2 as=w => wait: 2 installations were begun within the hour (`installs-per-hour`)
-        boot c2 as=w => wait: 2 installations were begun within the hour (`installs-per-hour`)
+        boot c2 as=w => wait: 2 installations began within the last hour (`installs-per-hour`)
+        boot c2 as=w => wait: 2 installations began within the last hour (`installs-per-hour`)
         wait 30s
-        boot c2 as=w => wait: 2 installations were begun within the hour (`installs-per-hour`)
+        boot c2 as=w => wait: 2 installations began within the last hour (`installs-per-hour`)
         restart
-        boot c2 as=w => wait: 2 installations were begun within the hour (`installs-per-hour`)
+        boot c2 as=w => wait: 2 installations began within the last hour (`installs-per-hour`)
         boot c1 => #2 again, rendered again
         wait 50m
         boot c2 => #3: esxi by policy any
-        boot c3 => wait: 2 installations were begun within the hour (`installs-per-hour`)
+        boot c3 => wait: 2 installations began within the last hour (`installs-per-hour`)
         wait 10m
         boot c3 => #4: esxi by policy any
         log 52-54-00-00-00-02
         | seen mac 52:54:00:00:00:02
         | facts firmware efi
-        | boot ipxe efi: waits: 2 installations were begun within the hour (`installs-per-hour`)
-        | boot ipxe efi: waits: 2 installations were begun within the hour (`installs-per-hour`)
+        | boot ipxe efi: waits: 2 installations began within the last hour (`installs-per-hour`)
+        | boot ipxe efi: waits: 2 installations began within the last hour (`installs-per-hour`)
         | bound by policy any
         | attempt 1 opened: task esxi, revision bdaed17
         | boot ipxe efi: installer (attempt 1)
@@ -94,14 +94,14 @@ fn pause_stops_every_hand_out_and_no_running_attempt() {
         read #1 ks.cfg
         say #1 failed once
         pause
-        boot c1 => disk: paused: no installer is handed out until `bootwright resume`
+        boot c1 => disk: paused: no installation begins until `bootwright resume`
         restart
-        boot c1 => disk: paused: no installer is handed out until `bootwright resume`
+        boot c1 => disk: paused: no installation begins until `bootwright resume`
         read #1 ks.cfg
         resume
         boot c1 => #2: esxi
         pause
-        boot c1 => disk: paused: no installer is handed out until `bootwright resume`
+        boot c1 => disk: paused: no installation begins until `bootwright resume`
         read #2 ks.cfg
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #2
         resume

@@ -124,8 +124,8 @@ fn a_rise_that_is_taken_back_before_anything_was_read_installs_nothing() {
         | bound by its own declaration
         | attempt 1 opened: task esxi, revision c6d0054
         | boot ipxe efi: installer (attempt 1)
-        | refused ks.cfg: no installation is due any more
-        | closed attempt 1: no installation is due any more
+        | refused ks.cfg: no installation is due
+        | closed attempt 1: no installation is due
         | boot ipxe efi: its own disk: nothing is due
         | boot ipxe efi: its own disk: nothing is due
         edit 2

@@ -12,6 +12,7 @@ mod kept;
 mod dhcp;
 mod addresses;
 mod images;
+mod gate;
 mod checkin;
 mod deliveries;
 mod silence;

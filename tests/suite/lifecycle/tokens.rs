@@ -101,7 +101,7 @@ fn callbacks_are_heard_until_the_next_attempt_s_first_document() {
         | failed no `document` for 10 m
         | installing the machine says so
         | log info: still here
-        | closed attempt 2: nothing was read for 24 hours
+        | closed attempt 2: its attempt was opened more than 24 hours ago
         | attempt 3 opened: task esxi, revision 764d384
         | boot ipxe efi: installer (attempt 3)
         | document ks.cfg asked for

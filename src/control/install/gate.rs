@@ -1,0 +1,445 @@
+//! Whether an installation may go ahead.
+//!
+//! Every condition counts in every phase of an installation, unless [`TABLE`] says why it does not. Nothing else decides:
+//! a network boot, a repeated script, a document and a check-in in the microkernel all call [`Transaction::readiness`].
+
+use std::{cell::OnceCell, net::IpAddr};
+
+use super::{
+    address_conflict::AddressConflict,
+    binding::{Bound, NoAddress, Unbound},
+    blocked::{Blocked, Protection},
+};
+use crate::{
+    control::{Layers, Transaction},
+    journal::{Attempt, HoldCause, Machine, MachineId, installs_of},
+    matcher::{self, TruthValue},
+    model::Node,
+};
+
+/// Where an installation stands when the question is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// A new attempt is to be opened by a network boot.
+    Open,
+    /// The installer of an open attempt is handed out again at another network boot. Nothing of the attempt was read yet.
+    Repeat,
+    /// The same at a further request of one network boot: its answer stays the same.
+    SameBoot,
+    /// A document of an open attempt is requested.
+    Serve,
+    /// The machine runs the microkernel and may be bound and rebooted into its installation.
+    CheckIn,
+}
+
+/// What has to be true before a machine is installed, in the order in which it is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Condition {
+    /// The server knows what was installed before.
+    StateKnown,
+    /// Its `installs` is not 0, and its declaration is not gone.
+    NotProtected,
+    /// Nothing holds it.
+    NotHeld,
+    /// An installation is due.
+    Due,
+    /// Its attempt is at most 24 hours old.
+    Recent,
+    /// A declaration or a policy binds it.
+    Bound,
+    /// It would get what its attempt was opened for.
+    SameBinding,
+    /// The site has the task.
+    TaskExists,
+    /// The operator has not paused installations.
+    NotPaused,
+    /// Its `expect` holds.
+    Expected,
+    /// It has an address, if it needs one of a pool.
+    Address,
+    /// No other machine has its host name.
+    NameFree,
+    /// The image of its repo is verified.
+    ImageVerified,
+    /// `installs-per-hour` leaves room.
+    WithinRate,
+    /// Its addresses were probed.
+    AddressProbed,
+    /// No other host uses its addresses.
+    AddressFree,
+}
+
+/// Whether a condition counts in a phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Counts,
+    /// It counts until the machine has read something of the attempt. The reason says why not after that.
+    UntilRead(&'static str),
+    /// It does not count. The reason says why.
+    Ignored(&'static str),
+}
+
+/// One condition in every phase.
+pub(crate) struct Row {
+    pub(crate) condition: Condition,
+    /// In the order of [`Phase`].
+    pub(crate) effects: [Effect; 5],
+}
+
+use Effect::{Counts, Ignored, UntilRead};
+
+const NO_ATTEMPT: Effect = Ignored("no attempt is open yet");
+const BEGUN: Effect = UntilRead(
+    "it guards the beginning: an installer that has read a document may have wiped the disk, and has to finish",
+);
+const PAUSE: Effect =
+    Ignored("a pause stops new hand-outs; a machine that has its installer keeps its documents");
+const COUNTED: Effect = Ignored("its attempt was counted when it was opened");
+const PROBED: Effect = Ignored("its addresses were probed when its boot was first answered");
+const PROBED_LATER: Effect = Ignored("its addresses are probed at the network boot that follows");
+
+/// Which condition counts in which phase: open, repeat, same boot, serve, check-in.
+#[rustfmt::skip]
+pub(crate) const TABLE: [Row; 16] = [
+    row(Condition::StateKnown,    [Counts,     Counts,  Counts,  Counts,  Counts]),
+    row(Condition::NotProtected,  [Counts,     Counts,  Counts,  Counts,  Counts]),
+    row(Condition::NotHeld,       [Counts,     Counts,  Counts,  Counts,  Counts]),
+    row(Condition::Due,           [Counts,     Counts,  Counts,  BEGUN,   Counts]),
+    row(Condition::Recent,        [NO_ATTEMPT, Counts,  Counts,  Counts,  NO_ATTEMPT]),
+    row(Condition::Bound,         [Counts,     Counts,  Counts,  BEGUN,   Counts]),
+    row(Condition::SameBinding,   [NO_ATTEMPT, Counts,  Counts,  BEGUN,   NO_ATTEMPT]),
+    row(Condition::TaskExists,    [Counts,     Counts,  Counts,  BEGUN,   Counts]),
+    row(Condition::NotPaused,     [Counts,     Counts,  Counts,  PAUSE,   Counts]),
+    row(Condition::Expected,      [Counts,     Counts,  Counts,  BEGUN,   Counts]),
+    row(Condition::Address,       [Counts,     Counts,  Counts,  BEGUN,   Counts]),
+    row(Condition::NameFree,      [Counts,     Counts,  Counts,  BEGUN,   Counts]),
+    row(Condition::ImageVerified, [Counts,     Counts,  Counts,  BEGUN,   Counts]),
+    row(Condition::WithinRate,    [Counts,     COUNTED, COUNTED, COUNTED, Counts]),
+    row(Condition::AddressProbed, [Counts,     Counts,  PROBED,  PROBED,  PROBED_LATER]),
+    row(Condition::AddressFree,   [Counts,     Counts,  Counts,  BEGUN,   Counts]),
+];
+
+const fn row(condition: Condition, effects: [Effect; 5]) -> Row {
+    Row { condition, effects }
+}
+
+/// What an installation that may go ahead needs.
+#[derive(Debug, Clone)]
+pub(crate) enum Ready {
+    /// A new installation, with its address of a pool.
+    Install {
+        bound: Bound,
+        address: Option<IpAddr>,
+    },
+    /// The machine gets a task that installs nothing. What guards an installation does not concern it.
+    Task(Bound),
+    /// The attempt that is open goes on.
+    Attempt,
+}
+
+/// A machine in a phase, with what several conditions need.
+struct Subject<'a> {
+    id: MachineId,
+    machine: &'a Machine,
+    node: Option<&'a Node>,
+    phase: Phase,
+    /// The attempt that is repeated or served.
+    attempt: Option<&'a Attempt>,
+    tags: OnceCell<matcher::TagSet>,
+    bound: OnceCell<Result<Bound, Unbound>>,
+    address: OnceCell<Result<Option<IpAddr>, NoAddress>>,
+}
+
+impl Transaction<'_> {
+    /// Tells whether a machine's installation may go ahead in a phase, and if not, why.
+    pub(crate) fn readiness(
+        &self,
+        id: MachineId,
+        node: Option<&Node>,
+        phase: Phase,
+    ) -> Result<Ready, Blocked> {
+        let subject = self.subject(id, node, phase);
+        let attempt = subject.attempt;
+        let is_begun = attempt.is_some_and(Attempt::is_begun);
+        for row in &TABLE {
+            let counts = match row.effects[phase as usize] {
+                Counts => true,
+                UntilRead(_) => !is_begun,
+                Ignored(_) => false,
+            };
+            if counts && let Some(blocked) = self.blocked_by(row.condition, &subject) {
+                return Err(blocked);
+            }
+            if row.condition == Condition::TaskExists && attempt.is_none() {
+                let bound = self
+                    .bound_of(&subject)
+                    .as_ref()
+                    .expect("`Bound` was checked");
+                if !self.installs(bound) {
+                    return Ok(Ready::Task(bound.clone()));
+                }
+            }
+        }
+        if attempt.is_some() {
+            return Ok(Ready::Attempt);
+        }
+        let address = *self
+            .address_of(&subject)
+            .as_ref()
+            .expect("`Address` was checked");
+        let bound = subject.bound.into_inner();
+        let bound = bound.and_then(Result::ok).expect("`Bound` was checked");
+        Ok(Ready::Install { bound, address })
+    }
+
+    /// The same, and what follows from it: a machine that may not be installed until an operator acts is held, and a hold
+    /// whose cause is gone ends.
+    pub(crate) fn readiness_or_hold(
+        &mut self,
+        id: MachineId,
+        node: Option<&Node>,
+        phase: Phase,
+    ) -> Result<Ready, Blocked> {
+        self.recheck_holds(id, node, phase)?;
+        // Unknown tags are remarked.
+        self.tags(id, node);
+        let blocked = match self.readiness(id, node, phase) {
+            Ok(ready) => return Ok(ready),
+            Err(blocked) => blocked,
+        };
+        let cause = match &blocked {
+            Blocked::Unmet { .. } => HoldCause::Expect,
+            Blocked::AddressInUse { .. } => HoldCause::Address,
+            Blocked::NameInUse { .. } => {
+                self.remark_once(id, blocked.to_string());
+                return Err(blocked);
+            }
+            _ => return Err(blocked),
+        };
+        let reason = blocked.to_string();
+        self.hold(id, cause, &reason);
+        Err(Blocked::Held { cause, reason })
+    }
+
+    /// What keeps every installer from a machine, whether an installation is due or not.
+    pub(crate) fn barred(&self, machine: Option<&Machine>, node: Option<&Node>) -> Option<Blocked> {
+        self.state_lost()
+            .or_else(|| protection(machine, node))
+            .or_else(|| held(machine?))
+    }
+
+    /// Judges the holds of a machine anew that the server itself began, by what is known now. What an installation must wait
+    /// for in any phase is the error.
+    pub(crate) fn recheck_holds(
+        &mut self,
+        id: MachineId,
+        node: Option<&Node>,
+        phase: Phase,
+    ) -> Result<(), Blocked> {
+        if let Some(blocked) = self
+            .state_lost()
+            .or_else(|| protection(Some(self.machine(id)), node))
+        {
+            return Err(blocked);
+        }
+        self.recheck_expectation(id, node);
+        // A machine in the microkernel is checked by the server's own loop: nothing can be probed while it waits.
+        if phase != Phase::CheckIn
+            && let Some(addresses) = self.recheck_address(id, node)
+        {
+            return Err(Blocked::AddressUnprobed(addresses));
+        }
+        held(self.machine(id)).map_or(Ok(()), Err)
+    }
+
+    fn blocked_by(&self, condition: Condition, subject: &Subject<'_>) -> Option<Blocked> {
+        let (machine, node) = (subject.machine, subject.node);
+        match condition {
+            Condition::StateKnown => self.state_lost(),
+            Condition::NotProtected => protection(Some(machine), node),
+            Condition::NotHeld => held(machine),
+            Condition::Due => (!machine.is_due(node)).then_some(Blocked::NotDue),
+            Condition::Recent => self.is_expired(subject.id).then_some(Blocked::Expired),
+            Condition::Bound => match self.bound_of(subject) {
+                Ok(_) => None,
+                Err(reason) => Some(Blocked::Unbound {
+                    reason: reason.clone(),
+                    tags: self.tags_of(subject).yes.len(),
+                }),
+            },
+            Condition::SameBinding => self.binding_changed(subject),
+            Condition::TaskExists => {
+                let task = &self.bound_of(subject).as_ref().ok()?.task;
+                let is_missing = !self.snapshot.tasks.contains_key(task);
+                is_missing.then(|| Blocked::NoSuchTask(task.clone()))
+            }
+            Condition::NotPaused => self.server.state.paused.then_some(Blocked::Paused),
+            Condition::Expected => self.unmet(subject),
+            Condition::Address => {
+                let address = self.address_of(subject).as_ref();
+                address.err().cloned().map(Blocked::NoAddress)
+            }
+            Condition::NameFree => self.name_in_use(subject),
+            Condition::ImageVerified => {
+                let bound = self.bound_of(subject).as_ref().ok();
+                let repo = match subject.attempt {
+                    Some(attempt) => attempt.repo.as_ref(),
+                    None => bound.and_then(|bound| bound.repo.as_ref()),
+                };
+                let reason = self.server.volatile.unverified.get(repo?)?;
+                Some(Blocked::ImageUnverified(reason.clone()))
+            }
+            Condition::WithinRate => {
+                let announced = match subject.phase {
+                    Phase::CheckIn => self.rebooting(subject.id),
+                    Phase::Open | Phase::Repeat | Phase::SameBoot | Phase::Serve => 0,
+                };
+                self.over_limit(announced)
+            }
+            Condition::AddressProbed => match self.conflict(subject) {
+                AddressConflict::NeedsProbe(addresses) => Some(Blocked::AddressUnprobed(addresses)),
+                _ => None,
+            },
+            Condition::AddressFree => match self.conflict(subject) {
+                AddressConflict::InUse(address, mac) => {
+                    Some(Blocked::AddressInUse { address, mac })
+                }
+                _ => None,
+            },
+        }
+    }
+
+    /// Whether a machine's `expect` holds, if something binds the machine.
+    pub(crate) fn expectation(
+        &self,
+        id: MachineId,
+        node: Option<&Node>,
+    ) -> Option<Option<Blocked>> {
+        let subject = self.subject(id, node, Phase::Open);
+        let is_bound = self.bound_of(&subject).is_ok();
+        is_bound.then(|| self.unmet(&subject))
+    }
+
+    fn subject<'s>(&'s self, id: MachineId, node: Option<&'s Node>, phase: Phase) -> Subject<'s> {
+        let machine = self.machine(id);
+        let attempt = match phase {
+            Phase::Open | Phase::CheckIn => None,
+            Phase::Repeat | Phase::SameBoot | Phase::Serve => machine.open(),
+        };
+        Subject {
+            id,
+            machine,
+            node,
+            phase,
+            attempt,
+            tags: OnceCell::new(),
+            bound: OnceCell::new(),
+            address: OnceCell::new(),
+        }
+    }
+
+    fn state_lost(&self) -> Option<Blocked> {
+        self.server.state.lost.clone().map(Blocked::StateLost)
+    }
+
+    fn tags_of<'s>(&self, subject: &'s Subject<'_>) -> &'s matcher::TagSet {
+        subject.tags.get_or_init(|| {
+            let (site, rules) = (&self.snapshot.site, &self.snapshot.rules);
+            matcher::tags(site, rules, subject.node, &subject.machine.facts)
+        })
+    }
+
+    fn bound_of<'s>(&self, subject: &'s Subject<'_>) -> &'s Result<Bound, Unbound> {
+        subject
+            .bound
+            .get_or_init(|| self.binding_of(subject.machine, subject.node, self.tags_of(subject)))
+    }
+
+    fn address_of<'s>(&self, subject: &'s Subject<'_>) -> &'s Result<Option<IpAddr>, NoAddress> {
+        subject
+            .address
+            .get_or_init(|| match self.bound_of(subject) {
+                Ok(bound) => self.pooled(subject.id, subject.node, bound),
+                // `Bound` says so.
+                Err(_) => Ok(None),
+            })
+    }
+
+    /// Tells whether an attempt was opened for something else than the machine would get now.
+    fn binding_changed(&self, subject: &Subject<'_>) -> Option<Blocked> {
+        let attempt = subject.attempt?;
+        let bound = self.bound_of(subject).as_ref().ok()?;
+        let before = subject.machine.binding.as_ref();
+        let policy = bound.policy.as_ref().map(|policy| &policy.name.value);
+        let is_same = bound.task == attempt.task
+            && bound.repo == attempt.repo
+            && policy == before.and_then(|binding| binding.policy.as_ref())
+            && *self.address_of(subject) == Ok(before.and_then(|binding| binding.address));
+        (!is_same).then_some(Blocked::BindingChanged)
+    }
+
+    fn unmet(&self, subject: &Subject<'_>) -> Option<Blocked> {
+        let bound = self.bound_of(subject).as_ref().ok()?;
+        let policy = bound.policy.as_deref();
+        let layers = Layers::new(&self.snapshot.site, subject.node, policy);
+        let expect = layers.get(|settings| settings.expect.as_deref())?;
+        let (facts, tags) = (&subject.machine.facts, self.tags_of(subject));
+        let unknown = match self.snapshot.rules.policy(expect, facts, tags) {
+            TruthValue::Yes => return None,
+            TruthValue::No => None,
+            TruthValue::Unknown(reason) => Some(reason),
+        };
+        Some(Blocked::Unmet {
+            expect: expect.to_string(),
+            unknown,
+        })
+    }
+
+    /// The names in files are compared when the site is loaded. Documents that were rendered with this very site have a name
+    /// that was compared then.
+    fn name_in_use(&self, subject: &Subject<'_>) -> Option<Blocked> {
+        let rendered = self.server.volatile.attempts.rendered.get(subject.id);
+        let is_compared =
+            subject.attempt.is_some() && rendered == Some(&self.snapshot.site.revision);
+        if subject.node.is_some() || is_compared {
+            return None;
+        }
+        let bound = self.bound_of(subject).as_ref().ok()?;
+        let address = *self.address_of(subject).as_ref().ok()?;
+        let policy = bound.policy.as_deref();
+        let (name, owner) = self.namesake(subject.id, policy, address)?;
+        Some(Blocked::NameInUse { name, owner })
+    }
+
+    fn conflict(&self, subject: &Subject<'_>) -> AddressConflict {
+        let pooled = match subject.attempt {
+            Some(_) => subject.machine.binding.as_ref().and_then(|has| has.address),
+            None => self.address_of(subject).as_ref().ok().copied().flatten(),
+        };
+        self.address_conflict(subject.id, subject.node, pooled)
+    }
+
+    fn installs(&self, bound: &Bound) -> bool {
+        let traits = self.snapshot.tasks.get(&bound.task);
+        traits.is_none_or(|traits| traits.installs)
+    }
+}
+
+fn protection(machine: Option<&Machine>, node: Option<&Node>) -> Option<Blocked> {
+    if installs_of(node) == 0 {
+        return Some(Blocked::Protected(Protection::InstallsZero));
+    }
+    let was_declared = machine.is_some_and(|machine| machine.node.is_some() && machine.opened > 0);
+    (node.is_none() && was_declared).then_some(Blocked::Protected(Protection::DeclarationGone))
+}
+
+fn held(machine: &Machine) -> Option<Blocked> {
+    let (cause, reason) = machine.holds.first_key_value()?;
+    Some(Blocked::Held {
+        cause: *cause,
+        reason: reason.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests;
