@@ -3,7 +3,8 @@
 #
 # usage: tests/e2e/firmware.sh list | all | SCENARIO...
 #
-# Each scenario runs in network and mount namespaces of its own, which end with it. `tests/run` runs two at a time.
+# PATIENCE=N multiplies the time limits by N, for a slow or busy machine. Each scenario runs in network and mount
+# namespaces of its own, which end with it. `tests/run` runs two at a time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/e2e/common.bash
@@ -86,18 +87,23 @@ fail() {
     exit 1
 }
 
-# Waits for a line in a node's log, so many seconds at most.
+# The seconds that a scenario waits for something, on a machine that is slower by the factor PATIENCE.
+patient() { echo $(($1 * ${PATIENCE:-1})); }
+
+# Waits for a line in a node's log, at most $2 seconds.
 await_log() {
-    local text=$1 seconds=$2 begun=$SECONDS
+    local text=$1 seconds begun=$SECONDS
+    seconds=$(patient "$2")
     until "$bootwright" --site "$work/site" nodes "${node:-db1}" log 2>/dev/null | grep -q -- "$text"; do
         [ $((SECONDS - begun)) -lt "$seconds" ] || fail "no \`$text\` in the log within $seconds s"
         sleep 0.5
     done
 }
 
-# Waits for a text in a file.
+# Waits for a text in a file, at most $3 seconds.
 await_file() {
-    local text=$1 file=$2 seconds=$3 begun=$SECONDS
+    local text=$1 file=$2 seconds begun=$SECONDS
+    seconds=$(patient "$3")
     until grep -a -q -- "$text" "$file" 2>/dev/null; do
         [ $((SECONDS - begun)) -lt "$seconds" ] || fail "no \`$text\` in $(basename "$file") within $seconds s"
         sleep 0.5
@@ -106,8 +112,8 @@ await_file() {
 
 log_has() { "$bootwright" --site "$work/site" nodes "${node:-db1}" log | grep -q -- "$1" || fail "the log lacks \`$1\`"; }
 
-# Compares a node's whole log with what standard input says, line by line: no moments, sizes and spans of time are N,
-# and what firmware repeats within its time stands once.
+# Compares a node's whole log with standard input, line by line. Timestamps are removed, sizes and durations become N, and
+# a line that firmware repeats is compared once.
 story() {
     diff <(cat) <("$bootwright" --site "$work/site" nodes "${node:-db1}" log | awk '
         { $1 = $2 = ""; sub(/^ +/, ""); gsub(/[0-9.]+ (B|kB|MB)/, "N"); gsub(/in [0-9.]+ s/, "in N")
@@ -116,11 +122,11 @@ story() {
 $(cat "$work/story")"
 }
 
-# A bridge with our address, taps for three machines, and a router of its own.
+# A bridge with the server's address, taps for three machines, and a router in a namespace of its own.
 network() {
     ip link set lo up
-    # A bridge without an address of its own takes the lowest of its ports, and changes it when a port comes: whoever
-    # talks to it then is not heard for as long as it believes the old one.
+    # A bridge without a MAC address of its own has the lowest one of its ports, and changes it when a port is added. A
+    # peer then sends to the old address until its ARP entry expires.
     ip link add br0 address 02:00:00:00:00:f0 type bridge forward_delay 0
     ip address add 192.0.2.1/24 dev br0
     ip link set br0 up
@@ -139,7 +145,7 @@ network() {
     pids+=($!)
 }
 
-# The router's own DHCP server, with what is given as further options.
+# The router's own DHCP server; the arguments are further options of dnsmasq.
 router() {
     ip netns exec router dnsmasq --keep-in-foreground --log-dhcp --log-facility="$work/router.log" --port=0 \
         --interface=wire --bind-interfaces --dhcp-range=192.0.2.100,192.0.2.150,10m --dhcp-option=3,192.0.2.254 \
@@ -147,8 +153,8 @@ router() {
     pids+=($!)
 }
 
-# A site with one Debian node; $1 is the network's mode and what else it says, $2 what the node says. On a busy host
-# an emulated timer is late, and the kernel's check of it would end in a panic.
+# A site with one Debian node; $1 is text for the network, with its mode, $2 text for the node. On a busy host an emulated
+# timer is late, and the kernel's timer check would panic: hence `no_timer_check`.
 site() {
     rm -rf "$work/site" "$work/state"
     mkdir -p "$work/site/policies.d" "$work/site/templates/tasks/debian"
@@ -180,7 +186,7 @@ address = "192.0.2.21"
 kernel-args = ["console=ttyS0", "no_timer_check"]
 $2
 END
-    # The installer says who it is: as itself, from where it is.
+    # The installer reports its host name and its address.
     cat >"$work/site/templates/tasks/debian/preseed.cfg.j2" <<'END'
 {% extends "built-in/debian/preseed.cfg.j2" %}
 {% block early %}
@@ -195,18 +201,18 @@ serve() {
     server=$!
     pids+=("$server")
     await_file "waiting for machines" "$work/serve.log" 30
-    # Nobody, with CAP_NET_BIND_SERVICE and CAP_NET_RAW, in every thread.
+    # Every thread runs as nobody, with CAP_NET_BIND_SERVICE and CAP_NET_RAW.
     local task status threads=0
     for task in /proc/"$server"/task/*; do
-        # A thread may end while it is looked at.
+        # A thread may end before its status is read.
         status=$(cat "$task/status" 2>/dev/null) || continue
         threads=$((threads + 1))
-        grep -q "^Uid:.65534.65534.65534.65534$" <<<"$status" || fail "a thread is not nobody's: $status"
+        grep -q "^Uid:.65534.65534.65534.65534$" <<<"$status" || fail "a thread does not run as nobody: $status"
         for kind in Eff Prm; do
             grep -q "^Cap$kind:.0000000000002400$" <<<"$status" || fail "a thread has other capabilities: $status"
         done
     done
-    [ "$threads" -gt 1 ] || fail "the server's threads cannot be looked at"
+    [ "$threads" -gt 1 ] || fail "the status of the server's threads cannot be read"
 }
 
 capture() {
@@ -218,8 +224,8 @@ capture() {
 # How many packets of a kind were on the wire.
 packets() { tcpdump -r "$work/wire.pcap" "$@" 2>/dev/null | wc -l; }
 
-# A machine of the name `node`, else db1, with a card of its own. What is written to NAME.monitor is told to QEMU. An
-# installer that draws on a screen takes twice the time.
+# Starts the machine $node, or db1, with a NIC of its own. QEMU's monitor reads its commands from NAME.monitor. There is no
+# display: an installer that draws on one takes twice the time.
 machine() {
     local name=${node:-db1} serial
     serial=$(serial)
@@ -234,26 +240,26 @@ machine() {
     pids+=("$qemu")
 }
 
-# The machine that was started last loses its power, and gets it back as it is started here. An emulator that has run one
-# system for long is slow with the next one in the same memory; after a power cycle it is not.
+# Switches the machine that was started last off, and starts it again with this command. An emulator that has run one
+# system for long runs the next one slowly after a reset; after a power cycle it does not.
 power_cycle() {
     kill "$qemu"
     wait "$qemu" 2>/dev/null || true
     "$@"
 }
 
-# What a machine has written to its serial port.
+# The file with the output of a machine's serial port.
 serial() {
     local name=${node:-db1}
     [ "$name" = db1 ] && echo "$work/serial.log" || echo "$work/serial-$name.log"
 }
 
-# A machine's card; QEMU's own boot code for it is left out where the firmware's is to run.
+# A machine's NIC. `romfile=` removes QEMU's boot ROM, so that the firmware's own network stack boots.
 card() { echo "virtio-net-pci,netdev=n0,mac=52:54:00:00:00:0${node:2},bootindex=1"; }
 
 bios() { machine -device "$(node=${node:-db1} card)" "$@"; }
 
-# OVMF with its own network stack. Its variables stay when the power goes.
+# OVMF with its own network stack. Its variables survive a power cycle.
 uefi() {
     local node=${node:-db1}
     [ -e "$work/vars-$node.fd" ] || cp /usr/share/OVMF/OVMF_VARS_4M.fd "$work/vars-$node.fd"
@@ -270,7 +276,7 @@ secure() {
         -drive "if=pflash,format=raw,file=$work/vars-$node.fd" -device "$(card),romfile=" "$@"
 }
 
-# The installer runs with its own name at its own address.
+# Waits until the installer reports its host name and its static address; $1 is the time limit in seconds.
 arrives() {
     await_log "installing" "$1"
     await_log "i-am-db1-at-192.0.2.21" 30
@@ -278,7 +284,7 @@ arrives() {
         fail "nothing came from the static address"
     log_has "boot .*installer (attempt 1)"
     log_has "document .*preseed.cfg"
-    # A boot that goes well has nothing to be said of.
+    # A boot without a problem has no remark.
     ! "$bootwright" --site "$work/site" nodes db1 log | grep " remark " || fail "there is a remark"
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The first quarter of an hour with Bootwright, as its README tells it: the demonstration, a site of one's own,
-# a wrong edit, a `kill -9`. A release build, real sockets, everything in a directory of its own.
+# The first steps of the README: the demonstration, a wrong edit, a `kill -9`, a site of one's own. A release build, real
+# sockets, everything in a directory of its own.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -11,7 +11,7 @@ END
 # Built before HOME changes: cargo needs the real one.
 build_bootwright
 
-# As root the state is kept under /var/lib: here in a namespace of its own, which goes with the script.
+# As root the state is under /var/lib. A mount namespace keeps it apart and ends with the script.
 if [ "$(id -u)" -eq 0 ] && [ -z "${BOOTWRIGHT_E2E_INSIDE:-}" ]; then
     exec unshare --mount env BOOTWRIGHT_E2E_INSIDE=1 bash "tests/e2e/$(basename "$0")"
 fi
@@ -57,7 +57,7 @@ expect() {
 $got"
 }
 
-# Serves a site until it is stopped; state is told apart by the site.
+# Serves a site until `stop`. Each site has its own state.
 serve() {
     : >"$log"
     "$bootwright" serve "$1" >"$log" 2>&1 &
@@ -65,7 +65,7 @@ serve() {
     await "waiting for machines" "$log"
 }
 
-# Of a static program ldd says the one or the other, by how it was linked.
+# ldd has one of two messages for a static program, depending on how it was linked.
 linked=$(ldd "$bootwright" 2>&1 || true)
 grep -q "statically linked\|not a dynamic executable" <<<"$linked" || fail "the binary is not static: $linked"
 

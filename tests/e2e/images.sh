@@ -27,7 +27,7 @@ echo "images are made"
 cd "$work"
 # ESXi's layout: no Rock Ridge, no Joliet, names in capitals.
 genisoimage -quiet -V ESXI -o esxi.iso "$quickstart/stand-ins/esxi"
-# Rock Ridge, deeper than ISO 9660 allows, with links and names that differ in case alone.
+# Rock Ridge: deeper than ISO 9660 allows, with links, and with names that differ only in case.
 mkdir -p unix/a/b/c/d/e/f/g/h/i/j/k unix/dists/bookworm
 head -c 300000 /dev/urandom >unix/a/b/c/d/e/f/g/h/i/j/k/Deep.tar.gz
 echo stable >unix/dists/bookworm/Release
@@ -37,12 +37,12 @@ echo two >unix/README
 for number in $(seq 300); do echo "$number" >"unix/a/package-$number+deb12.rpm"; done
 genisoimage -quiet -R -o unix.iso unix
 xorriso -as mkisofs -quiet -R -o unix2.iso unix 2>/dev/null
-# Joliet: long names, and letters from everywhere.
+# Joliet: long names in several scripts.
 mkdir -p "windows/Übergrösse & Co/日本語"
 head -c 70000 /dev/urandom >"windows/Übergrösse & Co/日本語/Ein langer Name, der in keine acht Zeichen passt (100 %).bin"
 echo ä >windows/Äpfel.txt
 genisoimage -quiet -J -joliet-long -input-charset utf-8 -o windows.iso windows
-# A file of 5 GiB, of which little is on the disk.
+# A sparse file of 5 GiB.
 mkdir big
 truncate -s 5G big/huge.bin
 for at in 0 1000000000 4294967290 5368709100; do
@@ -81,7 +81,7 @@ for ((tries = 0; ; tries++)); do
     sleep 0.1
 done
 
-# What everything in a directory takes on the disk, in KiB, without the images and what is compared with them.
+# The size of the state directory, in KiB.
 used() { du -sk --apparent-size "$work/state" | cut -f 1; }
 before=$(used)
 for image in "${images[@]}"; do
@@ -110,7 +110,7 @@ done
 for at in 0 1000000000 4294967290 5368709100; do
     text="here at $at"
     got=$(curl -sf -r "$at-$((at + ${#text} - 1))" http://127.0.0.1:18090/repo/big/huge.bin) || fail "no range at $at"
-    [ "$got" = "$text" ] || fail "the range at $at says \`$got\`"
+    [ "$got" = "$text" ] || fail "the range at $at is \`$got\`"
 done
 after=$(used)
 [ $((after - before)) -lt 1024 ] || fail "the state directory grew by $((after - before)) KiB"

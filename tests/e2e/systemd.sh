@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The systemd unit of examples/systemd: systemd finds no mistake in it, and the server does its work inside of what it allows:
-# its user, its capabilities, its system calls. There is no systemd to start it here, so the unit's own words are read and applied.
+# The systemd unit of examples/systemd: systemd verifies it, and the server runs with its user, its capabilities and its
+# system calls. systemd does not run here, so this script reads the unit's settings and applies them itself.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -31,10 +31,10 @@ fail() {
     exit 1
 }
 
-# What the unit sets, the values of a key that is repeated one after the other.
+# The value of a key of the unit. The values of a repeated key are joined.
 setting() { sed -n "s/^$1=//p" "$unit" | tr '\n' ' ' | sed 's/ $//'; }
 
-# A file system of this script's own, as a fresh machine has it.
+# Mounts of this script's own, as on a fresh machine.
 mount -t tmpfs none /usr/local/bin
 install -m 0755 "$bootwright" /usr/local/bin/bootwright
 mkdir -p "$work/etc"
@@ -43,9 +43,9 @@ echo "bootwright:x:4711:4711::/var/lib/bootwright:/usr/sbin/nologin" >>"$work/et
 mount --bind "$work/etc/passwd" /etc/passwd
 mount -t tmpfs none /var/lib
 
-# systemd reads it without a word, and finds little exposed (0: nothing, 10: everything).
-found=$(systemd-analyze verify "$unit" 2>&1) || fail "systemd does not take the unit: $found"
-[ -z "$found" ] || fail "systemd has something to say: $found"
+# systemd has no warning, and a low exposure level (0 is the best, 10 the worst).
+found=$(systemd-analyze verify "$unit" 2>&1) || fail "systemd rejects the unit: $found"
+[ -z "$found" ] || fail "systemd has a warning: $found"
 exposure=$(systemd-analyze security --offline=true --threshold=25 "$unit") ||
     fail "the unit exposes too much: $(tail -n 1 <<<"$exposure")"
 sed -n 's/^.*Overall exposure level for bootwright.service: \([0-9.]*\).*/exposure \1 of 10/p' <<<"$exposure"
@@ -67,7 +67,7 @@ chown -R bootwright: /var/lib/bootwright
 mkdir "$work/trace"
 chown bootwright: "$work/trace"
 
-# Starts it as the unit says: its user, its capabilities, no way to more.
+# Starts the server as the unit does: its user, its capabilities, no new privileges.
 lower() { tr '[:upper:]' '[:lower:]' <<<"$1" | sed 's/cap_/+/g; s/ /,/g'; }
 bounding=$(setting CapabilityBoundingSet)
 [ "$(setting NoNewPrivileges)" = yes ] || fail "the unit allows new privileges"
@@ -86,7 +86,7 @@ grep -q "waiting for machines" "$work/serve.log" || fail "it does not start"
 server=$(ps -o pid= --ppid "$tracer" | tr -d ' ')
 threads=0
 for task in /proc/"$server"/task/*; do
-    # A thread may end while it is looked at.
+    # A thread may end before its status is read.
     status=$(cat "$task/status" 2>/dev/null) || continue
     threads=$((threads + 1))
     for kind in Eff Prm Bnd; do
@@ -94,11 +94,11 @@ for task in /proc/"$server"/task/*; do
     done
     grep -q "^NoNewPrivs:.1$" <<<"$status" || fail "a thread may get new privileges"
 done
-[ "$threads" -gt 1 ] || fail "the server's threads cannot be looked at"
+[ "$threads" -gt 1 ] || fail "the status of the server's threads cannot be read"
 
-# It works so: HTTP, DHCP with a frame to a card without an address, TFTP, an edit, an operator.
-python3 tests/e2e/systemd/client.py || fail "it does not do its work"
-/usr/local/bin/bootwright --site "$site" hold shelf1 || fail "an operator is not heard"
+# It works: HTTP, DHCP with a frame to a NIC that has no address, TFTP, an edit, an operator's command.
+python3 tests/e2e/systemd/client.py || fail "a request to the server fails"
+/usr/local/bin/bootwright --site "$site" hold shelf1 || fail "an operator's command fails"
 /usr/local/bin/bootwright --site "$site" nodes shelf1 log | grep -q "dhcp .*offer 192.0.2.21" || fail "the offer is not in the log"
 sed -i 's/home.example/house.example/' "$site/policies.d/home.toml"
 for _ in $(seq 100); do
@@ -107,8 +107,8 @@ for _ in $(seq 100); do
 done
 /usr/local/bin/bootwright --site "$site" explain shelf1 | grep -q house.example || fail "an edit does not go live"
 kill "$server"
-wait "$tracer" || fail "it does not end in order"
+wait "$tracer" || fail "the server does not exit with success"
 server=
 
-# Each system call that it made is one that the unit allows.
-python3 tests/e2e/systemd/calls.py "$unit" "$work/trace/calls" || fail "the unit does not allow what it does"
+# The unit allows each system call that the server made.
+python3 tests/e2e/systemd/calls.py "$unit" "$work/trace/calls" || fail "the unit forbids a system call that the server makes"

@@ -1,4 +1,4 @@
-# SeaBIOS with QEMU's iPXE, beside a router that is the network's DHCP server.
+# SeaBIOS with QEMU's iPXE, on a network whose router is the DHCP server.
 scenario_bios_proxy() {
     site 'dhcp = "proxy"' ''
     router

@@ -1,7 +1,7 @@
-"""A management controller for QEMU's `ipmi-bmc-extern`: it says who it is, and that its second channel has an address.
+"""A management controller for QEMU's `ipmi-bmc-extern`: it reports its device id, and an address on its second channel.
 
-What goes over the wire is QEMU's (hw/ipmi/ipmi_bmc_extern.c): sequence number, network function, command, data, checksum, each message
-ended by 0xa0 and each word between the two by 0xa1, with what would be either escaped.
+The wire format is QEMU's (hw/ipmi/ipmi_bmc_extern.c): sequence number, network function, command, data, checksum. 0xa0 ends a
+message and 0xa1 a command for QEMU itself; both bytes are escaped within a message.
 """
 import socket
 import sys
@@ -54,8 +54,8 @@ def serve(wire):
                 is_escaped = False
 
 
-# QEMU 7.2 ends with a fault when its controller is there before its interface is, so QEMU listens and this connects.
-print("looks for QEMU", flush=True)
+# QEMU 7.2 crashes if its controller connects before its interface exists, so QEMU listens and this script connects.
+print("connecting to QEMU", flush=True)
 for _ in range(1200):
     try:
         serve(socket.create_connection(("127.0.0.1", int(sys.argv[1]))))

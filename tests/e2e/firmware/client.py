@@ -1,11 +1,11 @@
-"""A machine that boots from the network as far as it is told to, for faults that need no real firmware.
+"""A machine that boots from the network up to a chosen step, for faults that need no real firmware.
 
 usage: client.py INTERFACE MAC STEP...
 
   discover=ARCH          DHCPDISCOVER of PXE firmware of this architecture (RFC 4578)
   request=SERVER,ADDRESS DHCPREQUEST of an address that this server has offered
   tftp=SERVER,FILE       fetches a file to its end
-  boot=SERVER            asks for the boot script
+  boot=SERVER            requests the boot script
   fetch=N                fetches the first N files that the script names
   wait=SECONDS
 """

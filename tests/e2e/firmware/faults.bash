@@ -1,8 +1,8 @@
-# Faults, each on a machine of its own, all at once on three networks: each is to be told by its own sentence, in what
-# `serve` prints, in the machine's log and in `nodes`. Real firmware where it decides what is seen, a client of a few
-# lines where firmware would add nothing but minutes.
+# Faults, each on a machine of its own, all at once on three networks. Each has its own sentence in the output of `serve`, in
+# the machine's log and in `nodes`. Real firmware runs where its behaviour decides; elsewhere a short script boots, which is
+# minutes faster.
 
-# A bridge with our address.
+# A bridge with the server's address.
 faults_bridge() {
     ip link add "$1" address "02:00:00:00:01:0${1#br}" type bridge forward_delay 0
     ip address add "$2" dev "$1"
@@ -87,7 +87,7 @@ END
     "$bootwright" --site "$work/site" init --state new >/dev/null
 }
 
-# What firewalls do: each rule is one machine's.
+# A firewall's rules, each for one machine.
 faults_rules() {
     nft -f - <<'END'
 table inet faults {
@@ -124,13 +124,13 @@ faults_machine() {
     pids+=($!)
 }
 
-# What is told of a machine is told: the others need the processor.
+# Stops a machine whose sentence was found: the others need the processor.
 faults_off() {
     kill "${faults_running[$1]}"
     wait "${faults_running[$1]}" || true
 }
 
-# A scripted machine: bridge, last byte of its MAC, address, and what it does.
+# A scripted machine: bridge, last byte of its MAC, address, and the steps of client.py.
 faults_client() {
     local bridge=$1 number=$2 address=$3
     shift 3
@@ -145,18 +145,18 @@ faults_client() {
     pids+=($!)
 }
 
-# The sentence that a machine is to be known by, within so many seconds.
+# Waits at most $3 seconds for a machine's sentence, and checks that the log and `nodes` have it.
 faults_says() {
     local name=$1 sentence=$2 seconds=$3 begun=$SECONDS
     until grep -F -q -- "remark     $sentence" <(grep -- " $name  *remark" "$work/serve.log"); do
         if [ $((SECONDS - begun)) -ge "$seconds" ]; then
             "$bootwright" --site "$work/site" nodes "$name" log >&2 || true
             cat "$work"/client-*.log >&2
-            fail "\`serve\` does not say of $name: $sentence"
+            fail "\`serve\` did not log for $name: $sentence"
         fi
         sleep 0.5
     done
-    # What merely tells is in the journal within a second.
+    # A remark is in the journal within a second.
     begun=$SECONDS
     until "$bootwright" --site "$work/site" nodes "$name" log 2>/dev/null | grep -F -q -- "$sentence"; do
         [ $((SECONDS - begun)) -lt 10 ] || fail "$name's log lacks its sentence"
@@ -178,10 +178,10 @@ scenario_faults() {
     faults_server br2 198.51.100.254/25 198.51.100.200,198.51.100.210,255.255.255.128,10m
     serve
     await_file "another DHCP server, 198.51.100.254" "$work/serve.log" 20
-    # The image that is no longer mounted.
+    # An image that is no longer mounted.
     rm "$work/gone/debian-installer/amd64/linux"
 
-    # Those whose sentences take minutes go first.
+    # The machines whose sentences take minutes start first.
     faults_client br1 13 198.51.100.19/25 boot=198.51.100.1 fetch=2
     faults_client br1 12 198.51.100.18/25 boot=198.51.100.1
     faults_client br1 11 198.51.100.17/25 discover=7 wait=1 request=198.51.100.1,198.51.100.17 wait=1 \
@@ -216,12 +216,12 @@ scenario_faults() {
     faults_says no-kernel "it has its script, and asked for no kernel: " 120
     faults_says no-document "it fetched what its script names, and its installer asked for no document: " 240
 
-    # One fault, one sentence; of the server as a whole there is nothing to say.
+    # One sentence for each fault, and none for the server as a whole.
     local name wrong
     for name in no-4011 ignored no-69 no-ack wrong no-http no-file no-driver no-kernel no-document elsewhere; do
         wrong=$(grep -- " $name  *remark" "$work/serve.log" | sed "s/.*remark *//" | sort -u | wc -l)
         [ "$wrong" -eq 1 ] || fail "$name has $wrong sentences"
     done
-    ! grep -q "nothing was heard on the DHCP ports\|messages of running systems" "$work/serve.log" || fail "machines were heard"
+    ! grep -q "nothing was heard on the DHCP ports\|messages of running systems" "$work/serve.log" || fail "the server reported a network without DHCP messages"
     nft delete table inet faults
 }

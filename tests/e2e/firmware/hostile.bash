@@ -1,4 +1,4 @@
-# What any host on the network may send to TFTP, to the server with its whole tree behind it.
+# Hostile TFTP requests, to a server with its whole file tree.
 scenario_hostile_tftp() {
     site 'dhcp = "off"' ''
     serve
@@ -28,7 +28,7 @@ def silence(it, seconds=0.3):
     except socket.timeout:
         return None
 
-# Nothing outside of the tree, however it is written; what is inside is there.
+# No spelling of a name leads out of the tree.
 climbs, missing = b"\0\5\0\2the name leaves the served directory\0", b"\0\5\0\1no such file\0"
 for name, expected in [
     (b"../../etc/shadow", climbs),
@@ -53,9 +53,9 @@ for name, expected in [
     assert got == expected or expected is None and got[:2] == b"\0\5", (name, got)
 it = client()
 ask(it, b"/boot.ipxe")
-assert answer(it)[:10] == b"\0\3\0\1#!ipxe", "the tree itself"
+assert answer(it)[:10] == b"\0\3\0\1#!ipxe", "a file of the tree"
 
-# Nothing is written; an error, and what is no TFTP, is answered by nothing.
+# A write request is refused. An error, and a datagram that is not TFTP, gets no reply.
 it = client()
 ask(it, b"boot.ipxe", opcode=b"\0\2")
 assert answer(it) == b"\0\5\0\2the server is read-only\0"
@@ -65,7 +65,7 @@ for datagram in [b"", b"\0", b"\0\1", b"\0\5\0\1no\0", b"\0\5", b"\0\4\0\7", b"\
     got = silence(it, 0.2)
     assert got is None or datagram == b"\0\1" and got[:2] == b"\0\5", (datagram, got)
 
-# The largest block and window are what a frame carries, and 64; whoever never acknowledges costs no memory.
+# The largest block is what a frame carries, the largest window 64. A client that never acknowledges costs no memory.
 idle = []
 for _ in range(48):
     it = client(20)
@@ -80,23 +80,23 @@ for _ in range(20):
 ask(one, INITRD)
 assert answer(one)[:4] in (b"\0\5\0\0", b"\0\3\0\1")
 
-# An address that was borrowed hears the first block five times at most, whatever others say in its name.
-victim, stranger = client(), client()
+# A spoofed source address receives the first block five times at most, whatever another port sends meanwhile.
+victim, other = client(), client()
 for it in idle:
     it.sendto(b"\0\5\0\x08enough\0", SERVER)
 ask(victim, b"boot.ipxe")
-begun, heard = time.monotonic(), 0
+begun, received = time.monotonic(), 0
 while time.monotonic() - begun < 12:
-    stranger.sendto(b"\0\4\0\1", SERVER)
+    other.sendto(b"\0\4\0\1", SERVER)
     got = silence(victim, 1)
-    heard += got is not None
-assert 1 <= heard <= 5, f"{heard} datagrams for one request"
-assert silence(stranger) is None, "a stranger was answered"
+    received += got is not None
+assert 1 <= received <= 5, f"{received} datagrams for one request"
+assert silence(other) is None, "the other port got a reply"
 print("done")
 END
     grep -q "^done$" "$work/tftp.log" || fail "$(cat "$work/tftp.log")"
     after=$(awk '/^VmHWM/ { print $2 }' "/proc/$server/status")
-    [ $((after - before)) -lt 16384 ] || fail "TFTP took $((after - before)) KiB more"
-    # It still serves.
-    ip netns exec router curl -s -m 10 tftp://192.0.2.1/boot.ipxe | grep -q "^#!ipxe" || fail "TFTP is gone"
+    [ $((after - before)) -lt 16384 ] || fail "TFTP used $((after - before)) KiB more"
+    # The server still answers.
+    ip netns exec router curl -s -m 10 tftp://192.0.2.1/boot.ipxe | grep -q "^#!ipxe" || fail "TFTP no longer answers"
 }

@@ -1,4 +1,4 @@
-# A blank disk gets the image of a Debian that cloud-init finishes, twice: the second time by one more in `installs`.
+# A blank disk gets a Debian image that cloud-init configures, twice: the second time because `installs` is 2.
 
 # A site with one node that gets the image; $1 is the network's mode.
 imaging() {
@@ -36,9 +36,10 @@ END
         -drive "if=none,id=d1,format=raw,file=$work/other.img" -device "scsi-hd,drive=d1,serial=DISK-S2")
 }
 
-# Waits until so many of the node's log lines say so, and none that it failed.
+# Waits until $2 lines of the node's log match $1, and fails if there are more, or a failure is logged.
 await_count() {
-    local text=$1 count=$2 seconds=$3 begun=$SECONDS
+    local text=$1 count=$2 seconds begun=$SECONDS
+    seconds=$(patient "$3")
     until [ "$(log_counts "$text")" -ge "$count" ]; do
         [ $((SECONDS - begun)) -lt "$seconds" ] || fail "no \`$text\` for the time number $count within $seconds s"
         [ "$(log_counts " failed ")" -eq 0 ] || fail "it failed"
@@ -47,8 +48,8 @@ await_count() {
     [ "$(log_counts "$text")" -eq "$count" ] || fail "\`$text\` is in the log more than $count times"
 }
 
-# The attempt of this number comes to its end, and the machine reports it under its own name from its own address. OVMF takes more
-# than a minute from a reset to its first DHCP message when a system was on the disk.
+# Waits until attempt $1 is finished and the machine has reported its host name and its address. With a system on the disk,
+# OVMF takes more than a minute from a reset to its first DHCP message.
 is_imaged() {
     await_count "attempt  *$1 opened" 1 240
     await_count "installed .*the machine says so" "$1" 300
@@ -76,8 +77,8 @@ is_at_its_address() {
     cmp "$work/other.img" <(head -c 64M /dev/zero) || fail "the other disk was written to"
 }
 
-# From a blank disk to a machine that reports from its static address; then once more, and no third time. The machine is
-# started as it is said here.
+# From a blank disk to a machine that reports from its static address; then a second time, and not a third time. The
+# arguments are the command that starts the machine.
 twice() {
     local node=db1
     "$@"
@@ -109,8 +110,8 @@ scenario_image_uefi() {
     twice uefi -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n "${board[@]}"
 }
 
-# An image that is cut short: the machine says so, its disk is clear where it could boot, and when the image is mended the
-# next attempt goes through to where it is written.
+# A truncated image: the machine reports it, and the first MiB of its disk is zero. When the image is complete, the next
+# attempt writes it.
 scenario_image_broken() {
     local node=db1 images=$work/images
     imaging 'dhcp = "proxy"'

@@ -1,6 +1,6 @@
-# Where an installed machine boots from: its disk.
+# An installed machine boots from its disk.
 
-# A disk of 16 MiB that says on the serial port who runs: its boot sector where a BIOS starts it, GRUB where UEFI does.
+# A disk of 16 MiB that writes its name to the serial port: its boot sector does so with a BIOS, GRUB with UEFI.
 disk() {
     local image=$work/disk-$1.img part=$work/disk-$1.img@@1M
     rm -f "$image"
@@ -9,7 +9,7 @@ disk() {
     # end: hlt; jmp end; text:
     printf '\xfc\x31\xc0\x8e\xd8\xbe\x16\x7c\xba\xf8\x03\xac\x84\xc0\x74\x03\xee\xeb\xf8\xf4\xeb\xfd%s\r\n\0' \
         "the disk of $1 runs" | dd of="$image" conv=notrunc status=none
-    # One partition, an EFI system partition, from the first MiB on; and what makes a boot sector one.
+    # One partition, an EFI system partition, from the first MiB on; and the signature of a boot sector.
     printf '\x80\x00\x02\x00\xef\xff\xff\xff\x00\x08\x00\x00\x00\x78\x00\x00' |
         dd of="$image" bs=1 seek=446 conv=notrunc status=none
     printf '\x55\xaa' | dd of="$image" bs=1 seek=510 conv=notrunc status=none
@@ -20,15 +20,16 @@ disk() {
     printf 'echo "the disk of %s runs"\nsleep 3600\n' "$1" | mcopy -i "$part" - ::/EFI/debian/grub.cfg
 }
 
-# The disk as the machine's second choice.
+# The disk, second in the boot order.
 on_disk() { echo "-drive if=none,id=d0,format=raw,file=$work/disk-$node.img -device virtio-blk-pci,drive=d0,bootindex=2"; }
 
-# How often a machine's disk has run.
+# How often a machine has booted its disk.
 runs() { grep -a -c "the disk of $node runs" "$(serial)" || true; }
 
-# Waits for a machine's disk to have run so often, and not once more.
+# Waits until a machine has booted its disk $1 times, and fails if it did so more often.
 await_runs() {
-    local count=$1 seconds=$2 begun=$SECONDS
+    local count=$1 seconds begun=$SECONDS
+    seconds=$(patient "$2")
     until [ "$(runs)" -ge "$count" ]; do
         [ $((SECONDS - begun)) -lt "$seconds" ] || fail "the disk of $node ran $(runs) times in $seconds s, and not $count"
         sleep 0.5
@@ -36,7 +37,7 @@ await_runs() {
     [ "$(runs)" -eq "$count" ] || fail "the disk of $node ran $(runs) times, and not $count"
 }
 
-# How many of a node's log lines say so.
+# The number of lines in a node's log that match.
 log_counts() { "$bootwright" --site "$work/site" nodes "$node" log | grep -c -- "$1" || true; }
 
 # Three machines and their disks.
@@ -60,7 +61,7 @@ END
     for node in db1 db2 db3; do disk "$node"; done
 }
 
-# A BIOS, a UEFI, and one with Secure Boot, each with its disk; IPv6 is not waited for.
+# Starts a BIOS, a UEFI, and a UEFI with Secure Boot, each with its disk. IPv6 is off, so that OVMF does not wait for it.
 # shellcheck disable=SC2046
 switch_on() {
     local memory=256 node v4=(-fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n)
@@ -78,7 +79,7 @@ scenario_local_boot() {
     local node time
     three
     serve
-    # By its own callbacks, and by an operator's word.
+    # One is installed by its callbacks, two by an operator's command.
     "$bootwright" --site "$work/site" play db1 --live --bios >"$work/play.log" || fail "$(cat "$work/play.log")"
     for node in db2 db3; do "$bootwright" --site "$work/site" mark "$node" installed >/dev/null; done
     switch_on db1 db2 db3
@@ -93,8 +94,8 @@ scenario_local_boot() {
     for time in "${reset[@]}"; do wait "$time"; done
     sleep 2
     for node in db1 db2 db3; do await_runs 3 1; done
-    # One network boot each time. Between PXE and its disk, OVMF tries HTTP too; GRUB carries no number, so what it
-    # asks within a minute is one boot.
+    # One network boot each time. OVMF tries HTTP between PXE and its disk. GRUB sends no number with its requests, so
+    # all of them within a minute count as one boot.
     local disk="its own disk: nothing is due"
     node=db1
     log_has "installed .*the machine says so"
@@ -103,11 +104,11 @@ scenario_local_boot() {
     [ "$(log_counts "ipxe efi: $disk")" -ge 3 ] || fail "three boots are not in the log"
     node=db3
     [ "$(log_counts "grub efi: $disk")" -ge 1 ] || fail "no boot is in the log"
-    ! grep -q "installer (attempt" <("$bootwright" --site "$work/site" nodes db2 log) || fail "an installer was handed out"
+    ! grep -q "installer (attempt" <("$bootwright" --site "$work/site" nodes db2 log) || fail "db2 got an installer"
 }
 
-# The server dies when a machine has its entry script, or its loader: within 200 s a BIOS runs its disk, and UEFI is on its
-# way there. OVMF then waits a minute each for HTTP over IPv4 and IPv6, which are its next entries before the disk.
+# The server is killed when a machine has its entry script, or its loader. Within 200 s a BIOS boots its disk, and UEFI
+# gives up PXE. OVMF then waits a minute each for HTTP over IPv4 and IPv6, its next boot entries before the disk.
 scenario_server_dies() {
     local node dead
     three
@@ -115,8 +116,8 @@ scenario_server_dies() {
     for node in db1 db2 db3; do "$bootwright" --site "$work/site" mark "$node" installed >/dev/null; done
     capture
     switch_on db1 db2 db3
-    # Each is stopped at its place until the others have come to theirs: the BIOS with its address, UEFI with its loader.
-    # Which is first differs, and the one with Secure Boot asks for its configuration two seconds later.
+    # Each machine is stopped at its point until the others have reached theirs: the BIOS with its address, UEFI with its
+    # loader. The order differs, and the machine with Secure Boot requests its configuration two seconds later.
     local at=() place
     stop_at() {
         grep -q -m 1 -- "$node .*$1" < <(timeout 180 tail -n +1 -f "$work/serve.log") || fail "no \`$1\` of $node within 180 s"
@@ -127,12 +128,12 @@ scenario_server_dies() {
     node=db3 stop_at "tftp .*shimx64.efi, " & at+=($!)
     for place in "${at[@]}"; do wait "$place"; done
     ! grep -q "db3 .*grub.cfg" "$work/serve.log" || fail "db3 was not stopped in time"
-    # The BIOS's packets come and go every half second from here on, so that the server is dead before the script runs.
+    # From here on QEMU passes the BIOS's packets every half second, so that the server is dead before the script runs.
     echo "object_add filter-buffer,id=slow,netdev=n0,interval=500000,queue=all" >"$work/db1.monitor"
     echo cont >"$work/db1.monitor"
     grep -a -m 1 -q "^#!ipxe" \
         < <(timeout 120 tcpdump -i tap0 -l -A --immediate-mode 'tcp src port 80' 2>/dev/null) ||
-        fail "db1 was not given its script within 120 s"
+        fail "db1 did not get its script within 120 s"
     kill -9 "$server"
     { wait "$server" || true; } 2>/dev/null
     dead=$SECONDS
@@ -143,7 +144,7 @@ scenario_server_dies() {
     done
     node=db1
     await_runs 1 $((200 - SECONDS + dead))
-    # It asked nine times, and nobody was there.
+    # It sent nine requests, and the host refused each connection.
     [ "$(packets "src host 192.0.2.1 and dst host 192.0.2.21 and tcp src port 80 and tcp[13] & 4 != 0")" -ge 9 ] ||
-        fail "db1 did not ask nine times"
+        fail "db1 did not send nine requests"
 }

@@ -1,7 +1,7 @@
-# Machines that no file mentions: the microkernel that `microkernel build` makes of a distribution's kernel, with this
-# program in it, reports what QEMU's command line says of the machine, and a policy takes it.
+# Undeclared machines: they boot the microkernel that `microkernel build` makes of a distribution's kernel and this program.
+# It reports the hardware that QEMU's command line describes, and a policy binds the machine.
 
-# A site that takes small machines; nobody declares the one that is db1 in the other scenarios.
+# A site with a policy for small machines. The machine that is db1 in the other scenarios is not declared.
 discovering() {
     site "$1
 pool = \"192.0.2.50-192.0.2.59\"
@@ -29,12 +29,12 @@ END
 microkernel() {
     local package=$PWD/target/tests/kernel/package size
     "$bootwright" --site "$work/site" microkernel build --kernel "$package"/boot/vmlinuz-* --modules "$package" >"$work/made" ||
-        fail "no microkernel is made"
+        fail "the microkernel cannot be built"
     size=$(($(stat -c %s "$work/state/microkernel/vmlinuz") + $(stat -c %s "$work/state/microkernel/initrd")))
     [ "$size" -lt 40000000 ] || fail "the microkernel has $size bytes"
 }
 
-# A disk of so many MiB, and a board that calls itself something.
+# A disk of $1 MiB, and a board with the serial number $2.
 hardware() {
     truncate -s "$1M" "$work/disk.img"
     board=(-smbios "type=1,manufacturer=Example,product=Rack 1,serial=$2,uuid=3b7a1f6e-0000-4000-8000-0000000000aa"
@@ -42,7 +42,7 @@ hardware() {
         -drive "if=none,id=d0,format=raw,file=$work/disk.img" -device "virtio-blk-pci,drive=d0,serial=DISK-$2")
 }
 
-# What the agent told is what QEMU's command line has: serial number, firmware, memory and disk in MiB.
+# Compares the reported facts with QEMU's command line: serial number, firmware, memory and disk in MiB.
 facts_are() {
     "$bootwright" --site "$work/site" nodes "$node" facts --json >"$work/facts.json" || fail "there are no facts"
     python3 - "$work/facts.json" "$@" <<'END' || fail "the facts are not those of QEMU's command line: $(cat "$work/facts.json")"
@@ -78,7 +78,8 @@ if wrong:
 END
 }
 
-# The machine is taken: within so many seconds the installer runs under this host name, at an address of the pool.
+# Waits at most $1 seconds until a policy has bound the machine and its installer reports the host name $2 and an address of
+# the pool.
 is_taken() {
     await_log "installing" "$1"
     await_log "i-am-$2-at-192.0.2.50" 30
@@ -86,7 +87,7 @@ is_taken() {
         fail "nothing came from the address of the pool"
 }
 
-# How a machine with a BIOS and so many MiB of memory becomes known: the beginning of its story.
+# The first log lines of an undeclared machine with a BIOS and $1 MiB of memory.
 introduced() {
     sed "s/MEMORY/$1/" <<'END'
 seen mac 52:54:00:00:00:01, uuid 3b7a1f6e-0000-4000-8000-0000000000aa
@@ -124,7 +125,7 @@ END
     )
 }
 
-# A switch's hello on a cable (IEEE 802.1AB): chassis, port, time to live, its name, end.
+# Sends a switch's LLDP frame on a cable (IEEE 802.1AB): chassis, port, time to live, system name, end.
 lldp() {
     python3 - "$1" <<'END'
 import socket, struct, sys
@@ -150,7 +151,7 @@ told_after() {
     echo "$scenario: the first report came $((reported - begun)) to $((reported - begun + 500)) ms after the agent's start"
 }
 
-# A machine that no policy takes waits, is adopted, and goes on without a reset.
+# A machine that matches no policy waits, is adopted, and continues without a reset.
 scenario_microkernel_adopted() {
     local node=db1
     discovering 'dhcp = "proxy"'
@@ -162,14 +163,14 @@ scenario_microkernel_adopted() {
     node=52-54-00-00-00-01
     told_after
     await_file "no policy takes it" "$work/serial.log" 30
-    # A bridge forwards no switch's hello; this one comes from the other end of the cable itself.
+    # A bridge does not forward LLDP, so the frame is sent from the other end of the cable.
     lldp tap0
     local begun=$SECONDS
     until "$bootwright" --site "$work/site" nodes "$node" facts | grep -q "switch1 Ethernet1/7"; do
         [ $((SECONDS - begun)) -lt 90 ] || fail "the switch is not among the facts"
         sleep 1
     done
-    "$bootwright" --site "$work/site" nodes --unclaimed | grep -q "^$node " || fail "it is no candidate"
+    "$bootwright" --site "$work/site" nodes --unclaimed | grep -q "^$node " || fail "it is not listed as unclaimed"
     "$bootwright" --site "$work/site" adopt "$node" --name web7 --policy small >"$work/adopted" || fail "it cannot be adopted"
     "$bootwright" --site "$work/site" check >"$work/checked" || fail "the written file has errors: $(cat "$work/checked")"
     node=web7
@@ -186,7 +187,7 @@ END
     )
 }
 
-# Secure Boot: shim, GRUB and the kernel each signed by the distribution, and modules that its kernel takes.
+# Secure Boot: shim, GRUB and the kernel, each signed by the distribution, and modules that its kernel accepts.
 scenario_microkernel_secure() {
     local node=db1
     discovering 'dhcp = "server"
@@ -211,7 +212,7 @@ range = "192.0.2.100-192.0.2.150"'
     serve
     capture
     hardware 64 S1
-    # A management controller, which has an address.
+    # A management controller with an address.
     python3 tests/e2e/firmware/bmc.py 9002 198.51.100.7 >"$work/bmc.log" 2>&1 &
     pids+=($!)
     uefi "${board[@]}" -chardev socket,id=bmc,host=127.0.0.1,port=9002,server=on,wait=off -device ipmi-bmc-extern,id=bmc0,chardev=bmc \

@@ -1,6 +1,6 @@
-"""Answers router solicitations on a link (RFC 4861): there is no router, and nothing to be had by DHCPv6.
+"""Answers router solicitations on a link (RFC 4861): there is no router and no DHCPv6.
 
-Where nobody answers, iPXE asks for 16 seconds at each boot.
+Without an answer, iPXE repeats its solicitation for 16 seconds at each boot.
 """
 
 import socket
@@ -16,12 +16,12 @@ wire.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, sys.argv[1].encode())
 group = socket.inet_pton(socket.AF_INET6, ALL_ROUTERS) + struct.pack("@I", link)
 wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
 wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-# The kernel sums it up; the hop limit is left to the listener, and everything else is nothing.
+# The kernel fills in the checksum. The hop limit is unspecified, the router lifetime 0.
 nothing = struct.pack("!BBHBBHII", ADVERTISEMENT, 0, 0, 0, 0, 0, 0, 0)
 while True:
     if wire.recv(1500)[0] == SOLICITATION:
         try:
             wire.sendto(nothing, (ALL_NODES, 0, 0, link))
         except OSError as error:
-            # A link that is down, or has no address of its own yet, is asked on again.
+            # The link is down, or has no address yet: iPXE sends the next solicitation.
             print(error, file=sys.stderr)

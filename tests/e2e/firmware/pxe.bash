@@ -1,4 +1,4 @@
-# OVMF's PXE on a network whose DHCP server we are.
+# OVMF's PXE on a network where Bootwright is the DHCP server.
 scenario_uefi_server() {
     site 'dhcp = "server"
 range = "192.0.2.100-192.0.2.150"' ''
@@ -24,7 +24,7 @@ log info: i-am-db1-at-192.0.2.21
 END
 }
 
-# A router that knows one boot file and gives it to everybody, iPXE too.
+# A router that offers one boot file to every client, also to iPXE.
 scenario_one_boot_file() {
     site 'dhcp = "off"' ''
     router --dhcp-boot=snponly.efi,,192.0.2.1
@@ -34,7 +34,7 @@ scenario_one_boot_file() {
     arrives 300
 }
 
-# A second DHCP server on a network that we were to serve: nobody gets an address from us, and we say so.
+# A second DHCP server on a network that Bootwright serves: Bootwright offers no addresses, and logs why.
 scenario_second_server() {
     site 'dhcp = "server"
 range = "192.0.2.160-192.0.2.170"' ''
@@ -44,5 +44,5 @@ range = "192.0.2.160-192.0.2.170"' ''
     stop_all
     serve
     sleep 8
-    ! grep -q "another DHCP server" "$work/serve.log" || fail "the other server is gone, and still told of"
+    ! grep -q "another DHCP server" "$work/serve.log" || fail "the other server is gone, and still reported"
 }

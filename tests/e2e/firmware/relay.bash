@@ -1,6 +1,6 @@
 # A machine behind a router that relays DHCP.
 
-# A subnet of its own for db1, reached through a router whose relay says by option 82 where the question came in.
+# A subnet of its own for db1, behind a router. Its DHCP relay adds option 82 with the interface of the request.
 far() {
     ip netns add far
     ip netns add hop
@@ -44,15 +44,15 @@ END
     await_log "installing" 300
     await_log "i-am-db1-at-198.51.100.21" 30
     log_has "UEFI x64 PXE: offer 198.51.100.21 (reservation), loader snponly.efi"
-    # Of what comes from behind a router the card is not seen: its address tells whose it is.
+    # The MAC address of a machine behind a router is not in its packets: its IP address identifies it.
     log_has "tftp .*snponly.efi, .* in "
     log_has "iPXE, UEFI x64: ack 198.51.100.21 (reservation), loader http://192.0.2.1/boot.ipxe"
     log_has "boot .*installer (attempt 1)"
     log_has "document .*preseed.cfg"
-    # The relay's own option comes back to it, and every question came through it.
+    # The replies carry the relay's own option, and every request came through it.
     [ "$(tcpdump -r "$work/wire.pcap" -v "src host 192.0.2.1 and dst host 198.51.100.254 and udp dst port 67" 2>/dev/null |
         grep -c "Agent-Information (82)")" -ge 2 ] || fail "the relay's option is not in the answers"
-    [ "$(packets "udp dst port 67 and src host 0.0.0.0")" -eq 0 ] || fail "a question came without the relay"
+    [ "$(packets "udp dst port 67 and src host 0.0.0.0")" -eq 0 ] || fail "a request came without the relay"
     ip netns delete far
     ip netns delete hop
 }

@@ -1,4 +1,4 @@
-# OVMF with Microsoft's keys, beside a router that is the network's DHCP server: shim, GRUB, installer, each signed.
+# OVMF with Microsoft's keys, on a network whose router is the DHCP server: shim, GRUB and installer, each signed.
 scenario_secure_boot() {
     site 'dhcp = "reserve"' 'secure-boot = true'
     router
@@ -29,7 +29,7 @@ END
     no_phone
 }
 
-# A phone on the same network: it gets an address within ten seconds, and from the router.
+# A phone on the same network gets an address within ten seconds, from the router.
 phone() {
     ip netns add phone
     ip link add to-phone type veth peer name wlan0 netns phone
@@ -41,12 +41,12 @@ phone() {
     ip netns delete phone
 }
 
-# Nothing came to it from us, and we know nothing of it.
+# Bootwright sent nothing to the phone, and does not list it.
 no_phone() {
     local card="udp[36:4] = 0x02000000 and udp[40:2] = 0x0099"
-    [ "$(packets "udp src port 67 and src host 192.0.2.254 and $card")" -ge 2 ] || fail "the router has not answered the phone"
-    [ "$(packets "udp src port 67 and not src host 192.0.2.254 and $card")" -eq 0 ] || fail "the phone had an answer from us"
-    [ "$(packets "udp src port 67 and src host 192.0.2.1")" -ge 2 ] || fail "our answers to others are not seen either"
+    [ "$(packets "udp src port 67 and src host 192.0.2.254 and $card")" -ge 2 ] || fail "the router did not answer the phone"
+    [ "$(packets "udp src port 67 and not src host 192.0.2.254 and $card")" -eq 0 ] || fail "Bootwright answered the phone"
+    [ "$(packets "udp src port 67 and src host 192.0.2.1")" -ge 2 ] || fail "the capture lacks Bootwright's answers to others too"
     "$bootwright" --site "$work/site" nodes >"$work/nodes"
     grep -q "db1" "$work/nodes" || fail "nodes does not list the machine"
     ! grep -q -i "02:00:00:00:00:99\|02-00-00-00-00-99\|phone" "$work/nodes" || fail "nodes lists the phone"

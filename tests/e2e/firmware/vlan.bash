@@ -1,4 +1,4 @@
-# A machine that boots on an untagged network and will live on a tagged one.
+# A machine that boots on an untagged network; its installed system uses a tagged one.
 scenario_boot_network() {
     site 'dhcp = "server"
 range = "192.0.2.100-192.0.2.150"' 'network = "prod"
@@ -13,7 +13,7 @@ domain = "prod.example"
 vlan = 20
 END
     sed -i 's/^address = .*/address = "198.51.100.21"/' "$work/site/policies.d/site.toml"
-    # The installer fetches what it would run last, and says what the system's network will be.
+    # The installer fetches the script that it would run last, and reports the network of the installed system.
     cat >"$work/site/templates/tasks/debian/preseed.cfg.j2" <<'END'
 {% extends "built-in/debian/preseed.cfg.j2" %}
 {% block early %}
@@ -30,10 +30,10 @@ END
     log_has "document .*preseed.cfg"
     log_has "file .*late.sh"
     [ "$(packets "src net 198.51.100.0/24 or vlan")" -eq 0 ] || fail "the installer used the network that the system will have"
-    # The same from the command line: the installer is told nothing of an address, the system is.
+    # `render` shows the same: no address for the installer, one for the system.
     "$bootwright" --site "$work/site" render db1 >"$work/rendered"
     ! grep -q "netcfg/get_ipaddress\|netcfg/disable_autoconfig=true" "$work/rendered" || fail "the installer has a static address"
     for line in "Id=20" "Address=198.51.100.21/24" "Gateway=198.51.100.254" "DNS=198.51.100.254"; do
-        grep -q "^$line$" "$work/rendered" || fail "what is rendered lacks $line"
+        grep -q "^$line$" "$work/rendered" || fail "the rendered files lack $line"
     done
 }
