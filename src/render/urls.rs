@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use minijinja::{Error, ErrorKind, State, Value, value::Object};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::task::TaskSpec;
 
@@ -53,18 +54,16 @@ impl Urls {
     }
 }
 
-/// Writes `text` so that it can stand in any part of a URL: what is neither a letter nor a digit nor one of
-/// `-._~` as `%` and two hexadecimal digits (RFC 3986 §2.3).
+/// What is encoded in a part of a URL: all but the unreserved characters (RFC 3986 section 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Percent-encodes `text` for use in any part of a URL.
 pub fn encoded(text: &str) -> String {
-    let mut written = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            written.push(char::from(byte));
-        } else {
-            written.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    written
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 /// `urls` in templates.

@@ -34,7 +34,7 @@ impl Backend for Server {
     async fn entry(&self, ask: EntryRequest) -> Reply {
         let boot = match random_id() {
             Ok(boot) => boot,
-            Err(error) => return Reply::refusal(500, format!("no random number: {error}\n")),
+            Err(error) => return Reply::error(500, format!("no random number: {error}\n")),
         };
         Reply::text(
             self.0
@@ -75,10 +75,10 @@ impl Backend for Server {
             .read(handout::key(handed.attempt), &ask.name)
         {
             Ok(Some(document)) => document,
-            Ok(None) => return reply(Reply::refusal(404, "this attempt has no such file\n")),
+            Ok(None) => return reply(Reply::error(404, "this attempt has no such file\n")),
             Err(error) => {
                 tracing::error!("{}: {error}", ask.name);
-                return reply(Reply::refusal(
+                return reply(Reply::error(
                     500,
                     "the file cannot be read; see the server's log\n",
                 ));
@@ -103,7 +103,7 @@ impl Backend for Server {
         }
         if let Err(error) = ticket.durable().await {
             tracing::error!("{error}");
-            return reply(Reply::refusal(
+            return reply(Reply::error(
                 503,
                 "the journal cannot be written; see the server's log\n",
             ));
@@ -132,7 +132,7 @@ impl Backend for Server {
             .transaction(|transaction| transaction.callback(token, &ask.callback));
         if let Err(error) = ticket.durable().await {
             tracing::error!("{error}");
-            return CallbackReply::Refused(Reply::refusal(
+            return CallbackReply::Rejected(Reply::error(
                 503,
                 "the journal cannot be written; try again\n",
             ));
@@ -156,7 +156,7 @@ impl Backend for Server {
         let (server, path, repo) = (self.clone(), ask.path.clone(), ask.repo.clone());
         let file = tokio::task::spawn_blocking(move || server.open(&repo, &path))
             .await
-            .unwrap_or_else(|error| Err(Reply::refusal(500, format!("{error}\n"))));
+            .unwrap_or_else(|error| Err(Reply::error(500, format!("{error}\n"))));
         let name = format!("repo/{}/{}", ask.repo, ask.path);
         self.note_opened(ask.peer, &name, &file);
         file
@@ -246,7 +246,7 @@ impl Server {
     pub(super) fn open(&self, repo: &str, path: &str) -> Result<ServedFile, Reply> {
         let live = self.0.live();
         let Some(source) = live.sources.get(repo) else {
-            return Err(Reply::refusal(404, "there is no such repo here\n"));
+            return Err(Reply::error(404, "there is no such repo here\n"));
         };
         opened(source.open(path), &format!("repo {repo}"))
     }
@@ -393,11 +393,11 @@ pub(super) fn opened(
             | RepoError::NotAFile(_)
             | RepoError::BadPath(_)
             | RepoError::Outside(_)),
-        ) => Err(Reply::refusal(404, format!("{error}\n"))),
+        ) => Err(Reply::error(404, format!("{error}\n"))),
         Err(error) => {
             tracing::error!("{place}: {error}");
             let reason = "the file cannot be read; see the server's log\n";
-            Err(Reply::refusal(500, reason))
+            Err(Reply::error(500, reason))
         }
     }
 }

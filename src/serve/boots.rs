@@ -21,7 +21,7 @@ impl Engine {
             ask: control::BootAsk {
                 report: ask.report.clone(),
                 boot: ask.boot.clone(),
-                dropped: ask.dropped.clone(),
+                dropped: ask.ignored.clone(),
                 ..control::BootAsk::default()
             },
             peer: ask.peer,

@@ -26,13 +26,13 @@ impl Engine {
         };
         let file = match read {
             Ok(Ok(Some(file))) => file,
-            Ok(Ok(None)) => return missing(Reply::refusal(404, "there is no such loader here\n")),
+            Ok(Ok(None)) => return missing(Reply::error(404, "there is no such loader here\n")),
             Ok(Err(error)) => {
                 tracing::error!("loader {}: {error}", ask.name);
                 let text = "the loader cannot be read; see the server's log\n";
-                return missing(Reply::refusal(500, text));
+                return missing(Reply::error(500, text));
             }
-            Err(error) => return missing(Reply::refusal(500, format!("{error}\n"))),
+            Err(error) => return missing(Reply::error(500, format!("{error}\n"))),
         };
         self.loader(ask.peer, ask.name, file.bytes, ask.whole)
     }

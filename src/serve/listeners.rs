@@ -79,7 +79,7 @@ impl Listeners {
             guard,
             advertise: match options.throwaway {
                 true => Advertise::default(),
-                false => Advertise::read(texts)?,
+                false => Advertise::parse(texts)?,
             },
             limits,
             tftp: if options.http_alone {

@@ -348,7 +348,7 @@ pub(crate) fn bases(config: &ServerConfig, port: Option<u16>) -> Bases {
         .iter()
         .flat_map(|list| list.values().map(String::as_str));
     // What cannot be read is reported where the server's settings are used.
-    let advertise = Advertise::read(texts).unwrap_or_default();
+    let advertise = Advertise::parse(texts).unwrap_or_default();
     let listen = config
         .http
         .listen

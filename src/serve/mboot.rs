@@ -85,7 +85,7 @@ impl Server {
 
     async fn boot_cfg(&self, ask: &MbootRequest, mac: Option<Mac>) -> Reply {
         let engine = &self.0;
-        let nobody = || Reply::refusal(404, "nothing is known of this machine's card\n");
+        let nobody = || Reply::error(404, "nothing is known of this machine's card\n");
         let Some(mac) = mac.or_else(|| card_at(engine, ask.peer)) else {
             return nobody();
         };
@@ -133,7 +133,7 @@ impl Server {
 
     /// Opens a file of a repo by the name that it has beside mboot.
     fn open_beside(&self, repo: &str, name: &str) -> Result<ServedFile, Reply> {
-        let mut opened = Err(Reply::refusal(404, "this repo has no such file\n"));
+        let mut opened = Err(Reply::error(404, "this repo has no such file\n"));
         for path in paths(&self.0, name) {
             opened = self.open(repo, &path);
             if !matches!(&opened, Err(refusal) if refusal.status == 404) {
@@ -146,7 +146,7 @@ impl Server {
 
 fn unread(error: impl std::fmt::Display) -> Reply {
     tracing::error!("mboot: {error}");
-    Reply::refusal(500, "the file cannot be read; see the server's log\n")
+    Reply::error(500, "the file cannot be read; see the server's log\n")
 }
 
 /// The card of whoever asks, by the kernel's neighbour table.

@@ -86,7 +86,7 @@ impl Engine {
         };
         let reported = match ask.report.as_deref().map(Reported::read).transpose() {
             Ok(reported) => reported,
-            Err(error) => return CheckInReply::Refused(no_report(&error)),
+            Err(error) => return CheckInReply::Rejected(no_report(&error)),
         };
         let (told, ticket) = self.transaction(|transaction| {
             self.tell_of_images(transaction);
@@ -94,7 +94,7 @@ impl Engine {
         });
         if let Err(error) = ticket.durable().await {
             tracing::error!("{error}");
-            return CheckInReply::Refused(Reply::refusal(
+            return CheckInReply::Rejected(Reply::error(
                 503,
                 "the journal cannot be written; try again\n",
             ));
@@ -118,7 +118,7 @@ fn words(base: &str, token: Token, card: Option<Mac>) -> Vec<String> {
 }
 
 fn no_report(error: &ReportError) -> Reply {
-    Reply::refusal(400, format!("{error}\n"))
+    Reply::error(400, format!("{error}\n"))
 }
 
 impl Server {
@@ -126,7 +126,7 @@ impl Server {
     pub(super) fn open_microkernel(&self, name: &str) -> Result<ServedFile, Reply> {
         match self.0.open_microkernel(name) {
             Some(found) => opened(found, "the microkernel"),
-            None => Err(Reply::refusal(404, "the microkernel has no such file\n")),
+            None => Err(Reply::error(404, "the microkernel has no such file\n")),
         }
     }
 }

@@ -286,7 +286,7 @@ async fn wrong_tokens_come_slowly_and_right_ones_do_not() {
     let mut answered = 0;
     while let Some(answer) = guessing.try_join_next() {
         let answer = answer.unwrap();
-        assert_eq!((status(&answer), body(&answer)), (404, "nothing is here\n"));
+        assert_eq!((status(&answer), body(&answer)), (404, "not found\n"));
         answered += 1;
     }
     assert!((10..100).contains(&answered), "{answered}");

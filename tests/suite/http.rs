@@ -271,7 +271,7 @@ async fn a_file_is_served_whole_in_parts_and_not_again() {
             "If-Match: \"v0\"",
             412,
             None,
-            "the file is not the one that was asked for any more\n",
+            "the file has changed\n",
         ),
         (
             "Range: bytes=0-0\r\nIf-Range: \"v1\"",
@@ -435,7 +435,7 @@ async fn a_machine_in_the_microkernel_checks_in() {
     let unknown = server.raw(&report("nobody", 2)).await;
     assert_eq!(
         (status(&unknown), body(&unknown)),
-        (404, "nothing is here\n")
+        (404, "not found\n")
     );
     for (method, path) in [("POST", "order"), ("GET", "report"), ("HEAD", "order")] {
         let answer = server.ask(method, &format!("/c/{TOKEN}/{path}"), "").await;

@@ -86,7 +86,7 @@ pub(super) fn run(root: &Path, arguments: &arguments::TryArgs, terminal: &Termin
 fn advertised(root: &Path, server: &str) -> CliResult<SocketAddrV4> {
     let config = config(root)?;
     let list = config.http.advertise.iter().flat_map(|list| list.values());
-    let advertise = Advertise::read(list.map(String::as_str)).map_err(Failure::refused)?;
+    let advertise = Advertise::parse(list.map(String::as_str)).map_err(Failure::refused)?;
     let address = address(server).map_or_else(|| server.into(), |at| advertise.base(at));
     if address != server && !play::answers(&address) {
         return Err(Failure::unreachable(anyhow!(

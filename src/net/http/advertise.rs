@@ -1,80 +1,84 @@
-//! Where a machine reaches us: the beginning of every URL that it is given.
+//! The base of all URLs that a machine gets: the address under which it reaches this server.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The addresses that machines are told in place of the one they reached, at most one for each family.
+/// The addresses that machines get instead of the one they reached, at most one per address family.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Advertise {
-    v4: Option<Place>,
-    v6: Option<Place>,
+    v4: Option<AdvertisedAddress>,
+    v6: Option<AdvertisedAddress>,
 }
 
-/// An address with its port or without.
+/// An address, with or without a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct AdvertisedAddress {
     ip: IpAddr,
     port: Option<u16>,
 }
 
-/// Why a list of addresses cannot be advertised.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AdvertiseError {
-    /// Not an address.
     #[error(
         "`{0}` cannot be advertised: expected an address such as `192.0.2.1` or `192.0.2.1:8080`"
     )]
     NoAddress(String),
-    /// Two of one family.
-    #[error("`{0}` cannot be advertised too: there is one address for each family")]
+    /// A second address of the same family.
+    #[error("`{0}` cannot be advertised too: only one address per address family")]
     Second(String),
 }
 
 impl Advertise {
-    /// Reads the addresses as an operator writes them: `192.0.2.1`, `192.0.2.1:8080`, `2001:db8::1`,
+    /// Parses addresses: `192.0.2.1`, `192.0.2.1:8080`, `2001:db8::1`,
     /// `[2001:db8::1]:8080`.
-    pub fn read<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Advertise, AdvertiseError> {
+    pub fn parse<'a>(
+        texts: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Advertise, AdvertiseError> {
         let mut advertise = Advertise::default();
         for text in texts {
-            let place = place(text).ok_or_else(|| AdvertiseError::NoAddress(text.into()))?;
-            let slot = match place.ip {
+            let address =
+                parse_address(text).ok_or_else(|| AdvertiseError::NoAddress(text.into()))?;
+            let slot = match address.ip {
                 IpAddr::V4(_) => &mut advertise.v4,
                 IpAddr::V6(_) => &mut advertise.v6,
             };
-            if slot.replace(place).is_some() {
+            if slot.replace(address).is_some() {
                 return Err(AdvertiseError::Second(text.into()));
             }
         }
         Ok(advertise)
     }
 
-    /// Returns the beginning of the URLs for a machine that reached `local`: what is advertised in that
-    /// family, else `local` itself. Port 80 is left out, as everywhere in URLs.
+    /// Returns the base URL for a machine that reached `local`: the advertised address of that family, otherwise
+    /// `local`. Port 80 is omitted.
     pub fn base(&self, local: SocketAddr) -> String {
         let ip = local.ip().to_canonical();
-        let told = if ip.is_ipv4() { self.v4 } else { self.v6 };
-        let ip = told.map_or(ip, |place| place.ip);
-        let port = told.and_then(|place| place.port).unwrap_or(local.port());
-        written(SocketAddr::new(ip, port))
+        let advertised = self.of_family(ip);
+        let port = advertised.and_then(|address| address.port);
+        let ip = advertised.map_or(ip, |address| address.ip);
+        base_url(SocketAddr::new(ip, port.unwrap_or(local.port())))
     }
 
-    /// The same for a request whose `Host` is `host`. What came to loopback was forwarded by a program of this
-    /// host (the user networking of a virtual machine, a tunnel), and loopback is no address that its sender could
-    /// use: then it is the address that the sender wrote, where it wrote one.
+    /// The same for a request with the header `Host`. A request to loopback was forwarded by a program on this host (the
+    /// user networking of a virtual machine, a tunnel), and its sender cannot use a loopback address: then the address
+    /// in `Host` is used, if it is one.
     pub fn base_for(&self, local: SocketAddr, host: Option<&str>) -> String {
         let ip = local.ip().to_canonical();
-        let told = if ip.is_ipv4() { self.v4 } else { self.v6 };
-        let asked = host
-            .filter(|_| ip.is_loopback() && told.is_none())
-            .and_then(place);
-        match asked {
+        let requested = host
+            .filter(|_| ip.is_loopback() && self.of_family(ip).is_none())
+            .and_then(parse_address);
+        match requested {
             // A `Host` without a port means 80 (RFC 9110 section 7.2).
-            Some(place) => written(SocketAddr::new(place.ip, place.port.unwrap_or(80))),
+            Some(address) => base_url(SocketAddr::new(address.ip, address.port.unwrap_or(80))),
             None => self.base(local),
         }
     }
+
+    fn of_family(&self, ip: IpAddr) -> Option<AdvertisedAddress> {
+        if ip.is_ipv4() { self.v4 } else { self.v6 }
+    }
 }
 
-fn written(address: SocketAddr) -> String {
+fn base_url(address: SocketAddr) -> String {
     let host = match address.ip() {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
@@ -85,16 +89,15 @@ fn written(address: SocketAddr) -> String {
     }
 }
 
-fn place(text: &str) -> Option<Place> {
+fn parse_address(text: &str) -> Option<AdvertisedAddress> {
     let unbracketed = text
         .strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'));
-    // Each spelling in turn: what is not one may be the next.
     if let Ok(ip) = unbracketed.unwrap_or(text).parse() {
-        return Some(Place { ip, port: None });
+        return Some(AdvertisedAddress { ip, port: None });
     }
     let address: SocketAddr = text.parse().ok()?;
-    Some(Place {
+    Some(AdvertisedAddress {
         ip: address.ip(),
         port: Some(address.port()),
     })
@@ -105,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_is_told_the_address_it_reached_or_what_is_advertised_in_its_family() {
+    fn a_machine_gets_the_address_it_reached_or_the_advertised_one_of_that_family() {
         let cases: &[(&[&str], &str, &str)] = &[
             (&[], "192.0.2.1:80", "http://192.0.2.1"),
             (&[], "[::ffff:192.0.2.1]:8080", "http://192.0.2.1:8080"),
@@ -137,7 +140,7 @@ mod tests {
             ),
         ];
         for (texts, local, base) in cases {
-            let advertise = Advertise::read(texts.iter().copied()).unwrap();
+            let advertise = Advertise::parse(texts.iter().copied()).unwrap();
             assert_eq!(
                 advertise.base(local.parse().unwrap()),
                 *base,
@@ -147,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_forwarded_to_loopback_is_told_the_address_that_it_asked() {
+    fn a_request_forwarded_to_loopback_gets_the_address_in_its_host_header() {
         let cases: &[(&[&str], &str, Option<&str>, &str)] = &[
             (
                 &[],
@@ -167,7 +170,7 @@ mod tests {
                 Some("[2001:db8::1]:81"),
                 "http://[2001:db8::1]:81",
             ),
-            // A name is for people: whether firmware can resolve it is not known here.
+            // Not a host name: firmware may be unable to resolve it.
             (
                 &[],
                 "127.0.0.1:8080",
@@ -175,7 +178,7 @@ mod tests {
                 "http://127.0.0.1:8080",
             ),
             (&[], "127.0.0.1:8080", None, "http://127.0.0.1:8080"),
-            // Who reached an address of ours can reach it again, whatever it writes.
+            // A machine that reached an address of this host can use it, whatever its `Host` is.
             (
                 &[],
                 "192.0.2.1:80",
@@ -190,7 +193,7 @@ mod tests {
             ),
         ];
         for (texts, local, host, base) in cases {
-            let advertise = Advertise::read(texts.iter().copied()).unwrap();
+            let advertise = Advertise::parse(texts.iter().copied()).unwrap();
             let local = local.parse().unwrap();
             assert_eq!(
                 advertise.base_for(local, *host),
@@ -201,13 +204,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_or_one_too_many_is_refused() {
-        let no_address = Advertise::read(["boot.example"]);
+    fn an_invalid_or_second_address_is_rejected() {
+        let no_address = Advertise::parse(["boot.example"]);
         assert_eq!(
             no_address,
             Err(AdvertiseError::NoAddress("boot.example".into()))
         );
-        let second = Advertise::read(["192.0.2.1", "192.0.2.2:80"]);
+        let second = Advertise::parse(["192.0.2.1", "192.0.2.2:80"]);
         assert_eq!(second, Err(AdvertiseError::Second("192.0.2.2:80".into())));
     }
 }

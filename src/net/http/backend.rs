@@ -1,4 +1,4 @@
-//! What stands behind the listeners, and what it answers.
+//! The interface between the HTTP listeners and the server, and the server's replies.
 
 use std::{fmt, time::SystemTime};
 
@@ -12,49 +12,48 @@ use super::{
     MbootRequest, OperatorCommand, OperatorQuery, RepoRequest,
 };
 
-/// Answers what machines and operators ask. One method for each kind of question; HTTP ends above it.
+/// Handles the requests of machines and operators, one method per kind of request. It does not depend on HTTP.
 pub trait Backend: Send + Sync + 'static {
-    /// Answers with the entry script, which leads a machine to `/boot`.
-    fn entry(&self, ask: EntryRequest) -> impl Future<Output = Reply> + Send;
+    /// Returns the entry script, which sends a machine to `/boot`.
+    fn entry(&self, request: EntryRequest) -> impl Future<Output = Reply> + Send;
 
-    /// Answers with the script that the machine boots by.
-    fn boot(&self, ask: BootRequest) -> impl Future<Output = Reply> + Send;
+    /// Returns the script that the machine boots with.
+    fn boot(&self, request: BootRequest) -> impl Future<Output = Reply> + Send;
 
-    /// Answers with a loader, which firmware starts first.
-    fn loader(&self, ask: LoaderRequest) -> impl Future<Output = FileReply> + Send;
+    /// Returns a loader, which firmware starts first.
+    fn loader(&self, request: LoaderRequest) -> impl Future<Output = FileReply> + Send;
 
-    /// Answers with ESXi's loader, or with what it looks for beside itself.
-    fn mboot(&self, ask: MbootRequest) -> impl Future<Output = FileReply> + Send;
+    /// Returns ESXi's loader, or a file that it loads.
+    fn mboot(&self, request: MbootRequest) -> impl Future<Output = FileReply> + Send;
 
-    /// Answers with one file of an attempt.
-    fn document(&self, ask: DocumentRequest) -> impl Future<Output = FileReply> + Send;
+    /// Returns a file of an attempt.
+    fn document(&self, request: DocumentRequest) -> impl Future<Output = FileReply> + Send;
 
-    /// Takes what a machine tells.
-    fn callback(&self, ask: CallbackRequest) -> impl Future<Output = CallbackReply> + Send;
+    /// Records a callback of a machine.
+    fn callback(&self, request: CallbackRequest) -> impl Future<Output = CallbackReply> + Send;
 
     /// Opens a file of the microkernel.
     fn microkernel(&self, name: String) -> impl Future<Output = Result<ServedFile, Reply>> + Send;
 
-    /// Tells a machine in the microkernel what to do.
-    fn check_in(&self, ask: CheckInRequest) -> impl Future<Output = CheckInReply> + Send;
+    /// Returns the instruction for a machine in the microkernel.
+    fn check_in(&self, request: CheckInRequest) -> impl Future<Output = CheckInReply> + Send;
 
     /// Opens a repo's file.
-    fn repo(&self, ask: RepoRequest) -> impl Future<Output = Result<ServedFile, Reply>> + Send;
+    fn repo(&self, request: RepoRequest) -> impl Future<Output = Result<ServedFile, Reply>> + Send;
 
-    /// Tells how the server is.
     fn health(&self) -> ServerHealth;
 
-    /// Answers an operator's question with JSON (of [`OperatorQuery::Log`]: one object a line).
+    /// Returns the answer to an operator's query as JSON (for [`OperatorQuery::Log`]: one object per line).
     fn query(&self, query: OperatorQuery) -> impl Future<Output = Result<Bytes, ApiError>> + Send;
 
-    /// Does what an operator orders and answers with JSON.
+    /// Carries out an operator's command and returns its result as JSON.
     fn command(
         &self,
         command: OperatorCommand,
     ) -> impl Future<Output = Result<Bytes, ApiError>> + Send;
 
-    /// Answers with a machine's log after `after`, line by line, and goes on as it grows. Each chunk is
-    /// whole lines. The stream ends when the sender is dropped.
+    /// Streams a machine's log from the position `after`, including new entries. Each chunk consists of whole lines. The
+    /// stream ends when the sender is dropped.
     fn follow(
         &self,
         node: String,
@@ -62,25 +61,24 @@ pub trait Backend: Send + Sync + 'static {
     ) -> impl Future<Output = Result<mpsc::Receiver<Bytes>, ApiError>> + Send;
 }
 
-/// A whole answer to a machine.
+/// A complete reply to a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
-    /// The kind of body.
     pub content_type: &'static str,
-    /// The body. Loaders stumble over answers without one: an error carries its reason.
+    /// Never empty, because some loaders fail on an empty body: an error contains its reason.
     pub body: Bytes,
 }
 
 impl Reply {
     /// Plain text, such as an iPXE script.
     pub fn text(body: impl Into<Bytes>) -> Reply {
-        Reply::refusal(200, body)
+        Reply::error(200, body)
     }
 
     /// An error with its reason.
-    pub fn refusal(status: u16, body: impl Into<Bytes>) -> Reply {
+    pub fn error(status: u16, body: impl Into<Bytes>) -> Reply {
         Reply {
             status,
             content_type: "text/plain; charset=utf-8",
@@ -89,124 +87,114 @@ impl Reply {
     }
 }
 
-/// What came of asking for a file of an attempt.
+/// The reply to a request for a file.
 #[derive(Debug)]
 pub enum FileReply {
-    /// Its bytes.
     Bytes {
-        /// The answer; only a status of 200 is sent in parts where the machine asks for parts.
+        /// Ranges are only supported with status 200.
         reply: Reply,
-        /// Whom to tell how the delivery ended; only for documents, and only when [`DocumentRequest::whole`].
+        /// Called when the download ends; only for documents, and only if [`DocumentRequest::whole`].
         receipt: Option<DownloadReceipt>,
     },
-    /// A repo's file under the attempt's own name, such as `mboot.efi`.
+    /// A file on the disk or in an image, such as `mboot.efi`.
     File(ServedFile),
-    /// The token is unknown or dead. All of these get the same answer, late where there are many.
+    /// The token is unknown or expired. Both get the same response, delayed after many such requests.
     UnknownToken,
 }
 
-/// What came of a callback.
 #[derive(Debug)]
 pub enum CallbackReply {
-    /// It is recorded: the machine hears `ok`.
+    /// The machine gets `ok`.
     Recorded,
-    /// The token is unknown or dead.
+    /// The token is unknown or expired.
     UnknownToken,
-    /// It could not be recorded: the machine hears why and may repeat it.
-    Refused(Reply),
+    /// It could not be recorded. The machine gets the reason and may repeat it.
+    Rejected(Reply),
 }
 
-/// What a machine in the microkernel is answered.
+/// The reply to a machine in the microkernel.
 #[derive(Debug)]
 pub enum CheckInReply {
-    /// What it is to do, as JSON.
+    /// As JSON.
     Instruction(Bytes),
-    /// It reports too often.
+    /// The machine polls too often.
     TooOften,
-    /// The token is unknown or dead.
+    /// The token is unknown or expired.
     UnknownToken,
-    /// What it sent is no report, or could not be recorded.
-    Refused(Reply),
+    /// The report is invalid, or could not be recorded.
+    Rejected(Reply),
 }
 
-/// How a delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DownloadEnd {
-    /// The last byte was handed to the socket.
+    /// The last byte was passed to the socket.
     Completed,
-    /// The connection ended before.
+    /// The connection ended earlier.
     Aborted,
 }
 
-/// Whom to tell how a delivery ended. It tells exactly once: one that is dropped tells [`DownloadEnd::Aborted`].
-/// It tells on the connection's own task, so what it calls must not block.
+/// Called exactly once, when a download ends. A receipt that is dropped reports [`DownloadEnd::Aborted`]. The call is made
+/// on the connection's task and must not block.
 pub struct DownloadReceipt(Option<Box<dyn FnOnce(DownloadEnd) + Send>>);
 
 impl DownloadReceipt {
-    /// Makes a receipt that calls `then`.
     pub fn new(then: impl FnOnce(DownloadEnd) + Send + 'static) -> DownloadReceipt {
         DownloadReceipt(Some(Box::new(then)))
     }
 
-    /// Tells that the last byte was handed to the socket.
+    /// Reports that the last byte was passed to the socket.
     pub fn completed(mut self) {
-        self.tell(DownloadEnd::Completed);
+        self.report(DownloadEnd::Completed);
     }
 
-    fn tell(&mut self, delivery: DownloadEnd) {
+    fn report(&mut self, end: DownloadEnd) {
         if let Some(then) = self.0.take() {
-            then(delivery);
+            then(end);
         }
     }
 }
 
 impl Drop for DownloadReceipt {
     fn drop(&mut self) {
-        self.tell(DownloadEnd::Aborted);
+        self.report(DownloadEnd::Aborted);
     }
 }
 
 impl fmt::Debug for DownloadReceipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Receipt")
+        f.write_str("DownloadReceipt")
     }
 }
 
-/// An open file of a repo.
+/// An open file, to be served.
 #[derive(Debug, Clone)]
 pub struct ServedFile {
-    /// Its bytes, read at offsets: several requests may share them. A file that turns out shorter ends the connection.
+    /// Read at offsets, so several requests may share it. If the file has become shorter, the connection is closed.
     pub blob: Blob,
-    /// Its media type.
     pub content_type: &'static str,
-    /// When it was last changed.
     pub modified: SystemTime,
-    /// What tells this version of the file from any other, as in the header, with its quotes.
+    /// A strong entity tag, with its quotes.
     pub etag: String,
 }
 
-/// How the server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerHealth {
-    /// All is well.
     Ok,
-    /// It answers, but something is wrong.
+    /// The server replies, but has this problem.
     Degraded(String),
 }
 
-/// Why an operator does not get what was asked.
+/// An error of the operator API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
     /// The HTTP status.
     pub status: u16,
-    /// What is wrong.
     pub error: String,
-    /// What to do about it.
+    /// How to fix it.
     pub help: Option<String>,
 }
 
 impl ApiError {
-    /// A refusal with nothing to advise.
     pub fn new(status: u16, error: impl Into<String>) -> ApiError {
         ApiError {
             status,
@@ -215,7 +203,6 @@ impl ApiError {
         }
     }
 
-    /// The same with advice.
     pub fn help(self, help: impl Into<String>) -> ApiError {
         ApiError {
             help: Some(help.into()),

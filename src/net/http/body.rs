@@ -1,4 +1,4 @@
-//! The bodies of answers: bytes at hand, a file piece by piece, lines as they come.
+//! Response bodies: bytes, a file in chunks, lines as they arrive.
 
 use std::{
     io, mem,
@@ -19,96 +19,92 @@ use crate::disk::repo::Blob;
 
 use super::{
     DownloadReceipt,
-    pool::{Buffer, BufferPool, LARGE},
-    stretch::{BodyChunk, FileRange, LONGEST},
+    file_range::{BodyChunk, FileRange, MAX_SENDFILE},
+    pool::{Buffer, BufferPool, LARGE_BUFFER},
     wire::WireHandle,
 };
 
-/// Parts of files that are shorter than this are copied: that costs less than having them sent.
-const SHORTEST: u64 = 64 << 10;
+/// Shorter parts of files are copied instead of sent by the kernel, in bytes: that is cheaper.
+const MIN_SENDFILE: u64 = 64 << 10;
 
-/// The end of an image's file is copied, and the last of it read when all that the kernel sent by itself has arrived. So
-/// an image that is written to while it is sent shows before its client has the whole of it. So much is copied
-/// that there is nothing to wait for, as a rule.
-const COPIED: u64 = 4 * LARGE as u64;
+/// The length of the part at the end of an image's file that is copied, in bytes. Its last chunk is read after the client
+/// has acknowledged all that the kernel sent, so that a change of the image during the download is detected before the
+/// client has the whole file. The copied part is long enough that this rarely has to wait.
+const COPIED_END: u64 = 4 * LARGE_BUFFER as u64;
 
-/// The body of an answer.
 pub(super) enum ResponseBody {
-    /// Bytes at hand.
     Bytes(Bytes),
-    /// Bytes at hand, and whom to tell how their delivery ended.
-    Watched(Bytes, DownloadReceipt),
+    /// With a receipt for the download.
+    Tracked(Bytes, DownloadReceipt),
     /// A file, or a part of one.
-    FileBody(FileBody),
-    /// Lines as they come.
+    /// A file, or a part of one.
+    File(FileBody),
+    /// Lines as they arrive.
     Lines(mpsc::Receiver<Bytes>),
 }
 
 impl ResponseBody {
-    /// Returns the length, where it is known beforehand.
+    /// The length, if it is known in advance.
     pub(super) fn length(&self) -> Option<u64> {
         match self {
-            ResponseBody::Bytes(bytes) | ResponseBody::Watched(bytes, _) => {
+            ResponseBody::Bytes(bytes) | ResponseBody::Tracked(bytes, _) => {
                 Some(bytes.len() as u64)
             }
-            ResponseBody::FileBody(pieces) => Some(pieces.end - pieces.at),
+            ResponseBody::File(file) => Some(file.end - file.at),
             ResponseBody::Lines(_) => None,
         }
     }
 }
 
-/// A body on a connection, which hears of its end.
+/// A body that reports its start and end to the connection.
 pub(super) struct TrackedBody {
     body: ResponseBody,
-    exchange: Arc<WireHandle>,
+    wire: Arc<WireHandle>,
 }
 
 impl TrackedBody {
-    /// Begins to send `body`.
-    pub(super) fn new(body: ResponseBody, exchange: Arc<WireHandle>) -> TrackedBody {
-        exchange.begin();
-        TrackedBody { body, exchange }
+    pub(super) fn new(body: ResponseBody, wire: Arc<WireHandle>) -> TrackedBody {
+        wire.begin();
+        TrackedBody { body, wire }
     }
 }
 
 impl Drop for TrackedBody {
     fn drop(&mut self) {
-        self.exchange.end();
+        self.wire.end();
     }
 }
 
-/// A file's bytes from `at` up to `end`. What the kernel has in memory it sends by itself, or it is read at once; what has to
-/// be waited for is read off the async threads.
+/// A file's bytes from `at` to `end`. Bytes in the page cache are sent by the kernel (sendfile) or read directly; others
+/// are read on a blocking thread.
 pub(super) struct FileBody {
     blob: Blob,
     at: u64,
     end: u64,
     pool: Arc<BufferPool>,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
-    /// Up to where the kernel sends by itself.
+    /// The end of what the kernel sends.
     sent: Option<u64>,
-    arriving: Option<Arriving>,
+    delivery: Option<DeliveryWait>,
 }
 
-/// Bytes that are waited for until they have arrived.
-struct Arriving {
-    /// How many are under way.
+/// Waiting until the client has acknowledged bytes.
+struct DeliveryWait {
+    /// How many are not acknowledged.
     left: Option<u64>,
-    /// When they have not become fewer until then, the client has gone.
-    until: Instant,
-    next: Pin<Box<Sleep>>,
+    /// If `left` has not decreased by then, the client is gone.
+    deadline: Instant,
+    next_check: Pin<Box<Sleep>>,
 }
 
-/// A piece that is read.
-enum Reading {
-    /// It was at hand.
+/// The reading of a chunk.
+enum ChunkRead {
     Done(io::Result<Bytes>),
-    /// Another thread waits for it.
-    Going(JoinHandle<io::Result<Bytes>>),
+    /// On a blocking thread.
+    Pending(JoinHandle<io::Result<Bytes>>),
 }
 
 impl FileBody {
-    /// Reads `blob` from `at` up to `end` through the buffers of `pool`.
     pub(super) fn new(blob: Blob, at: u64, end: u64, pool: Arc<BufferPool>) -> FileBody {
         FileBody {
             blob,
@@ -117,88 +113,92 @@ impl FileBody {
             pool,
             reading: None,
             sent: None,
-            arriving: None,
+            delivery: None,
         }
     }
 
-    /// How many bytes come next that the kernel is to send by itself.
-    fn sendable(&self) -> Option<usize> {
-        let copied = if self.blob.is_of_image() { COPIED } else { 0 };
+    /// How many of the next bytes the kernel can send.
+    fn sendfile_length(&self) -> Option<usize> {
+        let copied = if self.blob.is_of_image() {
+            COPIED_END
+        } else {
+            0
+        };
         let length = (self.end - self.at).saturating_sub(copied);
-        let length = length.min(LONGEST as u64);
-        (length >= SHORTEST && self.blob.is_cached(self.at, length)).then_some(length as usize)
+        let length = length.min(MAX_SENDFILE as u64);
+        (length >= MIN_SENDFILE && self.blob.is_cached(self.at, length)).then_some(length as usize)
     }
 
-    /// Waits, before the last piece of an image's file is read, for what the kernel sends by itself to arrive.
-    fn poll_arrived(
+    /// Before the last chunk of an image's file is read, waits until the client has acknowledged what the kernel sent.
+    fn poll_delivered(
         &mut self,
-        exchange: &WireHandle,
+        wire: &WireHandle,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let Some(sent) = self.sent else {
             return Poll::Ready(Ok(()));
         };
-        if !self.blob.is_of_image() || self.end - self.at > LARGE as u64 {
+        if !self.blob.is_of_image() || self.end - self.at > LARGE_BUFFER as u64 {
             return Poll::Ready(Ok(()));
         }
         loop {
-            let left = exchange.under_way()?;
+            let left = wire.unacknowledged()?;
             if left.is_some_and(|left| left <= self.at - sent) {
-                self.arriving = None;
+                self.delivery = None;
                 return Poll::Ready(Ok(()));
             }
-            let arriving = self.arriving.get_or_insert_with(|| Arriving {
+            let delivery = self.delivery.get_or_insert_with(|| DeliveryWait {
                 left: None,
-                until: Instant::now() + exchange.patience,
-                next: Box::pin(sleep(Duration::ZERO)),
+                deadline: Instant::now() + wire.stall_time,
+                next_check: Box::pin(sleep(Duration::ZERO)),
             });
-            ready!(arriving.wait(left, exchange.patience, context))?;
+            ready!(delivery.wait(left, wire.stall_time, context))?;
         }
     }
 
-    /// Reads the next piece, or has it read.
-    fn read(&self) -> Reading {
+    /// Reads the next chunk, or starts a blocking thread that reads it.
+    fn read(&self) -> ChunkRead {
         let mut buffer = self.pool.lend(self.end - self.at);
         match self.blob.read_cached(buffer.bytes(), self.at) {
-            Ok(true) => Reading::Done(Ok(buffer.filled())),
-            Ok(false) => Reading::Going(self.read_into(buffer)),
-            Err(error) => Reading::Done(Err(error)),
+            Ok(true) => ChunkRead::Done(Ok(buffer.filled())),
+            Ok(false) => ChunkRead::Pending(self.read_into(buffer)),
+            Err(error) => ChunkRead::Done(Err(error)),
         }
     }
 
     fn read_into(&self, mut buffer: Buffer) -> JoinHandle<io::Result<Bytes>> {
         let (blob, at) = (self.blob.clone(), self.at);
         spawn_blocking(move || {
-            // A file that has become shorter is an error here, which ends the connection: the client
-            // must not take what it got for the whole.
+            // A file that has become shorter is an error, which closes the connection: the client must not take what it
+            // got for the whole file.
             blob.read_exact_at(buffer.bytes(), at)?;
             Ok(buffer.filled())
         })
     }
 
-    fn poll_piece(
+    fn poll_chunk(
         &mut self,
-        exchange: &WireHandle,
+        wire: &WireHandle,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<BodyChunk>>> {
         if self.at == self.end {
             return Poll::Ready(None);
         }
         if self.reading.is_none() {
-            if let Some(length) = self.sendable() {
+            if let Some(length) = self.sendfile_length() {
                 let end = self.at + length as u64;
-                exchange.send(FileRange::new(self.blob.clone(), self.at, end));
+                wire.send(FileRange::new(self.blob.clone(), self.at, end));
                 (self.at, self.sent) = (end, Some(end));
                 return Poll::Ready(Some(Ok(BodyChunk::File(length))));
             }
-            if let Err(error) = ready!(self.poll_arrived(exchange, context)) {
+            if let Err(error) = ready!(self.poll_delivered(wire, context)) {
                 return Poll::Ready(Some(Err(error)));
             }
         }
-        let reading = self.reading.take().map(Reading::Going);
-        let piece = match reading.unwrap_or_else(|| self.read()) {
-            Reading::Done(piece) => piece,
-            Reading::Going(mut reading) => {
+        let reading = self.reading.take().map(ChunkRead::Pending);
+        let chunk = match reading.unwrap_or_else(|| self.read()) {
+            ChunkRead::Done(chunk) => chunk,
+            ChunkRead::Pending(mut reading) => {
                 let Poll::Ready(read) = Pin::new(&mut reading).poll(context) else {
                     self.reading = Some(reading);
                     return Poll::Pending;
@@ -206,30 +206,32 @@ impl FileBody {
                 read.map_err(io::Error::other).flatten()
             }
         };
-        if let Ok(piece) = &piece {
-            self.at += piece.len() as u64;
+        if let Ok(chunk) = &chunk {
+            self.at += chunk.len() as u64;
         }
-        Poll::Ready(Some(piece.map(BodyChunk::Bytes)))
+        Poll::Ready(Some(chunk.map(BodyChunk::Bytes)))
     }
 }
 
-impl Arriving {
-    /// Waits a moment, as long as bytes arrive at all within `patience`.
+impl DeliveryWait {
+    /// Waits 1 ms; an error when no byte was acknowledged within `stall_time`.
     fn wait(
         &mut self,
         left: Option<u64>,
-        patience: Duration,
+        stall_time: Duration,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let now = Instant::now();
         if left != self.left {
-            (self.left, self.until) = (left, now + patience);
+            (self.left, self.deadline) = (left, now + stall_time);
         }
-        if now > self.until {
+        if now > self.deadline {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        ready!(self.next.as_mut().poll(context));
-        self.next.as_mut().reset(now + Duration::from_millis(1));
+        ready!(self.next_check.as_mut().poll(context));
+        self.next_check
+            .as_mut()
+            .reset(now + Duration::from_millis(1));
         Poll::Ready(Ok(()))
     }
 }
@@ -242,28 +244,28 @@ impl Body for TrackedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<BodyChunk>>>> {
-        let TrackedBody { body, exchange } = &mut *self;
+        let TrackedBody { body, wire } = &mut *self;
         let bytes = match body {
-            ResponseBody::FileBody(pieces) => {
-                let piece = ready!(pieces.poll_piece(exchange, context));
-                return Poll::Ready(piece.map(|piece| piece.map(Frame::data)));
+            ResponseBody::File(file) => {
+                let chunk = ready!(file.poll_chunk(wire, context));
+                return Poll::Ready(chunk.map(|chunk| chunk.map(Frame::data)));
             }
             ResponseBody::Lines(lines) => ready!(lines.poll_recv(context)),
             body => match mem::replace(body, ResponseBody::Bytes(Bytes::new())) {
-                ResponseBody::Watched(bytes, receipt) => {
-                    exchange.expect(receipt);
+                ResponseBody::Tracked(bytes, receipt) => {
+                    wire.expect(receipt);
                     Some(bytes)
                 }
                 ResponseBody::Bytes(bytes) if !bytes.is_empty() => Some(bytes),
-                _ => None, // The bytes are sent.
+                _ => None, // Everything is sent.
             },
         };
         Poll::Ready(bytes.map(|bytes| Ok(Frame::data(BodyChunk::Bytes(bytes)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        // A watched body ends by being taken, even an empty one.
-        self.body.length() == Some(0) && !matches!(self.body, ResponseBody::Watched(..))
+        // A tracked body ends when it is taken, even an empty one, so that its receipt is registered.
+        self.body.length() == Some(0) && !matches!(self.body, ResponseBody::Tracked(..))
     }
 
     fn size_hint(&self) -> SizeHint {

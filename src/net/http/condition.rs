@@ -1,6 +1,6 @@
-//! Which part of a file a request wants (RFC 9110 §13 and §14), if it wants it at all.
+//! Conditional and range requests (RFC 9110 §13 and §14): which part of a file is sent, if any.
 //!
-//! Several ranges at once are answered with the whole file, as RFC 9110 §14.2 allows: no loader and no installer asks so.
+//! A request for several ranges gets the whole file, as RFC 9110 §14.2 allows; no loader or installer sends one.
 
 use std::{cmp::Ordering, time::SystemTime};
 
@@ -12,87 +12,83 @@ use hyper::{
     },
 };
 
-/// What tells one version of a file from another.
+/// The validators of a file (RFC 9110 §8.8).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FileVersion<'a> {
-    /// The entity tag, with its quotes. It is a strong one.
+    /// A strong entity tag, with its quotes.
     pub etag: Option<&'a str>,
-    /// When it was last changed, in whole seconds; only when that was long enough ago to be sure that another change has
-    /// another time (RFC 9110 §8.8.2.2).
+    /// In whole seconds. Only if it is long enough ago that another change gets another time (RFC 9110 §8.8.2.2).
     pub modified: Option<SystemTime>,
 }
 
-/// The part that is wanted of a file.
+/// The response to a request for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestedPart {
-    /// All of it.
     Whole,
-    /// The bytes from `start` up to, but without, `end`; there is at least one.
+    /// The bytes from `start` to before `end`, at least one.
     Part {
-        /// The first byte.
         start: u64,
-        /// The byte after the last.
         end: u64,
     },
-    /// A part that the file does not have.
+    /// The file does not have the requested part: 416.
     NotSatisfiable,
-    /// Nothing: the client has this version already.
+    /// The client has this version: 304.
     NotModified,
-    /// Nothing: the client wants another version, and this one alone is there.
+    /// The client requests another version: 412.
     PreconditionFailed,
 }
 
-/// Tells what a request wants of a file that is `length` bytes long and in this version. The conditions count in the
-/// order of RFC 9110 §13.2.2.
-pub fn wanted(
+/// Evaluates a request for a file of `length` bytes in this version. The conditions are evaluated in the order of RFC
+/// 9110 §13.2.2.
+pub fn requested_part(
     method: &Method,
     headers: &HeaderMap,
     version: FileVersion<'_>,
     length: u64,
 ) -> RequestedPart {
-    if wants_another(headers, version) {
+    if precondition_fails(headers, version) {
         return RequestedPart::PreconditionFailed;
     }
-    if has_this(headers, version) {
+    if is_not_modified(headers, version) {
         return RequestedPart::NotModified;
     }
-    // A range is defined for GET alone, and If-Range turns it off when the file has changed since.
-    let stale = headers.contains_key(IF_RANGE) && !may_go_on(headers, version);
-    match only(headers, &RANGE) {
+    // A range is only defined for GET, and If-Range cancels it when the file has changed since.
+    let stale = headers.contains_key(IF_RANGE) && !if_range_matches(headers, version);
+    match single_header(headers, &RANGE) {
         Some(range) if method == Method::GET && !stale => part(range, length),
         _ => RequestedPart::Whole,
     }
 }
 
-/// Whether the client wants a version that is not this one. Its time counts only where it names no tag.
-fn wants_another(headers: &HeaderMap, version: FileVersion<'_>) -> bool {
+/// Whether `If-Match` or `If-Unmodified-Since` requires another version. The time only counts without a tag.
+fn precondition_fails(headers: &HeaderMap, version: FileVersion<'_>) -> bool {
     if headers.contains_key(IF_MATCH) {
         return !tags(headers, &IF_MATCH).any(|tag| tag == b"*" || is_tag(tag, version));
     }
-    let until = only(headers, &IF_UNMODIFIED_SINCE).and_then(date);
+    let until = single_header(headers, &IF_UNMODIFIED_SINCE).and_then(date);
     let past = version.modified.zip(until);
     past.is_some_and(|(modified, until)| modified > until)
 }
 
-/// Whether the client has this version. Its time counts only where it names no tag.
-fn has_this(headers: &HeaderMap, version: FileVersion<'_>) -> bool {
+/// Whether the client has this version. The time only counts without a tag.
+fn is_not_modified(headers: &HeaderMap, version: FileVersion<'_>) -> bool {
     if headers.contains_key(IF_NONE_MATCH) {
-        // Here a weak tag is as good as a strong one (RFC 9110 §13.1.2).
+        // The weak comparison applies here (RFC 9110 §13.1.2).
         return version.etag.is_some()
             && tags(headers, &IF_NONE_MATCH)
                 .any(|tag| tag == b"*" || is_tag(tag.strip_prefix(b"W/").unwrap_or(tag), version));
     }
-    let since = only(headers, &IF_MODIFIED_SINCE).and_then(date);
+    let since = single_header(headers, &IF_MODIFIED_SINCE).and_then(date);
     let not_since = version.modified.zip(since);
     not_since.is_some_and(|(modified, since)| modified <= since)
 }
 
-/// Whether the validator of `If-Range` is that of this version: the tag, compared as a strong one, or exactly the time
-/// (RFC 9110 §13.1.5). One that cannot be read is that of no version.
-fn may_go_on(headers: &HeaderMap, version: FileVersion<'_>) -> bool {
-    only(headers, &IF_RANGE).is_some_and(|had| {
-        let is_time = || version.modified.is_some() && version.modified == date(had);
-        is_tag(had, version) || is_time()
+/// Whether the validator of `If-Range` is that of this version: the tag by strong comparison, or exactly the time
+/// (RFC 9110 §13.1.5). An invalid one matches no version.
+fn if_range_matches(headers: &HeaderMap, version: FileVersion<'_>) -> bool {
+    single_header(headers, &IF_RANGE).is_some_and(|validator| {
+        let is_time = || version.modified.is_some() && version.modified == date(validator);
+        is_tag(validator, version) || is_time()
     })
 }
 
@@ -100,20 +96,20 @@ fn is_tag(tag: &[u8], version: FileVersion<'_>) -> bool {
     version.etag.is_some_and(|etag| etag.as_bytes() == tag)
 }
 
-/// The tags that a header lists, in as many lines as it likes. A tag with a comma falls apart, and no part of it is one of ours.
+/// The tags in all lines of a header. A tag that contains a comma is split; this server's tags contain none.
 fn tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     let lines = headers.get_all(name).into_iter();
     lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',').map(trimmed))
 }
 
-/// A header that stands there once. One that is no list and comes twice says nothing (RFC 9110 §5.3).
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+/// The value of a header that occurs once. A repeated header that is not a list is invalid and ignored (RFC 9110 §5.3).
+fn single_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     let mut lines = headers.get_all(name).into_iter();
     let line = lines.next()?;
     lines.next().is_none().then(|| trimmed(line.as_bytes()))
 }
 
-/// Without the spaces and tabs around it, which is all the white space that HTTP has.
+/// Removes spaces and tabs at both ends, the only white space of HTTP (RFC 9110 §5.6.3).
 fn trimmed(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
@@ -121,16 +117,16 @@ fn trimmed(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// A date that cannot be read is no condition.
+/// An invalid date is ignored.
 fn date(text: &[u8]) -> Option<SystemTime> {
     let text = str::from_utf8(text).ok()?;
     httpdate::parse_http_date(text).ok()
 }
 
-/// Reads one range. Several of them, another unit or a slip in writing mean the whole file, which a server
-/// may always send.
+/// Parses one range. Several ranges, another unit or a syntax error select the whole file, which a server may always
+/// send.
 fn part(range: &[u8], length: u64) -> RequestedPart {
-    let Some((first, last)) = only_range(range) else {
+    let Some((first, last)) = single_range(range) else {
         return RequestedPart::Whole;
     };
     let (start, end) = match (number(first), number(last)) {
@@ -140,7 +136,7 @@ fn part(range: &[u8], length: u64) -> RequestedPart {
         (Some(first), Some(last)) => (first, last.saturating_add(1)),
         (Some(first), None) => (first, length),
         (None, Some(0)) => return RequestedPart::NotSatisfiable,
-        // The end of an empty file is there, and has no bytes that could be counted.
+        // The last bytes of an empty file are the whole, empty file.
         (None, Some(_)) if length == 0 => return RequestedPart::Whole,
         (None, Some(count)) => (length.saturating_sub(count), length),
         (None, None) => return RequestedPart::Whole,
@@ -154,9 +150,9 @@ fn part(range: &[u8], length: u64) -> RequestedPart {
     }
 }
 
-/// Reads `bytes=` and the only range after it, as the digits before and after its hyphen. A list may have gaps
-/// (RFC 9110 §5.6.1.2), and a unit is written in any case (§14.1).
-fn only_range(range: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Parses `bytes=` and a single range: the digits before and after its hyphen. List elements may be empty (RFC 9110
+/// §5.6.1.2), and the unit is case-insensitive (§14.1).
+fn single_range(range: &[u8]) -> Option<(&[u8], &[u8])> {
     let (unit, set) = range.split_at_checked(b"bytes=".len())?;
     let mut listed = set
         .split(|byte| *byte == b',')
@@ -166,11 +162,11 @@ fn only_range(range: &[u8]) -> Option<(&[u8], &[u8])> {
     let hyphen = one.iter().position(|byte| *byte == b'-')?;
     let (first, last) = (&one[..hyphen], &one[hyphen + 1..]);
     let are_digits = first.iter().chain(last).all(u8::is_ascii_digit);
-    let is_alone = unit.eq_ignore_ascii_case(b"bytes=") && listed.next().is_none();
-    (is_alone && are_digits).then_some((first, last))
+    let is_single = unit.eq_ignore_ascii_case(b"bytes=") && listed.next().is_none();
+    (is_single && are_digits).then_some((first, last))
 }
 
-/// Reads digits, none where there are none. A number that is too large is beyond every file.
+/// Parses digits; none if there are none. A number that is too large saturates and is beyond the end of every file.
 fn number(digits: &[u8]) -> Option<u64> {
     let add = |sum: u64, digit: &u8| {
         sum.saturating_mul(10)
@@ -179,7 +175,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     (!digits.is_empty()).then(|| digits.iter().fold(0, add))
 }
 
-/// Compares two numbers of any size.
+/// Compares two decimal numbers of any length.
 fn compare(one: &[u8], other: &[u8]) -> Ordering {
     let significant = |digits: &[u8]| {
         let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
@@ -205,11 +201,11 @@ mod tests {
             etag: Some("\"v1\""),
             modified: date(b"Sun, 22 Nov 2026 12:00:00 GMT"),
         };
-        wanted(&Method::GET, &map, version, 10)
+        requested_part(&Method::GET, &map, version, 10)
     }
 
     #[test]
-    fn a_single_range_is_a_part_and_anything_odd_is_the_whole() {
+    fn a_single_range_selects_a_part_and_anything_else_the_whole_file() {
         let part = |start, end| RequestedPart::Part { start, end };
         for (range, wanted) in [
             ("bytes=0-3", part(0, 4)),
@@ -263,14 +259,14 @@ mod tests {
         ] {
             assert_eq!(of_ten(&[(RANGE, range.as_bytes())]), wanted, "{range}");
         }
-        let strange = [(RANGE, b"bytes=0-3\xff".as_slice())];
-        assert_eq!(of_ten(&strange), RequestedPart::Whole);
+        let not_ascii = [(RANGE, b"bytes=0-3\xff".as_slice())];
+        assert_eq!(of_ten(&not_ascii), RequestedPart::Whole);
         let twice = [(RANGE, b"bytes=0-3".as_slice()), (RANGE, b"bytes=5-6")];
         assert_eq!(of_ten(&twice), RequestedPart::Whole);
     }
 
     #[test]
-    fn a_version_that_is_known_is_not_sent_and_no_part_of_another_version() {
+    fn a_version_that_the_client_has_is_not_sent_and_no_part_of_another_version() {
         let part = RequestedPart::Part { start: 0, end: 1 };
         let (before, then, after) = (
             "Sun, 22 Nov 2026 11:59:59 GMT",
@@ -336,13 +332,13 @@ mod tests {
     }
 
     #[test]
-    fn of_two_conditions_the_one_that_counts_is_the_one_that_is_surer() {
+    fn of_two_conditions_the_entity_tag_takes_precedence() {
         let part = RequestedPart::Part { start: 0, end: 1 };
         let (before, then) = (
             b"Sun, 22 Nov 2026 11:59:59 GMT".as_slice(),
             b"Sun, 22 Nov 2026 12:00:00 GMT".as_slice(),
         );
-        let (this, other, strange) = (
+        let (this, other, not_ascii) = (
             b"\"v1\"".as_slice(),
             b"\"v0\"".as_slice(),
             b"\xff".as_slice(),
@@ -359,7 +355,10 @@ mod tests {
                 RequestedPart::NotModified,
             ),
             ([(IF_NONE_MATCH, other), (IF_MODIFIED_SINCE, then)], part),
-            ([(IF_NONE_MATCH, strange), (IF_MODIFIED_SINCE, then)], part),
+            (
+                [(IF_NONE_MATCH, not_ascii), (IF_MODIFIED_SINCE, then)],
+                part,
+            ),
             (
                 [(IF_NONE_MATCH, other), (IF_NONE_MATCH, this)],
                 RequestedPart::NotModified,
@@ -379,12 +378,12 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_version_goes_on_for_nobody() {
+    fn a_file_without_validators_matches_no_condition() {
         let of_none = |name: HeaderName, value: &str| {
             let mut headers = HeaderMap::new();
             headers.append(RANGE, "bytes=0-0".parse().unwrap());
             headers.append(name, value.parse().unwrap());
-            wanted(&Method::GET, &headers, FileVersion::default(), 10)
+            requested_part(&Method::GET, &headers, FileVersion::default(), 10)
         };
         let part = RequestedPart::Part { start: 0, end: 1 };
         let then = "Sun, 22 Nov 2026 12:00:00 GMT";
@@ -403,10 +402,10 @@ mod tests {
     }
 
     #[test]
-    fn a_head_has_no_parts_and_an_empty_file_neither() {
-        let asked = |method: Method, range: &str, length| {
+    fn head_requests_and_empty_files_have_no_ranges() {
+        let request = |method: Method, range: &str, length| {
             let headers: HeaderMap = [(RANGE, range.parse().unwrap())].into_iter().collect();
-            wanted(&method, &headers, FileVersion::default(), length)
+            requested_part(&method, &headers, FileVersion::default(), length)
         };
         for (method, range, length, wanted) in [
             (Method::HEAD, "bytes=0-0", 10, RequestedPart::Whole),
@@ -432,7 +431,11 @@ mod tests {
                 RequestedPart::NotSatisfiable,
             ),
         ] {
-            assert_eq!(asked(method, range, length), wanted, "{range} of {length}");
+            assert_eq!(
+                request(method, range, length),
+                wanted,
+                "{range} of {length}"
+            );
         }
     }
 }

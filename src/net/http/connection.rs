@@ -1,4 +1,4 @@
-//! One connection: requests one after another, each within its bounds.
+//! Serving one connection: its requests one after another, within the limits.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc};
 
@@ -15,24 +15,21 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     ApiError, Limits, Peer, Stop,
-    answer::HttpResponse,
     body::TrackedBody,
+    response::HttpResponse,
     wire::{Wire, WireHandle},
 };
 
-/// More headers than this has no request.
-const MOST_HEADERS: usize = 64;
+/// A request with more headers is rejected.
+const MAX_HEADERS: usize = 64;
 
-/// Why a request's body cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BadBody {
-    /// It is longer than it may be.
+pub(super) enum RequestBodyError {
     TooLong,
-    /// It did not come in time, or not at all.
+    /// It did not arrive in time, or the connection ended.
     Missing,
 }
 
-/// Returns the two ends of a connection.
 pub(super) fn peer(stream: &TcpStream, address: SocketAddr) -> io::Result<Peer> {
     Ok(Peer {
         address: canonical(address),
@@ -40,37 +37,37 @@ pub(super) fn peer(stream: &TcpStream, address: SocketAddr) -> io::Result<Peer> 
     })
 }
 
-/// Shows an IPv4 address that came through an IPv6 socket as IPv4.
+/// An IPv4 address of an IPv6 socket as IPv4.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Serves a connection to its end: every request is answered by `answer`. When the server stops, the
-/// running answer is the last.
+/// Serves a connection until it ends; `respond` handles each request. When the server stops, the response in progress is
+/// the last.
 pub(super) async fn serve<A: Future<Output = HttpResponse>>(
     stream: TcpStream,
     limits: &Limits,
     mut stop: Stop,
-    answer: impl Fn(Request<Incoming>) -> A,
+    respond: impl Fn(Request<Incoming>) -> A,
 ) {
     if stream.set_nodelay(true).is_err() {
-        return; // It is gone already.
+        return; // The connection is closed.
     }
-    let exchange = Arc::new(WireHandle::new(stream, limits.stall_time));
-    let wire = Wire::new(exchange.clone());
+    let handle = Arc::new(WireHandle::new(stream, limits.stall_time));
+    let wire = Wire::new(handle.clone());
     let service = service_fn(|request| {
-        let (exchange, answer) = (exchange.clone(), answer(request));
+        let (handle, response) = (handle.clone(), respond(request));
         async move {
-            let sent = answer.await.map(|body| TrackedBody::new(body, exchange));
-            Ok::<Response<TrackedBody>, Infallible>(sent)
+            let response = response.await.map(|body| TrackedBody::new(body, handle));
+            Ok::<Response<TrackedBody>, Infallible>(response)
         }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
-        .max_headers(MOST_HEADERS)
+        .max_headers(MAX_HEADERS)
         .max_buf_size(limits.head_size)
-        // Small clients close their side once they have asked, and wait.
+        // Small clients close their sending side after the request.
         .half_close(true)
         .serve_connection(TokioIo::new(wire), service);
     let mut connection = std::pin::pin!(connection);
@@ -86,52 +83,52 @@ pub(super) async fn serve<A: Future<Output = HttpResponse>>(
     }
 }
 
-/// Tells whether the length of a request's body is not said beforehand. No client of ours sends such a
-/// body, and where proxies disagree about them one request can hide in another.
+/// Whether the request has a `Transfer-Encoding`. No supported client sends one, and rejecting it prevents request
+/// smuggling through proxies.
 pub(super) fn is_chunked<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(TRANSFER_ENCODING)
 }
 
-/// Reads a request's body, which may be `most` long.
+/// Reads a request's body of at most `max` bytes.
 pub(super) async fn whole_body(
     body: Incoming,
-    most: usize,
+    max: usize,
     limits: &Limits,
-) -> Result<Bytes, BadBody> {
-    if body.size_hint().lower() > most as u64 {
-        return Err(BadBody::TooLong);
+) -> Result<Bytes, RequestBodyError> {
+    if body.size_hint().lower() > max as u64 {
+        return Err(RequestBodyError::TooLong);
     }
-    let body = Limited::new(body, most);
+    let body = Limited::new(body, max);
     match timeout(limits.body_time, body.collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BadBody::TooLong),
-        Ok(Err(_)) | Err(_) => Err(BadBody::Missing),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(RequestBodyError::TooLong),
+        Ok(Err(_)) | Err(_) => Err(RequestBodyError::Missing),
     }
 }
 
-/// Reads as much of a request's body as comes, `most` at most. What is missing or too much does no harm.
-pub(super) async fn some_body(mut body: Incoming, most: usize, limits: &Limits) -> Vec<u8> {
+/// Reads up to `max` bytes of a request's body. A body that is incomplete or longer is accepted.
+pub(super) async fn partial_body(mut body: Incoming, max: usize, limits: &Limits) -> Vec<u8> {
     let mut read = Vec::new();
     let reading = async {
         while let Some(Ok(frame)) = body.frame().await {
             let data = frame.into_data().unwrap_or_default();
-            read.extend_from_slice(&data[..data.len().min(most - read.len())]);
-            if read.len() == most {
+            read.extend_from_slice(&data[..data.len().min(max - read.len())]);
+            if read.len() == max {
                 break;
             }
         }
     };
     if timeout(limits.body_time, reading).await.is_err() {
-        tracing::debug!("a request's body did not come in time");
+        tracing::debug!("a request body did not arrive in time");
     }
     read
 }
 
-impl From<BadBody> for ApiError {
-    fn from(bad: BadBody) -> ApiError {
-        match bad {
-            BadBody::TooLong => ApiError::new(413, "the request's body is too long"),
-            BadBody::Missing => ApiError::new(408, "the request's body did not come"),
+impl From<RequestBodyError> for ApiError {
+    fn from(error: RequestBodyError) -> ApiError {
+        match error {
+            RequestBodyError::TooLong => ApiError::new(413, "the request body is too long"),
+            RequestBodyError::Missing => ApiError::new(408, "the request body did not arrive"),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Who may talk to the operators' listener.
+//! Access control of the operators' listener.
 //!
-//! Without a token only this machine may, and not through a web page that somebody else wrote: such a page
-//! cannot name our host, send JSON, or hide where it came from.
+//! Without a token only requests from this host are allowed, and none that a web page of another site causes: such a
+//! page cannot set `Host`, send JSON without a preflight, or hide its origin.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,27 +16,23 @@ use super::ApiError;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Admits requests to the operators' listener.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    /// The digest of the token: digests are compared, so that the time it takes tells nothing.
+    /// The digest of the token. Digests are compared, so that the comparison's duration reveals nothing.
     token: Option<[u8; 32]>,
 }
 
-/// Why a listener cannot be guarded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GuardError {
-    /// Others can reach it, and there is no token.
-    #[error("operators' address {0} can be reached from elsewhere: it needs a `token-file`")]
+    #[error("operators' address {0} is reachable from other hosts: set a `token-file`")]
     NeedsToken(SocketAddr),
-    /// The token is empty.
     #[error("the operators' token is empty")]
     EmptyToken,
 }
 
 impl Guard {
-    /// Guards a listener on `address`, which needs `token` when others can reach it. Blanks around the token
-    /// do not count.
+    /// Guards a listener on `address`. `token` is required unless the address is loopback; white space around it is
+    /// ignored.
     pub fn new(address: SocketAddr, token: Option<&str>) -> Result<Guard, GuardError> {
         let token = token.map(str::trim);
         match token {
@@ -50,26 +46,25 @@ impl Guard {
         }
     }
 
-    /// Lets a request pass, or says why not.
-    pub(super) fn admit(&self, request: &Parts) -> Result<(), ApiError> {
+    pub(super) fn check(&self, request: &Parts) -> Result<(), ApiError> {
         match &self.token {
-            Some(token) => has_token(&request.headers, token)?,
-            None => is_for_this_machine(request)?,
+            Some(token) => check_token(&request.headers, token)?,
+            None => check_host(request)?,
         }
-        is_of_this_site(request)?;
+        check_origin(request)?;
         if request.method == Method::POST && !is_json(&request.headers) {
-            return Err(ApiError::new(415, "the body is not announced as JSON")
+            return Err(ApiError::new(415, "the Content-Type is not JSON")
                 .help("send `Content-Type: application/json`"));
         }
         Ok(())
     }
 }
 
-fn has_token(headers: &HeaderMap, token: &[u8; 32]) -> Result<(), ApiError> {
+fn check_token(headers: &HeaderMap, token: &[u8; 32]) -> Result<(), ApiError> {
     let given = text(headers, &AUTHORIZATION).and_then(|value| value.split_once(' '));
     let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match given {
-        Some((_, given)) if is_same(&digest(given.trim()), token) => Ok(()),
+        Some((_, given)) if constant_time_eq(&digest(given.trim()), token) => Ok(()),
         _ => Err(
             ApiError::new(401, "the operators' token is missing or wrong")
                 .help("send `Authorization: Bearer` and the content of the server's `token-file`"),
@@ -82,14 +77,14 @@ fn digest(token: &str) -> [u8; 32] {
 }
 
 /// Compares without stopping at the first difference.
-fn is_same(one: &[u8; 32], other: &[u8; 32]) -> bool {
+fn constant_time_eq(one: &[u8; 32], other: &[u8; 32]) -> bool {
     let differences = one.iter().zip(other).map(|(one, other)| one ^ other);
     differences.fold(0, |all, difference| all | difference) == 0
 }
 
-/// Tells whether a request was meant for this machine. A name that somebody else's DNS leads here is in the
-/// header `Host`, whatever it resolves to.
-fn is_for_this_machine(request: &Parts) -> Result<(), ApiError> {
+/// Requires that every host named by a request is this one. A name that resolves to this host by DNS rebinding is in the
+/// header `Host`, so it is rejected.
+fn check_host(request: &Parts) -> Result<(), ApiError> {
     let hosts = hosts(request);
     if !hosts.is_empty()
         && hosts
@@ -99,13 +94,13 @@ fn is_for_this_machine(request: &Parts) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(
-        ApiError::new(403, "this listener is for this machine alone").help(
-            "call it `localhost`, `127.0.0.1` or `[::1]`; for other names, set a `token-file`",
+        ApiError::new(403, "this listener only accepts requests to localhost").help(
+            "use `localhost`, `127.0.0.1` or `[::1]`; for other host names, set a `token-file`",
         ),
     )
 }
 
-/// Returns every host that a request names, none in the place of what is not one.
+/// Returns every host that a request names; `None` for one that is invalid.
 fn hosts(request: &Parts) -> Vec<Option<String>> {
     let named = request.headers.get_all(HOST).iter();
     let named = named.map(|host| Authority::try_from(host.as_bytes()).ok());
@@ -127,8 +122,8 @@ fn is_local(host: &str) -> bool {
     host == "localhost" || literal.is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
-/// Tells whether a request comes from no web page, or from one of our own.
-fn is_of_this_site(request: &Parts) -> Result<(), ApiError> {
+/// Requires that a request does not come from a web page of another site.
+fn check_origin(request: &Parts) -> Result<(), ApiError> {
     let origin = request.headers.get(ORIGIN).map(|origin| origin.as_bytes());
     let host = request.headers.get(HOST).map(|host| host.as_bytes());
     let own = origin.is_none_or(|origin| host.is_some() && origin.strip_prefix(b"http://") == host);
@@ -136,10 +131,7 @@ fn is_of_this_site(request: &Parts) -> Result<(), ApiError> {
     if own && site.is_none_or(|site| site == "same-origin" || site == "none") {
         return Ok(());
     }
-    Err(ApiError::new(
-        403,
-        "a web page of another site may not ask this",
-    ))
+    Err(ApiError::new(403, "cross-site requests are not allowed"))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -148,7 +140,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    // A header that is no text is as good as none.
+    // A header that is not text is ignored.
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
@@ -163,12 +155,12 @@ mod tests {
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
         guard
-            .admit(&parts)
-            .map_or_else(|refusal| refusal.status, |()| 200)
+            .check(&parts)
+            .map_or_else(|error| error.status, |()| 200)
     }
 
     #[test]
-    fn without_a_token_only_this_machine_may_ask() {
+    fn without_a_token_only_requests_to_localhost_are_allowed() {
         let guard = Guard::new("127.0.0.1:8067".parse().unwrap(), None).unwrap();
         let cases: &[(&[&str], u16)] = &[
             (&["localhost:8067"], 200),
@@ -206,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_web_page_of_another_site_may_not_ask() {
+    fn cross_site_requests_are_rejected() {
         let guard = Guard::new("[::1]:8067".parse().unwrap(), None).unwrap();
         let json = "application/json";
         let cases: &[(&[(&str, &str)], u16)] = &[
@@ -259,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn who_can_be_reached_from_elsewhere_needs_a_token() {
+    fn a_listener_reachable_from_other_hosts_needs_a_token() {
         let address = "192.0.2.1:8067".parse().unwrap();
         assert_eq!(
             Guard::new(address, None).unwrap_err(),

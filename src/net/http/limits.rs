@@ -1,25 +1,24 @@
-//! How much one client may take before it is sent away.
+//! Limits of a listener: connections, sizes and times.
 
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// The bounds of one listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections in all; one more is answered 503.
+    /// Connections in total; further ones get 503.
     pub connections: usize,
-    /// Connections from one address, loopback excepted.
+    /// Connections from one address, except loopback.
     pub connections_per_address: usize,
-    /// How long a request's head may take, and how long a connection may be idle before its next one.
+    /// How long a request's headers may take, and how long a connection may be idle between requests.
     pub head_time: Duration,
-    /// How large a request's head may be, in bytes.
+    /// The largest size of a request's headers in bytes.
     pub head_size: usize,
     /// How long a request's body may take.
     pub body_time: Duration,
-    /// How long a client that does not read is waited for.
+    /// How long a client may stop reading before its connection is closed.
     pub stall_time: Duration,
-    /// How long running answers may take once the server stops.
+    /// How long responses in progress may take after the server was stopped.
     pub stop_time: Duration,
 }
 
@@ -37,8 +36,8 @@ impl Default for Limits {
     }
 }
 
-/// Raises the number of files this process may have open to `wanted`, or as far as it is allowed, and
-/// returns what it is then. Each connection is one.
+/// Raises the limit of open files (RLIMIT_NOFILE) to `wanted`, or as far as allowed; returns the new limit. Each
+/// connection uses one.
 pub fn allow_open_files(wanted: u64) -> std::io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let allowed = wanted.clamp(soft, hard.max(soft));

@@ -1,4 +1,4 @@
-//! Listening: connections are accepted, counted, and sent away when there are too many.
+//! Listening: accepting connections up to the limit and rejecting the others with 503.
 
 use std::{
     io,
@@ -17,20 +17,20 @@ use tokio::{
 
 use super::{
     Limits,
-    seats::{ConnectionLimit, ConnectionPermit},
+    connection_limit::{ConnectionLimit, ConnectionPermit},
 };
 
-/// Connections that wait to be accepted.
+/// The most connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// Connections that are told that there are too many, at once; those beyond it are closed without a word.
-const TOLD: usize = 64;
+/// The most rejected connections that get a response at a time; further ones are closed without one.
+const MAX_REJECTIONS: usize = 64;
 
-const FULL: &[u8] =
+const TOO_MANY_CONNECTIONS: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 21\r\n\
     retry-after: 5\r\nconnection: close\r\n\r\ntoo many connections\n";
 
-/// A socket that waits for connections.
+/// A listening TCP socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
@@ -38,7 +38,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens on `address`; on `[::]` for both families, and for IPv4 alone where there is no IPv6.
+    /// Listens on `address`; on `[::]` for IPv6 and IPv4, or only for IPv4 if the host has no IPv6.
     pub fn bind(address: SocketAddr) -> io::Result<Listener> {
         let unspecified = address.is_ipv6() && address.ip().is_unspecified();
         let without_ipv6 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
@@ -54,7 +54,7 @@ impl Listener {
         Ok(Listener { socket, address })
     }
 
-    /// Returns the address on which it listens, with the port that was chosen where 0 was asked for.
+    /// The address on which it listens. If port 0 was requested, it has the assigned port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -75,87 +75,86 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// The wish that a server ends. It is said by sending `true`, or by dropping the sender.
+/// The signal to stop a server: a sent `true`, or the sender being dropped.
 #[derive(Debug, Clone)]
 pub struct Stop(watch::Receiver<bool>);
 
 impl Stop {
-    /// Hears the wish from `said`.
-    pub fn new(said: watch::Receiver<bool>) -> Stop {
-        Stop(said)
+    pub fn new(receiver: watch::Receiver<bool>) -> Stop {
+        Stop(receiver)
     }
 
-    /// Waits until it is said.
+    /// Waits for the signal.
     pub(super) async fn requested(&mut self) {
         if self.0.wait_for(|stop| *stop).await.is_err() {
-            tracing::debug!("whoever could stop the listener is gone");
+            tracing::debug!("the listener stops: the sender of its stop signal was dropped");
         }
     }
 }
 
-/// Accepts connections and hands them to `serve` until `stop`; then waits for those that are still open, as
-/// long as the limits allow.
+/// Accepts connections and passes them to `serve` until `stop`. Then waits for open connections, up to the limit
+/// `stop_time`.
 pub(super) async fn accept<S: Future<Output = ()> + Send + 'static>(
     listener: Listener,
     limits: &Limits,
     mut stop: Stop,
     serve: impl Fn(TcpStream, SocketAddr) -> S,
 ) {
-    let seats = ConnectionLimit::new(limits.connections, limits.connections_per_address);
-    let told = Arc::new(Semaphore::new(TOLD));
+    let connections = ConnectionLimit::new(limits.connections, limits.connections_per_address);
+    let rejections = Arc::new(Semaphore::new(MAX_REJECTIONS));
     loop {
         let accepted = tokio::select! {
             accepted = listener.socket.accept() => accepted,
             () = stop.requested() => break,
         };
         match accepted {
-            Ok((stream, address)) => match seats.take(address.ip().to_canonical()) {
-                Some(seat) => occupy(seat, serve(stream, address)),
-                None => send_away(stream, &told),
+            Ok((stream, address)) => match connections.acquire(address.ip().to_canonical()) {
+                Some(permit) => spawn_connection(permit, serve(stream, address)),
+                None => reject(stream, &rejections),
             },
             Err(error) => recover(&error).await,
         }
     }
     drop(listener);
-    let last = Instant::now() + limits.stop_time;
-    while !seats.is_empty() && Instant::now() < last {
+    let deadline = Instant::now() + limits.stop_time;
+    while !connections.is_empty() && Instant::now() < deadline {
         sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// Serves a connection on a task of its own for as long as it has its seat.
-fn occupy(seat: ConnectionPermit, serving: impl Future<Output = ()> + Send + 'static) {
+/// Serves a connection on its own task and releases its permit at the end.
+fn spawn_connection(permit: ConnectionPermit, serving: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(async move {
         serving.await;
-        drop(seat);
+        drop(permit);
     });
 }
 
-/// Tells a client that there are too many. What it has sent is read, or the kernel would take back the
-/// answer with a reset.
-fn send_away(mut stream: TcpStream, told: &Arc<Semaphore>) {
-    let Ok(turn) = told.clone().try_acquire_owned() else {
+/// Sends 503. What the client has sent is read, because the kernel would otherwise reset the connection and discard the
+/// response.
+fn reject(mut stream: TcpStream, rejections: &Arc<Semaphore>) {
+    let Ok(permit) = rejections.clone().try_acquire_owned() else {
         return;
     };
     tokio::spawn(async move {
         let mut rest = [0; 1024];
-        let telling = async {
+        let response = async {
             stream.writable().await?;
-            stream.try_write(FULL)?;
+            stream.try_write(TOO_MANY_CONNECTIONS)?;
             tokio::io::AsyncWriteExt::shutdown(&mut stream).await?;
             while stream.read(&mut rest).await? > 0 {}
             io::Result::Ok(())
         };
-        match timeout(Duration::from_secs(1), telling).await {
+        match timeout(Duration::from_secs(1), response).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => tracing::debug!("a client that was sent away did not listen"),
+            Ok(Err(_)) | Err(_) => tracing::debug!("a rejected client did not read its response"),
         }
-        drop(turn);
+        drop(permit);
     });
 }
 
-/// Waits after an error of accepting where going on at once would only spin: no file or memory is left.
-/// Anything else concerns one connection, which is gone.
+/// Waits after an error of `accept` that would repeat at once: no file descriptor or memory is left. Other errors concern
+/// one connection, which is closed.
 async fn recover(error: &io::Error) {
     let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
     if error

@@ -1,7 +1,7 @@
 //! The machines' listener.
 //!
-//! Its clients are loaders and installers' shells: whole answers with a length and a body, no redirects, and
-//! a callback's answer that the smallest of them understands.
+//! Its clients are loaders and the shells of installers: responses have a length and a body, there are no redirects, and
+//! the response to a callback suits the smallest HTTP client.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -21,24 +21,22 @@ use super::{
     Advertise, ApiError, Backend, CallbackReply, CallbackRequest, CheckInReply, CheckInRequest,
     DocumentRequest, EntryRequest, FileReply, Limits, Listener, LoaderRequest, MbootRequest, Peer,
     Reply, RepoRequest, ServerHealth, Stop,
-    answer::{self, HttpResponse, closing, with, words},
     body::ResponseBody,
     connection, file, listen,
-    path::{LONGEST_LINE, MachineRoute, RouteError},
+    path::{MAX_LINE, MachineRoute, RouteError},
     pool::BufferPool,
     query,
+    response::{self, HttpResponse, closing, text, with},
     throttle::Throttle,
 };
 
-/// A reason that comes in a body is read so far.
-const LONGEST_REASON: usize = 4 << 10;
+/// The most bytes of a reason in a body that are read.
+const MAX_REASON: usize = 4 << 10;
 
-/// How the machines' listener is set up.
 #[derive(Debug, Clone, Default)]
 pub struct MachineListenerConfig {
-    /// What machines are told in place of the address they reached.
+    /// The addresses that machines get instead of the one they reached.
     pub advertise: Advertise,
-    /// The bounds.
     pub limits: Limits,
 }
 
@@ -50,17 +48,17 @@ pub async fn serve_machines<B: Backend>(
     stop: Stop,
 ) {
     let limits = config.limits;
-    let desk = Arc::new(MachineHandler {
+    let handler = Arc::new(MachineHandler {
         backend,
         config,
         pool: Arc::default(),
         throttle: Throttle::default(),
     });
-    let serve = |stream, address| desk.clone().serve(stream, address, stop.clone());
+    let serve = |stream, address| handler.clone().serve(stream, address, stop.clone());
     listen::accept(listener, &limits, stop.clone(), serve).await;
 }
 
-/// What all connections share.
+/// Shared by all connections.
 struct MachineHandler<B> {
     backend: Arc<B>,
     config: MachineListenerConfig,
@@ -68,9 +66,8 @@ struct MachineHandler<B> {
     throttle: Throttle,
 }
 
-/// One connection.
 struct ConnectionHandler<B> {
-    desk: Arc<MachineHandler<B>>,
+    shared: Arc<MachineHandler<B>>,
     peer: Peer,
     base: Arc<str>,
 }
@@ -78,35 +75,35 @@ struct ConnectionHandler<B> {
 impl<B: Backend> MachineHandler<B> {
     async fn serve(self: Arc<Self>, stream: TcpStream, address: SocketAddr, stop: Stop) {
         let Ok(peer) = connection::peer(&stream, address) else {
-            return; // It is gone already.
+            return; // The connection is closed.
         };
-        let visit = ConnectionHandler {
+        let connection = ConnectionHandler {
             base: self.config.advertise.base(peer.local).into(),
-            desk: self,
+            shared: self,
             peer,
         };
-        let limits = &visit.desk.config.limits;
-        connection::serve(stream, limits, stop, |request| visit.answer(request)).await;
+        let limits = &connection.shared.config.limits;
+        connection::serve(stream, limits, stop, |request| connection.respond(request)).await;
     }
 }
 
 impl<B: Backend> ConnectionHandler<B> {
-    async fn answer(&self, request: Request<Incoming>) -> HttpResponse {
+    async fn respond(&self, request: Request<Incoming>) -> HttpResponse {
         if connection::is_chunked(&request) {
-            return closing(words(
+            return closing(text(
                 StatusCode::LENGTH_REQUIRED,
-                "say the body's length\n",
+                "Content-Length required\n",
             ));
         }
-        let route = match MachineRoute::read(request.uri()) {
+        let route = match MachineRoute::parse(request.uri()) {
             Ok(route) => route,
-            Err(RouteError::NotFound) => return nothing(),
+            Err(RouteError::NotFound) => return not_found(),
             Err(RouteError::InvalidPath) => {
-                return words(StatusCode::BAD_REQUEST, "no path here looks like this\n");
+                return text(StatusCode::BAD_REQUEST, "invalid path\n");
             }
         };
-        if !route.takes(request.method()) {
-            return answer::wrong_method(route.methods());
+        if !route.allows(request.method()) {
+            return response::method_not_allowed(route.methods());
         }
         let (parts, body) = request.into_parts();
         let (method, headers) = (&parts.method, &parts.headers);
@@ -132,48 +129,48 @@ impl<B: Backend> ConnectionHandler<B> {
         }
     }
 
-    /// Where this machine reaches us.
+    /// The server's URL as this machine reaches it.
     fn base(&self, headers: &HeaderMap) -> Arc<str> {
         if !self.peer.local.ip().is_loopback() {
             return self.base.clone();
         }
         let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-        let advertise = &self.desk.config.advertise;
+        let advertise = &self.shared.config.advertise;
         advertise.base_for(self.peer.local, host).into()
     }
 
     async fn entry(&self, headers: &HeaderMap) -> HttpResponse {
-        let ask = EntryRequest {
+        let request = EntryRequest {
             peer: self.peer,
             base: self.base(headers),
         };
-        answer::reply(self.desk.backend.entry(ask).await)
+        response::reply(self.shared.backend.entry(request).await)
     }
 
     async fn boot(&self, query: &str, headers: &HeaderMap) -> HttpResponse {
-        match query::boot_ask(query, self.peer, self.base(headers)) {
-            Ok(ask) => answer::reply(self.desk.backend.boot(ask).await),
-            Err(reason) => words(StatusCode::BAD_REQUEST, reason + "\n"),
+        match query::boot_request(query, self.peer, self.base(headers)) {
+            Ok(request) => response::reply(self.shared.backend.boot(request).await),
+            Err(reason) => text(StatusCode::BAD_REQUEST, reason + "\n"),
         }
     }
 
     fn health(&self) -> HttpResponse {
-        let text = match self.desk.backend.health() {
+        let body = match self.shared.backend.health() {
             ServerHealth::Ok => "ok\n".into(),
             ServerHealth::Degraded(reason) => format!("degraded: {reason}\n"),
         };
-        words(StatusCode::OK, text)
+        text(StatusCode::OK, body)
     }
 
     async fn loader(&self, name: String, method: &Method, headers: &HeaderMap) -> HttpResponse {
-        let whole = wants_all(method, headers);
-        let ask = LoaderRequest {
+        let whole = requests_whole(method, headers);
+        let request = LoaderRequest {
             name,
             whole,
             peer: self.peer,
         };
-        let served = self.desk.backend.loader(ask).await;
-        self.served(served, whole, method, headers).await
+        let reply = self.shared.backend.loader(request).await;
+        self.file_reply(reply, whole, method, headers).await
     }
 
     async fn mboot(
@@ -183,8 +180,8 @@ impl<B: Backend> ConnectionHandler<B> {
         method: &Method,
         headers: &HeaderMap,
     ) -> HttpResponse {
-        let whole = wants_all(method, headers);
-        let ask = MbootRequest {
+        let whole = requests_whole(method, headers);
+        let request = MbootRequest {
             repo,
             path,
             head: method == Method::HEAD,
@@ -192,8 +189,8 @@ impl<B: Backend> ConnectionHandler<B> {
             peer: self.peer,
             base: self.base(headers),
         };
-        let served = self.desk.backend.mboot(ask).await;
-        self.served(served, whole, method, headers).await
+        let reply = self.shared.backend.mboot(request).await;
+        self.file_reply(reply, whole, method, headers).await
     }
 
     async fn document(
@@ -203,36 +200,36 @@ impl<B: Backend> ConnectionHandler<B> {
         method: &Method,
         headers: &HeaderMap,
     ) -> HttpResponse {
-        let whole = wants_all(method, headers);
-        let ask = DocumentRequest {
+        let whole = requests_whole(method, headers);
+        let request = DocumentRequest {
             token,
             name,
             head: method == Method::HEAD,
             whole,
             peer: self.peer,
         };
-        let served = self.desk.backend.document(ask).await;
-        self.served(served, whole, method, headers).await
+        let reply = self.shared.backend.document(request).await;
+        self.file_reply(reply, whole, method, headers).await
     }
 
-    async fn served(
+    async fn file_reply(
         &self,
-        served: FileReply,
+        reply: FileReply,
         whole: bool,
         method: &Method,
         headers: &HeaderMap,
     ) -> HttpResponse {
-        match served {
+        match reply {
             FileReply::Bytes {
                 reply,
                 receipt: Some(receipt),
             } if whole => {
-                let status = answer::status(reply.status);
-                let body = ResponseBody::Watched(reply.body, receipt);
-                answer::whole(status, reply.content_type, body)
+                let status = response::status(reply.status);
+                let body = ResponseBody::Tracked(reply.body, receipt);
+                response::whole(status, reply.content_type, body)
             }
             FileReply::Bytes { reply, .. } => file::bytes(method, headers, reply),
-            FileReply::File(file) => file::repo(method, headers, file, &self.desk.pool),
+            FileReply::File(file) => file::serve(method, headers, file, &self.shared.pool),
             FileReply::UnknownToken => self.unknown_token().await,
         }
     }
@@ -245,25 +242,25 @@ impl<B: Backend> ConnectionHandler<B> {
         body: Incoming,
     ) -> HttpResponse {
         if method == Method::HEAD {
-            return answer::heard();
+            return response::callback_ok();
         }
         let callback = self.with_body(callback, body).await;
-        let ask = CallbackRequest {
+        let request = CallbackRequest {
             token,
             callback,
             peer: self.peer,
         };
-        match self.desk.backend.callback(ask).await {
-            CallbackReply::Recorded => answer::heard(),
+        match self.shared.backend.callback(request).await {
+            CallbackReply::Recorded => response::callback_ok(),
             CallbackReply::UnknownToken => self.unknown_token().await,
-            CallbackReply::Refused(reply) => answer::reply(reply),
+            CallbackReply::Rejected(reply) => response::reply(reply),
         }
     }
 
-    /// Adds the reason that the body of a `POST` tells, where the path told none.
+    /// Adds the reason from the body of a `POST`, if the path has none.
     async fn with_body(&self, callback: Callback, body: Incoming) -> Callback {
-        let limits = &self.desk.config.limits;
-        let body = connection::some_body(body, LONGEST_REASON, limits).await;
+        let limits = &self.shared.config.limits;
+        let body = connection::partial_body(body, MAX_REASON, limits).await;
         match callback {
             Callback::Stage { stage, reason } => Callback::Stage {
                 stage,
@@ -279,42 +276,45 @@ impl<B: Backend> ConnectionHandler<B> {
         method: &Method,
         headers: &HeaderMap,
     ) -> HttpResponse {
-        match self.desk.backend.microkernel(name).await {
-            Ok(file) => file::repo(method, headers, file, &self.desk.pool),
-            Err(reply) => answer::reply(reply),
+        match self.shared.backend.microkernel(name).await {
+            Ok(file) => file::serve(method, headers, file, &self.shared.pool),
+            Err(reply) => response::reply(reply),
         }
     }
 
     async fn report(&self, token: String, body: Incoming) -> HttpResponse {
-        let limits = &self.desk.config.limits;
+        let limits = &self.shared.config.limits;
         match connection::whole_body(body, LONGEST_REPORT, limits).await {
             Ok(report) => self.check_in(token, Some(report)).await,
-            // What was not read of the body would be taken for another request.
-            Err(bad) => {
-                let refusal = ApiError::from(bad);
-                closing(answer::reply(Reply::refusal(
-                    refusal.status,
-                    format!("{}\n", refusal.error),
+            // The rest of the body would be parsed as another request.
+            Err(error) => {
+                let error = ApiError::from(error);
+                closing(response::reply(Reply::error(
+                    error.status,
+                    format!("{}\n", error.error),
                 )))
             }
         }
     }
 
     async fn check_in(&self, token: String, report: Option<Bytes>) -> HttpResponse {
-        let ask = CheckInRequest {
+        let request = CheckInRequest {
             token,
             report,
             peer: self.peer,
         };
-        match self.desk.backend.check_in(ask).await {
-            CheckInReply::Instruction(order) => answer::json(order),
+        match self.shared.backend.check_in(request).await {
+            CheckInReply::Instruction(instruction) => response::json(instruction),
             CheckInReply::TooOften => with(
-                words(StatusCode::TOO_MANY_REQUESTS, "once a second is enough\n"),
+                text(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too many requests: poll at most once a second\n",
+                ),
                 RETRY_AFTER,
                 HeaderValue::from_static("1"),
             ),
             CheckInReply::UnknownToken => self.unknown_token().await,
-            CheckInReply::Refused(reply) => answer::reply(reply),
+            CheckInReply::Rejected(reply) => response::reply(reply),
         }
     }
 
@@ -325,40 +325,40 @@ impl<B: Backend> ConnectionHandler<B> {
         method: &Method,
         headers: &HeaderMap,
     ) -> HttpResponse {
-        let ask = RepoRequest {
+        let request = RepoRequest {
             repo,
             path,
             head: method == Method::HEAD,
             peer: self.peer,
         };
-        match self.desk.backend.repo(ask).await {
-            Ok(file) => file::repo(method, headers, file, &self.desk.pool),
-            Err(reply) => answer::reply(reply),
+        match self.shared.backend.repo(request).await {
+            Ok(file) => file::serve(method, headers, file, &self.shared.pool),
+            Err(reply) => response::reply(reply),
         }
     }
 
-    /// Says that nothing is there, late where it was said often. Who is only waiting takes nobody's place.
+    /// The response to an unknown token, delayed after many of them.
     async fn unknown_token(&self) -> HttpResponse {
         let address = self.peer.address.ip();
-        sleep(self.desk.throttle.wrong(address, Instant::now())).await;
-        nothing()
+        sleep(self.shared.throttle.delay(address, Instant::now())).await;
+        not_found()
     }
 }
 
-/// Whether the whole body is asked for: nothing else counts as reading.
-fn wants_all(method: &Method, headers: &HeaderMap) -> bool {
+/// Whether the whole body is requested. Only this counts as reading a document.
+fn requests_whole(method: &Method, headers: &HeaderMap) -> bool {
     method != Method::HEAD && !headers.contains_key(RANGE)
 }
 
-fn nothing() -> HttpResponse {
-    words(StatusCode::NOT_FOUND, "nothing is here\n")
+fn not_found() -> HttpResponse {
+    text(StatusCode::NOT_FOUND, "not found\n")
 }
 
-/// Reads a reason from a body: the text itself, or a form's field `reason`.
+/// Reads a reason from a body: plain text, or a form with the field `reason`.
 fn reason_in(body: &[u8]) -> Option<String> {
     let reason = match body.strip_prefix(b"reason=") {
-        Some(field) => query::told(&query::unescaped_bytes(field), LONGEST_LINE),
-        None => query::told(body, LONGEST_LINE),
+        Some(field) => query::printable(&query::percent_decoded(field), MAX_LINE),
+        None => query::printable(body, MAX_LINE),
     };
     (!reason.is_empty()).then_some(reason)
 }

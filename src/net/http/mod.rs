@@ -1,11 +1,11 @@
 //! HTTP: one listener for machines, one for operators.
 //!
-//! A connection is accepted ([`listen`]), takes a seat ([`seats`]) and is served ([`connection`]) over bytes
-//! that are watched ([`wire`]). A request is parsed ([`path`], [`query`], [`condition`]) to one of the values
-//! of [`ask`], the [`Backend`] is asked once, and what it says is encoded ([`answer`], [`body`], [`mod@file`]).
-//! Who may ask at all is checked here ([`guard`], [`throttle`]); what is answered is not decided here.
+//! A connection is accepted ([`listen`]) within the limits ([`connection_limit`]) and served ([`connection`]) over a
+//! socket that detects stalls ([`wire`]). A request is parsed ([`path`], [`query`], [`condition`]) to a value of
+//! [`request`], the [`Backend`] is called once, and its reply is encoded ([`response`], [`body`], [`mod@file`]). Access
+//! is checked here ([`guard`], [`throttle`]); what a request gets is decided by the backend.
 
-mod ask;
+mod request;
 mod backend;
 mod advertise;
 mod limits;
@@ -13,13 +13,13 @@ mod path;
 mod query;
 mod condition;
 mod pool;
-mod stretch;
+mod file_range;
 mod wire;
 mod body;
-mod answer;
+mod response;
 mod file;
 mod throttle;
-mod seats;
+mod connection_limit;
 mod connection;
 mod listen;
 mod machines;
@@ -27,19 +27,19 @@ mod guard;
 mod operators;
 
 pub use advertise::{Advertise, AdvertiseError};
-pub use ask::{
-    BootRequest, CallbackRequest, CheckInRequest, DocumentRequest, EntryRequest, LoaderRequest,
-    MbootRequest, OperatorCommand, OperatorQuery, Peer, RepoRequest,
-};
 pub use backend::{
     ApiError, Backend, CallbackReply, CheckInReply, DownloadEnd, DownloadReceipt, FileReply, Reply,
     ServedFile, ServerHealth,
 };
-pub use condition::{FileVersion, RequestedPart, wanted};
+pub use condition::{FileVersion, RequestedPart, requested_part};
 pub use guard::{Guard, GuardError};
 pub use hyper::body::Bytes;
 pub use limits::{Limits, allow_open_files};
 pub use listen::{Listener, Stop};
 pub use machines::{MachineListenerConfig, serve_machines};
 pub use operators::{OperatorListenerConfig, serve_operators};
-pub use query::boot_ask;
+pub use query::boot_request;
+pub use request::{
+    BootRequest, CallbackRequest, CheckInRequest, DocumentRequest, EntryRequest, LoaderRequest,
+    MbootRequest, OperatorCommand, OperatorQuery, Peer, RepoRequest,
+};

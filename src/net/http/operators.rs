@@ -1,4 +1,4 @@
-//! The operators' listener: JSON in, JSON out. A page and metrics may stand beside it.
+//! The operators' listener: the JSON API.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -11,21 +11,18 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tokio::net::TcpStream;
 
 use super::{
-    ApiError, Backend, Guard, Limits, Listener, OperatorCommand, OperatorQuery, Stop,
-    answer::{self, HttpResponse, closing, with},
-    connection, listen,
-    query::{self, unescaped},
+    ApiError, Backend, Guard, Limits, Listener, OperatorCommand, OperatorQuery, Stop, connection,
+    listen,
+    query::{self, percent_decoded},
+    response::{self, HttpResponse, closing, with},
 };
 
-/// An order's body is no longer than this.
-const LONGEST_ORDER: usize = 16 << 10;
+/// The largest body of a command in bytes.
+const MAX_COMMAND: usize = 16 << 10;
 
-/// How the operators' listener is set up.
 #[derive(Debug, Clone)]
 pub struct OperatorListenerConfig {
-    /// Who may ask.
     pub guard: Guard,
-    /// The bounds.
     pub limits: Limits,
 }
 
@@ -37,27 +34,31 @@ pub async fn serve_operators<B: Backend>(
     stop: Stop,
 ) {
     let limits = config.limits;
-    let desk = Arc::new(OperatorHandler { backend, config });
-    let serve = |stream, address| desk.clone().serve(stream, address, stop.clone());
+    let handler = Arc::new(OperatorHandler { backend, config });
+    let serve = |stream, address| handler.clone().serve(stream, address, stop.clone());
     listen::accept(listener, &limits, stop.clone(), serve).await;
 }
 
-/// What all connections share.
+/// Shared by all connections.
 struct OperatorHandler<B> {
     backend: Arc<B>,
     config: OperatorListenerConfig,
 }
 
-/// What a path leads to.
 #[derive(Debug, PartialEq, Eq)]
 enum OperatorRoute {
-    /// A question.
     Query(OperatorQuery),
-    /// A machine's log as it grows.
-    Follow { node: String, after: Option<String> },
-    /// An order to one machine, which the body completes.
-    Node { node: String, verb: NodeCommand },
-    /// An order that is complete.
+    /// A machine's log, including new entries.
+    Follow {
+        node: String,
+        after: Option<String>,
+    },
+    /// A command for one machine, with its parameters in the body.
+    Node {
+        node: String,
+        command: NodeCommand,
+    },
+    /// A command without a machine and parameters.
     Command(OperatorCommand),
 }
 
@@ -71,7 +72,7 @@ enum NodeCommand {
     PowerOff,
 }
 
-/// The body of an order that needs none.
+/// The body of a command without parameters.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EmptyBody {}
@@ -99,11 +100,11 @@ struct ForgetBody {
 }
 
 impl OperatorRoute {
-    /// Reads a path: every one of this listener is written here.
-    fn read(uri: &Uri) -> Option<OperatorRoute> {
+    /// Parses a path.
+    fn parse(uri: &Uri) -> Option<OperatorRoute> {
         let path = uri.path().strip_prefix("/api/v1/")?;
-        let steps: Vec<&str> = path.split('/').collect();
-        Some(match steps.as_slice() {
+        let segments: Vec<&str> = path.split('/').collect();
+        Some(match segments.as_slice() {
             ["nodes"] => OperatorRoute::Query(OperatorQuery::Nodes),
             ["ansible-inventory"] => OperatorRoute::Query(OperatorQuery::Inventory),
             ["status"] => OperatorRoute::Query(OperatorQuery::Status),
@@ -111,13 +112,13 @@ impl OperatorRoute {
             ["resume"] => OperatorRoute::Command(OperatorCommand::Resume),
             ["release-all"] => OperatorRoute::Command(OperatorCommand::ReleaseAll),
             ["nodes", node] => OperatorRoute::Query(OperatorQuery::Node(name(node)?)),
-            ["nodes", node, of_node] => OperatorRoute::of_node(name(node)?, of_node, uri.query())?,
+            ["nodes", node, last] => OperatorRoute::of_node(name(node)?, last, uri.query())?,
             _ => return None,
         })
     }
 
-    fn of_node(node: String, step: &str, query: Option<&str>) -> Option<OperatorRoute> {
-        let verb = match step {
+    fn of_node(node: String, last: &str, query: Option<&str>) -> Option<OperatorRoute> {
+        let command = match last {
             "facts" => return Some(OperatorRoute::Query(OperatorQuery::Facts(node))),
             "explain" => return Some(OperatorRoute::Query(OperatorQuery::Explain(node))),
             "log" => return Some(OperatorRoute::of_log(node, query)),
@@ -129,18 +130,17 @@ impl OperatorRoute {
             "power-off" => NodeCommand::PowerOff,
             _ => return None,
         };
-        Some(OperatorRoute::Node { node, verb })
+        Some(OperatorRoute::Node { node, command })
     }
 
     fn of_log(node: String, query: Option<&str>) -> OperatorRoute {
-        let after = query::value(query, "after").map(|after| query::told(&after, 100));
+        let after = query::value(query, "after").map(|after| query::printable(&after, 100));
         match query::value(query, "follow").as_deref() {
             Some(b"true" | b"1") => OperatorRoute::Follow { node, after },
             _ => OperatorRoute::Query(OperatorQuery::Log { node, after }),
         }
     }
 
-    /// The method that the path takes.
     fn method(&self) -> &'static str {
         match self {
             OperatorRoute::Query(_) | OperatorRoute::Follow { .. } => "GET",
@@ -149,16 +149,16 @@ impl OperatorRoute {
     }
 }
 
-/// Reads a machine's name or MAC.
-fn name(step: &str) -> Option<String> {
-    let name = String::from_utf8(unescaped(step).into_owned()).ok()?;
-    let sound = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-    (!name.is_empty() && name.chars().all(sound)).then_some(name)
+/// Parses a machine's name or MAC.
+fn name(segment: &str) -> Option<String> {
+    let name = String::from_utf8(percent_decoded(segment.as_bytes()).into_owned()).ok()?;
+    let is_valid = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    (!name.is_empty() && name.chars().all(is_valid)).then_some(name)
 }
 
 impl NodeCommand {
-    /// Makes an order of what the body says.
-    fn command(self, node: String, body: &[u8]) -> Result<OperatorCommand, ApiError> {
+    /// The command with the parameters of the body.
+    fn with_body(self, node: String, body: &[u8]) -> Result<OperatorCommand, ApiError> {
         Ok(match self {
             NodeCommand::Reinstall => {
                 parse(body).map(|EmptyBody {}| OperatorCommand::Reinstall(node))?
@@ -182,43 +182,43 @@ impl NodeCommand {
     }
 }
 
-/// Reads a body as JSON. None at all says as much as an empty object.
+/// Parses a JSON body. An empty body counts as an empty object.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body)
-        .map_err(|error| ApiError::new(400, format!("the body is not what is expected: {error}")))
+        .map_err(|error| ApiError::new(400, format!("invalid body: {error}")))
 }
 
 impl<B: Backend> OperatorHandler<B> {
     async fn serve(self: Arc<Self>, stream: TcpStream, _address: SocketAddr, stop: Stop) {
         let limits = &self.config.limits;
-        connection::serve(stream, limits, stop, |request| self.answer(request)).await;
+        connection::serve(stream, limits, stop, |request| self.respond(request)).await;
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> HttpResponse {
+    async fn respond(&self, request: Request<Incoming>) -> HttpResponse {
         let chunked = connection::is_chunked(&request);
         let (parts, body) = request.into_parts();
         if chunked {
-            return closing(answer::refusal(ApiError::new(
+            return closing(response::api_error(ApiError::new(
                 411,
-                "the body has no length",
+                "Content-Length required",
             )));
         }
-        if let Err(refusal) = self.config.guard.admit(&parts) {
-            return answer::refusal(refusal);
+        if let Err(error) = self.config.guard.check(&parts) {
+            return response::api_error(error);
         }
-        let Some(route) = OperatorRoute::read(&parts.uri) else {
-            return answer::refusal(ApiError::new(404, "nothing is here"));
+        let Some(route) = OperatorRoute::parse(&parts.uri) else {
+            return response::api_error(ApiError::new(404, "not found"));
         };
         let method = route.method();
         if parts.method != method {
-            let refusal = ApiError::new(405, format!("this is asked by {method}"));
+            let error = ApiError::new(405, format!("method not allowed (use {method})"));
             let allowed = HeaderValue::from_static(method);
-            return with(answer::refusal(refusal), ALLOW, allowed);
+            return with(response::api_error(error), ALLOW, allowed);
         }
         self.carry_out(route, body)
             .await
-            .unwrap_or_else(answer::refusal)
+            .unwrap_or_else(response::api_error)
     }
 
     async fn carry_out(
@@ -228,28 +228,28 @@ impl<B: Backend> OperatorHandler<B> {
     ) -> Result<HttpResponse, ApiError> {
         match route {
             OperatorRoute::Query(query @ OperatorQuery::Log { .. }) => {
-                self.backend.query(query).await.map(answer::json_lines)
+                self.backend.query(query).await.map(response::json_lines)
             }
-            OperatorRoute::Query(query) => self.backend.query(query).await.map(answer::json),
+            OperatorRoute::Query(query) => self.backend.query(query).await.map(response::json),
             OperatorRoute::Follow { node, after } => self
                 .backend
                 .follow(node, after)
                 .await
-                .map(answer::following),
+                .map(response::json_stream),
             OperatorRoute::Command(command) => {
                 parse(&self.body(body).await?).map(|EmptyBody {}| ())?;
-                self.backend.command(command).await.map(answer::json)
+                self.backend.command(command).await.map(response::json)
             }
-            OperatorRoute::Node { node, verb } => {
-                let command = verb.command(node, &self.body(body).await?)?;
-                self.backend.command(command).await.map(answer::json)
+            OperatorRoute::Node { node, command } => {
+                let command = command.with_body(node, &self.body(body).await?)?;
+                self.backend.command(command).await.map(response::json)
             }
         }
     }
 
     async fn body(&self, body: Incoming) -> Result<Bytes, ApiError> {
         let limits = &self.config.limits;
-        Ok(connection::whole_body(body, LONGEST_ORDER, limits).await?)
+        Ok(connection::whole_body(body, MAX_COMMAND, limits).await?)
     }
 }
 
@@ -258,12 +258,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_path_leads_to_one_thing() {
+    fn every_path_has_one_route() {
         let question = |query| Some(OperatorRoute::Query(query));
-        let node = |verb| {
+        let node = |command| {
             Some(OperatorRoute::Node {
                 node: "esx01".into(),
-                verb,
+                command,
             })
         };
         let log = |after: Option<&str>| {
@@ -329,18 +329,18 @@ mod tests {
             ("/api/v2/nodes", None),
             ("/", None),
         ] {
-            assert_eq!(OperatorRoute::read(&uri.parse().unwrap()), route, "{uri}");
+            assert_eq!(OperatorRoute::parse(&uri.parse().unwrap()), route, "{uri}");
         }
     }
 
     #[test]
-    fn a_body_completes_an_order() {
+    fn the_body_has_the_parameters_of_a_command() {
         let node = || String::from("esx01");
         let hold = |reason: Option<&str>| {
             let (node, reason) = (node(), reason.map(Into::into));
             OperatorCommand::Hold { node, reason }
         };
-        for (verb, body, order) in [
+        for (command, body, expected) in [
             (NodeCommand::Hold, "", hold(None)),
             (
                 NodeCommand::Hold,
@@ -378,15 +378,22 @@ mod tests {
                 },
             ),
         ] {
-            assert_eq!(verb.command(node(), body.as_bytes()), Ok(order), "{body}");
+            assert_eq!(
+                command.with_body(node(), body.as_bytes()),
+                Ok(expected),
+                "{body}"
+            );
         }
-        for (verb, body) in [
+        for (command, body) in [
             (NodeCommand::Mark, "{}"),
             (NodeCommand::Hold, r#"{"why":""}"#),
             (NodeCommand::Reinstall, "["),
         ] {
             assert_eq!(
-                verb.command(node(), body.as_bytes()).unwrap_err().status,
+                command
+                    .with_body(node(), body.as_bytes())
+                    .unwrap_err()
+                    .status,
                 400,
                 "{body}"
             );

@@ -1,4 +1,4 @@
-//! The paths of the machines' listener, each written here once.
+//! The paths of the machines' listener.
 
 use std::str;
 
@@ -10,106 +10,90 @@ use crate::{
     model::StageName,
 };
 
-use super::query::{told, unescaped, value};
+use super::query::{percent_decoded, printable, value};
 
-/// A line that a machine tells people is cut after so many characters.
-pub(super) const LONGEST_LINE: usize = 2_000;
+/// A line of text from a machine is cut to this many characters.
+pub(super) const MAX_LINE: usize = 2_000;
 
-/// What a path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum MachineRoute {
-    /// The entry script.
     Entry,
-    /// The script that a machine boots by.
+    /// The script that a machine boots with.
     Boot,
-    /// How the server is.
     ServerHealth,
-    /// A program that firmware starts first.
     Loader {
-        /// Its name.
         name: String,
     },
-    /// ESXi's loader, or what it looks for beside itself.
+    /// ESXi's loader, or a file that it loads.
     Mboot {
-        /// The repo's name.
         repo: String,
-        /// The path beside it.
+        /// Relative to the loader.
         path: String,
     },
     /// A file of an attempt.
     Document {
-        /// The attempt's token.
         token: String,
-        /// The file's name.
         name: String,
     },
-    /// What a machine tells.
     Callback {
-        /// The attempt's token.
         token: String,
-        /// What it tells.
         callback: Callback,
     },
     /// A file of the microkernel.
     Microkernel {
-        /// Its name.
         name: String,
     },
-    /// What a machine in the microkernel reports.
+    /// The report of a machine in the microkernel.
     Report {
-        /// The machine's token.
         token: String,
     },
-    /// What it is to do.
+    /// The poll of a machine in the microkernel.
     Instruction {
-        /// The machine's token.
         token: String,
     },
-    /// A repo's file.
+    /// A file of a repo.
     Repo {
-        /// The repo's name.
         repo: String,
-        /// The path inside it.
         path: String,
     },
 }
 
-/// Why a path leads nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RouteError {
-    /// Nothing is there.
     NotFound,
-    /// It climbs out, or holds characters that no name of ours does.
+    /// It contains `..` or characters that no name has.
     InvalidPath,
 }
 
 impl MachineRoute {
-    /// Reads a path. Repeated slashes count as one, since URLs are put together by many hands.
-    pub(super) fn read(uri: &Uri) -> Result<MachineRoute, RouteError> {
-        let mut steps = Steps(uri.path());
-        let route = match steps.next() {
+    /// Parses a path. Repeated slashes count as one, because scripts often join URLs that way.
+    pub(super) fn parse(uri: &Uri) -> Result<MachineRoute, RouteError> {
+        let mut segments = PathSegments(uri.path());
+        let route = match segments.next() {
             Some("boot.ipxe" | "autoexec.ipxe") => MachineRoute::Entry,
             Some("boot") => MachineRoute::Boot,
             Some("healthz") => MachineRoute::ServerHealth,
             Some("loader") => MachineRoute::Loader {
-                name: name(steps.next())?,
+                name: name(segments.next())?,
             },
             Some("mboot") => MachineRoute::Mboot {
-                repo: name(steps.next())?,
-                path: steps.names()?,
+                repo: name(segments.next())?,
+                path: segments.names()?,
             },
             Some("microkernel") => MachineRoute::Microkernel {
-                name: name(steps.next())?,
+                name: name(segments.next())?,
             },
-            Some("c") => MachineRoute::of_check_in(name(steps.next())?, steps.next())?,
-            Some("t") => MachineRoute::of_attempt(name(steps.next())?, &mut steps, uri.query())?,
+            Some("c") => MachineRoute::of_check_in(name(segments.next())?, segments.next())?,
+            Some("t") => {
+                MachineRoute::of_attempt(name(segments.next())?, &mut segments, uri.query())?
+            }
             Some("repo") => MachineRoute::Repo {
-                repo: name(steps.next())?,
-                path: steps.names()?,
+                repo: name(segments.next())?,
+                path: segments.names()?,
             },
             _ => return Err(RouteError::NotFound),
         };
-        match steps.next() {
+        match segments.next() {
             Some(_) => Err(RouteError::NotFound),
             None => Ok(route),
         }
@@ -117,42 +101,42 @@ impl MachineRoute {
 
     fn of_attempt(
         token: String,
-        steps: &mut Steps,
+        segments: &mut PathSegments,
         query: Option<&str>,
     ) -> Result<MachineRoute, RouteError> {
-        let ahead = steps.0;
-        let callback = match steps.next() {
+        let rest = segments.0;
+        let callback = match segments.next() {
             Some("stage") => Callback::Stage {
-                stage: stage(steps.next())?,
-                reason: value(query, "reason").map(|reason| told(&reason, LONGEST_LINE)),
+                stage: stage(segments.next())?,
+                reason: value(query, "reason").map(|reason| printable(&reason, MAX_LINE)),
             },
             Some("log") => Callback::Log {
-                level: level(steps.next())?,
-                text: told(&steps.text(query), LONGEST_LINE),
+                level: level(segments.next())?,
+                text: printable(&segments.text(query), MAX_LINE),
             },
             Some("fact") => Callback::Fact {
-                name: name(steps.next())?,
-                value: told(&steps.text(query), usize::MAX),
+                name: name(segments.next())?,
+                value: printable(&segments.text(query), usize::MAX),
             },
             _ => {
-                let name = Steps(ahead).names()?;
-                steps.0 = "";
+                let name = PathSegments(rest).names()?;
+                segments.0 = "";
                 return Ok(MachineRoute::Document { token, name });
             }
         };
         Ok(MachineRoute::Callback { token, callback })
     }
 
-    fn of_check_in(token: String, step: Option<&str>) -> Result<MachineRoute, RouteError> {
-        match step {
+    fn of_check_in(token: String, segment: Option<&str>) -> Result<MachineRoute, RouteError> {
+        match segment {
             Some("report") => Ok(MachineRoute::Report { token }),
             Some("order") => Ok(MachineRoute::Instruction { token }),
             _ => Err(RouteError::NotFound),
         }
     }
 
-    /// The methods that the path takes, as the header `Allow` lists them. `HEAD` opens no attempt, so `/boot`
-    /// does not take it.
+    /// The allowed methods, as in the header `Allow`. `/boot` does not allow `HEAD`, because that must not open an
+    /// attempt.
     pub(super) fn methods(&self) -> &'static str {
         match self {
             MachineRoute::Boot | MachineRoute::Instruction { .. } => "GET",
@@ -162,67 +146,69 @@ impl MachineRoute {
         }
     }
 
-    /// Tells whether the path takes a method.
-    pub(super) fn takes(&self, method: &Method) -> bool {
+    pub(super) fn allows(&self, method: &Method) -> bool {
         let mut methods = self.methods().split(", ");
-        methods.any(|taken| taken == method.as_str())
+        methods.any(|allowed| allowed == method.as_str())
     }
 }
 
-/// What is left of a path.
-struct Steps<'a>(&'a str);
+/// The rest of a path, split into segments.
+struct PathSegments<'a>(&'a str);
 
-impl<'a> Steps<'a> {
-    /// Takes the next step, as it is written.
+impl<'a> PathSegments<'a> {
+    /// Takes the next segment, still percent-encoded.
     fn next(&mut self) -> Option<&'a str> {
         let path = self.0.trim_start_matches('/');
-        let (step, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
+        let (segment, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
         self.0 = rest;
-        (!step.is_empty()).then_some(step)
+        (!segment.is_empty()).then_some(segment)
     }
 
-    /// Takes all that is left as the path of a file.
+    /// Takes the rest as the path of a file.
     fn names(&mut self) -> Result<String, RouteError> {
         let mut path = name(self.next())?;
-        while let Some(step) = self.next() {
+        while let Some(segment) = self.next() {
             path.push('/');
-            path += &name(Some(step))?;
+            path += &name(Some(segment))?;
         }
         Ok(path)
     }
 
-    /// Takes all that is left as text, slashes and question marks included: scripts do not escape them.
+    /// Takes the rest as text, including slashes and question marks, which scripts do not encode.
     fn text(&mut self, query: Option<&str>) -> Vec<u8> {
         let raw = self.0.strip_prefix('/').unwrap_or(self.0);
         self.0 = "";
-        let mut text = unescaped(raw).into_owned();
+        let mut text = percent_decoded(raw.as_bytes()).into_owned();
         if let Some(query) = query {
             text.push(b'?');
-            text.extend_from_slice(&unescaped(query));
+            text.extend_from_slice(&percent_decoded(query.as_bytes()));
         }
         text
     }
 }
 
-/// Reads one step as a name: nothing that a file system or a terminal could take for something else.
-fn name(step: Option<&str>) -> Result<String, RouteError> {
-    let plain = unescaped(step.ok_or(RouteError::NotFound)?);
-    let name = str::from_utf8(&plain).map_err(|_| RouteError::InvalidPath)?;
-    let crooked = |c: char| c.is_control() || c == '/' || c == '\\';
-    if name == "." || name == ".." || name.contains(crooked) {
+/// Decodes a segment as a name. Characters with a meaning to file systems or terminals are invalid.
+fn name(segment: Option<&str>) -> Result<String, RouteError> {
+    let segment = segment.ok_or(RouteError::NotFound)?;
+    let decoded = percent_decoded(segment.as_bytes());
+    let name = str::from_utf8(&decoded).map_err(|_| RouteError::InvalidPath)?;
+    let is_invalid = |c: char| c.is_control() || c == '/' || c == '\\';
+    if name == "." || name == ".." || name.contains(is_invalid) {
         return Err(RouteError::InvalidPath);
     }
     Ok(name.into())
 }
 
-/// A stage's name, known or not, has the shape of one.
-fn stage(step: Option<&str>) -> Result<Stage, RouteError> {
-    let name: StageName = name(step)?.parse().map_err(|_| RouteError::InvalidPath)?;
+/// A stage's name; the stage need not exist.
+fn stage(segment: Option<&str>) -> Result<Stage, RouteError> {
+    let name: StageName = name(segment)?
+        .parse()
+        .map_err(|_| RouteError::InvalidPath)?;
     Ok(Stage::from(name))
 }
 
-fn level(step: Option<&str>) -> Result<LogLevel, RouteError> {
-    match step {
+fn level(segment: Option<&str>) -> Result<LogLevel, RouteError> {
+    match segment {
         Some("debug") => Ok(LogLevel::Debug),
         Some("info") => Ok(LogLevel::Info),
         Some("warning") => Ok(LogLevel::Warning),
@@ -278,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn every_path_leads_to_one_thing() {
+    fn every_path_has_one_route() {
         let cases = [
             ("/boot.ipxe", Ok(MachineRoute::Entry)),
             ("//autoexec.ipxe", Ok(MachineRoute::Entry)),
@@ -323,26 +309,26 @@ mod tests {
             ("/repo/esxi/", Err(RouteError::NotFound)),
         ];
         for (uri, route) in cases {
-            assert_eq!(MachineRoute::read(&uri.parse().unwrap()), route, "{uri}");
+            assert_eq!(MachineRoute::parse(&uri.parse().unwrap()), route, "{uri}");
         }
     }
 
     #[test]
-    fn no_path_climbs_out() {
-        for step in [
+    fn no_path_leaves_its_directory() {
+        for segment in [
             "..", "%2e%2e", ".%2E", "..%2f", "a%2fb", "%00", "a%00", "%5c", "..%5C", "\\", "%0a",
             "%ff", ".",
         ] {
             for uri in [
-                format!("/repo/esxi/{step}/etc/passwd"),
-                format!("/repo/{step}/etc/passwd"),
-                format!("/mboot/esxi/{step}/etc/passwd"),
-                format!("/t/0a/{step}/x"),
-                format!("/t/{step}/x"),
-                format!("/t/0a/stage/{step}"),
+                format!("/repo/esxi/{segment}/etc/passwd"),
+                format!("/repo/{segment}/etc/passwd"),
+                format!("/mboot/esxi/{segment}/etc/passwd"),
+                format!("/t/0a/{segment}/x"),
+                format!("/t/{segment}/x"),
+                format!("/t/0a/stage/{segment}"),
             ] {
                 assert_eq!(
-                    MachineRoute::read(&uri.parse().unwrap()),
+                    MachineRoute::parse(&uri.parse().unwrap()),
                     Err(RouteError::InvalidPath),
                     "{uri}"
                 );

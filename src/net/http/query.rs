@@ -1,4 +1,4 @@
-//! Escapes, texts from outside, and the parameters of `/boot`.
+//! Percent-decoding, text from clients, and the parameters of `/boot`.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -11,45 +11,44 @@ use crate::{control::Report, model::Mac};
 
 use super::{BootRequest, Peer};
 
-/// Texts longer than this come from no firmware.
-const LONGEST: usize = 256;
+/// The longest value of a parameter in bytes.
+const MAX_VALUE: usize = 256;
 
-/// More cards than this has no machine.
-const MOST_MACS: usize = 64;
+/// The most MACs of one machine.
+const MAX_MACS: usize = 64;
 
-/// Reads the parameters of `/boot`. What cannot be read is left out and named in [`BootRequest::dropped`]; a
-/// single-valued parameter that is given twice is an error, since it could have slipped in through a text
-/// that iPXE did not escape.
-pub fn boot_ask(query: &str, peer: Peer, base: Arc<str>) -> Result<BootRequest, String> {
-    let mut ask = empty(peer, base);
+/// Parses the parameters of `/boot`. An invalid parameter is ignored and listed in [`BootRequest::ignored`]. A parameter
+/// with a single value that occurs twice is an error: it may come from a text that iPXE did not encode.
+pub fn boot_request(query: &str, peer: Peer, base: Arc<str>) -> Result<BootRequest, String> {
+    let mut request = empty(peer, base);
     for pair in query.split('&') {
         let (key, raw) = pair.split_once('=').unwrap_or((pair, ""));
         match parameter(key, raw) {
             Ok(None) => {}
-            Ok(Some((name, text))) => take(&mut ask, name, text)?,
-            Err(reason) => ask.dropped.push(format!("{}: {reason}", shown(pair))),
+            Ok(Some((name, text))) => set(&mut request, name, text)?,
+            Err(reason) => request.ignored.push(format!("{}: {reason}", printed(pair))),
         }
     }
-    Ok(ask)
+    Ok(request)
 }
 
 fn empty(peer: Peer, base: Arc<str>) -> BootRequest {
     BootRequest {
         report: Report::default(),
         boot: None,
-        dropped: Vec::new(),
+        ignored: Vec::new(),
         peer,
         base,
     }
 }
 
-/// Returns a parameter's name and text, nothing when it is empty or none of ours.
+/// Returns a parameter's name and text; none when it is empty or not used.
 fn parameter<'a>(key: &'a str, raw: &str) -> Result<Option<(&'a str, String)>, &'static str> {
     let (name, bytes) = match key {
         "mac" | "uuid" | "platform" | "arch" | "boot" | "serial" | "asset" | "manufacturer"
-        | "product" => (key, unescaped(raw)),
+        | "product" => (key, percent_decoded(raw.as_bytes())),
         "serial-hex" | "asset-hex" | "manufacturer-hex" | "product-hex" => {
-            let digits = unescaped(raw);
+            let digits = percent_decoded(raw.as_bytes());
             let bytes = from_hex(&digits).ok_or("not pairs of hexadecimal digits")?;
             (key.trim_end_matches("-hex"), bytes.into())
         }
@@ -58,112 +57,89 @@ fn parameter<'a>(key: &'a str, raw: &str) -> Result<Option<(&'a str, String)>, &
     let text = std::str::from_utf8(&bytes).map_err(|_| "not UTF-8")?;
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
     if text.chars().any(char::is_control) {
-        return Err("holds control characters");
+        return Err("contains control characters");
     }
-    if text.len() > LONGEST {
+    if text.len() > MAX_VALUE {
         return Err("too long");
     }
     Ok((!text.is_empty()).then(|| (name, text.into())))
 }
 
-/// Puts one parameter in its place.
-fn take(ask: &mut BootRequest, name: &str, text: String) -> Result<(), String> {
-    let dropped = |what| format!("{name}={}: {what}", shown(&text));
-    let again = match name {
+/// Sets a parameter.
+fn set(request: &mut BootRequest, name: &str, text: String) -> Result<(), String> {
+    let invalid = |reason| format!("{name}={}: {reason}", printed(&text));
+    let is_repeated = match name {
         "mac" => {
             match text.parse::<Mac>() {
-                Ok(mac) if ask.report.macs.contains(&mac) => {}
-                Ok(_) if ask.report.macs.len() == MOST_MACS => {
-                    ask.dropped.push(dropped("too many"))
+                Ok(mac) if request.report.macs.contains(&mac) => {}
+                Ok(_) if request.report.macs.len() == MAX_MACS => {
+                    request.ignored.push(invalid("too many"))
                 }
-                Ok(mac) => ask.report.macs.push(mac),
-                Err(_) => ask.dropped.push(dropped("not a MAC address")),
+                Ok(mac) => request.report.macs.push(mac),
+                Err(_) => request.ignored.push(invalid("not a MAC address")),
             }
             false
         }
-        "platform" => match word(&text) {
-            Some(platform) => ask.report.platform.replace(platform).is_some(),
-            None => dropping(ask, dropped("not a platform: expected pcbios or efi")),
+        "platform" => match keyword(&text) {
+            Some(platform) => request.report.platform.replace(platform).is_some(),
+            None => ignore(request, invalid("not a platform: expected pcbios or efi")),
         },
-        "arch" => match word(&text) {
-            Some(arch) => ask.report.arch.replace(arch).is_some(),
-            None => dropping(
-                ask,
-                dropped("not an architecture: expected i386, x86_64 or arm64"),
+        "arch" => match keyword(&text) {
+            Some(arch) => request.report.arch.replace(arch).is_some(),
+            None => ignore(
+                request,
+                invalid("not an architecture: expected i386, x86_64 or arm64"),
             ),
         },
-        "serial" => ask.report.serial.replace(text).is_some(),
-        "uuid" => ask.report.uuid.replace(text).is_some(),
-        "asset" => ask.report.asset.replace(text).is_some(),
-        "manufacturer" => ask.report.manufacturer.replace(text).is_some(),
-        "product" => ask.report.product.replace(text).is_some(),
-        _ => ask.boot.replace(text).is_some(),
+        "serial" => request.report.serial.replace(text).is_some(),
+        "uuid" => request.report.uuid.replace(text).is_some(),
+        "asset" => request.report.asset.replace(text).is_some(),
+        "manufacturer" => request.report.manufacturer.replace(text).is_some(),
+        "product" => request.report.product.replace(text).is_some(),
+        _ => request.boot.replace(text).is_some(),
     };
-    if again {
+    if is_repeated {
         return Err(format!("`{name}` is given twice"));
     }
     Ok(())
 }
 
-fn dropping(ask: &mut BootRequest, why: String) -> bool {
-    ask.dropped.push(why);
+fn ignore(request: &mut BootRequest, reason: String) -> bool {
+    request.ignored.push(reason);
     false
 }
 
-/// Reads one of a type's words, as its serde form spells them.
-fn word<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
-    // Which word was wanted is said by the caller.
+/// Parses a keyword of an enum, as in its serde form.
+fn keyword<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
+    // The caller lists the valid keywords.
     T::deserialize(StrDeserializer::<Error>::new(text)).ok()
 }
 
-/// Shortens a text from outside and makes it safe to print.
-fn shown(text: &str) -> String {
+/// Shortens a client's text and escapes it for the log.
+fn printed(text: &str) -> String {
     let short: String = text.chars().take(80).collect();
     short.escape_debug().to_string()
 }
 
-/// Resolves `%41`. A percent sign without two digits stands for itself, and `+` is a plus: iPXE sends both
-/// as they are.
-pub(super) fn unescaped(text: &str) -> Cow<'_, [u8]> {
-    unescaped_bytes(text.as_bytes())
+/// Decodes percent-encoding. A percent sign without two digits and `+` stand for themselves: iPXE sends both
+/// unencoded.
+pub(super) fn percent_decoded(bytes: &[u8]) -> Cow<'_, [u8]> {
+    percent_encoding::percent_decode(bytes).into()
 }
 
-/// The same of bytes that may be no text.
-pub(super) fn unescaped_bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
-    if !bytes.contains(&b'%') {
-        return bytes.into();
-    }
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((&byte, after)) = rest.split_first() {
-        let escape = (byte == b'%').then(|| after.get(..2).and_then(from_hex));
-        match escape.flatten() {
-            Some(escaped) => {
-                plain.extend(escaped);
-                rest = &after[2..];
-            }
-            None => {
-                plain.push(byte);
-                rest = after;
-            }
-        }
-    }
-    plain.into()
-}
-
-/// Reads a text that a machine tells people: escapes are resolved, control characters become blanks, and
-/// it ends after `longest` characters.
-pub(super) fn told(raw: &[u8], longest: usize) -> String {
+/// Reads a machine's text for display: trimmed, control characters replaced by spaces, cut to `max` characters.
+pub(super) fn printable(raw: &[u8], max: usize) -> String {
     let text = String::from_utf8_lossy(raw);
-    let text = text.trim().chars().take(longest);
+    let text = text.trim().chars().take(max);
     text.map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Returns the first value of `key` in a query that has one, its escapes resolved.
+/// Returns the first value of `key` in a query, percent-decoded.
 pub(super) fn value<'a>(query: Option<&'a str>, key: &str) -> Option<Cow<'a, [u8]>> {
     let pairs = query.unwrap_or_default().split('&');
     let mut values = pairs.filter_map(|pair| pair.split_once('=').filter(|(name, _)| *name == key));
-    values.next().map(|(_, raw)| unescaped(raw))
+    let (_, raw) = values.next()?;
+    Some(percent_decoded(raw.as_bytes()))
 }
 
 fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
@@ -189,32 +165,32 @@ mod tests {
             address: end,
             local: end,
         };
-        boot_ask(query, peer, "http://192.0.2.1".into())
+        boot_request(query, peer, "http://192.0.2.1".into())
     }
 
     #[test]
-    fn everything_that_ipxe_says_is_read() {
-        let ask = read(
+    fn all_parameters_of_ipxe_are_parsed() {
+        let request = read(
             "mac=00-50-56-aa-bb-01&mac=&mac=00%3A50%3a56%3Aaa%3Abb%3A02&mac=005056aabb01&uuid=4c4c4544-0042\
              &serial-hex=435a203132&asset=&manufacturer=Dell+Inc.%20%C3%A9&product-hex=\
              &platform=efi&arch=x86_64&boot=abc&netx=ignored",
         )
         .unwrap();
-        let macs: Vec<String> = ask.report.macs.iter().map(Mac::to_string).collect();
+        let macs: Vec<String> = request.report.macs.iter().map(Mac::to_string).collect();
         assert_eq!(macs, ["00:50:56:aa:bb:01", "00:50:56:aa:bb:02"]);
-        assert_eq!(ask.report.uuid.as_deref(), Some("4c4c4544-0042"));
-        assert_eq!(ask.report.serial.as_deref(), Some("CZ 12"));
-        assert_eq!(ask.report.manufacturer.as_deref(), Some("Dell+Inc. é"));
-        assert_eq!((ask.report.asset, ask.report.product), (None, None));
-        assert_eq!(ask.report.platform, Some(Platform::Efi));
-        assert_eq!(ask.report.arch, Some(Arch::X86_64));
-        assert_eq!(ask.boot.as_deref(), Some("abc"));
-        assert_eq!(ask.dropped, Vec::<String>::new());
+        assert_eq!(request.report.uuid.as_deref(), Some("4c4c4544-0042"));
+        assert_eq!(request.report.serial.as_deref(), Some("CZ 12"));
+        assert_eq!(request.report.manufacturer.as_deref(), Some("Dell+Inc. é"));
+        assert_eq!((request.report.asset, request.report.product), (None, None));
+        assert_eq!(request.report.platform, Some(Platform::Efi));
+        assert_eq!(request.report.arch, Some(Arch::X86_64));
+        assert_eq!(request.boot.as_deref(), Some("abc"));
+        assert_eq!(request.ignored, Vec::<String>::new());
     }
 
     #[test]
-    fn what_cannot_be_read_is_dropped_with_the_reason() {
-        for (query, dropped) in [
+    fn an_invalid_parameter_is_ignored_with_the_reason() {
+        for (query, ignored) in [
             (
                 "serial-hex=4",
                 "serial-hex=4: not pairs of hexadecimal digits",
@@ -225,7 +201,7 @@ mod tests {
             ),
             ("serial-hex=ff", "serial-hex=ff: not UTF-8"),
             ("asset=%ff", "asset=%ff: not UTF-8"),
-            ("asset=a%00b", "asset=a%00b: holds control characters"),
+            ("asset=a%00b", "asset=a%00b: contains control characters"),
             ("mac=00:50", "mac=00:50: not a MAC address"),
             (
                 "platform=xbox",
@@ -236,14 +212,14 @@ mod tests {
                 "arch=vax: not an architecture: expected i386, x86_64 or arm64",
             ),
         ] {
-            assert_eq!(read(query).unwrap().dropped, [dropped], "{query}");
+            assert_eq!(read(query).unwrap().ignored, [ignored], "{query}");
         }
         let long = read(&format!("serial={}", "x".repeat(300))).unwrap();
-        assert_eq!((long.report.serial, long.dropped.len()), (None, 1));
+        assert_eq!((long.report.serial, long.ignored.len()), (None, 1));
     }
 
     #[test]
-    fn a_single_value_given_twice_is_refused() {
+    fn a_repeated_single_value_is_an_error() {
         for query in [
             "serial=a&serial=b",
             "serial=a&serial-hex=62",
@@ -270,13 +246,13 @@ mod tests {
             ("%zz%4", "%zz%4"),
             ("%2520", "%20"),
         ] {
-            assert_eq!(unescaped(text), plain.as_bytes(), "{text}");
+            assert_eq!(percent_decoded(text.as_bytes()), plain.as_bytes(), "{text}");
         }
     }
 
     #[test]
-    fn what_is_told_holds_no_control_characters() {
-        assert_eq!(told(b" a\x1b[31m\nb\xff ", 100), "a [31m b\u{fffd}");
-        assert_eq!(told(b"abcdef", 3), "abc");
+    fn printable_text_has_no_control_characters() {
+        assert_eq!(printable(b" a\x1b[31m\nb\xff ", 100), "a [31m b\u{fffd}");
+        assert_eq!(printable(b"abcdef", 3), "abc");
     }
 }

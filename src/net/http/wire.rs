@@ -1,5 +1,5 @@
-//! A connection's bytes, watched: who has not read for too long, what has left to its last byte, and what
-//! hyper says on its own. Parts of files are sent by the kernel.
+//! The socket of a connection under hyper: it detects stalled clients, reports completed downloads, gives hyper's own
+//! error responses a body, and sends ranges of files with sendfile.
 
 use std::{
     collections::VecDeque,
@@ -21,139 +21,138 @@ use tokio::{
 
 use super::{
     DownloadReceipt,
-    stretch::{FileRange, is_stand_in},
+    file_range::{FileRange, is_placeholder},
 };
 
-/// Bytes that show that a client reads: fewer within the time allowed are a stall.
-const PROGRESS: usize = 64 << 10;
+/// A client that takes fewer bytes within the stall time is stalled.
+const MIN_PROGRESS: usize = 64 << 10;
 
-/// What the two sides of a connection know of each other: the one that answers and the one that writes.
+/// The state shared by the two sides of a connection: the one that responds and the one that writes.
 #[derive(Debug)]
 pub(super) struct WireHandle {
     stream: TcpStream,
-    /// How long its client may stop reading.
-    pub(super) patience: Duration,
-    talk: Mutex<ConnectionState>,
+    /// How long the client may stop reading.
+    pub(super) stall_time: Duration,
+    state: Mutex<ConnectionState>,
 }
 
 #[derive(Debug, Default)]
 struct ConnectionState {
-    turn: WriteState,
+    write_state: WriteState,
     receipts: Vec<DownloadReceipt>,
-    stretches: VecDeque<FileRange>,
+    ranges: VecDeque<FileRange>,
 }
 
-/// Whose bytes the next ones to be written are.
+/// What the next written bytes belong to.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum WriteState {
-    /// Nobody's: all that was said is written.
+    /// To no response: everything is written.
     #[default]
     Idle,
-    /// An answer's that is not complete.
+    /// To a response that is not complete.
     Responding,
-    /// An answer's whose end was handed over for writing.
+    /// To a response whose end was passed to hyper.
     Ended,
 }
 
 impl WireHandle {
-    /// What is to be known of the connection `stream`, whose client may stop reading for as long as `patience`.
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> WireHandle {
+    pub(super) fn new(stream: TcpStream, stall_time: Duration) -> WireHandle {
         WireHandle {
             stream,
-            patience,
-            talk: Mutex::default(),
+            stall_time,
+            state: Mutex::default(),
         }
     }
 
-    /// Notes that an answer begins.
+    /// Records that a response begins.
     pub(super) fn begin(&self) {
-        self.talk().turn = WriteState::Responding;
+        self.state().write_state = WriteState::Responding;
     }
 
-    /// Notes that the answer's end was handed over for writing.
+    /// Records that the response's end was passed to hyper.
     pub(super) fn end(&self) {
-        self.talk().turn = WriteState::Ended;
+        self.state().write_state = WriteState::Ended;
     }
 
-    /// Keeps a receipt until everything that was handed over for writing is written.
+    /// Stores a receipt until everything passed to hyper is written.
     pub(super) fn expect(&self, receipt: DownloadReceipt) {
-        self.talk().receipts.push(receipt);
+        self.state().receipts.push(receipt);
     }
 
-    /// Keeps a part of a file until it is its turn: then the next bytes to be written stand for it.
-    pub(super) fn send(&self, stretch: FileRange) {
-        self.talk().stretches.push_back(stretch);
+    /// Queues a range of a file. It is sent when its placeholder is to be written.
+    pub(super) fn send(&self, range: FileRange) {
+        self.state().ranges.push_back(range);
     }
 
-    /// Tells how many of the bytes that were handed over last may not have arrived; none when some are not even
-    /// with the kernel.
+    /// How many bytes the client has not acknowledged yet; none when some are not even passed to the kernel.
     #[expect(
         unsafe_code,
         reason = "ioctl(2) has no safe wrapper for SIOCOUTQ; it writes one number"
     )]
-    pub(super) fn under_way(&self) -> io::Result<Option<u64>> {
-        if !self.talk().stretches.is_empty() {
+    pub(super) fn unacknowledged(&self) -> io::Result<Option<u64>> {
+        if !self.state().ranges.is_empty() {
             return Ok(None);
         }
         let mut count: libc::c_int = 0;
         // SIOCOUTQ (tcp(7)) is the same number as TIOCOUTQ, the only one of the two that libc has.
-        // SAFETY: the socket is open as long as `self.stream`, and the call writes to `count` alone.
+        // SAFETY: the socket is open as long as `self.stream`, and the call only writes to `count`.
         match unsafe { libc::ioctl(self.stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) } {
             0 => Ok(u64::try_from(count).ok()),
             _ => Err(io::Error::last_os_error()),
         }
     }
 
-    /// Sends of the part whose turn it is as much as the socket takes.
+    /// Sends as much of the first range as the socket accepts.
     fn send_next(&self) -> io::Result<usize> {
-        let mut talk = self.talk();
-        let stretch = talk.stretches.front_mut();
-        let stretch = stretch.ok_or_else(|| io::Error::other("no part of a file is under way"))?;
-        let sent = stretch.send(&self.stream)?;
-        if stretch.is_sent() {
-            talk.stretches.pop_front();
+        let mut state = self.state();
+        let range = state.ranges.front_mut();
+        let range = range.ok_or_else(|| io::Error::other("no range of a file is queued"))?;
+        let sent = range.send(&self.stream)?;
+        if range.is_sent() {
+            state.ranges.pop_front();
         }
         Ok(sent)
     }
 
     fn is_idle(&self) -> bool {
-        self.talk().turn == WriteState::Idle
+        self.state().write_state == WriteState::Idle
     }
 
-    fn flushed(&self) {
-        let mut talk = self.talk();
-        if talk.turn == WriteState::Ended {
-            talk.turn = WriteState::Idle;
+    fn on_flushed(&self) {
+        let mut state = self.state();
+        if state.write_state == WriteState::Ended {
+            state.write_state = WriteState::Idle;
         }
-        let receipts = std::mem::take(&mut talk.receipts);
-        drop(talk);
+        let receipts = std::mem::take(&mut state.receipts);
+        drop(state);
         receipts.into_iter().for_each(DownloadReceipt::completed);
     }
 
-    fn talk(&self) -> MutexGuard<'_, ConnectionState> {
-        self.talk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, ConnectionState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A connection's socket.
 pub(super) struct Wire {
-    exchange: Arc<WireHandle>,
-    stalled: Option<Pin<Box<Sleep>>>,
+    handle: Arc<WireHandle>,
+    /// Expires when the client is stalled.
+    stall: Option<Pin<Box<Sleep>>>,
+    /// Bytes written since the last progress.
     written: usize,
 }
 
 impl Wire {
-    /// Watches the stream of `exchange`.
-    pub(super) fn new(exchange: Arc<WireHandle>) -> Wire {
+    pub(super) fn new(handle: Arc<WireHandle>) -> Wire {
         Wire {
-            exchange,
-            stalled: None,
+            handle,
+            stall: None,
             written: 0,
         }
     }
 
-    /// Starts the clock when the client does not take more, and ends the connection when it has run out.
-    fn watch(
+    /// Starts the stall timer when the client does not accept more, and fails the write when the timer expires.
+    fn check_stall(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
@@ -161,57 +160,57 @@ impl Wire {
         match &written {
             Poll::Ready(Ok(count)) => {
                 self.written += count;
-                if self.written >= PROGRESS {
-                    self.calm();
+                if self.written >= MIN_PROGRESS {
+                    self.reset();
                 }
                 written
             }
             Poll::Ready(Err(_)) => written,
             Poll::Pending => {
-                let patience = self.exchange.patience;
-                let stalled = self
-                    .stalled
-                    .get_or_insert_with(|| Box::pin(sleep(patience)));
-                ready!(stalled.as_mut().poll(context));
+                let stall_time = self.handle.stall_time;
+                let stall = self
+                    .stall
+                    .get_or_insert_with(|| Box::pin(sleep(stall_time)));
+                ready!(stall.as_mut().poll(context));
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }
     }
 
-    /// Writes by `write` once the socket takes more.
-    fn poll_by(
+    /// Calls `write` when the socket is writable.
+    fn poll_write_with(
         &self,
         context: &mut Context<'_>,
         mut write: impl FnMut() -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.exchange.stream.poll_write_ready(context))?;
-            match self.exchange.stream.try_io(Interest::WRITABLE, &mut write) {
+            ready!(self.handle.stream.poll_write_ready(context))?;
+            match self.handle.stream.try_io(Interest::WRITABLE, &mut write) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
         }
     }
 
-    fn calm(&mut self) {
-        self.stalled = None;
+    fn reset(&mut self) {
+        self.stall = None;
         self.written = 0;
     }
 
-    /// Gives the refusal that hyper writes by itself, before any of our code has seen a request, a body.
-    fn refuse(&mut self, head: &[u8]) -> Poll<io::Result<usize>> {
+    /// Writes hyper's own response to a malformed request, with a body added.
+    fn write_error_response(&mut self, head: &[u8]) -> Poll<io::Result<usize>> {
         let end = head.iter().position(|byte| *byte == b'\r');
         let status = String::from_utf8_lossy(&head[..end.unwrap_or(head.len())]);
-        let reason = "this request cannot be understood\n";
-        let answer = format!(
+        let reason = "malformed request\n";
+        let response = format!(
             "{status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{reason}",
             reason.len(),
         );
-        // The socket's buffer is empty or the client does not read: then it need not be told.
+        // A partial write only occurs when the client does not read; then it loses the response.
         Poll::Ready(
-            self.exchange
+            self.handle
                 .stream
-                .try_write(answer.as_bytes())
+                .try_write(response.as_bytes())
                 .map(|_| head.len()),
         )
     }
@@ -224,8 +223,8 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.exchange.stream.poll_read_ready(context))?;
-            match self.exchange.stream.try_read(buffer.initialize_unfilled()) {
+            ready!(self.handle.stream.poll_read_ready(context))?;
+            match self.handle.stream.try_read(buffer.initialize_unfilled()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => {
                     buffer.advance(read?);
@@ -251,19 +250,19 @@ impl AsyncWrite for Wire {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match slices {
-            [head] if head.starts_with(b"HTTP/1.1 4") && self.exchange.is_idle() => {
-                self.refuse(head)
+            [head] if head.starts_with(b"HTTP/1.1 4") && self.handle.is_idle() => {
+                self.write_error_response(head)
             }
-            [first, ..] if is_stand_in(first) => {
-                let sent = self.poll_by(context, || self.exchange.send_next());
-                self.watch(context, sent)
+            [first, ..] if is_placeholder(first) => {
+                let sent = self.poll_write_with(context, || self.handle.send_next());
+                self.check_stall(context, sent)
             }
             _ => {
-                let parts = slices.iter().take_while(|slice| !is_stand_in(slice));
+                let parts = slices.iter().take_while(|slice| !is_placeholder(slice));
                 let slices = &slices[..parts.count()];
                 let written =
-                    self.poll_by(context, || self.exchange.stream.try_write_vectored(slices));
-                self.watch(context, written)
+                    self.poll_write_with(context, || self.handle.stream.try_write_vectored(slices));
+                self.check_stall(context, written)
             }
         }
     }
@@ -273,15 +272,15 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Hyper flushes only when it has nothing left to write.
-        self.calm();
-        self.exchange.flushed();
+        // Hyper only flushes when it has nothing left to write.
+        self.reset();
+        self.handle.on_flushed();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match SockRef::from(&self.exchange.stream).shutdown(Shutdown::Write) {
-            // The other side was faster.
+        match SockRef::from(&self.handle.stream).shutdown(Shutdown::Write) {
+            // The client has closed the connection.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             shut => Poll::Ready(shut),
         }

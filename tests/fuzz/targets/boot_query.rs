@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use bootwright::net::http::{Peer, boot_ask};
+use bootwright::net::http::{Peer, boot_request};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let query = String::from_utf8_lossy(bytes);
@@ -12,7 +12,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         address: end,
         local: end,
     };
-    let Ok(ask) = boot_ask(&query, peer, "http://192.0.2.1:8080".into()) else {
+    let Ok(ask) = boot_request(&query, peer, "http://192.0.2.1:8080".into()) else {
         return;
     };
     let texts = [
@@ -26,7 +26,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         assert!(!text.is_empty() && text == text.trim(), "{text:?}");
         assert!(!text.contains(char::is_control), "{text:?}");
     }
-    for dropped in ask.dropped {
-        assert!(!dropped.contains(char::is_control), "{dropped:?}");
+    for ignored in ask.ignored {
+        assert!(!ignored.contains(char::is_control), "{ignored:?}");
     }
 });

@@ -2,7 +2,7 @@
 //! empty, lies within the file, and is the one that a slow reading finds, byte by byte.
 #![no_main]
 
-use bootwright::net::http::{FileVersion, RequestedPart, wanted};
+use bootwright::net::http::{FileVersion, RequestedPart, requested_part};
 use hyper::{
     HeaderMap, Method,
     header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE},
@@ -30,7 +30,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         etag: Some(ETAG),
         modified: None,
     };
-    let answer = wanted(&Method::GET, &headers, version, length);
+    let answer = requested_part(&Method::GET, &headers, version, length);
     let ranges: Vec<&[u8]> = all(&headers, &RANGE);
     match (answer, ranges.as_slice()) {
         (RequestedPart::PreconditionFailed, _) => assert!(headers.contains_key(IF_MATCH)),
@@ -38,7 +38,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         (answer, [range]) if may_go_on(&headers) => compare(answer, range, length),
         (answer, _) => assert_eq!(answer, RequestedPart::Whole),
     }
-    let head = wanted(&Method::HEAD, &headers, version, length);
+    let head = requested_part(&Method::HEAD, &headers, version, length);
     assert!(!matches!(head, RequestedPart::Part { .. } | RequestedPart::NotSatisfiable));
 });
 

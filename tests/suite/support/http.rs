@@ -104,7 +104,7 @@ impl Backend for Fake {
     async fn loader(&self, ask: LoaderRequest) -> FileReply {
         let reply = match ask.name.as_str() {
             "snponly.efi" => Reply::text("MZ"),
-            _ => Reply::refusal(404, "no such loader\n"),
+            _ => Reply::error(404, "no such loader\n"),
         };
         FileReply::Bytes {
             reply,
@@ -114,7 +114,7 @@ impl Backend for Fake {
 
     async fn mboot(&self, _: MbootRequest) -> FileReply {
         FileReply::Bytes {
-            reply: Reply::refusal(404, "no such loader\n"),
+            reply: Reply::error(404, "no such loader\n"),
             receipt: None,
         }
     }
@@ -135,7 +135,7 @@ impl Backend for Fake {
                 receipt: ask.whole.then(|| self.receipt()),
             },
             _ => FileReply::Bytes {
-                reply: Reply::refusal(404, "no such document\n"),
+                reply: Reply::error(404, "no such document\n"),
                 receipt: None,
             },
         }
@@ -153,7 +153,7 @@ impl Backend for Fake {
 
     async fn microkernel(&self, _name: String) -> Result<ServedFile, Reply> {
         let file = self.file.clone();
-        file.ok_or_else(|| Reply::refusal(404, "no such file\n"))
+        file.ok_or_else(|| Reply::error(404, "no such file\n"))
     }
 
     async fn check_in(&self, ask: CheckInRequest) -> CheckInReply {
@@ -166,7 +166,7 @@ impl Backend for Fake {
 
     async fn repo(&self, _ask: RepoRequest) -> Result<ServedFile, Reply> {
         let file = self.file.clone();
-        file.ok_or_else(|| Reply::refusal(404, "no such file\n"))
+        file.ok_or_else(|| Reply::error(404, "no such file\n"))
     }
 
     fn health(&self) -> ServerHealth {

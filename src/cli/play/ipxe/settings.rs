@@ -47,7 +47,7 @@ impl IpxeSetting {
             "hex" => hex(&self.bytes(), ":"),
             "hexhyp" => hex(&self.bytes(), "-"),
             "hexraw" => hex(&self.bytes(), ""),
-            "uristring" => escaped(&self.natural()),
+            "uristring" => crate::render::encoded(&self.natural()),
             _ => self.natural(),
         }
     }
@@ -70,16 +70,6 @@ impl IpxeSetting {
 fn hex(bytes: &[u8], between: &str) -> String {
     let pairs: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     pairs.join(between)
-}
-
-fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    text.bytes()
-        .map(|byte| match plain(byte) {
-            true => char::from(byte).to_string(),
-            false => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 #[cfg(test)]

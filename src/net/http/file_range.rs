@@ -1,8 +1,8 @@
-//! Parts of files that the kernel sends by itself: their bytes do not pass through here.
+//! Ranges of files that the kernel sends (sendfile), without copying their bytes to this process.
 //!
-//! hyper counts the bytes of an answer and hands them to the connection's [`wire`](super::wire) as slices. For such a part
-//! it is given slices of a place that nobody reads or writes; the wire knows that place, and has the kernel send
-//! what they stand for.
+//! hyper counts the bytes of a response and passes them to the connection's [`wire`](super::wire) as slices. For such a
+//! range it gets placeholder slices: parts of an array that is never read or written. The wire recognizes them and has
+//! the kernel send the range instead.
 
 use std::{
     io::{self, IoSlice},
@@ -14,22 +14,21 @@ use hyper::body::{Buf, Bytes};
 
 use crate::disk::repo::Blob;
 
-/// The longest part that is sent at once.
-pub(super) const LONGEST: usize = 2 << 20;
+/// The longest range that is sent at a time, in bytes.
+pub(super) const MAX_SENDFILE: usize = 2 << 20;
 
-/// What slices of parts point to. It is never touched, so the kernel gives no memory for it.
-static PLACE: LazyLock<Box<[u8]>> = LazyLock::new(|| vec![0; LONGEST].into());
+/// The array of the placeholder slices. It is never accessed, so the kernel allocates no memory for it.
+static PLACEHOLDER: LazyLock<Box<[u8]>> = LazyLock::new(|| vec![0; MAX_SENDFILE].into());
 
-/// Whether a slice stands for a part of a file.
-pub(super) fn is_stand_in(slice: &[u8]) -> bool {
-    !slice.is_empty() && PLACE.as_ptr_range().contains(&slice.as_ptr())
+/// Whether a slice stands for a range of a file.
+pub(super) fn is_placeholder(slice: &[u8]) -> bool {
+    !slice.is_empty() && PLACEHOLDER.as_ptr_range().contains(&slice.as_ptr())
 }
 
-/// What of an answer is handed over at once.
+/// A part of a response body.
 pub(super) enum BodyChunk {
-    /// Bytes at hand.
     Bytes(Bytes),
-    /// So many bytes of a file.
+    /// This many bytes of the next [`FileRange`].
     File(usize),
 }
 
@@ -44,7 +43,7 @@ impl Buf for BodyChunk {
     fn chunk(&self) -> &[u8] {
         match self {
             BodyChunk::Bytes(bytes) => bytes,
-            // Zeros in a file's place would be worse than no answer.
+            // Sending zeros instead of the file would be worse than ending the connection.
             BodyChunk::File(_) => unreachable!("the wire writes vectored, so hyper copies nothing"),
         }
     }
@@ -52,7 +51,7 @@ impl Buf for BodyChunk {
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let chunk = match self {
             BodyChunk::Bytes(bytes) => bytes,
-            BodyChunk::File(length) => &PLACE[..*length],
+            BodyChunk::File(length) => &PLACEHOLDER[..*length],
         };
         match slices.first_mut() {
             Some(slice) if !chunk.is_empty() => {
@@ -71,7 +70,7 @@ impl Buf for BodyChunk {
     }
 }
 
-/// A part of a file on its way.
+/// The part of a file that is not sent yet.
 #[derive(Debug)]
 pub(super) struct FileRange {
     blob: Blob,
@@ -80,19 +79,17 @@ pub(super) struct FileRange {
 }
 
 impl FileRange {
-    /// `blob` from `at` up to `end`.
     pub(super) fn new(blob: Blob, at: u64, end: u64) -> FileRange {
         FileRange { blob, at, end }
     }
 
-    /// Sends as much as `socket` takes now; returns how much that was.
+    /// Sends as much as `socket` accepts now; returns how many bytes.
     pub(super) fn send(&mut self, socket: impl AsFd) -> io::Result<usize> {
         let sent = self.blob.send(socket, self.at, self.end - self.at)?;
         self.at += sent as u64;
         Ok(sent)
     }
 
-    /// Whether all of it is sent.
     pub(super) fn is_sent(&self) -> bool {
         self.at == self.end
     }
