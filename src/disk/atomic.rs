@@ -1,6 +1,6 @@
-//! Files that are there whole or not at all, whatever happens while they are written.
+//! Atomic file writes: after a crash a file has the old or the new content, never a part.
 //!
-//! Everything written here is for its owner alone: files 0600, directories 0700.
+//! Everything is private to its owner: files have mode 0600, directories 0700.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -10,15 +10,15 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// Replaces the file at `path` by one that holds `parts`, one after the other. Once it returns, the new
-/// content survives a crash; until then, the old one does.
+/// Replaces the file at `path` with `parts`, concatenated. Once it returns, the new content survives a crash; until then,
+/// the old content does.
 pub fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let new = write_beside(path, parts)?;
     finish(fs::rename(&new, path), &new, path)
 }
 
-/// Creates the file at `path` holding `content`, unless there is one. Tells whether it was created; of two
-/// processes that try at once, one creates it and neither sees half of it.
+/// Creates the file at `path` with `content`, unless it exists. Returns whether it was created. Of two processes that try
+/// at the same time, one creates it, and neither reads a part of it.
 pub fn create(path: &Path, content: &[u8]) -> io::Result<bool> {
     let new = write_beside(path, &[content])?;
     let linked = fs::hard_link(&new, path);
@@ -30,7 +30,7 @@ pub fn create(path: &Path, content: &[u8]) -> io::Result<bool> {
     }
 }
 
-/// Removes the file at `path` for good. It is no error when there is none.
+/// Removes the file at `path`; the removal survives a crash. A missing file is not an error.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Ok(()) => sync_dir(parent(path)),
@@ -39,7 +39,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Creates a directory and those above it, for its owner alone. One that exists stays as it is.
+/// Creates a directory and its parents, private to their owner. Existing ones are not changed.
 pub fn create_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -52,17 +52,17 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes the names in a directory survive a crash.
+/// Syncs a directory, so that the names in it survive a crash.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Tells whether a file of this name is a leftover of an interrupted write.
+/// Whether a file of this name is left over from an interrupted write.
 pub fn is_leftover(name: &str) -> bool {
     name.starts_with(".new-")
 }
 
-/// Opens a new file for its owner alone.
+/// Sets the mode 0600 for a new file.
 pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(0o600)
 }
@@ -96,8 +96,8 @@ fn finish(moved: io::Result<()>, new: &Path, path: &Path) -> io::Result<()> {
     sync_dir(parent(path))
 }
 
-/// Removes a file that did not come to be. The error that led here is the one to report; what cannot be
-/// removed is swept at the next start.
+/// Removes the temporary file of a failed write. The caller reports the error of the write; a file that cannot be removed
+/// is swept at the next start.
 fn discard(new: &Path) {
     drop(fs::remove_file(new));
 }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_for_its_owner_alone() {
+    fn a_directory_is_private_to_its_owner() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b");
         create_dir(&path).unwrap();

@@ -1,8 +1,7 @@
-//! The documents of open attempts, as they were when each attempt opened.
+//! The stored documents of open attempts, as rendered when each attempt was opened.
 //!
-//! One file an attempt, so that it is there whole or not at all: a running installation reads the same
-//! documents whatever is edited or restarted meanwhile. They hold secrets, so they are for their owner
-//! alone, and are removed when the attempt ends.
+//! One file per attempt, written atomically: a running installation reads the same documents whatever is edited or
+//! restarted meanwhile. They contain secrets, so they are private to their owner, and are removed when the attempt ends.
 
 use std::{
     collections::BTreeSet,
@@ -14,13 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{atomic, bundle};
 
-/// The directory of all attempts.
+/// The directory with a file per attempt.
 #[derive(Debug, Clone)]
 pub struct AttemptStore {
     path: PathBuf,
 }
 
-/// Which attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptKey {
     /// The machine's internal id.
@@ -29,36 +27,28 @@ pub struct AttemptKey {
     pub attempt: u32,
 }
 
-/// One document or hand-out.
+/// A document or auxiliary file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// What it is, but for its content.
     pub about: DocumentHeader,
-    /// Its content.
     pub body: DocumentBody,
 }
 
-/// What a document is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DocumentHeader {
     /// Its name below the attempt's URL, such as `ks.cfg` or `01-52-54-00-00-00-01/boot.cfg`.
     pub name: String,
-    /// Whether the installer reads it or it is only handed out; kept as it was given.
+    /// Whether the installer must read it, or may download it; stored as given.
     pub kind: String,
-    /// Its media type.
     pub content_type: String,
 }
 
-/// What a document holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DocumentBody {
-    /// These bytes.
     Bytes(Vec<u8>),
-    /// A file of a repo, under this name.
+    /// A file of a repo, served under the document's name.
     Repo {
-        /// The repo's name.
         repo: String,
-        /// The file's path in it.
         path: String,
     },
 }
@@ -71,20 +61,20 @@ struct ListedDocument {
 }
 
 impl AttemptStore {
-    /// Uses the directory at `path`, which is created when there is none.
+    /// Uses the directory at `path`, and creates it if it is missing.
     pub fn open(path: &Path) -> io::Result<AttemptStore> {
         atomic::create_dir(path)?;
         Ok(AttemptStore { path: path.into() })
     }
 
-    /// Keeps the documents of an attempt. Once it returns, they survive a crash.
+    /// Stores the documents of an attempt. Once it returns, they survive a crash.
     pub fn write(&self, key: AttemptKey, documents: &[Document]) -> io::Result<()> {
         let listed: Vec<ListedDocument> = documents.iter().map(ListedDocument::of).collect();
         let bodies: Vec<&[u8]> = documents.iter().map(Document::bytes).collect();
         bundle::write(&self.file(key), &listed, &bodies)
     }
 
-    /// Lists the documents of an attempt; none when nothing is kept of it.
+    /// Lists the documents of an attempt; none when it has no file.
     pub fn list(&self, key: AttemptKey) -> io::Result<Option<Vec<DocumentHeader>>> {
         let listed = self.bundle(key)?.map(|bundle| bundle.head);
         Ok(listed.map(|listed| listed.into_iter().map(|listed| listed.about).collect()))
@@ -107,7 +97,7 @@ impl AttemptStore {
         Ok(Some(listed.with(bytes)))
     }
 
-    /// Keeps one document of an attempt and removes the others; false when there is none of that name, and all are gone.
+    /// Removes all documents of an attempt but one; returns false if there is none of that name, and all are removed.
     pub fn retain_only(&self, key: AttemptKey, name: &str) -> io::Result<bool> {
         match self.read(key, name)? {
             Some(document) => self.write(key, &[document]).map(|()| true),
@@ -115,13 +105,13 @@ impl AttemptStore {
         }
     }
 
-    /// Removes the documents of an attempt. It is no error when there are none.
+    /// Removes the documents of an attempt. A missing file is not an error.
     pub fn remove(&self, key: AttemptKey) -> io::Result<()> {
         atomic::remove(&self.file(key))
     }
 
-    /// Removes what is left of attempts that are not among `live`, and returns those. What a crash has left
-    /// half-written is removed, too.
+    /// Removes the files of attempts that are not in `live`, and returns those attempts. Files of interrupted writes are
+    /// removed too.
     pub fn sweep(&self, live: &BTreeSet<AttemptKey>) -> io::Result<Vec<AttemptKey>> {
         let mut swept = Vec::new();
         for entry in fs::read_dir(&self.path)? {
@@ -222,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_kept_until_the_attempt_ends() {
+    fn documents_are_stored_until_the_attempt_ends() {
         let dir = tempfile::tempdir().unwrap();
         let attempts = AttemptStore::open(&dir.path().join("attempts")).unwrap();
         let mboot = DocumentBody::Repo {
@@ -257,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_open_attempt_needs_is_swept() {
+    fn files_of_ended_attempts_are_swept() {
         let dir = tempfile::tempdir().unwrap();
         let attempts = AttemptStore::open(dir.path()).unwrap();
         let keys = [key(1, 1), key(2, 3), key(u64::MAX, u32::MAX)];

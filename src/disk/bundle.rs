@@ -1,7 +1,7 @@
-//! Several texts in one file: a line of JSON that says what follows, then the bytes.
+//! Several texts in one file: a header, which is a line of JSON, then the bodies.
 //!
-//! One file is written and removed atomically where a directory of them is not. The line names the lengths
-//! of the bodies, so one of them is read without the others.
+//! One file is written and removed atomically; a directory of files is not. The header has the lengths of the bodies, so
+//! one body can be read without the others.
 
 use std::{
     fs::File,
@@ -23,14 +23,14 @@ struct BundleHeader<H> {
 
 /// A bundle that is open for reading.
 pub struct Bundle<H> {
-    /// What the writer said of the bodies.
+    /// The caller's description of the bodies.
     pub head: H,
     lengths: Vec<u64>,
     first: u64,
     file: BufReader<File>,
 }
 
-/// Writes `head` and the bodies it speaks of as one atomic file.
+/// Writes `head` and the bodies atomically to one file.
 pub fn write<H: Serialize>(path: &Path, head: &H, bodies: &[&[u8]]) -> io::Result<()> {
     let lengths = bodies.iter().map(|body| body.len() as u64).collect();
     let version = VERSION;
@@ -45,21 +45,23 @@ pub fn write<H: Serialize>(path: &Path, head: &H, bodies: &[&[u8]]) -> io::Resul
     atomic::replace(path, &parts)
 }
 
-/// Opens a bundle and reads what it says of its bodies.
+/// Opens a bundle and reads its header.
 pub fn open<H: DeserializeOwned>(path: &Path) -> io::Result<Bundle<H>> {
     let mut file = BufReader::new(File::open(path)?);
     let mut line = Vec::new();
     let first = file.read_until(b'\n', &mut line)? as u64;
     let head: BundleHeader<H> = serde_json::from_slice(&line)?;
     if head.version != VERSION {
-        return Err(unreadable("it was written by another version"));
+        return Err(unreadable("the file has another format version"));
     }
     let bodies = head
         .lengths
         .iter()
         .try_fold(first, |sum, length| sum.checked_add(*length));
     if bodies != Some(file.get_ref().metadata()?.len()) {
-        return Err(unreadable("its length is not what its first line says"));
+        return Err(unreadable(
+            "the length of the file differs from its first line",
+        ));
     }
     Ok(Bundle {
         head: head.head,
@@ -72,7 +74,7 @@ pub fn open<H: DeserializeOwned>(path: &Path) -> io::Result<Bundle<H>> {
 impl<H> Bundle<H> {
     /// Reads the body at `index`.
     pub fn body(&mut self, index: usize) -> io::Result<Vec<u8>> {
-        let missing = || unreadable("it has no such body");
+        let missing = || unreadable("the file has no such part");
         let length = *self.lengths.get(index).ok_or_else(missing)?;
         let start = self.first + self.lengths[..index].iter().sum::<u64>();
         self.file.seek(SeekFrom::Start(start))?;
@@ -105,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_whole_or_in_part() {
+    fn bodies_are_read_one_by_one_or_all() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         write(&path, &"head", &[b"one\n", b"", b"\xff\0three"]).unwrap();
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_that_was_cut_short_is_refused() {
+    fn a_truncated_bundle_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         write(&path, &(), &[b"one", b"two"]).unwrap();

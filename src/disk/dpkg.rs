@@ -1,6 +1,6 @@
-//! Which of Debian's packages a file came from, and in which version, as dpkg wrote it down.
+//! The Debian package that installed a file, and its version, from dpkg's database.
 //!
-//! Where there is no dpkg, nothing is known; that is no error.
+//! Without dpkg no package is found; that is not an error.
 
 use std::{
     fs,
@@ -10,9 +10,7 @@ use std::{
 /// An installed package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
-    /// Its name.
     pub name: String,
-    /// Its version.
     pub version: String,
 }
 
@@ -24,25 +22,24 @@ pub struct Dpkg {
 }
 
 impl Dpkg {
-    /// Reads it at its usual place.
+    /// Reads the database in `/var/lib/dpkg`.
     pub fn read() -> Dpkg {
         Dpkg::at(Path::new("/var/lib/dpkg"))
     }
 
-    /// Reads the one at `root`.
     pub fn at(root: &Path) -> Dpkg {
         Dpkg {
             root: root.into(),
-            // Without a database nothing is installed by it.
+            // Without a database no package is installed.
             status: fs::read_to_string(root.join("status")).unwrap_or_default(),
         }
     }
 
-    /// Returns the package of this name that has put a file at `path`.
+    /// Returns the package of this name if it installed the file at `path`.
     pub fn owner(&self, path: &Path, name: &str) -> Option<Package> {
         let stanza = self.stanza(name)?;
         let (version, architecture) = (field(stanza, "Version")?, field(stanza, "Architecture")?);
-        // A package that may be there for several architectures has one list for each.
+        // A package that can be installed for several architectures has a list for each.
         let lists = [
             format!("{name}.list"),
             format!("{name}:{architecture}.list"),
@@ -57,7 +54,7 @@ impl Dpkg {
         })
     }
 
-    /// What the database says of an installed package.
+    /// The database's entry of an installed package.
     fn stanza(&self, name: &str) -> Option<&str> {
         let mut stanzas = self.status.split("\n\n");
         stanzas.find(|stanza| {
@@ -77,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_has_the_version_of_the_package_that_put_it_there() {
+    fn a_file_has_the_version_of_the_package_that_installed_it() {
         let dir = tempfile::tempdir().unwrap();
         let info = dir.path().join("info");
         fs::create_dir(&info).unwrap();
@@ -97,7 +94,7 @@ mod tests {
             ("/usr/lib/shim/x", "shim-signed", Some("1.51")),
             ("/srv/snponly.efi", "ipxe", None),
             ("/usr/lib/gone", "gone", None),
-            ("/usr/lib/ipxe/snponly.efi", "unheard-of", None),
+            ("/usr/lib/ipxe/snponly.efi", "not-installed", None),
         ] {
             let owner = dpkg.owner(Path::new(path), name);
             assert_eq!(owner.map(|one| one.version).as_deref(), version, "{path}");

@@ -1,4 +1,4 @@
-//! A copy of the last site that had no error, so that a start on a broken one has something to serve.
+//! A copy of the last site without errors, which the server uses when it starts with a broken site.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -7,12 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::bundle;
 use crate::{model::Revision, site::SiteFiles};
 
-/// A site that had no error.
+/// A site without errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastGood {
-    /// Its revision.
     pub revision: Revision,
-    /// Its files.
     pub files: SiteFiles,
 }
 
@@ -22,8 +20,8 @@ struct LastGoodHeader {
     names: Vec<Arc<str>>,
 }
 
-/// Keeps `files` as the last good site in the file at `path`, whole or not at all. It takes as long as
-/// writing and syncing all of them does: not while a request waits.
+/// Stores `files` as the last good site in the file at `path`, atomically. It writes and syncs all of them,
+/// so it must not run while a request waits.
 pub fn write(path: &Path, revision: &Revision, files: &SiteFiles) -> io::Result<()> {
     let head = LastGoodHeader {
         revision: revision.clone(),
@@ -33,7 +31,7 @@ pub fn write(path: &Path, revision: &Revision, files: &SiteFiles) -> io::Result<
     bundle::write(path, &head, &bodies)
 }
 
-/// Reads the last good site back; none when none was kept.
+/// Reads the last good site; none when none is stored.
 pub fn read(path: &Path) -> io::Result<Option<LastGood>> {
     let mut bundle = match bundle::open::<LastGoodHeader>(path) {
         Ok(bundle) => bundle,
@@ -51,7 +49,7 @@ pub fn read(path: &Path) -> io::Result<Option<LastGood>> {
     }))
 }
 
-/// Reads the revision of the last good site alone; none when none was kept.
+/// Reads only the revision of the last good site; none when none is stored.
 pub fn revision(path: &Path) -> io::Result<Option<Revision>> {
     match bundle::open::<LastGoodHeader>(path) {
         Ok(bundle) => Ok(Some(bundle.head.revision)),

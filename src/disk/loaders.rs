@@ -1,5 +1,4 @@
-//! The programs that firmware starts first: in the site's own directories, or where the distribution's packages
-//! put them.
+//! Finding loaders: in the site's own directories, then at the paths of the distribution's packages.
 
 use std::{
     collections::BTreeMap,
@@ -9,12 +8,12 @@ use std::{
 
 use crate::boot::Loader;
 
-/// Which loaders are there, by the names that they are served under, in lower case.
+/// The loaders that exist, by the lowercase name under which they are served.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loaders(BTreeMap<String, PathBuf>);
 
 impl Loaders {
-    /// Looks through the site's own directories, then where the packages put theirs.
+    /// Searches the site's own directories, then the paths of the packages.
     pub fn find(own: &[PathBuf]) -> Loaders {
         let mut found = BTreeMap::new();
         for directory in own {
@@ -32,21 +31,20 @@ impl Loaders {
         Loaders(found)
     }
 
-    /// Where a loader is.
     pub fn get(&self, name: &str) -> Option<&Path> {
         let path = self.0.get(&name.to_ascii_lowercase());
         path.map(PathBuf::as_path)
     }
 
-    /// Reads a loader; none when there is no such.
+    /// Reads a loader; none when it is missing.
     pub fn read(&self, name: &str) -> io::Result<Option<LoaderFile>> {
         let Some(path) = self.get(name) else {
             return Ok(None);
         };
         let length = fs::metadata(path)?.len();
-        if length > LARGEST {
+        if length > MAX_LOADER {
             return Err(io::Error::other(format!(
-                "`{}` is larger than any loader",
+                "`{}` is too large for a loader: at most 64 MiB",
                 path.display()
             )));
         }
@@ -54,24 +52,22 @@ impl Loaders {
         Ok(Some(LoaderFile { bytes }))
     }
 
-    /// Those that are known and not there.
+    /// The loaders of [`Loader::ALL`] that are missing.
     pub fn missing(&self) -> impl Iterator<Item = Loader> {
         let all = Loader::ALL.into_iter();
         all.filter(|loader| self.get(loader.name).is_none())
     }
 }
 
-/// A loader as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoaderFile {
-    /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
-/// No loader is larger, in bytes.
-const LARGEST: u64 = 64 << 20;
+/// In bytes.
+const MAX_LOADER: u64 = 64 << 20;
 
-/// The files of a directory. One that is not there, or cannot be read, has none.
+/// The files of a directory; none if it is missing or cannot be read.
 fn files(directory: &Path) -> Vec<(String, PathBuf)> {
     let Ok(entries) = fs::read_dir(directory) else {
         return Vec::new();
@@ -90,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sites_own_come_first_whatever_their_case() {
+    fn the_sites_own_loaders_take_precedence_in_any_case() {
         let one = tempfile::tempdir().unwrap();
         let two = tempfile::tempdir().unwrap();
         for (directory, name) in [(&one, "Own.EFI"), (&one, "snponly.efi"), (&two, "own.efi")] {

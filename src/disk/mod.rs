@@ -1,13 +1,11 @@
-//! Files and directories: the site and its changes, the journal's segments, and what the state directory
-//! keeps.
+//! Files and directories: the site and its changes, the journal's segments, and the state directory.
 //!
-//! Bytes move between files and the core here. Nothing is decided: what a file means is the business of
-//! [`crate::site`], what an event means that of the journal's fold.
+//! This module moves bytes between files and the core. Nothing is decided here: [`crate::site`] interprets the site's
+//! files, and the journal's fold interprets events.
 //!
 //! Two rules hold everywhere. What must survive a crash is written to a new file, synced, renamed, and the
-//! directory synced ([`atomic`]), or appended and synced ([`journal`]). What an operator can break (a file
-//! that is too large, a permission that is too wide, a full disk) comes back as a value that says what is
-//! wrong and what helps.
+//! directory synced ([`atomic`]), or appended and synced ([`journal`]). A problem that an operator can cause (a file that is
+//! too large, a permission that is too wide, a full disk) is returned as a value with the reason and the fix.
 
 pub mod atomic;
 pub mod bundle;

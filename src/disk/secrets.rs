@@ -1,10 +1,10 @@
 //! Secrets that a site refers to: the secrets directory, and files that hold passwords.
 //!
-//! A file that others than its owner and group can read, or that its group can write, is not read: the
-//! mistake is reported with the command that helps. No message repeats a content.
+//! A file that others than its owner and group can read, or that its group can write, is not read: the error is reported
+//! with the command that fixes it. No message contains a secret.
 //!
-//! A plain password is hashed with a salt that derives from a key and the password itself, so that every
-//! render of a document is the same.
+//! A plain password is hashed with a salt derived from a key and the password, so that every render of a document is the
+//! same.
 
 use std::{
     collections::BTreeMap,
@@ -22,60 +22,37 @@ use sha2::Sha256;
 use super::state::SecretKey;
 use crate::model::{PasswordHash, SecretText};
 
-/// The largest secret.
-const MAX: u64 = 64 << 10;
+/// In bytes.
+const MAX_SECRET: u64 = 64 << 10;
 
-/// Why a secret cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// It cannot be read.
     #[error("`{path}` cannot be read: {why}")]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        why: String,
-    },
-    /// Others may read it, or change it.
+    Unreadable { path: String, why: String },
+    /// Others may read or change it.
     #[error(
         "`{path}` has mode {mode:04o}, so that others than its owner may {what} it: `chmod 600 {path}`"
     )]
     Exposed {
-        /// The file.
         path: String,
-        /// Its permissions.
         mode: u32,
         /// `read` or `change`.
         what: &'static str,
     },
-    /// It is too large.
     #[error("`{path}` is too large for a secret: at most 64 KiB")]
-    TooLarge {
-        /// The file.
-        path: String,
-    },
-    /// It is not UTF-8.
+    TooLarge { path: String },
     #[error("`{path}` is not UTF-8")]
-    NotText {
-        /// The file.
-        path: String,
-    },
-    /// It holds no password.
-    #[error("`{path}` holds no password: expected one line with a password or its hash")]
-    NoPassword {
-        /// The file.
-        path: String,
-    },
-    /// It looks like a hash and is none.
-    #[error("`{path}` begins like a password hash and is none (make one with `openssl passwd -6`)")]
-    BadHash {
-        /// The file.
-        path: String,
-    },
+    NotText { path: String },
+    #[error("`{path}` contains no password: expected one line with a password or its hash")]
+    NoPassword { path: String },
+    #[error(
+        "`{path}` begins like a password hash, but is not a valid one (create one with `openssl passwd -6`)"
+    )]
+    BadHash { path: String },
 }
 
-/// Reads every file of the secrets directory at `dir`, by name. Those that cannot be used are returned
-/// beside the others, each with what to do. No directory, no secrets.
+/// Reads every file of the secrets directory at `dir`, by name. Files that cannot be used are returned separately with
+/// their errors. Without the directory there are no secrets.
 pub fn read(dir: &Path) -> (BTreeMap<String, SecretText>, BTreeMap<String, SecretError>) {
     let mut secrets = BTreeMap::new();
     let mut errors = BTreeMap::new();
@@ -92,7 +69,7 @@ pub fn read(dir: &Path) -> (BTreeMap<String, SecretText>, BTreeMap<String, Secre
             Ok(Some(text)) => {
                 secrets.insert(name, SecretText::new(without_line_end(&text)));
             }
-            // A directory, or what else is no file.
+            // A directory or another special file.
             Ok(None) => {}
             Err(error) => {
                 errors.insert(name, error);
@@ -105,7 +82,7 @@ pub fn read(dir: &Path) -> (BTreeMap<String, SecretText>, BTreeMap<String, Secre
 fn names(dir: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir)? {
-        // A name that is not UTF-8 or is hidden cannot be asked for.
+        // A name that is hidden or not UTF-8 cannot be referred to.
         names.extend(
             entry?
                 .file_name()
@@ -117,7 +94,7 @@ fn names(dir: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Hashes passwords, each of them once.
+/// Hashes passwords and caches the hashes.
 pub struct PasswordHashCache {
     key: SecretKey,
     known: Mutex<BTreeMap<[u8; 32], PasswordHash>>,
@@ -137,7 +114,7 @@ impl PasswordHashCache {
         let shown = || path.display().to_string();
         let text = text(path)?.ok_or_else(|| SecretError::Unreadable {
             path: shown(),
-            why: "it is no file".into(),
+            why: "not a regular file".into(),
         })?;
         let password = without_line_end(&text);
         if password.is_empty() || password.contains(['\n', '\0']) {
@@ -151,7 +128,7 @@ impl PasswordHashCache {
         Ok(self.hash(password))
     }
 
-    /// Hashes a password for crypt(3) with the method `$6$`.
+    /// Hashes a password for crypt(3) with the method `$6$` (SHA-512).
     pub fn hash(&self, password: &str) -> PasswordHash {
         let mark = self.mark(password);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -176,7 +153,7 @@ impl std::fmt::Debug for PasswordHashCache {
     }
 }
 
-/// A password of 13 letters could be a hash of the oldest method, but for our purpose is not.
+/// Thirteen letters could be a hash of the oldest method (DES); they count as a plain password.
 fn looks_hashed(password: &str) -> bool {
     ["$1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$", "$y$"]
         .iter()
@@ -219,10 +196,10 @@ fn text(path: &Path) -> Result<Option<String>, SecretError> {
         });
     }
     let mut bytes = Vec::new();
-    file.take(MAX + 1)
+    file.take(MAX_SECRET + 1)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
-    if bytes.len() as u64 > MAX {
+    if bytes.len() as u64 > MAX_SECRET {
         return Err(SecretError::TooLarge { path: shown });
     }
     String::from_utf8(bytes)
@@ -230,13 +207,13 @@ fn text(path: &Path) -> Result<Option<String>, SecretError> {
         .map_err(|_| SecretError::NotText { path: shown })
 }
 
-/// The owner may do anything, the group may read.
+/// What others may do that they must not: the owner may do anything, the group may read.
 fn exposure(mode: u32) -> Option<&'static str> {
     match mode & 0o077 {
         0 | 0o040 => None,
         mode if mode & 0o004 != 0 => Some("read"),
         mode if mode & 0o022 != 0 => Some("change"),
-        // Execution alone gives nothing away.
+        // Only the execute permission reveals nothing.
         _ => None,
     }
 }
@@ -318,15 +295,15 @@ mod tests {
         for (content, why) in [
             (
                 "\n",
-                "holds no password: expected one line with a password or its hash",
+                "contains no password: expected one line with a password or its hash",
             ),
             (
                 "one\ntwo\n",
-                "holds no password: expected one line with a password or its hash",
+                "contains no password: expected one line with a password or its hash",
             ),
             (
                 "$6$oops",
-                "begins like a password hash and is none (make one with `openssl passwd -6`)",
+                "begins like a password hash, but is not a valid one (create one with `openssl passwd -6`)",
             ),
         ] {
             put(&path, content.as_bytes(), 0o600);
@@ -343,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn every_render_hashes_alike_and_another_key_otherwise() {
+    fn a_password_has_one_hash_per_key() {
         let first = passwords().hash("secret");
         assert_eq!(first, passwords().hash("secret"));
         assert_ne!(
@@ -355,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn openssl_makes_the_same_hash() {
+    fn openssl_computes_the_same_hash() {
         let passwords = passwords();
         for password in [
             "secret",

@@ -1,4 +1,4 @@
-//! The state directory: where it is, whose it is, and the keys it holds.
+//! The state directory: its path, the site that it belongs to, and its keys.
 //!
 //! ```text
 //! /var/lib/bootwright/     or $XDG_STATE_HOME/bootwright/<hash of the site's path>/
@@ -7,7 +7,7 @@
 //!   password-key           32 random bytes: salts of passwords derive from it
 //!   journal/               see `journal`
 //!   attempts/              see `attempts`
-//!   microkernel/           the kernel and the initial file system that machines boot which nothing binds
+//!   microkernel/           the kernel and the initial file system that undeclared machines boot
 //!   last-good              see `last_good`
 //! ```
 
@@ -22,13 +22,12 @@ use sha2::{Digest, Sha256};
 
 use super::atomic;
 
-/// The microkernel's directory in it.
+/// The name of the microkernel's directory.
 pub const MICROKERNEL: &str = "microkernel";
 
-/// What the environment says of where state belongs.
+/// The environment that determines the path of the state directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
-    /// Whether this process is root.
     pub is_root: bool,
     /// `XDG_STATE_HOME`.
     pub xdg_state_home: Option<OsString>,
@@ -42,12 +41,12 @@ pub struct StateDirectory {
     path: PathBuf,
 }
 
-/// A key that never leaves the process.
+/// A key that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretKey(pub [u8; 32]);
 
 impl Environment {
-    /// That of this process.
+    /// The environment of this process.
     pub fn current() -> Environment {
         Environment {
             is_root: nix::unistd::geteuid().is_root(),
@@ -56,7 +55,7 @@ impl Environment {
         }
     }
 
-    /// Where the state of the site at `site` is kept when its configuration does not say so.
+    /// The state directory of the site at `site` when its configuration does not set one.
     pub fn state_of_site(&self, site: &Path) -> io::Result<PathBuf> {
         let base = self.base()?;
         Ok(if self.is_root {
@@ -66,7 +65,7 @@ impl Environment {
         })
     }
 
-    /// Where the state of a demonstration is kept: a site without an id never shares it with another.
+    /// The state directory of a demonstration, a site without an id. It is not shared with another site.
     pub fn state_of_demonstration(&self, site: &Path) -> io::Result<PathBuf> {
         Ok(self.base()?.join(format!("demo-{}", hash(site)?)))
     }
@@ -75,21 +74,20 @@ impl Environment {
         if self.is_root {
             return Ok("/var/lib/bootwright".into());
         }
-        // A relative path in it is to be ignored, says the XDG Base Directory Specification.
+        // Relative paths are ignored, as the XDG Base Directory Specification requires.
         let absolute =
             |path: &OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
         let xdg = self.xdg_state_home.as_ref().and_then(absolute);
         let home = self.home.as_ref().and_then(absolute);
         let base = xdg.or_else(|| home.map(|home| home.join(".local/state")));
         let base = base.map(|base| base.join("bootwright"));
-        let nowhere =
-            "neither XDG_STATE_HOME nor HOME says where state is kept: set `state` in `[paths]`";
+        let nowhere = "neither XDG_STATE_HOME nor HOME is set: set `state` in `[paths]`";
         base.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, nowhere))
     }
 }
 
 fn hash(site: &Path) -> io::Result<String> {
-    // A site that is gone keeps its state: its path is taken as it is written.
+    // A site that does not exist keeps its state: its path is used as written.
     let path = fs::canonicalize(site).or_else(|_| std::path::absolute(site))?;
     let digest = Sha256::digest(path.as_os_str().as_bytes());
     Ok(digest[..8]
@@ -99,48 +97,43 @@ fn hash(site: &Path) -> io::Result<String> {
 }
 
 impl StateDirectory {
-    /// Uses the state directory at `path`, which is created for its owner alone when there is none.
+    /// Uses the state directory at `path`, and creates it, private to its owner, if it is missing.
     pub fn open(path: &Path) -> io::Result<StateDirectory> {
         atomic::create_dir(path)?;
         Ok(StateDirectory { path: path.into() })
     }
 
-    /// Uses the state directory at `path` if there is one, to read it.
+    /// The state directory at `path`, if it exists, for reading.
     pub fn existing(path: &Path) -> Option<StateDirectory> {
         path.is_dir().then(|| StateDirectory { path: path.into() })
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The journal's directory.
     pub fn journal(&self) -> PathBuf {
         self.path.join("journal")
     }
 
-    /// The directory of open attempts.
     pub fn attempts(&self) -> PathBuf {
         self.path.join("attempts")
     }
 
-    /// The directory of what is known of images.
+    /// The directory of the cached indexes and digests of images.
     pub fn images(&self) -> PathBuf {
         self.path.join("images")
     }
 
-    /// The directory of the microkernel.
     pub fn microkernel(&self) -> PathBuf {
         self.path.join(MICROKERNEL)
     }
 
-    /// The file of the last good site.
     pub fn last_good(&self) -> PathBuf {
         self.path.join("last-good")
     }
 
-    /// The id of the site that the directory belongs to; none when none was written.
+    /// The id of the site that the directory belongs to; none when none is stored.
     pub fn site_id(&self) -> io::Result<Option<String>> {
         match fs::read_to_string(self.path.join("site-id")) {
             Ok(text) => Ok(Some(text.trim().to_string()).filter(|id| !id.is_empty())),
@@ -149,17 +142,17 @@ impl StateDirectory {
         }
     }
 
-    /// Writes down the site that the directory belongs to.
+    /// Stores the id of the site that the directory belongs to.
     pub fn write_site_id(&self, id: &str) -> io::Result<()> {
         atomic::replace(&self.path.join("site-id"), &[id.as_bytes(), b"\n"])
     }
 
-    /// The key that tokens derive from; made when there is none.
+    /// The key for deriving tokens. It is created if it is missing.
     pub fn token_key(&self) -> io::Result<SecretKey> {
         self.key("token-key")
     }
 
-    /// The key that salts of passwords derive from; made when there is none.
+    /// The key for deriving the salts of passwords. It is created if it is missing.
     pub fn password_key(&self) -> io::Result<SecretKey> {
         self.key("password-key")
     }
@@ -169,12 +162,12 @@ impl StateDirectory {
         if !path.exists() {
             let mut key = [0; 32];
             getrandom::fill(&mut key).map_err(io::Error::other)?;
-            // Another process may have made one meanwhile: then that is the key.
+            // If another process created one meanwhile, that one is used.
             atomic::create(&path, &key)?;
         }
         let bytes = fs::read(&path)?;
         let key = bytes.try_into().map(SecretKey);
-        // A key is never replaced in silence: every URL that was handed out would die.
+        // A key is never replaced without the operator: every URL in use would become invalid.
         key.map_err(|bytes: Vec<u8>| {
             let (path, length) = (path.display(), bytes.len());
             let why = format!("`{path}` has {length} bytes and must have 32: restore it, or remove it to get a new key");
@@ -185,7 +178,7 @@ impl StateDirectory {
 
 impl std::fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Key(…)")
+        f.write_str("SecretKey(…)")
     }
 }
 
@@ -200,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn state_lies_where_the_environment_says() {
+    fn the_environment_determines_the_state_directory() {
         let site = Path::new("/srv/no-such-site");
         let hash = hash(site).unwrap();
         let of = |is_root, xdg: Option<&str>, home: Option<&str>| {
@@ -245,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_site_has_one_hash_by_whatever_path() {
+    fn a_site_has_the_same_hash_by_every_path() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("site")).unwrap();
         std::os::unix::fs::symlink("site", dir.path().join("link")).unwrap();
@@ -255,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_made_once_and_are_private() {
+    fn keys_are_created_once_and_are_private() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
         let state = StateDirectory::open(&path).unwrap();
@@ -283,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_directory_knows_its_site() {
+    fn the_directory_stores_its_site() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDirectory::open(dir.path()).unwrap();
         assert_eq!(state.site_id().unwrap(), None);

@@ -267,12 +267,7 @@ async fn a_file_is_served_whole_in_parts_and_not_again() {
         ("Range: bytes=0-1,5-6", 200, None, &text),
         ("Range: bytes=0-1\r\nRange: bytes=5-6", 200, None, &text),
         ("If-None-Match: \"v1\"", 304, None, ""),
-        (
-            "If-Match: \"v0\"",
-            412,
-            None,
-            "the file has changed\n",
-        ),
+        ("If-Match: \"v0\"", 412, None, "the file has changed\n"),
         (
             "Range: bytes=0-0\r\nIf-Range: \"v1\"",
             206,
@@ -433,10 +428,7 @@ async fn a_machine_in_the_microkernel_checks_in() {
         (429, Some("1"))
     );
     let unknown = server.raw(&report("nobody", 2)).await;
-    assert_eq!(
-        (status(&unknown), body(&unknown)),
-        (404, "not found\n")
-    );
+    assert_eq!((status(&unknown), body(&unknown)), (404, "not found\n"));
     for (method, path) in [("POST", "order"), ("GET", "report"), ("HEAD", "order")] {
         let answer = server.ask(method, &format!("/c/{TOKEN}/{path}"), "").await;
         assert_eq!(status(&answer), 405, "{method} {path}");

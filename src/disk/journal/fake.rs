@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{lock, medium::Storage};
+use super::{lock, storage::Storage};
 
 /// The disk. Clones are the same disk.
 #[derive(Clone, Default)]

@@ -1,42 +1,40 @@
-//! Reading the journal beside the one who writes it.
+//! Reading the journal while another process writes it.
 
 use std::{io, path::Path, sync::Arc};
 
 use super::{
     layout::{self, MANIFEST, Manifest, Position},
-    medium::{JournalDirectory, Storage},
     replay::{JournalLines, SegmentRange},
     segment::{self, SegmentReader},
+    storage::{JournalDirectory, Storage},
 };
 
-/// Some lines of the journal, and where the next ones are.
+/// Lines of the journal, and the position of the next ones.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JournalTail {
-    /// The lines.
     pub lines: Vec<String>,
-    /// One past the last of them.
     pub next: Position,
 }
 
-/// Reads at most `most` lines from a position on: none when nothing has been written since. What is being
-/// written just now is left for the next time.
-pub fn tail(dir: &Path, from: Position, most: usize) -> io::Result<JournalTail> {
-    let medium: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
+/// Reads at most `max` lines from a position on; none when nothing was written since. An incomplete last line is left for
+/// the next call.
+pub fn tail(dir: &Path, from: Position, max: usize) -> io::Result<JournalTail> {
+    let storage: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
     let mut part = JournalTail {
         lines: Vec::new(),
         next: from,
     };
-    // A segment before another one was complete when the names were listed.
-    for segment in layout::segments(&*medium)?.range(from.segment..) {
+    // A segment with a successor was complete when the names were listed.
+    for segment in layout::segments(&*storage)?.range(from.segment..) {
         if part.next.segment != *segment {
             part.next = Position {
                 segment: *segment,
                 offset: 0,
             };
         }
-        let mut reader = SegmentReader::new(&medium, *segment, part.next.offset);
+        let mut reader = SegmentReader::new(&storage, *segment, part.next.offset);
         while let Some(line) = reader.next()?.filter(|line| line.is_ended) {
-            if part.lines.len() == most {
+            if part.lines.len() == max {
                 return Ok(part);
             }
             part.next.offset = line.end();
@@ -46,26 +44,26 @@ pub fn tail(dir: &Path, from: Position, most: usize) -> io::Result<JournalTail> 
     Ok(part)
 }
 
-/// The position after the last whole line.
+/// The position after the last complete line.
 pub fn end(dir: &Path) -> io::Result<Position> {
-    let medium: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
-    let Some(segment) = layout::segments(&*medium)?.last().copied() else {
+    let storage: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
+    let Some(segment) = layout::segments(&*storage)?.last().copied() else {
         return Ok(Position::default());
     };
     let mut offset = 0;
-    let mut reader = SegmentReader::new(&medium, segment, 0);
+    let mut reader = SegmentReader::new(&storage, segment, 0);
     while let Some(line) = reader.next()?.filter(|line| line.is_ended) {
         offset = line.end();
     }
     Ok(Position { segment, offset })
 }
 
-/// Reads the last whole line; none when nothing was written yet.
+/// Reads the last complete line; none when nothing was written yet.
 pub fn last(dir: &Path) -> io::Result<Option<String>> {
-    let medium: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
-    // A segment that was begun just now may hold nothing yet.
-    for segment in layout::segments(&*medium)?.iter().rev() {
-        let mut reader = SegmentReader::new(&medium, *segment, 0);
+    let storage: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
+    // A new segment may still be empty.
+    for segment in layout::segments(&*storage)?.iter().rev() {
+        let mut reader = SegmentReader::new(&storage, *segment, 0);
         let mut last = None;
         while let Some(line) = reader.next()?.filter(|line| line.is_ended) {
             last = line.text().map(String::from).or(last);
@@ -77,23 +75,22 @@ pub fn last(dir: &Path) -> io::Result<Option<String>> {
     Ok(None)
 }
 
-/// Every line about one machine, read as they are asked for. Segments that are known not to speak of it are
-/// not read.
+/// Every line about one machine, read on demand. Segments that do not mention it according to the manifest are skipped.
 pub fn lines_of(
     dir: &Path,
     machine: u64,
 ) -> io::Result<impl Iterator<Item = io::Result<String>> + use<>> {
-    let medium: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
-    let manifest = segment::whole(&*medium, MANIFEST)?.unwrap_or_default();
+    let storage: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
+    let manifest = segment::whole(&*storage, MANIFEST)?.unwrap_or_default();
     let manifest = Manifest::parse(&manifest);
-    let speaks = |segment: &u64| {
+    let may_mention = |segment: &u64| {
         let sealed = manifest.sealed(*segment);
         sealed.is_none_or(|sealed| sealed.machines.contains(&machine))
     };
-    let mut stretches = Vec::new();
-    for segment in layout::segments(&*medium)?.into_iter().filter(speaks) {
-        let to = medium.length(&layout::name(segment))?.unwrap_or(0);
-        stretches.push(SegmentRange {
+    let mut ranges = Vec::new();
+    for segment in layout::segments(&*storage)?.into_iter().filter(may_mention) {
+        let to = storage.length(&layout::name(segment))?.unwrap_or(0);
+        ranges.push(SegmentRange {
             segment,
             from: 0,
             to,
@@ -102,5 +99,5 @@ pub fn lines_of(
     let mark = format!("\"machine\":\"{machine:016x}\"");
     let is_about =
         move |line: &io::Result<String>| line.as_ref().map_or(true, |line| line.contains(&mark));
-    Ok(JournalLines::new(&medium, stretches).filter(is_about))
+    Ok(JournalLines::new(&storage, ranges).filter(is_about))
 }

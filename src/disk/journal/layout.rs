@@ -1,4 +1,4 @@
-//! The names of the journal's files, and what the manifest and the checkpoint say.
+//! The names of the journal's files, and the formats of the manifest and the checkpoint.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,21 +7,18 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::medium::Storage;
+use super::storage::Storage;
 
-/// The manifest's file.
 pub(super) const MANIFEST: &str = "manifest.jsonl";
-/// The checkpoint's file.
 pub(super) const CHECKPOINT: &str = "checkpoint";
 
-/// A place between two lines of the journal. The default is its beginning.
+/// A position between two lines of the journal. The default is its beginning.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
 pub struct Position {
-    /// The number of the segment.
     pub segment: u64,
-    /// Bytes from its beginning.
+    /// In bytes, from the segment's beginning.
     pub offset: u64,
 }
 
@@ -37,9 +34,9 @@ fn number(file: &str) -> Option<u64> {
     (name(number) == file).then_some(number)
 }
 
-/// The numbers of the segments that are there, in order.
-pub(super) fn segments(medium: &dyn Storage) -> io::Result<BTreeSet<u64>> {
-    Ok(medium
+/// The numbers of the existing segments, in order.
+pub(super) fn segments(storage: &dyn Storage) -> io::Result<BTreeSet<u64>> {
+    Ok(storage
         .names()?
         .iter()
         .filter_map(|file| number(file))
@@ -50,26 +47,21 @@ pub(super) fn segments(medium: &dyn Storage) -> io::Result<BTreeSet<u64>> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ManifestRecord {
-    /// A segment was begun.
     Opened(u64),
-    /// A segment will not change any more.
     Sealed(SealedSegment),
 }
 
-/// A segment that will not change any more.
+/// A segment that is complete and does not change any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SealedSegment {
-    /// Its number.
     pub(super) segment: u64,
-    /// Its length.
     pub(super) bytes: u64,
-    /// The machines that it speaks of, 16 hexadecimal digits each.
+    /// The machines that it mentions, 16 hexadecimal digits each.
     #[serde(with = "hexadecimal")]
     pub(super) machines: BTreeSet<u64>,
 }
 
 impl ManifestRecord {
-    /// The record as a line.
     pub(super) fn line(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self).expect("numbers and texts are JSON");
         line.push(b'\n');
@@ -77,19 +69,19 @@ impl ManifestRecord {
     }
 }
 
-/// What the manifest says.
+/// The contents of the manifest.
 #[derive(Debug, Default)]
 pub(super) struct Manifest {
-    /// Every segment that was begun, with what is known of it once it is sealed.
+    /// Every segment, with its details once it is sealed.
     pub(super) listed: BTreeMap<u64, Option<SealedSegment>>,
-    /// The length of its readable part.
+    /// The length of its readable part in bytes.
     pub(super) good: u64,
-    /// Whether there is more than that.
+    /// Whether bytes follow the readable part.
     pub(super) torn: bool,
 }
 
 impl Manifest {
-    /// Reads what the manifest's file holds, up to the first line that is none.
+    /// Parses the manifest up to the first invalid line.
     pub(super) fn parse(bytes: &[u8]) -> Manifest {
         let mut manifest = Manifest::default();
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -111,18 +103,17 @@ impl Manifest {
         manifest
     }
 
-    /// What is known of a segment that is sealed.
+    /// The details of a sealed segment.
     pub(super) fn sealed(&self, segment: u64) -> Option<&SealedSegment> {
         self.listed.get(&segment)?.as_ref()
     }
 }
 
-/// The state as it was at a position.
+/// The state at a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Checkpoint {
-    /// All lines before it are in the state.
+    /// All lines before it are included in the state.
     pub(super) position: Position,
-    /// The state.
     pub(super) state: Vec<u8>,
 }
 
@@ -136,7 +127,7 @@ struct CheckpointHead {
 impl Checkpoint {
     const VERSION: u32 = 1;
 
-    /// The checkpoint as the file holds it: a line that says what follows, then the state.
+    /// Encodes the checkpoint: a header line, then the state.
     pub(super) fn bytes(mut self) -> Vec<u8> {
         let head = CheckpointHead {
             version: Checkpoint::VERSION,
@@ -145,12 +136,12 @@ impl Checkpoint {
         };
         let mut head = serde_json::to_vec(&head).expect("numbers are JSON");
         head.push(b'\n');
-        // A state may be large: it is not copied to another place.
+        // The state may be large: it is extended in place.
         self.state.splice(..0, head);
         self.state
     }
 
-    /// Reads what the file holds; none when it is not whole or of another version.
+    /// Parses a checkpoint; none when it is incomplete or of another version.
     pub(super) fn parse(mut bytes: Vec<u8>) -> Option<Checkpoint> {
         let end = bytes.iter().position(|byte| *byte == b'\n')? + 1;
         let head: CheckpointHead = serde_json::from_slice(&bytes[..end]).ok()?;
@@ -163,7 +154,7 @@ impl Checkpoint {
     }
 }
 
-/// Machines as journal lines name them.
+/// Machine ids in the format of journal lines.
 mod hexadecimal {
     use std::{borrow::Cow, collections::BTreeSet};
 

@@ -1,4 +1,4 @@
-//! One writer.
+//! The lock that allows one writer.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -8,25 +8,23 @@ use std::{
 
 use crate::disk::atomic;
 
-/// The right to write the journal of one directory, until it is dropped or the process ends.
+/// The exclusive lock of a journal's directory, until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
-/// Why the journal cannot be opened for writing.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody else writes it.
+    /// Another process writes it.
     #[error("the state directory is in use by {0}")]
     Held(String),
-    /// It cannot be read or written.
     #[error("the journal cannot be opened: {0}")]
     Io(#[from] io::Error),
 }
 
 impl Lock {
-    /// Takes the lock in `dir` and writes down who holds it: this process, for the site at `site`.
+    /// Takes the lock in `dir` and stores its holder: this process, for the site at `site`.
     pub fn take(dir: &Path, site: &Path) -> Result<Lock, LockError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -41,14 +39,14 @@ impl Lock {
             std::process::id(),
             site.display()
         );
-        // On a full disk the lock holds all the same, without a name.
+        // On a full disk the lock works, without its holder's name.
         if let Err(error) = write(&mut file, &holder) {
-            tracing::warn!("the lock of the journal does not name its holder: {error}");
+            tracing::warn!("cannot write the holder of the journal's lock: {error}");
         }
         Ok(Lock { _file: file })
     }
 
-    /// Tells who holds the lock in `dir`, if anybody does.
+    /// Returns the holder of the lock in `dir`, if it is held.
     pub fn holder(dir: &Path) -> io::Result<Option<String>> {
         let mut file = match File::open(dir.join("lock")) {
             Ok(file) => file,
@@ -61,7 +59,7 @@ impl Lock {
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
-    /// Tells which process holds the lock in `dir`, if one does and says so.
+    /// Returns the id of the process that holds the lock in `dir`, if it is held and stored.
     pub fn holding_process(dir: &Path) -> io::Result<Option<u32>> {
         let holder = Lock::holder(dir)?;
         let number = holder.as_deref().and_then(|text| {
@@ -82,7 +80,7 @@ fn holder(file: &mut File) -> String {
     let mut text = String::new();
     match file.read_to_string(&mut text) {
         Ok(length) if length > 0 => text.trim().into(),
-        // It has only just taken the lock, or had no room to say who it is.
+        // It took the lock just now, or the disk was full.
         Ok(_) | Err(_) => "another process".into(),
     }
 }
@@ -92,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_is_told_of_the_first() {
+    fn the_second_writer_gets_the_holder_of_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Lock::holder(dir.path()).unwrap(), None);
         let first = Lock::take(dir.path(), Path::new("/srv/site")).unwrap();

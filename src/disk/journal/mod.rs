@@ -1,21 +1,21 @@
-//! The journal's files: lines of JSON that only ever grow in number.
+//! The journal's files: append-only lines of JSON.
 //!
 //! ```text
 //! journal/
 //!   00000001.jsonl    segments; only the last one is written
 //!   00000002.jsonl
-//!   manifest.jsonl    which segments there are, and which machines each sealed one speaks of
+//!   manifest.jsonl    the segments, and the machines that each sealed one mentions
 //!   checkpoint        the state up to a position, so that a start is quick; may be deleted
-//!   cut-00000002-512  what was cut off the end of a segment after a crash
-//!   lock              who writes
+//!   cut-00000002-512  an incomplete line that was removed from the end of a segment after a crash
+//!   lock              the process that writes
 //! ```
 //!
-//! One thread writes (`writer`). Whatever has gathered while it was busy is written at once and synced
-//! once, then every [`Ticket`] of it is answered: a line that is durable is on the disk before anything that
-//! rests on it leaves. Opening the journal (`recover`) cuts off what a crash left half-written and tells
-//! what is damaged. What the lines say is not known here, but for the machine each one is about.
+//! One thread writes (`writer`). Lines that arrive while it is busy are written together and synced once, then all their
+//! [`Ticket`]s are completed: a durable line is on the disk before a reply that depends on it is sent. Opening the journal
+//! (`recover`) removes an incomplete line that a crash left and reports damage. This module does not interpret lines, except
+//! for the machines that they name.
 
-mod medium;
+mod storage;
 mod layout;
 mod segment;
 mod lock;
@@ -40,23 +40,22 @@ use writer::JournalWriter;
 pub use follow::{JournalTail, end, last, lines_of, tail};
 pub use layout::Position;
 pub use lock::{Lock, LockError};
-pub use medium::{JournalDirectory, Storage};
 pub use replay::{Damage, JournalLines, Replay};
+pub use storage::{JournalDirectory, Storage};
 pub use ticket::{JournalError, Ticket};
 
 /// One line to be appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalEntry {
-    /// One JSON object, without a line break. Whom it concerns is what it names as `machine` and `into`.
+    /// One JSON object without line breaks. The keys `machine` and `into` name the machines that it concerns.
     pub text: String,
-    /// Whether its ticket waits until it is on the disk. Other lines are written within a second.
+    /// Whether its ticket completes only when it is on the disk. Other lines are written within a second.
     pub durable: bool,
 }
 
-/// How the journal is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct JournalOptions {
-    /// A segment that has reached this length is sealed, and another one begun.
+    /// A segment of this length in bytes is sealed, and the next one started.
     pub segment: u64,
 }
 
@@ -66,30 +65,28 @@ impl Default for JournalOptions {
     }
 }
 
-/// How the journal fares.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum JournalHealth {
-    /// All is written.
     #[default]
     Good,
-    /// The disk is full. Lines wait, and are tried again every second.
+    /// The disk is full. Lines are kept in memory and the write is retried every second.
     Full,
-    /// Writing fails, for this reason. Lines wait, and are tried again every second.
+    /// Writing fails for this reason. Lines are kept in memory and the write is retried every second.
     Failing(String),
 }
 
-/// The journal, open for writing. Dropping it writes what is still waiting.
+/// The journal, open for writing. Dropping it writes pending lines.
 #[derive(Debug)]
 pub struct Journal {
     shared: Arc<JournalQueue>,
     thread: Option<std::thread::JoinHandle<()>>,
-    // Released last, when the thread has ended.
+    // Released last, after the thread has ended.
     _lock: Option<Lock>,
 }
 
 impl Journal {
-    /// Opens the journal in `dir`, which is created when there is none, for the site at `site`. Nobody else
-    /// can until it is dropped.
+    /// Opens the journal in `dir`, which is created if it is missing, for the site at `site`. No other process can open it
+    /// until it is dropped.
     pub fn open(
         dir: &Path,
         site: &Path,
@@ -102,14 +99,14 @@ impl Journal {
         Ok((journal, replay))
     }
 
-    /// Opens the journal on `medium`.
+    /// Opens the journal on `storage`.
     pub fn over(
-        medium: Arc<dyn Storage>,
+        storage: Arc<dyn Storage>,
         options: JournalOptions,
     ) -> io::Result<(Journal, Replay)> {
-        let recovered = recover::recover(&medium)?;
+        let recovered = recover::recover(&storage)?;
         let shared = Arc::new(JournalQueue::default());
-        let writer = JournalWriter::new(medium, shared.clone(), options, recovered.end);
+        let writer = JournalWriter::new(storage, shared.clone(), options, recovered.end);
         let thread = std::thread::Builder::new()
             .name("journal".into())
             .spawn(move || writer.run())?;
@@ -121,12 +118,12 @@ impl Journal {
         Ok((journal, recovered.replay))
     }
 
-    /// Appends `entries` in order, after all that were appended before. Never waits.
+    /// Appends `entries` in order, after all that were appended before. It does not block.
     ///
-    /// The ticket is answered when every durable line of this call and of all calls before it is on the
-    /// disk; so an empty call asks whether the journal has caught up. A ticket that fails does not take its
-    /// lines back: the durable ones are kept, in order, and are written as soon as the disk lets them. Until
-    /// then every further ticket fails, too, that of an empty call among them.
+    /// The ticket completes when every durable line of this call and of all earlier calls is on the disk; so an empty call
+    /// checks whether the journal has caught up. A failed ticket does not cancel its lines: the durable ones are kept in
+    /// order and written as soon as the disk allows. Until then every further ticket fails, including that of an empty
+    /// call.
     pub fn append(&self, entries: Vec<JournalEntry>) -> Ticket {
         let one_line = |entry: &JournalEntry| !entry.text.contains('\n');
         assert!(
@@ -136,15 +133,14 @@ impl Journal {
         self.shared.enqueue(entries)
     }
 
-    /// Keeps `state`, which must be the fold of exactly what was appended before this call, so that the next
-    /// start begins there. It is refused while lines wait for room.
+    /// Stores `state`, which must be the fold of exactly the lines appended before this call, so that the next start reads
+    /// from there. It fails while lines wait for the disk.
     pub fn checkpoint(&self, state: Vec<u8>) -> Ticket {
         let (ticket, answer) = Ticket::pair();
         self.shared.push(WriterJob::Checkpoint(state, answer));
         ticket
     }
 
-    /// How the journal fares.
     pub fn health(&self) -> JournalHealth {
         lock(&self.shared.health).clone()
     }
@@ -155,21 +151,21 @@ impl Drop for Journal {
         self.shared.stop();
         let ended = self.thread.take().map(std::thread::JoinHandle::join);
         if let Some(Err(_)) = ended {
-            tracing::error!("the journal's thread has panicked");
+            tracing::error!("the journal thread panicked");
         }
     }
 }
 
-/// Reads the journal in `dir` without the lock, as far as it is written. Nothing is changed.
+/// Reads the journal in `dir` without the lock, as far as it is written, and changes nothing.
 pub fn read(dir: &Path) -> io::Result<Replay> {
     if !dir.is_dir() {
         return Err(io::ErrorKind::NotFound.into());
     }
-    let medium: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
-    recover::survey(&medium).map(|survey| survey.replay(&medium))
+    let storage: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
+    recover::survey(&storage).map(|survey| survey.replay(&storage))
 }
 
-/// Tells whether anything was ever written to the journal in `dir`.
+/// Whether anything was ever written to the journal in `dir`.
 pub fn is_begun(dir: &Path) -> io::Result<bool> {
     if !dir.is_dir() {
         return Ok(false);
@@ -177,7 +173,7 @@ pub fn is_begun(dir: &Path) -> io::Result<bool> {
     Ok(!layout::segments(&JournalDirectory::new(dir))?.is_empty())
 }
 
-/// A thread that panicked while it held the lock has left a value behind that is still whole.
+/// A poisoned mutex is used all the same: a thread that panicked left a consistent value.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What waits to be written.
+//! The queue of lines to write.
 
 use std::{
     mem,
@@ -11,57 +11,54 @@ use super::{
     ticket::{Ticket, TicketSender},
 };
 
-/// How long lines that nobody waits for may gather, and how much of them in bytes.
-const GATHER: Duration = Duration::from_millis(500);
-const MAX_GATHERED: usize = 256 << 10;
-/// How long until a disk that failed is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
-/// How much of what merely tells may wait for a disk that is stuck. More is dropped.
-const MAX_WAITING: usize = 64 << 20;
+/// How long non-durable lines are collected before they are written.
+const COLLECT_TIME: Duration = Duration::from_millis(500);
+/// The size in bytes at which they are written at once.
+const MAX_COLLECTED: usize = 256 << 10;
+/// After a failed write.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// How many bytes of non-durable lines are queued while the disk is blocked. Further ones are dropped.
+const MAX_QUEUED: usize = 64 << 20;
 
-/// What the writer is to do.
 #[derive(Debug)]
 pub(super) enum WriterJob {
-    /// Append lines, and answer once the durable ones among them are on the disk.
+    /// Append lines, and complete the ticket when the durable ones are on the disk.
     Append(Vec<JournalEntry>, Option<TicketSender>),
-    /// Keep a state.
     Checkpoint(Vec<u8>, TicketSender),
 }
 
-/// What the writer shares with those who append.
+/// Shared by the writer and the callers.
 #[derive(Debug, Default)]
 pub(super) struct JournalQueue {
     queue: Mutex<QueueState>,
     wake: Condvar,
-    /// How the journal fares.
     pub(super) health: Mutex<JournalHealth>,
 }
 
 #[derive(Debug, Default)]
 struct QueueState {
     jobs: Vec<WriterJob>,
-    /// The lines in `jobs`, in bytes.
+    /// The size of the lines in `jobs`, in bytes.
     bytes: usize,
-    /// How many appends wait for an answer, those that are being written among them.
+    /// How many tickets are not completed, including those being written.
     waiting: usize,
-    /// Whether lines wait for the disk to let them in.
+    /// Whether lines wait because a write failed.
     is_behind: bool,
-    /// How many calls were not taken in.
+    /// How many calls were dropped.
     dropped: usize,
     is_stopped: bool,
-    /// Whether the writer is gone.
+    /// Whether the writer has ended.
     is_closed: bool,
 }
 
 impl QueueState {
-    /// Whether so much has gathered that it is written at once. A disk that refuses is tried again in its time.
-    fn is_much(&self) -> bool {
-        !self.is_behind && self.bytes >= MAX_GATHERED
+    /// Whether so much is queued that it is written at once. After a failed write, the retry interval applies instead.
+    fn is_large(&self) -> bool {
+        !self.is_behind && self.bytes >= MAX_COLLECTED
     }
 }
 
 impl JournalQueue {
-    /// Takes entries in.
     pub(super) fn enqueue(&self, entries: Vec<JournalEntry>) -> Ticket {
         let durable = entries.iter().any(|entry| entry.durable);
         let bytes: usize = entries.iter().map(|entry| entry.text.len()).sum();
@@ -71,20 +68,20 @@ impl JournalQueue {
         }
         let waits = durable || queue.waiting > 0 || queue.is_behind;
         if entries.is_empty() && !waits {
-            return Ticket::kept();
+            return Ticket::completed();
         }
-        if !durable && bytes > 0 && queue.bytes + bytes > MAX_WAITING {
+        if !durable && bytes > 0 && queue.bytes + bytes > MAX_QUEUED {
             queue.dropped += 1;
-            return Ticket::kept();
+            return Ticket::completed();
         }
         queue.bytes += bytes;
         if !waits {
             let is_first = queue.jobs.is_empty();
             queue.jobs.push(WriterJob::Append(entries, None));
-            if is_first || queue.is_much() {
+            if is_first || queue.is_large() {
                 self.wake.notify_one();
             }
-            return Ticket::kept();
+            return Ticket::completed();
         }
         let (ticket, answer) = Ticket::pair();
         queue.waiting += 1;
@@ -93,11 +90,10 @@ impl JournalQueue {
         ticket
     }
 
-    /// Takes another job in.
     pub(super) fn push(&self, job: WriterJob) {
         let mut queue = lock(&self.queue);
         if queue.is_closed {
-            // Dropping the job answers it.
+            // Dropping the job fails its ticket.
             return;
         }
         queue.waiting += 1;
@@ -105,27 +101,27 @@ impl JournalQueue {
         self.wake.notify_one();
     }
 
-    /// Answers all that waits, and whatever comes: nobody writes any more.
+    /// Fails all queued and future jobs: the writer has ended.
     pub(super) fn close(&self) {
-        // Before anybody is answered, who may then ask.
-        *lock(&self.health) = JournalHealth::Failing("the thread that writes it has ended".into());
+        // Set before a ticket fails, because its caller may read the health.
+        *lock(&self.health) = JournalHealth::Failing("the journal thread has ended".into());
         let mut queue = lock(&self.queue);
         queue.is_closed = true;
         queue.jobs.clear();
     }
 
-    /// Lets the writer end when everything is written.
+    /// Makes the writer end after everything is written.
     pub(super) fn stop(&self) {
         lock(&self.queue).is_stopped = true;
         self.wake.notify_one();
     }
 
-    /// Waits until there is something to do; none when the writer is to end.
+    /// Waits for jobs; none when the writer must end.
     pub(super) fn take(&self) -> Option<Vec<WriterJob>> {
         let mut queue = lock(&self.queue);
         let mut deadline: Option<Instant> = None;
         loop {
-            if queue.waiting > 0 || queue.is_much() || queue.is_stopped && !queue.jobs.is_empty() {
+            if queue.waiting > 0 || queue.is_large() || queue.is_stopped && !queue.jobs.is_empty() {
                 break;
             }
             if queue.is_stopped {
@@ -135,7 +131,11 @@ impl JournalQueue {
             if deadline.is_some_and(|deadline| now >= deadline) {
                 break;
             }
-            let pause = if queue.is_behind { AGAIN } else { GATHER };
+            let pause = if queue.is_behind {
+                RETRY_INTERVAL
+            } else {
+                COLLECT_TIME
+            };
             if queue.is_behind || !queue.jobs.is_empty() {
                 deadline.get_or_insert(now + pause);
             }
@@ -153,14 +153,14 @@ impl JournalQueue {
         if queue.dropped > 0 {
             let dropped = mem::take(&mut queue.dropped);
             tracing::warn!(
-                "the disk does not keep up: {dropped} events that merely tell are not in the journal"
+                "the disk is too slow: {dropped} events that need not be durable were dropped from the journal"
             );
         }
         queue.bytes = 0;
         Some(mem::take(&mut queue.jobs))
     }
 
-    /// Takes note of what the writer has done: how many answers it gives, and how it fares.
+    /// Records a result of the writer: how many tickets it completes, and its health.
     pub(super) fn settle(&self, answered: usize, is_behind: bool, health: JournalHealth) {
         let mut queue = lock(&self.queue);
         queue.waiting -= answered;

@@ -1,4 +1,4 @@
-//! Opening a journal: what is there, what is damaged, and what a crash left to put right.
+//! Opening a journal: its segments, its damage, and the repair of what a crash left.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -10,100 +10,95 @@ use super::{
     layout::{
         self, CHECKPOINT, Checkpoint, MANIFEST, Manifest, ManifestRecord, Position, SealedSegment,
     },
-    medium::Storage,
     replay::{Damage, JournalLines, Replay, SegmentRange},
     scan::SegmentScan,
     segment,
+    storage::Storage,
 };
 
-/// A journal that is ready to be continued.
+/// A journal that is ready to be appended to.
 pub(super) struct Recovered {
-    /// What it holds.
     pub(super) replay: Replay,
-    /// Where it is continued.
     pub(super) end: JournalEnd,
 }
 
-/// The segment that is written next.
+/// The end of the journal: the segment that is written next.
 #[derive(Debug, Default)]
 pub(super) struct JournalEnd {
-    /// Its number.
     pub(super) segment: u64,
-    /// Its length.
     pub(super) length: u64,
-    /// The machines it speaks of so far.
+    /// The machines that it mentions so far.
     pub(super) machines: HashSet<u64>,
-    /// Whether it is there.
+    /// Whether the segment exists.
     pub(super) is_begun: bool,
 }
 
-/// What is there.
+/// The contents of the journal's directory.
 #[derive(Default)]
 pub(super) struct Survey {
     manifest: Manifest,
-    /// The manifest's file; none when there is none.
+    /// The manifest's bytes; none when it is missing.
     manifest_bytes: Option<Vec<u8>>,
     present: BTreeSet<u64>,
     checkpoint: Option<Checkpoint>,
-    stretches: Vec<SegmentRange>,
-    /// The segments that may still grow and are whole.
+    ranges: Vec<SegmentRange>,
+    /// The segments that may still grow and are undamaged.
     unsealed: BTreeMap<u64, SegmentScan>,
-    /// What is left of a line at the end: from where to where, in the last segment.
+    /// An incomplete line at the end of the last segment.
     torn: Option<SegmentRange>,
     damage: Vec<Damage>,
     warnings: Vec<String>,
 }
 
 /// Opens a journal for writing.
-pub(super) fn recover(medium: &Arc<dyn Storage>) -> io::Result<Recovered> {
-    let mut survey = survey(medium)?;
-    survey.cut(&**medium)?;
+pub(super) fn recover(storage: &Arc<dyn Storage>) -> io::Result<Recovered> {
+    let mut survey = survey(storage)?;
+    survey.cut(&**storage)?;
     let last = survey.present.last().copied();
     if let Some(last) = last {
-        // Answers will rest on lines that an earlier run had no time to sync.
-        medium.sync(&layout::name(last))?;
-        medium.sync_names()?;
+        // Replies will depend on lines that an earlier run did not sync.
+        storage.sync(&layout::name(last))?;
+        storage.sync_names()?;
     }
     let end = survey.end();
-    if let Err(error) = survey.mend_manifest(&**medium, last) {
-        let warning = format!("the journal's manifest cannot be brought up to date: {error}");
+    if let Err(error) = survey.repair_manifest(&**storage, last) {
+        let warning = format!("cannot update the journal's manifest: {error}");
         survey.warnings.push(warning);
     }
     Ok(Recovered {
-        replay: survey.replay(medium),
+        replay: survey.replay(storage),
         end,
     })
 }
 
-/// Finds out what is there, and changes nothing.
-pub(super) fn survey(medium: &Arc<dyn Storage>) -> io::Result<Survey> {
-    // In this order: while a server writes, a segment may be there and not yet listed, but never the reverse.
-    let manifest_bytes = segment::whole(&**medium, MANIFEST)?;
+/// Reads the directory and changes nothing.
+pub(super) fn survey(storage: &Arc<dyn Storage>) -> io::Result<Survey> {
+    // The manifest first: while a server writes, a segment may exist that is not listed yet, but not the reverse.
+    let manifest_bytes = segment::whole(&**storage, MANIFEST)?;
     let mut survey = Survey {
         manifest_bytes,
-        present: layout::segments(&**medium)?,
+        present: layout::segments(&**storage)?,
         ..Survey::default()
     };
     survey.manifest = Manifest::parse(survey.manifest_bytes.as_deref().unwrap_or_default());
-    if let Some(bytes) = segment::whole(&**medium, CHECKPOINT)? {
+    if let Some(bytes) = segment::whole(&**storage, CHECKPOINT)? {
         survey.checkpoint = Checkpoint::parse(bytes);
         if survey.checkpoint.is_none() {
-            survey.warn("the journal's checkpoint is not readable: every line is read");
+            survey.warn("the journal's checkpoint is unreadable: all lines are read instead");
         }
     }
     survey.known().into_iter().try_fold(0, |before, number| {
         survey.gap(before, number);
-        survey.segment(medium, number).map(|()| number)
+        survey.segment(storage, number).map(|()| number)
     })?;
     Ok(survey)
 }
 
 impl Survey {
-    /// Makes a replay of it.
-    pub(super) fn replay(self, medium: &Arc<dyn Storage>) -> Replay {
+    pub(super) fn replay(self, storage: &Arc<dyn Storage>) -> Replay {
         Replay {
             checkpoint: self.checkpoint.map(|checkpoint| checkpoint.state),
-            lines: JournalLines::new(medium, self.stretches),
+            lines: JournalLines::new(storage, self.ranges),
             damage: self.damage,
             warnings: self.warnings,
         }
@@ -121,7 +116,7 @@ impl Survey {
             .unwrap_or_default()
     }
 
-    /// Every segment that is there or should be.
+    /// Every segment that exists or is missing.
     fn known(&self) -> BTreeSet<u64> {
         let checkpoint = Some(self.start()).filter(|start| start.offset > 0);
         let checkpoint = checkpoint.map(|start| start.segment);
@@ -146,15 +141,15 @@ impl Survey {
         let covered = number <= self.start().segment;
         self.damage.push(Damage {
             segment: missing,
-            why: "it is missing".into(),
+            why: "missing".into(),
             machines: None,
             covered,
         });
     }
 
-    fn segment(&mut self, medium: &Arc<dyn Storage>, number: u64) -> io::Result<()> {
-        let Some(length) = medium.length(&layout::name(number))? else {
-            self.damage(number, "it is missing");
+    fn segment(&mut self, storage: &Arc<dyn Storage>, number: u64) -> io::Result<()> {
+        let Some(length) = storage.length(&layout::name(number))? else {
+            self.damage(number, "missing");
             return Ok(());
         };
         let start = self.start();
@@ -165,21 +160,21 @@ impl Survey {
         };
         if let Some(sealed) = self.manifest.sealed(number).map(|sealed| sealed.bytes) {
             if length != sealed {
-                self.damage(number, format!("it has {length} bytes, and had {sealed}"));
+                self.damage(number, format!("it has {length} bytes instead of {sealed}"));
             }
             if number >= start.segment {
-                let scan = SegmentScan::of(medium, number, from);
+                let scan = SegmentScan::of(storage, number, from);
                 self.sealed(number, from, &scan);
             }
         } else {
-            let scan = SegmentScan::of(medium, number, 0);
+            let scan = SegmentScan::of(storage, number, 0);
             self.unsealed(number, from, scan);
         }
         Ok(())
     }
 
     fn sealed(&mut self, number: u64, from: u64, scan: &SegmentScan) {
-        self.stretch(number, from, scan.end);
+        self.add_range(number, from, scan.end);
         if let Some(why) = scan.fault().or_else(|| scan.fault_at_end()) {
             self.damage(number, why);
         }
@@ -193,7 +188,7 @@ impl Survey {
             .or_else(|| scan.fault_at_end().filter(|_| !is_torn));
         let short = scan.good < from;
         if number >= self.start().segment {
-            self.stretch(number, from, scan.good);
+            self.add_range(number, from, scan.good);
         }
         if is_torn {
             self.torn = Some(SegmentRange {
@@ -211,9 +206,9 @@ impl Survey {
         }
     }
 
-    fn stretch(&mut self, segment: u64, from: u64, to: u64) {
+    fn add_range(&mut self, segment: u64, from: u64, to: u64) {
         if from < to {
-            self.stretches.push(SegmentRange { segment, from, to });
+            self.ranges.push(SegmentRange { segment, from, to });
         }
     }
 
@@ -228,7 +223,7 @@ impl Survey {
             machines,
             covered: number < self.start().segment,
         };
-        // One segment, one damage: the first reason says enough.
+        // Only the first damage of a segment is reported.
         if self
             .damage
             .last()
@@ -238,26 +233,26 @@ impl Survey {
         }
     }
 
-    /// Cuts off what is left of a line at the end, and keeps it beside the segment.
-    fn cut(&mut self, medium: &dyn Storage) -> io::Result<()> {
+    /// Removes an incomplete line at the end, and stores it in a file beside the segment.
+    fn cut(&mut self, storage: &dyn Storage) -> io::Result<()> {
         let Some(torn) = self.torn else {
             return Ok(());
         };
         let name = layout::name(torn.segment);
-        let bytes = segment::part(medium, &name, torn.from, torn.to)?;
+        let bytes = segment::part(storage, &name, torn.from, torn.to)?;
         let (count, from) = (bytes.len(), torn.from);
         let side = format!("cut-{:08}-{from}", torn.segment);
-        let kept = match medium.replace(&side, &bytes) {
-            Ok(()) => format!("they are in `{side}`"),
-            Err(error) => format!("they could not be kept ({error}): {:?}", shown(&bytes)),
+        let saved = match storage.replace(&side, &bytes) {
+            Ok(()) => format!("saved in `{side}`"),
+            Err(error) => format!("could not be saved ({error}): {:?}", shown(&bytes)),
         };
         self.warn(format!(
-            "the last line of `{name}` was not written to its end; its {count} bytes were cut off, {kept}"
+            "the last line of `{name}` is incomplete; its {count} bytes were removed and {saved}"
         ));
-        medium.truncate(&name, torn.from)
+        storage.truncate(&name, torn.from)
     }
 
-    /// Where the journal is continued: in the last segment if it is whole, else in a new one.
+    /// Where the journal is continued: in the last segment if it is undamaged, otherwise in a new one.
     fn end(&self) -> JournalEnd {
         let last = self.known().last().copied().unwrap_or(0);
         match self.unsealed.get(&last) {
@@ -274,11 +269,11 @@ impl Survey {
         }
     }
 
-    /// Lists what a crash, or its loss, has kept from the manifest.
-    fn mend_manifest(&mut self, medium: &dyn Storage, last: Option<u64>) -> io::Result<()> {
+    /// Adds the records that the manifest lacks after a crash or its loss.
+    fn repair_manifest(&mut self, storage: &dyn Storage, last: Option<u64>) -> io::Result<()> {
         let lost = self.manifest_bytes.is_none() && last.is_some_and(|last| last > 1);
         if lost {
-            self.warn("the journal's manifest was missing and has been made again");
+            self.warn("the journal's manifest was missing and has been created again");
         }
         let mut records = Vec::new();
         for number in &self.present {
@@ -299,13 +294,13 @@ impl Survey {
         let mut bytes = self.manifest_bytes.clone().unwrap_or_default();
         let rest = bytes.split_off(self.manifest.good as usize);
         if rest.contains(&b'\n') {
-            medium.replace("cut-manifest", &rest)?;
+            storage.replace("cut-manifest", &rest)?;
             self.warn(
-                "the journal's manifest was damaged; its unreadable part is in `cut-manifest`",
+                "the journal's manifest was damaged; its unreadable part was moved to `cut-manifest`",
             );
         }
         bytes.extend(records.iter().flat_map(ManifestRecord::line));
-        medium.replace(MANIFEST, &bytes)
+        storage.replace(MANIFEST, &bytes)
     }
 }
 

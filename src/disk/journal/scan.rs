@@ -1,35 +1,35 @@
-//! Looking through a segment for what is no line.
+//! Scanning a segment for invalid lines.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{medium::Storage, segment::SegmentReader};
+use super::{segment::SegmentReader, storage::Storage};
 
-/// What a segment holds.
+/// The result of scanning a segment.
 #[derive(Debug, Default)]
 pub(super) struct SegmentScan {
     /// The machines that its lines name.
     pub(super) machines: BTreeSet<u64>,
-    /// One past the last whole line.
+    /// The offset after the last valid line.
     pub(super) good: u64,
-    /// One past the last byte.
+    /// The offset after the last byte.
     pub(super) end: u64,
-    /// Where lines stand that are none, with others after them.
+    /// The offsets of invalid lines with valid ones after them.
     pub(super) bad: Vec<u64>,
-    /// Lines that are none, with no other after them.
+    /// The offsets of invalid lines without valid ones after them.
     pub(super) bad_at_end: Vec<u64>,
-    /// Why it could not be read further.
+    /// The error that ended the scan.
     pub(super) error: Option<String>,
 }
 
 impl SegmentScan {
     /// Reads a segment from `from` on.
-    pub(super) fn of(medium: &Arc<dyn Storage>, number: u64, from: u64) -> SegmentScan {
+    pub(super) fn of(storage: &Arc<dyn Storage>, number: u64, from: u64) -> SegmentScan {
         let mut scan = SegmentScan {
             good: from,
             end: from,
             ..SegmentScan::default()
         };
-        let mut reader = SegmentReader::new(medium, number, from);
+        let mut reader = SegmentReader::new(storage, number, from);
         loop {
             let line = match reader.next() {
                 Ok(Some(line)) => line,
@@ -50,25 +50,25 @@ impl SegmentScan {
         }
     }
 
-    /// What is wrong in its middle.
+    /// The damage before its last valid line.
     pub(super) fn fault(&self) -> Option<String> {
         let unreadable =
-            |error: &String| format!("it cannot be read beyond byte {}: {error}", self.end);
+            |error: &String| format!("it cannot be read after byte {}: {error}", self.end);
         let bad = self.bad.first();
-        let bad = bad.map(|at| format!("what stands at byte {at} is no line of a journal"));
+        let bad = bad.map(|at| format!("the line at byte {at} is invalid"));
         bad.or_else(|| self.error.as_ref().map(unreadable))
     }
 
-    /// What is wrong at its end.
+    /// The damage after its last valid line.
     pub(super) fn fault_at_end(&self) -> Option<String> {
         let bad = self.bad_at_end.first();
-        bad.map(|at| format!("what stands at byte {at}, to its end, is no line of a journal"))
+        bad.map(|at| format!("everything from byte {at} on is invalid"))
     }
 }
 
-/// The machines that a line names, as the one it is about or as another.
+/// The machines that a line names, in `machine` or `into`.
 pub(super) fn machines<'a>(line: &'a str) -> impl Iterator<Item = u64> {
-    // A quotation mark inside a text has a backslash before it, so what looks like a key there is none.
+    // A quotation mark inside a string is escaped by a backslash, so a key in a string is not recognized.
     let after_key = |before: &mut [&'a str; 2], text: &'a str| {
         let named = matches!(before, ["machine" | "into", ":"]).then_some(text);
         *before = [before[1], text];
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_names_machines_and_nothing_else() {
+    fn only_keys_of_a_line_name_machines() {
         let cases: &[(&str, &[u64])] = &[
             (
                 r#"{"at":"","machine":"00000000000000ff","event":"x","revision":"0123456789abcdef"}"#,

@@ -217,7 +217,7 @@ fn a_torn_last_line_is_cut_off_and_kept() {
     assert_eq!((unlocked.warnings.len(), lines(unlocked)), (0, texts([1])));
     let (journal, replay) = open(&disk, u64::MAX);
     let warning = format!(
-        "the last line of `00000001.jsonl` was not written to its end; its 12 bytes were cut off, they are in \
+        "the last line of `00000001.jsonl` is incomplete; its 12 bytes were removed and saved in \
          `cut-00000001-{whole}`"
     );
     assert_eq!(replay.warnings, [warning]);
@@ -325,7 +325,7 @@ fn a_checkpoint_saves_reading_and_may_be_deleted() {
     let (_journal, replay) = open(&damaged, 100);
     assert_eq!(
         replay.warnings,
-        ["the journal's checkpoint is not readable: every line is read"]
+        ["the journal's checkpoint is unreadable: all lines are read instead"]
     );
     assert_eq!(
         (replay.checkpoint.clone(), lines(replay)),
@@ -360,7 +360,7 @@ fn a_segment_that_is_missing_names_the_machines_it_may_concern() {
         let (journal, replay) = open(&disk, u64::MAX);
         let damage = Damage {
             segment: segment.into(),
-            why: "it is missing".into(),
+            why: "missing".into(),
             machines,
             covered: false,
         };
@@ -416,13 +416,13 @@ fn a_line_that_is_none_is_damage_unless_it_is_the_last() {
     for (segment, why, machines, rest) in [
         (
             "00000003.jsonl",
-            "it has 41 bytes, and had 82",
+            "it has 41 bytes instead of 82",
             Some(BTreeSet::from([5, 6])),
             texts([1, 2, 3, 4, 5, 7]),
         ),
         (
             "00000002.jsonl",
-            "it has 81 bytes, and had 82",
+            "it has 81 bytes instead of 82",
             Some(BTreeSet::from([3, 4])),
             texts([1, 2, 4, 5, 6, 7]),
         ),
@@ -464,7 +464,7 @@ fn damage_in_the_segment_that_is_written_concerns_everybody() {
     let (journal, replay) = open(&disk, u64::MAX);
     let damage = Damage {
         segment: "00000001.jsonl".into(),
-        why: format!("what stands at byte {line} is no line of a journal"),
+        why: format!("the line at byte {line} is invalid"),
         machines: None,
         covered: false,
     };

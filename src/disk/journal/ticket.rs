@@ -1,22 +1,17 @@
-//! The promise that what was appended is on the disk.
+//! A ticket completes when appended lines are on the disk.
 
 use std::io;
 
 use tokio::sync::oneshot;
 
-/// Why a line is not on the disk.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
-    /// There is no room.
     #[error("the disk under the journal is full")]
     Full,
-    /// Something else is wrong.
     #[error("the journal cannot be written: {0}")]
     Failed(String),
-    /// A checkpoint is being written already.
     #[error("another checkpoint is being written")]
     Busy,
-    /// The journal was closed.
     #[error("the journal is closed")]
     Closed,
 }
@@ -30,21 +25,21 @@ impl JournalError {
     }
 }
 
-/// Where the writer puts its answer.
+/// Completes a ticket.
 pub(super) type TicketSender = oneshot::Sender<Result<(), JournalError>>;
 
-/// The promise that what was appended is on the disk.
+/// Completes when appended lines are on the disk.
 #[derive(Debug)]
-#[must_use = "an answer that rests on the entries must wait for them"]
+#[must_use = "a reply that depends on the entries must wait for them"]
 pub struct Ticket(Option<oneshot::Receiver<Result<(), JournalError>>>);
 
 impl Ticket {
-    /// A ticket that needs no waiting.
-    pub(super) fn kept() -> Self {
+    /// A completed ticket.
+    pub(super) fn completed() -> Self {
         Ticket(None)
     }
 
-    /// A ticket for what nobody writes.
+    /// A ticket that fails: the journal is closed.
     pub(super) fn closed() -> Self {
         Ticket::pair().0
     }
@@ -54,7 +49,7 @@ impl Ticket {
         (Ticket(Some(receiver)), answer)
     }
 
-    /// Waits until it is so, or is known to fail.
+    /// Waits until the lines are on the disk, or their write fails.
     pub async fn durable(self) -> Result<(), JournalError> {
         match self.0 {
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! The thread that writes.
+//! The journal's writer thread.
 
 use std::{io, mem, sync::Arc, thread::JoinHandle};
 
@@ -6,18 +6,18 @@ use super::{
     JournalEntry, JournalHealth, JournalOptions,
     layout::{self, CHECKPOINT, Checkpoint, MANIFEST, ManifestRecord, Position, SealedSegment},
     lock,
-    medium::Storage,
     queue::{JournalQueue, WriterJob},
     recover::JournalEnd,
     scan,
+    storage::Storage,
     ticket::{JournalError, TicketSender},
 };
 
-/// How much waits for a disk that refuses it before what merely tells is dropped.
+/// When more bytes than this wait after a failed write, non-durable lines are dropped.
 const MAX_BEHIND: usize = 4 << 20;
 
-/// Keeps what must be kept; of what merely tells only a little, so that the disk is tried again for it.
-fn bounded(mut group: Vec<JournalEntry>) -> Vec<JournalEntry> {
+/// Drops non-durable lines but the last when the group is too large. The last one makes the write be retried.
+fn limited(mut group: Vec<JournalEntry>) -> Vec<JournalEntry> {
     let bytes: usize = group.iter().map(|entry| entry.text.len()).sum();
     if bytes > MAX_BEHIND
         && let Some(last) = group.pop()
@@ -28,32 +28,30 @@ fn bounded(mut group: Vec<JournalEntry>) -> Vec<JournalEntry> {
     group
 }
 
-/// The thread's own.
 pub(super) struct JournalWriter {
-    medium: Arc<dyn Storage>,
+    storage: Arc<dyn Storage>,
     shared: Arc<JournalQueue>,
     options: JournalOptions,
-    /// The segment that is written; its length is that of its whole lines.
+    /// The segment that is written. Its length includes only complete lines.
     end: JournalEnd,
-    /// How much of it is synced.
+    /// How many of its bytes are synced.
     synced: u64,
-    /// Whether there may be something beyond its length, left by a write that failed.
+    /// Whether a failed write may have left bytes after its length.
     is_torn: bool,
-    /// Lines that the disk has refused.
+    /// Lines whose write failed.
     behind: Vec<JournalEntry>,
     checkpoint: Option<JoinHandle<()>>,
 }
 
 impl JournalWriter {
-    /// Continues at `end`.
     pub(super) fn new(
-        medium: Arc<dyn Storage>,
+        storage: Arc<dyn Storage>,
         shared: Arc<JournalQueue>,
         options: JournalOptions,
         end: JournalEnd,
     ) -> Self {
         JournalWriter {
-            medium,
+            storage,
             shared,
             options,
             synced: end.length,
@@ -64,7 +62,7 @@ impl JournalWriter {
         }
     }
 
-    /// Writes until told to end.
+    /// Writes until the queue is stopped.
     pub(super) fn run(mut self) {
         while let Some(jobs) = self.shared.take() {
             self.work(jobs);
@@ -73,7 +71,7 @@ impl JournalWriter {
             self.write(Vec::new(), Vec::new());
         }
         if let Some(Err(_)) = self.checkpoint.take().map(JoinHandle::join) {
-            tracing::error!("the thread that wrote a checkpoint has panicked");
+            tracing::error!("the checkpoint thread panicked");
         }
     }
 
@@ -88,7 +86,7 @@ impl JournalWriter {
                 }
                 WriterJob::Checkpoint(state, answer) => {
                     self.write(mem::take(&mut entries), mem::take(&mut answers));
-                    if let Some((answer, error)) = self.keep(state, answer) {
+                    if let Some((answer, error)) = self.checkpoint(state, answer) {
                         self.answer(vec![answer], &Err(error));
                     }
                 }
@@ -97,7 +95,7 @@ impl JournalWriter {
         self.write(entries, answers);
     }
 
-    /// Writes a group of lines, syncs once if one of them is durable, and answers.
+    /// Writes a group of lines, syncs once if one of them is durable, and completes their tickets.
     fn write(&mut self, entries: Vec<JournalEntry>, answers: Vec<TicketSender>) {
         let mut group = mem::take(&mut self.behind);
         group.extend(entries);
@@ -105,9 +103,9 @@ impl JournalWriter {
         if let Err(error) = &result {
             self.undo();
             if *lock(&self.shared.health) == JournalHealth::Good {
-                tracing::error!("the journal cannot be written, and is tried again: {error}");
+                tracing::error!("cannot write the journal, retrying: {error}");
             }
-            self.behind = bounded(group);
+            self.behind = limited(group);
         }
         let result = result.map_err(|error| JournalError::new(&error));
         self.answer(answers, &result);
@@ -122,7 +120,7 @@ impl JournalWriter {
         self.shared
             .settle(answers.len(), !self.behind.is_empty(), health);
         for answer in answers {
-            // Who asked may have gone.
+            // The caller may have dropped its ticket.
             drop(answer.send(result.clone()));
         }
     }
@@ -132,23 +130,23 @@ impl JournalWriter {
             return Ok(());
         }
         if self.is_torn {
-            self.medium
+            self.storage
                 .truncate(&layout::name(self.end.segment), self.end.length)?;
             self.is_torn = false;
         }
-        self.turn()?;
+        self.rotate()?;
         let mut bytes = Vec::new();
         for entry in group {
             bytes.extend(entry.text.as_bytes());
             bytes.push(b'\n');
         }
         self.is_torn = true;
-        self.medium
+        self.storage
             .append(&layout::name(self.end.segment), &bytes)?;
         let length = self.end.length + bytes.len() as u64;
         if !self.end.is_begun {
             self.sync_to(length)?;
-            self.medium.sync_names()?;
+            self.storage.sync_names()?;
             self.list(&ManifestRecord::Opened(self.end.segment))?;
             self.end.is_begun = true;
         } else if group.iter().any(|entry| entry.durable) {
@@ -162,8 +160,8 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// Seals the segment and begins another one when it is long enough.
-    fn turn(&mut self) -> io::Result<()> {
+    /// Seals the segment and starts the next one when it is long enough.
+    fn rotate(&mut self) -> io::Result<()> {
         if self.end.length < self.options.segment {
             return Ok(());
         }
@@ -185,47 +183,47 @@ impl JournalWriter {
         if self.synced == length {
             return Ok(());
         }
-        let synced = self.medium.sync(&layout::name(self.end.segment));
+        let synced = self.storage.sync(&layout::name(self.end.segment));
         if synced.is_ok() {
             self.synced = length;
         } else {
-            // The kernel forgets what it could not write and calls the next sync a success, so nothing since
-            // the last good one counts.
+            // The kernel discards what it could not write and reports the next sync as a success, so everything since the
+            // last successful sync is written again.
             self.end.length = self.synced;
             self.is_torn = true;
         }
         synced
     }
 
-    /// Adds a line to the manifest. Half a line is cut off when the journal is opened, and what it said is
-    /// found out anew.
+    /// Adds a line to the manifest. An incomplete line is removed when the journal is opened, and its contents are
+    /// determined again.
     fn list(&self, record: &ManifestRecord) -> io::Result<()> {
-        let before = self.medium.length(MANIFEST)?.unwrap_or(0);
+        let before = self.storage.length(MANIFEST)?.unwrap_or(0);
         let listed = self
-            .medium
+            .storage
             .append(MANIFEST, &record.line())
-            .and_then(|()| self.medium.sync(MANIFEST));
+            .and_then(|()| self.storage.sync(MANIFEST));
         if listed.is_err() {
-            self.medium.truncate(MANIFEST, before)?;
+            self.storage.truncate(MANIFEST, before)?;
         }
         if before == 0 {
-            self.medium.sync_names()?;
+            self.storage.sync_names()?;
         }
         listed
     }
 
-    /// Takes back what was written in part.
+    /// Removes a partial write.
     fn undo(&mut self) {
         if !self.is_torn {
             return;
         }
         let name = layout::name(self.end.segment);
-        // If even that fails, it is tried before the next write, and when the journal is opened.
-        self.is_torn = self.medium.truncate(&name, self.end.length).is_err();
+        // If this fails, it is retried before the next write and when the journal is opened.
+        self.is_torn = self.storage.truncate(&name, self.end.length).is_err();
     }
 
-    /// Begins to write a checkpoint; hands the answer back when it is refused.
-    fn keep(
+    /// Starts to write a checkpoint; returns the ticket's sender if it cannot.
+    fn checkpoint(
         &mut self,
         state: Vec<u8>,
         answer: TicketSender,
@@ -248,11 +246,11 @@ impl JournalWriter {
             segment: self.end.segment,
             offset: self.end.length,
         };
-        let medium = self.medium.clone();
-        // A large state must not keep those waiting who append.
+        let storage = self.storage.clone();
+        // Writing a large state must not delay appended lines.
         let thread = std::thread::spawn(move || {
             let checkpoint = Checkpoint { position, state };
-            let kept = medium.replace(CHECKPOINT, &checkpoint.bytes());
+            let kept = storage.replace(CHECKPOINT, &checkpoint.bytes());
             drop(answer.send(kept.map_err(|error| JournalError::new(&error))));
         });
         self.checkpoint = Some(thread);
@@ -262,7 +260,7 @@ impl JournalWriter {
 }
 
 impl Drop for JournalWriter {
-    /// Also where it panics: whoever waits is to know that nothing is written any more.
+    /// Also after a panic, so that waiting callers fail instead of waiting indefinitely.
     fn drop(&mut self) {
         self.shared.close();
     }

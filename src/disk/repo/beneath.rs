@@ -1,4 +1,4 @@
-//! Opening a path without ever leaving a directory.
+//! Opening a path without leaving a directory.
 
 use std::{
     fs::{self, File},
@@ -12,7 +12,7 @@ use nix::{
     fcntl::{OFlag, OpenHow, ResolveFlag, openat2},
 };
 
-/// Opens a directory to open files beneath it.
+/// Opens a directory, for opening files beneath it.
 pub(super) fn directory(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options
@@ -21,8 +21,7 @@ pub(super) fn directory(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Opens `path` beneath `root` for reading. A path that would lead out is refused with `EXDEV`, even when it
-/// would come back in.
+/// Opens `path` beneath `root` for reading. A path that leaves `root` fails with `EXDEV`, even if it returns into it.
 pub(super) fn open(root: &File, path: &str) -> io::Result<File> {
     // A FIFO must not make us wait for its writer.
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
@@ -32,17 +31,17 @@ pub(super) fn open(root: &File, path: &str) -> io::Result<File> {
     loop {
         match openat2(root, path, how) {
             Ok(file) => return Ok(file.into()),
-            // Something was renamed meanwhile: the kernel cannot tell whether the path stayed beneath.
+            // A rename meanwhile: the kernel cannot determine whether the path stayed beneath.
             Err(Errno::EAGAIN | Errno::EINTR) if tries < 16 => tries += 1,
-            // A kernel before 5.6, or a container that forbids what it does not know.
-            Err(Errno::ENOSYS | Errno::EPERM) => return checked(root, path, flags),
+            // A kernel before 5.6, or a container that blocks unknown system calls.
+            Err(Errno::ENOSYS | Errno::EPERM) => return open_checked(root, path, flags),
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// The same where the kernel does not help: the path is resolved, checked, and opened as resolved.
-fn checked(root: &File, path: &str, flags: OFlag) -> io::Result<File> {
+/// The same without openat2: the path is resolved, checked, and opened as resolved.
+fn open_checked(root: &File, path: &str, flags: OFlag) -> io::Result<File> {
     let root = fs::read_link(format!("/proc/self/fd/{}", root.as_raw_fd()))?;
     let real = fs::canonicalize(root.join(path))?;
     if !real.starts_with(&root) {
@@ -60,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_ways_of_opening_refuse_to_leave() {
+    fn both_implementations_refuse_to_leave_the_directory() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("repo")).unwrap();
         fs::write(dir.path().join("repo/in"), "in").unwrap();
@@ -79,7 +78,7 @@ mod tests {
                 |opened: io::Result<File>| opened.map(drop).map_err(|error| error.raw_os_error());
             assert_eq!(outcome(open(&root, path)), expected, "{path}");
             assert_eq!(
-                outcome(checked(&root, path, OFlag::O_RDONLY)),
+                outcome(open_checked(&root, path, OFlag::O_RDONLY)),
                 expected,
                 "{path}"
             );

@@ -1,4 +1,4 @@
-//! A file's bytes: all of a file on the disk, or runs of bytes in an image.
+//! The bytes of a served file: a whole file on the disk, or extents of an image.
 
 use std::{
     fs::File,
@@ -13,47 +13,51 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use super::image::ImageStamp;
 use crate::iso::{Extent, Extents};
 
-/// Bytes that can be read at any place, by several at once.
+/// Bytes that can be read at any offset, by several readers at the same time.
 #[derive(Debug, Clone)]
 pub struct Blob {
     file: Arc<File>,
-    lie: BlobLayout,
+    layout: BlobLayout,
 }
 
 #[derive(Debug, Clone)]
 enum BlobLayout {
-    /// They are the file.
-    Whole { size: u64 },
-    /// They are runs of an image, as long as that is what it was.
-    Runs { extents: Extents, stamp: ImageStamp },
+    Whole {
+        size: u64,
+    },
+    /// Extents of an image, valid as long as the image is not changed.
+    Extents {
+        extents: Extents,
+        stamp: ImageStamp,
+    },
 }
 
 impl Blob {
-    /// All of a file, as long as it is now.
+    /// The whole file, with its present length.
     pub fn of(file: File) -> io::Result<Blob> {
         let size = file.metadata()?.len();
-        let lie = BlobLayout::Whole { size };
+        let layout = BlobLayout::Whole { size };
         let file = Arc::new(file);
-        Ok(Blob { file, lie })
+        Ok(Blob { file, layout })
     }
 
-    pub(super) fn runs(image: Arc<File>, extents: Extents, stamp: ImageStamp) -> Blob {
+    pub(super) fn of_image(image: Arc<File>, extents: Extents, stamp: ImageStamp) -> Blob {
         Blob {
             file: image,
-            lie: BlobLayout::Runs { extents, stamp },
+            layout: BlobLayout::Extents { extents, stamp },
         }
     }
 
-    /// How many bytes there are.
+    /// In bytes.
     pub fn size(&self) -> u64 {
-        match &self.lie {
+        match &self.layout {
             BlobLayout::Whole { size } => *size,
-            BlobLayout::Runs { extents, .. } => extents.size(),
+            BlobLayout::Extents { extents, .. } => extents.size(),
         }
     }
 
-    /// Fills `buffer` with the bytes from `offset` on. A file that has become shorter, and an image that was changed, are
-    /// errors: whoever has a part of it must not take the rest of another one.
+    /// Fills `buffer` with the bytes from `offset` on. A file that has become shorter and an image that was changed are
+    /// errors, because a client must not combine parts of different versions.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.read_by(buffer, offset, |part, start| {
             self.file.read_exact_at(part, start).map(|()| true)
@@ -61,40 +65,40 @@ impl Blob {
         .map(|_| ())
     }
 
-    /// The same with what the kernel has in memory, without waiting for a disk; false, with anything in `buffer`, where that
-    /// is not all of it, or cannot be told.
+    /// The same, only from the page cache, without waiting for a disk. Returns false, with `buffer` undefined, if not all
+    /// bytes are cached or the file system cannot tell.
     pub fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
         self.read_by(buffer, offset, |part, start| {
             let wanted = part.len();
             let mut parts = [IoSliceMut::new(part)];
             match preadv2(&self.file, &mut parts, start, ReadWriteFlags::NOWAIT) {
                 Ok(read) => Ok(read == wanted),
-                // Not there, interrupted, or a file system that always waits.
+                // Not cached, interrupted, or not supported by the file system.
                 Err(Errno::AGAIN | Errno::INTR | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
                 Err(error) => Err(error.into()),
             }
         })
     }
 
-    /// Whether the kernel has the bytes from `offset` on in memory, as far as samples tell: it reads files by windows that are
-    /// larger than what lies between two of them (`read_ahead_kb`, 128 KiB unless told otherwise).
+    /// Whether the bytes from `offset` on are in the page cache, judged by samples. The kernel reads files in windows
+    /// (`read_ahead_kb`, 128 KiB by default) that are larger than the distance between two samples.
     pub fn is_cached(&self, offset: u64, length: u64) -> bool {
-        const APART: usize = 64 << 10;
+        const SAMPLE_DISTANCE: usize = 64 << 10;
         let last = length.saturating_sub(1);
-        let samples = (0..last).step_by(APART).chain([last]);
-        // What cannot be told, or is wrong with the file, shows when it is read.
+        let samples = (0..last).step_by(SAMPLE_DISTANCE).chain([last]);
+        // An error counts as not cached: it is reported when the bytes are read.
         let has = |at| self.read_cached(&mut [0], offset + at).unwrap_or(false);
         length > 0 && samples.into_iter().all(has)
     }
 
-    /// Has the kernel send up to `length` bytes from `offset` on (sendfile(2)), as many as `socket` takes; returns how
-    /// many. Mistakes are those of [`Blob::read_exact_at`]. As long as they have not arrived, they are the file's own
-    /// bytes: what is written to it then is sent.
+    /// Has the kernel send up to `length` bytes from `offset` on (sendfile(2)), as many as `socket` accepts; returns how
+    /// many. Errors are those of [`Blob::read_exact_at`]. Until they are acknowledged, the bytes are read from the file
+    /// itself: a change of the file changes what is sent.
     pub fn send(&self, socket: impl AsFd, offset: u64, length: u64) -> io::Result<usize> {
-        let (start, length) = match &self.lie {
+        let (start, length) = match &self.layout {
             BlobLayout::Whole { .. } => (offset, length),
-            BlobLayout::Runs { extents, stamp } => {
-                self.holds(stamp)?;
+            BlobLayout::Extents { extents, stamp } => {
+                self.check_stamp(stamp)?;
                 let run = extents.locate(offset, length);
                 let Extent { start, length } = run.ok_or(io::ErrorKind::UnexpectedEof)?;
                 (start, length)
@@ -112,21 +116,21 @@ impl Blob {
         }
     }
 
-    /// Whether the bytes are to be of one image, which somebody may be writing to.
+    /// Whether the bytes belong to an image, which may be changed while it is read.
     pub fn is_of_image(&self) -> bool {
-        matches!(self.lie, BlobLayout::Runs { .. })
+        matches!(self.layout, BlobLayout::Extents { .. })
     }
 
-    /// Reads by `read`, which tells whether it could fill what it was given.
+    /// Reads with `read`, which returns whether it filled its buffer.
     fn read_by(
         &self,
         buffer: &mut [u8],
         offset: u64,
         read: impl Fn(&mut [u8], u64) -> io::Result<bool>,
     ) -> io::Result<bool> {
-        let (extents, stamp) = match &self.lie {
+        let (extents, stamp) = match &self.layout {
             BlobLayout::Whole { .. } => return read(buffer, offset),
-            BlobLayout::Runs { extents, stamp } => (extents, stamp),
+            BlobLayout::Extents { extents, stamp } => (extents, stamp),
         };
         let mut done = 0;
         while done < buffer.len() {
@@ -140,12 +144,12 @@ impl Blob {
             }
             done = end;
         }
-        // Afterwards, so that what was written meanwhile shows.
-        self.holds(stamp)?;
+        // Checked afterwards, to detect changes during the read.
+        self.check_stamp(stamp)?;
         Ok(true)
     }
 
-    fn holds(&self, stamp: &ImageStamp) -> io::Result<()> {
+    fn check_stamp(&self, stamp: &ImageStamp) -> io::Result<()> {
         if ImageStamp::of(&self.file.metadata()?) != *stamp {
             return Err(io::Error::other("the image was changed while it was read"));
         }
@@ -169,19 +173,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_at_hand_is_what_is_there() {
+    fn cached_bytes_are_those_of_the_file() {
         let content: Vec<u8> = (0..100_000u32).map(|at| (at % 251) as u8).collect();
         let blob = blob(&content);
         for (offset, length) in [(0, 100_000), (0, 0), (99_999, 1), (4_095, 4_098)] {
             let mut buffer = vec![0; length];
-            // A file system that always waits says no, which is no mistake.
+            // False is valid: some file systems do not support it.
             if blob.read_cached(&mut buffer, offset).unwrap() {
                 assert_eq!(buffer, content[offset as usize..][..length]);
             }
             blob.read_exact_at(&mut buffer, offset).unwrap();
             assert_eq!(buffer, content[offset as usize..][..length]);
         }
-        // What is not there is not at hand either, and whoever waits for it is told.
+        // Bytes beyond the end are not cached, and reading them is an error.
         for (offset, length) in [(99_999, 2), (100_000, 1), (200_000, 1)] {
             let mut buffer = vec![0; length];
             assert!(!blob.read_cached(&mut buffer, offset).unwrap());
@@ -191,16 +195,16 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_sends_what_is_there_and_nothing_of_an_image_that_was_changed() {
+    fn the_kernel_sends_the_file_but_nothing_of_a_changed_image() {
         let content: Vec<u8> = (0..60_000u32).map(|at| (at % 251) as u8).collect();
         let whole = blob(&content);
         let stamp = || ImageStamp::of(&whole.file.metadata().unwrap());
         let extent = |start, length| Extent { start, length };
         let extents = Extents::new([extent(2_048, 5_000), extent(40_000, 6_000)]);
-        let runs = Blob::runs(whole.file.clone(), extents, stamp());
+        let runs = Blob::of_image(whole.file.clone(), extents, stamp());
         for (blob, offset, length, expected) in [
             (&whole, 10, 20_000, &content[10..20_010]),
-            // A run at a time.
+            // One extent at a time.
             (&runs, 4_000, 4_000, &content[6_048..7_048]),
             (&runs, 5_500, 200, &content[40_500..40_700]),
         ] {
@@ -219,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_at_hand_of_an_image_that_was_changed_is_an_error_too() {
+    fn cached_bytes_of_a_changed_image_are_an_error() {
         let blob = blob(&[7; 10_000]);
         let metadata = blob.file.metadata().unwrap();
         assert_eq!(metadata.size(), 10_000);
@@ -228,7 +232,7 @@ mod tests {
             start: 2_048,
             length: 5_000,
         }]);
-        let runs = Blob::runs(blob.file.clone(), extents, stamp);
+        let runs = Blob::of_image(blob.file.clone(), extents, stamp);
         let mut buffer = vec![0; 5_000];
         runs.read_exact_at(&mut buffer, 0).unwrap();
         blob.file.set_len(9_000).unwrap();

@@ -1,4 +1,4 @@
-//! What is known of images, kept in the state directory, so that it is found out once for each image.
+//! The cached indexes and digests of images in the state directory: each is computed once per image.
 
 use std::{
     io,
@@ -14,10 +14,9 @@ use crate::{
     iso::IsoIndex,
 };
 
-/// Another form of what is kept has another number.
+/// The version of the format.
 const VERSION: u32 = 1;
 
-/// The directory where it is kept.
 #[derive(Debug, Clone)]
 pub struct ImageCache {
     directory: PathBuf,
@@ -32,7 +31,7 @@ struct CacheHeader {
 }
 
 impl ImageCache {
-    /// Keeps it in `directory`, which is made when something is kept.
+    /// Uses `directory`, which is created on the first write.
     pub fn new(directory: PathBuf) -> ImageCache {
         ImageCache {
             directory,
@@ -40,7 +39,7 @@ impl ImageCache {
         }
     }
 
-    /// What another program keeps in `directory`.
+    /// Reads what another process stores in `directory`.
     pub fn read_only(directory: PathBuf) -> ImageCache {
         ImageCache {
             directory,
@@ -48,16 +47,16 @@ impl ImageCache {
         }
     }
 
-    /// The index of an image, if it is kept and the image is still the same.
+    /// The index of an image, if it is cached and the image has not changed.
     pub(super) fn index(&self, image: &Path, stamp: &ImageStamp) -> io::Result<Option<IsoIndex>> {
         let Some(body) = self.read(image, stamp, "index")? else {
             return Ok(None);
         };
-        // What an older release wrote is as good as nothing.
+        // An index of an older release is ignored.
         Ok(serde_json::from_slice(&body).ok())
     }
 
-    pub(super) fn keep_index(
+    pub(super) fn store_index(
         &self,
         image: &Path,
         stamp: &ImageStamp,
@@ -66,13 +65,13 @@ impl ImageCache {
         self.write(image, stamp, "index", &serde_json::to_vec(index)?)
     }
 
-    /// The SHA-256 digest of an image, if it is kept and the image is still the same.
+    /// The SHA-256 digest of an image, if it is cached and the image has not changed.
     pub(super) fn digest(&self, image: &Path, stamp: &ImageStamp) -> io::Result<Option<[u8; 32]>> {
         let body = self.read(image, stamp, "sha256")?;
         Ok(body.and_then(|body| body.try_into().ok()))
     }
 
-    pub(super) fn keep_digest(
+    pub(super) fn store_digest(
         &self,
         image: &Path,
         stamp: &ImageStamp,
@@ -82,18 +81,18 @@ impl ImageCache {
     }
 
     fn read(&self, image: &Path, stamp: &ImageStamp, kind: &str) -> io::Result<Option<Vec<u8>>> {
-        let mut kept = match bundle::open::<CacheHeader>(&self.file(image, kind)) {
-            Ok(kept) => kept,
+        let mut cached = match bundle::open::<CacheHeader>(&self.file(image, kind)) {
+            Ok(cached) => cached,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // Half of something that was kept is nothing.
+            // A truncated file is ignored.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
             Err(error) => return Err(error),
         };
-        let head = &kept.head;
+        let head = &cached.head;
         if head.version != VERSION || head.path != image || head.stamp != *stamp {
             return Ok(None);
         }
-        Ok(kept.bodies()?.into_iter().next())
+        Ok(cached.bodies()?.into_iter().next())
     }
 
     fn write(&self, image: &Path, stamp: &ImageStamp, kind: &str, body: &[u8]) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! An image's SHA-256, found out once for each image.
+//! The SHA-256 of an image, computed once per image.
 
 use std::{
     fs::File,
@@ -12,27 +12,26 @@ use sha2::{Digest, Sha256};
 
 use super::{ImageCache, image::ImageStamp};
 
-/// What is read at once, in bytes.
-const PIECE: usize = 1 << 20;
+/// The size of one read in bytes.
+const READ_SIZE: usize = 1 << 20;
 
-/// A digest, and how far it is.
+/// The progress of the computation.
 #[derive(Debug, Default)]
 pub(super) struct DigestProgress {
-    /// How many bytes were read.
+    /// Bytes read so far.
     read: AtomicU64,
-    /// How many there are.
+    /// The size of the image in bytes.
     size: AtomicU64,
 }
 
 impl DigestProgress {
-    /// How much was read, in percent.
     pub(super) fn percent(&self) -> u64 {
         let size = self.size.load(Ordering::Relaxed).max(1);
         self.read.load(Ordering::Relaxed) * 100 / size
     }
 
-    /// Reads all of an image, unless its digest is kept; returns which image it was, too. It takes as long as reading it
-    /// does.
+    /// Returns the digest of an image and the stamp of the version that it is of. Reads the whole image unless the digest
+    /// is cached.
     pub(super) fn digest(
         &self,
         path: &Path,
@@ -49,17 +48,17 @@ impl DigestProgress {
         self.read.store(0, Ordering::Relaxed);
         let digest = self.read(&file)?;
         if ImageStamp::of(&file.metadata()?) != stamp {
-            return Err(io::Error::other("it was changed while it was read"));
+            return Err(io::Error::other("the image was changed while it was read"));
         }
         if let Some(cache) = cache {
-            cache.keep_digest(path, &stamp, &digest)?;
+            cache.store_digest(path, &stamp, &digest)?;
         }
         Ok((stamp, digest))
     }
 
     fn read(&self, file: &File) -> io::Result<[u8; 32]> {
         let mut hash = Sha256::new();
-        let mut piece = vec![0; PIECE];
+        let mut piece = vec![0; READ_SIZE];
         let mut at = 0;
         loop {
             let count = file.read_at(&mut piece, at)?;

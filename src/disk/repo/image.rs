@@ -1,4 +1,4 @@
-//! A repo that is an ISO image: its index, made once for each image, and the bytes where they lie.
+//! A repo that is an ISO image: its index, created once per image, and its files, read in place.
 
 use std::{
     fs::{File, Metadata},
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::iso::{EntryKind, IsoIndex, IsoLookupError};
 
-/// Which image it is: another file, and one that was written to, have another stamp.
+/// Identifies a version of an image: another file, or a changed one, has another stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageStamp {
     device: u64,
@@ -26,7 +26,6 @@ pub struct ImageStamp {
     modified: (i64, i64),
 }
 
-/// An image.
 #[derive(Debug)]
 pub struct ImageFile {
     path: PathBuf,
@@ -36,18 +35,17 @@ pub struct ImageFile {
     digest: Mutex<Option<(ImageStamp, [u8; 32])>>,
 }
 
-/// Whether an image is the one that its SHA-256 names.
+/// Whether an image has the expected SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageVerification {
-    /// It is.
     Verified,
-    /// It has another digest: this one.
+    /// It has this digest instead.
     Mismatch([u8; 32]),
-    /// It is not known yet; so many percent of it are read.
+    /// Not computed yet. The progress in percent.
     Unverified(u64),
 }
 
-/// What came of the last look at it.
+/// The result of the last indexing.
 #[derive(Debug, Clone)]
 struct IndexedState {
     stamp: ImageStamp,
@@ -77,14 +75,14 @@ impl ImageStamp {
     }
 
     fn modified(&self) -> SystemTime {
-        // HTTP counts from 1970 on.
+        // HTTP dates begin in 1970.
         let seconds = u64::try_from(self.modified.0).unwrap_or(0);
         SystemTime::UNIX_EPOCH + Duration::new(seconds, self.modified.1 as u32)
     }
 }
 
 impl ImageFile {
-    /// Uses the image at `path`. It need not be there yet, and may be replaced.
+    /// The image at `path`. It need not exist yet and may be replaced.
     pub fn new(path: &Path, cache: Option<ImageCache>) -> ImageFile {
         ImageFile {
             path: path.into(),
@@ -95,24 +93,23 @@ impl ImageFile {
         }
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its size in bytes.
+    /// In bytes.
     pub fn size(&self) -> io::Result<u64> {
         std::fs::metadata(&self.path).map(|metadata| metadata.len())
     }
 
-    /// Tells whether the image, as it is now, has a digest, as far as that is known.
+    /// Whether the present image has the expected digest, if it has been computed.
     pub fn verification(&self, expected: &[u8; 32]) -> ImageVerification {
-        // One that is not there is not genuine, and has a trouble of its own.
+        // A missing image is unverified; its problem is reported separately.
         let now = std::fs::metadata(&self.path).map(|metadata| ImageStamp::of(&metadata));
         let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
         let known = match (&now, *digest) {
             (Ok(now), known) if known.is_none_or(|(stamp, _)| stamp != *now) => {
-                self.kept_digest(now)
+                self.cached_digest(now)
             }
             (_, known) => known,
         };
@@ -127,14 +124,14 @@ impl ImageFile {
         }
     }
 
-    /// What was found out in another run.
-    fn kept_digest(&self, now: &ImageStamp) -> Option<(ImageStamp, [u8; 32])> {
-        // What cannot be read is found out anew.
+    /// The digest that an earlier run stored.
+    fn cached_digest(&self, now: &ImageStamp) -> Option<(ImageStamp, [u8; 32])> {
+        // If it cannot be read, it is computed again.
         let kept = self.cache.as_ref()?.digest(&self.path, now).ok()??;
         Some((*now, kept))
     }
 
-    /// Finds its digest out. It takes as long as reading the whole image does, or no time when that was done before.
+    /// Computes the digest, which reads the whole image unless the digest is cached.
     pub fn compute_digest(&self) -> io::Result<[u8; 32]> {
         let (stamp, digest) = self.digesting.digest(&self.path, self.cache.as_ref())?;
         let mut known = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,12 +139,12 @@ impl ImageFile {
         Ok(digest)
     }
 
-    /// Tells why it cannot be served; none when it can.
+    /// Why it cannot be served; none when it can.
     pub fn trouble(&self) -> Option<String> {
         self.indexed().err().map(|error| error.to_string())
     }
 
-    /// Calls `see` with what is in it.
+    /// Calls `see` with the index.
     pub fn see<T>(&self, see: impl FnOnce(&IsoIndex) -> T) -> Result<T, RepoError> {
         Ok(see(&self.indexed()?.index))
     }
@@ -171,7 +168,7 @@ impl ImageFile {
             found.extents.size()
         );
         Ok(OpenedRepoFile {
-            blob: Blob::runs(image.file.clone(), found.extents.clone(), stamp),
+            blob: Blob::of_image(image.file.clone(), found.extents.clone(), stamp),
             path: found.path.to_owned(),
             modified: stamp.modified(),
             etag,
@@ -195,7 +192,7 @@ impl ImageFile {
         Ok(list.collect())
     }
 
-    /// The image as it is now: read anew when it is another one than before.
+    /// The index of the present image; it is created again when the image was changed.
     pub(super) fn indexed(&self) -> Result<Arc<IndexedImage>, RepoError> {
         let failed = |reason: String| RepoError::Image {
             path: self.path.display().to_string(),
@@ -206,12 +203,12 @@ impl ImageFile {
         let stamp = ImageStamp::of(&metadata);
         let mut known = self.known();
         if known.as_ref().is_none_or(|known| known.stamp != stamp) {
-            // Whoever asks for the same image meanwhile waits here, and does not read it once more.
+            // Concurrent requests for the same image wait here instead of reading it again.
             *known = Some(self.read(stamp));
         }
         let outcome = known.as_ref().map(|known| known.outcome.clone());
         outcome
-            .unwrap_or_else(|| Err("it was not read".into()))
+            .unwrap_or_else(|| Err("the image was not read".into()))
             .map_err(failed)
     }
 
@@ -223,13 +220,13 @@ impl ImageFile {
                 return IndexedState { stamp, outcome };
             }
         };
-        // It may have been replaced since: what is open is what counts.
+        // It may have been replaced since: the open file counts.
         let (stamp, outcome) = match file.metadata() {
             Ok(metadata) if metadata.is_file() => {
                 let stamp = ImageStamp::of(&metadata);
                 (stamp, self.index(&file, &stamp))
             }
-            Ok(_) => (stamp, Err("it is not a file".into())),
+            Ok(_) => (stamp, Err("not a file".into())),
             Err(error) => (stamp, Err(error.to_string())),
         };
         let outcome = outcome.map(|index| {
@@ -243,24 +240,21 @@ impl ImageFile {
     }
 
     fn index(&self, file: &File, stamp: &ImageStamp) -> Result<IsoIndex, String> {
-        let told = |error: io::Error| {
-            tracing::warn!(
-                "what is known of {} is not kept: {error}",
-                self.path.display()
-            );
+        let log = |error: io::Error| {
+            tracing::warn!("cannot cache the index of {}: {error}", self.path.display());
         };
         if let Some(cache) = &self.cache {
             match cache.index(&self.path, stamp) {
                 Ok(Some(index)) => return Ok(index),
                 Ok(None) => {}
-                Err(error) => told(error),
+                Err(error) => log(error),
             }
         }
         let index = IsoIndex::read(file).map_err(|error| error.to_string())?;
         if let Some(cache) = &self.cache
-            && let Err(error) = cache.keep_index(&self.path, stamp, &index)
+            && let Err(error) = cache.store_index(&self.path, stamp, &index)
         {
-            told(error);
+            log(error);
         }
         Ok(index)
     }

@@ -1,4 +1,4 @@
-//! The images of a site's repos, each read once, however often the site is loaded anew.
+//! The images of a site's repos. Each is indexed once, however often the site is reloaded.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ pub struct ImageRegistry {
 }
 
 impl ImageRegistry {
-    /// Images of which what is known is kept in a directory, too.
+    /// Caches indexes and digests in a directory.
     pub fn with_cache(directory: PathBuf) -> ImageRegistry {
         ImageRegistry {
             cache: Some(ImageCache::new(directory)),
@@ -24,7 +24,7 @@ impl ImageRegistry {
         }
     }
 
-    /// Images of which what is kept in a directory is known, and nothing is written there.
+    /// Reads cached indexes and digests from a directory and writes nothing.
     pub fn with_read_only_cache(directory: PathBuf) -> ImageRegistry {
         ImageRegistry {
             cache: Some(ImageCache::read_only(directory)),
@@ -32,10 +32,9 @@ impl ImageRegistry {
         }
     }
 
-    /// The image at a path.
     pub fn at(&self, path: &Path) -> Arc<ImageFile> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that no site names any more has nobody else who holds it.
+        // Images that no site uses any more are dropped.
         known.retain(|of, image| of == path || Arc::strong_count(image) > 1);
         let new = || Arc::new(ImageFile::new(path, self.cache.clone()));
         known.entry(path.into()).or_insert_with(new).clone()

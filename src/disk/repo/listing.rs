@@ -1,4 +1,4 @@
-//! The names in a repo's directories without regard to case, remembered until a directory changes.
+//! Case-insensitive lookup of names in a repo's directories, cached until a directory changes.
 
 use std::{
     collections::BTreeMap,
@@ -10,20 +10,19 @@ use std::{
 
 use super::beneath;
 
-/// What is remembered.
 #[derive(Debug, Default)]
 pub(super) struct ListingCache {
     directories: BTreeMap<String, DirectoryListing>,
-    /// How many names there are in all.
+    /// The total number of names.
     names: usize,
 }
 
 #[derive(Debug)]
 struct DirectoryListing {
     stamp: DirectoryStamp,
-    /// Whether a change since then is sure to show in the stamp.
+    /// Whether every later change changes the stamp.
     is_sure: bool,
-    /// From the name in small letters to its spellings, in order.
+    /// From the lowercase name to its spellings, in order.
     names: BTreeMap<String, Vec<String>>,
 }
 
@@ -34,10 +33,10 @@ struct DirectoryStamp {
 }
 
 impl ListingCache {
-    /// How many names are remembered at most.
-    const MAX: usize = 500_000;
+    /// The most cached names.
+    const MAX_NAMES: usize = 500_000;
 
-    /// Finds how `name` is spelled in a directory: as it is written if it is there, else in other letters.
+    /// Finds the spelling of `name` in a directory: exactly, otherwise ignoring case.
     pub(super) fn find(
         &mut self,
         root: &File,
@@ -64,7 +63,7 @@ impl ListingCache {
     }
 
     fn remember(&mut self, directory: &str, listing: DirectoryListing) {
-        if self.names + listing.names.len() > ListingCache::MAX {
+        if self.names + listing.names.len() > ListingCache::MAX_NAMES {
             self.directories.clear();
             self.names = 0;
         }
@@ -77,13 +76,13 @@ impl ListingCache {
 
 impl DirectoryListing {
     fn read(directory: &File, stamp: DirectoryStamp) -> io::Result<DirectoryListing> {
-        // Whoever asks after the clock has ticked twice sees every later change in the directory's time.
+        // Two clock ticks after the last change, every later change gets another time.
         let seconds = u64::try_from(stamp.modified.0).unwrap_or(0);
         let tick = UNIX_EPOCH + Duration::from_secs(seconds.saturating_add(2));
         let is_sure = tick <= SystemTime::now();
         let mut all = Vec::new();
         for entry in fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
-            // A name that is not UTF-8 cannot be asked for.
+            // A name that is not UTF-8 cannot be requested.
             all.extend(entry?.file_name().into_string().ok());
         }
         all.sort_unstable();

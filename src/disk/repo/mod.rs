@@ -1,8 +1,7 @@
 //! Files of a repo: a directory, or an ISO image read in place.
 //!
-//! A path is taken as it is written if there is such a file; otherwise each of its parts is looked for without regard to
-//! case, because trees that come from an ISO image may be in capitals where installers ask in small letters. Nothing outside
-//! of the repo is ever opened.
+//! A path is looked up exactly first, then each of its parts ignoring case: trees copied from an ISO image may be uppercase
+//! where installers request lowercase names. Nothing outside the repo is opened.
 
 mod beneath;
 mod blob;
@@ -11,101 +10,79 @@ mod digest;
 mod image;
 mod images;
 mod listing;
-mod tree;
+mod directory;
 
 use std::{io, sync::Arc, time::SystemTime};
 
 pub use blob::Blob;
 pub use cache::ImageCache;
+pub use directory::RepoDirectory;
 pub use image::{ImageFile, ImageStamp, ImageVerification};
 pub use images::ImageRegistry;
-pub use tree::RepoDirectory;
 
-/// Where files come from.
 #[derive(Debug)]
 pub enum RepoSource {
-    /// A directory.
     Directory(RepoDirectory),
-    /// An image.
     Image(Arc<ImageFile>),
 }
 
-/// A file that is open.
 #[derive(Debug)]
 pub struct OpenedRepoFile {
-    /// Its bytes.
     pub blob: Blob,
-    /// Its path as it is on the disk, or in the image.
+    /// Its path on the disk or in the image.
     pub path: String,
-    /// When it was last changed; of an image, when the image was.
+    /// Of a file in an image, when the image was changed.
     pub modified: SystemTime,
-    /// A strong entity tag, with its quotes: another content has another one.
+    /// A strong entity tag, with its quotes.
     pub etag: String,
 }
 
-/// What is known of a file without serving it.
+/// A file's properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepoFileDetails {
-    /// Its path as it is on the disk, or in the image.
+    /// Its path on the disk or in the image.
     pub path: String,
-    /// Its length.
+    /// In bytes.
     pub size: u64,
-    /// Its text, when it was asked for.
+    /// Its text, if it was read.
     pub text: Option<Arc<str>>,
 }
 
-/// One thing in a directory of a repo.
+/// An entry of a directory of a repo.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RepoEntry {
-    /// Its name.
     pub name: String,
-    /// Its length; none of what is no file.
+    /// In bytes; none unless it is a file.
     pub size: Option<u64>,
-    /// Where it leads, when it is a link.
+    /// The target, if it is a link.
     pub link: Option<String>,
 }
 
-/// Why there is no file.
 #[derive(Debug, thiserror::Error)]
 pub enum RepoError {
-    /// The path could lead out of the repo, or holds what no file name should.
+    /// The path contains `..` or control characters, or is absolute or too long.
     #[error("`{0}` is not a path within a repo")]
     BadPath(String),
-    /// There is no such file.
     #[error("the repo has no file `{0}`")]
     Missing(String),
-    /// There is something else of that name.
     #[error("`{0}` is not a file")]
     NotAFile(String),
-    /// It is, or lies behind, a link that leads out of the repo.
+    /// It is, or is reached through, a link that leads out of the repo.
     #[error("`{0}` is a link that leads out of the repo")]
     Outside(String),
-    /// It is too large to be read as text.
     #[error("`{0}` is too large to be read as text")]
     TooLarge(String),
-    /// The image cannot be served.
     #[error("`{path}`: {reason}")]
-    Image {
-        /// The image.
-        path: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// It cannot be read.
+    Image { path: String, reason: String },
     #[error("`{path}` cannot be read: {error}")]
-    Io {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        error: io::Error,
-    },
+    Io { path: String, error: io::Error },
 }
 
-/// So many bytes are read as text at most.
-const MOST_TEXT: u64 = 1 << 20;
+/// The largest file that is read as text, in bytes.
+const MAX_TEXT: u64 = 1 << 20;
 
 impl RepoSource {
-    /// Tells why nothing can be served from it; none when it can.
+    /// Why nothing can be served from it; none when it can.
     pub fn trouble(&self) -> Option<String> {
         match self {
             RepoSource::Directory(tree) => tree.trouble(),
@@ -113,7 +90,6 @@ impl RepoSource {
         }
     }
 
-    /// Opens a file.
     pub fn open(&self, path: &str) -> Result<OpenedRepoFile, RepoError> {
         match self {
             RepoSource::Directory(tree) => tree.open(path),
@@ -121,7 +97,7 @@ impl RepoSource {
         }
     }
 
-    /// How many files there are, and how many bytes they have in all.
+    /// The number of files and their total size in bytes.
     pub fn totals(&self) -> Result<(u64, u64), RepoError> {
         match self {
             RepoSource::Directory(tree) => tree.totals(),
@@ -129,7 +105,7 @@ impl RepoSource {
         }
     }
 
-    /// Tells whether a file is there and has a text in it; an empty text is in every file.
+    /// Whether a file exists and contains a text; an empty text is in every file.
     pub fn says(&self, path: &str, text: &str) -> bool {
         if text.is_empty() {
             return self.open(path).is_ok();
@@ -138,7 +114,7 @@ impl RepoSource {
         read.is_some_and(|content| content.contains(text))
     }
 
-    /// Lists a directory; the uppermost is the empty path.
+    /// Lists a directory; the root is the empty path.
     pub fn list(&self, path: &str) -> Result<Vec<RepoEntry>, RepoError> {
         match self {
             RepoSource::Directory(tree) => tree.list(path),
@@ -146,7 +122,6 @@ impl RepoSource {
         }
     }
 
-    /// Tells what is known of a file.
     pub fn look(&self, path: &str) -> Result<RepoFileDetails, RepoError> {
         let opened = self.open(path)?;
         Ok(RepoFileDetails {
@@ -156,11 +131,11 @@ impl RepoSource {
         })
     }
 
-    /// Reads a small file as text; what is not UTF-8 in it is replaced.
+    /// Reads a small file as text; invalid UTF-8 is replaced.
     pub fn read(&self, path: &str) -> Result<RepoFileDetails, RepoError> {
         let opened = self.open(path)?;
         let size = opened.blob.size();
-        if size > MOST_TEXT {
+        if size > MAX_TEXT {
             return Err(RepoError::TooLarge(path.into()));
         }
         let mut bytes = vec![0; size as usize];
@@ -177,7 +152,7 @@ impl RepoSource {
     }
 }
 
-/// Takes a path apart. Doubled slashes and `.` mean nothing.
+/// Splits a path. Repeated slashes and `.` are ignored.
 fn parts(path: &str) -> Result<Vec<&str>, RepoError> {
     let parts = folder_parts(path)?;
     if parts.is_empty() {
@@ -186,7 +161,7 @@ fn parts(path: &str) -> Result<Vec<&str>, RepoError> {
     Ok(parts)
 }
 
-/// The same of a directory, which may be the uppermost.
+/// The same for a directory, which may be the root.
 fn folder_parts(path: &str) -> Result<Vec<&str>, RepoError> {
     let parts: Vec<_> = path
         .split('/')

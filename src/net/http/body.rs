@@ -38,7 +38,7 @@ pub(super) enum ResponseBody {
     Tracked(Bytes, DownloadReceipt),
     /// A file, or a part of one.
     /// A file, or a part of one.
-    File(FileBody),
+    File(BlobBody),
     /// Lines as they arrive.
     Lines(mpsc::Receiver<Bytes>),
 }
@@ -77,7 +77,7 @@ impl Drop for TrackedBody {
 
 /// A file's bytes from `at` to `end`. Bytes in the page cache are sent by the kernel (sendfile) or read directly; others
 /// are read on a blocking thread.
-pub(super) struct FileBody {
+pub(super) struct BlobBody {
     blob: Blob,
     at: u64,
     end: u64,
@@ -104,9 +104,9 @@ enum ChunkRead {
     Pending(JoinHandle<io::Result<Bytes>>),
 }
 
-impl FileBody {
-    pub(super) fn new(blob: Blob, at: u64, end: u64, pool: Arc<BufferPool>) -> FileBody {
-        FileBody {
+impl BlobBody {
+    pub(super) fn new(blob: Blob, at: u64, end: u64, pool: Arc<BufferPool>) -> BlobBody {
+        BlobBody {
             blob,
             at,
             end,

@@ -13,7 +13,7 @@ use hyper::{
 
 use super::{
     Reply, ServedFile,
-    body::{FileBody, ResponseBody},
+    body::{BlobBody, ResponseBody},
     condition::{FileVersion, RequestedPart, requested_part},
     pool::BufferPool,
     response::{self, HttpResponse, with},
@@ -35,7 +35,7 @@ pub(super) fn serve(
     let length = file.blob.size();
     let requested = requested_part(method, headers, version, length);
     let pieces =
-        |start, end| ResponseBody::File(FileBody::new(file.blob, start, end, pool.clone()));
+        |start, end| ResponseBody::File(BlobBody::new(file.blob, start, end, pool.clone()));
     let mut response = part_response(file.content_type, length, requested, pieces);
     // The file may be cached: the entity tag identifies its version.
     response.headers_mut().remove(CACHE_CONTROL);

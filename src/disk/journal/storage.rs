@@ -1,4 +1,4 @@
-//! What the journal needs of a disk.
+//! The storage interface of the journal, and its implementation on a directory.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -11,24 +11,22 @@ use std::{
 use super::lock;
 use crate::disk::atomic;
 
-/// A directory of files that grow. In tests it is a fake that remembers what was synced when, and that can
-/// be full or crash at any byte.
+/// A directory of append-only files. Tests use a fake that records syncs and can be full or crash at any byte.
 pub trait Storage: Send + Sync + 'static {
     /// Lists the files.
     fn names(&self) -> io::Result<Vec<String>>;
-    /// The length of a file; none when there is no such file.
+    /// The length of a file in bytes; none when it is missing.
     fn length(&self, name: &str) -> io::Result<Option<u64>>;
-    /// Reads from a position on; 0 at the end.
+    /// Reads from an offset; returns 0 at the end.
     fn read(&self, name: &str, at: u64, buffer: &mut [u8]) -> io::Result<usize>;
-    /// Appends to a file, which is created when there is none. It may fail with a part of `bytes` written.
+    /// Appends to a file, which is created if it is missing. On an error a part of `bytes` may be written.
     fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
-    /// Cuts a file off.
     fn truncate(&self, name: &str, length: u64) -> io::Result<()>;
-    /// Makes a file's content survive a crash.
+    /// Syncs a file, so that its content survives a crash.
     fn sync(&self, name: &str) -> io::Result<()>;
-    /// Makes the files' names survive a crash.
+    /// Syncs the directory, so that the files' names survive a crash.
     fn sync_names(&self) -> io::Result<()>;
-    /// Replaces a file, whole or not at all; the new one survives a crash.
+    /// Replaces a file atomically; the new one survives a crash.
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
 }
 
@@ -36,7 +34,7 @@ pub trait Storage: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct JournalDirectory {
     path: PathBuf,
-    /// The file that was written last: nearly always the one that is written next.
+    /// The file that was written last, which is usually the next one too.
     open: Mutex<Option<(String, File)>>,
 }
 
@@ -67,7 +65,7 @@ impl JournalDirectory {
 impl Storage for JournalDirectory {
     fn names(&self) -> io::Result<Vec<String>> {
         let entries = fs::read_dir(&self.path)?;
-        // A name that is not UTF-8 is none of ours.
+        // The journal's names are UTF-8.
         let name = |entry: io::Result<fs::DirEntry>| {
             entry.map(|entry| entry.file_name().into_string().ok())
         };
@@ -103,7 +101,7 @@ impl Storage for JournalDirectory {
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        // The file that is open may be the one that is replaced.
+        // The open file may be the replaced one.
         *lock(&self.open) = None;
         atomic::replace(&self.path.join(name), &[bytes])
     }

@@ -21,7 +21,7 @@ pub struct RepoDirectory {
 }
 
 impl RepoDirectory {
-    /// Uses the directory at `root`. It need not exist yet, and may be swapped.
+    /// The directory at `root`. It need not exist yet and may be replaced.
     pub fn new(root: &Path) -> RepoDirectory {
         RepoDirectory {
             root: root.into(),
@@ -29,12 +29,11 @@ impl RepoDirectory {
         }
     }
 
-    /// Its directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Tells why the directory cannot be used; none when it can.
+    /// Why the directory cannot be used; none when it can.
     pub fn trouble(&self) -> Option<String> {
         let shown = self.root.display();
         match std::fs::metadata(&self.root) {
@@ -44,7 +43,6 @@ impl RepoDirectory {
         }
     }
 
-    /// Opens a file.
     pub fn open(&self, path: &str) -> Result<OpenedRepoFile, RepoError> {
         let parts = parts(path)?;
         let root = beneath::directory(&self.root).map_err(|error| failed(path, error))?;
@@ -62,7 +60,6 @@ impl RepoDirectory {
         opened(file, found)
     }
 
-    /// Lists a directory.
     pub(super) fn list(&self, path: &str) -> Result<Vec<RepoEntry>, RepoError> {
         let parts = folder_parts(path)?;
         let root = beneath::directory(&self.root).map_err(|error| failed(path, error))?;
@@ -77,7 +74,7 @@ impl RepoDirectory {
         listed(&folder).map_err(|error| failed(path, error))
     }
 
-    /// How many files there are, and how many bytes they have. Links are not followed.
+    /// The number of files and their total size in bytes. Links are not followed.
     pub(super) fn totals(&self) -> Result<(u64, u64), RepoError> {
         let mut totals = (0, 0);
         let mut folders = vec![self.root.clone()];
@@ -100,7 +97,7 @@ impl RepoDirectory {
         Ok(totals)
     }
 
-    /// Finds how each part of a path is spelled on the disk.
+    /// Finds the spelling of each part of a path on the disk.
     fn respell(&self, root: &File, parts: &[&str]) -> io::Result<Option<String>> {
         let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
         let mut path = String::new();
@@ -123,7 +120,7 @@ fn listed(folder: &File) -> io::Result<Vec<RepoEntry>> {
     for entry in std::fs::read_dir(format!("/proc/self/fd/{}", folder.as_raw_fd()))? {
         let entry = entry?;
         let kind = entry.file_type()?;
-        // A name that is not UTF-8 cannot be asked for.
+        // A name that is not UTF-8 cannot be requested.
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
@@ -152,7 +149,7 @@ fn opened(file: File, path: String) -> Result<OpenedRepoFile, RepoError> {
         return Err(RepoError::NotAFile(path));
     }
     let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
-    // A file that was put in place with an old time has another inode, or was changed at another time.
+    // A replaced file that keeps its modification time has another inode or change time (ctime).
     let changed = metadata.ctime_nsec() ^ (metadata.ctime() << 30);
     let blob = Blob::of(file).map_err(|error| failed(&path, error))?;
     let etag = format!(
@@ -160,7 +157,7 @@ fn opened(file: File, path: String) -> Result<OpenedRepoFile, RepoError> {
         metadata.ino(),
         metadata.len()
     );
-    // HTTP counts from 1970 on.
+    // HTTP dates begin in 1970.
     let since = Duration::new(u64::try_from(seconds).unwrap_or(0), nanoseconds as u32);
     Ok(OpenedRepoFile {
         blob,
@@ -180,7 +177,7 @@ fn is_missing(error: &io::Error) -> bool {
 fn failed(path: &str, error: io::Error) -> RepoError {
     let path = path.to_string();
     match error.raw_os_error() {
-        // The kernel's word for a path that would leave the directory.
+        // The kernel's error for a path that leaves the directory.
         Some(libc::EXDEV) => RepoError::Outside(path),
         Some(libc::ENXIO) => RepoError::NotAFile(path),
         Some(libc::ENAMETOOLONG) => RepoError::Missing(path),
