@@ -192,7 +192,7 @@ fn a_torn_last_line_is_cut_off_with_a_warning() {
     drop(segment);
     let mut server = Server::start(&house);
     let warned = server.banner.start_warnings.iter().any(|warning| {
-        warning.contains("the last line of `00000001.jsonl` was not written to its end")
+        warning.contains("the last line of `00000001.jsonl` is incomplete")
     });
     assert!(warned, "{:?}", server.banner.start_warnings);
     let cut = house
