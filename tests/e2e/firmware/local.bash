@@ -38,7 +38,7 @@ await_runs() {
 }
 
 # The number of lines in a node's log that match.
-log_counts() { "$bootwright" --site "$work/site" nodes "$node" log | grep -c -- "$1" || true; }
+log_counts() { "$bootwright" --site "$work/site" nodes "$node" log 2>/dev/null | grep -c -- "$1" || true; }
 
 # Three machines and their disks.
 three() {
