@@ -441,11 +441,6 @@ fn the_recording_in_the_readme_is_what_the_program_prints() {
     let arguments = command.strip_prefix("$ bootwright ").unwrap().split(' ');
     let (code, printed, _) = bootwright(&arguments.collect::<Vec<_>>());
     assert_eq!(code, Some(0));
-    let lines = |text: &str| {
-        text.lines()
-            .map(str::trim)
-            .map(without_numbers)
-            .collect::<Vec<_>>()
-    };
+    let lines = |text: &str| text.lines().map(without_numbers).collect::<Vec<_>>();
     assert_eq!(lines(expected), lines(&printed));
 }
