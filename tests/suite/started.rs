@@ -191,9 +191,11 @@ fn a_torn_last_line_is_cut_off_with_a_warning() {
         .unwrap();
     drop(segment);
     let mut server = Server::start(&house);
-    let warned = server.banner.start_warnings.iter().any(|warning| {
-        warning.contains("the last line of `00000001.jsonl` is incomplete")
-    });
+    let warned = server
+        .banner
+        .start_warnings
+        .iter()
+        .any(|warning| warning.contains("the last line of `00000001.jsonl` is incomplete"));
     assert!(warned, "{:?}", server.banner.start_warnings);
     let cut = house
         .state()
