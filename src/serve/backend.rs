@@ -325,50 +325,6 @@ fn content_type_of(path: &str) -> &'static str {
     guess.first_raw().unwrap_or("application/octet-stream")
 }
 
-impl Engine {
-    fn log(&self, name: &str, after: Option<&str>) -> Result<Bytes, ApiError> {
-        let ids = self.read(|transaction| views::ids(transaction, name))?;
-        views::log(&self.journal_dir, &ids, after)
-    }
-
-    async fn follow_log(
-        self: Arc<Self>,
-        node: String,
-        after: Option<String>,
-    ) -> Result<mpsc::Receiver<Bytes>, ApiError> {
-        let first = self.log(&node, after.as_deref())?;
-        let (sender, receiver) = mpsc::channel(16);
-        let mut appended = self.appended.subscribe();
-        tokio::spawn(async move {
-            let mut sent = first.len();
-            if !first.is_empty() && sender.send(first).await.is_err() {
-                return;
-            }
-            loop {
-                tokio::select! {
-                    changed = appended.changed() => if changed.is_err() { return },
-                    () = sender.closed() => return,
-                }
-                // What merely tells is written within a second; many events make one look.
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                let engine = self.clone();
-                let (node, after) = (node.clone(), after.clone());
-                let read =
-                    tokio::task::spawn_blocking(move || engine.log(&node, after.as_deref())).await;
-                let Ok(Ok(all)) = read else { return };
-                if all.len() > sent {
-                    let rest = all.slice(sent..);
-                    sent = all.len();
-                    if sender.send(rest).await.is_err() {
-                        return;
-                    }
-                }
-            }
-        });
-        Ok(receiver)
-    }
-}
-
 pub(super) fn reply(reply: Reply) -> FileReply {
     FileReply::Bytes {
         reply,

@@ -23,6 +23,7 @@ mod doubt;
 mod booting;
 mod boots;
 mod views;
+mod machine_log;
 mod explain;
 mod inventory;
 mod fetched;
