@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use ureq::Agent;
+use ureq::{Agent, config::ConfigBuilder, typestate::AgentScope};
 
 use crate::model::{AgentInstruction, Facts};
 
@@ -32,13 +32,15 @@ pub(super) enum InstructionError {
 
 /// An HTTP client with this timeout for a whole response.
 pub(super) fn http_client(timeout: Duration) -> Agent {
-    let config = Agent::config_builder()
+    client_config(timeout).build().into()
+}
+
+pub(super) fn client_config(timeout: Duration) -> ConfigBuilder<AgentScope> {
+    Agent::config_builder()
         .timeout_connect(Some(Duration::from_secs(5)))
         .timeout_global(Some(timeout))
         .http_status_as_error(false)
         .user_agent(concat!("bootwright-agent/", env!("CARGO_PKG_VERSION")))
-        .build();
-    config.into()
 }
 
 impl CheckInServer {

@@ -259,7 +259,14 @@ impl Service {
     /// What a client's message asks the engine; nothing when it is none to us.
     fn question(&self, query: DhcpMessage, arrived: ReceivedDatagram) -> Option<Question> {
         let link = self.links.at(arrived.interface)?;
-        let us = self.our_address(&link, &arrived, &query)?;
+        let Some(us) = self.our_address(&link, &arrived, &query) else {
+            tracing::debug!(
+                "DHCP: no answer to {}: {} has no address in a network with DHCP",
+                query.mac,
+                link.name
+            );
+            return None;
+        };
         // What we ask ourselves is no question to us.
         if link
             .addresses
@@ -268,7 +275,13 @@ impl Service {
         {
             return None;
         }
-        let other = self.other(&query, us)?;
+        let Some(other) = self.other(&query, us) else {
+            tracing::debug!(
+                "DHCP: no answer to {}: other DHCP servers on the network are not known yet",
+                query.mac
+            );
+            return None;
+        };
         let local = SocketAddr::from((us, self.setting.port));
         let ask = DhcpAsk {
             door: self.door,

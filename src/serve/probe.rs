@@ -14,15 +14,15 @@ use crate::{
 };
 
 /// Between two rounds.
-const EVERY: Duration = Duration::from_secs(10);
+pub(super) const INTERVAL: Duration = Duration::from_secs(10);
 
 /// For how long one machine may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Asks every machine that is waited for, until the server ends.
-pub(crate) async fn run(engine: Arc<Engine>) {
+pub(crate) async fn run(engine: Arc<Engine>, interval: Duration) {
     loop {
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(interval).await;
         for (machine, attempt, address) in awaited(&engine) {
             // A refusal or a silence is the usual answer of a machine that still boots.
             if let Ok(Ok(_)) = timeout(PATIENCE, TcpStream::connect(address)).await {

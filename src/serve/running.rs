@@ -76,6 +76,8 @@ pub(crate) struct Following {
     pub(crate) http_alone: bool,
     /// Whether nobody is to hear of what happens.
     pub(crate) throwaway: bool,
+    /// Between two probes of machines that cannot report that they are finished.
+    pub(crate) probe_interval: Duration,
 }
 
 impl Running {
@@ -101,6 +103,7 @@ impl Running {
             watch,
             http_alone,
             throwaway,
+            probe_interval,
         } = following;
         let setting = dhcp::Setting {
             advertise: listeners.advertise.clone(),
@@ -148,7 +151,7 @@ impl Running {
             tokio::spawn(reload::follow(engine.clone(), loader, state, seen)),
             tokio::spawn(tick(engine.clone())),
             tokio::spawn(checkpoints(engine.clone())),
-            tokio::spawn(probe::run(engine.clone())),
+            tokio::spawn(probe::run(engine.clone(), probe_interval)),
             tokio::spawn(genuine::prove(engine.clone())),
             tokio::spawn(loaders(engine.clone())),
         ];

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
@@ -19,7 +19,7 @@ use super::{
     keep::{self, Known},
     listeners::Listeners,
     load::Loader,
-    memory, reload, replay,
+    memory, probe, reload, replay,
     running::Following,
     user,
 };
@@ -54,6 +54,8 @@ pub struct Options {
     /// Whether it is a server of a moment, for a machine that is played: it advertises its own address, and tells no programs of what
     /// has not happened.
     pub throwaway: bool,
+    /// In place of the 10 s between two probes of machines that cannot report that they are finished.
+    pub probe_interval: Option<Duration>,
 }
 
 /// Starts a server.
@@ -130,6 +132,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         watch,
         http_alone: options.http_alone,
         throwaway: options.throwaway,
+        probe_interval: options.probe_interval.unwrap_or(probe::INTERVAL),
     };
     Ok(Running::begin(engine, listeners, following, banner))
 }

@@ -133,7 +133,7 @@ fn begins(path: &str, prefix: &str) -> bool {
 }
 
 #[test]
-fn paths_are_found_in_code_alone() {
+fn paths_are_found_in_code_only() {
     let text = "use crate::{model::{At, Mac as M}, site};\n// crate::net\nlet x = \"crate::disk\";\nstd::fs::read(r#\"crate::\"#); '\"'; tokio::spawn(x)";
     let found = paths(&code(text));
     let of = |root: &str| -> Vec<&str> {
@@ -177,7 +177,7 @@ fn a_module_uses_only_modules_above_it() {
 }
 
 #[test]
-fn no_path_climbs_to_the_top_by_super() {
+fn no_path_reaches_the_crate_root_by_super() {
     let mut wrong = Vec::new();
     for source in sources("src") {
         let shipped = code(source.shipped());
@@ -194,7 +194,7 @@ fn no_path_climbs_to_the_top_by_super() {
 }
 
 #[test]
-fn the_core_has_no_input_and_no_output() {
+fn the_core_does_no_io() {
     let (modules, core) = plan();
     let mut wrong = Vec::new();
     let mut seen = 0;
@@ -224,7 +224,7 @@ fn the_core_has_no_input_and_no_output() {
 }
 
 #[test]
-fn every_file_says_what_it_is_for() {
+fn every_file_opens_with_a_doc_comment() {
     let files = sources("src").into_iter().chain(sources("tests"));
     let silent: Vec<String> = files
         .filter(|source| !source.text.starts_with("//! "))
@@ -253,7 +253,7 @@ fn no_file_is_long() {
 }
 
 #[test]
-fn the_top_level_holds_what_it_says() {
+fn the_top_level_has_the_expected_entries() {
     let present: BTreeSet<String> = fs::read_dir(root())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -15,53 +15,12 @@ use bootwright::{
 use dhcproto::v4::{DhcpOption, DhcpOptions, OptionCode};
 use proptest::prelude::*;
 
+use crate::support::dhcp::{OVMF, PHONE, datagram};
+
 const US: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 21);
 const FREE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
-
-/// A question on the wire: fixed fields, then options.
-pub(crate) fn datagram(kind: u8, options: &[(u8, &[u8])]) -> Vec<u8> {
-    let mut bytes = vec![1, 1, 6, 0];
-    bytes.extend([0xde, 0xad, 0xbe, 0xef, 0, 4, 0, 0]);
-    bytes.resize(28, 0);
-    bytes.extend([0x52, 0x54, 0, 0, 0, 1]);
-    bytes.resize(236, 0);
-    bytes.extend([99, 130, 83, 99, 53, 1, kind]);
-    for (code, value) in options {
-        bytes.push(*code);
-        bytes.push(value.len() as u8);
-        bytes.extend(*value);
-    }
-    bytes.push(255);
-    bytes
-}
-
-/// What OVMF's PXE asks with.
-pub(crate) const OVMF: &[(u8, &[u8])] = &[
-    (57, &[5, 220]),
-    (93, &[0, 7]),
-    (94, &[1, 3, 0]),
-    (
-        97,
-        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
-    ),
-    (60, b"PXEClient:Arch:00007:UNDI:003000"),
-];
-/// What OVMF's HTTP boot asks with.
-pub(crate) const OVMF_HTTP: &[(u8, &[u8])] = &[
-    (57, &[5, 220]),
-    (93, &[0, 16]),
-    (94, &[1, 3, 0]),
-    (60, b"HTTPClient:Arch:00016:UNDI:003000"),
-];
-/// What a BIOS's PXE asks with.
-pub(crate) const BIOS: &[(u8, &[u8])] = &[
-    (93, &[0, 0]),
-    (94, &[1, 2, 1]),
-    (60, b"PXEClient:Arch:00000:UNDI:002001"),
-];
-pub(crate) const PHONE: &[(u8, &[u8])] = &[(60, b"android-dhcp-14"), (12, b"phone")];
 
 fn query(kind: u8, options: &[(u8, &[u8])]) -> DhcpMessage {
     DhcpMessage::read(&datagram(kind, options)).unwrap()
@@ -97,7 +56,7 @@ fn ground(mode: DhcpMode, declared: bool, held: AddressAssignment) -> ReplyConte
 }
 
 #[test]
-fn a_question_is_read_as_it_stands() {
+fn a_client_message_is_parsed() {
     let query = query(1, OVMF);
     assert_eq!(query.message_type, DhcpMessageType::Discover);
     assert_eq!(query.client, Client::Pxe(ClientArch::EfiX64));
@@ -111,7 +70,7 @@ fn a_question_is_read_as_it_stands() {
 }
 
 #[test]
-fn what_real_firmware_sent_is_read_as_what_it_is() {
+fn messages_of_real_firmware_are_classified() {
     let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/dhcp");
     let cases = [
         (
@@ -172,7 +131,7 @@ fn what_real_firmware_sent_is_read_as_what_it_is() {
 }
 
 #[test]
-fn what_is_no_question_is_told_apart() {
+fn other_datagrams_are_rejected_with_a_reason() {
     let good = datagram(1, PHONE);
     let with = |at: usize, byte: u8| {
         let mut bytes = good.clone();
@@ -204,7 +163,7 @@ fn what_is_no_question_is_told_apart() {
 }
 
 #[test]
-fn options_go_on_in_the_fields_for_names() {
+fn options_continue_in_the_sname_and_file_fields() {
     let mut bytes = datagram(1, &[(52, &[3])]);
     bytes[108..117].copy_from_slice(&[60, 6, b'M', b'S', b'F', b'T', b' ', b'5', 255]);
     bytes[44..48].copy_from_slice(&[12, 1, b'a', 255]);
@@ -213,7 +172,7 @@ fn options_go_on_in_the_fields_for_names() {
 }
 
 #[test]
-fn a_malformed_option_spoils_nothing_before_it() {
+fn a_malformed_option_leaves_those_before_it() {
     let mut bytes = datagram(1, OVMF);
     bytes.pop();
     bytes.extend([12, 200, b'x']);
@@ -246,7 +205,7 @@ fn outcome(
 }
 
 #[test]
-fn every_mode_has_its_answers() {
+fn every_mode_replies_as_its_table_says() {
     use DhcpMode::{Off, Proxy, Reserve, Server};
     let us: &[u8] = &US.octets();
     let router: &[u8] = &ROUTER.octets();
@@ -498,7 +457,7 @@ fn every_mode_has_its_answers() {
 }
 
 #[test]
-fn a_second_server_and_a_silent_disk_end_every_answer() {
+fn another_server_and_a_disk_boot_suppress_every_reply() {
     let mut beside = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
     beside.other_server = Some(ROUTER);
     let found = decide(&query(1, PHONE), &beside);
@@ -511,7 +470,7 @@ fn a_second_server_and_a_silent_disk_end_every_answer() {
 }
 
 #[test]
-fn answers_go_where_the_client_hears_them() {
+fn replies_are_sent_to_where_the_client_receives_them() {
     let server = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
     let to = |query: &DhcpMessage| decide(query, &server).unwrap().destination;
     let plain = query(1, OVMF);
@@ -540,7 +499,7 @@ fn answers_go_where_the_client_hears_them() {
 }
 
 #[test]
-fn an_answer_on_the_wire_echoes_what_it_must() {
+fn a_reply_repeats_the_fields_of_the_request() {
     let relay: &[u8] = b"\x01\x04wire";
     let mut options = OVMF.to_vec();
     options.extend([(61, b"\x01abcdef".as_slice()), (82, relay)]);
@@ -618,7 +577,7 @@ fn relay_information_is_echoed_once_and_last_in_every_reply() {
 }
 
 #[test]
-fn every_client_finds_its_boot_file_where_it_looks() {
+fn every_client_gets_its_boot_file_in_the_field_that_it_reads() {
     const URL: &str = "http://192.0.2.1/boot.ipxe";
     const LOADER: &str = "http://192.0.2.1/loader/snponly.efi";
     // What it asks with, the boot file, and what else it wants: an option, and what begins it.

@@ -6,22 +6,18 @@ use std::{
     net::{TcpListener, UdpSocket},
     os::unix::process::CommandExt,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use serde_json::{Value, json};
 
-use crate::support::server::until;
-
-/// Says to this very program, started again in a network namespace of its own, where the site is.
-const SITE: &str = "BOOTWRIGHT_TEST_DOCTOR";
-
-/// What it says at its end.
-const CHECKED: &str =
-    "in the way, out of the way, served, and without root: each was told as it is";
-
-/// What it says of a program that it lacks.
-const LEFT_OUT: &str = "is not there: what it takes was left out";
+use crate::support::{
+    child::{KillOnDrop, in_network_namespace},
+    client::until,
+    namespace::{Host, ip},
+    needs::needs,
+    test_name,
+};
 
 /// Our address on the bridge, and that of the machine behind it.
 const US: &str = "198.51.100.1";
@@ -32,71 +28,38 @@ fn root() -> &'static Path {
 }
 
 #[test]
-fn what_is_in_the_way_is_named_with_what_mends_it() {
-    if !nix::unistd::geteuid().is_root() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "network namespaces need root"
-        );
-        println!("network namespaces need root: nothing was checked");
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let ended = Command::new("timeout")
-        .args(["240", "unshare", "--net"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["doctor::child_on_a_bridge", "--exact", "--nocapture"])
-        .env(SITE, dir.path())
-        .output()
-        .unwrap();
-    let said = [ended.stdout, ended.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(ended.status.success(), "{said}");
-    assert!(said.contains(CHECKED), "{said}");
-    for left_out in said.lines().filter(|line| line.contains(LEFT_OUT)) {
-        println!("{left_out}");
-    }
-    println!("{CHECKED}");
+fn each_conflict_is_named_with_what_fixes_it() {
+    needs!("dnsmasq", "nft");
+    in_network_namespace(test_name!(), conflicts);
 }
 
-/// The test itself, where no other network is. Started otherwise it does nothing.
-#[test]
-fn child_on_a_bridge() {
-    let Some(site) = std::env::var_os(SITE) else {
-        return;
-    };
-    let site = Site(Path::new(&site));
+fn conflicts() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site(dir.path());
     site.write(
         "bootwright.toml",
         "[dhcp]\ninterfaces = [\"br0\", \"eth7\"]\n[run]\nuser = \"nobody-of-this-name\"\n",
     );
     site.network("server");
-    ip("link set lo up");
     ip("link add br0 type bridge");
     ip(&format!("address add {US}/24 dev br0"));
     ip("link set br0 up");
     ip("link add docker0 type bridge");
     ip("address add 203.0.113.1/24 dev docker0");
-    for program in ["dnsmasq", "nft"] {
-        if !is_there(program) {
-            println!("{program} {LEFT_OUT}");
-        }
-    }
-    let behind = Behind::the_bridge();
-    with_everything_in_the_way(&site, &behind);
+    let host = host_on_the_bridge();
+    with_everything_in_the_way(&site, &host);
     site.write("bootwright.toml", "");
     with_nothing_in_the_way(&site);
     while_the_server_runs(&site);
     the_examples();
-    println!("{CHECKED}");
 }
 
 /// Ports that this process has, another server, a firewall, loaders that are missing.
-fn with_everything_in_the_way(site: &Site<'_>, behind: &Behind) {
+fn with_everything_in_the_way(site: &Site<'_>, host: &Host) {
     let _ports = [67, 69].map(|port| UdpSocket::bind(("0.0.0.0", port)).unwrap());
     let _web = TcpListener::bind(("127.0.0.1", 80)).unwrap();
-    let other = behind.serve_dhcp();
-    let has_firewall = firewall();
+    let _dhcp = serve_dhcp(host);
+    firewall();
     let found = site.doctor();
     assert_eq!(found.code, 1);
     let us = std::process::id();
@@ -120,34 +83,29 @@ fn with_everything_in_the_way(site: &Site<'_>, behind: &Behind) {
     ] {
         found.has(area, severity, &message);
     }
-    if other.is_some() {
-        found.has("other DHCP servers", "error", &format!("network lab on br0: another DHCP server answers, {THEM}, and dhcp is \"server\": nobody gets an address from here meanwhile"));
+    found.has("other DHCP servers", "error", &format!("network lab on br0: another DHCP server answers, {THEM}, and dhcp is \"server\": nobody gets an address from here meanwhile"));
+    let finding = found.has("firewall", "error", "the chain inet filter input, with policy drop, blocks 4011/udp, 69/udp and 8080/tcp on br0");
+    let lines = [
+        "nft insert rule inet filter input iifname \"br0\" udp dport { 4011, 69 } accept",
+        "nft insert rule inet filter input iifname \"br0\" tcp dport 8080 accept",
+    ];
+    assert_eq!(finding["run"], json!(lines));
+    // What is to be copied is understood by nft, and mends it.
+    for line in lines {
+        let ran = Command::new("sh").args(["-c", line]).status().unwrap();
+        assert!(ran.success(), "{line}");
     }
-    if has_firewall {
-        let finding = found.has("firewall", "error", "the chain inet filter input, with policy drop, blocks 4011/udp, 69/udp and 8080/tcp on br0");
-        let lines = [
-            "nft insert rule inet filter input iifname \"br0\" udp dport { 4011, 69 } accept",
-            "nft insert rule inet filter input iifname \"br0\" tcp dport 8080 accept",
-        ];
-        assert_eq!(finding["run"], json!(lines));
-        // What is to be copied is understood by nft, and mends it.
-        for line in lines {
-            let ran = Command::new("sh").args(["-c", line]).status().unwrap();
-            assert!(ran.success(), "{line}");
-        }
-        let mended = site.doctor();
-        mended.has(
-            "firewall",
-            "ok",
-            "nftables allows machines to reach 67/udp, 4011/udp, 69/udp and 8080/tcp on br0",
-        );
-    }
+    let mended = site.doctor();
+    mended.has(
+        "firewall",
+        "ok",
+        "nftables allows machines to reach 67/udp, 4011/udp, 69/udp and 8080/tcp on br0",
+    );
 }
 
 fn with_nothing_in_the_way(site: &Site<'_>) {
-    if let Some(mut nft) = nft() {
-        assert!(nft.args(["flush", "ruleset"]).status().unwrap().success());
-    }
+    let flushed = Command::new("nft").args(["flush", "ruleset"]).status();
+    assert!(flushed.unwrap().success());
     site.write("policies.d/far.toml", "");
     let found = site.doctor();
     assert_eq!(found.errors(), Vec::<String>::new());
@@ -169,7 +127,7 @@ fn with_nothing_in_the_way(site: &Site<'_>) {
 }
 
 fn while_the_server_runs(site: &Site<'_>) {
-    let mut server = Ended(
+    let server = KillOnDrop(
         Command::new(env!("CARGO_BIN_EXE_bootwright"))
             .arg("serve")
             .arg(site.0)
@@ -219,14 +177,11 @@ fn while_the_server_runs(site: &Site<'_>) {
         "unknown",
         "network lab on br0: not checked for other DHCP servers: port 68 needs root",
     );
-    if nft().is_some() {
-        found.has(
-            "firewall",
-            "unknown",
-            "cannot read the nftables rules: needs root",
-        );
-    }
-    server.end();
+    found.has(
+        "firewall",
+        "unknown",
+        "cannot read the nftables rules: needs root",
+    );
 }
 
 /// Whatever we ship is looked at, and nothing is left behind.
@@ -342,131 +297,49 @@ impl Found {
     }
 }
 
-/// A process that ends with its value.
-struct Ended(Child);
-
-impl Ended {
-    fn end(&mut self) {
-        // It may have ended already.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-/// A machine on the bridge, in a namespace that lives as long as this.
-struct Behind {
-    keeper: Ended,
-}
-
-impl Behind {
-    fn the_bridge() -> Behind {
-        let keeper = Command::new("unshare")
-            .args(["--net", "sleep", "240"])
-            .spawn()
+/// A host on the bridge.
+fn host_on_the_bridge() -> Host {
+    let host = Host::new();
+    host.connect("near");
+    ip("link set near master br0");
+    host.ip("link set lo up");
+    host.ip(&format!("address add {THEM}/24 dev far"));
+    // A bridge takes a moment to forward.
+    until("the link", || {
+        let shown = Command::new("ip")
+            .args(["-br", "link", "show", "br0"])
+            .output()
             .unwrap();
-        let behind = Behind {
-            keeper: Ended(keeper),
-        };
-        let id = behind.keeper.0.id().to_string();
-        until("the other namespace", || {
-            let ours = fs::read_link("/proc/self/ns/net").unwrap();
-            let theirs = fs::read_link(format!("/proc/{id}/ns/net")).unwrap();
-            (ours != theirs).then_some(())
-        });
-        ip("link add near type veth peer name far");
-        ip(&format!("link set far netns {id}"));
-        ip("link set near master br0");
-        ip("link set near up");
-        for words in [
-            "link set lo up".into(),
-            format!("address add {THEM}/24 dev far"),
-            "link set far up".into(),
-        ] {
-            let done = behind
-                .command("ip")
-                .args(words.split(' '))
-                .status()
-                .unwrap();
-            assert!(done.success(), "{words}");
-        }
-        // A bridge takes a moment to forward.
-        until("the link", || {
-            let ping = Command::new("ip")
-                .args(["-br", "link", "show", "br0"])
-                .output()
-                .unwrap();
-            String::from_utf8_lossy(&ping.stdout)
-                .contains(" UP ")
-                .then_some(())
-        });
-        behind
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        let id = self.keeper.0.id().to_string();
-        command.args(["--net", "--target", &id, program]);
-        command
-    }
-
-    /// Gives addresses there; none where there is no dnsmasq.
-    fn serve_dhcp(&self) -> Option<Ended> {
-        if !is_there("dnsmasq") {
-            assert!(std::env::var_os("CI").is_none(), "dnsmasq is missing");
-            return None;
-        }
-        let started = self
-            .command("dnsmasq")
-            .args([
-                "--keep-in-foreground",
-                "--port=0",
-                "--leasefile-ro",
-                "--conf-file=/dev/null",
-                "--pid-file=",
-            ])
-            .arg("--dhcp-range=198.51.100.50,198.51.100.60")
-            .stderr(Stdio::null())
-            .spawn();
-        let id = self.keeper.0.id();
-        until("dnsmasq has its port", || {
-            let table = fs::read_to_string(format!("/proc/{id}/net/udp")).unwrap();
-            table.contains(":0043 ").then_some(())
-        });
-        Some(Ended(started.unwrap()))
-    }
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        shown.contains(" UP ").then_some(())
+    });
+    host
 }
 
-/// Drops what is not for port 67; false where there is no nft.
-fn firewall() -> bool {
-    let Some(mut nft) = nft() else {
-        assert!(std::env::var_os("CI").is_none(), "nft is missing");
-        return false;
-    };
+/// Starts another DHCP server on a host.
+fn serve_dhcp(host: &Host) -> KillOnDrop {
+    let started = host
+        .program("dnsmasq")
+        .args([
+            "--keep-in-foreground",
+            "--port=0",
+            "--leasefile-ro",
+            "--conf-file=/dev/null",
+            "--pid-file=",
+        ])
+        .arg("--dhcp-range=198.51.100.50,198.51.100.60")
+        .stderr(Stdio::null())
+        .spawn();
+    until("dnsmasq has its port", || {
+        host.sockets("udp").contains(":0043 ").then_some(())
+    });
+    KillOnDrop(started.unwrap())
+}
+
+/// Drops all packets except those for DHCP.
+fn firewall() {
     let rules = "table inet filter { chain input { type filter hook input priority 0; policy drop; iif lo accept; \
                  udp dport { 67, 68 } accept; }; }";
-    assert!(nft.arg(rules).status().unwrap().success());
-    true
-}
-
-fn nft() -> Option<Command> {
-    is_there("nft").then(|| Command::new("nft"))
-}
-
-fn is_there(program: &str) -> bool {
-    let asked = Command::new("sh")
-        .args(["-c", &format!("command -v {program}")])
-        .stdout(Stdio::null())
-        .status();
-    asked.unwrap().success()
-}
-
-fn ip(words: &str) {
-    let done = Command::new("ip").args(words.split(' ')).status().unwrap();
-    assert!(done.success(), "{words}");
+    let loaded = Command::new("nft").arg(rules).status();
+    assert!(loaded.unwrap().success());
 }

@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use crate::support::rendering::rendering;
+use crate::support::{needs::needs, rendering::rendering};
 
 /// What stands in for ESXi's programs. Functions go before programs and before what busybox has built in, so nothing
 /// restarts the machine that runs the test.
@@ -185,7 +185,8 @@ const TOSHIBA: &str = "t10.NVMe____                                           KX
 const BOSS: &str = "t10.ATA_____DELLBOSS_VD__________________________________0123456789abcdef0010";
 
 #[test]
-fn the_disk_is_the_one_that_is_meant_or_nothing_is_written() {
+fn the_selected_disk_is_the_declared_one_or_none() {
+    needs!("busybox");
     for (version, settings, expected) in [
         // One that fits, by each way to say which.
         ("5.0", "disk = { serial = \"WD-WCEXAMPLE001\" }", is(WD)),
@@ -347,7 +348,8 @@ fn the_disk_is_the_one_that_is_meant_or_nothing_is_written() {
 
 /// Two of one size are no trouble when another one is better, wherever it stands in the list.
 #[test]
-fn only_the_best_ones_have_to_differ() {
+fn only_the_best_candidates_must_differ() {
+    needs!("busybox");
     let (pair, more) = (disks("6.7"), disks("5.0"));
     for list in [format!("{pair}\n{more}"), format!("{more}\n{pair}")] {
         let largest = run(&list, "disk = { largest = true }", None);
@@ -358,7 +360,8 @@ fn only_the_best_ones_have_to_differ() {
 }
 
 #[test]
-fn what_belongs_to_others_is_only_overwritten_when_that_is_said() {
+fn a_disk_in_use_is_only_overwritten_if_that_is_set() {
+    needs!("busybox");
     for (table, expected) in [
         ("esxi", is(WD)),
         ("vmfs", failed(TAKEN)),
@@ -387,7 +390,8 @@ fn what_belongs_to_others_is_only_overwritten_when_that_is_said() {
 }
 
 #[test]
-fn a_list_that_is_not_there_is_a_failure() {
+fn a_missing_disk_list_fails() {
+    needs!("busybox");
     let settings = "disk = { smallest = true }";
     assert_eq!(run("", settings, None), failed(NONE));
     assert_eq!(
@@ -400,7 +404,7 @@ fn a_list_that_is_not_there_is_a_failure() {
 }
 
 #[test]
-fn a_machine_without_such_settings_leaves_the_choice_to_the_installer() {
+fn without_disk_settings_the_installer_chooses() {
     for (settings, line) in [
         ("", "install --firstdisk\n"),
         (

@@ -4,7 +4,10 @@ use std::{fs, process::Command, time::Instant};
 
 use bootwright::{model::SecretText, render::check::check_ks};
 
-use crate::support::rendering::{Rendering, SITE, rendering};
+use crate::support::{
+    needs::needs,
+    rendering::{Rendering, SITE, rendering},
+};
 
 /// The kickstart of every machine of the site that ESXi is installed on, with whether it boots with Secure Boot.
 fn documents(rendering: &Rendering) -> Vec<(String, bool, String)> {
@@ -50,7 +53,7 @@ fn a_licence_comes_from_a_variable_or_from_a_secret() {
 }
 
 #[test]
-fn a_secret_that_is_no_licence_is_not_shown() {
+fn a_secret_that_is_no_licence_key_is_not_printed() {
     let toml = SITE.replace(
         "[node.esx-static]",
         "[node.esx-static]\nvars = { license-secret = \"esxi-8\" }",
@@ -86,7 +89,8 @@ fn section<'a>(document: &'a str, name: &str) -> &'a str {
 
 /// ESXi 5.0's wget waits for ever where an answer has no body, and a network may swallow what is sent.
 #[test]
-fn a_server_that_never_answers_does_not_hold_up_an_installation() {
+fn an_unreachable_server_does_not_delay_an_installation() {
+    needs!("busybox");
     let rendering = rendering(SITE, &[]);
     let document = rendering.text("esx-static", "ks.cfg");
     for (wget, tries) in [
@@ -118,7 +122,8 @@ const VERSIONS: [(&str, &str); 3] = [
 ];
 
 #[test]
-fn the_first_boot_sets_what_the_installer_cannot_on_every_version() {
+fn the_first_boot_script_works_on_every_version() {
+    needs!("busybox");
     let toml = SITE.replace(
         "[node.esx-storage]",
         "[node.esx-storage]\nntp = [\"192.0.2.2\", \"ntp.example.com\"]\nsearch = \"lab.example\"",

@@ -13,7 +13,7 @@ use std::{
 
 use bootwright::render::boot::boot_cfg::{BootCfgChanges, rewrite};
 
-use crate::support::server::{House, Server, find_token};
+use crate::support::{client::find_token, needs::needs, server::Server, site::TestSite};
 
 /// A boot.cfg as an image has it.
 struct Fixture {
@@ -194,18 +194,19 @@ fn own_words(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_boot_cfg_names_only_what_is_there_and_loses_nothing() {
-    let house = House::new(0);
-    let mut site = String::from(SITE);
+fn every_rewritten_boot_cfg_names_existing_files_only_and_keeps_all_settings() {
+    needs!("genisoimage");
+    let site = TestSite::new(0);
+    let mut declarations = String::from(SITE);
     let mut machines = Vec::new();
     for fixture in fixtures() {
-        let tree = house
+        let tree = site
             .beside("images")
             .join(fixture.name.trim_end_matches(".cfg"));
         let contents = write(&tree, &fixture);
         let image = image(&tree);
         for (kind, repo) in [("path", &tree), ("iso", &image)] {
-            site += &node(machines.len(), kind, repo);
+            declarations += &node(machines.len(), kind, repo);
             machines.push((
                 format!("{} as {kind}", fixture.name),
                 fixture.text.clone(),
@@ -213,8 +214,8 @@ fn every_boot_cfg_names_only_what_is_there_and_loses_nothing() {
             ));
         }
     }
-    house.write("policies.d/site.toml", &site);
-    let mut server = Server::start(&house);
+    site.write("policies.d/site.toml", &declarations);
+    let mut server = Server::start(&site);
     let mut fetch = Fetch::of(server.machines.address());
     for (number, (name, text, contents)) in machines.iter().enumerate() {
         let mac = mac(number);

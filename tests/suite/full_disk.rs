@@ -5,68 +5,45 @@ use std::{fs, io::Write, path::Path, process::Command};
 
 use serde_json::json;
 
-use crate::support::server::{House, Server, events, log, node, status, token, until};
-
-/// Says to this very program, started again in a mount namespace of its own, where to mount a small disk.
-const DISK: &str = "BOOTWRIGHT_TEST_DISK";
-
-/// What it says at its end.
-const CHECKED: &str = "full, everything was refused and whole; with room again, everything went on";
+use crate::support::{
+    child::in_mount_namespace,
+    client::{events, log, node, status, token, until},
+    server::Server,
+    site::TestSite,
+    test_name,
+};
 
 #[test]
 fn a_full_disk_holds_installations_until_there_is_room() {
-    if !nix::unistd::geteuid().is_root() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "mounting a small disk needs root"
-        );
-        println!("mounting a small disk needs root: nothing was checked");
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let ended = Command::new("unshare")
-        .args(["--mount", "--propagation", "private"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["full_disk::child_on_a_small_disk", "--exact", "--nocapture"])
-        .env(DISK, dir.path())
-        .output()
-        .unwrap();
-    let said = [ended.stdout, ended.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(ended.status.success(), "{said}");
-    assert!(said.contains(CHECKED), "{said}");
-    println!("{CHECKED}");
+    in_mount_namespace(test_name!(), full_disk);
 }
 
-/// The test itself, where mounting hurts nobody. Started otherwise it does nothing.
-#[test]
-fn child_on_a_small_disk() {
-    let Some(disk) = std::env::var_os(DISK) else {
-        return;
-    };
+fn full_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path();
     let mounted = Command::new("mount")
         .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
-        .arg(&disk)
+        .arg(disk)
         .status();
     assert!(mounted.unwrap().success());
-    let house = House::in_dir(tempfile::tempdir_in(&disk).unwrap(), 3);
-    let mut server = Server::start(&house);
+    let site = TestSite::in_dir(tempfile::tempdir_in(disk).unwrap(), 3);
+    let mut server = Server::start(&site);
     let running = format!("/t/{}", token(&server.machines.boot(1)));
     server.machines.get(&format!("{running}/ks.cfg")).good();
-    fill(Path::new(&disk));
+    fill(disk);
     refuses(&mut server, &running);
     // What the journal holds is whole, and no document is there in part.
-    let journal = fs::read_to_string(house.segment()).unwrap();
+    let journal = fs::read_to_string(site.segment()).unwrap();
     assert!(journal.ends_with('\n'));
     for line in journal.lines() {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     }
-    let documents = fs::read_dir(house.state().join("attempts")).unwrap();
+    let documents = fs::read_dir(site.state().join("attempts")).unwrap();
     for file in documents {
         let name = file.unwrap().file_name().into_string().unwrap();
         assert!(!name.starts_with('.'), "{name} is left");
     }
-    fs::remove_file(Path::new(&disk).join("filler")).unwrap();
+    fs::remove_file(disk.join("filler")).unwrap();
     until("the journal has room", || {
         (server.machines.get("/healthz").good() == "ok\n").then_some(())
     });
@@ -77,8 +54,8 @@ fn child_on_a_small_disk() {
     assert_eq!(node(&mut server.operators, 2)["attempt"], 1);
     server.stop();
     // All of it is there after a start that reads every line.
-    fs::remove_file(house.state().join("journal/checkpoint")).unwrap();
-    let mut server = Server::start(&house);
+    fs::remove_file(site.state().join("journal/checkpoint")).unwrap();
+    let mut server = Server::start(&site);
     let states = [1, 2, 3].map(|number| node(&mut server.operators, number)["state"].take());
     assert_eq!(
         states,
@@ -91,7 +68,6 @@ fn child_on_a_small_disk() {
         .count();
     assert!(stages >= 2, "{log:?}");
     server.stop();
-    println!("{CHECKED}");
 }
 
 /// Leaves no byte on a disk.

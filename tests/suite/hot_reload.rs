@@ -4,9 +4,11 @@ use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::support::server::{
-    Client, House, Process, Server, address, declaration, events, log, name, node, node_file,
-    status, token, until,
+use crate::support::{
+    client::{Client, events, log, node, status, token, until},
+    needs::needs,
+    server::{Process, Server},
+    site::{TestSite, address, declaration, name, node_file},
 };
 
 /// Waits until a node is shown at an address.
@@ -36,28 +38,28 @@ fn health(server: &mut Server) -> String {
 
 #[test]
 fn an_edit_goes_live_in_each_way_an_editor_saves() {
-    let house = House::new(2);
-    let mut server = Server::start(&house);
+    let site = TestSite::new(2);
+    let mut server = Server::start(&site);
     live_at(&mut server.operators, 1, "192.0.2.11");
     // In place.
-    house.write(&node_file(1), &moved(1, 51));
+    site.write(&node_file(1), &moved(1, 51));
     live_at(&mut server.operators, 1, "192.0.2.51");
     // A new file in the old one's place, with what editors leave lying about.
-    let nodes = house.site().join("policies.d/nodes");
+    let nodes = site.path().join("policies.d/nodes");
     for leftover in [".#n01.toml", "n01.toml~", ".n01.toml.swp", "4913"] {
         fs::write(nodes.join(leftover), "no = [ toml").unwrap();
     }
-    fs::write(house.beside("new"), moved(1, 52)).unwrap();
-    fs::rename(house.beside("new"), nodes.join("n01.toml")).unwrap();
+    fs::write(site.beside("new"), moved(1, 52)).unwrap();
+    fs::rename(site.beside("new"), nodes.join("n01.toml")).unwrap();
     live_at(&mut server.operators, 1, "192.0.2.52");
     assert_eq!(status(&mut server.operators)["rejected"], Value::Null);
     // Another file, deeper down, and in the other format.
     fs::remove_file(nodes.join("n01.toml")).unwrap();
     let kdl = r#"node "n01" { mac "52:54:00:00:00:01"; address "192.0.2.53"; repo "rocky" }"#;
-    house.write("policies.d/some/where/else.kdl", kdl);
+    site.write("policies.d/some/where/else.kdl", kdl);
     live_at(&mut server.operators, 1, "192.0.2.53");
     // A node that was not there.
-    house.node(3, "");
+    site.declare_node(3, "");
     until("n03", || {
         let nodes = server.operators.get("/api/v1/nodes").json();
         (nodes.as_array().unwrap().len() == 3).then_some(())
@@ -67,19 +69,19 @@ fn an_edit_goes_live_in_each_way_an_editor_saves() {
 }
 
 #[test]
-fn a_broken_edit_changes_nothing_and_is_shown_at_its_place() {
-    let house = House::new(2);
-    let mut server = Server::start(&house);
+fn an_invalid_edit_changes_nothing_and_is_reported_with_its_line() {
+    let site = TestSite::new(2);
+    let mut server = Server::start(&site);
     let before = status(&mut server.operators);
-    house.write(&node_file(2), &moved(2, 62));
+    site.write(&node_file(2), &moved(2, 62));
     live_at(&mut server.operators, 2, "192.0.2.62");
     let good = status(&mut server.operators)["revision"].clone();
     assert_ne!(good, before["revision"]);
     // A sound edit beside a broken one waits for it.
     let broken = declaration(1, "adress = \"192.0.2.99\"");
-    house.write(&node_file(1), &broken);
+    site.write(&node_file(1), &broken);
     let rejected = refused(&mut server.operators);
-    house.write(&node_file(2), &moved(2, 63));
+    site.write(&node_file(2), &moved(2, 63));
     until("both edits are seen", || {
         let now = status(&mut server.operators)["rejected"]["revision"].clone();
         (now != rejected["revision"]).then_some(())
@@ -101,7 +103,7 @@ fn a_broken_edit_changes_nothing_and_is_shown_at_its_place() {
     assert_eq!(node(&mut server.operators, 2)["address"], "192.0.2.62");
     assert!(server.machines.boot(1).contains("n01.lab.example"));
     // Mended, everything goes live at once.
-    house.node(1, "packages = [\"tmux\"]");
+    site.declare_node(1, "packages = [\"tmux\"]");
     live_at(&mut server.operators, 2, "192.0.2.63");
     let now = status(&mut server.operators);
     assert_eq!(
@@ -113,8 +115,9 @@ fn a_broken_edit_changes_nothing_and_is_shown_at_its_place() {
 }
 
 #[test]
-fn another_branch_goes_live_when_git_has_checked_it_out() {
-    let house = House::new(2);
+fn a_git_checkout_goes_live_when_it_is_complete() {
+    needs!("git");
+    let site = TestSite::new(2);
     let git = |words: &[&str]| {
         let mut git = Command::new("git");
         git.args([
@@ -125,18 +128,18 @@ fn another_branch_goes_live_when_git_has_checked_it_out() {
             "-c",
             "init.defaultBranch=main",
         ]);
-        let ended = git.current_dir(house.site()).args(words).output().unwrap();
+        let ended = git.current_dir(site.path()).args(words).output().unwrap();
         assert!(ended.status.success(), "{ended:?}");
     };
     git(&["init"]);
     git(&["add", "."]);
     git(&["commit", "-m", "one"]);
     git(&["checkout", "-b", "other"]);
-    house.write(&node_file(1), &moved(1, 51));
-    fs::remove_file(house.site().join(node_file(2))).unwrap();
+    site.write(&node_file(1), &moved(1, 51));
+    fs::remove_file(site.path().join(node_file(2))).unwrap();
     git(&["commit", "-am", "two"]);
     git(&["checkout", "main"]);
-    let mut server = Server::start(&house);
+    let mut server = Server::start(&site);
     let main = status(&mut server.operators)["revision"].clone();
     for (branch, address, nodes) in [("other", "192.0.2.51", 1), ("main", "192.0.2.11", 2)] {
         git(&["checkout", branch]);
@@ -148,26 +151,26 @@ fn another_branch_goes_live_when_git_has_checked_it_out() {
 }
 
 #[test]
-fn a_site_behind_a_link_is_swapped() {
-    let house = House::new(1);
-    let link = house.beside("link");
+fn a_site_behind_a_symbolic_link_is_replaced() {
+    let site = TestSite::new(1);
+    let link = site.beside("link");
     symlink("site", &link).unwrap();
     let copy = Command::new("cp")
         .arg("-a")
-        .args([house.site(), house.beside("second")])
+        .args([site.path(), site.beside("second")])
         .status();
     assert!(copy.unwrap().success());
-    fs::write(house.beside("second").join(node_file(1)), moved(1, 51)).unwrap();
-    let mut server = Server::try_start(&link, &house.state()).unwrap();
+    fs::write(site.beside("second").join(node_file(1)), moved(1, 51)).unwrap();
+    let mut server = Server::try_start(&link, &site.state()).unwrap();
     live_at(&mut server.operators, 1, "192.0.2.11");
     let swap = |to: &str| {
-        symlink(to, house.beside("next")).unwrap();
-        fs::rename(house.beside("next"), &link).unwrap();
+        symlink(to, site.beside("next")).unwrap();
+        fs::rename(site.beside("next"), &link).unwrap();
     };
     swap("second");
     live_at(&mut server.operators, 1, "192.0.2.51");
     // What is behind it now is watched, and what was before is not.
-    fs::write(house.beside("second").join(node_file(1)), moved(1, 52)).unwrap();
+    fs::write(site.beside("second").join(node_file(1)), moved(1, 52)).unwrap();
     live_at(&mut server.operators, 1, "192.0.2.52");
     swap("site");
     live_at(&mut server.operators, 1, "192.0.2.11");
@@ -175,10 +178,10 @@ fn a_site_behind_a_link_is_swapped() {
 }
 
 #[test]
-fn a_site_that_is_deleted_stays_live_until_it_is_there_again() {
-    let house = House::new(1);
-    let mut server = Server::start(&house);
-    fs::rename(house.site(), house.beside("away")).unwrap();
+fn a_deleted_site_stays_live_until_it_exists_again() {
+    let site = TestSite::new(1);
+    let mut server = Server::start(&site);
+    fs::rename(site.path(), site.beside("away")).unwrap();
     let health = until("the site is missed", || {
         let health = health(&mut server);
         (health != "ok\n").then_some(health)
@@ -193,12 +196,12 @@ fn a_site_that_is_deleted_stays_live_until_it_is_there_again() {
             .boot(1)
             .contains("installing n01.lab.example")
     );
-    fs::remove_dir_all(house.beside("away")).unwrap();
-    let again = House::new(1);
+    fs::remove_dir_all(site.beside("away")).unwrap();
+    let again = TestSite::new(1);
     again.write(&node_file(1), &moved(1, 51));
     let copied = Command::new("cp")
         .arg("-a")
-        .args([again.site(), house.site()])
+        .args([again.path(), site.path()])
         .status();
     assert!(copied.unwrap().success());
     live_at(&mut server.operators, 1, "192.0.2.51");
@@ -206,21 +209,21 @@ fn a_site_that_is_deleted_stays_live_until_it_is_there_again() {
         (status(&mut server.operators)["health"] == "ok").then_some(())
     });
     // The new directory is watched as the old one was.
-    house.write(&node_file(1), &moved(1, 52));
+    site.write(&node_file(1), &moved(1, 52));
     live_at(&mut server.operators, 1, "192.0.2.52");
     server.stop();
 }
 
 #[test]
 fn an_edited_template_goes_live() {
-    let house = House::new(1);
-    let mut server = Server::start(&house);
+    let site = TestSite::new(1);
+    let mut server = Server::start(&site);
     let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/tasks/redhat/ks.cfg.j2");
     let text = fs::read_to_string(built_in).unwrap();
     let token = token(&server.machines.boot(1));
     for mark in ["one", "two"] {
         let text = format!("{text}# edited {mark}\n");
-        house.write("templates/tasks/redhat/ks.cfg.j2", &text);
+        site.write("templates/tasks/redhat/ks.cfg.j2", &text);
         // Nothing of the attempt was read yet, so its documents follow the site.
         until(mark, || {
             server.machines.boot(1);
@@ -229,7 +232,7 @@ fn an_edited_template_goes_live() {
             part.contains(&format!("# edited {mark}")).then_some(())
         });
     }
-    house.write("templates/tasks/redhat/ks.cfg.j2", "{{ nonsense.");
+    site.write("templates/tasks/redhat/ks.cfg.j2", "{{ nonsense.");
     let rejected = refused(&mut server.operators);
     let found = &rejected["diagnostics"][0];
     assert_eq!(
@@ -237,7 +240,7 @@ fn an_edited_template_goes_live() {
         (&json!("templates/tasks/redhat/ks.cfg.j2"), &json!(1)),
         "{rejected}"
     );
-    fs::remove_dir_all(house.site().join("templates")).unwrap();
+    fs::remove_dir_all(site.path().join("templates")).unwrap();
     until("the built-in template", || {
         (status(&mut server.operators)["rejected"] == Value::Null).then_some(())
     });
@@ -246,8 +249,8 @@ fn an_edited_template_goes_live() {
 
 #[test]
 fn a_running_installation_keeps_its_documents_and_the_others_follow_the_site() {
-    let house = House::new(3);
-    let mut server = Server::start(&house);
+    let site = TestSite::new(3);
+    let mut server = Server::start(&site);
     let machines = &mut server.machines;
     let tokens = [1, 2].map(|number| token(&machines.boot(number)));
     let [running, waiting] = tokens.map(|token| format!("/t/{token}"));
@@ -256,7 +259,7 @@ fn a_running_installation_keeps_its_documents_and_the_others_follow_the_site() {
     for number in 1..=3 {
         let edited =
             moved(number, 50 + number as u8).replace("rocky\"", "rocky\"\npackages = [\"tmux\"]");
-        house.write(&node_file(number), &edited);
+        site.write(&node_file(number), &edited);
     }
     live_at(&mut server.operators, 3, "192.0.2.53");
     let machines = &mut server.machines;
@@ -292,16 +295,16 @@ fn a_running_installation_keeps_its_documents_and_the_others_follow_the_site() {
 }
 
 #[test]
-fn a_hangup_looks_again_at_what_lies_outside_the_site() {
-    let house = House::new(1);
-    let outside = house.beside("files");
-    let site = format!(
+fn sighup_rereads_files_outside_the_site() {
+    let site = TestSite::new(1);
+    let outside = site.beside("files");
+    let late = format!(
         "[repo.late]\npath = \"{}\"\ntask = \"redhat\"\n",
         outside.display()
     );
-    house.write("policies.d/late.toml", &site);
-    house.write(&node_file(1), &declaration(1, "").replace("rocky", "late"));
-    let mut process = Process::start(&house);
+    site.write("policies.d/late.toml", &late);
+    site.write(&node_file(1), &declaration(1, "").replace("rocky", "late"));
+    let mut process = Process::start(&site);
     let refused = refused(&mut process.operators);
     assert!(refused.to_string().contains("late"), "{refused}");
     assert!(!process.machines.boot(1).contains("/t/"));

@@ -27,7 +27,7 @@ fn machines(fake: Fake) -> Running {
 }
 
 #[tokio::test]
-async fn a_boot_is_asked_with_where_it_came_from() {
+async fn a_boot_request_is_parsed_with_its_addresses() {
     let server = machines(Fake::default());
     let answer = server
         .ask("GET", "/boot?mac=00-50-56-aa-bb-01&serial-hex=4142", "")
@@ -53,7 +53,7 @@ async fn a_boot_is_asked_with_where_it_came_from() {
 }
 
 #[tokio::test]
-async fn the_entry_script_leads_to_the_address_that_was_reached() {
+async fn the_entry_script_has_the_address_of_the_request() {
     let server = machines(Fake::default());
     let script = format!("#!ipxe\nchain http://{}/boot\n", server.address);
     for path in ["/boot.ipxe", "/autoexec.ipxe", "//boot.ipxe"] {
@@ -92,7 +92,7 @@ async fn the_entry_script_leads_to_the_address_that_was_reached() {
 }
 
 #[tokio::test]
-async fn a_document_is_read_when_its_last_byte_has_left() {
+async fn a_document_counts_as_read_when_its_last_byte_is_sent() {
     let server = machines(Fake::default());
     let path = format!("/t/{TOKEN}/ks.cfg");
     let whole = server.ask("GET", &path, "").await;
@@ -123,7 +123,7 @@ async fn a_document_is_read_when_its_last_byte_has_left() {
 }
 
 #[tokio::test]
-async fn a_document_that_the_machine_did_not_take_is_aborted() {
+async fn an_incomplete_download_is_reported_as_aborted() {
     let large = 64 << 20;
     let server = machines(Fake::with_large(large));
     let request = format!("GET /t/{TOKEN}/large.cfg HTTP/1.0\r\n\r\n");
@@ -148,7 +148,7 @@ async fn a_document_that_the_machine_did_not_take_is_aborted() {
 }
 
 #[tokio::test]
-async fn documents_on_one_connection_have_a_receipt_each() {
+async fn each_document_on_a_connection_is_reported() {
     let server = machines(Fake::with_large(1 << 20));
     let one = |name, last| {
         format!("GET /t/{TOKEN}/{name} HTTP/1.1\r\nHost: x\r\nConnection: {last}\r\n\r\n")
@@ -220,7 +220,7 @@ async fn a_client_that_closes_its_side_is_still_answered() {
 }
 
 #[tokio::test]
-async fn a_file_is_served_whole_in_parts_and_not_again() {
+async fn a_file_is_served_whole_in_ranges_and_conditionally() {
     let content: Vec<u8> = (0..700_000u32)
         .map(|number| b'a' + (number % 23) as u8)
         .collect();
@@ -290,7 +290,7 @@ async fn a_file_is_served_whole_in_parts_and_not_again() {
 }
 
 #[tokio::test]
-async fn a_file_that_looks_like_an_answer_is_sent_as_it_is() {
+async fn a_file_with_the_text_of_a_response_is_sent_unchanged() {
     // Sixteen bytes, so that every piece of the file begins with them.
     let content = "HTTP/1.1 400 No\n".repeat(100_000);
     let server = machines(fake_with(content.as_bytes()));
@@ -299,7 +299,7 @@ async fn a_file_that_looks_like_an_answer_is_sent_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_file_that_the_kernel_has_dropped_is_sent_all_the_same() {
+async fn a_file_that_is_not_in_the_page_cache_is_sent() {
     let content: Vec<u8> = (0..3_000_000u32)
         .map(|number| b'a' + (number % 23) as u8)
         .collect();
@@ -314,7 +314,7 @@ async fn a_file_that_the_kernel_has_dropped_is_sent_all_the_same() {
 }
 
 #[tokio::test]
-async fn an_empty_file_is_an_answer_without_a_body() {
+async fn an_empty_file_is_a_response_without_a_body() {
     let server = machines(fake_with(b""));
     for method in ["GET", "HEAD"] {
         let answer = server.ask(method, "/repo/esxi/empty", "").await;
@@ -338,7 +338,7 @@ async fn a_file_that_shrinks_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn stopping_waits_for_the_running_answer_and_closes_the_idle() {
+async fn stopping_waits_for_running_responses_and_closes_idle_connections() {
     let server = machines(Fake::with_large(32 << 20));
     let mut idle = server.connect().await;
     idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -357,7 +357,7 @@ async fn stopping_waits_for_the_running_answer_and_closes_the_idle() {
 }
 
 #[tokio::test]
-async fn operators_hear_json() {
+async fn operators_receive_json() {
     let server = Running::operators(None);
     let nodes = server.ask("GET", "/api/v1/nodes", "").await;
     assert_eq!((status(&nodes), body(&nodes)), (200, "[]"));

@@ -14,6 +14,8 @@ use bootwright::{
     iso::Namespace,
 };
 
+use crate::support::needs::needs;
+
 /// Runs a program that must succeed.
 fn run(program: &str, arguments: &[&str], directory: &Path) {
     let mut command = Command::new(program);
@@ -76,7 +78,8 @@ fn namespace(path: &Path) -> Namespace {
 }
 
 #[test]
-fn every_way_of_writing_names_gives_the_files_that_went_in() {
+fn every_namespace_of_an_image_has_the_files_that_were_written() {
+    needs!("genisoimage", "xorriso");
     let dir = tempfile::tempdir().unwrap();
     let esxi = [
         ("BOOT.CFG", 700),
@@ -192,7 +195,8 @@ fn image_of(directory: &Path, image: &str, name: &str, content: &[u8]) {
 }
 
 #[test]
-fn links_lead_to_files_and_never_out() {
+fn links_are_resolved_inside_the_image_only() {
+    needs!("xorriso");
     let dir = tempfile::tempdir().unwrap();
     let tree = dir.path().join("tree");
     fill(&tree, &[("dists/bookworm/Release", 9), ("pool/a.deb", 4)]);
@@ -237,6 +241,7 @@ fn links_lead_to_files_and_never_out() {
 
 #[test]
 fn an_image_that_cannot_be_served_is_refused_with_the_reason() {
+    needs!("xorriso");
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     image_of(dir.path(), "good.iso", "big.bin", &[7; 3_000_000]);
@@ -287,7 +292,8 @@ fn an_image_that_cannot_be_served_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_replaced_image_is_another_and_no_transfer_mixes_two() {
+fn a_transfer_never_mixes_an_image_and_its_replacement() {
+    needs!("xorriso");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.iso");
     image_of(dir.path(), "x.iso", "one", &[1; 10_000]);
@@ -322,7 +328,8 @@ fn a_replaced_image_is_another_and_no_transfer_mixes_two() {
 }
 
 #[test]
-fn what_is_known_of_an_image_is_kept_and_holds_for_that_image_alone() {
+fn the_cached_index_is_used_for_its_own_image_only() {
+    needs!("xorriso");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.iso");
     image_of(dir.path(), "x.iso", "one", b"first");
@@ -361,7 +368,8 @@ fn what_is_known_of_an_image_is_kept_and_holds_for_that_image_alone() {
 }
 
 #[test]
-fn an_image_is_held_to_its_digest_once() {
+fn an_image_is_verified_once() {
+    needs!("xorriso");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.iso");
     image_of(dir.path(), "x.iso", "one", &[1; 3_000_000]);

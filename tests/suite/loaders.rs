@@ -40,7 +40,7 @@ fn check(mode: &str, loader: &str, own: &[&str]) -> (i32, Vec<String>) {
 }
 
 #[test]
-fn a_loader_that_only_the_site_can_bring_is_demanded_where_dhcp_answers() {
+fn a_missing_custom_loader_is_an_error_on_networks_with_dhcp() {
     let firmware = ["undionly.kpxe", "snponly.efi"];
     let gone = || vec!["error: the loader `own.efi` is not there".to_owned()];
     let of_network = "loader = \"own.efi\"";

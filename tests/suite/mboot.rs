@@ -11,8 +11,12 @@ use std::{
 };
 
 use crate::support::{
-    server::{Client, House, boot_path, events, find_token, log, node, token},
-    wire::{Host, Serving, alone},
+    child::in_network_namespace,
+    client::{Client, events, find_token, log, node, token},
+    namespace::Host,
+    program::ServerProgram,
+    site::{TestSite, boot_path},
+    test_name,
 };
 
 /// What mboot of 8.0 names in the stand-in's boot.cfg, the kernel first.
@@ -37,15 +41,15 @@ fn content(path: &str) -> String {
 }
 
 /// The repo is ESXi's; every node starts mboot in its own way.
-fn esxi(house: &House) {
+fn esxi(site: &TestSite) {
     let file = "policies.d/site.toml";
-    let text = fs::read_to_string(house.site().join(file)).unwrap();
+    let text = fs::read_to_string(site.path().join(file)).unwrap();
     let text = text
         .replace("stand-ins/rocky", "stand-ins/esxi")
         .replace("task = \"redhat\"", "task = \"esxi\"")
         .replace("repo.rocky", "repo.esxi")
         .replace("timezone = \"Etc/UTC\"\ndisk = { smallest = true, wipe = true }", "root-password-hash = \"$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/\"\ndisk = { first = [\"local\"] }");
-    house.write(file, &text);
+    site.write(file, &text);
     for number in 1..=6 {
         let mac = format!("52:54:00:00:00:{number:02x}");
         let more = match number {
@@ -57,10 +61,10 @@ fn esxi(house: &House) {
             "[node.n{number:02}]\nmac = \"{mac}\"\nrepo = \"esxi\"\naddress = \"192.0.2.{}\"\n{more}\n",
             10 + number
         );
-        house.write(&format!("policies.d/nodes/n{number:02}.toml"), &declared);
+        site.write(&format!("policies.d/nodes/n{number:02}.toml"), &declared);
     }
-    house.write("loaders/pxelinux.0", "SYSLINUX 3.86");
-    house.write("loaders/undionly.kpxe", "a loader");
+    site.write("loaders/pxelinux.0", "SYSLINUX 3.86");
+    site.write("loaders/undionly.kpxe", "a loader");
 }
 
 /// What TFTP answers: the options that it acknowledges, and the file; or the error's code.
@@ -192,7 +196,7 @@ fn ks(boot_cfg: &str) -> &str {
 }
 
 /// The installer runs to its end: with a boot.cfg that is this card's, and all in one attempt.
-fn installs(serving: &mut Serving, number: usize, boot_cfg: &str) {
+fn installs(server: &mut ServerProgram, number: usize, boot_cfg: &str) {
     assert_eq!(named(boot_cfg), NAMED);
     let options = value(boot_cfg, "kernelopt");
     for word in [
@@ -207,19 +211,19 @@ fn installs(serving: &mut Serving, number: usize, boot_cfg: &str) {
         );
     }
     let document = ks(boot_cfg).to_owned();
-    let text = serving.machines.get(&document).good();
+    let text = server.machines.get(&document).good();
     assert!(
         text.contains(&format!("--ip=192.0.2.{} ", 10 + number)),
         "{text}"
     );
     let token = document[3..35].to_owned();
     for stage in ["installing", "installed"] {
-        serving
+        server
             .machines
             .get(&format!("/t/{token}/stage/{stage}"))
             .good();
     }
-    let log = log(&mut serving.operators, number);
+    let log = log(&mut server.operators, number);
     let events = events(&log);
     let count = |name: &str| events.iter().filter(|event| **event == name).count();
     assert_eq!(
@@ -227,31 +231,28 @@ fn installs(serving: &mut Serving, number: usize, boot_cfg: &str) {
         (1, 1, 2),
         "{log:#?}"
     );
-    assert_eq!(node(&mut serving.operators, number)["state"], "installed");
+    assert_eq!(node(&mut server.operators, number)["state"], "installed");
 }
 
 #[test]
-fn the_loader_gets_right_answers_by_every_way() {
-    alone(
-        "mboot::the_loader_gets_right_answers_by_every_way",
-        every_way,
-    );
+fn mboot_gets_its_files_in_every_way_it_is_started() {
+    in_network_namespace(test_name!(), every_way);
 }
 
 fn every_way() {
     let host = Host::behind("near");
-    let mut serving = Serving::prepared(6, "dhcp = \"reserve\"", esxi);
-    over_tftp(&host, &mut serving);
-    over_http(&host, &mut serving);
-    without_its_card(&host, &mut serving);
-    by_ipxe(&mut serving);
-    by_pxelinux(&host, &mut serving);
+    let mut server = ServerProgram::prepared(6, "dhcp = \"reserve\"", esxi);
+    over_tftp(&host, &mut server);
+    over_http(&host, &mut server);
+    without_its_card(&host, &mut server);
+    by_ipxe(&mut server);
+    by_pxelinux(&host, &mut server);
 }
 
 /// Case A: UEFI's PXE.
-fn over_tftp(host: &Host, serving: &mut Serving) {
+fn over_tftp(host: &Host, server: &mut ServerProgram) {
     let offered = "offer 192.0.2.11 mboot/esxi/mboot.efi";
-    host.hears("discover 1 boot", offered);
+    host.expect_reply("discover 1 boot", offered);
     assert_eq!(
         loaded("mboot/esxi/mboot.efi"),
         content("efi/boot/bootx64.efi")
@@ -270,10 +271,10 @@ fn over_tftp(host: &Host, serving: &mut Serving) {
     for name in named(&boot_cfg) {
         assert_eq!(loaded(&path(name)), content(name), "{name}");
     }
-    installs(serving, 1, &boot_cfg);
+    installs(server, 1, &boot_cfg);
     // Installed, it goes to its disk: this loader could not lead it there. The system that then runs has its address.
-    assert_eq!(host.say("discover 1 boot"), [""; 0]);
-    assert_eq!(host.say("discover 1 phone"), ["offer 192.0.2.11"]);
+    assert_eq!(server.ignores(host, "discover 1 boot"), [""; 0]);
+    host.expect_reply("discover 1 phone", "offer 192.0.2.11");
     let disk = loaded("mboot/esxi/01-52-54-00-00-00-01/boot.cfg");
     assert_eq!(
         (value(&disk, "skip"), value(&disk, "title")),
@@ -282,8 +283,8 @@ fn over_tftp(host: &Host, serving: &mut Serving) {
 }
 
 /// Case G: UEFI's HTTP boot.
-fn over_http(host: &Host, serving: &mut Serving) {
-    host.hears(
+fn over_http(host: &Host, server: &mut ServerProgram) {
+    host.expect_reply(
         "discover 2 http",
         "offer 192.0.2.12 http://192.0.2.1/mboot/esxi/mboot.efi",
     );
@@ -292,15 +293,15 @@ fn over_http(host: &Host, serving: &mut Serving) {
         head("/mboot/esxi/mboot.efi"),
         (200, Some(loader.len() as u64))
     );
-    assert_eq!(serving.machines.get("/mboot/esxi/mboot.efi").good(), loader);
+    assert_eq!(server.machines.get("/mboot/esxi/mboot.efi").good(), loader);
     let own = "/mboot/esxi/01-52-54-00-00-00-02/boot.cfg";
     // The head alone boots nothing.
     assert_eq!(head(own).0, 404);
-    let boot_cfg = serving.machines.get(own).good();
-    assert_eq!(serving.machines.get(own).good(), boot_cfg);
+    let boot_cfg = server.machines.get(own).good();
+    assert_eq!(server.machines.get(own).good(), boot_cfg);
     assert_eq!(head(own), (200, Some(boot_cfg.len() as u64)));
-    http_files(&mut serving.machines, &boot_cfg, "/mboot/esxi");
-    installs(serving, 2, &boot_cfg);
+    http_files(&mut server.machines, &boot_cfg, "/mboot/esxi");
+    installs(server, 2, &boot_cfg);
 }
 
 /// The sizes of all that a boot.cfg names, the loader's other half beside it, then all of it.
@@ -328,15 +329,15 @@ fn http_files(machines: &mut Client, boot_cfg: &str, beside: &str) {
 }
 
 /// Case B: a loader that has found nothing under its card, and looks beside itself.
-fn without_its_card(host: &Host, serving: &mut Serving) {
-    host.hears("discover 3 boot", "offer 192.0.2.13 mboot/esxi/mboot.efi");
+fn without_its_card(host: &Host, server: &mut ServerProgram) {
+    host.expect_reply("discover 3 boot", "offer 192.0.2.13 mboot/esxi/mboot.efi");
     // From this host nobody's card is known.
     assert_eq!(tftp("mboot/esxi/boot.cfg", &[], false), Err(1));
-    assert_eq!(serving.machines.get("/mboot/esxi/boot.cfg").status, 404);
+    assert_eq!(server.machines.get("/mboot/esxi/boot.cfg").status, 404);
     for name in NAMED {
         assert_eq!(loaded(&format!("mboot/esxi/{name}")), content(name));
         assert_eq!(
-            serving.machines.get(&format!("/mboot/esxi/{name}")).good(),
+            server.machines.get(&format!("/mboot/esxi/{name}")).good(),
             content(name)
         );
     }
@@ -347,20 +348,20 @@ fn without_its_card(host: &Host, serving: &mut Serving) {
     ] {
         assert_eq!(tftp(lost, &[], false), Err(1), "{lost}");
         assert_eq!(
-            serving.machines.get(&format!("/{lost}")).status,
+            server.machines.get(&format!("/{lost}")).status,
             404,
             "{lost}"
         );
     }
     assert_eq!(tftp("mboot/esxi/../../etc/shadow", &[], false), Err(2));
-    assert!(!events(&log(&mut serving.operators, 3)).contains(&"attempt"));
+    assert!(!events(&log(&mut server.operators, 3)).contains(&"attempt"));
     let boot_cfg = loaded("mboot/esxi/01-52-54-00-00-00-03/boot.cfg");
-    installs(serving, 3, &boot_cfg);
+    installs(server, 3, &boot_cfg);
 }
 
 /// Cases C to F: iPXE starts the loader, with `-c`, with a boot.cfg of its own, or with nothing.
-fn by_ipxe(serving: &mut Serving) {
-    let machines = &mut serving.machines;
+fn by_ipxe(server: &mut ServerProgram) {
+    let machines = &mut server.machines;
     let script = machines.get(&boot_path(4)).good();
     let token = token(&script);
     let beside = format!("/t/{token}");
@@ -389,13 +390,13 @@ fn by_ipxe(serving: &mut Serving) {
     }
     http_files(machines, &boot_cfg, &beside);
     // What it was given is given again, until it reads its document.
-    assert_eq!(find_token(&serving.machines.boot(4)), Some(token));
-    installs(serving, 4, &boot_cfg);
+    assert_eq!(find_token(&server.machines.boot(4)), Some(token));
+    installs(server, 4, &boot_cfg);
 }
 
 /// A BIOS, with SYSLINUX 3.86's PXELINUX.
-fn by_pxelinux(host: &Host, serving: &mut Serving) {
-    host.hears("discover 5 bios", "offer 192.0.2.15 pxelinux.0");
+fn by_pxelinux(host: &Host, server: &mut ServerProgram) {
+    host.expect_reply("discover 5 bios", "offer 192.0.2.15 pxelinux.0");
     assert_eq!(loaded("pxelinux.0"), "SYSLINUX 3.86");
     let by_uuid = "pxelinux.cfg/00000000-0000-0000-0000-000000000005";
     assert_eq!(tftp(by_uuid, &[], false), Err(1));
@@ -416,12 +417,12 @@ fn by_pxelinux(host: &Host, serving: &mut Serving) {
     for name in named(&boot_cfg) {
         assert_eq!(loaded(&format!("/repo/esxi/{name}")), content(name));
     }
-    installs(serving, 5, &boot_cfg);
+    installs(server, 5, &boot_cfg);
     let config = loaded(own);
     assert!(
         config.contains("LOCALBOOT 0") && !config.contains("KERNEL"),
         "{config}"
     );
     // UEFI goes its own way.
-    host.hears("discover 6 boot", "offer 192.0.2.16 snponly.efi");
+    host.expect_reply("discover 6 boot", "offer 192.0.2.16 snponly.efi");
 }

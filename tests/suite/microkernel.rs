@@ -14,7 +14,11 @@ use tokio::{
     sync::Barrier,
 };
 
-use crate::support::server::{Client, House, Process, Server};
+use crate::support::{
+    client::{Client, until},
+    server::{Process, Server},
+    site::TestSite,
+};
 
 const LAB: &str = r#"
 [defaults]
@@ -42,32 +46,32 @@ repo = "rocky"
 "#;
 
 /// A site whose unknown machines boot the microkernel, which is there.
-fn house() -> House {
-    let house = House::new(0);
+fn site() -> TestSite {
+    let site = TestSite::new(0);
     let rocky = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/stand-ins/rocky");
     let repo = format!("[repo.rocky]\npath = {rocky:?}\ntask = \"redhat\"\n");
-    house.write("policies.d/site.toml", &format!("{LAB}{repo}"));
-    let microkernel = house.state().join("microkernel");
+    site.write("policies.d/site.toml", &format!("{LAB}{repo}"));
+    let microkernel = site.state().join("microkernel");
     fs::create_dir_all(&microkernel).unwrap();
     for name in ["initrd", "vmlinuz"] {
         fs::write(microkernel.join(name), name).unwrap();
     }
-    house
+    site
 }
 
-/// Tells the commands where the house's server and its state are.
-fn tell(house: &House, operators: &Client) {
-    let (operators, state) = (operators.address(), house.state());
+/// Tells the commands where the site's server and its state are.
+fn tell(site: &TestSite, operators: &Client) {
+    let (operators, state) = (operators.address(), site.state());
     let config = format!("[operator]\nlisten = \"{operators}\"\n[paths]\nstate = {state:?}\n");
-    house.write("bootwright.toml", &config);
+    site.write("bootwright.toml", &config);
 }
 
 /// What a command came to: its exit code, and all that it said.
-fn run(house: &House, words: &[&str]) -> (i32, String) {
+fn run(site: &TestSite, words: &[&str]) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_bootwright"))
         .env("NO_COLOR", "1")
         .arg("--site")
-        .arg(house.site())
+        .arg(site.path())
         .args(words)
         .output()
         .unwrap();
@@ -96,34 +100,29 @@ fn report(number: usize, memory: u64) -> String {
     json!({ "version": 1, "facts": facts }).to_string()
 }
 
-/// Asks for orders until one is as it should be.
+/// Polls for an instruction until one is as expected.
 #[track_caller]
-fn eventually(machines: &mut Client, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-    let begun = Instant::now();
-    loop {
-        let order = machines.get(&format!("{path}/order")).json();
-        if is_so(&order) {
-            return order;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{order}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+fn eventually(machines: &mut Client, path: &str, is_expected: impl Fn(&Value) -> bool) -> Value {
+    until("the instruction", || {
+        let instruction = machines.get(&format!("{path}/order")).json();
+        is_expected(&instruction).then_some(instruction)
+    })
 }
 
 #[test]
-fn a_pair_is_picked_up_without_a_restart() {
-    let house = house();
-    let kernel = house.state().join("microkernel/vmlinuz");
+fn a_new_kernel_and_initrd_are_used_without_a_restart() {
+    let site = site();
+    let kernel = site.state().join("microkernel/vmlinuz");
     fs::remove_file(&kernel).unwrap();
-    let mut server = Server::start(&house);
-    tell(&house, &server.operators);
+    let mut server = Server::start(&site);
+    tell(&site, &server.operators);
     let ask = format!("/boot?mac={}&platform=efi&boot=00000000000000ff", card(1));
     let script = server.machines.get(&ask).good();
     assert!(
         script.contains("`bootwright microkernel build`"),
         "{script}"
     );
-    let (code, said) = run(&house, &["check"]);
+    let (code, said) = run(&site, &["check"]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("policies.d/site.toml:11:11"), "{said}");
     assert!(said.contains("there is none in"), "{said}");
@@ -134,7 +133,7 @@ fn a_pair_is_picked_up_without_a_restart() {
     assert_eq!(server.machines.get("/microkernel/vmlinuz").good(), "kernel");
     let order = server.machines.get(&format!("{path}/order")).json();
     assert_eq!(order["do"], "wait");
-    let (code, said) = run(&house, &["check"]);
+    let (code, said) = run(&site, &["check"]);
     assert_eq!(
         (code, said.contains("there is none in")),
         (0, false),
@@ -144,10 +143,10 @@ fn a_pair_is_picked_up_without_a_restart() {
 }
 
 #[test]
-fn a_machine_that_is_adopted_while_it_waits_goes_on_without_a_reset() {
-    let house = house();
-    let mut server = Server::start(&house);
-    tell(&house, &server.operators);
+fn a_waiting_machine_that_is_adopted_continues_without_a_reset() {
+    let site = site();
+    let mut server = Server::start(&site);
+    tell(&site, &server.operators);
     let path = boot(&mut server.machines, 1);
     let order = server
         .machines
@@ -158,43 +157,43 @@ fn a_machine_that_is_adopted_while_it_waits_goes_on_without_a_reset() {
         (&"wait".into(), &card(1).into())
     );
 
-    let (code, said) = run(&house, &["nodes", "--unclaimed", "--json"]);
+    let (code, said) = run(&site, &["nodes", "--unclaimed", "--json"]);
     let unclaimed: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(
         (code, unclaimed[0]["name"].as_str()),
         (0, Some(card(1).as_str()))
     );
 
-    let (_, said) = run(&house, &["nodes"]);
+    let (_, said) = run(&site, &["nodes"]);
     assert!(
         said.contains("microkernel; 0 tags; `explain` or `adopt` it"),
         "{said}"
     );
 
-    let (code, said) = run(&house, &["adopt", &card(1), "--name", "web1"]);
+    let (code, said) = run(&site, &["adopt", &card(1), "--name", "web1"]);
     assert_eq!(code, 0, "{said}");
     assert!(
         said.contains("it is never installed (`installs = 0`)"),
         "{said}"
     );
-    let file = house.site().join("policies.d/nodes/web1.toml");
+    let file = site.path().join("policies.d/nodes/web1.toml");
     let written = fs::read_to_string(&file).unwrap();
     assert!(written.ends_with("installs = 0\n"), "{written}");
-    assert_eq!(run(&house, &["check"]).0, 0);
+    assert_eq!(run(&site, &["check"]).0, 0);
     eventually(&mut server.machines, &path, |order| order["node"] == "web1");
-    assert_eq!(run(&house, &["nodes", "--unclaimed", "--json"]).1, "[]\n");
+    assert_eq!(run(&site, &["nodes", "--unclaimed", "--json"]).1, "[]\n");
 
     // The server's restart is none of its business.
     server.stop();
-    let mut server = Server::start(&house);
-    tell(&house, &server.operators);
+    let mut server = Server::start(&site);
+    tell(&site, &server.operators);
 
     // One edit, and it goes on.
     let due = written.replace(
         "installs = 0",
         "installs = 1\npolicy = \"plain\"\naddress = \"192.0.2.9\"",
     );
-    house.write("policies.d/nodes/web1.toml", &due);
+    site.write("policies.d/nodes/web1.toml", &due);
     let order = eventually(&mut server.machines, &path, |order| order["do"] == "reboot");
     assert_eq!(order["reason"], "policy plain takes it");
     let script = server
@@ -205,7 +204,7 @@ fn a_machine_that_is_adopted_while_it_waits_goes_on_without_a_reset() {
         ))
         .good();
     assert!(script.contains("inst.ks="), "{script}");
-    let (_, log) = run(&house, &["nodes", "web1", "log"]);
+    let (_, log) = run(&site, &["nodes", "web1", "log"]);
     for kind in [
         "seen ",
         "facts ",
@@ -219,10 +218,10 @@ fn a_machine_that_is_adopted_while_it_waits_goes_on_without_a_reset() {
 }
 
 #[test]
-fn what_is_adopted_holds_or_is_not_written() {
-    let house = house();
-    let mut server = Server::start(&house);
-    tell(&house, &server.operators);
+fn an_adopted_declaration_is_valid_or_is_not_written() {
+    let site = site();
+    let mut server = Server::start(&site);
+    tell(&site, &server.operators);
     for number in 1..=3 {
         let path = boot(&mut server.machines, number);
         server
@@ -230,8 +229,8 @@ fn what_is_adopted_holds_or_is_not_written() {
             .post(&format!("{path}/report"), &report(number, 1024))
             .good();
     }
-    let adopt = |words: &[&str]| run(&house, &[&["adopt"], words].concat());
-    let files = || fs::read_dir(house.site().join("policies.d/nodes")).map_or(0, Iterator::count);
+    let adopt = |words: &[&str]| run(&site, &[&["adopt"], words].concat());
+    let files = || fs::read_dir(site.path().join("policies.d/nodes")).map_or(0, Iterator::count);
     let one = card(1);
     for (words, expected) in [
         (vec!["nobody"], "there is no node `nobody`"),
@@ -250,63 +249,58 @@ fn what_is_adopted_holds_or_is_not_written() {
         &one, "--policy", "worker", "--name", "w1", "--format", "kdl",
     ]);
     assert_eq!(code, 0, "{said}");
-    let written = fs::read_to_string(house.site().join("policies.d/nodes/w1.kdl")).unwrap();
+    let written = fs::read_to_string(site.path().join("policies.d/nodes/w1.kdl")).unwrap();
     assert!(written.contains("policy \"worker\"\n"), "{written}");
     assert!(
         written.contains("hostname \"w1\"\n") && !written.contains("installs"),
         "{written}"
     );
-    assert_eq!(run(&house, &["check"]).0, 0);
+    assert_eq!(run(&site, &["check"]).0, 0);
 
-    let begun = Instant::now();
-    loop {
+    until("the server refuses to adopt it again", || {
         let (code, said) = adopt(&[&one]);
         assert_eq!(code, 1, "{said}");
-        if said.contains("w1 is already declared: policies.d/nodes/w1.kdl:")
-            || begun.elapsed() > Duration::from_secs(20)
-        {
-            break assert!(said.contains("is already declared"), "{said}");
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        let declared = "w1 is already declared: policies.d/nodes/w1.kdl:";
+        said.contains(declared).then_some(())
+    });
     let (code, said) = adopt(&[&card(2), "--name", "w1"]);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("the name w1 is in use"), "{said}");
 
     // A file of that name is nobody's to overwrite, whatever is in it.
-    house.write("policies.d/nodes/w2.toml", "# mine\n");
+    site.write("policies.d/nodes/w2.toml", "# mine\n");
     let (code, said) = adopt(&[&card(2), "--name", "w2"]);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("nothing is overwritten"), "{said}");
-    let kept = fs::read_to_string(house.site().join("policies.d/nodes/w2.toml")).unwrap();
+    let kept = fs::read_to_string(site.path().join("policies.d/nodes/w2.toml")).unwrap();
     assert_eq!(kept, "# mine\n");
 
-    house.write("policies.d/broken.toml", "[node.x\n");
+    site.write("policies.d/broken.toml", "[node.x\n");
     let (code, said) = adopt(&[&card(3), "--name", "w3"]);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("the site has errors"), "{said}");
-    assert!(!house.site().join("policies.d/nodes/w3.toml").exists());
+    assert!(!site.path().join("policies.d/nodes/w3.toml").exists());
     server.stop();
 }
 
 #[test]
-fn what_is_installed_is_adopted_as_it_is_and_is_not_installed_again() {
-    let house = house();
-    let mut server = Server::start(&house);
-    tell(&house, &server.operators);
+fn an_installed_machine_is_adopted_and_not_installed_again() {
+    let site = site();
+    let mut server = Server::start(&site);
+    tell(&site, &server.operators);
     let path = boot(&mut server.machines, 1);
     let order = server
         .machines
         .post(&format!("{path}/report"), &report(1, 8192))
         .json();
     assert_eq!(order["do"], "reboot");
-    assert_eq!(run(&house, &["mark", &card(1), "installed"]).0, 0);
+    assert_eq!(run(&site, &["mark", &card(1), "installed"]).0, 0);
 
     // Without a server the journal says the same.
     server.stop();
-    let (code, said) = run(&house, &["adopt", &card(1)]);
+    let (code, said) = run(&site, &["adopt", &card(1)]);
     assert_eq!(code, 0, "{said}");
-    let written = fs::read_to_string(house.site().join("policies.d/nodes/worker-s1.toml")).unwrap();
+    let written = fs::read_to_string(site.path().join("policies.d/nodes/worker-s1.toml")).unwrap();
     for line in [
         "policy = \"worker\"\n",
         "network = \"lab\"\n",
@@ -316,7 +310,7 @@ fn what_is_installed_is_adopted_as_it_is_and_is_not_installed_again() {
     ] {
         assert!(written.contains(line), "{written}");
     }
-    let mut server = Server::start(&house);
+    let mut server = Server::start(&site);
     let ask = format!("/boot?mac={}&platform=efi&boot=00000000000000ff", card(1));
     let script = server.machines.get(&ask).good();
     assert!(!script.contains("inst.ks="), "{script}");
@@ -338,10 +332,10 @@ async fn check_in(address: std::net::SocketAddr, request: String, start: &Barrie
 }
 
 #[test]
-fn a_thousand_agents_that_check_in_at_once_are_all_answered() {
+fn a_thousand_simultaneous_check_ins_are_answered() {
     const AGENTS: usize = 1_000;
-    let house = house();
-    let mut server = Process::start(&house);
+    let site = site();
+    let mut server = Process::start(&site);
     let address = server.machines.address();
     let requests: Vec<String> = (0..AGENTS)
         .map(|number| {
@@ -370,7 +364,7 @@ fn a_thousand_agents_that_check_in_at_once_are_all_answered() {
         }
         slowest
     });
-    let resident = server.resident_kib();
+    let resident = server.peak_memory_kib();
     println!(
         "{AGENTS} agents: the slowest answer took {slowest:?}; {resident} KiB were resident at most"
     );
@@ -381,10 +375,10 @@ fn a_thousand_agents_that_check_in_at_once_are_all_answered() {
 }
 
 #[test]
-fn bad_reports_are_refused_and_leave_nothing_behind() {
-    let house = house();
-    let mut server = Server::start(&house);
-    tell(&house, &server.operators);
+fn invalid_reports_are_refused_and_leave_no_trace() {
+    let site = site();
+    let mut server = Server::start(&site);
+    tell(&site, &server.operators);
     let path = boot(&mut server.machines, 1);
     let report_path = format!("{path}/report");
     let dead = "/c/00000000000000000000000000000000/report";
@@ -408,14 +402,14 @@ fn bad_reports_are_refused_and_leave_nothing_behind() {
             body, answer.body
         );
     }
-    let (_, facts) = run(&house, &["nodes", &card(1), "facts"]);
+    let (_, facts) = run(&site, &["nodes", &card(1), "facts"]);
     assert!(facts.contains("{{ secret('x') }}"), "{facts}");
     assert!(!facts.contains("/dev/sda"), "{facts}");
-    let (_, log) = run(&house, &["nodes", &card(1), "log"]);
+    let (_, log) = run(&site, &["nodes", &card(1), "log"]);
     assert!(log.contains("dropped: fact `disks` is too much"), "{log}");
 
     // A report a millisecond costs no journal.
-    let size = || fs::metadata(house.segment()).unwrap().len();
+    let size = || fs::metadata(site.segment()).unwrap().len();
     let before = size();
     let refused = (0..300).filter(|number| {
         let answer = server

@@ -1,7 +1,5 @@
 //! `microkernel build` with a distribution's kernel, as `tests/run tools` fetches it.
 
-#![expect(clippy::print_stderr, reason = "a test that checked nothing says so")]
-
 use std::{
     collections::BTreeMap,
     fs,
@@ -11,21 +9,10 @@ use std::{
 
 use assert_cmd::Command;
 
-use crate::support::server::House;
-
-/// The package, unpacked; none where nobody fetched it, which CI does not accept.
-fn package() -> Option<PathBuf> {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tests/kernel/package");
-    if package.is_dir() {
-        return Some(package);
-    }
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "`tests/run tools` fetches a kernel"
-    );
-    eprintln!("left out: there is no kernel; `tests/run tools` fetches one");
-    None
-}
+use crate::support::{
+    needs::{kernel_package, needs},
+    site::TestSite,
+};
 
 fn kernel(package: &Path) -> PathBuf {
     let boot = fs::read_dir(package.join("boot")).unwrap();
@@ -34,11 +21,11 @@ fn kernel(package: &Path) -> PathBuf {
     files.into_iter().find(is_kernel).unwrap()
 }
 
-fn build(house: &House, arguments: &[&Path]) -> (bool, String) {
+fn build(site: &TestSite, arguments: &[&Path]) -> (bool, String) {
     let output = Command::cargo_bin("bootwright")
         .unwrap()
         .arg("--site")
-        .arg(house.site())
+        .arg(site.path())
         .args(["microkernel", "build"])
         .args(arguments)
         .output()
@@ -69,19 +56,20 @@ fn unpacked(initrd: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn a_packages_kernel_becomes_the_same_pair_each_time() {
-    let Some(package) = package() else { return };
-    let house = House::new(0);
-    house.write("policies.d/site.toml", "");
-    let config = format!("[paths]\nstate = {:?}\n", house.state());
-    house.write("bootwright.toml", &config);
+fn a_build_of_the_same_kernel_is_reproducible() {
+    needs!("kernel");
+    let package = kernel_package();
+    let site = TestSite::new(0);
+    site.write("policies.d/site.toml", "");
+    let config = format!("[paths]\nstate = {:?}\n", site.state());
+    site.write("bootwright.toml", &config);
     let kernel = kernel(&package);
     let dash = |name: &'static str| Path::new(name);
     let arguments = [dash("--kernel"), &kernel, dash("--modules"), &package];
-    let (good, said) = build(&house, &arguments);
+    let (good, said) = build(&site, &arguments);
     assert!(good, "{said}");
     assert!(said.contains(" modules, "), "{said}");
-    let dir = house.state().join("microkernel");
+    let dir = site.state().join("microkernel");
     assert_eq!(
         fs::read(dir.join("vmlinuz")).unwrap(),
         fs::read(&kernel).unwrap()
@@ -124,7 +112,7 @@ fn a_packages_kernel_becomes_the_same_pair_each_time() {
     let again = tempfile::tempdir().unwrap();
     let mut arguments = arguments.to_vec();
     arguments.extend([dash("--output"), again.path()]);
-    let (good, said) = build(&house, &arguments);
+    let (good, said) = build(&site, &arguments);
     assert!(good, "{said}");
     assert!(
         fs::read(again.path().join("initrd")).unwrap() == first,
@@ -134,18 +122,19 @@ fn a_packages_kernel_becomes_the_same_pair_each_time() {
 
 #[test]
 fn what_is_missing_is_named() {
-    let house = House::new(0);
-    house.write("policies.d/site.toml", "");
-    let config = format!("[paths]\nstate = {:?}\n", house.state());
-    house.write("bootwright.toml", &config);
+    needs!("kernel");
+    let site = TestSite::new(0);
+    site.write("policies.d/site.toml", "");
+    let config = format!("[paths]\nstate = {:?}\n", site.state());
+    site.write("bootwright.toml", &config);
     let dir = tempfile::tempdir().unwrap();
     let image = dir.path().join("vmlinuz-1");
     fs::write(&image, "no kernel").unwrap();
-    let (good, said) = build(&house, &[Path::new("--kernel"), &image]);
+    let (good, said) = build(&site, &[Path::new("--kernel"), &image]);
     assert!(!good && said.contains("is not a Linux kernel"), "{said}");
-    let Some(package) = package() else { return };
+    let package = kernel_package();
     let (good, said) = build(
-        &house,
+        &site,
         &[
             Path::new("--kernel"),
             &kernel(&package),
@@ -158,8 +147,8 @@ fn what_is_missing_is_named() {
         "{said}"
     );
     if !Path::new("/lib/modules").is_dir() {
-        let (good, said) = build(&house, &[]);
+        let (good, said) = build(&site, &[]);
         assert!(!good && said.contains("linux-image-amd64"), "{said}");
     }
-    assert!(!house.state().join("microkernel").exists());
+    assert!(!site.state().join("microkernel").exists());
 }

@@ -203,7 +203,7 @@ fn program(root: &Path, name: &str, body: &str) {
 }
 
 #[test]
-fn the_disk_is_the_one_that_is_meant_or_nothing_is_written() {
+fn the_selected_disk_is_the_declared_one_or_none() {
     let several = "several disks fit%3A say which one in %60disk%60";
     let alike = "several disks of the same size fit%3A say which one in %60disk%60";
     let taken = "the disk holds a VMFS%2C a ZFS pool or an array%3A %60wipe %3D true%60 in %60disk%60 allows to overwrite it";

@@ -3,7 +3,7 @@
 use crate::support::rendering::{SITE, rendering, whole};
 
 #[test]
-fn every_node_renders_to_what_it_always_did() {
+fn every_node_renders_to_its_golden_file() {
     let rendering = rendering(SITE, &[]);
     assert_eq!(rendering.shown(&rendering.found), Vec::<String>::new());
     let mut seen = 0;

@@ -28,7 +28,7 @@ const KEYS: &str = "{% for name, table in {'node': node, 'net': net, 'disk': dis
 ";
 
 #[test]
-fn the_page_names_what_templates_see() {
+fn the_page_names_all_template_variables() {
     let task = "network = \"netcfg\"\n[[layout]]\nname = \"x\"\n[[file]]\nname = \"keys\"\ntemplate = \"keys.j2\"\n";
     let rendering = rendering(
         SITE,
@@ -73,7 +73,7 @@ fn the_page_names_what_templates_see() {
 }
 
 #[test]
-fn every_filter_of_the_page_is_one() {
+fn every_documented_filter_exists() {
     let section = PAGE
         .split("## Filters")
         .nth(1)

@@ -11,7 +11,7 @@ use crate::support::rendering::{SITE, rendering};
 const NO_DISK: &str = "http://192.0.2.1/t/0/stage/no-disk";
 
 #[test]
-fn scripts_are_what_they_always_were() {
+fn boot_scripts_render_to_their_golden_file() {
     let rendering = rendering(SITE, &[]);
     let scripts = rendering.library.ipxe_scripts();
     let reason = "it's ${net0/mac}\nexit; reboot || true # & grüße";
@@ -92,7 +92,7 @@ fn scripts_are_what_they_always_were() {
 }
 
 #[test]
-fn a_site_may_replace_a_script_and_its_mistakes_are_found() {
+fn a_site_can_replace_a_boot_script_and_its_errors_are_reported() {
     let own = rendering(
         SITE,
         &[("templates/ipxe/local.ipxe.j2", "#!ipxe\necho ours\nexit\n")],
@@ -161,7 +161,7 @@ impl ipxe::IpxeEnvironment for Deserted {
 }
 
 #[test]
-fn whoever_is_not_answered_boots_the_disk_within_three_minutes() {
+fn a_machine_without_an_answer_boots_its_disk_within_three_minutes() {
     let rendering = rendering(SITE, &[]);
     let scripts = rendering.library.ipxe_scripts();
     let entry = scripts.entry("http://192.0.2.1", "5f2e");

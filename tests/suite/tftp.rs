@@ -1,11 +1,11 @@
-//! TFTP over loopback: what a client gets, what it does not, and what the server tells of it.
+//! TFTP over a loopback interface: what a client receives, what is refused, and how the server reports the end of a transfer.
 
 use std::{
     io::Write,
     net::{SocketAddr, UdpSocket},
     sync::{Arc, Mutex},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bootwright::{
@@ -16,13 +16,15 @@ use bootwright::{
     },
 };
 
-/// Files by name; what came of each is written down.
-struct Fake {
+use crate::support::client::until;
+
+/// Files by name. The outcome of each transfer is recorded.
+struct Files {
     large: Vec<u8>,
-    told: Arc<Mutex<Vec<(String, TransferOutcome)>>>,
+    outcomes: Arc<Mutex<Vec<(String, TransferOutcome)>>>,
 }
 
-impl TftpFiles for Fake {
+impl TftpFiles for Files {
     fn open(&self, ask: &FileRequest) -> Result<OpenedFile, TftpRefusal> {
         let content = match ask.name.as_str() {
             "small" => FileContent::Bytes("hello".into()),
@@ -36,53 +38,51 @@ impl TftpFiles for Fake {
             "forbidden" => return Err(TftpRefusal::Forbidden),
             _ => return Err(TftpRefusal::NotFound),
         };
-        let (told, name) = (self.told.clone(), ask.name.clone());
+        let (outcomes, name) = (self.outcomes.clone(), ask.name.clone());
         Ok(OpenedFile {
             content,
-            on_end: OutcomeCallback::new(move |outcome| told.lock().unwrap().push((name, outcome))),
+            on_end: OutcomeCallback::new(move |outcome| {
+                outcomes.lock().unwrap().push((name, outcome))
+            }),
         })
     }
 }
 
-struct House {
+struct Service {
     address: SocketAddr,
-    told: Arc<Mutex<Vec<(String, TransferOutcome)>>>,
+    outcomes: Arc<Mutex<Vec<(String, TransferOutcome)>>>,
     large: Vec<u8>,
     _handle: TftpHandle,
 }
 
-fn house(size: usize) -> House {
+fn serve(size: usize) -> Service {
     let large: Vec<u8> = (0..size).map(|at| (at * 31 % 251) as u8).collect();
-    let told = Arc::new(Mutex::new(Vec::new()));
+    let outcomes = Arc::new(Mutex::new(Vec::new()));
     let server = TftpServer::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = server.local_address().unwrap();
-    let files = Fake {
+    let files = Files {
         large: large.clone(),
-        told: told.clone(),
+        outcomes: outcomes.clone(),
     };
-    House {
+    Service {
         address,
-        told,
+        outcomes,
         large,
         _handle: server.serve(Arc::new(files)).unwrap(),
     }
 }
 
-impl House {
-    /// What was told, once there are so many.
-    fn told(&self, count: usize) -> Vec<(String, TransferOutcome)> {
-        let begun = Instant::now();
-        loop {
-            let told = self.told.lock().unwrap().clone();
-            if told.len() >= count || begun.elapsed() > Duration::from_secs(20) {
-                return told;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
+impl Service {
+    /// The outcomes so far, once there are so many.
+    fn outcomes(&self, count: usize) -> Vec<(String, TransferOutcome)> {
+        until("the end of a transfer", || {
+            let outcomes = self.outcomes.lock().unwrap();
+            (outcomes.len() >= count).then(|| outcomes.clone())
+        })
     }
 }
 
-/// A client of a few lines. `lost` says which of the datagrams that arrive are lost on the way.
+/// A simple client.
 struct Client {
     socket: UdpSocket,
     server: SocketAddr,
@@ -92,9 +92,17 @@ impl Client {
     fn new(server: SocketAddr) -> Client {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket
-            .set_read_timeout(Some(Duration::from_secs(2)))
+            .set_read_timeout(Some(Duration::from_secs(30)))
             .unwrap();
         Client { socket, server }
+    }
+
+    /// Asserts that nothing which this client has sent so far was answered: the answer to another request comes first. The server
+    /// answers in order.
+    #[track_caller]
+    fn expect_silence(&self) {
+        self.ask("gone", &[]);
+        assert_eq!(self.receive().unwrap(), b"\0\x05\0\x01no such file\0");
     }
 
     fn send(&self, bytes: &[u8]) {
@@ -106,6 +114,12 @@ impl Client {
         let length = self.socket.recv(&mut buffer).ok()?;
         buffer.truncate(length);
         Some(buffer)
+    }
+
+    /// Everything that has arrived.
+    fn received(&self) -> Vec<Vec<u8>> {
+        self.socket.set_nonblocking(true).unwrap();
+        std::iter::from_fn(|| self.receive()).collect()
     }
 
     fn ask(&self, name: &str, options: &[(&str, &str)]) {
@@ -123,7 +137,8 @@ impl Client {
         self.send(&[0, 4, high, low]);
     }
 
-    /// Fetches a file; the third value is the options that were agreed on.
+    /// Fetches a file, and returns it with the options of the server's acknowledgement. `lost` decides which of the datagrams that
+    /// arrive are dropped.
     fn fetch(
         &self,
         name: &str,
@@ -136,7 +151,7 @@ impl Client {
         let (mut next, mut in_window) = (1_u16, 0);
         self.ask(name, options);
         loop {
-            let packet = self.receive().ok_or("nothing comes any more")?;
+            let packet = self.receive().ok_or("no packet arrives")?;
             if lost() {
                 continue;
             }
@@ -156,7 +171,7 @@ impl Client {
                 [0, 3, high, low, data @ ..] => {
                     let number = u16::from_be_bytes([*high, *low]);
                     if number != next {
-                        // A gap, or an old block: where we are is said anew.
+                        // A gap, or an old block: acknowledge the last one again.
                         self.ack(next.wrapping_sub(1));
                         in_window = 0;
                         continue;
@@ -176,7 +191,7 @@ impl Client {
                     let text = String::from_utf8_lossy(text);
                     return Err(format!("{code} {}", text.trim_end_matches('\0')));
                 }
-                other => return Err(format!("strange: {other:?}")),
+                other => return Err(format!("unexpected: {other:?}")),
             }
         }
     }
@@ -187,8 +202,8 @@ fn never() -> bool {
 }
 
 #[test]
-fn files_arrive_whole_whatever_was_agreed_on() {
-    let house = house(300_000);
+fn files_arrive_whole_with_all_options() {
+    let service = serve(300_000);
     for (name, options, agreed) in [
         ("small", vec![], ""),
         ("empty", vec![], ""),
@@ -200,35 +215,36 @@ fn files_arrive_whole_whatever_was_agreed_on() {
             vec![("tsize", "0"), ("blksize", "1024"), ("windowsize", "16")],
             "blksize 1024 tsize 300000 windowsize 16 ",
         ),
-        // Too much is made less, what nobody knows is left out.
+        // Too large a window is reduced, and unknown options are ignored.
         (
             "large",
             vec![("windowsize", "65535"), ("utimeout", "1"), ("x", "y")],
             "windowsize 64 ",
         ),
     ] {
-        let client = Client::new(house.address);
+        let client = Client::new(service.address);
         let (content, found) = client.fetch(name, &options, never).unwrap();
         let expected: &[u8] = match name {
             "small" => b"hello",
             "empty" => b"",
             "even" => &[7; 1_024],
-            _ => &house.large,
+            _ => &service.large,
         };
         assert!(content == expected, "{name} with {options:?}");
         assert_eq!(found, agreed, "{name} with {options:?}");
     }
-    let told = house.told(7);
-    assert_eq!(told.len(), 7);
+    let outcomes = service.outcomes(7);
+    assert_eq!(outcomes.len(), 7);
     assert!(
-        told.iter()
+        outcomes
+            .iter()
             .all(|(_, outcome)| matches!(outcome, TransferOutcome::Completed { .. }))
     );
 }
 
 #[test]
-fn what_may_not_be_had_is_refused_with_a_reason() {
-    let house = house(0);
+fn a_file_that_is_not_served_is_refused_with_a_reason() {
+    let service = serve(0);
     for (name, expected) in [
         ("gone", "1 no such file"),
         ("forbidden", "2 access denied"),
@@ -242,13 +258,13 @@ fn what_may_not_be_had_is_refused_with_a_reason() {
         ("a/../../b", "2 the name leaves the served directory"),
         ("/etc/shadow", "1 no such file"),
         ("C:\\windows", "1 no such file"),
-        // What stands behind a NUL is the mode, and there is no such mode.
+        // After a NUL comes the mode, and there is no such mode.
         ("small\0../../etc/shadow", "4 only octet mode is supported"),
         ("\0small", "4 only octet mode is supported"),
         ("a\nb", "2 the name has control characters"),
         ("", "2 the name is empty"),
     ] {
-        let client = Client::new(house.address);
+        let client = Client::new(service.address);
         let failed = client.fetch(name, &[], never).unwrap_err();
         assert_eq!(failed, expected, "{name:?}");
     }
@@ -257,28 +273,24 @@ fn what_may_not_be_had_is_refused_with_a_reason() {
         b"\0\x02small\0octet\0tsize\x005\0",
         b"\0\x02../../etc/shadow\0netascii\0",
     ] {
-        let client = Client::new(house.address);
+        let client = Client::new(service.address);
         client.send(write);
         assert_eq!(
             client.receive().unwrap(),
             b"\0\x05\0\x02the server is read-only\0"
         );
-        // What it then sends is not asked for.
+        // Data that it sends all the same is ignored.
         client.send(b"\0\x03\0\x01root::0:0:::\n");
-        let wait = Some(Duration::from_millis(200));
-        client.socket.set_read_timeout(wait).unwrap();
-        assert_eq!(client.receive(), None, "{write:?}");
+        client.expect_silence();
     }
-    assert!(house.told.lock().unwrap().is_empty());
+    assert!(service.outcomes.lock().unwrap().is_empty());
 }
 
 #[test]
-fn the_largest_window_and_block_are_made_smaller() {
-    let house = house(30_000_000);
+fn window_and_block_sizes_are_limited() {
+    let service = serve(30_000_000);
     for (block, window) in [("65464", "65535"), ("4294967296", "99999999")] {
-        let client = Client::new(house.address);
-        let wait = Some(Duration::from_secs(20));
-        client.socket.set_read_timeout(wait).unwrap();
+        let client = Client::new(service.address);
         client.ask("large", &[("blksize", block), ("windowsize", window)]);
         let agreed = b"\0\x06blksize\x0065464\0windowsize\x0064\0";
         assert_eq!(client.receive().unwrap(), agreed);
@@ -292,11 +304,9 @@ fn the_largest_window_and_block_are_made_smaller() {
 }
 
 #[test]
-fn an_error_is_answered_by_nothing() {
-    let house = house(0);
-    let client = Client::new(house.address);
-    let wait = Some(Duration::from_millis(300));
-    client.socket.set_read_timeout(wait).unwrap();
+fn malformed_and_unexpected_datagrams_are_not_answered() {
+    let service = serve(0);
+    let client = Client::new(service.address);
     for datagram in [
         &b"\0\x05\0\x01no\0"[..],
         b"\0\x05",
@@ -308,70 +318,60 @@ fn an_error_is_answered_by_nothing() {
         b"\xff\xff\xff\xff",
     ] {
         client.send(datagram);
-        assert_eq!(client.receive(), None, "{datagram:?}");
+        client.expect_silence();
     }
-    // It is still there.
-    let (content, _) = Client::new(house.address)
+    // The server still answers.
+    let (content, _) = Client::new(service.address)
         .fetch("small", &[], never)
         .unwrap();
     assert_eq!(content, b"hello");
 }
 
 #[test]
-fn a_client_that_wants_the_size_alone_has_not_failed() {
-    let house = house(100_000);
-    let client = Client::new(house.address);
+fn a_client_that_only_requests_the_size_has_not_failed() {
+    let service = serve(100_000);
+    let client = Client::new(service.address);
     client.ask("large", &[("tsize", "0"), ("blksize", "1468")]);
     assert_eq!(client.receive().unwrap()[..2], [0, 6]);
     client.send(b"\0\x05\0\x08User aborted the transfer\0");
     assert_eq!(
-        house.told(1),
+        service.outcomes(1),
         [("large".to_string(), TransferOutcome::Probe)]
     );
 }
 
 #[test]
-fn a_source_that_never_acknowledges_costs_little_and_is_given_up() {
-    let house = house(10_000_000);
-    let client = Client::new(house.address);
+fn a_transfer_that_is_never_acknowledged_ends_after_less_than_1000_bytes() {
+    let service = serve(10_000_000);
+    let client = Client::new(service.address);
     client.ask("large", &[("blksize", "65464"), ("windowsize", "64")]);
-    let begun = Instant::now();
-    let mut bytes = 0;
-    while house.told.lock().unwrap().is_empty() && begun.elapsed() < Duration::from_secs(30) {
-        bytes += client.receive().map_or(0, |packet| packet.len());
-    }
-    let told = house.told(1);
+    let outcomes = service.outcomes(1);
+    let bytes: usize = client.received().iter().map(Vec::len).sum();
     assert!(
-        matches!(&told[0].1, TransferOutcome::Failed { delivered: 0, .. }),
-        "{told:?}"
+        matches!(&outcomes[0].1, TransferOutcome::Failed { delivered: 0, .. }),
+        "{outcomes:?}"
     );
     assert!(bytes < 1_000, "{bytes} bytes for nothing");
 }
 
 #[test]
-fn a_borrowed_address_hears_the_first_block_five_times_and_no_more() {
-    let house = house(10_000_000);
-    // Without options the first answer is a block at once: what a stranger can have sent to somebody else.
-    let victim = Client::new(house.address);
+fn a_forged_source_address_receives_the_first_block_at_most_five_times() {
+    let service = serve(10_000_000);
+    // Without options the first answer is a block at once: what another host can have requested for the address of this one.
+    let victim = Client::new(service.address);
     victim.ask("large", &[]);
-    let mut heard = Vec::new();
-    let begun = Instant::now();
-    while house.told.lock().unwrap().is_empty() && begun.elapsed() < Duration::from_secs(30) {
-        heard.extend(victim.receive());
-    }
-    heard.extend(victim.receive());
-    assert!(heard.len() <= 5, "{} datagrams", heard.len());
-    let first = [&b"\0\x03\0\x01"[..], &house.large[..512]].concat();
-    assert!(heard.iter().all(|datagram| *datagram == first));
-    // What others acknowledge does not move it, nor is it answered.
-    let (victim, stranger) = (Client::new(house.address), Client::new(house.address));
+    service.outcomes(1);
+    let received = victim.received();
+    assert!(received.len() <= 5, "{} datagrams", received.len());
+    let first = [&b"\0\x03\0\x01"[..], &service.large[..512]].concat();
+    assert!(received.iter().all(|datagram| *datagram == first));
+    // Acknowledgements from another host change nothing and are not answered.
+    let (victim, other) = (Client::new(service.address), Client::new(service.address));
     victim.ask("large", &[("blksize", "1024")]);
     assert_eq!(victim.receive().unwrap()[..2], [0, 6]);
-    let wait = Some(Duration::from_millis(100));
-    stranger.socket.set_read_timeout(wait).unwrap();
     for block in [0, 1, 2, u16::MAX] {
-        stranger.ack(block);
-        assert_eq!(stranger.receive(), None, "block {block}");
+        other.ack(block);
+        other.expect_silence();
     }
     victim.ack(0);
     let mut answers = std::iter::repeat_with(|| victim.receive().unwrap());
@@ -380,35 +380,35 @@ fn a_borrowed_address_hears_the_first_block_five_times_and_no_more() {
 }
 
 #[test]
-fn three_of_a_hundred_lost_and_every_file_arrives() {
-    let house = house(400_000);
+fn files_arrive_although_three_percent_of_the_packets_are_lost() {
+    let service = serve(400_000);
     let mut seed = 42_u32;
     for window in ["1", "4", "16"] {
-        let client = Client::new(house.address);
+        let client = Client::new(service.address);
         let lost = || {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             seed >> 16 < 65_536 * 3 / 100
         };
         let options = [("blksize", "1468"), ("windowsize", window)];
         let (content, _) = client.fetch("large", &options, lost).unwrap();
-        assert!(content == house.large, "windowsize {window}");
+        assert!(content == service.large, "windowsize {window}");
     }
 }
 
 #[test]
-fn many_clients_at_once_all_get_theirs() {
-    let house = house(100_000);
+fn many_clients_at_once_receive_their_files() {
+    let service = serve(100_000);
     thread::scope(|scope| {
         let fetch = || {
-            let client = Client::new(house.address);
+            let client = Client::new(service.address);
             let options = [("blksize", "1468"), ("windowsize", "4")];
             let (content, _) = client.fetch("large", &options, never).unwrap();
-            assert!(content == house.large);
+            assert!(content == service.large);
         };
         let clients: Vec<_> = (0..48).map(|_| scope.spawn(fetch)).collect();
         clients
             .into_iter()
             .for_each(|client| client.join().unwrap());
     });
-    assert_eq!(house.told(48).len(), 48);
+    assert_eq!(service.outcomes(48).len(), 48);
 }

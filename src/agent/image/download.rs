@@ -196,45 +196,51 @@ impl Read for ImageStream {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{BufRead, BufReader, Write},
-        net::{TcpListener, TcpStream},
+    use std::io::Write;
+
+    use tiny_http::{Request, Server};
+    use ureq::{
+        SendBody,
+        http::{self, HeaderValue},
+        middleware::MiddlewareNext,
     };
 
     use super::*;
+    use crate::agent::server::client_config;
 
     /// How a server answers a request for the bytes from `at` on, of `whole`.
     type FakeAnswer = fn(number: usize, at: usize, whole: &[u8]) -> Vec<u8>;
 
-    /// A server that answers one request on each connection; returns its address.
+    /// A server that closes the connection after each answer, whole or not; returns its address.
     fn server(whole: Vec<u8>, answer: FakeAnswer) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let server = Server::http("127.0.0.1:0").unwrap();
+        let address = server.server_addr();
         thread::spawn(move || {
-            for (number, client) in listener.incoming().enumerate() {
-                let mut client = client.unwrap();
-                if let Some(at) = range(&client) {
-                    // The client may have closed the connection.
-                    drop(client.write_all(&answer(number, at, &whole)));
-                }
+            for (number, request) in server.incoming_requests().enumerate() {
+                let answer = answer(number, first_byte(&request), &whole);
+                // The client may have closed the connection.
+                drop(request.into_writer().write_all(&answer));
             }
         });
         format!("http://{address}/image")
     }
 
-    fn range(client: &TcpStream) -> Option<usize> {
-        let lines = BufReader::new(client).lines().map_while(Result::ok);
-        let head = lines.take_while(|line| !line.is_empty());
-        let mut ranges = head.filter_map(|line| {
-            let line = line.to_ascii_lowercase();
-            let from = line
-                .strip_prefix("range: bytes=")?
-                .split('-')
-                .next()?
-                .parse();
-            from.ok()
-        });
-        ranges.next()
+    fn first_byte(request: &Request) -> usize {
+        let mut headers = request.headers().iter();
+        let range = headers.find(|header| header.field.equiv("Range")).unwrap();
+        let range = range.value.as_str().strip_prefix("bytes=").unwrap();
+        range.split('-').next().unwrap().parse().unwrap()
+    }
+
+    /// The client, which asks the server to close the connection.
+    fn closing_agent() -> Agent {
+        let config = client_config(Duration::from_secs(120));
+        let close = |mut request: http::Request<SendBody<'_>>, next: MiddlewareNext<'_>| {
+            let headers = request.headers_mut();
+            headers.insert("connection", HeaderValue::from_static("close"));
+            next.handle(request)
+        };
+        config.middleware(close).build().into()
     }
 
     /// The part of 10 bytes from `at` on, of a content with this name.
@@ -252,6 +258,7 @@ mod tests {
     fn read(answer: FakeAnswer) -> io::Result<Vec<u8>> {
         let whole: Vec<u8> = (0..35).collect();
         let mut image = RemoteImage::new(&server(whole, answer));
+        image.agent = closing_agent();
         image.part_bytes = 10;
         image.timeouts = (Duration::from_secs(20), Duration::ZERO);
         let mut stream = image.open()?;

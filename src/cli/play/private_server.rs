@@ -46,6 +46,7 @@ impl PrivateServer {
             operator: Some(loopback),
             http_alone: true,
             throwaway: true,
+            probe_interval: None,
         }))?;
         if running.banner.errors > 0 {
             return Err(Failure::refused(anyhow!("the site has errors"))

@@ -53,6 +53,15 @@ fn four_segments() -> FakeDisk {
     disk
 }
 
+/// Waits for what another thread does. The limit only bounds a hang.
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never came");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn what_is_appended_is_replayed_in_order() {
     let disk = FakeDisk::default();
@@ -68,15 +77,11 @@ fn what_is_appended_is_replayed_in_order() {
 }
 
 #[test]
-fn what_merely_tells_is_written_within_a_second() {
+fn an_entry_that_need_not_be_durable_is_written_without_another_append() {
     let disk = FakeDisk::default();
     let (journal, _) = open(&disk, u64::MAX);
     journal.append(vec![entry(1, false)]).wait().unwrap();
-    let appended = Instant::now();
-    while disk.text("00000001.jsonl").is_none() {
-        assert!(appended.elapsed() < Duration::from_secs(1));
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until(|| disk.text("00000001.jsonl").is_some());
     drop(journal);
 }
 
@@ -255,11 +260,7 @@ fn a_full_disk_leaves_nothing_half_written_and_recovers_by_itself() {
     assert_eq!(disk.text("00000001.jsonl"), good);
     disk.empty();
     // Nobody appends anything.
-    let emptied = Instant::now();
-    while journal.health() != JournalHealth::Good {
-        assert!(emptied.elapsed() < Duration::from_secs(3));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until(|| journal.health() == JournalHealth::Good);
     assert_eq!(journal.append(vec![]).wait(), Ok(()));
     assert_eq!(journal.append(vec![entry(4, true)]).wait(), Ok(()));
     drop(journal);

@@ -85,18 +85,8 @@ impl SiteWatch {
         root: &Path,
         timing: WatchTiming,
     ) -> io::Result<(SiteWatch, watch::Receiver<ObservedSite>)> {
-        let root = std::path::absolute(root)?;
         let (wake, woken) = mpsc::channel();
-        let (seen, receiver) = watch::channel(ObservedSite::default());
-        let mut watching = WatchThread {
-            reader: SiteReader::new(&root),
-            armed: WatchSet::new(&root, wake.clone()),
-            root,
-            seen,
-            timing,
-            last: Arc::default(),
-            trouble: None,
-        };
+        let (mut watching, receiver) = WatchThread::new(root, timing, wake.clone())?;
         watching.look();
         watching.deliver();
         thread::Builder::new()
@@ -150,6 +140,25 @@ struct PendingChange {
 }
 
 impl WatchThread {
+    fn new(
+        root: &Path,
+        timing: WatchTiming,
+        wake: mpsc::Sender<WakeReason>,
+    ) -> io::Result<(WatchThread, watch::Receiver<ObservedSite>)> {
+        let root = std::path::absolute(root)?;
+        let (seen, receiver) = watch::channel(ObservedSite::default());
+        let thread = WatchThread {
+            reader: SiteReader::new(&root),
+            armed: WatchSet::new(&root, wake),
+            root,
+            seen,
+            timing,
+            last: Arc::default(),
+            trouble: None,
+        };
+        Ok((thread, receiver))
+    }
+
     fn run(mut self, woken: &mpsc::Receiver<WakeReason>) {
         let mut unsettled: Option<PendingChange> = None;
         let mut looked = Instant::now();

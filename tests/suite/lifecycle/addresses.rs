@@ -32,7 +32,7 @@ fn told(story: &str) {
 }
 
 #[test]
-fn an_installation_begins_when_its_address_is_known_to_be_free() {
+fn an_installation_begins_after_its_address_is_found_free() {
     told(
         "
         links 192.0.2.0/24
@@ -67,7 +67,7 @@ fn an_installation_begins_when_its_address_is_known_to_be_free() {
 }
 
 #[test]
-fn a_machine_whose_address_somebody_else_has_is_held_until_it_is_free() {
+fn a_machine_whose_address_is_in_use_is_held_until_it_is_free() {
     told(
         "
         links 192.0.2.0/24
@@ -97,7 +97,7 @@ fn a_machine_whose_address_somebody_else_has_is_held_until_it_is_free() {
 }
 
 #[test]
-fn what_was_taken_a_while_ago_is_looked_at_anew_when_the_machine_boots() {
+fn an_old_conflict_is_checked_again_when_the_machine_boots() {
     told(
         "
         links 192.0.2.0/24
@@ -113,7 +113,7 @@ fn what_was_taken_a_while_ago_is_looked_at_anew_when_the_machine_boots() {
 }
 
 #[test]
-fn whoever_releases_it_sees_it_held_again_while_the_cause_stands() {
+fn a_released_machine_is_held_again_while_the_conflict_lasts() {
     told(
         "
         links 192.0.2.0/24
@@ -132,7 +132,7 @@ fn whoever_releases_it_sees_it_held_again_while_the_cause_stands() {
 }
 
 #[test]
-fn any_card_of_its_own_may_have_its_address() {
+fn a_machines_own_mac_may_have_its_address() {
     told(
         "
         links 192.0.2.0/24
@@ -144,7 +144,7 @@ fn any_card_of_its_own_may_have_its_address() {
 }
 
 #[test]
-fn an_address_off_our_links_is_not_looked_at() {
+fn an_address_on_no_local_link_is_not_checked() {
     told(
         "
         links 192.0.2.0/24
@@ -155,7 +155,7 @@ fn an_address_off_our_links_is_not_looked_at() {
 }
 
 #[test]
-fn an_address_of_a_pool_is_looked_at_before_it_is_given() {
+fn an_address_of_a_pool_is_checked_before_it_is_assigned() {
     let taken = TAKEN.replace("192.0.2.21", "192.0.2.60");
     tell(
         &[("a", SITE)],
@@ -177,7 +177,7 @@ fn an_address_of_a_pool_is_looked_at_before_it_is_given() {
 }
 
 #[test]
-fn an_attempt_of_which_nothing_was_read_waits_too() {
+fn an_attempt_without_a_read_document_waits_for_the_check() {
     told(
         "
         links 192.0.2.0/24

@@ -81,7 +81,7 @@ fn a_binding_that_changes_before_anything_was_read_is_another_attempt() {
 }
 
 #[test]
-fn max_count_counts_bindings_without_a_race() {
+fn max_count_counts_bindings_atomically() {
     let few = "[policy.few]\norder = 1\nwhen = \"true\"\nmax-count = 2\naccept = \"discovered\"\ntask = \"esxi\"\n[policy.rest]\norder = 2\nwhen = \"true\"\naccept = \"discovered\"\ntask = \"debian\"\n";
     tell(
         &[("few", few)],
@@ -102,7 +102,7 @@ fn max_count_counts_bindings_without_a_race() {
 }
 
 #[test]
-fn a_named_policy_is_not_asked_for_tags_but_may_be_disabled_or_full() {
+fn a_named_policy_ignores_tags_but_not_disabled_or_full() {
     let policy = "[policy.p]\ntags = \"nobody\"\nwhen = \"false\"\ntask = \"esxi\"\nmax-count = 1\n[tag.nobody]\nwhen = \"false\"\n";
     let two = format!(
         "{policy}{}{}",
@@ -125,7 +125,7 @@ fn a_named_policy_is_not_asked_for_tags_but_may_be_disabled_or_full() {
 }
 
 #[test]
-fn a_pool_gives_each_machine_one_address_for_good() {
+fn a_pool_assigns_each_machine_one_permanent_address() {
     let lab = "[network.lab]\nsubnet = \"192.0.2.0/24\"\ngateway = \"192.0.2.10\"\npool = \"192.0.2.10-192.0.2.13\"\n[policy.any]\nwhen = \"true\"\naccept = \"discovered\"\ntask = \"esxi\"\naddresses = \"pool\"\n";
     let named = lab.replace("[policy.any]", "[policy.any]\nnetwork = \"lab\"");
     let declared = format!(

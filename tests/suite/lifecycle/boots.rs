@@ -5,7 +5,7 @@ use crate::support::story::tell;
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 
 #[test]
-fn requests_of_one_boot_get_one_answer() {
+fn requests_of_one_boot_get_the_same_response() {
     let bumped = format!("{A}installs = 2\n");
     tell(
         &[("1", A), ("2", &bumped)],
@@ -35,7 +35,7 @@ fn requests_of_one_boot_get_one_answer() {
 }
 
 #[test]
-fn what_an_operator_does_holds_for_the_next_request_of_the_same_boot() {
+fn an_operator_command_takes_effect_at_the_next_request_of_the_same_boot() {
     let zero = format!("{A}installs = 0\n");
     tell(
         &[("a", A), ("zero", &zero), ("none", "")],
@@ -112,7 +112,7 @@ fn an_attempt_is_repeated_until_a_document_is_read_to_its_end() {
 }
 
 #[test]
-fn what_was_not_prepared_is_not_opened() {
+fn an_attempt_that_cannot_be_rendered_is_not_opened() {
     tell(
         &[("a", A)],
         "
@@ -132,7 +132,7 @@ fn what_was_not_prepared_is_not_opened() {
 }
 
 #[test]
-fn who_is_not_confirmed_gets_no_token() {
+fn an_unconfirmed_machine_gets_no_token() {
     tell(
         &[("a", A)],
         "
@@ -144,7 +144,7 @@ fn who_is_not_confirmed_gets_no_token() {
 }
 
 #[test]
-fn strangers_get_what_their_network_says() {
+fn undeclared_machines_boot_as_their_network_sets() {
     let networks = "[network.lab]\nsubnet = \"192.0.2.0/24\"\nunknown = \"discover\"\n[network.quiet]\nsubnet = \"198.51.100.0/24\"\nunknown = \"ignore\"\n";
     tell(
         &[("", networks)],

@@ -29,7 +29,7 @@ fn site(more: &str) -> String {
 }
 
 #[test]
-fn a_machine_that_no_file_mentions_reports_is_bound_and_installed() {
+fn an_undeclared_machine_reports_is_bound_and_installed() {
     tell(
         &[("large", &site(LARGE))],
         r#"
@@ -61,7 +61,7 @@ fn a_machine_that_no_file_mentions_reports_is_bound_and_installed() {
 }
 
 #[test]
-fn whoever_has_checked_in_boots_anew_however_soon() {
+fn a_machine_that_has_checked_in_can_boot_again_at_once() {
     // GRUB gives its boots no number: what comes shortly after one is the same boot, but for this.
     tell(
         &[("large", &site(LARGE))],
@@ -75,7 +75,7 @@ fn whoever_has_checked_in_boots_anew_however_soon() {
 }
 
 #[test]
-fn two_that_check_in_together_get_two_addresses_and_keep_them() {
+fn two_simultaneous_check_ins_get_two_permanent_addresses() {
     let named = LARGE.replace(
         "addresses",
         "hostname = \"big-{{ node.serial | lower }}\"\naddresses",
@@ -94,7 +94,7 @@ fn two_that_check_in_together_get_two_addresses_and_keep_them() {
 }
 
 #[test]
-fn two_machines_do_not_get_one_name() {
+fn two_machines_do_not_get_the_same_name() {
     let named = LARGE.replace(
         "addresses",
         "hostname = \"{{ facts.manufacturer | lower }}\"\naddresses",
@@ -121,7 +121,7 @@ fn two_machines_do_not_get_one_name() {
 }
 
 #[test]
-fn a_machine_that_waits_is_switched_off_when_it_asks_next() {
+fn a_waiting_machine_is_powered_off_at_its_next_poll() {
     tell(
         &[("nothing", &site(""))],
         r#"
@@ -136,7 +136,7 @@ fn a_machine_that_waits_is_switched_off_when_it_asks_next() {
 }
 
 #[test]
-fn who_waits_is_told_why_and_goes_on_when_that_changes() {
+fn a_waiting_machine_gets_the_reason_and_continues_when_it_is_gone() {
     let declared = format!(
         "{LAB}[node.web]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.0.2.9\"\ntask = \"debian\"\n"
     );
@@ -172,7 +172,7 @@ fn who_waits_is_told_why_and_goes_on_when_that_changes() {
 }
 
 #[test]
-fn a_report_a_millisecond_is_one_report_a_second() {
+fn reports_are_limited_to_one_a_second() {
     let mut lab = Lab::new(&[("large", &site(""))]);
     assert_eq!(lab.step("boot c1 on=lab").0, "microkernel %1");
     let before = lab.written().len();
@@ -188,7 +188,7 @@ fn a_report_a_millisecond_is_one_report_a_second() {
 }
 
 #[test]
-fn of_fifty_that_match_by_mistake_five_go_and_the_others_wait() {
+fn of_fifty_machines_that_match_a_policy_at_once_five_install_and_the_others_wait() {
     let limited = format!("[limits]\ninstalls-per-hour = 5\n====={}", site(LARGE));
     let mut lab = Lab::new(&[("limited", &limited)]);
     let report = r#"{"memory_mib": 131072}"#;
@@ -232,7 +232,7 @@ fn five_machines_with_one_board_are_five_nodes() {
 }
 
 #[test]
-fn a_token_lives_as_long_as_its_machine_is_known() {
+fn a_token_is_valid_as_long_as_its_machine_is_listed() {
     tell(
         &[("nothing", &site(""))],
         r#"

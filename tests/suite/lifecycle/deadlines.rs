@@ -5,7 +5,7 @@ use crate::support::story::tell;
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 
 #[test]
-fn each_of_the_four_ends_at_its_stage() {
+fn each_deadline_ends_at_its_stage() {
     tell(
         &[("a", A)],
         "
@@ -63,7 +63,7 @@ fn each_of_the_four_ends_at_its_stage() {
 }
 
 #[test]
-fn installed_is_waited_for_from_the_document_when_installing_never_came() {
+fn without_installing_the_deadline_of_installed_begins_at_the_document() {
     tell(
         &[("a", A)],
         "
@@ -159,7 +159,7 @@ fn deadlines_are_settings_of_node_policy_and_defaults() {
 }
 
 #[test]
-fn a_stage_of_the_task_s_own_keeps_no_deadline() {
+fn a_custom_stage_meets_no_deadline() {
     tell(
         &[("a", A)],
         "
@@ -177,7 +177,7 @@ fn a_stage_of_the_task_s_own_keeps_no_deadline() {
 }
 
 #[test]
-fn a_task_that_cannot_say_that_it_finished_is_not_waited_for() {
+fn a_task_without_a_finished_report_has_no_deadline() {
     tell(
         &[(
             "",
@@ -195,7 +195,7 @@ fn a_task_that_cannot_say_that_it_finished_is_not_waited_for() {
 }
 
 #[test]
-fn after_a_start_each_has_fifteen_minutes_at_least() {
+fn after_a_start_each_deadline_is_at_least_fifteen_minutes_away() {
     tell(
         &[("a", A)],
         "

@@ -34,7 +34,7 @@ fn with(more: &str) -> String {
 }
 
 #[test]
-fn a_hook_hears_of_each_event_once() {
+fn a_hook_receives_each_event_once() {
     tell(
         &[("all", &with(ALL))],
         r#"
@@ -71,7 +71,7 @@ fn a_hook_hears_of_each_event_once() {
 }
 
 #[test]
-fn a_declared_machine_is_not_discovered_and_says_first_that_it_installs() {
+fn a_declared_machine_sends_no_discovered_event() {
     tell(
         &[("all", &with(ALL))],
         r#"
@@ -102,7 +102,7 @@ fn a_declared_machine_is_not_discovered_and_says_first_that_it_installs() {
 }
 
 #[test]
-fn a_program_is_told_in_order_of_what_it_asked_for_and_is_told_again() {
+fn a_hook_receives_its_events_in_order_and_again_after_a_failure() {
     let some = "[hook.ends]\non = \"finished\"\nrun = \"notify\"\n[hook.begins]\non = \"bound\"\nrun = \"notify\"\n";
     tell(
         &[("some", &with(some)), ("none", LAB)],
@@ -146,7 +146,7 @@ fn a_program_is_told_in_order_of_what_it_asked_for_and_is_told_again() {
 }
 
 #[test]
-fn a_machine_is_handed_over_by_a_brokers_program_and_says_so() {
+fn a_broker_program_hands_a_machine_over_and_that_is_recorded() {
     let broker = "[broker.cmdb]\nkind = \"program\"\nrun = [\"hand-over\", \"--to\", \"cmdb\"]\nsite = \"west\"\n[defaults]\nbroker = \"cmdb\"\n";
     tell(
         &[("broker", &with(broker))],

@@ -6,7 +6,7 @@ use bootwright::{
     journal::{JournalLine, JournalState},
 };
 
-use crate::dhcp::{OVMF, PHONE, datagram};
+use crate::support::dhcp::{OVMF, PHONE, datagram};
 use crate::support::story::Lab;
 
 const SERVER: &str = r#"
@@ -78,7 +78,7 @@ fn lease(lab: &mut Lab, card: u8) -> String {
 }
 
 #[test]
-fn what_comes_from_behind_a_router_is_known_by_the_address_that_we_gave() {
+fn a_machine_behind_a_router_is_matched_by_its_lease() {
     let mut lab = Lab::new(&[("a", SERVER)]);
     for card in [1, 50] {
         ask(&mut lab, card, 1, OVMF).unwrap();
@@ -95,7 +95,7 @@ fn what_comes_from_behind_a_router_is_known_by_the_address_that_we_gave() {
 }
 
 #[test]
-fn phones_get_addresses_and_do_not_become_known() {
+fn phones_get_addresses_and_are_not_listed() {
     let mut lab = Lab::new(&[("a", SERVER)]);
     // .101 is the router's, so it is nobody else's.
     assert_eq!(lease(&mut lab, 50), "192.0.2.100");
@@ -111,7 +111,7 @@ fn phones_get_addresses_and_do_not_become_known() {
 }
 
 #[test]
-fn a_lease_that_was_given_back_is_free_and_one_that_was_declined_is_not() {
+fn a_released_lease_is_free_and_a_declined_one_is_not() {
     let mut lab = Lab::new(&[("a", SERVER)]);
     assert_eq!(lease(&mut lab, 50), "192.0.2.100");
     assert_eq!(lease(&mut lab, 51), "192.0.2.102");
@@ -143,7 +143,7 @@ fn a_declared_machine_has_its_own_address_and_its_own_loader() {
 }
 
 #[test]
-fn a_stranger_that_boots_is_listed_and_gets_nothing_to_boot() {
+fn an_undeclared_machine_is_listed_and_gets_no_boot_file() {
     let mut lab = Lab::new(&[("a", SERVER)]);
     let answer = ask(&mut lab, 60, 1, OVMF);
     assert_eq!(address(&answer), "192.0.2.100");
@@ -166,7 +166,7 @@ fn leases_are_the_fold_of_the_journal() {
 const STORM: u32 = 100_000;
 
 #[test]
-fn a_storm_of_phones_leaves_nothing_and_declared_machines_are_answered_in_it() {
+fn a_storm_of_phones_leaves_no_entries_and_declared_machines_are_answered() {
     let mut lab = Lab::new(&[("a", SERVER)]);
     let before = lab.written().len();
     for card in 1_000..1_000 + STORM {
@@ -192,7 +192,7 @@ fn a_storm_of_phones_leaves_nothing_and_declared_machines_are_answered_in_it() {
 }
 
 #[test]
-fn a_storm_of_machines_that_do_not_exist_is_bounded_and_so_is_its_journal() {
+fn a_storm_of_forged_machines_is_limited_and_so_is_its_journal() {
     let few = format!("[limits]\ndiscovered = 50\n====={SERVER}");
     let mut lab = Lab::new(&[("a", &few)]);
     for card in 1_000..1_000 + STORM {
@@ -226,7 +226,7 @@ fn a_storm_of_machines_that_do_not_exist_is_bounded_and_so_is_its_journal() {
 }
 
 #[test]
-fn a_client_that_asks_without_end_writes_a_line_a_minute() {
+fn a_client_that_repeats_its_request_writes_a_line_a_minute() {
     let mut lab = Lab::new(&[("a", SERVER)]);
     let before = lab.written().len();
     for second in 0..600 {
@@ -238,7 +238,7 @@ fn a_client_that_asks_without_end_writes_a_line_a_minute() {
 }
 
 #[test]
-fn a_reservation_that_somebody_else_uses_is_given_to_nobody() {
+fn a_reservation_in_use_by_another_host_is_not_assigned() {
     let declined: Options<'_> = &[(54, &[192, 0, 2, 1]), (50, &[192, 0, 2, 21])];
     // (mode, what it is offered meanwhile)
     let reserve = SERVER

@@ -9,7 +9,7 @@ const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 const ANY: &str = "[policy.any]\nwhen = \"true\"\naccept = \"discovered\"\ntask = \"esxi\"\n";
 
 #[test]
-fn spelling_makes_no_other_machine_and_fillers_make_none() {
+fn spelling_makes_no_other_machine_and_placeholders_identify_none() {
     let site = "[node.a]\nserial = \"CZ 1x\"\ntask = \"esxi\"\n[node.b]\nuuid = \"4c4c4544-0042-4410-8053-b4c04f4d3232\"\ntask = \"esxi\"\n";
     tell(
         &[("", site)],
@@ -29,7 +29,7 @@ fn spelling_makes_no_other_machine_and_fillers_make_none() {
 }
 
 #[test]
-fn a_board_identifies_only_for_a_node_that_declares_it_and_no_card() {
+fn a_board_identifies_only_nodes_that_declare_it_and_no_mac() {
     let site = format!("{A}serial = \"S1\"\n[node.b]\nasset = \"B7\"\ntask = \"debian\"\n");
     tell(
         &[("", &site)],
@@ -59,7 +59,7 @@ fn a_board_identifies_only_for_a_node_that_declares_it_and_no_card() {
 }
 
 #[test]
-fn two_machines_that_fit_a_node_without_cards_are_held_until_one_is_declared() {
+fn two_machines_that_match_a_node_without_macs_are_held_until_one_is_declared() {
     let declared = "[node.a]\nmac = \"52:54:00:00:00:02\"\nserial = \"S1\"\ntask = \"esxi\"\n";
     tell(
         &[
@@ -80,7 +80,7 @@ fn two_machines_that_fit_a_node_without_cards_are_held_until_one_is_declared() {
 }
 
 #[test]
-fn one_machine_that_fits_two_nodes_holds_both() {
+fn one_machine_that_matches_two_nodes_holds_both() {
     let both = format!("{A}[node.b]\nmac = \"52:54:00:00:00:02\"\ntask = \"esxi\"\n");
     tell(
         &[("", &both)],
@@ -169,7 +169,7 @@ fn undeclared_histories_merge_into_the_oldest_and_into_the_declared_one() {
 }
 
 #[test]
-fn an_attempt_goes_on_when_its_machine_turns_out_to_be_another() {
+fn an_attempt_continues_when_its_machine_is_identified_as_another() {
     tell(
         &[("none", ""), ("any", ANY)],
         "
@@ -258,7 +258,7 @@ fn an_attempt_goes_on_when_its_machine_turns_out_to_be_another() {
 }
 
 #[test]
-fn a_declaration_s_histories_are_one_as_soon_as_it_is_read() {
+fn the_histories_of_a_declaration_merge_when_it_is_loaded() {
     let other = A.replace("00:01", "00:02");
     tell(
         &[
@@ -280,7 +280,7 @@ fn a_declaration_s_histories_are_one_as_soon_as_it_is_read() {
 }
 
 #[test]
-fn renamed_moved_recarded_and_declared_again_is_the_same_machine() {
+fn a_machine_stays_the_same_when_renamed_moved_or_given_a_new_nic() {
     let renamed = A.replace("node.a", "node.b");
     let recarded = A.replace("00:01", "00:02");
     let renamed_recarded = recarded.replace("node.a", "node.c");
@@ -339,7 +339,7 @@ fn renamed_moved_recarded_and_declared_again_is_the_same_machine() {
 }
 
 #[test]
-fn names_that_change_places_leave_each_machine_its_history() {
+fn exchanged_names_leave_each_machine_its_history() {
     let two = |a: &str, b: &str| {
         format!(
             "[node.{a}]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n[node.{b}]\nmac = \"52:54:00:00:00:02\"\ntask = \"esxi\"\n"
@@ -360,7 +360,7 @@ fn names_that_change_places_leave_each_machine_its_history() {
 }
 
 #[test]
-fn a_name_s_history_taken_over_installs_only_when_asked() {
+fn a_name_taken_over_installs_only_on_request() {
     let other = A.replace("00:01", "00:09");
     tell(
         &[("a", A), ("other", &other)],
@@ -430,7 +430,7 @@ fn a_name_s_history_taken_over_installs_only_when_asked() {
 }
 
 #[test]
-fn a_machine_that_was_declared_or_installed_is_no_stranger_again() {
+fn a_machine_that_was_declared_or_installed_does_not_become_undeclared() {
     let any = format!("{ANY}{A}");
     tell(
         &[("both", &any), ("any", ANY)],
@@ -453,7 +453,7 @@ fn a_machine_that_was_declared_or_installed_is_no_stranger_again() {
 }
 
 #[test]
-fn forget_asks_twice_where_it_could_wipe() {
+fn forget_needs_confirmation_if_it_could_wipe() {
     tell(
         &[("a", A)],
         "
@@ -475,7 +475,7 @@ fn forget_asks_twice_where_it_could_wipe() {
 }
 
 #[test]
-fn the_oldest_stranger_that_nothing_keeps_makes_room() {
+fn the_oldest_undeclared_machine_is_dropped_at_the_limit() {
     let two = format!(
         "[limits]\ndiscovered = 2\n====={A}[policy.gpu]\nwhen = \"facts.manufacturer == 'Nvidia'\"\naccept = \"discovered\"\ntask = \"esxi\"\n"
     );

@@ -18,7 +18,7 @@ repo = "other"
 "#;
 
 #[test]
-fn nothing_is_installed_from_an_image_until_it_is_the_right_one() {
+fn nothing_is_installed_from_an_image_until_it_is_verified() {
     tell(
         &[("a", SITE)],
         "
@@ -35,7 +35,7 @@ fn nothing_is_installed_from_an_image_until_it_is_the_right_one() {
 }
 
 #[test]
-fn an_image_that_is_replaced_before_anything_was_read_is_waited_for() {
+fn an_image_replaced_before_a_document_was_read_is_verified_first() {
     tell(
         &[("a", SITE)],
         "

@@ -1,18 +1,18 @@
 //! What a machine lives through, sentence by sentence.
 
 mod identity;
-mod life;
+mod states;
 mod boots;
 mod retries;
 mod deadlines;
 mod tokens;
 mod bindings;
-mod brakes;
-mod kept;
+mod limits;
+mod later_releases;
 mod dhcp;
 mod addresses;
 mod images;
 mod gate;
 mod checkin;
 mod deliveries;
-mod silence;
+mod diagnosis;

@@ -5,7 +5,7 @@ use crate::support::story::tell;
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 
 #[test]
-fn heard_and_back_within_five_minutes_is_another_attempt() {
+fn a_callback_and_a_boot_within_five_minutes_is_another_attempt() {
     tell(
         &[("a", A)],
         "
@@ -38,7 +38,7 @@ fn heard_and_back_within_five_minutes_is_another_attempt() {
 }
 
 #[test]
-fn heard_and_no_disk_is_another_attempt() {
+fn a_callback_and_no_disk_is_another_attempt() {
     tell(
         &[("a", A)],
         "
@@ -97,7 +97,7 @@ fn any_callback_of_the_installer_is_a_callback() {
 }
 
 #[test]
-fn silence_installs_once() {
+fn without_callbacks_a_machine_is_installed_once() {
     tell(
         &[("a", A)],
         "
@@ -149,7 +149,7 @@ fn silence_installs_once() {
 }
 
 #[test]
-fn an_error_that_the_machine_reports_is_another_attempt_until_they_are_used_up() {
+fn a_reported_error_is_another_attempt_until_the_retries_are_used_up() {
     tell(
         &[("a", A)],
         "
@@ -215,7 +215,7 @@ fn retries_are_a_setting() {
 }
 
 #[test]
-fn a_restart_forgets_the_five_minutes() {
+fn a_restart_resets_the_five_minutes() {
     tell(
         &[("a", A)],
         "

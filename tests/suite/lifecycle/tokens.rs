@@ -70,7 +70,7 @@ fn documents_are_served_until_installed_or_the_next_attempt_or_a_day_is_over() {
 }
 
 #[test]
-fn callbacks_are_heard_until_the_next_attempt_s_first_document() {
+fn callbacks_are_accepted_until_the_first_document_of_the_next_attempt() {
     tell(
         &[("a", A)],
         "
@@ -116,7 +116,7 @@ fn callbacks_are_heard_until_the_next_attempt_s_first_document() {
 }
 
 #[test]
-fn what_stops_a_machine_stops_its_documents_and_not_its_callbacks() {
+fn a_hold_stops_documents_and_not_callbacks() {
     let zero = format!("{A}installs = 0\n");
     tell(
         &[("a", A), ("zero", &zero), ("none", "")],

@@ -1,8 +1,28 @@
-//! What several test modules use: readers of the sources, sites, servers and clients, and the story player.
+//! What several test modules use: readers of the sources, sites, servers and clients, namespaces, and what a test needs of its machine.
 
 pub(crate) mod sources;
+pub(crate) mod needs;
+pub(crate) mod child;
+pub(crate) mod site;
+pub(crate) mod client;
 pub(crate) mod server;
-pub(crate) mod wire;
+pub(crate) mod dhcp;
+pub(crate) mod arp;
+pub(crate) mod namespace;
+pub(crate) mod program;
 pub(crate) mod http;
+pub(crate) mod loading;
 pub(crate) mod rendering;
 pub(crate) mod story;
+
+/// The path of the test in whose function this stands, as libtest prints it.
+macro_rules! test_name {
+    () => {{
+        fn here() {}
+        let path = std::any::type_name_of_val(&here);
+        let path = path.strip_suffix("::here").unwrap_or(path);
+        path.split_once("::").map_or(path, |(_, path)| path)
+    }};
+}
+
+pub(crate) use test_name;

@@ -1,8 +1,13 @@
 //! The whole server under strace: what an answer rests on is written and synced before it is sent.
 
-use std::{collections::BTreeMap, fs, process::Command};
+use std::{collections::BTreeMap, fs};
 
-use crate::support::server::{Client, House, Process, token};
+use crate::support::{
+    client::{Client, token},
+    needs::needs,
+    server::Process,
+    site::TestSite,
+};
 
 /// Events that merely tell: nothing rests on them, so they need no sync of their own.
 const TELLING: [&str; 8] = [
@@ -105,20 +110,16 @@ impl Asked {
 }
 
 #[test]
-fn every_answer_leaves_after_what_it_rests_on_is_synced() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "strace is not installed");
-        println!("strace is not installed: nothing was checked");
-        return;
-    }
-    let house = House::new(1);
-    let trace = house.beside("trace");
+fn every_response_is_sent_after_its_journal_line_is_synced() {
+    needs!("strace");
+    let site = TestSite::new(1);
+    let trace = site.beside("trace");
     let syscalls = "trace=write,writev,sendto,sendmsg,fdatasync,fsync,rename,renameat,renameat2";
     let to = trace.to_str().unwrap();
     let wrap = [
         "strace", "-f", "-yy", "-s", "20000", "-e", syscalls, "-o", to,
     ];
-    let mut process = Process::under(&wrap, &house);
+    let mut process = Process::under(&wrap, &site);
     let mut asked = Asked::default();
     let (machines, operators) = (&mut process.machines, &mut process.operators);
     asked.order(

@@ -9,9 +9,9 @@ use bootwright::{
 };
 
 use super::dhcp::{Options, ask};
-use crate::{
+use crate::support::{
     dhcp::{OVMF, datagram},
-    support::story::Lab,
+    story::Lab,
 };
 
 fn site(mode: &str) -> String {
@@ -95,7 +95,7 @@ fn status(lab: &mut Lab, name: &str) -> String {
 }
 
 #[test]
-fn it_stands_in_the_log_and_in_the_status_until_the_machine_gets_further() {
+fn a_diagnosis_is_in_the_log_and_the_status_until_the_machine_gets_further() {
     let mut lab = lab("proxy");
     for wait in [4, 8, 16, 32] {
         discover(&mut lab, 1);
@@ -116,7 +116,7 @@ fn it_stands_in_the_log_and_in_the_status_until_the_machine_gets_further() {
 }
 
 #[test]
-fn every_mode_names_its_own_cause() {
+fn every_dhcp_mode_names_its_own_cause() {
     let server = "192.0.2.254".parse().unwrap();
     let another = Diagnosis::AnotherServer { server };
     let cases = [
@@ -134,7 +134,7 @@ fn every_mode_names_its_own_cause() {
 }
 
 #[test]
-fn what_is_answered_but_never_taken_up_is_said() {
+fn an_offer_that_is_never_accepted_is_reported() {
     let us: &[u8] = &[192, 0, 2, 1];
     let file = || String::from("snponly.efi");
     let fetched = |outcome| Fetched {
@@ -207,7 +207,7 @@ fn a_missing_loader_is_named_with_its_package() {
 }
 
 #[test]
-fn a_stranger_is_compared_with_who_was_never_seen() {
+fn an_undeclared_machine_is_compared_with_nodes_that_never_booted() {
     for mode in ["proxy", "reserve"] {
         let mut lab = lab(mode);
         discover(&mut lab, 2);
@@ -225,7 +225,7 @@ fn a_stranger_is_compared_with_who_was_never_seen() {
 }
 
 #[test]
-fn what_it_fetches_is_followed_where_it_can_be_seen() {
+fn downloads_are_part_of_the_boot_progress() {
     type Fetch = fn(&mut Lab);
     let nothing: Fetch = |_| {};
     let kernel: Fetch = |lab| {
@@ -279,7 +279,7 @@ fn what_it_fetches_is_followed_where_it_can_be_seen() {
 }
 
 #[test]
-fn the_deadline_says_it_as_well() {
+fn a_missed_deadline_includes_the_diagnosis() {
     let mut lab = lab("reserve");
     boot(&mut lab, 1, "192.0.2.21");
     waits(&mut lab, 601);
@@ -289,7 +289,7 @@ fn the_deadline_says_it_as_well() {
 }
 
 #[test]
-fn of_a_machine_that_is_installed_nothing_is_said() {
+fn an_installed_machine_has_no_diagnosis() {
     let mut lab = lab("proxy");
     discover(&mut lab, 1);
     lab.step("mark n1");
@@ -304,7 +304,7 @@ fn of_a_machine_that_is_installed_nothing_is_said() {
 }
 
 #[test]
-fn who_came_to_a_script_that_refuses_it_has_its_reason() {
+fn a_refused_boot_is_reported_with_its_reason() {
     let ipxe: Options<'_> = &[(77, b"iPXE"), (93, &[0, 7])];
     for (refused, said) in [(false, 1), (true, 0)] {
         let mut lab = lab("reserve");
@@ -318,7 +318,7 @@ fn who_came_to_a_script_that_refuses_it_has_its_reason() {
 }
 
 #[test]
-fn what_grub_fetches_from_a_repo_is_no_loader() {
+fn files_that_grub_fetches_from_a_repo_are_not_loaders() {
     let mut lab = lab("reserve");
     discover(&mut lab, 1);
     boot(&mut lab, 1, "192.0.2.21");

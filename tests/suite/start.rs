@@ -13,14 +13,15 @@ use bootwright::{
 };
 use serde_json::{Value, json};
 
-use crate::support::server::{
-    Client, House, Server, boot_path, declaration, events, log, name, node, node_file, status,
-    token, until,
+use crate::support::{
+    client::{Client, events, log, node, status, token, until},
+    server::Server,
+    site::{TestSite, boot_path, declaration, name, node_file},
 };
 
-fn break_site(house: &House) {
+fn break_site(site: &TestSite) {
     let broken = declaration(1, "adress = \"192.0.2.99\"");
-    house.write(&node_file(1), &broken);
+    site.write(&node_file(1), &broken);
 }
 
 fn health(server: &mut Server) -> String {
@@ -43,15 +44,15 @@ fn is_installer(script: &str) -> bool {
 
 #[test]
 fn a_broken_site_is_served_from_its_last_good_copy() {
-    let house = House::new(2);
-    let mut server = Server::start(&house);
+    let site = TestSite::new(2);
+    let mut server = Server::start(&site);
     let good = status(&mut server.operators)["revision"].clone();
     until("the copy is kept", || {
-        house.state().join("last-good").exists().then_some(())
+        site.state().join("last-good").exists().then_some(())
     });
     server.stop();
-    break_site(&house);
-    let mut server = Server::start(&house);
+    break_site(&site);
+    let mut server = Server::start(&site);
     assert_eq!(server.banner.errors, 1);
     assert_eq!(
         health(&mut server),
@@ -66,7 +67,7 @@ fn a_broken_site_is_served_from_its_last_good_copy() {
     assert_eq!(found["file"], json!(node_file(1)));
     install(&mut server.machines, 1);
     // Mended, it goes live without another start.
-    house.node(1, "packages = [\"tmux\"]");
+    site.declare_node(1, "packages = [\"tmux\"]");
     until("the site is sound", || {
         (health(&mut server) == "ok\n").then_some(())
     });
@@ -76,9 +77,9 @@ fn a_broken_site_is_served_from_its_last_good_copy() {
 
 #[test]
 fn a_broken_site_without_a_copy_sends_every_machine_to_its_disk() {
-    let house = House::new(2);
-    break_site(&house);
-    let mut server = Server::start(&house);
+    let site = TestSite::new(2);
+    break_site(&site);
+    let mut server = Server::start(&site);
     assert!(health(&mut server).starts_with("degraded: the site has 1 error"));
     for number in [1, 2] {
         let script = server.machines.boot(number);
@@ -87,7 +88,7 @@ fn a_broken_site_without_a_copy_sends_every_machine_to_its_disk() {
             "{script}"
         );
     }
-    house.node(1, "");
+    site.declare_node(1, "");
     until("the site is sound", || {
         (health(&mut server) == "ok\n").then_some(())
     });
@@ -96,22 +97,22 @@ fn a_broken_site_without_a_copy_sends_every_machine_to_its_disk() {
 }
 
 /// A site with an id, of whose state nothing is left.
-fn lost() -> House {
-    let house = House::new(2);
-    let state = house.state();
+fn lost() -> TestSite {
+    let site = TestSite::new(2);
+    let state = site.state();
     let config = format!(
         "site-id = \"7d3f\"\n[limits]\ninstalls-per-hour = 1000000\n[paths]\nstate = \"{}\"\n",
         state.display()
     );
-    house.write("bootwright.toml", &config);
-    house
+    site.write("bootwright.toml", &config);
+    site
 }
 
 #[test]
-fn state_that_does_not_know_the_site_holds_every_installation_until_it_is_declared() {
+fn a_state_directory_of_another_site_holds_every_installation_until_it_is_declared() {
     for (installed, state) in [(false, "bound"), (true, "installed")] {
-        let house = lost();
-        let mut server = Server::start(&house);
+        let site = lost();
+        let mut server = Server::start(&site);
         assert!(
             health(&mut server)
                 .starts_with("degraded: installations are held: the state directory")
@@ -123,12 +124,12 @@ fn state_that_does_not_know_the_site_holds_every_installation_until_it_is_declar
         }
         // It is no matter of one run.
         server.stop();
-        let mut server = Server::start(&house);
+        let mut server = Server::start(&site);
         assert!(!is_installer(&server.machines.boot(1)));
         server.stop();
-        let declared = offline::operate(&house.site(), &Request::Declare { installed });
+        let declared = offline::operate(&site.path(), &Request::Declare { installed });
         declared.unwrap().unwrap();
-        let mut server = Server::start(&house);
+        let mut server = Server::start(&site);
         assert_eq!(health(&mut server), "ok\n");
         assert_eq!(node(&mut server.operators, 1)["state"], state);
         assert_eq!(is_installer(&server.machines.boot(1)), !installed);
@@ -137,26 +138,26 @@ fn state_that_does_not_know_the_site_holds_every_installation_until_it_is_declar
 }
 
 #[test]
-fn a_second_server_is_told_of_the_first() {
-    let house = House::new(1);
-    let server = Server::start(&house);
-    let second = Server::try_start(&house.site(), &house.state());
+fn a_second_server_reports_the_first() {
+    let site = TestSite::new(1);
+    let server = Server::start(&site);
+    let second = Server::try_start(&site.path(), &site.state());
     let Err(refusal) = second.map(Server::stop) else {
         panic!("two servers write one journal");
     };
     let expected = format!(
         "the state directory is in use by process {}, which serves `{}`",
         std::process::id(),
-        house.site().display()
+        site.path().display()
     );
     assert!(format!("{refusal:#}").contains(&expected), "{refusal:#}");
     server.stop();
-    Server::start(&house).stop();
+    Server::start(&site).stop();
 }
 
 /// A server whose first node is finished and whose second is installing, ended in order.
-fn after_work(house: &House) {
-    let mut server = Server::start(house);
+fn after_work(site: &TestSite) {
+    let mut server = Server::start(site);
     install(&mut server.machines, 1);
     let token = token(&server.machines.boot(2));
     server.machines.get(&format!("/t/{token}/ks.cfg")).good();
@@ -178,26 +179,26 @@ fn standing(server: &mut Server) -> Vec<Value> {
 }
 
 #[test]
-fn a_torn_last_line_is_cut_off_with_a_warning() {
-    let house = House::new(3);
-    after_work(&house);
-    let before = fs::read(house.segment()).unwrap();
+fn a_torn_last_line_is_removed_with_a_warning() {
+    let site = TestSite::new(3);
+    after_work(&site);
+    let before = fs::read(site.segment()).unwrap();
     let mut segment = fs::OpenOptions::new()
         .append(true)
-        .open(house.segment())
+        .open(site.segment())
         .unwrap();
     segment
         .write_all(b"{\"at\":\"2026-01-01T00:00:00.000Z\",\"mach")
         .unwrap();
     drop(segment);
-    let mut server = Server::start(&house);
+    let mut server = Server::start(&site);
     let warned = server
         .banner
         .start_warnings
         .iter()
         .any(|warning| warning.contains("the last line of `00000001.jsonl` is incomplete"));
     assert!(warned, "{:?}", server.banner.start_warnings);
-    let cut = house
+    let cut = site
         .state()
         .join(format!("journal/cut-00000001-{}", before.len()));
     assert!(fs::read(cut).unwrap().ends_with(b"\"mach"));
@@ -206,15 +207,15 @@ fn a_torn_last_line_is_cut_off_with_a_warning() {
         json!(["n01", "finished", 1, {"wanted": 1, "done": 1}])
     );
     server.stop();
-    assert!(fs::read(house.segment()).unwrap().starts_with(&before));
+    assert!(fs::read(site.segment()).unwrap().starts_with(&before));
 }
 
 #[test]
-fn without_its_checkpoint_a_journal_says_the_same() {
-    let house = House::new(3);
-    after_work(&house);
-    let checkpoint = house.state().join("journal/checkpoint");
-    let mut server = Server::start(&house);
+fn a_journal_without_its_checkpoint_gives_the_same_state() {
+    let site = TestSite::new(3);
+    after_work(&site);
+    let checkpoint = site.state().join("journal/checkpoint");
+    let mut server = Server::start(&site);
     let expected = standing(&mut server);
     assert_eq!(
         expected[1],
@@ -237,7 +238,7 @@ fn without_its_checkpoint_a_journal_says_the_same() {
             Some(content) => fs::write(&checkpoint, content).unwrap(),
             None => fs::remove_file(&checkpoint).unwrap(),
         }
-        let mut server = Server::start(&house);
+        let mut server = Server::start(&site);
         assert_eq!(standing(&mut server), expected, "{case}");
         assert_eq!(health(&mut server), "ok\n", "{case}");
         assert!(!is_installer(&server.machines.boot(1)), "{case}");
@@ -246,10 +247,10 @@ fn without_its_checkpoint_a_journal_says_the_same() {
 }
 
 /// Ends the first segment where it is, so that what follows is in another one.
-fn seal(house: &House) {
-    let journal = house.state().join("journal");
+fn seal(site: &TestSite) {
+    let journal = site.state().join("journal");
     let (journal, replay) =
-        Journal::open(&journal, &house.site(), JournalOptions { segment: 1 }).unwrap();
+        Journal::open(&journal, &site.path(), JournalOptions { segment: 1 }).unwrap();
     drop(replay);
     let text = r#"{"at":"2026-01-01T00:00:00.000Z","event":"started","version":"0"}"#;
     let entry = JournalEntry {
@@ -258,31 +259,31 @@ fn seal(house: &House) {
     };
     journal.append(vec![entry]).wait().unwrap();
     drop(journal);
-    fs::remove_file(house.state().join("journal/checkpoint")).unwrap();
+    fs::remove_file(site.state().join("journal/checkpoint")).unwrap();
 }
 
 #[test]
-fn a_missing_segment_holds_the_machines_it_speaks_of() {
-    let house = House::new(3);
+fn a_missing_segment_holds_the_machines_in_it() {
+    let site = TestSite::new(3);
     // Who is who stands in a segment before the one that is lost.
-    let mut server = Server::start(&house);
+    let mut server = Server::start(&site);
     let token = token(&server.machines.boot(1));
     server.machines.boot(3);
     server.stop();
-    seal(&house);
-    let mut server = Server::start(&house);
+    seal(&site);
+    let mut server = Server::start(&site);
     server.machines.get(&format!("/t/{token}/ks.cfg")).good();
     server
         .machines
         .get(&format!("/t/{token}/stage/installed"))
         .good();
     server.stop();
-    let second = house.state().join("journal/00000002.jsonl");
-    let third = house.state().join("journal/00000003.jsonl");
-    seal(&house);
+    let second = site.state().join("journal/00000002.jsonl");
+    let third = site.state().join("journal/00000003.jsonl");
+    seal(&site);
     assert!(third.exists());
     fs::remove_file(second).unwrap();
-    let mut server = Server::start(&house);
+    let mut server = Server::start(&site);
     let [n01, n02, n03] = [1, 2, 3].map(|number| node(&mut server.operators, number));
     assert_eq!(n01["state"], "held", "{n01}");
     assert!(
@@ -302,22 +303,22 @@ fn a_missing_segment_holds_the_machines_it_speaks_of() {
     let released = server.operators.post("/api/v1/nodes/n01/release", "{}");
     released.good();
     server.stop();
-    let mut server = Server::start(&house);
+    let mut server = Server::start(&site);
     assert_eq!(node(&mut server.operators, 1)["state"], "installed");
     assert!(!is_installer(&server.machines.boot(1)));
     server.stop();
 }
 
 #[test]
-fn a_missing_segment_that_says_who_its_machines_are_holds_everything() {
-    let house = lost();
-    offline::adopt(&house.site()).unwrap();
-    let mut server = Server::start(&house);
+fn a_missing_segment_with_identities_holds_every_machine() {
+    let site = lost();
+    offline::adopt(&site.path()).unwrap();
+    let mut server = Server::start(&site);
     install(&mut server.machines, 1);
     server.stop();
-    seal(&house);
-    fs::remove_file(house.segment()).unwrap();
-    let mut server = Server::start(&house);
+    seal(&site);
+    fs::remove_file(site.segment()).unwrap();
+    let mut server = Server::start(&site);
     assert!(
         health(&mut server)
             .starts_with("degraded: installations are held: part of the journal is lost")
@@ -327,9 +328,9 @@ fn a_missing_segment_that_says_who_its_machines_are_holds_everything() {
         assert!(!is_installer(&script), "{}: {script}", name(number));
     }
     server.stop();
-    let declared = offline::operate(&house.site(), &Request::Declare { installed: true });
+    let declared = offline::operate(&site.path(), &Request::Declare { installed: true });
     declared.unwrap().unwrap();
-    let mut server = Server::start(&house);
+    let mut server = Server::start(&site);
     assert_eq!(health(&mut server), "ok\n");
     assert!(!is_installer(&server.machines.boot(1)));
     assert_eq!(node(&mut server.operators, 1)["state"], "installed");
@@ -339,17 +340,17 @@ fn a_missing_segment_that_says_who_its_machines_are_holds_everything() {
 }
 
 #[test]
-fn a_line_in_the_middle_that_is_none_holds_everything() {
-    let house = House::new(2);
-    let mut server = Server::start(&house);
+fn an_invalid_line_in_the_middle_holds_every_machine() {
+    let site = TestSite::new(2);
+    let mut server = Server::start(&site);
     install(&mut server.machines, 1);
     server.stop();
-    fs::remove_file(house.state().join("journal/checkpoint")).unwrap();
-    let mut bytes = fs::read(house.segment()).unwrap();
+    fs::remove_file(site.state().join("journal/checkpoint")).unwrap();
+    let mut bytes = fs::read(site.segment()).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle..middle + 4].copy_from_slice(b"\0\xff\0\xff");
-    fs::write(house.segment(), &bytes).unwrap();
-    let mut server = Server::start(&house);
+    fs::write(site.segment(), &bytes).unwrap();
+    let mut server = Server::start(&site);
     let health = health(&mut server);
     assert!(
         health.starts_with("degraded: installations are held: part of the journal is lost"),
@@ -360,51 +361,51 @@ fn a_line_in_the_middle_that_is_none_holds_everything() {
     }
     server.stop();
     // What is there stays there.
-    assert!(fs::read(house.segment()).unwrap().starts_with(&bytes));
+    assert!(fs::read(site.segment()).unwrap().starts_with(&bytes));
 }
 
 #[test]
-fn a_journal_that_is_gone_is_not_taken_for_a_new_one() {
-    let house = lost();
-    offline::adopt(&house.site()).unwrap();
-    let mut server = Server::start(&house);
+fn a_deleted_journal_is_not_treated_as_a_new_one() {
+    let site = lost();
+    offline::adopt(&site.path()).unwrap();
+    let mut server = Server::start(&site);
     assert_eq!(health(&mut server), "ok\n");
     install(&mut server.machines, 1);
     until("the copy is kept", || {
-        house.state().join("last-good").exists().then_some(())
+        site.state().join("last-good").exists().then_some(())
     });
     server.stop();
-    fs::remove_dir_all(house.state().join("journal")).unwrap();
+    fs::remove_dir_all(site.state().join("journal")).unwrap();
     for _ in 0..2 {
-        let mut server = Server::start(&house);
+        let mut server = Server::start(&site);
         let script = server.machines.boot(1);
         assert!(!is_installer(&script), "{script}");
         assert!(script.contains("bootwright init --state new"), "{script}");
         server.stop();
     }
-    let declared = offline::operate(&house.site(), &Request::Declare { installed: false });
+    let declared = offline::operate(&site.path(), &Request::Declare { installed: false });
     declared.unwrap().unwrap();
-    let mut server = Server::start(&house);
+    let mut server = Server::start(&site);
     assert!(is_installer(&server.machines.boot(1)));
     server.stop();
 }
 
 #[test]
-fn a_last_good_copy_that_cannot_be_read_is_none() {
-    let house = House::new(1);
-    Server::start(&house).stop();
+fn an_unreadable_last_good_copy_is_ignored() {
+    let site = TestSite::new(1);
+    Server::start(&site).stop();
     for content in ["", "{}", "\u{0}garbage\n"] {
-        fs::write(house.state().join("last-good"), content).unwrap();
-        let mut server = Server::start(&house);
+        fs::write(site.state().join("last-good"), content).unwrap();
+        let mut server = Server::start(&site);
         assert_eq!(health(&mut server), "ok\n", "{content:?}");
         server.stop();
     }
 }
 
 #[test]
-fn who_comes_by_another_way_is_led_by_that_way() {
-    let house = House::in_memory(1);
-    let server = Server::start(&house);
+fn urls_use_the_address_that_the_machine_reached() {
+    let site = TestSite::in_memory(1);
+    let server = Server::start(&site);
     let at = |host: &str| {
         let mut stream = TcpStream::connect(server.machines.address()).unwrap();
         let path = boot_path(1);
@@ -428,13 +429,13 @@ fn who_comes_by_another_way_is_led_by_that_way() {
 }
 
 #[test]
-fn a_task_that_installs_nothing_is_started_and_the_server_goes_on() {
-    let house = House::new(2);
+fn a_task_that_installs_nothing_is_booted_at_each_request() {
+    let site = TestSite::new(2);
     for (task, says) in [("local", "exit 1"), ("discover", "")] {
         let declared =
             declaration(1, "").replace("repo = \"rocky\"", &format!("task = \"{task}\""));
-        house.write(&node_file(1), &declared);
-        let mut server = Server::start(&house);
+        site.write(&node_file(1), &declared);
+        let mut server = Server::start(&site);
         let script = server.machines.boot(1);
         assert!(
             script.starts_with("#!ipxe") && script.contains(says),

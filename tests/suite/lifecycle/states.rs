@@ -7,7 +7,7 @@ fn a(installs: u32) -> String {
 }
 
 #[test]
-fn each_state_says_what_the_next_boot_gets() {
+fn each_state_shows_what_the_next_boot_gets() {
     tell(
         &[("a", &a(1)), ("zero", &a(0)), ("none", "")],
         "
@@ -49,7 +49,7 @@ fn each_state_says_what_the_next_boot_gets() {
 }
 
 #[test]
-fn a_declaration_that_goes_protects_only_what_it_opened() {
+fn a_deleted_declaration_protects_only_its_own_attempts() {
     tell(
         &[("a", &a(1)), ("none", "")],
         "
@@ -105,7 +105,7 @@ fn an_installation_is_due_when_installs_exceeds_done() {
 }
 
 #[test]
-fn a_rise_that_is_taken_back_before_anything_was_read_installs_nothing() {
+fn an_increase_of_installs_taken_back_before_a_read_installs_nothing() {
     tell(
         &[("1", &a(1)), ("2", &a(2))],
         "
@@ -135,7 +135,7 @@ fn a_rise_that_is_taken_back_before_anything_was_read_installs_nothing() {
 }
 
 #[test]
-fn mark_says_that_it_is_installed_and_closes_the_attempt() {
+fn mark_records_an_installation_and_closes_the_attempt() {
     tell(
         &[("2", &a(2)), ("3", &a(3))],
         "
@@ -165,7 +165,7 @@ fn mark_says_that_it_is_installed_and_closes_the_attempt() {
 }
 
 #[test]
-fn reinstall_is_one_installation_more_and_leaves_the_numbers_alone() {
+fn reinstall_is_one_more_installation_and_keeps_the_counts() {
     tell(
         &[("1", &a(1)), ("0", &a(0)), ("none", "")],
         "
@@ -199,7 +199,7 @@ fn reinstall_is_one_installation_more_and_leaves_the_numbers_alone() {
 }
 
 #[test]
-fn a_stranger_that_a_policy_installed_can_be_installed_again() {
+fn an_undeclared_machine_that_a_policy_installed_can_be_reinstalled() {
     let any = "[policy.any]\nwhen = \"true\"\naccept = \"discovered\"\ntask = \"esxi\"\n";
     tell(
         &[("any", any)],

@@ -21,7 +21,7 @@ fn load(site: &Path) -> (Site, Vec<Diagnostic>) {
 }
 
 #[test]
-fn every_example_loads_without_a_mistake() {
+fn every_example_loads_without_an_error() {
     let mut sites: Vec<PathBuf> = fs::read_dir(root().join("examples"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -40,7 +40,7 @@ fn every_example_loads_without_a_mistake() {
 }
 
 #[test]
-fn the_quickstart_says_the_same_in_both_formats() {
+fn the_quickstart_is_equal_in_both_formats() {
     let (toml, _) = load(&root().join("examples/quickstart"));
     let (kdl, _) = load(&root().join("examples/quickstart-kdl"));
     assert_eq!(toml.nodes.len(), 3);

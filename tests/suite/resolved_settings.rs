@@ -7,7 +7,7 @@ use bootwright::{
     },
 };
 
-use super::rules::load;
+use crate::support::loading::load;
 
 /// Loads a site in one file that has no errors.
 fn site(text: &str) -> Site {
@@ -191,7 +191,7 @@ fn links_become_a_plan_with_parents_first_and_one_default_route() {
 }
 
 #[test]
-fn a_machine_that_nobody_declared_gets_an_address_of_the_pool() {
+fn an_undeclared_machine_gets_an_address_of_the_pool() {
     let site = site(&format!(
         "{NETWORKS}\n[policy.p]\ntask = \"local\"\nwhen = \"true\"\naccept = \"discovered\"\naddresses = \"pool\""
     ));
@@ -288,7 +288,7 @@ fn the_higher_layer_wins_and_vars_merge_key_by_key() {
 }
 
 #[test]
-fn every_value_names_who_set_it_and_whom_that_shadows() {
+fn every_value_names_its_source_and_the_ones_it_overrides() {
     let site = site(LAYERS);
     let told = |node: &str| -> Vec<String> {
         let list = provenance(&site, &Subject::declared(&site.nodes[node]), None);

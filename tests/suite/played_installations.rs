@@ -71,7 +71,7 @@ fn an_installation_of_esxi_is_recorded_line_by_line() {
 }
 
 #[test]
-fn the_story_of_the_rack_is_as_its_page_tells_it() {
+fn the_rack_example_installs_as_its_readme_describes() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/esxi-rack/README.md");
     let page = std::fs::read_to_string(page).unwrap();
     let blocks: Vec<Vec<&str>> = page
@@ -163,7 +163,7 @@ fn a_machine_whose_callbacks_are_all_lost_is_installed_once() {
 }
 
 #[test]
-fn a_machine_that_fails_again_and_again_is_held_after_its_retries() {
+fn a_machine_is_held_after_its_last_retry() {
     let printed = play(&["esx01", "--fail", "--boots", "9"]);
     let log = recorded(&printed);
     let attempts: Vec<_> = log

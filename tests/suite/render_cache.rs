@@ -52,7 +52,7 @@ fn kept(before: &Library, after: &Library) -> Vec<String> {
 }
 
 #[test]
-fn only_what_a_template_concerns_is_made_again() {
+fn only_nodes_that_use_a_changed_template_are_rendered_again() {
     let before = rendering(SITE, &[]);
     let known = fingerprints(&before);
     for (path, text, tasks, nodes) in [
@@ -99,7 +99,7 @@ fn only_what_a_template_concerns_is_made_again() {
 }
 
 #[test]
-fn what_was_wrong_is_still_wrong_when_nothing_changed() {
+fn errors_are_reported_again_when_nothing_changed() {
     let before = rendering(
         SITE,
         &[("templates/tasks/redhat/boot.ipxe.j2", "{{ 1 + }}")],

@@ -9,11 +9,7 @@ use std::{
 
 use bootwright::disk::journal::{self, Journal, JournalEntry, JournalOptions, Position};
 
-/// Says to this very program, started again, where to write a journal until it is killed.
-const DIRECTORY: &str = "BOOTWRIGHT_TEST_JOURNAL";
-
-/// Says to it after how many pairs of lines to end, unless it is to go on for ever.
-const PAIRS: &str = "BOOTWRIGHT_TEST_PAIRS";
+use crate::support::{child, needs::needs};
 
 fn options() -> JournalOptions {
     JournalOptions { segment: 2_000 }
@@ -43,18 +39,19 @@ fn checkpoint(replay: &journal::Replay) -> u64 {
     })
 }
 
-/// The child of the tests below: appends in pairs, for ever, and prints each durable line that is kept.
-/// Started by itself it does nothing.
-#[test]
-fn child_that_appends() {
-    let Some(directory) = std::env::var_os(DIRECTORY) else {
-        return;
+/// The role `append`: appends lines in pairs to the journal in a directory, and prints each durable one that is kept. It ends after the
+/// given number of pairs, or never.
+pub(crate) fn append(arguments: &[String]) {
+    let [directory, pairs @ ..] = arguments else {
+        panic!("`append` needs a directory");
     };
     let (journal, replay) =
-        Journal::open(Path::new(&directory), Path::new("site"), options()).unwrap();
+        Journal::open(Path::new(directory), Path::new("site"), options()).unwrap();
     let mut next = checkpoint(&replay);
     next = numbers(replay.lines).last().map_or(next, |last| last + 1);
-    let pairs = std::env::var(PAIRS).map_or(u64::MAX, |pairs| pairs.parse().unwrap());
+    let pairs = pairs
+        .first()
+        .map_or(u64::MAX, |pairs| pairs.parse().unwrap());
     for _ in 0..pairs {
         journal
             .append(vec![entry(next, false), entry(next + 1, true)])
@@ -71,24 +68,10 @@ fn child_that_appends() {
     }
 }
 
-fn child(directory: &Path, wrap: &[&str]) -> Command {
-    let itself = std::env::current_exe().unwrap();
-    let mut words = wrap
-        .iter()
-        .map(Into::into)
-        .collect::<Vec<std::ffi::OsString>>();
-    words.push(itself.into());
-    let mut command = Command::new(&words[0]);
-    command
-        .args(&words[1..])
-        .args([
-            "journal_files::child_that_appends",
-            "--exact",
-            "--nocapture",
-        ])
-        .env(DIRECTORY, directory)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+fn appender(wrap: &[&str], directory: &Path, pairs: &[&str]) -> Command {
+    let directory = directory.to_str().unwrap();
+    let mut command = child::command(wrap, "append", &[&[directory], pairs].concat());
+    command.stderr(Stdio::null());
     command
 }
 
@@ -113,12 +96,12 @@ fn moments() -> impl Iterator<Item = Duration> {
 }
 
 #[test]
-fn a_hundred_kills_lose_no_line_that_was_kept() {
+fn a_hundred_kills_lose_no_durable_line() {
     let dir = tempfile::tempdir().unwrap();
     let mut all_kept = 0;
     let mut rounds_that_wrote = 0;
     for (round, moment) in moments().take(100).enumerate() {
-        let mut child = child(dir.path(), &[]).spawn().unwrap();
+        let mut child = appender(&[], dir.path(), &[]).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut output = String::new();
         // Every tenth dies while it opens the journal; the others once they have begun to write, however
@@ -165,12 +148,8 @@ fn a_hundred_kills_lose_no_line_that_was_kept() {
 }
 
 #[test]
-fn the_kernel_sees_write_then_sync_then_answer() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "strace is not installed");
-        eprintln!("strace is not installed: nothing was checked");
-        return;
-    }
+fn a_line_is_written_and_synced_before_it_is_acknowledged() {
+    needs!("strace");
     let dir = tempfile::tempdir().unwrap();
     let trace = dir.path().join("trace");
     let state = dir.path().join("journal");
@@ -186,15 +165,7 @@ fn the_kernel_sees_write_then_sync_then_answer() {
     ];
     let mut wrap = trace_to.to_vec();
     wrap.push(trace.to_str().unwrap());
-    let mut child = child(&state, &wrap).env(PAIRS, "20").spawn().unwrap();
-    let mut output = String::new();
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut output)
-        .unwrap();
-    assert!(child.wait().unwrap().success(), "{output}");
+    child::output(appender(&wrap, &state, &["20"]));
     check_trace(&std::fs::read_to_string(trace).unwrap());
 }
 
@@ -229,7 +200,7 @@ fn check_trace(trace: &str) {
 }
 
 #[test]
-fn a_second_writer_is_told_of_the_first_and_readers_need_no_lock() {
+fn a_second_writer_is_refused_and_readers_need_no_lock() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(dir.path(), Path::new("/srv/site"), options()).unwrap();
     journal

@@ -36,7 +36,7 @@ fn lines(list: &[(&str, &[u8])]) -> Vec<String> {
 }
 
 #[test]
-fn each_mistake_has_its_own_report() {
+fn each_error_has_its_own_report() {
     let cases: [(&str, &str, &str); 14] = [
         (
             "policies.d/a.toml",
@@ -235,7 +235,7 @@ error: expected a whole number, found text
 }
 
 #[test]
-fn one_name_in_two_formats_is_shown_at_both_places() {
+fn a_duplicate_name_is_shown_with_both_declarations() {
     let (site, report) = report(&[
         (
             "policies.d/nodes/esx01.kdl",
@@ -267,7 +267,7 @@ error: node `esx01` is declared twice
 }
 
 #[test]
-fn every_mistake_of_a_file_is_reported() {
+fn every_error_of_a_file_is_reported() {
     let text = br#"
 [node.a]
 mac = ["00:50:56:aa:bb:0g", 7]
@@ -308,7 +308,7 @@ routes = { to = 1, via = "192.0.2.1" }
 }
 
 #[test]
-fn a_file_that_does_not_parse_says_that_alone() {
+fn a_file_that_does_not_parse_has_only_that_error() {
     let (site, diagnostics) = site::load(
         &files(&[
             ("policies.d/a.toml", b"[polcy.a]\nx = 192.0.2.1\nx = [\n"),
@@ -332,7 +332,7 @@ fn a_file_that_does_not_parse_says_that_alone() {
 }
 
 #[test]
-fn the_mistakes_of_another_object_do_not_hide_a_flawed_one() {
+fn errors_in_one_object_do_not_hide_those_in_another() {
     let (site, _) = site::load(
         &files(&[(
             "policies.d/a.toml",
@@ -347,7 +347,7 @@ fn the_mistakes_of_another_object_do_not_hide_a_flawed_one() {
 }
 
 #[test]
-fn what_is_not_utf8_is_shown_where_it_begins() {
+fn invalid_utf8_is_shown_where_it_begins() {
     let (_, report) = report(&[("policies.d/a.toml", b"[node.a]\nserial = \"\xe9\"\n")]);
     assert_eq!(
         report,
@@ -365,7 +365,7 @@ error: this is not UTF-8
 }
 
 #[test]
-fn a_mark_of_order_and_carriage_returns_do_not_shift_places() {
+fn a_byte_order_mark_and_carriage_returns_do_not_shift_positions() {
     let text = "\u{feff}[node.a]\r\nserial = \"ü1\"\r\nmac = \"x\"\r\n";
     let (_, shown) = report(&[("policies.d/a.toml", text.as_bytes())]);
     assert_eq!(
@@ -385,7 +385,7 @@ error: `x` is not a MAC address: expected six hexadecimal pairs such as `00:50:5
 }
 
 #[test]
-fn ten_thousand_levels_are_one_diagnostic() {
+fn ten_thousand_nested_levels_are_one_diagnostic() {
     let deep = |part: &str| part.repeat(10_000);
     let cases = [
         ("a.toml", format!("x = {}", deep("["))),
@@ -435,7 +435,7 @@ fn an_unreadable_file_is_a_diagnostic_with_the_reason() {
 }
 
 #[test]
-fn a_report_fits_its_width_and_may_be_coloured() {
+fn a_report_fits_its_width_and_can_be_coloured() {
     let text = format!(
         "[node.a]{}\nmac = \"x\"{}# end\n",
         " ".repeat(90),
@@ -464,7 +464,7 @@ error: `x` is not a MAC address: expected
 }
 
 #[test]
-fn the_servers_own_file_can_be_read_alone() {
+fn the_server_config_can_be_read_without_the_rest() {
     let files = files(&[
         ("bootwright.toml", b"[http]\nlisten = \"[::]:8080\"\n"),
         ("policies.d/a.toml", b"x = ["),
@@ -477,7 +477,7 @@ fn the_servers_own_file_can_be_read_alone() {
 }
 
 #[test]
-fn a_template_counts_for_the_revision_and_can_be_quoted() {
+fn a_template_is_part_of_the_revision_and_can_be_quoted() {
     let mut memory = LoadCache::default();
     let revision = |text: &[u8], memory: &mut LoadCache| {
         let (site, _) = site::load(&files(&[("templates/esxi/ks.cfg.j2", text)]), memory);

@@ -15,7 +15,10 @@ use bootwright::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::http::{Fake, Running, body, header, rest, status};
+use crate::support::{
+    http::{Fake, Running, body, header, rest, status},
+    needs::needs,
+};
 
 /// An image at `x.iso` in `directory`, with one file of so many letters, and a server of that file.
 fn image(directory: &Path, letters: usize) -> (Running, String) {
@@ -40,7 +43,8 @@ fn image(directory: &Path, letters: usize) -> (Running, String) {
 }
 
 #[tokio::test]
-async fn a_file_in_an_image_is_sent_whole_and_in_parts() {
+async fn a_file_in_an_image_is_sent_whole_and_in_ranges() {
+    needs!("xorriso");
     let dir = tempfile::tempdir().unwrap();
     let (server, text) = image(dir.path(), 7_000_003);
     for (range, from, to) in [
@@ -60,7 +64,8 @@ async fn a_file_in_an_image_is_sent_whole_and_in_parts() {
 }
 
 #[tokio::test]
-async fn files_one_after_another_on_one_connection_are_each_their_own() {
+async fn files_on_one_connection_are_separate_responses() {
+    needs!("xorriso");
     let dir = tempfile::tempdir().unwrap();
     let (server, text) = image(dir.path(), 2_000_000);
     let mut stream = server.connect().await;
@@ -87,7 +92,8 @@ async fn files_one_after_another_on_one_connection_are_each_their_own() {
 }
 
 #[tokio::test]
-async fn of_an_image_that_is_written_to_nobody_gets_a_whole_file() {
+async fn no_whole_file_is_sent_of_an_image_that_is_being_written() {
+    needs!("xorriso");
     let dir = tempfile::tempdir().unwrap();
     let (server, text) = image(dir.path(), 40_000_000);
     let mut stream = server.connect().await;

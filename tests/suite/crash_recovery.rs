@@ -8,8 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::server::{
-    Answer, Client, House, Process, Server, boot_path, events, find_token, log, name, node, token,
+use crate::support::{
+    client::{Answer, Client, events, find_token, log, node, token},
+    server::{Process, Server},
+    site::{TestSite, boot_path, name},
 };
 
 /// How many machines are busy at once.
@@ -140,7 +142,7 @@ fn moments(longest: u64) -> impl Iterator<Item = Duration> {
 #[test]
 fn a_hundred_kills_lose_nothing_that_was_acknowledged() {
     // In memory a kill meets more of what is being said; whether it is synced is for the one with strace.
-    let house = House::in_memory(MACHINES);
+    let site = TestSite::in_memory(MACHINES);
     let mut all: Vec<Kept> = std::iter::repeat_with(Kept::default)
         .take(MACHINES)
         .collect();
@@ -149,13 +151,13 @@ fn a_hundred_kills_lose_nothing_that_was_acknowledged() {
     for round in 0..KILLS {
         if round % 10 == 9 {
             // One that is killed before it answers anybody.
-            let mut starting = Process::command(&[], &house).spawn().unwrap();
+            let mut starting = Process::command(&[], &site).spawn().unwrap();
             std::thread::sleep(moments.next().unwrap() / 4);
             starting.kill().unwrap();
             starting.wait().unwrap();
             continue;
         }
-        let process = Process::start(&house);
+        let process = Process::start(&site);
         let clients = (process.machines.clone(), process.operators.clone());
         std::thread::scope(|scope| {
             for (index, kept) in all.iter_mut().enumerate() {
@@ -173,7 +175,7 @@ fn a_hundred_kills_lose_nothing_that_was_acknowledged() {
             process.kill();
         });
     }
-    let mut server = Server::start(&house);
+    let mut server = Server::start(&site);
     for (index, kept) in all.iter().enumerate() {
         assert_kept(&log(&mut server.operators, index + 1), kept);
     }
@@ -189,11 +191,11 @@ fn a_hundred_kills_lose_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn an_installation_goes_on_over_a_kill() {
-    let house = House::new(1);
+fn an_installation_continues_after_a_kill() {
+    let site = TestSite::new(1);
     // The port changes from start to start here; what machines are told does not.
-    house.write("bootwright.toml", "[http]\nadvertise = \"192.0.2.1:80\"\n");
-    let mut process = Process::start(&house);
+    site.write("bootwright.toml", "[http]\nadvertise = \"192.0.2.1:80\"\n");
+    let mut process = Process::start(&site);
     let script = process.machines.boot(1);
     let path = format!("/t/{}", token(&script));
     // Its documents are there before anything is read, and after.
@@ -201,7 +203,7 @@ fn an_installation_goes_on_over_a_kill() {
         .machines
         .get_part(&format!("{path}/ks.cfg"), "bytes=0-");
     process.kill();
-    let mut process = Process::start(&house);
+    let mut process = Process::start(&site);
     assert_eq!(process.machines.boot(1), script);
     let second = process.machines.get(&format!("{path}/ks.cfg")).good();
     assert_eq!(second, first);
@@ -210,7 +212,7 @@ fn an_installation_goes_on_over_a_kill() {
         .get(&format!("{path}/stage/installing"))
         .good();
     process.kill();
-    let mut process = Process::start(&house);
+    let mut process = Process::start(&site);
     assert_eq!(
         process.machines.get(&format!("{path}/ks.cfg")).good(),
         first
@@ -219,7 +221,7 @@ fn an_installation_goes_on_over_a_kill() {
     let installed = process.machines.get(&format!("{path}/stage/installed"));
     assert_eq!(installed.good(), "ok\n");
     process.kill();
-    let mut process = Process::start(&house);
+    let mut process = Process::start(&site);
     assert_eq!(node(&mut process.operators, 1)["state"], "installed");
     assert_eq!(process.machines.get(&format!("{path}/ks.cfg")).status, 404);
     let finished = process.machines.get(&format!("{path}/stage/finished"));
@@ -229,18 +231,18 @@ fn an_installation_goes_on_over_a_kill() {
 }
 
 #[test]
-fn who_was_reading_when_the_server_died_gets_its_disk_first() {
-    let house = House::new(1);
-    let mut process = Process::start(&house);
+fn a_machine_that_was_reading_when_the_server_was_killed_boots_its_disk_first() {
+    let site = TestSite::new(1);
+    let mut process = Process::start(&site);
     let token = token(&process.machines.boot(1));
     process.machines.get(&format!("/t/{token}/ks.cfg")).good();
     process.kill();
     // The journal as it is when the power goes between the first byte of a document and its last.
-    let text = fs::read_to_string(house.segment()).unwrap();
+    let text = fs::read_to_string(site.segment()).unwrap();
     let serving = text.find("\"event\":\"serving\"").unwrap();
     let end = serving + text[serving..].find('\n').unwrap() + 1;
-    fs::write(house.segment(), &text[..end]).unwrap();
-    let mut server = Server::start(&house);
+    fs::write(site.segment(), &text[..end]).unwrap();
+    let mut server = Server::start(&site);
     let log = log(&mut server.operators, 1);
     assert!(!events(&log).contains(&"document"), "{log:?}");
     let script = server.machines.boot(1);

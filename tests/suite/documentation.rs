@@ -17,7 +17,7 @@ use bootwright::{
     site::{self, Diagnostic, LoadCache, Site, SiteFiles, fields_of},
 };
 
-use crate::rules::found;
+use crate::support::loading::found;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

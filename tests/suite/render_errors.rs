@@ -41,7 +41,7 @@ fn of_template(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_template_that_cannot_be_read_is_found_when_it_is_loaded() {
+fn an_invalid_template_is_reported_when_it_is_loaded() {
     let at = |line: usize, message: &str| {
         vec![format!(
             "templates/tasks/mine/a.j2:{line}: template mine/a.j2, line {line}: {message}"
@@ -88,7 +88,7 @@ fn a_template_that_cannot_be_read_is_found_when_it_is_loaded() {
 }
 
 #[test]
-fn a_template_that_cannot_be_rendered_names_the_line_and_the_node() {
+fn a_template_that_fails_is_reported_with_its_line_and_node() {
     for (text, expected) in [
         (
             "one\n{{ vars.license }}",
@@ -140,7 +140,7 @@ fn a_template_that_cannot_be_rendered_names_the_line_and_the_node() {
 }
 
 #[test]
-fn circles_of_files_and_of_tasks_are_found() {
+fn cycles_of_templates_and_tasks_are_reported() {
     let files = [
         ("templates/tasks/mine/task.toml", TASK),
         ("templates/tasks/mine/a.j2", "{% include \"b.j2\" %}"),
@@ -177,7 +177,7 @@ fn circles_of_files_and_of_tasks_are_found() {
 }
 
 #[test]
-fn a_task_toml_is_held_to_its_keys() {
+fn an_invalid_task_toml_is_reported() {
     for (text, expected) in [
         (
             "titel = \"x\"",
@@ -218,7 +218,7 @@ fn a_task_toml_is_held_to_its_keys() {
 }
 
 #[test]
-fn a_task_takes_what_it_lacks_from_its_base() {
+fn a_task_inherits_from_its_base() {
     let task = "title = \"Mine\"\nbase = \"redhat\"\n";
     let toml = OWN.replace(
         "[node.n1]",
@@ -260,7 +260,7 @@ fn a_task_takes_what_it_lacks_from_its_base() {
 }
 
 #[test]
-fn what_an_installer_cannot_say_is_an_error_that_names_the_task_and_the_setting() {
+fn a_setting_that_an_installer_cannot_express_is_an_error_with_task_and_setting() {
     for (node, edit, expected) in [
         (
             "esx-static",
@@ -338,7 +338,7 @@ fn what_an_installer_cannot_say_is_an_error_that_names_the_task_and_the_setting(
 }
 
 #[test]
-fn a_broker_is_of_a_kind_that_there_is_and_its_task_runs_its_script() {
+fn a_broker_has_a_known_kind_and_a_task_that_runs_its_script() {
     let cases = [
         (
             "kind = \"pupet\"",
@@ -406,7 +406,7 @@ fn a_broker_is_of_a_kind_that_there_is_and_its_task_runs_its_script() {
 }
 
 #[test]
-fn a_hash_that_the_installer_does_not_take_is_refused_and_not_shown() {
+fn an_unsupported_password_hash_is_refused_and_not_printed() {
     for (hash, shown) in [
         (
             format!("$6$rounds=5000$abcdefgh${}", "x".repeat(86)),
@@ -433,7 +433,7 @@ fn a_hash_that_the_installer_does_not_take_is_refused_and_not_shown() {
 }
 
 #[test]
-fn a_repo_that_lacks_what_is_booted_is_named() {
+fn a_repo_without_the_boot_files_is_reported() {
     let mut rendering = rendering(SITE, &[]);
     rendering.forget("esxi", "efi/boot/bootx64.efi");
     rendering.forget("rocky", "images/pxeboot/vmlinuz");
@@ -504,7 +504,7 @@ fn a_repo_that_lacks_what_is_booted_is_named() {
 }
 
 #[test]
-fn a_connection_that_an_installer_cannot_make_is_an_error() {
+fn a_network_connection_that_an_installer_cannot_configure_is_an_error() {
     let bond = "bond.bond0 = { mode = \"802.3ad\", ports = [\"00:50:56:00:00:06\", \"00:50:56:00:01:06\"], address = \"192.0.2.16\" }";
     let bridge = "bridge.br0 = { ports = [\"00:50:56:00:00:06\"], address = \"192.0.2.16\" }";
     let macs = "mac = [\"00:50:56:00:00:06\", \"00:50:56:00:01:06\"]";

@@ -6,34 +6,7 @@
 
 use std::{fs, path::Path};
 
-use bootwright::site::{self, Diagnostic, LoadCache, Severity, Site, SiteFiles};
-
-/// Loads a site that consists of these files.
-pub(crate) fn load(files: &[(&str, &str)]) -> (Site, Vec<Diagnostic>) {
-    let content = files
-        .iter()
-        .map(|(path, text)| ((*path).into(), text.as_bytes().into()));
-    let files = SiteFiles {
-        content: content.collect(),
-        ..SiteFiles::default()
-    };
-    site::load(&files, &mut LoadCache::default())
-}
-
-/// Writes where each mistake is, and which: `a.toml:3:11 error: message`.
-pub(crate) fn found(site: &Site, diagnostics: &[Diagnostic]) -> Vec<String> {
-    let one = |diagnostic: &Diagnostic| {
-        let span = diagnostic.span.expect("every mistake has a place");
-        let (source, line, column) = site.sources.position(span).expect("the file is known");
-        let severity = match diagnostic.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        let message = &diagnostic.message;
-        format!("{}:{line}:{column} {severity}: {message}", source.path)
-    };
-    diagnostics.iter().map(one).collect()
-}
+use crate::support::loading::{found, load};
 
 /// Reads what a case expects from the ends of its lines.
 fn expected(path: &str, case: &str) -> Vec<String> {
@@ -49,7 +22,7 @@ fn expected(path: &str, case: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_mistake_is_found_at_its_place_and_nothing_else() {
+fn every_error_is_found_at_its_position_and_no_other() {
     let mut cases = 0;
     let mut wrong = Vec::new();
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rules");
@@ -76,7 +49,7 @@ fn every_mistake_is_found_at_its_place_and_nothing_else() {
 }
 
 #[test]
-fn what_follows_from_a_file_that_does_not_parse_is_not_reported() {
+fn errors_caused_by_a_file_that_does_not_parse_are_not_reported() {
     let node = r#"
 [node.a]
 mac = "52:54:00:00:00:01"

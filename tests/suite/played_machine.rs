@@ -1,46 +1,25 @@
 //! What a virtual machine asks of a server, and what becomes of it.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    path::Path,
-};
-
 use bootwright::{
     cli::play::{BootOutcome, Hardware, InjectedFaults, PlayStep, VirtualMachine},
     model::{Arch, Platform},
-    serve::{Options, Running, start},
 };
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+
+use crate::support::{server::Server, sources::root};
 
 /// A server of the quickstart example with state of its own.
-struct Server {
-    runtime: Runtime,
-    running: Option<Running>,
-    machines: String,
+struct Quickstart {
+    server: Server,
     _state: TempDir,
 }
 
-impl Server {
-    fn start() -> Server {
+impl Quickstart {
+    fn start() -> Quickstart {
         let state = tempfile::tempdir().unwrap();
-        let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart");
-        let runtime = Runtime::new().unwrap();
-        let loopback = "127.0.0.1:0".parse().ok();
-        let options = Options {
-            site,
-            state: Some(state.path().join("state")),
-            listen: loopback,
-            operator: loopback,
-            http_alone: true,
-            throwaway: true,
-        };
-        let running = runtime.block_on(start(options)).unwrap();
-        Server {
-            machines: format!("http://{}", running.machines),
-            running: Some(running),
-            runtime,
+        let site = root().join("examples/quickstart");
+        Quickstart {
+            server: Server::throwaway(&site, &state.path().join("state")),
             _state: state,
         }
     }
@@ -61,32 +40,19 @@ impl Server {
             platform,
             arch: Arch::X86_64,
         };
+        let machines = format!("http://{}", self.server.machines.address());
         let mut steps = Vec::new();
         let mut machine = VirtualMachine::new(hardware, trouble, |step| steps.push(step));
-        let booted = (0..boots).map(|_| machine.boot(&self.machines)).collect();
+        let booted = (0..boots).map(|_| machine.boot(&machines)).collect();
         drop(machine);
         (booted, steps)
     }
 
-    /// What `/boot` answers.
+    /// The boot script of a machine.
     fn script(&self, mac: &str, platform: Platform) -> String {
-        let address = self.machines.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address).unwrap();
         let mac = mac.replace(':', "-");
-        let ask = format!("GET /boot?mac={mac}&platform={platform} HTTP/1.0\r\n\r\n");
-        stream.write_all(ask.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200"));
-        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            self.runtime.block_on(running.stop()).unwrap();
-        }
+        let path = format!("/boot?mac={mac}&platform={platform}");
+        self.server.machines.clone().get(&path).good()
     }
 }
 
@@ -120,8 +86,8 @@ const SOUND: InjectedFaults = InjectedFaults {
 };
 
 #[test]
-fn a_machine_asks_as_firmware_loader_and_installer_do() {
-    let server = Server::start();
+fn a_played_machine_sends_the_requests_of_firmware_loader_and_installer() {
+    let server = Quickstart::start();
     let (booted, steps) = server.play("00:50:56:00:00:01", Platform::Efi, SOUND, 4);
     assert_eq!(
         booted,
@@ -164,8 +130,8 @@ fn a_machine_asks_as_firmware_loader_and_installer_do() {
 }
 
 #[test]
-fn a_finished_machine_boots_its_disk_five_times_more_as_its_firmware_must() {
-    let server = Server::start();
+fn a_finished_machine_boots_its_disk_at_each_further_boot() {
+    let server = Quickstart::start();
     for (mac, platform, ends) in [
         ("00:50:56:00:00:01", Platform::Efi, "exit 1"),
         ("52:54:00:00:00:02", Platform::Pcbios, SANBOOT),
@@ -199,7 +165,7 @@ const SANBOOT: &str = "sanboot --no-describe --drive 0x80 ||\nexit";
 
 #[test]
 fn a_machine_whose_reports_are_all_lost_is_installed_once() {
-    let server = Server::start();
+    let server = Quickstart::start();
     let lost = InjectedFaults {
         loses_callbacks: true,
         ..SOUND
@@ -227,8 +193,8 @@ fn a_machine_whose_reports_are_all_lost_is_installed_once() {
 }
 
 #[test]
-fn a_machine_that_nobody_declared_gets_its_own_disk() {
-    let server = Server::start();
+fn an_undeclared_machine_boots_its_disk() {
+    let server = Quickstart::start();
     let (booted, _) = server.play("02:00:00:00:00:99", Platform::Efi, SOUND, 1);
     assert_eq!(booted, [BootOutcome::NothingOnDisk]);
 }

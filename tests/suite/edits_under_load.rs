@@ -8,9 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::server::{
-    Client, House, Server, address, boot_path, declaration, name, node, node_file, status, token,
-    until,
+use crate::support::{
+    client::{Client, node, status, token, until},
+    server::Server,
+    site::{TestSite, address, boot_path, declaration, name, node_file},
 };
 
 /// How many edits are made; every second one is broken.
@@ -164,13 +165,13 @@ fn assert_address(number: usize, document: &str) {
 }
 
 /// Makes one edit and waits until the server has taken note of it.
-fn edit(house: &House, operators: &mut Client, number: usize, before: &Value) -> Value {
+fn edit(site: &TestSite, operators: &mut Client, number: usize, before: &Value) -> Value {
     let is_broken = number.is_multiple_of(2);
     let more = match is_broken {
         true => format!("pakages = [\"p{number}\"]"),
         false => format!("packages = [\"p{number}\"]"),
     };
-    house.write(&node_file(EDITED), &declaration(EDITED, &more));
+    site.write(&node_file(EDITED), &declaration(EDITED, &more));
     let now = until("the edit is seen", || {
         let now = status(operators);
         let seen = match is_broken {
@@ -196,10 +197,10 @@ fn edit(house: &House, operators: &mut Client, number: usize, before: &Value) ->
 }
 
 #[test]
-fn two_hundred_edits_under_load_give_nobody_a_wrong_answer() {
+fn two_hundred_edits_under_load_cause_no_wrong_response() {
     // On a disk the requests would wait for it most of the time.
-    let house = House::in_memory(NODES);
-    let mut server = Server::start(&house);
+    let site = TestSite::in_memory(NODES);
+    let mut server = Server::start(&site);
     let ready = prepare(&mut server.machines);
     let (answered, ended) = (AtomicU64::new(0), AtomicBool::new(false));
     let began = Instant::now();
@@ -213,7 +214,7 @@ fn two_hundred_edits_under_load_give_nobody_a_wrong_answer() {
         let _end = End(&ended);
         let mut now = status(&mut server.operators);
         for number in 0..EDITS {
-            now = edit(&house, &mut server.operators, number, &now);
+            now = edit(&site, &mut server.operators, number, &now);
         }
         until("enough was asked", || {
             (answered.load(Ordering::Relaxed) >= AT_LEAST).then_some(())

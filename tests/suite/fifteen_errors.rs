@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use bootwright::site::{ReportStyle, report};
 
-use super::rules::{found, load};
+use crate::support::loading::{found, load};
 
 /// Reads every file below a directory, as `path relative to root, text`.
 fn read(root: &Path, directory: &Path, files: &mut Vec<(String, String)>) {
@@ -56,7 +56,7 @@ const DUPLICATE: &str = r#"error: address 192.0.2.11 is used twice
   = help: free in network lab: 192.0.2.1, 192.0.2.10, ..."#;
 
 #[test]
-fn all_fifteen_are_found_and_nothing_else() {
+fn all_fifteen_errors_are_found_and_no_other() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/fifteen-mistakes");
     let mut files = Vec::new();
     read(&root, &root, &mut files);

@@ -86,7 +86,7 @@ fn an_edit_that_makes_more_than_ten_finished_machines_due_holds_them() {
 }
 
 #[test]
-fn pause_stops_every_hand_out_and_no_running_attempt() {
+fn pause_stops_new_attempts_and_no_running_one() {
     tell(
         &[("a", A)],
         "
@@ -110,7 +110,7 @@ fn pause_stops_every_hand_out_and_no_running_attempt() {
 }
 
 #[test]
-fn what_is_expected_before_a_disk_is_wiped_holds_and_releases_by_itself() {
+fn an_unmet_expectation_holds_the_machine_and_a_met_one_releases_it() {
     let expect = format!("{A}expect = \"facts.manufacturer == 'Dell'\"\n");
     tell(
         &[("expect", &expect), ("a", A)],
@@ -155,7 +155,7 @@ fn what_is_expected_before_a_disk_is_wiped_holds_and_releases_by_itself() {
 }
 
 #[test]
-fn a_lost_state_holds_everything_until_an_operator_says_what_it_stands_for() {
+fn a_lost_state_holds_every_machine_until_an_operator_declares_it() {
     let two = format!("{A}[node.b]\nmac = \"52:54:00:00:00:02\"\ninstalls = 0\ntask = \"esxi\"\n");
     for (answer, marked, next) in [("installed", 1, "disk"), ("new", 0, "#2: esxi")] {
         let story = format!(

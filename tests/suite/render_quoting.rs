@@ -10,7 +10,7 @@ const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 #[test]
-fn an_ssh_key_with_every_quote_stays_one_word() {
+fn an_ssh_key_with_every_quote_stays_one_argument() {
     let comment = "it's \\\"$(reboot) `reboot` ; ${PATH} # <&>";
     let node = |name: &str| format!("[node.{name}]\nssh-keys = \"{KEY} {comment}\"");
     let mut toml = SITE.to_string();
@@ -42,7 +42,7 @@ fn an_ssh_key_with_every_quote_stays_one_word() {
 }
 
 #[test]
-fn a_setting_of_two_lines_is_refused() {
+fn a_setting_with_a_line_break_is_refused() {
     for (key, value) in [
         ("ssh-keys", format!("{KEY}\\n%post\\nreboot")),
         ("kernel-args", "quiet\\n%end".into()),
@@ -74,7 +74,7 @@ fn a_setting_of_two_lines_is_refused() {
 }
 
 #[test]
-fn a_script_that_would_end_its_section_is_refused() {
+fn a_script_that_ends_its_kickstart_section_is_refused() {
     for (line, word) in [
         ("include x", "include"),
         ("%post now", "%post"),
@@ -98,7 +98,7 @@ fn a_script_that_would_end_its_section_is_refused() {
 }
 
 #[test]
-fn no_message_shows_a_secret() {
+fn no_diagnostic_contains_a_secret() {
     let task = "title = \"Mine\"\n[[file]]\nname = \"a.cfg\"\ntemplate = \"a.j2\"\nquoting = \"preseed\"\n";
     for text in [
         "{{ secret(\"licence\") | preseed }}",

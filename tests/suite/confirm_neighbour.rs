@@ -1,0 +1,95 @@
+//! A machine that says it is another one: who asks is told by the card, on a link of two network namespaces.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use crate::support::{
+    child::{self, in_network_namespace},
+    client::{log, node, until},
+    namespace::{Host, ip},
+    server::Server,
+    site::{TestSite, boot_path, name},
+    test_name,
+};
+
+const SERVER: &str = "198.51.100.1";
+
+#[test]
+fn an_installer_is_only_given_to_a_declared_mac_address() {
+    in_network_namespace(test_name!(), strict_then_log_then_off);
+}
+
+fn strict_then_log_then_off() {
+    let host = Host::new();
+    host.connect("near");
+    ip(&format!("address add {SERVER}/24 dev near"));
+    host.ip("link set far address 52:54:00:00:00:01");
+    host.ip("address add 198.51.100.2/24 dev far");
+    let fetch = |server: SocketAddr, path: &str| {
+        child::output(host.role("http-client", &[&server.to_string(), path]))
+    };
+    let start = |mode: &str| {
+        let site = TestSite::new(2);
+        let config = format!("[http]\nconfirm-neighbour = \"{mode}\"\n");
+        site.write("bootwright.toml", &config);
+        let listen = SocketAddr::new(SERVER.parse().unwrap(), 0);
+        let server = Server::listening(&site, listen);
+        (site, server)
+    };
+    let (_site, mut server) = start("strict");
+    let (address, operators) = (server.machines.address(), &mut server.operators);
+    // Its own name, another one's, and both.
+    let refused =
+        "not confirmed: 198.51.100.2 is at 52:54:00:00:00:01, which is no card of this machine";
+    let script = fetch(address, &boot_path(2));
+    assert!(
+        !script.contains("/t/") && script.contains(refused),
+        "{script}"
+    );
+    let both = format!("{}&mac=52-54-00-00-00-01", boot_path(2));
+    assert!(!fetch(address, &both).contains("/t/"));
+    assert!(fetch(address, &boot_path(1)).contains("installing n01.lab.example"));
+    // Without a number it could be the same boot as one that was confirmed.
+    let anonymous = boot_path(1).replace("&boot=", "&nothing=");
+    assert!(fetch(address, &anonymous).contains("installing n01.lab.example"));
+    until("the refusal is in the log", || {
+        let log = log(operators, 2);
+        log.iter()
+            .any(|line| line.to_string().contains(refused))
+            .then_some(())
+    });
+    // What was refused has changed nothing.
+    let states = [1, 2].map(|number| node(operators, number)["state"].take());
+    assert_eq!(states, ["bound", "bound"].map(Value::from));
+    // Whoever asks from the host itself is not compared.
+    assert!(
+        server
+            .machines
+            .boot(2)
+            .contains("installing n02.lab.example")
+    );
+    assert!(!fetch(address, &boot_path(2)).contains("/t/"));
+    server.stop();
+
+    let (_site, mut server) = start("log");
+    let address = server.machines.address();
+    for _ in 0..2 {
+        let script = fetch(address, &boot_path(2));
+        assert!(script.contains("installing n02.lab.example"), "{script}");
+    }
+    assert!(fetch(address, &boot_path(1)).contains("installing n01.lab.example"));
+    let remarks = |log: &[Value]| log.iter().filter(|line| line["event"] == "remark").count();
+    until("the mismatch is remarked", || {
+        (remarks(&log(&mut server.operators, 2)) > 0).then_some(())
+    });
+    let counts = [1, 2].map(|number| remarks(&log(&mut server.operators, number)));
+    assert_eq!(counts, [0, 1]);
+    server.stop();
+
+    let (_site, mut server) = start("off");
+    let script = fetch(server.machines.address(), &boot_path(2));
+    assert!(script.contains("installing n02.lab.example"), "{script}");
+    assert_eq!(remarks(&log(&mut server.operators, 2)), 0, "{}", name(2));
+    server.stop();
+}
