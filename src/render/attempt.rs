@@ -1,19 +1,19 @@
-//! One machine's documents and hand-outs, all of them.
+//! Renders all files of one installation attempt.
 
 use crate::site::{Diagnostic, Severity};
 
 use super::{
     attempt_renderer::AttemptRenderer,
     check,
-    hostname::for_node,
+    hostname::node_note,
     library::Task,
     request::{RenderRequest, RenderedAttempt},
 };
 
-/// Renders everything that a machine is given in one attempt, or tells every mistake that stands against it.
+/// Renders every file of an attempt, or returns every error that prevents it.
 pub fn render_attempt(request: &RenderRequest<'_>) -> Result<RenderedAttempt, Vec<Diagnostic>> {
-    let (rendered, found) = render(request);
-    let errors: Vec<Diagnostic> = found
+    let (rendered, diagnostics) = render(request);
+    let errors: Vec<Diagnostic> = diagnostics
         .into_iter()
         .filter(|one| one.severity == Severity::Error)
         .collect();
@@ -23,34 +23,39 @@ pub fn render_attempt(request: &RenderRequest<'_>) -> Result<RenderedAttempt, Ve
     }
 }
 
-/// As [`render_attempt`], for `check`: everything there is to say, warnings and the strict checks of formats that no
-/// installer holds to its own rules included.
+/// Renders an attempt for `check`: returns warnings as well, and applies the strict checks of formats whose own programs do
+/// not check them.
 pub fn inspect_attempt(request: &RenderRequest<'_>) -> (Option<RenderedAttempt>, Vec<Diagnostic>) {
-    let (rendered, mut found) = render(request);
-    let errors = found.iter().any(|one| one.severity == Severity::Error);
+    let (rendered, mut diagnostics) = render(request);
+    let errors = diagnostics
+        .iter()
+        .any(|one| one.severity == Severity::Error);
     if let (Some(rendered), Some(task), false) = (&rendered, task(request).ok(), errors) {
-        found.extend(
-            check::rendered(request, task, rendered)
+        diagnostics.extend(
+            check::check_rendered(request, task, rendered)
                 .into_iter()
-                .map(|one| for_job(request, one)),
+                .map(|one| with_node_note(request, one)),
         );
     }
-    (rendered, found)
+    (rendered, diagnostics)
 }
 
 fn render(request: &RenderRequest<'_>) -> (Option<RenderedAttempt>, Vec<Diagnostic>) {
-    let mut found = Vec::new();
+    let mut diagnostics = Vec::new();
     let rendered = match task(request) {
-        Ok(task) => AttemptRenderer::gather(request, task, &mut found)
-            .and_then(|renderer| renderer.files(&mut found)),
+        Ok(task) => AttemptRenderer::prepare(request, task, &mut diagnostics)
+            .and_then(|renderer| renderer.files(&mut diagnostics)),
         Err(mistake) => {
-            found.push(mistake);
+            diagnostics.push(mistake);
             None
         }
     };
     (
         rendered,
-        found.into_iter().map(|one| for_job(request, one)).collect(),
+        diagnostics
+            .into_iter()
+            .map(|one| with_node_note(request, one))
+            .collect(),
     )
 }
 
@@ -67,9 +72,9 @@ fn task<'a>(request: &RenderRequest<'a>) -> Result<&'a Task, Diagnostic> {
         .ok_or_else(|| Diagnostic::error(format!("task `{name}` cannot be used"), node))
 }
 
-/// Says for whom, once.
-fn for_job(request: &RenderRequest<'_>, mut diagnostic: Diagnostic) -> Diagnostic {
-    let note = for_node(&request.resolved.node, request.resolved.policy.as_ref());
+/// Adds the note that names the node, once.
+fn with_node_note(request: &RenderRequest<'_>, mut diagnostic: Diagnostic) -> Diagnostic {
+    let note = node_note(&request.resolved.node, request.resolved.policy.as_ref());
     if !diagnostic.notes.contains(&note) {
         diagnostic.notes.push(note);
     }

@@ -1,4 +1,4 @@
-//! What the files of one attempt are put together from.
+//! Renders the files of one attempt.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use super::{
     values,
 };
 
-/// What the files of one attempt are put together from.
+/// One attempt, with everything that its files are rendered from.
 pub(super) struct AttemptRenderer<'a> {
     request: &'a RenderRequest<'a>,
     task: &'a Task,
@@ -36,24 +36,30 @@ pub(super) struct AttemptRenderer<'a> {
 }
 
 impl<'a> AttemptRenderer<'a> {
-    pub(super) fn gather(
+    /// Computes the values for the templates. None when an error makes rendering pointless.
+    pub(super) fn prepare(
         request: &'a RenderRequest<'a>,
         task: &'a Task,
-        found: &mut Vec<Diagnostic>,
+        diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
         let resolved = request.resolved;
         let (name, spec) = (task.name.as_str(), &task.spec);
-        found.extend(values::mistakes(&resolved.settings));
-        found.extend(requested_settings::unmet(
+        diagnostics.extend(values::mistakes(&resolved.settings));
+        diagnostics.extend(requested_settings::unsupported(
             request.site,
             name,
             spec,
             resolved,
         ));
-        let passwords =
-            requested_settings::passwords(name, spec, &resolved.settings, request.external, found);
+        let passwords = requested_settings::passwords(
+            name,
+            spec,
+            &resolved.settings,
+            request.external,
+            diagnostics,
+        );
         let hostname = hostname(resolved, request.facts)
-            .map_err(|wrong| found.push(wrong))
+            .map_err(|error| diagnostics.push(error))
             .ok()?;
         let repo = repo::find(
             name,
@@ -63,18 +69,18 @@ impl<'a> AttemptRenderer<'a> {
             request.arch,
             &request.urls.base,
         )
-        .map_err(|wrong| found.push(wrong))
+        .map_err(|error| diagnostics.push(error))
         .ok();
-        found.extend(
+        diagnostics.extend(
             repo.iter()
                 .flatten()
-                .flat_map(|repo| repo::doubts(spec, repo)),
+                .flat_map(|repo| repo::missing_files(spec, repo)),
         );
         let plan = net::named(&resolved.net);
-        let bad = net::unsound(&plan);
+        let bad = net::invalid_names(&plan);
         let declared = resolved.declared.as_ref().map(|node| node.span());
         if !bad.is_empty() {
-            found.extend(
+            diagnostics.extend(
                 bad.into_iter()
                     .map(|message| Diagnostic::error(message, declared)),
             );
@@ -82,50 +88,53 @@ impl<'a> AttemptRenderer<'a> {
         }
         let view = LinkView {
             plan: &plan,
-            elsewhere: resolved.net.boot_network.is_some(),
+            in_boot_network: resolved.net.boot_network.is_some(),
         };
         let net = net::express(spec.dialect, &view, &hostname);
-        found.extend(requested_settings::too_long(&net.words, resolved));
-        found.extend(requested_settings::locked_out(spec, resolved, &passwords));
+        diagnostics.extend(requested_settings::too_long(&net.cmdline, resolved));
+        diagnostics.extend(requested_settings::locked_out(spec, resolved, &passwords));
         let runs = requested_settings::runs_first_boot(spec, &resolved.settings);
-        let later = first_boot::made_up_for(task, &net, runs, found);
+        let commands = first_boot::deferred_settings(task, &net, runs, diagnostics);
         let install = match spec.dialect {
-            Dialect::Esxi => esxi(request, task, &passwords, found),
+            Dialect::Esxi => esxi(request, task, &passwords, diagnostics),
             _ => minijinja::context! {},
         };
-        let parts = context::TemplateInputs {
+        let inputs = context::TemplateInputs {
             task,
             resolved,
             facts: request.facts,
             hostname: &hostname,
             plan: &plan,
             net: &net,
-            later: &later,
+            first_boot_commands: &commands,
             runs_first_boot: runs,
             passwords: &passwords,
             urls: &request.urls,
             repo: repo
                 .as_ref()?
                 .as_ref()
-                .map_or(Value::from(()), TaskRepo::seen),
+                .map_or(Value::from(()), TaskRepo::value),
             esxi: install,
             secrets: first_boot::uses_secrets(request, task)
                 .then(|| request.external.secrets.clone()),
         };
-        let mut shared = context::shared(&parts);
+        let mut shared = context::shared(&inputs);
         let scripts = first_boot::scripts(
             request,
             &shared,
             spec.files
                 .iter()
                 .any(|file| file.quoting == FileFormat::Esxi),
-            found,
+            diagnostics,
         );
         shared.insert("first_boot", Value::from(scripts));
-        let broker = hand_over::of(request, task)
-            .map_err(|wrong| found.push(wrong))
+        let broker = hand_over::scripted_broker(request, task)
+            .map_err(|error| diagnostics.push(error))
             .ok()?;
-        shared.insert("broker", broker.map_or(Value::from(()), hand_over::seen));
+        shared.insert(
+            "broker",
+            broker.map_or(Value::from(()), hand_over::broker_value),
+        );
         let mac = view
             .installer_mac()
             .or_else(|| resolved.macs.first().copied());
@@ -141,21 +150,22 @@ impl<'a> AttemptRenderer<'a> {
         })
     }
 
-    pub(super) fn files(&self, found: &mut Vec<Diagnostic>) -> Option<RenderedAttempt> {
+    /// Renders all files. None when one of them has an error.
+    pub(super) fn files(&self, diagnostics: &mut Vec<Diagnostic>) -> Option<RenderedAttempt> {
         let mut files = Vec::new();
-        let before = found.len();
+        let before = diagnostics.len();
         let by_grub = self.boots_by_grub();
         let all = self.task.spec.files.iter();
         for file in all.filter(|file| file.only.is_none() || by_grub) {
             let body = match self.body(file) {
                 Ok(Some(body)) => body,
                 Ok(None) => continue,
-                Err(wrong) => {
-                    // One mistake may show in several files.
-                    found.extend(
-                        wrong
+                Err(error) => {
+                    // Several files may have the same mistake.
+                    diagnostics.extend(
+                        error
                             .into_iter()
-                            .filter(|one| !found.contains(one))
+                            .filter(|one| !diagnostics.contains(one))
                             .collect::<Vec<_>>(),
                     );
                     continue;
@@ -176,15 +186,15 @@ impl<'a> AttemptRenderer<'a> {
         }
         match self.hand_over() {
             Ok(script) => files.extend(script),
-            Err(wrong) => found.push(wrong),
+            Err(error) => diagnostics.push(error),
         }
-        (found.len() == before).then(|| RenderedAttempt {
+        (diagnostics.len() == before).then(|| RenderedAttempt {
             hostname: self.hostname.clone(),
             files,
         })
     }
 
-    /// The script by which a broker takes the machine over.
+    /// Renders the script of the broker.
     fn hand_over(&self) -> Result<Option<RenderedFile>, Diagnostic> {
         let templates = self
             .broker
@@ -194,7 +204,7 @@ impl<'a> AttemptRenderer<'a> {
         };
         let context = context::file(&self.shared, FileFormat::Shell);
         let text = templates.render(broker::TEMPLATE, context);
-        let text = text.map_err(|wrong| self.request.mistake(wrong))?;
+        let text = text.map_err(|error| self.request.template_diagnostic(error))?;
         Ok(Some(RenderedFile {
             name: broker::HAND_OVER.into(),
             kind: FileKind::Auxiliary,
@@ -208,7 +218,7 @@ impl<'a> AttemptRenderer<'a> {
         secure.is_some_and(|at| at.value) || self.request.arch == Arch::Arm64
     }
 
-    /// A file's name for this machine; none when it wants an address that is not known.
+    /// A file's name for this machine. None if it contains the MAC, and the MAC is unknown.
     fn named(&self, name: &str) -> Option<String> {
         match (name.contains("{mac}"), self.mac) {
             (false, _) => Some(name.to_string()),
@@ -216,7 +226,7 @@ impl<'a> AttemptRenderer<'a> {
         }
     }
 
-    /// What a file holds; none when the repo does not have it and need not.
+    /// Returns the content of a file. None if it is an optional file that the repo lacks.
     fn body(&self, file: &FileSpec) -> Result<Option<FileBody>, Vec<Diagnostic>> {
         match (&file.template, &file.repo_file, file.make) {
             (Some(template), _, _) => {
@@ -225,7 +235,7 @@ impl<'a> AttemptRenderer<'a> {
                     .task
                     .templates
                     .render(template, context)
-                    .map_err(|wrong| vec![self.request.mistake(wrong)])?;
+                    .map_err(|error| vec![self.request.template_diagnostic(error)])?;
                 Ok(Some(FileBody::Bytes(text.into_bytes())))
             }
             (_, Some(key), _) => self.of_repo(key),
@@ -236,7 +246,7 @@ impl<'a> AttemptRenderer<'a> {
         }
     }
 
-    /// A file of the repo; none when it does not have it and need not.
+    /// Returns a file of the repo. None if it is an optional file that the repo lacks.
     fn of_repo(&self, key: &str) -> Result<Option<FileBody>, Vec<Diagnostic>> {
         let Some((found, path)) = self
             .repo
@@ -247,12 +257,12 @@ impl<'a> AttemptRenderer<'a> {
         };
         if found.tree.is_none() {
             let message = format!(
-                "`{path}` of repo `{}` has to be handed out from here, and the repo is a URL",
+                "`{path}` of repo `{}` has to be served from here, but the repo is a URL",
                 found.repo.name
             );
             return Err(vec![
                 Diagnostic::error(message, repo::span(found.repo))
-                    .help("name the image by `path` or `iso`"),
+                    .help("set `path` or `iso` of the repo instead of `url`"),
             ]);
         }
         Ok(Some(FileBody::Repo {
@@ -265,21 +275,21 @@ impl<'a> AttemptRenderer<'a> {
         let Some(found) = &self.repo else {
             return Err(Vec::new());
         };
-        let wrong = |message: String| Diagnostic::error(message, repo::span(found.repo));
+        let error = |message: String| Diagnostic::error(message, repo::span(found.repo));
         let text = found
             .tree
             .zip(found.paths.get(boot_cfg::LAYOUT_KEY))
             .and_then(|(tree, path)| tree.get(&path.to_lowercase())?.as_ref()?.text.clone());
         let Some(text) = text else {
             return Err(vec![
-                wrong(format!(
-                    "the boot.cfg of repo `{}` is not at hand, and it has to be rewritten",
+                error(format!(
+                    "the boot.cfg of repo `{}` was not read, and it has to be rewritten",
                     found.repo.name
                 ))
-                .help("name the image by `path` or `iso`"),
+                .help("set `path` or `iso` of the repo instead of `url`"),
             ]);
         };
-        let mut words: Vec<String> = self
+        let mut cmdline: Vec<String> = self
             .request
             .resolved
             .settings
@@ -287,34 +297,38 @@ impl<'a> AttemptRenderer<'a> {
             .iter()
             .flat_map(|list| list.values().cloned())
             .collect();
-        words.push(format!("ks={}", self.request.urls.document("ks.cfg")));
-        words.extend(self.mac.map(|mac| format!("BOOTIF=01-{}", mac.hyphens())));
-        words.extend(self.net.words.iter().cloned());
+        cmdline.push(format!("ks={}", self.request.urls.document("ks.cfg")));
+        cmdline.extend(self.mac.map(|mac| format!("BOOTIF=01-{}", mac.hyphens())));
+        cmdline.extend(self.net.cmdline.iter().cloned());
         let changes = boot_cfg::BootCfgChanges {
             prefix: found.url.clone(),
-            words,
+            kernelopt: cmdline,
         };
         let find = |path: &str| Some(found.tree?.get(path)?.as_ref()?.path.clone());
         boot_cfg::rewrite(&text, &changes, find).map_err(|messages| {
             messages
                 .into_iter()
-                .map(|message| wrong(format!("repo `{}`: {message}", found.repo.name)))
+                .map(|message| error(format!("repo `{}`: {message}", found.repo.name)))
                 .collect()
         })
     }
 }
 
-/// What ESXi's kickstart wants in words of its own.
+/// Returns `esxi` of the templates: what ESXi's kickstart writes in its own way.
 fn esxi(
     request: &RenderRequest<'_>,
     task: &Task,
     passwords: &requested_settings::PasswordHashes,
-    found: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Value {
     let settings = &request.resolved.settings;
-    if passwords.root.is_none() && !found.iter().any(|one| one.message.contains("password")) {
+    if passwords.root.is_none()
+        && !diagnostics
+            .iter()
+            .any(|one| one.message.contains("password"))
+    {
         let node = request.resolved.declared.as_ref().map(|node| node.span());
-        found.push(
+        diagnostics.push(
             Diagnostic::error(
                 format!("task `{}` needs a password for root", task.name),
                 node,
@@ -324,7 +338,7 @@ fn esxi(
     }
     let mut keep = |result: Result<String, Diagnostic>| {
         result
-            .map_err(|wrong| found.push(wrong))
+            .map_err(|error| diagnostics.push(error))
             .unwrap_or_default()
     };
     let install = keep(esxi_text::install(settings));

@@ -1,7 +1,7 @@
-//! Brokers: what takes a machine over when it is installed.
+//! Broker kinds: the configuration management systems that take over an installed machine.
 //!
-//! A kind of broker is a directory with one template, the script that the machine fetches and runs at its first boot when it
-//! has run everything else. Two kinds have none: `program`, which the server runs, and `none`.
+//! A broker kind is a directory with one template: the script that the machine fetches and runs at the end of its first boot.
+//! Two kinds have no script: `program`, which the server runs, and `none`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,33 +11,33 @@ use crate::{
 };
 
 use super::{
-    template_errors::report,
+    template_errors::report_all,
     template_set::TemplateSet,
     template_sources::{BROKERS, COMMON, TemplateSources},
 };
 
-/// What a machine fetches the script as.
+/// The file name under which a machine fetches the script.
 pub const HAND_OVER: &str = "hand-over.sh";
 
-/// Its template.
+/// The template of the script.
 pub(super) const TEMPLATE: &str = "hand-over.sh.j2";
 
-/// The kinds that have no script.
-pub(super) const WITHOUT: [&str; 2] = [Broker::PROGRAM, "none"];
+/// The kinds without a script.
+pub(super) const KINDS_WITHOUT_SCRIPT: [&str; 2] = [Broker::PROGRAM, "none"];
 
-/// Compiles the script of every kind.
+/// Compiles the scripts of all kinds.
 pub(super) fn compile(
-    texts: &TemplateSources,
+    sources: &TemplateSources,
     site: &Site,
-    found: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<String, Arc<TemplateSet>> {
     let wanted = [TEMPLATE.to_owned()].into();
-    let kinds = texts.directories(BROKERS).into_iter();
+    let kinds = sources.directories(BROKERS).into_iter();
     let compiled = kinds.map(|kind| {
         let directories = [format!("{BROKERS}{kind}/"), COMMON.to_string()];
-        let (templates, mistakes) = TemplateSet::gather(texts, &directories, &wanted);
-        report(site, mistakes, found);
-        (kind, Arc::new(templates.compiled()))
+        let (templates, mistakes) = TemplateSet::collect(sources, &directories, &wanted);
+        report_all(site, mistakes, diagnostics);
+        (kind, Arc::new(templates.compile()))
     });
     compiled.collect()
 }

@@ -1,4 +1,4 @@
-//! What a template sees. The page `src/manual/templates.md` describes it; a test compares both.
+//! The values that templates can use. The manual page `src/manual/templates.md` documents them; a test compares both.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ use super::{
     vars::vars,
 };
 
-/// The parts that one machine's templates are rendered from.
+/// What the values for one machine's templates are made from.
 pub(super) struct TemplateInputs<'a> {
     pub(super) task: &'a Task,
     pub(super) resolved: &'a Resolved,
@@ -32,7 +32,7 @@ pub(super) struct TemplateInputs<'a> {
     pub(super) hostname: &'a Hostname,
     pub(super) plan: &'a NetPlan,
     pub(super) net: &'a NetText,
-    pub(super) later: &'a [String],
+    pub(super) first_boot_commands: &'a [String],
     pub(super) runs_first_boot: bool,
     pub(super) passwords: &'a PasswordHashes,
     pub(super) urls: &'a Urls,
@@ -41,48 +41,48 @@ pub(super) struct TemplateInputs<'a> {
     pub(super) secrets: Option<BTreeMap<String, SecretText>>,
 }
 
-/// Everything but the scripts of the first boot and what belongs to one file.
-pub(super) fn shared(parts: &TemplateInputs<'_>) -> BTreeMap<&'static str, Value> {
-    let mut seen: BTreeMap<&'static str, Value> = BTreeMap::new();
-    seen.insert(
+/// Returns the values that all files of a machine share, without the first-boot scripts and the broker.
+pub(super) fn shared(inputs: &TemplateInputs<'_>) -> BTreeMap<&'static str, Value> {
+    let mut values: BTreeMap<&'static str, Value> = BTreeMap::new();
+    values.insert(
         "task",
-        context! { name => parts.task.name.as_str(), title => parts.task.spec.title.as_str() },
+        context! { name => inputs.task.name.as_str(), title => inputs.task.spec.title.as_str() },
     );
-    seen.insert("node", node(parts));
-    seen.insert("net", net(parts));
-    seen.insert("disk", disk::seen(&parts.resolved.settings));
-    seen.insert("settings", settings(parts));
-    seen.insert("vars", vars(parts.resolved));
-    seen.insert("facts", Value::from(Serde(parts.facts)));
-    seen.insert(
+    values.insert("node", node(inputs));
+    values.insert("net", net(inputs));
+    values.insert("disk", disk::value(&inputs.resolved.settings));
+    values.insert("settings", settings(inputs));
+    values.insert("vars", vars(inputs.resolved));
+    values.insert("facts", Value::from(Serde(inputs.facts)));
+    values.insert(
         "urls",
-        urls::UrlsObject::value(parts.urls, &parts.task.spec),
+        urls::UrlsObject::value(inputs.urls, &inputs.task.spec),
     );
-    seen.insert("repo", parts.repo.clone());
-    seen.insert("esxi", parts.esxi.clone());
-    if let Some(secrets) = &parts.secrets {
-        seen.insert(
+    values.insert("repo", inputs.repo.clone());
+    values.insert("esxi", inputs.esxi.clone());
+    if let Some(secrets) = &inputs.secrets {
+        values.insert(
             "secret",
             Value::from_object(SecretFunction(secrets.clone())),
         );
     }
-    seen
+    values
 }
 
-/// The whole context of one file.
+/// Returns the values for one file.
 pub(super) fn file(shared: &BTreeMap<&'static str, Value>, format: FileFormat) -> Value {
-    let mut seen = shared.clone();
-    seen.insert("quoting", Value::from(filters::format_name(format)));
-    Value::from(seen)
+    let mut values = shared.clone();
+    values.insert("quoting", Value::from(filters::format_name(format)));
+    Value::from(values)
 }
 
-fn node(parts: &TemplateInputs<'_>) -> Value {
-    let resolved = parts.resolved;
-    let hostname = parts.hostname;
+fn node(inputs: &TemplateInputs<'_>) -> Value {
+    let resolved = inputs.resolved;
+    let hostname = inputs.hostname;
     let text = |declared: Option<&str>, reported: &Option<String>| {
         declared.map(String::from).or_else(|| reported.clone())
     };
-    let mac = parts
+    let mac = inputs
         .plan
         .boot_mac
         .or_else(|| resolved.macs.first().copied());
@@ -94,26 +94,26 @@ fn node(parts: &TemplateInputs<'_>) -> Value {
         domain => hostname.domain().map(String::from).or_else(|| domain(resolved)),
         mac => mac.map(|mac| mac.to_string()),
         macs => resolved.macs.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        serial => text(resolved.serial.as_ref().map(|serial| serial.as_str()), &parts.facts.serial),
-        uuid => text(resolved.uuid.as_ref().map(|uuid| uuid.as_str()), &parts.facts.uuid),
-        asset => text(resolved.asset.as_ref().map(|asset| asset.as_str()), &parts.facts.asset),
+        serial => text(resolved.serial.as_ref().map(|serial| serial.as_str()), &inputs.facts.serial),
+        uuid => text(resolved.uuid.as_ref().map(|uuid| uuid.as_str()), &inputs.facts.uuid),
+        asset => text(resolved.asset.as_ref().map(|asset| asset.as_str()), &inputs.facts.asset),
         policy => resolved.policy.as_ref().map(|policy| policy.as_str()),
     }
 }
 
-fn net(parts: &TemplateInputs<'_>) -> Value {
-    let plan = parts.plan;
+fn net(inputs: &TemplateInputs<'_>) -> Value {
+    let plan = inputs.plan;
     let primary = plan.primary();
     let address = plan.address();
     let texts =
         |list: &[std::net::IpAddr]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
     context! {
-        lines => parts.net.lines.clone(),
-        words => parts.net.words.clone(),
-        files => Value::from(Serde(&parts.net.files)),
-        packages => parts.net.packages.clone(),
-        replaces => parts.net.replaces,
-        later => parts.later.to_vec(),
+        lines => inputs.net.lines.clone(),
+        words => inputs.net.cmdline.clone(),
+        files => Value::from(Serde(&inputs.net.files)),
+        packages => inputs.net.packages.clone(),
+        replaces => inputs.net.replaces,
+        later => inputs.first_boot_commands.to_vec(),
         ip => address.map(|net| net.addr().to_string()),
         prefix => address.map(|net| net.prefix_len()),
         netmask => address.map(|net| net.netmask().to_string()),
@@ -125,8 +125,8 @@ fn net(parts: &TemplateInputs<'_>) -> Value {
     }
 }
 
-fn settings(parts: &TemplateInputs<'_>) -> Value {
-    let settings = &parts.resolved.settings;
+fn settings(inputs: &TemplateInputs<'_>) -> Value {
+    let settings = &inputs.resolved.settings;
     let list = |at: Option<&crate::model::List<String>>| -> Vec<String> {
         at.into_iter()
             .flat_map(|list| list.values().cloned())
@@ -138,9 +138,9 @@ fn settings(parts: &TemplateInputs<'_>) -> Value {
         .as_deref()
         .is_some_and(|at| at.value == crate::model::BootOrder::NetworkFirst);
     context! {
-        root_password_hash => parts.passwords.root.as_ref().map(|hash| hash.expose()),
+        root_password_hash => inputs.passwords.root.as_ref().map(|hash| hash.expose()),
         ssh_keys => list(settings.ssh_keys.as_deref()),
-        user => settings.user.as_deref().map_or(Value::from(()), |at| user(&at.value, parts, list(settings.ssh_keys.as_deref()))),
+        user => settings.user.as_deref().map_or(Value::from(()), |at| user(&at.value, inputs, list(settings.ssh_keys.as_deref()))),
         packages => list(settings.packages.as_deref()),
         timezone => text(settings.timezone.as_deref()),
         locale => text(settings.locale.as_deref()),
@@ -150,11 +150,11 @@ fn settings(parts: &TemplateInputs<'_>) -> Value {
         secure_boot => settings.secure_boot.as_deref().is_some_and(|at| at.value),
         network_first => first,
         local_boot => local_boot_name(settings.local_boot.as_deref().map(|at| at.value)),
-        runs_first_boot => parts.runs_first_boot,
+        runs_first_boot => inputs.runs_first_boot,
     }
 }
 
-fn user(user: &User, parts: &TemplateInputs<'_>, shared: Vec<String>) -> Value {
+fn user(user: &User, inputs: &TemplateInputs<'_>, shared: Vec<String>) -> Value {
     let own = user.ssh_keys.iter().flat_map(|list| list.values().cloned());
     let mut keys = shared;
     for key in own {
@@ -164,7 +164,7 @@ fn user(user: &User, parts: &TemplateInputs<'_>, shared: Vec<String>) -> Value {
     }
     context! {
         name => user.name.as_ref().map(|at| at.value.clone()),
-        password_hash => parts.passwords.user.as_ref().map(|hash| hash.expose()),
+        password_hash => inputs.passwords.user.as_ref().map(|hash| hash.expose()),
         ssh_keys => keys,
         sudo => user.sudo.as_ref().is_some_and(|at| at.value),
     }

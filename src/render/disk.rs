@@ -1,11 +1,10 @@
-//! The disk that is installed to, as templates see it.
+//! `disk` in templates: which disk to install to.
 
 use minijinja::Value;
 
 use crate::model::{DiskSelector, Settings};
 
-/// `disk` in templates.
-pub(super) fn seen(settings: &Settings) -> Value {
+pub(super) fn value(settings: &Settings) -> Value {
     let empty = DiskSelector::default();
     let disk = settings.disk.as_deref().map_or(&empty, |at| &at.value);
     let text = |at: &Option<crate::model::Spanned<String>>| {
@@ -21,7 +20,7 @@ pub(super) fn seen(settings: &Settings) -> Value {
         serial => text(&disk.serial),
         model => text(&disk.model),
         min_bytes => disk.min_size.as_ref().map_or(0, |at| at.value.0),
-        // The kernel counts in units of 512 bytes, whatever the disk does.
+        // The kernel counts sectors of 512 bytes, whatever the disk's own sector size.
         min_sectors => disk.min_size.as_ref().map_or(0, |at| at.value.0.div_ceil(512)),
         pick => match (disk.smallest, disk.largest) {
             (true, _) => "smallest",

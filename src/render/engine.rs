@@ -1,7 +1,7 @@
-//! The template engine, made strict and bounded.
+//! The template engine, with strict rules and bounds on time and size.
 //!
-//! What is not defined, and what has no one way to be written (nothing, a list, a table), is a mistake. A
-//! mistake never holds a value, only the words of the template that stand for it.
+//! An undefined value is an error, and so is a value that has no single textual form (none, a list, a table). An error message
+//! never contains a value, which may be a secret: only the expression of the template.
 
 use std::{fmt, io, ops::Range};
 
@@ -11,24 +11,22 @@ use minijinja::{
 
 use super::filters;
 
-/// How much work one file may be: about as many steps of the template language.
+/// The limit of work for one file, in the engine's unit, about one instruction each.
 const FUEL: u64 = 500_000;
 
-/// How long a rendered file may be.
-const LONGEST: usize = 1 << 20;
+/// The size limit of a rendered file, in bytes.
+const MAX_OUTPUT: usize = 1 << 20;
 
-/// Something wrong in a template.
+/// A mistake in a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TemplateError {
     /// The template's name in its environment.
     pub(super) template: String,
-    /// The line, counted from 1.
+    /// Counted from 1.
     pub(super) line: usize,
-    /// The bytes of its text, as far as they are known.
+    /// The byte range in the template, if the engine reports one.
     pub(super) range: Option<Range<usize>>,
-    /// What is wrong.
     pub(super) message: String,
-    /// What to do.
     pub(super) help: Option<String>,
 }
 
@@ -40,9 +38,9 @@ pub(super) fn environment() -> Environment<'static> {
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_formatter(write);
     environment.set_fuel(Some(FUEL));
-    // Needed for the place of a mistake.
+    // Needed for the position of an error.
     environment.set_debug(true);
-    // It would print every variable, secrets among them.
+    // It would print every variable, including secrets.
     environment.remove_global("debug");
     filters::add(&mut environment);
     environment
@@ -54,10 +52,10 @@ fn syntax() -> SyntaxConfig {
         .lstrip_blocks(true)
         .keep_trailing_newline(true)
         .build()
-        .expect("the usual delimiters differ from each other")
+        .expect("the default delimiters differ from each other")
 }
 
-/// Writes what an expression yields.
+/// Writes the value of an expression.
 fn write(
     output: &mut minijinja::Output<'_>,
     state: &mut minijinja::State<'_, '_>,
@@ -86,22 +84,22 @@ pub(super) fn render(
     environment
         .get_template(name)
         .and_then(|template| template.render_captured_to(context, &mut output).map(drop))
-        .map_err(|error| mistake(name, &error))?;
+        .map_err(|error| template_error(name, &error))?;
     String::from_utf8(output.0).map_err(|_| TemplateError {
         template: name.into(),
         line: 1,
         range: None,
-        message: "what it renders to is not UTF-8".into(),
+        message: "the rendered file is not UTF-8".into(),
         help: None,
     })
 }
 
-/// What a file is rendered into: it ends before memory does.
+/// The output of a template, limited in size.
 struct BoundedBuffer(Vec<u8>);
 
 impl io::Write for BoundedBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > LONGEST {
+        if self.0.len() + bytes.len() > MAX_OUTPUT {
             return Err(io::Error::other(OutputTooLong));
         }
         self.0.extend_from_slice(bytes);
@@ -124,8 +122,8 @@ impl fmt::Display for OutputTooLong {
 
 impl std::error::Error for OutputTooLong {}
 
-/// Says what an error of the engine is about. `name` is the template that was asked for.
-pub(super) fn mistake(name: &str, error: &Error) -> TemplateError {
+/// Converts an error of the engine. `name` is the template that was rendered.
+pub(super) fn template_error(name: &str, error: &Error) -> TemplateError {
     let innermost = innermost(error);
     let range = innermost.range();
     let source = innermost.template_source().unwrap_or_default();
@@ -138,7 +136,7 @@ pub(super) fn mistake(name: &str, error: &Error) -> TemplateError {
     }
 }
 
-/// The expression that a range of the source is part of, when it is short enough to be repeated.
+/// The expression that contains a range of the source, if it is short enough to quote.
 fn expression(source: &str, range: Range<usize>) -> Option<&str> {
     let start = source.get(..range.start)?.rfind("{{")? + 2;
     let end = range.end + source.get(range.end..)?.find("}}")?;
@@ -147,7 +145,7 @@ fn expression(source: &str, range: Range<usize>) -> Option<&str> {
         .then(|| inside.trim_matches(['-', '+', ' ', '\n']))
 }
 
-/// An error inside of an included file is wrapped by one for each file around it.
+/// The engine wraps an error in an included file in one error for each including file.
 fn innermost(error: &Error) -> &Error {
     let mut found = error;
     let mut source = std::error::Error::source(error);
@@ -169,9 +167,9 @@ fn message(error: &Error, source: &str, range: Range<usize>) -> String {
     let detail = error.detail().unwrap_or("");
     match error.kind() {
         ErrorKind::UndefinedError => detail.replace("is undefined", "is not defined"),
-        ErrorKind::OutOfFuel => "this does not come to an end".into(),
+        ErrorKind::OutOfFuel => "this does too much work, or does not end".into(),
         ErrorKind::WriteFailure => {
-            format!("what it renders to is longer than {} KiB", LONGEST >> 10)
+            format!("the rendered file is longer than {} KiB", MAX_OUTPUT >> 10)
         }
         ErrorKind::SyntaxError => format!("syntax error: {detail}"),
         ErrorKind::UnknownFilter => format!("there is no filter `{words}`"),
@@ -195,6 +193,6 @@ fn help(error: &Error) -> Option<String> {
         Some(("facts", _)) => "the machine has not reported it; write",
         _ => "write",
     };
-    // A path of brackets is shortened by the engine and cannot be repeated.
+    // The engine shortens a path with brackets, so it cannot be quoted.
     (!name.contains('[')).then(|| format!("{set} `{name} | default(\"\")`"))
 }

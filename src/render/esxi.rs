@@ -1,8 +1,8 @@
-//! ESXi's words for the disk that is installed to, and for its licence.
+//! The `install` line and the licence key of ESXi's kickstart.
 //!
-//! The `install` line names a disk or leaves the choice to `--firstdisk`; it knows neither sizes nor serial numbers,
-//! and spares no disk. What it cannot say, `%pre` decides (`disk.sh.j2`) and writes as an `install` line of its own,
-//! which the document includes: every `%pre` runs before anything is included.
+//! The `install` line names a disk or leaves the choice to `--firstdisk`. It supports neither sizes nor serial numbers, and
+//! cannot exclude a disk. For those settings a `%pre` script (`disk.sh.j2`) chooses the disk and writes the `install` line to
+//! a file, which the document includes. The installer runs every `%pre` before it includes anything.
 
 use minijinja::{Value, context};
 
@@ -13,12 +13,12 @@ use crate::{
 
 use super::{external::ExternalInputs, quote};
 
-/// Where `%pre` leaves the `install` line for the disk that it chose.
+/// The file to which `%pre` writes the `install` line.
 const INCLUDED: &str = "/tmp/bootwright-disk.ks";
 
-/// The line that says where to: `install`, or what takes its place.
+/// Returns the `install` line, or the `%include` line in its place.
 ///
-/// Without `--overwritevmfs` an image that finds a VMFS on the disk gives up, and nothing is wiped.
+/// Without `--overwritevmfs` the installer fails if the disk has a VMFS, and nothing is overwritten.
 pub(super) fn install(settings: &Settings) -> Result<String, Diagnostic> {
     let empty = DiskSelector::default();
     let disk = settings.disk.as_deref().map_or(&empty, |at| &at.value);
@@ -26,10 +26,10 @@ pub(super) fn install(settings: &Settings) -> Result<String, Diagnostic> {
         return match &disk.first {
             None => Ok(format!("%include {INCLUDED}")),
             Some(first) => Err(Diagnostic::error(
-                "`disk.first` leaves the choice to ESXi, which knows nothing of `keep`",
+                "`disk.first` leaves the choice to ESXi, which does not support `keep`",
                 first.span,
             )
-            .help("say in `disk` which disk it is: `serial`, `model`, `min-size`, `smallest` or `largest`")),
+            .help("choose the disk by `serial`, `model`, `min-size`, `smallest` or `largest` of `disk`")),
         };
     }
     let target = match (&disk.path, &disk.first) {
@@ -37,7 +37,7 @@ pub(super) fn install(settings: &Settings) -> Result<String, Diagnostic> {
         (None, Some(first)) => {
             if let Some(comma) = first.value.iter().find(|one| one.value.contains(',')) {
                 return Err(Diagnostic::error(
-                    format!("`{comma}`: a comma parts the disks of this list"),
+                    format!("`{comma}`: a comma separates the disks of this list"),
                     comma.span,
                 ));
             }
@@ -58,21 +58,21 @@ fn overwrite(disk: &DiskSelector) -> &'static str {
     if disk.wipe { " --overwritevmfs" } else { "" }
 }
 
-/// Whether `%pre` has to choose the disk.
+/// Whether `%pre` chooses the disk.
 fn is_chosen(settings: &Settings) -> bool {
-    let by_what_it_is = settings.disk.as_deref().is_some_and(|at| {
+    let by_property = settings.disk.as_deref().is_some_and(|at| {
         let disk = &at.value;
         let named = disk.serial.is_some() || disk.model.is_some();
         named || disk.min_size.is_some() || disk.smallest || disk.largest
     });
-    let spares = settings
+    let has_kept_disks = settings
         .keep
         .as_deref()
         .is_some_and(|list| !list.value.is_empty());
-    by_what_it_is || spares
+    by_property || has_kept_disks
 }
 
-/// What `disk.sh.j2` needs beside `disk`; none when ESXi's own line says it all.
+/// Returns the values for `disk.sh.j2` besides `disk`; none when the `install` line is enough.
 pub(super) fn choice(settings: &Settings) -> Option<Value> {
     let empty = DiskSelector::default();
     let disk = settings.disk.as_deref().map_or(&empty, |at| &at.value);
@@ -89,18 +89,18 @@ pub(super) fn choice(settings: &Settings) -> Option<Value> {
             serial => text(&disk.serial),
             model => text(&disk.model),
             keep => keep,
-            // ESXi tells sizes in whole MiB, rounded down.
+            // ESXi reports sizes in whole MiB, rounded down.
             min_mib => disk.min_size.as_ref().map_or(0, |at| at.value.0 >> 20),
             overwrite => overwrite(disk),
         }
     })
 }
 
-/// The spellings in which ESXi may show a serial number or a model.
+/// The forms in which ESXi may print a serial number or a model.
 ///
-/// In the name of a `t10.` disk a blank is `_` and any other sign but a full stop two hexadecimal digits
-/// (`ST1000DM003-1SB102` is `ST1000DM0032D1SB102`); in that of an `naa.` or `eui.` disk it is a number in small
-/// letters. As `esxcli storage core device list` of 5.0 to 8.0 prints them.
+/// In the name of a `t10.` disk a blank is `_`, and any other character that is neither a letter, a digit nor a full stop is
+/// two hexadecimal digits (`ST1000DM003-1SB102` is `ST1000DM0032D1SB102`). In the name of an `naa.` or `eui.` disk it is a
+/// number in lower case. As `esxcli storage core device list` of 5.0 to 8.0 prints them.
 fn names(text: &str) -> Value {
     let t10: String = text
         .chars()
@@ -114,7 +114,7 @@ fn names(text: &str) -> Value {
     context! { text => text, t10 => t10, number => number }
 }
 
-/// The licence key that `vars.license` holds, or the secret that `vars.license-secret` names.
+/// Returns the licence key: the value of `vars.license`, or the secret that `vars.license-secret` names.
 pub(super) fn license(
     resolved: &Resolved,
     external: &ExternalInputs,
@@ -129,7 +129,7 @@ pub(super) fn license(
         (None, None) => return Ok(None),
         (Some(_), Some(named)) => {
             return Err(Diagnostic::error(
-                "`vars.license` and `vars.license-secret` are two ways to say one thing",
+                "`vars.license` and `vars.license-secret` are mutually exclusive",
                 named.span,
             ));
         }
@@ -146,28 +146,28 @@ pub(super) fn license(
             (Some(secret.expose()), named.span)
         }
     };
-    // The key itself is never repeated.
+    // The message never contains the key.
     key.map(str::trim)
         .filter(|key| is_license(key))
         .map(|key| Some(key.to_string()))
         .ok_or_else(|| {
             Diagnostic::error(
-                "this is not a licence key of ESXi: expected five groups of five letters or digits, with hyphens between them",
+                "this is not an ESXi licence key: expected five groups of five letters or digits, separated by hyphens",
                 span,
             )
         })
 }
 
-/// Whether a text has the form that the installer takes: `\w{5}` five times.
+/// Whether a text has the form that the installer accepts: `\w{5}` five times.
 pub(super) fn is_license(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
-    let sound = |group: &&str| {
+    let is_group = |group: &&str| {
         group.len() == 5
             && group
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
-    groups.len() == 5 && groups.iter().all(sound)
+    groups.len() == 5 && groups.iter().all(is_group)
 }
 
 #[cfg(test)]
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_licence_key_has_five_groups_of_five() {
-        for (text, sound) in [
+        for (text, is_valid) in [
             ("A1B2C-D3E4F-00000-H7I8J-K9L0M", true),
             ("a1b2c-d3e4f-00000-h7i8j-k9l0m", true),
             ("A1B2C-D3E4F-00000-H7I8J", false),
@@ -185,12 +185,12 @@ mod tests {
             ("A1B2C D3E4F 00000 H7I8J K9L0M", false),
             ("", false),
         ] {
-            assert_eq!(is_license(text), sound, "{text}");
+            assert_eq!(is_license(text), is_valid, "{text}");
         }
     }
 
     #[test]
-    fn a_serial_number_is_spelt_as_esxi_does() {
+    fn a_serial_number_has_the_forms_that_esxi_prints() {
         let shown = |text: &str, key: &str| names(text).get_attr(key).unwrap().to_string();
         assert_eq!(shown("WD-WCASY4897543", "t10"), "WD2DWCASY4897543");
         assert_eq!(shown("APPLE SSD SM256E", "t10"), "APPLE_SSD_SM256E");

@@ -1,7 +1,6 @@
-//! What rendering needs from outside the site's own files, as values: secrets, password hashes, and what lies
-//! in a repo.
+//! What rendering needs from outside the site's files: secrets, password hashes, and the contents of repos.
 //!
-//! Nothing is read here. The shell looks up what [`needed_lookups`] names and asks again until nothing is wanted.
+//! Nothing is read here. The shell looks up what [`needed_lookups`] returns, and repeats that until it returns nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,55 +14,53 @@ use crate::{
 
 use super::{boot::boot_cfg, library::Library};
 
-/// Everything from outside the site's own files.
+/// Data from outside the site's files.
 #[derive(Debug, Clone, Default)]
 pub struct ExternalInputs {
-    /// What `secret("name")` finds, by name.
+    /// The values for `secret("name")`, by name.
     pub secrets: BTreeMap<String, SecretText>,
-    /// The hash of each password file, by its path as the site writes it.
+    /// The hash in each password file, by its path as the site spells it.
     pub passwords: BTreeMap<String, PasswordHash>,
-    /// What is known of each repo.
     pub repos: BTreeMap<RepoName, RepoContents>,
 }
 
 /// What is known of a repo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RepoContents {
-    /// Machines fetch from there directly; what lies there is not known.
+    /// Machines fetch from this URL directly. Its contents are not known.
     Url(String),
     /// A directory, or an image read in place.
     Tree {
-        /// What was looked up: the path that was asked for, in lower case, and what lies there.
-        files: BTreeMap<String, Option<TreeFile>>,
+        /// The results of all lookups, by path in lower case. None: there is no such file.
+        files: TreeFiles,
     },
-    /// It cannot be read, and why.
+    /// It cannot be read, for this reason.
     Missing(String),
 }
 
 /// One file of a repo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeFile {
-    /// Its path in the spelling of the tree, without a leading `/`.
+    /// As the tree spells it, without a leading `/`.
     pub path: String,
-    /// Its size in bytes.
+    /// In bytes.
     pub size: u64,
-    /// Its text, when that was wanted.
+    /// Its text, if the lookup requested it.
     pub text: Option<Arc<str>>,
 }
 
-/// A file of a repo that somebody has to look up.
+/// A file of a repo that the shell has to look up.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RepoLookup {
-    /// The repo.
     pub repo: RepoName,
-    /// The path in lower case, without a leading `/`.
+    /// In lower case, without a leading `/`.
     pub path: String,
-    /// Whether its text is wanted, not only its being there.
+    /// Whether its text is needed, not only its existence.
     pub text: bool,
 }
 
-/// Lists what has to be looked up in repos before their tasks can be rendered. Call it again with what was
-/// found, until it returns nothing: a boot.cfg names further files.
+/// Lists what has to be looked up in repos before their tasks can be rendered. Call it again with the results until it
+/// returns nothing: a boot.cfg names further files.
 pub fn needed_lookups(
     site: &Site,
     library: &Library,
@@ -85,8 +82,8 @@ pub fn needed_lookups(
             .into_iter()
             .flat_map(|task| paths(library, task, &repo.body.vars, known))
         {
-            let seen = known.and_then(|files| files.get(&path));
-            let enough = match seen {
+            let lookup = known.and_then(|files| files.get(&path));
+            let enough = match lookup {
                 Some(Some(file)) => !text || file.text.is_some(),
                 Some(None) => true,
                 None => false,
@@ -100,7 +97,7 @@ pub fn needed_lookups(
             }
         }
     }
-    // Where one task wants a file's text and another only the file, the text does for both.
+    // If one task needs a file's text and another only the file, the lookup of the text is enough for both.
     let texts: BTreeSet<_> = wanted
         .iter()
         .filter(|want| want.text)
@@ -112,21 +109,22 @@ pub fn needed_lookups(
         .collect()
 }
 
-/// Every task that a setting names, wherever it stands: any of them may meet any repo.
+/// Every task that a setting names, in any layer: each of them may be combined with any repo.
 fn named_tasks(site: &Site) -> BTreeSet<&TaskName> {
     site.layers()
         .filter_map(|settings| settings.task.as_deref().map(|at| &at.value))
         .collect()
 }
 
-type Known = BTreeMap<String, Option<TreeFile>>;
+/// The results of lookups in a tree, by path in lower case. None: there is no such file.
+pub type TreeFiles = BTreeMap<String, Option<TreeFile>>;
 
-/// The files of a repo that one task asks for, and whether their text is wanted.
+/// The files of a repo that one task needs, and whether it needs their text.
 fn paths(
     library: &Library,
     task: &TaskName,
     vars: &Vars,
-    known: Option<&Known>,
+    known: Option<&TreeFiles>,
 ) -> Vec<(String, bool)> {
     let Some(task) = library.task(task) else {
         return Vec::new();

@@ -1,10 +1,9 @@
-//! The filters and functions that templates have beyond the engine's own.
+//! The template filters that the engine does not have itself.
 
 use minijinja::{Environment, Error, ErrorKind, State, Value, value::ValueKind};
 
 use super::quote::{self, FileFormat, QuoteError};
 
-/// Adds all of them.
 pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("sh", |state: &State<'_, '_>, value: &Value| {
         in_section(state, &text(value)?)?;
@@ -34,7 +33,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     });
     environment.add_filter("script", |state: &State<'_, '_>, value: &Value| {
         let text = text(value)?;
-        // What stands before it ends its line, so the first line counts as well.
+        // The filter is used at the start of a line, so its first line counts as well.
         in_section(state, &format!("\n{text}"))?;
         Ok::<_, Error>(text)
     });
@@ -43,7 +42,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     });
 }
 
-/// What the file that is being rendered is written in.
+/// The format of the file that is being rendered.
 fn format(state: &State<'_, '_>) -> FileFormat {
     let name = state.lookup("quoting");
     let name = name
@@ -64,7 +63,7 @@ fn format(state: &State<'_, '_>) -> FileFormat {
     }
 }
 
-/// The name by which templates and [`format()`] know a format.
+/// The name of a format in templates, as [`format()`] reads it.
 pub(super) fn format_name(format: FileFormat) -> &'static str {
     match format {
         FileFormat::Plain => "plain",
@@ -91,7 +90,7 @@ fn quoted(
     quote(&text(value)?).map_err(refused)
 }
 
-/// Quotes texts, and writes lists and tables as JSON, which is YAML too.
+/// Quotes strings, and writes everything else as JSON, which is valid YAML too.
 fn structured(
     value: &Value,
     quote: impl Fn(&str) -> Result<String, QuoteError>,
@@ -99,7 +98,8 @@ fn structured(
     match value.kind() {
         ValueKind::String => quoted(value, quote),
         ValueKind::Undefined => Err(undefined(value)),
-        _ => serde_json::to_string(value).map_err(|_| refused("this has no form as JSON".into())),
+        _ => serde_json::to_string(value)
+            .map_err(|_| refused("this cannot be written as JSON".into())),
     }
 }
 
@@ -111,12 +111,12 @@ fn text(value: &Value) -> Result<String, Error> {
         ValueKind::Undefined => Err(undefined(value)),
         ValueKind::None => Err(refused("this is not set".into())),
         _ => Err(refused(
-            "this is a list or a table: quote its parts one by one".into(),
+            "this is a list or a table: quote its items one by one".into(),
         )),
     }
 }
 
-/// The engine's own error for a value that is not defined: it names the words that stand for it.
+/// The engine's error for an undefined value, which names the expression.
 fn undefined(value: &Value) -> Error {
     let error = value.get_attr("").err();
     error.unwrap_or_else(|| Error::from(ErrorKind::UndefinedError))

@@ -1,8 +1,7 @@
-//! A short digest of texts: equal texts, equal fingerprint, in every run of the same program.
+//! A short digest of texts, the same in every run of the program.
 
 use sha2::{Digest, Sha256};
 
-/// A digest of texts.
 #[derive(
     Debug,
     Clone,
@@ -19,11 +18,11 @@ use sha2::{Digest, Sha256};
 pub struct Fingerprint(u64);
 
 impl Fingerprint {
-    /// The fingerprint of `parts` in their order.
+    /// Returns the fingerprint of `parts`, in order.
     pub(super) fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> Fingerprint {
         let mut hash = Sha256::new();
         for part in parts {
-            // The length parts one text from the next.
+            // The length separates one text from the next.
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -35,9 +34,9 @@ impl Fingerprint {
         ))
     }
 
-    /// The fingerprint of both together.
+    /// Combines two fingerprints. The order matters.
     pub(super) fn with(self, other: Fingerprint) -> Fingerprint {
-        // FNV-1a's prime: the order counts.
+        // The prime of FNV-1a.
         Fingerprint((self.0 ^ other.0.rotate_left(17)).wrapping_mul(0x0000_0100_0000_01b3))
     }
 }

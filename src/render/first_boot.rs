@@ -1,4 +1,4 @@
-//! What runs at the first boot: what makes up for an installer, and the operator's own scripts.
+//! What runs at the first boot: settings that the installer does not support, and the operator's scripts.
 
 use std::collections::BTreeMap;
 
@@ -14,44 +14,47 @@ use super::{
     request::RenderRequest,
 };
 
-/// Shell lines that make up at the first boot for what the installer cannot say; what nothing makes up for is a
-/// mistake.
-pub(super) fn made_up_for(
+/// Returns the shell lines that apply, at the first boot, network settings that the installer does not support. Reports those
+/// that cannot be applied at all.
+pub(super) fn deferred_settings(
     task: &Task,
     net: &NetText,
     runs: bool,
-    found: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<String> {
-    let mut later = Vec::new();
-    for loss in &net.losses {
-        let moved = task.spec.to_first_boot.contains(&loss.setting) && !loss.later.is_empty();
+    let mut commands = Vec::new();
+    for setting in &net.unsupported {
+        let moved = task.spec.to_first_boot.contains(&setting.setting)
+            && !setting.first_boot_commands.is_empty();
         if moved && runs {
-            later.extend(loss.later.iter().cloned());
+            commands.extend(setting.first_boot_commands.iter().cloned());
             continue;
         }
         let message = format!(
-            "task `{}` cannot express `{}`: {}",
-            task.name, loss.setting, loss.what
+            "task `{}` does not support `{}`: {}",
+            task.name, setting.setting, setting.detail
         );
-        // Name servers, search domains and time servers come from the network, for every kind of machine in it.
-        let from_network = loss.span.is_none() && moved;
+        // Name servers, search domains and time servers belong to the network, whose machines may have other tasks.
+        let from_network = setting.span.is_none() && moved;
         let mut mistake = match from_network {
             true => Diagnostic::warning(message, None),
-            false => Diagnostic::error(message, loss.span),
+            false => Diagnostic::error(message, setting.span),
         };
         if moved {
-            mistake.help =
-                Some("it needs a script at the first boot, which Secure Boot does not run".into());
+            mistake.help = Some(
+                "it needs a script at the first boot, and scripts do not run with Secure Boot"
+                    .into(),
+            );
         }
-        found.push(mistake);
+        diagnostics.push(mistake);
     }
-    if later.iter().any(|line| line.contains("$(nic ")) {
-        later.insert(0, net::NIC.to_string());
+    if commands.iter().any(|line| line.contains("$(nic ")) {
+        commands.insert(0, net::NIC.to_string());
     }
-    later
+    commands
 }
 
-/// Whether a task's templates or a machine's scripts call `secret`.
+/// Whether the task's templates, the broker's script or the machine's scripts call `secret`.
 pub(super) fn uses_secrets(request: &RenderRequest<'_>, task: &Task) -> bool {
     let scripts = request
         .resolved
@@ -64,16 +67,16 @@ pub(super) fn uses_secrets(request: &RenderRequest<'_>, task: &Task) -> bool {
     task.templates.uses_secrets
         || broker.is_some_and(|templates| templates.uses_secrets)
         || scripts
-            .filter_map(|path| request.library.first_boot_scripts(path))
-            .any(|first_boot_scripts| first_boot_scripts.uses_secrets())
+            .filter_map(|path| request.library.first_boot_script(path))
+            .any(|script| script.uses_secrets())
 }
 
-/// The scripts of the first boot, rendered. Where they stand inside of a document their lines are held to it.
+/// Renders the first-boot scripts. With `inside` they become part of the document, and no line may end its section.
 pub(super) fn scripts(
     request: &RenderRequest<'_>,
     shared: &BTreeMap<&'static str, Value>,
     inside: bool,
-    found: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Value> {
     let mut scripts = Vec::new();
     for at in request
@@ -83,8 +86,8 @@ pub(super) fn scripts(
         .iter()
         .flat_map(|list| &list.value)
     {
-        // A script that does not exist was reported when the templates were compiled.
-        let Some(first_boot_scripts) = request.library.first_boot_scripts(&at.value) else {
+        // A missing script was reported when the templates were compiled.
+        let Some(script) = request.library.first_boot_script(&at.value) else {
             continue;
         };
         let format = if inside {
@@ -92,10 +95,10 @@ pub(super) fn scripts(
         } else {
             FileFormat::Shell
         };
-        let text = match first_boot_scripts.render(&at.value, context::file(shared, format)) {
+        let text = match script.render(&at.value, context::file(shared, format)) {
             Ok(text) => text,
-            Err(wrong) => {
-                found.push(request.mistake(wrong));
+            Err(error) => {
+                diagnostics.push(request.template_diagnostic(error));
                 continue;
             }
         };
@@ -106,7 +109,7 @@ pub(super) fn scripts(
         if let Some(line) = breaks {
             let why =
                 quote::section_break(&format!("\n{text}"), FileFormat::Esxi).unwrap_or_default();
-            found.push(Diagnostic::error(
+            diagnostics.push(Diagnostic::error(
                 format!("script {}, line {}: {why}", at.value, line + 1),
                 at.span,
             ));

@@ -1,4 +1,4 @@
-//! Scripts of the site that belong to no task: what `first-boot` names.
+//! The site's scripts that `first-boot` names.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,7 +15,6 @@ use super::{
     template_sources::{TemplateOrigin, TemplateSources},
 };
 
-/// One script.
 #[derive(Debug)]
 pub(super) struct FirstBootScript {
     content: Arc<[u8]>,
@@ -25,21 +24,21 @@ pub(super) struct FirstBootScript {
 
 #[derive(Debug)]
 enum ScriptBody {
-    /// Used as it is.
+    /// Used without changes.
     Plain(String),
-    /// Rendered, since its name ends in `.j2`.
+    /// A file whose name ends in `.j2`.
     Template(Box<TemplateSet>),
 }
 
 impl FirstBootScript {
-    fn new(texts: &TemplateSources, path: &str, content: &Arc<[u8]>) -> FirstBootScript {
+    fn new(sources: &TemplateSources, path: &str, content: &Arc<[u8]>) -> FirstBootScript {
         let text = String::from_utf8_lossy(content).into_owned();
         let origin = TemplateOrigin {
             path: path.into(),
             built_in: false,
         };
         let (body, mut mistakes) = if path.ends_with(".j2") {
-            let (templates, mistakes) = TemplateSet::single(texts, origin.clone(), &text);
+            let (templates, mistakes) = TemplateSet::single(sources, origin.clone(), &text);
             (ScriptBody::Template(Box::new(templates)), mistakes)
         } else {
             (ScriptBody::Plain(text), Vec::new())
@@ -80,7 +79,7 @@ impl FirstBootScript {
         matches!(&self.body, ScriptBody::Template(templates) if templates.uses_secrets)
     }
 
-    /// The script's text for one machine.
+    /// Returns the script for one machine.
     pub(super) fn render(
         &self,
         path: &str,
@@ -93,44 +92,44 @@ impl FirstBootScript {
     }
 }
 
-/// Takes in every script that a setting names, and tells what is wrong with them.
-pub(super) fn gather(
+/// Loads every script that a setting names, and reports mistakes in them.
+pub(super) fn load(
     site: &Site,
     files: &SiteFiles,
-    texts: &TemplateSources,
+    sources: &TemplateSources,
     previous: Option<&BTreeMap<Arc<str>, Arc<FirstBootScript>>>,
-    found: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<Arc<str>, Arc<FirstBootScript>> {
-    let mut known: BTreeMap<Arc<str>, Arc<FirstBootScript>> = BTreeMap::new();
+    let mut scripts: BTreeMap<Arc<str>, Arc<FirstBootScript>> = BTreeMap::new();
     for named in site
         .layers()
         .filter_map(|settings| settings.first_boot.as_deref())
         .flat_map(|list| &list.value)
     {
-        if known.contains_key(named.value.as_str()) {
+        if scripts.contains_key(named.value.as_str()) {
             continue;
         }
         let Some((path, content)) = files.content.get_key_value(named.value.as_str()) else {
             if !files.unreadable.contains_key(named.value.as_str()) {
-                found.push(missing(files, named));
+                diagnostics.push(missing(files, named));
             }
             continue;
         };
-        let kept = previous
+        let unchanged = previous
             .and_then(|previous| previous.get(path))
-            .filter(|kept| kept.content == *content);
-        let first_boot_scripts = kept
+            .filter(|script| script.content == *content);
+        let script = unchanged
             .cloned()
-            .unwrap_or_else(|| Arc::new(FirstBootScript::new(texts, path, content)));
-        found.extend(
-            first_boot_scripts
+            .unwrap_or_else(|| Arc::new(FirstBootScript::new(sources, path, content)));
+        diagnostics.extend(
+            script
                 .mistakes
                 .iter()
                 .map(|(origin, mistake)| diagnostic(site, origin, mistake)),
         );
-        known.insert(path.clone(), first_boot_scripts);
+        scripts.insert(path.clone(), script);
     }
-    known
+    scripts
 }
 
 fn missing(files: &SiteFiles, named: &Spanned<String>) -> Diagnostic {
@@ -143,7 +142,7 @@ fn missing(files: &SiteFiles, named: &Spanned<String>) -> Diagnostic {
     let mut mistake = Diagnostic::error(format!("there is no script `{path}`"), named.span);
     mistake.help = Some(match crate::site::suggest(path, known) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => "scripts stand under templates/, and their path begins with it".into(),
+        None => "scripts are in templates/, and their paths begin with it".into(),
     });
     mistake
 }

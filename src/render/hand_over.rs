@@ -1,4 +1,4 @@
-//! The broker that takes a machine over, for one machine.
+//! The broker that takes over one machine.
 
 use std::collections::BTreeMap;
 
@@ -6,32 +6,32 @@ use minijinja::{Value, context, value::Serde};
 
 use crate::{model::Broker, site::Diagnostic};
 
-use super::{broker::WITHOUT, library::Task, request::RenderRequest};
+use super::{broker::KINDS_WITHOUT_SCRIPT, library::Task, request::RenderRequest};
 
-/// The broker whose script a machine is to run; a mistake when its task runs none.
-pub(super) fn of<'a>(
+/// Returns the broker whose script a machine runs. An error if its task runs no such script.
+pub(super) fn scripted_broker<'a>(
     request: &RenderRequest<'a>,
     task: &Task,
 ) -> Result<Option<&'a Broker>, Diagnostic> {
     let broker = request.resolved.broker.as_deref();
-    let scripted = broker.filter(|broker| !WITHOUT.contains(&broker.kind.value.as_str()));
+    let scripted =
+        broker.filter(|broker| !KINDS_WITHOUT_SCRIPT.contains(&broker.kind.value.as_str()));
     match scripted {
         Some(broker) if !task.spec.hands_over => {
             let message = format!(
-                "task `{}` runs no script by which broker `{}` could take a machine over",
+                "task `{}` does not run broker scripts, which broker `{}` needs",
                 task.name, broker.name
             );
             let span = request.resolved.settings.broker.as_deref();
-            Err(Diagnostic::error(message, span.map(|at| at.span)).help(
-                "a broker of kind `program` is run by the server, whatever installs the machine",
-            ))
+            Err(Diagnostic::error(message, span.map(|at| at.span))
+                .help("use a broker of kind `program`: the server runs it, for every task"))
         }
         scripted => Ok(scripted),
     }
 }
 
-/// `broker` in templates.
-pub(super) fn seen(broker: &Broker) -> Value {
+/// Returns `broker` of the templates.
+pub(super) fn broker_value(broker: &Broker) -> Value {
     let settings: BTreeMap<&str, Value> = broker
         .vars
         .iter()

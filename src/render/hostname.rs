@@ -1,4 +1,4 @@
-//! A machine's host name, when it is made from what is known of the machine.
+//! A machine's host name, which may be a template over its facts.
 
 use std::sync::OnceLock;
 
@@ -28,7 +28,7 @@ fn from_template(
     let environment = ENVIRONMENT.get_or_init(engine::environment);
     let wrong = |message: String| {
         Diagnostic::error(message, template.span)
-            .note(for_node(&resolved.node, resolved.policy.as_ref()))
+            .note(node_note(&resolved.node, resolved.policy.as_ref()))
     };
     let name = environment
         .render_named_str(
@@ -37,7 +37,7 @@ fn from_template(
             template_context(resolved, facts),
         )
         .map_err(|error| {
-            let mistake = engine::mistake("hostname", &error);
+            let mistake = engine::template_error("hostname", &error);
             let mut wrong = wrong(format!("in this host name: {}", mistake.message));
             wrong.help = mistake.help;
             wrong
@@ -46,7 +46,7 @@ fn from_template(
         .map_err(|error| wrong(error.to_string()))
 }
 
-/// What a host name may be made from.
+/// The values that a host name template can use.
 fn template_context(resolved: &Resolved, facts: &Facts) -> Value {
     let text = |declared: Option<String>, reported: &Option<String>| {
         declared
@@ -67,15 +67,15 @@ fn template_context(resolved: &Resolved, facts: &Facts) -> Value {
     }
 }
 
-/// The domain that completes a bare name.
+/// The domain that is added to a host name without one.
 pub(super) fn domain(resolved: &Resolved) -> Option<String> {
     let own = resolved.settings.domain.as_deref();
     let network = || resolved.network.as_ref()?.body.domain.as_ref();
     own.or_else(network).map(|at| at.value.clone())
 }
 
-/// The line that says for whom: `for node esx02 (policy esxi)`.
-pub(super) fn for_node(node: &NodeName, policy: Option<&PolicyName>) -> String {
+/// The note that names the node: `for node esx02 (policy esxi)`.
+pub(super) fn node_note(node: &NodeName, policy: Option<&PolicyName>) -> String {
     match policy {
         Some(policy) => format!("for node {node} (policy {policy})"),
         None => format!("for node {node}"),

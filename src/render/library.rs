@@ -1,10 +1,10 @@
 //! Every task with its templates, compiled.
 //!
-//! A task is a directory. What it has not itself comes from its base, and at last from the common directory;
-//! in each of them a file of the site's own wins over the one that is built in. So a task's templates see
-//! each other by their bare names, whichever directory they come from, and a site can replace one file of a
-//! shipped task and leave the rest alone. `redhat/ks.cfg.j2` names one directory's file, and
-//! `built-in/redhat/ks.cfg.j2` the one that is built in, for a file that extends what it replaces.
+//! A task is a directory. A file that it lacks comes from its base, then from the common directory. In each of these
+//! directories a file of the site takes precedence over the built-in one. So a task's templates refer to each other by their
+//! bare names, whichever directory they come from, and a site can replace a single file of a shipped task.
+//! `redhat/ks.cfg.j2` names the file of one directory, and `built-in/redhat/ks.cfg.j2` the built-in file, for a template
+//! that extends the one it replaces.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,8 +22,8 @@ use super::{
     fingerprint::Fingerprint,
     first_boot_scripts::FirstBootScript,
     task::TaskSpec,
-    task_specs::{chain, merged, specs},
-    template_errors::report,
+    task_specs::{base_chain, load, merge},
+    template_errors::report_all,
     template_set::TemplateSet,
     template_sources::{COMMON, TASKS, TemplateSources},
 };
@@ -31,54 +31,51 @@ use super::{
 /// Every task with its templates, compiled.
 #[derive(Debug, Clone, Default)]
 pub struct Library {
-    pub(super) texts: TemplateSources,
+    pub(super) sources: TemplateSources,
     tasks: BTreeMap<TaskName, Arc<Task>>,
     pub(super) first_boot_scripts: BTreeMap<Arc<str>, Arc<FirstBootScript>>,
     ipxe_scripts: Arc<IpxeScripts>,
     brokers: BTreeMap<String, Arc<TemplateSet>>,
     /// Tasks that exist and cannot be used.
-    flawed: BTreeSet<TaskName>,
-    /// What was wrong with the templates alone.
+    invalid: BTreeSet<TaskName>,
+    /// Mistakes in the templates and task.toml files.
     pub(super) diagnostics: Vec<Diagnostic>,
 }
 
 /// One task, ready to be rendered.
 #[derive(Debug)]
 pub struct Task {
-    /// Its name.
     pub name: TaskName,
-    /// What it is.
     pub spec: TaskSpec,
     pub(super) templates: TemplateSet,
 }
 
 impl Library {
-    /// Returns a task by its name.
     pub fn task(&self, name: &TaskName) -> Option<&Arc<Task>> {
         self.tasks.get(name)
     }
 
-    /// Whether there is such a task, sound or not.
+    /// Whether the task exists, valid or not.
     pub(super) fn has(&self, name: &TaskName) -> bool {
-        self.tasks.contains_key(name) || self.flawed.contains(name)
+        self.tasks.contains_key(name) || self.invalid.contains(name)
     }
 
-    /// Every task, by name.
+    /// All tasks, ordered by name.
     pub fn tasks(&self) -> impl Iterator<Item = &Arc<Task>> {
         self.tasks.values()
     }
 
-    /// A first-boot script's template, by the path that the site writes.
-    pub(super) fn first_boot_scripts(&self, path: &str) -> Option<&Arc<FirstBootScript>> {
+    /// A first-boot script, by its path in the site.
+    pub(super) fn first_boot_script(&self, path: &str) -> Option<&Arc<FirstBootScript>> {
         self.first_boot_scripts.get(path)
     }
 
-    /// The script of a kind of broker.
+    /// The templates of a broker kind's script.
     pub(super) fn broker(&self, kind: &str) -> Option<&Arc<TemplateSet>> {
         self.brokers.get(kind)
     }
 
-    /// The kinds of brokers that have a script.
+    /// The broker kinds that have a script.
     pub(super) fn brokers(&self) -> impl Iterator<Item = &str> {
         self.brokers.keys().map(String::as_str)
     }
@@ -88,9 +85,9 @@ impl Library {
         &self.ipxe_scripts
     }
 
-    /// A fingerprint of all texts that a machine's documents are made from. While it stays the same, and what is
-    /// declared of the machine and known from outside does, so do its documents.
-    pub fn depends(&self, resolved: &Resolved) -> Fingerprint {
+    /// The fingerprint of all templates that a machine's documents are rendered from. While it, the machine's declaration and
+    /// the external inputs are unchanged, so are its documents.
+    pub fn fingerprint_for(&self, resolved: &Resolved) -> Fingerprint {
         let task = resolved.task.as_ref().and_then(|task| self.tasks.get(task));
         let mut fingerprint =
             task.map_or(Fingerprint::default(), |task| task.templates.fingerprint);
@@ -104,54 +101,66 @@ impl Library {
             .iter()
             .flat_map(|list| list.values());
         for script in scripts {
-            if let Some(first_boot_scripts) = self.first_boot_scripts.get(script.as_str()) {
-                fingerprint = fingerprint.with(first_boot_scripts.fingerprint());
+            if let Some(script) = self.first_boot_scripts.get(script.as_str()) {
+                fingerprint = fingerprint.with(script.fingerprint());
             }
         }
         fingerprint
     }
 
-    /// Whether every text of `before` is still here as it was, and no template was added.
+    /// Whether every file of `before` is still here, unchanged, and no template was added.
     pub fn has_all_of(&self, before: &Library) -> bool {
         let is_kept = |(path, known): (&Arc<str>, &Arc<FirstBootScript>)| {
             self.first_boot_scripts
                 .get(path)
                 .is_some_and(|now| now.fingerprint() == known.fingerprint())
         };
-        self.texts == before.texts && before.first_boot_scripts.iter().all(is_kept)
+        self.sources == before.sources && before.first_boot_scripts.iter().all(is_kept)
     }
 
-    pub(super) fn new(site: &Site, texts: TemplateSources, previous: Option<&Library>) -> Library {
+    pub(super) fn new(
+        site: &Site,
+        sources: TemplateSources,
+        previous: Option<&Library>,
+    ) -> Library {
         let mut diagnostics = Vec::new();
-        let specs = specs(site, &texts, &mut diagnostics);
-        let chains: BTreeMap<_, _> = specs
+        let tomls = load(site, &sources, &mut diagnostics);
+        let chains: BTreeMap<_, _> = tomls
             .keys()
-            .map(|name| (name, chain(&specs, name)))
+            .map(|name| (name, base_chain(&tomls, name)))
             .collect();
         let mut tasks = BTreeMap::new();
-        let directories = texts
+        let directories = sources
             .directories(TASKS)
             .into_iter()
             .filter_map(|name| name.parse().ok());
-        let mut flawed: BTreeSet<TaskName> = directories.collect();
+        let mut invalid: BTreeSet<TaskName> = directories.collect();
         for (name, chain) in &chains {
-            let Some(spec) = merged(&specs, chain, site, &texts, &mut diagnostics) else {
+            let Some(spec) = merge(&tomls, chain, site, &sources, &mut diagnostics) else {
                 continue;
             };
-            let kept = previous.and_then(|library| library.tasks.get(*name));
-            let task = Task::new(name, chain, spec, &texts, kept, site, &mut diagnostics);
-            flawed.remove(*name);
+            let unchanged = previous.and_then(|library| library.tasks.get(*name));
+            let task = Task::new(
+                name,
+                chain,
+                spec,
+                &sources,
+                unchanged,
+                site,
+                &mut diagnostics,
+            );
+            invalid.remove(*name);
             tasks.insert((*name).clone(), task);
         }
-        let ipxe_scripts = IpxeScripts::new(&texts, site, &mut diagnostics);
-        let brokers = broker::compile(&texts, site, &mut diagnostics);
+        let ipxe_scripts = IpxeScripts::new(&sources, site, &mut diagnostics);
+        let brokers = broker::compile(&sources, site, &mut diagnostics);
         Library {
-            texts,
+            sources,
             tasks,
             first_boot_scripts: BTreeMap::new(),
             ipxe_scripts: Arc::new(ipxe_scripts),
             brokers,
-            flawed,
+            invalid,
             diagnostics,
         }
     }
@@ -162,10 +171,10 @@ impl Task {
         name: &TaskName,
         chain: &[TaskName],
         spec: TaskSpec,
-        texts: &TemplateSources,
-        kept: Option<&Arc<Task>>,
+        sources: &TemplateSources,
+        previous: Option<&Arc<Task>>,
         site: &Site,
-        found: &mut Vec<Diagnostic>,
+        diagnostics: &mut Vec<Diagnostic>,
     ) -> Arc<Task> {
         let directories: Vec<String> = chain
             .iter()
@@ -177,18 +186,19 @@ impl Task {
             .iter()
             .filter_map(|file| file.template.clone())
             .collect();
-        let (templates, mistakes) = TemplateSet::gather(texts, &directories, &wanted);
-        report(site, mistakes, found);
-        match kept {
-            Some(kept)
-                if kept.templates.fingerprint == templates.fingerprint && kept.spec == spec =>
+        let (templates, mistakes) = TemplateSet::collect(sources, &directories, &wanted);
+        report_all(site, mistakes, diagnostics);
+        match previous {
+            Some(previous)
+                if previous.templates.fingerprint == templates.fingerprint
+                    && previous.spec == spec =>
             {
-                kept.clone()
+                previous.clone()
             }
             _ => Arc::new(Task {
                 name: name.clone(),
                 spec,
-                templates: templates.compiled(),
+                templates: templates.compile(),
             }),
         }
     }

@@ -1,13 +1,13 @@
-//! Templates to bytes: what one machine is given, from what its site says of it.
+//! Renders a machine's boot files and installer documents from templates.
 //!
-//! [`compile`] turns every template and `task.toml` into a [`Library`], with mistakes at their lines;
-//! [`render_attempt`] renders one machine's files from it. Network lines, boot.cfg and ESXi's disk are made by code that
-//! knows what each installer can say ([`net`], [`boot::boot_cfg`]); the rest is templates ([`task`], [`context`] in
-//! `src/manual/templates.md`), strict and quoted for their format ([`quote`]). [`check`] holds what was rendered for
-//! ESXi to the rules that its own installer does not enforce.
+//! [`compile`] turns every template and `task.toml` into a [`Library`] and reports mistakes with their lines.
+//! [`render_attempt`] renders one machine's files from it. Network settings, boot.cfg and the choice of ESXi's disk are
+//! written by code that covers what each installer supports ([`net`], [`boot::boot_cfg`]). Everything else is templates:
+//! undefined values are errors, and values are quoted for the file's format ([`quote`]). [`check`] applies the rules of ESXi's
+//! file formats, which its installer does not enforce.
 //!
-//! Nothing is read here: what lies outside of the site comes in as [`ExternalInputs`], and [`needed_lookups`] says what has to
-//! be looked up.
+//! Nothing is read here. Data from outside the site comes in as [`ExternalInputs`], and [`needed_lookups`] lists what the
+//! shell has to look up.
 
 mod installer_setting;
 pub mod quote;
@@ -48,7 +48,7 @@ mod attempt;
 pub use attempt::{inspect_attempt, render_attempt};
 pub use broker::HAND_OVER;
 pub use compile::compile;
-pub use external::{ExternalInputs, RepoContents, RepoLookup, TreeFile, needed_lookups};
+pub use external::{ExternalInputs, RepoContents, RepoLookup, TreeFile, TreeFiles, needed_lookups};
 pub use fingerprint::Fingerprint;
 pub use hostname::hostname;
 pub use installer_setting::InstallerSetting;

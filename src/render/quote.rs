@@ -1,43 +1,39 @@
-//! Quoting: how a value stands in each format so that it can be nothing but one value.
+//! Quoting: writes a value in each file format so that it is read back as exactly that value.
 //!
-//! A value that cannot be expressed in a format is a mistake with a reason. A reason never repeats the value,
-//! which may be a secret.
+//! A value that a format cannot represent is an error. The error never repeats the value, which may be a secret.
 
 use std::fmt::Write;
 
 use serde::Deserialize;
 
-/// What a file is written in.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileFormat {
-    /// Nothing that we know how to quote for.
+    /// No format with quoting rules.
     #[default]
     Plain,
     /// A POSIX shell script.
     Shell,
-    /// A kickstart file: commands, and sections that end with `%end`.
+    /// Anaconda's kickstart: commands, and sections that end with `%end`.
     Kickstart,
-    /// ESXi's kickstart dialect: sections end where the next one begins.
+    /// ESXi's kickstart dialect: a section ends where the next one begins.
     Esxi,
-    /// Answers to debconf's questions.
+    /// A preseed file for debconf.
     Preseed,
-    /// YAML.
     Yaml,
-    /// XML.
     Xml,
     /// iPXE's script language.
     Ipxe,
     /// GRUB's script language.
     Grub,
-    /// JSON.
     Json,
 }
 
-/// Why a value cannot stand in a format.
+/// Why a format cannot represent a value.
 pub type QuoteError = String;
 
-/// A word of a POSIX shell: always in single quotes.
+/// Quotes a word for a POSIX shell, always in single quotes.
 pub fn shell(text: &str) -> Result<String, QuoteError> {
     if text.contains('\0') {
         return Err("a shell word cannot hold a NUL".into());
@@ -45,33 +41,33 @@ pub fn shell(text: &str) -> Result<String, QuoteError> {
     Ok(format!("'{}'", text.replace('\'', r"'\''")))
 }
 
-/// A word of a kickstart command, of Anaconda and of ESXi alike: both split lines as Python's shlex does.
+/// Quotes a word of a kickstart command. Anaconda and ESXi both split lines as Python's shlex does.
 pub fn kickstart(text: &str) -> Result<String, QuoteError> {
     single_line(text, "a kickstart command")?;
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-$".contains(&byte);
     if !text.is_empty() && text.bytes().all(bare) && !text.starts_with('%') {
         return Ok(text.into());
     }
-    // Inside double quotes shlex takes a backslash for special before these two alone.
+    // Inside double quotes, shlex treats a backslash as an escape only before `"` and `\`.
     Ok(format!(
         "\"{}\"",
         text.replace('\\', r"\\").replace('"', "\\\"")
     ))
 }
 
-/// The value of a preseed line: everything up to the end of the line.
+/// Checks the value of a preseed line, which ends at the end of the line.
 pub fn preseed(text: &str) -> Result<String, QuoteError> {
     single_line(text, "a preseed line")?;
     if text.ends_with('\\') {
-        return Err("a preseed line that ends with a backslash goes on in the next one".into());
+        return Err("a preseed line that ends with a backslash continues in the next line".into());
     }
     if text.trim() != text {
-        return Err("blanks at the ends of a preseed value get lost".into());
+        return Err("leading and trailing blanks of a preseed value are lost".into());
     }
     Ok(text.into())
 }
 
-/// A scalar of YAML, in double quotes.
+/// Quotes a YAML scalar, in double quotes.
 pub fn yaml(text: &str) -> Result<String, QuoteError> {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -81,7 +77,7 @@ pub fn yaml(text: &str) -> Result<String, QuoteError> {
             '\\' => quoted.push_str("\\\\"),
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
-            // YAML takes the first three for line breaks; the last two are no printable characters.
+            // The first three are line breaks in YAML; the last two are not printable.
             '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{7f}' => escape(&mut quoted, c),
             c if c.is_control() => escape(&mut quoted, c),
             c => quoted.push(c),
@@ -95,7 +91,7 @@ fn escape(quoted: &mut String, c: char) {
     write!(quoted, "\\u{:04x}", u32::from(c)).expect("writing to a string does not fail");
 }
 
-/// Text or an attribute's value of XML.
+/// Escapes XML text or the value of an attribute.
 pub fn xml(text: &str) -> Result<String, QuoteError> {
     let mut quoted = String::with_capacity(text.len());
     for c in text.chars() {
@@ -105,7 +101,7 @@ pub fn xml(text: &str) -> Result<String, QuoteError> {
             '>' => quoted.push_str("&gt;"),
             '"' => quoted.push_str("&quot;"),
             '\'' => quoted.push_str("&apos;"),
-            // A parser turns these into blanks inside of attributes unless they are written so.
+            // In attributes, a parser replaces these characters by blanks unless they are escaped.
             '\n' => quoted.push_str("&#10;"),
             '\r' => quoted.push_str("&#13;"),
             '\t' => quoted.push_str("&#9;"),
@@ -119,23 +115,23 @@ pub fn xml(text: &str) -> Result<String, QuoteError> {
     Ok(quoted)
 }
 
-/// Words of an iPXE command. iPXE knows no quotes, so blanks part words.
+/// Checks words of an iPXE command. iPXE has no quotes: blanks always separate words.
 pub fn ipxe(text: &str) -> Result<String, QuoteError> {
     single_line(text, "an iPXE command")?;
     if text.contains("${") {
-        return Err("iPXE takes `${` for a variable of its own and has no way to write it".into());
+        return Err("iPXE expands `${` and has no way to quote it".into());
     }
-    // Its shell takes these for operators and comments where they stand as a word (src/core/exec.c).
+    // Its shell treats these words as operators and comments (src/core/exec.c).
     if text
         .split_whitespace()
         .any(|word| word.starts_with('#') || ["||", "&&", ";"].contains(&word))
     {
-        return Err("iPXE takes a word that is `||`, `&&` or `;`, or that begins with `#`, for a part of the script".into());
+        return Err("iPXE treats the words `||`, `&&` and `;`, and a word that begins with `#`, as part of the script".into());
     }
     Ok(text.into())
 }
 
-/// A word of a GRUB command: in single quotes, which nothing inside of can end (GRUB manual, section 6.2).
+/// Quotes a word of a GRUB command, in single quotes, inside which nothing is special (GRUB manual, section 6.2).
 pub fn grub(text: &str) -> Result<String, QuoteError> {
     single_line(text, "a GRUB command")?;
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
@@ -143,21 +139,20 @@ pub fn grub(text: &str) -> Result<String, QuoteError> {
         return Ok(text.into());
     }
     if text.contains('\'') {
-        return Err("GRUB has no way to write a single quote inside of single quotes".into());
+        return Err("GRUB has no way to write a single quote inside single quotes".into());
     }
     Ok(format!("'{text}'"))
 }
 
-/// A string of JSON.
 pub fn json(text: &str) -> Result<String, QuoteError> {
     Ok(serde_json::Value::from(text).to_string())
 }
 
-/// Quotes for a format.
+/// Quotes a value for a format.
 pub fn quote(text: &str, format: FileFormat) -> Result<String, QuoteError> {
     match format {
         FileFormat::Plain => {
-            Err("this file names no `quoting` in its task.toml: use a filter such as `sh`".into())
+            Err("task.toml does not set `quoting` for this file: use a filter such as `sh`".into())
         }
         FileFormat::Shell => shell(text),
         FileFormat::Kickstart | FileFormat::Esxi => kickstart(text),
@@ -170,7 +165,7 @@ pub fn quote(text: &str, format: FileFormat) -> Result<String, QuoteError> {
     }
 }
 
-/// A here-document that holds `text` whole, with a last line that does not occur in it.
+/// Writes a here-document that contains `text`, with a delimiter that is no line of it.
 pub fn heredoc(text: &str) -> Result<String, QuoteError> {
     if text.contains('\0') {
         return Err("a shell script cannot hold a NUL".into());
@@ -187,7 +182,7 @@ pub fn heredoc(text: &str) -> Result<String, QuoteError> {
     Ok(format!("<<'{end}'\n{text}{newline}{end}"))
 }
 
-/// Says why `text`, which begins in the middle of a line, would end the section of a script that it stands in.
+/// Returns an error if `text`, which begins within a line, contains a line that would end the script section around it.
 pub fn section_break(text: &str, format: FileFormat) -> Option<QuoteError> {
     let mut lines = text.lines().skip(1);
     match format {
@@ -204,7 +199,7 @@ pub fn section_break(text: &str, format: FileFormat) -> Option<QuoteError> {
     }
 }
 
-/// Words that end a script section of ESXi's kickstart dialect wherever a line begins with them.
+/// A line that begins with one of these words ends a script section in ESXi's kickstart dialect.
 pub const ESXI_SECTIONS: [&str; 8] = [
     "%post",
     "%pre",
@@ -216,8 +211,8 @@ pub const ESXI_SECTIONS: [&str; 8] = [
     "include",
 ];
 
-/// Returns the word by which a line ends a script section of ESXi. `%end` does not: it becomes part of the
-/// script, which is no better.
+/// Returns the word with which a line ends a script section of ESXi. `%end` does not end it but becomes a line of the script,
+/// which is an error as well.
 pub fn esxi_section(line: &str) -> Option<&'static str> {
     ESXI_SECTIONS
         .into_iter()
@@ -226,7 +221,7 @@ pub fn esxi_section(line: &str) -> Option<&'static str> {
 
 fn single_line(text: &str, what: &str) -> Result<(), QuoteError> {
     if text.contains(['\n', '\r']) {
-        return Err(format!("{what} is one line"));
+        return Err(format!("{what} must be one line"));
     }
     if text.chars().any(char::is_control) {
         return Err(format!("{what} cannot hold control characters"));
@@ -259,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kickstart_word_comes_back_whole_or_is_refused() {
+    fn a_kickstart_word_is_read_back_unchanged_or_refused() {
         for text in HOSTILE {
             match kickstart(text) {
                 Ok(quoted) => assert_eq!(
@@ -274,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_word_comes_back_whole() {
+    fn a_shell_word_is_read_back_unchanged() {
         for text in HOSTILE {
             let script = format!("printf %s {}", shell(text).unwrap());
             let output = std::process::Command::new("sh")
@@ -288,13 +283,13 @@ mod tests {
     }
 
     #[test]
-    fn json_and_yaml_come_back_whole() {
+    fn json_and_yaml_are_read_back_unchanged() {
         for text in HOSTILE {
             assert_eq!(
                 serde_json::from_str::<String>(&json(text).unwrap()).unwrap(),
                 text
             );
-            // What we write as YAML keeps to the part that JSON can read as well.
+            // The quoted form is also valid JSON.
             assert_eq!(
                 serde_json::from_str::<String>(&yaml(text).unwrap()).unwrap(),
                 text
@@ -304,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn xml_has_no_markup_left() {
+    fn quoted_xml_contains_no_markup() {
         for text in HOSTILE {
             match xml(text) {
                 Ok(quoted) => assert!(!quoted.contains(['<', '>', '"', '\'', '\n']), "{quoted}"),
@@ -315,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn preseed_and_ipxe_refuse_what_they_cannot_say() {
+    fn preseed_and_ipxe_refuse_values_that_they_cannot_represent() {
         for (text, preseeds, ipxes) in [
             ("plain words", true, true),
             ("a\nb", false, false),
@@ -333,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heredoc_ends_where_its_text_does() {
+    fn the_delimiter_of_a_here_document_is_no_line_of_it() {
         let text = "BOOTWRIGHT\nBOOTWRIGHT_\n";
         assert_eq!(
             heredoc(text).unwrap(),
@@ -352,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn no_refusal_repeats_the_value() {
+    fn no_error_repeats_the_value() {
         for text in HOSTILE {
             for refused in [kickstart(text), preseed(text), xml(text), ipxe(text)]
                 .into_iter()

@@ -1,16 +1,16 @@
-//! What a site says about tasks and templates, held to what there is.
+//! Checks that the tasks, broker kinds and templates that a site names exist.
 
 use crate::{
     model::{Broker, Settings, Spanned, TaskName},
     site::{Diagnostic, Site, suggest},
 };
 
-use super::{broker::WITHOUT, engine, library::Library};
+use super::{broker::KINDS_WITHOUT_SCRIPT, engine, library::Library};
 
-/// Reports tasks and kinds of brokers that do not exist, and host names that do not compile.
-pub(super) fn check(site: &Site, library: &Library, found: &mut Vec<Diagnostic>) {
+/// Reports tasks and broker kinds that do not exist, and host name templates that do not compile.
+pub(super) fn check(site: &Site, library: &Library, diagnostics: &mut Vec<Diagnostic>) {
     for repo in site.repos.values() {
-        found.extend(
+        diagnostics.extend(
             repo.body
                 .task
                 .as_ref()
@@ -18,9 +18,9 @@ pub(super) fn check(site: &Site, library: &Library, found: &mut Vec<Diagnostic>)
         );
     }
     let brokers = site.brokers.values();
-    found.extend(brokers.filter_map(|broker| broker_mistake(library, broker)));
+    diagnostics.extend(brokers.filter_map(|broker| broker_mistake(library, broker)));
     for settings in site.layers() {
-        found.extend(of_settings(library, settings));
+        diagnostics.extend(of_settings(library, settings));
     }
 }
 
@@ -29,7 +29,7 @@ fn of_settings(library: &Library, settings: &Settings) -> impl Iterator<Item = D
         .task
         .as_deref()
         .and_then(|task| unknown_task(library, task));
-    let hostname = settings.hostname.as_deref().and_then(bad_template);
+    let hostname = settings.hostname.as_deref().and_then(invalid_hostname);
     task.into_iter().chain(hostname)
 }
 
@@ -42,15 +42,15 @@ fn unknown_task(library: &Library, task: &Spanned<TaskName>) -> Option<Diagnosti
     mistake.help = Some(match suggest(task.value.as_str(), known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!(
-            "there are {}; a site's own stand under templates/tasks/",
+            "there are {}; a site's own are in templates/tasks/",
             known.join(", ")
         ),
     });
     Some(mistake)
 }
 
-/// A host name that is a template and does not compile.
-fn bad_template(hostname: &Spanned<String>) -> Option<Diagnostic> {
+/// Reports a host name template that does not compile.
+fn invalid_hostname(hostname: &Spanned<String>) -> Option<Diagnostic> {
     if !hostname.value.contains("{{") && !hostname.value.contains("{%") {
         return None;
     }
@@ -58,32 +58,33 @@ fn bad_template(hostname: &Spanned<String>) -> Option<Diagnostic> {
     let error = environment
         .template_from_named_str("hostname", &hostname.value)
         .err()?;
-    let mistake = engine::mistake("hostname", &error);
+    let mistake = engine::template_error("hostname", &error);
     Some(Diagnostic::error(
         format!("in this host name: {}", mistake.message),
         hostname.span,
     ))
 }
 
-/// A kind that there is not, or a program that is not named.
+/// Reports a broker kind that does not exist, and a program that is not set.
 fn broker_mistake(library: &Library, broker: &Broker) -> Option<Diagnostic> {
     let kind = &broker.kind;
     if broker.is_program() {
-        let message = format!("broker `{}` is a program, and says none", broker.name);
+        let message = format!("broker `{}`: `run` is missing", broker.name);
         return broker.program().is_none().then(|| {
             Diagnostic::error(message, kind.span).help("set `run` to the program and its arguments")
         });
     }
-    if WITHOUT.contains(&kind.value.as_str()) || library.broker(&kind.value).is_some() {
+    if KINDS_WITHOUT_SCRIPT.contains(&kind.value.as_str()) || library.broker(&kind.value).is_some()
+    {
         return None;
     }
-    let known: Vec<&str> = library.brokers().chain(WITHOUT).collect();
-    let mistake = Diagnostic::error(format!("there is no kind of broker `{kind}`"), kind.span);
+    let known: Vec<&str> = library.brokers().chain(KINDS_WITHOUT_SCRIPT).collect();
+    let mistake = Diagnostic::error(format!("there is no broker kind `{kind}`"), kind.span);
     Some(
         mistake.help(match suggest(&kind.value, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!(
-                "there are {}; a site's own stand under templates/brokers/",
+                "there are {}; a site's own are in templates/brokers/",
                 known.join(", ")
             ),
         }),

@@ -1,4 +1,4 @@
-//! Where a repo has the files that a task boots.
+//! Finds the files that a task boots in a repo.
 
 use std::collections::BTreeMap;
 
@@ -10,27 +10,26 @@ use crate::{
 };
 
 use super::{
-    external::{ExternalInputs, RepoContents, TreeFile},
+    external::{ExternalInputs, RepoContents, TreeFiles},
     layout::{LayoutVariables, RepoLayout},
     task::TaskSpec,
 };
 
-/// A repo, as one task finds its files there.
+/// A repo with the files of one task.
 #[derive(Debug, Clone)]
 pub(super) struct TaskRepo<'a> {
-    /// The repo.
     pub(super) repo: &'a Repo,
-    /// Where machines fetch it from, without a `/` at its end.
+    /// The URL from which machines fetch, without a trailing `/`.
     pub(super) url: String,
-    /// The layout that fits.
+    /// The name of the layout that the repo has.
     pub(super) layout: String,
-    /// Paths by the name that templates use, in the spelling of the tree.
+    /// Paths by the name that templates use, as the tree spells them.
     pub(super) paths: BTreeMap<String, String>,
-    /// What was looked up; none of a repo that machines fetch from directly.
-    pub(super) tree: Option<&'a BTreeMap<String, Option<TreeFile>>>,
+    /// None for a repo from which machines fetch directly.
+    pub(super) tree: Option<&'a TreeFiles>,
 }
 
-/// Finds a task's files. A task without layouts needs no repo.
+/// Finds the files of a task. A task without layouts needs no repo.
 pub(super) fn find<'a>(
     task: &str,
     spec: &TaskSpec,
@@ -43,26 +42,26 @@ pub(super) fn find<'a>(
         return match spec.layouts.is_empty() {
             true => Ok(None),
             false => Err(Diagnostic::error(
-                format!("task `{task}` installs from a repo, and none is set"),
+                format!("task `{task}` installs from a repo, but `repo` is not set"),
                 None,
             )
             .help("set `repo` in the node or its policy")),
         };
     };
-    let word = spec.arch_word(arch);
-    if word.is_none() && !spec.arch.is_empty() {
+    let arch_value = spec.arch_value(arch);
+    if arch_value.is_none() && !spec.arch.is_empty() {
         return Err(Diagnostic::error(
             format!("task `{task}` cannot install on {arch}"),
             repo.name.span,
         ));
     }
-    let words = LayoutVariables {
-        arch: word,
+    let variables = LayoutVariables {
+        arch: arch_value,
         vars: &repo.body.vars,
     };
-    if let Some(lacking) = words.lacking(&spec.layouts) {
+    if let Some(missing) = variables.missing(&spec.layouts) {
         let message = format!(
-            "task `{task}` needs `{lacking}` in the `vars` of repo `{}`",
+            "task `{task}` needs `{missing}` in the `vars` of repo `{}`",
             repo.name
         );
         return Err(Diagnostic::error(message, repo.name.span));
@@ -88,9 +87,9 @@ pub(super) fn find<'a>(
         }
     };
     let (layout, paths) = match tree {
-        Some(files) => fitting(spec, files, words)
-            .ok_or_else(|| nothing_fits(task, spec, repo, files, words))?,
-        None => chosen(spec, repo, words)?,
+        Some(files) => matching_layout(spec, files, variables)
+            .ok_or_else(|| no_layout_matches(task, spec, repo, files, variables))?,
+        None => declared_layout(spec, repo, variables)?,
     };
     Ok(Some(TaskRepo {
         repo,
@@ -101,8 +100,8 @@ pub(super) fn find<'a>(
     }))
 }
 
-/// Warns of files that an image usually has and that this one lacks.
-pub(super) fn doubts(spec: &TaskSpec, found: &TaskRepo<'_>) -> Vec<Diagnostic> {
+/// Warns about missing files that a complete image has.
+pub(super) fn missing_files(spec: &TaskSpec, found: &TaskRepo<'_>) -> Vec<Diagnostic> {
     let layout = spec
         .layouts
         .iter()
@@ -113,13 +112,16 @@ pub(super) fn doubts(spec: &TaskSpec, found: &TaskRepo<'_>) -> Vec<Diagnostic> {
         .filter(|(key, _)| !found.paths.contains_key(*key));
     missing
         .map(|(_, path)| {
-            let message = format!("repo `{}` lacks `{path}`: is it whole?", found.repo.name);
+            let message = format!(
+                "repo `{}` lacks `{path}`; it may be incomplete",
+                found.repo.name
+            );
             Diagnostic::warning(message, span(found.repo))
         })
         .collect()
 }
 
-/// Where a repo says what it is.
+/// The span of the repo's location.
 pub(super) fn span(repo: &Repo) -> crate::model::SourceSpan {
     let body = &repo.body;
     let span = [&body.path, &body.iso, &body.url]
@@ -132,11 +134,11 @@ pub(super) fn span(repo: &Repo) -> crate::model::SourceSpan {
 
 type LayoutPaths = (String, BTreeMap<String, String>);
 
-/// The first layout all of whose files are there.
-fn fitting(
+/// Returns the first layout whose required files all exist.
+fn matching_layout(
     spec: &TaskSpec,
-    files: &BTreeMap<String, Option<TreeFile>>,
-    words: LayoutVariables<'_>,
+    files: &TreeFiles,
+    variables: LayoutVariables<'_>,
 ) -> Option<LayoutPaths> {
     if spec.layouts.is_empty() {
         return Some(LayoutPaths::default());
@@ -144,7 +146,7 @@ fn fitting(
     let lookup = |path: &str| {
         Some(
             files
-                .get(&words.filled(path).to_lowercase())?
+                .get(&variables.expand(path).to_lowercase())?
                 .as_ref()?
                 .path
                 .clone(),
@@ -165,11 +167,11 @@ fn fitting(
     })
 }
 
-/// The layout that the repo's `vars` name, else the first: nothing can be looked up.
-fn chosen(
+/// Returns the layout that the repo's `vars` name, else the first one, for a repo without lookups.
+fn declared_layout(
     spec: &TaskSpec,
     repo: &Repo,
-    words: LayoutVariables<'_>,
+    variables: LayoutVariables<'_>,
 ) -> Result<LayoutPaths, Diagnostic> {
     let wanted = repo
         .body
@@ -197,26 +199,26 @@ fn chosen(
     let all = layout.files.iter().chain(layout.extra());
     Ok((
         layout.name.clone(),
-        all.map(|(key, path)| (key.clone(), words.filled(path)))
+        all.map(|(key, path)| (key.clone(), variables.expand(path)))
             .collect(),
     ))
 }
 
-fn nothing_fits(
+fn no_layout_matches(
     task: &str,
     spec: &TaskSpec,
     repo: &Repo,
-    files: &BTreeMap<String, Option<TreeFile>>,
-    words: LayoutVariables<'_>,
+    files: &TreeFiles,
+    variables: LayoutVariables<'_>,
 ) -> Diagnostic {
     let lacks = |layout: &RepoLayout| -> Vec<String> {
-        let paths = layout.files.values().map(|path| words.filled(path));
+        let paths = layout.files.values().map(|path| variables.expand(path));
         paths
             .filter(|path| !matches!(files.get(&path.to_lowercase()), Some(Some(_))))
             .map(|path| format!("`{path}`"))
             .collect()
     };
-    // The layout that comes closest says most.
+    // The layout with the fewest missing files makes the best message.
     let closest = spec
         .layouts
         .iter()
@@ -239,27 +241,27 @@ fn nothing_fits(
                     layout
                         .files
                         .values()
-                        .map(|path| words.filled(path))
+                        .map(|path| variables.expand(path))
                         .collect::<Vec<_>>()
                         .join(", ")
                 )
             })
             .collect();
-        found.help = Some(format!("layouts that fit: {}", names.join("; ")));
+        found.help = Some(format!("supported layouts: {}", names.join("; ")));
     }
     found
 }
 
 impl TaskRepo<'_> {
-    /// `repo` in templates.
-    pub(super) fn seen(&self) -> Value {
+    /// Returns `repo` of the templates.
+    pub(super) fn value(&self) -> Value {
         let files: BTreeMap<&str, Value> = self
             .paths
             .iter()
             .map(|(key, path)| {
                 (
                     key.as_str(),
-                    Value::from(format!("{}/{}", self.url, escaped(path))),
+                    Value::from(format!("{}/{}", self.url, encoded_path(path))),
                 )
             })
             .collect();
@@ -280,15 +282,15 @@ impl TaskRepo<'_> {
     }
 }
 
-/// A path as it stands in a URL.
-fn escaped(path: &str) -> String {
+/// A path, percent-encoded.
+fn encoded_path(path: &str) -> String {
     path.split('/')
         .map(super::urls::encoded)
         .collect::<Vec<_>>()
         .join("/")
 }
 
-/// Where packages come from, in the parts that Debian asks for one by one.
+/// A source of packages, in the parts that Debian's installer needs.
 struct Mirror {
     url: String,
     protocol: String,

@@ -1,4 +1,4 @@
-//! What one machine's files are rendered from, and what becomes of it.
+//! What one machine's files are rendered from, and the rendered files.
 
 use crate::{
     model::{Arch, Facts, Hostname, Platform, RepoName},
@@ -13,74 +13,66 @@ use super::{
 /// What one machine's files are rendered from.
 #[derive(Debug, Clone)]
 pub struct RenderRequest<'a> {
-    /// The site.
     pub site: &'a Site,
-    /// Its tasks.
     pub library: &'a Library,
-    /// What is known from outside.
     pub external: &'a ExternalInputs,
-    /// What the machine is to be.
+    /// The machine's settings, from all layers.
     pub resolved: &'a Resolved,
-    /// What it reported.
+    /// What the machine reported.
     pub facts: &'a Facts,
-    /// Its firmware. The shipped scripts ask iPXE itself, since firmware may be switched between two boots.
+    /// The machine's firmware. The shipped scripts test it in iPXE, since firmware settings may change between two boots.
     pub platform: Platform,
-    /// Its processor.
     pub arch: Arch,
-    /// Where it finds its documents and reports to.
     pub urls: Urls,
     /// The number of the attempt.
     pub attempt: u32,
 }
 
-/// Everything that a machine is given in one attempt.
+/// All files of one installation attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderedAttempt {
-    /// The name it gets.
     pub hostname: Hostname,
-    /// The files, all under `/t/<token>/`.
+    /// Served under `/t/<token>/`.
     pub files: Vec<RenderedFile>,
 }
 
-/// One file.
+/// One file of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderedFile {
-    /// Its name; it may hold one `/`.
+    /// May contain one `/`.
     pub name: String,
-    /// Whether reading it is a step of the installation.
     pub kind: FileKind,
-    /// Its media type.
     pub content_type: &'static str,
-    /// What it holds.
     pub body: FileBody,
 }
 
-/// Whether reading a file is a step of the installation.
+/// Whether a machine that reads the file has begun to install.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
-    /// What the installer reads its orders from.
+    /// The installer's instructions: a preseed file, a kickstart.
     Document,
-    /// What it takes to get there: scripts, loaders, and what documents fetch.
+    /// Everything else: boot scripts, loaders, and files that documents refer to.
     Auxiliary,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileBody {
-    /// These bytes.
     Bytes(Vec<u8>),
-    /// What a file of a repo holds.
+    /// The content of a file of a repo.
     Repo {
-        /// The repo.
         repo: RepoName,
-        /// The path in the spelling of the tree.
+        /// As the tree spells it.
         path: String,
     },
 }
 
 impl RenderRequest<'_> {
-    /// A template's mistake, with nothing in it that is secret.
-    pub(super) fn mistake(&self, (origin, mistake): (TemplateOrigin, TemplateError)) -> Diagnostic {
+    /// Converts a template's mistake, and leaves out its text when that contains a secret.
+    pub(super) fn template_diagnostic(
+        &self,
+        (origin, mistake): (TemplateOrigin, TemplateError),
+    ) -> Diagnostic {
         let secrets = self.external.secrets.values().map(|secret| secret.expose());
         let settings = &self.resolved.settings;
         let user = settings
@@ -106,7 +98,7 @@ impl RenderRequest<'_> {
         if shows {
             diagnostic.message = format!(
                 "template {}, line {}: this cannot be rendered",
-                origin.shown(),
+                origin.label(),
                 mistake.line
             );
         }

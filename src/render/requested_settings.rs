@@ -1,4 +1,4 @@
-//! The settings that a machine asks for, held to what its task can express.
+//! Checks a machine's settings against those that its task supports.
 
 use crate::{
     model::{HashKind, PasswordHash, Settings, SourceSpan},
@@ -7,16 +7,16 @@ use crate::{
 
 use super::{external::ExternalInputs, installer_setting::InstallerSetting, task::TaskSpec};
 
-/// A setting that a machine asks for.
+/// A setting that a machine has.
 #[derive(Debug, Clone, Copy)]
 struct RequestedSetting {
     setting: InstallerSetting,
     span: SourceSpan,
-    /// Whether the defaults ask, which are meant for whatever can take them.
+    /// Whether it comes from the site's defaults, which need not apply to every task.
     by_default: bool,
 }
 
-macro_rules! asks {
+macro_rules! requested {
     ($site:expr, $settings:expr, $($setting:ident $field:ident,)*) => {{
         let defaults = &$site.defaults.settings;
         let mut list = Vec::new();
@@ -28,8 +28,8 @@ macro_rules! asks {
     }};
 }
 
-fn asked(site: &Site, settings: &Settings) -> Vec<RequestedSetting> {
-    let mut list = asks! { site, settings,
+fn requested(site: &Site, settings: &Settings) -> Vec<RequestedSetting> {
+    let mut list = requested! { site, settings,
         RootPassword root_password_hash,
         RootPassword root_password_file,
         SshKeys ssh_keys,
@@ -98,9 +98,9 @@ fn of_disk(site: &Site, settings: &Settings) -> Vec<RequestedSetting> {
     .collect()
 }
 
-/// Tells what the task cannot express: errors for what a policy or the node asks for, warnings for what comes
+/// Reports settings that the task does not support: as errors if they come from a policy or the node, as warnings if they come
 /// from the defaults.
-pub(super) fn unmet(
+pub(super) fn unsupported(
     site: &Site,
     task: &str,
     spec: &TaskSpec,
@@ -111,37 +111,37 @@ pub(super) fn unmet(
         return Vec::new();
     };
     let later = runs_first_boot(spec, settings);
-    asked(site, settings)
+    requested(site, settings)
         .into_iter()
-        .filter(|ask| !expresses.contains(&ask.setting))
-        .filter(|ask| !(later && spec.to_first_boot.contains(&ask.setting)))
-        .filter(|ask| !has_anyway(spec, ask.setting, settings))
-        .map(|ask| {
-            let message = format!("task `{task}` cannot express `{}`", ask.setting);
-            let mut found = match ask.by_default {
-                true => {
-                    Diagnostic::warning(message, ask.span).help("it has no effect on this machine")
-                }
-                false => Diagnostic::error(message, ask.span),
+        .filter(|request| !expresses.contains(&request.setting))
+        .filter(|request| !(later && spec.to_first_boot.contains(&request.setting)))
+        .filter(|request| !is_fixed_value(spec, request.setting, settings))
+        .map(|request| {
+            let message = format!("task `{task}` does not support `{}`", request.setting);
+            let mut diagnostic = match request.by_default {
+                true => Diagnostic::warning(message, request.span)
+                    .help("it has no effect on this machine"),
+                false => Diagnostic::error(message, request.span),
             };
-            if spec.to_first_boot.contains(&ask.setting) {
-                found.help = Some(
-                    "it needs a script at the first boot, which Secure Boot does not run".into(),
+            if spec.to_first_boot.contains(&request.setting) {
+                diagnostic.help = Some(
+                    "it needs a script at the first boot, and scripts do not run with Secure Boot"
+                        .into(),
                 );
             }
-            found
+            diagnostic
         })
         .collect()
 }
 
-/// Whether scripts at the first boot run on such a machine.
+/// Whether scripts run at the machine's first boot.
 pub(super) fn runs_first_boot(spec: &TaskSpec, settings: &Settings) -> bool {
     let secure = settings.secure_boot.as_deref().is_some_and(|at| at.value);
     !(secure && spec.secure_boot_skips_first_boot)
 }
 
-/// Whether the value is the only one that the system has anyway.
-fn has_anyway(spec: &TaskSpec, setting: InstallerSetting, settings: &Settings) -> bool {
+/// Whether the value is one that the installed system always has.
+fn is_fixed_value(spec: &TaskSpec, setting: InstallerSetting, settings: &Settings) -> bool {
     let value = match setting {
         InstallerSetting::Timezone => settings.timezone.as_deref(),
         InstallerSetting::Locale => settings.locale.as_deref(),
@@ -153,14 +153,14 @@ fn has_anyway(spec: &TaskSpec, setting: InstallerSetting, settings: &Settings) -
         .is_some_and(|(fixed, value)| fixed.contains(&value.value))
 }
 
-/// The hashes that a machine's accounts get.
+/// The password hashes of a machine's accounts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PasswordHashes {
     pub(super) root: Option<PasswordHash>,
     pub(super) user: Option<PasswordHash>,
 }
 
-/// Finds the hashes and holds them to what the installer takes.
+/// Returns the hashes, and reports those that the installer does not accept.
 pub(super) fn passwords(
     task: &str,
     spec: &TaskSpec,
@@ -186,7 +186,7 @@ pub(super) fn passwords(
             },
             (None, None) => return None,
         };
-        if !spec.hashes.is_empty() && !spec.takes(hash.kind()) {
+        if !spec.hashes.is_empty() && !spec.accepts(hash.kind()) {
             found.push(refused(task, spec, hash, span));
         }
         Some(hash.clone())
@@ -207,18 +207,22 @@ pub(super) fn passwords(
 }
 
 fn refused(task: &str, spec: &TaskSpec, hash: &PasswordHash, span: SourceSpan) -> Diagnostic {
-    let taken: Vec<&str> = spec.hashes.iter().map(|hash| shown(hash.kind())).collect();
+    let taken: Vec<&str> = spec
+        .hashes
+        .iter()
+        .map(|hash| hash_prefix(hash.kind()))
+        .collect();
     let message = format!(
-        "the installer of task `{task}` does not take this kind of password hash: {}",
-        shown(hash.kind())
+        "the installer of task `{task}` does not accept this kind of password hash: {}",
+        hash_prefix(hash.kind())
     );
     Diagnostic::error(message, span).help(format!(
-        "it takes {}; make one with `openssl passwd -6`",
+        "it accepts {}; create one with `openssl passwd -6`",
         taken.join(", ")
     ))
 }
 
-fn shown(kind: HashKind) -> &'static str {
+fn hash_prefix(kind: HashKind) -> &'static str {
     match kind {
         HashKind::Des => "13 characters of DES",
         HashKind::Md5 => "`$1$`",
@@ -230,10 +234,10 @@ fn shown(kind: HashKind) -> &'static str {
     }
 }
 
-/// The longest kernel command line on x86 is 2,048 bytes (COMMAND_LINE_SIZE), and the rest of it wants room too.
-const LONGEST: usize = 1500;
+/// The limit for kernel arguments, in bytes. The kernel's limit on x86 is 2,048 (COMMAND_LINE_SIZE), and the templates add more.
+const MAX_KERNEL_ARGS: usize = 1500;
 
-/// Tells when the words for the installer's kernel do not fit its command line.
+/// Reports kernel arguments that do not fit into the installer's command line.
 pub(super) fn too_long(words: &[String], resolved: &Resolved) -> Option<Diagnostic> {
     let own = resolved.settings.kernel_args.as_deref();
     let length: usize = words
@@ -244,15 +248,15 @@ pub(super) fn too_long(words: &[String], resolved: &Resolved) -> Option<Diagnost
     let span = own
         .map(|list| list.span)
         .or_else(|| resolved.declared.as_ref().map(|node| node.span()));
-    (length > LONGEST).then(|| {
+    (length > MAX_KERNEL_ARGS).then(|| {
         Diagnostic::error(
-            format!("{length} bytes of kernel arguments: at most {LONGEST} fit"),
+            format!("{length} bytes of kernel arguments: at most {MAX_KERNEL_ARGS} fit"),
             span,
         )
     })
 }
 
-/// Warns of an installation into which nobody can log in.
+/// Warns about an installation without any means to log in.
 pub(super) fn locked_out(
     spec: &TaskSpec,
     resolved: &Resolved,
@@ -275,7 +279,7 @@ pub(super) fn locked_out(
     let node = resolved.declared.as_ref().map(|node| node.span());
     Some(
         Diagnostic::warning(
-            "nobody could log in to this machine: no password and no key is set",
+            "this machine would have no login: neither a password nor an SSH key is set",
             node,
         )
         .help("set `ssh-keys`, `root-password-hash` or `user`"),

@@ -1,40 +1,35 @@
-//! What a template's text refers to: other templates, filters and tests, each with its place.
+//! Finds what a template refers to: other templates, filters, tests and functions, each with its position.
 //!
-//! The template engine finds these out while it renders; an operator wants to hear of them when the file is
-//! read. This looks at tags only as far as is needed for that, and leaves their grammar to the engine.
+//! The template engine only checks references while it renders. This scan lets `check` report missing ones as soon as the file
+//! is loaded. It parses tags only as far as that needs; their grammar is left to the engine.
 
 use std::ops::Range;
 
-/// Something that a template refers to.
+/// A reference in a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reference {
-    /// What.
-    pub(super) what: ReferenceTarget,
-    /// The bytes of the template's text that say so.
+    pub(super) target: ReferenceTarget,
+    /// Its byte range in the template.
     pub(super) range: Range<usize>,
 }
 
 /// What a reference is to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ReferenceTarget {
-    /// A template; `required` unless the tag says `ignore missing` or lists several.
+    /// A template; `required` unless the tag has `ignore missing` or lists several names.
     Template {
-        /// Its name as written.
         name: String,
-        /// Whether it is a mistake when there is none.
         required: bool,
     },
-    /// A template whose name is only known while rendering.
-    SomeTemplate,
-    /// A filter.
+    /// A template whose name is computed during rendering.
+    DynamicTemplate,
     Filter(String),
-    /// A test.
     Test(String),
-    /// A call of this function.
+    /// A call of a function.
     Call(String),
 }
 
-/// One token of what stands between the delimiters of a tag.
+/// One token between the delimiters of a tag.
 #[derive(Debug, Clone, PartialEq)]
 enum TemplateToken {
     Word(String),
@@ -44,7 +39,7 @@ enum TemplateToken {
 
 type PlacedToken = (TemplateToken, Range<usize>);
 
-/// Lists everything that `text` refers to, in its order.
+/// Lists all references in `text`, in their order.
 pub(super) fn references(text: &str) -> Vec<Reference> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -70,7 +65,7 @@ pub(super) fn references(text: &str) -> Vec<Reference> {
     found
 }
 
-/// Where to go on: behind `endraw` when the tag was `raw`.
+/// Returns where the scan continues: behind `endraw` if the tag was `raw`.
 fn after_raw(text: &str, tokens: &[PlacedToken], end: usize) -> usize {
     let raw = matches!(tokens.first(), Some((TemplateToken::Word(word), _)) if word == "raw");
     if !raw {
@@ -81,7 +76,7 @@ fn after_raw(text: &str, tokens: &[PlacedToken], end: usize) -> usize {
         .map_or(text.len(), |offset| end + offset + "endraw".len())
 }
 
-/// The tokens from `start` up to `close`, and where the text goes on.
+/// Returns the tokens from `start` to `close`, and the position behind `close`.
 fn tokens(text: &str, start: usize, close: &str) -> (Vec<PlacedToken>, usize) {
     let mut list = Vec::new();
     let mut at = start;
@@ -113,7 +108,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The length of a string literal with both its quotes.
+/// The length of a string literal, including the quotes.
 fn text_length(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -128,7 +123,7 @@ fn text_length(text: &str, quote: char) -> usize {
 }
 
 fn in_tag(tokens: &[PlacedToken], found: &mut Vec<Reference>) {
-    // A `-` or `+` in front belongs to the delimiter.
+    // A leading `-` or `+` belongs to the delimiter.
     let body = match tokens.first() {
         Some((TemplateToken::Sign('-' | '+'), _)) => &tokens[1..],
         _ => tokens,
@@ -138,7 +133,7 @@ fn in_tag(tokens: &[PlacedToken], found: &mut Vec<Reference>) {
             ("include" | "extends" | "import" | "from", _) => in_reference(tag, rest, found),
             ("filter", [(TemplateToken::Word(name), range), ..]) => {
                 found.push(Reference {
-                    what: ReferenceTarget::Filter(name.clone()),
+                    target: ReferenceTarget::Filter(name.clone()),
                     range: range.clone(),
                 });
             }
@@ -148,7 +143,7 @@ fn in_tag(tokens: &[PlacedToken], found: &mut Vec<Reference>) {
     in_expression(body, found);
 }
 
-/// The templates that a tag names.
+/// Adds the templates that a tag names.
 fn in_reference(tag: &str, tokens: &[PlacedToken], found: &mut Vec<Reference>) {
     let ignored = tokens
         .iter()
@@ -168,7 +163,7 @@ fn in_reference(tag: &str, tokens: &[PlacedToken], found: &mut Vec<Reference>) {
         }
         Some((_, range)) => {
             found.push(Reference {
-                what: ReferenceTarget::SomeTemplate,
+                target: ReferenceTarget::DynamicTemplate,
                 range: range.clone(),
             });
             return;
@@ -177,22 +172,22 @@ fn in_reference(tag: &str, tokens: &[PlacedToken], found: &mut Vec<Reference>) {
     };
     for (token, range) in names {
         if let TemplateToken::Text(name) = token {
-            let what = ReferenceTarget::Template {
+            let target = ReferenceTarget::Template {
                 name: name.clone(),
                 required,
             };
             found.push(Reference {
-                what,
+                target,
                 range: range.clone(),
             });
         }
     }
 }
 
-/// Filters, tests and calls.
+/// Adds filters, tests and calls.
 fn in_expression(tokens: &[PlacedToken], found: &mut Vec<Reference>) {
     for window in 0..tokens.len() {
-        let what = match &tokens[window..] {
+        let target = match &tokens[window..] {
             [
                 (TemplateToken::Sign('|'), _),
                 (TemplateToken::Word(name), range),
@@ -216,8 +211,8 @@ fn in_expression(tokens: &[PlacedToken], found: &mut Vec<Reference>) {
             ] => Some((ReferenceTarget::Call(name.clone()), range)),
             _ => None,
         };
-        found.extend(what.map(|(what, range)| Reference {
-            what,
+        found.extend(target.map(|(target, range)| Reference {
+            target,
             range: range.clone(),
         }));
     }
@@ -227,10 +222,10 @@ fn in_expression(tokens: &[PlacedToken], found: &mut Vec<Reference>) {
 mod tests {
     use super::*;
 
-    fn seen(text: &str) -> Vec<(ReferenceTarget, &str)> {
+    fn all(text: &str) -> Vec<(ReferenceTarget, &str)> {
         references(text)
             .into_iter()
-            .map(|found| (found.what, &text[found.range]))
+            .map(|found| (found.target, &text[found.range]))
             .collect()
     }
 
@@ -242,8 +237,8 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_name_a_template_is_seen() {
-        for (text, what) in [
+    fn every_tag_that_names_a_template_is_found() {
+        for (text, target) in [
             ("{% extends \"a.j2\" %}", template("a.j2", true)),
             ("{%- include 'a.j2' -%}", template("a.j2", true)),
             (
@@ -253,17 +248,17 @@ mod tests {
             ("{% include ['a.j2'] %}", template("a.j2", false)),
             ("{% import 'a.j2' as a %}", template("a.j2", true)),
             ("{% from 'a.j2' import b %}", template("a.j2", true)),
-            ("{% include name %}", ReferenceTarget::SomeTemplate),
+            ("{% include name %}", ReferenceTarget::DynamicTemplate),
         ] {
-            assert_eq!(references(text)[0].what, what, "{text}");
+            assert_eq!(references(text)[0].target, target, "{text}");
         }
     }
 
     #[test]
-    fn filters_tests_and_calls_are_seen_where_code_stands() {
+    fn filters_tests_and_calls_are_found_in_code_only() {
         let text = "{{ a | sh }} | no {% if b is not even %}{% filter upper %}{{ '| no' }}{# {{ c | no }} #}{% raw %}{{ d | no }}{% endraw %}{{ f(1) is odd }}";
         assert_eq!(
-            seen(text),
+            all(text),
             [
                 (ReferenceTarget::Filter("sh".into()), "sh"),
                 (ReferenceTarget::Test("even".into()), "even"),
@@ -275,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_never_ends_is_no_trouble() {
+    fn an_unterminated_tag_does_not_panic() {
         for text in [
             "{{",
             "{%",

@@ -1,7 +1,6 @@
-//! `task.toml`: what a task is made of and what it can express.
+//! `task.toml`: the files of a task and the settings that it supports.
 //!
-//! A task says nothing twice that its base says: what it leaves out is the base's. Files of the same name
-//! replace the base's, others come in addition.
+//! Keys that a task leaves out are taken from its base. A file of the same name replaces the base's; other files are added.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,74 +14,69 @@ use super::{
     quote::FileFormat,
 };
 
-/// What a task is, with everything that it takes from its base.
+/// A task's keys, merged with those of its bases.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskSpec {
-    /// What it installs, for people.
+    /// What it installs, as shown to users.
     pub title: String,
-    /// The task whose templates and keys it takes where it has none.
+    /// The task from which missing templates and keys are taken.
     pub base: Option<TaskName>,
-    /// Whether anything is installed at all.
+    /// Whether it installs anything.
     pub installs: bool,
-    /// Whether what installs it is the agent in the microkernel.
+    /// Whether the agent in the microkernel installs it.
     pub microkernel: bool,
-    /// Whether its machines run the script by which a broker takes them over.
+    /// Whether its machines run the script of a broker at the first boot.
     pub hands_over: bool,
-    /// How its installer is told about the network.
     pub dialect: Dialect,
-    /// How it is known to be complete.
+    /// How an installation is recognised as complete.
     pub completion: Vec<Completion>,
-    /// Stages of its own, besides those that every task has.
+    /// Additional stages, besides those that every task has.
     pub stages: BTreeSet<StageName>,
-    /// The kinds of password hashes that its installer takes.
+    /// The kinds of password hashes that its installer accepts.
     pub hashes: BTreeSet<AcceptedHash>,
-    /// The settings that it can express; a task that does not say is not held to it.
+    /// The settings that it supports. None: settings are not checked.
     pub expresses: Option<BTreeSet<InstallerSetting>>,
-    /// What it can express at the first boot only, by a script.
+    /// Settings that it applies by a script at the first boot.
     pub to_first_boot: BTreeSet<InstallerSetting>,
-    /// Values that the installed system has anyway, by setting.
+    /// Values that the installed system always has, by setting.
     pub fixed: BTreeMap<InstallerSetting, BTreeSet<String>>,
-    /// Whether Secure Boot keeps its first-boot scripts from running.
+    /// Whether its first-boot scripts do not run with Secure Boot.
     pub secure_boot_skips_first_boot: bool,
-    /// What stands for `{arch}` in paths.
+    /// The values of `{arch}` in paths.
     pub arch: BTreeMap<Arch, String>,
-    /// Where a repo may have its files: the first layout that fits is used.
+    /// The layouts that a repo may have. The first one whose files exist is used.
     pub layouts: Vec<RepoLayout>,
-    /// What machines are given.
     pub files: Vec<FileSpec>,
 }
 
-/// How an installer is told about the network.
+/// How an installer reads network settings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dialect {
-    /// Not at all.
+    /// It reads none.
     #[default]
     None,
     /// ESXi's `network` line.
     Esxi,
-    /// Kickstart's `network` lines and dracut's kernel arguments; the rest as NetworkManager keyfiles.
+    /// Kickstart's `network` lines and dracut's kernel arguments; everything else as NetworkManager keyfiles.
     Kickstart,
-    /// netcfg's kernel arguments; the rest as files for systemd-networkd.
+    /// netcfg's kernel arguments; everything else as files for systemd-networkd.
     Netcfg,
     /// Netplan's format, as cloud-init reads it.
     Netplan,
 }
 
-/// How a task is known to be complete.
+/// How an installation is recognised as complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Completion {
     /// The machine reports `finished`.
     Callback,
-    /// The machine answers on this TCP port of its static address.
-    Probe {
-        /// The port.
-        port: u16,
-    },
+    /// The machine accepts connections on this TCP port of its static address.
+    Probe { port: u16 },
 }
 
-/// A kind of password hash, as a task names it.
+/// A kind of password hash, as task.toml names it; see [`HashKind`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AcceptedHash {
@@ -95,47 +89,47 @@ pub enum AcceptedHash {
     Yescrypt,
 }
 
-/// One file that machines are given.
+/// One file of an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FileSpec {
-    /// Its name under `/t/<token>/`; `{mac}` stands for the boot card's address with hyphens.
+    /// Its name under `/t/<token>/`. `{mac}` is replaced by the MAC of the boot NIC, with hyphens.
     pub name: String,
     /// Another name for the same content.
     pub also: Option<String>,
-    /// The template that it is made from.
+    /// The template that it is rendered from.
     pub template: Option<String>,
-    /// The file of the layout that it is.
+    /// The file of the layout that is served.
     pub repo_file: Option<String>,
-    /// The code that makes it.
+    /// The code that generates it.
     pub make: Option<GeneratedFile>,
-    /// Whether the installer reads its orders from it.
+    /// Whether it is the installer's instructions.
     pub document: bool,
-    /// For whom alone it is made.
+    /// The machines that get it; none: all.
     pub only: Option<OnlyFor>,
     /// Its media type.
     pub r#type: Option<String>,
-    /// What the filter `quote` quotes for, and what its lines are held to.
+    /// Its format, for the filter `quote` and for the checks of its lines.
     pub quoting: FileFormat,
 }
 
-/// For which machines a file is made.
+/// The machines that get a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnlyFor {
-    /// Those that boot by GRUB: with Secure Boot, and ARM.
+    /// Machines that boot with GRUB: those with Secure Boot, and ARM.
     Grub,
 }
 
-/// Files that code makes.
+/// Files that are generated by code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GeneratedFile {
-    /// The image's own boot.cfg, rewritten.
+    /// The image's boot.cfg, rewritten.
     BootCfg,
 }
 
-/// The keys of a `task.toml` as they are written.
+/// The keys of one `task.toml`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct TaskToml {
@@ -168,8 +162,8 @@ const TYPES: [&str; 6] = [
 ];
 
 impl TaskToml {
-    /// Adds what `base` says wherever this says nothing.
-    pub(super) fn over(self, base: TaskSpec, name: &TaskName) -> TaskSpec {
+    /// Merges the keys with those of a base.
+    pub(super) fn merge(self, base: TaskSpec, name: &TaskName) -> TaskSpec {
         let mut files = base.files;
         for file in self.file {
             match files.iter_mut().find(|known| known.name == file.name) {
@@ -199,14 +193,14 @@ impl TaskToml {
         }
     }
 
-    /// What is wrong with the files, one line each.
+    /// Returns the mistakes in the files, one line each.
     pub(super) fn mistakes(&self) -> Vec<String> {
         self.file.iter().flat_map(FileSpec::mistakes).collect()
     }
 }
 
 impl FileSpec {
-    /// The media type it is served with.
+    /// The media type, with defaults.
     pub fn content_type(&self) -> &'static str {
         let wanted = self.r#type.as_deref().unwrap_or(match self.repo_file {
             Some(_) => "application/octet-stream",
@@ -220,7 +214,7 @@ impl FileSpec {
     }
 
     fn mistakes(&self) -> Vec<String> {
-        let mut found = Vec::new();
+        let mut mistakes = Vec::new();
         let name = &self.name;
         let made = [
             self.template.is_some(),
@@ -228,7 +222,7 @@ impl FileSpec {
             self.make.is_some(),
         ];
         if made.into_iter().filter(|set| *set).count() != 1 {
-            found.push(format!(
+            mistakes.push(format!(
                 "file `{name}` needs exactly one of `template`, `repo-file` and `make`"
             ));
         }
@@ -237,19 +231,19 @@ impl FileSpec {
             .flatten()
             .any(|name| !is_file_name(name))
         {
-            found.push(format!("`{name}` is not a name for a file: expected letters, digits, `-`, `_`, `.`, `{{mac}}` and at most one `/`"));
+            mistakes.push(format!("`{name}` is not a valid file name: expected letters, digits, `-`, `_`, `.`, `{{mac}}` and at most one `/`"));
         }
         if let Some(wanted) = self
             .r#type
             .as_deref()
             .filter(|wanted| !TYPES.contains(wanted))
         {
-            found.push(format!(
-                "`{wanted}` is not a type we serve: expected one of {}",
+            mistakes.push(format!(
+                "`{wanted}` is not a supported type: expected one of {}",
                 TYPES.join(", ")
             ));
         }
-        found
+        mistakes
     }
 }
 
@@ -267,14 +261,14 @@ fn is_file_name(name: &str) -> bool {
 }
 
 impl TaskSpec {
-    /// Every path that its layouts name in a repo with these `vars`, for every architecture, in lower case, with the name
-    /// that templates use.
+    /// Every path in its layouts, in lower case, for every architecture and a repo with these `vars`, with the name that
+    /// templates use.
     pub fn layout_paths(&self, vars: &Vars) -> Vec<(&str, String)> {
         let arches: Vec<Option<&str>> = match self.arch.is_empty() {
             true => vec![None],
             false => self.arch.values().map(|word| Some(word.as_str())).collect(),
         };
-        let words: Vec<LayoutVariables<'_>> = arches
+        let variables: Vec<LayoutVariables<'_>> = arches
             .into_iter()
             .map(|arch| LayoutVariables { arch, vars })
             .collect();
@@ -284,9 +278,9 @@ impl TaskSpec {
             .flat_map(|layout| layout.files.iter().chain(layout.extra()));
         let mut list: Vec<(&str, String)> = files
             .flat_map(|(key, path)| {
-                words
+                variables
                     .iter()
-                    .map(|words| (key.as_str(), words.filled(path).to_lowercase()))
+                    .map(|variables| (key.as_str(), variables.expand(path).to_lowercase()))
             })
             .collect();
         list.sort();
@@ -294,19 +288,19 @@ impl TaskSpec {
         list
     }
 
-    /// Whether ESXi's loader starts it, which brings its own configuration.
+    /// Whether it has a boot.cfg, so that ESXi's loader can start it.
     pub fn has_boot_cfg(&self) -> bool {
         let mut files = self.files.iter();
         files.any(|file| file.make == Some(GeneratedFile::BootCfg))
     }
 
-    /// Whether its machines say by themselves when their first boot is through.
-    pub fn tells_that_it_is_finished(&self, secure_boot: bool) -> bool {
+    /// Whether its machines report the end of their first boot.
+    pub fn reports_finished(&self, secure_boot: bool) -> bool {
         let has_callback = self.completion.contains(&Completion::Callback);
         has_callback && !(secure_boot && self.secure_boot_skips_first_boot)
     }
 
-    /// The paths at which a repo may have what machines are given under this name.
+    /// The paths that a repo may have for the file of this name.
     pub fn paths_of(&self, name: &str) -> Vec<String> {
         let mut files = self.files.iter();
         let file = files.find(|file| file.name.eq_ignore_ascii_case(name));
@@ -320,9 +314,9 @@ impl TaskSpec {
             .collect()
     }
 
-    /// The word that stands for `{arch}` in paths on such a machine.
-    pub fn arch_word(&self, arch: Arch) -> Option<&str> {
-        // A BIOS build of iPXE calls itself i386 on 64-bit machines too, so it says nothing about the machine.
+    /// The value of `{arch}` in paths for a machine.
+    pub fn arch_value(&self, arch: Arch) -> Option<&str> {
+        // A BIOS build of iPXE reports i386 on 64-bit machines too.
         let arch = if arch == Arch::I386 && !self.arch.contains_key(&arch) {
             Arch::X86_64
         } else {
@@ -331,14 +325,9 @@ impl TaskSpec {
         self.arch.get(&arch).map(String::as_str)
     }
 
-    /// Whether its installer takes such a hash.
-    pub fn takes(&self, kind: HashKind) -> bool {
+    /// Whether its installer accepts a kind of hash.
+    pub fn accepts(&self, kind: HashKind) -> bool {
         self.hashes.iter().any(|hash| hash.kind() == kind)
-    }
-
-    /// Whether a machine may report such a stage.
-    pub fn has_stage(&self, name: &str) -> bool {
-        STAGES.contains(&name) || self.stages.contains(name)
     }
 }
 
@@ -353,7 +342,6 @@ pub const STAGES: [&str; 6] = [
 ];
 
 impl AcceptedHash {
-    /// The kind of hash that the word names.
     pub fn kind(self) -> HashKind {
         match self {
             AcceptedHash::Des => HashKind::Des,
@@ -379,7 +367,7 @@ impl TryFrom<String> for Completion {
             .and_then(|port| port.parse().ok());
         port.map(|port| Completion::Probe { port }).ok_or_else(|| {
             format!(
-                "`{text}` is no way to complete: expected `callback` or such as `probe:tcp:443`"
+                "`{text}` is not a kind of completion: expected `callback` or, for example, `probe:tcp:443`"
             )
         })
     }

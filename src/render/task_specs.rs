@@ -1,4 +1,4 @@
-//! Every `task.toml`, with the keys that each task takes from its bases.
+//! Loads every `task.toml`, and merges each task with its bases.
 
 use std::collections::BTreeMap;
 
@@ -12,68 +12,69 @@ use super::{
     template_sources::{TASKS, TemplateOrigin, TemplateSources},
 };
 
-/// A `task.toml` with where it stands.
+/// A `task.toml` and the file it comes from.
 #[derive(Debug, Clone)]
 pub(super) struct LoadedTaskToml {
-    written: TaskToml,
+    toml: TaskToml,
     origin: TemplateOrigin,
 }
 
-/// Reads every task.toml. A directory without one is a mistake, unless it only replaces files of a built-in task.
-pub(super) fn specs(
+/// Loads every task.toml. A directory without one is an error, unless it only replaces files of a built-in task.
+pub(super) fn load(
     site: &Site,
-    texts: &TemplateSources,
-    found: &mut Vec<Diagnostic>,
+    sources: &TemplateSources,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<TaskName, LoadedTaskToml> {
-    let mut specs = BTreeMap::new();
-    for directory in texts.directories(TASKS) {
+    let mut tomls = BTreeMap::new();
+    for directory in sources.directories(TASKS) {
         let Ok(name) = directory.parse::<TaskName>() else {
-            found.push(Diagnostic::error(
-                format!("`{TASKS}{directory}` is not a name for a task"),
+            diagnostics.push(Diagnostic::error(
+                format!("`{TASKS}{directory}` is not a valid task name"),
                 None,
             ));
             continue;
         };
-        let Some((origin, text)) = texts.find(&format!("{TASKS}{directory}/task.toml")) else {
+        let Some((origin, text)) = sources.find(&format!("{TASKS}{directory}/task.toml")) else {
             let message = format!("`{TASKS}{directory}` has no task.toml");
-            found.push(
-                Diagnostic::error(message, None)
-                    .help("it says what the task is made of; `base = \"…\"` alone is enough"),
+            diagnostics.push(
+                Diagnostic::error(message, None).help("create one; it only needs `base = \"…\"`"),
             );
             continue;
         };
-        // A text that is built in has no number; a test holds those to be sound.
+        // A built-in file has no id. A test checks that those have no mistakes.
         let file = origin.file(site).unwrap_or(FileId(u32::MAX));
-        let written: Option<TaskToml> = read_toml(text, file, found);
-        if let Some(written) = written {
+        let toml: Option<TaskToml> = read_toml(text, file, diagnostics);
+        if let Some(toml) = toml {
             let span = SourceSpan {
                 file,
                 start: 0,
                 end: 0,
             };
-            found.extend(
-                written
-                    .mistakes()
+            diagnostics.extend(
+                toml.mistakes()
                     .into_iter()
                     .map(|line| Diagnostic::error(line, span)),
             );
-            specs.insert(
+            tomls.insert(
                 name,
                 LoadedTaskToml {
-                    written,
+                    toml,
                     origin: origin.clone(),
                 },
             );
         }
     }
-    specs
+    tomls
 }
 
-/// A task, its base, the base of that, and so on. It ends where a base does not exist or comes again.
-pub(super) fn chain(specs: &BTreeMap<TaskName, LoadedTaskToml>, name: &TaskName) -> Vec<TaskName> {
+/// A task, its base, the base of its base, and so on, up to the first base that does not exist or is in the list already.
+pub(super) fn base_chain(
+    tomls: &BTreeMap<TaskName, LoadedTaskToml>,
+    name: &TaskName,
+) -> Vec<TaskName> {
     let mut chain = vec![name.clone()];
     let mut at = name;
-    while let Some(base) = specs.get(at).and_then(|spec| spec.written.base.as_ref()) {
+    while let Some(base) = tomls.get(at).and_then(|spec| spec.toml.base.as_ref()) {
         if chain.contains(base) {
             break;
         }
@@ -83,53 +84,53 @@ pub(super) fn chain(specs: &BTreeMap<TaskName, LoadedTaskToml>, name: &TaskName)
     chain
 }
 
-/// The task's keys over those of its bases. None when its base does not exist or is, at some remove, itself.
-pub(super) fn merged(
-    specs: &BTreeMap<TaskName, LoadedTaskToml>,
+/// The task's keys over those of its bases. None when a base does not exist or the bases form a loop.
+pub(super) fn merge(
+    tomls: &BTreeMap<TaskName, LoadedTaskToml>,
     chain: &[TaskName],
     site: &Site,
-    texts: &TemplateSources,
-    found: &mut Vec<Diagnostic>,
+    sources: &TemplateSources,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<TaskSpec> {
     let last = chain.last()?;
-    let Some(bottom) = specs.get(last) else {
-        // Reported once, at the task that names it.
+    let Some(bottom) = tomls.get(last) else {
+        // Reported once, for the task that names the missing base.
         if let [.., from, _] = chain
             && chain.len() == 2
         {
-            let known = specs.keys().map(TaskName::as_str);
+            let known = tomls.keys().map(TaskName::as_str);
             let mut mistake = Diagnostic::error(
-                format!("task `{from}` has the base `{last}`, and there is no such task"),
-                specs[from].origin.span(site, texts, "base"),
+                format!("task `{from}` has the base `{last}`, which does not exist"),
+                tomls[from].origin.span(site, sources, "base"),
             );
             mistake.help =
                 suggest(last.as_str(), known).map(|near| format!("did you mean `{near}`?"));
-            found.push(mistake);
+            diagnostics.push(mistake);
         }
         return None;
     };
-    if let Some(again) = &bottom.written.base {
-        let circle: Vec<String> = chain
+    if let Some(again) = &bottom.toml.base {
+        let cycle: Vec<String> = chain
             .iter()
             .chain([again])
             .map(|name| format!("`{name}`"))
             .collect();
         let message = format!(
-            "the bases of task `{}` go in a circle: {}",
+            "the bases of task `{}` form a loop: {}",
             chain[0],
-            circle.join(" → ")
+            cycle.join(" → ")
         );
-        found.push(Diagnostic::error(
+        diagnostics.push(Diagnostic::error(
             message,
-            specs[&chain[0]].origin.span(site, texts, "base"),
+            tomls[&chain[0]].origin.span(site, sources, "base"),
         ));
         return None;
     }
-    let nothing = TaskSpec {
+    let defaults = TaskSpec {
         installs: true,
         ..TaskSpec::default()
     };
-    Some(chain.iter().rev().fold(nothing, |base, name| {
-        specs[name].written.clone().over(base, name)
+    Some(chain.iter().rev().fold(defaults, |base, name| {
+        tomls[name].toml.clone().merge(base, name)
     }))
 }

@@ -7,21 +7,21 @@ use crate::{
 
 use super::{engine::TemplateError, template_sources::TemplateOrigin};
 
-/// Reports mistakes in templates. Several tasks or brokers share templates, and one mistake is reported once.
-pub(super) fn report(
+/// Reports mistakes in templates. A mistake in a template that several tasks or brokers share is reported once.
+pub(super) fn report_all(
     site: &Site,
     mistakes: Vec<(TemplateOrigin, TemplateError)>,
-    found: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     for (origin, mistake) in mistakes {
         let mistake = diagnostic(site, &origin, &mistake);
-        if !found.contains(&mistake) {
-            found.push(mistake);
+        if !diagnostics.contains(&mistake) {
+            diagnostics.push(mistake);
         }
     }
 }
 
-/// A mistake in a template, as it is shown: `template esxi/ks.cfg.j2, line 14: …`.
+/// A mistake in a template as a diagnostic: `template esxi/ks.cfg.j2, line 14: …`.
 pub(super) fn diagnostic(
     site: &Site,
     origin: &TemplateOrigin,
@@ -29,7 +29,7 @@ pub(super) fn diagnostic(
 ) -> Diagnostic {
     let message = format!(
         "template {}, line {}: {}",
-        origin.shown(),
+        origin.label(),
         mistake.line,
         mistake.message
     );

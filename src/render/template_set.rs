@@ -1,4 +1,4 @@
-//! Templates that see each other: what one task is rendered from.
+//! Templates that can refer to each other: those of one task, of a broker, or of one script.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,10 @@ use super::{
     template_sources::{COMMON, TASKS, TemplateOrigin, TemplateSources},
 };
 
-/// Templates that see each other.
+/// Templates that can refer to each other.
 #[derive(Debug)]
 pub(super) struct TemplateSet {
-    /// Of all their texts.
+    /// Of all names and texts.
     pub(super) fingerprint: Fingerprint,
     /// Whether any of them calls `secret`.
     pub(super) uses_secrets: bool,
@@ -23,79 +23,43 @@ pub(super) struct TemplateSet {
 }
 
 impl TemplateSet {
-    /// Collects the templates `wanted` and all that they refer to from `directories`, the first first, and tells
-    /// what is wrong with them. They still have to be compiled.
-    pub(super) fn gather(
-        texts: &TemplateSources,
+    /// Collects the templates `wanted`, and all that they refer to, from `directories` in that order. Also returns the mistakes in
+    /// them. [`TemplateSet::compile`] has to follow.
+    pub(super) fn collect(
+        sources: &TemplateSources,
         directories: &[String],
         wanted: &BTreeSet<String>,
     ) -> (TemplateSet, Vec<(TemplateOrigin, TemplateError)>) {
-        let mut gathering = TemplateCollector {
-            texts,
-            directories,
-            members: BTreeMap::new(),
-            found: Vec::new(),
-        };
+        let mut collector = TemplateCollector::new(sources, directories);
         let task = TemplateOrigin {
             path: format!("{}task.toml", directories[0]),
             built_in: false,
         };
         for name in wanted {
-            if !gathering.add(name) {
-                gathering.found.push((task.clone(), absent(name, 1, None)));
+            if !collector.add(name) {
+                let mistake = (task.clone(), missing(name, 1, None));
+                collector.mistakes.push(mistake);
             }
         }
-        let TemplateCollector {
-            members, mut found, ..
-        } = gathering;
-        found.extend(circles(&members));
-        let templates = TemplateSet {
-            fingerprint: Fingerprint::of(
-                members
-                    .iter()
-                    .flat_map(|(name, (_, text))| [name.as_str(), text]),
-            ),
-            uses_secrets: members.values().any(|(_, text)| uses_secrets(text)),
-            environment: engine::environment(),
-            members,
-        };
-        (templates, found)
+        collector.finish()
     }
 
-    /// One text alone, under the name `name`, with the common templates in reach.
+    /// Collects and compiles one text and the common templates that it refers to.
     pub(super) fn single(
-        texts: &TemplateSources,
+        sources: &TemplateSources,
         origin: TemplateOrigin,
         text: &str,
     ) -> (TemplateSet, Vec<(TemplateOrigin, TemplateError)>) {
         let directories = [COMMON.to_string()];
-        let mut gathering = TemplateCollector {
-            texts,
-            directories: &directories,
-            members: BTreeMap::new(),
-            found: Vec::new(),
-        };
+        let mut collector = TemplateCollector::new(sources, &directories);
         let name = origin.path.clone();
-        gathering.take(&name, origin, text);
-        let TemplateCollector {
-            members, mut found, ..
-        } = gathering;
-        found.extend(circles(&members));
-        let templates = TemplateSet {
-            fingerprint: Fingerprint::of(
-                members
-                    .iter()
-                    .flat_map(|(name, (_, text))| [name.as_str(), text]),
-            ),
-            uses_secrets: members.values().any(|(_, text)| uses_secrets(text)),
-            environment: engine::environment(),
-            members,
-        };
-        (templates.compiled(), found)
+        collector.insert(&name, origin, text);
+        let (templates, mistakes) = collector.finish();
+        (templates.compile(), mistakes)
     }
 
-    /// Compiles its templates. Those that do not compile were reported when they were gathered.
-    pub(super) fn compiled(mut self) -> TemplateSet {
+    /// Compiles the templates. Those that do not compile were reported when they were collected.
+    pub(super) fn compile(mut self) -> TemplateSet {
         for (name, (_, text)) in &self.members {
             let added = self
                 .environment
@@ -107,7 +71,6 @@ impl TemplateSet {
         self
     }
 
-    /// Renders one of its templates.
     pub(super) fn render(
         &self,
         name: &str,
@@ -129,10 +92,10 @@ impl TemplateSet {
 fn uses_secrets(text: &str) -> bool {
     scan::references(text)
         .iter()
-        .any(|reference| reference.what == ReferenceTarget::Call("secret".into()))
+        .any(|reference| reference.target == ReferenceTarget::Call("secret".into()))
 }
 
-fn absent(name: &str, line: usize, range: Option<std::ops::Range<usize>>) -> TemplateError {
+fn missing(name: &str, line: usize, range: Option<std::ops::Range<usize>>) -> TemplateError {
     TemplateError {
         template: name.into(),
         line,
@@ -142,16 +105,45 @@ fn absent(name: &str, line: usize, range: Option<std::ops::Range<usize>>) -> Tem
     }
 }
 
-/// Templates on the way into a unit.
+/// Collects the members of a [`TemplateSet`].
 struct TemplateCollector<'a> {
-    texts: &'a TemplateSources,
+    sources: &'a TemplateSources,
     directories: &'a [String],
     members: BTreeMap<String, (TemplateOrigin, String)>,
-    found: Vec<(TemplateOrigin, TemplateError)>,
+    mistakes: Vec<(TemplateOrigin, TemplateError)>,
 }
 
 impl<'a> TemplateCollector<'a> {
-    /// Adds a template and all that it refers to; false when there is none of that name.
+    fn new(sources: &'a TemplateSources, directories: &'a [String]) -> Self {
+        TemplateCollector {
+            sources,
+            directories,
+            members: BTreeMap::new(),
+            mistakes: Vec::new(),
+        }
+    }
+
+    fn finish(self) -> (TemplateSet, Vec<(TemplateOrigin, TemplateError)>) {
+        let TemplateCollector {
+            members,
+            mut mistakes,
+            ..
+        } = self;
+        mistakes.extend(cycles(&members));
+        let templates = TemplateSet {
+            fingerprint: Fingerprint::of(
+                members
+                    .iter()
+                    .flat_map(|(name, (_, text))| [name.as_str(), text]),
+            ),
+            uses_secrets: members.values().any(|(_, text)| uses_secrets(text)),
+            environment: engine::environment(),
+            members,
+        };
+        (templates, mistakes)
+    }
+
+    /// Adds a template and all that it refers to. Returns false if there is no such template.
     fn add(&mut self, name: &str) -> bool {
         if self.members.contains_key(name) {
             return true;
@@ -159,23 +151,23 @@ impl<'a> TemplateCollector<'a> {
         let Some((origin, text)) = self.find(name) else {
             return false;
         };
-        self.take(name, origin, text);
+        self.insert(name, origin, text);
         true
     }
 
-    fn take(&mut self, name: &str, origin: TemplateOrigin, text: &str) {
+    fn insert(&mut self, name: &str, origin: TemplateOrigin, text: &str) {
         if let Err(error) = engine::environment().template_from_named_str(name, text) {
-            self.found
-                .push((origin.clone(), engine::mistake(name, &error)));
+            self.mistakes
+                .push((origin.clone(), engine::template_error(name, &error)));
         }
         self.members
             .insert(name.into(), (origin.clone(), text.into()));
         for reference in scan::references(text) {
             let line = text[..reference.range.start].matches('\n').count() + 1;
-            let mistake = match &reference.what {
+            let mistake = match &reference.target {
                 ReferenceTarget::Template { name, required } => (!self.add(name) && *required)
-                    .then(|| absent(name, line, Some(reference.range.clone()))),
-                ReferenceTarget::SomeTemplate => {
+                    .then(|| missing(name, line, Some(reference.range.clone()))),
+                ReferenceTarget::DynamicTemplate => {
                     self.add_all();
                     None
                 }
@@ -200,17 +192,17 @@ impl<'a> TemplateCollector<'a> {
                     range: Some(reference.range.clone()),
                     ..mistake
                 };
-                self.found.push((origin.clone(), mistake));
+                self.mistakes.push((origin.clone(), mistake));
             }
         }
     }
 
-    /// Adds everything in reach: a name that is only known while rendering may mean any of them.
+    /// Adds every template of the directories: a name that is computed during rendering may be any of them.
     fn add_all(&mut self) {
         let names: BTreeSet<String> = self
             .directories
             .iter()
-            .flat_map(|folder| self.texts.names(folder))
+            .flat_map(|folder| self.sources.names(folder))
             .collect();
         for name in names {
             self.add(&name);
@@ -218,31 +210,31 @@ impl<'a> TemplateCollector<'a> {
     }
 
     fn find(&self, name: &str) -> Option<(TemplateOrigin, &'a str)> {
-        let texts = self.texts;
+        let sources = self.sources;
         if let Some(rest) = name.strip_prefix("built-in/") {
             return paths_of(rest)
                 .into_iter()
-                .find_map(|path| texts.built_in(&path));
+                .find_map(|path| sources.built_in(&path));
         }
         if name.contains('/') {
             return paths_of(name)
                 .into_iter()
-                .find_map(|path| texts.find(&path));
+                .find_map(|path| sources.find(&path));
         }
         self.directories
             .iter()
-            .find_map(|folder| texts.find(&format!("{folder}{name}")))
+            .find_map(|folder| sources.find(&format!("{folder}{name}")))
     }
 }
 
-/// Where a name with a directory in it may lie: `redhat/ks.cfg.j2`, `common/report.j2`.
+/// The paths that a name with a directory stands for: `redhat/ks.cfg.j2`, `common/report.j2`.
 fn paths_of(name: &str) -> [String; 2] {
     [format!("{TASKS}{name}"), format!("templates/{name}")]
 }
 
-/// Tells whether the engine knows such a filter or test.
+/// Returns an error if the engine has no such filter or test.
 fn unknown(
-    what: &str,
+    kind_name: &str,
     name: &str,
     probe: &str,
     kind: minijinja::ErrorKind,
@@ -252,13 +244,13 @@ fn unknown(
         template: String::new(),
         line: 1,
         range: None,
-        message: format!("there is no {what} `{name}`"),
+        message: format!("there is no {kind_name} `{name}`"),
         help: None,
     })
 }
 
-/// Templates that include, extend or import each other in a circle.
-fn circles(
+/// Finds templates that include, extend or import each other in a loop.
+fn cycles(
     members: &BTreeMap<String, (TemplateOrigin, String)>,
 ) -> Vec<(TemplateOrigin, TemplateError)> {
     let mut found = Vec::new();
@@ -281,20 +273,20 @@ fn follow(
     };
     path.push(name.into());
     for reference in scan::references(text) {
-        let ReferenceTarget::Template { name: next, .. } = &reference.what else {
+        let ReferenceTarget::Template { name: next, .. } = &reference.target else {
             continue;
         };
         match path.iter().position(|known| known == next) {
             Some(start) => {
-                let circle: Vec<String> = path[start..]
+                let cycle: Vec<String> = path[start..]
                     .iter()
                     .chain([next])
                     .map(|name| format!("`{name}`"))
                     .collect();
                 let line = text[..reference.range.start].matches('\n').count() + 1;
                 let message = format!(
-                    "templates include each other in a circle: {}",
-                    circle.join(" → ")
+                    "templates include each other in a loop: {}",
+                    cycle.join(" → ")
                 );
                 found.push((
                     origin.clone(),

@@ -1,4 +1,4 @@
-//! The texts of templates, those of the site before those that are built in.
+//! The texts of templates. A file of the site takes precedence over the built-in file of the same path.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,32 +13,31 @@ use crate::{
     site::{Site, SiteFiles},
 };
 
-/// Where tasks are.
+/// The directory of the tasks.
 pub(super) const TASKS: &str = "templates/tasks/";
 
-/// Where every task finds what it has not itself.
+/// The directory of the templates that every task can use.
 pub(super) const COMMON: &str = "templates/common/";
 
-/// Where the kinds of brokers are.
+/// The directory of the broker kinds.
 pub(super) const BROKERS: &str = "templates/brokers/";
 
-/// Where the scripts are that belong to no task.
+/// The directory of the iPXE scripts that belong to no task.
 pub(super) const IPXE: &str = "templates/ipxe/";
 
 static BUILT_IN: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
-/// Every text under `templates/`, by path.
+/// Every file under `templates/`, by path.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TemplateSources {
     site: BTreeMap<Arc<str>, Arc<[u8]>>,
 }
 
-/// Where a text comes from.
+/// The file that a text comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TemplateOrigin {
-    /// Its path: `templates/tasks/esxi/ks.cfg.j2`.
+    /// For example `templates/tasks/esxi/ks.cfg.j2`.
     pub(super) path: String,
-    /// Whether it is compiled into the program.
     pub(super) built_in: bool,
 }
 
@@ -55,7 +54,7 @@ impl PartialEq for TemplateSources {
 }
 
 impl TemplateSources {
-    /// Those of a site.
+    /// Selects the templates among a site's files.
     pub(super) fn of(files: &SiteFiles) -> TemplateSources {
         let counts = |path: &str| {
             [TASKS, COMMON, IPXE, BROKERS]
@@ -86,11 +85,11 @@ impl TemplateSources {
         names
     }
 
-    /// The text at `path`: the site's, else the one that is built in.
+    /// The text at `path`: the site's file, else the built-in one.
     pub(super) fn find(&self, path: &str) -> Option<(TemplateOrigin, &str)> {
         let own = self.site.get(path).map(|content| {
-            // A text that is not UTF-8 is reported where it is compiled: nothing fits the replacement.
-            let text = std::str::from_utf8(content).unwrap_or(NOT_TEXT);
+            // A file that is not UTF-8 is replaced by a text whose compilation fails with that message.
+            let text = std::str::from_utf8(content).unwrap_or(NOT_UTF8);
             (
                 TemplateOrigin {
                     path: path.into(),
@@ -102,7 +101,7 @@ impl TemplateSources {
         own.or_else(|| self.built_in(path))
     }
 
-    /// The text that is built in at `path`.
+    /// The built-in text at `path`.
     pub(super) fn built_in(&self, path: &str) -> Option<(TemplateOrigin, &str)> {
         let text = BUILT_IN
             .get_file(path.strip_prefix("templates/")?)?
@@ -138,12 +137,12 @@ impl TemplateSources {
     }
 }
 
-/// What stands for a text that is not UTF-8: a syntax error that says so.
-const NOT_TEXT: &str = "{% this file is not UTF-8 %}";
+/// Replaces a file that is not UTF-8: a syntax error with that message.
+const NOT_UTF8: &str = "{% this file is not UTF-8 %}";
 
 impl TemplateOrigin {
-    /// How messages call it: `esxi/ks.cfg.j2`.
-    pub(super) fn shown(&self) -> String {
+    /// Its name in messages: `esxi/ks.cfg.j2`.
+    pub(super) fn label(&self) -> String {
         let short = self
             .path
             .strip_prefix(TASKS)
@@ -156,14 +155,14 @@ impl TemplateOrigin {
         }
     }
 
-    /// Its number among the site's files.
+    /// Its id among the site's files; none for a built-in file.
     pub(super) fn file(&self, site: &Site) -> Option<FileId> {
         (!self.built_in)
             .then(|| site.sources.id(&self.path))
             .flatten()
     }
 
-    /// The bytes of one line, without the blanks around it.
+    /// The byte range of one line, without surrounding blanks.
     pub(super) fn line(&self, site: &Site, line: usize) -> Range<usize> {
         let text = self
             .file(site)
@@ -180,15 +179,15 @@ impl TemplateOrigin {
         start + blanks..start + line.trim_end().len().max(blanks)
     }
 
-    /// Where the first line stands that begins with `word`.
+    /// The span of the first line that begins with `word`.
     pub(super) fn span(
         &self,
         site: &Site,
-        texts: &TemplateSources,
+        sources: &TemplateSources,
         word: &str,
     ) -> Option<SourceSpan> {
         let file = self.file(site)?;
-        let (_, text) = texts.find(&self.path)?;
+        let (_, text) = sources.find(&self.path)?;
         let number = text
             .lines()
             .position(|line| line.trim_start().starts_with(word))

@@ -1,4 +1,4 @@
-//! Where a machine finds its documents and reports what it has done.
+//! The URLs of one attempt: where the machine fetches its files and reports its progress.
 
 use std::sync::Arc;
 
@@ -7,17 +7,17 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::task::TaskSpec;
 
-/// Where a machine finds its documents and reports to.
+/// The URLs of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Urls {
-    /// The machines' listener as the machine reaches it, without a `/` at its end: `http://192.0.2.1:8080`.
+    /// The machines' listener as the machine reaches it, without a trailing `/`: `http://192.0.2.1:8080`.
     pub base: String,
     /// The attempt's token: 32 hexadecimal digits.
     pub token: String,
 }
 
 impl Urls {
-    /// Where a document or hand-out is.
+    /// Where a file of the attempt is served.
     pub fn document(&self, name: &str) -> String {
         format!("{}/t/{}/{name}", self.base, self.token)
     }
@@ -32,7 +32,7 @@ impl Urls {
         format!("{}?reason={}", self.stage("failed"), encoded(reason))
     }
 
-    /// Where a line for the machine's log is left.
+    /// Where a line for the machine's log is reported.
     pub fn log(&self, level: &str, text: &str) -> String {
         format!(
             "{}/t/{}/log/{level}/{}",
@@ -42,7 +42,7 @@ impl Urls {
         )
     }
 
-    /// Where a fact is left.
+    /// Where a fact is reported.
     pub fn fact(&self, name: &str, value: &str) -> String {
         format!(
             "{}/t/{}/fact/{}/{}",
@@ -109,7 +109,9 @@ impl Object for UrlsObject {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let url = match (method, texts.as_slice()) {
             ("stage", ["failed"]) => {
-                return Err(wrong("a failure has a reason: write `urls.failed(\"…\")`"));
+                return Err(wrong(
+                    "a failure needs a reason: write `urls.failed(\"…\")`",
+                ));
             }
             ("stage", [name])
                 if super::task::STAGES.contains(name)
@@ -119,7 +121,7 @@ impl Object for UrlsObject {
             }
             ("stage", [_]) => {
                 return Err(wrong(
-                    "there is no such stage; a task's own stand in `stages` of its task.toml",
+                    "there is no such stage; a task declares its own in `stages` of its task.toml",
                 ));
             }
             ("failed", [reason]) => self.urls.failed(reason),
@@ -159,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_callback_is_whole_and_holds_no_ampersand() {
+    fn a_callback_url_is_absolute_and_percent_encoded() {
         let urls = Urls {
             base: "http://192.0.2.1:8080".into(),
             token: "0".repeat(32),

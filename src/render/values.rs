@@ -1,4 +1,4 @@
-//! Settings whose text goes into installers' own languages, held to what such a text can be.
+//! Checks settings whose text is written into installer documents.
 
 use crate::{
     model::{List, Settings, Spanned},
@@ -7,16 +7,16 @@ use crate::{
 
 use super::installer_setting::InstallerSetting;
 
-/// Tells which texts are not what they should be.
+/// Reports invalid texts.
 pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
+    let mut diagnostics = Vec::new();
     let mut each =
-        |list: Option<&List<String>>, sound: fn(&str) -> bool, what: &str, expected: &str| {
+        |list: Option<&List<String>>, is_valid: fn(&str) -> bool, what: &str, expected: &str| {
             let bad = list
                 .into_iter()
                 .flat_map(|list| &list.value)
-                .filter(|at| !sound(&at.value));
-            found.extend(bad.map(|at| wrong(at, what, expected)));
+                .filter(|at| !is_valid(&at.value));
+            diagnostics.extend(bad.map(|at| wrong(at, what, expected)));
         };
     each(
         settings.ssh_keys.as_deref(),
@@ -49,9 +49,9 @@ pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {
         "a path or a serial number on one line",
     );
     let mut one =
-        |at: Option<&Spanned<String>>, sound: fn(&str) -> bool, what: &str, expected: &str| {
-            found.extend(
-                at.filter(|at| !sound(&at.value))
+        |at: Option<&Spanned<String>>, is_valid: fn(&str) -> bool, what: &str, expected: &str| {
+            diagnostics.extend(
+                at.filter(|at| !is_valid(&at.value))
                     .map(|at| wrong(at, what, expected)),
             );
         };
@@ -83,22 +83,22 @@ pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {
             );
         }
     }
-    found.extend(of_user(settings));
-    found
+    diagnostics.extend(of_user(settings));
+    diagnostics
 }
 
 fn of_user(settings: &Settings) -> Vec<Diagnostic> {
     let Some(at) = &settings.user else {
         return Vec::new();
     };
-    let mut found = Vec::new();
+    let mut diagnostics = Vec::new();
     match &at.value.name {
-        None => found.push(Diagnostic::error("this user has no `name`", at.span)),
+        None => diagnostics.push(Diagnostic::error("this user has no `name`", at.span)),
         Some(name) if !is_user(&name.value) => {
-            found.push(wrong(
+            diagnostics.push(wrong(
                 name,
                 "a user name",
-                "a letter or `_`, then at most 31 small letters, digits, `_` and `-`",
+                "a letter or `_`, then at most 31 lower-case letters, digits, `_` and `-`",
             ));
         }
         Some(_) => {}
@@ -109,14 +109,14 @@ fn of_user(settings: &Settings) -> Vec<Diagnostic> {
         .iter()
         .flat_map(|list| &list.value)
         .filter(|at| !is_ssh_key(&at.value));
-    found.extend(keys.map(|at| {
+    diagnostics.extend(keys.map(|at| {
         wrong(
             at,
             "an SSH key",
             "one line such as `ssh-ed25519 AAAA… name`",
         )
     }));
-    found
+    diagnostics
 }
 
 fn wrong(at: &Spanned<String>, what: &str, expected: &str) -> Diagnostic {
@@ -140,7 +140,7 @@ fn is_kernel_word(text: &str) -> bool {
     is_line(text) && text.trim() == text
 }
 
-/// A key, maybe with options in front (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
+/// A key, possibly preceded by options (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
 fn is_ssh_key(text: &str) -> bool {
     let types = ["ssh-", "ecdsa-", "sk-"];
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -192,7 +192,7 @@ fn is_keyboard(text: &str) -> bool {
         && !text.starts_with('-')
 }
 
-/// ESXi's keyboards by the layout names that everybody else uses.
+/// ESXi's keyboards, by the common names of their layouts.
 const ESXI_KEYBOARDS: [(&str, &str); 35] = [
     ("be", "Belgian"),
     ("br", "Brazilian"),
@@ -231,17 +231,17 @@ const ESXI_KEYBOARDS: [(&str, &str); 35] = [
     ("sv", "Swedish"),
 ];
 
-/// What ESXi calls a keyboard layout.
+/// Returns ESXi's name of a keyboard layout.
 pub(super) fn esxi_keyboard(
     keyboard: Option<&Spanned<String>>,
 ) -> Result<&'static str, Diagnostic> {
     let Some(at) = keyboard else {
         return Ok("US Default");
     };
-    let found = ESXI_KEYBOARDS
+    let entry = ESXI_KEYBOARDS
         .iter()
         .find(|(layout, name)| *layout == at.value || *name == at.value);
-    found.map(|(_, name)| *name).ok_or_else(|| {
+    entry.map(|(_, name)| *name).ok_or_else(|| {
         let known: Vec<&str> = ESXI_KEYBOARDS.iter().map(|(layout, _)| *layout).collect();
         Diagnostic::error(
             format!(
@@ -250,6 +250,6 @@ pub(super) fn esxi_keyboard(
             ),
             at.span,
         )
-        .help(format!("it has {}", known.join(", ")))
+        .help(format!("supported: {}", known.join(", ")))
     })
 }

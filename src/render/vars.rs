@@ -1,4 +1,4 @@
-//! The `vars` of a machine, as templates have them.
+//! `vars` in templates.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use minijinja::{Value, value::Serde};
 
 use crate::site::Resolved;
 
-/// `vars`: the repo's below those of all other layers.
+/// Returns the `vars` of a machine. The repo's have the lowest precedence.
 pub(super) fn vars(resolved: &Resolved) -> Value {
     let repo = resolved.repo.iter().flat_map(|repo| &repo.body.vars);
     let merged: BTreeMap<&str, Value> = repo

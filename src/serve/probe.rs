@@ -69,7 +69,7 @@ fn awaited(engine: &Engine) -> Vec<(MachineId, u32, SocketAddr)> {
             let layers = Layers::new(site, node.as_deref(), policy.map(AsRef::as_ref));
             let secure = layers.get(|settings| settings.secure_boot.as_deref());
             let secure = secure.copied().unwrap_or(false);
-            if task.spec.tells_that_it_is_finished(secure) {
+            if task.spec.reports_finished(secure) {
                 continue;
             }
             let status = views::with_address(transaction, status);

@@ -58,7 +58,7 @@ impl Inputs {
             .as_ref()
             .and_then(|name| snapshot.site.policies.get(name));
         Inputs {
-            templates: snapshot.library.depends(resolved),
+            templates: snapshot.library.fingerprint_for(resolved),
             node: resolved.declared.clone(),
             policy: policy.cloned(),
         }

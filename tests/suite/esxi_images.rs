@@ -184,8 +184,8 @@ fn others(text: &str) -> Vec<String> {
 /// The words of the kernel's command line that a machine with an address of its own has no other word for.
 fn own_words(text: &str) -> Vec<&str> {
     let replaced = ["cdromboot", "ks", "bootif", "ip", "ksdevice", "vlanid"];
-    let words = value(text, "kernelopt").split_whitespace();
-    words
+    let kernelopt = value(text, "kernelopt").split_whitespace();
+    kernelopt
         .filter(|word| {
             let key = word.split('=').next().unwrap().to_lowercase();
             !replaced.contains(&key.as_str())
@@ -251,8 +251,8 @@ fn every_rewritten_boot_cfg_names_existing_files_only_and_keeps_all_settings() {
 
         // What we do not know is left as it was.
         assert_eq!(others(&served), others(text), "{name}");
-        let words: Vec<&str> = value(&served, "kernelopt").split_whitespace().collect();
-        let (kept, ours) = words.split_at(own_words(text).len());
+        let kernelopt: Vec<&str> = value(&served, "kernelopt").split_whitespace().collect();
+        let (kept, ours) = kernelopt.split_at(own_words(text).len());
         assert_eq!(kept, own_words(text), "{name}");
         assert!(
             ours.contains(&format!("ks={attempt}/ks.cfg").as_str()),
@@ -270,7 +270,7 @@ fn every_rewritten_boot_cfg_names_existing_files_only_and_keeps_all_settings() {
         // Once more changes nothing.
         let changes = BootCfgChanges {
             prefix: prefix.into(),
-            words: ours.iter().map(|word| (*word).to_owned()).collect(),
+            kernelopt: ours.iter().map(|word| (*word).to_owned()).collect(),
         };
         let find = |path: &str| contents.contains_key(path).then(|| path.to_owned());
         assert_eq!(

@@ -15,7 +15,9 @@ fn fingerprints(rendering: &Rendering) -> BTreeMap<String, Fingerprint> {
         .map(|node| {
             (
                 node.to_string(),
-                rendering.with(node.as_str(), |job| job.library.depends(job.resolved)),
+                rendering.with(node.as_str(), |job| {
+                    job.library.fingerprint_for(job.resolved)
+                }),
             )
         })
         .collect()

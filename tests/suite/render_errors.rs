@@ -77,10 +77,7 @@ fn an_invalid_template_is_reported_when_it_is_loaded() {
         ),
         (
             "x\n{% include \"a.j2\" %}",
-            at(
-                2,
-                "templates include each other in a circle: `a.j2` → `a.j2`",
-            ),
+            at(2, "templates include each other in a loop: `a.j2` → `a.j2`"),
         ),
     ] {
         assert_eq!(of_template(text), expected, "{text}");
@@ -112,7 +109,7 @@ fn a_template_that_fails_is_reported_with_its_line_and_node() {
         ),
         (
             "{{ urls.stage(\"done\") }}",
-            "line 1: `urls.stage(\"done\")`: there is no such stage; a task's own stand in `stages` of its task.toml [for node n1 (policy mine)]",
+            "line 1: `urls.stage(\"done\")`: there is no such stage; a task declares its own in `stages` of its task.toml [for node n1 (policy mine)]",
         ),
         (
             "{{ secret(\"none\") }}",
@@ -124,11 +121,11 @@ fn a_template_that_fails_is_reported_with_its_line_and_node() {
         ),
         (
             "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
-            "line 1: this does not come to an end [for node n1 (policy mine)]",
+            "line 1: this does too much work, or does not end [for node n1 (policy mine)]",
         ),
         (
             "{% for a in range(9999) %}{{ \"0123456789\" * 100 }}{% endfor %}",
-            "line 1: what it renders to is longer than 1024 KiB [for node n1 (policy mine)]",
+            "line 1: the rendered file is longer than 1024 KiB [for node n1 (policy mine)]",
         ),
     ] {
         let expected = format!(
@@ -150,7 +147,7 @@ fn cycles_of_templates_and_tasks_are_reported() {
     assert_eq!(
         said(OWN, &files),
         [
-            "templates/common/c.j2:1: template common/c.j2, line 1: templates include each other in a circle: `a.j2` → `b.j2` → `c.j2` → `a.j2`"
+            "templates/common/c.j2:1: template common/c.j2, line 1: templates include each other in a loop: `a.j2` → `b.j2` → `c.j2` → `a.j2`"
         ]
     );
     let files = [
@@ -163,15 +160,15 @@ fn cycles_of_templates_and_tasks_are_reported() {
     assert_eq!(
         said(OWN, &files),
         [
-            "templates/tasks/mine/task.toml:1: the bases of task `mine` go in a circle: `mine` → `other` → `mine`",
-            "templates/tasks/other/task.toml:2: the bases of task `other` go in a circle: `other` → `mine` → `other`",
+            "templates/tasks/mine/task.toml:1: the bases of task `mine` form a loop: `mine` → `other` → `mine`",
+            "templates/tasks/other/task.toml:2: the bases of task `other` form a loop: `other` → `mine` → `other`",
         ]
     );
     let files = [("templates/tasks/mine/task.toml", "base = \"redhatt\"")];
     assert_eq!(
         said(OWN, &files),
         [
-            "templates/tasks/mine/task.toml:1: task `mine` has the base `redhatt`, and there is no such task = did you mean `redhat`?"
+            "templates/tasks/mine/task.toml:1: task `mine` has the base `redhatt`, which does not exist = did you mean `redhat`?"
         ]
     );
 }
@@ -189,7 +186,7 @@ fn an_invalid_task_toml_is_reported() {
         ),
         (
             "[[file]]\nname = \"../a\"\ntemplate = \"a.j2\"\n",
-            "templates/tasks/mine/task.toml:1: `../a` is not a name for a file: expected letters, digits, `-`, `_`, `.`, `{mac}` and at most one `/`",
+            "templates/tasks/mine/task.toml:1: `../a` is not a valid file name: expected letters, digits, `-`, `_`, `.`, `{mac}` and at most one `/`",
         ),
     ] {
         let found = said(
@@ -212,7 +209,7 @@ fn an_invalid_task_toml_is_reported() {
     assert_eq!(
         said(OWN, &[]),
         [
-            "policies.d/site.toml:8: there is no task `mine` = there are debian, discover, esxi, image, local, redhat; a site's own stand under templates/tasks/"
+            "policies.d/site.toml:8: there is no task `mine` = there are debian, discover, esxi, image, local, redhat; a site's own are in templates/tasks/"
         ]
     );
 }
@@ -265,32 +262,32 @@ fn a_setting_that_an_installer_cannot_express_is_an_error_with_task_and_setting(
         (
             "esx-static",
             "packages = \"vim\"",
-            "policies.d/site.toml:{}: task `esxi` cannot express `packages` [for node esx-static (policy esxi)]",
+            "policies.d/site.toml:{}: task `esxi` does not support `packages` [for node esx-static (policy esxi)]",
         ),
         (
             "esx-static",
             "timezone = \"Europe/Berlin\"",
-            "policies.d/site.toml:{}: task `esxi` cannot express `timezone` [for node esx-static (policy esxi)]",
+            "policies.d/site.toml:{}: task `esxi` does not support `timezone` [for node esx-static (policy esxi)]",
         ),
         (
             "esx-static",
             "user = { name = \"ops\" }",
-            "policies.d/site.toml:{}: task `esxi` cannot express `user` [for node esx-static (policy esxi)]",
+            "policies.d/site.toml:{}: task `esxi` does not support `user` [for node esx-static (policy esxi)]",
         ),
         (
             "esx-static",
             "keep = \"naa.1\"",
-            "policies.d/site.toml:47: `disk.first` leaves the choice to ESXi, which knows nothing of `keep` [for node esx-static (policy esxi)] = say in `disk` which disk it is: `serial`, `model`, `min-size`, `smallest` or `largest`",
+            "policies.d/site.toml:47: `disk.first` leaves the choice to ESXi, which does not support `keep` [for node esx-static (policy esxi)] = choose the disk by `serial`, `model`, `min-size`, `smallest` or `largest` of `disk`",
         ),
         (
             "esx-static",
             "vars = { license = \"A1B2C-D3E4F\" }",
-            "policies.d/site.toml:{}: this is not a licence key of ESXi: expected five groups of five letters or digits, with hyphens between them [for node esx-static (policy esxi)]",
+            "policies.d/site.toml:{}: this is not an ESXi licence key: expected five groups of five letters or digits, separated by hyphens [for node esx-static (policy esxi)]",
         ),
         (
             "esx-static",
             "vars = { license = 5 }",
-            "policies.d/site.toml:{}: this is not a licence key of ESXi: expected five groups of five letters or digits, with hyphens between them [for node esx-static (policy esxi)]",
+            "policies.d/site.toml:{}: this is not an ESXi licence key: expected five groups of five letters or digits, separated by hyphens [for node esx-static (policy esxi)]",
         ),
         (
             "esx-static",
@@ -300,17 +297,17 @@ fn a_setting_that_an_installer_cannot_express_is_an_error_with_task_and_setting(
         (
             "esx-static",
             "vars = { license = \"x\", license-secret = \"esxi\" }",
-            "policies.d/site.toml:{}: `vars.license` and `vars.license-secret` are two ways to say one thing [for node esx-static (policy esxi)]",
+            "policies.d/site.toml:{}: `vars.license` and `vars.license-secret` are mutually exclusive [for node esx-static (policy esxi)]",
         ),
         (
             "esx-secure",
             "mtu = 1400",
-            "policies.d/site.toml:{}: task `esxi` cannot express `mtu`: card 00:50:56:00:00:05: 1400 [for node esx-secure (policy esxi)] = it needs a script at the first boot, which Secure Boot does not run",
+            "policies.d/site.toml:{}: task `esxi` does not support `mtu`: NIC 00:50:56:00:00:05: 1400 [for node esx-secure (policy esxi)] = it needs a script at the first boot, and scripts do not run with Secure Boot",
         ),
         (
             "esx-static",
             "keyboard = \"klingon\"",
-            "policies.d/site.toml:{}: ESXi has no keyboard `klingon` (`keyboard`) [for node esx-static (policy esxi)] = it has be, br, hr, cz, dk, ee, fi, fr, de, gr, is, it, jp, latam, no, pl, pt, ru, si, es, se, ch-fr, ch, tr, ua, gb, uk, us, dvorak, us-dvorak, cs, da, el, ja, sv",
+            "policies.d/site.toml:{}: ESXi has no keyboard `klingon` (`keyboard`) [for node esx-static (policy esxi)] = supported: be, br, hr, cz, dk, ee, fi, fr, de, gr, is, it, jp, latam, no, pl, pt, ru, si, es, se, ch-fr, ch, tr, ua, gb, uk, us, dvorak, us-dvorak, cs, da, el, ja, sv",
         ),
     ] {
         let toml = SITE.replace(&format!("[node.{node}]"), &format!("[node.{node}]\n{edit}"));
@@ -343,15 +340,14 @@ fn a_broker_has_a_known_kind_and_a_task_that_runs_its_script() {
         (
             "kind = \"pupet\"",
             "debian",
-            &[
-                "policies.d/site.toml:12: there is no kind of broker `pupet` = did you mean `puppet`?",
-            ][..],
+            &["policies.d/site.toml:12: there is no broker kind `pupet` = did you mean `puppet`?"]
+                [..],
         ),
         (
             "kind = \"chef\"",
             "debian",
             &[
-                "policies.d/site.toml:12: there is no kind of broker `chef` = there are ansible-pull, mine, puppet, script, program, none; a site's own stand under templates/brokers/",
+                "policies.d/site.toml:12: there is no broker kind `chef` = there are ansible-pull, mine, puppet, script, program, none; a site's own are in templates/brokers/",
             ],
         ),
         (
@@ -389,7 +385,7 @@ fn a_broker_has_a_known_kind_and_a_task_that_runs_its_script() {
             "kind = \"script\"\ncommands = []",
             "esxi",
             &[
-                "policies.d/site.toml:9: task `esxi` runs no script by which broker `b` could take a machine over [for node n1] = a broker of kind `program` is run by the server, whatever installs the machine",
+                "policies.d/site.toml:9: task `esxi` does not run broker scripts, which broker `b` needs [for node n1] = use a broker of kind `program`: the server runs it, for every task",
             ],
         ),
     ];
@@ -424,7 +420,7 @@ fn an_unsupported_password_hash_is_refused_and_not_printed() {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(
             found[0].contains(&format!(
-                "does not take this kind of password hash: {shown}"
+                "does not accept this kind of password hash: {shown}"
             )),
             "{found:?}"
         );
@@ -460,7 +456,7 @@ fn a_repo_without_the_boot_files_is_reported() {
         (
             "debian-static",
             "debian",
-            "repo `debian` lacks `debian-installer/amd64/linux` [for node debian-static (policy debian)] = layouts that fit: netboot (debian-installer/amd64/initrd.gz, debian-installer/amd64/linux); iso (install.amd/initrd.gz, install.amd/vmlinuz); iso-arm64 (install.a64/initrd.gz, install.a64/vmlinuz)",
+            "repo `debian` lacks `debian-installer/amd64/linux` [for node debian-static (policy debian)] = supported layouts: netboot (debian-installer/amd64/initrd.gz, debian-installer/amd64/linux); iso (install.amd/initrd.gz, install.amd/vmlinuz); iso-arm64 (install.a64/initrd.gz, install.a64/vmlinuz)",
         ),
     ] {
         let found = rendering.shown(&rendering.inspect(node).1);
@@ -493,12 +489,12 @@ fn a_repo_without_the_boot_files_is_reported() {
     assert!(
         found[0]
             .message
-            .ends_with("lacks `efi/boot/crypto64.efi`: is it whole?"),
+            .ends_with("lacks `efi/boot/crypto64.efi`; it may be incomplete"),
         "{found:?}"
     );
     rendering.forget("esxi", "useropts.gz");
     let found = rendering.inspect("esx-static").1;
-    let expected = "repo `esxi`: boot.cfg names `useropts.gz`, and the image has no such file";
+    let expected = "repo `esxi`: boot.cfg names `useropts.gz`, which the image does not have";
     assert_eq!(found.len(), 2);
     assert_eq!(found[1].message, expected);
 }
@@ -519,7 +515,7 @@ fn a_network_connection_that_an_installer_cannot_configure_is_an_error() {
             lab,
             format!("{macs}\n{bond}"),
             &[
-                "task `esxi` cannot express `bond`: bond bond0: mode 802.3ad needs a distributed switch",
+                "task `esxi` does not support `bond`: bond bond0: mode 802.3ad needs a distributed switch",
             ][..],
         ),
         (
@@ -527,7 +523,7 @@ fn a_network_connection_that_an_installer_cannot_configure_is_an_error() {
             lab,
             format!("{macs}\n{bridge}"),
             &[
-                "task `esxi` cannot express `bridge`: bridge br0: ESXi has virtual switches in place of bridges",
+                "task `esxi` does not support `bridge`: bridge br0: ESXi has virtual switches instead of bridges",
             ],
         ),
         (
@@ -535,7 +531,7 @@ fn a_network_connection_that_an_installer_cannot_configure_is_an_error() {
             lab,
             "mac = \"00:50:56:00:00:06\"\naddress = [\"192.0.2.16\", \"192.0.2.17\"]".into(),
             &[
-                "task `esxi` cannot express `address`: card 00:50:56:00:00:06: ESXi takes one IPv4 address for each interface",
+                "task `esxi` does not support `address`: NIC 00:50:56:00:00:06: ESXi supports one IPv4 address for each interface",
             ],
         ),
         (
@@ -543,8 +539,8 @@ fn a_network_connection_that_an_installer_cannot_configure_is_an_error() {
             blind,
             "mac = \"00:50:56:00:00:06\"\naddress = \"198.51.100.16\"".into(),
             &[
-                "task `esxi` cannot express `gateway`: card 00:50:56:00:00:06: the installer guesses a gateway where none is set",
-                "task `esxi` cannot express `dns`: card 00:50:56:00:00:06: the installer wants at least one server beside a static address",
+                "task `esxi` does not support `gateway`: NIC 00:50:56:00:00:06: the installer guesses a gateway if none is set",
+                "task `esxi` does not support `dns`: NIC 00:50:56:00:00:06: with a static address the installer needs at least one name server",
             ],
         ),
         (
@@ -552,7 +548,7 @@ fn a_network_connection_that_an_installer_cannot_configure_is_an_error() {
             vlan,
             "mac = \"00:50:56:00:00:06\"\naddress = \"198.51.100.16\"".into(),
             &[
-                "task `debian` cannot express `vlan`: VLAN vlan20: the installer cannot tag its packets (20); set `boot-network` to the network that it runs in",
+                "task `debian` does not support `vlan`: VLAN vlan20: the installer does not support VLANs (20); set `boot-network` to the network in which it runs",
             ],
         ),
         (

@@ -55,7 +55,7 @@ proptest! {
 
     #[test]
     fn a_boot_cfg_that_was_rewritten_stays_as_it_is(text in text()) {
-        let changes = BootCfgChanges { prefix: "http://192.0.2.1/repo/esxi".into(), words: vec!["ks=http://192.0.2.1/ks".into()] };
+        let changes = BootCfgChanges { prefix: "http://192.0.2.1/repo/esxi".into(), kernelopt: vec!["ks=http://192.0.2.1/ks".into()] };
         let find = |path: &str| Some(path.to_string());
         if let Ok(once) = rewrite(&text, &changes, find) {
             prop_assert_eq!(rewrite(&once, &changes, find), Ok(once));

@@ -1,32 +1,31 @@
-//! ESXi's boot.cfg: the image's own, rewritten for one machine.
+//! ESXi's boot.cfg: rewrites the image's file for one machine.
 //!
-//! Line by line: order and keys that we do not know stay, since a newer image may need them.
+//! The order of lines and unknown keys are preserved, since a newer image may need them.
 
 /// The name of boot.cfg in a task's layouts.
 pub const LAYOUT_KEY: &str = "boot-cfg";
 
-/// The key whose value is put before every path.
+/// The key whose value the loader prepends to every path.
 pub(super) const PREFIX: &str = "prefix";
 
-/// What a machine's boot.cfg says beyond the image's.
+/// The changes for one machine.
 #[derive(Debug, Clone, Default)]
 pub struct BootCfgChanges {
-    /// Where the kernel and the modules are, without a `/` at its end.
+    /// The URL of the kernel and the modules, without a trailing `/`.
     pub prefix: String,
-    /// Words for `kernelopt`: `ks=…`, `BOOTIF=…`, the installer's address.
-    pub words: Vec<String>,
+    /// Arguments to add to `kernelopt`: `ks=…`, `BOOTIF=…`, the installer's address.
+    pub kernelopt: Vec<String>,
 }
 
-/// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum BootCfgLine<'a> {
-    /// A key, its value, and the key as it was spelled.
+    /// `key` is in lower case, `spelled` as in the file.
     Pair {
         key: String,
         spelled: &'a str,
         value: &'a str,
     },
-    /// A comment, a blank line, or what is neither.
+    /// A comment, a blank line, or a line without `=`.
     Other(&'a str),
 }
 
@@ -40,13 +39,13 @@ const KEYS: [&str; 6] = [
     "acpitables",
 ];
 
-/// What names the loader's module for Secure Boot.
+/// The key that names the loader's module for Secure Boot.
 const CRYPTO: &str = "crypto";
 
-/// Where the loader looks for that module besides (esx-boot, `mboot/mboot.c`).
+/// Another directory in which the loader searches for that module (esx-boot, `mboot/mboot.c`).
 const CRYPTO_FOLDER: &str = "efi/boot";
 
-/// The installer's words for its network, which stand or fall together (VMware's "Boot Options" of the ESXi installer).
+/// The installer's network options, which are only consistent together (VMware, "Boot Options" of the ESXi installer).
 const NETWORK: [&str; 7] = [
     "ip",
     "netmask",
@@ -57,8 +56,7 @@ const NETWORK: [&str; 7] = [
     "vlanid",
 ];
 
-/// Splits the text into its lines. Of several lines with one of our keys the loader takes the last one, so the
-/// others are left out.
+/// Splits the text into lines. The loader uses the last of several lines with one of [`KEYS`], so the others are dropped.
 fn lines(text: &str) -> Vec<BootCfgLine<'_>> {
     let lines: Vec<BootCfgLine<'_>> = text.lines().map(line).collect();
     let repeated = |at: usize, line: &BootCfgLine<'_>| match line {
@@ -90,26 +88,26 @@ fn line(text: &str) -> BootCfgLine<'_> {
     }
 }
 
-/// The files that a boot.cfg names, in lower case and without a leading `/`: all the places where one may be.
+/// All paths at which a file that a boot.cfg names may be stored, in lower case and without a leading `/`.
 pub fn named_files(text: &str) -> Vec<String> {
-    named(&lines(text)).into_iter().flatten().collect()
+    candidates(&lines(text)).into_iter().flatten().collect()
 }
 
-/// The same, the places of one file together, the first one first.
-fn named(lines: &[BootCfgLine<'_>]) -> Vec<Vec<String>> {
+/// The same paths, grouped by file, in the order in which the loader tries them.
+fn candidates(lines: &[BootCfgLine<'_>]) -> Vec<Vec<String>> {
     let files = lines.iter().flat_map(|line| match line {
         BootCfgLine::Pair { key, value, .. } => named_by(key, value),
         BootCfgLine::Other(_) => Vec::new(),
     });
-    files.map(|file| file.places()).collect()
+    files.map(|file| file.candidates()).collect()
 }
 
-/// A file as a line names it.
+/// A file that a line names.
 struct BootCfgFile<'a> {
     path: &'a str,
-    /// Whether it is the module for Secure Boot, which may be elsewhere.
+    /// Whether it is the module for Secure Boot, which may be in [`CRYPTO_FOLDER`].
     is_crypto: bool,
-    /// What stands behind a module's path: its own command line.
+    /// The module's own command line, which follows its path.
     options: &'a str,
 }
 
@@ -125,8 +123,8 @@ fn named_by<'a>(key: &str, value: &'a str) -> Vec<BootCfgFile<'a>> {
         "modules" | "acpitables" => value.split("---").map(BootCfgFile::read).collect(),
         _ => Vec::new(),
     };
-    let is_there = |file: &BootCfgFile<'_>| !plain(file.path).is_empty();
-    files.into_iter().filter(is_there).collect()
+    let has_path = |file: &BootCfgFile<'_>| !plain(file.path).is_empty();
+    files.into_iter().filter(has_path).collect()
 }
 
 impl<'a> BootCfgFile<'a> {
@@ -142,19 +140,19 @@ impl<'a> BootCfgFile<'a> {
         }
     }
 
-    /// Where the file may be.
-    fn places(&self) -> Vec<String> {
+    /// The paths at which the file may be stored.
+    fn candidates(&self) -> Vec<String> {
         let path = plain(self.path).to_lowercase();
         let name = path.rsplit('/').next().unwrap_or(&path);
-        let besides = format!("{CRYPTO_FOLDER}/{name}");
-        let is_elsewhere = self.is_crypto && besides != path;
-        let besides = is_elsewhere.then_some(besides);
-        [Some(path), besides].into_iter().flatten().collect()
+        let second = format!("{CRYPTO_FOLDER}/{name}");
+        let has_second = self.is_crypto && second != path;
+        let second = has_second.then_some(second);
+        [Some(path), second].into_iter().flatten().collect()
     }
 
-    /// As the tree spells it, with its options.
+    /// The path as the tree spells it, with the options.
     fn spelled(&self, find: impl Fn(&str) -> Option<String>) -> String {
-        let path = self.places().iter().find_map(|place| find(place));
+        let path = self.candidates().iter().find_map(|path| find(path));
         let path = path.unwrap_or_default();
         match self.options {
             "" => path,
@@ -169,21 +167,21 @@ fn plain(path: &str) -> String {
         .replace('\\', "/")
 }
 
-/// Rewrites the image's boot.cfg. `find` returns a file's path in the spelling of the tree, when the image has it.
-/// The errors name what the image lacks.
+/// Rewrites the image's boot.cfg. `find` returns a file's path as the tree spells it, if the image has the file. The errors
+/// name missing files and lines.
 pub fn rewrite(
     text: &str,
     changes: &BootCfgChanges,
     find: impl Fn(&str) -> Option<String>,
 ) -> Result<String, Vec<String>> {
     let lines = lines(text);
-    let named = named(&lines);
-    let missing: Vec<String> = named
+    let files = candidates(&lines);
+    let missing: Vec<String> = files
         .iter()
-        .filter(|places| !places.iter().any(|place| find(place).is_some()))
-        .map(|places| {
-            let path = &places[0];
-            format!("boot.cfg names `{path}`, and the image has no such file")
+        .filter(|paths| !paths.iter().any(|path| find(path).is_some()))
+        .map(|paths| {
+            let path = &paths[0];
+            format!("boot.cfg names `{path}`, which the image does not have")
         })
         .collect();
     if !missing.is_empty() {
@@ -220,7 +218,10 @@ pub fn rewrite(
         };
         match key {
             PREFIX => {}
-            "kernelopt" => add(&format!("{spelled}={}", kernelopt(value, &changes.words))),
+            "kernelopt" => add(&format!(
+                "{spelled}={}",
+                kernelopt(value, &changes.kernelopt)
+            )),
             "kernel" | "modules" | CRYPTO | "acpitables" => {
                 if key == "kernel" {
                     add(&format!("{PREFIX}={}", changes.prefix));
@@ -229,7 +230,7 @@ pub fn rewrite(
                 let files: Vec<String> = files.iter().map(|file| file.spelled(&find)).collect();
                 add(&format!("{spelled}={}", files.join(" --- ")));
                 if key == "kernel" && values("kernelopt").next().is_none() {
-                    add(&format!("kernelopt={}", kernelopt("", &changes.words)));
+                    add(&format!("kernelopt={}", kernelopt("", &changes.kernelopt)));
                 }
             }
             _ => add(&format!("{spelled}={value}")),
@@ -238,28 +239,28 @@ pub fn rewrite(
     Ok(written)
 }
 
-/// The image's own words, but for those that would contradict ours, then ours. Half of another network's settings would be
-/// a network of its own: where we say any of them, none of the image's stays.
-fn kernelopt(own: &str, words: &[String]) -> String {
+/// Returns the image's arguments without those that conflict with ours, then ours. If one of ours concerns the network, all
+/// of the image's network options are dropped: a mixture would be a third configuration.
+fn kernelopt(own: &str, added: &[String]) -> String {
     let key = |word: &str| {
         word.split_once('=')
             .map(|(key, _)| key.to_ascii_lowercase())
     };
-    let ours: Vec<String> = words.iter().filter_map(|word| key(word)).collect();
+    let ours: Vec<String> = added.iter().filter_map(|word| key(word)).collect();
     let is_of_network = |key: &String| NETWORK.contains(&key.as_str());
-    let says_network = ours.iter().any(is_of_network);
-    let stays = |word: &&str| {
-        let contradicts = key(word).is_some_and(|own| {
+    let sets_network = ours.iter().any(is_of_network);
+    let is_kept = |word: &&str| {
+        let conflicts = key(word).is_some_and(|own| {
             ["ks", "bootif"].contains(&own.as_str())
                 || ours.contains(&own)
-                || says_network && is_of_network(&own)
+                || sets_network && is_of_network(&own)
         });
         !word.eq_ignore_ascii_case("cdromBoot")
-            && !contradicts
-            && !words.iter().any(|ours| ours == word)
+            && !conflicts
+            && !added.iter().any(|ours| ours == word)
     };
-    let kept = own.split_whitespace().filter(stays);
-    kept.chain(words.iter().map(String::as_str))
+    let kept = own.split_whitespace().filter(is_kept);
+    kept.chain(added.iter().map(String::as_str))
         .collect::<Vec<_>>()
         .join(" ")
 }
@@ -273,7 +274,7 @@ mod tests {
     fn changes() -> BootCfgChanges {
         BootCfgChanges {
             prefix: "http://192.0.2.1/repo/esxi".into(),
-            words: [
+            kernelopt: [
                 "ks=http://192.0.2.1/t/0/ks.cfg",
                 "BOOTIF=01-00-50-56-aa-bb-01",
             ]
@@ -283,14 +284,14 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_is_a_slash_alone_is_left_out() {
+    fn a_module_that_is_only_a_slash_is_dropped() {
         let image = "kernel=b.b00\nmodules=a.gz --- / --- c.gz\n";
         let written = rewrite(image, &changes(), |path| Some(path.into())).unwrap();
         assert!(written.contains("\nmodules=a.gz --- c.gz\n"), "{written}");
     }
 
     #[test]
-    fn order_and_unknown_keys_stay() {
+    fn order_and_unknown_keys_are_preserved() {
         let written = rewrite(IMAGE, &changes(), |path| Some(path.into())).unwrap();
         assert_eq!(
             written,
@@ -303,21 +304,21 @@ mod tests {
     }
 
     #[test]
-    fn names_are_spelled_as_the_tree_spells_them() {
+    fn file_names_are_written_as_the_tree_spells_them() {
         let written = rewrite(IMAGE, &changes(), |path| Some(path.to_uppercase())).unwrap();
         assert!(written.contains("KERNEL=B.B00\n"));
         assert!(written.contains("modules=JUMPSTRT.GZ --- USEROPTS.GZ --- SUB/K.B00\n"));
     }
 
     #[test]
-    fn a_file_that_the_image_lacks_is_named() {
+    fn the_error_names_a_file_that_the_image_lacks() {
         let found = rewrite(IMAGE, &changes(), |path| {
             (path != "useropts.gz").then(|| path.into())
         });
         assert_eq!(
             found,
             Err(vec![
-                "boot.cfg names `useropts.gz`, and the image has no such file".into()
+                "boot.cfg names `useropts.gz`, which the image does not have".into()
             ])
         );
         for lacking in ["title=x\n", "kernel=/\nmodules=m.gz\n"] {
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_networks_only_ours_is_left() {
+    fn our_network_options_replace_all_of_the_images() {
         let image = "kernel=b.b00\nmodules=a.gz\nkernelopt=vlanid=7 IP=198.51.100.9 runweasel ksdevice=vmnic0\n";
         for (ours, expected) in [
             ("ip=192.0.2.11", "runweasel ip=192.0.2.11"),
@@ -338,7 +339,7 @@ mod tests {
             ),
         ] {
             let changes = BootCfgChanges {
-                words: vec![ours.into()],
+                kernelopt: vec![ours.into()],
                 ..changes()
             };
             let written = rewrite(image, &changes, |path| Some(path.into())).unwrap();
@@ -359,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_else_a_line_names_is_found_where_the_loader_finds_it() {
+    fn crypto_and_acpi_files_are_found_where_the_loader_searches() {
         let rest = "kernel=b.b00\nmodules=a.gz\n";
         for (line, has, expected) in [
             (
@@ -393,7 +394,7 @@ mod tests {
             let first = written.as_ref().map(|text| text.lines().next().unwrap());
             let missing = |path| {
                 vec![format!(
-                    "boot.cfg names `{path}`, and the image has no such file"
+                    "boot.cfg names `{path}`, which the image does not have"
                 )]
             };
             assert_eq!(
@@ -405,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_another_one_overrides_is_left_out() {
+    fn a_line_that_a_later_one_overrides_is_dropped() {
         let text = "kernel=a.b00\nkernel=b.b00\nmodules=m.gz\n";
         let written = rewrite(text, &changes(), |path| Some(path.into())).unwrap();
         assert_eq!(

@@ -1,25 +1,24 @@
-//! GRUB configurations that belong to no attempt: what every machine with Secure Boot reads first, and what it
-//! gets when nothing is to be installed.
+//! GRUB configurations that belong to no attempt: the one that every machine with Secure Boot reads first, and those for a
+//! machine that installs nothing now.
 
 use super::{super::quote, disk_reason, screen_line};
 use crate::model::LocalBoot;
 
-/// Starts what is on a disk; the same for tasks whose installer does not boot.
+/// Boots the local disk. Tasks use the same file when their installer does not boot.
 const DISK: &str = include_str!("../../../templates/common/disk.grub.j2");
-/// Leaves: firmware goes on as it likes.
+/// Returns to the firmware, which continues with its boot order.
 const EXIT: &str = "exit\n";
 
-/// What GRUB looks for by itself: it leads to the machine's own, by the card that it booted from.
+/// The configuration that GRUB loads by default: it loads the machine's own, by the MAC of its boot NIC.
 pub fn entry() -> String {
     format!(
-        "# Bootwright: leads to this machine's own configuration.\nset timeout=0\n\
+        "# Bootwright: loads the configuration of this machine.\nset timeout=0\n\
          configfile $prefix/by-mac/$net_default_mac/grub.cfg\n\
-         echo \"Bootwright does not know this machine, booting the disk\"\nsleep 3\n{DISK}"
+         echo \"Bootwright has no configuration for this machine, booting the disk\"\nsleep 3\n{DISK}"
     )
 }
 
-/// Sends a machine to its own disk, with the reason on its screen. What only iPXE can do is done by GRUB in its
-/// own way.
+/// Boots a machine from its local disk, and shows the reason. Methods that only iPXE has are replaced by GRUB's own.
 pub fn local(how: LocalBoot, reason: Option<&str>) -> String {
     let leave = match how {
         LocalBoot::Exit | LocalBoot::Exit1 => EXIT,
@@ -33,7 +32,7 @@ pub fn local(how: LocalBoot, reason: Option<&str>) -> String {
     )
 }
 
-/// Makes a machine ask again every 30 seconds, five times without an answer at most.
+/// Makes a machine load its configuration again after 30 seconds, and once more after a failure. Then it boots the disk.
 pub fn wait(reason: &str) -> String {
     let reason = plain(&screen_line(reason));
     format!(
@@ -44,16 +43,16 @@ pub fn wait(reason: &str) -> String {
     )
 }
 
-/// Starts the microkernel from these paths of the server that GRUB came from, with these words on its command line.
-pub fn microkernel(kernel: &str, initrd: &str, words: &[String]) -> String {
+/// Boots the microkernel. The paths are on the server from which GRUB was loaded.
+pub fn microkernel(kernel: &str, initrd: &str, cmdline: &[String]) -> String {
     let quoted = |word: &String| quote::grub(word).expect("a URL and a MAC are one line");
-    let words: String = words
+    let cmdline: String = cmdline
         .iter()
         .map(|word| format!(" {}", quoted(word)))
         .collect();
     format!(
-        "set timeout=0\necho \"Bootwright: looking at this machine\"\n\
-         if linux {kernel}{words}; then\n  if initrd {initrd}; then\n    boot\n  fi\nfi\n\
+        "set timeout=0\necho \"Bootwright: starting the microkernel\"\n\
+         if linux {kernel}{cmdline}; then\n  if initrd {initrd}; then\n    boot\n  fi\nfi\n\
          echo \"The microkernel cannot be booted, booting the disk in 10 seconds\"\nsleep 10\n{DISK}"
     )
 }
@@ -62,7 +61,7 @@ fn reason_pause(reason: &str) -> u32 {
     if reason == "booting the disk" { 1 } else { 5 }
 }
 
-/// Inside of GRUB's double quotes these are its own (GRUB manual, section 6.2).
+/// Replaces characters that are special inside GRUB's double quotes (GRUB manual, section 6.2).
 fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if "\"\\$`".contains(c) { ' ' } else { c })
@@ -74,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_reason_is_a_command() {
+    fn a_reason_contains_no_command() {
         let reason = "held: \"; reboot; echo $root `x` \\";
         let text = local(LocalBoot::Exit, Some(reason));
         let lines: Vec<&str> = text.lines().collect();
@@ -85,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_microkernel_is_started_with_its_words_and_else_the_disk() {
+    fn the_microkernel_is_booted_with_its_arguments_and_the_disk_on_failure() {
         let words = [
             "bootwright.url=http://192.0.2.1/c/abc".into(),
             "BOOTIF=01-52-54-00-00-00-01".into(),
@@ -98,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_disk_is_started_unless_the_site_wants_grub_to_leave() {
+    fn the_disk_is_booted_unless_local_boot_is_exit() {
         for (how, starts) in [
             (LocalBoot::Auto, true),
             (LocalBoot::Sanboot, true),
@@ -113,7 +112,7 @@ mod tests {
         }
         assert!(
             !DISK.contains("{%") && !DISK.contains("{{"),
-            "it is no template"
+            "it is not a template"
         );
     }
 }

@@ -1,8 +1,8 @@
-//! iPXE scripts that belong to no attempt: what every machine runs first, and what it gets when nothing is to
-//! be installed.
+//! iPXE scripts that belong to no attempt: the script that every machine runs first, and those for a machine that installs
+//! nothing now.
 //!
-//! A site may replace any of them under `templates/ipxe/`. One that fails while it is rendered gives way to the
-//! built-in one, since a machine that waits for a script has nobody to show a mistake to.
+//! A site may replace any of them under `templates/ipxe/`. If a site's script cannot be rendered, the built-in one is used:
+//! a machine that waits for its script cannot show an error.
 
 use std::collections::BTreeSet;
 
@@ -22,31 +22,31 @@ use super::{
     screen_line,
 };
 
-/// How a machine is sent to its own disk.
+/// How a machine boots its local disk.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DiskBoot<'a> {
-    /// The node's `local-boot`; none: `auto`.
+    /// The node's `local-boot`; `auto` if none.
     pub how: Option<LocalBoot>,
-    /// Its firmware, when it is known; else iPXE is asked.
+    /// Its firmware; if none, the script tests it.
     pub platform: Option<Platform>,
-    /// Why, for the machine's screen.
+    /// The reason, shown on the machine's screen.
     pub reason: Option<&'a str>,
-    /// Where a BIOS whose disk does not boot says so.
+    /// The URL to which a BIOS machine reports that its disk does not boot.
     pub no_disk: Option<&'a str>,
 }
 
-/// What an unknown machine boots so as to be looked at.
+/// The microkernel that a machine boots.
 #[derive(Debug, Clone, Copy)]
 pub struct MicrokernelBoot<'a> {
-    /// The kernel's URL.
+    /// A URL.
     pub kernel: &'a str,
-    /// The URL of its initial file system.
+    /// A URL.
     pub initrd: &'a str,
-    /// Its command line.
+    /// The arguments on its command line.
     pub cmdline: &'a [String],
 }
 
-/// The compiled scripts, the site's and those that are built in.
+/// The compiled scripts of the site, and the built-in ones.
 #[derive(Debug, Default)]
 pub struct IpxeScripts {
     site: Option<TemplateSet>,
@@ -60,21 +60,21 @@ const HELD: &str = "held.ipxe.j2";
 const MICROKERNEL: &str = "microkernel.ipxe.j2";
 
 impl IpxeScripts {
-    /// Compiles the scripts and tries each one with an example.
+    /// Compiles the scripts and renders an example of each.
     pub(in crate::render) fn new(
-        texts: &TemplateSources,
+        sources: &TemplateSources,
         site: &Site,
-        found: &mut Vec<Diagnostic>,
+        diagnostics: &mut Vec<Diagnostic>,
     ) -> IpxeScripts {
         let wanted: BTreeSet<String> = [ENTRY, LOCAL, WAIT, HELD, MICROKERNEL]
             .map(String::from)
             .into();
         let directories = [IPXE.to_string(), COMMON.to_string()];
-        let gather = |texts: &TemplateSources| {
-            let (templates, mistakes) = TemplateSet::gather(texts, &directories, &wanted);
-            (templates.compiled(), mistakes)
+        let gather = |sources: &TemplateSources| {
+            let (templates, mistakes) = TemplateSet::collect(sources, &directories, &wanted);
+            (templates.compile(), mistakes)
         };
-        let (own, mut mistakes) = gather(texts);
+        let (own, mut mistakes) = gather(sources);
         let (built_in, _) = gather(&TemplateSources::default());
         if mistakes.is_empty() {
             mistakes.extend(
@@ -83,7 +83,7 @@ impl IpxeScripts {
                     .filter_map(|(name, example)| own.render(name, example).err()),
             );
         }
-        found.extend(
+        diagnostics.extend(
             mistakes
                 .iter()
                 .map(|(origin, mistake)| diagnostic(site, origin, mistake)),
@@ -98,7 +98,7 @@ impl IpxeScripts {
         let rendered = [&self.site, &self.built_in]
             .into_iter()
             .flatten()
-            // What is wrong with the site's own was reported when it was compiled.
+            // Errors in the site's scripts were reported when they were compiled.
             .find_map(|templates| templates.render(name, context.clone()).ok());
         rendered.unwrap_or_else(|| "#!ipxe\nexit 1\n".into())
     }
@@ -159,7 +159,7 @@ pub(in crate::render) fn local_boot_name(how: Option<LocalBoot>) -> &'static str
     }
 }
 
-/// One use of each script, so that a mistake in one shows when the site is loaded.
+/// Example values for each script, so that mistakes are found when the site is loaded.
 fn examples() -> [(&'static str, Value); 5] {
     let disk = DiskBoot {
         reason: Some("an example"),

@@ -1,33 +1,32 @@
-//! ESXi's loaders without iPXE: mboot.
+//! ESXi's loader mboot, started without iPXE.
 
 use super::{boot_cfg::PREFIX, disk_reason};
 use crate::model::Mac;
 
-/// The directory in which a repo's mboot is served, over TFTP and HTTP alike: what mboot looks for beside itself is there,
-/// and everything else that the repo has.
+/// The directory in which a repo's mboot is served, over TFTP and HTTP. The files that mboot requests from its own directory
+/// are there, and all other files of the repo.
 pub const DIRECTORY: &str = "mboot";
-/// The task whose machines it starts.
+/// The task whose machines can start it.
 pub const TASK: &str = "esxi";
-/// The loader's name in that directory; as `loader` of a node it says that the machine starts it without iPXE.
+/// The loader's name in that directory. As `loader` of a node it makes the machine start mboot without iPXE.
 pub const LOADER: &str = "mboot.efi";
-/// Where a repo's loader is.
+/// The path of a repo's loader.
 pub fn loader_path(repo: &str) -> String {
     format!("{DIRECTORY}/{repo}/{LOADER}")
 }
 
-/// What a name beside a repo's mboot stands for.
+/// A file in the directory of a repo's mboot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MbootFile<'a> {
-    /// The boot.cfg of the machine with this card; none where the loader did not say it.
+    /// The boot.cfg of the machine with this MAC; none if the path does not contain it.
     BootCfg(Option<Mac>),
-    /// The loader itself.
     Loader,
     /// A file of the repo.
     File(&'a str),
 }
 
 impl<'a> MbootFile<'a> {
-    /// Reads a path below `mboot/<repo>/`.
+    /// Parses a path below `mboot/<repo>/`.
     pub fn parse(path: &'a str) -> MbootFile<'a> {
         let lower = path.to_ascii_lowercase();
         if lower == LOADER {
@@ -44,7 +43,7 @@ impl<'a> MbootFile<'a> {
     }
 }
 
-/// Whether a name, as TFTP and HTTP know it, is that of a file that a loader fetches when it runs already.
+/// Whether a path, over TFTP or HTTP, is one that a running loader fetches: a kernel or module, not a loader or configuration.
 pub fn is_file(name: &str) -> bool {
     match name.split_once('/') {
         Some(("repo", _)) => true,
@@ -56,7 +55,7 @@ pub fn is_file(name: &str) -> bool {
     }
 }
 
-/// The boot.cfg of an attempt for a loader that came over TFTP, and can fetch over TFTP alone.
+/// Changes the boot.cfg of an attempt for a loader that was loaded over TFTP, and can only fetch over TFTP.
 pub fn over_tftp(text: &str, repo: &str) -> String {
     let line = |line: &str| match line.split_once('=') {
         Some((key, _)) if key == PREFIX => format!("{PREFIX}=/repo/{repo}\n"),
@@ -65,7 +64,8 @@ pub fn over_tftp(text: &str, repo: &str) -> String {
     text.lines().map(line).collect()
 }
 
-/// Makes mboot leave, so that firmware goes on to the disk. Loaders before 8.0.1 do not know `skip` and stop with an error.
+/// Makes mboot exit, so that the firmware continues with the disk. Loaders before 8.0.1 do not support `skip` and stop with an
+/// error.
 pub fn local(reason: Option<&str>) -> String {
     format!(
         "bootstate=0\ntitle=Bootwright: {}\ntimeout=5\nskip=1\n",
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn over_tftp_the_prefix_alone_is_another_one() {
+    fn over_tftp_only_the_prefix_differs() {
         let http = "bootstate=0\nprefix=http://192.0.2.1/repo/esxi\nkernel=b.b00\n# prefix=x\n\
                     kernelopt=ks=http://192.0.2.1/t/0/ks.cfg prefix=y\nmodules=a.gz --- b.gz\n";
         let tftp = http.replace("prefix=http://192.0.2.1/repo/esxi", "prefix=/repo/esxi");
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_beside_the_loader() {
+    fn paths_in_the_directory_of_the_loader_are_parsed() {
         let card: Mac = "52:54:00:12:34:58".parse().unwrap();
         for (path, expected) in [
             ("mboot.efi", MbootFile::Loader),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_one_line_of_plain_letters() {
+    fn a_reason_is_one_line_of_ascii() {
         let reason = Some("held: \nkernel=x\n\u{1b}[2J");
         assert_eq!(local(reason).lines().count(), 4);
         assert!(local(reason).is_ascii());

@@ -1,6 +1,7 @@
-//! What each loader reads: iPXE scripts, GRUB's grub.cfg, mboot's boot.cfg and PXELINUX's configuration.
+//! Boot scripts and configurations for each loader: iPXE, GRUB, ESXi's mboot, and PXELINUX.
 //!
-//! They belong to no attempt, but for [`boot_cfg`], which rewrites an ESXi image's own file for one machine.
+//! Those of an attempt come from the task's templates. Here are the ones for every other answer to a boot, and
+//! [`boot_cfg`], which rewrites an ESXi image's boot.cfg for an attempt.
 
 pub mod boot_cfg;
 pub mod ipxe;

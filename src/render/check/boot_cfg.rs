@@ -1,12 +1,12 @@
-//! ESXi's boot.cfg.
+//! Checks ESXi's boot.cfg.
 
 use crate::model::Mac;
 
 use super::RuleViolation;
 
-/// What a boot.cfg is held to.
+/// What a boot.cfg is checked against.
 pub struct BootCfgRequirements<'a> {
-    /// The card it is for, when that is to be compared.
+    /// The MAC that `BOOTIF` must contain; none: any.
     pub mac: Option<Mac>,
     /// Whether the image has a file, by its path in lower case.
     pub has: Box<dyn Fn(&str) -> bool + 'a>,
@@ -27,11 +27,11 @@ const NUMBERS: [&str; 11] = [
     "errtimeout",
 ];
 
-/// What an ESXi calls itself: 7.0.3 is 7.0 Update 3.
+/// A release of ESXi: 7.0.3 is 7.0 Update 3.
 type EsxiVersion = (u32, u32, u32);
 
-/// Since which version a loader knows a key, and before which it does; others pass over it.
-const KNOWN: [(&str, EsxiVersion, Option<EsxiVersion>); 11] = [
+/// The first release whose loader supports a key, and the first that no longer does. Other loaders ignore the key.
+const SUPPORTED_SINCE: [(&str, EsxiVersion, Option<EsxiVersion>); 11] = [
     ("nobootif", (6, 0, 0), None),
     ("noquirks", (6, 0, 0), None),
     ("norts", (6, 0, 0), None),
@@ -47,7 +47,7 @@ const KNOWN: [(&str, EsxiVersion, Option<EsxiVersion>); 11] = [
 
 /// Returns every rule that a machine's boot.cfg breaks.
 pub fn check_boot_cfg(text: &str, expected: &BootCfgRequirements<'_>) -> Vec<RuleViolation> {
-    let mut found: Vec<RuleViolation> = bytes(text).into_iter().collect();
+    let mut violations: Vec<RuleViolation> = bytes(text).into_iter().collect();
     let mut pairs: Vec<(usize, String, &str)> = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -56,48 +56,48 @@ pub fn check_boot_cfg(text: &str, expected: &BootCfgRequirements<'_>) -> Vec<Rul
             Some((key, value)) => {
                 pairs.push((at + 1, key.trim().to_ascii_lowercase(), value.trim()))
             }
-            None => found.push(RuleViolation::error(
+            None => violations.push(RuleViolation::error(
                 1,
                 at + 1,
                 "this is neither `key=value` nor a comment",
             )),
         }
     }
-    found.extend(once(&pairs));
+    violations.extend(once(&pairs));
     for (number, key, value) in &pairs {
         if NUMBERS.contains(&key.as_str()) && !is_number(value) {
-            found.push(RuleViolation::error(
+            violations.push(RuleViolation::error(
                 3,
                 *number,
-                format!("`{key}` is a number, or the loader stops"),
+                format!("`{key}` must be a number, or the loader stops"),
             ));
         }
         match key.as_str() {
-            "kernel" => found.extend(file(*number, value, expected)),
-            "crypto" if !value.is_empty() => found.extend(file(*number, value, expected)),
+            "kernel" => violations.extend(file(*number, value, expected)),
+            "crypto" if !value.is_empty() => violations.extend(file(*number, value, expected)),
             "modules" | "acpitables" => {
-                // What follows a module's name is its own command line.
+                // A module's name is followed by its own command line.
                 let names = value.split("---").map(|one| one.split_whitespace().next());
-                found.extend(
+                violations.extend(
                     names
                         .flatten()
                         .filter_map(|name| file(*number, name, expected)),
                 );
             }
             "prefix" if !is_web(value) => {
-                found.push(RuleViolation::error(
+                violations.push(RuleViolation::error(
                     6,
                     *number,
-                    "a loader that came by HTTP wants a whole URL here",
+                    "a loader that was loaded over HTTP needs an absolute URL here",
                 ));
             }
-            "kernelopt" => found.extend(kernelopt(*number, value, expected)),
+            "kernelopt" => violations.extend(kernelopt(*number, value, expected)),
             _ => {}
         }
     }
-    found.extend(unknown(&pairs));
-    found.sort_by_key(|finding| (finding.line, finding.rule));
-    found
+    violations.extend(unsupported(&pairs));
+    violations.sort_by_key(|violation| (violation.line, violation.rule));
+    violations
 }
 
 fn bytes(text: &str) -> Option<RuleViolation> {
@@ -106,12 +106,12 @@ fn bytes(text: &str) -> Option<RuleViolation> {
     Some(RuleViolation::error(
         11,
         at + 1,
-        "this is not plain ASCII with the line ends of Unix",
+        "this is not ASCII with Unix line endings",
     ))
 }
 
 fn once(pairs: &[(usize, String, &str)]) -> Vec<RuleViolation> {
-    let mut found = Vec::new();
+    let mut violations = Vec::new();
     for key in ["kernel", "modules", "kernelopt"] {
         let lines: Vec<usize> = pairs
             .iter()
@@ -120,15 +120,15 @@ fn once(pairs: &[(usize, String, &str)]) -> Vec<RuleViolation> {
             .collect();
         match lines.as_slice() {
             [_] => {}
-            [] => found.push(RuleViolation::error(2, 1, format!("there is no `{key}=`"))),
-            [_, second, ..] => found.push(RuleViolation::error(
+            [] => violations.push(RuleViolation::error(2, 1, format!("there is no `{key}=`"))),
+            [_, second, ..] => violations.push(RuleViolation::error(
                 2,
                 *second,
-                format!("`{key}=` stands here again"),
+                format!("`{key}=` is repeated"),
             )),
         }
     }
-    found
+    violations
 }
 
 fn file(number: usize, path: &str, expected: &BootCfgRequirements<'_>) -> Option<RuleViolation> {
@@ -136,7 +136,7 @@ fn file(number: usize, path: &str, expected: &BootCfgRequirements<'_>) -> Option
         return Some(RuleViolation::error(
             4,
             number,
-            format!("`{path}` begins with a slash, so `prefix` does not count"),
+            format!("`{path}` begins with a slash, so `prefix` is ignored"),
         ));
     }
     (!(expected.has)(&path.to_lowercase()))
@@ -149,7 +149,7 @@ fn is_web(url: &str) -> bool {
 }
 
 fn kernelopt(number: usize, value: &str, expected: &BootCfgRequirements<'_>) -> Vec<RuleViolation> {
-    let mut found = Vec::new();
+    let mut violations = Vec::new();
     let words: Vec<&str> = value.split_whitespace().collect();
     let documents: Vec<&str> = words
         .iter()
@@ -157,15 +157,19 @@ fn kernelopt(number: usize, value: &str, expected: &BootCfgRequirements<'_>) -> 
         .collect();
     match documents.as_slice() {
         [url] if has_address(url) => {}
-        [_] => found.push(RuleViolation::error(
+        [_] => violations.push(RuleViolation::error(
             7,
             number,
-            "`ks=` is a URL of http with an address, since nothing resolves names yet",
+            "`ks=` must be an http URL with an IP address, since names cannot be resolved yet",
         )),
-        _ => found.push(RuleViolation::error(7, number, "there is one `ks=`")),
+        _ => violations.push(RuleViolation::error(
+            7,
+            number,
+            "there must be exactly one `ks=`",
+        )),
     }
     if !words.contains(&"runweasel") {
-        found.push(RuleViolation::error(
+        violations.push(RuleViolation::error(
             8,
             number,
             "without `runweasel` the installer does not start",
@@ -175,28 +179,28 @@ fn kernelopt(number: usize, value: &str, expected: &BootCfgRequirements<'_>) -> 
         .iter()
         .any(|word| word.eq_ignore_ascii_case("cdromBoot"))
     {
-        found.push(RuleViolation::error(
+        violations.push(RuleViolation::error(
             8,
             number,
-            "`cdromBoot` makes the installer look for a disc",
+            "`cdromBoot` makes the installer search for a CD-ROM",
         ));
     }
-    for card in words.iter().filter_map(|word| word.strip_prefix("BOOTIF=")) {
-        let mac = card
+    for bootif in words.iter().filter_map(|word| word.strip_prefix("BOOTIF=")) {
+        let mac = bootif
             .strip_prefix("01-")
             .filter(|mac| !mac.bytes().any(|byte| byte.is_ascii_uppercase()));
         let mac = mac
             .filter(|mac| mac.len() == 17 && mac.contains('-'))
             .and_then(|mac| mac.parse::<Mac>().ok());
         if mac.is_none() || expected.mac.is_some_and(|expected| mac != Some(expected)) {
-            found.push(RuleViolation::error(
+            violations.push(RuleViolation::error(
                 9,
                 number,
-                "`BOOTIF` is `01-` and the card's address in small letters with hyphens",
+                "`BOOTIF` must be `01-` and the MAC address in lower case with hyphens",
             ));
         }
     }
-    found
+    violations
 }
 
 fn has_address(url: &str) -> bool {
@@ -213,21 +217,21 @@ fn has_address(url: &str) -> bool {
     socket || plain
 }
 
-/// Whether the loader takes a value for a number: digits, perhaps after a minus. None at all is a zero.
+/// Whether the loader accepts a value as a number: digits, optionally after a minus. An empty value is zero.
 fn is_number(value: &str) -> bool {
     let digits = value.strip_prefix('-').unwrap_or(value);
     value.is_empty() || !digits.starts_with(['+', '-']) && value.parse::<i32>().is_ok()
 }
 
-/// Keys that the image's own loader does not know: not yet, or not any more.
-fn unknown(pairs: &[(usize, String, &str)]) -> Vec<RuleViolation> {
+/// Reports keys that the image's loader does not support yet, or no longer.
+fn unsupported(pairs: &[(usize, String, &str)]) -> Vec<RuleViolation> {
     let build = pairs.iter().rev().find(|(_, key, _)| key == "build");
     let Some(version) = build.and_then(|(_, _, build)| version(build)) else {
         return Vec::new();
     };
     let is_known = |key: &str| {
-        let found = KNOWN.iter().find(|(known, ..)| *known == key);
-        found.is_none_or(|(_, since, before)| {
+        let entry = SUPPORTED_SINCE.iter().find(|(known, ..)| *known == key);
+        entry.is_none_or(|(_, since, before)| {
             *since <= version && before.is_none_or(|before| version < before)
         })
     };
@@ -235,13 +239,14 @@ fn unknown(pairs: &[(usize, String, &str)]) -> Vec<RuleViolation> {
     let (major, minor, update) = version;
     unknown
         .map(|(number, key, _)| {
-            let message = format!("the loader of {major}.{minor}.{update} does not know `{key}`");
+            let message =
+                format!("the loader of {major}.{minor}.{update} does not support `{key}`");
             RuleViolation::error(10, *number, message)
         })
         .collect()
 }
 
-/// Reads `7.0.3-0.35.19482537`.
+/// Parses `7.0.3-0.35.19482537`.
 fn version(build: &str) -> Option<EsxiVersion> {
     let mut parts = build.split(['.', '-']).map(str::parse::<u32>);
     let mut next = || parts.next()?.ok();

@@ -18,11 +18,11 @@ use ArgumentValue::{Forbidden, Optional, Required};
 pub(super) struct EsxiCommand {
     pub(super) names: &'static [&'static str],
     pub(super) arguments: &'static [(&'static str, ArgumentValue)],
-    /// How many words it takes beside arguments.
+    /// The number of words besides arguments.
     pub(super) words: usize,
 }
 
-/// Where a disk is chosen.
+/// The arguments of commands that choose a disk.
 const INSTALL: &[(&str, ArgumentValue)] = &[
     ("--disk", Required),
     ("--drive", Required),
@@ -132,7 +132,7 @@ const COMMANDS: &[EsxiCommand] = &[
     },
 ];
 
-/// Commands that are taken and do nothing.
+/// Commands that are accepted and ignored.
 const DEPRECATED: &[&str] = &[
     "auth",
     "authconfig",
@@ -166,19 +166,18 @@ pub(super) const SECTION: &[(&str, ArgumentValue)] = &[
     ("--ignorefailure", Required),
 ];
 
-/// Returns a command by its name.
 pub(super) fn command(name: &str) -> Option<&'static EsxiCommand> {
     COMMANDS
         .iter()
         .find(|command| command.names.contains(&name))
 }
 
-/// Whether a command is taken and does nothing.
+/// Whether a command is accepted and ignored.
 pub(super) fn is_deprecated(name: &str) -> bool {
     DEPRECATED.contains(&name)
 }
 
-/// One argument of a line, with its value.
+/// One argument of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EsxiArgument {
     pub(super) name: String,
@@ -208,8 +207,8 @@ impl KsCommand {
     }
 }
 
-/// Parts the words of a line into arguments and other words.
-pub(super) fn parted(words: &[String]) -> (Vec<EsxiArgument>, Vec<String>) {
+/// Separates the words of a line into arguments and other words.
+pub(super) fn split_arguments(words: &[String]) -> (Vec<EsxiArgument>, Vec<String>) {
     let mut arguments = Vec::new();
     let mut others = Vec::new();
     for word in words {

@@ -1,28 +1,27 @@
-//! What ESXi's `%include` brings in: lines that a `%pre` of the same document writes.
+//! The commands that ESXi's `%include` adds: the lines that a `%pre` section of the same document writes to the file.
 //!
-//! Every `%pre` has run before anything is included. Only writing in plain sight is seen: `echo` or `printf` of a
-//! quoted text, or a here-document, sent to the file by its name.
+//! Every `%pre` has run before anything is included. Only literal output is recognised: `echo` or `printf` of a quoted text, or
+//! a here-document, redirected to the file by its name.
 
 use super::{esxi_script::Section, shlex::split};
 
-/// Command lines with the numbers of the lines that write them.
+/// Command lines, with the number of the line that writes each.
 pub(super) type WrittenLines = Vec<(usize, String)>;
 
-/// Returns every text that the sections `%pre` write to `path`, one for each place that begins it anew; a text
-/// that is added goes to the one before.
-pub(super) fn written(sections: &[Section<'_>], path: &str) -> Vec<WrittenLines> {
+/// Returns the texts that the `%pre` sections write to `path`: one for each `>`. A `>>` appends to the text before it.
+pub(super) fn texts_written_to(sections: &[Section<'_>], path: &str) -> Vec<WrittenLines> {
     let mut texts: Vec<WrittenLines> = Vec::new();
     for section in sections.iter().filter(|one| one.header.starts_with("%pre")) {
         for (at, (number, line)) in section.lines.iter().enumerate() {
-            let Some((command, adds)) = sent_to(line, path) else {
+            let Some((command, appends)) = redirected_to(line, path) else {
                 continue;
             };
             let text = match command.split_once("<<") {
                 Some((_, end)) => here_document(&section.lines[at + 1..], end),
-                None => said(*number, command),
+                None => echoed(*number, command),
             };
             match texts.last_mut() {
-                Some(last) if adds => last.extend(text),
+                Some(last) if appends => last.extend(text),
                 _ => texts.push(text),
             }
         }
@@ -30,25 +29,25 @@ pub(super) fn written(sections: &[Section<'_>], path: &str) -> Vec<WrittenLines>
     texts
 }
 
-/// The command of a line that sends its output to `path`, with whatever else it says, and whether it adds to it.
-fn sent_to<'a>(line: &'a str, path: &str) -> Option<(&'a str, bool)> {
+/// Returns the command of a line that redirects its output to `path`, and whether it appends.
+fn redirected_to<'a>(line: &'a str, path: &str) -> Option<(&'a str, bool)> {
     let line = line.trim();
     let at = line.find(path).filter(|_| !line.starts_with('#'))?;
     let quotes: &[char] = &['"', '\''];
     let before = line[..at].trim_end_matches(quotes).trim_end();
     let after = line[at + path.len()..].trim_start_matches(quotes).trim();
     let command = before.strip_suffix('>')?;
-    let (command, adds) = match command.strip_suffix('>') {
+    let (command, appends) = match command.strip_suffix('>') {
         Some(command) => (command, true),
         None => (command, false),
     };
     match after.starts_with("<<") {
-        true => Some((after, adds)),
-        false => after.is_empty().then_some((command.trim(), adds)),
+        true => Some((after, appends)),
+        false => after.is_empty().then_some((command.trim(), appends)),
     }
 }
 
-/// The lines up to the word that ends a here-document.
+/// The lines of a here-document, up to its delimiter.
 fn here_document(lines: &[(usize, &str)], end: &str) -> WrittenLines {
     let end = end.trim_start_matches('-').trim().trim_matches(['"', '\'']);
     lines
@@ -58,8 +57,8 @@ fn here_document(lines: &[(usize, &str)], end: &str) -> WrittenLines {
         .collect()
 }
 
-/// The lines that `echo` and `printf` write.
-fn said(number: usize, command: &str) -> WrittenLines {
+/// The lines that `echo` or `printf` writes.
+fn echoed(number: usize, command: &str) -> WrittenLines {
     let words = split(command).unwrap_or_default();
     let at = words
         .iter()
@@ -77,10 +76,10 @@ fn said(number: usize, command: &str) -> WrittenLines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::check::esxi_script::parted_into_sections;
+    use crate::render::check::esxi_script::split_sections;
 
     #[test]
-    fn what_a_script_writes_in_plain_sight_is_seen() {
+    fn literal_output_of_a_script_is_recognised() {
         let file = "/tmp/d.ks";
         for (script, expected) in [
             (
@@ -121,15 +120,18 @@ mod tests {
             ),
         ] {
             let text = format!("%pre\n{script}\n");
-            let (_, sections) = parted_into_sections(&text);
-            let lines: Vec<Vec<String>> = written(&sections, file)
+            let (_, sections) = split_sections(&text);
+            let lines: Vec<Vec<String>> = texts_written_to(&sections, file)
                 .into_iter()
                 .map(|text| text.into_iter().map(|(_, line)| line).collect())
                 .collect();
             assert_eq!(lines, expected, "{script}");
         }
         let text = "%post\necho a > /tmp/d.ks\n";
-        let (_, sections) = parted_into_sections(text);
-        assert!(written(&sections, file).is_empty(), "%post comes too late");
+        let (_, sections) = split_sections(text);
+        assert!(
+            texts_written_to(&sections, file).is_empty(),
+            "%post runs too late"
+        );
     }
 }

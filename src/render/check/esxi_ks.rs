@@ -1,61 +1,61 @@
-//! ESXi's ks.cfg: commands and sections.
+//! Checks ESXi's ks.cfg: its commands and sections.
 //!
-//! Each rule has a number, and tests have a bad example for each.
+//! Each rule has a number. The tests have a bad example for each.
 
 use super::{
     RuleViolation,
-    commands::{ArgumentValue, EsxiArgument, KsCommand, command, is_deprecated, parted},
-    esxi_include::written,
+    commands::{ArgumentValue, EsxiArgument, KsCommand, command, is_deprecated, split_arguments},
+    esxi_include::texts_written_to,
     esxi_network, esxi_script,
     shlex::split,
 };
 use crate::render::esxi::is_license;
 
-/// How many commands the installer takes.
-const MOST_COMMANDS: usize = 256;
+/// The number of commands that the installer accepts.
+const MAX_COMMANDS: usize = 256;
 
 /// Returns every rule that a ks.cfg breaks.
 pub fn check_ks(text: &str, secure_boot: bool) -> Vec<RuleViolation> {
-    let mut found = bytes(text);
-    let (commands, sections) = esxi_script::parted_into_sections(text);
-    let mut lines = taken_apart(commands, &mut found);
-    // Of texts that take each other's place the first one stands for all in what concerns the whole document.
-    let mut others = Vec::new();
+    let mut violations = bytes(text);
+    let (commands, sections) = esxi_script::split_sections(text);
+    let mut lines = parse_commands(commands, &mut violations);
+    // Of several texts for one file only one is included. The first one is used for the rules about the whole document.
+    let mut alternatives = Vec::new();
     for path in included(&lines) {
-        for (at, text) in written(&sections, &path).into_iter().enumerate() {
-            let more = taken_apart(
+        for (at, text) in texts_written_to(&sections, &path).into_iter().enumerate() {
+            let more = parse_commands(
                 text.iter().map(|(at, line)| (*at, line.as_str())),
-                &mut found,
+                &mut violations,
             );
             match at {
                 0 => lines.extend(more),
-                _ => others.extend(more),
+                _ => alternatives.extend(more),
             }
         }
     }
-    found.extend(lines.iter().chain(&others).flat_map(spelling));
-    found.extend(presence(&lines));
-    found.extend(lines.iter().flat_map(password));
-    found.extend(lines.iter().chain(&others).flat_map(license));
-    found.extend(disks(&lines));
-    found.extend(disks(&others));
-    found.extend(esxi_network::check(&lines));
-    found.extend(esxi_script::check(&sections, secure_boot));
-    found.sort_by_key(|finding| (finding.line, finding.rule));
-    found
+    violations.extend(lines.iter().chain(&alternatives).flat_map(spelling));
+    violations.extend(presence(&lines));
+    violations.extend(lines.iter().flat_map(password));
+    violations.extend(lines.iter().chain(&alternatives).flat_map(license));
+    violations.extend(disks(&lines));
+    violations.extend(disks(&alternatives));
+    violations.extend(esxi_network::check(&lines));
+    violations.extend(esxi_script::check(&sections, secure_boot));
+    violations.sort_by_key(|violation| (violation.line, violation.rule));
+    violations
 }
 
-fn taken_apart<'a>(
+fn parse_commands<'a>(
     commands: impl IntoIterator<Item = (usize, &'a str)>,
-    found: &mut Vec<RuleViolation>,
+    violations: &mut Vec<RuleViolation>,
 ) -> Vec<KsCommand> {
     let mut lines = Vec::new();
     for (number, line) in commands {
         match split(line) {
-            None => found.push(RuleViolation::error(9, number, "a quote is not closed")),
+            None => violations.push(RuleViolation::error(9, number, "a quote is not closed")),
             Some(words) if words.is_empty() => {}
             Some(words) => {
-                let (arguments, others) = parted(&words[1..]);
+                let (arguments, others) = split_arguments(&words[1..]);
                 lines.push(KsCommand {
                     number,
                     name: words[0].clone(),
@@ -77,28 +77,28 @@ fn included(lines: &[KsCommand]) -> Vec<String> {
 }
 
 fn bytes(text: &str) -> Vec<RuleViolation> {
-    let mut found = Vec::new();
+    let mut violations = Vec::new();
     if let Some(at) = text.lines().position(|line| !line.is_ascii()) {
-        found.push(RuleViolation::error(28, at + 1, "this is not ASCII"));
+        violations.push(RuleViolation::error(28, at + 1, "this is not ASCII"));
     }
     if let Some(at) = text.split('\n').position(|line| line.ends_with('\r')) {
-        found.push(RuleViolation::error(
+        violations.push(RuleViolation::error(
             30,
             at + 1,
-            "this line ends as on Windows",
+            "this line has a Windows line ending",
         ));
     }
-    found
+    violations
 }
 
-/// Words that the installer would pass over with no more than a warning.
+/// Reports words that the installer would only warn about.
 fn spelling(line: &KsCommand) -> Vec<RuleViolation> {
     let (number, name) = (line.number, &line.name);
     if is_deprecated(name) {
         return vec![RuleViolation::error(
             10,
             number,
-            format!("`{name}` does nothing on ESXi"),
+            format!("`{name}` has no effect on ESXi"),
         )];
     }
     let Some(known) = command(name) else {
@@ -108,14 +108,14 @@ fn spelling(line: &KsCommand) -> Vec<RuleViolation> {
             format!("there is no command `{name}`"),
         )];
     };
-    let mut found = Vec::new();
+    let mut violations = Vec::new();
     for argument in &line.arguments {
         let takes = known
             .arguments
             .iter()
             .find(|(known, _)| *known == argument.name)
             .map(|(_, takes)| *takes);
-        found.extend(match (takes, &argument.value) {
+        violations.extend(match (takes, &argument.value) {
             (None, _) => Some(RuleViolation::error(
                 9,
                 number,
@@ -124,7 +124,7 @@ fn spelling(line: &KsCommand) -> Vec<RuleViolation> {
             (Some(ArgumentValue::Required), None) => Some(RuleViolation::error(
                 11,
                 number,
-                format!("`{}` wants a value", argument.name),
+                format!("`{}` needs a value", argument.name),
             )),
             (Some(ArgumentValue::Required | ArgumentValue::Optional), Some(value))
                 if value.is_empty() =>
@@ -132,7 +132,7 @@ fn spelling(line: &KsCommand) -> Vec<RuleViolation> {
                 Some(RuleViolation::error(
                     11,
                     number,
-                    format!("`{}` wants a value", argument.name),
+                    format!("`{}` needs a value", argument.name),
                 ))
             }
             (Some(ArgumentValue::Forbidden), Some(_)) => Some(RuleViolation::error(
@@ -145,18 +145,18 @@ fn spelling(line: &KsCommand) -> Vec<RuleViolation> {
     }
     if line.words.len() != known.words {
         let message = format!(
-            "`{name}` takes {} words beside its arguments, not {}",
+            "`{name}` takes {} words besides its arguments, not {}",
             known.words,
             line.words.len()
         );
-        found.push(RuleViolation::error(9, number, message));
+        violations.push(RuleViolation::error(9, number, message));
     }
-    found
+    violations
 }
 
-/// What must be there, and what must not be there twice.
+/// Reports required commands that are missing, and repeated ones.
 fn presence(lines: &[KsCommand]) -> Vec<RuleViolation> {
-    let mut found = Vec::new();
+    let mut violations = Vec::new();
     let named = |names: &[&str]| {
         lines
             .iter()
@@ -169,7 +169,7 @@ fn presence(lines: &[KsCommand]) -> Vec<RuleViolation> {
         (20, &["reboot"]),
     ] {
         if named(names).is_empty() {
-            found.push(RuleViolation::error(
+            violations.push(RuleViolation::error(
                 rule,
                 1,
                 format!("there is no `{}`", names[0]),
@@ -177,36 +177,36 @@ fn presence(lines: &[KsCommand]) -> Vec<RuleViolation> {
         }
     }
     match named(&["install", "upgrade", "installorupgrade"]).as_slice() {
-        [] => found.push(match named(&["include", "%include"]).first() {
+        [] => violations.push(match named(&["include", "%include"]).first() {
             None => RuleViolation::error(4, 1, "there is neither `install` nor `upgrade`"),
             Some(line) => RuleViolation::error(
                 4,
                 line.number,
-                "there is neither `install` nor `upgrade`, nor a `%pre` that is seen to write one into this file",
+                "there is neither `install` nor `upgrade`, and no `%pre` writes a literal one to this file",
             ),
         }),
         [_] => {}
-        [_, second, ..] => found.push(RuleViolation::error(
+        [_, second, ..] => violations.push(RuleViolation::error(
             4,
             second.number,
-            "only one of `install`, `upgrade` and `installorupgrade`, once",
+            "only one of `install`, `upgrade` and `installorupgrade` is allowed",
         )),
     }
     if let [_, second, ..] = named(&["network"]).as_slice() {
-        found.push(RuleViolation::error(
+        violations.push(RuleViolation::error(
             12,
             second.number,
-            "of several `network` lines the last one wins",
+            "of several `network` lines only the last one is used",
         ));
     }
-    if let Some(line) = lines.get(MOST_COMMANDS) {
-        found.push(RuleViolation::error(
+    if let Some(line) = lines.get(MAX_COMMANDS) {
+        violations.push(RuleViolation::error(
             29,
             line.number,
-            format!("the installer takes {MOST_COMMANDS} commands"),
+            format!("the installer accepts {MAX_COMMANDS} commands"),
         ));
     }
-    found
+    violations
 }
 
 fn password(line: &KsCommand) -> Option<RuleViolation> {
@@ -215,7 +215,7 @@ fn password(line: &KsCommand) -> Option<RuleViolation> {
         return Some(RuleViolation::warning(
             3,
             line.number,
-            "the password stands here as it is, not as a hash",
+            "the password is in plain text, not a hash",
         ));
     }
     let crypt = |part: &str| {
@@ -223,7 +223,7 @@ fn password(line: &KsCommand) -> Option<RuleViolation> {
             .all(|byte| byte.is_ascii_alphanumeric() || b"./".contains(&byte))
     };
     let parts: Vec<&str> = password.split('$').collect();
-    let sound = match parts.as_slice() {
+    let is_valid = match parts.as_slice() {
         ["", "1", salt, hash] => {
             crypt(salt) && crypt(hash) && (22..=31).contains(&(salt.len() + 1 + hash.len()))
         }
@@ -233,30 +233,30 @@ fn password(line: &KsCommand) -> Option<RuleViolation> {
         [des] => crypt(des) && des.len() == 13,
         _ => false,
     };
-    (!sound).then(|| {
+    (!is_valid).then(|| {
         RuleViolation::error(
             3,
             line.number,
-            "the installer takes `$6$` without `rounds=`, `$1$`, or 13 characters of DES",
+            "the installer accepts `$6$` without `rounds=`, `$1$`, or 13 characters of DES",
         )
     })
 }
 
-/// The installer takes `\w{5}` five times. The key is never repeated.
+/// The installer accepts `\w{5}` five times. The message never contains the key.
 fn license(line: &KsCommand) -> Option<RuleViolation> {
-    let asks = ["serialnum", "vmserialnum"].contains(&line.name.as_str());
-    let sound = match line.arguments.as_slice() {
-        // Without a value, the spelling is wrong already.
+    let is_command = ["serialnum", "vmserialnum"].contains(&line.name.as_str());
+    let is_valid = match line.arguments.as_slice() {
+        // A missing value is reported by another rule.
         [EsxiArgument { name, value }] if name == "--esx" => value
             .as_deref()
             .is_none_or(|key| key.is_empty() || is_license(key)),
         _ => false,
     };
-    (asks && !sound).then(|| {
+    (is_command && !is_valid).then(|| {
         RuleViolation::error(
             11,
             line.number,
-            "`--esx` wants a licence key: five groups of five letters or digits",
+            "`--esx` needs a licence key: five groups of five letters or digits",
         )
     })
 }
@@ -274,57 +274,60 @@ fn disks(lines: &[KsCommand]) -> Vec<RuleViolation> {
 }
 
 fn install(line: &KsCommand) -> Vec<RuleViolation> {
-    let mut found = Vec::new();
+    let mut violations = Vec::new();
     let by_name = line.has("--disk") || line.has("--drive");
     let first = line.has("--firstdisk");
     if by_name == first {
-        found.push(RuleViolation::error(
+        violations.push(RuleViolation::error(
             5,
             line.number,
-            format!("`{}` wants one of `--disk` and `--firstdisk`", line.name),
+            format!(
+                "`{}` needs exactly one of `--disk` and `--firstdisk`",
+                line.name
+            ),
         ));
     }
     if line.has("--overwritevmfs") && (line.has("--preservevmfs")) {
-        found.push(RuleViolation::error(
+        violations.push(RuleViolation::error(
             6,
             line.number,
-            "a VMFS is either overwritten or kept",
+            "`--overwritevmfs` and `--preservevmfs` are mutually exclusive",
         ));
     }
     if line.has("--ignoressd") && (!first || line.name == "installorupgrade") {
-        found.push(RuleViolation::error(
+        violations.push(RuleViolation::error(
             7,
             line.number,
-            "`--ignoressd` goes with `install --firstdisk` alone",
+            "`--ignoressd` is only allowed with `install --firstdisk`",
         ));
     }
     if line.has("--forcemigrate") && line.name == "install" {
-        found.push(RuleViolation::error(
+        violations.push(RuleViolation::error(
             9,
             line.number,
             "`install` has no argument `--forcemigrate`",
         ));
     }
-    found
+    violations
 }
 
 fn clearpart(line: &KsCommand, installs: bool) -> Vec<RuleViolation> {
     let which = ["--alldrives", "--drives", "--ignoredrives", "--firstdisk"];
     let chosen = which.iter().filter(|name| line.has(name)).count();
-    let mut found = Vec::new();
+    let mut violations = Vec::new();
     if !installs {
-        found.push(RuleViolation::error(
+        violations.push(RuleViolation::error(
             8,
             line.number,
-            "`clearpart` goes with `install` alone",
+            "`clearpart` is only allowed with `install`",
         ));
     }
     if chosen != 1 {
-        found.push(RuleViolation::error(
+        violations.push(RuleViolation::error(
             8,
             line.number,
-            format!("`clearpart` wants one of {}", which.join(", ")),
+            format!("`clearpart` needs exactly one of {}", which.join(", ")),
         ));
     }
-    found
+    violations
 }

@@ -1,4 +1,4 @@
-//! The `network` line of ESXi's ks.cfg.
+//! Checks the `network` line of ESXi's ks.cfg.
 
 use std::net::Ipv4Addr;
 
@@ -12,23 +12,23 @@ pub(super) fn check(lines: &[KsCommand]) -> Vec<RuleViolation> {
     lines
         .iter()
         .filter(|line| line.name == "network")
-        .flat_map(one)
+        .flat_map(check_line)
         .collect()
 }
 
-fn one(line: &KsCommand) -> Vec<RuleViolation> {
-    let mut found = match line.value("--bootproto") {
+fn check_line(line: &KsCommand) -> Vec<RuleViolation> {
+    let mut violations = match line.value("--bootproto") {
         Some("static") => fixed(line),
         Some("dhcp") => dynamic(line),
         _ => vec![RuleViolation::error(
             13,
             line.number,
-            "`--bootproto` is `static` or `dhcp`",
+            "`--bootproto` must be `static` or `dhcp`",
         )],
     };
     let error = |rule, message: &str| RuleViolation::error(rule, line.number, message);
     if let Some(name) = line.value("--hostname").filter(|name| !is_hostname(name)) {
-        found.push(error(16, &format!("`{name}` is not a host name")));
+        violations.push(error(16, &format!("`{name}` is not a host name")));
     }
     let servers: Vec<&str> = line
         .value("--nameserver")
@@ -36,38 +36,38 @@ fn one(line: &KsCommand) -> Vec<RuleViolation> {
         .flat_map(|list| list.split(','))
         .collect();
     if servers.len() > 2 {
-        found.push(error(
+        violations.push(error(
             17,
-            "the installer uses two name servers and drops the others",
+            "the installer uses two name servers and ignores the others",
         ));
     }
     if let Some(server) = servers
         .iter()
         .find(|server| server.parse::<std::net::IpAddr>().is_err())
     {
-        found.push(error(
+        violations.push(error(
             17,
             &format!("`{server}` is not the address of a name server"),
         ));
     }
     let tag = line.value("--vlanid");
     if tag.is_some_and(|tag| !tag.parse::<u16>().is_ok_and(|tag| tag <= 4095)) {
-        found.push(error(18, "a VLAN is a number from 0 to 4095"));
+        violations.push(error(18, "`--vlanid` must be a number from 0 to 4095"));
     }
     if let Some(device) = line.value("--device").filter(|device| !is_device(device)) {
-        found.push(error(
+        violations.push(error(
             19,
             &format!("`{device}` is neither `vmnicN` nor a MAC address with colons"),
         ));
     }
     let group = line.value("--addvmportgroup");
     if group.is_some_and(|group| !["0", "1", "true", "false"].contains(&group)) {
-        found.push(error(11, "`--addvmportgroup` is 0 or 1"));
+        violations.push(error(11, "`--addvmportgroup` must be 0 or 1"));
     }
-    found
+    violations
 }
 
-/// A static address. What is left out the installer guesses.
+/// Checks a static address. The installer guesses missing values.
 fn fixed(line: &KsCommand) -> Vec<RuleViolation> {
     let wanted = ["--ip", "--netmask", "--gateway", "--hostname"];
     let mut missing: Vec<&str> = wanted
@@ -77,7 +77,7 @@ fn fixed(line: &KsCommand) -> Vec<RuleViolation> {
     if line.value("--nameserver").is_none() && !line.has("--nodns") {
         missing.push("--nameserver");
     }
-    let mut found: Vec<RuleViolation> = missing
+    let mut violations: Vec<RuleViolation> = missing
         .into_iter()
         .map(|name| {
             RuleViolation::error(
@@ -92,18 +92,18 @@ fn fixed(line: &KsCommand) -> Vec<RuleViolation> {
     if let (Some(Ok(ip)), Some(Ok(gateway)), Some(length)) =
         (&ip, &gateway, line.value("--netmask").map(prefix))
     {
-        found.extend(in_subnet(line, *ip, *gateway, length));
+        violations.extend(in_subnet(line, *ip, *gateway, length));
     } else if ip.is_some() && gateway.is_some() && line.value("--netmask").is_some() {
-        found.push(RuleViolation::error(
+        violations.push(RuleViolation::error(
             15,
             line.number,
-            "address, mask and gateway are not all of IPv4",
+            "address, netmask and gateway must all be IPv4",
         ));
     }
-    found
+    violations
 }
 
-/// The length of a mask, written as one or as a number.
+/// The length of a netmask, which may be written as a number.
 fn prefix(mask: &str) -> Option<u8> {
     mask.parse::<u8>()
         .ok()
@@ -118,32 +118,37 @@ fn in_subnet(
 ) -> Option<RuleViolation> {
     let error = |message: &str| Some(RuleViolation::error(15, line.number, message));
     let Some(net) = length.and_then(|length| Ipv4Net::new(ip, length).ok()) else {
-        return error("this is no netmask");
+        return error("this is not a netmask");
     };
     if !net.contains(&gateway) {
-        return error("the gateway lies outside of the address's subnet");
+        return error("the gateway is not in the subnet of the address");
     }
     let edge = |address: Ipv4Addr| {
         net.prefix_len() < 31 && (address == net.network() || address == net.broadcast())
     };
     if edge(ip) || edge(gateway) {
-        return error("this is the address of the network itself, or of everybody in it");
+        return error("this is the network address or the broadcast address");
     }
     None
 }
 
 fn dynamic(line: &KsCommand) -> Vec<RuleViolation> {
-    let ours = [
+    let static_only = [
         "--ip",
         "--netmask",
         "--gateway",
         "--hostname",
         "--nameserver",
     ];
-    ours.into_iter()
+    static_only
+        .into_iter()
         .filter(|name| line.has(name))
         .map(|name| {
-            RuleViolation::error(14, line.number, format!("`{name}` does not go with DHCP"))
+            RuleViolation::error(
+                14,
+                line.number,
+                format!("`{name}` is not allowed with DHCP"),
+            )
         })
         .collect()
 }
@@ -157,6 +162,6 @@ fn is_device(device: &str) -> bool {
     let vmnic = number.is_some_and(|number| {
         !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
     });
-    // With hyphens the installer does not take it for a hardware address.
+    // The installer does not accept a MAC address with hyphens.
     vmnic || (device.contains(':') && device.parse::<crate::model::Mac>().is_ok())
 }

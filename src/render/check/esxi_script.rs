@@ -1,26 +1,25 @@
-//! The script sections of ESXi's ks.cfg.
+//! Checks the script sections of ESXi's ks.cfg.
 //!
-//! A section ends where the next one begins; there is no `%end`.
+//! A section ends where the next one begins. There is no `%end`.
 
 use super::{
     RuleViolation,
-    commands::{ArgumentValue, SECTION, parted},
+    commands::{ArgumentValue, SECTION, split_arguments},
     shlex::split,
 };
 use crate::render::quote::esxi_section;
 
-/// One script.
+/// One script section.
 pub(super) struct Section<'a> {
     number: usize,
     pub(super) header: &'a str,
     pub(super) lines: Vec<(usize, &'a str)>,
 }
 
-/// Numbered lines.
 type NumberedLines<'a> = Vec<(usize, &'a str)>;
 
-/// Parts a file into its command lines and its scripts.
-pub(super) fn parted_into_sections(text: &str) -> (NumberedLines<'_>, Vec<Section<'_>>) {
+/// Splits a file into its command lines and its script sections.
+pub(super) fn split_sections(text: &str) -> (NumberedLines<'_>, Vec<Section<'_>>) {
     let mut commands = Vec::new();
     let mut sections: Vec<Section<'_>> = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -41,50 +40,50 @@ pub(super) fn parted_into_sections(text: &str) -> (NumberedLines<'_>, Vec<Sectio
 }
 
 pub(super) fn check(sections: &[Section<'_>], secure_boot: bool) -> Vec<RuleViolation> {
-    let mut found: Vec<RuleViolation> = sections
+    let mut violations: Vec<RuleViolation> = sections
         .iter()
-        .flat_map(|section| one(section, secure_boot))
+        .flat_map(|section| check_section(section, secure_boot))
         .collect();
-    // One port is one mistake, however many lines say it.
-    let mut seen = false;
-    found.retain(|finding| finding.rule != 27 || !std::mem::replace(&mut seen, true));
-    found
+    // A wrong port is reported once, however many lines have it.
+    let mut reported = false;
+    violations.retain(|violation| violation.rule != 27 || !std::mem::replace(&mut reported, true));
+    violations
 }
 
-fn one(section: &Section<'_>, secure_boot: bool) -> Vec<RuleViolation> {
+fn check_section(section: &Section<'_>, secure_boot: bool) -> Vec<RuleViolation> {
     let words = split(section.header).unwrap_or_default();
     let name = words.first().map(String::as_str).unwrap_or_default();
-    let mut found = header(section, name, &words);
+    let mut violations = header(section, name, &words);
     for (number, line) in &section.lines {
         match esxi_section(line) {
-            Some("%end") => found.push(RuleViolation::error(
+            Some("%end") => violations.push(RuleViolation::error(
                 21,
                 *number,
                 "ESXi has no `%end`: this becomes a line of the script",
             )),
-            Some(word) => found.push(RuleViolation::error(
+            Some(word) => violations.push(RuleViolation::error(
                 22,
                 *number,
                 format!("a line that begins with `{word}` ends the script"),
             )),
             None => {}
         }
-        found.extend(wget(*number, line));
+        violations.extend(wget(*number, line));
         if ["%post", "%firstboot"].contains(&name) {
-            found.extend(port(*number, line));
+            violations.extend(port(*number, line));
         }
     }
     if name == "%pre" {
-        found.extend(ends_well(section));
+        violations.extend(exit_status(section));
     }
     if name == "%firstboot" && secure_boot {
-        found.push(RuleViolation::error(
+        violations.push(RuleViolation::error(
             25,
             section.number,
-            "Secure Boot does not run scripts at the first boot",
+            "scripts at the first boot do not run with Secure Boot",
         ));
     }
-    found
+    violations
 }
 
 fn header(section: &Section<'_>, name: &str, words: &[String]) -> Vec<RuleViolation> {
@@ -94,7 +93,7 @@ fn header(section: &Section<'_>, name: &str, words: &[String]) -> Vec<RuleViolat
             "%packages" | "%vmlicense_text" => vec![RuleViolation::error(
                 10,
                 number,
-                format!("`{name}` does nothing on ESXi"),
+                format!("`{name}` has no effect on ESXi"),
             )],
             _ => vec![RuleViolation::error(
                 22,
@@ -106,7 +105,7 @@ fn header(section: &Section<'_>, name: &str, words: &[String]) -> Vec<RuleViolat
             )],
         };
     }
-    let (arguments, others) = parted(words.get(1..).unwrap_or_default());
+    let (arguments, others) = split_arguments(words.get(1..).unwrap_or_default());
     if !others.is_empty() {
         return vec![RuleViolation::error(
             22,
@@ -114,7 +113,7 @@ fn header(section: &Section<'_>, name: &str, words: &[String]) -> Vec<RuleViolat
             format!("a line that begins with `{name}` ends the script"),
         )];
     }
-    let mut found = Vec::new();
+    let mut violations = Vec::new();
     for argument in arguments {
         let takes = SECTION
             .iter()
@@ -122,57 +121,59 @@ fn header(section: &Section<'_>, name: &str, words: &[String]) -> Vec<RuleViolat
             .map(|(_, takes)| *takes);
         let foreign = name != "%post" && argument.name != "--interpreter";
         match (takes, &argument.value) {
-            (None, _) => found.push(RuleViolation::error(
+            (None, _) => violations.push(RuleViolation::error(
                 9,
                 number,
                 format!("`{name}` has no argument `{}`", argument.name),
             )),
-            (Some(_), _) if foreign => found.push(RuleViolation::error(
+            (Some(_), _) if foreign => violations.push(RuleViolation::error(
                 9,
                 number,
                 format!("`{name}` has no argument `{}`", argument.name),
             )),
-            (Some(ArgumentValue::Required), None) => found.push(RuleViolation::error(
+            (Some(ArgumentValue::Required), None) => violations.push(RuleViolation::error(
                 11,
                 number,
-                format!("`{}` wants a value", argument.name),
+                format!("`{}` needs a value", argument.name),
             )),
             (Some(_), Some(value))
                 if argument.name == "--interpreter"
                     && !["busybox", "python"].contains(&value.as_str()) =>
             {
-                found.push(RuleViolation::error(
+                violations.push(RuleViolation::error(
                     24,
                     number,
-                    format!("`{value}` is no interpreter of ESXi: `busybox` or `python`"),
+                    format!(
+                        "`{value}` is not an interpreter of ESXi: expected `busybox` or `python`"
+                    ),
                 ));
             }
             _ => {}
         }
     }
-    found
+    violations
 }
 
-/// A script before the installation that ends with an error ends the installation.
-fn ends_well(section: &Section<'_>) -> Option<RuleViolation> {
+/// A `%pre` script that ends with an error aborts the installation.
+fn exit_status(section: &Section<'_>) -> Option<RuleViolation> {
     let code =
         |line: &&(usize, &str)| !line.1.trim().is_empty() && !line.1.trim_start().starts_with('#');
     let last = section.lines.iter().rev().find(code);
     let (number, line) = last.map_or((section.number, ""), |(number, line)| {
         (*number, line.trim())
     });
-    let well =
+    let is_success =
         line.is_empty() || line == "exit 0" || line.ends_with("|| true") || line.ends_with("|| :");
-    (!well).then(|| {
+    (!is_success).then(|| {
         RuleViolation::error(
             23,
             number,
-            "this script must end with `exit 0`: an error here ends the installation",
+            "this script must end with `exit 0`: an error here aborts the installation",
         )
     })
 }
 
-/// The wget of busybox: `-q -O FILE URL`, and nothing else everywhere.
+/// Checks calls of busybox's wget. Only `-q -O FILE URL` is supported by every release.
 fn wget(number: usize, line: &str) -> Vec<RuleViolation> {
     let commands = without_comment(line).split([';', '|', '&', '(', ')', '`']);
     let calls = commands.filter_map(|command| {
@@ -191,7 +192,7 @@ fn wget(number: usize, line: &str) -> Vec<RuleViolation> {
                 return Some(RuleViolation::error(
                     26,
                     number,
-                    format!("not every ESXi's wget knows `{bad}`"),
+                    format!("not every ESXi's wget supports `{bad}`"),
                 ));
             }
             let writes = words
@@ -201,14 +202,14 @@ fn wget(number: usize, line: &str) -> Vec<RuleViolation> {
                 RuleViolation::error(
                     26,
                     number,
-                    "without `-O` wget writes a file, and fails when it is there already",
+                    "without `-O` wget writes a file, and fails if the file exists",
                 )
             })
         })
         .collect()
 }
 
-/// A line of a shell without the comment at its end.
+/// A line of a shell script without its trailing comment.
 fn without_comment(line: &str) -> &str {
     let mut quote = None;
     let mut before = ' ';
@@ -224,7 +225,7 @@ fn without_comment(line: &str) -> &str {
     line
 }
 
-/// ESXi's firewall lets web requests out on two ports.
+/// ESXi's firewall allows outgoing HTTP requests on two ports.
 fn port(number: usize, line: &str) -> Option<RuleViolation> {
     let rest = line.split("http://").nth(1)?;
     let host = rest.split(['/', '"', '\'', ' ']).next()?;
@@ -236,7 +237,7 @@ fn port(number: usize, line: &str) -> Option<RuleViolation> {
             27,
             number,
             format!(
-                "ESXi's firewall lets a fresh host call back on port 80 and 443, not on {port}"
+                "a new ESXi host can report only to ports 80 and 443, not to {port}, because of its firewall"
             ),
         )
     })

@@ -1,7 +1,7 @@
-//! Checks of formats whose own programs do not check.
+//! Strict checks of formats whose own programs do not check them before use.
 //!
-//! ESXi's installer warns of a word that it does not know and goes on; its loader stops at a fatal screen. So
-//! what is rendered for them is held to their rules here, before a machine sees it.
+//! ESXi's installer only warns about an unknown word and continues. Its loader stops with a fatal error on the machine's screen.
+//! So files for them are checked against their rules here, before a machine fetches them.
 
 mod shlex;
 mod commands;
@@ -25,16 +25,14 @@ pub use boot_cfg::{BootCfgRequirements, check_boot_cfg};
 pub use esxi_ks::check_ks;
 pub use shlex::split;
 
-/// A rule that a text breaks.
+/// A violation of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleViolation {
-    /// The rule's number; tests have a bad example for each.
+    /// The number of the rule. The tests have a bad example for each.
     pub rule: u8,
-    /// How bad it is.
     pub severity: Severity,
-    /// The line, counted from 1.
+    /// Counted from 1.
     pub line: usize,
-    /// What is wrong.
     pub message: String,
 }
 
@@ -56,8 +54,8 @@ impl RuleViolation {
     }
 }
 
-/// Holds what was rendered to the rules of its format.
-pub(super) fn rendered(
+/// Checks rendered files against the rules of their formats.
+pub(super) fn check_rendered(
     request: &RenderRequest<'_>,
     task: &Task,
     rendered: &RenderedAttempt,
@@ -68,13 +66,13 @@ pub(super) fn rendered(
     if task.spec.dialect != Dialect::Esxi {
         return Vec::new();
     }
-    let mut found = Vec::new();
+    let mut diagnostics = Vec::new();
     for file in &rendered.files {
         let FileBody::Bytes(bytes) = &file.body else {
             continue;
         };
         let text = String::from_utf8_lossy(bytes);
-        let findings = match file.name.as_str() {
+        let violations = match file.name.as_str() {
             "ks.cfg" => {
                 let secure = request
                     .resolved
@@ -87,16 +85,16 @@ pub(super) fn rendered(
             "boot.cfg" => check_boot_cfg(&text, &expected(request)),
             _ => continue,
         };
-        found.extend(
-            findings
+        diagnostics.extend(
+            violations
                 .into_iter()
-                .map(|finding| shown(&file.name, finding)),
+                .map(|violation| diagnostic(&file.name, violation)),
         );
     }
-    found
+    diagnostics
 }
 
-/// What a machine's boot.cfg is held to.
+/// The requirements for a machine's boot.cfg.
 fn expected<'a>(request: &RenderRequest<'a>) -> BootCfgRequirements<'a> {
     let name = request.resolved.repo.as_ref().map(|repo| &repo.name.value);
     let tree = match name.and_then(|name| request.external.repos.get(name)) {
@@ -109,9 +107,9 @@ fn expected<'a>(request: &RenderRequest<'a>) -> BootCfgRequirements<'a> {
     }
 }
 
-fn shown(name: &str, finding: RuleViolation) -> Diagnostic {
-    let message = format!("{name}, line {}: {}", finding.line, finding.message);
-    match finding.severity {
+fn diagnostic(name: &str, violation: RuleViolation) -> Diagnostic {
+    let message = format!("{name}, line {}: {}", violation.line, violation.message);
+    match violation.severity {
         Severity::Error => Diagnostic::error(message, None),
         Severity::Warning => Diagnostic::warning(message, None),
     }

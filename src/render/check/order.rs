@@ -1,4 +1,4 @@
-//! The order by which an image is written: what the agent could not do is told before a machine reads it.
+//! Checks the agent's instructions for writing an image, before a machine fetches them.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use crate::{
     site::Diagnostic,
 };
 
-/// What is wrong with an attempt's order.
+/// Checks the `order.json` of an attempt.
 pub(super) fn check(request: &RenderRequest<'_>, rendered: &RenderedAttempt) -> Vec<Diagnostic> {
     let span = request.resolved.repo.as_ref().map(|repo| repo.name.span);
     let documents = rendered
@@ -21,7 +21,7 @@ pub(super) fn check(request: &RenderRequest<'_>, rendered: &RenderedAttempt) -> 
     });
     let found = texts.filter_map(|text| match serde_json::from_slice(text) {
         Ok(order) => mistake(&order),
-        Err(error) => Some(format!("order.json is no order: {error}")),
+        Err(error) => Some(format!("order.json is not valid: {error}")),
     });
     found
         .map(|message| Diagnostic::error(message, span))
@@ -30,19 +30,19 @@ pub(super) fn check(request: &RenderRequest<'_>, rendered: &RenderedAttempt) -> 
 
 fn mistake(order: &ImageInstruction) -> Option<String> {
     if order.checksum().is_none() {
-        let message = "the image has no checksum that can be: `sha256` in the repo's `vars` has 64 hexadecimal digits, `sha512` has 128";
+        let message = "the image needs a valid checksum: `sha256` (64 hexadecimal digits) or `sha512` (128) in the repo's `vars`";
         return Some(message.into());
     }
-    (!is_near(&order.image)).then(|| {
+    (!is_fetchable(&order.image)).then(|| {
         format!(
-            "the agent cannot fetch `{}`: it speaks plain HTTP and resolves no names",
+            "the agent cannot fetch `{}`: it only supports `http://` with an IP address",
             order.image
         )
     })
 }
 
-/// Whether the agent can ask for this: `http://` and an address.
-fn is_near(url: &str) -> bool {
+/// Whether the agent can fetch this URL: `http://` and an IP address.
+fn is_fetchable(url: &str) -> bool {
     let host = url.strip_prefix("http://").and_then(|rest| {
         let authority = rest.split('/').next()?;
         match authority.strip_prefix('[') {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_agent_fetches_by_address_alone() {
+    fn the_agent_fetches_only_by_address() {
         let cases = [
             ("http://192.0.2.1/repo/images/a.raw", true),
             ("http://192.0.2.1:8080/a", true),
@@ -68,7 +68,7 @@ mod tests {
             ("192.0.2.1/a", false),
         ];
         for (url, expected) in cases {
-            assert_eq!(is_near(url), expected, "{url}");
+            assert_eq!(is_fetchable(url), expected, "{url}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Splits a line into words as Python's `shlex.split(line, comments=True)` does, which both ESXi and Anaconda
-//! use for kickstart commands.
+//! Splits a line into words like Python's `shlex.split(line, comments=True)`, which ESXi and Anaconda use for kickstart
+//! commands.
 
-/// Returns the words of a line; none when a quote is not closed or a backslash ends the line.
+/// Returns the words of a line. None if a quote is not closed, or the line ends with a backslash.
 pub fn split(line: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -29,7 +29,7 @@ fn single(chars: &mut std::str::Chars<'_>, word: &mut String) -> Option<()> {
     }
 }
 
-/// Inside double quotes a backslash escapes a quote and itself, nothing else.
+/// Inside double quotes a backslash only escapes a quote and itself.
 fn double(chars: &mut std::str::Chars<'_>, word: &mut String) -> Option<()> {
     loop {
         match chars.next()? {
@@ -51,8 +51,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_those_of_python() {
-        // Each of these was compared with shlex.split(line, comments=True) of Python 3.11.
+    fn words_are_the_same_as_in_python() {
+        // Each result was compared with shlex.split(line, comments=True) of Python 3.11.
         for (line, words) in [
             ("a b  c", Some(vec!["a", "b", "c"])),
             (

@@ -1,4 +1,4 @@
-//! The installer's own network on the kernel command line, as dracut reads it (dracut.cmdline(7)).
+//! Network settings of the installer on the kernel command line, in dracut's format (dracut.cmdline(7)).
 
 use std::net::IpAddr;
 
@@ -6,26 +6,26 @@ use crate::model::Hostname;
 
 use super::view::{LinkView, families, gateway, mac};
 
-/// The name that the installer's card has while a tagged or static address stands on it.
-const CARD: &str = "boot0";
+/// The name of the installer's NIC when it has a static address or a VLAN.
+const NIC_NAME: &str = "boot0";
 
-/// The words that connect the installer.
-pub(super) fn words(view: &LinkView<'_>, hostname: &Hostname) -> Vec<String> {
-    let address = (!view.elsewhere)
-        .then(|| static_words(view, hostname))
+/// Returns the kernel arguments that configure the installer's network.
+pub(super) fn cmdline(view: &LinkView<'_>, hostname: &Hostname) -> Vec<String> {
+    let address = (!view.in_boot_network)
+        .then(|| static_address(view, hostname))
         .flatten();
-    let mut words = address.unwrap_or_else(|| vec!["ip=dhcp".into()]);
-    words.extend(
+    let mut arguments = address.unwrap_or_else(|| vec!["ip=dhcp".into()]);
+    arguments.extend(
         view.installer_mac()
             .map(|mac| format!("BOOTIF=01-{}", mac.hyphens())),
     );
-    words
+    arguments
 }
 
-fn static_words(view: &LinkView<'_>, hostname: &Hostname) -> Option<Vec<String>> {
+fn static_address(view: &LinkView<'_>, hostname: &Hostname) -> Option<Vec<String>> {
     let primary = view.plan.primary()?;
     let base = view.base(primary);
-    let card = mac(base.cards.first()?).or(view.installer_mac())?;
+    let nic_mac = mac(base.nics.first()?).or(view.installer_mac())?;
     let (v4, v6) = families(primary);
     let (client, length, via) = match (v4.first(), v6.first()) {
         (Some(net), _) => (
@@ -41,30 +41,30 @@ fn static_words(view: &LinkView<'_>, hostname: &Hostname) -> Option<Vec<String>>
         (None, None) => return None,
     };
     let via = via.map(|via| bracketed(&via)).unwrap_or_default();
-    let card = view.installer_mac().unwrap_or(card);
-    let mut words = vec![format!("ifname={CARD}:{card}")];
+    let nic_mac = view.installer_mac().unwrap_or(nic_mac);
+    let mut arguments = vec![format!("ifname={NIC_NAME}:{nic_mac}")];
     let device = match base.vlan {
         Some(id) => {
-            words.push(format!("vlan={CARD}.{id}:{CARD}"));
-            format!("{CARD}.{id}")
+            arguments.push(format!("vlan={NIC_NAME}.{id}:{NIC_NAME}"));
+            format!("{NIC_NAME}.{id}")
         }
-        None => CARD.into(),
+        None => NIC_NAME.into(),
     };
     let mtu = primary.mtu.map(|mtu| format!(":{mtu}")).unwrap_or_default();
-    words.push(format!(
+    arguments.push(format!(
         "ip={client}::{via}:{length}:{hostname}:{device}:none{mtu}"
     ));
-    words.extend(
+    arguments.extend(
         view.plan
             .dns
             .iter()
             .take(3)
             .map(|dns| format!("nameserver={}", bracketed(dns))),
     );
-    Some(words)
+    Some(arguments)
 }
 
-/// IPv6 addresses stand in brackets, since colons part the fields.
+/// IPv6 addresses need brackets, since colons separate the fields.
 fn bracketed(address: &IpAddr) -> String {
     match address {
         IpAddr::V4(address) => address.to_string(),

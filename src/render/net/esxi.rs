@@ -1,7 +1,7 @@
-//! ESXi: one `network` line, and esxcli at the first boot for the rest.
+//! ESXi: one `network` line, and esxcli commands at the first boot for everything else.
 //!
-//! The installer takes exactly one `network` line (of several the last one wins, in silence), guesses a
-//! gateway and a netmask that are not there, and uses the first two DNS servers.
+//! The installer uses exactly one `network` line (silently the last one of several), guesses a missing gateway or netmask, and
+//! uses the first two DNS servers.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use crate::{model::Hostname, site::PlannedLink};
 
 use super::{
     super::installer_setting::InstallerSetting,
-    NetText, UnsupportedSetting, esxi_later,
+    NetText, UnsupportedSetting, esxi_first_boot,
     view::{LinkBase, LinkLabel, LinkView, families, gateway, joined, mac},
 };
 
@@ -17,16 +17,16 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
     let mut text = NetText::default();
     let Some(primary) = view.plan.primary() else {
         text.lines.push("network --bootproto=dhcp".into());
-        text.losses.push(hostname_loss(hostname, None));
+        text.unsupported.push(hostname_loss(hostname, None));
         return text;
     };
     let base = view.base(primary);
-    let device = device(&base, &mut text.losses);
+    let device = device(&base, &mut text.unsupported);
     if let Some(bridge) = base.bridge {
-        text.losses.push(loss(
+        text.unsupported.push(loss(
             InstallerSetting::Bridge,
             bridge,
-            "ESXi has virtual switches in place of bridges",
+            "ESXi has virtual switches instead of bridges",
         ));
     }
     let (v4, _) = families(primary);
@@ -39,18 +39,18 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
                 &base,
                 &device,
                 hostname,
-                &mut text.losses,
+                &mut text.unsupported,
             ));
-            if !view.elsewhere {
-                text.words
-                    .extend(installer_words(view, primary, &base, address));
+            if !view.in_boot_network {
+                text.cmdline
+                    .extend(boot_options(view, primary, &base, address));
             }
         }
         None => {
             text.lines.push(dhcp_line(&base, &device));
-            text.losses.push(hostname_loss(hostname, primary.span));
+            text.unsupported.push(hostname_loss(hostname, primary.span));
             if !primary.dhcp {
-                text.losses.push(loss(
+                text.unsupported.push(loss(
                     InstallerSetting::Ipv6,
                     primary,
                     "the installer needs an IPv4 address",
@@ -58,36 +58,40 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
             }
         }
     }
-    text.losses
-        .extend(esxi_later::losses(view, primary, &base, !v4.is_empty()));
+    text.unsupported.extend(esxi_first_boot::unsupported(
+        view,
+        primary,
+        &base,
+        !v4.is_empty(),
+    ));
     text
 }
 
 fn loss(setting: InstallerSetting, link: &PlannedLink, why: &str) -> UnsupportedSetting {
     UnsupportedSetting {
         setting,
-        what: format!("{}: {why}", LinkLabel(link)),
+        detail: format!("{}: {why}", LinkLabel(link)),
         span: link.span,
-        later: Vec::new(),
+        first_boot_commands: Vec::new(),
     }
 }
 
-/// The words for the card: its address, with colons, or `vmnicN`.
-fn device(base: &LinkBase<'_>, losses: &mut Vec<UnsupportedSetting>) -> String {
-    let Some(card) = base.cards.first() else {
+/// The `--device` argument: the MAC address with colons, or `vmnicN`.
+fn device(base: &LinkBase<'_>, unsupported: &mut Vec<UnsupportedSetting>) -> String {
+    let Some(card) = base.nics.first() else {
         return String::new();
     };
-    for card in &base.cards {
+    for card in &base.nics {
         let name = card
             .name
             .as_ref()
             .map(|name| name.as_str())
             .filter(|name| !is_vmnic(name));
         if name.is_some() {
-            losses.push(loss(
+            unsupported.push(loss(
                 InstallerSetting::Interface,
                 card,
-                "ESXi names its cards itself: vmnic0, vmnic1, …",
+                "ESXi chooses the names of NICs: vmnic0, vmnic1, …",
             ));
         }
     }
@@ -109,7 +113,7 @@ fn static_line(
     base: &LinkBase<'_>,
     device: &str,
     hostname: &Hostname,
-    losses: &mut Vec<UnsupportedSetting>,
+    unsupported: &mut Vec<UnsupportedSetting>,
 ) -> String {
     let (v4, _) = families(primary);
     let address = v4[0];
@@ -120,19 +124,19 @@ fn static_line(
     );
     match gateway(primary, true) {
         Some(gateway) => line += &format!(" --gateway={gateway}"),
-        None => losses.push(loss(
+        None => unsupported.push(loss(
             InstallerSetting::Gateway,
             primary,
-            "the installer guesses a gateway where none is set",
+            "the installer guesses a gateway if none is set",
         )),
     }
     let dns: Vec<IpAddr> = view.plan.dns.iter().copied().take(2).collect();
     match dns.is_empty() {
         false => line += &format!(" --nameserver={}", joined(dns, ",")),
-        true => losses.push(loss(
+        true => unsupported.push(loss(
             InstallerSetting::Dns,
             primary,
-            "the installer wants at least one server beside a static address",
+            "with a static address the installer needs at least one name server",
         )),
     }
     line += &format!(" --hostname={hostname}");
@@ -143,7 +147,7 @@ fn dhcp_line(base: &LinkBase<'_>, device: &str) -> String {
     format!("network --bootproto=dhcp{device}{}{PORT_GROUP}", vlan(base))
 }
 
-/// "VM Network", as an installation by hand makes it.
+/// Creates the port group "VM Network", as a manual installation does.
 const PORT_GROUP: &str = " --addvmportgroup=1";
 
 fn vlan(base: &LinkBase<'_>) -> String {
@@ -152,23 +156,23 @@ fn vlan(base: &LinkBase<'_>) -> String {
         .unwrap_or_default()
 }
 
-/// What the installer itself needs so as to ask no DHCP.
-fn installer_words(
+/// The boot options that give the installer its static address.
+fn boot_options(
     view: &LinkView<'_>,
     primary: &PlannedLink,
     base: &LinkBase<'_>,
     address: IpAddr,
 ) -> Vec<String> {
     let (v4, _) = families(primary);
-    let mut words = vec![
+    let mut options = vec![
         format!("ip={address}"),
         format!("netmask={}", v4[0].netmask()),
     ];
-    words.extend(gateway(primary, true).map(|gateway| format!("gateway={gateway}")));
-    words.extend(view.plan.dns.first().map(|dns| format!("nameserver={dns}")));
-    words.extend(view.installer_mac().map(|mac| format!("netdevice={mac}")));
-    words.extend(base.vlan.map(|id| format!("vlanid={id}")));
-    words
+    options.extend(gateway(primary, true).map(|gateway| format!("gateway={gateway}")));
+    options.extend(view.plan.dns.first().map(|dns| format!("nameserver={dns}")));
+    options.extend(view.installer_mac().map(|mac| format!("netdevice={mac}")));
+    options.extend(base.vlan.map(|id| format!("vlanid={id}")));
+    options
 }
 
 fn hostname_loss(
@@ -177,8 +181,8 @@ fn hostname_loss(
 ) -> UnsupportedSetting {
     UnsupportedSetting {
         setting: InstallerSetting::Hostname,
-        what: "the installer takes a host name only beside a static address".into(),
+        detail: "the installer only sets a host name with a static address".into(),
         span,
-        later: vec![format!("esxcli system hostname set --fqdn={hostname}")],
+        first_boot_commands: vec![format!("esxcli system hostname set --fqdn={hostname}")],
     }
 }

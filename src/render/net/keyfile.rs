@@ -1,4 +1,4 @@
-//! NetworkManager keyfiles (nm-settings-keyfile(5)): every link, found by its card's MAC address.
+//! NetworkManager keyfiles (nm-settings-keyfile(5)), one for each link. NICs are identified by MAC address.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,6 @@ use super::{
     view::{LinkView, gateway, joined, mac},
 };
 
-/// One keyfile for each link.
 pub(super) fn files(view: &LinkView<'_>) -> Vec<NetFile> {
     let links = view.plan.links.iter().enumerate();
     links
@@ -24,7 +23,7 @@ pub(super) fn files(view: &LinkView<'_>) -> Vec<NetFile> {
         .collect()
 }
 
-/// What a connection is called: its device's name, or the card's address.
+/// The name of a connection: that of its device, or the MAC address of the NIC.
 fn id(link: &PlannedLink, at: usize) -> String {
     let name = link.name.as_ref().map(ToString::to_string);
     name.or_else(|| mac(link).map(|mac| format!("card-{}", mac.hyphens())))
@@ -70,7 +69,7 @@ fn controller(view: &LinkView<'_>, at: usize) -> Option<(String, &'static str)> 
     })
 }
 
-/// The card that the connection is for. A VLAN without a named parent finds it the same way.
+/// The `[ethernet]` section. A VLAN whose parent has no name is bound to the parent's MAC address here.
 fn ethernet(view: &LinkView<'_>, link: &PlannedLink) -> String {
     let card = match &link.kind {
         LinkKind::Card { mac } => {
@@ -129,7 +128,7 @@ fn family(view: &LinkView<'_>, at: usize, link: &PlannedLink, v4: bool) -> Strin
         (false, _, _) => "method=manual\n",
         (true, true, _) => "method=auto\n",
         (true, false, true) => "method=disabled\n",
-        // A router may still announce a prefix, as it may to any machine.
+        // A router may still announce a prefix.
         (true, false, false) if link.addresses.is_empty() => "method=disabled\n",
         (true, false, false) => "method=auto\n",
     };
@@ -147,7 +146,7 @@ fn family(view: &LinkView<'_>, at: usize, link: &PlannedLink, v4: bool) -> Strin
         text += &format!("dns={};\n", joined(dns, ";"));
     }
     let search = machine_wide(&view.plan.search, &link.search, primary);
-    // Once is enough, since both families end up in one resolver; a family that is off takes none.
+    // One family is enough, since both use one resolver. A disabled family ignores it.
     let last = link.addresses.iter().all(|net| !net.addr().is_ipv4()) && !link.dhcp;
     if !search.is_empty() && v4 != last {
         text += &format!("dns-search={};\n", search.join(";"));
@@ -167,7 +166,7 @@ fn family(view: &LinkView<'_>, at: usize, link: &PlannedLink, v4: bool) -> Strin
     text
 }
 
-/// What belongs to the whole machine stands on its primary link, before that link's own.
+/// The settings of a link. On the primary link, those of the whole machine precede its own.
 pub(super) fn machine_wide<T: Clone + PartialEq>(
     machine: &[T],
     own: &[T],

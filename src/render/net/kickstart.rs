@@ -1,9 +1,8 @@
-//! Kickstart's `network` lines for plain cards, and NetworkManager keyfiles for everything else.
+//! Kickstart's `network` lines for plain NICs, and NetworkManager keyfiles for everything else.
 //!
-//! Lines say what they can for cards, found by MAC address (`--bindto=mac`). Bonds and bridges of lines want
-//! interface names, which nobody knows before the machine is up, and the lines are applied to the running
-//! installer too, which would lose the one card it was booted from. So where a plan has more than plain cards,
-//! the installer stays on that card and the installed system gets keyfiles.
+//! Lines identify a NIC by its MAC address (`--bindto=mac`). Bonds and bridges in lines need interface names, which are not
+//! known before the machine is running. The lines also apply to the running installer, which would lose the NIC that it was
+//! booted from. So if a plan has more than plain NICs, the installer keeps that NIC and the installed system gets keyfiles.
 
 use crate::{
     model::Hostname,
@@ -17,7 +16,7 @@ use super::{
 
 pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
     let mut text = NetText {
-        words: dracut::words(view, hostname),
+        cmdline: dracut::cmdline(view, hostname),
         ..NetText::default()
     };
     let configured: Vec<&PlannedLink> = view
@@ -26,7 +25,7 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
         .iter()
         .filter(|link| is_configured(link))
         .collect();
-    let plain = !view.elsewhere
+    let plain = !view.in_boot_network
         && !configured.is_empty()
         && configured.iter().all(|link| is_plain(view, link));
     if plain {
@@ -49,7 +48,7 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
     text
 }
 
-/// Whether one `network` line says all that is set on the link, in every release of the family.
+/// Whether one `network` line can express all settings of the link, in every release of the family.
 fn is_plain(view: &LinkView<'_>, link: &PlannedLink) -> bool {
     let (v4, v6) = families(link);
     let card = matches!(link.kind, LinkKind::Card { .. });
@@ -102,21 +101,21 @@ fn device(view: &LinkView<'_>, link: &PlannedLink) -> Option<String> {
     }
 }
 
-/// The line for an installer that keeps the connection it was started with.
+/// The line for an installer that keeps the connection with which it was started.
 fn installer_line(view: &LinkView<'_>, hostname: &Hostname) -> String {
-    let dynamic = view.elsewhere || view.plan.address().is_none();
+    let dynamic = view.in_boot_network || view.plan.address().is_none();
     let device = view
         .installer_mac()
         .map(|mac| format!(" --device={mac}"))
         .unwrap_or_default();
     match dynamic {
         true => format!("network{device} --bootproto=dhcp --hostname={hostname}"),
-        // Connected by the kernel command line; a line for the card would only contradict it.
+        // The kernel command line has configured the NIC; another line for it would conflict.
         false => format!("network --hostname={hostname}"),
     }
 }
 
-/// Files that give cards the names they were declared with.
+/// Files that give NICs their declared names.
 pub(super) fn renames(view: &LinkView<'_>) -> Vec<NetFile> {
     let named = view
         .plan

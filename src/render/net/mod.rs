@@ -1,11 +1,11 @@
-//! A machine's network settings in each installer's own words.
+//! Writes a machine's network settings in each installer's format.
 //!
-//! Every dialect says what it can and returns the rest as losses. A loss that the installed system can make up
-//! for at its first boot carries the script that does so; whether that script may be used is the task's to say.
+//! Each format returns the settings that it does not support as [`UnsupportedSetting`]s. Some of them can be applied at the
+//! first boot of the installed system, and contain the commands for that. The task decides whether those are used.
 
 mod view;
 mod esxi;
-mod esxi_later;
+mod esxi_first_boot;
 mod kickstart;
 mod dracut;
 mod keyfile;
@@ -17,51 +17,46 @@ use crate::model::{Hostname, SourceSpan};
 
 use super::{installer_setting::InstallerSetting, task::Dialect};
 
-pub use esxi_later::NIC;
-pub use view::{LinkView, named, unsound};
+pub use esxi_first_boot::NIC;
+pub use view::{LinkView, invalid_names, named};
 
-/// A machine's network settings in one installer's words.
+/// A machine's network settings in one installer's format.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct NetText {
-    /// Lines for the document.
+    /// Lines for the installer's document.
     pub lines: Vec<String>,
-    /// Words for the kernel command line, `kernelopt` of ESXi's boot.cfg among them.
-    pub words: Vec<String>,
+    /// Arguments for the kernel command line, or for `kernelopt` of ESXi's boot.cfg.
+    pub cmdline: Vec<String>,
     /// Files for the installed system.
     pub files: Vec<NetFile>,
-    /// Packages that the installed system needs for them.
+    /// Packages that the installed system needs for the files.
     pub packages: Vec<&'static str>,
-    /// Whether the files take the place of what the installer wrote.
+    /// Whether the files replace what the installer wrote.
     pub replaces: bool,
-    /// What cannot be said.
-    pub losses: Vec<UnsupportedSetting>,
+    pub unsupported: Vec<UnsupportedSetting>,
 }
 
 /// A file of the installed system.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct NetFile {
-    /// Its path.
     pub path: String,
-    /// Its mode in octal.
+    /// In octal.
     pub mode: &'static str,
-    /// Its text.
     pub text: String,
 }
 
-/// Something that an installer cannot say.
+/// A setting that an installer does not support.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnsupportedSetting {
-    /// The setting that is lost.
     pub setting: InstallerSetting,
-    /// What exactly: `bond0: LACP needs a distributed switch`.
-    pub what: String,
-    /// Where it was declared.
+    /// For example `bond0: LACP needs a distributed switch`.
+    pub detail: String,
     pub span: Option<SourceSpan>,
-    /// Shell lines that make up for it at the first boot; none when nothing can.
-    pub later: Vec<String>,
+    /// Shell lines that apply it at the first boot. Empty if that is not possible.
+    pub first_boot_commands: Vec<String>,
 }
 
-/// Says a machine's network settings in the words of `dialect`.
+/// Writes a machine's network settings in the format of `dialect`.
 pub fn express(dialect: Dialect, view: &LinkView<'_>, hostname: &Hostname) -> NetText {
     match dialect {
         Dialect::None => NetText::default(),

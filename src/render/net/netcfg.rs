@@ -1,7 +1,7 @@
-//! Debian's netcfg: one card with one address, on the kernel command line.
+//! Debian's netcfg: one NIC with one address, on the kernel command line.
 //!
-//! A preseed file that is fetched over the network is read when netcfg has already run, so address and host
-//! name must be kernel arguments. What netcfg cannot say becomes files for systemd-networkd.
+//! netcfg runs before the preseed file is fetched over the network, so the address and the host name must be kernel arguments.
+//! Settings that netcfg does not support are written as files for systemd-networkd.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ use super::{
 
 pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
     let mut text = NetText::default();
-    text.words = words(view, hostname, &mut text.losses);
+    text.cmdline = cmdline(view, hostname, &mut text.unsupported);
     let configured: Vec<&PlannedLink> = view
         .plan
         .links
@@ -27,41 +27,43 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
         .collect();
     match configured.as_slice() {
         [] => {}
-        [link] if !view.elsewhere && is_plain(view, link) => text.files = resolver(view, link),
+        [link] if !view.in_boot_network && is_plain(view, link) => {
+            text.files = resolver(view, link)
+        }
         _ => networkd::express(view, &mut text),
     }
     text
 }
 
-/// The words that connect the installer, and the installed system when that is all there is.
-fn words(
+/// The kernel arguments that configure the installer's network, and the installed system's if nothing else is set.
+fn cmdline(
     view: &LinkView<'_>,
     hostname: &Hostname,
-    losses: &mut Vec<UnsupportedSetting>,
+    unsupported: &mut Vec<UnsupportedSetting>,
 ) -> Vec<String> {
-    let mut words = vec!["netcfg/choose_interface=auto".to_string()];
-    words.extend(
+    let mut arguments = vec!["netcfg/choose_interface=auto".to_string()];
+    arguments.extend(
         view.installer_mac()
             .map(|mac| format!("BOOTIF=01-{}", mac.hyphens())),
     );
-    if !view.elsewhere {
-        words.extend(
+    if !view.in_boot_network {
+        arguments.extend(
             view.plan
                 .primary()
                 .into_iter()
-                .flat_map(|link| static_words(view, link, losses)),
+                .flat_map(|link| static_address(view, link, unsupported)),
         );
     }
-    words.push(format!("hostname={}", hostname.short()));
-    // Without a domain the installer would ask for one.
-    words.push(format!("domain={}", hostname.domain().unwrap_or_default()));
-    words
+    arguments.push(format!("hostname={}", hostname.short()));
+    // Without this argument the installer stops to ask for a domain.
+    arguments.push(format!("domain={}", hostname.domain().unwrap_or_default()));
+    arguments
 }
 
-fn static_words(
+fn static_address(
     view: &LinkView<'_>,
     link: &PlannedLink,
-    losses: &mut Vec<UnsupportedSetting>,
+    unsupported: &mut Vec<UnsupportedSetting>,
 ) -> Vec<String> {
     let (v4, v6) = families(link);
     let (address, mask) = match (v4.first(), v6.first()) {
@@ -70,14 +72,14 @@ fn static_words(
         (None, None) => return Vec::new(),
     };
     if let Some(id) = view.base(link).vlan {
-        losses.push(UnsupportedSetting {
+        unsupported.push(UnsupportedSetting {
             setting: InstallerSetting::Vlan,
-            what: format!("{}: the installer cannot tag its packets ({id}); set `boot-network` to the network that it runs in", LinkLabel(link)),
+            detail: format!("{}: the installer does not support VLANs ({id}); set `boot-network` to the network in which it runs", LinkLabel(link)),
             span: link.span,
-            later: Vec::new(),
+            first_boot_commands: Vec::new(),
         });
     }
-    let mut words = vec![
+    let mut arguments = vec![
         "netcfg/disable_autoconfig=true".to_string(),
         format!("netcfg/get_ipaddress={address}"),
         format!("netcfg/get_netmask={mask}"),
@@ -86,23 +88,23 @@ fn static_words(
             gateway(link, address.is_ipv4()).map_or_else(|| "none".into(), |via| via.to_string())
         ),
     ];
-    // One: a blank would end the word. The rest is written to /etc/resolv.conf.
-    words.extend(
+    // Only one: a blank would end the argument. All of them are written to /etc/resolv.conf.
+    arguments.extend(
         view.plan
             .dns
             .first()
             .map(|dns| format!("netcfg/get_nameservers={dns}")),
     );
-    words.push("netcfg/confirm_static=true".into());
-    words
+    arguments.push("netcfg/confirm_static=true".into());
+    arguments
 }
 
-/// Whether netcfg says all that is set on the link.
+/// Whether netcfg supports all settings of the link.
 fn is_plain(view: &LinkView<'_>, link: &PlannedLink) -> bool {
-    let boot_card = matches!(link.kind, LinkKind::Card { .. })
+    let is_boot_nic = matches!(link.kind, LinkKind::Card { .. })
         && (mac(link).is_none() || mac(link) == view.installer_mac());
     let one = link.addresses.len() == usize::from(!link.dhcp);
-    boot_card
+    is_boot_nic
         && one
         && link.name.is_none()
         && link.mtu.is_none()
@@ -110,7 +112,7 @@ fn is_plain(view: &LinkView<'_>, link: &PlannedLink) -> bool {
         && link.gateways.len() <= 1
 }
 
-/// /etc/resolv.conf of a machine that asks no DHCP.
+/// The /etc/resolv.conf of a machine with a static address.
 fn resolver(view: &LinkView<'_>, link: &PlannedLink) -> Vec<NetFile> {
     if link.dhcp || (view.plan.dns.len() < 2 && view.plan.search.is_empty()) {
         return Vec::new();

@@ -1,8 +1,8 @@
-//! Netplan's format (netplan-yaml(5), version 2), which cloud-init reads too: every link, found by its card's MAC address.
+//! Netplan's format (netplan-yaml(5), version 2), which cloud-init reads as well. NICs are identified by MAC address.
 //!
-//! Cards get names, since what cloud-init makes of this on systems without netplan goes by names; `lan0`, `lan1` and so
-//! on, which no kernel gives. A default route is written as `0.0.0.0/0` or `::/0`: older releases of cloud-init do not
-//! take `default`. What installs an image runs by DHCP, so it needs no words of its own.
+//! NICs are named `lan0`, `lan1` and so on, which are no names of the kernel: on systems without netplan, cloud-init writes
+//! configurations that refer to names. A default route is written as `0.0.0.0/0` or `::/0`, since older releases of cloud-init
+//! do not accept `default`. The agent that installs an image uses DHCP, so it needs no kernel arguments.
 
 use serde_json::{Map, Value, json};
 
@@ -27,36 +27,36 @@ pub(super) fn express(view: &LinkView<'_>) -> NetText {
             LinkKind::Vlan { .. } => "vlans",
             LinkKind::Bridge { .. } => "bridges",
         };
-        let mut said = device(view, at, &mut text.losses);
-        configure(view, at, &mut said);
+        let mut table = device(view, at, &mut text.unsupported);
+        configure(view, at, &mut table);
         let section = whole.entry(section).or_insert_with(|| json!({}));
-        section[id(view, at)] = Value::Object(said);
+        section[id(view, at)] = Value::Object(table);
     }
     lines(&Value::Object(whole), 0, &mut text.lines);
     text
 }
 
-/// What a link is called.
+/// The name of a link.
 fn id(view: &LinkView<'_>, at: usize) -> String {
     let links = &view.plan.links;
     let own = links[at].name.as_ref().map(ToString::to_string);
     own.unwrap_or_else(|| {
-        let cards = links[..at].iter();
-        let before = cards.filter(|link| matches!(link.kind, LinkKind::Card { .. }));
+        let nics = links[..at].iter();
+        let before = nics.filter(|link| matches!(link.kind, LinkKind::Card { .. }));
         format!("lan{}", before.count())
     })
 }
 
-/// What a link is.
+/// The device of a link, without addresses.
 fn device(
     view: &LinkView<'_>,
     at: usize,
-    losses: &mut Vec<UnsupportedSetting>,
+    unsupported: &mut Vec<UnsupportedSetting>,
 ) -> Map<String, Value> {
     let link = &view.plan.links[at];
     let names =
         |ports: &[usize]| -> Vec<String> { ports.iter().map(|port| id(view, *port)).collect() };
-    let said = match &link.kind {
+    let table = match &link.kind {
         LinkKind::Card { .. } => card(view, at, link),
         LinkKind::Bond {
             mode,
@@ -67,14 +67,14 @@ fn device(
             for (option, value) in options {
                 match bond_parameter(option) {
                     Some(name) => parameters[name] = number_or_text(value),
-                    None => losses.push(UnsupportedSetting {
+                    None => unsupported.push(UnsupportedSetting {
                         setting: InstallerSetting::Bond,
-                        what: format!(
-                            "{}: netplan has nothing like the option {option}",
+                        detail: format!(
+                            "{}: netplan has no equivalent of the option {option}",
                             LinkLabel(link)
                         ),
                         span: link.span,
-                        later: Vec::new(),
+                        first_boot_commands: Vec::new(),
                     }),
                 }
             }
@@ -85,8 +85,8 @@ fn device(
             json!({ "interfaces": names(ports), "parameters": { "stp": stp } })
         }
     };
-    match said {
-        Value::Object(said) => said,
+    match table {
+        Value::Object(table) => table,
         _ => Map::new(),
     }
 }
@@ -99,7 +99,7 @@ fn card(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> Value {
             "set-name": id(view, at),
         }),
         (None, Some(_)) => json!({}),
-        // Ethernet cards have names that begin with `en` or `eth`.
+        // Names of Ethernet NICs begin with `en` or `eth`.
         (None, None) => json!({ "match": { "name": "e*" } }),
     }
 }
@@ -124,33 +124,33 @@ fn number_or_text(value: &str) -> Value {
         .map_or_else(|_| json!(value), |number| json!(number))
 }
 
-/// Its addresses, routes and name servers.
-fn configure(view: &LinkView<'_>, at: usize, said: &mut Map<String, Value>) {
+/// Adds addresses, routes and name servers.
+fn configure(view: &LinkView<'_>, at: usize, table: &mut Map<String, Value>) {
     let link = &view.plan.links[at];
-    let mut say = |key: &str, value: Value| {
-        said.insert(key.into(), value);
+    let mut set = |key: &str, value: Value| {
+        table.insert(key.into(), value);
     };
     if let Some(mtu) = link.mtu {
-        say("mtu", json!(mtu));
+        set("mtu", json!(mtu));
     }
-    say("dhcp4", json!(link.dhcp));
+    set("dhcp4", json!(link.dhcp));
     if !link.addresses.is_empty() {
-        say("addresses", texts(&link.addresses));
+        set("addresses", texts(&link.addresses));
     }
     let defaults = link.gateways.iter().map(|via| {
         let all = if via.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
         json!({ "to": all, "via": via.to_string() })
     });
     let others = link.routes.iter().map(|route| {
-        let mut said = json!({ "to": route.to.to_string(), "via": route.via.to_string() });
+        let mut table = json!({ "to": route.to.to_string(), "via": route.via.to_string() });
         if let Some(metric) = route.metric {
-            said["metric"] = json!(metric);
+            table["metric"] = json!(metric);
         }
-        said
+        table
     });
     let routes: Vec<Value> = defaults.chain(others).collect();
     if !routes.is_empty() {
-        say("routes", json!(routes));
+        set("routes", json!(routes));
     }
     let is_primary = at == view.plan.primary;
     let dns = machine_wide(&view.plan.dns, &link.dns, is_primary);
@@ -163,7 +163,7 @@ fn configure(view: &LinkView<'_>, at: usize, said: &mut Map<String, Value>) {
         nameservers.insert("search".into(), json!(search));
     }
     if !nameservers.is_empty() {
-        say("nameservers", Value::Object(nameservers));
+        set("nameservers", Value::Object(nameservers));
     }
 }
 
@@ -171,30 +171,30 @@ fn texts<T: ToString>(list: &[T]) -> Value {
     list.iter().map(ToString::to_string).collect()
 }
 
-/// YAML, a table's entries below each other and a list of plain values in one line.
-fn lines(value: &Value, depth: usize, written: &mut Vec<String>) {
+/// Writes YAML: one line for each entry of a table, and lists of plain values in one line.
+fn lines(value: &Value, depth: usize, output: &mut Vec<String>) {
     let indent = "  ".repeat(depth);
     for (key, value) in value.as_object().into_iter().flatten() {
         match value {
             Value::Object(inner) if !inner.is_empty() => {
-                written.push(format!("{indent}{key}:"));
-                lines(value, depth + 1, written);
+                output.push(format!("{indent}{key}:"));
+                lines(value, depth + 1, output);
             }
             Value::Array(list) if list.iter().any(Value::is_object) => {
-                written.push(format!("{indent}{key}:"));
+                output.push(format!("{indent}{key}:"));
                 let all = list
                     .iter()
                     .map(|one| format!("{indent}  - {}", inline(one)));
-                written.extend(all);
+                output.extend(all);
             }
-            plain => written.push(format!("{indent}{key}: {}", inline(plain))),
+            plain => output.push(format!("{indent}{key}: {}", inline(plain))),
         }
     }
 }
 
 fn inline(value: &Value) -> String {
     match value {
-        Value::String(text) => quote::yaml(text).expect("every text has a form in YAML"),
+        Value::String(text) => quote::yaml(text).expect("YAML can represent every text"),
         Value::Array(list) => format!(
             "[{}]",
             list.iter().map(inline).collect::<Vec<_>>().join(", ")

@@ -1,5 +1,4 @@
-//! Files for systemd-networkd (systemd.network(5), systemd.netdev(5)): every link, found by its card's MAC
-//! address.
+//! Files for systemd-networkd (systemd.network(5), systemd.netdev(5)). NICs are identified by MAC address.
 
 use std::net::IpAddr;
 
@@ -13,14 +12,14 @@ use super::{
     view::{LinkLabel, LinkView, is_configured, joined, mac},
 };
 
-/// Adds the files, the package they need, and what even they cannot say.
+/// Adds the files, the package that they need, and the settings that systemd-networkd does not support.
 pub(super) fn express(view: &LinkView<'_>, text: &mut NetText) {
     for (at, link) in view.plan.links.iter().enumerate() {
-        text.files.extend(device(link, &mut text.losses));
+        text.files.extend(device(link, &mut text.unsupported));
         text.files.push(network(view, at, link));
     }
     text.files.extend(kickstart::renames(view));
-    // networkd hands what it learns of DNS to the resolver alone.
+    // systemd-networkd passes DNS servers only to systemd-resolved.
     text.packages.push("systemd-resolved");
     text.replaces = true;
 }
@@ -32,12 +31,12 @@ fn name(link: &PlannedLink, at: usize) -> String {
         .unwrap_or_else(|| format!("link{at}"))
 }
 
-/// The file that makes a device that is no card.
-fn device(link: &PlannedLink, losses: &mut Vec<UnsupportedSetting>) -> Option<NetFile> {
+/// The file that creates a virtual device.
+fn device(link: &PlannedLink, unsupported: &mut Vec<UnsupportedSetting>) -> Option<NetFile> {
     let name = link.name.as_ref()?;
     let (kind, section) = match &link.kind {
         LinkKind::Card { .. } => return None,
-        LinkKind::Bond { mode, options, .. } => ("bond", bond(link, mode, options, losses)),
+        LinkKind::Bond { mode, options, .. } => ("bond", bond(link, mode, options, unsupported)),
         LinkKind::Vlan { id, .. } => ("vlan", format!("\n[VLAN]\nId={id}\n")),
         LinkKind::Bridge { stp, .. } => (
             "bridge",
@@ -55,7 +54,7 @@ fn bond(
     link: &PlannedLink,
     mode: &str,
     options: &[(String, String)],
-    losses: &mut Vec<UnsupportedSetting>,
+    unsupported: &mut Vec<UnsupportedSetting>,
 ) -> String {
     let mut section = format!("\n[Bond]\nMode={mode}\n");
     for (option, value) in options {
@@ -69,14 +68,14 @@ fn bond(
             "ad_select" => format!("AdSelect={value}"),
             "fail_over_mac" => format!("FailOverMACPolicy={value}"),
             _ => {
-                losses.push(UnsupportedSetting {
+                unsupported.push(UnsupportedSetting {
                     setting: InstallerSetting::Bond,
-                    what: format!(
-                        "{}: systemd-networkd has nothing like the option {option}",
+                    detail: format!(
+                        "{}: systemd-networkd has no equivalent of the option {option}",
                         LinkLabel(link)
                     ),
                     span: link.span,
-                    later: Vec::new(),
+                    first_boot_commands: Vec::new(),
                 });
                 continue;
             }
@@ -94,7 +93,7 @@ fn network(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> NetFile {
         .map(|mtu| format!("\n[Link]\nMTUBytes={mtu}\n"))
         .unwrap_or_default();
     text += "\n[Network]\n";
-    text += &standing_on(view, at);
+    text += &vlans(view, at);
     match controller(view, at) {
         Some(line) => text += &line,
         None => text += &addresses(view, at, link),
@@ -128,13 +127,13 @@ fn matched(view: &LinkView<'_>, link: &PlannedLink) -> String {
     ) {
         (Some(mac), _) => format!("PermanentMACAddress={mac}"),
         (None, Some(name)) => format!("Name={name}"),
-        // Ethernet cards have names that begin with `en` or `eth`.
+        // Names of Ethernet NICs begin with `en` or `eth`.
         (None, None) => "Name=en* eth*".into(),
     }
 }
 
-/// The VLANs that a link carries.
-fn standing_on(view: &LinkView<'_>, at: usize) -> String {
+/// The VLANs on a link.
+fn vlans(view: &LinkView<'_>, at: usize) -> String {
     let carried = view
         .plan
         .links

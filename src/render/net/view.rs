@@ -1,4 +1,4 @@
-//! A plan of links, looked at the way installers ask for it.
+//! Queries on a machine's links that several formats need.
 
 use std::{borrow::Cow, fmt, net::IpAddr};
 
@@ -12,32 +12,29 @@ use crate::{
 /// A machine's links, and how its installer phase is connected.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkView<'a> {
-    /// The links.
     pub plan: &'a NetPlan,
-    /// Whether the installer asks DHCP, since it runs in another network than the installed system.
-    pub elsewhere: bool,
+    /// Whether the installer runs in another network than the installed system, where it uses DHCP.
+    pub in_boot_network: bool,
 }
 
-/// What carries a link at its lower end.
+/// The devices below a link.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LinkBase<'a> {
-    /// The cards, the first one first.
-    pub(super) cards: Vec<&'a PlannedLink>,
-    /// The tag, when the link is a tagged one.
+    /// In the order of the declaration.
+    pub(super) nics: Vec<&'a PlannedLink>,
+    /// The VLAN id.
     pub(super) vlan: Option<u16>,
-    /// The bond in between.
     pub(super) bond: Option<&'a PlannedLink>,
-    /// A bridge in between.
     pub(super) bridge: Option<&'a PlannedLink>,
 }
 
-/// Gives a name to every VLAN that has none: that of the link below with the tag, else `vlan` with the tag. A VLAN
-/// without an `mtu` over a link that has one gets the usual 1500, since it would take over the link's.
+/// Names every VLAN that has no name: after the link below and the VLAN id, else `vlan` and the id. A VLAN without `mtu` on a
+/// link with one gets the default of 1500, since it would inherit the link's.
 pub fn named(plan: &NetPlan) -> Cow<'_, NetPlan> {
-    let wanting = |link: &PlannedLink| {
+    let is_incomplete = |link: &PlannedLink| {
         matches!(link.kind, LinkKind::Vlan { .. }) && (link.name.is_none() || link.mtu.is_none())
     };
-    if !plan.links.iter().any(wanting) {
+    if !plan.links.iter().any(is_incomplete) {
         return Cow::Borrowed(plan);
     }
     let mut plan = plan.clone();
@@ -47,7 +44,7 @@ pub fn named(plan: &NetPlan) -> Cow<'_, NetPlan> {
         };
         let below = &plan.links[on];
         let own = below.name.as_ref().map(|name| format!("{name}.{id}"));
-        // A name that leaves no room for the tag falls back to the plain form.
+        // If the name would be too long, the plain form is used.
         let name = own
             .and_then(|name| name.parse().ok())
             .or_else(|| format!("vlan{id}").parse().ok());
@@ -60,7 +57,7 @@ pub fn named(plan: &NetPlan) -> Cow<'_, NetPlan> {
 }
 
 impl<'a> LinkView<'a> {
-    /// What carries a link.
+    /// The devices below a link.
     pub(super) fn base(&self, link: &'a PlannedLink) -> LinkBase<'a> {
         let mut base = LinkBase::default();
         self.descend(link, &mut base);
@@ -69,7 +66,7 @@ impl<'a> LinkView<'a> {
 
     fn descend(&self, link: &'a PlannedLink, base: &mut LinkBase<'a>) {
         match &link.kind {
-            LinkKind::Card { .. } => base.cards.push(link),
+            LinkKind::Card { .. } => base.nics.push(link),
             LinkKind::Vlan { id, on } => {
                 base.vlan = Some(*id);
                 self.descend(&self.plan.links[*on], base);
@@ -89,17 +86,17 @@ impl<'a> LinkView<'a> {
         }
     }
 
-    /// The card that the installer uses: the one that carries the machine's own address, or the one it boots from
-    /// when the installer runs elsewhere.
+    /// The MAC of the NIC that the installer uses: the one with the machine's address, or the boot NIC if the installer runs in
+    /// another network.
     pub fn installer_mac(&self) -> Option<Mac> {
         let boot = self.plan.boot_mac;
-        if self.elsewhere {
+        if self.in_boot_network {
             return boot;
         }
         let primary = self.plan.primary()?;
         let macs: Vec<Mac> = self
             .base(primary)
-            .cards
+            .nics
             .into_iter()
             .filter_map(mac)
             .collect();
@@ -109,7 +106,7 @@ impl<'a> LinkView<'a> {
     }
 }
 
-/// A card's address.
+/// The MAC address of a NIC.
 pub(super) fn mac(link: &PlannedLink) -> Option<Mac> {
     match link.kind {
         LinkKind::Card { mac } => mac,
@@ -137,21 +134,25 @@ pub(super) fn gateway(link: &PlannedLink, v4: bool) -> Option<IpAddr> {
         .find(|gateway| gateway.is_ipv4() == v4)
 }
 
-/// Whether a link has any settings of its own.
+/// Whether a link has addresses, static or by DHCP.
 pub(super) fn is_configured(link: &PlannedLink) -> bool {
     link.dhcp || !link.addresses.is_empty()
 }
 
-/// A link as messages call it.
+/// A link's name in messages.
 pub(super) struct LinkLabel<'a>(pub(super) &'a PlannedLink);
 
 impl fmt::Display for LinkLabel<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.0.name.as_ref().map(LinkName::as_str);
         match (&self.0.kind, name) {
-            (LinkKind::Card { mac: Some(mac) }, _) => write!(f, "card {mac}"),
+            (LinkKind::Card { mac: Some(mac) }, _) => write!(f, "NIC {mac}"),
             (LinkKind::Card { mac: None }, name) => {
-                write!(f, "card {}", name.unwrap_or("of the boot"))
+                write!(
+                    f,
+                    "{}",
+                    name.map_or("the boot NIC".into(), |name| format!("NIC {name}"))
+                )
             }
             (LinkKind::Bond { .. }, name) => write!(f, "bond {}", name.unwrap_or_default()),
             (LinkKind::Vlan { id, .. }, name) => write!(
@@ -175,8 +176,8 @@ pub(super) fn joined<T: fmt::Display>(
         .join(separator)
 }
 
-/// Names in a plan that are none, as messages. What is left is safe in every format.
-pub fn unsound(plan: &NetPlan) -> Vec<String> {
+/// Returns messages for invalid names in a plan. All other names are safe in every format.
+pub fn invalid_names(plan: &NetPlan) -> Vec<String> {
     let host = |name: &String| {
         name.parse::<IpAddr>().is_ok() || name.parse::<crate::model::Hostname>().is_ok()
     };
@@ -197,7 +198,7 @@ pub fn unsound(plan: &NetPlan) -> Vec<String> {
             let bad = words.filter(|word| !is_word(word));
             found.extend(bad.map(|word| {
                 format!(
-                    "{}: `{word}` is no word of a bond's options",
+                    "{}: `{word}` is not valid in the options of a bond",
                     LinkLabel(link)
                 )
             }));

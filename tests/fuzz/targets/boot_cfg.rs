@@ -7,7 +7,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
     let changes = BootCfgChanges {
         prefix: "http://192.0.2.1:8080/repo/esxi".into(),
-        words: vec![
+        kernelopt: vec![
             "ks=http://192.0.2.1:8080/t/0/ks.cfg".into(),
             "BOOTIF=01-52-54-00-00-00-01".into(),
         ],

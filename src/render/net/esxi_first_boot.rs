@@ -1,6 +1,6 @@
-//! What ESXi's installer cannot say, as esxcli commands for the first boot.
+//! Network settings that ESXi's installer does not support, as esxcli commands for the first boot.
 //!
-//! Standard switches know teaming but no LACP, which only a distributed switch has.
+//! Standard switches support teaming but not LACP, which needs a distributed switch.
 
 use std::net::IpAddr;
 
@@ -12,42 +12,42 @@ use super::{
     view::{LinkBase, LinkLabel, LinkView, families, gateway, is_configured, joined, mac},
 };
 
-/// Everything but what the `network` line says.
-pub(super) fn losses(
+/// Returns all settings that the `network` line does not contain.
+pub(super) fn unsupported(
     view: &LinkView<'_>,
     primary: &PlannedLink,
     base: &LinkBase<'_>,
     has_v4: bool,
 ) -> Vec<UnsupportedSetting> {
-    let mut losses = Vec::new();
-    losses.extend(teaming(base));
-    losses.extend(mtu(primary, "vSwitch0", "vmk0"));
-    losses.extend(more_addresses(primary, has_v4));
-    losses.extend(ipv6(primary, "vmk0", has_v4));
-    losses.extend(other_links(view, primary, base));
+    let mut unsupported = Vec::new();
+    unsupported.extend(teaming(base));
+    unsupported.extend(mtu(primary, "vSwitch0", "vmk0"));
+    unsupported.extend(more_addresses(primary, has_v4));
+    unsupported.extend(ipv6(primary, "vmk0", has_v4));
+    unsupported.extend(other_links(view, primary, base));
     for link in &view.plan.links {
-        losses.extend(routes(link));
+        unsupported.extend(routes(link));
     }
-    losses.extend(names(view, has_v4));
-    losses.extend(time(view));
-    losses
+    unsupported.extend(names(view, has_v4));
+    unsupported.extend(time(view));
+    unsupported
 }
 
 fn loss(
     setting: InstallerSetting,
     link: &PlannedLink,
-    what: impl std::fmt::Display,
-    later: Vec<String>,
+    detail: impl std::fmt::Display,
+    first_boot_commands: Vec<String>,
 ) -> UnsupportedSetting {
     UnsupportedSetting {
         setting,
-        what: format!("{}: {what}", LinkLabel(link)),
+        detail: format!("{}: {detail}", LinkLabel(link)),
         span: link.span,
-        later,
+        first_boot_commands,
     }
 }
 
-/// Where a machine's card is called by the kernel, found by its address.
+/// A shell expression for the kernel's name of a NIC, found by its MAC address.
 fn nic(link: &PlannedLink) -> Option<String> {
     mac(link)
         .map(|mac| format!("\"$(nic {mac})\""))
@@ -79,7 +79,7 @@ fn teaming(base: &LinkBase<'_>) -> Option<UnsupportedSetting> {
         return Some(loss(
             InstallerSetting::Bond,
             bond,
-            format!("ESXi has nothing like the option {name}"),
+            format!("ESXi has no equivalent of the option {name}"),
             Vec::new(),
         ));
     }
@@ -87,13 +87,13 @@ fn teaming(base: &LinkBase<'_>) -> Option<UnsupportedSetting> {
         InstallerSetting::Bond,
         bond,
         format!("mode {mode}"),
-        team("vSwitch0", &base.cards, policy),
+        team("vSwitch0", &base.nics, policy),
     ))
 }
 
-/// Makes several cards carry a switch. The first one carries it already.
-fn team(switch: &str, cards: &[&PlannedLink], policy: &str) -> Vec<String> {
-    let names: Vec<String> = cards.iter().filter_map(|card| nic(card)).collect();
+/// Adds NICs to a switch. The first one is its uplink already.
+fn team(switch: &str, nics: &[&PlannedLink], policy: &str) -> Vec<String> {
+    let names: Vec<String> = nics.iter().filter_map(|card| nic(card)).collect();
     let mut lines: Vec<String> = names
         .iter()
         .skip(1)
@@ -119,11 +119,11 @@ fn team(switch: &str, cards: &[&PlannedLink], policy: &str) -> Vec<String> {
 
 fn mtu(link: &PlannedLink, switch: &str, interface: &str) -> Option<UnsupportedSetting> {
     let mtu = link.mtu.filter(|mtu| *mtu != 1500)?;
-    let later = vec![
+    let first_boot_commands = vec![
         format!("esxcli network vswitch standard set --vswitch-name={switch} --mtu={mtu}"),
         format!("esxcli network ip interface set --interface-name={interface} --mtu={mtu}"),
     ];
-    Some(loss(InstallerSetting::Mtu, link, mtu, later))
+    Some(loss(InstallerSetting::Mtu, link, mtu, first_boot_commands))
 }
 
 fn more_addresses(link: &PlannedLink, has_v4: bool) -> Option<UnsupportedSetting> {
@@ -133,7 +133,7 @@ fn more_addresses(link: &PlannedLink, has_v4: bool) -> Option<UnsupportedSetting
         loss(
             InstallerSetting::Addresses,
             link,
-            "ESXi takes one IPv4 address for each interface",
+            "ESXi supports one IPv4 address for each interface",
             Vec::new(),
         )
     })
@@ -144,16 +144,21 @@ fn ipv6(link: &PlannedLink, interface: &str, has_v4: bool) -> Option<Unsupported
     if v6.is_empty() || !has_v4 {
         return None;
     }
-    let mut later: Vec<String> = v6
+    let mut first_boot_commands: Vec<String> = v6
         .iter()
         .map(|net| format!("esxcli network ip interface ipv6 address add --interface-name={interface} --ipv6={net}"))
         .collect();
-    later.extend(gateway(link, false).map(|via| add_route("default", via)));
-    Some(loss(InstallerSetting::Ipv6, link, joined(&v6, ", "), later))
+    first_boot_commands.extend(gateway(link, false).map(|via| add_route("default", via)));
+    Some(loss(
+        InstallerSetting::Ipv6,
+        link,
+        joined(&v6, ", "),
+        first_boot_commands,
+    ))
 }
 
-/// Links beside the primary one: each gets an interface of its own, on a switch of its own or, when it shares the
-/// primary's cards, on a port group of the first.
+/// Links other than the primary one. Each gets its own interface, on its own switch or, if it shares the NICs of the primary
+/// link, on a port group of the first switch.
 fn other_links(
     view: &LinkView<'_>,
     primary: &PlannedLink,
@@ -189,7 +194,7 @@ fn other_link(
         return loss(
             setting,
             link,
-            "only cards and VLANs can be added beside the primary link",
+            "besides the primary link, only NICs and VLANs are supported",
             Vec::new(),
         );
     }
@@ -204,55 +209,64 @@ fn other_link(
         .as_ref()
         .map_or_else(|| format!("bootwright-{number}"), ToString::to_string);
     let interface = format!("vmk{number}");
-    let mut later = Vec::new();
+    let mut first_boot_commands = Vec::new();
     if !shared {
-        later.push(format!(
+        first_boot_commands.push(format!(
             "esxcli network vswitch standard add --vswitch-name={switch}"
         ));
-        let cards = base.cards.iter().filter_map(|card| nic(card));
-        later.extend(cards.map(|name| format!("esxcli network vswitch standard uplink add --uplink-name={name} --vswitch-name={switch}")));
+        let nics = base.nics.iter().filter_map(|card| nic(card));
+        first_boot_commands.extend(nics.map(|name| format!("esxcli network vswitch standard uplink add --uplink-name={name} --vswitch-name={switch}")));
     }
-    later.push(format!("esxcli network vswitch standard portgroup add --portgroup-name={group} --vswitch-name={switch}"));
-    later.extend(base.vlan.map(|id| {
+    first_boot_commands.push(format!("esxcli network vswitch standard portgroup add --portgroup-name={group} --vswitch-name={switch}"));
+    first_boot_commands.extend(base.vlan.map(|id| {
         format!(
             "esxcli network vswitch standard portgroup set --portgroup-name={group} --vlan-id={id}"
         )
     }));
-    later.push(format!(
+    first_boot_commands.push(format!(
         "esxcli network ip interface add --interface-name={interface} --portgroup-name={group}"
     ));
-    later.extend(address(link, &interface));
-    // A switch carries the largest packets of all its interfaces.
+    first_boot_commands.extend(address(link, &interface));
+    // The MTU of a switch is the largest of its interfaces.
     let carried = view.plan.primary().and_then(|link| link.mtu);
     let carries = shared && carried >= link.mtu;
-    later.extend(
+    first_boot_commands.extend(
         mtu(link, &switch, &interface)
             .into_iter()
-            .flat_map(|loss| loss.later)
+            .flat_map(|loss| loss.first_boot_commands)
             .skip(usize::from(carries)),
     );
-    later.extend(
+    first_boot_commands.extend(
         ipv6(link, &interface, true)
             .into_iter()
-            .flat_map(|loss| loss.later),
+            .flat_map(|loss| loss.first_boot_commands),
     );
     let (v4, _) = families(link);
-    let later = if v4.len() > 1 { Vec::new() } else { later };
-    loss(setting, link, "the installer takes one interface", later)
+    let first_boot_commands = if v4.len() > 1 {
+        Vec::new()
+    } else {
+        first_boot_commands
+    };
+    loss(
+        setting,
+        link,
+        "the installer supports one interface",
+        first_boot_commands,
+    )
 }
 
-/// Whether both stand on the same cards.
+/// Whether both have a NIC in common.
 fn shares(one: &LinkBase<'_>, other: &LinkBase<'_>) -> bool {
-    one.cards
+    one.nics
         .iter()
-        .any(|card| other.cards.iter().any(|known| std::ptr::eq(*card, *known)))
+        .any(|card| other.nics.iter().any(|known| std::ptr::eq(*card, *known)))
 }
 
 fn address(link: &PlannedLink, interface: &str) -> Option<String> {
     let (v4, _) = families(link);
     let set = "esxcli network ip interface ipv4 set";
     match v4.first() {
-        // A default route of its own it never has: that belongs to the primary link.
+        // Without a default route, which belongs to the primary link.
         Some(net) => Some(format!(
             "{set} --interface-name={interface} --type=static --ipv4={} --netmask={}",
             net.addr(),
@@ -278,7 +292,7 @@ fn routes(link: &PlannedLink) -> Option<UnsupportedSetting> {
             Vec::new(),
         ));
     }
-    let later = link
+    let first_boot_commands = link
         .routes
         .iter()
         .map(|route| add_route(&route.to.to_string(), route.via))
@@ -287,11 +301,11 @@ fn routes(link: &PlannedLink) -> Option<UnsupportedSetting> {
         InstallerSetting::Routes,
         link,
         joined(link.routes.iter().map(|route| route.to), ", "),
-        later,
+        first_boot_commands,
     ))
 }
 
-/// esxcli has known routes since 5.1; before, esxcfg-route is the way.
+/// esxcli has had routes since 5.1. Older releases need esxcfg-route.
 fn add_route(to: &str, via: IpAddr) -> String {
     let (family, old) = if via.is_ipv4() {
         ("ipv4", "V4")
@@ -303,31 +317,31 @@ fn add_route(to: &str, via: IpAddr) -> String {
     )
 }
 
-/// DNS servers and search domains beyond what the line says.
+/// DNS servers and search domains that the `network` line does not contain.
 fn names(view: &LinkView<'_>, has_v4: bool) -> Vec<UnsupportedSetting> {
-    let mut losses = Vec::new();
-    let said = if has_v4 { 2 } else { 0 };
+    let mut unsupported = Vec::new();
+    let in_line = if has_v4 { 2 } else { 0 };
     let own = view
         .plan
         .links
         .iter()
         .flat_map(|link| link.dns.iter().copied());
-    let mut more: Vec<IpAddr> = view.plan.dns.iter().copied().skip(said).collect();
+    let mut more: Vec<IpAddr> = view.plan.dns.iter().copied().skip(in_line).collect();
     more.extend(own.filter(|dns| !view.plan.dns.contains(dns)));
     if !more.is_empty() {
-        let later = more
+        let first_boot_commands = more
             .iter()
             .map(|dns| format!("esxcli network ip dns server add --server={dns}"))
             .collect();
-        let what = format!(
-            "the installer takes {said} servers: {} would be lost",
+        let detail = format!(
+            "the installer uses {in_line} servers: {} would be missing",
             joined(&more, ", ")
         );
-        losses.push(UnsupportedSetting {
+        unsupported.push(UnsupportedSetting {
             setting: InstallerSetting::Dns,
-            what,
+            detail,
             span: None,
-            later,
+            first_boot_commands,
         });
     }
     let mut search = view.plan.search.clone();
@@ -338,18 +352,18 @@ fn names(view: &LinkView<'_>, has_v4: bool) -> Vec<UnsupportedSetting> {
         }
     });
     if !search.is_empty() {
-        let later = search
+        let first_boot_commands = search
             .iter()
             .map(|domain| format!("esxcli network ip dns search add --domain={domain}"))
             .collect();
-        losses.push(UnsupportedSetting {
+        unsupported.push(UnsupportedSetting {
             setting: InstallerSetting::Search,
-            what: search.join(", "),
+            detail: search.join(", "),
             span: None,
-            later,
+            first_boot_commands,
         });
     }
-    losses
+    unsupported
 }
 
 fn time(view: &LinkView<'_>) -> Option<UnsupportedSetting> {
@@ -357,7 +371,7 @@ fn time(view: &LinkView<'_>) -> Option<UnsupportedSetting> {
     if servers.is_empty() {
         return None;
     }
-    let given = joined(
+    let arguments = joined(
         servers.iter().map(|server| format!("--server={server}")),
         " ",
     );
@@ -365,10 +379,10 @@ fn time(view: &LinkView<'_>) -> Option<UnsupportedSetting> {
         servers.iter().map(|server| format!("server {server}")),
         "\\n",
     );
-    let later = vec![
+    let first_boot_commands = vec![
         "esxcli network firewall ruleset set --ruleset-id=ntpClient --enabled=true".into(),
-        // esxcli learned of NTP in 7.0; before that the daemon's own file is the way.
-        format!("esxcli system ntp set {given} --enabled=true || {{"),
+        // esxcli has had NTP since 7.0. Older releases need the daemon's configuration file.
+        format!("esxcli system ntp set {arguments} --enabled=true || {{"),
         format!("  printf '{lines}\\n' >> /etc/ntp.conf"),
         "  /sbin/chkconfig ntpd on".into(),
         "  /etc/init.d/ntpd restart".into(),
@@ -376,12 +390,12 @@ fn time(view: &LinkView<'_>) -> Option<UnsupportedSetting> {
     ];
     Some(UnsupportedSetting {
         setting: InstallerSetting::Ntp,
-        what: servers.join(", "),
+        detail: servers.join(", "),
         span: None,
-        later,
+        first_boot_commands,
     })
 }
 
-/// The shell function that the lines above use.
+/// The shell function that the commands use to find a NIC.
 pub const NIC: &str =
     "nic() { esxcli network nic list | awk -v mac=\"$1\" 'tolower($0) ~ mac { print $1; exit }'; }";
