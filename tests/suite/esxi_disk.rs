@@ -161,13 +161,13 @@ fn failed(reason: &str) -> Outcome {
     }
 }
 
-const NONE: &str = "no disk fits";
-const SEVERAL: &str = "several disks fit: say which one in `disk`";
-const ALIKE: &str = "several disks of the same size fit: say which one in `disk`";
+const NONE: &str = "no disk matches";
+const SEVERAL: &str = "several disks match: select one with `disk`";
+const ALIKE: &str = "several disks of the same size match: select one with `disk`";
 const TAKEN: &str =
-    "the disk holds a VMFS, a ZFS pool or an array: `wipe = true` in `disk` allows to overwrite it";
+    "the disk contains a VMFS, a ZFS pool or a RAID array: set `wipe = true` in `disk` to overwrite it";
 const UNREADABLE: &str =
-    "the partitions of the disk cannot be read: `wipe = true` in `disk` allows to overwrite it";
+    "the partitions of the disk cannot be read: set `wipe = true` in `disk` to overwrite it";
 
 const WD: &str = "t10.ATA_____WDC_WD5002ABYS2D18B1B0________________________WD2DWCEXAMPLE001";
 const ST: &str = "t10.ATA_____ST3000VN0002D1H4167__________________________________W3EXAMPL";

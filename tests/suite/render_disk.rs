@@ -204,10 +204,10 @@ fn program(root: &Path, name: &str, body: &str) {
 
 #[test]
 fn the_selected_disk_is_the_declared_one_or_none() {
-    let several = "several disks fit%3A say which one in %60disk%60";
-    let alike = "several disks of the same size fit%3A say which one in %60disk%60";
-    let taken = "the disk holds a VMFS%2C a ZFS pool or an array%3A %60wipe %3D true%60 in %60disk%60 allows to overwrite it";
-    let none = "no disk fits";
+    let several = "several disks match%3A select one with %60disk%60";
+    let alike = "several disks of the same size match%3A select one with %60disk%60";
+    let taken = "the disk contains a VMFS%2C a ZFS pool or a RAID array%3A set %60wipe %3D true%60 in %60disk%60 to overwrite it";
+    let none = "no disk matches";
     for (settings, disks, expected) in [
         ("", &[&SYSTEM][..], "/dev/sda"),
         ("", &[&SYSTEM, &STICK], "/dev/sda"),
