@@ -1,13 +1,13 @@
-//! The script that chooses ESXi's disk, run by busybox over lists as `localcli storage core device list` prints them.
+//! The script that chooses ESXi's disk, run by busybox on the output of `localcli storage core device list`.
 //!
-//! Each file of `tests/fixtures/esxi/disks` is what one version tells; the numbers of the disks are made up.
+//! Each file of `tests/fixtures/esxi/disks` is the output of one release, with invented serial numbers.
 
 use std::{fs, path::Path, process::Command};
 
 use crate::support::{needs::needs, rendering::rendering};
 
-/// What stands in for ESXi's programs. Functions go before programs and before what busybox has built in, so nothing
-/// restarts the machine that runs the test.
+/// Functions that replace ESXi's programs. Functions take precedence over programs and over busybox's built-in commands, so
+/// nothing restarts the machine that runs the test.
 const PROGRAMS: &str = r#"
 localcli() { [ "$*" = "storage core device list" ] && cat "$ROOT/list"; }
 partedUtil() {
@@ -68,15 +68,15 @@ const TABLES: [(&str, &str); 7] = [
     ),
 ];
 
-/// What the script of a node with such settings left behind.
+/// The result of the script.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
-    /// What the document includes, or the reason that was reported.
+    /// The text for the document to include, or the reported reason.
     line: String,
     code: i32,
 }
 
-/// Runs `%pre` of a node with such settings where ESXi of a version shows its disks; `table` is that of every disk.
+/// Runs `%pre` of a node with `settings` on the disks of one release. `table` is the partition table of every disk.
 fn run(list: &str, settings: &str, table: Option<&str>) -> Outcome {
     let rendering = rendering(&format!("{SITE}{settings}"), &[]);
     assert_eq!(
@@ -153,7 +153,7 @@ fn wiped(disk: &str) -> Outcome {
     }
 }
 
-/// The script tells and ends with an error, should the machine not restart.
+/// The script reports the reason, and ends with an error in case the machine does not restart.
 fn failed(reason: &str) -> Outcome {
     Outcome {
         line: reason.into(),
@@ -164,8 +164,7 @@ fn failed(reason: &str) -> Outcome {
 const NONE: &str = "no disk matches";
 const SEVERAL: &str = "several disks match: select one with `disk`";
 const ALIKE: &str = "several disks of the same size match: select one with `disk`";
-const TAKEN: &str =
-    "the disk contains a VMFS, a ZFS pool or a RAID array: set `wipe = true` in `disk` to overwrite it";
+const TAKEN: &str = "the disk contains a VMFS, a ZFS pool or a RAID array: set `wipe = true` in `disk` to overwrite it";
 const UNREADABLE: &str =
     "the partitions of the disk cannot be read: set `wipe = true` in `disk` to overwrite it";
 
@@ -188,7 +187,7 @@ const BOSS: &str = "t10.ATA_____DELLBOSS_VD__________________________________012
 fn the_selected_disk_is_the_declared_one_or_none() {
     needs!("busybox");
     for (version, settings, expected) in [
-        // One that fits, by each way to say which.
+        // One that matches, for each way to select it.
         ("5.0", "disk = { serial = \"WD-WCEXAMPLE001\" }", is(WD)),
         ("5.0", "disk = { serial = \"W3EXAMPL\" }", is(ST)),
         ("5.0", "disk = { model = \"WDC WD5002ABYS-1\" }", is(WD)),
@@ -203,7 +202,7 @@ fn the_selected_disk_is_the_declared_one_or_none() {
             "keep = \"/vmfs/devices/disks/t10.ATA_____WDC_WD5002ABYS2D18B1B0________________________WD2DWCEXAMPLE001\"",
             is(ST),
         ),
-        // A size is counted in whole MiB: the disk of 476940 MiB has some more bytes.
+        // Sizes are compared in whole MiB: the disk of 476940 MiB has some more bytes.
         (
             "5.0",
             "disk = { min-size = \"476940MiB\", smallest = true }",
@@ -238,7 +237,7 @@ fn the_selected_disk_is_the_declared_one_or_none() {
             failed(NONE),
         ),
         ("5.0", "keep = \"nothing that is there\"", failed(SEVERAL)),
-        // Sticks, cards, enclosures and disks that others share are not taken for want of another.
+        // Removable disks, enclosures and shared disks are not chosen, even if there is no other.
         ("5.5", "disk = { smallest = true }", is(RAID)),
         ("5.5", "disk = { largest = true }", is(RAID)),
         ("5.5", "disk = { min-size = \"1TB\" }", failed(NONE)),
@@ -269,7 +268,7 @@ fn the_selected_disk_is_the_declared_one_or_none() {
             "disk = { path = \"naa.600605b0012345670000000000000001\" }\nkeep = \"naa.600605b0012345670000000000000001\"",
             failed(NONE),
         ),
-        // Two of one size; sixteen letters of a model are not enough.
+        // Two of the same size; 16 characters of a model are not enough.
         ("6.7", "disk = { smallest = true }", failed(ALIKE)),
         (
             "6.7",
@@ -298,7 +297,7 @@ fn the_selected_disk_is_the_declared_one_or_none() {
             "keep = \"S33EXAMPLE0001A\"\ndisk = { largest = true }",
             is(PRO),
         ),
-        // A disk that is off is none; one path less is no reason.
+        // A disk that is off is skipped; a degraded one is not.
         (
             "7.0",
             "disk = { serial = \"BTLJEXAMPLE1P0DGN\" }",
@@ -313,7 +312,7 @@ fn the_selected_disk_is_the_declared_one_or_none() {
         ),
         ("7.0", "disk = { largest = true }", is(SAS)),
         ("7.0", "disk = { smallest = true }", is(VIRTUAL)),
-        // NVMe in its own way: its serial number where the disk gave it to its qualified name.
+        // NVMe: the serial number is found if the qualified name contains it.
         ("8.0", "disk = { serial = \"G4EXAMPL2\" }", is(GOODRAM)),
         (
             "8.0",
@@ -346,7 +345,7 @@ fn the_selected_disk_is_the_declared_one_or_none() {
     }
 }
 
-/// Two of one size are no trouble when another one is better, wherever it stands in the list.
+/// Two disks of the same size are accepted if another one is better, at any position in the list.
 #[test]
 fn only_the_best_candidates_must_differ() {
     needs!("busybox");
@@ -398,7 +397,7 @@ fn a_missing_disk_list_fails() {
         run("Error: Unable to reach the host\n", settings, None),
         failed(NONE)
     );
-    // esxcli's own lists have no colon behind a name, and text may end without a line break.
+    // The lists of esxcli have no colon after a name, and the text may end without a line break.
     let list = disks("7.0").replace(":\n", "\n");
     assert_eq!(run(list.trim_end(), settings, None), is(VIRTUAL));
 }

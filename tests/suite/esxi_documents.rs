@@ -1,4 +1,4 @@
-//! What ESXi is given, held to its rules and run where a shell can run it.
+//! ESXi's documents, checked against its rules, with their scripts run by a shell.
 
 use std::{fs, process::Command, time::Instant};
 
@@ -9,7 +9,7 @@ use crate::support::{
     rendering::{Rendering, SITE, rendering},
 };
 
-/// The kickstart of every machine of the site that ESXi is installed on, with whether it boots with Secure Boot.
+/// The kickstart of every ESXi machine of the site, and whether the machine has Secure Boot.
 fn documents(rendering: &Rendering) -> Vec<(String, bool, String)> {
     let nodes = rendering.site.nodes.iter();
     nodes
@@ -23,7 +23,7 @@ fn documents(rendering: &Rendering) -> Vec<(String, bool, String)> {
 }
 
 #[test]
-fn every_document_keeps_the_thirty_rules() {
+fn every_document_satisfies_the_thirty_rules() {
     let rendering = rendering(SITE, &[]);
     let documents = documents(&rendering);
     assert!(documents.len() >= 9, "{} documents", documents.len());
@@ -69,7 +69,7 @@ fn a_secret_that_is_no_licence_key_is_not_printed() {
     assert!(!found[0].contains("hunter2"), "{found:?}");
 }
 
-/// Runs the lines of a section before its end by busybox, with functions in place of ESXi's programs.
+/// Runs a section with busybox, with functions in place of ESXi's programs.
 fn run(section: &str, programs: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new("busybox")
@@ -87,7 +87,7 @@ fn section<'a>(document: &'a str, name: &str) -> &'a str {
     body.split("\n%").next().unwrap()
 }
 
-/// ESXi 5.0's wget waits for ever where an answer has no body, and a network may swallow what is sent.
+/// ESXi 5.0's wget hangs if a response has no body, and a network may drop packets.
 #[test]
 fn an_unreachable_server_does_not_delay_an_installation() {
     needs!("busybox");
@@ -111,7 +111,7 @@ fn an_unreachable_server_does_not_delay_an_installation() {
     }
 }
 
-/// What a version's programs refuse, so that the script has to find another way.
+/// The commands that a release does not have, so that the script must use others.
 const VERSIONS: [(&str, &str); 3] = [
     (
         "5.0",
@@ -155,7 +155,7 @@ wget() {{ for last; do :; done; echo "${{last##*/}}" >> "$ROOT/log"; }}
 sleep() {{ command sleep 0.02; }}
 "#
         );
-        // A name with a hyphen or a slash is no name for a function everywhere; the files are not those of this machine.
+        // Not every shell allows functions whose names have a hyphen or a slash. File names are replaced, to spare those of this host.
         let script = script
             .replace("vim-cmd", "vim_cmd")
             .replace("esxcfg-route", "esxcfg_route")

@@ -1,6 +1,6 @@
-//! The boot.cfg of real kinds of images, each in a repo of its own: every machine gets one that names only what is there.
+//! The boot.cfg of real kinds of images, each in its own repo: the rewritten file only names existing files.
 //!
-//! What a boot.cfg names is read here once more, in the simplest way, so that the reader is not held to itself.
+//! This test parses boot.cfg independently, so that the parser is not compared with itself.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use bootwright::render::boot::boot_cfg::{BootCfgChanges, rewrite};
 
 use crate::support::{client::find_token, needs::needs, server::Server, site::TestSite};
 
-/// A boot.cfg as an image has it.
+/// The boot.cfg of an image.
 struct Fixture {
     name: String,
     text: String,
@@ -36,7 +36,7 @@ fn fixtures() -> Vec<Fixture> {
     found
 }
 
-/// Keys and values in their order, the keys in lower case; no comments.
+/// Keys, in lower case, and values, in their order, without comments.
 fn pairs(text: &str) -> Vec<(String, &str)> {
     let lines = text.lines().map(str::trim);
     lines
@@ -52,7 +52,7 @@ fn value<'t>(text: &'t str, key: &str) -> &'t str {
     found.map_or("", |(_, value)| value)
 }
 
-/// The files that a boot.cfg names, as it writes them.
+/// The files that a boot.cfg names, as spelled there.
 fn files(text: &str) -> Vec<&str> {
     ["kernel", "crypto", "modules", "acpitables"]
         .iter()
@@ -62,14 +62,14 @@ fn files(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Where a file is in the image, whose names are in lower case.
+/// The path of a file in the image, whose names are in lower case.
 fn place(file: &str) -> String {
     file.replace('\\', "/")
         .trim_start_matches('/')
         .to_lowercase()
 }
 
-/// Writes an image's tree; returns what is in each file that its boot.cfg names.
+/// Writes an image's tree. Returns the content of each file that its boot.cfg names.
 fn write(tree: &Path, fixture: &Fixture) -> BTreeMap<String, Vec<u8>> {
     let put = |path: &str, content: &[u8]| {
         let path = tree.join(path);
@@ -90,7 +90,7 @@ fn write(tree: &Path, fixture: &Fixture) -> BTreeMap<String, Vec<u8>> {
     contents
 }
 
-/// Makes an image with the names that VMware's have: plain ones, in capitals.
+/// Creates an image with names like VMware's: plain ISO 9660, in upper case.
 fn image(tree: &Path) -> PathBuf {
     let image = PathBuf::from(format!("{}.iso", tree.display()));
     let mut command = Command::new("genisoimage");
@@ -101,7 +101,7 @@ fn image(tree: &Path) -> PathBuf {
     image
 }
 
-/// One connection, over which files are fetched one after another.
+/// One connection, for several requests in turn.
 struct Fetch(BufReader<TcpStream>);
 
 impl Fetch {
@@ -109,7 +109,7 @@ impl Fetch {
         Fetch(BufReader::new(TcpStream::connect(server).unwrap()))
     }
 
-    /// Asks for a URL; returns the status, the length that is told, and the body.
+    /// Requests a URL. Returns the status, the Content-Length, and the body.
     fn ask(&mut self, method: &str, url: &str) -> (u16, usize, Vec<u8>) {
         let (_, rest) = url.split_once("http://").unwrap();
         let (host, path) = rest.split_once('/').unwrap();
@@ -156,7 +156,7 @@ fn mac(number: usize) -> String {
     format!("52-54-00-00-01-{number:02x}")
 }
 
-/// The lines that say what we do not know, and the keys that we do, in their order.
+/// The lines with unknown keys, and the names of the known keys, in their order.
 fn others(text: &str) -> Vec<String> {
     let ours = [
         "kernel",
@@ -171,7 +171,7 @@ fn others(text: &str) -> Vec<String> {
         let key = line.split('=').next().unwrap().trim().to_lowercase();
         line.starts_with('#') || !ours.contains(&key.as_str())
     });
-    // Spaces around a key or its value say nothing.
+    // Spaces around a key or its value are ignored.
     let plain = kept.map(|line| match line.split_once('=') {
         Some((key, value)) if !line.trim_start().starts_with('#') => {
             format!("{}={}", key.trim(), value.trim())
@@ -181,7 +181,7 @@ fn others(text: &str) -> Vec<String> {
     plain.collect()
 }
 
-/// The words of the kernel's command line that a machine with an address of its own has no other word for.
+/// The kernel arguments of the image that are not replaced for a machine with a static address.
 fn own_words(text: &str) -> Vec<&str> {
     let replaced = ["cdromboot", "ks", "bootif", "ip", "ksdevice", "vlanid"];
     let kernelopt = value(text, "kernelopt").split_whitespace();
@@ -231,7 +231,7 @@ fn every_rewritten_boot_cfg_names_existing_files_only_and_keeps_all_settings() {
         let served = String::from_utf8(served).unwrap();
         assert_eq!(status, 200, "{name}: {served}");
 
-        // Everything is there, at the length that HEAD tells, with what the image has in it.
+        // Every file is served, with the length that HEAD reports and the content from the image.
         let prefix = value(&served, "prefix");
         assert_eq!(prefix, format!("{base}/repo/image{number}"), "{name}");
         let named: Vec<String> = files(&served).into_iter().map(place).collect();
@@ -249,7 +249,7 @@ fn every_rewritten_boot_cfg_names_existing_files_only_and_keeps_all_settings() {
             );
         }
 
-        // What we do not know is left as it was.
+        // Unknown keys are unchanged.
         assert_eq!(others(&served), others(text), "{name}");
         let kernelopt: Vec<&str> = value(&served, "kernelopt").split_whitespace().collect();
         let (kept, ours) = kernelopt.split_at(own_words(text).len());
@@ -267,7 +267,7 @@ fn every_rewritten_boot_cfg_names_existing_files_only_and_keeps_all_settings() {
             "{name}: {served}"
         );
 
-        // Once more changes nothing.
+        // A second rewrite changes nothing.
         let changes = BootCfgChanges {
             prefix: prefix.into(),
             kernelopt: ours.iter().map(|word| (*word).to_owned()).collect(),

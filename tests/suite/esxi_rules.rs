@@ -1,7 +1,7 @@
-//! The strict checks of what ESXi reads: a bad example for each rule, and good ones.
+//! The strict checks of ESXi's files: bad and good examples for each rule.
 //!
-//! A bad example's name begins with the number of the rule that it breaks, which is the only one. A good one breaks
-//! none; where `good-` is followed by a number, it goes as far as that rule allows.
+//! The name of a bad example begins with the number of the only rule that it violates. A good example violates none. If
+//! `good-` is followed by a number, it is close to the limit of that rule.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -25,11 +25,8 @@ fn examples(folder: &str) -> Vec<(String, String)> {
     list
 }
 
-/// Holds every example to its name, and returns the rules that were broken.
-fn held_to_their_names(
-    folder: &str,
-    check: impl Fn(&str, &str) -> Vec<RuleViolation>,
-) -> BTreeSet<u8> {
+/// Checks every example against its name, and returns the violated rules.
+fn check_examples(folder: &str, check: impl Fn(&str, &str) -> Vec<RuleViolation>) -> BTreeSet<u8> {
     let mut broken = BTreeSet::new();
     for (name, text) in examples(folder) {
         let rules: BTreeSet<u8> = check(&name, &text)
@@ -52,7 +49,7 @@ fn held_to_their_names(
 
 #[test]
 fn every_rule_of_ks_cfg_has_a_bad_example() {
-    let broken = held_to_their_names("ks", |name, text| {
+    let broken = check_examples("ks", |name, text| {
         check_ks(text, name.contains("secure-boot"))
     });
     assert_eq!(broken, (1..=30).collect());
@@ -64,7 +61,7 @@ fn every_rule_of_ks_cfg_has_a_good_example() {
     let kept: BTreeSet<u8> = names
         .filter_map(|name| name.strip_prefix("good-")?.split('-').next()?.parse().ok())
         .collect();
-    // That they break no rule is the claim of the test above.
+    // The test above checks that they violate no rule.
     assert_eq!(kept, (1..=30).collect());
 }
 
@@ -83,9 +80,9 @@ fn every_rule_of_boot_cfg_has_a_bad_example_and_a_good_one() {
         mac: Some("52:54:00:12:34:56".parse().unwrap()),
         has: Box::new(|path| files.contains(&path)),
     };
-    let broken = held_to_their_names("boot", |_, text| check_boot_cfg(text, &expected));
+    let broken = check_examples("boot", |_, text| check_boot_cfg(text, &expected));
     assert_eq!(broken, (1..=11).collect());
-    // A good one is close to what its rule forbids.
+    // A good example is close to what its rule forbids.
     let kept: BTreeSet<u8> = examples("boot")
         .iter()
         .filter_map(|(name, _)| name.strip_prefix("good-")?.get(..2)?.parse().ok())
@@ -94,7 +91,7 @@ fn every_rule_of_boot_cfg_has_a_bad_example_and_a_good_one() {
 }
 
 #[test]
-fn a_finding_names_its_line() {
+fn a_violation_has_its_line() {
     let text = "vmaccepteula\n\n# comment\nnetwork --bootproto=dhcp --ip=192.0.2.1\n";
     let found = check_ks(text, false);
     let finding = found.iter().find(|finding| finding.rule == 14).unwrap();

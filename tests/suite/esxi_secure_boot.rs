@@ -1,4 +1,4 @@
-//! ESXi with Secure Boot runs no script at its first boot: the server probes the host's web server to learn that it is up.
+//! ESXi with Secure Boot: no script runs at the first boot, so the server probes whether the host is up.
 
 use std::{
     io,

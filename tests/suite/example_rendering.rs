@@ -34,7 +34,7 @@ fn tree(folder: &Path) -> BTreeMap<String, TreeFile> {
     files
 }
 
-/// Looks everything up that the tasks want of the site's repos.
+/// Looks up all files that the tasks need in the site's repos.
 fn external(root: &Path, site: &Site, library: &render::Library) -> ExternalInputs {
     let repos = site.config.paths.repos.as_ref();
     let start = repos.map_or(root.to_path_buf(), |at| root.join(&at.value));
@@ -58,7 +58,7 @@ fn external(root: &Path, site: &Site, library: &render::Library) -> ExternalInpu
     }
 }
 
-/// The policy that a declared machine of the examples gets while nothing is known of it.
+/// The policy of a declared machine of the examples, without any facts.
 fn policy<'s>(site: &'s Site, node: &Node) -> Option<&'s Policy> {
     let named = node.body.policy.as_ref().map(|at| &at.value);
     let carried: Vec<_> = node

@@ -1,4 +1,4 @@
-//! ISO images as programs of this kind make them, read in place: the same files, and the same bytes, as they extract.
+//! ISO images of common programs, read in place: the same files and bytes as were put in.
 
 use std::{
     collections::BTreeMap,
@@ -145,7 +145,7 @@ fn every_namespace_of_an_image_has_the_files_that_were_written() {
             Namespace::Joliet,
         ),
         (
-            // It writes Rock Ridge besides, always.
+            // The program always writes Rock Ridge as well.
             "joliet-xorriso",
             &unicode,
             "xorriso",
@@ -175,7 +175,7 @@ fn every_namespace_of_an_image_has_the_files_that_were_written() {
         assert!(found == contents, "{name}: the bytes are others");
         assert_eq!(namespace(&image), expected, "{name}");
         for (path, content) in &contents {
-            // Two names that differ in case alone are told apart by their case alone.
+            // Two names that differ only in case are distinguished by case.
             if !path.eq_ignore_ascii_case("both") {
                 let capitals = path.to_uppercase();
                 assert!(bytes(&source, &capitals).unwrap() == *content, "{capitals}");
@@ -304,14 +304,14 @@ fn a_transfer_never_mixes_an_image_and_its_replacement() {
         let read = opened.blob.read_exact_at(&mut bytes, 4_000);
         read.map(|()| bytes).map_err(|error| error.to_string())
     };
-    // By another file of its name: what has begun goes on with the old one.
+    // Replaced by another file: a transfer that has begun continues with the old one.
     image_of(dir.path(), "new.iso", "one", &[2; 10_000]);
     fs::rename(dir.path().join("new.iso"), &path).unwrap();
     let after = source.open("one").unwrap();
     assert_eq!(read(&before), Ok(vec![1; 5_000]));
     assert_eq!(read(&after), Ok(vec![2; 5_000]));
     assert_ne!(before.etag, after.etag);
-    // In its place: what has begun ends, and nothing of the new one is taken for the old.
+    // Overwritten in place: a transfer that has begun ends, and returns no byte of the new one.
     image_of(dir.path(), "third.iso", "other", &[3; 10_000]);
     let third = fs::read(dir.path().join("third.iso")).unwrap();
     let file = File::options().write(true).open(&path).unwrap();
@@ -352,14 +352,14 @@ fn the_cached_index_is_used_for_its_own_image_only() {
     };
     let file = files().next().unwrap();
     assert_eq!(files().count(), 1);
-    // It is read from there: without a byte of the image that says so.
+    // The index comes from the cache: the image's directories are not needed.
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
     let image = File::options().write(true).open(&path).unwrap();
     let size = image.metadata().unwrap().len();
     image.write_all_at(&vec![0; size as usize], 0).unwrap();
     image.set_modified(modified).unwrap();
     assert_eq!(paths(&ImageRegistry::with_cache(kept.clone())), ["one"]);
-    // Half a file is none, and another image is another.
+    // A truncated cache file is ignored, and so is one for another image.
     image_of(dir.path(), "x.iso", "two", b"second");
     assert_eq!(paths(&ImageRegistry::with_cache(kept.clone())), ["two"]);
     fs::write(&file, "{").unwrap();
@@ -391,7 +391,7 @@ fn an_image_is_verified_once() {
         image.verification(&[7; 32]),
         ImageVerification::Mismatch(expected)
     );
-    // Another run knows it without a look at the bytes; of another image it knows nothing.
+    // A later run takes the digest from the cache, but not for another image.
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
     let file = File::options().write(true).open(&path).unwrap();
     file.write_all_at(&[9; 100], 0).unwrap();

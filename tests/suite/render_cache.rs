@@ -1,4 +1,4 @@
-//! Templates that did not change are not compiled again, and only machines they concern are rendered again.
+//! Unchanged templates are not compiled again, and only machines that use a changed template are rendered again.
 
 use std::{collections::BTreeMap, sync::Arc};
 

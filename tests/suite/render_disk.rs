@@ -1,17 +1,17 @@
-//! The script that chooses a disk, run by a shell over made-up disks.
+//! The script that chooses a disk, run by a shell on simulated disks.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use crate::support::rendering::rendering;
 
-/// A made-up disk: its name, size in sectors, whether it is removable, and what udev knows of it and its parts.
+/// A simulated disk: its name, size in sectors, whether it is removable, and the udev properties of it and its partitions.
 struct Disk {
     name: &'static str,
     sectors: u64,
     removable: bool,
     model: &'static str,
     serial: &'static str,
-    /// Parts by name with one property each.
+    /// Partitions by name, with one property each.
     parts: &'static [(&'static str, &'static str)],
 }
 
@@ -112,7 +112,7 @@ const OTHERS: [Disk; 4] = [
     },
 ];
 
-/// Runs the script of a node with such settings and returns the disk it chose, or the reason it reported.
+/// Runs the script of a node with `settings`, and returns the disk that it chose or the reason that it reported.
 fn chosen(settings: &str, disks: &[&Disk]) -> String {
     let site = format!(
         "[network.lab]\nsubnet = \"192.0.2.0/24\"\ngateway = \"192.0.2.1\"\n[repo.debian]\npath = \"debian\"\n[node.n1]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.0.2.11\"\nrepo = \"debian\"\ntask = \"debian\"\n{settings}"
@@ -134,10 +134,10 @@ fn chosen(settings: &str, disks: &[&Disk]) -> String {
         ),
         (
             "wget",
-            "for last; do :; done\necho \"$last\" >> \"$ROOT/told\"",
+            "for last; do :; done\necho \"$last\" >> \"$ROOT/reported\"",
         ),
         ("sleep", "exit 0"),
-        ("reboot", "echo reboot >> \"$ROOT/told\""),
+        ("reboot", "echo reboot >> \"$ROOT/reported\""),
         ("debconf-set", "echo \"$1 $2\" >> \"$ROOT/set\""),
     ] {
         program(root, name, body);
@@ -151,16 +151,16 @@ fn chosen(settings: &str, disks: &[&Disk]) -> String {
         .output()
         .unwrap();
     let read = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
-    let (set, told) = (read("set"), read("told"));
+    let (set, reported) = (read("set"), read("reported"));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     match set.lines().collect::<Vec<_>>().as_slice() {
-        [] => told
+        [] => reported
             .lines()
             .next()
             .and_then(|url| url.split_once("reason="))
             .map_or(said, |(_, reason)| reason.replace("%20", " ")),
         [partman, grub] => {
-            assert_eq!(told, "", "a machine that goes on has nothing to tell");
+            assert_eq!(reported, "", "a successful run reports nothing");
             assert_eq!(
                 partman.replace("partman-auto/disk", ""),
                 grub.replace("grub-installer/bootdev", "")

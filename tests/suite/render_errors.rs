@@ -1,4 +1,4 @@
-//! Mistakes in templates and settings, as people read them.
+//! Diagnostics for mistakes in templates and settings.
 
 use crate::support::rendering::{SITE, rendering};
 
@@ -20,8 +20,8 @@ policy = "mine"
 const TASK: &str =
     "title = \"Mine\"\n[[file]]\nname = \"a.cfg\"\ntemplate = \"a.j2\"\nquoting = \"shell\"\n";
 
-/// What is said of a task of the site's own with these templates, when it is compiled and, else, rendered.
-fn said(toml: &str, files: &[(&str, &str)]) -> Vec<String> {
+/// The diagnostics for a site's own task with these templates: from compiling or, if there are none, from rendering.
+fn diagnostics_of(toml: &str, files: &[(&str, &str)]) -> Vec<String> {
     let rendering = rendering(toml, files);
     let found = rendering.shown(&rendering.found);
     if !found.is_empty() {
@@ -31,7 +31,7 @@ fn said(toml: &str, files: &[(&str, &str)]) -> Vec<String> {
 }
 
 fn of_template(text: &str) -> Vec<String> {
-    said(
+    diagnostics_of(
         OWN,
         &[
             ("templates/tasks/mine/task.toml", TASK),
@@ -145,7 +145,7 @@ fn cycles_of_templates_and_tasks_are_reported() {
         ("templates/common/c.j2", "{% include \"a.j2\" %}"),
     ];
     assert_eq!(
-        said(OWN, &files),
+        diagnostics_of(OWN, &files),
         [
             "templates/common/c.j2:1: template common/c.j2, line 1: templates include each other in a loop: `a.j2` → `b.j2` → `c.j2` → `a.j2`"
         ]
@@ -158,7 +158,7 @@ fn cycles_of_templates_and_tasks_are_reported() {
         ),
     ];
     assert_eq!(
-        said(OWN, &files),
+        diagnostics_of(OWN, &files),
         [
             "templates/tasks/mine/task.toml:1: the bases of task `mine` form a loop: `mine` → `other` → `mine`",
             "templates/tasks/other/task.toml:2: the bases of task `other` form a loop: `other` → `mine` → `other`",
@@ -166,7 +166,7 @@ fn cycles_of_templates_and_tasks_are_reported() {
     );
     let files = [("templates/tasks/mine/task.toml", "base = \"redhatt\"")];
     assert_eq!(
-        said(OWN, &files),
+        diagnostics_of(OWN, &files),
         [
             "templates/tasks/mine/task.toml:1: task `mine` has the base `redhatt`, which does not exist = did you mean `redhat`?"
         ]
@@ -189,7 +189,7 @@ fn an_invalid_task_toml_is_reported() {
             "templates/tasks/mine/task.toml:1: `../a` is not a valid file name: expected letters, digits, `-`, `_`, `.`, `{mac}` and at most one `/`",
         ),
     ] {
-        let found = said(
+        let found = diagnostics_of(
             OWN,
             &[
                 ("templates/tasks/mine/task.toml", text),
@@ -198,7 +198,7 @@ fn an_invalid_task_toml_is_reported() {
         );
         assert_eq!(found[0], expected, "{text}");
     }
-    let found = said(
+    let found = diagnostics_of(
         OWN,
         &[(
             "templates/tasks/mine/task.toml",
@@ -207,7 +207,7 @@ fn an_invalid_task_toml_is_reported() {
     );
     assert!(found[0].contains("pakages"), "{found:?}");
     assert_eq!(
-        said(OWN, &[]),
+        diagnostics_of(OWN, &[]),
         [
             "policies.d/site.toml:8: there is no task `mine` = there are debian, discover, esxi, image, local, redhat; a site's own are in templates/tasks/"
         ]
@@ -315,7 +315,7 @@ fn a_setting_that_an_installer_cannot_express_is_an_error_with_task_and_setting(
         let rendering = rendering(&toml, &[]);
         assert_eq!(rendering.shown(&rendering.found), Vec::<String>::new());
         let found = rendering.shown(&rendering.inspect(node).1);
-        // The default keys of a machine with Secure Boot are a warning of their own.
+        // With Secure Boot the default SSH keys are a separate warning.
         let found: Vec<&String> = found
             .iter()
             .filter(|found| !found.contains("`ssh-keys`"))
@@ -397,7 +397,7 @@ fn a_broker_has_a_known_kind_and_a_task_that_runs_its_script() {
             "templates/brokers/mine/hand-over.sh.j2",
             "#!/bin/sh\necho {{ broker.settings.city | sh }}\n",
         )];
-        assert_eq!(said(&toml, &own), expected, "{broker}");
+        assert_eq!(diagnostics_of(&toml, &own), expected, "{broker}");
     }
 }
 

@@ -9,11 +9,11 @@ fn every_node_renders_to_its_golden_file() {
     let mut seen = 0;
     for node in rendering.site.nodes.keys() {
         let (rendered, found) = rendering.inspect(node.as_str());
-        let said = rendering.shown(&found).join("\n");
-        let rendered = rendered.unwrap_or_else(|| panic!("{node}: {said}"));
+        let diagnostics = rendering.shown(&found).join("\n");
+        let rendered = rendered.unwrap_or_else(|| panic!("{node}: {diagnostics}"));
         insta::assert_snapshot!(
             format!("{node}"),
-            format!("{}\n==> said <==\n{said}", whole(&rendered))
+            format!("{}\n==> diagnostics <==\n{diagnostics}", whole(&rendered))
         );
         seen += 1;
     }

@@ -1,4 +1,4 @@
-//! Texts of any kind make nothing panic, and come back as they were.
+//! Arbitrary texts cause no panic, and quoted texts are read back unchanged.
 
 use bootwright::render::{
     boot::boot_cfg::{BootCfgChanges, named_files, rewrite},
@@ -7,7 +7,7 @@ use bootwright::render::{
 };
 use proptest::prelude::*;
 
-/// Texts made of what the formats care for.
+/// Texts of characters that are special in one of the formats.
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("\n"),

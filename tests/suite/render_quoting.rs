@@ -1,4 +1,4 @@
-//! Values that would break out of where they stand.
+//! Values that would break out of their context.
 
 use std::process::Command;
 
@@ -88,7 +88,7 @@ fn a_script_that_ends_its_kickstart_section_is_refused() {
             "script templates/first-boot/tune.sh, line 2: a line that begins with `{word}` ends the section of an ESXi script"
         );
         assert!(found[0].contains(&expected), "{found:?}");
-        // A script of its own may hold any line.
+        // A script in a separate file can have any line.
         assert!(
             rendering
                 .text("rocky-vlan", "first-boot.sh")

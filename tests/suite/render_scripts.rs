@@ -83,7 +83,7 @@ fn boot_scripts_render_to_their_golden_file() {
         assert!(text.starts_with("#!ipxe\n"), "{name}");
         assert!(
             text.ends_with("exit\n") || text.ends_with("exit 1\n"),
-            "{name} has no end but a prompt"
+            "{name} would end at a prompt"
         );
     }
     insta::with_settings!({ omit_expression => true }, {
@@ -121,17 +121,17 @@ fn a_site_can_replace_a_boot_script_and_its_errors_are_reported() {
     );
 }
 
-/// A machine whose server has gone away once the script was there.
+/// A machine whose server stops after the machine has fetched the script.
 struct Deserted {
     script: String,
     has_system: bool,
-    /// For how long it has waited, and how often it has asked.
+    /// The time waited so far, and the number of requests.
     seconds: u64,
     asked: u32,
 }
 
 impl Deserted {
-    /// For how long a request waits for an answer, as the script says in milliseconds.
+    /// How long a request waits for an answer, as set in the script, in milliseconds.
     fn patience(&self) -> u64 {
         let timeout = self.script.split("--timeout ").nth(1).unwrap();
         let milliseconds = timeout.split(' ').next().unwrap();

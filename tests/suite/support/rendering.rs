@@ -1,4 +1,4 @@
-//! A site, its repos and one machine's files, put together without a disk.
+//! A site, its repos and one machine's files, in memory.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,7 +13,7 @@ use bootwright::{
 
 pub(crate) const SITE: &str = include_str!("../../fixtures/render/site.toml");
 
-/// The boot.cfg of an image, as VMware writes it.
+/// The boot.cfg of an image by VMware.
 pub(crate) const BOOT_CFG: &str = "bootstate=0\ntitle=Loading ESXi installer\ntimeout=5\nprefix=\nkernel=/b.b00\nkernelopt=runweasel cdromBoot\nmodules=/jumpstrt.gz --- /useropts.gz --- /k.b00 --- /s.v00\nbuild=8.0.3-0.0.24022510\nupdated=0\n";
 
 /// A site in memory.
@@ -22,11 +22,11 @@ pub(crate) struct Rendering {
     pub(crate) files: SiteFiles,
     pub(crate) library: Library,
     pub(crate) external: ExternalInputs,
-    /// What was wrong with the site and its templates.
+    /// The diagnostics for the site and its templates.
     pub(crate) found: Vec<Diagnostic>,
 }
 
-/// What every site of these tests has beside its declarations.
+/// The other files of every site of these tests.
 const SCRIPTS: [(&str, &str); 2] = [
     (
         "templates/first-boot/tune.sh",
@@ -66,7 +66,7 @@ pub(crate) fn rendering(toml: &str, more: &[(&str, &str)]) -> Rendering {
     }
 }
 
-/// Looks up what is wanted, in trees that have everything.
+/// Looks up the needed files, in trees that have all of them.
 fn look_up(site: &Site, library: &Library, external: &mut ExternalInputs) {
     for repo in site.repos.values() {
         let view = match &repo.body.url {
@@ -97,12 +97,12 @@ fn look_up(site: &Site, library: &Library, external: &mut ExternalInputs) {
 }
 
 impl Rendering {
-    /// Renders one node's files, with whatever `check` has to say of them.
+    /// Renders one node's files, with the diagnostics of `check`.
     pub(crate) fn inspect(&self, node: &str) -> (Option<RenderedAttempt>, Vec<Diagnostic>) {
         self.with(node, render::inspect_attempt)
     }
 
-    /// Hands what one node's files are rendered from to `use_it`.
+    /// Calls `use_it` with what one node's files are rendered from.
     pub(crate) fn with<T>(&self, node: &str, use_it: impl FnOnce(&RenderRequest<'_>) -> T) -> T {
         let name: NodeName = node.parse().expect("a name");
         let declared = &self.site.nodes[&name];
@@ -148,7 +148,7 @@ impl Rendering {
         text(&file.body)
     }
 
-    /// Where a repo's file is looked up.
+    /// The lookup result of a repo's file.
     pub(crate) fn forget(&mut self, repo: &str, path: &str) {
         let repo: RepoName = repo.parse().expect("a name");
         let Some(RepoContents::Tree { files }) = self.external.repos.get_mut(&repo) else {
@@ -157,7 +157,7 @@ impl Rendering {
         files.insert(path.into(), None);
     }
 
-    /// Every mistake as `file:line: message`, with its notes and its help.
+    /// Every diagnostic as `file:line: message`, with notes and help.
     pub(crate) fn shown(&self, found: &[Diagnostic]) -> Vec<String> {
         found.iter().map(|one| shown(&self.site, one)).collect()
     }
@@ -177,7 +177,7 @@ fn shown(site: &Site, one: &Diagnostic) -> String {
     )
 }
 
-/// What a file holds, as text.
+/// The content of a file, as text.
 pub(crate) fn text(body: &FileBody) -> String {
     match body {
         FileBody::Bytes(bytes) => String::from_utf8(bytes.clone()).expect("text"),
