@@ -159,11 +159,11 @@ fn innermost(error: &Error) -> &Error {
 }
 
 fn message(error: &Error, source: &str, range: Range<usize>) -> String {
-    let words = source
+    let reference = source
         .get(range.clone())
-        .filter(|words| !words.is_empty())
+        .filter(|reference| !reference.is_empty())
         .unwrap_or("this");
-    let whole = expression(source, range).unwrap_or(words);
+    let whole = expression(source, range).unwrap_or(reference);
     let detail = error.detail().unwrap_or("");
     match error.kind() {
         ErrorKind::UndefinedError => detail.replace("is undefined", "is not defined"),
@@ -172,11 +172,11 @@ fn message(error: &Error, source: &str, range: Range<usize>) -> String {
             format!("the rendered file is longer than {} KiB", MAX_OUTPUT >> 10)
         }
         ErrorKind::SyntaxError => format!("syntax error: {detail}"),
-        ErrorKind::UnknownFilter => format!("there is no filter `{words}`"),
-        ErrorKind::UnknownTest => format!("there is no test `{words}`"),
-        ErrorKind::UnknownFunction => format!("`{words}`: there is no such function"),
-        ErrorKind::UnknownMethod => format!("`{words}`: there is no such method"),
-        ErrorKind::TemplateNotFound => format!("`{words}`: there is no such template"),
+        ErrorKind::UnknownFilter => format!("there is no filter `{reference}`"),
+        ErrorKind::UnknownTest => format!("there is no test `{reference}`"),
+        ErrorKind::UnknownFunction => format!("`{reference}`: there is no such function"),
+        ErrorKind::UnknownMethod => format!("`{reference}`: there is no such method"),
+        ErrorKind::TemplateNotFound => format!("`{reference}`: there is no such template"),
         _ if detail.is_empty() => format!("`{whole}`: {}", error.kind()),
         _ => format!("`{whole}`: {detail}"),
     }

@@ -67,7 +67,7 @@ pub fn needed_lookups(
     external: &ExternalInputs,
 ) -> Vec<RepoLookup> {
     let everywhere = named_tasks(site);
-    let mut wanted = BTreeSet::new();
+    let mut lookups = BTreeSet::new();
     for (name, repo) in &site.repos {
         let known = match external.repos.get(name) {
             Some(RepoContents::Url(_) | RepoContents::Missing(_)) => continue,
@@ -82,14 +82,14 @@ pub fn needed_lookups(
             .into_iter()
             .flat_map(|task| paths(library, task, &repo.body.vars, known))
         {
-            let lookup = known.and_then(|files| files.get(&path));
-            let enough = match lookup {
+            let result = known.and_then(|files| files.get(&path));
+            let enough = match result {
                 Some(Some(file)) => !text || file.text.is_some(),
                 Some(None) => true,
                 None => false,
             };
             if !enough {
-                wanted.insert(RepoLookup {
+                lookups.insert(RepoLookup {
                     repo: name.clone(),
                     path,
                     text,
@@ -98,14 +98,16 @@ pub fn needed_lookups(
         }
     }
     // If one task needs a file's text and another only the file, the lookup of the text is enough for both.
-    let texts: BTreeSet<_> = wanted
+    let texts: BTreeSet<_> = lookups
         .iter()
-        .filter(|want| want.text)
-        .map(|want| (want.repo.clone(), want.path.clone()))
+        .filter(|lookup| lookup.text)
+        .map(|lookup| (lookup.repo.clone(), lookup.path.clone()))
         .collect();
-    wanted
+    lookups
         .into_iter()
-        .filter(|want| want.text || !texts.contains(&(want.repo.clone(), want.path.clone())))
+        .filter(|lookup| {
+            lookup.text || !texts.contains(&(lookup.repo.clone(), lookup.path.clone()))
+        })
         .collect()
 }
 

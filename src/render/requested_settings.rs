@@ -238,9 +238,9 @@ fn hash_prefix(kind: HashKind) -> &'static str {
 const MAX_KERNEL_ARGS: usize = 1500;
 
 /// Reports kernel arguments that do not fit into the installer's command line.
-pub(super) fn too_long(words: &[String], resolved: &Resolved) -> Option<Diagnostic> {
+pub(super) fn too_long(cmdline: &[String], resolved: &Resolved) -> Option<Diagnostic> {
     let own = resolved.settings.kernel_args.as_deref();
-    let length: usize = words
+    let length: usize = cmdline
         .iter()
         .chain(own.iter().flat_map(|list| list.values()))
         .map(|word| word.len() + 1)
@@ -263,7 +263,7 @@ pub(super) fn locked_out(
     passwords: &PasswordHashes,
 ) -> Option<Diagnostic> {
     let settings = &resolved.settings;
-    let takes = |setting: &InstallerSetting| {
+    let supports = |setting: &InstallerSetting| {
         spec.expresses
             .as_ref()
             .is_some_and(|known| known.contains(setting))
@@ -272,8 +272,11 @@ pub(super) fn locked_out(
         .user
         .as_deref()
         .is_some_and(|at| passwords.user.is_some() || at.value.ssh_keys.is_some());
-    let way_in = passwords.root.is_some() || settings.ssh_keys.is_some() || user;
-    if way_in || !takes(&InstallerSetting::RootPassword) || !takes(&InstallerSetting::SshKeys) {
+    let has_login = passwords.root.is_some() || settings.ssh_keys.is_some() || user;
+    if has_login
+        || !supports(&InstallerSetting::RootPassword)
+        || !supports(&InstallerSetting::SshKeys)
+    {
         return None;
     }
     let node = resolved.declared.as_ref().map(|node| node.span());

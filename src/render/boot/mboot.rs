@@ -88,16 +88,16 @@ mod tests {
 
     #[test]
     fn paths_in_the_directory_of_the_loader_are_parsed() {
-        let card: Mac = "52:54:00:12:34:58".parse().unwrap();
+        let mac: Mac = "52:54:00:12:34:58".parse().unwrap();
         for (path, expected) in [
             ("mboot.efi", MbootFile::Loader),
             (
                 "01-52-54-00-12-34-58/boot.cfg",
-                MbootFile::BootCfg(Some(card)),
+                MbootFile::BootCfg(Some(mac)),
             ),
             (
                 "01-52-54-00-12-34-58/BOOT.CFG",
-                MbootFile::BootCfg(Some(card)),
+                MbootFile::BootCfg(Some(mac)),
             ),
             ("boot.cfg", MbootFile::BootCfg(None)),
             ("crypto64.efi", MbootFile::File("crypto64.efi")),

@@ -110,12 +110,12 @@ fn spelling(line: &KsCommand) -> Vec<RuleViolation> {
     };
     let mut violations = Vec::new();
     for argument in &line.arguments {
-        let takes = known
+        let value_rule = known
             .arguments
             .iter()
             .find(|(known, _)| *known == argument.name)
-            .map(|(_, takes)| *takes);
-        violations.extend(match (takes, &argument.value) {
+            .map(|(_, value_rule)| *value_rule);
+        violations.extend(match (value_rule, &argument.value) {
             (None, _) => Some(RuleViolation::error(
                 9,
                 number,

@@ -115,12 +115,12 @@ fn header(section: &Section<'_>, name: &str, words: &[String]) -> Vec<RuleViolat
     }
     let mut violations = Vec::new();
     for argument in arguments {
-        let takes = SECTION
+        let value_rule = SECTION
             .iter()
             .find(|(known, _)| *known == argument.name)
-            .map(|(_, takes)| *takes);
+            .map(|(_, value_rule)| *value_rule);
         let foreign = name != "%post" && argument.name != "--interpreter";
-        match (takes, &argument.value) {
+        match (value_rule, &argument.value) {
             (None, _) => violations.push(RuleViolation::error(
                 9,
                 number,

@@ -78,11 +78,11 @@ fn loss(setting: InstallerSetting, link: &PlannedLink, why: &str) -> Unsupported
 
 /// The `--device` argument: the MAC address with colons, or `vmnicN`.
 fn device(base: &LinkBase<'_>, unsupported: &mut Vec<UnsupportedSetting>) -> String {
-    let Some(card) = base.nics.first() else {
+    let Some(nic) = base.nics.first() else {
         return String::new();
     };
-    for card in &base.nics {
-        let name = card
+    for nic in &base.nics {
+        let name = nic
             .name
             .as_ref()
             .map(|name| name.as_str())
@@ -90,12 +90,12 @@ fn device(base: &LinkBase<'_>, unsupported: &mut Vec<UnsupportedSetting>) -> Str
         if name.is_some() {
             unsupported.push(loss(
                 InstallerSetting::Interface,
-                card,
+                nic,
                 "ESXi chooses the names of NICs: vmnic0, vmnic1, …",
             ));
         }
     }
-    match (mac(card), &card.name) {
+    match (mac(nic), &nic.name) {
         (Some(mac), _) => format!(" --device={mac}"),
         (None, Some(name)) if is_vmnic(name.as_str()) => format!(" --device={name}"),
         _ => String::new(),

@@ -93,7 +93,7 @@ fn teaming(base: &LinkBase<'_>) -> Option<UnsupportedSetting> {
 
 /// Adds NICs to a switch. The first one is its uplink already.
 fn team(switch: &str, nics: &[&PlannedLink], policy: &str) -> Vec<String> {
-    let names: Vec<String> = nics.iter().filter_map(|card| nic(card)).collect();
+    let names: Vec<String> = nics.iter().filter_map(|link| nic(link)).collect();
     let mut lines: Vec<String> = names
         .iter()
         .skip(1)
@@ -214,7 +214,7 @@ fn other_link(
         first_boot_commands.push(format!(
             "esxcli network vswitch standard add --vswitch-name={switch}"
         ));
-        let nics = base.nics.iter().filter_map(|card| nic(card));
+        let nics = base.nics.iter().filter_map(|link| nic(link));
         first_boot_commands.extend(nics.map(|name| format!("esxcli network vswitch standard uplink add --uplink-name={name} --vswitch-name={switch}")));
     }
     first_boot_commands.push(format!("esxcli network vswitch standard portgroup add --portgroup-name={group} --vswitch-name={switch}"));
@@ -259,7 +259,7 @@ fn other_link(
 fn shares(one: &LinkBase<'_>, other: &LinkBase<'_>) -> bool {
     one.nics
         .iter()
-        .any(|card| other.nics.iter().any(|known| std::ptr::eq(*card, *known)))
+        .any(|link| other.nics.iter().any(|known| std::ptr::eq(*link, *known)))
 }
 
 fn address(link: &PlannedLink, interface: &str) -> Option<String> {

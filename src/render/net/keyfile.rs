@@ -71,7 +71,7 @@ fn controller(view: &LinkView<'_>, at: usize) -> Option<(String, &'static str)> 
 
 /// The `[ethernet]` section. A VLAN whose parent has no name is bound to the parent's MAC address here.
 fn ethernet(view: &LinkView<'_>, link: &PlannedLink) -> String {
-    let card = match &link.kind {
+    let bound_mac = match &link.kind {
         LinkKind::Card { mac } => {
             mac.or_else(|| link.name.is_none().then_some(view.plan.boot_mac).flatten())
         }
@@ -80,16 +80,16 @@ fn ethernet(view: &LinkView<'_>, link: &PlannedLink) -> String {
         }
         _ => None,
     };
-    let card = card
+    let mac_address = bound_mac
         .map(|mac| format!("mac-address={mac}\n"))
         .unwrap_or_default();
     let mtu = link
         .mtu
         .map(|mtu| format!("mtu={mtu}\n"))
         .unwrap_or_default();
-    match card.is_empty() && mtu.is_empty() {
+    match mac_address.is_empty() && mtu.is_empty() {
         true => String::new(),
-        false => format!("\n[ethernet]\n{card}{mtu}"),
+        false => format!("\n[ethernet]\n{mac_address}{mtu}"),
     }
 }
 

@@ -51,43 +51,43 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
 /// Whether one `network` line can express all settings of the link, in every release of the family.
 fn is_plain(view: &LinkView<'_>, link: &PlannedLink) -> bool {
     let (v4, v6) = families(link);
-    let card = matches!(link.kind, LinkKind::Card { .. });
+    let is_nic = matches!(link.kind, LinkKind::Card { .. });
     let one_each = v4.len() <= 1 && v6.len() <= 1 && (!link.dhcp || link.addresses.is_empty());
     // `--ipv4-dns-search` exists from RHEL 9 on.
     let search = view.plan.search.is_empty() && link.search.is_empty();
     let known = mac(link).is_some() || link.name.is_some() || view.plan.links.len() == 1;
-    card && one_each && search && known && link.routes.is_empty()
+    is_nic && one_each && search && known && link.routes.is_empty()
 }
 
 fn line(view: &LinkView<'_>, link: &PlannedLink, hostname: Option<&Hostname>) -> String {
-    let mut words = vec!["network".to_string()];
-    words.extend(device(view, link));
+    let mut arguments = vec!["network".to_string()];
+    arguments.extend(device(view, link));
     let (v4, v6) = families(link);
     match v4.first() {
         Some(net) => {
-            words.push(format!(
+            arguments.push(format!(
                 "--bootproto=static --ip={} --netmask={}",
                 net.addr(),
                 net.netmask()
             ));
             match gateway(link, true) {
-                Some(via) => words.push(format!("--gateway={via}")),
-                None => words.push("--nodefroute".into()),
+                Some(via) => arguments.push(format!("--gateway={via}")),
+                None => arguments.push("--nodefroute".into()),
             }
         }
-        None if link.dhcp => words.push("--bootproto=dhcp".into()),
-        None => words.push("--noipv4".into()),
+        None if link.dhcp => arguments.push("--bootproto=dhcp".into()),
+        None => arguments.push("--noipv4".into()),
     }
-    words.extend(v6.first().map(|net| format!("--ipv6={net}")));
-    words.extend(gateway(link, false).map(|via| format!("--ipv6gateway={via}")));
+    arguments.extend(v6.first().map(|net| format!("--ipv6={net}")));
+    arguments.extend(gateway(link, false).map(|via| format!("--ipv6gateway={via}")));
     let dns = keyfile::machine_wide(&view.plan.dns, &link.dns, hostname.is_some());
     if !dns.is_empty() {
-        words.push(format!("--nameserver={}", joined(dns, ",")));
+        arguments.push(format!("--nameserver={}", joined(dns, ",")));
     }
-    words.extend(link.mtu.map(|mtu| format!("--mtu={mtu}")));
-    words.extend(hostname.map(|hostname| format!("--hostname={hostname}")));
-    words.push("--onboot=yes --activate".into());
-    words.join(" ")
+    arguments.extend(link.mtu.map(|mtu| format!("--mtu={mtu}")));
+    arguments.extend(hostname.map(|hostname| format!("--hostname={hostname}")));
+    arguments.push("--onboot=yes --activate".into());
+    arguments.join(" ")
 }
 
 fn device(view: &LinkView<'_>, link: &PlannedLink) -> Option<String> {

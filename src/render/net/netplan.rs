@@ -57,7 +57,7 @@ fn device(
     let names =
         |ports: &[usize]| -> Vec<String> { ports.iter().map(|port| id(view, *port)).collect() };
     let table = match &link.kind {
-        LinkKind::Card { .. } => card(view, at, link),
+        LinkKind::Card { .. } => nic(view, at, link),
         LinkKind::Bond {
             mode,
             ports,
@@ -91,7 +91,7 @@ fn device(
     }
 }
 
-fn card(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> Value {
+fn nic(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> Value {
     let of_boot = || link.name.is_none().then_some(view.plan.boot_mac).flatten();
     match (mac(link).or_else(of_boot), &link.name) {
         (Some(mac), _) => json!({
