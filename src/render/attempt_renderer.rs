@@ -1,12 +1,12 @@
 //! Renders the files of one attempt.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use minijinja::Value;
 
 use crate::{
     model::{Arch, Broker, Hostname, Mac},
-    site::Diagnostic,
+    site::{Diagnostic, NetPlan, Resolved},
 };
 
 use super::{
@@ -42,17 +42,10 @@ impl<'a> AttemptRenderer<'a> {
         task: &'a Task,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
-        let resolved = request.resolved;
-        let (name, spec) = (task.name.as_str(), &task.spec);
-        diagnostics.extend(values::mistakes(&resolved.settings));
-        diagnostics.extend(requested_settings::unsupported(
-            request.site,
-            name,
-            spec,
-            resolved,
-        ));
+        let (resolved, spec) = (request.resolved, &task.spec);
+        diagnostics.extend(setting_mistakes(request, task));
         let passwords = requested_settings::passwords(
-            name,
+            task.name.as_str(),
             spec,
             &resolved.settings,
             request.external,
@@ -61,31 +54,8 @@ impl<'a> AttemptRenderer<'a> {
         let hostname = hostname(resolved, request.facts)
             .map_err(|error| diagnostics.push(error))
             .ok()?;
-        let repo = repo::find(
-            name,
-            spec,
-            resolved.repo.as_deref(),
-            request.external,
-            request.arch,
-            &request.urls.base,
-        )
-        .map_err(|error| diagnostics.push(error))
-        .ok();
-        diagnostics.extend(
-            repo.iter()
-                .flatten()
-                .flat_map(|repo| repo::missing_files(spec, repo)),
-        );
-        let plan = net::named(&resolved.net);
-        let bad = net::invalid_names(&plan);
-        let declared = resolved.declared.as_ref().map(|node| node.span());
-        if !bad.is_empty() {
-            diagnostics.extend(
-                bad.into_iter()
-                    .map(|message| Diagnostic::error(message, declared)),
-            );
-            return None;
-        }
+        let repo = find_repo(request, task, diagnostics);
+        let plan = valid_plan(resolved, diagnostics)?;
         let view = LinkView {
             plan: &plan,
             in_boot_network: resolved.net.boot_network.is_some(),
@@ -93,13 +63,14 @@ impl<'a> AttemptRenderer<'a> {
         let net = net::express(spec.dialect, &view, &hostname);
         diagnostics.extend(requested_settings::too_long(&net.cmdline, resolved));
         diagnostics.extend(requested_settings::locked_out(spec, resolved, &passwords));
-        let runs = requested_settings::runs_first_boot(spec, &resolved.settings);
-        let commands = first_boot::deferred_settings(task, &net, runs, diagnostics);
-        let install = match spec.dialect {
+        let runs_first_boot = requested_settings::runs_first_boot(spec, &resolved.settings);
+        let commands = first_boot::deferred_settings(task, &net, runs_first_boot, diagnostics);
+        let esxi = match spec.dialect {
             Dialect::Esxi => esxi(request, task, &passwords, diagnostics),
             _ => minijinja::context! {},
         };
-        let inputs = context::TemplateInputs {
+        let repo = repo?;
+        let shared = context::shared(&context::TemplateInputs {
             task,
             resolved,
             facts: request.facts,
@@ -107,47 +78,42 @@ impl<'a> AttemptRenderer<'a> {
             plan: &plan,
             net: &net,
             first_boot_commands: &commands,
-            runs_first_boot: runs,
+            runs_first_boot,
             passwords: &passwords,
             urls: &request.urls,
-            repo: repo
-                .as_ref()?
-                .as_ref()
-                .map_or(Value::from(()), TaskRepo::value),
-            esxi: install,
+            repo: repo.as_ref().map_or(Value::from(()), TaskRepo::value),
+            esxi,
             secrets: first_boot::uses_secrets(request, task)
                 .then(|| request.external.secrets.clone()),
-        };
-        let mut shared = context::shared(&inputs);
-        let scripts = first_boot::scripts(
-            request,
-            &shared,
-            spec.files
-                .iter()
-                .any(|file| file.quoting == FileFormat::Esxi),
-            diagnostics,
-        );
-        shared.insert("first_boot", Value::from(scripts));
-        let broker = hand_over::scripted_broker(request, task)
-            .map_err(|error| diagnostics.push(error))
-            .ok()?;
-        shared.insert(
-            "broker",
-            broker.map_or(Value::from(()), hand_over::broker_value),
-        );
+        });
         let mac = view
             .installer_mac()
             .or_else(|| resolved.macs.first().copied());
-        Some(AttemptRenderer {
+        AttemptRenderer {
             request,
             task,
-            broker,
+            broker: None,
             hostname,
             mac,
             net,
-            repo: repo?,
+            repo,
             shared,
-        })
+        }
+        .with_scripts(diagnostics)
+    }
+
+    /// Adds the first-boot scripts and the broker to the values for the templates.
+    fn with_scripts(mut self, diagnostics: &mut Vec<Diagnostic>) -> Option<Self> {
+        let files = &self.task.spec.files;
+        let inside = files.iter().any(|file| file.quoting == FileFormat::Esxi);
+        let scripts = first_boot::scripts(self.request, &self.shared, inside, diagnostics);
+        self.shared.insert("first_boot", Value::from(scripts));
+        self.broker = hand_over::scripted_broker(self.request, self.task)
+            .map_err(|error| diagnostics.push(error))
+            .ok()?;
+        let broker = self.broker.map_or(Value::from(()), hand_over::broker_value);
+        self.shared.insert("broker", broker);
+        Some(self)
     }
 
     /// Renders all files. None when one of them has an error.
@@ -248,43 +214,43 @@ impl<'a> AttemptRenderer<'a> {
 
     /// Returns a file of the repo. None if it is an optional file that the repo lacks.
     fn of_repo(&self, key: &str) -> Result<Option<FileBody>, Vec<Diagnostic>> {
-        let Some((found, path)) = self
+        let Some((repo, path)) = self
             .repo
             .as_ref()
-            .and_then(|found| Some((found, found.paths.get(key)?)))
+            .and_then(|repo| Some((repo, repo.paths.get(key)?)))
         else {
             return Ok(None);
         };
-        if found.tree.is_none() {
+        if repo.tree.is_none() {
             let message = format!(
                 "`{path}` of repo `{}` has to be served from here, but the repo is a URL",
-                found.repo.name
+                repo.declared.name
             );
             return Err(vec![
-                Diagnostic::error(message, repo::span(found.repo))
+                Diagnostic::error(message, repo::span(repo.declared))
                     .help("set `path` or `iso` of the repo instead of `url`"),
             ]);
         }
         Ok(Some(FileBody::Repo {
-            repo: found.repo.name.value.clone(),
+            repo: repo.declared.name.value.clone(),
             path: path.clone(),
         }))
     }
 
     fn boot_cfg(&self) -> Result<String, Vec<Diagnostic>> {
-        let Some(found) = &self.repo else {
+        let Some(repo) = &self.repo else {
             return Err(Vec::new());
         };
-        let error = |message: String| Diagnostic::error(message, repo::span(found.repo));
-        let text = found
+        let error = |message: String| Diagnostic::error(message, repo::span(repo.declared));
+        let text = repo
             .tree
-            .zip(found.paths.get(boot_cfg::LAYOUT_KEY))
+            .zip(repo.paths.get(boot_cfg::LAYOUT_KEY))
             .and_then(|(tree, path)| tree.get(&path.to_lowercase())?.as_ref()?.text.clone());
         let Some(text) = text else {
             return Err(vec![
                 error(format!(
                     "the boot.cfg of repo `{}` was not read, and it has to be rewritten",
-                    found.repo.name
+                    repo.declared.name
                 ))
                 .help("set `path` or `iso` of the repo instead of `url`"),
             ]);
@@ -301,17 +267,69 @@ impl<'a> AttemptRenderer<'a> {
         cmdline.extend(self.mac.map(|mac| format!("BOOTIF=01-{}", mac.hyphens())));
         cmdline.extend(self.net.cmdline.iter().cloned());
         let changes = boot_cfg::BootCfgChanges {
-            prefix: found.url.clone(),
+            prefix: repo.url.clone(),
             kernelopt: cmdline,
         };
-        let find = |path: &str| Some(found.tree?.get(path)?.as_ref()?.path.clone());
+        let find = |path: &str| Some(repo.tree?.get(path)?.as_ref()?.path.clone());
         boot_cfg::rewrite(&text, &changes, find).map_err(|messages| {
             messages
                 .into_iter()
-                .map(|message| error(format!("repo `{}`: {message}", found.repo.name)))
+                .map(|message| error(format!("repo `{}`: {message}", repo.declared.name)))
                 .collect()
         })
     }
+}
+
+/// Returns invalid settings, and those that the task does not support.
+fn setting_mistakes(request: &RenderRequest<'_>, task: &Task) -> Vec<Diagnostic> {
+    let mut diagnostics = values::mistakes(&request.resolved.settings);
+    diagnostics.extend(requested_settings::unsupported(
+        request.site,
+        task.name.as_str(),
+        &task.spec,
+        request.resolved,
+    ));
+    diagnostics
+}
+
+/// Finds the files of the task in its repo, and reports missing ones. None when that fails.
+fn find_repo<'a>(
+    request: &'a RenderRequest<'a>,
+    task: &Task,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Option<TaskRepo<'a>>> {
+    let repo = repo::find(
+        task.name.as_str(),
+        &task.spec,
+        request.resolved.repo.as_deref(),
+        request.external,
+        request.arch,
+        &request.urls.base,
+    )
+    .map_err(|error| diagnostics.push(error))
+    .ok()?;
+    diagnostics.extend(
+        repo.iter()
+            .flat_map(|repo| repo::missing_files(&task.spec, repo)),
+    );
+    Some(repo)
+}
+
+/// The machine's links, with a name for each VLAN. None when a name is invalid.
+fn valid_plan<'a>(
+    resolved: &'a Resolved,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Cow<'a, NetPlan>> {
+    let plan = net::named(&resolved.net);
+    let invalid = net::invalid_names(&plan);
+    let node = resolved.declared.as_ref().map(|node| node.span());
+    let is_valid = invalid.is_empty();
+    diagnostics.extend(
+        invalid
+            .into_iter()
+            .map(|message| Diagnostic::error(message, node)),
+    );
+    is_valid.then_some(plan)
 }
 
 /// Returns `esxi` of the templates: what ESXi's kickstart writes in its own way.

@@ -18,7 +18,7 @@ use super::{
 /// A repo with the files of one task.
 #[derive(Debug, Clone)]
 pub(super) struct TaskRepo<'a> {
-    pub(super) repo: &'a Repo,
+    pub(super) declared: &'a Repo,
     /// The URL from which machines fetch, without a trailing `/`.
     pub(super) url: String,
     /// The name of the layout that the repo has.
@@ -92,7 +92,7 @@ pub(super) fn find<'a>(
         None => declared_layout(spec, repo, variables)?,
     };
     Ok(Some(TaskRepo {
-        repo,
+        declared: repo,
         url: url.trim_end_matches('/').to_string(),
         layout,
         paths,
@@ -101,22 +101,22 @@ pub(super) fn find<'a>(
 }
 
 /// Warns about missing files that a complete image has.
-pub(super) fn missing_files(spec: &TaskSpec, found: &TaskRepo<'_>) -> Vec<Diagnostic> {
+pub(super) fn missing_files(spec: &TaskSpec, repo: &TaskRepo<'_>) -> Vec<Diagnostic> {
     let layout = spec
         .layouts
         .iter()
-        .find(|layout| layout.name == found.layout);
+        .find(|layout| layout.name == repo.layout);
     let missing = layout
         .into_iter()
         .flat_map(|layout| &layout.expected)
-        .filter(|(key, _)| !found.paths.contains_key(*key));
+        .filter(|(key, _)| !repo.paths.contains_key(*key));
     missing
         .map(|(_, path)| {
             let message = format!(
                 "repo `{}` lacks `{path}`; it may be incomplete",
-                found.repo.name
+                repo.declared.name
             );
-            Diagnostic::warning(message, span(found.repo))
+            Diagnostic::warning(message, span(repo.declared))
         })
         .collect()
 }
@@ -225,11 +225,11 @@ fn no_layout_matches(
         .map(lacks)
         .min_by_key(Vec::len)
         .unwrap_or_default();
-    let mut found = Diagnostic::error(
+    let mut diagnostic = Diagnostic::error(
         format!("repo `{}` lacks {}", repo.name, closest.join(", ")),
         span(repo),
     );
-    found.label = format!("task {task} boots from it");
+    diagnostic.label = format!("task {task} boots from it");
     if let [_, _, ..] = spec.layouts.as_slice() {
         let names: Vec<String> = spec
             .layouts
@@ -247,9 +247,9 @@ fn no_layout_matches(
                 )
             })
             .collect();
-        found.help = Some(format!("supported layouts: {}", names.join("; ")));
+        diagnostic.help = Some(format!("supported layouts: {}", names.join("; ")));
     }
-    found
+    diagnostic
 }
 
 impl TaskRepo<'_> {
@@ -266,13 +266,13 @@ impl TaskRepo<'_> {
             })
             .collect();
         let mirror = self
-            .repo
+            .declared
             .body
             .vars
             .get("mirror")
             .and_then(|at| at.value.as_str());
         minijinja::context! {
-            name => self.repo.name.value.as_str(),
+            name => self.declared.name.value.as_str(),
             url => self.url.as_str(),
             layout => self.layout.as_str(),
             files => Value::from(files),
