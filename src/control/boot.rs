@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{
-    BootAsk, Decision, Disk, Layers, Transaction,
+    BootFromDisk, Decision, NetworkBoot, SettingLayers, Transaction,
     diagnosis::progress::Observation,
     identity::identify::Identified,
     install::{blocked::Blocked, gate::Phase},
@@ -22,7 +22,7 @@ const SAME_BOOT: Duration = Duration::from_secs(60);
 
 impl Transaction<'_> {
     /// Decides a network boot. An [`Decision::Open`] is completed by [`Transaction::opened`] or [`Transaction::not_opened`].
-    pub fn boot(&mut self, ask: &BootAsk) -> Decision {
+    pub fn boot(&mut self, ask: &NetworkBoot) -> Decision {
         let identity = ask.report.identity();
         if self.is_ignored(ask, &identity) {
             return disk(ask, LocalBoot::Auto, None);
@@ -34,20 +34,21 @@ impl Transaction<'_> {
             Identified::NoIdentity => {
                 return disk(ask, LocalBoot::Auto, Some(Blocked::NoIdentity));
             }
-            Identified::Ambiguous(id, reason) => return self.doubtful(ask, id, reason),
+            Identified::Ambiguous(id, reason) => return self.boot_ambiguous(ask, id, reason),
             Identified::Machine(id, node) => (id, node),
         };
-        self.came_to_script(id);
-        self.take_facts(id, ask);
+        self.on_script_request(id);
+        self.record_facts(id, ask);
         if let Some(same) = self.same_boot(id, ask) {
-            self.saw_boot(id, ask, &same);
+            self.observe_boot(id, ask, &same);
             return same;
         }
         let decision = self.decide(id, node.as_deref(), ask);
         if matches!(decision, Decision::ProbeAddresses(_)) {
             return decision;
         }
-        if let Some(given) = given(&decision).filter(|_| !self.waits_already(id, ask, &decision)) {
+        if let Some(given) = given(&decision).filter(|_| !self.is_repeated_wait(id, ask, &decision))
+        {
             self.record(
                 id,
                 Event::Boot {
@@ -58,12 +59,12 @@ impl Transaction<'_> {
             );
         }
         self.remember(id, ask, &decision);
-        self.saw_boot(id, ask, &decision);
+        self.observe_boot(id, ask, &decision);
         decision
     }
 
     /// On a network that ignores strangers, a stranger leaves no trace.
-    fn is_ignored(&self, ask: &BootAsk, identity: &Identity) -> bool {
+    fn is_ignored(&self, ask: &NetworkBoot, identity: &Identity) -> bool {
         let network = ask
             .network
             .as_ref()
@@ -82,11 +83,16 @@ impl Transaction<'_> {
         declared.by_mac(identity).is_empty() && declared.by_board(identity).is_empty()
     }
 
-    fn doubtful(&mut self, ask: &BootAsk, id: Option<MachineId>, reason: String) -> Decision {
+    fn boot_ambiguous(
+        &mut self,
+        ask: &NetworkBoot,
+        id: Option<MachineId>,
+        reason: String,
+    ) -> Decision {
         let blocked = Blocked::Ambiguous(reason);
         if let Some(id) = id {
             let given = BootAnswer::Disk(blocked.to_string());
-            self.saw(id, Observation::Over);
+            self.observe(id, Observation::Over);
             self.record(
                 id,
                 Event::Boot {
@@ -100,7 +106,7 @@ impl Transaction<'_> {
     }
 
     /// What iPXE says of the machine are facts like any others.
-    fn take_facts(&mut self, id: MachineId, ask: &BootAsk) {
+    fn record_facts(&mut self, id: MachineId, ask: &NetworkBoot) {
         let report = &ask.report;
         let reported = Facts {
             manufacturer: report.manufacturer.clone(),
@@ -126,7 +132,7 @@ impl Transaction<'_> {
     }
 
     /// Requests with the same number, or without one shortly after another, are one boot and get one answer.
-    fn same_boot(&mut self, id: MachineId, ask: &BootAsk) -> Option<Decision> {
+    fn same_boot(&mut self, id: MachineId, ask: &NetworkBoot) -> Option<Decision> {
         let now = self.now.mono;
         let latest = self.server.volatile.boots.latest.get_mut(id)?;
         let same = match (&latest.id, &ask.boot) {
@@ -150,7 +156,7 @@ impl Transaction<'_> {
     }
 
     /// A script that waits asks every half minute; that it does is told once.
-    fn waits_already(&self, id: MachineId, ask: &BootAsk, decision: &Decision) -> bool {
+    fn is_repeated_wait(&self, id: MachineId, ask: &NetworkBoot, decision: &Decision) -> bool {
         let latest = self.server.volatile.boots.latest.get(id);
         let same =
             latest.is_some_and(|latest| latest.id == ask.boot && latest.decision == *decision);
@@ -164,7 +170,7 @@ impl Transaction<'_> {
         is_unread && self.readiness(id, node.as_deref(), Phase::SameBoot).is_ok()
     }
 
-    fn remember(&mut self, id: MachineId, ask: &BootAsk, decision: &Decision) {
+    fn remember(&mut self, id: MachineId, ask: &NetworkBoot, decision: &Decision) {
         let latest = LatestBoot {
             id: ask.boot.clone(),
             at: self.now.mono,
@@ -177,7 +183,7 @@ impl Transaction<'_> {
             .insert(id, Box::new(latest));
     }
 
-    fn decide(&mut self, id: MachineId, node: Option<&Node>, ask: &BootAsk) -> Decision {
+    fn decide(&mut self, id: MachineId, node: Option<&Node>, ask: &NetworkBoot) -> Decision {
         let how = self.local_boot(id, node);
         // A running installation is judged by this as well: its machine gets its disk.
         if let Err(blocked) = self.recheck_holds(id, node, Phase::Open) {
@@ -186,7 +192,7 @@ impl Transaction<'_> {
         let machine = self.machine(id);
         match machine.open() {
             Some(attempt) if attempt.failed.is_some() => self.next_attempt(id, node, ask, how),
-            Some(attempt) if attempt.is_begun() => self.disk_first(id, node, ask, how),
+            Some(attempt) if attempt.is_begun() => self.try_disk_first(id, node, ask, how),
             Some(_) => self.repeat(id, node, ask, how),
             None if machine.is_due(node) => self.open(id, node, ask, how),
             None => disk(ask, how, None),
@@ -203,7 +209,7 @@ impl Transaction<'_> {
                 .policies
                 .get(&node.body.policy.as_ref()?.value)
         });
-        let layers = Layers::new(
+        let layers = SettingLayers::new(
             &self.snapshot.site,
             node,
             named.or(policy).map(|policy| &**policy),
@@ -215,8 +221,8 @@ impl Transaction<'_> {
     }
 }
 
-pub(crate) fn disk(ask: &BootAsk, how: LocalBoot, reason: Option<Blocked>) -> Decision {
-    Decision::Disk(Disk {
+pub(crate) fn disk(ask: &NetworkBoot, how: LocalBoot, reason: Option<Blocked>) -> Decision {
+    Decision::Disk(BootFromDisk {
         how,
         platform: ask.report.platform,
         reason,

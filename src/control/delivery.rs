@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Layers, Transaction, status::name_of};
+use super::{SettingLayers, Transaction, status::name_of};
 use crate::{
     journal::{Event, JournalLine, MachineId, PendingDelivery, Stage},
     model::{Broker, LifecycleEvent, List, MonotonicTime, Recipient, StageName},
@@ -130,7 +130,7 @@ impl Transaction<'_> {
         match &line.event {
             Event::Seen { .. } => {
                 let is_undeclared = machine.node.is_none() && self.node_of(id).is_none();
-                (self.born.contains(&id) && is_undeclared).then_some((
+                (self.first_seen.contains(&id) && is_undeclared).then_some((
                     LifecycleEvent::Discovered,
                     None,
                     None,
@@ -191,7 +191,7 @@ impl Transaction<'_> {
         let binding = self.machine(id).binding.as_ref();
         let policy = binding.and_then(|binding| site.policies.get(binding.policy.as_ref()?));
         let policy = policy.map(|policy| &**policy);
-        let name = Layers::new(site, node.as_deref(), policy)
+        let name = SettingLayers::new(site, node.as_deref(), policy)
             .get(|settings| settings.broker.as_deref())
             .cloned()?;
         site.brokers.get(&name).map(|broker| &**broker)

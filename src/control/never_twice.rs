@@ -129,16 +129,16 @@ const STEPS: [(Step, &str); 33] = [
 ];
 
 /// What came of an enumeration.
-struct Outcome {
+struct Enumeration {
     lives: usize,
     handed_out: usize,
     /// The shortest there is, since lives are followed side by side.
     story: Option<String>,
 }
 
-fn enumerate(fault: Fault, ground: Ground, depth: usize) -> Outcome {
+fn enumerate(fault: Fault, ground: Ground, depth: usize) -> Enumeration {
     let stage = Stage0::new(fault, ground);
-    let mut outcome = Outcome {
+    let mut outcome = Enumeration {
         lives: 0,
         handed_out: 0,
         story: None,

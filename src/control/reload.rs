@@ -39,19 +39,19 @@ impl Transaction<'_> {
         claims.retain(|_, histories| histories.len() > 1);
         for name in claims.keys() {
             let node = self.snapshot.site.nodes[name].clone();
-            self.unite_declared(&node);
+            self.merge_declared(&node);
         }
     }
 
     /// What an operator then says of the declaration holds for all of its histories.
-    fn unite_declared(&mut self, node: &Node) {
+    fn merge_declared(&mut self, node: &Node) {
         let histories = self.histories(node);
         let contested = histories
             .iter()
             .any(|id| self.declarations_of(*id).len() > 1);
         // Without cards two machines may fit it, and nobody knows yet which of them it is.
         if !contested && node.has_macs() {
-            self.unite(node, histories);
+            self.merge_histories(node, histories);
         }
     }
 

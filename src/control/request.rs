@@ -36,7 +36,7 @@ pub struct Report {
 
 /// A network boot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct BootAsk {
+pub struct NetworkBoot {
     /// What the machine says of itself.
     pub report: Report,
     /// The random number that its entry script carries on.
@@ -55,7 +55,7 @@ pub struct BootAsk {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Decision {
     /// The machine's own disk.
-    Disk(Disk),
+    Disk(BootFromDisk),
     /// A script that asks again, with the reason.
     Wait(Blocked),
     /// The microkernel, for this machine.
@@ -73,7 +73,7 @@ pub enum Decision {
         is_stale: bool,
     },
     /// The installer of an attempt that is to be opened once its documents are rendered and kept.
-    Open(Opening),
+    Open(NewAttempt),
     /// Nothing yet: these addresses are to be asked for on the wire, [`Transaction::on_arp_reply`](super::Transaction::on_arp_reply) is to
     /// be told, and the machine's question is to be put once more.
     ProbeAddresses(Vec<Ipv4Addr>),
@@ -81,7 +81,7 @@ pub enum Decision {
 
 /// How a machine is sent to its disk.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Disk {
+pub struct BootFromDisk {
     /// How, as its settings say.
     pub how: LocalBoot,
     /// Its firmware, if it said.
@@ -94,7 +94,7 @@ pub struct Disk {
 
 /// An attempt that is to be opened.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Opening {
+pub struct NewAttempt {
     /// The machine.
     pub machine: MachineId,
     /// The attempt.

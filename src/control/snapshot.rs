@@ -21,7 +21,7 @@ pub struct Snapshot {
     /// The compiled expressions.
     pub rules: CompiledRules,
     /// What decisions need to know of each task.
-    pub tasks: BTreeMap<TaskName, Traits>,
+    pub tasks: BTreeMap<TaskName, TaskTraits>,
     /// The compiled templates.
     pub library: Library,
     /// What was looked up outside the site.
@@ -32,7 +32,7 @@ pub struct Snapshot {
 
 /// What decisions need to know of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Traits {
+pub struct TaskTraits {
     /// Whether it installs anything; a task that does not never opens an attempt.
     pub installs: bool,
     /// Whether its machines report `finished`, or are observed to be.
@@ -49,7 +49,7 @@ impl Snapshot {
         library: Library,
         outside: ExternalInputs,
     ) -> Self {
-        let traits = |spec: &TaskSpec| Traits {
+        let traits = |spec: &TaskSpec| TaskTraits {
             installs: spec.installs,
             finishes: !spec.completion.is_empty(),
             by_mboot: spec.has_boot_cfg(),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    install::token::{Token, TokenKey},
+    install::token::{TokenKey, UrlToken},
     undeclared::{undeclared, undeclared_since},
     volatile::VolatileState,
 };
@@ -27,22 +27,22 @@ use crate::{
 pub struct ServerState {
     /// The fold of the journal.
     pub state: JournalState,
-    pub(crate) index: Index,
+    pub(crate) index: MachineIndex,
     pub(crate) volatile: VolatileState,
 }
 
 /// Who has which identity, name or token.
 #[derive(Debug, Clone)]
-pub(crate) struct Index {
+pub(crate) struct MachineIndex {
     key: TokenKey,
     pub(crate) mac: HashMap<Mac, SmallSet<MachineId>>,
     pub(crate) serial: HashMap<Serial, SmallSet<MachineId>>,
     pub(crate) uuid: HashMap<Uuid, SmallSet<MachineId>>,
     pub(crate) asset: HashMap<Asset, SmallSet<MachineId>>,
     pub(crate) name: HashMap<NodeName, SmallSet<MachineId>>,
-    pub(crate) token: HashMap<Token, AttemptId>,
+    pub(crate) token: HashMap<UrlToken, AttemptId>,
     /// Machines that may be in the microkernel: all that nobody declared or that are not installed, and whoever was given it.
-    check_in: HashMap<Token, MachineId>,
+    check_in: HashMap<UrlToken, MachineId>,
     pub(crate) lease: HashMap<Mac, SmallSet<Ipv4Addr>>,
     /// Machines that nobody would miss, by when they were last heard of.
     pub(crate) undeclared: BTreeSet<(Timestamp, MachineId)>,
@@ -58,7 +58,7 @@ struct Age {
 impl ServerState {
     /// Builds the indexes of `state`. `seed` is random; `now` is the moment of the start.
     pub fn new(state: JournalState, key: TokenKey, seed: u64, now: Now) -> Self {
-        let mut index = Index {
+        let mut index = MachineIndex {
             key,
             mac: HashMap::new(),
             serial: HashMap::new(),
@@ -208,25 +208,25 @@ impl ServerState {
     }
 
     /// Returns the token of an attempt.
-    pub fn token(&self, attempt: AttemptId) -> Token {
+    pub fn token(&self, attempt: AttemptId) -> UrlToken {
         self.index.key.token(attempt)
     }
 
     /// Lets a machine check in; returns its token for that.
-    pub(crate) fn admit(&mut self, machine: MachineId) -> Token {
+    pub(crate) fn admit(&mut self, machine: MachineId) -> UrlToken {
         let token = self.index.key.check_in(machine);
         self.index.check_in.insert(token, machine);
         token
     }
 
     /// Returns the machine that checks in by a token.
-    pub(crate) fn checks_in_by(&self, token: Token) -> Option<MachineId> {
+    pub(crate) fn machine_of_check_in(&self, token: UrlToken) -> Option<MachineId> {
         let id = self.state.resolve(*self.index.check_in.get(&token)?);
         self.state.machines.contains(id).then_some(id)
     }
 
     /// Returns a number that no machine has.
-    pub(crate) fn fresh(&mut self) -> MachineId {
+    pub(crate) fn new_machine_id(&mut self) -> MachineId {
         loop {
             // SplitMix64: the numbers need to differ, not to be secret.
             self.volatile.seed = self.volatile.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -241,7 +241,7 @@ impl ServerState {
     }
 }
 
-impl Index {
+impl MachineIndex {
     fn add(&mut self, machine: &Machine) {
         let id = machine.id;
         let identity = &machine.identity;

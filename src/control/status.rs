@@ -15,7 +15,7 @@ use crate::{
 /// The state of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Standing {
+pub enum MachineState {
     /// Seen, and nothing binds it.
     Discovered,
     /// Its declaration or a policy says what it gets.
@@ -42,7 +42,7 @@ pub struct Status {
     /// Whether a file declares it.
     pub declared: bool,
     /// The state.
-    pub state: Standing,
+    pub state: MachineState,
     /// Why, where the state needs a reason.
     pub reason: Option<String>,
     /// Since when.
@@ -86,17 +86,17 @@ pub struct Installs {
     pub done: u32,
 }
 
-impl fmt::Display for Standing {
+impl fmt::Display for MachineState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Standing::Discovered => "discovered",
-            Standing::Bound => "bound",
-            Standing::Installing => "installing",
-            Standing::Installed => "installed",
-            Standing::Finished => "finished",
-            Standing::Failed => "failed",
-            Standing::Held => "held",
-            Standing::Protected => "protected",
+            MachineState::Discovered => "discovered",
+            MachineState::Bound => "bound",
+            MachineState::Installing => "installing",
+            MachineState::Installed => "installed",
+            MachineState::Finished => "finished",
+            MachineState::Failed => "failed",
+            MachineState::Held => "held",
+            MachineState::Protected => "protected",
         })
     }
 }
@@ -183,7 +183,7 @@ impl Transaction<'_> {
         machine: Option<&Machine>,
         node: Option<&Node>,
         binds: bool,
-    ) -> (Standing, Option<String>) {
+    ) -> (MachineState, Option<String>) {
         if let Some(stopped) = self.stopped_standing(machine, node) {
             return stopped;
         }
@@ -192,16 +192,16 @@ impl Transaction<'_> {
             None => waiting(node, binds),
             Some(machine) if machine.marked && machine.open().is_none() => {
                 let reason = taken_over(machine).unwrap_or_else(|| "an operator says so".into());
-                (Standing::Installed, Some(reason))
+                (MachineState::Installed, Some(reason))
             }
             Some(machine) => attempted(machine).unwrap_or_else(|| waiting(node, binds)),
         }
     }
 
     /// What there is to do with a machine that waits in the microkernel and that nothing binds.
-    fn introduced(&self, machine: &Machine, state: Standing) -> Option<String> {
+    fn introduced(&self, machine: &Machine, state: MachineState) -> Option<String> {
         let reported = self.server.volatile.microkernels.reported.get(machine.id);
-        if state != Standing::Discovered || reported.is_none() {
+        if state != MachineState::Discovered || reported.is_none() {
             return None;
         }
         let (site, rules) = (&self.snapshot.site, &self.snapshot.rules);
@@ -214,7 +214,7 @@ impl Transaction<'_> {
     fn with_diagnosis(
         &self,
         machine: Option<&Machine>,
-        state: Standing,
+        state: MachineState,
         reason: Option<String>,
     ) -> Option<String> {
         let Some(diagnosis) = machine.and_then(|machine| self.diagnosis(machine.id)) else {
@@ -224,12 +224,11 @@ impl Transaction<'_> {
             .and_then(Machine::open)
             .is_some_and(Attempt::is_begun);
         match (state, reason) {
-            (Standing::Discovered | Standing::Bound, None) => Some(diagnosis),
-            (Standing::Discovered | Standing::Bound | Standing::Failed, Some(reason))
-                if !is_read =>
-            {
-                Some(format!("{reason}; {diagnosis}"))
-            }
+            (MachineState::Discovered | MachineState::Bound, None) => Some(diagnosis),
+            (
+                MachineState::Discovered | MachineState::Bound | MachineState::Failed,
+                Some(reason),
+            ) if !is_read => Some(format!("{reason}; {diagnosis}")),
             (_, reason) => reason,
         }
     }
@@ -239,11 +238,11 @@ impl Transaction<'_> {
         &self,
         machine: Option<&Machine>,
         node: Option<&Node>,
-    ) -> Option<(Standing, Option<String>)> {
+    ) -> Option<(MachineState, Option<String>)> {
         let blocked = self.barred(machine, node)?;
         let state = match &blocked {
-            Blocked::Protected(why) => (Standing::Protected, Some(why.to_string())),
-            held => (Standing::Held, held.hold_reason()),
+            Blocked::Protected(why) => (MachineState::Protected, Some(why.to_string())),
+            held => (MachineState::Held, held.hold_reason()),
         };
         Some(state)
     }
@@ -251,12 +250,12 @@ impl Transaction<'_> {
     fn last(
         &self,
         machine: Option<&Machine>,
-        state: Standing,
+        state: MachineState,
         node: Option<&Node>,
         binds: bool,
     ) -> String {
         let Some(machine) = machine else {
-            return if state == Standing::Bound && binds {
+            return if state == MachineState::Bound && binds {
                 "never seen; will install at its first network boot".into()
             } else {
                 "never seen".into()
@@ -268,7 +267,7 @@ impl Transaction<'_> {
             said => format!("{said}, {ago} ago"),
         };
         let clocks = &self.server.volatile.deadlines.by_machine;
-        if state == Standing::Bound && machine.open().is_none() && machine.is_due(node) {
+        if state == MachineState::Bound && machine.open().is_none() && machine.is_due(node) {
             text += "; waiting for a network boot";
         } else if let Some(clock) = clocks.get(machine.id).filter(|clock| !clock.passed) {
             let left = TimeSpan(clock.due.since(self.now.mono));
@@ -279,38 +278,38 @@ impl Transaction<'_> {
 }
 
 /// A machine of which no attempt tells how it stands.
-fn waiting(node: Option<&Node>, binds: bool) -> (Standing, Option<String>) {
+fn waiting(node: Option<&Node>, binds: bool) -> (MachineState, Option<String>) {
     match node {
-        None if !binds => (Standing::Discovered, None),
+        None if !binds => (MachineState::Discovered, None),
         Some(node) if !binds => {
             let reason = format!("nothing binds it: `bootwright explain {}`", node.name);
-            (Standing::Bound, Some(reason))
+            (MachineState::Bound, Some(reason))
         }
-        _ => (Standing::Bound, None),
+        _ => (MachineState::Bound, None),
     }
 }
 
 /// How a machine stands by its attempts.
-fn attempted(machine: &Machine) -> Option<(Standing, Option<String>)> {
+fn attempted(machine: &Machine) -> Option<(MachineState, Option<String>)> {
     // What the newest attempt reports is shown even when an older one installed the machine.
     if let Some(reason) = machine.newest().and_then(|newest| newest.failed.clone()) {
-        return Some((Standing::Failed, Some(reason)));
+        return Some((MachineState::Failed, Some(reason)));
     }
     let Some(attempt) = machine.current() else {
         let reason = taken_over(machine).unwrap_or_else(|| "by an earlier history".into());
         return machine
             .installed
-            .then_some((Standing::Installed, Some(reason)));
+            .then_some((MachineState::Installed, Some(reason)));
     };
     if let Some(step) = &attempt.overdue {
         let reason = format!("no `{step}` in time (still listening)");
-        return Some((Standing::Failed, Some(reason)));
+        return Some((MachineState::Failed, Some(reason)));
     }
     let state = match () {
-        () if attempt.is_finished() => Standing::Finished,
-        () if attempt.is_installed() => Standing::Installed,
-        () if attempt.is_begun() && attempt.open => Standing::Installing,
-        () => Standing::Bound,
+        () if attempt.is_finished() => MachineState::Finished,
+        () if attempt.is_installed() => MachineState::Installed,
+        () if attempt.is_begun() && attempt.open => MachineState::Installing,
+        () => MachineState::Bound,
     };
     Some((state, taken_over(machine)))
 }

@@ -18,7 +18,7 @@ pub struct Transaction<'a> {
     lines: Vec<JournalLine>,
     ended: Vec<AttemptId>,
     /// Machines that nobody knew before this turn.
-    pub(super) born: Vec<MachineId>,
+    pub(super) first_seen: Vec<MachineId>,
 }
 
 impl<'a> Transaction<'a> {
@@ -30,7 +30,7 @@ impl<'a> Transaction<'a> {
             now,
             lines: Vec::new(),
             ended: Vec::new(),
-            born: Vec::new(),
+            first_seen: Vec::new(),
         }
     }
 
@@ -53,7 +53,7 @@ impl<'a> Transaction<'a> {
             revision: self.snapshot.site.revision.clone(),
         };
         if !self.server.state.machines.contains(id) {
-            self.born.push(id);
+            self.first_seen.push(id);
         }
         if matches!(line.event, Event::Boot { .. }) {
             // Booting never advances a machine: neither an attempt nor what it waits for changes.

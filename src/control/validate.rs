@@ -6,7 +6,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Snapshot, Token, install::binding::Bound};
+use super::{Snapshot, UrlToken, install::binding::Bound};
 use crate::{
     model::{Accept, Arch, Facts, Hostname, Mac, Node, NodeName, Platform, Policy},
     render::{self, RenderRequest, Urls},
@@ -15,16 +15,16 @@ use crate::{
 
 /// Whom a check renders.
 #[derive(Debug, Clone)]
-pub enum Examined {
+pub enum RenderTarget {
     /// A declared node.
     Node(Arc<Node>),
     /// A machine that nobody declared, bound by this policy.
-    Stranger(Arc<Policy>),
+    Undeclared(Arc<Policy>),
 }
 
 /// What came of it.
 #[derive(Debug, Clone, Default)]
-pub struct Checked {
+pub struct RenderCheck {
     /// Everything there is to say.
     pub diagnostics: Vec<Diagnostic>,
     /// How many files were rendered.
@@ -33,7 +33,7 @@ pub struct Checked {
     pub hostname: Option<Hostname>,
 }
 
-impl Checked {
+impl RenderCheck {
     /// Whether nothing stands against it.
     pub fn is_sound(&self) -> bool {
         self.diagnostics
@@ -44,8 +44,8 @@ impl Checked {
 
 impl Snapshot {
     /// Lists everybody whom a check renders.
-    pub fn examined(&self) -> Vec<Examined> {
-        let nodes = self.site.nodes.values().cloned().map(Examined::Node);
+    pub fn examined(&self) -> Vec<RenderTarget> {
+        let nodes = self.site.nodes.values().cloned().map(RenderTarget::Node);
         let takes_strangers = |policy: &&Arc<Policy>| {
             policy
                 .rule
@@ -54,13 +54,15 @@ impl Snapshot {
                 .is_some_and(|accept| accept.value == Accept::Discovered)
         };
         let policies = self.site.policies.values().filter(takes_strangers).cloned();
-        nodes.chain(policies.map(Examined::Stranger)).collect()
+        nodes
+            .chain(policies.map(RenderTarget::Undeclared))
+            .collect()
     }
 
     /// Resolves whom a check renders, as far as something binds it.
-    pub fn resolve_examined(&self, examined: &Examined) -> Option<(Resolved, Vec<Diagnostic>)> {
+    pub fn resolve_examined(&self, examined: &RenderTarget) -> Option<(Resolved, Vec<Diagnostic>)> {
         match examined {
-            Examined::Node(node) => {
+            RenderTarget::Node(node) => {
                 let bound = self.binding_unseen(node, |_| 0).ok()?;
                 let subject = Subject {
                     pooled: self.example_address(&bound),
@@ -68,7 +70,7 @@ impl Snapshot {
                 };
                 Some(resolve(&self.site, &subject, bound.policy.as_deref()))
             }
-            Examined::Stranger(policy) => {
+            RenderTarget::Undeclared(policy) => {
                 let bound = self.with_task(None, Some(policy.clone())).ok()?;
                 let name: NodeName = "02-00-00-00-00-01"
                     .parse()
@@ -86,14 +88,14 @@ impl Snapshot {
     }
 
     /// Renders everything of one of them, for a server that machines reach at `base`.
-    pub fn check(&self, examined: &Examined, resolved: &Resolved, base: String) -> Checked {
+    pub fn check(&self, examined: &RenderTarget, resolved: &Resolved, base: String) -> RenderCheck {
         let installs = resolved.task.as_ref().and_then(|task| self.tasks.get(task));
         if resolved.task.is_none() || installs.is_some_and(|traits| !traits.installs) {
-            return Checked::default();
+            return RenderCheck::default();
         }
         let facts = match examined {
-            Examined::Node(_) => Facts::default(),
-            Examined::Stranger(_) => example_facts(),
+            RenderTarget::Node(_) => Facts::default(),
+            RenderTarget::Undeclared(_) => example_facts(),
         };
         let job = RenderRequest {
             site: &self.site,
@@ -105,13 +107,13 @@ impl Snapshot {
             arch: Arch::X86_64,
             urls: Urls {
                 base,
-                token: Token::ZERO.to_string(),
+                token: UrlToken::ZERO.to_string(),
             },
             attempt: 1,
         };
         let (rendered, diagnostics) = render::inspect_attempt(&job);
         let documents = rendered.as_ref().map_or(0, |rendered| rendered.files.len());
-        Checked {
+        RenderCheck {
             diagnostics,
             documents,
             hostname: rendered.map(|rendered| rendered.hostname),
@@ -119,7 +121,7 @@ impl Snapshot {
     }
 
     fn example_address(&self, bound: &Bound) -> Option<IpAddr> {
-        let layers = super::Layers::new(&self.site, None, bound.policy.as_deref());
+        let layers = super::SettingLayers::new(&self.site, None, bound.policy.as_deref());
         let network = self
             .site
             .networks

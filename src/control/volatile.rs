@@ -99,7 +99,7 @@ pub(crate) enum AwaitedStage {
 /// How far each machine's boot has come, as far as the server observed it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct ObservedBoots {
-    pub(crate) records: MachineMap<BootRecord>,
+    pub(crate) records: MachineMap<MachineBoot>,
     /// When each boot counts as stalled.
     pub(crate) stalls: BTreeSet<(MonotonicTime, MachineId)>,
     /// Which declared machines were never seen, and when that was looked up.
@@ -110,7 +110,7 @@ pub(crate) struct ObservedBoots {
 
 /// How one machine boots.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(crate) struct BootRecord {
+pub(crate) struct MachineBoot {
     /// The last line of DHCP in its log, and when it was written.
     pub(crate) logged: Option<(String, MonotonicTime)>,
     /// How far its boot has come.

@@ -12,7 +12,7 @@ use super::{
     views::{self, bytes},
 };
 use crate::{
-    control::{Heard as Told, Operation, OperationError, Refusal as Refused, Token},
+    control::{CallbackOutcome, DownloadRefused, Operation, OperationError, UrlToken},
     disk::{
         attempts::{Document, DocumentBody},
         journal::JournalHealth as Journal,
@@ -58,16 +58,18 @@ impl Backend for Server {
     }
 
     async fn document(&self, ask: DocumentRequest) -> FileReply {
-        let Some(token) = Token::parse(&ask.token) else {
+        let Some(token) = UrlToken::parse(&ask.token) else {
             return FileReply::UnknownToken;
         };
         let (handed, ticket) = self
             .0
-            .transaction(|transaction| transaction.may_hand_out(token, &ask.name));
+            .transaction(|transaction| transaction.authorize_download(token, &ask.name));
         drop(ticket);
         let handed = match handed {
             Ok(handed) => handed,
-            Err(Refused::Unknown | Refused::Dead(_)) => return FileReply::UnknownToken,
+            Err(DownloadRefused::UnknownToken | DownloadRefused::Ended(_)) => {
+                return FileReply::UnknownToken;
+            }
         };
         let document = match self
             .0
@@ -88,14 +90,14 @@ impl Backend for Server {
             if !ask.head {
                 let ((), ticket) = self
                     .0
-                    .transaction(|transaction| transaction.on_hand_out(handed, &ask.name));
+                    .transaction(|transaction| transaction.on_auxiliary_file(handed, &ask.name));
                 drop(ticket);
             }
             return self.body(document, None);
         }
         let (still, ticket) = self.0.transaction(|transaction| {
             transaction
-                .may_hand_out(token, &ask.name)
+                .authorize_download(token, &ask.name)
                 .map(|handed| transaction.on_serving(handed, &ask.name))
         });
         if still.is_err() {
@@ -124,7 +126,7 @@ impl Backend for Server {
     }
 
     async fn callback(&self, ask: CallbackRequest) -> CallbackReply {
-        let Some(token) = Token::parse(&ask.token) else {
+        let Some(token) = UrlToken::parse(&ask.token) else {
             return CallbackReply::UnknownToken;
         };
         let (heard, ticket) = self
@@ -138,8 +140,8 @@ impl Backend for Server {
             ));
         }
         match heard {
-            Told::Yes => CallbackReply::Recorded,
-            Told::No => CallbackReply::UnknownToken,
+            CallbackOutcome::Accepted => CallbackReply::Recorded,
+            CallbackOutcome::UnknownToken => CallbackReply::UnknownToken,
         }
     }
 

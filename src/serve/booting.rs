@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::{engine::Engine, handout};
 use crate::{
-    control::{Blocked, BootAsk, Decision, Disk, Report, Token, Transaction},
+    control::{Blocked, BootFromDisk, Decision, NetworkBoot, Report, Transaction, UrlToken},
     disk::{
         attempts::{Document, DocumentBody},
         journal::{JournalHealth, Ticket},
@@ -17,7 +17,7 @@ use crate::{
 /// Who boots, and where it reaches us.
 pub(crate) struct Boot<'a> {
     /// What it asks; the network, where it asks from and whether it is confirmed are found out here.
-    pub(crate) ask: BootAsk,
+    pub(crate) ask: NetworkBoot,
     pub(crate) peer: Peer,
     pub(crate) base: &'a str,
 }
@@ -27,13 +27,13 @@ pub(crate) enum Chosen {
     /// This attempt's installer, by this script where iPXE asks.
     Installer(AttemptId, Vec<u8>),
     /// Its disk.
-    Disk(Disk),
+    Disk(BootFromDisk),
     /// Nothing yet.
     Wait(Blocked),
     /// Nothing yet: these addresses are to be asked for first.
     ProbeAddresses(Vec<Ipv4Addr>),
     /// The microkernel, by this token.
-    Microkernel(Token),
+    Microkernel(UrlToken),
     /// A task that installs nothing.
     Task(MachineId, TaskName),
 }
@@ -55,9 +55,9 @@ impl<'a> Boot<'a> {
             ..Report::default()
         };
         Boot {
-            ask: BootAsk {
+            ask: NetworkBoot {
                 report,
-                ..BootAsk::default()
+                ..NetworkBoot::default()
             },
             peer,
             base,
@@ -123,7 +123,7 @@ impl Engine {
                     let reason = Blocked::NoMicrokernel;
                     let disk = transaction.not_opened(&opening, reason.to_string());
                     let reason = Some(reason);
-                    Chosen::Disk(Disk { reason, ..disk })
+                    Chosen::Disk(BootFromDisk { reason, ..disk })
                 }
                 Decision::Open(opening) => {
                     match handout::open(transaction, &self.attempts, &opening, &ask.report, base) {
@@ -185,8 +185,8 @@ impl Engine {
 }
 
 /// How a machine is sent to its disk where its settings do not say it.
-pub(crate) fn disk_of(platform: Option<Platform>, reason: Option<Blocked>) -> Disk {
-    Disk {
+pub(crate) fn disk_of(platform: Option<Platform>, reason: Option<Blocked>) -> BootFromDisk {
+    BootFromDisk {
         how: LocalBoot::Auto,
         platform,
         reason,

@@ -1,7 +1,7 @@
 //! Network boots: a decision becomes a script.
 
 use crate::{
-    control::{self, Blocked, Disk},
+    control::{self, Blocked, BootFromDisk},
     journal::MachineId,
     model::TaskName,
     net::http::{self, Reply},
@@ -18,11 +18,11 @@ impl Engine {
     /// Answers a network boot. The answer leaves when what it rests on is on the disk.
     pub(crate) async fn on_boot(&self, ask: &http::BootRequest) -> Reply {
         let mut boot = Boot {
-            ask: control::BootAsk {
+            ask: control::NetworkBoot {
                 report: ask.report.clone(),
                 boot: ask.boot.clone(),
                 dropped: ask.ignored.clone(),
-                ..control::BootAsk::default()
+                ..control::NetworkBoot::default()
             },
             peer: ask.peer,
             base: &ask.base,
@@ -74,7 +74,7 @@ impl Engine {
             .into_bytes()
     }
 
-    fn script_of_disk(&self, disk: &Disk, base: &str) -> Vec<u8> {
+    fn script_of_disk(&self, disk: &BootFromDisk, base: &str) -> Vec<u8> {
         let snapshot = self.snapshot();
         let no_disk = disk.report_to.map(|attempt| {
             let token = self

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     boot::dhcp::{Destination, DhcpMessage, DhcpPort, DhcpReply, ReplyType},
-    control::DhcpAsk,
+    control::ReceivedQuery,
     model::{DhcpMode, ServerConfig},
     net::{
         dhcp::{CLIENT_PORT, DhcpSocket, PXE_PORT, ReceivedDatagram, SERVER_PORT, UdpRoute},
@@ -283,7 +283,7 @@ impl Service {
             return None;
         };
         let local = SocketAddr::from((us, self.setting.port));
-        let ask = DhcpAsk {
+        let ask = ReceivedQuery {
             door: self.door,
             us,
             base: self.setting.advertise.base(local),
@@ -387,7 +387,7 @@ impl Service {
 
 /// A question to the engine, and how it came.
 struct Question {
-    ask: DhcpAsk,
+    ask: ReceivedQuery,
     link: Arc<Interface>,
     arrived: ReceivedDatagram,
 }

@@ -277,7 +277,7 @@ impl Engine {
     /// whether there is one.
     fn clear(&self, attempt: AttemptId) -> std::io::Result<bool> {
         let key = handout::key(attempt);
-        match self.read(|transaction| transaction.is_handing_over(attempt)) {
+        match self.read(|transaction| transaction.is_completing(attempt)) {
             true => self.attempts.retain_only(key, HAND_OVER),
             false => self.attempts.remove(key).map(|()| false),
         }
@@ -291,7 +291,7 @@ impl Engine {
         }
         let ended: Vec<AttemptId> = self.read(|transaction| {
             let all = handing_over.iter().copied();
-            all.filter(|attempt| !transaction.is_handing_over(*attempt))
+            all.filter(|attempt| !transaction.is_completing(*attempt))
                 .collect()
         });
         handing_over.retain(|attempt| !ended.contains(attempt));

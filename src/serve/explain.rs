@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    control::{Standing, Transaction},
+    control::{MachineState, Transaction},
     matcher::{self, Candidate},
     model::Node,
     site::{Provenance, Subject, provenance},
@@ -65,18 +65,18 @@ fn next(status: &crate::control::Status) -> String {
         status.installs.wanted, status.installs.done
     );
     match status.state {
-        Standing::Held => "its own disk: it is held".into(),
-        Standing::Protected => "its own disk: it is protected".into(),
-        Standing::Discovered => "what the network's `unknown` says: nothing binds it".into(),
-        Standing::Bound if status.requested => {
+        MachineState::Held => "its own disk: it is held".into(),
+        MachineState::Protected => "its own disk: it is protected".into(),
+        MachineState::Discovered => "what the network's `unknown` says: nothing binds it".into(),
+        MachineState::Bound if status.requested => {
             format!("installer (an operator asked for it; {counts})")
         }
-        Standing::Bound => format!("installer ({counts})"),
-        Standing::Installing => "its own disk first: an installation runs".into(),
-        Standing::Failed if status.installs.wanted > status.installs.done => {
+        MachineState::Bound => format!("installer ({counts})"),
+        MachineState::Installing => "its own disk first: an installation runs".into(),
+        MachineState::Failed if status.installs.wanted > status.installs.done => {
             "its own disk first, or another attempt where one is left".into()
         }
-        Standing::Installed | Standing::Finished | Standing::Failed => {
+        MachineState::Installed | MachineState::Finished | MachineState::Failed => {
             format!("its own disk ({counts})")
         }
     }

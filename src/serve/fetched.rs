@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 use super::engine::Engine;
 use crate::{
     boot::{PROGRAM_HEAD_SIZE, Program},
-    control::{Broken, Fetched},
+    control::{BrokenFetch, Fetched},
     journal::MachineId,
     model::{Mac, SmallSet},
     net::{
@@ -75,7 +75,7 @@ impl Engine {
         DownloadReceipt::new(move |delivery| {
             let outcome = match delivery {
                 DownloadEnd::Completed => Ok((bytes, begun.elapsed().as_millis() as u64)),
-                DownloadEnd::Aborted => Err(Broken {
+                DownloadEnd::Aborted => Err(BrokenFetch {
                     reason: "broken off".into(),
                     no_response: false,
                 }),

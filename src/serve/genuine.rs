@@ -75,7 +75,7 @@ impl Failed {
 impl Engine {
     /// Tells a turn from which repos nothing may be installed now, and why.
     pub(crate) fn tell_of_images(&self, transaction: &mut Transaction<'_>) {
-        let unproven = self
+        let unverified = self
             .expected()
             .into_iter()
             .filter_map(|(name, image, expected)| {
@@ -91,7 +91,7 @@ impl Engine {
                 };
                 Some((name, why))
             });
-        transaction.on_images(unproven.collect());
+        transaction.on_images(unverified.collect());
     }
 
     /// The images that are to have a digest.

@@ -1,7 +1,7 @@
 //! What an attempt hands out: rendered and kept when it opens, read back when it is asked for.
 
 use crate::{
-    control::{Blocked, Disk, Opening, Report, Snapshot, Transaction},
+    control::{Blocked, BootFromDisk, NewAttempt, Report, Snapshot, Transaction},
     disk::attempts::{AttemptKey, AttemptStore, Document, DocumentBody, DocumentHeader},
     journal::{AttemptId, MachineId},
     model::{Arch, Facts, Mac, NodeName, Platform, PolicyName},
@@ -31,10 +31,10 @@ pub(crate) struct Whom<'a> {
 pub(crate) fn open(
     transaction: &mut Transaction<'_>,
     attempts: &AttemptStore,
-    opening: &Opening,
+    opening: &NewAttempt,
     report: &Report,
     base: &str,
-) -> Result<Vec<u8>, Disk> {
+) -> Result<Vec<u8>, BootFromDisk> {
     let whom = Whom {
         machine: opening.machine,
         attempt: opening.attempt,
@@ -50,7 +50,7 @@ pub(crate) fn open(
         // Nobody's mistake: it goes on by itself when there is room.
         Err(Unready::Unkept(reason)) => {
             let disk = transaction.not_opened(opening, reason.clone());
-            Err(Disk {
+            Err(BootFromDisk {
                 reason: Some(Blocked::Unstored(reason)),
                 ..disk
             })

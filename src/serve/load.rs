@@ -17,7 +17,7 @@ use super::{
     },
 };
 use crate::{
-    control::{Checked, Examined, Snapshot},
+    control::{RenderCheck, RenderTarget, Snapshot},
     disk::{self, repo::ImageRegistry, state::SecretKey},
     matcher,
     model::{Hostname, Node, NodeName, Repo, Revision, ServerConfig, SourceSpan},
@@ -257,7 +257,7 @@ impl Renderer<'_> {
     }
 
     /// Renders one of them, unless it was rendered from the same before.
-    fn examine(&self, examined: &Examined) -> Outcome {
+    fn examine(&self, examined: &RenderTarget) -> Outcome {
         let mut outcome = Outcome {
             whom: Whom::of(examined),
             found: Vec::new(),
@@ -276,9 +276,11 @@ impl Renderer<'_> {
         };
         match examined {
             // Mistakes of declared nodes were found when the site was held to its rules.
-            Examined::Node(_) if self.flawed.has(&resolved) || has_error(&found) => return outcome,
-            Examined::Node(_) => {}
-            Examined::Stranger(_) => outcome.found = found,
+            RenderTarget::Node(_) if self.flawed.has(&resolved) || has_error(&found) => {
+                return outcome;
+            }
+            RenderTarget::Node(_) => {}
+            RenderTarget::Undeclared(_) => outcome.found = found,
         }
         let inputs = Inputs::new(self.snapshot, &resolved);
         if let Some(sound) = known.filter(|sound| sound.inputs.is(&inputs)) {
@@ -286,7 +288,7 @@ impl Renderer<'_> {
             return outcome;
         }
         let base = self.bases.of(resolved.network.as_deref());
-        let checked: Checked = self.snapshot.check(examined, &resolved, base);
+        let checked: RenderCheck = self.snapshot.check(examined, &resolved, base);
         if !checked.is_sound() {
             outcome.found.extend(checked.diagnostics);
             return outcome;
@@ -333,7 +335,7 @@ fn same_hostnames(snapshot: &Snapshot, sound: &BTreeMap<Whom, Sound>) -> Vec<Dia
 
 /// The host name of a node that says it plainly.
 fn plain(snapshot: &Snapshot, node: &Arc<Node>) -> Option<Hostname> {
-    let (resolved, _) = snapshot.resolve_examined(&Examined::Node(node.clone()))?;
+    let (resolved, _) = snapshot.resolve_examined(&RenderTarget::Node(node.clone()))?;
     match resolved.hostname {
         HostnameRule::Plain(hostname) => Some(hostname),
         HostnameRule::Template(_) => None,

@@ -7,7 +7,7 @@ use super::{
     engine::Engine,
 };
 use crate::{
-    control::{CheckedIn, ReportError, Reported, Token, Transaction},
+    control::{CheckedIn, ReportError, Reported, Transaction, UrlToken},
     disk::repo::{OpenedRepoFile, RepoError},
     model::{Mac, TaskName},
     net::http::{self, CheckInReply, CheckInRequest, Reply, ServedFile},
@@ -24,7 +24,7 @@ impl Engine {
     pub(crate) fn script_of_microkernel(
         &self,
         ask: &http::BootRequest,
-        token: Token,
+        token: UrlToken,
     ) -> Option<Vec<u8>> {
         if !self.has_microkernel() {
             return None;
@@ -49,7 +49,7 @@ impl Engine {
     pub(crate) fn config_of_microkernel(
         &self,
         base: &str,
-        token: Token,
+        token: UrlToken,
         card: Mac,
     ) -> Option<String> {
         let path = |name: &str| format!("/microkernel/{name}");
@@ -81,7 +81,7 @@ impl Engine {
 
     /// Takes a check-in. What the order rests on is on the disk when it is told.
     pub(crate) async fn on_check_in(&self, ask: CheckInRequest) -> CheckInReply {
-        let Some(token) = Token::parse(&ask.token) else {
+        let Some(token) = UrlToken::parse(&ask.token) else {
             return CheckInReply::UnknownToken;
         };
         let reported = match ask.report.as_deref().map(Reported::read).transpose() {
@@ -111,7 +111,7 @@ impl Engine {
 }
 
 /// What the agent finds on the kernel's command line.
-fn words(base: &str, token: Token, card: Option<Mac>) -> Vec<String> {
+fn words(base: &str, token: UrlToken, card: Option<Mac>) -> Vec<String> {
     let url = format!("bootwright.url={base}/c/{token}");
     let card = card.map(|mac| format!("BOOTIF=01-{}", mac.hyphens()));
     [url].into_iter().chain(card).collect()

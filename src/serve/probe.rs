@@ -8,7 +8,7 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{engine::Engine, views};
 use crate::{
-    control::Layers,
+    control::SettingLayers,
     journal::{MachineId, Stage},
     render::task::Completion,
 };
@@ -66,7 +66,7 @@ fn awaited(engine: &Engine) -> Vec<(MachineId, u32, SocketAddr)> {
             let site = &transaction.snapshot.site;
             let policy = status.policy.as_ref();
             let policy = policy.and_then(|name| site.policies.get(name));
-            let layers = Layers::new(site, node.as_deref(), policy.map(AsRef::as_ref));
+            let layers = SettingLayers::new(site, node.as_deref(), policy.map(AsRef::as_ref));
             let secure = layers.get(|settings| settings.secure_boot.as_deref());
             let secure = secure.copied().unwrap_or(false);
             if task.spec.reports_finished(secure) {

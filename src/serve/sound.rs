@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    control::{Examined, Snapshot},
+    control::{RenderTarget, Snapshot},
     model::{Hostname, Node, NodeName, Policy, PolicyName, Settings},
     render::Fingerprint,
     site::{Diagnostic, Resolved},
@@ -19,10 +19,10 @@ pub(super) enum Whom {
 }
 
 impl Whom {
-    pub(super) fn of(examined: &Examined) -> Whom {
+    pub(super) fn of(examined: &RenderTarget) -> Whom {
         match examined {
-            Examined::Node(node) => Whom::Node(node.name.value.clone()),
-            Examined::Stranger(policy) => Whom::Stranger(policy.name.value.clone()),
+            RenderTarget::Node(node) => Whom::Node(node.name.value.clone()),
+            RenderTarget::Undeclared(policy) => Whom::Stranger(policy.name.value.clone()),
         }
     }
 }
@@ -98,13 +98,13 @@ pub(super) fn only_nodes_differ(before: &Snapshot, after: &Snapshot) -> bool {
 }
 
 /// Whether somebody is declared as before.
-pub(super) fn is_declared_as_in(before: &Snapshot, examined: &Examined) -> bool {
+pub(super) fn is_declared_as_in(before: &Snapshot, examined: &RenderTarget) -> bool {
     match examined {
-        Examined::Node(node) => {
+        RenderTarget::Node(node) => {
             let known = before.site.nodes.get(&node.name.value);
             known.is_some_and(|known| Arc::ptr_eq(known, node))
         }
-        Examined::Stranger(policy) => {
+        RenderTarget::Undeclared(policy) => {
             let known = before.site.policies.get(&policy.name.value);
             known.is_some_and(|known| Arc::ptr_eq(known, policy))
         }

@@ -224,7 +224,7 @@ async fn begin(
     let live = engine.read(|transaction| {
         let machines = transaction.server.state.machines.values();
         let newest = machines.filter_map(|machine| machine.newest());
-        let kept = newest.filter(|attempt| attempt.open || transaction.is_handing_over(attempt.id));
+        let kept = newest.filter(|attempt| attempt.open || transaction.is_completing(attempt.id));
         kept.map(|attempt| (attempt.id, attempt.open))
             .collect::<Vec<_>>()
     });

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     boot::{Loader, PROGRAM_HEAD_SIZE, Program, Quirk},
-    control::{Broken, Fetched},
+    control::{BrokenFetch, Fetched},
     disk::repo::Blob,
     model::{BootProgram, Mac, Platform, SmallSet},
     net::{
@@ -271,7 +271,7 @@ impl Tree {
                     reason,
                     delivered,
                     no_response,
-                } => Err(Broken {
+                } => Err(BrokenFetch {
                     reason: format!("died after {delivered} bytes: {reason}"),
                     no_response,
                 }),

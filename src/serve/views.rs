@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{bases::Bases, engine::Engine, handout};
 use crate::{
-    control::{Report, Snapshot, Status, Token, Transaction, shown_address},
+    control::{Report, Snapshot, Status, Transaction, UrlToken, shown_address},
     journal::MachineId,
     model::{Facts, NodeName},
     net::http::{ApiError, Bytes},
@@ -217,7 +217,7 @@ pub fn rendered_for(
     };
     let urls = Urls {
         base: base.map_or_else(likely, Into::into),
-        token: Token::ZERO.to_string(),
+        token: UrlToken::ZERO.to_string(),
     };
     match handout::render(snapshot, &resolved, facts, report, urls, 1) {
         Ok(rendered) => Ok(rendered),
@@ -240,7 +240,7 @@ fn resolved_by_name(
             None => error,
         }]);
     };
-    let examined = crate::control::Examined::Node(node.clone());
+    let examined = crate::control::RenderTarget::Node(node.clone());
     snapshot.resolve_examined(&examined).ok_or_else(|| {
         vec![
             Diagnostic::error(format!("nothing binds {name}"), node.span())

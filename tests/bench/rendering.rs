@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use anyhow::Context;
-use bootwright::{control::Examined, serve::load};
+use bootwright::{control::RenderTarget, serve::load};
 
 use crate::{
     site::{self, Site},
@@ -52,7 +52,7 @@ fn ours(work: &Path) -> anyhow::Result<(f64, usize)> {
         .nodes
         .get(name.as_str())
         .context("no such node")?;
-    let examined = Examined::Node(node.clone());
+    let examined = RenderTarget::Node(node.clone());
     let mut series = Series::default();
     let mut files = 0;
     for _ in 0..ROUNDS {

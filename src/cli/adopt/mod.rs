@@ -25,7 +25,7 @@ use super::{
     terminal::{Terminal, plain},
 };
 use crate::{
-    control::Layers,
+    control::SettingLayers,
     model::{AddressSource, Facts, Network, NetworkName, NodeName, Policy},
     net::http::OperatorQuery,
     serve::{Loaded, load},
@@ -150,7 +150,7 @@ fn adopted(
     let address = node.address.as_deref().and_then(|ip| ip.parse().ok());
     let network = address.and_then(|ip| network_of(ip, site));
     let from_pool = policy.is_some_and(|policy| {
-        let layers = Layers::new(site, None, Some(policy));
+        let layers = SettingLayers::new(site, None, Some(policy));
         layers.get(|settings| settings.addresses.as_deref()) == Some(&AddressSource::Pool)
     });
     let free = match address {
@@ -185,7 +185,7 @@ fn adopted(
 
 /// Whether a policy has a template for host names.
 fn has_template(policy: &Policy, site: &Site) -> bool {
-    let layers = Layers::new(site, None, Some(policy));
+    let layers = SettingLayers::new(site, None, Some(policy));
     let hostname = layers.get(|settings| settings.hostname.as_deref());
     hostname.is_some_and(|hostname| is_template(hostname))
 }

@@ -31,7 +31,7 @@ use super::{
     terminal::Terminal,
 };
 use crate::{
-    control::{Examined, Report},
+    control::{RenderTarget, Report},
     model::{Facts, Node, Platform},
     net::http::{Advertise, OperatorQuery},
     render::{FileKind, RenderedAttempt},
@@ -185,7 +185,7 @@ impl Trial<'_> {
     }
 
     fn resolved(&self) -> CliResult<Resolved> {
-        let examined = Examined::Node(self.node.clone().into());
+        let examined = RenderTarget::Node(self.node.clone().into());
         let resolved = self.loaded.snapshot.resolve_examined(&examined);
         let name = &self.node.name;
         resolved.map(|(resolved, _)| resolved).ok_or_else(|| {

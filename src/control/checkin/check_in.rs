@@ -6,7 +6,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::control::{
-    Reported, Token, Transaction,
+    Reported, Transaction, UrlToken,
     identity::identify::Identified,
     install::{
         binding::Bound,
@@ -44,13 +44,13 @@ pub enum CheckedIn {
 
 impl Transaction<'_> {
     /// The token by which a machine in the microkernel checks in. It is the same after a restart.
-    pub fn check_in_token(&mut self, machine: MachineId) -> Token {
+    pub fn check_in_token(&mut self, machine: MachineId) -> UrlToken {
         self.server.admit(machine)
     }
 
     /// Takes what a machine in the microkernel reports, if it does, and tells it what to do.
-    pub fn check_in(&mut self, token: Token, reported: Option<&Reported>) -> CheckedIn {
-        let Some(id) = self.server.checks_in_by(token) else {
+    pub fn check_in(&mut self, token: UrlToken, reported: Option<&Reported>) -> CheckedIn {
+        let Some(id) = self.server.machine_of_check_in(token) else {
             return CheckedIn::Unknown;
         };
         if reported.is_some() && !self.may_report(id) {
@@ -71,7 +71,7 @@ impl Transaction<'_> {
         // Its microkernel runs, so that boot is over: the next one is another, also where firmware gives it no number.
         self.server.volatile.boots.latest.remove(id);
         if let Some(reported) = reported {
-            self.take_report(id, reported);
+            self.record_report(id, reported);
         }
         if self.server.volatile.microkernels.switching_off.remove(&id) {
             return self.tell(
@@ -81,7 +81,7 @@ impl Transaction<'_> {
                 "an operator said so".into(),
             );
         }
-        let (action, reason) = match self.take_in(id, node.as_deref()) {
+        let (action, reason) = match self.bind_for_installation(id, node.as_deref()) {
             Ok(reason) => (AgentAction::Reboot, reason),
             Err(blocked) => (self.wait(), blocked.to_string()),
         };
@@ -108,7 +108,7 @@ impl Transaction<'_> {
         may
     }
 
-    fn take_report(&mut self, id: MachineId, reported: &Reported) {
+    fn record_report(&mut self, id: MachineId, reported: &Reported) {
         if !self.machine(id).facts.covers(&reported.facts) {
             let facts = Box::new(reported.facts.clone());
             let attempt = None;
@@ -120,7 +120,11 @@ impl Transaction<'_> {
     }
 
     /// Binds a machine whose installation may begin, with its address.
-    fn take_in(&mut self, id: MachineId, node: Option<&Node>) -> Result<String, Blocked> {
+    fn bind_for_installation(
+        &mut self,
+        id: MachineId,
+        node: Option<&Node>,
+    ) -> Result<String, Blocked> {
         let taker = |bound: &Bound| match &bound.policy {
             Some(policy) => format!("policy {}", policy.name.value),
             None => "its declaration".into(),

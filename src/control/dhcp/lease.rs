@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::control::{Transaction, dhcp::pool::AddressPool, dhcp::requester::Asker};
+use crate::control::{Transaction, dhcp::pool::AddressPool, dhcp::requester::DhcpRequester};
 use crate::{
     boot::dhcp::{AddressAssignment, DhcpMessage, NetworkOptions},
     journal::{Event, HoldCause},
@@ -78,10 +78,10 @@ impl Transaction<'_> {
         &mut self,
         query: &DhcpMessage,
         network: &Network,
-        asker: &Asker,
+        requester: &DhcpRequester,
     ) -> AddressAssignment {
-        let reserved = self.reserved(query, network, asker);
-        if let Some(address) = reserved.filter(|_| !self.is_disputed(query.mac, asker)) {
+        let reserved = self.reserved(query, network, requester);
+        if let Some(address) = reserved.filter(|_| !self.is_disputed(query.mac, requester)) {
             return AddressAssignment::Reserved(address);
         }
         let now = self.now.wall;
@@ -110,19 +110,24 @@ impl Transaction<'_> {
     }
 
     /// Whether a machine is held because somebody else has its address: it must not use it as well.
-    fn is_disputed(&self, mac: Mac, asker: &Asker) -> bool {
-        let id = asker
+    fn is_disputed(&self, mac: Mac, requester: &DhcpRequester) -> bool {
+        let id = requester
             .id
             .or_else(|| self.machine_at([mac].into_iter().collect()));
         id.is_some_and(|id| self.machine(id).holds.contains_key(&HoldCause::Address))
     }
 
     /// The address that its declaration, or its binding, gives it on this network.
-    fn reserved(&self, query: &DhcpMessage, network: &Network, asker: &Asker) -> Option<Ipv4Addr> {
-        let pooled = asker
+    fn reserved(
+        &self,
+        query: &DhcpMessage,
+        network: &Network,
+        requester: &DhcpRequester,
+    ) -> Option<Ipv4Addr> {
+        let pooled = requester
             .id
             .and_then(|id| self.machine(id).binding.as_ref()?.address);
-        let declared = asker
+        let declared = requester
             .node
             .iter()
             .flat_map(|node| addresses(node, query.mac));
@@ -174,7 +179,7 @@ impl Transaction<'_> {
     }
 
     /// The card to which a declaration gives an address.
-    pub(crate) fn card_declared_at(&self, ip: IpAddr) -> Option<SmallSet<Mac>> {
+    pub(crate) fn mac_declared_at(&self, ip: IpAddr) -> Option<SmallSet<Mac>> {
         let nodes = self.snapshot.site.nodes.values();
         let mut cards = nodes.flat_map(|node| {
             let macs = node.macs().into_iter().map(|mac| mac.value);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::control::{Bound, DhcpAsk, Transaction, identity::identify::Identified};
+use crate::control::{Bound, ReceivedQuery, Transaction, identity::identify::Identified};
 use crate::{
     boot::dhcp::DhcpMessage,
     journal::{Event, MachineId},
@@ -15,7 +15,7 @@ const STRANGERS: u32 = 500;
 
 /// Whom a question is from.
 #[derive(Default)]
-pub(crate) struct Asker {
+pub(crate) struct DhcpRequester {
     pub(crate) id: Option<MachineId>,
     pub(crate) node: Option<Arc<Node>>,
     /// It is not clear who it is; it still gets to a script that says so.
@@ -24,7 +24,7 @@ pub(crate) struct Asker {
 
 impl Transaction<'_> {
     /// Whom a question is from. Only a machine that boots from the network becomes known by it.
-    pub(crate) fn asker(&mut self, ask: &DhcpAsk, network: &Network) -> Asker {
+    pub(crate) fn requester(&mut self, ask: &ReceivedQuery, network: &Network) -> DhcpRequester {
         let identity = identity(&ask.query);
         let ignores = network
             .body
@@ -34,7 +34,7 @@ impl Transaction<'_> {
         let leaves_no_trace = ignores && self.is_new_undeclared(&identity);
         if !ask.query.client.boots() || leaves_no_trace {
             let declared = self.snapshot.site.identities.by_mac(&identity);
-            return Asker {
+            return DhcpRequester {
                 id: None,
                 node: match declared.as_slice() {
                     [node] => Some(Arc::clone(node)),
@@ -51,20 +51,20 @@ impl Transaction<'_> {
         let is_new =
             self.matches_no_declaration(&identity) && self.server.machines_with(&card).is_empty();
         if is_new && !self.admits_new_machine() {
-            return Asker::default();
+            return DhcpRequester::default();
         }
         match self.identify(&identity) {
-            Identified::Machine(id, node) => Asker {
+            Identified::Machine(id, node) => DhcpRequester {
                 id: Some(id),
                 node,
                 doubt: None,
             },
-            Identified::Ambiguous(id, reason) => Asker {
+            Identified::Ambiguous(id, reason) => DhcpRequester {
                 id,
                 node: None,
                 doubt: Some(reason),
             },
-            Identified::NoIdentity => Asker::default(),
+            Identified::NoIdentity => DhcpRequester::default(),
         }
     }
 

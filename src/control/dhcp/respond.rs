@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::control::{
-    BootAsk, Bound, Decision, Layers, Report, Transaction, dhcp::lease, dhcp::requester::Asker,
-    diagnosis::progress::Observation, volatile::BootRecord,
+    Bound, Decision, NetworkBoot, Report, SettingLayers, Transaction, dhcp::lease,
+    dhcp::requester::DhcpRequester, diagnosis::progress::Observation, volatile::MachineBoot,
 };
 use crate::{
     boot::{
@@ -29,7 +29,7 @@ const SILENT_BOOT: Duration = Duration::from_secs(180);
 
 /// A DHCP question, and where it arrived.
 #[derive(Debug, Clone)]
-pub struct DhcpAsk {
+pub struct ReceivedQuery {
     /// The question.
     pub query: DhcpMessage,
     /// The port.
@@ -46,7 +46,7 @@ impl Transaction<'_> {
     /// Answers a DHCP question, or says why not. What rests on a lease waits for the turn's ticket.
     pub fn dhcp(
         &mut self,
-        ask: &DhcpAsk,
+        ask: &ReceivedQuery,
         has: &dyn Fn(&str) -> bool,
     ) -> Result<DhcpReply, NoReply> {
         let snapshot = self.snapshot;
@@ -59,52 +59,54 @@ impl Transaction<'_> {
             .map_or(DhcpMode::Off, |at| at.value);
         let terms = lease::terms(network, at).filter(|_| mode != DhcpMode::Off);
         let terms = terms.ok_or(NoReply::Off)?;
-        let asker = self.asker(ask, network);
+        let requester = self.requester(ask, network);
         let held = match mode {
-            DhcpMode::Reserve | DhcpMode::Server => self.held(&ask.query, network, &asker),
+            DhcpMode::Reserve | DhcpMode::Server => self.held(&ask.query, network, &requester),
             DhcpMode::Proxy | DhcpMode::Off => AddressAssignment::None,
         };
-        let boot = self.boot_of(ask, network, &asker, has);
+        let boot = self.boot_of(ask, network, &requester, has);
         let ground = ReplyContext {
             port: ask.door,
             mode,
             server_ip: ask.us,
             options: terms,
-            declared: asker.node.is_some(),
+            declared: requester.node.is_some(),
             assignment: held,
             boot,
             other_server: ask.other,
         };
         let decided = decide(&ask.query, &ground);
         self.take_note(ask, network, &ground, &decided);
-        if let Some(id) = asker.id {
-            self.tell_dhcp(id, ask, &ground, &decided);
-            self.saw_dhcp(id, ask, &ground, &decided);
+        if let Some(id) = requester.id {
+            self.log_dhcp(id, ask, &ground, &decided);
+            self.observe_dhcp(id, ask, &ground, &decided);
         }
         decided
     }
 
     fn boot_of(
         &mut self,
-        ask: &DhcpAsk,
+        ask: &ReceivedQuery,
         network: &Network,
-        asker: &Asker,
+        requester: &DhcpRequester,
         has: &dyn Fn(&str) -> bool,
     ) -> Result<BootFile, NoReply> {
         if !ask.query.client.boots() {
             return Err(NoReply::NotBooting);
         }
-        let node = asker.node.as_deref();
-        if node.is_none() && asker.doubt.is_none() && !self.is_taken(asker.id, network) {
+        let node = requester.node.as_deref();
+        if node.is_none() && requester.doubt.is_none() && !self.is_taken(requester.id, network) {
             return Err(NoReply::Unknown);
         }
-        let bound = asker.id.and_then(|id| self.binding(id, node).ok());
-        let policy = asker.id.and_then(|id| self.policy_of(id, bound.as_ref()));
-        let layers = Layers::new(&self.snapshot.site, node, policy.as_deref());
+        let bound = requester.id.and_then(|id| self.binding(id, node).ok());
+        let policy = requester
+            .id
+            .and_then(|id| self.policy_of(id, bound.as_ref()));
+        let layers = SettingLayers::new(&self.snapshot.site, node, policy.as_deref());
         let of_network = network.body.loader.as_ref().map(|at| at.value.as_str());
         let own = layers.get(|settings| settings.loader.as_deref());
         let secure = layers.get(|settings| settings.secure_boot.as_deref());
-        let repo = asker
+        let repo = requester
             .id
             .and_then(|id| self.repo_of_mboot(id, bound.as_ref()));
         let path = repo.map(|repo| mboot::loader_path(repo.as_str()));
@@ -115,13 +117,13 @@ impl Transaction<'_> {
             ..LoaderPreference::default()
         };
         let cannot_wait = preference.mboot_path(ask.query.client).is_some();
-        if let Some(id) = asker.id
+        if let Some(id) = requester.id
             && (cannot_wait || self.local_boot(id, node) == LocalBoot::Silent)
             && self.boots_by_silence(id, ask, cannot_wait)
         {
             return Err(NoReply::LocalBoot);
         }
-        if let Some(record) = asker
+        if let Some(record) = requester
             .id
             .and_then(|id| self.server.volatile.progress.records.get(id))
         {
@@ -148,7 +150,7 @@ impl Transaction<'_> {
 
     /// Whether a machine is sent to its disk by no answer at all, since its `local-boot` is silent, or since it would start
     /// a loader that can neither wait nor reliably leave. That counts as a network boot, at most once in three minutes.
-    fn boots_by_silence(&mut self, id: MachineId, ask: &DhcpAsk, cannot_wait: bool) -> bool {
+    fn boots_by_silence(&mut self, id: MachineId, ask: &ReceivedQuery, cannot_wait: bool) -> bool {
         let record = self.server.volatile.progress.records.get(id);
         if let Some((at, to_disk)) = record.and_then(|record| record.silent)
             && self.now.mono.since(at) < SILENT_BOOT
@@ -161,9 +163,9 @@ impl Transaction<'_> {
             platform: ask.query.client.arch().and_then(|arch| arch.platform()),
             ..Report::default()
         };
-        let decision = self.boot(&BootAsk {
+        let decision = self.boot(&NetworkBoot {
             report,
-            ..BootAsk::default()
+            ..NetworkBoot::default()
         });
         let to_disk = match decision {
             Decision::Disk(_) => true,
@@ -180,7 +182,7 @@ impl Transaction<'_> {
     /// Leases, and other servers that a client's message tells of.
     fn take_note(
         &mut self,
-        ask: &DhcpAsk,
+        ask: &ReceivedQuery,
         network: &Network,
         ground: &ReplyContext,
         decided: &Result<DhcpReply, NoReply>,
@@ -211,10 +213,10 @@ impl Transaction<'_> {
     }
 
     /// Writes to the machine's log what came of a question, once in a minute.
-    fn tell_dhcp(
+    fn log_dhcp(
         &mut self,
         id: MachineId,
-        ask: &DhcpAsk,
+        ask: &ReceivedQuery,
         ground: &ReplyContext,
         decided: &Result<DhcpReply, NoReply>,
     ) {
@@ -263,23 +265,23 @@ impl Transaction<'_> {
                     ms,
                 }
             }
-            Err(Broken { reason, .. }) => Event::Unfetched { by, name, reason },
+            Err(BrokenFetch { reason, .. }) => Event::Unfetched { by, name, reason },
         };
         self.record(id, event);
         if let Some(observation) = observation {
-            self.saw(id, observation);
+            self.observe(id, observation);
         }
     }
 
     /// A machine has got on since it last asked by DHCP: when it asks again it boots anew.
-    pub(crate) fn got_on(&mut self, id: MachineId) {
+    pub(crate) fn on_progress(&mut self, id: MachineId) {
         if let Some(record) = self.server.volatile.progress.records.get_mut(id) {
             record.silent = None;
         }
     }
 
     /// A machine has asked for its script: its loader works.
-    pub(crate) fn came_to_script(&mut self, id: MachineId) {
+    pub(crate) fn on_script_request(&mut self, id: MachineId) {
         let Some(record) = self.server.volatile.progress.records.get_mut(id) else {
             return;
         };
@@ -309,16 +311,16 @@ impl Transaction<'_> {
         let leased = self.server.state.leases.get(&v4);
         match leased.and_then(|lease| lease.mac) {
             Some(card) => self.machine_at([card].into_iter().collect()),
-            None => self.machine_at(self.card_declared_at(ip)?),
+            None => self.machine_at(self.mac_declared_at(ip)?),
         }
     }
 
-    pub(crate) fn boot_record(&mut self, id: MachineId) -> &mut BootRecord {
+    pub(crate) fn boot_record(&mut self, id: MachineId) -> &mut MachineBoot {
         self.server
             .volatile
             .progress
             .records
-            .get_or_insert_with(id, BootRecord::default)
+            .get_or_insert_with(id, MachineBoot::default)
     }
 }
 
@@ -332,12 +334,12 @@ pub struct Fetched {
     /// What it is, where that is looked at: of loaders.
     pub program: Option<Program>,
     /// Its length in bytes, and how long it took in milliseconds; or why it did not arrive.
-    pub outcome: Result<(u64, u64), Broken>,
+    pub outcome: Result<(u64, u64), BrokenFetch>,
 }
 
 /// Why a file did not arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
+pub struct BrokenFetch {
     /// For people.
     pub reason: String,
     /// Whether the machine acknowledged nothing at all of what was sent.

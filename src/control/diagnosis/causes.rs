@@ -29,7 +29,7 @@ pub enum Diagnosis {
     /// It is no declared machine, and declared machines have never been seen.
     NotDeclared {
         /// Some of those.
-        unseen: String,
+        never_seen: String,
     },
     /// A proxy's offers lead to nothing.
     OfferIgnored,
@@ -96,8 +96,8 @@ impl Diagnosis {
                 "{messages} DHCP messages of running systems in {seconds} s, so cable and broadcast work, and no PXE client"
             ),
             Diagnosis::NoLoader { reason } => format!("it gets nothing to boot, since {reason}"),
-            Diagnosis::NotDeclared { unseen } => {
-                format!("no declaration has this card, and {unseen} was never seen")
+            Diagnosis::NotDeclared { never_seen } => {
+                format!("no declaration has this card, and {never_seen} was never seen")
             }
             Diagnosis::OfferIgnored => "it asks again and again, and takes no offer".into(),
             Diagnosis::OfferLost => {
@@ -208,7 +208,7 @@ impl Diagnosis {
                 reason: "snponly.efi is missing: apt-get install ipxe".into(),
             },
             Diagnosis::NotDeclared {
-                unseen: "db1".into(),
+                never_seen: "db1".into(),
             },
             Diagnosis::OfferIgnored,
             Diagnosis::OfferLost,

@@ -6,9 +6,9 @@
 use std::{net::IpAddr, time::Duration};
 
 use crate::control::{
-    BootAsk, Decision, DhcpAsk, Diagnosis, Transaction,
+    Decision, Diagnosis, NetworkBoot, ReceivedQuery, Transaction,
     diagnosis::progress::{BootProgress, Observation},
-    volatile::BootRecord,
+    volatile::MachineBoot,
 };
 use crate::{
     boot::dhcp::{Client, DhcpMessageType, DhcpPort, DhcpReply, NoReply, ReplyContext, ReplyType},
@@ -33,7 +33,7 @@ impl Transaction<'_> {
     }
 
     /// Takes a sign of a machine in.
-    pub(crate) fn saw(&mut self, id: MachineId, observation: Observation) {
+    pub(crate) fn observe(&mut self, id: MachineId, observation: Observation) {
         let id = self.server.state.resolve(id);
         let now = self.now.mono;
         // What ends a trail begins none.
@@ -43,7 +43,7 @@ impl Transaction<'_> {
     }
 
     /// Says what time has shown.
-    pub(crate) fn look_for_stalls(&mut self) {
+    pub(crate) fn check_stalls(&mut self) {
         let now = self.now.mono;
         let is_due = |due: &(crate::model::MonotonicTime, MachineId)| due.0 <= now;
         while let Some((_, id)) = self
@@ -70,7 +70,7 @@ impl Transaction<'_> {
         let record = volatile
             .progress
             .records
-            .get_or_insert_with(id, BootRecord::default);
+            .get_or_insert_with(id, MachineBoot::default);
         let progress = &mut record.progress;
         if let Some(due) = progress.due() {
             volatile.progress.stalls.remove(&(due, id));
@@ -97,10 +97,10 @@ impl Transaction<'_> {
     }
 
     /// What a DHCP question and its answer are signs of.
-    pub(crate) fn saw_dhcp(
+    pub(crate) fn observe_dhcp(
         &mut self,
         id: MachineId,
-        ask: &DhcpAsk,
+        ask: &ReceivedQuery,
         ground: &ReplyContext,
         decided: &Result<DhcpReply, NoReply>,
     ) {
@@ -137,7 +137,7 @@ impl Transaction<'_> {
             },
         };
         if let Some(observation) = observation {
-            self.saw(id, observation);
+            self.observe(id, observation);
         }
     }
 
@@ -149,7 +149,7 @@ impl Transaction<'_> {
                 }
             }
             NoReply::Undeclared | NoReply::Unknown => Diagnosis::NotDeclared {
-                unseen: self.unseen()?,
+                never_seen: self.names_of_unseen()?,
             },
             _ => return None,
         };
@@ -157,7 +157,7 @@ impl Transaction<'_> {
     }
 
     /// Names declared machines that were never seen. Looked up once in a second, however many strangers ask.
-    fn unseen(&mut self) -> Option<String> {
+    fn names_of_unseen(&mut self) -> Option<String> {
         let now = self.now.mono;
         let known = self.server.volatile.progress.never_seen.as_ref();
         if let Some((_, names)) = known.filter(|(at, _)| now.since(*at) < UNSEEN) {
@@ -170,8 +170,8 @@ impl Transaction<'_> {
 
     fn never_seen(&self) -> Option<String> {
         let nodes = self.snapshot.site.nodes.values();
-        let unseen = nodes.filter(|node| node.has_macs() && self.histories(node).is_empty());
-        let names: Vec<String> = unseen
+        let nodes = nodes.filter(|node| node.has_macs() && self.histories(node).is_empty());
+        let names: Vec<String> = nodes
             .take(NAMED)
             .map(|node| node.name.value.to_string())
             .collect();
@@ -179,28 +179,28 @@ impl Transaction<'_> {
     }
 
     /// What a network boot and its answer are signs of.
-    pub(crate) fn saw_boot(&mut self, id: MachineId, ask: &BootAsk, decision: &Decision) {
+    pub(crate) fn observe_boot(&mut self, id: MachineId, ask: &NetworkBoot, decision: &Decision) {
         let repo = match decision {
             Decision::Open(opening) => opening.repo.clone(),
             Decision::Repeat { .. } => {
                 let open = self.machine(id).open();
                 open.and_then(|attempt| attempt.repo.clone())
             }
-            _ => return self.saw(id, Observation::Over),
+            _ => return self.observe(id, Observation::Over),
         };
         let site = &self.snapshot.site;
         // Who fetches from another server is not seen to.
         let is_ours = repo
             .and_then(|repo| site.repos.get(&repo))
             .is_some_and(|repo| repo.body.url.is_none());
-        let is_told_apart = ask.from.is_some_and(|from| self.stands_at(id, from));
+        let is_told_apart = ask.from.is_some_and(|from| self.locate(id, from));
         let is_seen = is_ours && is_told_apart;
-        self.saw(id, Observation::Script { is_seen });
+        self.observe(id, Observation::Script { is_seen });
     }
 
     /// Notes at which address a machine is. Of two that fetch from one address, as behind a router that translates
     /// addresses, neither can be followed.
-    fn stands_at(&mut self, id: MachineId, from: IpAddr) -> bool {
+    fn locate(&mut self, id: MachineId, from: IpAddr) -> bool {
         let before = self.server.volatile.progress.by_address.insert(from, id);
         let left = self.boot_record(id).address.replace(from);
         if let Some(left) = left.filter(|left| *left != from)
@@ -214,7 +214,7 @@ impl Transaction<'_> {
             record.is_some_and(|record| record.progress.is_fetching())
         });
         if let Some(other) = other {
-            self.saw(other, Observation::Over);
+            self.observe(other, Observation::Over);
         }
         other.is_none()
     }
@@ -229,12 +229,12 @@ impl Transaction<'_> {
             Some(bytes) => Observation::File { bytes },
             None => Observation::Missing(file.into()),
         };
-        self.saw(id, observation);
+        self.observe(id, observation);
     }
 
     /// A machine has begun to fetch something over TFTP, or a loader over HTTP.
     pub fn asked_loader(&mut self, id: MachineId, file: &str) {
-        self.saw(id, Observation::Asked(file.into()));
+        self.observe(id, Observation::Asked(file.into()));
     }
 
     /// Whether an address is that of a machine whose steps are followed; the others need no turn.

@@ -342,7 +342,7 @@ mod tests {
             },
             "elsewhere" => Observation::Elsewhere(OTHER),
             "unknown" => Observation::Refused(Diagnosis::NotDeclared {
-                unseen: "db1".into(),
+                never_seen: "db1".into(),
             }),
             "asks" => Observation::Asked(rest.into()),
             "loads" => Observation::Loaded {
@@ -580,7 +580,7 @@ mod tests {
                 "0: unknown, 4: unknown",
                 0,
                 Diagnosis::NotDeclared {
-                    unseen: "db1".into(),
+                    never_seen: "db1".into(),
                 },
             ),
         ];

@@ -81,9 +81,13 @@ impl Transaction<'_> {
     }
 
     /// Makes one history of a node's histories, or begins one.
-    pub(crate) fn unite(&mut self, node: &Node, histories: SmallSet<MachineId>) -> MachineId {
+    pub(crate) fn merge_histories(
+        &mut self,
+        node: &Node,
+        histories: SmallSet<MachineId>,
+    ) -> MachineId {
         let Some(main) = self.main_history(node, &histories) else {
-            return self.server.fresh();
+            return self.server.new_machine_id();
         };
         for id in histories.into_iter().filter(|id| *id != main) {
             self.record(id, Event::Merged { into: main });
@@ -97,12 +101,12 @@ impl Transaction<'_> {
         if let Some(id) = self.main_history(node, &histories) {
             return id;
         }
-        let id = self.server.fresh();
+        let id = self.server.new_machine_id();
         self.name(id, node);
         id
     }
 
-    pub(crate) fn learn(&mut self, id: MachineId, identity: &Identity) {
+    pub(crate) fn record_identity(&mut self, id: MachineId, identity: &Identity) {
         let known = self.server.state.machines.get(id);
         if known.is_some_and(|machine| machine.identity.covers(identity)) {
             return;

@@ -57,8 +57,8 @@ impl Transaction<'_> {
             );
         }
         match node {
-            Some(node) => self.settle(node, identity, &doubts),
-            None => self.settle_undeclared(identity, doubts.pop().map(|(_, reason)| reason)),
+            Some(node) => self.match_declared(node, identity, &doubts),
+            None => self.match_undeclared(identity, doubts.pop().map(|(_, reason)| reason)),
         }
     }
 
@@ -109,7 +109,7 @@ impl Transaction<'_> {
     }
 
     /// Gives a declared node's report to its machine. Every history that is the node's becomes one.
-    fn settle(
+    fn match_declared(
         &mut self,
         node: Arc<Node>,
         identity: &Identity,
@@ -126,16 +126,16 @@ impl Transaction<'_> {
             .filter(|id| self.declarations_of(*id).is_empty());
         histories.extend(unclaimed.collect::<Vec<_>>());
         if let Some(reason) = self.contradiction(&node, &histories, identity) {
-            self.keep_apart(&macs_only, identity);
+            self.record_other_machine(&macs_only, identity);
             self.hold_for_identity(&node, &reason);
             return Identified::Ambiguous(self.main_history(&node, &histories), reason);
         }
-        let id = self.unite(&node, histories);
-        self.learn(id, identity);
+        let id = self.merge_histories(&node, histories);
+        self.record_identity(id, identity);
         self.name(id, &node);
         match doubts
             .iter()
-            .find(|(doubtful, _)| doubtful.name == node.name)
+            .find(|(boot_ambiguous, _)| boot_ambiguous.name == node.name)
         {
             Some((_, reason)) => Identified::Ambiguous(Some(id), reason.clone()),
             None => {
@@ -176,16 +176,16 @@ impl Transaction<'_> {
     }
 
     /// Makes a card known that no history has, so that the doubt does not go away when the other one reports.
-    fn keep_apart(&mut self, card: &Identity, identity: &Identity) {
+    fn record_other_machine(&mut self, card: &Identity, identity: &Identity) {
         if self.server.machines_with(card).is_empty() {
             let id = self.new_undeclared();
-            self.learn(id, identity);
+            self.record_identity(id, identity);
         }
     }
 
     /// Gives an undeclared machine's report to its machine. Undeclared machines are told apart by MAC alone,
     /// since boards share UUIDs and serials.
-    fn settle_undeclared(&mut self, identity: &Identity, doubt: Option<String>) -> Identified {
+    fn match_undeclared(&mut self, identity: &Identity, doubt: Option<String>) -> Identified {
         if identity.mac.is_empty() {
             return doubt.map_or(Identified::NoIdentity, |reason| {
                 Identified::Ambiguous(None, reason)
@@ -214,7 +214,7 @@ impl Transaction<'_> {
             }
             None => self.new_undeclared(),
         };
-        self.learn(id, identity);
+        self.record_identity(id, identity);
         match doubt {
             Some(reason) => Identified::Ambiguous(Some(id), reason),
             None => {
@@ -246,7 +246,7 @@ impl Transaction<'_> {
                 },
             );
         }
-        self.server.fresh()
+        self.server.new_machine_id()
     }
 
     fn hold_for_identity(&mut self, node: &Arc<Node>, reason: &str) {

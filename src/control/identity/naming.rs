@@ -15,7 +15,7 @@ use crate::{
 
 impl Transaction<'_> {
     /// The host name that an undeclared machine would get, if another machine has it, and which one.
-    pub(crate) fn namesake(
+    pub(crate) fn owner_of_host_name(
         &self,
         id: MachineId,
         policy: Option<&Policy>,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::control::{
-    BootAsk, Decision, Report, Transaction, boot::disk, diagnosis::progress::Observation,
+    Decision, NetworkBoot, Report, Transaction, boot::disk, diagnosis::progress::Observation,
     install::blocked::Blocked,
 };
 use crate::{
@@ -37,7 +37,7 @@ impl Transaction<'_> {
     }
 
     /// Answers a machine that is not confirmed: nothing that it says is learned, and nothing counts.
-    pub(crate) fn refuse_unconfirmed(&mut self, ask: &BootAsk, reason: &str) -> Decision {
+    pub(crate) fn refuse_unconfirmed(&mut self, ask: &NetworkBoot, reason: &str) -> Decision {
         let node = self.nodes_by_card(&ask.report).next();
         let id = match node {
             Some(node) => Some(self.machine_of(&node)),
@@ -53,7 +53,7 @@ impl Transaction<'_> {
                 given: BootAnswer::Disk(reason.into()),
             };
             self.record(id, event);
-            self.saw(id, Observation::Over);
+            self.observe(id, Observation::Over);
         }
         disk(
             ask,

@@ -11,7 +11,7 @@ use std::{
 
 use ipnet::Ipv4Net;
 
-use crate::control::{DhcpAsk, Transaction, install::blocked::Blocked, volatile::ArpResult};
+use crate::control::{ReceivedQuery, Transaction, install::blocked::Blocked, volatile::ArpResult};
 use crate::{
     journal::{HoldCause, MachineId},
     matcher,
@@ -78,7 +78,7 @@ impl Transaction<'_> {
 
     /// The addresses that are to be asked for while a machine is still at its DHCP questions, so that the answers
     /// are there when it asks for its script.
-    pub fn addresses_ahead(&self, ask: &DhcpAsk) -> Vec<Ipv4Addr> {
+    pub fn addresses_ahead(&self, ask: &ReceivedQuery) -> Vec<Ipv4Addr> {
         if self.server.volatile.addresses.links.is_empty() || !ask.query.client.boots() {
             return Vec::new();
         }

@@ -48,16 +48,16 @@ pub enum NoAddress {
 
 /// The settings of one machine, layer over layer, without the network's, which none of these decisions needs.
 #[derive(Debug, Clone, Copy)]
-pub struct Layers<'a> {
+pub struct SettingLayers<'a> {
     layers: [Option<&'a Settings>; 3],
 }
 
-impl<'a> Layers<'a> {
+impl<'a> SettingLayers<'a> {
     /// Lays a node over its policy over the defaults.
     pub fn new(site: &'a Site, node: Option<&'a Node>, policy: Option<&'a Policy>) -> Self {
         let node = node.map(|node| &node.settings);
         let policy = policy.map(|policy| &policy.settings);
-        Layers {
+        SettingLayers {
             layers: [node, policy, Some(&site.defaults.settings)],
         }
     }
@@ -173,7 +173,7 @@ impl<'a> Transaction<'a> {
         node: Option<&Node>,
         bound: &Bound,
     ) -> Result<Option<IpAddr>, NoAddress> {
-        let layers = Layers::new(&self.snapshot.site, node, bound.policy.as_deref());
+        let layers = SettingLayers::new(&self.snapshot.site, node, bound.policy.as_deref());
         let wanted =
             layers.get(|settings| settings.addresses.as_deref()) == Some(&AddressSource::Pool);
         if !wanted || node.is_some_and(says_addresses) {
@@ -195,7 +195,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// The network whose pool it is: the one that is set, or else the only one that has one.
-    fn pool_of(&self, layers: Layers<'a>) -> Option<&'a Network> {
+    fn pool_of(&self, layers: SettingLayers<'a>) -> Option<&'a Network> {
         let networks = &self.snapshot.site.networks;
         let with_pool = |network: &&'a Arc<Network>| network.body.pool.is_some();
         if let Some(name) = layers.get(|settings| settings.network.as_deref()) {
@@ -282,7 +282,7 @@ impl Snapshot {
         node: Option<&Node>,
         policy: Option<Arc<Policy>>,
     ) -> Result<Bound, Unbound> {
-        let layers = Layers::new(&self.site, node, policy.as_deref());
+        let layers = SettingLayers::new(&self.site, node, policy.as_deref());
         let repo = layers.get(|settings| settings.repo.as_deref()).cloned();
         let of_repo = repo
             .as_ref()

@@ -1,6 +1,6 @@
 //! What a machine says of its own installation.
 
-use crate::control::{Token, Transaction, diagnosis::progress::Observation};
+use crate::control::{Transaction, UrlToken, diagnosis::progress::Observation};
 use crate::{
     journal::{AttemptId, Event, LogLevel, MachineId, Stage},
     model::Facts,
@@ -34,11 +34,11 @@ pub enum Callback {
 
 /// Whether a callback was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
+pub enum CallbackOutcome {
     /// It was, or it was taken before.
-    Yes,
+    Accepted,
     /// Nobody has this token, or another attempt has replaced its own.
-    No,
+    UnknownToken,
 }
 
 /// The longest text that a callback leaves in the journal, in characters.
@@ -46,18 +46,18 @@ const LONGEST: usize = 1_000;
 
 impl Transaction<'_> {
     /// Takes a callback. The same stage or fact twice is the same as once.
-    pub fn callback(&mut self, token: Token, callback: &Callback) -> Heard {
+    pub fn callback(&mut self, token: UrlToken, callback: &Callback) -> CallbackOutcome {
         let Some(id) = self.server.index.token.get(&token).copied() else {
-            return Heard::No;
+            return CallbackOutcome::UnknownToken;
         };
         let Some((machine, number)) = self.place_of(id) else {
             self.refuse(id, callback);
-            return Heard::No;
+            return CallbackOutcome::UnknownToken;
         };
-        self.saw(machine, Observation::Over);
+        self.observe(machine, Observation::Over);
         match callback {
             Callback::Stage { stage, reason } => {
-                self.got_on(machine);
+                self.on_progress(machine);
                 self.on_stage(machine, number, stage, reason);
             }
             Callback::Log { level, text } => {
@@ -72,7 +72,7 @@ impl Transaction<'_> {
                 self.on_fact(machine, number, &shortened(name), &shortened(value));
             }
         }
-        Heard::Yes
+        CallbackOutcome::Accepted
     }
 
     /// A machine that is known, with a token that has ended.

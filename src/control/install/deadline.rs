@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::control::{
-    Layers, Transaction,
+    SettingLayers, Transaction,
     volatile::{Awaited, AwaitedStage, StageDeadline},
 };
 use crate::{
@@ -33,7 +33,7 @@ impl AwaitedStage {
         }
     }
 
-    fn span(self, layers: Layers<'_>) -> Duration {
+    fn span(self, layers: SettingLayers<'_>) -> Duration {
         let set = layers.deadline(|deadlines| match self {
             AwaitedStage::Document => deadlines.document.as_deref(),
             AwaitedStage::Installing => deadlines.installing.as_deref(),
@@ -50,7 +50,7 @@ impl AwaitedStage {
     }
 }
 
-impl Layers<'_> {
+impl SettingLayers<'_> {
     fn deadline(
         &self,
         step: impl Fn(&Deadlines) -> Option<&crate::model::Spanned<TimeSpan>>,
@@ -116,7 +116,7 @@ impl Transaction<'_> {
 
     /// Tells of every deadline that has passed, and of every boot that has stopped.
     pub fn tick(&mut self) {
-        self.look_for_stalls();
+        self.check_stalls();
         let now = self.now.mono;
         while let Some((due, id)) = self
             .server
@@ -178,7 +178,7 @@ impl Transaction<'_> {
         let binding = self.machine(id).binding.as_ref();
         let policy =
             binding.and_then(|binding| self.snapshot.site.policies.get(binding.policy.as_ref()?));
-        step.span(Layers::new(
+        step.span(SettingLayers::new(
             &self.snapshot.site,
             node.as_deref(),
             policy.map(|policy| &**policy),

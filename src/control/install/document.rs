@@ -1,7 +1,7 @@
 //! What an installer reads, under its attempt's token.
 
 use crate::control::{
-    Token, Transaction,
+    Transaction, UrlToken,
     diagnosis::progress::Observation,
     install::{gate::Phase, open::DOCUMENTS_LIVE},
 };
@@ -10,7 +10,7 @@ use crate::render::HAND_OVER;
 
 /// A file of an attempt that may be handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Handed {
+pub struct Download {
     /// The machine.
     pub machine: MachineId,
     /// The attempt under whose name the file is kept.
@@ -21,33 +21,37 @@ pub struct Handed {
 
 /// Why a file is not handed out. The machine is told one thing only: there is no such file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum DownloadRefused {
     /// Nobody ever had this token.
-    Unknown,
+    UnknownToken,
     /// Its attempt has ended, or is stopped.
-    Dead(MachineId),
+    Ended(MachineId),
 }
 
 impl Transaction<'_> {
     /// Tells whether files are handed out under this token now.
-    pub fn may_hand_out(&mut self, token: Token, name: &str) -> Result<Handed, Refusal> {
+    pub fn authorize_download(
+        &mut self,
+        token: UrlToken,
+        name: &str,
+    ) -> Result<Download, DownloadRefused> {
         let id = *self
             .server
             .index
             .token
             .get(&token)
-            .ok_or(Refusal::Unknown)?;
+            .ok_or(DownloadRefused::UnknownToken)?;
         let machine = self
             .server
             .state
             .machine(id.machine)
-            .ok_or(Refusal::Unknown)?;
+            .ok_or(DownloadRefused::UnknownToken)?;
         let machine_id = machine.id;
         let open = machine.open().filter(|attempt| attempt.id == id);
         let why = match open.map(|attempt| attempt.number) {
-            None if name == HAND_OVER && self.may_hand_over(id) => {
+            None if name == HAND_OVER && self.may_complete(id) => {
                 let number = self.place_of(id).map_or(id.number, |(_, number)| number);
-                return Ok(Handed {
+                return Ok(Download {
                     machine: machine_id,
                     attempt: id,
                     number,
@@ -58,7 +62,7 @@ impl Transaction<'_> {
                 let node = self.node_of(machine_id);
                 match self.readiness(machine_id, node.as_deref(), Phase::Serve) {
                     Ok(_) => {
-                        return Ok(Handed {
+                        return Ok(Download {
                             machine: machine_id,
                             attempt: id,
                             number,
@@ -70,11 +74,11 @@ impl Transaction<'_> {
         };
         let name = name.into();
         self.record(machine_id, Event::DeadToken { name, why });
-        Err(Refusal::Dead(machine_id))
+        Err(DownloadRefused::Ended(machine_id))
     }
 
     /// Whether an attempt is one that has installed its machine, which has still to hand itself over.
-    pub fn is_handing_over(&self, id: AttemptId) -> bool {
+    pub fn is_completing(&self, id: AttemptId) -> bool {
         let machine = self.server.state.machine(id.machine);
         let newest = machine.and_then(|machine| machine.newest());
         newest.is_some_and(|attempt| {
@@ -84,15 +88,15 @@ impl Transaction<'_> {
         })
     }
 
-    fn may_hand_over(&self, id: AttemptId) -> bool {
+    fn may_complete(&self, id: AttemptId) -> bool {
         let machine = self.server.state.machine(id.machine);
         let is_held = machine.is_none_or(|machine| !machine.holds.is_empty());
-        !is_held && self.is_handing_over(id)
+        !is_held && self.is_completing(id)
     }
 
     /// A document's bytes begin to leave.
-    pub fn on_serving(&mut self, handed: Handed, name: &str) {
-        self.saw(handed.machine, Observation::Over);
+    pub fn on_serving(&mut self, handed: Download, name: &str) {
+        self.observe(handed.machine, Observation::Over);
         self.record(
             handed.machine,
             Event::Serving {
@@ -105,7 +109,7 @@ impl Transaction<'_> {
     /// A document was read to its end.
     pub fn on_read(&mut self, attempt: AttemptId, name: &str, bytes: u64) {
         if let Some((machine, number)) = self.place_of(attempt) {
-            self.got_on(machine);
+            self.on_progress(machine);
             self.record(
                 machine,
                 Event::Document {
@@ -131,8 +135,8 @@ impl Transaction<'_> {
     }
 
     /// Something that is no document was fetched.
-    pub fn on_hand_out(&mut self, handed: Handed, name: &str) {
-        self.saw(handed.machine, Observation::File { bytes: 0 });
+    pub fn on_auxiliary_file(&mut self, handed: Download, name: &str) {
+        self.observe(handed.machine, Observation::File { bytes: 0 });
         self.record(
             handed.machine,
             Event::HandOut {

@@ -11,7 +11,7 @@ use super::{
     blocked::{Blocked, Protection},
 };
 use crate::{
-    control::{Layers, Transaction},
+    control::{SettingLayers, Transaction},
     journal::{Attempt, HoldCause, Machine, MachineId, installs_of},
     matcher::{self, TruthValue},
     model::Node,
@@ -138,7 +138,7 @@ pub(crate) enum Ready {
 }
 
 /// A machine in a phase, with what several conditions need.
-struct Subject<'a> {
+struct InstallSubject<'a> {
     id: MachineId,
     machine: &'a Machine,
     node: Option<&'a Node>,
@@ -252,7 +252,7 @@ impl Transaction<'_> {
         held(self.machine(id)).map_or(Ok(()), Err)
     }
 
-    fn blocked_by(&self, condition: Condition, subject: &Subject<'_>) -> Option<Blocked> {
+    fn blocked_by(&self, condition: Condition, subject: &InstallSubject<'_>) -> Option<Blocked> {
         let (machine, node) = (subject.machine, subject.node);
         match condition {
             Condition::StateKnown => self.state_lost(),
@@ -320,13 +320,18 @@ impl Transaction<'_> {
         is_bound.then(|| self.unmet(&subject))
     }
 
-    fn subject<'s>(&'s self, id: MachineId, node: Option<&'s Node>, phase: Phase) -> Subject<'s> {
+    fn subject<'s>(
+        &'s self,
+        id: MachineId,
+        node: Option<&'s Node>,
+        phase: Phase,
+    ) -> InstallSubject<'s> {
         let machine = self.machine(id);
         let attempt = match phase {
             Phase::Open | Phase::CheckIn => None,
             Phase::Repeat | Phase::SameBoot | Phase::Serve => machine.open(),
         };
-        Subject {
+        InstallSubject {
             id,
             machine,
             node,
@@ -342,20 +347,23 @@ impl Transaction<'_> {
         self.server.state.lost.clone().map(Blocked::StateLost)
     }
 
-    fn tags_of<'s>(&self, subject: &'s Subject<'_>) -> &'s matcher::TagSet {
+    fn tags_of<'s>(&self, subject: &'s InstallSubject<'_>) -> &'s matcher::TagSet {
         subject.tags.get_or_init(|| {
             let (site, rules) = (&self.snapshot.site, &self.snapshot.rules);
             matcher::tags(site, rules, subject.node, &subject.machine.facts)
         })
     }
 
-    fn bound_of<'s>(&self, subject: &'s Subject<'_>) -> &'s Result<Bound, Unbound> {
+    fn bound_of<'s>(&self, subject: &'s InstallSubject<'_>) -> &'s Result<Bound, Unbound> {
         subject
             .bound
             .get_or_init(|| self.binding_of(subject.machine, subject.node, self.tags_of(subject)))
     }
 
-    fn address_of<'s>(&self, subject: &'s Subject<'_>) -> &'s Result<Option<IpAddr>, NoAddress> {
+    fn address_of<'s>(
+        &self,
+        subject: &'s InstallSubject<'_>,
+    ) -> &'s Result<Option<IpAddr>, NoAddress> {
         subject
             .address
             .get_or_init(|| match self.bound_of(subject) {
@@ -366,7 +374,7 @@ impl Transaction<'_> {
     }
 
     /// Tells whether an attempt was opened for something else than the machine would get now.
-    fn binding_changed(&self, subject: &Subject<'_>) -> Option<Blocked> {
+    fn binding_changed(&self, subject: &InstallSubject<'_>) -> Option<Blocked> {
         let attempt = subject.attempt?;
         let bound = self.bound_of(subject).as_ref().ok()?;
         let before = subject.machine.binding.as_ref();
@@ -378,10 +386,10 @@ impl Transaction<'_> {
         (!is_same).then_some(Blocked::BindingChanged)
     }
 
-    fn unmet(&self, subject: &Subject<'_>) -> Option<Blocked> {
+    fn unmet(&self, subject: &InstallSubject<'_>) -> Option<Blocked> {
         let bound = self.bound_of(subject).as_ref().ok()?;
         let policy = bound.policy.as_deref();
-        let layers = Layers::new(&self.snapshot.site, subject.node, policy);
+        let layers = SettingLayers::new(&self.snapshot.site, subject.node, policy);
         let expect = layers.get(|settings| settings.expect.as_deref())?;
         let (facts, tags) = (&subject.machine.facts, self.tags_of(subject));
         let unknown = match self.snapshot.rules.policy(expect, facts, tags) {
@@ -397,7 +405,7 @@ impl Transaction<'_> {
 
     /// The names in files are compared when the site is loaded. Documents that were rendered with this very site have a name
     /// that was compared then.
-    fn name_in_use(&self, subject: &Subject<'_>) -> Option<Blocked> {
+    fn name_in_use(&self, subject: &InstallSubject<'_>) -> Option<Blocked> {
         let rendered = self.server.volatile.attempts.rendered.get(subject.id);
         let is_compared =
             subject.attempt.is_some() && rendered == Some(&self.snapshot.site.revision);
@@ -407,11 +415,11 @@ impl Transaction<'_> {
         let bound = self.bound_of(subject).as_ref().ok()?;
         let address = *self.address_of(subject).as_ref().ok()?;
         let policy = bound.policy.as_deref();
-        let (name, owner) = self.namesake(subject.id, policy, address)?;
+        let (name, owner) = self.owner_of_host_name(subject.id, policy, address)?;
         Some(Blocked::NameInUse { name, owner })
     }
 
-    fn conflict(&self, subject: &Subject<'_>) -> AddressConflict {
+    fn conflict(&self, subject: &InstallSubject<'_>) -> AddressConflict {
         let pooled = match subject.attempt {
             Some(_) => subject.machine.binding.as_ref().and_then(|has| has.address),
             None => self.address_of(subject).as_ref().ok().copied().flatten(),

@@ -7,7 +7,7 @@ use super::{
     gate::{Phase, Ready},
 };
 use crate::control::{
-    BootAsk, Decision, Disk, Opening, Transaction, Unbound, boot::disk,
+    BootFromDisk, Decision, NetworkBoot, NewAttempt, Transaction, Unbound, boot::disk,
     diagnosis::progress::Observation,
 };
 use crate::{
@@ -26,7 +26,7 @@ const INSTALLS_PER_HOUR: u32 = 10;
 
 impl Transaction<'_> {
     /// Opens the attempt: its documents are rendered and kept.
-    pub fn opened(&mut self, opening: &Opening) {
+    pub fn opened(&mut self, opening: &NewAttempt) {
         let id = opening.machine;
         let binding = self.machine(id).binding.as_ref();
         let same = binding
@@ -69,7 +69,7 @@ impl Transaction<'_> {
     }
 
     /// Does not open the attempt: its documents could not be rendered or kept.
-    pub fn not_opened(&mut self, opening: &Opening, reason: String) -> Disk {
+    pub fn not_opened(&mut self, opening: &NewAttempt, reason: String) -> BootFromDisk {
         let id = opening.machine;
         self.record(
             id,
@@ -85,10 +85,10 @@ impl Transaction<'_> {
                 given: BootAnswer::Disk(reason),
             },
         );
-        self.saw(id, Observation::Over);
+        self.observe(id, Observation::Over);
         // The next request may find it mended.
         self.server.volatile.boots.latest.remove(id);
-        Disk {
+        BootFromDisk {
             how: opening.how,
             platform: opening.platform,
             reason: Some(Blocked::Unrendered),
@@ -110,7 +110,7 @@ impl Transaction<'_> {
         &mut self,
         id: MachineId,
         node: Option<&Node>,
-        ask: &BootAsk,
+        ask: &NetworkBoot,
         how: LocalBoot,
     ) -> Decision {
         let blocked = match self.readiness_or_hold(id, node, Phase::Repeat) {
@@ -146,7 +146,7 @@ impl Transaction<'_> {
         &mut self,
         id: MachineId,
         node: Option<&Node>,
-        ask: &BootAsk,
+        ask: &NetworkBoot,
         how: LocalBoot,
     ) -> Decision {
         let (bound, address) = match self.readiness_or_hold(id, node, Phase::Open) {
@@ -155,7 +155,7 @@ impl Transaction<'_> {
             Ok(Ready::Attempt) => unreachable!("no attempt is open"),
             Err(blocked) => return self.blocked(id, node, ask, how, blocked),
         };
-        Decision::Open(Opening {
+        Decision::Open(NewAttempt {
             machine: id,
             attempt: AttemptId {
                 machine: id,
@@ -180,7 +180,7 @@ impl Transaction<'_> {
         &self,
         id: MachineId,
         node: Option<&Node>,
-        ask: &BootAsk,
+        ask: &NetworkBoot,
         how: LocalBoot,
         blocked: Blocked,
     ) -> Decision {
@@ -200,7 +200,7 @@ impl Transaction<'_> {
         }
     }
 
-    fn discovers(&self, ask: &BootAsk) -> bool {
+    fn discovers(&self, ask: &NetworkBoot) -> bool {
         let networks = &self.snapshot.site.networks;
         let network = ask.network.as_ref().and_then(|name| networks.get(name));
         let undeclared = network.and_then(|network| network.body.unknown.as_ref());
@@ -228,8 +228,8 @@ impl Transaction<'_> {
 
     /// Takes note of the repos from which nothing may be installed, since their image is not known to be the one that
     /// the site names.
-    pub fn on_images(&mut self, unproven: BTreeMap<RepoName, String>) {
-        self.server.volatile.unverified = unproven;
+    pub fn on_images(&mut self, unverified: BTreeMap<RepoName, String>) {
+        self.server.volatile.unverified = unverified;
     }
 
     /// Why no installation may begin now, with so many others that are about to.

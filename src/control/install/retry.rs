@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::blocked::Blocked;
-use crate::control::{BootAsk, Decision, Disk, Layers, Transaction, boot::disk};
+use crate::control::{BootFromDisk, Decision, NetworkBoot, SettingLayers, Transaction, boot::disk};
 use crate::{
     journal::{Event, HoldCause, MachineId, Stage},
     model::{LocalBoot, Node},
@@ -23,24 +23,24 @@ const SILENT: &str = "disk does not boot, no callback ever came";
 
 impl Transaction<'_> {
     /// An installation may be under way, or done and unheard: its own disk first.
-    pub(crate) fn disk_first(
+    pub(crate) fn try_disk_first(
         &mut self,
         id: MachineId,
         node: Option<&Node>,
-        ask: &BootAsk,
+        ask: &NetworkBoot,
         how: LocalBoot,
     ) -> Decision {
         let attempt = self.machine(id).open().expect("an attempt is open");
         let (number, attempt_id, heard) = (attempt.number, attempt.id, attempt.heard);
         let Some(evidence) =
-            self.disk_is_dead(id, number, attempt.stages.contains_key(&Stage::NoDisk))
+            self.evidence_of_dead_disk(id, number, attempt.stages.contains_key(&Stage::NoDisk))
         else {
             self.server
                 .volatile
                 .boots
                 .disk_tried
                 .insert(id, (number, self.now.mono));
-            return Decision::Disk(Disk {
+            return Decision::Disk(BootFromDisk {
                 how,
                 platform: ask.report.platform,
                 reason: Some(Blocked::DiskFirst),
@@ -61,7 +61,7 @@ impl Transaction<'_> {
     }
 
     /// Tells how it is seen that the disk does not boot.
-    fn disk_is_dead(&self, id: MachineId, number: u32, said_so: bool) -> Option<String> {
+    fn evidence_of_dead_disk(&self, id: MachineId, number: u32, said_so: bool) -> Option<String> {
         if said_so {
             return Some("its disk does not boot: the boot script came back".into());
         }
@@ -76,7 +76,7 @@ impl Transaction<'_> {
         &mut self,
         id: MachineId,
         node: Option<&Node>,
-        ask: &BootAsk,
+        ask: &NetworkBoot,
         how: LocalBoot,
     ) -> Decision {
         let machine = self.machine(id);
@@ -100,7 +100,7 @@ impl Transaction<'_> {
         &mut self,
         id: MachineId,
         reason: String,
-        ask: &BootAsk,
+        ask: &NetworkBoot,
         how: LocalBoot,
     ) -> Decision {
         let cause = HoldCause::Attempts;
@@ -112,7 +112,7 @@ impl Transaction<'_> {
         let site = &self.snapshot.site;
         let binding = self.machine(id).binding.as_ref();
         let policy = binding.and_then(|binding| site.policies.get(binding.policy.as_ref()?));
-        let layers = Layers::new(site, node, policy.map(|policy| &**policy));
+        let layers = SettingLayers::new(site, node, policy.map(|policy| &**policy));
         layers
             .get(|settings| settings.retries.as_deref())
             .copied()

@@ -10,7 +10,7 @@ use crate::journal::{AttemptId, MachineId};
 /// The first 128 bits of HMAC-SHA256 over machine and attempt, or over the machine alone for its check-in: the same after
 /// a restart, stored nowhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Token([u8; 16]);
+pub struct UrlToken([u8; 16]);
 
 /// The key of a state directory. Whoever has it can compute every token.
 #[derive(Clone)]
@@ -18,22 +18,22 @@ pub struct TokenKey(pub [u8; 32]);
 
 impl TokenKey {
     /// Computes the token of an attempt.
-    pub fn token(&self, attempt: AttemptId) -> Token {
+    pub fn token(&self, attempt: AttemptId) -> UrlToken {
         let machine = attempt.machine.0.to_be_bytes();
         self.over(&[b"attempt\0", &machine, &attempt.number.to_be_bytes()])
     }
 
     /// Computes the token by which a machine in the microkernel checks in.
-    pub fn check_in(&self, machine: MachineId) -> Token {
+    pub fn check_in(&self, machine: MachineId) -> UrlToken {
         self.over(&[b"check-in\0", &machine.0.to_be_bytes()])
     }
 
-    fn over(&self, parts: &[&[u8]]) -> Token {
+    fn over(&self, parts: &[&[u8]]) -> UrlToken {
         let mut hmac =
             Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         parts.iter().for_each(|part| hmac.update(part));
         let digest = hmac.finalize().into_bytes();
-        Token(digest[..16].try_into().expect("SHA-256 yields 32 bytes"))
+        UrlToken(digest[..16].try_into().expect("SHA-256 yields 32 bytes"))
     }
 }
 
@@ -43,12 +43,12 @@ impl fmt::Debug for TokenKey {
     }
 }
 
-impl Token {
+impl UrlToken {
     /// The token that stands in what is rendered for people to read.
-    pub const ZERO: Token = Token([0; 16]);
+    pub const ZERO: UrlToken = UrlToken([0; 16]);
 
     /// Reads 32 lower-case hexadecimal digits.
-    pub fn parse(text: &str) -> Option<Token> {
+    pub fn parse(text: &str) -> Option<UrlToken> {
         let digits = text.as_bytes();
         let mut bytes = [0; 16];
         if digits.len() != 32 {
@@ -57,7 +57,7 @@ impl Token {
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
             *byte = digit(pair[0])? << 4 | digit(pair[1])?;
         }
-        Some(Token(bytes))
+        Some(UrlToken(bytes))
     }
 }
 
@@ -69,13 +69,13 @@ fn digit(byte: u8) -> Option<u8> {
     }
 }
 
-impl fmt::Display for Token {
+impl fmt::Display for UrlToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for UrlToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")
     }
@@ -103,9 +103,9 @@ mod tests {
         ];
         let distinct: std::collections::BTreeSet<_> = tokens.into_iter().collect();
         assert_eq!(distinct.len(), tokens.len());
-        assert_eq!(Token::parse(&tokens[0].to_string()), Some(tokens[0]));
+        assert_eq!(UrlToken::parse(&tokens[0].to_string()), Some(tokens[0]));
         for text in ["", "0", "G0000000000000000000000000000000", &"0".repeat(33)] {
-            assert_eq!(Token::parse(text), None, "{text}");
+            assert_eq!(UrlToken::parse(text), None, "{text}");
         }
     }
 }

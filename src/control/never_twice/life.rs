@@ -9,7 +9,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::{
-    control::{ServerState, Snapshot, Token, TokenKey, Traits},
+    control::{ServerState, Snapshot, TaskTraits, TokenKey, UrlToken},
     model::*,
     site::Site,
 };
@@ -54,7 +54,7 @@ pub(super) struct Physical {
 
 #[derive(Debug, Clone, Copy, Hash, PartialEq, Eq)]
 pub(super) struct Run {
-    pub(super) token: Token,
+    pub(super) token: UrlToken,
     pub(super) installs: u32,
     pub(super) read: bool,
     pub(super) heard: bool,
@@ -164,7 +164,7 @@ pub(super) fn snapshot(written: Written) -> Snapshot {
     }
     let (rules, diagnostics) = crate::matcher::compile(&site);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
-    let traits = Traits {
+    let traits = TaskTraits {
         installs: true,
         finishes: true,
         by_mboot: false,

@@ -1,7 +1,7 @@
 //! What the machine itself does, and whether what it is given is right.
 
 use crate::{
-    control::{BootAsk, Callback, Decision, Handed, Report, Transaction},
+    control::{Callback, Decision, Download, NetworkBoot, Report, Transaction},
     journal::{Event, Stage},
 };
 
@@ -34,10 +34,10 @@ impl Stage0 {
             serial: Some("S1".into()),
             ..Report::default()
         };
-        let ask = BootAsk {
+        let ask = NetworkBoot {
             report,
             boot: Some(life.boots.to_string()),
-            ..BootAsk::default()
+            ..NetworkBoot::default()
         };
         let decision = self.asked(life, &ask);
         if let Decision::Open(opening) = &decision {
@@ -144,12 +144,12 @@ impl Stage0 {
     pub(super) fn document(
         &self,
         life: &mut Life,
-        end: impl FnOnce(&mut Transaction<'_>, Handed),
+        end: impl FnOnce(&mut Transaction<'_>, Download),
     ) -> Option<Result<(), &'static str>> {
         let mut run = life.machine.runs.filter(|run| !run.read)?;
         life.pass(MINUTE);
         let served = self.transaction(life, |transaction| {
-            match transaction.may_hand_out(run.token, "ks.cfg") {
+            match transaction.authorize_download(run.token, "ks.cfg") {
                 Ok(handed) => {
                     transaction.on_serving(handed, "ks.cfg");
                     end(transaction, handed);

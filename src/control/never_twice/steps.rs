@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    control::{BootAsk, Decision, Operation, ServerState, Snapshot, Transaction},
+    control::{Decision, NetworkBoot, Operation, ServerState, Snapshot, Transaction},
     journal::{Event, JournalState, Stage},
     model::{Mac, MonotonicTime, Now, Timestamp},
 };
@@ -286,7 +286,7 @@ impl Stage0 {
     }
 
     /// The boot's question, with what is asked on the wire before it is answered.
-    pub(super) fn asked(&self, life: &mut Life, ask: &BootAsk) -> Decision {
+    pub(super) fn asked(&self, life: &mut Life, ask: &NetworkBoot) -> Decision {
         if self.ground == Ground::OnLink {
             self.transaction(life, |transaction| transaction.on_links(vec![LINK]));
         }

@@ -2,7 +2,7 @@
 
 use bootwright::{
     boot::dhcp::{DhcpMessage, DhcpPort, DhcpReply, NoReply},
-    control::DhcpAsk,
+    control::ReceivedQuery,
     journal::{JournalLine, JournalState},
 };
 
@@ -48,7 +48,7 @@ pub(super) fn ask(
 fn ask_of(lab: &mut Lab, card: u32, kind: u8, options: Options<'_>) -> Result<DhcpReply, NoReply> {
     let mut bytes = datagram(kind, options);
     bytes[31..34].copy_from_slice(&card.to_be_bytes()[1..]);
-    let ask = DhcpAsk {
+    let ask = ReceivedQuery {
         query: DhcpMessage::read(&bytes).unwrap(),
         door: DhcpPort::Dhcp,
         us: "192.0.2.1".parse().unwrap(),

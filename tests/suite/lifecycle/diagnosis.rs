@@ -5,7 +5,7 @@ use bootwright::{
         Program,
         dhcp::{DhcpMessage, DhcpPort},
     },
-    control::{BootAsk, Broken, Decision, DhcpAsk, Diagnosis, Fetched, Report},
+    control::{BrokenFetch, Decision, Diagnosis, Fetched, NetworkBoot, ReceivedQuery, Report},
 };
 
 use super::dhcp::{Options, ask};
@@ -62,13 +62,13 @@ fn request(lab: &mut Lab, card: u8, server: &[u8]) {
 /// Boots from an address, and opens the attempt that is due.
 fn boot(lab: &mut Lab, card: u8, from: &str) {
     let mac = format!("52:54:00:00:00:{card:02x}").parse().unwrap();
-    let ask = BootAsk {
+    let ask = NetworkBoot {
         report: Report {
             macs: vec![mac],
             ..Report::default()
         },
         from: Some(from.parse().unwrap()),
-        ..BootAsk::default()
+        ..NetworkBoot::default()
     };
     lab.transaction(|transaction| {
         if let Decision::Open(opening) = transaction.boot(&ask) {
@@ -143,7 +143,7 @@ fn an_offer_that_is_never_accepted_is_reported() {
         program: Some(Program::EfiX64),
         outcome,
     };
-    let unheard = Broken {
+    let unheard = BrokenFetch {
         reason: "died after 0 bytes: no acknowledgement of block 0".into(),
         no_response: true,
     };
@@ -192,7 +192,7 @@ fn an_offer_that_is_never_accepted_is_reported() {
 fn a_missing_loader_is_named_with_its_package() {
     for mode in ["proxy", "reserve", "server"] {
         let mut lab = lab(mode);
-        let ask = DhcpAsk {
+        let ask = ReceivedQuery {
             query: DhcpMessage::read(&datagram(1, OVMF)).unwrap(),
             door: DhcpPort::Dhcp,
             us: "192.0.2.1".parse().unwrap(),
@@ -212,8 +212,8 @@ fn an_undeclared_machine_is_compared_with_nodes_that_never_booted() {
         let mut lab = lab(mode);
         discover(&mut lab, 2);
         discover(&mut lab, 60);
-        let unseen = "n1 or n3".into();
-        let sentence = Diagnosis::NotDeclared { unseen }.to_string();
+        let never_seen = "n1 or n3".into();
+        let sentence = Diagnosis::NotDeclared { never_seen }.to_string();
         assert_eq!(remarks(&mut lab, "52-54-00-00-00-3c"), [sentence], "{mode}");
     }
     // Everybody is there: a stranger is a stranger.

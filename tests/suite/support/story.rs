@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use bootwright::{
     control::{
-        BootAsk, Callback, CheckedIn, Decision, Handed, HookCall, Operation, Report, Reported,
-        ServerState, Snapshot, Token, TokenKey, Traits, Transaction,
+        Callback, CheckedIn, Decision, Download, HookCall, NetworkBoot, Operation, Report,
+        Reported, ServerState, Snapshot, TaskTraits, TokenKey, Transaction, UrlToken,
     },
     journal::{
         AttemptId, Event, JournalLine, JournalState, LogLevel, MachineId, ParsedLine, describe,
@@ -68,7 +68,7 @@ pub(crate) struct Lab {
     /// The attempts in the order they were opened in.
     attempts: Vec<AttemptId>,
     /// The tokens of machines in the microkernel, in the order they were first given it.
-    admitted: Vec<Token>,
+    admitted: Vec<UrlToken>,
     boots: u32,
     /// Up to where each machine's log was shown.
     shown: BTreeMap<String, usize>,
@@ -94,7 +94,7 @@ fn snapshot(name: &str, toml: &str) -> Snapshot {
     found.extend(mistakes);
     found.retain(|diagnostic| diagnostic.severity == Severity::Error);
     assert!(found.is_empty(), "{name}: {found:#?}");
-    let traits = |installs, finishes| Traits {
+    let traits = |installs, finishes| TaskTraits {
         installs,
         finishes,
         by_mboot: false,
@@ -228,8 +228,8 @@ impl Lab {
             "unproven" => {
                 let why = rest.strip_prefix(first).unwrap_or_default().trim();
                 let image = |name: &str| (name.parse().unwrap(), why.to_owned());
-                let unproven = (!why.is_empty()).then(|| image(first));
-                self.silently(|transaction| transaction.on_images(unproven.into_iter().collect()))
+                let unverified = (!why.is_empty()).then(|| image(first));
+                self.silently(|transaction| transaction.on_images(unverified.into_iter().collect()))
             }
             "looked" => {
                 let cards = describe.map(card).collect();
@@ -297,12 +297,12 @@ impl Lab {
             Some(name) => Some(name.to_owned()),
             None => Some(format!("boot {}", self.boots)),
         };
-        let ask = BootAsk {
+        let ask = NetworkBoot {
             report: report(describe),
             boot,
             network: of("on=").map(|name| name.parse().unwrap()),
             unconfirmed: of("unconfirmed=").map(|why| why.replace('_', " ")),
-            ..BootAsk::default()
+            ..NetworkBoot::default()
         };
         let decision = self.transaction(|transaction| {
             let decision = transaction.boot(&ask);
@@ -409,19 +409,21 @@ impl Lab {
         self.attempts[number - 1]
     }
 
-    fn token(&self, name: &str) -> Token {
+    fn token(&self, name: &str) -> UrlToken {
         self.server.token(self.attempt(name))
     }
 
-    fn serve(&mut self, attempt: &str, name: &str) -> Result<Handed, String> {
+    fn serve(&mut self, attempt: &str, name: &str) -> Result<Download, String> {
         let token = self.token(attempt);
-        self.transaction(|transaction| match transaction.may_hand_out(token, name) {
-            Ok(handed) => {
-                transaction.on_serving(handed, name);
-                Ok(handed)
-            }
-            Err(_) => Err("404".into()),
-        })
+        self.transaction(
+            |transaction| match transaction.authorize_download(token, name) {
+                Ok(handed) => {
+                    transaction.on_serving(handed, name);
+                    Ok(handed)
+                }
+                Err(_) => Err("404".into()),
+            },
+        )
     }
 
     fn read(&mut self, attempt: &str, name: &str) -> String {
@@ -464,8 +466,8 @@ impl Lab {
             },
         };
         match self.transaction(|transaction| transaction.callback(token, &callback)) {
-            bootwright::control::Heard::Yes => String::new(),
-            bootwright::control::Heard::No => "404".into(),
+            bootwright::control::CallbackOutcome::Accepted => String::new(),
+            bootwright::control::CallbackOutcome::UnknownToken => "404".into(),
         }
     }
 

@@ -7,7 +7,8 @@ use ipnet::Ipv4Net;
 use super::*;
 use crate::{
     control::{
-        BootAsk, Decision, Report, ServerState, Snapshot, TokenKey, Traits, volatile::ArpResult,
+        Decision, NetworkBoot, Report, ServerState, Snapshot, TaskTraits, TokenKey,
+        volatile::ArpResult,
     },
     journal::{Event, JournalState},
     matcher,
@@ -113,7 +114,7 @@ fn snapshot(text: &str) -> Snapshot {
     found.retain(|diagnostic| diagnostic.severity == Severity::Error);
     assert!(found.is_empty(), "{text}: {found:#?}");
     site.revision = Some(crate::model::Revision::new(text));
-    let traits = Traits {
+    let traits = TaskTraits {
         installs: true,
         finishes: true,
         by_mboot: false,
@@ -185,12 +186,12 @@ impl Scene {
 
     fn boot(&mut self) -> Decision {
         self.now.mono.0 += 120_000;
-        let ask = BootAsk {
+        let ask = NetworkBoot {
             report: Report {
                 macs: vec![MACHINE],
                 ..Report::default()
             },
-            ..BootAsk::default()
+            ..NetworkBoot::default()
         };
         self.act(|transaction| transaction.boot(&ask))
     }
