@@ -1,9 +1,18 @@
 //! Whether an installation may go ahead.
 //!
-//! Every condition counts in every phase of an installation, unless [`TABLE`] says why it does not. Nothing else decides:
+//! Every condition counts in every phase of an installation, unless [`table`] says why it does not. Nothing else decides:
 //! a network boot, a repeated script, a document and a check-in in the microkernel all call [`Transaction::readiness`].
 
+mod table;
+
 use std::{cell::OnceCell, net::IpAddr};
+
+pub(crate) use table::Phase;
+use table::{
+    Condition,
+    Effect::{Counts, Ignored, UntilRead},
+    TABLE,
+};
 
 use super::{
     address_conflict::AddressConflict,
@@ -16,112 +25,6 @@ use crate::{
     matcher::{self, TruthValue},
     model::Node,
 };
-
-/// Where an installation stands when the question is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// A new attempt is to be opened by a network boot.
-    Open,
-    /// The installer of an open attempt is handed out again at another network boot. Nothing of the attempt was read yet.
-    Repeat,
-    /// The same at a further request of one network boot: its answer stays the same.
-    SameBoot,
-    /// A document of an open attempt is requested.
-    Serve,
-    /// The machine runs the microkernel and may be bound and rebooted into its installation.
-    CheckIn,
-}
-
-/// What has to be true before a machine is installed, in the order in which it is checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Condition {
-    /// The server knows what was installed before.
-    StateKnown,
-    /// Its `installs` is not 0, and its declaration is not gone.
-    NotProtected,
-    /// Nothing holds it.
-    NotHeld,
-    /// An installation is due.
-    Due,
-    /// Its attempt is at most 24 hours old.
-    Recent,
-    /// A declaration or a policy binds it.
-    Bound,
-    /// It would get what its attempt was opened for.
-    SameBinding,
-    /// The site has the task.
-    TaskExists,
-    /// The operator has not paused installations.
-    NotPaused,
-    /// Its `expect` holds.
-    Expected,
-    /// It has an address, if it needs one of a pool.
-    Address,
-    /// No other machine has its host name.
-    NameFree,
-    /// The image of its repo is verified.
-    ImageVerified,
-    /// `installs-per-hour` leaves room.
-    WithinRate,
-    /// Its addresses were probed.
-    AddressProbed,
-    /// No other host uses its addresses.
-    AddressFree,
-}
-
-/// Whether a condition counts in a phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Effect {
-    Counts,
-    /// It counts until the machine has read something of the attempt. The reason says why not after that.
-    UntilRead(&'static str),
-    /// It does not count. The reason says why.
-    Ignored(&'static str),
-}
-
-/// One condition in every phase.
-pub(crate) struct Row {
-    pub(crate) condition: Condition,
-    /// In the order of [`Phase`].
-    pub(crate) effects: [Effect; 5],
-}
-
-use Effect::{Counts, Ignored, UntilRead};
-
-const NO_ATTEMPT: Effect = Ignored("no attempt is open yet");
-const BEGUN: Effect = UntilRead(
-    "it guards the beginning: an installer that has read a document may have wiped the disk, and has to finish",
-);
-const PAUSE: Effect =
-    Ignored("a pause stops new hand-outs; a machine that has its installer keeps its documents");
-const COUNTED: Effect = Ignored("its attempt was counted when it was opened");
-const PROBED: Effect = Ignored("its addresses were probed when its boot was first answered");
-const PROBED_LATER: Effect = Ignored("its addresses are probed at the network boot that follows");
-
-/// Which condition counts in which phase: open, repeat, same boot, serve, check-in.
-#[rustfmt::skip]
-pub(crate) const TABLE: [Row; 16] = [
-    row(Condition::StateKnown,    [Counts,     Counts,  Counts,  Counts,  Counts]),
-    row(Condition::NotProtected,  [Counts,     Counts,  Counts,  Counts,  Counts]),
-    row(Condition::NotHeld,       [Counts,     Counts,  Counts,  Counts,  Counts]),
-    row(Condition::Due,           [Counts,     Counts,  Counts,  BEGUN,   Counts]),
-    row(Condition::Recent,        [NO_ATTEMPT, Counts,  Counts,  Counts,  NO_ATTEMPT]),
-    row(Condition::Bound,         [Counts,     Counts,  Counts,  BEGUN,   Counts]),
-    row(Condition::SameBinding,   [NO_ATTEMPT, Counts,  Counts,  BEGUN,   NO_ATTEMPT]),
-    row(Condition::TaskExists,    [Counts,     Counts,  Counts,  BEGUN,   Counts]),
-    row(Condition::NotPaused,     [Counts,     Counts,  Counts,  PAUSE,   Counts]),
-    row(Condition::Expected,      [Counts,     Counts,  Counts,  BEGUN,   Counts]),
-    row(Condition::Address,       [Counts,     Counts,  Counts,  BEGUN,   Counts]),
-    row(Condition::NameFree,      [Counts,     Counts,  Counts,  BEGUN,   Counts]),
-    row(Condition::ImageVerified, [Counts,     Counts,  Counts,  BEGUN,   Counts]),
-    row(Condition::WithinRate,    [Counts,     COUNTED, COUNTED, COUNTED, Counts]),
-    row(Condition::AddressProbed, [Counts,     Counts,  PROBED,  PROBED,  PROBED_LATER]),
-    row(Condition::AddressFree,   [Counts,     Counts,  Counts,  BEGUN,   Counts]),
-];
-
-const fn row(condition: Condition, effects: [Effect; 5]) -> Row {
-    Row { condition, effects }
-}
 
 /// What an installation that may go ahead needs.
 #[derive(Debug, Clone)]
