@@ -1,9 +1,12 @@
 //! Sends a read request to the running server, or reads the journal if no server is running.
 
-use std::path::Path;
+use std::{path::Path, sync::Once};
 
 use super::{client::ApiClient, failure::CliResult, offline, terminal::Terminal};
 use crate::net::http::OperatorQuery;
+
+/// The note is printed once, also for a command with several requests.
+static NOTE: Once = Once::new();
 
 /// Returns the JSON answer to a read request.
 pub(super) fn query(
@@ -15,7 +18,7 @@ pub(super) fn query(
         Some((client, _)) => client.query(question),
         None => {
             let answer = offline::query(site, question)?;
-            terminal.note("server not running; showing state from the journal");
+            NOTE.call_once(|| terminal.note("server not running; showing state from the journal"));
             Ok(answer)
         }
     }
