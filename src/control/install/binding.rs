@@ -39,7 +39,7 @@ pub enum Unbound {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum NoAddress {
     /// No network has a pool, or several have.
-    #[error("its address is to come from a pool, but no setting says from which network's")]
+    #[error("its address is to come from a pool, but no setting names the network")]
     NoPool,
     /// All are given.
     #[error("no address is free in the pool of network {0}")]

@@ -200,6 +200,6 @@ fn unbound(f: &mut fmt::Formatter<'_>, reason: &Unbound, tags: usize) -> fmt::Re
             counted(tags, "tag")
         ),
         Unbound::Named(policy, mismatch) => write!(f, "policy {policy}: {mismatch}"),
-        Unbound::NoTask => f.write_str("no setting says which task installs it"),
+        Unbound::NoTask => f.write_str("no setting names the task that installs it"),
     }
 }
