@@ -12,6 +12,7 @@ mod parts;
 mod event;
 mod line;
 mod machine;
+mod absorb;
 mod attempt;
 mod delivery_queue;
 mod state;

@@ -1,6 +1,6 @@
 //! Renders a machine's boot files and installer documents from templates.
 //!
-//! [`compile`] turns every template and `task.toml` into a [`Library`] and reports mistakes with their lines.
+//! [`compile()`] turns every template and `task.toml` into a [`Library`] and reports mistakes with their lines.
 //! [`render_attempt`] renders one machine's files from it. Network settings, boot.cfg and the choice of ESXi's disk are
 //! written by code that covers what each installer supports ([`net`], [`boot::boot_cfg`]). Everything else is templates:
 //! undefined values are errors, and values are quoted for the file's format ([`quote`]). [`check`] applies the rules of ESXi's

@@ -35,7 +35,7 @@ pub(crate) fn pxelinux(engine: &Engine, chosen: Chosen, mac: Mac) -> String {
             let machine = transaction.server.state.machine(attempt.machine)?;
             machine.attempt(attempt)?.repo.clone()
         });
-        repo.ok_or_else(|| Some(Blocked::WrongLoader("its repo is gone")))
+        repo.ok_or(Some(Blocked::WrongLoader("its repo is gone")))
     });
     match repo {
         Ok(repo) => pxelinux::install(repo.as_str(), &mac.hyphens()),

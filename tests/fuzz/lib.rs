@@ -1,6 +1,6 @@
 //! What the fuzz targets have in common.
 
-use bootwright::site::{self, SiteFiles, LoadCache, ReportStyle};
+use bootwright::site::{self, LoadCache, ReportStyle, SiteFiles};
 
 /// Loads a site of one file, twice, and writes the report of every mistake in it.
 pub fn load(path: &str, bytes: &[u8]) {

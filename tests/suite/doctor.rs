@@ -83,7 +83,7 @@ fn with_everything_in_the_way(site: &Site<'_>, host: &Host) {
     ] {
         found.has(area, severity, &message);
     }
-    found.has("other DHCP servers", "error", &format!("network lab on br0: another DHCP server answers, {THEM}, and dhcp is \"server\": nobody gets an address from here meanwhile"));
+    found.has("other DHCP servers", "error", &format!("network lab on br0: another DHCP server, {THEM}, answers although dhcp is \"server\": meanwhile this server assigns no addresses"));
     let finding = found.has("firewall", "error", "the chain inet filter input, with policy drop, blocks 4011/udp, 69/udp and 8080/tcp on br0");
     let lines = [
         "nft insert rule inet filter input iifname \"br0\" udp dport { 4011, 69 } accept",

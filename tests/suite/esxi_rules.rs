@@ -97,6 +97,6 @@ fn a_violation_has_its_line() {
     let finding = found.iter().find(|finding| finding.rule == 14).unwrap();
     assert_eq!(
         (finding.line, finding.message.as_str()),
-        (4, "`--ip` does not go with DHCP")
+        (4, "`--ip` is not allowed with DHCP")
     );
 }

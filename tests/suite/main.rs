@@ -1,6 +1,10 @@
 //! What holds for the whole program: one binary, a module for each subject.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a role reports to its test on standard output"
+)]
 
 mod support;
 mod architecture;

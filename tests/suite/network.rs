@@ -101,7 +101,7 @@ fn grub() {
     );
     assert!(first.contains("sleep 30\nconfigfile $prefix"), "{first}");
     until("the address is known to be free", || {
-        (!ask().contains("whether its address is free is being looked")).then_some(())
+        (!ask().contains("checking that its IP address is not in use")).then_some(())
     });
 }
 

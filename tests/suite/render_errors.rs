@@ -354,14 +354,14 @@ fn a_broker_has_a_known_kind_and_a_task_that_runs_its_script() {
             "kind = \"program\"",
             "debian",
             &[
-                "policies.d/site.toml:12: broker `b` is a program, and says none = set `run` to the program and its arguments",
+                "policies.d/site.toml:12: broker `b`: `run` is missing = set `run` to the program and its arguments",
             ],
         ),
         (
             "kind = \"program\"\nrun = 7",
             "debian",
             &[
-                "policies.d/site.toml:12: broker `b` is a program, and says none = set `run` to the program and its arguments",
+                "policies.d/site.toml:12: broker `b`: `run` is missing = set `run` to the program and its arguments",
             ],
         ),
         (

@@ -157,8 +157,7 @@ fn ipv6(link: &PlannedLink, interface: &str, has_v4: bool) -> Option<Unsupported
     ))
 }
 
-/// Links other than the primary one. Each gets its own interface, on its own switch or, if it shares the NICs of the primary
-/// link, on a port group of the first switch.
+/// Other links: each has an interface on its own switch, or on a port group of the first switch if it shares the primary link's NICs.
 fn other_links(
     view: &LinkView<'_>,
     primary: &PlannedLink,

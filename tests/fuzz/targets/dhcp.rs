@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use bootwright::{
     boot::{
         LoaderPreference, boot_file,
-        dhcp::{DhcpPort, ReplyContext, AddressAssignment, DhcpMessage, NetworkOptions, decide},
+        dhcp::{AddressAssignment, DhcpMessage, DhcpPort, NetworkOptions, ReplyContext, decide},
     },
     model::DhcpMode,
 };
@@ -35,15 +35,21 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
                 },
                 declared: true,
                 assignment: AddressAssignment::Reserved(own),
-                boot: boot_file(query.client, &LoaderPreference::default(), "http://192.0.2.1", |_| {
-                    true
-                }),
+                boot: boot_file(
+                    query.client,
+                    &LoaderPreference::default(),
+                    "http://192.0.2.1",
+                    |_| true,
+                ),
                 other_server: None,
             };
             if let Ok(answer) = decide(&query, &ground) {
                 let datagram = answer.datagram(&query);
                 assert!(datagram.len() >= 300 && datagram[28..34] == query.mac.0);
-                assert!(DhcpMessage::read(&datagram).is_err(), "an answer is no question");
+                assert!(
+                    DhcpMessage::read(&datagram).is_err(),
+                    "an answer is no question"
+                );
             }
         }
     }

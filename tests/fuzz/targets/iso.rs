@@ -4,7 +4,7 @@
 
 use std::io::Cursor;
 
-use bootwright::iso::{IsoIndex, EntryKind};
+use bootwright::iso::{EntryKind, IsoIndex};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Ok(index) = IsoIndex::read(Cursor::new(bytes)) else {

@@ -1,7 +1,7 @@
 //! Any bytes as lines of a journal: no panic, a line that is known is written as it was read, and so is the state.
 #![no_main]
 
-use bootwright::journal::{self, JournalLine, ParsedLine, JournalState};
+use bootwright::journal::{self, JournalLine, JournalState, ParsedLine};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
@@ -17,5 +17,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         state.take(&parsed);
     }
     let kept = serde_json::to_string(&state).expect("a state is JSON");
-    assert_eq!(serde_json::from_str::<JournalState>(&kept).ok(), Some(state));
+    assert_eq!(
+        serde_json::from_str::<JournalState>(&kept).ok(),
+        Some(state)
+    );
 });

@@ -39,7 +39,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         (answer, _) => assert_eq!(answer, RequestedPart::Whole),
     }
     let head = requested_part(&Method::HEAD, &headers, version, length);
-    assert!(!matches!(head, RequestedPart::Part { .. } | RequestedPart::NotSatisfiable));
+    assert!(!matches!(
+        head,
+        RequestedPart::Part { .. } | RequestedPart::NotSatisfiable
+    ));
 });
 
 /// Digits as they stand there; other bytes are counted.
@@ -93,7 +96,9 @@ fn compare(answer: RequestedPart, range: &[u8], length: u64) {
         }
         // The end of an empty file.
         RequestedPart::Whole => assert!(length == 0 && matches!(range, Slow::Last(_))),
-        RequestedPart::PreconditionFailed | RequestedPart::NotModified => unreachable!("they were looked at before"),
+        RequestedPart::PreconditionFailed | RequestedPart::NotModified => {
+            unreachable!("they were looked at before")
+        }
     }
 }
 

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use bootwright::boot::tftp::{RequestedOptions, ClientPacket, FileName, TransferStep, Transfer};
+use bootwright::boot::tftp::{ClientPacket, FileName, RequestedOptions, Transfer, TransferStep};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let asked = match ClientPacket::decode(bytes) {
+    let requested = match ClientPacket::decode(bytes) {
         Ok(ClientPacket::Read(request)) => {
-            if let Ok(name) = FileName::clean(&request.name) {
+            if let Ok(name) = FileName::parse(&request.name) {
                 let name = name.as_str();
                 assert!(!name.starts_with('/') && !name.contains('\\'), "{name:?}");
                 assert!(
@@ -16,18 +16,18 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
                     "{name:?}"
                 );
             }
-            request.asked
+            request.options
         }
         _ => RequestedOptions::default(),
     };
     let size = u64::from(bytes.first().copied().unwrap_or(0)) * 1_000;
-    let agreed = asked.agree(size, 1_468);
+    let agreed = requested.negotiate(size, 1_468);
     let mut now = Duration::ZERO;
-    let (mut transfer, mut step) = Transfer::begin(&agreed, size, now);
+    let (mut transfer, mut step) = Transfer::start(&agreed, size, now);
     for event in bytes.chunks(3) {
         if let TransferStep::Send(blocks) = &step {
             assert!(blocks.first <= blocks.last && blocks.last - blocks.first < 64);
-            let (start, length) = transfer.place(blocks.last);
+            let (start, length) = transfer.position(blocks.last);
             assert!(start + u64::from(length) <= size);
         }
         if let TransferStep::End(_) = step {

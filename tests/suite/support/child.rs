@@ -10,8 +10,11 @@ use std::{
 
 use super::needs;
 
+/// What a process does in place of running tests, with its arguments.
+type Role = fn(&[String]);
+
 /// The functions that can run as a process of their own; each gets its arguments.
-const ROLES: &[(&str, fn(&[String]))] = &[
+const ROLES: &[(&str, Role)] = &[
     ("append", crate::journal::append),
     ("arp-observer", super::arp::observe),
     ("dhcp-client", super::dhcp::run_client),
