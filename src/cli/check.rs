@@ -28,7 +28,7 @@ pub(super) fn run(root: &Path, json: bool, terminal: &Terminal) -> CliResult {
         false => report_text(&loaded, running_revision(root), terminal),
     };
     terminal.show(&text)?;
-    if loaded.is_sound() {
+    if loaded.is_valid() {
         Ok(())
     } else {
         Err(Failure::already_reported())
@@ -70,7 +70,7 @@ fn report_text(loaded: &Loaded, running: Option<String>, terminal: &Terminal) ->
         site::counted(documents, "document"),
         site::counted(nodes, "node")
     );
-    if let Some(revision) = running.filter(|_| !loaded.is_sound()) {
+    if let Some(revision) = running.filter(|_| !loaded.is_valid()) {
         text += &format!(" The running server still serves revision {revision}.");
     }
     text + "\n"

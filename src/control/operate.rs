@@ -225,7 +225,7 @@ impl Transaction<'_> {
         });
         let Some(id) = waits else {
             let reason = format!(
-                "{name} does not wait in the microkernel, and nothing else can be told to switch itself off"
+                "{name} does not wait in the microkernel, and only a machine there can be switched off"
             );
             return Err(OperationError::Refused(reason));
         };

@@ -191,7 +191,7 @@ impl Transaction<'_> {
         match machine.filter(|machine| !is_next(machine)) {
             None => waiting(node, binds),
             Some(machine) if machine.marked && machine.open().is_none() => {
-                let reason = taken_over(machine).unwrap_or_else(|| "an operator says so".into());
+                let reason = taken_over(machine).unwrap_or_else(|| "set by an operator".into());
                 (MachineState::Installed, Some(reason))
             }
             Some(machine) => attempted(machine).unwrap_or_else(|| waiting(node, binds)),
@@ -264,7 +264,7 @@ impl Transaction<'_> {
         let ago = TimeSpan(self.now.wall.since(machine.last));
         let mut text = match machine.said.as_str() {
             "" => "never seen".into(),
-            said => format!("{said}, {ago} ago"),
+            latest => format!("{latest}, {ago} ago"),
         };
         let clocks = &self.server.volatile.deadlines.by_machine;
         if state == MachineState::Bound && machine.open().is_none() && machine.is_due(node) {

@@ -35,7 +35,7 @@ pub struct RenderCheck {
 
 impl RenderCheck {
     /// Whether nothing stands against it.
-    pub fn is_sound(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         self.diagnostics
             .iter()
             .all(|one| one.severity != Severity::Error)

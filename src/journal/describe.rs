@@ -36,7 +36,7 @@ pub fn describe(line: &JournalLine) -> EventDescription {
 fn likely(event: &Event) -> Option<&'static str> {
     let Event::Overdue { stage, .. } = event else {
         return matches!(event, Event::GaveUp { .. }).then_some(
-            "the installer stopped before the disk was bootable; its screen says at what",
+            "the installer stopped before the disk was bootable; its screen shows where",
         );
     };
     Some(match stage.as_str() {
@@ -48,7 +48,7 @@ fn likely(event: &Event) -> Option<&'static str> {
              names the disk or the licence"
         }
         "installed" => {
-            "the installer waits for an answer or for packages; its screen says for what"
+            "the installer waits for an answer or for packages; its screen shows for what"
         }
         "finished" => {
             "the installed system did not boot, or cannot reach this server from its own address"
@@ -67,7 +67,7 @@ pub(super) fn brief(event: &Event) -> Option<String> {
         Event::Boot {
             given: BootAnswer::Installer(_),
             ..
-        } => "installer handed out".into(),
+        } => "installer served".into(),
         Event::Boot { given, .. } => answer(given),
         Event::HandOut { name, .. } | Event::Document { name, .. } => name.clone(),
         Event::Aborted { name, .. } => format!("{name} broken off"),
@@ -134,7 +134,7 @@ fn said(event: &Event) -> (&'static str, String) {
         } => ("lease", format!("{address} to {mac}")),
         Event::Lease {
             address, mac: None, ..
-        } => ("lease", format!("{address} is used by somebody else")),
+        } => ("lease", format!("{address} is used by another host")),
         Event::LeaseEnded { address } => ("lease", format!("{address} given back")),
         Event::Boot {
             by,
@@ -184,7 +184,7 @@ fn said(event: &Event) -> (&'static str, String) {
             let by = if *inferred {
                 "inferred"
             } else {
-                "the machine says so"
+                "reported by the machine"
             };
             let reason = reason
                 .as_ref()
@@ -221,18 +221,18 @@ fn said(event: &Event) -> (&'static str, String) {
         Event::Forgotten { by } => ("forgotten", format!("by {by}")),
         Event::Unrendered { reason } => ("error", reason.clone()),
         Event::Remark { text } => ("remark", text.clone()),
-        Event::Due { to, on, .. } => (receiver(to), format!("{} is to hear of `{on}`", name(to))),
+        Event::Due { to, on, .. } => (receiver(to), format!("{} is to receive `{on}`", name(to))),
         Event::Delivered { to, on, .. } => {
-            (receiver(to), format!("{} has heard of `{on}`", name(to)))
+            (receiver(to), format!("{} has received `{on}`", name(to)))
         }
         Event::Undelivered {
             to, tries, reason, ..
         } => {
-            let told = format!("{}: {reason}; try {tries}, it will be told again", name(to));
+            let told = format!("{}: {reason}; try {tries}, it is retried", name(to));
             (receiver(to), told)
         }
         Event::Undeliverable { to, on, reason, .. } => {
-            let told = format!("{} does not hear of `{on}`: {reason}", name(to));
+            let told = format!("{} does not receive `{on}`: {reason}", name(to));
             (receiver(to), told)
         }
         Event::Started { version } => ("started", format!("bootwright {version}")),
@@ -365,7 +365,7 @@ pub(crate) fn identities(identity: &Identity) -> String {
 }
 
 fn fact_names(facts: &Facts) -> String {
-    let value = serde_json::to_value(facts).expect("facts have text keys alone, so they are JSON");
+    let value = serde_json::to_value(facts).expect("facts have only text keys, so they are JSON");
     let own = value["custom"].as_object().into_iter().flatten();
     let known = value.as_object().into_iter().flatten();
     let parts = known

@@ -220,7 +220,7 @@ pub enum Event {
         /// For people to read.
         reason: String,
     },
-    /// A hold ended: one cause by itself, or all of them because an operator said so.
+    /// A hold ended: one cause by itself, or all of them because requested by an operator.
     Released {
         /// The cause that went away; none: all of them, and the count of failed attempts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -274,7 +274,7 @@ pub enum Event {
         /// Of what.
         on: LifecycleEvent,
     },
-    /// The program has not; it will be told again.
+    /// The program has not; it is retried.
     Undelivered {
         /// The delivery.
         delivery: u64,

@@ -84,7 +84,7 @@ event_names! {
 impl JournalLine {
     /// Writes the line, without a line feed.
     pub fn text(&self) -> String {
-        serde_json::to_string(self).expect("a line has text keys alone, so it is JSON")
+        serde_json::to_string(self).expect("a line has only text keys, so it is JSON")
     }
 
     /// Reads a line.

@@ -61,7 +61,7 @@ macro_rules! settings {
 }
 
 fn json(value: &impl Serialize) -> serde_json::Value {
-    serde_json::to_value(value).expect("a setting has text keys alone, so it is JSON")
+    serde_json::to_value(value).expect("a setting has only text keys, so it is JSON")
 }
 
 settings! {

@@ -102,10 +102,7 @@ impl Engine {
         let mut own = links.iter().flat_map(|link| &link.addresses);
         let matters = own.any(|net| snapshot.network_at(net.addr().into()).is_some());
         if matters && !self.addresses.told.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                "whether somebody else has a machine's address is not looked before its installation: that needs root, \
-                 or CAP_NET_RAW"
-            );
+            tracing::warn!("address conflict detection is off: it needs root or CAP_NET_RAW");
         }
     }
 

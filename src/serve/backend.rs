@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{
+    attempt_files::{self, DOCUMENT},
     engine::Engine,
-    handout::{self, DOCUMENT},
     inventory,
     views::{self, bytes},
 };
@@ -74,7 +74,7 @@ impl Backend for Server {
         let document = match self
             .0
             .attempts
-            .read(handout::key(handed.attempt), &ask.name)
+            .read(attempt_files::key(handed.attempt), &ask.name)
         {
             Ok(Some(document)) => document,
             Ok(None) => return reply(Reply::error(404, "this attempt has no such file\n")),
@@ -283,7 +283,7 @@ impl Server {
             OperatorCommand::Mark { state, .. } => {
                 let refusal = ApiError::new(400, format!("a machine cannot be marked `{state}`"));
                 let ((), ticket) = self.0.transaction(|_| ());
-                (Err(refusal.help("only `installed` can be told")), ticket)
+                (Err(refusal.help("only `installed` can be marked")), ticket)
             }
             OperatorCommand::Forget { node, wipe_allowed } => {
                 one(node, Operation::Forget { wipe_allowed })
@@ -298,10 +298,7 @@ impl Server {
             }
             OperatorCommand::Resume => {
                 let ((), ticket) = self.0.transaction(|transaction| transaction.resume());
-                (
-                    Ok(json!({ "said": "installers are handed out again" })),
-                    ticket,
-                )
+                (Ok(json!({ "said": "installations begin again" })), ticket)
             }
             OperatorCommand::ReleaseAll => {
                 let (count, ticket) = self.0.transaction(|transaction| transaction.release_all());

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::choose::Chosen;
+use super::choose::ChosenSite;
 use crate::{
     model::ServerConfig,
     site::{self, ReportStyle, Severity},
@@ -51,7 +51,7 @@ pub(crate) struct BannerParts {
 }
 
 impl Banner {
-    pub(crate) fn new(chosen: &Chosen, config: &ServerConfig, parts: BannerParts) -> Banner {
+    pub(crate) fn new(chosen: &ChosenSite, config: &ServerConfig, parts: BannerParts) -> Banner {
         let site = &chosen.snapshot.site;
         let diagnostics = &chosen.loaded.diagnostics;
         let count = |severity| {

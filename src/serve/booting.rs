@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::{engine::Engine, handout};
+use super::{attempt_files, engine::Engine};
 use crate::{
     control::{Blocked, BootFromDisk, Decision, NetworkBoot, Report, Transaction, UrlToken},
     disk::{
@@ -23,7 +23,7 @@ pub(crate) struct Boot<'a> {
 }
 
 /// What a machine is to boot.
-pub(crate) enum Chosen {
+pub(crate) enum BootAction {
     /// This attempt's installer, by this script where iPXE asks.
     Installer(AttemptId, Vec<u8>),
     /// Its disk.
@@ -67,9 +67,9 @@ impl<'a> Boot<'a> {
 
 impl Engine {
     /// Decides a boot. What it rests on is on the disk when this returns, and addresses were looked at.
-    pub(crate) async fn choose(&self, boot: &mut Boot<'_>) -> Chosen {
+    pub(crate) async fn choose(&self, boot: &mut Boot<'_>) -> BootAction {
         let (mut chosen, mut ticket) = self.decide(boot);
-        if let Chosen::ProbeAddresses(addresses) = &chosen {
+        if let BootAction::ProbeAddresses(addresses) = &chosen {
             self.probe(addresses).await;
             (chosen, ticket) = self.decide(boot);
         }
@@ -80,7 +80,7 @@ impl Engine {
     }
 
     /// The same from a thread that may wait for the disk, and for nothing longer.
-    pub(crate) fn choose_now(&self, boot: &mut Boot<'_>) -> Chosen {
+    pub(crate) fn choose_now(&self, boot: &mut Boot<'_>) -> BootAction {
         let (chosen, ticket) = self.decide(boot);
         match ticket.wait() {
             Ok(()) => chosen,
@@ -89,7 +89,7 @@ impl Engine {
     }
 
     /// The ticket is that of what the decision rests on.
-    fn decide(&self, boot: &mut Boot<'_>) -> (Chosen, Ticket) {
+    fn decide(&self, boot: &mut Boot<'_>) -> (BootAction, Ticket) {
         let Boot { ask, peer, base } = boot;
         let healthy = self.health() == JournalHealth::Good;
         let live = self.live();
@@ -107,14 +107,14 @@ impl Engine {
                 transaction.remark_once(machine, doubt);
             }
             match decision {
-                Decision::Disk(disk) => Chosen::Disk(disk),
-                Decision::Wait(reason) => Chosen::Wait(reason),
-                Decision::ProbeAddresses(addresses) => Chosen::ProbeAddresses(addresses),
+                Decision::Disk(disk) => BootAction::Disk(disk),
+                Decision::Wait(reason) => BootAction::Wait(reason),
+                Decision::ProbeAddresses(addresses) => BootAction::ProbeAddresses(addresses),
                 Decision::Microkernel(machine) => {
-                    Chosen::Microkernel(transaction.check_in_token(machine))
+                    BootAction::Microkernel(transaction.check_in_token(machine))
                 }
-                Decision::Script(machine, task) => Chosen::Task(machine, task),
-                Decision::Open(opening) if !healthy => Chosen::Disk(
+                Decision::Script(machine, task) => BootAction::Task(machine, task),
+                Decision::Open(opening) if !healthy => BootAction::Disk(
                     transaction.not_opened(&opening, Blocked::JournalUnwritable.to_string()),
                 ),
                 Decision::Open(opening)
@@ -123,12 +123,18 @@ impl Engine {
                     let reason = Blocked::NoMicrokernel;
                     let disk = transaction.not_opened(&opening, reason.to_string());
                     let reason = Some(reason);
-                    Chosen::Disk(BootFromDisk { reason, ..disk })
+                    BootAction::Disk(BootFromDisk { reason, ..disk })
                 }
                 Decision::Open(opening) => {
-                    match handout::open(transaction, &self.attempts, &opening, &ask.report, base) {
-                        Ok(script) => Chosen::Installer(opening.attempt, script),
-                        Err(disk) => Chosen::Disk(disk),
+                    match attempt_files::open(
+                        transaction,
+                        &self.attempts,
+                        &opening,
+                        &ask.report,
+                        base,
+                    ) {
+                        Ok(script) => BootAction::Installer(opening.attempt, script),
+                        Err(disk) => BootAction::Disk(disk),
                     }
                 }
                 Decision::Repeat {
@@ -136,11 +142,11 @@ impl Engine {
                     attempt,
                     is_stale,
                 } => match self.again(transaction, machine, attempt, is_stale, &ask.report, base) {
-                    Ok(script) => Chosen::Installer(attempt, script),
+                    Ok(script) => BootAction::Installer(attempt, script),
                     Err(reason) => {
                         tracing::error!("attempt {}: {reason}", attempt.number);
                         let reason = Blocked::DocumentsUnavailable(reason);
-                        Chosen::Disk(disk_of(ask.report.platform, Some(reason)))
+                        BootAction::Disk(disk_of(ask.report.platform, Some(reason)))
                     }
                 },
             }
@@ -165,12 +171,12 @@ impl Engine {
             }
         }
         self.forget_script(attempt);
-        handout::refresh(transaction, &self.attempts, machine, attempt, report, base)
+        attempt_files::refresh(transaction, &self.attempts, machine, attempt, report, base)
     }
 
     /// A file of an attempt; `None` when its task has none of that name.
     pub(crate) fn kept(&self, attempt: AttemptId, name: &str) -> Result<Option<String>, String> {
-        match self.attempts.read(handout::key(attempt), name) {
+        match self.attempts.read(attempt_files::key(attempt), name) {
             Ok(Some(Document {
                 body: DocumentBody::Bytes(bytes),
                 ..
@@ -194,9 +200,9 @@ pub(crate) fn disk_of(platform: Option<Platform>, reason: Option<Blocked>) -> Bo
     }
 }
 
-fn unwritable(boot: &Boot<'_>, error: &dyn std::fmt::Display) -> Chosen {
+fn unwritable(boot: &Boot<'_>, error: &dyn std::fmt::Display) -> BootAction {
     tracing::error!("{error}");
-    Chosen::Disk(disk_of(
+    BootAction::Disk(disk_of(
         boot.ask.report.platform,
         Some(Blocked::JournalUnwritable),
     ))

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::load::{Depth, Loaded, Loader};
+use super::load::{Depth, Loaded, SiteLoader};
 use crate::{
     control::Snapshot,
     disk::{last_good, state::StateDirectory},
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The site that goes live at the start.
-pub(crate) struct Chosen {
+pub(crate) struct ChosenSite {
     pub(crate) loaded: Loaded,
     pub(crate) snapshot: Arc<Snapshot>,
     /// The last good site, when that is another one: what an edit makes due is judged against it.
@@ -22,17 +22,17 @@ pub(crate) struct Chosen {
 
 /// Takes the site as it stands; when it has errors, the last good copy; without one, nothing.
 pub(crate) fn choose(
-    loader: &mut Loader,
+    loader: &mut SiteLoader,
     files: &SiteFiles,
     state: &StateDirectory,
     root: &Path,
-) -> anyhow::Result<Chosen> {
+) -> anyhow::Result<ChosenSite> {
     let good = readable(last_good::revision(&state.last_good()));
     let depth = good.clone().map_or(Depth::Whole, Depth::Known);
     let loaded = loader.load(files, &depth);
     let same = good.is_some() && loaded.snapshot.site.revision == good;
-    if loaded.is_sound() && same {
-        return Ok(Chosen {
+    if loaded.is_valid() && same {
+        return Ok(ChosenSite {
             snapshot: loaded.snapshot.clone(),
             loaded,
             before: None,
@@ -42,14 +42,14 @@ pub(crate) fn choose(
     }
     let copy = match readable(last_good::read(&state.last_good())) {
         Some(copy) => {
-            let mut of_copy = Loader::new(root, state.password_key()?, loader.images());
+            let mut of_copy = SiteLoader::new(root, state.password_key()?, loader.images());
             Some(of_copy.load(&copy.files, &Depth::Known(copy.revision)))
         }
         None => None,
     };
-    if loaded.is_sound() {
+    if loaded.is_valid() {
         let before = copy.map(|copy| copy.snapshot);
-        return Ok(Chosen {
+        return Ok(ChosenSite {
             snapshot: loaded.snapshot.clone(),
             loaded,
             before,
@@ -58,7 +58,7 @@ pub(crate) fn choose(
         });
     }
     let snapshot = copy.map_or_else(Default::default, |copy| copy.snapshot);
-    Ok(Chosen {
+    Ok(ChosenSite {
         snapshot,
         loaded: loaded.clone(),
         before: None,

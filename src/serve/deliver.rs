@@ -142,7 +142,7 @@ async fn tell(root: &Path, hook_call: &HookCall, patience: Duration) -> Result<(
 async fn finish(child: &mut Child, text: &str) -> Result<(), String> {
     let mut input = child.stdin.take().ok_or("it has no standard input")?;
     let complaints = child.stderr.take().ok_or("it has no standard error")?;
-    let said = tokio::spawn(last_words(complaints));
+    let stderr = tokio::spawn(last_words(complaints));
     // A program need not read what it is told: how it ends says whether it has heard.
     drop(input.write_all(format!("{text}\n").as_bytes()).await);
     drop(input);
@@ -151,11 +151,11 @@ async fn finish(child: &mut Child, text: &str) -> Result<(), String> {
         return Ok(());
     }
     // What it left running may hold its standard error.
-    let said = timeout(Duration::from_secs(1), said).await;
-    let said = said.ok().and_then(Result::ok).unwrap_or_default();
-    Err(match said.is_empty() {
+    let stderr = timeout(Duration::from_secs(1), stderr).await;
+    let stderr = stderr.ok().and_then(Result::ok).unwrap_or_default();
+    Err(match stderr.is_empty() {
         true => status.to_string(),
-        false => format!("{status}: {said}"),
+        false => format!("{status}: {stderr}"),
     })
 }
 

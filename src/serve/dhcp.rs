@@ -13,7 +13,7 @@ use super::{
     backlog::{Backlog, Waiting},
     engine::Engine,
     links::Links,
-    others::Leave,
+    rogue_dhcp::MayServe,
 };
 use crate::{
     boot::dhcp::{Destination, DhcpMessage, DhcpPort, DhcpReply, ReplyType},
@@ -142,10 +142,10 @@ impl Service {
             _ => String::new(),
         };
         let rest = match self.door {
-            DhcpPort::Dhcp => "proxy networks go on with port 4011 alone, the others get no answer",
+            DhcpPort::Dhcp => "proxy networks use port 4011 only, the others get no answer",
             DhcpPort::Pxe => "firmware that asks the boot server itself gets no answer",
         };
-        tracing::warn!("DHCP port {port} cannot be had: {error}; {help}; {rest}");
+        tracing::warn!("cannot bind DHCP port {port}: {error}; {help}; {rest}");
     }
 
     /// Answers until no network wants it any more.
@@ -309,9 +309,9 @@ impl Service {
         let now = Instant::now();
         others.hear(name, query, us, now);
         match others.on(name, now) {
-            Leave::Unknown => None,
-            Leave::Free => Some(None),
-            Leave::Taken(server) => Some(Some(server)),
+            MayServe::Unknown => None,
+            MayServe::Free => Some(None),
+            MayServe::Taken(server) => Some(Some(server)),
         }
     }
 

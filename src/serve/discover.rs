@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use super::{keep::state_path, microkernel::KERNEL};
+use super::{microkernel::KERNEL, site_id::state_path};
 use crate::{
     control::Snapshot,
     disk::state::MICROKERNEL,

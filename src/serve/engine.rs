@@ -10,8 +10,8 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::{
-    addresses::Addresses, clock::Clock, genuine::Failed, handout, hearing::Hearing, others::Others,
-    outside, told,
+    addresses::Addresses, attempt_files, clock::Clock, dhcp_stats::DhcpStats,
+    image_verification::Failed, outside, rogue_dhcp::RogueDhcp, server_log,
 };
 use crate::{
     control::{ServerState, Snapshot, Transaction},
@@ -41,9 +41,9 @@ pub(crate) struct Engine {
     /// The settings that the server was started with.
     pub(crate) started_with: Arc<ServerConfig>,
     /// What was heard of DHCP.
-    pub(crate) hearing: Hearing,
+    pub(crate) hearing: DhcpStats,
     /// Other DHCP servers.
-    pub(crate) others: Others,
+    pub(crate) others: RogueDhcp,
     /// Where addresses can be asked for.
     pub(crate) addresses: Addresses,
     loaders: ArcSwap<Loaders>,
@@ -124,8 +124,8 @@ impl Engine {
             journal_dir: parts.journal_dir,
             demonstration: parts.demonstration,
             started_with: parts.started_with,
-            hearing: Hearing::default(),
-            others: Others::default(),
+            hearing: DhcpStats::default(),
+            others: RogueDhcp::default(),
             addresses: Addresses::new(),
             loaders: ArcSwap::default(),
             rejected: ArcSwap::default(),
@@ -219,7 +219,7 @@ impl Engine {
         if let Some(script) = lock(&self.scripts).0.get(&attempt) {
             return Ok(script.clone());
         }
-        let script = handout::kept_script(&self.attempts, attempt)?;
+        let script = attempt_files::kept_script(&self.attempts, attempt)?;
         lock(&self.scripts).put(attempt, script.clone());
         Ok(script)
     }
@@ -237,7 +237,7 @@ impl Engine {
     ) -> Ticket {
         lock(&self.ended).extend(ended);
         if !lines.is_empty() {
-            lines.iter().for_each(|line| told::tell(line, server));
+            lines.iter().for_each(|line| server_log::tell(line, server));
             self.appended
                 .send_modify(|count| *count += lines.len() as u64);
         }
@@ -276,7 +276,7 @@ impl Engine {
     /// Removes what is kept of an attempt, but for the script by which its machine has still to hand itself over; tells
     /// whether there is one.
     fn clear(&self, attempt: AttemptId) -> std::io::Result<bool> {
-        let key = handout::key(attempt);
+        let key = attempt_files::key(attempt);
         match self.read(|transaction| transaction.is_completing(attempt)) {
             true => self.attempts.retain_only(key, HAND_OVER),
             false => self.attempts.remove(key).map(|()| false),
@@ -299,7 +299,7 @@ impl Engine {
     }
 
     /// Takes note of an attempt whose machine had still to hand itself over when the server ended.
-    pub(crate) fn goes_on_handing_over(&self, attempt: AttemptId) {
+    pub(crate) fn resume_hand_over(&self, attempt: AttemptId) {
         lock(&self.ended).push(attempt);
     }
 

@@ -67,7 +67,7 @@ fn next(status: &crate::control::Status) -> String {
     match status.state {
         MachineState::Held => "its own disk: it is held".into(),
         MachineState::Protected => "its own disk: it is protected".into(),
-        MachineState::Discovered => "what the network's `unknown` says: nothing binds it".into(),
+        MachineState::Discovered => "what the network's `unknown` sets: nothing binds it".into(),
         MachineState::Bound if status.requested => {
             format!("installer (an operator asked for it; {counts})")
         }

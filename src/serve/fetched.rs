@@ -93,7 +93,7 @@ impl Engine {
     /// Writes down what came of a file that somebody at this address has asked for.
     pub(crate) fn note_fetched(&self, machine: Option<MachineId>, ip: IpAddr, fetched: Fetched) {
         let Some(machine) = machine else {
-            tracing::debug!("{} from {ip}, of whom nothing is known", fetched.name);
+            tracing::debug!("{} from {ip}, an unknown host", fetched.name);
             return;
         };
         let ((), _told) = self.transaction(|transaction| transaction.fetched(machine, fetched));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{booting::Chosen, engine::Engine, handout::GRUB};
+use super::{attempt_files::GRUB, booting::BootAction, engine::Engine};
 use crate::{
     control::Blocked,
     model::{LocalBoot, Mac},
@@ -10,31 +10,31 @@ use crate::{
 };
 
 /// Writes the configuration of the machine that has this card and reaches us at `base`.
-pub(crate) fn config(engine: &Arc<Engine>, chosen: Chosen, card: Mac, base: &str) -> String {
+pub(crate) fn config(engine: &Arc<Engine>, chosen: BootAction, card: Mac, base: &str) -> String {
     let auto = |blocked: &Blocked| grub::local(LocalBoot::Auto, Some(&blocked.to_string()));
     match chosen {
-        Chosen::Installer(attempt, _) => match engine.kept(attempt, GRUB) {
+        BootAction::Installer(attempt, _) => match engine.kept(attempt, GRUB) {
             Ok(Some(config)) => config,
             Ok(None) => auto(&Blocked::WrongLoader(
                 "its task has no GRUB configuration, or `secure-boot` is not set for it",
             )),
             Err(reason) => auto(&Blocked::DocumentsUnavailable(reason)),
         },
-        Chosen::Disk(disk) => {
+        BootAction::Disk(disk) => {
             let reason = disk.reason.as_ref().map(ToString::to_string);
             grub::local(disk.how, reason.as_deref())
         }
-        Chosen::Wait(blocked) => grub::wait(&blocked.to_string()),
+        BootAction::Wait(blocked) => grub::wait(&blocked.to_string()),
         // TFTP waits for nobody. It asks again, and the answer is there by then.
-        Chosen::ProbeAddresses(addresses) => {
+        BootAction::ProbeAddresses(addresses) => {
             engine.look_ahead(addresses.clone());
             grub::wait(&Blocked::AddressUnprobed(addresses).to_string())
         }
-        Chosen::Microkernel(token) => {
+        BootAction::Microkernel(token) => {
             let config = engine.config_of_microkernel(base, token, card);
             config.unwrap_or_else(|| auto(&Blocked::NoMicrokernel))
         }
-        Chosen::Task(..) => auto(&Blocked::WrongLoader(
+        BootAction::Task(..) => auto(&Blocked::WrongLoader(
             "its task is started by iPXE, which Secure Boot does not allow",
         )),
     }

@@ -83,7 +83,7 @@ impl Listeners {
             },
             limits,
             tftp: if options.http_alone {
-                Err("left alone".into())
+                Err("not started".into())
             } else {
                 open_tftp(config)?
             },
@@ -152,12 +152,9 @@ fn open_tftp(config: &ServerConfig) -> anyhow::Result<Result<tftp::TftpServer, S
     }
     Ok(
         tftp_by_default().map_err(|error| match ports::udp_port_owner(tftp::PORT) {
-            Some(holder) => format!(
-                "{holder} has port {}; it is tried again every 10 s",
-                tftp::PORT
-            ),
+            Some(holder) => format!("{holder} has port {}; it is retried every 10 s", tftp::PORT),
             None => format!(
-                "port {} cannot be had: {error}; it is tried again every 10 s",
+                "cannot bind port {}: {error}; it is retried every 10 s",
                 tftp::PORT
             ),
         }),
@@ -179,7 +176,7 @@ fn listen_by_default(troubles: &mut Vec<String>) -> anyhow::Result<Listener> {
         Err(error) => {
             let listener = listen(second)?;
             troubles.push(format!(
-                "port {} cannot be had ({error}): machines are served on {}",
+                "cannot bind port {} ({error}): machines are served on {}",
                 PORTS[0], PORTS[1]
             ));
             Ok(listener)

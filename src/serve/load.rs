@@ -12,8 +12,9 @@ use std::{
 use super::{
     bases::Bases,
     outside::Lookup,
-    sound::{
-        Inputs, Sound, Whom, is_declared_as_in, is_same, names_by_template, only_nodes_differ,
+    render_cache::{
+        Inputs, RenderKey, RenderedNode, is_declared_as_in, is_same, names_by_template,
+        only_nodes_differ,
     },
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
 };
 
 /// Loads one site again and again.
-pub struct Loader {
+pub struct SiteLoader {
     lookup: Lookup,
     memory: LoadCache,
     good: Option<Good>,
@@ -40,7 +41,7 @@ struct Good {
     /// Where machines reached us.
     bases: Bases,
     /// Who was rendered, and from what.
-    sound: BTreeMap<Whom, Sound>,
+    sound: BTreeMap<RenderKey, RenderedNode>,
     /// Whether these are all there are: a site that is known from before is not rendered.
     is_whole: bool,
 }
@@ -50,17 +51,14 @@ struct Good {
 pub struct Loaded {
     /// The snapshot; it goes live only without errors.
     pub snapshot: Arc<Snapshot>,
-    /// Every mistake and warning.
     pub diagnostics: Vec<Diagnostic>,
-    /// How many nodes are declared.
     pub nodes: usize,
-    /// How many files were rendered for them.
     pub documents: usize,
 }
 
 impl Loaded {
     /// Whether the site may go live.
-    pub fn is_sound(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         self.diagnostics
             .iter()
             .all(|one| one.severity != Severity::Error)
@@ -76,10 +74,10 @@ pub enum Depth {
     Known(Revision),
 }
 
-impl Loader {
+impl SiteLoader {
     /// Loads the site at `root`. Password salts derive from `key`.
     pub fn new(root: &Path, key: SecretKey, images: Arc<ImageRegistry>) -> Self {
-        Loader {
+        SiteLoader {
             lookup: Lookup::new(root, key, images),
             memory: LoadCache::default(),
             good: None,
@@ -183,7 +181,7 @@ impl Loader {
 /// What came of rendering.
 #[derive(Default)]
 struct Rendering {
-    sound: BTreeMap<Whom, Sound>,
+    sound: BTreeMap<RenderKey, RenderedNode>,
     is_whole: bool,
 }
 
@@ -221,17 +219,17 @@ struct Renderer<'a> {
     bases: &'a Bases,
     flawed: &'a Flawed,
     /// Who was rendered before, when what every machine's files are made from is the same now.
-    known: Option<&'a BTreeMap<Whom, Sound>>,
+    known: Option<&'a BTreeMap<RenderKey, RenderedNode>>,
     /// The site before, when only nodes differ from it: who is declared as there is as sound as there.
     settled: Option<&'a Snapshot>,
 }
 
 /// What came of one of them.
 struct Outcome {
-    whom: Whom,
+    whom: RenderKey,
     found: Vec<Diagnostic>,
     /// None when there is a mistake, or nothing to render, or nothing is known but that it was sound before.
-    sound: Option<Sound>,
+    sound: Option<RenderedNode>,
 }
 
 impl Renderer<'_> {
@@ -259,7 +257,7 @@ impl Renderer<'_> {
     /// Renders one of them, unless it was rendered from the same before.
     fn examine(&self, examined: &RenderTarget) -> Outcome {
         let mut outcome = Outcome {
-            whom: Whom::of(examined),
+            whom: RenderKey::of(examined),
             found: Vec::new(),
             sound: None,
         };
@@ -289,12 +287,12 @@ impl Renderer<'_> {
         }
         let base = self.bases.of(resolved.network.as_deref());
         let checked: RenderCheck = self.snapshot.check(examined, &resolved, base);
-        if !checked.is_sound() {
+        if !checked.is_valid() {
             outcome.found.extend(checked.diagnostics);
             return outcome;
         }
         let is_template = matches!(resolved.hostname, HostnameRule::Template(_));
-        outcome.sound = Some(Sound {
+        outcome.sound = Some(RenderedNode {
             inputs,
             hostname: checked.hostname.filter(|_| is_template),
             documents: checked.documents,
@@ -305,14 +303,17 @@ impl Renderer<'_> {
 }
 
 /// Host names that come out of templates alike: plain ones were compared when the site was loaded.
-fn same_hostnames(snapshot: &Snapshot, sound: &BTreeMap<Whom, Sound>) -> Vec<Diagnostic> {
+fn same_hostnames(
+    snapshot: &Snapshot,
+    sound: &BTreeMap<RenderKey, RenderedNode>,
+) -> Vec<Diagnostic> {
     if sound.values().all(|sound| sound.hostname.is_none()) {
         return Vec::new();
     }
     let mut first: BTreeMap<String, (&NodeName, bool)> = BTreeMap::new();
     let mut found = Vec::new();
     for (name, node) in &snapshot.site.nodes {
-        let Some(sound) = sound.get(&Whom::Node(name.clone())) else {
+        let Some(sound) = sound.get(&RenderKey::Node(name.clone())) else {
             continue;
         };
         let is_template = sound.hostname.is_some();
@@ -375,7 +376,7 @@ pub fn offline_with(root: &Path, path: &str, text: &str) -> io::Result<Loaded> {
 }
 
 fn whole(root: &Path, files: &SiteFiles) -> Loaded {
-    let mut loader = Loader::new(root, password_key(root, files), Arc::default());
+    let mut loader = SiteLoader::new(root, password_key(root, files), Arc::default());
     loader.load(files, &Depth::Whole)
 }
 
@@ -383,7 +384,7 @@ fn whole(root: &Path, files: &SiteFiles) -> Loaded {
 fn password_key(root: &Path, files: &SiteFiles) -> SecretKey {
     let none = SecretKey([0; 32]);
     let (config, _) = site::read_config(files, &mut LoadCache::default());
-    let Ok(path) = super::keep::state_path(root, &config) else {
+    let Ok(path) = super::site_id::state_path(root, &config) else {
         return none;
     };
     let Some(state) = disk::state::StateDirectory::existing(&path) else {

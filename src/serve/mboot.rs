@@ -3,7 +3,7 @@
 
 use super::{
     backend::{Server, reply},
-    booting::{Boot, Chosen},
+    booting::{Boot, BootAction},
     engine::Engine,
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 const BOOT_CFG: &str = "boot.cfg";
 
 /// Writes a machine's boot.cfg, for fetching over HTTP.
-pub(crate) fn boot_cfg(engine: &Engine, chosen: Chosen) -> String {
+pub(crate) fn boot_cfg(engine: &Engine, chosen: BootAction) -> String {
     match installer(engine, chosen) {
         Ok((_, text)) => text,
         Err(blocked) => mboot::local(blocked.map(|blocked| blocked.to_string()).as_deref()),
@@ -29,7 +29,7 @@ pub(crate) fn boot_cfg(engine: &Engine, chosen: Chosen) -> String {
 }
 
 /// Writes a machine's configuration for PXELINUX: it starts mboot, which then asks for its boot.cfg, or the disk.
-pub(crate) fn pxelinux(engine: &Engine, chosen: Chosen, mac: Mac) -> String {
+pub(crate) fn pxelinux(engine: &Engine, chosen: BootAction, mac: Mac) -> String {
     let repo = installer(engine, chosen).and_then(|(attempt, _)| {
         let repo = engine.read(|transaction| {
             let machine = transaction.server.state.machine(attempt.machine)?;
@@ -44,19 +44,19 @@ pub(crate) fn pxelinux(engine: &Engine, chosen: Chosen, mac: Mac) -> String {
 }
 
 /// The attempt that is to be started, with its boot.cfg; or why the disk is. These loaders can neither wait nor ask again.
-fn installer(engine: &Engine, chosen: Chosen) -> Result<(AttemptId, String), Option<Blocked>> {
+fn installer(engine: &Engine, chosen: BootAction) -> Result<(AttemptId, String), Option<Blocked>> {
     let reason = match chosen {
-        Chosen::Installer(attempt, _) => match engine.kept(attempt, BOOT_CFG) {
+        BootAction::Installer(attempt, _) => match engine.kept(attempt, BOOT_CFG) {
             Ok(Some(text)) => return Ok((attempt, text)),
             Ok(None) => {
                 Blocked::WrongLoader("ESXi's loader starts only ESXi, and its task is another one")
             }
             Err(reason) => Blocked::DocumentsUnavailable(reason),
         },
-        Chosen::Disk(disk) => return Err(disk.reason),
-        Chosen::Wait(blocked) => blocked,
-        Chosen::ProbeAddresses(addresses) => Blocked::AddressUnprobed(addresses),
-        Chosen::Microkernel(_) | Chosen::Task(..) => {
+        BootAction::Disk(disk) => return Err(disk.reason),
+        BootAction::Wait(blocked) => blocked,
+        BootAction::ProbeAddresses(addresses) => Blocked::AddressUnprobed(addresses),
+        BootAction::Microkernel(_) | BootAction::Task(..) => {
             Blocked::WrongLoader("what it boots is started by iPXE, not by ESXi's loader")
         }
     };

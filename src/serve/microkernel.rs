@@ -101,7 +101,7 @@ impl Engine {
         }
         match told {
             CheckedIn::Instruction(order) => {
-                let order = serde_json::to_vec(&order).expect("an order has text keys alone");
+                let order = serde_json::to_vec(&order).expect("an instruction has only text keys");
                 CheckInReply::Instruction(order.into())
             }
             CheckedIn::TooOften => CheckInReply::TooOften,

@@ -11,9 +11,8 @@ use serde_json::{Value, json};
 use super::{
     clock::Clock,
     engine::entry,
-    keep,
-    load::{Depth, Loader},
-    replay, start, views,
+    load::{Depth, SiteLoader},
+    replay, site_id, start, views,
 };
 use crate::{
     control::{Operation, ServerState, Snapshot, TokenKey, Transaction},
@@ -46,7 +45,7 @@ impl Offline {
     pub fn read(root: &Path) -> anyhow::Result<Offline> {
         let (config, snapshot) = snapshot(root)?;
         let clock = Clock::start();
-        let state = StateDirectory::existing(&keep::state_path(root, &config)?);
+        let state = StateDirectory::existing(&site_id::state_path(root, &config)?);
         let server = match &state {
             Some(state) => start::read_journal(state, clock)?,
             None => ServerState::new(Default::default(), TokenKey([0; 32]), 0, clock.now()),
@@ -114,7 +113,7 @@ pub enum Request {
 /// Does what is asked, when no server holds the journal.
 pub fn operate(root: &Path, request: &Request) -> anyhow::Result<Result<String, ApiError>> {
     let (config, snapshot) = snapshot(root)?;
-    let state = StateDirectory::open(&keep::state_path(root, &config)?)?;
+    let state = StateDirectory::open(&site_id::state_path(root, &config)?)?;
     let clock = Clock::start();
     let (journal, replayed) = Journal::open(
         &state.journal(),
@@ -161,7 +160,7 @@ fn act(transaction: &mut Transaction<'_>, request: &Request) -> Result<String, A
         }
         Request::Resume => {
             transaction.resume();
-            Ok("installers are handed out again".into())
+            Ok("installations begin again".into())
         }
         Request::Declare { installed } => {
             let marked = transaction.declare_state(*installed);
@@ -178,7 +177,7 @@ fn act(transaction: &mut Transaction<'_>, request: &Request) -> Result<String, A
 pub fn adopt(root: &Path) -> anyhow::Result<PathBuf> {
     let files = disk::site::read(root)?;
     let (config, _) = site::read_config(&files, &mut LoadCache::default());
-    let state = StateDirectory::open(&keep::state_path(root, &config)?)?;
+    let state = StateDirectory::open(&site_id::state_path(root, &config)?)?;
     let id = config
         .site_id
         .as_ref()
@@ -199,7 +198,7 @@ fn snapshot(root: &Path) -> anyhow::Result<(Arc<ServerConfig>, Arc<Snapshot>)> {
     let files = disk::site::read(root)
         .with_context(|| format!("the site `{}` cannot be read", root.display()))?;
     let (config, _) = site::read_config(&files, &mut LoadCache::default());
-    let mut loader = Loader::new(root, SecretKey([0; 32]), Arc::default());
+    let mut loader = SiteLoader::new(root, SecretKey([0; 32]), Arc::default());
     let revision = site::load(&files, &mut LoadCache::default()).0.revision;
     // What is asked here needs nothing rendered.
     let depth = revision.map_or(Depth::Whole, Depth::Known);

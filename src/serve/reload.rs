@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::{
     engine::{Engine, Rejected},
-    load::{Depth, Loaded, Loader},
+    load::{Depth, Loaded, SiteLoader},
     memory,
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 /// Follows the site until its watch ends.
 pub(crate) async fn follow(
     engine: Arc<Engine>,
-    mut loader: Loader,
+    mut loader: SiteLoader,
     state: StateDirectory,
     mut seen: watch::Receiver<ObservedSite>,
 ) {
@@ -62,7 +62,7 @@ async fn take(
     files: &Arc<SiteFiles>,
     state: &StateDirectory,
 ) {
-    if !loaded.is_sound() {
+    if !loaded.is_valid() {
         reject(engine, loaded);
         return;
     }
@@ -109,19 +109,19 @@ pub(crate) fn reject(engine: &Engine, loaded: &Loaded) {
     };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let report = site::report(&loaded.diagnostics, sources, ReportStyle::PLAIN);
-    let said = if errors == 1 {
+    let counted = if errors == 1 {
         "1 error".into()
     } else {
         format!("{errors} errors")
     };
-    tracing::error!("{said}; revision {} stays\n{report}", revision(engine));
+    tracing::error!("{counted}; revision {} stays\n{report}", revision(engine));
     engine.rejected.store(Arc::new(Rejected {
         revision: loaded.snapshot.site.revision.clone(),
         errors,
         warnings,
         diagnostics: site::json(&loaded.diagnostics, sources),
         reason: Some(format!(
-            "the site has {said}; revision {} is served",
+            "the site has {counted}; revision {} is served",
             revision(engine)
         )),
     }));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{keep, outside};
+use super::{outside, site_id};
 use crate::{
     disk::{
         self,
@@ -51,7 +51,7 @@ impl Repos {
     pub fn read(root: &Path) -> std::io::Result<Repos> {
         let files = disk::site::read(root)?;
         let (site, _) = site::load(&files, &mut LoadCache::default());
-        let state = keep::state_path(root, &site.config)?;
+        let state = site_id::state_path(root, &site.config)?;
         // What the server knows of images already is not found out again.
         let images = StateDirectory::existing(&state)
             .map(|state| ImageRegistry::with_read_only_cache(state.images()));
@@ -141,7 +141,7 @@ fn nothing(repo: &Repo) -> RepoShown {
         task: None,
         guessed: false,
         system: None,
-        trouble: Some("it says neither `iso` nor `path` nor `url`".into()),
+        trouble: Some("it has none of `iso`, `path` and `url`".into()),
     }
 }
 

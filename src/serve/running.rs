@@ -11,12 +11,12 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{
     Banner, addresses,
     backend::Server,
-    deliver, dhcp,
+    deliver, dhcp, dhcp_stats,
     engine::Engine,
-    genuine, hearing,
+    image_verification,
     listeners::{self, Listeners},
-    load::Loader,
-    others, probe, reload,
+    load::SiteLoader,
+    probe, reload, rogue_dhcp,
     tftp::Tree,
 };
 use crate::{
@@ -68,7 +68,7 @@ impl std::fmt::Debug for EngineHandle {
 
 /// What follows the site.
 pub(crate) struct Following {
-    pub(crate) loader: Loader,
+    pub(crate) loader: SiteLoader,
     pub(crate) state: StateDirectory,
     pub(crate) seen: watch::Receiver<ObservedSite>,
     pub(crate) watch: SiteWatch,
@@ -152,7 +152,7 @@ impl Running {
             tokio::spawn(tick(engine.clone())),
             tokio::spawn(checkpoints(engine.clone())),
             tokio::spawn(probe::run(engine.clone(), probe_interval)),
-            tokio::spawn(genuine::prove(engine.clone())),
+            tokio::spawn(image_verification::prove(engine.clone())),
             tokio::spawn(loaders(engine.clone())),
         ];
         if !throwaway {
@@ -164,8 +164,8 @@ impl Running {
         if !http_alone {
             background.push(tokio::spawn(addresses::run(engine.clone())));
             background.push(tokio::spawn(dhcp::run(engine.clone(), setting)));
-            background.push(tokio::spawn(hearing::speak(engine.clone())));
-            background.push(tokio::spawn(others::look(engine.clone())));
+            background.push(tokio::spawn(dhcp_stats::speak(engine.clone())));
+            background.push(tokio::spawn(rogue_dhcp::look(engine.clone())));
         }
         Running {
             machines,

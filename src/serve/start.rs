@@ -12,15 +12,15 @@ use anyhow::Context;
 use super::{
     Banner, Running,
     banner::BannerParts,
-    choose::{Chosen, choose},
+    choose::{ChosenSite, choose},
     clock::Clock,
     dhcp,
     engine::{Engine, Parts},
-    keep::{self, Known},
     listeners::Listeners,
-    load::Loader,
+    load::SiteLoader,
     memory, probe, reload, replay,
     running::Following,
+    site_id::{self, StateOwner},
     user,
 };
 use crate::{
@@ -70,11 +70,11 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     }
     let config = config(&root, &first.files)?;
     let state = open_state(&root, &config, options.state.as_deref())?;
-    let known = keep::known(&state, &config)?;
+    let known = site_id::known(&state, &config)?;
     let clock = Clock::start();
     let (journal, server, mut troubles) = open_journal(&state, &root, clock)?;
     let images = Arc::new(ImageRegistry::with_cache(state.images()));
-    let mut loader = Loader::new(&root, state.password_key()?, images.clone());
+    let mut loader = SiteLoader::new(&root, state.password_key()?, images.clone());
     let listeners = Listeners::open(&options, &config, &root, &mut troubles)?;
     loader.set_port(listeners.machines.address().port());
     let chosen = choose(&mut loader, &first.files, &state, &root)?;
@@ -88,7 +88,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         journal_dir: state.journal(),
         server,
         snapshot: chosen.snapshot.clone(),
-        demonstration: known == Known::Demonstration,
+        demonstration: known == StateOwner::Demonstration,
         started_with: config.clone(),
     }));
     begin(&engine, &chosen, known, &mut troubles).await?;
@@ -161,7 +161,7 @@ fn open_state(
 ) -> anyhow::Result<StateDirectory> {
     let path = match instead {
         Some(path) => path.to_path_buf(),
-        None => keep::state_path(root, config)?,
+        None => site_id::state_path(root, config)?,
     };
     StateDirectory::open(&path)
         .with_context(|| format!("the state directory `{}` cannot be used", path.display()))
@@ -201,15 +201,15 @@ fn open_journal(
 /// Takes note of the start.
 async fn begin(
     engine: &Engine,
-    chosen: &Chosen,
-    known: Known,
+    chosen: &ChosenSite,
+    known: StateOwner,
     troubles: &mut Vec<String>,
 ) -> anyhow::Result<()> {
     let ((), ticket) = engine.transaction(|transaction| {
         transaction.record_site(Event::Started {
             version: env!("CARGO_PKG_VERSION").into(),
         });
-        if let Known::No(reason) = known
+        if let StateOwner::No(reason) = known
             && transaction.server.state.lost.is_none()
         {
             transaction.record_site(Event::StateLost { reason });
@@ -230,12 +230,12 @@ async fn begin(
     });
     for (attempt, is_open) in &live {
         if !is_open {
-            engine.goes_on_handing_over(*attempt);
+            engine.resume_hand_over(*attempt);
         }
     }
     let live = live.iter();
     let live = live
-        .map(|(attempt, _)| super::handout::key(*attempt))
+        .map(|(attempt, _)| super::attempt_files::key(*attempt))
         .collect();
     for swept in engine.attempts.sweep(&live)? {
         tracing::debug!(

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    booting::{Boot, Chosen},
+    booting::{Boot, BootAction},
     engine::Engine,
     grub, mboot,
 };
@@ -183,11 +183,11 @@ impl Tree {
         mac: Mac,
         by: BootProgram,
         platform: Platform,
-    ) -> Result<Chosen, TftpRefusal> {
+    ) -> Result<BootAction, TftpRefusal> {
         let base = self.base(ask);
         let mut boot = Boot::of_card(mac, by, platform, self.peer(ask), &base);
         match self.engine.choose_now(&mut boot) {
-            Chosen::ProbeAddresses(addresses) => {
+            BootAction::ProbeAddresses(addresses) => {
                 self.engine.look_ahead(addresses);
                 Err(TftpRefusal::NotReady)
             }

@@ -49,7 +49,7 @@ pub(crate) fn drop_privileges(site: &Path) -> anyhow::Result<Option<PathBuf>> {
         return Ok(None);
     };
     let (uid, gid) = ids(&user.value)?;
-    let state = super::keep::state_path(&root, &config)?;
+    let state = super::site_id::state_path(&root, &config)?;
     fs::create_dir_all(&state)
         .and_then(|()| give(&state, uid, gid))
         .with_context(|| format!("`{}` cannot be given to {}", state.display(), user.value))?;

@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{bases::Bases, engine::Engine, handout};
+use super::{attempt_files, bases::Bases, engine::Engine};
 use crate::{
     control::{Report, Snapshot, Status, Transaction, UrlToken, shown_address},
     journal::MachineId,
@@ -179,7 +179,8 @@ pub(crate) fn with_address(transaction: &Transaction<'_>, mut status: Status) ->
         macs: status.mac.clone(),
         pooled: status.pooled,
     };
-    let (resolved, _) = handout::resolved(transaction.snapshot, &subject, status.policy.as_ref());
+    let (resolved, _) =
+        attempt_files::resolved(transaction.snapshot, &subject, status.policy.as_ref());
     status.address = shown_address(&resolved.net);
     let facts = transaction
         .find(&status.name)
@@ -219,7 +220,7 @@ pub fn rendered_for(
         base: base.map_or_else(likely, Into::into),
         token: UrlToken::ZERO.to_string(),
     };
-    match handout::render(snapshot, &resolved, facts, report, urls, 1) {
+    match attempt_files::render(snapshot, &resolved, facts, report, urls, 1) {
         Ok(rendered) => Ok(rendered),
         Err(more) => {
             found.extend(more);
@@ -244,14 +245,14 @@ fn resolved_by_name(
     snapshot.resolve_examined(&examined).ok_or_else(|| {
         vec![
             Diagnostic::error(format!("nothing binds {name}"), node.span())
-                .help("give it a `policy`, or `repo` and `task` of its own; `explain` says why no policy takes it"),
+                .help("give it a `policy`, or `repo` and `task` of its own; `explain` shows why no policy binds it"),
         ]
     })
 }
 
 /// Bytes of JSON, with a line feed at the end.
 pub(crate) fn bytes(value: &impl Serialize) -> Bytes {
-    let mut text = serde_json::to_vec(value).expect("what is shown has text keys alone");
+    let mut text = serde_json::to_vec(value).expect("what is shown has only text keys");
     text.push(b'\n');
     Bytes::from(text)
 }

@@ -152,7 +152,7 @@ impl ProvenanceBuilder<'_, '_> {
             return Some(set);
         }
         Some(Provenance {
-            detail: Some("its address lies there".into()),
+            detail: Some("it contains the address".into()),
             ..plain("network", name, Some(subnet_span(network)))
         })
     }

@@ -92,7 +92,7 @@ impl ConfigTree {
             }
             Shape::Map(entries) => &mut entries[*first].value,
             Shape::List(items) => &mut items[*first],
-            _ => unreachable!("a path leads through lists and tables alone"),
+            _ => unreachable!("a path leads only through lists and tables"),
         };
         part.remove(rest)
     }

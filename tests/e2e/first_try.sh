@@ -117,7 +117,7 @@ awk '/^```toml$/ { block = ""; inside = 1; next } /^```$/ { if (block ~ /network
 "$bootwright" check || fail "the tutorial's site has errors"
 expect "--ip=198.51.100.21 .*--hostname=db1.lab.example" "$bootwright" render db1 ks.cfg
 expect "policies.d/first.toml:13" "$bootwright" explain db1
-expect "finished    the machine says so" "$bootwright" play db1
+expect "finished    reported by the machine" "$bootwright" play db1
 sed -i 's/^address/adress/' policies.d/first.toml
 if "$bootwright" check >"$work/check.log" 2>&1; then
     fail "check passes a wrong key"

@@ -369,7 +369,7 @@ fn play_starts_a_temporary_server() {
         "using a temporary server",
         "boot 2: esx01",
         "boots its disk",
-        "finished    the machine says so",
+        "finished    reported by the machine",
     ] {
         assert!(ran.out.contains(part), "{part}: {}", ran.out);
     }

@@ -296,7 +296,7 @@ fn a_played_machine_calls_no_hook() {
     let said = String::from_utf8(played.stdout).unwrap();
     assert!(played.status.success(), "{said}");
     assert!(
-        said.contains("hook        all is to hear of `finished`"),
+        said.contains("hook        all is to receive `finished`"),
         "{said}"
     );
     // What happens to a machine afterwards is delivered, and nothing of the one that was played.

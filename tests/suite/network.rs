@@ -121,9 +121,10 @@ fn interface_returns() {
     ip("link set near down");
     ip("link set near up");
     host.expect_reply(ask, RESERVED);
-    // Made again it has another number.
+    // Created again, it has another index.
     ip("link delete near");
     host.connect("near");
+    ip("address add 192.0.2.1/24 dev near");
     host.ip("link set far address 52:54:00:00:00:01");
     host.ip("address add 192.0.2.11/24 dev far");
     host.expect_reply(ask, RESERVED);
@@ -175,11 +176,9 @@ fn port_taken() {
 
     let held = [hold(67), hold(69)];
     let server = ServerProgram::start(1, "dhcp = \"proxy\"");
-    server.wait_for_log("DHCP port 67 cannot be had");
-    server.wait_for_log(&format!(
-        "{we} has it; proxy networks go on with port 4011 alone"
-    ));
-    server.wait_for_log(&format!("{we} has port 69; it is tried again every 10 s"));
+    server.wait_for_log("cannot bind DHCP port 67");
+    server.wait_for_log(&format!("{we} has it; proxy networks use port 4011 only"));
+    server.wait_for_log(&format!("{we} has port 69; it is retried every 10 s"));
     host.expect_reply("boot-server 1", "ack 0.0.0.0 snponly.efi");
     // What is sent to port 67 arrives at the program that holds it, and is not answered.
     let client = host.send(ASK);
@@ -191,12 +190,12 @@ fn port_taken() {
     server.wait_for_log("TFTP answers on port 69");
     host.expect_reply(ASK, "offer 0.0.0.0 snponly.efi");
     // Once, and not every ten seconds.
-    assert_eq!(server.log().matches("cannot be had").count(), 1);
+    assert_eq!(server.log().matches("cannot bind DHCP port").count(), 1);
     drop(server);
 
     let held = hold(4011);
     let server = ServerProgram::start(1, "dhcp = \"proxy\"");
-    server.wait_for_log("DHCP port 4011 cannot be had");
+    server.wait_for_log("cannot bind DHCP port 4011");
     server.wait_for_log(&format!(
         "{we} has it; firmware that asks the boot server itself gets no answer"
     ));

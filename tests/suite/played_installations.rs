@@ -61,10 +61,10 @@ fn an_installation_of_esxi_is_recorded_line_by_line() {
         "file        01-00-50-56-00-00-01/boot.cfg",
         "file        crypto64.efi",
         "document    ks.cfg",
-        "installing  the machine says so",
-        "installed   the machine says so",
+        "installing  reported by the machine",
+        "installed   reported by the machine",
         "boot        ipxe efi: its own disk: nothing is due",
-        "finished    the machine says so",
+        "finished    reported by the machine",
         "boot        ipxe efi: its own disk: nothing is due",
     ];
     assert_eq!(recorded(&play(&["esx01"])), expected);
@@ -109,13 +109,13 @@ fn an_installation_of_debian_is_recorded_line_by_line() {
         "attempt     1 opened: task debian from repo debian",
         "boot        ipxe efi: installer (attempt 1)",
         "document    preseed.cfg",
-        "installing  the machine says so",
+        "installing  reported by the machine",
         "file        disk.sh",
         "file        late.sh",
         "file        first-boot.sh",
-        "installed   the machine says so",
+        "installed   reported by the machine",
         "boot        ipxe efi: its own disk: nothing is due",
-        "finished    the machine says so",
+        "finished    reported by the machine",
         "boot        ipxe efi: its own disk: nothing is due",
     ];
     assert_eq!(recorded(&play(&["web01"])), expected);
@@ -131,11 +131,11 @@ fn an_installation_of_rocky_is_recorded_line_by_line() {
         "attempt     1 opened: task redhat from repo rocky",
         "boot        ipxe efi: installer (attempt 1)",
         "document    ks.cfg",
-        "installing  the machine says so",
+        "installing  reported by the machine",
         "file        first-boot.sh",
-        "installed   the machine says so",
+        "installed   reported by the machine",
         "boot        ipxe efi: its own disk: nothing is due",
-        "finished    the machine says so",
+        "finished    reported by the machine",
         "boot        ipxe efi: its own disk: nothing is due",
     ];
     assert_eq!(recorded(&play(&["db01"])), expected);

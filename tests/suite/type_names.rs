@@ -3,12 +3,9 @@
 //! Read from the text of the sources: types that a macro builds are not found. Associated types and types that are compiled for tests
 //! only may repeat a name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::support::sources::{code, list, sources};
-
-/// The names that still stand for more than one type. The list only shrinks: an entry that is no longer true is a failure too.
-const STILL_SHARED: &str = "tests/fixtures/shared-type-names.txt";
+use crate::support::sources::{code, sources};
 
 /// The types that `text` declares: structs, enums, unions, traits, and aliases that are not associated types.
 fn declared(text: &str) -> Vec<String> {
@@ -118,24 +115,13 @@ fn every_type_name_is_unique() {
         .iter()
         .map(|source| (source.path.display().to_string(), source.shipped()));
     let found = shared(files);
-    let allowed = list(STILL_SHARED);
-    let new: Vec<String> = found
+    let found: Vec<String> = found
         .iter()
-        .filter(|(name, _)| !allowed.contains(*name))
         .map(|(name, paths)| format!("{name}: {}", paths.join(", ")))
         .collect();
     assert!(
-        new.is_empty(),
+        found.is_empty(),
         "these names stand for more than one type; give each type a name of its own:\n{}",
-        new.join("\n")
-    );
-    let names: BTreeSet<&String> = found.keys().collect();
-    let stale: Vec<&String> = allowed
-        .iter()
-        .filter(|name| !names.contains(name))
-        .collect();
-    assert!(
-        stale.is_empty(),
-        "these names are unique now; delete them from `{STILL_SHARED}`: {stale:?}"
+        found.join("\n")
     );
 }

@@ -47,7 +47,7 @@ pub(super) fn run(root: &Path, adopt: &AdoptArgs, terminal: &Terminal) -> CliRes
     )?)?;
     let name = name(adopt, &node)?;
     let loaded = check::loaded(root)?;
-    if !loaded.is_sound() {
+    if !loaded.is_valid() {
         return Err(Failure::refused(anyhow!("the site has errors"))
             .help("fix them first: `bootwright check` shows them"));
     }
@@ -224,7 +224,7 @@ fn suggested(nodes: &[NodeStatus], site: &Site) -> Vec<(NetworkName, IpAddr)> {
 fn require_valid(root: &Path, path: &str, text: &str, terminal: &Terminal) -> CliResult {
     let loaded: Loaded = load::offline_with(root, path, text)
         .with_context(|| format!("cannot read the site `{}`", root.display()))?;
-    if loaded.is_sound() {
+    if loaded.is_valid() {
         return Ok(());
     }
     let is_error = |one: &&crate::site::Diagnostic| one.severity == Severity::Error;

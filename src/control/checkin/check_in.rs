@@ -78,7 +78,7 @@ impl Transaction<'_> {
                 id,
                 node.as_ref(),
                 AgentAction::PowerOff,
-                "an operator said so".into(),
+                "requested by an operator".into(),
             );
         }
         let (action, reason) = match self.bind_for_installation(id, node.as_deref()) {

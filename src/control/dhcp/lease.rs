@@ -254,7 +254,9 @@ impl Transaction<'_> {
             // What was heard before is refuted.
             self.server.volatile.addresses.results.remove(&address);
             let name = &network.name;
-            let reason = format!("{address} is used by somebody else on network {name}, it says");
+            let reason = format!(
+                "{address} is used by another host on network {name}, as the machine reports"
+            );
             self.hold(id, HoldCause::Address, &reason);
         }
     }

@@ -68,7 +68,7 @@ impl AddressPool {
             }
             place -= size;
         }
-        unreachable!("a place lies in one of the ranges")
+        unreachable!("an index is in one of the ranges")
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
 
 /// So many strangers become known by DHCP at once, and then one more each second. Anybody can ask in the name of
 /// machines that do not exist, and each one that becomes known is some lines of the journal.
-const STRANGERS: u32 = 500;
+const MAX_UNDECLARED: u32 = 500;
 
 /// Whom a question is from.
 #[derive(Default)]
@@ -77,10 +77,10 @@ impl Transaction<'_> {
             .count
             .saturating_sub(u32::try_from(seconds).unwrap_or(u32::MAX));
         met.at = met.at.after(Duration::from_secs(seconds));
-        if met.count >= STRANGERS {
+        if met.count >= MAX_UNDECLARED {
             if !std::mem::replace(&mut met.is_logged, true) {
                 let text = format!(
-                    "more than {STRANGERS} unknown machines ask to boot: from now on one more becomes known each second"
+                    "more than {MAX_UNDECLARED} undeclared machines request a boot: from now on one more is recorded each second"
                 );
                 self.record_site(Event::Remark { text });
             }

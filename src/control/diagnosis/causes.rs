@@ -35,7 +35,7 @@ pub enum Diagnosis {
     OfferIgnored,
     /// A server's offers lead to nothing.
     OfferLost,
-    /// It goes with another server, and fetches nothing here.
+    /// It goes with another server, and never contacted this one.
     AnotherServer {
         /// Which.
         server: Ipv4Addr,
@@ -90,30 +90,32 @@ impl Diagnosis {
     pub fn what(&self) -> String {
         match self {
             Diagnosis::NothingHeard { seconds } => {
-                format!("nothing was heard on the DHCP ports for {seconds} s, not even from phones")
+                format!("no DHCP message arrived for {seconds} s, not even from phones")
             }
             Diagnosis::HostsAlone { messages, seconds } => format!(
-                "{messages} DHCP messages of running systems in {seconds} s, so cable and broadcast work, and no PXE client"
+                "{messages} DHCP messages in {seconds} s, none from a PXE client (cabling and broadcast work)"
             ),
-            Diagnosis::NoLoader { reason } => format!("it gets nothing to boot, since {reason}"),
+            Diagnosis::NoLoader { reason } => format!("it gets no boot file: {reason}"),
             Diagnosis::NotDeclared { never_seen } => {
-                format!("no declaration has this card, and {never_seen} was never seen")
+                format!("no declaration has this MAC address, and {never_seen} was never seen")
             }
-            Diagnosis::OfferIgnored => "it asks again and again, and takes no offer".into(),
+            Diagnosis::OfferIgnored => "it repeats its request and accepts no offer".into(),
             Diagnosis::OfferLost => {
-                "it asks again and again, and takes no offer of an address".into()
+                "it repeats its request and accepts no offer of an address".into()
             }
             Diagnosis::AnotherServer { server } => {
-                format!("it goes with another DHCP server, {server}, and fetches nothing here")
+                format!(
+                    "it accepted an offer from another DHCP server, {server}, and never contacted this one"
+                )
             }
             Diagnosis::NoBootServer { server } => format!(
-                "it has its address from {server}, and asked neither port 4011 nor for a loader"
+                "it got its address from {server} and sent no request to port 4011 or for a loader"
             ),
             Diagnosis::LoaderNotAsked { file } => {
-                format!("it was told to fetch {file}, and never asked for it")
+                format!("its boot file is {file}, but it never requested the file")
             }
             Diagnosis::TransferUnheard { file } => {
-                format!("it asked for {file} over TFTP, and acknowledged nothing of what was sent")
+                format!("it requested {file} over TFTP and acknowledged no block")
             }
             Diagnosis::WrongLoader {
                 file,
@@ -121,15 +123,16 @@ impl Diagnosis {
                 firmware,
             } => format!("{file} is {program}, and its firmware is {firmware}"),
             Diagnosis::LoaderSilent { file } => {
-                format!("it fetched {file}, and nothing was heard of it after that")
+                format!("it fetched {file} and sent no request after that")
             }
             Diagnosis::NoScript { url } => {
-                format!("iPXE runs on it, and did not come from {url} to its script")
+                format!("it runs iPXE, which did not load its script from {url}")
             }
-            Diagnosis::NoKernel => "it has its script, and asked for no kernel".into(),
-            Diagnosis::FileMissing { file } => format!("it asked for {file}, which is not there"),
+            Diagnosis::NoKernel => "it loaded its script, but requested no kernel".into(),
+            Diagnosis::FileMissing { file } => format!("it requested {file}, which does not exist"),
             Diagnosis::NoDocument => {
-                "it fetched what its script names, and its installer asked for no document".into()
+                "it fetched all that its script names, but its installer requested no document"
+                    .into()
             }
         }
     }
@@ -144,7 +147,7 @@ impl Diagnosis {
                 "is network boot on, and first in the boot order? Secure Boot and Fast Boot may hide it"
             }
             Diagnosis::NoLoader { .. } => {
-                "bring it (`bootwright check` names the package), or let `loader` name another"
+                "install it (`bootwright check` names the package), or set `loader` to another"
             }
             Diagnosis::NotDeclared { .. } => {
                 "is it that machine? Write this MAC into its declaration"
@@ -154,42 +157,40 @@ impl Diagnosis {
                  network"
             }
             Diagnosis::OfferLost => {
-                "our answers do not arrive; trust this server's port in the switch's DHCP snooping, and let UDP 68 out"
+                "replies do not arrive; trust this server's port in the switch's DHCP snooping, and allow outgoing UDP 68"
             }
             Diagnosis::AnotherServer { .. } => {
-                "two servers answer there; switch that one off, or set `dhcp = \"proxy\"` on its network"
+                "two servers answer there; turn that one off, or set `dhcp = \"proxy\"` on its network"
             }
             Diagnosis::NoBootServer { .. } => {
                 "a firewall drops UDP 4011 or 69, or its firmware ignores proxy offers; open both ports, else set \
                  `dhcp = \"reserve\"` on its network"
             }
             Diagnosis::LoaderNotAsked { .. } => {
-                "a firewall drops UDP 69 (of a URL: its TCP port), or TFTP is off; open the port, and see what `serve` says \
-                 of TFTP at its start"
+                "a firewall drops UDP 69 (of a URL: its TCP port), or TFTP is off; open the port, and read what `serve` \
+                 logs about TFTP at its start"
             }
             Diagnosis::TransferUnheard { .. } => {
-                "a firewall lets the request through and drops what follows; allow UDP between port 69 of this server and \
+                "a firewall allows the request and drops the next packets; allow UDP between port 69 of this server and \
                  every port of the machine, both ways"
             }
-            Diagnosis::WrongLoader { .. } => {
-                "take `loader` away, or let it name one for this firmware"
-            }
+            Diagnosis::WrongLoader { .. } => "remove `loader`, or set it to one for this firmware",
             Diagnosis::LoaderSilent { .. } => {
-                "it has no driver for the card (the other loader comes after two tries), Secure Boot refuses it \
+                "it has no driver for the NIC (the other loader is used after two tries), Secure Boot refuses it \
                  (`secure-boot = true`), or the switch's port opens late (spanning tree: portfast; LACP: fallback)"
             }
             Diagnosis::NoScript { .. } => {
-                "a firewall drops that TCP port, or `advertise` names an address that it does not reach"
+                "a firewall drops that TCP port, or `advertise` names an address that it cannot reach"
             }
             Diagnosis::NoKernel => {
                 "HTTP is blocked on the way, or the machine has too little memory; its screen names iPXE's error"
             }
             Diagnosis::FileMissing { .. } => {
-                "is the repo whole, and its image still mounted? `bootwright check` names what is missing"
+                "is the repo complete, and its image still mounted? `bootwright check` names what is missing"
             }
             Diagnosis::NoDocument => {
-                "the installer has no driver for the card, or no network there (a VLAN, a wrong address, a link that comes up \
-                 late); its screen says which"
+                "the installer has no driver for the NIC, or no network there (a VLAN, a wrong address, a link that comes up \
+                 late); its screen shows which"
             }
         }
     }

@@ -63,7 +63,7 @@ impl<'a> LayoutBuilder<'a, '_> {
                     Some(format!("bond `{title}` has no `ports`"))
                 }
                 LinkForm::Vlan(vlan) if vlan.on.is_none() => Some(format!(
-                    "vlan `{title}` does not say `on` which link it lies"
+                    "vlan `{title}` has no `on`, the link that carries it"
                 )),
                 _ => None,
             };

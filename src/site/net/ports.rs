@@ -125,7 +125,7 @@ impl<'a> LayoutBuilder<'a, '_> {
         let owner = owner.title();
         for (above, at) in on_top(links, port).filter(|_| is_of_bond) {
             let message = format!(
-                "vlan `{}` lies on `{title}`, which is a port of `{owner}`",
+                "vlan `{}` is on `{title}`, which is a port of `{owner}`",
                 above.title()
             );
             let mistake = Diagnostic::error(message, at).label(self.name);

@@ -52,7 +52,7 @@ impl<'a> LayoutBuilder<'a, '_> {
         let name = &network.name;
         let mut mistake = Diagnostic::error(
             format!(
-                "address {} lies outside network `{name}` ({})",
+                "address {} is outside network `{name}` ({})",
                 at.value.ip,
                 written.join(", ")
             ),
@@ -129,7 +129,7 @@ impl<'a> LayoutBuilder<'a, '_> {
             return None;
         }
         let mistake = Diagnostic::error(
-            format!("address {} lies in no network of the site", at.value.ip),
+            format!("address {} is in no network of the site", at.value.ip),
             at.span,
         );
         let help = "declare the network, or give the address a prefix length of its own";
@@ -143,7 +143,7 @@ impl<'a> LayoutBuilder<'a, '_> {
             .collect();
         let mut mistake = Diagnostic::error(
             format!(
-                "address {} lies in several networks: `{}`",
+                "address {} is in several networks: `{}`",
                 at.value.ip,
                 names.join("`, `")
             ),
@@ -209,7 +209,7 @@ fn occupied(network: &Network, ip: IpAddr, span: SourceSpan) -> Option<Diagnosti
     for (key, list) in [("taken", &body.taken), ("range", &body.range)] {
         let mut ranges = list.iter().flat_map(|list| &list.value);
         if let Some(range) = ranges.find(|range| range.value.contains(ip)) {
-            let message = format!("address {ip} lies in `{key}` of network `{name}` ({range})");
+            let message = format!("address {ip} is in `{key}` of network `{name}` ({range})");
             let mistake = Diagnostic::error(message, span);
             return Some(mistake.other(range.span, format!("`{key}` of {name}")));
         }

@@ -51,7 +51,7 @@ impl ConfigTree {
         let visited = match (u64::try_from(number), i64::try_from(number)) {
             (Ok(number), _) => visitor.visit_u64(number),
             (_, Ok(number)) => visitor.visit_i64(number),
-            _ => unreachable!("every range asked for lies in one of the two"),
+            _ => unreachable!("every requested range is in one of the two"),
         };
         visited.map_err(|mistake: ReadError| mistake.at(self.span))
     }

@@ -62,7 +62,7 @@ impl<'a> SiteCheck<'a> {
         }
         let message = match subnets(network).find(|subnet| subnet.contains(&ip)) {
             _ if is_absurd(ip) => format!("{ip} cannot be a gateway"),
-            None => format!("gateway {ip} lies outside network `{}`", network.name),
+            None => format!("gateway {ip} is outside network `{}`", network.name),
             Some(subnet) => match edge(subnet, ip) {
                 // Routers do answer to the first address of an IPv6 subnet.
                 Some(what) if ip.is_ipv4() => {
@@ -97,7 +97,7 @@ impl<'a> SiteCheck<'a> {
             subnet.contains(&range.value.first) && subnet.contains(&range.value.last)
         };
         if !subnets(network).any(holds) {
-            let message = format!("`{key}` {range} lies outside network `{}`", network.name);
+            let message = format!("`{key}` {range} is outside network `{}`", network.name);
             let mistake = Diagnostic::error(message, range.span);
             self.report(beside_subnet(mistake, network));
         }

@@ -76,7 +76,7 @@ impl<'a> SiteCheck<'a> {
             return;
         };
         let message = format!(
-            "address {} lies in no network of the site, and nothing sets a gateway",
+            "address {} is in no network of the site, and nothing sets a gateway",
             address.net
         );
         self.report(Diagnostic::warning(message, address.span).label(node.name.as_str()));
@@ -87,7 +87,7 @@ impl<'a> SiteCheck<'a> {
         let body = &node.body;
         let has_uuid = body.uuid.is_some();
         if !(has_mac || has_uuid || body.serial.is_some() || body.asset.is_some()) {
-            let message = format!("nothing tells which machine node `{}` is", node.name);
+            let message = format!("nothing identifies the machine of node `{}`", node.name);
             self.report(
                 Diagnostic::warning(message, node.span())
                     .help("declare its `mac`, `serial`, `uuid` or `asset`"),
@@ -96,10 +96,10 @@ impl<'a> SiteCheck<'a> {
             let boots_in = layout.boot_network.or(layout.network);
             if let Some(network) = boots_in.filter(|network| is_reserve(network)) {
                 let message = format!(
-                    "node `{}` has neither `mac` nor `uuid`, and DHCP tells nothing else",
+                    "node `{}` has neither `mac` nor `uuid`, and DHCP carries no other identity",
                     node.name
                 );
-                let why = format!("network {} answers declared machines alone", network.name);
+                let why = format!("network {} answers only declared machines", network.name);
                 let at = network
                     .body
                     .dhcp
@@ -164,7 +164,7 @@ impl<'a> SiteCheck<'a> {
         let is_told = of_repo.is_none_or(|of_repo| of_repo.body.task.is_some());
         let is_told = is_told || self.site.unread.has_flawed(ObjectKind::Repo, repo.as_str());
         if task.is_none() && !is_told {
-            let message = format!("nothing says how to install from repo `{repo}`");
+            let message = format!("no task is set for repo `{repo}`");
             self.report(
                 Diagnostic::error(message, repo.span)
                     .label(node.name.as_str())

@@ -130,7 +130,7 @@ impl<'a> SiteCheck<'a> {
                 "give the network a `pool`",
             ),
             None if pools.count() == 1 || !unread.is_empty() => return,
-            None => ("nothing says which network's pool".into(), "set `network`"),
+            None => ("no network is set for its pool".into(), "set `network`"),
         };
         let message = format!("policy `{}`: {message}", policy.name);
         self.report(Diagnostic::error(message, addresses.span).help(help));
@@ -160,7 +160,7 @@ impl<'a> SiteCheck<'a> {
             .any(|node| node.settings.task.is_some());
         let is_flawed = self.site.unread.has_flawed(ObjectKind::Repo, repo.as_str());
         if task.is_none() && of_repo.body.task.is_none() && !by_node && !is_flawed {
-            let message = format!("nothing says how to install from repo `{repo}`");
+            let message = format!("no task is set for repo `{repo}`");
             self.report(
                 Diagnostic::error(message, repo.span)
                     .label(format!("policy {}", policy.name))

@@ -193,28 +193,28 @@ scenario_faults() {
     faults_machine bios br1 0f
     faults_machine bios br1 10
     faults_machine uefi br0 0a
-    faults_says ignored "it asks again and again, and takes no offer: its firmware ignores proxy offers" 20
-    faults_says no-loader "it gets nothing to boot, since there is no loader for UEFI ia32 firmware" 20
-    faults_says 52-54-00-00-00-60 "no declaration has this card, and " 20
-    faults_says elsewhere "it goes with another DHCP server, 198.51.100.254, and fetches nothing here: " 60
-    faults_says no-file "it asked for repo/gone/debian-installer/amd64/linux, which is not there: " 240
+    faults_says ignored "it repeats its request and accepts no offer: its firmware ignores proxy offers" 20
+    faults_says no-loader "it gets no boot file: there is no loader for UEFI ia32 firmware" 20
+    faults_says 52-54-00-00-00-60 "no declaration has this MAC address, and " 20
+    faults_says elsewhere "it accepted an offer from another DHCP server, 198.51.100.254, and never contacted this one: " 60
+    faults_says no-file "it requested repo/gone/debian-installer/amd64/linux, which does not exist: " 240
     faults_off 10
     faults_machine uefi br1 0e
-    faults_says no-http "iPXE runs on it, and did not come from http://198.51.100.1/boot.ipxe to its script: " 240
+    faults_says no-http "it runs iPXE, which did not load its script from http://198.51.100.1/boot.ipxe: " 240
     faults_off 0f
     faults_machine uefi br1 0d
-    faults_says no-4011 "it has its address from 192.0.2.254, and asked neither port 4011 nor for a loader: " 240
+    faults_says no-4011 "it got its address from 192.0.2.254 and sent no request to port 4011 or for a loader: " 240
     faults_off 0a
     faults_machine uefi br1 0c
     faults_says wrong "undionly.kpxe is not a program for UEFI, and its firmware is UEFI x64: " 240
     faults_off 0e
-    faults_says no-ack "it asked for snponly.efi over TFTP, and acknowledged nothing of what was sent: " 240
+    faults_says no-ack "it requested snponly.efi over TFTP and acknowledged no block: " 240
     faults_off 0d
-    faults_says no-69 "it was told to fetch snponly.efi, and never asked for it: " 240
+    faults_says no-69 "its boot file is snponly.efi, but it never requested the file: " 240
     faults_off 0c
-    faults_says no-driver "it fetched snponly.efi, and nothing was heard of it after that: " 120
-    faults_says no-kernel "it has its script, and asked for no kernel: " 120
-    faults_says no-document "it fetched what its script names, and its installer asked for no document: " 240
+    faults_says no-driver "it fetched snponly.efi and sent no request after that: " 120
+    faults_says no-kernel "it loaded its script, but requested no kernel: " 120
+    faults_says no-document "it fetched all that its script names, but its installer requested no document: " 240
 
     # One sentence for each fault, and none for the server as a whole.
     local name wrong
@@ -222,6 +222,6 @@ scenario_faults() {
         wrong=$(grep -- " $name  *remark" "$work/serve.log" | sed "s/.*remark *//" | sort -u | wc -l)
         [ "$wrong" -eq 1 ] || fail "$name has $wrong sentences"
     done
-    ! grep -q "nothing was heard on the DHCP ports\|messages of running systems" "$work/serve.log" || fail "the server reported a network without DHCP messages"
+    ! grep -q "no DHCP message arrived\|none from a PXE client" "$work/serve.log" || fail "the server reported a network without DHCP messages"
     nft delete table inet faults
 }

@@ -52,8 +52,8 @@ await_count() {
 # OVMF takes more than a minute from a reset to its first DHCP message.
 is_imaged() {
     await_count "attempt  *$1 opened" 1 240
-    await_count "installed .*the machine says so" "$1" 300
-    await_count "finished .*the machine says so" "$1" 300
+    await_count "installed .*reported by the machine" "$1" 300
+    await_count "finished .*reported by the machine" "$1" 300
     await_count "stage  *handed-over" "$1" 5
     await_count "i-am-db1.lab.example-at-192.0.2.21" "$1" 5
 }
@@ -129,5 +129,5 @@ scenario_image_broken() {
     cp target/tests/image/disk.raw.zst "$images/new" && mv "$images/new" "$images/disk.raw.zst"
     power_cycle bios "${board[@]}"
     await_log "attempt  *2 opened" 240
-    await_log "installed .*the machine says so" 180
+    await_log "installed .*reported by the machine" 180
 }

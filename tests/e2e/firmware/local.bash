@@ -98,7 +98,7 @@ scenario_local_boot() {
     # all of them within a minute count as one boot.
     local disk="its own disk: nothing is due"
     node=db1
-    log_has "installed .*the machine says so"
+    log_has "installed .*reported by the machine"
     [ "$(log_counts "ipxe pcbios: $disk")" -eq 5 ] || fail "two boots of the played machine and three more are not in the log"
     node=db2
     [ "$(log_counts "ipxe efi: $disk")" -ge 3 ] || fail "three boots are not in the log"

@@ -119,7 +119,7 @@ bound by policy small, address 192.0.2.50 from the pool
 attempt 1 opened: task debian from repo debian, revision N
 boot ipxe pcbios: installer (attempt 1)
 document preseed.cfg (N)
-installing the machine says so
+installing reported by the machine
 log info: i-am-db-s1-at-192.0.2.50
 END
     )
@@ -181,7 +181,7 @@ bound by policy small, address 192.0.2.50 from the pool
 attempt 1 opened: task debian from repo debian, revision N
 boot ipxe pcbios: installer (attempt 1)
 document preseed.cfg (N)
-installing the machine says so
+installing reported by the machine
 log info: i-am-web7-at-192.0.2.50
 END
     )

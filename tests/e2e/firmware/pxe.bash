@@ -19,7 +19,7 @@ bound by its own declaration
 attempt 1 opened: task debian from repo debian, revision N
 boot ipxe efi: installer (attempt 1)
 document preseed.cfg (N)
-installing the machine says so
+installing reported by the machine
 log info: i-am-db1-at-192.0.2.21
 END
 }

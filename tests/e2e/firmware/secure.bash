@@ -23,7 +23,7 @@ tftp grub/by-mac/52:54:00:00:00:01/grub.cfg, N in N
 tftp repo/debian/debian-installer/amd64/linux, N in N
 tftp repo/debian/debian-installer/amd64/initrd.gz, N in N
 document preseed.cfg (N)
-installing the machine says so
+installing reported by the machine
 log info: i-am-db1-at-192.0.2.21
 END
     no_phone

@@ -60,7 +60,7 @@ fn an_installation_begins_after_its_address_is_found_free() {
         | boot ipxe efi: installer (attempt 1)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | installed the machine says so
+        | installed reported by the machine
         | boot ipxe efi: its own disk: nothing is due
         ",
     );

@@ -35,7 +35,7 @@ fn a_binding_stays_until_an_installation_is_due() {
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
         | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
-        | installed the machine says so
+        | installed reported by the machine
         | boot ipxe efi: its own disk: nothing is due
         | bound by policy rest
         | attempt 2 opened: task debian, revision 8b727a1

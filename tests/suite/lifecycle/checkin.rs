@@ -55,7 +55,7 @@ fn an_undeclared_machine_reports_is_bound_and_installed() {
         | boot ipxe efi: installer (attempt 1)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | installed the machine says so
+        | installed reported by the machine
         "#,
     );
 }
@@ -126,10 +126,10 @@ fn a_waiting_machine_is_powered_off_at_its_next_poll() {
         &[("nothing", &site(""))],
         r#"
         boot c1 on=lab => microkernel %1
-        power-off 52-54-00-00-00-01 => refused: 52-54-00-00-00-01 does not wait in the microkernel, and nothing else can be told to switch itself off
+        power-off 52-54-00-00-00-01 => refused: 52-54-00-00-00-01 does not wait in the microkernel, and only a machine there can be switched off
         report %1 {"memory_mib": 4096} => 52-54-00-00-00-01 waits 30 s: 0 tags; no policy takes it; `bootwright explain` shows why
         power-off 52-54-00-00-00-01 => 52-54-00-00-00-01 will switch itself off when it asks next, within a minute
-        order %1 => 52-54-00-00-00-01 switches off: an operator said so
+        order %1 => 52-54-00-00-00-01 switches off: requested by an operator
         order %1 => 52-54-00-00-00-01 waits 30 s: 0 tags; no policy takes it; `bootwright explain` shows why
         "#,
     );

@@ -10,7 +10,7 @@ fn each_deadline_ends_at_its_stage() {
         &[("a", A)],
         "
         boot c1 => #1: esxi
-        last a => installer handed out, 0 s ago; document due in 10 m
+        last a => installer served, 0 s ago; document due in 10 m
         wait 9m
         status a => bound; 0 of 1
         wait 1m
@@ -51,13 +51,13 @@ fn each_deadline_ends_at_its_stage() {
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
         | failed no `installing` for 45 m
-        | installing the machine says so; late by 12 m
+        | installing reported by the machine; late by 12 m
         | failed no `installed` for 1 h
         | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
-        | installed the machine says so; late by 0 s
+        | installed reported by the machine; late by 0 s
         | failed no `finished` for 30 m
         | boot ipxe efi: its own disk: nothing is due
-        | finished the machine says so; late by 12 m
+        | finished reported by the machine; late by 12 m
         ",
     );
 }
@@ -89,7 +89,7 @@ fn without_installing_the_deadline_of_installed_begins_at_the_document() {
         | document ks.cfg (1.0 kB)
         | failed no `installing` for 45 m
         | failed no `installed` for 1 h
-        | installed the machine says so; late by 5 m
+        | installed reported by the machine; late by 5 m
         ",
     );
     tell(
@@ -109,7 +109,7 @@ fn without_installing_the_deadline_of_installed_begins_at_the_document() {
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
         | failed no `installing` for 45 m
-        | installed the machine says so
+        | installed reported by the machine
         ",
     );
     tell(
@@ -134,7 +134,7 @@ fn without_installing_the_deadline_of_installed_begins_at_the_document() {
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
         | failed no `installing` for 45 m
-        | installing the machine says so; late by 10 m
+        | installing reported by the machine; late by 10 m
         | failed no `installed` for 1 h
         ",
     );
@@ -147,7 +147,7 @@ fn deadlines_are_settings_of_node_policy_and_defaults() {
         &[("", site)],
         "
         boot c1 => #1: esxi by policy p
-        last a => installer handed out, 0 s ago; document due in 1 m
+        last a => installer served, 0 s ago; document due in 1 m
         read #1 ks.cfg
         last a => ks.cfg, 0 s ago; installing due in 3 m
         say #1 installing
@@ -202,7 +202,7 @@ fn after_a_start_each_deadline_is_at_least_fifteen_minutes_away() {
         boot c1 => #1: esxi
         wait 9m
         restart
-        last a => installer handed out, 9 m ago; document due in 15 m
+        last a => installer served, 9 m ago; document due in 15 m
         wait 14m
         status a => bound; 0 of 1
         wait 1m
@@ -248,9 +248,9 @@ fn after_a_start_each_deadline_is_at_least_fifteen_minutes_away() {
         | boot ipxe efi: installer (attempt 1)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | installing the machine says so
+        | installing reported by the machine
         | failed no `installed` for 1 h
-        | installed the machine says so; late by 12 m
+        | installed reported by the machine; late by 12 m
         ",
     );
 }

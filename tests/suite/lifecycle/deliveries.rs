@@ -51,21 +51,21 @@ fn a_hook_receives_each_event_once() {
         | facts firmware efi
         | remark tag `large` is unknown: fact `memory_mib` is not known
         | boot ipxe efi: microkernel
-        | hook all is to hear of `discovered`
+        | hook all is to receive `discovered`
         | seen serial s1
         | facts serial S1, memory_mib 131072
         | bound by policy large, address 192.0.2.50 from the pool
-        | hook all is to hear of `bound`
+        | hook all is to receive `bound`
         | attempt 1 opened: task esxi, revision a4035fc
         | boot ipxe efi: installer (attempt 1)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | hook all is to hear of `installing`
-        | installing the machine says so
-        | installed the machine says so
-        | hook all is to hear of `installed`
-        | finished the machine says so
-        | hook all is to hear of `finished`
+        | hook all is to receive `installing`
+        | installing reported by the machine
+        | installed reported by the machine
+        | hook all is to receive `installed`
+        | finished reported by the machine
+        | hook all is to receive `finished`
         "#,
     );
 }
@@ -88,15 +88,15 @@ fn a_declared_machine_sends_no_discovered_event() {
         | bound by its own declaration
         | attempt 1 opened: task debian, revision a4035fc
         | boot ipxe efi: installer (attempt 1)
-        | hook all is to hear of `bound`
-        | installing the machine says so
-        | hook all is to hear of `installing`
+        | hook all is to receive `bound`
+        | installing reported by the machine
+        | hook all is to receive `installing`
         | document preseed.cfg asked for
         | document preseed.cfg (1.0 kB)
-        | failed the machine says so: no_disk
-        | hook all is to hear of `failed`
+        | failed reported by the machine: no_disk
+        | hook all is to receive `failed`
         | held by an operator: being repaired
-        | hook all is to hear of `held`
+        | hook all is to receive `held`
         "#,
     );
 }
@@ -132,15 +132,15 @@ fn a_hook_receives_its_events_in_order_and_again_after_a_failure() {
         | bound by its own declaration
         | attempt 1 opened: task debian, revision 9a64212
         | boot ipxe efi: installer (attempt 1)
-        | hook begins is to hear of `bound`
+        | hook begins is to receive `bound`
         | document preseed.cfg asked for
         | document preseed.cfg (1.0 kB)
-        | installed the machine says so
-        | finished the machine says so
-        | hook ends is to hear of `finished`
-        | hook begins: exit code 1; try 1, it will be told again
-        | hook ends has heard of `finished`
-        | hook begins does not hear of `bound`: there is no hook begins with a program any more
+        | installed reported by the machine
+        | finished reported by the machine
+        | hook ends is to receive `finished`
+        | hook begins: exit code 1; try 1, it is retried
+        | hook ends has received `finished`
+        | hook begins does not receive `bound`: there is no hook begins with a program any more
         "#,
     );
 }
@@ -171,10 +171,10 @@ fn a_broker_program_hands_a_machine_over_and_that_is_recorded() {
         | boot ipxe efi: installer (attempt 1)
         | document preseed.cfg asked for
         | document preseed.cfg (1.0 kB)
-        | installed the machine says so
-        | finished the machine says so
-        | broker cmdb is to hear of `finished`
-        | broker cmdb has heard of `finished`
+        | installed reported by the machine
+        | finished reported by the machine
+        | broker cmdb is to receive `finished`
+        | broker cmdb has received `finished`
         | stage handed-over: inferred
         "#,
     );

@@ -217,7 +217,7 @@ fn a_storm_of_forged_machines_is_limited_and_so_is_its_journal() {
     );
     let told = written
         .iter()
-        .filter(|line| line.contains("more than 500 unknown machines"));
+        .filter(|line| line.contains("more than 500 undeclared machines"));
     assert_eq!(told.count(), 1);
     // When it is over a stranger is listed again.
     lab.step("wait 10m");
@@ -256,7 +256,7 @@ fn a_reservation_in_use_by_another_host_is_not_assigned() {
         assert_eq!(ask(&mut lab, 1, 4, declined), Err(NoReply::NotNeeded));
         assert_eq!(
             lab.step("status n1").0,
-            "held: 192.0.2.21 is used by somebody else on network lab, it says; 0 of 1"
+            "held: 192.0.2.21 is used by another host on network lab, as the machine reports; 0 of 1"
         );
         assert_eq!(address(&ask(&mut lab, 1, 1, OVMF)), meanwhile);
         // Who it is turns out on the wire, and when he has gone it goes on.

@@ -300,7 +300,7 @@ fn an_installed_machine_has_no_diagnosis() {
     request(&mut lab, 1, OTHER);
     waits(&mut lab, 60);
     assert_eq!(remarks(&mut lab, "n1"), Vec::<String>::new());
-    assert!(status(&mut lab, "n1").starts_with("installed: an operator says so"));
+    assert!(status(&mut lab, "n1").starts_with("installed: set by an operator"));
 }
 
 #[test]

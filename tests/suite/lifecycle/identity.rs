@@ -201,9 +201,9 @@ fn an_attempt_continues_when_its_machine_is_identified_as_another() {
         | boot ipxe efi: installer (attempt 1)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | installing the machine says so
+        | installing reported by the machine
         | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
-        | installed the machine says so
+        | installed reported by the machine
         | boot ipxe efi: its own disk: nothing is due
         | boot ipxe efi: its own disk: nothing is due
         ",
@@ -319,8 +319,8 @@ fn a_machine_stays_the_same_when_renamed_moved_or_given_a_new_nic() {
         | boot ipxe efi: installer (attempt 1)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | installed the machine says so
-        | finished the machine says so
+        | installed reported by the machine
+        | finished reported by the machine
         | node declared as b
         | boot ipxe efi: its own disk: nothing is due
         | boot ipxe efi: its own disk: protected: its declaration is gone
@@ -381,7 +381,7 @@ fn a_name_taken_over_installs_only_on_request() {
         | boot ipxe efi: installer (attempt 1)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | installed the machine says so
+        | installed reported by the machine
         | node declared as a with mac 52:54:00:00:00:09; took over the history of mac 52:54:00:00:00:01
         | boot ipxe efi: its own disk: nothing is due
         reinstall a => a will be installed once more at its next network boot
@@ -400,7 +400,7 @@ fn a_name_taken_over_installs_only_on_request() {
         edit other
         status a => installed: took over the history of mac 52:54:00:00:00:01; reinstall it to install; 1 of 1
         mark a => a counts as installed
-        status a => installed: an operator says so; 1 of 1
+        status a => installed: set by an operator; 1 of 1
         ",
     );
     // What was never installed is installed anyway, and there is nothing to say.
@@ -423,7 +423,7 @@ fn a_name_taken_over_installs_only_on_request() {
         "
         mark a => a counts as installed
         edit more
-        status a => installed: an operator says so; 1 of 1
+        status a => installed: set by an operator; 1 of 1
         boot c2 => disk
         ",
     );

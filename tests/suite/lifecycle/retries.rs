@@ -59,9 +59,9 @@ fn a_callback_and_no_disk_is_another_attempt() {
         | boot ipxe efi: installer (attempt 1)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | installing the machine says so
+        | installing reported by the machine
         | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
-        | no-disk the machine says so
+        | no-disk reported by the machine
         | failed no `installed` for 1 h
         | failed attempt 1: its disk does not boot: the boot script came back
         | attempt 2 opened: task esxi, revision 764d384
@@ -139,7 +139,7 @@ fn without_callbacks_a_machine_is_installed_once() {
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
         | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
-        | no-disk the machine says so
+        | no-disk reported by the machine
         | failed no `installing` for 45 m
         | failed no `installed` for 1 h
         | held disk does not boot, no callback ever came
@@ -176,17 +176,17 @@ fn a_reported_error_is_another_attempt_until_the_retries_are_used_up() {
         | boot ipxe efi: installer (attempt 1)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | failed the machine says so: no space
+        | failed reported by the machine: no space
         | attempt 2 opened: task esxi, revision 764d384
         | boot ipxe efi: installer (attempt 2)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | failed the machine says so: still no space
+        | failed reported by the machine: still no space
         | attempt 3 opened: task esxi, revision 764d384
         | boot ipxe efi: installer (attempt 3)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | failed the machine says so
+        | failed reported by the machine
         | held 3 attempts failed: no reason given
         | boot ipxe efi: its own disk: held: 3 attempts failed: no reason given
         | boot ipxe efi: its own disk: held: 3 attempts failed: no reason given
@@ -282,13 +282,13 @@ fn installed_from_any_attempt_closes_every_open_one() {
         | boot ipxe efi: installer (attempt 1)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | failed the machine says so: it thought so
+        | failed reported by the machine: it thought so
         | attempt 2 opened: task esxi, revision 764d384
         | boot ipxe efi: installer (attempt 2)
-        | installed the machine says so
+        | installed reported by the machine
         | refused ks.cfg: its token has ended
         | boot ipxe efi: its own disk: nothing is due
-        | failed the machine says so: whatever
+        | failed reported by the machine: whatever
         | boot ipxe efi: its own disk: nothing is due
         ",
     );
@@ -319,12 +319,12 @@ fn a_failure_of_an_older_attempt_is_logged_only() {
         | boot ipxe efi: installer (attempt 1)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | installing the machine says so
+        | installing reported by the machine
         | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
         | failed attempt 1: its disk does not boot: it came back within five minutes
         | attempt 2 opened: task esxi, revision 764d384
         | boot ipxe efi: installer (attempt 2)
-        | failed the machine says so: late news
+        | failed reported by the machine: late news
         | boot ipxe efi: installer (attempt 2)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)

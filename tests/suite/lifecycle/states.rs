@@ -116,7 +116,7 @@ fn an_increase_of_installs_taken_back_before_a_read_installs_nothing() {
         read #1 ks.cfg => 404
         boot c1 as=x => disk
         boot c1 => disk
-        status a => installed: an operator says so; 1 of 1
+        status a => installed: set by an operator; 1 of 1
         log a
         | node declared as a with mac 52:54:00:00:00:01
         | marked installed, by an operator
@@ -140,13 +140,13 @@ fn mark_records_an_installation_and_closes_the_attempt() {
         &[("2", &a(2)), ("3", &a(3))],
         "
         mark a => a counts as installed
-        status a => installed: an operator says so; 2 of 2
+        status a => installed: set by an operator; 2 of 2
         boot c1 => disk
         edit 3
         status a => bound; 2 of 3
         boot c1 => #1: esxi
         mark a => a counts as installed
-        status a => installed: an operator says so; 3 of 3
+        status a => installed: set by an operator; 3 of 3
         read #1 ks.cfg => 404
         boot c1 => disk
         log a
@@ -248,16 +248,16 @@ fn an_older_attempt_that_succeeds_after_all_is_what_counts() {
         | boot ipxe efi: installer (attempt 1)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | installing the machine says so
+        | installing reported by the machine
         | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
         | failed attempt 1: its disk does not boot: it came back within five minutes
         | attempt 2 opened: task esxi, revision ec4fd30
         | boot ipxe efi: installer (attempt 2)
-        | installed the machine says so
+        | installed reported by the machine
         | refused ks.cfg: its token has ended
         | boot ipxe efi: its own disk: nothing is due
         | failed no `finished` for 30 m
-        | finished the machine says so; late by 1 m
+        | finished reported by the machine; late by 1 m
         ",
     );
 }

@@ -39,7 +39,7 @@ fn documents_are_served_until_installed_or_the_next_attempt_or_a_day_is_over() {
         | document ks.cfg (1.0 kB)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | failed the machine says so: once
+        | failed reported by the machine: once
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
         | attempt 2 opened: task esxi, revision 764d384
@@ -53,7 +53,7 @@ fn documents_are_served_until_installed_or_the_next_attempt_or_a_day_is_over() {
         | document other.cfg (1.0 kB)
         | failed no `installed` for 1 h
         | refused ks.cfg: its attempt was opened more than 24 hours ago
-        | installed the machine says so; late by 0 s
+        | installed reported by the machine; late by 0 s
         | refused ks.cfg: its token has ended
         ",
     );
@@ -95,11 +95,11 @@ fn callbacks_are_accepted_until_the_first_document_of_the_next_attempt() {
         | boot ipxe efi: installer (attempt 1)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | failed the machine says so: once
+        | failed reported by the machine: once
         | attempt 2 opened: task esxi, revision 764d384
         | boot ipxe efi: installer (attempt 2)
         | failed no `document` for 10 m
-        | installing the machine says so
+        | installing reported by the machine
         | log info: still here
         | closed attempt 2: its attempt was opened more than 24 hours ago
         | attempt 3 opened: task esxi, revision 764d384
@@ -154,7 +154,7 @@ fn a_hold_stops_documents_and_not_callbacks() {
         | refused ks.cfg: protected: its declaration is gone
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | installed the machine says so
+        | installed reported by the machine
         ",
     );
 }
@@ -185,12 +185,12 @@ fn a_callback_twice_is_one_and_a_later_one_implies_the_earlier() {
         | boot ipxe efi: installer (attempt 1)
         | document ks.cfg asked for
         | document ks.cfg (1.0 kB)
-        | stage partitioned: the machine says so
+        | stage partitioned: reported by the machine
         | facts rack 7
         | dropped fact `cores` is not of its type
-        | finished the machine says so
-        | installed the machine says so
-        | installing the machine says so
+        | finished reported by the machine
+        | installed reported by the machine
+        | installing reported by the machine
         ",
     );
 }

@@ -1,7 +1,7 @@
 //! DHCP as clients send it: the messages of real firmware, and a client that runs in a process of its own.
 
 use std::{
-    io::{self, BufRead, BufReader, ErrorKind, Read},
+    io::{self, BufRead, BufReader, Read},
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     process::{Command, Stdio},
     sync::{
@@ -14,7 +14,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use super::{child::KillOnDrop, client::until, program::SERVER};
+use super::{child::KillOnDrop, program::SERVER};
 
 /// A client sends its message again after this time, if a test expects a reply.
 const RETRANSMIT: Duration = Duration::from_secs(1);
@@ -202,12 +202,7 @@ fn send_message(socket: &UdpSocket, text: &str) {
         }
         _ => panic!("`{text}` is no message"),
     };
-    // The route of an interface returns a moment after its link is up.
-    let is_sent = || match socket.send_to(&bytes, to) {
-        Err(error) if error.kind() == ErrorKind::NetworkUnreachable => None,
-        sent => Some(sent.unwrap()),
-    };
-    until("a route", is_sent);
+    socket.send_to(&bytes, to).unwrap();
 }
 
 /// A socket at the clients' port, which several may share.

@@ -54,7 +54,6 @@ impl Host {
         let host = Host::new();
         host.connect(near);
         ip(&format!("address add {SERVER}/24 dev {near}"));
-        host.ip("route add 255.255.255.255 dev far");
         host
     }
 
@@ -66,6 +65,8 @@ impl Host {
         ));
         ip(&format!("link set {near} up"));
         self.ip("link set far up");
+        // Broadcasts need a route, which goes with its interface.
+        self.ip("route add 255.255.255.255 dev far");
     }
 
     fn prefix(&self) -> [String; 4] {

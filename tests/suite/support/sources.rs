@@ -195,13 +195,3 @@ fn quoted_length(text: &str) -> usize {
     }
     text.len()
 }
-
-/// The lines of a file that is a list, without those that are empty or begin with `#`.
-pub(crate) fn list(path: &str) -> BTreeSet<String> {
-    let text = fs::read_to_string(root().join(path)).unwrap();
-    let lines = text.lines().filter(|line| !line.is_empty());
-    lines
-        .filter(|line| !line.starts_with('#'))
-        .map(String::from)
-        .collect()
-}

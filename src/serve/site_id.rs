@@ -15,7 +15,7 @@ use crate::{
 
 /// What a state directory knows of a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum StateOwner {
     /// The site has no id: a demonstration, whose state is its own.
     Demonstration,
     /// It is this site's.
@@ -35,9 +35,9 @@ pub(crate) fn state_path(root: &Path, config: &ServerConfig) -> io::Result<PathB
 }
 
 /// Tells whether a state directory knows the site.
-pub(crate) fn known(state: &StateDirectory, config: &ServerConfig) -> io::Result<Known> {
+pub(crate) fn known(state: &StateDirectory, config: &ServerConfig) -> io::Result<StateOwner> {
     let Some(id) = &config.site_id else {
-        return Ok(Known::Demonstration);
+        return Ok(StateOwner::Demonstration);
     };
     let trouble = match state.site_id()? {
         Some(known) if known == id.value => {
@@ -46,11 +46,11 @@ pub(crate) fn known(state: &StateDirectory, config: &ServerConfig) -> io::Result
             is_lost.then_some("has lost its journal")
         }
         Some(_) => Some("belongs to another site"),
-        None => Some("knows no site"),
+        None => Some("has no site ID"),
     };
     Ok(match trouble {
-        None => Known::Yes,
-        Some(trouble) => Known::No(format!(
+        None => StateOwner::Yes,
+        Some(trouble) => StateOwner::No(format!(
             "the state directory {} {trouble}: what is installed is not known; say `bootwright init --state new` \
              or `bootwright init --state installed`",
             state.path().display()

@@ -9,9 +9,9 @@ use crate::{
 };
 
 use super::{
-    booting::{Boot, Chosen, disk_of},
+    attempt_files,
+    booting::{Boot, BootAction, disk_of},
     engine::Engine,
-    handout,
 };
 
 impl Engine {
@@ -28,20 +28,20 @@ impl Engine {
             base: &ask.base,
         };
         Reply::text(match self.choose(&mut boot).await {
-            Chosen::Installer(_, script) => script,
-            Chosen::Disk(disk) => self.script_of_disk(&disk, &ask.base),
-            Chosen::Wait(blocked) => self.script_of_wait(&blocked, ask),
-            Chosen::ProbeAddresses(addresses) => {
+            BootAction::Installer(_, script) => script,
+            BootAction::Disk(disk) => self.script_of_disk(&disk, &ask.base),
+            BootAction::Wait(blocked) => self.script_of_wait(&blocked, ask),
+            BootAction::ProbeAddresses(addresses) => {
                 self.script_of_wait(&Blocked::AddressUnprobed(addresses), ask)
             }
-            Chosen::Microkernel(token) => match self.script_of_microkernel(ask, token) {
+            BootAction::Microkernel(token) => match self.script_of_microkernel(ask, token) {
                 Some(script) => script,
                 None => {
                     let disk = disk_of(ask.report.platform, Some(Blocked::NoMicrokernel));
                     self.script_of_disk(&disk, &ask.base)
                 }
             },
-            Chosen::Task(machine, task) => self.script_of_task(ask, machine, &task),
+            BootAction::Task(machine, task) => self.script_of_task(ask, machine, &task),
         })
     }
 
@@ -53,7 +53,7 @@ impl Engine {
         task: &TaskName,
     ) -> Vec<u8> {
         let rendered = self.read(|transaction| {
-            handout::script_of_task(transaction, machine, &ask.report.macs, &ask.base)
+            attempt_files::script_of_task(transaction, machine, &ask.report.macs, &ask.base)
         });
         match rendered {
             Ok(script) => script,

@@ -11,18 +11,18 @@ use crate::{
 
 /// Who was rendered.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Whom {
+pub(super) enum RenderKey {
     /// A declared node.
     Node(NodeName),
     /// A machine that nobody declared, bound by this policy.
-    Stranger(PolicyName),
+    Undeclared(PolicyName),
 }
 
-impl Whom {
-    pub(super) fn of(examined: &RenderTarget) -> Whom {
+impl RenderKey {
+    pub(super) fn of(examined: &RenderTarget) -> RenderKey {
         match examined {
-            RenderTarget::Node(node) => Whom::Node(node.name.value.clone()),
-            RenderTarget::Undeclared(policy) => Whom::Stranger(policy.name.value.clone()),
+            RenderTarget::Node(node) => RenderKey::Node(node.name.value.clone()),
+            RenderTarget::Undeclared(policy) => RenderKey::Undeclared(policy.name.value.clone()),
         }
     }
 }
@@ -30,7 +30,7 @@ impl Whom {
 /// Somebody who was rendered without a mistake. It holds no text of its own where it need not: a small piece of memory
 /// that stays, among all that rendering needs for a moment, keeps a page of it.
 #[derive(Clone)]
-pub(super) struct Sound {
+pub(super) struct RenderedNode {
     /// From what.
     pub(super) inputs: Inputs,
     /// The host name that came out, where it is made by a template.

@@ -33,20 +33,20 @@ const STALE: Duration = Duration::from_secs(3_600 + 60);
 
 /// What is known of other servers, by network.
 #[derive(Debug, Default)]
-pub(crate) struct Others(Mutex<HashMap<NetworkName, Known>>);
+pub(crate) struct RogueDhcp(Mutex<HashMap<NetworkName, LastProbe>>);
 
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct LastProbe {
     /// When that was found.
     at: Instant,
-    leave: Leave,
+    leave: MayServe,
     /// When it is looked again.
     next: Instant,
 }
 
 /// What a network whose server we are may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Leave {
+pub(crate) enum MayServe {
     /// Nobody else answers there.
     Free,
     /// It was not looked yet.
@@ -55,12 +55,12 @@ pub(crate) enum Leave {
     Taken(Ipv4Addr),
 }
 
-impl Others {
-    pub(crate) fn on(&self, network: &NetworkName, now: Instant) -> Leave {
+impl RogueDhcp {
+    pub(crate) fn on(&self, network: &NetworkName, now: Instant) -> MayServe {
         match self.known().get(network) {
-            None => Leave::Unknown,
+            None => MayServe::Unknown,
             Some(known) => match known.leave {
-                Leave::Taken(_) if now.duration_since(known.at) >= STALE => Leave::Unknown,
+                MayServe::Taken(_) if now.duration_since(known.at) >= STALE => MayServe::Unknown,
                 leave => leave,
             },
         }
@@ -78,7 +78,7 @@ impl Others {
         if let (DhcpMessageType::Request, Some(server)) = (query.message_type, query.server)
             && server != us
         {
-            self.note(network, Leave::Taken(server), now, AT_FIRST);
+            self.note(network, MayServe::Taken(server), now, AT_FIRST);
         }
     }
 
@@ -88,7 +88,7 @@ impl Others {
         let pause = if is_first { AT_FIRST } else { HOUR };
         self.note(
             network,
-            server.map_or(Leave::Free, Leave::Taken),
+            server.map_or(MayServe::Free, MayServe::Taken),
             now,
             pause,
         );
@@ -99,11 +99,11 @@ impl Others {
     fn not_found_out(&self, network: &NetworkName, now: Instant) -> bool {
         let mut known = self.known();
         let before = known.get(network).copied();
-        let leave = before.map_or(Leave::Unknown, |known| known.leave);
+        let leave = before.map_or(MayServe::Unknown, |known| known.leave);
         let next = now + AGAIN;
         known.insert(
             network.clone(),
-            Known {
+            LastProbe {
                 at: now,
                 leave,
                 next,
@@ -145,27 +145,27 @@ impl Others {
         }
     }
 
-    fn note(&self, network: &NetworkName, leave: Leave, now: Instant, pause: Duration) {
-        let known = Known {
+    fn note(&self, network: &NetworkName, leave: MayServe, now: Instant, pause: Duration) {
+        let known = LastProbe {
             at: now,
             leave,
             next: now + pause,
         };
         let before = self.known().insert(network.clone(), known);
-        let before = before.map_or(Leave::Unknown, |known| known.leave);
+        let before = before.map_or(MayServe::Unknown, |known| known.leave);
         match (before, leave) {
-            (before, Leave::Taken(server)) if before != leave => tracing::warn!(
-                "another DHCP server, {server}, answers on network {network}: nobody gets an address from here while it \
-                 does; switch it off, or set `dhcp = \"reserve\"`. It is looked again every hour, and at once on SIGHUP"
+            (before, MayServe::Taken(server)) if before != leave => tracing::warn!(
+                "another DHCP server, {server}, answers on network {network}: meanwhile this server assigns no addresses \
+                 there; turn that server off, or set `dhcp = \"reserve\"`. The check is repeated every hour, and at once on SIGHUP"
             ),
-            (Leave::Taken(_), Leave::Free) => tracing::info!(
+            (MayServe::Taken(_), MayServe::Free) => tracing::info!(
                 "no other DHCP server answers on network {network} any more: addresses are given again"
             ),
             _ => {}
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<NetworkName, Known>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<NetworkName, LastProbe>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -227,17 +227,17 @@ mod tests {
 
     #[test]
     fn a_server_that_appears_later_is_found_by_the_next_look_and_left_when_it_has_gone() {
-        let (others, lab) = (Others::default(), "lab".parse().unwrap());
+        let (others, lab) = (RogueDhcp::default(), "lab".parse().unwrap());
         let begun = Instant::now();
         let at = |minutes: u64| begun + Duration::from_secs(60 * minutes);
-        assert_eq!(others.on(&lab, at(0)), Leave::Unknown);
+        assert_eq!(others.on(&lab, at(0)), MayServe::Unknown);
         // (minute, whether it is looked then, what is found, what follows from it)
         let looks = [
-            (0, None, Leave::Free),
-            (1, None, Leave::Free),
-            (61, Some(OTHER), Leave::Taken(OTHER)),
-            (121, Some(OTHER), Leave::Taken(OTHER)),
-            (181, None, Leave::Free),
+            (0, None, MayServe::Free),
+            (1, None, MayServe::Free),
+            (61, Some(OTHER), MayServe::Taken(OTHER)),
+            (121, Some(OTHER), MayServe::Taken(OTHER)),
+            (181, None, MayServe::Free),
         ];
         // Nothing heard of it for longer than a look takes is nothing known.
         let stale = at(61) + STALE;
@@ -251,7 +251,7 @@ mod tests {
             others.found(&lab, found, at(minute));
             assert_eq!(others.on(&lab, at(minute)), then, "minute {minute}");
             if minute == 61 {
-                assert_eq!(others.on(&lab, stale), Leave::Unknown);
+                assert_eq!(others.on(&lab, stale), MayServe::Unknown);
             }
             last = minute;
         }
@@ -266,9 +266,9 @@ mod tests {
         let lab: NetworkName = "lab".parse().unwrap();
         let begun = Instant::now();
         for found in [None, Some(None), Some(Some(OTHER))] {
-            let others = Others::default();
+            let others = RogueDhcp::default();
             let before = match found {
-                None => Leave::Unknown,
+                None => MayServe::Unknown,
                 Some(found) => {
                     others.found(&lab, found, begun);
                     others.on(&lab, begun)
@@ -284,17 +284,17 @@ mod tests {
                 assert!(others.is_due(&lab, now));
             }
             others.found(&lab, None, now);
-            assert_eq!(others.on(&lab, now), Leave::Free);
+            assert_eq!(others.on(&lab, now), MayServe::Free);
         }
     }
 
     #[test]
     fn a_request_that_names_another_server_silences_at_once_and_is_looked_into_soon() {
-        let (others, lab) = (Others::default(), "lab".parse().unwrap());
+        let (others, lab) = (RogueDhcp::default(), "lab".parse().unwrap());
         let now = Instant::now();
         others.found(&lab, None, now);
         others.found(&lab, None, now);
-        for (server, then) in [(US, Leave::Free), (OTHER, Leave::Taken(OTHER))] {
+        for (server, then) in [(US, MayServe::Free), (OTHER, MayServe::Taken(OTHER))] {
             others.hear(&lab, &chosen(server), US, now);
             assert_eq!(others.on(&lab, now), then, "{server}");
         }

@@ -19,7 +19,7 @@ pub(crate) const GRUB: &str = "boot.grub";
 pub(crate) const DOCUMENT: &str = "document";
 
 /// Whom an attempt is rendered for.
-pub(crate) struct Whom<'a> {
+pub(crate) struct AttemptTarget<'a> {
     pub(crate) machine: MachineId,
     pub(crate) attempt: AttemptId,
     pub(crate) policy: Option<&'a PolicyName>,
@@ -35,13 +35,13 @@ pub(crate) fn open(
     report: &Report,
     base: &str,
 ) -> Result<Vec<u8>, BootFromDisk> {
-    let whom = Whom {
+    let target = AttemptTarget {
         machine: opening.machine,
         attempt: opening.attempt,
         policy: opening.policy.as_ref(),
         address: opening.address,
     };
-    match keep(transaction, attempts, &whom, report, base) {
+    match keep(transaction, attempts, &target, report, base) {
         Ok(script) => {
             transaction.opened(opening);
             Ok(script)
@@ -81,13 +81,13 @@ pub(crate) fn refresh(
         .machine(machine)
         .and_then(|machine| machine.binding.clone());
     let policy = binding.as_ref().and_then(|binding| binding.policy.clone());
-    let whom = Whom {
+    let target = AttemptTarget {
         machine,
         attempt,
         policy: policy.as_ref(),
         address: binding.and_then(|binding| binding.address),
     };
-    let kept = keep(transaction, attempts, &whom, report, base);
+    let kept = keep(transaction, attempts, &target, report, base);
     let script = kept.map_err(|(Unready::Unrendered(reason) | Unready::Unkept(reason))| reason)?;
     transaction.refreshed(machine);
     Ok(script)
@@ -97,14 +97,14 @@ pub(crate) fn refresh(
 fn keep(
     transaction: &Transaction<'_>,
     attempts: &AttemptStore,
-    whom: &Whom<'_>,
+    target: &AttemptTarget<'_>,
     report: &Report,
     base: &str,
 ) -> Result<Vec<u8>, Unready> {
-    let rendered = render_for(transaction, whom, report, base).map_err(Unready::Unrendered)?;
+    let rendered = render_for(transaction, target, report, base).map_err(Unready::Unrendered)?;
     let documents: Vec<Document> = rendered.files.into_iter().map(document).collect();
     attempts
-        .write(key(whom.attempt), &documents)
+        .write(key(target.attempt), &documents)
         .map_err(|error| Unready::Unkept(format!("its documents cannot be kept: {error}")))?;
     let script = documents
         .into_iter()
@@ -138,7 +138,7 @@ pub(crate) fn script_of_task(
 ) -> Result<Vec<u8>, String> {
     let node = transaction.node_of(machine);
     let status = transaction.status(Some(machine), node.as_ref());
-    let whom = Whom {
+    let target = AttemptTarget {
         machine,
         attempt: AttemptId { machine, number: 0 },
         policy: status.policy.as_ref(),
@@ -148,7 +148,7 @@ pub(crate) fn script_of_task(
         macs: macs.to_vec(),
         ..Report::default()
     };
-    let rendered = render_for(transaction, &whom, &report, base)?;
+    let rendered = render_for(transaction, &target, &report, base)?;
     let script = rendered.files.into_iter().find(|file| file.name == SCRIPT);
     match script.map(|script| script.body) {
         Some(render::FileBody::Bytes(bytes)) => Ok(bytes),
@@ -158,15 +158,15 @@ pub(crate) fn script_of_task(
 
 fn render_for(
     transaction: &Transaction<'_>,
-    whom: &Whom<'_>,
+    target: &AttemptTarget<'_>,
     report: &Report,
     base: &str,
 ) -> Result<RenderedAttempt, String> {
-    let machine = transaction.server.state.machine(whom.machine);
+    let machine = transaction.server.state.machine(target.machine);
     let facts = machine
         .map(|machine| machine.facts.clone())
         .unwrap_or_default();
-    let node = transaction.node_of(whom.machine);
+    let node = transaction.node_of(target.machine);
     let known = machine
         .into_iter()
         .flat_map(|machine| machine.identity.mac.iter().copied());
@@ -179,11 +179,11 @@ fn render_for(
         name: &name,
         declared: node.as_ref(),
         macs,
-        pooled: whom.address,
+        pooled: target.address,
     };
-    let (resolved, found) = resolved(transaction.snapshot, &subject, whom.policy);
+    let (resolved, found) = resolved(transaction.snapshot, &subject, target.policy);
     fail_on(&found)?;
-    let token = transaction.server.token(whom.attempt).to_string();
+    let token = transaction.server.token(target.attempt).to_string();
     let urls = Urls {
         base: base.to_owned(),
         token,
@@ -194,7 +194,7 @@ fn render_for(
         &facts,
         report,
         urls,
-        whom.attempt.number,
+        target.attempt.number,
     )
     .map_err(|found| fail_on(&found).expect_err("rendering fails with an error"))
 }

@@ -13,7 +13,7 @@ use crate::{boot::dhcp::DhcpMessage, control::Diagnosis};
 
 /// Counts of what was heard since the start.
 #[derive(Debug, Default)]
-pub(crate) struct Hearing {
+pub(crate) struct DhcpStats {
     hosts: AtomicU64,
     booting: AtomicU64,
     unreadable: AtomicU64,
@@ -21,7 +21,7 @@ pub(crate) struct Hearing {
 
 /// What was heard so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Heard {
+pub(crate) struct DhcpCounts {
     /// Messages of what does not boot from the network.
     pub(crate) hosts: u64,
     /// Messages of what does.
@@ -51,7 +51,7 @@ pub(crate) async fn speak(engine: Arc<Engine>) {
     }
 }
 
-impl Heard {
+impl DhcpCounts {
     fn words(&self) -> String {
         let seconds = SILENCE.as_secs();
         let diagnosis = match self.hosts {
@@ -65,7 +65,7 @@ impl Heard {
     }
 }
 
-impl Hearing {
+impl DhcpStats {
     pub(crate) fn heard(&self, query: &DhcpMessage) {
         let count = if query.client.boots() {
             &self.booting
@@ -79,9 +79,9 @@ impl Hearing {
         self.unreadable.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn so_far(&self) -> Heard {
+    pub(crate) fn so_far(&self) -> DhcpCounts {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Heard {
+        DhcpCounts {
             hosts: read(&self.hosts),
             booting: read(&self.booting),
             unreadable: read(&self.unreadable),
