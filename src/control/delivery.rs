@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{SettingLayers, Transaction, status::name_of};
+use super::{SettingLayers, Transaction, identity::naming::name_of};
 use crate::{
     journal::{Event, JournalLine, MachineId, PendingDelivery, Stage},
     model::{Broker, LifecycleEvent, List, MonotonicTime, Recipient, StageName},

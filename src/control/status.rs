@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use serde::Serialize;
 
-use super::{Bound, Transaction, install::blocked::Blocked};
+use super::{Bound, Transaction, identity::naming::name_of, install::blocked::Blocked};
 use crate::{
     journal::{Attempt, Machine, MachineId, identities, installs_of},
     matcher,
@@ -325,20 +325,6 @@ fn taken_over(machine: &Machine) -> Option<String> {
     Some(format!(
         "took over the history of {before}; reinstall it to install"
     ))
-}
-
-pub(super) fn name_of(machine: Option<&Machine>, node: Option<&Node>) -> String {
-    if let Some(node) = node {
-        return node.name.value.to_string();
-    }
-    let Some(machine) = machine else {
-        return String::new();
-    };
-    match (&machine.node, machine.identity.mac.first()) {
-        (Some(name), _) => name.to_string(),
-        (None, Some(mac)) => mac.hyphens(),
-        (None, None) => machine.id.to_string(),
-    }
 }
 
 fn macs(machine: Option<&Machine>, node: Option<&Node>) -> Vec<Mac> {

@@ -8,12 +8,6 @@ use std::{
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::{
-    clock::Clock,
-    engine::entry,
-    load::{Depth, SiteLoader},
-    replay, site_id, start, views,
-};
 use crate::{
     control::{Operation, ServerState, Snapshot, TokenKey, Transaction},
     disk::{
@@ -23,6 +17,16 @@ use crate::{
     },
     model::ServerConfig,
     net::http::{ApiError, Bytes},
+    serve::{
+        clock::Clock,
+        engine::entry,
+        operator::views,
+        reload::{
+            load::{Depth, SiteLoader},
+            replay,
+        },
+        site_id, start,
+    },
     site::{self, LoadCache},
 };
 
@@ -206,5 +210,5 @@ fn snapshot(root: &Path) -> anyhow::Result<(Arc<ServerConfig>, Arc<Snapshot>)> {
 }
 
 fn absolute(root: &Path) -> anyhow::Result<PathBuf> {
-    Ok(super::load::absolute(root)?)
+    Ok(crate::serve::reload::load::absolute(root)?)
 }

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{outside, site_id};
 use crate::{
     disk::{
         self,
@@ -12,6 +11,7 @@ use crate::{
         state::StateDirectory,
     },
     model::Repo,
+    serve::{reload::external, site_id},
     site::{self, LoadCache, Site, detect_repo},
 };
 
@@ -76,7 +76,7 @@ impl Repos {
     /// The files of one repo; none when there is no such repo, an empty answer when machines fetch from it directly.
     pub fn source(&self, name: &str) -> Option<Option<RepoSource>> {
         let repo = self.site.repos.get(name)?;
-        Some(outside::source(&self.root, &self.site, repo, &self.images))
+        Some(external::source(&self.root, &self.site, repo, &self.images))
     }
 
     fn shown(&self, repo: &Repo) -> RepoShown {
@@ -87,7 +87,7 @@ impl Repos {
             (None, None, Some(url)) => ("url", &url.value),
             (None, None, None) => return nothing(repo),
         };
-        let source = outside::source(&self.root, &self.site, repo, &self.images);
+        let source = external::source(&self.root, &self.site, repo, &self.images);
         let observation = source
             .as_ref()
             .and_then(|source| detect_repo(|path, text| source.says(path, text)));
@@ -122,11 +122,11 @@ fn not_genuine(repo: &Repo, source: &RepoSource) -> Option<String> {
     let RepoSource::Image(image) = source else {
         return None;
     };
-    let expected = outside::digest(repo)?;
+    let expected = external::digest(repo)?;
     match image.verification(&expected) {
         ImageVerification::Verified | ImageVerification::Unverified(_) => None,
         ImageVerification::Mismatch(found) => {
-            Some(format!("its SHA-256 is {}", outside::hex(&found)))
+            Some(format!("its SHA-256 is {}", external::hex(&found)))
         }
     }
 }

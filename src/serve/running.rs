@@ -8,17 +8,6 @@ use std::{
 
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::{
-    Banner, addresses,
-    backend::Server,
-    deliver, dhcp, dhcp_stats,
-    engine::Engine,
-    image_verification,
-    listeners::{self, Listeners},
-    load::SiteLoader,
-    probe, reload, rogue_dhcp,
-    tftp::Tree,
-};
 use crate::{
     disk::{
         state::StateDirectory,
@@ -28,6 +17,18 @@ use crate::{
     net::{
         http::{self, MachineListenerConfig, OperatorListenerConfig, Stop},
         tftp,
+    },
+    serve::{
+        Banner,
+        background::{addresses, deliveries, dhcp_silence, follow_site, images, probe, rogue_dhcp},
+        engine::Engine,
+        listen::{
+            dhcp,
+            sockets::{self, Listeners},
+            tftp::Tree,
+        },
+        reload::load::SiteLoader,
+        server::Server,
     },
 };
 
@@ -148,15 +149,15 @@ impl Running {
             )),
         ];
         let mut background = vec![
-            tokio::spawn(reload::follow(engine.clone(), loader, state, seen)),
+            tokio::spawn(follow_site::follow(engine.clone(), loader, state, seen)),
             tokio::spawn(tick(engine.clone())),
             tokio::spawn(checkpoints(engine.clone())),
             tokio::spawn(probe::run(engine.clone(), probe_interval)),
-            tokio::spawn(image_verification::prove(engine.clone())),
+            tokio::spawn(images::run(engine.clone())),
             tokio::spawn(loaders(engine.clone())),
         ];
         if !throwaway {
-            background.push(tokio::spawn(deliver::run(engine.clone())));
+            background.push(tokio::spawn(deliveries::run(engine.clone())));
         }
         if waits_for_tftp {
             background.push(tokio::spawn(tftp_when_free(tree, tftp.clone())));
@@ -164,8 +165,8 @@ impl Running {
         if !http_alone {
             background.push(tokio::spawn(addresses::run(engine.clone())));
             background.push(tokio::spawn(dhcp::run(engine.clone(), setting)));
-            background.push(tokio::spawn(dhcp_stats::speak(engine.clone())));
-            background.push(tokio::spawn(rogue_dhcp::look(engine.clone())));
+            background.push(tokio::spawn(dhcp_silence::run(engine.clone())));
+            background.push(tokio::spawn(rogue_dhcp::run(engine.clone())));
         }
         Running {
             machines,
@@ -192,7 +193,7 @@ impl Running {
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => {
                     self.watch.refresh();
-                    self.engine.0.others.look_again(Instant::now());
+                    self.engine.0.rogue_dhcp.probe_all_now(Instant::now());
                 }
             }
         }
@@ -227,7 +228,7 @@ fn serve_tftp(server: tftp::TftpServer, tree: Arc<Tree>, place: &Tftp) {
 async fn tftp_when_free(tree: Arc<Tree>, place: Tftp) {
     loop {
         tokio::time::sleep(TFTP_AGAIN).await;
-        if let Ok(server) = listeners::tftp_by_default() {
+        if let Ok(server) = sockets::tftp_by_default() {
             tracing::info!("TFTP answers on port {}", tftp::PORT);
             return serve_tftp(server, tree, &place);
         }

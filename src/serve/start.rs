@@ -9,20 +9,6 @@ use std::{
 
 use anyhow::Context;
 
-use super::{
-    Banner, Running,
-    banner::BannerParts,
-    choose::{ChosenSite, choose},
-    clock::Clock,
-    dhcp,
-    engine::{Engine, Parts},
-    listeners::Listeners,
-    load::SiteLoader,
-    memory, probe, reload, replay,
-    running::Following,
-    site_id::{self, StateOwner},
-    user,
-};
 use crate::{
     control::{ServerState, TokenKey},
     disk::{
@@ -35,6 +21,22 @@ use crate::{
     },
     journal::Event,
     model::ServerConfig,
+    serve::{
+        Banner, Running,
+        background::{follow_site, probe},
+        clock::Clock,
+        engine::{Engine, Parts},
+        listen::{banner::BannerParts, sockets::Listeners},
+        memory,
+        reload::{
+            chosen_site::{ChosenSite, choose},
+            load::SiteLoader,
+            replay,
+        },
+        running::Following,
+        site_id::{self, StateOwner},
+        user,
+    },
     site::{self, LoadCache, ReportStyle, Severity, SiteFiles},
 };
 
@@ -61,7 +63,7 @@ pub struct Options {
 /// Starts a server.
 pub async fn start(options: Options) -> anyhow::Result<Running> {
     let began = Instant::now();
-    let root = super::load::absolute(&options.site)?;
+    let root = crate::serve::reload::load::absolute(&options.site)?;
     let (watch, mut seen) = SiteWatch::start(&root)
         .with_context(|| format!("`{}` cannot be watched", root.display()))?;
     let first = seen.borrow_and_update().clone();
@@ -93,10 +95,10 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     }));
     begin(&engine, &chosen, known, &mut troubles).await?;
     if let Some(rejected) = &chosen.rejected {
-        reload::reject(&engine, rejected);
+        follow_site::reject(&engine, rejected);
     }
     if chosen.is_new {
-        reload::keep(&chosen.loaded, &first.files, &state);
+        follow_site::keep(&chosen.loaded, &first.files, &state);
     } else {
         tokio::task::spawn_blocking(memory::give_back);
     }
@@ -106,7 +108,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         troubles
             .push("runs as root: set `user` in `[run]` of bootwright.toml to change that".into());
     }
-    let wants_dhcp = !options.http_alone && dhcp::is_wanted(&engine, &config);
+    let wants_dhcp = !options.http_alone && engine.answers_dhcp();
     if let Err(reason) = &listeners.tftp
         && wants_dhcp
     {
@@ -235,7 +237,7 @@ async fn begin(
     }
     let live = live.iter();
     let live = live
-        .map(|(attempt, _)| super::attempt_files::key(*attempt))
+        .map(|(attempt, _)| crate::serve::attempt_files::key(*attempt))
         .collect();
     for swept in engine.attempts.sweep(&live)? {
         tracing::debug!(

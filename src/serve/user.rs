@@ -41,7 +41,7 @@ pub(crate) fn drop_privileges(site: &Path) -> anyhow::Result<Option<PathBuf>> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(None);
     }
-    let root = super::load::absolute(site)?;
+    let root = crate::serve::reload::load::absolute(site)?;
     let Some(config) = own_config(&root) else {
         return Ok(None);
     };
@@ -49,7 +49,7 @@ pub(crate) fn drop_privileges(site: &Path) -> anyhow::Result<Option<PathBuf>> {
         return Ok(None);
     };
     let (uid, gid) = ids(&user.value)?;
-    let state = super::site_id::state_path(&root, &config)?;
+    let state = crate::serve::site_id::state_path(&root, &config)?;
     fs::create_dir_all(&state)
         .and_then(|()| give(&state, uid, gid))
         .with_context(|| format!("`{}` cannot be given to {}", state.display(), user.value))?;

@@ -183,7 +183,7 @@ impl Transaction<'_> {
     ) -> CheckedIn {
         let node = node.map(|node| &**node);
         CheckedIn::Instruction(AgentInstruction {
-            node: crate::control::status::name_of(self.server.state.machine(id), node),
+            node: crate::control::identity::naming::name_of(self.server.state.machine(id), node),
             reason,
             action,
         })

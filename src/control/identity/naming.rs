@@ -5,10 +5,10 @@
 
 use std::net::IpAddr;
 
-use crate::control::{Transaction, status::name_of};
+use crate::control::Transaction;
 use crate::{
     journal::{Machine, MachineId},
-    model::{Facts, Hostname, Policy},
+    model::{Facts, Hostname, Node, Policy},
     render,
     site::{Subject, resolve},
 };
@@ -81,5 +81,20 @@ impl Transaction<'_> {
         let (resolved, _) = resolve(site, &subject, policy);
         let named = render::hostname(&resolved, &machine.facts);
         named.ok()
+    }
+}
+
+/// Returns the name by which operators know a machine: its declaration's, else its first MAC.
+pub(crate) fn name_of(machine: Option<&Machine>, node: Option<&Node>) -> String {
+    if let Some(node) = node {
+        return node.name.value.to_string();
+    }
+    let Some(machine) = machine else {
+        return String::new();
+    };
+    match (&machine.node, machine.identity.mac.first()) {
+        (Some(name), _) => name.to_string(),
+        (None, Some(mac)) => mac.hyphens(),
+        (None, None) => machine.id.to_string(),
     }
 }

@@ -135,7 +135,7 @@ impl<'a> Transaction<'a> {
         let mut others = others.map(|id| self.machine(id));
         let same =
             others.find(|other| other.installed || other.opened > 0 || other.node.is_some())?;
-        let name = crate::control::status::name_of(Some(same), None);
+        let name = crate::control::identity::naming::name_of(Some(same), None);
         Some(format!(
             "{name} reports the same serial number or UUID: is it that one with another card? `adopt` it if it is another machine"
         ))

@@ -79,7 +79,7 @@ impl Transaction<'_> {
     fn refuse(&mut self, id: AttemptId, callback: &Callback) {
         if let Some(machine) = self.server.state.machine(id.machine) {
             let event = Event::DeadToken {
-                name: name_of(callback),
+                name: callback_name(callback),
                 why: None,
             };
             self.record(machine.id, event);
@@ -144,7 +144,7 @@ impl Transaction<'_> {
     }
 }
 
-fn name_of(callback: &Callback) -> String {
+fn callback_name(callback: &Callback) -> String {
     match callback {
         Callback::Stage { stage, .. } => format!("stage {}", stage.as_str()),
         Callback::Log { .. } => "log".into(),

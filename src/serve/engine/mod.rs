@@ -1,0 +1,360 @@
+//! Where decisions are taken, in order, and made durable before the answers that depend on them are sent.
+
+pub(crate) mod address_probe;
+pub(crate) mod dhcp_stats;
+pub(crate) mod failed_images;
+pub(crate) mod rogue_dhcp;
+mod unverified_images;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+
+use address_probe::AddressProbes;
+use dhcp_stats::DhcpStats;
+use failed_images::FailedImages;
+use rogue_dhcp::RogueDhcp;
+
+use crate::{
+    control::{ServerState, Snapshot, Transaction},
+    disk::{
+        attempts::AttemptStore,
+        journal::{Journal, JournalEntry, JournalHealth, Ticket},
+        loaders::Loaders,
+        repo::{ImageRegistry, RepoSource},
+    },
+    journal::{AttemptId, JournalLine},
+    model::{DhcpMode, Network, Now, RepoName, Revision, ServerConfig},
+    render::HAND_OVER,
+    serve::{attempt_files, clock::Clock, reload::external, server_log},
+};
+
+/// One site's server, without its sockets.
+pub(crate) struct Engine {
+    pub(crate) root: PathBuf,
+    pub(crate) clock: Clock,
+    pub(crate) attempts: AttemptStore,
+    pub(crate) images: Arc<ImageRegistry>,
+    /// Where the microkernel is, when it is there.
+    pub(crate) microkernel: RepoSource,
+    /// Images that could not be verified.
+    pub(crate) failed_images: FailedImages,
+    pub(crate) journal_dir: PathBuf,
+    pub(crate) demonstration: bool,
+    /// The settings that the server was started with.
+    pub(crate) started_with: Arc<ServerConfig>,
+    pub(crate) dhcp_stats: DhcpStats,
+    pub(crate) rogue_dhcp: RogueDhcp,
+    pub(crate) addresses: AddressProbes,
+    loaders: ArcSwap<Loaders>,
+    /// What is wrong with the site as it stands now, when it was not taken.
+    pub(crate) rejected: ArcSwap<Rejected>,
+    /// Says that something was appended to the journal.
+    pub(crate) appended: tokio::sync::watch::Sender<u64>,
+    journal: Journal,
+    server: Mutex<ServerState>,
+    live: ArcSwap<Live>,
+    /// Attempts that have ended; their documents go once that is on the disk.
+    ended: Mutex<Vec<AttemptId>>,
+    /// Attempts that have installed a machine which has still to hand itself over.
+    handing_over: Mutex<BTreeSet<AttemptId>>,
+    scripts: Mutex<Scripts>,
+}
+
+/// Scripts of attempts that were asked for of late, as they are kept on the disk: a machine that asks again gets
+/// the same.
+#[derive(Default)]
+struct Scripts(BTreeMap<AttemptId, Vec<u8>>);
+
+impl Scripts {
+    /// More attempts than are handed out at once; each has a script of a few KiB.
+    const MOST: usize = 256;
+
+    fn put(&mut self, attempt: AttemptId, script: Vec<u8>) {
+        if self.0.len() >= Scripts::MOST {
+            // Any will do: it is read from the disk when it is asked for.
+            self.0.pop_first();
+        }
+        self.0.insert(attempt, script);
+    }
+}
+
+/// What requests are answered by.
+pub(crate) struct Live {
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// Where the files of repos come from that are served here.
+    pub(crate) sources: BTreeMap<RepoName, Arc<RepoSource>>,
+}
+
+/// A state of the site that did not go live.
+#[derive(Debug, Default)]
+pub(crate) struct Rejected {
+    pub(crate) revision: Option<Revision>,
+    pub(crate) errors: usize,
+    pub(crate) warnings: usize,
+    pub(crate) diagnostics: serde_json::Value,
+    pub(crate) reason: Option<String>,
+}
+
+/// What an engine is made of.
+pub(crate) struct Parts {
+    pub(crate) root: PathBuf,
+    pub(crate) clock: Clock,
+    pub(crate) attempts: AttemptStore,
+    pub(crate) images: Arc<ImageRegistry>,
+    pub(crate) microkernel: RepoSource,
+    pub(crate) journal: Journal,
+    pub(crate) journal_dir: PathBuf,
+    pub(crate) server: ServerState,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) demonstration: bool,
+    pub(crate) started_with: Arc<ServerConfig>,
+}
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let live = Live::new(&parts.root, parts.snapshot, &parts.images);
+        Engine {
+            root: parts.root,
+            clock: parts.clock,
+            attempts: parts.attempts,
+            images: parts.images,
+            microkernel: parts.microkernel,
+            failed_images: FailedImages::default(),
+            journal_dir: parts.journal_dir,
+            demonstration: parts.demonstration,
+            started_with: parts.started_with,
+            dhcp_stats: DhcpStats::default(),
+            rogue_dhcp: RogueDhcp::default(),
+            addresses: AddressProbes::new(),
+            loaders: ArcSwap::default(),
+            rejected: ArcSwap::default(),
+            appended: tokio::sync::watch::Sender::new(0),
+            journal: parts.journal,
+            server: Mutex::new(parts.server),
+            live: ArcSwap::from_pointee(live),
+            ended: Mutex::default(),
+            handing_over: Mutex::default(),
+            scripts: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.live.load().snapshot.clone()
+    }
+
+    pub(crate) fn live(&self) -> arc_swap::Guard<Arc<Live>> {
+        self.live.load()
+    }
+
+    /// Returns whether this server answers DHCP for a network of the site.
+    pub(crate) fn answers_dhcp(&self) -> bool {
+        let enabled = self.started_with.dhcp.enabled.as_ref();
+        enabled.is_none_or(|at| at.value) && self.has_dhcp_network()
+    }
+
+    /// Returns whether a network of the site uses DHCP.
+    pub(crate) fn has_dhcp_network(&self) -> bool {
+        let snapshot = self.snapshot();
+        let mut networks = snapshot.site.networks.values();
+        networks.any(|network| {
+            let mode = network.body.dhcp.as_ref();
+            mode.is_some_and(|at| at.value != DhcpMode::Off)
+        })
+    }
+
+    /// Which loaders are there.
+    pub(crate) fn loaders(&self) -> arc_swap::Guard<Arc<Loaders>> {
+        self.loaders.load()
+    }
+
+    /// Looks for the loaders anew.
+    pub(crate) fn find_loaders(&self) {
+        let own = self.started_with.paths.loaders.iter();
+        let own: Vec<PathBuf> = own
+            .flat_map(|list| list.values())
+            .map(|path| self.root.join(path))
+            .collect();
+        self.loaders.store(Arc::new(Loaders::find(&own)));
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// Takes one turn. What has happened in it is on its way to the disk in the order of the turns; what rests
+    /// on it waits for the ticket.
+    pub(crate) fn transaction<T>(
+        &self,
+        act: impl FnOnce(&mut Transaction<'_>) -> T,
+    ) -> (T, Ticket) {
+        let mut server = self.server();
+        let live = self.live.load();
+        let mut transaction = Transaction::new(&live.snapshot, &mut server, self.now());
+        let outcome = act(&mut transaction);
+        let (lines, ended) = transaction.end();
+        let ticket = self.append(&server, lines, ended);
+        (outcome, ticket)
+    }
+
+    /// Looks at the world without changing it.
+    pub(crate) fn read<T>(&self, see: impl FnOnce(&Transaction<'_>) -> T) -> T {
+        let mut server = self.server();
+        let live = self.live.load();
+        see(&Transaction::new(&live.snapshot, &mut server, self.now()))
+    }
+
+    /// Puts a snapshot in the place of the one before, and takes note of what it means.
+    pub(crate) fn replace(&self, snapshot: Arc<Snapshot>) -> Ticket {
+        let mut server = self.server();
+        let before = self.snapshot();
+        self.live.store(Arc::new(Live::new(
+            &self.root,
+            snapshot.clone(),
+            &self.images,
+        )));
+        let mut transaction = Transaction::new(&snapshot, &mut server, self.now());
+        transaction.on_reload(Some(&before));
+        let (lines, ended) = transaction.end();
+        self.append(&server, lines, ended)
+    }
+
+    /// Keeps what has happened so far as a state, so that the next start is quick.
+    pub(crate) fn checkpoint(&self) -> anyhow::Result<Ticket> {
+        let server = self.server();
+        let state = serde_json::to_vec(&server.state)?;
+        Ok(self.journal.checkpoint(state))
+    }
+
+    pub(crate) fn health(&self) -> JournalHealth {
+        self.journal.health()
+    }
+
+    /// Returns the script of an attempt as it is kept.
+    pub(crate) fn script(&self, attempt: AttemptId) -> Result<Vec<u8>, String> {
+        if let Some(script) = lock(&self.scripts).0.get(&attempt) {
+            return Ok(script.clone());
+        }
+        let script = attempt_files::kept_script(&self.attempts, attempt)?;
+        lock(&self.scripts).put(attempt, script.clone());
+        Ok(script)
+    }
+
+    /// The script of an attempt is another one now.
+    pub(crate) fn forget_script(&self, attempt: AttemptId) {
+        lock(&self.scripts).0.remove(&attempt);
+    }
+
+    fn append(
+        &self,
+        server: &ServerState,
+        lines: Vec<JournalLine>,
+        ended: Vec<AttemptId>,
+    ) -> Ticket {
+        lock(&self.ended).extend(ended);
+        if !lines.is_empty() {
+            lines.iter().for_each(|line| server_log::tell(line, server));
+            self.appended
+                .send_modify(|count| *count += lines.len() as u64);
+        }
+        self.journal.append(lines.iter().map(entry).collect())
+    }
+
+    /// Returns when everything that has happened so far is on the disk; false when it cannot be written.
+    pub(crate) async fn settled(&self) -> bool {
+        self.journal.append(Vec::new()).durable().await.is_ok()
+    }
+
+    /// Removes what is kept of attempts whose end is on the disk.
+    pub(crate) async fn sweep(&self) {
+        self.end_hand_overs();
+        let ended = std::mem::take(&mut *lock(&self.ended));
+        if ended.is_empty() {
+            return;
+        }
+        if !self.settled().await {
+            lock(&self.ended).extend(ended);
+            return;
+        }
+        for attempt in ended {
+            self.forget_script(attempt);
+            match self.clear(attempt) {
+                Ok(true) => drop(lock(&self.handing_over).insert(attempt)),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(
+                    "the documents of attempt {} cannot be removed: {error}",
+                    attempt.number
+                ),
+            }
+        }
+    }
+
+    /// Removes what is kept of an attempt, but for the script by which its machine has still to hand itself over; tells
+    /// whether there is one.
+    fn clear(&self, attempt: AttemptId) -> std::io::Result<bool> {
+        let key = attempt_files::key(attempt);
+        match self.read(|transaction| transaction.is_completing(attempt)) {
+            true => self.attempts.retain_only(key, HAND_OVER),
+            false => self.attempts.remove(key).map(|()| false),
+        }
+    }
+
+    /// Those that have handed themselves over, or never will, are attempts that have ended.
+    fn end_hand_overs(&self) {
+        let mut handing_over = lock(&self.handing_over);
+        if handing_over.is_empty() {
+            return;
+        }
+        let ended: Vec<AttemptId> = self.read(|transaction| {
+            let all = handing_over.iter().copied();
+            all.filter(|attempt| !transaction.is_completing(*attempt))
+                .collect()
+        });
+        handing_over.retain(|attempt| !ended.contains(attempt));
+        lock(&self.ended).extend(ended);
+    }
+
+    /// Takes note of an attempt whose machine had still to hand itself over when the server ended.
+    pub(crate) fn resume_hand_over(&self, attempt: AttemptId) {
+        lock(&self.ended).push(attempt);
+    }
+
+    fn server(&self) -> MutexGuard<'_, ServerState> {
+        lock(&self.server)
+    }
+}
+
+/// Turns change the world by whole events: one that panicked left none half-done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn entry(line: &JournalLine) -> JournalEntry {
+    JournalEntry {
+        text: line.text(),
+        durable: line.event.is_durable(),
+    }
+}
+
+impl Live {
+    fn new(root: &std::path::Path, snapshot: Arc<Snapshot>, images: &ImageRegistry) -> Self {
+        let repos = snapshot.site.repos.iter();
+        let sources = repos.filter_map(|(name, repo)| {
+            let source = external::source(root, &snapshot.site, repo, images)?;
+            Some((name.clone(), Arc::new(source)))
+        });
+        Live {
+            sources: sources.collect(),
+            snapshot,
+        }
+    }
+
+    pub(crate) fn network_at(&self, ip: IpAddr) -> Option<&Network> {
+        self.snapshot.network_at(ip)
+    }
+}

@@ -1,0 +1,9 @@
+//! The listeners: DHCP, TFTP and HTTP.
+
+pub(crate) mod sockets;
+pub(crate) mod banner;
+mod backlog;
+mod links;
+pub(crate) mod dhcp;
+pub(crate) mod http;
+pub(crate) mod tftp;
