@@ -21,7 +21,8 @@ use crate::{
 const SAME_BOOT: Duration = Duration::from_secs(60);
 
 impl Transaction<'_> {
-    /// Decides a network boot. An [`Decision::Open`] is completed by [`Transaction::opened`] or [`Transaction::not_opened`].
+    /// Decides a network boot. A [`Decision::Open`] is followed by [`Transaction::reserve`], then [`Transaction::complete`] or
+    /// [`Transaction::fail`].
     pub fn boot(&mut self, ask: &NetworkBoot) -> Decision {
         let identity = ask.report.identity();
         if self.is_ignored(ask, &identity) {
@@ -37,6 +38,9 @@ impl Transaction<'_> {
             Identified::Ambiguous(id, reason) => return self.boot_ambiguous(ask, id, reason),
             Identified::Machine(id, node) => (id, node),
         };
+        if self.is_preparing(id) {
+            return Decision::Preparing;
+        }
         self.on_script_request(id);
         self.record_facts(id, ask);
         if let Some(same) = self.same_boot(id, ask) {
@@ -149,7 +153,10 @@ impl Transaction<'_> {
             Decision::Repeat {
                 machine, attempt, ..
             } => self.may_repeat(*machine, *attempt),
-            Decision::Open(_) | Decision::Wait(_) | Decision::ProbeAddresses(_) => false,
+            Decision::Open(_)
+            | Decision::Wait(_)
+            | Decision::Preparing
+            | Decision::ProbeAddresses(_) => false,
             Decision::Disk(_) | Decision::Microkernel(_) | Decision::Script(..) => true,
         };
         holds.then_some(decision)
@@ -163,7 +170,7 @@ impl Transaction<'_> {
         same && matches!(decision, Decision::Wait(_))
     }
 
-    fn may_repeat(&self, id: MachineId, attempt: AttemptId) -> bool {
+    pub(crate) fn may_repeat(&self, id: MachineId, attempt: AttemptId) -> bool {
         let open = self.machine(id).open().filter(|open| open.id == attempt);
         let is_unread = open.is_some_and(|open| !open.is_begun() && open.failed.is_none());
         let node = self.node_of(id);
@@ -183,7 +190,12 @@ impl Transaction<'_> {
             .insert(id, Box::new(latest));
     }
 
-    fn decide(&mut self, id: MachineId, node: Option<&Node>, ask: &NetworkBoot) -> Decision {
+    pub(crate) fn decide(
+        &mut self,
+        id: MachineId,
+        node: Option<&Node>,
+        ask: &NetworkBoot,
+    ) -> Decision {
         let how = self.local_boot(id, node);
         // A running installation is judged by this as well: its machine gets its disk.
         if let Err(blocked) = self.recheck_holds(id, node, Phase::Open) {
@@ -242,6 +254,6 @@ fn given(decision: &Decision) -> Option<BootAnswer> {
         Decision::Microkernel(_) => BootAnswer::Microkernel,
         Decision::Script(_, task) => BootAnswer::Script(task.clone()),
         Decision::Repeat { attempt, .. } => BootAnswer::Installer(attempt.number),
-        Decision::Open(_) | Decision::ProbeAddresses(_) => return None,
+        Decision::Open(_) | Decision::Preparing | Decision::ProbeAddresses(_) => return None,
     })
 }

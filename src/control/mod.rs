@@ -37,6 +37,8 @@ pub use install::binding::{Bound, NoAddress, SettingLayers, Unbound};
 pub use install::blocked::{Blocked, Protection};
 pub use install::callback::{Callback, CallbackOutcome};
 pub use install::document::{Download, DownloadRefused};
+pub use install::preparation::Preparation;
+pub use install::rendering::{RenderError, RenderJob};
 pub use install::token::{TokenKey, UrlToken};
 pub use operate::{Operation, OperationError};
 pub use request::{BootFromDisk, Decision, NetworkBoot, NewAttempt, Report};

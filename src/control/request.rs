@@ -74,6 +74,8 @@ pub enum Decision {
     },
     /// The installer of an attempt that is to be opened once its documents are rendered and kept.
     Open(NewAttempt),
+    /// Nothing yet: the files of the machine's attempt are being rendered for another of its requests.
+    Preparing,
     /// Nothing yet: these addresses are to be asked for on the wire, [`Transaction::on_arp_reply`](super::Transaction::on_arp_reply) is to
     /// be told, and the machine's question is to be put once more.
     ProbeAddresses(Vec<Ipv4Addr>),
@@ -90,6 +92,18 @@ pub struct BootFromDisk {
     pub reason: Option<Blocked>,
     /// The attempt to which the script reports that the disk did not boot.
     pub report_to: Option<AttemptId>,
+}
+
+impl BootFromDisk {
+    /// Boots the disk of a machine whose settings are not known.
+    pub fn without_settings(platform: Option<Platform>, reason: Option<Blocked>) -> Self {
+        BootFromDisk {
+            how: LocalBoot::Auto,
+            platform,
+            reason,
+            report_to: None,
+        }
+    }
 }
 
 /// An attempt that is to be opened.

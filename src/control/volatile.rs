@@ -10,7 +10,10 @@ use std::{
 
 use ipnet::Ipv4Net;
 
-use super::{Decision, dhcp::pool::AddressPool, diagnosis::progress::BootProgress};
+use super::{
+    Decision, dhcp::pool::AddressPool, diagnosis::progress::BootProgress,
+    install::preparation::Preparation,
+};
 use crate::{
     journal::{MachineId, MachineMap},
     model::{Mac, MonotonicTime, NetworkName, RepoName, Revision, SmallSet, Timestamp},
@@ -59,6 +62,8 @@ pub(crate) struct AttemptTimes {
     pub(crate) since: MachineMap<MonotonicTime>,
     /// By which revision each open attempt's documents were rendered.
     pub(crate) rendered: MachineMap<Option<Revision>>,
+    /// The attempts whose files are being rendered and written.
+    pub(crate) preparing: BTreeMap<MachineId, Preparation>,
 }
 
 /// The running deadlines, by machine and by the time when they end.
@@ -198,6 +203,7 @@ impl VolatileState {
         self.boots.disk_tried.remove(id);
         self.attempts.since.remove(id);
         self.attempts.rendered.remove(id);
+        self.attempts.preparing.remove(&id);
         self.progress.forget(id);
         self.microkernels.reported.remove(id);
         self.microkernels.switching_off.remove(&id);

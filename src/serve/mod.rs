@@ -9,7 +9,6 @@ mod clock;
 mod memory;
 mod site_id;
 mod user;
-mod attempt_files;
 mod reload;
 mod repos;
 mod server_log;

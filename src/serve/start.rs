@@ -237,7 +237,7 @@ async fn begin(
     }
     let live = live.iter();
     let live = live
-        .map(|(attempt, _)| crate::serve::attempt_files::key(*attempt))
+        .map(|(attempt, _)| crate::serve::engine::documents::key(*attempt))
         .collect();
     for swept in engine.attempts.sweep(&live)? {
         tracing::debug!(

@@ -3,76 +3,106 @@
 use bootwright::{
     cli::play::ipxe::{self, IpxeExit, IpxeSettings},
     model::{LocalBoot, Platform},
-    render::boot::ipxe::{DiskBoot, MicrokernelBoot},
+    render::boot::{BootAction, DiskBoot, MicrokernelBoot, ipxe::IpxeScripts},
 };
 
 use crate::support::rendering::{SITE, rendering};
 
 const NO_DISK: &str = "http://192.0.2.1/t/0/stage/no-disk";
 
+fn script(scripts: &IpxeScripts, action: BootAction) -> String {
+    String::from_utf8(scripts.answer(&action)).unwrap()
+}
+
+fn local(scripts: &IpxeScripts, disk: DiskBoot) -> String {
+    script(scripts, BootAction::Disk(disk))
+}
+
+fn wait(scripts: &IpxeScripts, reason: &str) -> String {
+    let url = "http://192.0.2.1/boot?boot=5f2e".into();
+    let reason = reason.into();
+    script(scripts, BootAction::Wait { reason, url })
+}
+
 #[test]
 fn boot_scripts_render_to_their_golden_file() {
     let rendering = rendering(SITE, &[]);
     let scripts = rendering.library.ipxe_scripts();
     let reason = "it's ${net0/mac}\nexit; reboot || true # & grüße";
-    let local = DiskBoot {
-        reason: Some(reason),
-        no_disk: Some(NO_DISK),
-        ..DiskBoot::default()
+    let reported = DiskBoot {
+        no_disk: Some(NO_DISK.into()),
+        ..DiskBoot::because(reason)
+    };
+    let held = BootAction::Held {
+        reason: reason.into(),
+        disk: DiskBoot::default(),
     };
     let all = [
         ("entry", scripts.entry("http://192.0.2.1", "5f2e")),
-        (
-            "wait",
-            scripts.wait(
-                "http://192.0.2.1/boot?boot=5f2e",
-                "10 installations in an hour",
-            ),
-        ),
-        ("held", scripts.held(reason, &DiskBoot::default())),
-        ("local", scripts.local(&local)),
+        ("wait", wait(scripts, "10 installations in an hour")),
+        ("held", script(scripts, held)),
+        ("local", local(scripts, reported.clone())),
         (
             "local of a BIOS",
-            scripts.local(&DiskBoot {
-                platform: Some(Platform::Pcbios),
-                ..local
-            }),
+            local(
+                scripts,
+                DiskBoot {
+                    platform: Some(Platform::Pcbios),
+                    ..reported.clone()
+                },
+            ),
         ),
         (
             "local of UEFI",
-            scripts.local(&DiskBoot {
-                platform: Some(Platform::Efi),
-                ..local
-            }),
+            local(
+                scripts,
+                DiskBoot {
+                    platform: Some(Platform::Efi),
+                    ..reported.clone()
+                },
+            ),
         ),
         (
             "exit",
-            scripts.local(&DiskBoot {
-                how: Some(LocalBoot::Exit),
-                ..DiskBoot::default()
-            }),
+            local(
+                scripts,
+                DiskBoot {
+                    how: Some(LocalBoot::Exit),
+                    ..DiskBoot::default()
+                },
+            ),
         ),
         (
             "exit1",
-            scripts.local(&DiskBoot {
-                how: Some(LocalBoot::Exit1),
-                ..DiskBoot::default()
-            }),
+            local(
+                scripts,
+                DiskBoot {
+                    how: Some(LocalBoot::Exit1),
+                    ..DiskBoot::default()
+                },
+            ),
         ),
         (
             "sanboot",
-            scripts.local(&DiskBoot {
-                how: Some(LocalBoot::Sanboot),
-                ..local
-            }),
+            local(
+                scripts,
+                DiskBoot {
+                    how: Some(LocalBoot::Sanboot),
+                    ..reported.clone()
+                },
+            ),
         ),
         (
             "microkernel",
-            scripts.microkernel(&MicrokernelBoot {
-                kernel: "http://192.0.2.1/microkernel/linux",
-                initrd: "http://192.0.2.1/microkernel/initrd",
-                cmdline: &["quiet".into(), "bootwright=http://192.0.2.1/c/0".into()],
-            }),
+            script(
+                scripts,
+                BootAction::Microkernel(MicrokernelBoot {
+                    base: "http://192.0.2.1/microkernel".into(),
+                    kernel: "linux",
+                    initrd: "initrd",
+                    cmdline: vec!["quiet".into(), "bootwright=http://192.0.2.1/c/0".into()],
+                }),
+            ),
         ),
     ];
     let text: Vec<String> = all
@@ -99,7 +129,7 @@ fn a_site_can_replace_a_boot_script_and_its_errors_are_reported() {
     );
     assert_eq!(own.shown(&own.found), Vec::<String>::new());
     assert_eq!(
-        own.library.ipxe_scripts().local(&DiskBoot::default()),
+        local(own.library.ipxe_scripts(), DiskBoot::default()),
         "#!ipxe\necho ours\nexit\n"
     );
     let broken = rendering(
@@ -112,13 +142,7 @@ fn a_site_can_replace_a_boot_script_and_its_errors_are_reported() {
             "templates/ipxe/local.ipxe.j2:2: template ipxe/local.ipxe.j2, line 2: `reasn` is not defined = write `reasn | default(\"\")`"
         ]
     );
-    assert!(
-        broken
-            .library
-            .ipxe_scripts()
-            .local(&DiskBoot::default())
-            .contains("sanboot")
-    );
+    assert!(local(broken.library.ipxe_scripts(), DiskBoot::default()).contains("sanboot"));
 }
 
 /// A machine whose server stops after the machine has fetched the script.
@@ -165,7 +189,7 @@ fn a_machine_without_an_answer_boots_its_disk_within_three_minutes() {
     let rendering = rendering(SITE, &[]);
     let scripts = rendering.library.ipxe_scripts();
     let entry = scripts.entry("http://192.0.2.1", "5f2e");
-    let wait = scripts.wait("http://192.0.2.1/boot?boot=5f2e", "full");
+    let wait = wait(scripts, "full");
     let exit = |success| IpxeExit::Exit { success };
     let cases = [
         (&entry, "pcbios", true, IpxeExit::Disk, (9, 170)),

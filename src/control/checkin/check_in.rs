@@ -157,14 +157,14 @@ impl Transaction<'_> {
         }
     }
 
-    /// How many other machines were told to boot anew and have not opened their installation yet.
-    pub(crate) fn rebooting(&self, besides: MachineId) -> usize {
+    /// The other machines that were instructed to reboot and whose installation was not opened since.
+    pub(crate) fn rebooting(&self, besides: MachineId) -> impl Iterator<Item = MachineId> {
         let now = self.now.mono;
         let rebooting = &self.server.volatile.microkernels.rebooting;
         let others = rebooting
             .iter()
-            .filter(|(id, since)| **id != besides && now.since(**since) < REBOOTING);
-        others.count()
+            .filter(move |(id, since)| **id != besides && now.since(**since) < REBOOTING);
+        others.map(|(id, _)| *id)
     }
 
     /// The more machines wait, the more seldom each of them asks.

@@ -170,7 +170,10 @@ impl Transaction<'_> {
         let to_disk = match decision {
             Decision::Disk(_) => true,
             Decision::Wait(_) | Decision::Microkernel(_) | Decision::Script(..) => cannot_wait,
-            Decision::Repeat { .. } | Decision::Open(_) | Decision::ProbeAddresses(_) => false,
+            Decision::Repeat { .. }
+            | Decision::Open(_)
+            | Decision::Preparing
+            | Decision::ProbeAddresses(_) => false,
         };
         let now = self.now.mono;
         self.boot_record(id).silent = Some((now, to_disk));

@@ -60,7 +60,19 @@ impl Transaction<'_> {
             let own = self.name_of_undeclared(machine, Some(policy), pooled)?;
             (own == *name).then(|| name_of(Some(machine), None))
         });
-        others.next()
+        others.next().or_else(|| self.reserved_with(id, name))
+    }
+
+    /// The other machine that no file mentions for which a name is reserved.
+    fn reserved_with(&self, id: MachineId, name: &Hostname) -> Option<String> {
+        let mut others = self.reserved_by_others(Some(id));
+        others.find_map(|opening| {
+            let machine = self.server.state.machine(opening.machine);
+            let machine = machine.filter(|_| self.node_of(opening.machine).is_none())?;
+            let policy = self.snapshot.site.policies.get(opening.policy.as_ref()?)?;
+            let own = self.name_of_undeclared(machine, Some(policy), opening.address)?;
+            (own == *name).then(|| name_of(Some(machine), None))
+        })
     }
 
     /// The host name of a machine that no file mentions; none when it cannot be made.

@@ -159,11 +159,11 @@ impl<'a> Transaction<'a> {
 
     /// How many machines besides this one a policy has bound.
     fn bound_to(&self, policy: &PolicyName, id: Option<MachineId>) -> u64 {
-        let Some(bound) = self.server.state.bound.get(policy) else {
-            return 0;
-        };
-        let itself = id.is_some_and(|id| bound.contains(&id));
-        (bound.len() - usize::from(itself)) as u64
+        let bound = self.server.state.bound.get(policy);
+        let is_bound = |id| bound.is_some_and(|bound| bound.contains(&id));
+        let count = bound.map_or(0, |bound| bound.len()) - usize::from(id.is_some_and(is_bound));
+        let reserved = self.reserved_policy(policy, id).filter(|id| !is_bound(*id));
+        (count + reserved.count()) as u64
     }
 
     /// Returns the address of a pool that a machine has or is to get, when it needs one.
@@ -212,9 +212,8 @@ impl<'a> Transaction<'a> {
     fn pooled_by_others(&self, id: MachineId) -> BTreeSet<IpAddr> {
         let machines = self.server.state.machines.values();
         let others = machines.filter(|machine| machine.id != id);
-        others
-            .filter_map(|machine| machine.binding.as_ref()?.address)
-            .collect()
+        let bound = others.filter_map(|machine| machine.binding.as_ref()?.address);
+        bound.chain(self.reserved_addresses(id)).collect()
     }
 }
 

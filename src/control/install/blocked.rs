@@ -50,6 +50,8 @@ pub enum Blocked {
     RateLimited { limit: u32 },
     /// These addresses have to be probed first.
     AddressUnprobed(Vec<Ipv4Addr>),
+    /// Its documents are being rendered.
+    Preparing,
     /// Another host uses an address of this machine.
     AddressInUse { address: Ipv4Addr, mac: Mac },
     /// It is not clear which machine this is.
@@ -112,7 +114,10 @@ impl Blocked {
     pub fn ends_soon(&self) -> bool {
         matches!(
             self,
-            Blocked::ImageUnverified(_) | Blocked::RateLimited { .. } | Blocked::AddressUnprobed(_)
+            Blocked::ImageUnverified(_)
+                | Blocked::RateLimited { .. }
+                | Blocked::AddressUnprobed(_)
+                | Blocked::Preparing
         )
     }
 }
@@ -136,6 +141,7 @@ impl fmt::Display for Blocked {
             Blocked::NotDue => f.write_str("no installation is due"),
             Blocked::Expired => f.write_str("its attempt was opened more than 24 hours ago"),
             Blocked::Unbound { reason, tags } => unbound(f, reason, *tags),
+            Blocked::Preparing => f.write_str("its documents are being rendered"),
             Blocked::BindingChanged => {
                 f.write_str("its binding changed after its attempt was opened")
             }

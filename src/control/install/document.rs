@@ -26,6 +26,8 @@ pub enum DownloadRefused {
     UnknownToken,
     /// Its attempt has ended, or is stopped.
     Ended(MachineId),
+    /// The files of its attempt are being rendered again. They may be requested soon.
+    Preparing,
 }
 
 impl Transaction<'_> {
@@ -58,6 +60,7 @@ impl Transaction<'_> {
                 });
             }
             None => None,
+            Some(_) if self.is_replacing(id) => return Err(DownloadRefused::Preparing),
             Some(number) => {
                 let node = self.node_of(machine_id);
                 match self.readiness(machine_id, node.as_deref(), Phase::Serve) {

@@ -5,7 +5,7 @@
 
 mod table;
 
-use std::{cell::OnceCell, net::IpAddr};
+use std::{cell::OnceCell, collections::BTreeSet, net::IpAddr};
 
 pub(crate) use table::Phase;
 use table::{
@@ -193,11 +193,13 @@ impl Transaction<'_> {
                 Some(Blocked::ImageUnverified(reason.clone()))
             }
             Condition::WithinRate => {
-                let announced = match subject.phase {
-                    Phase::CheckIn => self.rebooting(subject.id),
-                    Phase::Open | Phase::Repeat | Phase::SameBoot | Phase::Serve => 0,
-                };
-                self.over_limit(announced)
+                let reserved = self.reserved_by_others(Some(subject.id));
+                let mut announced: BTreeSet<MachineId> =
+                    reserved.map(|opening| opening.machine).collect();
+                if subject.phase == Phase::CheckIn {
+                    announced.extend(self.rebooting(subject.id));
+                }
+                self.over_limit(announced.len())
             }
             Condition::AddressProbed => match self.conflict(subject) {
                 AddressConflict::NeedsProbe(addresses) => Some(Blocked::AddressUnprobed(addresses)),

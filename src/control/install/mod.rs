@@ -5,6 +5,8 @@ pub(super) mod binding;
 pub(super) mod blocked;
 pub(super) mod address_conflict;
 pub(super) mod gate;
+pub(super) mod rendering;
+pub(super) mod preparation;
 pub(super) mod open;
 pub(super) mod retry;
 pub(super) mod document;

@@ -1,7 +1,7 @@
 //! What the machine itself does, and whether what it is given is right.
 
 use crate::{
-    control::{Callback, Decision, Download, NetworkBoot, Report, Transaction},
+    control::{Callback, Decision, Download, NetworkBoot, Preparation, Report, Transaction},
     journal::{Event, Stage},
 };
 
@@ -41,7 +41,12 @@ impl Stage0 {
         };
         let decision = self.asked(life, &ask);
         if let Decision::Open(opening) = &decision {
-            self.transaction(life, |transaction| transaction.opened(opening));
+            let preparation = Preparation::New(opening.clone());
+            let is_open = self.transaction(life, |transaction| {
+                let job = transaction.reserve(&preparation, &ask, "http://192.0.2.1");
+                job.is_some() && transaction.complete(&preparation, &ask)
+            });
+            assert!(is_open, "nothing has changed since the decision");
         }
         let (attempt, installs) = match decision {
             Decision::Open(opening) => (opening.attempt, opening.installs),

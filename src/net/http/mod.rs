@@ -38,7 +38,7 @@ pub use limits::{Limits, allow_open_files};
 pub use listen::{Listener, Stop};
 pub use machines::{MachineListenerConfig, serve_machines};
 pub use operators::{OperatorListenerConfig, serve_operators};
-pub use query::boot_request;
+pub use query::{boot_query, boot_request};
 pub use request::{
     BootRequest, CallbackRequest, CheckInRequest, DocumentRequest, EntryRequest, LoaderRequest,
     MbootRequest, OperatorCommand, OperatorQuery, Peer, RepoRequest,

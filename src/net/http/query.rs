@@ -32,6 +32,49 @@ pub fn boot_request(query: &str, peer: Peer, base: Arc<str>) -> Result<BootReque
     Ok(request)
 }
 
+/// Writes the parameters of `/boot` as they were received, for a script that requests it again.
+pub fn boot_query(ask: &BootRequest) -> String {
+    let macs = ask
+        .report
+        .macs
+        .iter()
+        .map(|mac| format!("mac={}", mac.hyphens()));
+    let hex = |name: &str, text: &Option<String>| {
+        let text = text.as_deref()?;
+        Some(format!(
+            "{name}-hex={}",
+            text.bytes()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        ))
+    };
+    let texts = [
+        hex("serial", &ask.report.serial),
+        hex("asset", &ask.report.asset),
+        hex("manufacturer", &ask.report.manufacturer),
+        hex("product", &ask.report.product),
+        ask.report
+            .uuid
+            .as_ref()
+            .filter(|uuid| {
+                uuid.bytes()
+                    .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+            })
+            .map(|uuid| format!("uuid={uuid}")),
+        ask.report
+            .platform
+            .map(|platform| format!("platform={platform}")),
+        ask.report.arch.map(|arch| format!("arch={arch}")),
+        ask.boot
+            .as_ref()
+            .filter(|boot| boot.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+            .map(|boot| format!("boot={boot}")),
+    ];
+    macs.chain(texts.into_iter().flatten())
+        .collect::<Vec<_>>()
+        .join("&")
+}
+
 fn empty(peer: Peer, base: Arc<str>) -> BootRequest {
     BootRequest {
         report: Report::default(),

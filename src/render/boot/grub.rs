@@ -1,7 +1,7 @@
 //! GRUB configurations that belong to no attempt: the one that every machine with Secure Boot reads first, and those for a
 //! machine that installs nothing now.
 
-use super::{super::quote, disk_reason, screen_line};
+use super::{super::quote, BootAction, MicrokernelBoot, disk_reason, screen_line};
 use crate::model::LocalBoot;
 
 /// Boots the local disk. Tasks use the same file when their installer does not boot.
@@ -18,8 +18,20 @@ pub fn entry() -> String {
     )
 }
 
+/// Returns the configuration of a boot.
+pub fn answer(action: &BootAction) -> String {
+    match action {
+        BootAction::Installer(config) => String::from_utf8_lossy(config).into_owned(),
+        BootAction::Disk(disk) | BootAction::Held { disk, .. } => {
+            local(disk.how.unwrap_or(LocalBoot::Auto), disk.reason.as_deref())
+        }
+        BootAction::Wait { reason, .. } => wait(reason),
+        BootAction::Microkernel(boot) => microkernel(boot),
+    }
+}
+
 /// Boots a machine from its local disk, and shows the reason. Methods that only iPXE has are replaced by GRUB's own.
-pub fn local(how: LocalBoot, reason: Option<&str>) -> String {
+fn local(how: LocalBoot, reason: Option<&str>) -> String {
     let leave = match how {
         LocalBoot::Exit | LocalBoot::Exit1 => EXIT,
         LocalBoot::Auto | LocalBoot::Sanboot | LocalBoot::Silent => DISK,
@@ -33,7 +45,7 @@ pub fn local(how: LocalBoot, reason: Option<&str>) -> String {
 }
 
 /// Makes a machine load its configuration again after 30 seconds, and once more after a failure. Then it boots the disk.
-pub fn wait(reason: &str) -> String {
+fn wait(reason: &str) -> String {
     let reason = plain(&screen_line(reason));
     format!(
         "set timeout=0\necho \"Bootwright: {reason}\"\nsleep 30\n\
@@ -43,16 +55,15 @@ pub fn wait(reason: &str) -> String {
     )
 }
 
-/// Boots the microkernel. The paths are on the server from which GRUB was loaded.
-pub fn microkernel(kernel: &str, initrd: &str, cmdline: &[String]) -> String {
+/// Boots the microkernel, from the server that GRUB was loaded from.
+fn microkernel(boot: &MicrokernelBoot) -> String {
     let quoted = |word: &String| quote::grub(word).expect("a URL and a MAC are one line");
-    let cmdline: String = cmdline
-        .iter()
-        .map(|word| format!(" {}", quoted(word)))
-        .collect();
+    let cmdline = boot.cmdline.iter().map(|word| format!(" {}", quoted(word)));
+    let (kernel, initrd) = (boot.kernel, boot.initrd);
+    let cmdline: String = cmdline.collect();
     format!(
         "set timeout=0\necho \"Bootwright: starting the microkernel\"\n\
-         if linux {kernel}{cmdline}; then\n  if initrd {initrd}; then\n    boot\n  fi\nfi\n\
+         if linux /microkernel/{kernel}{cmdline}; then\n  if initrd /microkernel/{initrd}; then\n    boot\n  fi\nfi\n\
          echo \"The microkernel cannot be booted, booting the disk in 10 seconds\"\nsleep 10\n{DISK}"
     )
 }
@@ -85,11 +96,15 @@ mod tests {
 
     #[test]
     fn the_microkernel_is_booted_with_its_arguments_and_the_disk_on_failure() {
-        let words = [
-            "bootwright.url=http://192.0.2.1/c/abc".into(),
-            "BOOTIF=01-52-54-00-00-00-01".into(),
-        ];
-        let text = microkernel("/microkernel/vmlinuz", "/microkernel/initrd", &words);
+        let text = microkernel(&MicrokernelBoot {
+            base: "http://192.0.2.1/microkernel".into(),
+            kernel: "vmlinuz",
+            initrd: "initrd",
+            cmdline: vec![
+                "bootwright.url=http://192.0.2.1/c/abc".into(),
+                "BOOTIF=01-52-54-00-00-00-01".into(),
+            ],
+        });
         assert!(text.contains("linux /microkernel/vmlinuz "), "{text}");
         assert!(text.contains("http://192.0.2.1/c/abc"), "{text}");
         assert!(text.contains("initrd /microkernel/initrd"), "{text}");

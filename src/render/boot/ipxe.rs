@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use minijinja::{Value, context};
 
 use crate::{
-    model::{LocalBoot, Platform},
+    model::LocalBoot,
     site::{Diagnostic, Site},
 };
 
@@ -19,32 +19,8 @@ use super::{
         template_set::TemplateSet,
         template_sources::{COMMON, IPXE, TemplateSources},
     },
-    screen_line,
+    BootAction, DiskBoot, MicrokernelBoot, screen_line,
 };
-
-/// How a machine boots its local disk.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct DiskBoot<'a> {
-    /// The node's `local-boot`; `auto` if none.
-    pub how: Option<LocalBoot>,
-    /// Its firmware; if none, the script tests it.
-    pub platform: Option<Platform>,
-    /// The reason, shown on the machine's screen.
-    pub reason: Option<&'a str>,
-    /// The URL to which a BIOS machine reports that its disk does not boot.
-    pub no_disk: Option<&'a str>,
-}
-
-/// The microkernel that a machine boots.
-#[derive(Debug, Clone, Copy)]
-pub struct MicrokernelBoot<'a> {
-    /// A URL.
-    pub kernel: &'a str,
-    /// A URL.
-    pub initrd: &'a str,
-    /// The arguments on its command line.
-    pub cmdline: &'a [String],
-}
 
 /// The compiled scripts of the site, and the built-in ones.
 #[derive(Debug, Default)]
@@ -111,39 +87,46 @@ impl IpxeScripts {
         self.render(ENTRY, context)
     }
 
-    /// Boots a machine from its local disk.
-    pub fn local(&self, disk: &DiskBoot<'_>) -> String {
-        self.render(LOCAL, local_context(disk))
-    }
-
-    /// Makes a machine request `url` every 30 seconds.
-    pub fn wait(&self, url: &str, reason: &str) -> String {
-        let context = context! { url => url, reason => screen_line(reason), quoting => "ipxe" };
-        self.render(WAIT, context)
-    }
-
-    /// Shows why a machine is held, then boots it from its local disk.
-    pub fn held(&self, reason: &str, disk: &DiskBoot<'_>) -> String {
-        let disk = DiskBoot {
-            reason: Some(reason),
-            ..*disk
+    /// Returns the script of a boot.
+    pub fn answer(&self, action: &BootAction) -> Vec<u8> {
+        let script = match action {
+            BootAction::Installer(script) => return script.clone(),
+            BootAction::Disk(disk) => self.render(LOCAL, local_context(disk)),
+            BootAction::Held { reason, disk } => {
+                let disk = DiskBoot {
+                    reason: Some(reason.clone()),
+                    ..disk.clone()
+                };
+                self.render(HELD, local_context(&disk))
+            }
+            BootAction::Wait { reason, url } => self.render(WAIT, wait_context(reason, url)),
+            BootAction::Microkernel(boot) => self.render(MICROKERNEL, microkernel_context(boot)),
         };
-        self.render(HELD, local_context(&disk))
-    }
-
-    /// Boots the microkernel.
-    pub fn microkernel(&self, boot: &MicrokernelBoot<'_>) -> String {
-        let context = context! { kernel => boot.kernel, initrd => boot.initrd, words => boot.cmdline.to_vec(), quoting => "ipxe" };
-        self.render(MICROKERNEL, context)
+        script.into_bytes()
     }
 }
 
-fn local_context(disk: &DiskBoot<'_>) -> Value {
+/// Requests the URL again every 30 seconds.
+fn wait_context(reason: &str, url: &str) -> Value {
+    context! { url => url, reason => screen_line(reason), quoting => "ipxe" }
+}
+
+fn microkernel_context(boot: &MicrokernelBoot) -> Value {
+    let url = |name| format!("{}/{name}", boot.base);
+    context! {
+        kernel => url(boot.kernel),
+        initrd => url(boot.initrd),
+        words => boot.cmdline.clone(),
+        quoting => "ipxe",
+    }
+}
+
+fn local_context(disk: &DiskBoot) -> Value {
     context! {
         how => local_boot_name(disk.how),
         platform => disk.platform.map(|platform| platform.to_string()),
-        reason => disk.reason.map(screen_line),
-        no_disk => disk.no_disk,
+        reason => disk.reason.as_deref().map(screen_line),
+        no_disk => disk.no_disk.clone(),
         quoting => "ipxe",
     }
 }
@@ -162,8 +145,8 @@ pub(in crate::render) fn local_boot_name(how: Option<LocalBoot>) -> &'static str
 /// Example values for each script, so that mistakes are found when the site is loaded.
 fn examples() -> [(&'static str, Value); 5] {
     let disk = DiskBoot {
-        reason: Some("an example"),
-        no_disk: Some("http://192.0.2.1/t/0/stage/no-disk"),
+        reason: Some("an example".into()),
+        no_disk: Some("http://192.0.2.1/t/0/stage/no-disk".into()),
         ..DiskBoot::default()
     };
     let url = "http://192.0.2.1/boot";
@@ -173,14 +156,16 @@ fn examples() -> [(&'static str, Value); 5] {
             context! { base => "http://192.0.2.1", boot => "0", quoting => "ipxe" },
         ),
         (LOCAL, local_context(&disk)),
-        (
-            WAIT,
-            context! { url => url, reason => "an example", quoting => "ipxe" },
-        ),
+        (WAIT, wait_context("an example", url)),
         (HELD, local_context(&disk)),
         (
             MICROKERNEL,
-            context! { kernel => url, initrd => url, words => ["quiet"], quoting => "ipxe" },
+            microkernel_context(&MicrokernelBoot {
+                base: "http://192.0.2.1/microkernel".into(),
+                kernel: "vmlinuz",
+                initrd: "initrd",
+                cmdline: vec!["quiet".into()],
+            }),
         ),
     ]
 }

@@ -1,6 +1,6 @@
 //! ESXi's loader mboot, started without iPXE.
 
-use super::{boot_cfg::PREFIX, disk_reason};
+use super::{BootAction, boot_cfg::PREFIX, disk_reason};
 use crate::model::Mac;
 
 /// The directory in which a repo's mboot is served, over TFTP and HTTP. The files that mboot requests from its own directory
@@ -64,9 +64,19 @@ pub fn over_tftp(text: &str, repo: &str) -> String {
     text.lines().map(line).collect()
 }
 
+/// Returns the boot.cfg of a boot. mboot can neither wait nor start anything but ESXi.
+pub fn answer(action: &BootAction) -> String {
+    match action {
+        BootAction::Installer(config) => String::from_utf8_lossy(config).into_owned(),
+        BootAction::Disk(disk) | BootAction::Held { disk, .. } => local(disk.reason.as_deref()),
+        BootAction::Wait { reason, .. } => local(Some(reason)),
+        BootAction::Microkernel(_) => local(Some(super::NEEDS_IPXE)),
+    }
+}
+
 /// Makes mboot exit, so that the firmware continues with the disk. Loaders before 8.0.1 do not support `skip` and stop with an
 /// error.
-pub fn local(reason: Option<&str>) -> String {
+fn local(reason: Option<&str>) -> String {
     format!(
         "bootstate=0\ntitle=Bootwright: {}\ntimeout=5\nskip=1\n",
         disk_reason(reason)

@@ -9,6 +9,67 @@ pub mod grub;
 pub mod mboot;
 pub mod pxelinux;
 
+use crate::model::{LocalBoot, Platform};
+
+/// What a machine boots. Each loader's module writes it in the loader's language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BootAction {
+    /// An attempt's installer, by the text that its task has rendered for this loader.
+    Installer(Vec<u8>),
+    /// The local disk.
+    Disk(DiskBoot),
+    /// The local disk, since the machine is held for this reason.
+    Held {
+        reason: String,
+        disk: DiskBoot,
+    },
+    /// Nothing yet: the machine is to ask again.
+    Wait {
+        reason: String,
+        /// The URL that iPXE requests again.
+        url: String,
+    },
+    Microkernel(MicrokernelBoot),
+}
+
+/// How a machine boots its local disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DiskBoot {
+    /// The node's `local-boot`; `auto` if none.
+    pub how: Option<LocalBoot>,
+    /// Its firmware; if none, the script tests it.
+    pub platform: Option<Platform>,
+    /// The reason, shown on the machine's screen.
+    pub reason: Option<String>,
+    /// The URL to which a BIOS machine reports that its disk does not boot.
+    pub no_disk: Option<String>,
+}
+
+/// The microkernel that a machine boots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MicrokernelBoot {
+    /// The URL of the directory that has both files.
+    pub base: String,
+    /// Their names in that directory, and in the directory of the same name of the TFTP server.
+    pub kernel: &'static str,
+    pub initrd: &'static str,
+    /// The arguments on its command line.
+    pub cmdline: Vec<String>,
+}
+
+impl DiskBoot {
+    /// Boots the disk in the way that fits the firmware, and shows a reason.
+    pub fn because(reason: impl ToString) -> DiskBoot {
+        DiskBoot {
+            reason: Some(reason.to_string()),
+            ..DiskBoot::default()
+        }
+    }
+}
+
+/// Why ESXi's loaders boot the disk of a machine that is to boot something else.
+pub const NEEDS_IPXE: &str = "what it boots is started by iPXE, not by ESXi's loader";
+
 /// How many characters of a reason a loader shows.
 const MAX_SCREEN_LINE: usize = 200;
 

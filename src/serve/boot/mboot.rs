@@ -2,66 +2,15 @@
 //! HTTP and TFTP alike; and PXELINUX, which starts it on a BIOS.
 
 use crate::{
-    control::Blocked,
-    journal::AttemptId,
     model::{BootProgram, Mac, Platform},
     net::http::{FileReply, MbootRequest, Peer, Reply, ServedFile},
-    render::boot::{
-        mboot::{self, MbootFile},
-        pxelinux,
-    },
+    render::boot::mboot::{self, MbootFile},
     serve::{
-        boot::{Boot, BootAction},
-        engine::Engine,
+        boot::Boot,
+        engine::{Engine, documents::BOOT_CFG},
         server::{Server, reply},
     },
 };
-
-/// The name of an attempt's boot.cfg.
-const BOOT_CFG: &str = "boot.cfg";
-
-/// Writes a machine's boot.cfg, for fetching over HTTP.
-pub(crate) fn boot_cfg(engine: &Engine, chosen: BootAction) -> String {
-    match installer(engine, chosen) {
-        Ok((_, text)) => text,
-        Err(blocked) => mboot::local(blocked.map(|blocked| blocked.to_string()).as_deref()),
-    }
-}
-
-/// Writes a machine's configuration for PXELINUX: it starts mboot, which then asks for its boot.cfg, or the disk.
-pub(crate) fn pxelinux(engine: &Engine, chosen: BootAction, mac: Mac) -> String {
-    let repo = installer(engine, chosen).and_then(|(attempt, _)| {
-        let repo = engine.read(|transaction| {
-            let machine = transaction.server.state.machine(attempt.machine)?;
-            machine.attempt(attempt)?.repo.clone()
-        });
-        repo.ok_or(Some(Blocked::WrongLoader("its repo is gone")))
-    });
-    match repo {
-        Ok(repo) => pxelinux::install(repo.as_str(), &mac.hyphens()),
-        Err(blocked) => pxelinux::local(blocked.map(|blocked| blocked.to_string()).as_deref()),
-    }
-}
-
-/// The attempt that is to be started, with its boot.cfg; or why the disk is. These loaders can neither wait nor ask again.
-fn installer(engine: &Engine, chosen: BootAction) -> Result<(AttemptId, String), Option<Blocked>> {
-    let reason = match chosen {
-        BootAction::Installer(attempt, _) => match engine.kept(attempt, BOOT_CFG) {
-            Ok(Some(text)) => return Ok((attempt, text)),
-            Ok(None) => {
-                Blocked::WrongLoader("ESXi's loader starts only ESXi, and its task is another one")
-            }
-            Err(reason) => Blocked::DocumentsUnavailable(reason),
-        },
-        BootAction::Disk(disk) => return Err(disk.reason),
-        BootAction::Wait(blocked) => blocked,
-        BootAction::ProbeAddresses(addresses) => Blocked::AddressUnprobed(addresses),
-        BootAction::Microkernel(_) | BootAction::Task(..) => {
-            Blocked::WrongLoader("what it boots is started by iPXE, not by ESXi's loader")
-        }
-    };
-    Err(Some(reason))
-}
 
 /// The paths at which a repo may have what mboot knows by this name.
 pub(crate) fn paths(engine: &Engine, name: &str) -> Vec<String> {
@@ -96,13 +45,13 @@ impl Server {
                 let open = transaction.server.state.machine(id)?.open();
                 open.map(|open| open.id)
             });
-            let kept = open.and_then(|attempt| engine.kept(attempt, BOOT_CFG).ok()?);
+            let kept = open.and_then(|attempt| engine.file_text(attempt, BOOT_CFG).ok()?);
             return kept.map_or_else(nobody, Reply::text);
         }
         let (by, platform) = (BootProgram::Mboot, Platform::Efi);
-        let mut boot = Boot::of_card(mac, by, platform, ask.peer, &ask.base);
-        let chosen = engine.choose(&mut boot).await;
-        Reply::text(boot_cfg(engine, chosen))
+        let mut boot = Boot::of_mac(mac, by, platform, ask.peer, ask.base.clone());
+        let outcome = engine.boot(&mut boot).await;
+        Reply::text(engine.boot_cfg(outcome))
     }
 
     async fn mboot_itself(&self, ask: &MbootRequest) -> FileReply {

@@ -1,13 +1,13 @@
-//! The microkernel that machines boot which nothing binds, and their check-ins.
+//! The microkernel, and the check-ins of machines that run it.
 //!
-//! It lies in the state directory, under `microkernel/`; whether it is there is looked at when it is asked for.
+//! It is stored in the state directory, under `microkernel/`. It may be built while the server runs.
 
 use crate::{
-    control::{CheckedIn, ReportError, Reported, Transaction, UrlToken},
+    control::{CheckedIn, ReportError, Reported, UrlToken},
     disk::repo::{OpenedRepoFile, RepoError},
-    model::{Mac, TaskName},
-    net::http::{self, CheckInReply, CheckInRequest, Reply, ServedFile},
-    render::boot::{grub, ipxe::MicrokernelBoot},
+    model::Mac,
+    net::http::{CheckInReply, CheckInRequest, Reply, ServedFile},
+    render::boot::MicrokernelBoot,
     serve::{
         engine::Engine,
         server::{Server, opened},
@@ -20,57 +20,25 @@ pub(crate) const KERNEL: &str = "vmlinuz";
 pub(crate) const INITRD: &str = "initrd";
 
 impl Engine {
-    /// The script by which a machine boots the microkernel; none when it is not there.
-    pub(crate) fn script_of_microkernel(
-        &self,
-        ask: &http::BootRequest,
-        token: UrlToken,
-    ) -> Option<Vec<u8>> {
-        if !self.has_microkernel() {
-            return None;
-        }
-        let url = |name: &str| format!("{}/microkernel/{name}", ask.base);
-        // The card it boots from, as PXELINUX tells it.
-        let words = words(&ask.base, token, ask.report.macs.first().copied());
-        let microkernel = MicrokernelBoot {
-            kernel: &url(KERNEL),
-            initrd: &url(INITRD),
-            cmdline: &words,
-        };
-        let script = self
-            .snapshot()
-            .library
-            .ipxe_scripts()
-            .microkernel(&microkernel);
-        Some(script.into_bytes())
-    }
-
-    /// The same for GRUB, which fetches over TFTP.
-    pub(crate) fn config_of_microkernel(
+    /// Returns how a machine boots the microkernel; `None` if it was not built. `mac` is that of the NIC that boots.
+    pub(super) fn microkernel_boot(
         &self,
         base: &str,
         token: UrlToken,
-        card: Mac,
-    ) -> Option<String> {
-        let path = |name: &str| format!("/microkernel/{name}");
-        let words = words(base, token, Some(card));
-        let config = || grub::microkernel(&path(KERNEL), &path(INITRD), &words);
-        self.has_microkernel().then(config)
+        mac: Option<Mac>,
+    ) -> Option<MicrokernelBoot> {
+        let boot = || MicrokernelBoot {
+            base: format!("{base}/microkernel"),
+            kernel: KERNEL,
+            initrd: INITRD,
+            cmdline: cmdline(base, token, mac),
+        };
+        self.has_microkernel().then(boot)
     }
 
-    fn has_microkernel(&self) -> bool {
+    pub(super) fn has_microkernel(&self) -> bool {
         let opens = |name| matches!(self.open_microkernel(name), Some(Ok(_)));
         [KERNEL, INITRD].into_iter().all(opens)
-    }
-
-    /// Whether what installs a task is the microkernel's agent, and there is no microkernel.
-    pub(crate) fn lacks_microkernel_of(
-        &self,
-        transaction: &Transaction<'_>,
-        task: &TaskName,
-    ) -> bool {
-        let task = transaction.snapshot.library.task(task);
-        task.is_some_and(|task| task.spec.microkernel) && !self.has_microkernel()
     }
 
     /// Opens a file of the microkernel; none when it has no such file.
@@ -79,7 +47,7 @@ impl Engine {
         is_known.then(|| self.microkernel.open(name))
     }
 
-    /// Takes a check-in. What the order rests on is on the disk when it is told.
+    /// Answers a check-in. The events that the instruction depends on are on the disk before it is sent.
     pub(crate) async fn on_check_in(&self, ask: CheckInRequest) -> CheckInReply {
         let Some(token) = UrlToken::parse(&ask.token) else {
             return CheckInReply::UnknownToken;
@@ -88,8 +56,9 @@ impl Engine {
             Ok(reported) => reported,
             Err(error) => return CheckInReply::Rejected(no_report(&error)),
         };
-        let (told, ticket) = self.transaction(|transaction| {
-            self.note_unverified_images(transaction);
+        let unverified = self.unverified_images();
+        let (checked_in, ticket) = self.transaction(|transaction| {
+            transaction.on_images(unverified);
             transaction.check_in(token, reported.as_ref())
         });
         if let Err(error) = ticket.durable().await {
@@ -99,10 +68,11 @@ impl Engine {
                 "the journal cannot be written; try again\n",
             ));
         }
-        match told {
-            CheckedIn::Instruction(order) => {
-                let order = serde_json::to_vec(&order).expect("an instruction has only text keys");
-                CheckInReply::Instruction(order.into())
+        match checked_in {
+            CheckedIn::Instruction(instruction) => {
+                let json =
+                    serde_json::to_vec(&instruction).expect("an instruction has only text keys");
+                CheckInReply::Instruction(json.into())
             }
             CheckedIn::TooOften => CheckInReply::TooOften,
             CheckedIn::Unknown => CheckInReply::UnknownToken,
@@ -110,11 +80,11 @@ impl Engine {
     }
 }
 
-/// What the agent finds on the kernel's command line.
-fn words(base: &str, token: UrlToken, card: Option<Mac>) -> Vec<String> {
+/// The kernel's command line, which the agent reads.
+fn cmdline(base: &str, token: UrlToken, mac: Option<Mac>) -> Vec<String> {
     let url = format!("bootwright.url={base}/c/{token}");
-    let card = card.map(|mac| format!("BOOTIF=01-{}", mac.hyphens()));
-    [url].into_iter().chain(card).collect()
+    let boot_nic = mac.map(|mac| format!("BOOTIF=01-{}", mac.hyphens()));
+    [url].into_iter().chain(boot_nic).collect()
 }
 
 fn no_report(error: &ReportError) -> Reply {

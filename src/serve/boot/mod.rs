@@ -1,59 +1,87 @@
-//! Network boots, whichever program asks: a decision, and the installer that it leads to.
+//! Network boots, whichever program requests them.
+//!
+//! A boot is answered in three steps. The first decides, and reserves what an installer will use, while the state is locked.
+//! The second renders its files and stores them, without the lock, on a thread that may wait for the disk. The third opens the
+//! attempt if nothing has changed meanwhile, and otherwise decides again.
 
 pub(crate) mod neighbour_check;
-pub(crate) mod ipxe;
-pub(crate) mod grub;
+mod prepare;
+pub(crate) mod answers;
+mod document;
 pub(crate) mod mboot;
 pub(crate) mod microkernel;
 pub(crate) mod discover;
 pub(crate) mod fetched;
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, sync::Arc};
+
+use neighbour_check::Neighbours;
+use prepare::PendingInstaller;
 
 use crate::{
-    control::{Blocked, BootFromDisk, Decision, NetworkBoot, Report, Transaction, UrlToken},
-    disk::{
-        attempts::{Document, DocumentBody},
-        journal::{JournalHealth, Ticket},
+    control::{
+        Blocked, BootFromDisk, Decision, NetworkBoot, Preparation, Report, Transaction, UrlToken,
     },
+    disk::journal::{JournalHealth, Ticket},
     journal::{AttemptId, MachineId},
-    model::{Arch, BootProgram, LocalBoot, Mac, Platform, TaskName},
+    model::{Arch, BootProgram, Mac, Platform, TaskName},
     net::http::Peer,
-    serve::{attempt_files, engine::Engine},
+    serve::engine::Engine,
 };
 
-/// Who boots, and where it reaches us.
-pub(crate) struct Boot<'a> {
-    /// What it asks; the network, where it asks from and whether it is confirmed are found out here.
+/// How often a boot is decided again because the site or the machine has changed while its files were rendered.
+const MAX_DECISIONS: u32 = 5;
+
+/// A request to boot.
+#[derive(Debug, Clone)]
+pub(crate) struct Boot {
+    /// What the machine reports. The rest is filled in here.
     pub(crate) ask: NetworkBoot,
     pub(crate) peer: Peer,
-    pub(crate) base: &'a str,
+    /// This server's URL as the machine reaches it.
+    pub(crate) base: Arc<str>,
+    /// Whether the requesting program waits until addresses were probed.
+    pub(crate) may_wait: bool,
 }
 
-/// What a machine is to boot.
-pub(crate) enum BootAction {
-    /// This attempt's installer, by this script where iPXE asks.
+/// The answer to a boot, before it is written for a loader.
+#[derive(Debug)]
+pub(crate) enum BootOutcome {
+    /// This attempt's installer. The script is iPXE's.
     Installer(AttemptId, Vec<u8>),
-    /// Its disk.
+    /// The local disk.
     Disk(BootFromDisk),
     /// Nothing yet.
     Wait(Blocked),
-    /// Nothing yet: these addresses are to be asked for first.
+    /// Nothing yet: these addresses have to be probed first.
     ProbeAddresses(Vec<Ipv4Addr>),
-    /// The microkernel, by this token.
+    /// The microkernel, with this token.
     Microkernel(UrlToken),
     /// A task that installs nothing.
     Task(MachineId, TaskName),
 }
 
-impl<'a> Boot<'a> {
-    /// The boot of a machine whose program tells its card alone.
-    pub(crate) fn of_card(
+/// What follows from a decision.
+enum Step {
+    Answer(BootOutcome),
+    Probe(Vec<Ipv4Addr>),
+    /// Files of this machine are being rendered for another request.
+    Wait,
+    Prepare(Box<PendingInstaller>),
+    Repeat {
+        attempt: AttemptId,
+        is_stale: bool,
+    },
+}
+
+impl Boot {
+    /// The boot of a machine whose boot program sends only its MAC.
+    pub(crate) fn of_mac(
         mac: Mac,
         by: BootProgram,
         platform: Platform,
         peer: Peer,
-        base: &'a str,
+        base: Arc<str>,
     ) -> Self {
         let report = Report {
             macs: vec![mac],
@@ -69,168 +97,118 @@ impl<'a> Boot<'a> {
             },
             peer,
             base,
+            may_wait: true,
         }
+    }
+
+    fn disk(&self, reason: Blocked) -> BootOutcome {
+        let platform = self.ask.report.platform;
+        BootOutcome::Disk(BootFromDisk::without_settings(platform, Some(reason)))
     }
 }
 
 impl Engine {
-    /// Decides a boot. What it rests on is on the disk when this returns, and addresses were looked at.
-    pub(crate) async fn choose(&self, boot: &mut Boot<'_>) -> BootAction {
-        let (mut chosen, mut ticket) = self.decide(boot);
-        if let BootAction::ProbeAddresses(addresses) = &chosen {
-            self.probe(addresses).await;
-            (chosen, ticket) = self.decide(boot);
-        }
-        match ticket.durable().await {
-            Ok(()) => chosen,
-            Err(error) => unwritable(boot, &error),
-        }
-    }
-
-    /// The same from a thread that may wait for the disk, and for nothing longer.
-    pub(crate) fn choose_now(&self, boot: &mut Boot<'_>) -> BootAction {
-        let (chosen, ticket) = self.decide(boot);
-        match ticket.wait() {
-            Ok(()) => chosen,
-            Err(error) => unwritable(boot, &error),
-        }
-    }
-
-    /// The ticket is that of what the decision rests on.
-    fn decide(&self, boot: &mut Boot<'_>) -> (BootAction, Ticket) {
-        let Boot { ask, peer, base } = boot;
-        let healthy = self.health() == JournalHealth::Good;
-        let live = self.live();
-        let network = live.network_at(peer.local.ip());
-        ask.network = network.map(|network| network.name.value.clone());
-        ask.from = Some(peer.address.ip());
-        self.transaction(|transaction| {
-            let doubt = self.doubt(transaction, &ask.report, *peer);
-            if self.is_strict() {
-                ask.unconfirmed = doubt.clone();
+    /// Answers a boot. When it returns, the events that the answer depends on are on the disk.
+    pub(crate) async fn boot(self: &Arc<Self>, boot: &mut Boot) -> BootOutcome {
+        boot.ask.from = Some(boot.peer.address.ip());
+        let neighbours = self.neighbours_of(boot.peer);
+        let mut is_probed = false;
+        let mut decisions = 0;
+        while decisions < MAX_DECISIONS {
+            let mut ended = self.prepared.subscribe();
+            let (step, ticket) = self.decide(boot, &neighbours);
+            // Waiting for another request of the machine is no decision.
+            decisions += u32::from(!matches!(step, Step::Wait));
+            let answered = match step {
+                Step::Answer(outcome) => Some((outcome, ticket)),
+                Step::Probe(addresses) if is_probed || !boot.may_wait => {
+                    Some((BootOutcome::ProbeAddresses(addresses), ticket))
+                }
+                Step::Probe(addresses) => {
+                    self.probe(&addresses).await;
+                    is_probed = true;
+                    None
+                }
+                Step::Wait => {
+                    // It fails only when the engine is dropped, which this call keeps.
+                    let _ = ended.changed().await;
+                    None
+                }
+                Step::Prepare(pending) => pending.finish().await,
+                Step::Repeat { attempt, is_stale } => {
+                    self.repeat(boot, attempt, is_stale, ticket).await
+                }
+            };
+            if let Some((outcome, ticket)) = answered {
+                return match ticket.durable().await {
+                    Ok(()) => outcome,
+                    Err(error) => {
+                        tracing::error!("{error}");
+                        boot.disk(Blocked::JournalUnwritable)
+                    }
+                };
             }
-            self.note_unverified_images(transaction);
-            let decision = transaction.boot(ask);
-            if let (Some(doubt), Some(machine)) = (doubt, installed_now(&decision)) {
-                transaction.remark_once(machine, doubt);
+        }
+        BootOutcome::Wait(Blocked::Preparing)
+    }
+
+    fn decide(self: &Arc<Self>, boot: &mut Boot, neighbours: &Neighbours) -> (Step, Ticket) {
+        let is_writable = self.health() == JournalHealth::Good;
+        let unverified = self.unverified_images();
+        let live = self.live();
+        let network = live.network_at(boot.peer.local.ip());
+        boot.ask.network = network.map(|network| network.name.value.clone());
+        self.transaction_at(|transaction, snapshot| {
+            transaction.on_images(unverified);
+            let mismatch = neighbours.mismatch(transaction, &boot.ask.report);
+            if neighbours.is_strict() {
+                boot.ask.unconfirmed = mismatch.clone();
+            }
+            let decision = transaction.boot(&boot.ask);
+            if let (Some(reason), Some(machine)) = (mismatch, installing(&decision)) {
+                transaction.remark_once(machine, reason);
             }
             match decision {
-                Decision::Disk(disk) => BootAction::Disk(disk),
-                Decision::Wait(reason) => BootAction::Wait(reason),
-                Decision::ProbeAddresses(addresses) => BootAction::ProbeAddresses(addresses),
-                Decision::Microkernel(machine) => {
-                    BootAction::Microkernel(transaction.check_in_token(machine))
+                Decision::Open(opening) if is_writable => {
+                    let preparation = Preparation::New(opening);
+                    self.reserve(transaction, snapshot, boot, preparation)
+                        .map_or(Step::Wait, |pending| Step::Prepare(Box::new(pending)))
                 }
-                Decision::Script(machine, task) => BootAction::Task(machine, task),
-                Decision::Open(opening) if !healthy => BootAction::Disk(
-                    transaction.not_opened(&opening, Blocked::JournalUnwritable.to_string()),
-                ),
-                Decision::Open(opening)
-                    if self.lacks_microkernel_of(transaction, &opening.task) =>
-                {
-                    let reason = Blocked::NoMicrokernel;
-                    let disk = transaction.not_opened(&opening, reason.to_string());
-                    let reason = Some(reason);
-                    BootAction::Disk(BootFromDisk { reason, ..disk })
-                }
-                Decision::Open(opening) => {
-                    match attempt_files::open(
-                        transaction,
-                        &self.attempts,
-                        &opening,
-                        &ask.report,
-                        base,
-                    ) {
-                        Ok(script) => BootAction::Installer(opening.attempt, script),
-                        Err(disk) => BootAction::Disk(disk),
-                    }
-                }
-                Decision::Repeat {
-                    machine,
-                    attempt,
-                    is_stale,
-                } => match self.again(transaction, machine, attempt, is_stale, &ask.report, base) {
-                    Ok(script) => BootAction::Installer(attempt, script),
-                    Err(reason) => {
-                        tracing::error!("attempt {}: {reason}", attempt.number);
-                        let reason = Blocked::DocumentsUnavailable(reason);
-                        BootAction::Disk(disk_of(ask.report.platform, Some(reason)))
-                    }
-                },
+                decision => step(transaction, decision),
             }
         })
     }
+}
 
-    /// The script of an attempt that is open: rendered anew when the site has changed, or when the machine comes by another
-    /// way than the attempt was opened by.
-    fn again(
-        &self,
-        transaction: &mut Transaction<'_>,
-        machine: MachineId,
-        attempt: AttemptId,
-        is_stale: bool,
-        report: &Report,
-        base: &str,
-    ) -> Result<Vec<u8>, String> {
-        if !is_stale {
-            let kept = self.script(attempt)?;
-            if leads_to(&kept, base.as_bytes()) {
-                return Ok(kept);
-            }
+fn step(transaction: &mut Transaction<'_>, decision: Decision) -> Step {
+    Step::Answer(match decision {
+        Decision::Disk(disk) => BootOutcome::Disk(disk),
+        Decision::Wait(reason) => BootOutcome::Wait(reason),
+        Decision::Microkernel(machine) => {
+            BootOutcome::Microkernel(transaction.check_in_token(machine))
         }
-        self.forget_script(attempt);
-        attempt_files::refresh(transaction, &self.attempts, machine, attempt, report, base)
-    }
-
-    /// A file of an attempt; `None` when its task has none of that name.
-    pub(crate) fn kept(&self, attempt: AttemptId, name: &str) -> Result<Option<String>, String> {
-        match self.attempts.read(attempt_files::key(attempt), name) {
-            Ok(Some(Document {
-                body: DocumentBody::Bytes(bytes),
-                ..
-            })) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-            Ok(_) => Ok(None),
-            Err(error) => {
-                tracing::error!("attempt {}: {error}", attempt.number);
-                Err("its documents cannot be read; see the server's log".into())
-            }
-        }
-    }
+        Decision::Script(machine, task) => BootOutcome::Task(machine, task),
+        // Only while the journal cannot be written.
+        Decision::Open(opening) => BootOutcome::Disk(
+            transaction.not_opened(&opening, Blocked::JournalUnwritable.to_string()),
+        ),
+        Decision::Repeat {
+            attempt, is_stale, ..
+        } => return Step::Repeat { attempt, is_stale },
+        Decision::ProbeAddresses(addresses) => return Step::Probe(addresses),
+        Decision::Preparing => return Step::Wait,
+    })
 }
 
-/// How a machine is sent to its disk where its settings do not say it.
-pub(crate) fn disk_of(platform: Option<Platform>, reason: Option<Blocked>) -> BootFromDisk {
-    BootFromDisk {
-        how: LocalBoot::Auto,
-        platform,
-        reason,
-        report_to: None,
-    }
-}
-
-fn unwritable(boot: &Boot<'_>, error: &dyn std::fmt::Display) -> BootAction {
-    tracing::error!("{error}");
-    BootAction::Disk(disk_of(
-        boot.ask.report.platform,
-        Some(Blocked::JournalUnwritable),
-    ))
-}
-
-/// Tells whether a script names this server by `base`.
-fn leads_to(script: &[u8], base: &[u8]) -> bool {
-    let after = |at: usize| script.get(at + base.len());
-    let mut places = script.windows(base.len()).enumerate();
-    places.any(|(at, found)| found == base && after(at) == Some(&b'/'))
-}
-
-/// The machine that a decision hands an installer.
-fn installed_now(decision: &Decision) -> Option<MachineId> {
+/// The machine that gets an installer.
+fn installing(decision: &Decision) -> Option<MachineId> {
     match decision {
         Decision::Open(opening) => Some(opening.machine),
         Decision::Repeat { machine, .. } => Some(*machine),
         Decision::Disk(_)
         | Decision::Wait(_)
         | Decision::ProbeAddresses(_)
+        | Decision::Preparing
         | Decision::Microkernel(_)
         | Decision::Script(..) => None,
     }

@@ -1,4 +1,4 @@
-//! Whether the card that asks is one of the machine that it says it is.
+//! Whether the NIC that requests is one of the machine's, by the kernel's neighbour table.
 
 use std::net::IpAddr;
 
@@ -9,54 +9,69 @@ use crate::{
     serve::engine::Engine,
 };
 
+/// The MACs at the address of a request, read before the request is decided.
+#[derive(Debug)]
+pub(super) struct Neighbours {
+    ip: IpAddr,
+    mode: ConfirmNeighbour,
+    /// `None` if the table cannot be read.
+    macs: Option<SmallSet<Mac>>,
+}
+
 impl Engine {
-    /// Whether a machine in doubt gets no installer.
-    pub(crate) fn is_strict(&self) -> bool {
-        self.confirming() == ConfirmNeighbour::Strict
-    }
-
-    /// Says why a machine that may get an installer is not who it says it is. What asks from this host is
-    /// never in doubt.
-    pub(crate) fn doubt(
-        &self,
-        transaction: &Transaction<'_>,
-        report: &Report,
-        peer: Peer,
-    ) -> Option<String> {
+    /// Reads the neighbour table. Requests from this host are not checked.
+    pub(super) fn neighbours_of(&self, peer: Peer) -> Neighbours {
         let ip = peer.address.ip();
-        let is_our_own = ip.is_loopback() || ip == peer.local.ip();
-        if is_our_own || self.confirming() == ConfirmNeighbour::Off {
-            return None;
-        }
-        let expected = transaction.cards_to_confirm(report)?;
-        match neighbour::macs_at(ip) {
-            Ok(found) => mismatch(ip, &found, &expected, self.is_strict()),
-            Err(error) => {
-                tracing::warn!("the kernel's neighbour table cannot be read: {error}");
-                let reason = "not confirmed: the kernel's neighbour table cannot be read";
-                self.is_strict().then(|| reason.into())
-            }
-        }
-    }
-
-    fn confirming(&self) -> ConfirmNeighbour {
+        let is_this_host = ip.is_loopback() || ip == peer.local.ip();
         let set = self.started_with.http.confirm_neighbour.as_ref();
-        set.map_or(ConfirmNeighbour::Log, |at| at.value)
+        let mode = match set.map_or(ConfirmNeighbour::Log, |at| at.value) {
+            _ if is_this_host => ConfirmNeighbour::Off,
+            mode => mode,
+        };
+        let macs = match mode {
+            ConfirmNeighbour::Off => None,
+            ConfirmNeighbour::Log | ConfirmNeighbour::Strict => {
+                let read = neighbour::macs_at(ip);
+                let log = |error: &std::io::Error| {
+                    tracing::warn!("the kernel's neighbour table cannot be read: {error}");
+                };
+                read.inspect_err(log).ok()
+            }
+        };
+        Neighbours { ip, mode, macs }
     }
 }
 
-fn mismatch(
-    ip: IpAddr,
-    found: &SmallSet<Mac>,
-    expected: &SmallSet<Mac>,
-    is_strict: bool,
-) -> Option<String> {
-    match found.first() {
-        // Behind a router nobody can be confirmed: that is worth no line where it does not matter.
-        None => is_strict.then(|| format!("not confirmed: {ip} is not on our link")),
-        Some(_) if !found.is_disjoint(expected) => None,
-        Some(card) => Some(format!(
-            "not confirmed: {ip} is at {card}, which is no card of this machine"
-        )),
+impl Neighbours {
+    /// Returns whether a machine that is not confirmed gets no installer.
+    pub(super) fn is_strict(&self) -> bool {
+        self.mode == ConfirmNeighbour::Strict
+    }
+
+    /// Returns why a machine that may get an installer is not confirmed, if so.
+    pub(super) fn mismatch(
+        &self,
+        transaction: &Transaction<'_>,
+        report: &Report,
+    ) -> Option<String> {
+        if self.mode == ConfirmNeighbour::Off {
+            return None;
+        }
+        let expected = transaction.cards_to_confirm(report)?;
+        let Some(macs) = &self.macs else {
+            let reason = "not confirmed: the kernel's neighbour table cannot be read";
+            return self.is_strict().then(|| reason.into());
+        };
+        let ip = self.ip;
+        match macs.first() {
+            // Behind a router no machine can be confirmed. Outside strict mode, that is not logged.
+            None => self
+                .is_strict()
+                .then(|| format!("not confirmed: {ip} is not on our link")),
+            Some(_) if !macs.is_disjoint(&expected) => None,
+            Some(mac) => Some(format!(
+                "not confirmed: {ip} is at {mac}, which is no card of this machine"
+            )),
+        }
     }
 }

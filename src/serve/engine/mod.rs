@@ -2,6 +2,7 @@
 
 pub(crate) mod address_probe;
 pub(crate) mod dhcp_stats;
+pub(crate) mod documents;
 pub(crate) mod failed_images;
 pub(crate) mod rogue_dhcp;
 mod unverified_images;
@@ -23,7 +24,7 @@ use rogue_dhcp::RogueDhcp;
 use crate::{
     control::{ServerState, Snapshot, Transaction},
     disk::{
-        attempts::AttemptStore,
+        attempts::{AttemptStore, Document, DocumentBody},
         journal::{Journal, JournalEntry, JournalHealth, Ticket},
         loaders::Loaders,
         repo::{ImageRegistry, RepoSource},
@@ -31,7 +32,7 @@ use crate::{
     journal::{AttemptId, JournalLine},
     model::{DhcpMode, Network, Now, RepoName, Revision, ServerConfig},
     render::HAND_OVER,
-    serve::{attempt_files, clock::Clock, reload::external, server_log},
+    serve::{clock::Clock, reload::external, server_log},
 };
 
 /// One site's server, without its sockets.
@@ -40,9 +41,8 @@ pub(crate) struct Engine {
     pub(crate) clock: Clock,
     pub(crate) attempts: AttemptStore,
     pub(crate) images: Arc<ImageRegistry>,
-    /// Where the microkernel is, when it is there.
+    /// The directory of the microkernel. It may be empty.
     pub(crate) microkernel: RepoSource,
-    /// Images that could not be verified.
     pub(crate) failed_images: FailedImages,
     pub(crate) journal_dir: PathBuf,
     pub(crate) demonstration: bool,
@@ -52,46 +52,47 @@ pub(crate) struct Engine {
     pub(crate) rogue_dhcp: RogueDhcp,
     pub(crate) addresses: AddressProbes,
     loaders: ArcSwap<Loaders>,
-    /// What is wrong with the site as it stands now, when it was not taken.
+    /// The errors of the site's current files, if they did not go live.
     pub(crate) rejected: ArcSwap<Rejected>,
-    /// Says that something was appended to the journal.
+    /// Changes when the files of an attempt were rendered and stored, or could not be.
+    pub(crate) prepared: tokio::sync::watch::Sender<u64>,
+    /// Changes when events were appended to the journal.
     pub(crate) appended: tokio::sync::watch::Sender<u64>,
     journal: Journal,
     server: Mutex<ServerState>,
     live: ArcSwap<Live>,
-    /// Attempts that have ended; their documents go once that is on the disk.
+    /// Attempts that have ended. Their files are removed once the event is on the disk.
     ended: Mutex<Vec<AttemptId>>,
-    /// Attempts that have installed a machine which has still to hand itself over.
+    /// Attempts whose machine is installed and has not run its hand-over yet.
     handing_over: Mutex<BTreeSet<AttemptId>>,
     scripts: Mutex<Scripts>,
 }
 
-/// Scripts of attempts that were asked for of late, as they are kept on the disk: a machine that asks again gets
-/// the same.
+/// Recently requested scripts, as they are stored.
 #[derive(Default)]
 struct Scripts(BTreeMap<AttemptId, Vec<u8>>);
 
 impl Scripts {
-    /// More attempts than are handed out at once; each has a script of a few KiB.
-    const MOST: usize = 256;
+    /// More than the attempts that open at once. A script has a few KiB.
+    const MAX: usize = 256;
 
     fn put(&mut self, attempt: AttemptId, script: Vec<u8>) {
-        if self.0.len() >= Scripts::MOST {
-            // Any will do: it is read from the disk when it is asked for.
+        if self.0.len() >= Scripts::MAX {
+            // Any of them: it is read from the disk when it is requested again.
             self.0.pop_first();
         }
         self.0.insert(attempt, script);
     }
 }
 
-/// What requests are answered by.
+/// The site that answers requests.
 pub(crate) struct Live {
     pub(crate) snapshot: Arc<Snapshot>,
-    /// Where the files of repos come from that are served here.
+    /// The sources of the repos that this server serves.
     pub(crate) sources: BTreeMap<RepoName, Arc<RepoSource>>,
 }
 
-/// A state of the site that did not go live.
+/// A revision of the site that did not go live.
 #[derive(Debug, Default)]
 pub(crate) struct Rejected {
     pub(crate) revision: Option<Revision>,
@@ -101,7 +102,7 @@ pub(crate) struct Rejected {
     pub(crate) reason: Option<String>,
 }
 
-/// What an engine is made of.
+/// The parts of an engine.
 pub(crate) struct Parts {
     pub(crate) root: PathBuf,
     pub(crate) clock: Clock,
@@ -134,6 +135,7 @@ impl Engine {
             addresses: AddressProbes::new(),
             loaders: ArcSwap::default(),
             rejected: ArcSwap::default(),
+            prepared: tokio::sync::watch::Sender::new(0),
             appended: tokio::sync::watch::Sender::new(0),
             journal: parts.journal,
             server: Mutex::new(parts.server),
@@ -168,12 +170,12 @@ impl Engine {
         })
     }
 
-    /// Which loaders are there.
+    /// The loaders that were found.
     pub(crate) fn loaders(&self) -> arc_swap::Guard<Arc<Loaders>> {
         self.loaders.load()
     }
 
-    /// Looks for the loaders anew.
+    /// Searches for loaders again.
     pub(crate) fn find_loaders(&self) {
         let own = self.started_with.paths.loaders.iter();
         let own: Vec<PathBuf> = own
@@ -187,29 +189,37 @@ impl Engine {
         self.clock.now()
     }
 
-    /// Takes one turn. What has happened in it is on its way to the disk in the order of the turns; what rests
-    /// on it waits for the ticket.
+    /// Runs a transaction. Its events are queued for the disk in the order of the transactions; an answer that depends on
+    /// them waits for the ticket.
     pub(crate) fn transaction<T>(
         &self,
         act: impl FnOnce(&mut Transaction<'_>) -> T,
     ) -> (T, Ticket) {
+        self.transaction_at(|transaction, _| act(transaction))
+    }
+
+    /// The same, with the snapshot of the site to keep.
+    pub(crate) fn transaction_at<T>(
+        &self,
+        act: impl FnOnce(&mut Transaction<'_>, &Arc<Snapshot>) -> T,
+    ) -> (T, Ticket) {
         let mut server = self.server();
         let live = self.live.load();
         let mut transaction = Transaction::new(&live.snapshot, &mut server, self.now());
-        let outcome = act(&mut transaction);
+        let outcome = act(&mut transaction, &live.snapshot);
         let (lines, ended) = transaction.end();
         let ticket = self.append(&server, lines, ended);
         (outcome, ticket)
     }
 
-    /// Looks at the world without changing it.
-    pub(crate) fn read<T>(&self, see: impl FnOnce(&Transaction<'_>) -> T) -> T {
+    /// Reads the state without changing it.
+    pub(crate) fn read<T>(&self, act: impl FnOnce(&Transaction<'_>) -> T) -> T {
         let mut server = self.server();
         let live = self.live.load();
-        see(&Transaction::new(&live.snapshot, &mut server, self.now()))
+        act(&Transaction::new(&live.snapshot, &mut server, self.now()))
     }
 
-    /// Puts a snapshot in the place of the one before, and takes note of what it means.
+    /// Makes a new snapshot live, and records what follows from it.
     pub(crate) fn replace(&self, snapshot: Arc<Snapshot>) -> Ticket {
         let mut server = self.server();
         let before = self.snapshot();
@@ -224,7 +234,7 @@ impl Engine {
         self.append(&server, lines, ended)
     }
 
-    /// Keeps what has happened so far as a state, so that the next start is quick.
+    /// Writes a checkpoint of the state, so that the next start is quick.
     pub(crate) fn checkpoint(&self) -> anyhow::Result<Ticket> {
         let server = self.server();
         let state = serde_json::to_vec(&server.state)?;
@@ -235,17 +245,45 @@ impl Engine {
         self.journal.health()
     }
 
-    /// Returns the script of an attempt as it is kept.
-    pub(crate) fn script(&self, attempt: AttemptId) -> Result<Vec<u8>, String> {
+    /// Returns the stored script of an attempt.
+    pub(crate) async fn script(self: &Arc<Self>, attempt: AttemptId) -> Result<Vec<u8>, String> {
         if let Some(script) = lock(&self.scripts).0.get(&attempt) {
             return Ok(script.clone());
         }
-        let script = attempt_files::kept_script(&self.attempts, attempt)?;
-        lock(&self.scripts).put(attempt, script.clone());
-        Ok(script)
+        let engine = self.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let script = documents::read_script(&engine.attempts, attempt)?;
+            engine.keep_script(attempt, script.clone());
+            Ok(script)
+        });
+        read.await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
-    /// The script of an attempt is another one now.
+    /// Keeps the script of an attempt in memory: a machine that requests it again gets the same one.
+    pub(crate) fn keep_script(&self, attempt: AttemptId, script: Vec<u8>) {
+        lock(&self.scripts).put(attempt, script);
+    }
+
+    /// Reads a stored file of an attempt; `None` if its task has none of that name.
+    pub(crate) fn file_text(
+        &self,
+        attempt: AttemptId,
+        name: &str,
+    ) -> Result<Option<String>, String> {
+        match self.attempts.read(documents::key(attempt), name) {
+            Ok(Some(Document {
+                body: DocumentBody::Bytes(bytes),
+                ..
+            })) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Ok(_) => Ok(None),
+            Err(error) => {
+                tracing::error!("attempt {}: {error}", attempt.number);
+                Err("its documents cannot be read; see the server's log".into())
+            }
+        }
+    }
+
+    /// Removes the script of an attempt from memory.
     pub(crate) fn forget_script(&self, attempt: AttemptId) {
         lock(&self.scripts).0.remove(&attempt);
     }
@@ -265,12 +303,12 @@ impl Engine {
         self.journal.append(lines.iter().map(entry).collect())
     }
 
-    /// Returns when everything that has happened so far is on the disk; false when it cannot be written.
+    /// Waits until all events so far are on the disk; returns false if they cannot be written.
     pub(crate) async fn settled(&self) -> bool {
         self.journal.append(Vec::new()).durable().await.is_ok()
     }
 
-    /// Removes what is kept of attempts whose end is on the disk.
+    /// Removes the files of ended attempts once their end is on the disk.
     pub(crate) async fn sweep(&self) {
         self.end_hand_overs();
         let ended = std::mem::take(&mut *lock(&self.ended));
@@ -294,17 +332,17 @@ impl Engine {
         }
     }
 
-    /// Removes what is kept of an attempt, but for the script by which its machine has still to hand itself over; tells
-    /// whether there is one.
+    /// Removes the files of an attempt, except the hand-over script if its machine has not run it yet. Returns whether that
+    /// script exists.
     fn clear(&self, attempt: AttemptId) -> std::io::Result<bool> {
-        let key = attempt_files::key(attempt);
+        let key = documents::key(attempt);
         match self.read(|transaction| transaction.is_completing(attempt)) {
             true => self.attempts.retain_only(key, HAND_OVER),
             false => self.attempts.remove(key).map(|()| false),
         }
     }
 
-    /// Those that have handed themselves over, or never will, are attempts that have ended.
+    /// Ends the attempts whose machine has run its hand-over, or will not run it any more.
     fn end_hand_overs(&self) {
         let mut handing_over = lock(&self.handing_over);
         if handing_over.is_empty() {
@@ -319,7 +357,7 @@ impl Engine {
         lock(&self.ended).extend(ended);
     }
 
-    /// Takes note of an attempt whose machine had still to hand itself over when the server ended.
+    /// Continues with an attempt whose machine had not run its hand-over when the server stopped.
     pub(crate) fn resume_hand_over(&self, attempt: AttemptId) {
         lock(&self.ended).push(attempt);
     }
@@ -329,7 +367,7 @@ impl Engine {
     }
 }
 
-/// Turns change the world by whole events: one that panicked left none half-done.
+/// A transaction changes the state only by whole events, so a panic leaves none incomplete.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

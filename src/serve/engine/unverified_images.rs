@@ -1,42 +1,36 @@
 //! From which images nothing may be installed: those whose SHA-256 is not, or not yet, the one that the site names.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    control::Transaction,
     disk::repo::{ImageFile, ImageVerification, RepoSource},
     model::RepoName,
     serve::{engine::Engine, reload::external},
 };
 
 impl Engine {
-    /// Records in a transaction from which repos nothing may be installed now, and why.
-    pub(crate) fn note_unverified_images(&self, transaction: &mut Transaction<'_>) {
-        let unverified =
-            self.expected_images()
-                .into_iter()
-                .filter_map(|(name, image, expected)| {
-                    let why = match image.verification(&expected) {
-                        ImageVerification::Verified => return None,
-                        ImageVerification::Mismatch(_) => {
-                            format!(
-                                "the image of repo {name} is not the one that its `sha256` names"
-                            )
-                        }
-                        ImageVerification::Unverified(percent) => {
-                            match self.failed_images.all().get(&name) {
-                                Some(error) => {
-                                    format!("the image of repo {name} cannot be read: {error}")
-                                }
-                                None => format!(
-                                    "the image of repo {name} is being verified, {percent} %"
-                                ),
-                            }
-                        }
-                    };
-                    Some((name, why))
-                });
-        transaction.on_images(unverified.collect());
+    /// Returns the repos from which nothing may be installed now, and why.
+    pub(crate) fn unverified_images(&self) -> BTreeMap<RepoName, String> {
+        let expected = self.expected_images().into_iter();
+        let unverified = expected.filter_map(|(name, image, digest)| {
+            let verification = image.verification(&digest);
+            let reason = self.reason_against(&name, verification)?;
+            Some((name, reason))
+        });
+        unverified.collect()
+    }
+
+    fn reason_against(&self, name: &RepoName, verification: ImageVerification) -> Option<String> {
+        Some(match verification {
+            ImageVerification::Verified => return None,
+            ImageVerification::Mismatch(_) => {
+                format!("the image of repo {name} is not the one that its `sha256` names")
+            }
+            ImageVerification::Unverified(percent) => match self.failed_images.all().get(name) {
+                Some(error) => format!("the image of repo {name} cannot be read: {error}"),
+                None => format!("the image of repo {name} is being verified, {percent} %"),
+            },
+        })
     }
 
     /// The images whose digest the site names.

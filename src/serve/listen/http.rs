@@ -4,24 +4,19 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
-    control::{CallbackOutcome, DownloadRefused, Operation, OperationError, UrlToken},
-    disk::{
-        attempts::{Document, DocumentBody},
-        journal::JournalHealth as Journal,
-    },
+    control::{CallbackOutcome, Operation, OperationError, UrlToken},
+    disk::journal::JournalHealth as Journal,
     net::http::{
         ApiError, Backend, BootRequest, Bytes, CallbackReply, CallbackRequest, CheckInReply,
-        CheckInRequest, DocumentRequest, DownloadEnd, DownloadReceipt, EntryRequest, FileReply,
-        LoaderRequest, MbootRequest, OperatorCommand, OperatorQuery, Reply, RepoRequest,
-        ServedFile, ServerHealth,
+        CheckInRequest, DocumentRequest, EntryRequest, FileReply, LoaderRequest, MbootRequest,
+        OperatorCommand, OperatorQuery, Reply, RepoRequest, ServedFile, ServerHealth,
     },
     serve::{
-        attempt_files::{self, DOCUMENT},
         operator::{
             inventory,
             views::{self, bytes},
         },
-        server::{Server, reply},
+        server::Server,
     },
 };
 
@@ -53,71 +48,7 @@ impl Backend for Server {
     }
 
     async fn document(&self, ask: DocumentRequest) -> FileReply {
-        let Some(token) = UrlToken::parse(&ask.token) else {
-            return FileReply::UnknownToken;
-        };
-        let (handed, ticket) = self
-            .0
-            .transaction(|transaction| transaction.authorize_download(token, &ask.name));
-        drop(ticket);
-        let handed = match handed {
-            Ok(handed) => handed,
-            Err(DownloadRefused::UnknownToken | DownloadRefused::Ended(_)) => {
-                return FileReply::UnknownToken;
-            }
-        };
-        let document = match self
-            .0
-            .attempts
-            .read(attempt_files::key(handed.attempt), &ask.name)
-        {
-            Ok(Some(document)) => document,
-            Ok(None) => return reply(Reply::error(404, "this attempt has no such file\n")),
-            Err(error) => {
-                tracing::error!("{}: {error}", ask.name);
-                return reply(Reply::error(
-                    500,
-                    "the file cannot be read; see the server's log\n",
-                ));
-            }
-        };
-        if document.about.kind != DOCUMENT || !ask.whole || ask.head {
-            if !ask.head {
-                let ((), ticket) = self
-                    .0
-                    .transaction(|transaction| transaction.on_auxiliary_file(handed, &ask.name));
-                drop(ticket);
-            }
-            return self.body(document, None);
-        }
-        let (still, ticket) = self.0.transaction(|transaction| {
-            transaction
-                .authorize_download(token, &ask.name)
-                .map(|handed| transaction.on_serving(handed, &ask.name))
-        });
-        if still.is_err() {
-            return FileReply::UnknownToken;
-        }
-        if let Err(error) = ticket.durable().await {
-            tracing::error!("{error}");
-            return reply(Reply::error(
-                503,
-                "the journal cannot be written; see the server's log\n",
-            ));
-        }
-        let length = match &document.body {
-            DocumentBody::Bytes(bytes) => bytes.len() as u64,
-            DocumentBody::Repo { .. } => 0,
-        };
-        let (engine, name, attempt) = (self.0.clone(), ask.name.clone(), handed.attempt);
-        let receipt = DownloadReceipt::new(move |delivery| {
-            let ((), ticket) = engine.transaction(|transaction| match delivery {
-                DownloadEnd::Completed => transaction.on_read(attempt, &name, length),
-                DownloadEnd::Aborted => transaction.on_aborted(attempt, &name),
-            });
-            drop(ticket);
-        });
-        self.body(document, Some(receipt))
+        self.on_document(ask).await
     }
 
     async fn callback(&self, ask: CallbackRequest) -> CallbackReply {
@@ -212,23 +143,6 @@ impl Backend for Server {
 }
 
 impl Server {
-    fn body(&self, document: Document, receipt: Option<DownloadReceipt>) -> FileReply {
-        match document.body {
-            DocumentBody::Bytes(bytes) => FileReply::Bytes {
-                reply: Reply {
-                    status: 200,
-                    content_type: content_type(&document.about.content_type),
-                    body: bytes.into(),
-                },
-                receipt,
-            },
-            DocumentBody::Repo { repo, path } => match self.open(&repo, &path) {
-                Ok(file) => FileReply::File(file),
-                Err(refusal) => reply(refusal),
-            },
-        }
-    }
-
     fn obey(
         &self,
         order: OperatorCommand,
@@ -292,22 +206,6 @@ impl Server {
             OperationError::Refused(why) => ApiError::new(409, why),
         }
     }
-}
-
-/// The media types that tasks name, without keeping a text for each answer.
-fn content_type(known: &str) -> &'static str {
-    const KNOWN: [&str; 6] = [
-        "text/plain; charset=utf-8",
-        "text/plain",
-        "text/cloud-config",
-        "application/json",
-        "application/xml",
-        "application/octet-stream",
-    ];
-    KNOWN
-        .into_iter()
-        .find(|one| *one == known)
-        .unwrap_or("text/plain; charset=utf-8")
 }
 
 pub(crate) fn random_id() -> Result<String, getrandom::Error> {

@@ -25,9 +25,7 @@ use crate::{
         mboot::{self as mboot_files, MbootFile},
     },
     serve::{
-        boot::{
-            grub, mboot, {Boot, BootAction},
-        },
+        boot::{Boot, BootOutcome, mboot},
         engine::Engine,
     },
 };
@@ -104,8 +102,8 @@ impl Tree {
             return self.beside_mboot(ask, repo, path);
         }
         if let Some(mac) = card_of_pxelinux(name) {
-            let chosen = self.choose_now(ask, mac, BootProgram::Pxelinux, Platform::Pcbios)?;
-            return Ok(text(mboot::pxelinux(&self.engine, chosen, mac)));
+            let outcome = self.boot_or_probe(ask, mac, BootProgram::Pxelinux, Platform::Pcbios)?;
+            return Ok(text(self.engine.pxelinux_config(outcome, mac)));
         }
         if self.is_loop(ask) {
             tracing::info!(
@@ -163,8 +161,8 @@ impl Tree {
             MbootFile::BootCfg(mac) => {
                 let mac = mac.or_else(|| mboot::card_at(&self.engine, self.peer(ask)));
                 let mac = mac.ok_or(TftpRefusal::NotFound)?;
-                let chosen = self.choose_now(ask, mac, BootProgram::Mboot, Platform::Efi)?;
-                let config = mboot::boot_cfg(&self.engine, chosen);
+                let outcome = self.boot_or_probe(ask, mac, BootProgram::Mboot, Platform::Efi)?;
+                let config = self.engine.boot_cfg(outcome);
                 return Ok(text(mboot_files::over_tftp(&config, repo)));
             }
             MbootFile::Loader => mboot_files::LOADER,
@@ -177,23 +175,34 @@ impl Tree {
             .unwrap_or(Err(TftpRefusal::NotFound))
     }
 
-    /// Decides the boot of a machine that cannot wait: it asks again by itself, and what has to be looked at is known by then.
-    fn choose_now(
+    /// Answers the boot of a machine whose loader cannot wait. It requests again, and its addresses were probed by then.
+    fn boot_or_probe(
         &self,
         ask: &FileRequest,
         mac: Mac,
         by: BootProgram,
         platform: Platform,
-    ) -> Result<BootAction, TftpRefusal> {
-        let base = self.base(ask);
-        let mut boot = Boot::of_card(mac, by, platform, self.peer(ask), &base);
-        match self.engine.choose_now(&mut boot) {
-            BootAction::ProbeAddresses(addresses) => {
+    ) -> Result<BootOutcome, TftpRefusal> {
+        match self.boot(ask, mac, by, platform) {
+            BootOutcome::ProbeAddresses(addresses) => {
                 self.engine.probe_ahead(addresses);
                 Err(TftpRefusal::NotReady)
             }
-            chosen => Ok(chosen),
+            outcome => Ok(outcome),
         }
+    }
+
+    fn boot(
+        &self,
+        ask: &FileRequest,
+        mac: Mac,
+        by: BootProgram,
+        platform: Platform,
+    ) -> BootOutcome {
+        let mut boot = Boot::of_mac(mac, by, platform, self.peer(ask), self.base(ask).into());
+        boot.may_wait = false;
+        let engine = &self.engine;
+        engine.addresses.runtime.block_on(engine.boot(&mut boot))
     }
 
     fn peer(&self, ask: &FileRequest) -> Peer {
@@ -219,10 +228,8 @@ impl Tree {
     /// A machine's own configuration for GRUB: this is its network boot.
     fn config(&self, ask: &FileRequest, mac: Mac) -> FileContent {
         let base = self.base(ask);
-        let (by, platform) = (BootProgram::Grub, Platform::Efi);
-        let mut boot = Boot::of_card(mac, by, platform, self.peer(ask), &base);
-        let chosen = self.engine.choose_now(&mut boot);
-        text(grub::config(&self.engine, chosen, mac, &base))
+        let outcome = self.boot(ask, mac, BootProgram::Grub, Platform::Efi);
+        text(self.engine.grub_config(outcome, mac, &base))
     }
 
     fn base(&self, ask: &FileRequest) -> String {

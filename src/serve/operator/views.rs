@@ -11,7 +11,7 @@ use crate::{
     model::{Facts, NodeName},
     net::http::{ApiError, Bytes},
     render::{self, RenderedAttempt, Urls},
-    serve::{attempt_files, engine::Engine, reload::bases::Bases},
+    serve::{engine::Engine, reload::bases::Bases},
     site::{Diagnostic, Resolved, Subject},
 };
 
@@ -179,8 +179,9 @@ pub(crate) fn with_address(transaction: &Transaction<'_>, mut status: Status) ->
         macs: status.mac.clone(),
         pooled: status.pooled,
     };
-    let (resolved, _) =
-        attempt_files::resolved(transaction.snapshot, &subject, status.policy.as_ref());
+    let (resolved, _) = transaction
+        .snapshot
+        .resolve(&subject, status.policy.as_ref());
     status.address = shown_address(&resolved.net);
     let facts = transaction
         .find(&status.name)
@@ -220,7 +221,7 @@ pub fn rendered_for(
         base: base.map_or_else(likely, Into::into),
         token: UrlToken::ZERO.to_string(),
     };
-    match attempt_files::render(snapshot, &resolved, facts, report, urls, 1) {
+    match snapshot.render(&resolved, facts, report, urls, 1) {
         Ok(rendered) => Ok(rendered),
         Err(more) => {
             found.extend(more);

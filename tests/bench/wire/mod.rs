@@ -11,6 +11,7 @@ mod fetch;
 mod dhcp;
 mod tftp;
 mod boots;
+mod slow_disk;
 
 use std::path::{Path, PathBuf};
 
@@ -33,9 +34,10 @@ enum Part {
     Dhcp,
     Tftp,
     Boots,
+    SlowDisk,
 }
 
-const USAGE: &str = "usage: cargo bench -- wire [dhcp] [tftp] [boots] [--rounds N] [--disk DIR] [--tftpd-hpa PROGRAM]
+const USAGE: &str = "usage: cargo bench -- wire [dhcp] [tftp] [boots] [slow-disk] [--rounds N] [--disk DIR] [--tftpd-hpa PROGRAM]
 
 Debian's tftpd-hpa and atftpd exclude each other: install atftpd, and unpack the other one:
   apt-get download tftpd-hpa && dpkg -x tftpd-hpa_*.deb DIR, then --tftpd-hpa DIR/usr/sbin/in.tftpd";
@@ -56,6 +58,7 @@ impl Options {
                 "dhcp" => options.parts.push(Part::Dhcp),
                 "tftp" => options.parts.push(Part::Tftp),
                 "boots" => options.parts.push(Part::Boots),
+                "slow-disk" => options.parts.push(Part::SlowDisk),
                 "--rounds" => options.rounds = value()?.parse()?,
                 "--disk" => options.disk = value()?.into(),
                 "--tftpd-hpa" => options.hpa = value()?.into(),
@@ -63,7 +66,7 @@ impl Options {
             }
         }
         if options.parts.is_empty() {
-            options.parts = vec![Part::Dhcp, Part::Tftp, Part::Boots];
+            options.parts = vec![Part::Dhcp, Part::Tftp, Part::Boots, Part::SlowDisk];
         }
         Ok(options)
     }
@@ -87,6 +90,9 @@ pub(crate) fn measure(options: &Options, work: &Path) -> anyhow::Result<()> {
     if has(Part::Tftp) {
         programs.extend([("atftpd", "atftpd"), (options.hpa.as_str(), "tftpd-hpa")]);
     }
+    if has(Part::SlowDisk) {
+        programs.push(("strace", "strace"));
+    }
     need(&programs)?;
     let ground = Ground::new(work)?;
     servers::write_files(&ground)?;
@@ -98,6 +104,9 @@ pub(crate) fn measure(options: &Options, work: &Path) -> anyhow::Result<()> {
     }
     if has(Part::Boots) {
         boots::measure(&ground, options.rounds)?;
+    }
+    if has(Part::SlowDisk) {
+        slow_disk::measure(&ground, options.rounds, &options.disk)?;
     }
     Ok(())
 }

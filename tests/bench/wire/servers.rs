@@ -86,6 +86,34 @@ vars = {{ mirror = "http://mirror.example/debian" }}
 
 /// Ours, from scratch, with its state at `state`; `dhcp` is what it does on the network.
 pub(crate) fn ours(ground: &Ground, state: &Path, dhcp: &str) -> anyhow::Result<Program> {
+    started(ground, state, dhcp, &[])
+}
+
+/// The same as a DHCP server whose fsync and fdatasync each take so many microseconds.
+pub(crate) fn ours_with_slow_disk(
+    ground: &Ground,
+    state: &Path,
+    sync: u32,
+) -> anyhow::Result<Program> {
+    let delay = format!("inject=fsync,fdatasync:delay_exit={sync}");
+    // The tracer is a grandchild (-D), so that the server itself is ended.
+    let tracer = [
+        "strace",
+        "-D",
+        "-f",
+        "--seccomp-bpf",
+        "-qqq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fsync,fdatasync",
+        "-e",
+        &delay,
+    ];
+    started(ground, state, "server", &tracer)
+}
+
+fn started(ground: &Ground, state: &Path, dhcp: &str, tracer: &[&str]) -> anyhow::Result<Program> {
     let root = ground.work.join("ours/site");
     let files = ground.work.join("files");
     fs::create_dir_all(root.join("policies.d"))?;
@@ -100,7 +128,8 @@ pub(crate) fn ours(ground: &Ground, state: &Path, dhcp: &str) -> anyhow::Result<
     )?;
     clear(state)?;
     run(&["init", "--state", "new"], &root)?;
-    ground.serve(&[PROGRAM, "serve", "--color", "never", text(&root)])
+    let serve = [PROGRAM, "serve", "--color", "never", text(&root)];
+    ground.serve(&[tracer, &serve].concat())
 }
 
 /// Kea, from scratch, with its leases in a file under `state`: it writes them, and does not sync them.

@@ -5,7 +5,9 @@ use bootwright::{
         Program,
         dhcp::{DhcpMessage, DhcpPort},
     },
-    control::{BrokenFetch, Decision, Diagnosis, Fetched, NetworkBoot, ReceivedQuery, Report},
+    control::{
+        BrokenFetch, Decision, Diagnosis, Fetched, NetworkBoot, Preparation, ReceivedQuery, Report,
+    },
 };
 
 use super::dhcp::{Options, ask};
@@ -72,7 +74,13 @@ fn boot(lab: &mut Lab, card: u8, from: &str) {
     };
     lab.transaction(|transaction| {
         if let Decision::Open(opening) = transaction.boot(&ask) {
-            transaction.opened(&opening);
+            let preparation = Preparation::New(opening);
+            assert!(
+                transaction
+                    .reserve(&preparation, &ask, "http://192.0.2.1")
+                    .is_some()
+            );
+            assert!(transaction.complete(&preparation, &ask));
         }
     });
 }

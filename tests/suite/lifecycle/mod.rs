@@ -13,6 +13,7 @@ mod dhcp;
 mod addresses;
 mod images;
 mod gate;
+mod preparing;
 mod checkin;
 mod deliveries;
 mod diagnosis;

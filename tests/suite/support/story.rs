@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use bootwright::{
     control::{
-        Callback, CheckedIn, Decision, Download, HookCall, NetworkBoot, Operation, Report,
-        Reported, ServerState, Snapshot, TaskTraits, TokenKey, Transaction, UrlToken,
+        Callback, CheckedIn, Decision, Download, HookCall, NetworkBoot, Operation, Preparation,
+        Report, Reported, ServerState, Snapshot, TaskTraits, TokenKey, Transaction, UrlToken,
     },
     journal::{
         AttemptId, Event, JournalLine, JournalState, LogLevel, MachineId, ParsedLine, describe,
@@ -70,11 +70,14 @@ pub(crate) struct Lab {
     /// The tokens of machines in the microkernel, in the order they were first given it.
     admitted: Vec<UrlToken>,
     boots: u32,
+    /// Attempts whose files are being rendered, in the order in which that began.
+    pending: Vec<(Preparation, NetworkBoot)>,
     /// Up to where each machine's log was shown.
     shown: BTreeMap<String, usize>,
     seed: u64,
 }
 
+const BASE: &str = "http://192.0.2.1";
 const KEY: TokenKey = TokenKey([7; 32]);
 
 fn snapshot(name: &str, toml: &str) -> Snapshot {
@@ -171,6 +174,7 @@ impl Lab {
             lines: Vec::new(),
             attempts: Vec::new(),
             admitted: Vec::new(),
+            pending: Vec::new(),
             boots: 0,
             shown: BTreeMap::new(),
             seed: 1,
@@ -204,6 +208,7 @@ impl Lab {
         let mut shown = Vec::new();
         let outcome = match verb {
             "boot" => self.boot(rest),
+            "rendered" => self.rendered(),
             "serve" => self
                 .serve(first, describe.next().unwrap())
                 .err()
@@ -304,20 +309,45 @@ impl Lab {
             unconfirmed: of("unconfirmed=").map(|why| why.replace('_', " ")),
             ..NetworkBoot::default()
         };
-        let decision = self.transaction(|transaction| {
+        let (decision, pending) = self.transaction(|transaction| {
             let decision = transaction.boot(&ask);
-            match &decision {
-                Decision::Open(opening) if of("render=").is_some() => {
-                    Decision::Disk(transaction.not_opened(opening, "the template is broken".into()))
+            let Decision::Open(opening) = &decision else {
+                return (decision, None);
+            };
+            let preparation = Preparation::New(opening.clone());
+            let job = transaction.reserve(&preparation, &ask, BASE);
+            assert!(job.is_some(), "a machine is prepared once at a time");
+            match of("render=").as_deref() {
+                Some("broken") => {
+                    let reason = "the template is broken".into();
+                    let disk = transaction.fail(&preparation, reason).expect("it is new");
+                    (Decision::Disk(disk), None)
                 }
-                Decision::Open(opening) => {
-                    transaction.opened(opening);
-                    decision
+                Some("slow") => (Decision::Preparing, Some((preparation, ask.clone()))),
+                Some(other) => panic!("render={other}"),
+                None => {
+                    let is_open = transaction.complete(&preparation, &ask);
+                    assert!(is_open, "nothing has changed");
+                    (decision, None)
                 }
-                _ => decision,
             }
         });
+        self.pending.extend(pending);
         self.answer(decision)
+    }
+
+    /// The files that were rendered slowly are stored: their attempt is opened, unless something has changed.
+    fn rendered(&mut self) -> String {
+        let (preparation, ask) = self.pending.remove(0);
+        let is_open = self.transaction(|transaction| {
+            let is_open = transaction.complete(&preparation, &ask);
+            transaction.cancel(&preparation);
+            is_open
+        });
+        match preparation {
+            Preparation::New(opening) if is_open => self.answer(Decision::Open(opening)),
+            _ => "decided again".into(),
+        }
     }
 
     fn answer(&mut self, decision: Decision) -> String {
@@ -347,6 +377,7 @@ impl Lab {
                 format!("look at {}", addresses.join(", "))
             }
             Decision::Script(_, task) => format!("script of {task}"),
+            Decision::Preparing => "its files are being rendered".into(),
             Decision::Repeat {
                 attempt, is_stale, ..
             } => {

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use super::*;
 use crate::{
     control::{
-        Decision, NetworkBoot, Report, ServerState, Snapshot, TaskTraits, TokenKey,
+        Decision, NetworkBoot, Preparation, Report, ServerState, Snapshot, TaskTraits, TokenKey,
         volatile::ArpResult,
     },
     journal::{Event, JournalState},
@@ -186,14 +186,7 @@ impl Scene {
 
     fn boot(&mut self) -> Decision {
         self.now.mono.0 += 120_000;
-        let ask = NetworkBoot {
-            report: Report {
-                macs: vec![MACHINE],
-                ..Report::default()
-            },
-            ..NetworkBoot::default()
-        };
-        self.act(|transaction| transaction.boot(&ask))
+        self.act(|transaction| transaction.boot(&request()))
     }
 
     fn rewrite(&mut self, from: &str, to: &str, text: &str) {
@@ -272,6 +265,16 @@ impl Scene {
     }
 }
 
+fn request() -> NetworkBoot {
+    NetworkBoot {
+        report: Report {
+            macs: vec![MACHINE],
+            ..Report::default()
+        },
+        ..NetworkBoot::default()
+    }
+}
+
 fn text_for(condition: Condition) -> &'static str {
     match condition {
         Condition::NameFree => UNDECLARED,
@@ -342,5 +345,29 @@ fn the_table_has_each_condition_once_in_the_order_of_their_checks() {
                 assert!(!reason.is_empty(), "{:?} has a reason", row.condition);
             }
         }
+    }
+}
+
+#[test]
+fn an_attempt_is_not_opened_if_a_condition_was_broken_while_its_files_were_rendered() {
+    for (condition, expected) in EXPECTED {
+        let mut scene = Scene::new(text_for(condition), Phase::Open, false);
+        let Decision::Open(opening) = scene.boot() else {
+            panic!("{condition:?}: nothing is in its way");
+        };
+        let preparation = Preparation::New(opening.clone());
+        let ask = request();
+        let job = scene.act(|transaction| transaction.reserve(&preparation, &ask, "http://a"));
+        assert!(job.is_some(), "{condition:?}");
+        scene.break_condition(condition);
+        let is_open = scene.act(|transaction| transaction.complete(&preparation, &ask));
+        // What only counts for an attempt that is open already does not concern a new one, except that it is opened for what
+        // the machine would get now.
+        let counts = expected.starts_with('B') || condition == Condition::SameBinding;
+        assert_eq!(is_open, !counts, "{condition:?}");
+        let opened = scene.server.state.machines[scene.id].opened;
+        assert_eq!(opened, u32::from(is_open), "{condition:?}");
+        scene.act(|transaction| transaction.cancel(&preparation));
+        assert!(!scene.act(|transaction| transaction.complete(&preparation, &ask)));
     }
 }

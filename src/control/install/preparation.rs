@@ -1,0 +1,175 @@
+//! An installer between the decision to start it and its files.
+//!
+//! Files are rendered and written while the state is not locked. Meanwhile, other requests take effect: [`Transaction::reserve`]
+//! makes them respect what the attempt will use (its policy's `max-count`, its pool address, its host name and its share of
+//! `installs-per-hour`), and [`Transaction::complete`] decides once more before the attempt is opened.
+
+use std::net::IpAddr;
+
+use super::rendering::{RenderFor, RenderJob};
+use crate::{
+    control::{BootFromDisk, Decision, NetworkBoot, NewAttempt, Transaction},
+    journal::{AttemptId, MachineId},
+    model::PolicyName,
+};
+
+/// What the files are rendered for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Preparation {
+    /// An attempt that is to be opened.
+    New(NewAttempt),
+    /// An attempt that is open, of which nothing was read.
+    Again(AttemptId),
+}
+
+impl Preparation {
+    /// Returns the attempt.
+    pub fn attempt(&self) -> AttemptId {
+        match self {
+            Preparation::New(opening) => opening.attempt,
+            Preparation::Again(attempt) => *attempt,
+        }
+    }
+
+    fn opening(&self) -> Option<&NewAttempt> {
+        match self {
+            Preparation::New(opening) => Some(opening),
+            Preparation::Again(_) => None,
+        }
+    }
+}
+
+impl Transaction<'_> {
+    /// Reserves what an attempt will use, and returns the job that renders its files. `None` if the attempt may not be repeated
+    /// any more, or its files are being rendered already. `base` is the server's URL.
+    pub fn reserve(
+        &mut self,
+        preparation: &Preparation,
+        ask: &NetworkBoot,
+        base: &str,
+    ) -> Option<RenderJob> {
+        let attempt = preparation.attempt();
+        let id = attempt.machine;
+        if self.is_preparing(id) {
+            return None;
+        }
+        let job = match preparation {
+            Preparation::New(opening) => {
+                let target = RenderFor {
+                    attempt,
+                    policy: opening.policy.as_ref(),
+                    address: opening.address,
+                };
+                self.render_job(&target, &ask.report, base)
+            }
+            Preparation::Again(_) => {
+                if !self.may_repeat(id, attempt) {
+                    return None;
+                }
+                let binding = self.machine(id).binding.as_ref();
+                let target = RenderFor {
+                    attempt,
+                    policy: binding.and_then(|binding| binding.policy.as_ref()),
+                    address: binding.and_then(|binding| binding.address),
+                };
+                self.render_job(&target, &ask.report, base)
+            }
+        };
+        let preparing = &mut self.server.volatile.attempts.preparing;
+        preparing.insert(id, preparation.clone());
+        Some(job)
+    }
+
+    /// Opens the attempt and ends the reservation if the machine would get the attempt now as well. Returns false if not: the
+    /// files are of no use, and after [`Transaction::cancel`] the machine's boot has to be decided again.
+    pub fn complete(&mut self, preparation: &Preparation, ask: &NetworkBoot) -> bool {
+        let id = preparation.attempt().machine;
+        if !self.is_reserved(preparation) {
+            return false;
+        }
+        let is_same = match preparation {
+            Preparation::New(opening) => {
+                let node = self.node_of(id);
+                let decision = self.decide(id, node.as_deref(), ask);
+                let is_same = matches!(&decision, Decision::Open(now) if now == opening);
+                if is_same {
+                    self.opened(opening);
+                } else {
+                    self.server.volatile.boots.latest.remove(id);
+                }
+                is_same
+            }
+            Preparation::Again(attempt) => {
+                let is_same = self.may_repeat(id, *attempt);
+                if is_same {
+                    self.refreshed(id);
+                }
+                is_same
+            }
+        };
+        if is_same {
+            self.cancel(preparation);
+        }
+        is_same
+    }
+
+    /// Ends the reservation of an attempt whose files could not be rendered or stored. Returns how the machine of a new attempt
+    /// boots its disk.
+    pub fn fail(&mut self, preparation: &Preparation, reason: String) -> Option<BootFromDisk> {
+        let is_reserved = self.is_reserved(preparation);
+        self.cancel(preparation);
+        let opening = preparation.opening().filter(|_| is_reserved)?;
+        Some(self.not_opened(opening, reason))
+    }
+
+    /// Ends a reservation. Nothing is left of one whose machine was forgotten or merged.
+    pub fn cancel(&mut self, preparation: &Preparation) {
+        if self.is_reserved(preparation) {
+            let id = preparation.attempt().machine;
+            self.server.volatile.attempts.preparing.remove(&id);
+        }
+    }
+
+    fn is_reserved(&self, preparation: &Preparation) -> bool {
+        let preparing = &self.server.volatile.attempts.preparing;
+        preparing.get(&preparation.attempt().machine) == Some(preparation)
+    }
+
+    /// Returns whether files for the machine are being rendered.
+    pub(crate) fn is_preparing(&self, id: MachineId) -> bool {
+        self.server.volatile.attempts.preparing.contains_key(&id)
+    }
+
+    /// Returns whether the files of this attempt are being replaced.
+    pub(crate) fn is_replacing(&self, attempt: AttemptId) -> bool {
+        let preparing = &self.server.volatile.attempts.preparing;
+        preparing.get(&attempt.machine) == Some(&Preparation::Again(attempt))
+    }
+
+    /// The machines, besides one, for which a policy is reserved.
+    pub(crate) fn reserved_policy<'s>(
+        &'s self,
+        policy: &'s PolicyName,
+        besides: Option<MachineId>,
+    ) -> impl Iterator<Item = MachineId> + 's {
+        let others = self.reserved_by_others(besides);
+        let same = others.filter(move |opening| opening.policy.as_ref() == Some(policy));
+        same.map(|opening| opening.machine)
+    }
+
+    /// The addresses of pools that are reserved for other machines.
+    pub(crate) fn reserved_addresses(&self, besides: MachineId) -> impl Iterator<Item = IpAddr> {
+        let others = self.reserved_by_others(Some(besides));
+        others.filter_map(|opening| opening.address)
+    }
+
+    /// The attempts of other machines that are to be opened.
+    pub(crate) fn reserved_by_others(
+        &self,
+        besides: Option<MachineId>,
+    ) -> impl Iterator<Item = &NewAttempt> {
+        let all = self.server.volatile.attempts.preparing.values();
+        all.filter_map(Preparation::opening)
+            .filter(move |opening| Some(opening.machine) != besides)
+    }
+}

@@ -1,0 +1,177 @@
+//! Rendering the files of one machine.
+//!
+//! A [`RenderJob`] holds everything of the state that its files need, so that they are rendered while the state is not
+//! locked.
+
+use std::{net::IpAddr, sync::Arc};
+
+use crate::{
+    control::{Report, Snapshot, Transaction},
+    journal::{AttemptId, MachineId},
+    model::{Arch, Facts, Mac, Node, NodeName, Platform, PolicyName},
+    render::{self, RenderRequest, RenderedAttempt, Urls},
+    site::{Diagnostic, Resolved, Severity, Subject, resolve},
+};
+
+/// The files of one machine, to be rendered.
+#[derive(Debug, Clone)]
+pub struct RenderJob {
+    node: Option<Arc<Node>>,
+    macs: Vec<Mac>,
+    policy: Option<PolicyName>,
+    /// The machine's address from a pool.
+    address: Option<IpAddr>,
+    facts: Facts,
+    report: Report,
+    urls: Urls,
+    attempt: u32,
+}
+
+/// Why the files of a machine cannot be rendered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    #[error("it has no MAC to be named by")]
+    NoName,
+    /// The first error.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// For which attempt of a machine files are rendered, and what binds it.
+pub(crate) struct RenderFor<'a> {
+    pub(crate) attempt: AttemptId,
+    pub(crate) policy: Option<&'a PolicyName>,
+    pub(crate) address: Option<IpAddr>,
+}
+
+impl Transaction<'_> {
+    /// Returns the job that renders the script of a task that installs nothing. `base` is the server's URL.
+    pub fn task_job(&self, machine: MachineId, report: &Report, base: &str) -> RenderJob {
+        let node = self.node_of(machine);
+        let status = self.status(Some(machine), node.as_ref());
+        let target = RenderFor {
+            attempt: AttemptId { machine, number: 0 },
+            policy: status.policy.as_ref(),
+            address: status.pooled,
+        };
+        self.render_job(&target, report, base)
+    }
+
+    pub(crate) fn render_job(
+        &self,
+        target: &RenderFor<'_>,
+        report: &Report,
+        base: &str,
+    ) -> RenderJob {
+        let machine = self.server.state.machine(target.attempt.machine);
+        let known = machine
+            .into_iter()
+            .flat_map(|machine| &machine.identity.mac);
+        RenderJob {
+            node: self.node_of(target.attempt.machine),
+            macs: boot_macs(&report.macs, known.copied()),
+            policy: target.policy.cloned(),
+            address: target.address,
+            facts: machine
+                .map(|machine| machine.facts.clone())
+                .unwrap_or_default(),
+            report: report.clone(),
+            urls: Urls {
+                base: base.to_owned(),
+                token: self.server.token(target.attempt).to_string(),
+            },
+            attempt: target.attempt.number,
+        }
+    }
+}
+
+impl RenderJob {
+    /// Renders all files.
+    pub fn run(&self, snapshot: &Snapshot) -> Result<RenderedAttempt, RenderError> {
+        let name = match &self.node {
+            Some(node) => node.name.value.clone(),
+            None => name_of_first(&self.macs).ok_or(RenderError::NoName)?,
+        };
+        let subject = Subject {
+            name: &name,
+            declared: self.node.as_ref(),
+            macs: self.macs.clone(),
+            pooled: self.address,
+        };
+        let (resolved, found) = snapshot.resolve(&subject, self.policy.as_ref());
+        if let Some(error) = first_error(&found) {
+            return Err(RenderError::Invalid(error));
+        }
+        snapshot
+            .render(
+                &resolved,
+                &self.facts,
+                &self.report,
+                self.urls.clone(),
+                self.attempt,
+            )
+            .map_err(|found| {
+                RenderError::Invalid(first_error(&found).expect("rendering fails with an error"))
+            })
+    }
+}
+
+impl Snapshot {
+    /// Resolves the settings of one machine that a policy binds.
+    pub fn resolve(
+        &self,
+        subject: &Subject<'_>,
+        policy: Option<&PolicyName>,
+    ) -> (Resolved, Vec<Diagnostic>) {
+        let policy = policy.and_then(|name| self.site.policies.get(name));
+        resolve(&self.site, subject, policy.map(AsRef::as_ref))
+    }
+
+    /// Renders all files of one machine.
+    pub fn render(
+        &self,
+        resolved: &Resolved,
+        facts: &Facts,
+        report: &Report,
+        urls: Urls,
+        attempt: u32,
+    ) -> Result<RenderedAttempt, Vec<Diagnostic>> {
+        render::render_attempt(&RenderRequest {
+            site: &self.site,
+            library: &self.library,
+            external: &self.outside,
+            resolved,
+            facts,
+            platform: report.platform.or(facts.firmware).unwrap_or(Platform::Efi),
+            // BIOS builds of iPXE report i386 on 64-bit machines too.
+            arch: report
+                .arch
+                .filter(|arch| *arch != Arch::I386)
+                .unwrap_or(Arch::X86_64),
+            urls,
+            attempt,
+        })
+    }
+}
+
+fn first_error(found: &[Diagnostic]) -> Option<String> {
+    let error = found.iter().find(|one| one.severity == Severity::Error)?;
+    Some(error.message.clone())
+}
+
+/// The MAC of the NIC that boots first, then all others.
+fn boot_macs(reported: &[Mac], known: impl Iterator<Item = Mac>) -> Vec<Mac> {
+    let mut macs: Vec<Mac> = Vec::new();
+    let all = reported.iter().copied().chain(known);
+    for mac in all.filter(|mac| mac.is_unicast()) {
+        if !macs.contains(&mac) {
+            macs.push(mac);
+        }
+    }
+    macs
+}
+
+fn name_of_first(macs: &[Mac]) -> Option<NodeName> {
+    let name = macs.first()?.hyphens();
+    Some(name.parse().expect("hyphens and digits make a name"))
+}

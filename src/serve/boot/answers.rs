@@ -1,0 +1,214 @@
+//! The answer to a boot, written for the program that requested it.
+
+use std::sync::Arc;
+
+use crate::{
+    control::{self, Blocked, BootFromDisk, Report},
+    journal::{AttemptId, MachineId},
+    model::Mac,
+    net::http::{self, Reply},
+    render::{
+        Urls,
+        boot::{BootAction, DiskBoot, NEEDS_IPXE, grub, mboot, pxelinux},
+    },
+    serve::{
+        boot::{Boot, BootOutcome},
+        engine::{
+            Engine,
+            documents::{self, BOOT_CFG, GRUB},
+        },
+    },
+};
+
+impl Engine {
+    /// Answers iPXE.
+    pub(crate) async fn on_boot(self: &Arc<Self>, ask: &http::BootRequest) -> Reply {
+        let mut boot = Boot {
+            ask: control::NetworkBoot {
+                report: ask.report.clone(),
+                boot: ask.boot.clone(),
+                dropped: ask.ignored.clone(),
+                ..control::NetworkBoot::default()
+            },
+            peer: ask.peer,
+            base: ask.base.clone(),
+            may_wait: true,
+        };
+        let url = || format!("{}/boot?{}", ask.base, http::boot_query(ask));
+        let action = match self.boot(&mut boot).await {
+            BootOutcome::Installer(_, script) => BootAction::Installer(script),
+            BootOutcome::Disk(disk) => self.disk(disk, &ask.base),
+            BootOutcome::Wait(blocked) => wait(&blocked, url()),
+            BootOutcome::ProbeAddresses(addresses) => {
+                wait(&Blocked::AddressUnprobed(addresses), url())
+            }
+            BootOutcome::Microkernel(token) => {
+                // PXELINUX passes the MAC of the NIC that boots in the same way.
+                let mac = ask.report.macs.first().copied();
+                self.microkernel_boot(&ask.base, token, mac).map_or_else(
+                    || without_settings(Blocked::NoMicrokernel),
+                    BootAction::Microkernel,
+                )
+            }
+            BootOutcome::Task(machine, task) => {
+                let report = Report {
+                    macs: ask.report.macs.clone(),
+                    ..Report::default()
+                };
+                match self.task_script(machine, report, &ask.base).await {
+                    Ok(script) => BootAction::Installer(script),
+                    Err(reason) => {
+                        tracing::error!("task {task}: {reason}");
+                        let blocked = Some(Blocked::TaskUnrendered(task));
+                        let platform = ask.report.platform;
+                        self.disk(BootFromDisk::without_settings(platform, blocked), &ask.base)
+                    }
+                }
+            }
+        };
+        Reply::text(self.snapshot().library.ipxe_scripts().answer(&action))
+    }
+
+    /// Answers GRUB. `mac` is that of the NIC that GRUB was loaded by.
+    pub(crate) fn grub_config(
+        self: &Arc<Self>,
+        outcome: BootOutcome,
+        mac: Mac,
+        base: &str,
+    ) -> String {
+        grub::answer(&match outcome {
+            BootOutcome::Installer(attempt, _) => {
+                let missing =
+                    "its task has no GRUB configuration, or `secure-boot` is not set for it";
+                self.file_of(attempt, GRUB, missing)
+            }
+            BootOutcome::Disk(disk) => self.disk(disk, base),
+            BootOutcome::Wait(blocked) => wait(&blocked, String::new()),
+            // GRUB asks again, and the result is known by then.
+            BootOutcome::ProbeAddresses(addresses) => {
+                self.probe_ahead(addresses.clone());
+                wait(&Blocked::AddressUnprobed(addresses), String::new())
+            }
+            BootOutcome::Microkernel(token) => {
+                self.microkernel_boot(base, token, Some(mac)).map_or_else(
+                    || without_settings(Blocked::NoMicrokernel),
+                    BootAction::Microkernel,
+                )
+            }
+            BootOutcome::Task(..) => without_settings(Blocked::WrongLoader(
+                "its task is started by iPXE, which Secure Boot does not allow",
+            )),
+        })
+    }
+
+    /// Answers mboot over HTTP.
+    pub(crate) fn boot_cfg(&self, outcome: BootOutcome) -> String {
+        mboot::answer(&self.esxi_action(outcome))
+    }
+
+    /// Answers PXELINUX, which starts mboot on a BIOS.
+    pub(crate) fn pxelinux_config(&self, outcome: BootOutcome, mac: Mac) -> String {
+        let attempt = match &outcome {
+            BootOutcome::Installer(attempt, _) => Some(*attempt),
+            _ => None,
+        };
+        let action = match (self.esxi_action(outcome), attempt) {
+            (BootAction::Installer(_), Some(attempt)) => {
+                let repo = self.read(|transaction| {
+                    let machine = transaction.server.state.machine(attempt.machine)?;
+                    machine.attempt(attempt)?.repo.clone()
+                });
+                match repo {
+                    Some(repo) => return pxelinux::install(repo.as_str(), &mac.hyphens()),
+                    None => without_settings(Blocked::WrongLoader("its repo is gone")),
+                }
+            }
+            (action, _) => action,
+        };
+        pxelinux::answer(&action)
+    }
+
+    /// The answer for ESXi's loaders. They can neither wait nor ask again.
+    fn esxi_action(&self, outcome: BootOutcome) -> BootAction {
+        match outcome {
+            BootOutcome::Installer(attempt, _) => {
+                let missing = "ESXi's loader starts only ESXi, and its task is another one";
+                self.file_of(attempt, BOOT_CFG, missing)
+            }
+            BootOutcome::Disk(disk) => BootAction::Disk(DiskBoot {
+                reason: disk.reason.map(|reason| reason.to_string()),
+                ..DiskBoot::default()
+            }),
+            BootOutcome::Wait(blocked) => without_settings(blocked),
+            BootOutcome::ProbeAddresses(addresses) => {
+                without_settings(Blocked::AddressUnprobed(addresses))
+            }
+            BootOutcome::Microkernel(_) | BootOutcome::Task(..) => {
+                without_settings(Blocked::WrongLoader(NEEDS_IPXE))
+            }
+        }
+    }
+
+    /// The file of an attempt that a loader reads, or the disk if its task has none.
+    fn file_of(&self, attempt: AttemptId, name: &str, missing: &'static str) -> BootAction {
+        match self.file_text(attempt, name) {
+            Ok(Some(text)) => BootAction::Installer(text.into_bytes()),
+            Ok(None) => without_settings(Blocked::WrongLoader(missing)),
+            Err(reason) => without_settings(Blocked::DocumentsUnavailable(reason)),
+        }
+    }
+
+    fn disk(&self, disk: BootFromDisk, base: &str) -> BootAction {
+        let no_disk = disk.report_to.map(|attempt| {
+            let token = self.read(|transaction| transaction.server.token(attempt));
+            let urls = Urls {
+                base: base.into(),
+                token: token.to_string(),
+            };
+            urls.stage("no-disk")
+        });
+        let held = disk.reason.as_ref().and_then(Blocked::hold_reason);
+        let boot = DiskBoot {
+            how: Some(disk.how),
+            platform: disk.platform,
+            reason: disk.reason.map(|reason| reason.to_string()),
+            no_disk,
+        };
+        match held {
+            Some(reason) => BootAction::Held { reason, disk: boot },
+            None => BootAction::Disk(boot),
+        }
+    }
+
+    /// Renders the script of a task that installs nothing. It belongs to no attempt, so it is not stored.
+    async fn task_script(
+        self: &Arc<Self>,
+        machine: MachineId,
+        report: Report,
+        base: &Arc<str>,
+    ) -> Result<Vec<u8>, String> {
+        let (engine, base) = (self.clone(), base.clone());
+        let rendered = tokio::task::spawn_blocking(move || {
+            let ((job, snapshot), _) = engine.transaction_at(|transaction, snapshot| {
+                let job = transaction.task_job(machine, &report, &base);
+                (job, snapshot.clone())
+            });
+            let rendered = job.run(&snapshot).map_err(|error| error.to_string())?;
+            documents::script_of(&rendered)
+        });
+        rendered
+            .await
+            .unwrap_or_else(|error| Err(error.to_string()))
+    }
+}
+
+fn wait(blocked: &Blocked, url: String) -> BootAction {
+    BootAction::Wait {
+        reason: blocked.to_string(),
+        url,
+    }
+}
+
+fn without_settings(blocked: Blocked) -> BootAction {
+    BootAction::Disk(DiskBoot::because(blocked))
+}

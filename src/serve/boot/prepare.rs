@@ -1,0 +1,168 @@
+//! Rendering and storing the files of an attempt while the state is not locked.
+
+use std::sync::Arc;
+
+use crate::{
+    control::{Blocked, BootFromDisk, Preparation, RenderError, RenderJob, Snapshot, Transaction},
+    disk::journal::Ticket,
+    journal::AttemptId,
+    serve::{
+        boot::{Boot, BootOutcome},
+        engine::{Engine, documents},
+    },
+};
+
+/// An installer whose files are to be rendered and stored. Its reservation ends when it is dropped.
+pub(super) struct PendingInstaller {
+    engine: Arc<Engine>,
+    snapshot: Arc<Snapshot>,
+    boot: Boot,
+    preparation: Preparation,
+    job: RenderJob,
+}
+
+/// Why an attempt has no files.
+#[derive(Debug, thiserror::Error)]
+enum PrepareError {
+    #[error("{}", Blocked::NoMicrokernel)]
+    NoMicrokernel,
+    #[error(transparent)]
+    Unrendered(#[from] RenderError),
+    #[error("{0}")]
+    NoScript(String),
+    #[error("its documents cannot be kept: {0}")]
+    Unstored(#[from] std::io::Error),
+}
+
+impl Engine {
+    pub(super) fn reserve(
+        self: &Arc<Self>,
+        transaction: &mut Transaction<'_>,
+        snapshot: &Arc<Snapshot>,
+        boot: &Boot,
+        preparation: Preparation,
+    ) -> Option<PendingInstaller> {
+        let job = transaction.reserve(&preparation, &boot.ask, &boot.base)?;
+        Some(PendingInstaller {
+            engine: self.clone(),
+            snapshot: snapshot.clone(),
+            boot: boot.clone(),
+            preparation,
+            job,
+        })
+    }
+
+    /// Answers with the installer of an open attempt. Its files are rendered again if the site has changed, or if the machine
+    /// reaches the server at another URL than before. `None` if the boot has to be decided again.
+    pub(super) async fn repeat(
+        self: &Arc<Self>,
+        boot: &Boot,
+        attempt: AttemptId,
+        is_stale: bool,
+        ticket: Ticket,
+    ) -> Option<(BootOutcome, Ticket)> {
+        if !is_stale {
+            match self.script(attempt).await {
+                Ok(script) if has_url(&script, boot.base.as_bytes()) => {
+                    return Some((BootOutcome::Installer(attempt, script), ticket));
+                }
+                Ok(_) => {}
+                Err(reason) => return Some((unavailable(boot, attempt, reason), ticket)),
+            }
+        }
+        let (pending, _) = self.transaction_at(|transaction, snapshot| {
+            self.reserve(transaction, snapshot, boot, Preparation::Again(attempt))
+        });
+        pending?.finish().await
+    }
+}
+
+impl PendingInstaller {
+    /// Renders and stores the files, then opens the attempt. `None` if the boot has to be decided again.
+    pub(super) async fn finish(self) -> Option<(BootOutcome, Ticket)> {
+        let finished = tokio::task::spawn_blocking(move || self.finish_blocking()).await;
+        // A panic is logged by its thread, and the machine asks again.
+        finished.ok().flatten()
+    }
+
+    fn finish_blocking(self) -> Option<(BootOutcome, Ticket)> {
+        let attempt = self.preparation.attempt();
+        self.engine.forget_script(attempt);
+        let script = match self.store() {
+            Ok(script) => script,
+            Err(error) => return Some(self.fail(&error)),
+        };
+        let (is_open, ticket) = self.engine.transaction_at(|transaction, snapshot| {
+            Arc::ptr_eq(snapshot, &self.snapshot)
+                && transaction.complete(&self.preparation, &self.boot.ask)
+        });
+        if is_open {
+            self.engine.keep_script(attempt, script.clone());
+            return Some((BootOutcome::Installer(attempt, script), ticket));
+        }
+        if let Preparation::New(_) = self.preparation
+            && let Err(error) = self.engine.attempts.remove(documents::key(attempt))
+        {
+            // The next attempt, or the next start of the server, removes them.
+            tracing::warn!(
+                "the files of attempt {} cannot be removed: {error}",
+                attempt.number
+            );
+        }
+        None
+    }
+
+    fn store(&self) -> Result<Vec<u8>, PrepareError> {
+        if let Preparation::New(opening) = &self.preparation {
+            let task = self.snapshot.library.task(&opening.task);
+            if task.is_some_and(|task| task.spec.microkernel) && !self.engine.has_microkernel() {
+                return Err(PrepareError::NoMicrokernel);
+            }
+        }
+        let rendered = self.job.run(&self.snapshot)?;
+        let script = documents::script_of(&rendered).map_err(PrepareError::NoScript)?;
+        documents::store(&self.engine.attempts, self.preparation.attempt(), rendered)?;
+        Ok(script)
+    }
+
+    fn fail(&self, error: &PrepareError) -> (BootOutcome, Ticket) {
+        let reason = error.to_string();
+        let attempt = self.preparation.attempt();
+        let (disk, ticket) = self
+            .engine
+            .transaction(|transaction| transaction.fail(&self.preparation, reason.clone()));
+        let Some(disk) = disk else {
+            return (unavailable(&self.boot, attempt, reason), ticket);
+        };
+        let blocked = match error {
+            PrepareError::NoMicrokernel => Some(Blocked::NoMicrokernel),
+            // No one has to act: the next boot installs as soon as there is room.
+            PrepareError::Unstored(_) => Some(Blocked::Unstored(reason)),
+            PrepareError::Unrendered(_) | PrepareError::NoScript(_) => None,
+        };
+        let reason = blocked.or(disk.reason);
+        let disk = BootFromDisk { reason, ..disk };
+        (BootOutcome::Disk(disk), ticket)
+    }
+}
+
+impl Drop for PendingInstaller {
+    fn drop(&mut self) {
+        let ((), _ticket) = self.engine.transaction(|transaction| {
+            transaction.cancel(&self.preparation);
+        });
+        self.engine.prepared.send_modify(|count| *count += 1);
+    }
+}
+
+fn unavailable(boot: &Boot, attempt: AttemptId, reason: String) -> BootOutcome {
+    tracing::error!("attempt {}: {reason}", attempt.number);
+    boot.disk(Blocked::DocumentsUnavailable(reason))
+}
+
+/// Returns whether a script names this server by `base`.
+fn has_url(script: &[u8], base: &[u8]) -> bool {
+    let after = |at: usize| script.get(at + base.len());
+    let mut places = script.windows(base.len()).enumerate();
+    places.any(|(at, found)| found == base && after(at) == Some(&b'/'))
+}
