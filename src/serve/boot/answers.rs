@@ -12,7 +12,7 @@ use crate::{
         boot::{BootAction, DiskBoot, NEEDS_IPXE, grub, mboot, pxelinux},
     },
     serve::{
-        boot::{Boot, BootOutcome},
+        boot::{Boot, BootResult},
         engine::{
             Engine,
             documents::{self, BOOT_CFG, GRUB},
@@ -36,13 +36,13 @@ impl Engine {
         };
         let url = || format!("{}/boot?{}", ask.base, http::boot_query(ask));
         let action = match self.boot(&mut boot).await {
-            BootOutcome::Installer(_, script) => BootAction::Installer(script),
-            BootOutcome::Disk(disk) => self.disk(disk, &ask.base),
-            BootOutcome::Wait(blocked) => wait(&blocked, url()),
-            BootOutcome::ProbeAddresses(addresses) => {
+            BootResult::Installer(_, script) => BootAction::Installer(script),
+            BootResult::Disk(disk) => self.disk(disk, &ask.base),
+            BootResult::Wait(blocked) => wait(&blocked, url()),
+            BootResult::ProbeAddresses(addresses) => {
                 wait(&Blocked::AddressUnprobed(addresses), url())
             }
-            BootOutcome::Microkernel(token) => {
+            BootResult::Microkernel(token) => {
                 // PXELINUX passes the MAC of the NIC that boots in the same way.
                 let mac = ask.report.macs.first().copied();
                 self.microkernel_boot(&ask.base, token, mac).map_or_else(
@@ -50,7 +50,7 @@ impl Engine {
                     BootAction::Microkernel,
                 )
             }
-            BootOutcome::Task(machine, task) => {
+            BootResult::Task(machine, task) => {
                 let report = Report {
                     macs: ask.report.macs.clone(),
                     ..Report::default()
@@ -72,44 +72,44 @@ impl Engine {
     /// Answers GRUB. `mac` is that of the NIC that GRUB was loaded by.
     pub(crate) fn grub_config(
         self: &Arc<Self>,
-        outcome: BootOutcome,
+        outcome: BootResult,
         mac: Mac,
         base: &str,
     ) -> String {
         grub::answer(&match outcome {
-            BootOutcome::Installer(attempt, _) => {
+            BootResult::Installer(attempt, _) => {
                 let missing =
                     "its task has no GRUB configuration, or `secure-boot` is not set for it";
                 self.file_of(attempt, GRUB, missing)
             }
-            BootOutcome::Disk(disk) => self.disk(disk, base),
-            BootOutcome::Wait(blocked) => wait(&blocked, String::new()),
+            BootResult::Disk(disk) => self.disk(disk, base),
+            BootResult::Wait(blocked) => wait(&blocked, String::new()),
             // GRUB asks again, and the result is known by then.
-            BootOutcome::ProbeAddresses(addresses) => {
+            BootResult::ProbeAddresses(addresses) => {
                 self.probe_ahead(addresses.clone());
                 wait(&Blocked::AddressUnprobed(addresses), String::new())
             }
-            BootOutcome::Microkernel(token) => {
+            BootResult::Microkernel(token) => {
                 self.microkernel_boot(base, token, Some(mac)).map_or_else(
                     || without_settings(Blocked::NoMicrokernel),
                     BootAction::Microkernel,
                 )
             }
-            BootOutcome::Task(..) => without_settings(Blocked::WrongLoader(
+            BootResult::Task(..) => without_settings(Blocked::WrongLoader(
                 "its task is started by iPXE, which Secure Boot does not allow",
             )),
         })
     }
 
     /// Answers mboot over HTTP.
-    pub(crate) fn boot_cfg(&self, outcome: BootOutcome) -> String {
+    pub(crate) fn boot_cfg(&self, outcome: BootResult) -> String {
         mboot::answer(&self.esxi_action(outcome))
     }
 
     /// Answers PXELINUX, which starts mboot on a BIOS.
-    pub(crate) fn pxelinux_config(&self, outcome: BootOutcome, mac: Mac) -> String {
+    pub(crate) fn pxelinux_config(&self, outcome: BootResult, mac: Mac) -> String {
         let attempt = match &outcome {
-            BootOutcome::Installer(attempt, _) => Some(*attempt),
+            BootResult::Installer(attempt, _) => Some(*attempt),
             _ => None,
         };
         let action = match (self.esxi_action(outcome), attempt) {
@@ -129,21 +129,21 @@ impl Engine {
     }
 
     /// The answer for ESXi's loaders. They can neither wait nor ask again.
-    fn esxi_action(&self, outcome: BootOutcome) -> BootAction {
+    fn esxi_action(&self, outcome: BootResult) -> BootAction {
         match outcome {
-            BootOutcome::Installer(attempt, _) => {
+            BootResult::Installer(attempt, _) => {
                 let missing = "ESXi's loader starts only ESXi, and its task is another one";
                 self.file_of(attempt, BOOT_CFG, missing)
             }
-            BootOutcome::Disk(disk) => BootAction::Disk(DiskBoot {
+            BootResult::Disk(disk) => BootAction::Disk(DiskBoot {
                 reason: disk.reason.map(|reason| reason.to_string()),
                 ..DiskBoot::default()
             }),
-            BootOutcome::Wait(blocked) => without_settings(blocked),
-            BootOutcome::ProbeAddresses(addresses) => {
+            BootResult::Wait(blocked) => without_settings(blocked),
+            BootResult::ProbeAddresses(addresses) => {
                 without_settings(Blocked::AddressUnprobed(addresses))
             }
-            BootOutcome::Microkernel(_) | BootOutcome::Task(..) => {
+            BootResult::Microkernel(_) | BootResult::Task(..) => {
                 without_settings(Blocked::WrongLoader(NEEDS_IPXE))
             }
         }

@@ -46,7 +46,7 @@ pub(crate) struct Boot {
 
 /// The answer to a boot, before it is written for a loader.
 #[derive(Debug)]
-pub(crate) enum BootOutcome {
+pub(crate) enum BootResult {
     /// This attempt's installer. The script is iPXE's.
     Installer(AttemptId, Vec<u8>),
     /// The local disk.
@@ -63,7 +63,7 @@ pub(crate) enum BootOutcome {
 
 /// What follows from a decision.
 enum Step {
-    Answer(BootOutcome),
+    Answer(BootResult),
     Probe(Vec<Ipv4Addr>),
     /// Files of this machine are being rendered for another request.
     Wait,
@@ -101,15 +101,15 @@ impl Boot {
         }
     }
 
-    fn disk(&self, reason: Blocked) -> BootOutcome {
+    fn disk(&self, reason: Blocked) -> BootResult {
         let platform = self.ask.report.platform;
-        BootOutcome::Disk(BootFromDisk::without_settings(platform, Some(reason)))
+        BootResult::Disk(BootFromDisk::without_settings(platform, Some(reason)))
     }
 }
 
 impl Engine {
     /// Answers a boot. When it returns, the events that the answer depends on are on the disk.
-    pub(crate) async fn boot(self: &Arc<Self>, boot: &mut Boot) -> BootOutcome {
+    pub(crate) async fn boot(self: &Arc<Self>, boot: &mut Boot) -> BootResult {
         boot.ask.from = Some(boot.peer.address.ip());
         let neighbours = self.neighbours_of(boot.peer);
         let mut is_probed = false;
@@ -122,7 +122,7 @@ impl Engine {
             let answered = match step {
                 Step::Answer(outcome) => Some((outcome, ticket)),
                 Step::Probe(addresses) if is_probed || !boot.may_wait => {
-                    Some((BootOutcome::ProbeAddresses(addresses), ticket))
+                    Some((BootResult::ProbeAddresses(addresses), ticket))
                 }
                 Step::Probe(addresses) => {
                     self.probe(&addresses).await;
@@ -149,7 +149,7 @@ impl Engine {
                 };
             }
         }
-        BootOutcome::Wait(Blocked::Preparing)
+        BootResult::Wait(Blocked::Preparing)
     }
 
     fn decide(self: &Arc<Self>, boot: &mut Boot, neighbours: &Neighbours) -> (Step, Ticket) {
@@ -182,14 +182,14 @@ impl Engine {
 
 fn step(transaction: &mut Transaction<'_>, decision: Decision) -> Step {
     Step::Answer(match decision {
-        Decision::Disk(disk) => BootOutcome::Disk(disk),
-        Decision::Wait(reason) => BootOutcome::Wait(reason),
+        Decision::Disk(disk) => BootResult::Disk(disk),
+        Decision::Wait(reason) => BootResult::Wait(reason),
         Decision::Microkernel(machine) => {
-            BootOutcome::Microkernel(transaction.check_in_token(machine))
+            BootResult::Microkernel(transaction.check_in_token(machine))
         }
-        Decision::Script(machine, task) => BootOutcome::Task(machine, task),
+        Decision::Script(machine, task) => BootResult::Task(machine, task),
         // Only while the journal cannot be written.
-        Decision::Open(opening) => BootOutcome::Disk(
+        Decision::Open(opening) => BootResult::Disk(
             transaction.not_opened(&opening, Blocked::JournalUnwritable.to_string()),
         ),
         Decision::Repeat {

@@ -7,7 +7,7 @@ use crate::{
     disk::journal::Ticket,
     journal::AttemptId,
     serve::{
-        boot::{Boot, BootOutcome},
+        boot::{Boot, BootResult},
         engine::{Engine, documents},
     },
 };
@@ -60,11 +60,11 @@ impl Engine {
         attempt: AttemptId,
         is_stale: bool,
         ticket: Ticket,
-    ) -> Option<(BootOutcome, Ticket)> {
+    ) -> Option<(BootResult, Ticket)> {
         if !is_stale {
             match self.script(attempt).await {
                 Ok(script) if has_url(&script, boot.base.as_bytes()) => {
-                    return Some((BootOutcome::Installer(attempt, script), ticket));
+                    return Some((BootResult::Installer(attempt, script), ticket));
                 }
                 Ok(_) => {}
                 Err(reason) => return Some((unavailable(boot, attempt, reason), ticket)),
@@ -79,13 +79,13 @@ impl Engine {
 
 impl PendingInstaller {
     /// Renders and stores the files, then opens the attempt. `None` if the boot has to be decided again.
-    pub(super) async fn finish(self) -> Option<(BootOutcome, Ticket)> {
+    pub(super) async fn finish(self) -> Option<(BootResult, Ticket)> {
         let finished = tokio::task::spawn_blocking(move || self.finish_blocking()).await;
         // A panic is logged by its thread, and the machine asks again.
         finished.ok().flatten()
     }
 
-    fn finish_blocking(self) -> Option<(BootOutcome, Ticket)> {
+    fn finish_blocking(self) -> Option<(BootResult, Ticket)> {
         let attempt = self.preparation.attempt();
         self.engine.forget_script(attempt);
         let script = match self.store() {
@@ -98,7 +98,7 @@ impl PendingInstaller {
         });
         if is_open {
             self.engine.keep_script(attempt, script.clone());
-            return Some((BootOutcome::Installer(attempt, script), ticket));
+            return Some((BootResult::Installer(attempt, script), ticket));
         }
         if let Preparation::New(_) = self.preparation
             && let Err(error) = self.engine.attempts.remove(documents::key(attempt))
@@ -125,7 +125,7 @@ impl PendingInstaller {
         Ok(script)
     }
 
-    fn fail(&self, error: &PrepareError) -> (BootOutcome, Ticket) {
+    fn fail(&self, error: &PrepareError) -> (BootResult, Ticket) {
         let reason = error.to_string();
         let attempt = self.preparation.attempt();
         let (disk, ticket) = self
@@ -142,7 +142,7 @@ impl PendingInstaller {
         };
         let reason = blocked.or(disk.reason);
         let disk = BootFromDisk { reason, ..disk };
-        (BootOutcome::Disk(disk), ticket)
+        (BootResult::Disk(disk), ticket)
     }
 }
 
@@ -155,7 +155,7 @@ impl Drop for PendingInstaller {
     }
 }
 
-fn unavailable(boot: &Boot, attempt: AttemptId, reason: String) -> BootOutcome {
+fn unavailable(boot: &Boot, attempt: AttemptId, reason: String) -> BootResult {
     tracing::error!("attempt {}: {reason}", attempt.number);
     boot.disk(Blocked::DocumentsUnavailable(reason))
 }

@@ -25,7 +25,7 @@ use crate::{
         mboot::{self as mboot_files, MbootFile},
     },
     serve::{
-        boot::{Boot, BootOutcome, mboot},
+        boot::{Boot, BootResult, mboot},
         engine::Engine,
     },
 };
@@ -182,9 +182,9 @@ impl Tree {
         mac: Mac,
         by: BootProgram,
         platform: Platform,
-    ) -> Result<BootOutcome, TftpRefusal> {
+    ) -> Result<BootResult, TftpRefusal> {
         match self.boot(ask, mac, by, platform) {
-            BootOutcome::ProbeAddresses(addresses) => {
+            BootResult::ProbeAddresses(addresses) => {
                 self.engine.probe_ahead(addresses);
                 Err(TftpRefusal::NotReady)
             }
@@ -192,13 +192,7 @@ impl Tree {
         }
     }
 
-    fn boot(
-        &self,
-        ask: &FileRequest,
-        mac: Mac,
-        by: BootProgram,
-        platform: Platform,
-    ) -> BootOutcome {
+    fn boot(&self, ask: &FileRequest, mac: Mac, by: BootProgram, platform: Platform) -> BootResult {
         let mut boot = Boot::of_mac(mac, by, platform, self.peer(ask), self.base(ask).into());
         boot.may_wait = false;
         let engine = &self.engine;
