@@ -66,7 +66,7 @@ impl<'a> AttemptRenderer<'a> {
         let runs_first_boot = requested_settings::runs_first_boot(spec, &resolved.settings);
         let commands = first_boot::deferred_settings(task, &net, runs_first_boot, diagnostics);
         let esxi = match spec.dialect {
-            Dialect::Esxi => esxi(request, task, &passwords, diagnostics),
+            Dialect::Esxi => esxi(request, task, diagnostics),
             _ => minijinja::context! {},
         };
         let repo = repo?;
@@ -333,18 +333,9 @@ fn valid_plan<'a>(
 }
 
 /// Returns `esxi` of the templates: what ESXi's kickstart writes in its own way.
-fn esxi(
-    request: &RenderRequest<'_>,
-    task: &Task,
-    passwords: &requested_settings::PasswordHashes,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Value {
+fn esxi(request: &RenderRequest<'_>, task: &Task, diagnostics: &mut Vec<Diagnostic>) -> Value {
     let settings = &request.resolved.settings;
-    if passwords.root.is_none()
-        && !diagnostics
-            .iter()
-            .any(|one| one.message.contains("password"))
-    {
+    if settings.root_password_hash.is_none() && settings.root_password_file.is_none() {
         let node = request.resolved.declared.as_ref().map(|node| node.span());
         diagnostics.push(
             Diagnostic::error(
