@@ -1,10 +1,10 @@
 //! Secrets that a site refers to: the secrets directory, and files that hold passwords.
 //!
-//! A file that others than its owner and group can read, or that its group can write, is not read: the error is reported
-//! with the command that fixes it. No message contains a secret.
+//! A file that is readable by others than its owner and group, or writable by its group, is not read. The error is
+//! reported with the command that fixes it. No message contains a secret.
 //!
-//! A plain password is hashed with a salt derived from a key and the password, so that every render of a document is the
-//! same.
+//! A plain password is hashed with a salt derived from a key and the password, so that every render of a document
+//! is the same.
 
 use std::{
     collections::BTreeMap,
@@ -97,7 +97,7 @@ fn names(dir: &Path) -> io::Result<Vec<String>> {
 /// Hashes passwords and caches the hashes.
 pub struct PasswordHashCache {
     key: SecretKey,
-    known: Mutex<BTreeMap<[u8; 32], PasswordHash>>,
+    cached: Mutex<BTreeMap<[u8; 32], PasswordHash>>,
 }
 
 impl PasswordHashCache {
@@ -105,7 +105,7 @@ impl PasswordHashCache {
     pub fn new(key: SecretKey) -> PasswordHashCache {
         PasswordHashCache {
             key,
-            known: Mutex::default(),
+            cached: Mutex::default(),
         }
     }
 
@@ -131,8 +131,8 @@ impl PasswordHashCache {
     /// Hashes a password for crypt(3) with the method `$6$` (SHA-512).
     pub fn hash(&self, password: &str) -> PasswordHash {
         let mark = self.mark(password);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        cached
             .entry(mark)
             .or_insert_with(|| sha512_crypt(password, &mark))
             .clone()
@@ -167,7 +167,7 @@ fn sha512_crypt(password: &str, mark: &[u8; 32]) -> PasswordHash {
     let method = ShaCrypt::new(Algorithm::Sha512Crypt, Params::RECOMMENDED);
     let hash = method.hash_password_with_salt(password.as_bytes(), salt);
     let hash = hash.expect("a salt of 9 bytes is fine");
-    // 5000 rounds are what a hash without a number means; ESXi's installer does not take one with it.
+    // A hash without a number of rounds means 5000, and ESXi's installer does not accept a hash with a number.
     let text = hash.as_str().replacen("$rounds=5000$", "$", 1);
     text.parse().expect("what was hashed is a hash")
 }
@@ -207,7 +207,7 @@ fn text(path: &Path) -> Result<Option<String>, SecretError> {
         .map_err(|_| SecretError::NotText { path: shown })
 }
 
-/// What others may do that they must not: the owner may do anything, the group may read.
+/// Returns what others may do and must not: the owner may do anything, the group may read.
 fn exposure(mode: u32) -> Option<&'static str> {
     match mode & 0o077 {
         0 | 0o040 => None,
@@ -286,7 +286,7 @@ mod tests {
         let hash = format!("$6$abcdefgh${}", "x".repeat(86));
         put(&path, format!("{hash}\n").as_bytes(), 0o600);
         assert_eq!(passwords().read(&path).unwrap().expose(), hash);
-        // Thirteen letters, as a hash of the oldest method has.
+        // Thirteen letters, like a hash of the oldest method.
         put(&path, b"correcthorse1\n", 0o640);
         let read = passwords().read(&path).unwrap();
         assert_eq!(read, passwords().hash("correcthorse1"));
@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(salt.len(), 12);
     }
 
-    /// The expected hashes are what `openssl passwd -6 -salt SALT PASSWORD` prints (OpenSSL 3.0).
+    /// The expected hashes are the output of `openssl passwd -6 -salt SALT PASSWORD` (OpenSSL 3.0).
     #[test]
     fn a_hash_is_what_openssl_makes_of_the_same_salt() {
         for (password, hash) in [

@@ -73,7 +73,7 @@ fn all(source: &RepoSource, folder: &str) -> BTreeMap<String, Vec<u8>> {
 
 fn namespace(path: &Path) -> Namespace {
     ImageFile::new(path, None)
-        .see(|index| index.namespace)
+        .with_index(|index| index.namespace)
         .unwrap()
 }
 
@@ -336,13 +336,13 @@ fn the_cached_index_is_used_for_its_own_image_only() {
     let kept = dir.path().join("state/images");
     let paths = |images: &ImageRegistry| {
         let image = images.at(&path);
-        let see = image.see(|index| {
+        let with_index = image.with_index(|index| {
             let entries = index.entries().iter();
             entries
                 .map(|entry| entry.path.to_string())
                 .collect::<Vec<_>>()
         });
-        see.unwrap()
+        with_index.unwrap()
     };
     assert_eq!(paths(&ImageRegistry::with_cache(kept.clone())), ["one"]);
     let files = || {

@@ -1,4 +1,4 @@
-//! A disk that remembers what was synced when, and that can be full, fail or crash at any byte.
+//! A fake disk that records syncs and can be full, fail or crash at any byte.
 
 use std::{
     collections::BTreeMap,
@@ -44,22 +44,22 @@ pub(super) enum DiskEvent {
     Sync(String),
     /// The directory was synced.
     SyncNames,
-    /// A test was told that its line is kept.
+    /// A test received the confirmation of its line.
     Answer(String),
 }
 
 impl FakeDisk {
-    /// Leaves room for so many bytes.
-    pub(super) fn leave(&self, room: usize) {
+    /// Limits the room to this many bytes.
+    pub(super) fn limit_room(&self, room: usize) {
         lock(&self.0).room = Some(room);
     }
 
-    /// Makes room.
-    pub(super) fn empty(&self) {
+    /// Removes the limit.
+    pub(super) fn remove_limit(&self) {
         lock(&self.0).room = None;
     }
 
-    /// Crashes after so many more bytes.
+    /// Crashes after this many more bytes.
     pub(super) fn crash_after(&self, bytes: usize) {
         lock(&self.0).fuse = Some(bytes);
     }
@@ -69,7 +69,7 @@ impl FakeDisk {
         lock(&self.0).fails_to_sync = fails;
     }
 
-    /// Makes each sync panic, as a mistake of ours would.
+    /// Makes each sync panic, as a bug would.
     pub(super) fn panic(&self) {
         lock(&self.0).panics = true;
     }
@@ -79,8 +79,8 @@ impl FakeDisk {
         lock(&self.0).sync_takes = sync_takes;
     }
 
-    /// Notes that a test was told that its line is kept.
-    pub(super) fn note_answer(&self, line: &str) {
+    /// Records that a test received the confirmation of its line.
+    pub(super) fn record_confirmation(&self, line: &str) {
         lock(&self.0).events.push(DiskEvent::Answer(line.into()));
     }
 
@@ -89,12 +89,12 @@ impl FakeDisk {
         lock(&self.0).events.clone()
     }
 
-    /// The disk as it is after the process was killed: all that was written is there.
+    /// Returns the disk as it is after the process was killed: it has everything that was written.
     pub(super) fn after_kill(&self) -> FakeDisk {
         self.after(|content| Some(content.clone()))
     }
 
-    /// The disk as it is after a loss of power: only what was synced is there.
+    /// Returns the disk as it is after a loss of power: it has only what was synced.
     pub(super) fn after_power_loss(&self) -> FakeDisk {
         self.after(|content| {
             let mut content = content.clone();
@@ -121,7 +121,7 @@ impl FakeDisk {
         Some(String::from_utf8_lossy(&content.bytes).into_owned())
     }
 
-    /// Changes a file behind the journal's back.
+    /// Changes a file without the journal.
     pub(super) fn tamper(&self, name: &str, change: impl FnOnce(String) -> String) {
         let text = change(self.text(name).unwrap());
         let mut state = lock(&self.0);
@@ -130,7 +130,7 @@ impl FakeDisk {
         content.synced = content.bytes.len();
     }
 
-    /// Deletes a file behind the journal's back.
+    /// Deletes a file without the journal.
     pub(super) fn delete(&self, name: &str) {
         assert!(lock(&self.0).files.remove(name).is_some(), "{name}");
     }
@@ -144,7 +144,7 @@ impl FakeState {
         }
     }
 
-    /// How many of `count` bytes can be written.
+    /// Returns how many of `count` bytes can be written.
     fn admit(&mut self, count: usize) -> (usize, io::Result<()>) {
         if let Some(fuse) = &mut self.fuse
             && count >= *fuse
@@ -219,7 +219,7 @@ impl Storage for FakeDisk {
         std::thread::sleep(takes);
         let mut state = lock(&self.0);
         state.alive()?;
-        assert!(!state.panics, "a mistake of ours");
+        assert!(!state.panics, "a bug");
         if state.fails_to_sync {
             return Err(io::Error::other("the disk is broken"));
         }

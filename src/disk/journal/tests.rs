@@ -29,7 +29,7 @@ fn lines(replay: Replay) -> Vec<String> {
     replay.lines.map(Result::unwrap).collect()
 }
 
-/// What a replay of the disk holds; it must be whole.
+/// Returns the lines of a replay of the disk, which must be undamaged.
 fn replayed(disk: &FakeDisk) -> Vec<String> {
     let (_journal, replay) = open(disk, u64::MAX);
     assert_eq!(replay.damage, []);
@@ -53,11 +53,11 @@ fn four_segments() -> FakeDisk {
     disk
 }
 
-/// Waits for what another thread does. The limit only bounds a hang.
+/// Waits until another thread has done its work. The limit only bounds a hang.
 fn wait_until(mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it never came");
+        assert!(begun.elapsed() < Duration::from_secs(60), "timed out");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -98,7 +98,7 @@ fn every_durable_entry_is_written_then_synced_then_answered() {
                     let line = entry.durable.then(|| entry.text.clone());
                     journal.append(vec![entry]).wait().unwrap();
                     if let Some(line) = line {
-                        disk.note_answer(&line);
+                        disk.record_confirmation(&line);
                     }
                 }
             });
@@ -167,7 +167,7 @@ fn a_crash_at_any_byte_loses_at_most_the_line_that_is_being_written() {
             let both = vec![entry(number, false), entry(number + 1, true)];
             journal.append(both).wait().ok()?;
             kept = number + 2;
-            disk.note_answer(&kept.to_string());
+            disk.record_confirmation(&kept.to_string());
         }
         Some(kept)
     };
@@ -241,7 +241,7 @@ fn a_full_disk_leaves_nothing_half_written_and_recovers_by_itself() {
     let (journal, _) = open(&disk, u64::MAX);
     journal.append(vec![entry(1, true)]).wait().unwrap();
     let good = disk.text("00000001.jsonl");
-    disk.leave(10);
+    disk.limit_room(10);
     assert_eq!(
         journal.append(vec![entry(2, true)]).wait(),
         Err(JournalError::Full)
@@ -258,8 +258,8 @@ fn a_full_disk_leaves_nothing_half_written_and_recovers_by_itself() {
         Err(JournalError::Full)
     );
     assert_eq!(disk.text("00000001.jsonl"), good);
-    disk.empty();
-    // Nobody appends anything.
+    disk.remove_limit();
+    // Nothing is appended.
     wait_until(|| journal.health() == JournalHealth::Good);
     assert_eq!(journal.append(vec![]).wait(), Ok(()));
     assert_eq!(journal.append(vec![entry(4, true)]).wait(), Ok(()));
@@ -268,19 +268,19 @@ fn a_full_disk_leaves_nothing_half_written_and_recovers_by_itself() {
 }
 
 #[test]
-fn a_disk_that_is_full_from_the_start_holds_nobody_up() {
+fn a_disk_that_is_full_from_the_start_blocks_no_call() {
     let disk = FakeDisk::default();
-    disk.leave(0);
+    disk.limit_room(0);
     let (journal, _) = open(&disk, u64::MAX);
     assert_eq!(
         journal.append(vec![entry(1, true)]).wait(),
         Err(JournalError::Full)
     );
     // Room for the line, not for the manifest's.
-    disk.leave(text(1, 1).len() + 3);
+    disk.limit_room(text(1, 1).len() + 3);
     assert_eq!(journal.append(vec![]).wait(), Err(JournalError::Full));
     assert_eq!(disk.text("00000001.jsonl").as_deref(), Some(""));
-    disk.empty();
+    disk.remove_limit();
     assert_eq!(journal.append(vec![]).wait(), Ok(()));
     drop(journal);
     assert_eq!(replayed(&disk), texts([1]));
@@ -367,7 +367,7 @@ fn a_segment_that_is_missing_names_the_machines_it_may_concern() {
         };
         assert_eq!(replay.damage, std::slice::from_ref(&damage));
         assert_eq!(lines(replay), rest);
-        // What is appended now does not take its place.
+        // A line that is appended now does not take the place of the lost one.
         journal.append(vec![entry(8, true)]).wait().unwrap();
         drop(journal);
         let (_journal, replay) = open(&disk, u64::MAX);
@@ -396,19 +396,19 @@ fn a_machine_that_is_named_beside_another_is_concerned() {
 }
 
 #[test]
-fn a_segment_that_is_missing_is_told_though_a_checkpoint_covers_it() {
+fn a_missing_segment_is_reported_even_if_a_checkpoint_covers_it() {
     let disk = four_segments();
     let (journal, _) = open(&disk, u64::MAX);
     journal.checkpoint(b"{}".into()).wait().unwrap();
     drop(journal);
     disk.delete("00000001.jsonl");
     let (_journal, replay) = open(&disk, u64::MAX);
-    let told: Vec<_> = replay
+    let reported: Vec<_> = replay
         .damage
         .iter()
         .map(|damage| (&*damage.segment, damage.covered))
         .collect();
-    assert_eq!(told, [("00000001.jsonl", true)]);
+    assert_eq!(reported, [("00000001.jsonl", true)]);
 }
 
 #[test]
@@ -450,7 +450,7 @@ fn a_line_that_is_none_is_damage_unless_it_is_the_last() {
 }
 
 #[test]
-fn damage_in_the_segment_that_is_written_concerns_everybody() {
+fn damage_in_the_last_segment_concerns_all_machines() {
     let disk = FakeDisk::default();
     let (journal, _) = open(&disk, u64::MAX);
     journal
@@ -476,7 +476,7 @@ fn damage_in_the_segment_that_is_written_concerns_everybody() {
 }
 
 #[test]
-fn a_manifest_that_is_lost_is_made_again() {
+fn a_lost_manifest_is_created_again() {
     for change in [None, Some("{\"opened\":1}\nrubbish\n{\"opened\":9}\n")] {
         let disk = four_segments();
         match change {
@@ -490,7 +490,7 @@ fn a_manifest_that_is_lost_is_made_again() {
         let (_journal, replay) = open(&disk, u64::MAX);
         assert_eq!(replay.damage[0].machines, Some(BTreeSet::from([3, 4])));
     }
-    // Without it, gaps tell.
+    // Without the manifest, gaps in the numbers show which segments are missing.
     let disk = four_segments();
     disk.delete("manifest.jsonl");
     disk.delete("00000001.jsonl");
@@ -501,7 +501,7 @@ fn a_manifest_that_is_lost_is_made_again() {
 }
 
 #[test]
-fn a_journal_that_lost_what_its_checkpoint_covers_goes_on_in_a_new_segment() {
+fn a_journal_without_the_segments_of_its_checkpoint_continues_in_a_new_segment() {
     let disk = FakeDisk::default();
     let (journal, _) = open(&disk, u64::MAX);
     journal
@@ -537,7 +537,7 @@ fn an_entry_of_two_lines_is_a_bug() {
 }
 
 #[test]
-fn nobody_waits_for_a_writer_that_is_gone() {
+fn no_call_waits_for_a_writer_that_has_ended() {
     let disk = FakeDisk::default();
     let (journal, _) = open(&disk, 1 << 20);
     journal.append(vec![entry(1, true)]).wait().unwrap();

@@ -10,7 +10,7 @@ use std::{
 use nix::sys::sendfile::sendfile;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-use super::image::ImageStamp;
+use super::image_stamp::ImageStamp;
 use crate::iso::{Extent, Extents};
 
 /// Bytes that can be read at any offset, by several readers at the same time.
@@ -208,17 +208,17 @@ mod tests {
             (&runs, 4_000, 4_000, &content[6_048..7_048]),
             (&runs, 5_500, 200, &content[40_500..40_700]),
         ] {
-            let (mut ours, theirs) = UnixStream::pair().unwrap();
-            assert_eq!(blob.send(theirs, offset, length).unwrap(), expected.len());
+            let (mut receiver, sender) = UnixStream::pair().unwrap();
+            assert_eq!(blob.send(sender, offset, length).unwrap(), expected.len());
             let mut sent = Vec::new();
-            ours.read_to_end(&mut sent).unwrap();
+            receiver.read_to_end(&mut sent).unwrap();
             assert_eq!(sent, expected);
         }
-        let (_ours, theirs) = UnixStream::pair().unwrap();
-        let beyond = whole.send(&theirs, 60_000, 1).unwrap_err();
+        let (_receiver, sender) = UnixStream::pair().unwrap();
+        let beyond = whole.send(&sender, 60_000, 1).unwrap_err();
         assert_eq!(beyond.kind(), io::ErrorKind::UnexpectedEof);
         whole.file.set_len(59_999).unwrap();
-        let changed = runs.send(&theirs, 0, 1).unwrap_err();
+        let changed = runs.send(&sender, 0, 1).unwrap_err();
         assert!(changed.to_string().contains("was changed"), "{changed}");
     }
 

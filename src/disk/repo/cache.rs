@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::image::ImageStamp;
+use super::image_stamp::ImageStamp;
 use crate::{
     disk::{atomic, bundle},
     iso::IsoIndex,

@@ -10,7 +10,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{ImageCache, image::ImageStamp};
+use super::{ImageCache, image_stamp::ImageStamp};
 
 /// The size of one read in bytes.
 const READ_SIZE: usize = 1 << 20;

@@ -1,36 +1,23 @@
 //! A repo that is an ISO image: its index, created once per image, and its files, read in place.
 
 use std::{
-    fs::{File, Metadata},
+    fs::File,
     io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
 };
-
-use serde::{Deserialize, Serialize};
 
 use super::{
     Blob, ImageCache, OpenedRepoFile, RepoEntry, RepoError, digest::DigestProgress, folder_parts,
-    parts,
+    image_stamp::ImageStamp, parts,
 };
 use crate::iso::{EntryKind, IsoIndex, IsoLookupError};
-
-/// Identifies a version of an image: another file, or a changed one, has another stamp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageStamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-}
 
 #[derive(Debug)]
 pub struct ImageFile {
     path: PathBuf,
     cache: Option<ImageCache>,
-    known: Mutex<Option<IndexedState>>,
+    cached: Mutex<Option<IndexedState>>,
     digesting: DigestProgress,
     digest: Mutex<Option<(ImageStamp, [u8; 32])>>,
 }
@@ -60,34 +47,13 @@ pub(super) struct IndexedImage {
     pub(super) index: IsoIndex,
 }
 
-impl ImageStamp {
-    pub(super) fn of(metadata: &Metadata) -> ImageStamp {
-        ImageStamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
-    }
-
-    pub(super) fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn modified(&self) -> SystemTime {
-        // HTTP dates begin in 1970.
-        let seconds = u64::try_from(self.modified.0).unwrap_or(0);
-        SystemTime::UNIX_EPOCH + Duration::new(seconds, self.modified.1 as u32)
-    }
-}
-
 impl ImageFile {
     /// The image at `path`. It need not exist yet and may be replaced.
     pub fn new(path: &Path, cache: Option<ImageCache>) -> ImageFile {
         ImageFile {
             path: path.into(),
             cache,
-            known: Mutex::default(),
+            cached: Mutex::default(),
             digesting: DigestProgress::default(),
             digest: Mutex::default(),
         }
@@ -107,15 +73,15 @@ impl ImageFile {
         // A missing image is unverified; its problem is reported separately.
         let now = std::fs::metadata(&self.path).map(|metadata| ImageStamp::of(&metadata));
         let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = match (&now, *digest) {
-            (Ok(now), known) if known.is_none_or(|(stamp, _)| stamp != *now) => {
+        let cached = match (&now, *digest) {
+            (Ok(now), cached) if cached.is_none_or(|(stamp, _)| stamp != *now) => {
                 self.cached_digest(now)
             }
-            (_, known) => known,
+            (_, cached) => cached,
         };
-        *digest = known;
+        *digest = cached;
         drop(digest);
-        match (now, known) {
+        match (now, cached) {
             (Ok(now), Some((stamp, digest))) if now == stamp && digest == *expected => {
                 ImageVerification::Verified
             }
@@ -127,15 +93,15 @@ impl ImageFile {
     /// The digest that an earlier run stored.
     fn cached_digest(&self, now: &ImageStamp) -> Option<(ImageStamp, [u8; 32])> {
         // If it cannot be read, it is computed again.
-        let kept = self.cache.as_ref()?.digest(&self.path, now).ok()??;
-        Some((*now, kept))
+        let stored = self.cache.as_ref()?.digest(&self.path, now).ok()??;
+        Some((*now, stored))
     }
 
     /// Computes the digest, which reads the whole image unless the digest is cached.
     pub fn compute_digest(&self) -> io::Result<[u8; 32]> {
         let (stamp, digest) = self.digesting.digest(&self.path, self.cache.as_ref())?;
-        let mut known = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Some((stamp, digest));
+        let mut cached = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        *cached = Some((stamp, digest));
         Ok(digest)
     }
 
@@ -144,9 +110,9 @@ impl ImageFile {
         self.indexed().err().map(|error| error.to_string())
     }
 
-    /// Calls `see` with the index.
-    pub fn see<T>(&self, see: impl FnOnce(&IsoIndex) -> T) -> Result<T, RepoError> {
-        Ok(see(&self.indexed()?.index))
+    /// Calls `with_index` with the index.
+    pub fn with_index<T>(&self, with_index: impl FnOnce(&IsoIndex) -> T) -> Result<T, RepoError> {
+        Ok(with_index(&self.indexed()?.index))
     }
 
     pub(super) fn open(&self, path: &str) -> Result<OpenedRepoFile, RepoError> {
@@ -158,15 +124,7 @@ impl ImageFile {
             IsoLookupError::LinkOutside => RepoError::Outside(path.into()),
         })?;
         let stamp = image.stamp;
-        let begin = found.extents.iter().next().map_or(0, |run| run.start);
-        let etag = format!(
-            "\"{:x}-{:x}-{:x}.{:x}-{begin:x}-{:x}\"",
-            stamp.inode,
-            stamp.size,
-            stamp.modified.0,
-            stamp.modified.1,
-            found.extents.size()
-        );
+        let etag = stamp.etag(&found.extents);
         Ok(OpenedRepoFile {
             blob: Blob::of_image(image.file.clone(), found.extents.clone(), stamp),
             path: found.path.to_owned(),
@@ -201,12 +159,12 @@ impl ImageFile {
         let metadata = std::fs::metadata(&self.path);
         let metadata = metadata.map_err(|error| failed(crate::disk::site::reason(&error)))?;
         let stamp = ImageStamp::of(&metadata);
-        let mut known = self.known();
-        if known.as_ref().is_none_or(|known| known.stamp != stamp) {
+        let mut cached = self.cached();
+        if cached.as_ref().is_none_or(|cached| cached.stamp != stamp) {
             // Concurrent requests for the same image wait here instead of reading it again.
-            *known = Some(self.read(stamp));
+            *cached = Some(self.read(stamp));
         }
-        let outcome = known.as_ref().map(|known| known.outcome.clone());
+        let outcome = cached.as_ref().map(|cached| cached.outcome.clone());
         outcome
             .unwrap_or_else(|| Err("the image was not read".into()))
             .map_err(failed)
@@ -259,7 +217,7 @@ impl ImageFile {
         Ok(index)
     }
 
-    fn known(&self) -> MutexGuard<'_, Option<IndexedState>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cached(&self) -> MutexGuard<'_, Option<IndexedState>> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,7 +12,7 @@ use super::{ImageCache, ImageFile};
 #[derive(Debug, Default)]
 pub struct ImageRegistry {
     cache: Option<ImageCache>,
-    known: Mutex<BTreeMap<PathBuf, Arc<ImageFile>>>,
+    cached: Mutex<BTreeMap<PathBuf, Arc<ImageFile>>>,
 }
 
 impl ImageRegistry {
@@ -33,10 +33,10 @@ impl ImageRegistry {
     }
 
     pub fn at(&self, path: &Path) -> Arc<ImageFile> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         // Images that no site uses any more are dropped.
-        known.retain(|of, image| of == path || Arc::strong_count(image) > 1);
+        cached.retain(|of, image| of == path || Arc::strong_count(image) > 1);
         let new = || Arc::new(ImageFile::new(path, self.cache.clone()));
-        known.entry(path.into()).or_insert_with(new).clone()
+        cached.entry(path.into()).or_insert_with(new).clone()
     }
 }

@@ -54,7 +54,7 @@ impl ListingCache {
         };
         let known = self.directories.get(directory);
         if known.is_none_or(|listing| !listing.is_sure || listing.stamp != stamp) {
-            self.remember(directory, DirectoryListing::read(&opened, stamp)?);
+            self.insert(directory, DirectoryListing::read(&opened, stamp)?);
         }
         let spellings = self.directories[directory].names.get(&name.to_lowercase());
         let spellings = spellings.map(Vec::as_slice).unwrap_or_default();
@@ -62,7 +62,7 @@ impl ListingCache {
         Ok(exact.or(spellings.first()).cloned())
     }
 
-    fn remember(&mut self, directory: &str, listing: DirectoryListing) {
+    fn insert(&mut self, directory: &str, listing: DirectoryListing) {
         if self.names + listing.names.len() > ListingCache::MAX_NAMES {
             self.directories.clear();
             self.names = 0;

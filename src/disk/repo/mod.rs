@@ -8,6 +8,7 @@ mod blob;
 mod cache;
 mod digest;
 mod image;
+mod image_stamp;
 mod images;
 mod listing;
 mod directory;
@@ -17,7 +18,8 @@ use std::{io, sync::Arc, time::SystemTime};
 pub use blob::Blob;
 pub use cache::ImageCache;
 pub use directory::RepoDirectory;
-pub use image::{ImageFile, ImageStamp, ImageVerification};
+pub use image::{ImageFile, ImageVerification};
+pub use image_stamp::ImageStamp;
 pub use images::ImageRegistry;
 
 #[derive(Debug)]
@@ -101,7 +103,7 @@ impl RepoSource {
     pub fn totals(&self) -> Result<(u64, u64), RepoError> {
         match self {
             RepoSource::Directory(tree) => tree.totals(),
-            RepoSource::Image(image) => image.see(crate::iso::IsoIndex::totals),
+            RepoSource::Image(image) => image.with_index(crate::iso::IsoIndex::totals),
         }
     }
 
@@ -110,7 +112,7 @@ impl RepoSource {
         if text.is_empty() {
             return self.open(path).is_ok();
         }
-        let read = self.read(path).ok().and_then(|looked| looked.text);
+        let read = self.read(path).ok().and_then(|details| details.text);
         read.is_some_and(|content| content.contains(text))
     }
 

@@ -25,14 +25,14 @@ fn tree() -> (tempfile::TempDir, RepoSource) {
 }
 
 fn text(tree: &RepoSource, path: &str) -> Result<(String, String), String> {
-    let looked = tree.read(path).map_err(|error| error.to_string())?;
-    Ok((looked.path, looked.text.unwrap().to_string()))
+    let details = tree.read(path).map_err(|error| error.to_string())?;
+    Ok((details.path, details.text.unwrap().to_string()))
 }
 
 #[test]
-fn a_path_is_taken_as_written_or_else_without_regard_to_case() {
+fn a_path_is_looked_up_exactly_then_ignoring_case() {
     let (_dir, tree) = tree();
-    for (asked, path, content) in [
+    for (requested, path, content) in [
         ("images/pxeboot/vmlinuz", "images/pxeboot/vmlinuz", "linux"),
         ("IMAGES/PXEBoot/VMLINUZ", "images/pxeboot/vmlinuz", "linux"),
         ("boot.cfg", "BOOT.CFG", "kernel=/b.b00\n"),
@@ -48,13 +48,13 @@ fn a_path_is_taken_as_written_or_else_without_regard_to_case() {
         ("EFI/boot/bootx64.efi", "EFI/BOOT/BOOTX64.EFI", "mboot"),
     ] {
         assert_eq!(
-            text(&tree, asked),
+            text(&tree, requested),
             Ok((path.into(), content.into())),
-            "{asked}"
+            "{requested}"
         );
     }
-    let looked = tree.look("boot.cfg").unwrap();
-    assert_eq!((looked.size, looked.text), (14, None));
+    let details = tree.look("boot.cfg").unwrap();
+    assert_eq!((details.size, details.text), (14, None));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn another_content_has_another_tag() {
     let path = dir.path().join("repo/BOOT.CFG");
     let before = tree.open("BOOT.CFG").unwrap();
     assert_eq!(tree.open("boot.cfg").unwrap().etag, before.etag);
-    // The same length and the same time, as when a tree is unpacked anew.
+    // The same length and the same time, as after a tree is unpacked again.
     fs::remove_file(&path).unwrap();
     fs::write(&path, "kernel=/c.b00\n").unwrap();
     fs::File::options()
@@ -141,7 +141,7 @@ fn another_content_has_another_tag() {
 }
 
 #[test]
-fn a_repo_that_is_not_there_says_so() {
+fn a_missing_repo_reports_its_reason() {
     let (dir, tree) = tree();
     assert_eq!(tree.trouble(), None);
     let missing = RepoSource::Directory(RepoDirectory::new(&dir.path().join("none")));

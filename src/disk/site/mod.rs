@@ -1,12 +1,12 @@
-//! A site's files as they lie in its directory.
+//! The files of a site's directory.
 //!
-//! What counts: `bootwright.toml`, and everything under `policies.d/` and `templates/`, at any depth. Left
-//! out are hidden files and directories (`.git` among them), what editors leave behind (`*~`, `.#*`,
-//! `*.swp`, `4913`), what is no regular file, and under `policies.d/` files above 1 MiB that are neither TOML
-//! nor KDL. Symbolic links are followed.
+//! A site consists of `bootwright.toml` and of everything under `policies.d/` and `templates/`, at any depth.
+//! Ignored are hidden files and directories (including `.git`), leftovers of editors (`*~`, `.#*`, `*.swp`,
+//! `4913`), special files, and under `policies.d/` files above 1 MiB that are neither TOML nor KDL. Symbolic links
+//! are followed.
 //!
-//! A file that counts and cannot be read, or is too large, is reported with the reason and never dropped in
-//! silence: without it, its machine might fit a wider policy. What the files mean is not known here.
+//! A file of the site that cannot be read, or is too large, is reported with the reason and never ignored: without
+//! it, its machine might match a wider policy. This module does not interpret the files.
 
 mod walk;
 mod reader;
@@ -26,31 +26,31 @@ pub fn read(root: &Path) -> io::Result<SiteFiles> {
 /// The directories of a site whose files count.
 pub(super) const DIRECTORIES: [&str; 2] = ["policies.d", "templates"];
 
-/// The server's own file.
+/// The server's configuration file.
 pub(super) const CONFIG: &str = "bootwright.toml";
 
-/// The largest file that is read.
+/// The maximum size of a file, in bytes.
 const MAX_FILE: u64 = 8 << 20;
-/// The largest file that is read where its name does not say that it matters.
+/// The maximum size of a file under `policies.d/` that is neither TOML nor KDL, in bytes.
 const MAX_OTHER: u64 = 1 << 20;
-/// The most that all files together may hold.
+/// The maximum size of all files together, in bytes.
 const MAX_ALL: u64 = 256 << 20;
-/// The most files, so that a link to `/` ends somewhere.
+/// The maximum number of files. It bounds the walk through a link to `/`.
 const MAX_FILES: usize = 200_000;
-/// The deepest directory.
+/// The maximum depth of directories.
 const MAX_DEPTH: usize = 32;
 
-/// Tells whether a file or directory of this name never counts: hidden, or left behind by an editor.
+/// Whether a file or directory of this name is ignored: hidden, or a leftover of an editor.
 pub(super) fn is_ignored(name: &str) -> bool {
     name.starts_with('.') || name.ends_with('~') || name.ends_with(".swp") || name == "4913"
 }
 
-/// Tells whether a file is left out, rather than reported, when it is large.
+/// Whether a file is ignored, instead of reported, if it is too large.
 fn is_other(path: &str) -> bool {
     path.starts_with("policies.d/") && !path.ends_with(".toml") && !path.ends_with(".kdl")
 }
 
-/// What went wrong, as people read it.
+/// The reason of an error, without the operating system's number.
 pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" (os error ") {

@@ -1,4 +1,4 @@
-//! Reading a site again and again: what has not changed is not read twice.
+//! Reads a site repeatedly. A file that has not changed is read once.
 
 use std::{
     collections::BTreeMap,
@@ -17,24 +17,24 @@ use super::{
     walk::{SiteDirectory, SiteFile, SiteWalk, walk},
 };
 
-/// Reads a site, and remembers its files so that the next reading costs little.
+/// Reads a site and caches its files, so that the next read is fast.
 #[derive(Debug)]
 pub struct SiteReader {
     root: PathBuf,
-    known: BTreeMap<Arc<str>, CachedFile>,
+    cached: BTreeMap<Arc<str>, CachedFile>,
     directories: Vec<SiteDirectory>,
 }
 
-/// A file as it was when it was read.
+/// A file as of its last read.
 #[derive(Debug)]
 struct CachedFile {
     stamp: FileStamp,
-    /// Whether a change since then is sure to show in the stamp.
-    sure: bool,
+    /// Whether every later change changes the stamp.
+    is_sure: bool,
     content: Arc<[u8]>,
 }
 
-/// What tells one state of a file from another.
+/// Distinguishes two states of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileStamp {
     modified: (i64, i64),
@@ -44,22 +44,20 @@ struct FileStamp {
 }
 
 impl SiteReader {
-    /// Prepares to read the site at `root`.
     pub fn new(root: &Path) -> Self {
         SiteReader {
             root: root.into(),
-            known: BTreeMap::new(),
+            cached: BTreeMap::new(),
             directories: Vec::new(),
         }
     }
 
-    /// The site's directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Reads the site as it is now. The content of a file that has not changed is the same [`Arc`] as the
-    /// last time. An error means that the directory itself cannot be read; what is known then stays.
+    /// Reads the current files of the site. The content of a file that has not changed is the same [`Arc`] as in
+    /// the last read. An error means that the directory itself cannot be read; the cache is then kept.
     pub fn read(&mut self) -> io::Result<SiteFiles> {
         let SiteWalk {
             directories,
@@ -71,30 +69,30 @@ impl SiteReader {
         for (name, why) in unreachable {
             files.unreadable.insert(name.into(), why);
         }
-        let mut before = std::mem::take(&mut self.known);
+        let mut before = std::mem::take(&mut self.cached);
         let mut sum = 0;
         for found in found {
-            let known = before.remove_entry(found.name.as_str());
-            self.take_in(&mut files, &mut sum, found, known);
+            let cached = before.remove_entry(found.name.as_str());
+            self.add_file(&mut files, &mut sum, found, cached);
         }
         self.directories = directories;
         Ok(files)
     }
 
-    /// The directories that the last reading went through, the site's own first.
+    /// The directories of the last read, starting with the site's own.
     pub(in crate::disk) fn directories(&self) -> &[SiteDirectory] {
         &self.directories
     }
 
-    fn take_in(
+    fn add_file(
         &mut self,
         files: &mut SiteFiles,
         sum: &mut u64,
         found: SiteFile,
-        known: Option<(Arc<str>, CachedFile)>,
+        cached: Option<(Arc<str>, CachedFile)>,
     ) {
-        let (name, known) = match known {
-            Some((name, known)) => (name, Some(known)),
+        let (name, cached) = match cached {
+            Some((name, cached)) => (name, Some(cached)),
             None => (found.name.as_str().into(), None),
         };
         let size = found.metadata.len();
@@ -105,13 +103,13 @@ impl SiteReader {
             files.unreadable.insert(name, why);
             return;
         }
-        match content(&found, known) {
-            Ok(Some(known)) => {
-                *sum += known.stamp.size;
-                files.content.insert(name.clone(), known.content.clone());
-                self.known.insert(name, known);
+        match content(&found, cached) {
+            Ok(Some(cached)) => {
+                *sum += cached.stamp.size;
+                files.content.insert(name.clone(), cached.content.clone());
+                self.cached.insert(name, cached);
             }
-            // It is gone, or it is no regular file any more.
+            // The file was removed, or is a special file now.
             Ok(None) => {}
             Err(why) => {
                 files.unreadable.insert(name, why);
@@ -131,15 +129,15 @@ fn too_large(size: u64, sum: u64) -> Option<String> {
     (sum + size > MAX_ALL).then(|| format!("the files of a site may have {max} together"))
 }
 
-fn content(found: &SiteFile, known: Option<CachedFile>) -> Result<Option<CachedFile>, String> {
+fn content(found: &SiteFile, cached: Option<CachedFile>) -> Result<Option<CachedFile>, String> {
     let stamp = FileStamp::new(&found.metadata);
-    if let Some(known) = &known
-        && known.sure
-        && known.stamp == stamp
+    if let Some(cached) = &cached
+        && cached.is_sure
+        && cached.stamp == stamp
     {
         return Ok(Some(CachedFile {
-            content: known.content.clone(),
-            ..*known
+            content: cached.content.clone(),
+            ..*cached
         }));
     }
     let read = match read_settled(&found.path) {
@@ -152,24 +150,24 @@ fn content(found: &SiteFile, known: Option<CachedFile>) -> Result<Option<CachedF
     if let Some(why) = too_large(bytes.len() as u64, 0) {
         return Err(why);
     }
-    let content = match known {
-        Some(known) if *known.content == *bytes => known.content,
+    let content = match cached {
+        Some(cached) if *cached.content == *bytes => cached.content,
         _ => bytes.into(),
     };
     Ok(Some(CachedFile {
         stamp,
-        sure: stamp.is_old(SystemTime::now()),
+        is_sure: stamp.is_old(SystemTime::now()),
         content,
     }))
 }
 
-/// Reads a file; one that is written meanwhile is read again. None when it is no regular file.
+/// Reads a file, and reads it again if it is written meanwhile. Returns none if it is a special file.
 fn read_settled(path: &Path) -> io::Result<Option<(FileStamp, Vec<u8>)>> {
     const TRIES: u32 = 4;
     let mut tries = 1;
     loop {
         let mut options = OpenOptions::new();
-        // A FIFO that took the file's place must not make us wait for its writer.
+        // If a FIFO has replaced the file, opening it must not block until there is a writer.
         let file = options
             .read(true)
             .custom_flags(libc::O_NONBLOCK)
@@ -182,7 +180,7 @@ fn read_settled(path: &Path) -> io::Result<Option<(FileStamp, Vec<u8>)>> {
         let bytes = read_some(&file, before.size)?;
         let after = FileStamp::new(&file.metadata()?);
         let settled = before == after && bytes.len() as u64 == after.size.min(MAX_FILE + 1);
-        // Who keeps writing causes another reading later.
+        // A process that continues to write causes another read later.
         if settled || tries == TRIES {
             return Ok(Some((after, bytes)));
         }
@@ -206,8 +204,8 @@ impl FileStamp {
         }
     }
 
-    /// Tells whether a later change gets another time. Clocks of file systems tick coarsely, up to a second:
-    /// what was changed just now may change again within the same tick.
+    /// Whether every later change gets another modification time. The clock of a file system may tick only once a
+    /// second: a file that was changed just now may change again within the same tick.
     fn is_old(&self, now: SystemTime) -> bool {
         let seconds = u64::try_from(self.changed.0).unwrap_or(0);
         let tick = UNIX_EPOCH + Duration::from_secs(seconds.saturating_add(2));

@@ -123,13 +123,13 @@ fn links_are_followed_and_circles_are_reported() {
 }
 
 #[test]
-fn what_is_no_file_is_left_out_and_a_strange_name_is_reported() {
+fn special_files_are_ignored_and_an_invalid_name_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     put(dir.path(), &[("policies.d/a.toml", "a")]);
     let fifo = dir.path().join("policies.d/fifo.toml");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let strange = std::ffi::OsStr::from_bytes(b"policies.d/\xff.toml");
-    fs::write(dir.path().join(strange), "").unwrap();
+    let invalid = std::ffi::OsStr::from_bytes(b"policies.d/\xff.toml");
+    fs::write(dir.path().join(invalid), "").unwrap();
     let files = read(dir.path()).unwrap();
     assert_eq!(names(&files), ["policies.d/a.toml"]);
     let expected = [("policies.d/\u{fffd}.toml", "its name is not UTF-8")];
@@ -154,7 +154,7 @@ fn what_has_not_changed_is_the_same_content() {
     );
     let mut reader = SiteReader::new(dir.path());
     let first = reader.read().unwrap();
-    // The same size at nearly the same time: only the content tells.
+    // The size and nearly the time are the same: only the content differs.
     put(dir.path(), &[("policies.d/b.toml", "c")]);
     let second = reader.read().unwrap();
     let same = |name: &str| Arc::ptr_eq(&first.content[name], &second.content[name]);
@@ -168,7 +168,7 @@ fn what_has_not_changed_is_the_same_content() {
 }
 
 #[test]
-fn directories_that_vanish_while_they_are_walked_are_no_mistake() {
+fn directories_that_vanish_during_the_walk_are_not_reported() {
     let dir = tempfile::tempdir().unwrap();
     put(dir.path(), &[("policies.d/a.toml", "a")]);
     let churned = dir.path().join("policies.d/churned");

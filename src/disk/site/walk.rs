@@ -1,4 +1,4 @@
-//! Which files and directories of a site there are. Their contents are not read here.
+//! Finds the files and directories of a site, without reading the files.
 
 use std::{
     fs::{self, DirEntry, Metadata},
@@ -9,39 +9,35 @@ use std::{
 
 use super::{CONFIG, DIRECTORIES, MAX_DEPTH, MAX_FILES, is_ignored, reason};
 
-/// A directory that counts. Another one of the same name has another identity.
+/// A directory of the site. Another directory of the same name has another identity.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::disk) struct SiteDirectory {
-    /// Where it is.
     pub(in crate::disk) path: PathBuf,
     /// Its device and inode.
     pub(in crate::disk) identity: (u64, u64),
 }
 
-/// A file that counts.
+/// A file of the site.
 pub(super) struct SiteFile {
     /// Its path relative to the site.
     pub(super) name: String,
-    /// Where it is.
     pub(super) path: PathBuf,
-    /// What is known of it; symbolic links are followed.
+    /// The metadata of the target, if it is a symbolic link.
     pub(super) metadata: Metadata,
 }
 
-/// Everything that counts.
+/// All files and directories of a site.
 #[derive(Default)]
 pub(super) struct SiteWalk {
-    /// Every directory, the site's own first.
+    /// Starts with the site's own directory.
     pub(super) directories: Vec<SiteDirectory>,
-    /// Every file.
     pub(super) files: Vec<SiteFile>,
-    /// What cannot be reached, with the reason.
+    /// Files and directories that cannot be reached, with the reason.
     pub(super) unreachable: Vec<(String, String)>,
-    /// The directories above the one that is walked, to notice a link that leads back.
+    /// The directories above the current one, to detect a link to one of them.
     above: Vec<(u64, u64)>,
 }
 
-/// Walks the site at `root`.
 pub(super) fn walk(root: &Path) -> io::Result<SiteWalk> {
     let metadata = fs::metadata(root)?;
     if !metadata.is_dir() {
@@ -134,7 +130,8 @@ impl SiteWalk {
         self.one(shown, entry.path(), metadata);
     }
 
-    /// Reports what cannot be read. What is gone is no mistake: it vanished while the site was walked.
+    /// Reports a file or directory that cannot be read. A missing one is not reported: it was removed during the
+    /// walk.
     fn report(&mut self, path: &Path, name: String, error: &io::Error) {
         if error.kind() != io::ErrorKind::NotFound {
             self.unreachable.push((name, reason(error)));

@@ -1,4 +1,4 @@
-//! Whether git is writing the site just now.
+//! Whether git is writing the site.
 
 use std::{
     fs,
@@ -6,8 +6,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Tells whether the repository that `root` lies in is locked, for less than `longest`: a git that crashed
-/// leaves its lock behind.
+/// Whether the repository that contains `root` has been locked for less than `longest`: a git process that crashed
+/// leaves its lock.
 pub(super) fn is_busy(root: &Path, longest: Duration) -> bool {
     let Some(git) = directory(root) else {
         return false;
@@ -15,14 +15,14 @@ pub(super) fn is_busy(root: &Path, longest: Duration) -> bool {
     let Ok(metadata) = fs::metadata(git.join("index.lock")) else {
         return false;
     };
-    // A lock from the future is as good as a new one; without a time there is nothing to wait for.
+    // A lock from the future counts as new. A lock without a time is ignored.
     let age = metadata
         .modified()
         .map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
     age.is_ok_and(|age| age < longest)
 }
 
-/// The nearest `.git` above: a directory, or in a work tree a file that names one.
+/// The nearest `.git` above `root`: a directory, or in a work tree a file that contains its path.
 fn directory(root: &Path) -> Option<PathBuf> {
     let root = fs::canonicalize(root).ok()?;
     let git = root

@@ -1,4 +1,4 @@
-//! Which of the kernel's events are a reason to look at the site.
+//! Which events of the kernel may mean a change of the site.
 
 use std::{
     ffi::OsStr,
@@ -9,19 +9,18 @@ use notify::{Event, EventKind};
 
 use crate::disk::site::{CONFIG, DIRECTORIES, is_ignored};
 
-/// What an event must be about.
+/// Selects the events of a site.
 #[derive(Debug)]
 pub(super) struct EventFilter {
     root: PathBuf,
-    /// The site's directory by all of its names: as it was asked for, and where links lead.
+    /// All paths of the site's directory: as it was given, and with links resolved.
     names: Vec<PathBuf>,
 }
 
 impl EventFilter {
-    /// An interest in the site at `root`.
     pub(super) fn new(root: &Path) -> Self {
         let mut names = vec![root.to_path_buf()];
-        // A site that is not there has no other name.
+        // A site that does not exist has no other path.
         names.extend(std::fs::canonicalize(root).ok().filter(|real| real != root));
         EventFilter {
             root: root.into(),
@@ -29,13 +28,13 @@ impl EventFilter {
         }
     }
 
-    /// The directories that hold the site's directory.
+    /// The parent directories of the site's directory.
     pub(super) fn parents(&self) -> impl Iterator<Item = &Path> {
         self.names.iter().filter_map(|name| name.parent())
     }
 
-    /// Tells whether an event may have changed the site. Reading is none: our own would rouse us.
-    pub(super) fn is_stirred_by(&self, event: &Event) -> bool {
+    /// Whether an event may have changed the site. A read has not; our own reads would cause the next one.
+    pub(super) fn may_change_site(&self, event: &Event) -> bool {
         if event.need_rescan() {
             return true;
         }
@@ -61,8 +60,8 @@ impl EventFilter {
     }
 }
 
-/// Hidden names are ignored but for those with two dots: volumes of containers swap `..data`, through which
-/// every link of theirs leads.
+/// Whether a name may be part of the site. Hidden names are ignored, except those with two dots: a container's
+/// volume replaces `..data`, through which all of its links lead.
 fn may_count(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     name.starts_with("..") || !is_ignored(&name)

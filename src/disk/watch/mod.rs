@@ -1,19 +1,19 @@
-//! Noticing that a site has changed.
+//! Detects changes of a site.
 //!
-//! Directories are watched, not files: those of the site whose files count, and the one above it, where a
-//! site that is deleted and made again, or a swapped symbolic link, shows. An event is only a reason to look:
-//! what is delivered is the site's files, and only when they differ from those delivered before. So noise
-//! beside the site, an overflow of the kernel's queue and a poll all come to the same.
+//! Directories are watched, not files: those of the site, and the one above it, where a new directory in place of a
+//! deleted site, or a replaced symbolic link, is reported. An event only causes a read. The site's files are
+//! delivered only when they differ from those delivered before. So unrelated events, an overflow of the kernel's
+//! queue and a periodic read have the same effect.
 //!
-//! After a change the site is left to settle: until nothing has happened for 100 ms, and while a git
-//! `index.lock` above it is younger than a minute. Every 30 s the site is looked at without a reason, because
-//! some changes raise no event (a link further up that leads elsewhere now); every 2 s where the kernel
-//! reports nothing, or not all: on network file systems, and when it has no watches left to give.
+//! After a change, the site is read once it has settled: when no event has arrived for 100 ms, and no git
+//! `index.lock` younger than a minute is above it. The site is also read every 30 s, because some changes cause no
+//! event (a link in a parent path that has a new target); every 2 s if the kernel does not report all changes: on
+//! network file systems, and when its limit of watches is reached.
 
-mod armed;
+mod watch_set;
 mod git;
 mod interest;
-mod silent;
+mod unwatchable;
 
 use std::{
     io,
@@ -27,9 +27,9 @@ use tokio::sync::watch;
 
 use super::site::SiteReader;
 use crate::site::SiteFiles;
-use armed::WatchSet;
+use watch_set::WatchSet;
 
-pub use silent::unwatchable_file_system;
+pub use unwatchable::unwatchable_file_system;
 
 /// Watches a site until it is dropped.
 #[derive(Debug)]
@@ -37,27 +37,27 @@ pub struct SiteWatch {
     wake: mpsc::Sender<WakeReason>,
 }
 
-/// A site as it was last seen.
+/// A site as of its last read.
 #[derive(Debug, Clone, Default)]
 pub struct ObservedSite {
-    /// Its files. While the directory cannot be read, those it held before.
+    /// Its files. While the directory cannot be read, these are the files of the last successful read.
     pub files: Arc<SiteFiles>,
-    /// Why the directory cannot be read now.
+    /// Why the directory cannot be read.
     pub trouble: Option<String>,
 }
 
-/// How long to wait for what.
+/// The intervals and delays of a watch.
 #[derive(Debug, Clone, Copy)]
 pub struct WatchTiming {
-    /// Without an event before the site counts as settled.
+    /// The time without an event after which the site has settled.
     pub settle: Duration,
-    /// For a site that never settles.
+    /// The longest delay after the first event, for a site that never settles.
     pub longest: Duration,
-    /// Between two looks without a reason.
-    pub look: Duration,
-    /// Between two looks where the kernel may not report changes.
+    /// The interval of periodic reads.
+    pub read_site: Duration,
+    /// The interval of periodic reads if the kernel may not report all changes.
     pub poll: Duration,
-    /// For a git that holds its `index.lock`.
+    /// The age up to which git's `index.lock` delays a read.
     pub git: Duration,
 }
 
@@ -66,7 +66,7 @@ impl Default for WatchTiming {
         WatchTiming {
             settle: Duration::from_millis(100),
             longest: Duration::from_secs(5),
-            look: Duration::from_secs(30),
+            read_site: Duration::from_secs(30),
             poll: Duration::from_secs(2),
             git: Duration::from_secs(60),
         }
@@ -74,28 +74,28 @@ impl Default for WatchTiming {
 }
 
 impl SiteWatch {
-    /// Reads the site at `root` and watches it from then on. The receiver holds what was read; it changes
-    /// when the site does.
+    /// Reads the site at `root` and starts to watch it. The receiver has the files of the last read, and changes
+    /// with the site.
     pub fn start(root: &Path) -> io::Result<(SiteWatch, watch::Receiver<ObservedSite>)> {
         SiteWatch::start_with(root, WatchTiming::default())
     }
 
-    /// As [`SiteWatch::start`], with other times to wait.
+    /// Like [`SiteWatch::start`], with other intervals.
     pub fn start_with(
         root: &Path,
         timing: WatchTiming,
     ) -> io::Result<(SiteWatch, watch::Receiver<ObservedSite>)> {
-        let (wake, woken) = mpsc::channel();
+        let (wake, wake_receiver) = mpsc::channel();
         let (mut watching, receiver) = WatchThread::new(root, timing, wake.clone())?;
-        watching.look();
+        watching.read_site();
         watching.deliver();
         thread::Builder::new()
             .name("watch".into())
-            .spawn(move || watching.run(&woken))?;
+            .spawn(move || watching.run(&wake_receiver))?;
         Ok((SiteWatch { wake }, receiver))
     }
 
-    /// Looks at once, and delivers what is there even if it is what was delivered before.
+    /// Reads the site immediately, and delivers it even if it has not changed.
     pub fn refresh(&self) {
         // The thread ends only when this value is dropped.
         drop(self.wake.send(WakeReason::Now));
@@ -104,35 +104,35 @@ impl SiteWatch {
 
 impl Drop for SiteWatch {
     fn drop(&mut self) {
-        // A thread that has ended already needs no telling.
+        // A thread that has already ended needs no signal.
         drop(self.wake.send(WakeReason::Stop));
     }
 }
 
-/// What rouses the thread.
+/// Why the thread wakes.
 #[derive(Debug)]
 enum WakeReason {
-    /// Something happened where the site lies.
+    /// An event of a watched directory.
     Event,
-    /// Somebody asks.
+    /// A requested read.
     Now,
-    /// Nobody listens any more.
+    /// The watch was dropped.
     Stop,
 }
 
 struct WatchThread {
     root: PathBuf,
     reader: SiteReader,
-    armed: WatchSet,
-    seen: watch::Sender<ObservedSite>,
+    watches: WatchSet,
+    observed: watch::Sender<ObservedSite>,
     timing: WatchTiming,
-    /// What the last look found.
+    /// The files of the last successful read.
     last: Arc<SiteFiles>,
-    /// Why it found nothing.
+    /// Why the last read failed.
     trouble: Option<String>,
 }
 
-/// Events that nothing was done about yet.
+/// Events that were not processed yet.
 #[derive(Clone, Copy)]
 struct PendingChange {
     first: Instant,
@@ -146,12 +146,12 @@ impl WatchThread {
         wake: mpsc::Sender<WakeReason>,
     ) -> io::Result<(WatchThread, watch::Receiver<ObservedSite>)> {
         let root = std::path::absolute(root)?;
-        let (seen, receiver) = watch::channel(ObservedSite::default());
+        let (observed, receiver) = watch::channel(ObservedSite::default());
         let thread = WatchThread {
             reader: SiteReader::new(&root),
-            armed: WatchSet::new(&root, wake),
+            watches: WatchSet::new(&root, wake),
             root,
-            seen,
+            observed,
             timing,
             last: Arc::default(),
             trouble: None,
@@ -159,28 +159,28 @@ impl WatchThread {
         Ok((thread, receiver))
     }
 
-    fn run(mut self, woken: &mpsc::Receiver<WakeReason>) {
-        let mut unsettled: Option<PendingChange> = None;
-        let mut looked = Instant::now();
+    fn run(mut self, wake_receiver: &mpsc::Receiver<WakeReason>) {
+        let mut pending: Option<PendingChange> = None;
+        let mut last_read = Instant::now();
         loop {
             let now = Instant::now();
-            if unsettled.is_some_and(|unsettled| self.is_settled(unsettled, now)) {
-                unsettled = None;
-                looked = now;
-                if self.look() {
+            if pending.is_some_and(|pending| self.is_settled(pending, now)) {
+                pending = None;
+                last_read = now;
+                if self.read_site() {
                     self.deliver();
                 }
-            } else if now >= looked + self.pause() {
-                looked = now;
-                if self.look() {
-                    unsettled = touch(unsettled, now);
+            } else if now >= last_read + self.pause() {
+                last_read = now;
+                if self.read_site() {
+                    pending = touch(pending, now);
                 }
             }
-            match woken.recv_timeout(self.wait_time(unsettled, looked)) {
-                Ok(WakeReason::Event) => unsettled = touch(unsettled, Instant::now()),
+            match wake_receiver.recv_timeout(self.wait_time(pending, last_read)) {
+                Ok(WakeReason::Event) => pending = touch(pending, Instant::now()),
                 Ok(WakeReason::Now) => {
-                    unsettled = None;
-                    self.look();
+                    pending = None;
+                    self.read_site();
                     self.deliver();
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -189,52 +189,52 @@ impl WatchThread {
         }
     }
 
-    fn is_settled(&self, unsettled: PendingChange, now: Instant) -> bool {
-        let quiet = now >= unsettled.last + self.timing.settle;
-        let long = now >= unsettled.first + self.timing.longest;
+    fn is_settled(&self, pending: PendingChange, now: Instant) -> bool {
+        let quiet = now >= pending.last + self.timing.settle;
+        let long = now >= pending.first + self.timing.longest;
         (quiet || long) && !git::is_busy(&self.root, self.timing.git)
     }
 
-    /// How long to sleep at most.
-    fn wait_time(&self, unsettled: Option<PendingChange>, looked: Instant) -> Duration {
-        // A site that is settled and still waited for is one whose git is busy: ask again this often.
-        const AGAIN: Duration = Duration::from_millis(50);
-        let Some(unsettled) = unsettled else {
-            return (looked + self.pause()).saturating_duration_since(Instant::now());
+    /// The longest time to sleep.
+    fn wait_time(&self, pending: Option<PendingChange>, last_read: Instant) -> Duration {
+        // A site that has settled and was not read yet waits for git: its lock is checked at this interval.
+        const GIT_POLL_INTERVAL: Duration = Duration::from_millis(50);
+        let Some(pending) = pending else {
+            return (last_read + self.pause()).saturating_duration_since(Instant::now());
         };
-        match (unsettled.last + self.timing.settle).saturating_duration_since(Instant::now()) {
-            Duration::ZERO => AGAIN,
+        match (pending.last + self.timing.settle).saturating_duration_since(Instant::now()) {
+            Duration::ZERO => GIT_POLL_INTERVAL,
             left => left,
         }
     }
 
     fn pause(&self) -> Duration {
-        if self.armed.is_blind() {
+        if self.watches.may_miss_changes() {
             self.timing.poll
         } else {
-            self.timing.look
+            self.timing.read_site
         }
     }
 
-    /// Reads the site and watches all of it. Tells whether anything differs from what was delivered.
-    fn look(&mut self) -> bool {
-        // A directory that is watched only now may have changed since it was read: read it once more.
+    /// Reads the site and watches all of its directories. Returns whether anything differs from what was delivered.
+    fn read_site(&mut self) -> bool {
+        // A directory may have changed between its read and its watch: it is read once more.
         const ROUNDS: u32 = 5;
         let mut read = self.reader.read();
         for _ in 0..ROUNDS {
-            if !self.armed.cover(self.reader.directories()) {
+            if !self.watches.cover(self.reader.directories()) {
                 break;
             }
             read = self.reader.read();
         }
         let trouble = match read {
             Ok(files) => {
-                self.last = keep(&self.last, files);
+                self.last = reuse(&self.last, files);
                 None
             }
             Err(error) => Some(error.to_string()),
         };
-        let before = self.seen.borrow();
+        let before = self.observed.borrow();
         let differs = before.trouble != trouble || *before.files != *self.last;
         drop(before);
         self.trouble = trouble;
@@ -242,20 +242,20 @@ impl WatchThread {
     }
 
     fn deliver(&self) {
-        self.seen.send_replace(ObservedSite {
+        self.observed.send_replace(ObservedSite {
             files: self.last.clone(),
             trouble: self.trouble.clone(),
         });
     }
 }
 
-fn touch(unsettled: Option<PendingChange>, now: Instant) -> Option<PendingChange> {
-    let first = unsettled.map_or(now, |unsettled| unsettled.first);
+fn touch(pending: Option<PendingChange>, now: Instant) -> Option<PendingChange> {
+    let first = pending.map_or(now, |pending| pending.first);
     Some(PendingChange { first, last: now })
 }
 
-/// The same value for the same files, so that who compares is quick.
-fn keep(last: &Arc<SiteFiles>, files: SiteFiles) -> Arc<SiteFiles> {
+/// Returns `last` if it equals `files`, so that comparisons by pointer succeed.
+fn reuse(last: &Arc<SiteFiles>, files: SiteFiles) -> Arc<SiteFiles> {
     if **last == files {
         last.clone()
     } else {

@@ -1,4 +1,4 @@
-//! Tests of noticing that a site changed.
+//! Tests of detecting changes of a site.
 
 use std::{fs, os::unix::fs::symlink};
 
@@ -11,7 +11,7 @@ struct Bench {
     dir: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
     watch: SiteWatch,
-    seen: watch::Receiver<ObservedSite>,
+    observed: watch::Receiver<ObservedSite>,
 }
 
 impl Bench {
@@ -31,12 +31,12 @@ impl Bench {
             .enable_time()
             .build()
             .unwrap();
-        let (watch, seen) = SiteWatch::start_with(&dir.path().join("site"), timing).unwrap();
+        let (watch, observed) = SiteWatch::start_with(&dir.path().join("site"), timing).unwrap();
         Bench {
             dir,
             runtime,
             watch,
-            seen,
+            observed,
         }
     }
 
@@ -44,50 +44,51 @@ impl Bench {
         self.dir.path().join(name)
     }
 
-    /// Waits until the site is seen to hold exactly these files.
+    /// Waits until the site has exactly these files.
     fn until(&mut self, expected: &[(&str, &str)]) {
-        let is_there = |seen: &ObservedSite| seen.trouble.is_none() && content(seen) == expected;
-        self.until_seen(is_there, &format!("{expected:?}"));
+        let is_there =
+            |observed: &ObservedSite| observed.trouble.is_none() && content(observed) == expected;
+        self.until_observed(is_there, &format!("{expected:?}"));
     }
 
-    fn until_seen(&mut self, is_there: impl FnMut(&ObservedSite) -> bool, what: &str) {
+    fn until_observed(&mut self, is_there: impl FnMut(&ObservedSite) -> bool, what: &str) {
         let waited = self.runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, self.seen.wait_for(is_there))
+            tokio::time::timeout(PATIENCE, self.observed.wait_for(is_there))
                 .await
                 .map(drop)
         });
         assert!(
             waited.is_ok(),
             "expected {what}, seen {:?}",
-            content(&self.seen.borrow())
+            content(&self.observed.borrow())
         );
     }
 
-    /// Asserts that the next delivery is of exactly this file and this number of others.
+    /// Asserts that the next delivery has exactly this file and this number of others.
     fn next(&mut self, file: (&str, &str), others: usize) {
-        let changed = async { tokio::time::timeout(PATIENCE, self.seen.changed()).await };
+        let changed = async { tokio::time::timeout(PATIENCE, self.observed.changed()).await };
         assert!(self.runtime.block_on(changed).is_ok());
-        let seen = self.seen.borrow();
-        let content = content(&seen);
+        let observed = self.observed.borrow();
+        let content = content(&observed);
         assert!(
             content.contains(&file) && content.len() == others + 1,
             "{content:?}"
         );
     }
 
-    /// Watches the site as the thread does, when the test says so.
+    /// Watches the site as the thread does, controlled by the test.
     fn thread(&self) -> WatchThread {
         let (wake, _) = mpsc::channel();
         let site = self.at("site");
         let (mut thread, _) = WatchThread::new(&site, WatchTiming::default(), wake).unwrap();
-        thread.look();
+        thread.read_site();
         thread.deliver();
         thread
     }
 }
 
-fn content(seen: &ObservedSite) -> Vec<(&str, &str)> {
-    let files = seen.files.content.iter();
+fn content(observed: &ObservedSite) -> Vec<(&str, &str)> {
+    let files = observed.files.content.iter();
     let text = |bytes| std::str::from_utf8(bytes).unwrap();
     files.map(|(name, bytes)| (&**name, text(bytes))).collect()
 }
@@ -98,7 +99,7 @@ fn site(root: &Path, content: &str) {
 }
 
 #[test]
-fn an_edit_is_seen_soon() {
+fn an_edit_is_delivered_soon() {
     let mut bench = Bench::new(|dir| site(&dir.join("site"), "1"));
     bench.until(&[("policies.d/a.toml", "1")]);
     let edited = Instant::now();
@@ -108,7 +109,7 @@ fn an_edit_is_seen_soon() {
         edited.elapsed() > Duration::from_millis(90),
         "it had no time to settle"
     );
-    // As vim and most deployment tools save.
+    // Vim and most deployment tools save this way.
     fs::write(bench.at("site/policies.d/.a.toml.new"), "3").unwrap();
     fs::rename(
         bench.at("site/policies.d/.a.toml.new"),
@@ -145,15 +146,15 @@ fn a_new_directory_is_watched_with_all_below_it() {
 }
 
 #[test]
-fn many_changes_at_once_are_one() {
+fn many_changes_at_once_are_one_delivery() {
     let mut bench = Bench::new(|dir| site(&dir.join("site"), "1"));
-    bench.seen.mark_unchanged();
+    bench.observed.mark_unchanged();
     for number in 0..500 {
         fs::write(bench.at(&format!("site/policies.d/{number:03}.toml")), "x").unwrap();
     }
-    bench.until_seen(|seen| seen.files.content.len() == 501, "501 files");
-    // Nothing more is delivered before the next change is.
-    bench.seen.mark_unchanged();
+    bench.until_observed(|observed| observed.files.content.len() == 501, "501 files");
+    // There is no other delivery before the next change.
+    bench.observed.mark_unchanged();
     fs::write(bench.at("site/policies.d/a.toml"), "2").unwrap();
     bench.next(("policies.d/a.toml", "2"), 500);
 }
@@ -172,7 +173,7 @@ fn nothing_is_loaded_while_git_holds_its_lock() {
     assert!(!thread.is_settled(change, later));
     fs::remove_file(bench.at(".git/index.lock")).unwrap();
     assert!(thread.is_settled(change, later));
-    // A git that crashed leaves its lock, which counts for a while only.
+    // A git process that crashed leaves its lock, which is respected for a limited time.
     fs::write(bench.at(".git/index.lock"), "").unwrap();
     fs::write(bench.at("site/policies.d/a.toml"), "3").unwrap();
     bench.until(&[("policies.d/a.toml", "3")]);
@@ -231,12 +232,15 @@ fn links_of_a_container_volume_are_followed() {
 }
 
 #[test]
-fn a_site_that_is_deleted_keeps_its_files_until_it_is_made_again() {
+fn a_deleted_site_keeps_its_files_until_it_is_created_again() {
     let mut bench = Bench::new(|dir| site(&dir.join("site"), "1"));
     bench.until(&[("policies.d/a.toml", "1")]);
     fs::rename(bench.at("site"), bench.at("gone")).unwrap();
-    bench.until_seen(|seen| seen.trouble.is_some(), "trouble");
-    assert_eq!(content(&bench.seen.borrow()), [("policies.d/a.toml", "1")]);
+    bench.until_observed(|observed| observed.trouble.is_some(), "trouble");
+    assert_eq!(
+        content(&bench.observed.borrow()),
+        [("policies.d/a.toml", "1")]
+    );
     fs::write(bench.at("gone/policies.d/a.toml"), "not ours any more").unwrap();
     site(&bench.at("site"), "2");
     bench.until(&[("policies.d/a.toml", "2")]);
@@ -247,7 +251,7 @@ fn a_site_that_is_deleted_keeps_its_files_until_it_is_made_again() {
 #[test]
 fn a_link_further_up_is_noticed_without_an_event() {
     let timing = WatchTiming {
-        look: Duration::from_millis(200),
+        read_site: Duration::from_millis(200),
         ..WatchTiming::default()
     };
     let mut bench = Bench::with(timing, |dir| {
@@ -266,7 +270,7 @@ fn a_link_further_up_is_noticed_without_an_event() {
 fn noise_is_no_change() {
     let mut bench = Bench::new(|dir| site(&dir.join("site"), "1"));
     let mut thread = bench.thread();
-    bench.seen.mark_unchanged();
+    bench.observed.mark_unchanged();
     for name in [
         "beside",
         "site/notes.txt",
@@ -279,16 +283,16 @@ fn noise_is_no_change() {
     fs::write(bench.at("site/state/journal"), "noise").unwrap();
     fs::read(bench.at("site/policies.d/a.toml")).unwrap();
     fs::write(bench.at("site/policies.d/a.toml"), "1").unwrap();
-    assert!(!thread.look());
-    // The kernel reports changes in order, so the noise has been reported when this one is.
+    assert!(!thread.read_site());
+    // The kernel reports changes in order, so the unrelated events have been reported before this one.
     fs::write(bench.at("site/policies.d/a.toml"), "2").unwrap();
     bench.next(("policies.d/a.toml", "2"), 0);
 }
 
 #[test]
-fn a_look_that_was_asked_for_is_delivered_whatever_it_finds() {
+fn a_requested_read_is_delivered_even_without_a_change() {
     let mut bench = Bench::new(|dir| site(&dir.join("site"), "1"));
-    bench.seen.mark_unchanged();
+    bench.observed.mark_unchanged();
     bench.watch.refresh();
     bench.next(("policies.d/a.toml", "1"), 0);
 }

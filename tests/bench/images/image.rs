@@ -75,7 +75,7 @@ fn make(disk: &Path, tree: &Path) -> anyhow::Result<PathBuf> {
 pub(crate) fn index(image: &Path, files: usize) -> anyhow::Result<Duration> {
     let images = ImageRegistry::default();
     let began = Instant::now();
-    let read = images.at(image).see(|index| index.entries().len());
+    let read = images.at(image).with_index(|index| index.entries().len());
     let took = began.elapsed();
     let entries = read.map_err(|error| anyhow::anyhow!("{}: {error}", image.display()))?;
     anyhow::ensure!(entries >= files, "only {entries} of {files} are found");

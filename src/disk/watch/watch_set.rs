@@ -1,4 +1,4 @@
-//! The kernel's watches on a site's directories, kept in step with the directories there are.
+//! The kernel's watches on the directories of a site.
 
 use std::{
     collections::BTreeSet,
@@ -10,10 +10,9 @@ use std::{
 
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::{WakeReason, interest::EventFilter, silent::unwatchable_file_system};
+use super::{WakeReason, interest::EventFilter, unwatchable::unwatchable_file_system};
 use crate::disk::site::SiteDirectory;
 
-/// The watches.
 pub(super) struct WatchSet {
     root: PathBuf,
     wake: mpsc::Sender<WakeReason>,
@@ -21,12 +20,11 @@ pub(super) struct WatchSet {
     directories: BTreeSet<SiteDirectory>,
     /// Whether a directory could not be watched.
     refused: bool,
-    /// Whether a directory lies on a file system that reports nothing.
-    silent: bool,
+    /// Whether a directory is on a file system that does not report changes.
+    unwatchable: bool,
 }
 
 impl WatchSet {
-    /// Nothing is watched yet.
     pub(super) fn new(root: &Path, wake: mpsc::Sender<WakeReason>) -> Self {
         WatchSet {
             root: root.into(),
@@ -34,42 +32,42 @@ impl WatchSet {
             watcher: None,
             directories: BTreeSet::new(),
             refused: false,
-            silent: false,
+            unwatchable: false,
         }
     }
 
-    /// Tells whether changes may go unreported.
-    pub(super) fn is_blind(&self) -> bool {
-        self.refused || self.silent
+    /// Whether changes may go unreported.
+    pub(super) fn may_miss_changes(&self) -> bool {
+        self.refused || self.unwatchable
     }
 
-    /// Watches the site's directories, and those that hold the site. Tells whether one was added.
+    /// Watches the site's directories and their parents. Returns whether a watch was added.
     pub(super) fn cover(&mut self, directories: &[SiteDirectory]) -> bool {
         let interest = EventFilter::new(&self.root);
         let parents = interest.parents().filter_map(directory);
-        let wanted: BTreeSet<_> = directories.iter().cloned().chain(parents).collect();
-        // One that is gone, or another one of its name, leaves a watch behind that reports false paths.
-        if self.watcher.is_none() || !self.directories.is_subset(&wanted) {
+        let needed: BTreeSet<_> = directories.iter().cloned().chain(parents).collect();
+        // A watch of a directory that was removed or replaced remains, and reports false paths.
+        if self.watcher.is_none() || !self.directories.is_subset(&needed) {
             self.restart(interest);
         }
-        let added: Vec<_> = wanted.difference(&self.directories).cloned().collect();
+        let added: Vec<_> = needed.difference(&self.directories).cloned().collect();
         if added.is_empty() {
             return false;
         }
         for directory in &added {
             self.add(&directory.path);
         }
-        self.silent = is_silent(&wanted);
-        self.directories = wanted;
+        self.unwatchable = any_unwatchable(&needed);
+        self.directories = needed;
         true
     }
 
     fn restart(&mut self, interest: EventFilter) {
         let wake = self.wake.clone();
         let handler = move |event: notify::Result<notify::Event>| {
-            // An error may have swallowed an event.
-            if event.map_or(true, |event| interest.is_stirred_by(&event)) {
-                // Who does not listen any more drops the watcher next.
+            // An error may stand for a lost event.
+            if event.map_or(true, |event| interest.may_change_site(&event)) {
+                // Without a receiver, the watcher is dropped next.
                 drop(wake.send(WakeReason::Event));
             }
         };
@@ -78,7 +76,7 @@ impl WatchSet {
         self.watcher = match notify::recommended_watcher(handler) {
             Ok(watcher) => Some(watcher),
             Err(error) => {
-                tracing::warn!("the kernel gives no watch ({error}): looking every two seconds");
+                tracing::warn!("cannot watch the site ({error}): it is read every two seconds");
                 None
             }
         };
@@ -92,18 +90,18 @@ impl WatchSet {
         let Err(error) = watcher.watch(path, RecursiveMode::NonRecursive) else {
             return;
         };
-        // What is gone again was reported by the directory above it.
-        let gone = matches!(error.kind, ErrorKind::PathNotFound);
-        if !gone && !self.refused {
+        // A directory that was removed meanwhile was reported by its parent's watch.
+        let removed = matches!(error.kind, ErrorKind::PathNotFound);
+        if !removed && !self.refused {
             let path = path.display();
-            tracing::warn!("`{path}` cannot be watched ({error}): looking every two seconds");
+            tracing::warn!("`{path}` cannot be watched ({error}): it is read every two seconds");
             self.refused = true;
         }
     }
 }
 
 fn directory(path: &Path) -> Option<SiteDirectory> {
-    // A parent that cannot be seen cannot be watched: the look that has no reason makes up for it.
+    // A parent that cannot be read cannot be watched: the periodic read replaces the watch.
     let metadata = fs::metadata(path).ok()?;
     Some(SiteDirectory {
         path: path.into(),
@@ -111,12 +109,12 @@ fn directory(path: &Path) -> Option<SiteDirectory> {
     })
 }
 
-/// Tells whether one of `directories` lies on a file system where others change files unseen by our kernel.
-fn is_silent(directories: &BTreeSet<SiteDirectory>) -> bool {
+/// Whether one of `directories` is on a file system whose changes by other hosts our kernel does not report.
+fn any_unwatchable(directories: &BTreeSet<SiteDirectory>) -> bool {
     let mut devices = BTreeSet::new();
     let mut first = directories
         .iter()
         .filter(|directory| devices.insert(directory.identity.0));
-    // One that cannot be looked at now is looked at again with the next change.
+    // A directory that cannot be checked now is checked again after the next change.
     first.any(|directory| unwatchable_file_system(&directory.path).is_ok_and(|name| name.is_some()))
 }
