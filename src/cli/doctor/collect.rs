@@ -12,7 +12,8 @@ use super::{
     clock,
     files::{self, SiteReport, StateDirReport},
     finding::{Area, DoctorFinding},
-    firewall::{self, Firewall},
+    firewall,
+    firewall_state::Firewall,
     loaders::{self, LoaderReport},
     networks::{self, NetworkReport, NetworksReport},
     other_dhcp,
@@ -54,7 +55,7 @@ pub(super) fn collect(root: &Path, terminal: &Terminal) -> CliResult<Vec<Area>> 
     let ports = port_reports(config, &server);
     let known = ports.as_deref().unwrap_or_default();
     let served: Vec<String> = served_interfaces(&networks);
-    if terminal.width.is_some() && probe::takes_time(&networks) {
+    if terminal.width.is_some() && probe::sends_packets(&networks) {
         terminal.note(&format!(
             "searching for other DHCP servers ({} seconds)",
             other_dhcp::PROBE_SECONDS
@@ -281,10 +282,10 @@ fn port_reports(config: &ServerConfig, server: &ServerProcess) -> Result<Vec<Por
     list.push((PortUse::Operators, Protocol::Tcp, wanted.operators));
     let port = |(needed_for, protocol, address): (PortUse, Protocol, SocketAddr)| {
         let held = bound_sockets(protocol, address.port()).map_err(|error| error.to_string());
-        let is_ours = |pid: u32| Some(pid) == server.pid;
-        let ours = held.iter().flatten().filter_map(|held| held.owner.as_ref());
+        let is_own = |pid: u32| Some(pid) == server.pid;
+        let owners = held.iter().flatten().filter_map(|held| held.owner.as_ref());
         let is_shared = matches!(needed_for, PortUse::Dhcp | PortUse::Pxe);
-        let bind_result = match ours.map(|holder| holder.pid).any(is_ours) {
+        let bind_result = match owners.map(|holder| holder.pid).any(is_own) {
             true => None,
             false => Some(try_bind(protocol, address, is_shared).map_err(|error| error.kind())),
         };

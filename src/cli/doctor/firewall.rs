@@ -3,49 +3,14 @@
 use serde_json::Value;
 
 use super::{
-    finding::{DoctorFinding, list},
-    firewalld::{self, FirewalldZone},
+    finding::DoctorFinding,
+    firewall_state::{BlockedPorts, Firewall, ToolOutput},
+    firewalld,
     nft::{FilterResult, NftChain, TestPacket, filter_result},
     ports::port_list,
     ufw,
 };
 use crate::net::ports::Protocol;
-
-/// The output of a firewall's command-line tool.
-#[derive(Debug, Clone)]
-pub(super) enum ToolOutput<T> {
-    /// It is not installed.
-    Missing,
-    /// It failed, and why.
-    Unavailable(String),
-    Output(T),
-}
-
-/// The firewall state of this host.
-#[derive(Debug, Clone)]
-pub(super) struct Firewall {
-    /// The output of `nft -j list ruleset`.
-    pub(super) nft: ToolOutput<Value>,
-    /// The output of `ufw status verbose`.
-    pub(super) ufw: ToolOutput<String>,
-    /// The zones; empty if firewalld is not running.
-    pub(super) firewalld: ToolOutput<Vec<FirewalldZone>>,
-    /// Whether `iptables` is installed and `nft` is not.
-    pub(super) only_iptables: bool,
-    /// Whether the kernel has rules of iptables-legacy, which `nft` does not show.
-    pub(super) has_legacy_iptables: bool,
-    /// The interfaces on which machines are served.
-    pub(super) interfaces: Vec<String>,
-    /// The ports that machines must reach.
-    pub(super) openings: Vec<(Protocol, u16)>,
-}
-
-/// The required ports that are blocked on an interface, and those that may be.
-pub(super) struct BlockedPorts {
-    pub(super) interface: Option<String>,
-    pub(super) blocked: Vec<(Protocol, u16)>,
-    pub(super) unclear: Vec<(Protocol, u16)>,
-}
 
 /// Returns the findings of firewalld or ufw if one is active, since they write the nftables rules; else those of nftables.
 pub(super) fn findings(firewall: &Firewall) -> Vec<DoctorFinding> {
@@ -112,7 +77,7 @@ fn ruleset_findings(firewall: &Firewall) -> Vec<DoctorFinding> {
         }
         ToolOutput::Output(ruleset) => ruleset,
     };
-    let interfaces = interfaces(firewall);
+    let interfaces = firewall.checked_interfaces();
     let mut findings = Vec::new();
     for interface in &interfaces {
         findings.extend(blocked_finding(firewall, ruleset, interface.as_deref()));
@@ -121,7 +86,7 @@ fn ruleset_findings(firewall: &Firewall) -> Vec<DoctorFinding> {
         let openings = port_list(&firewall.openings);
         findings.push(DoctorFinding::ok(format!(
             "nftables allows machines to reach {openings}{}",
-            on_interfaces(firewall)
+            firewall.on_interfaces()
         )));
     }
     findings
@@ -194,53 +159,6 @@ fn rule_conditions(openings: &[(Protocol, u16)], interface: Option<&str>) -> Vec
         .into_iter()
         .filter_map(of)
         .collect()
-}
-
-impl BlockedPorts {
-    pub(super) fn new(interface: Option<&str>) -> BlockedPorts {
-        BlockedPorts {
-            interface: interface.map(String::from),
-            blocked: Vec::new(),
-            unclear: Vec::new(),
-        }
-    }
-
-    pub(super) fn all(&self) -> Vec<(Protocol, u16)> {
-        self.blocked.iter().chain(&self.unclear).copied().collect()
-    }
-
-    pub(super) fn finding(&self, by: &str) -> DoctorFinding {
-        let on = self
-            .interface
-            .as_ref()
-            .map_or_else(String::new, |name| format!(" on {name}"));
-        let blocked = port_list(&self.blocked);
-        let unclear = port_list(&self.unclear);
-        match (self.blocked.is_empty(), self.unclear.is_empty()) {
-            (false, true) => DoctorFinding::error(format!("{by} blocks {blocked}{on}")),
-            (false, false) => {
-                DoctorFinding::error(format!("{by} blocks {blocked}{on}, and possibly {unclear}"))
-            }
-            (true, _) => DoctorFinding::warning(format!(
-                "{by} may block {unclear}{on}: it depends on conditions that doctor does not evaluate"
-            )),
-        }
-    }
-}
-
-/// The interfaces to check; a single `None` if none is known.
-pub(super) fn interfaces(firewall: &Firewall) -> Vec<Option<String>> {
-    match firewall.interfaces.is_empty() {
-        true => vec![None],
-        false => firewall.interfaces.iter().cloned().map(Some).collect(),
-    }
-}
-
-pub(super) fn on_interfaces(firewall: &Firewall) -> String {
-    match firewall.interfaces.is_empty() {
-        true => String::new(),
-        false => format!(" on {}", list(&firewall.interfaces)),
-    }
 }
 
 #[cfg(test)]

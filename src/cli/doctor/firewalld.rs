@@ -1,16 +1,11 @@
 //! Whether firewalld allows the required ports in the zones of the interfaces.
 
-use super::{finding::DoctorFinding, firewall::Firewall, ports::port_list};
+use super::{
+    finding::DoctorFinding,
+    firewall_state::{Firewall, FirewalldZone},
+    ports::port_list,
+};
 use crate::net::ports::Protocol;
-
-/// A zone and an interface that is assigned to it.
-#[derive(Debug, Clone)]
-pub(super) struct FirewalldZone {
-    pub(super) interface: String,
-    pub(super) name: String,
-    /// The output of `firewall-cmd --zone=… --list-all`.
-    pub(super) listed: String,
-}
 
 pub(super) fn findings(firewall: &Firewall, zones: &[FirewalldZone]) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();

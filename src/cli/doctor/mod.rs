@@ -12,6 +12,7 @@ mod loaders;
 mod other_dhcp;
 mod nft;
 mod ufw;
+mod firewall_state;
 mod firewalld;
 mod firewall;
 mod files;

@@ -108,7 +108,7 @@ impl PortReport {
         programs_on.find(|holder| Some(holder.pid) != server.pid)
     }
 
-    fn is_ours(&self, server: &ServerProcess) -> bool {
+    fn is_own(&self, server: &ServerProcess) -> bool {
         let held = self.held.as_deref().unwrap_or_default();
         let mut pids = held
             .iter()
@@ -118,7 +118,7 @@ impl PortReport {
     }
 
     fn is_available(&self, server: &ServerProcess) -> bool {
-        self.is_ours(server) || matches!(self.bind_result, Some(Ok(())))
+        self.is_own(server) || matches!(self.bind_result, Some(Ok(())))
     }
 }
 
@@ -132,7 +132,7 @@ fn port_finding(port: &PortReport, need: DhcpNeeds, server: &ServerProcess) -> D
             ));
         }
     };
-    if port.is_ours(server) {
+    if port.is_own(server) {
         return match port.other(server) {
             None => DoctorFinding::ok(format!("{name}: in use by this site's server")),
             Some(other) => shared_finding(

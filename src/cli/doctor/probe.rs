@@ -64,7 +64,7 @@ async fn probe(link: Interface, address: Ipv4Addr) -> DhcpProbeResult {
 }
 
 /// Whether [`probe_all`] will send packets, which takes seconds. Binding the client's port needs root.
-pub(super) fn takes_time(networks: &NetworksReport) -> bool {
+pub(super) fn sends_packets(networks: &NetworksReport) -> bool {
     let mut served = networks.served().into_iter();
     nix::unistd::geteuid().is_root() && served.any(|(interface, _, _)| interface.is_up)
 }

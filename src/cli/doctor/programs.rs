@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{firewall::ToolOutput, firewalld::FirewalldZone};
+use super::firewall_state::{FirewalldZone, ToolOutput};
 
 /// A tool that takes longer is killed.
 const TIMEOUT: Duration = Duration::from_secs(10);

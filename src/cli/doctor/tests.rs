@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-fn nobody() -> ServerProcess {
+fn no_server() -> ServerProcess {
     ServerProcess {
         user: "user 1000".into(),
         ..ServerProcess::default()
@@ -33,7 +33,7 @@ fn running() -> ServerProcess {
     ServerProcess {
         pid: Some(900),
         answers: true,
-        ..nobody()
+        ..no_server()
     }
 }
 
@@ -88,17 +88,17 @@ const PROXY: DhcpNeeds = DhcpNeeds {
 fn a_port_is_free_in_use_or_not_permitted() {
     use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
     let dnsmasq = || held(Some(holder("dnsmasq", 812, Some("dnsmasq.service"))));
-    let ours = || held(Some(holder("bootwright", 900, None)));
+    let own_socket = || held(Some(holder("bootwright", 900, None)));
     let taken = Some(Err(AddrInUse));
     let cases = [
         (
             port(PortUse::Dhcp, 67, vec![], Some(Ok(()))),
             ON,
-            nobody(),
+            no_server(),
             "ok: 67/udp (DHCP): free",
         ),
         (
-            port(PortUse::Dhcp, 67, ours(), None),
+            port(PortUse::Dhcp, 67, own_socket(), None),
             ON,
             running(),
             "ok: 67/udp (DHCP): in use by this site's server",
@@ -106,14 +106,14 @@ fn a_port_is_free_in_use_or_not_permitted() {
         (
             port(PortUse::Dhcp, 67, dnsmasq(), taken),
             ON,
-            nobody(),
+            no_server(),
             "error: 67/udp (DHCP): in use by dnsmasq (pid 812), so networks with `reserve` or `server` get no DHCP answer \
              $ systemctl disable --now dnsmasq.service",
         ),
         (
             port(PortUse::Dhcp, 67, dnsmasq(), taken),
             PROXY,
-            nobody(),
+            no_server(),
             "warning: 67/udp (DHCP): in use by dnsmasq (pid 812), so `proxy` networks use only port 4011 \
              $ systemctl disable --now dnsmasq.service \
              > or leave the port to it: with `port-67 = false` in `[dhcp]` this server answers only on port 4011 (for `dhcp = \"proxy\"`)",
@@ -121,13 +121,13 @@ fn a_port_is_free_in_use_or_not_permitted() {
         (
             port(PortUse::Dhcp, 67, dnsmasq(), Some(Ok(()))),
             ON,
-            nobody(),
+            no_server(),
             "warning: 67/udp (DHCP): in use by dnsmasq (pid 812), which shares it: both may receive broadcasts \
              $ systemctl disable --now dnsmasq.service \
              > libvirt's dnsmasq receives only from its own bridge and can stay; stop any other dnsmasq",
         ),
         (
-            port(PortUse::Dhcp, 67, [ours(), dnsmasq()].concat(), None),
+            port(PortUse::Dhcp, 67, [own_socket(), dnsmasq()].concat(), None),
             PROXY,
             running(),
             "warning: 67/udp (DHCP): in use by this site's server and dnsmasq (pid 812): both may receive broadcasts \
@@ -138,21 +138,21 @@ fn a_port_is_free_in_use_or_not_permitted() {
         (
             port(PortUse::Dhcp, 67, vec![], Some(Err(PermissionDenied))),
             ON,
-            nobody(),
+            no_server(),
             "warning: 67/udp (DHCP): free, but user 1000 may not bind ports below 1024 \
              > start the server as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW (see examples/systemd)",
         ),
         (
             port(PortUse::Pxe, 4011, dnsmasq(), taken),
             PROXY,
-            nobody(),
+            no_server(),
             "error: 4011/udp (PXE boot server): in use by dnsmasq (pid 812), so firmware that queries the boot server gets no answer \
              $ systemctl disable --now dnsmasq.service",
         ),
         (
             port(PortUse::Tftp, 69, held(None), taken),
             ON,
-            nobody(),
+            no_server(),
             "error: 69/udp (TFTP): in use by another program, so firmware can load the loader only over HTTP \
              $ ss -lnp 'sport = :69' > as root, this command shows the program",
         ),
@@ -173,7 +173,7 @@ fn a_port_is_free_in_use_or_not_permitted() {
                 taken,
             ),
             DhcpNeeds::default(),
-            nobody(),
+            no_server(),
             "warning: 69/udp (TFTP): in use by in.tftpd (pid 31), so nothing can be loaded over TFTP > stop that program (process 31)",
         ),
         (
@@ -191,7 +191,7 @@ fn a_port_is_free_in_use_or_not_permitted() {
                 taken,
             ),
             ON,
-            nobody(),
+            no_server(),
             "error: 8080/tcp (HTTP for machines): in use by docker-proxy (pid 77), so machines cannot fetch anything \
              > stop the container that publishes the port: `docker ps` lists them \
              > or set another `listen` in `[http]`; ESXi can report back only on ports 80 and 443",
@@ -199,7 +199,7 @@ fn a_port_is_free_in_use_or_not_permitted() {
         (
             port(PortUse::Machines, 80, vec![], Some(Err(AddrNotAvailable))),
             ON,
-            nobody(),
+            no_server(),
             "error: 80/tcp (HTTP for machines): this machine has no address 192.0.2.1 \
              > correct `listen` in bootwright.toml; `[::]` listens on all addresses",
         ),
@@ -211,7 +211,7 @@ fn a_port_is_free_in_use_or_not_permitted() {
                 taken,
             ),
             ON,
-            nobody(),
+            no_server(),
             "error: 8067/tcp (HTTP for operators): in use by bootwright (pid 4), so the server does not start \
              > process 4 serves another site, or this one with another state directory: stop one of the two > or set another `listen` in `[operator]`",
         ),
@@ -238,7 +238,7 @@ fn the_second_port_for_machines_is_used_if_the_first_is_not_available() {
     ] {
         let mut list = vec![first, port(PortUse::Machines, 8080, vec![], Some(Ok(())))];
         list.push(port(PortUse::Operators, 8067, vec![], Some(Ok(()))));
-        let found = ports::findings(&list, DhcpNeeds::default(), &nobody());
+        let found = ports::findings(&list, DhcpNeeds::default(), &no_server());
         let names: Vec<&str> = found
             .iter()
             .map(|one| one.text.split(' ').next().unwrap())
@@ -251,7 +251,7 @@ fn the_second_port_for_machines_is_used_if_the_first_is_not_available() {
             .collect();
         assert_eq!(names, wanted);
         assert_eq!(
-            ports::openings(&list, DhcpNeeds::default(), &nobody()),
+            ports::openings(&list, DhcpNeeds::default(), &no_server()),
             expected
         );
     }
@@ -272,7 +272,7 @@ fn the_second_port_for_machines_is_used_if_the_first_is_not_available() {
         (DhcpNeeds::default(), vec![]),
     ] {
         assert_eq!(
-            ports::openings(&dhcp, need, &nobody()),
+            ports::openings(&dhcp, need, &no_server()),
             expected,
             "{need:?}"
         );
@@ -283,7 +283,7 @@ fn the_second_port_for_machines_is_used_if_the_first_is_not_available() {
             port_67: false,
             ..PROXY
         },
-        &nobody(),
+        &no_server(),
     );
     assert_eq!(
         finding_lines(&found)[0],
@@ -550,12 +550,12 @@ fn missing_privileges_are_a_warning_if_dhcp_is_on() {
     let help = "> start the server as root, or with these capabilities and `user` in `[run]` (see examples/systemd)";
     let begin = "a server started like this command would run";
     for (account, server, expected) in [
-        (account(status(0, "000001ffffffffff"), true), nobody(), format!("ok: {begin} as root")),
+        (account(status(0, "000001ffffffffff"), true), no_server(), format!("ok: {begin} as root")),
         (account(status(7, "0000000000002400"), true), running(), "ok: this site's server (pid 900) runs as user 7 with CAP_NET_BIND_SERVICE and CAP_NET_RAW".into()),
-        (account(status(7, "0000000000000400"), true), nobody(), format!("warning: {begin} as user 7 without CAP_NET_RAW: DHCP replies are sent by broadcast {help}")),
-        (account(status(7, "0000000000000000"), true), nobody(), format!("warning: {begin} as user 7 without CAP_NET_BIND_SERVICE: it cannot bind ports below 1024 {help}")),
-        (account(status(7, "0000000000000000"), false), nobody(), format!("ok: {begin} as user 7 without capabilities; only ports below 1024 and `dhcp` need them")),
-        (account(None, true), nobody(), "unknown: cannot read the process's privileges from /proc".into()),
+        (account(status(7, "0000000000000400"), true), no_server(), format!("warning: {begin} as user 7 without CAP_NET_RAW: DHCP replies are sent by broadcast {help}")),
+        (account(status(7, "0000000000000000"), true), no_server(), format!("warning: {begin} as user 7 without CAP_NET_BIND_SERVICE: it cannot bind ports below 1024 {help}")),
+        (account(status(7, "0000000000000000"), false), no_server(), format!("ok: {begin} as user 7 without capabilities; only ports below 1024 and `dhcp` need them")),
+        (account(None, true), no_server(), "unknown: cannot read the process's privileges from /proc".into()),
     ] {
         assert_eq!(finding_lines(&account::findings(&account, &server))[0], expected);
     }
@@ -574,7 +574,7 @@ fn missing_privileges_are_a_warning_if_dhcp_is_on() {
             ..account(None, false)
         };
         assert_eq!(
-            finding_lines(&account::findings(&account, &nobody()))[1],
+            finding_lines(&account::findings(&account, &no_server()))[1],
             expected
         );
     }
@@ -597,14 +597,14 @@ fn the_site_and_the_state_of_its_server_are_reported() {
     let good = "ok: lab: 2 machines declared, no errors";
     let health = |text: &str| Some(text.to_string());
     let cases = [
-        (valid(), nobody(), vec![good, off, reported]),
+        (valid(), no_server(), vec![good, off, reported]),
         (
             files::SiteReport {
                 errors: 2,
                 warnings: 1,
                 ..valid()
             },
-            nobody(),
+            no_server(),
             vec![
                 "error: lab: 2 machines declared, 2 errors: the server does not load it $ bootwright --site lab check",
                 off,
@@ -616,7 +616,7 @@ fn the_site_and_the_state_of_its_server_are_reported() {
                 nodes: 0,
                 ..valid()
             },
-            nobody(),
+            no_server(),
             vec![
                 "warning: lab: no machines declared, no errors: every machine boots from its local disk > declare one: [node.NAME] with its `mac` and `repo`",
                 off,
@@ -669,7 +669,7 @@ fn the_site_and_the_state_of_its_server_are_reported() {
                 query_error: Some("access denied".into()),
                 ..valid()
             },
-            nobody(),
+            no_server(),
             vec![
                 good,
                 "unknown: cannot determine whether this site's server is running: access denied",
@@ -693,7 +693,7 @@ fn the_site_and_the_state_of_its_server_are_reported() {
                 polled: vec![("lab/policies.d".into(), "NFS")],
                 ..valid()
             },
-            nobody(),
+            no_server(),
             vec![
                 good,
                 off,
@@ -730,12 +730,12 @@ fn an_unwritable_or_full_state_directory_is_reported() {
     let room = "> free some space: if the journal cannot be written, all installations are held";
     let root = || ServerProcess {
         is_root: true,
-        ..nobody()
+        ..no_server()
     };
     for (state, server, expected) in [
         (
             state(true, None, Some(5 << 30)),
-            nobody(),
+            no_server(),
             vec![
                 "ok: /var/lib/x: writable".to_string(),
                 "ok: /var/lib/x: 5 GiB free".into(),
@@ -743,7 +743,7 @@ fn an_unwritable_or_full_state_directory_is_reported() {
         ),
         (
             state(false, None, None),
-            nobody(),
+            no_server(),
             vec!["ok: /var/lib/x: does not exist yet; the server creates it".into()],
         ),
         (
@@ -755,7 +755,7 @@ fn an_unwritable_or_full_state_directory_is_reported() {
         ),
         (
             state(true, Some("denied"), None),
-            nobody(),
+            no_server(),
             vec![format!(
                 "warning: /var/lib/x: not writable by user 1000: denied {owner}"
             )],
@@ -767,7 +767,7 @@ fn an_unwritable_or_full_state_directory_is_reported() {
         ),
         (
             state(true, None, Some(100 << 20)),
-            nobody(),
+            no_server(),
             vec![
                 "ok: /var/lib/x: writable".into(),
                 format!("warning: /var/lib/x: 100 MiB free {room}"),
@@ -775,7 +775,7 @@ fn an_unwritable_or_full_state_directory_is_reported() {
         ),
         (
             state(true, None, Some(0)),
-            nobody(),
+            no_server(),
             vec![
                 "ok: /var/lib/x: writable".into(),
                 format!("error: /var/lib/x: 0 MiB free {room}"),
@@ -792,7 +792,7 @@ fn an_unwritable_or_full_state_directory_is_reported() {
         ..state(false, None, None)
     };
     assert_eq!(
-        finding_lines(&files::state_findings(&missing, &nobody())),
+        finding_lines(&files::state_findings(&missing, &no_server())),
         ["error: no home directory"]
     );
 }

@@ -2,7 +2,7 @@
 
 use super::{
     finding::DoctorFinding,
-    firewall::{BlockedPorts, Firewall, interfaces, on_interfaces},
+    firewall_state::{BlockedPorts, Firewall},
     ports::port_list,
 };
 use crate::net::ports::Protocol;
@@ -18,7 +18,7 @@ pub(super) fn findings(firewall: &Firewall, status: &str) -> Vec<DoctorFinding> 
         )];
     }
     let mut findings = Vec::new();
-    for interface in interfaces(firewall) {
+    for interface in firewall.checked_interfaces() {
         let mut blocked = BlockedPorts::new(interface.as_deref());
         for opening in &firewall.openings {
             match allows(status, interface.as_deref(), *opening) {
@@ -40,7 +40,7 @@ pub(super) fn findings(firewall: &Firewall, status: &str) -> Vec<DoctorFinding> 
         let openings = port_list(&firewall.openings);
         findings.push(DoctorFinding::ok(format!(
             "ufw allows machines to reach {openings}{}",
-            on_interfaces(firewall)
+            firewall.on_interfaces()
         )));
     }
     findings

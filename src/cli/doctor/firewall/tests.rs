@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::cli::doctor::finding::finding_lines as lines;
+use crate::cli::doctor::{finding::finding_lines as lines, firewall_state::FirewalldZone};
 
 fn firewall() -> Firewall {
     Firewall {
@@ -62,7 +62,7 @@ fn meta(key: &str, right: Value) -> Value {
     matches(json!({"meta": {"key": key}}), right)
 }
 
-/// What becomes of UDP 67 on `br0`: a letter for accepted, dropped, unclear.
+/// Returns the result for UDP 67 on `br0` as a letter: accepted, dropped, unclear.
 fn letter(ruleset: &Value) -> char {
     let packet = TestPacket {
         interface: Some("br0"),
@@ -92,7 +92,7 @@ fn a_packet_is_followed_through_the_rules() {
     let counter = || json!({"counter": {"packets": 0, "bytes": 0}});
     let jump = || json!({"jump": {"target": "more"}});
     let xt = || json!({"xt": {"type": "match", "name": "multiport"}});
-    // The policy, the rules of `input`, those of `more`, what becomes of the packet.
+    // The policy, the rules of `input`, those of `more`, the result for the packet.
     let cases: Vec<(&str, Vec<Value>, Vec<Value>, char)> = vec![
         ("accept", vec![], vec![], 'a'),
         ("drop", vec![], vec![], 'd'),
@@ -233,7 +233,7 @@ fn a_packet_is_followed_through_the_rules() {
             'u',
         ),
         ("drop", vec![json!([xt(), accept()])], vec![], 'u'),
-        // What is certain comes before what is not.
+        // A certain result takes precedence over an unclear one.
         (
             "drop",
             vec![
@@ -359,7 +359,7 @@ fn blocked_ports_are_named_with_the_rules_that_allow_them() {
     }
 }
 
-/// What `ufw status verbose` prints (ufw 0.36), with these rules.
+/// The output of `ufw status verbose` (ufw 0.36) with these rules.
 fn ufw(incoming: &str, rules: &str) -> ToolOutput<String> {
     ToolOutput::Output(format!(
         "Status: active\nLogging: on (low)\nDefault: {incoming} (incoming), allow (outgoing), disabled (routed)\nNew profiles: skip\n\n\
@@ -432,7 +432,7 @@ fn ufw_rules_are_checked_for_each_port_and_interface() {
 
 #[test]
 fn firewalld_zones_of_the_interfaces_are_checked() {
-    // As `firewall-cmd --zone=public --list-all` prints it (firewalld 1.3).
+    // The output of `firewall-cmd --zone=public --list-all` (firewalld 1.3).
     let zone = |target: &str, services: &str, ports: &str| FirewalldZone {
         interface: "br0".into(),
         name: "public".into(),
