@@ -1,4 +1,4 @@
-//! Which policy binds a machine: the first in order that fits, and why each other one does not.
+//! Which policy binds a machine: the first in order that matches, and why each earlier one does not.
 
 use std::fmt;
 
@@ -8,17 +8,15 @@ use crate::{
     site::Site,
 };
 
-/// What is known of a machine that asks for a policy.
+/// What a policy is matched against.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
     /// Whether a node declares it.
     pub is_declared: bool,
-    /// Why no policy for undeclared machines takes it: it, or one that it may be, was declared or installed
-    /// before.
+    /// Why no policy for undeclared machines may bind it: the machine, or one that it may be, was declared or
+    /// installed before.
     pub known: Option<&'a str>,
-    /// Its tags.
     pub tags: &'a TagSet,
-    /// Its facts.
     pub facts: &'a Facts,
 }
 
@@ -31,17 +29,17 @@ pub enum Mismatch {
     NamedOnly,
     /// The machine lacks this tag.
     LacksTag(TagName),
-    /// It cannot be known whether the machine has this tag.
+    /// It is unknown whether the machine has this tag.
     UnknownTag(TagName, String),
-    /// Its `when` does not hold.
+    /// The expression of `when` is false.
     WhenNo,
-    /// It cannot be known whether its `when` holds.
+    /// The expression of `when` cannot be evaluated.
     WhenUnknown(String),
-    /// It takes declared machines only.
+    /// It binds only declared machines.
     Undeclared,
-    /// It would take an undeclared machine, but not one that was declared or installed before.
+    /// It binds undeclared machines, but this one was declared or installed before.
     KnownBefore(String),
-    /// It binds as many machines as it may.
+    /// It has reached its `max-count`.
     Full(u64),
 }
 
@@ -61,16 +59,15 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// The outcome of a choice.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Choice {
-    /// The policy that binds.
+    /// The policy that binds the machine.
     pub policy: Option<PolicyName>,
-    /// Every policy that was looked at before, and why not.
+    /// Every policy before it in order, with the reason why it does not bind.
     pub passed_over: Vec<(PolicyName, Mismatch)>,
 }
 
-/// Returns the first of the site's policies that fits. `bound` says how many other machines a policy binds.
+/// Returns the first of the site's policies that matches. `bound` returns how many other machines a policy binds.
 pub fn choose(
     site: &Site,
     rules: &CompiledRules,
@@ -91,7 +88,7 @@ pub fn choose(
     choice
 }
 
-/// Tells why a policy does not bind a node that names it: tags, `when` and `accept` are not asked.
+/// Returns why a policy does not bind a node that names it. Its `tags`, `when` and `accept` do not apply.
 pub fn mismatch_of_named(policy: &Policy, bound: u64) -> Option<Mismatch> {
     if policy
         .rule
@@ -105,7 +102,7 @@ pub fn mismatch_of_named(policy: &Policy, bound: u64) -> Option<Mismatch> {
     max.filter(|max| *max <= bound).map(Mismatch::Full)
 }
 
-/// Tells why a policy does not bind a machine that does not name it.
+/// Returns why a policy does not bind a machine that does not name it.
 pub fn mismatch(
     policy: &Policy,
     rules: &CompiledRules,
@@ -191,7 +188,7 @@ mod tests {
         order = 4
         when = "facts.memory_mib > 65536"
         max-count = 2
-        [policy.strangers]
+        [policy.undeclared]
         order = 5
         when = "'gpu' in tags"
         accept = "discovered"
@@ -224,7 +221,7 @@ mod tests {
         facts
     }
 
-    /// Chooses, and writes the outcome as one line for each policy that was looked at.
+    /// Chooses, and returns the outcome with one line for each policy that was examined.
     fn chosen(
         known: &[(&str, &str)],
         is_declared: bool,
@@ -248,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_in_order_that_fits_binds_and_each_before_says_why_not() {
+    fn the_first_match_binds_and_earlier_policies_have_a_reason() {
         let manufacturer = ("manufacturer", "Nvidia");
         assert_eq!(
             chosen(&[manufacturer, ("memory_mib", "512")], true, None, 0),
@@ -292,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn an_undeclared_machine_is_taken_only_where_a_policy_says_so() {
+    fn an_undeclared_machine_is_bound_only_by_a_policy_that_accepts_it() {
         let undeclared = "accepts declared machines only";
         let before = |name: &str, what: &str| format!("{name}: {what}");
         let nvidia = [("manufacturer", "Nvidia")];
@@ -302,7 +299,7 @@ mod tests {
                 before("gpu", undeclared),
                 before("big", undeclared),
                 before("rest", undeclared),
-                "strangers binds".into()
+                "undeclared binds".into()
             ]
         );
         assert_eq!(
@@ -311,7 +308,7 @@ mod tests {
                 before("gpu", undeclared),
                 before("big", undeclared),
                 before("rest", undeclared),
-                before("strangers", "seen before"),
+                before("undeclared", "seen before"),
                 before("last", "seen before")
             ]
         );

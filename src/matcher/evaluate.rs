@@ -1,34 +1,33 @@
-//! What an expression says of one machine: yes, no, or that it cannot be known.
+//! Evaluates an expression for one machine: yes, no, or unknown.
 //!
-//! The logic has three values (Kleene's): a missing fact, an error and a comparison of unlike types are
-//! unknown, and what rests on them is unknown too, unless the other side decides alone.
+//! The logic has three values (Kleene's): a missing fact, an error and a comparison of different types are unknown,
+//! and so is everything that depends on them, unless the other operand determines the result.
 
 use minijinja::{Environment, Value, value::ValueKind};
 
 use super::term::{Arithmetic, Comparison, Term};
 
-/// What an expression says.
+/// The value of an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TruthValue {
-    /// It holds.
+    /// The expression is true.
     Yes,
-    /// It does not hold.
+    /// The expression is false.
     No,
-    /// It cannot be known, and why.
+    /// It cannot be evaluated, for this reason.
     Unknown(String),
 }
 
-/// What is known of a machine, as an expression sees it.
+/// The variables of an expression: facts and tags.
 pub(crate) struct ExpressionContext {
     pub(crate) facts: Value,
     pub(crate) tags: Value,
-    /// Tags of which it is not known whether the machine has them.
+    /// Tags of which it is unknown whether the machine has them.
     pub(crate) unsure: Vec<String>,
 }
 
 type ValueResult = Result<Value, String>;
 
-/// Evaluates an expression.
 pub(crate) fn evaluate(
     term: &Term,
     known: &ExpressionContext,
@@ -83,7 +82,7 @@ impl Evaluator<'_> {
 
     fn item(&self, of: &Term, key: &Term) -> ValueResult {
         let (object, key) = (self.of(of)?, self.of(key)?);
-        // An error here means the same as a missing item: there is nothing to know.
+        // An error means the same as a missing item: the value is unknown.
         let value = object.get_item(&key).unwrap_or_default();
         if value.is_undefined() || value.is_none() {
             let path = if matches!(of, Term::Root(_)) {
@@ -96,7 +95,7 @@ impl Evaluator<'_> {
         Ok(value)
     }
 
-    /// `and` ends with the first false, `or` with the first true, whichever side it stands on.
+    /// `and` is decided by a false operand, `or` by a true one, on either side.
     fn decided(&self, left: &Term, right: &Term, decides: bool) -> ValueResult {
         let left = self.of(left).and_then(|value| truth(&value));
         if left == Ok(decides) {

@@ -1,7 +1,7 @@
-//! Which policy is a machine's: facts to tags, tags to a policy, and why.
+//! Which policy binds a machine: facts determine tags, tags determine the policy.
 //!
-//! An answer that rests on something unknown is never yes. Nothing here knows what has happened to a
-//! machine beyond what its [`Candidate`] says; how many machines a policy has bound is asked of the caller.
+//! A result that depends on something unknown is never yes. Nothing here reads a machine's history: the caller
+//! passes what is needed in a [`Candidate`], and a function that counts the machines that a policy binds.
 
 mod term;
 mod evaluate;

@@ -14,7 +14,7 @@ use crate::{
     site::{Diagnostic, Site},
 };
 
-/// The compiled expressions of a site, found by their text.
+/// The compiled expressions of a site, by their text.
 #[derive(Debug)]
 pub struct CompiledRules {
     terms: BTreeMap<(Scope, String), Term>,
@@ -30,7 +30,7 @@ impl Default for CompiledRules {
     }
 }
 
-/// Compiles every expression of `site`: of tags, of policies, and what is expected before an installation.
+/// Compiles every expression of `site`: of tags, of policies, and of `expect`.
 pub fn compile(site: &Site) -> (CompiledRules, Vec<Diagnostic>) {
     let mut rules = CompiledRules::default();
     let mut diagnostics = Vec::new();
@@ -83,7 +83,6 @@ impl CompiledRules {
         }
     }
 
-    /// Evaluates a tag's rule.
     pub fn tag(&self, when: &str, facts: &Facts) -> TruthValue {
         let known = ExpressionContext {
             facts: Value::from(Serde(facts)),
@@ -93,7 +92,7 @@ impl CompiledRules {
         self.evaluate(Scope::Facts, when, &known)
     }
 
-    /// Evaluates a policy's rule, or an expectation.
+    /// Evaluates the expression of a policy's `when` or of `expect`.
     pub fn policy(&self, when: &str, facts: &Facts, tags: &TagSet) -> TruthValue {
         let known = ExpressionContext {
             facts: Value::from(Serde(facts)),
@@ -110,7 +109,7 @@ impl CompiledRules {
     fn evaluate(&self, scope: Scope, when: &str, known: &ExpressionContext) -> TruthValue {
         match self.terms.get(&(scope, when.to_owned())) {
             Some(term) => evaluate(term, known, &self.functions),
-            // A site with such an expression never goes live; unknown is never yes.
+            // A site with such an expression never goes live, and unknown is never yes.
             None => TruthValue::Unknown("it does not compile".into()),
         }
     }
@@ -169,7 +168,7 @@ mod tests {
             "facts.disks | length == 1 and facts.disks[0].size_bytes < 2000",
             "facts.cores is undefined",
             "facts.cores | default(4) == 4",
-            // One side decides alone, whatever the other would be.
+            // One operand determines the result, whatever the other is.
             "facts.cores == 8 or facts.memory_mib > 1",
             "facts.memory_mib / 1024 == 64.0",
             "1 < 2 < 3",

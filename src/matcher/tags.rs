@@ -11,14 +11,13 @@ use crate::{
 /// The tags of one machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TagSet {
-    /// Those it has.
     pub yes: BTreeSet<TagName>,
-    /// Those of which it cannot be known, and why. They count as not there.
+    /// Tags of which it is unknown whether the machine has them, with the reason. They count as absent.
     pub unknown: BTreeMap<TagName, String>,
 }
 
-/// Works out the tags of a machine: those its declaration carries, and those whose rule its facts satisfy.
-/// A carried tag wins over its rule.
+/// Determines the tags of a machine: those of its declaration, and those whose rule its facts satisfy. A declared
+/// tag takes precedence over its rule.
 pub fn tags(site: &Site, rules: &CompiledRules, node: Option<&Node>, facts: &Facts) -> TagSet {
     let carried = node.and_then(|node| node.body.tags.as_ref());
     let mut tags = TagSet {
@@ -56,18 +55,18 @@ when = "facts.memory_mib > 65536"
 when = "facts.custom.bays != '0'"
 [tag.plain]
 [policy.all]
-tags = ["big", "gpu", "plain", "mine"]
+tags = ["big", "gpu", "plain", "own"]
 task = "local"
 [node.a]
 mac = "52:54:00:00:00:01"
-tags = ["big", "plain", "mine"]
+tags = ["big", "plain", "own"]
 task = "local"
 [node.b]
 mac = "52:54:00:00:00:02"
 task = "local"
 "#;
 
-    /// The tags of a machine in one line; an unknown one with a question mark.
+    /// Formats the tags of a machine on one line. An unknown one has a question mark.
     fn line(node: Option<&str>, known: &[(&str, &str)]) -> String {
         let files = SiteFiles {
             content: [("policies.d/site.toml".into(), SITE.as_bytes().into())].into(),
@@ -96,9 +95,9 @@ task = "local"
             (None, vec![small, ("bays", "0")], ""),
             (None, vec![big, ("bays", "2")], "big gpu"),
             (Some("b"), vec![big], "big gpu?"),
-            // A carried tag wins over its rule, and one that only nodes carry needs no definition.
-            (Some("a"), vec![], "big mine plain gpu?"),
-            (Some("a"), vec![small, ("bays", "0")], "big mine plain"),
+            // A declared tag takes precedence over its rule, and a tag that only nodes declare needs no definition.
+            (Some("a"), vec![], "big own plain gpu?"),
+            (Some("a"), vec![small, ("bays", "0")], "big own plain"),
         ] {
             assert_eq!(line(node, &known), expected, "{node:?} {known:?}");
         }

@@ -1,6 +1,7 @@
-//! Expressions, parsed: the template language's own grammar, without what has no place in a rule.
+//! Parses expressions. The grammar is that of the template language, without constructs that a rule does not need.
 //!
-//! There are no calls, no slices and no loops, so every expression ends, in time that its length bounds.
+//! There are no calls, slices or loops, so the evaluation of every expression ends, in a time that is bounded by
+//! its length.
 
 use minijinja::{
     Value,
@@ -9,21 +10,21 @@ use minijinja::{
 
 use crate::model::Facts;
 
-/// What an expression may be about.
+/// What an expression may refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
-    /// Facts alone: a tag's rule.
+    /// Only facts: a tag's rule.
     Facts,
-    /// Facts and tags: a policy's rule, and what is expected before an installation.
+    /// Facts and tags: a policy's rule and `expect`.
     FactsAndTags,
 }
 
-/// An expression, owned and checked.
+/// A parsed and checked expression.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Term {
     Const(Value),
     List(Vec<Term>),
-    /// `facts.a.b`, `facts.custom["x"]`, `tags`: the root and what follows it.
+    /// `facts.a.b`, `facts.custom["x"]`, `tags`: the root and the path after it.
     Root(String),
     Item(Box<Term>, Box<Term>),
     Not(Box<Term>),
@@ -37,7 +38,6 @@ pub(crate) enum Term {
     Test(String, Vec<Term>),
 }
 
-/// How two values are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Comparison {
     Equal,
@@ -50,7 +50,7 @@ pub(crate) enum Comparison {
     NotIn,
 }
 
-/// What is done with two numbers, or with two texts.
+/// An operation on two numbers or two strings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arithmetic {
     Add,
@@ -62,13 +62,13 @@ pub(crate) enum Arithmetic {
     Concatenate,
 }
 
-/// The longest expression that is read, in bytes.
-const LONGEST: usize = 4_096;
+/// The maximum length of an expression in bytes.
+const MAX_LENGTH: usize = 4_096;
 
-/// Reads an expression and holds it to `scope`. The error is one line for the operator.
+/// Parses an expression and checks it against `scope`. The error is one line for the operator.
 pub(crate) fn parse(text: &str, scope: Scope) -> Result<Term, String> {
-    if text.len() > LONGEST {
-        return Err(format!("it is longer than {LONGEST} bytes"));
+    if text.len() > MAX_LENGTH {
+        return Err(format!("it is longer than {MAX_LENGTH} bytes"));
     }
     let tree = parse_expr(text).map_err(|error| syntax(&error))?;
     let term = convert(&tree)?;
@@ -183,7 +183,7 @@ fn with_arguments(subject: &ast::Expr<'_>, args: &[ast::CallArg<'_>]) -> Result<
     Ok(terms)
 }
 
-/// Refuses a root that is not there, and a fact that nothing ever reports.
+/// Rejects an unknown root, and a fact that no machine reports.
 fn check_roots(term: &Term, scope: Scope) -> Result<(), String> {
     match term {
         Term::Root(name) => match (name.as_str(), scope) {
