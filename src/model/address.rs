@@ -9,50 +9,45 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subnet(pub IpNet);
 
-/// An address of one machine, with its prefix length or without: `192.0.2.10/24`, `192.0.2.10`.
+/// An address of one machine, with or without its prefix length: `192.0.2.10/24`, `192.0.2.10`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostAddress {
-    /// The address.
     pub ip: IpAddr,
-    /// The prefix length in bits; without one, that of the network the address lies in.
+    /// The prefix length in bits. If unset, that of the network that contains the address applies.
     pub prefix: Option<u8>,
 }
 
-/// The addresses from one to another, both included: `192.0.2.100-192.0.2.150`, one address, or a CIDR.
+/// A range of addresses, both ends included: `192.0.2.100-192.0.2.150`, one address, or a CIDR.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AddressRange {
-    /// The first address.
     pub first: IpAddr,
-    /// The last address, of the same family, not before the first.
+    /// Of the same family as the first, and not before it.
     pub last: IpAddr,
 }
 
-/// Why a text is none of them.
+/// Why a text is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// No subnet.
     #[error("`{0}` is not a subnet: expected such as `192.0.2.0/24` or `2001:db8::/64`")]
     Subnet(String),
-    /// A subnet with host bits.
+    /// A subnet whose host bits are not zero.
     #[error("`{0}` has bits set beyond its prefix: the subnet is `{1}`")]
     HostBits(String, IpNet),
-    /// No address.
     #[error("`{0}` is not an address: expected such as `192.0.2.10` or `192.0.2.10/24`")]
     Host(String),
-    /// No range.
     #[error("`{0}` is not a range: expected such as `192.0.2.100-192.0.2.150`")]
     Range(String),
 }
 
 impl AddressRange {
-    /// Tells whether `ip` lies in the range.
+    /// Whether the range contains `ip`.
     pub fn contains(&self, ip: IpAddr) -> bool {
         ip.is_ipv4() == self.first.is_ipv4() && self.first <= ip && ip <= self.last
     }
 }
 
 impl HostAddress {
-    /// Returns the address with its own prefix length, or with `prefix` when it carries none.
+    /// Returns the address with its own prefix length, otherwise with `prefix`.
     pub fn within(self, prefix: u8) -> Option<IpNet> {
         IpNet::new(self.ip, self.prefix.unwrap_or(prefix)).ok()
     }
@@ -106,8 +101,8 @@ impl FromStr for AddressRange {
                     .map_err(|_| wrong())?,
             },
         };
-        let sound = first.is_ipv4() == last.is_ipv4() && first <= last;
-        sound
+        let is_valid = first.is_ipv4() == last.is_ipv4() && first <= last;
+        is_valid
             .then_some(AddressRange { first, last })
             .ok_or_else(wrong)
     }

@@ -1,60 +1,56 @@
-//! What a machine in the microkernel is told to do.
+//! The instructions for a machine that runs the microkernel.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What a machine in the microkernel is told to do.
+/// An instruction for a machine that runs the microkernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentInstruction {
-    /// What it is called here.
+    /// The name of the machine on the server.
     pub node: String,
-    /// Why, for its screen.
+    /// The reason, for the machine's screen.
     pub reason: String,
-    /// The deed.
     #[serde(flatten)]
     pub action: AgentAction,
 }
 
-/// The deed itself. One that a microkernel does not know it shows, and asks again after half a minute.
+/// The action of an instruction. The agent shows an unknown action and polls again after 30 s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum AgentAction {
-    /// Asks again after so many seconds, and up to a fifth more, so that not all ask at once.
-    Wait {
-        /// How many.
-        seconds: u32,
-    },
-    /// Boots anew, from the network.
+    /// Polls again after this time, plus up to a fifth at random, so that not all machines poll at once.
+    Wait { seconds: u32 },
+    /// Reboots from the network.
     Reboot,
-    /// Switches itself off.
+    /// Powers off.
     PowerOff,
 }
 
-/// What a machine reads that is to be given a disk image: the document of task `image`.
+/// The instruction to write a disk image: the document of task `image`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageInstruction {
     /// The version of this format: 1.
     pub version: u32,
-    /// What it is called here.
+    /// The name of the machine on the server.
     pub node: String,
-    /// Where the image is.
+    /// The URL of the image.
     pub image: String,
-    /// The image's checksum (FIPS 180-4) as it lies there, compressed or not, in hexadecimal. This one or the other is there.
+    /// The checksum (FIPS 180-4) of the image file, compressed or not, in hexadecimal. This one or `sha512` is set.
     #[serde(default)]
     pub sha256: Option<String>,
-    /// The same.
+    /// Like `sha256`.
     #[serde(default)]
     pub sha512: Option<String>,
-    /// Which disk it goes to.
+    /// The disk to write to.
     pub disk: ImageTarget,
-    /// What the seed volume holds: where each file is, by its name.
+    /// The contents of the seed volume: the URL of each file, by its name.
     pub seed: BTreeMap<String, String>,
-    /// Where stages and lines for the log are reported to: `<this>/stage/<name>`.
+    /// The URL to which stages and log lines are reported: `<this>/stage/<name>`.
     pub callbacks: String,
 }
 
-/// The checksum of an image, in hexadecimal digits of lower case.
+/// The checksum of an image, in lowercase hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checksum {
     Sha256(String),
@@ -62,7 +58,7 @@ pub enum Checksum {
 }
 
 impl ImageInstruction {
-    /// The image's checksum; none when there is none, or one that cannot be.
+    /// The image's checksum; none if it is missing or invalid.
     pub fn checksum(&self) -> Option<Checksum> {
         let sum = |text: &String, digits| {
             let is_sum = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -76,36 +72,31 @@ impl ImageInstruction {
     }
 }
 
-/// `disk` and `keep` of a machine's settings, as an order says them. What is empty is not asked for.
+/// The settings `disk` and `keep` of a machine. An empty field is not a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ImageTarget {
-    /// The device.
+    /// The device path.
     pub path: String,
-    /// The serial number.
     pub serial: String,
-    /// The model.
     pub model: String,
-    /// The least size in bytes.
+    /// The minimum size in bytes.
     pub min_bytes: u64,
-    /// Which of those that fit.
+    /// Which of the matching disks.
     pub pick: DiskPick,
-    /// Whether others' data may be overwritten.
+    /// Whether data of other systems may be overwritten.
     pub wipe: bool,
-    /// Disks that are never touched, by device or serial number.
+    /// Disks that are never written to, by device or serial number.
     pub keep: Vec<String>,
 }
 
-/// Which of several disks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiskPick {
-    /// None: there must be one alone.
+    /// The only one: there must be exactly one.
     #[default]
     Only,
-    /// The smallest.
     Smallest,
-    /// The largest.
     Largest,
 }
 
@@ -114,10 +105,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_is_one_object() {
-        let order = |action| AgentInstruction {
+    fn an_instruction_is_one_object() {
+        let instruction = |action| AgentInstruction {
             node: "web1".into(),
-            reason: "policy web takes it".into(),
+            reason: "policy web binds it".into(),
             action,
         };
         for (action, text) in [
@@ -128,11 +119,14 @@ mod tests {
             (AgentAction::Reboot, r#""do":"reboot""#),
             (AgentAction::PowerOff, r#""do":"power-off""#),
         ] {
-            let expected = format!(r#"{{"node":"web1","reason":"policy web takes it",{text}}}"#);
-            assert_eq!(serde_json::to_string(&order(action)).unwrap(), expected);
+            let expected = format!(r#"{{"node":"web1","reason":"policy web binds it",{text}}}"#);
+            assert_eq!(
+                serde_json::to_string(&instruction(action)).unwrap(),
+                expected
+            );
             assert_eq!(
                 serde_json::from_str::<AgentInstruction>(&expected).unwrap(),
-                order(action)
+                instruction(action)
             );
         }
     }

@@ -1,7 +1,7 @@
-//! The objects that operators declare, as they stand in the files.
+//! The objects that operators declare, as written in the files.
 //!
-//! A kind of object that takes settings has its own keys in a `…Body` and the settings beside it. The
-//! `FIELDS` that serde derives from these types are the only list of keys there is.
+//! An object with settings keeps its own keys in a `…Body`, separate from the settings. The `FIELDS` that serde
+//! derives from these types are the only list of the keys.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -16,16 +16,13 @@ use super::{
 /// `defaults`: settings of lowest precedence.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Defaults {
-    /// The settings.
     pub settings: Settings,
 }
 
-/// `repo`: where an operating system's files come from.
+/// `repo`: the source of an operating system's files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Repo {
-    /// Its name, at the place of its declaration.
     pub name: Spanned<RepoName>,
-    /// Its keys.
     pub body: RepoBody,
 }
 
@@ -33,7 +30,7 @@ pub struct Repo {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RepoBody {
-    /// An ISO image that is read in place.
+    /// An ISO image, read in place.
     pub iso: Option<Spanned<String>>,
     /// The image's SHA-256 in hexadecimal.
     pub sha256: Option<Spanned<String>>,
@@ -41,18 +38,16 @@ pub struct RepoBody {
     pub path: Option<Spanned<String>>,
     /// A URL that machines fetch from directly.
     pub url: Option<Spanned<String>>,
-    /// What installs from it when nothing else says so.
+    /// The default task of this repo.
     pub task: Option<Spanned<TaskName>>,
-    /// Anything, for templates; `mirror` is where packages come from when not from the repo itself.
+    /// Any values, for templates. `mirror` is the source of packages if it is not the repo itself.
     pub vars: Vars,
 }
 
 /// `network`: a subnet of the site.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
-    /// Its name, at the place of its declaration.
     pub name: Spanned<NetworkName>,
-    /// Its keys.
     pub body: NetworkBody,
 }
 
@@ -60,35 +55,35 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct NetworkBody {
-    /// Its subnets, of both families.
+    /// Its subnets, of one or both families.
     pub subnet: Option<List<Subnet>>,
-    /// Its default gateways, at most one of a family.
+    /// Its default gateways, at most one per family.
     pub gateway: Option<List<IpAddr>>,
     /// DNS servers.
     pub dns: Option<List<IpAddr>>,
-    /// The domain that completes a bare node name.
+    /// The domain that completes a node name without one.
     pub domain: Option<Spanned<String>>,
     /// DNS search domains.
     pub search: Option<List<String>>,
     /// NTP servers, by address or name.
     pub ntp: Option<List<String>>,
-    /// The tag its packets carry, 1 to 4094; unset: untagged.
+    /// The VLAN tag of its packets, 1 to 4094; unset: untagged.
     pub vlan: Option<Spanned<u16>>,
     /// The largest packet in bytes.
     pub mtu: Option<Spanned<u32>>,
-    /// Addresses that something else hands out.
+    /// Addresses that something else assigns.
     pub taken: Option<List<AddressRange>>,
     /// Static addresses for discovered nodes.
     pub pool: Option<List<AddressRange>>,
-    /// What DHCP does here; default `off`.
+    /// What DHCP does on this network; default `off`.
     pub dhcp: Option<Spanned<DhcpMode>>,
     /// The dynamic range, with `dhcp = "server"`.
     pub range: Option<List<AddressRange>>,
-    /// How long a lease lasts, with `dhcp = "server"`.
+    /// The duration of a lease, with `dhcp = "server"`.
     pub lease: Option<Spanned<TimeSpan>>,
-    /// What an unknown machine gets here; default `watch`.
+    /// What an undeclared machine gets on this network; default `watch`.
     pub unknown: Option<Spanned<UndeclaredMode>>,
-    /// The loader file for machines of this network.
+    /// The loader file for machines on this network.
     pub loader: Option<Spanned<String>>,
 }
 
@@ -96,34 +91,32 @@ pub struct NetworkBody {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DhcpMode {
-    /// Nothing.
+    /// No DHCP.
     Off,
-    /// Adds the boot file to what another server answers.
+    /// Adds the boot file to the answer of another DHCP server.
     Proxy,
-    /// Answers declared machines alone, beside another server.
+    /// Answers only declared machines, beside another DHCP server.
     Reserve,
-    /// Is the network's DHCP server.
+    /// Is the DHCP server of the network.
     Server,
 }
 
-/// What an unknown machine gets.
+/// What an undeclared machine gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UndeclaredMode {
-    /// Its local disk; it is listed.
+    /// Its local disk. It is listed.
     Watch,
-    /// The microkernel, which reports what it is.
+    /// The microkernel, which reports its hardware.
     Discover,
-    /// Its local disk; it is not listed.
+    /// Its local disk. It is not listed.
     Ignore,
 }
 
 /// `tag`: a name for machines whose facts satisfy a rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tag {
-    /// Its name, at the place of its declaration.
     pub name: Spanned<TagName>,
-    /// Its keys.
     pub body: TagBody,
 }
 
@@ -131,66 +124,63 @@ pub struct Tag {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TagBody {
-    /// An expression over what is known of a machine; without one the tag is only carried.
+    /// An expression over facts. If unset, machines have the tag only by declaration.
     pub when: Option<Spanned<String>>,
 }
 
-/// `policy`: what binds machines to a repo, a task and settings.
+/// `policy`: binds machines to a repo, a task and settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Its name, at the place of its declaration.
     pub name: Spanned<PolicyName>,
-    /// Whom it binds.
+    /// Which machines it binds.
     pub rule: Rule,
-    /// What they get.
+    /// What these machines get.
     pub settings: Settings,
 }
 
-/// Whom a policy binds.
+/// Which machines a policy binds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Rule {
-    /// Lower is asked first, then by name; default 100.
+    /// Policies apply in ascending order, then by name; default 100.
     pub order: Option<Spanned<i64>>,
     /// Default true.
     pub enabled: Option<Spanned<bool>>,
-    /// All of these tags.
+    /// The machine must have all of these tags.
     pub tags: Option<List<TagName>>,
-    /// An expression over facts and tags.
+    /// An expression over facts and tags that must be true.
     pub when: Option<Spanned<String>>,
-    /// Whether machines that nobody declared may be bound; default `declared`.
+    /// Whether it may bind undeclared machines; default `declared`.
     pub accept: Option<Spanned<Accept>>,
-    /// How many machines it binds at most.
+    /// The maximum number of machines that it binds.
     pub max_count: Option<Spanned<u64>>,
 }
 
-/// Whom a policy takes besides those that name it.
+/// Which machines a policy binds besides those that name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Accept {
     /// Declared machines.
     Declared,
-    /// Machines that nobody declared, and declared ones.
+    /// Undeclared and declared machines.
     Discovered,
 }
 
 /// `node`: one machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// Its name, at the place of its declaration.
     pub name: Spanned<NodeName>,
-    /// Its own keys.
     pub body: NodeBody,
-    /// Its overrides.
+    /// The settings that override those of its policy.
     pub settings: Settings,
 }
 
-/// What a node says beside its overrides: who it is, what binds it, and its network settings. What few nodes say
-/// is boxed.
+/// The keys of a node besides its settings: its identity, what binds it, and its network. Keys that few nodes set
+/// are boxed.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct NodeBody {
-    /// Hardware addresses; the first is the card it boots from.
+    /// MAC addresses; the first is that of the NIC it boots from.
     pub mac: Option<List<Mac>>,
     /// Serial number (SMBIOS type 1).
     pub serial: Option<Box<Spanned<Serial>>>,
@@ -198,11 +188,11 @@ pub struct NodeBody {
     pub uuid: Option<Box<Spanned<Uuid>>>,
     /// Asset tag (SMBIOS type 3).
     pub asset: Option<Box<Spanned<Asset>>>,
-    /// Binds it directly.
+    /// The policy that binds it directly.
     pub policy: Option<Box<Spanned<PolicyName>>>,
-    /// Tags it carries by declaration.
+    /// Its tags by declaration.
     pub tags: Option<List<TagName>>,
-    /// Raise it by one for one more installation; default 1; 0: never touch it.
+    /// How often it may be installed; default 1; 0: never. Raise it by one for another installation.
     pub installs: Option<Box<Spanned<u32>>>,
     /// Short form: addresses of the interface it boots from.
     pub address: Option<List<HostAddress>>,
@@ -212,39 +202,38 @@ pub struct NodeBody {
     pub routes: Option<Box<List<Route>>>,
     /// Short form: the largest packet in bytes.
     pub mtu: Option<Box<Spanned<u32>>>,
-    /// Short form: whether it asks DHCP for its address.
+    /// Short form: whether it gets its address by DHCP.
     pub dhcp: Option<Box<Spanned<bool>>>,
-    /// Long form: network cards.
+    /// Long form: NICs.
     pub interface: Vec<Spanned<Interface>>,
-    /// Long form: several cards as one.
+    /// Long form: bonds of several NICs.
     pub bond: BTreeMap<LinkName, Spanned<Bond>>,
-    /// Long form: tagged networks.
+    /// Long form: VLANs.
     pub vlan: BTreeMap<LinkName, Spanned<Vlan>>,
     /// Long form: bridges.
     pub bridge: BTreeMap<LinkName, Spanned<Bridge>>,
 }
 
-/// `broker`: what finished machines are handed over to.
+/// `broker`: a system that takes over finished machines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Broker {
-    /// Its name, at the place of its declaration.
     pub name: Spanned<BrokerName>,
     /// A directory under `templates/brokers/`.
     pub kind: Spanned<String>,
-    /// Its settings: every other key.
+    /// Its settings: all other keys.
     pub vars: Vars,
 }
 
 impl Broker {
-    /// The kind whose program the server runs.
+    /// The kind of broker whose program the server runs.
     pub const PROGRAM: &str = "program";
 
-    /// Whether the server runs a program of its.
+    /// Whether the server runs its program.
     pub fn is_program(&self) -> bool {
         self.kind.value == Broker::PROGRAM
     }
 
-    /// That program and its arguments; none when it is of another kind, or `run` says none.
+    /// The program and its arguments; none if it is of another kind, or `run` is missing.
     pub fn program(&self) -> Option<Vec<String>> {
         let run = self.vars.get("run").filter(|_| self.is_program())?;
         let words: Option<Vec<String>> = match &run.value {
@@ -259,12 +248,10 @@ impl Broker {
     }
 }
 
-/// `hook`: a program that hears of events.
+/// `hook`: a program that receives events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hook {
-    /// Its name, at the place of its declaration.
     pub name: Spanned<HookName>,
-    /// Its keys.
     pub body: HookBody,
 }
 
@@ -272,26 +259,26 @@ pub struct Hook {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct HookBody {
-    /// The events it hears of.
+    /// The events that it receives.
     pub on: List<LifecycleEvent>,
-    /// The program and its arguments; the event comes as JSON on its standard input.
+    /// The program and its arguments. It reads the event as JSON on its standard input.
     pub run: List<String>,
 }
 
 impl Node {
-    /// The place of the declaration, for messages about the node as a whole.
+    /// Where it is declared, for messages about the whole node.
     pub fn span(&self) -> SourceSpan {
         self.name.span
     }
 
-    /// Tells whether it declares any hardware address.
+    /// Whether it declares any MAC address.
     pub fn has_macs(&self) -> bool {
         let short = self.body.mac.iter().any(|list| !list.value.is_empty());
         let mut long = self.body.interface.iter();
         short || long.any(|interface| interface.value.mac.is_some())
     }
 
-    /// The hardware addresses it declares, those of its interfaces and ports among them, boot card first.
+    /// All MAC addresses that it declares, including those of its interfaces and ports, starting with the boot NIC.
     pub fn macs(&self) -> Vec<Spanned<Mac>> {
         let short = self
             .body

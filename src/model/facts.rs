@@ -1,7 +1,7 @@
-//! What a machine reported of itself.
+//! The facts that a machine has reported.
 //!
-//! Known facts are typed: a report is parsed to the type or dropped, so an expression never compares a
-//! text with a number. Anything else lives as text under `custom`.
+//! Known facts are typed: a value of another type is dropped, so an expression never compares a string with a
+//! number. All other facts are stored as text under `custom`.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use super::{Mac, Platform};
 
 macro_rules! facts {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
-        /// The facts of one machine; what it never reported is absent.
+        /// The facts of one machine. A fact that it never reported is absent.
         #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
         pub struct Facts {
             $($(#[$doc])* #[serde(default, skip_serializing_if = "Option::is_none")] pub $name: Option<$type>,)*
-            /// Facts that no field above knows, as text.
+            /// Facts that have no field, as text.
             #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
             pub custom: BTreeMap<String, String>,
         }
@@ -24,20 +24,20 @@ macro_rules! facts {
             /// The names of the known facts.
             pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
 
-            /// Takes over everything that `newer` says.
+            /// Takes over all facts of `newer`.
             pub fn update(&mut self, newer: Facts) {
                 $(if newer.$name.is_some() { self.$name = newer.$name; })*
                 self.custom.extend(newer.custom);
             }
 
-            /// Tells whether all that `newer` says is known already.
+            /// Whether all facts of `newer` are already present.
             pub fn covers(&self, newer: &Facts) -> bool {
                 $((newer.$name.is_none() || newer.$name == self.$name) &&)*
                 newer.custom.iter().all(|(name, text)| self.custom.get(name) == Some(text))
             }
 
-            /// Reads one reported fact: JSON where the type is a list or a table, else plain text.
-            /// Returns none when the name is known and the text is not of its type.
+            /// Parses one reported fact: JSON if its type is a list or a table, otherwise plain text. Returns none
+            /// if the text is not of the fact's type.
             pub fn parse(name: &str, text: &str) -> Option<Facts> {
                 let mut facts = Facts::default();
                 match name {
@@ -51,17 +51,17 @@ macro_rules! facts {
 }
 
 facts! {
-    /// Who made it (SMBIOS type 1).
+    /// The manufacturer (SMBIOS type 1).
     manufacturer: String,
-    /// The product's name (SMBIOS type 1).
+    /// The product name (SMBIOS type 1).
     product: String,
-    /// The serial number as reported, fillers included.
+    /// The serial number as reported, including placeholders.
     serial: String,
     /// The UUID as reported.
     uuid: String,
     /// The asset tag as reported.
     asset: String,
-    /// What kind of firmware booted it.
+    /// The kind of firmware that booted it.
     firmware: Platform,
     /// The firmware's version.
     firmware_version: String,
@@ -73,38 +73,34 @@ facts! {
     sockets: u64,
     /// Processor cores.
     cores: u64,
-    /// Memory in MiB.
     memory_mib: u64,
-    /// Memory modules in place.
+    /// Installed memory modules.
     memory_modules: u64,
-    /// Network cards.
     nics: Vec<NicFact>,
-    /// Disks that stay: never optical, floppy, loop or RAM disks.
+    /// Disks that are not removable: no optical, floppy, loop or RAM disks.
     disks: Vec<DiskFact>,
     /// PCI devices, as `vendor:device`.
     pci: Vec<String>,
-    /// The classes of PCI devices in place, as four digits: `0200` is Ethernet.
+    /// The classes of the PCI devices, as four digits: `0200` is Ethernet.
     pci_classes: Vec<String>,
     /// Display controllers on PCI, as `vendor:device`.
     gpus: Vec<String>,
-    /// The address of its management controller.
+    /// The address of its BMC.
     bmc: String,
     /// The hypervisor it runs under, or `none`.
     virtualization: String,
 }
 
-/// A network card.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NicFact {
-    /// Its hardware address.
     pub mac: Mac,
-    /// The kernel driver.
+    /// Its kernel driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
     /// Speed in Mbit/s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speed_mbit: Option<u64>,
-    /// Whether the cable carries a signal.
+    /// Whether it has a carrier signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<bool>,
     /// The switch and port at the other end (LLDP).
@@ -115,29 +111,27 @@ pub struct NicFact {
 /// A disk.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DiskFact {
-    /// Its device, such as `/dev/sda`.
+    /// Its device path, such as `/dev/sda`.
     pub path: String,
-    /// The model's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The serial number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial: Option<String>,
     /// The size in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
-    /// Whether it turns.
+    /// Whether it is a rotating disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotational: Option<bool>,
-    /// How it is attached: `sata`, `nvme`, `usb`, …
+    /// Its transport: `sata`, `nvme`, `usb`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<String>,
-    /// What is on it: `vmfs`, `zfs`, `md`, `lvm`, a file system, or empty.
+    /// Its contents: `vmfs`, `zfs`, `md`, `lvm`, a file system, or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contents: Option<String>,
 }
 
-/// How a fact's type is read from the text of a report.
+/// Parses a value of a report as the fact's type.
 trait FromReport: Sized {
     fn read(text: &str) -> Option<Self>;
 }
@@ -160,7 +154,7 @@ impl FromReport for bool {
 
 impl FromReport for u64 {
     fn read(text: &str) -> Option<u64> {
-        // A text that is no number is not this fact: the caller records that it was dropped.
+        // A text that is not a number is dropped, and the caller records an event.
         text.trim().parse().ok()
     }
 }
@@ -177,7 +171,7 @@ impl FromReport for Platform {
 
 impl<T: serde::de::DeserializeOwned> FromReport for Vec<T> {
     fn read(text: &str) -> Option<Vec<T>> {
-        // As above: what does not parse is dropped by the caller, with an event.
+        // A value that cannot be parsed is dropped, and the caller records an event.
         serde_json::from_str(text).ok()
     }
 }

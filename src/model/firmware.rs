@@ -1,14 +1,14 @@
-//! What kind of firmware and processor asks.
+//! The firmware, processor architecture and boot program of a request.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How a machine's firmware starts programs, as iPXE's `${platform}` names it.
+/// The kind of firmware, named as in iPXE's `${platform}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Platform {
-    /// A BIOS, or a UEFI that plays one.
+    /// BIOS, or UEFI in legacy BIOS mode (CSM).
     #[serde(alias = "bios")]
     Pcbios,
     /// UEFI.
@@ -16,7 +16,7 @@ pub enum Platform {
     Efi,
 }
 
-/// Which program asks for what a machine boots.
+/// The program that requests a boot.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -25,21 +25,21 @@ pub enum BootProgram {
     /// iPXE, at `/boot`.
     #[default]
     Ipxe,
-    /// GRUB, by its configuration.
+    /// GRUB, by its configuration file.
     Grub,
-    /// ESXi's own loader without iPXE, by its boot.cfg.
+    /// ESXi's loader without iPXE, by its boot.cfg.
     Mboot,
-    /// PXELINUX, by its configuration.
+    /// PXELINUX, by its configuration file.
     Pxelinux,
-    /// The firmware itself, by DHCP, where no answer sends it to its disk.
+    /// The firmware itself, by DHCP: without an answer it boots the local disk.
     Firmware,
 }
 
-/// A processor architecture, as iPXE's `${buildarch}` names it.
+/// A processor architecture, named as in iPXE's `${buildarch}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arch {
-    /// 32-bit x86. BIOS builds of iPXE say this on 64-bit machines too.
+    /// 32-bit x86. BIOS builds of iPXE report this on 64-bit machines too.
     I386,
     /// 64-bit x86.
     #[serde(rename = "x86_64", alias = "amd64")]
@@ -71,7 +71,7 @@ impl fmt::Display for BootProgram {
 }
 
 impl BootProgram {
-    /// Tells whether it is iPXE, which is left out where a boot is written down.
+    /// Whether it is iPXE, which is omitted from stored boots.
     pub fn is_ipxe(&self) -> bool {
         *self == BootProgram::Ipxe
     }

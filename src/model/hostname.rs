@@ -4,12 +4,12 @@ use std::{fmt, str::FromStr};
 
 use serde::{Serialize, Serializer};
 
-/// A host name, with its domain or without: labels of letters, digits and `-`, at most 63 characters each
-/// and 253 in all.
+/// A host name, with or without its domain: labels of letters, digits and `-`, at most 63 characters each and 253
+/// in total.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hostname(String);
 
-/// Why a text is no host name.
+/// Why a text is not a host name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a host name: expected labels of letters, digits and `-` (none first or last), at most 63 characters each"
@@ -17,7 +17,6 @@ pub struct Hostname(String);
 pub struct HostnameError(pub String);
 
 impl Hostname {
-    /// The whole name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -30,7 +29,7 @@ impl Hostname {
             .expect("a split yields at least one part")
     }
 
-    /// All but the first label, when there is more than one.
+    /// All labels after the first, if there are any.
     pub fn domain(&self) -> Option<&str> {
         self.0.split_once('.').map(|(_, domain)| domain)
     }
@@ -41,12 +40,12 @@ impl FromStr for Hostname {
 
     fn from_str(text: &str) -> Result<Self, HostnameError> {
         let name = text.strip_suffix('.').unwrap_or(text);
-        let sound = name.len() <= 253 && name.split('.').all(is_label);
-        // All digits and dots would be read as an address.
+        let is_valid = name.len() <= 253 && name.split('.').all(is_label);
+        // A name of digits and dots would be parsed as an address.
         let numeric = name
             .bytes()
             .all(|byte| byte.is_ascii_digit() || byte == b'.');
-        if sound && !numeric {
+        if is_valid && !numeric {
             Ok(Hostname(name.into()))
         } else {
             Err(HostnameError(text.into()))

@@ -1,7 +1,7 @@
-//! By what a machine can be told from others.
+//! What identifies a machine.
 //!
-//! Boards share serial numbers and UUIDs, and many carry a filler in place of one. What is a filler is
-//! known here; who is who is decided in [`crate::control`].
+//! Boards share serial numbers and UUIDs, and many have a placeholder instead. This module recognizes placeholders;
+//! [`crate::control`] decides which machine an identity belongs to.
 
 use std::{fmt, sync::Arc};
 
@@ -16,13 +16,12 @@ macro_rules! identities {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Folds `text` to its canonical form; none when it is a filler that identifies nobody.
+            /// Converts `text` to its canonical form; none if it is a placeholder that identifies no machine.
             pub fn new(text: &str) -> Option<Self> {
                 let fold: fn(&str) -> String = $fold;
                 (!is_placeholder(text)).then(|| $name(fold(text).into()))
             }
 
-            /// The canonical form.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -58,9 +57,9 @@ macro_rules! identities {
 }
 
 identities! {
-    /// A serial number (SMBIOS type 1), compared without regard to case and outer blanks.
+    /// A serial number (SMBIOS type 1), compared without case and surrounding white space.
     Serial |text| text.trim().to_ascii_lowercase();
-    /// A UUID (SMBIOS type 1), compared by its hexadecimal digits alone.
+    /// A UUID (SMBIOS type 1), compared by its hexadecimal digits only.
     Uuid |text| {
         let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
         let digits = digits.to_ascii_lowercase();
@@ -69,11 +68,11 @@ identities! {
             _ => text.trim().to_ascii_lowercase(),
         }
     };
-    /// An asset tag (SMBIOS type 3), compared without regard to case and outer blanks.
+    /// An asset tag (SMBIOS type 3), compared without case and surrounding white space.
     Asset |text| text.trim().to_ascii_lowercase();
 }
 
-/// Tells whether `text` is what firmware says when it has nothing to say.
+/// Whether `text` is a placeholder that firmware reports instead of a value.
 pub fn is_placeholder(text: &str) -> bool {
     const FILLERS: [&str; 22] = [
         "tobefilledbyoem",
@@ -105,32 +104,28 @@ pub fn is_placeholder(text: &str) -> bool {
         .collect::<String>()
         .to_lowercase();
     let first = folded.chars().next();
-    // One character over and over: all zeros, all ones (`ffff…`), `xxxx`.
+    // One repeated character: all zeros, all ones (`ffff…`), `xxxx`.
     let monotone = first.is_none_or(|first| folded.chars().all(|c| c == first));
-    // The UUID that one board maker ships on everything.
+    // One board maker ships this UUID on every board.
     let sample = folded == "03000200040005000006000700080009" || folded == "1234567890";
     monotone || sample || FILLERS.contains(&folded.as_str())
 }
 
-/// Every identity that is known of a machine, or that a report carries.
+/// All identities of a machine or in a report.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Identity {
-    /// Hardware addresses of its network cards.
+    /// MAC addresses of its NICs.
     #[serde(default, skip_serializing_if = "SmallSet::is_empty")]
     pub mac: SmallSet<Mac>,
-    /// Serial numbers.
     #[serde(default, skip_serializing_if = "SmallSet::is_empty")]
     pub serial: SmallSet<Serial>,
-    /// UUIDs.
     #[serde(default, skip_serializing_if = "SmallSet::is_empty")]
     pub uuid: SmallSet<Uuid>,
-    /// Asset tags.
     #[serde(default, skip_serializing_if = "SmallSet::is_empty")]
     pub asset: SmallSet<Asset>,
 }
 
 impl Identity {
-    /// Tells whether it holds nothing.
     pub fn is_empty(&self) -> bool {
         self.mac.is_empty()
             && self.serial.is_empty()
@@ -138,7 +133,7 @@ impl Identity {
             && self.asset.is_empty()
     }
 
-    /// Tells whether all of `other` is known already.
+    /// Whether it contains all of `other`.
     pub fn covers(&self, other: &Identity) -> bool {
         other.mac.is_subset(&self.mac)
             && other.serial.is_subset(&self.serial)
@@ -146,7 +141,6 @@ impl Identity {
             && other.asset.is_subset(&self.asset)
     }
 
-    /// Adds all of `other`.
     pub fn add(&mut self, other: &Identity) {
         self.mac.extend(other.mac.iter().copied());
         self.serial.extend(other.serial.iter().cloned());
@@ -160,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fillers_identify_nobody() {
+    fn placeholders_identify_no_machine() {
         let fillers = [
             "",
             " ",

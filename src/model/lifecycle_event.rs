@@ -1,4 +1,4 @@
-//! What operators' programs hear of.
+//! The lifecycle events that operators' programs receive.
 
 use std::fmt;
 
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{BrokerName, HookName};
 
-/// Something in a machine's life of which a program may hear.
+/// An event in the life of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LifecycleEvent {
-    /// A machine was seen that no file mentions.
+    /// An undeclared machine has contacted the server.
     Discovered,
-    /// A policy, or the node itself, says what it gets.
+    /// A policy, or its own declaration, determines what it gets.
     Bound,
     /// Its installation has begun.
     Installing,
@@ -20,9 +20,9 @@ pub enum LifecycleEvent {
     Installed,
     /// Its first boot has run.
     Finished,
-    /// It reported an error, or a stage is overdue, or its disk does not boot.
+    /// It reported an error, a stage is overdue, or its disk does not boot.
     Failed,
-    /// An operator has to look.
+    /// It needs an operator.
     Held,
 }
 
@@ -40,13 +40,12 @@ impl fmt::Display for LifecycleEvent {
     }
 }
 
-/// Whose program hears of it.
+/// The program that receives an event.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recipient {
-    /// A hook's.
     Hook(HookName),
-    /// A broker's, to which the machine is handed over.
+    /// A broker that takes over the machine.
     Broker(BrokerName),
 }
 

@@ -1,4 +1,4 @@
-//! The long form of a node's network settings: interfaces, bonds, VLANs, bridges.
+//! The long form of a node's network: interfaces, bonds, VLANs, bridges.
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 
@@ -10,13 +10,12 @@ use super::{HostAddress, List, Mac, NetworkName, Spanned, Subnet};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct LinkName(String);
 
-/// Why a text is no device name.
+/// Why a text is not a device name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a device name: expected 1 to 15 letters, digits, `-`, `_` or `.`")]
 pub struct LinkNameError(String);
 
 impl LinkName {
-    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -29,8 +28,8 @@ impl FromStr for LinkName {
         let inner = text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        let sound = inner && (1..=15).contains(&text.len()) && text != "." && text != "..";
-        if sound {
+        let is_valid = inner && (1..=15).contains(&text.len()) && text != "." && text != "..";
+        if is_valid {
             Ok(LinkName(text.into()))
         } else {
             Err(LinkNameError(text.into()))
@@ -64,11 +63,11 @@ macro_rules! links {
         #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
         pub struct $name {
             $($(#[$own_doc])* pub $own: $own_type,)*
-            /// The network this link lies in; may be left out where its address lies in exactly one.
+            /// The network of this link; optional if its address is in exactly one.
             pub network: Option<Spanned<NetworkName>>,
             /// Static addresses of both families.
             pub address: Option<List<HostAddress>>,
-            /// Default gateways, at most one of a family.
+            /// Default gateways, at most one per family.
             pub gateway: Option<List<IpAddr>>,
             /// Further routes.
             pub routes: Option<List<Route>>,
@@ -78,12 +77,12 @@ macro_rules! links {
             pub search: Option<List<String>>,
             /// The largest packet in bytes.
             pub mtu: Option<Spanned<u32>>,
-            /// Whether the link asks DHCP for its address.
+            /// Whether the link gets its address by DHCP.
             pub dhcp: Option<Spanned<bool>>,
         }
 
         impl $name {
-            /// What every kind of link may set.
+            /// The settings of this link that every kind of link has.
             pub fn settings(&self) -> LinkSettings<'_> {
                 LinkSettings {
                     network: self.network.as_ref(),
@@ -100,7 +99,7 @@ macro_rules! links {
     )*};
 }
 
-/// What every kind of link may set, whichever kind it is.
+/// The settings that every kind of link has.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkSettings<'a> {
     pub network: Option<&'a Spanned<NetworkName>>,
@@ -114,47 +113,46 @@ pub struct LinkSettings<'a> {
 }
 
 links! {
-    /// A network card.
+    /// A NIC.
     Interface {
-        /// Its hardware address.
         mac: Option<Spanned<Mac>>,
         /// Its name on the installed system.
         name: Option<Spanned<LinkName>>,
     }
-    /// Several cards as one. Its name is its key.
+    /// Several NICs as one link. Its name is its key.
     Bond {
         /// The kernel's name of the mode: `802.3ad`, `active-backup`, `balance-rr`, …
         mode: Option<Spanned<String>>,
-        /// The hardware addresses, or names, of its cards.
+        /// The MAC addresses, or names, of its NICs.
         ports: Option<List<String>>,
         /// Further options of the kernel's driver, such as `miimon` and `lacp_rate`.
         options: BTreeMap<String, Spanned<String>>,
     }
-    /// A tagged network on another link. Its name is its key.
+    /// A VLAN on another link. Its name is its key.
     Vlan {
-        /// The link that carries it: the name of an interface, bond or bridge, or a hardware address.
+        /// The link below it: the name of an interface, bond or bridge, or a MAC address.
         on: Option<Spanned<String>>,
         /// The tag, 1 to 4094 (IEEE 802.1Q).
         id: Option<Spanned<u16>>,
     }
     /// A bridge over other links. Its name is its key.
     Bridge {
-        /// The names, or hardware addresses, of the links it joins.
+        /// The names, or MAC addresses, of its ports.
         ports: Option<List<String>>,
-        /// Whether it speaks the spanning tree protocol.
+        /// Whether it uses the spanning tree protocol.
         stp: Option<Spanned<bool>>,
     }
 }
 
-/// A route beyond the default one.
+/// A route other than the default one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Route {
-    /// Where it leads.
+    /// The destination.
     pub to: Spanned<Subnet>,
     /// The next hop.
     pub via: Spanned<IpAddr>,
-    /// Lower is preferred.
+    /// A lower metric is preferred.
     #[serde(default)]
     pub metric: Option<Spanned<u32>>,
 }

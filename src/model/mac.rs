@@ -1,26 +1,26 @@
-//! Hardware addresses of network cards (EUI-48).
+//! MAC addresses (EUI-48).
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A hardware address. Written as `00:50:56:aa:bb:01`; read with colons, hyphens, dots or nothing between
-/// the digits, since firmware, switches and iPXE each have their own habit.
+/// A MAC address. Written as `00:50:56:aa:bb:01`; parsed with colons, hyphens, dots or no separators, because
+/// firmware, switches and iPXE use different forms.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
 
-/// Why a text is no hardware address.
+/// Why a text is not a MAC address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a MAC address: expected six hexadecimal pairs such as `00:50:56:aa:bb:01`")]
 pub struct MacError(pub String);
 
 impl Mac {
-    /// Returns the form with hyphens, as iPXE's `hexhyp`, `BOOTIF=01-…` and ESXi's directories have it.
+    /// Returns the form with hyphens, as used by iPXE's `hexhyp`, `BOOTIF=01-…` and ESXi's directories.
     pub fn hyphens(self) -> String {
         self.to_string().replace(':', "-")
     }
 
-    /// Tells whether this can belong to one card: neither all zeros, nor a group address (which all ones is).
+    /// Whether it can be the address of one NIC: neither all zeros nor a group address (which includes all ones).
     pub fn is_unicast(self) -> bool {
         self.0 != [0; 6] && self.0[0] & 1 == 0
     }
@@ -48,7 +48,7 @@ impl FromStr for Mac {
     }
 }
 
-/// Tells whether every `step`th byte of `text` is the same one of `allowed`.
+/// Whether every `step`th byte of `text` is the same one of `allowed`.
 fn has_separators(text: &str, allowed: &[u8], step: usize) -> bool {
     let bytes = text.as_bytes();
     let separator = bytes[step - 1];
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_and_groups_belong_to_no_card() {
+    fn zeros_and_groups_are_not_unicast() {
         for (mac, unicast) in [
             ([0; 6], false),
             ([0xff; 6], false),

@@ -1,8 +1,8 @@
 //! What operators declare and machines report: plain types.
 //!
 //! Nothing here reads a file or decides anything. A type that can be written in a file implements
-//! [`serde::Deserialize`] and refuses what is malformed with the culprit in backticks and what was
-//! expected; whether several well-formed things fit together is the business of [`crate::site`].
+//! [`serde::Deserialize`] and rejects malformed values: the error has the culprit in backticks and what was
+//! expected. [`crate::site`] checks whether well-formed values are consistent.
 
 mod source_span;
 mod small_set;

@@ -1,12 +1,12 @@
-//! Names, one type for each kind of thing that has one.
+//! Names, with one type per kind of object.
 //!
-//! Whether the thing that is named exists is not known here.
+//! Whether a named object exists is not checked here.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// Why a text is no name.
+/// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a name: expected letters, digits, `-`, `_` and `.`, beginning with a letter or digit, at most 128"
@@ -36,7 +36,6 @@ macro_rules! names {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -78,22 +77,22 @@ macro_rules! names {
 }
 
 names! {
-    /// Where an operating system's files come from.
+    /// A source of an operating system's files.
     RepoName
     /// A subnet of the site.
     NetworkName
-    /// A name for machines whose facts satisfy a rule.
+    /// A name for machines that match a rule.
     TagName
-    /// What binds machines to a repo, a task and settings.
+    /// Binds machines to a repo, a task and settings.
     PolicyName
     /// One machine.
     NodeName
     /// How one operating system is installed: a directory of templates.
     TaskName
-    /// What a finished machine is handed over to.
+    /// A system that takes over finished machines.
     BrokerName
-    /// A program that hears of events.
+    /// A program that receives events.
     HookName
-    /// A step of an installation that the machine itself confirms.
+    /// A step of an installation that the machine reports.
     StageName
 }

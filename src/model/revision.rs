@@ -1,27 +1,27 @@
-//! Which state of the site something was decided by.
+//! The version of the site on which a decision was based.
 
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// The first 64 bits of a digest of every file of the site, in hexadecimal. Equal files, equal revision.
+/// The first 64 bits of a digest of all files of the site, in hexadecimal. Equal files have equal revisions.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Revision(Arc<str>);
 
 impl Revision {
-    /// Takes the hexadecimal digits of a digest.
+    /// Creates a revision from the hexadecimal digits of a digest.
     pub fn new(digits: impl Into<Arc<str>>) -> Self {
         Revision(digits.into())
     }
 
-    /// All digits.
+    /// All 16 digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl fmt::Display for Revision {
-    /// The first seven digits, as people write revisions.
+    /// Formats the first seven digits, the usual form of a revision.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.0.get(..7).unwrap_or(&self.0))
     }

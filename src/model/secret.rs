@@ -1,20 +1,20 @@
-//! Passwords as hashes, and texts that must not be shown.
+//! Hashes of passwords, and secret texts.
 //!
-//! Neither type shows its value when it is formatted or serialized; who needs it says so by `expose`.
+//! Neither type reveals its value when it is formatted or serialized. Callers that need the value call `expose`.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A password's hash in the form of crypt(3).
+/// The hash of a password in the format of crypt(3).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PasswordHash(String);
 
-/// A text that is never shown: a password, a key, a token.
+/// A secret text: a password, a key, a token.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct SecretText(String);
 
-/// By which method a hash was made (crypt(5)).
+/// The method of a hash (crypt(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HashKind {
     /// Traditional DES, 13 characters.
@@ -25,7 +25,7 @@ pub enum HashKind {
     Bcrypt,
     /// `$5$`.
     Sha256,
-    /// `$6$` with the usual number of rounds.
+    /// `$6$` with the default number of rounds.
     Sha512,
     /// `$6$rounds=…$`.
     Sha512Rounds,
@@ -33,7 +33,7 @@ pub enum HashKind {
     Yescrypt,
 }
 
-/// Why a text is no hash. It does not repeat the text, which may be a password.
+/// Why a text is not a hash. It does not contain the text, which may be a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "this is not a password hash: expected such as `$6$salt$…` (make one with `openssl passwd -6`)"
@@ -41,12 +41,12 @@ pub enum HashKind {
 pub struct HashError;
 
 impl PasswordHash {
-    /// The hash itself, for the installer.
+    /// Returns the hash, for the installer.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// By which method it was made.
+    /// The method of the hash.
     pub fn kind(&self) -> HashKind {
         kind(&self.0).expect("a hash is only made from a text that has a kind")
     }
@@ -90,12 +90,12 @@ fn kind(text: &str) -> Option<HashKind> {
             (cost && crypt64(hash) && hash.len() == 53).then_some(HashKind::Bcrypt)
         }
         ["y", parameters, salt, hash] => {
-            let sound = crypt64(parameters)
+            let is_valid = crypt64(parameters)
                 && !parameters.is_empty()
                 && crypt64(salt)
                 && crypt64(hash)
                 && hash.len() == 43;
-            sound.then_some(HashKind::Yescrypt)
+            is_valid.then_some(HashKind::Yescrypt)
         }
         _ => None,
     }
@@ -107,7 +107,7 @@ fn is_rounds(part: &str) -> bool {
 }
 
 impl fmt::Display for PasswordHash {
-    /// The method alone: `$6$…`.
+    /// Formats only the method: `$6$…`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self
             .0
@@ -140,12 +140,10 @@ impl<'de> Deserialize<'de> for PasswordHash {
 }
 
 impl SecretText {
-    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         SecretText(text.into())
     }
 
-    /// The text itself.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! `bootwright.toml`: the server itself. Read once at start.
+//! `bootwright.toml`: the configuration of the server, read once at start.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,39 +16,35 @@ macro_rules! tables {
 }
 
 tables! {
-    /// The whole file. Every key may be absent.
+    /// The whole file. Every key is optional.
     ServerConfig {
-        /// Ties the site to its state directory; written by `init`. A site without one is a demonstration.
+        /// The id of the site, which binds it to its state directory; written by `init`. A site without one is a
+        /// demonstration.
         site_id: Option<Spanned<String>>,
-        /// What machines talk to.
+        /// The listener for machines.
         http: HttpConfig,
-        /// What operators talk to.
+        /// The listener for operators.
         operator: OperatorConfig,
-        /// DHCP.
         dhcp: DhcpConfig,
-        /// TFTP.
         tftp: TftpConfig,
-        /// Where things are.
         paths: PathsConfig,
-        /// Bounds.
         limits: LimitsConfig,
-        /// As whom the server runs.
         run: RunConfig,
     }
-    /// `[http]`: the machines' listener.
+    /// `[http]`: the listener for machines.
     HttpConfig {
-        /// Address and port; default `[::]:80`, and 8080 with a warning when another program has 80.
+        /// Address and port; default `[::]:80`, and 8080 with a warning if port 80 is in use.
         listen: Option<Spanned<String>>,
-        /// The address machines are told, with a port or without, one for each family.
+        /// The addresses that machines use, with or without a port, at most one per family.
         advertise: Option<List<String>>,
-        /// Whether a claimed MAC is compared with the kernel's neighbour table; default `log`.
+        /// Whether a reported MAC address is compared with the kernel's neighbour table; default `log`.
         confirm_neighbour: Option<Spanned<ConfirmNeighbour>>,
     }
-    /// `[operator]`: the operators' listener.
+    /// `[operator]`: the listener for operators.
     OperatorConfig {
         /// Address and port; default `127.0.0.1:8067`.
         listen: Option<Spanned<String>>,
-        /// A file that holds the bearer token; needed on any address that is not loopback.
+        /// A file with the bearer token; required if the address is not a loopback address.
         token_file: Option<Spanned<String>>,
     }
     /// `[dhcp]`.
@@ -57,7 +53,7 @@ tables! {
         enabled: Option<Spanned<bool>>,
         /// Interfaces by name or address; default: those with an address in such a network.
         interfaces: Option<List<String>>,
-        /// Whether port 67 is used; false: proxy on 4011 alone.
+        /// Whether port 67 is used; false: only the proxy on port 4011.
         port_67: Option<Spanned<bool>>,
     }
     /// `[tftp]`.
@@ -71,32 +67,32 @@ tables! {
     PathsConfig {
         /// The state directory.
         state: Option<Spanned<String>>,
-        /// Where relative repo paths start; default: the site.
+        /// The base of relative repo paths; default: the site.
         repos: Option<Spanned<String>>,
-        /// Where `secret("name")` reads; default `/etc/bootwright/secrets`.
+        /// The directory of `secret("name")`; default `/etc/bootwright/secrets`.
         secrets: Option<Spanned<String>>,
         /// Searched for loaders before the directories of the distribution's packages.
         loaders: Option<List<String>>,
     }
     /// `[limits]`.
     LimitsConfig {
-        /// Attempts opened in an hour; default 10.
+        /// The maximum number of attempts that are opened per hour; default 10.
         installs_per_hour: Option<Spanned<u32>>,
-        /// Unknown machines remembered; default 5000.
+        /// The maximum number of undeclared machines that are stored; default 5000.
         discovered: Option<Spanned<u32>>,
-        /// Connections in all; default 8192.
+        /// The maximum number of connections; default 8192.
         connections: Option<Spanned<u32>>,
-        /// Connections from one address, loopback excepted; default 1024.
+        /// The maximum number of connections from one address, except loopback; default 1024.
         connections_per_address: Option<Spanned<u32>>,
     }
     /// `[run]`.
     RunConfig {
-        /// As whom the server runs once its sockets are open.
+        /// The user that the server runs as after it has opened its sockets.
         user: Option<Spanned<String>>,
     }
 }
 
-/// What is done with a claimed MAC that the kernel's neighbour table does not confirm.
+/// What happens if the kernel's neighbour table does not confirm a reported MAC address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConfirmNeighbour {
@@ -104,6 +100,6 @@ pub enum ConfirmNeighbour {
     Log,
     /// The machine gets no token.
     Strict,
-    /// Nothing is compared.
+    /// There is no comparison.
     Off,
 }

@@ -1,4 +1,4 @@
-//! What `defaults`, a policy and a node may all set, and how one layer covers another.
+//! The settings that `defaults`, a policy and a node can all set, and the precedence of these layers.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -9,27 +9,27 @@ use super::{
     TaskName, TimeSpan,
 };
 
-/// Anything an operator sets for templates, each key with its place. Boxed, since the nodes of such a map have room
-/// for eleven values, and a site has a map for every machine.
+/// Any values that an operator sets for templates, each with its span. They are boxed: a node of a `BTreeMap` has
+/// room for eleven values, and a site has a map per machine.
 pub type Vars = BTreeMap<String, Box<Spanned<serde_json::Value>>>;
 
 macro_rules! settings {
     ($($(#[$doc:meta])* $key:literal $name:ident: $type:ty,)*) => {
-        /// What `defaults`, a policy and a node may all set. Unset is not the same as empty. Every setting is boxed:
-        /// a node sets few of them, and a site may have many nodes.
+        /// The settings that `defaults`, a policy and a node can all set. Unset differs from empty. Every setting
+        /// is boxed: a node sets few of them, and a site may have many nodes.
         #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
         #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
         pub struct Settings {
             $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<Box<Spanned<$type>>>,)*
-            /// How long each step may take before people are told.
+            /// The time limit of each step, after which hooks are called.
             pub deadlines: Deadlines,
-            /// Anything, for templates. Merged key by key.
+            /// Any values, for templates. Merged key by key.
             pub vars: Vars,
         }
 
         impl Settings {
-            /// Fills what is unset from `lower`, a layer of lower precedence. A password's hash and its
-            /// file are two forms of one setting: either covers both.
+            /// Sets what is unset from `lower`, a layer of lower precedence. A password's hash and its file are two
+            /// forms of one setting: either one overrides both.
             pub fn fill(&mut self, lower: &Settings) {
                 let has_password = self.has_root_password();
                 let (hash, file) = (self.root_password_hash.take(), self.root_password_file.take());
@@ -43,12 +43,12 @@ macro_rules! settings {
                 }
             }
 
-            /// Tells whether root's password is set, in either form.
+            /// Whether root's password is set, in either form.
             pub fn has_root_password(&self) -> bool {
                 self.root_password_hash.is_some() || self.root_password_file.is_some()
             }
 
-            /// Lists every setting that is made here: its key, where, and the value as JSON (secrets masked).
+            /// Lists every setting of this layer: its key, its span, and its value as JSON (secrets masked).
             pub fn listed(&self) -> Vec<(String, SourceSpan, serde_json::Value)> {
                 let mut list = Vec::new();
                 $(if let Some(at) = &self.$name { list.push(($key.to_string(), at.span, json(&at.value))); })*
@@ -65,17 +65,17 @@ fn json(value: &impl Serialize) -> serde_json::Value {
 }
 
 settings! {
-    /// Where the operating system's files come from.
+    /// The source of the operating system's files.
     "repo" repo: RepoName,
-    /// What installs it; default: the repo's own.
+    /// What installs it; default: the task of the repo.
     "task" task: TaskName,
-    /// To whom the finished machine is handed over.
+    /// The system that takes over the finished machine.
     "broker" broker: BrokerName,
-    /// Where the machine will live; may be left out where its address lies in exactly one.
+    /// The network of the installed machine; optional if its address is in exactly one.
     "network" network: NetworkName,
-    /// Where it boots, when that is not where it will live.
+    /// The network it boots on, if it differs from `network`.
     "boot-network" boot_network: NetworkName,
-    /// Its name: a host name, or a template such as `esx-{{ node.serial | lower }}`.
+    /// Its host name, or a template such as `esx-{{ node.serial | lower }}`.
     "hostname" hostname: String,
     /// `pool`: an address of the network's pool, assigned when the machine is bound.
     "addresses" addresses: AddressSource,
@@ -83,21 +83,21 @@ settings! {
     "dns" dns: Vec<Spanned<IpAddr>>,
     /// DNS search domains.
     "search" search: Vec<Spanned<String>>,
-    /// The domain that completes a bare node name.
+    /// The domain that completes a node name without one.
     "domain" domain: String,
     /// NTP servers, by address or name.
     "ntp" ntp: Vec<Spanned<String>>,
     /// root's password as a crypt(3) hash.
     "root-password-hash" root_password_hash: PasswordHash,
-    /// A file (0600 or 0640) that holds root's password or its hash.
+    /// A file (mode 0600 or 0640) with root's password or its hash.
     "root-password-file" root_password_file: String,
-    /// Keys that may log in as root, and as `user`.
+    /// SSH keys that may log in as root, and as `user`.
     "ssh-keys" ssh_keys: Vec<Spanned<String>>,
-    /// An account besides root.
+    /// An account in addition to root.
     "user" user: User,
-    /// Packages beyond the installer's minimum.
+    /// Packages in addition to the installer's minimum.
     "packages" packages: Vec<Spanned<String>>,
-    /// Scripts that run once on the installed system, rendered when they end in `.j2`.
+    /// Scripts that run once on the installed system; rendered if their name ends in `.j2`.
     "first-boot" first_boot: Vec<Spanned<String>>,
     /// Time zone, such as `Europe/Berlin`.
     "timezone" timezone: String,
@@ -105,29 +105,29 @@ settings! {
     "locale" locale: String,
     /// Keyboard layout, such as `us`.
     "keyboard" keyboard: String,
-    /// Which disk is installed to.
+    /// The disk to install to.
     "disk" disk: DiskSelector,
-    /// Disks that are never touched, by path or serial number.
+    /// Disks that are never written to, by path or serial number.
     "keep" keep: Vec<Spanned<String>>,
-    /// Whether the machine boots with Secure Boot: vendor-signed loaders only.
+    /// Whether the machine boots with Secure Boot: only loaders signed by a vendor.
     "secure-boot" secure_boot: bool,
-    /// Words for the installer's kernel command line.
+    /// Arguments for the installer's kernel command line.
     "kernel-args" kernel_args: Vec<Spanned<String>>,
-    /// Words for the installed system's kernel command line.
+    /// Arguments for the installed system's kernel command line.
     "boot-args" boot_args: Vec<Spanned<String>>,
-    /// How this machine's firmware is sent to its disk.
+    /// How the machine is directed to its local disk.
     "local-boot" local_boot: LocalBoot,
-    /// What the installed system does with the firmware's boot order.
+    /// How the installed system changes the firmware's boot order.
     "boot-order" boot_order: BootOrder,
     /// The loader file for this machine.
     "loader" loader: String,
-    /// How many more attempts follow one that failed by itself; default 2.
+    /// The maximum number of attempts that follow a failed one automatically; default 2.
     "retries" retries: u32,
-    /// An expression over facts that must hold before anything is wiped.
+    /// An expression over facts that must be true before anything is wiped.
     "expect" expect: String,
 }
 
-/// Where static addresses come from when a node declares none.
+/// The source of static addresses for a node that declares none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AddressSource {
@@ -135,7 +135,7 @@ pub enum AddressSource {
     Pool,
 }
 
-/// How a machine is sent to its own disk.
+/// How a machine is directed to its local disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LocalBoot {
@@ -143,46 +143,46 @@ pub enum LocalBoot {
     Auto,
     /// iPXE's `exit`.
     Exit,
-    /// iPXE's `exit 1`, which makes UEFI go on to the next boot entry.
+    /// iPXE's `exit 1`, which makes UEFI continue with the next boot entry.
     Exit1,
     /// iPXE's `sanboot --no-describe --drive 0x80`, then `exit`.
     Sanboot,
-    /// No answer to DHCP: slow, but works on everything.
+    /// No DHCP answer: slow, but works on all firmware.
     Silent,
 }
 
-/// What the installed system does with the firmware's boot order.
+/// How the installed system changes the firmware's boot order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BootOrder {
-    /// Nothing.
+    /// No change.
     Leave,
-    /// Puts the network first again (efibootmgr).
+    /// Moves network boot to the front again (efibootmgr).
     NetworkFirst,
 }
 
-/// An account besides root.
+/// An account in addition to root.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct User {
-    /// Its name. The one key that must be there.
+    /// Required.
     pub name: Option<Spanned<String>>,
-    /// Its password as a crypt(3) hash; without one it logs in by key alone.
+    /// The hash of its password as of crypt(3). Without one, only keys can log in.
     pub password_hash: Option<Spanned<PasswordHash>>,
-    /// A file that holds its password or the hash.
+    /// A file with its password or the hash.
     pub password_file: Option<Spanned<String>>,
-    /// Keys that may log in, besides those of `ssh-keys`.
+    /// SSH keys that may log in, in addition to `ssh-keys`.
     pub ssh_keys: Option<List<String>>,
     /// Whether it may become root without a password (sudo).
     pub sudo: Option<Spanned<bool>>,
 }
 
-/// How long each step of an installation may take before people are told. A deadline takes nothing from
-/// a machine. Boxed as every setting.
+/// The time limit of each step of an installation, after which hooks are called. A missed deadline never stops an
+/// installation. Boxed like every setting.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Deadlines {
-    /// From the hand-out to the document's last byte; default 10 minutes.
+    /// From the boot answer to the document's last byte; default 10 minutes.
     pub document: Option<Box<Spanned<TimeSpan>>>,
     /// From the document to `installing`; default 45 minutes.
     pub installing: Option<Box<Spanned<TimeSpan>>>,
@@ -244,8 +244,8 @@ mod tests {
         };
         node.fill(&lower);
         assert_eq!(node.root_password_hash, None);
-        let mut silent = Settings::default();
-        silent.fill(&lower);
-        assert_eq!(silent, lower);
+        let mut unset = Settings::default();
+        unset.fill(&lower);
+        assert_eq!(unset, lower);
     }
 }

@@ -1,20 +1,19 @@
 //! Where in the site a value was written.
 //!
-//! A [`SourceSpan`] is small and cheap to copy, so every declared value can carry its own. It says nothing of
-//! lines and columns: those are worked out from the file's text when somebody wants to read them.
+//! A [`SourceSpan`] is small and cheap to copy, so every declared value has one. It contains no line and column:
+//! those are computed from the file's text when they are displayed.
 
 use std::{fmt, marker::PhantomData, ops::Deref};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Names one file of the site. Numbers are given out once and stay with their path across reloads.
+/// Identifies a file of the site. A path keeps its number across reloads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u32);
 
 /// A range of bytes in one file of the site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceSpan {
-    /// The file.
     pub file: FileId,
     /// The first byte, counted from 0.
     pub start: u32,
@@ -22,36 +21,32 @@ pub struct SourceSpan {
     pub end: u32,
 }
 
-/// A value and the place where it was written. Two of them are equal when their values are.
+/// A value and the span where it was written. Only the values are compared.
 #[derive(Clone)]
 pub struct Spanned<T> {
-    /// What was written.
     pub value: T,
-    /// Where.
     pub span: SourceSpan,
 }
 
-/// A list that was written in one place, each of its values in a place of its own.
+/// A list with its span, and each of its values with its own.
 pub type List<T> = Spanned<Vec<Spanned<T>>>;
 
 impl<T> Spanned<T> {
-    /// Marks `value` as written at `span`.
     pub fn new(value: T, span: SourceSpan) -> Self {
         Spanned { value, span }
     }
 
-    /// Turns the value into another one that was written at the same place.
-    pub fn map<U>(self, turn: impl FnOnce(T) -> U) -> Spanned<U> {
+    /// Converts the value and keeps its span.
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Spanned<U> {
         Spanned {
-            value: turn(self.value),
+            value: convert(self.value),
             span: self.span,
         }
     }
 }
 
-/// The values of a list without their places.
+/// The values of a list without their spans.
 impl<T> List<T> {
-    /// Walks the values alone.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.value.iter().map(|at| &at.value)
     }
@@ -91,11 +86,11 @@ impl<T: Serialize> Serialize for Spanned<T> {
     }
 }
 
-/// The struct name by which a [`Deserializer`] of ours is asked for a value together with its place.
+/// The struct name that requests a value with its span from our [`Deserializer`].
 pub(crate) const AT: &str = "$bootwright::At";
 
-/// A deserializer that knows places answers `deserialize_struct(AT, …)` with a sequence of four: the
-/// value, the file's number, the first byte, the byte after the last.
+/// Our deserializer answers `deserialize_struct(AT, …)` with a sequence of four: the value, the number of the file,
+/// the first byte, and the byte after the last.
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_struct(

@@ -1,42 +1,40 @@
-//! Moments. The core never asks what time it is: it is told.
+//! Points in time. The core never reads a clock: the caller passes the time.
 
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A moment of the wall clock: milliseconds since 1970-01-01T00:00:00Z. It may jump, so it is for people
-/// to read; written as RFC 3339 with milliseconds.
+/// A time of the wall clock: milliseconds since 1970-01-01T00:00:00Z. The clock may jump, so this is for display;
+/// formatted as RFC 3339 with milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub i64);
 
-/// A moment of the monotonic clock: milliseconds since an arbitrary moment of this run. Deadlines and
-/// waits run on it. It may lie before zero: an attempt that an earlier run opened.
+/// A time of the monotonic clock: milliseconds since an arbitrary point of this run. Deadlines and delays use it.
+/// It may be negative: an attempt that an earlier run opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct MonotonicTime(pub i64);
 
-/// What both clocks show while one request is answered.
+/// The time of both clocks at one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Now {
-    /// The wall clock.
     pub wall: Timestamp,
-    /// The monotonic clock.
     pub mono: MonotonicTime,
 }
 
 impl Timestamp {
-    /// The time from `earlier` to this moment, none when the clock was set back in between.
+    /// The time since `earlier`; zero if the clock was set back meanwhile.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).max(0) as u64)
     }
 }
 
 impl MonotonicTime {
-    /// The time from `earlier` to this moment, none when `earlier` is later.
+    /// The time since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: MonotonicTime) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).max(0) as u64)
     }
 
-    /// The moment `span` later.
+    /// Returns the time `span` later.
     pub fn after(self, span: Duration) -> MonotonicTime {
         MonotonicTime(
             self.0
@@ -46,7 +44,7 @@ impl MonotonicTime {
 }
 
 impl Now {
-    /// Where on the monotonic clock the wall clock's `at` was, an earlier moment; none later than now.
+    /// Converts an earlier time `at` of the wall clock to the monotonic clock; at the latest the present.
     pub fn earlier(self, at: Timestamp) -> MonotonicTime {
         let age = i64::try_from(self.wall.since(at).as_millis()).unwrap_or(i64::MAX);
         MonotonicTime(self.mono.0.saturating_sub(age))

@@ -1,10 +1,10 @@
-//! Spans of time and sizes, written the way people write them: `30m`, `16GiB`.
+//! Durations and sizes in their usual notation: `30m`, `16GiB`.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A span of time: `90s`, `30m`, `1h30m`, `2d`. Whole seconds.
+/// A duration: `90s`, `30m`, `1h30m`, `2d`. Whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimeSpan(pub Duration);
 
@@ -15,26 +15,22 @@ pub struct ByteSize(pub u64);
 /// Why a text is neither.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
-    /// Not a span of time.
     #[error("`{0}` is not a span of time: expected such as `90s`, `30m`, `1h30m`, `2d`")]
     Span(String),
-    /// Not a size.
     #[error("`{0}` is not a size: expected such as `512MiB`, `16GiB`, `1.5TB`")]
     Size(String),
 }
 
 impl TimeSpan {
-    /// A span of so many seconds.
     pub const fn seconds(seconds: u64) -> Self {
         TimeSpan(Duration::from_secs(seconds))
     }
 
-    /// A span of so many minutes.
     pub const fn minutes(minutes: u64) -> Self {
         TimeSpan::seconds(minutes * 60)
     }
 
-    /// The span as an operator would write it, exactly: `1h30m`.
+    /// Formats the duration exactly, in the notation of the configuration: `1h30m`.
     pub fn written(&self) -> String {
         let mut seconds = self.0.as_secs();
         let mut text = String::new();
@@ -47,7 +43,6 @@ impl TimeSpan {
         if text.is_empty() { "0s".into() } else { text }
     }
 
-    /// A span of so many hours.
     pub const fn hours(hours: u64) -> Self {
         TimeSpan::minutes(hours * 60)
     }
@@ -77,7 +72,7 @@ impl FromStr for TimeSpan {
                 .ok_or_else(wrong)?;
             rest = after.trim_start();
         }
-        // A hundred years: beyond it an operator's slip, and arithmetic on clocks could overflow.
+        // A hundred years. More is a mistake of the operator, and could overflow calculations with clocks.
         let sane = !text.trim().is_empty() && seconds <= 100 * 366 * 86_400;
         sane.then_some(TimeSpan::seconds(seconds)).ok_or_else(wrong)
     }
@@ -88,7 +83,7 @@ fn leading(text: &str, fits: impl Fn(char) -> bool) -> (&str, &str) {
 }
 
 impl fmt::Display for TimeSpan {
-    /// The largest unit that is not zero, rounded down: `4 m`, `3 d`.
+    /// Formats the largest unit that is not zero, rounded down: `4 m`, `3 d`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_secs() {
             seconds @ ..60 => write!(f, "{seconds} s"),
@@ -131,7 +126,7 @@ impl FromStr for ByteSize {
 }
 
 impl ByteSize {
-    /// The size as an operator would write it, exactly: `16GiB`, else in bytes.
+    /// Formats the size exactly, in the notation of the configuration: `16GiB`, otherwise in bytes.
     pub fn written(&self) -> String {
         let units = [
             ("TiB", 1u64 << 40),
@@ -153,7 +148,7 @@ impl ByteSize {
 }
 
 impl fmt::Display for ByteSize {
-    /// In thousands, one decimal: `1.9 kB`.
+    /// Formats in powers of 1000 with one decimal: `1.9 kB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             bytes @ ..1_000 => write!(f, "{bytes} B"),
