@@ -57,7 +57,7 @@ pub struct PlannedLink {
 #[derive(Debug, Clone, PartialEq)]
 pub enum LinkKind {
     /// A network card, by hardware address.
-    Card {
+    Nic {
         /// Its address; none for a card that is known by name alone.
         mac: Option<Mac>,
     },

@@ -30,8 +30,8 @@ fn resolved(site: &Site, node: &str) -> Resolved {
 /// Writes a link as one line: what it is, then what it has.
 fn line(at: usize, link: &PlannedLink, resolved: &Resolved) -> String {
     let mut words = vec![match &link.kind {
-        LinkKind::Card { mac: Some(mac) } => format!("{at} card {mac}"),
-        LinkKind::Card { mac: None } => format!("{at} card"),
+        LinkKind::Nic { mac: Some(mac) } => format!("{at} card {mac}"),
+        LinkKind::Nic { mac: None } => format!("{at} card"),
         LinkKind::Bond { mode, ports, .. } => format!("{at} bond {mode} {ports:?}"),
         LinkKind::Vlan { id, on } => format!("{at} vlan {id} on {on}"),
         LinkKind::Bridge { ports, .. } => format!("{at} bridge {ports:?}"),

@@ -246,18 +246,18 @@ fn kernelopt(own: &str, added: &[String]) -> String {
         word.split_once('=')
             .map(|(key, _)| key.to_ascii_lowercase())
     };
-    let ours: Vec<String> = added.iter().filter_map(|word| key(word)).collect();
+    let own_keys: Vec<String> = added.iter().filter_map(|word| key(word)).collect();
     let is_of_network = |key: &String| NETWORK.contains(&key.as_str());
-    let sets_network = ours.iter().any(is_of_network);
+    let sets_network = own_keys.iter().any(is_of_network);
     let is_kept = |word: &&str| {
         let conflicts = key(word).is_some_and(|own| {
             ["ks", "bootif"].contains(&own.as_str())
-                || ours.contains(&own)
+                || own_keys.contains(&own)
                 || sets_network && is_of_network(&own)
         });
         !word.eq_ignore_ascii_case("cdromBoot")
             && !conflicts
-            && !added.iter().any(|ours| ours == word)
+            && !added.iter().any(|own_keys| own_keys == word)
     };
     let kept = own.split_whitespace().filter(is_kept);
     kept.chain(added.iter().map(String::as_str))
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn our_network_options_replace_all_of_the_images() {
         let image = "kernel=b.b00\nmodules=a.gz\nkernelopt=vlanid=7 IP=198.51.100.9 runweasel ksdevice=vmnic0\n";
-        for (ours, expected) in [
+        for (own_keys, expected) in [
             ("ip=192.0.2.11", "runweasel ip=192.0.2.11"),
             (
                 "x=1",
@@ -339,7 +339,7 @@ mod tests {
             ),
         ] {
             let changes = BootCfgChanges {
-                kernelopt: vec![ours.into()],
+                kernelopt: vec![own_keys.into()],
                 ..changes()
             };
             let written = rewrite(image, &changes, |path| Some(path.into())).unwrap();

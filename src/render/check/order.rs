@@ -8,7 +8,7 @@ use crate::{
     site::Diagnostic,
 };
 
-/// Checks the `order.json` of an attempt.
+/// Checks the `instruction.json` of an attempt.
 pub(super) fn check(request: &RenderRequest<'_>, rendered: &RenderedAttempt) -> Vec<Diagnostic> {
     let span = request.resolved.repo.as_ref().map(|repo| repo.name.span);
     let documents = rendered
@@ -20,7 +20,7 @@ pub(super) fn check(request: &RenderRequest<'_>, rendered: &RenderedAttempt) -> 
         FileBody::Repo { .. } => None,
     });
     let found = texts.filter_map(|text| match serde_json::from_slice(text) {
-        Ok(order) => mistake(&order),
+        Ok(instruction) => mistake(&instruction),
         Err(error) => Some(format!("order.json is not valid: {error}")),
     });
     found
@@ -28,15 +28,15 @@ pub(super) fn check(request: &RenderRequest<'_>, rendered: &RenderedAttempt) -> 
         .collect()
 }
 
-fn mistake(order: &ImageInstruction) -> Option<String> {
-    if order.checksum().is_none() {
+fn mistake(instruction: &ImageInstruction) -> Option<String> {
+    if instruction.checksum().is_none() {
         let message = "the image needs a valid checksum: `sha256` (64 hexadecimal digits) or `sha512` (128) in the repo's `vars`";
         return Some(message.into());
     }
-    (!is_fetchable(&order.image)).then(|| {
+    (!is_fetchable(&instruction.image)).then(|| {
         format!(
             "the agent cannot fetch `{}`: it only supports `http://` with an IP address",
-            order.image
+            instruction.image
         )
     })
 }

@@ -184,7 +184,7 @@ fn other_link(
 ) -> UnsupportedSetting {
     let base = view.base(link);
     let setting = match link.kind {
-        LinkKind::Card { .. } => InstallerSetting::Interface,
+        LinkKind::Nic { .. } => InstallerSetting::Interface,
         LinkKind::Vlan { .. } => InstallerSetting::Vlan,
         LinkKind::Bond { .. } => InstallerSetting::Bond,
         LinkKind::Bridge { .. } => InstallerSetting::Bridge,

@@ -52,7 +52,7 @@ fn keyfile(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> String {
 
 fn kind(link: &PlannedLink) -> &'static str {
     match link.kind {
-        LinkKind::Card { .. } => "ethernet",
+        LinkKind::Nic { .. } => "ethernet",
         LinkKind::Bond { .. } => "bond",
         LinkKind::Vlan { .. } => "vlan",
         LinkKind::Bridge { .. } => "bridge",
@@ -72,7 +72,7 @@ fn controller(view: &LinkView<'_>, at: usize) -> Option<(String, &'static str)> 
 /// The `[ethernet]` section. A VLAN whose parent has no name is bound to the parent's MAC address here.
 fn ethernet(view: &LinkView<'_>, link: &PlannedLink) -> String {
     let bound_mac = match &link.kind {
-        LinkKind::Card { mac } => {
+        LinkKind::Nic { mac } => {
             mac.or_else(|| link.name.is_none().then_some(view.plan.boot_mac).flatten())
         }
         LinkKind::Vlan { on, .. } if view.plan.links[*on].name.is_none() => {
@@ -95,7 +95,7 @@ fn ethernet(view: &LinkView<'_>, link: &PlannedLink) -> String {
 
 fn own_section(view: &LinkView<'_>, link: &PlannedLink) -> String {
     match &link.kind {
-        LinkKind::Card { .. } => String::new(),
+        LinkKind::Nic { .. } => String::new(),
         LinkKind::Bond { mode, options, .. } => {
             let options: String = options
                 .iter()
@@ -116,11 +116,11 @@ fn own_section(view: &LinkView<'_>, link: &PlannedLink) -> String {
 
 /// The settings of one address family.
 fn family(view: &LinkView<'_>, at: usize, link: &PlannedLink, v4: bool) -> String {
-    let mine = |address: &IpAddr| address.is_ipv4() == v4;
+    let is_of_family = |address: &IpAddr| address.is_ipv4() == v4;
     let addresses: Vec<_> = link
         .addresses
         .iter()
-        .filter(|net| mine(&net.addr()))
+        .filter(|net| is_of_family(&net.addr()))
         .collect();
     let primary = at == view.plan.primary;
     let mut text = format!("\n[{}]\n", if v4 { "ipv4" } else { "ipv6" });
@@ -140,7 +140,7 @@ fn family(view: &LinkView<'_>, at: usize, link: &PlannedLink, v4: bool) -> Strin
         .unwrap_or_default();
     let dns: Vec<IpAddr> = machine_wide(&view.plan.dns, &link.dns, primary)
         .into_iter()
-        .filter(mine)
+        .filter(is_of_family)
         .collect();
     if !dns.is_empty() {
         text += &format!("dns={};\n", joined(dns, ";"));
@@ -154,7 +154,7 @@ fn family(view: &LinkView<'_>, at: usize, link: &PlannedLink, v4: bool) -> Strin
     let routes = link
         .routes
         .iter()
-        .filter(|route| mine(&route.via))
+        .filter(|route| is_of_family(&route.via))
         .enumerate();
     for (number, route) in routes {
         let metric = route

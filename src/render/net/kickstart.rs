@@ -51,7 +51,7 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
 /// Whether one `network` line can express all settings of the link, in every release of the family.
 fn is_plain(view: &LinkView<'_>, link: &PlannedLink) -> bool {
     let (v4, v6) = families(link);
-    let is_nic = matches!(link.kind, LinkKind::Card { .. });
+    let is_nic = matches!(link.kind, LinkKind::Nic { .. });
     let one_each = v4.len() <= 1 && v6.len() <= 1 && (!link.dhcp || link.addresses.is_empty());
     // `--ipv4-dns-search` exists from RHEL 9 on.
     let search = view.plan.search.is_empty() && link.search.is_empty();

@@ -101,7 +101,7 @@ fn static_address(
 
 /// Whether netcfg supports all settings of the link.
 fn is_plain(view: &LinkView<'_>, link: &PlannedLink) -> bool {
-    let is_boot_nic = matches!(link.kind, LinkKind::Card { .. })
+    let is_boot_nic = matches!(link.kind, LinkKind::Nic { .. })
         && (mac(link).is_none() || mac(link) == view.installer_mac());
     let one = link.addresses.len() == usize::from(!link.dhcp);
     is_boot_nic

@@ -22,7 +22,7 @@ pub(super) fn express(view: &LinkView<'_>) -> NetText {
     whole.insert("version".into(), json!(2));
     for (at, link) in view.plan.links.iter().enumerate() {
         let section = match link.kind {
-            LinkKind::Card { .. } => "ethernets",
+            LinkKind::Nic { .. } => "ethernets",
             LinkKind::Bond { .. } => "bonds",
             LinkKind::Vlan { .. } => "vlans",
             LinkKind::Bridge { .. } => "bridges",
@@ -42,7 +42,7 @@ fn id(view: &LinkView<'_>, at: usize) -> String {
     let own = links[at].name.as_ref().map(ToString::to_string);
     own.unwrap_or_else(|| {
         let nics = links[..at].iter();
-        let before = nics.filter(|link| matches!(link.kind, LinkKind::Card { .. }));
+        let before = nics.filter(|link| matches!(link.kind, LinkKind::Nic { .. }));
         format!("lan{}", before.count())
     })
 }
@@ -57,7 +57,7 @@ fn device(
     let names =
         |ports: &[usize]| -> Vec<String> { ports.iter().map(|port| id(view, *port)).collect() };
     let table = match &link.kind {
-        LinkKind::Card { .. } => nic(view, at, link),
+        LinkKind::Nic { .. } => nic(view, at, link),
         LinkKind::Bond {
             mode,
             ports,

@@ -35,7 +35,7 @@ fn name(link: &PlannedLink, at: usize) -> String {
 fn device(link: &PlannedLink, unsupported: &mut Vec<UnsupportedSetting>) -> Option<NetFile> {
     let name = link.name.as_ref()?;
     let (kind, section) = match &link.kind {
-        LinkKind::Card { .. } => return None,
+        LinkKind::Nic { .. } => return None,
         LinkKind::Bond { mode, options, .. } => ("bond", bond(link, mode, options, unsupported)),
         LinkKind::Vlan { id, .. } => ("vlan", format!("\n[VLAN]\nId={id}\n")),
         LinkKind::Bridge { stp, .. } => (
@@ -119,7 +119,7 @@ fn matched(view: &LinkView<'_>, link: &PlannedLink) -> String {
     let boot = || link.name.is_none().then_some(view.plan.boot_mac).flatten();
     match (
         mac(link).or_else(|| {
-            matches!(link.kind, LinkKind::Card { .. })
+            matches!(link.kind, LinkKind::Nic { .. })
                 .then(boot)
                 .flatten()
         }),

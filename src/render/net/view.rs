@@ -66,7 +66,7 @@ impl<'a> LinkView<'a> {
 
     fn descend(&self, link: &'a PlannedLink, base: &mut LinkBase<'a>) {
         match &link.kind {
-            LinkKind::Card { .. } => base.nics.push(link),
+            LinkKind::Nic { .. } => base.nics.push(link),
             LinkKind::Vlan { id, on } => {
                 base.vlan = Some(*id);
                 self.descend(&self.plan.links[*on], base);
@@ -109,7 +109,7 @@ impl<'a> LinkView<'a> {
 /// The MAC address of a NIC.
 pub(super) fn mac(link: &PlannedLink) -> Option<Mac> {
     match link.kind {
-        LinkKind::Card { mac } => mac,
+        LinkKind::Nic { mac } => mac,
         _ => None,
     }
 }
@@ -146,8 +146,8 @@ impl fmt::Display for LinkLabel<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.0.name.as_ref().map(LinkName::as_str);
         match (&self.0.kind, name) {
-            (LinkKind::Card { mac: Some(mac) }, _) => write!(f, "NIC {mac}"),
-            (LinkKind::Card { mac: None }, name) => {
+            (LinkKind::Nic { mac: Some(mac) }, _) => write!(f, "NIC {mac}"),
+            (LinkKind::Nic { mac: None }, name) => {
                 write!(
                     f,
                     "{}",

@@ -79,7 +79,7 @@ impl<'a> DeclaredLink<'a> {
     pub(super) fn draft(&self, new_index: &[usize]) -> LinkDraft<'a> {
         let parents: Vec<usize> = self.parents.iter().map(|(at, _)| new_index[*at]).collect();
         let kind = match self.form {
-            LinkForm::Card(mac) => LinkKind::Card { mac },
+            LinkForm::Card(mac) => LinkKind::Nic { mac },
             LinkForm::Bond(bond) => LinkKind::Bond {
                 mode: bond
                     .mode
@@ -99,7 +99,7 @@ impl<'a> DeclaredLink<'a> {
             // A VLAN that lies on nothing has been reported; its addresses are still worth checking.
             LinkForm::Vlan(_) => match parents.first() {
                 Some(&on) => LinkKind::Vlan { id: 0, on },
-                None => LinkKind::Card { mac: None },
+                None => LinkKind::Nic { mac: None },
             },
         };
         let mut draft = LinkDraft::new(self.name.cloned(), kind, self.own, Some(self.span));

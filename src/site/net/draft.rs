@@ -124,12 +124,12 @@ impl<'a> LinkDraft<'a> {
                 ..SILENT
             },
         };
-        LinkDraft::new(None, LinkKind::Card { mac }, own, node.map(Node::span))
+        LinkDraft::new(None, LinkKind::Nic { mac }, own, node.map(Node::span))
     }
 
     /// A card of which nothing is said.
     pub(super) fn bare(mac: Option<Mac>) -> Self {
-        LinkDraft::new(None, LinkKind::Card { mac }, SILENT, None)
+        LinkDraft::new(None, LinkKind::Nic { mac }, SILENT, None)
     }
 
     /// Moves everything but the card itself onto a link of `kind` that stands on it.
@@ -145,7 +145,7 @@ impl<'a> LinkDraft<'a> {
     pub(in crate::site) fn ports(&self) -> &[usize] {
         match &self.kind {
             LinkKind::Bond { ports, .. } | LinkKind::Bridge { ports, .. } => ports,
-            LinkKind::Card { .. } | LinkKind::Vlan { .. } => &[],
+            LinkKind::Nic { .. } | LinkKind::Vlan { .. } => &[],
         }
     }
 
@@ -161,7 +161,7 @@ impl<'a> LinkDraft<'a> {
     pub(in crate::site) fn title(&self) -> String {
         match (&self.name, &self.kind) {
             (Some(name), _) => name.as_str().into(),
-            (None, LinkKind::Card { mac: Some(mac) }) => mac.to_string(),
+            (None, LinkKind::Nic { mac: Some(mac) }) => mac.to_string(),
             (None, _) => "the boot card".into(),
         }
     }

@@ -165,7 +165,7 @@ impl<'a> LayoutBuilder<'a, '_> {
 
     /// Finds the link on top of the boot card: the card itself, or the bond or bridge whose port it is.
     fn boot_link(&self, links: &mut Vec<LinkDraft<'a>>) -> usize {
-        let of_boot = |link: &LinkDraft<'_>| matches!(link.kind, LinkKind::Card { mac } if mac.is_some() && mac == self.boot_mac);
+        let of_boot = |link: &LinkDraft<'_>| matches!(link.kind, LinkKind::Nic { mac } if mac.is_some() && mac == self.boot_mac);
         let only = (links.len() == 1).then_some(0);
         let Some(mut at) = links.iter().position(of_boot).or(only) else {
             links.push(LinkDraft::bare(self.boot_mac));

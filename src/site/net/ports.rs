@@ -26,7 +26,7 @@ impl<'a> LayoutBuilder<'a, '_> {
                     let (on, id) = (*on, self.tag_of(link, of_network));
                     link.kind = LinkKind::Vlan { id, on };
                 }
-                LinkKind::Card { .. } | LinkKind::Bond { .. } => {
+                LinkKind::Nic { .. } | LinkKind::Bond { .. } => {
                     let is_used = link.dhcp || !link.addresses.is_empty();
                     if let Some(id) = of_network.filter(|_| is_used) {
                         let kind = LinkKind::Vlan {

@@ -32,7 +32,7 @@ impl<'a> LayoutBuilder<'a, '_> {
     }
 
     fn boot_card(&self, links: &[LinkDraft<'a>]) -> Option<usize> {
-        let of_boot = |link: &LinkDraft<'_>| matches!(link.kind, LinkKind::Card { mac } if mac.is_some() && mac == self.boot_mac);
+        let of_boot = |link: &LinkDraft<'_>| matches!(link.kind, LinkKind::Nic { mac } if mac.is_some() && mac == self.boot_mac);
         links.iter().position(of_boot)
     }
 
