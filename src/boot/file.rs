@@ -238,8 +238,8 @@ mod tests {
     #[test]
     fn the_reason_says_why_a_client_gets_no_boot_file() {
         let none = LoaderPreference::default();
-        let gone = LoaderPreference {
-            loader: Some("gone.efi"),
+        let missing = LoaderPreference {
+            loader: Some("missing.efi"),
             ..none
         };
         let secure = LoaderPreference {
@@ -265,8 +265,8 @@ mod tests {
             ),
             (
                 Client::Pxe(ClientArch::EfiX64),
-                gone,
-                "gone.efi is missing: copy it to a directory of `loaders` in `[paths]`",
+                missing,
+                "missing.efi is missing: copy it to a directory of `loaders` in `[paths]`",
             ),
         ];
         for (client, preference, expected) in cases {

@@ -71,8 +71,8 @@ impl Failure {
 
     /// Prints the error and returns the exit code.
     pub(super) fn report(&self, terminal: &Terminal) -> ExitCode {
-        let silent = self.code == FailureKind::AlreadyReported || self.is_broken_pipe();
-        if !silent {
+        let is_quiet = self.code == FailureKind::AlreadyReported || self.is_broken_pipe();
+        if !is_quiet {
             terminal.error(&self.message(), self.help.as_deref());
         }
         match self.code {

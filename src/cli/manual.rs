@@ -1,7 +1,7 @@
 //! `manual`: the pages of the manual, which are compiled into the program.
 //!
-//! The pages are Markdown under `src/manual/`. A page is shown as it is written; only on a terminal tables are laid out
-//! in its width, and headings are bold.
+//! The pages are Markdown under `src/manual/`. A page is printed as written; on a terminal, tables are fitted to
+//! its width and headings are bold.
 
 use std::{
     env,
@@ -24,7 +24,7 @@ use crate::site::suggest;
 
 static PAGES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/src/manual");
 
-/// The order in which the topics are listed. A page that is missing here is listed after these.
+/// The order in which the topics are listed. Other pages are listed after these.
 const ORDER: [&str; 17] = [
     "boot",
     "configuration",
@@ -45,23 +45,22 @@ const ORDER: [&str; 17] = [
     "development",
 ];
 
-/// The pager when `PAGER` is not set.
+/// The pager if `PAGER` is not set.
 const PAGER: &str = "less";
 
-/// Options of `less`: end at once when the text fits on one screen, pass colours on, leave the text on the screen.
+/// The options of `less`: exit if the text fits on one screen, pass colours through, leave the text on the screen.
 const LESS: &str = "FRX";
 
-/// The exit code of a shell that does not find a command.
+/// The exit code of a shell that cannot find a command.
 const NOT_FOUND: i32 = 127;
 
-/// One page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ManualPage {
     topic: &'static str,
     text: &'static str,
 }
 
-/// What `--search` has found under one heading.
+/// A result of `--search`, with its heading.
 #[derive(Debug, PartialEq, Eq)]
 struct SearchHit {
     topic: &'static str,
@@ -87,7 +86,7 @@ pub(super) fn run(manual: &arguments::ManualArgs, terminal: &Terminal) -> CliRes
     }
 }
 
-/// Every page, in the order of [`ORDER`].
+/// All pages, in the order of [`ORDER`].
 fn pages() -> Vec<ManualPage> {
     let mut pages: Vec<ManualPage> = PAGES
         .files()
@@ -141,8 +140,8 @@ impl ManualPage {
         first.trim_start_matches(['#', ' '])
     }
 
-    /// Returns each paragraph, list item, table row or line of code that contains all of `words`: those of its
-    /// lines that contain one of them, under its heading. Upper and lower case are the same.
+    /// Returns each paragraph, list item, table row or line of code that contains all of `words`, reduced to its
+    /// lines that contain one of them, with its heading. Case is ignored.
     fn search(&self, words: &str) -> Vec<SearchHit> {
         let words: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
         let mut hits: Vec<SearchHit> = Vec::new();
@@ -179,22 +178,23 @@ impl ManualPage {
             if is_heading {
                 heading = line.trim_start_matches(['#', ' ']);
             }
-            let alone =
+            let is_single_line =
                 is_code || is_heading || trimmed.starts_with('|') || line.starts_with("    ");
-            let begins =
-                alone || trimmed.starts_with("- ") || trimmed.starts_with(char::is_numeric);
+            let begins = is_single_line
+                || trimmed.starts_with("- ")
+                || trimmed.starts_with(char::is_numeric);
             match blocks.last_mut() {
                 _ if trimmed.is_empty() || is_fence => {}
                 Some((_, block)) if continues && !begins => block.push(trimmed),
                 _ => blocks.push((heading, vec![trimmed])),
             }
-            continues = !trimmed.is_empty() && !is_fence && !alone;
+            continues = !trimmed.is_empty() && !is_fence && !is_single_line;
         }
         blocks
     }
 }
 
-/// Lays a page out for the terminal; as it is where there is none.
+/// Lays a page out for the terminal; without a terminal it is unchanged.
 fn laid_out(text: &str, terminal: &Terminal) -> String {
     let Some(width) = terminal.width.and_then(|width| u16::try_from(width).ok()) else {
         return text.into();
@@ -217,7 +217,7 @@ fn laid_out(text: &str, terminal: &Terminal) -> String {
     out + &fitted(&rows, width)
 }
 
-/// The rows of a table in Markdown, with the text of each cell wrapped so that all columns fit.
+/// Formats the rows of a Markdown table, with the text of each cell wrapped so that all columns fit.
 fn fitted(rows: &[&str], width: u16) -> String {
     let [header, _, rows @ ..] = rows else {
         return String::new();
@@ -234,7 +234,7 @@ fn fitted(rows: &[&str], width: u16) -> String {
     lines.collect()
 }
 
-/// The cells of a row in Markdown, where `\|` is a bar inside a cell.
+/// The cells of a Markdown row. `\|` is a bar inside a cell.
 fn cells(row: &str) -> Vec<String> {
     const BAR: &str = "\u{1}";
     let row = row.replace("\\|", BAR);
@@ -242,7 +242,7 @@ fn cells(row: &str) -> Vec<String> {
     cells.map(|cell| cell.trim().replace(BAR, "|")).collect()
 }
 
-/// Shows a text in the pager when standard output is a terminal, else as it is.
+/// Shows a text in the pager if standard output is a terminal, otherwise prints it.
 fn show_paged(text: &str, terminal: &Terminal) -> CliResult {
     if terminal.width.is_some() {
         let chosen = env::var("PAGER").ok();
@@ -254,7 +254,7 @@ fn show_paged(text: &str, terminal: &Terminal) -> CliResult {
     Ok(terminal.show(text)?)
 }
 
-/// Gives a text to a pager and waits for its end. Returns false when the pager does not exist.
+/// Writes a text to a pager and waits until it exits. Returns false if the pager does not exist.
 fn page_through(pager: &str, text: &str) -> io::Result<bool> {
     let mut command = Command::new("sh");
     command.args(["-c", pager]).stdin(Stdio::piped());
@@ -266,7 +266,7 @@ fn page_through(pager: &str, text: &str) -> io::Result<bool> {
     };
     let mut input = child.stdin.take().expect("its standard input is a pipe");
     match input.write_all(text.as_bytes()) {
-        // The reader has left before the end, or there is no pager.
+        // The reader quit before the end, or there is no pager.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written?,
     }
@@ -371,7 +371,7 @@ mod tests {
         assert!(!page_through("a-pager-that-does-not-exist 2>/dev/null", &long).unwrap());
     }
 
-    /// The options of each command that clap knows, by the command's whole name. Those of every command are left out.
+    /// The options of each command in clap's definition, by the command's full name, without the global options.
     fn commands() -> BTreeMap<String, BTreeSet<String>> {
         fn walk(
             prefix: &str,
@@ -396,7 +396,7 @@ mod tests {
         all
     }
 
-    /// What stands in backticks.
+    /// The texts in backticks.
     fn spans(text: &str) -> impl Iterator<Item = &str> {
         text.split('`').skip(1).step_by(2)
     }
@@ -417,7 +417,7 @@ mod tests {
             let cells = row.replace("\\|", "¦");
             let first = cells.split('|').nth(1).unwrap();
             for span in spans(first) {
-                // The longest command that the cell begins with: `nodes NAME log` is `nodes`.
+                // The longest command at the start of the cell: `nodes NAME log` is `nodes`.
                 let name = expected.keys().rfind(|name| {
                     let rest = span.strip_prefix(name.as_str());
                     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))

@@ -20,11 +20,11 @@ struct OperationAnswer {
 }
 
 pub(super) fn run(site: &Path, change: ChangeCommand, terminal: &Terminal) -> CliResult {
-    let order = api_command(change);
+    let command = api_command(change);
     let answer = match ApiClient::find(site)? {
-        Some((client, _)) => client.send(&order)?,
+        Some((client, _)) => client.send(&command)?,
         None => {
-            let answer = offline::change(site, order)?;
+            let answer = offline::change(site, command)?;
             terminal.note("server not running; the change was written to the journal and takes effect when the server starts");
             answer
         }

@@ -121,9 +121,8 @@ mod tests {
         };
         let modules = "lib/modules/6.1.0-1-amd64/kernel";
         write("boot/vmlinuz-6.1.0-1-amd64", &image("6.1.0-1-amd64"));
-        let card =
-            module("alias=pci:v1d2*\0depends=mii\0firmware=card/a.fw\0firmware=card/gone.fw\0");
-        write(&format!("{modules}/drivers/net/ethernet/card.ko"), &card);
+        let nic = module("alias=pci:v1d2*\0depends=mii\0firmware=nic/a.fw\0firmware=nic/gone.fw\0");
+        write(&format!("{modules}/drivers/net/ethernet/nic.ko"), &nic);
         write(
             &format!("{modules}/drivers/net/mii.ko"),
             &module("depends=\0"),
@@ -132,14 +131,14 @@ mod tests {
             &format!("{modules}/drivers/gpu/drm.ko"),
             &module("alias=pci:v3*\0"),
         );
-        write("firmware/card/a.fw", b"firmware");
+        write("firmware/nic/a.fw", b"firmware");
         write("program", b"program");
 
         let kernel = Kernel::newest(dir.path()).unwrap();
         let firmware = [dir.path().join("firmware")];
         let made = initrd(&kernel, &dir.path().join("program"), &firmware).unwrap();
         assert_eq!((made.modules, made.missing_firmware), (2, 1));
-        assert_eq!(made.firmware, ["card/a.fw"]);
+        assert_eq!(made.firmware, ["nic/a.fw"]);
         let mut bytes = Vec::new();
         std::io::copy(
             &mut flate2::read::GzDecoder::new(&made.initrd[..]),
@@ -149,13 +148,13 @@ mod tests {
         let text = String::from_utf8_lossy(&bytes);
         for name in [
             "init\0",
-            "modules/card.ko\0",
+            "modules/nic.ko\0",
             "modules/mii.ko\0",
-            "lib/firmware/card/a.fw\0",
+            "lib/firmware/nic/a.fw\0",
         ] {
             assert!(text.contains(name), "{name:?}");
         }
-        let table = r#"{"card":{"aliases":["pci:v1d2*"],"needs":["mii"]},"mii":{}}"#;
+        let table = r#"{"nic":{"aliases":["pci:v1d2*"],"needs":["mii"]},"mii":{}}"#;
         assert!(text.contains(table), "{text}");
         assert!(!text.contains("drm"));
     }

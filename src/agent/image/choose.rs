@@ -168,7 +168,7 @@ mod tests {
                 Ok("/dev/sda"),
             ),
             (
-                "a stick alone",
+                "a single stick",
                 choice(),
                 vec![stick()],
                 Err(DiskChoiceError::None),

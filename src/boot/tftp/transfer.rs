@@ -454,7 +454,7 @@ mod tests {
 
     #[test]
     fn a_transfer_without_acknowledgements_fails() {
-        let silent =
+        let without_reply =
             |block| TransferStep::End(TransferEnd::Failed(TransferError::NoResponse { block }));
         let one_second = NegotiatedOptions {
             timeout: Some(1),
@@ -465,22 +465,22 @@ mod tests {
             (
                 Transfer::start(&NegotiatedOptions::default(), 9, START).0,
                 vec![250, 500, 1_000, 2_000, 4_000],
-                silent(1),
+                without_reply(1),
             ),
             (
                 Transfer::start(&options(8, 4), 9, START).0,
                 vec![250, 500, 1_000, 2_000, 4_000],
-                silent(0),
+                without_reply(0),
             ),
             (
                 started(&options(8, 4), 800),
                 vec![100, 500, 1_000, 2_000, 4_000, 5_000, 5_000],
-                silent(1),
+                without_reply(1),
             ),
             (
                 started(&one_second, 800),
                 vec![100, 500, 1_000, 1_000, 1_000, 1_000, 1_000],
-                silent(1),
+                without_reply(1),
             ),
         ];
         for (transfer, times, end) in cases {

@@ -266,11 +266,12 @@ fn create(path: &Path, text: &str) -> CliResult {
         .and_then(|()| file.sync_all());
     if let Err(error) = written {
         // An incomplete declaration must not stay.
-        let gone = fs::remove_file(path);
+        let removed = fs::remove_file(path);
         let error = anyhow::Error::new(error).context(format!(
             "cannot write `{}`{}",
             path.display(),
-            gone.err()
+            removed
+                .err()
                 .map_or("", |_| " (nor remove the incomplete file)")
         ));
         return Err(error.into());

@@ -53,12 +53,12 @@ struct EchoOff(Termios);
 impl EchoOff {
     fn begin() -> io::Result<EchoOff> {
         let before = tcgetattr(io::stdin())?;
-        let mut quiet = before.clone();
+        let mut without_echo = before.clone();
         // A signal would end the program with the echo still off.
-        quiet
+        without_echo
             .local_flags
             .remove(LocalFlags::ECHO | LocalFlags::ISIG);
-        tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &quiet)?;
+        tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &without_echo)?;
         Ok(EchoOff(before))
     }
 }

@@ -228,7 +228,7 @@ fn hardware(site: &Site, name: &str, bios: bool) -> CliResult<Hardware> {
 pub(super) fn declared<'s>(site: &'s Site, name: &str) -> Option<&'s Arc<Node>> {
     match name.parse() {
         Ok(mac) => site.identities.mac.get(&mac),
-        // A name then.
+        // Otherwise it is a name.
         Err(_) => site.nodes.get(name),
     }
 }

@@ -37,7 +37,6 @@ pub(super) enum ResponseBody {
     /// With a receipt for the download.
     Tracked(Bytes, DownloadReceipt),
     /// A file, or a part of one.
-    /// A file, or a part of one.
     File(BlobBody),
     /// Lines as they arrive.
     Lines(mpsc::Receiver<Bytes>),

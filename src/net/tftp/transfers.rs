@@ -1,4 +1,4 @@
-//! The active transfers: reading blocks and active them.
+//! The active transfers: reading blocks and sending them.
 
 use std::{
     collections::HashMap,

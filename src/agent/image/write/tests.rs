@@ -204,7 +204,7 @@ fn an_incomplete_image_does_not_boot() {
         assert!(disk.head().iter().all(|byte| *byte == 0), "{what}");
         let end = disk.bytes.get_ref().len() - HEAD;
         let is_clear = disk.bytes.get_ref()[end..].iter().all(|byte| *byte != 0xdd);
-        assert!(is_clear, "{what}: an older table's copy is gone");
+        assert!(is_clear, "{what}: the copy of an older table is removed");
     }
 }
 

@@ -430,7 +430,7 @@ mod tests {
                 vec!["> 1", "> 2", "> 3"],
             ),
             (":\n#!ipxe\n", program("http://s/a", &[]), vec![]),
-            ("#!ipxe\n:ever\ngoto ever\n", IpxeExit::Waiting, vec![]),
+            ("#!ipxe\n:loop\ngoto loop\n", IpxeExit::Waiting, vec![]),
             (
                 "#!ipxe\nsanboot --drive 0x80 ||\necho none\nexit\n",
                 exit(true),
