@@ -1,7 +1,8 @@
-//! What operators' programs hear of: which events of a turn concern whom, and what came of telling them.
+//! Which events hooks and brokers receive, and the results of their deliveries.
 //!
-//! A delivery is noted in the turn of its event and goes to the disk with it; it ends when the program has heard of it. In between
-//! the server may end in any way: the program hears of it at least once.
+//! A delivery is recorded in the same transaction as its event, and is written to the disk with it. It ends when
+//! its program has exited with success. The server may stop at any time in between: each event is delivered at
+//! least once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,37 +14,37 @@ use crate::{
     model::{Broker, LifecycleEvent, List, MonotonicTime, Recipient, StageName},
 };
 
-/// How many programs run at a time.
-const AT_ONCE: usize = 4;
+/// The maximum number of programs that run at the same time.
+const MAX_RUNNING: usize = 4;
 
-/// The longest pause between two tries, in seconds.
-const LONGEST: u64 = 300;
+/// The longest delay between two tries, in seconds.
+const MAX_RETRY_DELAY_SECONDS: u64 = 300;
 
-/// What this run of the server knows of its tries.
+/// The tries of this run of the server.
 #[derive(Debug, Default)]
 pub struct RetryState {
     running: BTreeSet<u64>,
     failed: BTreeMap<u64, (u32, MonotonicTime)>,
 }
 
-/// What a program is told.
+/// A call of a program.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HookCall {
-    /// The delivery.
+    /// The number of the delivery.
     pub number: u64,
     /// The program and its arguments.
     pub run: Vec<String>,
-    /// What it reads.
+    /// Its standard input.
     pub text: String,
 }
 
 impl RetryState {
-    /// Which deliveries may be made now: one at a time for each receiver and machine, in order.
+    /// The deliveries that can start now: one at a time for each recipient and machine, in order.
     pub fn ready(&mut self, due: &BTreeMap<u64, PendingDelivery>, now: MonotonicTime) -> Vec<u64> {
-        let mut met = BTreeSet::new();
+        let mut recipients = BTreeSet::new();
         let mut ready = Vec::new();
         for (number, due) in due {
-            let is_first = met.insert((&due.to, due.machine));
+            let is_first = recipients.insert((&due.to, due.machine));
             let waits = self
                 .failed
                 .get(number)
@@ -52,14 +53,14 @@ impl RetryState {
                 ready.push(*number);
             }
         }
-        ready.truncate(AT_ONCE.saturating_sub(self.running.len()));
+        ready.truncate(MAX_RUNNING.saturating_sub(self.running.len()));
         self.running.extend(&ready);
         ready
     }
 
-    /// When the next one that failed is tried again; none while so many run that one has to end first.
+    /// The time of the next retry; none while the maximum number of programs is running.
     pub fn next(&self) -> Option<MonotonicTime> {
-        if self.running.len() >= AT_ONCE {
+        if self.running.len() >= MAX_RUNNING {
             return None;
         }
         let waiting = self.failed.iter();
@@ -67,40 +68,42 @@ impl RetryState {
         waiting.map(|(_, (_, until))| *until).min()
     }
 
-    /// A program has heard of it, or never will.
+    /// Records that a delivery has ended.
     pub fn ended(&mut self, number: u64) {
         self.running.remove(&number);
         self.failed.remove(&number);
     }
 
-    /// A program has failed; returns how often it has.
+    /// Records a failed try, and returns the number of failed tries.
     pub fn failed(&mut self, number: u64, now: MonotonicTime) -> u32 {
         self.running.remove(&number);
         let (tries, until) = self.failed.entry(number).or_insert((0, now));
         *tries += 1;
-        let pause = 2_u64.saturating_pow(*tries - 1).min(LONGEST);
+        let pause = 2_u64
+            .saturating_pow(*tries - 1)
+            .min(MAX_RETRY_DELAY_SECONDS);
         *until = now.after(std::time::Duration::from_secs(pause));
         *tries
     }
 }
 
 impl Transaction<'_> {
-    /// Whether the site has programs that may hear of anything.
+    /// Whether the site has programs that receive events.
     pub(super) fn has_programs(&self) -> bool {
         let site = &self.snapshot.site;
         !site.hooks.is_empty() || !site.brokers.is_empty()
     }
 
-    /// Notes who is to hear of what has happened in this turn.
+    /// Records the deliveries of the events in this transaction.
     pub(super) fn enqueue_deliveries(&mut self, lines: &[JournalLine]) {
         for line in lines {
             let Some(id) = line.machine.map(|id| self.server.state.resolve(id)) else {
                 continue;
             };
-            let Some((on, attempt, reason)) = self.occasion(id, line) else {
+            let Some((on, attempt, reason)) = self.lifecycle_event(id, line) else {
                 continue;
             };
-            for to in self.receivers(id, on) {
+            for to in self.recipients(id, on) {
                 let node = self.node_of(id);
                 let due = Event::Due {
                     delivery: self.server.state.deliveries.last + 1,
@@ -115,8 +118,9 @@ impl Transaction<'_> {
         }
     }
 
-    /// What an event is to those outside; none for most, and for a machine that is not there any more.
-    fn occasion(
+    /// The lifecycle event that a journal event means; none for most events, and for a machine that no longer
+    /// exists.
+    fn lifecycle_event(
         &self,
         id: MachineId,
         line: &JournalLine,
@@ -137,12 +141,13 @@ impl Transaction<'_> {
                 ))
             }
             Event::Bound { .. } => plain(LifecycleEvent::Bound, None),
-            // Whichever comes first: what is read, or what is said.
+            // The installation has begun when the document was read or the stage was reported, whichever comes
+            // first.
             Event::Document { attempt, .. } => {
                 let begun = begun(*attempt)?;
-                let is_said = begun.stages.contains_key(&Stage::Installing);
-                let is_news = begun.read == Some(line.at) && !is_said;
-                is_news.then_some((LifecycleEvent::Installing, Some(*attempt), None))
+                let is_reported = begun.stages.contains_key(&Stage::Installing);
+                let is_first = begun.read == Some(line.at) && !is_reported;
+                is_first.then_some((LifecycleEvent::Installing, Some(*attempt), None))
             }
             Event::Stage {
                 attempt,
@@ -172,10 +177,10 @@ impl Transaction<'_> {
         }
     }
 
-    /// Whose programs hear of it.
-    fn receivers(&self, id: MachineId, on: LifecycleEvent) -> Vec<Recipient> {
+    /// The hooks and the broker that receive an event.
+    fn recipients(&self, id: MachineId, on: LifecycleEvent) -> Vec<Recipient> {
         let hooks = self.snapshot.site.hooks.values();
-        let hooks = hooks.filter(|hook| hook.body.on.values().any(|heard| *heard == on));
+        let hooks = hooks.filter(|hook| hook.body.on.values().any(|subscribed| *subscribed == on));
         let hooks = hooks.map(|hook| Recipient::Hook(hook.name.value.clone()));
         let broker = self
             .broker_of(id)
@@ -184,7 +189,7 @@ impl Transaction<'_> {
         hooks.chain(broker).collect()
     }
 
-    /// To whom a machine is handed over.
+    /// The broker that takes over a machine.
     fn broker_of(&self, id: MachineId) -> Option<&Broker> {
         let site = &self.snapshot.site;
         let node = self.node_of(id);
@@ -197,22 +202,25 @@ impl Transaction<'_> {
         site.brokers.get(&name).map(|broker| &**broker)
     }
 
-    /// What is still to be told.
+    /// The pending deliveries.
     pub fn due(&self) -> &BTreeMap<u64, PendingDelivery> {
         &self.server.state.deliveries.due
     }
 
-    /// The number of the latest delivery that was noted.
+    /// The number of the last recorded delivery.
     pub fn latest_delivery(&self) -> u64 {
         self.server.state.deliveries.last
     }
 
-    /// What is told to whom; none, and it is noted, when there is nobody any more.
+    /// Returns the call of a delivery. If its program no longer exists, that is recorded and none is returned.
     pub fn hook_call(&mut self, number: u64, status: Option<&Value>) -> Option<HookCall> {
         let due = self.due().get(&number)?.clone();
         let site = &self.snapshot.site;
         let (run, settings) = match &due.to {
-            Recipient::Hook(name) => (site.hooks.get(name).map(|hook| words(&hook.body.run)), None),
+            Recipient::Hook(name) => (
+                site.hooks.get(name).map(|hook| to_strings(&hook.body.run)),
+                None,
+            ),
             Recipient::Broker(name) => {
                 let broker = site.brokers.get(name);
                 let run = broker.and_then(|broker| broker.program());
@@ -225,7 +233,7 @@ impl Transaction<'_> {
         };
         let facts = self.server.state.machine(due.machine);
         let facts = facts.map(|machine| json!(machine.facts));
-        let mut told = json!({
+        let mut message = json!({
             "version": 1,
             "delivery": number,
             "event": due.on,
@@ -238,12 +246,12 @@ impl Transaction<'_> {
             "facts": facts,
         });
         match &due.to {
-            Recipient::Hook(name) => told["hook"] = json!(name),
+            Recipient::Hook(name) => message["hook"] = json!(name),
             Recipient::Broker(name) => {
-                told["broker"] = json!(name);
+                message["broker"] = json!(name);
                 let settings = settings.into_iter().flatten();
                 let settings = settings.filter(|(key, _)| *key != "run");
-                told["settings"] = settings
+                message["settings"] = settings
                     .map(|(key, at)| (key.clone(), at.value.clone()))
                     .collect();
             }
@@ -251,7 +259,7 @@ impl Transaction<'_> {
         Some(HookCall {
             number,
             run,
-            text: told.to_string(),
+            text: message.to_string(),
         })
     }
 
@@ -260,12 +268,12 @@ impl Transaction<'_> {
             delivery: number,
             to: due.to.clone(),
             on: due.on,
-            reason: format!("there is no {} with a program any more", due.to),
+            reason: format!("{} no longer exists, or has no program", due.to),
         };
         self.record_of(due.machine, event);
     }
 
-    /// A program has heard of it. A machine that was handed over says so by its stage.
+    /// Records a successful delivery. For a broker, the machine's attempt also gets the stage `handed-over`.
     pub fn delivered(&mut self, number: u64) {
         let Some(due) = self.due().get(&number).cloned() else {
             return;
@@ -283,7 +291,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// A program has not heard of it. The log has the first tries, and then every time that they have doubled.
+    /// Records a failed delivery. The log has the tries 1, 2, 4, 8 and so on.
     pub fn undelivered(&mut self, number: u64, tries: u32, reason: &str) {
         let Some(due) = self.due().get(&number).cloned() else {
             return;
@@ -300,7 +308,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// Notes what concerns a machine, or the site alone when the machine was forgotten meanwhile.
+    /// Records an event of a machine, or of the site if the machine was forgotten meanwhile.
     fn record_of(&mut self, id: MachineId, event: Event) {
         let id = self.server.state.resolve(id);
         match self.server.state.machines.contains(id) {
@@ -310,10 +318,10 @@ impl Transaction<'_> {
     }
 }
 
-/// The stage of a machine that was handed over.
+/// The stage of a machine that was handed over to its broker.
 const HANDED_OVER: &str = "handed-over";
 
-fn words(list: &List<String>) -> Vec<String> {
+fn to_strings(list: &List<String>) -> Vec<String> {
     list.values().cloned().collect()
 }
 
@@ -322,7 +330,7 @@ mod tests {
     use super::*;
     use crate::model::Timestamp;
 
-    /// Deliveries by number, each to a hook of this name and of this machine.
+    /// Pending deliveries by number, each to a hook of this name and for this machine.
     fn due(all: &[(u64, &str, u64)]) -> BTreeMap<u64, PendingDelivery> {
         let due = |(number, hook, machine): &(u64, &str, u64)| {
             let due = PendingDelivery {
@@ -340,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time_of_a_machine_for_each_receiver_and_four_in_all() {
+    fn one_delivery_at_a_time_per_machine_and_recipient_and_four_in_total() {
         let mut all = due(&[
             (1, "a", 1),
             (2, "a", 1),
@@ -361,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_failed_is_tried_again_after_longer_and_longer() {
+    fn a_failed_delivery_is_retried_with_increasing_delays() {
         let all = due(&[(1, "a", 1), (2, "a", 1), (3, "a", 2)]);
         let mut tries = RetryState::default();
         let mut now = MonotonicTime(0);
@@ -381,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_looked_for_while_one_has_to_end_first() {
+    fn there_is_no_next_retry_while_the_maximum_runs() {
         let all = due(&[
             (1, "a", 1),
             (2, "a", 2),

@@ -1,9 +1,8 @@
-//! Never wiped twice, by exhaustion.
+//! Proves by exhaustive exploration that no machine is wiped twice.
 //!
-//! One physical machine lives through every sequence of events up to a depth. The test knows what the
-//! machine itself knows: when its disk was wiped, and what it said of it and was not lost on the way. It
-//! judges every installer that is handed out by that alone, never by what the server believes. Worlds that
-//! can no longer be told apart are followed once.
+//! One simulated machine goes through every sequence of events up to a depth. The test tracks what is true of the
+//! machine: when its disk was wiped, and which of its reports reached the server. It judges every served installer
+//! by that only, never by the server's state. Equivalent states are explored once.
 
 mod life;
 mod machine;
@@ -12,30 +11,30 @@ mod steps;
 use std::collections::BTreeSet;
 
 use life::Life;
-use steps::Stage0;
+use steps::Simulation;
 
-/// Which fault is planted; each must be found.
+/// A fault to inject. The exploration must find each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     None,
-    /// A callback after its deadline is not heard.
-    TokenDiesAtDeadline,
-    /// A history is found by its node's name.
+    /// A callback after its deadline is ignored.
+    TokenExpiresAtDeadline,
+    /// A history is found only by its node's name.
     HistoryByName,
-    /// A machine that boots while it is installing is installed again.
+    /// A machine that boots during its installation is installed again.
     RetryAtAnyBoot,
-    /// Whatever answers for an address is taken to be the machine itself.
-    AnyCardIsOwn,
+    /// Every answer to an ARP probe is taken for the machine's own.
+    AnyMacIsOwn,
 }
 
-/// Whether the machine's address lies on a link of ours, where somebody else may have it.
+/// Whether the machine's address is on a link of this host, where another host may use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ground {
+enum SimulatedLink {
     NotLocal,
     OnLink,
 }
 
-/// One thing that happens.
+/// An event of the simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Boot,
@@ -43,19 +42,19 @@ enum Step {
     BootWithBoth,
     Document,
     DocumentAtCrash,
-    InstallingHeard,
-    InstalledHeard,
+    InstallingReported,
+    InstalledReported,
     InstalledLost,
-    FinishedHeard,
-    FailedHeard,
-    LateInstalledHeard,
-    NoDiskHeard,
+    FinishedReported,
+    FailedReported,
+    LateInstalledReported,
+    NoDiskReported,
     Deadline,
     Restart,
     Reload,
     Rename,
-    CardReplaced,
-    CardDeclared,
+    NicReplaced,
+    NicDeclared,
     DeletedOrAdded,
     BindingChanged,
     ClockForward,
@@ -70,40 +69,52 @@ enum Step {
     Release,
     Forget,
     PausedOrResumed,
-    AddressTakenOrFree,
+    AddressUsedOrFree,
 }
 
-/// Each with what the machine does, or what happens to it.
+/// Each with its description in a story.
 const STEPS: [(Step, &str); 33] = [
     (Step::Boot, "boots from the network"),
     (Step::BootSoon, "boots from the network two minutes later"),
     (
         Step::BootWithBoth,
-        "boots from the network and reports both cards",
+        "boots from the network and reports both NICs",
     ),
     (Step::Document, "reads its document to the end"),
     (
         Step::DocumentAtCrash,
         "reads its document while the server crashes",
     ),
-    (Step::InstallingHeard, "says `installing`"),
-    (Step::InstalledHeard, "says `installed`"),
-    (Step::InstalledLost, "is installed, and nobody hears it"),
-    (Step::FinishedHeard, "says `finished`"),
-    (Step::FailedHeard, "says `failed`"),
-    (Step::LateInstalledHeard, "says `installed` from its disk"),
-    (Step::NoDiskHeard, "says `no-disk`"),
-    (Step::Deadline, "is waited for for two hours"),
-    (Step::Restart, "sees the server restart"),
-    (Step::Reload, "sees its site loaded again"),
+    (Step::InstallingReported, "reports `installing`"),
+    (Step::InstalledReported, "reports `installed`"),
+    (Step::InstalledLost, "is installed, and its report is lost"),
+    (Step::FinishedReported, "reports `finished`"),
+    (Step::FailedReported, "reports `failed`"),
+    (
+        Step::LateInstalledReported,
+        "reports `installed` from its disk",
+    ),
+    (Step::NoDiskReported, "reports `no-disk`"),
+    (Step::Deadline, "is idle for two hours"),
+    (Step::Restart, "runs while the server restarts"),
+    (Step::Reload, "runs while the site is reloaded"),
     (Step::Rename, "is renamed"),
-    (Step::CardReplaced, "gets another card"),
-    (Step::CardDeclared, "has its other card declared"),
-    (Step::DeletedOrAdded, "is declared no longer, or again"),
-    (Step::BindingChanged, "is bound otherwise"),
-    (Step::ClockForward, "sees the clock jump forward"),
-    (Step::ClockBack, "sees the clock jump back"),
-    (Step::StateLost, "is forgotten by a lost state"),
+    (Step::NicReplaced, "gets another NIC"),
+    (Step::NicDeclared, "has its other NIC declared"),
+    (
+        Step::DeletedOrAdded,
+        "is deleted from the site, or declared again",
+    ),
+    (Step::BindingChanged, "is bound to another task"),
+    (
+        Step::ClockForward,
+        "runs while the server's clock jumps forward",
+    ),
+    (Step::ClockBack, "runs while the server's clock jumps back"),
+    (
+        Step::StateLost,
+        "loses its history with the state directory",
+    ),
     (
         Step::DeclaredInstalled,
         "is declared installed with the whole new state",
@@ -112,56 +123,57 @@ const STEPS: [(Step, &str); 33] = [
         Step::DeclaredNew,
         "is declared new with the whole new state",
     ),
-    (Step::Reinstall, "is to be installed once more"),
+    (Step::Reinstall, "gets the command `reinstall`"),
     (Step::InstallsRaised, "has its `installs` raised"),
     (Step::InstallsLowered, "has its `installs` lowered"),
     (Step::Hold, "is held"),
     (Step::Release, "is released"),
-    (Step::Forget, "is forgotten by its operator"),
+    (Step::Forget, "gets the command `forget`"),
     (
         Step::PausedOrResumed,
-        "sees every hand-out stopped, or resumed",
+        "runs while the server is paused, or resumed",
     ),
     (
-        Step::AddressTakenOrFree,
-        "sees somebody else come to its address, or go",
+        Step::AddressUsedOrFree,
+        "shares its address with another host, or no longer",
     ),
 ];
 
-/// What came of an enumeration.
-struct Enumeration {
+/// The result of an exploration.
+struct Exploration {
     lives: usize,
-    handed_out: usize,
-    /// The shortest there is, since lives are followed side by side.
+    served: usize,
+    /// The sequence of events that led to a violation. It is a shortest one, because the exploration is
+    /// breadth-first.
     story: Option<String>,
 }
 
-fn enumerate(fault: Fault, ground: Ground, depth: usize) -> Enumeration {
-    let stage = Stage0::new(fault, ground);
-    let mut outcome = Enumeration {
+fn explore(fault: Fault, link: SimulatedLink, depth: usize) -> Exploration {
+    let simulation = Simulation::new(fault, link);
+    let mut outcome = Exploration {
         lives: 0,
-        handed_out: 0,
+        served: 0,
         story: None,
     };
-    let mut seen = BTreeSet::new();
-    let mut front: Vec<(Life, Vec<&str>)> = vec![(stage.begin(), Vec::new())];
+    let mut explored = BTreeSet::new();
+    let mut frontier: Vec<(Life, Vec<&str>)> = vec![(simulation.begin(), Vec::new())];
     for _ in 0..depth {
         let mut next = Vec::new();
-        for (life, story) in &front {
-            for (step, words) in STEPS {
-                let Some(result) = stage.step(life, step) else {
+        for (life, story) in &frontier {
+            for (step, text) in STEPS {
+                let Some(result) = simulation.step(life, step) else {
                     continue;
                 };
-                let story = || story.iter().copied().chain([words]).collect::<Vec<_>>();
+                let story = || story.iter().copied().chain([text]).collect::<Vec<_>>();
                 match result {
-                    Err(why) => {
-                        outcome.story = Some(format!("{}: {why}", story().join(", ")));
+                    Err(violation) => {
+                        outcome.story = Some(format!("{}: {violation}", story().join(", ")));
                         return outcome;
                     }
                     Ok(life) => {
-                        let handed_out = life.machine.runs.is_some_and(|run| !run.read);
-                        outcome.handed_out += usize::from(handed_out);
-                        if seen.insert(life.key()) {
+                        let served = life.machine.runs.is_some_and(|run| !run.read);
+                        outcome.served += usize::from(served);
+                        if explored.insert(life.key()) {
                             next.push((life, story()));
                         }
                     }
@@ -169,42 +181,42 @@ fn enumerate(fault: Fault, ground: Ground, depth: usize) -> Enumeration {
             }
         }
         outcome.lives += next.len();
-        front = next;
+        frontier = next;
     }
     outcome
 }
 
-/// How deep the enumeration goes: as deep as a minute allows. One step more takes a minute and a half.
+/// The depth of the exploration: about a minute. One step more takes another minute and a half.
 const DEPTH: usize = 6;
 
 #[test]
 fn no_sequence_of_events_wipes_a_machine_twice() {
-    let outcome = enumerate(Fault::None, Ground::NotLocal, DEPTH);
+    let outcome = explore(Fault::None, SimulatedLink::NotLocal, DEPTH);
     assert_eq!(outcome.story, None);
-    // An enumeration that never hands anything out proves nothing.
-    let (lives, handed_out) = (outcome.lives, outcome.handed_out);
-    assert!(lives > 10_000 && handed_out > 1_000, "{lives} {handed_out}");
-    eprintln!("{lives} lives, {handed_out} installers handed out");
+    // An exploration in which no installer is served proves nothing.
+    let (lives, served) = (outcome.lives, outcome.served);
+    assert!(lives > 10_000 && served > 1_000, "{lives} {served}");
+    eprintln!("{lives} lives, {served} installers served");
 }
 
 #[test]
-fn nor_does_one_in_which_somebody_else_has_its_address() {
-    let outcome = enumerate(Fault::None, Ground::OnLink, DEPTH - 1);
+fn no_sequence_with_an_address_conflict_wipes_a_machine_twice() {
+    let outcome = explore(Fault::None, SimulatedLink::OnLink, DEPTH - 1);
     assert_eq!(outcome.story, None);
-    let (lives, handed_out) = (outcome.lives, outcome.handed_out);
-    assert!(lives > 10_000 && handed_out > 1_000, "{lives} {handed_out}");
-    eprintln!("{lives} lives, {handed_out} installers handed out");
+    let (lives, served) = (outcome.lives, outcome.served);
+    assert!(lives > 10_000 && served > 1_000, "{lives} {served}");
+    eprintln!("{lives} lives, {served} installers served");
 }
 
 #[test]
-fn planted_faults_are_found_with_a_short_story() {
-    for (fault, ground) in [
-        (Fault::TokenDiesAtDeadline, Ground::NotLocal),
-        (Fault::HistoryByName, Ground::NotLocal),
-        (Fault::RetryAtAnyBoot, Ground::NotLocal),
-        (Fault::AnyCardIsOwn, Ground::OnLink),
+fn injected_faults_are_found_with_a_short_story() {
+    for (fault, link) in [
+        (Fault::TokenExpiresAtDeadline, SimulatedLink::NotLocal),
+        (Fault::HistoryByName, SimulatedLink::NotLocal),
+        (Fault::RetryAtAnyBoot, SimulatedLink::NotLocal),
+        (Fault::AnyMacIsOwn, SimulatedLink::OnLink),
     ] {
-        let story = enumerate(fault, ground, DEPTH).story;
+        let story = explore(fault, link, DEPTH).story;
         let story = story.unwrap_or_else(|| panic!("{fault:?} is not found"));
         eprintln!("{fault:?}: it {story}");
     }

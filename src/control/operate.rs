@@ -1,4 +1,4 @@
-//! What operators ask for.
+//! The commands of operators.
 
 use std::sync::Arc;
 
@@ -8,42 +8,41 @@ use crate::{
     model::{Mac, Node},
 };
 
-/// What an operator asks of one machine.
+/// A command for one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    /// One more installation.
+    /// Install it once more.
     Reinstall,
-    /// No installer until it is released.
+    /// Install nothing until it is released.
     Hold {
-        /// For people to read.
+        /// For display.
         reason: String,
     },
-    /// Every hold ends, and the count of failed attempts.
+    /// Clear all holds and the retry count.
     Release,
-    /// It is installed, whoever did it.
+    /// Record that it is installed.
     Mark,
-    /// It switches itself off, from the microkernel.
+    /// Power it off, from the microkernel.
     PowerOff,
-    /// Its history ends.
+    /// Delete its history.
     Forget {
-        /// Whether it may be one that is declared, or installed: it would be installed again.
+        /// Whether a declared or installed machine may be deleted, although it would be installed again.
         wipe_allowed: bool,
     },
 }
 
-/// Why an operation is refused, and what to do.
+/// Why a command is refused, and the fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OperationError {
-    /// There is no such node.
     #[error("there is no node `{0}`")]
     Unknown(String),
-    /// It is not possible for this one.
+    /// It is not possible for this machine.
     #[error("{0}")]
     Refused(String),
 }
 
 impl Transaction<'_> {
-    /// Does what an operator asks, and says what follows from it.
+    /// Executes a command, and returns its effect as a sentence.
     pub fn operate(&mut self, name: &str, operation: &Operation) -> Result<String, OperationError> {
         let (id, node) = self
             .find(name)
@@ -51,7 +50,7 @@ impl Transaction<'_> {
         match operation {
             Operation::Reinstall => self.reinstall(name, id, node),
             Operation::Hold { reason } => {
-                let id = self.begun(id, node.as_ref());
+                let id = self.existing_or_new(id, node.as_ref());
                 self.record(
                     id,
                     Event::Held {
@@ -63,7 +62,7 @@ impl Transaction<'_> {
                 Ok(format!("{name} is held until `bootwright release {name}`"))
             }
             Operation::Release => {
-                let id = self.begun(id, node.as_ref());
+                let id = self.existing_or_new(id, node.as_ref());
                 self.record(id, Event::Released { cause: None });
                 self.forget_boot(id);
                 let due = self.machine(id).is_due(node.as_deref());
@@ -75,7 +74,7 @@ impl Transaction<'_> {
                 Ok(format!("{name} is released; {next}"))
             }
             Operation::Mark => {
-                let id = self.begun(id, node.as_ref());
+                let id = self.existing_or_new(id, node.as_ref());
                 self.record(
                     id,
                     Event::Marked {
@@ -92,7 +91,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// Releases every machine that the brake on large edits holds.
+    /// Releases all machines that are held because of a large edit.
     pub fn release_all(&mut self) -> usize {
         let held: Vec<MachineId> = self.held_for(HoldCause::Mass);
         for id in &held {
@@ -108,18 +107,18 @@ impl Transaction<'_> {
         held.map(|(id, _)| id).collect()
     }
 
-    /// Stops or restarts every hand-out.
+    /// Stops serving installers.
     pub fn pause(&mut self) {
         self.record_site(Event::Paused {});
     }
 
-    /// Restarts every hand-out.
+    /// Serves installers again.
     pub fn resume(&mut self) {
         self.record_site(Event::Resumed {});
     }
 
-    /// Says what a state directory that a site does not know stands for: nothing was installed yet, or
-    /// every declared node is.
+    /// Declares what an unknown state directory means for this site: that nothing is installed yet, or that every
+    /// declared node is.
     pub fn declare_state(&mut self, all_installed: bool) -> usize {
         let nodes: Vec<Arc<Node>> = self.snapshot.site.nodes.values().cloned().collect();
         let mut marked = 0;
@@ -136,12 +135,15 @@ impl Transaction<'_> {
             );
             marked += 1;
         }
-        let as_ = if all_installed { "installed" } else { "new" };
-        self.record_site(Event::StateDeclared { as_: as_.into() });
+        let declared_as = if all_installed { "installed" } else { "new" };
+        self.record_site(Event::StateDeclared {
+            as_: declared_as.into(),
+        });
         marked
     }
 
-    /// Finds a machine by the name of its declaration, or as people see an undeclared one.
+    /// Finds a machine by the name of its declaration, by MAC address, or by the displayed name of an undeclared
+    /// one.
     pub fn find(&self, name: &str) -> Option<(Option<MachineId>, Option<Arc<Node>>)> {
         if let Some(node) = self.snapshot.site.nodes.get(name) {
             let histories = self.histories(node);
@@ -155,13 +157,13 @@ impl Transaction<'_> {
             Some((Some(*id), self.node_of(*id)))
         });
         by_mac.or_else(|| {
-            let gone = self.server.index.name.get(name)?;
-            gone.first().map(|id| (Some(*id), None))
+            let removed = self.server.index.name.get(name)?;
+            removed.first().map(|id| (Some(*id), None))
         })
     }
 
-    /// The machine itself; a declared one that was never seen begins its history here.
-    fn begun(&mut self, id: Option<MachineId>, node: Option<&Arc<Node>>) -> MachineId {
+    /// Returns the machine. The history of a declared machine that was never seen is created.
+    fn existing_or_new(&mut self, id: Option<MachineId>, node: Option<&Arc<Node>>) -> MachineId {
         match (id, node) {
             (Some(id), _) => id,
             (None, Some(node)) => self.machine_of(node),
@@ -188,22 +190,22 @@ impl Transaction<'_> {
             let machine = id.and_then(|id| self.server.state.machines.get(id));
             if machine.is_some_and(|machine| machine.node.is_some()) {
                 return refused(format!(
-                    "{name} is protected: its declaration is gone; declare it again first"
+                    "{name} is protected: its declaration was removed; declare it again first"
                 ));
             }
             if machine.is_none_or(|machine| machine.binding.is_none()) {
                 return refused(format!(
-                    "nothing binds {name}: declare it, or let a policy take it"
+                    "nothing binds {name}: declare it, or add a policy that binds it"
                 ));
             }
         }
-        let id = self.begun(id, node.as_ref());
+        let id = self.existing_or_new(id, node.as_ref());
         if let Some(attempt) = self.machine(id).open().map(|attempt| attempt.number) {
             self.record(
                 id,
                 Event::Closed {
                     attempt,
-                    reason: "an operator asks for another installation".into(),
+                    reason: "an operator requested another installation".into(),
                 },
             );
         }
@@ -215,7 +217,7 @@ impl Transaction<'_> {
     }
 
     fn power_off(&mut self, name: &str, id: Option<MachineId>) -> Result<String, OperationError> {
-        let waits = id.filter(|id| {
+        let in_microkernel = id.filter(|id| {
             self.server
                 .volatile
                 .microkernels
@@ -223,17 +225,17 @@ impl Transaction<'_> {
                 .get(*id)
                 .is_some()
         });
-        let Some(id) = waits else {
+        let Some(id) = in_microkernel else {
             let reason = format!(
-                "{name} does not wait in the microkernel, and only a machine there can be switched off"
+                "{name} does not run the microkernel; only a machine that runs it can be powered off"
             );
             return Err(OperationError::Refused(reason));
         };
         self.server.volatile.microkernels.switching_off.insert(id);
-        let text = "an operator asks it to switch itself off".into();
+        let text = "an operator requested power-off".into();
         self.record(id, Event::Remark { text });
         Ok(format!(
-            "{name} will switch itself off when it asks next, within a minute"
+            "{name} powers off at its next poll, within a minute"
         ))
     }
 
@@ -256,7 +258,7 @@ impl Transaction<'_> {
                 "is declared"
             };
             let reason = format!(
-                "{name} {is}: forgotten, it may be installed again; say --wipe-allowed if that is meant"
+                "{name} {is}: forgotten, it may be installed again; use --wipe-allowed if that is intended"
             );
             return Err(OperationError::Refused(reason));
         }
@@ -271,7 +273,7 @@ impl Transaction<'_> {
         Ok(format!("{name} is forgotten"))
     }
 
-    /// What an operator says holds for the very next request.
+    /// A command takes effect at the next request, even if it belongs to the same boot.
     fn forget_boot(&mut self, id: MachineId) {
         self.server.volatile.boots.latest.remove(id);
         self.server.volatile.boots.disk_tried.remove(id);

@@ -1,4 +1,4 @@
-//! What a new state of the site means for the machines that are known.
+//! The effects of a new revision of the site on machines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,55 +8,55 @@ use crate::{
     model::{Node, NodeName},
 };
 
-/// More finished machines than this, due at once by one edit, are held.
-const AT_ONCE: usize = 10;
+/// If one edit makes more finished machines due than this, they are held.
+const MAX_DUE_BY_ONE_EDIT: usize = 10;
 
 impl Transaction<'_> {
-    /// Takes note that this turn's site replaces `before`; none at a start.
+    /// Records that this transaction's site replaces `before`; none at start.
     pub fn on_reload(&mut self, before: Option<&Snapshot>) {
         self.record_site(Event::Reloaded {
             nodes: self.snapshot.site.nodes.len() as u64,
         });
         self.name_histories();
         if let Some(before) = before {
-            self.brake(before);
+            self.hold_large_edit(before);
         }
     }
 
-    /// A history remembers the declaration that has it and what that declares, so that it finds its way when
-    /// a card is replaced, and the node renamed after that.
+    /// Stores in each history its declaration and the declared identities, so that the history is found when a NIC
+    /// is replaced and the node is renamed after that.
     fn name_histories(&mut self) {
-        let mut claims: BTreeMap<NodeName, BTreeSet<MachineId>> = BTreeMap::new();
+        let mut histories: BTreeMap<NodeName, BTreeSet<MachineId>> = BTreeMap::new();
         for id in self.server.state.machines.ids() {
             if let Some(node) = self.node_of(id) {
                 self.name(id, &node);
-                claims
+                histories
                     .entry(node.name.value.clone())
                     .or_default()
                     .insert(id);
             }
         }
-        claims.retain(|_, histories| histories.len() > 1);
-        for name in claims.keys() {
+        histories.retain(|_, histories| histories.len() > 1);
+        for name in histories.keys() {
             let node = self.snapshot.site.nodes[name].clone();
             self.merge_declared(&node);
         }
     }
 
-    /// What an operator then says of the declaration holds for all of its histories.
+    /// Merges the histories of a declaration, so that a command applies to all of them.
     fn merge_declared(&mut self, node: &Node) {
         let histories = self.histories(node);
         let contested = histories
             .iter()
             .any(|id| self.declarations_of(*id).len() > 1);
-        // Without cards two machines may fit it, and nobody knows yet which of them it is.
+        // Without MAC addresses two machines may match the node, and which one it is cannot be determined.
         if !contested && node.has_macs() {
             self.merge_histories(node, histories);
         }
     }
 
-    /// One edit that would wipe many machines is likely a slip.
-    fn brake(&mut self, before: &Snapshot) {
+    /// One edit that would wipe many machines is probably a mistake.
+    fn hold_large_edit(&mut self, before: &Snapshot) {
         let due: Vec<MachineId> = self
             .server
             .state
@@ -75,11 +75,11 @@ impl Transaction<'_> {
             })
             .map(|machine| machine.id)
             .collect();
-        if due.len() <= AT_ONCE {
+        if due.len() <= MAX_DUE_BY_ONE_EDIT {
             return;
         }
         let reason = format!(
-            "one edit makes {} finished machines due: `bootwright release --all` if that is meant",
+            "one edit makes {} finished machines due: run `bootwright release --all` if that is intended",
             due.len()
         );
         for id in due {

@@ -1,4 +1,4 @@
-//! The whole site, loaded and checked: what every decision of one request is taken by.
+//! A loaded and checked site: the basis of all decisions of a request.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -13,36 +13,35 @@ use crate::{
     site::{self, Site},
 };
 
-/// The whole site, loaded and checked, immutable, with a revision.
+/// A loaded and checked site with its revision. It is immutable.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// What the files declare.
     pub site: Site,
     /// The compiled expressions.
     pub rules: CompiledRules,
-    /// What decisions need to know of each task.
+    /// The properties of each task that decisions depend on.
     pub tasks: BTreeMap<TaskName, TaskTraits>,
     /// The compiled templates.
     pub library: Library,
-    /// What was looked up outside the site.
+    /// The values that were read from outside the site.
     pub outside: ExternalInputs,
-    /// Every static address of a declaration, collected when DHCP first asks.
+    /// All static addresses of declarations, collected at the first DHCP message.
     pub declared: OnceLock<HashSet<IpAddr>>,
 }
 
-/// What decisions need to know of a task.
+/// The properties of a task that decisions depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskTraits {
-    /// Whether it installs anything; a task that does not never opens an attempt.
+    /// Whether it installs anything. A task that does not never opens an attempt.
     pub installs: bool,
     /// Whether its machines report `finished`, or are observed to be.
     pub finishes: bool,
-    /// Whether ESXi's own loader may start it without iPXE.
+    /// Whether ESXi's own loader can start it without iPXE.
     pub by_mboot: bool,
 }
 
 impl Snapshot {
-    /// Puts together what was loaded.
+    /// Creates a snapshot of what was loaded.
     pub fn new(
         site: Site,
         rules: CompiledRules,
@@ -68,8 +67,7 @@ impl Snapshot {
         }
     }
 
-    /// Tells whether an address of a network's range may be leased: no declaration has it, nor the network
-    /// itself.
+    /// Whether an address of a network's range may be leased: neither a declaration nor the network itself uses it.
     pub(crate) fn may_lease(&self, network: &Network, ip: Ipv4Addr) -> bool {
         let ip = IpAddr::V4(ip);
         let declared = self.declared.get_or_init(|| self.site.static_addresses());
@@ -79,8 +77,8 @@ impl Snapshot {
         !is_own && !declared.contains(&ip) && !site::is_edge(network, ip)
     }
 
-    /// Returns the network whose subnet holds `ip`, an address of ours that a request reached. It picks
-    /// the network; it never identifies a machine.
+    /// Returns the network whose subnet contains `ip`, an address of this host that received a request. It
+    /// determines the network and never identifies a machine.
     pub fn network_at(&self, ip: IpAddr) -> Option<&Network> {
         let holds = |network: &&Network| {
             network

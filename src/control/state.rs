@@ -1,7 +1,7 @@
-//! What is known: the fold of the journal, with indexes into it, and what only this run remembers.
+//! The state of the server: the fold of the journal with its indexes, and what is kept in memory only.
 //!
-//! What only this run remembers is lost with it, and every use of it is such that losing it is safe: the
-//! machine boots its own disk once more.
+//! What is kept in memory only is lost when the server stops. Every use of it is safe without it: at worst, a
+//! machine boots its local disk once more.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Everything that decisions rest on besides the site.
+/// Everything that decisions depend on besides the site.
 #[derive(Debug, Clone)]
 pub struct ServerState {
     /// The fold of the journal.
@@ -31,7 +31,7 @@ pub struct ServerState {
     pub(crate) volatile: VolatileState,
 }
 
-/// Who has which identity, name or token.
+/// The machines by identity, name and token.
 #[derive(Debug, Clone)]
 pub(crate) struct MachineIndex {
     key: TokenKey,
@@ -41,22 +41,23 @@ pub(crate) struct MachineIndex {
     pub(crate) asset: HashMap<Asset, SmallSet<MachineId>>,
     pub(crate) name: HashMap<NodeName, SmallSet<MachineId>>,
     pub(crate) token: HashMap<UrlToken, AttemptId>,
-    /// Machines that may be in the microkernel: all that nobody declared or that are not installed, and whoever was given it.
+    /// Machines that may run the microkernel: all undeclared or not installed ones, and those that got it as a boot
+    /// answer.
     check_in: HashMap<UrlToken, MachineId>,
     pub(crate) lease: HashMap<Mac, SmallSet<Ipv4Addr>>,
-    /// Machines that nobody would miss, by when they were last heard of.
+    /// The machines that may be removed at the limit, by the time of their last event.
     pub(crate) undeclared: BTreeSet<(Timestamp, MachineId)>,
 }
 
-/// What this run knows of an open attempt.
-struct Age {
+/// What is kept in memory about an open attempt.
+struct AttemptAge {
     of: AttemptId,
     since: MonotonicTime,
     rendered: Option<Revision>,
 }
 
 impl ServerState {
-    /// Builds the indexes of `state`. `seed` is random; `now` is the moment of the start.
+    /// Builds the indexes of `state`. `seed` is random; `now` is the time of the start.
     pub fn new(state: JournalState, key: TokenKey, seed: u64, now: Now) -> Self {
         let mut index = MachineIndex {
             key,
@@ -83,7 +84,7 @@ impl ServerState {
                     .insert(machine.id, now.earlier(attempt.opened));
             }
         }
-        // Who was merged checks in as whom it is now.
+        // The token of a merged machine belongs to the machine that it was merged into.
         for merged in state.merged.keys() {
             let token = index.key.check_in(*merged);
             index.check_in.insert(token, *merged);
@@ -96,17 +97,17 @@ impl ServerState {
         }
     }
 
-    /// Takes a line into the fold and the indexes.
+    /// Applies a line to the fold and to the indexes.
     pub(crate) fn apply(&mut self, line: &JournalLine, now: Now) {
         let id = line.machine.map(|id| self.state.resolve(id));
         let merged = matches!(line.event, Event::Merged { .. });
-        let theirs = id.filter(|_| merged).and_then(|id| self.age_of(id));
+        let merged_age = id.filter(|_| merged).and_then(|id| self.attempt_age(id));
         if let (Some(id), Event::Merged { .. } | Event::Forgotten { .. }) = (id, &line.event)
             && let Some(machine) = self.state.machines.get(id)
         {
             self.index.remove(machine);
             if matches!(line.event, Event::Forgotten { .. }) {
-                // Who was merged checks in as whom it is now.
+                // The token of a forgotten machine is no longer valid.
                 let token = self.index.key.check_in(id);
                 self.index.check_in.remove(&token);
             }
@@ -122,7 +123,7 @@ impl ServerState {
         for machine in concerned.iter().flatten() {
             let undeclared = self.state.machines.get(*machine);
             let undeclared = undeclared.and_then(|machine| undeclared_since(machine));
-            undeclared.map(|known| self.index.undeclared.remove(&known));
+            undeclared.map(|ids| self.index.undeclared.remove(&ids));
         }
         self.state.apply(line);
         for machine in concerned.iter().flatten() {
@@ -131,13 +132,15 @@ impl ServerState {
             self.index.undeclared.extend(undeclared);
         }
         if matches!(line.event, Event::StateDeclared { .. }) {
-            // It ends holds of every machine.
+            // The event ends holds of all machines.
             self.index.undeclared = undeclared(&self.state);
         }
         let Some(machine) = line.machine.and_then(|id| self.state.machine(id)) else {
             return;
         };
-        if let Some(age) = theirs.filter(|age| machine.open().map(|open| open.id) == Some(age.of)) {
+        if let Some(age) =
+            merged_age.filter(|age| machine.open().map(|open| open.id) == Some(age.of))
+        {
             self.volatile.attempts.since.insert(machine.id, age.since);
             self.volatile
                 .attempts
@@ -164,7 +167,7 @@ impl ServerState {
                     .insert(machine.id, line.revision.clone());
                 self.volatile.attempts.opened.push_back(now.mono);
             }
-            // The others change nothing that is indexed.
+            // Other events do not change the indexes.
             _ => {}
         }
     }
@@ -177,27 +180,27 @@ impl ServerState {
         };
         let before = self.state.leases.get(&address);
         if let Some(before) = before.and_then(|lease| lease.mac)
-            && let Some(known) = self.index.lease.get_mut(&before)
+            && let Some(ids) = self.index.lease.get_mut(&before)
         {
-            known.retain(|ip| *ip != address);
-            if known.is_empty() {
+            ids.retain(|ip| *ip != address);
+            if ids.is_empty() {
                 self.index.lease.remove(&before);
             }
         }
         self.index.lease(address, mac);
     }
 
-    /// What this run knows of a machine's open attempt, which may go on when it is merged into another.
-    fn age_of(&self, id: MachineId) -> Option<Age> {
+    /// The data of a machine's open attempt, which may continue after the machine is merged into another one.
+    fn attempt_age(&self, id: MachineId) -> Option<AttemptAge> {
         let of = self.state.machine(id)?.open()?.id;
-        Some(Age {
+        Some(AttemptAge {
             of,
             since: *self.volatile.attempts.since.get(id)?,
             rendered: self.volatile.attempts.rendered.get(id).cloned().flatten(),
         })
     }
 
-    /// Returns the machines that bear any of these identities.
+    /// Returns the machines with any of these identities.
     pub(crate) fn machines_with(&self, identity: &Identity) -> SmallSet<MachineId> {
         let by_mac = find(&self.index.mac, &identity.mac);
         let by_serial = find(&self.index.serial, &identity.serial);
@@ -212,23 +215,23 @@ impl ServerState {
         self.index.key.token(attempt)
     }
 
-    /// Lets a machine check in; returns its token for that.
+    /// Allows a machine to check in, and returns its token.
     pub(crate) fn admit(&mut self, machine: MachineId) -> UrlToken {
         let token = self.index.key.check_in(machine);
         self.index.check_in.insert(token, machine);
         token
     }
 
-    /// Returns the machine that checks in by a token.
+    /// Returns the machine with a check-in token.
     pub(crate) fn machine_of_check_in(&self, token: UrlToken) -> Option<MachineId> {
         let id = self.state.resolve(*self.index.check_in.get(&token)?);
         self.state.machines.contains(id).then_some(id)
     }
 
-    /// Returns a number that no machine has.
+    /// Returns a new machine id.
     pub(crate) fn new_machine_id(&mut self) -> MachineId {
         loop {
-            // SplitMix64: the numbers need to differ, not to be secret.
+            // SplitMix64: the ids must differ, but need not be secret.
             self.volatile.seed = self.volatile.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let mut z = self.volatile.seed;
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -262,7 +265,7 @@ impl MachineIndex {
         if machine.node.is_none() || !machine.installed {
             self.check_in.insert(self.key.check_in(id), id);
         }
-        // Ended attempts too: a dead token still tells whose it was.
+        // Ended attempts too: the machine of an expired token is still found.
         let own = (1..=machine.opened).map(|number| AttemptId {
             machine: id,
             number,
@@ -325,7 +328,7 @@ fn find<'a, K: Eq + Hash>(
 
 fn take<K: Eq + Hash>(map: &mut HashMap<K, SmallSet<MachineId>>, key: &K, id: MachineId) {
     if let Some(ids) = map.get_mut(key) {
-        ids.retain(|known| *known != id);
+        ids.retain(|ids| *ids != id);
         if ids.is_empty() {
             map.remove(key);
         }

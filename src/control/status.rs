@@ -1,4 +1,4 @@
-//! How a machine stands, for people.
+//! The displayed status of a machine.
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
@@ -16,73 +16,65 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MachineState {
-    /// Seen, and nothing binds it.
+    /// It has contacted the server, and nothing binds it.
     Discovered,
-    /// Its declaration or a policy says what it gets.
+    /// Its declaration or a policy determines what it gets.
     Bound,
-    /// A document of its attempt was read to its end, or the machine said so.
+    /// A document of its attempt was read completely, or the machine reported the stage.
     Installing,
-    /// The machine says its disk is written.
+    /// The machine reported that its disk is written.
     Installed,
     /// Its first boot has run.
     Finished,
     /// It reported an error, a stage is overdue, or its disk does not boot.
     Failed,
-    /// An operator has to look.
+    /// It needs an operator.
     Held,
-    /// It is never touched: `installs = 0`, or its declaration is gone.
+    /// It is never installed: `installs = 0`, or its declaration was removed.
     Protected,
 }
 
-/// How a machine stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
-    /// The name of its declaration; an undeclared machine's first MAC with hyphens.
+    /// The name of its declaration; for an undeclared machine its first MAC address with hyphens.
     pub name: String,
-    /// Whether a file declares it.
     pub declared: bool,
-    /// The state.
     pub state: MachineState,
-    /// Why, where the state needs a reason.
+    /// The reason of a state that needs one.
     pub reason: Option<String>,
-    /// Since when.
+    /// The time of the last change of its state.
     pub since: Option<Timestamp>,
-    /// The policy that binds it, or would.
+    /// The policy that binds it or would bind it.
     pub policy: Option<PolicyName>,
-    /// What installs it.
+    /// The task of its attempt or of its next installation.
     pub task: Option<TaskName>,
     /// Its own static address.
     pub address: Option<String>,
-    /// Its host name.
     pub hostname: Option<String>,
-    /// Its hardware addresses.
+    /// Its MAC addresses.
     pub mac: Vec<Mac>,
-    /// Its UUID.
     pub uuid: Option<String>,
-    /// Its serial number.
     pub serial: Option<String>,
-    /// What kind of firmware it has.
     pub firmware: Option<Platform>,
     /// The number of its newest attempt.
     pub attempt: Option<u32>,
-    /// Installations.
     pub installs: Installs,
-    /// What was last heard of it, and what comes next.
+    /// The last event, and the next step.
     pub last: String,
-    /// Whether an operator has asked for one more installation.
+    /// Whether an operator has requested another installation.
     #[serde(skip)]
     pub requested: bool,
-    /// The pool's address that its binding has; what is declared is worked out elsewhere.
+    /// The address of its binding from the network's pool. Declared addresses are resolved elsewhere.
     #[serde(skip)]
     pub pooled: Option<IpAddr>,
 }
 
-/// How many installations a machine is to have had, and has had.
+/// How many installations of a machine are wanted and done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Installs {
     /// The node's `installs`.
     pub wanted: u32,
-    /// What was reached.
+    /// The value of `installs` at its last successful attempt.
     pub done: u32,
 }
 
@@ -102,7 +94,7 @@ impl fmt::Display for MachineState {
 }
 
 impl Transaction<'_> {
-    /// How every machine stands: the declared ones in order of name, then the others.
+    /// Returns the status of every machine: declared ones by name, then the others.
     pub fn statuses(&self) -> Vec<Status> {
         let mut shown = std::collections::BTreeSet::new();
         let mut list = Vec::new();
@@ -118,7 +110,7 @@ impl Transaction<'_> {
         list
     }
 
-    /// How one machine stands.
+    /// Returns the status of one machine.
     pub fn status(&self, id: Option<MachineId>, node: Option<&Arc<Node>>) -> Status {
         let node = node.map(|node| &**node);
         let machine = id.map(|id| self.machine(id));
@@ -131,9 +123,9 @@ impl Transaction<'_> {
         let task = attempt.map(|attempt| attempt.task.clone());
         let binds = next.is_some() || machine.is_some_and(|machine| machine.binding.is_some());
         let next = next.map(|bound| bound.task);
-        let (state, reason) = self.standing(machine, node, binds);
+        let (state, reason) = self.state_and_reason(machine, node, binds);
         let reason = self.with_diagnosis(machine, state, reason);
-        let reason = reason.or_else(|| self.introduced(machine?, state));
+        let reason = reason.or_else(|| self.microkernel_reason(machine?, state));
         let identity = machine.map(|machine| &machine.identity);
         Status {
             name: name_of(machine, node),
@@ -160,7 +152,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// What would bind a machine now; what it was bound to stays until an installation of it is due.
+    /// What would bind a machine now; none if it keeps its binding until another installation is due.
     fn next_binding(
         &self,
         machine: Option<&Machine>,
@@ -178,28 +170,30 @@ impl Transaction<'_> {
         }
     }
 
-    fn standing(
+    fn state_and_reason(
         &self,
         machine: Option<&Machine>,
         node: Option<&Node>,
         binds: bool,
     ) -> (MachineState, Option<String>) {
-        if let Some(stopped) = self.stopped_standing(machine, node) {
+        if let Some(stopped) = self.blocked_state(machine, node) {
             return stopped;
         }
         let is_next = |machine: &&Machine| machine.open().is_none() && machine.is_due(node);
         match machine.filter(|machine| !is_next(machine)) {
-            None => waiting(node, binds),
+            None => state_without_attempt(node, binds),
             Some(machine) if machine.marked && machine.open().is_none() => {
-                let reason = taken_over(machine).unwrap_or_else(|| "set by an operator".into());
+                let reason = history_source(machine).unwrap_or_else(|| "set by an operator".into());
                 (MachineState::Installed, Some(reason))
             }
-            Some(machine) => attempted(machine).unwrap_or_else(|| waiting(node, binds)),
+            Some(machine) => {
+                state_of_attempts(machine).unwrap_or_else(|| state_without_attempt(node, binds))
+            }
         }
     }
 
-    /// What there is to do with a machine that waits in the microkernel and that nothing binds.
-    fn introduced(&self, machine: &Machine, state: MachineState) -> Option<String> {
+    /// The next step for an undeclared machine in the microkernel that nothing binds.
+    fn microkernel_reason(&self, machine: &Machine, state: MachineState) -> Option<String> {
         let reported = self.server.volatile.microkernels.reported.get(machine.id);
         if state != MachineState::Discovered || reported.is_none() {
             return None;
@@ -210,7 +204,7 @@ impl Transaction<'_> {
         Some(format!("microkernel; {tags}; `explain` or `adopt` it"))
     }
 
-    /// Where a boot has stopped is the reason that a machine has not come further.
+    /// Adds the diagnosis of a boot that has stopped to the reason.
     fn with_diagnosis(
         &self,
         machine: Option<&Machine>,
@@ -233,8 +227,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// What keeps installers from a machine, whatever it has been through.
-    fn stopped_standing(
+    /// The state of a machine that is not installed, whatever its history is.
+    fn blocked_state(
         &self,
         machine: Option<&Machine>,
         node: Option<&Node>,
@@ -277,8 +271,8 @@ impl Transaction<'_> {
     }
 }
 
-/// A machine of which no attempt tells how it stands.
-fn waiting(node: Option<&Node>, binds: bool) -> (MachineState, Option<String>) {
+/// The state of a machine without an attempt that determines it.
+fn state_without_attempt(node: Option<&Node>, binds: bool) -> (MachineState, Option<String>) {
     match node {
         None if !binds => (MachineState::Discovered, None),
         Some(node) if !binds => {
@@ -289,20 +283,20 @@ fn waiting(node: Option<&Node>, binds: bool) -> (MachineState, Option<String>) {
     }
 }
 
-/// How a machine stands by its attempts.
-fn attempted(machine: &Machine) -> Option<(MachineState, Option<String>)> {
-    // What the newest attempt reports is shown even when an older one installed the machine.
+/// The state that the attempts of a machine determine.
+fn state_of_attempts(machine: &Machine) -> Option<(MachineState, Option<String>)> {
+    // The result of the newest attempt is shown even if an older one installed the machine.
     if let Some(reason) = machine.newest().and_then(|newest| newest.failed.clone()) {
         return Some((MachineState::Failed, Some(reason)));
     }
     let Some(attempt) = machine.current() else {
-        let reason = taken_over(machine).unwrap_or_else(|| "by an earlier history".into());
+        let reason = history_source(machine).unwrap_or_else(|| "by an earlier history".into());
         return machine
             .installed
             .then_some((MachineState::Installed, Some(reason)));
     };
     if let Some(step) = &attempt.overdue {
-        let reason = format!("no `{step}` in time (still listening)");
+        let reason = format!("no `{step}` in time (reports still accepted)");
         return Some((MachineState::Failed, Some(reason)));
     }
     let state = match () {
@@ -311,12 +305,12 @@ fn attempted(machine: &Machine) -> Option<(MachineState, Option<String>)> {
         () if attempt.is_begun() && attempt.open => MachineState::Installing,
         () => MachineState::Bound,
     };
-    Some((state, taken_over(machine)))
+    Some((state, history_source(machine)))
 }
 
-/// Where a declaration has its history from, when it is not the one it would have by its identities. The
-/// declared machine may be another one, which nobody has installed.
-fn taken_over(machine: &Machine) -> Option<String> {
+/// The source of a history that is not the one of the declaration's identities. The declared machine may be another
+/// one, which is not installed.
+fn history_source(machine: &Machine) -> Option<String> {
     let before = machine
         .took_over
         .as_ref()

@@ -1,4 +1,4 @@
-//! One request's turn.
+//! The transaction of one request.
 
 use super::{ServerState, Snapshot};
 use crate::{
@@ -6,23 +6,21 @@ use crate::{
     model::Now,
 };
 
-/// One request's turn: it sees one snapshot and one moment, and changes the world through events alone.
+/// The transaction of one request. It reads one snapshot at one point in time, and changes the state only through
+/// events.
 #[derive(Debug)]
 pub struct Transaction<'a> {
-    /// The site that everything in this turn is decided by.
+    /// The site on which all decisions of this transaction are based.
     pub snapshot: &'a Snapshot,
-    /// What is known.
     pub server: &'a mut ServerState,
-    /// This moment.
     pub now: Now,
     lines: Vec<JournalLine>,
     ended: Vec<AttemptId>,
-    /// Machines that nobody knew before this turn.
+    /// Machines that this transaction has discovered.
     pub(super) first_seen: Vec<MachineId>,
 }
 
 impl<'a> Transaction<'a> {
-    /// Begins a turn.
     pub fn new(snapshot: &'a Snapshot, server: &'a mut ServerState, now: Now) -> Self {
         Transaction {
             snapshot,
@@ -34,8 +32,8 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Ends the turn: what has happened in it, in order, and the attempts that ended by it, whose documents are
-    /// of no more use.
+    /// Ends the transaction. Returns its events in order, and the attempts that have ended, whose documents are no
+    /// longer needed.
     pub fn end(mut self) -> (Vec<JournalLine>, Vec<AttemptId>) {
         if self.has_programs() {
             let happened = self.lines.clone();
@@ -44,7 +42,7 @@ impl<'a> Transaction<'a> {
         (self.lines, self.ended)
     }
 
-    /// Lets an event happen to a machine.
+    /// Records an event of a machine.
     pub(crate) fn record(&mut self, id: MachineId, event: Event) {
         let line = JournalLine {
             at: self.now.wall,
@@ -56,7 +54,7 @@ impl<'a> Transaction<'a> {
             self.first_seen.push(id);
         }
         if matches!(line.event, Event::Boot { .. }) {
-            // Booting never advances a machine: neither an attempt nor what it waits for changes.
+            // A boot never changes the progress of a machine: neither its attempt nor its next stage changes.
             self.server.apply(&line, self.now);
             self.lines.push(line);
             return;
@@ -75,7 +73,7 @@ impl<'a> Transaction<'a> {
         self.update_deadline(id);
     }
 
-    /// Lets an event happen that concerns the whole site.
+    /// Records an event of the whole site.
     pub fn record_site(&mut self, event: Event) {
         let line = JournalLine {
             at: self.now.wall,
@@ -95,12 +93,12 @@ impl<'a> Transaction<'a> {
             .map(|attempt| attempt.id)
     }
 
-    /// A machine that is known to be there.
+    /// Returns a machine that must exist.
     pub(crate) fn machine(&self, id: MachineId) -> &Machine {
         &self.server.state.machines[id]
     }
 
-    /// Writes a remark to a machine's log, once in this run.
+    /// Records a remark in a machine's log, once per run of the server.
     pub(crate) fn remark_once(&mut self, id: MachineId, text: String) {
         if self.server.volatile.remarked.insert((id, text.clone())) {
             self.record(id, Event::Remark { text });

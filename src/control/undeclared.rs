@@ -1,4 +1,4 @@
-//! Machines that nobody would miss: they go first when there are too many.
+//! Undeclared machines that may be removed when there are too many.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,8 @@ use crate::{
     model::Timestamp,
 };
 
-/// When a machine was last heard of that nobody would miss: it never was bound, and no operator said anything of it.
+/// The time of a machine's last event, if it may be removed: it is undeclared, was never bound or installed, and
+/// has no hold.
 pub(super) fn undeclared_since(machine: &Machine) -> Option<(Timestamp, MachineId)> {
     let is_new_undeclared = machine.node.is_none()
         && machine.binding.is_none()
@@ -16,7 +17,6 @@ pub(super) fn undeclared_since(machine: &Machine) -> Option<(Timestamp, MachineI
     is_new_undeclared.then_some((machine.last, machine.id))
 }
 
-/// All such machines.
 pub(super) fn undeclared(state: &JournalState) -> BTreeSet<(Timestamp, MachineId)> {
     let machines = state.machines.values();
     machines

@@ -1,8 +1,7 @@
-//! Everything rendered for everyone, before a site goes live.
+//! Renders the documents of all machines before a site goes live.
 //!
-//! Each declared node is rendered as its declaration binds it. A policy that takes machines by their facts is
-//! rendered once more for a machine that nobody declared, so that an untested template is not first tried on
-//! a real one.
+//! Each declared node is rendered as its declaration binds it. A policy that accepts undeclared machines is also
+//! rendered for an example machine, so that its template is not first tested on a real one.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -13,28 +12,25 @@ use crate::{
     site::{Diagnostic, NetPlan, Resolved, Severity, Subject, resolve},
 };
 
-/// Whom a check renders.
+/// What a check renders.
 #[derive(Debug, Clone)]
 pub enum RenderTarget {
-    /// A declared node.
     Node(Arc<Node>),
-    /// A machine that nobody declared, bound by this policy.
+    /// An undeclared machine that this policy binds.
     Undeclared(Arc<Policy>),
 }
 
-/// What came of it.
+/// The result of rendering one target.
 #[derive(Debug, Clone, Default)]
 pub struct RenderCheck {
-    /// Everything there is to say.
     pub diagnostics: Vec<Diagnostic>,
-    /// How many files were rendered.
+    /// The number of rendered files.
     pub documents: usize,
-    /// The machine's host name.
     pub hostname: Option<Hostname>,
 }
 
 impl RenderCheck {
-    /// Whether nothing stands against it.
+    /// Whether there are no errors.
     pub fn is_valid(&self) -> bool {
         self.diagnostics
             .iter()
@@ -43,25 +39,30 @@ impl RenderCheck {
 }
 
 impl Snapshot {
-    /// Lists everybody whom a check renders.
+    /// Lists everything that a check renders.
     pub fn examined(&self) -> Vec<RenderTarget> {
         let nodes = self.site.nodes.values().cloned().map(RenderTarget::Node);
-        let takes_strangers = |policy: &&Arc<Policy>| {
+        let accepts_undeclared = |policy: &&Arc<Policy>| {
             policy
                 .rule
                 .accept
                 .as_ref()
                 .is_some_and(|accept| accept.value == Accept::Discovered)
         };
-        let policies = self.site.policies.values().filter(takes_strangers).cloned();
+        let policies = self
+            .site
+            .policies
+            .values()
+            .filter(accepts_undeclared)
+            .cloned();
         nodes
             .chain(policies.map(RenderTarget::Undeclared))
             .collect()
     }
 
-    /// Resolves whom a check renders, as far as something binds it.
-    pub fn resolve_examined(&self, examined: &RenderTarget) -> Option<(Resolved, Vec<Diagnostic>)> {
-        match examined {
+    /// Resolves the settings of a target, if something binds it.
+    pub fn resolve_examined(&self, target: &RenderTarget) -> Option<(Resolved, Vec<Diagnostic>)> {
+        match target {
             RenderTarget::Node(node) => {
                 let bound = self.binding_unseen(node, |_| 0).ok()?;
                 let subject = Subject {
@@ -87,17 +88,17 @@ impl Snapshot {
         }
     }
 
-    /// Renders everything of one of them, for a server that machines reach at `base`.
-    pub fn check(&self, examined: &RenderTarget, resolved: &Resolved, base: String) -> RenderCheck {
+    /// Renders all files of a target, for a server that machines reach at `base`.
+    pub fn check(&self, target: &RenderTarget, resolved: &Resolved, base: String) -> RenderCheck {
         let installs = resolved.task.as_ref().and_then(|task| self.tasks.get(task));
         if resolved.task.is_none() || installs.is_some_and(|traits| !traits.installs) {
             return RenderCheck::default();
         }
-        let facts = match examined {
+        let facts = match target {
             RenderTarget::Node(_) => Facts::default(),
             RenderTarget::Undeclared(_) => example_facts(),
         };
-        let job = RenderRequest {
+        let request = RenderRequest {
             site: &self.site,
             library: &self.library,
             external: &self.outside,
@@ -111,7 +112,7 @@ impl Snapshot {
             },
             attempt: 1,
         };
-        let (rendered, diagnostics) = render::inspect_attempt(&job);
+        let (rendered, diagnostics) = render::inspect_attempt(&request);
         let documents = rendered.as_ref().map_or(0, |rendered| rendered.files.len());
         RenderCheck {
             diagnostics,
@@ -136,12 +137,12 @@ impl Snapshot {
     }
 }
 
-/// Returns the machine's own address as people write it.
+/// Returns the machine's own address, without its prefix length.
 pub fn shown_address(net: &NetPlan) -> Option<String> {
     net.address().map(|address| address.addr().to_string())
 }
 
-/// What a machine might report: a template that needs more than this finds out in `check`.
+/// The facts of an example machine. A template that needs other facts is reported by `check`.
 fn example_facts() -> Facts {
     let reported = [
         ("manufacturer", "Example"),

@@ -129,7 +129,7 @@ pub(crate) struct MachineBoot {
     /// The loader that has led to a script.
     pub(crate) worked: Option<String>,
     /// When an unanswered DISCOVER last counted as a boot, and whether the machine was to boot its disk.
-    pub(crate) silent: Option<(MonotonicTime, bool)>,
+    pub(crate) unanswered: Option<(MonotonicTime, bool)>,
 }
 
 /// DHCP: addresses on offer, and where to search for free ones.

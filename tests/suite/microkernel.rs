@@ -406,7 +406,7 @@ fn invalid_reports_are_refused_and_leave_no_trace() {
     assert!(facts.contains("{{ secret('x') }}"), "{facts}");
     assert!(!facts.contains("/dev/sda"), "{facts}");
     let (_, log) = run(&site, &["nodes", &card(1), "log"]);
-    assert!(log.contains("dropped: fact `disks` is too much"), "{log}");
+    assert!(log.contains("dropped: fact `disks` is too large"), "{log}");
 
     // A report a millisecond costs no journal.
     let size = || fs::metadata(site.segment()).unwrap().len();

@@ -1,7 +1,7 @@
-//! Machines that wait in the microkernel: what they report, and what they are told to do.
+//! Check-ins of machines in the microkernel: their reports, and the instructions they get.
 //!
-//! A machine that a policy takes is bound here, with its address, and boots anew; its installation begins with that boot, like
-//! any other. Everybody else waits, and is told why.
+//! A machine that a policy binds gets its binding and address here, and reboots; its installation begins with that
+//! boot, like any other. All other machines wait, with the reason.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -19,36 +19,36 @@ use crate::{
     model::{AgentAction, AgentInstruction, Identity, Node},
 };
 
-/// How soon a machine may report again.
-const APART: Duration = Duration::from_secs(1);
+/// The minimum time between two reports of a machine.
+const MIN_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// For how long a machine that was told to boot anew counts as one whose installation begins.
-const REBOOTING: Duration = Duration::from_secs(600);
+/// How long a machine counts as about to install after it was instructed to reboot.
+const REBOOT_TIME: Duration = Duration::from_secs(600);
 
-/// After how many seconds a machine that waits asks again.
-const AGAIN: u32 = 30;
+/// The poll interval of a waiting machine, in seconds.
+const POLL_SECONDS: u32 = 30;
 
-/// So many machines that wait make each of them ask a second later.
-const WAITING_PER_SECOND: usize = 40;
+/// The poll interval grows by one second per this many waiting machines.
+const MACHINES_PER_SECOND: usize = 40;
 
-/// What came of a check-in.
+/// The result of a check-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckedIn {
-    /// What the machine is to do.
+    /// The instruction for the machine.
     Instruction(AgentInstruction),
-    /// It reports too often, and is asked to come again later.
+    /// The machine reports too often and must try again later.
     TooOften,
-    /// Nobody has this token.
+    /// No machine has this token.
     Unknown,
 }
 
 impl Transaction<'_> {
-    /// The token by which a machine in the microkernel checks in. It is the same after a restart.
+    /// Returns the token of a machine's check-in. It is the same after a restart.
     pub fn check_in_token(&mut self, machine: MachineId) -> UrlToken {
         self.server.admit(machine)
     }
 
-    /// Takes what a machine in the microkernel reports, if it does, and tells it what to do.
+    /// Processes a check-in, with or without a report, and returns the machine's instruction.
     pub fn check_in(&mut self, token: UrlToken, reported: Option<&Reported>) -> CheckedIn {
         let Some(id) = self.server.machine_of_check_in(token) else {
             return CheckedIn::Unknown;
@@ -56,25 +56,26 @@ impl Transaction<'_> {
         if reported.is_some() && !self.may_report(id) {
             return CheckedIn::TooOften;
         }
-        let who = match reported {
+        let identified = match reported {
             Some(reported) => self.identify(&self.identity_of(id, reported)),
             None => Identified::Machine(id, self.node_of(id)),
         };
-        let (id, node) = match who {
+        let (id, node) = match identified {
             Identified::Machine(id, node) => (id, node),
             Identified::Ambiguous(_, reason) => {
                 let reason = Blocked::Ambiguous(reason).to_string();
-                return self.tell(id, None, self.wait(), reason);
+                return self.instruct(id, None, self.wait(), reason);
             }
             Identified::NoIdentity => return CheckedIn::Unknown,
         };
-        // Its microkernel runs, so that boot is over: the next one is another, also where firmware gives it no number.
+        // The microkernel runs, so this boot is over. The next request is another boot, even if firmware sends no
+        // boot number.
         self.server.volatile.boots.latest.remove(id);
         if let Some(reported) = reported {
             self.record_report(id, reported);
         }
         if self.server.volatile.microkernels.switching_off.remove(&id) {
-            return self.tell(
+            return self.instruct(
                 id,
                 node.as_ref(),
                 AgentAction::PowerOff,
@@ -85,10 +86,11 @@ impl Transaction<'_> {
             Ok(reason) => (AgentAction::Reboot, reason),
             Err(blocked) => (self.wait(), blocked.to_string()),
         };
-        self.tell(id, node.as_ref(), action, reason)
+        self.instruct(id, node.as_ref(), action, reason)
     }
 
-    /// Who a report is of: a card that its machine booted from counts, even where the kernel has no driver for it.
+    /// The identity of a report. It always includes the NIC that the machine booted from, even if the kernel has no
+    /// driver for it.
     fn identity_of(&self, id: MachineId, reported: &Reported) -> Identity {
         let mut identity = reported.identity();
         let own = &self.machine(id).identity.mac;
@@ -101,11 +103,11 @@ impl Transaction<'_> {
     fn may_report(&mut self, id: MachineId) -> bool {
         let now = self.now.mono;
         let last = self.server.volatile.microkernels.reported.get(id);
-        let may = last.is_none_or(|last| now.since(*last) >= APART);
-        if may {
+        let is_allowed = last.is_none_or(|last| now.since(*last) >= MIN_REPORT_INTERVAL);
+        if is_allowed {
             self.server.volatile.microkernels.reported.insert(id, now);
         }
-        may
+        is_allowed
     }
 
     fn record_report(&mut self, id: MachineId, reported: &Reported) {
@@ -119,20 +121,20 @@ impl Transaction<'_> {
         }
     }
 
-    /// Binds a machine whose installation may begin, with its address.
+    /// Binds a machine that can be installed, with its address.
     fn bind_for_installation(
         &mut self,
         id: MachineId,
         node: Option<&Node>,
     ) -> Result<String, Blocked> {
-        let taker = |bound: &Bound| match &bound.policy {
+        let binder = |bound: &Bound| match &bound.policy {
             Some(policy) => format!("policy {}", policy.name.value),
             None => "its declaration".into(),
         };
         let (bound, address) = match self.readiness_or_hold(id, node, Phase::CheckIn)? {
             Ready::Install { bound, address } => (bound, address),
             Ready::Task(bound) => {
-                return Ok(format!("{} gives it task {}", taker(&bound), bound.task));
+                return Ok(format!("{} gives it task {}", binder(&bound), bound.task));
             }
             Ready::Attempt => unreachable!("a check-in concerns no attempt"),
         };
@@ -141,9 +143,9 @@ impl Transaction<'_> {
             self.now.mono,
             &mut self.server.volatile.microkernels.rebooting,
         );
-        rebooting.retain(|_, since| now.since(*since) < REBOOTING);
+        rebooting.retain(|_, since| now.since(*since) < REBOOT_TIME);
         rebooting.insert(id, now);
-        Ok(format!("{} takes it", taker(&bound)))
+        Ok(format!("{} takes it", binder(&bound)))
     }
 
     fn bind(&mut self, id: MachineId, bound: &Bound, address: Option<IpAddr>) {
@@ -158,23 +160,23 @@ impl Transaction<'_> {
     }
 
     /// The other machines that were instructed to reboot and whose installation was not opened since.
-    pub(crate) fn rebooting(&self, besides: MachineId) -> impl Iterator<Item = MachineId> {
+    pub(crate) fn rebooting(&self, except: MachineId) -> impl Iterator<Item = MachineId> {
         let now = self.now.mono;
         let rebooting = &self.server.volatile.microkernels.rebooting;
         let others = rebooting
             .iter()
-            .filter(move |(id, since)| **id != besides && now.since(**since) < REBOOTING);
+            .filter(move |(id, since)| **id != except && now.since(**since) < REBOOT_TIME);
         others.map(|(id, _)| *id)
     }
 
-    /// The more machines wait, the more seldom each of them asks.
+    /// The more machines wait, the longer their poll interval.
     fn wait(&self) -> AgentAction {
-        let waiting = self.server.index.undeclared.len() / WAITING_PER_SECOND;
-        let seconds = AGAIN.saturating_add(u32::try_from(waiting).unwrap_or(u32::MAX));
+        let waiting = self.server.index.undeclared.len() / MACHINES_PER_SECOND;
+        let seconds = POLL_SECONDS.saturating_add(u32::try_from(waiting).unwrap_or(u32::MAX));
         AgentAction::Wait { seconds }
     }
 
-    fn tell(
+    fn instruct(
         &self,
         id: MachineId,
         node: Option<&Arc<Node>>,

@@ -1,4 +1,4 @@
-//! Machines in the microkernel: what they report, and what they are told to do.
+//! Machines in the microkernel: their reports and instructions.
 
 pub(super) mod report;
 pub(super) mod check_in;

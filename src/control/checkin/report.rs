@@ -1,7 +1,7 @@
-//! What a machine in the microkernel reports, held to its bounds.
+//! Parses and limits the report of a machine in the microkernel.
 //!
-//! A report comes from a program that may run on any machine, and from whoever has a machine's token. A fact that is not of its
-//! type, or is too much, is dropped by itself; the others count.
+//! A report may come from any program on any machine, or from anyone who has a machine's token. A fact of the wrong
+//! type or above a limit is dropped; the other facts are used.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -10,42 +10,41 @@ use crate::model::{DiskFact, Facts, Identity, NicFact};
 
 use crate::control::Report;
 
-/// The longest report that is read, in bytes.
+/// The maximum size of a report in bytes.
 pub const LONGEST_REPORT: usize = 1 << 20;
 
-/// What is kept of a text, in characters.
-const LONGEST_TEXT: usize = 256;
-/// The longest name of a fact, in characters.
-const LONGEST_NAME: usize = 64;
-const MOST_NICS: usize = 64;
-const MOST_DISKS: usize = 256;
-const MOST_OTHERS: usize = 512;
-/// Facts whose names are not known.
-const MOST_CUSTOM: usize = 256;
+/// The maximum length of a text in characters; the rest is cut.
+const MAX_TEXT: usize = 256;
+/// The maximum length of a fact's name in characters.
+const MAX_NAME: usize = 64;
+const MAX_NICS: usize = 64;
+const MAX_DISKS: usize = 256;
+const MAX_ENTRIES: usize = 512;
+/// The maximum number of facts with unknown names.
+const MAX_CUSTOM: usize = 256;
 
-/// What a machine in the microkernel reports of itself.
+/// A report of a machine in the microkernel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reported {
-    /// Its facts.
     pub facts: Facts,
-    /// What was dropped, and why.
+    /// The facts that were dropped, with the reasons.
     pub dropped: Vec<String>,
 }
 
-/// What is no report.
+/// Why a body is not a report.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReportError {
-    /// It is no JSON, or not UTF-8.
-    #[error("this is no JSON: {0}")]
+    /// Not JSON, or not UTF-8.
+    #[error("invalid JSON: {0}")]
     Json(String),
-    /// It is of another shape.
+    /// JSON of another structure.
     #[error("a report is `{{\"version\": 1, \"facts\": {{…}}}}`")]
     Shape,
 }
 
 impl Reported {
-    /// Reads a report: `{"version": 1, "facts": {…}}`. Known facts have the types of [`Facts`]; others count as text, and so
-    /// do those under `custom`.
+    /// Parses a report: `{"version": 1, "facts": {…}}`. Known facts have the types of [`Facts`]. Others are stored
+    /// as text, including those under `custom`.
     pub fn read(body: &[u8]) -> Result<Reported, ReportError> {
         let report: Value =
             serde_json::from_slice(body).map_err(|error| ReportError::Json(error.to_string()))?;
@@ -65,7 +64,7 @@ impl Reported {
         Ok(reported)
     }
 
-    /// The identities it carries.
+    /// The identities in the report.
     pub(crate) fn identity(&self) -> Identity {
         let facts = &self.facts;
         let macs = facts.nics.iter().flatten().map(|nic| nic.mac).collect();
@@ -90,15 +89,15 @@ impl Reported {
 
     fn fact(&mut self, name: &str, value: &Value) {
         if !is_name(name) {
-            return self.drop(&shortened(name, LONGEST_NAME), "has no name of a fact");
+            return self.drop(&shortened(name, MAX_NAME), "has an invalid name");
         }
         let cleaned = match name {
-            "nics" => self.list::<NicFact>(name, value, MOST_NICS),
-            "disks" => self.list::<DiskFact>(name, value, MOST_DISKS),
+            "nics" => self.list::<NicFact>(name, value, MAX_NICS),
+            "disks" => self.list::<DiskFact>(name, value, MAX_DISKS),
             _ => cleaned(value, 0),
         };
         let Some(cleaned) = cleaned else {
-            return self.drop(name, "is too much");
+            return self.drop(name, "is too large");
         };
         let text = match &cleaned {
             Value::String(text) => text.clone(),
@@ -106,13 +105,13 @@ impl Reported {
             other => other.to_string(),
         };
         let is_known = Facts::NAMES.contains(&name);
-        if !is_known && self.facts.custom.len() == MOST_CUSTOM {
-            return self.drop(name, "is one too many");
+        if !is_known && self.facts.custom.len() == MAX_CUSTOM {
+            return self.drop(name, "exceeds the number of facts");
         }
         let text = if is_known {
             text
         } else {
-            shortened(&text, LONGEST_TEXT)
+            shortened(&text, MAX_TEXT)
         };
         match Facts::parse(name, &text) {
             Some(fact) => self.facts.update(fact),
@@ -120,68 +119,67 @@ impl Reported {
         }
     }
 
-    /// The entries of a list that are what they are to be.
+    /// The valid entries of a list.
     fn list<T: DeserializeOwned>(
         &mut self,
         name: &str,
         value: &Value,
-        most: usize,
+        max: usize,
     ) -> Option<Value> {
-        let entries = value.as_array().filter(|entries| entries.len() <= most)?;
-        let mut kept = Vec::new();
+        let entries = value.as_array().filter(|entries| entries.len() <= max)?;
+        let mut valid = Vec::new();
         for entry in entries {
             match cleaned(entry, 0).filter(|entry| T::deserialize(entry).is_ok()) {
-                Some(entry) => kept.push(entry),
-                None => self.drop(name, "has an entry that is none"),
+                Some(entry) => valid.push(entry),
+                None => self.drop(name, "has an invalid entry"),
             }
         }
-        Some(Value::Array(kept))
+        Some(Value::Array(valid))
     }
 
     fn drop(&mut self, name: &str, why: &str) {
         let what = format!("fact `{name}` {why}");
-        if !self.dropped.contains(&what) && self.dropped.len() < MOST_OTHERS {
+        if !self.dropped.contains(&what) && self.dropped.len() < MAX_ENTRIES {
             self.dropped.push(what);
         }
     }
 }
 
-/// Whether this can be the name of a fact: letters, digits, `_`, `-` and `.`, as an expression or a log can show it.
+/// Whether this is a valid name of a fact: letters, digits, `_`, `-` and `.`, which expressions and logs can
+/// display.
 fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    !name.is_empty()
-        && name.len() <= LONGEST_NAME
-        && name.chars().all(plain)
-        && !name.starts_with('.')
+    !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(plain) && !name.starts_with('.')
 }
 
-/// A value with its texts shortened and without control characters; none when it is too large or too deep.
+/// Returns a value with its texts shortened and without control characters; none if it is too large or nested too
+/// deeply.
 fn cleaned(value: &Value, depth: usize) -> Option<Value> {
     Some(match value {
         _ if depth > 4 => return None,
-        Value::String(text) => Value::String(shortened(text, LONGEST_TEXT)),
-        Value::Array(list) if list.len() > MOST_OTHERS => return None,
+        Value::String(text) => Value::String(shortened(text, MAX_TEXT)),
+        Value::Array(list) if list.len() > MAX_ENTRIES => return None,
         Value::Array(list) => {
             let list = list.iter().map(|entry| cleaned(entry, depth + 1));
             Value::Array(list.collect::<Option<_>>()?)
         }
-        Value::Object(map) if map.len() > MOST_OTHERS => return None,
+        Value::Object(map) if map.len() > MAX_ENTRIES => return None,
         Value::Object(map) => {
-            let entries = map.iter().map(|(name, value)| {
-                Some((shortened(name, LONGEST_NAME), cleaned(value, depth + 1)?))
-            });
+            let entries = map
+                .iter()
+                .map(|(name, value)| Some((shortened(name, MAX_NAME), cleaned(value, depth + 1)?)));
             Value::Object(entries.collect::<Option<_>>()?)
         }
         plain => plain.clone(),
     })
 }
 
-fn shortened(text: &str, most: usize) -> String {
+fn shortened(text: &str, max: usize) -> String {
     let plain = text.trim().chars().map(|c| match c {
         c if c.is_control() => ' ',
         c => c,
     });
-    plain.take(most).collect()
+    plain.take(max).collect()
 }
 
 #[cfg(test)]
@@ -193,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_its_type_counts_and_the_rest_is_dropped_by_itself() {
+    fn facts_of_the_wrong_type_are_dropped_and_the_rest_is_used() {
         let reported = read(
             r#"{"memory_mib": 1024, "cores": "two", "secure_boot": false, "firmware": "efi", "rack": 7,
                 "nics": [{"mac": "52:54:00:00:00:01", "link": true}, {"mac": "none"}],
@@ -209,15 +207,15 @@ mod tests {
             reported.dropped,
             [
                 "fact `cores` is not of its type",
-                "fact `nics` has an entry that is none",
-                "fact `disks` is too much",
+                "fact `nics` has an invalid entry",
+                "fact `disks` is too large",
                 "fact `cores` is a known fact, not one of `custom`",
             ]
         );
     }
 
     #[test]
-    fn what_is_no_report_says_so() {
+    fn an_invalid_report_is_rejected_with_the_reason() {
         for body in [
             &b"\xff\xfe"[..],
             b"",
@@ -245,16 +243,16 @@ mod tests {
         ));
         let facts = &reported.facts;
         let product = facts.product.as_deref().unwrap();
-        assert!(product.starts_with("a [31m b") && product.chars().count() == LONGEST_TEXT);
+        assert!(product.starts_with("a [31m b") && product.chars().count() == MAX_TEXT);
         assert_eq!(facts.bmc.as_deref(), Some("{{ secret('x') }}"));
         assert_eq!(
             (&facts.disks, facts.memory_mib, facts.cores),
             (&None, None, None)
         );
-        assert_eq!(facts.custom.len(), MOST_CUSTOM);
+        assert_eq!(facts.custom.len(), MAX_CUSTOM);
         for what in ["`disks`", "`../../x`", "`memory_mib`", "`cores`", "`pci`"] {
-            let told = reported.dropped.iter().any(|told| told.contains(what));
-            assert!(told, "{what}");
+            let is_dropped = reported.dropped.iter().any(|text| text.contains(what));
+            assert!(is_dropped, "{what}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which address a card has on a network of ours.
+//! Which address a client gets on a network.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -14,30 +14,31 @@ use crate::{
     model::{AddressRange, List, Mac, Network, Node, SmallSet, Timestamp},
 };
 
-/// How long a lease lasts where the network does not say it.
-const LEASE: Duration = Duration::from_secs(12 * 3_600);
-/// For how long an address that is in use by somebody else is given to nobody (RFC 2131 section 4.3.3).
-const DECLINED: Duration = Duration::from_secs(3_600);
-/// For how long an offered address is kept for the one it was offered to.
-const OFFERED: Duration = Duration::from_secs(30);
-/// A large range is not looked through again from its beginning within this time.
-const FULL: Duration = Duration::from_secs(1);
-/// Whoever asks again within this time keeps what was written down. A lease is nobody else's for as long after its
-/// end, so that a client that asks without end does not fill the journal.
-const SAME_LEASE: Duration = Duration::from_secs(60);
-/// So many addresses of a range are used at most.
-const MOST: u64 = 65_536;
+/// The default duration of a lease.
+const DEFAULT_LEASE: Duration = Duration::from_secs(12 * 3_600);
+/// How long an address that another host uses is not assigned to any client (RFC 2131 section 4.3.3).
+const DECLINE_TIME: Duration = Duration::from_secs(3_600);
+/// How long an offered address is reserved for its client.
+const OFFER_TIME: Duration = Duration::from_secs(30);
+/// A large range is not searched again from its beginning within this time.
+const RESCAN_INTERVAL: Duration = Duration::from_secs(1);
+/// A renewal within this time is not written to the journal, and an expired lease stays reserved for this time. So
+/// a client that sends requests continuously does not fill the journal.
+const MIN_RENEWAL: Duration = Duration::from_secs(60);
+/// The maximum number of addresses of a range that are used.
+const MAX_ADDRESSES: u64 = 65_536;
 
-/// A network's settings for a client whose question came to `at`.
-pub(crate) fn terms(network: &Network, at: Ipv4Addr) -> Option<NetworkOptions> {
+/// The options of a network for a client whose message arrived at `at`.
+pub(crate) fn network_options(network: &Network, at: Ipv4Addr) -> Option<NetworkOptions> {
     let body = &network.body;
     let v4 = |list: &Option<List<IpAddr>>| -> Vec<Ipv4Addr> {
-        let all = list.iter().flat_map(|list| list.values());
-        all.filter_map(|ip| match ip {
-            IpAddr::V4(ip) => Some(*ip),
-            IpAddr::V6(_) => None,
-        })
-        .collect()
+        let values = list.iter().flat_map(|list| list.values());
+        values
+            .filter_map(|ip| match ip {
+                IpAddr::V4(ip) => Some(*ip),
+                IpAddr::V6(_) => None,
+            })
+            .collect()
     };
     let texts = |list: &Option<List<String>>| -> Vec<String> {
         list.iter()
@@ -59,22 +60,23 @@ pub(crate) fn terms(network: &Network, at: Ipv4Addr) -> Option<NetworkOptions> {
             .mtu
             .as_ref()
             .and_then(|at| u16::try_from(at.value).ok()),
-        lease: body.lease.as_ref().map_or(LEASE, |at| at.value.0),
+        lease: body.lease.as_ref().map_or(DEFAULT_LEASE, |at| at.value.0),
     })
 }
 
 fn subnet(network: &Network, at: Ipv4Addr) -> Option<Ipv4Net> {
-    let all = network.body.subnet.iter().flat_map(|list| list.values());
-    all.filter_map(|subnet| match subnet.0 {
-        IpNet::V4(net) => Some(net),
-        IpNet::V6(_) => None,
-    })
-    .find(|net| net.contains(&at))
+    let values = network.body.subnet.iter().flat_map(|list| list.values());
+    values
+        .filter_map(|subnet| match subnet.0 {
+            IpNet::V4(net) => Some(net),
+            IpNet::V6(_) => None,
+        })
+        .find(|net| net.contains(&at))
 }
 
 impl Transaction<'_> {
-    /// Which address the asker has or may have.
-    pub(crate) fn held(
+    /// Which address the client has or may get.
+    pub(crate) fn assignment(
         &mut self,
         query: &DhcpMessage,
         network: &Network,
@@ -95,13 +97,14 @@ impl Transaction<'_> {
             };
         }
         let offered = self.server.volatile.dhcp.offers.get(&query.mac);
-        let mut likely = offered
+        let mut candidates = offered
             .map(|(ip, _)| *ip)
             .into_iter()
             .chain(query.requested);
-        let fits = |ip: &Ipv4Addr| in_range(network, *ip) && self.is_free(network, *ip, query.mac);
-        match likely
-            .find(fits)
+        let is_usable =
+            |ip: &Ipv4Addr| in_range(network, *ip) && self.is_free(network, *ip, query.mac);
+        match candidates
+            .find(is_usable)
             .or_else(|| self.find_free(network, query.mac))
         {
             Some(address) => AddressAssignment::Free(address),
@@ -109,7 +112,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// Whether a machine is held because somebody else has its address: it must not use it as well.
+    /// Whether a machine is held because another host uses its address: the machine must not use it as well.
     fn is_disputed(&self, mac: Mac, requester: &DhcpRequester) -> bool {
         let id = requester
             .id
@@ -117,7 +120,7 @@ impl Transaction<'_> {
         id.is_some_and(|id| self.machine(id).holds.contains_key(&HoldCause::Address))
     }
 
-    /// The address that its declaration, or its binding, gives it on this network.
+    /// The address on this network of its declaration or its binding.
     fn reserved(
         &self,
         query: &DhcpMessage,
@@ -131,61 +134,61 @@ impl Transaction<'_> {
             .node
             .iter()
             .flat_map(|node| addresses(node, query.mac));
-        let all = declared.chain(pooled).filter_map(|ip| match ip {
+        let values = declared.chain(pooled).filter_map(|ip| match ip {
             IpAddr::V4(ip) => Some(ip),
             IpAddr::V6(_) => None,
         });
-        all.into_iter().find(|ip| subnet(network, *ip).is_some())
+        values.into_iter().find(|ip| subnet(network, *ip).is_some())
     }
 
     fn leased(&self, mac: Mac) -> impl Iterator<Item = Ipv4Addr> {
-        let known = self.server.index.lease.get(&mac);
-        known.into_iter().flatten().copied()
+        let current = self.server.index.lease.get(&mac);
+        current.into_iter().flatten().copied()
     }
 
-    /// Whether nobody but this card has an address of a range.
+    /// Whether no other client has an address of a range.
     fn is_free(&self, network: &Network, ip: Ipv4Addr, mac: Mac) -> bool {
         let leased = self.server.state.leases.get(&ip);
-        let is_anothers = leased.is_some_and(|lease| {
-            lease.mac != Some(mac) && later(lease.until, SAME_LEASE) > self.now.wall
+        let is_leased_to_other = leased.is_some_and(|lease| {
+            lease.mac != Some(mac) && later(lease.until, MIN_RENEWAL) > self.now.wall
         });
         let offered = self.server.volatile.dhcp.offered_to.get(&ip);
         let is_offered =
-            offered.is_some_and(|(to, at)| *to != mac && self.now.mono.since(*at) < OFFERED);
-        !is_anothers && !is_offered && self.snapshot.may_lease(network, ip)
+            offered.is_some_and(|(to, at)| *to != mac && self.now.mono.since(*at) < OFFER_TIME);
+        !is_leased_to_other && !is_offered && self.snapshot.may_lease(network, ip)
     }
 
     fn find_free(&mut self, network: &Network, mac: Mac) -> Option<Ipv4Addr> {
         let (name, now) = (&network.name.value, self.now.mono);
         let ranges: Vec<(u32, u64)> = ranges(network).collect();
-        let known = self.server.volatile.dhcp.pools.remove(name);
-        let (mut begun, mut pool) = match known.filter(|(_, pool)| pool.is_of(&ranges)) {
-            Some(known) => known,
-            None => (now, AddressPool::new(ranges.clone(), MOST)),
+        let current = self.server.volatile.dhcp.pools.remove(name);
+        let (mut searched_at, mut pool) = match current.filter(|(_, pool)| pool.is_of(&ranges)) {
+            Some(current) => current,
+            None => (now, AddressPool::new(ranges.clone(), MAX_ADDRESSES)),
         };
-        let fits = |address| self.is_free(network, address, mac);
-        let mut found = pool.take(|bits| fits(Ipv4Addr::from_bits(bits)));
-        if found.is_none() && (pool.is_small() || now.since(begun) >= FULL) {
-            // Leases and offers have ended meanwhile.
-            (begun, pool) = (now, AddressPool::new(ranges, MOST));
-            found = pool.take(|bits| fits(Ipv4Addr::from_bits(bits)));
+        let is_usable = |address| self.is_free(network, address, mac);
+        let mut found = pool.take(|bits| is_usable(Ipv4Addr::from_bits(bits)));
+        if found.is_none() && (pool.is_small() || now.since(searched_at) >= RESCAN_INTERVAL) {
+            // Leases and offers may have expired since the last search.
+            (searched_at, pool) = (now, AddressPool::new(ranges, MAX_ADDRESSES));
+            found = pool.take(|bits| is_usable(Ipv4Addr::from_bits(bits)));
         }
         self.server
             .volatile
             .dhcp
             .pools
-            .insert(name.clone(), (begun, pool));
+            .insert(name.clone(), (searched_at, pool));
         found.map(Ipv4Addr::from_bits)
     }
 
-    /// The card to which a declaration gives an address.
+    /// The MAC address to which a declaration assigns an address.
     pub(crate) fn mac_declared_at(&self, ip: IpAddr) -> Option<SmallSet<Mac>> {
         let nodes = self.snapshot.site.nodes.values();
-        let mut cards = nodes.flat_map(|node| {
+        let mut macs = nodes.flat_map(|node| {
             let macs = node.macs().into_iter().map(|mac| mac.value);
             macs.map(move |mac| (node, mac))
         });
-        let found = cards.find(|(node, mac)| addresses(node, *mac).any(|own| own == ip));
+        let found = macs.find(|(node, mac)| addresses(node, *mac).any(|own| own == ip));
         found.map(|(_, mac)| [mac].into_iter().collect())
     }
 
@@ -209,9 +212,9 @@ impl Transaction<'_> {
         volatile.dhcp.offers.remove(&mac);
         volatile.dhcp.offered_to.remove(&address);
         let until = later(self.now.wall, span);
-        let known = self.server.state.leases.get(&address);
-        if known.is_some_and(|known| {
-            known.mac == Some(mac) && until.since(known.until) < SAME_LEASE.min(span / 8)
+        let current = self.server.state.leases.get(&address);
+        if current.is_some_and(|current| {
+            current.mac == Some(mac) && until.since(current.until) < MIN_RENEWAL.min(span / 8)
         }) {
             return;
         }
@@ -232,14 +235,14 @@ impl Transaction<'_> {
         }
     }
 
-    /// A client has found somebody else at the address that it was given.
+    /// A client has detected that another host uses the address that it was assigned.
     pub(crate) fn declined(&mut self, query: &DhcpMessage, network: &Network) {
         let Some(address) = query.requested else {
             return;
         };
         let leased = self.server.state.leases.get(&address);
         if leased.is_some_and(|lease| lease.mac == Some(query.mac)) {
-            let until = later(self.now.wall, DECLINED);
+            let until = later(self.now.wall, DECLINE_TIME);
             self.record_site(Event::Lease {
                 address,
                 mac: None,
@@ -251,7 +254,7 @@ impl Transaction<'_> {
         if let (Some(id), Some(node)) = (id, node)
             && addresses(&node, query.mac).any(|ip| ip == IpAddr::V4(address))
         {
-            // What was heard before is refuted.
+            // The result of the last ARP probe is no longer valid.
             self.server.volatile.addresses.results.remove(&address);
             let name = &network.name;
             let reason = format!(
@@ -262,7 +265,7 @@ impl Transaction<'_> {
     }
 }
 
-/// The addresses that a declaration gives the card: its own ones, or those of the card that it boots from.
+/// The addresses that a declaration assigns to a NIC: those of its own interface, or those of the boot NIC.
 fn addresses(node: &Node, mac: Mac) -> impl Iterator<Item = IpAddr> {
     let body = &node.body;
     let own = body
@@ -270,13 +273,15 @@ fn addresses(node: &Node, mac: Mac) -> impl Iterator<Item = IpAddr> {
         .iter()
         .filter(move |at| at.value.mac.as_ref().is_none_or(|own| own.value == mac));
     let long = own.flat_map(|at| at.value.address.iter());
-    let all = body.address.iter().chain(long);
-    all.flat_map(|list| list.values()).map(|address| address.ip)
+    let values = body.address.iter().chain(long);
+    values
+        .flat_map(|list| list.values())
+        .map(|address| address.ip)
 }
 
 fn ranges(network: &Network) -> impl Iterator<Item = (u32, u64)> {
-    let all = network.body.range.iter().flat_map(|list| list.values());
-    all.filter_map(|range| match (range.first, range.last) {
+    let values = network.body.range.iter().flat_map(|list| list.values());
+    values.filter_map(|range| match (range.first, range.last) {
         (IpAddr::V4(first), IpAddr::V4(last)) => {
             let size = u64::from(last.to_bits().saturating_sub(first.to_bits())) + 1;
             Some((first.to_bits(), size))
@@ -286,8 +291,8 @@ fn ranges(network: &Network) -> impl Iterator<Item = (u32, u64)> {
 }
 
 fn in_range(network: &Network, ip: Ipv4Addr) -> bool {
-    let mut all = network.body.range.iter().flat_map(|list| list.values());
-    all.any(|range: &AddressRange| range.contains(ip.into()))
+    let mut values = network.body.range.iter().flat_map(|list| list.values());
+    values.any(|range: &AddressRange| range.contains(ip.into()))
 }
 
 fn later(at: Timestamp, span: Duration) -> Timestamp {

@@ -1,4 +1,4 @@
-//! DHCP for one machine: who asks, which address it gets, which loader it boots.
+//! DHCP for one machine: its identity, its address and its boot file.
 
 pub(super) mod pool;
 pub(super) mod requester;

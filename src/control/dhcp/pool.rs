@@ -1,56 +1,56 @@
-//! Where in a network's range a free address is looked for.
+//! Searches a network's range for a free address.
 
-/// Which places of a range are known to be taken. What is free in truth is for the caller to say: an address that
-/// became free again is found when there is no other, so who had it before finds it free for as long as can be.
+/// The addresses of a range that were already examined. The caller decides whether an address is free. One that has
+/// become free again is found only when no other is left, so the previous client of an address can get it back for
+/// as long as possible.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct AddressPool {
-    /// The ranges: the first address of each, and how many there are.
+    /// The ranges: the first address and the size of each.
     ranges: Vec<(u32, u64)>,
-    /// A bit for each place: whether it is taken.
-    taken: Vec<u64>,
-    /// The word where the last free place was found.
+    /// One bit per address: whether it was examined.
+    examined: Vec<u64>,
+    /// The word in which the last free address was found.
     cursor: usize,
 }
 
 const BITS: u64 = u64::BITS as u64;
-/// In words: 1,024 places take some 100 us.
-const SMALL: usize = 16;
+/// A pool of up to this many words is searched in about 100 µs (1,024 addresses).
+const MAX_SMALL_WORDS: usize = 16;
 
 impl AddressPool {
-    /// Of these ranges at most `most` places are used.
-    pub(crate) fn new(ranges: Vec<(u32, u64)>, most: u64) -> AddressPool {
-        let size = ranges.iter().map(|(_, size)| size).sum::<u64>().min(most);
-        let mut taken = vec![0; size.div_ceil(BITS) as usize];
-        // The last word may have more bits than there are places.
-        if let Some(last) = taken.last_mut().filter(|_| size % BITS != 0) {
+    /// Creates the pool of these ranges, with at most `max` addresses.
+    pub(crate) fn new(ranges: Vec<(u32, u64)>, max: u64) -> AddressPool {
+        let size = ranges.iter().map(|(_, size)| size).sum::<u64>().min(max);
+        let mut examined = vec![0; size.div_ceil(BITS) as usize];
+        // The last word may have more bits than there are addresses left.
+        if let Some(last) = examined.last_mut().filter(|_| size % BITS != 0) {
             *last = u64::MAX << (size % BITS);
         }
         AddressPool {
             ranges,
-            taken,
+            examined,
             cursor: 0,
         }
     }
 
-    /// Whether these are its ranges.
     pub(crate) fn is_of(&self, ranges: &[(u32, u64)]) -> bool {
         self.ranges == ranges
     }
 
-    /// Whether all of it is looked through in no time.
+    /// Whether the whole pool is searched quickly.
     pub(crate) fn is_small(&self) -> bool {
-        self.taken.len() <= SMALL
+        self.examined.len() <= MAX_SMALL_WORDS
     }
 
-    /// Returns the next address that `is_free`. It is asked of each place at most once in the life of a pool, so
-    /// that whoever fills a range does not make every question slower.
+    /// Returns the next address for which `is_free` returns true. Each address is examined once per pool, so that a
+    /// full range does not slow down every request.
     pub(crate) fn take(&mut self, mut is_free: impl FnMut(u32) -> bool) -> Option<u32> {
-        let words = self.taken.len();
+        let words = self.examined.len();
         for step in 0..words {
             let at = (self.cursor + step) % words;
-            while self.taken[at] != u64::MAX {
-                let bit = self.taken[at].trailing_ones();
-                self.taken[at] |= 1 << bit;
+            while self.examined[at] != u64::MAX {
+                let bit = self.examined[at].trailing_ones();
+                self.examined[at] |= 1 << bit;
                 let address = self.address(at as u64 * BITS + u64::from(bit));
                 if is_free(address) {
                     self.cursor = at;
@@ -61,12 +61,12 @@ impl AddressPool {
         None
     }
 
-    fn address(&self, mut place: u64) -> u32 {
+    fn address(&self, mut index: u64) -> u32 {
         for (first, size) in &self.ranges {
-            if place < *size {
-                return first + place as u32;
+            if index < *size {
+                return first + index as u32;
             }
-            place -= size;
+            index -= size;
         }
         unreachable!("an index is in one of the ranges")
     }
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_place_of_every_range_is_found_once_and_none_beyond() {
+    fn every_address_of_every_range_is_found_once() {
         for sizes in [vec![], vec![1], vec![3, 64], vec![64], vec![65, 1, 200]] {
             let ranges = sizes.iter().enumerate();
             let ranges: Vec<(u32, u64)> = ranges
@@ -96,16 +96,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_free_is_passed_over_and_not_asked_again() {
+    fn an_address_that_is_not_free_is_skipped_and_examined_once() {
         let mut pool = AddressPool::new(vec![(0, 1_000)], 65_536);
-        let mut asked = 0;
+        let mut count = 0;
         let mut next = || {
             pool.take(|address| {
-                asked += 1;
+                count += 1;
                 address % 10 == 9
             })
         };
         assert_eq!([next(), next(), next()], [Some(9), Some(19), Some(29)]);
-        assert_eq!(asked, 30);
+        assert_eq!(count, 30);
     }
 }

@@ -1,4 +1,4 @@
-//! Whom a DHCP question is from, and what is known of it.
+//! Which machine sent a DHCP message.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,21 +9,21 @@ use crate::{
     model::{Identity, Network, Node, Policy, UndeclaredMode, Uuid},
 };
 
-/// So many strangers become known by DHCP at once, and then one more each second. Anybody can ask in the name of
-/// machines that do not exist, and each one that becomes known is some lines of the journal.
+/// How many undeclared machines can be discovered by DHCP at once; then one more per second. Any host can send
+/// messages in the name of machines that do not exist, and each discovery is several lines of the journal.
 const MAX_UNDECLARED: u32 = 500;
 
-/// Whom a question is from.
+/// The sender of a DHCP message.
 #[derive(Default)]
 pub(crate) struct DhcpRequester {
     pub(crate) id: Option<MachineId>,
     pub(crate) node: Option<Arc<Node>>,
-    /// It is not clear who it is; it still gets to a script that says so.
-    pub(crate) doubt: Option<String>,
+    /// Why the identity is ambiguous. The machine still gets a script that shows this.
+    pub(crate) ambiguity: Option<String>,
 }
 
 impl Transaction<'_> {
-    /// Whom a question is from. Only a machine that boots from the network becomes known by it.
+    /// Identifies the sender of a message. Only a machine that boots from the network is discovered by it.
     pub(crate) fn requester(&mut self, ask: &ReceivedQuery, network: &Network) -> DhcpRequester {
         let identity = identity(&ask.query);
         let ignores = network
@@ -31,8 +31,8 @@ impl Transaction<'_> {
             .unknown
             .as_ref()
             .is_some_and(|at| at.value == UndeclaredMode::Ignore);
-        let leaves_no_trace = ignores && self.is_new_undeclared(&identity);
-        if !ask.query.client.boots() || leaves_no_trace {
+        let is_ignored = ignores && self.is_new_undeclared(&identity);
+        if !ask.query.client.boots() || is_ignored {
             let declared = self.snapshot.site.identities.by_mac(&identity);
             return DhcpRequester {
                 id: None,
@@ -40,16 +40,16 @@ impl Transaction<'_> {
                     [node] => Some(Arc::clone(node)),
                     _ => None,
                 },
-                doubt: None,
+                ambiguity: None,
             };
         }
-        // Strangers are told apart by their cards, whatever boards they share.
-        let card = Identity {
+        // Undeclared machines are distinguished by MAC address, because boards may share their other identities.
+        let by_mac = Identity {
             mac: identity.mac.clone(),
             ..Identity::default()
         };
         let is_new =
-            self.matches_no_declaration(&identity) && self.server.machines_with(&card).is_empty();
+            self.matches_no_declaration(&identity) && self.server.machines_with(&by_mac).is_empty();
         if is_new && !self.admits_new_machine() {
             return DhcpRequester::default();
         }
@@ -57,28 +57,28 @@ impl Transaction<'_> {
             Identified::Machine(id, node) => DhcpRequester {
                 id: Some(id),
                 node,
-                doubt: None,
+                ambiguity: None,
             },
             Identified::Ambiguous(id, reason) => DhcpRequester {
                 id,
                 node: None,
-                doubt: Some(reason),
+                ambiguity: Some(reason),
             },
             Identified::NoIdentity => DhcpRequester::default(),
         }
     }
 
-    /// Whether one more stranger may become known by DHCP now.
+    /// Whether another undeclared machine can be discovered by DHCP now.
     fn admits_new_machine(&mut self) -> bool {
         let now = self.now.mono;
-        let met = &mut self.server.volatile.dhcp.discovery;
-        let seconds = now.since(met.at).as_secs();
-        met.count = met
+        let limit = &mut self.server.volatile.dhcp.discovery;
+        let seconds = now.since(limit.at).as_secs();
+        limit.count = limit
             .count
             .saturating_sub(u32::try_from(seconds).unwrap_or(u32::MAX));
-        met.at = met.at.after(Duration::from_secs(seconds));
-        if met.count >= MAX_UNDECLARED {
-            if !std::mem::replace(&mut met.is_logged, true) {
+        limit.at = limit.at.after(Duration::from_secs(seconds));
+        if limit.count >= MAX_UNDECLARED {
+            if !std::mem::replace(&mut limit.is_logged, true) {
                 let text = format!(
                     "more than {MAX_UNDECLARED} undeclared machines request a boot: from now on one more is recorded each second"
                 );
@@ -86,12 +86,12 @@ impl Transaction<'_> {
             }
             return false;
         }
-        met.is_logged &= met.count > 0;
-        met.count += 1;
+        limit.is_logged &= limit.count > 0;
+        limit.count += 1;
         true
     }
 
-    /// The policy that binds a machine now, or else the one that it was bound by.
+    /// The policy that binds a machine now, otherwise the one in its binding.
     pub(crate) fn policy_of(&self, id: MachineId, bound: Option<&Bound>) -> Option<Arc<Policy>> {
         if let Some(bound) = bound {
             return bound.policy.clone();
@@ -100,8 +100,8 @@ impl Transaction<'_> {
         self.snapshot.site.policies.get(before).cloned()
     }
 
-    /// Whether an undeclared machine is given something to boot: a policy has it, or it is to be looked at.
-    pub(crate) fn is_taken(&mut self, id: Option<MachineId>, network: &Network) -> bool {
+    /// Whether an undeclared machine gets anything to boot: a policy binds it, or the network discovers machines.
+    pub(crate) fn gets_boot(&mut self, id: Option<MachineId>, network: &Network) -> bool {
         let unknown = network
             .body
             .unknown
@@ -125,7 +125,7 @@ fn identity(query: &DhcpMessage) -> Identity {
     }
 }
 
-/// The UUID as SMBIOS has it: the first three fields are little-endian (RFC 4578 section 2.3, SMBIOS 7.2.1).
+/// The UUID in SMBIOS order: its first three fields are little-endian (RFC 4578 section 2.3, SMBIOS 7.2.1).
 fn uuid(query: &DhcpMessage) -> Option<Uuid> {
     let [0, guid @ ..] = query.guid.as_deref()? else {
         return None;

@@ -1,4 +1,5 @@
-//! DHCP: who asks, which address it has, what it boots; and what is remembered of it.
+//! Answers DHCP messages: identifies the machine, assigns its address, selects its boot file, and records the
+//! result.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -23,27 +24,27 @@ use crate::{
 };
 
 /// The same line is not written to a log again within this time.
-const SAME_LINE: Duration = Duration::from_secs(60);
-/// An unanswered DISCOVER counts as a network boot at most this often.
-const SILENT_BOOT: Duration = Duration::from_secs(180);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// An unanswered DISCOVER counts as a network boot at most once in this time.
+const SILENT_BOOT_INTERVAL: Duration = Duration::from_secs(180);
 
-/// A DHCP question, and where it arrived.
+/// A DHCP message, and where it arrived.
 #[derive(Debug, Clone)]
 pub struct ReceivedQuery {
-    /// The question.
     pub query: DhcpMessage,
-    /// The port.
+    /// The port on which it arrived.
     pub door: DhcpPort,
-    /// Our address on the interface that it arrived at, or the one that the relay reached.
+    /// This host's address on the interface where it arrived, or the one that the relay used.
     pub us: Ipv4Addr,
     /// The server's URL as the machine reaches it.
     pub base: String,
-    /// Another server that answers on this network.
+    /// Another DHCP server that answers on this network.
     pub other: Option<Ipv4Addr>,
 }
 
 impl Transaction<'_> {
-    /// Answers a DHCP question, or says why not. What rests on a lease waits for the turn's ticket.
+    /// Answers a DHCP message, or returns why not. An answer that depends on a lease waits for the transaction's
+    /// ticket.
     pub fn dhcp(
         &mut self,
         ask: &ReceivedQuery,
@@ -57,31 +58,33 @@ impl Transaction<'_> {
             .dhcp
             .as_ref()
             .map_or(DhcpMode::Off, |at| at.value);
-        let terms = lease::terms(network, at).filter(|_| mode != DhcpMode::Off);
-        let terms = terms.ok_or(NoReply::Off)?;
+        let network_options = lease::network_options(network, at).filter(|_| mode != DhcpMode::Off);
+        let network_options = network_options.ok_or(NoReply::Off)?;
         let requester = self.requester(ask, network);
-        let held = match mode {
-            DhcpMode::Reserve | DhcpMode::Server => self.held(&ask.query, network, &requester),
+        let assignment = match mode {
+            DhcpMode::Reserve | DhcpMode::Server => {
+                self.assignment(&ask.query, network, &requester)
+            }
             DhcpMode::Proxy | DhcpMode::Off => AddressAssignment::None,
         };
         let boot = self.boot_of(ask, network, &requester, has);
-        let ground = ReplyContext {
+        let context = ReplyContext {
             port: ask.door,
             mode,
             server_ip: ask.us,
-            options: terms,
+            options: network_options,
             declared: requester.node.is_some(),
-            assignment: held,
+            assignment,
             boot,
             other_server: ask.other,
         };
-        let decided = decide(&ask.query, &ground);
-        self.take_note(ask, network, &ground, &decided);
+        let reply = decide(&ask.query, &context);
+        self.record_leases(ask, network, &context, &reply);
         if let Some(id) = requester.id {
-            self.log_dhcp(id, ask, &ground, &decided);
-            self.observe_dhcp(id, ask, &ground, &decided);
+            self.log_dhcp(id, ask, &context, &reply);
+            self.observe_dhcp(id, ask, &context, &reply);
         }
-        decided
+        reply
     }
 
     fn boot_of(
@@ -95,7 +98,8 @@ impl Transaction<'_> {
             return Err(NoReply::NotBooting);
         }
         let node = requester.node.as_deref();
-        if node.is_none() && requester.doubt.is_none() && !self.is_taken(requester.id, network) {
+        if node.is_none() && requester.ambiguity.is_none() && !self.gets_boot(requester.id, network)
+        {
             return Err(NoReply::Unknown);
         }
         let bound = requester.id.and_then(|id| self.binding(id, node).ok());
@@ -119,7 +123,7 @@ impl Transaction<'_> {
         let cannot_wait = preference.mboot_path(ask.query.client).is_some();
         if let Some(id) = requester.id
             && (cannot_wait || self.local_boot(id, node) == LocalBoot::Silent)
-            && self.boots_by_silence(id, ask, cannot_wait)
+            && self.boots_without_reply(id, ask, cannot_wait)
         {
             return Err(NoReply::LocalBoot);
         }
@@ -133,7 +137,7 @@ impl Transaction<'_> {
         boot_file(ask.query.client, &preference, &ask.base, has)
     }
 
-    /// The repo of a machine whose installer ESXi's own loader may start.
+    /// The repo of a machine whose installer can be started by ESXi's own loader.
     fn repo_of_mboot<'b>(
         &'b self,
         id: MachineId,
@@ -148,12 +152,18 @@ impl Transaction<'_> {
         repo.filter(|_| traits.is_some_and(|traits| traits.by_mboot))
     }
 
-    /// Whether a machine is sent to its disk by no answer at all, since its `local-boot` is silent, or since it would start
-    /// a loader that can neither wait nor reliably leave. That counts as a network boot, at most once in three minutes.
-    fn boots_by_silence(&mut self, id: MachineId, ask: &ReceivedQuery, cannot_wait: bool) -> bool {
+    /// Whether a machine is sent to its local disk by no answer at all: because its `local-boot` is silent, or
+    /// because its loader can neither wait nor reliably exit. This counts as a network boot, at most once in three
+    /// minutes.
+    fn boots_without_reply(
+        &mut self,
+        id: MachineId,
+        ask: &ReceivedQuery,
+        cannot_wait: bool,
+    ) -> bool {
         let record = self.server.volatile.progress.records.get(id);
-        if let Some((at, to_disk)) = record.and_then(|record| record.silent)
-            && self.now.mono.since(at) < SILENT_BOOT
+        if let Some((at, to_disk)) = record.and_then(|record| record.unanswered)
+            && self.now.mono.since(at) < SILENT_BOOT_INTERVAL
         {
             return to_disk;
         }
@@ -176,37 +186,37 @@ impl Transaction<'_> {
             | Decision::ProbeAddresses(_) => false,
         };
         let now = self.now.mono;
-        self.boot_record(id).silent = Some((now, to_disk));
-        // What the machine then asks for is a boot of its own.
+        self.boot_record(id).unanswered = Some((now, to_disk));
+        // The machine's next request is a boot of its own.
         self.server.volatile.boots.latest.remove(id);
         to_disk
     }
 
-    /// Leases, and other servers that a client's message tells of.
-    fn take_note(
+    /// Records leases and conflicts that a message causes.
+    fn record_leases(
         &mut self,
         ask: &ReceivedQuery,
         network: &Network,
-        ground: &ReplyContext,
-        decided: &Result<DhcpReply, NoReply>,
+        context: &ReplyContext,
+        reply: &Result<DhcpReply, NoReply>,
     ) {
         let query = &ask.query;
-        match (query.message_type, decided) {
+        match (query.message_type, reply) {
             (DhcpMessageType::Decline, _)
-                if ground.mode != DhcpMode::Proxy
+                if context.mode != DhcpMode::Proxy
                     && query.server.is_none_or(|server| server == ask.us) =>
             {
                 self.declined(query, network);
             }
-            (DhcpMessageType::Release, _) if ground.mode == DhcpMode::Server => {
+            (DhcpMessageType::Release, _) if context.mode == DhcpMode::Server => {
                 self.released(query)
             }
-            (_, Ok(answer)) if ground.mode == DhcpMode::Server => {
-                let ours = !matches!(ground.assignment, AddressAssignment::Reserved(_));
-                match (answer.kind, answer.yiaddr.filter(|_| ours)) {
+            (_, Ok(answer)) if context.mode == DhcpMode::Server => {
+                let from_range = !matches!(context.assignment, AddressAssignment::Reserved(_));
+                match (answer.kind, answer.yiaddr.filter(|_| from_range)) {
                     (ReplyType::Offer, Some(address)) => self.offer(query.mac, address),
                     (ReplyType::Ack, Some(address)) => {
-                        self.lease(query.mac, address, ground.options.lease);
+                        self.lease(query.mac, address, context.options.lease);
                     }
                     _ => {}
                 }
@@ -215,43 +225,44 @@ impl Transaction<'_> {
         }
     }
 
-    /// Writes to the machine's log what came of a question, once in a minute.
+    /// Logs the result of a message in the machine's log, the same one at most once a minute.
     fn log_dhcp(
         &mut self,
         id: MachineId,
         ask: &ReceivedQuery,
-        ground: &ReplyContext,
-        decided: &Result<DhcpReply, NoReply>,
+        context: &ReplyContext,
+        reply: &Result<DhcpReply, NoReply>,
     ) {
-        let Some(given) = given(ground, decided) else {
+        let Some(given) = dhcp_outcome(context, reply) else {
             return;
         };
         let client = ask.query.client.to_string();
         let line = format!("{client} {given:?}");
         let now = self.now.mono;
         let record = self.boot_record(id);
-        let same = record.logged.as_ref();
-        let same = same.is_some_and(|(told, at)| *told == line && now.since(*at) < SAME_LINE);
-        if !same {
+        let is_repeated = record.logged.as_ref();
+        let is_repeated = is_repeated
+            .is_some_and(|(logged, at)| *logged == line && now.since(*at) < LOG_INTERVAL);
+        if !is_repeated {
             record.logged = Some((line, now));
             self.record(id, Event::Dhcp { client, given });
         }
     }
 
-    /// A machine has fetched something over TFTP or HTTP, or has failed to.
+    /// A machine has downloaded a file over TFTP or HTTP, or failed to.
     pub fn fetched(&mut self, id: MachineId, fetched: Fetched) {
         let id = self.server.state.resolve(id);
         let Fetched { name, program, .. } = fetched;
         let by = fetched.by.into();
         let is_loader = Loader::named(&name).is_some();
         let observation = match &fetched.outcome {
-            // Its own way of fetching, such as GRUB's, is at work.
+            // The boot program, such as GRUB, downloads files itself.
             Ok(_) if mboot::is_file(&name) => Some(Observation::File { bytes: 0 }),
             Ok(_) if is_loader || program.is_some() => Some(Observation::Loaded {
                 file: name.clone(),
                 program,
             }),
-            Err(broken) if broken.no_response => Some(Observation::Unheard(name.clone())),
+            Err(failure) if failure.no_response => Some(Observation::NotAcknowledged(name.clone())),
             Ok(_) | Err(_) => None,
         };
         let event = match fetched.outcome {
@@ -276,14 +287,14 @@ impl Transaction<'_> {
         }
     }
 
-    /// A machine has got on since it last asked by DHCP: when it asks again it boots anew.
+    /// A machine has made progress since its last DHCP message: the next one is a new boot.
     pub(crate) fn on_progress(&mut self, id: MachineId) {
         if let Some(record) = self.server.volatile.progress.records.get_mut(id) {
-            record.silent = None;
+            record.unanswered = None;
         }
     }
 
-    /// A machine has asked for its script: its loader works.
+    /// A machine has requested its script, so its loader works.
     pub(crate) fn on_script_request(&mut self, id: MachineId) {
         let Some(record) = self.server.volatile.progress.records.get_mut(id) else {
             return;
@@ -294,10 +305,10 @@ impl Transaction<'_> {
         }
     }
 
-    /// Finds the machine at one of these cards, without making it known.
-    pub fn machine_at(&self, cards: SmallSet<crate::model::Mac>) -> Option<MachineId> {
+    /// Finds the machine with one of these MAC addresses, without discovering it.
+    pub fn machine_at(&self, macs: SmallSet<crate::model::Mac>) -> Option<MachineId> {
         let identity = Identity {
-            mac: cards,
+            mac: macs,
             ..Identity::default()
         };
         match self.server.machines_with(&identity).iter().as_slice() {
@@ -306,14 +317,14 @@ impl Transaction<'_> {
         }
     }
 
-    /// Finds the machine that has an address from us, by its lease or its declaration.
+    /// Finds the machine with an address that this server assigned, by its lease or its declaration.
     pub fn machine_leased(&self, ip: IpAddr) -> Option<MachineId> {
         let IpAddr::V4(v4) = ip else {
             return None;
         };
         let leased = self.server.state.leases.get(&v4);
         match leased.and_then(|lease| lease.mac) {
-            Some(card) => self.machine_at([card].into_iter().collect()),
+            Some(mac) => self.machine_at([mac].into_iter().collect()),
             None => self.machine_at(self.mac_declared_at(ip)?),
         }
     }
@@ -327,31 +338,30 @@ impl Transaction<'_> {
     }
 }
 
-/// A file that a machine has asked for.
+/// A file that a machine has requested.
 #[derive(Debug, Clone)]
 pub struct Fetched {
     /// `tftp` or `http`.
     pub by: &'static str,
-    /// The file.
     pub name: String,
-    /// What it is, where that is looked at: of loaders.
+    /// The kind of a loader's file; none for other files.
     pub program: Option<Program>,
-    /// Its length in bytes, and how long it took in milliseconds; or why it did not arrive.
+    /// Its size in bytes and the duration in milliseconds, or why the download failed.
     pub outcome: Result<(u64, u64), BrokenFetch>,
 }
 
-/// Why a file did not arrive.
+/// Why a download failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokenFetch {
-    /// For people.
+    /// For display.
     pub reason: String,
-    /// Whether the machine acknowledged nothing at all of what was sent.
+    /// Whether the machine acknowledged nothing of what was sent.
     pub no_response: bool,
 }
 
-/// What the log says of it; nothing of what says nothing.
-fn given(ground: &ReplyContext, decided: &Result<DhcpReply, NoReply>) -> Option<DhcpOutcome> {
-    Some(match decided {
+/// The entry in the machine's log; none for messages that are not logged.
+fn dhcp_outcome(context: &ReplyContext, reply: &Result<DhcpReply, NoReply>) -> Option<DhcpOutcome> {
+    Some(match reply {
         Ok(answer) => DhcpOutcome::Answer {
             kind: match answer.kind {
                 ReplyType::Offer => "offer".into(),
@@ -359,13 +369,13 @@ fn given(ground: &ReplyContext, decided: &Result<DhcpReply, NoReply>) -> Option<
                 ReplyType::Nak => "nak".into(),
             },
             address: answer.yiaddr,
-            reserved: matches!(ground.assignment, AddressAssignment::Reserved(_))
+            reserved: matches!(context.assignment, AddressAssignment::Reserved(_))
                 && answer.yiaddr.is_some(),
             file: answer.file.clone(),
         },
         Err(
             NoReply::Off | NoReply::NotBooting | NoReply::NotNeeded | NoReply::AddressedToOther,
         ) => return None,
-        Err(silence) => DhcpOutcome::Silence(silence.to_string()),
+        Err(reason) => DhcpOutcome::Silence(reason.to_string()),
     })
 }

@@ -1,4 +1,4 @@
-//! What is said of a boot that stops: the signature by which a fault is known, its likely cause and its remedy.
+//! The diagnoses of a boot that has stopped: what was observed, the likely cause and the fix.
 //!
 //! The manual lists all of them in the same words (`src/manual/troubleshooting.md`); a test compares both.
 
@@ -6,87 +6,70 @@ use std::{fmt, net::Ipv4Addr};
 
 use crate::boot::Program;
 
-/// How a boot is seen to have stopped, or why none begins.
+/// Where a boot has stopped, or why none begins.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Diagnosis {
-    /// Nothing at all arrives on the DHCP ports.
+    /// No message at all arrives on the DHCP ports.
     NothingHeard {
-        /// For how long.
+        /// In this time.
         seconds: u64,
     },
-    /// Running systems alone are heard.
+    /// Only messages of running systems arrive.
     HostsAlone {
-        /// How many messages.
         messages: u64,
-        /// For how long.
+        /// In this time.
         seconds: u64,
     },
-    /// Its loader is not there, or none exists for it.
-    NoLoader {
-        /// Why nothing was given.
-        reason: String,
-    },
-    /// It is no declared machine, and declared machines have never been seen.
+    /// Its loader is missing, or there is none for its firmware.
+    NoLoader { reason: String },
+    /// It is undeclared, and some declared machines have never contacted the server.
     NotDeclared {
-        /// Some of those.
+        /// The names of some of those.
         never_seen: String,
     },
-    /// A proxy's offers lead to nothing.
+    /// It accepts no offer of the proxy.
     OfferIgnored,
-    /// A server's offers lead to nothing.
+    /// It accepts no offer of this DHCP server.
     OfferLost,
-    /// It goes with another server, and never contacted this one.
-    AnotherServer {
-        /// Which.
-        server: Ipv4Addr,
-    },
-    /// Beside another server: it has its address and asks us for nothing.
+    /// It accepted an offer from another DHCP server, and never contacted this one.
+    AnotherServer { server: Ipv4Addr },
+    /// Beside another DHCP server: it has an address, and sends no request to this server.
     NoBootServer {
-        /// Who gave it its address.
+        /// The server that assigned its address.
         server: Ipv4Addr,
     },
-    /// It was told of its loader and does not ask for it.
-    LoaderNotAsked {
-        /// The boot file.
-        file: String,
-    },
-    /// Of a TFTP transfer nothing was ever acknowledged.
-    TransferUnheard {
-        /// The file.
-        file: String,
-    },
-    /// Its firmware cannot start what it fetched.
+    /// It got the name of its loader, and never requested it.
+    LoaderNotAsked { file: String },
+    /// It never acknowledged a block of a TFTP transfer.
+    TransferUnheard { file: String },
+    /// Its firmware cannot start the file that it downloaded.
     WrongLoader {
-        /// The file.
         file: String,
-        /// What it is.
+        /// The kind of the file.
         program: Program,
-        /// What the firmware is.
+        /// The kind of the firmware.
         firmware: String,
     },
-    /// It has its loader, and nothing more was heard.
-    LoaderSilent {
-        /// The file.
-        file: String,
-    },
-    /// iPXE runs and does not come to its script.
+    /// It downloaded its loader, and sent no request after that.
+    LoaderSilent { file: String },
+    /// iPXE runs and does not load its script.
     NoScript {
-        /// Where the script is.
+        /// The URL of the script.
         url: String,
     },
-    /// The script is there, and no kernel was asked for.
+    /// It loaded its script, and requested no kernel.
     NoKernel,
-    /// A file that its script names is not there.
+    /// A file that its script names does not exist.
     FileMissing {
         /// The repo and the path in it.
         file: String,
     },
-    /// Everything was fetched, and the installer does not come for its document.
+    /// It downloaded everything, and its installer requests no document.
     NoDocument,
 }
 
 impl Diagnosis {
-    /// What was seen.
+    /// What was observed.
     pub fn what(&self) -> String {
         match self {
             Diagnosis::NothingHeard { seconds } => {
@@ -137,7 +120,7 @@ impl Diagnosis {
         }
     }
 
-    /// The likely cause, and what to do.
+    /// The likely cause, and the fix.
     pub fn remedy(&self) -> &'static str {
         match self {
             Diagnosis::NothingHeard { .. } => {
@@ -195,7 +178,7 @@ impl Diagnosis {
         }
     }
 
-    /// One of each kind, with examples for what differs from one to the next.
+    /// One example of each diagnosis.
     pub fn examples() -> Vec<Diagnosis> {
         let server = Ipv4Addr::new(192, 0, 2, 254);
         let snponly = || String::from("snponly.efi");

@@ -1,7 +1,7 @@
-//! When nothing happens: each machine's [`BootProgress`], and saying what it shows.
+//! Follows the boot of each machine in its [`BootProgress`], and reports where it has stopped.
 //!
-//! What is said stands in the machine's log as a remark, and is the reason that `nodes` shows until the machine
-//! gets further. Only this run remembers it, and nothing is decided by it.
+//! A diagnosis is logged as a remark in the machine's log, and `nodes` shows it as the reason until the machine
+//! makes progress. It is not stored beyond this run, and no decision depends on it.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -16,33 +16,33 @@ use crate::{
     model::DhcpMode,
 };
 
-/// So many machines that were never seen are named.
-const NAMED: usize = 3;
-/// For how long it stays known which those are.
-const UNSEEN: Duration = Duration::from_secs(1);
+/// How many machines that were never seen a diagnosis names.
+const MAX_NAMED: usize = 3;
+/// How long the list of those machines is cached.
+const UNSEEN_CACHE_TIME: Duration = Duration::from_secs(1);
 
 impl Transaction<'_> {
-    /// What stands against a machine's boot, in a sentence.
+    /// The current diagnosis of a machine's boot, as a sentence.
     pub(crate) fn diagnosis(&self, id: MachineId) -> Option<String> {
         let record = self.server.volatile.progress.records.get(id)?;
-        let said = record.progress.said()?;
+        let diagnosis = record.progress.current()?;
         let node = self.node_of(id);
         self.machine(id)
             .is_due(node.as_deref())
-            .then(|| said.to_string())
+            .then(|| diagnosis.to_string())
     }
 
-    /// Takes a sign of a machine in.
+    /// Records an observation of a machine.
     pub(crate) fn observe(&mut self, id: MachineId, observation: Observation) {
         let id = self.server.state.resolve(id);
         let now = self.now.mono;
-        // What ends a trail begins none.
+        // The end of a boot does not begin to follow one.
         if observation != Observation::Over || self.server.volatile.progress.records.contains(id) {
             self.follow(id, |progress| progress.on(observation, now));
         }
     }
 
-    /// Says what time has shown.
+    /// Reports every boot whose time limit has passed.
     pub(crate) fn check_stalls(&mut self) {
         let now = self.now.mono;
         let is_due = |due: &(crate::model::MonotonicTime, MachineId)| due.0 <= now;
@@ -59,11 +59,11 @@ impl Transaction<'_> {
         }
     }
 
-    /// Lets something happen to a machine's trail, and keeps when it is to be looked at next.
+    /// Changes a machine's progress, and schedules the next check of its time limit.
     fn follow(
         &mut self,
         id: MachineId,
-        happens: impl FnOnce(&mut BootProgress) -> Option<Diagnosis>,
+        change: impl FnOnce(&mut BootProgress) -> Option<Diagnosis>,
     ) {
         let now = self.now.mono;
         let volatile = &mut self.server.volatile;
@@ -75,17 +75,18 @@ impl Transaction<'_> {
         if let Some(due) = progress.due() {
             volatile.progress.stalls.remove(&(due, id));
         }
-        let diagnosis = happens(progress);
+        let diagnosis = change(progress);
         if let Some(due) = progress.due().filter(|due| *due > now) {
             volatile.progress.stalls.insert((due, id));
         }
         if let Some(diagnosis) = diagnosis {
-            self.say(id, &diagnosis);
+            self.report(id, &diagnosis);
         }
     }
 
-    /// Of a machine that nothing is to be installed on nothing is said: it boots its disk in any case.
-    fn say(&mut self, id: MachineId, diagnosis: &Diagnosis) {
+    /// Logs a diagnosis. A machine for which no installation is due boots its disk in any case, so nothing is
+    /// logged.
+    fn report(&mut self, id: MachineId, diagnosis: &Diagnosis) {
         if !self.server.state.machines.contains(id) {
             return;
         }
@@ -96,35 +97,35 @@ impl Transaction<'_> {
         }
     }
 
-    /// What a DHCP question and its answer are signs of.
+    /// Records what a DHCP message and its answer show.
     pub(crate) fn observe_dhcp(
         &mut self,
         id: MachineId,
         ask: &ReceivedQuery,
-        ground: &ReplyContext,
-        decided: &Result<DhcpReply, NoReply>,
+        context: &ReplyContext,
+        reply: &Result<DhcpReply, NoReply>,
     ) {
         let query = &ask.query;
-        // A Raspberry Pi looks for many files that need not be there, and tells of none.
+        // A Raspberry Pi requests many optional files, so its requests show no progress.
         if query.client == Client::RaspberryPi {
             return;
         }
-        let observation = match decided {
+        let observation = match reply {
             Err(NoReply::OtherServer(server) | NoReply::OtherServerChosen(server)) => {
-                Some(Observation::Elsewhere(*server))
+                Some(Observation::OtherServer(*server))
             }
-            Err(NoReply::AddressedToOther) => query.server.map(Observation::Elsewhere),
-            Err(silence) => self.refused(silence),
-            Ok(answer) => match (answer.kind, &answer.file, &ground.boot) {
+            Err(NoReply::AddressedToOther) => query.server.map(Observation::OtherServer),
+            Err(reason) => self.refused(reason),
+            Ok(answer) => match (answer.kind, &answer.file, &context.boot) {
                 (ReplyType::Nak, ..) => None,
-                (_, None, Err(silence)) => self.refused(silence),
+                (_, None, Err(reason)) => self.refused(reason),
                 (_, None, Ok(_)) => None,
                 (_, Some(file), _) => {
                     let (client, file) = (query.client, file.clone());
                     let is_offer = query.message_type == DhcpMessageType::Discover
-                        && ground.port == DhcpPort::Dhcp;
+                        && context.port == DhcpPort::Dhcp;
                     Some(if is_offer {
-                        let by_proxy = ground.mode == DhcpMode::Proxy;
+                        let by_proxy = context.mode == DhcpMode::Proxy;
                         Observation::Offered {
                             client,
                             file,
@@ -141,11 +142,11 @@ impl Transaction<'_> {
         }
     }
 
-    fn refused(&mut self, silence: &NoReply) -> Option<Observation> {
-        let diagnosis = match silence {
+    fn refused(&mut self, reason: &NoReply) -> Option<Observation> {
+        let diagnosis = match reason {
             NoReply::NoLoader { .. } | NoReply::NoLoaderFor(_) | NoReply::SecureHttp => {
                 Diagnosis::NoLoader {
-                    reason: silence.to_string(),
+                    reason: reason.to_string(),
                 }
             }
             NoReply::Undeclared | NoReply::Unknown => Diagnosis::NotDeclared {
@@ -153,14 +154,15 @@ impl Transaction<'_> {
             },
             _ => return None,
         };
-        Some(Observation::Refused(diagnosis))
+        Some(Observation::NoBootFile(diagnosis))
     }
 
-    /// Names declared machines that were never seen. Looked up once in a second, however many strangers ask.
+    /// Names declared machines that were never seen. The list is computed at most once per second, however many
+    /// undeclared machines send messages.
     fn names_of_unseen(&mut self) -> Option<String> {
         let now = self.now.mono;
-        let known = self.server.volatile.progress.never_seen.as_ref();
-        if let Some((_, names)) = known.filter(|(at, _)| now.since(*at) < UNSEEN) {
+        let cached = self.server.volatile.progress.never_seen.as_ref();
+        if let Some((_, names)) = cached.filter(|(at, _)| now.since(*at) < UNSEEN_CACHE_TIME) {
             return names.clone();
         }
         let names = self.never_seen();
@@ -172,13 +174,13 @@ impl Transaction<'_> {
         let nodes = self.snapshot.site.nodes.values();
         let nodes = nodes.filter(|node| node.has_macs() && self.histories(node).is_empty());
         let names: Vec<String> = nodes
-            .take(NAMED)
+            .take(MAX_NAMED)
             .map(|node| node.name.value.to_string())
             .collect();
         (!names.is_empty()).then(|| names.join(" or "))
     }
 
-    /// What a network boot and its answer are signs of.
+    /// Records what a network boot and its answer show.
     pub(crate) fn observe_boot(&mut self, id: MachineId, ask: &NetworkBoot, decision: &Decision) {
         let repo = match decision {
             Decision::Open(opening) => opening.repo.clone(),
@@ -189,24 +191,23 @@ impl Transaction<'_> {
             _ => return self.observe(id, Observation::Over),
         };
         let site = &self.snapshot.site;
-        // Who fetches from another server is not seen to.
-        let is_ours = repo
+        // Downloads from another server cannot be observed.
+        let is_served_here = repo
             .and_then(|repo| site.repos.get(&repo))
             .is_some_and(|repo| repo.body.url.is_none());
-        let is_told_apart = ask.from.is_some_and(|from| self.locate(id, from));
-        let is_seen = is_ours && is_told_apart;
+        let has_own_address = ask.from.is_some_and(|from| self.locate(id, from));
+        let is_seen = is_served_here && has_own_address;
         self.observe(id, Observation::Script { is_seen });
     }
 
-    /// Notes at which address a machine is. Of two that fetch from one address, as behind a router that translates
-    /// addresses, neither can be followed.
+    /// Stores the address of a machine. If two machines use one address, as behind NAT, neither can be followed.
     fn locate(&mut self, id: MachineId, from: IpAddr) -> bool {
         let before = self.server.volatile.progress.by_address.insert(from, id);
-        let left = self.boot_record(id).address.replace(from);
-        if let Some(left) = left.filter(|left| *left != from)
-            && self.server.volatile.progress.by_address.get(&left) == Some(&id)
+        let previous = self.boot_record(id).address.replace(from);
+        if let Some(previous) = previous.filter(|previous| *previous != from)
+            && self.server.volatile.progress.by_address.get(&previous) == Some(&id)
         {
-            self.server.volatile.progress.by_address.remove(&left);
+            self.server.volatile.progress.by_address.remove(&previous);
         }
         let other = before.filter(|before| *before != id);
         let other = other.filter(|other| {
@@ -219,8 +220,8 @@ impl Transaction<'_> {
         other.is_none()
     }
 
-    /// Somebody at this address has asked for a file of a repo.
-    /// `bytes` is its length, none when it is not there.
+    /// Records a request for a file of a repo from this address. `bytes` is the file's size; none if it does not
+    /// exist.
     pub fn asked_repo(&mut self, from: IpAddr, file: &str, bytes: Option<u64>) {
         let Some(id) = self.server.volatile.progress.by_address.get(&from).copied() else {
             return;
@@ -232,12 +233,12 @@ impl Transaction<'_> {
         self.observe(id, observation);
     }
 
-    /// A machine has begun to fetch something over TFTP, or a loader over HTTP.
+    /// A machine has begun to download a file over TFTP, or a loader over HTTP.
     pub fn asked_loader(&mut self, id: MachineId, file: &str) {
-        self.observe(id, Observation::Asked(file.into()));
+        self.observe(id, Observation::LoaderRequested(file.into()));
     }
 
-    /// Whether an address is that of a machine whose steps are followed; the others need no turn.
+    /// Whether an address belongs to a machine whose boot is followed. Requests from others need no transaction.
     pub fn is_followed(&self, from: IpAddr) -> bool {
         let id = self.server.volatile.progress.by_address.get(&from);
         let record = id.and_then(|id| self.server.volatile.progress.records.get(*id));

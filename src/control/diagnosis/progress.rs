@@ -1,8 +1,9 @@
-//! How far one machine's boot has come, and by which signature it is known to have stopped.
+//! The progress of one machine's boot, and where it has stopped.
 //!
-//! A [`BootProgress`] is told each [`Observation`] of the machine as it comes, and says what there is to say at once; what only
-//! time shows it says when it is asked at [`BootProgress::due`]. A false alarm is worse than silence: whatever cannot be
-//! seen for sure, such as what a machine fetches from elsewhere, ends the trail. Nothing is decided by it.
+//! A [`BootProgress`] receives each [`Observation`] of the machine. It returns a diagnosis at once, or when its
+//! time limit ([`BootProgress::due`]) has passed. A false diagnosis is worse than none: when something cannot be
+//! observed reliably, such as downloads from another server, the boot is no longer followed. No decision depends on
+//! it.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -12,107 +13,112 @@ use crate::{
     model::MonotonicTime,
 };
 
-/// What was seen of a machine.
+/// An observation of a booting machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Observation {
-    /// It looked for servers, and was answered with what it boots.
+    /// It sent a DISCOVER, and the answer had its boot file.
     Offered {
         client: Client,
         file: String,
         by_proxy: bool,
     },
-    /// It was given nothing to boot, for a reason that stays.
-    Refused(Diagnosis),
-    /// It goes with another server.
-    Elsewhere(Ipv4Addr),
-    /// It took our answer.
+    /// It got no boot file, for a permanent reason.
+    NoBootFile(Diagnosis),
+    /// It accepted the offer of another DHCP server.
+    OtherServer(Ipv4Addr),
+    /// It accepted our answer.
     Acknowledged { client: Client, file: String },
-    /// It began to fetch a loader.
-    Asked(String),
-    /// It has fetched a loader to the end.
+    /// It began to download a loader.
+    LoaderRequested(String),
+    /// It has downloaded a loader completely.
     Loaded {
         file: String,
         program: Option<Program>,
     },
-    /// It acknowledged nothing of a transfer.
-    Unheard(String),
-    /// It was given the script of an installer; whether what it fetches then can be seen.
+    /// It acknowledged no block of a transfer.
+    NotAcknowledged(String),
+    /// It got the script of an installer. `is_seen`: the downloads of that script can be observed.
     Script { is_seen: bool },
-    /// It asked for a file of so many bytes.
+    /// It requested a file of this size.
     File { bytes: u64 },
-    /// It asked for a file that is not there.
+    /// It requested a file that does not exist.
     Missing(String),
-    /// It has come as far as is looked at here, or nothing more can be seen.
+    /// The boot is complete as far as it is followed, or can no longer be observed.
     Over,
 }
 
-/// How far a boot has come. The order is that of a boot.
+/// The progress of a boot, in the order of its steps.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Reached {
     #[default]
     Nothing,
     Offered,
-    Elsewhere(Ipv4Addr),
+    OtherServer(Ipv4Addr),
     Acknowledged(String),
-    Asked,
-    Unheard(String),
+    LoaderRequested,
+    NotAcknowledged(String),
     Loaded(String),
     Running(String),
     Scripted,
     Fetching,
     Missing(String),
-    Over,
+    Ended,
 }
 
-/// One machine's boot, as far as this run saw it.
+/// The progress of one machine's boot in this run of the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct BootProgress {
     reached: Reached,
     since: MonotonicTime,
-    /// Whether it is said why it goes no further from here.
-    is_told: bool,
+    /// Whether the diagnosis of this step was reported.
+    is_reported: bool,
     by_proxy: bool,
     arch: Option<ClientArch>,
-    /// What it asked for and has not fetched yet.
+    /// The file that it has requested and not downloaded yet.
     open: Option<String>,
-    /// DISCOVERs that were answered, since the machine last went on.
+    /// The number of answered DISCOVERs since the last progress.
     offers: u32,
-    /// Loaders fetched since it last came to a script.
+    /// The number of loaders downloaded since its last script.
     loads: u32,
-    /// Files fetched since then, and how long the last of them may take.
+    /// The number of files downloaded since its last script, and the time limit of the last download.
     files: u32,
     transfer: Duration,
-    /// What was said, when, and how far the boot had come.
-    said: Option<(Diagnosis, MonotonicTime, Reached)>,
+    /// The current diagnosis, the time of its report, and the progress at that time.
+    reported: Option<(Diagnosis, MonotonicTime, Reached)>,
 }
 
-/// A script names a kernel and an initrd; installers then look for files that need not be there.
-const NAMED: u32 = 2;
-/// The slowest link that is waited for, in bytes per second: one of 10 Mbit/s.
-const SLOWEST: u64 = 1_000_000;
-/// So many DISCOVERs in a row were answered in vain when the offers are known to lead to nothing.
-const IN_VAIN: u32 = 4;
-/// Firmware asks again after 4, 8, 16 and 32 s (PXE 2.1 section 2.2.2); after more than that it is another boot.
+/// A script names a kernel and an initrd; the files that installers request after those may be optional.
+const NAMED_FILES: u32 = 2;
+/// The assumed minimum bandwidth in bytes per second, about that of a link of 10 Mbit/s.
+const MIN_BYTES_PER_SECOND: u64 = 1_000_000;
+/// After this many answered DISCOVERs in a row, the offers do not reach the machine.
+const MAX_OFFERS: u32 = 4;
+/// Firmware repeats its request after 4, 8, 16 and 32 s (PXE 2.1 section 2.2.2). A request after a longer time is
+/// another boot.
 const SAME_BOOT: Duration = Duration::from_secs(90);
-/// Firmware that comes back with DHCP after so long has given up what it was at; a shorter time may be a repetition.
-const GIVEN_UP: Duration = Duration::from_secs(8);
-/// The same sentence is not said again within this time: firmware tries one boot entry after the other.
-const SAID: Duration = Duration::from_secs(180);
+/// Firmware that sends DHCP messages again after this time has given up its last step. After a shorter time it may
+/// only repeat a request.
+const GIVE_UP_TIME: Duration = Duration::from_secs(8);
+/// The same diagnosis is not reported again within this time: firmware tries one boot entry after the other.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(180);
 
 impl Reached {
-    /// For how long nothing need follow; none: for as long as it takes.
-    fn patience(&self) -> Option<Duration> {
+    /// The time limit for the next step; none if there is no limit.
+    fn time_limit(&self) -> Option<Duration> {
         let seconds = match self {
-            Reached::Nothing | Reached::Offered | Reached::Asked | Reached::Over => return None,
-            // The loader is asked for within a second of the address; a machine is rarely switched off in that.
-            Reached::Elsewhere(_) | Reached::Acknowledged(_) => 30,
+            Reached::Nothing | Reached::Offered | Reached::LoaderRequested | Reached::Ended => {
+                return None;
+            }
+            // Firmware requests the loader within a second after it has its address. A machine is rarely switched
+            // off in between.
+            Reached::OtherServer(_) | Reached::Acknowledged(_) => 30,
             // The firmware may try another transfer.
-            Reached::Unheard(_) => 5,
-            // Spanning tree keeps a port closed for 30 s, and iPXE tries DHCP for as long.
+            Reached::NotAcknowledged(_) => 5,
+            // Spanning tree blocks a port for 30 s, and iPXE tries DHCP for as long.
             Reached::Loaded(_) => 90,
             Reached::Running(_) => 60,
             Reached::Scripted => 90,
-            // A kernel starts and an installer finds its network: 75 s in QEMU, longer on large servers.
+            // A kernel starts, and its installer configures the network: 75 s in QEMU, longer on large servers.
             Reached::Fetching => 180,
             Reached::Missing(_) => 20,
         };
@@ -121,7 +127,7 @@ impl Reached {
 }
 
 impl BootProgress {
-    /// Takes a sign in; returns what is to be said at once.
+    /// Processes an observation, and returns a diagnosis that is certain at once.
     pub(crate) fn on(&mut self, observation: Observation, now: MonotonicTime) -> Option<Diagnosis> {
         match observation {
             Observation::Offered {
@@ -131,122 +137,126 @@ impl BootProgress {
             } => {
                 self.by_proxy = by_proxy;
                 match client {
-                    Client::Ipxe(_) => self.go(Reached::Running(file), now),
+                    Client::Ipxe(_) => self.advance(Reached::Running(file), now),
                     _ => return self.on_offered(client, now),
                 }
             }
-            Observation::Refused(diagnosis) => {
-                self.go(Reached::Nothing, now);
-                return self.say(diagnosis, Reached::Nothing, now);
+            Observation::NoBootFile(diagnosis) => {
+                self.advance(Reached::Nothing, now);
+                return self.report(diagnosis, Reached::Nothing, now);
             }
-            Observation::Elsewhere(server) => self.on_elsewhere(server, now),
+            Observation::OtherServer(server) => self.on_other_server(server, now),
             Observation::Acknowledged { client, file } => match client {
-                Client::Ipxe(_) => self.go(Reached::Running(file), now),
+                Client::Ipxe(_) => self.advance(Reached::Running(file), now),
                 _ if self.reached < Reached::Acknowledged(String::new()) => {
-                    self.go(Reached::Acknowledged(file), now);
+                    self.advance(Reached::Acknowledged(file), now);
                 }
                 _ => {}
             },
-            Observation::Asked(file) => {
+            Observation::LoaderRequested(file) => {
                 self.open = Some(file);
-                self.go(Reached::Asked, now);
+                self.advance(Reached::LoaderRequested, now);
             }
             Observation::Loaded { file, program } => return self.on_loaded(file, program, now),
-            Observation::Unheard(file) => return self.on_unheard(file, now),
+            Observation::NotAcknowledged(file) => return self.on_not_acknowledged(file, now),
             Observation::Script { is_seen } => {
                 self.loads = 0;
                 self.files = 0;
                 let next = if is_seen {
                     Reached::Scripted
                 } else {
-                    Reached::Over
+                    Reached::Ended
                 };
-                self.go(next, now);
+                self.advance(next, now);
             }
             Observation::File { bytes } if self.is_fetching() => {
                 self.files += 1;
-                self.go(Reached::Fetching, now);
-                self.transfer = Duration::from_secs(bytes / SLOWEST);
+                self.advance(Reached::Fetching, now);
+                self.transfer = Duration::from_secs(bytes / MIN_BYTES_PER_SECOND);
             }
-            Observation::Missing(file) if self.is_fetching() && self.files < NAMED => {
-                self.go(Reached::Missing(file), now);
+            Observation::Missing(file) if self.is_fetching() && self.files < NAMED_FILES => {
+                self.advance(Reached::Missing(file), now);
             }
             Observation::File { .. } | Observation::Missing(_) => {}
-            Observation::Over => self.go(Reached::Over, now),
+            Observation::Over => self.advance(Reached::Ended, now),
         }
         None
     }
 
-    /// Whether it fetches what its script names.
+    /// Whether it downloads the files of its script.
     pub(crate) fn is_fetching(&self) -> bool {
-        self.reached >= Reached::Scripted && self.reached < Reached::Over
+        self.reached >= Reached::Scripted && self.reached < Reached::Ended
     }
 
-    /// When [`BootProgress::stalled`] is to be asked.
+    /// When [`BootProgress::stalled`] must be called.
     pub(crate) fn due(&self) -> Option<MonotonicTime> {
-        let patience = self.reached.patience().filter(|_| !self.is_told)?;
-        Some(self.since.after(patience + self.transfer))
+        let time_limit = self.reached.time_limit().filter(|_| !self.is_reported)?;
+        Some(self.since.after(time_limit + self.transfer))
     }
 
-    /// Says what is known by the time that has passed.
+    /// Returns the diagnosis if the time limit has passed.
     pub(crate) fn stalled(&mut self, now: MonotonicTime) -> Option<Diagnosis> {
         self.due().filter(|due| *due <= now)?;
         let diagnosis = self.stall()?;
-        self.say(diagnosis, self.reached.clone(), now)
+        self.report(diagnosis, self.reached.clone(), now)
     }
 
-    /// What stands against the machine now.
-    pub(crate) fn said(&self) -> Option<&Diagnosis> {
-        self.said.as_ref().map(|(diagnosis, ..)| diagnosis)
+    /// The current diagnosis.
+    pub(crate) fn current(&self) -> Option<&Diagnosis> {
+        self.reported.as_ref().map(|(diagnosis, ..)| diagnosis)
     }
 
     fn on_offered(&mut self, client: Client, now: MonotonicTime) -> Option<Diagnosis> {
-        let (before, stall) = (self.reached.clone(), self.came_back(now));
+        let (before, stall) = (self.reached.clone(), self.on_restart(now));
         let repeats = self.reached == Reached::Offered && now.since(self.since) < SAME_BOOT;
         self.offers = if repeats { self.offers + 1 } else { 1 };
         self.arch = client.arch();
-        self.go(Reached::Offered, now);
+        self.advance(Reached::Offered, now);
         match stall {
-            Some(diagnosis) => self.say(diagnosis, before, now),
-            None if self.offers != IN_VAIN => None,
-            None if self.by_proxy => self.say(Diagnosis::OfferIgnored, before, now),
-            None => self.say(Diagnosis::OfferLost, before, now),
+            Some(diagnosis) => self.report(diagnosis, before, now),
+            None if self.offers != MAX_OFFERS => None,
+            None if self.by_proxy => self.report(Diagnosis::OfferIgnored, before, now),
+            None => self.report(Diagnosis::OfferLost, before, now),
         }
     }
 
-    /// Firmware that begins anew has given up what it was at.
-    fn came_back(&self, now: MonotonicTime) -> Option<Diagnosis> {
-        let is_sure = match &self.reached {
-            // Somebody may have reset it; the ladder of loaders counts as well.
+    /// Firmware that starts again has given up its last step.
+    fn on_restart(&self, now: MonotonicTime) -> Option<Diagnosis> {
+        let is_certain = match &self.reached {
+            // An operator may have reset it, or the other loader may be tried.
             Reached::Loaded(_) => self.loads >= 2,
-            Reached::Unheard(_) => true,
-            // An installer that was reset says nothing of its network.
+            Reached::NotAcknowledged(_) => true,
+            // A reset installer does not show that its network fails.
             Reached::Fetching => false,
-            _ => now.since(self.since) >= GIVEN_UP,
+            _ => now.since(self.since) >= GIVE_UP_TIME,
         };
-        (is_sure && !self.is_told).then(|| self.stall()).flatten()
+        (is_certain && !self.is_reported)
+            .then(|| self.stall())
+            .flatten()
     }
 
-    fn on_elsewhere(&mut self, server: Ipv4Addr, now: MonotonicTime) {
+    fn on_other_server(&mut self, server: Ipv4Addr, now: MonotonicTime) {
         match &self.reached {
-            // Beside a proxy iPXE takes its address from the other server, as it should.
-            Reached::Running(url) if self.by_proxy => self.go(Reached::Running(url.clone()), now),
-            Reached::Nothing | Reached::Offered | Reached::Running(_) | Reached::Over => {
-                self.go(Reached::Elsewhere(server), now);
+            // Beside a proxy, iPXE correctly gets its address from the other server.
+            Reached::Running(url) if self.by_proxy => {
+                self.advance(Reached::Running(url.clone()), now)
             }
-            // The same once more, or late.
+            Reached::Nothing | Reached::Offered | Reached::Running(_) | Reached::Ended => {
+                self.advance(Reached::OtherServer(server), now);
+            }
+            // A repeated or late message.
             _ => {}
         }
     }
 
-    fn on_unheard(&mut self, file: String, now: MonotonicTime) -> Option<Diagnosis> {
+    fn on_not_acknowledged(&mut self, file: String, now: MonotonicTime) -> Option<Diagnosis> {
         self.open.take_if(|open| *open == file)?;
         match self.reached {
-            Reached::Asked => self.go(Reached::Unheard(file), now),
-            // The firmware has begun anew in the meantime.
-            Reached::Offered | Reached::Elsewhere(_) | Reached::Acknowledged(_) => {
-                let at = Reached::Unheard(file.clone());
-                return self.say(Diagnosis::TransferUnheard { file }, at, now);
+            Reached::LoaderRequested => self.advance(Reached::NotAcknowledged(file), now),
+            // The firmware has started again meanwhile.
+            Reached::Offered | Reached::OtherServer(_) | Reached::Acknowledged(_) => {
+                let at = Reached::NotAcknowledged(file.clone());
+                return self.report(Diagnosis::TransferUnheard { file }, at, now);
             }
             _ => {}
         }
@@ -261,36 +271,42 @@ impl BootProgress {
     ) -> Option<Diagnosis> {
         self.loads += 1;
         self.open = None;
-        self.go(Reached::Loaded(file.clone()), now);
+        self.advance(Reached::Loaded(file.clone()), now);
         let (program, arch) = (program?, self.arch?);
         let firmware = arch.to_string();
-        let wrong = (!program.runs_on(arch)).then_some(Diagnosis::WrongLoader {
+        let mismatch = (!program.runs_on(arch)).then_some(Diagnosis::WrongLoader {
             file,
             program,
             firmware,
         });
-        self.say(wrong?, self.reached.clone(), now)
+        self.report(mismatch?, self.reached.clone(), now)
     }
 
-    fn go(&mut self, reached: Reached, now: MonotonicTime) {
-        // What was said is withdrawn once the boot gets further.
-        if self.said.as_ref().is_some_and(|(_, _, at)| reached > *at) {
-            self.said = None;
+    fn advance(&mut self, reached: Reached, now: MonotonicTime) {
+        // A diagnosis is withdrawn when the boot makes progress.
+        if self
+            .reported
+            .as_ref()
+            .is_some_and(|(_, _, at)| reached > *at)
+        {
+            self.reported = None;
         }
         self.reached = reached;
         self.since = now;
-        self.is_told = false;
+        self.is_reported = false;
         self.transfer = Duration::ZERO;
     }
 
-    /// By what a boot that goes no further from here is known.
+    /// The diagnosis of a boot that stops at the present step.
     fn stall(&self) -> Option<Diagnosis> {
         Some(match self.reached.clone() {
-            Reached::Nothing | Reached::Offered | Reached::Asked | Reached::Over => return None,
-            Reached::Elsewhere(server) if self.by_proxy => Diagnosis::NoBootServer { server },
-            Reached::Elsewhere(server) => Diagnosis::AnotherServer { server },
+            Reached::Nothing | Reached::Offered | Reached::LoaderRequested | Reached::Ended => {
+                return None;
+            }
+            Reached::OtherServer(server) if self.by_proxy => Diagnosis::NoBootServer { server },
+            Reached::OtherServer(server) => Diagnosis::AnotherServer { server },
             Reached::Acknowledged(file) => Diagnosis::LoaderNotAsked { file },
-            Reached::Unheard(file) => Diagnosis::TransferUnheard { file },
+            Reached::NotAcknowledged(file) => Diagnosis::TransferUnheard { file },
             Reached::Loaded(file) => Diagnosis::LoaderSilent { file },
             Reached::Running(url) => Diagnosis::NoScript { url },
             Reached::Scripted => Diagnosis::NoKernel,
@@ -299,13 +315,21 @@ impl BootProgress {
         })
     }
 
-    fn say(&mut self, diagnosis: Diagnosis, at: Reached, now: MonotonicTime) -> Option<Diagnosis> {
-        self.is_told |= at == self.reached;
-        let same = self.said.as_ref().filter(|(said, ..)| *said == diagnosis);
-        if same.is_some_and(|(_, before, _)| now.since(*before) < SAID) {
+    fn report(
+        &mut self,
+        diagnosis: Diagnosis,
+        at: Reached,
+        now: MonotonicTime,
+    ) -> Option<Diagnosis> {
+        self.is_reported |= at == self.reached;
+        let same = self
+            .reported
+            .as_ref()
+            .filter(|(reported, ..)| *reported == diagnosis);
+        if same.is_some_and(|(_, before, _)| now.since(*before) < REPEAT_INTERVAL) {
             return None;
         }
-        self.said = Some((diagnosis.clone(), now, at));
+        self.reported = Some((diagnosis.clone(), now, at));
         Some(diagnosis)
     }
 }
@@ -317,8 +341,8 @@ mod tests {
     const URL: &str = "http://192.0.2.1/boot.ipxe";
     const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 
-    fn observation(words: &str) -> Observation {
-        let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
+    fn observation(text: &str) -> Observation {
+        let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
         let client = match rest {
             "bios" => Client::Pxe(ClientArch::Bios),
             "http" => Client::Http(ClientArch::HttpX64),
@@ -340,11 +364,11 @@ mod tests {
                 client,
                 file: file(),
             },
-            "elsewhere" => Observation::Elsewhere(OTHER),
-            "unknown" => Observation::Refused(Diagnosis::NotDeclared {
+            "elsewhere" => Observation::OtherServer(OTHER),
+            "unknown" => Observation::NoBootFile(Diagnosis::NotDeclared {
                 never_seen: "db1".into(),
             }),
-            "asks" => Observation::Asked(rest.into()),
+            "asks" => Observation::LoaderRequested(rest.into()),
             "loads" => Observation::Loaded {
                 file: rest.into(),
                 program: rest.ends_with(".efi").then_some(Program::EfiX64),
@@ -353,7 +377,7 @@ mod tests {
                 file: rest.into(),
                 program: Some(Program::NotEfi),
             },
-            "unheard" => Observation::Unheard(rest.into()),
+            "unheard" => Observation::NotAcknowledged(rest.into()),
             "script" => Observation::Script {
                 is_seen: rest != "unseen",
             },
@@ -362,21 +386,21 @@ mod tests {
             },
             "missing" => Observation::Missing(rest.into()),
             "over" => Observation::Over,
-            other => panic!("`{other}` is no sign"),
+            other => panic!("`{other}` is no observation"),
         }
     }
 
-    /// Plays a story of `seconds: observation` and lets ten minutes pass. Returns what is said, with the second that it is
-    /// said at, and what stands in the end.
+    /// Replays a story of `seconds: observation`, then ten minutes without one. Returns the reported diagnoses with
+    /// their times in seconds, and the diagnosis at the end.
     fn played(story: &str) -> (Vec<(i64, Diagnosis)>, Option<Diagnosis>) {
         let mut progress = BootProgress::default();
-        let mut said = Vec::new();
+        let mut reported = Vec::new();
         let mut now = 0;
         let lines = story.split(',').map(str::trim);
         let mut signs: Vec<(i64, Option<Observation>)> = lines
             .map(|line| {
-                let (at, words) = line.split_once(": ").unwrap();
-                (at.parse().unwrap(), Some(observation(words)))
+                let (at, text) = line.split_once(": ").unwrap();
+                (at.parse().unwrap(), Some(observation(text)))
             })
             .collect();
         let end = signs.last().unwrap().0 + 600;
@@ -385,19 +409,19 @@ mod tests {
             while now < at {
                 now += 1;
                 let stalled = progress.stalled(MonotonicTime(now * 1_000));
-                said.extend(stalled.map(|diagnosis| (now, diagnosis)));
+                reported.extend(stalled.map(|diagnosis| (now, diagnosis)));
             }
             let at_once = observation
                 .and_then(|observation| progress.on(observation, MonotonicTime(now * 1_000)));
-            said.extend(at_once.map(|diagnosis| (now, diagnosis)));
+            reported.extend(at_once.map(|diagnosis| (now, diagnosis)));
         }
-        (said, progress.said().cloned())
+        (reported, progress.current().cloned())
     }
 
     #[test]
-    fn a_boot_that_goes_well_says_nothing() {
+    fn a_boot_without_problems_has_no_diagnosis() {
         let stories = [
-            // Beside a router, in our own network, over HTTP, and with iPXE in the card.
+            // Beside a router, on our own network, over HTTP, and with iPXE in the NIC.
             "0: proxied, 1: elsewhere, 1: acked, 1: asks snponly.efi, 2: loads snponly.efi, 9: proxied ipxe, \
              10: elsewhere, 10: acked ipxe, 11: script, 11: file, 14: file, 60: over",
             "0: offered, 1: acked, 1: asks snponly.efi, 2: loads snponly.efi, 9: offered ipxe, 10: acked ipxe, \
@@ -408,32 +432,32 @@ mod tests {
             // Shim, GRUB, and a configuration that is the script.
             "0: offered, 1: acked, 1: asks shimx64.efi, 2: loads shimx64.efi, 3: asks grubx64.efi, 9: loads grubx64.efi, \
              12: script, 12: file, 50: file, 120: over",
-            // Firmware that looks at the size first, and leaves that transfer alone.
+            // Firmware that requests the size first, and abandons that transfer.
             "0: offered, 1: acked, 1: asks snponly.efi, 1: asks snponly.efi, 2: loads snponly.efi, 8: unheard snponly.efi, \
              20: script, 20: file, 80: over",
             "0: offered, 1: acked, 1: asks snponly.efi, 9: unheard snponly.efi, 11: asks snponly.efi, \
              12: loads snponly.efi, 30: script, 30: file, 80: over",
-            // Everything takes long: repeated questions, spanning tree, a large initrd, a slow installer.
+            // Everything is slow: repeated requests, spanning tree, a large initrd, a slow installer.
             "0: offered, 4: offered, 12: offered, 13: acked, 40: asks snponly.efi, 100: loads snponly.efi, \
              160: offered ipxe, 190: offered ipxe, 240: acked ipxe, 250: script, 330: file, 480: file, 650: over",
             "0: offered ipxe, 1: script, 1: file 8000000, 9: file 100000000, 250: over",
-            // An installer looks for what need not be there.
+            // An installer requests optional files.
             "0: offered ipxe, 1: script, 1: file, 2: file, 30: missing repo/r/images/updates.img, 60: over",
-            // mboot looks for what need not be there.
+            // mboot requests optional files.
             "0: offered ipxe, 1: script, 1: file, 2: missing repo/esxi/crypto64.efi, 3: file, 90: file, 200: over",
-            // Its disk, by a script; a second network boot soon after.
+            // It boots its disk by a script, then soon boots from the network again.
             "0: proxied, 1: elsewhere, 1: acked, 1: asks snponly.efi, 2: loads snponly.efi, 9: proxied ipxe, 11: over, \
              20: proxied http, 21: elsewhere, 21: asks snponly.efi, 22: loads snponly.efi, 30: proxied ipxe, 31: over",
-            // What it fetches from elsewhere is not seen.
+            // Downloads from another server are not observed.
             "0: offered ipxe, 1: script unseen",
-            // Switched off while it looked for servers, several times.
+            // It was powered off several times while it sent DISCOVERs.
             "0: offered",
             "0: offered, 200: offered, 400: offered, 600: offered, 800: offered",
-            // Reset in the middle of things, and well after that.
+            // It was reset during a boot, and boots completely afterwards.
             "0: offered, 1: acked, 1: asks snponly.efi, 2: loads snponly.efi, 30: offered, 31: acked, \
              31: asks snponly.efi, 32: loads snponly.efi, 40: offered ipxe, 41: script, 41: file, 70: offered, \
              71: acked, 71: asks snponly.efi, 72: loads snponly.efi, 80: offered ipxe, 81: script, 82: file, 140: over",
-            // Another server's loader is ours.
+            // Another DHCP server sends it to our loader.
             "0: elsewhere, 1: asks snponly.efi, 2: loads snponly.efi, 20: script, 20: file, 80: over",
         ];
         for story in stories {
@@ -442,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_that_stops_says_where() {
+    fn a_boot_that_stops_is_diagnosed() {
         let file = || String::from("snponly.efi");
         let url = || URL.to_owned();
         let cases = [
@@ -476,7 +500,7 @@ mod tests {
                 31,
                 Diagnosis::NoBootServer { server: OTHER },
             ),
-            // Firmware gives up sooner than we, and begins anew.
+            // Firmware gives up before our time limit, and starts again.
             (
                 "0: proxied, 1: elsewhere, 16: proxied, 17: elsewhere, 33: proxied",
                 16,
@@ -530,7 +554,7 @@ mod tests {
                 92,
                 Diagnosis::LoaderSilent { file: file() },
             ),
-            // It goes round: the second time is no accident.
+            // A loop: the second time it is not a coincidence.
             (
                 "0: offered, 1: loads snponly.efi, 4: offered, 5: loads snponly.efi, 8: offered",
                 8,
@@ -585,27 +609,28 @@ mod tests {
             ),
         ];
         for (story, at, diagnosis) in cases {
-            let (said, stands) = played(story);
-            assert_eq!(said.first(), Some(&(at, diagnosis.clone())), "{story}");
+            let (reported, remaining) = played(story);
+            assert_eq!(reported.first(), Some(&(at, diagnosis.clone())), "{story}");
             assert!(
-                said.iter().all(|(_, one)| *one == diagnosis),
-                "{story}: {said:?}"
+                reported.iter().all(|(_, one)| *one == diagnosis),
+                "{story}: {reported:?}"
             );
-            assert_eq!(stands, Some(diagnosis), "{story}");
+            assert_eq!(remaining, Some(diagnosis), "{story}");
         }
     }
 
     #[test]
-    fn a_sentence_is_said_once_in_each_boot_and_withdrawn_when_it_goes_on() {
+    fn a_diagnosis_is_reported_once_per_boot_and_withdrawn_on_progress() {
         let round = "0: offered, 1: acked, 40: offered, 41: acked";
-        let (said, _) = played(round);
-        let seconds: Vec<i64> = said.iter().map(|(at, _)| *at).collect();
+        let (reported, _) = played(round);
+        let seconds: Vec<i64> = reported.iter().map(|(at, _)| *at).collect();
         assert_eq!(seconds, [31]);
-        let (said, _) = played("0: offered, 1: acked, 300: offered, 301: acked");
-        let seconds: Vec<i64> = said.iter().map(|(at, _)| *at).collect();
+        let (reported, _) = played("0: offered, 1: acked, 300: offered, 301: acked");
+        let seconds: Vec<i64> = reported.iter().map(|(at, _)| *at).collect();
         assert_eq!(seconds, [31, 331]);
-        let mended = "0: offered, 1: acked, 40: offered, 41: acked, 42: asks snponly.efi, 43: over";
-        let (said, stands) = played(mended);
-        assert_eq!((said.len(), stands), (1, None));
+        let resumed =
+            "0: offered, 1: acked, 40: offered, 41: acked, 42: asks snponly.efi, 43: over";
+        let (reported, remaining) = played(resumed);
+        assert_eq!((reported.len(), remaining), (1, None));
     }
 }

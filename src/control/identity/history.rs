@@ -1,7 +1,7 @@
-//! Whose history is whose: a machine to its declaration, and a declaration to its histories.
+//! Which histories belong to which declaration.
 //!
-//! A history is found by the identities that a declaration claims; only one that no declaration claims goes
-//! to the declaration that last bore its name.
+//! A history belongs to the declaration whose identities match it. If none matches, it belongs to the declaration
+//! that last had its name.
 
 use std::sync::Arc;
 
@@ -12,32 +12,33 @@ use crate::{
 };
 
 impl Transaction<'_> {
-    /// Returns the histories that are a declaration's: those its identities claim, and those that no
-    /// declaration's identities claim and that last bore its name.
+    /// Returns the histories of a declaration: those that match its identities, and those that match no declaration
+    /// and last had its name.
     pub(crate) fn histories(&self, node: &Node) -> SmallSet<MachineId> {
         let mut histories = self.server.machines_with(&declared_identity(node));
         if !node.has_macs() {
-            // A serial claims only what no MAC does.
-            histories.retain(|id| self.claims(node, *id));
+            // A serial number matches only histories that no MAC address matches.
+            histories.retain(|id| self.matches_node(node, *id));
         }
-        histories.extend(self.orphans(node));
+        histories.extend(self.unmatched_by_name(node));
         histories
     }
 
-    fn claims(&self, node: &Node, id: MachineId) -> bool {
+    fn matches_node(&self, node: &Node, id: MachineId) -> bool {
         let declarations_of = self.declarations_of(id);
         declarations_of
             .iter()
-            .any(|claims| claims.name.value == node.name.value)
+            .any(|declaration| declaration.name.value == node.name.value)
     }
 
-    fn orphans(&self, node: &Node) -> impl Iterator<Item = MachineId> {
+    fn unmatched_by_name(&self, node: &Node) -> impl Iterator<Item = MachineId> {
         let named = self.server.index.name.get(&node.name.value);
         let named = named.into_iter().flatten().copied();
         named.filter(|id| self.declarations_of(*id).is_empty())
     }
 
-    /// Returns the declarations whose identities claim a history, by name: by MAC, and only where none does, by board.
+    /// Returns the declarations whose identities match a history: by MAC address, or if none does, by the
+    /// identities of the board.
     pub(crate) fn declarations_of(&self, id: MachineId) -> Vec<&Arc<Node>> {
         let identities = &self.snapshot.site.identities;
         let identity = &self.machine(id).identity;
@@ -50,7 +51,7 @@ impl Transaction<'_> {
         by_board
     }
 
-    /// Returns the declaration that a history belongs to, when exactly one does.
+    /// Returns the declaration that a history belongs to, if there is exactly one.
     pub fn node_of(&self, id: MachineId) -> Option<Arc<Node>> {
         match self.declarations_of(id).as_slice() {
             [] => {
@@ -62,7 +63,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// Returns the history that stands for a node where nothing has united them yet: the one that got furthest.
+    /// Returns the history that represents a node before its histories are merged: the one that has progressed
+    /// furthest.
     pub(crate) fn main_history(
         &self,
         node: &Node,
@@ -80,7 +82,7 @@ impl Transaction<'_> {
         })
     }
 
-    /// Makes one history of a node's histories, or begins one.
+    /// Merges the histories of a node into one, or creates one.
     pub(crate) fn merge_histories(
         &mut self,
         node: &Node,
@@ -95,7 +97,7 @@ impl Transaction<'_> {
         main
     }
 
-    /// Returns a declared node's machine, beginning its history when there is none yet.
+    /// Returns the machine of a declared node, and creates its history if it has none.
     pub(crate) fn machine_of(&mut self, node: &Arc<Node>) -> MachineId {
         let histories = self.histories(node);
         if let Some(id) = self.main_history(node, &histories) {
@@ -118,7 +120,7 @@ impl Transaction<'_> {
         self.record(id, Event::Seen { identity: new });
     }
 
-    /// Lets a machine bear the name of its declaration, and what that says of who it is.
+    /// Records the name and the identities of a machine's declaration.
     pub(crate) fn name(&mut self, id: MachineId, node: &Node) {
         let declared = declared_identity(node);
         let machine = self.server.state.machines.get(id);
@@ -129,8 +131,8 @@ impl Transaction<'_> {
         let identity = machine.map_or(declared.clone(), |machine| {
             missing(&machine.identity, &declared)
         });
-        let by_name_alone = named && self.declarations_of(id).is_empty();
-        let took_over = machine.filter(|_| by_name_alone);
+        let only_by_name = named && self.declarations_of(id).is_empty();
+        let took_over = machine.filter(|_| only_by_name);
         let event = Event::Named {
             node: node.name.value.clone(),
             identity,
@@ -140,7 +142,7 @@ impl Transaction<'_> {
     }
 }
 
-/// The identities that a node declares: its MACs; only without them, what its board says.
+/// The identities that a node declares: its MAC addresses, or without any, those of its board.
 pub(crate) fn declared_identity(node: &Node) -> Identity {
     let mac: SmallSet<_> = node.macs().into_iter().map(|mac| mac.value).collect();
     if !mac.is_empty() {

@@ -1,8 +1,8 @@
-//! Who asks: a report to a machine, and a machine to its declaration.
+//! Finds the machine that a report belongs to, and its declaration.
 //!
-//! MACs are matched first, over all declarations. Only a history that no declaration's identities claim
-//! goes to the declaration that last bore its name, so renaming a node, moving it between files, replacing
-//! its card, deleting and adding it again never makes an installation due. In doubt, nobody is installed.
+//! MAC addresses are matched first, against all declarations. A history that matches no declaration belongs to the
+//! one that last had its name. So renaming a node, moving it between files, replacing its NIC, or deleting and
+//! adding it again never makes an installation due. If the identity is ambiguous, nothing is installed.
 
 use std::sync::Arc;
 
@@ -12,25 +12,25 @@ use crate::{
     model::{Identity, Node, SmallSet},
 };
 
-/// Whom a report belongs to.
+/// The machine that a report belongs to.
 #[derive(Debug)]
 pub(crate) enum Identified {
     /// It carries no identity.
     NoIdentity,
-    /// This machine, declared or not.
+    /// A declared or undeclared machine.
     Machine(MachineId, Option<Arc<Node>>),
-    /// It is not clear; with the machine whose log tells it, if there is one.
+    /// The identity is ambiguous. The reason is logged in this machine's log, if there is one.
     Ambiguous(Option<MachineId>, String),
 }
 
 impl Transaction<'_> {
-    /// Finds the machine that reports this identity, or makes it known.
+    /// Finds the machine with this identity, or discovers it.
     pub(crate) fn identify(&mut self, identity: &Identity) -> Identified {
         if identity.is_empty() {
             return Identified::NoIdentity;
         }
-        let declared = self.declared_as(identity);
-        let mut doubts = declared.doubts;
+        let declared = self.matched_declarations(identity);
+        let mut contradictions = declared.contradictions;
         let node = match declared.nodes.as_slice() {
             [] => None,
             [node] => Some(node.clone()),
@@ -40,30 +40,33 @@ impl Transaction<'_> {
                     .map(|node| node.name.value.to_string())
                     .collect();
                 let reason = format!(
-                    "one machine fits {}: tell them apart by `mac`",
+                    "declarations {} match the same machine: add `mac`",
                     names.join(" and ")
                 );
-                doubts.extend(several.iter().map(|node| (node.clone(), reason.clone())));
+                contradictions.extend(several.iter().map(|node| (node.clone(), reason.clone())));
                 None
             }
         };
-        for (node, reason) in &doubts {
+        for (node, reason) in &contradictions {
             self.hold_for_identity(node, reason);
         }
         if declared.nodes.len() > 1 {
             return Identified::Ambiguous(
                 None,
-                doubts.pop().expect("several nodes make a doubt").1,
+                contradictions
+                    .pop()
+                    .expect("several nodes are a contradiction")
+                    .1,
             );
         }
         match node {
-            Some(node) => self.match_declared(node, identity, &doubts),
-            None => self.match_undeclared(identity, doubts.pop().map(|(_, reason)| reason)),
+            Some(node) => self.match_declared(node, identity, &contradictions),
+            None => self.match_undeclared(identity, contradictions.pop().map(|(_, reason)| reason)),
         }
     }
 
-    /// Finds the declarations that an identity fits, and what about it cannot be right.
-    fn declared_as(&self, identity: &Identity) -> Declared {
+    /// Finds the declarations that an identity matches, and its contradictions.
+    fn matched_declarations(&self, identity: &Identity) -> MatchedDeclarations {
         let identities = &self.snapshot.site.identities;
         let by_mac = identities.by_mac(identity);
         let mut by_board = identities.by_board(identity);
@@ -72,7 +75,7 @@ impl Transaction<'_> {
                 .iter()
                 .all(|known| known.name.value != node.name.value)
         });
-        let mut declared = Declared::default();
+        let mut declared = MatchedDeclarations::default();
         declared.nodes.extend(by_mac.into_iter().cloned());
         for node in by_board {
             if !node.has_macs() {
@@ -84,8 +87,10 @@ impl Transaction<'_> {
                 .is_some_and(|serial| identity.serial.contains(&serial.value))
             {
                 let name = &node.name;
-                let reason = format!("serial fits {name}, its MACs do not: replaced board?");
-                declared.doubts.push((node.clone(), reason));
+                let reason = format!(
+                    "its serial number matches {name}, its MAC addresses do not: was the board replaced?"
+                );
+                declared.contradictions.push((node.clone(), reason));
             }
         }
         for node in &declared.nodes {
@@ -99,21 +104,21 @@ impl Transaction<'_> {
                 .filter(|_| !identity.serial.contains(&serial.value));
             if let Some(other) = other {
                 let reason = format!(
-                    "MAC fits {}, its serial `{other}` does not: moved card?",
+                    "its MAC address matches {}, its serial number `{other}` does not: was the NIC moved?",
                     node.name
                 );
-                declared.doubts.push((node.clone(), reason));
+                declared.contradictions.push((node.clone(), reason));
             }
         }
         declared
     }
 
-    /// Gives a declared node's report to its machine. Every history that is the node's becomes one.
+    /// Assigns a report to the machine of a declared node. All histories of the node are merged.
     fn match_declared(
         &mut self,
         node: Arc<Node>,
         identity: &Identity,
-        doubts: &[(Arc<Node>, String)],
+        contradictions: &[(Arc<Node>, String)],
     ) -> Identified {
         let mut histories = self.histories(&node);
         let macs_only = Identity {
@@ -133,9 +138,9 @@ impl Transaction<'_> {
         let id = self.merge_histories(&node, histories);
         self.record_identity(id, identity);
         self.name(id, &node);
-        match doubts
+        match contradictions
             .iter()
-            .find(|(boot_ambiguous, _)| boot_ambiguous.name == node.name)
+            .find(|(contradicted, _)| contradicted.name == node.name)
         {
             Some((_, reason)) => Identified::Ambiguous(Some(id), reason.clone()),
             None => {
@@ -145,7 +150,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// Two declarations that claim one history, or two machines that fit a node without MACs.
+    /// Returns a contradiction: two declarations match one history, or two machines match a node without MAC
+    /// addresses.
     fn contradiction(
         &self,
         node: &Node,
@@ -160,7 +166,7 @@ impl Transaction<'_> {
                     .map(|node| node.name.value.to_string());
                 let names: Vec<_> = names.collect();
                 return Some(format!(
-                    "one machine's history fits {}: who is it?",
+                    "declarations {} match the history of one machine: correct their identities",
                     names.join(" and ")
                 ));
             }
@@ -172,22 +178,27 @@ impl Transaction<'_> {
             .iter()
             .map(|id| &self.machine(*id).identity.mac)
             .find(|macs| !macs.is_empty() && macs.is_disjoint(&identity.mac));
-        another.map(|_| format!("two machines fit {}: declare its `mac`", node.name))
+        another.map(|_| format!("two machines match {}: add its `mac`", node.name))
     }
 
-    /// Makes a card known that no history has, so that the doubt does not go away when the other one reports.
-    fn record_other_machine(&mut self, card: &Identity, identity: &Identity) {
-        if self.server.machines_with(card).is_empty() {
+    /// Discovers a machine that has no history yet, so that the contradiction remains when the other machine
+    /// reports.
+    fn record_other_machine(&mut self, by_mac: &Identity, identity: &Identity) {
+        if self.server.machines_with(by_mac).is_empty() {
             let id = self.new_undeclared();
             self.record_identity(id, identity);
         }
     }
 
-    /// Gives an undeclared machine's report to its machine. Undeclared machines are told apart by MAC alone,
-    /// since boards share UUIDs and serials.
-    fn match_undeclared(&mut self, identity: &Identity, doubt: Option<String>) -> Identified {
+    /// Assigns a report to an undeclared machine. Undeclared machines are distinguished only by MAC address,
+    /// because boards may share UUIDs and serial numbers.
+    fn match_undeclared(
+        &mut self,
+        identity: &Identity,
+        contradiction: Option<String>,
+    ) -> Identified {
         if identity.mac.is_empty() {
-            return doubt.map_or(Identified::NoIdentity, |reason| {
+            return contradiction.map_or(Identified::NoIdentity, |reason| {
                 Identified::Ambiguous(None, reason)
             });
         }
@@ -196,7 +207,7 @@ impl Transaction<'_> {
             ..Identity::default()
         };
         let known = self.server.machines_with(&macs_only);
-        // A history that another declaration claims is that one's, whatever card it once reported.
+        // A history that another declaration matches belongs to that declaration, whatever MAC addresses it has.
         let own: SmallSet<MachineId> = known
             .into_iter()
             .filter(|id| self.declarations_of(*id).is_empty())
@@ -215,7 +226,7 @@ impl Transaction<'_> {
             None => self.new_undeclared(),
         };
         self.record_identity(id, identity);
-        match doubt {
+        match contradiction {
             Some(reason) => Identified::Ambiguous(Some(id), reason),
             None => {
                 self.end_hold(id, HoldCause::Identity);
@@ -224,8 +235,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// Makes room for a machine that nobody declared: the oldest goes first of those that never were bound
-    /// and of which no operator said anything.
+    /// Creates an undeclared machine. At the limit, the oldest one is removed that was never bound and has no hold.
     fn new_undeclared(&mut self) -> MachineId {
         let limit = self
             .snapshot
@@ -242,7 +252,7 @@ impl Transaction<'_> {
             self.record(
                 oldest,
                 Event::Forgotten {
-                    by: "the limit on unknown machines".into(),
+                    by: "the limit of undeclared machines".into(),
                 },
             );
         }
@@ -254,7 +264,7 @@ impl Transaction<'_> {
         self.hold(id, HoldCause::Identity, reason);
     }
 
-    /// Holds a machine, unless it is held for this cause already.
+    /// Holds a machine, unless it is already held for this cause and reason.
     pub(crate) fn hold(&mut self, id: MachineId, cause: HoldCause, reason: &str) {
         if self
             .machine(id)
@@ -272,7 +282,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// Ends a hold whose cause is gone.
+    /// Ends a hold whose cause no longer exists.
     pub(crate) fn end_hold(&mut self, id: MachineId, cause: HoldCause) {
         if self.machine(id).holds.contains_key(&cause) {
             self.record(id, Event::Released { cause: Some(cause) });
@@ -280,9 +290,9 @@ impl Transaction<'_> {
     }
 }
 
-/// What an identity fits.
+/// The declarations that an identity matches, and its contradictions.
 #[derive(Default)]
-struct Declared {
+struct MatchedDeclarations {
     nodes: Vec<Arc<Node>>,
-    doubts: Vec<(Arc<Node>, String)>,
+    contradictions: Vec<(Arc<Node>, String)>,
 }

@@ -1,7 +1,7 @@
-//! Host names that policies make of what machines report: two machines must not bear one.
+//! Detects when a policy's template would give two machines the same host name.
 //!
-//! Names in files are held to each other when the site is loaded. What a machine that no file mentions will be called is known when
-//! it is to be bound.
+//! The names of declared nodes are compared when the site is loaded. The name of an undeclared machine is known
+//! when it is bound.
 
 use std::net::IpAddr;
 
@@ -14,7 +14,8 @@ use crate::{
 };
 
 impl Transaction<'_> {
-    /// The host name that an undeclared machine would get, if another machine has it, and which one.
+    /// Returns the host name that an undeclared machine would get, and the other machine that has it, if there is
+    /// one.
     pub(crate) fn owner_of_host_name(
         &self,
         id: MachineId,
@@ -28,23 +29,23 @@ impl Transaction<'_> {
         Some((own, other))
     }
 
-    /// The node of the files that bears a name.
+    /// The declared node with a host name.
     fn declared_with(&self, name: &Hostname) -> Option<String> {
         let site = &self.snapshot.site;
         let mut nodes = site.nodes.values();
-        let bears = nodes.find(|node| {
+        let owner = nodes.find(|node| {
             let policy = node.body.policy.as_ref();
             let policy = policy.and_then(|policy| site.policies.get(&policy.value));
             let (resolved, _) = resolve(site, &Subject::declared(node), policy.map(AsRef::as_ref));
             let facts = self.main_history(node, &self.histories(node));
             let facts = facts.map_or_else(Facts::default, |id| self.machine(id).facts.clone());
-            // A name that cannot be made yet is nobody's.
+            // A name that cannot be rendered yet is not in use.
             render::hostname(&resolved, &facts).is_ok_and(|other| other == *name)
         });
-        bears.map(|node| node.name.value.to_string())
+        owner.map(|node| node.name.value.to_string())
     }
 
-    /// The other machine that no file mentions and a policy has bound to a name.
+    /// Another undeclared machine that a policy has bound, with this host name.
     fn bound_with(&self, id: MachineId, name: &Hostname) -> Option<String> {
         let state = &self.server.state;
         let others = state.bound.iter().flat_map(|(policy, machines)| {
@@ -75,7 +76,7 @@ impl Transaction<'_> {
         })
     }
 
-    /// The host name of a machine that no file mentions; none when it cannot be made.
+    /// The host name of an undeclared machine; none if it cannot be rendered.
     fn name_of_undeclared(
         &self,
         machine: &Machine,

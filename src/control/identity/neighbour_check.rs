@@ -1,7 +1,6 @@
-//! Whether a machine is who it says it is, as far as its card tells.
+//! Compares the identity of a machine with the MAC address of its NIC.
 //!
-//! Which card really asks is found out elsewhere, and only where it matters: what the answer should be is
-//! said here.
+//! The shell looks up the MAC address, and only if it matters. This module returns the expected addresses.
 
 use std::sync::Arc;
 
@@ -15,8 +14,8 @@ use crate::{
 };
 
 impl Transaction<'_> {
-    /// Returns the cards from which this report may come, when the answer may lead to an installer; none
-    /// when it cannot, and nobody's card matters.
+    /// Returns the MAC addresses from which this report may come, if its answer may be an installer. None if it
+    /// cannot be one, so that the address does not matter.
     pub fn cards_to_confirm(&self, report: &Report) -> Option<SmallSet<Mac>> {
         let identity = report.identity();
         let known = self.server.machines_with(&identity);
@@ -27,18 +26,18 @@ impl Transaction<'_> {
         if !known.is_empty() && !known.iter().any(may_install) {
             return None;
         }
-        // Who names cards of two nodes is neither.
+        // A report with MAC addresses of two nodes matches neither.
         let of_node = |node: Arc<Node>| -> SmallSet<Mac> {
             node.macs().into_iter().map(|mac| mac.value).collect()
         };
-        let declared = self.nodes_by_card(report).map(of_node);
-        let fitting = declared.reduce(|one, other| one.intersection(&other).copied().collect());
-        Some(fitting.unwrap_or(identity.mac))
+        let declared = self.nodes_by_mac(report).map(of_node);
+        let expected = declared.reduce(|one, other| one.intersection(&other).copied().collect());
+        Some(expected.unwrap_or(identity.mac))
     }
 
-    /// Answers a machine that is not confirmed: nothing that it says is learned, and nothing counts.
+    /// Answers a machine whose MAC address is not confirmed. Nothing of its report is stored.
     pub(crate) fn refuse_unconfirmed(&mut self, ask: &NetworkBoot, reason: &str) -> Decision {
-        let node = self.nodes_by_card(&ask.report).next();
+        let node = self.nodes_by_mac(&ask.report).next();
         let id = match node {
             Some(node) => Some(self.machine_of(&node)),
             None => {
@@ -62,7 +61,7 @@ impl Transaction<'_> {
         )
     }
 
-    fn nodes_by_card(&self, report: &Report) -> impl Iterator<Item = Arc<Node>> {
+    fn nodes_by_mac(&self, report: &Report) -> impl Iterator<Item = Arc<Node>> {
         let identities = &self.snapshot.site.identities;
         let nodes = report.macs.iter();
         nodes.filter_map(|mac| identities.mac.get(mac).cloned())

@@ -1,4 +1,4 @@
-//! A machine's life so far: what it is, what the operator has written, and what the server knows.
+//! The state of the simulation: the machine, the site, and the server.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -16,38 +16,38 @@ use crate::{
 
 pub(super) const MINUTE: i64 = 60_000;
 
-/// The address that is declared for it, and the link that it lies on.
+/// The declared address of the machine, and its link.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 21);
 pub(super) const LINK: Ipv4Net = Ipv4Net::new_assert(ADDRESS, 24);
 
 pub(super) const KEY: TokenKey = TokenKey([7; 32]);
 
-/// What the operator has written, as far as it varies.
+/// The parts of the site that the operator changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Written {
     pub(super) declared: bool,
     pub(super) renamed: bool,
-    pub(super) second_card: bool,
+    pub(super) second_nic: bool,
     pub(super) other_task: bool,
     pub(super) installs: u32,
 }
 
-/// The machine itself.
+/// The machine.
 #[derive(Debug, Clone, Hash, Default)]
 pub(super) struct Physical {
-    pub(super) second_card: bool,
-    /// Whether it booted with its first card since it was forgotten.
-    pub(super) seen: bool,
-    /// The attempt whose installer runs, from its script on.
+    pub(super) second_nic: bool,
+    /// Whether it has booted with its first NIC since its history was deleted.
+    pub(super) has_booted: bool,
+    /// The attempt whose installer is running, from the start of its script.
     pub(super) runs: Option<Run>,
     /// The attempt that wrote the disk, as far as it got.
     pub(super) disk: Option<Run>,
-    /// The attempt of which nothing was ever heard although it wiped the disk.
-    pub(super) wiped_in_silence: bool,
-    /// `installs` as it stood when an attempt was opened whose success was heard.
+    /// Whether an attempt wiped the disk without a report reaching the server.
+    pub(super) wiped_without_report: bool,
+    /// The value of `installs` of an attempt whose success was reported.
     pub(super) reached: u32,
-    /// Somebody asked for another installation, and none is known to have succeeded since.
-    pub(super) asked: bool,
+    /// Whether another installation was requested, and no success was reported since.
+    pub(super) is_requested: bool,
     /// An operator holds it.
     pub(super) held: bool,
 }
@@ -57,9 +57,9 @@ pub(super) struct Run {
     pub(super) token: UrlToken,
     pub(super) installs: u32,
     pub(super) read: bool,
-    pub(super) heard: bool,
+    pub(super) is_confirmed: bool,
     pub(super) installed: bool,
-    pub(super) told: bool,
+    pub(super) is_success_reported: bool,
 }
 
 #[derive(Clone)]
@@ -69,20 +69,20 @@ pub(super) struct Life {
     pub(super) machine: Physical,
     pub(super) now: Now,
     pub(super) boots: u32,
-    pub(super) state: Knowledge,
-    /// The operator has stopped every hand-out.
+    pub(super) state: StateDirectoryFate,
+    /// The operator has paused the server.
     pub(super) paused: bool,
-    /// Somebody else has its address.
-    pub(super) taken: bool,
+    /// Another host uses the machine's address.
+    pub(super) address_in_use: bool,
 }
 
-/// What became of the state directory.
+/// The state directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Knowledge {
+pub(super) enum StateDirectoryFate {
     Kept,
-    /// It is lost, and the operator has not said what the new one stands for.
+    /// It was lost, and the operator has not declared the new one.
     Lost,
-    /// The operator has.
+    /// The operator has declared the new one.
     Declared,
 }
 
@@ -115,7 +115,7 @@ pub(super) fn snapshot(written: Written) -> Snapshot {
         body,
     };
     site.networks.insert(lab, Arc::new(network));
-    // A policy that would take any stranger: it must not take a machine that was installed.
+    // A policy that accepts every undeclared machine. It must not bind a machine that was installed.
     let rule = Rule {
         when: Some(at("true".into())),
         accept: Some(at(Accept::Discovered)),
@@ -140,7 +140,7 @@ pub(super) fn snapshot(written: Written) -> Snapshot {
             .parse()
             .expect("a name");
         let body = NodeBody {
-            mac: Some(at(vec![at(mac(written.second_card))])),
+            mac: Some(at(vec![at(mac(written.second_nic))])),
             installs: Some(Box::new(at(written.installs))),
             address: Some(at(vec![at(HostAddress {
                 ip: IpAddr::V4(ADDRESS),
@@ -158,8 +158,8 @@ pub(super) fn snapshot(written: Written) -> Snapshot {
             body,
             settings,
         });
-        let card = mac(written.second_card);
-        site.identities.mac.insert(card, node.clone());
+        let mac_address = mac(written.second_nic);
+        site.identities.mac.insert(mac_address, node.clone());
         site.nodes.insert(name, node);
     }
     let (rules, diagnostics) = crate::matcher::compile(&site);
@@ -185,19 +185,19 @@ pub(super) fn mac(second: bool) -> Mac {
 }
 
 impl Physical {
-    /// Somebody asks for another installation, whatever became of the one before. That stands until the
-    /// machine is heard to be installed: what fails is tried again.
+    /// Requests another installation, whatever the result of the last one was. The request is open until a success
+    /// is reported: a failed attempt is repeated.
     pub(super) fn ask(&mut self) {
-        self.asked = true;
-        self.wiped_in_silence = false;
+        self.is_requested = true;
+        self.wiped_without_report = false;
     }
 
-    /// What was known of it is lost with the state.
+    /// Removes what was lost with the server's state.
     pub(super) fn forget(&mut self) {
         self.reached = 0;
-        self.wiped_in_silence = false;
+        self.wiped_without_report = false;
         self.held = false;
-        self.seen = false;
+        self.has_booted = false;
     }
 }
 
@@ -207,12 +207,12 @@ impl Life {
         self.now.mono.0 += milliseconds;
     }
 
-    /// Everything by which two lives can still differ.
+    /// A hash of everything in which two states can still differ.
     pub(super) fn key(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.written.hash(&mut hasher);
         self.machine.hash(&mut hasher);
-        (self.state, self.paused, self.taken).hash(&mut hasher);
+        (self.state, self.paused, self.address_in_use).hash(&mut hasher);
         let mut state = self.server.state.clone();
         state.opened.clear();
         let still = Timestamp(0);

@@ -1,4 +1,4 @@
-//! What the machine itself does, and whether what it is given is right.
+//! The actions of the machine, and the check of what it is served.
 
 use crate::{
     control::{Callback, Decision, Download, NetworkBoot, Preparation, Report, Transaction},
@@ -7,30 +7,30 @@ use crate::{
 
 use super::{
     Fault,
-    life::{Knowledge, Life, MINUTE, Run, mac},
-    steps::Stage0,
+    life::{Life, MINUTE, Run, StateDirectoryFate, mac},
+    steps::Simulation,
 };
 
-impl Stage0 {
+impl Simulation {
     /// The machine boots from the network, whatever it was doing.
     pub(super) fn boot(
         &self,
         life: &mut Life,
         after: i64,
-        cards: &[bool],
+        nics: &[bool],
     ) -> Result<(), &'static str> {
         life.pass(after);
         life.boots += 1;
-        life.machine.seen |= cards.contains(&false);
+        life.machine.has_booted |= nics.contains(&false);
         if let Some(run) = life.machine.runs.take().filter(|run| run.read) {
-            // It died while it was installing; the disk is in pieces.
+            // It was reset during its installation; the disk is incomplete.
             life.machine.disk = Some(run);
         }
         if self.fault == Fault::RetryAtAnyBoot {
             self.give_up_whatever_runs(life);
         }
         let report = Report {
-            macs: cards.iter().map(|second| mac(*second)).collect(),
+            macs: nics.iter().map(|second| mac(*second)).collect(),
             serial: Some("S1".into()),
             ..Report::default()
         };
@@ -39,7 +39,7 @@ impl Stage0 {
             boot: Some(life.boots.to_string()),
             ..NetworkBoot::default()
         };
-        let decision = self.asked(life, &ask);
+        let decision = self.boot_decision(life, &ask);
         if let Decision::Open(opening) = &decision {
             let preparation = Preparation::New(opening.clone());
             let is_open = self.transaction(life, |transaction| {
@@ -63,17 +63,17 @@ impl Stage0 {
             other => panic!("{other:?}"),
         };
         if life.paused {
-            return Err("every hand-out is stopped, and it is handed an installer");
+            return Err("the server is paused, and it is served an installer");
         }
-        self.judge(life)?;
+        self.check_request(life)?;
         let token = life.server.token(attempt);
         life.machine.runs = Some(Run {
             token,
             installs,
             read: false,
-            heard: false,
+            is_confirmed: false,
             installed: false,
-            told: false,
+            is_success_reported: false,
         });
         Ok(())
     }
@@ -98,25 +98,25 @@ impl Stage0 {
         }
     }
 
-    /// An installer is handed out. Was it asked for?
-    fn judge(&self, life: &Life) -> Result<(), &'static str> {
+    /// Checks that a served installer was requested.
+    fn check_request(&self, life: &Life) -> Result<(), &'static str> {
         let machine = &life.machine;
-        if let Some(why) = self.stopped(life) {
-            return Err(why);
+        if let Some(violation) = self.stopped(life) {
+            return Err(violation);
         }
-        let is_declared = life.written.declared && machine.second_card == life.written.second_card;
-        if life.taken && is_declared {
-            return Err("somebody else has its address, and it is handed an installer");
+        let is_declared = life.written.declared && machine.second_nic == life.written.second_nic;
+        if life.address_in_use && is_declared {
+            return Err("another host uses its address, and it is served an installer");
         }
-        if machine.wiped_in_silence {
+        if machine.wiped_without_report {
             return Err(
-                "its disk was written, no callback ever came, and it is handed an installer again",
+                "its disk was written without a report, and it is served an installer again",
             );
         }
-        if machine.asked {
+        if machine.is_requested {
             return Ok(());
         }
-        // Without a declaration that asks for more, once is enough.
+        // Without a declaration that requests more, one installation is enough.
         let wanted = if life.written.declared {
             life.written.installs
         } else {
@@ -124,18 +124,19 @@ impl Stage0 {
         };
         if machine.reached > 0 && wanted <= machine.reached {
             return Err(
-                "it reported that it is installed, nobody asked, and it is handed an installer again",
+                "it reported success, no other installation was requested, and it is served an installer again",
             );
         }
         Ok(())
     }
 
-    /// What keeps every installer from it now.
+    /// The reason why nothing may be served now.
     fn stopped(&self, life: &Life) -> Option<&'static str> {
-        let declared =
-            life.written.declared && life.machine.second_card == life.written.second_card;
+        let declared = life.written.declared && life.machine.second_nic == life.written.second_nic;
         match () {
-            () if life.state == Knowledge::Lost => Some("the state is lost, and it is served"),
+            () if life.state == StateDirectoryFate::Lost => {
+                Some("the state is lost, and it is served")
+            }
             () if life.machine.held => Some("it is held, and it is served"),
             () if declared && life.written.installs == 0 => {
                 Some("it is protected, and it is served")
@@ -144,8 +145,8 @@ impl Stage0 {
         }
     }
 
-    /// The installer reads its document. Whether the server knows that it was read to its end depends on
-    /// whether it lives to see it.
+    /// The installer reads its document. Whether the server records the end of the download depends on whether it
+    /// crashes before.
     pub(super) fn document(
         &self,
         life: &mut Life,
@@ -155,30 +156,30 @@ impl Stage0 {
         life.pass(MINUTE);
         let served = self.transaction(life, |transaction| {
             match transaction.authorize_download(run.token, "ks.cfg") {
-                Ok(handed) => {
-                    transaction.on_serving(handed, "ks.cfg");
-                    end(transaction, handed);
+                Ok(download) => {
+                    transaction.on_serving(download, "ks.cfg");
+                    end(transaction, download);
                     true
                 }
                 Err(_) => false,
             }
         });
         if !served {
-            // The installer stops; nothing was touched.
+            // The installer stops; nothing was written.
             life.machine.runs = None;
             return Some(Ok(()));
         }
-        if let Some(why) = self.stopped(life) {
-            return Some(Err(why));
+        if let Some(violation) = self.stopped(life) {
+            return Some(Err(violation));
         }
         run.read = true;
         life.machine.runs = Some(run);
         life.machine.disk = None;
-        life.machine.wiped_in_silence = true;
+        life.machine.wiped_without_report = true;
         Some(Ok(()))
     }
 
-    /// The installer reports.
+    /// The running installer reports a stage.
     pub(super) fn running(
         &self,
         life: &mut Life,
@@ -203,7 +204,7 @@ impl Stage0 {
         Some(Ok(()))
     }
 
-    /// The installed system reports.
+    /// The installed system reports a stage.
     pub(super) fn on_disk(
         &self,
         life: &mut Life,
@@ -224,28 +225,29 @@ impl Stage0 {
                 .newest()
                 .is_some_and(|attempt| attempt.overdue.is_some())
         });
-        let deaf = self.fault == Fault::TokenDiesAtDeadline && overdue;
+        let is_dropped = self.fault == Fault::TokenExpiresAtDeadline && overdue;
         let callback = Callback::Stage {
             stage: stage.clone(),
             reason: Some("because".into()),
         };
-        if !deaf {
+        if !is_dropped {
             self.transaction(life, |transaction| {
                 transaction.callback(run.token, &callback)
             });
         }
-        // A state that was lost, or was told to forget, knows nothing of an attempt, and is not blamed for it.
+        // A server whose state was lost, or whose operator deleted the history, does not know the attempt. That is
+        // not a fault.
         let attempt = life.server.index.token.get(&run.token);
-        let known =
+        let is_known =
             attempt.is_some_and(|attempt| life.server.state.machine(attempt.machine).is_some());
-        if known && stage != Stage::NoDisk {
-            run.heard = true;
-            life.machine.wiped_in_silence = false;
+        if is_known && stage != Stage::NoDisk {
+            run.is_confirmed = true;
+            life.machine.wiped_without_report = false;
             if matches!(stage, Stage::Installed | Stage::Finished) {
                 life.machine.reached = life.machine.reached.max(run.installs);
-                // What is told a second time uses up no request.
-                life.machine.asked &= run.told;
-                run.told = true;
+                // A repeated report does not complete another request.
+                life.machine.is_requested &= run.is_success_reported;
+                run.is_success_reported = true;
             }
         }
         run

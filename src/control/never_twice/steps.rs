@@ -1,4 +1,4 @@
-//! What can happen to a machine, to its server, and by its operator.
+//! The events that can happen to a machine and its server, and the operator's commands.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,40 +9,40 @@ use crate::{
 };
 
 use super::{
-    Fault, Ground, Step,
-    life::{KEY, Knowledge, LINK, Life, MINUTE, Physical, Run, Written, mac, snapshot},
+    Fault, SimulatedLink, Step,
+    life::{KEY, LINK, Life, MINUTE, Physical, Run, StateDirectoryFate, Written, mac, snapshot},
 };
 
-/// How far the operator raises `installs`.
-const MOST_INSTALLS: u32 = 3;
+/// The highest value of `installs` that the operator sets.
+const MAX_INSTALLS: u32 = 3;
 
-/// The server's side of it: every site that the operator may write, and the fault that is planted.
-pub(super) struct Stage0 {
+/// The server's side: every site that the operator may write, and the injected fault.
+pub(super) struct Simulation {
     snapshots: BTreeMap<Written, Arc<Snapshot>>,
     pub(super) fault: Fault,
-    ground: Ground,
+    link: SimulatedLink,
 }
 
-impl Stage0 {
-    pub(super) fn new(fault: Fault, ground: Ground) -> Self {
+impl Simulation {
+    pub(super) fn new(fault: Fault, link: SimulatedLink) -> Self {
         let mut snapshots = BTreeMap::new();
         for bits in 0..16u8 {
             let bit = |n: u8| bits >> n & 1 == 1;
-            for installs in 0..=MOST_INSTALLS {
+            for installs in 0..=MAX_INSTALLS {
                 let written = Written {
                     declared: bit(0),
                     renamed: bit(1),
-                    second_card: bit(2),
+                    second_nic: bit(2),
                     other_task: bit(3),
                     installs,
                 };
                 snapshots.insert(written, Arc::new(snapshot(written)));
             }
         }
-        Stage0 {
+        Simulation {
             snapshots,
             fault,
-            ground,
+            link,
         }
     }
 
@@ -56,42 +56,42 @@ impl Stage0 {
             written: Written {
                 declared: true,
                 renamed: false,
-                second_card: false,
+                second_nic: false,
                 other_task: false,
                 installs: 1,
             },
             machine: Physical::default(),
             now,
             boots: 0,
-            state: Knowledge::Kept,
+            state: StateDirectoryFate::Kept,
             paused: false,
-            taken: false,
+            address_in_use: false,
         }
     }
 
-    /// Lets a step happen. None: it cannot happen now. An error is the end of the story.
+    /// Applies a step. Returns none if it cannot happen in this state, and an error if it violates the rule.
     pub(super) fn step(&self, life: &Life, step: Step) -> Option<Result<Life, &'static str>> {
         let mut life_after = life.clone();
         let life = &mut life_after;
         let outcome = match step {
-            Step::Boot => self.boot(life, 20 * MINUTE, &[life.machine.second_card]),
-            Step::BootSoon => self.boot(life, 2 * MINUTE, &[life.machine.second_card]),
-            Step::BootWithBoth if !life.machine.second_card => return None,
+            Step::Boot => self.boot(life, 20 * MINUTE, &[life.machine.second_nic]),
+            Step::BootSoon => self.boot(life, 2 * MINUTE, &[life.machine.second_nic]),
+            Step::BootWithBoth if !life.machine.second_nic => return None,
             Step::BootWithBoth => self.boot(life, 20 * MINUTE, &[false, true]),
-            Step::Document => self.document(life, |transaction, handed| {
-                transaction.on_read(handed.attempt, "ks.cfg", 1);
+            Step::Document => self.document(life, |transaction, download| {
+                transaction.on_read(download.attempt, "ks.cfg", 1);
             })?,
             Step::DocumentAtCrash => {
                 let outcome = self.document(life, |_, _| {})?;
                 outcome.and_then(|()| self.restart(life))
             }
-            Step::InstallingHeard => self.running(life, Stage::Installing)?,
-            Step::InstalledHeard => self.running(life, Stage::Installed)?,
-            Step::InstalledLost => self.installed_unheard(life)?,
-            Step::FinishedHeard => self.on_disk(life, Stage::Finished)?,
-            Step::FailedHeard => self.running(life, Stage::Failed)?,
-            Step::LateInstalledHeard => self.on_disk(life, Stage::Installed)?,
-            Step::NoDiskHeard => {
+            Step::InstallingReported => self.running(life, Stage::Installing)?,
+            Step::InstalledReported => self.running(life, Stage::Installed)?,
+            Step::InstalledLost => self.installed_without_report(life)?,
+            Step::FinishedReported => self.on_disk(life, Stage::Finished)?,
+            Step::FailedReported => self.running(life, Stage::Failed)?,
+            Step::LateInstalledReported => self.on_disk(life, Stage::Installed)?,
+            Step::NoDiskReported => {
                 let disk = life.machine.disk.filter(|disk| !disk.installed)?;
                 self.callback(life, disk, Stage::NoDisk);
                 Ok(())
@@ -104,12 +104,12 @@ impl Stage0 {
             Step::Restart => self.restart(life),
             Step::Reload => self.rewrite(life, |_| {}),
             Step::Rename => self.rewrite(life, |written| written.renamed ^= true),
-            Step::CardReplaced => self.replace_card(life)?,
-            Step::CardDeclared => {
-                if life.written.second_card || !life.machine.second_card {
+            Step::NicReplaced => self.replace_nic(life)?,
+            Step::NicDeclared => {
+                if life.written.second_nic || !life.machine.second_nic {
                     return None;
                 }
-                self.rewrite(life, |written| written.second_card = true)
+                self.rewrite(life, |written| written.second_nic = true)
             }
             Step::DeletedOrAdded => self.delete_or_add(life),
             Step::BindingChanged => self.rewrite(life, |written| written.other_task ^= true),
@@ -130,7 +130,7 @@ impl Stage0 {
                 Ok(())
             }
             Step::InstallsRaised => {
-                if life.written.installs == MOST_INSTALLS {
+                if life.written.installs == MAX_INSTALLS {
                     return None;
                 }
                 self.rewrite(life, |written| written.installs += 1)
@@ -160,9 +160,9 @@ impl Stage0 {
                 });
                 Ok(())
             }
-            Step::AddressTakenOrFree if self.ground == Ground::NotLocal => return None,
-            Step::AddressTakenOrFree => {
-                life.taken ^= true;
+            Step::AddressUsedOrFree if self.link == SimulatedLink::NotLocal => return None,
+            Step::AddressUsedOrFree => {
+                life.address_in_use ^= true;
                 Ok(())
             }
         };
@@ -180,7 +180,7 @@ impl Stage0 {
         Ok(())
     }
 
-    fn installed_unheard(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
+    fn installed_without_report(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
         let run = life.machine.runs.take().filter(|run| run.read)?;
         life.machine.disk = Some(Run {
             installed: true,
@@ -189,36 +189,36 @@ impl Stage0 {
         Some(Ok(()))
     }
 
-    fn replace_card(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
-        if life.machine.second_card {
+    fn replace_nic(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
+        if life.machine.second_nic {
             return None;
         }
-        life.machine.second_card = true;
-        // It has no power meanwhile.
+        life.machine.second_nic = true;
+        // It is powered off meanwhile.
         if let Some(run) = life.machine.runs.take().filter(|run| run.read) {
             life.machine.disk = Some(run);
         }
-        if !life.machine.seen {
-            // Nobody can know that this is the machine of which the operator spoke.
+        if !life.machine.has_booted {
+            // The server cannot know that this is the machine that the operator named.
             life.machine.forget();
         }
         Some(Ok(()))
     }
 
     fn delete_or_add(&self, life: &mut Life) -> Result<(), &'static str> {
-        let card = mac(life.written.second_card);
+        let mac_address = mac(life.written.second_nic);
         let mut machines = life.server.state.machines.values();
-        let known =
-            machines.any(|machine| machine.node.is_some() || machine.identity.mac.contains(&card));
-        // The first declaration of a card that nobody ever saw asks for its installation.
-        if !life.written.declared && !known {
+        let is_known = machines
+            .any(|machine| machine.node.is_some() || machine.identity.mac.contains(&mac_address));
+        // Declaring a machine that was never seen requests its installation.
+        if !life.written.declared && !is_known {
             life.machine.ask();
         }
         self.rewrite(life, |written| written.declared ^= true)
     }
 
     fn lose_state(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
-        if life.state != Knowledge::Kept {
+        if life.state != StateDirectoryFate::Kept {
             return None;
         }
         life.server = ServerState::new(JournalState::default(), KEY, 99, life.now);
@@ -228,33 +228,33 @@ impl Stage0 {
             });
             transaction.on_reload(None);
         });
-        life.state = Knowledge::Lost;
+        life.state = StateDirectoryFate::Lost;
         life.paused = false;
         life.machine.forget();
-        life.machine.asked = false;
+        life.machine.is_requested = false;
         Some(Ok(()))
     }
 
     fn declare_installed(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
-        if life.state != Knowledge::Lost || !life.written.declared {
+        if life.state != StateDirectoryFate::Lost || !life.written.declared {
             return None;
         }
         self.transaction(life, |transaction| transaction.declare_state(true));
-        life.state = Knowledge::Declared;
-        life.machine.asked = false;
-        if life.machine.second_card == life.written.second_card {
+        life.state = StateDirectoryFate::Declared;
+        life.machine.is_requested = false;
+        if life.machine.second_nic == life.written.second_nic {
             life.machine.reached = life.written.installs;
         }
         Some(Ok(()))
     }
 
-    /// Who says that nothing was installed yet asks for everything that is declared.
+    /// Declaring that nothing is installed requests the installation of every declared machine.
     fn declare_new(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
-        if life.state != Knowledge::Lost {
+        if life.state != StateDirectoryFate::Lost {
             return None;
         }
         self.transaction(life, |transaction| transaction.declare_state(false));
-        life.state = Knowledge::Declared;
+        life.state = StateDirectoryFate::Declared;
         life.machine.ask();
         Some(Ok(()))
     }
@@ -262,14 +262,13 @@ impl Stage0 {
     fn hold(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
         let reason = "being repaired".into();
         self.operate(life, &Operation::Hold { reason })?;
-        // Another card than the declared one is another machine, as far as anybody knows.
-        let declared =
-            life.written.declared && life.machine.second_card == life.written.second_card;
-        life.machine.held = life.machine.seen || declared;
+        // A machine with another NIC than the declared one is another machine to the server.
+        let declared = life.written.declared && life.machine.second_nic == life.written.second_nic;
+        life.machine.held = life.machine.has_booted || declared;
         Some(Ok(()))
     }
 
-    /// Who forgets a machine asks for it to be treated as new.
+    /// Deleting the history of a machine requests that it is treated as new.
     fn forget(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
         let wipe_allowed = true;
         self.operate(life, &Operation::Forget { wipe_allowed })?;
@@ -285,9 +284,9 @@ impl Stage0 {
         })
     }
 
-    /// The boot's question, with what is asked on the wire before it is answered.
-    pub(super) fn asked(&self, life: &mut Life, ask: &NetworkBoot) -> Decision {
-        if self.ground == Ground::OnLink {
+    /// Boots from the network, and answers the ARP probes that the server sends before its decision.
+    pub(super) fn boot_decision(&self, life: &mut Life, ask: &NetworkBoot) -> Decision {
+        if self.link == SimulatedLink::OnLink {
             self.transaction(life, |transaction| transaction.on_links(vec![LINK]));
         }
         let decision = self.transaction(life, |transaction| transaction.boot(ask));
@@ -296,11 +295,11 @@ impl Stage0 {
         };
         let other = Mac([2, 0, 0, 0, 0, 9]);
         let itself = Mac([2, 0, 0, 0, 0, 1]);
-        let answers = life.taken && self.fault != Fault::AnyCardIsOwn;
-        let card = if answers { other } else { itself };
+        let answers = life.address_in_use && self.fault != Fault::AnyMacIsOwn;
+        let mac_address = if answers { other } else { itself };
         self.transaction(life, |transaction| {
             for address in addresses {
-                transaction.on_arp_reply(address, [card].into_iter().collect());
+                transaction.on_arp_reply(address, [mac_address].into_iter().collect());
             }
             transaction.boot(ask)
         })

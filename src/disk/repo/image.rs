@@ -124,7 +124,7 @@ impl ImageFile {
             IsoLookupError::LinkOutside => RepoError::Outside(path.into()),
         })?;
         let stamp = image.stamp;
-        let etag = stamp.etag(&found.extents);
+        let etag = stamp.etag(found.extents);
         Ok(OpenedRepoFile {
             blob: Blob::of_image(image.file.clone(), found.extents.clone(), stamp),
             path: found.path.to_owned(),

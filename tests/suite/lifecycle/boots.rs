@@ -72,7 +72,7 @@ fn fifty_requests_are_one_attempt() {
     for _ in 1..50 {
         story += "wait 2m\nboot c1 => #1 again\n";
     }
-    story += "status a => failed: no `document` in time (still listening); 0 of 1\n";
+    story += "status a => failed: no `document` in time (reports still accepted); 0 of 1\n";
     story += "read #1 ks.cfg\nstatus a => installing; 0 of 1\n";
     tell(&[("a", A)], &story);
 }

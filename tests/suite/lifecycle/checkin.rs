@@ -126,9 +126,9 @@ fn a_waiting_machine_is_powered_off_at_its_next_poll() {
         &[("nothing", &site(""))],
         r#"
         boot c1 on=lab => microkernel %1
-        power-off 52-54-00-00-00-01 => refused: 52-54-00-00-00-01 does not wait in the microkernel, and only a machine there can be switched off
+        power-off 52-54-00-00-00-01 => refused: 52-54-00-00-00-01 does not run the microkernel; only a machine that runs it can be powered off
         report %1 {"memory_mib": 4096} => 52-54-00-00-00-01 waits 30 s: 0 tags; no policy takes it; `bootwright explain` shows why
-        power-off 52-54-00-00-00-01 => 52-54-00-00-00-01 will switch itself off when it asks next, within a minute
+        power-off 52-54-00-00-00-01 => 52-54-00-00-00-01 powers off at its next poll, within a minute
         order %1 => 52-54-00-00-00-01 switches off: requested by an operator
         order %1 => 52-54-00-00-00-01 waits 30 s: 0 tags; no policy takes it; `bootwright explain` shows why
         "#,

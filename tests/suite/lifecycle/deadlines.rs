@@ -14,7 +14,7 @@ fn each_deadline_ends_at_its_stage() {
         wait 9m
         status a => bound; 0 of 1
         wait 1m
-        status a => failed: no `document` in time (still listening); 0 of 1
+        status a => failed: no `document` in time (reports still accepted); 0 of 1
         boot c1 => #1 again
         wait 12m
         read #1 ks.cfg
@@ -22,17 +22,17 @@ fn each_deadline_ends_at_its_stage() {
         wait 44m
         status a => installing; 0 of 1
         wait 1m
-        status a => failed: no `installing` in time (still listening); 0 of 1
+        status a => failed: no `installing` in time (reports still accepted); 0 of 1
         wait 12m
         say #1 installing
         status a => installing; 0 of 1
         wait 60m
-        status a => failed: no `installed` in time (still listening); 0 of 1
+        status a => failed: no `installed` in time (reports still accepted); 0 of 1
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
         say #1 installed
         status a => installed; 1 of 1
         wait 30m
-        status a => failed: no `finished` in time (still listening); 1 of 1
+        status a => failed: no `finished` in time (reports still accepted); 1 of 1
         boot c1 => disk
         wait 12m
         say #1 finished
@@ -70,11 +70,11 @@ fn without_installing_the_deadline_of_installed_begins_at_the_document() {
         boot c1 => #1: esxi
         read #1 ks.cfg
         wait 45m
-        status a => failed: no `installing` in time (still listening); 0 of 1
+        status a => failed: no `installing` in time (reports still accepted); 0 of 1
         wait 14m
-        status a => failed: no `installing` in time (still listening); 0 of 1
+        status a => failed: no `installing` in time (reports still accepted); 0 of 1
         wait 1m
-        status a => failed: no `installed` in time (still listening); 0 of 1
+        status a => failed: no `installed` in time (reports still accepted); 0 of 1
         wait 5m
         say #1 installed
         status a => installed; 1 of 1
@@ -123,7 +123,7 @@ fn without_installing_the_deadline_of_installed_begins_at_the_document() {
         wait 59m
         status a => installing; 0 of 1
         wait 1m
-        status a => failed: no `installed` in time (still listening); 0 of 1
+        status a => failed: no `installed` in time (reports still accepted); 0 of 1
         log a
         | seen mac 52:54:00:00:00:01
         | node declared as a
@@ -167,9 +167,9 @@ fn a_custom_stage_meets_no_deadline() {
         read #1 ks.cfg
         say #1 partitioned
         wait 45m
-        status a => failed: no `installing` in time (still listening); 0 of 1
+        status a => failed: no `installing` in time (reports still accepted); 0 of 1
         say #1 copied
-        status a => failed: no `installing` in time (still listening); 0 of 1
+        status a => failed: no `installing` in time (reports still accepted); 0 of 1
         say #1 installing
         status a => installing; 0 of 1
         ",
@@ -206,7 +206,7 @@ fn after_a_start_each_deadline_is_at_least_fifteen_minutes_away() {
         wait 14m
         status a => bound; 0 of 1
         wait 1m
-        status a => failed: no `document` in time (still listening); 0 of 1
+        status a => failed: no `document` in time (reports still accepted); 0 of 1
         restart
         wait 20m
         read #1 ks.cfg
@@ -236,7 +236,7 @@ fn after_a_start_each_deadline_is_at_least_fifteen_minutes_away() {
         say #1 installing
         wait 70m
         restart
-        status a => failed: no `installed` in time (still listening); 0 of 1
+        status a => failed: no `installed` in time (reports still accepted); 0 of 1
         wait 2m
         say #1 installed
         log a
@@ -274,7 +274,7 @@ fn a_wall_clock_that_jumps_changes_nothing() {
         status a => installing; 0 of 1
         clock -1h
         wait 1m
-        status a => failed: no `installing` in time (still listening); 0 of 1
+        status a => failed: no `installing` in time (reports still accepted); 0 of 1
         ",
     );
 }

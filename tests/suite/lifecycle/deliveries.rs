@@ -140,7 +140,7 @@ fn a_hook_receives_its_events_in_order_and_again_after_a_failure() {
         | hook ends is to receive `finished`
         | hook begins: exit code 1; try 1, it is retried
         | hook ends has received `finished`
-        | hook begins does not receive `bound`: there is no hook begins with a program any more
+        | hook begins does not receive `bound`: hook begins no longer exists, or has no program
         "#,
     );
 }

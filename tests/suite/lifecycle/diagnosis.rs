@@ -292,7 +292,8 @@ fn a_missed_deadline_includes_the_diagnosis() {
     boot(&mut lab, 1, "192.0.2.21");
     waits(&mut lab, 601);
     let sentence = Diagnosis::NoKernel.to_string();
-    let expected = format!("failed: no `document` in time (still listening); {sentence}; 0 of 1");
+    let expected =
+        format!("failed: no `document` in time (reports still accepted); {sentence}; 0 of 1");
     assert_eq!(status(&mut lab, "n1"), expected);
 }
 

@@ -36,8 +36,8 @@ fn a_board_identifies_only_nodes_that_declare_it_and_no_mac() {
         "
         boot c1 serial=S1 => #1: esxi
         boot c2 asset=b7 => #2: debian
-        boot c3 serial=S1 => disk: held: serial fits a, its MACs do not: replaced board?
-        status a => held: serial fits a, its MACs do not: replaced board?; 0 of 1
+        boot c3 serial=S1 => disk: held: its serial number matches a, its MAC addresses do not: was the board replaced?
+        status a => held: its serial number matches a, its MAC addresses do not: was the board replaced?; 0 of 1
         log a
         | seen mac 52:54:00:00:00:01, serial s1
         | node declared as a
@@ -45,13 +45,13 @@ fn a_board_identifies_only_nodes_that_declare_it_and_no_mac() {
         | bound by its own declaration
         | attempt 1 opened: task esxi, revision 7eba496
         | boot ipxe efi: installer (attempt 1)
-        | held serial fits a, its MACs do not: replaced board?
+        | held its serial number matches a, its MAC addresses do not: was the board replaced?
         boot c1 serial=S1 => #1 again
         status a => bound; 0 of 1
-        boot c1 serial=S9 => disk: held: MAC fits a, its serial `s9` does not: moved card?
-        status a => held: MAC fits a, its serial `s9` does not: moved card?; 0 of 1
+        boot c1 serial=S9 => disk: held: its MAC address matches a, its serial number `s9` does not: was the NIC moved?
+        status a => held: its MAC address matches a, its serial number `s9` does not: was the NIC moved?; 0 of 1
         release a => a is released; an installation is due at its next network boot
-        boot c1 serial=S9 => disk: held: MAC fits a, its serial `s9` does not: moved card?
+        boot c1 serial=S9 => disk: held: its MAC address matches a, its serial number `s9` does not: was the NIC moved?
         boot c1 => #1 again
         boot c1 serial=None => #1 again
         ",
@@ -68,12 +68,12 @@ fn two_machines_that_match_a_node_without_macs_are_held_until_one_is_declared() 
         ],
         "
         boot c1 serial=S1 => #1: esxi
-        boot c2 serial=S1 => disk: held: two machines fit a: declare its `mac`
-        boot c1 serial=S1 => disk: held: two machines fit a: declare its `mac`
+        boot c2 serial=S1 => disk: held: two machines match a: add its `mac`
+        boot c1 serial=S1 => disk: held: two machines match a: add its `mac`
         nodes => a held
         edit card
         boot c2 serial=S1 => #1 again, rendered again
-        boot c1 serial=S1 => disk: held: serial fits a, its MACs do not: replaced board?
+        boot c1 serial=S1 => disk: held: its serial number matches a, its MAC addresses do not: was the board replaced?
         nodes => a held, 52-54-00-00-00-01 discovered
         ",
     );
@@ -85,9 +85,9 @@ fn one_machine_that_matches_two_nodes_holds_both() {
     tell(
         &[("", &both)],
         "
-        boot c1 c2 => disk: held: one machine fits a and b: tell them apart by `mac`
+        boot c1 c2 => disk: held: declarations a and b match the same machine: add `mac`
         nodes => a held, b held
-        status b => held: one machine fits a and b: tell them apart by `mac`; 0 of 1
+        status b => held: declarations a and b match the same machine: add `mac`; 0 of 1
         boot c1 => #1: esxi
         status a => bound; 0 of 1
         boot c2 => #2: esxi
@@ -110,10 +110,10 @@ fn two_declarations_that_claim_one_history_are_held() {
         read #1 ks.cfg
         say #1 installed
         edit two
-        boot c1 => disk: held: one machine's history fits a and b: who is it?
-        boot c2 => disk: held: one machine's history fits a and b: who is it?
+        boot c1 => disk: held: declarations a and b match the history of one machine: correct their identities
+        boot c2 => disk: held: declarations a and b match the history of one machine: correct their identities
         nodes => a held, b held
-        status b => held: one machine's history fits a and b: who is it?; 1 of 1
+        status b => held: declarations a and b match the history of one machine: correct their identities; 1 of 1
         edit one
         boot c2 => disk
         status a => installed; 1 of 1
@@ -445,7 +445,7 @@ fn a_machine_that_was_declared_or_installed_does_not_become_undeclared() {
         boot c2 serial=S2 => disk
         boot c3 serial=S2 => disk
         status 52-54-00-00-00-03 => discovered; 0 of 1
-        forget 52-54-00-00-00-02 => refused: 52-54-00-00-00-02 was installed: forgotten, it may be installed again; say --wipe-allowed if that is meant
+        forget 52-54-00-00-00-02 => refused: 52-54-00-00-00-02 was installed: forgotten, it may be installed again; use --wipe-allowed if that is intended
         forget 52-54-00-00-00-02 --wipe-allowed => 52-54-00-00-00-02 is forgotten
         boot c2 serial=S2 => #3: esxi by policy any
         ",
@@ -457,12 +457,12 @@ fn forget_needs_confirmation_if_it_could_wipe() {
     tell(
         &[("a", A)],
         "
-        forget a => refused: a is declared: forgotten, it may be installed again; say --wipe-allowed if that is meant
+        forget a => refused: a is declared: forgotten, it may be installed again; use --wipe-allowed if that is intended
         forget a --wipe-allowed => a is forgotten
         boot c1 => #1: esxi
         read #1 ks.cfg
         say #1 installed
-        forget a => refused: a was installed: forgotten, it may be installed again; say --wipe-allowed if that is meant
+        forget a => refused: a was installed: forgotten, it may be installed again; use --wipe-allowed if that is intended
         forget a --wipe-allowed => a is forgotten
         say #1 finished => 404
         boot c1 => #2: esxi

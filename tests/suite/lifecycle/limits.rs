@@ -57,7 +57,7 @@ fn an_edit_that_makes_more_than_ten_finished_machines_due_holds_them() {
     for n in 1..=12 {
         story += &format!("mark n{n:02} => n{n:02} counts as installed\n");
     }
-    let held = "held: one edit makes 12 finished machines due: `bootwright release --all` if that is meant";
+    let held = "held: one edit makes 12 finished machines due: run `bootwright release --all` if that is intended";
     let told = format!(
         "
         edit ten

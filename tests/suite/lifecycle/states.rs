@@ -63,7 +63,7 @@ fn a_deleted_declaration_protects_only_its_own_attempts() {
         status a => protected: its declaration is gone; 0 of 1
         boot c1 => disk: protected: its declaration is gone
         read #1 ks.cfg => 404
-        reinstall a => refused: a is protected: its declaration is gone; declare it again first
+        reinstall a => refused: a is protected: its declaration was removed; declare it again first
         edit a
         boot c1 => #1 again
         ",
@@ -190,9 +190,9 @@ fn reinstall_is_one_more_installation_and_keeps_the_counts() {
         edit 0
         reinstall a => refused: a is protected: its `installs` is 0; raise it first
         edit none
-        reinstall a => refused: a is protected: its declaration is gone; declare it again first
+        reinstall a => refused: a is protected: its declaration was removed; declare it again first
         boot c9 => disk
-        reinstall 52-54-00-00-00-09 => refused: nothing binds 52-54-00-00-00-09: declare it, or let a policy take it
+        reinstall 52-54-00-00-00-09 => refused: nothing binds 52-54-00-00-00-09: declare it, or add a policy that binds it
         reinstall nobody => refused: there is no node `nobody`
         ",
     );
@@ -236,7 +236,7 @@ fn an_older_attempt_that_succeeds_after_all_is_what_counts() {
         boot c1 => disk
         last a => booted its disk, 0 s ago; finished due in 30 m
         wait 31m
-        status a => failed: no `finished` in time (still listening); 1 of 1
+        status a => failed: no `finished` in time (reports still accepted); 1 of 1
         say #1 finished
         status a => finished; 1 of 1
         log a
