@@ -154,7 +154,7 @@ mod tests {
         ] {
             assert!(text.contains(name), "{name:?}");
         }
-        let table = r#"{"nic":{"aliases":["pci:v1d2*"],"needs":["mii"]},"mii":{}}"#;
+        let table = r#"{"mii":{},"nic":{"aliases":["pci:v1d2*"],"needs":["mii"]}}"#;
         assert!(text.contains(table), "{text}");
         assert!(!text.contains("drm"));
     }

@@ -1,4 +1,4 @@
-//! What answers to machines cost the server.
+//! The cost of answers to machines.
 
 use std::{
     path::Path,
@@ -13,35 +13,35 @@ use crate::{
     table::Series,
 };
 
-/// Connections that ask at once.
+/// The number of parallel connections.
 const CONNECTIONS: usize = 4;
-/// Requests of one measurement.
+/// The number of requests per measurement.
 const REQUESTS: usize = 2_000;
-/// Attempts that one measurement opens.
+/// The number of attempts that a measurement opens.
 const OPENINGS: usize = 20;
 
-/// A server whose machines are all installed and have all booted before.
+/// A server whose machines are all installed and have all booted once.
 pub(crate) struct Subject {
     pub(crate) site: Site,
     pub(crate) server: Server,
-    /// A number for each boot.
+    /// The number of boots so far, which makes each boot id unique.
     boots: usize,
-    /// The machine that is asked about next.
+    /// The machine of the next request.
     next: usize,
 }
 
-/// What one round measures, in microseconds of the server's processor time.
+/// The measurements of one round, in microseconds of the server's processor time.
 #[derive(Default)]
 pub(crate) struct Costs {
     pub(crate) idle: Series,
     pub(crate) running: Series,
     pub(crate) opening: Series,
-    /// From the request for an opening to its answer, in milliseconds.
+    /// From the request that opens an attempt to its answer, in milliseconds.
     pub(crate) waited: Series,
 }
 
 impl Subject {
-    /// Writes a site of `nodes` machines into `work` with its state at `state`, and serves it.
+    /// Writes a site of `nodes` machines into `work`, with its state at `state`, and serves it.
     pub(crate) fn new(work: &Path, state: &Path, nodes: usize) -> anyhow::Result<Self> {
         let site = Site::write(&work.join(format!("answers-{nodes}")), nodes)?;
         site.write_config(state)?;
@@ -53,7 +53,7 @@ impl Subject {
             boots: 0,
             next: 0,
         };
-        // What a machine says of itself for the first time is written down once.
+        // The first report of a machine is written to the journal, later ones are not.
         let all: Vec<usize> = (0..nodes).collect();
         subject.boot(&all)?;
         Ok(subject)
@@ -74,7 +74,7 @@ impl Subject {
         Ok(())
     }
 
-    /// Opens attempts, one after the other, each when the server has come to rest; returns whose.
+    /// Opens attempts one after another, each when the server is idle. Returns their machines.
     pub(crate) fn open(&mut self, costs: &mut Costs) -> anyhow::Result<Vec<usize>> {
         let (mut machines, mut operators) = (self.server.machines()?, self.server.operators()?);
         let opened = self.some(OPENINGS);
@@ -83,9 +83,9 @@ impl Subject {
                 &format!("/api/v1/nodes/{}/reinstall", site::name(*machine)),
                 "{}",
             )?;
-            let before = self.server.spent()?;
-            self.server.spent_since(&before)?;
-            let before = self.server.spent()?;
+            let before = self.server.processor_time()?;
+            self.server.processor_time_since(&before)?;
+            let before = self.server.processor_time()?;
             self.boots += 1;
             let asked = Instant::now();
             let script = machines.get(&path(*machine, self.boots))?;
@@ -93,12 +93,13 @@ impl Subject {
             anyhow::ensure!(is_installer(&script), "no attempt was opened");
             costs
                 .opening
-                .push(micros(self.server.spent_since(&before)?));
+                .push(micros(self.server.processor_time_since(&before)?));
         }
         Ok(opened)
     }
 
-    /// Other machines each time, far from each other; all of one kind, since a site of one machine has one kind.
+    /// Returns other machines each time, far apart, and all of one kind, because a site of one machine has one
+    /// kind.
     fn some(&mut self, count: usize) -> Vec<usize> {
         let from = self.next;
         self.next += count;
@@ -108,14 +109,14 @@ impl Subject {
             .collect()
     }
 
-    /// What one boot of these machines costs on average.
+    /// The average cost of a boot of these machines.
     fn boots_cost(&mut self, machines: &[usize]) -> anyhow::Result<f64> {
-        let before = self.server.spent()?;
+        let before = self.server.processor_time()?;
         self.boot(machines)?;
-        Ok(micros(self.server.spent_since(&before)?) / machines.len() as f64)
+        Ok(micros(self.server.processor_time_since(&before)?) / machines.len() as f64)
     }
 
-    /// Lets machines boot, over a few connections at once.
+    /// Boots machines over a few parallel connections.
     fn boot(&mut self, machines: &[usize]) -> anyhow::Result<()> {
         let first = self.boots;
         self.boots += machines.len();
@@ -139,7 +140,7 @@ impl Subject {
     }
 }
 
-/// What iPXE asks with.
+/// The path that iPXE requests.
 fn path(machine: usize, boot: usize) -> String {
     let mac = site::mac(machine);
     format!(

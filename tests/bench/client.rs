@@ -1,11 +1,10 @@
-//! Requests over connections that stay open, with as little work in between as can be.
+//! A client with persistent connections and as little overhead as possible.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
 };
 
-/// One connection to a server.
 pub(crate) struct Client {
     host: String,
     stream: BufReader<TcpStream>,
@@ -27,13 +26,13 @@ impl Client {
         })
     }
 
-    /// Gets what a path leads to.
+    /// Requests a path and returns the body.
     pub(crate) fn get(&mut self, path: &str) -> io::Result<Vec<u8>> {
         let host = &self.host;
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
     }
 
-    /// Gets what a path leads to and throws it away; returns its length in bytes.
+    /// Requests a path and discards the body. Returns its length in bytes.
     pub(crate) fn drain(&mut self, path: &str) -> io::Result<usize> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.host);
         let (head, length) = self.begin(&request)?;
@@ -53,7 +52,7 @@ impl Client {
         Ok(length)
     }
 
-    /// Gives an order with a body of JSON.
+    /// Sends a `POST` request with a JSON body.
     pub(crate) fn post(&mut self, path: &str, body: &str) -> io::Result<Vec<u8>> {
         let host = &self.host;
         self.ask(&format!(
@@ -73,7 +72,7 @@ impl Client {
         Ok(body)
     }
 
-    /// Asks; returns the first line of the answer and the length of its body, which comes next.
+    /// Sends a request. Returns the first line of the answer and the length of the body, which follows.
     fn begin(&mut self, request: &str) -> io::Result<(String, usize)> {
         self.stream.get_mut().write_all(request.as_bytes())?;
         let (mut line, mut length, mut head) = (String::new(), 0, String::new());

@@ -1,4 +1,4 @@
-//! What it costs to load a site, and how soon an edit is live.
+//! The time to load a site, and until an edit is live.
 
 use std::{
     path::Path,
@@ -12,27 +12,27 @@ use crate::{
     table::Series,
 };
 
-/// Edits of each kind in one round.
+/// Edits of each kind per round.
 const EDITS: usize = 3;
 
-/// What loading costs. Times are in milliseconds.
+/// The measurements of loading. Times are in milliseconds.
 #[derive(Default)]
 pub(crate) struct Loading {
-    /// `check` from its start to its end.
+    /// The duration of `check`.
     pub(crate) check: Series,
     /// Its processor time.
     pub(crate) check_cpu: Series,
-    /// From the start to the first answer on a site that is new here.
+    /// From the start to the first answer, with a site that is new to the server.
     pub(crate) first_start: Series,
-    /// The same on the site that was checked last.
+    /// The same with the site that was checked last.
     pub(crate) start: Series,
-    /// From the first edit after such a start to the new site's being live.
+    /// From the first edit after such a start until the new revision is live.
     pub(crate) first_node: Series,
     /// The same for later edits.
     pub(crate) node: Series,
-    /// The same for a template that every node's documents are made from.
+    /// The same for a template that every node's documents use.
     pub(crate) template: Series,
-    /// Resident memory in MiB after the start, after the edits, and at most.
+    /// Resident memory in MiB after the start, after the edits, and the maximum.
     pub(crate) resident: [Series; 3],
 }
 
@@ -74,9 +74,9 @@ pub(crate) fn measure(
     Ok(())
 }
 
-/// Makes an edit and waits until it is live.
+/// Makes an edit, and waits until it is live.
 fn live(server: &Server, edit: impl FnOnce() -> std::io::Result<()>) -> anyhow::Result<f64> {
-    // What follows an edit in the background is not to slow the next one down.
+    // Background work after an edit must not slow down the next one.
     thread::sleep(Duration::from_millis(1_500));
     let mut operators = server.operators()?;
     let before = server.revision(&mut operators)?;

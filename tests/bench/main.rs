@@ -1,12 +1,13 @@
-//! The benchmark, run by hand: `cargo bench`. It prints tables in Markdown; src/manual/performance.md has a copy.
+//! The benchmark, started manually: `cargo bench`. It prints tables in Markdown; src/manual/performance.md has a
+//! copy.
 //!
-//! The server runs as a process of its own, with its state on tmpfs. What an answer costs is the processor time
-//! of all its threads, user and system, before and after a number of requests over connections that stay open:
-//! what the clients spend is not in it. Sites of all sizes are measured by turns, and medians compared, so that
-//! whatever else the machine does falls on all of them alike.
+//! The server runs in its own process, with its state on tmpfs. The cost of an answer is the difference of the
+//! processor time, user and system, of all its threads before and after a number of requests over persistent
+//! connections, divided by that number. It does not include the clients. Sites of all sizes are measured
+//! alternately, and medians are compared, so that other load on the machine affects all of them equally.
 //!
-//! `cargo bench -- wire` measures DHCP, TFTP and whole boots beside other servers, `cargo bench -- images` files in an
-//! ISO image beside nginx.
+//! `cargo bench -- wire` measures DHCP, TFTP and whole boots compared with other servers, `cargo bench -- images`
+//! files in an ISO image compared with nginx.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 #![expect(clippy::print_stderr, reason = "and how far it is")]
 
@@ -28,20 +29,20 @@ use table::{Series, table};
 
 const SIZES: [usize; 3] = [1, 1_000, 10_000];
 const LARGEST: usize = 10_000;
-/// So many rounds of answers for one of loading, which is long.
+/// One round of loading, which is slow, per this many rounds of answers.
 const LOADING: usize = 5;
 
-/// What can be said on the command line.
+/// The options of the command line.
 struct Options {
     rounds: usize,
-    /// On a real disk.
+    /// A directory on a real disk.
     disk: PathBuf,
-    /// A Python that has Cobbler.
+    /// A Python interpreter with Cobbler.
     cobbler: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<()> {
-    // `cargo bench` adds `--bench` to what the user wrote.
+    // `cargo bench` adds `--bench` to the arguments.
     let words: Vec<String> = std::env::args()
         .skip(1)
         .filter(|word| word != "--bench")
@@ -104,7 +105,7 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     rendering::compare(work.path(), options.cobbler.as_deref())
 }
 
-/// When and where.
+/// The date and the machine.
 fn about() -> anyhow::Result<String> {
     let date = std::process::Command::new("date")
         .arg("+%Y-%m-%d")

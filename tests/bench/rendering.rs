@@ -1,4 +1,4 @@
-//! Rendering one machine's documents, beside Cobbler.
+//! Rendering one machine's documents, compared with Cobbler.
 
 use std::{fs, path::Path, process::Command};
 
@@ -13,9 +13,9 @@ use crate::{
 const ROUNDS: usize = 9;
 const RENDERS: usize = 500;
 
-/// Prints what one machine's documents cost, here and with Cobbler, when there is a Python that has it.
+/// Prints the cost of one machine's documents, here and with Cobbler, if a Python interpreter with it is given.
 pub(crate) fn compare(work: &Path, cobbler: Option<&Path>) -> anyhow::Result<()> {
-    let (ours, files) = ours(work)?;
+    let (bootwright, files) = bootwright(work)?;
     let head = ["rendering for one machine, processor time", "ms"]
         .map(String::from)
         .to_vec();
@@ -23,26 +23,26 @@ pub(crate) fn compare(work: &Path, cobbler: Option<&Path>) -> anyhow::Result<()>
         head,
         vec![
             format!("Bootwright: all {files} files of a Rocky node"),
-            format!("{ours:.3}"),
+            format!("{bootwright:.3}"),
         ],
     ];
     if let Some(python) = cobbler {
-        let theirs = theirs(python)?;
+        let other = other(python)?;
         rows.push(vec![
             "Cobbler: the kickstart alone".into(),
-            format!("{theirs:.3}"),
+            format!("{other:.3}"),
         ]);
         rows.push(vec![
             "Cobbler : Bootwright".into(),
-            format!("{:.0}", theirs / ours),
+            format!("{:.0}", other / bootwright),
         ]);
     }
     println!("{}", table(&rows));
     Ok(())
 }
 
-/// Works out what a Rocky node gets and renders all of it, as `check` does.
-fn ours(work: &Path) -> anyhow::Result<(f64, usize)> {
+/// Resolves the settings of a Rocky node and renders all of its documents, as `check` does.
+fn bootwright(work: &Path) -> anyhow::Result<(f64, usize)> {
     let site = Site::write(&work.join("rendering"), 3)?;
     let loaded = load::offline(&site.root)?;
     let name = site::name(2);
@@ -56,7 +56,7 @@ fn ours(work: &Path) -> anyhow::Result<(f64, usize)> {
     let mut series = Series::default();
     let mut files = 0;
     for _ in 0..ROUNDS {
-        let before = spent()?;
+        let before = processor_time()?;
         for _ in 0..RENDERS {
             let (resolved, _) = loaded
                 .snapshot
@@ -68,13 +68,13 @@ fn ours(work: &Path) -> anyhow::Result<(f64, usize)> {
             anyhow::ensure!(checked.is_valid(), "it has mistakes");
             files = checked.documents;
         }
-        series.push((spent()? - before) as f64 / 1e6 / RENDERS as f64);
+        series.push((processor_time()? - before) as f64 / 1e6 / RENDERS as f64);
     }
     Ok((series.median(), files))
 }
 
 /// The processor time of this thread, in nanoseconds.
-fn spent() -> anyhow::Result<u64> {
+fn processor_time() -> anyhow::Result<u64> {
     let text = fs::read_to_string("/proc/thread-self/schedstat")?;
     Ok(text
         .split(' ')
@@ -83,7 +83,7 @@ fn spent() -> anyhow::Result<u64> {
         .parse()?)
 }
 
-fn theirs(python: &Path) -> anyhow::Result<f64> {
+fn other(python: &Path) -> anyhow::Result<f64> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/with_cobbler.py");
     let output = Command::new(python).arg(script).output()?;
     let said = String::from_utf8_lossy(&output.stderr);

@@ -1,4 +1,4 @@
-//! The server as a process of its own, so that what it spends is told from what its clients spend.
+//! The server in its own process, so that its processor time does not include that of its clients.
 
 use std::{
     collections::BTreeMap,
@@ -13,10 +13,10 @@ use anyhow::Context;
 
 use crate::{client::Client, site::Site};
 
-/// The program as it was built beside this one.
+/// The program that was built with this one.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_bootwright");
 
-/// A server that runs.
+/// A running server.
 pub(crate) struct Server {
     child: Child,
     /// From the start of the process to the first answer to a machine.
@@ -25,11 +25,11 @@ pub(crate) struct Server {
     operators: u16,
 }
 
-/// How much processor time each thread of a process has used, in nanoseconds.
-pub(crate) struct Spent(BTreeMap<String, u64>);
+/// The processor time of each thread of a process, in nanoseconds.
+pub(crate) struct ProcessorTime(BTreeMap<String, u64>);
 
 impl Server {
-    /// Starts a server and waits for its first answer.
+    /// Starts a server, and waits for its first answer.
     pub(crate) fn start(site: &Site) -> anyhow::Result<Self> {
         let began = Instant::now();
         let log = fs::File::create(&site.log)?;
@@ -44,12 +44,12 @@ impl Server {
             machines: site.machines,
             operators: site.operators,
         };
-        // The machine is not one of the site's, so that nothing happens to one of those.
-        let stranger = "/boot?mac=02:ff:00:00:00:01&boot=0";
+        // The machine is undeclared, so that the request does not affect declared machines.
+        let undeclared = "/boot?mac=02:ff:00:00:00:01&boot=0";
         loop {
             let answer = server
                 .machines()
-                .and_then(|mut client| Ok(client.get(stranger)?));
+                .and_then(|mut client| Ok(client.get(undeclared)?));
             if answer.is_ok() {
                 server.ready = began.elapsed();
                 return Ok(server);
@@ -62,38 +62,38 @@ impl Server {
         }
     }
 
-    /// A connection such as machines make.
+    /// A connection to the listener for machines.
     pub(crate) fn machines(&self) -> anyhow::Result<Client> {
         Ok(Client::connect(self.machines)?)
     }
 
-    /// A connection such as operators make.
+    /// A connection to the listener for operators.
     pub(crate) fn operators(&self) -> anyhow::Result<Client> {
         Ok(Client::connect(self.operators)?)
     }
 
-    /// What the server has used so far.
-    pub(crate) fn spent(&self) -> anyhow::Result<Spent> {
-        spent(self.child.id())
+    /// The processor time of the server so far.
+    pub(crate) fn processor_time(&self) -> anyhow::Result<ProcessorTime> {
+        processor_time(self.child.id())
     }
 
-    /// Waits until the server rests, and returns what it has used since `before`.
-    pub(crate) fn spent_since(&self, before: &Spent) -> anyhow::Result<Duration> {
-        spent_since(self.child.id(), before)
+    /// Waits until the server is idle, and returns its processor time since `before`.
+    pub(crate) fn processor_time_since(&self, before: &ProcessorTime) -> anyhow::Result<Duration> {
+        processor_time_since(self.child.id(), before)
     }
 
-    /// How much memory is resident, in MiB: now, and at most so far.
+    /// Its resident memory in MiB: now, and the maximum so far.
     pub(crate) fn resident(&self) -> anyhow::Result<[f64; 2]> {
         resident(self.child.id())
     }
 
-    /// The revision that is live.
+    /// The live revision.
     pub(crate) fn revision(&self, operators: &mut Client) -> anyhow::Result<String> {
         let status: serde_json::Value = serde_json::from_slice(&operators.get("/api/v1/status")?)?;
         Ok(status["revision"].as_str().context("no revision")?.into())
     }
 
-    /// Ends the server in order.
+    /// Stops the server regularly.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         interrupt(&self.child)?;
         self.child.wait()?;
@@ -108,26 +108,26 @@ impl Drop for Server {
     }
 }
 
-impl Spent {
-    /// Adds up what was used after `before`. What a thread used that has ended since is lost; such a thread
-    /// had rested for ten seconds.
-    fn since(&self, before: &Spent) -> u64 {
+impl ProcessorTime {
+    /// Adds up the processor time since `before`. That of threads that have ended since is lost; such a thread was
+    /// idle for ten seconds.
+    fn since(&self, before: &ProcessorTime) -> u64 {
         let used =
             |(thread, now): (&String, &u64)| now - before.0.get(thread).unwrap_or(&0).min(now);
         self.0.iter().map(used).sum()
     }
 }
 
-/// Tells a server to end.
+/// Sends a server the signal to stop.
 pub(crate) fn interrupt(server: &Child) -> anyhow::Result<()> {
     let kill = Command::new("kill").arg(server.id().to_string()).status()?;
     anyhow::ensure!(kill.success(), "the server cannot be told to end");
     Ok(())
 }
 
-/// What a process has used so far.
-pub(crate) fn spent(pid: u32) -> anyhow::Result<Spent> {
-    let mut spent = BTreeMap::new();
+/// The processor time of a process so far.
+pub(crate) fn processor_time(pid: u32) -> anyhow::Result<ProcessorTime> {
+    let mut processor_time = BTreeMap::new();
     for task in fs::read_dir(proc(pid, "task"))? {
         let task = task?;
         // A thread may end meanwhile.
@@ -135,20 +135,20 @@ pub(crate) fn spent(pid: u32) -> anyhow::Result<Spent> {
             continue;
         };
         let first = text.split(' ').next().context("schedstat is empty")?;
-        spent.insert(
+        processor_time.insert(
             task.file_name().to_string_lossy().into_owned(),
             first.parse()?,
         );
     }
-    Ok(Spent(spent))
+    Ok(ProcessorTime(processor_time))
 }
 
-/// Waits until a process rests, and returns what it has used since `before`.
-pub(crate) fn spent_since(pid: u32, before: &Spent) -> anyhow::Result<Duration> {
-    let mut last = spent(pid)?.since(before);
+/// Waits until a process is idle, and returns its processor time since `before`.
+pub(crate) fn processor_time_since(pid: u32, before: &ProcessorTime) -> anyhow::Result<Duration> {
+    let mut last = processor_time(pid)?.since(before);
     loop {
         thread::sleep(Duration::from_millis(2));
-        let now = spent(pid)?.since(before);
+        let now = processor_time(pid)?.since(before);
         if now == last {
             return Ok(Duration::from_nanos(now));
         }
@@ -156,7 +156,7 @@ pub(crate) fn spent_since(pid: u32, before: &Spent) -> anyhow::Result<Duration> 
     }
 }
 
-/// How much memory of a process is resident, in MiB: now, and at most so far.
+/// The resident memory of a process in MiB: now, and the maximum so far.
 pub(crate) fn resident(pid: u32) -> anyhow::Result<[f64; 2]> {
     let status = fs::read_to_string(proc(pid, "status"))?;
     let figure = |key: &str| -> anyhow::Result<f64> {
@@ -171,10 +171,10 @@ fn proc(pid: u32, file: &str) -> PathBuf {
     Path::new("/proc").join(pid.to_string()).join(file)
 }
 
-/// Runs the program to its end with its output thrown away; returns how long it took and the processor time.
+/// Runs the program to its end, and discards its output. Returns the duration and the processor time.
 pub(crate) fn run(arguments: &[&str], site: &Path) -> anyhow::Result<[Duration; 2]> {
     let began = Instant::now();
-    // The shell's `times` tells what its children used, the program among them.
+    // The shell's `times` prints the processor time of its child processes, including the program.
     let script = r#""$@" >&2; status=$?; times; exit $status"#;
     let output = Command::new("sh")
         .args(["-c", script, "sh", PROGRAM])

@@ -1,4 +1,4 @@
-//! Sites of any size: one file for each node, as a large site in git has it.
+//! Sites of any size: one file per node, as usual in a large site in git.
 
 use std::{
     fs, io,
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// 198.18.0.0/15 is set aside for benchmarks (RFC 2544) and has room for 131,000 machines.
+/// 198.18.0.0/15 is reserved for benchmarks (RFC 2544) and has room for 131,000 machines.
 const FIRST: u32 = Ipv4Addr::new(198, 18, 1, 0).to_bits();
 
 const CONFIG: &str = r#"
@@ -52,11 +52,11 @@ rocky = { order = 30, tags = "rocky", repo = "rocky", packages = ["chrony"] }
 
 /// A site on the disk.
 pub(crate) struct Site {
-    /// Where it is: alone in a directory, since the server looks at what happens beside it, too.
+    /// Its directory. It has no other directories beside it, because the server also watches the parent directory.
     pub(crate) root: PathBuf,
-    /// What its server tells goes here.
+    /// The file for the server's log.
     pub(crate) log: PathBuf,
-    /// How many machines it has.
+    /// The number of its machines.
     pub(crate) nodes: usize,
     /// The port for machines.
     pub(crate) machines: u16,
@@ -65,7 +65,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Writes a site of `nodes` machines at `path`: ESXi, Debian and Rocky by turns.
+    /// Writes a site of `nodes` machines at `path`: ESXi, Debian and Rocky alternately.
     pub(crate) fn write(path: &Path, nodes: usize) -> io::Result<Self> {
         let root = path.join("site");
         let site = Site {
@@ -98,13 +98,13 @@ impl Site {
         )
     }
 
-    /// Writes a machine's file. `edit` makes a difference.
+    /// Writes a machine's file. `edit` changes its contents.
     pub(crate) fn write_node(&self, number: usize, edit: usize) -> io::Result<()> {
         let path = format!("policies.d/nodes/{}.toml", name(number));
         put(&self.root.join(path), &node(number, edit))
     }
 
-    /// Writes a template of the site's own that every installation includes. `edit` makes a difference.
+    /// Writes a template of the site that every installation includes. `edit` changes its contents.
     pub(crate) fn write_template(&self, edit: usize) -> io::Result<()> {
         let built_in = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("templates")
@@ -119,26 +119,24 @@ impl Site {
 /// A template that the documents of every task import.
 const TEMPLATE: &str = "common/tell.j2";
 
-/// Writes a file as editors do: beside it, then in its place.
+/// Writes a file like editors do: a temporary file that replaces the old one.
 fn put(path: &Path, text: &str) -> io::Result<()> {
-    let beside = path.with_extension("swp");
-    fs::write(&beside, text)?;
-    fs::rename(beside, path)
+    let compare = path.with_extension("swp");
+    fs::write(&compare, text)?;
+    fs::rename(compare, path)
 }
 
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// How many kinds of machines there are, by turns: ESXi, Debian, Rocky.
+/// The number of kinds of machines, which alternate: ESXi, Debian, Rocky.
 pub(crate) const KINDS: usize = 3;
 
-/// The name of a machine.
 pub(crate) fn name(number: usize) -> String {
     format!("node{number:05}")
 }
 
-/// The hardware address of a machine.
 pub(crate) fn mac(number: usize) -> String {
     let [_, a, b, c] = (number as u32).to_be_bytes();
     format!("02:00:00:{a:02x}:{b:02x}:{c:02x}")

@@ -254,7 +254,7 @@ serial() {
     [ "$name" = db1 ] && echo "$work/serial.log" || echo "$work/serial-$name.log"
 }
 
-# A machine's NIC. `romfile=` removes QEMU's boot ROM, so that the firmware's own network stack boots.
+# The NIC of a machine. `romfile=` removes QEMU's boot ROM, so that the firmware's own network stack boots.
 card() { echo "virtio-net-pci,netdev=n0,mac=52:54:00:00:00:0${node:2},bootindex=1"; }
 
 bios() { machine -device "$(node=${node:-db1} card)" "$@"; }

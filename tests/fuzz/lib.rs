@@ -1,8 +1,8 @@
-//! What the fuzz targets have in common.
+//! Shared by the fuzz targets.
 
 use bootwright::site::{self, LoadCache, ReportStyle, SiteFiles};
 
-/// Loads a site of one file, twice, and writes the report of every mistake in it.
+/// Loads a site of one file, twice, and formats the report of every mistake in it.
 pub fn load(path: &str, bytes: &[u8]) {
     let mut files = SiteFiles::default();
     files.content.insert(path.into(), bytes.into());

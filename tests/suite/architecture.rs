@@ -1,7 +1,8 @@
-//! Holds the house to its plan: one direction, a core without input or output, files that a stranger can read.
+//! Checks the structure of the crate: the direction of dependencies, a core without input or output, short files
+//! with documentation.
 //!
-//! The tests read the text of the sources, with comments and string literals blanked out. They do not parse Rust: a path that
-//! a macro builds is not found.
+//! The tests read the text of the sources, with comments and string literals blanked out. They do not parse Rust: a
+//! path that a macro builds is not found.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +11,7 @@ use std::{
 
 use crate::support::sources::{code, root, sources};
 
-/// What stands at the top level, besides `target` and names that begin with a dot.
+/// The entries of the repository's root, besides `target` and hidden ones.
 const TOP_LEVEL: [&str; 11] = [
     "CHANGELOG.md",
     "Cargo.lock",
@@ -25,7 +26,7 @@ const TOP_LEVEL: [&str; 11] = [
     "tests",
 ];
 
-/// What the core never names: whatever begins with one of these paths.
+/// The paths that the core must not use, by prefix.
 const OUTSIDE: [&str; 22] = [
     "std::env",
     "std::fs",
@@ -51,7 +52,7 @@ const OUTSIDE: [&str; 22] = [
     "ureq",
 ];
 
-/// Plain values that live in a module of [`OUTSIDE`].
+/// Plain values in modules of [`OUTSIDE`], which the core may use.
 const VALUES: [&str; 7] = [
     "std::net::AddrParseError",
     "std::net::IpAddr",
@@ -62,10 +63,10 @@ const VALUES: [&str; 7] = [
     "std::net::SocketAddrV6",
 ];
 
-/// Without its unit tests.
-const MOST_LINES: usize = 400;
+/// The maximum number of lines of a file without its unit tests.
+const MAX_LINES: usize = 400;
 
-/// The modules of `lib.rs` in their order, and how many of them are the core.
+/// Returns the modules of `lib.rs` in order, and how many of them are the core.
 fn plan() -> (Vec<String>, usize) {
     let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let mut modules = Vec::new();
@@ -84,18 +85,18 @@ fn plan() -> (Vec<String>, usize) {
     (modules, core)
 }
 
-/// Every path in `code`, with `a::{b, c::d}` spread out to `a::b` and `a::c::d`.
+/// Returns every path in `code`, with `a::{b, c::d}` expanded to `a::b` and `a::c::d`.
 fn paths(code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut rest = code;
     while let Some(start) = rest.find(|c: char| c.is_alphabetic() || c == '_') {
-        rest = spread(&rest[start..], "", &mut found);
+        rest = expand(&rest[start..], "", &mut found);
     }
     found
 }
 
-/// Takes one path, or one branch of a use tree, off the start of `text` and returns what follows.
-fn spread<'t>(text: &'t str, before: &str, found: &mut BTreeSet<String>) -> &'t str {
+/// Parses one path, or one branch of a use tree, at the start of `text`, and returns the rest.
+fn expand<'t>(text: &'t str, before: &str, found: &mut BTreeSet<String>) -> &'t str {
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
     let (word, rest) = text.split_at(end.unwrap_or(text.len()));
     let path = format!("{before}{word}");
@@ -105,7 +106,7 @@ fn spread<'t>(text: &'t str, before: &str, found: &mut BTreeSet<String>) -> &'t 
     };
     let Some(mut branches) = after.strip_prefix('{') else {
         if after.starts_with(|c: char| c.is_alphabetic() || c == '_') {
-            return spread(after, &format!("{path}::"), found);
+            return expand(after, &format!("{path}::"), found);
         }
         found.insert(path);
         return after;
@@ -116,10 +117,10 @@ fn spread<'t>(text: &'t str, before: &str, found: &mut BTreeSet<String>) -> &'t 
         let named = branches.starts_with(|c: char| c.is_alphabetic() || c == '_');
         match branches.strip_prefix('}') {
             Some(rest) => return rest,
-            None if named => branches = spread(branches, &before, found),
+            None if named => branches = expand(branches, &before, found),
             None => return branches,
         }
-        // `a as b`: what it is called here says nothing.
+        // `a as b`: the local name is irrelevant.
         if let Some(renamed) = branches.strip_prefix(" as ") {
             let end = renamed.find([',', '}']).unwrap_or(renamed.len());
             branches = &renamed[end..];
@@ -197,13 +198,13 @@ fn no_path_reaches_the_crate_root_by_super() {
 fn the_core_does_no_io() {
     let (modules, core) = plan();
     let mut wrong = Vec::new();
-    let mut seen = 0;
+    let mut checked = 0;
     for source in sources("src") {
         let module = source.module();
         if !module.is_some_and(|module| modules[..core].contains(&module)) {
             continue;
         }
-        seen += 1;
+        checked += 1;
         let shipped = code(source.shipped());
         for path in paths(&shipped) {
             let value = VALUES.iter().any(|value| begins(&path, value));
@@ -215,10 +216,10 @@ fn the_core_does_no_io() {
             wrong.push(format!("{}: asks for the time", source.path.display()));
         }
     }
-    assert!(seen > 10, "the core has files");
+    assert!(checked > 10, "the core has files");
     assert!(
         wrong.is_empty(),
-        "the core touches the world:\n{}",
+        "the core uses input or output:\n{}",
         wrong.join("\n")
     );
 }
@@ -226,14 +227,14 @@ fn the_core_does_no_io() {
 #[test]
 fn every_file_opens_with_a_doc_comment() {
     let files = sources("src").into_iter().chain(sources("tests"));
-    let silent: Vec<String> = files
+    let undocumented: Vec<String> = files
         .filter(|source| !source.text.starts_with("//! "))
         .map(|source| source.path.display().to_string())
         .collect();
     assert!(
-        silent.is_empty(),
+        undocumented.is_empty(),
         "these do not open with `//!`:\n{}",
-        silent.join("\n")
+        undocumented.join("\n")
     );
 }
 
@@ -247,9 +248,9 @@ fn no_file_is_long() {
                 source.shipped().lines().count(),
             )
         })
-        .filter(|(_, lines)| *lines > MOST_LINES)
+        .filter(|(_, lines)| *lines > MAX_LINES)
         .collect();
-    assert_eq!(long, BTreeMap::new(), "more than {MOST_LINES} lines");
+    assert_eq!(long, BTreeMap::new(), "more than {MAX_LINES} lines");
 }
 
 #[test]
@@ -263,7 +264,7 @@ fn the_top_level_has_the_expected_entries() {
     assert_eq!(present, planned);
 }
 
-/// Whether a 64-bit ELF file names an interpreter, as every dynamically linked program does (PT_INTERP).
+/// Whether a 64-bit ELF file has an interpreter, like every dynamically linked program (PT_INTERP).
 fn has_interpreter(elf: &[u8]) -> bool {
     let number = |at: usize, bytes: usize| {
         let digits = elf[at..at + bytes].iter().rev();
@@ -279,8 +280,5 @@ fn the_binary_is_static() {
     let binary = fs::read(env!("CARGO_BIN_EXE_bootwright")).unwrap();
     assert!(!has_interpreter(&binary), "see `.cargo/config.toml`");
     let shell = fs::read("/bin/sh").unwrap();
-    assert!(
-        has_interpreter(&shell),
-        "the test can tell one from the other"
-    );
+    assert!(has_interpreter(&shell), "the test distinguishes the two");
 }

@@ -44,7 +44,7 @@ fn run(arguments: &[&str]) -> Ran {
     }
 }
 
-/// A copy of the quickstart with a port and a state directory of its own.
+/// A copy of the quickstart with its own port and state directory.
 fn site() -> (TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     let site = directory.path().join("site");
@@ -484,11 +484,11 @@ fn the_server_of_another_site_is_not_used() {
     let (_other_directory, other) = site();
     let (runtime, running) = serve(&one);
     let config = fs::read_to_string(Path::new(&other).join("bootwright.toml")).unwrap();
-    let theirs = format!("[operator]\nlisten = \"{}\"\n", running.operators);
+    let other = format!("[operator]\nlisten = \"{}\"\n", running.operators);
     let (_, rest) = config.split_once("[paths]").unwrap();
     fs::write(
         Path::new(&other).join("bootwright.toml"),
-        format!("{theirs}[paths]{rest}"),
+        format!("{other}[paths]{rest}"),
     )
     .unwrap();
     let held = run(&["--site", &other, "hold", "esx01"]);
@@ -551,7 +551,7 @@ fn a_new_site_has_no_errors_and_its_id_is_in_the_state_directory() {
     assert_eq!(code, 0, "{text}");
 }
 
-/// The program run by a user without root, whose state is in the home directory.
+/// The program, run by an unprivileged user whose state is in the home directory.
 fn as_unprivileged_user(home: &Path) -> std::process::Command {
     const NOBODY: u32 = 65534;
     let program = PathBuf::from(env!("CARGO_BIN_EXE_bootwright"));

@@ -1,4 +1,5 @@
-//! A machine that says it is another one: who asks is told by the card, on a link of two network namespaces.
+//! A machine that reports the identity of another one is detected by its MAC address. On a link between two network
+//! namespaces.
 
 use std::net::SocketAddr;
 
@@ -39,7 +40,7 @@ fn strict_then_log_then_off() {
     };
     let (_site, mut server) = start("strict");
     let (address, operators) = (server.machines.address(), &mut server.operators);
-    // Its own name, another one's, and both.
+    // The machine's own identity, that of another machine, and both.
     let refused =
         "not confirmed: 198.51.100.2 is at 52:54:00:00:00:01, which is no card of this machine";
     let script = fetch(address, &boot_path(2));
@@ -50,7 +51,7 @@ fn strict_then_log_then_off() {
     let both = format!("{}&mac=52-54-00-00-00-01", boot_path(2));
     assert!(!fetch(address, &both).contains("/t/"));
     assert!(fetch(address, &boot_path(1)).contains("installing n01.lab.example"));
-    // Without a number it could be the same boot as one that was confirmed.
+    // Without a boot number it could be the same boot as a confirmed one.
     let anonymous = boot_path(1).replace("&boot=", "&nothing=");
     assert!(fetch(address, &anonymous).contains("installing n01.lab.example"));
     until("the refusal is in the log", || {
@@ -59,10 +60,10 @@ fn strict_then_log_then_off() {
             .any(|line| line.to_string().contains(refused))
             .then_some(())
     });
-    // What was refused has changed nothing.
+    // A refused request has changed nothing.
     let states = [1, 2].map(|number| node(operators, number)["state"].take());
     assert_eq!(states, ["bound", "bound"].map(Value::from));
-    // Whoever asks from the host itself is not compared.
+    // Requests from this host itself are not compared.
     assert!(
         server
             .machines

@@ -1,4 +1,4 @@
-//! A server that is killed has kept what it said, and goes on where it was.
+//! A server that is killed has everything that it confirmed, and continues from there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,22 +14,22 @@ use crate::support::{
     site::{TestSite, boot_path, name},
 };
 
-/// How many machines are busy at once.
+/// How many machines are active at the same time.
 const MACHINES: usize = 4;
 
 /// How often the server is killed.
 const KILLS: usize = 100;
 
-/// What was acknowledged to one machine and its operator: the log has it, whatever happens then.
+/// What was confirmed to one machine and its operator. The log must contain it.
 #[derive(Default)]
 struct Kept {
-    /// Words that are used once.
+    /// Unique words.
     words: BTreeSet<String>,
-    /// How often each event.
+    /// The number of events of each kind.
     counts: BTreeMap<&'static str, usize>,
 }
 
-/// A machine, with the operator at its side, that does one thing after another until nobody answers.
+/// A machine with its operator, which sends requests until the server stops answering.
 struct Machine<'a> {
     number: usize,
     round: usize,
@@ -44,21 +44,21 @@ impl Machine<'_> {
         loop {
             match self.install() {
                 Ok(()) => {}
-                // An answer that is not right; every other error is that of a connection to a dead server.
+                // A wrong answer. Any other error is a connection to a killed server.
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => panic!("{error}"),
                 Err(_) => return,
             }
         }
     }
 
-    /// One installation, from an operator's request to its end.
+    /// One installation, from the operator's command to its end.
     fn install(&mut self) -> io::Result<()> {
         let word = self.word("hold");
-        self.order("hold", &format!("{{\"reason\":\"{word}\"}}"))?;
+        self.send_command("hold", &format!("{{\"reason\":\"{word}\"}}"))?;
         self.kept.words.insert(word);
-        self.order("release", "{}")?;
+        self.send_command("release", "{}")?;
         self.keep("released");
-        self.order("reinstall", "{}")?;
+        self.send_command("reinstall", "{}")?;
         self.keep("reinstall");
         let script = good(self.machines.ask("GET", &boot_path(self.number), "")?)?;
         let token = find_token(&script).ok_or_else(|| wrong(&script))?;
@@ -83,14 +83,16 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn order(&mut self, what: &str, json: &str) -> io::Result<()> {
+    fn send_command(&mut self, what: &str, json: &str) -> io::Result<()> {
         let path = format!("/api/v1/nodes/{}/{what}", name(self.number));
         good(self.operators.ask("POST", &path, json)?).map(drop)
     }
 
     fn ok(&mut self, path: &str) -> io::Result<()> {
-        let said = good(self.machines.ask("GET", path, "")?)?;
-        (said == "ok\n").then_some(()).ok_or_else(|| wrong(&said))
+        let output = good(self.machines.ask("GET", path, "")?)?;
+        (output == "ok\n")
+            .then_some(())
+            .ok_or_else(|| wrong(&output))
     }
 
     fn word(&mut self, kind: &str) -> String {
@@ -114,7 +116,7 @@ fn wrong(body: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, body)
 }
 
-/// Asserts that a log has all that was kept.
+/// Asserts that a log contains everything that was confirmed.
 fn assert_kept(log: &[Value], kept: &Kept) {
     let texts: String = log.iter().map(|line| format!("{line}\n")).collect();
     let words: BTreeSet<&str> = texts.split('"').collect();
@@ -128,7 +130,7 @@ fn assert_kept(log: &[Value], kept: &Kept) {
     }
 }
 
-/// A small generator of moments: the point is that they differ, not that nobody can guess them.
+/// A simple generator of random durations. They need to differ, not to be unpredictable.
 fn moments(longest: u64) -> impl Iterator<Item = Duration> {
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     std::iter::from_fn(move || {
@@ -141,7 +143,7 @@ fn moments(longest: u64) -> impl Iterator<Item = Duration> {
 
 #[test]
 fn a_hundred_kills_lose_nothing_that_was_acknowledged() {
-    // In memory a kill meets more of what is being said; whether it is synced is for the one with strace.
+    // A state directory in memory makes more kills interrupt a write. Syncs are tested with strace elsewhere.
     let site = TestSite::in_memory(MACHINES);
     let mut all: Vec<Kept> = std::iter::repeat_with(Kept::default)
         .take(MACHINES)
@@ -150,7 +152,7 @@ fn a_hundred_kills_lose_nothing_that_was_acknowledged() {
     let mut moments = moments(80_000);
     for round in 0..KILLS {
         if round % 10 == 9 {
-            // One that is killed before it answers anybody.
+            // A server that is killed before it answers.
             let mut starting = Process::command(&[], &site).spawn().unwrap();
             std::thread::sleep(moments.next().unwrap() / 4);
             starting.kill().unwrap();
@@ -193,12 +195,12 @@ fn a_hundred_kills_lose_nothing_that_was_acknowledged() {
 #[test]
 fn an_installation_continues_after_a_kill() {
     let site = TestSite::new(1);
-    // The port changes from start to start here; what machines are told does not.
+    // The port differs between starts, but the advertised address does not.
     site.write("bootwright.toml", "[http]\nadvertise = \"192.0.2.1:80\"\n");
     let mut process = Process::start(&site);
     let script = process.machines.boot(1);
     let path = format!("/t/{}", token(&script));
-    // Its documents are there before anything is read, and after.
+    // The documents exist before anything is read, and after that.
     let first = process
         .machines
         .get_part(&format!("{path}/ks.cfg"), "bytes=0-");
@@ -237,7 +239,7 @@ fn a_machine_that_was_reading_when_the_server_was_killed_boots_its_disk_first() 
     let token = token(&process.machines.boot(1));
     process.machines.get(&format!("/t/{token}/ks.cfg")).good();
     process.kill();
-    // The journal as it is when the power goes between the first byte of a document and its last.
+    // The journal after a power failure between the first and the last byte of a document.
     let text = fs::read_to_string(site.segment()).unwrap();
     let serving = text.find("\"event\":\"serving\"").unwrap();
     let end = serving + text[serving..].find('\n').unwrap() + 1;
@@ -251,7 +253,7 @@ fn a_machine_that_was_reading_when_the_server_was_killed_boots_its_disk_first() 
         !script.contains("mboot") && !script.contains("kernel"),
         "{script}"
     );
-    // It was installing after all.
+    // It was installing.
     let finished = server.machines.get(&format!("/t/{token}/stage/installed"));
     assert_eq!(finished.good(), "ok\n");
     assert_eq!(node(&mut server.operators, 1)["state"], "installed");

@@ -1,4 +1,4 @@
-//! Programs hear of what happened, whatever happens to the server in between.
+//! Hooks and brokers receive each event, even if the server stops in between.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
@@ -12,10 +12,10 @@ use crate::support::{
     sources::root,
 };
 
-/// Fails until a file says that it works, and then writes down what it reads.
+/// Fails until a file exists that lets it succeed, and then stores its standard input.
 const PROGRAM: &str = "#!/bin/sh
 [ -e ../works ] || { echo noise >&2; echo not yet >&2; exit 3; }
-cat >> ../told-$1
+cat >> ../calls-$1
 ";
 
 const HOOKS: &str = r#"
@@ -28,7 +28,7 @@ on = ["bound", "installing", "installed", "finished"]
 run = ["hooks/program", "hook"]
 [hook.missing]
 on = "held"
-run = "hooks/is-not-there"
+run = "hooks/missing"
 "#;
 
 fn site() -> TestSite {
@@ -53,13 +53,13 @@ fn install(machines: &mut Client, number: usize) {
     let token = token(&machines.boot(number));
     machines.get(&format!("/t/{token}/ks.cfg")).good();
     for stage in ["installing", "installed", "finished"] {
-        let said = machines.get(&format!("/t/{token}/stage/{stage}")).good();
-        assert_eq!(said, "ok\n");
+        let output = machines.get(&format!("/t/{token}/stage/{stage}")).good();
+        assert_eq!(output, "ok\n");
     }
 }
 
-/// What was written to a file: one JSON object a line.
-fn told(path: &Path) -> Vec<Value> {
+/// The JSON objects in a file, one per line.
+fn calls(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let lines = text.lines();
     lines
@@ -87,56 +87,58 @@ fn a_failed_hook_is_retried_after_a_kill_of_the_server() {
     let complaint = complaint.iter().find(|line| line["event"] == "undelivered");
     assert_eq!(complaint.unwrap()["reason"], "exit status: 3: not yet");
     server.kill();
-    assert!(!site.beside("told-broker").exists());
+    assert!(!site.beside("calls-broker").exists());
 
     fs::write(site.beside("works"), "").unwrap();
     let mut server = Process::start(&site);
-    until("everything is told", || {
+    until("every event is delivered", || {
         (count(&mut server.operators, "delivered") == 5).then_some(())
     });
-    let hook = told(&site.beside("told-hook"));
+    let hook = calls(&site.beside("calls-hook"));
     let events: Vec<_> = hook
         .iter()
-        .map(|told| told["event"].as_str().unwrap())
+        .map(|reported| reported["event"].as_str().unwrap())
         .collect();
     assert_eq!(events, ["bound", "installing", "installed", "finished"]);
-    for told in &hook {
+    for reported in &hook {
         assert_eq!(
-            (&told["version"], &told["hook"], &told["node"]),
+            (&reported["version"], &reported["hook"], &reported["node"]),
             (&1.into(), &"all".into(), &"n01".into())
         );
     }
-    let broker = told(&site.beside("told-broker"));
-    assert_eq!(broker.len(), 1, "it is told once");
-    let [told] = &broker[..] else { unreachable!() };
+    let broker = calls(&site.beside("calls-broker"));
+    assert_eq!(broker.len(), 1, "it is delivered once");
+    let [reported] = &broker[..] else {
+        unreachable!()
+    };
     assert_eq!(
-        (&told["event"], &told["broker"]),
+        (&reported["event"], &reported["broker"]),
         (&"finished".into(), &"cmdb".into())
     );
-    assert_eq!(told["settings"], serde_json::json!({"rack": 7}));
-    assert_eq!(told["status"]["state"], "finished");
-    assert_eq!(told["status"]["name"], "n01");
-    assert_eq!(told["attempt"], 1);
-    assert!(told["status"]["address"].is_string() && told["facts"].is_object());
+    assert_eq!(reported["settings"], serde_json::json!({"rack": 7}));
+    assert_eq!(reported["status"]["state"], "finished");
+    assert_eq!(reported["status"]["name"], "n01");
+    assert_eq!(reported["attempt"], 1);
+    assert!(reported["status"]["address"].is_string() && reported["facts"].is_object());
     let handed = log(&mut server.operators, 1);
     let handed = handed
         .iter()
         .any(|line| line["event"] == "stage" && line["stage"] == "handed-over");
-    assert!(handed, "its stage says so");
-    // And no second time.
+    assert!(handed, "its stage is recorded");
+    // There is no second delivery.
     server.kill();
     let mut server = Process::start(&site);
     install(&mut server.machines, 2);
-    until("the other is told of, too", || {
-        (told_of(&site, "n02") == 4).then_some(())
+    until("the other is delivered, too", || {
+        (calls_for(&site, "n02") == 4).then_some(())
     });
-    assert_eq!(told_of(&site, "n01"), 4);
+    assert_eq!(calls_for(&site, "n01"), 4);
     server.end();
 }
 
-fn told_of(site: &TestSite, node: &str) -> usize {
-    let told = told(&site.beside("told-hook")).into_iter();
-    told.filter(|told| told["node"] == node).count()
+fn calls_for(site: &TestSite, node: &str) -> usize {
+    let reported = calls(&site.beside("calls-hook")).into_iter();
+    reported.filter(|reported| reported["node"] == node).count()
 }
 
 #[test]
@@ -155,15 +157,15 @@ fn a_hook_that_cannot_start_blocks_no_other_hook_and_no_machine() {
             .then_some(())
     });
     install(&mut server.machines, 2);
-    until("the other is told of", || {
-        (told_of(&site, "n02") == 4).then_some(())
+    until("the other is delivered", || {
+        (calls_for(&site, "n02") == 4).then_some(())
     });
-    // Without its hook it is owed to nobody.
+    // Without its hook, the delivery has no recipient.
     site.write(
         "policies.d/hooks.toml",
         &HOOKS.replace("[hook.missing]", "[hook.other]"),
     );
-    until("nobody is to be told", || {
+    until("nothing is pending", || {
         (count(&mut server.operators, "undeliverable") == 1).then_some(())
     });
     server.stop();
@@ -175,7 +177,7 @@ fn deliveries_of_a_deleted_hook_are_dropped() {
     let site = TestSite::new(MACHINES);
     site.write(
         "policies.d/hooks.toml",
-        "[hook.gone]\non = \"held\"\nrun = \"hooks/is-not-there\"\n",
+        "[hook.missing]\non = \"held\"\nrun = \"hooks/missing\"\n",
     );
     let mut server = Server::start(&site);
     for number in 1..=MACHINES {
@@ -186,7 +188,7 @@ fn deliveries_of_a_deleted_hook_are_dropped() {
     site.write("policies.d/hooks.toml", "");
     let mut server = Server::start(&site);
     for number in 1..=MACHINES {
-        until("nobody is to be told", || {
+        until("nothing is pending", || {
             let log = log(&mut server.operators, number);
             events(&log).contains(&"undeliverable").then_some(())
         });
@@ -194,8 +196,8 @@ fn deliveries_of_a_deleted_hook_are_dropped() {
     server.stop();
 }
 
-/// The script by which a machine hands itself over is served when all else of its attempt is gone, also after a restart, and no longer
-/// than it takes.
+/// The script with which a machine hands itself over is served after the other documents of its attempt were
+/// deleted, also after a restart, and until the hand-over has ended.
 #[test]
 fn an_installed_machine_can_fetch_its_broker_script_until_it_is_finished() {
     let site = TestSite::new(0);
@@ -233,7 +235,7 @@ fn an_installed_machine_can_fetch_its_broker_script_until_it_is_finished() {
         assert_eq!(none.status, 404, "it has no broker");
     };
     is_served(&mut server);
-    // All documents of the other attempt are deleted, and of this one all but the script.
+    // All documents of the other attempt are deleted, and those of this one except the script.
     let only_the_script_is_kept = || {
         let kept = kept(&site);
         let is_script =
@@ -275,10 +277,10 @@ fn an_installed_machine_can_fetch_its_broker_script_until_it_is_finished() {
     server.end();
 }
 
-/// The documents that are kept, of each attempt.
+/// The stored documents, by attempt.
 fn kept(site: &TestSite) -> Vec<String> {
     let files = fs::read_dir(site.state().join("attempts")).unwrap();
-    // One that is deleted meanwhile is not kept.
+    // A file that was deleted meanwhile is not stored.
     let texts = files.filter_map(|file| fs::read(file.unwrap().path()).ok());
     texts
         .map(|text| String::from_utf8_lossy(&text).into_owned())
@@ -293,19 +295,19 @@ fn a_played_machine_calls_no_hook() {
         .args(["--site", site.path().to_str().unwrap(), "play", "n01"])
         .output()
         .unwrap();
-    let said = String::from_utf8(played.stdout).unwrap();
-    assert!(played.status.success(), "{said}");
+    let output = String::from_utf8(played.stdout).unwrap();
+    assert!(played.status.success(), "{output}");
     assert!(
-        said.contains("hook        all is to receive `finished`"),
-        "{said}"
+        output.contains("hook        all is to receive `finished`"),
+        "{output}"
     );
-    // What happens to a machine afterwards is delivered, and nothing of the one that was played.
+    // Later events of a machine are delivered, and no events of a simulated one.
     let mut server = Server::start(&site);
     install(&mut server.machines, 2);
     until("the hook has received the other machine's events", || {
-        (told_of(&site, "n02") == 4).then_some(())
+        (calls_for(&site, "n02") == 4).then_some(())
     });
-    assert_eq!(told_of(&site, "n01"), 0);
+    assert_eq!(calls_for(&site, "n01"), 0);
     server.stop();
 }
 

@@ -1,4 +1,4 @@
-//! DHCP without sockets: questions as they come on the wire, and the table of answers.
+//! DHCP without sockets: messages as received from the network, and the table of answers.
 
 use std::net::Ipv4Addr;
 
@@ -39,7 +39,7 @@ fn terms() -> NetworkOptions {
     }
 }
 
-fn ground(mode: DhcpMode, declared: bool, held: AddressAssignment) -> ReplyContext {
+fn context(mode: DhcpMode, declared: bool, held: AddressAssignment) -> ReplyContext {
     ReplyContext {
         port: DhcpPort::Dhcp,
         mode,
@@ -120,7 +120,7 @@ fn messages_of_real_firmware_are_classified() {
         assert_eq!(query.giaddr.is_some(), is_relayed, "{name}");
         assert_eq!(query.relay_info.is_some(), is_relayed, "{name}");
         let own = query.requested.unwrap_or(OWN);
-        let server = ground(DhcpMode::Server, true, AddressAssignment::Reserved(own));
+        let server = context(DhcpMode::Server, true, AddressAssignment::Reserved(own));
         let kind = decide(&query, &server).map(|answer| answer.kind);
         let expected = match asks {
             DhcpMessageType::Discover => ReplyType::Offer,
@@ -143,7 +143,7 @@ fn other_datagrams_are_rejected_with_a_reason() {
         (with(0, 2), Err(DhcpParseError::ServerReply)),
         (with(0, 3), Err(DhcpParseError::NotDhcp)),
         (with(1, 6), Err(DhcpParseError::NotEthernet)),
-        // A length that would lead beyond the datagram.
+        // A length that exceeds the datagram.
         (with(2, 255), Err(DhcpParseError::NotEthernet)),
         (with(2, 0), Err(DhcpParseError::NotEthernet)),
         (with(28, 1), Err(DhcpParseError::NotEthernet)),
@@ -181,10 +181,11 @@ fn a_malformed_option_leaves_those_before_it() {
     assert_eq!(query.hostname, None);
 }
 
-/// What a row of the table expects: kind, address, boot file; or the reason for silence.
+/// The expected result of a row: kind, address and boot file, or the reason why there is no reply.
 type Expected = Result<(ReplyType, Option<Ipv4Addr>, Option<&'static str>), &'static str>;
 
-/// Mode, whether it is declared, its address, message, options, whether it boots from the network; what is expected.
+/// Mode, whether the machine is declared, its address, message, options, whether it boots from the network; the
+/// expected result.
 type Row<'a> = (
     DhcpMode,
     bool,
@@ -197,9 +198,9 @@ type Row<'a> = (
 
 fn outcome(
     query: &DhcpMessage,
-    ground: &ReplyContext,
+    context: &ReplyContext,
 ) -> Result<(ReplyType, Option<Ipv4Addr>, Option<String>), String> {
-    decide(query, ground)
+    decide(query, context)
         .map(|answer| (answer.kind, answer.yiaddr, answer.file))
         .map_err(|silence| silence.to_string())
 }
@@ -389,7 +390,7 @@ fn every_mode_replies_as_its_table_says() {
             false,
             Ok((ReplyType::Nak, None, None)),
         ),
-        // A lease that we did not give is never refused, one that we gave is kept or taken back.
+        // A lease of another server is never refused. Our own lease is confirmed or withdrawn.
         (
             Server,
             false,
@@ -448,7 +449,7 @@ fn every_mode_replies_as_its_table_says() {
     for (at, (mode, declared, held, kind, extra, boots, expected)) in rows.into_iter().enumerate() {
         let mut options = if boots { OVMF.to_vec() } else { PHONE.to_vec() };
         options.extend(extra);
-        let found = outcome(&query(kind, &options), &ground(mode, declared, held));
+        let found = outcome(&query(kind, &options), &context(mode, declared, held));
         let expected = expected
             .map(|(kind, ip, file)| (kind, ip, file.map(str::to_owned)))
             .map_err(str::to_owned);
@@ -458,20 +459,23 @@ fn every_mode_replies_as_its_table_says() {
 
 #[test]
 fn another_server_and_a_disk_boot_suppress_every_reply() {
-    let mut beside = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
+    let mut beside = context(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
     beside.other_server = Some(ROUTER);
     let found = decide(&query(1, PHONE), &beside);
     assert_eq!(found, Err(NoReply::OtherServer(ROUTER)));
-    let mut silent = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
-    silent.boot = Err(NoReply::LocalBoot);
-    assert_eq!(decide(&query(1, OVMF), &silent), Err(NoReply::LocalBoot));
-    // The system that then runs has its address all the same.
-    assert!(decide(&query(1, PHONE), &silent).is_ok());
+    let mut without_reply = context(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
+    without_reply.boot = Err(NoReply::LocalBoot);
+    assert_eq!(
+        decide(&query(1, OVMF), &without_reply),
+        Err(NoReply::LocalBoot)
+    );
+    // The installed system still gets its address.
+    assert!(decide(&query(1, PHONE), &without_reply).is_ok());
 }
 
 #[test]
 fn replies_are_sent_to_where_the_client_receives_them() {
-    let server = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
+    let server = context(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
     let to = |query: &DhcpMessage| decide(query, &server).unwrap().destination;
     let plain = query(1, OVMF);
     assert_eq!(to(&plain), Destination::Mac(OWN));
@@ -491,7 +495,7 @@ fn replies_are_sent_to_where_the_client_receives_them() {
         ..plain.clone()
     };
     assert_eq!(to(&renewing), Destination::Client(OWN));
-    let proxy = ground(DhcpMode::Proxy, true, AddressAssignment::None);
+    let proxy = context(DhcpMode::Proxy, true, AddressAssignment::None);
     assert_eq!(
         decide(&plain, &proxy).unwrap().destination,
         Destination::Broadcast
@@ -504,7 +508,7 @@ fn a_reply_repeats_the_fields_of_the_request() {
     let mut options = OVMF.to_vec();
     options.extend([(61, b"\x01abcdef".as_slice()), (82, relay)]);
     let query = query(1, &options);
-    let server = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
+    let server = context(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
     let bytes = decide(&query, &server).unwrap().datagram(&query);
     assert!(bytes.len() >= 300);
     assert_eq!(bytes[0], 2);
@@ -536,7 +540,7 @@ fn a_reply_repeats_the_fields_of_the_request() {
 
 #[test]
 fn relay_information_is_echoed_once_and_last_in_every_reply() {
-    // RFC 3046 section 2.2: unchanged, sub-options of any order and kind included, and the last option before End.
+    // RFC 3046 section 2.2: unchanged, with sub-options of any order and kind, and last before End.
     let relay: &[u8] = b"\x02\x03mac\x01\x04wire\xfe\x00\x01\x01x";
     let client = [
         (61, b"\x01abcdef".as_slice()),
@@ -559,9 +563,9 @@ fn relay_information_is_echoed_once_and_last_in_every_reply() {
                     AddressAssignment::Reserved(OWN),
                     AddressAssignment::Leased(ROUTER),
                 ] {
-                    let mut ground = ground(mode, true, assignment);
-                    ground.port = port;
-                    let Ok(answer) = decide(&query, &ground) else {
+                    let mut context = context(mode, true, assignment);
+                    context.port = port;
+                    let Ok(answer) = decide(&query, &context) else {
                         continue;
                     };
                     replies += 1;
@@ -580,7 +584,7 @@ fn relay_information_is_echoed_once_and_last_in_every_reply() {
 fn every_client_gets_its_boot_file_in_the_field_that_it_reads() {
     const URL: &str = "http://192.0.2.1/boot.ipxe";
     const LOADER: &str = "http://192.0.2.1/loader/snponly.efi";
-    // What it asks with, the boot file, and what else it wants: an option, and what begins it.
+    // The options of the request, the boot file, and another expected option: its code and its first bytes.
     type Case<'a> = (&'a [(u8, &'a [u8])], &'a str, Option<(u8, &'a [u8])>);
     let cases: &[Case<'_>] = &[
         (OVMF, "snponly.efi", None),
@@ -589,7 +593,7 @@ fn every_client_gets_its_boot_file_in_the_field_that_it_reads() {
             "bootnetaa64.efi",
             None,
         ),
-        // U-Boot: with the number of its own architecture, with that of UEFI, and before it sent one.
+        // U-Boot: with its own architecture number, with UEFI's, and without one.
         (
             &[(93, &[0, 22]), (60, b"U-Boot.armv8")],
             "bootnetaa64.efi",
@@ -611,7 +615,7 @@ fn every_client_gets_its_boot_file_in_the_field_that_it_reads() {
             URL,
             None,
         ),
-        // A Raspberry Pi goes on after the menu that it knows, and asks the server of option 66.
+        // A Raspberry Pi continues after its menu, and sends requests to the server of option 66.
         (
             &[
                 (93, &[0, 0]),
@@ -632,11 +636,11 @@ fn every_client_gets_its_boot_file_in_the_field_that_it_reads() {
             options.extend(server);
             options.extend(server.map(|_| (50, &address[..])));
             let query = query(kind, &options);
-            let mut ground = ground(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
+            let mut context = context(DhcpMode::Server, true, AddressAssignment::Reserved(OWN));
             let preference = LoaderPreference::default();
-            ground.boot = boot_file(query.client, &preference, "http://192.0.2.1", |_| true);
-            let bytes = decide(&query, &ground).unwrap().datagram(&query);
-            // The fixed field, which is all that U-Boot reads, and the option say the same.
+            context.boot = boot_file(query.client, &preference, "http://192.0.2.1", |_| true);
+            let bytes = decide(&query, &context).unwrap().datagram(&query);
+            // The fixed field, the only one that U-Boot reads, has the same value as the option.
             let end = bytes[108..236].iter().position(|byte| *byte == 0).unwrap();
             let field = std::str::from_utf8(&bytes[108..108 + end]).unwrap();
             let sent = dhcp_options(&bytes);
@@ -658,13 +662,13 @@ fn every_client_gets_its_boot_file_in_the_field_that_it_reads() {
 
 #[test]
 fn the_boot_server_answers_a_machine_that_has_its_address() {
-    let mut ground = ground(DhcpMode::Proxy, true, AddressAssignment::None);
-    ground.port = DhcpPort::Pxe;
+    let mut context = context(DhcpMode::Proxy, true, AddressAssignment::None);
+    context.port = DhcpPort::Pxe;
     let query = DhcpMessage {
         ciaddr: Some(OWN),
         ..query(3, OVMF)
     };
-    let answer = decide(&query, &ground).unwrap();
+    let answer = decide(&query, &context).unwrap();
     assert_eq!(
         (answer.kind, answer.destination),
         (ReplyType::Ack, Destination::Client(OWN))
@@ -695,14 +699,14 @@ fn dhcp_options(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
 
 proptest! {
     #[test]
-    fn no_datagram_is_too_strange(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+    fn every_datagram_is_handled(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
         if let Ok(query) = DhcpMessage::read(&bytes) {
             prop_assert!(query.mac.is_unicast());
         }
     }
 
     #[test]
-    fn whatever_the_options_every_answer_can_be_written(
+    fn every_answer_can_be_encoded_with_any_options(
         kind in 1..=8_u8,
         options in proptest::collection::vec((any::<u8>(), proptest::collection::vec(any::<u8>(), 0..40)), 0..12),
     ) {
@@ -710,7 +714,7 @@ proptest! {
         if let Ok(query) = DhcpMessage::read(&datagram(kind, &options)) {
             for mode in [DhcpMode::Proxy, DhcpMode::Reserve, DhcpMode::Server] {
                 for held in [AddressAssignment::None, AddressAssignment::Free(FREE), AddressAssignment::Leased(OWN), AddressAssignment::Reserved(OWN)] {
-                    if let Ok(answer) = decide(&query, &ground(mode, true, held)) {
+                    if let Ok(answer) = decide(&query, &context(mode, true, held)) {
                         let bytes = answer.datagram(&query);
                         prop_assert!(bytes.len() >= 300);
                         prop_assert_eq!(&bytes[28..34], &query.mac.0);

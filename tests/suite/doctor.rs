@@ -1,5 +1,5 @@
-//! `doctor` on a network of its own: what it says of ports that others have, of another DHCP server, of a firewall, and
-//! of a server that runs.
+//! `doctor` on its own network: its findings about ports in use, another DHCP server, a firewall, and a running
+//! server.
 
 use std::{
     fs,
@@ -47,15 +47,15 @@ fn conflicts() {
     ip("link add docker0 type bridge");
     ip("address add 203.0.113.1/24 dev docker0");
     let host = host_on_the_bridge();
-    with_everything_in_the_way(&site, &host);
+    with_problems(&site, &host);
     site.write("bootwright.toml", "");
-    with_nothing_in_the_way(&site);
+    without_problems(&site);
     while_the_server_runs(&site);
     the_examples();
 }
 
-/// Ports that this process has, another server, a firewall, loaders that are missing.
-fn with_everything_in_the_way(site: &Site<'_>, host: &Host) {
+/// Ports that this process uses, another DHCP server, a firewall, missing loaders.
+fn with_problems(site: &Site<'_>, host: &Host) {
     let _ports = [67, 69].map(|port| UdpSocket::bind(("0.0.0.0", port)).unwrap());
     let _web = TcpListener::bind(("127.0.0.1", 80)).unwrap();
     let _dhcp = serve_dhcp(host);
@@ -90,7 +90,7 @@ fn with_everything_in_the_way(site: &Site<'_>, host: &Host) {
         "nft insert rule inet filter input iifname \"br0\" tcp dport 8080 accept",
     ];
     assert_eq!(finding["run"], json!(lines));
-    // What is to be copied is understood by nft, and mends it.
+    // The suggested commands are valid for nft, and fix the problem.
     for line in lines {
         let ran = Command::new("sh").args(["-c", line]).status().unwrap();
         assert!(ran.success(), "{line}");
@@ -103,7 +103,7 @@ fn with_everything_in_the_way(site: &Site<'_>, host: &Host) {
     );
 }
 
-fn with_nothing_in_the_way(site: &Site<'_>) {
+fn without_problems(site: &Site<'_>) {
     let flushed = Command::new("nft").args(["flush", "ruleset"]).status();
     assert!(flushed.unwrap().success());
     site.write("policies.d/far.toml", "");
@@ -165,7 +165,7 @@ fn while_the_server_runs(site: &Site<'_>) {
             &format!("{name}: in use by this site's server"),
         );
     }
-    // Who is not root sees that they are taken, and not by whom.
+    // Without root the ports are reported as in use, without the program.
     let found = site.doctor_of(|command| {
         command.uid(65_534).gid(65_534);
     });
@@ -184,7 +184,7 @@ fn while_the_server_runs(site: &Site<'_>) {
     );
 }
 
-/// Whatever we ship is looked at, and nothing is left behind.
+/// Every shipped example is checked, and nothing is left behind.
 fn the_examples() {
     let mut count = 0;
     for example in fs::read_dir(root().join("examples")).unwrap() {
@@ -217,7 +217,7 @@ fn the_examples() {
     assert!(count > 2, "there are examples");
 }
 
-/// The site that is looked at.
+/// The site to check.
 struct Site<'a>(&'a Path);
 
 impl Site<'_> {
@@ -245,7 +245,7 @@ impl Site<'_> {
             let bytes = b"MZ\0iPXE\0\0\x009.9.9-of-the-test\0";
             fs::write(self.0.join("loaders").join(loader), bytes).unwrap();
         }
-        // The user of the last look may go in.
+        // The user of the last run needs access.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(self.0, open).unwrap();
     }
@@ -274,7 +274,7 @@ fn bootwright(site: &Path) -> Command {
     command
 }
 
-/// What a look has found.
+/// The findings of a run.
 struct Found {
     code: i32,
     value: Value,

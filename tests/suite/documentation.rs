@@ -1,4 +1,4 @@
-//! Holds the README and the manual to the code: every key of every object, every dependency, every link.
+//! Compares the README and the manual with the code: every key of every object, every dependency, every link.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,7 +51,7 @@ fn first_column(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The part of `text` below the heading `title` and above the next one like it.
+/// The part of `text` below the heading `title` up to the next heading of its level.
 fn section<'t>(text: &'t str, level: &str, title: &str) -> &'t str {
     let heading = format!("\n{level} {title}\n");
     let start = text
@@ -67,10 +67,10 @@ fn section<'t>(text: &'t str, level: &str, title: &str) -> &'t str {
     &rest[..ends.into_iter().flatten().min().unwrap_or(rest.len())]
 }
 
-/// The heading of the keys that stand once for several objects.
+/// The heading of the keys that several objects have.
 const COMMON_KEYS: &str = "Common keys";
 
-/// The headings of the page that are no objects.
+/// The headings of the page that are not objects.
 const PROSE: [&str; 5] = [
     "Files",
     "TOML and KDL",
@@ -79,7 +79,7 @@ const PROSE: [&str; 5] = [
     COMMON_KEYS,
 ];
 
-/// The objects that take every common key. A node takes some of them, for the NIC that it boots from.
+/// The objects with all common keys. A node has some of them, for the NIC that it boots from.
 const LINKS: [&str; 4] = ["interface", "bond", "vlan", "bridge"];
 
 #[test]
@@ -187,7 +187,7 @@ fn code_blocks(text: &str) -> Vec<(&str, String)> {
     blocks
 }
 
-/// Whether a block is of `bootwright.toml`.
+/// Whether a block is part of `bootwright.toml`.
 fn is_server_config(block: &str) -> bool {
     let tables = ["http", "operator", "dhcp", "tftp", "paths", "limits", "run"];
     let mut lines = block.lines();
@@ -218,7 +218,7 @@ fn load_blocks(files: &[(String, String)]) -> (Site, Vec<Diagnostic>) {
     site::load_detecting(&files, &mut LoadCache::default(), detect)
 }
 
-/// The blocks of TOML and KDL of one document are the files of one site.
+/// The TOML and KDL blocks of one document are the files of one site.
 #[test]
 fn every_example_of_the_readme_and_the_manual_is_a_site_without_errors() {
     let mut count = 0;
@@ -245,7 +245,8 @@ fn every_example_of_the_readme_and_the_manual_is_a_site_without_errors() {
     assert!(count > 15, "there are examples");
 }
 
-/// The widest line that is read well in a terminal. A row of a table, a line of code and a link are as long as they are.
+/// The maximum line width that is easy to read in a terminal. Rows of tables, lines of code and links may be
+/// longer.
 const WIDEST_LINE: usize = 100;
 
 #[test]
@@ -270,7 +271,7 @@ fn the_pages_of_the_manual_fit_a_terminal() {
     );
 }
 
-/// The text of every link target in `text`: what stands in `](…)`.
+/// The text of every link target in `text`: the part in `](…)`.
 fn links(text: &str) -> Vec<&str> {
     text.split("](")
         .skip(1)
@@ -279,7 +280,7 @@ fn links(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The anchors of the headings of `text`, as code hosts make them.
+/// The anchors of the headings of `text`, as code hosts generate them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     text.lines()
@@ -346,7 +347,8 @@ fn the_readme_links_every_page_of_the_manual() {
     assert_eq!(linked, pages.iter().map(String::as_str).collect());
 }
 
-/// Runs the program at the top of the repository, without a terminal: its exit code, its output and its errors.
+/// Runs the program at the root of the repository, without a terminal. Returns its exit code, its output and its
+/// errors.
 fn bootwright(arguments: &[&str]) -> (Option<i32>, String, String) {
     let state = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_bootwright"))
@@ -414,7 +416,7 @@ fn the_program_lists_shows_and_searches_its_manual() {
     }
 }
 
-/// Moments, sizes and revisions become `N`: they differ from run to run.
+/// Replaces times, sizes and revisions by `N`: they differ between runs.
 fn without_numbers(line: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
     let differs = |at: usize| {

@@ -1,4 +1,4 @@
-//! Edits under load, half of them broken: nobody gets a wrong answer, and everything stays on the last good
+//! Edits under load, half of them with errors: no machine gets a wrong answer, and the server keeps the last good
 //! site.
 
 use std::{
@@ -14,35 +14,35 @@ use crate::support::{
     site::{TestSite, address, boot_path, declaration, name, node_file},
 };
 
-/// How many edits are made; every second one is broken.
+/// How many edits are made; every second one has an error.
 const EDITS: usize = 200;
 
-/// How many requests are offered in a second, by all clients together.
+/// How many requests per second all clients send together.
 const OFFERED: u64 = 2_000;
 
-/// How many requests must have been answered in the end, however slow the machine is that this runs on.
+/// The minimum number of answered requests, however slow the machine is.
 const AT_LEAST: u64 = 20_000;
 
 const CLIENTS: usize = 8;
 
-/// The node whose declaration is edited; it is asked for as all the others are.
+/// The node whose declaration is edited. It is requested like all others.
 const EDITED: usize = 1;
 
 const NODES: usize = 16;
 
-/// What a machine's requests are answered with whatever the site's state is.
+/// What a machine's requests must be answered with, whatever the state of the site.
 struct Expected {
     number: usize,
-    /// Its token, if it is installing or was.
+    /// The path with its token, if it is installing or was.
     path: String,
     document: String,
 }
 
-/// Machines in each of the states in which they ask.
+/// Machines in each state in which they send requests.
 struct Machines {
-    /// Handed an installer, and nothing read: their documents follow the site.
+    /// They were served an installer and have read nothing: their documents follow the site.
     waiting: Vec<Expected>,
-    /// Their document was read: it stays what it was.
+    /// They have read their document: it no longer changes.
     installing: Vec<Expected>,
     /// Nothing is due.
     finished: Vec<usize>,
@@ -77,7 +77,7 @@ fn prepare(machines: &mut Client) -> Machines {
     ready
 }
 
-/// Asks one thing after another, each at its moment, until told to end.
+/// Sends requests at scheduled times until it is stopped.
 fn ask(
     mut client: Client,
     index: usize,
@@ -150,7 +150,7 @@ fn is_healthy(client: &mut Client) {
     assert!(broken || health == "ok\n", "{health}");
 }
 
-/// Asserts that a document has its machine's address, and nobody else's.
+/// Asserts that a document has the address of its machine, and no other.
 fn assert_address(number: usize, document: &str) {
     for other in 1..=NODES {
         let has = document.contains(&format!("--ip={} ", address(other)));
@@ -164,7 +164,7 @@ fn assert_address(number: usize, document: &str) {
     }
 }
 
-/// Makes one edit and waits until the server has taken note of it.
+/// Makes one edit and waits until the server has read it.
 fn edit(site: &TestSite, operators: &mut Client, number: usize, before: &Value) -> Value {
     let is_broken = number.is_multiple_of(2);
     let more = match is_broken {
@@ -198,7 +198,7 @@ fn edit(site: &TestSite, operators: &mut Client, number: usize, before: &Value) 
 
 #[test]
 fn two_hundred_edits_under_load_cause_no_wrong_response() {
-    // On a disk the requests would wait for it most of the time.
+    // With a state directory on a disk, requests would mostly wait for it.
     let site = TestSite::in_memory(NODES);
     let mut server = Server::start(&site);
     let ready = prepare(&mut server.machines);
@@ -210,7 +210,7 @@ fn two_hundred_edits_under_load_cause_no_wrong_response() {
             let (ready, answered, ended) = (&ready, &answered, &ended);
             scope.spawn(move || ask(client, index, ready, answered, ended));
         }
-        // However this ends, the clients end with it.
+        // Stops the clients, however this test ends.
         let _end = End(&ended);
         let mut now = status(&mut server.operators);
         for number in 0..EDITS {
@@ -228,7 +228,7 @@ fn two_hundred_edits_under_load_cause_no_wrong_response() {
     server.stop();
 }
 
-/// Says that it is over when it goes.
+/// Sets the flag when it is dropped.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {

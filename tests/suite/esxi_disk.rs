@@ -17,9 +17,9 @@ partedUtil() {
   cat "$table"
   ! grep -q '^Error' "$table"
 }
-wget() { for last; do :; done; echo "$last" >> "$ROOT/told"; }
+wget() { for last; do :; done; echo "$last" >> "$ROOT/reports"; }
 sleep() { command sleep 0.1; }
-reboot() { echo "reboot $*" >> "$ROOT/told"; }
+reboot() { echo "reboot $*" >> "$ROOT/reports"; }
 "#;
 
 const SITE: &str = r#"
@@ -108,16 +108,16 @@ fn run(list: &str, settings: &str, table: Option<&str>) -> Outcome {
         .output()
         .unwrap();
     let read = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let told = read("told");
-    let told: Vec<&str> = told.lines().collect();
-    assert!(told[0].ends_with("/stage/installing"), "{told:?}");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let reports = read("reports");
+    let reports: Vec<&str> = reports.lines().collect();
+    assert!(reports[0].ends_with("/stage/installing"), "{reports:?}");
     let code = output.status.code().unwrap();
     let written = root.join("bootwright-disk.ks");
-    let line = match told.get(1) {
-        None => fs::read_to_string(&written).unwrap_or(said),
+    let line = match reports.get(1) {
+        None => fs::read_to_string(&written).unwrap_or(errors),
         Some(failure) => {
-            assert_eq!(told[2..], ["reboot -f"], "{settings}");
+            assert_eq!(reports[2..], ["reboot -f"], "{settings}");
             assert!(
                 !written.exists(),
                 "a machine that failed has no line to include"

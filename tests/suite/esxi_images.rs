@@ -96,8 +96,8 @@ fn image(tree: &Path) -> PathBuf {
     let mut command = Command::new("genisoimage");
     let output = command.args(["-quiet", "-V", "ESXI", "-o"]);
     let output = output.arg(&image).arg(tree).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
     image
 }
 
@@ -158,7 +158,7 @@ fn mac(number: usize) -> String {
 
 /// The lines with unknown keys, and the names of the known keys, in their order.
 fn others(text: &str) -> Vec<String> {
-    let ours = [
+    let own = [
         "kernel",
         "kernelopt",
         "modules",
@@ -169,7 +169,7 @@ fn others(text: &str) -> Vec<String> {
     let lines = text.lines().map(str::trim_end);
     let kept = lines.filter(|line| {
         let key = line.split('=').next().unwrap().trim().to_lowercase();
-        line.starts_with('#') || !ours.contains(&key.as_str())
+        line.starts_with('#') || !own.contains(&key.as_str())
     });
     // Spaces around a key or its value are ignored.
     let plain = kept.map(|line| match line.split_once('=') {
@@ -252,15 +252,15 @@ fn every_rewritten_boot_cfg_names_existing_files_only_and_keeps_all_settings() {
         // Unknown keys are unchanged.
         assert_eq!(others(&served), others(text), "{name}");
         let kernelopt: Vec<&str> = value(&served, "kernelopt").split_whitespace().collect();
-        let (kept, ours) = kernelopt.split_at(own_words(text).len());
+        let (kept, own) = kernelopt.split_at(own_words(text).len());
         assert_eq!(kept, own_words(text), "{name}");
         assert!(
-            ours.contains(&format!("ks={attempt}/ks.cfg").as_str()),
-            "{ours:?}"
+            own.contains(&format!("ks={attempt}/ks.cfg").as_str()),
+            "{own:?}"
         );
         assert!(
-            ours.contains(&format!("BOOTIF=01-{mac}").as_str()),
-            "{ours:?}"
+            own.contains(&format!("BOOTIF=01-{mac}").as_str()),
+            "{own:?}"
         );
         assert!(
             !served.contains('\r') && !served.contains("198.51.100."),
@@ -270,7 +270,7 @@ fn every_rewritten_boot_cfg_names_existing_files_only_and_keeps_all_settings() {
         // A second rewrite changes nothing.
         let changes = BootCfgChanges {
             prefix: prefix.into(),
-            kernelopt: ours.iter().map(|word| (*word).to_owned()).collect(),
+            kernelopt: own.iter().map(|word| (*word).to_owned()).collect(),
         };
         let find = |path: &str| contents.contains_key(path).then(|| path.to_owned());
         assert_eq!(

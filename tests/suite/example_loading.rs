@@ -1,4 +1,4 @@
-//! Whatever stands in `examples/`, and the safe default, loads without a mistake.
+//! Everything in `examples/`, and the safe default, loads without an error.
 
 use std::{
     fs,

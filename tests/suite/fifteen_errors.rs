@@ -1,4 +1,4 @@
-//! A site with fifteen mistakes: all are reported, each at its place, and nothing else.
+//! A site with fifteen mistakes: all of them are reported at their places, and nothing else.
 
 use std::{fs, path::Path};
 
@@ -41,7 +41,7 @@ const MISTAKES: [&str; 15] = [
     "policies.d/policies.kdl:26:15 error: expected a whole number, found text",
 ];
 
-/// What an operator reads of one of them.
+/// The displayed report of one of them.
 const DUPLICATE: &str = r#"error: address 192.0.2.11 is used twice
  --> policies.d/nodes/esx02.kdl:4:13
   |

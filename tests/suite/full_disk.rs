@@ -1,5 +1,5 @@
-//! A disk that fills up under the journal: installations are held, nothing is half-written, and everything
-//! goes on by itself when there is room.
+//! A disk that becomes full under the journal: installations are held, nothing is written partially, and the server
+//! continues automatically when there is room.
 
 use std::{fs, io::Write, path::Path, process::Command};
 
@@ -32,7 +32,7 @@ fn full_disk() {
     server.machines.get(&format!("{running}/ks.cfg")).good();
     fill(disk);
     refuses(&mut server, &running);
-    // What the journal holds is whole, and no document is there in part.
+    // The journal has only complete lines, and no document is partial.
     let journal = fs::read_to_string(site.segment()).unwrap();
     assert!(journal.ends_with('\n'));
     for line in journal.lines() {
@@ -53,7 +53,7 @@ fn full_disk() {
     server.machines.get(&format!("{waiting}/ks.cfg")).good();
     assert_eq!(node(&mut server.operators, 2)["attempt"], 1);
     server.stop();
-    // All of it is there after a start that reads every line.
+    // All of it exists after a start that reads every line.
     fs::remove_file(site.state().join("journal/checkpoint")).unwrap();
     let mut server = Server::start(&site);
     let states = [1, 2, 3].map(|number| node(&mut server.operators, number)["state"].take());
@@ -70,7 +70,7 @@ fn full_disk() {
     server.stop();
 }
 
-/// Leaves no byte on a disk.
+/// Fills a disk completely.
 fn fill(disk: &Path) {
     let mut filler = fs::File::create(disk.join("filler")).unwrap();
     for piece in [64 << 10, 1 << 10, 1] {
@@ -78,10 +78,10 @@ fn fill(disk: &Path) {
     }
 }
 
-/// Asserts that a server with a full disk says so to everybody.
+/// Asserts that a server with a full disk reports this in all its answers.
 fn refuses(server: &mut Server, running: &str) {
     let machines = &mut server.machines;
-    // Nobody has met the end of the disk yet.
+    // No write has failed yet.
     let script = machines.boot(2);
     assert!(
         script.contains(
@@ -89,7 +89,7 @@ fn refuses(server: &mut Server, running: &str) {
         ),
         "{script}"
     );
-    // The last page of the journal's file may have room for some lines yet.
+    // The last page of the journal's file may have room for some lines.
     let refused = (0..200).find_map(|step| {
         let answer = machines.get(&format!("{running}/stage/step-{step}"));
         (answer.status != 200).then_some(answer)
@@ -121,7 +121,7 @@ fn refuses(server: &mut Server, running: &str) {
         .operators
         .post("/api/v1/nodes/n03/hold", "{\"reason\":\"x\"}");
     assert_eq!(order.status, 503, "{}", order.body);
-    // What rests on nothing is served as ever.
+    // What depends on no event is served as usual.
     let file = server.machines.get("/repo/rocky/images/pxeboot/vmlinuz");
     assert_eq!(file.status, 200);
 }

@@ -1,4 +1,4 @@
-//! Clients that mean harm, or are broken in ways that come to the same.
+//! Malicious clients, and clients with equivalent bugs.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::support::http::{
-    Fake, Running, Seen, TOKEN, assert_whole, body, header, rest, soon, status,
+    BackendRequest, Fake, Running, TOKEN, assert_whole, body, header, rest, soon, status,
 };
 
 fn hasty() -> Limits {
@@ -61,7 +61,7 @@ async fn no_path_leads_out_of_a_repo_or_an_attempt() {
             assert_whole(&answer);
         }
     }
-    assert_eq!(server.fake.seen(), []);
+    assert_eq!(server.fake.requests(), []);
     let double = server.ask("GET", "//repo//esxi//b.b00", "").await;
     assert_eq!(body(&double), "in the repo\n");
 }
@@ -107,7 +107,7 @@ async fn an_invalid_request_is_refused_with_a_body() {
     ] {
         let answer = server.raw(request).await;
         let shown = &request[..request.len().min(60)];
-        // What was not read when the connection ends is answered with a reset, which can overtake the answer.
+        // Unread data at the end of a connection causes a reset, which may overtake the answer.
         if answer.is_empty() && request.len() > 50_000 {
             continue;
         }
@@ -143,7 +143,7 @@ async fn no_request_is_smuggled_in_another() {
             "{shape:?}: {answer}"
         );
     }
-    assert_eq!(server.fake.seen(), []);
+    assert_eq!(server.fake.requests(), []);
 }
 
 #[tokio::test]
@@ -159,10 +159,10 @@ async fn pipelined_requests_are_answered_in_their_order() {
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 200);
     let serials = server
         .fake
-        .seen()
+        .requests()
         .into_iter()
-        .filter_map(|seen| match seen {
-            Seen::Boot(ask) => ask.report.serial,
+        .filter_map(|requests| match requests {
+            BackendRequest::Boot(ask) => ask.report.serial,
             _ => None,
         });
     let expected: Vec<String> = (0..200).map(|number| number.to_string()).collect();
@@ -204,9 +204,9 @@ async fn a_client_that_does_not_read_times_out() {
     let mut stream = server.connect().await;
     let request = format!("GET /t/{TOKEN}/large.cfg HTTP/1.1\r\nHost: x\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    crate::support::http::eventually(|| server.fake.seen().len() == 2).await;
-    let aborted = Seen::DownloadEnd(bootwright::net::http::DownloadEnd::Aborted);
-    assert_eq!(server.fake.seen()[1], aborted);
+    crate::support::http::eventually(|| server.fake.requests().len() == 2).await;
+    let aborted = BackendRequest::DownloadEnd(bootwright::net::http::DownloadEnd::Aborted);
+    assert_eq!(server.fake.requests()[1], aborted);
     assert!(rest(&mut stream).await.len() < large);
 }
 
@@ -244,7 +244,7 @@ async fn a_connection_above_the_limit_is_answered_with_503() {
     );
     assert_whole(&answer);
     drop(taken);
-    // The server notices a moment later that they are closed.
+    // The server detects shortly afterwards that they are closed.
     soon(async { while status(&server.ask("GET", "/boot", "").await) != 200 {} }).await;
 }
 
@@ -264,7 +264,7 @@ async fn wrong_tokens_are_delayed_and_right_ones_are_not() {
     let check = |answer: String| {
         assert_eq!((status(&answer), body(&answer)), (404, "not found\n"));
     };
-    // Ten a second are answered at once.
+    // Ten per second are answered at once.
     for _ in 0..10 {
         check(soon(guessing.join_next()).await.unwrap().unwrap());
     }
@@ -272,7 +272,7 @@ async fn wrong_tokens_are_delayed_and_right_ones_are_not() {
         let answer = server.ask("GET", &format!("/t/{TOKEN}/{path}"), "").await;
         assert_whole(&answer);
     }
-    // Meanwhile other guesses still wait.
+    // Meanwhile other guesses are still delayed.
     while let Some(answer) = guessing.try_join_next() {
         check(answer.unwrap());
     }
@@ -286,7 +286,7 @@ async fn requests_from_web_pages_are_refused() {
     let local = format!("Host: 127.0.0.1:{port}");
     let json = "Content-Type: application/json";
     for (headers, expected) in [
-        // A form needs no leave from the browser, but cannot send JSON.
+        // A form needs no permission from the browser, but cannot send JSON.
         (
             format!("{local}\r\nContent-Type: text/plain\r\nOrigin: http://evil.example"),
             403,
@@ -296,7 +296,7 @@ async fn requests_from_web_pages_are_refused() {
             format!("{local}\r\nContent-Type: application/x-www-form-urlencoded"),
             415,
         ),
-        // A script must say where it comes from.
+        // A script must send its origin.
         (
             format!("{local}\r\n{json}\r\nOrigin: http://evil.example"),
             403,
@@ -306,7 +306,7 @@ async fn requests_from_web_pages_are_refused() {
             format!("{local}\r\n{json}\r\nSec-Fetch-Site: cross-site"),
             403,
         ),
-        // A name that was made to lead here is still the other site's.
+        // A name that resolves to this host (DNS rebinding) is still the other site's.
         (
             format!("Host: evil.example:{port}\r\n{json}\r\nOrigin: http://evil.example:{port}"),
             403,
@@ -333,7 +333,7 @@ async fn requests_from_web_pages_are_refused() {
         )
         .await;
     assert_eq!(status(&preflight), 403);
-    assert_eq!(server.fake.seen().len(), 1);
+    assert_eq!(server.fake.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -364,7 +364,7 @@ async fn a_command_with_too_long_or_a_missing_body_is_refused() {
         ))
         .await;
     assert_eq!(status(&missing), 408);
-    assert_eq!(server.fake.seen(), []);
+    assert_eq!(server.fake.requests(), []);
 }
 
 #[tokio::test]

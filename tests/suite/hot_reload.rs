@@ -1,4 +1,4 @@
-//! Edits of every kind go live under a running server, and broken ones do not.
+//! Edits of every kind go live while the server is running, and edits with errors do not.
 
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
@@ -11,7 +11,7 @@ use crate::support::{
     site::{TestSite, address, declaration, name, node_file},
 };
 
-/// Waits until a node is shown at an address.
+/// Waits until a node is listed with an address.
 #[track_caller]
 fn live_at(operators: &mut Client, number: usize, address: &str) {
     until(&format!("{} at {address}", name(number)), || {
@@ -19,7 +19,7 @@ fn live_at(operators: &mut Client, number: usize, address: &str) {
     });
 }
 
-/// Waits until a state of the site is refused, and returns what is wrong with it.
+/// Waits until a revision of the site is rejected, and returns its errors.
 #[track_caller]
 fn refused(operators: &mut Client) -> Value {
     until("a refused edit", || {
@@ -44,7 +44,7 @@ fn an_edit_goes_live_in_each_way_an_editor_saves() {
     // In place.
     site.write(&node_file(1), &moved(1, 51));
     live_at(&mut server.operators, 1, "192.0.2.51");
-    // A new file in the old one's place, with what editors leave lying about.
+    // A new file replaces the old one, beside leftovers of editors.
     let nodes = site.path().join("policies.d/nodes");
     for leftover in [".#n01.toml", "n01.toml~", ".n01.toml.swp", "4913"] {
         fs::write(nodes.join(leftover), "no = [ toml").unwrap();
@@ -53,12 +53,12 @@ fn an_edit_goes_live_in_each_way_an_editor_saves() {
     fs::rename(site.beside("new"), nodes.join("n01.toml")).unwrap();
     live_at(&mut server.operators, 1, "192.0.2.52");
     assert_eq!(status(&mut server.operators)["rejected"], Value::Null);
-    // Another file, deeper down, and in the other format.
+    // Another file, in a subdirectory, and in the other format.
     fs::remove_file(nodes.join("n01.toml")).unwrap();
     let kdl = r#"node "n01" { mac "52:54:00:00:00:01"; address "192.0.2.53"; repo "rocky" }"#;
     site.write("policies.d/some/where/else.kdl", kdl);
     live_at(&mut server.operators, 1, "192.0.2.53");
-    // A node that was not there.
+    // A new node.
     site.declare_node(3, "");
     until("n03", || {
         let nodes = server.operators.get("/api/v1/nodes").json();
@@ -77,7 +77,7 @@ fn an_invalid_edit_changes_nothing_and_is_reported_with_its_line() {
     live_at(&mut server.operators, 2, "192.0.2.62");
     let good = status(&mut server.operators)["revision"].clone();
     assert_ne!(good, before["revision"]);
-    // A sound edit beside a broken one waits for it.
+    // A valid edit beside one with an error waits for it.
     let broken = declaration(1, "adress = \"192.0.2.99\"");
     site.write(&node_file(1), &broken);
     let rejected = refused(&mut server.operators);
@@ -98,11 +98,11 @@ fn an_invalid_edit_changes_nothing_and_is_reported_with_its_line() {
         "{message} {help}"
     );
     let good = good.as_str().unwrap();
-    let said = format!("degraded: the site has 1 error; revision {good} is served\n");
-    assert_eq!(health(&mut server), said);
+    let output = format!("degraded: the site has 1 error; revision {good} is served\n");
+    assert_eq!(health(&mut server), output);
     assert_eq!(node(&mut server.operators, 2)["address"], "192.0.2.62");
     assert!(server.machines.boot(1).contains("n01.lab.example"));
-    // Mended, everything goes live at once.
+    // When the error is fixed, everything goes live at once.
     site.declare_node(1, "packages = [\"tmux\"]");
     live_at(&mut server.operators, 2, "192.0.2.63");
     let now = status(&mut server.operators);
@@ -169,7 +169,7 @@ fn a_site_behind_a_symbolic_link_is_replaced() {
     };
     swap("second");
     live_at(&mut server.operators, 1, "192.0.2.51");
-    // What is behind it now is watched, and what was before is not.
+    // The new target is watched, and the old one is not.
     fs::write(site.beside("second").join(node_file(1)), moved(1, 52)).unwrap();
     live_at(&mut server.operators, 1, "192.0.2.52");
     swap("site");
@@ -208,7 +208,7 @@ fn a_deleted_site_stays_live_until_it_exists_again() {
     until("the site is found", || {
         (status(&mut server.operators)["health"] == "ok").then_some(())
     });
-    // The new directory is watched as the old one was.
+    // The new directory is watched like the old one.
     site.write(&node_file(1), &moved(1, 52));
     live_at(&mut server.operators, 1, "192.0.2.52");
     server.stop();
@@ -224,7 +224,7 @@ fn an_edited_template_goes_live() {
     for mark in ["one", "two"] {
         let text = format!("{text}# edited {mark}\n");
         site.write("templates/tasks/redhat/ks.cfg.j2", &text);
-        // Nothing of the attempt was read yet, so its documents follow the site.
+        // The attempt's documents follow the site, because nothing of it was read yet.
         until(mark, || {
             server.machines.boot(1);
             let path = format!("/t/{token}/ks.cfg");
@@ -271,7 +271,7 @@ fn a_running_installation_keeps_its_documents_and_the_others_follow_the_site() {
         machines.get(&format!("{running}/stage/installing")).good(),
         "ok\n"
     );
-    // One that has read nothing asks again, and gets the new ones under the old token.
+    // A machine that has read nothing sends its request again, and gets the new documents under the old token.
     assert!(machines.boot(2).contains(&waiting));
     let new = machines.get(&format!("{waiting}/ks.cfg")).good();
     assert!(
@@ -286,7 +286,7 @@ fn a_running_installation_keeps_its_documents_and_the_others_follow_the_site() {
         "ok\n"
     );
     assert_eq!(machines.get(&format!("{running}/ks.cfg")).status, 404);
-    // What merely tells is written within a second.
+    // Events that nothing depends on are written within a second.
     until("the log tells of the dead token", || {
         let log = log(&mut server.operators, 1);
         events(&log).contains(&"dead-token").then_some(())

@@ -1,4 +1,4 @@
-//! The two listeners over a loopback: what HTTP turns into, and what comes back.
+//! The two listeners over a loopback interface: how requests are parsed, and what they are answered with.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -11,7 +11,8 @@ use bootwright::{
 };
 
 use crate::support::http::{
-    Fake, Running, Seen, TOKEN, assert_whole, body, eventually, header, rest, soon, status,
+    BackendRequest, Fake, Running, TOKEN, assert_whole, body, eventually, header, rest, soon,
+    status,
 };
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,8 +35,8 @@ async fn a_boot_request_is_parsed_with_its_addresses() {
         .await;
     assert_whole(&answer);
     assert_eq!(body(&answer), "#!ipxe\nexit\n");
-    let seen = server.fake.seen();
-    let [Seen::Boot(ask)] = seen.as_slice() else {
+    let requests = server.fake.requests();
+    let [BackendRequest::Boot(ask)] = requests.as_slice() else {
         panic!("one boot");
     };
     assert_eq!(ask.report.serial.as_deref(), Some("AB"));
@@ -49,7 +50,7 @@ async fn a_boot_request_is_parsed_with_its_addresses() {
     );
     let head = server.ask("HEAD", "/boot?mac=00-50-56-aa-bb-01", "").await;
     assert_eq!((status(&head), header(&head, "allow")), (405, Some("GET")));
-    assert_eq!(server.fake.seen().len(), 1);
+    assert_eq!(server.fake.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -70,7 +71,7 @@ async fn the_entry_script_has_the_address_of_the_request() {
         );
         assert_eq!(body(&head), "");
     }
-    // A program of this host forwarded it, and its sender knows the server by another address.
+    // A program on this host forwarded the request, and its sender uses another address for the server.
     for (path, expected) in [
         ("/boot.ipxe", "#!ipxe\nchain http://10.0.2.2:8080/boot\n"),
         ("/boot?mac=00-50-56-aa-bb-01", "#!ipxe\nexit\n"),
@@ -79,8 +80,8 @@ async fn the_entry_script_has_the_address_of_the_request() {
             format!("GET {path} HTTP/1.1\r\nHost: 10.0.2.2:8080\r\nConnection: close\r\n\r\n");
         assert_eq!(body(&server.raw(request).await), expected, "{path}");
     }
-    let seen = server.fake.seen();
-    let Some(Seen::Boot(ask)) = seen.last() else {
+    let requests = server.fake.requests();
+    let Some(BackendRequest::Boot(ask)) = requests.last() else {
         panic!("a boot");
     };
     assert_eq!(*ask.base, *"http://10.0.2.2:8080");
@@ -98,8 +99,8 @@ async fn a_document_counts_as_read_when_its_last_byte_is_sent() {
     let whole = server.ask("GET", &path, "").await;
     assert_eq!(body(&whole), "vmaccepteula\n");
     assert_eq!(
-        server.fake.seen()[1..],
-        [Seen::DownloadEnd(DownloadEnd::Completed)]
+        server.fake.requests()[1..],
+        [BackendRequest::DownloadEnd(DownloadEnd::Completed)]
     );
 
     let part = server.ask("GET", &path, "Range: bytes=0-1\r\n").await;
@@ -111,15 +112,15 @@ async fn a_document_counts_as_read_when_its_last_byte_is_sent() {
     );
     let asks: Vec<(bool, bool)> = server
         .fake
-        .seen()
+        .requests()
         .into_iter()
-        .filter_map(|seen| match seen {
-            Seen::Document(ask) => Some((ask.head, ask.whole)),
+        .filter_map(|requests| match requests {
+            BackendRequest::Document(ask) => Some((ask.head, ask.whole)),
             _ => None,
         })
         .collect();
     assert_eq!(asks, [(false, true), (false, false), (true, false)]);
-    assert_eq!(server.fake.seen().len(), 4);
+    assert_eq!(server.fake.requests().len(), 4);
 }
 
 #[tokio::test]
@@ -131,19 +132,19 @@ async fn an_incomplete_download_is_reported_as_aborted() {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut first = [0; 4096];
     soon(stream.read_exact(&mut first)).await.unwrap();
-    assert_eq!(server.fake.seen().len(), 1);
+    assert_eq!(server.fake.requests().len(), 1);
     drop(stream);
-    eventually(|| server.fake.seen().len() == 2).await;
+    eventually(|| server.fake.requests().len() == 2).await;
     assert_eq!(
-        server.fake.seen()[1],
-        Seen::DownloadEnd(DownloadEnd::Aborted)
+        server.fake.requests()[1],
+        BackendRequest::DownloadEnd(DownloadEnd::Aborted)
     );
 
     let whole = server.raw(&request).await;
     assert_eq!(body(&whole).len(), large);
     assert_eq!(
-        server.fake.seen().last(),
-        Some(&Seen::DownloadEnd(DownloadEnd::Completed))
+        server.fake.requests().last(),
+        Some(&BackendRequest::DownloadEnd(DownloadEnd::Completed))
     );
 }
 
@@ -160,11 +161,11 @@ async fn each_document_on_a_connection_is_reported() {
     ];
     let answers = server.raw(requests.concat()).await;
     assert_eq!(answers.matches("HTTP/1.1 200").count(), 3);
-    let seen = server.fake.seen();
-    let completed = seen
+    let requests = server.fake.requests();
+    let completed = requests
         .iter()
-        .filter(|seen| **seen == Seen::DownloadEnd(DownloadEnd::Completed));
-    assert_eq!((seen.len(), completed.count()), (6, 3));
+        .filter(|requests| **requests == BackendRequest::DownloadEnd(DownloadEnd::Completed));
+    assert_eq!((requests.len(), completed.count()), (6, 3));
 }
 
 #[tokio::test]
@@ -198,15 +199,15 @@ async fn a_callback_is_answered_for_the_smallest_client() {
         assert_eq!((status(&answer), body(&answer)), (200, "ok\n"), "{request}");
         assert_eq!(header(&answer, "content-length"), Some("3"));
         assert_eq!(header(&answer, "connection"), Some("close"));
-        let Some(Seen::Callback(ask)) = server.fake.seen().pop() else {
+        let Some(BackendRequest::Callback(ask)) = server.fake.requests().pop() else {
             panic!("a callback");
         };
         assert_eq!(ask.callback, callback, "{request}");
     }
-    let before = server.fake.seen();
+    let before = server.fake.requests();
     let head = server.ask("HEAD", &path, "").await;
     assert_eq!((status(&head), body(&head)), (200, ""));
-    assert_eq!(server.fake.seen(), before);
+    assert_eq!(server.fake.requests(), before);
 }
 
 #[tokio::test]
@@ -291,7 +292,7 @@ async fn a_file_is_served_whole_in_ranges_and_conditionally() {
 
 #[tokio::test]
 async fn a_file_with_the_text_of_a_response_is_sent_unchanged() {
-    // Sixteen bytes, so that every piece of the file begins with them.
+    // Sixteen bytes, so that every chunk of the file begins with them.
     let content = "HTTP/1.1 400 No\n".repeat(100_000);
     let server = machines(fake_with(content.as_bytes()));
     let answer = server.ask("GET", "/repo/esxi/b.b00", "").await;
@@ -372,11 +373,11 @@ async fn operators_receive_json() {
     let request = "POST /api/v1/nodes/esx01/hold HTTP/1.0\r\nHost: localhost\r\n\
         Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"reason\":\"r\"}";
     assert_eq!(status(&server.raw(request).await), 200);
-    let order = OperatorCommand::Hold {
+    let command = OperatorCommand::Hold {
         node: "esx01".into(),
         reason: Some("r".into()),
     };
-    assert_eq!(server.fake.seen(), [Seen::Command(order)]);
+    assert_eq!(server.fake.requests(), [BackendRequest::Command(command)]);
     let method = server.ask("GET", "/api/v1/nodes/esx01/hold", "").await;
     assert_eq!(status(&method), 405);
     assert_eq!(header(&method, "allow"), Some("POST"));
@@ -402,10 +403,10 @@ async fn a_machine_in_the_microkernel_checks_in() {
     let server = machines(fake_with(b"kernel"));
     let kernel = server.ask("GET", "/microkernel/vmlinuz", "").await;
     assert_eq!((status(&kernel), body(&kernel)), (200, "kernel"));
-    let order = server.ask("GET", &format!("/c/{TOKEN}/order"), "").await;
-    let kind = header(&order, "content-type");
+    let command = server.ask("GET", &format!("/c/{TOKEN}/order"), "").await;
+    let kind = header(&command, "content-type");
     assert_eq!(
-        (status(&order), kind, body(&order)),
+        (status(&command), kind, body(&command)),
         (200, Some("application/json"), "{}")
     );
     let report = |token: &str, length: usize| {
@@ -416,7 +417,7 @@ async fn a_machine_in_the_microkernel_checks_in() {
     };
     let answer = server.raw(&report(TOKEN, 2)).await;
     assert_eq!((status(&answer), body(&answer)), (200, "77"));
-    // A hundred megabytes are refused before they come.
+    // A body of 100 MB is rejected before it is sent.
     let answer = server.raw(&report(TOKEN, 100 << 20)).await;
     assert_eq!(
         (status(&answer), header(&answer, "connection")),

@@ -1,4 +1,4 @@
-//! ISO images of common programs, read in place: the same files and bytes as were put in.
+//! ISO images of common programs, read in place: they have the files and bytes that were written.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! The journal on a real disk: killed at random moments, watched by strace, read by others.
+//! The journal on a real disk: killed at random times, traced by strace, read by other processes.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -31,7 +31,7 @@ fn numbers(lines: journal::JournalLines) -> Vec<u64> {
     lines.map(|line| number(&line.unwrap())).collect()
 }
 
-/// How many lines the checkpoint stands for.
+/// How many lines the checkpoint includes.
 fn checkpoint(replay: &journal::Replay) -> u64 {
     let state = replay.checkpoint.as_deref();
     state.map_or(0, |state| {
@@ -39,8 +39,8 @@ fn checkpoint(replay: &journal::Replay) -> u64 {
     })
 }
 
-/// The role `append`: appends lines in pairs to the journal in a directory, and prints each durable one that is kept. It ends after the
-/// given number of pairs, or never.
+/// The role `append`: appends lines in pairs to the journal in a directory, and prints each durable one that was
+/// written. It ends after the given number of pairs, or never.
 pub(crate) fn append(arguments: &[String]) {
     let [directory, pairs @ ..] = arguments else {
         panic!("`append` needs a directory");
@@ -76,7 +76,7 @@ fn appender(wrap: &[&str], directory: &Path, pairs: &[&str]) -> Command {
 }
 
 fn kept(output: &str) -> Option<u64> {
-    // The last line may have been cut short by the kill.
+    // The kill may have cut the last line.
     let whole = output.rsplit_once('\n').map_or("", |(whole, _)| whole);
     whole
         .lines()
@@ -84,7 +84,7 @@ fn kept(output: &str) -> Option<u64> {
         .next_back()
 }
 
-/// A small generator of moments: the point is that they differ, not that nobody can guess them.
+/// A simple generator of random durations. They need to differ, not to be unpredictable.
 fn moments() -> impl Iterator<Item = Duration> {
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     std::iter::from_fn(move || {
@@ -104,8 +104,8 @@ fn a_hundred_kills_lose_no_durable_line() {
         let mut child = appender(&[], dir.path(), &[]).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut output = String::new();
-        // Every tenth dies while it opens the journal; the others once they have begun to write, however
-        // long that takes on a busy machine.
+        // Every tenth process is killed while it opens the journal; the others after they have begun to write,
+        // however long that takes on a busy machine.
         if round % 10 != 0 {
             while !output.contains("kept ") && stdout.read_line(&mut output).unwrap() > 0 {}
         }
@@ -136,7 +136,7 @@ fn a_hundred_kills_lose_no_durable_line() {
         rounds_that_wrote >= 90,
         "only {rounds_that_wrote} of 100 came to write anything"
     );
-    // Without the checkpoint, every line since the beginning is there.
+    // Without the checkpoint, all lines since the beginning are read.
     if dir.path().join("checkpoint").exists() {
         std::fs::remove_file(dir.path().join("checkpoint")).unwrap();
     }
@@ -231,7 +231,7 @@ fn the_journal_can_be_followed_across_segments() {
     for round in 0..30 {
         let batch = (round * 10..round * 10 + 10).map(|number| entry(number, true));
         journal.append(batch.collect()).wait().unwrap();
-        // Slower than it is written, for a while.
+        // Slower than it is written, for some time.
         let part = journal::tail(dir.path(), position, 9).unwrap();
         position = part.next;
         followed.extend(part.lines.iter().map(|line| number(line)));
@@ -252,7 +252,7 @@ fn the_lines_of_one_machine_are_found() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(dir.path(), Path::new("site"), options()).unwrap();
     for round in 0..30 {
-        // Machine 3 is not spoken of in the middle.
+        // Machine 3 is not mentioned in the middle.
         let batch = (round * 10..round * 10 + 10)
             .filter(|number| number % 10 != 3 || !(5..25).contains(&round));
         journal

@@ -1,4 +1,4 @@
-//! Loaders that are missing, as `check` tells of them.
+//! Missing loaders, as reported by `check`.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ domain = "lab.example"
 dhcp = "MODE"
 "#;
 
-/// What `check` says of loaders of a site that has its own ones, and its exit code.
+/// The output of `check` about the loaders of a site with its own ones, and its exit code.
 fn check(mode: &str, loader: &str, own: &[&str]) -> (i32, Vec<String>) {
     let site = tempfile::tempdir().unwrap();
     let declared = SITE.replace("MODE", mode);
@@ -49,12 +49,12 @@ fn a_missing_custom_loader_is_an_error_on_networks_with_dhcp() {
     let of_policy = "[policy.p]\nloader = \"own.efi\"";
     let of_all = "[defaults]\nloader = \"own.efi\"";
     for named in [of_network, of_node, of_policy, of_all] {
-        let (code, said) = check("reserve", named, &firmware);
-        assert_eq!((code, said), (1, gone()), "{named}");
+        let (code, output) = check("reserve", named, &firmware);
+        assert_eq!((code, output), (1, gone()), "{named}");
         let with_own = [firmware[0], firmware[1], "Own.EFI"];
-        let (_, said) = check("reserve", named, &with_own);
-        assert_eq!(said, Vec::<String>::new(), "{named}");
-        let (_, said) = check("off", named, &[]);
-        assert_eq!(said, Vec::<String>::new(), "{named}");
+        let (_, output) = check("reserve", named, &with_own);
+        assert_eq!(output, Vec::<String>::new(), "{named}");
+        let (_, output) = check("off", named, &[]);
+        assert_eq!(output, Vec::<String>::new(), "{named}");
     }
 }

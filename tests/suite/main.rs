@@ -1,4 +1,4 @@
-//! What holds for the whole program: one binary, a module for each subject.
+//! Tests of the whole program: one binary, a module for each subject.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(

@@ -1,5 +1,5 @@
-//! ESXi's loader, by every way that it is started: what it asks for, in the order in which it was recorded (VMware's own
-//! mboot.efi in OVMF, and Debian's iPXE), gets right answers, and all of it is one attempt.
+//! ESXi's loader, by every way of starting it. Its requests, in the recorded order (VMware's own mboot.efi in OVMF,
+//! and Debian's iPXE), get the right answers, and all of them belong to one attempt.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use crate::support::{
     test_name,
 };
 
-/// What mboot of 8.0 names in the stand-in's boot.cfg, the kernel first.
+/// The files that mboot of 8.0 reads from the stand-in's boot.cfg, the kernel first.
 const NAMED: [&str; 9] = [
     "b.b00",
     "jumpstrt.gz",
@@ -40,7 +40,7 @@ fn content(path: &str) -> String {
     fs::read_to_string(image().join(path)).unwrap()
 }
 
-/// The repo is ESXi's; every node starts mboot in its own way.
+/// The repo is ESXi's; every node starts mboot in another way.
 fn esxi(site: &TestSite) {
     let file = "policies.d/site.toml";
     let text = fs::read_to_string(site.path().join(file)).unwrap();
@@ -67,11 +67,11 @@ fn esxi(site: &TestSite) {
     site.write("loaders/undionly.kpxe", "a loader");
 }
 
-/// What TFTP answers: the options that it acknowledges, and the file; or the error's code.
+/// The answer over TFTP: the acknowledged options and the file, or the error code.
 fn tftp(
     name: &str,
     options: &[(&str, &str)],
-    size_alone: bool,
+    only_size: bool,
 ) -> Result<(BTreeMap<String, String>, String), u8> {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket
@@ -88,7 +88,7 @@ fn tftp(
     loop {
         let mut buffer = [0; 2_000];
         let Ok((length, peer)) = socket.recv_from(&mut buffer) else {
-            // As firmware does: while it is looked whether its address is free, nothing is said.
+            // As with firmware: while the address conflict check is running, there is no answer.
             asked += 1;
             assert!(asked < 10 && file.is_empty(), "{name}: no answer");
             socket.send_to(&request, "127.0.0.1:69").unwrap();
@@ -111,7 +111,7 @@ fn tftp(
                 window = agreed
                     .get("windowsize")
                     .map_or(1, |size| size.parse().unwrap());
-                if size_alone {
+                if only_size {
                     socket.send_to(b"\0\x05\0\x08enough\0", peer).unwrap();
                     return Ok((agreed, String::new()));
                 }
@@ -135,7 +135,7 @@ fn tftp(
     }
 }
 
-/// As the firmware fetches a file: first its size, then with large blocks, four at a time.
+/// Fetches a file like the firmware: first its size, then with large blocks, four at a time.
 fn loaded(name: &str) -> String {
     let (agreed, _) =
         tftp(name, &[("tsize", "0")], true).unwrap_or_else(|code| panic!("{name}: error {code}"));
@@ -149,7 +149,7 @@ fn loaded(name: &str) -> String {
     file
 }
 
-/// Status and length by `HEAD`.
+/// The status and length of the answer to `HEAD`.
 fn head(path: &str) -> (u16, Option<u64>) {
     let mut stream = TcpStream::connect("127.0.0.1:80").unwrap();
     write!(
@@ -168,7 +168,7 @@ fn head(path: &str) -> (u16, Option<u64>) {
     (text[9..12].parse().unwrap(), lengths.next())
 }
 
-/// One key of a boot.cfg.
+/// The value of a key of a boot.cfg.
 fn value<'a>(boot_cfg: &'a str, key: &str) -> &'a str {
     let mut lines = boot_cfg.lines().filter_map(|line| line.split_once('='));
     lines
@@ -177,7 +177,6 @@ fn value<'a>(boot_cfg: &'a str, key: &str) -> &'a str {
         .1
 }
 
-/// The files that a boot.cfg names.
 fn named(boot_cfg: &str) -> Vec<&str> {
     let modules = value(boot_cfg, "modules").split(" --- ");
     [value(boot_cfg, "kernel")]
@@ -186,7 +185,7 @@ fn named(boot_cfg: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The document that a boot.cfg leads the installer to.
+/// The document that a boot.cfg passes to the installer.
 fn ks(boot_cfg: &str) -> &str {
     let words = value(boot_cfg, "kernelopt").split(' ');
     let url = words
@@ -195,7 +194,7 @@ fn ks(boot_cfg: &str) -> &str {
     url.unwrap_or_else(|| panic!("no ks: {boot_cfg}"))
 }
 
-/// The installer runs to its end: with a boot.cfg that is this card's, and all in one attempt.
+/// The installer runs to its end, with the boot.cfg of this MAC address, and in one attempt.
 fn installs(server: &mut ServerProgram, number: usize, boot_cfg: &str) {
     assert_eq!(named(boot_cfg), NAMED);
     let options = value(boot_cfg, "kernelopt");
@@ -244,7 +243,7 @@ fn every_way() {
     let mut server = ServerProgram::prepared(6, "dhcp = \"reserve\"", esxi);
     over_tftp(&host, &mut server);
     over_http(&host, &mut server);
-    without_its_card(&host, &mut server);
+    without_its_boot_cfg(&host, &mut server);
     by_ipxe(&mut server);
     by_pxelinux(&host, &mut server);
 }
@@ -272,7 +271,8 @@ fn over_tftp(host: &Host, server: &mut ServerProgram) {
         assert_eq!(loaded(&path(name)), content(name), "{name}");
     }
     installs(server, 1, &boot_cfg);
-    // Installed, it goes to its disk: this loader could not lead it there. The system that then runs has its address.
+    // After its installation it boots from its disk, because this loader could not start that. The installed system
+    // gets its address.
     assert_eq!(server.ignores(host, "discover 1 boot"), [""; 0]);
     host.expect_reply("discover 1 phone", "offer 192.0.2.11");
     let disk = loaded("mboot/esxi/01-52-54-00-00-00-01/boot.cfg");
@@ -295,7 +295,7 @@ fn over_http(host: &Host, server: &mut ServerProgram) {
     );
     assert_eq!(server.machines.get("/mboot/esxi/mboot.efi").good(), loader);
     let own = "/mboot/esxi/01-52-54-00-00-00-02/boot.cfg";
-    // The head alone boots nothing.
+    // A `HEAD` request boots nothing.
     assert_eq!(head(own).0, 404);
     let boot_cfg = server.machines.get(own).good();
     assert_eq!(server.machines.get(own).good(), boot_cfg);
@@ -304,7 +304,7 @@ fn over_http(host: &Host, server: &mut ServerProgram) {
     installs(server, 2, &boot_cfg);
 }
 
-/// The sizes of all that a boot.cfg names, the loader's other half beside it, then all of it.
+/// The sizes of all files that a boot.cfg names, the loader's second part beside it, then the files.
 fn http_files(machines: &mut Client, boot_cfg: &str, beside: &str) {
     let prefix = value(boot_cfg, "prefix")
         .strip_prefix("http://127.0.0.1")
@@ -328,10 +328,10 @@ fn http_files(machines: &mut Client, boot_cfg: &str, beside: &str) {
     }
 }
 
-/// Case B: a loader that has found nothing under its card, and looks beside itself.
-fn without_its_card(host: &Host, server: &mut ServerProgram) {
+/// Case B: a loader that has found nothing under its MAC address, and requests files from its own directory.
+fn without_its_boot_cfg(host: &Host, server: &mut ServerProgram) {
     host.expect_reply("discover 3 boot", "offer 192.0.2.13 mboot/esxi/mboot.efi");
-    // From this host nobody's card is known.
+    // The MAC address of a request from this host is unknown.
     assert_eq!(tftp("mboot/esxi/boot.cfg", &[], false), Err(1));
     assert_eq!(server.machines.get("/mboot/esxi/boot.cfg").status, 404);
     for name in NAMED {
@@ -375,7 +375,8 @@ fn by_ipxe(server: &mut ServerProgram) {
         (200, Some(loader.len() as u64))
     );
     assert_eq!(machines.get(&format!("{beside}/mboot.efi")).good(), loader);
-    // C and D: `-c URL`. E: iPXE holds the boot.cfg, and the loader looks beside itself first. F: twice, and nothing else.
+    // C and D: `-c URL`. E: iPXE has the boot.cfg, and the loader first searches its own directory. F: twice, and
+    // nothing else.
     let boot_cfg = machines.get(&format!("{beside}/boot.cfg")).good();
     for name in [
         "01-52-54-00-00-00-04/boot.cfg",
@@ -389,7 +390,7 @@ fn by_ipxe(server: &mut ServerProgram) {
         );
     }
     http_files(machines, &boot_cfg, &beside);
-    // What it was given is given again, until it reads its document.
+    // It gets the same answer again until it reads its document.
     assert_eq!(find_token(&server.machines.boot(4)), Some(token));
     installs(server, 4, &boot_cfg);
 }
@@ -423,6 +424,6 @@ fn by_pxelinux(host: &Host, server: &mut ServerProgram) {
         config.contains("LOCALBOOT 0") && !config.contains("KERNEL"),
         "{config}"
     );
-    // UEFI goes its own way.
+    // UEFI gets another loader.
     host.expect_reply("discover 6 boot", "offer 192.0.2.16 snponly.efi");
 }

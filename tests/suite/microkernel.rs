@@ -1,4 +1,4 @@
-//! Machines that no file mentions, over real sockets: they boot the microkernel, report, wait and are adopted.
+//! Undeclared machines over real sockets: they boot the microkernel, report, wait and are adopted.
 
 use std::{
     fs,
@@ -45,7 +45,7 @@ hostname = "worker-{{ node.serial | lower }}"
 repo = "rocky"
 "#;
 
-/// A site whose unknown machines boot the microkernel, which is there.
+/// A site whose undeclared machines boot the microkernel, which exists.
 fn site() -> TestSite {
     let site = TestSite::new(0);
     let rocky = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/stand-ins/rocky");
@@ -59,14 +59,14 @@ fn site() -> TestSite {
     site
 }
 
-/// Tells the commands where the site's server and its state are.
-fn tell(site: &TestSite, operators: &Client) {
+/// Configures the address of the server and its state directory for the commands.
+fn configure_commands(site: &TestSite, operators: &Client) {
     let (operators, state) = (operators.address(), site.state());
     let config = format!("[operator]\nlisten = \"{operators}\"\n[paths]\nstate = {state:?}\n");
     site.write("bootwright.toml", &config);
 }
 
-/// What a command came to: its exit code, and all that it said.
+/// The result of a command: its exit code and its whole output.
 fn run(site: &TestSite, words: &[&str]) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_bootwright"))
         .env("NO_COLOR", "1")
@@ -75,18 +75,21 @@ fn run(site: &TestSite, words: &[&str]) -> (i32, String) {
         .args(words)
         .output()
         .unwrap();
-    let said = [output.stdout, output.stderr].concat();
+    let text = [output.stdout, output.stderr].concat();
     let code = output.status.code().unwrap();
-    (code, String::from_utf8(said).unwrap())
+    (code, String::from_utf8(text).unwrap())
 }
 
-fn card(number: usize) -> String {
+fn mac_with_hyphens(number: usize) -> String {
     format!("52-54-00-77-{:02x}-{:02x}", number >> 8, number & 255)
 }
 
 /// Boots a machine from the network; returns the path under which it checks in.
 fn boot(machines: &mut Client, number: usize) -> String {
-    let path = format!("/boot?mac={}&platform=efi&boot={number:016x}", card(number));
+    let path = format!(
+        "/boot?mac={}&platform=efi&boot={number:016x}",
+        mac_with_hyphens(number)
+    );
     let script = machines.get(&path).good();
     let url = script.split("bootwright.url=").nth(1).unwrap();
     let url = url.split_whitespace().next().unwrap();
@@ -95,7 +98,7 @@ fn boot(machines: &mut Client, number: usize) -> String {
 }
 
 fn report(number: usize, memory: u64) -> String {
-    let nics = json!([{ "mac": card(number).replace('-', ":") }]);
+    let nics = json!([{ "mac": mac_with_hyphens(number).replace('-', ":") }]);
     let facts = json!({ "memory_mib": memory, "serial": format!("S{number}"), "nics": nics });
     json!({ "version": 1, "facts": facts }).to_string()
 }
@@ -115,29 +118,32 @@ fn a_new_kernel_and_initrd_are_used_without_a_restart() {
     let kernel = site.state().join("microkernel/vmlinuz");
     fs::remove_file(&kernel).unwrap();
     let mut server = Server::start(&site);
-    tell(&site, &server.operators);
-    let ask = format!("/boot?mac={}&platform=efi&boot=00000000000000ff", card(1));
+    configure_commands(&site, &server.operators);
+    let ask = format!(
+        "/boot?mac={}&platform=efi&boot=00000000000000ff",
+        mac_with_hyphens(1)
+    );
     let script = server.machines.get(&ask).good();
     assert!(
         script.contains("`bootwright microkernel build`"),
         "{script}"
     );
-    let (code, said) = run(&site, &["check"]);
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("policies.d/site.toml:11:11"), "{said}");
-    assert!(said.contains("there is none in"), "{said}");
+    let (code, output) = run(&site, &["check"]);
+    assert_eq!(code, 0, "{output}");
+    assert!(output.contains("policies.d/site.toml:11:11"), "{output}");
+    assert!(output.contains("there is none in"), "{output}");
     assert_eq!(server.machines.get("/microkernel/vmlinuz").status, 404);
 
     fs::write(&kernel, "kernel").unwrap();
     let path = boot(&mut server.machines, 2);
     assert_eq!(server.machines.get("/microkernel/vmlinuz").good(), "kernel");
-    let order = server.machines.get(&format!("{path}/order")).json();
-    assert_eq!(order["do"], "wait");
-    let (code, said) = run(&site, &["check"]);
+    let instruction = server.machines.get(&format!("{path}/order")).json();
+    assert_eq!(instruction["do"], "wait");
+    let (code, output) = run(&site, &["check"]);
     assert_eq!(
-        (code, said.contains("there is none in")),
+        (code, output.contains("there is none in")),
         (0, false),
-        "{said}"
+        "{output}"
     );
     server.stop();
 }
@@ -146,61 +152,65 @@ fn a_new_kernel_and_initrd_are_used_without_a_restart() {
 fn a_waiting_machine_that_is_adopted_continues_without_a_reset() {
     let site = site();
     let mut server = Server::start(&site);
-    tell(&site, &server.operators);
+    configure_commands(&site, &server.operators);
     let path = boot(&mut server.machines, 1);
-    let order = server
+    let instruction = server
         .machines
         .post(&format!("{path}/report"), &report(1, 1024))
         .json();
     assert_eq!(
-        (&order["do"], &order["node"]),
-        (&"wait".into(), &card(1).into())
+        (&instruction["do"], &instruction["node"]),
+        (&"wait".into(), &mac_with_hyphens(1).into())
     );
 
-    let (code, said) = run(&site, &["nodes", "--unclaimed", "--json"]);
-    let unclaimed: Value = serde_json::from_str(&said).unwrap();
+    let (code, output) = run(&site, &["nodes", "--unclaimed", "--json"]);
+    let unclaimed: Value = serde_json::from_str(&output).unwrap();
     assert_eq!(
         (code, unclaimed[0]["name"].as_str()),
-        (0, Some(card(1).as_str()))
+        (0, Some(mac_with_hyphens(1).as_str()))
     );
 
-    let (_, said) = run(&site, &["nodes"]);
+    let (_, output) = run(&site, &["nodes"]);
     assert!(
-        said.contains("microkernel; 0 tags; `explain` or `adopt` it"),
-        "{said}"
+        output.contains("microkernel; 0 tags; `explain` or `adopt` it"),
+        "{output}"
     );
 
-    let (code, said) = run(&site, &["adopt", &card(1), "--name", "web1"]);
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = run(&site, &["adopt", &mac_with_hyphens(1), "--name", "web1"]);
+    assert_eq!(code, 0, "{output}");
     assert!(
-        said.contains("it is never installed (`installs = 0`)"),
-        "{said}"
+        output.contains("it is never installed (`installs = 0`)"),
+        "{output}"
     );
     let file = site.path().join("policies.d/nodes/web1.toml");
     let written = fs::read_to_string(&file).unwrap();
     assert!(written.ends_with("installs = 0\n"), "{written}");
     assert_eq!(run(&site, &["check"]).0, 0);
-    eventually(&mut server.machines, &path, |order| order["node"] == "web1");
+    eventually(&mut server.machines, &path, |instruction| {
+        instruction["node"] == "web1"
+    });
     assert_eq!(run(&site, &["nodes", "--unclaimed", "--json"]).1, "[]\n");
 
-    // The server's restart is none of its business.
+    // A restart of the server does not affect it.
     server.stop();
     let mut server = Server::start(&site);
-    tell(&site, &server.operators);
+    configure_commands(&site, &server.operators);
 
-    // One edit, and it goes on.
+    // After one edit it continues.
     let due = written.replace(
         "installs = 0",
         "installs = 1\npolicy = \"plain\"\naddress = \"192.0.2.9\"",
     );
     site.write("policies.d/nodes/web1.toml", &due);
-    let order = eventually(&mut server.machines, &path, |order| order["do"] == "reboot");
-    assert_eq!(order["reason"], "policy plain takes it");
+    let instruction = eventually(&mut server.machines, &path, |instruction| {
+        instruction["do"] == "reboot"
+    });
+    assert_eq!(instruction["reason"], "policy plain takes it");
     let script = server
         .machines
         .get(&format!(
             "/boot?mac={}&platform=efi&boot=00000000000000ff",
-            card(1)
+            mac_with_hyphens(1)
         ))
         .good();
     assert!(script.contains("inst.ks="), "{script}");
@@ -221,7 +231,7 @@ fn a_waiting_machine_that_is_adopted_continues_without_a_reset() {
 fn an_adopted_declaration_is_valid_or_is_not_written() {
     let site = site();
     let mut server = Server::start(&site);
-    tell(&site, &server.operators);
+    configure_commands(&site, &server.operators);
     for number in 1..=3 {
         let path = boot(&mut server.machines, number);
         server
@@ -231,24 +241,24 @@ fn an_adopted_declaration_is_valid_or_is_not_written() {
     }
     let adopt = |words: &[&str]| run(&site, &[&["adopt"], words].concat());
     let files = || fs::read_dir(site.path().join("policies.d/nodes")).map_or(0, Iterator::count);
-    let one = card(1);
+    let one = mac_with_hyphens(1);
     for (words, expected) in [
         (vec!["nobody"], "there is no node `nobody`"),
         (vec![&one, "--policy", "wroker"], "did you mean `worker`?"),
         (vec![&one, "--name", "../etc/x"], "is not a name"),
         (vec![&one, "--name", ".hidden"], "is not a name"),
     ] {
-        let (code, said) = adopt(&words);
-        assert_eq!(code, 1, "{words:?}: {said}");
-        assert!(said.contains(expected), "{words:?}: {said}");
+        let (code, output) = adopt(&words);
+        assert_eq!(code, 1, "{words:?}: {output}");
+        assert!(output.contains(expected), "{words:?}: {output}");
     }
     assert_eq!(files(), 0);
 
-    // The policy makes names of what a machine reports: this one is called what the operator says.
-    let (code, said) = adopt(&[
+    // The policy derives names from reported values: this machine gets the operator's name.
+    let (code, output) = adopt(&[
         &one, "--policy", "worker", "--name", "w1", "--format", "kdl",
     ]);
-    assert_eq!(code, 0, "{said}");
+    assert_eq!(code, 0, "{output}");
     let written = fs::read_to_string(site.path().join("policies.d/nodes/w1.kdl")).unwrap();
     assert!(written.contains("policy \"worker\"\n"), "{written}");
     assert!(
@@ -258,27 +268,27 @@ fn an_adopted_declaration_is_valid_or_is_not_written() {
     assert_eq!(run(&site, &["check"]).0, 0);
 
     until("the server refuses to adopt it again", || {
-        let (code, said) = adopt(&[&one]);
-        assert_eq!(code, 1, "{said}");
+        let (code, output) = adopt(&[&one]);
+        assert_eq!(code, 1, "{output}");
         let declared = "w1 is already declared: policies.d/nodes/w1.kdl:";
-        said.contains(declared).then_some(())
+        output.contains(declared).then_some(())
     });
-    let (code, said) = adopt(&[&card(2), "--name", "w1"]);
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("the name w1 is in use"), "{said}");
+    let (code, output) = adopt(&[&mac_with_hyphens(2), "--name", "w1"]);
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("the name w1 is in use"), "{output}");
 
-    // A file of that name is nobody's to overwrite, whatever is in it.
+    // An existing file of that name is never overwritten, whatever its contents.
     site.write("policies.d/nodes/w2.toml", "# mine\n");
-    let (code, said) = adopt(&[&card(2), "--name", "w2"]);
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("nothing is overwritten"), "{said}");
+    let (code, output) = adopt(&[&mac_with_hyphens(2), "--name", "w2"]);
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("nothing is overwritten"), "{output}");
     let kept = fs::read_to_string(site.path().join("policies.d/nodes/w2.toml")).unwrap();
     assert_eq!(kept, "# mine\n");
 
     site.write("policies.d/broken.toml", "[node.x\n");
-    let (code, said) = adopt(&[&card(3), "--name", "w3"]);
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("the site has errors"), "{said}");
+    let (code, output) = adopt(&[&mac_with_hyphens(3), "--name", "w3"]);
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("the site has errors"), "{output}");
     assert!(!site.path().join("policies.d/nodes/w3.toml").exists());
     server.stop();
 }
@@ -287,19 +297,22 @@ fn an_adopted_declaration_is_valid_or_is_not_written() {
 fn an_installed_machine_is_adopted_and_not_installed_again() {
     let site = site();
     let mut server = Server::start(&site);
-    tell(&site, &server.operators);
+    configure_commands(&site, &server.operators);
     let path = boot(&mut server.machines, 1);
-    let order = server
+    let instruction = server
         .machines
         .post(&format!("{path}/report"), &report(1, 8192))
         .json();
-    assert_eq!(order["do"], "reboot");
-    assert_eq!(run(&site, &["mark", &card(1), "installed"]).0, 0);
+    assert_eq!(instruction["do"], "reboot");
+    assert_eq!(
+        run(&site, &["mark", &mac_with_hyphens(1), "installed"]).0,
+        0
+    );
 
-    // Without a server the journal says the same.
+    // Without a server, the journal contains the same.
     server.stop();
-    let (code, said) = run(&site, &["adopt", &card(1)]);
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = run(&site, &["adopt", &mac_with_hyphens(1)]);
+    assert_eq!(code, 0, "{output}");
     let written = fs::read_to_string(site.path().join("policies.d/nodes/worker-s1.toml")).unwrap();
     for line in [
         "policy = \"worker\"\n",
@@ -311,13 +324,16 @@ fn an_installed_machine_is_adopted_and_not_installed_again() {
         assert!(written.contains(line), "{written}");
     }
     let mut server = Server::start(&site);
-    let ask = format!("/boot?mac={}&platform=efi&boot=00000000000000ff", card(1));
+    let ask = format!(
+        "/boot?mac={}&platform=efi&boot=00000000000000ff",
+        mac_with_hyphens(1)
+    );
     let script = server.machines.get(&ask).good();
     assert!(!script.contains("inst.ks="), "{script}");
     server.stop();
 }
 
-/// What came of one agent's report.
+/// The result of one agent's report.
 async fn check_in(address: std::net::SocketAddr, request: String, start: &Barrier) -> Duration {
     let mut stream = TcpStream::connect(address).await.unwrap();
     start.wait().await;
@@ -369,7 +385,7 @@ fn a_thousand_simultaneous_check_ins_are_answered() {
         "{AGENTS} agents: the slowest answer took {slowest:?}; {resident} KiB were resident at most"
     );
     assert!(resident < 64 << 10, "{resident} KiB");
-    // It is to be 1 s; a machine that has other things to do, and a program that is not optimized, may take longer.
+    // The goal is 1 s. A busy machine, and a program without optimizations, may take longer.
     assert!(slowest < Duration::from_secs(10), "{slowest:?}");
     server.end();
 }
@@ -378,7 +394,7 @@ fn a_thousand_simultaneous_check_ins_are_answered() {
 fn invalid_reports_are_refused_and_leave_no_trace() {
     let site = site();
     let mut server = Server::start(&site);
-    tell(&site, &server.operators);
+    configure_commands(&site, &server.operators);
     let path = boot(&mut server.machines, 1);
     let report_path = format!("{path}/report");
     let dead = "/c/00000000000000000000000000000000/report";
@@ -402,13 +418,13 @@ fn invalid_reports_are_refused_and_leave_no_trace() {
             body, answer.body
         );
     }
-    let (_, facts) = run(&site, &["nodes", &card(1), "facts"]);
+    let (_, facts) = run(&site, &["nodes", &mac_with_hyphens(1), "facts"]);
     assert!(facts.contains("{{ secret('x') }}"), "{facts}");
     assert!(!facts.contains("/dev/sda"), "{facts}");
-    let (_, log) = run(&site, &["nodes", &card(1), "log"]);
+    let (_, log) = run(&site, &["nodes", &mac_with_hyphens(1), "log"]);
     assert!(log.contains("dropped: fact `disks` is too large"), "{log}");
 
-    // A report a millisecond costs no journal.
+    // A report per millisecond does not fill the journal.
     let size = || fs::metadata(site.segment()).unwrap().len();
     let before = size();
     let refused = (0..300).filter(|number| {

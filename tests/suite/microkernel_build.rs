@@ -30,8 +30,8 @@ fn build(site: &TestSite, arguments: &[&Path]) -> (bool, String) {
         .args(arguments)
         .output()
         .unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(said).unwrap())
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
 }
 
 /// The files of an initial file system.
@@ -66,9 +66,9 @@ fn a_build_of_the_same_kernel_is_reproducible() {
     let kernel = kernel(&package);
     let dash = |name: &'static str| Path::new(name);
     let arguments = [dash("--kernel"), &kernel, dash("--modules"), &package];
-    let (good, said) = build(&site, &arguments);
-    assert!(good, "{said}");
-    assert!(said.contains(" modules, "), "{said}");
+    let (good, output) = build(&site, &arguments);
+    assert!(good, "{output}");
+    assert!(output.contains(" modules, "), "{output}");
     let dir = site.state().join("microkernel");
     assert_eq!(
         fs::read(dir.join("vmlinuz")).unwrap(),
@@ -93,7 +93,7 @@ fn a_build_of_the_same_kernel_is_reproducible() {
         .keys()
         .filter(|name| name.contains("bin/") || name.contains("lib/ld"));
     assert_eq!(programs.count(), 0, "there is no other program");
-    // Each module is there with all that it needs, as the table has it.
+    // Each module exists with all of its dependencies, as listed in the table.
     let table: BTreeMap<String, serde_json::Value> =
         serde_json::from_slice(&files["modules.json"]).unwrap();
     let needs = |module: &serde_json::Value| -> Vec<String> {
@@ -112,8 +112,8 @@ fn a_build_of_the_same_kernel_is_reproducible() {
     let again = tempfile::tempdir().unwrap();
     let mut arguments = arguments.to_vec();
     arguments.extend([dash("--output"), again.path()]);
-    let (good, said) = build(&site, &arguments);
-    assert!(good, "{said}");
+    let (good, output) = build(&site, &arguments);
+    assert!(good, "{output}");
     assert!(
         fs::read(again.path().join("initrd")).unwrap() == first,
         "the same files make other bytes"
@@ -130,10 +130,13 @@ fn what_is_missing_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let image = dir.path().join("vmlinuz-1");
     fs::write(&image, "no kernel").unwrap();
-    let (good, said) = build(&site, &[Path::new("--kernel"), &image]);
-    assert!(!good && said.contains("is not a Linux kernel"), "{said}");
+    let (good, output) = build(&site, &[Path::new("--kernel"), &image]);
+    assert!(
+        !good && output.contains("is not a Linux kernel"),
+        "{output}"
+    );
     let package = kernel_package();
-    let (good, said) = build(
+    let (good, output) = build(
         &site,
         &[
             Path::new("--kernel"),
@@ -143,12 +146,12 @@ fn what_is_missing_is_named() {
         ],
     );
     assert!(
-        !good && said.contains("has no modules for the kernel's release, 6."),
-        "{said}"
+        !good && output.contains("has no modules for the kernel's release, 6."),
+        "{output}"
     );
     if !Path::new("/lib/modules").is_dir() {
-        let (good, said) = build(&site, &[]);
-        assert!(!good && said.contains("linux-image-amd64"), "{said}");
+        let (good, output) = build(&site, &[]);
+        assert!(!good && output.contains("linux-image-amd64"), "{output}");
     }
     assert!(!site.state().join("microkernel").exists());
 }

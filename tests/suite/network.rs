@@ -12,7 +12,7 @@ use crate::support::{
     test_name,
 };
 
-/// What the first node asks with, and what it hears where its address is reserved.
+/// The message of the first node, and the reply if its address is reserved.
 const ASK: &str = "discover 1 boot";
 const RESERVED: &str = "offer 192.0.2.11 snponly.efi";
 
@@ -228,32 +228,32 @@ fn second_server() {
     host.ip("address add 192.0.2.254/24 dev far");
     let range = "dhcp = \"server\"\nrange = \"192.0.2.100-192.0.2.110\"";
     let server = ServerProgram::start(1, range);
-    let (ask, ours) = ("discover 77 phone", "offer 192.0.2.100");
-    host.expect_reply(ask, ours);
+    let (ask, own) = ("discover 77 phone", "offer 192.0.2.100");
+    host.expect_reply(ask, own);
     // The other server's own offers may arrive as well.
-    let is_silent = || {
+    let expect_no_offer = || {
         let replies = server.ignores(&host, ask);
-        assert!(!replies.iter().any(|reply| reply == ours), "{replies:?}");
+        assert!(!replies.iter().any(|reply| reply == own), "{replies:?}");
     };
     let taken = "another DHCP server, 192.0.2.254, answers on network lab";
-    let gone = "no other DHCP server answers on network lab any more";
+    let free_message = "no other DHCP server answers on network lab any more";
 
     let router = dnsmasq(host.program("dnsmasq"), "far", "192.0.2.120,192.0.2.150");
     server.signal("-HUP");
     server.wait_for_log(taken);
-    is_silent();
+    expect_no_offer();
     drop(router);
     server.signal("-HUP");
-    server.wait_for_log(gone);
-    host.expect_reply(ask, ours);
+    server.wait_for_log(free_message);
+    host.expect_reply(ask, own);
     // A client's request to it counts at once.
     let client = host.send("request 78 phone 192.0.2.254 192.0.2.130");
     server.wait_for_log_times(taken, 2);
-    is_silent();
+    expect_no_offer();
     drop(client);
     server.signal("-HUP");
-    server.wait_for_log_times(gone, 2);
-    host.expect_reply(ask, ours);
+    server.wait_for_log_times(free_message, 2);
+    host.expect_reply(ask, own);
 }
 
 /// Starts the other server on an interface.

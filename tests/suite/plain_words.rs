@@ -1,7 +1,7 @@
-//! Text that people read is in plain words: no phrase of a list of metaphors and archaisms is in it.
+//! Text for users is in plain words: it contains no phrase of a list of metaphors and archaisms.
 //!
-//! Checked are the string literals of the program (and the doc comments of the command line, which `--help` prints), templates,
-//! examples, README, manual and changelog.
+//! The test checks the string literals of the program (and the doc comments of the command line, which `--help`
+//! prints), templates, examples, README, manual and changelog.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use std::{
 
 use crate::support::sources::{literals, root, sources};
 
-/// What has no place in text that people read, and what to write instead.
+/// Phrases that text for users must not contain, and what to write instead.
 const PHRASES: &[(&str, &str)] = &[
     ("alone", "only"),
     ("anybody", "any host, any client"),
@@ -92,7 +92,7 @@ fn phrases(text: &str) -> BTreeSet<&'static str> {
     found.map(|(phrase, _)| *phrase).collect()
 }
 
-/// What people read of each Rust file: its literals, and the doc comments of the command line.
+/// The text for users in each Rust file: its literals, and the doc comments of the command line.
 fn of_the_program() -> BTreeMap<PathBuf, Vec<String>> {
     let mut texts = BTreeMap::new();
     for source in sources("src") {
@@ -111,7 +111,7 @@ fn of_the_program() -> BTreeMap<PathBuf, Vec<String>> {
     texts
 }
 
-/// Every text file below `folder`, or that file.
+/// Every text file below a directory, or the file itself.
 fn files(path: PathBuf, found: &mut BTreeMap<PathBuf, Vec<String>>) {
     if path.is_dir() {
         for entry in fs::read_dir(path).unwrap() {

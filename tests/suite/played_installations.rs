@@ -1,12 +1,11 @@
-//! Whole installations over HTTP, as the machine would do them: script, loader, boot.cfg, kernel, document,
-//! every callback that the rendered text names, and the boots after them. What the server recorded is held to
-//! its expectation line by line.
+//! Whole installations over HTTP, in the order of a real machine: script, loader, boot.cfg, kernel, document, every
+//! callback in the rendered text, and the boots after them. The server's record is compared line by line.
 
 use std::path::Path;
 
 use assert_cmd::Command;
 
-/// Plays a node of the quickstart against a server of its own and returns what is printed.
+/// Plays a node of the quickstart against its own server, and returns the output.
 fn play(arguments: &[&str]) -> String {
     let arguments: Vec<&str> = ["play"].iter().chain(arguments).copied().collect();
     run("quickstart", &arguments)
@@ -29,7 +28,7 @@ fn run(example: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The lines of the server's own record, without their moments, sizes and revisions.
+/// The lines of the server's record, without times, sizes and revisions.
 fn recorded(printed: &str) -> Vec<String> {
     let (_, log) = printed.split_once("what the server recorded").unwrap();
     let lines = log.lines().skip(1).filter(|line| !line.trim().is_empty());

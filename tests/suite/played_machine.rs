@@ -1,4 +1,4 @@
-//! What a virtual machine asks of a server, and what becomes of it.
+//! The requests of a simulated machine, and its results.
 
 use bootwright::{
     cli::play::{BootOutcome, Hardware, InjectedFaults, PlayStep, VirtualMachine},
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::{server::Server, sources::root};
 
-/// A server of the quickstart example with state of its own.
+/// A server of the quickstart example with its own state.
 struct Quickstart {
     server: Server,
     _state: TempDir,
@@ -24,7 +24,7 @@ impl Quickstart {
         }
     }
 
-    /// Plays the boots of one machine and returns what became of each, and every step.
+    /// Plays the boots of one machine, and returns the result of each and every step.
     fn play(
         &self,
         mac: &str,
@@ -56,7 +56,7 @@ impl Quickstart {
     }
 }
 
-/// What was asked for and told, in order, without what differs from run to run.
+/// The requests and callbacks in order, without what differs between runs.
 fn paths(steps: &[PlayStep]) -> Vec<String> {
     let lines = steps.iter().filter_map(|step| match step {
         PlayStep::Fetched { answer, .. } => {
@@ -139,12 +139,12 @@ fn a_finished_machine_boots_its_disk_at_each_further_boot() {
     ] {
         let (booted, steps) = server.play(mac, platform, SOUND, 7);
         assert_eq!(booted[0], BootOutcome::Installed, "{mac}");
-        // UEFI that is told of success would stop in its menu.
+        // UEFI would stop in its menu after a successful exit.
         assert_eq!(booted[1..], [BootOutcome::Disk; 6], "{mac}");
         let paths = paths(&steps);
         let finished = paths.iter().filter(|path| path.ends_with("/finished"));
         assert_eq!(finished.count(), 1, "{mac}: {paths:#?}");
-        // After that it asks for nothing but its script.
+        // After that it only requests its script.
         let five: Vec<&str> = paths[paths.len() - 10..]
             .iter()
             .map(String::as_str)
@@ -160,7 +160,7 @@ fn a_finished_machine_boots_its_disk_at_each_further_boot() {
     }
 }
 
-/// How a BIOS leaves for its disk.
+/// How a BIOS boots its disk.
 const SANBOOT: &str = "sanboot --no-describe --drive 0x80 ||\nexit";
 
 #[test]

@@ -152,13 +152,13 @@ fn chosen(settings: &str, disks: &[&Disk]) -> String {
         .unwrap();
     let read = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
     let (set, reported) = (read("set"), read("reported"));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let output = String::from_utf8_lossy(&output.stderr).into_owned();
     match set.lines().collect::<Vec<_>>().as_slice() {
         [] => reported
             .lines()
             .next()
             .and_then(|url| url.split_once("reason="))
-            .map_or(said, |(_, reason)| reason.replace("%20", " ")),
+            .map_or(output, |(_, reason)| reason.replace("%20", " ")),
         [partman, grub] => {
             assert_eq!(reported, "", "a successful run reports nothing");
             assert_eq!(

@@ -1,4 +1,4 @@
-//! The manual's page on templates and what templates see, held to each other.
+//! Compares the manual's page on templates with the values of templates.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ repo = "r"
 task = "mine"
 "#;
 
-/// Writes the keys of every table that a template sees.
+/// Writes the keys of every table that a template can use.
 const KEYS: &str = "{% for name, table in {'node': node, 'net': net, 'disk': disk, 'settings': settings, 'repo': repo, 'task': task} | items %}
 {% for key in table %}
 {{ name }}.{{ key }}

@@ -1,4 +1,4 @@
-//! What other programs say of what we render: ksvalidator, debconf-set-selections, netplan and the shell.
+//! Checks rendered documents with other programs: ksvalidator, debconf-set-selections, netplan and the shell.
 
 use std::{
     fs,
@@ -13,10 +13,10 @@ use crate::support::{
     rendering::{Rendering, SITE, rendering, text},
 };
 
-/// The newest Fedora that pykickstart 3.78 knows, and the RHEL releases that we say we support.
+/// The newest Fedora that pykickstart 3.78 supports, and the RHEL releases that we support.
 const RELEASES: [&str; 4] = ["RHEL8", "RHEL9", "RHEL10", "F46"];
 
-/// Every file of that name, with its node.
+/// Every file with this name, with its node.
 fn every(rendering: &Rendering, name: &str) -> Vec<(String, String)> {
     let nodes = rendering.site.nodes.keys();
     let files: Vec<(String, String)> = nodes
@@ -53,9 +53,9 @@ fn ksvalidator_accepts_every_kickstart() {
                 .arg(&path)
                 .output()
                 .unwrap();
-            let said = String::from_utf8_lossy(&output.stdout).into_owned()
+            let text = String::from_utf8_lossy(&output.stdout).into_owned()
                 + &String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{node}, {release}: {said}");
+            assert!(output.status.success(), "{node}, {release}: {text}");
         }
     }
 }
@@ -78,7 +78,7 @@ fn debconf_accepts_every_preseed() {
             .write_all(text.as_bytes())
             .unwrap();
         let output = child.wait_with_output().unwrap();
-        // An unknown type only shows there.
+        // An unknown type is only reported here.
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{node}");
         assert!(output.status.success(), "{node}");
     }
@@ -141,7 +141,8 @@ fn scripts(rendered: &RenderedAttempt) -> Vec<(String, String)> {
     found
 }
 
-/// What netplan makes of every `network-config`, for systemd-networkd: the addresses and routes that were declared.
+/// The configuration that netplan generates for systemd-networkd from every `network-config`: the declared
+/// addresses and routes.
 #[test]
 fn netplan_accepts_every_network_config() {
     needs!("netplan");
@@ -150,7 +151,7 @@ fn netplan_accepts_every_network_config() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("etc/netplan");
         fs::create_dir_all(&dir).unwrap();
-        // What cloud-init passes on to netplan stands under `network`.
+        // cloud-init passes what is under `network` to netplan.
         let indented: String = text.lines().map(|line| format!("  {line}\n")).collect();
         fs::write(
             dir.join("50-cloud-init.yaml"),
@@ -162,8 +163,8 @@ fn netplan_accepts_every_network_config() {
             .arg(root.path())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{node}: {said}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{node}: {errors}");
         let made = fs::read_dir(root.path().join("run/systemd/network")).unwrap();
         let mut all: Vec<String> = made
             .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())

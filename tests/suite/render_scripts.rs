@@ -151,11 +151,11 @@ struct Deserted {
     has_system: bool,
     /// The time waited so far, and the number of requests.
     seconds: u64,
-    asked: u32,
+    requests: u32,
 }
 
 impl Deserted {
-    /// How long a request waits for an answer, as set in the script, in milliseconds.
+    /// The timeout of a request in milliseconds, as set in the script.
     fn patience(&self) -> u64 {
         let timeout = self.script.split("--timeout ").nth(1).unwrap();
         let milliseconds = timeout.split(' ').next().unwrap();
@@ -168,7 +168,7 @@ impl ipxe::IpxeEnvironment for Deserted {
         if url.ends_with("/script") {
             return Some(self.script.clone().into_bytes());
         }
-        self.asked += 1;
+        self.requests += 1;
         self.seconds += self.patience();
         None
     }
@@ -199,22 +199,22 @@ fn a_machine_without_an_answer_boots_its_disk_within_three_minutes() {
         (&wait, "efi", true, exit(false), (5, 175)),
     ];
     for (script, platform, has_system, left, expected) in cases {
-        let mut world = Deserted {
+        let mut server_gone = Deserted {
             script: script.clone(),
             has_system,
             seconds: 0,
-            asked: 0,
+            requests: 0,
         };
         let mut settings = IpxeSettings::default();
         settings.set("platform", ipxe::IpxeSetting::Text(platform.into()));
         settings.set("ip", ipxe::IpxeSetting::Text("192.0.2.21".into()));
-        let found = ipxe::run("http://192.0.2.1/script", settings, &mut world);
+        let found = ipxe::run("http://192.0.2.1/script", settings, &mut server_gone);
         assert_eq!(found, left, "{platform}: {script}");
         assert_eq!(
-            (world.asked, world.seconds),
+            (server_gone.requests, server_gone.seconds),
             expected,
             "{platform}: {script}"
         );
-        assert!(world.seconds <= 180, "three minutes");
+        assert!(server_gone.seconds <= 180, "three minutes");
     }
 }

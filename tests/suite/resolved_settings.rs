@@ -1,4 +1,4 @@
-//! What a machine is to be, and why.
+//! The resolved settings of a machine, and their sources.
 
 use bootwright::{
     model::{Mac, NodeName},
@@ -27,11 +27,11 @@ fn resolved(site: &Site, node: &str) -> Resolved {
     resolved
 }
 
-/// Writes a link as one line: what it is, then what it has.
+/// Formats a link as one line: its kind, then its settings.
 fn line(at: usize, link: &PlannedLink, resolved: &Resolved) -> String {
     let mut words = vec![match &link.kind {
-        LinkKind::Nic { mac: Some(mac) } => format!("{at} card {mac}"),
-        LinkKind::Nic { mac: None } => format!("{at} card"),
+        LinkKind::Nic { mac: Some(mac) } => format!("{at} nic {mac}"),
+        LinkKind::Nic { mac: None } => format!("{at} nic"),
         LinkKind::Bond { mode, ports, .. } => format!("{at} bond {mode} {ports:?}"),
         LinkKind::Vlan { id, on } => format!("{at} vlan {id} on {on}"),
         LinkKind::Bridge { ports, .. } => format!("{at} bridge {ports:?}"),
@@ -76,36 +76,36 @@ fn links_become_a_plan_with_parents_first_and_one_default_route() {
     let cases: [(&str, &[&str]); 14] = [
         (
             r#"address = "192.0.2.11""#,
-            &["0 card 52:54:00:00:00:01 192.0.2.11/24 via 192.0.2.1 in lab primary"],
+            &["0 nic 52:54:00:00:00:01 192.0.2.11/24 via 192.0.2.1 in lab primary"],
         ),
         (
             r#"address = ["192.0.2.11/25", "2001:db8::11"]"#,
             &[
-                "0 card 52:54:00:00:00:01 192.0.2.11/25 2001:db8::11/64 via 192.0.2.1 via 2001:db8::1 in lab primary",
+                "0 nic 52:54:00:00:00:01 192.0.2.11/25 2001:db8::11/64 via 192.0.2.1 via 2001:db8::1 in lab primary",
             ],
         ),
         (
             "address = \"192.0.2.11\"\ngateway = \"192.0.2.2\"\nmtu = 1400",
-            &["0 card 52:54:00:00:00:01 192.0.2.11/24 via 192.0.2.2 mtu 1400 in lab primary"],
+            &["0 nic 52:54:00:00:00:01 192.0.2.11/24 via 192.0.2.2 mtu 1400 in lab primary"],
         ),
         (
             r#"address = "203.0.113.11""#,
             &[
-                "0 card 52:54:00:00:00:01 mtu 9000",
+                "0 nic 52:54:00:00:00:01 mtu 9000",
                 "1 vlan 30 on 0 203.0.113.11/24 via 203.0.113.1 mtu 9000 in rack primary",
             ],
         ),
         (
             r#"network = "rack""#,
             &[
-                "0 card 52:54:00:00:00:01 mtu 9000",
+                "0 nic 52:54:00:00:00:01 mtu 9000",
                 "1 vlan 30 on 0 dhcp mtu 9000 in rack primary",
             ],
         ),
-        ("", &["0 card 52:54:00:00:00:01 dhcp primary"]),
+        ("", &["0 nic 52:54:00:00:00:01 dhcp primary"]),
         (
             r#"address = "10.0.0.1/8""#,
-            &["0 card 52:54:00:00:00:01 10.0.0.1/8 primary"],
+            &["0 nic 52:54:00:00:00:01 10.0.0.1/8 primary"],
         ),
         (
             r#"
@@ -113,8 +113,8 @@ fn links_become_a_plan_with_parents_first_and_one_default_route() {
             vlan."bond0.20" = { on = "bond0", network = "storage", address = "198.51.100.7" }
             "#,
             &[
-                "0 card 52:54:00:00:00:01",
-                "1 card 52:54:00:00:00:02",
+                "0 nic 52:54:00:00:00:01",
+                "1 nic 52:54:00:00:00:02",
                 "2 bond 802.3ad [0, 1] bond0 192.0.2.11/24 via 192.0.2.1 in lab primary",
                 "3 vlan 20 on 2 bond0.20 198.51.100.7/24 in storage",
             ],
@@ -126,8 +126,8 @@ fn links_become_a_plan_with_parents_first_and_one_default_route() {
             vlan."bond0.20" = { on = "bond0", address = "198.51.100.7" }
             "#,
             &[
-                "0 card 52:54:00:00:00:01",
-                "1 card 52:54:00:00:00:02",
+                "0 nic 52:54:00:00:00:01",
+                "1 nic 52:54:00:00:00:02",
                 "2 bond active-backup [0, 1] bond0 192.0.2.11/24 in lab",
                 "3 vlan 20 on 2 bond0.20 198.51.100.7/24 via 198.51.100.1 in storage primary",
             ],
@@ -140,8 +140,8 @@ fn links_become_a_plan_with_parents_first_and_one_default_route() {
             ]
             "#,
             &[
-                "0 card 52:54:00:00:00:01 lan 192.0.2.11/24 via 192.0.2.1 in lab primary",
-                "1 card 52:54:00:00:00:02 mtu 9000",
+                "0 nic 52:54:00:00:00:01 lan 192.0.2.11/24 via 192.0.2.1 in lab primary",
+                "1 nic 52:54:00:00:00:02 mtu 9000",
                 "2 vlan 30 on 1 dhcp mtu 9000 in rack",
             ],
         ),
@@ -152,7 +152,7 @@ fn links_become_a_plan_with_parents_first_and_one_default_route() {
             bond.bond0.ports = ["52:54:00:00:00:02"]
             "#,
             &[
-                "0 card 52:54:00:00:00:02 mtu 9000",
+                "0 nic 52:54:00:00:00:02 mtu 9000",
                 "1 bond active-backup [0] bond0 mtu 9000",
                 "2 vlan 20 on 1 v20 mtu 9000",
                 "3 bridge [2] br0 198.51.100.7/24 via 198.51.100.1 in storage primary",
@@ -164,8 +164,8 @@ fn links_become_a_plan_with_parents_first_and_one_default_route() {
             bond.bond0.ports = ["52:54:00:00:00:02", "52:54:00:00:00:01"]
             "#,
             &[
-                "0 card 52:54:00:00:00:02",
-                "1 card 52:54:00:00:00:01",
+                "0 nic 52:54:00:00:00:02",
+                "1 nic 52:54:00:00:00:01",
                 "2 bond active-backup [0, 1] bond0",
                 "3 bridge [2] br0 dhcp primary",
             ],
@@ -173,14 +173,14 @@ fn links_become_a_plan_with_parents_first_and_one_default_route() {
         (
             r#"vlan.v20 = { on = "52:54:00:00:00:02", id = 20 }"#,
             &[
-                "0 card 52:54:00:00:00:02",
+                "0 nic 52:54:00:00:00:02",
                 "1 vlan 20 on 0 v20",
-                "2 card 52:54:00:00:00:01 dhcp primary",
+                "2 nic 52:54:00:00:00:01 dhcp primary",
             ],
         ),
         (
             r#"addresses = "pool""#,
-            &["0 card 52:54:00:00:00:01 in lab primary"],
+            &["0 nic 52:54:00:00:00:01 in lab primary"],
         ),
     ];
     for (node, plan) in cases {
@@ -207,7 +207,7 @@ fn an_undeclared_machine_gets_an_address_of_the_pool() {
     assert_eq!(mistakes, []);
     assert_eq!(
         lines(&resolved),
-        ["0 card 52:54:00:77:00:01 192.0.2.60/24 via 192.0.2.1 in lab primary"]
+        ["0 nic 52:54:00:77:00:01 192.0.2.60/24 via 192.0.2.1 in lab primary"]
     );
     let HostnameRule::Plain(hostname) = resolved.hostname else {
         panic!("{:?}", resolved.hostname);
@@ -290,7 +290,7 @@ fn the_higher_layer_wins_and_vars_merge_key_by_key() {
 #[test]
 fn every_value_names_its_source_and_the_ones_it_overrides() {
     let site = site(LAYERS);
-    let told = |node: &str| -> Vec<String> {
+    let reported = |node: &str| -> Vec<String> {
         let list = provenance(&site, &Subject::declared(&site.nodes[node]), None);
         let line = |span| {
             site.sources
@@ -310,7 +310,7 @@ fn every_value_names_its_source_and_the_ones_it_overrides() {
             .collect()
     };
     assert_eq!(
-        told("esx02"),
+        reported("esx02"),
         [
             r#"policy = "esxi" @30"#,
             r#"repo = "esxi" @23"#,
@@ -331,7 +331,7 @@ fn every_value_names_its_source_and_the_ones_it_overrides() {
         ]
     );
     assert_eq!(
-        told("esx03"),
+        reported("esx03"),
         [
             r#"policy = "esxi" @37"#,
             r#"repo = "esxi" @23"#,

@@ -1,4 +1,4 @@
-//! Files in images over HTTP, sent by the kernel and copied: whole, in parts, and not when the image changes meanwhile.
+//! Files in images over HTTP, sent by the kernel and copied: whole, in parts, and while the image changes.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -20,7 +20,7 @@ use crate::support::{
     needs::needs,
 };
 
-/// An image at `x.iso` in `directory`, with one file of so many letters, and a server of that file.
+/// An image at `x.iso` in `directory` with one file of this many letters, and a server of that file.
 fn image(directory: &Path, letters: usize) -> (Running, String) {
     let text: String = (0..letters)
         .map(|at| char::from(b'a' + (at * 7 % 23) as u8))
@@ -49,7 +49,7 @@ async fn a_file_in_an_image_is_sent_whole_and_in_ranges() {
     let (server, text) = image(dir.path(), 7_000_003);
     for (range, from, to) in [
         (None, 0, text.len()),
-        // By the kernel and copied, by the kernel alone would be too long, copied alone.
+        // By the kernel and copied; only by the kernel, but too long; only copied.
         (Some("bytes=1000001-"), 1_000_001, text.len()),
         (Some("bytes=3-2200000"), 3, 2_200_001),
         (Some("bytes=500-1049075"), 500, 1_049_076),
@@ -105,7 +105,7 @@ async fn no_whole_file_is_sent_of_an_image_that_is_being_written() {
     let image = File::options().write(true).open(&path).unwrap();
     image.write_all_at(b"Z", 39_000_000).unwrap();
     let mut left = Vec::new();
-    // Some of it, then the connection ends, in order or not.
+    // A part of it, then the connection ends, regularly or not.
     let ended = stream.read_to_end(&mut left).await;
     assert!(
         begin.len() + left.len() < text.len(),

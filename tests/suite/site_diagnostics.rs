@@ -1,4 +1,4 @@
-//! What the reader says of bad input: whole reports, as people see them.
+//! Reports on invalid input, in full, as they are displayed.
 
 use bootwright::site::{self, LoadCache, ReportStyle, Site, SiteFiles};
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ fn report(list: &[(&str, &[u8])]) -> (Site, String) {
     (site, report)
 }
 
-/// The first lines of each diagnostic: what, and where.
+/// The first lines of each diagnostic: the message and the place.
 fn lines(list: &[(&str, &[u8])]) -> Vec<String> {
     let (site, diagnostics) = site::load(&files(list), &mut LoadCache::default());
     let line = |diagnostic: &site::Diagnostic| {
@@ -262,7 +262,7 @@ error: node `esx01` is declared twice
 "#
         .trim_start()
     );
-    // The first in path order counts.
+    // The first file in path order applies.
     assert_eq!(site.nodes["esx01"].body.installs.as_ref().unwrap().value, 1);
 }
 

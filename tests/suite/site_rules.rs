@@ -1,14 +1,14 @@
-//! Declarations that do not fit together, each at its place.
+//! Inconsistent declarations, each reported at its place.
 //!
-//! The cases are data: every file under `tests/fixtures/rules` is a small site that is sound, then cases that
-//! each add something to it, headed `#### what is wrong`. Where a mistake is expected, its line ends in
-//! `#~ <column> <severity>: <message>`, once for each. Nothing else may be found.
+//! The cases are data: every file under `tests/fixtures/rules` has a small valid site, then cases that each add
+//! something to it, headed `#### what is wrong`. A line with an expected mistake ends in `#~ <column> <severity>:
+//! <message>`, once for each. No other diagnostic may be reported.
 
 use std::{fs, path::Path};
 
 use crate::support::loading::{found, load};
 
-/// Reads what a case expects from the ends of its lines.
+/// Reads the expected diagnostics of a case from the ends of its lines.
 fn expected(path: &str, case: &str) -> Vec<String> {
     let lines = case.lines().enumerate();
     lines

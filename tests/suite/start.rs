@@ -1,5 +1,5 @@
-//! What a server starts on: broken sites, state that does not know its site, damaged journals, and a state
-//! directory that is taken.
+//! The start of a server: with errors in the site, state without its site, damaged journals, and a state directory
+//! in use.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ fn health(server: &mut Server) -> String {
     server.machines.get("/healthz").good()
 }
 
-/// Installs a node to the end.
+/// Installs a node completely.
 fn install(machines: &mut Client, number: usize) {
     let token = token(&machines.boot(number));
     machines.get(&format!("/t/{token}/ks.cfg")).good();
@@ -66,7 +66,7 @@ fn a_broken_site_is_served_from_its_last_good_copy() {
     let found = &now["rejected"]["diagnostics"][0];
     assert_eq!(found["file"], json!(node_file(1)));
     install(&mut server.machines, 1);
-    // Mended, it goes live without another start.
+    // After the fix it goes live without a restart.
     site.declare_node(1, "packages = [\"tmux\"]");
     until("the site is sound", || {
         (health(&mut server) == "ok\n").then_some(())
@@ -96,7 +96,7 @@ fn a_broken_site_without_a_copy_sends_every_machine_to_its_disk() {
     server.stop();
 }
 
-/// A site with an id, of whose state nothing is left.
+/// A site with an id whose state was lost.
 fn lost() -> TestSite {
     let site = TestSite::new(2);
     let state = site.state();
@@ -122,7 +122,7 @@ fn a_state_directory_of_another_site_holds_every_installation_until_it_is_declar
             assert!(!is_installer(&script), "{script}");
             assert!(script.contains("bootwright init --state new"), "{script}");
         }
-        // It is no matter of one run.
+        // The result persists across a restart.
         server.stop();
         let mut server = Server::start(&site);
         assert!(!is_installer(&server.machines.boot(1)));
@@ -155,7 +155,7 @@ fn a_second_server_reports_the_first() {
     Server::start(&site).stop();
 }
 
-/// A server whose first node is finished and whose second is installing, ended in order.
+/// A server whose first node is finished and whose second is installing, stopped regularly.
 fn after_work(site: &TestSite) {
     let mut server = Server::start(site);
     install(&mut server.machines, 1);
@@ -224,7 +224,7 @@ fn a_journal_without_its_checkpoint_gives_the_same_state() {
     server.stop();
     let whole = fs::read(&checkpoint).unwrap();
     let head = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
-    // The head is right, and what follows is as long as it says, and is nothing.
+    // The header is valid, and the rest has the right length and no content.
     let hollow = [&whole[..head], &vec![b'x'; whole.len() - head]].concat();
     let cases: [(&str, Option<&[u8]>); 5] = [
         ("gone", None),
@@ -246,7 +246,7 @@ fn a_journal_without_its_checkpoint_gives_the_same_state() {
     }
 }
 
-/// Ends the first segment where it is, so that what follows is in another one.
+/// Ends the first segment, so that what follows is in another one.
 fn seal(site: &TestSite) {
     let journal = site.state().join("journal");
     let (journal, replay) =
@@ -265,7 +265,7 @@ fn seal(site: &TestSite) {
 #[test]
 fn a_missing_segment_holds_the_machines_in_it() {
     let site = TestSite::new(3);
-    // Who is who stands in a segment before the one that is lost.
+    // The identities are in a segment before the lost one.
     let mut server = Server::start(&site);
     let token = token(&server.machines.boot(1));
     server.machines.boot(3);
@@ -295,7 +295,7 @@ fn a_missing_segment_holds_the_machines_in_it() {
         assert_ne!(node["state"], "held", "{node}");
         assert!(is_installer(&server.machines.boot(number)));
     }
-    // Who looked into it says so once.
+    // An operator who has checked the machine marks it.
     let marked = server
         .operators
         .post("/api/v1/nodes/n01/mark", "{\"state\":\"installed\"}");
@@ -360,7 +360,7 @@ fn an_invalid_line_in_the_middle_holds_every_machine() {
         assert!(!is_installer(&server.machines.boot(number)));
     }
     server.stop();
-    // What is there stays there.
+    // The existing contents remain.
     assert!(fs::read(site.segment()).unwrap().starts_with(&bytes));
 }
 

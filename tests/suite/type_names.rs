@@ -1,7 +1,7 @@
-//! A type name means one thing: no two types of the crate share a name.
+//! A type name has one meaning: no two types of the crate share a name.
 //!
-//! Read from the text of the sources: types that a macro builds are not found. Associated types and types that are compiled for tests
-//! only may repeat a name.
+//! The test reads the text of the sources, so types that a macro builds are not found. Associated types and types
+//! that are compiled for tests only may repeat a name.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ fn declared(text: &str) -> Vec<String> {
         let (Some(keyword), Some(name)) = (words.next(), words.next()) else {
             continue;
         };
-        // Source text is formatted: what stands at the margin is no part of a trait or an implementation.
+        // Source text is formatted: a line without indentation is not part of a trait or an implementation.
         let is_alias = keyword == "type" && !line.starts_with(char::is_whitespace);
         let is_type = is_alias || ["struct", "enum", "union", "trait"].contains(&keyword);
         if is_type && !for_tests && !name.starts_with('$') {

@@ -1,4 +1,4 @@
-//! The whole server under strace: what an answer rests on is written and synced before it is sent.
+//! The whole server under strace: the events that an answer depends on are written and synced before it is sent.
 
 use std::{collections::BTreeMap, fs};
 
@@ -9,7 +9,7 @@ use crate::support::{
     site::TestSite,
 };
 
-/// Events that merely tell: nothing rests on them, so they need no sync of their own.
+/// Events that nothing depends on, so they need no sync of their own.
 const TELLING: [&str; 8] = [
     "boot",
     "dead-token",
@@ -21,7 +21,7 @@ const TELLING: [&str; 8] = [
     "unrendered",
 ];
 
-/// One call of the kernel: the numbers of the lines on which it began and ended.
+/// One system call: the numbers of the lines on which it began and ended.
 struct Call {
     text: String,
     began: usize,
@@ -58,7 +58,7 @@ impl Call {
     }
 }
 
-/// Reads a trace, and puts together the calls that another thread interrupted.
+/// Parses a trace, and joins the calls that another thread interrupted.
 fn calls(trace: &str) -> Vec<Call> {
     let mut begun: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
     let mut calls = Vec::new();
@@ -86,7 +86,7 @@ fn calls(trace: &str) -> Vec<Call> {
     calls
 }
 
-/// What was asked, in order: a piece of the line that the answer rests on, and a piece of the answer.
+/// The requests in order: a part of the line that the answer depends on, and a part of the answer.
 #[derive(Default)]
 struct Asked(Vec<(String, String)>);
 
@@ -97,10 +97,10 @@ impl Asked {
     }
 
     fn order(&mut self, operators: &mut Client, what: &str, json: &str, line: &str) {
-        let said = operators
+        let output = operators
             .post(&format!("/api/v1/nodes/n01/{what}"), json)
             .good();
-        self.note(line, said.trim_end());
+        self.note(line, output.trim_end());
     }
 
     fn callback(&mut self, machines: &mut Client, path: &str, line: &str) {
@@ -179,7 +179,7 @@ fn every_response_is_sent_after_its_journal_line_is_synced() {
     );
 }
 
-/// Each answer is sent after the sync of the line it rests on.
+/// Each answer is sent after the sync of the line it depends on.
 fn check_answers(calls: &[Call], asked: Asked) {
     let mut after = 0;
     for (line, answer) in asked.0 {
@@ -201,7 +201,7 @@ fn check_answers(calls: &[Call], asked: Asked) {
     }
 }
 
-/// An attempt's documents are synced under their own name before the script that leads to them is sent.
+/// An attempt's documents are synced under their own names before the script that refers to them is sent.
 fn check_documents(calls: &[Call]) {
     let position = |what: &str, fits: &dyn Fn(&Call) -> bool| {
         calls
@@ -227,7 +227,7 @@ fn check_documents(calls: &[Call]) {
     assert!(calls[named].ended < calls[line].began);
 }
 
-/// Each write of lines of which one is durable is synced before the next write.
+/// Each write of lines with a durable one is synced before the next write.
 fn check_lines(calls: &[Call]) -> usize {
     let mut durable = 0;
     for (at, call) in calls.iter().enumerate().filter(|(_, call)| call.is_line()) {

@@ -1,4 +1,4 @@
-//! Images, made by xorriso, and what went into them.
+//! Images that xorriso creates, and their contents.
 
 use std::{
     fs::{self, File},
@@ -10,25 +10,25 @@ use std::{
 
 use bootwright::disk::repo::ImageRegistry;
 
-/// The file that is fetched.
+/// The file that the readers download.
 pub(crate) const FILE: &str = "large.bin";
 
-/// Files in one directory, as many as a package's pool has.
+/// Files per directory, as many as in a package pool.
 const EACH: usize = 1_000;
 
 /// An image with one large file, and that file.
 pub(crate) struct Large {
     pub(crate) image: PathBuf,
-    /// The directory that has the file.
+    /// The directory with the file.
     pub(crate) tree: PathBuf,
 }
 
-/// Makes an image with one file of so many MiB.
+/// Creates an image with one file of this size in MiB.
 pub(crate) fn large(disk: &Path, size: u64) -> anyhow::Result<Large> {
     let tree = disk.join("large");
     fs::create_dir(&tree)?;
     let mut file = BufWriter::new(File::create(tree.join(FILE))?);
-    // Noise, so that nothing on the way can make it shorter.
+    // Random bytes, so that nothing can compress them.
     let mut state = 1u64;
     let mut part = vec![0; 1 << 20];
     for _ in 0..size {
@@ -45,7 +45,7 @@ pub(crate) fn large(disk: &Path, size: u64) -> anyhow::Result<Large> {
     Ok(Large { image, tree })
 }
 
-/// Makes an image with so many small files.
+/// Creates an image with this number of small files.
 pub(crate) fn many(disk: &Path, files: usize) -> anyhow::Result<PathBuf> {
     let tree = disk.join("many");
     for number in 0..files {
@@ -71,7 +71,7 @@ fn make(disk: &Path, tree: &Path) -> anyhow::Result<PathBuf> {
     Ok(image)
 }
 
-/// Reads an image without knowing anything of it; returns how long that takes.
+/// Indexes an image without a cache. Returns the duration.
 pub(crate) fn index(image: &Path, files: usize) -> anyhow::Result<Duration> {
     let images = ImageRegistry::default();
     let began = Instant::now();

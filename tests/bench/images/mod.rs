@@ -1,9 +1,9 @@
-//! A file inside an ISO image beside nginx, which has the same file extracted; and how long an image of many files takes
-//! to be read.
+//! Downloads of a file in an ISO image, compared with nginx, which serves the extracted file; and the time to index
+//! an image of many files.
 //!
-//! The readers are threads of this program, the same for both: they ask over a connection of their own and throw away
-//! what comes. Ours and theirs are asked by turns, and medians compared. All of it is in the page cache: what is
-//! measured is what a server spends, not a disk.
+//! The readers are threads of this program, the same for both servers. Each has its own connection and discards the
+//! body. The two servers are measured alternately, and medians are compared. All data is in the page cache: the
+//! measurement shows the cost of the server, not of a disk.
 
 mod image;
 mod readers;
@@ -15,14 +15,14 @@ use servers::Server;
 
 use crate::table::{Series, table};
 
-/// What can be said on the command line.
+/// The options of the command line.
 pub(crate) struct Options {
     rounds: usize,
-    /// Where the image and the file are.
+    /// The directory of the image and the file.
     disk: PathBuf,
-    /// How large the file is, in MiB.
+    /// The size of the file in MiB.
     size: u64,
-    /// How many files the other image has.
+    /// The number of files in the other image.
     files: usize,
 }
 
@@ -31,12 +31,12 @@ const USAGE: &str =
 
 nginx (Debian: nginx-light) serves the extracted file; no service of it need run. The disk needs room for twice the file.";
 
-/// Parallel readers.
+/// The number of parallel readers.
 const MANY: usize = 50;
-/// Downloads at once while memory is looked at.
+/// The number of parallel downloads for the memory measurement.
 const DOWNLOADS: usize = 200;
 
-/// At least so much of nginx's throughput, at most so many times its processor time.
+/// The minimum throughput relative to nginx, and the maximum processor time relative to nginx.
 const THROUGHPUT: f64 = 0.8;
 const PROCESSOR: f64 = 2.0;
 /// In MiB.
@@ -45,7 +45,7 @@ const MEMORY: f64 = 64.0;
 const INDEX: f64 = 1.0;
 
 impl Options {
-    /// Reads what comes after `images`.
+    /// Parses the options after `images`.
     pub(crate) fn read(words: &[&str]) -> anyhow::Result<Self> {
         let mut options = Options {
             rounds: 5,
@@ -66,7 +66,7 @@ impl Options {
     }
 }
 
-/// Measures, with state in `work`.
+/// Runs the measurements, with state in `work`.
 pub(crate) fn measure(options: &Options, work: &Path) -> anyhow::Result<()> {
     crate::wire::need(&[("nginx", "nginx-light"), ("xorriso", "xorriso")])
         .map_err(|error| error.context(USAGE))?;
@@ -79,9 +79,9 @@ pub(crate) fn measure(options: &Options, work: &Path) -> anyhow::Result<()> {
 
 fn downloads(options: &Options, disk: &Path, work: &Path) -> anyhow::Result<()> {
     let large = image::large(disk, options.size)?;
-    let mut ours = servers::ours(&large, &work.join("ours"))?;
+    let mut bootwright = servers::bootwright(&large, &work.join("ours"))?;
     let mut nginx = servers::nginx(&large, &work.join("nginx"))?;
-    for server in [&mut ours, &mut nginx] {
+    for server in [&mut bootwright, &mut nginx] {
         server.until_ready(options.size << 20)?;
     }
     let mut rows = vec![
@@ -96,44 +96,44 @@ fn downloads(options: &Options, disk: &Path, work: &Path) -> anyhow::Result<()> 
         .to_vec(),
     ];
     for readers in [1, MANY] {
-        rows.extend(beside(options, readers, &ours, &nginx)?);
+        rows.extend(compare(options, readers, &bootwright, &nginx)?);
     }
     println!("{}", table(&rows));
-    let [before, _] = ours.resident()?;
-    let during = readers::together(&ours, DOWNLOADS, || Ok(ours.resident()?[0]))?;
-    let [_, most] = ours.resident()?;
+    let [before, _] = bootwright.resident()?;
+    let during = readers::together(&bootwright, DOWNLOADS, || Ok(bootwright.resident()?[0]))?;
+    let [_, most] = bootwright.resident()?;
     println!(
         "With {DOWNLOADS} downloads at once {during:.0} MiB were resident, {before:.0} before them and {most:.0} at most \
          (limit {MEMORY:.0}).\n"
     );
-    ours.stop()?;
+    bootwright.stop()?;
     nginx.stop()
 }
 
-/// Both by turns: their throughput, and their processor time.
-fn beside(
+/// Measures both servers alternately: throughput and processor time.
+fn compare(
     options: &Options,
     readers: usize,
-    ours: &Server,
+    bootwright: &Server,
     nginx: &Server,
 ) -> anyhow::Result<[Vec<String>; 2]> {
     let [mut our_rate, mut their_rate, mut our_cost, mut their_cost] = <[Series; 4]>::default();
     let gib = readers as f64 * options.size as f64 / 1024.0;
     for round in 0..options.rounds {
         for (server, rate, cost) in [
-            (ours, &mut our_rate, &mut our_cost),
+            (bootwright, &mut our_rate, &mut our_cost),
             (nginx, &mut their_rate, &mut their_cost),
         ] {
-            let before = server.spent()?;
+            let before = server.processor_time()?;
             let took = readers::read(server, readers, options.size << 20)?;
-            let spent = server.spent()? - before;
+            let processor_time = server.processor_time()? - before;
             rate.push(gib / took.as_secs_f64());
-            cost.push(spent.as_secs_f64() / gib);
+            cost.push(processor_time.as_secs_f64() / gib);
             eprint!(
                 "{}: {:.2} GiB/s, {:.3} s/GiB; ",
                 server.name,
                 gib / took.as_secs_f64(),
-                spent.as_secs_f64() / gib
+                processor_time.as_secs_f64() / gib
             );
         }
         eprintln!(
@@ -146,13 +146,13 @@ fn beside(
         1 => "one reader".to_string(),
         readers => format!("{readers} readers"),
     };
-    let row = |what: &str, ours: &Series, theirs: &Series, places: usize, limit: String| {
-        let (ours, theirs) = (ours.median(), theirs.median());
+    let row = |what: &str, bootwright: &Series, other: &Series, places: usize, limit: String| {
+        let (bootwright, other) = (bootwright.median(), other.median());
         vec![
             format!("{readers}, {what}"),
-            format!("{ours:.places$}"),
-            format!("{theirs:.places$}"),
-            format!("{:.2}", ours / theirs),
+            format!("{bootwright:.places$}"),
+            format!("{other:.places$}"),
+            format!("{:.2}", bootwright / other),
             limit,
         ]
     };
@@ -174,7 +174,7 @@ fn beside(
     ])
 }
 
-/// An image of many files, read anew each time.
+/// An image of many files, indexed without a cache each time.
 fn index(options: &Options, disk: &Path, work: &Path) -> anyhow::Result<()> {
     let image = image::many(disk, options.files)?;
     let [mut alone, mut shown] = <[Series; 2]>::default();

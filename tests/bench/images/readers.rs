@@ -1,4 +1,4 @@
-//! Readers: as many threads, each with a connection of its own, which throw away what comes.
+//! Readers: threads with their own connections, which discard the body.
 
 use std::{
     io::{Read, Write},
@@ -10,14 +10,14 @@ use std::{
 
 use super::servers::Server;
 
-/// What one read takes at most.
+/// The buffer size of one read.
 const PART: usize = 256 << 10;
 
-/// How much a download has when it waits for the others, and how much it takes after that.
-const BEGUN: u64 = 1 << 20;
+/// The number of bytes after which a download waits for the others, and the number that it reads after that.
+const PAUSE_AFTER: u64 = 1 << 20;
 const MORE: u64 = 8 << 20;
 
-/// Has so many readers read the whole file, which has `length` bytes; returns how long all of them take together.
+/// Downloads the whole file of `length` bytes with this number of parallel readers. Returns the total duration.
 pub(crate) fn read(server: &Server, readers: usize, length: u64) -> anyhow::Result<Duration> {
     let start = Barrier::new(readers + 1);
     let one = || {
@@ -39,7 +39,7 @@ pub(crate) fn read(server: &Server, readers: usize, length: u64) -> anyhow::Resu
     })
 }
 
-/// Has so many downloads begin, and looks when all of them have. Then they go on for a while.
+/// Starts this number of downloads, calls a function when all have started, and then continues them for some time.
 pub(crate) fn together<T>(
     server: &Server,
     downloads: usize,
@@ -48,20 +48,23 @@ pub(crate) fn together<T>(
     let [begun, on_arp_reply] = [(); 2].map(|()| Barrier::new(downloads + 1));
     let one = || -> anyhow::Result<()> {
         let first = ask(server).and_then(|mut stream| {
-            let count = take(&mut stream, BEGUN)?;
+            let count = take(&mut stream, PAUSE_AFTER)?;
             Ok((stream, count))
         });
         begun.wait();
         on_arp_reply.wait();
         let (mut stream, count) = first?;
         let more = take(&mut stream, MORE)?;
-        anyhow::ensure!(count >= BEGUN && more >= MORE, "a download ended early");
+        anyhow::ensure!(
+            count >= PAUSE_AFTER && more >= MORE,
+            "a download ended early"
+        );
         Ok(())
     };
     thread::scope(|scope| {
         let threads: Vec<_> = (0..downloads).map(|_| scope.spawn(one)).collect();
         begun.wait();
-        // Until the server has filled what it can.
+        // Wait until the server has filled its buffers.
         thread::sleep(Duration::from_secs(1));
         let seen = look();
         on_arp_reply.wait();
@@ -72,7 +75,7 @@ pub(crate) fn together<T>(
     })
 }
 
-/// Asks for the file, and reads the head of the answer.
+/// Requests the file, and reads the headers of the answer.
 fn ask(server: &Server) -> anyhow::Result<TcpStream> {
     let mut stream = TcpStream::connect(server.address)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
@@ -90,7 +93,7 @@ fn ask(server: &Server) -> anyhow::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Reads to the end, or until it has at least `most` bytes; returns how many there were.
+/// Reads to the end, or until at least `most` bytes were read. Returns their number.
 fn take(stream: &mut TcpStream, most: u64) -> anyhow::Result<u64> {
     let mut part = vec![0; PART];
     let mut count = 0;

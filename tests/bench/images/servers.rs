@@ -1,4 +1,4 @@
-//! The servers: ours, which has the image, and nginx, which has the file.
+//! The compared servers: Bootwright, which serves the image, and nginx, which serves the file.
 
 use std::{
     fs::{self, File},
@@ -17,17 +17,17 @@ use super::{
 };
 use crate::server::{PROGRAM, interrupt, resident, run};
 
-/// A server that runs. Dropping it ends it.
+/// A running server. It is stopped when dropped.
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
-    /// What leads to the file.
+    /// The path of the file.
     pub(crate) path: String,
     child: Child,
 }
 
-/// Ours, with the image as a repo.
-pub(crate) fn ours(large: &Large, home: &Path) -> anyhow::Result<Server> {
+/// Bootwright, with the image as a repo.
+pub(crate) fn bootwright(large: &Large, home: &Path) -> anyhow::Result<Server> {
     let address = free_port()?;
     let root = site(&large.image, home)?;
     let config = format!(
@@ -50,7 +50,7 @@ pub(crate) fn ours(large: &Large, home: &Path) -> anyhow::Result<Server> {
 
 const CONFIG: &str = "site-id = \"benchmark\"\n[dhcp]\nenabled = false\n[tftp]\nenabled = false\n";
 
-/// Writes a site whose only repo is an image.
+/// Writes a site whose only repo is the image.
 fn site(image: &Path, home: &Path) -> anyhow::Result<std::path::PathBuf> {
     let root = home.join("site");
     fs::create_dir_all(root.join("policies.d"))?;
@@ -60,11 +60,11 @@ fn site(image: &Path, home: &Path) -> anyhow::Result<std::path::PathBuf> {
     Ok(root)
 }
 
-/// nginx as Debian sets it up, but for its places: a worker for each core, sendfile, whole packets.
+/// nginx with Debian's configuration, except for paths: a worker per core, sendfile, full packets.
 pub(crate) fn nginx(large: &Large, home: &Path) -> anyhow::Result<Server> {
     fs::create_dir_all(home)?;
     let address = free_port()?;
-    // Its workers are somebody else where it is started by root, and could not read the file.
+    // If root starts it, its workers run as another user, who could not read the file.
     let user = if nix::unistd::geteuid().is_root() {
         "user root;"
     } else {
@@ -116,7 +116,7 @@ fn free_port() -> anyhow::Result<SocketAddr> {
 }
 
 impl Server {
-    /// Waits until it sends the file, whose length is known.
+    /// Waits until it serves the file, whose length is known.
     pub(crate) fn until_ready(&mut self, length: u64) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {
@@ -131,23 +131,23 @@ impl Server {
         }
     }
 
-    /// The processor time, user and system, of all its processes, those threads included that have ended.
-    pub(crate) fn spent(&self) -> anyhow::Result<Duration> {
+    /// The user and system processor time of all its processes, including ended threads.
+    pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
         let mut ticks = 0;
         for process in self.processes()? {
             let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-            // The name may have spaces, and ends with the last bracket; utime and stime are fields 14 and 15.
+            // The name may contain spaces, and ends with the last bracket; utime and stime are fields 14 and 15.
             let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
             let fields: Vec<&str> = fields.split_whitespace().collect();
             for field in fields.get(11..13).context("no times in stat")? {
                 ticks += field.parse::<u64>()?;
             }
         }
-        // The kernel tells hundredths, whatever it counts in (proc_pid_stat(5), USER_HZ).
+        // The kernel reports hundredths of a second (proc_pid_stat(5), USER_HZ).
         Ok(Duration::from_millis(ticks * 10))
     }
 
-    /// It, and what it has started: nginx's workers.
+    /// Its process and child processes: nginx's workers.
     fn processes(&self) -> anyhow::Result<Vec<u32>> {
         let itself = self.child.id();
         let children = fs::read_to_string(format!("/proc/{itself}/task/{itself}/children"))?;
@@ -158,12 +158,12 @@ impl Server {
         Ok(processes)
     }
 
-    /// How much memory is resident, in MiB: now, and at most so far.
+    /// Its resident memory in MiB: now, and the maximum so far.
     pub(crate) fn resident(&self) -> anyhow::Result<[f64; 2]> {
         resident(self.child.id())
     }
 
-    /// Ends it in order.
+    /// Stops it regularly.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         interrupt(&self.child)?;
         self.child.wait()?;
@@ -173,7 +173,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // In order, so that nginx ends its workers. After `stop` there is nothing left to end.
+        // A regular stop, so that nginx stops its workers. After `stop` there is nothing left to stop.
         if matches!(self.child.try_wait(), Ok(None)) {
             drop(interrupt(&self.child));
             drop(self.child.wait());
@@ -181,7 +181,7 @@ impl Drop for Server {
     }
 }
 
-/// Runs `bootwright repos` on an image that it does not know; returns how long that takes.
+/// Runs `bootwright repos` on an image that is not cached. Returns the duration.
 pub(crate) fn repos(image: &Path, home: &Path) -> anyhow::Result<Duration> {
     let root = site(image, home)?;
     let [wall, _] = run(&["repos"], &root)?;

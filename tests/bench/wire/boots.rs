@@ -1,4 +1,4 @@
-//! Fifty machines that are switched on at once, and a server that has one core.
+//! Fifty machines that are powered on at the same time, and a server with one core.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -11,7 +11,7 @@ use anyhow::Context;
 
 use super::{
     fetch::{Fetch, fetch},
-    ground::{Ground, SERVER},
+    namespaces::{Namespaces, SERVER},
     servers::{self, INITRD, KERNEL, LOADER, NODES},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     table::{Series, table},
 };
 
-/// When a machine has what it asked for.
+/// The times at which a machine has received its files.
 struct Boot {
     loader: Duration,
     script: Duration,
@@ -28,19 +28,19 @@ struct Boot {
     initrd: Duration,
 }
 
-/// Switches them on, several times, and measures until all have what they need.
-pub(crate) fn measure(ground: &Ground, rounds: usize) -> anyhow::Result<()> {
+/// Powers the machines on several times, and measures until all have received their files.
+pub(crate) fn measure(namespaces: &Namespaces, rounds: usize) -> anyhow::Result<()> {
     let loader = servers::content(LOADER);
-    let state = ground.work.join("state");
+    let state = namespaces.work.join("state");
     let mut all = Vec::new();
     let (mut resident, mut failed) = (Series::default(), 0);
     for round in 0..rounds {
-        let mut ours = servers::ours(ground, &state, "server")?;
-        servers::until(&mut ours, || {
-            let client = ground.as_client(|| Ok(Client::connect_to((SERVER, 80).into())));
+        let mut bootwright = servers::bootwright(namespaces, &state, "server")?;
+        servers::until(&mut bootwright, || {
+            let client = namespaces.as_client(|| Ok(Client::connect_to((SERVER, 80).into())));
             Ok(client?.map(drop).map_err(|error| error.to_string()))
         })?;
-        for boot in ground.as_client(|| switch_on(&loader))? {
+        for boot in namespaces.as_client(|| power_on(&loader))? {
             match boot {
                 Ok(boot) => all.push(boot),
                 Err(why) => {
@@ -49,8 +49,8 @@ pub(crate) fn measure(ground: &Ground, rounds: usize) -> anyhow::Result<()> {
                 }
             }
         }
-        resident.push(ours.resident()?[1]);
-        ours.stop()?;
+        resident.push(bootwright.resident()?[1]);
+        bootwright.stop()?;
         eprintln!("boots: round {} of {rounds}", round + 1);
     }
     let head = format!("{NODES} machines at once, a server with one core");
@@ -79,8 +79,8 @@ pub(crate) fn measure(ground: &Ground, rounds: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Switches all on at one moment.
-fn switch_on(loader: &[u8]) -> anyhow::Result<Vec<anyhow::Result<Boot>>> {
+/// Powers on all machines at the same time.
+fn power_on(loader: &[u8]) -> anyhow::Result<Vec<anyhow::Result<Boot>>> {
     let start = Barrier::new(NODES);
     thread::scope(|scope| {
         let one = |number| {
@@ -101,7 +101,7 @@ fn switch_on(loader: &[u8]) -> anyhow::Result<Vec<anyhow::Result<Boot>>> {
 /// Boots one machine: its loader, the two scripts, the kernel, the initrd.
 fn boot(number: usize, loader: &[u8]) -> anyhow::Result<Boot> {
     let began = Instant::now();
-    let from: Ipv4Addr = Ground::client(number);
+    let from: Ipv4Addr = Namespaces::client(number);
     let fetched = fetch(&[Fetch {
         from,
         server: (SERVER, servers::OURS).into(),
@@ -137,7 +137,7 @@ fn boot(number: usize, loader: &[u8]) -> anyhow::Result<Boot> {
     })
 }
 
-/// The path of the URL that comes after a word of the script.
+/// The path of the URL after a word of the script.
 fn path<'a>(script: &'a str, word: &str) -> anyhow::Result<&'a str> {
     let line = script.lines().find_map(|line| line.strip_prefix(word));
     let url = line.and_then(|rest| rest.split(' ').next());

@@ -1,4 +1,4 @@
-//! DHCP beside Kea and dnsmasq: `perfdhcp` asks all of them, at rates that double.
+//! DHCP compared with Kea and dnsmasq: `perfdhcp` sends requests to each server, at rates that double.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 
 use super::{
-    ground::{CLIENT_LINK, Ground, Program, SERVER},
+    namespaces::{CLIENT_LINK, Namespaces, Program, SERVER},
     servers,
     share::Share,
 };
@@ -17,16 +17,16 @@ use crate::table::{Series, table};
 
 /// Exchanges offered per second.
 const RATES: &[u32] = &[1_000, 2_000, 4_000, 8_000, 16_000];
-/// The same for a server that has a tenth of a core.
-const FEW: &[u32] = &[500, 1_000, 2_000, 4_000, 8_000];
-/// For how long each time, in seconds.
-const SPELL: u32 = 3;
-/// Between the first questions and what is measured.
-const AFTER: Duration = Duration::from_secs(1);
-/// So many machines ask, each more than once.
+/// The same for a server with a tenth of a core.
+const LOW_RATES: &[u32] = &[500, 1_000, 2_000, 4_000, 8_000];
+/// The duration of each measurement in seconds.
+const SECONDS: u32 = 3;
+/// The time between the first messages and the measurement.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The number of clients. Each sends several messages.
 const CLIENTS: &str = "50000";
-/// Part of the peak that must still be answered at twice its rate.
-const AT_TWICE: f64 = 0.8;
+/// The part of the peak that must still be answered at twice its rate.
+const MIN_AT_TWICE: f64 = 0.8;
 
 /// UEFI x64 that boots by PXE: class, architecture, network interface, UUID (options 60, 93, 94, 97).
 const PXE: [&str; 9] = [
@@ -41,94 +41,109 @@ const PXE: [&str; 9] = [
     "97,0000112233445566778899aabbccddeeff",
 ];
 
-/// What is asked.
+/// The kind of measurement.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Question {
+enum Measurement {
     /// DISCOVER, OFFER, REQUEST, ACK.
     Exchange,
-    /// DISCOVER of firmware, and the offer of a boot file.
+    /// A DISCOVER of firmware, and the offer with a boot file.
     Offer,
 }
 
-/// One server's figures, by what was offered per second.
+/// The measurements of one server, by offered exchanges per second.
 struct Figures {
     rates: &'static [u32],
-    /// Answered per second.
+    /// Answered exchanges per second.
     answered: BTreeMap<u32, Series>,
     /// The server's processor time for each answer, in microseconds.
     cost: BTreeMap<u32, Series>,
 }
 
-/// Measures full exchanges beside Kea, and offers beside dnsmasq.
-pub(crate) fn measure(ground: &Ground, rounds: usize, disk: &Path) -> anyhow::Result<()> {
-    let on_tmpfs = ground.work.join("state");
+/// Measures full exchanges compared with Kea, and offers compared with dnsmasq.
+pub(crate) fn measure(namespaces: &Namespaces, rounds: usize, disk: &Path) -> anyhow::Result<()> {
+    let on_tmpfs = namespaces.work.join("state");
     let kept = tempfile::Builder::new().prefix("state-").tempdir_in(disk)?;
     let on_disk: PathBuf = kept.path().join("state");
-    exchanges(ground, rounds, &on_tmpfs, "state on tmpfs")?;
+    exchanges(namespaces, rounds, &on_tmpfs, "state on tmpfs")?;
     exchanges(
-        ground,
+        namespaces,
         rounds,
         &on_disk,
         "state on a disk; Kea syncs nothing",
     )?;
-    overload(ground, rounds, &on_tmpfs)?;
-    offers(ground, rounds, &on_tmpfs)
+    overload(namespaces, rounds, &on_tmpfs)?;
+    offers(namespaces, rounds, &on_tmpfs)
 }
 
-fn exchanges(ground: &Ground, rounds: usize, state: &Path, what: &str) -> anyhow::Result<()> {
-    let [mut ours, mut kea] = [Figures::new(RATES), Figures::new(RATES)];
+fn exchanges(
+    namespaces: &Namespaces,
+    rounds: usize,
+    state: &Path,
+    what: &str,
+) -> anyhow::Result<()> {
+    let [mut bootwright, mut kea] = [Figures::new(RATES), Figures::new(RATES)];
     for round in 0..rounds {
-        ours.climb(
-            ground,
-            servers::ours(ground, state, "server")?,
-            Question::Exchange,
+        bootwright.measure_rates(
+            namespaces,
+            servers::bootwright(namespaces, state, "server")?,
+            Measurement::Exchange,
         )?;
-        kea.climb(ground, servers::kea(ground, state)?, Question::Exchange)?;
+        kea.measure_rates(
+            namespaces,
+            servers::kea(namespaces, state)?,
+            Measurement::Exchange,
+        )?;
         told("exchanges", round, rounds);
     }
     println!("DHCP, full exchanges per second, {what}:\n");
-    print(&ours, "Kea", &kea);
-    judge(&ours, &kea);
+    print(&bootwright, "Kea", &kea);
+    print_comparison(&bootwright, &kea);
     Ok(())
 }
 
-/// Servers that have a tenth of a core, so that `perfdhcp` can ask more than they can answer.
-fn overload(ground: &Ground, rounds: usize, state: &Path) -> anyhow::Result<()> {
-    let [mut ours, mut kea] = [Figures::new(FEW), Figures::new(FEW)];
+/// Servers with a tenth of a core, so that `perfdhcp` can send more than they can answer.
+fn overload(namespaces: &Namespaces, rounds: usize, state: &Path) -> anyhow::Result<()> {
+    let [mut bootwright, mut kea] = [Figures::new(LOW_RATES), Figures::new(LOW_RATES)];
     let share = Share::new("bootwright-bench")?;
     for round in 0..rounds {
-        let server = servers::ours(ground, state, "server")?;
-        server.confine(&share)?;
-        ours.climb(ground, server, Question::Exchange)?;
-        let server = servers::kea(ground, state)?;
-        server.confine(&share)?;
-        kea.climb(ground, server, Question::Exchange)?;
+        let server = servers::bootwright(namespaces, state, "server")?;
+        server.limit(&share)?;
+        bootwright.measure_rates(namespaces, server, Measurement::Exchange)?;
+        let server = servers::kea(namespaces, state)?;
+        server.limit(&share)?;
+        kea.measure_rates(namespaces, server, Measurement::Exchange)?;
         told("overload", round, rounds);
     }
     println!("DHCP, full exchanges per second of a server that has a tenth of a core:\n");
-    print(&ours, "Kea", &kea);
-    judge(&ours, &kea);
+    print(&bootwright, "Kea", &kea);
+    print_comparison(&bootwright, &kea);
     for (what, pick) in PICKS {
-        let [ours, kea] = [&ours, &kea].map(|figures| figures.left(pick));
-        println!("{what}, left at twice the peak: {ours} (limit {AT_TWICE}); Kea {kea}.\n");
+        let [bootwright, kea] = [&bootwright, &kea].map(|figures| figures.left(pick));
+        println!(
+            "{what}, left at twice the peak: {bootwright} (limit {MIN_AT_TWICE}); Kea {kea}.\n"
+        );
     }
     Ok(())
 }
 
-fn offers(ground: &Ground, rounds: usize, state: &Path) -> anyhow::Result<()> {
-    let [mut ours, mut dnsmasq] = [Figures::new(RATES), Figures::new(RATES)];
+fn offers(namespaces: &Namespaces, rounds: usize, state: &Path) -> anyhow::Result<()> {
+    let [mut bootwright, mut dnsmasq] = [Figures::new(RATES), Figures::new(RATES)];
     for round in 0..rounds {
-        ours.climb(
-            ground,
-            servers::ours(ground, state, "proxy")?,
-            Question::Offer,
+        bootwright.measure_rates(
+            namespaces,
+            servers::bootwright(namespaces, state, "proxy")?,
+            Measurement::Offer,
         )?;
-        dnsmasq.climb(ground, servers::dnsmasq(ground)?, Question::Offer)?;
+        dnsmasq.measure_rates(
+            namespaces,
+            servers::dnsmasq(namespaces)?,
+            Measurement::Offer,
+        )?;
         told("offers", round, rounds);
     }
     println!("DHCP, proxy offers per second, to {CLIENTS} machines that nobody declared:\n");
-    print(&ours, "dnsmasq", &dnsmasq);
-    judge(&ours, &dnsmasq);
+    print(&bootwright, "dnsmasq", &dnsmasq);
+    print_comparison(&bootwright, &dnsmasq);
     Ok(())
 }
 
@@ -136,8 +151,13 @@ fn told(what: &str, round: usize, rounds: usize) {
     eprintln!("{what}: round {} of {rounds}", round + 1);
 }
 
-/// Runs `perfdhcp`; returns what was answered per second.
-fn perfdhcp(ground: &Ground, question: Question, rate: u32, spell: u32) -> anyhow::Result<f64> {
+/// Runs `perfdhcp`. Returns the answered exchanges per second.
+fn perfdhcp(
+    namespaces: &Namespaces,
+    measurement: Measurement,
+    rate: u32,
+    spell: u32,
+) -> anyhow::Result<f64> {
     let (rate, spell) = (rate.to_string(), spell.to_string());
     let server = SERVER.to_string();
     let mut words = vec![
@@ -150,12 +170,12 @@ fn perfdhcp(ground: &Ground, question: Question, rate: u32, spell: u32) -> anyho
         "-W",
         "1",
     ];
-    if question == Question::Offer {
+    if measurement == Measurement::Offer {
         words.extend(PXE);
     }
     words.extend(["-r", &rate, "-p", &spell, &server]);
-    let output = ground.ask(&words)?;
-    // Its exit code says whether all was answered, which is not asked of it.
+    let output = namespaces.ask(&words)?;
+    // Its exit code reports whether all requests were answered, which is not required.
     let text = String::from_utf8_lossy(&output.stdout);
     let rate = text.lines().find_map(|line| line.strip_prefix("Rate: "));
     let rate = rate.and_then(|rest| rest.split(' ').next());
@@ -175,27 +195,27 @@ impl Figures {
         }
     }
 
-    /// Asks at every rate, then ends the server.
-    fn climb(
+    /// Measures at every rate, then stops the server.
+    fn measure_rates(
         &mut self,
-        ground: &Ground,
+        namespaces: &Namespaces,
         mut server: Program,
-        question: Question,
+        measurement: Measurement,
     ) -> anyhow::Result<()> {
         servers::until(&mut server, || {
-            let answered = perfdhcp(ground, question, 100, 1)?;
+            let answered = perfdhcp(namespaces, measurement, 100, 1)?;
             let outcome = (answered > 0.0).then_some(());
             Ok(outcome.ok_or("no answer to perfdhcp".into()))
         })?;
-        // `perfdhcp` begins with the same transactions each time, and what comes twice in half a second is not
-        // answered twice.
-        std::thread::sleep(AFTER);
+        // `perfdhcp` begins with the same transactions each time, and a message that is repeated within half a
+        // second is not answered twice.
+        std::thread::sleep(PAUSE);
         for rate in self.rates {
-            let before = server.spent()?;
-            let answered = perfdhcp(ground, question, *rate, SPELL)?;
+            let before = server.processor_time()?;
+            let answered = perfdhcp(namespaces, measurement, *rate, SECONDS)?;
             let used = server.micros_since(&before)?;
             self.answered.entry(*rate).or_default().push(answered);
-            let cost = used / (answered * f64::from(SPELL));
+            let cost = used / (answered * f64::from(SECONDS));
             self.cost.entry(*rate).or_default().push(cost);
             eprint!("{answered:.0} of {rate}, {cost:.0} us; ");
         }
@@ -207,13 +227,13 @@ impl Figures {
         self.answered.get(&rate).map_or(f64::NAN, pick)
     }
 
-    /// The most that was answered.
+    /// The highest number of answered exchanges per second.
     fn peak(&self, pick: Pick) -> f64 {
         let all = self.rates.iter().map(|rate| self.at(*rate, pick));
         all.max_by(f64::total_cmp).unwrap_or(f64::NAN)
     }
 
-    /// What is left of it when twice as much is offered, at the next of the rates.
+    /// The part of it that is still answered at the next rate, twice as high.
     fn left(&self, pick: Pick) -> String {
         let peak = self.peak(pick);
         let is_twice = |rate: &&u32| f64::from(**rate) >= 2.0 * peak;
@@ -224,10 +244,10 @@ impl Figures {
     }
 }
 
-/// Which of several rounds counts.
+/// The value that represents several rounds.
 type Pick = fn(&Series) -> f64;
 
-fn print(ours: &Figures, name: &str, theirs: &Figures) {
+fn print(bootwright: &Figures, name: &str, other: &Figures) {
     let head = [
         "offered per second",
         "Bootwright",
@@ -243,28 +263,28 @@ fn print(ours: &Figures, name: &str, theirs: &Figures) {
         let cost = figures.cost.get(rate).map_or(f64::NAN, Series::median);
         format!("{cost:.0}")
     };
-    for rate in ours.rates {
-        let best = [ours, theirs].map(|figures| figures.at(*rate, Series::best));
+    for rate in bootwright.rates {
+        let best = [bootwright, other].map(|figures| figures.at(*rate, Series::best));
         rows.push(vec![
             rate.to_string(),
-            format!("{:.0}", ours.at(*rate, Series::median)),
+            format!("{:.0}", bootwright.at(*rate, Series::median)),
             format!("{:.0}", best[0]),
-            format!("{:.0}", theirs.at(*rate, Series::median)),
+            format!("{:.0}", other.at(*rate, Series::median)),
             format!("{:.0}", best[1]),
             format!("{:.2}", best[0] / best[1]),
-            cost(ours, rate),
-            cost(theirs, rate),
+            cost(bootwright, rate),
+            cost(other, rate),
         ]);
     }
     println!("{}", table(&rows));
 }
 
-/// Says how the peaks compare.
-fn judge(ours: &Figures, theirs: &Figures) {
+/// Prints a comparison of the peaks.
+fn print_comparison(bootwright: &Figures, other: &Figures) {
     for (what, pick) in PICKS {
-        let (ours, theirs) = (ours.peak(pick), theirs.peak(pick));
-        let ratio = ours / theirs;
-        println!("{what}: at most {ours:.0} beside {theirs:.0}: {ratio:.2} (limit 1).\n");
+        let (bootwright, other) = (bootwright.peak(pick), other.peak(pick));
+        let ratio = bootwright / other;
+        println!("{what}: at most {bootwright:.0} beside {other:.0}: {ratio:.2} (limit 1).\n");
     }
 }
 

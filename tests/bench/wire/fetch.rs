@@ -1,4 +1,4 @@
-//! A TFTP client that fetches many files at once, and that loses packets on purpose.
+//! A TFTP client that downloads many files in parallel, and drops packets at random.
 
 use std::{
     io,
@@ -8,14 +8,14 @@ use std::{
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
-/// A client that hears nothing repeats itself after this.
-const AGAIN: Duration = Duration::from_millis(500);
-/// It gives up after this.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// So many datagrams of one transfer are read before another one has its turn.
-const AT_ONCE: usize = 64;
+/// The client's retransmission timeout.
+const RETRANSMIT: Duration = Duration::from_millis(500);
+/// The timeout of a transfer.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// The maximum number of datagrams of one transfer that are read before those of another one.
+const MAX_DATAGRAMS: usize = 64;
 
-/// One file to fetch.
+/// A file to download.
 #[derive(Clone)]
 pub(crate) struct Fetch<'a> {
     pub(crate) from: Ipv4Addr,
@@ -23,40 +23,40 @@ pub(crate) struct Fetch<'a> {
     pub(crate) name: &'a str,
     /// The size of a block, in bytes.
     pub(crate) block: usize,
-    /// How many blocks come for one acknowledgement.
+    /// The window size in blocks.
     pub(crate) window: usize,
-    /// What it must be.
+    /// The expected content.
     pub(crate) content: &'a [u8],
-    /// Part of the datagrams that are lost, of each direction.
+    /// The part of the datagrams that are dropped, in each direction.
     pub(crate) loss: f64,
 }
 
-/// One file on its way.
-struct Coming<'a> {
+/// A transfer in progress.
+struct IncomingTransfer<'a> {
     fetch: &'a Fetch<'a>,
     socket: UdpSocket,
-    /// The server's end of the transfer, once it has answered.
+    /// The server's address and port, after its first answer.
     peer: Option<SocketAddr>,
-    /// The last block that came in order, and how much of the file there is.
+    /// The last block received in order, and the number of bytes so far.
     block: u64,
     have: usize,
     /// Blocks since the last acknowledgement.
     since: usize,
-    /// Whether a gap was told of, so that it is told once.
-    complained: bool,
+    /// Whether the current gap was reported, so that it is reported once.
+    gap_reported: bool,
     heard: Instant,
     asked: Instant,
     dice: u64,
     outcome: Option<Result<Duration, String>>,
 }
 
-/// Fetches all of them at once; returns how long each took, or why it failed.
+/// Downloads all files in parallel. Returns the duration of each, or why it failed.
 pub(crate) fn fetch(all: &[Fetch<'_>]) -> anyhow::Result<Vec<Result<Duration, String>>> {
     let epoll = Epoll::new(EpollCreateFlags::empty())?;
     let began = Instant::now();
     let mut coming = Vec::new();
     for (at, one) in all.iter().enumerate() {
-        let one = Coming::begin(one, at as u64, began)?;
+        let one = IncomingTransfer::begin(one, at as u64, began)?;
         epoll.add(&one.socket, EpollEvent::new(EpollFlags::EPOLLIN, at as u64))?;
         coming.push(one);
     }
@@ -76,7 +76,7 @@ pub(crate) fn fetch(all: &[Fetch<'_>]) -> anyhow::Result<Vec<Result<Duration, St
                 left -= 1;
             }
         }
-        if on_arp_reply.elapsed() < AGAIN / 10 {
+        if on_arp_reply.elapsed() < RETRANSMIT / 10 {
             continue;
         }
         on_arp_reply = Instant::now();
@@ -92,18 +92,18 @@ pub(crate) fn fetch(all: &[Fetch<'_>]) -> anyhow::Result<Vec<Result<Duration, St
     Ok(outcomes.collect())
 }
 
-impl<'a> Coming<'a> {
+impl<'a> IncomingTransfer<'a> {
     fn begin(fetch: &'a Fetch<'a>, seed: u64, now: Instant) -> io::Result<Self> {
         let socket = UdpSocket::bind((fetch.from, 0))?;
         socket.set_nonblocking(true)?;
-        Ok(Coming {
+        Ok(IncomingTransfer {
             fetch,
             socket,
             peer: None,
             block: 0,
             have: 0,
             since: 0,
-            complained: false,
+            gap_reported: false,
             heard: now,
             asked: now,
             dice: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
@@ -113,7 +113,7 @@ impl<'a> Coming<'a> {
 
     fn receive(&mut self) -> io::Result<()> {
         let mut buffer = [0; 2_048];
-        for _ in 0..AT_ONCE {
+        for _ in 0..MAX_DATAGRAMS {
             let (length, from) = match self.socket.recv_from(&mut buffer) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -125,7 +125,7 @@ impl<'a> Coming<'a> {
             self.peer = Some(from);
             self.heard = Instant::now();
             match &buffer[..length] {
-                // The options are agreed on; they come again when our acknowledgement was lost.
+                // The options are negotiated. The OACK is repeated if our acknowledgement was lost.
                 [0, 6, ..] if self.block == 0 => self.acknowledge()?,
                 [0, 6, ..] => {}
                 [0, 3, high, low, data @ ..] => {
@@ -145,14 +145,14 @@ impl<'a> Coming<'a> {
 
     fn take(&mut self, number: u16, data: &[u8]) -> io::Result<()> {
         if number != (self.block + 1) as u16 {
-            // RFC 7440 section 4: what was lost is told by acknowledging what came before it.
-            if !self.complained {
-                self.complained = true;
+            // RFC 7440 section 4: a lost block is reported by acknowledging the last one before it.
+            if !self.gap_reported {
+                self.gap_reported = true;
                 self.acknowledge()?;
             }
             return Ok(());
         }
-        self.complained = false;
+        self.gap_reported = false;
         let end = self.have + data.len();
         if self.fetch.content.get(self.have..end) != Some(data) {
             self.outcome = Some(Err(format!("block {number} is wrong")));
@@ -173,14 +173,14 @@ impl<'a> Coming<'a> {
         Ok(())
     }
 
-    /// Repeats what the server may not have heard.
+    /// Retransmits after a timeout.
     fn tick(&mut self, now: Instant) -> io::Result<()> {
         let silent = now.duration_since(self.heard);
-        if now.duration_since(self.asked) > PATIENCE {
-            self.outcome = Some(Err(format!("{} bytes after {PATIENCE:?}", self.have)));
-        } else if silent > AGAIN {
+        if now.duration_since(self.asked) > TIMEOUT {
+            self.outcome = Some(Err(format!("{} bytes after {TIMEOUT:?}", self.have)));
+        } else if silent > RETRANSMIT {
             self.heard = now;
-            self.complained = false;
+            self.gap_reported = false;
             return match self.peer {
                 None => self.ask(),
                 Some(_) => self.acknowledge(),
@@ -193,7 +193,7 @@ impl<'a> Coming<'a> {
         let (block, window) = (self.fetch.block.to_string(), self.fetch.window.to_string());
         let mut request = b"\0\x01".to_vec();
         let mut words = vec![self.fetch.name, "octet", "blksize", &block];
-        // Firmware that has no windows does not ask for them.
+        // Firmware without windows does not request the option.
         if self.fetch.window > 1 {
             words.extend(["windowsize", &window]);
         }
@@ -218,7 +218,7 @@ impl<'a> Coming<'a> {
         Ok(())
     }
 
-    /// Whether a datagram is lost: the same ones in every run (xorshift64).
+    /// Whether a datagram is dropped: the same ones in every run (xorshift64).
     fn is_lost(&mut self) -> bool {
         if self.fetch.loss == 0.0 {
             return false;

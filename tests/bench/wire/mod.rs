@@ -1,10 +1,10 @@
-//! What the wire sees: DHCP, TFTP and whole boots, beside the servers that others use, in the same run.
+//! DHCP, TFTP and whole boots, compared with other common servers in the same run.
 //!
-//! Two network namespaces are joined by a veth pair. The servers run at one end, on the last core; the clients at
-//! the other, on the first. Ours and theirs are asked by turns and medians are compared, so that whatever else
-//! the machine does falls on both alike. It needs root, for the namespaces.
+//! Two network namespaces are joined by a veth pair. The servers run in one of them, on the last core; the clients
+//! in the other, on the first. The servers are measured alternately and medians are compared, so that other load on
+//! the machine affects all of them equally. Root is needed for the namespaces.
 
-mod ground;
+mod namespaces;
 mod share;
 mod servers;
 mod fetch;
@@ -15,17 +15,17 @@ mod slow_disk;
 
 use std::path::{Path, PathBuf};
 
-use ground::Ground;
-pub(crate) use ground::need;
+use namespaces::Namespaces;
+pub(crate) use namespaces::need;
 
-/// What can be said on the command line.
+/// The options of the command line.
 pub(crate) struct Options {
-    /// What is measured.
+    /// The measurements to run.
     parts: Vec<Part>,
     rounds: usize,
-    /// On a real disk.
+    /// A directory on a real disk.
     disk: PathBuf,
-    /// The program of tftpd-hpa.
+    /// The path of tftpd-hpa.
     hpa: String,
 }
 
@@ -43,7 +43,7 @@ Debian's tftpd-hpa and atftpd exclude each other: install atftpd, and unpack the
   apt-get download tftpd-hpa && dpkg -x tftpd-hpa_*.deb DIR, then --tftpd-hpa DIR/usr/sbin/in.tftpd";
 
 impl Options {
-    /// Reads what comes after `wire`.
+    /// Parses the options after `wire`.
     pub(crate) fn read(words: &[&str]) -> anyhow::Result<Self> {
         let mut options = Options {
             parts: Vec::new(),
@@ -72,7 +72,7 @@ impl Options {
     }
 }
 
-/// Measures, with files in `work`.
+/// Runs the measurements, with files in `work`.
 pub(crate) fn measure(options: &Options, work: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(
         nix::unistd::geteuid().is_root(),
@@ -94,19 +94,19 @@ pub(crate) fn measure(options: &Options, work: &Path) -> anyhow::Result<()> {
         programs.push(("strace", "strace"));
     }
     need(&programs)?;
-    let ground = Ground::new(work)?;
-    servers::write_files(&ground)?;
+    let namespaces = Namespaces::new(work)?;
+    servers::write_files(&namespaces)?;
     if has(Part::Dhcp) {
-        dhcp::measure(&ground, options.rounds, &options.disk)?;
+        dhcp::measure(&namespaces, options.rounds, &options.disk)?;
     }
     if has(Part::Tftp) {
-        tftp::measure(&ground, options.rounds, &options.hpa)?;
+        tftp::measure(&namespaces, options.rounds, &options.hpa)?;
     }
     if has(Part::Boots) {
-        boots::measure(&ground, options.rounds)?;
+        boots::measure(&namespaces, options.rounds)?;
     }
     if has(Part::SlowDisk) {
-        slow_disk::measure(&ground, options.rounds, &options.disk)?;
+        slow_disk::measure(&namespaces, options.rounds, &options.disk)?;
     }
     Ok(())
 }

@@ -1,49 +1,49 @@
-//! The servers that are measured, each with as little configuration as it needs.
+//! The compared servers, each with a minimal configuration.
 
 use std::{fs, net::Ipv4Addr, path::Path, thread, time::Duration};
 
-use super::ground::{Ground, LINK, Program, SERVER};
+use super::namespaces::{LINK, Namespaces, Program, SERVER};
 use crate::server::{PROGRAM, run};
 
-/// The port of TFTP for each server; they run at once.
+/// The TFTP port of each server; they run at the same time.
 pub(crate) const OURS: u16 = 69;
 pub(crate) const ATFTPD: u16 = 1_069;
 pub(crate) const HPA: u16 = 2_069;
 
-/// How often a server is asked until it answers.
+/// The number of requests to a server until it answers.
 const TRIES: usize = 200;
 /// The only repo, under the directory for files.
 pub(crate) const REPO: &str = "files/repo/debian";
 
-/// As large as Debian's, in bytes.
+/// The size of Debian's loader in bytes.
 pub(crate) const LOADER: usize = 300_000;
 pub(crate) const KERNEL: usize = 8 << 20;
 pub(crate) const INITRD: usize = 32 << 20;
-/// What one TFTP client fetches alone, and what each of many fetches.
-pub(crate) const ALONE: usize = 64 << 20;
+/// The size of the file that a single TFTP client downloads, and of the file that each of many downloads.
+pub(crate) const SINGLE_FILE: usize = 64 << 20;
 pub(crate) const EACH: usize = 2 << 20;
 
-/// The machines that the site declares.
+/// The number of declared machines.
 pub(crate) const NODES: usize = 50;
 
-/// The first of their addresses. Nobody has them, or their installation would not begin.
-const FREE: Ipv4Addr = Ipv4Addr::new(198, 18, 16, 0);
+/// The first of their addresses. No host uses them; otherwise the installations would not begin.
+const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 16, 0);
 
-/// What the files hold, as far as it is needed.
+/// The first bytes of the files' content.
 pub(crate) fn content(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 31 % 251) as u8).collect()
 }
 
-/// Writes the files that are served: a loader, and the repo.
-pub(crate) fn write_files(ground: &Ground) -> anyhow::Result<()> {
-    let repo = ground.work.join(REPO);
+/// Writes the served files: a loader, and the repo.
+pub(crate) fn write_files(namespaces: &Namespaces) -> anyhow::Result<()> {
+    let repo = namespaces.work.join(REPO);
     let netboot = repo.join("debian-installer/amd64");
     fs::create_dir_all(&netboot)?;
     for (path, length) in [
-        (ground.work.join("files/snponly.efi"), LOADER),
+        (namespaces.work.join("files/snponly.efi"), LOADER),
         (netboot.join("linux"), KERNEL),
         (netboot.join("initrd.gz"), INITRD),
-        (repo.join("alone"), ALONE),
+        (repo.join("alone"), SINGLE_FILE),
         (repo.join("each"), EACH),
     ] {
         fs::write(path, content(length))?;
@@ -51,7 +51,7 @@ pub(crate) fn write_files(ground: &Ground) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The site: machines of this number are declared; everybody else gets an address, and something to boot.
+/// The site: these machines are declared; all others get an address and a boot file.
 fn site(dhcp: &str) -> String {
     let mut text = format!(
         r#"[defaults]
@@ -75,7 +75,7 @@ vars = {{ mirror = "http://mirror.example/debian" }}
 "#
     );
     for number in 0..NODES {
-        let address = Ipv4Addr::from_bits(FREE.to_bits() + number as u32);
+        let address = Ipv4Addr::from_bits(FIRST_ADDRESS.to_bits() + number as u32);
         text += &format!(
             "[node.machine{number:02}]\nmac = \"{}\"\naddress = \"{address}\"\nrepo = \"debian\"\n",
             crate::site::mac(number)
@@ -84,14 +84,18 @@ vars = {{ mirror = "http://mirror.example/debian" }}
     text
 }
 
-/// Ours, from scratch, with its state at `state`; `dhcp` is what it does on the network.
-pub(crate) fn ours(ground: &Ground, state: &Path, dhcp: &str) -> anyhow::Result<Program> {
-    started(ground, state, dhcp, &[])
+/// Bootwright without a history, with its state at `state`; `dhcp` is the DHCP mode of the network.
+pub(crate) fn bootwright(
+    namespaces: &Namespaces,
+    state: &Path,
+    dhcp: &str,
+) -> anyhow::Result<Program> {
+    started(namespaces, state, dhcp, &[])
 }
 
-/// The same as a DHCP server whose fsync and fdatasync each take so many microseconds.
-pub(crate) fn ours_with_slow_disk(
-    ground: &Ground,
+/// The same as a DHCP server whose fsync and fdatasync each take `sync` microseconds.
+pub(crate) fn bootwright_with_slow_disk(
+    namespaces: &Namespaces,
     state: &Path,
     sync: u32,
 ) -> anyhow::Result<Program> {
@@ -110,12 +114,17 @@ pub(crate) fn ours_with_slow_disk(
         "-e",
         &delay,
     ];
-    started(ground, state, "server", &tracer)
+    started(namespaces, state, "server", &tracer)
 }
 
-fn started(ground: &Ground, state: &Path, dhcp: &str, tracer: &[&str]) -> anyhow::Result<Program> {
-    let root = ground.work.join("ours/site");
-    let files = ground.work.join("files");
+fn started(
+    namespaces: &Namespaces,
+    state: &Path,
+    dhcp: &str,
+    tracer: &[&str],
+) -> anyhow::Result<Program> {
+    let root = namespaces.work.join("ours/site");
+    let files = namespaces.work.join("files");
     fs::create_dir_all(root.join("policies.d"))?;
     fs::write(root.join("policies.d/site.toml"), site(dhcp))?;
     fs::write(
@@ -129,13 +138,13 @@ fn started(ground: &Ground, state: &Path, dhcp: &str, tracer: &[&str]) -> anyhow
     clear(state)?;
     run(&["init", "--state", "new"], &root)?;
     let serve = [PROGRAM, "serve", "--color", "never", text(&root)];
-    ground.serve(&[tracer, &serve].concat())
+    namespaces.serve(&[tracer, &serve].concat())
 }
 
-/// Kea, from scratch, with its leases in a file under `state`: it writes them, and does not sync them.
-pub(crate) fn kea(ground: &Ground, state: &Path) -> anyhow::Result<Program> {
+/// Kea without leases, with its lease file under `state`, which it writes and does not sync.
+pub(crate) fn kea(namespaces: &Namespaces, state: &Path) -> anyhow::Result<Program> {
     clear(state)?;
-    let (config, leases) = (ground.work.join("kea.json"), state.join("leases.csv"));
+    let (config, leases) = (namespaces.work.join("kea.json"), state.join("leases.csv"));
     fs::write(
         &config,
         format!(
@@ -157,13 +166,13 @@ pub(crate) fn kea(ground: &Ground, state: &Path) -> anyhow::Result<Program> {
 "#
         ),
     )?;
-    ground.serve(&["kea-dhcp4", "-c", text(&config)])
+    namespaces.serve(&["kea-dhcp4", "-c", text(&config)])
 }
 
 /// dnsmasq as a proxy.
-pub(crate) fn dnsmasq(ground: &Ground) -> anyhow::Result<Program> {
-    let leases = ground.work.join("dnsmasq.leases");
-    ground.serve(&[
+pub(crate) fn dnsmasq(namespaces: &Namespaces) -> anyhow::Result<Program> {
+    let leases = namespaces.work.join("dnsmasq.leases");
+    namespaces.serve(&[
         "dnsmasq",
         "--keep-in-foreground",
         "--conf-file=/dev/null",
@@ -171,7 +180,10 @@ pub(crate) fn dnsmasq(ground: &Ground) -> anyhow::Result<Program> {
         "--port=0",
         "--pid-file",
         "--quiet-dhcp",
-        &format!("--log-facility={}", text(&ground.work.join("dnsmasq.log"))),
+        &format!(
+            "--log-facility={}",
+            text(&namespaces.work.join("dnsmasq.log"))
+        ),
         &format!("--interface={LINK}"),
         "--bind-interfaces",
         &format!("--dhcp-leasefile={}", text(&leases)),
@@ -181,8 +193,8 @@ pub(crate) fn dnsmasq(ground: &Ground) -> anyhow::Result<Program> {
 }
 
 /// atftpd.
-pub(crate) fn atftpd(ground: &Ground) -> anyhow::Result<Program> {
-    ground.serve(&[
+pub(crate) fn atftpd(namespaces: &Namespaces) -> anyhow::Result<Program> {
+    namespaces.serve(&[
         "atftpd",
         "--daemon",
         "--no-fork",
@@ -193,15 +205,15 @@ pub(crate) fn atftpd(ground: &Ground) -> anyhow::Result<Program> {
         "--maxthread=1000",
         &format!("--bind-address={SERVER}"),
         &format!("--port={ATFTPD}"),
-        text(&ground.work.join("files")),
+        text(&namespaces.work.join("files")),
     ])
 }
 
-/// tftpd-hpa, wherever it is: its package and atftpd's exclude each other.
-pub(crate) fn hpa(ground: &Ground, program: &str) -> anyhow::Result<Program> {
+/// tftpd-hpa, at any path: its package conflicts with that of atftpd.
+pub(crate) fn hpa(namespaces: &Namespaces, program: &str) -> anyhow::Result<Program> {
     let address = format!("{SERVER}:{HPA}");
-    let files = ground.work.join("files");
-    ground.serve(&[
+    let files = namespaces.work.join("files");
+    namespaces.serve(&[
         program,
         "--foreground",
         "--user",
@@ -224,7 +236,7 @@ pub(crate) fn until(
         if outcome.is_ok() {
             return Ok(());
         }
-        server.is_there()?;
+        server.check_running()?;
         thread::sleep(Duration::from_millis(100));
     }
     outcome.map_err(|why| anyhow::anyhow!("{} does not answer: {why}", server.name))

@@ -1,19 +1,20 @@
-//! A small share of a core, so that a server is overloaded long before its clients are.
+//! A small share of a core, so that a server is overloaded long before its clients.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// Microseconds of each period, and the period: a tenth, in slices that are short beside what a client waits.
+/// The quota in microseconds, and the period: a tenth of a core, in slices that are short compared with a client's
+/// timeout.
 const QUOTA: u32 = 1_000;
 const PERIOD: u32 = 10_000;
 
-/// A control group whose programs have a tenth of a core together. Dropping it takes it away.
+/// A control group whose programs together get a tenth of a core. It is removed when dropped.
 pub(crate) struct Share(PathBuf);
 
 impl Share {
-    /// Makes the group, with version 2 of the kernel's control groups, or else with version 1.
+    /// Creates the group, with version 2 of the kernel's control groups, otherwise with version 1.
     pub(crate) fn new(name: &str) -> io::Result<Self> {
         let root = Path::new("/sys/fs/cgroup");
         if root.join("cgroup.controllers").exists() {
@@ -33,7 +34,7 @@ impl Share {
         Ok(Share(path))
     }
 
-    /// Takes a program in, with all its threads.
+    /// Moves a program with all its threads to the group.
     pub(crate) fn add(&self, pid: u32) -> io::Result<()> {
         fs::write(self.0.join("cgroup.procs"), pid.to_string())
     }
@@ -41,7 +42,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        // What is left of it is empty, and goes with the next start of the machine.
+        // A group that cannot be removed is empty, and is gone after the next start of the machine.
         drop(fs::remove_dir(&self.0));
     }
 }

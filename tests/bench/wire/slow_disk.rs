@@ -19,7 +19,7 @@ use bootwright::{
 };
 
 use super::{
-    ground::{Ground, SERVER},
+    namespaces::{Namespaces, SERVER},
     servers::{self, NODES},
 };
 use crate::{
@@ -40,17 +40,17 @@ const LOST: Duration = Duration::from_secs(2);
 const LIMIT: Duration = Duration::from_millis(10);
 
 /// Opens attempts for all machines at once, several times, and measures the offers meanwhile.
-pub(crate) fn measure(ground: &Ground, rounds: usize, disk: &Path) -> anyhow::Result<()> {
+pub(crate) fn measure(namespaces: &Namespaces, rounds: usize, disk: &Path) -> anyhow::Result<()> {
     let kept = tempfile::Builder::new().prefix("state-").tempdir_in(disk)?;
     let state = kept.path().join("state");
     let (mut quiet, mut busy, mut scripts) = (Vec::new(), Vec::new(), Series::default());
     for round in 0..rounds {
-        let mut ours = servers::ours_with_slow_disk(ground, &state, SYNC)?;
-        servers::until(&mut ours, || {
-            let client = ground.as_client(|| Ok(Client::connect_to((SERVER, 80).into())));
+        let mut server = servers::bootwright_with_slow_disk(namespaces, &state, SYNC)?;
+        servers::until(&mut server, || {
+            let client = namespaces.as_client(|| Ok(Client::connect_to((SERVER, 80).into())));
             Ok(client?.map(drop).map_err(|error| error.to_string()))
         })?;
-        let measured = ground.as_client(|| {
+        let measured = namespaces.as_client(|| {
             let mut relay = Relay::new(round)?;
             servers_answer(&mut relay)?;
             let began = Instant::now();
@@ -61,7 +61,7 @@ pub(crate) fn measure(ground: &Ground, rounds: usize, disk: &Path) -> anyhow::Re
         quiet.extend(measured.0);
         busy.extend(measured.1);
         scripts.push(measured.2.as_secs_f64());
-        ours.stop()?;
+        server.stop()?;
         eprintln!("slow disk: round {} of {rounds}", round + 1);
     }
     let head = [
@@ -145,7 +145,7 @@ struct Relay {
 
 impl Relay {
     fn new(round: usize) -> anyhow::Result<Self> {
-        let address = Ground::client(0);
+        let address = Namespaces::client(0);
         let socket = UdpSocket::bind((address, 67))?;
         socket.set_read_timeout(Some(LOST))?;
         Ok(Relay {

@@ -1,37 +1,37 @@
-//! TFTP beside atftpd and tftpd-hpa, many clients at once, and a wire that loses packets.
+//! TFTP compared with atftpd and tftpd-hpa, with many parallel clients, and with packet loss.
 
 use std::{net::SocketAddr, time::Duration};
 
 use super::{
     fetch::{Fetch, fetch},
-    ground::{Ground, Program, SERVER},
-    servers::{self, ALONE, EACH, KERNEL},
+    namespaces::{Namespaces, Program, SERVER},
+    servers::{self, EACH, KERNEL, SINGLE_FILE},
 };
 use crate::table::{Series, table};
 
-/// What fits a frame; firmware asks for it.
+/// The largest block that fits a frame; firmware requests it.
 const BLOCK: usize = 1_468;
-/// Clients at once.
+/// The number of parallel clients.
 const MANY: usize = 500;
-/// Clients on a wire that loses packets, for each size of window.
-const UNLUCKY: usize = 100;
+/// The number of clients with packet loss, for each window size.
+const LOSSY_CLIENTS: usize = 100;
 const LOSS: f64 = 0.03;
-/// UEFI's firmware asks for a window of four.
+/// UEFI firmware requests a window of four.
 const WINDOWS: [usize; 3] = [1, 4, 16];
 
-/// Fails clients are none, the slowest takes less than three times what the fastest takes.
-const UNFAIR: f64 = 3.0;
+/// No client fails, and the slowest takes less than three times as long as the fastest.
+const MAX_RATIO: f64 = 3.0;
 const MEMORY: f64 = 64.0;
 
-/// Measures all of it. `hpa` is the program of tftpd-hpa.
-pub(crate) fn measure(ground: &Ground, rounds: usize, hpa: &str) -> anyhow::Result<()> {
-    let content = servers::content(ALONE);
-    let state = ground.work.join("state");
-    let mut ours = servers::ours(ground, &state, "server")?;
-    let mut atftpd = servers::atftpd(ground)?;
-    let mut hpa = servers::hpa(ground, hpa)?;
+/// Runs all measurements. `hpa` is the path of tftpd-hpa.
+pub(crate) fn measure(namespaces: &Namespaces, rounds: usize, hpa: &str) -> anyhow::Result<()> {
+    let content = servers::content(SINGLE_FILE);
+    let state = namespaces.work.join("state");
+    let mut bootwright = servers::bootwright(namespaces, &state, "server")?;
+    let mut atftpd = servers::atftpd(namespaces)?;
+    let mut hpa = servers::hpa(namespaces, hpa)?;
     let each = Fetch {
-        from: Ground::client(0),
+        from: Namespaces::client(0),
         server: (SERVER, servers::OURS).into(),
         name: "repo/debian/each",
         block: BLOCK,
@@ -40,7 +40,7 @@ pub(crate) fn measure(ground: &Ground, rounds: usize, hpa: &str) -> anyhow::Resu
         loss: 0.0,
     };
     for (server, port) in [
-        (&mut ours, servers::OURS),
+        (&mut bootwright, servers::OURS),
         (&mut atftpd, servers::ATFTPD),
         (&mut hpa, servers::HPA),
     ] {
@@ -49,7 +49,7 @@ pub(crate) fn measure(ground: &Ground, rounds: usize, hpa: &str) -> anyhow::Resu
                 server: (SERVER, port).into(),
                 ..each.clone()
             };
-            let outcome = ground.as_client(|| fetch(&[one]))?;
+            let outcome = namespaces.as_client(|| fetch(&[one]))?;
             Ok(outcome.into_iter().try_for_each(|one| one.map(drop)))
         })?;
     }
@@ -69,7 +69,7 @@ pub(crate) fn measure(ground: &Ground, rounds: usize, hpa: &str) -> anyhow::Resu
         "limit",
     ];
     let mut rows = vec![head.map(String::from).to_vec()];
-    // Without windows each block is waited for: less is fetched.
+    // Without a window the client waits for each block, so the file is smaller.
     let short = Fetch {
         name: "repo/debian/debian-installer/amd64/linux",
         content: &content[..KERNEL],
@@ -84,17 +84,17 @@ pub(crate) fn measure(ground: &Ground, rounds: usize, hpa: &str) -> anyhow::Resu
             window,
             ..file.clone()
         };
-        rows.push(beside(ground, rounds, &file, port, name)?);
+        rows.push(compare(namespaces, rounds, &file, port, name)?);
     }
     println!("{}", table(&rows));
-    many(ground, &each, &ours)?;
-    unlucky(ground, &each)?;
-    ours.stop()
+    many(namespaces, &each, &bootwright)?;
+    lossy(namespaces, &each)?;
+    bootwright.stop()
 }
 
-/// One client alone, by turns.
-fn beside(
-    ground: &Ground,
+/// A single client, with the servers alternately.
+fn compare(
+    namespaces: &Namespaces,
     rounds: usize,
     file: &Fetch<'_>,
     port: u16,
@@ -109,7 +109,7 @@ fn beside(
                 server: SocketAddr::from((SERVER, port)),
                 ..file.clone()
             };
-            let outcome = ground.as_client(|| fetch(&[one]))?.remove(0);
+            let outcome = namespaces.as_client(|| fetch(&[one]))?.remove(0);
             let took = outcome.map_err(|why| anyhow::anyhow!("{name}, port {port}: {why}"))?;
             rate.push(megabytes / took.as_secs_f64());
             eprint!("{:.0} ", megabytes / took.as_secs_f64());
@@ -119,21 +119,21 @@ fn beside(
             round + 1
         );
     }
-    let [ours, theirs] = [&our_rate, &their_rate].map(|rate| (rate.median(), rate.best()));
+    let [bootwright, other] = [&our_rate, &their_rate].map(|rate| (rate.median(), rate.best()));
     Ok(vec![
         format!("windowsize {window}, beside {name}"),
-        format!("{:.0}", ours.0),
-        format!("{:.0}", ours.1),
-        format!("{:.0}", theirs.0),
-        format!("{:.0}", theirs.1),
-        format!("{:.2}", ours.0 / theirs.0),
-        format!("{:.2}", ours.1 / theirs.1),
+        format!("{:.0}", bootwright.0),
+        format!("{:.0}", bootwright.1),
+        format!("{:.0}", other.0),
+        format!("{:.0}", other.1),
+        format!("{:.2}", bootwright.0 / other.0),
+        format!("{:.2}", bootwright.1 / other.1),
         "1".into(),
     ])
 }
 
-/// Many clients at once.
-fn many(ground: &Ground, each: &Fetch<'_>, ours: &Program) -> anyhow::Result<()> {
+/// Many parallel clients.
+fn many(namespaces: &Namespaces, each: &Fetch<'_>, bootwright: &Program) -> anyhow::Result<()> {
     let mut rows = vec![
         [
             "TFTP, many clients at once",
@@ -148,21 +148,21 @@ fn many(ground: &Ground, each: &Fetch<'_>, ours: &Program) -> anyhow::Result<()>
     ];
     for window in WINDOWS {
         let all = crowd(each, MANY, window, 0.0);
-        let outcomes = ground.as_client(|| fetch(&all))?;
+        let outcomes = namespaces.as_client(|| fetch(&all))?;
         rows.push(row(
             &format!("{MANY}, windowsize {window}"),
             &outcomes,
-            UNFAIR,
+            MAX_RATIO,
         ));
     }
     println!("{}", table(&rows));
-    let [_, most] = ours.resident()?;
+    let [_, most] = bootwright.resident()?;
     println!("At most {most:.0} MiB were resident (limit {MEMORY}).\n");
     Ok(())
 }
 
-/// A wire that loses packets.
-fn unlucky(ground: &Ground, each: &Fetch<'_>) -> anyhow::Result<()> {
+/// Packet loss.
+fn lossy(namespaces: &Namespaces, each: &Fetch<'_>) -> anyhow::Result<()> {
     let head = format!("TFTP, {:.0} % of the packets are lost", LOSS * 100.0);
     let mut rows = vec![
         [&head, "failed", "fastest", "slowest", "ratio", "limit"]
@@ -170,10 +170,10 @@ fn unlucky(ground: &Ground, each: &Fetch<'_>) -> anyhow::Result<()> {
             .to_vec(),
     ];
     for window in WINDOWS {
-        let all = crowd(each, UNLUCKY, window, LOSS);
-        let outcomes = ground.as_client(|| fetch(&all))?;
+        let all = crowd(each, LOSSY_CLIENTS, window, LOSS);
+        let outcomes = namespaces.as_client(|| fetch(&all))?;
         rows.push(row(
-            &format!("{UNLUCKY}, windowsize {window}"),
+            &format!("{LOSSY_CLIENTS}, windowsize {window}"),
             &outcomes,
             f64::NAN,
         ));
@@ -184,7 +184,7 @@ fn unlucky(ground: &Ground, each: &Fetch<'_>) -> anyhow::Result<()> {
 
 fn crowd<'a>(each: &Fetch<'a>, count: usize, window: usize, loss: f64) -> Vec<Fetch<'a>> {
     let one = |number| Fetch {
-        from: Ground::client(number),
+        from: Namespaces::client(number),
         window,
         loss,
         ..each.clone()

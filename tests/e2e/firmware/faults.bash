@@ -102,7 +102,7 @@ table inet faults {
 END
 }
 
-# QEMU on a bridge: UEFI with firmware's own network stack, or a BIOS with iPXE in its card.
+# QEMU on a bridge: UEFI with the firmware's own network stack, or a BIOS with iPXE in its NIC.
 faults_machine() {
     local kind=$1 bridge=$2 number=$3
     ip tuntap add "tap$number" mode tap

@@ -139,7 +139,7 @@ wire.send(frame.ljust(60, b"\0"))
 END
 }
 
-# Says how long after the agent's start the first report came: its screen is the first thing it does.
+# Prints how long after the agent's start the first report arrived. The agent's screen is its first output.
 told_after() {
     local begun reported
     await_file "detecting hardware" "$work/serial.log" 120
@@ -147,7 +147,7 @@ told_after() {
     await_log "facts .*memory_mib" 120
     reported=$("$bootwright" --site "$work/site" nodes "$node" log | sed -n 's/ *facts .*memory_mib.*//p' | head -n 1)
     reported=$(date -d "$reported" +%s%3N)
-    # The file is looked at every half second.
+    # The file is checked every half second.
     echo "$scenario: the first report came $((reported - begun)) to $((reported - begun + 500)) ms after the agent's start"
 }
 

@@ -1,4 +1,4 @@
-//! Any bytes as an image's boot.cfg: no panic, and what was rewritten once stays as it is.
+//! Any bytes as an image's boot.cfg: no panic, and a second rewrite changes nothing.
 #![no_main]
 
 use bootwright::render::boot::boot_cfg::{BootCfgChanges, rewrite};

@@ -1,4 +1,4 @@
-//! Any bytes as the parameters of `/boot`: no panic, and only sound texts get through.
+//! Any bytes as the parameters of `/boot`: no panic, and only valid texts are accepted.
 #![no_main]
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! Any datagram as a DHCP question: no panic, and whatever is answered can be written.
+//! Any datagram as a DHCP message: no panic, and every reply can be encoded.
 #![no_main]
 
 use std::net::Ipv4Addr;

@@ -1,5 +1,5 @@
-//! Any bytes as an ISO image: no panic, nothing that never ends, and an index that is true to itself: every file is found by
-//! its own path and lies within the image.
+//! Any bytes as an ISO image: no panic, no endless loop, and a consistent index: every file is found by its own
+//! path and is within the image.
 #![no_main]
 
 use std::io::Cursor;

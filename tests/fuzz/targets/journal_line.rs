@@ -1,4 +1,4 @@
-//! Any bytes as lines of a journal: no panic, a line that is known is written as it was read, and so is the state.
+//! Any bytes as lines of a journal: no panic, and a known line and the state are written as they were read.
 #![no_main]
 
 use bootwright::journal::{self, JournalLine, JournalState, ParsedLine};

@@ -1,5 +1,5 @@
-//! Any bytes as the headers that ask for a part of a file, and any length: no panic, and the part that is answered is not
-//! empty, lies within the file, and is the one that a slow reading finds, byte by byte.
+//! Any bytes as the headers of a range request, and any length: no panic, and the returned part is not empty, is
+//! within the file, and is the one that a simple byte-by-byte implementation returns.
 #![no_main]
 
 use bootwright::net::http::{FileVersion, RequestedPart, requested_part};
@@ -8,13 +8,12 @@ use hyper::{
     header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE},
 };
 
-/// The version that the file has.
 const ETAG: &str = "\"5a-1f\"";
 
-/// So many bytes of a large file are looked at, at either end.
+/// How many bytes of a large file are compared, at each end.
 const LOOKED_AT: u64 = 300;
 
-// The first line is the length, each that follows a header: its name's first letter and its value.
+// The first line is the length. Each further line is a header: the first letter of its name, and its value.
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut lines = bytes.split(|byte| *byte == b'\n');
     let length = length(lines.next().unwrap_or_default());
@@ -45,7 +44,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     ));
 });
 
-/// Digits as they stand there; other bytes are counted.
+/// Digits are a length; other bytes are counted.
 fn length(line: &[u8]) -> u64 {
     let text = String::from_utf8_lossy(line);
     text.trim().parse().unwrap_or(line.len() as u64)
@@ -76,7 +75,7 @@ fn may_go_on(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Holds an answer to what the header says of single bytes.
+/// Compares the returned part with the meaning of the header for single bytes.
 fn compare(answer: RequestedPart, range: &[u8], length: u64) {
     let Some(range) = Slow::read(range) else {
         assert_eq!(answer, RequestedPart::Whole);
@@ -102,7 +101,7 @@ fn compare(answer: RequestedPart, range: &[u8], length: u64) {
     }
 }
 
-/// A range, its numbers as they were written.
+/// A range with its numbers as written.
 enum Slow {
     From(String),
     Between(String, String),
@@ -110,7 +109,7 @@ enum Slow {
 }
 
 impl Slow {
-    /// Reads the only range of a header; none when there are several, or it is wrong.
+    /// Parses the only range of a header; none if there are several, or it is invalid.
     fn read(header: &[u8]) -> Option<Slow> {
         let text = String::from_utf8(header.to_vec()).ok()?;
         let text = text.trim_matches([' ', '\t']);
@@ -142,7 +141,7 @@ impl Slow {
         }
     }
 
-    /// Whether the byte at `at` is one of those that are asked for.
+    /// Whether the byte at `at` is requested.
     fn has(&self, at: u64, length: u64) -> bool {
         let number = at.to_string();
         match self {

@@ -1,4 +1,4 @@
-//! Any bytes as a TOML file of a site: no panic, every mistake in its place, the same twice.
+//! Any bytes as a TOML file of a site: no panic, every mistake at its place, and the same result twice.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bootwright_fuzz::load("policies.d/site.toml", bytes));

@@ -1,4 +1,4 @@
-//! Any datagrams as a TFTP client's: no panic, no name that climbs, and no block beyond the file.
+//! Any datagrams of a TFTP client: no panic, no name that leaves the directory, and no block beyond the file.
 #![no_main]
 
 use std::time::Duration;

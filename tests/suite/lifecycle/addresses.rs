@@ -1,6 +1,6 @@
-//! Somebody else has the address that a machine is to have.
+//! Another host uses the address of a machine.
 
-use crate::support::story::tell;
+use crate::support::story::replay;
 
 const SITE: &str = r#"
 [network.lab]
@@ -27,27 +27,27 @@ addresses = "pool"
 const TAKEN: &str = "192.0.2.21 is used by 52:54:00:00:00:09, which is not a NIC of this machine: free the address or \
                      declare another one; the hold ends automatically";
 
-fn told(story: &str) {
-    tell(&[("a", SITE)], &story.replace("TAKEN", TAKEN));
+fn replay_with_links(story: &str) {
+    replay(&[("a", SITE)], &story.replace("TAKEN", TAKEN));
 }
 
 #[test]
 fn an_installation_begins_after_its_address_is_found_free() {
-    told(
+    replay_with_links(
         "
         links 192.0.2.0/24
-        boot c1 as=x => look at 192.0.2.21
-        boot c1 as=x => look at 192.0.2.21
-        looked 192.0.2.21
+        boot c1 as=x => probe 192.0.2.21
+        boot c1 as=x => probe 192.0.2.21
+        arp 192.0.2.21
         boot c1 as=x => #1: esxi
         boot c1 as=x => #1 again
         wait 2m
         boot c1 as=x => #1 again
-        boot c1 as=y => look at 192.0.2.21
-        looked 192.0.2.21
+        boot c1 as=y => probe 192.0.2.21
+        arp 192.0.2.21
         boot c1 as=y => #1 again
         read #1 ks.cfg
-        say #1 installed
+        callback #1 installed
         wait 2m
         boot c1 => disk
         log a
@@ -68,18 +68,18 @@ fn an_installation_begins_after_its_address_is_found_free() {
 
 #[test]
 fn a_machine_whose_address_is_in_use_is_held_until_it_is_free() {
-    told(
+    replay_with_links(
         "
         links 192.0.2.0/24
-        boot c1 => look at 192.0.2.21
-        looked 192.0.2.21 c9
+        boot c1 => probe 192.0.2.21
+        arp 192.0.2.21 c9
         boot c1 => disk: held: TAKEN
         status a => held: TAKEN; 0 of 1
         wait 10s
-        looked 192.0.2.21 c9
+        arp 192.0.2.21 c9
         status a => held: TAKEN; 0 of 1
         wait 10s
-        looked 192.0.2.21
+        arp 192.0.2.21
         status a => bound; 0 of 1
         boot c1 => #1: esxi
         log a
@@ -98,15 +98,15 @@ fn a_machine_whose_address_is_in_use_is_held_until_it_is_free() {
 
 #[test]
 fn an_old_conflict_is_checked_again_when_the_machine_boots() {
-    told(
+    replay_with_links(
         "
         links 192.0.2.0/24
-        boot c1 => look at 192.0.2.21
-        looked 192.0.2.21 c9
+        boot c1 => probe 192.0.2.21
+        arp 192.0.2.21 c9
         boot c1 => disk: held: TAKEN
         wait 9s
-        boot c1 => look at 192.0.2.21
-        looked 192.0.2.21
+        boot c1 => probe 192.0.2.21
+        arp 192.0.2.21
         boot c1 => #1: esxi
         ",
     );
@@ -114,18 +114,18 @@ fn an_old_conflict_is_checked_again_when_the_machine_boots() {
 
 #[test]
 fn a_released_machine_is_held_again_while_the_conflict_lasts() {
-    told(
+    replay_with_links(
         "
         links 192.0.2.0/24
-        boot c1 => look at 192.0.2.21
-        looked 192.0.2.21 c9
+        boot c1 => probe 192.0.2.21
+        arp 192.0.2.21 c9
         boot c1 => disk: held: TAKEN
         restart
         links 192.0.2.0/24
         status a => held: TAKEN; 0 of 1
         release a => a is released; an installation is due at its next network boot
-        boot c1 => look at 192.0.2.21
-        looked 192.0.2.21 c9
+        boot c1 => probe 192.0.2.21
+        arp 192.0.2.21 c9
         boot c1 => disk: held: TAKEN
         ",
     );
@@ -133,11 +133,11 @@ fn a_released_machine_is_held_again_while_the_conflict_lasts() {
 
 #[test]
 fn a_machines_own_mac_may_have_its_address() {
-    told(
+    replay_with_links(
         "
         links 192.0.2.0/24
-        boot c1 => look at 192.0.2.21
-        looked 192.0.2.21 c1 c2
+        boot c1 => probe 192.0.2.21
+        arp 192.0.2.21 c1 c2
         boot c1 => #1: esxi
         ",
     );
@@ -145,30 +145,30 @@ fn a_machines_own_mac_may_have_its_address() {
 
 #[test]
 fn an_address_on_no_local_link_is_not_checked() {
-    told(
+    replay_with_links(
         "
         links 192.0.2.0/24
         boot c3 => #1: esxi
         ",
     );
-    told("boot c1 => #1: esxi");
+    replay_with_links("boot c1 => #1: esxi");
 }
 
 #[test]
 fn an_address_of_a_pool_is_checked_before_it_is_assigned() {
     let taken = TAKEN.replace("192.0.2.21", "192.0.2.60");
-    tell(
+    replay(
         &[("a", SITE)],
         &"
         links 192.0.2.0/24
-        boot c7 => look at 192.0.2.60
-        looked 192.0.2.60 c9
+        boot c7 => probe 192.0.2.60
+        arp 192.0.2.60 c9
         boot c7 => disk: held: TAKEN
         wait 10s
-        looked 192.0.2.60 c9
+        arp 192.0.2.60 c9
         status 52-54-00-00-00-07 => held: TAKEN; 0 of 1
         wait 10s
-        looked 192.0.2.60
+        arp 192.0.2.60
         status 52-54-00-00-00-07 => bound; 0 of 1
         boot c7 => #1: esxi by policy any at 192.0.2.60
         "
@@ -178,23 +178,23 @@ fn an_address_of_a_pool_is_checked_before_it_is_assigned() {
 
 #[test]
 fn an_attempt_without_a_read_document_waits_for_the_check() {
-    told(
+    replay_with_links(
         "
         links 192.0.2.0/24
-        boot c1 => look at 192.0.2.21
-        looked 192.0.2.21
+        boot c1 => probe 192.0.2.21
+        arp 192.0.2.21
         boot c1 => #1: esxi
         wait 10m
-        boot c1 => look at 192.0.2.21
-        looked 192.0.2.21 c9
+        boot c1 => probe 192.0.2.21
+        arp 192.0.2.21 c9
         boot c1 => disk: held: TAKEN
         read #1 ks.cfg => 404
         wait 10s
-        looked 192.0.2.21
+        arp 192.0.2.21
         boot c1 => #1 again
         read #1 ks.cfg
-        say #1 installed
-        looked 192.0.2.21 c9
+        callback #1 installed
+        arp 192.0.2.21 c9
         wait 10m
         boot c1 => disk
         ",

@@ -1,6 +1,6 @@
 //! What binds a machine, and when.
 
-use crate::support::story::tell;
+use crate::support::story::replay;
 
 const GPU: &str = "[tag.gpu]\nwhen = \"false\"\n[policy.gpu]\norder = 1\ntags = \"gpu\"\ntask = \"esxi\"\n[policy.rest]\nwhen = \"true\"\norder = 2\ntask = \"debian\"\n";
 
@@ -13,7 +13,7 @@ fn a_binding_stays_until_an_installation_is_due() {
     let tagged = format!("{GPU}{}", node("a", 1, "tags = \"gpu\""));
     let plain = format!("{GPU}{}", node("a", 1, ""));
     let again = format!("{GPU}{}", node("a", 1, "installs = 2"));
-    tell(
+    replay(
         &[("tagged", &tagged), ("plain", &plain), ("again", &again)],
         "
         nodes => a bound
@@ -21,7 +21,7 @@ fn a_binding_stays_until_an_installation_is_due() {
         read #1 ks.cfg
         edit plain
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
-        say #1 installed
+        callback #1 installed
         boot c1 => disk
         edit again
         boot c1 => #2: debian by policy rest
@@ -49,7 +49,7 @@ fn a_binding_that_changes_before_anything_was_read_is_another_attempt() {
     let tagged = format!("{GPU}{}", node("a", 1, "tags = \"gpu\""));
     let plain = format!("{GPU}{}", node("a", 1, ""));
     let none = format!("[policy.x]\ntask = \"esxi\"\n{}", node("a", 1, ""));
-    tell(
+    replay(
         &[("tagged", &tagged), ("plain", &plain), ("none", &none)],
         "
         boot c1 => #1: esxi by policy gpu
@@ -83,14 +83,14 @@ fn a_binding_that_changes_before_anything_was_read_is_another_attempt() {
 #[test]
 fn max_count_counts_bindings_atomically() {
     let few = "[policy.few]\norder = 1\nwhen = \"true\"\nmax-count = 2\naccept = \"discovered\"\ntask = \"esxi\"\n[policy.rest]\norder = 2\nwhen = \"true\"\naccept = \"discovered\"\ntask = \"debian\"\n";
-    tell(
+    replay(
         &[("few", few)],
         "
         boot c1 => #1: esxi by policy few
         boot c2 => #2: esxi by policy few
         boot c3 => #3: debian by policy rest
         boot c1 => #1 again
-        say #1 failed once
+        callback #1 failed once
         boot c1 => #4: esxi by policy few
         forget 52-54-00-00-00-02 => 52-54-00-00-00-02 is forgotten
         boot c4 => #5: esxi by policy few
@@ -110,7 +110,7 @@ fn a_named_policy_ignores_tags_but_not_disabled_or_full() {
         node("b", 2, "policy = \"p\"")
     );
     let disabled = two.replace("[policy.p]", "[policy.p]\nenabled = false");
-    tell(
+    replay(
         &[("two", &two), ("disabled", &disabled)],
         "
         boot c1 => #1: esxi by policy p
@@ -136,7 +136,7 @@ fn a_pool_assigns_each_machine_one_permanent_address() {
         "{named}{}",
         node("d", 9, "address = \"192.0.2.12\"\ntask = \"esxi\"")
     );
-    tell(
+    replay(
         &[
             ("named", &named),
             ("declared", &declared),
@@ -156,13 +156,13 @@ fn a_pool_assigns_each_machine_one_permanent_address() {
         restart
         boot c4 => disk: no address is free in the pool of network lab
         read #1 ks.cfg
-        say #1 installed
+        callback #1 installed
         reinstall 52-54-00-00-00-01 => 52-54-00-00-00-01 will be installed once more at its next network boot
         boot c1 => #5: esxi by policy any at 192.0.2.12
         edit taken
         boot c1 => disk: no address is free in the pool of network lab
         read #5 ks.cfg => 404
-        say #5 installed
+        callback #5 installed
         reinstall 52-54-00-00-00-01 => 52-54-00-00-00-01 will be installed once more at its next network boot
         forget 52-54-00-00-00-02 => 52-54-00-00-00-02 is forgotten
         boot c1 => #6: esxi by policy any at 192.0.2.13

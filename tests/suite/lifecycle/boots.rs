@@ -1,13 +1,13 @@
 //! What counts as a network boot, and what opens an attempt.
 
-use crate::support::story::tell;
+use crate::support::story::replay;
 
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 
 #[test]
 fn requests_of_one_boot_get_the_same_response() {
     let bumped = format!("{A}installs = 2\n");
-    tell(
+    replay(
         &[("1", A), ("2", &bumped)],
         "
         mark a => a counts as installed
@@ -37,7 +37,7 @@ fn requests_of_one_boot_get_the_same_response() {
 #[test]
 fn an_operator_command_takes_effect_at_the_next_request_of_the_same_boot() {
     let zero = format!("{A}installs = 0\n");
-    tell(
+    replay(
         &[("a", A), ("zero", &zero), ("none", "")],
         "
         boot c1 as=x => #1: esxi
@@ -74,12 +74,12 @@ fn fifty_requests_are_one_attempt() {
     }
     story += "status a => failed: no `document` in time (reports still accepted); 0 of 1\n";
     story += "read #1 ks.cfg\nstatus a => installing; 0 of 1\n";
-    tell(&[("a", A)], &story);
+    replay(&[("a", A)], &story);
 }
 
 #[test]
 fn an_attempt_is_repeated_until_a_document_is_read_to_its_end() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
@@ -113,7 +113,7 @@ fn an_attempt_is_repeated_until_a_document_is_read_to_its_end() {
 
 #[test]
 fn an_attempt_that_cannot_be_rendered_is_not_opened() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 as=x render=broken => disk: its installation cannot be prepared; see the server's log
@@ -133,7 +133,7 @@ fn an_attempt_that_cannot_be_rendered_is_not_opened() {
 
 #[test]
 fn an_unconfirmed_machine_gets_no_token() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 unconfirmed=its_hardware_address_is_another => disk: its hardware address is another
@@ -146,7 +146,7 @@ fn an_unconfirmed_machine_gets_no_token() {
 #[test]
 fn undeclared_machines_boot_as_their_network_sets() {
     let networks = "[network.lab]\nsubnet = \"192.0.2.0/24\"\nunknown = \"discover\"\n[network.quiet]\nsubnet = \"198.51.100.0/24\"\nunknown = \"ignore\"\n";
-    tell(
+    replay(
         &[("", networks)],
         "
         boot c1 on=quiet => disk
@@ -170,7 +170,7 @@ fn undeclared_machines_boot_as_their_network_sets() {
 
 #[test]
 fn a_task_that_installs_nothing_opens_nothing() {
-    tell(
+    replay(
         &[(
             "",
             "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"local\"\n",

@@ -1,6 +1,6 @@
-//! What machines in the microkernel report, and what they are told to do.
+//! The reports of machines in the microkernel, and their instructions.
 
-use crate::support::story::{Lab, tell};
+use crate::support::story::{Lab, replay};
 
 const LAB: &str = r#"
 [network.lab]
@@ -30,16 +30,16 @@ fn site(more: &str) -> String {
 
 #[test]
 fn an_undeclared_machine_reports_is_bound_and_installed() {
-    tell(
+    replay(
         &[("large", &site(LARGE))],
         r#"
         boot c1 on=lab => microkernel %1
-        order %1 => 52-54-00-00-00-01 waits 30 s: 0 tags; no policy takes it; `bootwright explain` shows why
-        report %1 {"memory_mib": 131072, "serial": "S1", "nics": [{"mac": "52:54:00:00:00:01"}, {"mac": "52:54:00:00:00:02"}]} => 52-54-00-00-00-01 boots anew: policy large takes it
+        poll %1 => 52-54-00-00-00-01 waits 30 s: 0 tags; no policy takes it; `bootwright explain` shows why
+        report %1 {"memory_mib": 131072, "serial": "S1", "nics": [{"mac": "52:54:00:00:00:01"}, {"mac": "52:54:00:00:00:02"}]} => 52-54-00-00-00-01 reboots: policy large takes it
         nodes => 52-54-00-00-00-01 bound
         boot c1 on=lab => #1: esxi by policy large at 192.0.2.50
         read #1 ks.cfg
-        say #1 installed
+        callback #1 installed
         log 52-54-00-00-00-01
         | seen mac 52:54:00:00:00:01
         | facts firmware efi
@@ -62,13 +62,13 @@ fn an_undeclared_machine_reports_is_bound_and_installed() {
 
 #[test]
 fn a_machine_that_has_checked_in_can_boot_again_at_once() {
-    // GRUB gives its boots no number: what comes shortly after one is the same boot, but for this.
-    tell(
+    // GRUB sends no boot number: a request shortly after another is part of the same boot, except in this case.
+    replay(
         &[("large", &site(LARGE))],
         r#"
         boot c1 on=lab as=- => microkernel %1
         boot c1 on=lab as=- => microkernel %1
-        report %1 {"memory_mib": 131072} => 52-54-00-00-00-01 boots anew: policy large takes it
+        report %1 {"memory_mib": 131072} => 52-54-00-00-00-01 reboots: policy large takes it
         boot c1 on=lab as=- => #1: esxi by policy large at 192.0.2.50
         "#,
     );
@@ -80,13 +80,13 @@ fn two_simultaneous_check_ins_get_two_permanent_addresses() {
         "addresses",
         "hostname = \"big-{{ node.serial | lower }}\"\naddresses",
     );
-    tell(
+    replay(
         &[("named", &site(&named))],
         r#"
         boot c1 on=lab => microkernel %1
         boot c2 on=lab => microkernel %2
-        report %1 {"memory_mib": 131072, "serial": "S1"} => 52-54-00-00-00-01 boots anew: policy large takes it
-        report %2 {"memory_mib": 131072, "serial": "S2"} => 52-54-00-00-00-02 boots anew: policy large takes it
+        report %1 {"memory_mib": 131072, "serial": "S1"} => 52-54-00-00-00-01 reboots: policy large takes it
+        report %2 {"memory_mib": 131072, "serial": "S2"} => 52-54-00-00-00-02 reboots: policy large takes it
         boot c2 on=lab => #1: esxi by policy large at 192.0.2.51
         boot c1 on=lab => #2: esxi by policy large at 192.0.2.50
         "#,
@@ -101,20 +101,20 @@ fn two_machines_do_not_get_the_same_name() {
     );
     let declared =
         "[node.maker]\nmac = \"52:54:00:00:00:09\"\naddress = \"192.0.2.9\"\ntask = \"debian\"\n";
-    tell(
+    replay(
         &[("named", &site(&format!("{named}{declared}")))],
         r#"
         boot c1 on=lab => microkernel %1
         boot c2 on=lab => microkernel %2
         boot c3 on=lab => microkernel %3
-        report %1 {"memory_mib": 131072, "manufacturer": "One", "serial": "S1"} => 52-54-00-00-00-01 boots anew: policy large takes it
+        report %1 {"memory_mib": 131072, "manufacturer": "One", "serial": "S1"} => 52-54-00-00-00-01 reboots: policy large takes it
         report %2 {"memory_mib": 131072, "manufacturer": "One", "serial": "S2"} => 52-54-00-00-00-02 waits 30 s: its host name would be one, which belongs to 52-54-00-00-00-01
         report %3 {"memory_mib": 131072, "manufacturer": "Maker", "serial": "S3"} => 52-54-00-00-00-03 waits 30 s: its host name would be maker, which belongs to maker
         boot c2 on=lab => disk: its host name would be one, which belongs to 52-54-00-00-00-01
         boot c1 on=lab => #1: esxi by policy large at 192.0.2.50
-        order %1 => 52-54-00-00-00-01 boots anew: policy large takes it
+        poll %1 => 52-54-00-00-00-01 reboots: policy large takes it
         forget 52-54-00-00-00-01 => 52-54-00-00-00-01 is forgotten
-        order %2 => 52-54-00-00-00-02 boots anew: policy large takes it
+        poll %2 => 52-54-00-00-00-02 reboots: policy large takes it
         boot c2 on=lab => #2: esxi by policy large at 192.0.2.50
         "#,
     );
@@ -122,15 +122,15 @@ fn two_machines_do_not_get_the_same_name() {
 
 #[test]
 fn a_waiting_machine_is_powered_off_at_its_next_poll() {
-    tell(
+    replay(
         &[("nothing", &site(""))],
         r#"
         boot c1 on=lab => microkernel %1
         power-off 52-54-00-00-00-01 => refused: 52-54-00-00-00-01 does not run the microkernel; only a machine that runs it can be powered off
         report %1 {"memory_mib": 4096} => 52-54-00-00-00-01 waits 30 s: 0 tags; no policy takes it; `bootwright explain` shows why
         power-off 52-54-00-00-00-01 => 52-54-00-00-00-01 powers off at its next poll, within a minute
-        order %1 => 52-54-00-00-00-01 switches off: requested by an operator
-        order %1 => 52-54-00-00-00-01 waits 30 s: 0 tags; no policy takes it; `bootwright explain` shows why
+        poll %1 => 52-54-00-00-00-01 powers off: requested by an operator
+        poll %1 => 52-54-00-00-00-01 waits 30 s: 0 tags; no policy takes it; `bootwright explain` shows why
         "#,
     );
 }
@@ -144,7 +144,7 @@ fn a_waiting_machine_gets_the_reason_and_continues_when_it_is_gone() {
         "{LAB}[node.web]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.0.2.9\"\ntask = \"debian\"\ninstalls = 0\n"
     );
     let expects = LARGE.replace("addresses", "expect = \"facts.cores == 4\"\naddresses");
-    tell(
+    replay(
         &[
             ("expects", &site(&expects)),
             ("nothing", &site("")),
@@ -159,13 +159,13 @@ fn a_waiting_machine_gets_the_reason_and_continues_when_it_is_gone() {
         report %1 {"cores": 4} => 52-54-00-00-00-01 waits 30 s: paused: no installation begins until `bootwright resume`
         resume
         edit nothing
-        order %1 => 52-54-00-00-00-01 waits 30 s: 1 tag; no policy takes it; `bootwright explain` shows why
+        poll %1 => 52-54-00-00-00-01 waits 30 s: 1 tag; no policy takes it; `bootwright explain` shows why
         edit expects
-        order %1 => 52-54-00-00-00-01 boots anew: policy large takes it
+        poll %1 => 52-54-00-00-00-01 reboots: policy large takes it
         edit never
-        order %1 => web waits 30 s: protected: its `installs` is 0
+        poll %1 => web waits 30 s: protected: its `installs` is 0
         edit declared
-        order %1 => web boots anew: its declaration takes it
+        poll %1 => web reboots: its declaration takes it
         boot c1 on=lab => #1: debian
         "#,
     );
@@ -196,14 +196,14 @@ fn of_fifty_machines_that_match_a_policy_at_once_five_install_and_the_others_wai
     for card in 1..=50 {
         let given = lab.step(&format!("boot c{card} on=lab")).0;
         assert_eq!(given, format!("microkernel %{card}"));
-        let told = lab.step(&format!("report %{card} {report}")).0;
-        match told.contains("boots anew") {
+        let reported = lab.step(&format!("report %{card} {report}")).0;
+        match reported.contains("reboots") {
             true => go += 1,
-            false => assert!(told.contains("5 installations began"), "{told}"),
+            false => assert!(reported.contains("5 installations began"), "{reported}"),
         }
     }
     assert_eq!(go, 5);
-    // Those that went open their installations, and that makes room for nobody.
+    // The machines that rebooted open their attempts, which makes no room for others.
     for card in 1..=5 {
         let given = lab.step(&format!("boot c{card} on=lab")).0;
         assert!(
@@ -211,9 +211,9 @@ fn of_fifty_machines_that_match_a_policy_at_once_five_install_and_the_others_wai
             "{given}"
         );
     }
-    assert!(lab.step("order %6").0.contains("5 installations began"));
+    assert!(lab.step("poll %6").0.contains("5 installations began"));
     lab.step("wait 1h");
-    assert!(lab.step("order %6").0.contains("boots anew"));
+    assert!(lab.step("poll %6").0.contains("reboots"));
 }
 
 #[test]
@@ -223,9 +223,9 @@ fn five_machines_with_one_board_are_five_nodes() {
     for card in 1..=5 {
         lab.step(&format!("boot c{card} on=lab"));
         let nics = format!(r#""nics": [{{"mac": "52:54:00:00:00:0{card}"}}]"#);
-        let told = lab.step(&format!("report %{card} {{{board}, {nics}}}")).0;
+        let reported = lab.step(&format!("report %{card} {{{board}, {nics}}}")).0;
         let name = format!("52-54-00-00-00-0{card} waits 30 s");
-        assert!(told.starts_with(&name), "{told}");
+        assert!(reported.starts_with(&name), "{reported}");
     }
     let nodes = lab.step("nodes").0;
     assert_eq!(nodes.matches("discovered").count(), 5, "{nodes}");
@@ -233,15 +233,15 @@ fn five_machines_with_one_board_are_five_nodes() {
 
 #[test]
 fn a_token_is_valid_as_long_as_its_machine_is_listed() {
-    tell(
+    replay(
         &[("nothing", &site(""))],
         r#"
         boot c1 on=lab => microkernel %1
         restart
-        order %1 => 52-54-00-00-00-01 waits 30 s: 0 tags; no policy takes it; `bootwright explain` shows why
+        poll %1 => 52-54-00-00-00-01 waits 30 s: 0 tags; no policy takes it; `bootwright explain` shows why
         boot c1 on=lab => microkernel %1
         forget 52-54-00-00-00-01 => 52-54-00-00-00-01 is forgotten
-        order %1 => 404
+        poll %1 => 404
         report %1 {"memory_mib": 1024} => 404
         "#,
     );

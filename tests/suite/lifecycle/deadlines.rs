@@ -1,12 +1,12 @@
-//! Deadlines change what people see, never what a machine gets.
+//! A missed deadline changes the status of a machine, and never what it gets.
 
-use crate::support::story::tell;
+use crate::support::story::replay;
 
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 
 #[test]
 fn each_deadline_ends_at_its_stage() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
@@ -24,18 +24,18 @@ fn each_deadline_ends_at_its_stage() {
         wait 1m
         status a => failed: no `installing` in time (reports still accepted); 0 of 1
         wait 12m
-        say #1 installing
+        callback #1 installing
         status a => installing; 0 of 1
         wait 60m
         status a => failed: no `installed` in time (reports still accepted); 0 of 1
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
-        say #1 installed
+        callback #1 installed
         status a => installed; 1 of 1
         wait 30m
         status a => failed: no `finished` in time (reports still accepted); 1 of 1
         boot c1 => disk
         wait 12m
-        say #1 finished
+        callback #1 finished
         status a => finished; 1 of 1
         wait 10d
         status a => finished; 1 of 1
@@ -64,7 +64,7 @@ fn each_deadline_ends_at_its_stage() {
 
 #[test]
 fn without_installing_the_deadline_of_installed_begins_at_the_document() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
@@ -76,7 +76,7 @@ fn without_installing_the_deadline_of_installed_begins_at_the_document() {
         wait 1m
         status a => failed: no `installed` in time (reports still accepted); 0 of 1
         wait 5m
-        say #1 installed
+        callback #1 installed
         status a => installed; 1 of 1
         log a
         | seen mac 52:54:00:00:00:01
@@ -92,13 +92,13 @@ fn without_installing_the_deadline_of_installed_begins_at_the_document() {
         | installed reported by the machine; late by 5 m
         ",
     );
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
         wait 50m
-        say #1 installed
+        callback #1 installed
         log a
         | seen mac 52:54:00:00:00:01
         | node declared as a
@@ -112,13 +112,13 @@ fn without_installing_the_deadline_of_installed_begins_at_the_document() {
         | installed reported by the machine
         ",
     );
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
         wait 55m
-        say #1 installing
+        callback #1 installing
         status a => installing; 0 of 1
         wait 59m
         status a => installing; 0 of 1
@@ -143,16 +143,16 @@ fn without_installing_the_deadline_of_installed_begins_at_the_document() {
 #[test]
 fn deadlines_are_settings_of_node_policy_and_defaults() {
     let site = "[defaults]\ndeadlines = { document = \"1m\", installing = \"2m\" }\n[policy.p]\ntask = \"esxi\"\ndeadlines = { installing = \"3m\", installed = \"4m\" }\n[node.a]\nmac = \"52:54:00:00:00:01\"\npolicy = \"p\"\ndeadlines = { installed = \"5m\" }\n";
-    tell(
+    replay(
         &[("", site)],
         "
         boot c1 => #1: esxi by policy p
         last a => installer served, 0 s ago; document due in 1 m
         read #1 ks.cfg
         last a => ks.cfg, 0 s ago; installing due in 3 m
-        say #1 installing
+        callback #1 installing
         last a => installing, 0 s ago; installed due in 5 m
-        say #1 installed
+        callback #1 installed
         last a => installed, 0 s ago; finished due in 30 m
         ",
     );
@@ -160,17 +160,17 @@ fn deadlines_are_settings_of_node_policy_and_defaults() {
 
 #[test]
 fn a_custom_stage_meets_no_deadline() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 partitioned
+        callback #1 partitioned
         wait 45m
         status a => failed: no `installing` in time (reports still accepted); 0 of 1
-        say #1 copied
+        callback #1 copied
         status a => failed: no `installing` in time (reports still accepted); 0 of 1
-        say #1 installing
+        callback #1 installing
         status a => installing; 0 of 1
         ",
     );
@@ -178,15 +178,15 @@ fn a_custom_stage_meets_no_deadline() {
 
 #[test]
 fn a_task_without_a_finished_report_has_no_deadline() {
-    tell(
+    replay(
         &[(
             "",
-            "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"mute\"\n",
+            "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"no-report\"\n",
         )],
         "
-        boot c1 => #1: mute
+        boot c1 => #1: no-report
         read #1 ks.cfg
-        say #1 installed
+        callback #1 installed
         wait 31m
         status a => installed; 1 of 1
         last a => installed, 31 m ago
@@ -196,7 +196,7 @@ fn a_task_without_a_finished_report_has_no_deadline() {
 
 #[test]
 fn after_a_start_each_deadline_is_at_least_fifteen_minutes_away() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
@@ -227,18 +227,18 @@ fn after_a_start_each_deadline_is_at_least_fifteen_minutes_away() {
         | document ks.cfg (1.0 kB)
         ",
     );
-    // One that had passed has passed still, and is no later for the restart.
-    tell(
+    // A deadline that was missed is still missed after a restart, and not later.
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 installing
+        callback #1 installing
         wait 70m
         restart
         status a => failed: no `installed` in time (reports still accepted); 0 of 1
         wait 2m
-        say #1 installed
+        callback #1 installed
         log a
         | seen mac 52:54:00:00:00:01
         | node declared as a
@@ -257,7 +257,7 @@ fn after_a_start_each_deadline_is_at_least_fifteen_minutes_away() {
 
 #[test]
 fn a_wall_clock_that_jumps_changes_nothing() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi

@@ -1,6 +1,6 @@
-//! Which events programs hear of. A delivery shows in a machine's log when it is noted.
+//! Which events hooks and brokers receive. A machine's log has a delivery when it is recorded.
 
-use crate::support::story::tell;
+use crate::support::story::replay;
 
 const LAB: &str = r#"
 [network.lab]
@@ -35,17 +35,17 @@ fn with(more: &str) -> String {
 
 #[test]
 fn a_hook_receives_each_event_once() {
-    tell(
+    replay(
         &[("all", &with(ALL))],
         r#"
         boot c1 on=lab => microkernel %1
-        report %1 {"memory_mib": 131072, "serial": "S1"} => 52-54-00-00-00-01 boots anew: policy large takes it
+        report %1 {"memory_mib": 131072, "serial": "S1"} => 52-54-00-00-00-01 reboots: policy large takes it
         boot c1 on=lab => #1: esxi by policy large at 192.0.2.50
         read #1 ks.cfg
-        say #1 installing
-        say #1 installed
-        say #1 installed
-        say #1 finished
+        callback #1 installing
+        callback #1 installed
+        callback #1 installed
+        callback #1 finished
         log 52-54-00-00-00-01
         | seen mac 52:54:00:00:00:01
         | facts firmware efi
@@ -72,13 +72,13 @@ fn a_hook_receives_each_event_once() {
 
 #[test]
 fn a_declared_machine_sends_no_discovered_event() {
-    tell(
+    replay(
         &[("all", &with(ALL))],
         r#"
         boot c9 on=lab => #1: debian
-        say #1 installing
+        callback #1 installing
         read #1 preseed.cfg
-        say #1 failed no_disk
+        callback #1 failed no_disk
         hold web => web is held until `bootwright release web`
         log web
         | seen mac 52:54:00:00:00:09
@@ -104,13 +104,13 @@ fn a_declared_machine_sends_no_discovered_event() {
 #[test]
 fn a_hook_receives_its_events_in_order_and_again_after_a_failure() {
     let some = "[hook.ends]\non = \"finished\"\nrun = \"notify\"\n[hook.begins]\non = \"bound\"\nrun = \"notify\"\n";
-    tell(
+    replay(
         &[("some", &with(some)), ("none", LAB)],
         r#"
         boot c9 on=lab => #1: debian
         read #1 preseed.cfg
-        say #1 installed
-        say #1 finished
+        callback #1 installed
+        callback #1 finished
         due
         | 1 hook begins: web bound
         | 2 hook ends: web finished
@@ -122,7 +122,7 @@ fn a_hook_receives_its_events_in_order_and_again_after_a_failure() {
         due
         | 1 hook begins: web bound
         edit none
-        tell 1 => nobody
+        hook 1 => none
         due
         log web
         | seen mac 52:54:00:00:00:09
@@ -148,16 +148,16 @@ fn a_hook_receives_its_events_in_order_and_again_after_a_failure() {
 #[test]
 fn a_broker_program_hands_a_machine_over_and_that_is_recorded() {
     let broker = "[broker.cmdb]\nkind = \"program\"\nrun = [\"hand-over\", \"--to\", \"cmdb\"]\nsite = \"west\"\n[defaults]\nbroker = \"cmdb\"\n";
-    tell(
+    replay(
         &[("broker", &with(broker))],
         r#"
         boot c9 on=lab => #1: debian
         read #1 preseed.cfg
-        say #1 installed
-        say #1 finished
+        callback #1 installed
+        callback #1 finished
         due
         | 1 broker cmdb: web finished
-        tell 1 => hand-over --to cmdb reads broker "cmdb", event "finished", node "web", settings {"site":"west"}
+        hook 1 => hand-over --to cmdb reads broker "cmdb", event "finished", node "web", settings {"site":"west"}
         delivered 1
         due
         nodes => web finished

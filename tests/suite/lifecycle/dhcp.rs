@@ -1,4 +1,4 @@
-//! DHCP and what is remembered of it: who becomes known, which address a card has, what it boots.
+//! DHCP and its effects: which machines are discovered, which address a client gets, what it boots.
 
 use bootwright::{
     boot::dhcp::{DhcpMessage, DhcpPort, DhcpReply, NoReply},
@@ -44,7 +44,7 @@ pub(super) fn ask(
     ask_of(lab, u32::from(card), kind, options)
 }
 
-/// The same of any card of sixteen million.
+/// The same for any of sixteen million MAC addresses.
 fn ask_of(lab: &mut Lab, card: u32, kind: u8, options: Options<'_>) -> Result<DhcpReply, NoReply> {
     let mut bytes = datagram(kind, options);
     bytes[31..34].copy_from_slice(&card.to_be_bytes()[1..]);
@@ -65,7 +65,7 @@ fn address(answer: &Result<DhcpReply, NoReply>) -> String {
     }
 }
 
-/// A whole exchange; what came of it.
+/// A whole exchange, and its result.
 fn lease(lab: &mut Lab, card: u8) -> String {
     let offer = ask(lab, card, 1, PHONE);
     let Some(ip) = offer.as_ref().ok().and_then(|offer| offer.yiaddr) else {
@@ -86,7 +86,7 @@ fn a_machine_behind_a_router_is_matched_by_its_lease() {
     assert_eq!(lease(&mut lab, 50), "192.0.2.100");
     let mut at =
         |ip: &str| lab.transaction(|transaction| transaction.machine_leased(ip.parse().unwrap()));
-    // By its declaration, by its lease; a machine that was never seen is none.
+    // By its declaration, by its lease; a machine that was never seen is not found.
     let (declared, leased) = (at("192.0.2.21"), at("192.0.2.100"));
     assert!(declared.is_some() && leased.is_some() && declared != leased);
     assert_eq!(at("192.0.2.22"), None);
@@ -97,14 +97,14 @@ fn a_machine_behind_a_router_is_matched_by_its_lease() {
 #[test]
 fn phones_get_addresses_and_are_not_listed() {
     let mut lab = Lab::new(&[("a", SERVER)]);
-    // .101 is the router's, so it is nobody else's.
+    // .101 is the router's, so no client gets it.
     assert_eq!(lease(&mut lab, 50), "192.0.2.100");
     assert_eq!(lease(&mut lab, 51), "192.0.2.102");
     assert_eq!(
         lease(&mut lab, 52),
         "no address is free for it: widen `range`, or declare its address"
     );
-    // Who has one keeps it.
+    // A client with a lease keeps it.
     assert_eq!(lease(&mut lab, 50), "192.0.2.100");
     assert_eq!(lab.server.state.machines.ids().len(), 0);
     assert_eq!(lab.server.state.leases.len(), 2);
@@ -121,7 +121,7 @@ fn a_released_lease_is_free_and_a_declined_one_is_not() {
         lease(&mut lab, 52),
         "no address is free for it: widen `range`, or declare its address"
     );
-    // A stranger cannot decline what is another's.
+    // A client cannot decline the address of another one.
     let others: Options<'_> = &[(54, &[192, 0, 2, 1]), (50, &[192, 0, 2, 102])];
     assert_eq!(ask(&mut lab, 53, 4, others), Err(NoReply::NotNeeded));
     assert_eq!(lease(&mut lab, 51), "192.0.2.102");
@@ -134,7 +134,7 @@ fn a_declared_machine_has_its_own_address_and_its_own_loader() {
     let first = ask(&mut lab, 1, 1, OVMF);
     assert_eq!(address(&first), "192.0.2.21");
     assert_eq!(file(first).as_deref(), Some("snponly.efi"));
-    // What its policy says holds before it was ever installed.
+    // The setting of its policy applies before its first installation.
     let second = ask(&mut lab, 2, 1, OVMF);
     assert_eq!(address(&second), "192.0.2.22");
     assert_eq!(file(second).as_deref(), Some("shimx64.efi"));
@@ -171,7 +171,7 @@ fn a_storm_of_phones_leaves_no_entries_and_declared_machines_are_answered() {
     let before = lab.written().len();
     for card in 1_000..1_000 + STORM {
         let answer = ask_of(&mut lab, card, 1, PHONE);
-        // What is offered is kept for the one it was offered to.
+        // An offered address is reserved for its client.
         let none = Err(NoReply::NoAddress);
         assert!(answer.is_ok() || answer == none, "{answer:?}");
         if card % 10_000 == 0 {
@@ -182,11 +182,11 @@ fn a_storm_of_phones_leaves_no_entries_and_declared_machines_are_answered() {
         }
     }
     assert_eq!(lab.server.state.leases.len(), 0);
-    // The declared machine alone.
+    // Only the declared machine.
     assert_eq!(lab.server.state.machines.ids().len(), 1);
     let written = lab.written().len() - before;
     assert!(written < 20, "{written} lines");
-    // When it is over everybody is served.
+    // After that, all clients are served.
     lab.step("wait 31s");
     assert_eq!(lease(&mut lab, 50), "192.0.2.100");
 }
@@ -206,20 +206,20 @@ fn a_storm_of_forged_machines_is_limited_and_so_is_its_journal() {
             lab.step("wait 1s");
         }
     }
-    // Fifty strangers and the declared machine; the oldest have gone.
+    // Fifty undeclared machines and the declared one; the oldest were removed.
     assert_eq!(lab.server.state.machines.ids().len(), 51);
-    // 500 at once and one a second for 100 s, with a few lines each.
+    // 500 at once and one per second for 100 s, with a few lines each.
     let written = lab.written();
     assert!(
         (1_500..3_000).contains(&written.len()),
         "{} lines",
         written.len()
     );
-    let told = written
+    let reported = written
         .iter()
         .filter(|line| line.contains("more than 500 undeclared machines"));
-    assert_eq!(told.count(), 1);
-    // When it is over a stranger is listed again.
+    assert_eq!(reported.count(), 1);
+    // After that, an undeclared machine is listed again.
     lab.step("wait 10m");
     ask(&mut lab, 60, 1, OVMF).unwrap();
     assert!(lab.transaction(|transaction| transaction.find("52-54-00-00-00-3c").is_some()));
@@ -240,7 +240,7 @@ fn a_client_that_repeats_its_request_writes_a_line_a_minute() {
 #[test]
 fn a_reservation_in_use_by_another_host_is_not_assigned() {
     let declined: Options<'_> = &[(54, &[192, 0, 2, 1]), (50, &[192, 0, 2, 21])];
-    // (mode, what it is offered meanwhile)
+    // (mode, the offer during the conflict)
     let reserve = SERVER
         .replace("\"server\"", "\"reserve\"")
         .replace("range = \"192.0.2.100-192.0.2.102\"\n", "");
@@ -249,7 +249,7 @@ fn a_reservation_in_use_by_another_host_is_not_assigned() {
         let mut lab = Lab::new(&[("a", site)]);
         lab.step("links 192.0.2.0/24");
         assert_eq!(address(&ask(&mut lab, 1, 1, OVMF)), "192.0.2.21");
-        // What was declined of another server is that one's.
+        // A DHCPDECLINE to another server concerns only that server.
         let others: Options<'_> = &[(54, &[192, 0, 2, 254]), (50, &[192, 0, 2, 21])];
         assert_eq!(ask(&mut lab, 1, 4, others), Err(NoReply::NotNeeded));
         assert_eq!(lab.step("status n1").0, "bound; 0 of 1");
@@ -259,12 +259,12 @@ fn a_reservation_in_use_by_another_host_is_not_assigned() {
             "held: 192.0.2.21 is used by another host on network lab, as the machine reports; 0 of 1"
         );
         assert_eq!(address(&ask(&mut lab, 1, 1, OVMF)), meanwhile);
-        // Who it is turns out on the wire, and when he has gone it goes on.
-        lab.step("looked 192.0.2.21 c9");
+        // An ARP probe finds the other host, and the machine continues when that host is gone.
+        lab.step("arp 192.0.2.21 c9");
         let held = lab.step("status n1").0;
         assert!(held.contains("is used by 52:54:00:00:00:09"), "{held}");
         lab.step("wait 10s");
-        lab.step("looked 192.0.2.21");
+        lab.step("arp 192.0.2.21");
         assert_eq!(address(&ask(&mut lab, 1, 1, OVMF)), "192.0.2.21");
     }
 }

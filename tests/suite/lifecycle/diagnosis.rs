@@ -1,4 +1,4 @@
-//! When nothing happens: what is said, where it stands, and whom it is not said of.
+//! Diagnoses of boots that have stopped: their texts, where they are shown, and for which machines there are none.
 
 use bootwright::{
     boot::{
@@ -51,7 +51,7 @@ fn lab(mode: &str) -> Lab {
 }
 
 fn discover(lab: &mut Lab, card: u8) {
-    // Silence is an answer, too.
+    // No reply is a valid result.
     drop(ask(lab, card, 1, OVMF));
 }
 
@@ -61,7 +61,7 @@ fn request(lab: &mut Lab, card: u8, server: &[u8]) {
     drop(ask(lab, card, 3, options.as_slice() as Options<'_>));
 }
 
-/// Boots from an address, and opens the attempt that is due.
+/// Boots from an address, and opens the due attempt.
 fn boot(lab: &mut Lab, card: u8, from: &str) {
     let mac = format!("52:54:00:00:00:{card:02x}").parse().unwrap();
     let ask = NetworkBoot {
@@ -224,7 +224,7 @@ fn an_undeclared_machine_is_compared_with_nodes_that_never_booted() {
         let sentence = Diagnosis::NotDeclared { never_seen }.to_string();
         assert_eq!(remarks(&mut lab, "52-54-00-00-00-3c"), [sentence], "{mode}");
     }
-    // Everybody is there: a stranger is a stranger.
+    // All declared machines have been seen: an undeclared machine is not one of them.
     let mut lab = lab("reserve");
     for card in [1, 2, 3, 60] {
         discover(&mut lab, card);
@@ -249,7 +249,7 @@ fn downloads_are_part_of_the_boot_progress() {
     let read: Fetch = |lab| {
         lab.step("read #1 preseed.cfg");
     };
-    // Behind one address with another machine.
+    // At the same address as another machine.
     let shared: Fetch = |lab| boot(lab, 3, "192.0.2.21");
     let missing = || Diagnosis::FileMissing {
         file: "repo/r/linux".into(),
@@ -273,11 +273,11 @@ fn downloads_are_part_of_the_boot_progress() {
             .filter(|name| lab.machine(name).is_some())
             .map(|name| (*name).to_owned())
             .collect();
-        let said: Vec<String> = found
+        let output: Vec<String> = found
             .iter()
             .flat_map(|name| remarks(&mut lab, name))
             .collect();
-        assert_eq!(said, expected, "case {at}");
+        assert_eq!(output, expected, "case {at}");
     }
     let mut lab = Lab::new(&[("a", &site("reserve"))]);
     lab.step("boot c1");
@@ -315,14 +315,14 @@ fn an_installed_machine_has_no_diagnosis() {
 #[test]
 fn a_refused_boot_is_reported_with_its_reason() {
     let ipxe: Options<'_> = &[(77, b"iPXE"), (93, &[0, 7])];
-    for (refused, said) in [(false, 1), (true, 0)] {
+    for (refused, output) in [(false, 1), (true, 0)] {
         let mut lab = lab("reserve");
         assert!(ask(&mut lab, 1, 1, ipxe).is_ok());
         if refused {
             lab.step("boot c1 unconfirmed=its_card_is_not_confirmed");
         }
         waits(&mut lab, 300);
-        assert_eq!(remarks(&mut lab, "n1").len(), said, "refused: {refused}");
+        assert_eq!(remarks(&mut lab, "n1").len(), output, "refused: {refused}");
     }
 }
 

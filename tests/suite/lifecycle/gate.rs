@@ -1,13 +1,14 @@
-//! What stops an installation stops it in each phase, until the machine has read something of its attempt.
+//! A condition that blocks an installation blocks it in each phase, until the machine has read a document of its
+//! attempt.
 
-use crate::support::story::tell;
+use crate::support::story::replay;
 
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 
 #[test]
 fn an_expectation_counts_at_each_request_until_something_was_read() {
     let expects = format!("{A}expect = \"facts.manufacturer == 'Dell'\"\n");
-    tell(
+    replay(
         &[("a", A), ("expects", &expects)],
         "
         boot c1 as=x => #1: esxi
@@ -27,7 +28,7 @@ fn an_expectation_counts_at_each_request_until_something_was_read() {
 #[test]
 fn a_document_of_another_binding_is_refused_until_something_was_read() {
     let other = A.replace("esxi", "debian");
-    tell(
+    replay(
         &[("a", A), ("other", &other)],
         "
         boot c1 as=x => #1: esxi
@@ -58,7 +59,7 @@ fn a_document_of_another_binding_is_refused_until_something_was_read() {
 
 #[test]
 fn an_attempt_is_too_old_for_a_request_of_the_same_boot_as_well() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 as=x => #1: esxi
@@ -72,15 +73,15 @@ fn an_attempt_is_too_old_for_a_request_of_the_same_boot_as_well() {
 fn an_image_that_is_not_the_right_one_is_not_read_from() {
     let site = "[repo.big]\niso = \"big.iso\"\ntask = \"esxi\"\n\
                 [node.a]\nmac = \"52:54:00:00:00:01\"\nrepo = \"big\"\n";
-    tell(
+    replay(
         &[("a", site)],
         "
         boot c1 => #1: esxi
-        unproven big is not the one
+        unverified big is not the one
         read #1 ks.cfg => 404
-        unproven big
+        unverified big
         read #1 ks.cfg
-        unproven big is not the one
+        unverified big is not the one
         read #1 ks.cfg
         ",
     );
@@ -90,7 +91,7 @@ fn an_image_that_is_not_the_right_one_is_not_read_from() {
 fn a_host_name_that_a_declaration_takes_stops_an_attempt_of_which_nothing_was_read() {
     let free = "[policy.any]\nwhen = \"true\"\naccept = \"discovered\"\ntask = \"esxi\"\nhostname = \"web\"\n";
     let taken = format!("{free}[node.web]\nmac = \"52:54:00:00:00:09\"\ntask = \"esxi\"\n");
-    tell(
+    replay(
         &[("free", free), ("taken", &taken)],
         "
         boot c1 as=x => #1: esxi by policy any
@@ -112,21 +113,21 @@ fn an_address_that_another_host_uses_stops_every_request_until_something_was_rea
                 [node.a]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.0.2.21\"\ntask = \"esxi\"\n";
     let held = "held: 192.0.2.21 is used by 52:54:00:00:00:09, which is not a NIC of this machine: free the address or \
                 declare another one; the hold ends automatically";
-    tell(
+    replay(
         &[("a", site)],
         &"
         links 192.0.2.0/24
-        boot c1 as=x => look at 192.0.2.21
-        looked 192.0.2.21
+        boot c1 as=x => probe 192.0.2.21
+        arp 192.0.2.21
         boot c1 as=x => #1: esxi
-        looked 192.0.2.21 c9
+        arp 192.0.2.21 c9
         read #1 ks.cfg => 404
         boot c1 as=x => disk: HELD
         wait 10s
-        looked 192.0.2.21
+        arp 192.0.2.21
         boot c1 as=y => #1 again
         read #1 ks.cfg
-        looked 192.0.2.21 c9
+        arp 192.0.2.21 c9
         read #1 ks.cfg
         "
         .replace("HELD", held),
@@ -140,16 +141,16 @@ fn a_machine_in_the_microkernel_waits_while_another_host_uses_its_address() {
                 addresses = \"pool\"\n";
     let held = "held: 192.0.2.50 is used by 52:54:00:00:00:09, which is not a NIC of this machine: free the address or \
                 declare another one; the hold ends automatically";
-    tell(
+    replay(
         &[("a", site)],
         &r#"
         links 192.0.2.0/24
         boot c1 on=lab => microkernel %1
-        looked 192.0.2.50 c9
+        arp 192.0.2.50 c9
         report %1 {"cores": 4} => 52-54-00-00-00-01 waits 30 s: HELD
         wait 10s
-        looked 192.0.2.50
-        order %1 => 52-54-00-00-00-01 boots anew: policy any takes it
+        arp 192.0.2.50
+        poll %1 => 52-54-00-00-00-01 reboots: policy any takes it
         "#
         .replace("HELD", held),
     );
@@ -159,13 +160,13 @@ fn a_machine_in_the_microkernel_waits_while_another_host_uses_its_address() {
 fn a_pause_does_not_keep_a_machine_from_a_task_that_installs_nothing() {
     let lab = "[network.lab]\nsubnet = \"192.0.2.0/24\"\nunknown = \"discover\"\n";
     let local = format!("{lab}[node.web]\nmac = \"52:54:00:00:00:01\"\ntask = \"local\"\n");
-    tell(
+    replay(
         &[("nothing", lab), ("local", &local)],
         "
         boot c1 on=lab => microkernel %1
         edit local
         pause
-        order %1 => web boots anew: its declaration gives it task local
+        poll %1 => web reboots: its declaration gives it task local
         boot c1 on=lab => script of local
         ",
     );
@@ -174,7 +175,7 @@ fn a_pause_does_not_keep_a_machine_from_a_task_that_installs_nothing() {
 #[test]
 fn a_protected_machine_that_is_held_is_shown_as_protected() {
     let zero = format!("{A}installs = 0\n");
-    tell(
+    replay(
         &[("a", A), ("zero", &zero)],
         "
         hold a => a is held until `bootwright release a`

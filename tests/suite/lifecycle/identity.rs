@@ -1,17 +1,17 @@
-//! Who is who: reports, declarations and histories.
+//! Which machine a report belongs to: reports, declarations and histories.
 
-use crate::support::story::tell;
+use crate::support::story::replay;
 
-/// One node by its card.
+/// One node by its MAC address.
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 
-/// A policy that takes whatever boots.
+/// A policy that binds every machine that boots.
 const ANY: &str = "[policy.any]\nwhen = \"true\"\naccept = \"discovered\"\ntask = \"esxi\"\n";
 
 #[test]
 fn spelling_makes_no_other_machine_and_placeholders_identify_none() {
     let site = "[node.a]\nserial = \"CZ 1x\"\ntask = \"esxi\"\n[node.b]\nuuid = \"4c4c4544-0042-4410-8053-b4c04f4d3232\"\ntask = \"esxi\"\n";
-    tell(
+    replay(
         &[("", site)],
         "
         boot serial=cz_1X => #1: esxi
@@ -31,7 +31,7 @@ fn spelling_makes_no_other_machine_and_placeholders_identify_none() {
 #[test]
 fn a_board_identifies_only_nodes_that_declare_it_and_no_mac() {
     let site = format!("{A}serial = \"S1\"\n[node.b]\nasset = \"B7\"\ntask = \"debian\"\n");
-    tell(
+    replay(
         &[("", &site)],
         "
         boot c1 serial=S1 => #1: esxi
@@ -61,7 +61,7 @@ fn a_board_identifies_only_nodes_that_declare_it_and_no_mac() {
 #[test]
 fn two_machines_that_match_a_node_without_macs_are_held_until_one_is_declared() {
     let declared = "[node.a]\nmac = \"52:54:00:00:00:02\"\nserial = \"S1\"\ntask = \"esxi\"\n";
-    tell(
+    replay(
         &[
             ("serial", "[node.a]\nserial = \"S1\"\ntask = \"esxi\"\n"),
             ("card", declared),
@@ -82,7 +82,7 @@ fn two_machines_that_match_a_node_without_macs_are_held_until_one_is_declared() 
 #[test]
 fn one_machine_that_matches_two_nodes_holds_both() {
     let both = format!("{A}[node.b]\nmac = \"52:54:00:00:00:02\"\ntask = \"esxi\"\n");
-    tell(
+    replay(
         &[("", &both)],
         "
         boot c1 c2 => disk: held: declarations a and b match the same machine: add `mac`
@@ -103,12 +103,12 @@ fn two_declarations_that_claim_one_history_are_held() {
         "[\"52:54:00:00:00:01\", \"52:54:00:00:00:02\"]",
     );
     let two = format!("{A}[node.b]\nmac = \"52:54:00:00:00:02\"\ntask = \"esxi\"\n");
-    tell(
+    replay(
         &[("one", &one), ("two", &two)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 installed
+        callback #1 installed
         edit two
         boot c1 => disk: held: declarations a and b match the history of one machine: correct their identities
         boot c2 => disk: held: declarations a and b match the history of one machine: correct their identities
@@ -124,7 +124,7 @@ fn two_declarations_that_claim_one_history_are_held() {
 #[test]
 fn undeclared_histories_merge_into_the_oldest_and_into_the_declared_one() {
     let declared = "[node.a]\nmac = \"52:54:00:00:00:03\"\ntask = \"esxi\"\n";
-    tell(
+    replay(
         &[("none", ""), ("declared", declared)],
         "
         boot c1 serial=S => disk
@@ -170,7 +170,7 @@ fn undeclared_histories_merge_into_the_oldest_and_into_the_declared_one() {
 
 #[test]
 fn an_attempt_continues_when_its_machine_is_identified_as_another() {
-    tell(
+    replay(
         &[("none", ""), ("any", ANY)],
         "
         boot c2 => disk
@@ -180,11 +180,11 @@ fn an_attempt_continues_when_its_machine_is_identified_as_another() {
         boot c1 c2 => #1 again
         wait 1m
         read #1 ks.cfg
-        say #1 installing
+        callback #1 installing
         status 52-54-00-00-00-01 => installing; 0 of 1
         restart
         boot c2 => disk: its installation may be done; its disk is tried first, reports to #1
-        say #1 installed
+        callback #1 installed
         boot c1 => disk
         boot c2 => disk
         nodes => 52-54-00-00-00-01 installed
@@ -208,8 +208,8 @@ fn an_attempt_continues_when_its_machine_is_identified_as_another() {
         | boot ipxe efi: its own disk: nothing is due
         ",
     );
-    // Of two that are open the one that may be wiping the disk goes on.
-    tell(
+    // If both have an open attempt, the one that may be writing the disk continues.
+    replay(
         &[("any", ANY)],
         "
         boot c1 => #1: esxi by policy any
@@ -221,26 +221,26 @@ fn an_attempt_continues_when_its_machine_is_identified_as_another() {
         read #2 ks.cfg
         restart
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #2
-        say #2 installed
+        callback #2 installed
         boot c2 => disk
         ",
     );
-    // One of which nothing was read is not due any more when the other has installed the machine.
-    tell(
+    // An attempt of which nothing was read is no longer due when the other history has installed the machine.
+    replay(
         &[("any", ANY)],
         "
         boot c1 => #1: esxi by policy any
         wait 1m
         boot c2 => #2: esxi by policy any
         read #2 ks.cfg
-        say #2 installed
+        callback #2 installed
         boot c1 c2 => disk
         read #1 ks.cfg => 404
         status 52-54-00-00-00-01 => installed; 1 of 1
         ",
     );
-    // What an operator asked for is asked for still where the other history has an attempt open.
-    tell(
+    // An operator's request remains if the other history has an open attempt.
+    replay(
         &[("any", ANY)],
         "
         boot c1 => #1: esxi by policy any
@@ -251,7 +251,7 @@ fn an_attempt_continues_when_its_machine_is_identified_as_another() {
         boot c1 c2 => #1 again
         read #2 ks.cfg => 404
         read #1 ks.cfg
-        say #1 installed
+        callback #1 installed
         boot c1 => disk
         ",
     );
@@ -260,7 +260,7 @@ fn an_attempt_continues_when_its_machine_is_identified_as_another() {
 #[test]
 fn the_histories_of_a_declaration_merge_when_it_is_loaded() {
     let other = A.replace("00:01", "00:02");
-    tell(
+    replay(
         &[
             ("a", &format!("{A}{ANY}")),
             ("other", &format!("{other}{ANY}")),
@@ -284,7 +284,7 @@ fn a_machine_stays_the_same_when_renamed_moved_or_given_a_new_nic() {
     let renamed = A.replace("node.a", "node.b");
     let recarded = A.replace("00:01", "00:02");
     let renamed_recarded = recarded.replace("node.a", "node.c");
-    tell(
+    replay(
         &[
             ("a", A),
             ("renamed", &renamed),
@@ -295,8 +295,8 @@ fn a_machine_stays_the_same_when_renamed_moved_or_given_a_new_nic() {
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 installed
-        say #1 finished
+        callback #1 installed
+        callback #1 finished
         edit renamed
         boot c1 => disk
         nodes => b finished
@@ -345,12 +345,12 @@ fn exchanged_names_leave_each_machine_its_history() {
             "[node.{a}]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n[node.{b}]\nmac = \"52:54:00:00:00:02\"\ntask = \"esxi\"\n"
         )
     };
-    tell(
+    replay(
         &[("straight", &two("a", "b")), ("crossed", &two("b", "a"))],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 installed
+        callback #1 installed
         edit crossed
         nodes => a bound, b installed
         boot c1 => disk
@@ -362,12 +362,12 @@ fn exchanged_names_leave_each_machine_its_history() {
 #[test]
 fn a_name_taken_over_installs_only_on_request() {
     let other = A.replace("00:01", "00:09");
-    tell(
+    replay(
         &[("a", A), ("other", &other)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 installed
+        callback #1 installed
         edit other
         status a => installed: took over the history of mac 52:54:00:00:00:01; reinstall it to install; 1 of 1
         boot c9 => disk
@@ -389,11 +389,11 @@ fn a_name_taken_over_installs_only_on_request() {
         boot c9 => #2: esxi
         status a => bound; 1 of 1
         read #2 ks.cfg
-        say #2 installed
+        callback #2 installed
         status a => installed; 1 of 1
         ",
     );
-    tell(
+    replay(
         &[("a", A), ("other", &other)],
         "
         mark a => a counts as installed
@@ -403,8 +403,8 @@ fn a_name_taken_over_installs_only_on_request() {
         status a => installed: set by an operator; 1 of 1
         ",
     );
-    // What was never installed is installed anyway, and there is nothing to say.
-    tell(
+    // A machine that was never installed is installed anyway, without a warning.
+    replay(
         &[("a", A), ("other", &other)],
         "
         boot c1 => #1: esxi
@@ -413,12 +413,12 @@ fn a_name_taken_over_installs_only_on_request() {
         boot c9 => #1 again, rendered again
         ",
     );
-    // A card more is no other machine.
+    // Another NIC does not make it another machine.
     let more = A.replace(
         "\"52:54:00:00:00:01\"",
         "[\"52:54:00:00:00:01\", \"52:54:00:00:00:02\"]",
     );
-    tell(
+    replay(
         &[("a", A), ("more", &more)],
         "
         mark a => a counts as installed
@@ -432,7 +432,7 @@ fn a_name_taken_over_installs_only_on_request() {
 #[test]
 fn a_machine_that_was_declared_or_installed_does_not_become_undeclared() {
     let any = format!("{ANY}{A}");
-    tell(
+    replay(
         &[("both", &any), ("any", ANY)],
         "
         boot c1 => #1: esxi
@@ -441,7 +441,7 @@ fn a_machine_that_was_declared_or_installed_does_not_become_undeclared() {
         status a => protected: its declaration is gone; 0 of 1
         boot c2 serial=S2 => #2: esxi by policy any
         read #2 ks.cfg
-        say #2 installed
+        callback #2 installed
         boot c2 serial=S2 => disk
         boot c3 serial=S2 => disk
         status 52-54-00-00-00-03 => discovered; 0 of 1
@@ -454,17 +454,17 @@ fn a_machine_that_was_declared_or_installed_does_not_become_undeclared() {
 
 #[test]
 fn forget_needs_confirmation_if_it_could_wipe() {
-    tell(
+    replay(
         &[("a", A)],
         "
         forget a => refused: a is declared: forgotten, it may be installed again; use --wipe-allowed if that is intended
         forget a --wipe-allowed => a is forgotten
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 installed
+        callback #1 installed
         forget a => refused: a was installed: forgotten, it may be installed again; use --wipe-allowed if that is intended
         forget a --wipe-allowed => a is forgotten
-        say #1 finished => 404
+        callback #1 finished => 404
         boot c1 => #2: esxi
         boot c2 => disk
         forget 52-54-00-00-00-02 => 52-54-00-00-00-02 is forgotten
@@ -479,7 +479,7 @@ fn the_oldest_undeclared_machine_is_dropped_at_the_limit() {
     let two = format!(
         "[limits]\ndiscovered = 2\n====={A}[policy.gpu]\nwhen = \"facts.manufacturer == 'Nvidia'\"\naccept = \"discovered\"\ntask = \"esxi\"\n"
     );
-    tell(
+    replay(
         &[("two", &two)],
         "
         boot c1 => #1: esxi

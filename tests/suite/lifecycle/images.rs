@@ -1,6 +1,6 @@
-//! Images that are not known to be the ones that the site names.
+//! Images that are not verified to be the ones that the site declares.
 
-use crate::support::story::tell;
+use crate::support::story::replay;
 
 const SITE: &str = r#"
 [repo.big]
@@ -19,15 +19,15 @@ repo = "other"
 
 #[test]
 fn nothing_is_installed_from_an_image_until_it_is_verified() {
-    tell(
+    replay(
         &[("a", SITE)],
         "
-        unproven big is being verified, 3 %
+        unverified big is being verified, 3 %
         boot c1 as=x => wait: is being verified, 3 %
         boot c2 => #1: esxi
-        unproven big is being verified, 60 %
+        unverified big is being verified, 60 %
         boot c1 as=x => wait: is being verified, 60 %
-        unproven big
+        unverified big
         boot c1 as=x => #2: esxi
         boot c1 as=x => #2 again
         ",
@@ -36,17 +36,17 @@ fn nothing_is_installed_from_an_image_until_it_is_verified() {
 
 #[test]
 fn an_image_replaced_before_a_document_was_read_is_verified_first() {
-    tell(
+    replay(
         &[("a", SITE)],
         "
         boot c1 as=x => #1: esxi
-        unproven big is not the one
+        unverified big is not the one
         boot c1 as=x => wait: is not the one
         boot c1 as=y => wait: is not the one
-        unproven big
+        unverified big
         boot c1 as=y => #1 again
         read #1 ks.cfg
-        unproven big is not the one
+        unverified big is not the one
         boot c1 as=z => disk: its installation may be done; its disk is tried first, reports to #1
         ",
     );

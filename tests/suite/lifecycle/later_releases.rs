@@ -1,4 +1,4 @@
-//! What the journal keeps.
+//! Journals of later releases.
 
 use bootwright::{
     journal::{JournalLine, JournalState},

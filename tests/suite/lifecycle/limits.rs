@@ -1,18 +1,18 @@
-//! What keeps many machines, or all, from being installed.
+//! Limits that prevent the installation of many machines.
 
-use crate::support::story::tell;
+use crate::support::story::replay;
 
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 
 #[test]
 fn attempts_of_an_hour_are_limited_retries_included() {
     let two = "[limits]\ninstalls-per-hour = 2\n=====[policy.any]\nwhen = \"true\"\naccept = \"discovered\"\ntask = \"esxi\"\n";
-    tell(
+    replay(
         &[("two", two)],
         "
         boot c1 => #1: esxi by policy any
         read #1 ks.cfg
-        say #1 failed once
+        callback #1 failed once
         wait 10m
         boot c1 => #2: esxi by policy any
         boot c2 as=w => wait: 2 installations began within the last hour (`installs-per-hour`)
@@ -58,7 +58,7 @@ fn an_edit_that_makes_more_than_ten_finished_machines_due_holds_them() {
         story += &format!("mark n{n:02} => n{n:02} counts as installed\n");
     }
     let held = "held: one edit makes 12 finished machines due: run `bootwright release --all` if that is intended";
-    let told = format!(
+    let reported = format!(
         "
         edit ten
         boot c1 => #1: esxi
@@ -75,24 +75,24 @@ fn an_edit_that_makes_more_than_ten_finished_machines_due_holds_them() {
         boot c11 => #4: esxi
         "
     );
-    tell(
+    replay(
         &[
             ("done", &done),
             ("ten", &format!("{limits}{ten}")),
             ("all", &format!("{limits}{}", fleet(12, 2))),
         ],
-        &format!("{story}{told}"),
+        &format!("{story}{reported}"),
     );
 }
 
 #[test]
 fn pause_stops_new_attempts_and_no_running_one() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 failed once
+        callback #1 failed once
         pause
         boot c1 => disk: paused: no installation begins until `bootwright resume`
         restart
@@ -112,7 +112,7 @@ fn pause_stops_new_attempts_and_no_running_one() {
 #[test]
 fn an_unmet_expectation_holds_the_machine_and_a_met_one_releases_it() {
     let expect = format!("{A}expect = \"facts.manufacturer == 'Dell'\"\n");
-    tell(
+    replay(
         &[("expect", &expect), ("a", A)],
         "
         boot c1 => disk: held: `facts.manufacturer == 'Dell'` is unknown: fact `manufacturer` is not known
@@ -144,7 +144,7 @@ fn an_unmet_expectation_holds_the_machine_and_a_met_one_releases_it() {
         | boot ipxe efi: its own disk: held: `facts.manufacturer == 'Dell'` does not hold
         ",
     );
-    tell(
+    replay(
         &[("expect", &expect), ("a", A)],
         "
         boot c1 => disk: held: `facts.manufacturer == 'Dell'` is unknown: fact `manufacturer` is not known
@@ -175,6 +175,6 @@ fn a_lost_state_holds_every_machine_until_an_operator_declares_it() {
             boot c2 => disk: protected: its `installs` is 0
             "
         );
-        tell(&[("two", &two)], &story);
+        replay(&[("two", &two)], &story);
     }
 }

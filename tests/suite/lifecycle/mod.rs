@@ -1,4 +1,4 @@
-//! What a machine lives through, sentence by sentence.
+//! The life of a machine, step by step.
 
 mod identity;
 mod states;

@@ -1,13 +1,13 @@
 //! The files of an attempt are rendered and stored while other requests take effect.
 
-use crate::support::story::tell;
+use crate::support::story::replay;
 
 const LAB: &str = "[network.lab]\nsubnet = \"192.0.2.0/24\"\npool = \"192.0.2.10-192.0.2.13\"\n";
 
 #[test]
 fn a_machine_that_boots_again_waits_for_its_files_and_gets_the_same_attempt() {
     let site = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
-    tell(
+    replay(
         &[("a", site)],
         "
         boot c1 as=x render=slow => its files are being rendered
@@ -27,7 +27,7 @@ fn what_other_machines_may_get_counts_attempts_whose_files_are_being_rendered() 
          [node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n\
          [node.b]\nmac = \"52:54:00:00:00:02\"\ntask = \"esxi\"\n"
     );
-    tell(
+    replay(
         &[("limited", &limited)],
         "
         boot c1 render=slow => its files are being rendered
@@ -38,7 +38,7 @@ fn what_other_machines_may_get_counts_attempts_whose_files_are_being_rendered() 
     );
     let few = "[policy.few]\norder = 1\nwhen = \"true\"\nmax-count = 1\naccept = \"discovered\"\ntask = \"esxi\"\n\
                [policy.rest]\norder = 2\nwhen = \"true\"\naccept = \"discovered\"\ntask = \"debian\"\n";
-    tell(
+    replay(
         &[("few", few)],
         "
         boot c1 render=slow => its files are being rendered
@@ -49,7 +49,7 @@ fn what_other_machines_may_get_counts_attempts_whose_files_are_being_rendered() 
     let pool = format!(
         "{LAB}[policy.any]\nwhen = \"true\"\naccept = \"discovered\"\ntask = \"esxi\"\naddresses = \"pool\"\n"
     );
-    tell(
+    replay(
         &[("pool", &pool)],
         "
         boot c1 render=slow => its files are being rendered
@@ -60,7 +60,7 @@ fn what_other_machines_may_get_counts_attempts_whose_files_are_being_rendered() 
         ",
     );
     let named = "[policy.any]\nwhen = \"true\"\naccept = \"discovered\"\ntask = \"esxi\"\nhostname = \"web\"\n";
-    tell(
+    replay(
         &[("named", named)],
         "
         boot c1 render=slow => its files are being rendered
@@ -74,7 +74,7 @@ fn what_other_machines_may_get_counts_attempts_whose_files_are_being_rendered() 
 fn files_that_cannot_be_stored_free_what_they_reserved() {
     let few =
         "[policy.few]\nwhen = \"true\"\nmax-count = 1\naccept = \"discovered\"\ntask = \"esxi\"\n";
-    tell(
+    replay(
         &[("few", few)],
         "
         boot c1 as=x render=broken => disk: its installation cannot be prepared; see the server's log
@@ -86,7 +86,7 @@ fn files_that_cannot_be_stored_free_what_they_reserved() {
 #[test]
 fn an_operator_who_acts_while_files_are_rendered_is_obeyed() {
     let site = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
-    tell(
+    replay(
         &[("a", site)],
         "
         boot c1 render=slow => its files are being rendered

@@ -1,12 +1,12 @@
-//! An installation that dies, and one whose callbacks are lost.
+//! An installation that fails without a report, and one whose callbacks are lost.
 
-use crate::support::story::tell;
+use crate::support::story::replay;
 
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 
 #[test]
 fn a_callback_and_a_boot_within_five_minutes_is_another_attempt() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
@@ -39,15 +39,15 @@ fn a_callback_and_a_boot_within_five_minutes_is_another_attempt() {
 
 #[test]
 fn a_callback_and_no_disk_is_another_attempt() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 installing
+        callback #1 installing
         wait 10m
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
-        say #1 no-disk
+        callback #1 no-disk
         wait 1h
         boot c1 => #2: esxi
         log a
@@ -72,7 +72,7 @@ fn a_callback_and_no_disk_is_another_attempt() {
 
 #[test]
 fn any_callback_of_the_installer_is_a_callback() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
@@ -83,12 +83,12 @@ fn any_callback_of_the_installer_is_a_callback() {
         boot c1 => #2: esxi
         ",
     );
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 partitioned
+        callback #1 partitioned
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
         wait 1m
         boot c1 => #2: esxi
@@ -98,7 +98,7 @@ fn any_callback_of_the_installer_is_a_callback() {
 
 #[test]
 fn without_callbacks_a_machine_is_installed_once() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
@@ -120,13 +120,13 @@ fn without_callbacks_a_machine_is_installed_once() {
         boot c1 => #2: esxi
         ",
     );
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
-        say #1 no-disk
+        callback #1 no-disk
         wait 1h
         boot c1 => disk: held: disk does not boot, no callback ever came
         log a
@@ -150,19 +150,19 @@ fn without_callbacks_a_machine_is_installed_once() {
 
 #[test]
 fn a_reported_error_is_another_attempt_until_the_retries_are_used_up() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 failed no space
+        callback #1 failed no space
         status a => failed: no space; 0 of 1
         boot c1 => #2: esxi
         read #2 ks.cfg
-        say #2 failed still no space
+        callback #2 failed still no space
         boot c1 => #3: esxi
         read #3 ks.cfg
-        say #3 failed
+        callback #3 failed
         status a => failed: no reason given; 0 of 1
         boot c1 => disk: held: 3 attempts failed: no reason given
         status a => held: 3 attempts failed: no reason given; 0 of 1
@@ -193,7 +193,7 @@ fn a_reported_error_is_another_attempt_until_the_retries_are_used_up() {
         release a => a is released; an installation is due at its next network boot
         boot c1 => #4: esxi
         read #4 ks.cfg
-        say #4 failed again
+        callback #4 failed again
         reinstall a => a will be installed once more at its next network boot
         boot c1 => #5: esxi
         ",
@@ -203,12 +203,12 @@ fn a_reported_error_is_another_attempt_until_the_retries_are_used_up() {
 #[test]
 fn retries_are_a_setting() {
     let none = format!("{A}retries = 0\n");
-    tell(
+    replay(
         &[("none", &none)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 failed once
+        callback #1 failed once
         boot c1 => disk: held: 1 attempt failed: once
         ",
     );
@@ -216,12 +216,12 @@ fn retries_are_a_setting() {
 
 #[test]
 fn a_restart_resets_the_five_minutes() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 installing
+        callback #1 installing
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
         restart
         wait 1m
@@ -234,23 +234,23 @@ fn a_restart_resets_the_five_minutes() {
 
 #[test]
 fn after_installed_there_is_no_retry() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 installed
-        say #1 failed first boot broke
+        callback #1 installed
+        callback #1 failed first boot broke
         status a => failed: first boot broke; 1 of 1
         boot c1 => disk
         wait 1m
         boot c1 => disk
-        say #1 no-disk
+        callback #1 no-disk
         boot c1 => disk
         status a => failed: first boot broke; 1 of 1
-        say #1 finished
+        callback #1 finished
         status a => finished; 1 of 1
-        say #1 failed and again
+        callback #1 failed and again
         status a => failed: and again; 1 of 1
         ",
     );
@@ -258,19 +258,19 @@ fn after_installed_there_is_no_retry() {
 
 #[test]
 fn installed_from_any_attempt_closes_every_open_one() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 failed it thought so
+        callback #1 failed it thought so
         boot c1 => #2: esxi
-        say #1 failed it still thinks so
-        say #1 installed
+        callback #1 failed it still thinks so
+        callback #1 installed
         status a => installed; 1 of 1
         read #2 ks.cfg => 404
         boot c1 => disk
-        say #2 failed whatever
+        callback #2 failed whatever
         status a => failed: whatever; 1 of 1
         boot c1 => disk
         log a
@@ -296,20 +296,20 @@ fn installed_from_any_attempt_closes_every_open_one() {
 
 #[test]
 fn a_failure_of_an_older_attempt_is_logged_only() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 installing
+        callback #1 installing
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
         wait 1m
         boot c1 => #2: esxi
-        say #1 failed late news
+        callback #1 failed late news
         status a => bound; 0 of 1
         boot c1 => #2 again
         read #2 ks.cfg
-        say #1 installed => 404
+        callback #1 installed => 404
         log a
         | seen mac 52:54:00:00:00:01
         | node declared as a

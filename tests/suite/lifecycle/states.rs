@@ -1,6 +1,6 @@
 //! States, and when an installation is due.
 
-use crate::support::story::tell;
+use crate::support::story::replay;
 
 fn a(installs: u32) -> String {
     format!("[node.a]\nmac = \"52:54:00:00:00:01\"\ninstalls = {installs}\ntask = \"esxi\"\n")
@@ -8,7 +8,7 @@ fn a(installs: u32) -> String {
 
 #[test]
 fn each_state_shows_what_the_next_boot_gets() {
-    tell(
+    replay(
         &[("a", &a(1)), ("zero", &a(0)), ("none", "")],
         "
         status a => bound; 0 of 1
@@ -20,15 +20,15 @@ fn each_state_shows_what_the_next_boot_gets() {
         read #1 ks.cfg
         status a => installing; 0 of 1
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
-        say #1 installing
+        callback #1 installing
         status a => installing; 0 of 1
-        say #1 installed
+        callback #1 installed
         status a => installed; 1 of 1
         boot c1 => disk
-        say #1 finished
+        callback #1 finished
         status a => finished; 1 of 1
         boot c1 => disk
-        say #1 failed first boot broke
+        callback #1 failed first boot broke
         status a => failed: first boot broke; 1 of 1
         boot c1 => disk
         hold a => a is held until `bootwright release a`
@@ -50,7 +50,7 @@ fn each_state_shows_what_the_next_boot_gets() {
 
 #[test]
 fn a_deleted_declaration_protects_only_its_own_attempts() {
-    tell(
+    replay(
         &[("a", &a(1)), ("none", "")],
         "
         boot c2 => disk
@@ -72,17 +72,17 @@ fn a_deleted_declaration_protects_only_its_own_attempts() {
 
 #[test]
 fn an_installation_is_due_when_installs_exceeds_done() {
-    tell(
+    replay(
         &[("1", &a(1)), ("2", &a(2)), ("5", &a(5)), ("0", &a(0))],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
         edit 2
-        say #1 installed
+        callback #1 installed
         status a => bound; 1 of 2
         boot c1 => #2: esxi
         read #2 ks.cfg
-        say #2 installed
+        callback #2 installed
         status a => installed; 2 of 2
         boot c1 => disk
         edit 5
@@ -90,7 +90,7 @@ fn an_installation_is_due_when_installs_exceeds_done() {
         last a => booted its disk, 0 s ago; waiting for a network boot
         boot c1 => #3: esxi
         read #3 ks.cfg
-        say #3 installed
+        callback #3 installed
         status a => installed; 5 of 5
         boot c1 => disk
         edit 1
@@ -106,7 +106,7 @@ fn an_installation_is_due_when_installs_exceeds_done() {
 
 #[test]
 fn an_increase_of_installs_taken_back_before_a_read_installs_nothing() {
-    tell(
+    replay(
         &[("1", &a(1)), ("2", &a(2))],
         "
         mark a => a counts as installed
@@ -136,7 +136,7 @@ fn an_increase_of_installs_taken_back_before_a_read_installs_nothing() {
 
 #[test]
 fn mark_records_an_installation_and_closes_the_attempt() {
-    tell(
+    replay(
         &[("2", &a(2)), ("3", &a(3))],
         "
         mark a => a counts as installed
@@ -166,7 +166,7 @@ fn mark_records_an_installation_and_closes_the_attempt() {
 
 #[test]
 fn reinstall_is_one_more_installation_and_keeps_the_counts() {
-    tell(
+    replay(
         &[("1", &a(1)), ("0", &a(0)), ("none", "")],
         "
         boot c1 => #1: esxi
@@ -176,7 +176,7 @@ fn reinstall_is_one_more_installation_and_keeps_the_counts() {
         read #1 other.cfg => 404
         boot c1 => #2: esxi
         read #2 ks.cfg
-        say #2 installed
+        callback #2 installed
         status a => installed; 1 of 1
         boot c1 => disk
         reinstall a => a will be installed once more at its next network boot
@@ -184,7 +184,7 @@ fn reinstall_is_one_more_installation_and_keeps_the_counts() {
         boot c1 => #3: esxi
         read #3 ks.cfg
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #3
-        say #3 installed
+        callback #3 installed
         boot c1 => disk
         status a => installed; 1 of 1
         edit 0
@@ -201,17 +201,17 @@ fn reinstall_is_one_more_installation_and_keeps_the_counts() {
 #[test]
 fn an_undeclared_machine_that_a_policy_installed_can_be_reinstalled() {
     let any = "[policy.any]\nwhen = \"true\"\naccept = \"discovered\"\ntask = \"esxi\"\n";
-    tell(
+    replay(
         &[("any", any)],
         "
         boot c1 => #1: esxi by policy any
         read #1 ks.cfg
-        say #1 installed
+        callback #1 installed
         boot c1 => disk
         reinstall 52-54-00-00-00-01 => 52-54-00-00-00-01 will be installed once more at its next network boot
         boot c1 => #2: esxi by policy any
         read #2 ks.cfg
-        say #2 installed
+        callback #2 installed
         boot c1 => disk
         status 52-54-00-00-00-01 => installed; 1 of 1
         ",
@@ -220,24 +220,24 @@ fn an_undeclared_machine_that_a_policy_installed_can_be_reinstalled() {
 
 #[test]
 fn an_older_attempt_that_succeeds_after_all_is_what_counts() {
-    tell(
+    replay(
         &[("a", &a(1))],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 installing
+        callback #1 installing
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
         wait 2m
         boot c1 => #2: esxi
         status a => bound; 0 of 1
-        say #1 installed
+        callback #1 installed
         status a => installed; 1 of 1
         read #2 ks.cfg => 404
         boot c1 => disk
         last a => booted its disk, 0 s ago; finished due in 30 m
         wait 31m
         status a => failed: no `finished` in time (reports still accepted); 1 of 1
-        say #1 finished
+        callback #1 finished
         status a => finished; 1 of 1
         log a
         | seen mac 52:54:00:00:00:01

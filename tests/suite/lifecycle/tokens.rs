@@ -1,12 +1,12 @@
-//! For how long what stands under a token is served and heard.
+//! How long the URLs of a token are served, and its callbacks accepted.
 
-use crate::support::story::tell;
+use crate::support::story::replay;
 
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 
 #[test]
 fn documents_are_served_until_installed_or_the_next_attempt_or_a_day_is_over() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
@@ -14,7 +14,7 @@ fn documents_are_served_until_installed_or_the_next_attempt_or_a_day_is_over() {
         read #1 ks.cfg
         restart
         read #1 ks.cfg
-        say #1 failed once
+        callback #1 failed once
         read #1 ks.cfg
         boot c1 => #2: esxi
         read #1 ks.cfg => 404
@@ -24,7 +24,7 @@ fn documents_are_served_until_installed_or_the_next_attempt_or_a_day_is_over() {
         read #2 other.cfg
         wait 1m
         read #2 ks.cfg => 404
-        say #2 installed
+        callback #2 installed
         read #2 ks.cfg => 404
         log a
         | seen mac 52:54:00:00:00:01
@@ -57,7 +57,7 @@ fn documents_are_served_until_installed_or_the_next_attempt_or_a_day_is_over() {
         | refused ks.cfg: its token has ended
         ",
     );
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
@@ -71,19 +71,19 @@ fn documents_are_served_until_installed_or_the_next_attempt_or_a_day_is_over() {
 
 #[test]
 fn callbacks_are_accepted_until_the_first_document_of_the_next_attempt() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 failed once
+        callback #1 failed once
         boot c1 => #2: esxi
         wait 3d
-        say #1 installing
+        callback #1 installing
         log #1 info still here
         boot c1 => #3: esxi
         read #3 ks.cfg
-        say #1 installed => 404
+        callback #1 installed => 404
         fact #1 rack 7 => 404
         log #2 info still here => 404
         log a
@@ -110,7 +110,7 @@ fn callbacks_are_accepted_until_the_first_document_of_the_next_attempt() {
         | refused fact rack: its token has ended
         | refused log: its token has ended
         forget a --wipe-allowed => a is forgotten
-        say #3 installed => 404
+        callback #3 installed => 404
         ",
     );
 }
@@ -118,7 +118,7 @@ fn callbacks_are_accepted_until_the_first_document_of_the_next_attempt() {
 #[test]
 fn a_hold_stops_documents_and_not_callbacks() {
     let zero = format!("{A}installs = 0\n");
-    tell(
+    replay(
         &[("a", A), ("zero", &zero), ("none", "")],
         "
         boot c1 => #1: esxi
@@ -134,7 +134,7 @@ fn a_hold_stops_documents_and_not_callbacks() {
         edit a
         pause
         read #1 ks.cfg
-        say #1 installed
+        callback #1 installed
         status a => installed; 1 of 1
         log a
         | seen mac 52:54:00:00:00:01
@@ -161,20 +161,20 @@ fn a_hold_stops_documents_and_not_callbacks() {
 
 #[test]
 fn a_callback_twice_is_one_and_a_later_one_implies_the_earlier() {
-    tell(
+    replay(
         &[("a", A)],
         "
         boot c1 => #1: esxi
         read #1 ks.cfg
-        say #1 partitioned
-        say #1 partitioned
+        callback #1 partitioned
+        callback #1 partitioned
         fact #1 rack 7
         fact #1 rack 7
         fact #1 cores many
-        say #1 finished
-        say #1 finished
-        say #1 installed
-        say #1 installing
+        callback #1 finished
+        callback #1 finished
+        callback #1 installed
+        callback #1 installing
         status a => finished; 1 of 1
         log a
         | seen mac 52:54:00:00:00:01

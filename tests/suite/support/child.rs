@@ -1,7 +1,8 @@
-//! This test program, started again: as a peer in a process of its own, or to run one test in namespaces of its own.
+//! This test program, started again: as a peer in a process of its own, or to run one test in namespaces of its
+//! own.
 //!
-//! A peer is a function with a name, in [`ROLES`]. The test of this module is where it starts: without a role in its environment that
-//! test starts one, and compares what it prints.
+//! A peer is a named function in [`ROLES`]. It starts in the test of this module: without a role in its
+//! environment, that test starts one and compares its output.
 
 use std::{
     ffi::OsStr,
@@ -155,7 +156,7 @@ fn a_role_runs_in_a_process_of_its_own() {
             .unwrap_or_else(|| panic!("there is no role `{role}`"));
         print!("\n{BEGIN}");
         play(&arguments);
-        // What libtest would still print is not the role's.
+        // Further output of libtest is not part of the role's output.
         std::process::exit(0);
     }
     let text = "two words, \"quotes\"\nand a line";

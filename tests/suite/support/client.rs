@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::site::{boot_path, name};
 
 /// How long a test waits for an event before it fails. It only bounds a hang: the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A client of one listener, with one connection for as long as the server keeps it open.
 #[derive(Clone)]
@@ -118,7 +118,7 @@ impl Client {
     fn connect(&self) -> io::Result<BufReader<TcpStream>> {
         let stream = TcpStream::connect(self.address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         Ok(BufReader::new(stream))
     }
 }
@@ -177,7 +177,7 @@ pub(crate) fn until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = poll() {
             return value;
         }
-        assert!(began.elapsed() < PATIENCE, "no event: {what}");
+        assert!(began.elapsed() < TIMEOUT, "no event: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

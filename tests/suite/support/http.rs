@@ -1,5 +1,4 @@
-//! A backend that answers from constants and remembers what it was asked, and a client that sends what it
-//! is told byte for byte.
+//! A backend that answers from constants and records requests, and a client that sends exactly the given bytes.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -26,36 +25,35 @@ use tokio::{
     time::timeout,
 };
 
-/// The one token that is valid.
+/// The only valid token.
 pub(crate) const TOKEN: &str = "000102030405060708090a0b0c0d0e0f";
 
-/// What the backend was asked and told, in order.
+/// The requests to the backend, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum BackendRequest {
     /// `/boot`.
     Boot(BootRequest),
-    /// A document or hand-out.
+    /// A request for a document or an auxiliary file.
     Document(DocumentRequest),
     /// How a document's delivery ended.
     DownloadEnd(DownloadEnd),
     /// A callback.
     Callback(CallbackRequest),
-    /// An order.
     Command(OperatorCommand),
 }
 
 /// A backend that answers from constants.
 #[derive(Debug, Default)]
 pub(crate) struct Fake {
-    seen: Arc<Mutex<Vec<Seen>>>,
+    requests: Arc<Mutex<Vec<BackendRequest>>>,
     /// The file of every repo.
     pub(crate) file: Option<ServedFile>,
-    /// The length of `large.cfg`.
+    /// The size of `large.cfg`.
     pub(crate) large: usize,
 }
 
 impl Fake {
-    /// A backend whose repos hold `file`.
+    /// A backend whose repos contain `file`.
     pub(crate) fn with_file(file: File) -> Fake {
         Fake {
             file: Some(ServedFile {
@@ -68,7 +66,7 @@ impl Fake {
         }
     }
 
-    /// A backend whose `large.cfg` is so many bytes long.
+    /// A backend whose `large.cfg` has this size.
     pub(crate) fn with_large(large: usize) -> Fake {
         Fake {
             large,
@@ -76,18 +74,23 @@ impl Fake {
         }
     }
 
-    /// What it was asked and told so far.
-    pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+    /// The requests so far.
+    pub(crate) fn requests(&self) -> Vec<BackendRequest> {
+        self.requests.lock().unwrap().clone()
     }
 
-    fn note(&self, seen: Seen) {
-        self.seen.lock().unwrap().push(seen);
+    fn note(&self, requests: BackendRequest) {
+        self.requests.lock().unwrap().push(requests);
     }
 
     fn receipt(&self) -> DownloadReceipt {
-        let seen = self.seen.clone();
-        DownloadReceipt::new(move |delivery| seen.lock().unwrap().push(Seen::DownloadEnd(delivery)))
+        let requests = self.requests.clone();
+        DownloadReceipt::new(move |delivery| {
+            requests
+                .lock()
+                .unwrap()
+                .push(BackendRequest::DownloadEnd(delivery))
+        })
     }
 }
 
@@ -97,7 +100,7 @@ impl Backend for Fake {
     }
 
     async fn boot(&self, ask: BootRequest) -> Reply {
-        self.note(Seen::Boot(ask));
+        self.note(BackendRequest::Boot(ask));
         Reply::text("#!ipxe\nexit\n")
     }
 
@@ -120,7 +123,7 @@ impl Backend for Fake {
     }
 
     async fn document(&self, ask: DocumentRequest) -> FileReply {
-        self.note(Seen::Document(ask.clone()));
+        self.note(BackendRequest::Document(ask.clone()));
         if ask.token != TOKEN {
             return FileReply::UnknownToken;
         }
@@ -145,9 +148,9 @@ impl Backend for Fake {
         if ask.token != TOKEN {
             return CallbackReply::UnknownToken;
         }
-        // A journal takes its time.
+        // Writing to a journal takes time.
         tokio::time::sleep(Duration::from_millis(10)).await;
-        self.note(Seen::Callback(ask));
+        self.note(BackendRequest::Callback(ask));
         CallbackReply::Recorded
     }
 
@@ -182,7 +185,7 @@ impl Backend for Fake {
     }
 
     async fn command(&self, command: OperatorCommand) -> Result<Bytes, ApiError> {
-        self.note(Seen::Command(command));
+        self.note(BackendRequest::Command(command));
         Ok("{}".into())
     }
 
@@ -206,7 +209,7 @@ impl Backend for Fake {
 pub(crate) struct Running {
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    /// What stands behind it.
+    /// Its backend.
     pub(crate) fake: Arc<Fake>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
@@ -242,11 +245,11 @@ impl Running {
         fake: Fake,
         serve: impl FnOnce(Listener, Arc<Fake>, Stop) -> JoinHandle<()>,
     ) -> Running {
-        let (stop, said) = watch::channel(false);
+        let (stop, output) = watch::channel(false);
         let fake = Arc::new(fake);
         Running {
             address: listener.address(),
-            serving: serve(listener, fake.clone(), Stop::new(said)),
+            serving: serve(listener, fake.clone(), Stop::new(output)),
             fake,
             stop,
         }
@@ -263,14 +266,14 @@ impl Running {
         soon(TcpStream::connect(self.address)).await.unwrap()
     }
 
-    /// Sends `request` on a connection of its own and returns all that comes until the server closes it.
+    /// Sends `request` on its own connection, and returns everything received until the server closes it.
     pub(crate) async fn raw(&self, request: impl AsRef<[u8]>) -> String {
         let mut stream = self.connect().await;
         stream.write_all(request.as_ref()).await.unwrap();
         rest(&mut stream).await
     }
 
-    /// Sends a request of HTTP/1.1 that is the last on its connection.
+    /// Sends an HTTP/1.1 request that is the last on its connection.
     pub(crate) async fn ask(&self, method: &str, path: &str, headers: &str) -> String {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\r\n",
@@ -280,10 +283,10 @@ impl Running {
     }
 }
 
-/// Returns all that comes until the other side closes.
+/// Returns everything received until the other side closes.
 pub(crate) async fn rest(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
-    // A reset ends an answer too: what came before it is what counts.
+    // A reset also ends an answer: what was received before is returned.
     match soon(stream.read_to_end(&mut answer)).await {
         Ok(_) | Err(_) => String::from_utf8_lossy(&answer).into_owned(),
     }
@@ -328,7 +331,7 @@ pub(crate) fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-/// Asserts what holds for every answer to a machine that may have a body: it has one, of the length it says.
+/// Asserts what holds for every answer to a machine that may have a body: it has one, of the given length.
 pub(crate) fn assert_whole(answer: &str) {
     let length = header(answer, "content-length").map(str::parse);
     assert_eq!(length, Some(Ok(body(answer).len())), "{answer}");

@@ -1,4 +1,5 @@
-//! What several test modules use: readers of the sources, sites, servers and clients, namespaces, and what a test needs of its machine.
+//! Shared by several test modules: readers of the sources, sites, servers and clients, namespaces, and the
+//! requirements of a test.
 
 pub(crate) mod sources;
 pub(crate) mod needs;
@@ -15,7 +16,7 @@ pub(crate) mod loading;
 pub(crate) mod rendering;
 pub(crate) mod story;
 
-/// The path of the test in whose function this stands, as libtest prints it.
+/// The path of the test whose function contains the call, as libtest prints it.
 macro_rules! test_name {
     () => {{
         fn here() {}

@@ -42,9 +42,9 @@ impl Host {
         };
         let id = host.process.0.id();
         until("the other namespace", || {
-            let ours = fs::read_link("/proc/self/ns/net").unwrap();
-            let theirs = fs::read_link(format!("/proc/{id}/ns/net")).unwrap();
-            (ours != theirs).then_some(())
+            let own = fs::read_link("/proc/self/ns/net").unwrap();
+            let other = fs::read_link(format!("/proc/{id}/ns/net")).unwrap();
+            (own != other).then_some(())
         });
         host
     }

@@ -1,12 +1,14 @@
 //! What a test needs of the machine that it runs on, and what happens where that is missing.
 //!
-//! A test that needs a program, root or a prepared file begins with `needs!("strace")`. Where the need is not met the test fails, and
-//! names the Debian package to install. The environment variable `BOOTWRIGHT_SKIP=NAME,…` skips tests: a `NAME` is a need, or a test by
-//! its whole path or the last part of it. Such a test is skipped whether or not its needs are met.
+//! A test that needs a program, root or a prepared file begins with `needs!("strace")`. If a requirement is not
+//! met, the test fails and names the Debian package to install. The environment variable `BOOTWRIGHT_SKIP=NAME,…`
+//! skips tests: a `NAME` is a need, or a test by its whole path or the last part of it. Such a test is skipped
+//! whether or not its needs are met.
 //!
-//! libtest has no skipped tests, so a skipped one passes there. It appends its path, a line of its own, to the file that the environment
-//! variable `BOOTWRIGHT_SKIPPED` names. `tests/run` empties that file before it runs anything and counts its lines at the end; the
-//! scripts in `tests/e2e` do the same (`tests/e2e/common.bash`).
+//! libtest has no skipped tests, so a skipped one passes there. It appends its path, a line of its own, to the file
+//! that the environment variable `BOOTWRIGHT_SKIPPED` names. `tests/run` empties that file before it runs anything
+//! and counts its lines at the end; the scripts in `tests/e2e` do the same (`tests/e2e/common.bash`).
+//! and counts its lines at the end; the scripts in `tests/e2e` do the same (`tests/e2e/common.bash`).
 
 use std::{
     env,

@@ -42,11 +42,11 @@ impl ServerProgram {
         prepare: impl FnOnce(&TestSite),
     ) -> ServerProgram {
         let site = TestSite::new(nodes);
-        let ours = fs::read_to_string(site.path().join("policies.d/site.toml")).unwrap();
+        let own = fs::read_to_string(site.path().join("policies.d/site.toml")).unwrap();
         let network = format!("domain = \"lab.example\"\n{network}\n");
         site.write(
             "policies.d/site.toml",
-            &ours.replace("domain = \"lab.example\"\n", &network),
+            &own.replace("domain = \"lab.example\"\n", &network),
         );
         site.write("loaders/snponly.efi", "a loader");
         site.write("loaders/ipxe.efi", "another loader");

@@ -102,7 +102,7 @@ impl Rendering {
         self.with(node, render::inspect_attempt)
     }
 
-    /// Calls `use_it` with what one node's files are rendered from.
+    /// Calls `use_it` with the inputs from which one node's files are rendered.
     pub(crate) fn with<T>(&self, node: &str, use_it: impl FnOnce(&RenderRequest<'_>) -> T) -> T {
         let name: NodeName = node.parse().expect("a name");
         let declared = &self.site.nodes[&name];

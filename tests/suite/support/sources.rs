@@ -1,4 +1,4 @@
-//! The files of this repository as text: Rust sources with their comments and string literals told apart from code.
+//! The files of this repository as text: Rust sources, with code distinguished from comments and string literals.
 
 use std::{
     collections::BTreeSet,
@@ -101,7 +101,7 @@ fn tokens(text: &str) -> impl Iterator<Item = Token<'_>> {
     let (mut rest, mut begin) = (text, 0);
     std::iter::from_fn(move || {
         loop {
-            // Only these begin anything that is not code.
+            // Only these characters begin a token that is not code.
             let next = rest[begin..]
                 .find(['/', '"', '\'', 'r'])
                 .map(|at| begin + at);
@@ -149,7 +149,7 @@ pub(crate) fn literals(text: &str) -> Vec<String> {
         Token::Other(token) if token.starts_with(['"', 'r']) => Some(token),
         _ => None,
     });
-    // A line break after a backslash is not part of the text, and neither is what indents the next line.
+    // A line break after a backslash, and the indentation of the next line, are not part of the text.
     literals
         .map(|token| token.split("\\\n").map(str::trim_start).collect())
         .collect()
@@ -166,7 +166,7 @@ fn blank_length(text: &str, before: Option<char>) -> usize {
     if text.starts_with('"') {
         return quoted_length(text);
     }
-    // A raw string; `r` at the end of a longer word is none.
+    // A raw string; an `r` at the end of a longer word is not one.
     let word = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
     let hashes = text[1..].bytes().take_while(|byte| *byte == b'#').count();
     if !word && text.starts_with('r') && text[1 + hashes..].starts_with('"') {

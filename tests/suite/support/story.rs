@@ -1,8 +1,8 @@
-//! Stories of machines, told line by line.
+//! Stories of machines, replayed line by line.
 //!
-//! A line is something that happens, with what came of it after `=>`; lines that begin with `|` are what the
-//! step before them shows. [`tell`] lets everything happen and writes down what came of it: the whole of it
-//! has to be the story. Cards are `c1`, `c2`, …; attempts are `#1`, `#2`, … in the order they are opened in.
+//! A line has a step, and its result after `=>`. Lines that begin with `|` are the output of the step before them.
+//! [`replay`] executes all steps and compares the whole result with the story. MAC addresses are `c1`, `c2`, …;
+//! attempts are `#1`, `#2`, … in the order in which they were opened.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -21,58 +21,58 @@ use bootwright::{
     site::{self, LoadCache, Severity, SiteFiles},
 };
 
-/// States of a site by name; the first is the one that a story begins with.
+/// Revisions of a site by name; a story begins with the first one.
 pub(crate) type Sites<'a> = &'a [(&'a str, &'a str)];
 
-/// Lets a story happen, and compares it with what came of it.
-pub(crate) fn tell(sites: Sites<'_>, story: &str) {
+/// Replays a story, and compares it with the actual results.
+pub(crate) fn replay(sites: Sites<'_>, story: &str) {
     let story: Vec<&str> = story.lines().map(str::trim).collect();
-    let told: Vec<&str> = story.into_iter().filter(|line| !line.is_empty()).collect();
+    let expected: Vec<&str> = story.into_iter().filter(|line| !line.is_empty()).collect();
     let mut lab = Lab::new(sites);
-    let mut happened = Vec::new();
-    for line in told.iter().filter(|line| !line.starts_with('|')) {
+    let mut actual = Vec::new();
+    for line in expected.iter().filter(|line| !line.starts_with('|')) {
         let step = line.split(" => ").next().expect("a split has a first part");
         let (outcome, shown) = lab.step(step);
-        happened.push(match outcome.as_str() {
+        actual.push(match outcome.as_str() {
             "" => step.to_owned(),
             outcome => format!("{step} => {outcome}"),
         });
-        happened.extend(shown.into_iter().map(|line| format!("| {line}")));
+        actual.extend(shown.into_iter().map(|line| format!("| {line}")));
     }
     assert!(
-        told == happened,
-        "it happened otherwise:\n{}\n",
-        compared(&told, &happened)
+        expected == actual,
+        "the results differ:\n{}\n",
+        compared(&expected, &actual)
     );
 }
 
-/// Writes what happened, with what was expected where it differs.
-fn compared(told: &[&str], happened: &[String]) -> String {
+/// Formats the actual results, with the expected ones where they differ.
+fn compared(expected: &[&str], actual: &[String]) -> String {
     let mut text = String::new();
-    for (at, line) in happened.iter().enumerate() {
+    for (at, line) in actual.iter().enumerate() {
         text += &format!("{line}\n");
-        if let Some(other) = told.get(at).filter(|told| *told != line) {
-            text += &format!("    TOLD: {other}\n");
+        if let Some(other) = expected.get(at).filter(|expected| *expected != line) {
+            text += &format!("    EXPECTED: {other}\n");
         }
     }
     text
 }
 
-/// A server without its sockets.
+/// A server without sockets.
 pub(crate) struct Lab {
     sites: BTreeMap<String, Arc<Snapshot>>,
     live: Arc<Snapshot>,
     pub(crate) server: ServerState,
     now: Now,
     lines: Vec<JournalLine>,
-    /// The attempts in the order they were opened in.
+    /// The attempts in the order in which they were opened.
     attempts: Vec<AttemptId>,
-    /// The tokens of machines in the microkernel, in the order they were first given it.
+    /// The tokens of machines in the microkernel, in the order in which they were first given one.
     admitted: Vec<UrlToken>,
     boots: u32,
     /// Attempts whose files are being rendered, in the order in which that began.
     pending: Vec<(Preparation, NetworkBoot)>,
-    /// Up to where each machine's log was shown.
+    /// How much of each machine's log was shown.
     shown: BTreeMap<String, usize>,
     seed: u64,
 }
@@ -105,7 +105,7 @@ fn snapshot(name: &str, toml: &str) -> Snapshot {
     let tasks = [
         ("esxi", traits(true, true)),
         ("debian", traits(true, true)),
-        ("mute", traits(true, false)),
+        ("no-report", traits(true, false)),
         ("local", traits(false, false)),
     ];
     Snapshot {
@@ -118,20 +118,20 @@ fn snapshot(name: &str, toml: &str) -> Snapshot {
     }
 }
 
-fn card(text: &str) -> Mac {
+fn mac_of(text: &str) -> Mac {
     let number = text.strip_prefix('c').and_then(|n| n.parse().ok());
-    let number = number.unwrap_or_else(|| panic!("`{text}` is no card"));
+    let number = number.unwrap_or_else(|| panic!("`{text}` is not a NIC"));
     Mac([0x52, 0x54, 0, 0, 0, number])
 }
 
-fn report<'a>(describe: impl Iterator<Item = &'a str>) -> Report {
+fn report<'a>(arguments: impl Iterator<Item = &'a str>) -> Report {
     let mut report = Report {
         platform: Some(Platform::Efi),
         ..Report::default()
     };
-    for word in describe {
+    for word in arguments {
         match word.split_once('=') {
-            None => report.macs.push(card(word)),
+            None => report.macs.push(mac_of(word)),
             Some(("mac", text)) => report.macs.push(text.parse().unwrap()),
             Some(("serial", text)) => report.serial = Some(text.replace('_', " ")),
             Some(("uuid", text)) => report.uuid = Some(text.into()),
@@ -143,11 +143,11 @@ fn report<'a>(describe: impl Iterator<Item = &'a str>) -> Report {
     report
 }
 
-fn telling_of(telling: &HookCall) -> String {
-    let told: Value = serde_json::from_str(&telling.text).unwrap();
+fn hook_call_text(call: &HookCall) -> String {
+    let input: Value = serde_json::from_str(&call.text).unwrap();
     let keys = ["broker", "event", "node", "settings"];
-    let values = keys.map(|key| format!("{key} {}", told[key]));
-    format!("{} reads {}", telling.run.join(" "), values.join(", "))
+    let values = keys.map(|key| format!("{key} {}", input[key]));
+    format!("{} reads {}", call.run.join(" "), values.join(", "))
 }
 
 fn span(text: &str) -> Duration {
@@ -195,27 +195,27 @@ impl Lab {
         self.lines.iter().map(JournalLine::text).collect()
     }
 
-    fn silently(&mut self, act: impl FnOnce(&mut Transaction<'_>)) -> String {
+    fn without_result(&mut self, act: impl FnOnce(&mut Transaction<'_>)) -> String {
         self.transaction(act);
         String::new()
     }
 
-    /// Lets one step happen: what came of it in a word, and what it shows.
+    /// Executes one step; returns its result and its output.
     pub(crate) fn step(&mut self, step: &str) -> Outcome {
         let (verb, rest) = step.split_once(' ').unwrap_or((step, ""));
-        let mut describe = rest.split(' ');
-        let first = describe.next().unwrap_or("");
+        let mut arguments = rest.split(' ');
+        let first = arguments.next().unwrap_or("");
         let mut shown = Vec::new();
         let outcome = match verb {
             "boot" => self.boot(rest),
             "rendered" => self.rendered(),
             "serve" => self
-                .serve(first, describe.next().unwrap())
+                .serve(first, arguments.next().unwrap())
                 .err()
                 .unwrap_or_default(),
-            "read" => self.read(first, describe.next().unwrap()),
-            "break" => self.break_off(first, describe.next().unwrap()),
-            "say" | "log" | "fact" if first.starts_with('#') => self.call(verb, rest),
+            "read" => self.read(first, arguments.next().unwrap()),
+            "break" => self.break_off(first, arguments.next().unwrap()),
+            "callback" | "log" | "fact" if first.starts_with('#') => self.call(verb, rest),
             "wait" => self.wait(span(first)),
             "clock" => self.jump(first),
             "restart" => self.restart(),
@@ -228,24 +228,28 @@ impl Lab {
             "links" => {
                 let nets = rest.split(' ').filter(|word| !word.is_empty());
                 let nets = nets.map(|net| net.parse().unwrap()).collect();
-                self.silently(|transaction| transaction.on_links(nets))
+                self.without_result(|transaction| transaction.on_links(nets))
             }
-            "unproven" => {
+            "unverified" => {
                 let why = rest.strip_prefix(first).unwrap_or_default().trim();
                 let image = |name: &str| (name.parse().unwrap(), why.to_owned());
                 let unverified = (!why.is_empty()).then(|| image(first));
-                self.silently(|transaction| transaction.on_images(unverified.into_iter().collect()))
+                self.without_result(|transaction| {
+                    transaction.on_images(unverified.into_iter().collect())
+                })
             }
-            "looked" => {
-                let cards = describe.map(card).collect();
-                self.silently(|transaction| transaction.on_arp_reply(first.parse().unwrap(), cards))
+            "arp" => {
+                let macs = arguments.map(mac_of).collect();
+                self.without_result(|transaction| {
+                    transaction.on_arp_reply(first.parse().unwrap(), macs)
+                })
             }
-            "report" | "order" => {
+            "report" | "poll" => {
                 let facts = rest.split_once(' ').map_or("{}", |(_, facts)| facts);
                 self.check_in(first, (verb == "report").then_some(facts))
             }
-            "pause" => self.silently(|transaction| transaction.pause()),
-            "resume" => self.silently(|transaction| transaction.resume()),
+            "pause" => self.without_result(|transaction| transaction.pause()),
+            "resume" => self.without_result(|transaction| transaction.resume()),
             "log" => {
                 shown = self.log(first);
                 String::new()
@@ -259,15 +263,15 @@ impl Lab {
                     .collect();
                 String::new()
             }
-            "tell" => self
+            "hook" => self
                 .transaction(|transaction| transaction.hook_call(first.parse().unwrap(), None))
-                .map_or_else(|| "nobody".into(), |telling| telling_of(&telling)),
+                .map_or_else(|| "none".into(), |call| hook_call_text(&call)),
             "delivered" => {
-                self.silently(|transaction| transaction.delivered(first.parse().unwrap()))
+                self.without_result(|transaction| transaction.delivered(first.parse().unwrap()))
             }
             "undelivered" => {
-                let why = describe.next().unwrap().replace('_', " ");
-                self.silently(|transaction| {
+                let why = arguments.next().unwrap().replace('_', " ");
+                self.without_result(|transaction| {
                     transaction.undelivered(first.parse().unwrap(), 1, &why)
                 })
             }
@@ -290,10 +294,10 @@ impl Lab {
 
     fn boot(&mut self, rest: &str) -> String {
         self.boots += 1;
-        let describe = rest.split(' ').filter(|word| !word.is_empty());
+        let arguments = rest.split(' ').filter(|word| !word.is_empty());
         let of = |key: &str| {
-            let mut describe = rest.split(' ');
-            describe
+            let mut arguments = rest.split(' ');
+            arguments
                 .find_map(|word| word.strip_prefix(key))
                 .map(str::to_owned)
         };
@@ -303,7 +307,7 @@ impl Lab {
             None => Some(format!("boot {}", self.boots)),
         };
         let ask = NetworkBoot {
-            report: report(describe),
+            report: report(arguments),
             boot,
             network: of("on=").map(|name| name.parse().unwrap()),
             unconfirmed: of("unconfirmed=").map(|why| why.replace('_', " ")),
@@ -374,7 +378,7 @@ impl Lab {
             }
             Decision::ProbeAddresses(addresses) => {
                 let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-                format!("look at {}", addresses.join(", "))
+                format!("probe {}", addresses.join(", "))
             }
             Decision::Script(_, task) => format!("script of {task}"),
             Decision::Preparing => "its files are being rendered".into(),
@@ -399,7 +403,7 @@ impl Lab {
         }
     }
 
-    /// `report %1 FACTS`: the machine with the first token reports these facts; `order %1`: it only asks.
+    /// `report %1 FACTS`: the machine with the first token reports these facts; `poll %1`: it only polls.
     fn check_in(&mut self, name: &str, facts: Option<&str>) -> String {
         let at: usize = name.strip_prefix('%').unwrap().parse().unwrap();
         let token = self.admitted[at - 1];
@@ -416,10 +420,10 @@ impl Lab {
                     )
                 }
                 AgentAction::Reboot => {
-                    format!("{} boots anew: {}", instruction.node, instruction.reason)
+                    format!("{} reboots: {}", instruction.node, instruction.reason)
                 }
                 AgentAction::PowerOff => {
-                    format!("{} switches off: {}", instruction.node, instruction.reason)
+                    format!("{} powers off: {}", instruction.node, instruction.reason)
                 }
             },
             CheckedIn::TooOften => "too often".into(),
@@ -474,12 +478,12 @@ impl Lab {
     }
 
     fn call(&mut self, verb: &str, rest: &str) -> String {
-        let mut describe = rest.splitn(3, ' ');
-        let token = self.token(describe.next().unwrap());
-        let name = describe.next().unwrap();
-        let text = describe.next().map(str::to_owned);
+        let mut arguments = rest.splitn(3, ' ');
+        let token = self.token(arguments.next().unwrap());
+        let name = arguments.next().unwrap();
+        let text = arguments.next().map(str::to_owned);
         let callback = match verb {
-            "say" => Callback::Stage {
+            "callback" => Callback::Stage {
                 stage: name.parse::<StageName>().unwrap().into(),
                 reason: text,
             },
@@ -510,7 +514,7 @@ impl Lab {
         String::new()
     }
 
-    /// The wall clock jumps; the monotonic one does not.
+    /// Changes the wall clock, but not the monotonic one.
     fn jump(&mut self, by: &str) -> String {
         let milliseconds = i64::try_from(span(&by[1..]).as_millis()).unwrap();
         self.now.wall.0 += if by.starts_with('-') {
@@ -522,7 +526,7 @@ impl Lab {
         String::new()
     }
 
-    /// The server starts anew: what it knows is what its journal tells, and a checkpoint tells the same.
+    /// Restarts the server with the state of its journal; a checkpoint must have the same state.
     fn restart(&mut self) -> String {
         let mut state = JournalState::default();
         for line in &self.lines {
@@ -530,7 +534,7 @@ impl Lab {
             assert_eq!(parsed, ParsedLine::Known(Box::new(line.clone())));
             state.take(&parsed);
         }
-        assert_eq!(state, self.server.state, "the journal tells otherwise");
+        assert_eq!(state, self.server.state, "the journal has another state");
         let checkpoint = serde_json::to_vec(&state).unwrap();
         assert_eq!(
             serde_json::from_slice::<JournalState>(&checkpoint).unwrap(),
@@ -578,7 +582,7 @@ impl Lab {
             "forget" => Operation::Forget {
                 wipe_allowed: rest.ends_with("--wipe-allowed"),
             },
-            other => panic!("`{other}` is no step"),
+            other => panic!("`{other}` is not a step"),
         };
         match self.transaction(|transaction| transaction.operate(name, &operation)) {
             Ok(done) => done,
@@ -586,7 +590,7 @@ impl Lab {
         }
     }
 
-    /// What a machine's log has more than when it was last shown.
+    /// The lines of a machine's log since they were last shown.
     fn log(&mut self, name: &str) -> Vec<String> {
         let id = self.machine(name);
         let from = self
@@ -597,7 +601,7 @@ impl Lab {
         let own = |line: &&JournalLine| line.machine.map(|of| state.resolve(of)) == id;
         let lines = self.lines[from..].iter().filter(own).map(describe);
         lines
-            .map(|describe| format!("{} {}", describe.kind, describe.detail))
+            .map(|line| format!("{} {}", line.kind, line.detail))
             .collect()
     }
 

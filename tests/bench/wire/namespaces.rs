@@ -1,4 +1,4 @@
-//! Two network namespaces with a wire between them, and programs that run on either end.
+//! Two network namespaces joined by a veth pair, and programs that run in either of them.
 
 use std::{
     fs::{self, File},
@@ -13,44 +13,44 @@ use anyhow::Context;
 use nix::sched::{CloneFlags, setns};
 
 use super::share::Share;
-use crate::server::{Spent, interrupt, resident, spent, spent_since};
+use crate::server::{ProcessorTime, interrupt, processor_time, processor_time_since, resident};
 
-/// The servers' address; 198.18.0.0/15 is set aside for benchmarks (RFC 2544).
+/// The servers' address; 198.18.0.0/15 is reserved for benchmarks (RFC 2544).
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 /// The interface at the servers' end.
 pub(crate) const LINK: &str = "served";
 /// The interface at the clients' end.
 pub(crate) const CLIENT_LINK: &str = "asking";
-/// The clients' first address; the others of this network are theirs, too.
+/// The clients' first address. The following addresses of this network are clients, too.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 18, 128, 1);
 
-/// Two network namespaces with a wire between them. Dropping it takes them away.
-pub(crate) struct Ground {
+/// Two network namespaces joined by a veth pair. They are removed when this is dropped.
+pub(crate) struct Namespaces {
     /// The namespace of the servers.
     servers: String,
     /// The namespace of the clients.
     clients: String,
-    /// Where programs put their files.
+    /// The directory for the programs' files.
     pub(crate) work: PathBuf,
 }
 
-/// A server that runs. Dropping it ends it.
+/// A running server. It is stopped when dropped.
 pub(crate) struct Program {
     pub(crate) name: String,
     child: Child,
     log: PathBuf,
 }
 
-impl Ground {
-    /// Lays the wire.
+impl Namespaces {
+    /// Creates the namespaces and the veth pair.
     pub(crate) fn new(work: &Path) -> anyhow::Result<Self> {
         let id = std::process::id();
-        let ground = Ground {
+        let namespaces = Namespaces {
             servers: format!("bench-{id}-servers"),
             clients: format!("bench-{id}-clients"),
             work: work.into(),
         };
-        let (servers, clients) = (ground.servers.as_str(), ground.clients.as_str());
+        let (servers, clients) = (namespaces.servers.as_str(), namespaces.clients.as_str());
         ip(&["netns", "add", servers])?;
         ip(&["netns", "add", clients])?;
         ip(&[
@@ -80,7 +80,7 @@ impl Ground {
                 link,
             ])?;
         }
-        // Many machines at one end, without an interface for each.
+        // Many client addresses on one interface.
         ip(&[
             "-n",
             clients,
@@ -91,7 +91,7 @@ impl Ground {
             "dev",
             "lo",
         ])?;
-        Ok(ground)
+        Ok(namespaces)
     }
 
     /// The address of a client.
@@ -106,7 +106,7 @@ impl Ground {
         let log = self.work.join(format!("{name}.log"));
         let out = File::create(&log)?;
         let mut command = within(&self.servers, cores() - 1, command);
-        // Kea locks its log there, and writes its number.
+        // Kea locks its log in this directory, and writes its process id there.
         command.env("KEA_LOCKFILE_DIR", &self.work);
         command.env("KEA_PIDFILE_DIR", &self.work);
         let child = command
@@ -122,7 +122,8 @@ impl Ground {
         within(&self.clients, 0, command).output()
     }
 
-    /// Does something at the clients' end, on the first core; so do the threads that it starts.
+    /// Calls a function in the clients' namespace, on the first core, which also applies to the threads that it
+    /// starts.
     pub(crate) fn as_client<T: Send>(
         &self,
         act: impl FnOnce() -> anyhow::Result<T> + Send,
@@ -142,39 +143,39 @@ impl Ground {
     }
 }
 
-impl Drop for Ground {
+impl Drop for Namespaces {
     fn drop(&mut self) {
         for end in [&self.servers, &self.clients] {
-            // What is not there any more need not go.
+            // A namespace that does not exist need not be removed.
             drop(ip(&["netns", "del", end]));
         }
     }
 }
 
 impl Program {
-    /// What it has used so far.
-    pub(crate) fn spent(&self) -> anyhow::Result<Spent> {
-        spent(self.child.id())
+    /// Its processor time so far.
+    pub(crate) fn processor_time(&self) -> anyhow::Result<ProcessorTime> {
+        processor_time(self.child.id())
     }
 
-    /// Waits until it rests, and returns what it has used since `before`, in microseconds.
-    pub(crate) fn micros_since(&self, before: &Spent) -> anyhow::Result<f64> {
-        let used = spent_since(self.child.id(), before)?;
+    /// Waits until it is idle, and returns its processor time since `before`, in microseconds.
+    pub(crate) fn micros_since(&self, before: &ProcessorTime) -> anyhow::Result<f64> {
+        let used = processor_time_since(self.child.id(), before)?;
         Ok(used.as_secs_f64() * 1e6)
     }
 
-    /// Leaves it a share of its core.
-    pub(crate) fn confine(&self, share: &Share) -> anyhow::Result<()> {
+    /// Limits it to a share of its core.
+    pub(crate) fn limit(&self, share: &Share) -> anyhow::Result<()> {
         Ok(share.add(self.child.id())?)
     }
 
-    /// How much memory is resident, in MiB: now, and at most so far.
+    /// Its resident memory in MiB: now, and the maximum so far.
     pub(crate) fn resident(&self) -> anyhow::Result<[f64; 2]> {
         resident(self.child.id())
     }
 
-    /// Fails when it has ended, with what it said.
-    pub(crate) fn is_there(&mut self) -> anyhow::Result<()> {
+    /// Fails if it has exited, with its output.
+    pub(crate) fn check_running(&mut self) -> anyhow::Result<()> {
         let Some(status) = self.child.try_wait()? else {
             return Ok(());
         };
@@ -182,9 +183,9 @@ impl Program {
         anyhow::bail!("{} has ended, {status}:\n{said}", self.name)
     }
 
-    /// Ends it.
+    /// Stops it.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
-        self.is_there()?;
+        self.check_running()?;
         interrupt(&self.child)?;
         self.child.wait()?;
         Ok(())
@@ -204,7 +205,7 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// A command at one end of the wire, on one core.
+/// A command in one of the namespaces, on one core.
 fn within(end: &str, core: usize, words: &[&str]) -> Command {
     let mut command = Command::new("ip");
     command
@@ -221,15 +222,15 @@ fn ip(arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails unless everything that is measured beside us is there.
+/// Fails unless all compared programs are installed.
 pub(crate) fn need(programs: &[(&str, &str)]) -> anyhow::Result<()> {
     let paths = std::env::var("PATH").context("there is no PATH")?;
-    let is_there = |name: &str| {
+    let check_running = |name: &str| {
         let mut places = std::env::split_paths(&paths);
         name.contains('/') && Path::new(name).exists()
             || places.any(|place| place.join(name).exists())
     };
-    let missing = programs.iter().filter(|(name, _)| !is_there(name));
+    let missing = programs.iter().filter(|(name, _)| !check_running(name));
     let missing: Vec<String> = missing
         .map(|(name, package)| format!("{name} (Debian: {package})"))
         .collect();
