@@ -54,6 +54,7 @@
 //! | lease | An address of a network's range that a network card holds until a given time. | [`Lease`](journal::Lease) |
 //! | lifecycle event | An event that hooks and brokers can receive, such as `finished`. | [`LifecycleEvent`](model::LifecycleEvent) |
 //! | delivery | A lifecycle event on its way to a hook or broker. It is retried until it succeeds. | [`PendingDelivery`](journal::PendingDelivery) |
+//! | operator API | The HTTP interface of operators: commands change state, queries read it. | [`Command`](api::Command), [`Query`](api::Query) |
 //! | transaction | One request against the state: it reads, decides and collects the events to append. | [`Transaction`](control::Transaction) |
 
 // core
@@ -64,6 +65,7 @@ pub mod journal;
 pub mod render;
 pub mod boot;
 pub mod iso;
+pub mod api;
 pub mod control;
 
 // shell

@@ -4,15 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::terminal::Color;
+use super::{failure::EXIT_CODES, operate::ChangeCommand, terminal::Color};
 use crate::model::{ByteSize, TimeSpan};
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  success
-  1  the site has errors, doctor found an error, or the command was refused
-  2  invalid command line
-  3  something required is unreachable: the server, its state, files, the network";
 
 /// Bare metal from a git directory: network boot and unattended installation, each machine with its own static address and host name.
 #[derive(Debug, Parser)]
@@ -317,72 +310,6 @@ pub(super) enum NodeView {
     Log,
     /// Its reported hardware.
     Facts,
-}
-
-/// The commands that change state.
-#[derive(Debug, Subcommand)]
-pub(super) enum ChangeCommand {
-    /// Install a node once more, at its next network boot.
-    #[command(after_help = EXIT_CODES)]
-    Reinstall {
-        /// The node.
-        node: String,
-    },
-    /// Withhold the installer from a machine until it is released.
-    #[command(after_help = EXIT_CODES)]
-    Hold {
-        /// The machine, by name or MAC.
-        node: String,
-        /// The reason, shown in `nodes`.
-        #[arg(long)]
-        reason: Option<String>,
-    },
-    /// Clear a machine's holds and its count of failed attempts.
-    #[command(after_help = EXIT_CODES)]
-    Release {
-        /// The machine, by name or MAC.
-        #[arg(required_unless_present = "all")]
-        node: Option<String>,
-        /// Every machine.
-        #[arg(long, conflicts_with = "node")]
-        all: bool,
-    },
-    /// Record that a machine is installed, although it did not report so.
-    #[command(after_help = EXIT_CODES)]
-    Mark {
-        /// The machine, by name or MAC.
-        node: String,
-        /// The state to record.
-        #[arg(value_enum)]
-        state: MarkState,
-    },
-    /// Delete a machine's history, as if it had never booted.
-    #[command(after_help = EXIT_CODES)]
-    Forget {
-        /// The machine, by name or MAC.
-        node: String,
-        /// Proceed even if its next network boot could then install it again.
-        #[arg(long)]
-        wipe_allowed: bool,
-    },
-    /// Power off a machine that is waiting in the microkernel.
-    #[command(after_help = EXIT_CODES)]
-    PowerOff {
-        /// The machine, by name or MAC.
-        node: String,
-    },
-    /// Withhold installers from all machines until `resume`.
-    #[command(after_help = EXIT_CODES)]
-    Pause,
-    /// Allow installations again.
-    #[command(after_help = EXIT_CODES)]
-    Resume,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum MarkState {
-    /// The right system is on its disk.
-    Installed,
 }
 
 #[cfg(test)]

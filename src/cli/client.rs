@@ -9,15 +9,14 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::{Agent, Body, http::Response};
 
 use super::failure::{CliResult, Failure};
 use crate::{
+    api::{ApiError, ApiRequest, Command, CommandReply, HttpForm, Query},
     model::ServerConfig,
-    net::http::{OperatorCommand, OperatorQuery},
     site::{LoadCache, SiteFiles, read_config},
 };
 
@@ -38,20 +37,12 @@ pub(super) struct ApiClient {
     agent: Agent,
 }
 
-/// The body of an error response.
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: String,
-    #[serde(default)]
-    help: Option<String>,
-}
-
 impl ApiClient {
     /// Finds the running server of the site at `site`, and its status; `None` if no server of this site answers. If
     /// `site` is not a site, any server that answers is accepted.
     pub(super) fn find(site: &Path) -> CliResult<Option<(ApiClient, Value)>> {
         let client = ApiClient::of(site)?;
-        let Ok(response) = client.get("/api/v1/status") else {
+        let Ok(response) = client.sent(&ApiRequest::Query(Query::Status)) else {
             return Ok(None);
         };
         let status: Option<Value> = match response.status().as_u16() {
@@ -92,48 +83,52 @@ impl ApiClient {
         })
     }
 
-    pub(super) fn query(&self, question: &OperatorQuery) -> CliResult<Vec<u8>> {
-        self.body(self.response(self.get(&path_of(question)))?)
+    /// Returns the answer to a query: JSON, or a log.
+    pub(super) fn query(&self, query: &Query) -> CliResult<Vec<u8>> {
+        self.body(self.request(&ApiRequest::Query(query.clone()))?)
     }
 
     /// Streams a machine's log, including entries that are written later.
     pub(super) fn follow(&self, node: &str) -> CliResult<BufReader<impl Read + use<>>> {
-        let path = format!("/api/v1/nodes/{}/log?follow=true", percent_encoded(node));
-        let response = self.response(self.get(&path))?;
+        let (node, after) = (node.into(), None);
+        let response = self.request(&ApiRequest::Follow { node, after })?;
         if response.status() == 200 {
             return Ok(BufReader::new(response.into_body().into_reader()));
         }
         Err(self.refusal(response))
     }
 
-    pub(super) fn send(&self, order: &OperatorCommand) -> CliResult<Vec<u8>> {
-        let (path, body) = path_and_body(order);
-        let request = self.agent.post(format!("{}{path}", self.base));
-        let request = request.header("Content-Type", "application/json");
-        let request = match &self.token {
-            Some(token) => request.header("Authorization", format!("Bearer {token}")),
-            None => request,
-        };
-        self.body(self.response(request.send(body.to_string()))?)
+    pub(super) fn send(&self, command: Command) -> CliResult<CommandReply> {
+        parse_answer(&self.body(self.request(&ApiRequest::Command(command))?)?)
     }
 
-    fn get(&self, path: &str) -> Result<Response<Body>, ureq::Error> {
-        let request = self.agent.get(format!("{}{path}", self.base));
-        match &self.token {
-            Some(token) => request
-                .header("Authorization", format!("Bearer {token}"))
-                .call(),
-            None => request.call(),
-        }
-    }
-
-    fn response(&self, answer: Result<Response<Body>, ureq::Error>) -> CliResult<Response<Body>> {
-        answer.map_err(|error| {
+    fn request(&self, request: &ApiRequest) -> CliResult<Response<Body>> {
+        self.sent(request).map_err(|error| {
             Failure::unreachable(anyhow!(
                 "lost the connection to the server at {}: {error}",
                 self.base
             ))
         })
+    }
+
+    fn sent(&self, request: &ApiRequest) -> Result<Response<Body>, ureq::Error> {
+        let HttpForm {
+            method,
+            target,
+            body,
+        } = request.to_http();
+        let url = format!("{}{target}", self.base);
+        let mut request = ureq::http::Request::builder().method(method).uri(url);
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        match body.is_empty() {
+            true => self.agent.run(request.body(())?),
+            false => {
+                let request = request.header("Content-Type", "application/json");
+                self.agent.run(request.body(body)?)
+            }
+        }
     }
 
     fn body(&self, response: Response<Body>) -> CliResult<Vec<u8>> {
@@ -158,20 +153,25 @@ impl ApiClient {
             .read_to_end(&mut body);
         let refused = read
             .ok()
-            .and_then(|_| serde_json::from_slice::<ErrorBody>(&body).ok());
+            .and_then(|_| serde_json::from_slice::<ApiError>(&body).ok());
         match refused {
             Some(refused) if status == 401 || status == 403 => Failure::refused(anyhow!(
-                "the server at {} denied access: {}",
-                self.base,
-                refused.error
+                "the server at {} denied access: {refused}",
+                self.base
             ))
             .maybe_help(refused.help),
-            Some(refused) => {
-                Failure::refused(anyhow!("{}", refused.error)).maybe_help(refused.help)
-            }
+            Some(refused) => Failure::refused(anyhow!("{refused}")).maybe_help(refused.help),
             None => Failure::unreachable(anyhow!("the server at {} answered {status}", self.base)),
         }
     }
+}
+
+/// Parses the JSON of an answer.
+pub(super) fn parse_answer<T: DeserializeOwned>(answer: &[u8]) -> CliResult<T> {
+    serde_json::from_slice(answer).map_err(|error| {
+        let error = anyhow::Error::new(error).context("invalid answer from the server");
+        Failure::unreachable(error).help("the server and this program may have different versions")
+    })
 }
 
 /// Whether the server with this status serves the site at `site`.
@@ -248,57 +248,6 @@ pub(super) fn reachable(listen: &str, port: u16) -> String {
     SocketAddr::new(ip, address.port()).to_string()
 }
 
-fn path_of(question: &OperatorQuery) -> String {
-    let of = |node: &str, step: &str| format!("/api/v1/nodes/{}{step}", percent_encoded(node));
-    match question {
-        OperatorQuery::Nodes => "/api/v1/nodes".into(),
-        OperatorQuery::Status => "/api/v1/status".into(),
-        OperatorQuery::Inventory => "/api/v1/ansible-inventory".into(),
-        OperatorQuery::Node(node) => of(node, ""),
-        OperatorQuery::Facts(node) => of(node, "/facts"),
-        OperatorQuery::Explain(node) => of(node, "/explain"),
-        OperatorQuery::Log { node, after: None } => of(node, "/log"),
-        OperatorQuery::Log {
-            node,
-            after: Some(after),
-        } => of(node, &format!("/log?after={}", percent_encoded(after))),
-    }
-}
-
-fn path_and_body(order: &OperatorCommand) -> (String, Value) {
-    let of = |node: &str, verb: &str| format!("/api/v1/nodes/{}/{verb}", percent_encoded(node));
-    let nothing = || serde_json::json!({});
-    match order {
-        OperatorCommand::Reinstall(node) => (of(node, "reinstall"), nothing()),
-        OperatorCommand::Hold { node, reason } => {
-            (of(node, "hold"), serde_json::json!({ "reason": reason }))
-        }
-        OperatorCommand::Release(node) => (of(node, "release"), nothing()),
-        OperatorCommand::Mark { node, state } => {
-            (of(node, "mark"), serde_json::json!({ "state": state }))
-        }
-        OperatorCommand::Forget { node, wipe_allowed } => (
-            of(node, "forget"),
-            serde_json::json!({ "wipe-allowed": wipe_allowed }),
-        ),
-        OperatorCommand::PowerOff(node) => (of(node, "power-off"), nothing()),
-        OperatorCommand::Pause => ("/api/v1/pause".into(), nothing()),
-        OperatorCommand::Resume => ("/api/v1/resume".into(), nothing()),
-        OperatorCommand::ReleaseAll => ("/api/v1/release-all".into(), nothing()),
-    }
-}
-
-/// A name as one segment of a URL path.
-fn percent_encoded(name: &str) -> String {
-    // A MAC stays readable: `:` is allowed in a segment (RFC 3986 section 3.3).
-    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-        .remove(b'-')
-        .remove(b'_')
-        .remove(b'.')
-        .remove(b':');
-    utf8_percent_encode(name, ENCODED).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,12 +265,5 @@ mod tests {
         ] {
             assert_eq!(reachable(listen, DEFAULT_PORT), expected);
         }
-    }
-
-    #[test]
-    fn names_are_one_segment_of_a_path() {
-        let node = |name: &str| path_of(&OperatorQuery::Node(name.into()));
-        assert_eq!(node("00:50:56:aa:bb:01"), "/api/v1/nodes/00:50:56:aa:bb:01");
-        assert_eq!(node("../x y"), "/api/v1/nodes/..%2Fx%20y");
     }
 }

@@ -7,12 +7,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
+    client::parse_answer,
     failure::CliResult,
-    nodes::{parse_answer, show_json, value_text},
+    nodes::{show_json, value_text},
     query::query,
     terminal::{Terminal, plain, state_style},
 };
-use crate::net::http::OperatorQuery;
+use crate::api::Query;
 
 /// The fields of the answer that are shown.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -62,7 +63,7 @@ struct PolicyVerdict {
 }
 
 pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
-    let answer = query(site, &OperatorQuery::Explain(name.into()), terminal)?;
+    let answer = query(site, &Query::Explain(name.into()), terminal)?;
     if json {
         return show_json(&answer, terminal);
     }

@@ -4,6 +4,14 @@ use std::{io, process::ExitCode};
 
 use super::terminal::Terminal;
 
+/// Shown in the help of every command.
+pub(super) const EXIT_CODES: &str = "\
+Exit codes:
+  0  success
+  1  the site has errors, doctor found an error, or the command was refused
+  2  invalid command line
+  3  something required is unreachable: the server, its state, files, the network";
+
 /// The result of a command.
 pub(super) type CliResult<T = ()> = Result<T, Failure>;
 

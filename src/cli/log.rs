@@ -12,19 +12,12 @@ use super::{
     terminal::{Terminal, plain},
 };
 use crate::{
+    api::Query,
     journal::{self, Event, JournalLine, LogLevel, ParsedLine, Stage},
-    net::http::OperatorQuery,
 };
 
 pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
-    let log = query(
-        site,
-        &OperatorQuery::Log {
-            node: name.into(),
-            after: None,
-        },
-        terminal,
-    )?;
+    let log = query(site, &Query::log(name), terminal)?;
     if json {
         return Ok(terminal.show_bytes(&log)?);
     }

@@ -3,34 +3,28 @@
 use std::path::Path;
 
 use super::{
+    client::parse_answer,
     failure::CliResult,
     log,
-    nodes::{NodeStatus, now, parse_answer, show_json},
+    nodes::{NodeStatus, now, show_json},
     query::query,
     terminal::{Terminal, plain, state_style},
 };
 use crate::{
+    api::Query,
     model::{TimeSpan, Timestamp},
-    net::http::OperatorQuery,
 };
 
 /// The number of log entries status.
 const LOG_LINES: usize = 8;
 
 pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
-    let answer = query(site, &OperatorQuery::Node(name.into()), terminal)?;
+    let answer = query(site, &Query::Node(name.into()), terminal)?;
     if json {
         return show_json(&answer, terminal);
     }
     let status: NodeStatus = parse_answer(&answer)?;
-    let log = query(
-        site,
-        &OperatorQuery::Log {
-            node: name.into(),
-            after: None,
-        },
-        terminal,
-    )?;
+    let log = query(site, &Query::log(name), terminal)?;
     let log = log::formatted(&log, terminal);
     let mut text = summary(&status, now(), terminal);
     if !log.is_empty() {

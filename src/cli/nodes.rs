@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     arguments::{self, NodeView},
+    client::parse_answer,
     failure::{CliResult, Failure},
     log, node,
     query::query,
@@ -14,8 +15,8 @@ use super::{
     terminal::{Terminal, plain, state_style},
 };
 use crate::{
+    api::Query,
     model::{TimeSpan, Timestamp},
-    net::http::OperatorQuery,
 };
 
 /// The fields of a machine that are shown. All are text, since a newer server may have more states than this program.
@@ -67,7 +68,7 @@ pub(super) fn run(site: &Path, nodes: &arguments::NodesArgs, terminal: &Terminal
 }
 
 fn list(site: &Path, json: bool, terminal: &Terminal) -> CliResult {
-    let answer = query(site, &OperatorQuery::Nodes, terminal)?;
+    let answer = query(site, &Query::Nodes, terminal)?;
     if json {
         return show_json(&answer, terminal);
     }
@@ -80,7 +81,7 @@ fn list(site: &Path, json: bool, terminal: &Terminal) -> CliResult {
 
 /// Lists the undeclared machines.
 fn unclaimed(site: &Path, json: bool, terminal: &Terminal) -> CliResult {
-    let mut nodes: Vec<Value> = parse_answer(&query(site, &OperatorQuery::Nodes, terminal)?)?;
+    let mut nodes: Vec<Value> = parse_answer(&query(site, &Query::Nodes, terminal)?)?;
     nodes.retain(|node| node["declared"] == false);
     if json {
         return Ok(terminal.show(&format!("{:#}\n", Value::Array(nodes)))?);
@@ -157,7 +158,7 @@ fn last_column(node: &NodeStatus) -> &str {
 }
 
 fn facts(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
-    let answer = query(site, &OperatorQuery::Facts(name.into()), terminal)?;
+    let answer = query(site, &Query::Facts(name.into()), terminal)?;
     if json {
         return show_json(&answer, terminal);
     }
@@ -224,14 +225,6 @@ pub(super) fn value_text(value: &Value) -> String {
 pub(super) fn show_json(answer: &[u8], terminal: &Terminal) -> CliResult {
     let value: Value = parse_answer(answer)?;
     Ok(terminal.show(&format!("{value:#}\n"))?)
-}
-
-/// Parses an answer.
-pub(super) fn parse_answer<T: for<'de> Deserialize<'de>>(answer: &[u8]) -> CliResult<T> {
-    serde_json::from_slice(answer).map_err(|error| {
-        let error = anyhow::Error::new(error).context("invalid answer from the server");
-        Failure::unreachable(error).help("the server and this program may have different versions")
-    })
 }
 
 pub(super) fn now() -> Timestamp {

@@ -3,17 +3,13 @@
 use std::{path::Path, sync::Once};
 
 use super::{client::ApiClient, failure::CliResult, offline, terminal::Terminal};
-use crate::net::http::OperatorQuery;
+use crate::api::Query;
 
 /// The note is printed once, also for a command with several requests.
 static NOTE: Once = Once::new();
 
 /// Returns the JSON answer to a read request.
-pub(super) fn query(
-    site: &Path,
-    question: &OperatorQuery,
-    terminal: &Terminal,
-) -> CliResult<Vec<u8>> {
+pub(super) fn query(site: &Path, question: &Query, terminal: &Terminal) -> CliResult<Vec<u8>> {
     match ApiClient::find(site)? {
         Some((client, _)) => client.query(question),
         None => {

@@ -15,8 +15,8 @@ use super::{
     terminal::Terminal,
 };
 use crate::{
+    api::Query,
     model::{Facts, RepoName},
-    net::http::OperatorQuery,
     render::{FileBody, RenderedAttempt, RenderedFile},
     serve::{self, Loaded},
     site::Site,
@@ -47,7 +47,7 @@ pub(super) fn run(
 
 /// The machine's facts, which templates may use.
 fn facts(root: &Path, node: &str) -> Facts {
-    let question = OperatorQuery::Facts(node.into());
+    let question = Query::Facts(node.into());
     let answer = match ApiClient::find(root) {
         Ok(Some((client, _))) => client.query(&question),
         Ok(None) | Err(_) => offline::query(root, &question),

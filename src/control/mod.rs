@@ -40,7 +40,7 @@ pub use install::document::{Download, DownloadRefused};
 pub use install::preparation::Preparation;
 pub use install::rendering::{RenderError, RenderJob};
 pub use install::token::{TokenKey, UrlToken};
-pub use operate::{Operation, OperationError};
+pub use operate::CommandError;
 pub use request::{BootFromDisk, Decision, NetworkBoot, NewAttempt, Report};
 pub use snapshot::{Snapshot, TaskTraits};
 pub use state::ServerState;

@@ -1,97 +1,82 @@
-//! The commands of operators.
+//! The commands of operators, and how a machine is found by its name.
 
 use std::sync::Arc;
 
 use super::Transaction;
 use crate::{
+    api::{Command, MarkedState, NodeCommand, SiteCommand},
     journal::{Event, HoldCause, MachineId, installs_of},
     model::{Mac, Node},
 };
 
-/// A command for one machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Operation {
-    /// Install it once more.
-    Reinstall,
-    /// Install nothing until it is released.
-    Hold {
-        /// For display.
-        reason: String,
-    },
-    /// Clear all holds and the retry count.
-    Release,
-    /// Record that it is installed.
-    Mark,
-    /// Power it off, from the microkernel.
-    PowerOff,
-    /// Delete its history.
-    Forget {
-        /// Whether a declared or installed machine may be deleted, although it would be installed again.
-        wipe_allowed: bool,
-    },
-}
-
-/// Why a command is refused, and the fix.
+/// Why a command is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OperationError {
+pub enum CommandError {
     #[error("there is no node `{0}`")]
-    Unknown(String),
-    /// It is not possible for this machine.
+    UnknownNode(String),
+    /// With what to do instead.
     #[error("{0}")]
     Refused(String),
 }
 
 impl Transaction<'_> {
-    /// Executes a command, and returns its effect as a sentence.
-    pub fn operate(&mut self, name: &str, operation: &Operation) -> Result<String, OperationError> {
+    /// Carries out a command, and describes the result.
+    pub fn operate(&mut self, command: &Command) -> Result<String, CommandError> {
+        match command {
+            Command::Node { node, command } => self.operate_node(node, command),
+            Command::Site(SiteCommand::Pause {}) => {
+                self.pause();
+                Ok("no installation begins until `bootwright resume`".into())
+            }
+            Command::Site(SiteCommand::Resume {}) => {
+                self.resume();
+                Ok("installations begin again".into())
+            }
+            Command::Site(SiteCommand::ReleaseAll {}) => {
+                Ok(format!("{} machines are released", self.release_all()))
+            }
+        }
+    }
+
+    fn operate_node(&mut self, name: &str, command: &NodeCommand) -> Result<String, CommandError> {
         let (id, node) = self
             .find(name)
-            .ok_or_else(|| OperationError::Unknown(name.into()))?;
-        match operation {
-            Operation::Reinstall => self.reinstall(name, id, node),
-            Operation::Hold { reason } => {
-                let id = self.existing_or_new(id, node.as_ref());
-                self.record(
-                    id,
-                    Event::Held {
-                        cause: HoldCause::Operator,
-                        reason: reason.clone(),
-                    },
-                );
-                self.forget_boot(id);
+            .ok_or_else(|| CommandError::UnknownNode(name.into()))?;
+        match command {
+            NodeCommand::Reinstall {} => self.reinstall(name, id, node),
+            NodeCommand::PowerOff {} => self.power_off(name, id),
+            NodeCommand::Forget { wipe_allowed } => {
+                self.forget(name, id, node.as_ref(), *wipe_allowed)
+            }
+            NodeCommand::Hold { reason } => {
+                let reason = reason.clone();
+                let event = Event::Held {
+                    cause: HoldCause::Operator,
+                    reason: reason.unwrap_or_else(|| "no reason given".into()),
+                };
+                self.record_command(id, node.as_ref(), event);
                 Ok(format!("{name} is held until `bootwright release {name}`"))
             }
-            Operation::Release => {
-                let id = self.existing_or_new(id, node.as_ref());
-                self.record(id, Event::Released { cause: None });
-                self.forget_boot(id);
-                let due = self.machine(id).is_due(node.as_deref());
-                let next = if due {
+            NodeCommand::Mark {
+                state: MarkedState::Installed,
+            } => {
+                let installs = installs_of(node.as_deref());
+                self.record_command(id, node.as_ref(), Event::Marked { installs });
+                Ok(format!("{name} counts as installed"))
+            }
+            NodeCommand::Release {} => {
+                let id = self.record_command(id, node.as_ref(), Event::Released { cause: None });
+                let next = if self.machine(id).is_due(node.as_deref()) {
                     "an installation is due at its next network boot"
                 } else {
                     "nothing is due"
                 };
                 Ok(format!("{name} is released; {next}"))
             }
-            Operation::Mark => {
-                let id = self.existing_or_new(id, node.as_ref());
-                self.record(
-                    id,
-                    Event::Marked {
-                        installs: installs_of(node.as_deref()),
-                    },
-                );
-                self.forget_boot(id);
-                Ok(format!("{name} counts as installed"))
-            }
-            Operation::PowerOff => self.power_off(name, id),
-            Operation::Forget { wipe_allowed } => {
-                self.forget(name, id, node.as_ref(), *wipe_allowed)
-            }
         }
     }
 
-    /// Releases all machines that are held because of a large edit.
+    /// Releases every machine that is held because an edit affected many.
     pub fn release_all(&mut self) -> usize {
         let held: Vec<MachineId> = self.held_for(HoldCause::Mass);
         for id in &held {
@@ -117,8 +102,8 @@ impl Transaction<'_> {
         self.record_site(Event::Resumed {});
     }
 
-    /// Declares what an unknown state directory means for this site: that nothing is installed yet, or that every
-    /// declared node is.
+    /// Declares the state of a site whose state directory is new: every declared node is installed, or none. Returns how
+    /// many nodes count as installed.
     pub fn declare_state(&mut self, all_installed: bool) -> usize {
         let nodes: Vec<Arc<Node>> = self.snapshot.site.nodes.values().cloned().collect();
         let mut marked = 0;
@@ -142,8 +127,7 @@ impl Transaction<'_> {
         marked
     }
 
-    /// Finds a machine by the name of its declaration, by MAC address, or by the displayed name of an undeclared
-    /// one.
+    /// Finds a machine by its node name, by a MAC, or by the name that is shown for an undeclared machine.
     pub fn find(&self, name: &str) -> Option<(Option<MachineId>, Option<Arc<Node>>)> {
         if let Some(node) = self.snapshot.site.nodes.get(name) {
             let histories = self.histories(node);
@@ -162,8 +146,21 @@ impl Transaction<'_> {
         })
     }
 
-    /// Returns the machine. The history of a declared machine that was never seen is created.
-    fn existing_or_new(&mut self, id: Option<MachineId>, node: Option<&Arc<Node>>) -> MachineId {
+    /// Records the event of a command. It takes effect at the machine's next request.
+    fn record_command(
+        &mut self,
+        id: Option<MachineId>,
+        node: Option<&Arc<Node>>,
+        event: Event,
+    ) -> MachineId {
+        let id = self.with_history(id, node);
+        self.record(id, event);
+        self.forget_boot(id);
+        id
+    }
+
+    /// The machine. The history of a declared one that has never booted begins here.
+    fn with_history(&mut self, id: Option<MachineId>, node: Option<&Arc<Node>>) -> MachineId {
         match (id, node) {
             (Some(id), _) => id,
             (None, Some(node)) => self.machine_of(node),
@@ -176,8 +173,8 @@ impl Transaction<'_> {
         name: &str,
         id: Option<MachineId>,
         node: Option<Arc<Node>>,
-    ) -> Result<String, OperationError> {
-        let refused = |reason: String| Err(OperationError::Refused(reason));
+    ) -> Result<String, CommandError> {
+        let refused = |reason: String| Err(CommandError::Refused(reason));
         if node
             .as_ref()
             .is_some_and(|node| installs_of(Some(node)) == 0)
@@ -199,7 +196,7 @@ impl Transaction<'_> {
                 ));
             }
         }
-        let id = self.existing_or_new(id, node.as_ref());
+        let id = self.with_history(id, node.as_ref());
         if let Some(attempt) = self.machine(id).open().map(|attempt| attempt.number) {
             self.record(
                 id,
@@ -216,7 +213,7 @@ impl Transaction<'_> {
         ))
     }
 
-    fn power_off(&mut self, name: &str, id: Option<MachineId>) -> Result<String, OperationError> {
+    fn power_off(&mut self, name: &str, id: Option<MachineId>) -> Result<String, CommandError> {
         let in_microkernel = id.filter(|id| {
             self.server
                 .volatile
@@ -229,7 +226,7 @@ impl Transaction<'_> {
             let reason = format!(
                 "{name} does not run the microkernel; only a machine that runs it can be powered off"
             );
-            return Err(OperationError::Refused(reason));
+            return Err(CommandError::Refused(reason));
         };
         self.server.volatile.microkernels.switching_off.insert(id);
         let text = "an operator requested power-off".into();
@@ -245,7 +242,7 @@ impl Transaction<'_> {
         id: Option<MachineId>,
         node: Option<&Arc<Node>>,
         wipe_allowed: bool,
-    ) -> Result<String, OperationError> {
+    ) -> Result<String, CommandError> {
         let histories = match node {
             Some(node) => self.histories(node),
             None => id.into_iter().collect(),
@@ -260,7 +257,7 @@ impl Transaction<'_> {
             let reason = format!(
                 "{name} {is}: forgotten, it may be installed again; use --wipe-allowed if that is intended"
             );
-            return Err(OperationError::Refused(reason));
+            return Err(CommandError::Refused(reason));
         }
         for id in histories {
             self.record(
@@ -273,7 +270,7 @@ impl Transaction<'_> {
         Ok(format!("{name} is forgotten"))
     }
 
-    /// A command takes effect at the next request, even if it belongs to the same boot.
+    /// Drops what was decided for the machine's latest boot.
     fn forget_boot(&mut self, id: MachineId) {
         self.server.volatile.boots.latest.remove(id);
         self.server.volatile.boots.disk_tried.remove(id);

@@ -1,4 +1,4 @@
-//! What can be asked and done without a server: its journal is read without the lock, or written with it.
+//! Queries and commands without a running server: the journal is read without its lock, or written with it.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,21 +6,21 @@ use std::{
 };
 
 use anyhow::Context;
-use serde_json::{Value, json};
 
 use crate::{
-    control::{Operation, ServerState, Snapshot, TokenKey, Transaction},
+    api::{ApiError, Command, CommandReply, Query},
+    control::{ServerState, Snapshot, TokenKey, Transaction},
     disk::{
         self,
         journal::{Journal, JournalOptions},
         state::{SecretKey, StateDirectory},
     },
     model::ServerConfig,
-    net::http::{ApiError, Bytes},
+    net::http::Bytes,
     serve::{
         clock::Clock,
         engine::entry,
-        operator::views,
+        operator::{requests, views},
         reload::{
             load::{Depth, SiteLoader},
             replay,
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Offline {
 }
 
 impl Offline {
-    /// Reads a site and what its journal says, without the lock.
+    /// Reads a site and its journal, without the lock.
     pub fn read(root: &Path) -> anyhow::Result<Offline> {
         let (config, snapshot) = snapshot(root)?;
         let clock = Clock::start();
@@ -62,31 +62,18 @@ impl Offline {
         })
     }
 
-    /// Every machine, as the API answers.
-    pub fn nodes(&mut self) -> Value {
-        json!(views::nodes(&self.transaction()))
+    /// Answers a query as the server does.
+    pub fn query(&mut self, query: &Query) -> Result<Bytes, ApiError> {
+        match query {
+            Query::Log { node, after } => self.log(node, after.as_deref()),
+            _ => requests::answer(&self.transaction(), query),
+        }
     }
 
-    /// One machine, as the API answers.
-    pub fn node(&mut self, name: &str) -> Result<Value, ApiError> {
-        views::node(&self.transaction(), name)
-    }
-
-    /// What one machine reported of itself, as the API answers.
-    pub fn facts(&mut self, name: &str) -> Result<Value, ApiError> {
-        views::facts(&self.transaction(), name)
-    }
-
-    /// Why one machine gets what it gets, as the API answers.
-    pub fn explain(&mut self, name: &str) -> Result<Value, ApiError> {
-        views::explained(&self.transaction(), name)
-    }
-
-    /// One machine's log as lines of JSON.
-    pub fn log(&mut self, name: &str) -> Result<Bytes, ApiError> {
+    fn log(&mut self, name: &str, after: Option<&str>) -> Result<Bytes, ApiError> {
         let ids = views::ids(&self.transaction(), name)?;
         match &self.state {
-            Some(state) => views::log(&state.journal(), &ids, None),
+            Some(state) => views::log(&state.journal(), &ids, after),
             None => Ok(Bytes::new()),
         }
     }
@@ -96,28 +83,39 @@ impl Offline {
     }
 }
 
-/// What is asked for while no server runs.
-#[derive(Debug, Clone)]
-pub enum Request {
-    /// Something of one machine.
-    Machine(String, Operation),
-    /// Every machine that the brake on large edits holds is released.
-    ReleaseAll,
-    /// Every hand-out stops.
-    Pause,
-    /// Hand-outs go on.
-    Resume,
-    /// The state directory is this site's: nothing is installed yet, or every declared node is.
-    Declare {
-        /// Whether every declared node counts as installed.
-        installed: bool,
-    },
-}
-
-/// Does what is asked, when no server holds the journal.
-pub fn operate(root: &Path, request: &Request) -> anyhow::Result<Result<String, ApiError>> {
+/// Carries out a command. It fails if a server holds the journal.
+pub fn carry_out(root: &Path, command: &Command) -> anyhow::Result<Result<CommandReply, ApiError>> {
     let (config, snapshot) = snapshot(root)?;
     let state = StateDirectory::open(&site_id::state_path(root, &config)?)?;
+    change(root, &state, &snapshot, |transaction| {
+        requests::carry_out(transaction, command)
+    })
+}
+
+/// Declares that a state directory belongs to this site, and whether every declared node is installed or none. Describes
+/// the result.
+pub fn declare_state(root: &Path, installed: bool) -> anyhow::Result<String> {
+    let (config, snapshot) = snapshot(root)?;
+    let state = StateDirectory::open(&site_id::state_path(root, &config)?)?;
+    let marked = change(root, &state, &snapshot, |transaction| {
+        transaction.declare_state(installed)
+    })?;
+    if let Some(id) = &config.site_id {
+        state.write_site_id(&id.value)?;
+    }
+    Ok(match installed {
+        true => format!("{marked} nodes count as installed"),
+        false => "nothing counts as installed".into(),
+    })
+}
+
+/// Changes the state, and writes the events to the journal.
+fn change<T>(
+    root: &Path,
+    state: &StateDirectory,
+    snapshot: &Snapshot,
+    with: impl FnOnce(&mut Transaction<'_>) -> T,
+) -> anyhow::Result<T> {
     let clock = Clock::start();
     let (journal, replayed) = Journal::open(
         &state.journal(),
@@ -129,55 +127,17 @@ pub fn operate(root: &Path, request: &Request) -> anyhow::Result<Result<String, 
     getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
     let key = TokenKey(state.token_key()?.0);
     let mut server = ServerState::new(folded, key, u64::from_be_bytes(seed), clock.now());
-    let mut transaction = Transaction::new(&snapshot, &mut server, clock.now());
-    let said = act(&mut transaction, request);
+    let mut transaction = Transaction::new(snapshot, &mut server, clock.now());
+    let changed = with(&mut transaction);
     let (lines, _) = transaction.end();
     journal.append(lines.iter().map(entry).collect()).wait()?;
-    // What is missing from the journal was known to whoever asked: the next start need not find it again.
+    // The checkpoint covers the journal so far: the next start does not report again what is missing from it.
     let state_now = serde_json::to_vec(&server.state)?;
     journal.checkpoint(state_now).wait()?;
-    if let (Request::Declare { .. }, Some(id)) = (request, &config.site_id) {
-        state.write_site_id(&id.value)?;
-    }
-    Ok(said)
+    Ok(changed)
 }
 
-fn act(transaction: &mut Transaction<'_>, request: &Request) -> Result<String, ApiError> {
-    match request {
-        Request::Machine(name, operation) => {
-            transaction
-                .operate(name, operation)
-                .map_err(|error| match error {
-                    crate::control::OperationError::Unknown(name) => {
-                        views::unknown(&name, transaction.snapshot)
-                    }
-                    crate::control::OperationError::Refused(why) => ApiError::new(409, why),
-                })
-        }
-        Request::ReleaseAll => Ok(format!(
-            "{} machines are released",
-            transaction.release_all()
-        )),
-        Request::Pause => {
-            transaction.pause();
-            Ok("no installation begins until `bootwright resume`".into())
-        }
-        Request::Resume => {
-            transaction.resume();
-            Ok("installations begin again".into())
-        }
-        Request::Declare { installed } => {
-            let marked = transaction.declare_state(*installed);
-            Ok(if *installed {
-                format!("{marked} nodes count as installed")
-            } else {
-                "nothing counts as installed".into()
-            })
-        }
-    }
-}
-
-/// Writes a fresh site's id into its state directory, so that the two know each other.
+/// Writes the id of a new site to its state directory, which then belongs to it.
 pub fn adopt(root: &Path) -> anyhow::Result<PathBuf> {
     let files = disk::site::read(root)?;
     let (config, _) = site::read_config(&files, &mut LoadCache::default());
@@ -204,7 +164,7 @@ fn snapshot(root: &Path) -> anyhow::Result<(Arc<ServerConfig>, Arc<Snapshot>)> {
     let (config, _) = site::read_config(&files, &mut LoadCache::default());
     let mut loader = SiteLoader::new(root, SecretKey([0; 32]), Arc::default());
     let revision = site::load(&files, &mut LoadCache::default()).0.revision;
-    // What is asked here needs nothing rendered.
+    // Nothing here needs rendered documents.
     let depth = revision.map_or(Depth::Whole, Depth::Known);
     Ok((config, loader.load(&files, &depth).snapshot))
 }

@@ -5,9 +5,10 @@
 use std::io::Write;
 
 use bootwright::{
+    api::{Command, NodeCommand},
     control::Callback,
     journal::Stage,
-    net::http::{DownloadEnd, Limits, OperatorCommand},
+    net::http::{DownloadEnd, Limits},
 };
 
 use crate::support::http::{
@@ -373,10 +374,8 @@ async fn operators_receive_json() {
     let request = "POST /api/v1/nodes/esx01/hold HTTP/1.0\r\nHost: localhost\r\n\
         Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"reason\":\"r\"}";
     assert_eq!(status(&server.raw(request).await), 200);
-    let command = OperatorCommand::Hold {
-        node: "esx01".into(),
-        reason: Some("r".into()),
-    };
+    let reason = Some("r".into());
+    let command = Command::node("esx01", NodeCommand::Hold { reason });
     assert_eq!(server.fake.requests(), [BackendRequest::Command(command)]);
     let method = server.ask("GET", "/api/v1/nodes/esx01/hold", "").await;
     assert_eq!(status(&method), 405);

@@ -9,7 +9,7 @@ use std::{
 
 use bootwright::{
     disk::journal::{Journal, JournalEntry, JournalOptions},
-    serve::offline::{self, Request},
+    serve::offline,
 };
 use serde_json::{Value, json};
 
@@ -127,8 +127,8 @@ fn a_state_directory_of_another_site_holds_every_installation_until_it_is_declar
         let mut server = Server::start(&site);
         assert!(!is_installer(&server.machines.boot(1)));
         server.stop();
-        let declared = offline::operate(&site.path(), &Request::Declare { installed });
-        declared.unwrap().unwrap();
+        let declared = offline::declare_state(&site.path(), installed);
+        declared.unwrap();
         let mut server = Server::start(&site);
         assert_eq!(health(&mut server), "ok\n");
         assert_eq!(node(&mut server.operators, 1)["state"], state);
@@ -328,8 +328,8 @@ fn a_missing_segment_with_identities_holds_every_machine() {
         assert!(!is_installer(&script), "{}: {script}", name(number));
     }
     server.stop();
-    let declared = offline::operate(&site.path(), &Request::Declare { installed: true });
-    declared.unwrap().unwrap();
+    let declared = offline::declare_state(&site.path(), true);
+    declared.unwrap();
     let mut server = Server::start(&site);
     assert_eq!(health(&mut server), "ok\n");
     assert!(!is_installer(&server.machines.boot(1)));
@@ -383,8 +383,8 @@ fn a_deleted_journal_is_not_treated_as_a_new_one() {
         assert!(script.contains("bootwright init --state new"), "{script}");
         server.stop();
     }
-    let declared = offline::operate(&site.path(), &Request::Declare { installed: false });
-    declared.unwrap().unwrap();
+    let declared = offline::declare_state(&site.path(), false);
+    declared.unwrap();
     let mut server = Server::start(&site);
     assert!(is_installer(&server.machines.boot(1)));
     server.stop();

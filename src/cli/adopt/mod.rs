@@ -18,16 +18,16 @@ use anyhow::{Context, anyhow};
 use super::{
     arguments::AdoptArgs,
     check,
-    client::{is_site, no_site},
+    client::{is_site, no_site, parse_answer},
     failure::{CliResult, Failure},
-    nodes::{NodeStatus, parse_answer},
+    nodes::NodeStatus,
     query::query,
     terminal::{Terminal, plain},
 };
 use crate::{
+    api::Query,
     control::SettingLayers,
     model::{AddressSource, Facts, Network, NetworkName, NodeName, Policy},
-    net::http::OperatorQuery,
     serve::{Loaded, load},
     site::{FreeAddresses, Severity, Site, is_template, suggest},
 };
@@ -40,11 +40,7 @@ pub(super) fn run(root: &Path, adopt: &AdoptArgs, terminal: &Terminal) -> CliRes
     if !is_site(root) {
         return Err(no_site(root));
     }
-    let node: NodeStatus = parse_answer(&query(
-        root,
-        &OperatorQuery::Node(adopt.node.clone()),
-        terminal,
-    )?)?;
+    let node: NodeStatus = parse_answer(&query(root, &Query::Node(adopt.node.clone()), terminal)?)?;
     let name = name(adopt, &node)?;
     let loaded = check::loaded(root)?;
     if !loaded.is_valid() {
@@ -57,12 +53,8 @@ pub(super) fn run(root: &Path, adopt: &AdoptArgs, terminal: &Terminal) -> CliRes
     let policy = policy
         .map(|policy| policy_named(policy, site))
         .transpose()?;
-    let facts: Facts = parse_answer(&query(
-        root,
-        &OperatorQuery::Facts(adopt.node.clone()),
-        terminal,
-    )?)?;
-    let nodes: Vec<NodeStatus> = parse_answer(&query(root, &OperatorQuery::Nodes, terminal)?)?;
+    let facts: Facts = parse_answer(&query(root, &Query::Facts(adopt.node.clone()), terminal)?)?;
+    let nodes: Vec<NodeStatus> = parse_answer(&query(root, &Query::Nodes, terminal)?)?;
     let adopted = adopted(name, node, facts, policy, &nodes, site);
     if adopted.macs.is_empty() && adopted.serial.is_none() && adopted.uuid.is_none() {
         return Err(Failure::refused(anyhow!(

@@ -15,13 +15,13 @@ use anyhow::{Context, anyhow};
 use super::{
     arguments::{self, InitState},
     failure::{CliResult, Failure},
-    offline::request,
+    offline,
     terminal::Terminal,
 };
 use crate::{
     disk::{journal::LockError, secrets::PasswordHashCache, state::SecretKey},
     model::PasswordHash,
-    serve::offline::{Request, adopt},
+    serve::offline::adopt,
 };
 use host::HostSettings;
 
@@ -36,11 +36,11 @@ pub(super) fn run(dir: &Path, init: &arguments::InitArgs, terminal: &Terminal) -
 fn declare_state(dir: &Path, state: InitState, terminal: &Terminal) -> CliResult {
     let installed = state == InitState::Installed;
     let held = "stop the server of this site first, then start it again";
-    let message = request(dir, &Request::Declare { installed }).map_err(|failure| match failure
-        .cause::<LockError>(
-    ) {
-        Some(LockError::Held(_)) => failure.help(held),
-        _ => failure,
+    let message = offline::declare_state(dir, installed).map_err(|failure| {
+        match failure.cause::<LockError>() {
+            Some(LockError::Held(_)) => failure.help(held),
+            _ => failure,
+        }
     })?;
     Ok(terminal.show(&(message + "\n"))?)
 }

@@ -26,8 +26,8 @@ use super::{
     terminal::Terminal,
 };
 use crate::{
+    api::Query,
     model::{Arch, Mac, Node, NodeName, Platform},
-    net::http::OperatorQuery,
     site::{Site, suggest},
 };
 use http::HttpClient;
@@ -66,7 +66,7 @@ pub(super) fn run(root: &Path, play: &arguments::PlayArgs, terminal: &Terminal) 
 /// Whether the machine is installed: then its disk has a system.
 fn has_system(client: &ApiClient, name: &str) -> bool {
     // A machine without a record was never installed.
-    let answer = client.query(&OperatorQuery::Node(name.into())).ok();
+    let answer = client.query(&Query::Node(name.into())).ok();
     let shown: Option<NodeStatus> = answer.and_then(|answer| serde_json::from_slice(&answer).ok());
     shown.is_some_and(|shown| ["installed", "finished"].contains(&shown.state.as_str()))
 }
@@ -182,10 +182,7 @@ fn boots(
 fn print_log(client: &ApiClient, play: &arguments::PlayArgs, terminal: &Terminal) -> CliResult {
     // Events without consequences are written to the journal within a second.
     thread::sleep(Duration::from_millis(1_100));
-    let question = OperatorQuery::Log {
-        node: play.node.clone(),
-        after: None,
-    };
+    let question = Query::log(play.node.clone());
     let lines = log::formatted(&client.query(&question)?, terminal);
     terminal.show(&format!(
         "\nwhat the server recorded (bootwright nodes {} log)\n{}",

@@ -31,9 +31,10 @@ use super::{
     terminal::Terminal,
 };
 use crate::{
+    api::Query,
     control::{RenderTarget, Report},
     model::{Facts, Node, Platform},
-    net::http::{Advertise, OperatorQuery},
+    net::http::Advertise,
     render::{FileKind, RenderedAttempt},
     serve::{self, Loaded},
     site::Resolved,
@@ -129,7 +130,7 @@ impl Trial<'_> {
         let (arguments, terminal) = (self.arguments, self.terminal);
         let name = self.node.name.value.as_str();
         let resolved = self.resolved()?;
-        let facts = client.query(&OperatorQuery::Facts(name.into()))?;
+        let facts = client.query(&Query::Facts(name.into()))?;
         let facts: Facts = serde_json::from_slice(&facts).map_err(anyhow::Error::from)?;
         let platform = platform(arguments);
         let platform = platform.unwrap_or_else(|| suggested::platform(&resolved, &facts));

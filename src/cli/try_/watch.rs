@@ -10,9 +10,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::process::{QemuProcess, SerialLog};
 use crate::{
+    api::Query,
     cli::{client::ApiClient, failure::CliResult, log, terminal::Terminal},
     journal::{BootAnswer, Event, JournalLine, ParsedLine, Stage},
-    net::http::OperatorQuery,
 };
 
 /// The interval at which the log is read.
@@ -184,10 +184,7 @@ impl BootWatch<'_> {
 }
 
 fn full_log(client: &ApiClient, node: &str) -> CliResult<Vec<u8>> {
-    client.query(&OperatorQuery::Log {
-        node: node.into(),
-        after: None,
-    })
+    client.query(&Query::log(node))
 }
 
 /// The signals that end the command.

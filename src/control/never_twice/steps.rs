@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    control::{Decision, NetworkBoot, Operation, ServerState, Snapshot, Transaction},
+    api::{Command, NodeCommand},
+    control::{Decision, NetworkBoot, ServerState, Snapshot, Transaction},
     journal::{Event, JournalState, Stage},
     model::{Mac, MonotonicTime, Now, Timestamp},
 };
@@ -125,7 +126,7 @@ impl Simulation {
             Step::DeclaredInstalled => self.declare_installed(life)?,
             Step::DeclaredNew => self.declare_new(life)?,
             Step::Reinstall => {
-                self.operate(life, &Operation::Reinstall)?;
+                self.operate(life, NodeCommand::Reinstall {})?;
                 life.machine.ask();
                 Ok(())
             }
@@ -143,7 +144,7 @@ impl Simulation {
             }
             Step::Hold => self.hold(life)?,
             Step::Release => {
-                self.operate(life, &Operation::Release)?;
+                self.operate(life, NodeCommand::Release {})?;
                 life.machine.held = false;
                 Ok(())
             }
@@ -260,8 +261,8 @@ impl Simulation {
     }
 
     fn hold(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
-        let reason = "being repaired".into();
-        self.operate(life, &Operation::Hold { reason })?;
+        let reason = Some("being repaired".into());
+        self.operate(life, NodeCommand::Hold { reason })?;
         // A machine with another NIC than the declared one is another machine to the server.
         let declared = life.written.declared && life.machine.second_nic == life.written.second_nic;
         life.machine.held = life.machine.has_booted || declared;
@@ -271,16 +272,19 @@ impl Simulation {
     /// Deleting the history of a machine requests that it is treated as new.
     fn forget(&self, life: &mut Life) -> Option<Result<(), &'static str>> {
         let wipe_allowed = true;
-        self.operate(life, &Operation::Forget { wipe_allowed })?;
+        self.operate(life, NodeCommand::Forget { wipe_allowed })?;
         life.machine.forget();
         life.machine.ask();
         Some(Ok(()))
     }
 
-    fn operate(&self, life: &mut Life, operation: &Operation) -> Option<()> {
+    fn operate(&self, life: &mut Life, command: NodeCommand) -> Option<()> {
         let name = if life.written.renamed { "b" } else { "a" };
         self.transaction(life, |transaction| {
-            transaction.operate(name, operation).ok().map(|_| ())
+            transaction
+                .operate(&Command::node(name, command))
+                .ok()
+                .map(|_| ())
         })
     }
 

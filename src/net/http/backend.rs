@@ -5,11 +5,14 @@ use std::{fmt, time::SystemTime};
 use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
-use crate::disk::repo::Blob;
+use crate::{
+    api::{ApiError, Command, Query},
+    disk::repo::Blob,
+};
 
 use super::{
     BootRequest, CallbackRequest, CheckInRequest, DocumentRequest, EntryRequest, LoaderRequest,
-    MbootRequest, OperatorCommand, OperatorQuery, RepoRequest,
+    MbootRequest, RepoRequest,
 };
 
 /// Handles the requests of machines and operators, one method per kind of request. It does not depend on HTTP.
@@ -43,14 +46,11 @@ pub trait Backend: Send + Sync + 'static {
 
     fn health(&self) -> ServerHealth;
 
-    /// Returns the answer to an operator's query as JSON (for [`OperatorQuery::Log`]: one object per line).
-    fn query(&self, query: OperatorQuery) -> impl Future<Output = Result<Bytes, ApiError>> + Send;
+    /// Returns the answer to an operator's query as JSON (for [`Query::Log`]: one object per line).
+    fn query(&self, query: Query) -> impl Future<Output = Result<Bytes, ApiError>> + Send;
 
     /// Carries out an operator's command and returns its result as JSON.
-    fn command(
-        &self,
-        command: OperatorCommand,
-    ) -> impl Future<Output = Result<Bytes, ApiError>> + Send;
+    fn command(&self, command: Command) -> impl Future<Output = Result<Bytes, ApiError>> + Send;
 
     /// Streams a machine's log from the position `after`, including new entries. Each chunk consists of whole lines. The
     /// stream ends when the sender is dropped.
@@ -182,31 +182,4 @@ pub enum ServerHealth {
     Ok,
     /// The server replies, but has this problem.
     Degraded(String),
-}
-
-/// An error of the operator API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiError {
-    /// The HTTP status.
-    pub status: u16,
-    pub error: String,
-    /// How to fix it.
-    pub help: Option<String>,
-}
-
-impl ApiError {
-    pub fn new(status: u16, error: impl Into<String>) -> ApiError {
-        ApiError {
-            status,
-            error: error.into(),
-            help: None,
-        }
-    }
-
-    pub fn help(self, help: impl Into<String>) -> ApiError {
-        ApiError {
-            help: Some(help.into()),
-            ..self
-        }
-    }
 }

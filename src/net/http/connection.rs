@@ -14,11 +14,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{
-    ApiError, Limits, Peer, Stop,
+    Limits, Peer, Stop,
     body::TrackedBody,
     response::HttpResponse,
     wire::{Wire, WireHandle},
 };
+use crate::api::ApiError;
 
 /// A request with more headers is rejected.
 const MAX_HEADERS: usize = 64;

@@ -12,7 +12,7 @@ use hyper::{
 };
 use sha2::{Digest, Sha256};
 
-use super::ApiError;
+use crate::api::ApiError;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 

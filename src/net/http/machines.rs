@@ -15,10 +15,13 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::control::{Callback, LONGEST_REPORT};
+use crate::{
+    api::ApiError,
+    control::{Callback, LONGEST_REPORT},
+};
 
 use super::{
-    Advertise, ApiError, Backend, CallbackReply, CallbackRequest, CheckInReply, CheckInRequest,
+    Advertise, Backend, CallbackReply, CallbackRequest, CheckInReply, CheckInRequest,
     DocumentRequest, EntryRequest, FileReply, Limits, Listener, LoaderRequest, MbootRequest, Peer,
     Reply, RepoRequest, ServerHealth, Stop,
     body::ResponseBody,

@@ -28,7 +28,7 @@ mod operators;
 
 pub use advertise::{Advertise, AdvertiseError};
 pub use backend::{
-    ApiError, Backend, CallbackReply, CheckInReply, DownloadEnd, DownloadReceipt, FileReply, Reply,
+    Backend, CallbackReply, CheckInReply, DownloadEnd, DownloadReceipt, FileReply, Reply,
     ServedFile, ServerHealth,
 };
 pub use condition::{FileVersion, RequestedPart, requested_part};
@@ -41,5 +41,5 @@ pub use operators::{OperatorListenerConfig, serve_operators};
 pub use query::{boot_query, boot_request};
 pub use request::{
     BootRequest, CallbackRequest, CheckInRequest, DocumentRequest, EntryRequest, LoaderRequest,
-    MbootRequest, OperatorCommand, OperatorQuery, Peer, RepoRequest,
+    MbootRequest, Peer, RepoRequest,
 };

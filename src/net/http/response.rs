@@ -9,10 +9,10 @@ use hyper::{
         ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
     },
 };
-use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{ApiError, Reply, body::ResponseBody};
+use super::{Reply, body::ResponseBody};
+use crate::api::ApiError;
 
 pub(super) type HttpResponse = Response<ResponseBody>;
 
@@ -93,9 +93,8 @@ pub(super) fn json_stream(lines: mpsc::Receiver<Bytes>) -> HttpResponse {
 
 /// The response with an error of the operator API.
 pub(super) fn api_error(error: ApiError) -> HttpResponse {
-    let body = json!({ "error": error.error, "help": error.help });
-    let mut text = body.to_string();
-    text.push('\n');
+    let mut text = serde_json::to_vec(&error).expect("an error has only text");
+    text.push(b'\n');
     whole(
         status(error.status),
         "application/json",

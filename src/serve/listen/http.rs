@@ -1,23 +1,16 @@
 //! What the listeners ask, answered by the engine.
 
-use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
-    control::{CallbackOutcome, Operation, OperationError, UrlToken},
-    disk::journal::JournalHealth as Journal,
+    api::{ApiError, Command, Query},
+    control::{CallbackOutcome, UrlToken},
     net::http::{
-        ApiError, Backend, BootRequest, Bytes, CallbackReply, CallbackRequest, CheckInReply,
-        CheckInRequest, DocumentRequest, EntryRequest, FileReply, LoaderRequest, MbootRequest,
-        OperatorCommand, OperatorQuery, Reply, RepoRequest, ServedFile, ServerHealth,
+        Backend, BootRequest, Bytes, CallbackReply, CallbackRequest, CheckInReply, CheckInRequest,
+        DocumentRequest, EntryRequest, FileReply, LoaderRequest, MbootRequest, Reply, RepoRequest,
+        ServedFile, ServerHealth,
     },
-    serve::{
-        operator::{
-            inventory,
-            views::{self, bytes},
-        },
-        server::Server,
-    },
+    serve::{operator::views::bytes, server::Server},
 };
 
 impl Backend for Server {
@@ -96,41 +89,14 @@ impl Backend for Server {
             .map_or(ServerHealth::Ok, ServerHealth::Degraded)
     }
 
-    async fn query(&self, query: OperatorQuery) -> Result<Bytes, ApiError> {
+    async fn query(&self, query: Query) -> Result<Bytes, ApiError> {
         let engine = self.0.clone();
-        let answered = tokio::task::spawn_blocking(move || match query {
-            OperatorQuery::Nodes => Ok(bytes(&engine.read(views::nodes))),
-            OperatorQuery::Node(name) => engine
-                .read(|transaction| views::node(transaction, &name))
-                .map(|value| bytes(&value)),
-            OperatorQuery::Facts(name) => engine
-                .read(|transaction| views::facts(transaction, &name))
-                .map(|value| bytes(&value)),
-            OperatorQuery::Explain(name) => engine
-                .read(|transaction| views::explained(transaction, &name))
-                .map(|value| bytes(&value)),
-            OperatorQuery::Inventory => Ok(bytes(&engine.transaction(inventory::inventory).0)),
-            OperatorQuery::Status => Ok(bytes(&engine.status())),
-            OperatorQuery::Log { node, after } => engine.log(&node, after.as_deref()),
-        });
-        answered
-            .await
-            .unwrap_or_else(|error| Err(ApiError::new(500, error.to_string())))
+        let answered = tokio::task::spawn_blocking(move || engine.query(&query)).await;
+        answered.unwrap_or_else(|error| Err(ApiError::new(500, error.to_string())))
     }
 
-    async fn command(&self, command: OperatorCommand) -> Result<Bytes, ApiError> {
-        const HELP: &str = "make room on the disk under the state directory";
-        // What is refused must not happen later by itself.
-        if self.0.health() != Journal::Good {
-            let trouble = self.0.trouble().unwrap_or_default();
-            return Err(ApiError::new(503, trouble).help(HELP));
-        }
-        let (outcome, ticket) = self.obey(command);
-        if let Err(error) = ticket.durable().await {
-            let error = format!("{error}; the order is carried out when it can be");
-            return Err(ApiError::new(503, error).help(HELP));
-        }
-        outcome.map(|value| bytes(&value))
+    async fn command(&self, command: Command) -> Result<Bytes, ApiError> {
+        self.0.command(&command).await.map(|reply| bytes(&reply))
     }
 
     async fn follow(
@@ -139,72 +105,6 @@ impl Backend for Server {
         after: Option<String>,
     ) -> Result<mpsc::Receiver<Bytes>, ApiError> {
         self.0.clone().follow_log(node, after).await
-    }
-}
-
-impl Server {
-    fn obey(
-        &self,
-        order: OperatorCommand,
-    ) -> (Result<Value, ApiError>, crate::disk::journal::Ticket) {
-        let one = |node: String, operation: Operation| {
-            let (outcome, ticket) = self
-                .0
-                .transaction(|transaction| transaction.operate(&node, &operation));
-            (
-                outcome
-                    .map(|said| json!({ "said": said }))
-                    .map_err(|error| self.refusal(&node, error)),
-                ticket,
-            )
-        };
-        match order {
-            OperatorCommand::Reinstall(node) => one(node, Operation::Reinstall),
-            OperatorCommand::Hold { node, reason } => one(
-                node,
-                Operation::Hold {
-                    reason: reason.unwrap_or_else(|| "no reason given".into()),
-                },
-            ),
-            OperatorCommand::Release(node) => one(node, Operation::Release),
-            OperatorCommand::Mark { node, state } if state == "installed" => {
-                one(node, Operation::Mark)
-            }
-            OperatorCommand::Mark { state, .. } => {
-                let refusal = ApiError::new(400, format!("a machine cannot be marked `{state}`"));
-                let ((), ticket) = self.0.transaction(|_| ());
-                (Err(refusal.help("only `installed` can be marked")), ticket)
-            }
-            OperatorCommand::Forget { node, wipe_allowed } => {
-                one(node, Operation::Forget { wipe_allowed })
-            }
-            OperatorCommand::PowerOff(node) => one(node, Operation::PowerOff),
-            OperatorCommand::Pause => {
-                let ((), ticket) = self.0.transaction(|transaction| transaction.pause());
-                (
-                    Ok(json!({ "said": "no installation begins until `bootwright resume`" })),
-                    ticket,
-                )
-            }
-            OperatorCommand::Resume => {
-                let ((), ticket) = self.0.transaction(|transaction| transaction.resume());
-                (Ok(json!({ "said": "installations begin again" })), ticket)
-            }
-            OperatorCommand::ReleaseAll => {
-                let (count, ticket) = self.0.transaction(|transaction| transaction.release_all());
-                (
-                    Ok(json!({ "said": format!("{count} machines are released") })),
-                    ticket,
-                )
-            }
-        }
-    }
-
-    fn refusal(&self, node: &str, error: OperationError) -> ApiError {
-        match error {
-            OperationError::Unknown(_) => views::unknown(node, &self.0.snapshot()),
-            OperationError::Refused(why) => ApiError::new(409, why),
-        }
     }
 }
 

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::serve::operator::views;
-use crate::{control::Transaction, journal::MachineId};
+use crate::{control::Transaction, journal::MachineId, matcher};
 
 /// The inventory: every machine that something binds, in groups by state, policy, task and tag.
-pub(crate) fn inventory(transaction: &mut Transaction<'_>) -> Value {
+pub(crate) fn inventory(transaction: &Transaction<'_>) -> Value {
     let mut groups: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut hosts: BTreeMap<String, Value> = BTreeMap::new();
     for status in views::nodes(transaction) {
@@ -20,7 +20,14 @@ pub(crate) fn inventory(transaction: &mut Transaction<'_>) -> Value {
         let id = found.as_ref().and_then(|(id, _)| *id);
         let tags: Vec<String> = match &found {
             Some((Some(id), node)) => {
-                let tags = transaction.tags(*id, node.as_deref()).yes;
+                let (site, rules) = (&transaction.snapshot.site, &transaction.snapshot.rules);
+                let facts = &transaction
+                    .server
+                    .state
+                    .machine(*id)
+                    .map(|m| m.facts.clone());
+                let facts = facts.clone().unwrap_or_default();
+                let tags = matcher::tags(site, rules, node.as_deref(), &facts).yes;
                 tags.iter().map(ToString::to_string).collect()
             }
             _ => Vec::new(),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::net::http::{ApiError, Bytes};
+use crate::api::ApiError;
+use crate::net::http::Bytes;
 use crate::serve::engine::Engine;
 use crate::serve::operator::views;
 

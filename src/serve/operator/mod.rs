@@ -1,5 +1,6 @@
-//! What operators read: the state of the server and its machines, as the HTTP API returns it.
+//! The operator API on the server: queries and commands of [`crate::api`].
 
+pub(crate) mod requests;
 pub(crate) mod explain;
 pub(crate) mod views;
 pub(crate) mod inventory;

@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
+    api::ApiError,
     control::{Report, Snapshot, Status, Transaction, UrlToken, shown_address},
     journal::MachineId,
     model::{Facts, NodeName},
-    net::http::{ApiError, Bytes},
+    net::http::Bytes,
     render::{self, RenderedAttempt, Urls},
     serve::{engine::Engine, reload::bases::Bases},
     site::{Diagnostic, Resolved, Subject},

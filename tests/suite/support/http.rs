@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
+use bootwright::api::{ApiError, Command, Query};
 use bootwright::disk::repo::Blob;
 use bootwright::net::http::{
-    ApiError, Backend, BootRequest, Bytes, CallbackReply, CallbackRequest, CheckInReply,
-    CheckInRequest, DocumentRequest, DownloadEnd, DownloadReceipt, EntryRequest, FileReply, Guard,
-    Limits, Listener, LoaderRequest, MachineListenerConfig, MbootRequest, OperatorCommand,
-    OperatorListenerConfig, OperatorQuery, Reply, RepoRequest, ServedFile, ServerHealth, Stop,
-    serve_machines, serve_operators,
+    Backend, BootRequest, Bytes, CallbackReply, CallbackRequest, CheckInReply, CheckInRequest,
+    DocumentRequest, DownloadEnd, DownloadReceipt, EntryRequest, FileReply, Guard, Limits,
+    Listener, LoaderRequest, MachineListenerConfig, MbootRequest, OperatorListenerConfig, Reply,
+    RepoRequest, ServedFile, ServerHealth, Stop, serve_machines, serve_operators,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -39,7 +39,7 @@ pub(crate) enum BackendRequest {
     DownloadEnd(DownloadEnd),
     /// A callback.
     Callback(CallbackRequest),
-    Command(OperatorCommand),
+    Command(Command),
 }
 
 /// A backend that answers from constants.
@@ -176,15 +176,15 @@ impl Backend for Fake {
         ServerHealth::Degraded("the site has 1 error".into())
     }
 
-    async fn query(&self, query: OperatorQuery) -> Result<Bytes, ApiError> {
+    async fn query(&self, query: Query) -> Result<Bytes, ApiError> {
         match query {
-            OperatorQuery::Nodes => Ok("[]".into()),
-            OperatorQuery::Log { .. } => Ok("{}\n".into()),
+            Query::Nodes => Ok("[]".into()),
+            Query::Log { .. } => Ok("{}\n".into()),
             _ => Err(ApiError::new(404, "no node `x`").help("see `bootwright nodes`")),
         }
     }
 
-    async fn command(&self, command: OperatorCommand) -> Result<Bytes, ApiError> {
+    async fn command(&self, command: Command) -> Result<Bytes, ApiError> {
         self.note(BackendRequest::Command(command));
         Ok("{}".into())
     }

@@ -9,9 +9,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde_json::Value;
 
 use bootwright::{
+    api::{Command, MarkedState, NodeCommand},
     control::{
-        Callback, CheckedIn, Decision, Download, HookCall, NetworkBoot, Operation, Preparation,
-        Report, Reported, ServerState, Snapshot, TaskTraits, TokenKey, Transaction, UrlToken,
+        Callback, CheckedIn, Decision, Download, HookCall, NetworkBoot, Preparation, Report,
+        Reported, ServerState, Snapshot, TaskTraits, TokenKey, Transaction, UrlToken,
     },
     journal::{
         AttemptId, Event, JournalLine, JournalState, LogLevel, MachineId, ParsedLine, describe,
@@ -571,20 +572,22 @@ impl Lab {
     }
 
     fn operate(&mut self, verb: &str, name: &str, rest: &str) -> String {
-        let operation = match verb {
-            "reinstall" => Operation::Reinstall,
-            "hold" => Operation::Hold {
-                reason: "being repaired".into(),
+        let command = match verb {
+            "reinstall" => NodeCommand::Reinstall {},
+            "hold" => NodeCommand::Hold {
+                reason: Some("being repaired".into()),
             },
-            "release" => Operation::Release,
-            "mark" => Operation::Mark,
-            "power-off" => Operation::PowerOff,
-            "forget" => Operation::Forget {
+            "release" => NodeCommand::Release {},
+            "mark" => NodeCommand::Mark {
+                state: MarkedState::Installed,
+            },
+            "power-off" => NodeCommand::PowerOff {},
+            "forget" => NodeCommand::Forget {
                 wipe_allowed: rest.ends_with("--wipe-allowed"),
             },
             other => panic!("`{other}` is not a step"),
         };
-        match self.transaction(|transaction| transaction.operate(name, &operation)) {
+        match self.transaction(|transaction| transaction.operate(&Command::node(name, command))) {
             Ok(done) => done,
             Err(error) => format!("refused: {error}"),
         }
