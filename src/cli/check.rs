@@ -80,7 +80,7 @@ fn report_text(loaded: &Loaded, running: Option<String>, terminal: &Terminal) ->
 fn running_revision(root: &Path) -> Option<String> {
     // An error here does not affect the result of `check`.
     let (_, status) = ApiClient::find(root).ok()??;
-    Some(plain(status.get("revision")?.as_str()?))
+    status.revision.as_deref().map(plain)
 }
 
 fn as_json(loaded: &Loaded) -> String {

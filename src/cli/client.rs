@@ -9,13 +9,14 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use ureq::{Agent, Body, http::Response};
 
-use super::failure::{CliResult, Failure};
+use super::{
+    answer::parse_answer,
+    failure::{CliResult, Failure},
+};
 use crate::{
-    api::{ApiError, ApiRequest, Command, CommandReply, HttpForm, Query},
+    api::{ApiError, ApiRequest, Command, CommandReply, HttpForm, Query, ServerStatus},
     model::ServerConfig,
     site::{LoadCache, SiteFiles, read_config},
 };
@@ -40,12 +41,12 @@ pub(super) struct ApiClient {
 impl ApiClient {
     /// Finds the running server of the site at `site`, and its status; `None` if no server of this site answers. If
     /// `site` is not a site, any server that answers is accepted.
-    pub(super) fn find(site: &Path) -> CliResult<Option<(ApiClient, Value)>> {
+    pub(super) fn find(site: &Path) -> CliResult<Option<(ApiClient, ServerStatus)>> {
         let client = ApiClient::of(site)?;
         let Ok(response) = client.sent(&ApiRequest::Query(Query::Status)) else {
             return Ok(None);
         };
-        let status: Option<Value> = match response.status().as_u16() {
+        let status: Option<ServerStatus> = match response.status().as_u16() {
             200 => serde_json::from_slice(&client.body(response)?).ok(),
             401 | 403 => return Err(client.refusal(response)),
             _ => None,
@@ -166,20 +167,12 @@ impl ApiClient {
     }
 }
 
-/// Parses the JSON of an answer.
-pub(super) fn parse_answer<T: DeserializeOwned>(answer: &[u8]) -> CliResult<T> {
-    serde_json::from_slice(answer).map_err(|error| {
-        let error = anyhow::Error::new(error).context("invalid answer from the server");
-        Failure::unreachable(error).help("the server and this program may have different versions")
-    })
-}
-
 /// Whether the server with this status serves the site at `site`.
-fn is_served(status: &Value, site: &Path) -> bool {
-    let Some(theirs) = status.get("site").and_then(Value::as_str) else {
+fn is_served(status: &ServerStatus, site: &Path) -> bool {
+    if status.site.is_empty() {
         return false;
-    };
-    match (fs::canonicalize(theirs), fs::canonicalize(site)) {
+    }
+    match (fs::canonicalize(&status.site), fs::canonicalize(site)) {
         (Ok(theirs), Ok(ours)) => theirs == ours || !is_site(site),
         // A server in a container has its site at another path.
         _ => true,

@@ -1,66 +1,19 @@
 //! `explain`: what a machine gets at its next boot, and why.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use anstyle::AnsiColor;
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::{
-    client::parse_answer,
+    answer::{parse_answer, show_json, value_text},
     failure::CliResult,
-    nodes::{show_json, value_text},
     query::query,
     terminal::{Terminal, plain, state_style},
 };
-use crate::api::Query;
-
-/// The fields of the answer that are shown.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct ExplainAnswer {
-    name: String,
-    state: String,
-    reason: Option<String>,
-    declared: Option<String>,
-    policy: Option<String>,
-    bound_by: Option<String>,
-    task: Option<String>,
-    next: String,
-    tags: Vec<String>,
-    tags_unknown: BTreeMap<String, String>,
-    values: Vec<ValueOrigin>,
-    policies: Vec<PolicyVerdict>,
-}
-
-/// A value and its source.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct ValueOrigin {
-    key: String,
-    value: Value,
-    from: Option<String>,
-    detail: Option<String>,
-    shadows: Vec<ShadowedValue>,
-}
-
-/// A value that a more specific one overrides.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct ShadowedValue {
-    value: Value,
-    from: String,
-}
-
-/// A policy that does not match the machine, and why.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct PolicyVerdict {
-    name: String,
-    order: i64,
-    why: String,
-    from: Option<String>,
-}
+use crate::{
+    api::{Explanation, PolicyVerdict, Query, ValueOrigin},
+    model::TagName,
+};
 
 pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
     let answer = query(site, &Query::Explain(name.into()), terminal)?;
@@ -70,9 +23,9 @@ pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> C
     Ok(terminal.show(&explanation_text(&parse_answer(&answer)?, terminal))?)
 }
 
-fn explanation_text(explained: &ExplainAnswer, terminal: &Terminal) -> String {
+fn explanation_text(explained: &Explanation, terminal: &Terminal) -> String {
     let mut text = binding(explained) + "\n";
-    let state = terminal.paint(&plain(&explained.state), state_style(&explained.state));
+    let state = terminal.paint(&explained.state.to_string(), state_style(explained.state));
     let reason = explained
         .reason
         .as_ref()
@@ -80,10 +33,11 @@ fn explanation_text(explained: &ExplainAnswer, terminal: &Terminal) -> String {
     text += &format!("  state: {state}{reason}\n");
     text += &format!("  next network boot: {}\n", plain(&explained.next));
     if !explained.tags.is_empty() {
-        text += &format!("  tags: {}\n", plain(&explained.tags.join(", ")));
+        let tags: Vec<&str> = explained.tags.iter().map(TagName::as_str).collect();
+        text += &format!("  tags: {}\n", tags.join(", "));
     }
     for (tag, why) in &explained.tags_unknown {
-        text += &format!("  tag {} is unknown: {}\n", plain(tag), plain(why));
+        text += &format!("  tag {} is unknown: {}\n", tag, plain(why));
     }
     if !explained.values.is_empty() {
         text += "  values\n";
@@ -97,7 +51,7 @@ fn explanation_text(explained: &ExplainAnswer, terminal: &Terminal) -> String {
 }
 
 /// The first line: the source of the machine's task.
-fn binding(explained: &ExplainAnswer) -> String {
+fn binding(explained: &Explanation) -> String {
     let name = plain(&explained.name);
     let declared = explained
         .declared
@@ -113,11 +67,8 @@ fn binding(explained: &ExplainAnswer) -> String {
         places => format!(" ({})", places.join(", ")),
     };
     match (&explained.policy, &explained.task) {
-        (Some(policy), _) => format!("{name} is bound to policy {}{places}", plain(policy)),
-        (None, Some(task)) => format!(
-            "{name}: task {}, set by its own declaration{places}",
-            plain(task)
-        ),
+        (Some(policy), _) => format!("{name} is bound to policy {policy}{places}"),
+        (None, Some(task)) => format!("{name}: task {task}, set by its own declaration{places}"),
         (None, None) => format!("{name} has no policy and no task of its own{places}"),
     }
 }
@@ -172,17 +123,13 @@ fn remark(value: &ValueOrigin) -> String {
 fn policies(others: &[PolicyVerdict]) -> String {
     let width = others
         .iter()
-        .map(|other| other.name.chars().count())
+        .map(|other| other.name.as_str().len())
         .max()
         .unwrap_or(0);
     let line = |other: &PolicyVerdict| {
-        let from = other
-            .from
-            .as_ref()
-            .map_or(String::new(), |from| format!(" ({from})"));
         plain(&format!(
-            "    {:>4} {:<width$}  no: {}{from}",
-            other.order, other.name, other.why
+            "    {:>4} {:<width$}  no: {} ({})",
+            other.order, other.name, other.why, other.from
         )) + "\n"
     };
     others.iter().map(line).collect()
@@ -198,6 +145,7 @@ mod tests {
         let explained = serde_json::json!({
             "name": "esx02",
             "state": "bound",
+            "installs": {"wanted": 2, "done": 1},
             "declared": "policies.d/nodes/esx02.kdl:3",
             "policy": "esxi",
             "task": "esxi",
@@ -207,11 +155,11 @@ mod tests {
             "values": [
                 {"key": "address", "value": "192.0.2.12/24", "from": "a.kdl:4", "detail": "prefix from network lab, n.kdl:2", "shadows": []},
                 {"key": "dns", "value": ["192.0.2.53"], "from": "p.kdl:9", "shadows": [{"value": ["192.0.2.2"], "from": "n.kdl:4"}]},
-                {"key": "retries", "value": 2},
+                {"key": "retries", "value": 2, "shadows": []},
             ],
             "policies": [{"name": "rocky", "order": 20, "why": "it lacks tag `linux`", "from": "p.kdl:20"}],
         });
-        let explained: ExplainAnswer = serde_json::from_value(explained).unwrap();
+        let explained: Explanation = serde_json::from_value(explained).unwrap();
         assert_eq!(
             explanation_text(&explained, &Terminal::new(Color::Never)),
             "esx02 is bound to policy esxi (declared: policies.d/nodes/esx02.kdl:3)\n\

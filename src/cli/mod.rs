@@ -7,11 +7,12 @@
 mod failure;
 mod terminal;
 mod table;
-mod arguments;
+mod answer;
 mod client;
-mod query;
 mod offline;
+mod query;
 mod operate;
+mod arguments;
 mod check;
 mod render;
 mod explain;

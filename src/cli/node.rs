@@ -3,19 +3,18 @@
 use std::path::Path;
 
 use super::{
-    client::parse_answer,
+    answer::{parse_answer, show_json},
     failure::CliResult,
     log,
-    nodes::{NodeStatus, now, show_json},
     query::query,
-    terminal::{Terminal, plain, state_style},
+    terminal::{Terminal, now, plain, state_style},
 };
 use crate::{
-    api::Query,
-    model::{TimeSpan, Timestamp},
+    api::{NodeStatus, Query},
+    model::{Mac, TimeSpan, Timestamp},
 };
 
-/// The number of log entries status.
+/// How many entries of the log are shown.
 const LOG_LINES: usize = 8;
 
 pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
@@ -50,53 +49,53 @@ fn summary(status: &NodeStatus, now: Timestamp, terminal: &Terminal) -> String {
         let ago = TimeSpan(now.since(since));
         format!(" since {} ({ago})", terminal.moment(since))
     });
-    let state = terminal.paint(&plain(&status.state), state_style(&status.state));
+    let state = terminal.paint(&status.state.to_string(), state_style(status.state));
     let mut text = format!("{}: {state}{since}\n", plain(&status.name));
-    let mut line = |key: &str, value: &str| {
-        if !value.is_empty() {
-            text += &format!("  {key:<10}  {}\n", plain(value));
-        }
-    };
-    let or_nothing = |value: &Option<String>| value.clone().unwrap_or_default();
     let installs = format!(
         "{} wanted, {} done",
         status.installs.wanted, status.installs.done
     );
-    line("reason", &or_nothing(&status.reason));
-    line("policy", &or_nothing(&status.policy));
-    line("task", &or_nothing(&status.task));
-    line("address", &or_nothing(&status.address));
-    line("hostname", &or_nothing(&status.hostname));
-    line("mac", &status.mac.join(", "));
-    line("uuid", &or_nothing(&status.uuid));
-    line("serial", &or_nothing(&status.serial));
-    line("firmware", &or_nothing(&status.firmware));
-    line("installs", &installs);
-    line(
-        "attempt",
-        &status
-            .attempt
-            .map_or(String::new(), |attempt| attempt.to_string()),
-    );
-    line("last", &status.last);
+    for (key, value) in [
+        ("reason", status.reason.clone()),
+        ("policy", text_of(status.policy.as_ref())),
+        ("task", text_of(status.task.as_ref())),
+        ("address", status.address.clone()),
+        ("hostname", status.hostname.clone()),
+        ("mac", Some(joined(&status.mac))),
+        ("uuid", status.uuid.clone()),
+        ("serial", status.serial.clone()),
+        ("firmware", text_of(status.firmware.as_ref())),
+        ("installs", Some(installs)),
+        ("attempt", text_of(status.attempt.as_ref())),
+        ("last", Some(status.last.clone())),
+    ] {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            text += &format!("  {key:<10}  {}\n", plain(&value));
+        }
+    }
     text
+}
+
+fn text_of(value: Option<&impl ToString>) -> Option<String> {
+    value.map(ToString::to_string)
+}
+
+fn joined(macs: &[Mac]) -> String {
+    let macs: Vec<String> = macs.iter().map(Mac::to_string).collect();
+    macs.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{nodes::InstallCounts, terminal::Color};
+    use crate::{api::MachineState, cli::terminal::Color};
 
     #[test]
     fn a_summary_omits_unknown_values() {
         let status = NodeStatus {
-            name: "esx01".into(),
-            state: "held".into(),
             reason: Some("disk does not boot".into()),
-            mac: vec!["00:50:56:00:00:01".into()],
-            installs: InstallCounts { wanted: 1, done: 0 },
-            last: "seen, 3 m ago".into(),
-            ..NodeStatus::default()
+            mac: vec!["00:50:56:00:00:01".parse().unwrap()],
+            ..NodeStatus::bare("esx01", MachineState::Held, "seen, 3 m ago")
         };
         assert_eq!(
             summary(&status, Timestamp(0), &Terminal::new(Color::Never)),

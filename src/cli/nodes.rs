@@ -2,52 +2,21 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
+    answer::{parse_answer, show_json, value_text},
     arguments::{self, NodeView},
-    client::parse_answer,
     failure::{CliResult, Failure},
     log, node,
     query::query,
     table::{Cell, table},
-    terminal::{Terminal, plain, state_style},
+    terminal::{Terminal, now, plain, state_style},
 };
 use crate::{
-    api::Query,
-    model::{TimeSpan, Timestamp},
+    api::{MachineState, NodeStatus, Query},
+    model::{PolicyName, TaskName, TimeSpan, Timestamp},
 };
-
-/// The fields of a machine that are shown. All are text, since a newer server may have more states than this program.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub(super) struct NodeStatus {
-    pub(super) name: String,
-    /// Whether a file declares it; an older server does not send this.
-    pub(super) declared: Option<bool>,
-    pub(super) state: String,
-    pub(super) reason: Option<String>,
-    pub(super) since: Option<Timestamp>,
-    pub(super) policy: Option<String>,
-    pub(super) task: Option<String>,
-    pub(super) address: Option<String>,
-    pub(super) hostname: Option<String>,
-    pub(super) mac: Vec<String>,
-    pub(super) uuid: Option<String>,
-    pub(super) serial: Option<String>,
-    pub(super) firmware: Option<String>,
-    pub(super) attempt: Option<u32>,
-    pub(super) installs: InstallCounts,
-    pub(super) last: String,
-}
-
-/// The number of installations that the declaration asks for, and that were completed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub(super) struct InstallCounts {
-    pub(super) wanted: u32,
-    pub(super) done: u32,
-}
 
 pub(super) fn run(site: &Path, nodes: &arguments::NodesArgs, terminal: &Terminal) -> CliResult {
     if nodes.follow && nodes.of != Some(NodeView::Log) {
@@ -137,24 +106,30 @@ fn row(node: &NodeStatus, now: Timestamp) -> Vec<Cell> {
     let since = node.since.map_or(String::new(), |since| {
         TimeSpan(now.since(since)).to_string()
     });
-    let text = |text: &Option<String>| Cell::new(text.as_deref().unwrap_or_default());
+    let text = |text: Option<&str>| Cell::new(text.unwrap_or_default());
     vec![
         Cell::new(&node.name),
-        Cell::styled(&node.state, state_style(&node.state)),
+        Cell::styled(&node.state.to_string(), state_style(node.state)),
         Cell::new(&since),
-        text(&node.policy),
-        text(&node.task),
-        text(&node.address),
+        text(node.policy.as_ref().map(PolicyName::as_str)),
+        text(node.task.as_ref().map(TaskName::as_str)),
+        text(node.address.as_deref()),
         Cell::new(last_column(node)),
     ]
 }
 
 /// The reason of a state that needs the operator's attention, else the last event.
 fn last_column(node: &NodeStatus) -> &str {
-    match (node.state.as_str(), &node.reason) {
-        ("failed" | "held" | "protected" | "bound" | "discovered", Some(reason)) => reason,
-        _ => &node.last,
-    }
+    let needs_attention = matches!(
+        node.state,
+        MachineState::Failed
+            | MachineState::Held
+            | MachineState::Protected
+            | MachineState::Bound
+            | MachineState::Discovered
+    );
+    let reason = node.reason.as_ref().filter(|_| needs_attention);
+    reason.unwrap_or(&node.last)
 }
 
 fn facts(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
@@ -199,38 +174,6 @@ fn flattened(path: &str, value: &Value) -> Vec<(String, String)> {
     }
 }
 
-/// A JSON value as plain text.
-pub(super) fn value_text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".into(),
-        Value::String(text) => text.clone(),
-        Value::Array(list) => {
-            let list: Vec<String> = list.iter().map(value_text).collect();
-            list.join(", ")
-        }
-        Value::Object(map) => {
-            let set: BTreeMap<&String, &Value> =
-                map.iter().filter(|(_, value)| !value.is_null()).collect();
-            let set: Vec<String> = set
-                .iter()
-                .map(|(key, value)| format!("{key}={}", value_text(value)))
-                .collect();
-            set.join(" ")
-        }
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-    }
-}
-
-/// Prints an answer as indented JSON.
-pub(super) fn show_json(answer: &[u8], terminal: &Terminal) -> CliResult {
-    let value: Value = parse_answer(answer)?;
-    Ok(terminal.show(&format!("{value:#}\n"))?)
-}
-
-pub(super) fn now() -> Timestamp {
-    Timestamp(jiff::Timestamp::now().as_millisecond())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,25 +182,17 @@ mod tests {
     #[test]
     fn the_last_column_is_the_reason_or_the_last_event() {
         let now = Timestamp(1_795_348_800_120);
-        let node = |name: &str, state: &str, reason: Option<&str>| NodeStatus {
-            name: name.into(),
-            state: state.into(),
+        let node = |name: &str, state, reason: Option<&str>| NodeStatus {
             reason: reason.map(Into::into),
             since: Some(Timestamp(now.0 - 240_000)),
-            policy: Some("esxi".into()),
+            policy: Some("esxi".parse().unwrap()),
             address: Some("192.0.2.11".into()),
-            last: "ks.cfg, 3 m ago".into(),
-            ..NodeStatus::default()
+            ..NodeStatus::bare(name, state, "ks.cfg, 3 m ago")
         };
-        let unseen = NodeStatus {
-            name: "db1".into(),
-            state: "bound".into(),
-            last: "never seen".into(),
-            ..NodeStatus::default()
-        };
+        let unseen = NodeStatus::bare("db1", MachineState::Bound, "never seen");
         let nodes = [
-            node("esx02", "installing", None),
-            node("esx03", "failed", Some("no word")),
+            node("esx02", MachineState::Installing, None),
+            node("esx03", MachineState::Failed, Some("no word")),
             unseen,
         ];
         assert_eq!(
@@ -272,12 +207,10 @@ mod tests {
     #[test]
     fn a_narrow_terminal_omits_optional_columns() {
         let node = NodeStatus {
-            name: "esx03".into(),
-            state: "failed".into(),
             reason: Some("no word after ks.cfg for 45 m (still listening)".into()),
-            policy: Some("esxi".into()),
+            policy: Some("esxi".parse().unwrap()),
             address: Some("192.0.2.13".into()),
-            ..NodeStatus::default()
+            ..NodeStatus::bare("esx03", MachineState::Failed, "")
         };
         let mut terminal = Terminal::new(Color::Never);
         terminal.width = Some(60);

@@ -167,7 +167,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let now = self.terminal.moment(super::nodes::now());
+        let now = self.terminal.moment(super::terminal::now());
         // A terminal shows the time of day; a file needs the date too.
         let time = if self.is_terminal {
             &now[11..19]

@@ -96,26 +96,34 @@ fn painted(line: String, row: &[Cell], terminal: &Terminal) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::terminal::{Color, state_style};
+    use crate::{
+        api::MachineState,
+        cli::terminal::{Color, state_style},
+    };
 
     fn example(width: Option<usize>, color: bool) -> String {
         let mut terminal = Terminal::new(Color::Never);
         (terminal.width, terminal.color) = (width, color);
-        let row = |name: &str, state: &str, last: &str| {
+        let row = |name: &str, state: Option<MachineState>, last: &str| {
+            let text = state.map_or(String::new(), |state| state.to_string());
             vec![
                 Cell::new(name),
-                Cell::styled(state, state_style(state)),
+                Cell::styled(&text, state.map_or(Style::new(), state_style)),
                 Cell::new(last),
             ]
         };
         let rows = [
-            row("esx01", "finished", "booted its disk, 3 d ago"),
+            row(
+                "esx01",
+                Some(MachineState::Finished),
+                "booted its disk, 3 d ago",
+            ),
             row(
                 "db1",
-                "failed",
+                Some(MachineState::Failed),
                 "no word after ks.cfg for 45 m (still listening)",
             ),
-            row("x", "", "a\x1b[2Jb"),
+            row("x", None, "a\x1b[2Jb"),
         ];
         table(&["NODE", "STATE", "LAST"], &rows, &terminal)
     }

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use comfy_table::Table;
 use jiff::tz::TimeZone;
 
-use crate::model::Timestamp;
+use crate::{api::MachineState, model::Timestamp};
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -113,15 +113,19 @@ fn paint(text: &str, style: Style, color: bool) -> String {
 }
 
 /// The style of a machine's state.
-pub(super) fn state_style(state: &str) -> Style {
+pub(super) fn state_style(state: MachineState) -> Style {
     match state {
-        "failed" => AnsiColor::Red.on_default().bold(),
-        "held" => AnsiColor::Yellow.on_default().bold(),
-        "installing" | "installed" => AnsiColor::Cyan.on_default(),
-        "finished" => AnsiColor::Green.on_default(),
-        "discovered" => AnsiColor::Magenta.on_default(),
-        _ => Style::new(),
+        MachineState::Failed => AnsiColor::Red.on_default().bold(),
+        MachineState::Held => AnsiColor::Yellow.on_default().bold(),
+        MachineState::Installing | MachineState::Installed => AnsiColor::Cyan.on_default(),
+        MachineState::Finished => AnsiColor::Green.on_default(),
+        MachineState::Discovered => AnsiColor::Magenta.on_default(),
+        MachineState::Bound | MachineState::Protected | MachineState::Unknown => Style::new(),
     }
+}
+
+pub(super) fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_millisecond())
 }
 
 /// Text on one line without control and bidirectional characters: machines may send anything.

@@ -44,6 +44,5 @@ pub use operate::CommandError;
 pub use request::{BootFromDisk, Decision, NetworkBoot, NewAttempt, Report};
 pub use snapshot::{Snapshot, TaskTraits};
 pub use state::ServerState;
-pub use status::{MachineState, Status};
 pub use transaction::Transaction;
 pub use validate::{RenderCheck, RenderTarget, shown_address};

@@ -1,102 +1,20 @@
-//! The displayed status of a machine.
+//! The status of machines, for operators.
 
-use std::{fmt, net::IpAddr, sync::Arc};
-
-use serde::Serialize;
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use super::{Bound, Transaction, identity::naming::name_of, install::blocked::Blocked};
 use crate::{
+    api::{InstallCounts, MachineState, NodeStatus},
     journal::{Attempt, Machine, MachineId, identities, installs_of},
     matcher,
-    model::{Mac, Node, Platform, PolicyName, TaskName, TimeSpan, Timestamp},
+    model::{Mac, Node, TimeSpan},
     site::counted,
 };
 
-/// The state of a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MachineState {
-    /// It has contacted the server, and nothing binds it.
-    Discovered,
-    /// Its declaration or a policy determines what it gets.
-    Bound,
-    /// A document of its attempt was read completely, or the machine reported the stage.
-    Installing,
-    /// The machine reported that its disk is written.
-    Installed,
-    /// Its first boot has run.
-    Finished,
-    /// It reported an error, a stage is overdue, or its disk does not boot.
-    Failed,
-    /// It needs an operator.
-    Held,
-    /// It is never installed: `installs = 0`, or its declaration was removed.
-    Protected,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Status {
-    /// The name of its declaration; for an undeclared machine its first MAC address with hyphens.
-    pub name: String,
-    pub declared: bool,
-    pub state: MachineState,
-    /// The reason of a state that needs one.
-    pub reason: Option<String>,
-    /// The time of the last change of its state.
-    pub since: Option<Timestamp>,
-    /// The policy that binds it or would bind it.
-    pub policy: Option<PolicyName>,
-    /// The task of its attempt or of its next installation.
-    pub task: Option<TaskName>,
-    /// Its own static address.
-    pub address: Option<String>,
-    pub hostname: Option<String>,
-    /// Its MAC addresses.
-    pub mac: Vec<Mac>,
-    pub uuid: Option<String>,
-    pub serial: Option<String>,
-    pub firmware: Option<Platform>,
-    /// The number of its newest attempt.
-    pub attempt: Option<u32>,
-    pub installs: Installs,
-    /// The last event, and the next step.
-    pub last: String,
-    /// Whether an operator has requested another installation.
-    #[serde(skip)]
-    pub requested: bool,
-    /// The address of its binding from the network's pool. Declared addresses are resolved elsewhere.
-    #[serde(skip)]
-    pub pooled: Option<IpAddr>,
-}
-
-/// How many installations of a machine are wanted and done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Installs {
-    /// The node's `installs`.
-    pub wanted: u32,
-    /// The value of `installs` at its last successful attempt.
-    pub done: u32,
-}
-
-impl fmt::Display for MachineState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            MachineState::Discovered => "discovered",
-            MachineState::Bound => "bound",
-            MachineState::Installing => "installing",
-            MachineState::Installed => "installed",
-            MachineState::Finished => "finished",
-            MachineState::Failed => "failed",
-            MachineState::Held => "held",
-            MachineState::Protected => "protected",
-        })
-    }
-}
-
 impl Transaction<'_> {
-    /// Returns the status of every machine: declared ones by name, then the others.
-    pub fn statuses(&self) -> Vec<Status> {
-        let mut shown = std::collections::BTreeSet::new();
+    /// The status of every machine: declared ones by name, then the others.
+    pub fn statuses(&self) -> Vec<NodeStatus> {
+        let mut shown = BTreeSet::new();
         let mut list = Vec::new();
         for node in self.snapshot.site.nodes.values() {
             let histories = self.histories(node);
@@ -110,8 +28,8 @@ impl Transaction<'_> {
         list
     }
 
-    /// Returns the status of one machine.
-    pub fn status(&self, id: Option<MachineId>, node: Option<&Arc<Node>>) -> Status {
+    /// The status of one machine, without what has to be resolved first: address and host name.
+    pub fn status(&self, id: Option<MachineId>, node: Option<&Arc<Node>>) -> NodeStatus {
         let node = node.map(|node| &**node);
         let machine = id.map(|id| self.machine(id));
         let due = machine.is_none_or(|machine| machine.is_due(node));
@@ -123,11 +41,11 @@ impl Transaction<'_> {
         let task = attempt.map(|attempt| attempt.task.clone());
         let binds = next.is_some() || machine.is_some_and(|machine| machine.binding.is_some());
         let next = next.map(|bound| bound.task);
-        let (state, reason) = self.state_and_reason(machine, node, binds);
+        let (state, reason) = self.state_of(machine, node, binds);
         let reason = self.with_diagnosis(machine, state, reason);
-        let reason = reason.or_else(|| self.microkernel_reason(machine?, state));
+        let reason = reason.or_else(|| self.microkernel_hint(machine?, state));
         let identity = machine.map(|machine| &machine.identity);
-        Status {
+        NodeStatus {
             name: name_of(machine, node),
             declared: node.is_some(),
             state,
@@ -142,17 +60,20 @@ impl Transaction<'_> {
             serial: identity.and_then(|identity| identity.serial.first().map(ToString::to_string)),
             firmware: machine.and_then(|machine| machine.facts.firmware),
             attempt: attempt.map(|attempt| attempt.number),
-            installs: Installs {
+            installs: InstallCounts {
                 wanted: installs_of(node),
                 done: machine.map_or(0, |machine| machine.done),
             },
             last: self.last(machine, state, node, binds),
-            requested: machine.is_some_and(|machine| machine.reinstall),
-            pooled: machine.and_then(|machine| machine.binding.as_ref()?.address),
         }
     }
 
-    /// What would bind a machine now; none if it keeps its binding until another installation is due.
+    /// The address of a pool that is assigned to a machine.
+    pub fn pool_address(&self, id: MachineId) -> Option<IpAddr> {
+        self.machine(id).binding.as_ref()?.address
+    }
+
+    /// What would bind a machine now. A bound machine stays bound until an installation is due.
     fn next_binding(
         &self,
         machine: Option<&Machine>,
@@ -170,30 +91,33 @@ impl Transaction<'_> {
         }
     }
 
-    fn state_and_reason(
+    /// The state and its reason.
+    fn state_of(
         &self,
         machine: Option<&Machine>,
         node: Option<&Node>,
         binds: bool,
     ) -> (MachineState, Option<String>) {
-        if let Some(stopped) = self.blocked_state(machine, node) {
-            return stopped;
+        match self.barred(machine, node) {
+            Some(Blocked::Protected(reason)) => {
+                return (MachineState::Protected, Some(reason.to_string()));
+            }
+            Some(held) => return (MachineState::Held, held.hold_reason()),
+            None => {}
         }
         let is_next = |machine: &&Machine| machine.open().is_none() && machine.is_due(node);
         match machine.filter(|machine| !is_next(machine)) {
-            None => state_without_attempt(node, binds),
+            None => before_attempts(node, binds),
             Some(machine) if machine.marked && machine.open().is_none() => {
-                let reason = history_source(machine).unwrap_or_else(|| "set by an operator".into());
+                let reason = taken_over(machine).unwrap_or_else(|| "set by an operator".into());
                 (MachineState::Installed, Some(reason))
             }
-            Some(machine) => {
-                state_of_attempts(machine).unwrap_or_else(|| state_without_attempt(node, binds))
-            }
+            Some(machine) => by_attempts(machine).unwrap_or_else(|| before_attempts(node, binds)),
         }
     }
 
-    /// The next step for an undeclared machine in the microkernel that nothing binds.
-    fn microkernel_reason(&self, machine: &Machine, state: MachineState) -> Option<String> {
+    /// What an operator can do with a machine that runs the microkernel and that nothing binds.
+    fn microkernel_hint(&self, machine: &Machine, state: MachineState) -> Option<String> {
         let reported = self.server.volatile.microkernels.reported.get(machine.id);
         if state != MachineState::Discovered || reported.is_none() {
             return None;
@@ -204,7 +128,7 @@ impl Transaction<'_> {
         Some(format!("microkernel; {tags}; `explain` or `adopt` it"))
     }
 
-    /// Adds the diagnosis of a boot that has stopped to the reason.
+    /// Adds where a boot has stopped, if that is why the machine made no progress.
     fn with_diagnosis(
         &self,
         machine: Option<&Machine>,
@@ -227,20 +151,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// The state of a machine that is not installed, whatever its history is.
-    fn blocked_state(
-        &self,
-        machine: Option<&Machine>,
-        node: Option<&Node>,
-    ) -> Option<(MachineState, Option<String>)> {
-        let blocked = self.barred(machine, node)?;
-        let state = match &blocked {
-            Blocked::Protected(why) => (MachineState::Protected, Some(why.to_string())),
-            held => (MachineState::Held, held.hold_reason()),
-        };
-        Some(state)
-    }
-
+    /// The latest event, and what is expected next.
     fn last(
         &self,
         machine: Option<&Machine>,
@@ -271,8 +182,8 @@ impl Transaction<'_> {
     }
 }
 
-/// The state of a machine without an attempt that determines it.
-fn state_without_attempt(node: Option<&Node>, binds: bool) -> (MachineState, Option<String>) {
+/// The state of a machine that no attempt determines.
+fn before_attempts(node: Option<&Node>, binds: bool) -> (MachineState, Option<String>) {
     match node {
         None if !binds => (MachineState::Discovered, None),
         Some(node) if !binds => {
@@ -284,13 +195,13 @@ fn state_without_attempt(node: Option<&Node>, binds: bool) -> (MachineState, Opt
 }
 
 /// The state that the attempts of a machine determine.
-fn state_of_attempts(machine: &Machine) -> Option<(MachineState, Option<String>)> {
-    // The result of the newest attempt is shown even if an older one installed the machine.
+fn by_attempts(machine: &Machine) -> Option<(MachineState, Option<String>)> {
+    // A failure of the newest attempt is shown even if an older one installed the machine.
     if let Some(reason) = machine.newest().and_then(|newest| newest.failed.clone()) {
         return Some((MachineState::Failed, Some(reason)));
     }
     let Some(attempt) = machine.current() else {
-        let reason = history_source(machine).unwrap_or_else(|| "by an earlier history".into());
+        let reason = taken_over(machine).unwrap_or_else(|| "by an earlier history".into());
         return machine
             .installed
             .then_some((MachineState::Installed, Some(reason)));
@@ -305,12 +216,12 @@ fn state_of_attempts(machine: &Machine) -> Option<(MachineState, Option<String>)
         () if attempt.is_begun() && attempt.open => MachineState::Installing,
         () => MachineState::Bound,
     };
-    Some((state, history_source(machine)))
+    Some((state, taken_over(machine)))
 }
 
-/// The source of a history that is not the one of the declaration's identities. The declared machine may be another
-/// one, which is not installed.
-fn history_source(machine: &Machine) -> Option<String> {
+/// The identities of the history that a declaration took over from another machine. The declared machine may be a
+/// different one that was never installed.
+fn taken_over(machine: &Machine) -> Option<String> {
     let before = machine
         .took_over
         .as_ref()

@@ -16,16 +16,16 @@ use std::{
 use anyhow::{Context, anyhow};
 
 use super::{
+    answer::parse_answer,
     arguments::AdoptArgs,
     check,
-    client::{is_site, no_site, parse_answer},
+    client::{is_site, no_site},
     failure::{CliResult, Failure},
-    nodes::NodeStatus,
     query::query,
     terminal::{Terminal, plain},
 };
 use crate::{
-    api::Query,
+    api::{NodeStatus, Query},
     control::SettingLayers,
     model::{AddressSource, Facts, Network, NetworkName, NodeName, Policy},
     serve::{Loaded, load},
@@ -95,7 +95,7 @@ fn require_undeclared(node: &NodeStatus, name: &NodeName, site: &Site) -> CliRes
         let node = site.nodes.get(name)?;
         Some(site.sources.file_line(node.span()))
     };
-    if node.declared == Some(true) {
+    if node.declared {
         let own = node.name.parse().ok();
         let place = own.as_ref().and_then(declared);
         let place = place.map_or(String::new(), |place| format!(": {place}"));
@@ -133,12 +133,12 @@ fn adopted(
     nodes: &[NodeStatus],
     site: &Site,
 ) -> AdoptedNode {
-    let installed = node.installs.done > 0 || ["installed", "finished"].contains(&&*node.state);
+    let installed = node.installs.done > 0 || node.state.is_installed();
     // The policy that installed it describes its system. Any other policy is the operator's choice.
     let own = node
         .policy
         .clone()
-        .filter(|own| installed && policy.is_none() && site.policies.contains_key(own.as_str()));
+        .filter(|own| installed && policy.is_none() && site.policies.contains_key(own));
     let address = node.address.as_deref().and_then(|ip| ip.parse().ok());
     let network = address.and_then(|ip| network_of(ip, site));
     let from_pool = policy.is_some_and(|policy| {
@@ -151,10 +151,13 @@ fn adopted(
     };
     AdoptedNode {
         before: plain(&node.name),
-        macs: node.mac,
+        macs: node.mac.iter().map(ToString::to_string).collect(),
         serial: node.serial,
         uuid: node.uuid,
-        policy: policy.map(|policy| policy.name.value.to_string()).or(own),
+        policy: policy
+            .map(|policy| policy.name.value.clone())
+            .or(own)
+            .map(|policy| policy.to_string()),
         network: network.map(|network| network.name.value.clone()),
         address,
         free,

@@ -21,8 +21,14 @@ use super::{
     probe, programs,
 };
 use crate::{
+    api::ServerStatus,
     boot::{Loader, version_of},
-    cli::{check, client::ApiClient, failure::CliResult, nodes::now, terminal::Terminal},
+    cli::{
+        check,
+        client::ApiClient,
+        failure::CliResult,
+        terminal::{Terminal, now},
+    },
     disk::{
         dpkg::Dpkg,
         journal::{self, Lock},
@@ -125,7 +131,7 @@ fn server_process(state: Option<&Path>, answers: bool) -> ServerProcess {
 fn site_report(
     root: &Path,
     loaded: &Loaded,
-    status: &CliResult<Option<(ApiClient, serde_json::Value)>>,
+    status: &CliResult<Option<(ApiClient, ServerStatus)>>,
 ) -> SiteReport {
     let count = |severity| {
         let all = loaded.diagnostics.iter();
@@ -135,7 +141,7 @@ fn site_report(
         Ok(status) => (status.as_ref().map(|(_, status)| status), None),
         Err(failure) => (None, Some(failure.message())),
     };
-    let health = status.map(|status| status["health"].as_str().unwrap_or("ok").to_string());
+    let health = status.map(|status| status.health.clone());
     let directories =
         ["", "bootwright.toml", "policies.d", "templates"].map(|name| root.join(name));
     let polled = directories.into_iter().filter_map(|path| {
@@ -149,7 +155,7 @@ fn site_report(
         warnings: count(site::Severity::Warning),
         nodes: loaded.nodes,
         health,
-        is_rejected: status.is_some_and(|status| status["rejected"].is_object()),
+        is_rejected: status.is_some_and(|status| status.rejected.is_some()),
         query_error,
         polled: files::outermost_directories(polled.collect()),
     }

@@ -22,11 +22,10 @@ use super::{
     client::{ApiClient, config, reachable},
     failure::{CliResult, Failure},
     log,
-    nodes::NodeStatus,
     terminal::Terminal,
 };
 use crate::{
-    api::Query,
+    api::{NodeStatus, Query},
     model::{Arch, Mac, Node, NodeName, Platform},
     site::{Site, suggest},
 };
@@ -68,7 +67,7 @@ fn has_system(client: &ApiClient, name: &str) -> bool {
     // A machine without a record was never installed.
     let answer = client.query(&Query::Node(name.into())).ok();
     let shown: Option<NodeStatus> = answer.and_then(|answer| serde_json::from_slice(&answer).ok());
-    shown.is_some_and(|shown| ["installed", "finished"].contains(&shown.state.as_str()))
+    shown.is_some_and(|shown| shown.state.is_installed())
 }
 
 /// The running server to use, and its URL: that of a demonstration, or any with `live`. `None` if a temporary one is needed.
@@ -84,11 +83,7 @@ pub(super) fn running_server(
             false => Ok(None),
         };
     };
-    let demonstration = status
-        .get("demonstration")
-        .and_then(serde_json::Value::as_bool)
-        == Some(true);
-    if !demonstration && !live {
+    if !status.demonstration && !live {
         terminal.note(
             "the running server is not used without --live, since its site is not a demonstration",
         );

@@ -52,7 +52,7 @@ impl Transaction<'_> {
         let target = RenderFor {
             attempt: AttemptId { machine, number: 0 },
             policy: status.policy.as_ref(),
-            address: status.pooled,
+            address: self.pool_address(machine),
         };
         self.render_job(&target, report, base)
     }

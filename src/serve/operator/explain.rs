@@ -1,65 +1,59 @@
-//! Why a machine gets what it gets.
+//! What a machine gets at its next network boot, and why: its binding, where each value is set, and why other policies do
+//! not bind it.
 
-use serde_json::{Value, json};
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    control::{MachineState, Transaction},
+    api::{Explanation, MachineState, NodeStatus, PolicyVerdict, ShadowedValue, ValueOrigin},
+    control::Transaction,
+    journal::MachineId,
     matcher::{self, Candidate},
-    model::Node,
+    model::{Node, NodeName, PolicyName},
     site::{Provenance, Subject, provenance},
 };
 
-/// Says why a machine gets what it gets: what binds it, what its next network boot is answered with, where
-/// each value comes from and what it shadows, and why other policies do not bind it.
-pub fn explain(transaction: &Transaction<'_>, name: &str) -> Option<Value> {
+/// Explains what a machine gets at its next network boot. `None` if there is no machine of this name.
+pub fn explain(transaction: &Transaction<'_>, name: &str) -> Option<Explanation> {
     let (id, node) = transaction.find(name)?;
+    let node = node.as_ref();
     let site = &transaction.snapshot.site;
-    let status = transaction.status(id, node.as_ref());
+    let status = transaction.status(id, node);
     let machine = id.and_then(|id| transaction.server.state.machine(id));
-    let facts = machine
-        .map(|machine| machine.facts.clone())
-        .unwrap_or_default();
-    let tags = matcher::tags(site, &transaction.snapshot.rules, node.as_deref(), &facts);
-    let others = other_policies(transaction, node.as_deref(), &tags, &facts, &status);
-    let node_name = status.name.parse().ok();
-    let values = node_name.map_or_else(Vec::new, |name| {
-        let subject = Subject {
-            name: &name,
-            declared: node.as_ref(),
-            macs: status.mac.clone(),
-            pooled: status.pooled,
-        };
-        let policy = status
-            .policy
-            .as_ref()
-            .and_then(|policy| site.policies.get(policy));
-        provenance(site, &subject, policy.map(AsRef::as_ref))
-    });
-    let declared = node
-        .as_ref()
-        .map(|node| site.sources.file_line(node.span()));
-    let by = node
-        .as_ref()
-        .and_then(|node| node.body.policy.as_ref())
-        .map(|at| site.sources.file_line(at.span));
-    Some(json!({
-        "name": status.name,
-        "state": status.state,
-        "reason": status.reason,
-        "declared": declared,
-        "policy": status.policy,
-        "bound_by": by,
-        "task": status.task,
-        "installs": status.installs,
-        "next": next(&status),
-        "tags": tags.yes,
-        "tags_unknown": tags.unknown,
-        "values": values.iter().map(|value| value_of(transaction, value)).collect::<Vec<_>>(),
-        "policies": others,
-    }))
+    let facts = machine.map(|machine| machine.facts.clone());
+    let facts = facts.unwrap_or_default();
+    let tags = matcher::tags(
+        site,
+        &transaction.snapshot.rules,
+        node.map(AsRef::as_ref),
+        &facts,
+    );
+    let candidate = Candidate {
+        is_declared: node.is_some(),
+        known: None,
+        tags: &tags,
+        facts: &facts,
+    };
+    let place = |span| site.sources.file_line(span);
+    let policy_setting = node.and_then(|node| node.body.policy.as_ref());
+    Some(Explanation {
+        declared: node.map(|node| place(node.span())),
+        bound_by: policy_setting.map(|policy| place(policy.span)),
+        next: next(&status, machine.is_some_and(|machine| machine.reinstall)),
+        values: values(transaction, id, node, &status),
+        policies: other_policies(transaction, candidate, status.policy.as_ref()),
+        name: status.name,
+        state: status.state,
+        reason: status.reason,
+        policy: status.policy,
+        task: status.task,
+        installs: status.installs,
+        tags: tags.yes,
+        tags_unknown: tags.unknown,
+    })
 }
 
-fn next(status: &crate::control::Status) -> String {
+/// What the next network boot gets.
+fn next(status: &NodeStatus, is_requested: bool) -> String {
     let counts = format!(
         "installs wanted {}, done {}",
         status.installs.wanted, status.installs.done
@@ -68,7 +62,7 @@ fn next(status: &crate::control::Status) -> String {
         MachineState::Held => "its own disk: it is held".into(),
         MachineState::Protected => "its own disk: it is protected".into(),
         MachineState::Discovered => "what the network's `unknown` sets: nothing binds it".into(),
-        MachineState::Bound if status.requested => {
+        MachineState::Bound if is_requested => {
             format!("installer (an operator asked for it; {counts})")
         }
         MachineState::Bound => format!("installer ({counts})"),
@@ -76,66 +70,71 @@ fn next(status: &crate::control::Status) -> String {
         MachineState::Failed if status.installs.wanted > status.installs.done => {
             "its own disk first, or another attempt where one is left".into()
         }
-        MachineState::Installed | MachineState::Finished | MachineState::Failed => {
+        MachineState::Installed
+        | MachineState::Finished
+        | MachineState::Failed
+        | MachineState::Unknown => {
             format!("its own disk ({counts})")
         }
     }
 }
 
-fn value_of(transaction: &Transaction<'_>, value: &Provenance) -> Value {
-    let sources = &transaction.snapshot.site.sources;
-    json!({
-        "key": value.key,
-        "value": value.value,
-        "from": value.span.map(|span| sources.file_line(span)),
-        "detail": value.detail,
-        "shadows": value.shadows.iter().map(|(value, span)| json!({
-            "value": value,
-            "from": sources.file_line(*span),
-        })).collect::<Vec<_>>(),
-    })
+fn values(
+    transaction: &Transaction<'_>,
+    id: Option<MachineId>,
+    node: Option<&Arc<Node>>,
+    status: &NodeStatus,
+) -> Vec<ValueOrigin> {
+    let site = &transaction.snapshot.site;
+    let Ok(name) = status.name.parse::<NodeName>() else {
+        return Vec::new();
+    };
+    let subject = Subject {
+        name: &name,
+        declared: node,
+        macs: status.mac.clone(),
+        pooled: id.and_then(|id| transaction.pool_address(id)),
+    };
+    let policy = status.policy.as_ref();
+    let policy = policy.and_then(|policy| site.policies.get(policy));
+    let values = provenance(site, &subject, policy.map(AsRef::as_ref));
+    let place = |span| site.sources.file_line(span);
+    let shadowed = |(value, span)| ShadowedValue {
+        value,
+        from: place(span),
+    };
+    let origin = |value: Provenance| ValueOrigin {
+        key: value.key,
+        value: value.value,
+        from: value.span.map(place),
+        detail: value.detail,
+        shadows: value.shadows.into_iter().map(shadowed).collect(),
+    };
+    values.into_iter().map(origin).collect()
 }
 
+/// Why each policy does not bind the machine, except the one that does.
 fn other_policies(
     transaction: &Transaction<'_>,
-    node: Option<&Node>,
-    tags: &matcher::TagSet,
-    facts: &crate::model::Facts,
-    status: &crate::control::Status,
-) -> Vec<Value> {
-    let site = &transaction.snapshot.site;
-    let candidate = Candidate {
-        is_declared: node.is_some(),
-        known: None,
-        tags,
-        facts,
-    };
-    let bound = |policy: &crate::model::PolicyName| {
-        transaction
-            .server
-            .state
-            .bound
-            .get(policy)
-            .map_or(0, std::collections::BTreeSet::len) as u64
-    };
-    let mut list = Vec::new();
-    for name in site
-        .order
-        .iter()
-        .filter(|name| Some(*name) != status.policy.as_ref())
-    {
+    candidate: Candidate<'_>,
+    bound: Option<&PolicyName>,
+) -> Vec<PolicyVerdict> {
+    let (site, rules) = (&transaction.snapshot.site, &transaction.snapshot.rules);
+    let verdict = |name: &PolicyName| {
         let policy = &site.policies[name];
-        let why = matcher::mismatch(policy, &transaction.snapshot.rules, candidate, bound(name));
-        let why = why.map_or_else(
-            || "it would fit; another one comes first".into(),
-            |why| why.to_string(),
-        );
-        list.push(json!({
-            "name": name,
-            "order": policy.rule.order.as_ref().map_or(100, |order| order.value),
-            "why": why,
-            "from": site.sources.file_line(policy.name.span),
-        }));
-    }
-    list
+        let machines = transaction.server.state.bound.get(name);
+        let count = machines.map_or(0, BTreeSet::len) as u64;
+        let mismatch = matcher::mismatch(policy, rules, candidate, count);
+        PolicyVerdict {
+            name: name.clone(),
+            order: policy.rule.order.as_ref().map_or(100, |order| order.value),
+            why: mismatch.map_or_else(
+                || "it would fit; another one comes first".into(),
+                |mismatch| mismatch.to_string(),
+            ),
+            from: site.sources.file_line(policy.name.span),
+        }
+    };
+    let others = site.order.iter().filter(|name| Some(*name) != bound);
+    others.map(verdict).collect()
 }

@@ -1,81 +1,69 @@
-//! Every machine as Ansible wants to be told of it: a dynamic inventory, as `ansible-inventory --list` reads it.
+//! All machines as an Ansible inventory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use super::views;
+use crate::{
+    api::{HostDetails, HostVars, Inventory, NodeStatus},
+    control::Transaction,
+    matcher,
+};
 
-use serde_json::{Map, Value, json};
-
-use crate::serve::operator::views;
-use crate::{control::Transaction, journal::MachineId, matcher};
-
-/// The inventory: every machine that something binds, in groups by state, policy, task and tag.
-pub(crate) fn inventory(transaction: &Transaction<'_>) -> Value {
-    let mut groups: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut hosts: BTreeMap<String, Value> = BTreeMap::new();
+/// Every machine that is declared or bound, in groups by state, policy, task and tag.
+pub(crate) fn inventory(transaction: &Transaction<'_>) -> Inventory {
+    let mut inventory = Inventory::default();
     for status in views::nodes(transaction) {
-        if status.policy.is_none() && !status.declared {
-            continue;
-        }
-        let host = status.name.clone();
-        let found = transaction.find(&host);
-        let id = found.as_ref().and_then(|(id, _)| *id);
-        let tags: Vec<String> = match &found {
-            Some((Some(id), node)) => {
-                let (site, rules) = (&transaction.snapshot.site, &transaction.snapshot.rules);
-                let facts = &transaction
-                    .server
-                    .state
-                    .machine(*id)
-                    .map(|m| m.facts.clone());
-                let facts = facts.clone().unwrap_or_default();
-                let tags = matcher::tags(site, rules, node.as_deref(), &facts).yes;
-                tags.iter().map(ToString::to_string).collect()
+        if status.declared || status.policy.is_some() {
+            let host = status.name.clone();
+            let details = details(transaction, status);
+            for group in groups(&details) {
+                inventory.all.children.insert(group.clone());
+                let group = inventory.groups.entry(group).or_default();
+                group.hosts.insert(host.clone());
             }
-            _ => Vec::new(),
-        };
-        let mut of = vec![format!("state_{}", status.state)];
-        of.extend(
-            status
-                .policy
-                .as_ref()
-                .map(|policy| format!("policy_{policy}")),
-        );
-        of.extend(status.task.as_ref().map(|task| format!("task_{task}")));
-        of.extend(tags.iter().map(|tag| format!("tag_{tag}")));
-        for group in of {
-            groups
-                .entry(plain(&group))
-                .or_default()
-                .insert(host.clone());
+            inventory.meta.hostvars.insert(host, vars(details));
         }
-        let mut vars = Map::new();
-        // Of an address and the length of its prefix.
-        if let Some(address) = &status.address {
-            let address = address.split('/').next().unwrap_or(address);
-            vars.insert("ansible_host".into(), json!(address));
-        }
-        let mut told = json!(status);
-        told["tags"] = json!(tags);
-        told["facts"] = facts(transaction, id);
-        vars.insert("bootwright".into(), told);
-        hosts.insert(host, Value::Object(vars));
     }
-    let mut inventory = Map::new();
-    let children: Vec<&String> = groups.keys().collect();
-    inventory.insert("all".into(), json!({ "children": children }));
-    inventory.insert("_meta".into(), json!({ "hostvars": hosts }));
-    for (group, hosts) in &groups {
-        inventory.insert(group.clone(), json!({ "hosts": hosts }));
-    }
-    Value::Object(inventory)
+    inventory
 }
 
-fn facts(transaction: &Transaction<'_>, id: Option<MachineId>) -> Value {
+fn details(transaction: &Transaction<'_>, status: NodeStatus) -> HostDetails {
+    let (id, node) = transaction.find(&status.name).unwrap_or_default();
     let machine = id.and_then(|id| transaction.server.state.machine(id));
-    machine.map_or(Value::Null, |machine| json!(machine.facts))
+    let facts = machine.map(|machine| machine.facts.clone());
+    let (site, rules) = (&transaction.snapshot.site, &transaction.snapshot.rules);
+    let tags = facts
+        .as_ref()
+        .map(|facts| matcher::tags(site, rules, node.as_deref(), facts).yes);
+    HostDetails {
+        status,
+        tags: tags.unwrap_or_default(),
+        facts,
+    }
 }
 
-/// A group's name as Ansible takes it: letters, digits and underscores.
-fn plain(name: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    name.chars().map(plain).collect()
+fn groups(host: &HostDetails) -> impl Iterator<Item = String> {
+    let status = &host.status;
+    let state = format!("state_{}", status.state);
+    let policy = status
+        .policy
+        .iter()
+        .map(|policy| format!("policy_{policy}"));
+    let task = status.task.iter().map(|task| format!("task_{task}"));
+    let tags = host.tags.iter().map(|tag| format!("tag_{tag}"));
+    let groups = [state].into_iter().chain(policy).chain(task).chain(tags);
+    groups.map(|group| group_name(&group))
+}
+
+fn vars(details: HostDetails) -> HostVars {
+    let address = details.status.address.as_deref();
+    let without_prefix = |address: &str| address.split('/').next().unwrap_or(address).to_owned();
+    HostVars {
+        ansible_host: address.map(without_prefix),
+        bootwright: details,
+    }
+}
+
+/// A valid name of a group: letters, digits and underscores.
+fn group_name(name: &str) -> String {
+    let valid = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    name.chars().map(valid).collect()
 }

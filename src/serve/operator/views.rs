@@ -1,55 +1,49 @@
-//! What operators are shown.
+//! What operators read: the status of machines and of the server, logs, rendered documents.
 
 use std::{io, path::Path};
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::{
-    api::ApiError,
-    control::{Report, Snapshot, Status, Transaction, UrlToken, shown_address},
+    api::{ApiError, Explanation, NodeStatus, RejectedRevision, ServerStatus},
+    control::{Report, Snapshot, Transaction, UrlToken, shown_address},
     journal::MachineId,
     model::{Facts, NodeName},
     net::http::Bytes,
     render::{self, RenderedAttempt, Urls},
-    serve::{engine::Engine, reload::bases::Bases},
+    serve::{engine::Engine, operator::explain::explain, reload::bases::Bases},
     site::{Diagnostic, Resolved, Subject},
 };
 
-/// Every machine.
-pub(crate) fn nodes(transaction: &Transaction<'_>) -> Vec<Status> {
+/// The status of every machine.
+pub(crate) fn nodes(transaction: &Transaction<'_>) -> Vec<NodeStatus> {
     let statuses = transaction.statuses().into_iter();
     statuses
         .map(|status| with_address(transaction, status))
         .collect()
 }
 
-/// One machine, as JSON.
-pub(crate) fn node(transaction: &Transaction<'_>, name: &str) -> Result<Value, ApiError> {
-    status(transaction, name)
-        .map(|status| json!(status))
-        .ok_or_else(|| unknown(name, transaction.snapshot))
+/// The status of one machine.
+pub(crate) fn node(transaction: &Transaction<'_>, name: &str) -> Result<NodeStatus, ApiError> {
+    status(transaction, name).ok_or_else(|| unknown(name, transaction.snapshot))
 }
 
-/// What one machine reported of itself, as JSON.
-pub(crate) fn facts(transaction: &Transaction<'_>, name: &str) -> Result<Value, ApiError> {
-    let (id, _) = transaction
-        .find(name)
-        .ok_or_else(|| unknown(name, transaction.snapshot))?;
+/// What one machine reported; nothing if it has never booted.
+pub(crate) fn facts(transaction: &Transaction<'_>, name: &str) -> Result<Facts, ApiError> {
+    let found = transaction.find(name);
+    let (id, _) = found.ok_or_else(|| unknown(name, transaction.snapshot))?;
     let machine = id.and_then(|id| transaction.server.state.machine(id));
-    Ok(json!(
-        machine
-            .map(|machine| machine.facts.clone())
-            .unwrap_or_default()
-    ))
+    Ok(machine.map_or_else(Facts::default, |machine| machine.facts.clone()))
 }
 
-/// Why one machine gets what it gets, as JSON.
-pub(crate) fn explained(transaction: &Transaction<'_>, name: &str) -> Result<Value, ApiError> {
-    crate::serve::explain(transaction, name).ok_or_else(|| unknown(name, transaction.snapshot))
+pub(crate) fn explained(
+    transaction: &Transaction<'_>,
+    name: &str,
+) -> Result<Explanation, ApiError> {
+    explain(transaction, name).ok_or_else(|| unknown(name, transaction.snapshot))
 }
 
-/// The numbers of a machine and of those that were merged into it.
+/// The ids of a machine and of those that were merged into it.
 pub(crate) fn ids(transaction: &Transaction<'_>, name: &str) -> Result<Vec<MachineId>, ApiError> {
     let (id, _) = transaction
         .find(name)
@@ -63,7 +57,7 @@ pub(crate) fn ids(transaction: &Transaction<'_>, name: &str) -> Result<Vec<Machi
     Ok(merged.chain(id).collect())
 }
 
-/// One machine's log as lines of JSON, after a mark: a moment, as a line's `at` has it.
+/// A machine's log as lines of JSON, from the time `after`, which has the format of a line's `at`.
 pub(crate) fn log(
     journal: &Path,
     ids: &[MachineId],
@@ -75,7 +69,7 @@ pub(crate) fn log(
     for id in ids {
         for line in crate::disk::journal::lines_of(journal, id.0).map_err(unreadable)? {
             let line = line.map_err(unreadable)?;
-            if after.is_none_or(|after| moment(&line).is_some_and(|at| at > after)) {
+            if after.is_none_or(|after| time_of(&line).is_some_and(|at| at > after)) {
                 text.push_str(&line);
                 text.push('\n');
             }
@@ -84,50 +78,48 @@ pub(crate) fn log(
     Ok(Bytes::from(text))
 }
 
-/// The moment of a line, as it is written: RFC 3339 in UTC sorts as text.
-fn moment(line: &str) -> Option<&str> {
+/// The time of a line as text: RFC 3339 in UTC sorts as text.
+fn time_of(line: &str) -> Option<&str> {
     line.strip_prefix("{\"at\":\"")?.split('"').next()
 }
 
 impl Engine {
-    /// The server itself, as JSON.
-    pub(crate) fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> ServerStatus {
         let snapshot = self.snapshot();
-        let rejected = self.rejected.load();
-        let (paused, lost) = self.read(|transaction| {
-            (
-                transaction.server.state.paused,
-                transaction.server.state.lost.clone(),
-            )
+        let site = &snapshot.site;
+        let (paused, held) = self.read(|transaction| {
+            let state = &transaction.server.state;
+            (state.paused, state.lost.clone())
         });
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "site": self.root.display().to_string(),
-            "revision": snapshot.site.revision.as_ref().map(ToString::to_string),
-            "nodes": snapshot.site.nodes.len(),
-            "policies": snapshot.site.policies.len(),
-            "repos": snapshot.site.repos.len(),
-            "networks": snapshot.site.networks.len(),
-            "demonstration": self.demonstration,
-            "paused": paused,
-            "held": lost,
-            "health": self.health_words(),
-            "rejected": rejected.revision.as_ref().map(|revision| json!({
-                "revision": revision.to_string(),
-                "errors": rejected.errors,
-                "warnings": rejected.warnings,
-                "diagnostics": rejected.diagnostics,
-            })),
+        let trouble = self.trouble();
+        ServerStatus {
+            version: env!("CARGO_PKG_VERSION").into(),
+            site: self.root.display().to_string(),
+            revision: site.revision.as_ref().map(ToString::to_string),
+            nodes: site.nodes.len(),
+            policies: site.policies.len(),
+            repos: site.repos.len(),
+            networks: site.networks.len(),
+            demonstration: self.demonstration,
+            paused,
+            held,
+            health: trouble.map_or_else(|| "ok".into(), |trouble| format!("degraded: {trouble}")),
+            rejected: self.rejected_revision(),
+        }
+    }
+
+    fn rejected_revision(&self) -> Option<RejectedRevision> {
+        let rejected = self.rejected.load();
+        let revision = rejected.revision.as_ref()?;
+        Some(RejectedRevision {
+            revision: revision.to_string(),
+            errors: rejected.errors,
+            warnings: rejected.warnings,
+            diagnostics: rejected.diagnostics.clone(),
         })
     }
 
-    /// `ok`, or `degraded: <reason>`.
-    pub(crate) fn health_words(&self) -> String {
-        self.trouble()
-            .map_or_else(|| "ok".into(), |trouble| format!("degraded: {trouble}"))
-    }
-
-    /// What is wrong with the server, in one line.
+    /// The server's most important problem, in one line.
     pub(crate) fn trouble(&self) -> Option<String> {
         match self.health() {
             crate::disk::journal::JournalHealth::Good => {}
@@ -146,6 +138,7 @@ impl Engine {
     }
 }
 
+/// The error for a machine that does not exist.
 pub(crate) fn unknown(name: &str, snapshot: &Snapshot) -> ApiError {
     let names = snapshot.site.nodes.keys().map(NodeName::as_str);
     let near = crate::site::suggest(name, names);
@@ -156,8 +149,8 @@ pub(crate) fn unknown(name: &str, snapshot: &Snapshot) -> ApiError {
     }
 }
 
-/// How one machine stands.
-pub(crate) fn status(transaction: &Transaction<'_>, name: &str) -> Option<Status> {
+/// The status of one machine.
+pub(crate) fn status(transaction: &Transaction<'_>, name: &str) -> Option<NodeStatus> {
     let (id, node) = transaction.find(name)?;
     Some(with_address(
         transaction,
@@ -165,8 +158,8 @@ pub(crate) fn status(transaction: &Transaction<'_>, name: &str) -> Option<Status
     ))
 }
 
-/// Adds what has to be resolved first.
-pub(crate) fn with_address(transaction: &Transaction<'_>, mut status: Status) -> Status {
+/// Adds address and host name.
+pub(crate) fn with_address(transaction: &Transaction<'_>, mut status: NodeStatus) -> NodeStatus {
     let Ok(name) = status.name.parse::<NodeName>() else {
         return status;
     };
@@ -174,28 +167,27 @@ pub(crate) fn with_address(transaction: &Transaction<'_>, mut status: Status) ->
     if node.is_none() && status.policy.is_none() {
         return status;
     }
+    let id = transaction.find(&status.name).and_then(|(id, _)| id);
     let subject = Subject {
         name: &name,
         declared: node,
         macs: status.mac.clone(),
-        pooled: status.pooled,
+        pooled: id.and_then(|id| transaction.pool_address(id)),
     };
     let (resolved, _) = transaction
         .snapshot
         .resolve(&subject, status.policy.as_ref());
     status.address = shown_address(&resolved.net);
-    let facts = transaction
-        .find(&status.name)
-        .and_then(|(id, _)| Some(transaction.server.state.machine(id?)?.facts.clone()));
-    let facts = facts.unwrap_or_default();
-    // A name that cannot be made yet is not shown; `check` and `explain` say why.
+    let machine = id.and_then(|id| transaction.server.state.machine(id));
+    let facts = machine.map_or_else(Facts::default, |machine| machine.facts.clone());
+    // A name that cannot be rendered yet is omitted; `check` and `explain` show why.
     status.hostname = render::hostname(&resolved, &facts)
         .ok()
         .map(|hostname| hostname.to_string());
     status
 }
 
-/// Renders everything of one node as the server would serve it, with zeros in place of the token.
+/// Renders all files of a node as the server would serve them, with zeros as the token.
 pub fn rendered(
     snapshot: &Snapshot,
     name: &str,
@@ -204,8 +196,8 @@ pub fn rendered(
     rendered_for(snapshot, name, facts, &Report::default(), None)
 }
 
-/// The same for a machine that reported this of itself, and reaches the server at `base`; none: where machines
-/// are likely to.
+/// The same for a machine with this report, which reaches the server at `base`. Without `base` the most likely address is
+/// used.
 pub fn rendered_for(
     snapshot: &Snapshot,
     name: &str,
@@ -254,7 +246,7 @@ fn resolved_by_name(
 
 /// Bytes of JSON, with a line feed at the end.
 pub(crate) fn bytes(value: &impl Serialize) -> Bytes {
-    let mut text = serde_json::to_vec(value).expect("what is shown has only text keys");
+    let mut text = serde_json::to_vec(value).expect("a response has only text keys");
     text.push(b'\n');
     Bytes::from(text)
 }
