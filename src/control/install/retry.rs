@@ -79,21 +79,28 @@ impl Transaction<'_> {
         ask: &NetworkBoot,
         how: LocalBoot,
     ) -> Decision {
-        let machine = self.machine(id);
-        let failures = machine.failures;
-        let reason = machine
-            .newest()
-            .and_then(|attempt| attempt.failed.clone())
-            .unwrap_or_default();
-        if failures > self.retries(id, node) {
-            let attempts = if failures == 1 { "attempt" } else { "attempts" };
-            let reason = format!("{failures} {attempts} failed: {reason}");
+        if let Some(reason) = self.used_up_attempts(id, node) {
             return self.hold_for_attempts(id, reason, ask, how);
         }
-        if !machine.is_due(node) {
+        if !self.machine(id).is_due(node) {
             return disk(ask, how, None);
         }
         self.open(id, node, ask, how)
+    }
+
+    /// The reason for a hold if more attempts failed than `retries` allows.
+    pub(crate) fn used_up_attempts(&self, id: MachineId, node: Option<&Node>) -> Option<String> {
+        let machine = self.machine(id);
+        let failures = machine.failures;
+        let newest = machine.newest();
+        let reason = newest.and_then(|attempt| attempt.failed.as_deref());
+        let attempts = if failures == 1 { "attempt" } else { "attempts" };
+        (failures > self.retries(id, node)).then(|| {
+            format!(
+                "{failures} {attempts} failed: {}",
+                reason.unwrap_or_default()
+            )
+        })
     }
 
     fn hold_for_attempts(

@@ -4,8 +4,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    api::{Explanation, MachineState, NodeStatus, PolicyVerdict, ShadowedValue, ValueOrigin},
-    control::Transaction,
+    api::{Explanation, InstallCounts, NodeStatus, PolicyVerdict, ShadowedValue, ValueOrigin},
+    control::{Blocked, NextBoot, Transaction, Unbound},
     journal::MachineId,
     matcher::{self, Candidate},
     model::{Node, NodeName, PolicyName},
@@ -38,7 +38,11 @@ pub fn explain(transaction: &Transaction<'_>, name: &str) -> Option<Explanation>
     Some(Explanation {
         declared: node.map(|node| place(node.span())),
         bound_by: policy_setting.map(|policy| place(policy.span)),
-        next: next(&status, machine.is_some_and(|machine| machine.reinstall)),
+        next: next_text(
+            &transaction.next_boot(id, node),
+            status.installs,
+            machine.is_some_and(|machine| machine.reinstall),
+        ),
         values: values(transaction, id, node, &status),
         policies: other_policies(transaction, candidate, status.policy.as_ref()),
         name: status.name,
@@ -53,29 +57,31 @@ pub fn explain(transaction: &Transaction<'_>, name: &str) -> Option<Explanation>
 }
 
 /// What the next network boot gets.
-fn next(status: &NodeStatus, is_requested: bool) -> String {
+fn next_text(next: &NextBoot, installs: InstallCounts, is_requested: bool) -> String {
     let counts = format!(
         "installs wanted {}, done {}",
-        status.installs.wanted, status.installs.done
+        installs.wanted, installs.done
     );
-    match status.state {
-        MachineState::Held => "its own disk: it is held".into(),
-        MachineState::Protected => "its own disk: it is protected".into(),
-        MachineState::Discovered => "what the network's `unknown` sets: nothing binds it".into(),
-        MachineState::Bound if is_requested => {
+    match next {
+        NextBoot::Installer if is_requested => {
             format!("installer (an operator asked for it; {counts})")
         }
-        MachineState::Bound => format!("installer ({counts})"),
-        MachineState::Installing => "its own disk first: an installation runs".into(),
-        MachineState::Failed if status.installs.wanted > status.installs.done => {
-            "its own disk first, or another attempt where one is left".into()
+        NextBoot::Installer => format!("installer ({counts})"),
+        NextBoot::Task(task) => format!("task {task}, which installs nothing"),
+        NextBoot::DiskFirst => "its own disk first: an installation runs".into(),
+        NextBoot::Blocked(Blocked::NotDue) => format!("its own disk ({counts})"),
+        NextBoot::Blocked(Blocked::Protected(_)) => "its own disk: it is protected".into(),
+        NextBoot::Blocked(Blocked::Unbound {
+            reason: Unbound::NoPolicy(_),
+            ..
+        }) => "what the network's `unknown` sets: nothing binds it".into(),
+        NextBoot::Blocked(blocked) if blocked.hold_reason().is_some() => {
+            "its own disk: it is held".into()
         }
-        MachineState::Installed
-        | MachineState::Finished
-        | MachineState::Failed
-        | MachineState::Unknown => {
-            format!("its own disk ({counts})")
+        NextBoot::Blocked(blocked) if blocked.ends_soon() => {
+            format!("a wait, then the installer: {blocked}")
         }
+        NextBoot::Blocked(blocked) => format!("its own disk: {blocked}"),
     }
 }
 

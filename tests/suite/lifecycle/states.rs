@@ -49,6 +49,42 @@ fn each_state_shows_what_the_next_boot_gets() {
 }
 
 #[test]
+fn an_explanation_shows_what_the_next_boot_gets() {
+    let expect = a(1) + "expect = \"facts.cores == 4\"\n";
+    replay(
+        &[("a", &a(1)), ("zero", &a(0)), ("expect", &expect)],
+        "
+        explain a => installer (installs wanted 1, done 0)
+        pause
+        explain a => its own disk: paused: no installation begins until `bootwright resume`
+        boot c1 => disk: paused: no installation begins until `bootwright resume`
+        explain a => its own disk: paused: no installation begins until `bootwright resume`
+        resume
+        edit expect
+        explain a => its own disk: `facts.cores == 4` is unknown: fact `cores` is not known
+        edit a
+        boot c1 => #1: esxi
+        explain a => installer (installs wanted 1, done 0)
+        serve #1 ks.cfg
+        read #1 ks.cfg
+        explain a => its own disk first: an installation runs
+        say #1 installed
+        explain a => its own disk (installs wanted 1, done 1)
+        reinstall a => a will be installed once more at its next network boot
+        explain a => installer (an operator asked for it; installs wanted 1, done 1)
+        hold a => a is held until `bootwright release a`
+        explain a => its own disk: it is held
+        release a => a is released; an installation is due at its next network boot
+        edit zero
+        explain a => its own disk: it is protected
+        boot c2 => disk
+        explain 52-54-00-00-00-02 => what the network's `unknown` sets: nothing binds it
+        explain b => unknown
+        ",
+    );
+}
+
+#[test]
 fn a_deleted_declaration_protects_only_its_own_attempts() {
     replay(
         &[("a", &a(1)), ("none", "")],

@@ -19,6 +19,7 @@ use bootwright::{
     },
     matcher,
     model::{AgentAction, Mac, MonotonicTime, Now, Platform, StageName, TimeSpan, Timestamp},
+    serve,
     site::{self, LoadCache, Severity, SiteFiles},
 };
 
@@ -277,6 +278,10 @@ impl Lab {
                 })
             }
             "status" => self.status(first),
+            "explain" => self.transaction(|transaction| {
+                let explanation = serve::explain(transaction, first);
+                explanation.map_or("unknown".into(), |explanation| explanation.next)
+            }),
             "last" => self.transaction(|transaction| {
                 let (id, node) = transaction.find(first).unwrap();
                 transaction.status(id, node.as_ref()).last
