@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     BootFromDisk, Decision, NetworkBoot, SettingLayers, Transaction,
     diagnosis::progress::Observation,
-    identity::identify::Identified,
+    identity::{ambiguity::Ambiguity, identify::Identified},
     install::{blocked::Blocked, gate::Phase},
     volatile::LatestBoot,
 };
@@ -91,7 +91,7 @@ impl Transaction<'_> {
         &mut self,
         ask: &NetworkBoot,
         id: Option<MachineId>,
-        reason: String,
+        reason: Ambiguity,
     ) -> Decision {
         let blocked = Blocked::Ambiguous(reason);
         if let Some(id) = id {

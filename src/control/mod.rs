@@ -34,6 +34,7 @@ pub use checkin::report::{LONGEST_REPORT, ReportError, Reported};
 pub use delivery::{HookCall, RetryState};
 pub use dhcp::respond::{BrokenFetch, Fetched, ReceivedQuery};
 pub use diagnosis::causes::Diagnosis;
+pub use identity::ambiguity::Ambiguity;
 pub use install::binding::{Bound, NoAddress, SettingLayers, Unbound};
 pub use install::blocked::{Blocked, Protection};
 pub use install::callback::{Callback, CallbackOutcome};

@@ -18,8 +18,8 @@ const MAX_UNDECLARED: u32 = 500;
 pub(crate) struct DhcpRequester {
     pub(crate) id: Option<MachineId>,
     pub(crate) node: Option<Arc<Node>>,
-    /// Why the identity is ambiguous. The machine still gets a script that shows this.
-    pub(crate) ambiguity: Option<String>,
+    /// It is not clear which machine this is. It gets a boot program, whose script shows the reason.
+    pub(crate) is_ambiguous: bool,
 }
 
 impl Transaction<'_> {
@@ -40,7 +40,7 @@ impl Transaction<'_> {
                     [node] => Some(Arc::clone(node)),
                     _ => None,
                 },
-                ambiguity: None,
+                is_ambiguous: false,
             };
         }
         // Undeclared machines are distinguished by MAC address, because boards may share their other identities.
@@ -57,12 +57,12 @@ impl Transaction<'_> {
             Identified::Machine(id, node) => DhcpRequester {
                 id: Some(id),
                 node,
-                ambiguity: None,
+                is_ambiguous: false,
             },
-            Identified::Ambiguous(id, reason) => DhcpRequester {
+            Identified::Ambiguous(id, _) => DhcpRequester {
                 id,
                 node: None,
-                ambiguity: Some(reason),
+                is_ambiguous: true,
             },
             Identified::NoIdentity => DhcpRequester::default(),
         }

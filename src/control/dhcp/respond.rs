@@ -98,8 +98,7 @@ impl Transaction<'_> {
             return Err(NoReply::NotBooting);
         }
         let node = requester.node.as_deref();
-        if node.is_none() && requester.ambiguity.is_none() && !self.gets_boot(requester.id, network)
-        {
+        if node.is_none() && !requester.is_ambiguous && !self.gets_boot(requester.id, network) {
             return Err(NoReply::Unknown);
         }
         let bound = requester.id.and_then(|id| self.binding(id, node).ok());

@@ -1,71 +1,57 @@
-//! Finds the machine that a report belongs to, and its declaration.
+//! Finds the machine of a report, and the declaration of a machine.
 //!
-//! MAC addresses are matched first, against all declarations. A history that matches no declaration belongs to the
-//! one that last had its name. So renaming a node, moving it between files, replacing its NIC, or deleting and
-//! adding it again never makes an installation due. If the identity is ambiguous, nothing is installed.
+//! MACs are matched first, over all declarations. Only a history that no declaration's identities claim goes to the
+//! declaration that last had its name. So renaming a node, moving it between files, replacing its NIC, deleting it and
+//! adding it again never makes an installation due. An ambiguous machine is not installed.
 
 use std::sync::Arc;
 
-use crate::control::{Transaction, undeclared};
+use super::ambiguity::Ambiguity;
 use crate::{
+    control::{Transaction, undeclared},
     journal::{Event, HoldCause, MachineId},
     model::{Identity, Node, SmallSet},
 };
 
-/// The machine that a report belongs to.
+/// The machine of a report.
 #[derive(Debug)]
 pub(crate) enum Identified {
     /// It carries no identity.
     NoIdentity,
     /// A declared or undeclared machine.
     Machine(MachineId, Option<Arc<Node>>),
-    /// The identity is ambiguous. The reason is logged in this machine's log, if there is one.
-    Ambiguous(Option<MachineId>, String),
+    /// It is not clear. The machine, if there is one, records it in its log.
+    Ambiguous(Option<MachineId>, Ambiguity),
 }
 
 impl Transaction<'_> {
-    /// Finds the machine with this identity, or discovers it.
+    /// Finds the machine that reports this identity, or begins its history.
     pub(crate) fn identify(&mut self, identity: &Identity) -> Identified {
         if identity.is_empty() {
             return Identified::NoIdentity;
         }
-        let declared = self.matched_declarations(identity);
-        let mut contradictions = declared.contradictions;
-        let node = match declared.nodes.as_slice() {
-            [] => None,
-            [node] => Some(node.clone()),
-            several => {
-                let names: Vec<_> = several
-                    .iter()
-                    .map(|node| node.name.value.to_string())
-                    .collect();
-                let reason = format!(
-                    "declarations {} match the same machine: add `mac`",
-                    names.join(" and ")
-                );
-                contradictions.extend(several.iter().map(|node| (node.clone(), reason.clone())));
-                None
+        let mut declared = self.matched_declarations(identity);
+        for (node, ambiguity) in &declared.ambiguities {
+            self.hold_for_identity(node, ambiguity);
+        }
+        match declared.nodes.as_slice() {
+            [] => {
+                let ambiguity = declared.ambiguities.pop();
+                self.match_undeclared(identity, ambiguity.map(|(_, ambiguity)| ambiguity))
             }
-        };
-        for (node, reason) in &contradictions {
-            self.hold_for_identity(node, reason);
-        }
-        if declared.nodes.len() > 1 {
-            return Identified::Ambiguous(
-                None,
-                contradictions
-                    .pop()
-                    .expect("several nodes are a contradiction")
-                    .1,
-            );
-        }
-        match node {
-            Some(node) => self.match_declared(node, identity, &contradictions),
-            None => self.match_undeclared(identity, contradictions.pop().map(|(_, reason)| reason)),
+            [node] => self.match_declared(node.clone(), identity, &declared.ambiguities),
+            several => {
+                let names = several.iter().map(|node| node.name.value.clone());
+                let ambiguity = Ambiguity::SeveralNodes(names.collect());
+                for node in several {
+                    self.hold_for_identity(node, &ambiguity);
+                }
+                Identified::Ambiguous(None, ambiguity)
+            }
         }
     }
 
-    /// Finds the declarations that an identity matches, and its contradictions.
+    /// Finds the declarations that an identity matches, and what does not match.
     fn matched_declarations(&self, identity: &Identity) -> MatchedDeclarations {
         let identities = &self.snapshot.site.identities;
         let by_mac = identities.by_mac(identity);
@@ -86,11 +72,8 @@ impl Transaction<'_> {
                 .as_ref()
                 .is_some_and(|serial| identity.serial.contains(&serial.value))
             {
-                let name = &node.name;
-                let reason = format!(
-                    "its serial number matches {name}, its MAC addresses do not: was the board replaced?"
-                );
-                declared.contradictions.push((node.clone(), reason));
+                let ambiguity = Ambiguity::SerialOnly(node.name.value.clone());
+                declared.ambiguities.push((node.clone(), ambiguity));
             }
         }
         for node in &declared.nodes {
@@ -103,11 +86,11 @@ impl Transaction<'_> {
                 .next()
                 .filter(|_| !identity.serial.contains(&serial.value));
             if let Some(other) = other {
-                let reason = format!(
-                    "its MAC address matches {}, its serial number `{other}` does not: was the NIC moved?",
-                    node.name
-                );
-                declared.contradictions.push((node.clone(), reason));
+                let ambiguity = Ambiguity::MacOnly {
+                    node: node.name.value.clone(),
+                    serial: other.clone(),
+                };
+                declared.ambiguities.push((node.clone(), ambiguity));
             }
         }
         declared
@@ -118,7 +101,7 @@ impl Transaction<'_> {
         &mut self,
         node: Arc<Node>,
         identity: &Identity,
-        contradictions: &[(Arc<Node>, String)],
+        ambiguities: &[(Arc<Node>, Ambiguity)],
     ) -> Identified {
         let mut histories = self.histories(&node);
         let macs_only = Identity {
@@ -130,19 +113,16 @@ impl Transaction<'_> {
             .into_iter()
             .filter(|id| self.declarations_of(*id).is_empty());
         histories.extend(unclaimed.collect::<Vec<_>>());
-        if let Some(reason) = self.contradiction(&node, &histories, identity) {
+        if let Some(ambiguity) = self.contradiction(&node, &histories, identity) {
             self.record_other_machine(&macs_only, identity);
-            self.hold_for_identity(&node, &reason);
-            return Identified::Ambiguous(self.main_history(&node, &histories), reason);
+            self.hold_for_identity(&node, &ambiguity);
+            return Identified::Ambiguous(self.main_history(&node, &histories), ambiguity);
         }
         let id = self.merge_histories(&node, histories);
         self.record_identity(id, identity);
         self.name(id, &node);
-        match contradictions
-            .iter()
-            .find(|(contradicted, _)| contradicted.name == node.name)
-        {
-            Some((_, reason)) => Identified::Ambiguous(Some(id), reason.clone()),
+        match ambiguities.iter().find(|(of, _)| of.name == node.name) {
+            Some((_, ambiguity)) => Identified::Ambiguous(Some(id), ambiguity.clone()),
             None => {
                 self.end_hold(id, HoldCause::Identity);
                 Identified::Machine(id, Some(node))
@@ -150,25 +130,18 @@ impl Transaction<'_> {
         }
     }
 
-    /// Returns a contradiction: two declarations match one history, or two machines match a node without MAC
-    /// addresses.
+    /// Two declarations that claim one history, or two machines that match a node without MACs.
     fn contradiction(
         &self,
         node: &Node,
         histories: &SmallSet<MachineId>,
         identity: &Identity,
-    ) -> Option<String> {
+    ) -> Option<Ambiguity> {
         for id in histories {
             let declarations_of = self.declarations_of(*id);
             if declarations_of.len() > 1 {
-                let names = declarations_of
-                    .iter()
-                    .map(|node| node.name.value.to_string());
-                let names: Vec<_> = names.collect();
-                return Some(format!(
-                    "declarations {} match the history of one machine: correct their identities",
-                    names.join(" and ")
-                ));
+                let names = declarations_of.iter().map(|node| node.name.value.clone());
+                return Some(Ambiguity::SharedHistory(names.collect()));
             }
         }
         if node.has_macs() || identity.mac.is_empty() {
@@ -178,28 +151,27 @@ impl Transaction<'_> {
             .iter()
             .map(|id| &self.machine(*id).identity.mac)
             .find(|macs| !macs.is_empty() && macs.is_disjoint(&identity.mac));
-        another.map(|_| format!("two machines match {}: add its `mac`", node.name))
+        another.map(|_| Ambiguity::SeveralMachines(node.name.value.clone()))
     }
 
-    /// Discovers a machine that has no history yet, so that the contradiction remains when the other machine
-    /// reports.
-    fn record_other_machine(&mut self, by_mac: &Identity, identity: &Identity) {
-        if self.server.machines_with(by_mac).is_empty() {
+    /// Begins a history for MACs that have none, so that the ambiguity remains when the other machine reports.
+    fn record_other_machine(&mut self, macs: &Identity, identity: &Identity) {
+        if self.server.machines_with(macs).is_empty() {
             let id = self.new_undeclared();
             self.record_identity(id, identity);
         }
     }
 
-    /// Assigns a report to an undeclared machine. Undeclared machines are distinguished only by MAC address,
-    /// because boards may share UUIDs and serial numbers.
+    /// Assigns a report to an undeclared machine. Only MACs distinguish undeclared machines, because boards share UUIDs and
+    /// serial numbers.
     fn match_undeclared(
         &mut self,
         identity: &Identity,
-        contradiction: Option<String>,
+        ambiguity: Option<Ambiguity>,
     ) -> Identified {
         if identity.mac.is_empty() {
-            return contradiction.map_or(Identified::NoIdentity, |reason| {
-                Identified::Ambiguous(None, reason)
+            return ambiguity.map_or(Identified::NoIdentity, |ambiguity| {
+                Identified::Ambiguous(None, ambiguity)
             });
         }
         let macs_only = Identity {
@@ -207,7 +179,7 @@ impl Transaction<'_> {
             ..Identity::default()
         };
         let known = self.server.machines_with(&macs_only);
-        // A history that another declaration matches belongs to that declaration, whatever MAC addresses it has.
+        // A history that a declaration claims belongs to that declaration, whatever MAC it once reported.
         let own: SmallSet<MachineId> = known
             .into_iter()
             .filter(|id| self.declarations_of(*id).is_empty())
@@ -226,8 +198,8 @@ impl Transaction<'_> {
             None => self.new_undeclared(),
         };
         self.record_identity(id, identity);
-        match contradiction {
-            Some(reason) => Identified::Ambiguous(Some(id), reason),
+        match ambiguity {
+            Some(ambiguity) => Identified::Ambiguous(Some(id), ambiguity),
             None => {
                 self.end_hold(id, HoldCause::Identity);
                 Identified::Machine(id, None)
@@ -235,7 +207,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// Creates an undeclared machine. At the limit, the oldest one is removed that was never bound and has no hold.
+    /// Begins the history of an undeclared machine. At the limit, the oldest one is forgotten that was never bound and that
+    /// no operator command named.
     fn new_undeclared(&mut self) -> MachineId {
         let limit = self
             .snapshot
@@ -259,9 +232,9 @@ impl Transaction<'_> {
         self.server.new_machine_id()
     }
 
-    fn hold_for_identity(&mut self, node: &Arc<Node>, reason: &str) {
+    fn hold_for_identity(&mut self, node: &Arc<Node>, ambiguity: &Ambiguity) {
         let id = self.machine_of(node);
-        self.hold(id, HoldCause::Identity, reason);
+        self.hold(id, HoldCause::Identity, &ambiguity.to_string());
     }
 
     /// Holds a machine, unless it is already held for this cause and reason.
@@ -290,9 +263,9 @@ impl Transaction<'_> {
     }
 }
 
-/// The declarations that an identity matches, and its contradictions.
+/// The declarations that an identity matches.
 #[derive(Default)]
 struct MatchedDeclarations {
     nodes: Vec<Arc<Node>>,
-    contradictions: Vec<(Arc<Node>, String)>,
+    ambiguities: Vec<(Arc<Node>, Ambiguity)>,
 }

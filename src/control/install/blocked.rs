@@ -4,6 +4,7 @@ use std::{fmt, net::Ipv4Addr};
 
 use super::binding::{NoAddress, Unbound};
 use crate::{
+    control::identity::ambiguity::Ambiguity,
     journal::HoldCause,
     model::{Hostname, Mac, TaskName},
     site::counted,
@@ -55,7 +56,7 @@ pub enum Blocked {
     /// Another host uses an address of this machine.
     AddressInUse { address: Ipv4Addr, mac: Mac },
     /// It is not clear which machine this is.
-    Ambiguous(String),
+    Ambiguous(Ambiguity),
     /// The NIC that requests is not one of the machine's.
     Unconfirmed(String),
     /// The request carries no identity.
@@ -93,8 +94,8 @@ impl Blocked {
         match self {
             Blocked::StateLost(reason)
             | Blocked::Held { reason, .. }
-            | Blocked::Ambiguous(reason)
             | Blocked::Unstored(reason) => Some(reason.clone()),
+            Blocked::Ambiguous(ambiguity) => Some(ambiguity.to_string()),
             Blocked::JournalUnwritable => {
                 Some("the journal cannot be written; see the server's log".into())
             }
