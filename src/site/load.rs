@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::model::{FileId, Repo, RepoName, Revision, ServerConfig, SourceSpan, Spanned, TaskName};
 
 use super::{
-    Diagnostic, Site, SiteFiles, SourceMap,
+    Diagnostic, Severity, Site, SiteFiles, SourceMap,
     assemble::order,
     kdl,
     object::{Object, ObjectKind, object, unknown_kind},
@@ -286,8 +286,9 @@ fn config(text: &str, file: FileId) -> ParsedFile {
 }
 
 fn objects(declarations: Vec<Declaration>, diagnostics: Vec<Diagnostic>) -> ParsedFile {
+    let is_error = |one: &Diagnostic| one.severity == Severity::Error;
     let mut outcome = ParsedFile {
-        in_doubt: !diagnostics.is_empty(),
+        in_doubt: diagnostics.iter().any(is_error),
         diagnostics,
         ..ParsedFile::default()
     };
@@ -309,7 +310,30 @@ fn objects(declarations: Vec<Declaration>, diagnostics: Vec<Diagnostic>) -> Pars
             outcome.flawed.extend(name.map(|name| (kind, name)));
         }
     }
+    explain_errors(&mut outcome.diagnostics);
     outcome
+}
+
+/// Removes the errors at the places of warnings, which become errors: a slip explains why a value cannot be read.
+fn explain_errors(diagnostics: &mut Vec<Diagnostic>) {
+    let is_error = |one: &Diagnostic| one.severity == Severity::Error;
+    let (errors, mut all): (Vec<_>, Vec<_>) = diagnostics.drain(..).partition(is_error);
+    let warnings = all.len();
+    for error in errors {
+        let explains = |warning: &&mut Diagnostic| overlap(warning.span, error.span);
+        match all[..warnings].iter_mut().find(explains) {
+            Some(warning) => warning.severity = Severity::Error,
+            None => all.push(error),
+        }
+    }
+    *diagnostics = all;
+}
+
+fn overlap(one: Option<SourceSpan>, other: Option<SourceSpan>) -> bool {
+    let both = one.zip(other);
+    both.is_some_and(|(one, other)| {
+        one.file == other.file && one.start < other.end && other.start < one.end
+    })
 }
 
 fn not_utf8(content: &[u8], file: FileId, at: usize) -> Diagnostic {

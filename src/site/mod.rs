@@ -10,6 +10,7 @@ mod diagnostic;
 mod plan;
 mod suggest;
 mod tree;
+mod literal;
 mod toml;
 mod kdl;
 mod read;

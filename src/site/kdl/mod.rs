@@ -1,25 +1,26 @@
 //! KDL (version 2) to the tree of values.
 //!
-//! The text goes through [`lex`] and [`slips`] first: they know the usual mistakes by name, and bound the
-//! depth, which the parser itself does not.
+//! The crate `kdl` decides what is valid. The usual mistakes ([`slips`]) are searched for in every text: they
+//! explain why an invalid one is rejected; in a valid one, such as `tags a, b`, they are warnings.
 
-mod lex;
-mod quotes;
-mod grammar;
+mod tokens;
 mod slips;
-pub(super) mod words;
+mod convert;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod oracle;
 
-use ::kdl::{KdlDocument, KdlEntry, KdlIdentifier, KdlNode, KdlValue};
+use ::kdl::{KdlDocument, KdlError, KdlNode};
 
-use crate::model::{FileId, SourceSpan, Spanned};
+use crate::model::{FileId, SourceSpan};
 
 use super::{
-    Diagnostic, ObjectKind,
-    tree::{ConfigTree, Declaration, Shape, TreeEntry},
+    Diagnostic,
+    tree::{Declaration, MAX_DEPTH, too_deep},
 };
+use tokens::Scan;
 
 /// Reads the objects of a file, in the order in which they are written.
 pub(crate) fn declarations(
@@ -27,23 +28,47 @@ pub(crate) fn declarations(
     file: FileId,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Vec<Declaration>, Vec<Diagnostic>> {
-    let slips = slips::slips(text, file);
-    if !slips.is_empty() {
-        return Err(slips);
+    let scan = tokens::scan(text);
+    if let Some(at) = scan.too_deep {
+        return Err(vec![too_deep(source_span(file, at, 1))]);
     }
-    let document = KdlDocument::parse_v2(text).map_err(|error| unnamed(&error, file))?;
-    let mut kdl = KdlReader { file, diagnostics };
-    let nodes = document.nodes().iter();
-    Ok(nodes.filter_map(|node| kdl.declaration(node)).collect())
+    let slips = slips::slips(&scan);
+    let named = |severity| slips::diagnostics(&slips, severity, text, file);
+    let document = match parse(&scan) {
+        Ok(document) => document,
+        Err(Some(error)) if slips.is_empty() => return Err(vec![unnamed(&error, file)]),
+        Err(_) => return Err(named(Diagnostic::error)),
+    };
+    diagnostics.extend(named(Diagnostic::warning));
+    Ok(convert::declarations(&document, file, diagnostics))
 }
 
-/// A mistake that has no name of ours: the parser's first word on it, the others are its echo.
-fn unnamed(error: &::kdl::KdlError, file: FileId) -> Vec<Diagnostic> {
+/// The text is parsed as the block of a node, which begins after these bytes. The crate's parser of documents
+/// calls itself for every error at the top level; its parser of nodes does not.
+const WRAPPER: &str = "_{\n";
+
+/// Parses a text. Returns no error of the crate when the scan alone shows that the text is invalid.
+fn parse(scan: &Scan<'_>) -> Result<KdlDocument, Option<KdlError>> {
+    if scan.is_invalid() {
+        return Err(None);
+    }
+    let wrapped = |text: &str| format!("{WRAPPER}{text}\n}}");
+    let text = scan.without_ignored();
+    if scan.depth + scan.quoted_braces() > MAX_DEPTH {
+        // An error inside of a string makes the parser read the rest of it as blocks.
+        KdlNode::parse(&wrapped(&scan.without_quoted_braces(&text)))?;
+    }
+    let mut node = KdlNode::parse(&wrapped(&text))?;
+    Ok(std::mem::take(node.ensure_children()))
+}
+
+/// The first error of the crate; the others are mostly its consequences.
+fn unnamed(error: &KdlError, file: FileId) -> Diagnostic {
     let first = error
         .diagnostics
         .iter()
         .min_by_key(|first| first.span.offset());
-    let first = first.expect("a document that does not parse says why");
+    let first = first.expect("a document that does not parse has an error");
     let mut message = first
         .message
         .clone()
@@ -51,12 +76,10 @@ fn unnamed(error: &::kdl::KdlError, file: FileId) -> Vec<Diagnostic> {
     if let Some(initial) = message.get_mut(..1) {
         initial.make_ascii_lowercase();
     }
-    let mut mistake = Diagnostic::error(
-        message,
-        source_span(file, first.span.offset(), first.span.len()),
-    );
+    let span = unwrapped(file, first.span.offset(), first.span.len());
+    let mut mistake = Diagnostic::error(message, span);
     mistake.help.clone_from(&first.help);
-    vec![mistake]
+    mistake
 }
 
 fn source_span(file: FileId, start: usize, length: usize) -> SourceSpan {
@@ -67,240 +90,7 @@ fn source_span(file: FileId, start: usize, length: usize) -> SourceSpan {
     }
 }
 
-/// How a value was written, which decides what a second one under its key means.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum NodeForm {
-    /// `key value`
-    Plain,
-    /// `key { … }`: repeated, a list of tables.
-    TableBuilder,
-    /// `key "name" { … }`: repeated, further entries of one table.
-    Keyed,
-}
-
-struct KdlReader<'d> {
-    file: FileId,
-    diagnostics: &'d mut Vec<Diagnostic>,
-}
-
-impl KdlReader<'_> {
-    fn declaration(&mut self, node: &KdlNode) -> Option<Declaration> {
-        let kind = self.key(node.name());
-        let (arguments, body) = self.parts(node)?;
-        let name = match ObjectKind::of(&kind.value) {
-            Some(ObjectKind::Defaults) if arguments.is_empty() => None,
-            Some(known) => Some(self.name(known, kind.span, &arguments)?),
-            // Whoever reads the declarations says that there is no such kind.
-            None => Some(kind.clone()),
-        };
-        let span = name.as_ref().map_or(kind.span, |name| name.span);
-        let body = body.unwrap_or(Shape::Map(Vec::new()));
-        Some(Declaration {
-            kind,
-            name,
-            body: ConfigTree::new(body, span),
-        })
-    }
-
-    /// The name of an object: its one argument.
-    fn name(
-        &mut self,
-        kind: ObjectKind,
-        span: SourceSpan,
-        arguments: &[ConfigTree],
-    ) -> Option<Spanned<String>> {
-        let (message, span, help) = match arguments {
-            [first, ..] if kind == ObjectKind::Defaults => {
-                let help = "write `defaults { … }`".to_owned();
-                ("the defaults have no name".to_owned(), first.span, help)
-            }
-            [] => {
-                let help = format!("write `{kind} \"name\" {{ … }}`");
-                (format!("a {kind} has a name"), span, help)
-            }
-            [first] => match &first.shape {
-                Shape::Text(name) => return Some(Spanned::new(name.clone(), first.span)),
-                _ => {
-                    let found = first.what();
-                    let message = format!("the name of a {kind} is text, found {found}");
-                    (message, first.span, "put it in quotes".to_owned())
-                }
-            },
-            [_, second, ..] => {
-                let help = "its keys stand in `{ … }`".to_owned();
-                (format!("a {kind} has one name"), second.span, help)
-            }
-        };
-        self.mistake(&message, span, &help);
-        None
-    }
-
-    fn mistake(&mut self, message: &str, span: SourceSpan, help: &str) {
-        let mistake = Diagnostic::error(message, span).help(help);
-        self.diagnostics.push(mistake);
-    }
-
-    fn key(&self, name: &KdlIdentifier) -> Spanned<String> {
-        let span = source_span(self.file, name.span().offset(), name.span().len());
-        Spanned::new(name.value().to_owned(), span)
-    }
-
-    /// Splits a node into its arguments, and its properties and children as one.
-    fn parts(&mut self, node: &KdlNode) -> Option<(Vec<ConfigTree>, Option<Shape>)> {
-        let (properties, arguments): (Vec<&KdlEntry>, Vec<&KdlEntry>) = node
-            .entries()
-            .iter()
-            .partition(|entry| entry.name().is_some());
-        let arguments = arguments.into_iter().map(|entry| self.value(entry));
-        let arguments = arguments.collect();
-        if properties.is_empty() && node.children().is_none() {
-            return Some((arguments, None));
-        }
-        let children = node.children().map_or(&[][..], KdlDocument::nodes);
-        let body = self.body(&properties, children)?;
-        Some((arguments, Some(body)))
-    }
-
-    fn body(&mut self, properties: &[&KdlEntry], children: &[KdlNode]) -> Option<Shape> {
-        let (items, keys): (Vec<&KdlNode>, Vec<&KdlNode>) =
-            children.iter().partition(|node| node.name().value() == "-");
-        match items.first() {
-            None => Some(self.table(properties, &keys)),
-            Some(_) if keys.is_empty() && properties.is_empty() => {
-                let items = items.into_iter().filter_map(|node| self.node(node));
-                Some(Shape::List(items.map(|(value, _)| value).collect()))
-            }
-            Some(item) => {
-                let span = self.key(item.name()).span;
-                let help = "a block holds either `-` items or keys";
-                self.mistake("an item of a list stands among keys", span, help);
-                None
-            }
-        }
-    }
-
-    fn table(&mut self, properties: &[&KdlEntry], children: &[&KdlNode]) -> Shape {
-        let mut table = TableBuilder::default();
-        for entry in properties {
-            let name = entry.name().expect("only properties are here");
-            let (key, value) = (self.key(name), self.value(entry));
-            table.put(key, value, NodeForm::Plain);
-        }
-        for node in children {
-            let key = self.key(node.name());
-            if let Some((value, form)) = self.node(node) {
-                table.put(key, value, form);
-            }
-        }
-        Shape::Map(table.entries)
-    }
-
-    /// Reads what a node says of its name.
-    fn node(&mut self, node: &KdlNode) -> Option<(ConfigTree, NodeForm)> {
-        let key = self.key(node.name());
-        let (mut arguments, body) = self.parts(node)?;
-        Some(match (arguments.as_mut_slice(), body) {
-            ([], None) => (
-                ConfigTree::new(Shape::Bool(true), key.span),
-                NodeForm::Plain,
-            ),
-            ([], Some(body)) => (ConfigTree::new(body, key.span), NodeForm::TableBuilder),
-            ([_], None) => (arguments.remove(0), NodeForm::Plain),
-            (
-                [
-                    ConfigTree {
-                        shape: Shape::Text(name),
-                        span,
-                    },
-                ],
-                Some(body),
-            ) => {
-                let entry = TreeEntry {
-                    key: Spanned::new(std::mem::take(name), *span),
-                    value: ConfigTree::new(body, *span),
-                };
-                (
-                    ConfigTree::new(Shape::Map(vec![entry]), key.span),
-                    NodeForm::Keyed,
-                )
-            }
-            ([first, .., last], None) => {
-                let span = SourceSpan {
-                    end: last.span.end,
-                    ..first.span
-                };
-                (
-                    ConfigTree::new(Shape::List(arguments), span),
-                    NodeForm::Plain,
-                )
-            }
-            ([first, ..], Some(_)) => {
-                let message = format!("`{}` has both values and a table", key.value);
-                self.mistake(
-                    &message,
-                    first.span,
-                    "write either values, or properties and a block",
-                );
-                return None;
-            }
-        })
-    }
-
-    fn value(&self, entry: &KdlEntry) -> ConfigTree {
-        let all = entry.span();
-        let length = entry
-            .format()
-            .map_or(all.len(), |format| format.value_repr.len());
-        let span = source_span(
-            self.file,
-            (all.offset() + all.len()).saturating_sub(length),
-            length,
-        );
-        let shape = match entry.value() {
-            KdlValue::String(text) => Shape::Text(text.clone()),
-            KdlValue::Integer(number) => Shape::Int(*number),
-            KdlValue::Float(number) => Shape::Float(*number),
-            KdlValue::Bool(value) => Shape::Bool(*value),
-            KdlValue::Null => Shape::Null,
-        };
-        ConfigTree::new(shape, span)
-    }
-}
-
-/// A table while it is put together.
-#[derive(Default)]
-struct TableBuilder {
-    entries: Vec<TreeEntry>,
-    forms: Vec<NodeForm>,
-}
-
-impl TableBuilder {
-    fn put(&mut self, key: Spanned<String>, value: ConfigTree, form: NodeForm) {
-        let known = self
-            .entries
-            .iter()
-            .position(|entry| entry.key.value == key.value);
-        let Some(known) = known.filter(|at| self.forms[*at] == form && form != NodeForm::Plain)
-        else {
-            // A plain value that stands here already stays: the reader reports the second.
-            self.entries.push(TreeEntry { key, value });
-            self.forms.push(form);
-            return;
-        };
-        let first = &mut self.entries[known].value;
-        match (&mut first.shape, value.shape) {
-            (Shape::Map(entries), Shape::Map(more)) if form == NodeForm::Keyed => {
-                entries.extend(more)
-            }
-            (Shape::List(items), shape) if form == NodeForm::TableBuilder => {
-                items.push(ConfigTree::new(shape, key.span));
-            }
-            (_, shape) => {
-                let span = first.span;
-                let one = std::mem::replace(&mut first.shape, Shape::Null);
-                let items = vec![ConfigTree::new(one, span), ConfigTree::new(shape, key.span)];
-                first.shape = Shape::List(items);
-            }
-        }
-    }
+/// The span in the file of a span in the text that was parsed.
+fn unwrapped(file: FileId, start: usize, length: usize) -> SourceSpan {
+    source_span(file, start.saturating_sub(WRAPPER.len()), length)
 }

@@ -1,34 +1,54 @@
-//! KDL's usual slips, each named as what it is.
+//! The usual mistakes in KDL, each named as what it is.
 //!
-//! A text without slips goes on to the parser. Of a line with several the first is reported: the others
-//! are mostly its echo.
+//! In an invalid text they are errors. A valid text has some of them as well: `tags a, b` is the tags `a,` and
+//! `b`, and `url http://mirror.example/` is the URL `http:` and a comment.
+
+use ::kdl::{KdlEntry, KdlIdentifier};
 
 use crate::{
-    model::FileId,
-    site::{Diagnostic, mask::mask, tree::too_deep},
+    model::{FileId, SourceSpan},
+    site::{Diagnostic, literal, mask::mask},
 };
 
-use super::{grammar, lex::Slip, source_span};
+use super::{
+    source_span,
+    tokens::{KdlToken, Scan, Slip, TokenKind, invisible, line_length},
+};
 
-/// Finds every slip of a text.
-pub(super) fn slips(text: &str, file: FileId) -> Vec<Diagnostic> {
-    let mut slips = match grammar::slips(text) {
-        Ok(slips) => slips,
-        Err(at) => return vec![too_deep(source_span(file, at, 1))],
-    };
+/// Finds the first slip of each line, in the order of the text.
+pub(super) fn slips(scan: &Scan<'_>) -> Vec<Slip> {
+    let text = scan.text;
+    let mut slips = scan.slips.clone();
+    slips.extend(token_slips(scan));
     if slips.is_empty() {
-        return Vec::new();
+        slips.clone_from(&scan.structure);
     }
     slips.sort_by_key(|slip| slip.at.start);
     slips.dedup_by_key(|slip| text[..slip.at.start].matches('\n').count());
+    // Nothing else in a file of another format is a slip of its own.
+    let other_format = slips.iter().position(|slip| slip.message == TOML_HEADER);
+    match other_format {
+        Some(at) => vec![slips.swap_remove(at)],
+        None => slips,
+    }
+}
+
+/// Turns slips into diagnostics.
+pub(super) fn diagnostics(
+    slips: &[Slip],
+    severity: fn(String, SourceSpan) -> Diagnostic,
+    text: &str,
+    file: FileId,
+) -> Vec<Diagnostic> {
+    if slips.is_empty() {
+        return Vec::new();
+    }
     let masked = mask(text);
-    let span = |slip: &Slip| source_span(file, slip.at.start, slip.at.len());
-    slips
-        .iter()
-        .map(|slip| {
-            Diagnostic::error(unless_secret(slip, text, &masked), span(slip)).help(&*slip.help)
-        })
-        .collect()
+    let diagnostic = |slip: &Slip| {
+        let span = source_span(file, slip.at.start, slip.at.len());
+        severity(unless_secret(slip, text, &masked), span).help(&*slip.help)
+    };
+    slips.iter().map(diagnostic).collect()
 }
 
 /// A message that quotes what was written, unless that is a secret.
@@ -38,4 +58,321 @@ fn unless_secret(slip: &Slip, text: &str, masked: &str) -> String {
         true => slip.message.clone(),
         false => slip.message.replace(quoted, "…"),
     }
+}
+
+const TOML_HEADER: &str = "this is a table header of TOML";
+
+/// Where a token stands in its node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Name,
+    BehindName,
+    Value,
+    BehindBlock,
+}
+
+/// A token with its neighbours.
+struct Place<'t> {
+    tokens: &'t [KdlToken<'t>],
+    at: usize,
+    role: Role,
+}
+
+/// Checks every token.
+fn token_slips(scan: &Scan<'_>) -> Vec<Slip> {
+    let mut slips = hidden(scan);
+    let mut role = Role::Name;
+    // The lines on which the open blocks begin, and the values of the node so far.
+    let (mut line, mut blocks, mut values) = (0, Vec::new(), Vec::new());
+    for (at, &token) in scan.tokens.iter().enumerate() {
+        let tokens = &scan.tokens[..];
+        let place = Place { tokens, at, role };
+        slips.extend(place.slip(token, scan.text));
+        match token.kind {
+            TokenKind::Newline | TokenKind::Semicolon | TokenKind::Open | TokenKind::Close => {
+                let is_one_line = blocks.last() == Some(&line);
+                slips.extend(run_together(&values).filter(|_| is_one_line));
+                values.clear();
+                role = Role::Name;
+            }
+            TokenKind::Equals => drop(values.pop()),
+            _ if !token.is_value() || role == Role::BehindBlock => {}
+            _ if role == Role::Name => role = Role::BehindName,
+            _ if place
+                .before()
+                .is_some_and(|before| before.kind == TokenKind::Equals) => {}
+            _ => {
+                values.push(token);
+                role = Role::Value;
+            }
+        }
+        match token.kind {
+            TokenKind::Newline => line += 1,
+            TokenKind::Open => blocks.push(line),
+            TokenKind::Close => {
+                blocks.pop();
+                role = Role::BehindBlock;
+            }
+            _ => {}
+        }
+    }
+    slips
+}
+
+impl<'t> Place<'t> {
+    fn before(&self) -> Option<KdlToken<'t>> {
+        self.tokens[..self.at].last().copied()
+    }
+
+    fn next(&self) -> Option<KdlToken<'t>> {
+        self.tokens.get(self.at + 1).copied()
+    }
+
+    /// The next token, when no blank stands between.
+    fn adjacent(&self) -> Option<KdlToken<'t>> {
+        self.next().filter(|next| !next.spaced)
+    }
+
+    fn slip(&self, token: KdlToken<'_>, text: &str) -> Option<Slip> {
+        let slip = |message: &str, help: &str| Some(Slip::new(token.range(), message, help));
+        let before = self.before().map(|before| before.kind);
+        match (token.kind, self.role) {
+            (TokenKind::Open, _) if self.is_template() => {
+                let line = &text[token.at..token.at + line_length(&text[token.at..])];
+                let end = token.at + line.find("}}").unwrap_or(line.len() - 2) + 2;
+                let help = "put the whole text in quotes";
+                Some(Slip::new(token.at..end, "a template without quotes", help))
+            }
+            (TokenKind::Open, Role::BehindBlock) if before == Some(TokenKind::Slashdash) => None,
+            (TokenKind::Open, Role::BehindBlock) => slip(
+                "a second block of one name",
+                "put everything into one block",
+            ),
+            (TokenKind::Open, Role::Name) => slip(
+                "a block without a name",
+                "`{` stands on the line of the name it belongs to",
+            ),
+            (TokenKind::Paren, _) if self.is_annotation() => None,
+            (TokenKind::Paren, _) => slip(
+                "parentheses mean nothing here",
+                "leave them out; a list is written `name \"a\" \"b\"`",
+            ),
+            (TokenKind::Equals, Role::Name) => slip(
+                "`=` without a name before it",
+                "write `name=value` without a line break, or `name value`",
+            ),
+            (TokenKind::Equals, Role::BehindName) => slip(
+                "`=` between a name and its value",
+                "write the value behind the name with a blank between them; `=` is for properties, such as `policy \"web\" order=10`",
+            ),
+            (TokenKind::Equals, Role::Value) if before == Some(TokenKind::Equals) => slip(
+                "`=` stands here twice",
+                "a property is written `name=value`",
+            ),
+            (TokenKind::Equals, Role::Value)
+                if !self
+                    .next()
+                    .is_some_and(|next| next.is_value() || "=(".contains(next.text)) =>
+            {
+                slip(
+                    "nothing stands behind `=`",
+                    "a property is written `name=value`",
+                )
+            }
+            (TokenKind::Keyword, Role::Name) => slip(
+                &format!("a line begins with a name, not with `{}`", token.text),
+                "write the name of the setting first",
+            ),
+            (_, Role::BehindBlock) if token.is_value() || token.kind == TokenKind::Equals => slip(
+                &format!("`{}` stands behind the block", token.text),
+                "values and properties stand before `{`; begin a new line or write `;` for a new setting",
+            ),
+            (TokenKind::Word, Role::Name) => self.name(token),
+            (TokenKind::Word, _) => self.value(token, text),
+            (TokenKind::Text | TokenKind::Keyword, _) => self.behind_quotes(token),
+            _ => None,
+        }
+    }
+
+    /// Returns whether a brace is the first of `{{`.
+    fn is_template(&self) -> bool {
+        self.adjacent()
+            .is_some_and(|next| next.kind == TokenKind::Open)
+    }
+
+    /// Returns whether a parenthesis belongs to a type annotation: `(u8)10`.
+    fn is_annotation(&self) -> bool {
+        let is = |at: Option<usize>, text: &str| {
+            let token = at.and_then(|at| self.tokens.get(at));
+            token.is_some_and(|token| token.text == text)
+        };
+        match self.tokens[self.at].text {
+            "(" => is(Some(self.at + 2), ")"),
+            _ => is(self.at.checked_sub(2), "("),
+        }
+    }
+
+    fn name(&self, name: KdlToken<'_>) -> Option<Slip> {
+        let word = name.text;
+        if word.starts_with('[') {
+            let help = "in KDL an object is written `policy \"web\" { … }`; a file of TOML is named `….toml`";
+            return Some(Slip::new(name.at..name.end(), TOML_HEADER, help));
+        }
+        if let Some(slip) = false_quotes(name) {
+            return Some(slip);
+        }
+        match word.chars().last() {
+            Some(':') if word.len() > 1 => return Some(colon(name.end() - 1)),
+            Some(',') => return Some(comma(name.end() - 1)),
+            _ => {}
+        }
+        if let Some(next) = self.adjacent().filter(|next| next.kind == TokenKind::Text) {
+            let help = "put a blank between the name and its value";
+            return Some(Slip::new(
+                next.at..next.end(),
+                "a blank is missing here",
+                help,
+            ));
+        }
+        let is_name = KdlIdentifier::parse(word).is_ok();
+        (!is_name).then(|| needs_quotes(name.at, "this name", word))
+    }
+
+    fn value(&self, token: KdlToken<'_>, text: &str) -> Option<Slip> {
+        let word = token.text;
+        let slip = |message: &str, help: &str| Some(Slip::new(token.range(), message, help));
+        if let Some(slip) = false_quotes(token) {
+            return Some(slip);
+        }
+        if word.starts_with('[') || word.ends_with(']') {
+            let help = "write its values one after the other: `tags \"a\" \"b\"`";
+            return slip("a list has no brackets here", help);
+        }
+        if word.starts_with(',') {
+            return Some(comma(token.at));
+        }
+        if word.ends_with(',') {
+            return Some(comma(token.end() - 1));
+        }
+        if word.ends_with(':') && text[token.end()..].starts_with("//") {
+            let end = text[token.at..].find(|c: char| c.is_whitespace() || "\";".contains(c));
+            let url = &text[token.at..end.map_or(text.len(), |end| token.at + end)];
+            return Some(needs_quotes(token.at, "a URL", url));
+        }
+        let lower = word.to_ascii_lowercase();
+        let without_hash = format!("`{word}` without `#`");
+        match lower.as_str() {
+            "true" | "false" | "null" => return slip(&without_hash, &format!("write `#{lower}`")),
+            "inf" | "-inf" | "nan" if word == lower => {
+                return slip(&without_hash, "put it in quotes");
+            }
+            _ => {}
+        }
+        if let Some(next) = self.adjacent().filter(|next| next.kind == TokenKind::Text) {
+            if word.trim_end_matches('#') == "r" {
+                let help = "write `#\"…\"#`, without the `r`";
+                let message = "this is a raw text of KDL 1";
+                return Some(Slip::new(token.at..next.end(), message, help));
+            }
+            let help = "put the whole text in quotes";
+            return Some(Slip::new(
+                next.at..next.end(),
+                "a quote in the middle of a word",
+                help,
+            ));
+        }
+        let is_property = self
+            .next()
+            .is_some_and(|next| next.kind == TokenKind::Equals);
+        let fits =
+            KdlIdentifier::parse(word).is_ok() || !is_property && KdlEntry::parse(word).is_ok();
+        (!fits).then(|| needs_quotes(token.at, literal::what(word), word))
+    }
+
+    /// Checks what follows a text or a keyword without a blank.
+    fn behind_quotes(&self, token: KdlToken<'_>) -> Option<Slip> {
+        let next = self.adjacent()?;
+        match next.text.chars().next()? {
+            ',' => Some(comma(next.at)),
+            ':' => Some(colon(next.at)),
+            _ if next.is_value() && token.kind == TokenKind::Text => Some(Slip::new(
+                token.end() - 1..token.end(),
+                "a quote inside quotes",
+                "write `\\\"` for it, or put the whole text in #\"…\"#",
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// `{ a "1" b "2" }`: several settings on one line are one list.
+fn run_together(values: &[KdlToken<'_>]) -> Option<Slip> {
+    let is_name = |token: &KdlToken<'_>| {
+        token.kind == TokenKind::Word && KdlIdentifier::parse(token.text).is_ok()
+    };
+    let mut pairs = values.iter().enumerate();
+    let alternate = pairs.all(|(at, token)| is_name(token) == (at % 2 == 1));
+    let token = values
+        .get(1)
+        .filter(|_| alternate && values.len() >= 3 && values.len() % 2 == 1)?;
+    let message = format!(
+        "`{}` looks like a value of the setting before it",
+        token.text
+    );
+    Some(Slip::new(
+        token.at..token.end(),
+        &message,
+        "put `;` between settings on one line",
+    ))
+}
+
+/// Characters that KDL allows and people cannot see.
+fn hidden(scan: &Scan<'_>) -> Vec<Slip> {
+    let is_hidden = |c: &char| matches!(c, '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}');
+    let tokens = scan.tokens.iter().filter(|token| token.is_value());
+    let found = tokens.flat_map(|token| {
+        let chars = token.text.char_indices().filter(|(_, c)| is_hidden(c));
+        chars.map(|(at, c)| invisible(token.at + at, c))
+    });
+    found.collect()
+}
+
+fn comma(at: usize) -> Slip {
+    Slip::new(
+        at..at + 1,
+        "a comma between values",
+        "put only a blank between them",
+    )
+}
+
+fn colon(at: usize) -> Slip {
+    let help = "KDL has none: write `name \"value\"`, or `name { … }`";
+    Slip::new(at..at + 1, "a colon behind a name", help)
+}
+
+fn false_quotes(token: KdlToken<'_>) -> Option<Slip> {
+    let mut chars = token.text.char_indices();
+    if let Some((at, quote)) = chars.find(|(_, c)| "“”„‟‘’‚«»".contains(*c)) {
+        let at = token.at + at;
+        let message = format!("`{quote}` is a typographic quote");
+        return Some(Slip::new(
+            at..at + quote.len_utf8(),
+            &message,
+            "use the plain one: `\"`",
+        ));
+    }
+    let single = token.text.starts_with(['\'', '`']);
+    let slip = || {
+        Slip::new(
+            token.at..token.at + 1,
+            "text stands in double quotes here",
+            "write `\"…\"`",
+        )
+    };
+    single.then(slip)
+}
+
+fn needs_quotes(at: usize, what: &str, word: &str) -> Slip {
+    let message = format!("{what} without quotes: `{word}`");
+    Slip::new(at..at + word.len(), &message, "put it in quotes")
 }

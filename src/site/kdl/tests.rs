@@ -1,6 +1,10 @@
 //! KDL's usual slips, one line each: the text, and the one diagnostic it gets.
 
-use crate::site::{LoadCache, SiteFiles, load::declared};
+use super::declarations;
+use crate::{
+    model::FileId,
+    site::{LoadCache, Severity, SiteFiles, load::declared},
+};
 
 /// Reads one file and lists its diagnostics as `line:column message (help)`.
 fn diagnose(text: &str) -> Vec<String> {
@@ -215,7 +219,7 @@ fn every_usual_slip_is_named_once_and_at_its_place() {
 }
 
 #[test]
-fn sound_kdl_is_no_slip() {
+fn valid_kdl_has_no_slip() {
     let text = r##"
 /- policy "gone" { order true-ish; }
 // comment
@@ -239,6 +243,44 @@ policy "a" order = 1 enabled=#false { /* x /* y */ */
 tag "x"; tag "y" {}
 "##;
     assert_eq!(diagnose(text), Vec::<String>::new());
+}
+
+#[test]
+fn a_slip_that_explains_no_error_is_a_warning() {
+    let cases = [
+        (
+            "policy \"a\" {\n  vars { x TRUE; }\n}",
+            "2:12 `TRUE` without `#`",
+        ),
+        (
+            "policy \"a\" {\n  vars { mirror http://192.0.2.1/x\n  }\n}",
+            "2:17 a URL without quotes: `http://192.0.2.1/x`",
+        ),
+        (
+            "policy \"a\" { kernel-args a, b; }",
+            "1:27 a comma between values",
+        ),
+    ];
+    for (text, expected) in cases {
+        let mut diagnostics = Vec::new();
+        let declared = declarations(text, FileId(0), &mut diagnostics);
+        assert_eq!(declared.map(|list| list.len()), Ok(1), "{text}");
+        let severities: Vec<Severity> = diagnostics.iter().map(|one| one.severity).collect();
+        assert_eq!(severities, [Severity::Warning], "{text}");
+        assert_eq!(diagnose(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn a_type_annotation_has_no_meaning() {
+    let message = "the type annotation `(u8)` has no meaning here";
+    for (text, at) in [
+        ("policy \"a\" order=(u8)1", "1:19"),
+        ("policy \"a\" {\n  order (u8)1\n}", "2:10"),
+        ("(u8)policy \"a\"", "1:2"),
+    ] {
+        assert_eq!(diagnose(text), [format!("{at} {message}")], "{text}");
+    }
 }
 
 #[test]

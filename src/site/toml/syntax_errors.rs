@@ -6,7 +6,7 @@ use ::toml::de::{DeTable, DeValue, Error};
 
 use crate::{
     model::{FileId, Spanned},
-    site::{Diagnostic, kdl::words, mask::mask, tree},
+    site::{Diagnostic, literal, mask::mask, tree},
 };
 
 use super::source_span;
@@ -101,7 +101,7 @@ fn without_quotes(text: &str, file: FileId, word: Range<usize>) -> Diagnostic {
         true => format!(": `{quoted}`"),
         false => String::new(),
     };
-    let what = words::what(quoted);
+    let what = literal::what(quoted);
     Diagnostic::error(format!("{what} without quotes{shown}"), at).help("put it in quotes")
 }
 
