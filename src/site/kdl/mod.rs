@@ -18,7 +18,7 @@ use crate::model::{FileId, SourceSpan};
 
 use super::{
     Diagnostic,
-    tree::{Declaration, MAX_DEPTH, too_deep},
+    tree::{Declaration, too_deep},
 };
 use tokens::Scan;
 
@@ -54,9 +54,9 @@ fn parse(scan: &Scan<'_>) -> Result<KdlDocument, Option<KdlError>> {
     }
     let wrapped = |text: &str| format!("{WRAPPER}{text}\n}}");
     let text = scan.without_ignored();
-    if scan.depth + scan.quoted_braces() > MAX_DEPTH {
-        // An error inside of a string makes the parser read the rest of it as blocks.
-        KdlNode::parse(&wrapped(&scan.without_quoted_braces(&text)))?;
+    if scan.has_deep_strings() {
+        // An error inside of a string makes the parser read the rest of it as blocks and comments.
+        KdlNode::parse(&wrapped(&scan.without_strings(&text)))?;
     }
     let mut node = KdlNode::parse(&wrapped(&text))?;
     Ok(std::mem::take(node.ensure_children()))

@@ -51,6 +51,21 @@ impl KdlToken<'_> {
         use TokenKind::{Keyword, Text, Word};
         matches!(self.kind, Word | Text | Keyword)
     }
+
+    pub(super) fn is_string(&self) -> bool {
+        self.kind == TokenKind::Text
+    }
+
+    /// Returns the length of the quotes of a string, with the `#` before them.
+    fn delimiter(&self) -> usize {
+        let quotes = self.text.trim_start_matches('#');
+        let lines = quotes.strip_prefix("\"\"\"");
+        let length = match lines.is_some_and(|body| body.starts_with(is_newline)) {
+            true => 3,
+            false => 1,
+        };
+        self.text.len() - quotes.len() + length
+    }
 }
 
 /// A usual mistake, recognized by its form.
@@ -136,34 +151,31 @@ impl<'t> Scan<'t> {
         String::from_utf8(bytes).expect("ignored ranges begin and end between characters")
     }
 
-    /// Returns how many braces are inside of strings.
-    pub(super) fn quoted_braces(&self) -> usize {
-        self.strings()
-            .map(|token| token.text.matches(['{', '}']).count())
-            .sum()
+    /// Returns whether the parser could exhaust the stack if it read the contents of a string as blocks and comments.
+    pub(super) fn has_deep_strings(&self) -> bool {
+        let strings = || self.tokens.iter().filter(|token| token.is_string());
+        let braces: usize = strings().map(|token| token.text.matches('{').count()).sum();
+        self.depth + braces > MAX_DEPTH || strings().any(|token| token.text.contains(['*', '/']))
     }
 
-    /// Returns `text`, a text with the offsets of this one, with other characters in place of the braces in its strings.
-    pub(super) fn without_quoted_braces(&self, text: &str) -> String {
+    /// Returns `text`, a text with the offsets of this one, with `_` for all that strings contain, but blanks.
+    pub(super) fn without_strings(&self, text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
-        for token in self.strings() {
-            for (at, _) in token.text.match_indices(['{', '}']) {
-                bytes[token.at + at] = b'_';
-            }
-            // `\u{41}` is part of the syntax.
-            for (at, escape) in token.text.match_indices("\\u{") {
-                let length = token.text[at..].find('}').unwrap_or(escape.len());
-                let range = token.at + at..(token.at + at + length + 1).min(token.end());
-                bytes[range.clone()].copy_from_slice(&self.text.as_bytes()[range]);
+        for token in self.tokens.iter().filter(|token| token.is_string()) {
+            let delimiter = token.delimiter();
+            let content = &token.text[delimiter..token.text.len() - delimiter];
+            let mut chars = content.char_indices().peekable();
+            while let Some((at, c)) = chars.next() {
+                // A backslash before blanks joins lines; before all else it is an escape.
+                let escaped = chars.next_if(|_| c == '\\').map(|(_, c)| c);
+                if !escaped.unwrap_or(c).is_whitespace() {
+                    let at = token.at + delimiter + at;
+                    let length = c.len_utf8() + escaped.map_or(0, char::len_utf8);
+                    bytes[at..at + length].fill(b'_');
+                }
             }
         }
-        String::from_utf8(bytes).expect("only ASCII was replaced by ASCII")
-    }
-
-    fn strings(&self) -> impl Iterator<Item = &KdlToken<'t>> {
-        self.tokens
-            .iter()
-            .filter(|token| token.kind == TokenKind::Text)
+        String::from_utf8(bytes).expect("whole characters were replaced by ASCII")
     }
 
     fn rest(&self) -> &'t str {
@@ -267,17 +279,15 @@ impl<'t> Scan<'t> {
     fn hash_or_quote(&mut self, rest: &'t str) {
         let hashes = rest.len() - rest.trim_start_matches('#').len();
         let quotes = &rest[hashes..];
-        let body = quotes.strip_prefix("\"\"\"");
-        match body {
-            Some(body) if body.starts_with(is_newline) => self.lines(rest, hashes),
+        match quotes.strip_prefix("\"\"\"") {
+            Some(body) if body.starts_with(is_newline) => self.string(hashes, 3),
             Some(_) if hashes == 0 => {
                 let help = "the text begins on the next line; for one line write one quote";
                 self.slip(3, "text on the line of its opening triple quotes", help);
                 self.token(TokenKind::Text, line_length(rest));
             }
-            _ if !quotes.starts_with('"') => self.keyword(rest),
-            _ if hashes == 0 => self.quoted(rest),
-            _ => self.raw(&rest[..line_length(rest)], hashes),
+            _ if quotes.starts_with('"') => self.string(hashes, 1),
+            _ => self.keyword(rest),
         }
     }
 
@@ -301,43 +311,42 @@ impl<'t> Scan<'t> {
         }
     }
 
-    fn quoted(&mut self, rest: &str) {
-        let mut at = 1;
-        while let Some(c) = rest[at..].chars().next().filter(|c| !is_newline(*c)) {
+    /// A string of one line between single quotes, or of several between triple quotes.
+    fn string(&mut self, hashes: usize, quotes: usize) {
+        let (rest, open) = (self.rest(), hashes + quotes);
+        let closing = "\"".repeat(quotes) + &"#".repeat(hashes);
+        let mut at = open;
+        let ends = |c: &char| quotes == 1 && is_newline(*c);
+        while let Some(c) = rest[at..].chars().next().filter(|c| !ends(c)) {
             match c {
-                '"' => return self.string(at + 1),
-                '\\' => at += self.escape(at, &rest[at + 1..]),
-                c => at += c.len_utf8(),
-            }
-        }
-        self.slip(1, "this quote is never closed", "close it on the same line");
-        self.token(TokenKind::Text, line_length(rest));
-    }
-
-    /// A string of several lines between triple quotes, with so many `#` around it.
-    fn lines(&mut self, rest: &str, hashes: usize) {
-        let closing = format!("\"\"\"{}", "#".repeat(hashes));
-        let mut at = hashes + 3;
-        while let Some(c) = rest[at..].chars().next() {
-            match c {
-                '"' if rest[at..].starts_with(&closing) => return self.string(at + closing.len()),
+                '"' if rest[at..].starts_with(&closing) => {
+                    if hashes > 0 && quotes == 1 && &rest[open..at] == "\"" {
+                        let help = "write `\"\\\"\"`";
+                        self.slip(at, "a quote in quotes looks like triple quotes", help);
+                    }
+                    return self.token(TokenKind::Text, at + closing.len());
+                }
                 '\\' if hashes == 0 => at += self.escape(at, &rest[at + 1..]),
-                c => at += c.len_utf8(),
+                c => {
+                    let slip = is_disallowed(c).then(|| invisible(self.at + at, c));
+                    self.slips.extend(slip);
+                    at += c.len_utf8();
+                }
             }
         }
-        let help = "close them on a line of their own";
-        self.slip(hashes + 3, "these quotes are never closed", help);
-        self.at = self.text.len();
-    }
-
-    fn raw(&mut self, line: &str, hashes: usize) {
-        let closing = format!("\"{}", "#".repeat(hashes));
-        if let Some(end) = line[hashes + 1..].find(&closing) {
-            return self.string(hashes + 1 + end + closing.len());
-        }
-        let help = format!("close it with `{closing}` on the same line");
-        self.slip(hashes + 1, "this raw text is never closed", &help);
-        self.token(TokenKind::Text, line.len());
+        let (message, help) = match (quotes, hashes) {
+            (3, _) => (
+                "these quotes are never closed",
+                "close them on a line of their own",
+            ),
+            (_, 0) => ("this quote is never closed", "close it on the same line"),
+            _ => (
+                "this raw text is never closed",
+                &*format!("close it with `{closing}` on the same line"),
+            ),
+        };
+        self.slip(open, message, help);
+        self.token(TokenKind::Text, at);
     }
 
     /// Returns the length of the escape at `at`, whose backslash stands before `rest`.
@@ -359,24 +368,14 @@ impl<'t> Scan<'t> {
         }
     }
 
-    fn string(&mut self, length: usize) {
-        let start = self.at;
-        let chars = self.rest()[..length].char_indices();
-        let disallowed = chars.filter(|(_, c)| is_disallowed(*c));
-        self.slips
-            .extend(disallowed.map(|(at, c)| invisible(start + at, c)));
-        self.token(TokenKind::Text, length);
-    }
-
     /// Finds strings that nothing separates from what stands before or behind them.
     fn check_blanks(&mut self) {
         let (message, help) = ("a blank is missing here", "put a blank between values");
-        let is_string = |token: &KdlToken<'_>| token.kind == TokenKind::Text;
         for pair in self.tokens.windows(2).filter(|pair| !pair[1].spaced) {
             let [before, token] = [&pair[0], &pair[1]];
             let begins =
                 token.is_value() || token.kind == TokenKind::Slashdash || token.text == "(";
-            if is_string(before) && begins || is_string(token) && before.is_value() {
+            if before.is_string() && begins || token.is_string() && before.is_value() {
                 self.structure.push(Slip::new(token.range(), message, help));
             }
         }
@@ -416,8 +415,10 @@ impl<'t> Scan<'t> {
                 }
                 _ => {}
             }
-            slashdash = (token.kind == TokenKind::Slashdash).then_some(token.at);
-            slashdashes = slashdash.map_or(0, |_| slashdashes + 1);
+            // The parser calls itself for what is slashdashed twice, up to the end of the node.
+            let is_slashdash = token.kind == TokenKind::Slashdash;
+            slashdashes += usize::from(is_slashdash && slashdash.is_some());
+            slashdash = is_slashdash.then_some(token.at);
             self.depth = self.depth.max(open.len() + slashdashes);
             if self.depth > MAX_DEPTH {
                 self.too_deep.get_or_insert(token.at);
