@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api::Query,
-    journal::{self, Event, JournalLine, LogLevel, ParsedLine, Stage},
+    journal::{self, Event, EventSeverity, JournalLine, MachineEvent, ParsedLine},
 };
 
 pub(super) fn run(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
@@ -72,11 +72,15 @@ fn is_superseded(line: &str, finished: &mut BTreeSet<(u32, String)>) -> bool {
         return false;
     };
     match line.event {
-        Event::Document { attempt, name, .. } | Event::Aborted { attempt, name } => {
+        Event::Machine(
+            MachineEvent::Document { attempt, name, .. } | MachineEvent::Aborted { attempt, name },
+        ) => {
             finished.insert((attempt, name));
             false
         }
-        Event::Serving { attempt, name } => finished.remove(&(attempt, name)),
+        Event::Machine(MachineEvent::Serving { attempt, name }) => {
+            finished.remove(&(attempt, name))
+        }
         _ => false,
     }
 }
@@ -109,30 +113,11 @@ fn format_line(line: &str, terminal: &Terminal) -> String {
 }
 
 fn style(event: &Event) -> Style {
-    match event {
-        Event::Stage {
-            stage: Stage::Failed | Stage::NoDisk,
-            ..
-        }
-        | Event::Overdue { .. }
-        | Event::GaveUp { .. }
-        | Event::Unrendered { .. }
-        | Event::StateLost { .. }
-        | Event::Log {
-            level: LogLevel::Error,
-            ..
-        } => AnsiColor::Red.on_default().bold(),
-        Event::Held { .. }
-        | Event::DeadToken { .. }
-        | Event::Undelivered { .. }
-        | Event::Undeliverable { .. }
-        | Event::Aborted { .. }
-        | Event::Log {
-            level: LogLevel::Warning,
-            ..
-        } => AnsiColor::Yellow.on_default(),
-        Event::Stage { .. } => AnsiColor::Green.on_default(),
-        _ => Style::new(),
+    match event.traits().severity {
+        EventSeverity::Error => AnsiColor::Red.on_default().bold(),
+        EventSeverity::Warning => AnsiColor::Yellow.on_default(),
+        EventSeverity::Success => AnsiColor::Green.on_default(),
+        EventSeverity::Normal => Style::new(),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     volatile::LatestBoot,
 };
 use crate::{
-    journal::{AttemptId, BootAnswer, Event, MachineId},
+    journal::{AttemptId, BootAnswer, MachineEvent, MachineId},
     model::{Facts, Identity, LocalBoot, Node, UndeclaredMode},
 };
 
@@ -55,7 +55,7 @@ impl Transaction<'_> {
         {
             self.record(
                 id,
-                Event::Boot {
+                MachineEvent::Boot {
                     by: ask.report.by,
                     platform: ask.report.platform,
                     given,
@@ -99,7 +99,7 @@ impl Transaction<'_> {
             self.observe(id, Observation::Over);
             self.record(
                 id,
-                Event::Boot {
+                MachineEvent::Boot {
                     by: ask.report.by,
                     platform: ask.report.platform,
                     given,
@@ -124,14 +124,14 @@ impl Transaction<'_> {
         if !self.machine(id).facts.covers(&reported) {
             self.record(
                 id,
-                Event::Facts {
+                MachineEvent::Facts {
                     facts: Box::new(reported),
                     attempt: None,
                 },
             );
         }
         for what in &ask.dropped {
-            self.record(id, Event::Dropped { what: what.clone() });
+            self.record(id, MachineEvent::Dropped { what: what.clone() });
         }
     }
 

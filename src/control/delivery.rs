@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{SettingLayers, Transaction, identity::naming::name_of};
 use crate::{
-    journal::{Event, JournalLine, MachineId, PendingDelivery, Stage},
+    journal::{DeliveryEvent, JournalLine, MachineEvent, MachineId, PendingDelivery, Stage},
     model::{Broker, LifecycleEvent, List, MonotonicTime, Recipient, StageName},
 };
 
@@ -105,7 +105,7 @@ impl Transaction<'_> {
             };
             for to in self.recipients(id, on) {
                 let node = self.node_of(id);
-                let due = Event::Due {
+                let due = DeliveryEvent::Due {
                     delivery: self.server.state.deliveries.last + 1,
                     to,
                     on,
@@ -131,8 +131,8 @@ impl Transaction<'_> {
             attempts.find(|attempt| attempt.number == number)
         };
         let plain = |on, attempt| Some((on, attempt, None));
-        match &line.event {
-            Event::Seen { .. } => {
+        match line.event.machine()? {
+            MachineEvent::Seen { .. } => {
                 let is_undeclared = machine.node.is_none() && self.node_of(id).is_none();
                 (self.first_seen.contains(&id) && is_undeclared).then_some((
                     LifecycleEvent::Discovered,
@@ -140,16 +140,16 @@ impl Transaction<'_> {
                     None,
                 ))
             }
-            Event::Bound { .. } => plain(LifecycleEvent::Bound, None),
+            MachineEvent::Bound { .. } => plain(LifecycleEvent::Bound, None),
             // The installation has begun when the document was read or the stage was reported, whichever comes
             // first.
-            Event::Document { attempt, .. } => {
+            MachineEvent::Document { attempt, .. } => {
                 let begun = begun(*attempt)?;
                 let is_reported = begun.stages.contains_key(&Stage::Installing);
                 let is_first = begun.read == Some(line.at) && !is_reported;
                 is_first.then_some((LifecycleEvent::Installing, Some(*attempt), None))
             }
-            Event::Stage {
+            MachineEvent::Stage {
                 attempt,
                 stage,
                 reason,
@@ -165,14 +165,16 @@ impl Transaction<'_> {
                 };
                 Some((on, Some(*attempt), reason.clone()))
             }
-            Event::Overdue { attempt, stage, .. } => {
+            MachineEvent::Overdue { attempt, stage, .. } => {
                 let reason = format!("no `{stage}` in time");
                 Some((LifecycleEvent::Failed, Some(*attempt), Some(reason)))
             }
-            Event::GaveUp { attempt, reason } => {
+            MachineEvent::GaveUp { attempt, reason } => {
                 Some((LifecycleEvent::Failed, Some(*attempt), Some(reason.clone())))
             }
-            Event::Held { reason, .. } => Some((LifecycleEvent::Held, None, Some(reason.clone()))),
+            MachineEvent::Held { reason, .. } => {
+                Some((LifecycleEvent::Held, None, Some(reason.clone())))
+            }
             _ => None,
         }
     }
@@ -264,7 +266,7 @@ impl Transaction<'_> {
     }
 
     fn undeliverable(&mut self, number: u64, due: &PendingDelivery) {
-        let event = Event::Undeliverable {
+        let event = DeliveryEvent::Undeliverable {
             delivery: number,
             to: due.to.clone(),
             on: due.on,
@@ -278,7 +280,7 @@ impl Transaction<'_> {
         let Some(due) = self.due().get(&number).cloned() else {
             return;
         };
-        let event = Event::Delivered {
+        let event = DeliveryEvent::Delivered {
             delivery: number,
             to: due.to.clone(),
             on: due.on,
@@ -297,7 +299,7 @@ impl Transaction<'_> {
             return;
         };
         if tries.is_power_of_two() {
-            let event = Event::Undelivered {
+            let event = DeliveryEvent::Undelivered {
                 delivery: number,
                 to: due.to,
                 on: due.on,
@@ -309,7 +311,7 @@ impl Transaction<'_> {
     }
 
     /// Records an event of a machine, or of the site if the machine was forgotten meanwhile.
-    fn record_of(&mut self, id: MachineId, event: Event) {
+    fn record_of(&mut self, id: MachineId, event: DeliveryEvent) {
         let id = self.server.state.resolve(id);
         match self.server.state.machines.contains(id) {
             true => self.record(id, event),

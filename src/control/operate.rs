@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Transaction;
 use crate::{
     api::{Command, MarkedState, NodeCommand, SiteCommand},
-    journal::{Event, HoldCause, MachineId, installs_of},
+    journal::{HoldCause, MachineEvent, MachineId, SiteEvent, installs_of},
     model::{Mac, Node},
 };
 
@@ -50,7 +50,7 @@ impl Transaction<'_> {
             }
             NodeCommand::Hold { reason } => {
                 let reason = reason.clone();
-                let event = Event::Held {
+                let event = MachineEvent::Held {
                     cause: HoldCause::Operator,
                     reason: reason.unwrap_or_else(|| "no reason given".into()),
                 };
@@ -61,11 +61,12 @@ impl Transaction<'_> {
                 state: MarkedState::Installed,
             } => {
                 let installs = installs_of(node.as_deref());
-                self.record_command(id, node.as_ref(), Event::Marked { installs });
+                self.record_command(id, node.as_ref(), MachineEvent::Marked { installs });
                 Ok(format!("{name} counts as installed"))
             }
             NodeCommand::Release {} => {
-                let id = self.record_command(id, node.as_ref(), Event::Released { cause: None });
+                let id =
+                    self.record_command(id, node.as_ref(), MachineEvent::Released { cause: None });
                 let next = if self.machine(id).is_due(node.as_deref()) {
                     "an installation is due at its next network boot"
                 } else {
@@ -94,12 +95,12 @@ impl Transaction<'_> {
 
     /// Stops serving installers.
     pub fn pause(&mut self) {
-        self.record_site(Event::Paused {});
+        self.record_site(SiteEvent::Paused {});
     }
 
     /// Serves installers again.
     pub fn resume(&mut self) {
-        self.record_site(Event::Resumed {});
+        self.record_site(SiteEvent::Resumed {});
     }
 
     /// Declares the state of a site whose state directory is new: every declared node is installed, or none. Returns how
@@ -114,14 +115,14 @@ impl Transaction<'_> {
             let id = self.machine_of(node);
             self.record(
                 id,
-                Event::Marked {
+                MachineEvent::Marked {
                     installs: installs_of(Some(node)),
                 },
             );
             marked += 1;
         }
         let declared_as = if all_installed { "installed" } else { "new" };
-        self.record_site(Event::StateDeclared {
+        self.record_site(SiteEvent::StateDeclared {
             as_: declared_as.into(),
         });
         marked
@@ -151,7 +152,7 @@ impl Transaction<'_> {
         &mut self,
         id: Option<MachineId>,
         node: Option<&Arc<Node>>,
-        event: Event,
+        event: MachineEvent,
     ) -> MachineId {
         let id = self.with_history(id, node);
         self.record(id, event);
@@ -200,13 +201,13 @@ impl Transaction<'_> {
         if let Some(attempt) = self.machine(id).open().map(|attempt| attempt.number) {
             self.record(
                 id,
-                Event::Closed {
+                MachineEvent::Closed {
                     attempt,
                     reason: "an operator requested another installation".into(),
                 },
             );
         }
-        self.record(id, Event::Reinstall {});
+        self.record(id, MachineEvent::Reinstall {});
         self.forget_boot(id);
         Ok(format!(
             "{name} will be installed once more at its next network boot"
@@ -230,7 +231,7 @@ impl Transaction<'_> {
         };
         self.server.volatile.microkernels.switching_off.insert(id);
         let text = "an operator requested power-off".into();
-        self.record(id, Event::Remark { text });
+        self.record(id, MachineEvent::Remark { text });
         Ok(format!(
             "{name} powers off at its next poll, within a minute"
         ))
@@ -262,7 +263,7 @@ impl Transaction<'_> {
         for id in histories {
             self.record(
                 id,
-                Event::Forgotten {
+                MachineEvent::Forgotten {
                     by: "an operator".into(),
                 },
             );

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Snapshot, Transaction};
 use crate::{
-    journal::{Event, HoldCause, MachineId, installs_of},
+    journal::{HoldCause, MachineId, SiteEvent, installs_of},
     model::{Node, NodeName},
 };
 
@@ -14,7 +14,7 @@ const MAX_DUE_BY_ONE_EDIT: usize = 10;
 impl Transaction<'_> {
     /// Records that this transaction's site replaces `before`; none at start.
     pub fn on_reload(&mut self, before: Option<&Snapshot>) {
-        self.record_site(Event::Reloaded {
+        self.record_site(SiteEvent::Reloaded {
             nodes: self.snapshot.site.nodes.len() as u64,
         });
         self.name_histories();

@@ -15,7 +15,10 @@ use super::{
     volatile::VolatileState,
 };
 use crate::{
-    journal::{AttemptId, Event, JournalLine, JournalState, Machine, MachineId},
+    journal::{
+        AttemptId, Event, JournalLine, JournalState, LeaseEvent, Machine, MachineEvent, MachineId,
+        SiteEvent,
+    },
     model::{
         Asset, Identity, Mac, MonotonicTime, NodeName, Now, Revision, Serial, SmallSet, Timestamp,
         Uuid,
@@ -99,14 +102,16 @@ impl ServerState {
 
     /// Applies a line to the fold and to the indexes.
     pub(crate) fn apply(&mut self, line: &JournalLine, now: Now) {
+        let event = line.event.machine();
         let id = line.machine.map(|id| self.state.resolve(id));
-        let merged = matches!(line.event, Event::Merged { .. });
+        let merged = matches!(event, Some(MachineEvent::Merged { .. }));
         let merged_age = id.filter(|_| merged).and_then(|id| self.attempt_age(id));
-        if let (Some(id), Event::Merged { .. } | Event::Forgotten { .. }) = (id, &line.event)
+        if let (Some(id), Some(MachineEvent::Merged { .. } | MachineEvent::Forgotten { .. })) =
+            (id, event)
             && let Some(machine) = self.state.machines.get(id)
         {
             self.index.remove(machine);
-            if matches!(line.event, Event::Forgotten { .. }) {
+            if matches!(event, Some(MachineEvent::Forgotten { .. })) {
                 // The token of a forgotten machine is no longer valid.
                 let token = self.index.key.check_in(id);
                 self.index.check_in.remove(&token);
@@ -115,8 +120,8 @@ impl ServerState {
         }
         self.index_lease(line);
         let name = id.and_then(|id| self.state.machines.get(id)?.node.clone());
-        let into = match &line.event {
-            Event::Merged { into } => Some(self.state.resolve(*into)),
+        let into = match event {
+            Some(MachineEvent::Merged { into }) => Some(self.state.resolve(*into)),
             _ => None,
         };
         let concerned = [id, into];
@@ -131,7 +136,7 @@ impl ServerState {
             let undeclared = undeclared.and_then(|machine| undeclared_since(machine));
             self.index.undeclared.extend(undeclared);
         }
-        if matches!(line.event, Event::StateDeclared { .. }) {
+        if matches!(line.event, Event::Site(SiteEvent::StateDeclared { .. })) {
             // The event ends holds of all machines.
             self.index.undeclared = undeclared(&self.state);
         }
@@ -147,13 +152,15 @@ impl ServerState {
                 .rendered
                 .insert(machine.id, age.rendered);
         }
-        match &line.event {
-            Event::Seen { .. } | Event::Merged { .. } => self.index.add(machine),
-            Event::Named { .. } => {
+        match event {
+            Some(MachineEvent::Seen { .. } | MachineEvent::Merged { .. }) => {
+                self.index.add(machine)
+            }
+            Some(MachineEvent::Named { .. }) => {
                 self.index.rename(machine, name.as_ref());
                 self.index.add(machine);
             }
-            Event::Attempt { attempt, .. } => {
+            Some(MachineEvent::Attempt { attempt, .. }) => {
                 let id = AttemptId {
                     machine: machine.id,
                     number: *attempt,
@@ -174,8 +181,8 @@ impl ServerState {
 
     fn index_lease(&mut self, line: &JournalLine) {
         let (address, mac) = match &line.event {
-            Event::Lease { address, mac, .. } => (*address, *mac),
-            Event::LeaseEnded { address } => (*address, None),
+            Event::Lease(LeaseEvent::Granted { address, mac, .. }) => (*address, *mac),
+            Event::Lease(LeaseEvent::Ended { address }) => (*address, None),
             _ => return,
         };
         let before = self.state.leases.get(&address);

@@ -2,7 +2,7 @@
 
 use super::{ServerState, Snapshot};
 use crate::{
-    journal::{AttemptId, Event, JournalLine, Machine, MachineId},
+    journal::{AttemptId, Event, JournalLine, Machine, MachineEvent, MachineId},
     model::Now,
 };
 
@@ -43,24 +43,24 @@ impl<'a> Transaction<'a> {
     }
 
     /// Records an event of a machine.
-    pub(crate) fn record(&mut self, id: MachineId, event: Event) {
+    pub(crate) fn record(&mut self, id: MachineId, event: impl Into<Event>) {
         let line = JournalLine {
             at: self.now.wall,
             machine: Some(id),
-            event,
+            event: event.into(),
             revision: self.snapshot.site.revision.clone(),
         };
         if !self.server.state.machines.contains(id) {
             self.first_seen.push(id);
         }
-        if matches!(line.event, Event::Boot { .. }) {
+        if matches!(line.event, Event::Machine(MachineEvent::Boot { .. })) {
             // A boot never changes the progress of a machine: neither its attempt nor its next stage changes.
             self.server.apply(&line, self.now);
             self.lines.push(line);
             return;
         }
         let into = match &line.event {
-            Event::Merged { into } => self.open_attempt(*into),
+            Event::Machine(MachineEvent::Merged { into }) => self.open_attempt(*into),
             _ => None,
         };
         let before = self.open_attempt(id).into_iter().chain(into);
@@ -74,11 +74,11 @@ impl<'a> Transaction<'a> {
     }
 
     /// Records an event of the whole site.
-    pub fn record_site(&mut self, event: Event) {
+    pub fn record_site(&mut self, event: impl Into<Event>) {
         let line = JournalLine {
             at: self.now.wall,
             machine: None,
-            event,
+            event: event.into(),
             revision: self.snapshot.site.revision.clone(),
         };
         self.server.apply(&line, self.now);
@@ -101,7 +101,7 @@ impl<'a> Transaction<'a> {
     /// Records a remark in a machine's log, once per run of the server.
     pub(crate) fn remark_once(&mut self, id: MachineId, text: String) {
         if self.server.volatile.remarked.insert((id, text.clone())) {
-            self.record(id, Event::Remark { text });
+            self.record(id, MachineEvent::Remark { text });
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Event, MachineId};
+use super::{DeliveryEvent, MachineId};
 use crate::model::{LifecycleEvent, Recipient, Timestamp};
 
 /// The deliveries that are still to be made.
@@ -37,11 +37,15 @@ pub struct PendingDelivery {
 }
 
 impl DeliveryQueue {
-    /// Takes one event in; the others concern no delivery.
-    pub(super) fn apply(&mut self, machine: Option<MachineId>, event: &Event, at: Timestamp) {
+    pub(super) fn apply(
+        &mut self,
+        machine: Option<MachineId>,
+        event: &DeliveryEvent,
+        at: Timestamp,
+    ) {
         match (event, machine) {
             (
-                Event::Due {
+                DeliveryEvent::Due {
                     delivery,
                     to,
                     on,
@@ -63,10 +67,17 @@ impl DeliveryQueue {
                 self.due.insert(*delivery, due);
                 self.last = self.last.max(*delivery);
             }
-            (Event::Delivered { delivery, .. } | Event::Undeliverable { delivery, .. }, _) => {
+            // A delivery without a machine is never written.
+            (DeliveryEvent::Due { .. }, None) => {}
+            (
+                DeliveryEvent::Delivered { delivery, .. }
+                | DeliveryEvent::Undeliverable { delivery, .. },
+                _,
+            ) => {
                 self.due.remove(delivery);
             }
-            _ => {}
+            // It is tried again.
+            (DeliveryEvent::Undelivered { .. }, _) => {}
         }
     }
 }

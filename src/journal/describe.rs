@@ -1,6 +1,9 @@
 //! Events as people read them in `bootwright nodes NAME log`.
 
-use super::{BootAnswer, DhcpOutcome, Event, HoldCause, JournalLine, LogLevel};
+use super::{
+    BootAnswer, DeliveryEvent, DhcpOutcome, Event, HoldCause, JournalLine, LeaseEvent, LogLevel,
+    MachineEvent, SiteEvent,
+};
 use crate::model::{ByteSize, Facts, Identity, NodeName, Recipient, TimeSpan};
 
 /// One line of a log: a word that says what kind of thing happened, and the rest.
@@ -16,11 +19,11 @@ pub struct EventDescription {
 
 /// Puts a line into words.
 pub fn describe(line: &JournalLine) -> EventDescription {
-    let (kind, detail) = said(&line.event);
+    let (kind, detail) = describe_event(&line.event);
     let revision = line
         .revision
         .as_ref()
-        .filter(|_| matches!(line.event, Event::Attempt { .. }));
+        .filter(|_| matches!(line.event, Event::Machine(MachineEvent::Attempt { .. })));
     let detail = match revision {
         Some(revision) => format!("{detail}, revision {revision}"),
         None => detail,
@@ -34,8 +37,9 @@ pub fn describe(line: &JournalLine) -> EventDescription {
 
 /// What is usually behind a failure that the machine itself does not explain.
 fn likely(event: &Event) -> Option<&'static str> {
-    let Event::Overdue { stage, .. } = event else {
-        return matches!(event, Event::GaveUp { .. }).then_some(
+    let Event::Machine(MachineEvent::Overdue { stage, .. }) = event else {
+        let is_given_up = matches!(event, Event::Machine(MachineEvent::GaveUp { .. }));
+        return is_given_up.then_some(
             "the installer stopped before the disk was bootable; its screen shows where",
         );
     };
@@ -58,25 +62,25 @@ fn likely(event: &Event) -> Option<&'static str> {
 }
 
 /// Says in two or three words what an event tells of its machine; nothing when it is not the machine's doing.
-pub(super) fn brief(event: &Event) -> Option<String> {
+pub(super) fn brief(event: &MachineEvent) -> Option<String> {
     Some(match event {
-        Event::Boot {
+        MachineEvent::Boot {
             given: BootAnswer::Disk(_),
             ..
         } => "booted its disk".into(),
-        Event::Boot {
+        MachineEvent::Boot {
             given: BootAnswer::Installer(_),
             ..
         } => "installer served".into(),
-        Event::Boot { given, .. } => answer(given),
-        Event::HandOut { name, .. } | Event::Document { name, .. } => name.clone(),
-        Event::Aborted { name, .. } => format!("{name} broken off"),
-        Event::Stage { stage, .. } => stage.as_str().into(),
-        Event::Log { text, .. } => text.chars().take(40).collect(),
-        Event::Dhcp { .. } => "asked DHCP".into(),
-        Event::Fetched { name, .. } => name.clone(),
-        Event::Facts { .. } => "facts".into(),
-        Event::Seen { .. } => "seen".into(),
+        MachineEvent::Boot { given, .. } => answer(given),
+        MachineEvent::HandOut { name, .. } | MachineEvent::Document { name, .. } => name.clone(),
+        MachineEvent::Aborted { name, .. } => format!("{name} broken off"),
+        MachineEvent::Stage { stage, .. } => stage.as_str().into(),
+        MachineEvent::Log { text, .. } => text.chars().take(40).collect(),
+        MachineEvent::Dhcp { .. } => "asked DHCP".into(),
+        MachineEvent::Fetched { name, .. } => name.clone(),
+        MachineEvent::Facts { .. } => "facts".into(),
+        MachineEvent::Seen { .. } => "seen".into(),
         _ => return None,
     })
 }
@@ -102,19 +106,28 @@ fn name(to: &Recipient) -> &str {
     }
 }
 
-fn said(event: &Event) -> (&'static str, String) {
+fn describe_event(event: &Event) -> (&'static str, String) {
     match event {
-        Event::Seen { identity } => ("seen", identities(identity)),
-        Event::Named {
+        Event::Machine(event) => describe_machine(event),
+        Event::Lease(event) => ("lease", describe_lease(event)),
+        Event::Delivery(event) => describe_delivery(event),
+        Event::Site(event) => describe_site(event),
+    }
+}
+
+fn describe_machine(event: &MachineEvent) -> (&'static str, String) {
+    match event {
+        MachineEvent::Seen { identity } => ("seen", identities(identity)),
+        MachineEvent::Named {
             node,
             identity,
             took_over,
         } => ("node", declared(node, identity, took_over.as_ref())),
-        Event::Merged { into } => ("merged", format!("into machine {into}: both are one")),
-        Event::Facts { facts, .. } => ("facts", fact_names(facts)),
-        Event::Dropped { what } => ("dropped", what.clone()),
-        Event::Dhcp { client, given } => ("dhcp", format!("{client}: {}", dhcp(given))),
-        Event::Fetched {
+        MachineEvent::Merged { into } => ("merged", format!("into machine {into}: both are one")),
+        MachineEvent::Facts { facts, .. } => ("facts", fact_names(facts)),
+        MachineEvent::Dropped { what } => ("dropped", what.clone()),
+        MachineEvent::Dhcp { client, given } => ("dhcp", format!("{client}: {}", dhcp(given))),
+        MachineEvent::Fetched {
             by,
             name,
             bytes,
@@ -126,17 +139,10 @@ fn said(event: &Event) -> (&'static str, String) {
                 format!("{name}, {} in {took:.1} s", ByteSize(*bytes)),
             )
         }
-        Event::Unfetched { by, name, reason } => (transport(by), format!("{name}: {reason}")),
-        Event::Lease {
-            address,
-            mac: Some(mac),
-            ..
-        } => ("lease", format!("{address} to {mac}")),
-        Event::Lease {
-            address, mac: None, ..
-        } => ("lease", format!("{address} is used by another host")),
-        Event::LeaseEnded { address } => ("lease", format!("{address} given back")),
-        Event::Boot {
+        MachineEvent::Unfetched { by, name, reason } => {
+            (transport(by), format!("{name}: {reason}"))
+        }
+        MachineEvent::Boot {
             by,
             platform,
             given,
@@ -144,7 +150,7 @@ fn said(event: &Event) -> (&'static str, String) {
             let who = platform.map_or(String::new(), |platform| format!("{by} {platform}: "));
             ("boot", format!("{who}{}", answer(given)))
         }
-        Event::Bound { policy, address } => {
+        MachineEvent::Bound { policy, address } => {
             let by = policy
                 .as_ref()
                 .map_or("its own declaration".into(), |policy| {
@@ -157,7 +163,7 @@ fn said(event: &Event) -> (&'static str, String) {
                 }),
             )
         }
-        Event::Attempt {
+        MachineEvent::Attempt {
             attempt,
             task,
             repo,
@@ -168,13 +174,13 @@ fn said(event: &Event) -> (&'static str, String) {
                 .map_or(String::new(), |repo| format!(" from repo {repo}"));
             ("attempt", format!("{attempt} opened: task {task}{from}"))
         }
-        Event::HandOut { name, .. } => ("file", name.clone()),
-        Event::Serving { name, .. } => ("document", format!("{name} asked for")),
-        Event::Document { name, bytes, .. } => {
+        MachineEvent::HandOut { name, .. } => ("file", name.clone()),
+        MachineEvent::Serving { name, .. } => ("document", format!("{name} asked for")),
+        MachineEvent::Document { name, bytes, .. } => {
             ("document", format!("{name} ({})", ByteSize(*bytes)))
         }
-        Event::Aborted { name, .. } => ("document", format!("{name} broken off")),
-        Event::Stage {
+        MachineEvent::Aborted { name, .. } => ("document", format!("{name} broken off")),
+        MachineEvent::Stage {
             stage,
             reason,
             late,
@@ -197,54 +203,86 @@ fn said(event: &Event) -> (&'static str, String) {
                 format!("{}{reason}{late}", own(stage.as_str())),
             )
         }
-        Event::Overdue { stage, after, .. } => (
+        MachineEvent::Overdue { stage, after, .. } => (
             "failed",
             format!("no `{stage}` for {}", TimeSpan::seconds(*after)),
         ),
-        Event::GaveUp { attempt, reason } => ("failed", format!("attempt {attempt}: {reason}")),
-        Event::Closed { attempt, reason } => ("closed", format!("attempt {attempt}: {reason}")),
-        Event::Log { level, text, .. } => ("log", format!("{}: {text}", level_word(*level))),
-        Event::DeadToken { name, why } => {
+        MachineEvent::GaveUp { attempt, reason } => {
+            ("failed", format!("attempt {attempt}: {reason}"))
+        }
+        MachineEvent::Closed { attempt, reason } => {
+            ("closed", format!("attempt {attempt}: {reason}"))
+        }
+        MachineEvent::Log { level, text, .. } => ("log", format!("{}: {text}", level_word(*level))),
+        MachineEvent::DeadToken { name, why } => {
             let why = why.as_deref().unwrap_or("its token has ended");
             ("refused", format!("{name}: {why}"))
         }
-        Event::Held { cause, reason } => ("held", format!("{}{reason}", by_operator(*cause))),
-        Event::Released { cause: None } => ("released", "by an operator".into()),
-        Event::Released { cause: Some(cause) } => {
+        MachineEvent::Held { cause, reason } => {
+            ("held", format!("{}{reason}", by_operator(*cause)))
+        }
+        MachineEvent::Released { cause: None } => ("released", "by an operator".into()),
+        MachineEvent::Released { cause: Some(cause) } => {
             ("released", format!("{} is over", cause_word(*cause)))
         }
-        Event::Reinstall {} => (
+        MachineEvent::Reinstall {} => (
             "reinstall",
             "an operator asks for one more installation".into(),
         ),
-        Event::Marked { .. } => ("marked", "installed, by an operator".into()),
-        Event::Forgotten { by } => ("forgotten", format!("by {by}")),
-        Event::Unrendered { reason } => ("error", reason.clone()),
-        Event::Remark { text } => ("remark", text.clone()),
-        Event::Due { to, on, .. } => (receiver(to), format!("{} is to receive `{on}`", name(to))),
-        Event::Delivered { to, on, .. } => {
+        MachineEvent::Marked { .. } => ("marked", "installed, by an operator".into()),
+        MachineEvent::Forgotten { by } => ("forgotten", format!("by {by}")),
+        MachineEvent::Unrendered { reason } => ("error", reason.clone()),
+        MachineEvent::Remark { text } => ("remark", text.clone()),
+    }
+}
+
+fn describe_lease(event: &LeaseEvent) -> String {
+    match event {
+        LeaseEvent::Granted {
+            address,
+            mac: Some(mac),
+            ..
+        } => format!("{address} to {mac}"),
+        LeaseEvent::Granted {
+            address, mac: None, ..
+        } => format!("{address} is used by another host"),
+        LeaseEvent::Ended { address } => format!("{address} given back"),
+    }
+}
+
+fn describe_delivery(event: &DeliveryEvent) -> (&'static str, String) {
+    match event {
+        DeliveryEvent::Due { to, on, .. } => {
+            (receiver(to), format!("{} is to receive `{on}`", name(to)))
+        }
+        DeliveryEvent::Delivered { to, on, .. } => {
             (receiver(to), format!("{} has received `{on}`", name(to)))
         }
-        Event::Undelivered {
+        DeliveryEvent::Undelivered {
             to, tries, reason, ..
         } => {
             let told = format!("{}: {reason}; try {tries}, it is retried", name(to));
             (receiver(to), told)
         }
-        Event::Undeliverable { to, on, reason, .. } => {
+        DeliveryEvent::Undeliverable { to, on, reason, .. } => {
             let told = format!("{} does not receive `{on}`: {reason}", name(to));
             (receiver(to), told)
         }
-        Event::Started { version } => ("started", format!("bootwright {version}")),
-        Event::Stopped {} => ("stopped", String::new()),
-        Event::Reloaded { nodes } => ("reloaded", format!("{nodes} nodes")),
-        Event::Paused {} => (
+    }
+}
+
+fn describe_site(event: &SiteEvent) -> (&'static str, String) {
+    match event {
+        SiteEvent::Started { version } => ("started", format!("bootwright {version}")),
+        SiteEvent::Stopped {} => ("stopped", String::new()),
+        SiteEvent::Reloaded { nodes } => ("reloaded", format!("{nodes} nodes")),
+        SiteEvent::Paused {} => (
             "paused",
             "no installation begins until `bootwright resume`".into(),
         ),
-        Event::Resumed {} => ("resumed", String::new()),
-        Event::StateLost { reason } => ("held", reason.clone()),
-        Event::StateDeclared { as_ } => ("state", format!("declared {as_}")),
+        SiteEvent::Resumed {} => ("resumed", String::new()),
+        SiteEvent::StateLost { reason } => ("held", reason.clone()),
+        SiteEvent::StateDeclared { as_ } => ("state", format!("declared {as_}")),
     }
 }
 

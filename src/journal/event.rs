@@ -1,4 +1,7 @@
-//! What can happen to a machine, or to the whole site.
+//! What can happen: to a machine, to a lease, to a delivery, or to the whole site.
+//!
+//! In the journal the key `event` holds the name of the variant in kebab case. What the server does with each
+//! event is in [`super::event_table`].
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,14 +13,24 @@ use crate::model::{
     RepoName, TaskName, Timestamp,
 };
 
-/// What can happen. The word in `event` is the name in kebab case.
+/// Something that has happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Event {
+    Machine(MachineEvent),
+    Lease(LeaseEvent),
+    Delivery(DeliveryEvent),
+    Site(SiteEvent),
+}
+
+/// What happens to one machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(
     tag = "event",
     rename_all = "kebab-case",
     rename_all_fields = "kebab-case"
 )]
-pub enum Event {
+pub enum MachineEvent {
     /// An identity was reported that was not known of the machine.
     Seen {
         /// What was new.
@@ -79,21 +92,6 @@ pub enum Event {
         name: String,
         /// Why.
         reason: String,
-    },
-    /// An address of a network's range was leased to a card, or its lease was renewed.
-    Lease {
-        /// The address.
-        address: Ipv4Addr,
-        /// The card; none: somebody else was found to use the address.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        mac: Option<Mac>,
-        /// When the lease ends.
-        until: Timestamp,
-    },
-    /// A lease was given back.
-    LeaseEnded {
-        /// The address.
-        address: Ipv4Addr,
     },
     /// A network boot was answered.
     Boot {
@@ -248,6 +246,43 @@ pub enum Event {
         /// The line.
         text: String,
     },
+}
+
+/// What happens to an address of a network's dynamic range.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "event",
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case"
+)]
+pub enum LeaseEvent {
+    /// An address of a network's range was leased to a card, or its lease was renewed.
+    #[serde(rename = "lease")]
+    Granted {
+        /// The address.
+        address: Ipv4Addr,
+        /// The card; none: somebody else was found to use the address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mac: Option<Mac>,
+        /// When the lease ends.
+        until: Timestamp,
+    },
+    /// A lease was given back.
+    #[serde(rename = "lease-ended")]
+    Ended {
+        /// The address.
+        address: Ipv4Addr,
+    },
+}
+
+/// What happens to a delivery.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "event",
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case"
+)]
+pub enum DeliveryEvent {
     /// A program is to hear of something that has just happened to the machine.
     Due {
         /// The number of the delivery; numbers only grow.
@@ -298,6 +333,16 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+}
+
+/// What concerns the whole site.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "event",
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case"
+)]
+pub enum SiteEvent {
     /// The server started.
     Started {
         /// Its version.
@@ -327,51 +372,35 @@ pub enum Event {
 }
 
 impl Event {
-    /// Tells whether the answer that rests on this event may leave only when it is on the disk. The others
-    /// merely tell, and are written within a second.
-    pub fn is_durable(&self) -> bool {
+    /// Returns what happens to the machine of the line, if it is that.
+    pub fn machine(&self) -> Option<&MachineEvent> {
         match self {
-            Event::Dropped { .. }
-            | Event::Dhcp { .. }
-            | Event::Fetched { .. }
-            | Event::Unfetched { .. }
-            | Event::Boot { .. }
-            | Event::HandOut { .. }
-            | Event::Overdue { .. }
-            | Event::DeadToken { .. }
-            | Event::Unrendered { .. }
-            | Event::Remark { .. }
-            | Event::Undelivered { .. }
-            | Event::Stopped {}
-            | Event::Reloaded { .. } => false,
-            Event::Seen { .. }
-            | Event::Named { .. }
-            | Event::Merged { .. }
-            | Event::Facts { .. }
-            | Event::Lease { .. }
-            | Event::LeaseEnded { .. }
-            | Event::Bound { .. }
-            | Event::Attempt { .. }
-            | Event::Serving { .. }
-            | Event::Document { .. }
-            | Event::Aborted { .. }
-            | Event::Stage { .. }
-            | Event::Log { .. }
-            | Event::GaveUp { .. }
-            | Event::Closed { .. }
-            | Event::Held { .. }
-            | Event::Released { .. }
-            | Event::Reinstall {}
-            | Event::Marked { .. }
-            | Event::Forgotten { .. }
-            | Event::Due { .. }
-            | Event::Delivered { .. }
-            | Event::Undeliverable { .. }
-            | Event::Started { .. }
-            | Event::Paused {}
-            | Event::Resumed {}
-            | Event::StateLost { .. }
-            | Event::StateDeclared { .. } => true,
+            Event::Machine(event) => Some(event),
+            Event::Lease(_) | Event::Delivery(_) | Event::Site(_) => None,
         }
+    }
+}
+
+impl From<MachineEvent> for Event {
+    fn from(event: MachineEvent) -> Self {
+        Event::Machine(event)
+    }
+}
+
+impl From<LeaseEvent> for Event {
+    fn from(event: LeaseEvent) -> Self {
+        Event::Lease(event)
+    }
+}
+
+impl From<DeliveryEvent> for Event {
+    fn from(event: DeliveryEvent) -> Self {
+        Event::Delivery(event)
+    }
+}
+
+impl From<SiteEvent> for Event {
+    fn from(event: SiteEvent) -> Self {
+        Event::Site(event)
     }
 }

@@ -57,30 +57,6 @@ struct LineHeader {
     critical: bool,
 }
 
-/// The names of the events, for telling a later release's event from a broken line.
-#[derive(Deserialize)]
-struct Named {
-    #[expect(dead_code, reason = "only whether it can be read is of interest")]
-    event: EventName,
-}
-
-macro_rules! event_names {
-    ($($name:ident)*) => {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "kebab-case")]
-        enum EventName { $($name),* }
-
-        /// Holds the list above to the events: it does not compile when one is missing.
-        const _: fn(&Event) = |event| match event { $(Event::$name { .. } => {})* };
-    };
-}
-
-event_names! {
-    Seen Named Merged Facts Dropped Dhcp Fetched Unfetched Lease LeaseEnded Boot Bound Attempt HandOut Serving Document Aborted Stage Overdue GaveUp
-    Closed Log DeadToken Held Released Reinstall Marked Forgotten Unrendered Remark Due Delivered Undelivered Undeliverable Started Stopped Reloaded
-    Paused Resumed StateLost StateDeclared
-}
-
 impl JournalLine {
     /// Writes the line, without a line feed.
     pub fn text(&self) -> String {
@@ -96,7 +72,7 @@ impl JournalLine {
         let Ok(head) = serde_json::from_str::<LineHeader>(text) else {
             return Err(error);
         };
-        if serde_json::from_str::<Named>(text).is_ok() {
+        if Event::is_known(&head.event) {
             return Err(error);
         }
         Ok(ParsedLine::Unknown {
@@ -111,18 +87,20 @@ impl JournalLine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::MachineEvent;
 
     #[test]
     fn a_line_is_json_in_the_documented_order() {
         let line = JournalLine {
             at: Timestamp(1_795_348_800_120),
             machine: Some(MachineId(0xab)),
-            event: Event::Attempt {
+            event: MachineEvent::Attempt {
                 attempt: 1,
                 installs: 1,
                 task: "esxi".parse().unwrap(),
                 repo: None,
-            },
+            }
+            .into(),
             revision: Some(Revision::new("3f9c2e1")),
         };
         let text = line.text();

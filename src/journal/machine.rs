@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, AttemptId, Event, HoldCause, MachineId, Stage, describe::brief};
+use super::{Attempt, AttemptId, HoldCause, MachineEvent, MachineId, Stage, describe::brief};
 use crate::model::{Facts, Identity, Node, NodeName, PolicyName, Timestamp};
 
 /// What says what a machine gets.
@@ -121,14 +121,14 @@ impl Machine {
     }
 
     /// Takes one event in.
-    pub fn apply(&mut self, event: &Event, at: Timestamp) {
+    pub fn apply(&mut self, event: &MachineEvent, at: Timestamp) {
         if let Some(said) = brief(event) {
             self.said = said;
             self.last = at;
         }
         match event {
-            Event::Seen { identity } => self.identity.add(identity),
-            Event::Named {
+            MachineEvent::Seen { identity } => self.identity.add(identity),
+            MachineEvent::Named {
                 node,
                 identity,
                 took_over,
@@ -137,19 +137,19 @@ impl Machine {
                 self.identity.add(identity);
                 self.took_over = took_over.clone().or(self.took_over.take());
             }
-            Event::Facts { facts, attempt } => {
+            MachineEvent::Facts { facts, attempt } => {
                 self.facts.update((**facts).clone());
                 attempt
                     .iter()
                     .for_each(|number| self.with(*number, |attempt| attempt.heard = true));
             }
-            Event::Bound { policy, address } => {
+            MachineEvent::Bound { policy, address } => {
                 self.binding = Some(Binding {
                     policy: policy.clone(),
                     address: *address,
                 });
             }
-            Event::Attempt {
+            MachineEvent::Attempt {
                 attempt,
                 installs,
                 task,
@@ -178,18 +178,18 @@ impl Machine {
                 });
                 self.since = at;
             }
-            Event::Serving { attempt, name } => {
+            MachineEvent::Serving { attempt, name } => {
                 self.with(*attempt, |attempt| {
                     attempt.serving.insert(name.clone());
                 });
             }
-            Event::Aborted { attempt, name } => {
+            MachineEvent::Aborted { attempt, name } => {
                 self.with(*attempt, |attempt| {
                     attempt.serving.remove(name);
                 });
             }
-            Event::Document { attempt, name, .. } => self.on_document(*attempt, name, at),
-            Event::Stage {
+            MachineEvent::Document { attempt, name, .. } => self.on_document(*attempt, name, at),
+            MachineEvent::Stage {
                 attempt,
                 stage,
                 reason,
@@ -197,30 +197,32 @@ impl Machine {
             } => {
                 self.on_stage(*attempt, stage, reason.as_deref(), at);
             }
-            Event::Overdue { attempt, stage, .. } => {
+            MachineEvent::Overdue { attempt, stage, .. } => {
                 self.with(*attempt, |attempt| attempt.overdue = Some(stage.clone()));
                 self.since = at;
             }
-            Event::GaveUp { attempt, reason } => {
+            MachineEvent::GaveUp { attempt, reason } => {
                 self.on_failed(*attempt, reason);
                 self.since = at;
             }
-            Event::Closed { .. } => self.close(),
-            Event::Log { attempt, .. } => self.with(*attempt, |attempt| attempt.heard = true),
-            Event::Held { cause, reason } => {
+            MachineEvent::Closed { .. } => self.close(),
+            MachineEvent::Log { attempt, .. } => {
+                self.with(*attempt, |attempt| attempt.heard = true)
+            }
+            MachineEvent::Held { cause, reason } => {
                 self.holds.insert(*cause, reason.clone());
                 self.since = at;
             }
-            Event::Released { cause: Some(cause) } => {
+            MachineEvent::Released { cause: Some(cause) } => {
                 self.holds.remove(cause);
                 self.since = at;
             }
-            Event::Released { cause: None } => {
+            MachineEvent::Released { cause: None } => {
                 self.holds.clear();
                 self.failures = 0;
                 self.since = at;
             }
-            Event::Reinstall {} => {
+            MachineEvent::Reinstall {} => {
                 self.close();
                 self.took_over = None;
                 self.reinstall = true;
@@ -228,38 +230,15 @@ impl Machine {
                 self.holds.remove(&HoldCause::Attempts);
                 self.since = at;
             }
-            Event::Marked { installs } => {
+            MachineEvent::Marked { installs } => {
                 self.close();
                 self.reached(*installs);
                 self.took_over = None;
                 self.marked = true;
                 self.since = at;
             }
-            // These tell, and change nothing here; merging and forgetting are the business of the whole state.
-            Event::Merged { .. }
-            | Event::Forgotten { .. }
-            | Event::Due { .. }
-            | Event::Delivered { .. }
-            | Event::Undelivered { .. }
-            | Event::Undeliverable { .. }
-            | Event::Dropped { .. }
-            | Event::Dhcp { .. }
-            | Event::Fetched { .. }
-            | Event::Unfetched { .. }
-            | Event::Lease { .. }
-            | Event::LeaseEnded { .. }
-            | Event::Boot { .. }
-            | Event::HandOut { .. }
-            | Event::DeadToken { .. }
-            | Event::Unrendered { .. }
-            | Event::Remark { .. }
-            | Event::Started { .. }
-            | Event::Stopped {}
-            | Event::Reloaded { .. }
-            | Event::Paused {}
-            | Event::Resumed {}
-            | Event::StateLost { .. }
-            | Event::StateDeclared { .. } => {}
+            // The others change nothing here. Merging and forgetting change the whole state.
+            _ => {}
         }
     }
 

@@ -8,7 +8,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeliveryQueue, Event, HoldCause, JournalLine, Machine, MachineId, MachineMap, ParsedLine,
+    DeliveryQueue, Event, HoldCause, JournalLine, LeaseEvent, Machine, MachineEvent, MachineId,
+    MachineMap, ParsedLine, SiteEvent,
 };
 use crate::model::{Mac, PolicyName, Timestamp};
 
@@ -78,14 +79,8 @@ impl JournalState {
                 let reason = format!(
                     "its journal has `{event}`, which this release does not know: use the newer one"
                 );
-                self.change(
-                    *id,
-                    &Event::Held {
-                        cause: HoldCause::Journal,
-                        reason,
-                    },
-                    *at,
-                );
+                let cause = HoldCause::Journal;
+                self.change(*id, &MachineEvent::Held { cause, reason }, *at);
             }
             ParsedLine::Unknown { .. } => {}
         }
@@ -93,18 +88,22 @@ impl JournalState {
 
     /// Takes one line in.
     pub fn apply(&mut self, line: &JournalLine) {
-        self.deliveries.apply(line.machine, &line.event, line.at);
-        match line.machine {
-            Some(id) => self.change(id, &line.event, line.at),
-            None => self.change_site(&line.event),
+        match (&line.event, line.machine) {
+            (Event::Machine(event), Some(id)) => self.change(id, event, line.at),
+            // A remark on the whole site changes nothing.
+            (Event::Machine(_), None) => {}
+            (Event::Lease(event), _) => self.change_lease(event),
+            (Event::Delivery(event), id) => {
+                self.deliveries.apply(id, event, line.at);
+                id.map(|id| self.machine_or_new(self.resolve(id), line.at));
+            }
+            (Event::Site(event), _) => self.change_site(event),
         }
     }
 
-    fn change_site(&mut self, event: &Event) {
+    fn change_lease(&mut self, event: &LeaseEvent) {
         match event {
-            Event::Paused {} => self.paused = true,
-            Event::Resumed {} => self.paused = false,
-            Event::Lease {
+            LeaseEvent::Granted {
                 address,
                 mac,
                 until,
@@ -115,27 +114,33 @@ impl JournalState {
                 };
                 self.leases.insert(*address, lease);
             }
-            Event::LeaseEnded { address } => {
+            LeaseEvent::Ended { address } => {
                 self.leases.remove(address);
             }
-            Event::StateLost { reason } => self.lost = Some(reason.clone()),
-            Event::StateDeclared { .. } => {
+        }
+    }
+
+    fn change_site(&mut self, event: &SiteEvent) {
+        match event {
+            SiteEvent::Paused {} => self.paused = true,
+            SiteEvent::Resumed {} => self.paused = false,
+            SiteEvent::StateLost { reason } => self.lost = Some(reason.clone()),
+            SiteEvent::StateDeclared { .. } => {
                 self.lost = None;
                 let machines = self.machines.values_mut();
                 machines.for_each(|machine| drop(machine.holds.remove(&HoldCause::Journal)));
             }
-            // All others belong to a machine, or merely tell.
-            _ => {}
+            SiteEvent::Started { .. } | SiteEvent::Stopped {} | SiteEvent::Reloaded { .. } => {}
         }
     }
 
-    fn change(&mut self, id: MachineId, event: &Event, at: Timestamp) {
+    fn change(&mut self, id: MachineId, event: &MachineEvent, at: Timestamp) {
         let id = self.resolve(id);
         match event {
-            Event::Merged { into } => return self.merge(id, self.resolve(*into)),
-            Event::Forgotten { .. } => return self.forget(id),
-            Event::Bound { policy, .. } => self.bind(id, policy.as_ref()),
-            Event::Attempt { .. } => {
+            MachineEvent::Merged { into } => return self.merge(id, self.resolve(*into)),
+            MachineEvent::Forgotten { .. } => return self.forget(id),
+            MachineEvent::Bound { policy, .. } => self.bind(id, policy.as_ref()),
+            MachineEvent::Attempt { .. } => {
                 self.opened.push(at);
                 let surplus = self.opened.len().saturating_sub(REMEMBERED);
                 self.opened.drain(..surplus);
@@ -143,9 +148,12 @@ impl JournalState {
             // The rest concerns the machine alone.
             _ => {}
         }
-        self.machines
-            .get_or_insert_with(id, || Box::new(Machine::new(id, at)))
-            .apply(event, at);
+        self.machine_or_new(id, at).apply(event, at);
+    }
+
+    fn machine_or_new(&mut self, id: MachineId, at: Timestamp) -> &mut Machine {
+        let new = || Box::new(Machine::new(id, at));
+        self.machines.get_or_insert_with(id, new)
     }
 
     fn bind(&mut self, id: MachineId, policy: Option<&PolicyName>) {

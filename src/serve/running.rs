@@ -13,7 +13,7 @@ use crate::{
         state::StateDirectory,
         watch::{ObservedSite, SiteWatch},
     },
-    journal::Event,
+    journal::SiteEvent,
     net::{
         http::{self, MachineListenerConfig, OperatorListenerConfig, Stop},
         tftp,
@@ -210,7 +210,7 @@ impl Running {
         self.background.iter().for_each(JoinHandle::abort);
         let engine = self.engine.0;
         let ((), ticket) =
-            engine.transaction(|transaction| transaction.record_site(Event::Stopped {}));
+            engine.transaction(|transaction| transaction.record_site(SiteEvent::Stopped {}));
         ticket.durable().await?;
         engine.checkpoint()?.durable().await?;
         Ok(())

@@ -2,22 +2,12 @@
 
 use crate::{
     control::ServerState,
-    journal::{Event, JournalLine, describe},
+    journal::{JournalLine, describe},
 };
 
-/// Tells one line, unless it only repeats what others tell better.
+/// Logs a line of the journal, unless another line shows the same.
 pub(crate) fn tell(line: &JournalLine, server: &ServerState) {
-    // What the server says of itself it says in words of its own.
-    if matches!(
-        line.event,
-        Event::Serving { .. }
-            | Event::HandOut { .. }
-            | Event::Seen { .. }
-            | Event::Facts { .. }
-            | Event::Named { .. }
-            | Event::Started { .. }
-            | Event::Reloaded { .. }
-    ) {
+    if !line.event.traits().logged {
         return;
     }
     let describe = describe(line);

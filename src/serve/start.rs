@@ -19,7 +19,7 @@ use crate::{
         state::StateDirectory,
         watch::SiteWatch,
     },
-    journal::Event,
+    journal::SiteEvent,
     model::ServerConfig,
     serve::{
         Banner, Running,
@@ -208,13 +208,13 @@ async fn begin(
     troubles: &mut Vec<String>,
 ) -> anyhow::Result<()> {
     let ((), ticket) = engine.transaction(|transaction| {
-        transaction.record_site(Event::Started {
+        transaction.record_site(SiteEvent::Started {
             version: env!("CARGO_PKG_VERSION").into(),
         });
         if let StateOwner::No(reason) = known
             && transaction.server.state.lost.is_none()
         {
-            transaction.record_site(Event::StateLost { reason });
+            transaction.record_site(SiteEvent::StateLost { reason });
         }
         transaction.on_reload(chosen.before.as_deref());
         transaction.start_deadlines();

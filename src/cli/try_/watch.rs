@@ -12,7 +12,7 @@ use super::process::{QemuProcess, SerialLog};
 use crate::{
     api::Query,
     cli::{client::ApiClient, failure::CliResult, log, terminal::Terminal},
-    journal::{BootAnswer, Event, JournalLine, ParsedLine, Stage},
+    journal::{BootAnswer, Event, JournalLine, MachineEvent, ParsedLine, Stage},
 };
 
 /// The interval at which the log is read.
@@ -130,13 +130,13 @@ impl BootWatch<'_> {
     }
 
     fn on_event(&self, event: &Event, record: &mut BootRecord) -> Option<TryOutcome> {
-        match event {
-            Event::Document { name, .. } => {
+        match event.machine()? {
+            MachineEvent::Document { name, .. } => {
                 record.documents.push(name.clone());
                 record.first.get_or_insert_with(|| self.began.elapsed());
                 Some(TryOutcome::Read)
             }
-            Event::Boot { given, .. } => match given {
+            MachineEvent::Boot { given, .. } => match given {
                 BootAnswer::Installer(_) => {
                     record.installer_sent.get_or_insert_with(Instant::now);
                     None
@@ -152,7 +152,7 @@ impl BootWatch<'_> {
                     "the script of task {task}, which installs nothing"
                 ))),
             },
-            Event::Stage {
+            MachineEvent::Stage {
                 stage: Stage::Failed,
                 reason,
                 ..

@@ -15,7 +15,7 @@ use crate::control::{
     },
 };
 use crate::{
-    journal::{Event, MachineId},
+    journal::{MachineEvent, MachineId},
     model::{AgentAction, AgentInstruction, Identity, Node},
 };
 
@@ -114,7 +114,7 @@ impl Transaction<'_> {
         if !self.machine(id).facts.covers(&reported.facts) {
             let facts = Box::new(reported.facts.clone());
             let attempt = None;
-            self.record(id, Event::Facts { facts, attempt });
+            self.record(id, MachineEvent::Facts { facts, attempt });
         }
         for what in &reported.dropped {
             self.remark_once(id, format!("dropped: {what}"));
@@ -155,7 +155,7 @@ impl Transaction<'_> {
             .map(|policy| policy.name.value.clone());
         let binding = self.machine(id).binding.as_ref();
         if binding.is_none_or(|has| has.policy != policy || has.address != address) {
-            self.record(id, Event::Bound { policy, address });
+            self.record(id, MachineEvent::Bound { policy, address });
         }
     }
 

@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::control::{Transaction, dhcp::pool::AddressPool, dhcp::requester::DhcpRequester};
 use crate::{
     boot::dhcp::{AddressAssignment, DhcpMessage, NetworkOptions},
-    journal::{Event, HoldCause},
+    journal::{HoldCause, LeaseEvent},
     model::{AddressRange, List, Mac, Network, Node, SmallSet, Timestamp},
 };
 
@@ -218,7 +218,7 @@ impl Transaction<'_> {
         }) {
             return;
         }
-        self.record_site(Event::Lease {
+        self.record_site(LeaseEvent::Granted {
             address,
             mac: Some(mac),
             until,
@@ -231,7 +231,7 @@ impl Transaction<'_> {
         };
         let leased = self.server.state.leases.get(&address);
         if leased.is_some_and(|lease| lease.mac == Some(query.mac)) {
-            self.record_site(Event::LeaseEnded { address });
+            self.record_site(LeaseEvent::Ended { address });
         }
     }
 
@@ -243,7 +243,7 @@ impl Transaction<'_> {
         let leased = self.server.state.leases.get(&address);
         if leased.is_some_and(|lease| lease.mac == Some(query.mac)) {
             let until = later(self.now.wall, DECLINE_TIME);
-            self.record_site(Event::Lease {
+            self.record_site(LeaseEvent::Granted {
                 address,
                 mac: None,
                 until,

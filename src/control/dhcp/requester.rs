@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::control::{Bound, ReceivedQuery, Transaction, identity::identify::Identified};
 use crate::{
     boot::dhcp::DhcpMessage,
-    journal::{Event, MachineId},
+    journal::{MachineEvent, MachineId},
     model::{Identity, Network, Node, Policy, UndeclaredMode, Uuid},
 };
 
@@ -82,7 +82,7 @@ impl Transaction<'_> {
                 let text = format!(
                     "more than {MAX_UNDECLARED} undeclared machines request a boot: from now on one more is recorded each second"
                 );
-                self.record_site(Event::Remark { text });
+                self.record_site(MachineEvent::Remark { text });
             }
             return false;
         }

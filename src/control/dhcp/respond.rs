@@ -18,7 +18,7 @@ use crate::{
             NoReply, ReplyContext, ReplyType, decide,
         },
     },
-    journal::{DhcpOutcome, Event, MachineId},
+    journal::{DhcpOutcome, MachineEvent, MachineId},
     model::{BootProgram, DhcpMode, Identity, LocalBoot, Network, RepoName, SmallSet},
     render::boot::mboot,
 };
@@ -244,7 +244,7 @@ impl Transaction<'_> {
             .is_some_and(|(logged, at)| *logged == line && now.since(*at) < LOG_INTERVAL);
         if !is_repeated {
             record.logged = Some((line, now));
-            self.record(id, Event::Dhcp { client, given });
+            self.record(id, MachineEvent::Dhcp { client, given });
         }
     }
 
@@ -271,14 +271,14 @@ impl Transaction<'_> {
                     record.fetched += 1;
                     record.loader = Some(name.clone());
                 }
-                Event::Fetched {
+                MachineEvent::Fetched {
                     by,
                     name,
                     bytes,
                     ms,
                 }
             }
-            Err(BrokenFetch { reason, .. }) => Event::Unfetched { by, name, reason },
+            Err(BrokenFetch { reason, .. }) => MachineEvent::Unfetched { by, name, reason },
         };
         self.record(id, event);
         if let Some(observation) = observation {

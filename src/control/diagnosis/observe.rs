@@ -12,7 +12,7 @@ use crate::control::{
 };
 use crate::{
     boot::dhcp::{Client, DhcpMessageType, DhcpPort, DhcpReply, NoReply, ReplyContext, ReplyType},
-    journal::{Event, MachineId},
+    journal::{MachineEvent, MachineId},
     model::DhcpMode,
 };
 
@@ -93,7 +93,7 @@ impl Transaction<'_> {
         let node = self.node_of(id);
         if self.machine(id).is_due(node.as_deref()) {
             let text = diagnosis.to_string();
-            self.record(id, Event::Remark { text });
+            self.record(id, MachineEvent::Remark { text });
         }
     }
 

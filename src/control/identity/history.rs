@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::control::Transaction;
 use crate::{
-    journal::{Event, MachineId},
+    journal::{MachineEvent, MachineId},
     model::{Identity, Node, SmallSet},
 };
 
@@ -92,7 +92,7 @@ impl Transaction<'_> {
             return self.server.new_machine_id();
         };
         for id in histories.into_iter().filter(|id| *id != main) {
-            self.record(id, Event::Merged { into: main });
+            self.record(id, MachineEvent::Merged { into: main });
         }
         main
     }
@@ -117,7 +117,7 @@ impl Transaction<'_> {
             Some(machine) => missing(&machine.identity, identity),
             None => identity.clone(),
         };
-        self.record(id, Event::Seen { identity: new });
+        self.record(id, MachineEvent::Seen { identity: new });
     }
 
     /// Records the name and the identities of a machine's declaration.
@@ -133,7 +133,7 @@ impl Transaction<'_> {
         });
         let only_by_name = named && self.declarations_of(id).is_empty();
         let took_over = machine.filter(|_| only_by_name);
-        let event = Event::Named {
+        let event = MachineEvent::Named {
             node: node.name.value.clone(),
             identity,
             took_over: took_over.map(|machine| machine.identity.clone()),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::ambiguity::Ambiguity;
 use crate::{
     control::{Transaction, undeclared},
-    journal::{Event, HoldCause, MachineId},
+    journal::{HoldCause, MachineEvent, MachineId},
     model::{Identity, Node, SmallSet},
 };
 
@@ -191,7 +191,7 @@ impl Transaction<'_> {
         let id = match oldest {
             Some(oldest) => {
                 for id in own.into_iter().filter(|id| *id != oldest) {
-                    self.record(id, Event::Merged { into: oldest });
+                    self.record(id, MachineEvent::Merged { into: oldest });
                 }
                 oldest
             }
@@ -224,7 +224,7 @@ impl Transaction<'_> {
         if let Some((_, oldest)) = oldest.filter(|_| undeclared.len() >= limit as usize) {
             self.record(
                 oldest,
-                Event::Forgotten {
+                MachineEvent::Forgotten {
                     by: "the limit of undeclared machines".into(),
                 },
             );
@@ -247,7 +247,7 @@ impl Transaction<'_> {
         {
             self.record(
                 id,
-                Event::Held {
+                MachineEvent::Held {
                     cause,
                     reason: reason.to_owned(),
                 },
@@ -258,7 +258,7 @@ impl Transaction<'_> {
     /// Ends a hold whose cause no longer exists.
     pub(crate) fn end_hold(&mut self, id: MachineId, cause: HoldCause) {
         if self.machine(id).holds.contains_key(&cause) {
-            self.record(id, Event::Released { cause: Some(cause) });
+            self.record(id, MachineEvent::Released { cause: Some(cause) });
         }
     }
 }

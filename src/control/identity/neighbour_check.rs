@@ -9,7 +9,7 @@ use crate::control::{
     install::blocked::Blocked,
 };
 use crate::{
-    journal::{BootAnswer, Event, MachineId},
+    journal::{BootAnswer, MachineEvent, MachineId},
     model::{LocalBoot, Mac, Node, SmallSet},
 };
 
@@ -46,7 +46,7 @@ impl Transaction<'_> {
             }
         };
         if let Some(id) = id {
-            let event = Event::Boot {
+            let event = MachineEvent::Boot {
                 by: ask.report.by,
                 platform: ask.report.platform,
                 given: BootAnswer::Disk(reason.into()),

@@ -2,7 +2,7 @@
 
 use crate::control::{Transaction, UrlToken, diagnosis::progress::Observation};
 use crate::{
-    journal::{AttemptId, Event, LogLevel, MachineId, Stage},
+    journal::{AttemptId, LogLevel, MachineEvent, MachineId, Stage},
     model::Facts,
 };
 
@@ -61,7 +61,7 @@ impl Transaction<'_> {
                 self.on_stage(machine, number, stage, reason);
             }
             Callback::Log { level, text } => {
-                let event = Event::Log {
+                let event = MachineEvent::Log {
                     attempt: number,
                     level: *level,
                     text: shortened(text),
@@ -78,7 +78,7 @@ impl Transaction<'_> {
     /// A machine that is known, with a token that has ended.
     fn refuse(&mut self, id: AttemptId, callback: &Callback) {
         if let Some(machine) = self.server.state.machine(id.machine) {
-            let event = Event::DeadToken {
+            let event = MachineEvent::DeadToken {
                 name: callback_name(callback),
                 why: None,
             };
@@ -95,7 +95,7 @@ impl Transaction<'_> {
         if attempt.stages.contains_key(stage) && !again {
             return;
         }
-        let event = Event::Stage {
+        let event = MachineEvent::Stage {
             attempt: number,
             stage: stage.clone(),
             reason: reason.as_deref().map(shortened),
@@ -108,7 +108,7 @@ impl Transaction<'_> {
     fn on_fact(&mut self, id: MachineId, number: u32, name: &str, value: &str) {
         let Some(facts) = Facts::parse(name, value) else {
             let what = format!("fact `{name}` is not of its type");
-            return self.record(id, Event::Dropped { what });
+            return self.record(id, MachineEvent::Dropped { what });
         };
         let machine = self.machine(id);
         let mut attempts = machine.attempts.iter();
@@ -116,7 +116,7 @@ impl Transaction<'_> {
         let mut merged = machine.facts.clone();
         merged.update(facts.clone());
         if !heard || merged != machine.facts {
-            let event = Event::Facts {
+            let event = MachineEvent::Facts {
                 facts: Box::new(facts),
                 attempt: Some(number),
             };
@@ -132,7 +132,7 @@ impl Transaction<'_> {
         let current = known.current().filter(|current| current.number == attempt);
         if current.is_some_and(|current| !current.stages.contains_key(&stage)) {
             let late = self.lateness(machine, attempt, &stage);
-            let event = Event::Stage {
+            let event = MachineEvent::Stage {
                 attempt,
                 stage,
                 reason: None,

@@ -9,7 +9,7 @@ use crate::control::{
     volatile::{Awaited, AwaitedStage, StageDeadline},
 };
 use crate::{
-    journal::{Attempt, Event, MachineId, Stage},
+    journal::{Attempt, MachineEvent, MachineId, Stage},
     model::{Deadlines, MonotonicTime, TimeSpan, Timestamp},
 };
 
@@ -132,7 +132,7 @@ impl Transaction<'_> {
                 continue;
             };
             deadline.passed = true;
-            let event = Event::Overdue {
+            let event = MachineEvent::Overdue {
                 attempt: deadline.awaited.attempt,
                 stage: deadline.awaited.stage.as_str().into(),
                 after: deadline.after.as_secs(),

@@ -5,7 +5,7 @@ use crate::control::{
     diagnosis::progress::Observation,
     install::{gate::Phase, open::DOCUMENTS_LIVE},
 };
-use crate::journal::{AttemptId, Event, MachineId, Stage};
+use crate::journal::{AttemptId, MachineEvent, MachineId, Stage};
 use crate::render::HAND_OVER;
 
 /// A file of an attempt that may be handed out.
@@ -76,7 +76,7 @@ impl Transaction<'_> {
             }
         };
         let name = name.into();
-        self.record(machine_id, Event::DeadToken { name, why });
+        self.record(machine_id, MachineEvent::DeadToken { name, why });
         Err(DownloadRefused::Ended(machine_id))
     }
 
@@ -102,7 +102,7 @@ impl Transaction<'_> {
         self.observe(handed.machine, Observation::Over);
         self.record(
             handed.machine,
-            Event::Serving {
+            MachineEvent::Serving {
                 attempt: handed.number,
                 name: name.into(),
             },
@@ -115,7 +115,7 @@ impl Transaction<'_> {
             self.on_progress(machine);
             self.record(
                 machine,
-                Event::Document {
+                MachineEvent::Document {
                     attempt: number,
                     name: name.into(),
                     bytes,
@@ -129,7 +129,7 @@ impl Transaction<'_> {
         if let Some((machine, number)) = self.place_of(attempt) {
             self.record(
                 machine,
-                Event::Aborted {
+                MachineEvent::Aborted {
                     attempt: number,
                     name: name.into(),
                 },
@@ -142,7 +142,7 @@ impl Transaction<'_> {
         self.observe(handed.machine, Observation::File { bytes: 0 });
         self.record(
             handed.machine,
-            Event::HandOut {
+            MachineEvent::HandOut {
                 attempt: handed.number,
                 name: name.into(),
             },

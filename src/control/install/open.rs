@@ -11,7 +11,7 @@ use crate::control::{
     diagnosis::progress::Observation,
 };
 use crate::{
-    journal::{AttemptId, BootAnswer, Event, HoldCause, MachineId, installs_of},
+    journal::{AttemptId, BootAnswer, HoldCause, MachineEvent, MachineId, installs_of},
     model::{LocalBoot, Node, RepoName, UndeclaredMode},
 };
 
@@ -34,7 +34,7 @@ impl Transaction<'_> {
         if !same {
             self.record(
                 id,
-                Event::Bound {
+                MachineEvent::Bound {
                     policy: opening.policy.clone(),
                     address: opening.address,
                 },
@@ -42,7 +42,7 @@ impl Transaction<'_> {
         }
         self.record(
             id,
-            Event::Attempt {
+            MachineEvent::Attempt {
                 attempt: opening.attempt.number,
                 installs: opening.installs,
                 task: opening.task.clone(),
@@ -53,7 +53,7 @@ impl Transaction<'_> {
         let given = BootAnswer::Installer(opening.attempt.number);
         self.record(
             id,
-            Event::Boot {
+            MachineEvent::Boot {
                 by: opening.by,
                 platform: opening.platform,
                 given,
@@ -73,13 +73,13 @@ impl Transaction<'_> {
         let id = opening.machine;
         self.record(
             id,
-            Event::Unrendered {
+            MachineEvent::Unrendered {
                 reason: reason.clone(),
             },
         );
         self.record(
             id,
-            Event::Boot {
+            MachineEvent::Boot {
                 by: opening.by,
                 platform: opening.platform,
                 given: BootAnswer::Disk(reason),
@@ -122,7 +122,7 @@ impl Transaction<'_> {
         }
         let attempt = self.machine(id).opened;
         let reason = blocked.to_string();
-        self.record(id, Event::Closed { attempt, reason });
+        self.record(id, MachineEvent::Closed { attempt, reason });
         if self.machine(id).is_due(node) {
             self.open(id, node, ask, how)
         } else {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::blocked::Blocked;
 use crate::control::{BootFromDisk, Decision, NetworkBoot, SettingLayers, Transaction, boot::disk};
 use crate::{
-    journal::{Event, HoldCause, MachineId, Stage},
+    journal::{HoldCause, MachineEvent, MachineId, Stage},
     model::{LocalBoot, Node},
 };
 
@@ -50,7 +50,7 @@ impl Transaction<'_> {
         if heard {
             self.record(
                 id,
-                Event::GaveUp {
+                MachineEvent::GaveUp {
                     attempt: number,
                     reason: evidence,
                 },

@@ -2,7 +2,7 @@
 
 use crate::{
     control::{Callback, Decision, Download, NetworkBoot, Preparation, Report, Transaction},
-    journal::{Event, Stage},
+    journal::{MachineEvent, Stage},
 };
 
 use super::{
@@ -89,7 +89,7 @@ impl Simulation {
             self.transaction(life, |transaction| {
                 transaction.record(
                     id,
-                    Event::GaveUp {
+                    MachineEvent::GaveUp {
                         attempt,
                         reason: "a fault".into(),
                     },

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     api::{Command, NodeCommand},
     control::{Decision, NetworkBoot, ServerState, Snapshot, Transaction},
-    journal::{Event, JournalState, Stage},
+    journal::{JournalState, MachineEvent, SiteEvent, Stage},
     model::{Mac, MonotonicTime, Now, Timestamp},
 };
 
@@ -224,7 +224,7 @@ impl Simulation {
         }
         life.server = ServerState::new(JournalState::default(), KEY, 99, life.now);
         self.transaction(life, |transaction| {
-            transaction.record_site(Event::StateLost {
+            transaction.record_site(SiteEvent::StateLost {
                 reason: "unknown".into(),
             });
             transaction.on_reload(None);
@@ -333,7 +333,7 @@ impl Simulation {
                 ids.iter().for_each(|id| {
                     transaction.record(
                         *id,
-                        Event::Forgotten {
+                        MachineEvent::Forgotten {
                             by: "a fault".into(),
                         },
                     )

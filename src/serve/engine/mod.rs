@@ -375,7 +375,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) fn entry(line: &JournalLine) -> JournalEntry {
     JournalEntry {
         text: line.text(),
-        durable: line.event.is_durable(),
+        durable: line.event.traits().durable,
     }
 }
 

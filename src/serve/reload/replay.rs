@@ -2,7 +2,7 @@
 
 use crate::{
     disk::journal::{Damage, Replay},
-    journal::{Event, HoldCause, JournalLine, JournalState, MachineId},
+    journal::{HoldCause, JournalLine, JournalState, MachineEvent, MachineId},
     model::Timestamp,
 };
 
@@ -64,14 +64,14 @@ fn hold(state: &mut JournalState, damage: &Damage, now: Timestamp) {
             "part of the journal is lost ({}): {}",
             damage.segment, damage.why
         );
-        let event = Event::Held {
+        let event = MachineEvent::Held {
             cause: HoldCause::Journal,
             reason,
         };
         state.apply(&JournalLine {
             at: now,
             machine: Some(id),
-            event,
+            event: event.into(),
             revision: None,
         });
     }

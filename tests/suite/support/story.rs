@@ -15,7 +15,7 @@ use bootwright::{
         Reported, ServerState, Snapshot, TaskTraits, TokenKey, Transaction, UrlToken,
     },
     journal::{
-        AttemptId, Event, JournalLine, JournalState, LogLevel, MachineId, ParsedLine, describe,
+        AttemptId, JournalLine, JournalState, LogLevel, MachineId, ParsedLine, SiteEvent, describe,
     },
     matcher,
     model::{AgentAction, Mac, MonotonicTime, Now, Platform, StageName, TimeSpan, Timestamp},
@@ -568,7 +568,7 @@ impl Lab {
         self.shown.clear();
         self.server = ServerState::new(JournalState::default(), KEY, self.seed, self.now);
         self.transaction(|transaction| {
-            transaction.record_site(Event::StateLost {
+            transaction.record_site(SiteEvent::StateLost {
                 reason: "the state directory does not know this site".into(),
             });
             transaction.on_reload(None);

@@ -10,7 +10,7 @@ use crate::{
         Decision, NetworkBoot, Preparation, Report, ServerState, Snapshot, TaskTraits, TokenKey,
         volatile::ArpResult,
     },
-    journal::{Event, JournalState},
+    journal::{JournalState, MachineEvent, SiteEvent},
     matcher,
     model::{Mac, MonotonicTime, Now, Timestamp},
     site::{self, LoadCache, Severity, SiteFiles},
@@ -159,7 +159,7 @@ impl Scene {
         if scene.site.site.nodes.contains_key("a") {
             // So that `installs` can be lowered without protecting it.
             let id = scene.id;
-            scene.act(|transaction| transaction.record(id, Event::Marked { installs: 1 }));
+            scene.act(|transaction| transaction.record(id, MachineEvent::Marked { installs: 1 }));
         }
         if matches!(phase, Phase::Repeat | Phase::SameBoot | Phase::Serve) {
             let Decision::Open(opening) = scene.boot() else {
@@ -170,7 +170,7 @@ impl Scene {
         if is_begun {
             let (id, number) = (scene.id, 1);
             let name = "ks.cfg".into();
-            let event = Event::Serving {
+            let event = MachineEvent::Serving {
                 attempt: number,
                 name,
             };
@@ -199,7 +199,7 @@ impl Scene {
         let (id, now) = (self.id, self.now.mono);
         match condition {
             Condition::StateKnown => self.act(|transaction| {
-                transaction.record_site(Event::StateLost {
+                transaction.record_site(SiteEvent::StateLost {
                     reason: "the state directory is new".into(),
                 });
             }),
@@ -228,10 +228,10 @@ impl Scene {
                         mac: [OTHER].into_iter().collect(),
                         ..crate::model::Identity::default()
                     };
-                    transaction.record(other, Event::Seen { identity });
+                    transaction.record(other, MachineEvent::Seen { identity });
                     let address = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 60)));
                     let policy = None;
-                    transaction.record(other, Event::Bound { policy, address });
+                    transaction.record(other, MachineEvent::Bound { policy, address });
                 });
             }
             Condition::NameFree => self.site = snapshot(NAME_TAKEN),

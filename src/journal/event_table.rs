@@ -1,0 +1,185 @@
+//! What the server does with each event, and the names of all events.
+
+use std::{fmt, sync::LazyLock};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeOwned, value::MapDeserializer},
+};
+use serde_json::{Map, Value};
+
+use super::{
+    DeliveryEvent as D, Event, LeaseEvent as L, LogLevel, MachineEvent as M, SiteEvent as S, Stage,
+};
+
+/// What the server does with an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventTraits {
+    /// Whether an answer that depends on the event is sent only once the event is synced to disk. The other events
+    /// are informative; they are written within a second.
+    pub durable: bool,
+    pub severity: EventSeverity,
+    /// Whether the server's own log shows it. The others repeat what another line shows.
+    pub logged: bool,
+}
+
+/// How an event is highlighted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventSeverity {
+    Normal,
+    Success,
+    Warning,
+    Error,
+}
+
+impl Event {
+    pub fn traits(&self) -> EventTraits {
+        use Event::{Delivery, Lease, Machine, Site};
+        use EventSeverity::{Error, Normal, Success, Warning};
+        let (durable, severity, logged) = match self {
+            Machine(M::Seen { .. } | M::Named { .. } | M::Facts { .. }) => (true, Normal, false),
+            Machine(M::Merged { .. } | M::Bound { .. } | M::Attempt { .. }) => (true, Normal, true),
+            Machine(
+                M::Dropped { .. } | M::Dhcp { .. } | M::Fetched { .. } | M::Unfetched { .. },
+            ) => (false, Normal, true),
+            Machine(M::Boot { .. } | M::Remark { .. }) => (false, Normal, true),
+            Machine(M::HandOut { .. }) => (false, Normal, false),
+            Machine(M::Serving { .. }) => (true, Normal, false),
+            Machine(M::Document { .. }) => (true, Normal, true),
+            Machine(M::Aborted { .. }) => (true, Warning, true),
+            Machine(M::Stage {
+                stage: Stage::Failed | Stage::NoDisk,
+                ..
+            }) => (true, Error, true),
+            Machine(M::Stage { .. }) => (true, Success, true),
+            Machine(M::Overdue { .. }) => (false, Error, true),
+            Machine(M::GaveUp { .. }) => (true, Error, true),
+            Machine(M::Closed { .. }) => (true, Normal, true),
+            Machine(M::Log {
+                level: LogLevel::Error,
+                ..
+            }) => (true, Error, true),
+            Machine(M::Log {
+                level: LogLevel::Warning,
+                ..
+            }) => (true, Warning, true),
+            Machine(M::Log { .. }) => (true, Normal, true),
+            Machine(M::DeadToken { .. }) => (false, Warning, true),
+            Machine(M::Held { .. }) => (true, Warning, true),
+            Machine(
+                M::Released { .. } | M::Reinstall {} | M::Marked { .. } | M::Forgotten { .. },
+            ) => (true, Normal, true),
+            Machine(M::Unrendered { .. }) => (false, Error, true),
+            Lease(L::Granted { .. } | L::Ended { .. }) => (true, Normal, true),
+            Delivery(D::Due { .. } | D::Delivered { .. }) => (true, Normal, true),
+            Delivery(D::Undelivered { .. }) => (false, Warning, true),
+            Delivery(D::Undeliverable { .. }) => (true, Warning, true),
+            Site(S::Started { .. }) => (true, Normal, false),
+            Site(S::Stopped {}) => (false, Normal, true),
+            Site(S::Reloaded { .. }) => (false, Normal, false),
+            Site(S::Paused {} | S::Resumed {} | S::StateDeclared { .. }) => (true, Normal, true),
+            Site(S::StateLost { .. }) => (true, Error, true),
+        };
+        EventTraits {
+            durable,
+            severity,
+            logged,
+        }
+    }
+
+    /// Returns whether this release has an event of this name.
+    pub fn is_known(name: &str) -> bool {
+        let names = &*NAMES;
+        let groups = [names.machine, names.lease, names.delivery, names.site];
+        groups.iter().any(|group| group.contains(&name))
+    }
+}
+
+impl<'de> Deserialize<'de> for Event {
+    /// Reads the group that has an event of this name, so that an error is about its fields.
+    fn deserialize<De: Deserializer<'de>>(deserializer: De) -> Result<Self, De::Error> {
+        let fields = Map::deserialize(deserializer)?;
+        let name = fields.get("event").and_then(Value::as_str).unwrap_or("");
+        let is_in = |names: &[&str]| names.contains(&name);
+        let (lease, delivery, site) =
+            (is_in(NAMES.lease), is_in(NAMES.delivery), is_in(NAMES.site));
+        let fields = Value::Object(fields);
+        let event = match () {
+            () if lease => L::deserialize(fields).map(Event::Lease),
+            () if delivery => D::deserialize(fields).map(Event::Delivery),
+            () if site => S::deserialize(fields).map(Event::Site),
+            () => M::deserialize(fields).map(Event::Machine),
+        };
+        event.map_err(de::Error::custom)
+    }
+}
+
+/// The names of the events of each group.
+struct EventNames {
+    machine: &'static [&'static str],
+    lease: &'static [&'static str],
+    delivery: &'static [&'static str],
+    site: &'static [&'static str],
+}
+
+static NAMES: LazyLock<EventNames> = LazyLock::new(|| EventNames {
+    machine: names_of::<M>(),
+    lease: names_of::<L>(),
+    delivery: names_of::<D>(),
+    site: names_of::<S>(),
+});
+
+/// Lists the names of a group's events, as serde's derive has them.
+fn names_of<T: DeserializeOwned>() -> &'static [&'static str] {
+    let no_event = [("event", "")].into_iter();
+    let result = T::deserialize(MapDeserializer::<_, NameProbe>::new(no_event));
+    result.err().map_or(&[], |NameProbe(names)| names)
+}
+
+/// The error of a deserializer that asks for the names of variants.
+#[derive(Debug)]
+struct NameProbe(&'static [&'static str]);
+
+impl fmt::Display for NameProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+impl std::error::Error for NameProbe {}
+
+impl de::Error for NameProbe {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        NameProbe(&[])
+    }
+
+    fn unknown_variant(_: &str, names: &'static [&'static str]) -> Self {
+        NameProbe(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::journal::{JournalLine, ParsedLine};
+
+    #[test]
+    fn each_line_of_the_seeds_is_written_as_it_was_read_and_no_event_is_without_a_line() {
+        let lines = include_str!("../../tests/fuzz/seeds/journal_line/every-event.jsonl");
+        let mut seen = BTreeSet::new();
+        for text in lines.lines() {
+            let Ok(ParsedLine::Known(line)) = JournalLine::parse(text) else {
+                panic!("{text}: {:?}", JournalLine::parse(text));
+            };
+            assert_eq!(line.text(), text);
+            let fields: Value = serde_json::from_str(text).unwrap();
+            seen.insert(fields["event"].as_str().unwrap().to_owned());
+        }
+        let names = [NAMES.machine, NAMES.lease, NAMES.delivery, NAMES.site].concat();
+        let names: BTreeSet<String> = names.into_iter().map(str::to_owned).collect();
+        assert_eq!(seen, names);
+        assert!(!Event::is_known("teleported") && !Event::is_known(""));
+    }
+}
