@@ -51,7 +51,7 @@
 //! | loader | The file that firmware loads over the network: iPXE, GRUB or another boot program. | [`Loader`](boot::Loader) |
 //! | boot answer | What a network boot gets: the installer, the local disk, a wait, the microkernel or a script. | [`BootAnswer`](journal::BootAnswer) |
 //! | microkernel | The Linux image that undeclared machines boot. Its agent reports facts and polls for instructions. | [`AgentInstruction`](model::AgentInstruction) |
-//! | lease | An address of a network's range that a network card holds until a given time. | [`Lease`](journal::Lease) |
+//! | lease | An address of a network's range that a NIC holds until a given time. | [`Lease`](journal::Lease) |
 //! | lifecycle event | An event that hooks and brokers can receive, such as `finished`. | [`LifecycleEvent`](model::LifecycleEvent) |
 //! | delivery | A lifecycle event on its way to a hook or broker. It is retried until it succeeds. | [`PendingDelivery`](journal::PendingDelivery) |
 //! | operator API | The HTTP interface of operators: commands change state, queries read it. | [`Command`](api::Command), [`Query`](api::Query) |

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_says_why_a_client_gets_no_boot_file() {
+    fn a_client_without_a_boot_file_gets_the_reason() {
         let none = LoaderPreference::default();
         let missing = LoaderPreference {
             loader: Some("missing.efi"),

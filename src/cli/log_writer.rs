@@ -42,7 +42,7 @@ impl LogWriter {
         let queue = writer.0.clone();
         thread::Builder::new()
             .name("log".into())
-            .spawn(move || queue.write_forever())?;
+            .spawn(move || queue.write_loop())?;
         Ok(writer)
     }
 
@@ -86,7 +86,7 @@ impl MakeWriter<'_> for LogWriter {
 }
 
 impl LogQueue {
-    fn write_forever(&self) {
+    fn write_loop(&self) {
         loop {
             let mut queued = self.lock();
             while queued.lines.is_empty() {

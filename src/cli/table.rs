@@ -42,7 +42,7 @@ pub(super) fn table(headers: &[&str], rows: &[Vec<Cell>], terminal: &Terminal) -
         row.max_height(1);
         table.add_row(row);
     }
-    arrange(&mut table, terminal.width);
+    set_layout(&mut table, terminal.width);
     let lines = table.lines().map(|line| line.trim_end().to_string());
     let styled = lines
         .enumerate()
@@ -53,7 +53,7 @@ pub(super) fn table(headers: &[&str], rows: &[Vec<Cell>], terminal: &Terminal) -
     styled.map(|line| line + "\n").collect()
 }
 
-fn arrange(table: &mut Table, width: Option<usize>) {
+fn set_layout(table: &mut Table, width: Option<usize>) {
     let columns = table.column_count();
     for (index, column) in table.column_iter_mut().enumerate() {
         // No space before the first column, two between columns.

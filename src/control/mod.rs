@@ -30,7 +30,7 @@ mod validate;
 mod never_twice;
 
 pub use checkin::check_in::CheckedIn;
-pub use checkin::report::{LONGEST_REPORT, ReportError, Reported};
+pub use checkin::report::{MAX_REPORT_BYTES, ReportError, Reported};
 pub use delivery::{HookCall, RetryState};
 pub use dhcp::respond::{BrokenFetch, Fetched, ReceivedQuery};
 pub use diagnosis::causes::Diagnosis;

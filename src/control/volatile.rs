@@ -150,7 +150,7 @@ pub(crate) struct DiscoveryRateLimit {
     /// One less each second.
     pub(crate) count: u32,
     pub(crate) at: MonotonicTime,
-    /// Whether the log says that there are too many.
+    /// Whether the limit was logged.
     pub(crate) is_logged: bool,
 }
 

@@ -130,15 +130,15 @@ impl PasswordHashCache {
 
     /// Hashes a password for crypt(3) with the method `$6$` (SHA-512).
     pub fn hash(&self, password: &str) -> PasswordHash {
-        let mark = self.mark(password);
+        let salt_bytes = self.salt_bytes(password);
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         cached
-            .entry(mark)
-            .or_insert_with(|| sha512_crypt(password, &mark))
+            .entry(salt_bytes)
+            .or_insert_with(|| sha512_crypt(password, &salt_bytes))
             .clone()
     }
 
-    fn mark(&self, password: &str) -> [u8; 32] {
+    fn salt_bytes(&self, password: &str) -> [u8; 32] {
         let mac = Hmac::<Sha256>::new_from_slice(&self.key.0);
         let mut mac = mac.expect("HMAC takes keys of every length");
         mac.update(b"salt of a password\0");
@@ -160,10 +160,10 @@ fn looks_hashed(password: &str) -> bool {
         .any(|method| password.starts_with(method))
 }
 
-fn sha512_crypt(password: &str, mark: &[u8; 32]) -> PasswordHash {
+fn sha512_crypt(password: &str, salt_bytes: &[u8; 32]) -> PasswordHash {
     // 9 bytes make a salt of 12 characters. The crate's own salts have 22, which crypt(3) cuts to 16 and so
     // verifies against another hash: root would be locked out.
-    let salt = &mark[..9];
+    let salt = &salt_bytes[..9];
     let method = ShaCrypt::new(Algorithm::Sha512Crypt, Params::RECOMMENDED);
     let hash = method.hash_password_with_salt(password.as_bytes(), salt);
     let hash = hash.expect("a salt of 9 bytes is fine");

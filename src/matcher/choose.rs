@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_names_a_policy_is_asked_nothing_but_may_find_it_disabled_or_full() {
+    fn a_named_policy_has_no_conditions_but_may_be_disabled_or_full() {
         let (site, _) = site();
         for (name, bound, expected) in [
             ("off", 0, Some(Mismatch::Disabled)),

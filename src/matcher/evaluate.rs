@@ -60,13 +60,13 @@ impl Evaluator<'_> {
             Term::Root(name) if name == "facts" => Ok(self.known.facts.clone()),
             Term::Root(_) => Ok(self.known.tags.clone()),
             Term::Item(of, key) => self.item(of, key),
-            Term::Not(inner) => Ok(Value::from(!truth(&self.of(inner)?)?)),
+            Term::Not(inner) => Ok(Value::from(!boolean(&self.of(inner)?)?)),
             Term::Negative(inner) => negative(&self.of(inner)?),
             Term::And(left, right) => self.decided(left, right, false),
             Term::Or(left, right) => self.decided(left, right, true),
             Term::Compare(first, rest) => self.compare(first, rest),
             Term::Arithmetic(op, left, right) => arithmetic(*op, &self.of(left)?, &self.of(right)?),
-            Term::If(test, yes, no) => match (truth(&self.of(test)?)?, no) {
+            Term::If(test, yes, no) => match (boolean(&self.of(test)?)?, no) {
                 (true, _) => self.of(yes),
                 (false, Some(no)) => self.of(no),
                 (false, None) => Err("its condition does not hold and it has no `else`".into()),
@@ -97,11 +97,11 @@ impl Evaluator<'_> {
 
     /// `and` is decided by a false operand, `or` by a true one, on either side.
     fn decided(&self, left: &Term, right: &Term, decides: bool) -> ValueResult {
-        let left = self.of(left).and_then(|value| truth(&value));
+        let left = self.of(left).and_then(|value| boolean(&value));
         if left == Ok(decides) {
             return Ok(Value::from(decides));
         }
-        let right = self.of(right).and_then(|value| truth(&value));
+        let right = self.of(right).and_then(|value| boolean(&value));
         if right == Ok(decides) {
             return Ok(Value::from(decides));
         }
@@ -155,7 +155,7 @@ impl Evaluator<'_> {
     }
 }
 
-fn truth(value: &Value) -> Result<bool, String> {
+fn boolean(value: &Value) -> Result<bool, String> {
     match value.kind() {
         ValueKind::Bool => Ok(value.is_true()),
         _ => Err(format!("`{value}` is neither true nor false")),

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_holds_does_not_or_cannot_be_known() {
+    fn an_expression_is_true_false_or_unknown() {
         let yes = [
             r#"facts.memory_mib >= 65536 and facts.manufacturer == "Supermicro""#,
             r#""gpu" in tags and not "old" in tags"#,
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_is_unknown_is_neither_there_nor_away() {
+    fn an_unknown_tag_is_neither_present_nor_absent() {
         for text in [
             r#""odd" in tags"#,
             r#""odd" not in tags"#,
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_hold_does_not_compile() {
+    fn an_invalid_expression_is_rejected_with_the_reason() {
         for (text, reason) in [
             (
                 "facts.memory == 1",

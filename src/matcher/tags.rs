@@ -88,7 +88,7 @@ task = "local"
     }
 
     #[test]
-    fn tags_are_carried_or_follow_from_facts_or_are_unknown() {
+    fn tags_are_declared_derived_from_facts_or_unknown() {
         let (small, big) = (("memory_mib", "1024"), ("memory_mib", "131072"));
         for (node, known, expected) in [
             (None, vec![], "big? gpu?"),

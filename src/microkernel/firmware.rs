@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smallest_are_taken_first_and_no_name_leaves_its_directory() {
+    fn the_smallest_files_come_first_and_no_name_leaves_its_directory() {
         let dir = tempfile::tempdir().unwrap();
         let dirs = [dir.path().join("own"), dir.path().join("firmware")];
         for (path, size) in [

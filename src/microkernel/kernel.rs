@@ -130,21 +130,21 @@ fn release(image: &Path) -> Result<String, KernelError> {
 
 /// Compares versions: numbers by their value.
 fn by_version(a: &str, b: &str) -> std::cmp::Ordering {
-    pieces(a).cmp(&pieces(b))
+    version_parts(a).cmp(&version_parts(b))
 }
 
 /// The numbers and words of a version; a number is greater than a word.
-fn pieces(version: &str) -> Vec<(Option<u128>, &str)> {
-    let mut pieces = Vec::new();
+fn version_parts(version: &str) -> Vec<(Option<u128>, &str)> {
+    let mut version_parts = Vec::new();
     let mut rest = version;
     while let Some(first) = rest.chars().next() {
         let is_digit = first.is_ascii_digit();
         let end = rest.find(|c: char| c.is_ascii_digit() != is_digit);
         let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
-        pieces.push((piece.parse().ok().filter(|_| is_digit), piece));
+        version_parts.push((piece.parse().ok().filter(|_| is_digit), piece));
         rest = after;
     }
-    pieces
+    version_parts
 }
 
 #[cfg(test)]

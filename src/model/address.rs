@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_holds_both_its_ends() {
+    fn a_range_contains_both_ends() {
         let range: AddressRange = "192.0.2.100-192.0.2.150".parse().unwrap();
         for (ip, inside) in [
             ("192.0.2.99", false),

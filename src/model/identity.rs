@@ -74,7 +74,7 @@ identities! {
 
 /// Whether `text` is a placeholder that firmware reports instead of a value.
 pub fn is_placeholder(text: &str) -> bool {
-    const FILLERS: [&str; 22] = [
+    const PLACEHOLDERS: [&str; 22] = [
         "tobefilledbyoem",
         "defaultstring",
         "none",
@@ -108,7 +108,7 @@ pub fn is_placeholder(text: &str) -> bool {
     let monotone = first.is_none_or(|first| folded.chars().all(|c| c == first));
     // One board maker ships this UUID on every board.
     let sample = folded == "03000200040005000006000700080009" || folded == "1234567890";
-    monotone || sample || FILLERS.contains(&folded.as_str())
+    monotone || sample || PLACEHOLDERS.contains(&folded.as_str())
 }
 
 /// All identities of a machine or in a report.

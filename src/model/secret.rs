@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_method_is_known_by_its_shape() {
+    fn each_method_is_detected_by_its_format() {
         let of = |length| "x".repeat(length);
         for (text, kind) in [
             (of(13), HashKind::Des),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_no_hash_and_is_not_repeated() {
+    fn a_password_is_not_a_hash_and_is_not_repeated() {
         for text in [
             "",
             "secret",

@@ -227,7 +227,7 @@ mod tests {
     use crate::model::FileId;
 
     #[test]
-    fn a_password_file_covers_the_hash_of_a_lower_layer() {
+    fn a_password_file_overrides_the_hash_of_a_lower_layer() {
         let span = SourceSpan {
             file: FileId(0),
             start: 0,

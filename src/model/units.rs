@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_read_as_people_write_them() {
+    fn durations_are_parsed_in_the_usual_notation() {
         for (text, seconds) in [
             ("90s", 90),
             ("30m", 1_800),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read_as_people_write_them() {
+    fn sizes_are_parsed_in_the_usual_notation() {
         for (text, bytes) in [
             ("512", 512),
             ("16GiB", 16 << 30),

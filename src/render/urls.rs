@@ -109,7 +109,7 @@ impl Object for UrlsObject {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let url = match (method, texts.as_slice()) {
             ("stage", ["failed"]) => {
-                return Err(wrong(
+                return Err(invalid(
                     "a failure needs a reason: write `urls.failed(\"…\")`",
                 ));
             }
@@ -120,7 +120,7 @@ impl Object for UrlsObject {
                 self.urls.stage(name)
             }
             ("stage", [_]) => {
-                return Err(wrong(
+                return Err(invalid(
                     "there is no such stage; a task declares its own in `stages` of its task.toml",
                 ));
             }
@@ -129,7 +129,7 @@ impl Object for UrlsObject {
                 self.urls.log(level, text)
             }
             ("log", _) => {
-                return Err(wrong(
+                return Err(invalid(
                     "expected a level (debug, info, warning, error) and a text",
                 ));
             }
@@ -147,12 +147,12 @@ fn one_text(value: &Value) -> Result<String, Error> {
         None if value.is_undefined() => Err(value
             .get_attr("")
             .err()
-            .unwrap_or_else(|| wrong("this is not defined"))),
+            .unwrap_or_else(|| invalid("this is not defined"))),
         None => Ok(value.to_string()),
     }
 }
 
-fn wrong(message: &'static str) -> Error {
+fn invalid(message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidOperation, message)
 }
 

@@ -16,7 +16,7 @@ pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {
                 .into_iter()
                 .flat_map(|list| &list.value)
                 .filter(|at| !is_valid(&at.value));
-            diagnostics.extend(bad.map(|at| wrong(at, what, expected)));
+            diagnostics.extend(bad.map(|at| invalid(at, what, expected)));
         };
     each(
         settings.ssh_keys.as_deref(),
@@ -52,7 +52,7 @@ pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {
         |at: Option<&Spanned<String>>, is_valid: fn(&str) -> bool, what: &str, expected: &str| {
             diagnostics.extend(
                 at.filter(|at| !is_valid(&at.value))
-                    .map(|at| wrong(at, what, expected)),
+                    .map(|at| invalid(at, what, expected)),
             );
         };
     one(
@@ -95,7 +95,7 @@ fn of_user(settings: &Settings) -> Vec<Diagnostic> {
     match &at.value.name {
         None => diagnostics.push(Diagnostic::error("this user has no `name`", at.span)),
         Some(name) if !is_user(&name.value) => {
-            diagnostics.push(wrong(
+            diagnostics.push(invalid(
                 name,
                 "a user name",
                 "a letter or `_`, then at most 31 lower-case letters, digits, `_` and `-`",
@@ -110,7 +110,7 @@ fn of_user(settings: &Settings) -> Vec<Diagnostic> {
         .flat_map(|list| &list.value)
         .filter(|at| !is_ssh_key(&at.value));
     diagnostics.extend(keys.map(|at| {
-        wrong(
+        invalid(
             at,
             "an SSH key",
             "one line such as `ssh-ed25519 AAAA… name`",
@@ -119,7 +119,7 @@ fn of_user(settings: &Settings) -> Vec<Diagnostic> {
     diagnostics
 }
 
-fn wrong(at: &Spanned<String>, what: &str, expected: &str) -> Diagnostic {
+fn invalid(at: &Spanned<String>, what: &str, expected: &str) -> Diagnostic {
     let shown: String = at
         .value
         .chars()

@@ -28,7 +28,7 @@ use loading::Loading;
 use table::{Series, table};
 
 const SIZES: [usize; 3] = [1, 1_000, 10_000];
-const LARGEST: usize = 10_000;
+const MAX_NODES: usize = 10_000;
 /// One round of loading, which is slow, per this many rounds of answers.
 const LOADING: usize = 5;
 
@@ -79,30 +79,30 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn wire(options: &wire::Options) -> anyhow::Result<()> {
-    let work = work()?;
+    let work_directory = work_directory()?;
     println!("{}\n", about()?);
-    wire::measure(options, work.path())
+    wire::measure(options, work_directory.path())
 }
 
 fn images(options: &images::Options) -> anyhow::Result<()> {
-    let work = work()?;
+    let work_directory = work_directory()?;
     println!("{}\n", about()?);
-    images::measure(options, work.path())
+    images::measure(options, work_directory.path())
 }
 
 /// A directory on tmpfs.
-fn work() -> std::io::Result<tempfile::TempDir> {
+fn work_directory() -> std::io::Result<tempfile::TempDir> {
     tempfile::Builder::new()
         .prefix("bootwright-")
         .tempdir_in("/dev/shm")
 }
 
 fn measure(options: &Options) -> anyhow::Result<()> {
-    let work = work()?;
+    let work_directory = work_directory()?;
     println!("{}\n", about()?);
-    answers(options, work.path())?;
-    loads(options, work.path())?;
-    rendering::compare(work.path(), options.cobbler.as_deref())
+    answers(options, work_directory.path())?;
+    loads(options, work_directory.path())?;
+    rendering::compare(work_directory.path(), options.cobbler.as_deref())
 }
 
 /// The date and the machine.
@@ -125,16 +125,19 @@ fn about() -> anyhow::Result<String> {
     ))
 }
 
-fn answers(options: &Options, work: &Path) -> anyhow::Result<()> {
+fn answers(options: &Options, work_directory: &Path) -> anyhow::Result<()> {
     let mut subjects = Vec::new();
     for nodes in SIZES {
-        let state = work.join(format!("state-{nodes}"));
-        subjects.push((Subject::new(work, &state, nodes)?, Costs::default()));
+        let state = work_directory.join(format!("state-{nodes}"));
+        subjects.push((
+            Subject::new(work_directory, &state, nodes)?,
+            Costs::default(),
+        ));
     }
     let kept = tempfile::Builder::new()
         .prefix("state-")
         .tempdir_in(&options.disk)?;
-    let mut on_disk = Subject::new(&work.join("disk"), kept.path(), 1_000)?;
+    let mut on_disk = Subject::new(&work_directory.join("disk"), kept.path(), 1_000)?;
     let mut disk = Costs::default();
     for round in 0..options.rounds {
         for (subject, costs) in &mut subjects {
@@ -177,7 +180,7 @@ fn answers(options: &Options, work: &Path) -> anyhow::Result<()> {
     );
     println!(
         "An opening is answered after {:.1} ms; with the state on a disk, where three files are synced, after {:.1} ms. \
-         With {LARGEST} machines that have all booted {resident:.0} MiB are resident.\n",
+         With {MAX_NODES} machines that have all booted {resident:.0} MiB are resident.\n",
         subjects[1].1.waited.median(),
         disk.waited.median(),
     );
@@ -187,11 +190,11 @@ fn answers(options: &Options, work: &Path) -> anyhow::Result<()> {
     on_disk.server.stop()
 }
 
-fn loads(options: &Options, work: &Path) -> anyhow::Result<()> {
+fn loads(options: &Options, work_directory: &Path) -> anyhow::Result<()> {
     let mut loading = Loading::default();
     let rounds = options.rounds.div_ceil(LOADING);
     for round in 0..rounds {
-        loading::measure(work, LARGEST, round, &mut loading)?;
+        loading::measure(work_directory, MAX_NODES, round, &mut loading)?;
         eprintln!("loading: round {} of {rounds}", round + 1);
     }
     let row =

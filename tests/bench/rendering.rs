@@ -27,14 +27,14 @@ pub(crate) fn compare(work: &Path, cobbler: Option<&Path>) -> anyhow::Result<()>
         ],
     ];
     if let Some(python) = cobbler {
-        let other = other(python)?;
+        let cobbler = measure_cobbler(python)?;
         rows.push(vec![
             "Cobbler: the kickstart alone".into(),
-            format!("{other:.3}"),
+            format!("{cobbler:.3}"),
         ]);
         rows.push(vec![
             "Cobbler : Bootwright".into(),
-            format!("{:.0}", other / bootwright),
+            format!("{:.0}", cobbler / bootwright),
         ]);
     }
     println!("{}", table(&rows));
@@ -83,7 +83,7 @@ fn processor_time() -> anyhow::Result<u64> {
         .parse()?)
 }
 
-fn other(python: &Path) -> anyhow::Result<f64> {
+fn measure_cobbler(python: &Path) -> anyhow::Result<f64> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/with_cobbler.py");
     let output = Command::new(python).arg(script).output()?;
     let said = String::from_utf8_lossy(&output.stderr);

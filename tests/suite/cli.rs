@@ -484,11 +484,11 @@ fn the_server_of_another_site_is_not_used() {
     let (_other_directory, other) = site();
     let (runtime, running) = serve(&one);
     let config = fs::read_to_string(Path::new(&other).join("bootwright.toml")).unwrap();
-    let other = format!("[operator]\nlisten = \"{}\"\n", running.operators);
+    let operator_table = format!("[operator]\nlisten = \"{}\"\n", running.operators);
     let (_, rest) = config.split_once("[paths]").unwrap();
     fs::write(
         Path::new(&other).join("bootwright.toml"),
-        format!("{other}[paths]{rest}"),
+        format!("{operator_table}[paths]{rest}"),
     )
     .unwrap();
     let held = run(&["--site", &other, "hold", "esx01"]);

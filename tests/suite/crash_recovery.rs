@@ -22,7 +22,7 @@ const KILLS: usize = 100;
 
 /// What was confirmed to one machine and its operator. The log must contain it.
 #[derive(Default)]
-struct Kept {
+struct Confirmed {
     /// Unique words.
     words: BTreeSet<String>,
     /// The number of events of each kind.
@@ -36,7 +36,7 @@ struct Machine<'a> {
     step: usize,
     machines: Client,
     operators: Client,
-    kept: &'a mut Kept,
+    confirmed: &'a mut Confirmed,
 }
 
 impl Machine<'_> {
@@ -55,7 +55,7 @@ impl Machine<'_> {
     fn install(&mut self) -> io::Result<()> {
         let word = self.word("hold");
         self.send_command("hold", &format!("{{\"reason\":\"{word}\"}}"))?;
-        self.kept.words.insert(word);
+        self.confirmed.words.insert(word);
         self.send_command("release", "{}")?;
         self.keep("released");
         self.send_command("reinstall", "{}")?;
@@ -76,7 +76,7 @@ impl Machine<'_> {
         ] {
             let word = self.word("step");
             self.ok(&format!("/t/{token}/{before}{word}{after}"))?;
-            self.kept.words.insert(word);
+            self.confirmed.words.insert(word);
         }
         self.ok(&format!("/t/{token}/stage/installed"))?;
         self.keep("stage");
@@ -101,7 +101,7 @@ impl Machine<'_> {
     }
 
     fn keep(&mut self, event: &'static str) {
-        *self.kept.counts.entry(event).or_default() += 1;
+        *self.confirmed.counts.entry(event).or_default() += 1;
     }
 }
 
@@ -117,21 +117,21 @@ fn wrong(body: &str) -> io::Error {
 }
 
 /// Asserts that a log contains everything that was confirmed.
-fn assert_kept(log: &[Value], kept: &Kept) {
+fn assert_confirmed(log: &[Value], confirmed: &Confirmed) {
     let texts: String = log.iter().map(|line| format!("{line}\n")).collect();
     let words: BTreeSet<&str> = texts.split('"').collect();
-    for word in &kept.words {
+    for word in &confirmed.words {
         assert!(words.contains(word.as_str()), "{word} is missing");
     }
     let events = events(log);
-    for (event, count) in &kept.counts {
+    for (event, count) in &confirmed.counts {
         let found = events.iter().filter(|found| *found == event).count();
         assert!(found >= *count, "{found} of {count} {event} are left");
     }
 }
 
 /// A simple generator of random durations. They need to differ, not to be unpredictable.
-fn moments(longest: u64) -> impl Iterator<Item = Duration> {
+fn random_durations(longest: u64) -> impl Iterator<Item = Duration> {
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     std::iter::from_fn(move || {
         seed ^= seed << 13;
@@ -145,16 +145,16 @@ fn moments(longest: u64) -> impl Iterator<Item = Duration> {
 fn a_hundred_kills_lose_nothing_that_was_acknowledged() {
     // A state directory in memory makes more kills interrupt a write. Syncs are tested with strace elsewhere.
     let site = TestSite::in_memory(MACHINES);
-    let mut all: Vec<Kept> = std::iter::repeat_with(Kept::default)
+    let mut all: Vec<Confirmed> = std::iter::repeat_with(Confirmed::default)
         .take(MACHINES)
         .collect();
     let began = Instant::now();
-    let mut moments = moments(80_000);
+    let mut random_durations = random_durations(80_000);
     for round in 0..KILLS {
         if round % 10 == 9 {
             // A server that is killed before it answers.
             let mut starting = Process::command(&[], &site).spawn().unwrap();
-            std::thread::sleep(moments.next().unwrap() / 4);
+            std::thread::sleep(random_durations.next().unwrap() / 4);
             starting.kill().unwrap();
             starting.wait().unwrap();
             continue;
@@ -162,28 +162,31 @@ fn a_hundred_kills_lose_nothing_that_was_acknowledged() {
         let process = Process::start(&site);
         let clients = (process.machines.clone(), process.operators.clone());
         std::thread::scope(|scope| {
-            for (index, kept) in all.iter_mut().enumerate() {
+            for (index, confirmed) in all.iter_mut().enumerate() {
                 let machine = Machine {
                     number: index + 1,
                     round,
                     step: 0,
                     machines: clients.0.clone(),
                     operators: clients.1.clone(),
-                    kept,
+                    confirmed,
                 };
                 scope.spawn(|| machine.run());
             }
-            std::thread::sleep(Duration::from_millis(5) + moments.next().unwrap());
+            std::thread::sleep(Duration::from_millis(5) + random_durations.next().unwrap());
             process.kill();
         });
     }
     let mut server = Server::start(&site);
-    for (index, kept) in all.iter().enumerate() {
-        assert_kept(&log(&mut server.operators, index + 1), kept);
+    for (index, confirmed) in all.iter().enumerate() {
+        assert_confirmed(&log(&mut server.operators, index + 1), confirmed);
     }
-    let words: usize = all.iter().map(|kept| kept.words.len()).sum();
+    let words: usize = all.iter().map(|confirmed| confirmed.words.len()).sum();
 
-    let attempts: usize = all.iter().map(|kept| kept.counts["attempt"]).sum();
+    let attempts: usize = all
+        .iter()
+        .map(|confirmed| confirmed.counts["attempt"])
+        .sum();
     println!(
         "{KILLS} kills in {:.1} s: {attempts} installers and {words} callbacks and holds were acknowledged, none is missing",
         began.elapsed().as_secs_f32()

@@ -237,10 +237,10 @@ fn an_installed_machine_can_fetch_its_broker_script_until_it_is_finished() {
     is_served(&mut server);
     // All documents of the other attempt are deleted, and those of this one except the script.
     let only_the_script_is_kept = || {
-        let kept = kept(&site);
+        let stored_documents = stored_documents(&site);
         let is_script =
             |text: &String| text.contains("touch /handed-over") && !text.contains("%end");
-        (kept.len() == 1 && kept.iter().all(is_script)).then_some(())
+        (stored_documents.len() == 1 && stored_documents.iter().all(is_script)).then_some(())
     };
     until("the other documents are deleted", only_the_script_is_kept);
     is_served(&mut server);
@@ -253,7 +253,7 @@ fn an_installed_machine_can_fetch_its_broker_script_until_it_is_finished() {
         .post("/api/v1/nodes/n02/reinstall", "{}")
         .good();
     let again = token(&server.machines.boot(2));
-    assert_eq!(kept(&site).len(), 2);
+    assert_eq!(stored_documents(&site).len(), 2);
     for path in ["ks.cfg", "stage/installed"] {
         server.machines.get(&format!("/t/{again}/{path}")).good();
     }
@@ -273,12 +273,14 @@ fn an_installed_machine_can_fetch_its_broker_script_until_it_is_finished() {
             .good();
     }
     assert_eq!(server.machines.get(&hand_over).status, 404);
-    until("nothing is kept", || kept(&site).is_empty().then_some(()));
+    until("nothing is kept", || {
+        stored_documents(&site).is_empty().then_some(())
+    });
     server.end();
 }
 
 /// The stored documents, by attempt.
-fn kept(site: &TestSite) -> Vec<String> {
+fn stored_documents(site: &TestSite) -> Vec<String> {
     let files = fs::read_dir(site.state().join("attempts")).unwrap();
     // A file that was deleted meanwhile is not stored.
     let texts = files.filter_map(|file| fs::read(file.unwrap().path()).ok());

@@ -26,7 +26,7 @@ fn query(kind: u8, options: &[(u8, &[u8])]) -> DhcpMessage {
     DhcpMessage::read(&datagram(kind, options)).unwrap()
 }
 
-fn terms() -> NetworkOptions {
+fn network_options() -> NetworkOptions {
     NetworkOptions {
         subnet: "192.0.2.0/24".parse().unwrap(),
         gateways: vec![ROUTER],
@@ -44,7 +44,7 @@ fn context(mode: DhcpMode, declared: bool, held: AddressAssignment) -> ReplyCont
         port: DhcpPort::Dhcp,
         mode,
         server_ip: US,
-        options: terms(),
+        options: network_options(),
         declared,
         assignment: held,
         boot: Ok(BootFile {

@@ -20,8 +20,8 @@ use crate::support::{
 };
 
 /// Our address on the bridge, and that of the machine behind it.
-const US: &str = "198.51.100.1";
-const THEM: &str = "198.51.100.2";
+const OWN_ADDRESS: &str = "198.51.100.1";
+const OTHER_SERVER: &str = "198.51.100.2";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -42,7 +42,7 @@ fn conflicts() {
     );
     site.network("server");
     ip("link add br0 type bridge");
-    ip(&format!("address add {US}/24 dev br0"));
+    ip(&format!("address add {OWN_ADDRESS}/24 dev br0"));
     ip("link set br0 up");
     ip("link add docker0 type bridge");
     ip("address add 203.0.113.1/24 dev docker0");
@@ -74,7 +74,7 @@ fn with_problems(site: &Site<'_>, host: &Host) {
         ("ports", "ok", "8067/tcp (HTTP for operators): free".into()),
         ("site", "ok", "this site's server is not running".into()),
         ("server", "error", "the server cannot switch to user nobody-of-this-name: there is no user `nobody-of-this-name` in /etc/passwd".into()),
-        ("interfaces and networks", "ok", format!("br0: {US}/24, up; network lab, dhcp \"server\"")),
+        ("interfaces and networks", "ok", format!("br0: {OWN_ADDRESS}/24, up; network lab, dhcp \"server\"")),
         ("interfaces and networks", "ok", "docker0: 203.0.113.1/24, no link; a bridge of Docker: it connects guests on this host, not machines on your network".into()),
         ("interfaces and networks", "error", "`eth7` of `interfaces` in `[dhcp]` is not an interface or address of this machine".into()),
         ("interfaces and networks", "warning", "network far: dhcp \"reserve\", but no interface of this machine has an address in 192.0.2.0/24".into()),
@@ -83,7 +83,7 @@ fn with_problems(site: &Site<'_>, host: &Host) {
     ] {
         found.has(area, severity, &message);
     }
-    found.has("other DHCP servers", "error", &format!("network lab on br0: another DHCP server, {THEM}, answers although dhcp is \"server\": meanwhile this server assigns no addresses"));
+    found.has("other DHCP servers", "error", &format!("network lab on br0: another DHCP server, {OTHER_SERVER}, answers although dhcp is \"server\": meanwhile this server assigns no addresses"));
     let finding = found.has("firewall", "error", "the chain inet filter input, with policy drop, blocks 4011/udp, 69/udp and 8080/tcp on br0");
     let lines = [
         "nft insert rule inet filter input iifname \"br0\" udp dport { 4011, 69 } accept",
@@ -303,7 +303,7 @@ fn host_on_the_bridge() -> Host {
     host.connect("near");
     ip("link set near master br0");
     host.ip("link set lo up");
-    host.ip(&format!("address add {THEM}/24 dev far"));
+    host.ip(&format!("address add {OTHER_SERVER}/24 dev far"));
     // A bridge takes a moment to forward.
     until("the link", || {
         let shown = Command::new("ip")

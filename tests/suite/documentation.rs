@@ -247,7 +247,7 @@ fn every_example_of_the_readme_and_the_manual_is_a_site_without_errors() {
 
 /// The maximum line width that is easy to read in a terminal. Rows of tables, lines of code and links may be
 /// longer.
-const WIDEST_LINE: usize = 100;
+const MAX_LINE_WIDTH: usize = 100;
 
 #[test]
 fn the_pages_of_the_manual_fit_a_terminal() {
@@ -259,7 +259,7 @@ fn the_pages_of_the_manual_fit_a_terminal() {
         for (number, line) in (1..).zip(text.lines()) {
             is_code ^= line.trim_start().starts_with("```");
             let is_free = is_code || line.starts_with('|') || line.starts_with("    ");
-            if !is_free && line.chars().count() > WIDEST_LINE {
+            if !is_free && line.chars().count() > MAX_LINE_WIDTH {
                 wide.push(format!("{}:{number}", document.display()));
             }
         }
@@ -267,7 +267,7 @@ fn the_pages_of_the_manual_fit_a_terminal() {
     assert_eq!(
         wide,
         Vec::<String>::new(),
-        "more than {WIDEST_LINE} columns"
+        "more than {MAX_LINE_WIDTH} columns"
     );
 }
 

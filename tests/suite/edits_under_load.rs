@@ -91,7 +91,7 @@ fn ask(
     while !ended.load(Ordering::Relaxed) {
         transaction += 1;
         match transaction % 8 {
-            0 => waits(&mut client, pick(&ready.waiting, transaction)),
+            0 => assert_waiting(&mut client, pick(&ready.waiting, transaction)),
             1 => installs(&mut client, pick(&ready.installing, transaction)),
             2 => calls_back(&mut client, pick(&ready.installing, transaction)),
             3 => reads_a_file(&mut client),
@@ -108,7 +108,7 @@ fn pick<T>(list: &[T], transaction: usize) -> &T {
     &list[transaction / 8 % list.len()]
 }
 
-fn waits(client: &mut Client, machine: &Expected) {
+fn assert_waiting(client: &mut Client, machine: &Expected) {
     let script = client.get(&boot_path(machine.number)).good();
     assert!(
         script.contains(&format!("installing {}.lab.example", name(machine.number))),

@@ -164,7 +164,7 @@ fn failed(reason: &str) -> Outcome {
 const NONE: &str = "no disk matches";
 const SEVERAL: &str = "several disks match: select one with `disk`";
 const ALIKE: &str = "several disks of the same size match: select one with `disk`";
-const TAKEN: &str = "the disk contains a VMFS, a ZFS pool or a RAID array: set `wipe = true` in `disk` to overwrite it";
+const PROTECTED: &str = "the disk contains a VMFS, a ZFS pool or a RAID array: set `wipe = true` in `disk` to overwrite it";
 const UNREADABLE: &str =
     "the partitions of the disk cannot be read: set `wipe = true` in `disk` to overwrite it";
 
@@ -363,11 +363,11 @@ fn a_disk_in_use_is_only_overwritten_if_that_is_set() {
     needs!("busybox");
     for (table, expected) in [
         ("esxi", is(WD)),
-        ("vmfs", failed(TAKEN)),
-        ("vsan", failed(TAKEN)),
-        ("zfs", failed(TAKEN)),
-        ("array", failed(TAKEN)),
-        ("old vmfs", failed(TAKEN)),
+        ("vmfs", failed(PROTECTED)),
+        ("vsan", failed(PROTECTED)),
+        ("zfs", failed(PROTECTED)),
+        ("array", failed(PROTECTED)),
+        ("old vmfs", failed(PROTECTED)),
         ("broken", failed(UNREADABLE)),
     ] {
         let (_, text) = TABLES.iter().find(|(name, _)| *name == table).unwrap();

@@ -75,7 +75,7 @@ fn appender(wrap: &[&str], directory: &Path, pairs: &[&str]) -> Command {
     command
 }
 
-fn kept(output: &str) -> Option<u64> {
+fn last_written(output: &str) -> Option<u64> {
     // The kill may have cut the last line.
     let whole = output.rsplit_once('\n').map_or("", |(whole, _)| whole);
     whole
@@ -85,7 +85,7 @@ fn kept(output: &str) -> Option<u64> {
 }
 
 /// A simple generator of random durations. They need to differ, not to be unpredictable.
-fn moments() -> impl Iterator<Item = Duration> {
+fn random_durations() -> impl Iterator<Item = Duration> {
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     std::iter::from_fn(move || {
         seed ^= seed << 13;
@@ -100,7 +100,7 @@ fn a_hundred_kills_lose_no_durable_line() {
     let dir = tempfile::tempdir().unwrap();
     let mut all_kept = 0;
     let mut rounds_that_wrote = 0;
-    for (round, moment) in moments().take(100).enumerate() {
+    for (round, moment) in random_durations().take(100).enumerate() {
         let mut child = appender(&[], dir.path(), &[]).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut output = String::new();
@@ -113,12 +113,12 @@ fn a_hundred_kills_lose_no_durable_line() {
         child.kill().unwrap();
         stdout.read_to_string(&mut output).unwrap();
         child.wait().unwrap();
-        if let Some(kept) = kept(&output) {
+        if let Some(last_written) = last_written(&output) {
             assert!(
-                kept > all_kept,
-                "it went on from {kept}, and had kept {all_kept}"
+                last_written > all_kept,
+                "it went on from {last_written}, and had kept {all_kept}"
             );
-            all_kept = kept;
+            all_kept = last_written;
             rounds_that_wrote += 1;
         }
         let replay = journal::read(dir.path()).unwrap();
@@ -173,14 +173,17 @@ fn check_trace(trace: &str) {
     let calls: Vec<&str> = trace.lines().collect();
     let mut seen = 0;
     for (at, call) in calls.iter().enumerate() {
-        let Some(kept) = call
+        let Some(last_written) = call
             .split_once("\"kept ")
             .and_then(|(_, rest)| rest.split_once("\\n"))
         else {
             continue;
         };
-        let line = format!("{{\\\"n\\\":{},", kept.0);
-        let first = format!("{{\\\"n\\\":{},", kept.0.parse::<u64>().unwrap() - 1);
+        let line = format!("{{\\\"n\\\":{},", last_written.0);
+        let first = format!(
+            "{{\\\"n\\\":{},",
+            last_written.0.parse::<u64>().unwrap() - 1
+        );
         let is_write = |call: &&str| {
             call.contains("write(") && (call.contains(&line) || call.contains(&first))
         };

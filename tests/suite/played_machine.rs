@@ -80,7 +80,7 @@ fn paths(steps: &[PlayStep]) -> Vec<String> {
         .collect()
 }
 
-const SOUND: InjectedFaults = InjectedFaults {
+const NO_FAULTS: InjectedFaults = InjectedFaults {
     fails: false,
     loses_callbacks: false,
 };
@@ -88,7 +88,7 @@ const SOUND: InjectedFaults = InjectedFaults {
 #[test]
 fn a_played_machine_sends_the_requests_of_firmware_loader_and_installer() {
     let server = Quickstart::start();
-    let (booted, steps) = server.play("00:50:56:00:00:01", Platform::Efi, SOUND, 4);
+    let (booted, steps) = server.play("00:50:56:00:00:01", Platform::Efi, NO_FAULTS, 4);
     assert_eq!(
         booted,
         [
@@ -137,7 +137,7 @@ fn a_finished_machine_boots_its_disk_at_each_further_boot() {
         ("52:54:00:00:00:02", Platform::Pcbios, SANBOOT),
         ("52:54:00:00:00:03", Platform::Efi, "exit 1"),
     ] {
-        let (booted, steps) = server.play(mac, platform, SOUND, 7);
+        let (booted, steps) = server.play(mac, platform, NO_FAULTS, 7);
         assert_eq!(booted[0], BootOutcome::Installed, "{mac}");
         // UEFI would stop in its menu after a successful exit.
         assert_eq!(booted[1..], [BootOutcome::Disk; 6], "{mac}");
@@ -168,7 +168,7 @@ fn a_machine_whose_reports_are_all_lost_is_installed_once() {
     let server = Quickstart::start();
     let lost = InjectedFaults {
         loses_callbacks: true,
-        ..SOUND
+        ..NO_FAULTS
     };
     for (mac, platform) in [
         ("00:50:56:00:00:01", Platform::Efi),
@@ -195,6 +195,6 @@ fn a_machine_whose_reports_are_all_lost_is_installed_once() {
 #[test]
 fn an_undeclared_machine_boots_its_disk() {
     let server = Quickstart::start();
-    let (booted, _) = server.play("02:00:00:00:00:99", Platform::Efi, SOUND, 1);
+    let (booted, _) = server.play("02:00:00:00:00:99", Platform::Efi, NO_FAULTS, 1);
     assert_eq!(booted, [BootOutcome::NothingOnDisk]);
 }

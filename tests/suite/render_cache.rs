@@ -40,7 +40,7 @@ fn changed(before: &Rendering, path: &str, text: &str) -> Rendering {
     }
 }
 
-fn kept(before: &Library, after: &Library) -> Vec<String> {
+fn unchanged_tasks(before: &Library, after: &Library) -> Vec<String> {
     let same = |task: &&Arc<render::Task>| {
         before
             .task(&task.name)
@@ -90,7 +90,11 @@ fn only_nodes_that_use_a_changed_template_are_rendered_again() {
         ),
     ] {
         let after = changed(&before, path, text);
-        assert_eq!(kept(&before.library, &after.library), tasks, "{path}");
+        assert_eq!(
+            unchanged_tasks(&before.library, &after.library),
+            tasks,
+            "{path}"
+        );
         for (node, fingerprint) in fingerprints(&after) {
             let concerned = nodes
                 .split_whitespace()
@@ -108,5 +112,5 @@ fn errors_are_reported_again_when_nothing_changed() {
     );
     let (again, found) = render::compile(&before.site, &before.files, Some(&before.library));
     assert_eq!(found, before.found);
-    assert_eq!(kept(&before.library, &again).len(), 6);
+    assert_eq!(unchanged_tasks(&before.library, &again).len(), 6);
 }

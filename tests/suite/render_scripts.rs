@@ -156,7 +156,7 @@ struct Deserted {
 
 impl Deserted {
     /// The timeout of a request in milliseconds, as set in the script.
-    fn patience(&self) -> u64 {
+    fn timeout(&self) -> u64 {
         let timeout = self.script.split("--timeout ").nth(1).unwrap();
         let milliseconds = timeout.split(' ').next().unwrap();
         milliseconds.parse::<u64>().unwrap() / 1_000
@@ -169,7 +169,7 @@ impl ipxe::IpxeEnvironment for Deserted {
             return Some(self.script.clone().into_bytes());
         }
         self.requests += 1;
-        self.seconds += self.patience();
+        self.seconds += self.timeout();
         None
     }
 

@@ -164,7 +164,7 @@ fn after_work(site: &TestSite) {
     server.stop();
 }
 
-fn standing(server: &mut Server) -> Vec<Value> {
+fn shown_states(server: &mut Server) -> Vec<Value> {
     [1, 2, 3]
         .map(|number| node(&mut server.operators, number))
         .map(|node| {
@@ -203,7 +203,7 @@ fn a_torn_last_line_is_removed_with_a_warning() {
         .join(format!("journal/cut-00000001-{}", before.len()));
     assert!(fs::read(cut).unwrap().ends_with(b"\"mach"));
     assert_eq!(
-        standing(&mut server)[0],
+        shown_states(&mut server)[0],
         json!(["n01", "finished", 1, {"wanted": 1, "done": 1}])
     );
     server.stop();
@@ -216,7 +216,7 @@ fn a_journal_without_its_checkpoint_gives_the_same_state() {
     after_work(&site);
     let checkpoint = site.state().join("journal/checkpoint");
     let mut server = Server::start(&site);
-    let expected = standing(&mut server);
+    let expected = shown_states(&mut server);
     assert_eq!(
         expected[1],
         json!(["n02", "installing", 1, {"wanted": 1, "done": 0}])
@@ -239,7 +239,7 @@ fn a_journal_without_its_checkpoint_gives_the_same_state() {
             None => fs::remove_file(&checkpoint).unwrap(),
         }
         let mut server = Server::start(&site);
-        assert_eq!(standing(&mut server), expected, "{case}");
+        assert_eq!(shown_states(&mut server), expected, "{case}");
         assert_eq!(health(&mut server), "ok\n", "{case}");
         assert!(!is_installer(&server.machines.boot(1)), "{case}");
         server.stop();

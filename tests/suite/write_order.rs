@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 /// Events that nothing depends on, so they need no sync of their own.
-const TELLING: [&str; 8] = [
+const NON_DURABLE: [&str; 8] = [
     "boot",
     "dead-token",
     "dropped",
@@ -231,7 +231,7 @@ fn check_documents(calls: &[Call]) {
 fn check_lines(calls: &[Call]) -> usize {
     let mut durable = 0;
     for (at, call) in calls.iter().enumerate().filter(|(_, call)| call.is_line()) {
-        if call.events().all(|event| TELLING.contains(&event)) {
+        if call.events().all(|event| NON_DURABLE.contains(&event)) {
             continue;
         }
         durable += 1;

@@ -124,9 +124,7 @@ impl MicrokernelAgent {
         self.connect(&netlink);
         match (instruction, url) {
             (Some(instruction), _) => self.install(&netlink, &instruction),
-            (None, url) => {
-                self.poll_forever(&netlink, &CheckInServer::new(&url.unwrap_or_default()))
-            }
+            (None, url) => self.poll_loop(&netlink, &CheckInServer::new(&url.unwrap_or_default())),
         }
     }
 
@@ -183,7 +181,7 @@ impl MicrokernelAgent {
         order
     }
 
-    fn poll_forever(mut self, netlink: &Netlink, server: &CheckInServer) -> ! {
+    fn poll_loop(mut self, netlink: &Netlink, server: &CheckInServer) -> ! {
         let mut failures = 0;
         loop {
             match self.poll(server) {

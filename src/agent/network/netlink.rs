@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_answers_a_request_for_a_link_that_is_not_there() {
+    fn the_kernel_answers_a_request_for_a_missing_link() {
         let netlink = Netlink::open().unwrap();
         let error = netlink.up(0x7fff_fff0).unwrap_err().raw_os_error();
         // Without CAP_NET_ADMIN the link is not looked up.

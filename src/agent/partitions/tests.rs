@@ -125,7 +125,7 @@ fn an_mbr_table_gets_an_entry() {
 }
 
 #[test]
-fn without_room_the_error_says_why_and_nothing_changes() {
+fn without_room_there_is_an_error_and_no_change() {
     let mib = 2048;
     let full: Vec<(usize, TableEntry<'_>)> = (1..=128)
         .map(|number| (number, (LINUX, 2048 + number as u64, 2048 + number as u64)))

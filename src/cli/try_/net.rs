@@ -116,8 +116,8 @@ mod tests {
         let lab = "192.0.2.0/24";
         let own = "192.0.2.11";
         let router = "192.0.2.1";
-        // The home, where the server is reached from here; QEMU's address, its DNS, the guest's, those answered
-        // besides, the server as the guest writes it.
+        // The home, where the server is reached from here; QEMU's address, its DNS, the guest's, further answered
+        // addresses, the server as the guest writes it.
         let cases = [
             (
                 NodeNetwork::default(),

@@ -11,7 +11,7 @@ use crate::model::{DiskFact, Facts, Identity, NicFact};
 use crate::control::Report;
 
 /// The maximum size of a report in bytes.
-pub const LONGEST_REPORT: usize = 1 << 20;
+pub const MAX_REPORT_BYTES: usize = 1 << 20;
 
 /// The maximum length of a text in characters; the rest is cut.
 const MAX_TEXT: usize = 256;
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_lines_of_a_length_and_lists_have_an_end() {
+    fn texts_and_lists_are_limited() {
         let long = "x".repeat(5_000);
         let disk = r#"{"path":"/dev/sda"}"#;
         let disks = vec![disk; 10_000].join(",");

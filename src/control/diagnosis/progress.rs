@@ -364,11 +364,11 @@ mod tests {
                 client,
                 file: file(),
             },
-            "elsewhere" => Observation::OtherServer(OTHER),
+            "other-server" => Observation::OtherServer(OTHER),
             "unknown" => Observation::NoBootFile(Diagnosis::NotDeclared {
                 never_seen: "db1".into(),
             }),
-            "asks" => Observation::LoaderRequested(rest.into()),
+            "requests" => Observation::LoaderRequested(rest.into()),
             "loads" => Observation::Loaded {
                 file: rest.into(),
                 program: rest.ends_with(".efi").then_some(Program::EfiX64),
@@ -377,7 +377,7 @@ mod tests {
                 file: rest.into(),
                 program: Some(Program::NotEfi),
             },
-            "unheard" => Observation::NotAcknowledged(rest.into()),
+            "unacked" => Observation::NotAcknowledged(rest.into()),
             "script" => Observation::Script {
                 is_seen: rest != "unseen",
             },
@@ -422,23 +422,23 @@ mod tests {
     fn a_boot_without_problems_has_no_diagnosis() {
         let stories = [
             // Beside a router, on our own network, over HTTP, and with iPXE in the NIC.
-            "0: proxied, 1: elsewhere, 1: acked, 1: asks snponly.efi, 2: loads snponly.efi, 9: proxied ipxe, \
-             10: elsewhere, 10: acked ipxe, 11: script, 11: file, 14: file, 60: over",
-            "0: offered, 1: acked, 1: asks snponly.efi, 2: loads snponly.efi, 9: offered ipxe, 10: acked ipxe, \
+            "0: proxied, 1: other-server, 1: acked, 1: requests snponly.efi, 2: loads snponly.efi, 9: proxied ipxe, \
+             10: other-server, 10: acked ipxe, 11: script, 11: file, 14: file, 60: over",
+            "0: offered, 1: acked, 1: requests snponly.efi, 2: loads snponly.efi, 9: offered ipxe, 10: acked ipxe, \
              11: script, 11: file, 14: file, 60: over",
-            "0: offered http, 1: acked http, 1: asks snponly.efi, 2: loads snponly.efi, 9: offered ipxe, 9: script, \
+            "0: offered http, 1: acked http, 1: requests snponly.efi, 2: loads snponly.efi, 9: offered ipxe, 9: script, \
              9: file, 90: over",
             "0: offered ipxe, 1: acked ipxe, 2: script, 2: file, 5: file, 60: over",
             // Shim, GRUB, and a configuration that is the script.
-            "0: offered, 1: acked, 1: asks shimx64.efi, 2: loads shimx64.efi, 3: asks grubx64.efi, 9: loads grubx64.efi, \
+            "0: offered, 1: acked, 1: requests shimx64.efi, 2: loads shimx64.efi, 3: requests grubx64.efi, 9: loads grubx64.efi, \
              12: script, 12: file, 50: file, 120: over",
             // Firmware that requests the size first, and abandons that transfer.
-            "0: offered, 1: acked, 1: asks snponly.efi, 1: asks snponly.efi, 2: loads snponly.efi, 8: unheard snponly.efi, \
+            "0: offered, 1: acked, 1: requests snponly.efi, 1: requests snponly.efi, 2: loads snponly.efi, 8: unacked snponly.efi, \
              20: script, 20: file, 80: over",
-            "0: offered, 1: acked, 1: asks snponly.efi, 9: unheard snponly.efi, 11: asks snponly.efi, \
+            "0: offered, 1: acked, 1: requests snponly.efi, 9: unacked snponly.efi, 11: requests snponly.efi, \
              12: loads snponly.efi, 30: script, 30: file, 80: over",
             // Everything is slow: repeated requests, spanning tree, a large initrd, a slow installer.
-            "0: offered, 4: offered, 12: offered, 13: acked, 40: asks snponly.efi, 100: loads snponly.efi, \
+            "0: offered, 4: offered, 12: offered, 13: acked, 40: requests snponly.efi, 100: loads snponly.efi, \
              160: offered ipxe, 190: offered ipxe, 240: acked ipxe, 250: script, 330: file, 480: file, 650: over",
             "0: offered ipxe, 1: script, 1: file 8000000, 9: file 100000000, 250: over",
             // An installer requests optional files.
@@ -446,19 +446,19 @@ mod tests {
             // mboot requests optional files.
             "0: offered ipxe, 1: script, 1: file, 2: missing repo/esxi/crypto64.efi, 3: file, 90: file, 200: over",
             // It boots its disk by a script, then soon boots from the network again.
-            "0: proxied, 1: elsewhere, 1: acked, 1: asks snponly.efi, 2: loads snponly.efi, 9: proxied ipxe, 11: over, \
-             20: proxied http, 21: elsewhere, 21: asks snponly.efi, 22: loads snponly.efi, 30: proxied ipxe, 31: over",
+            "0: proxied, 1: other-server, 1: acked, 1: requests snponly.efi, 2: loads snponly.efi, 9: proxied ipxe, 11: over, \
+             20: proxied http, 21: other-server, 21: requests snponly.efi, 22: loads snponly.efi, 30: proxied ipxe, 31: over",
             // Downloads from another server are not observed.
             "0: offered ipxe, 1: script unseen",
             // It was powered off several times while it sent DISCOVERs.
             "0: offered",
             "0: offered, 200: offered, 400: offered, 600: offered, 800: offered",
             // It was reset during a boot, and boots completely afterwards.
-            "0: offered, 1: acked, 1: asks snponly.efi, 2: loads snponly.efi, 30: offered, 31: acked, \
-             31: asks snponly.efi, 32: loads snponly.efi, 40: offered ipxe, 41: script, 41: file, 70: offered, \
-             71: acked, 71: asks snponly.efi, 72: loads snponly.efi, 80: offered ipxe, 81: script, 82: file, 140: over",
+            "0: offered, 1: acked, 1: requests snponly.efi, 2: loads snponly.efi, 30: offered, 31: acked, \
+             31: requests snponly.efi, 32: loads snponly.efi, 40: offered ipxe, 41: script, 41: file, 70: offered, \
+             71: acked, 71: requests snponly.efi, 72: loads snponly.efi, 80: offered ipxe, 81: script, 82: file, 140: over",
             // Another DHCP server sends it to our loader.
-            "0: elsewhere, 1: asks snponly.efi, 2: loads snponly.efi, 20: script, 20: file, 80: over",
+            "0: other-server, 1: requests snponly.efi, 2: loads snponly.efi, 20: script, 20: file, 80: over",
         ];
         for story in stories {
             assert_eq!(played(story), (Vec::new(), None), "{story}");
@@ -481,28 +481,28 @@ mod tests {
                 Diagnosis::OfferLost,
             ),
             (
-                "0: offered, 1: elsewhere",
+                "0: offered, 1: other-server",
                 31,
                 Diagnosis::AnotherServer { server: OTHER },
             ),
             (
-                "0: elsewhere, 20: elsewhere",
+                "0: other-server, 20: other-server",
                 30,
                 Diagnosis::AnotherServer { server: OTHER },
             ),
             (
-                "0: offered ipxe, 1: elsewhere",
+                "0: offered ipxe, 1: other-server",
                 31,
                 Diagnosis::AnotherServer { server: OTHER },
             ),
             (
-                "0: proxied, 1: elsewhere",
+                "0: proxied, 1: other-server",
                 31,
                 Diagnosis::NoBootServer { server: OTHER },
             ),
             // Firmware gives up before our time limit, and starts again.
             (
-                "0: proxied, 1: elsewhere, 16: proxied, 17: elsewhere, 33: proxied",
+                "0: proxied, 1: other-server, 16: proxied, 17: other-server, 33: proxied",
                 16,
                 Diagnosis::NoBootServer { server: OTHER },
             ),
@@ -512,27 +512,27 @@ mod tests {
                 Diagnosis::LoaderNotAsked { file: file() },
             ),
             (
-                "0: proxied, 1: elsewhere, 2: acked",
+                "0: proxied, 1: other-server, 2: acked",
                 32,
                 Diagnosis::LoaderNotAsked { file: file() },
             ),
             (
-                "0: offered, 1: acked, 1: asks snponly.efi, 9: unheard snponly.efi",
+                "0: offered, 1: acked, 1: requests snponly.efi, 9: unacked snponly.efi",
                 14,
                 Diagnosis::TransferUnheard { file: file() },
             ),
             (
-                "0: offered, 1: acked, 1: asks snponly.efi, 9: unheard snponly.efi, 11: offered",
+                "0: offered, 1: acked, 1: requests snponly.efi, 9: unacked snponly.efi, 11: offered",
                 11,
                 Diagnosis::TransferUnheard { file: file() },
             ),
             (
-                "0: offered, 1: acked, 1: asks snponly.efi, 7: offered, 9: unheard snponly.efi",
+                "0: offered, 1: acked, 1: requests snponly.efi, 7: offered, 9: unacked snponly.efi",
                 9,
                 Diagnosis::TransferUnheard { file: file() },
             ),
             (
-                "0: offered bios, 1: acked bios, 1: asks snponly.efi, 2: loads snponly.efi",
+                "0: offered bios, 1: acked bios, 1: requests snponly.efi, 2: loads snponly.efi",
                 2,
                 Diagnosis::WrongLoader {
                     file: file(),
@@ -541,7 +541,7 @@ mod tests {
                 },
             ),
             (
-                "0: offered, 1: asks undionly.kpxe, 2: loads-bios undionly.kpxe",
+                "0: offered, 1: requests undionly.kpxe, 2: loads-bios undionly.kpxe",
                 2,
                 Diagnosis::WrongLoader {
                     file: "undionly.kpxe".into(),
@@ -550,7 +550,7 @@ mod tests {
                 },
             ),
             (
-                "0: offered, 1: acked, 1: asks snponly.efi, 2: loads snponly.efi",
+                "0: offered, 1: acked, 1: requests snponly.efi, 2: loads snponly.efi",
                 92,
                 Diagnosis::LoaderSilent { file: file() },
             ),
@@ -566,7 +566,7 @@ mod tests {
                 Diagnosis::NoScript { url: url() },
             ),
             (
-                "0: proxied ipxe, 1: elsewhere",
+                "0: proxied ipxe, 1: other-server",
                 61,
                 Diagnosis::NoScript { url: url() },
             ),
@@ -629,7 +629,7 @@ mod tests {
         let seconds: Vec<i64> = reported.iter().map(|(at, _)| *at).collect();
         assert_eq!(seconds, [31, 331]);
         let resumed =
-            "0: offered, 1: acked, 40: offered, 41: acked, 42: asks snponly.efi, 43: over";
+            "0: offered, 1: acked, 40: offered, 41: acked, 42: requests snponly.efi, 43: over";
         let (reported, remaining) = played(resumed);
         assert_eq!((reported.len(), remaining), (1, None));
     }

@@ -122,7 +122,7 @@ impl FakeDisk {
     }
 
     /// Changes a file without the journal.
-    pub(super) fn tamper(&self, name: &str, change: impl FnOnce(String) -> String) {
+    pub(super) fn modify(&self, name: &str, change: impl FnOnce(String) -> String) {
         let text = change(self.text(name).unwrap());
         let mut state = lock(&self.0);
         let content = state.files.get_mut(name).unwrap();
@@ -137,7 +137,7 @@ impl FakeDisk {
 }
 
 impl FakeState {
-    fn alive(&self) -> io::Result<()> {
+    fn check_crashed(&self) -> io::Result<()> {
         match self.fuse {
             Some(0) => Err(io::Error::other("crashed")),
             _ => Ok(()),
@@ -190,7 +190,7 @@ impl Storage for FakeDisk {
 
     fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let mut state = lock(&self.0);
-        state.alive()?;
+        state.check_crashed()?;
         let (count, result) = state.admit(bytes.len());
         let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
         state.events.push(DiskEvent::Write(name.into(), text));
@@ -201,7 +201,7 @@ impl Storage for FakeDisk {
 
     fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
         let mut state = lock(&self.0);
-        state.alive()?;
+        state.check_crashed()?;
         let content = state.files.entry(name.into()).or_default();
         assert!(
             length as usize <= content.bytes.len(),
@@ -218,7 +218,7 @@ impl Storage for FakeDisk {
         let takes = lock(&self.0).sync_takes;
         std::thread::sleep(takes);
         let mut state = lock(&self.0);
-        state.alive()?;
+        state.check_crashed()?;
         assert!(!state.panics, "a bug");
         if state.fails_to_sync {
             return Err(io::Error::other("the disk is broken"));
@@ -231,7 +231,7 @@ impl Storage for FakeDisk {
 
     fn sync_names(&self) -> io::Result<()> {
         let mut state = lock(&self.0);
-        state.alive()?;
+        state.check_crashed()?;
         state.events.push(DiskEvent::SyncNames);
         for content in state.files.values_mut() {
             content.is_named = true;
@@ -241,7 +241,7 @@ impl Storage for FakeDisk {
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let mut state = lock(&self.0);
-        state.alive()?;
+        state.check_crashed()?;
         state.admit(bytes.len()).1?;
         let content = FakeFile {
             bytes: bytes.into(),

@@ -63,7 +63,7 @@ fn wait_until(mut is_so: impl FnMut() -> bool) {
 }
 
 #[test]
-fn what_is_appended_is_replayed_in_order() {
+fn appended_lines_are_replayed_in_order() {
     let disk = FakeDisk::default();
     let (journal, replay) = open(&disk, u64::MAX);
     assert_eq!(lines(replay), texts([]));
@@ -210,13 +210,13 @@ fn a_crash_at_any_byte_loses_at_most_the_line_that_is_being_written() {
 }
 
 #[test]
-fn a_torn_last_line_is_cut_off_and_kept() {
+fn an_incomplete_last_line_is_removed_and_stored() {
     let disk = FakeDisk::default();
     let (journal, _) = open(&disk, u64::MAX);
     journal.append(vec![entry(1, true)]).wait().unwrap();
     drop(journal);
     let whole = disk.text("00000001.jsonl").unwrap().len();
-    disk.tamper("00000001.jsonl", |text| text + r#"{"n":2,"mach"#);
+    disk.modify("00000001.jsonl", |text| text + r#"{"n":2,"mach"#);
     let unlocked = recover::survey(&(Arc::new(disk.clone()) as Arc<dyn Storage>)).unwrap();
     let unlocked = unlocked.replay(&(Arc::new(disk.clone()) as Arc<dyn Storage>));
     assert_eq!((unlocked.warnings.len(), lines(unlocked)), (0, texts([1])));
@@ -236,7 +236,7 @@ fn a_torn_last_line_is_cut_off_and_kept() {
 }
 
 #[test]
-fn a_full_disk_leaves_nothing_half_written_and_recovers_by_itself() {
+fn a_full_disk_leaves_no_partial_line_and_recovers_automatically() {
     let disk = FakeDisk::default();
     let (journal, _) = open(&disk, u64::MAX);
     journal.append(vec![entry(1, true)]).wait().unwrap();
@@ -287,7 +287,7 @@ fn a_disk_that_is_full_from_the_start_blocks_no_call() {
 }
 
 #[test]
-fn what_could_not_be_synced_is_written_again() {
+fn data_that_was_not_synced_is_written_again() {
     let disk = FakeDisk::default();
     let (journal, _) = open(&disk, u64::MAX);
     journal.append(vec![entry(1, true)]).wait().unwrap();
@@ -322,7 +322,7 @@ fn a_checkpoint_saves_reading_and_may_be_deleted() {
     assert_eq!((replay.damage.len(), lines(replay)), (0, texts([7])));
     drop(journal);
     let damaged = disk.after_kill();
-    damaged.tamper("checkpoint", |text| text.replace("state", "sta"));
+    damaged.modify("checkpoint", |text| text.replace("state", "sta"));
     let (_journal, replay) = open(&damaged, 100);
     assert_eq!(
         replay.warnings,
@@ -337,7 +337,7 @@ fn a_checkpoint_saves_reading_and_may_be_deleted() {
 }
 
 #[test]
-fn a_checkpoint_of_an_empty_journal_is_no_damage() {
+fn a_checkpoint_of_an_empty_journal_is_not_damage() {
     let disk = FakeDisk::default();
     let (journal, _) = open(&disk, 100);
     journal.checkpoint(b"{}".into()).wait().unwrap();
@@ -377,7 +377,7 @@ fn a_segment_that_is_missing_names_the_machines_it_may_concern() {
 }
 
 #[test]
-fn a_machine_that_is_named_beside_another_is_concerned() {
+fn every_machine_that_a_lost_line_may_name_is_concerned() {
     let disk = FakeDisk::default();
     let (journal, _) = open(&disk, 10);
     let merged = JournalEntry {
@@ -412,7 +412,7 @@ fn a_missing_segment_is_reported_even_if_a_checkpoint_covers_it() {
 }
 
 #[test]
-fn a_line_that_is_none_is_damage_unless_it_is_the_last() {
+fn an_invalid_line_is_damage_unless_it_is_the_last() {
     let spoil = |text: String| text.replacen("\"n\"", "\"n", 1);
     for (segment, why, machines, rest) in [
         (
@@ -429,7 +429,7 @@ fn a_line_that_is_none_is_damage_unless_it_is_the_last() {
         ),
     ] {
         let disk = four_segments();
-        disk.tamper(segment, |text| match segment {
+        disk.modify(segment, |text| match segment {
             "00000003.jsonl" => text.lines().next().unwrap().to_string() + "\n",
             _ => spoil(text),
         });
@@ -459,7 +459,7 @@ fn damage_in_the_last_segment_concerns_all_machines() {
         .unwrap();
     drop(journal);
     let line = text(1, 1).len() + 1;
-    disk.tamper("00000001.jsonl", |text| {
+    disk.modify("00000001.jsonl", |text| {
         text.replacen("{\"n\":2", "\0\0\0\0\0\0", 1)
     });
     let (journal, replay) = open(&disk, u64::MAX);
@@ -481,7 +481,7 @@ fn a_lost_manifest_is_created_again() {
         let disk = four_segments();
         match change {
             None => disk.delete("manifest.jsonl"),
-            Some(text) => disk.tamper("manifest.jsonl", |_| text.into()),
+            Some(text) => disk.modify("manifest.jsonl", |_| text.into()),
         }
         let (journal, replay) = open(&disk, u64::MAX);
         assert_eq!((replay.warnings.len(), replay.damage.len()), (1, 0));
@@ -510,7 +510,7 @@ fn a_journal_without_the_segments_of_its_checkpoint_continues_in_a_new_segment()
         .unwrap();
     journal.checkpoint(b"{}".into()).wait().unwrap();
     drop(journal);
-    disk.tamper("00000001.jsonl", |text| {
+    disk.modify("00000001.jsonl", |text| {
         text.lines().next().unwrap().to_string() + "\n"
     });
     let (journal, replay) = open(&disk, u64::MAX);

@@ -65,7 +65,7 @@ impl JournalWriter {
     /// Writes until the queue is stopped.
     pub(super) fn run(mut self) {
         while let Some(jobs) = self.shared.take() {
-            self.work(jobs);
+            self.process(jobs);
         }
         if !self.behind.is_empty() {
             self.write(Vec::new(), Vec::new());
@@ -75,7 +75,7 @@ impl JournalWriter {
         }
     }
 
-    fn work(&mut self, jobs: Vec<WriterJob>) {
+    fn process(&mut self, jobs: Vec<WriterJob>) {
         let mut entries = Vec::new();
         let mut answers = Vec::new();
         for job in jobs {

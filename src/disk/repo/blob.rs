@@ -65,8 +65,8 @@ impl Blob {
         .map(|_| ())
     }
 
-    /// The same, only from the page cache, without waiting for a disk. Returns false, with `buffer` undefined, if not all
-    /// bytes are cached or the file system cannot tell.
+    /// The same, only from the page cache, without waiting for a disk. Returns false, with `buffer` undefined, if
+    /// not all bytes are cached or the file system does not support this.
     pub fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
         self.read_by(buffer, offset, |part, start| {
             let wanted = part.len();

@@ -158,7 +158,7 @@ impl RepoSource {
 fn parts(path: &str) -> Result<Vec<&str>, RepoError> {
     let parts = folder_parts(path)?;
     if parts.is_empty() {
-        return Err(bad(path));
+        return Err(bad_path(path));
     }
     Ok(parts)
 }
@@ -171,12 +171,12 @@ fn folder_parts(path: &str) -> Result<Vec<&str>, RepoError> {
         .collect();
     let is_bad = path.starts_with('/') || path.chars().any(char::is_control) || path.len() > 4096;
     if is_bad || parts.contains(&"..") {
-        return Err(bad(path));
+        return Err(bad_path(path));
     }
     Ok(parts)
 }
 
-fn bad(path: &str) -> RepoError {
+fn bad_path(path: &str) -> RepoError {
     RepoError::BadPath(path.escape_debug().to_string())
 }
 

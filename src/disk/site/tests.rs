@@ -27,7 +27,7 @@ fn unreadable(files: &SiteFiles) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn only_what_counts_is_read() {
+fn only_files_of_the_site_are_read() {
     let dir = tempfile::tempdir().unwrap();
     put(
         dir.path(),
@@ -137,7 +137,7 @@ fn special_files_are_ignored_and_an_invalid_name_is_reported() {
 }
 
 #[test]
-fn a_site_that_is_not_there_is_an_error() {
+fn a_missing_site_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let missing = read(&dir.path().join("site")).unwrap_err();
     assert_eq!(missing.kind(), io::ErrorKind::NotFound);
@@ -146,7 +146,7 @@ fn a_site_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn what_has_not_changed_is_the_same_content() {
+fn unchanged_files_share_their_content() {
     let dir = tempfile::tempdir().unwrap();
     put(
         dir.path(),

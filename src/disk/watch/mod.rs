@@ -173,11 +173,11 @@ impl WatchThread {
             } else if now >= last_read + self.pause() {
                 last_read = now;
                 if self.read_site() {
-                    pending = touch(pending, now);
+                    pending = extend(pending, now);
                 }
             }
             match wake_receiver.recv_timeout(self.wait_time(pending, last_read)) {
-                Ok(WakeReason::Event) => pending = touch(pending, Instant::now()),
+                Ok(WakeReason::Event) => pending = extend(pending, Instant::now()),
                 Ok(WakeReason::Now) => {
                     pending = None;
                     self.read_site();
@@ -222,7 +222,7 @@ impl WatchThread {
         const ROUNDS: u32 = 5;
         let mut read = self.reader.read();
         for _ in 0..ROUNDS {
-            if !self.watches.cover(self.reader.directories()) {
+            if !self.watches.update(self.reader.directories()) {
                 break;
             }
             read = self.reader.read();
@@ -249,7 +249,7 @@ impl WatchThread {
     }
 }
 
-fn touch(pending: Option<PendingChange>, now: Instant) -> Option<PendingChange> {
+fn extend(pending: Option<PendingChange>, now: Instant) -> Option<PendingChange> {
     let first = pending.map_or(now, |pending| pending.first);
     Some(PendingChange { first, last: now })
 }

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::symlink};
 use super::*;
 
 /// Bounds a hang.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -53,7 +53,7 @@ impl Bench {
 
     fn until_observed(&mut self, is_there: impl FnMut(&ObservedSite) -> bool, what: &str) {
         let waited = self.runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, self.observed.wait_for(is_there))
+            tokio::time::timeout(TIMEOUT, self.observed.wait_for(is_there))
                 .await
                 .map(drop)
         });
@@ -66,7 +66,7 @@ impl Bench {
 
     /// Asserts that the next delivery has exactly this file and this number of others.
     fn next(&mut self, file: (&str, &str), others: usize) {
-        let changed = async { tokio::time::timeout(PATIENCE, self.observed.changed()).await };
+        let changed = async { tokio::time::timeout(TIMEOUT, self.observed.changed()).await };
         assert!(self.runtime.block_on(changed).is_ok());
         let observed = self.observed.borrow();
         let content = content(&observed);
@@ -167,7 +167,7 @@ fn nothing_is_loaded_while_git_holds_its_lock() {
     });
     let thread = bench.thread();
     let now = Instant::now();
-    let change = touch(None, now).unwrap();
+    let change = extend(None, now).unwrap();
     let later = now + thread.timing.longest;
     fs::write(bench.at(".git/index.lock"), "").unwrap();
     assert!(!thread.is_settled(change, later));
@@ -196,7 +196,7 @@ fn a_work_tree_of_git_names_its_lock_in_a_file() {
 }
 
 #[test]
-fn a_swapped_link_is_another_site() {
+fn a_replaced_link_is_another_site() {
     let mut bench = Bench::new(|dir| {
         site(&dir.join("releases/1"), "1");
         site(&dir.join("releases/2"), "2");
@@ -267,7 +267,7 @@ fn a_link_further_up_is_noticed_without_an_event() {
 }
 
 #[test]
-fn noise_is_no_change() {
+fn unrelated_events_are_no_change() {
     let mut bench = Bench::new(|dir| site(&dir.join("site"), "1"));
     let mut thread = bench.thread();
     bench.observed.mark_unchanged();

@@ -42,7 +42,7 @@ impl WatchSet {
     }
 
     /// Watches the site's directories and their parents. Returns whether a watch was added.
-    pub(super) fn cover(&mut self, directories: &[SiteDirectory]) -> bool {
+    pub(super) fn update(&mut self, directories: &[SiteDirectory]) -> bool {
         let interest = EventFilter::new(&self.root);
         let parents = interest.parents().filter_map(directory);
         let needed: BTreeSet<_> = directories.iter().cloned().chain(parents).collect();

@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     api::ApiError,
-    control::{Callback, LONGEST_REPORT},
+    control::{Callback, MAX_REPORT_BYTES},
 };
 
 use super::{
@@ -287,7 +287,7 @@ impl<B: Backend> ConnectionHandler<B> {
 
     async fn report(&self, token: String, body: Incoming) -> HttpResponse {
         let limits = &self.shared.config.limits;
-        match connection::whole_body(body, LONGEST_REPORT, limits).await {
+        match connection::whole_body(body, MAX_REPORT_BYTES, limits).await {
             Ok(report) => self.check_in(token, Some(report)).await,
             // The rest of the body would be parsed as another request.
             Err(error) => {

@@ -23,7 +23,7 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
     let base = view.base(primary);
     let device = device(&base, &mut text.unsupported);
     if let Some(bridge) = base.bridge {
-        text.unsupported.push(loss(
+        text.unsupported.push(unsupported_setting(
             InstallerSetting::Bridge,
             bridge,
             "ESXi has virtual switches instead of bridges",
@@ -50,7 +50,7 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
             text.lines.push(dhcp_line(&base, &device));
             text.unsupported.push(hostname_loss(hostname, primary.span));
             if !primary.dhcp {
-                text.unsupported.push(loss(
+                text.unsupported.push(unsupported_setting(
                     InstallerSetting::Ipv6,
                     primary,
                     "the installer needs an IPv4 address",
@@ -67,7 +67,11 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
     text
 }
 
-fn loss(setting: InstallerSetting, link: &PlannedLink, why: &str) -> UnsupportedSetting {
+fn unsupported_setting(
+    setting: InstallerSetting,
+    link: &PlannedLink,
+    why: &str,
+) -> UnsupportedSetting {
     UnsupportedSetting {
         setting,
         detail: format!("{}: {why}", LinkLabel(link)),
@@ -88,7 +92,7 @@ fn device(base: &LinkBase<'_>, unsupported: &mut Vec<UnsupportedSetting>) -> Str
             .map(|name| name.as_str())
             .filter(|name| !is_vmnic(name));
         if name.is_some() {
-            unsupported.push(loss(
+            unsupported.push(unsupported_setting(
                 InstallerSetting::Interface,
                 nic,
                 "ESXi chooses the names of NICs: vmnic0, vmnic1, …",
@@ -124,7 +128,7 @@ fn static_line(
     );
     match gateway(primary, true) {
         Some(gateway) => line += &format!(" --gateway={gateway}"),
-        None => unsupported.push(loss(
+        None => unsupported.push(unsupported_setting(
             InstallerSetting::Gateway,
             primary,
             "the installer guesses a gateway if none is set",
@@ -133,7 +137,7 @@ fn static_line(
     let dns: Vec<IpAddr> = view.plan.dns.iter().copied().take(2).collect();
     match dns.is_empty() {
         false => line += &format!(" --nameserver={}", joined(dns, ",")),
-        true => unsupported.push(loss(
+        true => unsupported.push(unsupported_setting(
             InstallerSetting::Dns,
             primary,
             "with a static address the installer needs at least one name server",

@@ -14,7 +14,7 @@ use bootwright::disk::repo::ImageRegistry;
 pub(crate) const FILE: &str = "large.bin";
 
 /// Files per directory, as many as in a package pool.
-const EACH: usize = 1_000;
+const FILES_PER_DIRECTORY: usize = 1_000;
 
 /// An image with one large file, and that file.
 pub(crate) struct Large {
@@ -49,8 +49,8 @@ pub(crate) fn large(disk: &Path, size: u64) -> anyhow::Result<Large> {
 pub(crate) fn many(disk: &Path, files: usize) -> anyhow::Result<PathBuf> {
     let tree = disk.join("many");
     for number in 0..files {
-        let folder = tree.join(format!("pool-{:03}", number / EACH));
-        if number.is_multiple_of(EACH) {
+        let folder = tree.join(format!("pool-{:03}", number / FILES_PER_DIRECTORY));
+        if number.is_multiple_of(FILES_PER_DIRECTORY) {
             fs::create_dir_all(&folder)?;
         }
         let name = format!("package-with-a-name_{number:06}.deb");

@@ -15,7 +15,7 @@ const PART: usize = 256 << 10;
 
 /// The number of bytes after which a download waits for the others, and the number that it reads after that.
 const PAUSE_AFTER: u64 = 1 << 20;
-const MORE: u64 = 8 << 20;
+const CONTINUED_BYTES: u64 = 8 << 20;
 
 /// Downloads the whole file of `length` bytes with this number of parallel readers. Returns the total duration.
 pub(crate) fn read(server: &Server, readers: usize, length: u64) -> anyhow::Result<Duration> {
@@ -54,9 +54,9 @@ pub(crate) fn together<T>(
         begun.wait();
         on_arp_reply.wait();
         let (mut stream, count) = first?;
-        let more = take(&mut stream, MORE)?;
+        let more = take(&mut stream, CONTINUED_BYTES)?;
         anyhow::ensure!(
-            count >= PAUSE_AFTER && more >= MORE,
+            count >= PAUSE_AFTER && more >= CONTINUED_BYTES,
             "a download ended early"
         );
         Ok(())

@@ -104,7 +104,7 @@ fn boot(number: usize, loader: &[u8]) -> anyhow::Result<Boot> {
     let from: Ipv4Addr = Namespaces::client(number);
     let fetched = fetch(&[Fetch {
         from,
-        server: (SERVER, servers::OURS).into(),
+        server: (SERVER, servers::BOOTWRIGHT_PORT).into(),
         name: "snponly.efi",
         block: 1_468,
         window: 4,

@@ -93,7 +93,7 @@ fn exchanges(
             servers::kea(namespaces, state)?,
             Measurement::Exchange,
         )?;
-        told("exchanges", round, rounds);
+        print_progress("exchanges", round, rounds);
     }
     println!("DHCP, full exchanges per second, {what}:\n");
     print(&bootwright, "Kea", &kea);
@@ -112,13 +112,13 @@ fn overload(namespaces: &Namespaces, rounds: usize, state: &Path) -> anyhow::Res
         let server = servers::kea(namespaces, state)?;
         server.limit(&share)?;
         kea.measure_rates(namespaces, server, Measurement::Exchange)?;
-        told("overload", round, rounds);
+        print_progress("overload", round, rounds);
     }
     println!("DHCP, full exchanges per second of a server that has a tenth of a core:\n");
     print(&bootwright, "Kea", &kea);
     print_comparison(&bootwright, &kea);
-    for (what, pick) in PICKS {
-        let [bootwright, kea] = [&bootwright, &kea].map(|figures| figures.left(pick));
+    for (what, pick) in STATISTICS {
+        let [bootwright, kea] = [&bootwright, &kea].map(|figures| figures.remaining(pick));
         println!(
             "{what}, left at twice the peak: {bootwright} (limit {MIN_AT_TWICE}); Kea {kea}.\n"
         );
@@ -139,7 +139,7 @@ fn offers(namespaces: &Namespaces, rounds: usize, state: &Path) -> anyhow::Resul
             servers::dnsmasq(namespaces)?,
             Measurement::Offer,
         )?;
-        told("offers", round, rounds);
+        print_progress("offers", round, rounds);
     }
     println!("DHCP, proxy offers per second, to {CLIENTS} machines that nobody declared:\n");
     print(&bootwright, "dnsmasq", &dnsmasq);
@@ -147,7 +147,7 @@ fn offers(namespaces: &Namespaces, rounds: usize, state: &Path) -> anyhow::Resul
     Ok(())
 }
 
-fn told(what: &str, round: usize, rounds: usize) {
+fn print_progress(what: &str, round: usize, rounds: usize) {
     eprintln!("{what}: round {} of {rounds}", round + 1);
 }
 
@@ -234,7 +234,7 @@ impl Figures {
     }
 
     /// The part of it that is still answered at the next rate, twice as high.
-    fn left(&self, pick: Pick) -> String {
+    fn remaining(&self, pick: Pick) -> String {
         let peak = self.peak(pick);
         let is_twice = |rate: &&u32| f64::from(**rate) >= 2.0 * peak;
         match self.rates.iter().find(is_twice) {
@@ -281,11 +281,11 @@ fn print(bootwright: &Figures, name: &str, other: &Figures) {
 
 /// Prints a comparison of the peaks.
 fn print_comparison(bootwright: &Figures, other: &Figures) {
-    for (what, pick) in PICKS {
+    for (what, pick) in STATISTICS {
         let (bootwright, other) = (bootwright.peak(pick), other.peak(pick));
         let ratio = bootwright / other;
         println!("{what}: at most {bootwright:.0} beside {other:.0}: {ratio:.2} (limit 1).\n");
     }
 }
 
-const PICKS: [(&str, Pick); 2] = [("Medians", Series::median), ("Best rounds", Series::best)];
+const STATISTICS: [(&str, Pick); 2] = [("Medians", Series::median), ("Best rounds", Series::best)];

@@ -65,15 +65,15 @@ pub(crate) fn fetch(all: &[Fetch<'_>]) -> anyhow::Result<Vec<Result<Duration, St
     }
     let mut events = vec![EpollEvent::empty(); 256];
     let mut on_arp_reply = Instant::now();
-    let mut left = coming.len();
-    while left > 0 {
+    let mut remaining = coming.len();
+    while remaining > 0 {
         let count = epoll.wait(&mut events, 50_u16)?;
         for event in &events[..count] {
             let one = &mut coming[event.data() as usize];
             one.receive()?;
             if one.outcome.is_some() {
                 epoll.delete(&one.socket)?;
-                left -= 1;
+                remaining -= 1;
             }
         }
         if on_arp_reply.elapsed() < RETRANSMIT / 10 {
@@ -84,7 +84,7 @@ pub(crate) fn fetch(all: &[Fetch<'_>]) -> anyhow::Result<Vec<Result<Duration, St
             one.tick(on_arp_reply)?;
             if one.outcome.is_some() {
                 epoll.delete(&one.socket)?;
-                left -= 1;
+                remaining -= 1;
             }
         }
     }

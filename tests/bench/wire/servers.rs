@@ -6,7 +6,7 @@ use super::namespaces::{LINK, Namespaces, Program, SERVER};
 use crate::server::{PROGRAM, run};
 
 /// The TFTP port of each server; they run at the same time.
-pub(crate) const OURS: u16 = 69;
+pub(crate) const BOOTWRIGHT_PORT: u16 = 69;
 pub(crate) const ATFTPD: u16 = 1_069;
 pub(crate) const HPA: u16 = 2_069;
 
@@ -21,7 +21,7 @@ pub(crate) const KERNEL: usize = 8 << 20;
 pub(crate) const INITRD: usize = 32 << 20;
 /// The size of the file that a single TFTP client downloads, and of the file that each of many downloads.
 pub(crate) const SINGLE_FILE: usize = 64 << 20;
-pub(crate) const EACH: usize = 2 << 20;
+pub(crate) const FILE_SIZE: usize = 2 << 20;
 
 /// The number of declared machines.
 pub(crate) const NODES: usize = 50;
@@ -44,7 +44,7 @@ pub(crate) fn write_files(namespaces: &Namespaces) -> anyhow::Result<()> {
         (netboot.join("linux"), KERNEL),
         (netboot.join("initrd.gz"), INITRD),
         (repo.join("alone"), SINGLE_FILE),
-        (repo.join("each"), EACH),
+        (repo.join("each"), FILE_SIZE),
     ] {
         fs::write(path, content(length))?;
     }
@@ -130,7 +130,7 @@ fn started(
     fs::write(
         root.join("bootwright.toml"),
         format!(
-            "site-id = \"bench\"\n[http]\nlisten = \"{SERVER}:80\"\n[tftp]\nlisten = \"{SERVER}:{OURS}\"\n\
+            "site-id = \"bench\"\n[http]\nlisten = \"{SERVER}:80\"\n[tftp]\nlisten = \"{SERVER}:{BOOTWRIGHT_PORT}\"\n\
              [paths]\nstate = {state:?}\nrepos = {files:?}\nloaders = {files:?}\n\
              [limits]\ninstalls-per-hour = 1000000\n"
         ),

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use super::{
     fetch::{Fetch, fetch},
     namespaces::{Namespaces, Program, SERVER},
-    servers::{self, EACH, KERNEL, SINGLE_FILE},
+    servers::{self, FILE_SIZE, KERNEL, SINGLE_FILE},
 };
 use crate::table::{Series, table};
 
@@ -32,15 +32,15 @@ pub(crate) fn measure(namespaces: &Namespaces, rounds: usize, hpa: &str) -> anyh
     let mut hpa = servers::hpa(namespaces, hpa)?;
     let each = Fetch {
         from: Namespaces::client(0),
-        server: (SERVER, servers::OURS).into(),
+        server: (SERVER, servers::BOOTWRIGHT_PORT).into(),
         name: "repo/debian/each",
         block: BLOCK,
         window: 1,
-        content: &content[..EACH],
+        content: &content[..FILE_SIZE],
         loss: 0.0,
     };
     for (server, port) in [
-        (&mut bootwright, servers::OURS),
+        (&mut bootwright, servers::BOOTWRIGHT_PORT),
         (&mut atftpd, servers::ATFTPD),
         (&mut hpa, servers::HPA),
     ] {
@@ -100,11 +100,14 @@ fn compare(
     port: u16,
     name: &str,
 ) -> anyhow::Result<Vec<String>> {
-    let [mut our_rate, mut their_rate] = <[Series; 2]>::default();
+    let [mut bootwright_rate, mut other_rate] = <[Series; 2]>::default();
     let megabytes = file.content.len() as f64 / 1e6;
     let window = file.window;
     for round in 0..rounds {
-        for (port, rate) in [(servers::OURS, &mut our_rate), (port, &mut their_rate)] {
+        for (port, rate) in [
+            (servers::BOOTWRIGHT_PORT, &mut bootwright_rate),
+            (port, &mut other_rate),
+        ] {
             let one = Fetch {
                 server: SocketAddr::from((SERVER, port)),
                 ..file.clone()
@@ -119,7 +122,8 @@ fn compare(
             round + 1
         );
     }
-    let [bootwright, other] = [&our_rate, &their_rate].map(|rate| (rate.median(), rate.best()));
+    let [bootwright, other] =
+        [&bootwright_rate, &other_rate].map(|rate| (rate.median(), rate.best()));
     Ok(vec![
         format!("windowsize {window}, beside {name}"),
         format!("{:.0}", bootwright.0),
@@ -147,7 +151,7 @@ fn many(namespaces: &Namespaces, each: &Fetch<'_>, bootwright: &Program) -> anyh
         .to_vec(),
     ];
     for window in WINDOWS {
-        let all = crowd(each, MANY, window, 0.0);
+        let all = parallel_fetches(each, MANY, window, 0.0);
         let outcomes = namespaces.as_client(|| fetch(&all))?;
         rows.push(row(
             &format!("{MANY}, windowsize {window}"),
@@ -170,7 +174,7 @@ fn lossy(namespaces: &Namespaces, each: &Fetch<'_>) -> anyhow::Result<()> {
             .to_vec(),
     ];
     for window in WINDOWS {
-        let all = crowd(each, LOSSY_CLIENTS, window, LOSS);
+        let all = parallel_fetches(each, LOSSY_CLIENTS, window, LOSS);
         let outcomes = namespaces.as_client(|| fetch(&all))?;
         rows.push(row(
             &format!("{LOSSY_CLIENTS}, windowsize {window}"),
@@ -182,7 +186,12 @@ fn lossy(namespaces: &Namespaces, each: &Fetch<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn crowd<'a>(each: &Fetch<'a>, count: usize, window: usize, loss: f64) -> Vec<Fetch<'a>> {
+fn parallel_fetches<'a>(
+    each: &Fetch<'a>,
+    count: usize,
+    window: usize,
+    loss: f64,
+) -> Vec<Fetch<'a>> {
     let one = |number| Fetch {
         from: Namespaces::client(number),
         window,

@@ -24,11 +24,11 @@ network = "lab"
 addresses = "pool"
 "#;
 
-const TAKEN: &str = "192.0.2.21 is used by 52:54:00:00:00:09, which is not a NIC of this machine: free the address or \
+const IN_USE: &str = "192.0.2.21 is used by 52:54:00:00:00:09, which is not a NIC of this machine: free the address or \
                      declare another one; the hold ends automatically";
 
 fn replay_with_links(story: &str) {
-    replay(&[("a", SITE)], &story.replace("TAKEN", TAKEN));
+    replay(&[("a", SITE)], &story.replace("TAKEN", IN_USE));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn an_address_on_no_local_link_is_not_checked() {
 
 #[test]
 fn an_address_of_a_pool_is_checked_before_it_is_assigned() {
-    let taken = TAKEN.replace("192.0.2.21", "192.0.2.60");
+    let taken = IN_USE.replace("192.0.2.21", "192.0.2.60");
     replay(
         &[("a", SITE)],
         &"
