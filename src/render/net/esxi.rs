@@ -23,7 +23,7 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
     let base = view.base(primary);
     let device = device(&base, &mut text.unsupported);
     if let Some(bridge) = base.bridge {
-        text.unsupported.push(unsupported_setting(
+        text.unsupported.push(lack(
             InstallerSetting::Bridge,
             bridge,
             "ESXi has virtual switches instead of bridges",
@@ -50,7 +50,7 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
             text.lines.push(dhcp_line(&base, &device));
             text.unsupported.push(hostname_loss(hostname, primary.span));
             if !primary.dhcp {
-                text.unsupported.push(unsupported_setting(
+                text.unsupported.push(lack(
                     InstallerSetting::Ipv6,
                     primary,
                     "the installer needs an IPv4 address",
@@ -67,11 +67,7 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
     text
 }
 
-fn unsupported_setting(
-    setting: InstallerSetting,
-    link: &PlannedLink,
-    why: &str,
-) -> UnsupportedSetting {
+fn lack(setting: InstallerSetting, link: &PlannedLink, why: &str) -> UnsupportedSetting {
     UnsupportedSetting {
         setting,
         detail: format!("{}: {why}", LinkLabel(link)),
@@ -92,7 +88,7 @@ fn device(base: &LinkBase<'_>, unsupported: &mut Vec<UnsupportedSetting>) -> Str
             .map(|name| name.as_str())
             .filter(|name| !is_vmnic(name));
         if name.is_some() {
-            unsupported.push(unsupported_setting(
+            unsupported.push(lack(
                 InstallerSetting::Interface,
                 nic,
                 "ESXi chooses the names of NICs: vmnic0, vmnic1, …",
@@ -128,7 +124,7 @@ fn static_line(
     );
     match gateway(primary, true) {
         Some(gateway) => line += &format!(" --gateway={gateway}"),
-        None => unsupported.push(unsupported_setting(
+        None => unsupported.push(lack(
             InstallerSetting::Gateway,
             primary,
             "the installer guesses a gateway if none is set",
@@ -137,7 +133,7 @@ fn static_line(
     let dns: Vec<IpAddr> = view.plan.dns.iter().copied().take(2).collect();
     match dns.is_empty() {
         false => line += &format!(" --nameserver={}", joined(dns, ",")),
-        true => unsupported.push(unsupported_setting(
+        true => unsupported.push(lack(
             InstallerSetting::Dns,
             primary,
             "with a static address the installer needs at least one name server",

@@ -33,7 +33,7 @@ pub(super) fn unsupported(
     unsupported
 }
 
-fn unsupported_setting(
+fn lack(
     setting: InstallerSetting,
     link: &PlannedLink,
     detail: impl std::fmt::Display,
@@ -64,7 +64,7 @@ fn teaming(base: &LinkBase<'_>) -> Option<UnsupportedSetting> {
         "balance-rr" | "balance-tlb" | "balance-alb" => "portid",
         "balance-xor" => "iphash",
         _ => {
-            return Some(unsupported_setting(
+            return Some(lack(
                 InstallerSetting::Bond,
                 bond,
                 format!("mode {mode} needs a distributed switch"),
@@ -76,14 +76,14 @@ fn teaming(base: &LinkBase<'_>) -> Option<UnsupportedSetting> {
         .iter()
         .find(|(name, _)| !["miimon", "primary", "xmit_hash_policy"].contains(&name.as_str()));
     if let Some((name, _)) = unknown {
-        return Some(unsupported_setting(
+        return Some(lack(
             InstallerSetting::Bond,
             bond,
             format!("ESXi has no equivalent of the option {name}"),
             Vec::new(),
         ));
     }
-    Some(unsupported_setting(
+    Some(lack(
         InstallerSetting::Bond,
         bond,
         format!("mode {mode}"),
@@ -123,19 +123,14 @@ fn mtu(link: &PlannedLink, switch: &str, interface: &str) -> Option<UnsupportedS
         format!("esxcli network vswitch standard set --vswitch-name={switch} --mtu={mtu}"),
         format!("esxcli network ip interface set --interface-name={interface} --mtu={mtu}"),
     ];
-    Some(unsupported_setting(
-        InstallerSetting::Mtu,
-        link,
-        mtu,
-        first_boot_commands,
-    ))
+    Some(lack(InstallerSetting::Mtu, link, mtu, first_boot_commands))
 }
 
 fn more_addresses(link: &PlannedLink, has_v4: bool) -> Option<UnsupportedSetting> {
     let (v4, _) = families(link);
     let more = v4.len() > usize::from(has_v4);
     more.then(|| {
-        unsupported_setting(
+        lack(
             InstallerSetting::Addresses,
             link,
             "ESXi supports one IPv4 address for each interface",
@@ -154,7 +149,7 @@ fn ipv6(link: &PlannedLink, interface: &str, has_v4: bool) -> Option<Unsupported
         .map(|net| format!("esxcli network ip interface ipv6 address add --interface-name={interface} --ipv6={net}"))
         .collect();
     first_boot_commands.extend(gateway(link, false).map(|via| add_route("default", via)));
-    Some(unsupported_setting(
+    Some(lack(
         InstallerSetting::Ipv6,
         link,
         joined(&v6, ", "),
@@ -195,7 +190,7 @@ fn other_link(
         LinkKind::Bridge { .. } => InstallerSetting::Bridge,
     };
     if base.bridge.is_some() || (base.bond.is_some() && !shares(primary, &base)) {
-        return unsupported_setting(
+        return lack(
             setting,
             link,
             "besides the primary link, only NICs and VLANs are supported",
@@ -237,13 +232,13 @@ fn other_link(
     first_boot_commands.extend(
         mtu(link, &switch, &interface)
             .into_iter()
-            .flat_map(|unsupported_setting| unsupported_setting.first_boot_commands)
+            .flat_map(|lack| lack.first_boot_commands)
             .skip(usize::from(carries)),
     );
     first_boot_commands.extend(
         ipv6(link, &interface, true)
             .into_iter()
-            .flat_map(|unsupported_setting| unsupported_setting.first_boot_commands),
+            .flat_map(|lack| lack.first_boot_commands),
     );
     let (v4, _) = families(link);
     let first_boot_commands = if v4.len() > 1 {
@@ -251,7 +246,7 @@ fn other_link(
     } else {
         first_boot_commands
     };
-    unsupported_setting(
+    lack(
         setting,
         link,
         "the installer supports one interface",
@@ -286,7 +281,7 @@ fn routes(link: &PlannedLink) -> Option<UnsupportedSetting> {
         return None;
     }
     if let Some(route) = link.routes.iter().find(|route| route.metric.is_some()) {
-        return Some(unsupported_setting(
+        return Some(lack(
             InstallerSetting::Routes,
             link,
             format!(
@@ -301,7 +296,7 @@ fn routes(link: &PlannedLink) -> Option<UnsupportedSetting> {
         .iter()
         .map(|route| add_route(&route.to.to_string(), route.via))
         .collect();
-    Some(unsupported_setting(
+    Some(lack(
         InstallerSetting::Routes,
         link,
         joined(link.routes.iter().map(|route| route.to), ", "),

@@ -68,7 +68,7 @@ fn an_explanation_shows_what_the_next_boot_gets() {
         serve #1 ks.cfg
         read #1 ks.cfg
         explain a => its own disk first: an installation runs
-        say #1 installed
+        callback #1 installed
         explain a => its own disk (installs wanted 1, done 1)
         reinstall a => a will be installed once more at its next network boot
         explain a => installer (an operator asked for it; installs wanted 1, done 1)
