@@ -64,7 +64,7 @@ fn next_text(next: &NextBoot, installs: InstallCounts, is_requested: bool) -> St
     );
     match next {
         NextBoot::Installer if is_requested => {
-            format!("installer (an operator asked for it; {counts})")
+            format!("installer (requested by an operator; {counts})")
         }
         NextBoot::Installer => format!("installer ({counts})"),
         NextBoot::Task(task) => format!("task {task}, which installs nothing"),

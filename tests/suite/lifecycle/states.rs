@@ -71,7 +71,7 @@ fn an_explanation_shows_what_the_next_boot_gets() {
         callback #1 installed
         explain a => its own disk (installs wanted 1, done 1)
         reinstall a => a will be installed once more at its next network boot
-        explain a => installer (an operator asked for it; installs wanted 1, done 1)
+        explain a => installer (requested by an operator; installs wanted 1, done 1)
         hold a => a is held until `bootwright release a`
         explain a => its own disk: it is held
         release a => a is released; an installation is due at its next network boot
