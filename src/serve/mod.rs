@@ -2,7 +2,7 @@
 //!
 //! [`reload`] makes a snapshot of a site's files; [`engine`] is the one place where decisions are taken, in order, and
 //! made durable before their answers are sent; [`boot`] answers machines and [`operator`] operators; [`listen`] has the
-//! sockets; [`background`] what runs without a request; [`start`] opens it all, and [`offline`] does what can be done
+//! sockets; [`background`] what runs without a request; [`mod@start`] opens it all, and [`offline`] does what can be done
 //! without a server.
 
 mod clock;
