@@ -1,7 +1,7 @@
-//! What a network boot is answered with.
+//! Decides what a network boot is answered with.
 //!
-//! Booting never advances a machine: it opens an attempt or repeats one, and only what the machine then
-//! reads and reports moves it on.
+//! A network boot opens an attempt or repeats one. It never advances a machine: only what the machine
+//! then reads and reports does.
 
 use std::time::Duration;
 
@@ -17,59 +17,61 @@ use crate::{
     model::{Facts, Identity, LocalBoot, Node, UndeclaredMode},
 };
 
-/// For how long requests that carry no number are the same boot.
-const SAME_BOOT: Duration = Duration::from_secs(60);
+/// Requests without a boot number belong to the same boot if they arrive within this time of each other.
+const SAME_BOOT_WINDOW: Duration = Duration::from_secs(60);
 
 impl Transaction<'_> {
-    /// Decides a network boot. A [`Decision::Open`] is followed by [`Transaction::reserve`], then [`Transaction::complete`] or
-    /// [`Transaction::fail`].
-    pub fn boot(&mut self, ask: &NetworkBoot) -> Decision {
-        let identity = ask.report.identity();
-        if self.is_ignored(ask, &identity) {
-            return disk(ask, LocalBoot::Auto, None);
+    /// Decides a network boot. A [`Decision::Open`] is followed by [`Transaction::reserve`], then by [`Transaction::complete`]
+    /// or [`Transaction::fail`].
+    pub fn boot(&mut self, request: &NetworkBoot) -> Decision {
+        let identity = request.report.identity();
+        if self.is_ignored(request, &identity) {
+            return disk(request, LocalBoot::Auto, None);
         }
-        if let Some(reason) = &ask.unconfirmed {
-            return self.refuse_unconfirmed(ask, reason);
+        if let Some(reason) = &request.unconfirmed {
+            return self.refuse_unconfirmed(request, reason);
         }
         let (id, node) = match self.identify(&identity) {
             Identified::NoIdentity => {
-                return disk(ask, LocalBoot::Auto, Some(Blocked::NoIdentity));
+                return disk(request, LocalBoot::Auto, Some(Blocked::NoIdentity));
             }
-            Identified::Ambiguous(id, reason) => return self.boot_ambiguous(ask, id, reason),
+            Identified::Ambiguous(id, reason) => return self.boot_ambiguous(request, id, reason),
             Identified::Machine(id, node) => (id, node),
         };
         if self.is_preparing(id) {
             return Decision::Preparing;
         }
         self.on_script_request(id);
-        self.record_facts(id, ask);
-        if let Some(same) = self.same_boot(id, ask) {
-            self.observe_boot(id, ask, &same);
-            return same;
+        self.record_facts(id, request);
+        if let Some(decision) = self.latest_answer(id, request) {
+            self.observe_boot(id, request, &decision);
+            return decision;
         }
-        let decision = self.decide(id, node.as_deref(), ask);
+        let decision = self.decide(id, node.as_deref(), request);
         if matches!(decision, Decision::ProbeAddresses(_)) {
             return decision;
         }
-        if let Some(given) = given(&decision).filter(|_| !self.is_repeated_wait(id, ask, &decision))
+        if let Some(given) =
+            boot_answer(&decision).filter(|_| !self.is_repeated_wait(id, request, &decision))
         {
             self.record(
                 id,
                 MachineEvent::Boot {
-                    by: ask.report.by,
-                    platform: ask.report.platform,
+                    by: request.report.by,
+                    platform: request.report.platform,
                     given,
                 },
             );
         }
-        self.remember(id, ask, &decision);
-        self.observe_boot(id, ask, &decision);
+        self.store_latest_boot(id, request, &decision);
+        self.observe_boot(id, request, &decision);
         decision
     }
 
-    /// On a network that ignores strangers, a stranger leaves no trace.
-    fn is_ignored(&self, ask: &NetworkBoot, identity: &Identity) -> bool {
-        let network = ask
+    /// Returns whether the machine is undeclared and its network ignores undeclared machines. Nothing is recorded about such a
+    /// machine.
+    fn is_ignored(&self, request: &NetworkBoot, identity: &Identity) -> bool {
+        let network = request
             .network
             .as_ref()
             .and_then(|name| self.snapshot.site.networks.get(name));
@@ -89,7 +91,7 @@ impl Transaction<'_> {
 
     fn boot_ambiguous(
         &mut self,
-        ask: &NetworkBoot,
+        request: &NetworkBoot,
         id: Option<MachineId>,
         reason: Ambiguity,
     ) -> Decision {
@@ -100,18 +102,18 @@ impl Transaction<'_> {
             self.record(
                 id,
                 MachineEvent::Boot {
-                    by: ask.report.by,
-                    platform: ask.report.platform,
+                    by: request.report.by,
+                    platform: request.report.platform,
                     given,
                 },
             );
         }
-        disk(ask, LocalBoot::Auto, Some(blocked))
+        disk(request, LocalBoot::Auto, Some(blocked))
     }
 
-    /// What iPXE says of the machine are facts like any others.
-    fn record_facts(&mut self, id: MachineId, ask: &NetworkBoot) {
-        let report = &ask.report;
+    /// Records what the boot program reports about the machine as facts.
+    fn record_facts(&mut self, id: MachineId, request: &NetworkBoot) {
+        let report = &request.report;
         let reported = Facts {
             manufacturer: report.manufacturer.clone(),
             product: report.product.clone(),
@@ -130,18 +132,19 @@ impl Transaction<'_> {
                 },
             );
         }
-        for what in &ask.dropped {
+        for what in &request.dropped {
             self.record(id, MachineEvent::Dropped { what: what.clone() });
         }
     }
 
-    /// Requests with the same number, or without one shortly after another, are one boot and get one answer.
-    fn same_boot(&mut self, id: MachineId, ask: &NetworkBoot) -> Option<Decision> {
+    /// Returns the machine's latest answer if the request belongs to the same boot and the answer still applies. Requests belong
+    /// to one boot if they carry the same number, or no number and follow within [`SAME_BOOT_WINDOW`].
+    fn latest_answer(&mut self, id: MachineId, request: &NetworkBoot) -> Option<Decision> {
         let now = self.now.mono;
         let latest = self.server.volatile.boots.latest.get_mut(id)?;
-        let same = match (&latest.id, &ask.boot) {
+        let same = match (&latest.id, &request.boot) {
             (Some(a), Some(b)) => a == b,
-            (_, None) => now.since(latest.at) <= SAME_BOOT,
+            (_, None) => now.since(latest.at) <= SAME_BOOT_WINDOW,
             (None, Some(_)) => false,
         };
         if !same {
@@ -149,7 +152,7 @@ impl Transaction<'_> {
         }
         latest.at = now;
         let decision = latest.decision.clone();
-        let holds = match &decision {
+        let still_applies = match &decision {
             Decision::Repeat {
                 machine, attempt, ..
             } => self.may_repeat(*machine, *attempt),
@@ -159,14 +162,15 @@ impl Transaction<'_> {
             | Decision::ProbeAddresses(_) => false,
             Decision::Disk(_) | Decision::Microkernel(_) | Decision::Script(..) => true,
         };
-        holds.then_some(decision)
+        still_applies.then_some(decision)
     }
 
-    /// A script that waits asks every half minute; that it does is told once.
-    fn is_repeated_wait(&self, id: MachineId, ask: &NetworkBoot, decision: &Decision) -> bool {
+    /// Returns whether the boot waits as its previous request did. A waiting script requests again every 30 s; only the first
+    /// request is recorded.
+    fn is_repeated_wait(&self, id: MachineId, request: &NetworkBoot, decision: &Decision) -> bool {
         let latest = self.server.volatile.boots.latest.get(id);
         let same =
-            latest.is_some_and(|latest| latest.id == ask.boot && latest.decision == *decision);
+            latest.is_some_and(|latest| latest.id == request.boot && latest.decision == *decision);
         same && matches!(decision, Decision::Wait(_))
     }
 
@@ -177,9 +181,9 @@ impl Transaction<'_> {
         is_unread && self.readiness(id, node.as_deref(), Phase::SameBoot).is_ok()
     }
 
-    fn remember(&mut self, id: MachineId, ask: &NetworkBoot, decision: &Decision) {
+    fn store_latest_boot(&mut self, id: MachineId, request: &NetworkBoot, decision: &Decision) {
         let latest = LatestBoot {
-            id: ask.boot.clone(),
+            id: request.boot.clone(),
             at: self.now.mono,
             decision: decision.clone(),
         };
@@ -194,20 +198,24 @@ impl Transaction<'_> {
         &mut self,
         id: MachineId,
         node: Option<&Node>,
-        ask: &NetworkBoot,
+        request: &NetworkBoot,
     ) -> Decision {
-        let how = self.local_boot(id, node);
-        // A running installation is judged by this as well: its machine gets its disk.
+        let local_boot = self.local_boot(id, node);
+        // Holds apply to a running installation as well: its machine boots its disk.
         if let Err(blocked) = self.recheck_holds(id, node, Phase::Open) {
-            return self.blocked(id, node, ask, how, blocked);
+            return self.blocked(id, node, request, local_boot, blocked);
         }
         let machine = self.machine(id);
         match machine.open() {
-            Some(attempt) if attempt.failed.is_some() => self.next_attempt(id, node, ask, how),
-            Some(attempt) if attempt.is_begun() => self.try_disk_first(id, node, ask, how),
-            Some(_) => self.repeat(id, node, ask, how),
-            None if machine.is_due(node) => self.open(id, node, ask, how),
-            None => disk(ask, how, None),
+            Some(attempt) if attempt.failed.is_some() => {
+                self.next_attempt(id, node, request, local_boot)
+            }
+            Some(attempt) if attempt.is_begun() => {
+                self.try_disk_first(id, node, request, local_boot)
+            }
+            Some(_) => self.repeat(id, node, request, local_boot),
+            None if machine.is_due(node) => self.open(id, node, request, local_boot),
+            None => disk(request, local_boot, None),
         }
     }
 
@@ -233,17 +241,21 @@ impl Transaction<'_> {
     }
 }
 
-pub(crate) fn disk(ask: &NetworkBoot, how: LocalBoot, reason: Option<Blocked>) -> Decision {
+pub(crate) fn disk(
+    request: &NetworkBoot,
+    local_boot: LocalBoot,
+    reason: Option<Blocked>,
+) -> Decision {
     Decision::Disk(BootFromDisk {
-        how,
-        platform: ask.report.platform,
+        local_boot,
+        platform: request.report.platform,
         reason,
         report_to: None,
     })
 }
 
-/// What the log says a boot was given; an attempt that is yet to be opened is told of when it is.
-fn given(decision: &Decision) -> Option<BootAnswer> {
+/// Returns the answer to record. A new attempt is recorded when it is opened.
+fn boot_answer(decision: &Decision) -> Option<BootAnswer> {
     Some(match decision {
         Decision::Disk(disk) => BootAnswer::Disk(
             disk.reason

@@ -289,7 +289,7 @@ impl Transaction<'_> {
         if let (Recipient::Broker(_), Some(attempt)) = (&due.to, due.attempt) {
             let name: StageName = HANDED_OVER.parse().expect("it is a name");
             let stage = Stage::Own(name);
-            self.inferred(self.server.state.resolve(due.machine), attempt, stage);
+            self.on_inferred_stage(self.server.state.resolve(due.machine), attempt, stage);
         }
     }
 

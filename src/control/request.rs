@@ -1,4 +1,4 @@
-//! What a machine asks when it boots from the network, and the answers there are.
+//! A machine's request when it boots from the network, and the possible answers.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,10 +11,10 @@ use crate::{
     },
 };
 
-/// What a machine says of itself when it boots from the network.
+/// What a machine reports about itself when it boots from the network.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Report {
-    /// The card it boots from first.
+    /// The MAC of the NIC it boots from, then the others.
     pub macs: Vec<Mac>,
     /// SMBIOS type 1.
     pub serial: Option<String>,
@@ -26,79 +26,75 @@ pub struct Report {
     pub manufacturer: Option<String>,
     /// SMBIOS type 1.
     pub product: Option<String>,
-    /// The program that asks.
+    /// The boot program that sends the request.
     pub by: BootProgram,
-    /// Its firmware.
+    /// The firmware of the machine.
     pub platform: Option<Platform>,
-    /// Its processor.
+    /// The processor architecture of the machine.
     pub arch: Option<Arch>,
 }
 
-/// A network boot.
+/// A request of a network boot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct NetworkBoot {
-    /// What the machine says of itself.
     pub report: Report,
-    /// The random number that its entry script carries on.
+    /// The random number of this boot, which the entry script passes on.
     pub boot: Option<String>,
-    /// The network whose subnet holds the address of ours that was asked.
+    /// The network whose subnet contains the server address that received the request.
     pub network: Option<NetworkName>,
-    /// From where it asks, where it fetches from the same address.
+    /// The source address of the request, if the machine will fetch its files from the same address.
     pub from: Option<IpAddr>,
-    /// What could not be read and was dropped.
+    /// Reported values that could not be parsed and were dropped.
     pub dropped: Vec<String>,
-    /// Why the machine is not taken for who it says it is, if so: its card is not confirmed.
+    /// Why the reported MAC is not confirmed, if so. Such a request is refused.
     pub unconfirmed: Option<String>,
 }
 
-/// What a network boot is answered with.
+/// The answer to a network boot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Decision {
-    /// The machine's own disk.
+    /// Boot the local disk.
     Disk(BootFromDisk),
-    /// A script that asks again, with the reason.
+    /// Wait and request again, for this reason.
     Wait(Blocked),
-    /// The microkernel, for this machine.
+    /// Boot the microkernel.
     Microkernel(MachineId),
-    /// The script of a task that installs nothing.
+    /// Run the script of a task that installs nothing.
     Script(MachineId, TaskName),
-    /// The installer of an attempt that is open and of which nothing was read yet. The site may have changed
-    /// since its documents were rendered.
+    /// Start the installer of an open attempt of which the machine has read nothing yet.
     Repeat {
-        /// The machine.
         machine: MachineId,
-        /// Its attempt.
         attempt: AttemptId,
-        /// Whether the documents are to be rendered again.
+        /// Whether the site has changed since the documents were rendered, so that they have to be rendered again.
         is_stale: bool,
     },
-    /// The installer of an attempt that is to be opened once its documents are rendered and kept.
+    /// Start the installer of a new attempt, which is opened once its documents are rendered and stored.
     Open(NewAttempt),
-    /// Nothing yet: the files of the machine's attempt are being rendered for another of its requests.
+    /// No answer yet: another request of the machine already renders the files of its attempt.
     Preparing,
-    /// Nothing yet: these addresses are to be asked for on the wire, [`Transaction::on_arp_reply`](super::Transaction::on_arp_reply) is to
-    /// be told, and the machine's question is to be put once more.
+    /// No answer yet: these addresses have to be probed by ARP. Pass the results to
+    /// [`Transaction::on_arp_reply`](super::Transaction::on_arp_reply), then decide the request again.
     ProbeAddresses(Vec<Ipv4Addr>),
 }
 
-/// How a machine is sent to its disk.
+/// How a machine boots its local disk.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BootFromDisk {
-    /// How, as its settings say.
-    pub how: LocalBoot,
-    /// Its firmware, if it said.
+    /// The method that its settings name.
+    pub local_boot: LocalBoot,
+    /// The firmware, if reported.
     pub platform: Option<Platform>,
-    /// What its screen says; none when there is nothing to say.
+    /// The reason that its screen shows, if any.
     pub reason: Option<Blocked>,
     /// The attempt to which the script reports that the disk did not boot.
     pub report_to: Option<AttemptId>,
 }
 
 impl BootFromDisk {
-    /// Boots the disk of a machine whose settings are not known.
+    /// Returns the disk boot of a machine whose settings are not known.
     pub fn without_settings(platform: Option<Platform>, reason: Option<Blocked>) -> Self {
         BootFromDisk {
-            how: LocalBoot::Auto,
+            local_boot: LocalBoot::Auto,
             platform,
             reason,
             report_to: None,
@@ -109,30 +105,27 @@ impl BootFromDisk {
 /// An attempt that is to be opened.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NewAttempt {
-    /// The machine.
     pub machine: MachineId,
-    /// The attempt.
     pub attempt: AttemptId,
     /// The node's `installs`.
     pub installs: u32,
-    /// What installs.
+    /// The task that installs the machine.
     pub task: TaskName,
-    /// From where.
+    /// The repo that it installs from.
     pub repo: Option<RepoName>,
-    /// The policy.
     pub policy: Option<PolicyName>,
     /// The address from the network's pool.
     pub address: Option<IpAddr>,
-    /// The program that asks.
+    /// The boot program that sends the request.
     pub by: BootProgram,
-    /// Its firmware, if it said.
+    /// The firmware, if reported.
     pub platform: Option<Platform>,
-    /// How it would be sent to its disk.
-    pub how: LocalBoot,
+    /// How the machine boots its disk if the attempt cannot be opened.
+    pub local_boot: LocalBoot,
 }
 
 impl Report {
-    /// The identities a report carries; fillers are none.
+    /// Returns the reported identity. Placeholder values of vendors do not count.
     pub(crate) fn identity(&self) -> Identity {
         Identity {
             mac: self

@@ -156,7 +156,7 @@ fn a_machine_whose_callbacks_are_all_lost_is_installed_once() {
         "{log:#?}"
     );
     assert!(
-        log.contains(&"held        disk does not boot, no callback ever came".into()),
+        log.contains(&"held        its disk does not boot, and no callback was received".into()),
         "{log:#?}"
     );
 }

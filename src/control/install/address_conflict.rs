@@ -1,8 +1,8 @@
-//! Whether somebody else has the address that a machine is to have.
+//! Detects address conflicts: another host that uses an address of a machine.
 //!
-//! Nothing is asked here. Which addresses are to be asked for on the wire is said, and what was heard is taken
-//! in: an installation begins when its static addresses are known to be free, and a machine whose address
-//! somebody else has is held until it is. Addresses off our own links are nobody's business here.
+//! This module does not probe. It returns the addresses to probe by ARP, and takes the results. An installation begins when
+//! the machine's static addresses are known to be free. If another host uses one, the machine is held until the address is
+//! free. Addresses outside the subnets of the server's own interfaces cannot be probed and are not checked.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -19,41 +19,40 @@ use crate::{
     site,
 };
 
-/// An address that nobody else had is taken to be free for so long: a boot takes less from its first DHCP
-/// question to its script.
-const FREE_FOR: Duration = Duration::from_secs(60);
-/// An address that somebody else had is taken to be his for so long: whoever has gone must not hold the next boot.
-const TAKEN_FOR: Duration = Duration::from_secs(5);
+/// How long a probe without conflict is valid. A boot takes less time from its first DHCP query to its script.
+const FREE_RESULT_LIFETIME: Duration = Duration::from_secs(60);
+/// How long a detected conflict is valid. It is short, so that a host that is gone does not hold the next boot.
+const IN_USE_RESULT_LIFETIME: Duration = Duration::from_secs(5);
 
-/// What is known of a machine's static addresses.
+/// Whether another host uses a static address of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AddressConflict {
-    /// None lies on a link of ours.
+    /// No address is in a subnet of the server's interfaces.
     NotLocal,
-    /// These are to be asked for on the wire first.
+    /// These addresses have to be probed first.
     NeedsProbe(Vec<Ipv4Addr>),
-    /// Somebody else has this one.
+    /// The host with this MAC uses this address.
     InUse(Ipv4Addr, Mac),
-    /// Nobody else has any.
+    /// No other host uses any of the addresses.
     None,
 }
 
 impl Transaction<'_> {
-    /// Says on which links addresses can be asked for.
+    /// Stores the subnets in which addresses can be probed.
     pub fn on_links(&mut self, links: Vec<Ipv4Net>) {
         self.server.volatile.addresses.links = links;
     }
 
-    /// Takes note of the cards that have answered for an address. Machines held for it are judged by that.
-    pub fn on_arp_reply(&mut self, address: Ipv4Addr, cards: SmallSet<Mac>) {
+    /// Stores the MACs that answered for an address, and rechecks machines that are held for it.
+    pub fn on_arp_reply(&mut self, address: Ipv4Addr, macs: SmallSet<Mac>) {
         let now = self.now.mono;
         let arp_results = &mut self.server.volatile.addresses.results;
-        arp_results.retain(|_, look| now.since(look.at) < FREE_FOR);
+        arp_results.retain(|_, result| now.since(result.at) < FREE_RESULT_LIFETIME);
         arp_results.insert(
             address,
             ArpResult {
                 at: now,
-                macs: cards,
+                macs: macs,
             },
         );
         for id in self.held_for(HoldCause::Address) {
@@ -65,8 +64,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// The addresses for which machines are held now, so that they are released when these are free.
-    pub fn addresses_of_held(&self) -> Vec<Ipv4Addr> {
+    /// Returns the addresses for which machines are held. They are probed so that the holds end when the addresses are free.
+    pub fn held_addresses(&self) -> Vec<Ipv4Addr> {
         let held = self.held_for(HoldCause::Address).into_iter();
         let all = held.flat_map(|id| {
             let node = self.node_of(id);
@@ -76,13 +75,13 @@ impl Transaction<'_> {
         all.collect()
     }
 
-    /// The addresses that are to be asked for while a machine is still at its DHCP questions, so that the answers
-    /// are there when it asks for its script.
-    pub fn addresses_ahead(&self, ask: &ReceivedQuery) -> Vec<Ipv4Addr> {
-        if self.server.volatile.addresses.links.is_empty() || !ask.query.client.boots() {
+    /// Returns the addresses to probe while a machine is still in its DHCP exchange, so that the results are known when it
+    /// requests its script.
+    pub fn addresses_ahead(&self, received: &ReceivedQuery) -> Vec<Ipv4Addr> {
+        if self.server.volatile.addresses.links.is_empty() || !received.query.client.boots() {
             return Vec::new();
         }
-        let id = self.machine_at([ask.query.mac].into_iter().collect());
+        let id = self.machine_at([received.query.mac].into_iter().collect());
         let Some((id, node)) = id.map(|id| (id, self.node_of(id))) else {
             return Vec::new();
         };
@@ -98,7 +97,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// What is known of the static addresses of a machine, with the one of a pool that it has or is to get.
+    /// Returns what is known about conflicts of a machine's static addresses and of `pooled`, its address from a pool.
     pub(crate) fn address_conflict(
         &self,
         id: MachineId,
@@ -109,29 +108,30 @@ impl Transaction<'_> {
         if all.is_empty() {
             return AddressConflict::NotLocal;
         }
-        let (mut unknown, mut taken) = (Vec::new(), None);
+        let (mut unknown, mut in_use) = (Vec::new(), None);
         for ip in all {
-            let Some(look) = self.server.volatile.addresses.results.get(&ip) else {
+            let Some(result) = self.server.volatile.addresses.results.get(&ip) else {
                 unknown.push(ip);
                 continue;
             };
-            let age = self.now.mono.since(look.at);
-            let mut others = look.macs.iter();
-            match others.find(|card| !self.is_own(id, node, **card)) {
-                Some(other) if age < TAKEN_FOR => taken = taken.or(Some((ip, *other))),
-                None if age < FREE_FOR => {}
+            let age = self.now.mono.since(result.at);
+            let mut others = result.macs.iter();
+            match others.find(|mac| !self.is_own(id, node, **mac)) {
+                Some(other) if age < IN_USE_RESULT_LIFETIME => {
+                    in_use = in_use.or(Some((ip, *other)))
+                }
+                None if age < FREE_RESULT_LIFETIME => {}
                 _ => unknown.push(ip),
             }
         }
-        match taken {
+        match in_use {
             _ if !unknown.is_empty() => AddressConflict::NeedsProbe(unknown),
             Some((ip, other)) => AddressConflict::InUse(ip, other),
             None => AddressConflict::None,
         }
     }
 
-    /// A machine that is held for its address is judged by what is known now. Returns what is to be asked for
-    /// first.
+    /// Updates or ends the hold of a machine for an address conflict. Returns the addresses that have to be probed first.
     pub(crate) fn recheck_address(
         &mut self,
         id: MachineId,
@@ -155,13 +155,13 @@ impl Transaction<'_> {
                 self.hold(id, HoldCause::Address, &blocked.to_string());
             }
             AddressConflict::None => self.end_hold(id, HoldCause::Address),
-            // Nobody can be asked: it stays as it is.
+            // The address cannot be probed: the hold stays.
             AddressConflict::NotLocal => {}
         }
         None
     }
 
-    /// The address of a pool that a machine has, or would get now.
+    /// Returns the pool address that a machine has or would get now.
     fn of_pool(&self, id: MachineId, node: Option<&Node>) -> Option<IpAddr> {
         let machine = self.machine(id);
         let tags = matcher::tags(
@@ -175,11 +175,15 @@ impl Transaction<'_> {
         next.or_else(|| machine.binding.as_ref()?.address)
     }
 
-    /// Any card that a machine declares or has reported is its own: it may have the address already, by DHCP, or
-    /// in the system that it runs.
-    fn is_own(&self, id: MachineId, node: Option<&Node>, card: Mac) -> bool {
-        self.machine(id).identity.mac.contains(&card)
-            || node.is_some_and(|node| node.macs().into_iter().any(|mac| mac.value == card))
+    /// Returns whether a MAC is declared for the machine or was reported by it. The machine may already use the address, by
+    /// DHCP or in its running system.
+    fn is_own(&self, id: MachineId, node: Option<&Node>, mac: Mac) -> bool {
+        self.machine(id).identity.mac.contains(&mac)
+            || node.is_some_and(|node| {
+                node.macs()
+                    .into_iter()
+                    .any(|declared| declared.value == mac)
+            })
     }
 
     fn on_our_links(&self, node: Option<&Node>, pooled: Option<IpAddr>) -> Vec<Ipv4Addr> {

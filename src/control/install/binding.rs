@@ -1,4 +1,4 @@
-//! What says what a machine gets, and with which settings.
+//! Binds machines: determines the policy, task, repo, pool address and settings of a machine.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
@@ -13,47 +13,47 @@ use crate::{
     site::{FreeAddresses, Site},
 };
 
-/// What says what a machine gets.
+/// What a machine is bound to.
 #[derive(Debug, Clone)]
 pub struct Bound {
-    /// The policy; none when the node says it itself.
+    /// The policy. `None` if the node's own declaration determines the task.
     pub policy: Option<Arc<Policy>>,
-    /// What installs it.
+    /// The task that installs the machine.
     pub task: TaskName,
-    /// From where.
+    /// The repo that it installs from.
     pub repo: Option<RepoName>,
 }
 
-/// Why nothing binds a machine.
+/// Why a machine is not bound.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Unbound {
-    /// The policy it names does not take it.
+    /// The policy that its declaration names does not take it.
     Named(PolicyName, Mismatch),
-    /// No policy fits.
+    /// No policy takes it.
     NoPolicy(Choice),
-    /// Something binds it, but nothing says what installs it.
+    /// No setting names the task.
     NoTask,
 }
 
-/// Why there is no address for a machine that is to get one of a pool.
+/// Why a machine that needs a pool address gets none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum NoAddress {
-    /// No network has a pool, or several have.
-    #[error("its address is to come from a pool, but no setting names the network")]
+    /// No network has a pool, or more than one has.
+    #[error("it needs an address from a pool, but no setting names the network")]
     NoPool,
-    /// All are given.
+    /// All addresses of the pool are in use.
     #[error("no address is free in the pool of network {0}")]
     Empty(NetworkName),
 }
 
-/// The settings of one machine, layer over layer, without the network's, which none of these decisions needs.
+/// The layers of settings of one machine, without those of its network, which these decisions do not need.
 #[derive(Debug, Clone, Copy)]
 pub struct SettingLayers<'a> {
     layers: [Option<&'a Settings>; 3],
 }
 
 impl<'a> SettingLayers<'a> {
-    /// Lays a node over its policy over the defaults.
+    /// Stacks the settings: the node overrides its policy, which overrides the defaults.
     pub fn new(site: &'a Site, node: Option<&'a Node>, policy: Option<&'a Policy>) -> Self {
         let node = node.map(|node| &node.settings);
         let policy = policy.map(|policy| &policy.settings);
@@ -62,7 +62,7 @@ impl<'a> SettingLayers<'a> {
         }
     }
 
-    /// The layers that there are, highest first.
+    /// Returns the layers that exist, highest first.
     pub fn all(&self) -> impl Iterator<Item = &'a Settings> {
         self.layers.into_iter().flatten()
     }
@@ -77,7 +77,7 @@ impl<'a> SettingLayers<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    /// The tags of a machine. What is unknown is remarked once in its log.
+    /// Determines the tags of a machine. Each unknown tag is remarked once in its log.
     pub(crate) fn tags(&mut self, id: MachineId, node: Option<&Node>) -> TagSet {
         let (site, rules) = (&self.snapshot.site, &self.snapshot.rules);
         let tags = matcher::tags(site, rules, node, &self.machine(id).facts);
@@ -87,13 +87,13 @@ impl<'a> Transaction<'a> {
         tags
     }
 
-    /// Works out what binds a machine now.
+    /// Determines what a machine is bound to now.
     pub(crate) fn binding(&mut self, id: MachineId, node: Option<&Node>) -> Result<Bound, Unbound> {
         let tags = self.tags(id, node);
         self.binding_of(self.machine(id), node, &tags)
     }
 
-    /// The same for a machine whose tags are worked out already.
+    /// Like [`Transaction::binding`], with tags that are already determined.
     pub(crate) fn binding_of(
         &self,
         machine: &Machine,
@@ -101,7 +101,7 @@ impl<'a> Transaction<'a> {
         tags: &TagSet,
     ) -> Result<Bound, Unbound> {
         let known = if node.is_none() && self.snapshot.takes_undeclared() {
-            self.known_before(machine)
+            self.known_reason(machine)
         } else {
             None
         };
@@ -114,9 +114,9 @@ impl<'a> Transaction<'a> {
         self.bound(node, candidate, Some(machine.id))
     }
 
-    /// Why no policy for undeclared machines may take this one. Undeclared machines are told apart by MAC,
-    /// but one whose board is that of an installed machine may be that machine with another card.
-    fn known_before(&self, machine: &Machine) -> Option<String> {
+    /// Returns why no policy for undeclared machines may take this machine, if so. Undeclared machines are distinguished by MAC,
+    /// but a machine with the serial number or UUID of an installed machine may be that machine with another NIC.
+    fn known_reason(&self, machine: &Machine) -> Option<String> {
         if machine.node.is_none() && machine.reinstall {
             return None;
         }
@@ -137,11 +137,11 @@ impl<'a> Transaction<'a> {
             others.find(|other| other.installed || other.opened > 0 || other.node.is_some())?;
         let name = crate::control::identity::naming::name_of(Some(same), None);
         Some(format!(
-            "{name} reports the same serial number or UUID: is it that one with another card? `adopt` it if it is another machine"
+            "{name} reports the same serial number or UUID: it may be the same machine with another NIC; `adopt` it if it is another machine"
         ))
     }
 
-    /// Works out what would bind a node that was never seen.
+    /// Determines what a node is bound to whose machine was never seen.
     pub(crate) fn binding_unseen(&self, node: &Node) -> Result<Bound, Unbound> {
         self.snapshot
             .binding_unseen(node, |policy| self.bound_to(policy, None))
@@ -157,7 +157,7 @@ impl<'a> Transaction<'a> {
             .bound(node, candidate, |policy| self.bound_to(policy, id))
     }
 
-    /// How many machines besides this one a policy has bound.
+    /// Counts the other machines that a policy has bound or reserved.
     fn bound_to(&self, policy: &PolicyName, id: Option<MachineId>) -> u64 {
         let bound = self.server.state.bound.get(policy);
         let is_bound = |id| bound.is_some_and(|bound| bound.contains(&id));
@@ -166,7 +166,7 @@ impl<'a> Transaction<'a> {
         (count + reserved.count()) as u64
     }
 
-    /// Returns the address of a pool that a machine has or is to get, when it needs one.
+    /// Returns the pool address that a machine has or would get, if it needs one.
     pub(crate) fn pooled(
         &self,
         id: MachineId,
@@ -176,7 +176,7 @@ impl<'a> Transaction<'a> {
         let layers = SettingLayers::new(&self.snapshot.site, node, bound.policy.as_deref());
         let wanted =
             layers.get(|settings| settings.addresses.as_deref()) == Some(&AddressSource::Pool);
-        if !wanted || node.is_some_and(says_addresses) {
+        if !wanted || node.is_some_and(declares_addresses) {
             return Ok(None);
         }
         let network = self.pool_of(layers).ok_or(NoAddress::NoPool)?;
@@ -194,7 +194,7 @@ impl<'a> Transaction<'a> {
             .ok_or_else(|| NoAddress::Empty(network.name.value.clone()))
     }
 
-    /// The network whose pool it is: the one that is set, or else the only one that has one.
+    /// Returns the network whose pool is used: the network that is set, or else the only network with a pool.
     fn pool_of(&self, layers: SettingLayers<'a>) -> Option<&'a Network> {
         let networks = &self.snapshot.site.networks;
         let with_pool = |network: &&'a Arc<Network>| network.body.pool.is_some();
@@ -217,8 +217,8 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// Tells whether a declaration says which addresses its machine has, or that it asks DHCP.
-fn says_addresses(node: &Node) -> bool {
+/// Returns whether a declaration sets an address, static or by DHCP.
+fn declares_addresses(node: &Node) -> bool {
     let body = &node.body;
     let interfaces = body.interface.iter().any(|link| link.address.is_some());
     let bonds = body.bond.values().any(|link| link.address.is_some());
@@ -228,15 +228,15 @@ fn says_addresses(node: &Node) -> bool {
 }
 
 impl Snapshot {
-    /// Tells whether any policy takes machines that nobody declared.
+    /// Returns whether any policy takes undeclared machines.
     fn takes_undeclared(&self) -> bool {
         let accept = |policy: &Arc<Policy>| policy.rule.accept.as_ref().map(|at| at.value);
         let mut policies = self.site.policies.values();
         policies.any(|policy| accept(policy) == Some(Accept::Discovered))
     }
 
-    /// Works out what would bind a node of which nothing is known but its declaration, when policies have
-    /// bound so many machines already.
+    /// Determines what a node is bound to of which only its declaration is known. `count` returns how many machines a policy has
+    /// bound.
     pub fn binding_unseen(
         &self,
         node: &Node,
@@ -259,11 +259,11 @@ impl Snapshot {
         candidate: Candidate<'_>,
         count: impl Fn(&PolicyName) -> u64,
     ) -> Result<Bound, Unbound> {
-        let says_itself =
+        let sets_own_task =
             |node: &Node| node.settings.repo.is_some() || node.settings.task.is_some();
         let policy = match node.and_then(|node| node.body.policy.as_ref()) {
             Some(name) => Some(self.named(name, &count)?),
-            None if node.is_some_and(says_itself) => None,
+            None if node.is_some_and(sets_own_task) => None,
             None => {
                 let choice = matcher::choose(&self.site, &self.rules, candidate, count);
                 match &choice.policy {
@@ -275,7 +275,7 @@ impl Snapshot {
         self.with_task(node, policy)
     }
 
-    /// Finds what installs a machine that this policy binds.
+    /// Determines the task and repo of a machine that this policy binds.
     pub(crate) fn with_task(
         &self,
         node: Option<&Node>,
@@ -294,7 +294,7 @@ impl Snapshot {
         Ok(Bound { policy, task, repo })
     }
 
-    /// A policy that a node names binds it whatever its tags, unless it is disabled or full.
+    /// Returns the policy that a node names. It binds the node regardless of tags, unless it is disabled or full.
     fn named(
         &self,
         name: &PolicyName,

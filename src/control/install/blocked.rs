@@ -19,7 +19,7 @@ pub enum Blocked {
     Held { cause: HoldCause, reason: String },
     /// The machine must never be installed.
     Protected(Protection),
-    /// `installs` is reached, and no operator asked for another installation.
+    /// `installs` is reached, and no operator has requested another installation.
     NotDue,
     /// The attempt was opened too long ago.
     Expired,
@@ -103,7 +103,7 @@ impl Blocked {
         }
     }
 
-    /// Tells whether an attempt of which nothing was read is closed for this reason.
+    /// Returns whether an unread attempt is closed for this reason.
     pub(crate) fn ends_attempt(&self) -> bool {
         matches!(
             self,
@@ -111,7 +111,7 @@ impl Blocked {
         )
     }
 
-    /// Tells whether the machine should request again soon: the reason ends without an operator.
+    /// Returns whether the reason ends soon without an operator, so that the machine should wait and request again.
     pub fn ends_soon(&self) -> bool {
         matches!(
             self,
@@ -185,7 +185,7 @@ impl fmt::Display for Blocked {
                 f.write_str("its installation cannot be prepared; see the server's log")
             }
             Blocked::NoMicrokernel => {
-                f.write_str("there is no microkernel: `bootwright microkernel build` makes it")
+                f.write_str("the microkernel is not built: run `bootwright microkernel build`")
             }
             Blocked::TaskUnrendered(task) => write!(f, "task {task} cannot be rendered"),
             Blocked::WrongLoader(why) => f.write_str(why),

@@ -1,4 +1,4 @@
-//! What a machine says of its own installation.
+//! What a machine reports about its own installation.
 
 use crate::control::{Transaction, UrlToken, diagnosis::progress::Observation};
 use crate::{
@@ -6,51 +6,40 @@ use crate::{
     model::Facts,
 };
 
-/// A callback.
+/// What one callback request reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Callback {
     /// A stage was reached.
     Stage {
-        /// Which.
         stage: Stage,
-        /// What the machine says to it.
+        /// The reason that the machine reports, such as an error message.
         reason: Option<String>,
     },
     /// A line for the machine's log.
-    Log {
-        /// How grave.
-        level: LogLevel,
-        /// The line.
-        text: String,
-    },
+    Log { level: LogLevel, text: String },
     /// A fact.
-    Fact {
-        /// Its name.
-        name: String,
-        /// Its value.
-        value: String,
-    },
+    Fact { name: String, value: String },
 }
 
-/// Whether a callback was taken.
+/// Whether a callback was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallbackOutcome {
-    /// It was, or it was taken before.
+    /// It was accepted, now or before.
     Accepted,
-    /// Nobody has this token, or another attempt has replaced its own.
+    /// No attempt has this token, or another attempt has replaced it.
     UnknownToken,
 }
 
-/// The longest text that a callback leaves in the journal, in characters.
-const LONGEST: usize = 1_000;
+/// The maximum length of a text of a callback in the journal, in characters. The rest is cut off.
+const MAX_TEXT_CHARS: usize = 1_000;
 
 impl Transaction<'_> {
-    /// Takes a callback. The same stage or fact twice is the same as once.
+    /// Handles a callback. It is idempotent: a repeated stage or fact is recorded once.
     pub fn callback(&mut self, token: UrlToken, callback: &Callback) -> CallbackOutcome {
         let Some(id) = self.server.index.token.get(&token).copied() else {
             return CallbackOutcome::UnknownToken;
         };
-        let Some((machine, number)) = self.place_of(id) else {
+        let Some((machine, number)) = self.attempt_location(id) else {
             self.refuse(id, callback);
             return CallbackOutcome::UnknownToken;
         };
@@ -75,7 +64,7 @@ impl Transaction<'_> {
         CallbackOutcome::Accepted
     }
 
-    /// A machine that is known, with a token that has ended.
+    /// Records a callback with an ended token, if its machine is known.
     fn refuse(&mut self, id: AttemptId, callback: &Callback) {
         if let Some(machine) = self.server.state.machine(id.machine) {
             let event = MachineEvent::DeadToken {
@@ -89,10 +78,10 @@ impl Transaction<'_> {
     fn on_stage(&mut self, id: MachineId, number: u32, stage: &Stage, reason: &Option<String>) {
         let mut attempts = self.machine(id).attempts.iter();
         let attempt = attempts.find(|attempt| attempt.number == number);
-        let attempt = attempt.expect("its place was just found");
-        // A machine that fails again after it went on says something new.
-        let again = *stage == Stage::Failed && attempt.failed.is_none();
-        if attempt.stages.contains_key(stage) && !again {
+        let attempt = attempt.expect("the caller has found the attempt");
+        // `failed` is recorded again if the machine has reported progress since the last failure.
+        let fails_again = *stage == Stage::Failed && attempt.failed.is_none();
+        if attempt.stages.contains_key(stage) && !fails_again {
             return;
         }
         let event = MachineEvent::Stage {
@@ -112,10 +101,10 @@ impl Transaction<'_> {
         };
         let machine = self.machine(id);
         let mut attempts = machine.attempts.iter();
-        let heard = attempts.any(|attempt| attempt.number == number && attempt.heard);
+        let has_reported = attempts.any(|attempt| attempt.number == number && attempt.heard);
         let mut merged = machine.facts.clone();
         merged.update(facts.clone());
-        if !heard || merged != machine.facts {
+        if !has_reported || merged != machine.facts {
             let event = MachineEvent::Facts {
                 facts: Box::new(facts),
                 attempt: Some(number),
@@ -124,8 +113,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// Notes a stage that the server itself observed.
-    pub fn inferred(&mut self, machine: MachineId, attempt: u32, stage: Stage) {
+    /// Records a stage that the server has observed itself.
+    pub fn on_inferred_stage(&mut self, machine: MachineId, attempt: u32, stage: Stage) {
         let Some(known) = self.server.state.machine(machine) else {
             return;
         };
@@ -155,6 +144,6 @@ fn callback_name(callback: &Callback) -> String {
 fn shortened(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
-        .take(LONGEST)
+        .take(MAX_TEXT_CHARS)
         .collect()
 }

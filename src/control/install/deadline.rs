@@ -1,6 +1,7 @@
-//! Deadlines: they change what people see, hear and are alerted to, never what a machine gets.
+//! Deadlines of the stages of an installation.
 //!
-//! They run on the monotonic clock. After a start every running one has at least 15 minutes left.
+//! A missed deadline only marks the machine as overdue and fires hooks. It never changes what a machine gets. Deadlines use
+//! the monotonic clock. After a start of the server, every running deadline has at least 15 minutes left.
 
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use crate::{
     model::{Deadlines, MonotonicTime, TimeSpan, Timestamp},
 };
 
-/// What every running deadline has left after a start, at least.
-const AFTER_START: Duration = Duration::from_secs(15 * 60);
+/// The least time that a running deadline has left after a start of the server.
+const MIN_AFTER_START: Duration = Duration::from_secs(15 * 60);
 
 impl StageDeadline {
     fn began(&self) -> MonotonicTime {
@@ -61,7 +62,7 @@ impl SettingLayers<'_> {
 }
 
 impl Transaction<'_> {
-    /// Starts the deadlines of everything that is under way, after the server's start.
+    /// Starts the deadlines of all running installations when the server starts.
     pub fn start_deadlines(&mut self) {
         for id in self.server.state.machines.ids() {
             if let Some(awaited) = self.awaited(id) {
@@ -76,7 +77,7 @@ impl Transaction<'_> {
         let current = self.machine(id).current();
         let overdue = current.and_then(|attempt| attempt.overdue.as_deref());
         let passed = overdue == Some(awaited.stage.as_str());
-        let at_least = self.now.mono.after(AFTER_START);
+        let at_least = self.now.mono.after(MIN_AFTER_START);
         let deadline = StageDeadline {
             awaited,
             after,
@@ -87,7 +88,7 @@ impl Transaction<'_> {
         self.insert_deadline(id, deadline);
     }
 
-    /// Sets a machine's deadline after an event, when something else is waited for than before.
+    /// Sets a machine's deadline after an event, if the awaited stage has changed.
     pub(crate) fn update_deadline(&mut self, id: MachineId) {
         let id = self.server.state.resolve(id);
         let is_known = self.server.state.machines.contains(id);
@@ -99,22 +100,22 @@ impl Transaction<'_> {
             return;
         }
         let after = self.span(id, awaited.stage);
-        let goes_on =
+        let continued =
             running.filter(|deadline| deadline.passed && deadline.awaited.since == awaited.since);
         let deadline = StageDeadline {
             awaited,
             after,
-            // The wait for `installed` begins with the document when `installing` does not come.
-            due: goes_on
+            // If `installing` was never reported, the deadline for `installed` counts from the document.
+            due: continued
                 .map_or(self.now.mono, StageDeadline::began)
                 .after(after),
             passed: false,
-            missed: goes_on.map(|deadline| deadline.due),
+            missed: continued.map(|deadline| deadline.due),
         };
         self.insert_deadline(id, deadline);
     }
 
-    /// Tells of every deadline that has passed, and of every boot that has stopped.
+    /// Records every deadline that has passed, and every boot that has stalled.
     pub fn tick(&mut self) {
         self.check_stalls();
         let now = self.now.mono;
@@ -141,7 +142,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// By how many seconds a stage comes after its deadline.
+    /// Returns by how many seconds a stage missed its deadline.
     pub(crate) fn lateness(&self, id: MachineId, attempt: u32, stage: &Stage) -> Option<u64> {
         let deadline = self.server.volatile.deadlines.by_machine.get(id)?;
         if deadline.awaited.attempt != attempt {
@@ -157,7 +158,7 @@ impl Transaction<'_> {
         Some(self.now.mono.since(due).as_secs())
     }
 
-    /// What is waited for of a machine.
+    /// Returns the stage that a machine has to reach next.
     fn awaited(&self, id: MachineId) -> Option<Awaited> {
         let attempt = self.machine(id).current()?;
         let (step, since) = step_of(attempt)?;
@@ -212,7 +213,7 @@ impl Transaction<'_> {
     }
 }
 
-/// What an attempt waits for, and since when.
+/// Returns the stage that an attempt has to reach next, and since when it is awaited.
 fn step_of(attempt: &Attempt) -> Option<(AwaitedStage, Timestamp)> {
     if attempt.is_finished() || attempt.failed.is_some() {
         return None;
@@ -229,7 +230,7 @@ fn step_of(attempt: &Attempt) -> Option<(AwaitedStage, Timestamp)> {
     let Some(at) = attempt.read else {
         return Some((AwaitedStage::Document, attempt.opened));
     };
-    // Once `installing` is overdue, `installed` is what is waited for, from the document on.
+    // Once `installing` is overdue, `installed` is awaited instead, counted from the document.
     let overdue = attempt.overdue.as_deref();
     let never_came = overdue == Some("installing") || overdue == Some("installed");
     let step = if never_came {

@@ -1,37 +1,36 @@
-//! What an installer reads, under its attempt's token.
+//! The files that an installer downloads under its attempt's token.
 
 use crate::control::{
     Transaction, UrlToken,
     diagnosis::progress::Observation,
-    install::{gate::Phase, open::DOCUMENTS_LIVE},
+    install::{gate::Phase, open::DOCUMENT_LIFETIME},
 };
 use crate::journal::{AttemptId, MachineEvent, MachineId, Stage};
 use crate::render::HAND_OVER;
 
-/// A file of an attempt that may be handed out.
+/// A file of an attempt that may be downloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Download {
-    /// The machine.
     pub machine: MachineId,
-    /// The attempt under whose name the file is kept.
+    /// The attempt under whose name the file is stored.
     pub attempt: AttemptId,
-    /// Its number at the machine.
+    /// The attempt's number at the machine, which differs after a merge.
     pub number: u32,
 }
 
-/// Why a file is not handed out. The machine is told one thing only: there is no such file.
+/// Why a download is refused. The response to the machine is the same for all reasons: the file does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DownloadRefused {
-    /// Nobody ever had this token.
+    /// No attempt has this token.
     UnknownToken,
-    /// Its attempt has ended, or is stopped.
+    /// The attempt has ended or is blocked.
     Ended(MachineId),
-    /// The files of its attempt are being rendered again. They may be requested soon.
+    /// The files of the attempt are being rendered again. The machine may retry soon.
     Preparing,
 }
 
 impl Transaction<'_> {
-    /// Tells whether files are handed out under this token now.
+    /// Permits the download of a file under this token, or refuses it and records that.
     pub fn authorize_download(
         &mut self,
         token: UrlToken,
@@ -52,7 +51,9 @@ impl Transaction<'_> {
         let open = machine.open().filter(|attempt| attempt.id == id);
         let why = match open.map(|attempt| attempt.number) {
             None if name == HAND_OVER && self.may_complete(id) => {
-                let number = self.place_of(id).map_or(id.number, |(_, number)| number);
+                let number = self
+                    .attempt_location(id)
+                    .map_or(id.number, |(_, number)| number);
                 return Ok(Download {
                     machine: machine_id,
                     attempt: id,
@@ -80,13 +81,14 @@ impl Transaction<'_> {
         Err(DownloadRefused::Ended(machine_id))
     }
 
-    /// Whether an attempt is one that has installed its machine, which has still to hand itself over.
+    /// Returns whether an attempt has installed its machine, but the machine has not completed its hand-over yet.
     pub fn is_completing(&self, id: AttemptId) -> bool {
         let machine = self.server.state.machine(id.machine);
         let newest = machine.and_then(|machine| machine.newest());
         newest.is_some_and(|attempt| {
             let installed = attempt.stages.get(&Stage::Installed);
-            let is_recent = installed.is_some_and(|at| self.now.wall.since(*at) < DOCUMENTS_LIVE);
+            let is_recent =
+                installed.is_some_and(|at| self.now.wall.since(*at) < DOCUMENT_LIFETIME);
             attempt.id == id && is_recent && !attempt.is_finished()
         })
     }
@@ -97,21 +99,21 @@ impl Transaction<'_> {
         !is_held && self.is_completing(id)
     }
 
-    /// A document's bytes begin to leave.
-    pub fn on_serving(&mut self, handed: Download, name: &str) {
-        self.observe(handed.machine, Observation::Over);
+    /// Records that the transfer of a document has begun.
+    pub fn on_serving(&mut self, download: Download, name: &str) {
+        self.observe(download.machine, Observation::Over);
         self.record(
-            handed.machine,
+            download.machine,
             MachineEvent::Serving {
-                attempt: handed.number,
+                attempt: download.number,
                 name: name.into(),
             },
         );
     }
 
-    /// A document was read to its end.
+    /// Records that a document was transferred completely.
     pub fn on_read(&mut self, attempt: AttemptId, name: &str, bytes: u64) {
-        if let Some((machine, number)) = self.place_of(attempt) {
+        if let Some((machine, number)) = self.attempt_location(attempt) {
             self.on_progress(machine);
             self.record(
                 machine,
@@ -124,9 +126,9 @@ impl Transaction<'_> {
         }
     }
 
-    /// The connection broke before a document's end.
+    /// Records that the connection closed before the end of a document.
     pub fn on_aborted(&mut self, attempt: AttemptId, name: &str) {
-        if let Some((machine, number)) = self.place_of(attempt) {
+        if let Some((machine, number)) = self.attempt_location(attempt) {
             self.record(
                 machine,
                 MachineEvent::Aborted {
@@ -137,20 +139,21 @@ impl Transaction<'_> {
         }
     }
 
-    /// Something that is no document was fetched.
-    pub fn on_auxiliary_file(&mut self, handed: Download, name: &str) {
-        self.observe(handed.machine, Observation::File { bytes: 0 });
+    /// Records the download of a file that is not a document.
+    pub fn on_auxiliary_file(&mut self, download: Download, name: &str) {
+        self.observe(download.machine, Observation::File { bytes: 0 });
         self.record(
-            handed.machine,
+            download.machine,
             MachineEvent::HandOut {
-                attempt: handed.number,
+                attempt: download.number,
                 name: name.into(),
             },
         );
     }
 
-    /// Where an attempt is now: none when its machine was forgotten, or another one has replaced it.
-    pub(crate) fn place_of(&self, id: AttemptId) -> Option<(MachineId, u32)> {
+    /// Returns the machine that an attempt belongs to now, and the attempt's number there. Returns `None` if the machine was
+    /// forgotten or another attempt has replaced this one.
+    pub(crate) fn attempt_location(&self, id: AttemptId) -> Option<(MachineId, u32)> {
         let machine = self.server.state.machine(id.machine)?;
         machine
             .attempt(id)

@@ -1,7 +1,7 @@
-//! Whether an installation may go ahead.
+//! Decides whether an installation may proceed.
 //!
-//! Every condition counts in every phase of an installation, unless [`table`] says why it does not. Nothing else decides:
-//! a network boot, a repeated script, a document and a check-in in the microkernel all call [`Transaction::readiness`].
+//! Every condition applies in every phase of an installation, unless [`table`] gives a reason why it does not. This is the only
+//! place that decides: network boots, repeated scripts, documents and check-ins all call [`Transaction::readiness`].
 
 mod table;
 
@@ -26,17 +26,17 @@ use crate::{
     model::Node,
 };
 
-/// What an installation that may go ahead needs.
+/// An installation that may proceed, and what it needs.
 #[derive(Debug, Clone)]
 pub(crate) enum Ready {
-    /// A new installation, with its address of a pool.
+    /// A new installation, with its pool address.
     Install {
         bound: Bound,
         address: Option<IpAddr>,
     },
-    /// The machine gets a task that installs nothing. What guards an installation does not concern it.
+    /// The task installs nothing, so the remaining conditions of an installation do not apply.
     Task(Bound),
-    /// The attempt that is open goes on.
+    /// The open attempt continues.
     Attempt,
 }
 
@@ -54,7 +54,7 @@ struct InstallSubject<'a> {
 }
 
 impl Transaction<'_> {
-    /// Tells whether a machine's installation may go ahead in a phase, and if not, why.
+    /// Returns whether a machine's installation may proceed in a phase, or the first condition that blocks it.
     pub(crate) fn readiness(
         &self,
         id: MachineId,
@@ -95,8 +95,8 @@ impl Transaction<'_> {
         Ok(Ready::Install { bound, address })
     }
 
-    /// The same, and what follows from it: a machine that may not be installed until an operator acts is held, and a hold
-    /// whose cause is gone ends.
+    /// Like [`Transaction::readiness`], but updates holds first: a machine is held if an operator has to act, and a hold whose
+    /// cause is gone ends.
     pub(crate) fn readiness_or_hold(
         &mut self,
         id: MachineId,
@@ -104,7 +104,7 @@ impl Transaction<'_> {
         phase: Phase,
     ) -> Result<Ready, Blocked> {
         self.recheck_holds(id, node, phase)?;
-        // Unknown tags are remarked.
+        // This remarks unknown tags in the machine's log.
         self.tags(id, node);
         let blocked = match self.readiness(id, node, phase) {
             Ok(ready) => return Ok(ready),
@@ -124,15 +124,15 @@ impl Transaction<'_> {
         Err(Blocked::Held { cause, reason })
     }
 
-    /// What keeps every installer from a machine, whether an installation is due or not.
+    /// Returns what blocks every installer of a machine, whether or not an installation is due.
     pub(crate) fn barred(&self, machine: Option<&Machine>, node: Option<&Node>) -> Option<Blocked> {
         self.state_lost()
             .or_else(|| protection(machine, node))
             .or_else(|| held(machine?))
     }
 
-    /// Judges the holds of a machine anew that the server itself began, by what is known now. What an installation must wait
-    /// for in any phase is the error.
+    /// Rechecks the holds that the server itself has set. Returns the reason that blocks an installation in any phase as an
+    /// error.
     pub(crate) fn recheck_holds(
         &mut self,
         id: MachineId,
@@ -146,7 +146,7 @@ impl Transaction<'_> {
             return Err(blocked);
         }
         self.recheck_expectation(id, node);
-        // A machine in the microkernel is checked by the server's own loop: nothing can be probed while it waits.
+        // Addresses of machines in the microkernel are probed in the background: a check-in does not wait for a probe.
         if phase != Phase::CheckIn
             && let Some(addresses) = self.recheck_address(id, node)
         {
@@ -199,7 +199,7 @@ impl Transaction<'_> {
                 if subject.phase == Phase::CheckIn {
                     announced.extend(self.rebooting(subject.id));
                 }
-                self.over_limit(announced.len())
+                self.rate_limited(announced.len())
             }
             Condition::AddressProbed => match self.conflict(subject) {
                 AddressConflict::NeedsProbe(addresses) => Some(Blocked::AddressUnprobed(addresses)),
@@ -214,7 +214,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// Whether a machine's `expect` holds, if something binds the machine.
+    /// Returns the block if a machine's `expect` is not true. The outer `None` means that the machine is not bound.
     pub(crate) fn expectation(
         &self,
         id: MachineId,
@@ -273,12 +273,12 @@ impl Transaction<'_> {
             .address
             .get_or_init(|| match self.bound_of(subject) {
                 Ok(bound) => self.pooled(subject.id, subject.node, bound),
-                // `Bound` says so.
+                // `Condition::Bound` reports it.
                 Err(_) => Ok(None),
             })
     }
 
-    /// Tells whether an attempt was opened for something else than the machine would get now.
+    /// Returns the block if the machine would now get another policy, task, repo or address than its attempt was opened for.
     fn binding_changed(&self, subject: &InstallSubject<'_>) -> Option<Blocked> {
         let attempt = subject.attempt?;
         let bound = self.bound_of(subject).as_ref().ok()?;
@@ -308,8 +308,8 @@ impl Transaction<'_> {
         })
     }
 
-    /// The names in files are compared when the site is loaded. Documents that were rendered with this very site have a name
-    /// that was compared then.
+    /// Returns the block if another machine has the host name. Declared names are compared when the site is loaded, and the
+    /// names in documents of the current revision were compared when they were rendered.
     fn name_in_use(&self, subject: &InstallSubject<'_>) -> Option<Blocked> {
         let rendered = self.server.volatile.attempts.rendered.get(subject.id);
         let is_compared =

@@ -1,4 +1,4 @@
-//! One installation: what a machine is bound to, its attempts, their documents, callbacks and deadlines.
+//! One installation: the machine's binding, its attempts, their documents, callbacks and deadlines.
 
 pub(super) mod token;
 pub(super) mod binding;

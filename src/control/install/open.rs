@@ -1,4 +1,4 @@
-//! When an attempt is opened, and when the same one is handed out again.
+//! Opens attempts, and repeats an open attempt at further network boots.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,17 +15,17 @@ use crate::{
     model::{LocalBoot, Node, RepoName, UndeclaredMode},
 };
 
-/// For how long an attempt's documents are served.
-pub(crate) const DOCUMENTS_LIVE: Duration = Duration::from_secs(24 * 3_600);
+/// How long an attempt's documents are served.
+pub(crate) const DOCUMENT_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 
 /// The period of `installs-per-hour`.
 const RATE_PERIOD: Duration = Duration::from_secs(3_600);
 
-/// `installs-per-hour` where the site does not set it.
-const INSTALLS_PER_HOUR: u32 = 10;
+/// The default of `installs-per-hour`.
+const DEFAULT_INSTALLS_PER_HOUR: u32 = 10;
 
 impl Transaction<'_> {
-    /// Opens the attempt: its documents are rendered and kept.
+    /// Records that the attempt is open: its documents are rendered and stored.
     pub fn opened(&mut self, opening: &NewAttempt) {
         let id = opening.machine;
         let binding = self.machine(id).binding.as_ref();
@@ -68,7 +68,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// Does not open the attempt: its documents could not be rendered or kept.
+    /// Records that the attempt is not opened, because its documents could not be rendered or stored. Returns how the machine
+    /// boots its disk.
     pub fn not_opened(&mut self, opening: &NewAttempt, reason: String) -> BootFromDisk {
         let id = opening.machine;
         self.record(
@@ -86,18 +87,18 @@ impl Transaction<'_> {
             },
         );
         self.observe(id, Observation::Over);
-        // The next request may find it mended.
+        // The cause may be gone at the next request, so that is decided anew.
         self.server.volatile.boots.latest.remove(id);
         BootFromDisk {
-            how: opening.how,
+            local_boot: opening.local_boot,
             platform: opening.platform,
             reason: Some(Blocked::Unrendered),
             report_to: None,
         }
     }
 
-    /// Notes that the documents of an attempt of which nothing was read were rendered again.
-    pub fn refreshed(&mut self, machine: MachineId) {
+    /// Stores that the documents of an unread attempt were rendered again, by the current revision.
+    pub fn mark_refreshed(&mut self, machine: MachineId) {
         self.server
             .volatile
             .attempts
@@ -105,28 +106,29 @@ impl Transaction<'_> {
             .insert(machine, self.snapshot.site.revision.clone());
     }
 
-    /// Hands the same attempt out again, unless what it was opened for is no longer what would be done.
+    /// Repeats the open attempt. An attempt that the machine would not get now is closed, and a new one is opened if an
+    /// installation is due.
     pub(crate) fn repeat(
         &mut self,
         id: MachineId,
         node: Option<&Node>,
-        ask: &NetworkBoot,
-        how: LocalBoot,
+        request: &NetworkBoot,
+        local_boot: LocalBoot,
     ) -> Decision {
         let blocked = match self.readiness_or_hold(id, node, Phase::Repeat) {
             Ok(_) => return self.repetition(id),
             Err(blocked) => blocked,
         };
         if !blocked.ends_attempt() {
-            return self.blocked(id, node, ask, how, blocked);
+            return self.blocked(id, node, request, local_boot, blocked);
         }
         let attempt = self.machine(id).opened;
         let reason = blocked.to_string();
         self.record(id, MachineEvent::Closed { attempt, reason });
         if self.machine(id).is_due(node) {
-            self.open(id, node, ask, how)
+            self.open(id, node, request, local_boot)
         } else {
-            disk(ask, how, None)
+            disk(request, local_boot, None)
         }
     }
 
@@ -141,19 +143,19 @@ impl Transaction<'_> {
         }
     }
 
-    /// Opens an attempt, if nothing stands against it.
+    /// Opens an attempt if every condition is met.
     pub(crate) fn open(
         &mut self,
         id: MachineId,
         node: Option<&Node>,
-        ask: &NetworkBoot,
-        how: LocalBoot,
+        request: &NetworkBoot,
+        local_boot: LocalBoot,
     ) -> Decision {
         let (bound, address) = match self.readiness_or_hold(id, node, Phase::Open) {
             Ok(Ready::Install { bound, address }) => (bound, address),
             Ok(Ready::Task(bound)) => return Decision::Script(id, bound.task),
             Ok(Ready::Attempt) => unreachable!("no attempt is open"),
-            Err(blocked) => return self.blocked(id, node, ask, how, blocked),
+            Err(blocked) => return self.blocked(id, node, request, local_boot, blocked),
         };
         Decision::Open(NewAttempt {
             machine: id,
@@ -169,19 +171,19 @@ impl Transaction<'_> {
                 .map(|policy| policy.name.value.clone()),
             task: bound.task,
             repo: bound.repo,
-            by: ask.report.by,
-            platform: ask.report.platform,
-            how,
+            by: request.report.by,
+            platform: request.report.platform,
+            local_boot,
         })
     }
 
-    /// What a machine boots that is not installed now.
+    /// Returns what a machine boots when it is not installed now.
     pub(crate) fn blocked(
         &self,
         id: MachineId,
         node: Option<&Node>,
-        ask: &NetworkBoot,
-        how: LocalBoot,
+        request: &NetworkBoot,
+        local_boot: LocalBoot,
         blocked: Blocked,
     ) -> Decision {
         match blocked {
@@ -190,24 +192,24 @@ impl Transaction<'_> {
             Blocked::Unbound {
                 reason: Unbound::NoPolicy(_),
                 ..
-            } if self.discovers(ask) => Decision::Microkernel(id),
+            } if self.discovers(request) => Decision::Microkernel(id),
             Blocked::Unbound {
                 reason: Unbound::NoPolicy(_),
                 ..
-            } if node.is_none() => disk(ask, how, None),
-            Blocked::NotDue => disk(ask, how, None),
-            blocked => disk(ask, how, Some(blocked)),
+            } if node.is_none() => disk(request, local_boot, None),
+            Blocked::NotDue => disk(request, local_boot, None),
+            blocked => disk(request, local_boot, Some(blocked)),
         }
     }
 
-    fn discovers(&self, ask: &NetworkBoot) -> bool {
+    fn discovers(&self, request: &NetworkBoot) -> bool {
         let networks = &self.snapshot.site.networks;
-        let network = ask.network.as_ref().and_then(|name| networks.get(name));
+        let network = request.network.as_ref().and_then(|name| networks.get(name));
         let undeclared = network.and_then(|network| network.body.unknown.as_ref());
         undeclared.is_some_and(|mode| mode.value == UndeclaredMode::Discover)
     }
 
-    /// A hold for an expectation ends when it holds by now; its reason is kept up to date.
+    /// Ends the hold for `expect` if that is true now. Otherwise its reason is updated.
     pub(crate) fn recheck_expectation(&mut self, id: MachineId, node: Option<&Node>) {
         if !self.machine(id).holds.contains_key(&HoldCause::Expect) {
             return;
@@ -219,24 +221,24 @@ impl Transaction<'_> {
         }
     }
 
-    /// Tells whether an attempt of which nothing was read is too old.
+    /// Returns whether the open attempt is older than [`DOCUMENT_LIFETIME`].
     pub(crate) fn is_expired(&self, id: MachineId) -> bool {
         let since = self.server.volatile.attempts.since.get(id);
         let since = since.copied().unwrap_or_default();
-        self.now.mono.since(since) >= DOCUMENTS_LIVE
+        self.now.mono.since(since) >= DOCUMENT_LIFETIME
     }
 
-    /// Takes note of the repos from which nothing may be installed, since their image is not known to be the one that
-    /// the site names.
-    pub fn on_images(&mut self, unverified: BTreeMap<RepoName, String>) {
+    /// Stores the repos whose image is not verified, each with the reason. Nothing is installed from them.
+    pub fn on_unverified_images(&mut self, unverified: BTreeMap<RepoName, String>) {
         self.server.volatile.unverified = unverified;
     }
 
-    /// Why no installation may begin now, with so many others that are about to.
-    pub(crate) fn over_limit(&self, announced: usize) -> Option<Blocked> {
+    /// Returns the block if `installs-per-hour` permits no further installation. `announced` is how many others are about to
+    /// begin.
+    pub(crate) fn rate_limited(&self, announced: usize) -> Option<Blocked> {
         let limits = &self.snapshot.site.config.limits;
         let limit = limits.installs_per_hour.as_ref();
-        let limit = limit.map_or(INSTALLS_PER_HOUR, |limit| limit.value);
+        let limit = limit.map_or(DEFAULT_INSTALLS_PER_HOUR, |limit| limit.value);
         let opened = self.server.volatile.attempts.opened.iter().rev();
         let recent = opened.take_while(|at| self.now.mono.since(**at) < RATE_PERIOD);
         let is_full = recent.count() + announced >= limit as usize;

@@ -1,8 +1,8 @@
-//! An installer between the decision to start it and its files.
+//! The time between the decision to start an installer and the files of its attempt.
 //!
-//! Files are rendered and written while the state is not locked. Meanwhile, other requests take effect: [`Transaction::reserve`]
-//! makes them respect what the attempt will use (its policy's `max-count`, its pool address, its host name and its share of
-//! `installs-per-hour`), and [`Transaction::complete`] decides once more before the attempt is opened.
+//! Files are rendered and written while the state is not locked, so other requests can change it. [`Transaction::reserve`]
+//! reserves what the attempt will use: its share of the policy's `max-count` and of `installs-per-hour`, its pool address and
+//! its host name. [`Transaction::complete`] decides again before the attempt is opened.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ use crate::{
 pub enum Preparation {
     /// An attempt that is to be opened.
     New(NewAttempt),
-    /// An attempt that is open, of which nothing was read.
+    /// An open attempt of which the machine has read nothing.
     Again(AttemptId),
 }
 
@@ -40,12 +40,12 @@ impl Preparation {
 }
 
 impl Transaction<'_> {
-    /// Reserves what an attempt will use, and returns the job that renders its files. `None` if the attempt may not be repeated
-    /// any more, or its files are being rendered already. `base` is the server's URL.
+    /// Reserves what an attempt will use, and returns the job that renders its files. Returns `None` if the attempt may no
+    /// longer be repeated, or if its files are already being rendered. `base` is the server's URL.
     pub fn reserve(
         &mut self,
         preparation: &Preparation,
-        ask: &NetworkBoot,
+        request: &NetworkBoot,
         base: &str,
     ) -> Option<RenderJob> {
         let attempt = preparation.attempt();
@@ -60,7 +60,7 @@ impl Transaction<'_> {
                     policy: opening.policy.as_ref(),
                     address: opening.address,
                 };
-                self.render_job(&target, &ask.report, base)
+                self.render_job(&target, &request.report, base)
             }
             Preparation::Again(_) => {
                 if !self.may_repeat(id, attempt) {
@@ -72,7 +72,7 @@ impl Transaction<'_> {
                     policy: binding.and_then(|binding| binding.policy.as_ref()),
                     address: binding.and_then(|binding| binding.address),
                 };
-                self.render_job(&target, &ask.report, base)
+                self.render_job(&target, &request.report, base)
             }
         };
         let preparing = &mut self.server.volatile.attempts.preparing;
@@ -80,9 +80,9 @@ impl Transaction<'_> {
         Some(job)
     }
 
-    /// Opens the attempt and ends the reservation if the machine would get the attempt now as well. Returns false if not: the
-    /// files are of no use, and after [`Transaction::cancel`] the machine's boot has to be decided again.
-    pub fn complete(&mut self, preparation: &Preparation, ask: &NetworkBoot) -> bool {
+    /// Opens the attempt and ends the reservation, if the machine would still get the attempt. Otherwise returns false: the
+    /// files are useless, and the boot has to be decided again after [`Transaction::cancel`].
+    pub fn complete(&mut self, preparation: &Preparation, request: &NetworkBoot) -> bool {
         let id = preparation.attempt().machine;
         if !self.is_reserved(preparation) {
             return false;
@@ -90,7 +90,7 @@ impl Transaction<'_> {
         let is_same = match preparation {
             Preparation::New(opening) => {
                 let node = self.node_of(id);
-                let decision = self.decide(id, node.as_deref(), ask);
+                let decision = self.decide(id, node.as_deref(), request);
                 let is_same = matches!(&decision, Decision::Open(now) if now == opening);
                 if is_same {
                     self.opened(opening);
@@ -102,7 +102,7 @@ impl Transaction<'_> {
             Preparation::Again(attempt) => {
                 let is_same = self.may_repeat(id, *attempt);
                 if is_same {
-                    self.refreshed(id);
+                    self.mark_refreshed(id);
                 }
                 is_same
             }
@@ -122,7 +122,7 @@ impl Transaction<'_> {
         Some(self.not_opened(opening, reason))
     }
 
-    /// Ends a reservation. Nothing is left of one whose machine was forgotten or merged.
+    /// Ends a reservation. It does not exist any more if the machine was forgotten or merged.
     pub fn cancel(&mut self, preparation: &Preparation) {
         if self.is_reserved(preparation) {
             let id = preparation.attempt().machine;
@@ -146,7 +146,7 @@ impl Transaction<'_> {
         preparing.get(&attempt.machine) == Some(&Preparation::Again(attempt))
     }
 
-    /// The machines, besides one, for which a policy is reserved.
+    /// Returns the machines other than `besides` for which a policy is reserved.
     pub(crate) fn reserved_policy<'s>(
         &'s self,
         policy: &'s PolicyName,
@@ -157,13 +157,13 @@ impl Transaction<'_> {
         same.map(|opening| opening.machine)
     }
 
-    /// The addresses of pools that are reserved for other machines.
+    /// Returns the pool addresses that are reserved for other machines.
     pub(crate) fn reserved_addresses(&self, besides: MachineId) -> impl Iterator<Item = IpAddr> {
         let others = self.reserved_by_others(Some(besides));
         others.filter_map(|opening| opening.address)
     }
 
-    /// The attempts of other machines that are to be opened.
+    /// Returns the attempts of other machines that are to be opened.
     pub(crate) fn reserved_by_others(
         &self,
         besides: Option<MachineId>,

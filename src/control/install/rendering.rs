@@ -30,14 +30,14 @@ pub struct RenderJob {
 /// Why the files of a machine cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
-    #[error("it has no MAC to be named by")]
+    #[error("it has reported no MAC, from which its name is derived")]
     NoName,
     /// The first error.
     #[error("{0}")]
     Invalid(String),
 }
 
-/// For which attempt of a machine files are rendered, and what binds it.
+/// The attempt that files are rendered for, and its binding.
 pub(crate) struct RenderFor<'a> {
     pub(crate) attempt: AttemptId,
     pub(crate) policy: Option<&'a PolicyName>,

@@ -1,8 +1,8 @@
-//! A network boot while an installation runs: either it died, or a callback was lost.
+//! A network boot during an installation: either the installer has died, or a callback was lost.
 //!
-//! Nothing here wipes on a guess. The machine gets its own disk first. Another attempt by itself needs two
-//! things: the installer was heard (so callbacks work, and `installed` was not merely lost), and the disk is
-//! seen not to boot.
+//! The server never wipes a disk on a guess: the machine boots its local disk first. Another attempt starts automatically only
+//! under two conditions: the installer has sent callbacks (so `installed` was not merely lost), and the disk is observed not
+//! to boot.
 
 use std::time::Duration;
 
@@ -13,25 +13,26 @@ use crate::{
     model::{LocalBoot, Node},
 };
 
-/// A machine that is back this soon after it was sent to its disk did not boot it.
-const BACK_WITHIN: Duration = Duration::from_secs(5 * 60);
+/// A machine that boots from the network again within this time of its disk boot did not boot its disk.
+const DISK_BOOT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// How many more attempts follow one that failed, unless a setting says otherwise.
-const RETRIES: u32 = 2;
+/// The default of `retries`: how many more attempts follow a failed one.
+const DEFAULT_RETRIES: u32 = 2;
 
-const SILENT: &str = "disk does not boot, no callback ever came";
+const NO_CALLBACK_REASON: &str = "its disk does not boot, and no callback was received";
 
 impl Transaction<'_> {
-    /// An installation may be under way, or done and unheard: its own disk first.
+    /// Boots the local disk first: the installation may be running, or finished without a report. If the disk does not boot,
+    /// starts the next attempt or holds the machine.
     pub(crate) fn try_disk_first(
         &mut self,
         id: MachineId,
         node: Option<&Node>,
-        ask: &NetworkBoot,
-        how: LocalBoot,
+        request: &NetworkBoot,
+        local_boot: LocalBoot,
     ) -> Decision {
         let attempt = self.machine(id).open().expect("an attempt is open");
-        let (number, attempt_id, heard) = (attempt.number, attempt.id, attempt.heard);
+        let (number, attempt_id, has_reported) = (attempt.number, attempt.id, attempt.heard);
         let Some(evidence) =
             self.evidence_of_dead_disk(id, number, attempt.stages.contains_key(&Stage::NoDisk))
         else {
@@ -41,13 +42,13 @@ impl Transaction<'_> {
                 .disk_tried
                 .insert(id, (number, self.now.mono));
             return Decision::Disk(BootFromDisk {
-                how,
-                platform: ask.report.platform,
+                local_boot,
+                platform: request.report.platform,
                 reason: Some(Blocked::DiskFirst),
                 report_to: Some(attempt_id),
             });
         };
-        if heard {
+        if has_reported {
             self.record(
                 id,
                 MachineEvent::GaveUp {
@@ -55,40 +56,41 @@ impl Transaction<'_> {
                     reason: evidence,
                 },
             );
-            return self.next_attempt(id, node, ask, how);
+            return self.next_attempt(id, node, request, local_boot);
         }
-        self.hold_for_attempts(id, SILENT.into(), ask, how)
+        self.hold_for_attempts(id, NO_CALLBACK_REASON.into(), request, local_boot)
     }
 
-    /// Tells how it is seen that the disk does not boot.
-    fn evidence_of_dead_disk(&self, id: MachineId, number: u32, said_so: bool) -> Option<String> {
-        if said_so {
-            return Some("its disk does not boot: the boot script came back".into());
+    /// Returns the evidence that the disk does not boot, if there is any.
+    fn evidence_of_dead_disk(&self, id: MachineId, number: u32, reported: bool) -> Option<String> {
+        if reported {
+            return Some("its disk does not boot: reported by the boot script".into());
         }
         let (of, at) = self.server.volatile.boots.disk_tried.get(id)?;
         let back = self.now.mono.since(*at);
-        (*of == number && back <= BACK_WITHIN)
-            .then(|| "its disk does not boot: it came back within five minutes".into())
+        (*of == number && back <= DISK_BOOT_TIMEOUT).then(|| {
+            "its disk does not boot: it booted from the network again within 5 minutes".into()
+        })
     }
 
-    /// The attempt failed before anything was installed: the next one, if there is one left.
+    /// Opens the next attempt after a failed one. Holds the machine if no retry is left.
     pub(crate) fn next_attempt(
         &mut self,
         id: MachineId,
         node: Option<&Node>,
-        ask: &NetworkBoot,
-        how: LocalBoot,
+        request: &NetworkBoot,
+        local_boot: LocalBoot,
     ) -> Decision {
         if let Some(reason) = self.used_up_attempts(id, node) {
-            return self.hold_for_attempts(id, reason, ask, how);
+            return self.hold_for_attempts(id, reason, request, local_boot);
         }
         if !self.machine(id).is_due(node) {
-            return disk(ask, how, None);
+            return disk(request, local_boot, None);
         }
-        self.open(id, node, ask, how)
+        self.open(id, node, request, local_boot)
     }
 
-    /// The reason for a hold if more attempts failed than `retries` allows.
+    /// Returns the reason for a hold if more attempts have failed than `retries` permits.
     pub(crate) fn used_up_attempts(&self, id: MachineId, node: Option<&Node>) -> Option<String> {
         let machine = self.machine(id);
         let failures = machine.failures;
@@ -107,12 +109,12 @@ impl Transaction<'_> {
         &mut self,
         id: MachineId,
         reason: String,
-        ask: &NetworkBoot,
-        how: LocalBoot,
+        request: &NetworkBoot,
+        local_boot: LocalBoot,
     ) -> Decision {
         let cause = HoldCause::Attempts;
         self.hold(id, cause, &reason);
-        disk(ask, how, Some(Blocked::Held { cause, reason }))
+        disk(request, local_boot, Some(Blocked::Held { cause, reason }))
     }
 
     fn retries(&self, id: MachineId, node: Option<&Node>) -> u32 {
@@ -123,6 +125,6 @@ impl Transaction<'_> {
         layers
             .get(|settings| settings.retries.as_deref())
             .copied()
-            .unwrap_or(RETRIES)
+            .unwrap_or(DEFAULT_RETRIES)
     }
 }

@@ -1,4 +1,4 @@
-//! The unguessable part of an attempt's URLs.
+//! The secret part of an attempt's URLs.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use sha2::Sha256;
 
 use crate::journal::{AttemptId, MachineId};
 
-/// The first 128 bits of HMAC-SHA256 over machine and attempt, or over the machine alone for its check-in: the same after
-/// a restart, stored nowhere.
+/// The first 128 bits of HMAC-SHA256 over the machine and the attempt, or only over the machine for its check-in. A token is
+/// not stored: it is the same after a restart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UrlToken([u8; 16]);
 
-/// The key of a state directory. Whoever has it can compute every token.
+/// The key of a state directory. All tokens can be computed from it.
 #[derive(Clone)]
 pub struct TokenKey(pub [u8; 32]);
 
@@ -23,7 +23,7 @@ impl TokenKey {
         self.over(&[b"attempt\0", &machine, &attempt.number.to_be_bytes()])
     }
 
-    /// Computes the token by which a machine in the microkernel checks in.
+    /// Computes the check-in token of a machine in the microkernel.
     pub fn check_in(&self, machine: MachineId) -> UrlToken {
         self.over(&[b"check-in\0", &machine.0.to_be_bytes()])
     }
@@ -44,7 +44,7 @@ impl fmt::Debug for TokenKey {
 }
 
 impl UrlToken {
-    /// The token that stands in what is rendered for people to read.
+    /// The placeholder in documents that are rendered only for display.
     pub const ZERO: UrlToken = UrlToken([0; 16]);
 
     /// Reads 32 lower-case hexadecimal digits.
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_its_attempt_s_or_its_machine_s_alone() {
+    fn each_attempt_and_each_check_in_has_its_own_token() {
         let id = |machine, number| AttemptId {
             machine: MachineId(machine),
             number,

@@ -33,7 +33,7 @@ pub(crate) async fn run(engine: Arc<Engine>) {
         engine.find_links();
         round = (round + 1) % HELD_EVERY;
         if round == 0 {
-            let held = engine.read(|transaction| transaction.addresses_of_held());
+            let held = engine.read(|transaction| transaction.held_addresses());
             engine.probe(&held).await;
         }
     }

@@ -27,7 +27,7 @@ pub(crate) async fn run(engine: Arc<Engine>, interval: Duration) {
             // A refusal or a silence is the usual answer of a machine that still boots.
             if let Ok(Ok(_)) = timeout(PATIENCE, TcpStream::connect(address)).await {
                 let ((), ticket) = engine.transaction(|transaction| {
-                    transaction.inferred(machine, attempt, Stage::Finished)
+                    transaction.on_inferred_stage(machine, attempt, Stage::Finished)
                 });
                 if let Err(error) = ticket.durable().await {
                     tracing::error!("{error}");

@@ -169,7 +169,7 @@ impl Engine {
         });
         let held = disk.reason.as_ref().and_then(Blocked::hold_reason);
         let boot = DiskBoot {
-            how: Some(disk.how),
+            how: Some(disk.local_boot),
             platform: disk.platform,
             reason: disk.reason.map(|reason| reason.to_string()),
             no_disk,

@@ -58,7 +58,7 @@ impl Engine {
         };
         let unverified = self.unverified_images();
         let (checked_in, ticket) = self.transaction(|transaction| {
-            transaction.on_images(unverified);
+            transaction.on_unverified_images(unverified);
             transaction.check_in(token, reported.as_ref())
         });
         if let Err(error) = ticket.durable().await {

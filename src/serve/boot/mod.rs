@@ -159,7 +159,7 @@ impl Engine {
         let network = live.network_at(boot.peer.local.ip());
         boot.ask.network = network.map(|network| network.name.value.clone());
         self.transaction_at(|transaction, snapshot| {
-            transaction.on_images(unverified);
+            transaction.on_unverified_images(unverified);
             let mismatch = neighbours.mismatch(transaction, &boot.ask.report);
             if neighbours.is_strict() {
                 boot.ask.unconfirmed = mismatch.clone();

@@ -30,7 +30,7 @@ fn a_callback_and_a_boot_within_five_minutes_is_another_attempt() {
         | log info: starting
         | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
         | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
-        | failed attempt 1: its disk does not boot: it came back within five minutes
+        | failed attempt 1: its disk does not boot: it booted from the network again within 5 minutes
         | attempt 2 opened: task esxi, revision 764d384
         | boot ipxe efi: installer (attempt 2)
         ",
@@ -63,7 +63,7 @@ fn a_callback_and_no_disk_is_another_attempt() {
         | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
         | no-disk reported by the machine
         | failed no `installed` for 1 h
-        | failed attempt 1: its disk does not boot: the boot script came back
+        | failed attempt 1: its disk does not boot: reported by the boot script
         | attempt 2 opened: task esxi, revision 764d384
         | boot ipxe efi: installer (attempt 2)
         ",
@@ -109,13 +109,13 @@ fn without_callbacks_a_machine_is_installed_once() {
         wait 10m
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
         wait 3m
-        boot c1 => disk: held: disk does not boot, no callback ever came
-        status a => held: disk does not boot, no callback ever came; 0 of 1
-        boot c1 => disk: held: disk does not boot, no callback ever came
+        boot c1 => disk: held: its disk does not boot, and no callback was received
+        status a => held: its disk does not boot, and no callback was received; 0 of 1
+        boot c1 => disk: held: its disk does not boot, and no callback was received
         release a => a is released; an installation is due at its next network boot
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
         wait 3m
-        boot c1 => disk: held: disk does not boot, no callback ever came
+        boot c1 => disk: held: its disk does not boot, and no callback was received
         reinstall a => a will be installed once more at its next network boot
         boot c1 => #2: esxi
         ",
@@ -128,7 +128,7 @@ fn without_callbacks_a_machine_is_installed_once() {
         boot c1 => disk: its installation may be done; its disk is tried first, reports to #1
         callback #1 no-disk
         wait 1h
-        boot c1 => disk: held: disk does not boot, no callback ever came
+        boot c1 => disk: held: its disk does not boot, and no callback was received
         log a
         | seen mac 52:54:00:00:00:01
         | node declared as a
@@ -142,8 +142,8 @@ fn without_callbacks_a_machine_is_installed_once() {
         | no-disk reported by the machine
         | failed no `installing` for 45 m
         | failed no `installed` for 1 h
-        | held disk does not boot, no callback ever came
-        | boot ipxe efi: its own disk: held: disk does not boot, no callback ever came
+        | held its disk does not boot, and no callback was received
+        | boot ipxe efi: its own disk: held: its disk does not boot, and no callback was received
         ",
     );
 }
@@ -321,7 +321,7 @@ fn a_failure_of_an_older_attempt_is_logged_only() {
         | document ks.cfg (1.0 kB)
         | installing reported by the machine
         | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
-        | failed attempt 1: its disk does not boot: it came back within five minutes
+        | failed attempt 1: its disk does not boot: it booted from the network again within 5 minutes
         | attempt 2 opened: task esxi, revision 764d384
         | boot ipxe efi: installer (attempt 2)
         | failed reported by the machine: late news

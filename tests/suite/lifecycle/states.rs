@@ -286,7 +286,7 @@ fn an_older_attempt_that_succeeds_after_all_is_what_counts() {
         | document ks.cfg (1.0 kB)
         | installing reported by the machine
         | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
-        | failed attempt 1: its disk does not boot: it came back within five minutes
+        | failed attempt 1: its disk does not boot: it booted from the network again within 5 minutes
         | attempt 2 opened: task esxi, revision ec4fd30
         | boot ipxe efi: installer (attempt 2)
         | installed reported by the machine

@@ -237,7 +237,7 @@ impl Lab {
                 let image = |name: &str| (name.parse().unwrap(), why.to_owned());
                 let unverified = (!why.is_empty()).then(|| image(first));
                 self.without_result(|transaction| {
-                    transaction.on_images(unverified.into_iter().collect())
+                    transaction.on_unverified_images(unverified.into_iter().collect())
                 })
             }
             "arp" => {

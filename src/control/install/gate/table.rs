@@ -1,13 +1,13 @@
-//! Which condition of an installation counts in which phase, and why not where it does not.
+//! The table of conditions of an installation: in which phase each applies, or why it does not.
 
-/// Where an installation stands when the question is asked.
+/// The phase of an installation in which it is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// A new attempt is to be opened by a network boot.
     Open,
-    /// The installer of an open attempt is handed out again at another network boot. Nothing of the attempt was read yet.
+    /// Another network boot repeats the installer of an open attempt. The machine has read nothing of the attempt yet.
     Repeat,
-    /// The same at a further request of one network boot: its answer stays the same.
+    /// A further request of the same network boot repeats its answer.
     SameBoot,
     /// A document of an open attempt is requested.
     Serve,
@@ -15,7 +15,7 @@ pub(crate) enum Phase {
     CheckIn,
 }
 
-/// What has to be true before a machine is installed, in the order in which it is checked.
+/// What has to be true before a machine is installed, in the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Condition {
     /// The server knows what was installed before.
@@ -38,13 +38,13 @@ pub(crate) enum Condition {
     NotPaused,
     /// Its `expect` holds.
     Expected,
-    /// It has an address, if it needs one of a pool.
+    /// It has a pool address, if it needs one.
     Address,
     /// No other machine has its host name.
     NameFree,
     /// The image of its repo is verified.
     ImageVerified,
-    /// `installs-per-hour` leaves room.
+    /// `installs-per-hour` permits another installation.
     WithinRate,
     /// Its addresses were probed.
     AddressProbed,
@@ -52,20 +52,20 @@ pub(crate) enum Condition {
     AddressFree,
 }
 
-/// Whether a condition counts in a phase.
+/// Whether a condition applies in a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
     Counts,
-    /// It counts until the machine has read something of the attempt. The reason says why not after that.
+    /// It applies until the machine has read something of the attempt, for this reason.
     UntilRead(&'static str),
-    /// It does not count. The reason says why.
+    /// It does not apply, for this reason.
     Ignored(&'static str),
 }
 
 /// One condition in every phase.
 pub(crate) struct Row {
     pub(crate) condition: Condition,
-    /// In the order of [`Phase`].
+    /// Its effects in the order of [`Phase`].
     pub(crate) effects: [Effect; 5],
 }
 
@@ -73,15 +73,16 @@ use Effect::{Counts, Ignored, UntilRead};
 
 const NO_ATTEMPT: Effect = Ignored("no attempt is open yet");
 const BEGUN: Effect = UntilRead(
-    "it guards the beginning: an installer that has read a document may have wiped the disk, and has to finish",
+    "it is a condition for the beginning: an installer that has read a document may have wiped the disk and has to finish",
 );
-const PAUSE: Effect =
-    Ignored("a pause stops new hand-outs; a machine that has its installer keeps its documents");
+const PAUSE: Effect = Ignored(
+    "a pause stops new installers; a machine that has its installer can read its documents",
+);
 const COUNTED: Effect = Ignored("its attempt was counted when it was opened");
 const PROBED: Effect = Ignored("its addresses were probed when its boot was first answered");
 const PROBED_LATER: Effect = Ignored("its addresses are probed at the network boot that follows");
 
-/// Which condition counts in which phase: open, repeat, same boot, serve, check-in.
+/// The effect of each condition. Columns: open, repeat, same boot, serve, check-in.
 #[rustfmt::skip]
 pub(crate) const TABLE: [Row; 16] = [
     row(Condition::StateKnown,    [Counts,     Counts,  Counts,  Counts,  Counts]),

@@ -1,4 +1,4 @@
-//! Every condition in every phase: a state that breaks only this condition, and what must come of it.
+//! Breaks each condition in each phase and compares the result with a second, independent table.
 
 use std::net::Ipv4Addr;
 
@@ -21,7 +21,7 @@ const OTHER: Mac = Mac([2, 0, 0, 0, 0, 9]);
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 21);
 const LINK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 2, 0), 24);
 
-/// A declared machine for which the second installation is due, and nothing in its way.
+/// A declared machine whose second installation is due and not blocked.
 const DECLARED: &str = r#"
 [network.lab]
 subnet = "192.0.2.0/24"
@@ -35,7 +35,7 @@ installs = 2
 repo = "tree"
 "#;
 
-/// The machine gets the only address of a pool.
+/// A machine that needs the only address of a pool.
 const POOLED: &str = r#"
 [network.lab]
 subnet = "192.0.2.0/24"
@@ -60,7 +60,7 @@ task = "esxi"
 hostname = "web"
 "#;
 
-/// The same, when a declared machine has the host name that the policy gives.
+/// The same machine, if a declared machine already has the host name that the policy sets.
 const NAME_TAKEN: &str = r#"
 [policy.any]
 when = "true"
@@ -72,7 +72,7 @@ mac = "02:00:00:00:00:09"
 task = "esxi"
 "#;
 
-/// Where the machine stands: the phases, and a document after something of the attempt was read.
+/// The phases. `Serve` is tested twice: before and after the machine has read something of the attempt.
 const STEPS: [(Phase, bool); 6] = [
     (Phase::Open, false),
     (Phase::Repeat, false),
@@ -82,8 +82,8 @@ const STEPS: [(Phase, bool); 6] = [
     (Phase::CheckIn, false),
 ];
 
-/// What must come of each broken condition, written without a look at the table: `B` blocked, `r` ready. The columns are those
-/// of [`STEPS`]: open, repeat, same boot, serve, serve when something was read, check-in.
+/// The expected result of each broken condition, written independently of the table: `B` blocked, `r` ready. The columns are
+/// those of [`STEPS`]: open, repeat, same boot, serve, serve after something was read, check-in.
 const EXPECTED: [(Condition, &str); 16] = [
     (Condition::StateKnown, "B B B B B B"),
     (Condition::NotProtected, "B B B B B B"),
@@ -128,7 +128,7 @@ fn snapshot(text: &str) -> Snapshot {
     }
 }
 
-/// A site before and after a condition was broken, and the state in which the machine is.
+/// A site and a machine in one phase, in which conditions can be broken.
 struct Scene {
     site: Snapshot,
     server: ServerState,
@@ -137,7 +137,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// The machine has booted. Its attempt is open in the phases of an attempt, and begun where something of it was read.
+    /// Boots the machine. Opens an attempt for the phases that need one, and reads a document if `is_begun`.
     fn new(text: &str, phase: Phase, is_begun: bool) -> Scene {
         let now = Now {
             wall: Timestamp(1_800_000_000_000),
@@ -151,19 +151,19 @@ impl Scene {
             now,
             id: MachineId(0),
         };
-        // A machine that is only known: while everything is paused, a boot opens nothing.
+        // This boot makes the machine known but opens no attempt, because installations are paused.
         scene.act(|transaction| transaction.pause());
         assert!(matches!(scene.boot(), Decision::Disk(_)));
         scene.act(|transaction| transaction.resume());
         scene.id = scene.server.state.machines.ids()[0];
         if scene.site.site.nodes.contains_key("a") {
-            // So that `installs` can be lowered without protecting it.
+            // `installs` can then be lowered without making the machine protected.
             let id = scene.id;
             scene.act(|transaction| transaction.record(id, MachineEvent::Marked { installs: 1 }));
         }
         if matches!(phase, Phase::Repeat | Phase::SameBoot | Phase::Serve) {
             let Decision::Open(opening) = scene.boot() else {
-                panic!("nothing is in its way");
+                panic!("the installation is not blocked");
             };
             scene.act(|transaction| transaction.opened(&opening));
         }
@@ -282,7 +282,7 @@ fn text_for(condition: Condition) -> &'static str {
     }
 }
 
-/// Which condition a reason belongs to.
+/// Returns the condition that a reason belongs to.
 fn condition_of(blocked: &Blocked) -> Condition {
     match blocked {
         Blocked::StateLost(_) => Condition::StateKnown,
@@ -301,12 +301,12 @@ fn condition_of(blocked: &Blocked) -> Condition {
         Blocked::RateLimited { .. } => Condition::WithinRate,
         Blocked::AddressUnprobed(_) => Condition::AddressProbed,
         Blocked::AddressInUse { .. } => Condition::AddressFree,
-        other => panic!("the gate never says {other:?}"),
+        other => panic!("no condition returns {other:?}"),
     }
 }
 
 #[test]
-fn each_condition_blocks_in_every_phase_that_is_expected_and_in_no_other() {
+fn each_condition_blocks_exactly_in_the_expected_phases() {
     for (condition, expected) in EXPECTED {
         let mut columns = expected.split(' ');
         for (phase, is_begun) in STEPS {
@@ -320,7 +320,7 @@ fn each_condition_blocks_in_every_phase_that_is_expected_and_in_no_other() {
                 ("r", Ok(_)) => {}
                 ("B", Err(blocked)) => {
                     let is_same = condition_of(&blocked) == condition;
-                    // An attempt whose address cannot be given any more has another binding.
+                    // If the attempt's address is no longer available, its binding has changed.
                     let is_address = condition == Condition::Address
                         && blocked == Blocked::BindingChanged
                         && matches!(phase, Phase::Repeat | Phase::SameBoot | Phase::Serve);
@@ -353,21 +353,20 @@ fn an_attempt_is_not_opened_if_a_condition_was_broken_while_its_files_were_rende
     for (condition, expected) in EXPECTED {
         let mut scene = Scene::new(text_for(condition), Phase::Open, false);
         let Decision::Open(opening) = scene.boot() else {
-            panic!("{condition:?}: nothing is in its way");
+            panic!("{condition:?}: the installation is not blocked");
         };
         let preparation = Preparation::New(opening.clone());
-        let ask = request();
-        let job = scene.act(|transaction| transaction.reserve(&preparation, &ask, "http://a"));
+        let request = request();
+        let job = scene.act(|transaction| transaction.reserve(&preparation, &request, "http://a"));
         assert!(job.is_some(), "{condition:?}");
         scene.break_condition(condition);
-        let is_open = scene.act(|transaction| transaction.complete(&preparation, &ask));
-        // What only counts for an attempt that is open already does not concern a new one, except that it is opened for what
-        // the machine would get now.
+        let is_open = scene.act(|transaction| transaction.complete(&preparation, &request));
+        // A condition of open attempts does not apply to a new one, except that its binding must still be the same.
         let counts = expected.starts_with('B') || condition == Condition::SameBinding;
         assert_eq!(is_open, !counts, "{condition:?}");
         let opened = scene.server.state.machines[scene.id].opened;
         assert_eq!(opened, u32::from(is_open), "{condition:?}");
         scene.act(|transaction| transaction.cancel(&preparation));
-        assert!(!scene.act(|transaction| transaction.complete(&preparation, &ask)));
+        assert!(!scene.act(|transaction| transaction.complete(&preparation, &request)));
     }
 }
