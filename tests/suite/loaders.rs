@@ -42,7 +42,7 @@ fn check(mode: &str, loader: &str, own: &[&str]) -> (i32, Vec<String>) {
 #[test]
 fn a_missing_custom_loader_is_an_error_on_networks_with_dhcp() {
     let firmware = ["undionly.kpxe", "snponly.efi"];
-    let gone = || vec!["error: the loader `own.efi` is not there".to_owned()];
+    let gone = || vec!["error: loader `own.efi` is missing".to_owned()];
     let of_network = "loader = \"own.efi\"";
     let of_node =
         "[node.n1]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.0.2.21\"\nloader = \"own.efi\"";

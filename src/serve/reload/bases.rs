@@ -1,10 +1,10 @@
-//! Where machines reach us, when there is no request that says it.
+//! The URLs of this server for machines that have not sent a request.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::{model::Network, net::http::Advertise};
 
-/// What is known of our own addresses.
+/// The addresses of this server.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Bases {
     advertise: Advertise,
@@ -21,7 +21,8 @@ impl Bases {
         }
     }
 
-    /// Our address in a node's network, else the first we have that is not loopback, else loopback.
+    /// Returns the server's URL with its address in a network, or else its first IPv4 address that is not loopback, or else the
+    /// loopback address.
     pub(crate) fn of(&self, network: Option<&Network>) -> String {
         let subnets = || {
             network
@@ -42,12 +43,12 @@ impl Bases {
     }
 }
 
-/// The addresses of this machine's interfaces.
+/// Returns the addresses of this host's interfaces.
 pub(crate) fn own_addresses() -> Vec<IpAddr> {
     let interfaces = match nix::ifaddrs::getifaddrs() {
         Ok(interfaces) => interfaces,
         Err(error) => {
-            tracing::warn!("the addresses of this machine cannot be listed: {error}");
+            tracing::warn!("cannot list the addresses of this host: {error}");
             return Vec::new();
         }
     };

@@ -1,4 +1,4 @@
-//! Which state of the site goes live at a start.
+//! Chooses the revision of the site that goes live when the server starts.
 
 use std::{path::Path, sync::Arc};
 
@@ -13,24 +13,28 @@ use crate::{
 pub(crate) struct ChosenSite {
     pub(crate) loaded: Loaded,
     pub(crate) snapshot: Arc<Snapshot>,
-    /// The last good site, when that is another one: what an edit makes due is judged against it.
+    /// The last good site, if it differs. Installations that an edit makes due are determined by comparison with it.
     pub(crate) before: Option<Arc<Snapshot>>,
-    /// The site as it stands, when it has errors.
+    /// The current files of the site, if they have errors.
     pub(crate) rejected: Option<Loaded>,
+    /// Whether the site has to be stored as the last good one.
     pub(crate) is_new: bool,
 }
 
-/// Takes the site as it stands; when it has errors, the last good copy; without one, nothing.
+/// Chooses the current files of the site. If they have errors, it chooses the copy of the last good site, or an empty site
+/// without such a copy.
 pub(crate) fn choose(
     loader: &mut SiteLoader,
     files: &SiteFiles,
     state: &StateDirectory,
     root: &Path,
 ) -> anyhow::Result<ChosenSite> {
-    let good = readable(last_good::revision(&state.last_good()));
-    let depth = good.clone().map_or(Depth::Whole, Depth::Known);
+    let last_good_revision = readable(last_good::revision(&state.last_good()));
+    let depth = last_good_revision
+        .clone()
+        .map_or(Depth::Whole, Depth::Known);
     let loaded = loader.load(files, &depth);
-    let same = good.is_some() && loaded.snapshot.site.revision == good;
+    let same = last_good_revision.is_some() && loaded.snapshot.site.revision == last_good_revision;
     if loaded.is_valid() && same {
         return Ok(ChosenSite {
             snapshot: loaded.snapshot.clone(),
@@ -67,10 +71,10 @@ pub(crate) fn choose(
     })
 }
 
-/// A copy that cannot be read is none: the next sound site takes its place.
+/// Returns `None` for a copy that cannot be read: the next valid site replaces it.
 fn readable<T>(read: std::io::Result<Option<T>>) -> Option<T> {
     read.unwrap_or_else(|error| {
-        tracing::warn!("the copy of the last good site cannot be read: {error}");
+        tracing::warn!("cannot read the copy of the last good site: {error}");
         None
     })
 }

@@ -1,4 +1,4 @@
-//! Looking up what a site refers to outside itself: secrets, password files, repos.
+//! Reads what a site refers to outside itself: secrets, password files and repos.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use crate::{
 
 const SECRETS: &str = "/etc/bootwright/secrets";
 
-/// Looks things up, and remembers what is costly.
+/// Reads external inputs, and caches what is expensive.
 pub(crate) struct Lookup {
     root: PathBuf,
     passwords: PasswordHashCache,
@@ -28,7 +28,7 @@ pub(crate) struct Lookup {
 }
 
 impl Lookup {
-    /// Looks up for the site at `root`. `key` is what salts derive from.
+    /// Creates a lookup for the site at `root`. Salts of passwords are derived from `key`.
     pub(crate) fn new(root: &Path, key: SecretKey, images: Arc<ImageRegistry>) -> Self {
         Lookup {
             root: root.into(),
@@ -37,18 +37,18 @@ impl Lookup {
         }
     }
 
-    /// The images that it reads.
+    /// Returns the registry of images that it reads.
     pub(crate) fn images(&self) -> Arc<ImageRegistry> {
         self.images.clone()
     }
 
-    /// Guesses what installs from a repo.
+    /// Detects the task that installs from a repo.
     pub(crate) fn detect_task(&self, site: &Site, repo: &Repo) -> Option<TaskName> {
         let source = source(&self.root, site, repo, &self.images)?;
         detect_repo(|path, text| source.says(path, text))?.task_name()
     }
 
-    /// Looks up everything that `site` refers to.
+    /// Reads everything that `site` refers to.
     pub(crate) fn outside(
         &self,
         site: &Site,
@@ -57,17 +57,17 @@ impl Lookup {
         let mut diagnostics = Vec::new();
         let mut outside = ExternalInputs::default();
         let secrets = site.config.paths.secrets.as_ref();
-        let (found, troubles) =
+        let (found, errors) =
             secrets::read(&secrets.map_or(PathBuf::from(SECRETS), |at| self.root.join(&at.value)));
         outside.secrets = found;
         diagnostics.extend(
-            troubles
+            errors
                 .values()
-                .map(|trouble| Diagnostic::error(trouble.to_string(), secrets.map(|at| at.span))),
+                .map(|error| Diagnostic::error(error.to_string(), secrets.map(|at| at.span))),
         );
         self.read_passwords(site, &mut outside, &mut diagnostics);
         let sources = self.sources(site, &mut outside);
-        look_up(site, library, &sources, &mut outside);
+        read_files(site, library, &sources, &mut outside);
         diagnostics.extend(loaders::missing(&self.root, site));
         (outside, diagnostics)
     }
@@ -91,7 +91,7 @@ impl Lookup {
                     .read(&self.root.join(&at.value))
                     .unwrap_or_else(|error| {
                         diagnostics.push(Diagnostic::error(error.to_string(), at.span));
-                        stand_in()
+                        placeholder_hash()
                     });
                 outside.passwords.insert(at.value.clone(), hash);
             }
@@ -107,7 +107,7 @@ impl Lookup {
                     None => continue,
                 },
                 Some(source) => match source.trouble() {
-                    Some(trouble) => RepoContents::Missing(trouble),
+                    Some(error) => RepoContents::Missing(error),
                     None => {
                         sources.insert(name.clone(), source);
                         RepoContents::Tree {
@@ -122,14 +122,14 @@ impl Lookup {
     }
 }
 
-/// Stands where a password cannot be read, so that what else is wrong shows too; the site does not go live.
-fn stand_in() -> PasswordHash {
+/// Returns a placeholder for a password that cannot be read, so that further errors are found too. The site does not go live.
+fn placeholder_hash() -> PasswordHash {
     format!("$6$unreadable${}", "x".repeat(86))
         .parse()
         .expect("this has the shape of a hash")
 }
 
-/// Where a repo's files come from, when they are served here.
+/// Returns the source of a repo's files, or `None` if this server does not serve them.
 pub(crate) fn source(
     root: &Path,
     site: &Site,
@@ -152,7 +152,7 @@ pub(crate) fn source(
     }
 }
 
-/// The SHA-256 that a repo's image is to have; none where it says none, or nothing that is one.
+/// Returns the declared SHA-256 of a repo's image, or `None` if there is none or it is invalid.
 pub(crate) fn digest(repo: &Repo) -> Option<[u8; 32]> {
     let text = &repo.body.sha256.as_ref()?.value;
     let mut digest = [0; 32];
@@ -165,7 +165,7 @@ pub(crate) fn digest(repo: &Repo) -> Option<[u8; 32]> {
     Some(digest)
 }
 
-/// A digest as people write it.
+/// Formats a digest as hexadecimal digits.
 pub(crate) fn hex(digest: &[u8; 32]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -182,39 +182,39 @@ fn password_files(settings: &Settings) -> impl Iterator<Item = &Spanned<String>>
         .chain(user)
 }
 
-/// Looks up what rendering wants, until it wants no more: a boot.cfg names further files.
-fn look_up(
+/// Reads the files that rendering needs, until it needs no more: a boot.cfg names further files.
+fn read_files(
     site: &Site,
     library: &Library,
     sources: &BTreeMap<RepoName, RepoSource>,
     outside: &mut ExternalInputs,
 ) {
     loop {
-        let wants = render::needed_lookups(site, library, outside);
-        if wants.is_empty() {
+        let lookups = render::needed_lookups(site, library, outside);
+        if lookups.is_empty() {
             return;
         }
-        for want in wants {
-            let source = &sources[&want.repo];
-            let looked = if want.text {
-                source.read(&want.path)
+        for lookup in lookups {
+            let source = &sources[&lookup.repo];
+            let outcome = if lookup.text {
+                source.read(&lookup.path)
             } else {
-                source.look(&want.path)
+                source.look(&lookup.path)
             };
-            let file = match looked {
-                Ok(looked) => Some(TreeFile {
-                    path: looked.path,
-                    size: looked.size,
-                    text: looked.text,
+            let file = match outcome {
+                Ok(outcome) => Some(TreeFile {
+                    path: outcome.path,
+                    size: outcome.size,
+                    text: outcome.text,
                 }),
                 Err(RepoError::Missing(_)) => None,
                 Err(error) => {
-                    tracing::warn!("repo {}: {}: {error}", want.repo, want.path);
+                    tracing::warn!("repo {}: {}: {error}", lookup.repo, lookup.path);
                     None
                 }
             };
-            if let Some(RepoContents::Tree { files }) = outside.repos.get_mut(&want.repo) {
-                files.insert(want.path, file);
+            if let Some(RepoContents::Tree { files }) = outside.repos.get_mut(&lookup.repo) {
+                files.insert(lookup.path, file);
             }
         }
     }

@@ -1,6 +1,6 @@
-//! Files to a snapshot, everything rendered for everyone.
+//! Loads the files of a site into a snapshot, and renders the files of all machines to check it.
 //!
-//! A machine whose declaration, policy, templates and surroundings are what they were is not rendered again.
+//! A machine whose declaration, policy, templates and common inputs are unchanged is not rendered again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,29 +27,28 @@ use crate::{
     site::{self, Diagnostic, HostnameRule, LoadCache, Resolved, Severity, Site, SiteFiles},
 };
 
-/// Loads one site again and again.
+/// Loads one site repeatedly.
 pub struct SiteLoader {
     lookup: Lookup,
-    memory: LoadCache,
-    good: Option<Good>,
+    cache: LoadCache,
+    good: Option<LastGoodSite>,
     port: Option<u16>,
 }
 
-/// The last state of the site that had no error.
-struct Good {
+/// The last revision of the site without errors.
+struct LastGoodSite {
     snapshot: Arc<Snapshot>,
-    /// Where machines reached us.
     bases: Bases,
-    /// Who was rendered, and from what.
-    sound: BTreeMap<RenderKey, RenderedNode>,
-    /// Whether these are all there are: a site that is known from before is not rendered.
-    is_whole: bool,
+    /// What was rendered, and from which inputs.
+    rendered: BTreeMap<RenderKey, RenderedNode>,
+    /// Whether everything was rendered. A revision that was checked before is not rendered.
+    is_complete: bool,
 }
 
-/// What came of loading a site.
+/// A loaded site.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// The snapshot; it goes live only without errors.
+    /// The snapshot. It may go live only without errors.
     pub snapshot: Arc<Snapshot>,
     pub diagnostics: Vec<Diagnostic>,
     pub nodes: usize,
@@ -57,7 +56,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Whether the site may go live.
+    /// Returns whether the site has no errors and may go live.
     pub fn is_valid(&self) -> bool {
         self.diagnostics
             .iter()
@@ -65,37 +64,37 @@ impl Loaded {
     }
 }
 
-/// How thoroughly a site is looked at.
+/// How much of a site is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Depth {
     /// Everything is rendered.
     Whole,
-    /// This revision was loaded and checked before: nothing is rendered.
+    /// Nothing is rendered if the site has this revision, which was checked before.
     Known(Revision),
 }
 
 impl SiteLoader {
-    /// Loads the site at `root`. Password salts derive from `key`.
+    /// Creates a loader for the site at `root`. Password salts are derived from `key`.
     pub fn new(root: &Path, key: SecretKey, images: Arc<ImageRegistry>) -> Self {
         SiteLoader {
             lookup: Lookup::new(root, key, images),
-            memory: LoadCache::default(),
+            cache: LoadCache::default(),
             good: None,
             port: None,
         }
     }
 
-    /// The images that it reads.
+    /// Returns the registry of images that it reads.
     pub(crate) fn images(&self) -> Arc<ImageRegistry> {
         self.lookup.images()
     }
 
-    /// Reads the server's own settings alone.
+    /// Reads only the server's own settings.
     pub fn config(&mut self, files: &SiteFiles) -> (Arc<ServerConfig>, Vec<Diagnostic>) {
-        site::read_config(files, &mut self.memory)
+        site::read_config(files, &mut self.cache)
     }
 
-    /// Says where machines reach us, once that is known.
+    /// Sets the HTTP port for machines, once it is bound.
     pub fn set_port(&mut self, port: u16) {
         self.port = Some(port);
     }
@@ -104,31 +103,35 @@ impl SiteLoader {
     pub fn load(&mut self, files: &SiteFiles, depth: &Depth) -> Loaded {
         let lookup = &self.lookup;
         let detect_task = |site: &Site, repo: &Repo| lookup.detect_task(site, repo);
-        let (site, mut diagnostics) = site::load_detecting(files, &mut self.memory, detect_task);
+        let (site, mut diagnostics) = site::load_detecting(files, &mut self.cache, detect_task);
         let (rules, found) = matcher::compile(&site);
         diagnostics.extend(found);
         let previous = self.good.as_ref().map(|good| &good.snapshot.library);
         let (library, found) = render::compile(&site, files, previous);
         diagnostics.extend(found);
-        let flawed = Flawed::of(&diagnostics);
+        let error_spans = ErrorSpans::of(&diagnostics);
         let (outside, found) = self.lookup.outside(&site, &library);
         diagnostics.extend(found);
         let snapshot = Arc::new(Snapshot::new(site, rules, library, outside));
         let known = matches!(depth, Depth::Known(revision) if snapshot.site.revision.as_ref() == Some(revision));
         let bases = bases(&snapshot.site.config, self.port);
         let mut rendering = Rendering::default();
-        // What could not be read may be what others need: rendering those would only repeat that.
+        // Files that could not be read may be needed by others: rendering those would only repeat the error.
         if snapshot.site.unread.files.is_empty() && !known {
-            rendering = self.render(&snapshot, &bases, &flawed, &mut diagnostics);
+            rendering = self.render(&snapshot, &bases, &error_spans, &mut diagnostics);
         }
         snapshot.site.sources.sort(&mut diagnostics);
-        let documents = rendering.sound.values().map(|sound| sound.documents).sum();
+        let documents = rendering
+            .rendered
+            .values()
+            .map(|rendered| rendered.documents)
+            .sum();
         if !has_error(&diagnostics) {
-            self.good = Some(Good {
+            self.good = Some(LastGoodSite {
                 snapshot: snapshot.clone(),
                 bases,
-                sound: rendering.sound,
-                is_whole: rendering.is_whole,
+                rendered: rendering.rendered,
+                is_complete: rendering.is_complete,
             });
         }
         Loaded {
@@ -139,64 +142,64 @@ impl SiteLoader {
         }
     }
 
-    /// Renders everybody whose inputs changed, on every processor.
+    /// Renders all machines whose inputs have changed, on all processors.
     fn render(
         &self,
         snapshot: &Snapshot,
         bases: &Bases,
-        flawed: &Flawed,
+        error_spans: &ErrorSpans,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Rendering {
         let good = self
             .good
             .as_ref()
             .filter(|good| good.bases == *bases && is_same(&good.snapshot, snapshot));
-        let settled = good.filter(|good| {
+        let unchanged = good.filter(|good| {
             only_nodes_differ(&good.snapshot, snapshot)
-                && (good.is_whole || !names_by_template(snapshot))
+                && (good.is_complete || !names_by_template(snapshot))
         });
         let renderer = Renderer {
             snapshot,
             bases,
-            flawed,
-            known: good.map(|good| &good.sound),
-            settled: settled.map(|good| &*good.snapshot),
+            error_spans,
+            known: good.map(|good| &good.rendered),
+            unchanged: unchanged.map(|good| &*good.snapshot),
         };
         let mut rendering = Rendering {
-            is_whole: settled.is_none_or(|good| good.is_whole),
+            is_complete: unchanged.is_none_or(|good| good.is_complete),
             ..Rendering::default()
         };
         for outcome in renderer.examine_all() {
             diagnostics.extend(outcome.found);
-            if let Some(one) = outcome.sound {
+            if let Some(one) = outcome.rendered {
                 diagnostics.extend(one.warnings.iter().cloned());
-                rendering.sound.insert(outcome.whom, one);
+                rendering.rendered.insert(outcome.key, one);
             }
         }
-        diagnostics.extend(same_hostnames(snapshot, &rendering.sound));
+        diagnostics.extend(same_hostnames(snapshot, &rendering.rendered));
         rendering
     }
 }
 
-/// What came of rendering.
+/// The result of rendering.
 #[derive(Default)]
 struct Rendering {
-    sound: BTreeMap<RenderKey, RenderedNode>,
-    is_whole: bool,
+    rendered: BTreeMap<RenderKey, RenderedNode>,
+    is_complete: bool,
 }
 
-/// Where mistakes were found already: what follows from them is not told again.
-struct Flawed(BTreeSet<SourceSpan>);
+/// Where errors were already found. Errors that follow from them are not reported again.
+struct ErrorSpans(BTreeSet<SourceSpan>);
 
-impl Flawed {
+impl ErrorSpans {
     fn of(diagnostics: &[Diagnostic]) -> Self {
         let errors = diagnostics
             .iter()
             .filter(|one| one.severity == Severity::Error);
-        Flawed(errors.filter_map(|one| one.span).collect())
+        ErrorSpans(errors.filter_map(|one| one.span).collect())
     }
 
-    /// Whether one of a machine's own settings is among them.
+    /// Returns whether one of a machine's settings has an error.
     fn has(&self, resolved: &Resolved) -> bool {
         !self.0.is_empty()
             && resolved
@@ -213,32 +216,32 @@ fn has_error(diagnostics: &[Diagnostic]) -> bool {
         .any(|one| one.severity == Severity::Error)
 }
 
-/// What rendering one of them needs to know of the others.
+/// What rendering one machine needs besides that machine.
 struct Renderer<'a> {
     snapshot: &'a Snapshot,
     bases: &'a Bases,
-    flawed: &'a Flawed,
-    /// Who was rendered before, when what every machine's files are made from is the same now.
+    error_spans: &'a ErrorSpans,
+    /// What was rendered before, if the common inputs are unchanged.
     known: Option<&'a BTreeMap<RenderKey, RenderedNode>>,
-    /// The site before, when only nodes differ from it: who is declared as there is as sound as there.
-    settled: Option<&'a Snapshot>,
+    /// The site before, if only nodes differ from it. A node that is declared the same there is still valid.
+    unchanged: Option<&'a Snapshot>,
 }
 
-/// What came of one of them.
+/// The result for one machine.
 struct Outcome {
-    whom: RenderKey,
+    key: RenderKey,
     found: Vec<Diagnostic>,
-    /// None when there is a mistake, or nothing to render, or nothing is known but that it was sound before.
-    sound: Option<RenderedNode>,
+    /// `None` if it has an error, if nothing is to be rendered, or if it is only known to have been valid before.
+    rendered: Option<RenderedNode>,
 }
 
 impl Renderer<'_> {
     fn examine_all(&self) -> Vec<Outcome> {
-        let examined = self.snapshot.examined();
+        let targets = self.snapshot.examined();
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = examined.len().div_ceil(workers).max(1);
+        let share = targets.len().div_ceil(workers).max(1);
         std::thread::scope(|scope| {
-            let parts: Vec<_> = examined
+            let parts: Vec<_> = targets
                 .chunks(share)
                 .map(|part| {
                     scope.spawn(move || {
@@ -254,45 +257,45 @@ impl Renderer<'_> {
         })
     }
 
-    /// Renders one of them, unless it was rendered from the same before.
-    fn examine(&self, examined: &RenderTarget) -> Outcome {
+    /// Renders one machine, unless it was rendered from the same inputs before.
+    fn examine(&self, target: &RenderTarget) -> Outcome {
         let mut outcome = Outcome {
-            whom: RenderKey::of(examined),
+            key: RenderKey::of(target),
             found: Vec::new(),
-            sound: None,
+            rendered: None,
         };
-        let known = self.known.and_then(|known| known.get(&outcome.whom));
+        let known = self.known.and_then(|known| known.get(&outcome.key));
         if self
-            .settled
-            .is_some_and(|before| is_declared_as_in(before, examined))
+            .unchanged
+            .is_some_and(|before| is_declared_as_in(before, target))
         {
-            outcome.sound = known.cloned();
+            outcome.rendered = known.cloned();
             return outcome;
         }
-        let Some((resolved, found)) = self.snapshot.resolve_examined(examined) else {
+        let Some((resolved, found)) = self.snapshot.resolve_examined(target) else {
             return outcome;
         };
-        match examined {
-            // Mistakes of declared nodes were found when the site was held to its rules.
-            RenderTarget::Node(_) if self.flawed.has(&resolved) || has_error(&found) => {
+        match target {
+            // Errors of declared nodes were found when the rules of the site were checked.
+            RenderTarget::Node(_) if self.error_spans.has(&resolved) || has_error(&found) => {
                 return outcome;
             }
             RenderTarget::Node(_) => {}
             RenderTarget::Undeclared(_) => outcome.found = found,
         }
         let inputs = Inputs::new(self.snapshot, &resolved);
-        if let Some(sound) = known.filter(|sound| sound.inputs.is(&inputs)) {
-            outcome.sound = Some(sound.clone());
+        if let Some(rendered) = known.filter(|rendered| rendered.inputs.is(&inputs)) {
+            outcome.rendered = Some(rendered.clone());
             return outcome;
         }
         let base = self.bases.of(resolved.network.as_deref());
-        let checked: RenderCheck = self.snapshot.check(examined, &resolved, base);
+        let checked: RenderCheck = self.snapshot.check(target, &resolved, base);
         if !checked.is_valid() {
             outcome.found.extend(checked.diagnostics);
             return outcome;
         }
         let is_template = matches!(resolved.hostname, HostnameRule::Template(_));
-        outcome.sound = Some(RenderedNode {
+        outcome.rendered = Some(RenderedNode {
             inputs,
             hostname: checked.hostname.filter(|_| is_template),
             documents: checked.documents,
@@ -302,22 +305,29 @@ impl Renderer<'_> {
     }
 }
 
-/// Host names that come out of templates alike: plain ones were compared when the site was loaded.
+/// Finds equal host names if at least one is set by a template. Other host names were compared when the site was loaded.
 fn same_hostnames(
     snapshot: &Snapshot,
-    sound: &BTreeMap<RenderKey, RenderedNode>,
+    rendered: &BTreeMap<RenderKey, RenderedNode>,
 ) -> Vec<Diagnostic> {
-    if sound.values().all(|sound| sound.hostname.is_none()) {
+    if rendered
+        .values()
+        .all(|rendered| rendered.hostname.is_none())
+    {
         return Vec::new();
     }
     let mut first: BTreeMap<String, (&NodeName, bool)> = BTreeMap::new();
     let mut found = Vec::new();
     for (name, node) in &snapshot.site.nodes {
-        let Some(sound) = sound.get(&RenderKey::Node(name.clone())) else {
+        let Some(rendered) = rendered.get(&RenderKey::Node(name.clone())) else {
             continue;
         };
-        let is_template = sound.hostname.is_some();
-        let Some(hostname) = sound.hostname.clone().or_else(|| plain(snapshot, node)) else {
+        let is_template = rendered.hostname.is_some();
+        let Some(hostname) = rendered
+            .hostname
+            .clone()
+            .or_else(|| plain_hostname(snapshot, node))
+        else {
             continue;
         };
         match first.get(&hostname.as_str().to_ascii_lowercase()) {
@@ -334,8 +344,8 @@ fn same_hostnames(
     found
 }
 
-/// The host name of a node that says it plainly.
-fn plain(snapshot: &Snapshot, node: &Arc<Node>) -> Option<Hostname> {
+/// Returns the host name of a node if no template sets it.
+fn plain_hostname(snapshot: &Snapshot, node: &Arc<Node>) -> Option<Hostname> {
     let (resolved, _) = snapshot.resolve_examined(&RenderTarget::Node(node.clone()))?;
     match resolved.hostname {
         HostnameRule::Plain(hostname) => Some(hostname),
@@ -343,14 +353,14 @@ fn plain(snapshot: &Snapshot, node: &Arc<Node>) -> Option<Hostname> {
     }
 }
 
-/// Where machines reach us, by the server's settings.
+/// Returns the URLs of this server for machines, from its settings.
 pub(crate) fn bases(config: &ServerConfig, port: Option<u16>) -> Bases {
     let texts = config
         .http
         .advertise
         .iter()
         .flat_map(|list| list.values().map(String::as_str));
-    // What cannot be read is reported where the server's settings are used.
+    // Invalid settings are reported where the listeners are opened.
     let advertise = Advertise::parse(texts).unwrap_or_default();
     let listen = config
         .http
@@ -365,22 +375,22 @@ pub(crate) fn bases(config: &ServerConfig, port: Option<u16>) -> Bases {
 
 /// Loads a site without a server, for `check`, `render` and `explain`.
 pub fn offline(root: &Path) -> io::Result<Loaded> {
-    Ok(whole(root, &disk::site::read(root)?))
+    Ok(load_whole(root, &disk::site::read(root)?))
 }
 
-/// Loads a site as it would be with one more file, whose path is relative to it.
+/// Loads a site with one additional file. `path` is relative to the site.
 pub fn offline_with(root: &Path, path: &str, text: &str) -> io::Result<Loaded> {
     let mut files = disk::site::read(root)?;
     files.content.insert(path.into(), text.as_bytes().into());
-    Ok(whole(root, &files))
+    Ok(load_whole(root, &files))
 }
 
-fn whole(root: &Path, files: &SiteFiles) -> Loaded {
+fn load_whole(root: &Path, files: &SiteFiles) -> Loaded {
     let mut loader = SiteLoader::new(root, password_key(root, files), Arc::default());
     loader.load(files, &Depth::Whole)
 }
 
-/// The key of the site's state directory, so that a password is hashed here as the server does it.
+/// Returns the key of the site's state directory, so that passwords are hashed as in the server.
 fn password_key(root: &Path, files: &SiteFiles) -> SecretKey {
     let none = SecretKey([0; 32]);
     let (config, _) = site::read_config(files, &mut LoadCache::default());
@@ -393,7 +403,7 @@ fn password_key(root: &Path, files: &SiteFiles) -> SecretKey {
     state.password_key().unwrap_or(none)
 }
 
-/// The path of a site as it was given, made absolute.
+/// Returns the path of a site as an absolute path, without resolving symbolic links.
 pub(crate) fn absolute(root: &Path) -> io::Result<PathBuf> {
     std::path::absolute(root)
 }

@@ -1,4 +1,4 @@
-//! Loaders that a site's machines will ask for, and that are not there.
+//! Finds the loaders that a site's machines need, and reports missing ones.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use crate::{
     site::{Diagnostic, Site},
 };
 
-/// Finds every loader that is missing, where its need comes from, with what brings it.
+/// Returns a diagnostic for each missing loader, at the setting that needs it, with the fix.
 pub(crate) fn missing(root: &Path, site: &Site) -> Vec<Diagnostic> {
     let needed = needed(site);
     if needed.is_empty() {
@@ -23,10 +23,12 @@ pub(crate) fn missing(root: &Path, site: &Site) -> Vec<Diagnostic> {
     let missing = needed
         .into_iter()
         .filter(|(name, _)| loaders.get(name).is_none());
-    missing.map(|(name, span)| told(&name, span)).collect()
+    missing
+        .map(|(name, span)| diagnostic(&name, span))
+        .collect()
 }
 
-/// Looks for loaders where the site says, then where the packages put theirs.
+/// Searches for loaders in the directories of the site, then in those of the packages.
 pub(crate) fn find(root: &Path, site: &Site) -> Loaders {
     let own = site.config.paths.loaders.iter();
     let own: Vec<PathBuf> = own
@@ -36,8 +38,8 @@ pub(crate) fn find(root: &Path, site: &Site) -> Loaders {
     Loaders::find(&own)
 }
 
-/// The names of all loaders that the machines of a site may ask for, each with the place that its need comes from. Where
-/// DHCP is off everywhere somebody else says what boots.
+/// Returns the names of all loaders that the machines of a site may request, each with the setting that needs it. If DHCP is
+/// off in all networks, another DHCP server names the boot file, so none is needed.
 pub(crate) fn needed(site: &Site) -> BTreeMap<String, SourceSpan> {
     let mut needed = BTreeMap::new();
     let mut need = |name: &str, span: SourceSpan| {
@@ -48,7 +50,7 @@ pub(crate) fn needed(site: &Site) -> BTreeMap<String, SourceSpan> {
         match &network.body.loader {
             Some(own) if own.value == mboot::LOADER => {}
             Some(own) => need(&own.value, own.span),
-            // Which firmware asks is not known before it does.
+            // The firmware of a machine is not known before its first request.
             None => {
                 for loader in [Loader::UNDIONLY, Loader::SNPONLY] {
                     need(loader.name, *mode);
@@ -58,12 +60,12 @@ pub(crate) fn needed(site: &Site) -> BTreeMap<String, SourceSpan> {
     }
     for settings in site.layers().filter(|_| !networks.is_empty()) {
         if let Some(own) = settings.loader.as_deref() {
-            // This one is in the image.
+            // This loader is in the ESXi image.
             if own.value != mboot::LOADER {
                 need(&own.value, own.span);
             }
         } else if let Some(secure) = settings.secure_boot.as_deref().filter(|at| at.value)
-            // ESXi's is in the image.
+            // ESXi's Secure Boot loader is in its image.
             && task(site, settings).is_none_or(|task| task.as_str() != mboot::TASK)
         {
             for loader in [Loader::SHIM, Loader::GRUB] {
@@ -74,7 +76,7 @@ pub(crate) fn needed(site: &Site) -> BTreeMap<String, SourceSpan> {
     needed
 }
 
-/// The task that this layer itself names.
+/// Returns the task that this layer sets itself.
 fn task<'a>(site: &'a Site, settings: &'a Settings) -> Option<&'a TaskName> {
     let own = settings.task.as_deref();
     let repo = settings
@@ -85,7 +87,7 @@ fn task<'a>(site: &'a Site, settings: &'a Settings) -> Option<&'a TaskName> {
     task.map(|at| &at.value)
 }
 
-/// The networks on which DHCP answers, each with the place that says so.
+/// Returns the networks with DHCP on, each with the setting that enables it.
 fn answered(site: &Site) -> impl Iterator<Item = (&Network, SourceSpan)> {
     let enabled = site.config.dhcp.enabled.as_ref();
     let is_on = enabled.is_none_or(|at| at.value);
@@ -96,20 +98,20 @@ fn answered(site: &Site) -> impl Iterator<Item = (&Network, SourceSpan)> {
     })
 }
 
-/// What a package has may be installed while the server runs, and elsewhere than where the site is checked: that is a
-/// warning. What only the site itself can bring is an error, as a missing kernel is.
-fn told(name: &str, span: SourceSpan) -> Diagnostic {
-    let message = format!("the loader `{name}` is not there");
+/// Returns the diagnostic for a missing loader. A loader of a package is a warning: the package may be installed later, or the
+/// site may be checked on another host. A loader that only the site can provide is an error, like a missing kernel.
+fn diagnostic(name: &str, span: SourceSpan) -> Diagnostic {
+    let message = format!("loader `{name}` is missing");
     match Loader::ALL
         .into_iter()
         .find(|loader| loader.name.eq_ignore_ascii_case(name))
     {
         Some(loader) => Diagnostic::warning(message, span).help(format!(
-            "apt-get install {}, or name a directory that has it in `loaders` of `[paths]`",
+            "run `apt-get install {}`, or add a directory that contains it to `loaders` in `[paths]`",
             loader.package
         )),
         None => Diagnostic::error(message, span).help(
-            "put it into a directory that `loaders` of `[paths]` names, or take `loader` away",
+            "put it into a directory that `loaders` in `[paths]` names, or remove `loader`",
         ),
     }
 }
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_asked_for_is_needed() {
+    fn every_loader_that_machines_may_request_is_needed() {
         let cases = [
             (DHCP.to_owned(), vec!["snponly.efi", "undionly.kpxe"]),
             (format!("{DHCP}loader = \"own.efi\"\n"), vec!["own.efi"]),
@@ -175,7 +177,7 @@ mod tests {
                 ),
                 vec!["snponly.efi", "undionly.kpxe"],
             ),
-            // Somebody else says what boots.
+            // DHCP is off, so another server names the boot file.
             (format!("{OFF}{NODE}secure-boot = true\n"), vec![]),
             (NODE.to_owned(), vec![]),
             (

@@ -1,7 +1,7 @@
-//! How the files of a site become a snapshot.
+//! Loads the files of a site into a snapshot.
 //!
-//! [`load`] reads, checks and renders a site; what it needs from outside the site, such as images, secrets and
-//! loaders, is found here as well, and the site that goes live at a start is chosen here.
+//! [`load`] reads, checks and renders a site. `external` and `loaders` find what the site needs from outside, such as images,
+//! secrets and loaders. `chosen_site` chooses the revision that goes live when the server starts.
 
 pub(crate) mod bases;
 pub(crate) mod loaders;

@@ -1,4 +1,4 @@
-//! Who was rendered without a mistake, and need not be rendered again.
+//! Remembers what was rendered without errors, so that it is not rendered again.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,40 +9,41 @@ use crate::{
     site::{Diagnostic, Resolved},
 };
 
-/// Who was rendered.
+/// What was rendered.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RenderKey {
     /// A declared node.
     Node(NodeName),
-    /// A machine that nobody declared, bound by this policy.
+    /// Undeclared machines that this policy binds.
     Undeclared(PolicyName),
 }
 
 impl RenderKey {
-    pub(crate) fn of(examined: &RenderTarget) -> RenderKey {
-        match examined {
+    pub(crate) fn of(target: &RenderTarget) -> RenderKey {
+        match target {
             RenderTarget::Node(node) => RenderKey::Node(node.name.value.clone()),
             RenderTarget::Undeclared(policy) => RenderKey::Undeclared(policy.name.value.clone()),
         }
     }
 }
 
-/// Somebody who was rendered without a mistake. It holds no text of its own where it need not: a small piece of memory
-/// that stays, among all that rendering needs for a moment, keeps a page of it.
+/// A node or policy that was rendered without errors.
+///
+/// It holds few allocations of its own: a small allocation that survives a rendering would keep a whole page of that
+/// rendering's memory in use.
 #[derive(Clone)]
 pub(crate) struct RenderedNode {
-    /// From what.
+    /// What it was rendered from.
     pub(crate) inputs: Inputs,
-    /// The host name that came out, where it is made by a template.
+    /// The rendered host name, if it is set by a template.
     pub(crate) hostname: Option<Hostname>,
-    /// How many files did.
+    /// The number of rendered files.
     pub(crate) documents: usize,
-    /// What was remarked.
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
-/// What somebody's files are made from, besides what every machine's are. Objects of files that did not change
-/// are the same ones from load to load.
+/// What the files of one machine are rendered from, besides what all machines have in common. Objects from files that did not
+/// change stay the same allocation from load to load, so pointers are compared.
 #[derive(Clone)]
 pub(crate) struct Inputs {
     templates: Fingerprint,
@@ -51,7 +52,6 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    /// Collects them.
     pub(crate) fn new(snapshot: &Snapshot, resolved: &Resolved) -> Self {
         let policy = resolved
             .policy
@@ -64,7 +64,7 @@ impl Inputs {
         }
     }
 
-    /// Whether both are the same.
+    /// Returns whether both are the same.
     pub(crate) fn is(&self, other: &Inputs) -> bool {
         fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
             match (a, b) {
@@ -79,7 +79,7 @@ impl Inputs {
     }
 }
 
-/// Whether what every machine's files are made from is what it was.
+/// Returns whether the inputs that all machines have in common are unchanged.
 pub(crate) fn is_same(before: &Snapshot, after: &Snapshot) -> bool {
     Arc::ptr_eq(&before.site.defaults, &after.site.defaults)
         && same(&before.site.networks, &after.site.networks)
@@ -91,15 +91,15 @@ pub(crate) fn is_same(before: &Snapshot, after: &Snapshot) -> bool {
         && before.outside.repos == after.outside.repos
 }
 
-/// Whether, in addition, all policies and templates are what they were, so that whose declaration is, too, is
-/// given the same files.
+/// Returns whether all policies and templates are unchanged too, so that a machine with an unchanged declaration gets the same
+/// files.
 pub(crate) fn only_nodes_differ(before: &Snapshot, after: &Snapshot) -> bool {
     same(&before.site.policies, &after.site.policies) && after.library.has_all_of(&before.library)
 }
 
-/// Whether somebody is declared as before.
-pub(crate) fn is_declared_as_in(before: &Snapshot, examined: &RenderTarget) -> bool {
-    match examined {
+/// Returns whether a node or policy is declared as in `before`.
+pub(crate) fn is_declared_as_in(before: &Snapshot, target: &RenderTarget) -> bool {
+    match target {
         RenderTarget::Node(node) => {
             let known = before.site.nodes.get(&node.name.value);
             known.is_some_and(|known| Arc::ptr_eq(known, node))
@@ -111,7 +111,7 @@ pub(crate) fn is_declared_as_in(before: &Snapshot, examined: &RenderTarget) -> b
     }
 }
 
-/// Whether a host name may come out of a template, so that two machines may turn out to have the same one.
+/// Returns whether a template sets a host name, so that two machines may get the same one.
 pub(crate) fn names_by_template(snapshot: &Snapshot) -> bool {
     let site = &snapshot.site;
     let is_template = |settings: &Settings| {

@@ -1,4 +1,4 @@
-//! The journal's lines, folded into a state.
+//! Folds the lines of the journal into a state.
 
 use crate::{
     disk::journal::{Damage, Replay},
@@ -6,8 +6,8 @@ use crate::{
     model::Timestamp,
 };
 
-/// Folds what a journal holds. What is lost holds the machines it may concern; the second value says what was
-/// found, for people.
+/// Folds the lines of a journal into a state. If lines are lost, the machines that they may concern are held. The second value
+/// is a list of warnings.
 pub(crate) fn fold(replay: Replay, now: Timestamp) -> anyhow::Result<(JournalState, Vec<String>)> {
     let mut found = replay.warnings;
     let mut state = match replay
@@ -16,7 +16,7 @@ pub(crate) fn fold(replay: Replay, now: Timestamp) -> anyhow::Result<(JournalSta
         .map(serde_json::from_slice::<JournalState>)
     {
         Some(Ok(state)) => state,
-        // The lines before it are not read again here, so a checkpoint that cannot be read loses them.
+        // The lines before the checkpoint were not read, so they would be lost.
         Some(Err(error)) => anyhow::bail!(
             "the journal's checkpoint cannot be read ({error}): delete the file `checkpoint` in the journal's directory"
         ),
@@ -41,14 +41,15 @@ pub(crate) fn fold(replay: Replay, now: Timestamp) -> anyhow::Result<(JournalSta
 fn hold(state: &mut JournalState, damage: &Damage, now: Timestamp) {
     let named = damage.machines.as_ref();
     let named = named.map(|ids| ids.iter().map(|id| MachineId(*id)).collect::<Vec<_>>());
-    // Who is in it may not be known, or not who that is: then it may be anybody, also one of whom nothing is left.
-    let is_anybody = named
+    // If the damaged part names no machines, or a machine without identity, it may concern any machine, even one of which no
+    // line is left.
+    let may_concern_any = named
         .as_ref()
         .is_none_or(|ids| ids.iter().any(|id| !is_known(state, *id)));
-    if is_anybody {
+    if may_concern_any {
         state.lost.get_or_insert_with(|| {
             format!(
-                "part of the journal is lost ({}): what is installed is not known; say `bootwright init --state new` \
+                "part of the journal is lost ({}): which machines are installed is not known; run `bootwright init --state new` \
                  or `bootwright init --state installed`",
                 damage.segment
             )
@@ -77,7 +78,7 @@ fn hold(state: &mut JournalState, damage: &Damage, now: Timestamp) {
     }
 }
 
-/// Whether what is left of the journal says who a machine is.
+/// Returns whether the rest of the journal identifies a machine.
 fn is_known(state: &JournalState, id: MachineId) -> bool {
     state
         .machine(id)
