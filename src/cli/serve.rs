@@ -30,7 +30,7 @@ pub(super) fn run(site: &Path, terminal: &Terminal) -> CliResult {
     if !is_site(site) {
         return Err(no_site(site));
     }
-    serve::keep_little();
+    serve::limit_allocator();
     // Before any other thread starts, since privileges are dropped per thread.
     let state = serve::drop_privileges(site).map_err(Failure::unreachable)?;
     let log = start_log(terminal)?;

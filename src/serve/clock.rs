@@ -1,4 +1,4 @@
-//! Both clocks of this process.
+//! The wall clock and the monotonic clock.
 
 use std::{
     io,
@@ -7,7 +7,7 @@ use std::{
 
 use crate::model::{MonotonicTime, Now, Timestamp};
 
-/// Reads both clocks; the monotonic one counts from here.
+/// Reads both clocks. The monotonic time counts from [`Clock::start`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock(Instant);
 
@@ -17,7 +17,7 @@ impl Clock {
     }
 
     pub(crate) fn now(self) -> Now {
-        // A clock before 1970 is wrong anyway; it then reads as 1970.
+        // A time before 1970 is wrong anyway and counts as 1970.
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -28,7 +28,7 @@ impl Clock {
     }
 }
 
-/// Tells whether something keeps the wall clock right, as the kernel was told (adjtimex(2)).
+/// Returns whether the kernel's clock is synchronised (adjtimex(2)).
 #[expect(
     unsafe_code,
     reason = "adjtimex(2) has no safe wrapper; it fills one structure of numbers"
@@ -36,7 +36,7 @@ impl Clock {
 pub(crate) fn is_synchronised() -> io::Result<bool> {
     // SAFETY: all zeros is a value of this structure of numbers; no mode means that nothing is changed.
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };
-    // SAFETY: it lives while the call fills it.
+    // SAFETY: `timex` is valid for the duration of the call.
     match unsafe { libc::adjtimex(&raw mut timex) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(timex.status & libc::STA_UNSYNC == 0),

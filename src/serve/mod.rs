@@ -1,9 +1,8 @@
-//! A site and its journal become a server.
+//! The server: it runs a site and its journal.
 //!
-//! [`reload`] makes a snapshot of a site's files; [`engine`] is the one place where decisions are taken, in order, and
-//! made durable before their answers are sent; [`boot`] answers machines and [`operator`] operators; [`listen`] has the
-//! sockets; [`background`] what runs without a request; [`mod@start`] opens it all, and [`offline`] does what can be done
-//! without a server.
+//! [`reload`] loads a site's files into a snapshot. [`engine`] decides all requests, in order, and makes the events durable
+//! before the answers are sent. [`boot`] answers machines, and [`operator`] answers operators. [`listen`] opens the sockets,
+//! [`background`] runs the periodic tasks, and [`mod@start`] starts everything. [`offline`] reads the state without a server.
 
 mod clock;
 mod memory;
@@ -26,9 +25,9 @@ pub(crate) use boot::discover::missing_microkernel;
 pub(crate) use boot::microkernel::{INITRD, KERNEL};
 pub(crate) use clock::is_synchronised;
 pub use listen::banner::Banner;
-pub(crate) use listen::sockets::wanted;
+pub(crate) use listen::sockets::listen_addresses;
 pub use load::{Loaded, SiteLoader};
-pub(crate) use memory::keep_little;
+pub(crate) use memory::limit_allocator;
 pub use operator::explain::explain;
 pub use operator::views::{rendered, rendered_for};
 pub use reload::load;

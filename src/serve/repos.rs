@@ -1,4 +1,4 @@
-//! The repos of a site as they are on the disk: what `bootwright repos` shows.
+//! The repos of a site as they are on the disk, for `bootwright repos`.
 
 use std::path::{Path, PathBuf};
 
@@ -15,26 +15,25 @@ use crate::{
     site::{self, LoadCache, Site, detect_repo},
 };
 
-/// A repo, and what is found of it.
+/// A repo, and what was detected in it.
 #[derive(Debug, Clone, Serialize)]
 pub struct RepoShown {
-    /// Its name.
     pub name: String,
-    /// `iso`, `path` or `url`.
+    /// The key that names its source: `iso`, `path` or `url`.
     pub kind: &'static str,
-    /// What that key says.
+    /// The value of that key.
     pub at: String,
-    /// How many bytes its files have; none where that is not known.
+    /// The total size of its files in bytes, if known.
     pub bytes: Option<u64>,
-    /// How many files it has.
+    /// The number of its files, if known.
     pub files: Option<u64>,
-    /// What installs from it: what the site says, else what is guessed.
+    /// The task that installs from it: as declared, else as detected.
     pub task: Option<String>,
-    /// Whether the task is a guess.
+    /// Whether the task is detected, not declared.
     pub guessed: bool,
-    /// The operating system that is recognised.
+    /// The detected operating system.
     pub system: Option<&'static str>,
-    /// What is wrong with it; nothing when it can be served.
+    /// Why it cannot be served, if so.
     pub trouble: Option<String>,
 }
 
@@ -47,12 +46,12 @@ pub struct Repos {
 }
 
 impl Repos {
-    /// Reads what the site declares.
+    /// Reads the site's declarations.
     pub fn read(root: &Path) -> std::io::Result<Repos> {
         let files = disk::site::read(root)?;
         let (site, _) = site::load(&files, &mut LoadCache::default());
         let state = site_id::state_path(root, &site.config)?;
-        // What the server knows of images already is not found out again.
+        // The server's cache already has the contents and digests of images.
         let images = StateDirectory::existing(&state)
             .map(|state| ImageRegistry::with_read_only_cache(state.images()));
         Ok(Repos {
@@ -62,18 +61,18 @@ impl Repos {
         })
     }
 
-    /// Every repo, by name.
+    /// Returns every repo, ordered by name.
     pub fn all(&self) -> Vec<RepoShown> {
         let repos = self.site.repos.values();
         repos.map(|repo| self.shown(repo)).collect()
     }
 
-    /// The names of all repos.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.site.repos.keys().map(|name| name.as_str())
     }
 
-    /// The files of one repo; none when there is no such repo, an empty answer when machines fetch from it directly.
+    /// Returns the source of a repo's files. The outer `None` means that there is no such repo, the inner `None` that machines
+    /// download from its URL directly.
     pub fn source(&self, name: &str) -> Option<Option<RepoSource>> {
         let repo = self.site.repos.get(name)?;
         Some(external::source(&self.root, &self.site, repo, &self.images))
@@ -85,19 +84,19 @@ impl Repos {
             (Some(iso), ..) => ("iso", &iso.value),
             (None, Some(path), _) => ("path", &path.value),
             (None, None, Some(url)) => ("url", &url.value),
-            (None, None, None) => return nothing(repo),
+            (None, None, None) => return without_source(repo),
         };
         let source = external::source(&self.root, &self.site, repo, &self.images);
         let observation = source
             .as_ref()
             .and_then(|source| detect_repo(|path, text| source.says(path, text)));
-        let told = body.task.as_ref().map(|at| at.value.to_string());
+        let declared = body.task.as_ref().map(|at| at.value.to_string());
         let guessed = observation
             .and_then(|observation| observation.task)
             .map(str::to_owned);
         let trouble = source.as_ref().and_then(|source| {
             let trouble = source.trouble();
-            trouble.or_else(|| not_genuine(repo, source))
+            trouble.or_else(|| digest_mismatch(repo, source))
         });
         let totals = source
             .as_ref()
@@ -109,16 +108,16 @@ impl Repos {
             at: at.clone(),
             bytes: totals.map(|(_, bytes)| bytes),
             files: totals.map(|(files, _)| files),
-            guessed: told.is_none() && guessed.is_some(),
-            task: told.or(guessed),
+            guessed: declared.is_none() && guessed.is_some(),
+            task: declared.or(guessed),
             system: observation.map(|observation| observation.title),
             trouble,
         }
     }
 }
 
-/// What the digest says, as far as it is known.
-fn not_genuine(repo: &Repo, source: &RepoSource) -> Option<String> {
+/// Returns that an image has another SHA-256 than declared, if that is already known.
+fn digest_mismatch(repo: &Repo, source: &RepoSource) -> Option<String> {
     let RepoSource::Image(image) = source else {
         return None;
     };
@@ -131,7 +130,7 @@ fn not_genuine(repo: &Repo, source: &RepoSource) -> Option<String> {
     }
 }
 
-fn nothing(repo: &Repo) -> RepoShown {
+fn without_source(repo: &Repo) -> RepoShown {
     RepoShown {
         name: repo.name.value.to_string(),
         kind: "none",
@@ -145,7 +144,7 @@ fn nothing(repo: &Repo) -> RepoShown {
     }
 }
 
-/// Lists a directory of a repo, in which a name that is no directory lists itself.
+/// Lists a directory of a repo. The path of a file lists that file.
 pub fn list(source: &RepoSource, path: &str) -> Result<Vec<disk::repo::RepoEntry>, RepoError> {
     match source.list(path) {
         Err(RepoError::Missing(_) | RepoError::NotAFile(_) | RepoError::Io { .. }) => {

@@ -1,4 +1,4 @@
-//! A server that runs, until it is told to end.
+//! The running server.
 
 use std::{
     net::SocketAddr,
@@ -25,27 +25,26 @@ use crate::{
         listen::{
             dhcp,
             sockets::{self, Listeners},
-            tftp::Tree,
+            tftp::TftpTree,
         },
         reload::load::SiteLoader,
         server::Server,
     },
 };
 
-/// Between two checkpoints.
-const CHECKPOINT: Duration = Duration::from_secs(300);
+/// The interval between checkpoints.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);
 
-/// TFTP's port is tried again after this when it could not be had.
-const TFTP_AGAIN: Duration = Duration::from_secs(10);
+/// The interval between attempts to bind the TFTP port.
+const TFTP_RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A server that runs.
+/// A running server.
 #[derive(Debug)]
 pub struct Running {
-    /// Where machines are served.
+    /// The address for machines.
     pub machines: SocketAddr,
-    /// Where operators are.
+    /// The address for operators.
     pub operators: SocketAddr,
-    /// What is said at the start.
     pub banner: Banner,
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
@@ -55,7 +54,7 @@ pub struct Running {
     tftp: Tftp,
 }
 
-/// TFTP's server, as soon as it has its port.
+/// The TFTP server, once its port is bound.
 type Tftp = Arc<Mutex<Option<tftp::TftpHandle>>>;
 
 #[derive(Clone)]
@@ -67,89 +66,94 @@ impl std::fmt::Debug for EngineHandle {
     }
 }
 
-/// What follows the site.
-pub(crate) struct Following {
+/// What the tasks of a running server need besides the engine and the listeners.
+pub(crate) struct RunParts {
     pub(crate) loader: SiteLoader,
     pub(crate) state: StateDirectory,
-    pub(crate) seen: watch::Receiver<ObservedSite>,
+    pub(crate) site_changes: watch::Receiver<ObservedSite>,
     pub(crate) watch: SiteWatch,
-    /// Whether DHCP is left alone.
-    pub(crate) http_alone: bool,
-    /// Whether nobody is to hear of what happens.
+    /// See [`Options::http_only`](crate::serve::Options::http_only).
+    pub(crate) http_only: bool,
+    /// See [`Options::throwaway`](crate::serve::Options::throwaway).
     pub(crate) throwaway: bool,
-    /// Between two probes of machines that cannot report that they are finished.
+    /// The interval between probes of machines that cannot report that they are finished.
     pub(crate) probe_interval: Duration,
 }
 
 impl Running {
-    /// Begins to answer.
+    /// Starts the listeners and the background tasks.
     pub(crate) fn begin(
         engine: Arc<Engine>,
         listeners: Listeners,
-        following: Following,
+        parts: RunParts,
         banner: Banner,
     ) -> Running {
         let (stop, stopped) = watch::channel(false);
-        if !following.http_alone {
-            // Known before the first machine asks.
+        if !parts.http_only {
+            // The links have to be known before the first request.
             engine.find_links();
         }
         let server = Arc::new(Server(engine.clone()));
         let machines = listeners.machines.address();
         let operators = listeners.operators.address();
-        let Following {
+        let RunParts {
             loader,
             state,
-            seen,
+            site_changes,
             watch,
-            http_alone,
+            http_only,
             throwaway,
             probe_interval,
-        } = following;
-        let setting = dhcp::Setting {
+        } = parts;
+        let dhcp_config = dhcp::DhcpListenerConfig {
             advertise: listeners.advertise.clone(),
             port: machines.port(),
         };
         engine.find_loaders();
-        let tree = Tree {
+        let tree = TftpTree {
             engine: engine.clone(),
-            advertise: setting.advertise.clone(),
-            port: setting.port,
+            advertise: dhcp_config.advertise.clone(),
+            port: dhcp_config.port,
             fetched: Mutex::default(),
         };
         let tree = Arc::new(tree);
         let tftp = Arc::new(Mutex::new(None));
         let tftp_enabled = engine.started_with.tftp.enabled.as_ref();
-        let wants_tftp = !http_alone && tftp_enabled.is_none_or(|at| at.value);
+        let wants_tftp = !http_only && tftp_enabled.is_none_or(|at| at.value);
         let waits_for_tftp = listeners.tftp.is_err() && wants_tftp;
         if let Ok(server) = listeners.tftp {
             serve_tftp(server, tree.clone(), &tftp);
         }
-        let told = MachineListenerConfig {
+        let machine_config = MachineListenerConfig {
             advertise: listeners.advertise,
             limits: listeners.limits,
         };
-        let admitted = OperatorListenerConfig {
+        let operator_config = OperatorListenerConfig {
             guard: listeners.guard,
             limits: listeners.limits,
         };
         let stop_of_machines = Stop::new(stopped.clone());
-        let listening = vec![
+        let listener_tasks = vec![
             tokio::spawn(http::serve_machines(
                 listeners.machines,
                 server.clone(),
-                told,
+                machine_config,
                 stop_of_machines,
             )),
             tokio::spawn(http::serve_operators(
                 listeners.operators,
                 server,
-                admitted,
+                operator_config,
                 Stop::new(stopped),
             )),
         ];
         let mut background = vec![
-            tokio::spawn(follow_site::follow(engine.clone(), loader, state, seen)),
+            tokio::spawn(follow_site::follow(
+                engine.clone(),
+                loader,
+                state,
+                site_changes,
+            )),
             tokio::spawn(tick(engine.clone())),
             tokio::spawn(checkpoints(engine.clone())),
             tokio::spawn(probe::run(engine.clone(), probe_interval)),
@@ -162,9 +166,9 @@ impl Running {
         if waits_for_tftp {
             background.push(tokio::spawn(tftp_when_free(tree, tftp.clone())));
         }
-        if !http_alone {
+        if !http_only {
             background.push(tokio::spawn(addresses::run(engine.clone())));
-            background.push(tokio::spawn(dhcp::run(engine.clone(), setting)));
+            background.push(tokio::spawn(dhcp::run(engine.clone(), dhcp_config)));
             background.push(tokio::spawn(dhcp_silence::run(engine.clone())));
             background.push(tokio::spawn(rogue_dhcp::run(engine.clone())));
         }
@@ -173,7 +177,7 @@ impl Running {
             operators,
             banner,
             stop,
-            listeners: listening,
+            listeners: listener_tasks,
             background,
             engine: EngineHandle(engine),
             watch,
@@ -181,7 +185,7 @@ impl Running {
         }
     }
 
-    /// Waits until the server is told to end, by a signal or by [`Running::stop`].
+    /// Runs the server until SIGTERM or SIGINT, then stops it. SIGHUP rereads the site and probes for other DHCP servers.
     pub async fn wait(self) -> anyhow::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
@@ -200,7 +204,7 @@ impl Running {
         self.stop().await
     }
 
-    /// Ends the server in order.
+    /// Stops the server: closes the listeners, then writes a checkpoint.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.send_replace(true);
         drop(lock(&self.tftp).take());
@@ -217,42 +221,42 @@ impl Running {
     }
 }
 
-fn serve_tftp(server: tftp::TftpServer, tree: Arc<Tree>, place: &Tftp) {
+fn serve_tftp(server: tftp::TftpServer, tree: Arc<TftpTree>, shared: &Tftp) {
     match server.serve(tree) {
-        Ok(handle) => *lock(place) = Some(handle),
-        Err(error) => tracing::error!("TFTP is off: {error}"),
+        Ok(handle) => *lock(shared) = Some(handle),
+        Err(error) => tracing::error!("TFTP cannot be started: {error}"),
     }
 }
 
-/// Another program had the port at the start, and may leave it.
-async fn tftp_when_free(tree: Arc<Tree>, place: Tftp) {
+/// Starts TFTP once its port is free.
+async fn tftp_when_free(tree: Arc<TftpTree>, handle: Tftp) {
     loop {
-        tokio::time::sleep(TFTP_AGAIN).await;
+        tokio::time::sleep(TFTP_RETRY_INTERVAL).await;
         if let Ok(server) = sockets::tftp_by_default() {
-            tracing::info!("TFTP answers on port {}", tftp::PORT);
-            return serve_tftp(server, tree, &place);
+            tracing::info!("TFTP: listening on port {}", tftp::PORT);
+            return serve_tftp(server, tree, &handle);
         }
     }
 }
 
-fn lock(place: &Tftp) -> std::sync::MutexGuard<'_, Option<tftp::TftpHandle>> {
-    place
+fn lock(handle: &Tftp) -> std::sync::MutexGuard<'_, Option<tftp::TftpHandle>> {
+    handle
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Every second: deadlines, and documents of attempts that have ended.
+/// Checks deadlines and removes the documents of ended attempts, every second.
 async fn tick(engine: Arc<Engine>) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
         second.tick().await;
-        // What a deadline says is no answer to anybody: nothing waits for it.
+        // No answer depends on these events.
         let ((), _ticket) = engine.transaction(|transaction| transaction.tick());
         engine.sweep().await;
     }
 }
 
-/// Loaders come with packages, which may be installed while the server runs.
+/// Searches for loaders every minute, since their packages may be installed while the server runs.
 async fn loaders(engine: Arc<Engine>) {
     let mut minute = tokio::time::interval(Duration::from_secs(60));
     loop {
@@ -264,7 +268,7 @@ async fn loaders(engine: Arc<Engine>) {
 async fn checkpoints(engine: Arc<Engine>) {
     let mut events = engine.appended.subscribe();
     loop {
-        tokio::time::sleep(CHECKPOINT).await;
+        tokio::time::sleep(CHECKPOINT_INTERVAL).await;
         if !events.has_changed().unwrap_or(false) {
             continue;
         }
@@ -272,10 +276,10 @@ async fn checkpoints(engine: Arc<Engine>) {
         match engine.checkpoint() {
             Ok(ticket) => {
                 if let Err(error) = ticket.durable().await {
-                    tracing::warn!("no checkpoint was written: {error}");
+                    tracing::warn!("cannot write a checkpoint: {error}");
                 }
             }
-            Err(error) => tracing::error!("no checkpoint was written: {error:#}"),
+            Err(error) => tracing::error!("cannot write a checkpoint: {error:#}"),
         }
     }
 }

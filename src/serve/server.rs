@@ -1,4 +1,4 @@
-//! The server behind the listeners, and the files that it serves.
+//! The backend of the HTTP listeners, and the files that it serves.
 
 use std::sync::Arc;
 
@@ -8,18 +8,23 @@ use crate::{
     serve::engine::Engine,
 };
 
-/// The engine behind the listeners.
+/// The backend of the HTTP listeners.
 #[derive(Clone)]
 pub(crate) struct Server(pub(crate) Arc<Engine>);
 
 impl Server {
-    /// Notes that somebody has asked for a file of a repo.
-    pub(crate) fn note_opened(&self, peer: Peer, name: &str, file: &Result<ServedFile, Reply>) {
+    /// Records that a client has requested a file of a repo.
+    pub(crate) fn record_repo_request(
+        &self,
+        peer: Peer,
+        name: &str,
+        file: &Result<ServedFile, Reply>,
+    ) {
         let ip = peer.address.ip();
         match file {
-            Ok(file) => self.0.note_repo(ip, name, Some(file.blob.size())),
-            Err(reply) if reply.status == 404 => self.0.note_repo(ip, name, None),
-            // What cannot be read is told of already.
+            Ok(file) => self.0.on_repo_request(ip, name, Some(file.blob.size())),
+            Err(reply) if reply.status == 404 => self.0.on_repo_request(ip, name, None),
+            // The read error is already logged.
             Err(_) => {}
         }
     }
@@ -27,13 +32,13 @@ impl Server {
     pub(crate) fn open(&self, repo: &str, path: &str) -> Result<ServedFile, Reply> {
         let live = self.0.live();
         let Some(source) = live.sources.get(repo) else {
-            return Err(Reply::error(404, "there is no such repo here\n"));
+            return Err(Reply::error(404, "no such repo\n"));
         };
         opened(source.open(path), &format!("repo {repo}"))
     }
 }
 
-/// The media type of a file, by its name.
+/// Guesses the media type of a file from its name.
 fn content_type_of(path: &str) -> &'static str {
     let guess = mime_guess::from_path(path);
     guess.first_raw().unwrap_or("application/octet-stream")
@@ -46,7 +51,7 @@ pub(crate) fn reply(reply: Reply) -> FileReply {
     }
 }
 
-/// A file that was opened in `place`, or why there is none.
+/// Converts the result of opening a file in `place` to a response.
 pub(crate) fn opened(
     opened: Result<OpenedRepoFile, RepoError>,
     place: &str,

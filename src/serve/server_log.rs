@@ -1,16 +1,16 @@
-//! What happens, as it happens, on the server's own log.
+//! Logs the events of the journal.
 
 use crate::{
     control::ServerState,
     journal::{JournalLine, describe},
 };
 
-/// Logs a line of the journal, unless another line shows the same.
-pub(crate) fn tell(line: &JournalLine, server: &ServerState) {
+/// Logs an event, unless other log lines already describe it.
+pub(crate) fn log(line: &JournalLine, server: &ServerState) {
     if !line.event.traits().logged {
         return;
     }
-    let describe = describe(line);
+    let described = describe(line);
     let machine = line.machine.and_then(|id| server.state.machine(id));
     let name = machine.map_or_else(String::new, |machine| {
         let mac = machine.identity.mac.first();
@@ -19,5 +19,5 @@ pub(crate) fn tell(line: &JournalLine, server: &ServerState) {
             ToString::to_string,
         )
     });
-    tracing::info!(target: "bootwright::event", "{name:<12}  {:<10} {}", describe.kind, describe.detail);
+    tracing::info!(target: "bootwright::event", "{name:<12}  {:<10} {}", described.kind, described.detail);
 }

@@ -1,4 +1,4 @@
-//! The state directory of a site: which it is, and whether it knows the site.
+//! The state directory of a site: its path, and whether it belongs to the site.
 
 use std::{
     io,
@@ -13,18 +13,18 @@ use crate::{
     model::ServerConfig,
 };
 
-/// What a state directory knows of a site.
+/// Whether a state directory belongs to the site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StateOwner {
-    /// The site has no id: a demonstration, whose state is its own.
+    /// The site has no `site-id`: it is a demonstration with its own state directory.
     Demonstration,
-    /// It is this site's.
+    /// It belongs to the site.
     Yes,
-    /// It knows no site, or another one: what was installed before is not known.
+    /// It belongs to no site or to another one, for this reason. What was installed before is unknown.
     No(String),
 }
 
-/// Returns where the state of a site is kept.
+/// Returns the path of a site's state directory.
 pub(crate) fn state_path(root: &Path, config: &ServerConfig) -> io::Result<PathBuf> {
     let environment = Environment::current();
     match (&config.paths.state, &config.site_id) {
@@ -34,24 +34,24 @@ pub(crate) fn state_path(root: &Path, config: &ServerConfig) -> io::Result<PathB
     }
 }
 
-/// Tells whether a state directory knows the site.
-pub(crate) fn known(state: &StateDirectory, config: &ServerConfig) -> io::Result<StateOwner> {
+/// Returns whether a state directory belongs to the site.
+pub(crate) fn owner(state: &StateDirectory, config: &ServerConfig) -> io::Result<StateOwner> {
     let Some(id) = &config.site_id else {
         return Ok(StateOwner::Demonstration);
     };
-    let trouble = match state.site_id()? {
+    let problem = match state.site_id()? {
         Some(known) if known == id.value => {
-            // The copy is kept only after the journal's first line is.
+            // The copy of the last good site is written only after the first line of the journal.
             let is_lost = state.last_good().exists() && !journal::is_begun(&state.journal())?;
             is_lost.then_some("has lost its journal")
         }
         Some(_) => Some("belongs to another site"),
         None => Some("has no site ID"),
     };
-    Ok(match trouble {
+    Ok(match problem {
         None => StateOwner::Yes,
-        Some(trouble) => StateOwner::No(format!(
-            "the state directory {} {trouble}: what is installed is not known; say `bootwright init --state new` \
+        Some(problem) => StateOwner::No(format!(
+            "the state directory {} {problem}: which machines are installed is not known; run `bootwright init --state new` \
              or `bootwright init --state installed`",
             state.path().display()
         )),

@@ -1,4 +1,4 @@
-//! Opening everything, in the order in which each thing needs the one before it.
+//! Starts a server: opens the state, the journal and the sockets, and loads the site.
 
 use std::{
     net::SocketAddr,
@@ -33,30 +33,29 @@ use crate::{
             load::SiteLoader,
             replay,
         },
-        running::Following,
+        running::RunParts,
         site_id::{self, StateOwner},
         user,
     },
     site::{self, LoadCache, ReportStyle, Severity, SiteFiles},
 };
 
-/// What a server is started with besides its site.
+/// The options of a server.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The site.
+    /// The directory of the site.
     pub site: PathBuf,
-    /// In place of the site's `[paths] state`.
+    /// Overrides `state` in the site's `[paths]`.
     pub state: Option<PathBuf>,
-    /// In place of the site's `[http] listen`.
+    /// Overrides `listen` in the site's `[http]`.
     pub listen: Option<SocketAddr>,
-    /// In place of the site's `[operator] listen`.
+    /// Overrides `listen` in the site's `[operator]`.
     pub operator: Option<SocketAddr>,
-    /// Whether DHCP and TFTP are left alone: a throwaway server for a machine that is none.
-    pub http_alone: bool,
-    /// Whether it is a server of a moment, for a machine that is played: it advertises its own address, and tells no programs of what
-    /// has not happened.
+    /// Serves only HTTP: no DHCP and no TFTP.
+    pub http_only: bool,
+    /// Runs a temporary server for a simulated machine: it advertises its own address and makes no deliveries.
     pub throwaway: bool,
-    /// In place of the 10 s between two probes of machines that cannot report that they are finished.
+    /// Overrides the interval of 10 s between probes of machines that cannot report that they are finished.
     pub probe_interval: Option<Duration>,
 }
 
@@ -64,20 +63,20 @@ pub struct Options {
 pub async fn start(options: Options) -> anyhow::Result<Running> {
     let began = Instant::now();
     let root = crate::serve::reload::load::absolute(&options.site)?;
-    let (watch, mut seen) = SiteWatch::start(&root)
-        .with_context(|| format!("`{}` cannot be watched", root.display()))?;
-    let first = seen.borrow_and_update().clone();
-    if let Some(trouble) = &first.trouble {
-        anyhow::bail!("the site `{}` cannot be read: {trouble}", root.display());
+    let (watch, mut site_changes) =
+        SiteWatch::start(&root).with_context(|| format!("cannot watch `{}`", root.display()))?;
+    let first = site_changes.borrow_and_update().clone();
+    if let Some(error) = &first.trouble {
+        anyhow::bail!("the site `{}` cannot be read: {error}", root.display());
     }
     let config = config(&root, &first.files)?;
     let state = open_state(&root, &config, options.state.as_deref())?;
-    let known = site_id::known(&state, &config)?;
+    let owner = site_id::owner(&state, &config)?;
     let clock = Clock::start();
-    let (journal, server, mut troubles) = open_journal(&state, &root, clock)?;
+    let (journal, server, mut warnings) = open_journal(&state, &root, clock)?;
     let images = Arc::new(ImageRegistry::with_cache(state.images()));
     let mut loader = SiteLoader::new(&root, state.password_key()?, images.clone());
-    let listeners = Listeners::open(&options, &config, &root, &mut troubles)?;
+    let listeners = Listeners::open(&options, &config, &root, &mut warnings)?;
     loader.set_port(listeners.machines.address().port());
     let chosen = choose(&mut loader, &first.files, &state, &root)?;
     let engine = Arc::new(Engine::new(Parts {
@@ -90,33 +89,33 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         journal_dir: state.journal(),
         server,
         snapshot: chosen.snapshot.clone(),
-        demonstration: known == StateOwner::Demonstration,
+        demonstration: owner == StateOwner::Demonstration,
         started_with: config.clone(),
     }));
-    begin(&engine, &chosen, known, &mut troubles).await?;
+    begin(&engine, &chosen, owner, &mut warnings).await?;
     if let Some(rejected) = &chosen.rejected {
         follow_site::reject(&engine, rejected);
     }
     if chosen.is_new {
-        follow_site::keep(&chosen.loaded, &first.files, &state);
+        follow_site::store_last_good(&chosen.loaded, &first.files, &state);
     } else {
-        tokio::task::spawn_blocking(memory::give_back);
+        tokio::task::spawn_blocking(memory::release_free_memory);
     }
     if let Some(user) = &config.run.user {
         user::become_user(&user.value, state.path())?;
     } else if nix::unistd::geteuid().is_root() {
-        troubles
+        warnings
             .push("runs as root: set `user` in `[run]` of bootwright.toml to change that".into());
     }
-    let wants_dhcp = !options.http_alone && engine.answers_dhcp();
+    let wants_dhcp = !options.http_only && engine.answers_dhcp();
     if let Err(reason) = &listeners.tftp
         && wants_dhcp
     {
-        troubles.push(format!(
+        warnings.push(format!(
             "TFTP is off, so firmware finds no loader except over HTTP: {reason}"
         ));
     }
-    let said = BannerParts {
+    let banner_parts = BannerParts {
         tftp: listeners.tftp.as_ref().map(drop).map_err(Clone::clone),
         dhcp: wants_dhcp,
         site: options.site,
@@ -124,22 +123,22 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         operators: listeners.operators.address(),
         loaded_in: began.elapsed(),
         demonstration: engine.demonstration,
-        start_warnings: troubles,
+        start_warnings: warnings,
     };
-    let banner = Banner::new(&chosen, &config, said);
-    let following = Following {
+    let banner = Banner::new(&chosen, &config, banner_parts);
+    let parts = RunParts {
         loader,
         state,
-        seen,
+        site_changes,
         watch,
-        http_alone: options.http_alone,
+        http_only: options.http_only,
         throwaway: options.throwaway,
         probe_interval: options.probe_interval.unwrap_or(probe::INTERVAL),
     };
-    Ok(Running::begin(engine, listeners, following, banner))
+    Ok(Running::begin(engine, listeners, parts, banner))
 }
 
-/// The server's own settings. They must be right before anything is opened.
+/// Reads the server's own settings. An error in them ends the start.
 fn config(root: &Path, files: &SiteFiles) -> anyhow::Result<Arc<ServerConfig>> {
     let mut memory = LoadCache::default();
     let (config, diagnostics) = site::read_config(files, &mut memory);
@@ -159,9 +158,9 @@ fn config(root: &Path, files: &SiteFiles) -> anyhow::Result<Arc<ServerConfig>> {
 fn open_state(
     root: &Path,
     config: &ServerConfig,
-    instead: Option<&Path>,
+    override_path: Option<&Path>,
 ) -> anyhow::Result<StateDirectory> {
-    let path = match instead {
+    let path = match override_path {
         Some(path) => path.to_path_buf(),
         None => site_id::state_path(root, config)?,
     };
@@ -180,18 +179,19 @@ fn open_journal(
     let (folded, found) = match replay::fold(replayed, now.wall) {
         Ok(folded) => folded,
         Err(error) => {
-            // A checkpoint only makes the start fast: without it every line is read.
-            tracing::warn!("{error:#}; it is left out");
+            // A checkpoint only makes the start fast. Without it, all lines are read.
+            tracing::warn!("{error:#}; the whole journal is read instead");
             drop(journal);
             std::fs::remove_file(state.journal().join("checkpoint"))
-                .context("the checkpoint cannot be removed")?;
+                .context("cannot remove the checkpoint")?;
             let (again, replayed) = open()?;
             journal = again;
             replay::fold(replayed, now.wall)?
         }
     };
     let mut seed = [0; 8];
-    getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
+    getrandom::fill(&mut seed)
+        .map_err(|error| anyhow::anyhow!("no random numbers are available: {error}"))?;
     let key = TokenKey(state.token_key()?.0);
     Ok((
         journal,
@@ -200,18 +200,18 @@ fn open_journal(
     ))
 }
 
-/// Takes note of the start.
+/// Records the start, and removes files of attempts that have ended.
 async fn begin(
     engine: &Engine,
     chosen: &ChosenSite,
-    known: StateOwner,
-    troubles: &mut Vec<String>,
+    owner: StateOwner,
+    warnings: &mut Vec<String>,
 ) -> anyhow::Result<()> {
     let ((), ticket) = engine.transaction(|transaction| {
         transaction.record_site(SiteEvent::Started {
             version: env!("CARGO_PKG_VERSION").into(),
         });
-        if let StateOwner::No(reason) = known
+        if let StateOwner::No(reason) = owner
             && transaction.server.state.lost.is_none()
         {
             transaction.record_site(SiteEvent::StateLost { reason });
@@ -220,9 +220,9 @@ async fn begin(
         transaction.start_deadlines();
     });
     if let Err(error) = ticket.durable().await {
-        troubles.push(format!("{error}: installations are held"));
+        warnings.push(format!("{error}: installations are held"));
     }
-    troubles.extend(engine.read(|transaction| transaction.server.state.lost.clone()));
+    warnings.extend(engine.read(|transaction| transaction.server.state.lost.clone()));
     let live = engine.read(|transaction| {
         let machines = transaction.server.state.machines.values();
         let newest = machines.filter_map(|machine| machine.newest());
@@ -249,7 +249,7 @@ async fn begin(
     Ok(())
 }
 
-/// Reads what is kept of a site without the lock.
+/// Reads the state from the journal, without its lock.
 pub(crate) fn read_journal(state: &StateDirectory, clock: Clock) -> anyhow::Result<ServerState> {
     let now = clock.now();
     let replayed = journal::read(&state.journal());

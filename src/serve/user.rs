@@ -1,4 +1,4 @@
-//! Becoming somebody else than root, once everything that needs root is open.
+//! Switches from root to the site's user.
 
 use std::{
     fs,
@@ -15,28 +15,28 @@ use crate::{
     site::{self, LoadCache, Severity, SiteFiles},
 };
 
-/// The server's own file.
+/// The file with the server's own settings.
 const CONFIG: &str = "bootwright.toml";
 
-/// Gives the state directory to a user and becomes that user, in every thread.
+/// Changes the owner of the state directory to a user and switches all threads to that user.
 pub(crate) fn become_user(name: &str, state: &Path) -> anyhow::Result<()> {
     let (uid, gid) = ids(name)?;
     if nix::unistd::geteuid().as_raw() == uid {
         return Ok(());
     }
-    give(state, uid, gid)
-        .with_context(|| format!("`{}` cannot be given to {name}", state.display()))?;
+    chown_tree(state, uid, gid)
+        .with_context(|| format!("cannot change the owner of `{}` to {name}", state.display()))?;
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    // The C library changes every thread of the process; groups first, while that is still allowed.
+    // The C library changes every thread of the process. Groups have to be set first, while the process is still root.
     nix::unistd::setgroups(&[gid])
         .and_then(|()| nix::unistd::setresgid(gid, gid, gid))
         .and_then(|()| nix::unistd::setresuid(uid, uid, uid))
-        .with_context(|| format!("cannot become {name}"))
+        .with_context(|| format!("cannot switch to user {name}"))
 }
 
-/// Becomes the site's `run.user` for good, with the two capabilities that DHCP and low ports need and no other one;
-/// to be called before there are other threads, which then have no more either. Returns the state directory,
-/// which is chosen and given away before. Without such a user, or without root, nothing is done.
+/// Switches permanently to the `user` in the site's `[run]`, keeping only CAP_NET_BIND_SERVICE and CAP_NET_RAW. It must be
+/// called before other threads start, so that they inherit this. Returns the state directory, whose owner is changed before.
+/// Does nothing and returns `None` without such a setting or without root.
 pub(crate) fn drop_privileges(site: &Path) -> anyhow::Result<Option<PathBuf>> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(None);
@@ -51,19 +51,26 @@ pub(crate) fn drop_privileges(site: &Path) -> anyhow::Result<Option<PathBuf>> {
     let (uid, gid) = ids(&user.value)?;
     let state = crate::serve::site_id::state_path(&root, &config)?;
     fs::create_dir_all(&state)
-        .and_then(|()| give(&state, uid, gid))
-        .with_context(|| format!("`{}` cannot be given to {}", state.display(), user.value))?;
+        .and_then(|()| chown_tree(&state, uid, gid))
+        .with_context(|| {
+            format!(
+                "cannot change the owner of `{}` to {}",
+                state.display(),
+                user.value
+            )
+        })?;
     let keep = nix::sys::prctl::set_keepcaps(true);
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     keep.and_then(|()| nix::unistd::setgroups(&[gid]))
         .and_then(|()| nix::unistd::setresgid(gid, gid, gid))
         .and_then(|()| nix::unistd::setresuid(uid, uid, uid))
-        .with_context(|| format!("cannot become {}", user.value))?;
-    have_only(&[CAP_NET_BIND_SERVICE, CAP_NET_RAW]).context("the capabilities cannot be set")?;
+        .with_context(|| format!("cannot switch to user {}", user.value))?;
+    set_capabilities(&[CAP_NET_BIND_SERVICE, CAP_NET_RAW])
+        .context("cannot set the capabilities")?;
     Ok(Some(state))
 }
 
-/// The server's own settings, if they can be read: what is wrong with them is told when it starts.
+/// Returns the server's own settings if they are valid. Errors in them are reported when the server starts.
 fn own_config(root: &Path) -> Option<Arc<ServerConfig>> {
     let content = fs::read(root.join(CONFIG)).ok()?;
     let mut files = SiteFiles::default();
@@ -73,16 +80,16 @@ fn own_config(root: &Path) -> Option<Arc<ServerConfig>> {
     (!diagnostics.iter().any(is_wrong)).then_some(config)
 }
 
-/// Their numbers (linux/capability.h).
+/// Capability numbers of linux/capability.h.
 const CAP_NET_BIND_SERVICE: u32 = 10;
 const CAP_NET_RAW: u32 = 13;
 
-/// Has this thread, and those that it begins, have these capabilities alone (capset(2), version 3).
+/// Restricts this thread, and threads that it starts, to these capabilities (capset(2), version 3).
 #[expect(
     unsafe_code,
     reason = "capset(2) has no safe wrapper; it reads two structures of numbers"
 )]
-fn have_only(capabilities: &[u32]) -> std::io::Result<()> {
+fn set_capabilities(capabilities: &[u32]) -> std::io::Result<()> {
     #[repr(C)]
     struct Header {
         version: u32,
@@ -111,7 +118,7 @@ fn have_only(capabilities: &[u32]) -> std::io::Result<()> {
         inheritable: 0,
     };
     let data = [own, none];
-    // SAFETY: both live while the call reads them, in the layout that this version has.
+    // SAFETY: both structures are valid for the duration of the call and have the layout of version 3.
     let done = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
     match done {
         0 => Ok(()),
@@ -119,9 +126,10 @@ fn have_only(capabilities: &[u32]) -> std::io::Result<()> {
     }
 }
 
-/// The numbers of a user and of its group. A static program cannot ask the name service, so the file is read.
+/// Returns the IDs of a user and of its primary group. They are read from /etc/passwd, because a statically linked program
+/// cannot use the name service.
 pub(crate) fn ids(name: &str) -> anyhow::Result<(u32, u32)> {
-    let users = fs::read_to_string("/etc/passwd").context("/etc/passwd cannot be read")?;
+    let users = fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
     let fields = users
         .lines()
         .map(|line| line.split(':').collect::<Vec<_>>());
@@ -132,14 +140,14 @@ pub(crate) fn ids(name: &str) -> anyhow::Result<(u32, u32)> {
     let number = |at: usize| user.get(at).and_then(|text| text.parse().ok());
     number(2)
         .zip(number(3))
-        .with_context(|| format!("the line of `{name}` in /etc/passwd cannot be read"))
+        .with_context(|| format!("the line of `{name}` in /etc/passwd is invalid"))
 }
 
-fn give(path: &Path, uid: u32, gid: u32) -> std::io::Result<()> {
+fn chown_tree(path: &Path, uid: u32, gid: u32) -> std::io::Result<()> {
     chown(path, Some(uid), Some(gid))?;
     if path.is_dir() && !path.is_symlink() {
         for entry in fs::read_dir(path)? {
-            give(&entry?.path(), uid, gid)?;
+            chown_tree(&entry?.path(), uid, gid)?;
         }
     }
     Ok(())

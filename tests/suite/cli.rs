@@ -70,7 +70,7 @@ fn serve(site: &str) -> (Runtime, Running) {
     let options = Options {
         site: site.into(),
         listen,
-        http_alone: true,
+        http_only: true,
         ..Options::default()
     };
     let running = runtime.block_on(start(options)).unwrap();

@@ -42,7 +42,7 @@ fn strict_then_log_then_off() {
     let (address, operators) = (server.machines.address(), &mut server.operators);
     // The machine's own identity, that of another machine, and both.
     let refused =
-        "not confirmed: 198.51.100.2 is at 52:54:00:00:00:01, which is no card of this machine";
+        "not confirmed: 198.51.100.2 is at 52:54:00:00:00:01, which is not a NIC of this machine";
     let script = fetch(address, &boot_path(2));
     assert!(
         !script.contains("/t/") && script.contains(refused),

@@ -85,7 +85,7 @@ fn refuses(server: &mut Server, running: &str) {
     let script = machines.boot(2);
     assert!(
         script.contains(
-            "Bootwright holds this machine\necho its documents cannot be kept: No space left"
+            "Bootwright holds this machine\necho its documents cannot be stored: No space left"
         ),
         "{script}"
     );

@@ -151,7 +151,7 @@ fn network_switched_on() {
     server.edit("dhcp = \"reserve\"", with_range);
     host.expect_reply("discover 77 phone", "offer 192.0.2.100");
     server.edit(with_range, "dhcp = \"off\"");
-    server.wait_for_log("DHCP has left port 67");
+    server.wait_for_log("DHCP: stopped listening on port 67");
     assert!(!is_bound(67));
 }
 
@@ -177,8 +177,12 @@ fn port_taken() {
     let held = [hold(67), hold(69)];
     let server = ServerProgram::start(1, "dhcp = \"proxy\"");
     server.wait_for_log("cannot bind DHCP port 67");
-    server.wait_for_log(&format!("{we} has it; proxy networks use port 4011 only"));
-    server.wait_for_log(&format!("{we} has port 69; it is retried every 10 s"));
+    server.wait_for_log(&format!(
+        "in use by {we}; proxy networks use port 4011 only"
+    ));
+    server.wait_for_log(&format!(
+        "port 69 is in use by {we}; binding is retried every 10 s"
+    ));
     host.expect_reply("boot-server 1", "ack 0.0.0.0 snponly.efi");
     // What is sent to port 67 arrives at the program that holds it, and is not answered.
     let client = host.send(ASK);
@@ -186,8 +190,8 @@ fn port_taken() {
     host.expect_reply("boot-server 1", "ack 0.0.0.0 snponly.efi");
     assert_eq!(client.replies(), [""; 0]);
     drop(held);
-    server.wait_for_log("DHCP answers on port 67");
-    server.wait_for_log("TFTP answers on port 69");
+    server.wait_for_log("DHCP: listening on port 67");
+    server.wait_for_log("TFTP: listening on port 69");
     host.expect_reply(ASK, "offer 0.0.0.0 snponly.efi");
     // Once, and not every ten seconds.
     assert_eq!(server.log().matches("cannot bind DHCP port").count(), 1);
@@ -197,11 +201,11 @@ fn port_taken() {
     let server = ServerProgram::start(1, "dhcp = \"proxy\"");
     server.wait_for_log("cannot bind DHCP port 4011");
     server.wait_for_log(&format!(
-        "{we} has it; firmware that asks the boot server itself gets no answer"
+        "in use by {we}; firmware that queries the boot server gets no answer"
     ));
     host.expect_reply(ASK, "offer 0.0.0.0 snponly.efi");
     drop(held);
-    server.wait_for_log("DHCP answers on port 4011");
+    server.wait_for_log("DHCP: listening on port 4011");
     drop(server);
 
     // In its default mode it keeps the port for itself.
@@ -210,10 +214,10 @@ fn port_taken() {
         UdpSocket::bind(("0.0.0.0", 67)).err()
     });
     let server = ServerProgram::start(1, "dhcp = \"proxy\"");
-    server.wait_for_log(&format!("dnsmasq (pid {}) has it", other.0.id()));
+    server.wait_for_log(&format!("in use by dnsmasq (pid {})", other.0.id()));
     host.expect_reply("boot-server 1", "ack 0.0.0.0 snponly.efi");
     drop(other);
-    server.wait_for_log("DHCP answers on port 67");
+    server.wait_for_log("DHCP: listening on port 67");
     host.expect_reply(ASK, "offer 0.0.0.0 snponly.efi");
 }
 

@@ -272,7 +272,7 @@ fn served_interfaces(networks: &NetworksReport) -> Vec<String> {
 
 /// The error names the setting with an invalid address.
 fn port_reports(config: &ServerConfig, server: &ServerProcess) -> Result<Vec<PortReport>, String> {
-    let wanted = serve::wanted(config).map_err(|error| error.to_string())?;
+    let wanted = serve::listen_addresses(config).map_err(|error| error.to_string())?;
     let all = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
     let mut list = vec![
         (PortUse::Dhcp, Protocol::Udp, all(SERVER_PORT)),

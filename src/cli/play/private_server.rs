@@ -44,7 +44,7 @@ impl PrivateServer {
             state: Some(state.0.clone()),
             listen: Some(loopback),
             operator: Some(loopback),
-            http_alone: true,
+            http_only: true,
             throwaway: true,
             probe_interval: None,
         }))?;

@@ -1,5 +1,5 @@
-//! Probes static addresses on the wire: before an installation begins, and while a machine is held because another host
-//! has its address.
+//! Probes static addresses by ARP: before an installation begins, and while a machine is held because another host uses its
+//! address.
 
 use std::{
     collections::BTreeMap,
@@ -19,9 +19,9 @@ use crate::{
     serve::engine::Engine,
 };
 
-/// The interval at which the interfaces are read.
+/// The interval between readings of the interfaces.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
-/// The addresses of held machines are probed in every fifth interval: every 10 s.
+/// Addresses of held machines are probed in every fifth interval: every 10 s.
 const HELD_EVERY: u32 = 5;
 
 /// Follows the interfaces, and probes the addresses of held machines until they are free.
@@ -45,7 +45,7 @@ impl Engine {
         let all = match interfaces::interfaces() {
             Ok(all) => all,
             Err(error) => {
-                tracing::warn!("the interfaces of this machine cannot be listed: {error}");
+                tracing::warn!("cannot list the network interfaces: {error}");
                 return;
             }
         };
@@ -115,7 +115,7 @@ impl Engine {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!("addresses cannot be probed on {link}: {error}")
+                    tracing::warn!("cannot probe addresses on {link}: {error}")
                 }
             }
         }
@@ -126,8 +126,8 @@ impl Engine {
         });
     }
 
-    /// Probes addresses in the background: their results are needed soon.
-    pub(crate) fn probe_ahead(self: &Arc<Self>, addresses: Vec<Ipv4Addr>) {
+    /// Probes addresses in the background, whose results are needed soon.
+    pub(crate) fn probe_in_background(self: &Arc<Self>, addresses: Vec<Ipv4Addr>) {
         if addresses.is_empty() || self.addresses.permits.available_permits() == 0 {
             return;
         }

@@ -1,7 +1,7 @@
-//! Tells the operator's programs what they are to hear of, again and again until they have.
+//! Delivers lifecycle events to the operator's hooks and brokers, and retries until they succeed.
 //!
-//! A program is told when the event is on the disk, and has heard of it when it ends with success. Each is one process, which reads
-//! one JSON object and has a minute.
+//! A delivery starts once its event is on the disk. It runs one process, which reads one JSON object from standard input and
+//! has 60 s. Exit status 0 means delivered.
 
 use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
 
@@ -17,27 +17,27 @@ use crate::control::{HookCall, RetryState};
 use crate::serve::engine::Engine;
 use crate::serve::operator::views;
 
-/// How long a program may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit of a program.
+const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// So much of what a program complains about is kept, in bytes.
-const SAID: usize = 4 << 10;
+/// The most bytes that are kept of a program's standard error.
+const MAX_STDERR: usize = 4 << 10;
 
-/// While the journal cannot be written nobody is told anything, and it is looked at so often.
-const UNWRITABLE: Duration = Duration::from_secs(10);
+/// The interval between attempts while the journal cannot be written. No program runs meanwhile.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What became of a program.
-type Ended = (u64, Result<(), String>);
+/// The number of a delivery, and how its program ended.
+type HookOutcome = (u64, Result<(), String>);
 
-/// Tells programs for ever.
+/// Makes deliveries until the server stops.
 pub(crate) async fn run(engine: Arc<Engine>) {
     let mut events = engine.appended.subscribe();
     let mut tries = RetryState::default();
-    let (sender, mut ended) = mpsc::channel::<Ended>(16);
-    let (mut latest, mut is_news) = (0, true);
+    let (sender, mut ended) = mpsc::channel::<HookOutcome>(16);
+    let (mut latest, mut may_start) = (0, true);
     loop {
-        while is_news {
-            is_news = begin(&engine, &mut tries, &sender).await;
+        while may_start {
+            may_start = begin(&engine, &mut tries, &sender).await;
         }
         let next = tries.next();
         let wait = next.map_or(Duration::from_secs(3_600), |at| at.since(engine.now().mono));
@@ -46,21 +46,25 @@ pub(crate) async fn run(engine: Arc<Engine>) {
                 if changed.is_err() {
                     return;
                 }
-                // Most of what happens is nothing that anybody is to hear of.
+                // Most events have no deliveries.
                 let before = std::mem::replace(&mut latest, engine.read(|transaction| transaction.latest_delivery()));
-                is_news = latest != before;
+                may_start = latest != before;
             }
             Some((number, outcome)) = ended.recv() => {
-                note(&engine, &mut tries, number, outcome).await;
-                is_news = true;
+                record_outcome(&engine, &mut tries, number, outcome).await;
+                may_start = true;
             }
-            () = sleep(wait.max(Duration::from_millis(10))) => is_news = true,
+            () = sleep(wait.max(Duration::from_millis(10))) => may_start = true,
         }
     }
 }
 
-/// Starts what may start; tells whether more may by now, since some had nobody to be told to.
-async fn begin(engine: &Arc<Engine>, tries: &mut RetryState, sender: &mpsc::Sender<Ended>) -> bool {
+/// Starts the deliveries that are due. Returns whether more may be due now, because some had no program left to run.
+async fn begin(
+    engine: &Arc<Engine>,
+    tries: &mut RetryState,
+    sender: &mpsc::Sender<HookOutcome>,
+) -> bool {
     let now = engine.now().mono;
     let ready = engine.read(|transaction| tries.ready(transaction.due(), now));
     if ready.is_empty() {
@@ -70,7 +74,7 @@ async fn begin(engine: &Arc<Engine>, tries: &mut RetryState, sender: &mpsc::Send
     let mut has_more = false;
     for number in ready {
         if !is_written {
-            tries.failed(number, now.after(UNWRITABLE));
+            tries.failed(number, now.after(RETRY_INTERVAL));
             continue;
         }
         let (hook_call, _ticket) = engine.transaction(|transaction| {
@@ -86,15 +90,20 @@ async fn begin(engine: &Arc<Engine>, tries: &mut RetryState, sender: &mpsc::Send
         };
         let (root, sender) = (engine.root.clone(), sender.clone());
         tokio::spawn(async move {
-            let outcome = tell(&root, &hook_call, PATIENCE).await;
-            // When the server ends nobody listens; it is told again at the next start.
+            let outcome = run_hook(&root, &hook_call, HOOK_TIMEOUT).await;
+            // The receiver is gone when the server stops. The delivery is repeated at the next start.
             drop(sender.send((hook_call.number, outcome)).await);
         });
     }
     has_more
 }
 
-async fn note(engine: &Engine, tries: &mut RetryState, number: u64, outcome: Result<(), String>) {
+async fn record_outcome(
+    engine: &Engine,
+    tries: &mut RetryState,
+    number: u64,
+    outcome: Result<(), String>,
+) {
     let ((), ticket) = match outcome {
         Ok(()) => {
             tries.ended(number);
@@ -110,10 +119,10 @@ async fn note(engine: &Engine, tries: &mut RetryState, number: u64, outcome: Res
     }
 }
 
-/// Runs a program; an error says why it has not heard.
-async fn tell(root: &Path, hook_call: &HookCall, patience: Duration) -> Result<(), String> {
+/// Runs a program. The error is the reason why the delivery failed.
+async fn run_hook(root: &Path, hook_call: &HookCall, limit: Duration) -> Result<(), String> {
     let (program, arguments) = hook_call.run.split_first().ok_or("there is no program")?;
-    // A path is one of the site; a bare name is looked for where programs are.
+    // A path is relative to the site. A bare name is searched in PATH.
     let program = match program.contains('/') {
         true => root.join(program).into_os_string(),
         false => program.into(),
@@ -130,28 +139,28 @@ async fn tell(root: &Path, hook_call: &HookCall, patience: Duration) -> Result<(
         .spawn();
     let mut child = started.map_err(|error| format!("{shown} cannot be started: {error}"))?;
     let group = child.id();
-    match timeout(patience, finish(&mut child, &hook_call.text)).await {
+    match timeout(limit, finish(&mut child, &hook_call.text)).await {
         Ok(outcome) => outcome,
         Err(_) => {
-            end(group);
-            Err(format!("it took longer than {} s", patience.as_secs()))
+            kill(group);
+            Err(format!("it took longer than {} s", limit.as_secs()))
         }
     }
 }
 
-/// Gives a program what it reads, and waits for its end.
+/// Writes a program's standard input, and waits until it exits.
 async fn finish(child: &mut Child, text: &str) -> Result<(), String> {
     let mut input = child.stdin.take().ok_or("it has no standard input")?;
-    let complaints = child.stderr.take().ok_or("it has no standard error")?;
-    let stderr = tokio::spawn(last_words(complaints));
-    // A program need not read what it is told: how it ends says whether it has heard.
+    let stderr_pipe = child.stderr.take().ok_or("it has no standard error")?;
+    let stderr = tokio::spawn(last_line(stderr_pipe));
+    // A program may exit without reading its input: only its exit status counts.
     drop(input.write_all(format!("{text}\n").as_bytes()).await);
     drop(input);
     let status = child.wait().await.map_err(|error| error.to_string())?;
     if status.success() {
         return Ok(());
     }
-    // What it left running may hold its standard error.
+    // Processes that it has started may still hold its standard error open.
     let stderr = timeout(Duration::from_secs(1), stderr).await;
     let stderr = stderr.ok().and_then(Result::ok).unwrap_or_default();
     Err(match stderr.is_empty() {
@@ -160,13 +169,13 @@ async fn finish(child: &mut Child, text: &str) -> Result<(), String> {
     })
 }
 
-/// The last line of what a program writes.
-async fn last_words(mut from: impl AsyncReadExt + Unpin) -> String {
+/// Returns the last nonempty line that a program writes.
+async fn last_line(mut from: impl AsyncReadExt + Unpin) -> String {
     let (mut kept, mut piece) = (Vec::new(), [0; 1024]);
-    // An error is an end, too.
+    // A read error ends the text like an end of file.
     while let Ok(read @ 1..) = from.read(&mut piece).await {
         kept.extend_from_slice(&piece[..read]);
-        let surplus = kept.len().saturating_sub(SAID);
+        let surplus = kept.len().saturating_sub(MAX_STDERR);
         kept.drain(..surplus);
     }
     let text = String::from_utf8_lossy(&kept);
@@ -179,8 +188,8 @@ async fn last_words(mut from: impl AsyncReadExt + Unpin) -> String {
         .collect()
 }
 
-/// Ends a program with all that it started.
-fn end(group: Option<u32>) {
+/// Kills a program and all processes that it has started.
+fn kill(group: Option<u32>) {
     use nix::{
         sys::signal::{Signal, killpg},
         unistd::Pid,
@@ -191,7 +200,7 @@ fn end(group: Option<u32>) {
     if let Some(group) = group
         && let Err(error) = killpg(group, Signal::SIGKILL)
     {
-        tracing::warn!("a program that took too long cannot be ended: {error}");
+        tracing::warn!("cannot kill a program that exceeded its time limit: {error}");
     }
 }
 
@@ -199,18 +208,18 @@ fn end(group: Option<u32>) {
 mod tests {
     use super::*;
 
-    async fn told(script: &str, text: &str, patience: Duration) -> Result<(), String> {
+    async fn run_script(script: &str, text: &str, limit: Duration) -> Result<(), String> {
         let dir = tempfile::tempdir().unwrap();
         let hook_call = HookCall {
             number: 1,
             run: ["sh", "-c", script].map(str::to_owned).into(),
             text: text.into(),
         };
-        tell(dir.path(), &hook_call, patience).await
+        run_hook(dir.path(), &hook_call, limit).await
     }
 
     #[tokio::test]
-    async fn a_program_has_heard_when_it_ends_with_success() {
+    async fn exit_status_0_means_delivered() {
         let long = "x".repeat(1 << 20);
         let cases = [
             ("read -r line && [ \"$line\" = hello ]", "hello", Ok(())),
@@ -231,23 +240,27 @@ mod tests {
             ("sleep 60 & exit 4", "", Err("exit status: 4")),
         ];
         for (script, text, expected) in cases {
-            let outcome = told(script, text, Duration::from_secs(30)).await;
+            let outcome = run_script(script, text, Duration::from_secs(30)).await;
             let outcome = outcome.as_ref().copied().map_err(String::as_str);
             assert_eq!(outcome, expected, "{script}");
         }
-        let late = told("sleep 60", "", Duration::from_secs(1)).await;
+        let late = run_script("sleep 60", "", Duration::from_secs(1)).await;
         assert_eq!(late, Err("it took longer than 1 s".into()));
     }
 
     #[tokio::test]
-    async fn what_a_program_started_ends_with_it() {
+    async fn processes_that_a_program_has_started_are_killed_with_it() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let script = format!("sleep 60 >{} & sleep 60", pipe.display());
-        // It is opened when the program opens it, too, and ends when no process has it open any more.
+        // Opening blocks until the program opens the pipe too. Reading ends when no process has it open any more.
         let ended = tokio::task::spawn_blocking(move || std::fs::read(pipe));
-        assert!(told(&script, "", Duration::from_secs(1)).await.is_err());
+        assert!(
+            run_script(&script, "", Duration::from_secs(1))
+                .await
+                .is_err()
+        );
         let ended = timeout(Duration::from_secs(30), ended).await;
         assert_eq!(ended.expect("it still runs").unwrap().unwrap(), b"");
     }

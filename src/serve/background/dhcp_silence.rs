@@ -7,7 +7,7 @@ use crate::{
     serve::engine::{Engine, dhcp_stats::DhcpCounts},
 };
 
-/// Without a machine that boots from the network, the counts are logged after this time.
+/// The counts are logged after this time without a network boot.
 const SILENCE: Duration = Duration::from_secs(90);
 
 /// Logs the counts of DHCP messages if no machine has booted from the network.
@@ -36,6 +36,6 @@ fn describe(counts: DhcpCounts) -> String {
     };
     match counts.unreadable {
         0 => diagnosis.to_string(),
-        count => format!("{diagnosis} ({count} datagrams were no DHCP at all)"),
+        count => format!("{diagnosis} ({count} datagrams were not DHCP messages)"),
     }
 }

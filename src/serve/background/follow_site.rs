@@ -1,7 +1,7 @@
-//! A new state of the site in the old one's place.
+//! Reloads the site when its files change.
 //!
-//! The whole site is loaded and checked first. Without an error it goes live for every request from then on;
-//! with one, everything stays as it was, and the mistakes are told.
+//! The whole site is loaded and checked first. Without errors it goes live for all further requests. With errors the current
+//! revision stays live, and the errors are logged.
 
 use std::sync::Arc;
 
@@ -22,16 +22,16 @@ pub(crate) async fn follow(
     engine: Arc<Engine>,
     mut loader: SiteLoader,
     state: StateDirectory,
-    mut seen: watch::Receiver<ObservedSite>,
+    mut site_changes: watch::Receiver<ObservedSite>,
 ) {
-    while seen.changed().await.is_ok() {
-        let now = seen.borrow_and_update().clone();
-        if let Some(trouble) = now.trouble {
+    while site_changes.changed().await.is_ok() {
+        let now = site_changes.borrow_and_update().clone();
+        if let Some(error) = now.trouble {
             tracing::error!(
-                "the site cannot be read: {trouble}; revision {} stays",
+                "the site cannot be read: {error}; revision {} stays live",
                 revision(&engine)
             );
-            let reason = format!("the site cannot be read: {trouble}");
+            let reason = format!("the site cannot be read: {error}");
             engine.rejected.store(Arc::new(Rejected {
                 reason: Some(reason),
                 ..Rejected::default()
@@ -46,7 +46,7 @@ pub(crate) async fn follow(
         match loading.await {
             Ok((returned, loaded)) => {
                 loader = returned;
-                take(&engine, &loaded, &now.files, &state).await;
+                apply(&engine, &loaded, &now.files, &state).await;
             }
             Err(error) => {
                 tracing::error!("loading the site failed: {error}");
@@ -56,7 +56,7 @@ pub(crate) async fn follow(
     }
 }
 
-async fn take(
+async fn apply(
     engine: &Arc<Engine>,
     loaded: &Loaded,
     files: &Arc<SiteFiles>,
@@ -80,24 +80,24 @@ async fn take(
             site::counted(loaded.nodes, "node")
         );
     }
-    keep(loaded, files, state);
+    store_last_good(loaded, files, state);
 }
 
-/// Keeps the site as the last good one, off the way of everything else.
-pub(crate) fn keep(loaded: &Loaded, files: &Arc<SiteFiles>, state: &StateDirectory) {
+/// Stores the site as the last good one, on a thread that may block.
+pub(crate) fn store_last_good(loaded: &Loaded, files: &Arc<SiteFiles>, state: &StateDirectory) {
     let Some(revision) = loaded.snapshot.site.revision.clone() else {
         return;
     };
     let (files, path) = (files.clone(), state.last_good());
     tokio::task::spawn_blocking(move || {
         if let Err(error) = last_good::write(&path, &revision, &files) {
-            tracing::error!("the last good site cannot be kept: {error}");
+            tracing::error!("cannot store the last good site: {error}");
         }
-        memory::give_back();
+        memory::release_free_memory();
     });
 }
 
-/// Tells the mistakes of a site that does not go live.
+/// Logs and stores the errors of a site that does not go live.
 pub(crate) fn reject(engine: &Engine, loaded: &Loaded) {
     let sources = &loaded.snapshot.site.sources;
     let count = |severity| {
@@ -114,7 +114,10 @@ pub(crate) fn reject(engine: &Engine, loaded: &Loaded) {
     } else {
         format!("{errors} errors")
     };
-    tracing::error!("{counted}; revision {} stays\n{report}", revision(engine));
+    tracing::error!(
+        "{counted}; revision {} stays live\n{report}",
+        revision(engine)
+    );
     engine.rejected.store(Arc::new(Rejected {
         revision: loaded.snapshot.site.revision.clone(),
         errors,
@@ -127,10 +130,10 @@ pub(crate) fn reject(engine: &Engine, loaded: &Loaded) {
     }));
 }
 
-/// The server's own settings are read at its start alone.
+/// Warns if the server's own settings have changed: they are read only at its start.
 fn warn_restart(engine: &Engine, loaded: &Loaded) {
     if *engine.started_with != *loaded.snapshot.site.config {
-        tracing::warn!("bootwright.toml has changed: restart the server for that");
+        tracing::warn!("bootwright.toml has changed: restart the server to apply it");
     }
 }
 

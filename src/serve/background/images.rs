@@ -1,4 +1,4 @@
-//! Verifies images against the SHA-256 that the site names: once for each image.
+//! Verifies each image once against the SHA-256 that the site names.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::{
     serve::{engine::Engine, reload::external},
 };
 
-/// The interval at which images are checked for a change.
+/// The interval between checks for changed images.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// An image that could not be read is tried again in every fifteenth interval: every 30 s.
 const RETRY_EVERY: u32 = 15;
@@ -50,7 +50,7 @@ fn log(name: &RepoName, image: &ImageFile, now: ImageVerification) {
     let path = image.path().display();
     match now {
         ImageVerification::Verified => {
-            tracing::info!("repo {name}: {path} has the SHA-256 that the site names")
+            tracing::info!("repo {name}: the SHA-256 of {path} matches the site")
         }
         ImageVerification::Mismatch(found) => tracing::error!(
             "repo {name}: {path} has the SHA-256 {}, which is not the one that the site names: nothing is installed from it",

@@ -1,5 +1,5 @@
-//! What the server does without a request: it follows the site, probes machines and addresses, looks for other DHCP
-//! servers, verifies images and makes deliveries.
+//! Background tasks of the server: they follow the site, probe machines and addresses, search for other DHCP servers, verify
+//! images and make deliveries.
 
 pub(crate) mod addresses;
 pub(crate) mod deliveries;

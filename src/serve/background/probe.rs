@@ -1,6 +1,7 @@
-//! Machines that cannot say that they are finished are asked: a connection to their static address.
+//! Detects by a TCP connection that a machine is finished, for tasks that cannot report it.
 //!
-//! Only after `installed`, since the old system, still up, would answer too.
+//! A machine is probed at its static address, and only after `installed`: before that, a previous system that still runs would
+//! answer.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -13,19 +14,19 @@ use crate::{
     serve::{engine::Engine, operator::views},
 };
 
-/// Between two rounds.
+/// The interval between probes.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
 
-/// For how long one machine may take to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// The time that a machine has to accept the connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks every machine that is waited for, until the server ends.
+/// Probes all awaited machines until the server stops.
 pub(crate) async fn run(engine: Arc<Engine>, interval: Duration) {
     loop {
         tokio::time::sleep(interval).await;
         for (machine, attempt, address) in awaited(&engine) {
-            // A refusal or a silence is the usual answer of a machine that still boots.
-            if let Ok(Ok(_)) = timeout(PATIENCE, TcpStream::connect(address)).await {
+            // While a machine boots, the connection is usually refused or times out.
+            if let Ok(Ok(_)) = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
                 let ((), ticket) = engine.transaction(|transaction| {
                     transaction.on_inferred_stage(machine, attempt, Stage::Finished)
                 });
@@ -37,8 +38,8 @@ pub(crate) async fn run(engine: Arc<Engine>, interval: Duration) {
     }
 }
 
-/// Machines that are installed, have not finished, and whose task is complete when they answer: those that cannot say so
-/// themselves. A host's web server answers before its first-boot scripts have ended.
+/// Returns the machines that are installed but not finished, and whose task is complete when they accept a connection. Tasks
+/// that report `finished` are not probed: a host's web server answers before its first-boot scripts have ended.
 fn awaited(engine: &Engine) -> Vec<(MachineId, u32, SocketAddr)> {
     engine.read(|transaction| {
         let mut list = Vec::new();

@@ -52,7 +52,7 @@ fn served_networks(engine: &Engine) -> Vec<(NetworkName, Interface, Ipv4Addr)> {
     let links = match interfaces::interfaces() {
         Ok(links) => links,
         Err(error) => {
-            tracing::warn!("the interfaces of this machine cannot be listed: {error}");
+            tracing::warn!("cannot list the network interfaces: {error}");
             return Vec::new();
         }
     };

@@ -1,4 +1,4 @@
-//! The answer to a boot, written for the program that requested it.
+//! Converts the outcome of a boot to the format of the requesting boot program.
 
 use std::sync::Arc;
 
@@ -22,46 +22,50 @@ use crate::{
 
 impl Engine {
     /// Answers iPXE.
-    pub(crate) async fn on_boot(self: &Arc<Self>, ask: &http::BootRequest) -> Reply {
+    pub(crate) async fn on_boot(self: &Arc<Self>, request: &http::BootRequest) -> Reply {
         let mut boot = Boot {
-            ask: control::NetworkBoot {
-                report: ask.report.clone(),
-                boot: ask.boot.clone(),
-                dropped: ask.ignored.clone(),
+            request: control::NetworkBoot {
+                report: request.report.clone(),
+                boot: request.boot.clone(),
+                dropped: request.ignored.clone(),
                 ..control::NetworkBoot::default()
             },
-            peer: ask.peer,
-            base: ask.base.clone(),
+            peer: request.peer,
+            base: request.base.clone(),
             may_wait: true,
         };
-        let url = || format!("{}/boot?{}", ask.base, http::boot_query(ask));
+        let url = || format!("{}/boot?{}", request.base, http::boot_query(request));
         let action = match self.boot(&mut boot).await {
             BootResult::Installer(_, script) => BootAction::Installer(script),
-            BootResult::Disk(disk) => self.disk(disk, &ask.base),
+            BootResult::Disk(disk) => self.disk(disk, &request.base),
             BootResult::Wait(blocked) => wait(&blocked, url()),
             BootResult::ProbeAddresses(addresses) => {
                 wait(&Blocked::AddressUnprobed(addresses), url())
             }
             BootResult::Microkernel(token) => {
                 // PXELINUX passes the MAC of the NIC that boots in the same way.
-                let mac = ask.report.macs.first().copied();
-                self.microkernel_boot(&ask.base, token, mac).map_or_else(
-                    || without_settings(Blocked::NoMicrokernel),
-                    BootAction::Microkernel,
-                )
+                let mac = request.report.macs.first().copied();
+                self.microkernel_boot(&request.base, token, mac)
+                    .map_or_else(
+                        || without_settings(Blocked::NoMicrokernel),
+                        BootAction::Microkernel,
+                    )
             }
             BootResult::Task(machine, task) => {
                 let report = Report {
-                    macs: ask.report.macs.clone(),
+                    macs: request.report.macs.clone(),
                     ..Report::default()
                 };
-                match self.task_script(machine, report, &ask.base).await {
+                match self.task_script(machine, report, &request.base).await {
                     Ok(script) => BootAction::Installer(script),
                     Err(reason) => {
                         tracing::error!("task {task}: {reason}");
                         let blocked = Some(Blocked::TaskUnrendered(task));
-                        let platform = ask.report.platform;
-                        self.disk(BootFromDisk::without_settings(platform, blocked), &ask.base)
+                        let platform = request.report.platform;
+                        self.disk(
+                            BootFromDisk::without_settings(platform, blocked),
+                            &request.base,
+                        )
                     }
                 }
             }
@@ -69,7 +73,7 @@ impl Engine {
         Reply::text(self.snapshot().library.ipxe_scripts().answer(&action))
     }
 
-    /// Answers GRUB. `mac` is that of the NIC that GRUB was loaded by.
+    /// Answers GRUB. `mac` is the MAC of the NIC that GRUB was loaded through.
     pub(crate) fn grub_config(
         self: &Arc<Self>,
         outcome: BootResult,
@@ -84,9 +88,9 @@ impl Engine {
             }
             BootResult::Disk(disk) => self.disk(disk, base),
             BootResult::Wait(blocked) => wait(&blocked, String::new()),
-            // GRUB asks again, and the result is known by then.
+            // GRUB requests again, and the result is known by then.
             BootResult::ProbeAddresses(addresses) => {
-                self.probe_ahead(addresses.clone());
+                self.probe_in_background(addresses.clone());
                 wait(&Blocked::AddressUnprobed(addresses), String::new())
             }
             BootResult::Microkernel(token) => {
@@ -128,7 +132,7 @@ impl Engine {
         pxelinux::answer(&action)
     }
 
-    /// The answer for ESXi's loaders. They can neither wait nor ask again.
+    /// Returns the answer for ESXi's loaders, which can neither wait nor request again.
     fn esxi_action(&self, outcome: BootResult) -> BootAction {
         match outcome {
             BootResult::Installer(attempt, _) => {
@@ -149,7 +153,7 @@ impl Engine {
         }
     }
 
-    /// The file of an attempt that a loader reads, or the disk if its task has none.
+    /// Returns the file of an attempt that a loader reads, or a boot of the disk if its task has no such file.
     fn file_of(&self, attempt: AttemptId, name: &str, missing: &'static str) -> BootAction {
         match self.file_text(attempt, name) {
             Ok(Some(text)) => BootAction::Installer(text.into_bytes()),

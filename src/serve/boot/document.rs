@@ -1,4 +1,4 @@
-//! The files of an attempt, as installers download them.
+//! Serves the files of an attempt to installers.
 
 use std::sync::Arc;
 
@@ -18,13 +18,13 @@ use crate::{
 
 impl Server {
     /// Serves a file of an attempt. While the files of the attempt are rendered again, it waits for the new ones.
-    pub(crate) async fn on_document(&self, ask: DocumentRequest) -> FileReply {
-        let Some(token) = UrlToken::parse(&ask.token) else {
+    pub(crate) async fn on_document(&self, request: DocumentRequest) -> FileReply {
+        let Some(token) = UrlToken::parse(&request.token) else {
             return FileReply::UnknownToken;
         };
         loop {
             let mut prepared = self.0.prepared.subscribe();
-            match self.try_document(token, &ask).await {
+            match self.try_document(token, &request).await {
                 Ok(reply) => return reply,
                 Err(DownloadRefused::Preparing) => {
                     // It fails only when the engine is dropped, which this call keeps.
@@ -40,34 +40,34 @@ impl Server {
     async fn try_document(
         &self,
         token: UrlToken,
-        ask: &DocumentRequest,
+        request: &DocumentRequest,
     ) -> Result<FileReply, DownloadRefused> {
         let engine = &self.0;
-        let authorized = engine.transaction(|t| t.authorize_download(token, &ask.name));
+        let authorized = engine.transaction(|t| t.authorize_download(token, &request.name));
         let download = authorized.0?;
         let key = documents::key(download.attempt);
-        let document = match engine.attempts.read(key, &ask.name) {
+        let document = match engine.attempts.read(key, &request.name) {
             Ok(Some(document)) => document,
             Ok(None) => return Ok(refusal(404, "this attempt has no such file\n")),
             Err(error) => {
-                tracing::error!("{}: {error}", ask.name);
+                tracing::error!("{}: {error}", request.name);
                 return Ok(refusal(
                     500,
                     "the file cannot be read; see the server's log\n",
                 ));
             }
         };
-        if document.about.kind != DOCUMENT || !ask.whole || ask.head {
-            if !ask.head {
+        if document.about.kind != DOCUMENT || !request.whole || request.head {
+            if !request.head {
                 let ((), _ticket) =
-                    engine.transaction(|t| t.on_auxiliary_file(download, &ask.name));
+                    engine.transaction(|t| t.on_auxiliary_file(download, &request.name));
             }
             return Ok(self.body(document, None));
         }
         // The state may have changed since the file was read.
         let (begun, ticket) = engine.transaction(|transaction| {
-            let download = transaction.authorize_download(token, &ask.name)?;
-            transaction.on_serving(download, &ask.name);
+            let download = transaction.authorize_download(token, &request.name)?;
+            transaction.on_serving(download, &request.name);
             Ok(())
         });
         begun?;
@@ -81,7 +81,7 @@ impl Server {
         let receipt = receipt(
             engine.clone(),
             download.attempt,
-            ask.name.clone(),
+            request.name.clone(),
             &document,
         );
         Ok(self.body(document, Some(receipt)))
@@ -128,7 +128,7 @@ fn refusal(status: u16, text: &'static str) -> FileReply {
     reply(Reply::error(status, text))
 }
 
-/// Returns the media type as a static text: one of those that tasks set.
+/// Returns the stored media type as a static text. All media types that tasks set are known.
 fn content_type(stored: &str) -> &'static str {
     const KNOWN: [&str; 6] = [
         "text/plain; charset=utf-8",

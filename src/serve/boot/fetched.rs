@@ -1,4 +1,4 @@
-//! Loaders and other files that firmware asks for by itself: whose request it is, and what came of it.
+//! Serves loaders over HTTP, and records which machines request loaders and other files.
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
@@ -16,9 +16,9 @@ use crate::{
 
 impl Engine {
     /// Serves a loader over HTTP.
-    pub(crate) async fn on_loader(self: &Arc<Self>, ask: LoaderRequest) -> FileReply {
+    pub(crate) async fn on_loader(self: &Arc<Self>, request: LoaderRequest) -> FileReply {
         let loaders = self.loaders().clone();
-        let name = ask.name.clone();
+        let name = request.name.clone();
         let read = tokio::task::spawn_blocking(move || loaders.read(&name)).await;
         let missing = |reply| FileReply::Bytes {
             reply,
@@ -26,18 +26,19 @@ impl Engine {
         };
         let file = match read {
             Ok(Ok(Some(file))) => file,
-            Ok(Ok(None)) => return missing(Reply::error(404, "there is no such loader here\n")),
+            Ok(Ok(None)) => return missing(Reply::error(404, "no such loader\n")),
             Ok(Err(error)) => {
-                tracing::error!("loader {}: {error}", ask.name);
+                tracing::error!("loader {}: {error}", request.name);
                 let text = "the loader cannot be read; see the server's log\n";
                 return missing(Reply::error(500, text));
             }
             Err(error) => return missing(Reply::error(500, format!("{error}\n"))),
         };
-        self.loader(ask.peer, ask.name, file.bytes, ask.whole)
+        self.loader(request.peer, request.name, file.bytes, request.whole)
     }
 
-    /// A program that firmware starts first: that it was asked for is noted, and what comes of it where all of it is.
+    /// Serves a program that firmware starts, and records the request. If the whole file is requested, the outcome is recorded
+    /// too.
     pub(crate) fn loader(
         self: &Arc<Self>,
         peer: Peer,
@@ -48,7 +49,7 @@ impl Engine {
         let ip = peer.address.ip();
         let machine = self.machine_of(self.macs_at(ip), ip);
         if let Some(machine) = machine {
-            self.note_asked(machine, &name);
+            self.on_loader_request(machine, &name);
         }
         let receipt = whole.then(|| self.receipt(machine, ip, name, &bytes));
         FileReply::Bytes {
@@ -61,7 +62,7 @@ impl Engine {
         }
     }
 
-    /// Writes down what comes of a loader's body.
+    /// Records how the download of a loader ends.
     fn receipt(
         self: &Arc<Self>,
         machine: Option<MachineId>,
@@ -76,7 +77,7 @@ impl Engine {
             let outcome = match delivery {
                 DownloadEnd::Completed => Ok((bytes, begun.elapsed().as_millis() as u64)),
                 DownloadEnd::Aborted => Err(BrokenFetch {
-                    reason: "broken off".into(),
+                    reason: "the connection was closed".into(),
                     no_response: false,
                 }),
             };
@@ -86,45 +87,46 @@ impl Engine {
                 program,
                 outcome,
             };
-            engine.note_fetched(machine, ip, fetched);
+            engine.on_fetched(machine, ip, fetched);
         })
     }
 
-    /// Writes down what came of a file that somebody at this address has asked for.
-    pub(crate) fn note_fetched(&self, machine: Option<MachineId>, ip: IpAddr, fetched: Fetched) {
+    /// Records the outcome of a download by a machine. Downloads by unknown hosts are only logged.
+    pub(crate) fn on_fetched(&self, machine: Option<MachineId>, ip: IpAddr, fetched: Fetched) {
         let Some(machine) = machine else {
             tracing::debug!("{} from {ip}, an unknown host", fetched.name);
             return;
         };
-        let ((), _told) = self.transaction(|transaction| transaction.fetched(machine, fetched));
+        let ((), _ticket) = self.transaction(|transaction| transaction.fetched(machine, fetched));
     }
 
-    /// Notes that a machine has begun to fetch a loader.
-    pub(crate) fn note_asked(&self, machine: MachineId, name: &str) {
-        let ((), _told) = self.transaction(|transaction| transaction.asked_loader(machine, name));
+    /// Records that a machine has requested a loader.
+    pub(crate) fn on_loader_request(&self, machine: MachineId, name: &str) {
+        let ((), _ticket) = self.transaction(|transaction| transaction.asked_loader(machine, name));
     }
 
-    /// Notes that somebody has asked for a file of a repo; of which length, none when it is not there.
-    pub(crate) fn note_repo(&self, ip: IpAddr, file: &str, bytes: Option<u64>) {
+    /// Records the request of a file of a repo, if the boot of the client is observed. `bytes` is the length of the file, `None`
+    /// if it does not exist.
+    pub(crate) fn on_repo_request(&self, ip: IpAddr, file: &str, bytes: Option<u64>) {
         if self.read(|transaction| transaction.is_followed(ip)) {
-            let ((), _told) =
+            let ((), _ticket) =
                 self.transaction(|transaction| transaction.asked_repo(ip, file, bytes));
         }
     }
 
-    /// The cards at an address, by the kernel's neighbour table.
+    /// Returns the MACs at an address, from the kernel's neighbour table.
     pub(crate) fn macs_at(&self, ip: IpAddr) -> SmallSet<Mac> {
         neighbour::macs_at(ip).unwrap_or_else(|error| {
-            tracing::warn!("the kernel's neighbour table cannot be read: {error}");
+            tracing::warn!("cannot read the kernel's neighbour table: {error}");
             SmallSet::default()
         })
     }
 
-    /// The machine with these cards, else the one that has the address from us.
-    pub(crate) fn machine_of(&self, cards: SmallSet<Mac>, ip: IpAddr) -> Option<MachineId> {
+    /// Returns the machine with these MACs, or else the machine that has leased the address.
+    pub(crate) fn machine_of(&self, macs: SmallSet<Mac>, ip: IpAddr) -> Option<MachineId> {
         self.read(|transaction| {
-            let by_card = transaction.machine_at(cards);
-            by_card.or_else(|| transaction.machine_leased(ip))
+            let by_mac = transaction.machine_at(macs);
+            by_mac.or_else(|| transaction.machine_leased(ip))
         })
     }
 }

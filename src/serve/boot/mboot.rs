@@ -1,5 +1,5 @@
-//! ESXi's loader without iPXE: the loader itself, the boot.cfg that it looks for beside itself, and the image's files, over
-//! HTTP and TFTP alike; and PXELINUX, which starts it on a BIOS.
+//! Serves ESXi's loader without iPXE, over HTTP and TFTP: the loader, the boot.cfg that it requests from its own directory, and
+//! the files of the image. On BIOS machines, PXELINUX starts this loader.
 
 use crate::{
     model::{BootProgram, Mac, Platform},
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// The paths at which a repo may have what mboot knows by this name.
+/// Returns the paths in a repo at which the file that mboot requests by this name may be.
 pub(crate) fn paths(engine: &Engine, name: &str) -> Vec<String> {
     let snapshot = engine.snapshot();
     let tasks = snapshot.library.tasks();
@@ -23,64 +23,64 @@ pub(crate) fn paths(engine: &Engine, name: &str) -> Vec<String> {
 }
 
 impl Server {
-    /// Serves what lies beside mboot over HTTP.
-    pub(crate) async fn on_mboot(&self, ask: MbootRequest) -> FileReply {
-        match MbootFile::parse(&ask.path) {
-            MbootFile::BootCfg(mac) => reply(self.boot_cfg(&ask, mac).await),
-            MbootFile::Loader => self.mboot_itself(&ask).await,
-            MbootFile::File(_) => self.beside_mboot(&ask).await,
+    /// Serves the files in mboot's directory over HTTP.
+    pub(crate) async fn on_mboot(&self, request: MbootRequest) -> FileReply {
+        match MbootFile::parse(&request.path) {
+            MbootFile::BootCfg(mac) => reply(self.boot_cfg(&request, mac).await),
+            MbootFile::Loader => self.mboot_itself(&request).await,
+            MbootFile::File(_) => self.beside_mboot(&request).await,
         }
     }
 
-    async fn boot_cfg(&self, ask: &MbootRequest, mac: Option<Mac>) -> Reply {
+    async fn boot_cfg(&self, request: &MbootRequest, mac: Option<Mac>) -> Reply {
         let engine = &self.0;
-        let nobody = || Reply::error(404, "nothing is known of this machine's card\n");
-        let Some(mac) = mac.or_else(|| card_at(engine, ask.peer)) else {
-            return nobody();
+        let unknown_mac = || Reply::error(404, "the MAC of this machine is unknown\n");
+        let Some(mac) = mac.or_else(|| mac_at(engine, request.peer)) else {
+            return unknown_mac();
         };
-        // Whoever asks for the head alone boots nothing.
-        if ask.head {
+        // A HEAD request is not a boot.
+        if request.head {
             let open = engine.read(|transaction| {
                 let id = transaction.machine_at([mac].into_iter().collect())?;
                 let open = transaction.server.state.machine(id)?.open();
                 open.map(|open| open.id)
             });
-            let kept = open.and_then(|attempt| engine.file_text(attempt, BOOT_CFG).ok()?);
-            return kept.map_or_else(nobody, Reply::text);
+            let stored = open.and_then(|attempt| engine.file_text(attempt, BOOT_CFG).ok()?);
+            return stored.map_or_else(unknown_mac, Reply::text);
         }
         let (by, platform) = (BootProgram::Mboot, Platform::Efi);
-        let mut boot = Boot::of_mac(mac, by, platform, ask.peer, ask.base.clone());
+        let mut boot = Boot::of_mac(mac, by, platform, request.peer, request.base.clone());
         let outcome = engine.boot(&mut boot).await;
         Reply::text(engine.boot_cfg(outcome))
     }
 
-    async fn mboot_itself(&self, ask: &MbootRequest) -> FileReply {
-        let (server, repo) = (self.clone(), ask.repo.clone());
+    async fn mboot_itself(&self, request: &MbootRequest) -> FileReply {
+        let (server, repo) = (self.clone(), request.repo.clone());
         let read = tokio::task::spawn_blocking(move || {
             let blob = server.open_beside(&repo, mboot::LOADER)?.blob;
-            let mut bytes = vec![0; usize::try_from(blob.size()).map_err(unread)?];
-            blob.read_exact_at(&mut bytes, 0).map_err(unread)?;
+            let mut bytes = vec![0; usize::try_from(blob.size()).map_err(read_error)?];
+            blob.read_exact_at(&mut bytes, 0).map_err(read_error)?;
             Ok(bytes)
         });
-        match read.await.unwrap_or_else(|error| Err(unread(error))) {
+        match read.await.unwrap_or_else(|error| Err(read_error(error))) {
             Ok(bytes) => {
-                let name = mboot::loader_path(&ask.repo);
-                self.0.loader(ask.peer, name, bytes, ask.whole)
+                let name = mboot::loader_path(&request.repo);
+                self.0.loader(request.peer, name, bytes, request.whole)
             }
             Err(refusal) => reply(refusal),
         }
     }
 
-    async fn beside_mboot(&self, ask: &MbootRequest) -> FileReply {
-        let (server, repo, path) = (self.clone(), ask.repo.clone(), ask.path.clone());
+    async fn beside_mboot(&self, request: &MbootRequest) -> FileReply {
+        let (server, repo, path) = (self.clone(), request.repo.clone(), request.path.clone());
         let opened = tokio::task::spawn_blocking(move || server.open_beside(&repo, &path));
-        let opened = opened.await.unwrap_or_else(|error| Err(unread(error)));
-        let name = format!("{}/{}/{}", mboot::DIRECTORY, ask.repo, ask.path);
-        self.note_opened(ask.peer, &name, &opened);
+        let opened = opened.await.unwrap_or_else(|error| Err(read_error(error)));
+        let name = format!("{}/{}/{}", mboot::DIRECTORY, request.repo, request.path);
+        self.record_repo_request(request.peer, &name, &opened);
         opened.map_or_else(reply, FileReply::File)
     }
 
-    /// Opens a file of a repo by the name that it has beside mboot.
+    /// Opens a file of a repo by its name in mboot's directory.
     fn open_beside(&self, repo: &str, name: &str) -> Result<ServedFile, Reply> {
         let mut opened = Err(Reply::error(404, "this repo has no such file\n"));
         for path in paths(&self.0, name) {
@@ -93,12 +93,12 @@ impl Server {
     }
 }
 
-fn unread(error: impl std::fmt::Display) -> Reply {
+fn read_error(error: impl std::fmt::Display) -> Reply {
     tracing::error!("mboot: {error}");
     Reply::error(500, "the file cannot be read; see the server's log\n")
 }
 
-/// The card of whoever asks, by the kernel's neighbour table.
-pub(crate) fn card_at(engine: &Engine, peer: Peer) -> Option<Mac> {
+/// Returns the MAC of the client, from the kernel's neighbour table.
+pub(crate) fn mac_at(engine: &Engine, peer: Peer) -> Option<Mac> {
     engine.macs_at(peer.address.ip()).first().copied()
 }

@@ -1,6 +1,6 @@
-//! The microkernel, and the check-ins of machines that run it.
+//! Serves the microkernel and answers the check-ins of machines that run it.
 //!
-//! It is stored in the state directory, under `microkernel/`. It may be built while the server runs.
+//! The microkernel is stored under `microkernel/` in the state directory. It can be built while the server runs.
 
 use crate::{
     control::{CheckedIn, ReportError, Reported, UrlToken},
@@ -14,13 +14,13 @@ use crate::{
     },
 };
 
-/// The kernel's name in the directory of the microkernel and in its URL.
+/// The file name of the kernel, in the directory and in the URL.
 pub(crate) const KERNEL: &str = "vmlinuz";
-/// That of its initial file system.
+/// The file name of the initial file system.
 pub(crate) const INITRD: &str = "initrd";
 
 impl Engine {
-    /// Returns how a machine boots the microkernel; `None` if it was not built. `mac` is that of the NIC that boots.
+    /// Returns how a machine boots the microkernel, or `None` if it is not built. `mac` is the MAC of the NIC that boots.
     pub(super) fn microkernel_boot(
         &self,
         base: &str,
@@ -41,18 +41,18 @@ impl Engine {
         [KERNEL, INITRD].into_iter().all(opens)
     }
 
-    /// Opens a file of the microkernel; none when it has no such file.
+    /// Opens a file of the microkernel. Returns `None` if it has no file of this name.
     pub(crate) fn open_microkernel(&self, name: &str) -> Option<Result<OpenedRepoFile, RepoError>> {
         let is_known = [KERNEL, INITRD].contains(&name);
         is_known.then(|| self.microkernel.open(name))
     }
 
-    /// Answers a check-in. The events that the instruction depends on are on the disk before it is sent.
-    pub(crate) async fn on_check_in(&self, ask: CheckInRequest) -> CheckInReply {
-        let Some(token) = UrlToken::parse(&ask.token) else {
+    /// Answers a check-in, once the events that the instruction depends on are on the disk.
+    pub(crate) async fn on_check_in(&self, request: CheckInRequest) -> CheckInReply {
+        let Some(token) = UrlToken::parse(&request.token) else {
             return CheckInReply::UnknownToken;
         };
-        let reported = match ask.report.as_deref().map(Reported::read).transpose() {
+        let reported = match request.report.as_deref().map(Reported::read).transpose() {
             Ok(reported) => reported,
             Err(error) => return CheckInReply::Rejected(no_report(&error)),
         };
@@ -80,7 +80,7 @@ impl Engine {
     }
 }
 
-/// The kernel's command line, which the agent reads.
+/// Returns the arguments of the kernel's command line that the agent reads.
 fn cmdline(base: &str, token: UrlToken, mac: Option<Mac>) -> Vec<String> {
     let url = format!("bootwright.url={base}/c/{token}");
     let boot_nic = mac.map(|mac| format!("BOOTIF=01-{}", mac.hyphens()));

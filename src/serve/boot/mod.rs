@@ -1,7 +1,7 @@
-//! Network boots, whichever program requests them.
+//! Answers network boots of all boot programs.
 //!
-//! A boot is answered in three steps. The first decides, and reserves what an installer will use, while the state is locked.
-//! The second renders its files and stores them, without the lock, on a thread that may wait for the disk. The third opens the
+//! A boot is answered in three steps. The first step decides, and reserves what an installer will use, while the state is
+//! locked. The second step renders and stores the files without the lock, on a thread that may block. The third step opens the
 //! attempt if nothing has changed meanwhile, and otherwise decides again.
 
 pub(crate) mod neighbour_check;
@@ -29,14 +29,14 @@ use crate::{
     serve::engine::Engine,
 };
 
-/// How often a boot is decided again because the site or the machine has changed while its files were rendered.
+/// The most decisions of one boot. A boot is decided again if the site or the machine changes while its files are rendered.
 const MAX_DECISIONS: u32 = 5;
 
 /// A request to boot.
 #[derive(Debug, Clone)]
 pub(crate) struct Boot {
-    /// What the machine reports. The rest is filled in here.
-    pub(crate) ask: NetworkBoot,
+    /// The request. `from`, `network` and `unconfirmed` are set by [`Engine::boot`].
+    pub(crate) request: NetworkBoot,
     pub(crate) peer: Peer,
     /// This server's URL as the machine reaches it.
     pub(crate) base: Arc<str>,
@@ -47,13 +47,13 @@ pub(crate) struct Boot {
 /// The answer to a boot, before it is written for a loader.
 #[derive(Debug)]
 pub(crate) enum BootResult {
-    /// This attempt's installer. The script is iPXE's.
+    /// The installer of this attempt, with its iPXE script.
     Installer(AttemptId, Vec<u8>),
     /// The local disk.
     Disk(BootFromDisk),
-    /// Nothing yet.
+    /// No answer yet, for this reason.
     Wait(Blocked),
-    /// Nothing yet: these addresses have to be probed first.
+    /// No answer yet: these addresses have to be probed first.
     ProbeAddresses(Vec<Ipv4Addr>),
     /// The microkernel, with this token.
     Microkernel(UrlToken),
@@ -75,7 +75,7 @@ enum Step {
 }
 
 impl Boot {
-    /// The boot of a machine whose boot program sends only its MAC.
+    /// Returns the boot of a machine whose boot program sends only its MAC.
     pub(crate) fn of_mac(
         mac: Mac,
         by: BootProgram,
@@ -91,7 +91,7 @@ impl Boot {
             ..Report::default()
         };
         Boot {
-            ask: NetworkBoot {
+            request: NetworkBoot {
                 report,
                 ..NetworkBoot::default()
             },
@@ -102,22 +102,22 @@ impl Boot {
     }
 
     fn disk(&self, reason: Blocked) -> BootResult {
-        let platform = self.ask.report.platform;
+        let platform = self.request.report.platform;
         BootResult::Disk(BootFromDisk::without_settings(platform, Some(reason)))
     }
 }
 
 impl Engine {
-    /// Answers a boot. When it returns, the events that the answer depends on are on the disk.
+    /// Answers a boot, once the events that the answer depends on are on the disk.
     pub(crate) async fn boot(self: &Arc<Self>, boot: &mut Boot) -> BootResult {
-        boot.ask.from = Some(boot.peer.address.ip());
+        boot.request.from = Some(boot.peer.address.ip());
         let neighbours = self.neighbours_of(boot.peer);
         let mut is_probed = false;
         let mut decisions = 0;
         while decisions < MAX_DECISIONS {
             let mut ended = self.prepared.subscribe();
             let (step, ticket) = self.decide(boot, &neighbours);
-            // Waiting for another request of the machine is no decision.
+            // Waiting for another request of the machine does not count.
             decisions += u32::from(!matches!(step, Step::Wait));
             let answered = match step {
                 Step::Answer(outcome) => Some((outcome, ticket)),
@@ -157,14 +157,14 @@ impl Engine {
         let unverified = self.unverified_images();
         let live = self.live();
         let network = live.network_at(boot.peer.local.ip());
-        boot.ask.network = network.map(|network| network.name.value.clone());
+        boot.request.network = network.map(|network| network.name.value.clone());
         self.transaction_at(|transaction, snapshot| {
             transaction.on_unverified_images(unverified);
-            let mismatch = neighbours.mismatch(transaction, &boot.ask.report);
+            let mismatch = neighbours.mismatch(transaction, &boot.request.report);
             if neighbours.is_strict() {
-                boot.ask.unconfirmed = mismatch.clone();
+                boot.request.unconfirmed = mismatch.clone();
             }
-            let decision = transaction.boot(&boot.ask);
+            let decision = transaction.boot(&boot.request);
             if let (Some(reason), Some(machine)) = (mismatch, installing(&decision)) {
                 transaction.remark_once(machine, reason);
             }
@@ -188,7 +188,7 @@ fn step(transaction: &mut Transaction<'_>, decision: Decision) -> Step {
             BootResult::Microkernel(transaction.check_in_token(machine))
         }
         Decision::Script(machine, task) => BootResult::Task(machine, task),
-        // Only while the journal cannot be written.
+        // This happens only while the journal cannot be written.
         Decision::Open(opening) => BootResult::Disk(
             transaction.not_opened(&opening, Blocked::JournalUnwritable.to_string()),
         ),
@@ -200,7 +200,7 @@ fn step(transaction: &mut Transaction<'_>, decision: Decision) -> Step {
     })
 }
 
-/// The machine that gets an installer.
+/// Returns the machine if it gets an installer.
 fn installing(decision: &Decision) -> Option<MachineId> {
     match decision {
         Decision::Open(opening) => Some(opening.machine),

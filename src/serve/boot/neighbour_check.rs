@@ -1,4 +1,4 @@
-//! Whether the NIC that requests is one of the machine's, by the kernel's neighbour table.
+//! Checks with the kernel's neighbour table whether a request comes from a NIC of the reported machine.
 
 use std::net::IpAddr;
 
@@ -33,7 +33,7 @@ impl Engine {
             ConfirmNeighbour::Log | ConfirmNeighbour::Strict => {
                 let read = neighbour::macs_at(ip);
                 let log = |error: &std::io::Error| {
-                    tracing::warn!("the kernel's neighbour table cannot be read: {error}");
+                    tracing::warn!("cannot read the kernel's neighbour table: {error}");
                 };
                 read.inspect_err(log).ok()
             }
@@ -65,12 +65,12 @@ impl Neighbours {
         let ip = self.ip;
         match macs.first() {
             // Behind a router no machine can be confirmed. Outside strict mode, that is not logged.
-            None => self
-                .is_strict()
-                .then(|| format!("not confirmed: {ip} is not on our link")),
+            None => self.is_strict().then(|| {
+                format!("not confirmed: {ip} is not in a subnet of this server's interfaces")
+            }),
             Some(_) if !macs.is_disjoint(&expected) => None,
             Some(mac) => Some(format!(
-                "not confirmed: {ip} is at {mac}, which is no card of this machine"
+                "not confirmed: {ip} is at {mac}, which is not a NIC of this machine"
             )),
         }
     }

@@ -1,4 +1,4 @@
-//! Rendering and storing the files of an attempt while the state is not locked.
+//! Renders and stores the files of an attempt while the state is not locked.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ enum PrepareError {
     Unrendered(#[from] RenderError),
     #[error("{0}")]
     NoScript(String),
-    #[error("its documents cannot be kept: {0}")]
+    #[error("its documents cannot be stored: {0}")]
     Unstored(#[from] std::io::Error),
 }
 
@@ -42,7 +42,7 @@ impl Engine {
         boot: &Boot,
         preparation: Preparation,
     ) -> Option<PendingInstaller> {
-        let job = transaction.reserve(&preparation, &boot.ask, &boot.base)?;
+        let job = transaction.reserve(&preparation, &boot.request, &boot.base)?;
         Some(PendingInstaller {
             engine: self.clone(),
             snapshot: snapshot.clone(),
@@ -53,7 +53,7 @@ impl Engine {
     }
 
     /// Answers with the installer of an open attempt. Its files are rendered again if the site has changed, or if the machine
-    /// reaches the server at another URL than before. `None` if the boot has to be decided again.
+    /// reaches the server at another URL than before. Returns `None` if the boot has to be decided again.
     pub(super) async fn repeat(
         self: &Arc<Self>,
         boot: &Boot,
@@ -78,26 +78,26 @@ impl Engine {
 }
 
 impl PendingInstaller {
-    /// Renders and stores the files, then opens the attempt. `None` if the boot has to be decided again.
+    /// Renders and stores the files, then opens the attempt. Returns `None` if the boot has to be decided again.
     pub(super) async fn finish(self) -> Option<(BootResult, Ticket)> {
         let finished = tokio::task::spawn_blocking(move || self.finish_blocking()).await;
-        // A panic is logged by its thread, and the machine asks again.
+        // A panic is logged by its thread, and the boot is decided again.
         finished.ok().flatten()
     }
 
     fn finish_blocking(self) -> Option<(BootResult, Ticket)> {
         let attempt = self.preparation.attempt();
-        self.engine.forget_script(attempt);
+        self.engine.remove_cached_script(attempt);
         let script = match self.store() {
             Ok(script) => script,
             Err(error) => return Some(self.fail(&error)),
         };
         let (is_open, ticket) = self.engine.transaction_at(|transaction, snapshot| {
             Arc::ptr_eq(snapshot, &self.snapshot)
-                && transaction.complete(&self.preparation, &self.boot.ask)
+                && transaction.complete(&self.preparation, &self.boot.request)
         });
         if is_open {
-            self.engine.keep_script(attempt, script.clone());
+            self.engine.cache_script(attempt, script.clone());
             return Some((BootResult::Installer(attempt, script), ticket));
         }
         if let Preparation::New(_) = self.preparation
@@ -105,7 +105,7 @@ impl PendingInstaller {
         {
             // The next attempt, or the next start of the server, removes them.
             tracing::warn!(
-                "the files of attempt {} cannot be removed: {error}",
+                "cannot remove the files of attempt {}: {error}",
                 attempt.number
             );
         }
@@ -136,7 +136,7 @@ impl PendingInstaller {
         };
         let blocked = match error {
             PrepareError::NoMicrokernel => Some(Blocked::NoMicrokernel),
-            // No one has to act: the next boot installs as soon as there is room.
+            // This is no hold: the next boot installs the machine once the disk has space.
             PrepareError::Unstored(_) => Some(Blocked::Unstored(reason)),
             PrepareError::Unrendered(_) | PrepareError::NoScript(_) => None,
         };
@@ -160,7 +160,7 @@ fn unavailable(boot: &Boot, attempt: AttemptId, reason: String) -> BootResult {
     boot.disk(Blocked::DocumentsUnavailable(reason))
 }
 
-/// Returns whether a script names this server by `base`.
+/// Returns whether a script contains a URL that starts with `base`.
 fn has_url(script: &[u8], base: &[u8]) -> bool {
     let after = |at: usize| script.get(at + base.len());
     let mut places = script.windows(base.len()).enumerate();

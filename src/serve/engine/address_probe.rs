@@ -1,4 +1,4 @@
-//! The links on which addresses are probed, and how many probes run at once.
+//! The links that addresses are probed on, and the limit of concurrent probes.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool};
 
@@ -6,7 +6,7 @@ use tokio::{runtime::Handle, sync::Semaphore};
 
 use crate::net::interfaces::Interface;
 
-/// The most probes at once. Each takes a thread for less than a second.
+/// The most concurrent probes. Each uses a thread for less than a second.
 const MAX_PROBES: usize = 64;
 
 /// The links on which addresses can be probed.
@@ -19,7 +19,7 @@ pub(crate) struct AddressProbes {
 }
 
 impl AddressProbes {
-    /// Must be called within the asynchronous runtime.
+    /// Must be called within the Tokio runtime.
     pub(crate) fn new() -> Self {
         AddressProbes {
             links: Mutex::default(),

@@ -1,4 +1,4 @@
-//! The files of an attempt as they are stored.
+//! The stored files of an attempt.
 
 use crate::{
     disk::attempts::{AttemptKey, AttemptStore, Document, DocumentBody, DocumentHeader},
@@ -6,7 +6,7 @@ use crate::{
     render::{FileBody, FileKind, RenderedAttempt, RenderedFile},
 };
 
-/// The script of an attempt, which `/boot` answers with.
+/// The iPXE script of an attempt, which `/boot` returns.
 pub(crate) const SCRIPT: &str = "boot.ipxe";
 
 /// The configuration of an attempt that GRUB reads.
@@ -44,9 +44,9 @@ pub(crate) fn read_script(attempts: &AttemptStore, attempt: AttemptId) -> Result
             body: DocumentBody::Bytes(bytes),
             ..
         })) => Ok(bytes),
-        Ok(_) => {
-            Err("its documents are gone from the state directory: `bootwright reinstall` it".into())
-        }
+        Ok(_) => Err(
+            "its documents are missing from the state directory: run `bootwright reinstall`".into(),
+        ),
         Err(error) => Err(format!("its documents cannot be read: {error}")),
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use crate::model::RepoName;
 
-/// Why an image could not be read to its end at the last try.
+/// Why each image could not be read completely at the last attempt.
 #[derive(Debug, Default)]
 pub(crate) struct FailedImages(Mutex<BTreeMap<RepoName, String>>);
 

@@ -1,4 +1,4 @@
-//! Where decisions are taken, in order, and made durable before the answers that depend on them are sent.
+//! The engine: decides requests in order, and makes their events durable before the answers are sent.
 
 pub(crate) mod address_probe;
 pub(crate) mod dhcp_stats;
@@ -52,7 +52,7 @@ pub(crate) struct Engine {
     pub(crate) rogue_dhcp: RogueDhcp,
     pub(crate) addresses: AddressProbes,
     loaders: ArcSwap<Loaders>,
-    /// The errors of the site's current files, if they did not go live.
+    /// The errors of the site's current files, if they are not live.
     pub(crate) rejected: ArcSwap<Rejected>,
     /// Changes when the files of an attempt were rendered and stored, or could not be.
     pub(crate) prepared: tokio::sync::watch::Sender<u64>,
@@ -78,7 +78,7 @@ impl Scripts {
 
     fn put(&mut self, attempt: AttemptId, script: Vec<u8>) {
         if self.0.len() >= Scripts::MAX {
-            // Any of them: it is read from the disk when it is requested again.
+            // Any script may be dropped: it is read from the disk when it is requested again.
             self.0.pop_first();
         }
         self.0.insert(attempt, script);
@@ -170,7 +170,7 @@ impl Engine {
         })
     }
 
-    /// The loaders that were found.
+    /// Returns the loaders that the last search has found.
     pub(crate) fn loaders(&self) -> arc_swap::Guard<Arc<Loaders>> {
         self.loaders.load()
     }
@@ -198,7 +198,7 @@ impl Engine {
         self.transaction_at(|transaction, _| act(transaction))
     }
 
-    /// The same, with the snapshot of the site to keep.
+    /// Like [`Engine::transaction`], and passes the snapshot of the site.
     pub(crate) fn transaction_at<T>(
         &self,
         act: impl FnOnce(&mut Transaction<'_>, &Arc<Snapshot>) -> T,
@@ -253,14 +253,14 @@ impl Engine {
         let engine = self.clone();
         let read = tokio::task::spawn_blocking(move || {
             let script = documents::read_script(&engine.attempts, attempt)?;
-            engine.keep_script(attempt, script.clone());
+            engine.cache_script(attempt, script.clone());
             Ok(script)
         });
         read.await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
-    /// Keeps the script of an attempt in memory: a machine that requests it again gets the same one.
-    pub(crate) fn keep_script(&self, attempt: AttemptId, script: Vec<u8>) {
+    /// Caches the script of an attempt in memory, so that repeated requests get it without reading the disk.
+    pub(crate) fn cache_script(&self, attempt: AttemptId, script: Vec<u8>) {
         lock(&self.scripts).put(attempt, script);
     }
 
@@ -284,7 +284,7 @@ impl Engine {
     }
 
     /// Removes the script of an attempt from memory.
-    pub(crate) fn forget_script(&self, attempt: AttemptId) {
+    pub(crate) fn remove_cached_script(&self, attempt: AttemptId) {
         lock(&self.scripts).0.remove(&attempt);
     }
 
@@ -296,7 +296,7 @@ impl Engine {
     ) -> Ticket {
         lock(&self.ended).extend(ended);
         if !lines.is_empty() {
-            lines.iter().for_each(|line| server_log::tell(line, server));
+            lines.iter().for_each(|line| server_log::log(line, server));
             self.appended
                 .send_modify(|count| *count += lines.len() as u64);
         }
@@ -320,7 +320,7 @@ impl Engine {
             return;
         }
         for attempt in ended {
-            self.forget_script(attempt);
+            self.remove_cached_script(attempt);
             match self.clear(attempt) {
                 Ok(true) => drop(lock(&self.handing_over).insert(attempt)),
                 Ok(false) => {}

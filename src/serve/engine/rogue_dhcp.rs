@@ -48,10 +48,10 @@ pub(crate) enum MayServe {
 
 impl RogueDhcp {
     pub(crate) fn on(&self, network: &NetworkName, now: Instant) -> MayServe {
-        match self.known().get(network) {
+        match self.probes().get(network) {
             None => MayServe::Unknown,
-            Some(known) => match known.may_serve {
-                MayServe::Taken(_) if now.duration_since(known.at) >= STALE_AFTER => {
+            Some(probe) => match probe.may_serve {
+                MayServe::Taken(_) if now.duration_since(probe.at) >= STALE_AFTER => {
                     MayServe::Unknown
                 }
                 may_serve => may_serve,
@@ -71,19 +71,19 @@ impl RogueDhcp {
         if let (DhcpMessageType::Request, Some(server)) = (query.message_type, query.server)
             && server != us
         {
-            self.note(network, MayServe::Taken(server), now, SECOND_PROBE_AFTER);
+            self.record(network, MayServe::Taken(server), now, SECOND_PROBE_AFTER);
         }
     }
 
     /// Records the other server that a probe has found, if any.
-    fn found(&self, network: &NetworkName, server: Option<Ipv4Addr>, now: Instant) {
-        let is_first = !self.known().contains_key(network);
+    fn on_probed(&self, network: &NetworkName, server: Option<Ipv4Addr>, now: Instant) {
+        let is_first = !self.probes().contains_key(network);
         let pause = if is_first {
             SECOND_PROBE_AFTER
         } else {
             PROBE_INTERVAL
         };
-        self.note(
+        self.record(
             network,
             server.map_or(MayServe::Free, MayServe::Taken),
             now,
@@ -94,11 +94,11 @@ impl RogueDhcp {
     /// Records a probe that failed: the previous result stays, and without one no client is answered. Returns whether it
     /// is the first failure since the last probe that succeeded.
     fn on_probe_failed(&self, network: &NetworkName, now: Instant) -> bool {
-        let mut known = self.known();
-        let before = known.get(network).copied();
-        let may_serve = before.map_or(MayServe::Unknown, |known| known.may_serve);
+        let mut probes = self.probes();
+        let before = probes.get(network).copied();
+        let may_serve = before.map_or(MayServe::Unknown, |probe| probe.may_serve);
         let next = now + RETRY_INTERVAL;
-        known.insert(
+        probes.insert(
             network.clone(),
             LastProbe {
                 at: now,
@@ -106,7 +106,7 @@ impl RogueDhcp {
                 next,
             },
         );
-        before.is_none_or(|known| known.next.duration_since(known.at) != RETRY_INTERVAL)
+        before.is_none_or(|probe| probe.next.duration_since(probe.at) != RETRY_INTERVAL)
     }
 
     /// Records the result of a probe.
@@ -114,11 +114,11 @@ impl RogueDhcp {
         &self,
         network: &NetworkName,
         link: &str,
-        asked: io::Result<Option<Ipv4Addr>>,
+        result: io::Result<Option<Ipv4Addr>>,
         now: Instant,
     ) {
-        match asked {
-            Ok(server) => self.found(network, server, now),
+        match result {
+            Ok(server) => self.on_probed(network, server, now),
             Err(error) => {
                 if self.on_probe_failed(network, now) {
                     tracing::warn!(
@@ -131,38 +131,38 @@ impl RogueDhcp {
     }
 
     pub(crate) fn is_due(&self, network: &NetworkName, now: Instant) -> bool {
-        let known = self.known();
-        known.get(network).is_none_or(|known| known.next <= now)
+        let probes = self.probes();
+        probes.get(network).is_none_or(|probe| probe.next <= now)
     }
 
-    /// Has every network probed at once.
+    /// Makes the next probe of every network due.
     pub(crate) fn probe_all_now(&self, now: Instant) {
-        for known in self.known().values_mut() {
-            known.next = now;
+        for probe in self.probes().values_mut() {
+            probe.next = now;
         }
     }
 
-    fn note(&self, network: &NetworkName, may_serve: MayServe, now: Instant, pause: Duration) {
-        let known = LastProbe {
+    fn record(&self, network: &NetworkName, may_serve: MayServe, now: Instant, pause: Duration) {
+        let probe = LastProbe {
             at: now,
             may_serve,
             next: now + pause,
         };
-        let before = self.known().insert(network.clone(), known);
-        let before = before.map_or(MayServe::Unknown, |known| known.may_serve);
+        let before = self.probes().insert(network.clone(), probe);
+        let before = before.map_or(MayServe::Unknown, |probe| probe.may_serve);
         match (before, may_serve) {
             (before, MayServe::Taken(server)) if before != may_serve => tracing::warn!(
                 "another DHCP server, {server}, answers on network {network}: meanwhile this server assigns no addresses \
                  there; turn that server off, or set `dhcp = \"reserve\"`. The check is repeated every hour, and at once on SIGHUP"
             ),
             (MayServe::Taken(_), MayServe::Free) => tracing::info!(
-                "no other DHCP server answers on network {network} any more: addresses are given again"
+                "no other DHCP server answers on network {network} any more: this server assigns addresses there again"
             ),
             _ => {}
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<NetworkName, LastProbe>> {
+    fn probes(&self) -> MutexGuard<'_, HashMap<NetworkName, LastProbe>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -176,83 +176,86 @@ mod tests {
     const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 
     #[test]
-    fn a_server_that_appears_later_is_found_by_the_next_look_and_left_when_it_has_gone() {
-        let (others, lab) = (RogueDhcp::default(), "lab".parse().unwrap());
+    fn another_server_blocks_the_network_from_the_probe_that_finds_it_until_a_probe_without_it() {
+        let (rogue_dhcp, lab) = (RogueDhcp::default(), "lab".parse().unwrap());
         let begun = Instant::now();
         let at = |minutes: u64| begun + Duration::from_secs(60 * minutes);
-        assert_eq!(others.on(&lab, at(0)), MayServe::Unknown);
-        // (minute, whether it is looked then, what is found, what follows from it)
-        let looks = [
+        assert_eq!(rogue_dhcp.on(&lab, at(0)), MayServe::Unknown);
+        // (minute, the server that the probe finds, the result)
+        let schedule = [
             (0, None, MayServe::Free),
             (1, None, MayServe::Free),
             (61, Some(OTHER), MayServe::Taken(OTHER)),
             (121, Some(OTHER), MayServe::Taken(OTHER)),
             (181, None, MayServe::Free),
         ];
-        // Nothing heard of it for longer than a look takes is nothing known.
+        // A result that was not confirmed for this long no longer counts.
         let stale = at(61) + STALE_AFTER;
         let mut last = 0;
-        for (minute, found, then) in looks {
+        for (minute, found, then) in schedule {
             if minute > 1 {
-                assert!(!others.is_due(&lab, at(minute - 1)), "minute {minute}");
-                assert_eq!(others.on(&lab, at(minute - 1)), others.on(&lab, at(last)));
+                assert!(!rogue_dhcp.is_due(&lab, at(minute - 1)), "minute {minute}");
+                assert_eq!(
+                    rogue_dhcp.on(&lab, at(minute - 1)),
+                    rogue_dhcp.on(&lab, at(last))
+                );
             }
-            assert!(others.is_due(&lab, at(minute)), "minute {minute}");
-            others.found(&lab, found, at(minute));
-            assert_eq!(others.on(&lab, at(minute)), then, "minute {minute}");
+            assert!(rogue_dhcp.is_due(&lab, at(minute)), "minute {minute}");
+            rogue_dhcp.on_probed(&lab, found, at(minute));
+            assert_eq!(rogue_dhcp.on(&lab, at(minute)), then, "minute {minute}");
             if minute == 61 {
-                assert_eq!(others.on(&lab, stale), MayServe::Unknown);
+                assert_eq!(rogue_dhcp.on(&lab, stale), MayServe::Unknown);
             }
             last = minute;
         }
-        // At once when that is wanted.
-        assert!(!others.is_due(&lab, at(182)));
-        others.probe_all_now(at(182));
-        assert!(others.is_due(&lab, at(182)));
+        // `probe_all_now` makes the next probe due immediately.
+        assert!(!rogue_dhcp.is_due(&lab, at(182)));
+        rogue_dhcp.probe_all_now(at(182));
+        assert!(rogue_dhcp.is_due(&lab, at(182)));
     }
 
     #[test]
-    fn a_look_that_fails_frees_no_network_and_is_tried_again() {
+    fn a_failed_probe_keeps_the_previous_result_and_is_repeated() {
         let lab: NetworkName = "lab".parse().unwrap();
         let begun = Instant::now();
         for found in [None, Some(None), Some(Some(OTHER))] {
-            let others = RogueDhcp::default();
+            let rogue_dhcp = RogueDhcp::default();
             let before = match found {
                 None => MayServe::Unknown,
                 Some(found) => {
-                    others.found(&lab, found, begun);
-                    others.on(&lab, begun)
+                    rogue_dhcp.on_probed(&lab, found, begun);
+                    rogue_dhcp.on(&lab, begun)
                 }
             };
             let mut now = begun;
-            // For longer than what was found stands by itself.
+            // This takes longer than a result is valid without a probe.
             for round in 0..STALE_AFTER.as_secs() / RETRY_INTERVAL.as_secs() * 2 {
-                assert_eq!(others.on_probe_failed(&lab, now), round == 0);
-                assert_eq!(others.on(&lab, now), before, "{round}");
-                assert!(!others.is_due(&lab, now));
+                assert_eq!(rogue_dhcp.on_probe_failed(&lab, now), round == 0);
+                assert_eq!(rogue_dhcp.on(&lab, now), before, "{round}");
+                assert!(!rogue_dhcp.is_due(&lab, now));
                 now += RETRY_INTERVAL;
-                assert!(others.is_due(&lab, now));
+                assert!(rogue_dhcp.is_due(&lab, now));
             }
-            others.found(&lab, None, now);
-            assert_eq!(others.on(&lab, now), MayServe::Free);
+            rogue_dhcp.on_probed(&lab, None, now);
+            assert_eq!(rogue_dhcp.on(&lab, now), MayServe::Free);
         }
     }
 
     #[test]
-    fn a_request_that_names_another_server_silences_at_once_and_is_looked_into_soon() {
-        let (others, lab) = (RogueDhcp::default(), "lab".parse().unwrap());
+    fn a_request_that_names_another_server_blocks_the_network_and_makes_a_probe_due_soon() {
+        let (rogue_dhcp, lab) = (RogueDhcp::default(), "lab".parse().unwrap());
         let now = Instant::now();
-        others.found(&lab, None, now);
-        others.found(&lab, None, now);
+        rogue_dhcp.on_probed(&lab, None, now);
+        rogue_dhcp.on_probed(&lab, None, now);
         for (server, then) in [(US, MayServe::Free), (OTHER, MayServe::Taken(OTHER))] {
-            others.observe(&lab, &chosen(server), US, now);
-            assert_eq!(others.on(&lab, now), then, "{server}");
+            rogue_dhcp.observe(&lab, &chosen(server), US, now);
+            assert_eq!(rogue_dhcp.on(&lab, now), then, "{server}");
         }
-        assert!(!others.is_due(&lab, now));
-        assert!(others.is_due(&lab, now + SECOND_PROBE_AFTER));
+        assert!(!rogue_dhcp.is_due(&lab, now));
+        assert!(rogue_dhcp.is_due(&lab, now + SECOND_PROBE_AFTER));
     }
 
-    /// A client's choice.
+    /// Returns a REQUEST of a client that has chosen this server.
     fn chosen(server: Ipv4Addr) -> DhcpMessage {
         let mut bytes = discover(1, Mac([2, 0, 0, 0, 0, 1]));
         let kind = bytes.windows(3).position(|option| option == [53, 1, 1]);

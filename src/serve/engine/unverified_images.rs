@@ -1,4 +1,4 @@
-//! From which images nothing may be installed: those whose SHA-256 is not, or not yet, the one that the site names.
+//! The images that nothing may be installed from: their SHA-256 differs from the site's `sha256`, or is not computed yet.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Engine {
-    /// Returns the repos from which nothing may be installed now, and why.
+    /// Returns the repos that nothing may be installed from now, each with the reason.
     pub(crate) fn unverified_images(&self) -> BTreeMap<RepoName, String> {
         let expected = self.expected_images().into_iter();
         let unverified = expected.filter_map(|(name, image, digest)| {
@@ -24,7 +24,9 @@ impl Engine {
         Some(match verification {
             ImageVerification::Verified => return None,
             ImageVerification::Mismatch(_) => {
-                format!("the image of repo {name} is not the one that its `sha256` names")
+                format!(
+                    "the image of repo {name} does not have the SHA-256 that its `sha256` names"
+                )
             }
             ImageVerification::Unverified(percent) => match self.failed_images.all().get(name) {
                 Some(error) => format!("the image of repo {name} cannot be read: {error}"),
@@ -33,7 +35,7 @@ impl Engine {
         })
     }
 
-    /// The images whose digest the site names.
+    /// Returns the images with a `sha256` in the site, each with that digest.
     pub(crate) fn expected_images(&self) -> Vec<(RepoName, Arc<ImageFile>, [u8; 32])> {
         let live = self.live();
         let repos = live.snapshot.site.repos.iter();

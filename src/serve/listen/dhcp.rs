@@ -1,4 +1,4 @@
-//! DHCP's end in the server: datagrams in, decisions, datagrams out.
+//! The DHCP listener: receives datagrams, decides queries and sends replies.
 
 use std::{
     io,
@@ -21,231 +21,232 @@ use crate::{
     serve::{
         engine::{Engine, rogue_dhcp::MayServe},
         listen::{
-            backlog::{Backlog, Waiting},
+            backlog::{Backlog, QueuedDatagram},
             links::Links,
         },
     },
 };
 
-/// Between two looks at whether a network wants DHCP, and at the interfaces.
-const LOOK: Duration = Duration::from_secs(2);
-/// A port that could not be had is tried again after this.
-const AGAIN: Duration = Duration::from_secs(10);
-/// The largest datagram that is read, in bytes.
-const LARGEST: usize = 2_048;
-/// So many datagrams are taken in before some are answered, and so many are decided in one turn.
-const ARRIVED: usize = 512;
-const AT_ONCE: usize = 32;
-/// So many turns wait for the disk at most.
-const WAITING: usize = 128;
+/// The interval between checks of the interfaces and of whether a network has DHCP on.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// The interval between attempts to bind a port that is in use.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+/// The size of the largest datagram that is read, in bytes.
+const MAX_DATAGRAM: usize = 2_048;
+/// The most datagrams that are received before some are answered.
+const MAX_RECEIVED: usize = 512;
+/// The most queries that are decided in one transaction.
+const MAX_DECIDED: usize = 32;
+/// The most transactions whose replies wait for the disk.
+const MAX_PENDING_REPLIES: usize = 128;
 
-/// What DHCP needs besides the engine.
+/// The configuration of the DHCP listener.
 #[derive(Debug, Clone)]
-pub(crate) struct Setting {
+pub(crate) struct DhcpListenerConfig {
     pub(crate) advertise: Advertise,
-    /// The machines' port.
+    /// The HTTP port for machines.
     pub(crate) port: u16,
 }
 
-/// Answers on both ports as long as a network wants it.
-pub(crate) async fn run(engine: Arc<Engine>, setting: Setting) {
+/// Listens on both ports while a network has DHCP on.
+pub(crate) async fn run(engine: Arc<Engine>, config: DhcpListenerConfig) {
     let dhcp = &engine.started_with.dhcp;
     if dhcp.enabled.as_ref().is_some_and(|at| !at.value) {
         return;
     }
     let with_67 = dhcp.port_67.as_ref().is_none_or(|at| at.value);
     let links = Arc::new(Links::new(&engine));
-    let service = |door, port| {
-        let service = Service {
+    let listener = |door, port| {
+        let listener = DhcpListener {
             engine: engine.clone(),
-            setting: setting.clone(),
+            config: config.clone(),
             links: links.clone(),
             door,
             port,
-            waiting: Arc::new(Semaphore::new(WAITING)),
+            pending_replies: Arc::new(Semaphore::new(MAX_PENDING_REPLIES)),
         };
-        Arc::new(service).run()
+        Arc::new(listener).run()
     };
-    let pxe = service(DhcpPort::Pxe, PXE_PORT);
+    let pxe = listener(DhcpPort::Pxe, PXE_PORT);
     if with_67 {
-        tokio::join!(service(DhcpPort::Dhcp, SERVER_PORT), pxe);
+        tokio::join!(listener(DhcpPort::Dhcp, SERVER_PORT), pxe);
     } else {
         pxe.await;
     }
 }
 
-/// One port.
-struct Service {
+/// The listener on one port.
+struct DhcpListener {
     engine: Arc<Engine>,
-    setting: Setting,
+    config: DhcpListenerConfig,
     links: Arc<Links>,
     door: DhcpPort,
     port: u16,
-    /// Answers that wait for the disk.
-    waiting: Arc<Semaphore>,
+    /// Permits for transactions whose replies wait for the disk.
+    pending_replies: Arc<Semaphore>,
 }
 
-impl Service {
+impl DhcpListener {
     async fn run(self: Arc<Self>) {
-        let mut told = false;
+        let mut is_logged = false;
         loop {
             if !self.engine.has_dhcp_network() {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
                 continue;
             }
             match DhcpSocket::open(self.port) {
                 Ok(socket) => {
-                    told = false;
-                    tracing::info!("DHCP answers on port {}", self.port);
+                    is_logged = false;
+                    tracing::info!("DHCP: listening on port {}", self.port);
                     let socket = Arc::new(socket);
                     if let Err(error) = self.answer(&socket).await {
-                        tracing::error!("DHCP on port {}: {error}", self.port);
+                        tracing::error!("DHCP: port {}: {error}", self.port);
                     }
                     drop(socket);
-                    tracing::info!("DHCP has left port {}", self.port);
+                    tracing::info!("DHCP: stopped listening on port {}", self.port);
                 }
                 Err(error) => {
-                    if !told {
-                        self.cannot(&error);
+                    if !is_logged {
+                        self.log_bind_error(&error);
                     }
-                    told = true;
-                    tokio::time::sleep(AGAIN).await;
+                    is_logged = true;
+                    tokio::time::sleep(RETRY_INTERVAL).await;
                 }
             }
         }
     }
 
-    fn cannot(&self, error: &io::Error) {
+    fn log_bind_error(&self, error: &io::Error) {
         let port = self.port;
         let help = match error.kind() {
             io::ErrorKind::PermissionDenied => {
-                "start it as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW".into()
+                "start the server as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW".into()
             }
             io::ErrorKind::AddrInUse => match crate::net::ports::udp_port_owner(port) {
-                Some(holder) => format!("{holder} has it"),
-                None => "another program has it".into(),
+                Some(owner) => format!("it is in use by {owner}"),
+                None => "it is in use by another program".into(),
             },
             _ => String::new(),
         };
-        let rest = match self.door {
-            DhcpPort::Dhcp => "proxy networks use port 4011 only, the others get no answer",
-            DhcpPort::Pxe => "firmware that asks the boot server itself gets no answer",
+        let effect = match self.door {
+            DhcpPort::Dhcp => "proxy networks use port 4011 only; other networks get no answer",
+            DhcpPort::Pxe => "firmware that queries the boot server gets no answer",
         };
-        tracing::warn!("cannot bind DHCP port {port}: {error}; {help}; {rest}");
+        tracing::warn!("cannot bind DHCP port {port}: {error}; {help}; {effect}");
     }
 
-    /// Answers until no network wants it any more.
+    /// Answers queries until no network has DHCP on.
     async fn answer(self: &Arc<Self>, socket: &Arc<DhcpSocket>) -> io::Result<()> {
         let mut backlog = Backlog::default();
-        let mut look = tokio::time::interval(LOOK);
+        let mut poll = tokio::time::interval(POLL_INTERVAL);
         loop {
-            let room = tokio::select! {
+            let permit = tokio::select! {
                 biased;
-                _ = look.tick() => {
+                _ = poll.tick() => {
                     self.links.refresh(&self.engine);
                     if !self.engine.has_dhcp_network() {
                         return Ok(());
                     }
-                    backlog.tell_dropped();
+                    backlog.log_dropped();
                     None
                 }
-                room = self.waiting.clone().acquire_owned(), if !backlog.is_empty() => {
-                    Some(room.expect("it is never closed"))
+                permit = self.pending_replies.clone().acquire_owned(), if !backlog.is_empty() => {
+                    Some(permit.expect("the semaphore is never closed"))
                 }
                 readable = socket.readable() => {
                     readable?;
                     None
                 }
             };
-            self.take_in(socket, &mut backlog)?;
-            if let Some(room) = room {
-                let questions = self.next(&mut backlog);
-                self.decide(socket, questions, room);
-                // The answers before have their turn.
+            self.receive(socket, &mut backlog)?;
+            if let Some(permit) = permit {
+                let queries = self.next(&mut backlog);
+                self.decide(socket, queries, permit);
+                // Lets the tasks that send earlier replies run.
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    /// Takes in what has arrived.
-    fn take_in(&self, socket: &DhcpSocket, backlog: &mut Backlog) -> io::Result<()> {
-        let mut buffer = [0; LARGEST];
-        for _ in 0..ARRIVED {
-            let Some(arrived) = socket.try_receive(&mut buffer)? else {
+    /// Moves received datagrams into the backlog.
+    fn receive(&self, socket: &DhcpSocket, backlog: &mut Backlog) -> io::Result<()> {
+        let mut buffer = [0; MAX_DATAGRAM];
+        for _ in 0..MAX_RECEIVED {
+            let Some(received) = socket.try_receive(&mut buffer)? else {
                 return Ok(());
             };
-            let datagram = buffer[..arrived.length].into();
-            backlog.push(Waiting { datagram, arrived });
+            let bytes = buffer[..received.length].into();
+            backlog.push(QueuedDatagram { bytes, received });
         }
         Ok(())
     }
 
-    /// Takes out what is next, as far as it is a question that was not asked a moment ago.
-    fn next(&self, backlog: &mut Backlog) -> Vec<Question> {
-        let mut questions = Vec::new();
-        for Waiting { datagram, arrived } in backlog.take(AT_ONCE) {
-            let Ok(query) = DhcpMessage::read(&datagram) else {
+    /// Takes the next queries from the backlog, without repeated ones.
+    fn next(&self, backlog: &mut Backlog) -> Vec<IncomingQuery> {
+        let mut queries = Vec::new();
+        for QueuedDatagram { bytes, received } in backlog.take(MAX_DECIDED) {
+            let Ok(query) = DhcpMessage::read(&bytes) else {
                 self.engine.dhcp_stats.count_unreadable();
                 continue;
             };
             self.engine.dhcp_stats.count(&query);
-            if !backlog.repeats(&query) {
-                questions.extend(self.question(query, arrived));
+            if !backlog.is_repeated(&query) {
+                queries.extend(self.incoming(query, received));
             }
         }
-        questions
+        queries
     }
 
-    /// Decides at once. An offer promises nothing and leaves at once, too; other answers leave when what they rest on
-    /// is on the disk, and others are decided meanwhile.
+    /// Decides the queries in one transaction. Offers are sent immediately, because they commit nothing. Other replies are sent
+    /// once their events are on the disk; meanwhile, further queries are decided.
     fn decide(
         self: &Arc<Self>,
         socket: &Arc<DhcpSocket>,
-        questions: Vec<Question>,
-        room: OwnedSemaphorePermit,
+        queries: Vec<IncomingQuery>,
+        permit: OwnedSemaphorePermit,
     ) {
         let loaders = self.engine.loaders();
         let has = |name: &str| loaders.get(name).is_some();
         let (decided, ticket) = self.engine.transaction(|transaction| {
-            let all = questions.iter().map(|one| {
-                let decided = transaction.dhcp(&one.ask, &has);
-                (decided, transaction.addresses_ahead(&one.ask))
+            let all = queries.iter().map(|one| {
+                let decided = transaction.dhcp(&one.query, &has);
+                (decided, transaction.addresses_ahead(&one.query))
             });
             all.collect::<Vec<_>>()
         });
-        let mut resting = Vec::new();
-        for (question, (decided, ahead)) in questions.into_iter().zip(decided) {
-            self.engine.probe_ahead(ahead);
+        let mut pending = Vec::new();
+        for (incoming, (decided, ahead)) in queries.into_iter().zip(decided) {
+            self.engine.probe_in_background(ahead);
             match decided {
                 Ok(answer) if answer.kind == ReplyType::Offer => {
-                    self.send(socket, &question, &answer)
+                    self.send(socket, &incoming, &answer)
                 }
-                Ok(answer) => resting.push((question, answer)),
+                Ok(answer) => pending.push((incoming, answer)),
                 Err(silence) => {
-                    tracing::debug!("DHCP: no answer to {}: {silence}", question.ask.query.mac);
+                    tracing::debug!("DHCP: no answer to {}: {silence}", incoming.query.query.mac);
                 }
             }
         }
-        if resting.is_empty() {
+        if pending.is_empty() {
             return;
         }
-        let (service, socket) = (self.clone(), socket.clone());
+        let (listener, socket) = (self.clone(), socket.clone());
         tokio::spawn(async move {
             if let Err(error) = ticket.durable().await {
-                tracing::error!("DHCP: no answer to {} machines: {error}", resting.len());
+                tracing::error!("DHCP: no answer to {} machines: {error}", pending.len());
                 return;
             }
-            for (question, answer) in resting {
-                service.send(&socket, &question, &answer);
+            for (incoming, answer) in pending {
+                listener.send(&socket, &incoming, &answer);
             }
-            drop(room);
+            drop(permit);
         });
     }
 
-    /// What a client's message asks the engine; nothing when it is none to us.
-    fn question(&self, query: DhcpMessage, arrived: ReceivedDatagram) -> Option<Question> {
-        let link = self.links.at(arrived.interface)?;
-        let Some(us) = self.our_address(&link, &arrived, &query) else {
+    /// Returns the query of a client's message. Returns `None` if this server does not answer it.
+    fn incoming(&self, query: DhcpMessage, received: ReceivedDatagram) -> Option<IncomingQuery> {
+        let link = self.links.at(received.interface)?;
+        let Some(us) = self.our_address(&link, &received, &query) else {
             tracing::debug!(
                 "DHCP: no answer to {}: {} has no address in a network with DHCP",
                 query.mac,
@@ -253,41 +254,45 @@ impl Service {
             );
             return None;
         };
-        // What we ask ourselves is no question to us.
+        // Queries of this server itself are not answered.
         if link
             .addresses
             .iter()
-            .any(|net| net.addr() == *arrived.from.ip())
+            .any(|net| net.addr() == *received.from.ip())
         {
             return None;
         }
-        let Some(other) = self.other(&query, us) else {
+        let Some(other) = self.other_server(&query, us) else {
             tracing::debug!(
                 "DHCP: no answer to {}: other DHCP servers on the network are not known yet",
                 query.mac
             );
             return None;
         };
-        let local = SocketAddr::from((us, self.setting.port));
-        let ask = ReceivedQuery {
+        let local = SocketAddr::from((us, self.config.port));
+        let query = ReceivedQuery {
             door: self.door,
             us,
-            base: self.setting.advertise.base(local),
+            base: self.config.advertise.base(local),
             other,
             query,
         };
-        Some(Question { ask, link, arrived })
+        Some(IncomingQuery {
+            query,
+            link,
+            received,
+        })
     }
 
-    /// The other server of the network, where there is one; nothing when it was not looked yet.
-    fn other(&self, query: &DhcpMessage, us: Ipv4Addr) -> Option<Option<Ipv4Addr>> {
+    /// Returns another DHCP server on the network, if there is one. The outer `None` means that this is not known yet.
+    fn other_server(&self, query: &DhcpMessage, us: Ipv4Addr) -> Option<Option<Ipv4Addr>> {
         let snapshot = self.engine.snapshot();
         let at = query.giaddr.unwrap_or(us);
         let Some(network) = snapshot.network_at(at.into()) else {
             return Some(None);
         };
         let mode = network.body.dhcp.as_ref();
-        // Behind a relay nobody else can be heard.
+        // Other servers behind a relay cannot be observed.
         if query.giaddr.is_some() || mode.is_none_or(|at| at.value != DhcpMode::Server) {
             return Some(None);
         }
@@ -301,15 +306,15 @@ impl Service {
         }
     }
 
-    /// The address that the interface has in a network that wants DHCP, or the one that a relay reached.
+    /// Returns the interface's address in a network with DHCP, or the address that a relay sent to.
     fn our_address(
         &self,
         link: &Interface,
-        arrived: &ReceivedDatagram,
+        received: &ReceivedDatagram,
         query: &DhcpMessage,
     ) -> Option<Ipv4Addr> {
         if query.giaddr.is_some() {
-            return Some(arrived.local);
+            return Some(received.local);
         }
         let snapshot = self.engine.snapshot();
         let fits = |ip: &Ipv4Addr| {
@@ -320,9 +325,9 @@ impl Service {
         link.addresses.iter().map(|net| net.addr()).find(fits)
     }
 
-    fn send(&self, socket: &DhcpSocket, question: &Question, answer: &DhcpReply) {
-        if let Err(error) = self.try_send(socket, question, answer) {
-            let mac = question.ask.query.mac;
+    fn send(&self, socket: &DhcpSocket, incoming: &IncomingQuery, answer: &DhcpReply) {
+        if let Err(error) = self.try_send(socket, incoming, answer) {
+            let mac = incoming.query.query.mac;
             tracing::warn!("DHCP: the answer to {mac} was not sent: {error}");
         }
     }
@@ -330,50 +335,54 @@ impl Service {
     fn try_send(
         &self,
         socket: &DhcpSocket,
-        question: &Question,
+        incoming: &IncomingQuery,
         answer: &DhcpReply,
     ) -> io::Result<()> {
-        let Question { ask, link, arrived } = question;
-        let bytes = answer.datagram(&ask.query);
-        let (us, index) = (ask.us, Some(link.index));
-        let everybody = SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT);
+        let IncomingQuery {
+            query,
+            link,
+            received,
+        } = incoming;
+        let bytes = answer.datagram(&query.query);
+        let (us, index) = (query.us, Some(link.index));
+        let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT);
         match answer.destination {
             Destination::Relay(relay) => {
                 socket.send(&bytes, SocketAddrV4::new(relay, SERVER_PORT), us, None)
             }
             Destination::Client(client) => {
-                // Whoever asks the boot server hears at the port that it asked from.
+                // Replies of the boot server go to the client's source port.
                 let port = match self.door {
-                    DhcpPort::Pxe => arrived.from.port(),
+                    DhcpPort::Pxe => received.from.port(),
                     DhcpPort::Dhcp => CLIENT_PORT,
                 };
                 socket.send(&bytes, SocketAddrV4::new(client, port), us, None)
             }
             Destination::Broadcast
-                if self.door == DhcpPort::Pxe && !arrived.from.ip().is_unspecified() =>
+                if self.door == DhcpPort::Pxe && !received.from.ip().is_unspecified() =>
             {
-                socket.send(&bytes, arrived.from, us, None)
+                socket.send(&bytes, received.from, us, None)
             }
-            Destination::Broadcast => socket.send(&bytes, everybody, us, index),
+            Destination::Broadcast => socket.send(&bytes, broadcast, us, index),
             Destination::Mac(address) => {
-                let way = UdpRoute {
+                let route = UdpRoute {
                     from: us,
                     from_port: self.port,
                     to: address,
                     to_port: CLIENT_PORT,
-                    mac: ask.query.mac,
+                    mac: query.query.mac,
                 };
-                let sent = self.links.send(link, &way, &bytes);
-                // Without the right to send frames, everybody hears it.
-                sent.or_else(|_| socket.send(&bytes, everybody, us, index))
+                let sent = self.links.send(link, &route, &bytes);
+                // Without CAP_NET_RAW the reply is broadcast.
+                sent.or_else(|_| socket.send(&bytes, broadcast, us, index))
             }
         }
     }
 }
 
-/// A question to the engine, and how it came.
-struct Question {
-    ask: ReceivedQuery,
+/// A query, and the interface and addresses that it was received on.
+struct IncomingQuery {
+    query: ReceivedQuery,
     link: Arc<Interface>,
-    arrived: ReceivedDatagram,
+    received: ReceivedDatagram,
 }

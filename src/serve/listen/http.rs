@@ -1,4 +1,4 @@
-//! What the listeners ask, answered by the engine.
+//! Answers the requests of the HTTP listeners.
 
 use tokio::sync::mpsc;
 
@@ -14,43 +14,45 @@ use crate::{
 };
 
 impl Backend for Server {
-    async fn entry(&self, ask: EntryRequest) -> Reply {
+    async fn entry(&self, request: EntryRequest) -> Reply {
         let boot = match random_id() {
             Ok(boot) => boot,
-            Err(error) => return Reply::error(500, format!("no random number: {error}\n")),
+            Err(error) => {
+                return Reply::error(500, format!("no random number is available: {error}\n"));
+            }
         };
         Reply::text(
             self.0
                 .snapshot()
                 .library
                 .ipxe_scripts()
-                .entry(&ask.base, &boot),
+                .entry(&request.base, &boot),
         )
     }
 
-    async fn boot(&self, ask: BootRequest) -> Reply {
-        self.0.on_boot(&ask).await
+    async fn boot(&self, request: BootRequest) -> Reply {
+        self.0.on_boot(&request).await
     }
 
-    async fn loader(&self, ask: LoaderRequest) -> FileReply {
-        self.0.on_loader(ask).await
+    async fn loader(&self, request: LoaderRequest) -> FileReply {
+        self.0.on_loader(request).await
     }
 
-    async fn mboot(&self, ask: MbootRequest) -> FileReply {
-        self.on_mboot(ask).await
+    async fn mboot(&self, request: MbootRequest) -> FileReply {
+        self.on_mboot(request).await
     }
 
-    async fn document(&self, ask: DocumentRequest) -> FileReply {
-        self.on_document(ask).await
+    async fn document(&self, request: DocumentRequest) -> FileReply {
+        self.on_document(request).await
     }
 
-    async fn callback(&self, ask: CallbackRequest) -> CallbackReply {
-        let Some(token) = UrlToken::parse(&ask.token) else {
+    async fn callback(&self, request: CallbackRequest) -> CallbackReply {
+        let Some(token) = UrlToken::parse(&request.token) else {
             return CallbackReply::UnknownToken;
         };
-        let (heard, ticket) = self
+        let (outcome, ticket) = self
             .0
-            .transaction(|transaction| transaction.callback(token, &ask.callback));
+            .transaction(|transaction| transaction.callback(token, &request.callback));
         if let Err(error) = ticket.durable().await {
             tracing::error!("{error}");
             return CallbackReply::Rejected(Reply::error(
@@ -58,7 +60,7 @@ impl Backend for Server {
                 "the journal cannot be written; try again\n",
             ));
         }
-        match heard {
+        match outcome {
             CallbackOutcome::Accepted => CallbackReply::Recorded,
             CallbackOutcome::UnknownToken => CallbackReply::UnknownToken,
         }
@@ -68,18 +70,18 @@ impl Backend for Server {
         self.open_microkernel(&name)
     }
 
-    async fn check_in(&self, ask: CheckInRequest) -> CheckInReply {
-        self.0.on_check_in(ask).await
+    async fn check_in(&self, request: CheckInRequest) -> CheckInReply {
+        self.0.on_check_in(request).await
     }
 
-    async fn repo(&self, ask: RepoRequest) -> Result<ServedFile, Reply> {
-        // An image that was replaced is read anew when it is asked for.
-        let (server, path, repo) = (self.clone(), ask.path.clone(), ask.repo.clone());
+    async fn repo(&self, request: RepoRequest) -> Result<ServedFile, Reply> {
+        // A replaced image is opened again here, which blocks.
+        let (server, path, repo) = (self.clone(), request.path.clone(), request.repo.clone());
         let file = tokio::task::spawn_blocking(move || server.open(&repo, &path))
             .await
             .unwrap_or_else(|error| Err(Reply::error(500, format!("{error}\n"))));
-        let name = format!("repo/{}/{}", ask.repo, ask.path);
-        self.note_opened(ask.peer, &name, &file);
+        let name = format!("repo/{}/{}", request.repo, request.path);
+        self.record_repo_request(request.peer, &name, &file);
         file
     }
 

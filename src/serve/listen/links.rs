@@ -1,4 +1,4 @@
-//! The interfaces that DHCP answers on.
+//! The interfaces that the DHCP listeners answer on.
 
 use std::{
     io,
@@ -11,7 +11,7 @@ use crate::net::{
 };
 use crate::serve::engine::Engine;
 
-/// The interfaces, and frames over them.
+/// The interfaces, and a sender of frames.
 pub(crate) struct Links {
     known: Mutex<Vec<Arc<Interface>>>,
     frames: Mutex<FrameSender>,
@@ -27,12 +27,12 @@ impl Links {
         links
     }
 
-    /// Looks at the interfaces anew: they come and go.
+    /// Lists the interfaces again.
     pub(crate) fn refresh(&self, engine: &Engine) {
         let all = match interfaces::interfaces() {
             Ok(all) => all,
             Err(error) => {
-                tracing::warn!("the interfaces of this machine cannot be listed: {error}");
+                tracing::warn!("cannot list the network interfaces: {error}");
                 return;
             }
         };
@@ -46,13 +46,13 @@ impl Links {
         *lock(&self.known) = all.into_iter().filter(is_chosen).map(Arc::new).collect();
     }
 
-    /// The interface of this number.
+    /// Returns the interface with this index.
     pub(crate) fn at(&self, index: u32) -> Option<Arc<Interface>> {
         let known = lock(&self.known);
         known.iter().find(|link| link.index == index).cloned()
     }
 
-    /// Sends a datagram in a frame to one card.
+    /// Sends a datagram in an Ethernet frame to one MAC.
     pub(crate) fn send(&self, on: &Interface, way: &UdpRoute, bytes: &[u8]) -> io::Result<()> {
         lock(&self.frames).send(on, way, bytes)
     }

@@ -1,4 +1,4 @@
-//! The sockets of a server, opened as its settings say.
+//! The sockets of a server, opened according to its settings.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -16,17 +16,17 @@ use crate::{
     serve::Options,
 };
 
-/// Where machines are served when the site does not say it, and when that port cannot be had.
-const PORTS: [u16; 2] = [80, 8080];
+/// The default HTTP port for machines, and the port that is used if that cannot be bound.
+const DEFAULT_PORTS: [u16; 2] = [80, 8080];
 
-/// The sockets.
+/// The open sockets.
 pub(crate) struct Listeners {
     pub(crate) machines: Listener,
     pub(crate) operators: Listener,
     pub(crate) guard: Guard,
     pub(crate) advertise: Advertise,
     pub(crate) limits: Limits,
-    /// TFTP's socket, or why there is none.
+    /// The TFTP socket, or why it is not open.
     pub(crate) tftp: Result<tftp::TftpServer, String>,
 }
 
@@ -35,14 +35,14 @@ impl Listeners {
         options: &Options,
         config: &ServerConfig,
         root: &Path,
-        troubles: &mut Vec<String>,
+        warnings: &mut Vec<String>,
     ) -> anyhow::Result<Self> {
-        let wanted = wanted(config)?;
-        let machines = match (options.listen, &wanted.machines[..]) {
+        let listen_addresses = listen_addresses(config)?;
+        let machines = match (options.listen, &listen_addresses.machines[..]) {
             (Some(address), _) | (None, &[address]) => listen(address)?,
-            (None, _) => listen_by_default(troubles)?,
+            (None, _) => listen_by_default(warnings)?,
         };
-        let operator = options.operator.unwrap_or(wanted.operators);
+        let operator = options.operator.unwrap_or(listen_addresses.operators);
         let token = config.operator.token_file.as_ref().map(|file| {
             let path = root.join(&file.value);
             std::fs::read_to_string(&path)
@@ -64,14 +64,13 @@ impl Listeners {
         let files = limits.connections as u64 + 1_024;
         match http::allow_open_files(files) {
             Ok(allowed) if allowed < files => {
-                troubles.push(format!(
-                    "only {allowed} files may be open: fewer connections than `connections` fit"
+                warnings.push(format!(
+                    "only {allowed} open files are allowed, which is too few for `connections`: raise the limit of open \
+                     files (RLIMIT_NOFILE)"
                 ));
             }
             Ok(_) => {}
-            Err(error) => {
-                troubles.push(format!("the limit of open files cannot be raised: {error}"))
-            }
+            Err(error) => warnings.push(format!("cannot raise the limit of open files: {error}")),
         }
         Ok(Listeners {
             machines,
@@ -82,7 +81,7 @@ impl Listeners {
                 false => Advertise::parse(texts)?,
             },
             limits,
-            tftp: if options.http_alone {
+            tftp: if options.http_only {
                 Err("not started".into())
             } else {
                 open_tftp(config)?
@@ -91,23 +90,23 @@ impl Listeners {
     }
 }
 
-/// Where a server listens, as its settings say.
+/// The addresses that a server listens on according to its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    /// For machines: one, or several of which the first that can be had is taken.
+pub(crate) struct ListenAddresses {
+    /// HTTP for machines. The first address that can be bound is used.
     pub(crate) machines: Vec<SocketAddr>,
-    /// For operators.
+    /// HTTP for operators.
     pub(crate) operators: SocketAddr,
-    /// For TFTP; none when it is switched off.
+    /// TFTP. `None` if it is disabled.
     pub(crate) tftp: Option<SocketAddr>,
 }
 
-/// Reads where a server of these settings listens. An error names the setting that is no address.
-pub(crate) fn wanted(config: &ServerConfig) -> anyhow::Result<Wanted> {
+/// Returns the addresses that a server with these settings listens on.
+pub(crate) fn listen_addresses(config: &ServerConfig) -> anyhow::Result<ListenAddresses> {
     let all = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
     let machines = match &config.http.listen {
         Some(address) => vec![address_of(&address.value, 80)?],
-        None => PORTS.map(all).to_vec(),
+        None => DEFAULT_PORTS.map(all).to_vec(),
     };
     let operators = match &config.operator.listen {
         Some(address) => address_of(&address.value, 8067)?,
@@ -119,7 +118,7 @@ pub(crate) fn wanted(config: &ServerConfig) -> anyhow::Result<Wanted> {
         Some(address) => Some(address_of(&address.value, tftp::PORT)?),
         None => Some(all(tftp::PORT)),
     };
-    Ok(Wanted {
+    Ok(ListenAddresses {
         machines,
         operators,
         tftp,
@@ -130,54 +129,58 @@ fn address_of(text: &str, port: u16) -> anyhow::Result<SocketAddr> {
     if let Ok(ip) = text.parse() {
         return Ok(SocketAddr::new(ip, port));
     }
-    text.parse()
-        .with_context(|| format!("`{text}` is no address to listen on: expected such as `[::]:80`"))
+    text.parse().with_context(|| {
+        format!("`{text}` is not a listen address: expected one such as `[::]:80`")
+    })
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<Listener> {
-    Listener::bind(address).with_context(|| format!("{address} cannot be listened on"))
+    Listener::bind(address).with_context(|| format!("cannot listen on {address}"))
 }
 
-/// TFTP's port. A site that does not name it does without where it cannot be had.
+/// Opens the TFTP socket. Failing to bind is an error only if the site sets the address.
 fn open_tftp(config: &ServerConfig) -> anyhow::Result<Result<tftp::TftpServer, String>> {
     let enabled = config.tftp.enabled.as_ref();
     if enabled.is_some_and(|at| !at.value) {
-        return Ok(Err("switched off".into()));
+        return Ok(Err("disabled by `tftp.enabled`".into()));
     }
     if let Some(listen) = &config.tftp.listen {
         let address = address_of(&listen.value, tftp::PORT)?;
         let server = tftp::TftpServer::bind(address)
-            .with_context(|| format!("TFTP cannot listen on {address}"))?;
+            .with_context(|| format!("cannot listen on {address} for TFTP"))?;
         return Ok(Ok(server));
     }
     Ok(
         tftp_by_default().map_err(|error| match ports::udp_port_owner(tftp::PORT) {
-            Some(holder) => format!("{holder} has port {}; it is retried every 10 s", tftp::PORT),
+            Some(owner) => format!(
+                "port {} is in use by {owner}; binding is retried every 10 s",
+                tftp::PORT
+            ),
             None => format!(
-                "cannot bind port {}: {error}; it is retried every 10 s",
+                "cannot bind port {}: {error}; binding is retried every 10 s",
                 tftp::PORT
             ),
         }),
     )
 }
 
-/// TFTP's usual port, of both families where there are both.
+/// Binds the standard TFTP port, for IPv6 and IPv4, or only for IPv4 if there is no IPv6.
 pub(crate) fn tftp_by_default() -> std::io::Result<tftp::TftpServer> {
     let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, tftp::PORT));
     let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, tftp::PORT));
     tftp::TftpServer::bind(all).or_else(|_| tftp::TftpServer::bind(v4))
 }
 
-/// Port 80 where it can be had, else 8080, with a warning.
-fn listen_by_default(troubles: &mut Vec<String>) -> anyhow::Result<Listener> {
-    let [first, second] = PORTS.map(|port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+/// Binds port 80, or port 8080 with a warning if port 80 is not available.
+fn listen_by_default(warnings: &mut Vec<String>) -> anyhow::Result<Listener> {
+    let [first, second] = DEFAULT_PORTS.map(|port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
     match Listener::bind(first) {
         Ok(listener) => Ok(listener),
         Err(error) => {
             let listener = listen(second)?;
-            troubles.push(format!(
+            warnings.push(format!(
                 "cannot bind port {} ({error}): machines are served on {}",
-                PORTS[0], PORTS[1]
+                DEFAULT_PORTS[0], DEFAULT_PORTS[1]
             ));
             Ok(listener)
         }

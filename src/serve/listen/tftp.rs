@@ -1,4 +1,4 @@
-//! TFTP's end in the server: what stands behind the names that firmware asks for.
+//! The files that TFTP serves.
 
 use std::{
     collections::HashMap,
@@ -30,64 +30,67 @@ use crate::{
     },
 };
 
-/// The block size that iPXE asks with, and no firmware ([`Quirk::ONE_BOOT_FILE`]).
-const IPXE_BLOCK: u16 = 1_432;
-/// Where the microkernel is.
+/// The block size that iPXE requests. No firmware requests it ([`Quirk::ONE_BOOT_FILE`]).
+const IPXE_BLOCK_SIZE: u16 = 1_432;
+/// The directory of the microkernel.
 const MICROKERNEL: &str = "microkernel/";
-/// Within this time iPXE asks after it was fetched itself.
-const SAME_BOOT: Duration = Duration::from_secs(120);
-/// So many machines are remembered for that.
-const REMEMBERED: usize = 1_024;
+/// After fetching iPXE, a machine requests its next file within this time.
+const FETCH_LIFETIME: Duration = Duration::from_secs(120);
+/// The most machines whose fetched loader is remembered.
+const MAX_REMEMBERED: usize = 1_024;
 
-/// The tree that is served: scripts, loaders, GRUB's configurations, repos.
-pub(crate) struct Tree {
+/// The served files: scripts, loaders, configurations of GRUB and PXELINUX, repos and the microkernel.
+pub(crate) struct TftpTree {
     pub(crate) engine: Arc<Engine>,
     pub(crate) advertise: Advertise,
-    /// The machines' port.
+    /// The HTTP port for machines.
     pub(crate) port: u16,
-    /// Who fetched which loader, and when.
-    pub(crate) fetched: Mutex<HashMap<Asker, (String, Instant)>>,
+    /// The loader that each client fetched last, and when.
+    pub(crate) fetched: Mutex<HashMap<ClientKey, (String, Instant)>>,
 }
 
-/// By what a machine is known here: its card, else its address.
+/// Identifies a client: its MAC, or its IP address if the MAC is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Asker {
-    Card(Mac),
+pub(crate) enum ClientKey {
+    Mac(Mac),
     Address(IpAddr),
 }
 
-impl TftpFiles for Tree {
-    fn open(&self, ask: &FileRequest) -> Result<OpenedFile, TftpRefusal> {
-        let content = self.find(ask);
-        let is_file = mboot_files::is_file(&ask.name);
+impl TftpFiles for TftpTree {
+    fn open(&self, request: &FileRequest) -> Result<OpenedFile, TftpRefusal> {
+        let content = self.find(request);
+        let is_file = mboot_files::is_file(&request.name);
         if is_file {
-            let ip = ask.peer.ip();
+            let ip = request.peer.ip();
             match &content {
-                Ok(content) => self.engine.note_repo(ip, &ask.name, Some(content.length())),
-                Err(TftpRefusal::NotFound) => self.engine.note_repo(ip, &ask.name, None),
-                // What cannot be read is told of already.
+                Ok(content) => {
+                    self.engine
+                        .on_repo_request(ip, &request.name, Some(content.length()))
+                }
+                Err(TftpRefusal::NotFound) => self.engine.on_repo_request(ip, &request.name, None),
+                // The read error is already logged.
                 Err(_) => {}
             }
         }
         let content = content?;
-        // What a repo holds is for a loader that runs already, and so is the microkernel.
-        let is_loader = !is_file && !ask.name.starts_with(MICROKERNEL);
+        // Files of a repo and of the microkernel are for a loader that already runs.
+        let is_loader = !is_file && !request.name.starts_with(MICROKERNEL);
         let program = is_loader.then(|| program(&content)).flatten();
-        let on_end = self.told(ask, program);
+        let on_end = self.outcome_callback(request, program);
         Ok(OpenedFile { content, on_end })
     }
 }
 
-impl Tree {
-    fn find(&self, ask: &FileRequest) -> Result<FileContent, TftpRefusal> {
-        let name = ask.name.as_str();
+impl TftpTree {
+    fn find(&self, request: &FileRequest) -> Result<FileContent, TftpRefusal> {
+        let name = request.name.as_str();
         match name.to_ascii_lowercase().as_str() {
-            "autoexec.ipxe" | "boot.ipxe" => return self.entry(ask),
+            "autoexec.ipxe" | "boot.ipxe" => return self.entry(request),
             "grub/grub.cfg" => return Ok(text(grub_cfg::entry())),
             _ => {}
         }
-        if let Some(mac) = card_of_config(name) {
-            return Ok(self.config(ask, mac));
+        if let Some(mac) = mac_of_grub_config(name) {
+            return Ok(self.config(request, mac));
         }
         if let Some(path) = name.strip_prefix("repo/") {
             return self.repo(path);
@@ -99,19 +102,20 @@ impl Tree {
             .strip_prefix("mboot/")
             .and_then(|rest| rest.split_once('/'))
         {
-            return self.beside_mboot(ask, repo, path);
+            return self.beside_mboot(request, repo, path);
         }
-        if let Some(mac) = card_of_pxelinux(name) {
-            let outcome = self.boot_or_probe(ask, mac, BootProgram::Pxelinux, Platform::Pcbios)?;
+        if let Some(mac) = mac_of_pxelinux_config(name) {
+            let outcome =
+                self.boot_or_probe(request, mac, BootProgram::Pxelinux, Platform::Pcbios)?;
             return Ok(text(self.engine.pxelinux_config(outcome, mac)));
         }
-        if self.is_loop(ask) {
+        if self.is_loop(request) {
             tracing::info!(
                 "{}: {}",
                 Quirk::ONE_BOOT_FILE.name,
                 Quirk::ONE_BOOT_FILE.workaround
             );
-            return self.entry(ask);
+            return self.entry(request);
         }
         self.loader(name)
     }
@@ -131,7 +135,7 @@ impl Tree {
         let (repo, path) = path.split_once('/').ok_or(TftpRefusal::NotFound)?;
         let live = self.engine.live();
         let source = live.sources.get(repo).ok_or(TftpRefusal::NotFound)?;
-        // What is not there, and what lies outside, look alike from outside.
+        // The client cannot distinguish a missing file from one outside the repo.
         let opened = source.open(path).map_err(|error| {
             tracing::debug!("TFTP: repo {repo}: {error}");
             TftpRefusal::NotFound
@@ -150,18 +154,19 @@ impl Tree {
         }
     }
 
-    /// What mboot looks for beside itself.
+    /// Serves the files that mboot requests from its own directory.
     fn beside_mboot(
         &self,
-        ask: &FileRequest,
+        request: &FileRequest,
         repo: &str,
         path: &str,
     ) -> Result<FileContent, TftpRefusal> {
         let name = match MbootFile::parse(path) {
             MbootFile::BootCfg(mac) => {
-                let mac = mac.or_else(|| mboot::card_at(&self.engine, self.peer(ask)));
+                let mac = mac.or_else(|| mboot::mac_at(&self.engine, self.peer(request)));
                 let mac = mac.ok_or(TftpRefusal::NotFound)?;
-                let outcome = self.boot_or_probe(ask, mac, BootProgram::Mboot, Platform::Efi)?;
+                let outcome =
+                    self.boot_or_probe(request, mac, BootProgram::Mboot, Platform::Efi)?;
                 let config = self.engine.boot_cfg(outcome);
                 return Ok(text(mboot_files::over_tftp(&config, repo)));
             }
@@ -175,95 +180,108 @@ impl Tree {
             .unwrap_or(Err(TftpRefusal::NotFound))
     }
 
-    /// Answers the boot of a machine whose loader cannot wait. It requests again, and its addresses were probed by then.
+    /// Answers the boot of a machine whose loader cannot wait. It retransmits its request, and the probe is finished by then.
     fn boot_or_probe(
         &self,
-        ask: &FileRequest,
+        request: &FileRequest,
         mac: Mac,
         by: BootProgram,
         platform: Platform,
     ) -> Result<BootResult, TftpRefusal> {
-        match self.boot(ask, mac, by, platform) {
+        match self.boot(request, mac, by, platform) {
             BootResult::ProbeAddresses(addresses) => {
-                self.engine.probe_ahead(addresses);
+                self.engine.probe_in_background(addresses);
                 Err(TftpRefusal::NotReady)
             }
             outcome => Ok(outcome),
         }
     }
 
-    fn boot(&self, ask: &FileRequest, mac: Mac, by: BootProgram, platform: Platform) -> BootResult {
-        let mut boot = Boot::of_mac(mac, by, platform, self.peer(ask), self.base(ask).into());
+    fn boot(
+        &self,
+        request: &FileRequest,
+        mac: Mac,
+        by: BootProgram,
+        platform: Platform,
+    ) -> BootResult {
+        let mut boot = Boot::of_mac(
+            mac,
+            by,
+            platform,
+            self.peer(request),
+            self.base(request).into(),
+        );
         boot.may_wait = false;
         let engine = &self.engine;
         engine.addresses.runtime.block_on(engine.boot(&mut boot))
     }
 
-    fn peer(&self, ask: &FileRequest) -> Peer {
+    fn peer(&self, request: &FileRequest) -> Peer {
         Peer {
-            address: ask.peer,
-            local: SocketAddr::new(ask.local, self.port),
+            address: request.peer,
+            local: SocketAddr::new(request.local, self.port),
         }
     }
 
-    fn entry(&self, ask: &FileRequest) -> Result<FileContent, TftpRefusal> {
+    fn entry(&self, request: &FileRequest) -> Result<FileContent, TftpRefusal> {
         let boot = crate::serve::listen::http::random_id().map_err(|error| {
-            tracing::error!("no random number: {error}");
-            TftpRefusal::Other("no random number".into())
+            tracing::error!("no random number is available: {error}");
+            TftpRefusal::Other("no random number is available".into())
         })?;
         let snapshot = self.engine.snapshot();
         let script = snapshot
             .library
             .ipxe_scripts()
-            .entry(&self.base(ask), &boot);
+            .entry(&self.base(request), &boot);
         Ok(text(script))
     }
 
-    /// A machine's own configuration for GRUB: this is its network boot.
-    fn config(&self, ask: &FileRequest, mac: Mac) -> FileContent {
-        let base = self.base(ask);
-        let outcome = self.boot(ask, mac, BootProgram::Grub, Platform::Efi);
+    /// Returns the GRUB configuration of a machine. This request is its network boot.
+    fn config(&self, request: &FileRequest, mac: Mac) -> FileContent {
+        let base = self.base(request);
+        let outcome = self.boot(request, mac, BootProgram::Grub, Platform::Efi);
         text(self.engine.grub_config(outcome, mac, &base))
     }
 
-    fn base(&self, ask: &FileRequest) -> String {
-        self.advertise.base(SocketAddr::new(ask.local, self.port))
+    fn base(&self, request: &FileRequest) -> String {
+        self.advertise
+            .base(SocketAddr::new(request.local, self.port))
     }
 
-    /// Whether iPXE asks for the loader that it is itself.
-    fn is_loop(&self, ask: &FileRequest) -> bool {
+    /// Returns whether iPXE requests the loader that it is itself.
+    fn is_loop(&self, request: &FileRequest) -> bool {
         let is_ipxe = [Loader::UNDIONLY, Loader::SNPONLY, Loader::IPXE]
             .iter()
-            .any(|loader| loader.name.eq_ignore_ascii_case(&ask.name));
-        if !is_ipxe || ask.block != Some(IPXE_BLOCK) {
+            .any(|loader| loader.name.eq_ignore_ascii_case(&request.name));
+        if !is_ipxe || request.block != Some(IPXE_BLOCK_SIZE) {
             return false;
         }
         let fetched = lock(&self.fetched);
-        let ip = ask.peer.ip();
-        let before = fetched.get(&asker(ip, &self.engine.macs_at(ip)));
-        before.is_some_and(|(name, at)| *name == ask.name && at.elapsed() < SAME_BOOT)
+        let ip = request.peer.ip();
+        let before = fetched.get(&client_key(ip, &self.engine.macs_at(ip)));
+        before.is_some_and(|(name, at)| *name == request.name && at.elapsed() < FETCH_LIFETIME)
     }
 
-    fn remember(&self, asker: Asker, name: &str) {
+    fn record_loader(&self, client_key: ClientKey, name: &str) {
         let mut fetched = lock(&self.fetched);
-        if fetched.len() >= REMEMBERED {
-            fetched.retain(|_, (_, at)| at.elapsed() < SAME_BOOT);
-            if fetched.len() >= REMEMBERED {
+        if fetched.len() >= MAX_REMEMBERED {
+            fetched.retain(|_, (_, at)| at.elapsed() < FETCH_LIFETIME);
+            if fetched.len() >= MAX_REMEMBERED {
                 fetched.clear();
             }
         }
-        fetched.insert(asker, (name.to_owned(), Instant::now()));
+        fetched.insert(client_key, (name.to_owned(), Instant::now()));
     }
 
-    fn told(&self, ask: &FileRequest, program: Option<Program>) -> OutcomeCallback {
-        let (engine, ip, name) = (self.engine.clone(), ask.peer.ip(), ask.name.clone());
-        let cards = engine.macs_at(ip);
+    fn outcome_callback(&self, request: &FileRequest, program: Option<Program>) -> OutcomeCallback {
+        let (engine, ip, name) = (self.engine.clone(), request.peer.ip(), request.name.clone());
+        let macs = engine.macs_at(ip);
         if Loader::named(&name).is_some() {
-            self.remember(asker(ip, &cards), &name);
+            self.record_loader(client_key(ip, &macs), &name);
         }
-        let machine = engine.machine_of(cards, ip);
+        let machine = engine.machine_of(macs, ip);
         if let Some(machine) = machine.filter(|_| program.is_some()) {
-            engine.note_asked(machine, &name);
+            engine.on_loader_request(machine, &name);
         }
         OutcomeCallback::new(move |outcome| {
             let outcome = match outcome {
@@ -274,7 +292,7 @@ impl Tree {
                     delivered,
                     no_response,
                 } => Err(BrokenFetch {
-                    reason: format!("died after {delivered} bytes: {reason}"),
+                    reason: format!("failed after {delivered} bytes: {reason}"),
                     no_response,
                 }),
             };
@@ -284,19 +302,19 @@ impl Tree {
                 program,
                 outcome,
             };
-            engine.note_fetched(machine, ip, fetched);
+            engine.on_fetched(machine, ip, fetched);
         })
     }
 }
 
-/// What a loader is. Scripts and what repos hold are none.
+/// Detects which boot program a file is.
 fn program(content: &FileContent) -> Option<Program> {
     let FileContent::File(blob) = content else {
         return None;
     };
     let length = PROGRAM_HEAD_SIZE.min(usize::try_from(blob.size()).unwrap_or(PROGRAM_HEAD_SIZE));
     let mut head = vec![0; length];
-    // A file that cannot be read is told of when it is sent.
+    // A read error is logged when the file is sent.
     blob.read_exact_at(&mut head, 0).ok()?;
     Program::detect(&head)
 }
@@ -306,21 +324,21 @@ fn text(text: String) -> FileContent {
 }
 
 /// `grub/by-mac/<mac>/grub.cfg`.
-fn card_of_config(name: &str) -> Option<Mac> {
+fn mac_of_grub_config(name: &str) -> Option<Mac> {
     let rest = name.strip_prefix("grub/by-mac/")?;
     let (mac, file) = rest.split_once('/')?;
     (file == "grub.cfg").then(|| mac.parse().ok())?
 }
 
 /// `pxelinux.cfg/01-<mac>`.
-fn card_of_pxelinux(name: &str) -> Option<Mac> {
+fn mac_of_pxelinux_config(name: &str) -> Option<Mac> {
     name.strip_prefix("pxelinux.cfg/01-")?.parse().ok()
 }
 
-fn asker(ip: IpAddr, cards: &SmallSet<Mac>) -> Asker {
-    // Without the table the address will do: it is the same for one boot.
-    let card = cards.first().copied();
-    card.map_or(Asker::Address(ip), Asker::Card)
+fn client_key(ip: IpAddr, macs: &SmallSet<Mac>) -> ClientKey {
+    // If the neighbour table has no MAC, the address is sufficient: it stays the same during one boot.
+    let mac = macs.first().copied();
+    mac.map_or(ClientKey::Address(ip), ClientKey::Mac)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

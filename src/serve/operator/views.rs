@@ -244,7 +244,7 @@ fn resolved_by_name(
     })
 }
 
-/// Bytes of JSON, with a line feed at the end.
+/// Serializes a value as JSON, with a line feed at the end.
 pub(crate) fn bytes(value: &impl Serialize) -> Bytes {
     let mut text = serde_json::to_vec(value).expect("a response has only text keys");
     text.push(b'\n');

@@ -152,7 +152,7 @@ fn an_offer_that_is_never_accepted_is_reported() {
         outcome,
     };
     let unheard = BrokenFetch {
-        reason: "died after 0 bytes: no acknowledgement of block 0".into(),
+        reason: "failed after 0 bytes: no acknowledgement of block 0".into(),
         no_response: true,
     };
     let cases = [

@@ -91,7 +91,7 @@ fn options(site: &Path, state: &Path) -> Options {
         state: Some(state.into()),
         listen: Some(any),
         operator: Some(any),
-        http_alone: true,
+        http_only: true,
         ..Options::default()
     }
 }
