@@ -1,21 +1,21 @@
-//! Why it is not clear which machine sends a report.
+//! Why the machine or the declaration of a report is ambiguous.
 
 use std::fmt;
 
 use crate::model::{NodeName, Serial};
 
-/// An operator has to decide. Until then the machine is not installed.
+/// The reason. The machine is not installed until an operator has corrected the declarations.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Ambiguity {
     /// The identities match several declarations.
     SeveralNodes(Vec<NodeName>),
-    /// The serial number matches, the MACs do not.
+    /// The serial number matches, the MAC addresses do not.
     SerialOnly(NodeName),
-    /// A MAC matches, this serial number does not.
+    /// A MAC address matches, this serial number does not.
     MacOnly { node: NodeName, serial: Serial },
-    /// Several declarations claim the history of one machine.
+    /// Several declarations match the history of one machine.
     SharedHistory(Vec<NodeName>),
-    /// Several machines match a declaration without MACs.
+    /// Several machines match a declaration without MAC addresses.
     SeveralMachines(NodeName),
 }
 
@@ -25,28 +25,31 @@ impl fmt::Display for Ambiguity {
             Ambiguity::SeveralNodes(nodes) => {
                 write!(
                     f,
-                    "one machine fits {}: tell them apart by `mac`",
+                    "declarations {} match the same machine: add `mac`",
                     joined(nodes)
                 )
             }
             Ambiguity::SerialOnly(node) => {
-                write!(f, "serial fits {node}, its MACs do not: replaced board?")
+                write!(
+                    f,
+                    "its serial number matches {node}, its MAC addresses do not: was the board replaced?"
+                )
             }
             Ambiguity::MacOnly { node, serial } => {
                 write!(
                     f,
-                    "MAC fits {node}, its serial `{serial}` does not: moved card?"
+                    "its MAC address matches {node}, its serial number `{serial}` does not: was the NIC moved?"
                 )
             }
             Ambiguity::SharedHistory(nodes) => {
                 write!(
                     f,
-                    "one machine's history fits {}: who is it?",
+                    "declarations {} match the history of one machine: correct their identities",
                     joined(nodes)
                 )
             }
             Ambiguity::SeveralMachines(node) => {
-                write!(f, "two machines fit {node}: declare its `mac`")
+                write!(f, "two machines match {node}: add its `mac`")
             }
         }
     }
