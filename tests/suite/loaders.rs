@@ -34,7 +34,7 @@ fn check(mode: &str, loader: &str, own: &[&str]) -> (i32, Vec<String>) {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
-    let lines = text.lines().filter(|line| line.contains("the loader `"));
+    let lines = text.lines().filter(|line| line.contains("loader `"));
     let lines = lines.map(str::to_owned).collect();
     (output.status.code().unwrap(), lines)
 }

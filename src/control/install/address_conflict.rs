@@ -48,13 +48,7 @@ impl Transaction<'_> {
         let now = self.now.mono;
         let arp_results = &mut self.server.volatile.addresses.results;
         arp_results.retain(|_, result| now.since(result.at) < FREE_RESULT_LIFETIME);
-        arp_results.insert(
-            address,
-            ArpResult {
-                at: now,
-                macs: macs,
-            },
-        );
+        arp_results.insert(address, ArpResult { at: now, macs });
         for id in self.held_for(HoldCause::Address) {
             let node = self.node_of(id);
             let pooled = self.of_pool(id, node.as_deref());

@@ -28,7 +28,7 @@ impl Server {
                 Ok(reply) => return reply,
                 Err(DownloadRefused::Preparing) => {
                     // It fails only when the engine is dropped, which this call keeps.
-                    let _ = prepared.changed().await;
+                    drop(prepared.changed().await);
                 }
                 Err(DownloadRefused::UnknownToken | DownloadRefused::Ended(_)) => {
                     return FileReply::UnknownToken;

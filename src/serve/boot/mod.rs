@@ -131,7 +131,7 @@ impl Engine {
                 }
                 Step::Wait => {
                     // It fails only when the engine is dropped, which this call keeps.
-                    let _ = ended.changed().await;
+                    drop(ended.changed().await);
                     None
                 }
                 Step::Prepare(pending) => pending.finish().await,

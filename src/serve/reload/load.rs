@@ -58,9 +58,7 @@ pub struct Loaded {
 impl Loaded {
     /// Returns whether the site has no errors and may go live.
     pub fn is_valid(&self) -> bool {
-        self.diagnostics
-            .iter()
-            .all(|one| one.severity != Severity::Error)
+        !has_error(&self.diagnostics)
     }
 }
 
@@ -121,11 +119,8 @@ impl SiteLoader {
             rendering = self.render(&snapshot, &bases, &error_spans, &mut diagnostics);
         }
         snapshot.site.sources.sort(&mut diagnostics);
-        let documents = rendering
-            .rendered
-            .values()
-            .map(|rendered| rendered.documents)
-            .sum();
+        let rendered = rendering.rendered.values();
+        let documents = rendered.map(|one| one.documents).sum();
         if !has_error(&diagnostics) {
             self.good = Some(LastGoodSite {
                 snapshot: snapshot.clone(),
@@ -310,10 +305,7 @@ fn same_hostnames(
     snapshot: &Snapshot,
     rendered: &BTreeMap<RenderKey, RenderedNode>,
 ) -> Vec<Diagnostic> {
-    if rendered
-        .values()
-        .all(|rendered| rendered.hostname.is_none())
-    {
+    if rendered.values().all(|one| one.hostname.is_none()) {
         return Vec::new();
     }
     let mut first: BTreeMap<String, (&NodeName, bool)> = BTreeMap::new();
@@ -322,12 +314,9 @@ fn same_hostnames(
         let Some(rendered) = rendered.get(&RenderKey::Node(name.clone())) else {
             continue;
         };
-        let is_template = rendered.hostname.is_some();
-        let Some(hostname) = rendered
-            .hostname
-            .clone()
-            .or_else(|| plain_hostname(snapshot, node))
-        else {
+        let templated = rendered.hostname.clone();
+        let is_template = templated.is_some();
+        let Some(hostname) = templated.or_else(|| plain_hostname(snapshot, node)) else {
             continue;
         };
         match first.get(&hostname.as_str().to_ascii_lowercase()) {
