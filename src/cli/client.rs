@@ -21,9 +21,6 @@ use crate::{
     site::{LoadCache, SiteFiles, read_config},
 };
 
-/// The operator API's default address.
-const DEFAULT_ADDRESS: &str = "127.0.0.1";
-
 /// The operator API's default port.
 const DEFAULT_PORT: u16 = 8067;
 
@@ -58,18 +55,14 @@ impl ApiClient {
 
     fn of(site: &Path) -> CliResult<ApiClient> {
         let config = config(site)?;
-        let listen = config
-            .operator
-            .listen
-            .as_ref()
-            .map_or(DEFAULT_ADDRESS, |listen| &listen.value);
+        let listen = config.operator.effective().listen;
         let token = config
             .operator
             .token_file
             .as_ref()
             .map(|file| token(&site.join(&file.value)));
         Ok(ApiClient {
-            base: format!("http://{}", reachable(listen, DEFAULT_PORT)),
+            base: format!("http://{}", reachable(&listen, DEFAULT_PORT)),
             token: token.transpose()?,
             agent: agent(),
         })

@@ -75,9 +75,8 @@ impl Transaction<'_> {
             .network
             .as_ref()
             .and_then(|name| self.snapshot.site.networks.get(name));
-        let ignores = network.and_then(|network| network.body.unknown.as_ref());
-        ignores.is_some_and(|unknown| unknown.value == UndeclaredMode::Ignore)
-            && self.is_new_undeclared(identity)
+        let unknown = network.map(|network| network.body.effective().unknown);
+        unknown == Some(UndeclaredMode::Ignore) && self.is_new_undeclared(identity)
     }
 
     pub(crate) fn is_new_undeclared(&self, identity: &Identity) -> bool {
@@ -234,10 +233,7 @@ impl Transaction<'_> {
             node,
             named.or(policy).map(|policy| &**policy),
         );
-        layers
-            .get(|settings| settings.local_boot.as_deref())
-            .copied()
-            .unwrap_or(LocalBoot::Auto)
+        layers.effective().local_boot
     }
 }
 

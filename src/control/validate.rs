@@ -42,13 +42,8 @@ impl Snapshot {
     /// Lists everything that a check renders.
     pub fn examined(&self) -> Vec<RenderTarget> {
         let nodes = self.site.nodes.values().cloned().map(RenderTarget::Node);
-        let accepts_undeclared = |policy: &&Arc<Policy>| {
-            policy
-                .rule
-                .accept
-                .as_ref()
-                .is_some_and(|accept| accept.value == Accept::Discovered)
-        };
+        let accepts_undeclared =
+            |policy: &&Arc<Policy>| policy.rule.effective().accept == Accept::Discovered;
         let policies = self
             .site
             .policies

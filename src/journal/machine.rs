@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{Attempt, AttemptId, HoldCause, MachineEvent, MachineId, Stage, describe::brief};
-use crate::model::{Facts, Identity, Node, NodeName, PolicyName, Timestamp};
+use crate::model::{EffectiveNode, Facts, Identity, Node, NodeName, PolicyName, Timestamp};
 
 /// What says what a machine gets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,8 +62,7 @@ pub struct Machine {
 
 /// A node's `installs`. An undeclared machine is installed once.
 pub fn installs_of(node: Option<&Node>) -> u32 {
-    node.and_then(|node| node.body.installs.as_ref())
-        .map_or(1, |installs| installs.value)
+    EffectiveNode::of(node.into_iter().map(|node| &node.body)).installs
 }
 
 impl Machine {

@@ -90,12 +90,7 @@ pub fn choose(
 
 /// Returns why a policy does not bind a node that names it. Its `tags`, `when` and `accept` do not apply.
 pub fn mismatch_of_named(policy: &Policy, bound: u64) -> Option<Mismatch> {
-    if policy
-        .rule
-        .enabled
-        .as_ref()
-        .is_some_and(|enabled| !**enabled)
-    {
+    if !policy.rule.effective().enabled {
         return Some(Mismatch::Disabled);
     }
     let max = policy.rule.max_count.as_ref().map(|max| **max);
@@ -117,12 +112,7 @@ pub fn mismatch(
         return Some(Mismatch::NamedOnly);
     }
     if !candidate.is_declared {
-        match policy
-            .rule
-            .accept
-            .as_ref()
-            .map_or(Accept::Declared, |accept| **accept)
-        {
+        match policy.rule.effective().accept {
             Accept::Declared => return Some(Mismatch::Undeclared),
             Accept::Discovered => {
                 if let Some(why) = candidate.known {

@@ -75,13 +75,13 @@ pub struct NetworkBody {
     pub taken: Option<List<AddressRange>>,
     /// Static addresses for discovered nodes.
     pub pool: Option<List<AddressRange>>,
-    /// What DHCP does on this network; default `off`.
+    /// What DHCP does on this network.
     pub dhcp: Option<Spanned<DhcpMode>>,
     /// The dynamic range, with `dhcp = "server"`.
     pub range: Option<List<AddressRange>>,
     /// The duration of a lease, with `dhcp = "server"`.
     pub lease: Option<Spanned<TimeSpan>>,
-    /// What an undeclared machine gets on this network; default `watch`.
+    /// What an undeclared machine gets on this network.
     pub unknown: Option<Spanned<UndeclaredMode>>,
     /// The loader file for machines on this network.
     pub loader: Option<Spanned<String>>,
@@ -142,15 +142,15 @@ pub struct Policy {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Rule {
-    /// Policies apply in ascending order, then by name; default 100.
+    /// Policies apply in ascending order, then by name.
     pub order: Option<Spanned<i64>>,
-    /// Default true.
+    /// Whether it is asked.
     pub enabled: Option<Spanned<bool>>,
     /// The machine must have all of these tags.
     pub tags: Option<List<TagName>>,
     /// An expression over facts and tags that must be true.
     pub when: Option<Spanned<String>>,
-    /// Whether it may bind undeclared machines; default `declared`.
+    /// Whether it may bind undeclared machines.
     pub accept: Option<Spanned<Accept>>,
     /// The maximum number of machines that it binds.
     pub max_count: Option<Spanned<u64>>,
@@ -192,7 +192,7 @@ pub struct NodeBody {
     pub policy: Option<Box<Spanned<PolicyName>>>,
     /// Its tags by declaration.
     pub tags: Option<List<TagName>>,
-    /// How often it may be installed; default 1; 0: never. Raise it by one for another installation.
+    /// How often it may be installed; 0: never. Raise it by one for another installation.
     pub installs: Option<Box<Spanned<u32>>>,
     /// Short form: addresses of the interface it boots from.
     pub address: Option<List<HostAddress>>,

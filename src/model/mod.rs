@@ -24,6 +24,7 @@ mod settings;
 mod link;
 mod declared;
 mod server;
+mod effective;
 
 pub use address::{AddressRange, HostAddress, Subnet};
 pub use agent_instruction::{
@@ -34,6 +35,11 @@ pub use declared::{
     Policy, Repo, RepoBody, Rule, Tag, TagBody, UndeclaredMode,
 };
 pub use disk_selector::DiskSelector;
+pub use effective::{
+    EffectiveBridge, EffectiveDeadlines, EffectiveDhcp, EffectiveHttp, EffectiveLimits,
+    EffectiveLink, EffectiveNetwork, EffectiveNode, EffectiveOperator, EffectivePaths,
+    EffectiveRule, EffectiveSettings, EffectiveTftp, EffectiveUser, defaults,
+};
 pub use facts::{DiskFact, Facts, NicFact};
 pub use firmware::{Arch, BootProgram, Platform};
 pub use hostname::{Hostname, HostnameError};

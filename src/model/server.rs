@@ -37,19 +37,19 @@ tables! {
         listen: Option<Spanned<String>>,
         /// The addresses that machines use, with or without a port, at most one per family.
         advertise: Option<List<String>>,
-        /// Whether a reported MAC address is compared with the kernel's neighbour table; default `log`.
+        /// Whether a reported MAC address is compared with the kernel's neighbour table.
         confirm_neighbour: Option<Spanned<ConfirmNeighbour>>,
     }
     /// `[operator]`: the listener for operators.
     OperatorConfig {
-        /// Address and port; default `127.0.0.1:8067`.
+        /// Address and port.
         listen: Option<Spanned<String>>,
         /// A file with the bearer token; required if the address is not a loopback address.
         token_file: Option<Spanned<String>>,
     }
     /// `[dhcp]`.
     DhcpConfig {
-        /// Default true; also needs a network whose `dhcp` is not `off`.
+        /// Whether it answers; also needs a network whose `dhcp` is not `off`.
         enabled: Option<Spanned<bool>>,
         /// Interfaces by name or address; default: those with an address in such a network.
         interfaces: Option<List<String>>,
@@ -58,7 +58,7 @@ tables! {
     }
     /// `[tftp]`.
     TftpConfig {
-        /// Default true.
+        /// Whether it answers.
         enabled: Option<Spanned<bool>>,
         /// Address and port; default `[::]:69`.
         listen: Option<Spanned<String>>,
@@ -69,20 +69,20 @@ tables! {
         state: Option<Spanned<String>>,
         /// The base of relative repo paths; default: the site.
         repos: Option<Spanned<String>>,
-        /// The directory of `secret("name")`; default `/etc/bootwright/secrets`.
+        /// The directory of `secret("name")`.
         secrets: Option<Spanned<String>>,
         /// Searched for loaders before the directories of the distribution's packages.
         loaders: Option<List<String>>,
     }
     /// `[limits]`.
     LimitsConfig {
-        /// The maximum number of attempts that are opened per hour; default 10.
+        /// The maximum number of attempts that are opened per hour.
         installs_per_hour: Option<Spanned<u32>>,
-        /// The maximum number of undeclared machines that are stored; default 5000.
+        /// The maximum number of undeclared machines that are stored.
         discovered: Option<Spanned<u32>>,
-        /// The maximum number of connections; default 8192.
+        /// The maximum number of connections.
         connections: Option<Spanned<u32>>,
-        /// The maximum number of connections from one address, except loopback; default 1024.
+        /// The maximum number of connections from one address, except loopback.
         connections_per_address: Option<Spanned<u32>>,
     }
     /// `[run]`.

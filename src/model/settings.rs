@@ -121,7 +121,7 @@ settings! {
     "boot-order" boot_order: BootOrder,
     /// The loader file for this machine.
     "loader" loader: String,
-    /// The maximum number of attempts that follow a failed one automatically; default 2.
+    /// The maximum number of attempts that follow a failed one automatically.
     "retries" retries: u32,
     /// An expression over facts that must be true before anything is wiped.
     "expect" expect: String,
@@ -182,13 +182,13 @@ pub struct User {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Deadlines {
-    /// From the boot answer to the document's last byte; default 10 minutes.
+    /// From the boot answer to the document's last byte.
     pub document: Option<Box<Spanned<TimeSpan>>>,
-    /// From the document to `installing`; default 45 minutes.
+    /// From the document to `installing`.
     pub installing: Option<Box<Spanned<TimeSpan>>>,
-    /// From `installing` to `installed`; default 60 minutes.
+    /// From `installing` to `installed`.
     pub installed: Option<Box<Spanned<TimeSpan>>>,
-    /// From `installed` to `finished`; default 30 minutes.
+    /// From `installed` to `finished`.
     pub finished: Option<Box<Spanned<TimeSpan>>>,
 }
 

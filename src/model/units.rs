@@ -48,6 +48,12 @@ impl TimeSpan {
     }
 }
 
+impl From<TimeSpan> for Duration {
+    fn from(span: TimeSpan) -> Self {
+        span.0
+    }
+}
+
 impl FromStr for TimeSpan {
     type Err = UnitError;
 

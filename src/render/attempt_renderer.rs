@@ -180,8 +180,8 @@ impl<'a> AttemptRenderer<'a> {
     }
 
     fn boots_by_grub(&self) -> bool {
-        let secure = self.request.resolved.settings.secure_boot.as_deref();
-        secure.is_some_and(|at| at.value) || self.request.arch == Arch::Arm64
+        let settings = self.request.resolved.settings.effective();
+        settings.secure_boot || self.request.arch == Arch::Arm64
     }
 
     /// A file's name for this machine. None if it contains the MAC, and the MAC is unknown.

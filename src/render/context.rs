@@ -133,10 +133,7 @@ fn settings(inputs: &TemplateInputs<'_>) -> Value {
             .collect()
     };
     let text = |at: Option<&crate::model::Spanned<String>>| at.map(|at| at.value.clone());
-    let first = settings
-        .boot_order
-        .as_deref()
-        .is_some_and(|at| at.value == crate::model::BootOrder::NetworkFirst);
+    let effective = settings.effective();
     context! {
         root_password_hash => inputs.passwords.root.as_ref().map(|hash| hash.expose()),
         ssh_keys => list(settings.ssh_keys.as_deref()),
@@ -147,9 +144,9 @@ fn settings(inputs: &TemplateInputs<'_>) -> Value {
         keyboard => text(settings.keyboard.as_deref()),
         kernel_args => list(settings.kernel_args.as_deref()),
         boot_args => list(settings.boot_args.as_deref()),
-        secure_boot => settings.secure_boot.as_deref().is_some_and(|at| at.value),
-        network_first => first,
-        local_boot => local_boot_name(settings.local_boot.as_deref().map(|at| at.value)),
+        secure_boot => effective.secure_boot,
+        network_first => effective.boot_order == crate::model::BootOrder::NetworkFirst,
+        local_boot => local_boot_name(Some(effective.local_boot)),
         runs_first_boot => inputs.runs_first_boot,
     }
 }
@@ -166,7 +163,7 @@ fn user(user: &User, inputs: &TemplateInputs<'_>, shared: Vec<String>) -> Value 
         name => user.name.as_ref().map(|at| at.value.clone()),
         password_hash => inputs.passwords.user.as_ref().map(|hash| hash.expose()),
         ssh_keys => keys,
-        sudo => user.sudo.as_ref().is_some_and(|at| at.value),
+        sudo => user.effective().sudo,
     }
 }
 

@@ -136,8 +136,7 @@ pub(super) fn unsupported(
 
 /// Whether scripts run at the machine's first boot.
 pub(super) fn runs_first_boot(spec: &TaskSpec, settings: &Settings) -> bool {
-    let secure = settings.secure_boot.as_deref().is_some_and(|at| at.value);
-    !(secure && spec.secure_boot_skips_first_boot)
+    !(settings.effective().secure_boot && spec.secure_boot_skips_first_boot)
 }
 
 /// Whether the value is one that the installed system always has.

@@ -118,8 +118,7 @@ impl Running {
         };
         let tree = Arc::new(tree);
         let tftp = Arc::new(Mutex::new(None));
-        let tftp_enabled = engine.started_with.tftp.enabled.as_ref();
-        let wants_tftp = !http_only && tftp_enabled.is_none_or(|at| at.value);
+        let wants_tftp = !http_only && engine.started_with.tftp.effective().enabled;
         let waits_for_tftp = listeners.tftp.is_err() && wants_tftp;
         if let Ok(server) = listeners.tftp {
             serve_tftp(server, tree.clone(), &tftp);

@@ -120,12 +120,6 @@ fn each_once<'a>(nodes: impl Iterator<Item = &'a Arc<Node>>) -> Vec<&'a Arc<Node
 /// The policies in the order in which they are asked: by `order`, then by name.
 pub(super) fn order(site: &Site) -> Vec<PolicyName> {
     let mut names: Vec<PolicyName> = site.policies.keys().cloned().collect();
-    names.sort_by_key(|name| {
-        site.policies[name]
-            .rule
-            .order
-            .as_ref()
-            .map_or(100, |at| at.value)
-    });
+    names.sort_by_key(|name| site.policies[name].rule.effective().order);
     names
 }

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Asset, Broker, Hostname, Mac, Network, Node, NodeName, Policy, PolicyName, Repo, Serial,
-    Settings, TaskName, Uuid,
+    Asset, Broker, EffectiveNode, Hostname, Mac, Network, Node, NodeName, Policy, PolicyName, Repo,
+    Serial, Settings, TaskName, Uuid,
 };
 
 use super::{
@@ -111,8 +111,7 @@ fn task(settings: &Settings, repo: Option<&Repo>) -> Option<TaskName> {
 }
 
 fn installs(node: Option<&Node>) -> u32 {
-    node.and_then(|node| node.body.installs.as_ref())
-        .map_or(1, |at| at.value)
+    EffectiveNode::of(node.into_iter().map(|node| &node.body)).installs
 }
 
 /// What stands where a host name is malformed; the mistake keeps the site from going live.

@@ -10,9 +10,9 @@ use std::{
 use bootwright::{
     control::Diagnosis,
     model::{
-        Bond, Bridge, Deadlines, DhcpConfig, DiskSelector, HookBody, HttpConfig, Interface,
+        self, Bond, Bridge, Deadlines, DhcpConfig, DiskSelector, HookBody, HttpConfig, Interface,
         LimitsConfig, NetworkBody, NodeBody, OperatorConfig, PathsConfig, Repo, RepoBody, Route,
-        Rule, RunConfig, ServerConfig, Settings, TagBody, TftpConfig, User, Vlan,
+        Rule, RunConfig, ServerConfig, Settings, TagBody, TftpConfig, TimeSpan, User, Vlan,
     },
     site::{self, Diagnostic, LoadCache, Site, SiteFiles, fields_of},
 };
@@ -133,6 +133,48 @@ fn every_key_is_documented_and_every_documented_key_exists() {
         .filter(|heading| !objects.iter().any(|(object, _)| object == heading))
         .collect();
     assert_eq!(others, PROSE, "no other object is documented");
+}
+
+/// The defaults that no table of the code has.
+const OTHER_DEFAULTS: [(&str, &str); 5] = [
+    // Booleans that are not optional.
+    ("disk", "smallest"),
+    ("disk", "largest"),
+    ("disk", "wipe"),
+    // Unset is not the same as set to this: if the port is in use, the server starts without it.
+    ("[http]", "listen"),
+    ("[tftp]", "listen"),
+];
+
+#[test]
+fn the_documented_defaults_are_those_of_the_code() {
+    let defaults = model::defaults();
+    let in_code: BTreeSet<(&str, &str)> = defaults.iter().map(|(h, key, _)| (*h, *key)).collect();
+    let reference = page("configuration");
+    let mut documented = BTreeMap::new();
+    for part in reference.split("\n## ").skip(1) {
+        let (heading, text) = part.split_once('\n').unwrap();
+        for row in text.lines().filter_map(|line| line.strip_prefix("| `")) {
+            let (key, cells) = row.split_once("` |").unwrap();
+            let cells = cells.replace("\\|", "/");
+            let default = cells.split('|').nth(1).unwrap().trim().replace('`', "");
+            let value: serde_json::Value = match serde_json::from_str(&default) {
+                Ok(value) => value,
+                Err(_) if in_code.contains(&(heading, key)) => default.into(),
+                // Prose, or nothing.
+                Err(_) => continue,
+            };
+            let span = value.as_str().and_then(|text| text.parse().ok());
+            let value = span.map_or(value, |span: TimeSpan| serde_json::json!(span));
+            documented.insert((heading, key), value);
+        }
+    }
+    for other in OTHER_DEFAULTS {
+        assert!(documented.remove(&other).is_some(), "{other:?}");
+    }
+    let in_code = defaults.into_iter();
+    let in_code: BTreeMap<_, _> = in_code.map(|(h, key, value)| ((h, key), value)).collect();
+    assert_eq!(documented, in_code);
 }
 
 #[test]

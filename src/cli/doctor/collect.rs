@@ -229,11 +229,7 @@ fn networks_report(site: &site::Site) -> NetworksReport {
             .flat_map(|list| list.values())
             .map(|subnet| subnet.0)
             .collect(),
-        mode: network
-            .body
-            .dhcp
-            .as_ref()
-            .map_or(DhcpMode::Off, |at| at.value),
+        mode: network.body.effective().dhcp,
     };
     let dhcp = &site.config.dhcp;
     NetworksReport {
@@ -243,7 +239,7 @@ fn networks_report(site: &site::Site) -> NetworksReport {
             .interfaces
             .as_ref()
             .map(|list| list.values().cloned().collect()),
-        is_enabled: dhcp.enabled.as_ref().is_none_or(|at| at.value),
+        is_enabled: dhcp.effective().enabled,
     }
 }
 
@@ -255,7 +251,7 @@ fn dhcp_needs(networks: &NetworksReport, config: &ServerConfig) -> DhcpNeeds {
     DhcpNeeds {
         addresses: has(&[DhcpMode::Reserve, DhcpMode::Server]),
         proxy: has(&[DhcpMode::Proxy]),
-        port_67: config.dhcp.port_67.as_ref().is_none_or(|at| at.value),
+        port_67: config.dhcp.effective().port_67,
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn platform(resolved: &Resolved, facts: &Facts) -> Platform {
         .loader
         .as_ref()
         .map(|at| at.value.ends_with(".efi"));
-    let is_secure = settings.secure_boot.as_ref().is_some_and(|at| at.value);
+    let is_secure = settings.effective().secure_boot;
     let is_esxi = resolved
         .task
         .as_ref()

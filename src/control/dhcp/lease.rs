@@ -14,8 +14,6 @@ use crate::{
     model::{AddressRange, List, Mac, Network, Node, SmallSet, Timestamp},
 };
 
-/// The default duration of a lease.
-const DEFAULT_LEASE: Duration = Duration::from_secs(12 * 3_600);
 /// How long an address that another host uses is not assigned to any client (RFC 2131 section 4.3.3).
 const DECLINE_TIME: Duration = Duration::from_secs(3_600);
 /// How long an offered address is reserved for its client.
@@ -60,7 +58,7 @@ pub(crate) fn network_options(network: &Network, at: Ipv4Addr) -> Option<Network
             .mtu
             .as_ref()
             .and_then(|at| u16::try_from(at.value).ok()),
-        lease: body.lease.as_ref().map_or(DEFAULT_LEASE, |at| at.value.0),
+        lease: body.effective().lease,
     })
 }
 

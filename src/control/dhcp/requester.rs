@@ -26,11 +26,7 @@ impl Transaction<'_> {
     /// Identifies the sender of a message. Only a machine that boots from the network is discovered by it.
     pub(crate) fn requester(&mut self, ask: &ReceivedQuery, network: &Network) -> DhcpRequester {
         let identity = identity(&ask.query);
-        let ignores = network
-            .body
-            .unknown
-            .as_ref()
-            .is_some_and(|at| at.value == UndeclaredMode::Ignore);
+        let ignores = network.body.effective().unknown == UndeclaredMode::Ignore;
         let is_ignored = ignores && self.is_new_undeclared(&identity);
         if !ask.query.client.boots() || is_ignored {
             let declared = self.snapshot.site.identities.by_mac(&identity);
@@ -102,12 +98,7 @@ impl Transaction<'_> {
 
     /// Whether an undeclared machine gets anything to boot: a policy binds it, or the network discovers machines.
     pub(crate) fn gets_boot(&mut self, id: Option<MachineId>, network: &Network) -> bool {
-        let unknown = network
-            .body
-            .unknown
-            .as_ref()
-            .map_or(UndeclaredMode::Watch, |at| at.value);
-        if unknown == UndeclaredMode::Discover {
+        if network.body.effective().unknown == UndeclaredMode::Discover {
             return true;
         }
         let Some(id) = id else {

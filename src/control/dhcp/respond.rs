@@ -53,11 +53,7 @@ impl Transaction<'_> {
         let snapshot = self.snapshot;
         let at = ask.query.giaddr.unwrap_or(ask.us);
         let network = snapshot.network_at(at.into()).ok_or(NoReply::Off)?;
-        let mode = network
-            .body
-            .dhcp
-            .as_ref()
-            .map_or(DhcpMode::Off, |at| at.value);
+        let mode = network.body.effective().dhcp;
         let network_options = lease::network_options(network, at).filter(|_| mode != DhcpMode::Off);
         let network_options = network_options.ok_or(NoReply::Off)?;
         let requester = self.requester(ask, network);
@@ -108,14 +104,13 @@ impl Transaction<'_> {
         let layers = SettingLayers::new(&self.snapshot.site, node, policy.as_deref());
         let of_network = network.body.loader.as_ref().map(|at| at.value.as_str());
         let own = layers.get(|settings| settings.loader.as_deref());
-        let secure = layers.get(|settings| settings.secure_boot.as_deref());
         let repo = requester
             .id
             .and_then(|id| self.repo_of_mboot(id, bound.as_ref()));
         let path = repo.map(|repo| mboot::loader_path(repo.as_str()));
         let mut preference = LoaderPreference {
             loader: own.map(String::as_str).or(of_network),
-            secure_boot: secure.copied().unwrap_or(false),
+            secure_boot: layers.effective().secure_boot,
             mboot: path.as_deref(),
             ..LoaderPreference::default()
         };

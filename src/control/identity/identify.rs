@@ -210,14 +210,7 @@ impl Transaction<'_> {
     /// Begins the history of an undeclared machine. At the limit, the oldest one is forgotten that was never bound and that
     /// no operator command named.
     fn new_undeclared(&mut self) -> MachineId {
-        let limit = self
-            .snapshot
-            .site
-            .config
-            .limits
-            .discovered
-            .as_ref()
-            .map_or(5_000, |limit| limit.value);
+        let limit = self.snapshot.site.config.limits.effective().discovered;
         let undeclared = &self.server.index.undeclared;
         debug_assert_eq!(*undeclared, undeclared::undeclared(&self.server.state));
         let oldest = undeclared.first().copied();

@@ -7,8 +7,8 @@ use crate::{
     journal::{Machine, MachineId},
     matcher::{self, Candidate, Choice, Mismatch, TagSet},
     model::{
-        Accept, AddressSource, Facts, Identity, Network, NetworkName, Node, Policy, PolicyName,
-        RepoName, Settings, Spanned, TaskName,
+        Accept, AddressSource, EffectiveSettings, Facts, Identity, Network, NetworkName, Node,
+        Policy, PolicyName, RepoName, Settings, Spanned, TaskName,
     },
     site::{FreeAddresses, Site},
 };
@@ -62,8 +62,13 @@ impl<'a> SettingLayers<'a> {
         }
     }
 
+    /// Returns the settings in effect.
+    pub fn effective(&self) -> EffectiveSettings {
+        EffectiveSettings::of(self.all())
+    }
+
     /// Returns the layers that exist, highest first.
-    pub fn all(&self) -> impl Iterator<Item = &'a Settings> {
+    pub fn all(&self) -> impl Iterator<Item = &'a Settings> + Clone {
         self.layers.into_iter().flatten()
     }
 
@@ -230,9 +235,8 @@ fn declares_addresses(node: &Node) -> bool {
 impl Snapshot {
     /// Returns whether any policy takes undeclared machines.
     fn takes_undeclared(&self) -> bool {
-        let accept = |policy: &Arc<Policy>| policy.rule.accept.as_ref().map(|at| at.value);
         let mut policies = self.site.policies.values();
-        policies.any(|policy| accept(policy) == Some(Accept::Discovered))
+        policies.any(|policy| policy.rule.effective().accept == Accept::Discovered)
     }
 
     /// Determines what a node is bound to of which only its declaration is known. `count` returns how many machines a policy has

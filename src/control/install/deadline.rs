@@ -11,7 +11,7 @@ use crate::control::{
 };
 use crate::{
     journal::{Attempt, MachineEvent, MachineId, Stage},
-    model::{Deadlines, MonotonicTime, TimeSpan, Timestamp},
+    model::{EffectiveDeadlines, MonotonicTime, Timestamp},
 };
 
 /// The least time that a running deadline has left after a start of the server.
@@ -35,29 +35,13 @@ impl AwaitedStage {
     }
 
     fn span(self, layers: SettingLayers<'_>) -> Duration {
-        let set = layers.deadline(|deadlines| match self {
-            AwaitedStage::Document => deadlines.document.as_deref(),
-            AwaitedStage::Installing => deadlines.installing.as_deref(),
-            AwaitedStage::Installed => deadlines.installed.as_deref(),
-            AwaitedStage::Finished => deadlines.finished.as_deref(),
-        });
-        let default = match self {
-            AwaitedStage::Document => TimeSpan::minutes(10),
-            AwaitedStage::Installing => TimeSpan::minutes(45),
-            AwaitedStage::Installed => TimeSpan::minutes(60),
-            AwaitedStage::Finished => TimeSpan::minutes(30),
-        };
-        set.unwrap_or(default).0
-    }
-}
-
-impl SettingLayers<'_> {
-    fn deadline(
-        &self,
-        step: impl Fn(&Deadlines) -> Option<&crate::model::Spanned<TimeSpan>>,
-    ) -> Option<TimeSpan> {
-        self.all()
-            .find_map(|settings| step(&settings.deadlines).map(|at| at.value))
+        let deadlines = EffectiveDeadlines::of(layers.all().map(|settings| &settings.deadlines));
+        match self {
+            AwaitedStage::Document => deadlines.document,
+            AwaitedStage::Installing => deadlines.installing,
+            AwaitedStage::Installed => deadlines.installed,
+            AwaitedStage::Finished => deadlines.finished,
+        }
     }
 }
 

@@ -21,9 +21,6 @@ pub(crate) const DOCUMENT_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 /// The period of `installs-per-hour`.
 const RATE_PERIOD: Duration = Duration::from_secs(3_600);
 
-/// The default of `installs-per-hour`.
-const DEFAULT_INSTALLS_PER_HOUR: u32 = 10;
-
 impl Transaction<'_> {
     /// Records that the attempt is open: its documents are rendered and stored.
     pub fn opened(&mut self, opening: &NewAttempt) {
@@ -205,8 +202,8 @@ impl Transaction<'_> {
     fn discovers(&self, request: &NetworkBoot) -> bool {
         let networks = &self.snapshot.site.networks;
         let network = request.network.as_ref().and_then(|name| networks.get(name));
-        let undeclared = network.and_then(|network| network.body.unknown.as_ref());
-        undeclared.is_some_and(|mode| mode.value == UndeclaredMode::Discover)
+        let unknown = network.map(|network| network.body.effective().unknown);
+        unknown == Some(UndeclaredMode::Discover)
     }
 
     /// Ends the hold for `expect` if that is true now. Otherwise its reason is updated.
@@ -236,9 +233,13 @@ impl Transaction<'_> {
     /// Returns the block if `installs-per-hour` permits no further installation. `announced` is how many others are about to
     /// begin.
     pub(crate) fn rate_limited(&self, announced: usize) -> Option<Blocked> {
-        let limits = &self.snapshot.site.config.limits;
-        let limit = limits.installs_per_hour.as_ref();
-        let limit = limit.map_or(DEFAULT_INSTALLS_PER_HOUR, |limit| limit.value);
+        let limit = self
+            .snapshot
+            .site
+            .config
+            .limits
+            .effective()
+            .installs_per_hour;
         let opened = self.server.volatile.attempts.opened.iter().rev();
         let recent = opened.take_while(|at| self.now.mono.since(**at) < RATE_PERIOD);
         let is_full = recent.count() + announced >= limit as usize;

@@ -16,9 +16,6 @@ use crate::{
 /// A machine that boots from the network again within this time of its disk boot did not boot its disk.
 const DISK_BOOT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// The default of `retries`: how many more attempts follow a failed one.
-const DEFAULT_RETRIES: u32 = 2;
-
 const NO_CALLBACK_REASON: &str = "its disk does not boot, and no callback was received";
 
 impl Transaction<'_> {
@@ -122,9 +119,6 @@ impl Transaction<'_> {
         let binding = self.machine(id).binding.as_ref();
         let policy = binding.and_then(|binding| site.policies.get(binding.policy.as_ref()?));
         let layers = SettingLayers::new(site, node, policy.map(|policy| &**policy));
-        layers
-            .get(|settings| settings.retries.as_deref())
-            .copied()
-            .unwrap_or(DEFAULT_RETRIES)
+        layers.effective().retries
     }
 }

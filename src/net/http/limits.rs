@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::model::LimitsConfig;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +25,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
+        let of_site = LimitsConfig::default().effective();
         Limits {
-            connections: 8192,
-            connections_per_address: 1024,
+            connections: of_site.connections as usize,
+            connections_per_address: of_site.connections_per_address as usize,
             head_time: Duration::from_secs(15),
             head_size: 16 << 10,
             body_time: Duration::from_secs(5),

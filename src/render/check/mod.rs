@@ -73,15 +73,7 @@ pub(super) fn check_rendered(
         };
         let text = String::from_utf8_lossy(bytes);
         let violations = match file.name.as_str() {
-            "ks.cfg" => {
-                let secure = request
-                    .resolved
-                    .settings
-                    .secure_boot
-                    .as_deref()
-                    .is_some_and(|at| at.value);
-                check_ks(&text, secure)
-            }
+            "ks.cfg" => check_ks(&text, request.resolved.settings.effective().secure_boot),
             "boot.cfg" => check_boot_cfg(&text, &expected(request)),
             _ => continue,
         };

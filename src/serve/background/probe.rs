@@ -68,9 +68,7 @@ fn awaited(engine: &Engine) -> Vec<(MachineId, u32, SocketAddr)> {
             let policy = status.policy.as_ref();
             let policy = policy.and_then(|name| site.policies.get(name));
             let layers = SettingLayers::new(site, node.as_deref(), policy.map(AsRef::as_ref));
-            let secure = layers.get(|settings| settings.secure_boot.as_deref());
-            let secure = secure.copied().unwrap_or(false);
-            if task.spec.reports_finished(secure) {
+            if task.spec.reports_finished(layers.effective().secure_boot) {
                 continue;
             }
             let status = views::with_address(transaction, status);

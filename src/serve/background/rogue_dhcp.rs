@@ -37,10 +37,8 @@ pub(crate) async fn run(engine: Arc<Engine>) {
 
 fn served_networks(engine: &Engine) -> Vec<(NetworkName, Interface, Ipv4Addr)> {
     let snapshot = engine.snapshot();
-    let is_server = |network: &&crate::model::Network| {
-        let mode = network.body.dhcp.as_ref();
-        mode.is_some_and(|at| at.value == DhcpMode::Server)
-    };
+    let is_server =
+        |network: &&crate::model::Network| network.body.effective().dhcp == DhcpMode::Server;
     if !snapshot
         .site
         .networks

@@ -23,8 +23,7 @@ impl Engine {
     pub(super) fn neighbours_of(&self, peer: Peer) -> Neighbours {
         let ip = peer.address.ip();
         let is_this_host = ip.is_loopback() || ip == peer.local.ip();
-        let set = self.started_with.http.confirm_neighbour.as_ref();
-        let mode = match set.map_or(ConfirmNeighbour::Log, |at| at.value) {
+        let mode = match self.started_with.http.effective().confirm_neighbour {
             _ if is_this_host => ConfirmNeighbour::Off,
             mode => mode,
         };

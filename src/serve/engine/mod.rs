@@ -156,18 +156,14 @@ impl Engine {
 
     /// Returns whether this server answers DHCP for a network of the site.
     pub(crate) fn answers_dhcp(&self) -> bool {
-        let enabled = self.started_with.dhcp.enabled.as_ref();
-        enabled.is_none_or(|at| at.value) && self.has_dhcp_network()
+        self.started_with.dhcp.effective().enabled && self.has_dhcp_network()
     }
 
     /// Returns whether a network of the site uses DHCP.
     pub(crate) fn has_dhcp_network(&self) -> bool {
         let snapshot = self.snapshot();
         let mut networks = snapshot.site.networks.values();
-        networks.any(|network| {
-            let mode = network.body.dhcp.as_ref();
-            mode.is_some_and(|at| at.value != DhcpMode::Off)
-        })
+        networks.any(|network| network.body.effective().dhcp != DhcpMode::Off)
     }
 
     /// Returns the loaders that the last search has found.

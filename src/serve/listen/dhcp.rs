@@ -50,11 +50,10 @@ pub(crate) struct DhcpListenerConfig {
 
 /// Listens on both ports while a network has DHCP on.
 pub(crate) async fn run(engine: Arc<Engine>, config: DhcpListenerConfig) {
-    let dhcp = &engine.started_with.dhcp;
-    if dhcp.enabled.as_ref().is_some_and(|at| !at.value) {
+    let dhcp = engine.started_with.dhcp.effective();
+    if !dhcp.enabled {
         return;
     }
-    let with_67 = dhcp.port_67.as_ref().is_none_or(|at| at.value);
     let links = Arc::new(Links::new(&engine));
     let listener = |door, port| {
         let listener = DhcpListener {
@@ -68,7 +67,7 @@ pub(crate) async fn run(engine: Arc<Engine>, config: DhcpListenerConfig) {
         Arc::new(listener).run()
     };
     let pxe = listener(DhcpPort::Pxe, PXE_PORT);
-    if with_67 {
+    if dhcp.port_67 {
         tokio::join!(listener(DhcpPort::Dhcp, SERVER_PORT), pxe);
     } else {
         pxe.await;
@@ -291,9 +290,9 @@ impl DhcpListener {
         let Some(network) = snapshot.network_at(at.into()) else {
             return Some(None);
         };
-        let mode = network.body.dhcp.as_ref();
+        let mode = network.body.effective().dhcp;
         // Other servers behind a relay cannot be observed.
-        if query.giaddr.is_some() || mode.is_none_or(|at| at.value != DhcpMode::Server) {
+        if query.giaddr.is_some() || mode != DhcpMode::Server {
             return Some(None);
         }
         let (others, name) = (&self.engine.rogue_dhcp, &network.name.value);
@@ -319,8 +318,7 @@ impl DhcpListener {
         let snapshot = self.engine.snapshot();
         let fits = |ip: &Ipv4Addr| {
             let network = snapshot.network_at((*ip).into());
-            let mode = network.and_then(|network| network.body.dhcp.as_ref());
-            mode.is_some_and(|at| at.value != DhcpMode::Off)
+            network.is_some_and(|network| network.body.effective().dhcp != DhcpMode::Off)
         };
         link.addresses.iter().map(|net| net.addr()).find(fits)
     }

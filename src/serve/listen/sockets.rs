@@ -54,13 +54,12 @@ impl Listeners {
             .advertise
             .iter()
             .flat_map(|list| list.values().map(String::as_str));
-        let mut limits = Limits::default();
-        if let Some(connections) = &config.limits.connections {
-            limits.connections = connections.value as usize;
-        }
-        if let Some(connections) = &config.limits.connections_per_address {
-            limits.connections_per_address = connections.value as usize;
-        }
+        let of_site = config.limits.effective();
+        let limits = Limits {
+            connections: of_site.connections as usize,
+            connections_per_address: of_site.connections_per_address as usize,
+            ..Limits::default()
+        };
         let files = limits.connections as u64 + 1_024;
         match http::allow_open_files(files) {
             Ok(allowed) if allowed < files => {
@@ -108,11 +107,8 @@ pub(crate) fn listen_addresses(config: &ServerConfig) -> anyhow::Result<ListenAd
         Some(address) => vec![address_of(&address.value, 80)?],
         None => DEFAULT_PORTS.map(all).to_vec(),
     };
-    let operators = match &config.operator.listen {
-        Some(address) => address_of(&address.value, 8067)?,
-        None => SocketAddr::from((Ipv4Addr::LOCALHOST, 8067)),
-    };
-    let is_off = config.tftp.enabled.as_ref().is_some_and(|at| !at.value);
+    let operators = address_of(&config.operator.effective().listen, 8067)?;
+    let is_off = !config.tftp.effective().enabled;
     let tftp = match &config.tftp.listen {
         _ if is_off => None,
         Some(address) => Some(address_of(&address.value, tftp::PORT)?),
@@ -140,8 +136,7 @@ fn listen(address: SocketAddr) -> anyhow::Result<Listener> {
 
 /// Opens the TFTP socket. Failing to bind is an error only if the site sets the address.
 fn open_tftp(config: &ServerConfig) -> anyhow::Result<Result<tftp::TftpServer, String>> {
-    let enabled = config.tftp.enabled.as_ref();
-    if enabled.is_some_and(|at| !at.value) {
+    if !config.tftp.effective().enabled {
         return Ok(Err("disabled by `tftp.enabled`".into()));
     }
     if let Some(listen) = &config.tftp.listen {

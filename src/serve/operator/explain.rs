@@ -133,7 +133,7 @@ fn other_policies(
         let mismatch = matcher::mismatch(policy, rules, candidate, count);
         PolicyVerdict {
             name: name.clone(),
-            order: policy.rule.order.as_ref().map_or(100, |order| order.value),
+            order: policy.rule.effective().order,
             why: mismatch.map_or_else(
                 || "it would fit; another one comes first".into(),
                 |mismatch| mismatch.to_string(),

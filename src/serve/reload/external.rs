@@ -18,8 +18,6 @@ use crate::{
     site::{Diagnostic, Site, detect_repo},
 };
 
-const SECRETS: &str = "/etc/bootwright/secrets";
-
 /// Reads external inputs, and caches what is expensive.
 pub(crate) struct Lookup {
     root: PathBuf,
@@ -56,15 +54,12 @@ impl Lookup {
     ) -> (ExternalInputs, Vec<Diagnostic>) {
         let mut diagnostics = Vec::new();
         let mut outside = ExternalInputs::default();
-        let secrets = site.config.paths.secrets.as_ref();
-        let (found, errors) =
-            secrets::read(&secrets.map_or(PathBuf::from(SECRETS), |at| self.root.join(&at.value)));
+        let paths = &site.config.paths;
+        let (found, errors) = secrets::read(&self.root.join(paths.effective().secrets));
         outside.secrets = found;
-        diagnostics.extend(
-            errors
-                .values()
-                .map(|error| Diagnostic::error(error.to_string(), secrets.map(|at| at.span))),
-        );
+        diagnostics.extend(errors.values().map(|error| {
+            Diagnostic::error(error.to_string(), paths.secrets.as_ref().map(|at| at.span))
+        }));
         self.read_passwords(site, &mut outside, &mut diagnostics);
         let sources = self.sources(site, &mut outside);
         read_files(site, library, &sources, &mut outside);

@@ -89,8 +89,7 @@ fn task<'a>(site: &'a Site, settings: &'a Settings) -> Option<&'a TaskName> {
 
 /// Returns the networks with DHCP on, each with the setting that enables it.
 fn answered(site: &Site) -> impl Iterator<Item = (&Network, SourceSpan)> {
-    let enabled = site.config.dhcp.enabled.as_ref();
-    let is_on = enabled.is_none_or(|at| at.value);
+    let is_on = site.config.dhcp.effective().enabled;
     let networks = site.networks.values().filter(move |_| is_on);
     networks.filter_map(|network| {
         let mode = network.body.dhcp.as_ref()?;

@@ -94,7 +94,7 @@ impl<'a> DeclaredLink<'a> {
             },
             LinkForm::Bridge(bridge) => LinkKind::Bridge {
                 ports: parents,
-                stp: bridge.stp.as_ref().is_some_and(|stp| stp.value),
+                stp: bridge.effective().stp,
             },
             // A VLAN that lies on nothing has been reported; its addresses are still worth checking.
             LinkForm::Vlan(_) => match parents.first() {

@@ -96,7 +96,7 @@ impl<'a> LinkDraft<'a> {
             span,
             network: None,
             addresses: Vec::new(),
-            dhcp: own.dhcp.is_some_and(|at| at.value),
+            dhcp: own.effective().dhcp,
             gateways: Vec::new(),
             mtu: None,
             parent_spans: Vec::new(),

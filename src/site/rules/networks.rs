@@ -122,8 +122,7 @@ impl<'a> SiteCheck<'a> {
     }
 
     fn dhcp(&mut self, body: &NetworkBody) {
-        let mode = body.dhcp.as_ref().map_or(DhcpMode::Off, |at| at.value);
-        if mode == DhcpMode::Server {
+        if body.effective().dhcp == DhcpMode::Server {
             return;
         }
         let range = body.range.as_ref().map(|at| ("range", at.span));

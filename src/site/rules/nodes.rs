@@ -175,6 +175,5 @@ impl<'a> SiteCheck<'a> {
 }
 
 fn is_reserve(network: &Network) -> bool {
-    let mode = network.body.dhcp.as_ref();
-    mode.is_some_and(|at| at.value == DhcpMode::Reserve)
+    network.body.effective().dhcp == DhcpMode::Reserve
 }

@@ -202,10 +202,7 @@ impl<'a> SiteCheck<'a> {
             .values()
             .filter(|policy| is_enabled(policy))
             .collect();
-        asked.sort_by_key(|policy| {
-            let order = policy.rule.order.as_ref().map_or(ORDER, |at| at.value);
-            (order, &policy.name.value)
-        });
+        asked.sort_by_key(|policy| (policy.rule.effective().order, &policy.name.value));
         asked
     }
 
@@ -245,16 +242,12 @@ impl<'a> SiteCheck<'a> {
     }
 }
 
-/// The order of a policy that sets none.
-const ORDER: i64 = 100;
-
 fn is_enabled(policy: &Policy) -> bool {
-    policy.rule.enabled.as_ref().is_none_or(|at| at.value)
+    policy.rule.effective().enabled
 }
 
 fn accepts_discovered(policy: &Policy) -> bool {
-    let accept = policy.rule.accept.as_ref();
-    accept.is_some_and(|at| at.value == Accept::Discovered)
+    policy.rule.effective().accept == Accept::Discovered
 }
 
 /// Tells whether a policy binds machines that do not name it.

@@ -84,6 +84,5 @@ impl<'a> SiteCheck<'a> {
 
 /// Tells whether a network does something by itself: for machines that boot there, known or not.
 fn has_effect(network: &Network) -> bool {
-    let dhcp = network.body.dhcp.as_ref();
-    dhcp.is_some_and(|at| at.value != DhcpMode::Off) || network.body.unknown.is_some()
+    network.body.effective().dhcp != DhcpMode::Off || network.body.unknown.is_some()
 }
