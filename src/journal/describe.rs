@@ -1,8 +1,8 @@
 //! Events as people read them in `bootwright nodes NAME log`.
 
 use super::{
-    BootAnswer, DeliveryEvent, DhcpOutcome, Event, HoldCause, JournalLine, LeaseEvent, LogLevel,
-    MachineEvent, SiteEvent,
+    BootAnswer, DeliveryEvent as D, DhcpOutcome, Event, HoldCause, JournalLine, LeaseEvent as L,
+    LogLevel, MachineEvent as M, SiteEvent as S,
 };
 use crate::model::{ByteSize, Facts, Identity, NodeName, Recipient, TimeSpan};
 
@@ -23,7 +23,7 @@ pub fn describe(line: &JournalLine) -> EventDescription {
     let revision = line
         .revision
         .as_ref()
-        .filter(|_| matches!(line.event, Event::Machine(MachineEvent::Attempt { .. })));
+        .filter(|_| matches!(line.event, Event::Machine(M::Attempt { .. })));
     let detail = match revision {
         Some(revision) => format!("{detail}, revision {revision}"),
         None => detail,
@@ -37,8 +37,8 @@ pub fn describe(line: &JournalLine) -> EventDescription {
 
 /// What is usually behind a failure that the machine itself does not explain.
 fn likely(event: &Event) -> Option<&'static str> {
-    let Event::Machine(MachineEvent::Overdue { stage, .. }) = event else {
-        let is_given_up = matches!(event, Event::Machine(MachineEvent::GaveUp { .. }));
+    let Event::Machine(M::Overdue { stage, .. }) = event else {
+        let is_given_up = matches!(event, Event::Machine(M::GaveUp { .. }));
         return is_given_up.then_some(
             "the installer stopped before the disk was bootable; its screen shows where",
         );
@@ -62,25 +62,21 @@ fn likely(event: &Event) -> Option<&'static str> {
 }
 
 /// Says in two or three words what an event tells of its machine; nothing when it is not the machine's doing.
-pub(super) fn brief(event: &MachineEvent) -> Option<String> {
+pub(super) fn brief(event: &M) -> Option<String> {
     Some(match event {
-        MachineEvent::Boot {
-            given: BootAnswer::Disk(_),
-            ..
-        } => "booted its disk".into(),
-        MachineEvent::Boot {
-            given: BootAnswer::Installer(_),
-            ..
-        } => "installer served".into(),
-        MachineEvent::Boot { given, .. } => answer(given),
-        MachineEvent::HandOut { name, .. } | MachineEvent::Document { name, .. } => name.clone(),
-        MachineEvent::Aborted { name, .. } => format!("{name} broken off"),
-        MachineEvent::Stage { stage, .. } => stage.as_str().into(),
-        MachineEvent::Log { text, .. } => text.chars().take(40).collect(),
-        MachineEvent::Dhcp { .. } => "asked DHCP".into(),
-        MachineEvent::Fetched { name, .. } => name.clone(),
-        MachineEvent::Facts { .. } => "facts".into(),
-        MachineEvent::Seen { .. } => "seen".into(),
+        M::Boot { given, .. } => match given {
+            BootAnswer::Disk(_) => "booted its disk".into(),
+            BootAnswer::Installer(_) => "installer served".into(),
+            given => answer(given),
+        },
+        M::HandOut { name, .. } | M::Document { name, .. } => name.clone(),
+        M::Aborted { name, .. } => format!("{name} broken off"),
+        M::Stage { stage, .. } => stage.as_str().into(),
+        M::Log { text, .. } => text.chars().take(40).collect(),
+        M::Dhcp { .. } => "asked DHCP".into(),
+        M::Fetched { name, .. } => name.clone(),
+        M::Facts { .. } => "facts".into(),
+        M::Seen { .. } => "seen".into(),
         _ => return None,
     })
 }
@@ -115,19 +111,19 @@ fn describe_event(event: &Event) -> (&'static str, String) {
     }
 }
 
-fn describe_machine(event: &MachineEvent) -> (&'static str, String) {
+fn describe_machine(event: &M) -> (&'static str, String) {
     match event {
-        MachineEvent::Seen { identity } => ("seen", identities(identity)),
-        MachineEvent::Named {
+        M::Seen { identity } => ("seen", identities(identity)),
+        M::Named {
             node,
             identity,
             took_over,
         } => ("node", declared(node, identity, took_over.as_ref())),
-        MachineEvent::Merged { into } => ("merged", format!("into machine {into}: both are one")),
-        MachineEvent::Facts { facts, .. } => ("facts", fact_names(facts)),
-        MachineEvent::Dropped { what } => ("dropped", what.clone()),
-        MachineEvent::Dhcp { client, given } => ("dhcp", format!("{client}: {}", dhcp(given))),
-        MachineEvent::Fetched {
+        M::Merged { into } => ("merged", format!("into machine {into}: both are one")),
+        M::Facts { facts, .. } => ("facts", fact_names(facts)),
+        M::Dropped { what } => ("dropped", what.clone()),
+        M::Dhcp { client, given } => ("dhcp", format!("{client}: {}", dhcp(given))),
+        M::Fetched {
             by,
             name,
             bytes,
@@ -139,10 +135,8 @@ fn describe_machine(event: &MachineEvent) -> (&'static str, String) {
                 format!("{name}, {} in {took:.1} s", ByteSize(*bytes)),
             )
         }
-        MachineEvent::Unfetched { by, name, reason } => {
-            (transport(by), format!("{name}: {reason}"))
-        }
-        MachineEvent::Boot {
+        M::Unfetched { by, name, reason } => (transport(by), format!("{name}: {reason}")),
+        M::Boot {
             by,
             platform,
             given,
@@ -150,7 +144,7 @@ fn describe_machine(event: &MachineEvent) -> (&'static str, String) {
             let who = platform.map_or(String::new(), |platform| format!("{by} {platform}: "));
             ("boot", format!("{who}{}", answer(given)))
         }
-        MachineEvent::Bound { policy, address } => {
+        M::Bound { policy, address } => {
             let by = policy
                 .as_ref()
                 .map_or("its own declaration".into(), |policy| {
@@ -163,7 +157,7 @@ fn describe_machine(event: &MachineEvent) -> (&'static str, String) {
                 }),
             )
         }
-        MachineEvent::Attempt {
+        M::Attempt {
             attempt,
             task,
             repo,
@@ -174,13 +168,11 @@ fn describe_machine(event: &MachineEvent) -> (&'static str, String) {
                 .map_or(String::new(), |repo| format!(" from repo {repo}"));
             ("attempt", format!("{attempt} opened: task {task}{from}"))
         }
-        MachineEvent::HandOut { name, .. } => ("file", name.clone()),
-        MachineEvent::Serving { name, .. } => ("document", format!("{name} asked for")),
-        MachineEvent::Document { name, bytes, .. } => {
-            ("document", format!("{name} ({})", ByteSize(*bytes)))
-        }
-        MachineEvent::Aborted { name, .. } => ("document", format!("{name} broken off")),
-        MachineEvent::Stage {
+        M::HandOut { name, .. } => ("file", name.clone()),
+        M::Serving { name, .. } => ("document", format!("{name} asked for")),
+        M::Document { name, bytes, .. } => ("document", format!("{name} ({})", ByteSize(*bytes))),
+        M::Aborted { name, .. } => ("document", format!("{name} broken off")),
+        M::Stage {
             stage,
             reason,
             late,
@@ -203,86 +195,76 @@ fn describe_machine(event: &MachineEvent) -> (&'static str, String) {
                 format!("{}{reason}{late}", own(stage.as_str())),
             )
         }
-        MachineEvent::Overdue { stage, after, .. } => (
+        M::Overdue { stage, after, .. } => (
             "failed",
             format!("no `{stage}` for {}", TimeSpan::seconds(*after)),
         ),
-        MachineEvent::GaveUp { attempt, reason } => {
-            ("failed", format!("attempt {attempt}: {reason}"))
-        }
-        MachineEvent::Closed { attempt, reason } => {
-            ("closed", format!("attempt {attempt}: {reason}"))
-        }
-        MachineEvent::Log { level, text, .. } => ("log", format!("{}: {text}", level_word(*level))),
-        MachineEvent::DeadToken { name, why } => {
+        M::GaveUp { attempt, reason } => ("failed", format!("attempt {attempt}: {reason}")),
+        M::Closed { attempt, reason } => ("closed", format!("attempt {attempt}: {reason}")),
+        M::Log { level, text, .. } => ("log", format!("{}: {text}", level_word(*level))),
+        M::DeadToken { name, why } => {
             let why = why.as_deref().unwrap_or("its token has ended");
             ("refused", format!("{name}: {why}"))
         }
-        MachineEvent::Held { cause, reason } => {
-            ("held", format!("{}{reason}", by_operator(*cause)))
-        }
-        MachineEvent::Released { cause: None } => ("released", "by an operator".into()),
-        MachineEvent::Released { cause: Some(cause) } => {
+        M::Held { cause, reason } => ("held", format!("{}{reason}", by_operator(*cause))),
+        M::Released { cause: None } => ("released", "by an operator".into()),
+        M::Released { cause: Some(cause) } => {
             ("released", format!("{} is over", cause_word(*cause)))
         }
-        MachineEvent::Reinstall {} => (
+        M::Reinstall {} => (
             "reinstall",
             "an operator asks for one more installation".into(),
         ),
-        MachineEvent::Marked { .. } => ("marked", "installed, by an operator".into()),
-        MachineEvent::Forgotten { by } => ("forgotten", format!("by {by}")),
-        MachineEvent::Unrendered { reason } => ("error", reason.clone()),
-        MachineEvent::Remark { text } => ("remark", text.clone()),
+        M::Marked { .. } => ("marked", "installed, by an operator".into()),
+        M::Forgotten { by } => ("forgotten", format!("by {by}")),
+        M::Unrendered { reason } => ("error", reason.clone()),
+        M::Remark { text } => ("remark", text.clone()),
     }
 }
 
-fn describe_lease(event: &LeaseEvent) -> String {
+fn describe_lease(event: &L) -> String {
     match event {
-        LeaseEvent::Granted {
+        L::Granted {
             address,
             mac: Some(mac),
             ..
         } => format!("{address} to {mac}"),
-        LeaseEvent::Granted {
+        L::Granted {
             address, mac: None, ..
         } => format!("{address} is used by another host"),
-        LeaseEvent::Ended { address } => format!("{address} given back"),
+        L::Ended { address } => format!("{address} given back"),
     }
 }
 
-fn describe_delivery(event: &DeliveryEvent) -> (&'static str, String) {
+fn describe_delivery(event: &D) -> (&'static str, String) {
     match event {
-        DeliveryEvent::Due { to, on, .. } => {
-            (receiver(to), format!("{} is to receive `{on}`", name(to)))
-        }
-        DeliveryEvent::Delivered { to, on, .. } => {
-            (receiver(to), format!("{} has received `{on}`", name(to)))
-        }
-        DeliveryEvent::Undelivered {
+        D::Due { to, on, .. } => (receiver(to), format!("{} is to receive `{on}`", name(to))),
+        D::Delivered { to, on, .. } => (receiver(to), format!("{} has received `{on}`", name(to))),
+        D::Undelivered {
             to, tries, reason, ..
         } => {
             let told = format!("{}: {reason}; try {tries}, it is retried", name(to));
             (receiver(to), told)
         }
-        DeliveryEvent::Undeliverable { to, on, reason, .. } => {
+        D::Undeliverable { to, on, reason, .. } => {
             let told = format!("{} does not receive `{on}`: {reason}", name(to));
             (receiver(to), told)
         }
     }
 }
 
-fn describe_site(event: &SiteEvent) -> (&'static str, String) {
+fn describe_site(event: &S) -> (&'static str, String) {
     match event {
-        SiteEvent::Started { version } => ("started", format!("bootwright {version}")),
-        SiteEvent::Stopped {} => ("stopped", String::new()),
-        SiteEvent::Reloaded { nodes } => ("reloaded", format!("{nodes} nodes")),
-        SiteEvent::Paused {} => (
+        S::Started { version } => ("started", format!("bootwright {version}")),
+        S::Stopped {} => ("stopped", String::new()),
+        S::Reloaded { nodes } => ("reloaded", format!("{nodes} nodes")),
+        S::Paused {} => (
             "paused",
             "no installation begins until `bootwright resume`".into(),
         ),
-        SiteEvent::Resumed {} => ("resumed", String::new()),
-        SiteEvent::StateLost { reason } => ("held", reason.clone()),
-        SiteEvent::StateDeclared { as_ } => ("state", format!("declared {as_}")),
+        S::Resumed {} => ("resumed", String::new()),
+        S::StateLost { reason } => ("held", reason.clone()),
+        S::StateDeclared { as_ } => ("state", format!("declared {as_}")),
     }
 }
 
@@ -339,10 +321,9 @@ fn stage_kind(stage: &str) -> &'static str {
 }
 
 fn own(stage: &str) -> String {
-    if stage_kind(stage) == "stage" {
-        format!("{stage}: ")
-    } else {
-        String::new()
+    match stage_kind(stage) {
+        "stage" => format!("{stage}: "),
+        _ => String::new(),
     }
 }
 

@@ -77,9 +77,7 @@ pub enum MachineEvent {
     Fetched {
         /// `tftp` or `http`.
         by: String,
-        /// The file.
         name: String,
-        /// Its length.
         bytes: u64,
         /// How long that took, in milliseconds.
         ms: u64,
@@ -88,7 +86,6 @@ pub enum MachineEvent {
     Unfetched {
         /// `tftp` or `http`.
         by: String,
-        /// The file.
         name: String,
         /// Why.
         reason: String,
@@ -127,34 +124,20 @@ pub enum MachineEvent {
     },
     /// Something of the attempt that is no document was fetched.
     HandOut {
-        /// The attempt.
         attempt: u32,
         /// What.
         name: String,
     },
     /// A document's bytes begin to leave. Until its end is known it counts as read: a crash in between must not wipe twice.
-    Serving {
-        /// The attempt.
-        attempt: u32,
-        /// The document.
-        name: String,
-    },
+    Serving { attempt: u32, name: String },
     /// A document was read to its end.
     Document {
-        /// The attempt.
         attempt: u32,
-        /// The document.
         name: String,
-        /// Its length.
         bytes: u64,
     },
     /// The connection broke before the document's end.
-    Aborted {
-        /// The attempt.
-        attempt: u32,
-        /// The document.
-        name: String,
-    },
+    Aborted { attempt: u32, name: String },
     /// The machine, or the boot script, reported a stage.
     Stage {
         /// The attempt whose token it came with.
@@ -173,7 +156,6 @@ pub enum MachineEvent {
     },
     /// The deadline of a stage passed. It tells people and takes nothing from the machine.
     Overdue {
-        /// The attempt.
         attempt: u32,
         /// The stage that did not come; `document` is none of the stages, so this is its name.
         stage: String,
@@ -182,21 +164,18 @@ pub enum MachineEvent {
     },
     /// The server gave the attempt up: its disk is seen not to boot.
     GaveUp {
-        /// The attempt.
         attempt: u32,
         /// Why.
         reason: String,
     },
     /// The attempt ended without a result: another one takes its place, or an operator closed it.
     Closed {
-        /// The attempt.
         attempt: u32,
         /// Why.
         reason: String,
     },
     /// A line that the machine logged.
     Log {
-        /// The attempt.
         attempt: u32,
         /// How grave.
         level: LogLevel,
@@ -259,7 +238,6 @@ pub enum LeaseEvent {
     /// An address of a network's range was leased to a card, or its lease was renewed.
     #[serde(rename = "lease")]
     Granted {
-        /// The address.
         address: Ipv4Addr,
         /// The card; none: somebody else was found to use the address.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -269,10 +247,7 @@ pub enum LeaseEvent {
     },
     /// A lease was given back.
     #[serde(rename = "lease-ended")]
-    Ended {
-        /// The address.
-        address: Ipv4Addr,
-    },
+    Ended { address: Ipv4Addr },
 }
 
 /// What happens to a delivery.
@@ -302,7 +277,6 @@ pub enum DeliveryEvent {
     },
     /// The program has heard of it.
     Delivered {
-        /// The delivery.
         delivery: u64,
         /// Whose program.
         to: Recipient,
@@ -311,7 +285,6 @@ pub enum DeliveryEvent {
     },
     /// The program has not; it is retried.
     Undelivered {
-        /// The delivery.
         delivery: u64,
         /// Whose program.
         to: Recipient,
@@ -324,7 +297,6 @@ pub enum DeliveryEvent {
     },
     /// Nobody can be told any more.
     Undeliverable {
-        /// The delivery.
         delivery: u64,
         /// Whose program it was.
         to: Recipient,

@@ -4,6 +4,7 @@
 //! explain why an invalid one is rejected; in a valid one, such as `tags a, b`, they are warnings.
 
 mod tokens;
+mod strings;
 mod slips;
 mod convert;
 
@@ -52,13 +53,9 @@ fn parse(scan: &Scan<'_>) -> Result<KdlDocument, Option<KdlError>> {
     if scan.is_invalid() {
         return Err(None);
     }
-    let wrapped = |text: &str| format!("{WRAPPER}{text}\n}}");
-    let text = scan.without_ignored();
-    if scan.has_deep_strings() {
-        // An error inside of a string makes the parser read the rest of it as blocks and comments.
-        KdlNode::parse(&wrapped(&scan.without_strings(&text)))?;
-    }
-    let mut node = KdlNode::parse(&wrapped(&text))?;
+    let parse = |text: &str| KdlNode::parse(&format!("{WRAPPER}{text}\n}}"));
+    scan.masked().map(parse).transpose()?;
+    let mut node = parse(scan.plain())?;
     Ok(std::mem::take(node.ensure_children()))
 }
 
