@@ -335,7 +335,7 @@ fn find<'a, K: Eq + Hash>(
 
 fn take<K: Eq + Hash>(map: &mut HashMap<K, SmallSet<MachineId>>, key: &K, id: MachineId) {
     if let Some(ids) = map.get_mut(key) {
-        ids.retain(|ids| *ids != id);
+        ids.retain(|other| *other != id);
         if ids.is_empty() {
             map.remove(key);
         }
