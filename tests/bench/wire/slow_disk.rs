@@ -114,10 +114,9 @@ fn boot_all(relay: &mut Relay) -> anyhow::Result<(Vec<Duration>, Duration)> {
         let began = Instant::now();
         let done = &is_done;
         let waiting = scope.spawn(move || {
-            let ended = machines.into_iter();
-            let outcome: anyhow::Result<()> = ended
-                .map(|machine| machine.join().expect("a machine does not panic"))
-                .collect();
+            let mut ended = machines.into_iter();
+            let outcome: anyhow::Result<()> =
+                ended.try_for_each(|machine| machine.join().expect("a machine does not panic"));
             done.store(true, Ordering::Relaxed);
             outcome.map(|()| began.elapsed())
         });
