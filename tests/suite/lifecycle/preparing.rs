@@ -22,13 +22,11 @@ fn a_machine_that_boots_again_waits_for_its_files_and_gets_the_same_attempt() {
 
 #[test]
 fn what_other_machines_may_get_counts_attempts_whose_files_are_being_rendered() {
-    let limited = format!(
-        "[limits]\ninstalls-per-hour = 1\n=====\
+    let limited = "[limits]\ninstalls-per-hour = 1\n=====\
          [node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n\
-         [node.b]\nmac = \"52:54:00:00:00:02\"\ntask = \"esxi\"\n"
-    );
+         [node.b]\nmac = \"52:54:00:00:00:02\"\ntask = \"esxi\"\n";
     replay(
-        &[("limited", &limited)],
+        &[("limited", limited)],
         "
         boot c1 render=slow => its files are being rendered
         boot c2 => wait: 1 installations began within the last hour (`installs-per-hour`)
