@@ -1,10 +1,13 @@
 //! Requests as HTTP carries them: method, path, query and body.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
+use serde_json::Value;
 
 use super::{ApiError, Command, NodeCommand, Query, SiteCommand, variant_names::variant_names};
 
@@ -213,10 +216,11 @@ fn named<C: Serialize>(command: &C) -> (String, Value) {
 /// The command with this name and these fields.
 fn from_named<C: DeserializeOwned>(name: &str, body: &[u8]) -> Result<C, ApiError> {
     let body = if body.is_empty() { b"{}" } else { body };
-    let fields = serde_json::from_slice::<Map<String, Value>>(body);
-    let command = fields.and_then(|fields| {
-        let object = Map::from_iter([(name.into(), Value::Object(fields))]);
-        serde_json::from_value(Value::Object(object))
+    // Only an object is accepted. Serde reads it again from the text, so that it finds a key that occurs twice.
+    let object = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(body);
+    let command = object.and_then(|_| {
+        let variant = [b"{\"", name.as_bytes(), b"\":", body, b"}"].concat();
+        serde_json::from_slice(&variant)
     });
     command.map_err(|error| ApiError::new(400, format!("invalid body: {error}")))
 }
@@ -394,6 +398,11 @@ mod tests {
             ("nodes/a/mark", "{}"),
             ("nodes/a/mark", r#"{"state":"finished"}"#),
             ("nodes/a/hold", r#"{"why":""}"#),
+            ("nodes/a/hold", r#"{"reason":"a","reason":"b"}"#),
+            (
+                "nodes/a/forget",
+                r#"{"wipe-allowed":false,"wipe-allowed":true}"#,
+            ),
             ("nodes/a/reinstall", r#"{"reason":""}"#),
             ("nodes/a/reinstall", "["),
             ("nodes/a/reinstall", "[]"),
