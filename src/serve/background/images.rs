@@ -22,7 +22,7 @@ pub(crate) async fn run(engine: Arc<Engine>) {
         if round == 0 {
             engine.failed_images.all().clear();
         }
-        for (name, image, expected) in engine.expected_images() {
+        for (name, image, expected) in engine.live().expected_images() {
             let before = image.verification(&expected);
             let has_failed = engine.failed_images.all().contains_key(&name);
             if matches!(before, ImageVerification::Unverified(_)) && !has_failed {

@@ -56,9 +56,7 @@ impl Engine {
             Ok(reported) => reported,
             Err(error) => return CheckInReply::Rejected(no_report(&error)),
         };
-        let unverified = self.unverified_images();
-        let (checked_in, ticket) = self.transaction(|transaction| {
-            transaction.on_unverified_images(unverified);
+        let (checked_in, ticket) = self.transaction_with_images(|transaction, _| {
             transaction.check_in(token, reported.as_ref())
         });
         if let Err(error) = ticket.durable().await {

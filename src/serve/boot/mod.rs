@@ -154,12 +154,9 @@ impl Engine {
 
     fn decide(self: &Arc<Self>, boot: &mut Boot, neighbours: &Neighbours) -> (Step, Ticket) {
         let is_writable = self.health() == JournalHealth::Good;
-        let unverified = self.unverified_images();
-        let live = self.live();
-        let network = live.network_at(boot.peer.local.ip());
-        boot.request.network = network.map(|network| network.name.value.clone());
-        self.transaction_at(|transaction, snapshot| {
-            transaction.on_unverified_images(unverified);
+        self.transaction_with_images(|transaction, snapshot| {
+            let network = snapshot.network_at(boot.peer.local.ip());
+            boot.request.network = network.map(|network| network.name.value.clone());
             let mismatch = neighbours.mismatch(transaction, &boot.request.report);
             if neighbours.is_strict() {
                 boot.request.unconfirmed = mismatch.clone();

@@ -92,10 +92,12 @@ impl PendingInstaller {
             Ok(script) => script,
             Err(error) => return Some(self.fail(&error)),
         };
-        let (is_open, ticket) = self.engine.transaction_at(|transaction, snapshot| {
-            Arc::ptr_eq(snapshot, &self.snapshot)
-                && transaction.complete(&self.preparation, &self.boot.request)
-        });
+        let (is_open, ticket) = self
+            .engine
+            .transaction_with_images(|transaction, snapshot| {
+                Arc::ptr_eq(snapshot, &self.snapshot)
+                    && transaction.complete(&self.preparation, &self.boot.request)
+            });
         if is_open {
             self.engine.cache_script(attempt, script.clone());
             return Some((BootResult::Installer(attempt, script), ticket));

@@ -9,7 +9,6 @@ mod unverified_images;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -30,7 +29,7 @@ use crate::{
         repo::{ImageRegistry, RepoSource},
     },
     journal::{AttemptId, JournalLine},
-    model::{DhcpMode, Network, Now, RepoName, Revision, ServerConfig},
+    model::{DhcpMode, Now, RepoName, Revision, ServerConfig},
     render::HAND_OVER,
     serve::{clock::Clock, reload::external, server_log},
 };
@@ -386,9 +385,5 @@ impl Live {
             sources: sources.collect(),
             snapshot,
         }
-    }
-
-    pub(crate) fn network_at(&self, ip: IpAddr) -> Option<&Network> {
-        self.snapshot.network_at(ip)
     }
 }
