@@ -1,6 +1,6 @@
 //! ESXi's loader mboot, started without iPXE.
 
-use super::{BootAction, boot_cfg::PREFIX, disk_reason};
+use super::{BootAction, boot_cfg::PREFIX, disk_reason, esxi_loader};
 use crate::model::Mac;
 
 /// The directory in which a repo's mboot is served, over TFTP and HTTP. The files that mboot requests from its own directory
@@ -66,12 +66,7 @@ pub fn over_tftp(text: &str, repo: &str) -> String {
 
 /// Returns the boot.cfg of a boot. mboot can neither wait nor start anything but ESXi.
 pub fn answer(action: &BootAction) -> String {
-    match action {
-        BootAction::Installer(config) => String::from_utf8_lossy(config).into_owned(),
-        BootAction::Disk(disk) | BootAction::Held { disk, .. } => local(disk.reason.as_deref()),
-        BootAction::Wait { reason, .. } => local(Some(reason)),
-        BootAction::Microkernel(_) => local(Some(super::NEEDS_IPXE)),
-    }
+    esxi_loader(action, local)
 }
 
 /// Makes mboot exit, so that the firmware continues with the disk. Loaders before 8.0.1 do not support `skip` and stop with an

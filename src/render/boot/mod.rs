@@ -92,3 +92,14 @@ fn screen_line(reason: &str) -> String {
 fn disk_reason(reason: Option<&str>) -> String {
     reason.map_or_else(|| "booting the disk".into(), screen_line)
 }
+
+/// The text of a boot for ESXi's loaders, which can neither wait nor start anything but ESXi. `local` boots the disk and shows a
+/// reason.
+fn esxi_loader(action: &BootAction, local: fn(Option<&str>) -> String) -> String {
+    match action {
+        BootAction::Installer(config) => String::from_utf8_lossy(config).into_owned(),
+        BootAction::Disk(disk) | BootAction::Held { disk, .. } => local(disk.reason.as_deref()),
+        BootAction::Wait { reason, .. } => local(Some(reason)),
+        BootAction::Microkernel(_) => local(Some(NEEDS_IPXE)),
+    }
+}

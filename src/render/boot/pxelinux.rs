@@ -1,6 +1,6 @@
 //! PXELINUX, which starts ESXi's mboot on a BIOS.
 
-use super::{BootAction, disk_reason, mboot::DIRECTORY};
+use super::{BootAction, disk_reason, esxi_loader, mboot::DIRECTORY};
 
 /// The program of SYSLINUX 3.86 for a BIOS, which the site provides: later releases do not start mboot.c32 (VMware, ESXi 8.0,
 /// "Boot the ESXi Installer by Using PXE and TFTP").
@@ -16,12 +16,7 @@ pub fn install(repo: &str, mac: &str) -> String {
 
 /// Returns the configuration of a boot that does not start mboot. PXELINUX can neither wait nor start anything else.
 pub fn answer(action: &BootAction) -> String {
-    match action {
-        BootAction::Installer(config) => String::from_utf8_lossy(config).into_owned(),
-        BootAction::Disk(disk) | BootAction::Held { disk, .. } => local(disk.reason.as_deref()),
-        BootAction::Wait { reason, .. } => local(Some(reason)),
-        BootAction::Microkernel(_) => local(Some(super::NEEDS_IPXE)),
-    }
+    esxi_loader(action, local)
 }
 
 /// Makes PXELINUX boot the disk.
