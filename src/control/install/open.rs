@@ -23,7 +23,7 @@ const RATE_PERIOD: Duration = Duration::from_secs(3_600);
 
 impl Transaction<'_> {
     /// Records that the attempt is open: its documents are rendered and stored.
-    pub fn opened(&mut self, opening: &NewAttempt) {
+    pub(crate) fn opened(&mut self, opening: &NewAttempt) {
         let id = opening.machine;
         let binding = self.machine(id).binding.as_ref();
         let same = binding

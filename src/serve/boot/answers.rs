@@ -21,6 +21,15 @@ use crate::{
 };
 
 impl Engine {
+    /// Returns the first script of every machine, with a new random number for its boot. `base` is the server's URL as the
+    /// machine reaches it.
+    pub(crate) fn entry_script(&self, base: &str) -> Result<String, getrandom::Error> {
+        let mut number = [0; 8];
+        getrandom::fill(&mut number)?;
+        let boot = format!("{:016x}", u64::from_be_bytes(number));
+        Ok(self.snapshot().library.ipxe_scripts().entry(base, &boot))
+    }
+
     /// Answers iPXE.
     pub(crate) async fn on_boot(self: &Arc<Self>, request: &http::BootRequest) -> Reply {
         let mut boot = Boot {
@@ -35,6 +44,10 @@ impl Engine {
             may_wait: true,
         };
         let url = || format!("{}/boot?{}", request.base, http::boot_query(request));
+        let boot_disk = |blocked| {
+            let disk = BootFromDisk::without_settings(request.report.platform, Some(blocked));
+            self.disk(disk, &request.base)
+        };
         let action = match self.boot(&mut boot).await {
             BootResult::Installer(_, script) => BootAction::Installer(script),
             BootResult::Disk(disk) => self.disk(disk, &request.base),
@@ -45,11 +58,10 @@ impl Engine {
             BootResult::Microkernel(token) => {
                 // PXELINUX passes the MAC of the NIC that boots in the same way.
                 let mac = request.report.macs.first().copied();
-                self.microkernel_boot(&request.base, token, mac)
-                    .map_or_else(
-                        || without_settings(Blocked::NoMicrokernel),
-                        BootAction::Microkernel,
-                    )
+                match self.microkernel_boot(&request.base, token, mac) {
+                    Some(boot) => BootAction::Microkernel(boot),
+                    None => boot_disk(Blocked::NoMicrokernel),
+                }
             }
             BootResult::Task(machine, task) => {
                 let report = Report {
@@ -60,12 +72,7 @@ impl Engine {
                     Ok(script) => BootAction::Installer(script),
                     Err(reason) => {
                         tracing::error!("task {task}: {reason}");
-                        let blocked = Some(Blocked::TaskUnrendered(task));
-                        let platform = request.report.platform;
-                        self.disk(
-                            BootFromDisk::without_settings(platform, blocked),
-                            &request.base,
-                        )
+                        boot_disk(Blocked::TaskUnrendered(task))
                     }
                 }
             }
@@ -93,12 +100,10 @@ impl Engine {
                 self.probe_in_background(addresses.clone());
                 wait(&Blocked::AddressUnprobed(addresses), String::new())
             }
-            BootResult::Microkernel(token) => {
-                self.microkernel_boot(base, token, Some(mac)).map_or_else(
-                    || without_settings(Blocked::NoMicrokernel),
-                    BootAction::Microkernel,
-                )
-            }
+            BootResult::Microkernel(token) => match self.microkernel_boot(base, token, Some(mac)) {
+                Some(boot) => BootAction::Microkernel(boot),
+                None => without_settings(Blocked::NoMicrokernel),
+            },
             BootResult::Task(..) => without_settings(Blocked::WrongLoader(
                 "its task is started by iPXE, which Secure Boot does not allow",
             )),

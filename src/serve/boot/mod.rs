@@ -65,6 +65,8 @@ pub(crate) enum BootResult {
 enum Step {
     Answer(BootResult),
     Probe(Vec<Ipv4Addr>),
+    /// The decision depends on the neighbour table, which was not read yet.
+    ReadNeighbours,
     /// Files of this machine are being rendered for another request.
     Wait,
     Prepare(Box<PendingInstaller>),
@@ -111,14 +113,14 @@ impl Engine {
     /// Answers a boot, once the events that the answer depends on are on the disk.
     pub(crate) async fn boot(self: &Arc<Self>, boot: &mut Boot) -> BootResult {
         boot.request.from = Some(boot.peer.address.ip());
-        let neighbours = self.neighbours_of(boot.peer);
+        let mut neighbours = self.neighbours_of(boot.peer);
         let mut is_probed = false;
         let mut decisions = 0;
         while decisions < MAX_DECISIONS {
             let mut ended = self.prepared.subscribe();
             let (step, ticket) = self.decide(boot, &neighbours);
-            // Waiting for another request of the machine does not count.
-            decisions += u32::from(!matches!(step, Step::Wait));
+            // Neither waiting for another request of the machine nor reading the neighbour table counts.
+            decisions += u32::from(!matches!(step, Step::Wait | Step::ReadNeighbours));
             let answered = match step {
                 Step::Answer(outcome) => Some((outcome, ticket)),
                 Step::Probe(addresses) if is_probed || !boot.may_wait => {
@@ -127,6 +129,10 @@ impl Engine {
                 Step::Probe(addresses) => {
                     self.probe(&addresses).await;
                     is_probed = true;
+                    None
+                }
+                Step::ReadNeighbours => {
+                    neighbours.read();
                     None
                 }
                 Step::Wait => {
@@ -157,7 +163,9 @@ impl Engine {
         self.transaction_with_images(|transaction, snapshot| {
             let network = snapshot.network_at(boot.peer.local.ip());
             boot.request.network = network.map(|network| network.name.value.clone());
-            let mismatch = neighbours.mismatch(transaction, &boot.request.report);
+            let Ok(mismatch) = neighbours.mismatch(transaction, &boot.request.report) else {
+                return Step::ReadNeighbours;
+            };
             if neighbours.is_strict() {
                 boot.request.unconfirmed = mismatch.clone();
             }

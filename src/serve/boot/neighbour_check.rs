@@ -9,17 +9,27 @@ use crate::{
     serve::engine::Engine,
 };
 
-/// The MACs at the address of a request, read before the request is decided.
+/// The MACs at the address of a request. They are read from the neighbour table only if a decision depends on them, and not while
+/// the state is locked.
 #[derive(Debug)]
 pub(super) struct Neighbours {
     ip: IpAddr,
     mode: ConfirmNeighbour,
-    /// `None` if the table cannot be read.
-    macs: Option<SmallSet<Mac>>,
+    table: NeighbourTable,
 }
 
+#[derive(Debug)]
+enum NeighbourTable {
+    NotRead,
+    Unreadable,
+    Macs(SmallSet<Mac>),
+}
+
+/// The table has to be read first.
+pub(super) struct TableNotRead;
+
 impl Engine {
-    /// Reads the neighbour table. Requests from this host are not checked.
+    /// Returns how a request is checked. Requests from this host are not checked.
     pub(super) fn neighbours_of(&self, peer: Peer) -> Neighbours {
         let ip = peer.address.ip();
         let is_this_host = ip.is_loopback() || ip == peer.local.ip();
@@ -27,21 +37,23 @@ impl Engine {
             _ if is_this_host => ConfirmNeighbour::Off,
             mode => mode,
         };
-        let macs = match mode {
-            ConfirmNeighbour::Off => None,
-            ConfirmNeighbour::Log | ConfirmNeighbour::Strict => {
-                let read = neighbour::macs_at(ip);
-                let log = |error: &std::io::Error| {
-                    tracing::warn!("cannot read the kernel's neighbour table: {error}");
-                };
-                read.inspect_err(log).ok()
-            }
-        };
-        Neighbours { ip, mode, macs }
+        let table = NeighbourTable::NotRead;
+        Neighbours { ip, mode, table }
     }
 }
 
 impl Neighbours {
+    /// Reads the neighbour table.
+    pub(super) fn read(&mut self) {
+        self.table = match neighbour::macs_at(self.ip) {
+            Ok(macs) => NeighbourTable::Macs(macs),
+            Err(error) => {
+                tracing::warn!("cannot read the kernel's neighbour table: {error}");
+                NeighbourTable::Unreadable
+            }
+        };
+    }
+
     /// Returns whether a machine that is not confirmed gets no installer.
     pub(super) fn is_strict(&self) -> bool {
         self.mode == ConfirmNeighbour::Strict
@@ -52,25 +64,33 @@ impl Neighbours {
         &self,
         transaction: &Transaction<'_>,
         report: &Report,
-    ) -> Option<String> {
+    ) -> Result<Option<String>, TableNotRead> {
         if self.mode == ConfirmNeighbour::Off {
-            return None;
+            return Ok(None);
         }
-        let expected = transaction.cards_to_confirm(report)?;
-        let Some(macs) = &self.macs else {
-            let reason = "not confirmed: the kernel's neighbour table cannot be read";
-            return self.is_strict().then(|| reason.into());
+        let Some(expected) = transaction.cards_to_confirm(report) else {
+            return Ok(None);
         };
         let ip = self.ip;
-        match macs.first() {
-            // Behind a router no machine can be confirmed. Outside strict mode, that is not logged.
-            None => self.is_strict().then(|| {
-                format!("not confirmed: {ip} is not in a subnet of this server's interfaces")
-            }),
-            Some(_) if !macs.is_disjoint(&expected) => None,
-            Some(mac) => Some(format!(
-                "not confirmed: {ip} is at {mac}, which is not a NIC of this machine"
-            )),
-        }
+        let (reason, only_if_strict) = match &self.table {
+            NeighbourTable::NotRead => return Err(TableNotRead),
+            NeighbourTable::Unreadable => (
+                "not confirmed: the kernel's neighbour table cannot be read".into(),
+                true,
+            ),
+            NeighbourTable::Macs(macs) => match macs.first() {
+                // Behind a router no machine can be confirmed. Outside strict mode, that is not logged.
+                None => (
+                    format!("not confirmed: {ip} is not in a subnet of this server's interfaces"),
+                    true,
+                ),
+                Some(_) if !macs.is_disjoint(&expected) => return Ok(None),
+                Some(mac) => (
+                    format!("not confirmed: {ip} is at {mac}, which is not a NIC of this machine"),
+                    false,
+                ),
+            },
+        };
+        Ok((self.is_strict() || !only_if_strict).then_some(reason))
     }
 }

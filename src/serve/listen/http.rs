@@ -15,19 +15,10 @@ use crate::{
 
 impl Backend for Server {
     async fn entry(&self, request: EntryRequest) -> Reply {
-        let boot = match random_id() {
-            Ok(boot) => boot,
-            Err(error) => {
-                return Reply::error(500, format!("no random number is available: {error}\n"));
-            }
-        };
-        Reply::text(
-            self.0
-                .snapshot()
-                .library
-                .ipxe_scripts()
-                .entry(&request.base, &boot),
-        )
+        match self.0.entry_script(&request.base) {
+            Ok(script) => Reply::text(script),
+            Err(error) => Reply::error(500, format!("no random number is available: {error}\n")),
+        }
     }
 
     async fn boot(&self, request: BootRequest) -> Reply {
@@ -108,10 +99,4 @@ impl Backend for Server {
     ) -> Result<mpsc::Receiver<Bytes>, ApiError> {
         self.0.clone().follow_log(node, after).await
     }
-}
-
-pub(crate) fn random_id() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes)?;
-    Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
 }

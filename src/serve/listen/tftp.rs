@@ -224,15 +224,11 @@ impl TftpTree {
     }
 
     fn entry(&self, request: &FileRequest) -> Result<FileContent, TftpRefusal> {
-        let boot = crate::serve::listen::http::random_id().map_err(|error| {
+        let script = self.engine.entry_script(&self.base(request));
+        let script = script.map_err(|error| {
             tracing::error!("no random number is available: {error}");
             TftpRefusal::Other("no random number is available".into())
         })?;
-        let snapshot = self.engine.snapshot();
-        let script = snapshot
-            .library
-            .ipxe_scripts()
-            .entry(&self.base(request), &boot);
         Ok(text(script))
     }
 
