@@ -1,5 +1,5 @@
-//! What programs are still to hear: every delivery is noted together with what it is of, and again when it was made, so that
-//! none is lost between the two, whatever ends the server.
+//! The deliveries to hooks and brokers that have not succeeded yet. A delivery is recorded together with its event, and again when
+//! it has succeeded, so that none is lost if the server stops in between.
 
 use std::collections::BTreeMap;
 
@@ -8,31 +8,31 @@ use serde::{Deserialize, Serialize};
 use super::{DeliveryEvent, MachineId};
 use crate::model::{LifecycleEvent, Recipient, Timestamp};
 
-/// The deliveries that are still to be made.
+/// The deliveries that have not succeeded yet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct DeliveryQueue {
     /// By number, oldest first.
     pub due: BTreeMap<u64, PendingDelivery>,
-    /// The number of the latest.
+    /// The number of the latest delivery.
     pub last: u64,
 }
 
-/// One that is still to be made.
+/// A delivery that has not succeeded yet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PendingDelivery {
-    /// Who is to hear of it.
+    /// The hook or broker.
     pub to: Recipient,
-    /// Of what.
+    /// The lifecycle event.
     pub on: LifecycleEvent,
-    /// When it happened.
+    /// The time of the event.
     pub at: Timestamp,
-    /// To which machine.
+    /// The machine.
     pub machine: MachineId,
-    /// What that was called.
+    /// The machine's name at that time.
     pub node: String,
-    /// In which of its attempts.
+    /// The machine's attempt.
     pub attempt: Option<u32>,
-    /// Why, where it says so.
+    /// The reason, if the event has one.
     pub reason: Option<String>,
 }
 
@@ -76,7 +76,7 @@ impl DeliveryQueue {
             ) => {
                 self.due.remove(delivery);
             }
-            // It is tried again.
+            // The delivery is retried.
             (DeliveryEvent::Undelivered { .. }, _) => {}
         }
     }

@@ -31,12 +31,12 @@ pub enum Event {
     rename_all_fields = "kebab-case"
 )]
 pub enum MachineEvent {
-    /// An identity was reported that was not known of the machine.
+    /// The machine reported an identity that its history did not have.
     Seen {
-        /// What was new.
+        /// The new identities.
         identity: Identity,
     },
-    /// The history belongs to the declaration of this name from now on.
+    /// The history belongs to this declaration from now on.
     Named {
         /// The declaration.
         node: NodeName,
@@ -48,95 +48,96 @@ pub enum MachineEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         took_over: Option<Identity>,
     },
-    /// The machine turned out to be another one that is known; its history goes there.
+    /// The machine is the same as another known one. Its history is merged into that one's.
     Merged {
-        /// The other one.
+        /// The other machine.
         into: MachineId,
     },
-    /// The machine reported something of itself.
+    /// The machine reported facts.
     Facts {
-        /// What.
+        /// The name.
         facts: Box<Facts>,
         /// The attempt whose token it came with.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         attempt: Option<u32>,
     },
-    /// Something reported could not be read and was dropped.
+    /// A reported value was invalid and was dropped.
     Dropped {
-        /// What, and why.
+        /// The value, and the reason.
         what: String,
     },
     /// A DHCP message of a machine that boots from the network was answered, or not.
     Dhcp {
-        /// What asked, such as `UEFI x64 PXE`.
+        /// The client, such as `UEFI x64 PXE`.
         client: String,
-        /// What came of it.
+        /// The result.
         given: DhcpOutcome,
     },
-    /// A loader, or another file that firmware asks for, was fetched to its end.
+    /// A loader, or another file that firmware requests, was downloaded completely.
     Fetched {
         /// `tftp` or `http`.
         by: String,
         name: String,
         bytes: u64,
-        /// How long that took, in milliseconds.
+        /// The duration in milliseconds.
         ms: u64,
     },
-    /// Such a file was not fetched to its end, or is not there.
+    /// Such a file was not downloaded completely, or does not exist.
     Unfetched {
         /// `tftp` or `http`.
         by: String,
         name: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// A network boot was answered.
     Boot {
-        /// What asked: iPXE where it is left out.
+        /// The boot program; iPXE if omitted.
         #[serde(default, skip_serializing_if = "BootProgram::is_ipxe")]
         by: BootProgram,
-        /// What kind of firmware started it.
+        /// The kind of firmware.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         platform: Option<Platform>,
         /// The answer.
         given: BootAnswer,
     },
-    /// A policy, or the node itself, says what the machine gets.
+    /// A policy, or the node's own declaration, determines what the machine gets.
     Bound {
-        /// The policy; none when the node says it itself.
+        /// The policy; none if the node's own declaration binds it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         policy: Option<PolicyName>,
         /// An address from the network's pool.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         address: Option<IpAddr>,
     },
-    /// An attempt to install was opened: an installer is handed out.
+    /// An attempt was opened: the machine gets an installer.
     Attempt {
-        /// Its number; numbers only grow.
+        /// Its number. Numbers only increase.
         attempt: u32,
-        /// The node's `installs` at this moment.
+        /// The node's `installs` at that time.
         installs: u32,
-        /// What installs.
+        /// The task.
         task: TaskName,
-        /// From where.
+        /// The repo.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         repo: Option<RepoName>,
     },
-    /// Something of the attempt that is no document was fetched.
+    /// A file of the attempt that is not a document was downloaded.
     HandOut {
         attempt: u32,
-        /// What.
+        /// The name.
         name: String,
     },
-    /// A document's bytes begin to leave. Until its end is known it counts as read: a crash in between must not wipe twice.
+    /// The transfer of a document has begun. Until its end is known, the document counts as read: a crash in between must not
+    /// wipe a machine twice.
     Serving { attempt: u32, name: String },
-    /// A document was read to its end.
+    /// A document was read completely.
     Document {
         attempt: u32,
         name: String,
         bytes: u64,
     },
-    /// The connection broke before the document's end.
+    /// The connection closed before the document's end.
     Aborted { attempt: u32, name: String },
     /// The machine, or the boot script, reported a stage.
     Stage {
@@ -144,85 +145,85 @@ pub enum MachineEvent {
         attempt: u32,
         /// The stage.
         stage: Stage,
-        /// What the machine says to it.
+        /// The machine's own text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
-        /// By how many seconds its deadline had passed.
+        /// How many seconds after its deadline it was reported.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         late: Option<u64>,
         /// Observed by the server rather than reported.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         inferred: bool,
     },
-    /// The deadline of a stage passed. It tells people and takes nothing from the machine.
+    /// The deadline of a stage passed. Nothing changes for the machine.
     Overdue {
         attempt: u32,
-        /// The stage that did not come; `document` is none of the stages, so this is its name.
+        /// The missing stage, by name: `document` is not a [`Stage`].
         stage: String,
         /// The deadline in seconds.
         after: u64,
     },
-    /// The server gave the attempt up: its disk is seen not to boot.
+    /// The server gave up the attempt, because the disk does not boot.
     GaveUp {
         attempt: u32,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The attempt ended without a result: another one takes its place, or an operator closed it.
+    /// The attempt ended without a result: another one replaced it, or an operator closed it.
     Closed {
         attempt: u32,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// A line that the machine logged.
     Log {
         attempt: u32,
-        /// How grave.
+        /// The level.
         level: LogLevel,
-        /// The line.
+        /// The text.
         text: String,
     },
-    /// Somebody asked with a token that has ended, or is stopped.
+    /// A request had a token whose attempt has ended or is blocked.
     DeadToken {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// What stops it; none: its attempt has ended.
+        /// What blocks the attempt; none if it has ended.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
     },
-    /// No installer is handed out until it is released.
+    /// The machine gets no installer until it is released.
     Held {
         /// The cause.
         cause: HoldCause,
-        /// For people to read.
+        /// The displayed reason.
         reason: String,
     },
-    /// A hold ended: one cause by itself, or all of them because requested by an operator.
+    /// A hold ended: one cause automatically, or all of them by an operator's command.
     Released {
-        /// The cause that went away; none: all of them, and the count of failed attempts.
+        /// The cause; none for all of them, which also resets the count of failed attempts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cause: Option<HoldCause>,
     },
-    /// An operator asks for one more installation.
+    /// An operator requested another installation.
     Reinstall {},
-    /// An operator says that the machine is installed.
+    /// An operator recorded that the machine is installed.
     Marked {
-        /// The node's `installs` at this moment.
+        /// The node's `installs` at that time.
         installs: u32,
     },
-    /// The history ends; the machine starts from nothing.
+    /// The history was deleted. The machine is new afterwards.
     Forgotten {
-        /// Who said so.
+        /// What deleted it.
         by: String,
     },
-    /// A document could not be rendered, or kept.
+    /// A document could not be rendered or stored.
     Unrendered {
-        /// Why, without secrets.
+        /// The reason, without secrets.
         reason: String,
     },
-    /// Something worth a line that changes nothing.
+    /// A log line that changes nothing.
     Remark {
-        /// The line.
+        /// The text.
         text: String,
     },
 }
@@ -235,17 +236,17 @@ pub enum MachineEvent {
     rename_all_fields = "kebab-case"
 )]
 pub enum LeaseEvent {
-    /// An address of a network's range was leased to a card, or its lease was renewed.
+    /// An address of a network's range was leased to a NIC, or its lease was renewed.
     #[serde(rename = "lease")]
     Granted {
         address: Ipv4Addr,
-        /// The card; none: somebody else was found to use the address.
+        /// The NIC's MAC; none if another host was found to use the address.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mac: Option<Mac>,
         /// When the lease ends.
         until: Timestamp,
     },
-    /// A lease was given back.
+    /// A lease was released.
     #[serde(rename = "lease-ended")]
     Ended { address: Ipv4Addr },
 }
@@ -258,51 +259,51 @@ pub enum LeaseEvent {
     rename_all_fields = "kebab-case"
 )]
 pub enum DeliveryEvent {
-    /// A program is to hear of something that has just happened to the machine.
+    /// A program is to receive a lifecycle event of the machine.
     Due {
-        /// The number of the delivery; numbers only grow.
+        /// The number of the delivery. Numbers only increase.
         delivery: u64,
-        /// Whose program.
+        /// The hook or broker.
         to: Recipient,
-        /// Of what.
+        /// The lifecycle event.
         on: LifecycleEvent,
-        /// What the machine was called.
+        /// The machine's name at that time.
         node: String,
-        /// In which of its attempts.
+        /// The machine's attempt.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         attempt: Option<u32>,
-        /// Why, where it says so.
+        /// The reason, if the event has one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// The program has heard of it.
+    /// The program received the event.
     Delivered {
         delivery: u64,
-        /// Whose program.
+        /// The hook or broker.
         to: Recipient,
-        /// Of what.
+        /// The lifecycle event.
         on: LifecycleEvent,
     },
-    /// The program has not; it is retried.
+    /// The delivery failed and is retried.
     Undelivered {
         delivery: u64,
-        /// Whose program.
+        /// The hook or broker.
         to: Recipient,
-        /// Of what.
+        /// The lifecycle event.
         on: LifecycleEvent,
-        /// How often it was tried in this run of the server.
+        /// The number of tries since the server started.
         tries: u32,
-        /// What it said.
+        /// The program's error output, shortened.
         reason: String,
     },
-    /// Nobody can be told any more.
+    /// The delivery is dropped: its recipient no longer exists, or has no program.
     Undeliverable {
         delivery: u64,
-        /// Whose program it was.
+        /// The former hook or broker.
         to: Recipient,
-        /// Of what.
+        /// The lifecycle event.
         on: LifecycleEvent,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
@@ -320,23 +321,23 @@ pub enum SiteEvent {
         /// Its version.
         version: String,
     },
-    /// The server ended in order.
+    /// The server stopped normally.
     Stopped {},
-    /// A state of the site went live.
+    /// A revision of the site went live.
     Reloaded {
-        /// How many nodes it declares.
+        /// The number of declared nodes.
         nodes: u64,
     },
-    /// Every hand-out stopped.
+    /// All installations were paused.
     Paused {},
-    /// Hand-outs go on.
+    /// Installations were resumed.
     Resumed {},
     /// Every installation is held until the state directory is declared new or taken over.
     StateLost {
-        /// What was found.
+        /// What is missing.
         reason: String,
     },
-    /// An operator said what the state directory stands for.
+    /// An operator declared what the state directory means.
     StateDeclared {
         /// `new` or `installed`.
         as_: String,
@@ -344,7 +345,7 @@ pub enum SiteEvent {
 }
 
 impl Event {
-    /// Returns what happens to the machine of the line, if it is that.
+    /// Returns the event if it concerns one machine.
     pub fn machine(&self) -> Option<&MachineEvent> {
         match self {
             Event::Machine(event) => Some(event),

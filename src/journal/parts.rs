@@ -1,4 +1,4 @@
-//! What events are made of.
+//! Values inside events.
 
 use std::net::Ipv4Addr;
 
@@ -6,27 +6,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::TaskName;
 
-/// Why a machine is held. Each cause is held and released for itself.
+/// Why a machine is held. Each cause is released separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HoldCause {
-    /// An operator said so.
+    /// An operator's command.
     Operator,
-    /// Its attempts are used up, or its disk does not boot and nothing was heard.
+    /// Its attempts are used up, or its disk does not boot and no callback was received.
     Attempts,
-    /// It is not clear who it is.
+    /// Its identity is ambiguous.
     Identity,
-    /// Something that must hold before a disk is wiped does not.
+    /// Its `expect` is not true.
     Expect,
-    /// Somebody else has its address.
+    /// Another host uses its address.
     Address,
     /// One edit made too many finished machines due at once.
     Mass,
-    /// The journal lacks something that may concern it.
+    /// The journal lacks lines that may concern it.
     Journal,
 }
 
-/// How grave a line is that a machine logged.
+/// The level of a line that a machine logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
@@ -36,15 +36,15 @@ pub enum LogLevel {
     Error,
 }
 
-/// What a network boot was answered with.
+/// The answer to a network boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BootAnswer {
     /// The installer of this attempt.
     Installer(u32),
-    /// Its own disk, with the reason.
+    /// The local disk, with the reason.
     Disk(String),
-    /// A script that asks again, with the reason.
+    /// A script that requests again later, with the reason.
     Wait(String),
     /// The microkernel.
     Microkernel,
@@ -52,7 +52,7 @@ pub enum BootAnswer {
     Script(TaskName),
 }
 
-/// What a DHCP message was answered with.
+/// The answer to a DHCP message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum DhcpOutcome {
@@ -70,6 +70,6 @@ pub enum DhcpOutcome {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         file: Option<String>,
     },
-    /// Nothing, with the reason.
+    /// No answer, with the reason.
     Silence(String),
 }
