@@ -12,19 +12,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use etherparse::{
+    ArpHardwareId, ArpOperation, ArpPacket, ArpPacketSlice, EtherType, Ethernet2Slice,
+    PacketBuilder,
+};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use pnet_datalink::{
     Channel, ChannelType, Config, DataLinkReceiver, DataLinkSender, MacAddr, NetworkInterface,
-};
-use pnet_packet::{
-    Packet,
-    arp::{ArpHardwareTypes, ArpOperations, ArpPacket, MutableArpPacket},
-    ethernet::{EtherTypes, EthernetPacket, MutableEthernetPacket},
 };
 
 use super::interfaces::Interface;
 use crate::model::Mac;
 
+const BROADCAST: [u8; 6] = [0xff; 6];
 /// How often each address is probed (RFC 5227's PROBE_NUM).
 const PROBES: u32 = 3;
 /// Between two probes. RFC 5227 has one to two seconds; a booting machine would wait too long, and hosts reply within
@@ -54,7 +54,7 @@ pub(crate) fn probe_addresses(
         if sent < PROBES && started.elapsed() >= PROBE_INTERVAL * sent {
             for address in addresses {
                 sender
-                    .send_to(&probe(own, *address), None)
+                    .send_to(&probe(own, *address)?, None)
                     .unwrap_or(Ok(()))?;
             }
             sent += 1;
@@ -85,7 +85,7 @@ fn open(on: &Interface, own: Mac) -> io::Result<ArpChannel> {
         flags: 0,
     };
     let config = Config {
-        channel_type: ChannelType::Layer3(EtherTypes::Arp.0),
+        channel_type: ChannelType::Layer3(EtherType::ARP.0),
         promiscuous: false,
         socket_fd: Some(raw()?.into_raw_fd()),
         read_timeout: Some(SOCKET_TIMEOUT),
@@ -103,39 +103,32 @@ fn raw() -> io::Result<std::os::fd::OwnedFd> {
     Ok(socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?)
 }
 
-fn probe(own: Mac, address: Ipv4Addr) -> Vec<u8> {
-    let (ethernet, arp) = (
-        MutableEthernetPacket::minimum_packet_size(),
-        MutableArpPacket::minimum_packet_size(),
-    );
-    let mut frame = vec![0; ethernet + arp];
-    let (link, request) = frame.split_at_mut(ethernet);
-    let mut link = MutableEthernetPacket::new(link).expect("the length is that of its header");
-    link.set_destination(MacAddr::broadcast());
-    link.set_source(MacAddr::from(own.0));
-    link.set_ethertype(EtherTypes::Arp);
-    let mut request = MutableArpPacket::new(request).expect("the length is that of an ARP packet");
-    request.set_hardware_type(ArpHardwareTypes::Ethernet);
-    request.set_protocol_type(EtherTypes::Ipv4);
-    request.set_hw_addr_len(6);
-    request.set_proto_addr_len(4);
-    request.set_operation(ArpOperations::Request);
-    request.set_sender_hw_addr(MacAddr::from(own.0));
-    request.set_sender_proto_addr(Ipv4Addr::UNSPECIFIED);
-    request.set_target_hw_addr(MacAddr::zero());
-    request.set_target_proto_addr(address);
-    frame
+fn probe(own: Mac, address: Ipv4Addr) -> io::Result<Vec<u8>> {
+    let request = ArpPacket::new(
+        ArpHardwareId::ETHERNET,
+        EtherType::IPV4,
+        ArpOperation::REQUEST,
+        &own.0,
+        &Ipv4Addr::UNSPECIFIED.octets(),
+        &[0; 6],
+        &address.octets(),
+    )
+    .map_err(io::Error::other)?;
+    let builder = PacketBuilder::ethernet2(own.0, BROADCAST).arp(request);
+    let mut frame = Vec::with_capacity(builder.size());
+    builder.write(&mut frame).map_err(io::Error::other)?;
+    Ok(frame)
 }
 
 /// The address and MAC of the sender. A host uses its sender address in requests and replies (RFC 5227 section 2.1.1).
 fn sender_of(frame: &[u8]) -> Option<(Ipv4Addr, Mac)> {
-    let frame = EthernetPacket::new(frame)?;
-    let is_arp = frame.get_ethertype() == EtherTypes::Arp;
-    let packet = ArpPacket::new(frame.payload()).filter(|_| is_arp)?;
-    let sizes = (packet.get_hw_addr_len(), packet.get_proto_addr_len());
-    let is_of_ipv4 = packet.get_protocol_type() == EtherTypes::Ipv4 && sizes == (6, 4);
-    let MacAddr(a, b, c, d, e, f) = packet.get_sender_hw_addr();
-    is_of_ipv4.then(|| (packet.get_sender_proto_addr(), Mac([a, b, c, d, e, f])))
+    let frame = Ethernet2Slice::from_slice_without_fcs(frame).ok()?;
+    let is_arp = frame.ether_type() == EtherType::ARP;
+    let packet = ArpPacketSlice::from_slice(frame.payload_slice()).ok();
+    let packet = packet.filter(|packet| is_arp && packet.proto_addr_type() == EtherType::IPV4)?;
+    let mac: [u8; 6] = packet.sender_hw_addr().try_into().ok()?;
+    let ip: [u8; 4] = packet.sender_protocol_addr().try_into().ok()?;
+    Some((Ipv4Addr::from(ip), Mac(mac)))
 }
 
 #[cfg(test)]
@@ -146,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_probe_has_no_sender_address() {
-        let frame = probe(MAC, Ipv4Addr::new(192, 0, 2, 21));
+        let frame = probe(MAC, Ipv4Addr::new(192, 0, 2, 21)).unwrap();
         let expected = [
             &[0xff; 6][..],
             &[0x52, 0x54, 0, 0, 0, 1, 8, 6],
@@ -160,7 +153,7 @@ mod tests {
     #[test]
     fn the_sender_of_a_packet_uses_its_address() {
         let ip = Ipv4Addr::new(192, 0, 2, 21);
-        let mut frame = probe(MAC, ip);
+        let mut frame = probe(MAC, ip).unwrap();
         assert_eq!(sender_of(&frame), Some((Ipv4Addr::UNSPECIFIED, MAC)));
         frame[28..32].copy_from_slice(&ip.octets());
         assert_eq!(sender_of(&frame), Some((ip, MAC)));

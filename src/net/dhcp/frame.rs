@@ -2,20 +2,14 @@
 
 use std::{collections::HashMap, io, net::Ipv4Addr, os::fd::IntoRawFd};
 
+use etherparse::PacketBuilder;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use pnet_datalink::{Channel, ChannelType, Config, DataLinkSender, MacAddr, NetworkInterface};
-use pnet_packet::{
-    ethernet::{EtherTypes, MutableEthernetPacket},
-    ip::IpNextHeaderProtocols,
-    ipv4::{self, MutableIpv4Packet},
-    udp::{self, MutableUdpPacket},
-};
 
 use crate::{model::Mac, net::interfaces::Interface};
 
-const ETHERNET: usize = 14;
-const IP: usize = 20;
-const UDP: usize = 8;
+/// The hops that a datagram may take.
+const TIME_TO_LIVE: u8 = 64;
 
 /// Sends frames. It does not receive any.
 #[derive(Default)]
@@ -48,7 +42,7 @@ impl FrameSender {
         bytes: &[u8],
     ) -> io::Result<()> {
         let own = on.mac.ok_or(io::ErrorKind::Unsupported)?;
-        let frame = frame(own, route, bytes);
+        let frame = frame(own, route, bytes)?;
         let sender = match self.senders.entry(on.index) {
             std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => entry.insert(sender(on)?),
@@ -90,31 +84,11 @@ fn sender(on: &Interface) -> io::Result<Box<dyn DataLinkSender>> {
     }
 }
 
-fn frame(own: Mac, route: &UdpRoute, bytes: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0; ETHERNET + IP + UDP + bytes.len()];
-    let (link, rest) = frame.split_at_mut(ETHERNET);
-    let mut link = MutableEthernetPacket::new(link).expect("the length is that of its header");
-    link.set_destination(MacAddr::from(route.mac.0));
-    link.set_source(MacAddr::from(own.0));
-    link.set_ethertype(EtherTypes::Ipv4);
-    let length = rest.len();
-    let datagram = &mut rest[IP..];
-    datagram[UDP..].copy_from_slice(bytes);
-    let mut udp = MutableUdpPacket::new(datagram).expect("the buffer has room for the header");
-    udp.set_source(route.from_port);
-    udp.set_destination(route.to_port);
-    udp.set_length((UDP + bytes.len()) as u16);
-    let sum = udp::ipv4_checksum(&udp.to_immutable(), &route.from, &route.to);
-    udp.set_checksum(sum);
-    let mut ip = MutableIpv4Packet::new(rest).expect("the buffer has room for the header");
-    ip.set_version(4);
-    ip.set_header_length(5);
-    ip.set_total_length(length as u16);
-    ip.set_ttl(64);
-    ip.set_next_level_protocol(IpNextHeaderProtocols::Udp);
-    ip.set_source(route.from);
-    ip.set_destination(route.to);
-    let sum = ipv4::checksum(&ip.to_immutable());
-    ip.set_checksum(sum);
-    frame
+fn frame(own: Mac, route: &UdpRoute, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let builder = PacketBuilder::ethernet2(own.0, route.mac.0)
+        .ipv4(route.from.octets(), route.to.octets(), TIME_TO_LIVE)
+        .udp(route.from_port, route.to_port);
+    let mut frame = Vec::with_capacity(builder.size(bytes.len()));
+    builder.write(&mut frame, bytes).map_err(io::Error::other)?;
+    Ok(frame)
 }
