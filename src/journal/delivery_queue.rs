@@ -26,7 +26,6 @@ pub struct PendingDelivery {
     pub on: LifecycleEvent,
     /// The time of the event.
     pub at: Timestamp,
-    /// The machine.
     pub machine: MachineId,
     /// The machine's name at that time.
     pub node: String,

@@ -40,24 +40,23 @@ pub enum MachineEvent {
     Named {
         /// The declaration.
         node: NodeName,
-        /// The identities it declares that were not known of the machine: they are its own from now on, so
-        /// that a card that was replaced in the declaration is not a stranger's later.
+        /// The declared identities that the history did not have. The history keeps them: a NIC that is later replaced in the
+        /// declaration does not become an undeclared machine.
         #[serde(default, skip_serializing_if = "Identity::is_empty")]
         identity: Identity,
-        /// By what the machine was known before, when only the name says that the declaration is its own.
+        /// The earlier identities, if the history belongs to the declaration only by its name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         took_over: Option<Identity>,
     },
-    /// The machine is the same as another known one. Its history is merged into that one's.
+    /// The machine is the same as another one. Its history is merged into the other machine's.
     Merged {
         /// The other machine.
         into: MachineId,
     },
     /// The machine reported facts.
     Facts {
-        /// The name.
         facts: Box<Facts>,
-        /// The attempt whose token it came with.
+        /// The attempt whose token the request had.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         attempt: Option<u32>,
     },
@@ -87,7 +86,6 @@ pub enum MachineEvent {
         /// `tftp` or `http`.
         by: String,
         name: String,
-        /// The reason.
         reason: String,
     },
     /// A network boot was answered.
@@ -116,18 +114,12 @@ pub enum MachineEvent {
         attempt: u32,
         /// The node's `installs` at that time.
         installs: u32,
-        /// The task.
         task: TaskName,
-        /// The repo.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         repo: Option<RepoName>,
     },
     /// A file of the attempt that is not a document was downloaded.
-    HandOut {
-        attempt: u32,
-        /// The name.
-        name: String,
-    },
+    HandOut { attempt: u32, name: String },
     /// The transfer of a document has begun. Until its end is known, the document counts as read: a crash in between must not
     /// wipe a machine twice.
     Serving { attempt: u32, name: String },
@@ -141,9 +133,8 @@ pub enum MachineEvent {
     Aborted { attempt: u32, name: String },
     /// The machine, or the boot script, reported a stage.
     Stage {
-        /// The attempt whose token it came with.
+        /// The attempt whose token the request had.
         attempt: u32,
-        /// The stage.
         stage: Stage,
         /// The machine's own text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,23 +155,13 @@ pub enum MachineEvent {
         after: u64,
     },
     /// The server gave up the attempt, because the disk does not boot.
-    GaveUp {
-        attempt: u32,
-        /// The reason.
-        reason: String,
-    },
+    GaveUp { attempt: u32, reason: String },
     /// The attempt ended without a result: another one replaced it, or an operator closed it.
-    Closed {
-        attempt: u32,
-        /// The reason.
-        reason: String,
-    },
+    Closed { attempt: u32, reason: String },
     /// A line that the machine logged.
     Log {
         attempt: u32,
-        /// The level.
         level: LogLevel,
-        /// The text.
         text: String,
     },
     /// A request had a token whose attempt has ended or is blocked.
@@ -193,7 +174,6 @@ pub enum MachineEvent {
     },
     /// The machine gets no installer until it is released.
     Held {
-        /// The cause.
         cause: HoldCause,
         /// The displayed reason.
         reason: String,
@@ -222,10 +202,7 @@ pub enum MachineEvent {
         reason: String,
     },
     /// A log line that changes nothing.
-    Remark {
-        /// The text.
-        text: String,
-    },
+    Remark { text: String },
 }
 
 /// What happens to an address of a network's dynamic range.
@@ -303,7 +280,6 @@ pub enum DeliveryEvent {
         to: Recipient,
         /// The lifecycle event.
         on: LifecycleEvent,
-        /// The reason.
         reason: String,
     },
 }

@@ -129,14 +129,14 @@ static NAMES: LazyLock<EventNames> = LazyLock::new(|| EventNames {
     site: names_of::<S>(),
 });
 
-/// Lists the names of a group's events, as serde's derive has them.
+/// Returns the names of a group's events, as serde's derive lists them.
 fn names_of<T: DeserializeOwned>() -> &'static [&'static str] {
     let no_event = [("event", "")].into_iter();
     let result = T::deserialize(MapDeserializer::<_, NameProbe>::new(no_event));
     result.err().map_or(&[], |NameProbe(names)| names)
 }
 
-/// The error of a deserializer that asks for the names of variants.
+/// The error of a deserializer that requests the names of the variants.
 #[derive(Debug)]
 struct NameProbe(&'static [&'static str]);
 
@@ -166,7 +166,7 @@ mod tests {
     use crate::journal::{JournalLine, ParsedLine};
 
     #[test]
-    fn each_line_of_the_seeds_is_written_as_it_was_read_and_no_event_is_without_a_line() {
+    fn each_line_of_the_seeds_is_written_as_it_was_read_and_every_event_has_a_line() {
         let lines = include_str!("../../tests/fuzz/seeds/journal_line/every-event.jsonl");
         let mut seen = BTreeSet::new();
         for text in lines.lines() {

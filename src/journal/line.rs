@@ -1,52 +1,49 @@
-//! One line of the journal: an event with its moment, as JSON.
+//! One line of the journal: an event and its time, as JSON.
 //!
-//! The keys are `at`, `machine`, `event`, those of the event, and `revision`.
+//! The keys are `at`, `machine`, `event`, the keys of the event, and `revision`.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Event, MachineId};
 use crate::model::{Revision, Timestamp};
 
-/// One line.
+/// A line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JournalLine {
-    /// When, by the wall clock.
+    /// The time of the event, by the wall clock.
     pub at: Timestamp,
-    /// To which machine; none for what concerns the whole site.
+    /// The machine; none if the event does not concern one machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineId>,
-    /// What.
     #[serde(flatten)]
     pub event: Event,
-    /// By which state of the site.
+    /// The revision of the site that was live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
 }
 
-/// What a line of a journal turned out to be.
+/// The content of a line of the journal.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ParsedLine {
-    /// An event that is known.
+    /// An event that this release has.
     Known(Box<JournalLine>),
-    /// An event of a later release. It is kept and skipped; a critical one holds its machine.
+    /// An event of a later release. It stays in the journal and is skipped. A critical one holds its machine.
     Unknown {
-        /// When.
         at: Timestamp,
-        /// To which machine.
         machine: Option<MachineId>,
-        /// Its name.
+        /// The name of the event.
         event: String,
-        /// Whether its writer says that nobody may act who does not understand it.
+        /// Whether a release that lacks the event must not install the machine.
         critical: bool,
     },
 }
 
-/// Why a line is none.
+/// Why a text is not a line of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a line of a journal: {0}")]
 pub struct JournalLineError(String);
 
-/// What every release's lines have.
+/// The keys that the lines of every release have.
 #[derive(Deserialize)]
 struct LineHeader {
     at: Timestamp,
@@ -58,28 +55,28 @@ struct LineHeader {
 }
 
 impl JournalLine {
-    /// Writes the line, without a line feed.
+    /// Returns the line as text, without a line feed.
     pub fn text(&self) -> String {
         serde_json::to_string(self).expect("a line has only text keys, so it is JSON")
     }
 
-    /// Reads a line.
+    /// Parses a line. An event with an unknown name is not an error.
     pub fn parse(text: &str) -> Result<ParsedLine, JournalLineError> {
         let error = match serde_json::from_str(text) {
             Ok(line) => return Ok(ParsedLine::Known(Box::new(line))),
             Err(error) => JournalLineError(error.to_string()),
         };
-        let Ok(head) = serde_json::from_str::<LineHeader>(text) else {
+        let Ok(header) = serde_json::from_str::<LineHeader>(text) else {
             return Err(error);
         };
-        if Event::is_known(&head.event) {
+        if Event::is_known(&header.event) {
             return Err(error);
         }
         Ok(ParsedLine::Unknown {
-            at: head.at,
-            machine: head.machine,
-            event: head.event,
-            critical: head.critical,
+            at: header.at,
+            machine: header.machine,
+            event: header.event,
+            critical: header.critical,
         })
     }
 }
@@ -115,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_release_s_event_is_told_from_a_broken_line() {
+    fn an_event_of_a_later_release_is_not_an_invalid_line() {
         let unknown = r#"{"at":"2026-11-22T12:00:00.120Z","machine":"00000000000000ab","event":"teleported","critical":true}"#;
         let Ok(ParsedLine::Unknown {
             event, critical, ..
@@ -124,13 +121,13 @@ mod tests {
             panic!()
         };
         assert_eq!((event.as_str(), critical), ("teleported", true));
-        for broken in [
+        for invalid in [
             "",
             "{",
             r#"{"event":"paused"}"#,
             r#"{"at":"2026-11-22T12:00:00.120Z","event":"attempt","attempt":"one"}"#,
         ] {
-            assert!(JournalLine::parse(broken).is_err(), "{broken}");
+            assert!(JournalLine::parse(invalid).is_err(), "{invalid}");
         }
     }
 }

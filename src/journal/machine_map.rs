@@ -1,4 +1,4 @@
-//! Something for each machine, found by its number.
+//! A map with one value for each machine.
 
 use std::{
     collections::{HashMap, hash_map},
@@ -11,15 +11,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::MachineId;
 
-/// Something for each machine, found by its number in the same time however many there are: a boot looks its
-/// machine up many times.
+/// A map with one value for each machine. It is a hash map because one boot makes many lookups.
 ///
-/// [`MachineMap::values`] come in no order; what is written, hashed or decided one after another goes by
-/// [`MachineMap::ids`].
+/// The order of [`MachineMap::values`] is undefined. Whatever is written or hashed, or depends on the order of machines, uses
+/// [`MachineMap::ids`] or [`MachineMap::in_order`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct MachineMap<T>(HashMap<MachineId, T, BuildHasherDefault<PassthroughHasher>>);
 
-/// Numbers of machines are random, and ours: they are their own hash.
+/// Uses a machine's number as its hash. The server chooses the numbers at random, so no client can cause collisions.
 #[derive(Clone, Copy, Default)]
 struct PassthroughHasher(u64);
 
@@ -40,54 +39,48 @@ impl Hasher for PassthroughHasher {
 }
 
 impl<T> MachineMap<T> {
-    /// What there is for a machine.
     pub fn get(&self, id: MachineId) -> Option<&T> {
         self.0.get(&id)
     }
 
-    /// The same, to change it.
     pub fn get_mut(&mut self, id: MachineId) -> Option<&mut T> {
         self.0.get_mut(&id)
     }
 
-    /// Tells whether there is anything for a machine.
     pub fn contains(&self, id: MachineId) -> bool {
         self.0.contains_key(&id)
     }
 
-    /// Puts something in; returns what was there before.
+    /// Sets a machine's value. Returns the earlier one.
     pub fn insert(&mut self, id: MachineId, value: T) -> Option<T> {
         self.0.insert(id, value)
     }
 
-    /// Takes something out.
     pub fn remove(&mut self, id: MachineId) -> Option<T> {
         self.0.remove(&id)
     }
 
-    /// What there is for a machine, made when there is nothing.
     pub fn get_or_insert_with(&mut self, id: MachineId, make: impl FnOnce() -> T) -> &mut T {
         self.0.entry(id).or_insert_with(make)
     }
 
-    /// Everything, in no order.
+    /// Returns all values, in undefined order.
     pub fn values(&self) -> hash_map::Values<'_, MachineId, T> {
         self.0.values()
     }
 
-    /// Everything, in no order, to change it.
     pub fn values_mut(&mut self) -> hash_map::ValuesMut<'_, MachineId, T> {
         self.0.values_mut()
     }
 
-    /// The numbers, in order.
+    /// Returns all numbers in ascending order.
     pub fn ids(&self) -> Vec<MachineId> {
         let mut ids: Vec<MachineId> = self.0.keys().copied().collect();
         ids.sort_unstable();
         ids
     }
 
-    /// Everything, in order.
+    /// Returns all machines and their values, in ascending order of their numbers.
     pub fn in_order(&self) -> impl Iterator<Item = (MachineId, &T)> {
         self.ids().into_iter().map(|id| (id, &self.0[&id]))
     }
@@ -139,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_written_and_hashed_in_order_however_it_came_about() {
+    fn it_is_written_and_hashed_in_order_of_numbers() {
         let filled = |ids: &[u64]| {
             let mut map = MachineMap::default();
             for id in ids {

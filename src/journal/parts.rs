@@ -46,7 +46,6 @@ pub enum BootAnswer {
     Disk(String),
     /// A script that requests again later, with the reason.
     Wait(String),
-    /// The microkernel.
     Microkernel,
     /// The script of a task that installs nothing.
     Script(TaskName),
@@ -63,7 +62,7 @@ pub enum DhcpOutcome {
         /// The address; none from a proxy.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         address: Option<Ipv4Addr>,
-        /// Whether the address is its declaration's.
+        /// Whether the machine's declaration assigns the address.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         reserved: bool,
         /// The boot file.
