@@ -167,7 +167,7 @@ impl Transaction<'_> {
             };
         };
         let ago = TimeSpan(self.now.wall.since(machine.last));
-        let mut text = match machine.said.as_str() {
+        let mut text = match machine.last_activity.as_str() {
             "" => "never seen".into(),
             latest => format!("{latest}, {ago} ago"),
         };

@@ -7,60 +7,58 @@ use serde::{Deserialize, Serialize};
 use super::{MachineId, Stage};
 use crate::model::{RepoName, TaskName, Timestamp};
 
-/// Names an attempt for ever: its token and its kept documents go by this.
+/// Identifies an attempt permanently. Its token and its stored documents refer to this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttemptId {
-    /// The machine it was opened for, which may have been merged into another since.
+    /// The machine for which it was opened. That machine may have been merged into another one since.
     pub machine: MachineId,
-    /// Its number there.
+    /// The number of the attempt at that machine.
     pub number: u32,
 }
 
-/// One attempt to install a machine, as far as its events tell.
+/// One attempt to install a machine: the fold of its events.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Attempt {
-    /// Its number at the machine that has it now.
+    /// The number of the attempt at the machine to which it belongs now.
     pub number: u32,
-    /// Under which name it was opened.
     pub id: AttemptId,
-    /// When it was opened.
+    /// The time at which it was opened.
     pub opened: Timestamp,
     /// The node's `installs` when it was opened.
     pub installs: u32,
-    /// What installs.
     pub task: TaskName,
-    /// From where.
     pub repo: Option<RepoName>,
-    /// Whether it still is what the machine is doing. A closed attempt's documents are gone; its callbacks
-    /// are heard until the next attempt's first document.
+    /// Whether it is the machine's current installation. The documents of a closed attempt are deleted. Its callbacks are
+    /// accepted until the machine reads the first document of the next attempt.
     pub open: bool,
-    /// Documents whose bytes left while their end is not known.
+    /// The documents whose transfer has begun and not ended.
     pub serving: BTreeSet<String>,
-    /// When the first document was read to its end.
+    /// The time at which the first document was read completely.
     pub read: Option<Timestamp>,
-    /// The stages that were reported, each with its first moment.
+    /// The reported stages, each with the time of its first report.
     pub stages: BTreeMap<Stage, Timestamp>,
-    /// Whether the installer itself ever reported anything.
-    pub heard: bool,
-    /// Why it failed.
+    /// Whether a callback of this attempt was received. The boot script's report of `no-disk` does not count.
+    #[serde(rename = "heard")]
+    pub has_reported: bool,
+    /// The reason of its failure.
     pub failed: Option<String>,
     /// The stage that is overdue.
     pub overdue: Option<String>,
 }
 
 impl Attempt {
-    /// Tells whether the machine may have begun to install: a document was read to its end (or may have
-    /// been, when the server ended meanwhile), or the machine said so.
+    /// Returns whether the machine may have begun to install: it has sent a callback, a document was read completely, or a
+    /// transfer has begun and its end is not known.
     pub fn is_begun(&self) -> bool {
-        self.read.is_some() || !self.serving.is_empty() || self.heard
+        self.read.is_some() || !self.serving.is_empty() || self.has_reported
     }
 
-    /// Tells whether the disk is known to be written. A later stage implies it.
+    /// Returns whether the disk is written, according to the reported stages. A later stage implies it.
     pub fn is_installed(&self) -> bool {
         self.stages.contains_key(&Stage::Installed) || self.stages.contains_key(&Stage::Finished)
     }
 
-    /// Tells whether the first boot is known to have run.
+    /// Returns whether the first boot of the installed system has run.
     pub fn is_finished(&self) -> bool {
         self.stages.contains_key(&Stage::Finished)
     }

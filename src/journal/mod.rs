@@ -1,9 +1,8 @@
 //! What has happened to each machine.
 //!
-//! The journal is a list of [`JournalLine`]s that only grows. A [`Machine`] is never stored: it is the fold of
-//! its lines ([`JournalState::apply`]), so the log is the one source of truth, and a checkpoint is only a fold
-//! that somebody kept. What follows from a state is decided in [`crate::control`]; files are written in
-//! the shell.
+//! The journal is an append-only list of [`JournalLine`]s. The state of a [`Machine`] is the fold of its lines
+//! ([`JournalState::apply`]), so the journal is the only source of truth. A checkpoint is a stored fold, which makes the start
+//! fast. [`crate::control`] decides what follows from a state. The shell writes the files.
 
 mod stage;
 mod id;
@@ -13,7 +12,8 @@ mod event;
 mod event_table;
 mod line;
 mod machine;
-mod absorb;
+mod apply;
+mod merge;
 mod attempt;
 mod delivery_queue;
 mod state;

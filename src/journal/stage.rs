@@ -1,12 +1,12 @@
-//! How far an installation has come, in the machine's own words.
+//! The stages of an installation, which the machine itself reports.
 //!
-//! What follows from a stage is the business of [`super::machine`].
+//! How a stage changes the state of its machine is in [`super::apply`].
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::StageName;
 
-/// A stage that every task has, or one of a task's own.
+/// A stage that every task has, or one that a task defines.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "StageName", from = "StageName")]
 pub enum Stage {
@@ -20,12 +20,12 @@ pub enum Stage {
     Failed,
     /// The boot script reports that the disk did not boot.
     NoDisk,
-    /// One of a task's own.
+    /// A stage that the task defines.
     Own(StageName),
 }
 
 impl Stage {
-    /// The name as it stands in a callback's URL.
+    /// Returns the name, as it is in the URL of a callback.
     pub fn as_str(&self) -> &str {
         match self {
             Stage::Installing => "installing",
@@ -56,6 +56,6 @@ impl From<Stage> for StageName {
         stage
             .as_str()
             .parse()
-            .expect("every stage's name is a name")
+            .expect("every stage has a valid name")
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that has happened, folded: every machine, and what concerns the whole site.
+//! The state of all machines and of the whole site. It is the fold of the journal.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,46 +18,45 @@ use crate::model::{Mac, PolicyName, Timestamp};
 pub struct JournalState {
     /// Every machine that is not merged into another or forgotten.
     pub machines: MachineMap<Box<Machine>>,
-    /// Where the history of a merged machine went.
+    /// The machines that were merged into another one, each with that machine.
     pub merged: BTreeMap<MachineId, MachineId>,
-    /// Who is bound to each policy, for `max-count`.
+    /// The machines that are bound to each policy, for `max-count`.
     pub bound: BTreeMap<PolicyName, BTreeSet<MachineId>>,
-    /// When the latest attempts were opened, for the limit per hour.
+    /// The times at which the latest attempts were opened, for the limit per hour.
     pub opened: Vec<Timestamp>,
-    /// The leases of every network's range, those that have ended among them: who had an address gets it again.
+    /// The leases of every network's range. An expired lease is kept, so that its NIC gets the same address again.
     #[serde(default)]
     pub leases: BTreeMap<Ipv4Addr, Lease>,
-    /// What programs are still to hear.
     #[serde(default)]
     pub deliveries: DeliveryQueue,
-    /// Whether every hand-out is stopped.
+    /// Whether all installations are paused.
     pub paused: bool,
-    /// Why every installation is held until the state directory is declared new or taken over.
+    /// The reason to hold every installation until the state directory is declared new or taken over.
     pub lost: Option<String>,
 }
 
-/// Who has an address, and for how long.
+/// The lease of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {
-    /// The card; none: somebody else was found to use the address.
+    /// The NIC's MAC; none if another host was found to use the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
-    /// When it ends.
+    /// The time at which it ends.
     pub until: Timestamp,
 }
 
-/// How many openings are remembered: more than any limit per hour that makes sense.
-const REMEMBERED: usize = 10_000;
+/// The most times of opened attempts that are stored: more than any useful limit per hour.
+const MAX_OPENED: usize = 10_000;
 
 impl JournalState {
-    /// Returns a machine by its own number, or by that of one that was merged into it.
+    /// Returns a machine by its own number, or by the number of a machine that was merged into it.
     pub fn machine(&self, id: MachineId) -> Option<&Machine> {
         self.machines
             .get(self.resolve(id))
             .map(|machine| &**machine)
     }
 
-    /// Returns where a history is kept now.
+    /// Returns the machine that now has the history of `id`: the machine itself, or the one into which it was merged.
     pub fn resolve(&self, mut id: MachineId) -> MachineId {
         while let Some(into) = self.merged.get(&id) {
             id = *into;
@@ -65,8 +64,7 @@ impl JournalState {
         id
     }
 
-    /// Takes in a line as it was read: an event that nobody here knows is skipped, unless its writer called
-    /// it critical; that holds its machine.
+    /// Applies a parsed line. An event of a later release is skipped. If it is critical, its machine is held.
     pub fn take(&mut self, parsed: &ParsedLine) {
         match parsed {
             ParsedLine::Known(line) => self.apply(line),
@@ -86,11 +84,10 @@ impl JournalState {
         }
     }
 
-    /// Takes one line in.
     pub fn apply(&mut self, line: &JournalLine) {
         match (&line.event, line.machine) {
             (Event::Machine(event), Some(id)) => self.change(id, event, line.at),
-            // A remark on the whole site changes nothing.
+            // Only a remark has no machine. It changes nothing.
             (Event::Machine(_), None) => {}
             (Event::Lease(event), _) => self.change_lease(event),
             (Event::Delivery(event), id) => {
@@ -142,10 +139,10 @@ impl JournalState {
             MachineEvent::Bound { policy, .. } => self.bind(id, policy.as_ref()),
             MachineEvent::Attempt { .. } => {
                 self.opened.push(at);
-                let surplus = self.opened.len().saturating_sub(REMEMBERED);
+                let surplus = self.opened.len().saturating_sub(MAX_OPENED);
                 self.opened.drain(..surplus);
             }
-            // The rest concerns the machine alone.
+            // The other events change only the machine.
             _ => {}
         }
         self.machine_or_new(id, at).apply(event, at);
@@ -180,7 +177,7 @@ impl JournalState {
         self.unbind(id);
         self.merged.insert(id, into);
         if let Some(target) = self.machines.get_mut(into) {
-            target.absorb(*other);
+            target.merge(*other);
             let policy = target
                 .binding
                 .as_ref()

@@ -76,8 +76,8 @@ const PHRASES: &[(&str, &str)] = &[
     ("wishes", "preferences"),
 ];
 
-/// Literals that programs read: a key of the operator API, and a kind of stored file.
-const KEYS: [&str; 2] = ["\"said\"", "\"hand-out\""];
+/// Literals that programs read: keys of the operator API and of checkpoints, and a kind of stored file.
+const KEYS: [&str; 3] = ["\"said\"", "\"heard\"", "\"hand-out\""];
 
 /// The phrases in `text`, as whole words.
 fn phrases(text: &str) -> BTreeSet<&'static str> {

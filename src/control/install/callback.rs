@@ -101,7 +101,7 @@ impl Transaction<'_> {
         };
         let machine = self.machine(id);
         let mut attempts = machine.attempts.iter();
-        let has_reported = attempts.any(|attempt| attempt.number == number && attempt.heard);
+        let has_reported = attempts.any(|attempt| attempt.number == number && attempt.has_reported);
         let mut merged = machine.facts.clone();
         merged.update(facts.clone());
         if !has_reported || merged != machine.facts {

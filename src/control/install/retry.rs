@@ -29,7 +29,7 @@ impl Transaction<'_> {
         local_boot: LocalBoot,
     ) -> Decision {
         let attempt = self.machine(id).open().expect("an attempt is open");
-        let (number, attempt_id, has_reported) = (attempt.number, attempt.id, attempt.heard);
+        let (number, attempt_id, has_reported) = (attempt.number, attempt.id, attempt.has_reported);
         let Some(evidence) =
             self.evidence_of_dead_disk(id, number, attempt.stages.contains_key(&Stage::NoDisk))
         else {

@@ -217,7 +217,7 @@ impl Life {
         state.opened.clear();
         let still = Timestamp(0);
         for machine in state.machines.values_mut() {
-            machine.said.clear();
+            machine.last_activity.clear();
             (machine.first, machine.last, machine.since) = (still, still, still);
             for attempt in &mut machine.attempts {
                 attempt.opened = still;

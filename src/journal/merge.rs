@@ -1,11 +1,11 @@
-//! Two machines that turn out to be one: the history of one is added to that of the other.
+//! Merges the histories of two machines that are the same machine.
 
 use super::{Attempt, Machine};
 
 impl Machine {
-    /// Takes over the history of `other`, which turned out to be this machine. A request for one more
-    /// installation of `other` ends here: what has been installed since may have been this very machine.
-    pub fn absorb(&mut self, other: Machine) {
+    /// Adds the history of `other`, which is the same machine. A request to reinstall `other` is dropped: the machine may have
+    /// been installed since, under this history.
+    pub fn merge(&mut self, other: Machine) {
         self.identity.add(&other.identity);
         let mut facts = other.facts;
         facts.update(std::mem::take(&mut self.facts));
@@ -20,23 +20,23 @@ impl Machine {
         for (cause, reason) in other.holds {
             self.holds.entry(cause).or_insert(reason);
         }
-        self.absorb_attempts(other.attempts);
+        self.merge_attempts(other.attempts);
         self.opened += other.opened;
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
     }
 
-    /// Of two open attempts, the one that may be wiping the disk stays open; else this machine's own.
-    fn absorb_attempts(&mut self, theirs: Vec<Attempt>) {
+    /// Of two open attempts, the one whose installer may be running stays open, or else this machine's own.
+    fn merge_attempts(&mut self, others: Vec<Attempt>) {
         let is_running = |attempt: &Attempt| attempt.open && attempt.is_begun();
         let own = self.open();
-        let own_goes_on = own.is_some_and(|own| is_running(own) || !theirs.iter().any(is_running));
-        if !own_goes_on {
+        let keeps_own = own.is_some_and(|own| is_running(own) || !others.iter().any(is_running));
+        if !keeps_own {
             self.close();
         }
-        for mut attempt in theirs {
+        for mut attempt in others {
             attempt.number += self.opened;
-            attempt.open &= !own_goes_on;
+            attempt.open &= !keeps_own;
             self.attempts.push(attempt);
         }
         self.attempts
