@@ -1,23 +1,26 @@
-//! Events as people read them in `bootwright nodes NAME log`.
+//! Descriptions of events, for `bootwright nodes NAME log` and the server's log.
+
+mod machine;
+
+use machine::{boot_answer, describe_machine};
 
 use super::{
-    BootAnswer, DeliveryEvent as D, DhcpOutcome, Event, HoldCause, JournalLine, LeaseEvent as L,
-    LogLevel, MachineEvent as M, SiteEvent as S,
+    BootAnswer, DeliveryEvent as D, Event, JournalLine, LeaseEvent as L, MachineEvent as M,
+    SiteEvent as S,
 };
-use crate::model::{ByteSize, Facts, Identity, NodeName, Recipient, TimeSpan};
+use crate::model::{Identity, Recipient};
 
-/// One line of a log: a word that says what kind of thing happened, and the rest.
+/// The description of an event, for one line of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventDescription {
-    /// At most ten characters.
+    /// The kind of event, in at most ten characters.
     pub kind: &'static str,
-    /// One line.
+    /// What happened, in one line.
     pub detail: String,
-    /// Of a failure: its likely cause, and where to look.
+    /// The likely cause of a failure, and where the machine shows it.
     pub likely: Option<&'static str>,
 }
 
-/// Puts a line into words.
 pub fn describe(line: &JournalLine) -> EventDescription {
     let (kind, detail) = describe_event(&line.event);
     let revision = line
@@ -35,7 +38,7 @@ pub fn describe(line: &JournalLine) -> EventDescription {
     }
 }
 
-/// What is usually behind a failure that the machine itself does not explain.
+/// Returns the usual cause of a failure that the machine itself does not report.
 fn likely(event: &Event) -> Option<&'static str> {
     let Event::Machine(M::Overdue { stage, .. }) = event else {
         let is_given_up = matches!(event, Event::Machine(M::GaveUp { .. }));
@@ -45,15 +48,13 @@ fn likely(event: &Event) -> Option<&'static str> {
     };
     Some(match stage.as_str() {
         "document" => {
-            "the kernel did not start, or found no network: its screen shows the card and the address it took"
+            "the kernel did not start, or found no network: its screen shows the NIC and its address"
         }
         "installing" => {
             "the installer stopped before its first script; its screen (ESXi: Alt-F12, Debian: Alt-F4, RHEL: Alt-F3) \
              names the disk or the licence"
         }
-        "installed" => {
-            "the installer waits for an answer or for packages; its screen shows for what"
-        }
+        "installed" => "the installer waits for input or for packages; its screen shows which",
         "finished" => {
             "the installed system did not boot, or cannot reach this server from its own address"
         }
@@ -61,41 +62,42 @@ fn likely(event: &Event) -> Option<&'static str> {
     })
 }
 
-/// Says in two or three words what an event tells of its machine; nothing when it is not the machine's doing.
+/// Describes the activity of the machine in two or three words. None if the event is not an activity of the machine.
 pub(super) fn brief(event: &M) -> Option<String> {
     Some(match event {
         M::Boot { given, .. } => match given {
             BootAnswer::Disk(_) => "booted its disk".into(),
             BootAnswer::Installer(_) => "installer served".into(),
-            given => answer(given),
+            given => boot_answer(given),
         },
         M::HandOut { name, .. } | M::Document { name, .. } => name.clone(),
         M::Aborted { name, .. } => format!("{name} broken off"),
         M::Stage { stage, .. } => stage.as_str().into(),
         M::Log { text, .. } => text.chars().take(40).collect(),
-        M::Dhcp { .. } => "asked DHCP".into(),
+        M::Dhcp { .. } => "DHCP request".into(),
         M::Fetched { name, .. } => name.clone(),
         M::Facts { .. } => "facts".into(),
         M::Seen { .. } => "seen".into(),
+        // The other events do not count as activity.
         _ => return None,
     })
 }
 
-/// What a machine sends may hold anything: control characters do not reach a terminal.
+/// Replaces control characters, which a machine may send, so that they do not reach a terminal.
 fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
 }
 
-fn receiver(to: &Recipient) -> &'static str {
+fn recipient_kind(to: &Recipient) -> &'static str {
     match to {
         Recipient::Hook(_) => "hook",
         Recipient::Broker(_) => "broker",
     }
 }
 
-fn name(to: &Recipient) -> &str {
+fn recipient_name(to: &Recipient) -> &str {
     match to {
         Recipient::Hook(name) => name.as_str(),
         Recipient::Broker(name) => name.as_str(),
@@ -111,117 +113,6 @@ fn describe_event(event: &Event) -> (&'static str, String) {
     }
 }
 
-fn describe_machine(event: &M) -> (&'static str, String) {
-    match event {
-        M::Seen { identity } => ("seen", identities(identity)),
-        M::Named {
-            node,
-            identity,
-            took_over,
-        } => ("node", declared(node, identity, took_over.as_ref())),
-        M::Merged { into } => ("merged", format!("into machine {into}: both are one")),
-        M::Facts { facts, .. } => ("facts", fact_names(facts)),
-        M::Dropped { what } => ("dropped", what.clone()),
-        M::Dhcp { client, given } => ("dhcp", format!("{client}: {}", dhcp(given))),
-        M::Fetched {
-            by,
-            name,
-            bytes,
-            ms,
-        } => {
-            let took = std::time::Duration::from_millis(*ms).as_secs_f64();
-            (
-                transport(by),
-                format!("{name}, {} in {took:.1} s", ByteSize(*bytes)),
-            )
-        }
-        M::Unfetched { by, name, reason } => (transport(by), format!("{name}: {reason}")),
-        M::Boot {
-            by,
-            platform,
-            given,
-        } => {
-            let who = platform.map_or(String::new(), |platform| format!("{by} {platform}: "));
-            ("boot", format!("{who}{}", answer(given)))
-        }
-        M::Bound { policy, address } => {
-            let by = policy
-                .as_ref()
-                .map_or("its own declaration".into(), |policy| {
-                    format!("policy {policy}")
-                });
-            (
-                "bound",
-                address.map_or(format!("by {by}"), |ip| {
-                    format!("by {by}, address {ip} from the pool")
-                }),
-            )
-        }
-        M::Attempt {
-            attempt,
-            task,
-            repo,
-            ..
-        } => {
-            let from = repo
-                .as_ref()
-                .map_or(String::new(), |repo| format!(" from repo {repo}"));
-            ("attempt", format!("{attempt} opened: task {task}{from}"))
-        }
-        M::HandOut { name, .. } => ("file", name.clone()),
-        M::Serving { name, .. } => ("document", format!("{name} asked for")),
-        M::Document { name, bytes, .. } => ("document", format!("{name} ({})", ByteSize(*bytes))),
-        M::Aborted { name, .. } => ("document", format!("{name} broken off")),
-        M::Stage {
-            stage,
-            reason,
-            late,
-            inferred,
-            ..
-        } => {
-            let by = if *inferred {
-                "inferred"
-            } else {
-                "reported by the machine"
-            };
-            let reason = reason
-                .as_ref()
-                .map_or(by.into(), |reason| format!("{by}: {reason}"));
-            let late = late.map_or(String::new(), |late| {
-                format!("; late by {}", TimeSpan::seconds(late))
-            });
-            (
-                stage_kind(stage.as_str()),
-                format!("{}{reason}{late}", own(stage.as_str())),
-            )
-        }
-        M::Overdue { stage, after, .. } => (
-            "failed",
-            format!("no `{stage}` for {}", TimeSpan::seconds(*after)),
-        ),
-        M::GaveUp { attempt, reason } => ("failed", format!("attempt {attempt}: {reason}")),
-        M::Closed { attempt, reason } => ("closed", format!("attempt {attempt}: {reason}")),
-        M::Log { level, text, .. } => ("log", format!("{}: {text}", level_word(*level))),
-        M::DeadToken { name, why } => {
-            let why = why.as_deref().unwrap_or("its token has ended");
-            ("refused", format!("{name}: {why}"))
-        }
-        M::Held { cause, reason } => ("held", format!("{}{reason}", by_operator(*cause))),
-        M::Released { cause: None } => ("released", "by an operator".into()),
-        M::Released { cause: Some(cause) } => {
-            ("released", format!("{} is over", cause_word(*cause)))
-        }
-        M::Reinstall {} => (
-            "reinstall",
-            "an operator asks for one more installation".into(),
-        ),
-        M::Marked { .. } => ("marked", "installed, by an operator".into()),
-        M::Forgotten { by } => ("forgotten", format!("by {by}")),
-        M::Unrendered { reason } => ("error", reason.clone()),
-        M::Remark { text } => ("remark", text.clone()),
-    }
-}
-
 fn describe_lease(event: &L) -> String {
     match event {
         L::Granted {
@@ -232,25 +123,25 @@ fn describe_lease(event: &L) -> String {
         L::Granted {
             address, mac: None, ..
         } => format!("{address} is used by another host"),
-        L::Ended { address } => format!("{address} given back"),
+        L::Ended { address } => format!("{address} released"),
     }
 }
 
 fn describe_delivery(event: &D) -> (&'static str, String) {
-    match event {
-        D::Due { to, on, .. } => (receiver(to), format!("{} is to receive `{on}`", name(to))),
-        D::Delivered { to, on, .. } => (receiver(to), format!("{} has received `{on}`", name(to))),
-        D::Undelivered {
-            to, tries, reason, ..
-        } => {
-            let told = format!("{}: {reason}; try {tries}, it is retried", name(to));
-            (receiver(to), told)
+    let (D::Due { to, .. }
+    | D::Delivered { to, .. }
+    | D::Undelivered { to, .. }
+    | D::Undeliverable { to, .. }) = event;
+    let name = recipient_name(to);
+    let detail = match event {
+        D::Due { on, .. } => format!("{name} is to receive `{on}`"),
+        D::Delivered { on, .. } => format!("{name} has received `{on}`"),
+        D::Undelivered { tries, reason, .. } => {
+            format!("{name}: {reason}; try {tries}, it is retried")
         }
-        D::Undeliverable { to, on, reason, .. } => {
-            let told = format!("{} does not receive `{on}`: {reason}", name(to));
-            (receiver(to), told)
-        }
-    }
+        D::Undeliverable { on, reason, .. } => format!("{name} does not receive `{on}`: {reason}"),
+    };
+    (recipient_kind(to), detail)
 }
 
 fn describe_site(event: &S) -> (&'static str, String) {
@@ -268,106 +159,7 @@ fn describe_site(event: &S) -> (&'static str, String) {
     }
 }
 
-fn transport(by: &str) -> &'static str {
-    if by == "http" { "http" } else { "tftp" }
-}
-
-fn dhcp(given: &DhcpOutcome) -> String {
-    match given {
-        DhcpOutcome::Answer {
-            kind,
-            address,
-            reserved,
-            file,
-        } => {
-            let address = address.map(|ip| {
-                let whose = if *reserved { " (reservation)" } else { "" };
-                format!(" {ip}{whose}")
-            });
-            let file = file.as_ref().map(|file| format!("loader {file}"));
-            let (address, file) = (address.unwrap_or_default(), file.unwrap_or_default());
-            let comma = if address.is_empty() || file.is_empty() {
-                ""
-            } else {
-                ","
-            };
-            let space = if file.is_empty() { "" } else { " " };
-            format!("{kind}{address}{comma}{space}{file}")
-        }
-        DhcpOutcome::Silence(reason) => format!("no answer: {reason}"),
-    }
-}
-
-fn answer(given: &BootAnswer) -> String {
-    match given {
-        BootAnswer::Installer(attempt) => format!("installer (attempt {attempt})"),
-        BootAnswer::Disk(reason) => format!("its own disk: {reason}"),
-        BootAnswer::Wait(reason) => format!("waits: {reason}"),
-        BootAnswer::Microkernel => "microkernel".into(),
-        BootAnswer::Script(task) => format!("script of task {task}"),
-    }
-}
-
-/// The five stages have kinds of their own; a task's own ones share one.
-fn stage_kind(stage: &str) -> &'static str {
-    match stage {
-        "installing" => "installing",
-        "installed" => "installed",
-        "finished" => "finished",
-        "failed" => "failed",
-        "no-disk" => "no-disk",
-        _ => "stage",
-    }
-}
-
-fn own(stage: &str) -> String {
-    match stage_kind(stage) {
-        "stage" => format!("{stage}: "),
-        _ => String::new(),
-    }
-}
-
-fn level_word(level: LogLevel) -> &'static str {
-    match level {
-        LogLevel::Debug => "debug",
-        LogLevel::Info => "info",
-        LogLevel::Warning => "warning",
-        LogLevel::Error => "error",
-    }
-}
-
-fn by_operator(cause: HoldCause) -> &'static str {
-    if cause == HoldCause::Operator {
-        "by an operator: "
-    } else {
-        ""
-    }
-}
-
-fn cause_word(cause: HoldCause) -> &'static str {
-    match cause {
-        HoldCause::Operator => "an operator's hold",
-        HoldCause::Attempts => "the hold for failed attempts",
-        HoldCause::Identity => "the doubt who it is",
-        HoldCause::Expect => "the unmet expectation",
-        HoldCause::Address => "the conflict over its address",
-        HoldCause::Mass => "the brake on a large edit",
-        HoldCause::Journal => "the gap in the journal",
-    }
-}
-
-fn declared(node: &NodeName, identity: &Identity, took_over: Option<&Identity>) -> String {
-    let mut text = format!("declared as {node}");
-    if !identity.is_empty() {
-        text += &format!(" with {}", identities(identity));
-    }
-    if let Some(before) = took_over {
-        text += &format!("; took over the history of {}", identities(before));
-    }
-    text
-}
-
-/// Names what a machine is known by: `mac 52:54:00:00:00:01, serial s1`.
+/// Lists the values of an identity: `mac 52:54:00:00:00:01, serial s1`.
 pub(crate) fn identities(identity: &Identity) -> String {
     let macs = identity.mac.iter().map(|mac| format!("mac {mac}"));
     let serials = identity
@@ -383,27 +175,12 @@ pub(crate) fn identities(identity: &Identity) -> String {
         .join(", ")
 }
 
-fn fact_names(facts: &Facts) -> String {
-    let value = serde_json::to_value(facts).expect("facts have only text keys, so they are JSON");
-    let own = value["custom"].as_object().into_iter().flatten();
-    let known = value.as_object().into_iter().flatten();
-    let parts = known
-        .filter(|(name, _)| *name != "custom")
-        .chain(own)
-        .map(|(name, value)| match value {
-            serde_json::Value::String(text) => format!("{name} {text}"),
-            serde_json::Value::Array(list) => format!("{} {name}", list.len()),
-            other => format!("{name} {other}"),
-        });
-    parts.collect::<Vec<_>>().join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::{super::ParsedLine, *};
 
     #[test]
-    fn a_boot_is_told_with_the_program_that_asked() {
+    fn a_boot_is_described_with_its_boot_program() {
         for (fields, detail) in [
             (r#""platform":"pcbios","#, "ipxe pcbios: its own disk: x"),
             (
@@ -423,8 +200,20 @@ mod tests {
                 panic!("{text}");
             };
             assert_eq!(describe(&line).detail, detail);
-            // What iPXE asks is written as it always was.
+            // The journal's format does not change: a boot of iPXE is written without `by`.
             assert_eq!(serde_json::to_string(&line).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn every_event_has_a_description() {
+        let lines = include_str!("../../tests/fuzz/seeds/journal_line/every-event.jsonl");
+        for text in lines.lines() {
+            let Ok(ParsedLine::Known(line)) = JournalLine::parse(text) else {
+                panic!("{text}");
+            };
+            let kind = describe(&line).kind;
+            assert!((1..=10).contains(&kind.len()), "{kind}: {text}");
         }
     }
 }
