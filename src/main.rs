@@ -1,4 +1,4 @@
-//! The `bootwright` program: everything it does lives in the library.
+//! The `bootwright` program: all of its code is in the library.
 
 fn main() -> std::process::ExitCode {
     bootwright::cli::main()

@@ -56,7 +56,7 @@ pub struct NodeStatus {
     pub last: String,
 }
 
-/// The number of installations that the declaration asks for, and that were completed.
+/// The number of installations that the declaration requests, and of those that were completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstallCounts {
     pub wanted: u32,
@@ -64,7 +64,7 @@ pub struct InstallCounts {
 }
 
 impl MachineState {
-    /// Tells whether a system is installed on the machine's disk.
+    /// Returns whether a system is installed on the machine's disk.
     pub fn is_installed(self) -> bool {
         matches!(self, MachineState::Installed | MachineState::Finished)
     }

@@ -16,7 +16,7 @@ pub(super) fn variant_names<T: Deserialize<'static>>() -> &'static [&'static str
     }
 }
 
-/// Deserializes nothing: a type names its variants when it asks for an enum.
+/// Deserializes nothing: a type lists its variants when it requests an enum.
 struct NameReader;
 
 /// The names, as the error with which reading ends.

@@ -40,7 +40,7 @@ impl Program {
         }
     }
 
-    /// Whether firmware of this architecture can start it; true for architectures whose formats are not known here.
+    /// Whether firmware of this architecture can start it; true for architectures whose file format is unknown.
     pub fn runs_on(self, arch: ClientArch) -> bool {
         match arch {
             ClientArch::Bios => self == Program::NotEfi,

@@ -23,7 +23,7 @@ enum Fault {
     HistoryByName,
     /// A machine that boots during its installation is installed again.
     RetryAtAnyBoot,
-    /// Every answer to an ARP probe is taken for the machine's own.
+    /// Every answer to an ARP probe is treated as the machine's own.
     AnyMacIsOwn,
 }
 

@@ -80,7 +80,7 @@ pub(crate) struct StageDeadline {
     pub(crate) after: Duration,
     pub(crate) due: MonotonicTime,
     pub(crate) passed: bool,
-    /// When the deadline for `installing` ended, if that stage never came.
+    /// When the deadline for `installing` ended, if that stage was never reported.
     pub(crate) missed: Option<MonotonicTime>,
 }
 

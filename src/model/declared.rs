@@ -144,7 +144,7 @@ pub struct Policy {
 pub struct Rule {
     /// Policies apply in ascending order, then by name.
     pub order: Option<Spanned<i64>>,
-    /// Whether it is asked.
+    /// Whether the policy can bind machines.
     pub enabled: Option<Spanned<bool>>,
     /// The machine must have all of these tags.
     pub tags: Option<List<TagName>>,

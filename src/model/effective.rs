@@ -1,7 +1,7 @@
-//! What is in effect: what is declared, else the default. Every default stands here.
+//! The effective values of settings: the declared value, or else the default. All defaults are defined here.
 //!
-//! A declared object keeps each value with its place, for diagnostics and for `explain`. Whoever acts on a value takes
-//! it from here. The manual's page on the configuration is compared with this table.
+//! A declared object stores each value with its span, for diagnostics and for `explain`. Code that acts on a value reads it
+//! here. A test compares the manual's page on the configuration with this table.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ macro_rules! effective {
             }
 
             impl $effective {
-                /// Takes each value from the first layer that has it.
+                /// Returns each value from the first layer that has it.
                 pub fn of<'a $(, $life: 'a)?>(layers: impl Iterator<Item = &'a $declared> + Clone) -> Self {
                     $effective {
                         $($field: {
@@ -36,7 +36,7 @@ macro_rules! effective {
             }
 
             impl $(<$life>)? $declared {
-                /// Returns what is in effect where no other layer sets anything.
+                /// Returns the values in effect if no other layer sets any.
                 pub fn effective(&self) -> $effective {
                     $effective::of([self].into_iter())
                 }

@@ -24,7 +24,7 @@ macro_rules! facts {
             /// The names of the known facts.
             pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
 
-            /// Takes over all facts of `newer`.
+            /// Adds all facts of `newer`, which replace older values.
             pub fn update(&mut self, newer: Facts) {
                 $(if newer.$name.is_some() { self.$name = newer.$name; })*
                 self.custom.extend(newer.custom);

@@ -24,7 +24,7 @@ pub struct ExternalInputs {
     pub repos: BTreeMap<RepoName, RepoContents>,
 }
 
-/// What is known of a repo.
+/// The known contents of a repo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RepoContents {
     /// Machines fetch from this URL directly. Its contents are not known.

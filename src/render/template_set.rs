@@ -227,7 +227,7 @@ impl<'a> TemplateCollector<'a> {
     }
 }
 
-/// The paths that a name with a directory stands for: `redhat/ks.cfg.j2`, `common/report.j2`.
+/// The paths to which a name with a directory refers: `redhat/ks.cfg.j2`, `common/report.j2`.
 fn paths_of(name: &str) -> [String; 2] {
     [format!("{TASKS}{name}"), format!("templates/{name}")]
 }

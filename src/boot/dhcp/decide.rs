@@ -115,7 +115,7 @@ fn on_request(message: &DhcpMessage, context: &ReplyContext) -> Result<DhcpReply
         }
         None => {}
     }
-    // The client renews an address, or asks for one that it had before. Only an address that this server assigned may be
+    // The client renews an address, or requests one that it had before. Only an address that this server assigned may be
     // refused.
     match assignment {
         AddressAssignment::Reserved(address) | AddressAssignment::Leased(address)

@@ -25,7 +25,7 @@ pub struct Transfer {
     block: u16,
     window: u16,
     size: u64,
-    /// Whether the client requested `tsize`; some request nothing else.
+    /// Whether the client requested `tsize`. Some clients request only the size and no data.
     requests_size: bool,
     /// Whether the OACK is not acknowledged yet.
     negotiating: bool,
@@ -82,7 +82,7 @@ pub enum TransferEnd {
 pub enum TransferError {
     #[error("no acknowledgement of block {block}")]
     NoResponse {
-        /// 0 stands for the OACK.
+        /// 0 means the OACK.
         block: u64,
     },
     #[error("the client aborted: error {code} `{text}`")]

@@ -19,7 +19,7 @@ pub enum PlayStep {
         /// The response's status; `None` without a response.
         status: Option<u16>,
     },
-    /// A callback was dropped, as `--lose-callbacks` asks.
+    /// A callback was dropped because of `--lose-callbacks`.
     Lost { url: String },
     /// A line was printed on the machine's screen.
     Screen(String),

@@ -207,8 +207,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// Begins the history of an undeclared machine. At the limit, the oldest one is forgotten that was never bound and that
-    /// no operator command named.
+    /// Begins the history of an undeclared machine. At the limit, the oldest one that was never bound and
+    /// never named by an operator command is forgotten.
     fn new_undeclared(&mut self) -> MachineId {
         let limit = self.snapshot.site.config.limits.effective().discovered;
         let undeclared = &self.server.index.undeclared;

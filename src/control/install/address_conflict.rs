@@ -1,6 +1,6 @@
 //! Detects address conflicts: another host that uses an address of a machine.
 //!
-//! This module does not probe. It returns the addresses to probe by ARP, and takes the results. An installation begins when
+//! This module does not probe. It returns the addresses to probe by ARP, and processes the results. An installation begins when
 //! the machine's static addresses are known to be free. If another host uses one, the machine is held until the address is
 //! free. Addresses outside the subnets of the server's own interfaces cannot be probed and are not checked.
 
@@ -21,7 +21,7 @@ use crate::{
 
 /// How long a probe without conflict is valid. A boot takes less time from its first DHCP query to its script.
 const FREE_RESULT_LIFETIME: Duration = Duration::from_secs(60);
-/// How long a detected conflict is valid. It is short, so that a host that is gone does not hold the next boot.
+/// How long a detected conflict is valid. It is short, so that a host that has left the network does not hold the next boot.
 const IN_USE_RESULT_LIFETIME: Duration = Duration::from_secs(5);
 
 /// Whether another host uses a static address of a machine.

@@ -27,9 +27,9 @@ pub struct Bound {
 /// Why a machine is not bound.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Unbound {
-    /// The policy that its declaration names does not take it.
+    /// The policy that its declaration names does not bind it.
     Named(PolicyName, Mismatch),
-    /// No policy takes it.
+    /// No policy binds it.
     NoPolicy(Choice),
     /// No setting names the task.
     NoTask,
@@ -105,7 +105,7 @@ impl<'a> Transaction<'a> {
         node: Option<&Node>,
         tags: &TagSet,
     ) -> Result<Bound, Unbound> {
-        let known = if node.is_none() && self.snapshot.takes_undeclared() {
+        let known = if node.is_none() && self.snapshot.binds_undeclared() {
             self.known_reason(machine)
         } else {
             None
@@ -119,7 +119,7 @@ impl<'a> Transaction<'a> {
         self.bound(node, candidate, Some(machine.id))
     }
 
-    /// Returns why no policy for undeclared machines may take this machine, if so. Undeclared machines are distinguished by MAC,
+    /// Returns why no policy for undeclared machines may bind this machine, if so. Undeclared machines are distinguished by MAC,
     /// but a machine with the serial number or UUID of an installed machine may be that machine with another NIC.
     fn known_reason(&self, machine: &Machine) -> Option<String> {
         if machine.node.is_none() && machine.reinstall {
@@ -146,7 +146,7 @@ impl<'a> Transaction<'a> {
         ))
     }
 
-    /// Determines what a node is bound to whose machine was never seen.
+    /// Determines the binding of a node whose machine was never seen.
     pub(crate) fn binding_unseen(&self, node: &Node) -> Result<Bound, Unbound> {
         self.snapshot
             .binding_unseen(node, |policy| self.bound_to(policy, None))
@@ -233,8 +233,8 @@ fn declares_addresses(node: &Node) -> bool {
 }
 
 impl Snapshot {
-    /// Returns whether any policy takes undeclared machines.
-    fn takes_undeclared(&self) -> bool {
+    /// Returns whether any policy binds undeclared machines.
+    fn binds_undeclared(&self) -> bool {
         let mut policies = self.site.policies.values();
         policies.any(|policy| policy.rule.effective().accept == Accept::Discovered)
     }

@@ -13,7 +13,7 @@ use crate::{
 /// Why a machine boots its disk, waits, or gets no document.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Blocked {
-    /// The state directory does not know what was installed before.
+    /// The state directory does not contain what was installed before.
     StateLost(String),
     /// The machine is held, by an operator or by the server.
     Held { cause: HoldCause, reason: String },
@@ -84,7 +84,7 @@ pub enum Blocked {
 pub enum Protection {
     /// Its `installs` is 0.
     InstallsZero,
-    /// It was declared when an attempt of it was opened, and is not any more.
+    /// It was declared when an attempt of it was opened. The declaration no longer exists.
     DeclarationGone,
 }
 

@@ -235,8 +235,8 @@ impl Simulation {
                 transaction.callback(run.token, &callback)
             });
         }
-        // A server whose state was lost, or whose operator deleted the history, does not know the attempt. That is
-        // not a fault.
+        // If the state was lost, or an operator deleted the history, the server has no record of the attempt. That is not a
+        // fault.
         let attempt = life.server.index.token.get(&run.token);
         let is_known =
             attempt.is_some_and(|attempt| life.server.state.machine(attempt.machine).is_some());

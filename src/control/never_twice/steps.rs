@@ -200,7 +200,7 @@ impl Simulation {
             life.machine.disk = Some(run);
         }
         if !life.machine.has_booted {
-            // The server cannot know that this is the machine that the operator named.
+            // The server cannot detect that this is the machine that the operator named.
             life.machine.forget();
         }
         Some(Ok(()))

@@ -91,7 +91,7 @@ pub(super) struct BlobBody {
 struct DeliveryWait {
     /// How many are not acknowledged.
     left: Option<u64>,
-    /// If `left` has not decreased by then, the client is gone.
+    /// If `left` has not decreased by then, the client no longer receives.
     deadline: Instant,
     next_check: Pin<Box<Sleep>>,
 }
@@ -168,8 +168,8 @@ impl BlobBody {
     fn read_into(&self, mut buffer: Buffer) -> JoinHandle<io::Result<Bytes>> {
         let (blob, at) = (self.blob.clone(), self.at);
         spawn_blocking(move || {
-            // A file that has become shorter is an error, which closes the connection: the client must not take what it
-            // got for the whole file.
+            // A file that has become shorter is an error, which closes the connection: the client must not treat the
+            // received part as the whole file.
             blob.read_exact_at(buffer.bytes(), at)?;
             Ok(buffer.filled())
         })

@@ -20,7 +20,7 @@ pub(super) const MAX_SENDFILE: usize = 2 << 20;
 /// The array of the placeholder slices. It is never accessed, so the kernel allocates no memory for it.
 static PLACEHOLDER: LazyLock<Box<[u8]>> = LazyLock::new(|| vec![0; MAX_SENDFILE].into());
 
-/// Whether a slice stands for a range of a file.
+/// Whether a slice represents a range of a file.
 pub(super) fn is_placeholder(slice: &[u8]) -> bool {
     !slice.is_empty() && PLACEHOLDER.as_ptr_range().contains(&slice.as_ptr())
 }

@@ -1,7 +1,7 @@
 //! Access control of the operators' listener.
 //!
-//! Without a token only requests from this host are allowed, and none that a web page of another site causes: such a
-//! page cannot set `Host`, send JSON without a preflight, or hide its origin.
+//! Without a token, only requests from this host are allowed. Requests that a web page of another site causes are refused: such
+//! a page cannot set `Host`, send JSON without a preflight, or hide its origin.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -24,7 +24,7 @@ use super::{
     file_range::{FileRange, is_placeholder},
 };
 
-/// A client that takes fewer bytes within the stall time is stalled.
+/// A client that receives fewer bytes within the stall time is stalled.
 const MIN_PROGRESS: usize = 64 << 10;
 
 /// The state shared by the two sides of a connection: the one that responds and the one that writes.

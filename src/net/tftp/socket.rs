@@ -31,7 +31,7 @@ pub(super) struct TftpSocket {
     has_segmentation: Cell<bool>,
 }
 
-/// The address of this host that received a packet, in the form that the kernel takes for a reply.
+/// The address of this host that received a packet, in the form that the kernel requires for a reply.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum LocalAddress {
     V4(libc::in_pktinfo),

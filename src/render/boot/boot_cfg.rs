@@ -239,8 +239,8 @@ pub fn rewrite(
     Ok(written)
 }
 
-/// Returns the image's arguments without those that conflict with ours, then ours. If one of ours concerns the network, all
-/// of the image's network options are dropped: a mixture would be a third configuration.
+/// Returns the image's arguments without those that conflict with added ones, then the added ones. If an added one concerns the
+/// network, all of the image's network options are dropped: a mixture would be a third configuration.
 fn kernelopt(own: &str, added: &[String]) -> String {
     let key = |word: &str| {
         word.split_once('=')

@@ -23,7 +23,7 @@ pub enum BootAction {
         reason: String,
         disk: DiskBoot,
     },
-    /// Nothing yet: the machine is to ask again.
+    /// Nothing yet: the machine must request again.
     Wait {
         reason: String,
         /// The URL that iPXE requests again.

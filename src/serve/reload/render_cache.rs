@@ -1,4 +1,4 @@
-//! Remembers what was rendered without errors, so that it is not rendered again.
+//! Caches which renderings had no errors, so that they are not repeated.
 
 use std::{collections::BTreeMap, sync::Arc};
 

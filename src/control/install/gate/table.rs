@@ -18,9 +18,9 @@ pub(crate) enum Phase {
 /// What has to be true before a machine is installed, in the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Condition {
-    /// The server knows what was installed before.
+    /// The state directory contains what was installed before.
     StateKnown,
-    /// Its `installs` is not 0, and its declaration is not gone.
+    /// Its `installs` is not 0, and its declaration still exists.
     NotProtected,
     /// Nothing holds it.
     NotHeld,

@@ -51,7 +51,7 @@ installs = 2
 repo = "tree"
 "#;
 
-/// An undeclared machine that a policy takes.
+/// An undeclared machine that a policy binds.
 const UNDECLARED: &str = r#"
 [policy.any]
 when = "true"
