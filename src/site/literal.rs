@@ -1,11 +1,11 @@
-//! What a value without quotes was meant to be.
+//! Classifies a value without quotes, for messages.
 
 use std::net::IpAddr;
 
 use crate::model::{AddressRange, ByteSize, HostAddress, Mac, TimeSpan};
 
-/// Names the kind of value that a word looks like.
-pub(crate) fn what(word: &str) -> &'static str {
+/// Returns the kind of a value, by its form.
+pub(crate) fn kind_of(word: &str) -> &'static str {
     let date = word.len() >= 10
         && word
             .bytes()

@@ -1,4 +1,4 @@
-//! From a declaration, a name with a table of keys, to the object it declares.
+//! Reads an object from its declaration, which is a name with a table of keys.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -14,7 +14,7 @@ use super::{
     tree::{ConfigTree, Declaration, Shape, TreeEntry},
 };
 
-/// What can be declared.
+/// The kind of a declared object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectKind {
     Defaults,
@@ -27,7 +27,6 @@ pub enum ObjectKind {
     Hook,
 }
 
-/// A declared object.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Object {
     Defaults(Spanned<Arc<Defaults>>),
@@ -41,7 +40,7 @@ pub(crate) enum Object {
 }
 
 impl ObjectKind {
-    /// Every kind with the word that declares it.
+    /// Every kind with the keyword that declares it.
     pub const ALL: [(&str, ObjectKind); 8] = [
         ("defaults", ObjectKind::Defaults),
         ("repo", ObjectKind::Repo),
@@ -53,7 +52,7 @@ impl ObjectKind {
         ("hook", ObjectKind::Hook),
     ];
 
-    /// The kind that a word declares.
+    /// Returns the kind that a keyword declares.
     pub fn of(word: &str) -> Option<ObjectKind> {
         let mut all = ObjectKind::ALL.iter();
         all.find(|(known, _)| *known == word).map(|(_, kind)| *kind)
@@ -70,18 +69,18 @@ impl fmt::Display for ObjectKind {
     }
 }
 
-/// The mistake of a word that declares nothing.
+/// Returns the diagnostic for an unknown keyword.
 pub(crate) fn unknown_kind(kind: &Spanned<String>) -> Diagnostic {
     let words = || ObjectKind::ALL.iter().map(|(word, _)| *word);
     let help = match suggest(&kind.value, words()) {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("known: {}", words().collect::<Vec<_>>().join(", ")),
+        None => format!("expected one of {}", words().collect::<Vec<_>>().join(", ")),
     };
     let message = format!("unknown kind of object `{}`", kind.value);
     Diagnostic::error(message, kind.span).help(help)
 }
 
-/// Reads what `declaration` of a `kind` declares; none when it lacks what must be there.
+/// Reads an object of the given kind. Returns none if a required key is missing or invalid.
 pub(crate) fn object(
     kind: ObjectKind,
     declaration: Declaration,
@@ -93,7 +92,7 @@ pub(crate) fn object(
         _ => {
             let message = format!(
                 "expected a table with the keys of a {kind}, found {}",
-                body.what()
+                body.describe()
             );
             diagnostics.push(Diagnostic::error(message, body.span));
             return None;
@@ -106,7 +105,7 @@ pub(crate) fn object(
         diagnostics,
     };
     let Some(name) = name else {
-        let settings = body.only()?;
+        let settings = body.read_all()?;
         return Some(Object::Defaults(Spanned::new(
             Arc::new(Defaults { settings }),
             declaration.kind.span,
@@ -115,7 +114,7 @@ pub(crate) fn object(
     body.named(kind, name)
 }
 
-/// The keys of an object, on their way to its fields.
+/// The keys of an object that is being read.
 struct ObjectBody<'d> {
     span: SourceSpan,
     entries: Vec<TreeEntry>,
@@ -131,21 +130,21 @@ impl ObjectBody<'_> {
                 let name = self.name(name)?;
                 Object::Repo(Arc::new(Repo {
                     name,
-                    body: self.only()?,
+                    body: self.read_all()?,
                 }))
             }
             ObjectKind::Network => {
                 let name = self.name(name)?;
                 Object::Network(Arc::new(Network {
                     name,
-                    body: self.only()?,
+                    body: self.read_all()?,
                 }))
             }
             ObjectKind::Tag => {
                 let name = self.name(name)?;
                 Object::Tag(Arc::new(Tag {
                     name,
-                    body: self.only()?,
+                    body: self.read_all()?,
                 }))
             }
             ObjectKind::Policy => {
@@ -178,7 +177,7 @@ impl ObjectBody<'_> {
                 let name = self.name(name)?;
                 Object::Hook(Arc::new(Hook {
                     name,
-                    body: self.only()?,
+                    body: self.read_all()?,
                 }))
             }
         })
@@ -195,12 +194,12 @@ impl ObjectBody<'_> {
         }
     }
 
-    /// Reads all keys as one type.
-    fn only<T: serde::de::DeserializeOwned>(self) -> Option<T> {
+    /// Reads all keys into one type.
+    fn read_all<T: serde::de::DeserializeOwned>(self) -> Option<T> {
         read(self.tree(self.entries.clone()), self.diagnostics)
     }
 
-    /// Reads some keys as one type and the others as settings.
+    /// Reads the keys of `T` into a `T` and all others into settings.
     fn with_settings<T>(mut self) -> Option<(T, Settings)>
     where
         T: serde::de::DeserializeOwned,
@@ -241,7 +240,7 @@ impl ObjectBody<'_> {
         ConfigTree::new(Shape::Map(entries), self.span)
     }
 
-    /// A repo comes from exactly one place.
+    /// Checks that a repo has exactly one source.
     fn one_source(&mut self, name: &Spanned<String>) {
         let is_source =
             |entry: &&TreeEntry| ["iso", "path", "url"].contains(&entry.key.value.as_str());
@@ -258,7 +257,7 @@ impl ObjectBody<'_> {
     }
 }
 
-/// Keys that say the same thing in two ways: no object has one of the first and one of the second.
+/// Pairs of key groups that set the same thing. An object must not have keys of both groups of a pair.
 const FORMS: [(&[&str], &[&str]); 3] = [
     (&["root-password-hash"], &["root-password-file"]),
     (&["password-hash"], &["password-file"]),
@@ -269,11 +268,11 @@ const FORMS: [(&[&str], &[&str]); 3] = [
 ];
 
 fn both_forms(kind: ObjectKind, entries: &[TreeEntry]) -> Vec<Diagnostic> {
-    let takes_settings = matches!(
+    let has_settings = matches!(
         kind,
         ObjectKind::Defaults | ObjectKind::Policy | ObjectKind::Node
     );
-    if !takes_settings {
+    if !has_settings {
         return Vec::new();
     }
     let mut mistakes = forms_in(entries);
@@ -307,7 +306,10 @@ fn two_forms(one: &TreeEntry, other: &TreeEntry, why: &str) -> Diagnostic {
     let mut both = [&one.key, &other.key];
     both.sort_by_key(|key| key.span);
     let [first, second] = both;
-    let message = format!("`{}` stands beside `{}`", second.value, first.value);
+    let message = format!(
+        "`{}` cannot be set together with `{}`",
+        second.value, first.value
+    );
     Diagnostic::error(message, second.span)
         .other(first.span, "set here")
         .help(format!("{why}: keep one of the two"))

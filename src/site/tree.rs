@@ -1,70 +1,60 @@
-//! The one tree of values that TOML and KDL both become, every value with its place.
+//! The tree of values that TOML and KDL files are parsed into. Every value has its span.
 //!
-//! Nothing here knows what a key means: [`super::read`] reads the declared objects from it.
+//! The tree does not depend on the meaning of keys: [`super::read`] reads the declared objects from it.
 
 use crate::model::{SourceSpan, Spanned};
 
 use super::Diagnostic;
 
-/// How deep values may nest. People need five; a parser that recurses has no stack for ten thousand.
+/// The maximum depth of nested values. A site needs about five levels. A recursive parser exhausts its stack at ten thousand.
 pub(crate) const MAX_DEPTH: usize = 64;
 
-/// A value and where it was written. A table that has a key stands at its key.
+/// A value and its span. The span of a table with a key is that of the key.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ConfigTree {
-    /// What was written.
     pub(crate) shape: Shape,
-    /// Where.
     pub(crate) span: SourceSpan,
 }
 
-/// What a value can be.
+/// A value without its span.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Shape {
     /// `#null`, which TOML does not have.
     Null,
-    /// True or false.
     Bool(bool),
-    /// A whole number.
     Int(i128),
-    /// A number with a fraction.
     Float(f64),
-    /// Text.
     Text(String),
-    /// Several values.
     List(Vec<ConfigTree>),
-    /// Keys with their values, as written: a key may stand here twice.
+    /// Keys with their values, as written: a key may occur twice.
     Map(Vec<TreeEntry>),
 }
 
 /// A key with its value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TreeEntry {
-    /// The key.
     pub(crate) key: Spanned<String>,
-    /// Its value.
     pub(crate) value: ConfigTree,
 }
 
-/// One object of a file, before anybody has looked at its keys.
+/// An object of a file, before its keys are read.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Declaration {
-    /// The word that says what it is: `policy`.
+    /// The keyword of its kind, such as `policy`.
     pub(crate) kind: Spanned<String>,
-    /// Its name; `defaults` has none.
+    /// The name; none for `defaults`.
     pub(crate) name: Option<Spanned<String>>,
-    /// Its keys: a [`Shape::Map`].
+    /// The keys: a [`Shape::Map`].
     pub(crate) body: ConfigTree,
 }
 
 impl ConfigTree {
-    /// A value at a place.
     pub(crate) fn new(shape: Shape, span: SourceSpan) -> Self {
         ConfigTree { shape, span }
     }
 
-    /// Says what it is, as people say it.
-    pub(crate) fn what(&self) -> &'static str {
+    /// Describes the kind of value, for messages.
+    pub(crate) fn describe(&self) -> &'static str {
         match self.shape {
             Shape::Null => "`null`",
             Shape::Bool(true) => "`true`",
@@ -77,9 +67,8 @@ impl ConfigTree {
         }
     }
 
-    /// Takes out what a path leads to: at each level the index of an entry or of an item. Returns the
-    /// place of the table or list it was in, and its key; none when the path leads to the tree itself,
-    /// which stays.
+    /// Removes the value at a path, which is the index of an entry or item at each level. Returns the span of the table or
+    /// list that contained it, and its key. Returns none if the path is empty: the tree itself is not removed.
     pub(crate) fn remove(&mut self, path: &[usize]) -> Option<(SourceSpan, Option<String>)> {
         let (first, rest) = path.split_first()?;
         let part = match &mut self.shape {
@@ -97,7 +86,7 @@ impl ConfigTree {
         part.remove(rest)
     }
 
-    /// Takes out every key that stands a second time in its table, with a diagnostic for each.
+    /// Removes every repeated key of a table, with a diagnostic for each.
     pub(crate) fn remove_repeated(&mut self, diagnostics: &mut Vec<Diagnostic>) {
         match &mut self.shape {
             Shape::Map(entries) => {
@@ -126,14 +115,14 @@ impl ConfigTree {
     }
 }
 
-/// The mistake of a key that stands a second time in its table.
+/// Returns the diagnostic for a repeated key.
 pub(crate) fn twice(key: &Spanned<String>, first: SourceSpan) -> Diagnostic {
     Diagnostic::error(format!("`{}` is set twice", key.value), key.span)
         .other(first, "first here")
         .help("keep one of the two")
 }
 
-/// The mistake of nesting deeper than [`MAX_DEPTH`].
+/// Returns the diagnostic for values that are nested deeper than [`MAX_DEPTH`].
 pub(crate) fn too_deep(span: SourceSpan) -> Diagnostic {
     Diagnostic::error(
         format!("this is nested more than {MAX_DEPTH} levels deep"),

@@ -35,7 +35,7 @@ const MISTAKES: [&str; 15] = [
     "policies.d/nodes/esx02.kdl:5:14 error: host name `esx01.lab.example` is used twice",
     "policies.d/nodes/esx03.toml:2:7 error: `00:50:56:aa:bb:0g` is not a MAC address: expected six hexadecimal pairs such as `00:50:56:aa:bb:01`",
     "policies.d/nodes/esx03.toml:5:1 error: unknown key `hostnme`",
-    "policies.d/policies.kdl:8:27 error: `url` stands beside `path`",
+    "policies.d/policies.kdl:8:27 error: `url` cannot be set together with `path`",
     "policies.d/policies.kdl:13:16 error: tag `bgi` is neither defined nor carried by any node",
     "policies.d/policies.kdl:19:12 error: policy `spare` accepts every machine that boots from the network",
     "policies.d/policies.kdl:26:15 error: expected a whole number, found text",

@@ -145,7 +145,7 @@ error: `a` is set twice
             "policies.d/a.toml",
             "[node.a]\naddress = \"192.0.2.1\"\ninterface = { mac = \"00:50:56:aa:bb:01\" }\n",
             r#"
-error: `interface` stands beside `address`
+error: `interface` cannot be set together with `address`
  --> policies.d/a.toml:3:1
   |
 2 | address = "192.0.2.1"
@@ -160,7 +160,7 @@ error: `interface` stands beside `address`
             "policies.d/a.toml",
             "[defaults]\nroot-password-file = \"x\"\nroot-password-hash = \"swordfish\"\n",
             r#"
-error: `root-password-hash` stands beside `root-password-file`
+error: `root-password-hash` cannot be set together with `root-password-file`
  --> policies.d/a.toml:3:1
   |
 2 | root-password-file = "x"
@@ -207,7 +207,7 @@ error: unknown kind of object `polcy`
             "policies.d/a.toml",
             "[policy]\norder = 1\nrepo = \"x\"\n",
             r#"
-error: a policy has a name
+error: a policy needs a name
  --> policies.d/a.toml:1:2
   |
 1 | [policy]

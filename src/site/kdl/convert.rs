@@ -1,4 +1,4 @@
-//! From the crate's document to declarations and trees.
+//! Converts the crate's document into declarations and trees.
 
 use ::kdl::{KdlDocument, KdlEntry, KdlIdentifier, KdlNode, KdlValue};
 
@@ -12,7 +12,7 @@ use crate::{
 
 use super::unwrapped;
 
-/// Returns the declarations of a document, with a diagnostic for every node that is none.
+/// Returns the declarations of a document, with a diagnostic for every node that is not a declaration.
 pub(super) fn declarations(
     document: &KdlDocument,
     file: FileId,
@@ -23,14 +23,14 @@ pub(super) fn declarations(
     nodes.filter_map(|node| kdl.declaration(node)).collect()
 }
 
-/// How a value was written, which decides what a second one under its key means.
+/// The form of a value, which determines the meaning of a second value of the same key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NodeForm {
     /// `key value`
     Plain,
-    /// `key { … }`: repeated, a list of tables.
-    TableBuilder,
-    /// `key "name" { … }`: repeated, further entries of one table.
+    /// `key { … }`. Repeated, it is a list of tables.
+    Table,
+    /// `key "name" { … }`. Repeated, it adds entries to one table.
     Keyed,
 }
 
@@ -46,7 +46,7 @@ impl KdlReader<'_> {
         let name = match ObjectKind::of(&kind.value) {
             Some(ObjectKind::Defaults) if arguments.is_empty() => None,
             Some(known) => Some(self.name(known, kind.span, &arguments)?),
-            // Whoever reads the declarations says that there is no such kind.
+            // The loader reports the unknown kind.
             None => Some(kind.clone()),
         };
         let span = name.as_ref().map_or(kind.span, |name| name.span);
@@ -58,7 +58,7 @@ impl KdlReader<'_> {
         })
     }
 
-    /// The name of an object: its one argument.
+    /// Returns the name of an object, which is its only argument.
     fn name(
         &mut self,
         kind: ObjectKind,
@@ -72,18 +72,18 @@ impl KdlReader<'_> {
             }
             [] => {
                 let help = format!("write `{kind} \"name\" {{ … }}`");
-                (format!("a {kind} has a name"), span, help)
+                (format!("a {kind} needs a name"), span, help)
             }
             [first] => match &first.shape {
                 Shape::Text(name) => return Some(Spanned::new(name.clone(), first.span)),
                 _ => {
-                    let found = first.what();
+                    let found = first.describe();
                     let message = format!("the name of a {kind} is text, found {found}");
                     (message, first.span, "put it in quotes".to_owned())
                 }
             },
             [_, second, ..] => {
-                let help = "its keys stand in `{ … }`".to_owned();
+                let help = "write its keys in `{ … }`".to_owned();
                 (format!("a {kind} has one name"), second.span, help)
             }
         };
@@ -101,7 +101,7 @@ impl KdlReader<'_> {
         Spanned::new(name.value().to_owned(), span)
     }
 
-    /// Splits a node into its arguments, and its properties and children as one.
+    /// Splits a node into its arguments, and a table or list of its properties and children.
     fn parts(&mut self, node: &KdlNode) -> Option<(Vec<ConfigTree>, Option<Shape>)> {
         let (properties, arguments): (Vec<&KdlEntry>, Vec<&KdlEntry>) = node
             .entries()
@@ -111,7 +111,7 @@ impl KdlReader<'_> {
         for annotation in entry_types.chain([node.ty()]).flatten() {
             let annotation = self.key(annotation);
             let message = format!("the type annotation `({annotation})` has no meaning here");
-            self.mistake(&message, annotation.span, "leave it out");
+            self.mistake(&message, annotation.span, "omit it");
         }
         let arguments = arguments.into_iter().map(|entry| self.value(entry));
         let arguments = arguments.collect();
@@ -134,8 +134,8 @@ impl KdlReader<'_> {
             }
             Some(item) => {
                 let span = self.key(item.name()).span;
-                let help = "a block holds either `-` items or keys";
-                self.mistake("an item of a list stands among keys", span, help);
+                let help = "a block contains either `-` items or keys";
+                self.mistake("a list item among keys", span, help);
                 None
             }
         }
@@ -144,7 +144,7 @@ impl KdlReader<'_> {
     fn table(&mut self, properties: &[&KdlEntry], children: &[&KdlNode]) -> Shape {
         let mut table = TableBuilder::default();
         for entry in properties {
-            let name = entry.name().expect("only properties are here");
+            let name = entry.name().expect("these entries are properties");
             let (key, value) = (self.key(name), self.value(entry));
             table.put(key, value, NodeForm::Plain);
         }
@@ -157,7 +157,7 @@ impl KdlReader<'_> {
         Shape::Map(table.entries)
     }
 
-    /// Reads what a node says of its name.
+    /// Reads the value that a node gives to its name.
     fn node(&mut self, node: &KdlNode) -> Option<(ConfigTree, NodeForm)> {
         let key = self.key(node.name());
         let (mut arguments, body) = self.parts(node)?;
@@ -166,7 +166,7 @@ impl KdlReader<'_> {
                 ConfigTree::new(Shape::Bool(true), key.span),
                 NodeForm::Plain,
             ),
-            ([], Some(body)) => (ConfigTree::new(body, key.span), NodeForm::TableBuilder),
+            ([], Some(body)) => (ConfigTree::new(body, key.span), NodeForm::Table),
             ([_], None) => (arguments.remove(0), NodeForm::Plain),
             (
                 [
@@ -229,7 +229,7 @@ impl KdlReader<'_> {
     }
 }
 
-/// A table while it is put together.
+/// A table that is being built.
 #[derive(Default)]
 struct TableBuilder {
     entries: Vec<TreeEntry>,
@@ -244,7 +244,7 @@ impl TableBuilder {
             .position(|entry| entry.key.value == key.value);
         let Some(known) = known.filter(|at| self.forms[*at] == form && form != NodeForm::Plain)
         else {
-            // A plain value that stands here already stays: the reader reports the second.
+            // A second plain value is added as an entry of its own: the reader reports it.
             self.entries.push(TreeEntry { key, value });
             self.forms.push(form);
             return;
@@ -254,7 +254,7 @@ impl TableBuilder {
             (Shape::Map(entries), Shape::Map(more)) if form == NodeForm::Keyed => {
                 entries.extend(more)
             }
-            (Shape::List(items), shape) if form == NodeForm::TableBuilder => {
+            (Shape::List(items), shape) if form == NodeForm::Table => {
                 items.push(ConfigTree::new(shape, key.span));
             }
             (_, shape) => {

@@ -1,7 +1,7 @@
-//! KDL (version 2) to the tree of values.
+//! Parses KDL (version 2) into the tree of values.
 //!
-//! The crate `kdl` decides what is valid. The usual mistakes ([`slips`]) are searched for in every text: they
-//! explain why an invalid one is rejected; in a valid one, such as `tags a, b`, they are warnings.
+//! The crate `kdl` decides whether a text is valid. Every text is searched for common mistakes ([`slips`]). In an invalid text
+//! they explain the rejection and are errors. In a valid text, such as `tags a, b`, they are warnings.
 
 mod tokens;
 mod strings;
@@ -23,7 +23,7 @@ use super::{
 };
 use tokens::Scan;
 
-/// Reads the objects of a file, in the order in which they are written.
+/// Reads the objects of a file, in the order of their declaration.
 pub(crate) fn declarations(
     text: &str,
     file: FileId,
@@ -34,21 +34,21 @@ pub(crate) fn declarations(
         return Err(vec![too_deep(source_span(file, at, 1))]);
     }
     let slips = slips::slips(&scan);
-    let named = |severity| slips::diagnostics(&slips, severity, text, file);
+    let explained = |severity| slips::diagnostics(&slips, severity, text, file);
     let document = match parse(&scan) {
         Ok(document) => document,
-        Err(Some(error)) if slips.is_empty() => return Err(vec![unnamed(&error, file)]),
-        Err(_) => return Err(named(Diagnostic::error)),
+        Err(Some(error)) if slips.is_empty() => return Err(vec![crate_error(&error, file)]),
+        Err(_) => return Err(explained(Diagnostic::error)),
     };
-    diagnostics.extend(named(Diagnostic::warning));
+    diagnostics.extend(explained(Diagnostic::warning));
     Ok(convert::declarations(&document, file, diagnostics))
 }
 
-/// The text is parsed as the block of a node, which begins after these bytes. The crate's parser of documents
-/// calls itself for every error at the top level; its parser of nodes does not.
+/// The bytes before the text, which is parsed as the block of a node. The crate's parser of documents calls itself for every
+/// error at the top level. Its parser of nodes does not.
 const WRAPPER: &str = "_{\n";
 
-/// Parses a text. Returns no error of the crate when the scan alone shows that the text is invalid.
+/// Parses a text. If the scan already shows that the text is invalid, the crate does not parse it and the error is none.
 fn parse(scan: &Scan<'_>) -> Result<KdlDocument, Option<KdlError>> {
     if scan.is_invalid() {
         return Err(None);
@@ -59,8 +59,8 @@ fn parse(scan: &Scan<'_>) -> Result<KdlDocument, Option<KdlError>> {
     Ok(std::mem::take(node.ensure_children()))
 }
 
-/// The first error of the crate; the others are mostly its consequences.
-fn unnamed(error: &KdlError, file: FileId) -> Diagnostic {
+/// Returns the first error of the crate as a diagnostic. The others are mostly its consequences.
+fn crate_error(error: &KdlError, file: FileId) -> Diagnostic {
     let first = error
         .diagnostics
         .iter()
@@ -87,7 +87,7 @@ fn source_span(file: FileId, start: usize, length: usize) -> SourceSpan {
     }
 }
 
-/// The span in the file of a span in the text that was parsed.
+/// Converts a span of the parsed text, which begins with [`WRAPPER`], into a span of the file.
 fn unwrapped(file: FileId, start: usize, length: usize) -> SourceSpan {
     source_span(file, start.saturating_sub(WRAPPER.len()), length)
 }

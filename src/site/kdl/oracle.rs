@@ -1,4 +1,4 @@
-//! Whatever the crate `kdl` accepts is accepted, and read as the crate reads it.
+//! Compares the parser with the crate `kdl`: it accepts the same texts and reads the same content.
 
 use ::kdl::{KdlDocument, KdlEntry, KdlError, KdlIdentifier, KdlNode};
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -6,7 +6,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use super::{WRAPPER, declarations, parse, tokens::scan};
 use crate::{model::FileId, site::Severity};
 
-/// Returns the names and values of a document, each with its offset less `shift`.
+/// Returns the names and values of a document, each with its offset minus `shift`.
 fn content(document: &KdlDocument, shift: usize) -> Vec<String> {
     let identifier = |name: &KdlIdentifier| {
         let offset = name.span().offset() - shift;
@@ -29,7 +29,7 @@ fn content(document: &KdlDocument, shift: usize) -> Vec<String> {
     document.nodes().iter().map(node).collect()
 }
 
-/// Parses a text as the crate does. It calls itself for each `*` of a comment.
+/// Parses a text with the crate. Its parser calls itself for each `*` of a comment, so it needs a large stack.
 fn expected(text: &str) -> Result<KdlDocument, KdlError> {
     let text = text.to_owned();
     let thread = std::thread::Builder::new().stack_size(64 << 20);
@@ -37,7 +37,7 @@ fn expected(text: &str) -> Result<KdlDocument, KdlError> {
     thread.join().unwrap()
 }
 
-/// Returns whether the crate accepts `text`, after checking that it is read in the same way.
+/// Returns whether the crate accepts `text`, after a check that the content is the same.
 fn is_accepted_alike(text: &str) -> bool {
     let expected = expected(text);
     let (parsed, mut diagnostics) = (parse(&scan(text)), Vec::new());
@@ -106,7 +106,7 @@ fn unusual_kdl_is_accepted() {
     for text in texts {
         assert!(is_accepted_alike(text), "{text:?}");
     }
-    // Braces that are no blocks, more than blocks may nest.
+    // More braces than the maximum depth of blocks, but in strings, comments or blocks that are not nested.
     let many = |text: &str| text.repeat(200);
     for text in [
         format!("a \"{}\"", many("{")),
@@ -121,7 +121,7 @@ fn unusual_kdl_is_accepted() {
     }
 }
 
-/// Most of the seeds of the fuzz target overflowed the stack of the crate's parser, or never ended.
+/// Most seeds of the fuzz target overflow the stack of the crate's parser, or make it loop without end.
 #[test]
 fn the_parser_does_not_exhaust_the_stack_or_the_time() {
     let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/seeds/site_kdl");

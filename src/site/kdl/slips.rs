@@ -1,7 +1,7 @@
-//! The usual mistakes in KDL, each named as what it is.
+//! Finds common mistakes in KDL, which are called slips here.
 //!
-//! In an invalid text they are errors. A valid text has some of them as well: `tags a, b` is the tags `a,` and
-//! `b`, and `url http://mirror.example/` is the URL `http:` and a comment.
+//! Slips in an invalid text are errors. A valid text can contain slips as well: `tags a, b` is the tags `a,` and `b`, and
+//! `url http://mirror.example/` is the URL `http:` and a comment.
 
 use ::kdl::{KdlEntry, KdlIdentifier};
 
@@ -25,7 +25,7 @@ pub(super) fn slips(scan: &Scan<'_>) -> Vec<Slip> {
     }
     slips.sort_by_key(|slip| slip.at.start);
     slips.dedup_by_key(|slip| text[..slip.at.start].matches('\n').count());
-    // Nothing else in a file of another format is a slip of its own.
+    // In a file of another format, all other slips are consequences.
     let other_format = slips.iter().position(|slip| slip.message == TOML_HEADER);
     match other_format {
         Some(at) => vec![slips.swap_remove(at)],
@@ -51,7 +51,7 @@ pub(super) fn diagnostics(
     slips.iter().map(diagnostic).collect()
 }
 
-/// A message that quotes what was written, unless that is a secret.
+/// Returns a slip's message. If the text that it quotes contains a secret, the quote is replaced.
 fn unless_secret(slip: &Slip, text: &str, masked: &str) -> String {
     let quoted = &text[slip.at.clone()];
     match masked.get(slip.at.clone()) == Some(quoted) {
@@ -62,13 +62,13 @@ fn unless_secret(slip: &Slip, text: &str, masked: &str) -> String {
 
 const TOML_HEADER: &str = "this is a table header of TOML";
 
-/// Where a token stands in its node.
+/// The position of a token in its node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Name,
-    BehindName,
+    AfterName,
     Value,
-    BehindBlock,
+    AfterBlock,
 }
 
 /// A token with its neighbours.
@@ -78,11 +78,11 @@ struct Place<'t> {
     role: Role,
 }
 
-/// Checks every token.
+/// Finds the slips of single tokens.
 fn token_slips(scan: &Scan<'_>) -> Vec<Slip> {
-    let mut slips = hidden(scan);
+    let mut slips = invisible_characters(scan);
     let mut role = Role::Name;
-    // The lines on which the open blocks begin, and the values of the node so far.
+    // The current line, the lines on which the open blocks begin, and the values of the node so far.
     let (mut line, mut blocks, mut values) = (0, Vec::new(), Vec::new());
     for (at, &token) in scan.tokens.iter().enumerate() {
         let tokens = &scan.tokens[..];
@@ -96,8 +96,8 @@ fn token_slips(scan: &Scan<'_>) -> Vec<Slip> {
                 role = Role::Name;
             }
             TokenKind::Equals => drop(values.pop()),
-            _ if !token.is_value() || role == Role::BehindBlock => {}
-            _ if role == Role::Name => role = Role::BehindName,
+            _ if !token.is_value() || role == Role::AfterBlock => {}
+            _ if role == Role::Name => role = Role::AfterName,
             _ if place
                 .before()
                 .is_some_and(|before| before.kind == TokenKind::Equals) => {}
@@ -111,7 +111,7 @@ fn token_slips(scan: &Scan<'_>) -> Vec<Slip> {
             TokenKind::Open => blocks.push(line),
             TokenKind::Close => {
                 blocks.pop();
-                role = Role::BehindBlock;
+                role = Role::AfterBlock;
             }
             _ => {}
         }
@@ -128,7 +128,7 @@ impl<'t> Place<'t> {
         self.tokens.get(self.at + 1).copied()
     }
 
-    /// The next token, when no blank stands between.
+    /// Returns the next token, if no white space precedes it.
     fn adjacent(&self) -> Option<KdlToken<'t>> {
         self.next().filter(|next| !next.spaced)
     }
@@ -143,58 +143,54 @@ impl<'t> Place<'t> {
                 let help = "put the whole text in quotes";
                 Some(Slip::new(token.at..end, "a template without quotes", help))
             }
-            (TokenKind::Open, Role::BehindBlock) if before == Some(TokenKind::Slashdash) => None,
-            (TokenKind::Open, Role::BehindBlock) => slip(
-                "a second block of one name",
+            (TokenKind::Open, Role::AfterBlock) if before == Some(TokenKind::Slashdash) => None,
+            (TokenKind::Open, Role::AfterBlock) => slip(
+                "a second block for one name",
                 "put everything into one block",
             ),
             (TokenKind::Open, Role::Name) => slip(
                 "a block without a name",
-                "`{` stands on the line of the name it belongs to",
+                "write `{` on the same line as the name of the block",
             ),
             (TokenKind::Paren, _) if self.is_annotation() => None,
             (TokenKind::Paren, _) => slip(
-                "parentheses mean nothing here",
-                "leave them out; a list is written `name \"a\" \"b\"`",
+                "unexpected parentheses",
+                "omit them; a list is written `name \"a\" \"b\"`",
             ),
             (TokenKind::Equals, Role::Name) => slip(
                 "`=` without a name before it",
                 "write `name=value` without a line break, or `name value`",
             ),
-            (TokenKind::Equals, Role::BehindName) => slip(
+            (TokenKind::Equals, Role::AfterName) => slip(
                 "`=` between a name and its value",
-                "write the value behind the name with a blank between them; `=` is for properties, such as `policy \"web\" order=10`",
+                "write a space between name and value; `=` is for properties, such as `policy \"web\" order=10`",
             ),
-            (TokenKind::Equals, Role::Value) if before == Some(TokenKind::Equals) => slip(
-                "`=` stands here twice",
-                "a property is written `name=value`",
-            ),
+            (TokenKind::Equals, Role::Value) if before == Some(TokenKind::Equals) => {
+                slip("`=` is written twice", "a property is written `name=value`")
+            }
             (TokenKind::Equals, Role::Value)
                 if !self
                     .next()
                     .is_some_and(|next| next.is_value() || "=(".contains(next.text)) =>
             {
-                slip(
-                    "nothing stands behind `=`",
-                    "a property is written `name=value`",
-                )
+                slip("no value after `=`", "a property is written `name=value`")
             }
             (TokenKind::Keyword, Role::Name) => slip(
                 &format!("a line begins with a name, not with `{}`", token.text),
                 "write the name of the setting first",
             ),
-            (_, Role::BehindBlock) if token.is_value() || token.kind == TokenKind::Equals => slip(
-                &format!("`{}` stands behind the block", token.text),
-                "values and properties stand before `{`; begin a new line or write `;` for a new setting",
+            (_, Role::AfterBlock) if token.is_value() || token.kind == TokenKind::Equals => slip(
+                &format!("`{}` after the block", token.text),
+                "write values and properties before `{`; begin a new setting on a new line or after `;`",
             ),
             (TokenKind::Word, Role::Name) => self.name(token),
             (TokenKind::Word, _) => self.value(token, text),
-            (TokenKind::Text | TokenKind::Keyword, _) => self.behind_quotes(token),
+            (TokenKind::Text | TokenKind::Keyword, _) => self.after_quotes(token),
             _ => None,
         }
     }
 
-    /// Returns whether a brace is the first of `{{`.
+    /// Returns whether a brace is the first one of `{{`.
     fn is_template(&self) -> bool {
         self.adjacent()
             .is_some_and(|next| next.kind == TokenKind::Open)
@@ -218,7 +214,7 @@ impl<'t> Place<'t> {
             let help = "in KDL an object is written `policy \"web\" { … }`; a file of TOML is named `….toml`";
             return Some(Slip::new(name.at..name.end(), TOML_HEADER, help));
         }
-        if let Some(slip) = false_quotes(name) {
+        if let Some(slip) = wrong_quotes(name) {
             return Some(slip);
         }
         match word.chars().last() {
@@ -227,12 +223,8 @@ impl<'t> Place<'t> {
             _ => {}
         }
         if let Some(next) = self.adjacent().filter(|next| next.kind == TokenKind::Text) {
-            let help = "put a blank between the name and its value";
-            return Some(Slip::new(
-                next.at..next.end(),
-                "a blank is missing here",
-                help,
-            ));
+            let help = "put a space between the name and its value";
+            return Some(Slip::new(next.at..next.end(), "a missing space", help));
         }
         let is_name = KdlIdentifier::parse(word).is_ok();
         (!is_name).then(|| needs_quotes(name.at, "this name", word))
@@ -241,12 +233,12 @@ impl<'t> Place<'t> {
     fn value(&self, token: KdlToken<'_>, text: &str) -> Option<Slip> {
         let word = token.text;
         let slip = |message: &str, help: &str| Some(Slip::new(token.range(), message, help));
-        if let Some(slip) = false_quotes(token) {
+        if let Some(slip) = wrong_quotes(token) {
             return Some(slip);
         }
         if word.starts_with('[') || word.ends_with(']') {
             let help = "write its values one after the other: `tags \"a\" \"b\"`";
-            return slip("a list has no brackets here", help);
+            return slip("brackets around a list", help);
         }
         if word.starts_with(',') {
             return Some(comma(token.at));
@@ -271,7 +263,7 @@ impl<'t> Place<'t> {
         if let Some(next) = self.adjacent().filter(|next| next.kind == TokenKind::Text) {
             if word.trim_end_matches('#') == "r" {
                 let help = "write `#\"…\"#`, without the `r`";
-                let message = "this is a raw text of KDL 1";
+                let message = "this is a raw string of KDL 1";
                 return Some(Slip::new(token.at..next.end(), message, help));
             }
             let help = "put the whole text in quotes";
@@ -286,11 +278,11 @@ impl<'t> Place<'t> {
             .is_some_and(|next| next.kind == TokenKind::Equals);
         let fits =
             KdlIdentifier::parse(word).is_ok() || !is_property && KdlEntry::parse(word).is_ok();
-        (!fits).then(|| needs_quotes(token.at, literal::what(word), word))
+        (!fits).then(|| needs_quotes(token.at, literal::kind_of(word), word))
     }
 
-    /// Checks what follows a text or a keyword without a blank.
-    fn behind_quotes(&self, token: KdlToken<'_>) -> Option<Slip> {
+    /// Checks the token that follows a text or a keyword without white space.
+    fn after_quotes(&self, token: KdlToken<'_>) -> Option<Slip> {
         let next = self.adjacent()?;
         match next.text.chars().next()? {
             ',' => Some(comma(next.at)),
@@ -305,7 +297,7 @@ impl<'t> Place<'t> {
     }
 }
 
-/// `{ a "1" b "2" }`: several settings on one line are one list.
+/// Finds several settings on one line, such as `{ a "1" b "2" }`. KDL reads them as the values of one setting.
 fn run_together(values: &[KdlToken<'_>]) -> Option<Slip> {
     let is_name = |token: &KdlToken<'_>| {
         token.kind == TokenKind::Word && KdlIdentifier::parse(token.text).is_ok()
@@ -316,7 +308,7 @@ fn run_together(values: &[KdlToken<'_>]) -> Option<Slip> {
         .get(1)
         .filter(|_| alternate && values.len() >= 3 && values.len() % 2 == 1)?;
     let message = format!(
-        "`{}` looks like a value of the setting before it",
+        "`{}` is read as a value of the setting before it",
         token.text
     );
     Some(Slip::new(
@@ -326,12 +318,12 @@ fn run_together(values: &[KdlToken<'_>]) -> Option<Slip> {
     ))
 }
 
-/// Characters that KDL allows and people cannot see.
-fn hidden(scan: &Scan<'_>) -> Vec<Slip> {
-    let is_hidden = |c: &char| matches!(c, '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}');
+/// Finds invisible characters that KDL allows.
+fn invisible_characters(scan: &Scan<'_>) -> Vec<Slip> {
+    let is_invisible = |c: &char| matches!(c, '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}');
     let tokens = scan.tokens.iter().filter(|token| token.is_value());
     let found = tokens.flat_map(|token| {
-        let chars = token.text.char_indices().filter(|(_, c)| is_hidden(c));
+        let chars = token.text.char_indices().filter(|(_, c)| is_invisible(c));
         chars.map(|(at, c)| invisible(token.at + at, c))
     });
     found.collect()
@@ -341,31 +333,27 @@ fn comma(at: usize) -> Slip {
     Slip::new(
         at..at + 1,
         "a comma between values",
-        "put only a blank between them",
+        "write only a space between them",
     )
 }
 
 fn colon(at: usize) -> Slip {
-    let help = "KDL has none: write `name \"value\"`, or `name { … }`";
-    Slip::new(at..at + 1, "a colon behind a name", help)
+    let help = "KDL has no colons: write `name \"value\"`, or `name { … }`";
+    Slip::new(at..at + 1, "a colon after a name", help)
 }
 
-fn false_quotes(token: KdlToken<'_>) -> Option<Slip> {
+fn wrong_quotes(token: KdlToken<'_>) -> Option<Slip> {
     let mut chars = token.text.char_indices();
     if let Some((at, quote)) = chars.find(|(_, c)| "“”„‟‘’‚«»".contains(*c)) {
         let at = token.at + at;
         let message = format!("`{quote}` is a typographic quote");
-        return Some(Slip::new(
-            at..at + quote.len_utf8(),
-            &message,
-            "use the plain one: `\"`",
-        ));
+        return Some(Slip::new(at..at + quote.len_utf8(), &message, "write `\"`"));
     }
     let single = token.text.starts_with(['\'', '`']);
     let slip = || {
         Slip::new(
             token.at..token.at + 1,
-            "text stands in double quotes here",
+            "text needs double quotes",
             "write `\"…\"`",
         )
     };

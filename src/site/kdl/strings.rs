@@ -1,18 +1,23 @@
-//! Strings and keywords, which begin with a quote or `#`.
+//! Scans strings and keywords, which begin with a quote or `#`.
 
 use super::tokens::{Scan, Slip, TokenKind, invisible, is_disallowed, is_newline, line_length};
 use crate::site::tree::MAX_DEPTH;
 
 impl<'t> Scan<'t> {
-    /// A string, raw or not, or a keyword.
+    /// Scans a string, which may be raw, or a keyword.
     pub(super) fn hash_or_quote(&mut self, rest: &'t str) {
         let hashes = rest.len() - rest.trim_start_matches('#').len();
         let quotes = &rest[hashes..];
         match quotes.strip_prefix("\"\"\"") {
             Some(body) if body.starts_with(is_newline) => self.string(hashes, 3),
             Some(_) if hashes == 0 => {
-                let help = "the text begins on the next line; for one line write one quote";
-                self.slip(3, "text on the line of its opening triple quotes", help);
+                let help =
+                    "begin the text on the next line, or write one quote for a text of one line";
+                self.slip(
+                    3,
+                    "text on the same line as the opening triple quotes",
+                    help,
+                );
                 self.token(TokenKind::Text, line_length(rest));
             }
             _ if quotes.starts_with('"') => self.string(hashes, 1),
@@ -27,20 +32,20 @@ impl<'t> Scan<'t> {
         match lower.as_str() {
             "#true" | "#false" | "#null" | "#inf" | "#-inf" | "#nan" => {
                 if word != lower {
-                    let message = format!("`{word}` in capitals");
+                    let message = format!("`{word}` is not in lower case");
                     self.slip(length, &message, &format!("write `{lower}`"));
                 }
                 self.token(TokenKind::Keyword, length);
             }
             _ => {
                 let message = "a comment begins with `//` here";
-                self.slip(1, message, "write `//` in place of `#`");
+                self.slip(1, message, "write `//` instead of `#`");
                 self.at += line_length(rest);
             }
         }
     }
 
-    /// A string of one line between single quotes, or of several between triple quotes.
+    /// Scans a string: one line in one pair of quotes, or several lines in triple quotes.
     fn string(&mut self, hashes: usize, quotes: usize) {
         let (rest, open) = (self.rest(), hashes + quotes);
         let closing = "\"".repeat(quotes) + &"#".repeat(hashes);
@@ -75,7 +80,7 @@ impl<'t> Scan<'t> {
             ),
             (_, 0) => ("this quote is never closed", "close it on the same line"),
             _ => (
-                "this raw text is never closed",
+                "this raw string is never closed",
                 &*format!("close it with `{closing}` on the same line"),
             ),
         };
@@ -83,7 +88,7 @@ impl<'t> Scan<'t> {
         self.token(TokenKind::Text, at);
     }
 
-    /// Masks what stands in a string at `at`, unless it is a blank.
+    /// Masks a character or escape of a string, unless it ends with white space.
     fn mask(&mut self, at: usize, length: usize) {
         let rest = &self.rest()[at..];
         self.quoted_depth += match rest {
@@ -96,7 +101,7 @@ impl<'t> Scan<'t> {
         }
     }
 
-    /// Returns the length of the escape at `at`, whose backslash stands before `rest`.
+    /// Returns the length of the escape at `at`. `rest` is the text after its backslash.
     fn escape(&mut self, at: usize, rest: &str) -> usize {
         let blanks = rest.len() - rest.trim_start().len();
         match rest.chars().next() {
@@ -105,7 +110,7 @@ impl<'t> Scan<'t> {
             Some(c) if "\"\\bfnrts".contains(c) => 2,
             Some(c) => {
                 let (start, length) = (self.at + at, 1 + c.len_utf8());
-                let message = format!("`\\{c}` means nothing inside quotes");
+                let message = format!("`\\{c}` is not an escape sequence");
                 let help = "write `\\\\` for a backslash, or put the text in #\"…\"#";
                 self.slips
                     .push(Slip::new(start..start + length, &message, help));

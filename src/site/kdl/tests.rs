@@ -1,4 +1,4 @@
-//! KDL's usual slips, one line each: the text, and the one diagnostic it gets.
+//! Slips in KDL: each case is a text and its only diagnostic.
 
 use super::declarations;
 use crate::{
@@ -18,7 +18,7 @@ fn diagnose(text: &str) -> Vec<String> {
         let (_, line, column) = site.sources.position(span).expect("in the file");
         format!("{line}:{column} {}", diagnostic.message)
     };
-    // What follows from how the declarations fit together is not at issue here.
+    // Diagnostics of the rules are not tested here.
     let own = |diagnostic: &&crate::site::Diagnostic| {
         let rules = crate::site::rules::check(&site);
         !rules.contains(*diagnostic)
@@ -27,7 +27,7 @@ fn diagnose(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_usual_slip_is_named_once_and_at_its_place() {
+fn every_slip_is_reported_once_at_its_position() {
     let cases = [
         // Values that need `#` or quotes.
         (
@@ -42,7 +42,7 @@ fn every_usual_slip_is_named_once_and_at_its_place() {
         ),
         (
             "policy \"a\" {\n  enabled #True\n}",
-            "2:11 `#True` in capitals",
+            "2:11 `#True` is not in lower case",
         ),
         (
             "node \"a\" {\n  address 192.0.2.1\n}",
@@ -109,14 +109,11 @@ fn every_usual_slip_is_named_once_and_at_its_place() {
             "policy \"a\" {\n  order=10\n}",
             "2:8 `=` between a name and its value",
         ),
-        (
-            "policy \"a\" {\n  order: 10\n}",
-            "2:8 a colon behind a name",
-        ),
-        ("\"policy\": {\n}", "1:9 a colon behind a name"),
+        ("policy \"a\" {\n  order: 10\n}", "2:8 a colon after a name"),
+        ("\"policy\": {\n}", "1:9 a colon after a name"),
         (
             "policy \"a\" {\n  tags [\"a\", \"b\"]\n}",
-            "2:8 a list has no brackets here",
+            "2:8 brackets around a list",
         ),
         (
             "policy \"a\" {\n  tags \"a\", \"b\"\n}",
@@ -142,28 +139,28 @@ fn every_usual_slip_is_named_once_and_at_its_place() {
             "policy \"a\" order=1 # first",
             "1:20 a comment begins with `//` here",
         ),
-        ("policy 'a' {\n}", "1:8 text stands in double quotes here"),
+        ("policy 'a' {\n}", "1:8 text needs double quotes"),
         ("policy “a” {\n}", "1:8 `“` is a typographic quote"),
         (
             "policy \"a\" {\n  tags (\"a\" \"b\")\n}",
-            "2:8 parentheses mean nothing here",
+            "2:8 unexpected parentheses",
         ),
         (
             "policy \"a\" {\n  when r\"\\d\"\n}",
-            "2:8 this is a raw text of KDL 1",
+            "2:8 this is a raw string of KDL 1",
         ),
         (
             "policy \"a\" {\n  when r#\"x\"#\n}",
-            "2:8 this is a raw text of KDL 1",
+            "2:8 this is a raw string of KDL 1",
         ),
-        ("policy {\n  order 1\n}", "1:1 a policy has a name"),
+        ("policy {\n  order 1\n}", "1:1 a policy needs a name"),
         (
             "policy \"a\"\n{\n  order 1\n}",
             "2:1 a block without a name",
         ),
-        ("policy \"a\" order==1", "1:18 `=` stands here twice"),
-        ("policy \"a\" order=\n", "1:17 nothing stands behind `=`"),
-        // Quotes and braces that do not fit together.
+        ("policy \"a\" order==1", "1:18 `=` is written twice"),
+        ("policy \"a\" order=\n", "1:17 no value after `=`"),
+        // Quotes and braces that do not match.
         (
             "policy \"a\" {\n  when \"tags == \"x\"\"\n}",
             "2:17 a quote inside quotes",
@@ -174,7 +171,7 @@ fn every_usual_slip_is_named_once_and_at_its_place() {
         ),
         (
             "policy \"a\" {\n  when #\"x\n}",
-            "2:8 this raw text is never closed",
+            "2:8 this raw string is never closed",
         ),
         (
             "policy \"a\" {\n  when \"\"\"\n  x\n}",
@@ -182,11 +179,11 @@ fn every_usual_slip_is_named_once_and_at_its_place() {
         ),
         (
             "policy \"a\" {\n  when \"\"\"x\"\"\"\n}",
-            "2:8 text on the line of its opening triple quotes",
+            "2:8 text on the same line as the opening triple quotes",
         ),
         (
             "policy \"a\" {\n  when \"C:\\temp\\dir\"\n}",
-            "2:16 `\\d` means nothing inside quotes",
+            "2:16 `\\d` is not an escape sequence",
         ),
         (
             "policy \"a\" {\n  order 1\n",
@@ -196,20 +193,17 @@ fn every_usual_slip_is_named_once_and_at_its_place() {
             "policy \"a\" {\n  order 1\npolicy \"b\" {\n  order 2\n}",
             "1:12 this block is never closed",
         ),
-        ("policy \"a\" {\n}\n}", "3:1 this `}` closes nothing"),
-        (
-            "policy \"a\" {\n} order=1",
-            "2:3 `order` stands behind the block",
-        ),
-        ("policy \"a\" {\n} {\n}", "2:3 a second block of one name"),
+        ("policy \"a\" {\n}\n}", "3:1 this `}` has no matching `{`"),
+        ("policy \"a\" {\n} order=1", "2:3 `order` after the block"),
+        ("policy \"a\" {\n} {\n}", "2:3 a second block for one name"),
         (
             "policy \"a\" {\n  deadlines { document \"1m\" installed \"2m\" }\n}",
-            "2:29 `installed` looks like a value of the setting before it",
+            "2:29 `installed` is read as a value of the setting before it",
         ),
         ("/* never", "1:1 this comment is never closed"),
         (
             "policy \"a\u{200b}\" {\n}",
-            "1:10 an invisible character, U+200B, stands here",
+            "1:10 invisible character U+200B",
         ),
     ];
     assert!(cases.len() > 20);
@@ -290,7 +284,7 @@ fn a_secret_is_not_repeated() {
 }
 
 #[test]
-fn what_has_no_name_is_still_one_diagnostic() {
+fn a_mistake_that_is_not_a_slip_is_one_diagnostic() {
     let cases = [
         (
             "policy \"a\" {\n  order 1 {\n    x 1\n  }\n}",
@@ -306,7 +300,7 @@ fn what_has_no_name_is_still_one_diagnostic() {
         ),
         (
             "policy \"a\" {\n  disk smallest=#true\n  disk wipe=#true\n}",
-            "3:3 this is given twice, and can be given once",
+            "3:3 this is set twice, but can be set only once",
         ),
         (
             "node \"a\" {\n  bond \"b\" mode=\"x\"\n  bond \"b\" mode=\"y\"\n}",
@@ -321,7 +315,7 @@ fn what_has_no_name_is_still_one_diagnostic() {
         ("polcy \"a\" {\n}", "1:1 unknown kind of object `polcy`"),
         (
             "policy \"a\" {\n  tags { - \"a\"; b 1; }\n}",
-            "2:10 an item of a list stands among keys",
+            "2:10 a list item among keys",
         ),
         (
             "policy \"a\" {\n  order \"1\"\n}",

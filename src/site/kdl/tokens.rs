@@ -1,9 +1,9 @@
-//! The tokens of a KDL text, and what no valid text contains.
+//! Splits a KDL text into tokens, and finds slips that no valid text contains.
 //!
-//! For valid KDL the tokens are exact: where this scanner finds a [`Slip`], the crate `kdl` rejects the
-//! text as well. The reverse does not hold; the crate decides whether a text is valid. The scanner exists
-//! because the crate's parser recurses: once for each open block, for each `*` or `/` inside a comment, for
-//! each error at the top level, and twice for each slashdashed block inside another one.
+//! For valid KDL the tokens are exact: if this scanner finds a [`Slip`], the crate `kdl` rejects the text as well. The reverse
+//! is not true: the crate decides whether a text is valid. The scanner exists because the crate's parser is recursive: once
+//! for each open block, for each `*` or `/` inside a comment and for each error at the top level, and twice for each
+//! slashdashed block inside another one.
 
 use std::ops::Range;
 
@@ -11,11 +11,11 @@ use crate::site::{ObjectKind, tree::MAX_DEPTH};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenKind {
-    /// Anything without quotes: a name, a number, or text that needs quotes.
+    /// A word without quotes: a name, a number, or text that needs quotes.
     Word,
     /// A string in quotes, on one line or several, raw or not.
     Text,
-    /// `#true` and its like.
+    /// `#true`, `#false`, `#null` or a special number such as `#inf`.
     Keyword,
     Equals,
     Open,
@@ -33,7 +33,7 @@ pub(super) struct KdlToken<'t> {
     pub(super) text: &'t str,
     /// The offset of its first byte.
     pub(super) at: usize,
-    /// Whether it follows white space, a comment or the beginning of the text.
+    /// Whether it follows white space or a comment, or is at the beginning of the text.
     pub(super) spaced: bool,
 }
 
@@ -57,7 +57,7 @@ impl KdlToken<'_> {
     }
 }
 
-/// A usual mistake, recognized by its form.
+/// A common mistake, recognized by its form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Slip {
     pub(super) at: Range<usize>,
@@ -72,29 +72,30 @@ impl Slip {
     }
 }
 
-/// A text that was split into its tokens.
+/// A text and its tokens.
 pub(super) struct Scan<'t> {
     pub(super) text: &'t str,
     pub(super) tokens: Vec<KdlToken<'t>>,
-    /// What makes the text invalid, whatever else it contains.
+    /// The slips that make the text invalid in any case.
     pub(super) slips: Vec<Slip>,
-    /// The same for braces that do not match and blanks that are missing: often the consequence of another slip.
+    /// Like `slips`, for unmatched braces and missing spaces, which are often the consequence of another slip.
     pub(super) structure: Vec<Slip>,
-    /// How deep blocks nest.
+    /// The maximum depth of nested blocks.
     pub(super) depth: usize,
-    /// Where they nest deeper than [`MAX_DEPTH`].
+    /// The offset at which the depth exceeds [`MAX_DEPTH`].
     pub(super) too_deep: Option<usize>,
-    /// The text with blanks in place of comments, and of slashdashed blocks inside of slashdashed blocks.
+    /// The text with spaces in place of comments, and of slashdashed blocks inside slashdashed blocks.
     plain: Vec<u8>,
-    /// The same with `_` in place of all that strings contain, but blanks.
+    /// Like `plain`, with `_` in place of the contents of strings except white space.
     pub(super) masked: Vec<u8>,
-    /// How deep blocks would nest, at most, if the parser read the contents of strings as blocks.
+    /// The maximum depth that the contents of strings could add if the parser read them as blocks.
     pub(super) quoted_depth: usize,
+    /// The offset of the next character.
     pub(super) at: usize,
     is_spaced: bool,
 }
 
-/// Splits a text into its tokens.
+/// Splits a text into tokens.
 pub(super) fn scan(text: &str) -> Scan<'_> {
     let mut scan = Scan {
         text,
@@ -116,35 +117,35 @@ pub(super) fn scan(text: &str) -> Scan<'_> {
     scan
 }
 
-/// Returns whether a character ends a line in KDL. All other white space is a blank.
+/// Returns whether a character ends a line in KDL. Other white space does not.
 pub(super) fn is_newline(c: char) -> bool {
     matches!(c, '\n'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// Returns whether a character is not allowed outside of comments.
+/// Returns whether a character is not allowed outside comments.
 pub(super) fn is_disallowed(c: char) -> bool {
     matches!(c, '\0'..='\u{8}' | '\u{e}'..='\u{1f}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Returns the length of the line that `rest` begins with, without what ends it.
+/// Returns the length of the first line of `rest`, without its line end.
 pub(super) fn line_length(rest: &str) -> usize {
     rest.find(is_newline).unwrap_or(rest.len())
 }
 
 impl<'t> Scan<'t> {
-    /// Returns whether the crate rejects the text, without asking it.
+    /// Returns whether the scan shows that the crate would reject the text.
     pub(super) fn is_invalid(&self) -> bool {
         !self.slips.is_empty() || !self.structure.is_empty()
     }
 
-    /// Returns the text without what the parser may ignore. Every byte keeps its offset.
+    /// Returns the text without the parts that the parser may ignore. Every byte keeps its offset.
     pub(super) fn plain(&self) -> &str {
         str::from_utf8(&self.plain).expect("whole characters were replaced")
     }
 
-    /// Returns the same without the contents of strings, if the parser could exhaust the stack with these: after an
-    /// error inside of a string it reads the rest of the string as blocks and comments.
+    /// Returns the text without the contents of strings, if the parser could exhaust the stack on them: after an error inside a
+    /// string, it reads the rest of the string as blocks and comments.
     pub(super) fn masked(&self) -> Option<&str> {
         let is_deep = self.depth + self.quoted_depth > MAX_DEPTH;
         is_deep.then(|| str::from_utf8(&self.masked).expect("whole characters were replaced"))
@@ -190,25 +191,25 @@ impl<'t> Scan<'t> {
             at: self.at,
             spaced: self.is_spaced,
         };
-        self.check_blank(&token);
+        self.check_space(&token);
         self.tokens.push(token);
         self.at += length;
         self.is_spaced = kind == TokenKind::Newline;
     }
 
-    /// Reports a missing blank before or behind a string.
-    fn check_blank(&mut self, token: &KdlToken<'_>) {
+    /// Reports a missing space before or after a string.
+    fn check_space(&mut self, token: &KdlToken<'_>) {
         let Some(before) = self.tokens.last().filter(|_| !token.spaced) else {
             return;
         };
         let begins = token.is_value() || token.kind == TokenKind::Slashdash || token.text == "(";
         if before.is_string() && begins || token.is_string() && before.is_value() {
-            let (message, help) = ("a blank is missing here", "put a blank between values");
+            let (message, help) = ("a missing space", "put a space between values");
             self.structure.push(Slip::new(token.range(), message, help));
         }
     }
 
-    /// Reports `length` bytes from here on.
+    /// Reports a slip in the next `length` bytes.
     pub(super) fn slip(&mut self, length: usize, message: &str, help: &str) {
         let at = self.at..self.at + length;
         self.slips.push(Slip::new(at, message, help));
@@ -220,11 +221,11 @@ impl<'t> Scan<'t> {
     }
 
     fn ignore(&mut self, length: usize) {
-        self.blank(self.at..self.at + length);
+        self.erase(self.at..self.at + length);
         self.skip(length);
     }
 
-    fn blank(&mut self, range: Range<usize>) {
+    fn erase(&mut self, range: Range<usize>) {
         self.plain[range.clone()].fill(b' ');
         self.masked[range].fill(b' ');
     }
@@ -250,7 +251,7 @@ impl<'t> Scan<'t> {
         self.ignore(length);
     }
 
-    /// Skips a backslash with nothing but blanks and comments behind it, which joins two lines.
+    /// Skips a backslash that joins two lines: only white space and comments follow it on its line.
     fn continues_line(&mut self) -> bool {
         let start = self.at;
         self.at += 1;
@@ -276,9 +277,9 @@ impl<'t> Scan<'t> {
         true
     }
 
-    /// Matches braces, and measures how deep blocks and slashdashes nest.
+    /// Matches braces, and measures the depth of nested blocks and slashdashes.
     fn check_blocks(&mut self) {
-        // The blocks that are open, each with its `{` and the `/-` before that.
+        // The open blocks, each with the offset of its `{` and of the `/-` before it.
         let mut open: Vec<(usize, Option<usize>)> = Vec::new();
         let (mut unclosed, mut ignored) = (None, Vec::new());
         let (mut slashdashes, mut slashdash, mut line_start) = (0, None, 0);
@@ -297,12 +298,12 @@ impl<'t> Scan<'t> {
                     }
                     Some(_) => {}
                     None => {
-                        let help = "delete it, or find the `{` that is missing before it";
-                        let slip = Slip::new(token.range(), "this `}` closes nothing", help);
+                        let help = "delete it, or add the missing `{` before it";
+                        let slip = Slip::new(token.range(), "this `}` has no matching `{`", help);
                         self.structure.push(slip);
                     }
                 },
-                // An object at the margin inside of a block: the block before it was not closed.
+                // An object at the beginning of a line inside a block: the block before it was not closed.
                 TokenKind::Word
                     if token.at == line_start && ObjectKind::of(token.text).is_some() =>
                 {
@@ -310,7 +311,7 @@ impl<'t> Scan<'t> {
                 }
                 _ => {}
             }
-            // The parser calls itself for what is slashdashed twice, up to the end of the node.
+            // After two slashdashes in a row, the parser calls itself up to the end of the node.
             let is_slashdash = token.kind == TokenKind::Slashdash;
             slashdashes += usize::from(is_slashdash && slashdash.is_some());
             slashdash = is_slashdash.then_some(token.at);
@@ -319,7 +320,7 @@ impl<'t> Scan<'t> {
                 self.too_deep.get_or_insert(token.at);
             }
         }
-        ignored.into_iter().for_each(|range| self.blank(range));
+        ignored.into_iter().for_each(|range| self.erase(range));
         if let (Some((at, _)), true) = (open.last(), self.structure.is_empty()) {
             let at = unclosed.unwrap_or(*at);
             let slip = Slip::new(
@@ -332,11 +333,11 @@ impl<'t> Scan<'t> {
     }
 }
 
-/// Returns the length of the word that `rest` begins with.
+/// Returns the length of the word at the beginning of `rest`.
 fn word_length(rest: &str) -> usize {
     let continues = |rest: &str| {
-        let behind = rest.trim_start_matches(|c: char| c.is_whitespace() && !is_newline(c));
-        behind
+        let after = rest.trim_start_matches(|c: char| c.is_whitespace() && !is_newline(c));
+        after
             .chars()
             .next()
             .is_none_or(|c| is_newline(c) || c == '/')
@@ -350,12 +351,9 @@ fn word_length(rest: &str) -> usize {
     end.map_or(rest.len(), |(at, _)| at)
 }
 
-/// A character that people cannot see.
+/// Returns the slip of an invisible character.
 pub(super) fn invisible(at: usize, c: char) -> Slip {
-    let message = format!(
-        "an invisible character, U+{:04X}, stands here",
-        u32::from(c)
-    );
+    let message = format!("invisible character U+{:04X}", u32::from(c));
     Slip::new(
         at..at + c.len_utf8(),
         &message,

@@ -1,4 +1,4 @@
-//! How the parts of a value are handed out one by one.
+//! Serde access to the parts of a value, one by one.
 
 use serde::de::{self, IntoDeserializer};
 
@@ -9,7 +9,7 @@ use crate::{
 
 use super::error::ReadError;
 
-/// A value followed by its place, for [`crate::model::Spanned`].
+/// A value followed by its span, for [`crate::model::Spanned`].
 pub(super) struct WithSpan<'t> {
     pub(super) tree: &'t ConfigTree,
     pub(super) step: u8,
@@ -54,7 +54,7 @@ impl<'t> de::SeqAccess<'t> for ListItems<'t> {
     }
 }
 
-/// A value that stands for a list of one.
+/// A single value that is read as a list with one item.
 pub(super) struct SingleItem<'t>(pub(super) Option<&'t ConfigTree>);
 
 impl<'t> de::SeqAccess<'t> for SingleItem<'t> {
@@ -107,7 +107,7 @@ impl<'t> de::MapAccess<'t> for TableEntries<'t> {
     }
 }
 
-/// A text that stands for a table with nothing but `name`.
+/// A text that is read as a table whose only key is `name`.
 pub(super) struct NameOnly<'t>(pub(super) Option<&'t ConfigTree>);
 
 impl<'t> de::MapAccess<'t> for NameOnly<'t> {
@@ -125,6 +125,6 @@ impl<'t> de::MapAccess<'t> for NameOnly<'t> {
         &mut self,
         seed: V,
     ) -> Result<V::Value, ReadError> {
-        seed.deserialize(self.0.take().expect("a value is asked for after its key"))
+        seed.deserialize(self.0.take().expect("serde reads a value after its key"))
     }
 }

@@ -1,6 +1,6 @@
-//! The one [`Deserializer`] there is, over the tree of values, whatever the file's format.
+//! The [`Deserializer`] for trees of values, which is the same for all file formats.
 //!
-//! A single value stands for a list of one; a text where an account is wanted is the account's name.
+//! A single value is read as a list with one item. A text in place of a user is read as the user's name.
 
 use serde::de::{Deserializer, IntoDeserializer, Visitor};
 
@@ -15,35 +15,35 @@ use super::{
 };
 
 impl ConfigTree {
-    fn wrong(&self, wanted: &str) -> ReadError {
+    fn unexpected(&self, expected: &str) -> ReadError {
         let mistake =
-            ReadError::new(format!("expected {wanted}, found {}", self.what())).at(self.span);
+            ReadError::new(format!("expected {expected}, found {}", self.describe())).at(self.span);
         match &self.shape {
-            Shape::List(items) if wanted == TABLE && items.len() > 1 => given_twice(items),
-            Shape::Text(text) if wanted == BOOL => match text.to_ascii_lowercase().as_str() {
+            Shape::List(items) if expected == TABLE && items.len() > 1 => repeated(items),
+            Shape::Text(text) if expected == BOOL => match text.to_ascii_lowercase().as_str() {
                 "true" | "yes" | "on" => mistake.help("write `true`, or `#true` in KDL"),
                 "false" | "no" | "off" => mistake.help("write `false`, or `#false` in KDL"),
                 _ => mistake,
             },
-            Shape::Text(text) if wanted != TABLE && text.parse::<f64>().is_ok() => {
+            Shape::Text(text) if expected != TABLE && text.parse::<f64>().is_ok() => {
                 mistake.help("write it without quotes")
             }
-            Shape::Int(_) | Shape::Float(_) if wanted == TEXT => mistake.help("put it in quotes"),
+            Shape::Int(_) | Shape::Float(_) if expected == TEXT => mistake.help("put it in quotes"),
             _ => mistake,
         }
     }
 
-    fn whole<'t, V: Visitor<'t>>(
+    fn whole_number<'t, V: Visitor<'t>>(
         &self,
         visitor: V,
-        least: i128,
-        most: i128,
+        min: i128,
+        max: i128,
     ) -> Result<V::Value, ReadError> {
         let Shape::Int(number) = self.shape else {
-            return Err(self.wrong("a whole number"));
+            return Err(self.unexpected("a whole number"));
         };
-        if number < least || number > most {
-            let range = format!("expected a whole number from {least} to {most}");
+        if number < min || number > max {
+            let range = format!("expected a whole number from {min} to {max}");
             return Err(
                 ReadError::new(format!("`{number}` is out of range: {range}")).at(self.span),
             );
@@ -61,10 +61,10 @@ const TABLE: &str = "a table";
 const TEXT: &str = "text";
 const BOOL: &str = "true or false";
 
-/// Tables that repeat where one is wanted.
-fn given_twice(items: &[ConfigTree]) -> ReadError {
+/// Returns the error for a repeated table where only one is allowed.
+fn repeated(items: &[ConfigTree]) -> ReadError {
     let mut mistake =
-        ReadError::new("this is given twice, and can be given once").at(items[1].span);
+        ReadError::new("this is set twice, but can be set only once").at(items[1].span);
     mistake.first = Some(items[0].span);
     mistake.help("keep one of the two")
 }
@@ -72,7 +72,7 @@ fn given_twice(items: &[ConfigTree]) -> ReadError {
 macro_rules! whole_numbers {
     ($($method:ident $type:ty,)*) => {$(
         fn $method<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, ReadError> {
-            self.whole(visitor, <$type>::MIN.into(), <$type>::MAX.into())
+            self.whole_number(visitor, <$type>::MIN.into(), <$type>::MAX.into())
         }
     )*};
 }
@@ -92,7 +92,7 @@ impl<'t> Deserializer<'t> for &'t ConfigTree {
         match &self.shape {
             Shape::Null => visitor.visit_unit(),
             Shape::Bool(value) => visitor.visit_bool(*value),
-            Shape::Int(_) => self.whole(visitor, i64::MIN.into(), u64::MAX.into()),
+            Shape::Int(_) => self.whole_number(visitor, i64::MIN.into(), u64::MAX.into()),
             Shape::Float(number) => visitor.visit_f64(*number),
             Shape::Text(text) => visitor.visit_borrowed_str(text),
             Shape::List(items) => visitor.visit_seq(ListItems(items.iter().enumerate())),
@@ -104,7 +104,7 @@ impl<'t> Deserializer<'t> for &'t ConfigTree {
     fn deserialize_bool<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.shape {
             Shape::Bool(value) => visitor.visit_bool(value),
-            _ => Err(self.wrong(BOOL)),
+            _ => Err(self.unexpected(BOOL)),
         }
     }
 
@@ -117,24 +117,24 @@ impl<'t> Deserializer<'t> for &'t ConfigTree {
         match self.shape {
             Shape::Float(number) => visitor.visit_f64(number),
             Shape::Int(number) => visitor.visit_f64(number as f64),
-            _ => Err(self.wrong("a number")),
+            _ => Err(self.unexpected("a number")),
         }
     }
 
     fn deserialize_str<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, ReadError> {
         let Shape::Text(text) = &self.shape else {
-            return Err(self.wrong(TEXT));
+            return Err(self.unexpected(TEXT));
         };
         visitor
             .visit_borrowed_str(text)
-            .map_err(|mistake: ReadError| in_full(mistake, text).at(self.span))
+            .map_err(|mistake: ReadError| with_address(mistake, text).at(self.span))
     }
 
     fn deserialize_option<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.shape {
-            Shape::Null => Err(ReadError::new("`null` sets nothing")
+            Shape::Null => Err(ReadError::new("`null` is not allowed")
                 .at(self.span)
-                .help("leave the key out")),
+                .help("omit the key")),
             _ => visitor.visit_some(self),
         }
     }
@@ -159,7 +159,7 @@ impl<'t> Deserializer<'t> for &'t ConfigTree {
             Shape::Map(entries) => visitor
                 .visit_map(TableEntries::new(entries))
                 .map_err(|mistake| mistake.at(self.span)),
-            _ => Err(self.wrong(TABLE)),
+            _ => Err(self.unexpected(TABLE)),
         }
     }
 
@@ -186,7 +186,7 @@ impl<'t> Deserializer<'t> for &'t ConfigTree {
         visitor: V,
     ) -> Result<V::Value, ReadError> {
         let Shape::Text(text) = &self.shape else {
-            return Err(self.wrong(TEXT));
+            return Err(self.unexpected(TEXT));
         };
         visitor
             .visit_enum(text.as_str().into_deserializer())
@@ -211,8 +211,8 @@ impl<'t> Deserializer<'t> for &'t ConfigTree {
     }
 }
 
-/// The standard library says of an address only that it is none.
-fn in_full(mut mistake: ReadError, text: &str) -> ReadError {
+/// Adds the text to the error message for an IP address, because that of the standard library does not contain it.
+fn with_address(mut mistake: ReadError, text: &str) -> ReadError {
     if mistake.message == "invalid IP address syntax" {
         mistake.message = format!("`{text}` is not an address: expected such as `192.0.2.10`");
     }

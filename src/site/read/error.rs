@@ -1,4 +1,4 @@
-//! What is wrong with a value, before it is known where the value stands.
+//! The error of reading a value, before its span is known.
 
 use serde::de;
 
@@ -7,16 +7,16 @@ use crate::{
     site::{Diagnostic, suggest::suggest},
 };
 
-/// A mistake on its way up to [`super::read`], which learns on the way where it is.
+/// A mistake in a value. Its span and path are added while it is returned to [`super::read`].
 #[derive(Debug)]
 pub(crate) struct ReadError {
     pub(super) message: String,
     pub(super) span: Option<SourceSpan>,
     pub(super) first: Option<SourceSpan>,
     pub(super) help: Option<String>,
-    /// The key that is missing, when that is the mistake.
+    /// The missing key, if the mistake is that one is missing.
     pub(super) missing: Option<&'static str>,
-    /// The way from the root, innermost step first: indices of entries and items.
+    /// The path from the root as indices of entries and items, innermost first.
     pub(super) path: Vec<usize>,
 }
 
@@ -74,7 +74,7 @@ impl de::Error for ReadError {
     }
 
     fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Self {
-        unknown(&format!("`{variant}` is not known here"), variant, known)
+        unknown(&format!("unknown value `{variant}`"), variant, known)
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -85,7 +85,7 @@ impl de::Error for ReadError {
     }
 }
 
-/// The mistake of a key that nobody knows.
+/// Returns the error for an unknown key.
 pub(super) fn unknown_key(key: &str, known: &[&str]) -> ReadError {
     unknown(&format!("unknown key `{key}`"), key, known)
 }
@@ -94,7 +94,9 @@ fn unknown(message: &str, text: &str, known: &[&str]) -> ReadError {
     let mistake = ReadError::new(message);
     match suggest(text, known.iter().copied()) {
         Some(meant) => mistake.help(format!("did you mean `{meant}`?")),
-        None if known.len() <= 12 => mistake.help(format!("known here: `{}`", known.join("`, `"))),
+        None if known.len() <= 12 => {
+            mistake.help(format!("expected one of `{}`", known.join("`, `")))
+        }
         None => mistake,
     }
 }

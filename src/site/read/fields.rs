@@ -1,4 +1,4 @@
-//! The keys that a declared type knows, as serde's derive lists them.
+//! The keys of a declared type, as serde's derive lists them.
 
 use serde::de::{self, Deserializer, Visitor};
 
@@ -9,10 +9,10 @@ pub fn fields_of<T: de::Deserialize<'static>>() -> &'static [&'static str] {
         .map_or(&[], |FieldList(list)| list)
 }
 
-/// A deserializer that reads nothing: it answers with the keys that it is asked for.
+/// A deserializer that reads nothing: its error contains the keys that the type requests.
 struct FieldProbe;
 
-/// What [`FieldProbe`] learned.
+/// The error of [`FieldProbe`]: the requested keys.
 #[derive(Debug)]
 struct FieldList(&'static [&'static str]);
 
@@ -59,7 +59,7 @@ mod tests {
     use crate::model::{Rule, Settings};
 
     #[test]
-    fn a_type_tells_its_keys() {
+    fn a_type_lists_its_keys() {
         let rule = ["order", "enabled", "tags", "when", "accept", "max-count"];
         assert_eq!(fields_of::<Rule>(), rule);
         assert!(fields_of::<Settings>().contains(&"root-password-hash"));

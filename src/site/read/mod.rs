@@ -1,6 +1,6 @@
 //! Reads declared types from the tree of values.
 //!
-//! [`read`] reports every mistake of an object: what was wrong is taken out and the object read again.
+//! [`read`] reports every mistake of an object: it removes the invalid value and reads the object again.
 
 mod access;
 mod deserializer;
@@ -22,11 +22,11 @@ use error::ReadError;
 
 pub use fields::fields_of;
 
-/// Beyond so many mistakes in one object nobody reads on.
+/// The maximum number of mistakes that are reported for one object.
 const MAX_MISTAKES: usize = 50;
 
-/// Reads a `T`, with a diagnostic for every mistake. What was wrong is missing from the `T`; none when
-/// something is missing that must be there.
+/// Reads a `T`, with a diagnostic for every mistake. The `T` lacks the invalid values. Returns none if a required value is
+/// missing or invalid.
 pub(crate) fn read<T: DeserializeOwned>(
     mut tree: ConfigTree,
     diagnostics: &mut Vec<Diagnostic>,
@@ -39,24 +39,24 @@ pub(crate) fn read<T: DeserializeOwned>(
             Err(mistake) => mistake,
         };
         mistake.path.reverse();
-        let gone = tree.remove(&mistake.path);
+        let removed_key = tree.remove(&mistake.path);
         let missing = mistake.missing;
         let diagnostic = mistake.into_diagnostic(tree.span);
-        // A key that was taken out is missing only since then, and some missing keys are known already.
-        let is_echo = missing.is_some_and(|key| {
+        // A missing key is not reported if it was removed here, or if it was reported before.
+        let is_consequence = missing.is_some_and(|key| {
             let span = diagnostic.span.unwrap_or(tree.span);
             removed.contains(&(span, key.to_owned())) || diagnostics.contains(&diagnostic)
         });
-        if !is_echo {
+        if !is_consequence {
             diagnostics.push(diagnostic);
         }
-        let (span, key) = gone?;
+        let (span, key) = removed_key?;
         removed.extend(key.map(|key| (span, key)));
     }
     None
 }
 
-/// The mistakes of keys that must be there and are not. [`read`] says of the first alone.
+/// Returns a diagnostic for each missing key. [`read`] reports only the first.
 pub(crate) fn missing_keys<'a>(
     entries: &'a [TreeEntry],
     keys: &'static [&'static str],
@@ -68,7 +68,7 @@ pub(crate) fn missing_keys<'a>(
         .map(move |key| ReadError::missing_field(key).into_diagnostic(span))
 }
 
-/// The same mistake for callers that look at keys themselves.
+/// Returns the diagnostic for an unknown key, for callers that read keys themselves.
 pub(crate) fn unknown_key(entry: &TreeEntry, known: &[&'static str]) -> Diagnostic {
     let key = &entry.key;
     error::unknown_key(&key.value, known).into_diagnostic(key.span)

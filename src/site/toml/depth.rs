@@ -1,8 +1,8 @@
-//! How deep a text of TOML nests, before anything recurses over it.
+//! Checks how deep a TOML text is nested, before a recursive parser reads it.
 
 use crate::site::tree::MAX_DEPTH;
 
-/// Finds where brackets, or the dots of one key, go deeper than [`MAX_DEPTH`].
+/// Returns the offset at which brackets, or the dots of one key, exceed [`MAX_DEPTH`].
 pub(super) fn too_deep(text: &str) -> Option<usize> {
     let (mut brackets, mut dots) = (0usize, 0usize);
     let mut at = 0;
@@ -30,12 +30,12 @@ pub(super) fn too_deep(text: &str) -> Option<usize> {
 
 /// Returns the offset after the next `end`.
 fn past(text: &str, at: usize, end: &str) -> usize {
-    // Every caller stands on an ASCII character, so this is no middle of one.
+    // `at` is always the offset of an ASCII character, so it is a character boundary.
     let found = text.get(at..).and_then(|rest| rest.find(end));
     found.map_or(text.len(), |found| at + found + end.len())
 }
 
-/// Returns the offset after the string that begins at `at`; one that is not closed ends with its line.
+/// Returns the offset after the string that begins at `at`. An unclosed string ends with its line.
 fn past_string(text: &str, at: usize) -> usize {
     for triple in ["\"\"\"", "'''"] {
         if text[at..].starts_with(triple) {
@@ -53,7 +53,7 @@ fn past_string(text: &str, at: usize) -> usize {
             _ => {}
         }
     }
-    // An escape may have led into the middle of a character, or past the end.
+    // After an escape, `next` may be inside a character or past the end.
     (next..text.len())
         .find(|at| text.is_char_boundary(*at))
         .unwrap_or(text.len())

@@ -1,4 +1,4 @@
-//! TOML to the tree of values.
+//! Parses TOML into the tree of values.
 
 mod depth;
 mod syntax_errors;
@@ -15,7 +15,8 @@ use super::{
     tree::{self, ConfigTree, Declaration, Shape, TreeEntry},
 };
 
-/// Reads a whole file as one table. With syntax errors there is nothing else: what they leave is a guess.
+/// Reads a whole file as one table. If the text has syntax errors, only these are returned, because the rest cannot be read
+/// reliably.
 pub(crate) fn table(text: &str, file: FileId) -> Result<ConfigTree, Vec<Diagnostic>> {
     let whole = source_span(file, 0..0);
     if let Some(at) = depth::too_deep(text) {
@@ -29,7 +30,7 @@ pub(crate) fn table(text: &str, file: FileId) -> Result<ConfigTree, Vec<Diagnost
     Ok(ConfigTree::new(toml.map(table.into_inner()), whole))
 }
 
-/// Reads the objects of a file, in the order in which they are written.
+/// Reads the objects of a file, in the order of their declaration.
 pub(crate) fn declarations(
     text: &str,
     file: FileId,
@@ -72,10 +73,10 @@ fn not_an_object(kind: &Spanned<String>) -> Diagnostic {
             Diagnostic::error("expected a table with the defaults", kind.span)
                 .help("write `[defaults]`")
         }
-        Some(kind_of) => Diagnostic::error(format!("a {kind_of} has a name"), kind.span)
+        Some(kind_of) => Diagnostic::error(format!("a {kind_of} needs a name"), kind.span)
             .help(format!("write `[{kind_of}.name]`")),
-        None => Diagnostic::error(format!("`{key}` stands outside of any object"), kind.span)
-            .help("settings stand under a line such as `[policy.web]` or `[defaults]`"),
+        None => Diagnostic::error(format!("`{key}` is not in an object"), kind.span)
+            .help("write settings below a line such as `[policy.web]` or `[defaults]`"),
     }
 }
 
@@ -111,7 +112,7 @@ impl TomlReader<'_> {
                 Shape::Float(number.as_str().parse().unwrap_or(f64::INFINITY))
             }
             DeValue::Boolean(value) => Shape::Bool(value),
-            // There is no type for moments in a site: whoever writes one means the text.
+            // A site has no type for dates and times, so they are read as text.
             DeValue::Datetime(_) => Shape::Text(self.text[span.clone()].to_owned()),
             DeValue::Array(items) => {
                 Shape::List(items.into_iter().map(|item| self.tree(item)).collect())

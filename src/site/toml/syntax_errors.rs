@@ -1,4 +1,4 @@
-//! What is wrong with a text that is no TOML, said so that people know what to do.
+//! Explains the syntax errors of a TOML text, with how to fix them.
 
 use std::{collections::BTreeSet, ops::Range};
 
@@ -11,7 +11,7 @@ use crate::{
 
 use super::source_span;
 
-/// The first mistake of each line: those that follow on it are mostly its echo.
+/// Returns the first error of each line. Others on the same line are mostly its consequences.
 pub(super) fn syntax_errors(text: &str, file: FileId, errors: &[Error]) -> Vec<Diagnostic> {
     let mut lines = BTreeSet::new();
     let mut list = Vec::new();
@@ -54,7 +54,7 @@ fn syntax_error(text: &str, file: FileId, error: &Error, span: Range<usize>) -> 
         }
         message if message.starts_with("missing escaped value") => {
             let escaped = text[span.start..].chars().next().unwrap_or_default();
-            Diagnostic::error(format!("`\\{escaped}` means nothing inside quotes"), at)
+            Diagnostic::error(format!("`\\{escaped}` is not an escape sequence"), at)
                 .help("write `\\\\` for a backslash, or put the text in single quotes")
         }
         "key with no value, expected `=`" => {
@@ -64,7 +64,7 @@ fn syntax_error(text: &str, file: FileId, error: &Error, span: Range<usize>) -> 
     }
 }
 
-/// Finds the quote that is still open at `at`.
+/// Returns the offset of the quote that is still open at `at`.
 fn opening_quote(text: &str, at: usize) -> Option<usize> {
     if at == text.len()
         && let Some(triple) = text.rfind("\"\"\"").max(text.rfind("'''"))
@@ -77,7 +77,7 @@ fn opening_quote(text: &str, at: usize) -> Option<usize> {
     Some(quote)
 }
 
-/// Finds the value of the line at `at` when it is one word without quotes.
+/// Returns the range of the value on the line at `at`, if it is one word without quotes.
 fn bare_value(text: &str, at: usize) -> Option<Range<usize>> {
     let from = text[..at].rfind('\n').map_or(0, |at| at + 1);
     let line = text[from..].lines().next()?;
@@ -93,15 +93,15 @@ fn without_quotes(text: &str, file: FileId, word: Range<usize>) -> Diagnostic {
     let quoted = &text[word.clone()];
     let lower = quoted.to_ascii_lowercase();
     if lower == "true" || lower == "false" {
-        return Diagnostic::error(format!("`{quoted}` in capitals"), at)
+        return Diagnostic::error(format!("`{quoted}` is not in lower case"), at)
             .help(format!("write `{lower}`"));
     }
-    // The line may hold a secret.
+    // The line may contain a secret.
     let shown = match mask(text).get(word) == Some(quoted) {
         true => format!(": `{quoted}`"),
         false => String::new(),
     };
-    let what = literal::what(quoted);
+    let what = literal::kind_of(quoted);
     Diagnostic::error(format!("{what} without quotes{shown}"), at).help("put it in quotes")
 }
 
@@ -112,7 +112,7 @@ fn floor(text: &str, at: usize) -> usize {
         .unwrap_or(0)
 }
 
-/// Finds where the key at `span` stands for the first time: the parser says only where the second is.
+/// Returns the first range of the repeated key at `span`. The parser reports only the second.
 fn first_of(text: &str, span: Range<usize>) -> Option<Range<usize>> {
     let line_start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
     let (before, line) = (&text[..line_start], &text[line_start..span.end]);
@@ -145,7 +145,7 @@ fn first_of(text: &str, span: Range<usize>) -> Option<Range<usize>> {
 /// Splits a dotted key.
 fn keys(dotted: &str) -> Option<Vec<String>> {
     let line = format!("{dotted} = 0");
-    // What is no key leads nowhere: the mistake is shown without its first place.
+    // If this is not a key, the diagnostic has no first place.
     let mut table = DeTable::parse(&line).ok()?.into_inner();
     let mut keys = Vec::new();
     while let Some((key, value)) = table.into_iter().next() {
