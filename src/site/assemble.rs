@@ -1,4 +1,4 @@
-//! Puts declared objects into the site, one of each name.
+//! Adds declared objects to the site and rejects duplicate names.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,7 +12,7 @@ use crate::model::{Identity, Node, PolicyName, SmallSet, SourceSpan, Spanned};
 use super::{Diagnostic, IdentityIndex, Site, object::Object};
 
 impl Site {
-    /// Takes an object in, unless another has its name.
+    /// Adds an object, unless another one of its kind has the same name.
     pub(super) fn declare(
         &mut self,
         object: &Object,
@@ -70,12 +70,12 @@ fn declared_twice(what: &str, span: SourceSpan, first: SourceSpan) -> Diagnostic
 }
 
 impl IdentityIndex {
-    /// The declarations that name any of these cards, by name.
+    /// Returns the nodes that declare any of an identity's MAC addresses, sorted by name.
     pub fn by_mac(&self, identity: &Identity) -> Vec<&Arc<Node>> {
         each_once(declaring(&self.mac, &identity.mac))
     }
 
-    /// The declarations that name any of what the board says, by name.
+    /// Returns the nodes that declare any of an identity's serial numbers, UUIDs or asset tags, sorted by name.
     pub fn by_board(&self, identity: &Identity) -> Vec<&Arc<Node>> {
         let by_serial = declaring(&self.serial, &identity.serial);
         let by_uuid = declaring(&self.uuid, &identity.uuid);
@@ -117,7 +117,7 @@ fn each_once<'a>(nodes: impl Iterator<Item = &'a Arc<Node>>) -> Vec<&'a Arc<Node
     nodes
 }
 
-/// The policies in the order in which they are asked: by `order`, then by name.
+/// Returns the names of the policies in the order in which they are evaluated: by `order`, then by name.
 pub(super) fn order(site: &Site) -> Vec<PolicyName> {
     let mut names: Vec<PolicyName> = site.policies.keys().cloned().collect();
     names.sort_by_key(|name| site.policies[name].rule.effective().order);

@@ -1,35 +1,36 @@
-//! Which operating system a repo holds, told by files that its vendor puts there.
+//! Detects which operating system a repo contains, by files that only its vendor's images have.
 
 use crate::model::TaskName;
 
-/// A file that tells, and what it says.
+/// A file that identifies an operating system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RepoSignature {
-    /// The file.
+    /// The path of the file.
     pub file: &'static str,
-    /// What stands in it; nothing where it is enough that it is there.
-    pub says: &'static str,
-    /// The operating system.
+    /// A text that the file contains; empty if its existence is enough.
+    pub text: &'static str,
+    /// The name of the operating system.
     pub title: &'static str,
-    /// The task that installs it, of those that are built in.
+    /// The built-in task that installs it.
     pub task: Option<&'static str>,
 }
 
 const fn signature(
     file: &'static str,
-    says: &'static str,
+    text: &'static str,
     title: &'static str,
     task: Option<&'static str>,
 ) -> RepoSignature {
     RepoSignature {
         file,
-        says,
+        text,
         title,
         task,
     }
 }
 
-/// What is known, the surest first. Where a vendor builds upon another one's image, its own sign comes before.
+/// The known signatures, the most reliable first. If a vendor's image is derived from another vendor's, its signature comes
+/// before that of the other one.
 const SIGNATURES: [RepoSignature; 16] = [
     signature(".pve-cd-id.txt", "", "Proxmox VE", None),
     signature("boot.cfg", "modules=", "VMware ESXi", Some("esxi")),
@@ -49,15 +50,14 @@ const SIGNATURES: [RepoSignature; 16] = [
     signature("sources/boot.wim", "", "Windows", None),
 ];
 
-/// Guesses; `says` tells whether a file is there and has a text in it.
-pub fn detect_repo(mut says: impl FnMut(&str, &str) -> bool) -> Option<&'static RepoSignature> {
+/// Returns the first signature that matches. `contains` returns whether a file exists and contains a text.
+pub fn detect_repo(mut contains: impl FnMut(&str, &str) -> bool) -> Option<&'static RepoSignature> {
     SIGNATURES
         .iter()
-        .find(|signature| says(signature.file, signature.says))
+        .find(|signature| contains(signature.file, signature.text))
 }
 
 impl RepoSignature {
-    /// The task's name.
     pub fn task_name(&self) -> Option<TaskName> {
         self.task
             .map(|task| task.parse().expect("a built-in task has a name"))
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_vendor_s_own_files_tell() {
+    fn a_vendor_s_own_files_identify_the_system() {
         const TREEINFO: &str = "[general]\nfamily = Rocky Linux\n";
         const SUSE: &str = "[general]\nfamily = openSUSE Leap\n";
         type SiteFiles = &'static [(&'static str, &'static str)];
@@ -108,17 +108,17 @@ mod tests {
             (&[("README", "hello")], None),
         ];
         for (files, expected) in cases {
-            let says = |path: &str, text: &str| {
+            let contains = |path: &str, text: &str| {
                 let mut all = files.iter();
                 all.any(|(name, content)| *name == path && content.contains(text))
             };
-            let found = detect_repo(says).map(|signature| (signature.title, signature.task));
+            let found = detect_repo(contains).map(|signature| (signature.title, signature.task));
             assert_eq!(found, expected, "{files:?}");
         }
     }
 
     #[test]
-    fn every_task_that_is_guessed_has_a_name() {
+    fn every_detected_task_has_a_name() {
         assert!(
             SIGNATURES
                 .iter()

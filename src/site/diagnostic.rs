@@ -1,8 +1,7 @@
-//! An operator's mistake, as a value.
+//! A mistake in the site, as a value.
 
 use crate::model::SourceSpan;
 
-/// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -12,27 +11,25 @@ pub enum Severity {
     Warning,
 }
 
-/// An operator's mistake: what, where, and what to do.
+/// A mistake in the site: its message, its span and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
     pub severity: Severity,
     /// One line, lower case, no full stop, the culprit in backticks. Never a secret.
     pub message: String,
-    /// Where; none when it is about no file in particular.
+    /// The place of the mistake; none if it is not in a particular file.
     pub span: Option<SourceSpan>,
-    /// What stands under the marked text; may be empty.
+    /// The text under the marked source; may be empty.
     pub label: String,
-    /// Other places that belong to it, each with its label.
+    /// Related places, each with its label.
     pub others: Vec<(SourceSpan, String)>,
-    /// Lines that say for whom or in what: `for node esx02 (policy esxi)`.
+    /// Lines with the context, such as `for node esx02 (policy esxi)`.
     pub notes: Vec<String>,
-    /// What to do.
+    /// How to fix it.
     pub help: Option<String>,
 }
 
 impl Diagnostic {
-    /// An error at `span`.
     pub fn error(message: impl Into<String>, span: impl Into<Option<SourceSpan>>) -> Self {
         Diagnostic {
             severity: Severity::Error,
@@ -45,7 +42,6 @@ impl Diagnostic {
         }
     }
 
-    /// A warning at `span`.
     pub fn warning(message: impl Into<String>, span: impl Into<Option<SourceSpan>>) -> Self {
         Diagnostic {
             severity: Severity::Warning,
@@ -53,25 +49,25 @@ impl Diagnostic {
         }
     }
 
-    /// Adds what stands under the marked text.
+    /// Sets the text under the marked source.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
-    /// Adds another place that belongs to it.
+    /// Adds a related place.
     pub fn other(mut self, span: SourceSpan, label: impl Into<String>) -> Self {
         self.others.push((span, label.into()));
         self
     }
 
-    /// Adds a line that says for whom or in what.
+    /// Adds a line with the context.
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
         self
     }
 
-    /// Adds what to do.
+    /// Sets how to fix it.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self

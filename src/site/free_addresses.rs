@@ -1,6 +1,6 @@
-//! Which addresses of a network nobody has.
+//! Finds the free addresses of a network.
 //!
-//! Who has which address is collected once, and only when somebody asks.
+//! The declared addresses are collected once, when they are first needed.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -14,8 +14,8 @@ use crate::model::{AddressRange, HostAddress, List, Network, NetworkName, Node, 
 
 use super::Site;
 
-/// How many free addresses a hint looks for; the last only says that there are more.
-const HINT: usize = 3;
+/// The number of free addresses to find for a hint. The last one is not listed: it shows that there are more.
+const HINT_LIMIT: usize = 3;
 
 /// Finds free addresses in the networks of one site.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct FreeAddresses<'a> {
 }
 
 impl Site {
-    /// Every static address that a node declares, on whichever link.
+    /// Returns every static address that a node declares, on any link.
     pub(crate) fn static_addresses(&self) -> HashSet<IpAddr> {
         let nodes = self.nodes.values();
         let all = nodes.flat_map(|node| static_addresses(node));
@@ -35,7 +35,6 @@ impl Site {
 }
 
 impl<'a> FreeAddresses<'a> {
-    /// Looks at a site.
     pub fn new(site: &'a Site) -> Self {
         FreeAddresses {
             site,
@@ -44,7 +43,7 @@ impl<'a> FreeAddresses<'a> {
         }
     }
 
-    /// Walks the addresses of a network's pool that no declaration of the site has, lowest first.
+    /// Iterates over the free addresses of a network's pool, in ascending order.
     pub fn pool<'s>(&'s self, network: &'s Network) -> impl Iterator<Item = IpAddr> + 's {
         let blocked = blocked(network, &[]);
         ranges(&network.body.pool)
@@ -52,7 +51,7 @@ impl<'a> FreeAddresses<'a> {
             .filter(move |ip| !is_edge(network, *ip))
     }
 
-    /// Walks the addresses of a network beside its pool that no declaration of the site has, lowest first.
+    /// Iterates over the free addresses of a network outside its pool, in ascending order.
     pub fn beside_pool<'s>(&'s self, network: &'s Network) -> impl Iterator<Item = IpAddr> + 's {
         let blocked = blocked(network, &[&network.body.pool]);
         subnets(network)
@@ -60,7 +59,7 @@ impl<'a> FreeAddresses<'a> {
             .flat_map(move |range| self.walk(range, blocked.clone()))
     }
 
-    /// Tells whether an address is one that [`FreeAddresses::pool`] comes to.
+    /// Returns whether [`FreeAddresses::pool`] contains an address.
     pub fn is_pooled(&self, network: &Network, ip: IpAddr) -> bool {
         ranges(&network.body.pool).any(|range| range.contains(ip))
             && !blocked(network, &[]).iter().any(|range| range.contains(ip))
@@ -68,38 +67,38 @@ impl<'a> FreeAddresses<'a> {
             && !self.declared().contains(&ip)
     }
 
-    /// Says which addresses of `network` are free, of the family of `like`.
+    /// Describes which addresses of `network` are free, of the address family of `like`.
     pub(super) fn hint(&self, network: &Network, like: IpAddr) -> String {
         let key = (network.name.value.clone(), like.is_ipv4());
         if let Some(hint) = self.hints.borrow().get(&key) {
             return hint.clone();
         }
-        let hint = self.work_out(network, like);
+        let hint = self.find_hint(network, like);
         self.hints.borrow_mut().insert(key, hint.clone());
         hint
     }
 
-    fn work_out(&self, network: &Network, like: IpAddr) -> String {
+    fn find_hint(&self, network: &Network, like: IpAddr) -> String {
         let blocked = blocked(network, &[&network.body.pool]);
         let free: Vec<String> = subnets(network)
             .filter(|subnet| subnet.addr().is_ipv4() == like.is_ipv4())
             .filter_map(hosts)
             .flat_map(|range| self.walk(range, blocked.clone()))
             .map(|ip| ip.to_string())
-            .take(HINT)
+            .take(HINT_LIMIT)
             .collect();
         let name = &network.name;
         match free.as_slice() {
             [] => format!("no address of network {name} is free"),
-            [most @ .., _] if free.len() == HINT => {
+            [most @ .., _] if free.len() == HINT_LIMIT => {
                 format!("free in network {name}: {}, ...", most.join(", "))
             }
             all => format!("free in network {name}: {}", all.join(", ")),
         }
     }
 
-    /// Walks the addresses of `range` that are neither blocked nor declared. A blocked range is passed in
-    /// one step, so a large one costs no more than a small one.
+    /// Iterates over the addresses of `range` that are neither blocked nor declared. A blocked range is skipped in one step,
+    /// so its size does not matter.
     fn walk(
         &self,
         range: AddressRange,
@@ -133,7 +132,7 @@ impl<'a> FreeAddresses<'a> {
     }
 }
 
-/// Walks every static address that a node declares, on whichever link.
+/// Iterates over the static addresses that a node declares, on any link.
 pub(crate) fn static_addresses(node: &Node) -> impl Iterator<Item = &Spanned<HostAddress>> {
     let body = &node.body;
     let interfaces = body.interface.iter().map(|at| &at.value.address);
@@ -150,19 +149,18 @@ pub(crate) fn static_addresses(node: &Node) -> impl Iterator<Item = &Spanned<Hos
         .flat_map(|list| &list.value)
 }
 
-/// Walks the ranges of an optional list.
+/// Iterates over the ranges of an optional list.
 pub(super) fn ranges(list: &Option<List<AddressRange>>) -> impl Iterator<Item = &AddressRange> {
     list.iter().flat_map(|list| list.values())
 }
 
-/// Walks the subnets of a network.
 pub(super) fn subnets(network: &Network) -> impl Iterator<Item = IpNet> + '_ {
     let list = network.body.subnet.iter();
     list.flat_map(|list| list.values()).map(|subnet| subnet.0)
 }
 
-/// Tells whether `ip` is the network or broadcast address of `net`. Nets of two addresses or one have neither
-/// (RFC 3021, RFC 6164); the first address of an IPv6 net belongs to its routers (RFC 4291 §2.6.1).
+/// Returns `network` or `broadcast` if `ip` is that address of `net`. Subnets of one or two addresses have neither (RFC 3021,
+/// RFC 6164). The first address of an IPv6 subnet is the Subnet-Router anycast address (RFC 4291 §2.6.1).
 pub(super) fn edge(net: IpNet, ip: IpAddr) -> Option<&'static str> {
     let small = net.max_prefix_len() - net.prefix_len() < 2;
     if small {
@@ -174,12 +172,12 @@ pub(super) fn edge(net: IpNet, ip: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// Tells whether `ip` is the network or broadcast address of one of a network's subnets.
+/// Returns whether `ip` is the network or broadcast address of one of a network's subnets.
 pub(crate) fn is_edge(network: &Network, ip: IpAddr) -> bool {
     subnets(network).any(|net| edge(net, ip).is_some())
 }
 
-/// The addresses of a network that belong to nobody who asks: taken, handed out by DHCP, gateways, DNS servers.
+/// Returns the addresses of a network that are not available: `taken`, the DHCP range, gateways and DNS servers.
 fn blocked(network: &Network, further: &[&Option<List<AddressRange>>]) -> Vec<AddressRange> {
     let body = &network.body;
     let single = [&body.gateway, &body.dns]
@@ -200,7 +198,7 @@ fn blocked(network: &Network, further: &[&Option<List<AddressRange>>]) -> Vec<Ad
         .collect()
 }
 
-/// The addresses of a subnet that machines may have.
+/// Returns the addresses of a subnet that machines may have, from the first to the last.
 fn hosts(net: IpNet) -> Option<AddressRange> {
     let first = match edge(net, net.network()) {
         Some(_) => after(net.network())?,
@@ -246,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_names_addresses_that_nobody_has() {
+    fn a_hint_lists_free_addresses() {
         let v6 = "subnet = \"2001:db8::/32\"\ntaken = \"2001:db8::/48\"";
         let big = "subnet = \"192.0.0.0/8\"\ntaken = \"192.0.0.0/9\"\npool = \"192.128.0.0/10\"";
         let tiny = "subnet = \"192.0.2.0/29\"\ngateway = \"192.0.2.1\"\ndns = \"192.0.2.3\"";

@@ -1,21 +1,22 @@
-//! A machine's host name: plain, or a template that wants facts.
+//! A machine's host name: fixed, or a template that is rendered with facts.
 
 use crate::model::{Hostname, HostnameError, Spanned};
 
-/// A host name, or how it is made.
+/// A host name, or the template that produces it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HostnameRule {
-    /// The whole name.
+    /// The complete host name.
     Plain(Hostname),
-    /// A template, rendered when facts are at hand. Where the result has no dot, [`complete_hostname`] adds the domain.
+    /// A template, rendered when the machine's facts are known. If the result has no dot, [`complete_hostname`] adds the
+    /// domain.
     Template(Spanned<String>),
 }
 
-/// Returns the whole host name: a name that contains a dot is complete, any other gets the domain.
+/// Returns the complete host name. A name with a dot is already complete; any other gets the domain.
 pub fn complete_hostname(name: &str, domain: Option<&str>) -> Result<Hostname, HostnameError> {
     match domain {
         Some(domain) if !name.contains('.') => {
-            // The bare name is checked first, so that the message names what was written.
+            // The name is checked without the domain first, so that the message quotes the name as written.
             name.parse::<Hostname>()?;
             format!("{name}.{domain}").parse()
         }
@@ -23,7 +24,7 @@ pub fn complete_hostname(name: &str, domain: Option<&str>) -> Result<Hostname, H
     }
 }
 
-/// Tells whether a text is a template rather than plain.
+/// Returns whether a text is a template.
 pub(crate) fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
@@ -33,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bare_name_gets_the_domain_and_a_whole_one_does_not() {
+    fn a_name_without_a_dot_gets_the_domain() {
         for (name, domain, whole) in [
             ("web", Some("lab.example"), Ok("web.lab.example")),
             ("web", None, Ok("web")),

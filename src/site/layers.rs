@@ -9,19 +9,17 @@ use super::{
     hostname::{complete_hostname, is_template},
 };
 
-/// Who may set something for one machine. The network is not here: which one it is follows from the others.
+/// The layers of one machine, without its network: the other layers determine which network that is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SettingsLayers<'a> {
-    /// The machine's own declaration.
     pub(super) node: Option<&'a Node>,
-    /// What binds it.
+    /// The policy that binds it.
     pub(super) policy: Option<&'a Policy>,
-    /// The site's defaults.
     pub(super) defaults: &'a Defaults,
 }
 
 impl<'a> SettingsLayers<'a> {
-    /// Puts the layers of a machine together. Without a policy it is the one that the node names, if any.
+    /// Returns the layers of a machine. Without `policy`, the policy is the one that the node names, if any.
     pub(super) fn of(site: &'a Site, node: Option<&'a Node>, policy: Option<&'a Policy>) -> Self {
         let named = || {
             let name = &node?.body.policy.as_ref()?.value;
@@ -34,7 +32,7 @@ impl<'a> SettingsLayers<'a> {
         }
     }
 
-    /// Returns what `pick` finds in the highest layer that has it, the network left out.
+    /// Returns the value of `pick` in the highest layer that sets it, without the network.
     pub(super) fn find<T>(
         &self,
         pick: impl Fn(&'a Settings) -> Option<&'a Spanned<T>>,
@@ -44,7 +42,8 @@ impl<'a> SettingsLayers<'a> {
             .find_map(&pick)
     }
 
-    /// Returns what `pick` or, between policy and defaults, `of_network` finds first.
+    /// Returns the value in the highest layer that sets it. `of_network` reads the network, which is between policy and
+    /// defaults.
     pub(super) fn find_with<T>(
         &self,
         network: Option<&'a Arc<Network>>,
@@ -57,14 +56,14 @@ impl<'a> SettingsLayers<'a> {
             .or_else(|| pick(&self.defaults.settings))
     }
 
-    /// Returns the settings above the network, the node's first.
+    /// Iterates over the settings above the network, the node's first.
     pub(super) fn upper(&self) -> impl Iterator<Item = &'a Settings> + use<'a> {
         let node = self.node.map(|node| &node.settings);
         let policy = self.policy.map(|policy| &policy.settings);
         node.into_iter().chain(policy)
     }
 
-    /// Returns what holds for the machine when it lives in `network`.
+    /// Returns the settings in effect for the machine in `network`.
     pub(super) fn merged(&self, network: Option<&Network>) -> Settings {
         let mut settings = Settings::default();
         for layer in self.upper() {
@@ -86,7 +85,7 @@ impl<'a> SettingsLayers<'a> {
         )
     }
 
-    /// Returns the machine's host name, or how it is made.
+    /// Returns the machine's host name, or its template.
     pub(super) fn hostname(
         &self,
         name: &NodeName,
@@ -104,13 +103,13 @@ impl<'a> SettingsLayers<'a> {
                 Box::new(match declared {
                     Some(at) => Diagnostic::error(error.to_string(), at.span),
                     None => Diagnostic::error(error.to_string(), self.node.map(Node::span))
-                        .help("a node's name is its host name: set `hostname`"),
+                        .help("the node's name is its host name by default: set `hostname`"),
                 })
             })
     }
 }
 
-/// Returns what a network contributes to the settings of the machines that live in it.
+/// Returns the settings that a network sets for the machines in it.
 pub(super) fn of_network(network: &Network) -> Settings {
     let body = &network.body;
     Settings {

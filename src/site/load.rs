@@ -1,4 +1,4 @@
-//! Puts the objects of all files together into a [`Site`], and remembers what has not changed.
+//! Assembles the objects of all files into a [`Site`], and caches the files that have not changed.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,23 +13,23 @@ use super::{
     object::{Object, ObjectKind, object, unknown_kind},
     read::read,
     rules,
-    source::without_mark,
+    source::without_bom,
     toml,
     tree::Declaration,
 };
 
-/// What one load leaves for the next: the objects of every file by its content, the numbers of files.
+/// The data that one load keeps for the next: each file's content and objects, and the file numbers.
 #[derive(Debug, Default)]
 pub struct LoadCache {
     sources: Arc<SourceMap>,
     files: BTreeMap<Arc<str>, LoadedFile>,
-    /// Files that could not be read the last time; their texts are empty.
+    /// Files that could not be read at the last load. Their texts are empty.
     unreadable: Vec<Arc<str>>,
-    /// Repos whose task was guessed, each with the declaration that it was made from.
+    /// Repos whose task was detected, each with the declaration that it was made from.
     detected: BTreeMap<RepoName, (Arc<Repo>, Arc<Repo>)>,
 }
 
-/// A file as it was read.
+/// A file at its last load.
 #[derive(Debug)]
 struct LoadedFile {
     content: Arc<[u8]>,
@@ -37,87 +37,87 @@ struct LoadedFile {
     outcome: ParsedFile,
 }
 
-/// What came out of a file.
+/// The result of parsing a file.
 #[derive(Debug, Default)]
 struct ParsedFile {
-    /// What [`CONFIG`] says.
+    /// The content of [`CONFIG`].
     config: Option<Arc<ServerConfig>>,
     objects: Vec<Object>,
     diagnostics: Vec<Diagnostic>,
-    /// What it declares is not all known: it did not parse, or some of it is no object.
-    in_doubt: bool,
-    /// Objects with mistakes in them.
+    /// Whether some declarations may be missing: the file has a syntax error, or a part of it is not an object.
+    is_incomplete: bool,
+    /// Objects that contain mistakes.
     flawed: Vec<(ObjectKind, String)>,
 }
 
-/// The server's own file.
+/// The file of the server's own configuration.
 const CONFIG: &str = "bootwright.toml";
 
-/// Reads the site from its files, with every mistake in it, in the order of the files.
-pub fn load(files: &SiteFiles, memory: &mut LoadCache) -> (Site, Vec<Diagnostic>) {
-    load_detecting(files, memory, |_, _| None)
+/// Loads a site. Returns it with all diagnostics, in file order.
+pub fn load(files: &SiteFiles, cache: &mut LoadCache) -> (Site, Vec<Diagnostic>) {
+    load_detecting(files, cache, |_, _| None)
 }
 
-/// The same, with a guess at the task of each repo that says none.
+/// Like [`load`], but `detect_task` detects the task of each repo that sets none.
 pub fn load_detecting(
     files: &SiteFiles,
-    memory: &mut LoadCache,
+    cache: &mut LoadCache,
     detect_task: impl Fn(&Site, &Repo) -> Option<TaskName>,
 ) -> (Site, Vec<Diagnostic>) {
-    let (mut site, mut diagnostics) = declared(files, memory);
-    memory.detect_task(&mut site, detect_task);
+    let (mut site, mut diagnostics) = declared(files, cache);
+    cache.detect_task(&mut site, detect_task);
     diagnostics.extend(rules::check(&site));
     site.sources.sort(&mut diagnostics);
     (site, diagnostics)
 }
 
-/// Reads what the files declare, each declaration by itself.
-pub(super) fn declared(files: &SiteFiles, memory: &mut LoadCache) -> (Site, Vec<Diagnostic>) {
-    memory.take(files);
-    let mut diagnostics = memory.unreadable(files);
+/// Reads all declarations without checking them against each other.
+pub(super) fn declared(files: &SiteFiles, cache: &mut LoadCache) -> (Site, Vec<Diagnostic>) {
+    cache.update(files);
+    let mut diagnostics = cache.unreadable(files);
     let mut site = Site {
-        revision: Some(memory.revision()),
+        revision: Some(cache.revision()),
         ..Site::default()
     };
     for path in files.unreadable.keys().filter(|path| declares(path)) {
         site.unread.files.insert(path.clone());
     }
-    let mut seen_defaults = None;
-    for (path, known) in &memory.files {
-        let outcome = &known.outcome;
+    let mut defaults_span = None;
+    for (path, loaded) in &cache.files {
+        let outcome = &loaded.outcome;
         diagnostics.extend(outcome.diagnostics.iter().cloned());
         site.unread.objects.extend(outcome.flawed.iter().cloned());
-        if outcome.in_doubt {
+        if outcome.is_incomplete {
             site.unread.files.insert(path.clone());
         }
         if let Some(config) = &outcome.config {
             site.config = config.clone();
         }
         for object in &outcome.objects {
-            diagnostics.extend(site.declare(object, &mut seen_defaults));
+            diagnostics.extend(site.declare(object, &mut defaults_span));
         }
     }
     site.order = order(&site);
-    site.sources = memory.sources.clone();
+    site.sources = cache.sources.clone();
     (site, diagnostics)
 }
 
-/// Reads `bootwright.toml` alone, with every mistake in it. Without the file everything is default.
+/// Reads only `bootwright.toml`, with all diagnostics on it. Without the file, every value is its default.
 pub fn read_config(
     files: &SiteFiles,
-    memory: &mut LoadCache,
+    cache: &mut LoadCache,
 ) -> (Arc<ServerConfig>, Vec<Diagnostic>) {
     let file = files.content.get_key_value(CONFIG);
     if let Some((path, content)) = file {
-        memory.take_file(path, content);
+        cache.update_file(path, content);
     }
-    let outcome = file.map(|_| &memory.files[CONFIG].outcome);
+    let outcome = file.map(|_| &cache.files[CONFIG].outcome);
     let config = outcome.and_then(|outcome| outcome.config.clone());
     let diagnostics = outcome.map(|outcome| outcome.diagnostics.clone());
     (config.unwrap_or_default(), diagnostics.unwrap_or_default())
 }
 
-/// Reads another file of TOML, such as a task's own, into a declared type.
+/// Reads a declared type from another TOML file, such as a `task.toml`.
 pub(crate) fn read_toml<T: serde::de::DeserializeOwned>(
     text: &str,
     file: FileId,
@@ -142,14 +142,15 @@ impl LoadCache {
         &self.sources
     }
 
-    /// Gives each repo that says no task the one that is guessed. As long as the guess is the same, so is the repo.
+    /// Sets the detected task of each repo that declares none. The `Arc` of a repo stays the same while its declaration and
+    /// its detected task do.
     fn detect_task(
         &mut self,
         site: &mut Site,
         detect_task: impl Fn(&Site, &Repo) -> Option<TaskName>,
     ) {
-        let silent = site.repos.values().filter(|repo| repo.body.task.is_none());
-        let found: Vec<_> = silent
+        let without_task = site.repos.values().filter(|repo| repo.body.task.is_none());
+        let found: Vec<_> = without_task
             .filter_map(|repo| Some((repo.clone(), detect_task(site, repo)?)))
             .collect();
         let mut before = std::mem::take(&mut self.detected);
@@ -165,8 +166,8 @@ impl LoadCache {
         }
     }
 
-    /// Reads what is new or has changed, and forgets what is gone.
-    fn take(&mut self, files: &SiteFiles) {
+    /// Reads new and changed files, and removes deleted ones.
+    fn update(&mut self, files: &SiteFiles) {
         let sources = &mut self.sources;
         for path in self.unreadable.drain(..) {
             Arc::make_mut(sources).remove(&path);
@@ -179,35 +180,36 @@ impl LoadCache {
             stays
         });
         for (path, content) in &files.content {
-            self.take_file(path, content);
+            self.update_file(path, content);
         }
     }
 
-    /// Reads a file, unless it is what it was.
-    fn take_file(&mut self, path: &Arc<str>, content: &Arc<[u8]>) {
-        let same =
-            |known: &LoadedFile| Arc::ptr_eq(&known.content, content) || known.content == *content;
+    /// Reads a file if its content has changed.
+    fn update_file(&mut self, path: &Arc<str>, content: &Arc<[u8]>) {
+        let is_unchanged = |loaded: &LoadedFile| {
+            Arc::ptr_eq(&loaded.content, content) || loaded.content == *content
+        };
         match self.files.get_mut(path) {
-            Some(known) if same(known) => known.content = content.clone(),
+            Some(loaded) if is_unchanged(loaded) => loaded.content = content.clone(),
             _ => {
-                let known = LoadedFile {
+                let loaded = LoadedFile {
                     content: content.clone(),
                     digest: Sha256::digest(content).into(),
-                    outcome: take_one(path, content, Arc::make_mut(&mut self.sources)),
+                    outcome: parse_file(path, content, Arc::make_mut(&mut self.sources)),
                 };
-                self.files.insert(path.clone(), known);
+                self.files.insert(path.clone(), loaded);
             }
         }
     }
 
     fn revision(&self) -> Revision {
         let mut hash = Sha256::new();
-        for (path, known) in &self.files {
+        for (path, loaded) in &self.files {
             hash.update((path.len() as u64).to_be_bytes());
             hash.update(path.as_bytes());
-            hash.update(known.digest);
+            hash.update(loaded.digest);
         }
-        // 64 bits tell the states of one site apart, and stand on every line of its journal.
+        // 64 bits distinguish the revisions of one site. The revision is on every line of the journal, so it is short.
         let digits: String = hash.finalize()[..8]
             .iter()
             .map(|byte| format!("{byte:02x}"))
@@ -225,7 +227,7 @@ impl LoadCache {
     }
 }
 
-/// A repo with a task, which is said to stand where its files are named.
+/// Returns the repo with a task, whose span is that of the repo's `iso` or `path`.
 fn with_task(repo: &Repo, task: TaskName) -> Arc<Repo> {
     let body = &repo.body;
     let span = [&body.iso, &body.path].into_iter().flatten().next();
@@ -243,13 +245,12 @@ fn start(file: FileId) -> SourceSpan {
     }
 }
 
-/// Reads one file.
-fn take_one(path: &Arc<str>, content: &Arc<[u8]>, sources: &mut SourceMap) -> ParsedFile {
+fn parse_file(path: &Arc<str>, content: &Arc<[u8]>, sources: &mut SourceMap) -> ParsedFile {
     let file = sources.put(path, content.clone());
     if path.starts_with("templates/") {
         return ParsedFile::default();
     }
-    let content = without_mark(content);
+    let content = without_bom(content);
     let text = String::from_utf8_lossy(content);
     if let Err(error) = std::str::from_utf8(content) {
         return ParsedFile::unparsed(vec![not_utf8(content, file, error.valid_up_to())]);
@@ -262,7 +263,7 @@ fn take_one(path: &Arc<str>, content: &Arc<[u8]>, sources: &mut SourceMap) -> Pa
         Some("toml") => toml::declarations(&text, file, &mut diagnostics),
         Some("kdl") => kdl::declarations(&text, file, &mut diagnostics),
         Some("yaml" | "yml" | "json") => {
-            let message = format!("`{path}` is not read: a site is written in TOML or KDL");
+            let message = format!("`{path}` is ignored: site files are TOML or KDL");
             diagnostics.push(Diagnostic::warning(message, start(file)));
             Ok(Vec::new())
         }
@@ -288,7 +289,7 @@ fn config(text: &str, file: FileId) -> ParsedFile {
 fn objects(declarations: Vec<Declaration>, diagnostics: Vec<Diagnostic>) -> ParsedFile {
     let is_error = |one: &Diagnostic| one.severity == Severity::Error;
     let mut outcome = ParsedFile {
-        in_doubt: diagnostics.iter().any(is_error),
+        is_incomplete: diagnostics.iter().any(is_error),
         diagnostics,
         ..ParsedFile::default()
     };
@@ -296,7 +297,7 @@ fn objects(declarations: Vec<Declaration>, diagnostics: Vec<Diagnostic>) -> Pars
     for declaration in declarations {
         let Some(kind) = ObjectKind::of(&declaration.kind.value) else {
             if unknown.insert(declaration.kind.value.clone()) {
-                outcome.in_doubt = true;
+                outcome.is_incomplete = true;
                 outcome.diagnostics.push(unknown_kind(&declaration.kind));
             }
             continue;
@@ -314,7 +315,8 @@ fn objects(declarations: Vec<Declaration>, diagnostics: Vec<Diagnostic>) -> Pars
     outcome
 }
 
-/// Removes the errors at the places of warnings, which become errors: a slip explains why a value cannot be read.
+/// Removes each error whose span overlaps that of a warning, and makes that warning an error: a slip explains why the value
+/// cannot be read.
 fn explain_errors(diagnostics: &mut Vec<Diagnostic>) {
     let is_error = |one: &Diagnostic| one.severity == Severity::Error;
     let (errors, mut all): (Vec<_>, Vec<_>) = diagnostics.drain(..).partition(is_error);
@@ -354,7 +356,7 @@ impl ParsedFile {
     fn unparsed(diagnostics: Vec<Diagnostic>) -> Self {
         ParsedFile {
             diagnostics,
-            in_doubt: true,
+            is_incomplete: true,
             ..ParsedFile::default()
         }
     }
@@ -407,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_changed_is_not_read_again() {
+    fn an_unchanged_file_is_not_read_again() {
         let node = |mac: &str| format!("node.n.mac = \"{mac}\"");
         let one = files(&[
             ("policies.d/a.toml", "[tag.t]"),
@@ -417,9 +419,9 @@ mod tests {
             ("policies.d/a.toml", "[tag.t]"),
             ("policies.d/b.toml", &node("00:50:56:aa:bb:02")),
         ]);
-        let mut memory = LoadCache::default();
-        let (first, _) = load(&one, &mut memory);
-        let (second, _) = load(&other, &mut memory);
+        let mut cache = LoadCache::default();
+        let (first, _) = load(&one, &mut cache);
+        let (second, _) = load(&other, &mut cache);
         assert!(Arc::ptr_eq(&first.tags["t"], &second.tags["t"]));
         assert_ne!(first.nodes, second.nodes);
         assert_ne!(first.revision, second.revision);
@@ -427,7 +429,7 @@ mod tests {
             first.sources.id("policies.d/b.toml"),
             second.sources.id("policies.d/b.toml")
         );
-        let (third, _) = load(&one, &mut memory);
+        let (third, _) = load(&one, &mut cache);
         assert_eq!(first.revision, third.revision);
     }
 }

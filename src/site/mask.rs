@@ -1,15 +1,15 @@
-//! Hides secrets in a text that is about to be quoted.
+//! Masks secrets in a text that a message quotes.
 //!
-//! The text may be broken, so nothing is parsed: a line is looked at word by word. In doubt more is
-//! hidden. Every byte keeps its offset.
+//! The text may be invalid, so it is not parsed: each line is searched word by word. If in doubt, too much is masked. Every
+//! byte keeps its offset.
 
-/// Words that a key with a secret value ends in, one more `s` allowed.
-const SECRET: [&str; 4] = ["password", "secret", "token", "hash"];
+/// The endings of keys with secret values, with or without a final `s`.
+const SECRET_SUFFIXES: [&str; 4] = ["password", "secret", "token", "hash"];
 
-/// How hashes of crypt(3) begin.
-const HASHES: [&str; 8] = ["$1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$", "$7$", "$y$"];
+/// The prefixes of crypt(3) hashes.
+const HASH_PREFIXES: [&str; 8] = ["$1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$", "$7$", "$y$"];
 
-/// Returns `text` with asterisks in place of every secret.
+/// Returns `text` with every secret replaced by asterisks.
 pub(crate) fn mask(text: &str) -> String {
     let mut mask = Masker::default();
     text.split_inclusive('\n')
@@ -17,21 +17,21 @@ pub(crate) fn mask(text: &str) -> String {
         .collect()
 }
 
-/// Tells whether a value under `key` must not be shown.
+/// Returns whether the value of `key` must not be displayed.
 pub(crate) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    let ends = |key: &str| SECRET.iter().any(|word| key.ends_with(word));
+    let ends = |key: &str| SECRET_SUFFIXES.iter().any(|word| key.ends_with(word));
     ends(&key) || key.strip_suffix('s').is_some_and(ends)
 }
 
-/// What an earlier line leaves for the next.
+/// The state between two lines.
 #[derive(Default)]
 struct Masker {
-    /// Under a TOML header with a secret key.
+    /// Whether the last TOML header has a secret key.
     section: bool,
-    /// Brackets and braces of a secret value that are still open.
+    /// The number of brackets and braces of a secret value that are still open.
     open: usize,
-    /// The quotes that end a secret value of several lines.
+    /// The quotes that end a secret value that spans several lines.
     quotes: Option<&'static str>,
 }
 
@@ -44,7 +44,7 @@ impl Masker {
             return hide(line, 0);
         }
         if self.open > 0 {
-            self.follow(line);
+            self.track(line);
             return hide(line, 0);
         }
         if let Some(header) = line.trim_start().strip_prefix('[') {
@@ -57,12 +57,12 @@ impl Masker {
             let (value, rest) = line.split_at(from + end);
             return hide(value, from + 1) + &self.line(rest);
         }
-        self.follow(&line[from..]);
+        self.track(&line[from..]);
         let sign = line[from..].starts_with(['=', ':', '{']);
         hide(line, from + usize::from(sign))
     }
 
-    /// Finds where in the line a secret value begins.
+    /// Returns the offset at which a secret value begins.
     fn value_of_secret_key(&self, line: &str) -> Option<usize> {
         let keyed = words(line)
             .filter(|(_, word)| is_secret(word))
@@ -71,8 +71,8 @@ impl Masker {
         keyed.or_else(|| self.section.then(assigned).flatten())
     }
 
-    /// Notes what of a secret value is still open at the end of the line.
-    fn follow(&mut self, value: &str) {
+    /// Updates the state by the brackets, braces and quotes of a secret value.
+    fn track(&mut self, value: &str) {
         for quotes in ["\"\"\"", "'''"] {
             if value.matches(quotes).count() % 2 == 1 {
                 self.quotes = Some(quotes);
@@ -88,7 +88,7 @@ impl Masker {
     }
 }
 
-/// Returns where the value of a key that ends at `end` begins, if what stands there is a key.
+/// Returns where the value of the key that ends at `end` begins; none if the word there is not a key.
 fn value_after(line: &str, end: usize) -> Option<usize> {
     let rest = &line[end..];
     let unquoted = rest.strip_prefix(['"', '\'']).unwrap_or(rest);
@@ -97,13 +97,13 @@ fn value_after(line: &str, end: usize) -> Option<usize> {
     let is_key = match value.chars().next()? {
         '=' | ':' | '{' => true,
         ',' | ']' | '}' | ')' => false,
-        // In KDL a blank is enough; a word at the end of a quoted text is no key.
+        // In KDL, only a space separates key and value. A word at the end of a quoted text is not a key.
         _ => unquoted.len() == rest.len(),
     };
     is_key.then_some(at)
 }
 
-/// Returns where a value such as `= "…"` ends, when it is plain that nothing behind it belongs to it.
+/// Returns where a value such as `= "…"` ends, if it is certain that the text after it is not part of it.
 fn end_of_quoted(value: &str) -> Option<usize> {
     let text = value.strip_prefix('=')?.trim_start();
     let quote = text.chars().next().filter(|c| "\"'".contains(*c))?;
@@ -118,7 +118,7 @@ fn end_of_quoted(value: &str) -> Option<usize> {
         .then(|| value.len() - rest.len())
 }
 
-/// The words of a line that may be keys, with their offsets.
+/// Iterates over the words of a line that may be keys, with their offsets.
 fn words(line: &str) -> impl Iterator<Item = (usize, &str)> {
     let is_inner = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
     line.split(move |c| !is_inner(c))
@@ -135,7 +135,11 @@ fn hide(line: &str, from: usize) -> String {
 }
 
 fn hide_hashes(line: &str) -> String {
-    let Some(from) = HASHES.iter().filter_map(|hash| line.find(hash)).min() else {
+    let Some(from) = HASH_PREFIXES
+        .iter()
+        .filter_map(|hash| line.find(hash))
+        .min()
+    else {
         return line.to_owned();
     };
     let length = line[from..]

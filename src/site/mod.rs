@@ -1,8 +1,8 @@
-//! Text to [`Site`]: every file of a site, read, resolved and held to the rules.
+//! Loads a [`Site`] from its files: parses them, resolves settings and checks the rules.
 //!
-//! TOML and KDL both become one tree of values with places ([`tree`]); one deserializer reads the declared
-//! objects from it ([`read`]); [`load()`] puts them together; [`rules`] holds them to each other. Every
-//! mistake of the whole site is a [`Diagnostic`] in one list. Expressions and templates are only text
+//! TOML and KDL files are both parsed into one tree of values with source spans ([`tree`]). One deserializer
+//! reads the declared objects from the tree ([`read`]), [`load()`] assembles them, and [`rules`] checks them against
+//! each other. All mistakes of a site are in one list of [`Diagnostic`]s. Expressions and templates are only text
 //! here: [`crate::matcher`] and [`crate::render`] compile them.
 
 mod source;
@@ -60,7 +60,7 @@ pub use subject::Subject;
 pub use suggest::suggest;
 pub use unread::Unread;
 
-/// Everything that the site's files declare, with what is needed to find it quickly.
+/// Everything that the site's files declare, with an index of the declared identities.
 #[derive(Debug, Clone, Default)]
 pub struct Site {
     /// A digest of all files.
@@ -69,32 +69,25 @@ pub struct Site {
     pub config: Arc<ServerConfig>,
     /// `defaults`.
     pub defaults: Arc<Defaults>,
-    /// Every repo.
     pub repos: BTreeMap<RepoName, Arc<Repo>>,
-    /// Every network.
     pub networks: BTreeMap<NetworkName, Arc<Network>>,
-    /// Every tag.
     pub tags: BTreeMap<TagName, Arc<Tag>>,
-    /// Every policy.
     pub policies: BTreeMap<PolicyName, Arc<Policy>>,
-    /// The names of the policies in the order in which they are asked.
+    /// The names of the policies in the order in which they are evaluated.
     pub order: Vec<PolicyName>,
-    /// Every declared node.
     pub nodes: BTreeMap<NodeName, Arc<Node>>,
-    /// Every broker.
     pub brokers: BTreeMap<BrokerName, Arc<Broker>>,
-    /// Every hook.
     pub hooks: BTreeMap<HookName, Arc<Hook>>,
-    /// Who declares an identity.
+    /// The node that declares each identity.
     pub identities: IdentityIndex,
-    /// What could not be read. Whatever seems to be missing may stand there.
+    /// The files and objects that could not be read. A declaration that seems to be missing may be in one of them.
     pub unread: Unread,
-    /// The texts, for messages.
+    /// The texts of the files, for messages.
     pub sources: Arc<SourceMap>,
 }
 
 impl Site {
-    /// Every place where settings stand: the defaults, the policies, the nodes.
+    /// Iterates over all declared settings: those of the defaults, the policies and the nodes.
     pub fn layers(&self) -> impl Iterator<Item = &Settings> {
         let policies = self.policies.values().map(|policy| &policy.settings);
         let nodes = self.nodes.values().map(|node| &node.settings);
@@ -105,15 +98,11 @@ impl Site {
     }
 }
 
-/// Who declares an identity. Where two declare the same (an error), the first in path order is here.
+/// The node that declares each identity. If two nodes declare the same identity (an error), the first in path order.
 #[derive(Debug, Clone, Default)]
 pub struct IdentityIndex {
-    /// By hardware address.
     pub mac: HashMap<Mac, Arc<Node>>,
-    /// By serial number.
     pub serial: HashMap<Serial, Arc<Node>>,
-    /// By UUID.
     pub uuid: HashMap<Uuid, Arc<Node>>,
-    /// By asset tag.
     pub asset: HashMap<Asset, Arc<Node>>,
 }

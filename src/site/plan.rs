@@ -1,4 +1,4 @@
-//! A node's network settings, resolved: what every dialect of installer starts from.
+//! A machine's resolved network configuration, from which each installer's own format is rendered.
 
 use std::net::IpAddr;
 
@@ -6,99 +6,95 @@ use ipnet::IpNet;
 
 use crate::model::{LinkName, Mac, NetworkName, SourceSpan};
 
-/// How one machine is connected: every link with its addresses, and what belongs to the whole machine.
+/// The network configuration of one machine: its links, and the settings of the whole machine.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct NetPlan {
-    /// Every link, parents before those that stand on them.
+    /// Every link. The links that a bond, VLAN or bridge uses come before it.
     pub links: Vec<PlannedLink>,
-    /// Which of `links` carries *the* address of the machine: the default route, else the first address.
+    /// The index in `links` of the primary link, which has the machine's own address.
     pub primary: usize,
-    /// The card the machine boots from, when it is known.
+    /// The MAC address of the boot NIC, if known.
     pub boot_mac: Option<Mac>,
-    /// DNS servers for the whole machine, those of the primary link first.
+    /// DNS servers of the whole machine, those of the primary link first.
     pub dns: Vec<IpAddr>,
-    /// DNS search domains for the whole machine.
+    /// DNS search domains of the whole machine.
     pub search: Vec<String>,
-    /// NTP servers.
     pub ntp: Vec<String>,
-    /// Where the installer phase lives when `boot-network` says that it is not here; then the installer
-    /// asks DHCP there.
+    /// The network of the installer, if `boot-network` sets another one than the machine's. The installer then uses DHCP.
     pub boot_network: Option<NetworkName>,
 }
 
 /// One link.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedLink {
-    /// Its device name, when it has one of its own; a card that is known by MAC alone has none.
+    /// The device name; none for a NIC that is identified only by its MAC.
     pub name: Option<LinkName>,
-    /// What it is.
     pub kind: LinkKind,
     /// Static addresses, each with its prefix length.
     pub addresses: Vec<IpNet>,
-    /// Whether it asks DHCP.
+    /// Whether it uses DHCP.
     pub dhcp: bool,
-    /// Default gateways, at most one of a family.
+    /// Default gateways, at most one per address family.
     pub gateways: Vec<IpAddr>,
-    /// Further routes.
+    /// Routes other than the default route.
     pub routes: Vec<PlannedRoute>,
-    /// DNS servers that were set on this link alone.
+    /// DNS servers that are set on this link.
     pub dns: Vec<IpAddr>,
-    /// Search domains that were set on this link alone.
+    /// Search domains that are set on this link.
     pub search: Vec<String>,
-    /// The largest packet in bytes.
+    /// The MTU in bytes.
     pub mtu: Option<u32>,
-    /// The network it lies in.
+    /// The network that contains its addresses, or that is set on it.
     pub network: Option<NetworkName>,
-    /// Where it was declared, for messages.
+    /// The place of its declaration, for messages.
     pub span: Option<SourceSpan>,
 }
 
-/// What a link is. Indices point into [`NetPlan::links`].
+/// The kind of a link. Indices refer to [`NetPlan::links`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum LinkKind {
-    /// A network card, by hardware address.
+    /// A network interface card.
     Nic {
-        /// Its address; none for a card that is known by name alone.
+        /// The hardware address; none for a NIC that is identified only by its name.
         mac: Option<Mac>,
     },
-    /// Several cards as one.
+    /// Several NICs that act as one link.
     Bond {
         /// The kernel's name of the mode.
         mode: String,
-        /// Its cards.
+        /// Its NICs.
         ports: Vec<usize>,
-        /// Further options of the kernel's driver.
+        /// Other options of the kernel's driver.
         options: Vec<(String, String)>,
     },
-    /// A tagged network on another link.
+    /// A VLAN on another link.
     Vlan {
-        /// The tag.
+        /// The VLAN ID (IEEE 802.1Q).
         id: u16,
-        /// The link that carries it.
+        /// The link that carries the VLAN.
         on: usize,
     },
-    /// A bridge over other links.
     Bridge {
-        /// The links it joins.
+        /// The links that it connects.
         ports: Vec<usize>,
-        /// Whether it speaks the spanning tree protocol.
+        /// Whether it uses the spanning tree protocol.
         stp: bool,
     },
 }
 
-/// A route beyond the default one.
+/// A route other than the default route.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedRoute {
-    /// Where it leads.
+    /// The destination.
     pub to: IpNet,
     /// The next hop.
     pub via: IpAddr,
-    /// Lower is preferred.
+    /// The metric: a route with a lower one is preferred.
     pub metric: Option<u32>,
 }
 
 impl NetPlan {
-    /// The link that carries the machine's own address.
+    /// The link with the machine's own address.
     pub fn primary(&self) -> Option<&PlannedLink> {
         self.links.get(self.primary)
     }

@@ -1,4 +1,4 @@
-//! Writes diagnostics for people, with the source under each, and for programs.
+//! Formats diagnostics as text, with the source under each, and as JSON.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -10,24 +10,24 @@ use crate::model::{FileId, SourceSpan};
 
 use super::{Diagnostic, Severity, SourceMap, mask::mask};
 
-/// How a report looks.
+/// The format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReportStyle {
-    /// Coloured, with the escape sequences of terminals.
+    /// Whether it contains the escape sequences of terminals for colours.
     pub color: bool,
-    /// How many columns there are.
+    /// The number of columns.
     pub width: usize,
 }
 
 impl ReportStyle {
-    /// For logs and files.
+    /// The style for logs and files.
     pub const PLAIN: ReportStyle = ReportStyle {
         color: false,
         width: 120,
     };
 }
 
-/// Writes all diagnostics, a blank line between them, as compilers do. Secrets are masked.
+/// Formats diagnostics in the style of compilers, with a blank line between them. Secrets are masked.
 pub fn report(diagnostics: &[Diagnostic], sources: &SourceMap, style: ReportStyle) -> String {
     let renderer = match style.color {
         true => Renderer::styled(),
@@ -52,7 +52,7 @@ pub fn report(diagnostics: &[Diagnostic], sources: &SourceMap, style: ReportStyl
     text
 }
 
-/// Writes all diagnostics as JSON: `[{severity, message, file, line, column, help}]`.
+/// Formats diagnostics as JSON: `[{severity, message, file, line, column, help}]`.
 pub fn json(diagnostics: &[Diagnostic], sources: &SourceMap) -> serde_json::Value {
     let one = |diagnostic: &Diagnostic| {
         let position = diagnostic.span.and_then(|span| sources.position(span));
@@ -68,7 +68,7 @@ pub fn json(diagnostics: &[Diagnostic], sources: &SourceMap) -> serde_json::Valu
     diagnostics.iter().map(one).collect()
 }
 
-/// Sums diagnostics up: `3 errors and 1 warning in 2 of 14 files`.
+/// Summarizes diagnostics: `3 errors and 1 warning in 2 of 14 files`.
 pub fn summary(diagnostics: &[Diagnostic], sources: &SourceMap) -> String {
     let all = counted(sources.count(), "file");
     if diagnostics.is_empty() {
@@ -91,13 +91,13 @@ pub fn summary(diagnostics: &[Diagnostic], sources: &SourceMap) -> String {
     let files: std::collections::BTreeSet<FileId> = spans.map(|span| span.file).collect();
     let parts = parts.join(" and ");
     match files.len() {
-        // All of them are about what is rendered.
+        // All of them are about rendered files, which have no span.
         0 => parts,
         some => format!("{parts} in {some} of {all}"),
     }
 }
 
-/// Says how many there are: `1 node`, `2 nodes`, `3 policies`.
+/// Formats a number with its noun: `1 node`, `2 nodes`, `3 policies`.
 pub fn counted(number: usize, noun: &str) -> String {
     match (number, noun.strip_suffix('y')) {
         (1, _) => format!("1 {noun}"),
@@ -106,7 +106,7 @@ pub fn counted(number: usize, noun: &str) -> String {
     }
 }
 
-/// The texts of files with their secrets masked, each made once.
+/// Quotes source files. The masked text of each file is cached.
 struct SnippetWriter<'a> {
     sources: &'a SourceMap,
     width: usize,
@@ -134,7 +134,7 @@ impl SnippetWriter<'_> {
         group
     }
 
-    /// Breaks a text between words into lines that fit behind `error: ` or `   = help: `.
+    /// Wraps a text between words into lines that fit after `error: ` or `   = help: `.
     fn wrapped(&self, text: &str) -> String {
         let width = self.width.saturating_sub(12).max(20);
         let text = normalize_untrusted_str(text);
@@ -154,7 +154,7 @@ impl SnippetWriter<'_> {
         lines
     }
 
-    /// Adds the lines of one file that are marked.
+    /// Adds the lines of one file that contain annotations.
     fn quote(
         &mut self,
         group: Group<'static>,
@@ -191,14 +191,14 @@ impl SnippetWriter<'_> {
     }
 }
 
-/// A marked text.
+/// A marked span.
 struct Annotation {
     kind: AnnotationKind,
     span: SourceSpan,
     label: String,
 }
 
-/// What a diagnostic marks, by file, its own file first.
+/// Returns a diagnostic's annotations by file, the file of its own span first.
 fn annotations(diagnostic: &Diagnostic) -> Vec<(FileId, Vec<Annotation>)> {
     let own = diagnostic.span.map(|span| Annotation {
         kind: AnnotationKind::Primary,
@@ -220,7 +220,7 @@ fn annotations(diagnostic: &Diagnostic) -> Vec<(FileId, Vec<Annotation>)> {
     files
 }
 
-/// Cuts a place to its first line, and to where characters begin.
+/// Truncates a span to its first line, and moves its ends to character boundaries.
 fn on_one_line(text: &str, span: SourceSpan) -> Range<usize> {
     let floor = |at: u32| {
         let at = (at as usize).min(text.len());

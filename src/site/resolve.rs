@@ -1,6 +1,6 @@
-//! One machine's settings as they are in effect.
+//! Resolves the settings in effect for one machine.
 //!
-//! Nothing is rendered here: a host name that is a template stays one.
+//! Templates are not rendered here: a host name may still be a template.
 
 use std::sync::Arc;
 
@@ -13,45 +13,37 @@ use super::{
     Diagnostic, FreeAddresses, HostnameRule, NetPlan, Site, Subject, layers::SettingsLayers, net,
 };
 
-/// What one machine is to be.
+/// The resolved settings of one machine.
 #[derive(Debug, Clone)]
 pub struct Resolved {
-    /// Its name in the site.
     pub node: NodeName,
-    /// Its declaration.
     pub declared: Option<Arc<Node>>,
-    /// What binds it.
+    /// The policy that binds it.
     pub policy: Option<PolicyName>,
     /// The settings in effect: defaults < network < policy < node.
     pub settings: Settings,
-    /// Where its operating system comes from.
     pub repo: Option<Arc<Repo>>,
-    /// To whom it is handed over when it is installed.
+    /// The broker that takes over the machine when it is installed.
     pub broker: Option<Arc<Broker>>,
-    /// What installs it: its own setting, else the repo's.
+    /// The task: its own setting, else the repo's.
     pub task: Option<TaskName>,
-    /// Where it lives: the network of its primary link.
+    /// The network of its primary link.
     pub network: Option<Arc<Network>>,
-    /// Where it boots, when that is somewhere else.
+    /// The network in which it boots, if that is another one.
     pub boot_network: Option<Arc<Network>>,
-    /// How it is connected.
     pub net: NetPlan,
-    /// Its host name, or how it is made.
+    /// Its host name, or the template of it.
     pub hostname: HostnameRule,
-    /// How many installations are wanted; 0: it is never touched.
+    /// The declared number of installations. If it is 0, the machine is never installed.
     pub installs: u32,
-    /// Its hardware addresses, that of the card it boots from first.
+    /// Its hardware addresses, that of the boot NIC first.
     pub macs: Vec<Mac>,
-    /// Its declared serial number.
     pub serial: Option<Serial>,
-    /// Its declared UUID.
     pub uuid: Option<Uuid>,
-    /// Its declared asset tag.
     pub asset: Option<Asset>,
 }
 
-/// Returns what `subject` is to be when `policy` binds it; without one, when the policy does that its
-/// declaration names, if any.
+/// Resolves the settings of `subject`, bound by `policy` or else by the policy that its declaration names, if any.
 pub fn resolve(
     site: &Site,
     subject: &Subject<'_>,
@@ -81,7 +73,7 @@ pub fn resolve(
         .hostname(subject.name, layout.network)
         .unwrap_or_else(|mistake| {
             found.push(*mistake);
-            HostnameRule::Plain(stand_in())
+            HostnameRule::Plain(placeholder())
         });
     let resolved = Resolved {
         node: subject.name.clone(),
@@ -114,7 +106,7 @@ fn installs(node: Option<&Node>) -> u32 {
     EffectiveNode::of(node.into_iter().map(|node| &node.body)).installs
 }
 
-/// What stands where a host name is malformed; the mistake keeps the site from going live.
-fn stand_in() -> Hostname {
+/// Replaces an invalid host name. The site does not go live, because the invalid name is an error.
+fn placeholder() -> Hostname {
     "unnamed".parse().expect("the word is a host name")
 }

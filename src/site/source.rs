@@ -1,4 +1,4 @@
-//! The files of a site as bytes, and the texts that messages quote.
+//! The files of a site as bytes, and the texts that diagnostics quote.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
@@ -6,37 +6,36 @@ use crate::model::{FileId, SourceSpan};
 
 use super::Diagnostic;
 
-/// The files of a site: path relative to the site (with `/`) to content. The shell reads them.
+/// The files of a site by path, relative to the site and with `/` as separator. The shell reads them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SiteFiles {
-    /// Every file that counts: `bootwright.toml`, those under `policies.d/`, those under `templates/`.
+    /// Every file of the site: `bootwright.toml` and the files under `policies.d/` and `templates/`.
     pub content: BTreeMap<Arc<str>, Arc<[u8]>>,
-    /// Files that count and could not be read, with the reason as people read it: too large, no permission.
+    /// Files of the site that could not be read, with the displayed reason, such as the size or the permissions.
     pub unreadable: BTreeMap<Arc<str>, String>,
 }
 
-/// One file's text.
+/// One file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Its path, relative to the site.
+    /// The path, relative to the site.
     pub path: Arc<str>,
-    /// What it holds.
     pub content: Arc<[u8]>,
 }
 
 impl SourceFile {
-    /// Its text, without a byte order mark; what is not UTF-8 is replaced.
+    /// Returns the text without a byte order mark. Invalid UTF-8 is replaced.
     pub fn text(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(without_mark(&self.content))
+        String::from_utf8_lossy(without_bom(&self.content))
     }
 }
 
-/// The bytes of a text without the byte order mark.
-pub(super) fn without_mark(content: &[u8]) -> &[u8] {
+/// Returns the bytes of a text without the byte order mark.
+pub(super) fn without_bom(content: &[u8]) -> &[u8] {
     content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content)
 }
 
-/// The texts of a site by number. A path keeps its number from one load to the next.
+/// The files of a site by number. A path keeps its number from one load to the next.
 #[derive(Debug, Clone, Default)]
 pub struct SourceMap {
     files: BTreeMap<FileId, SourceFile>,
@@ -44,7 +43,7 @@ pub struct SourceMap {
 }
 
 impl SourceMap {
-    /// Takes a file in, or what it holds now, and returns its number.
+    /// Adds a file, or replaces its content, and returns its number.
     pub fn put(&mut self, path: &Arc<str>, content: Arc<[u8]>) -> FileId {
         let next = FileId(self.ids.len() as u32);
         let id = *self.ids.entry(path.clone()).or_insert(next);
@@ -58,29 +57,27 @@ impl SourceMap {
         id
     }
 
-    /// Forgets the text of a file that is gone; its number stays taken.
+    /// Removes a deleted file. Its number is not reused.
     pub fn remove(&mut self, path: &str) {
         if let Some(id) = self.ids.get(path) {
             self.files.remove(id);
         }
     }
 
-    /// Returns a file by its number.
     pub fn get(&self, id: FileId) -> Option<&SourceFile> {
         self.files.get(&id)
     }
 
-    /// Returns how many files there are.
+    /// Returns the number of files.
     pub fn count(&self) -> usize {
         self.files.len()
     }
 
-    /// Returns a file's number.
     pub fn id(&self, path: &str) -> Option<FileId> {
         self.ids.get(path).copied()
     }
 
-    /// Returns the line and the column of a place, both counted from 1, columns in characters.
+    /// Returns the file, line and column where a span starts. Both are counted from 1, columns in characters.
     pub fn position(&self, span: SourceSpan) -> Option<(&SourceFile, usize, usize)> {
         let source = self.get(span.file)?;
         let text = source.text();
@@ -90,8 +87,8 @@ impl SourceMap {
         Some((source, line, before[line_start..].chars().count() + 1))
     }
 
-    /// Returns what puts places in the order of the files. The numbers of files will not do: a file that came
-    /// later has a higher one.
+    /// Returns a sort key for spans: file order, then offset. File numbers are no file order, because a file that was added
+    /// later has a higher number.
     pub(super) fn order(&self) -> impl Fn(SourceSpan) -> (u32, u32) + use<> {
         let mut rank = vec![u32::MAX; self.ids.len()];
         for (at, id) in self.ids.values().enumerate() {
@@ -103,7 +100,7 @@ impl SourceMap {
         }
     }
 
-    /// Sorts diagnostics in the order of the files, those without a place last.
+    /// Sorts diagnostics in file order. Those without a span are last.
     pub fn sort(&self, diagnostics: &mut [Diagnostic]) {
         let order = self.order();
         diagnostics.sort_by_key(|diagnostic| {
@@ -112,11 +109,11 @@ impl SourceMap {
         });
     }
 
-    /// Writes a place as `file:line`, for tables and `explain`.
+    /// Returns the start of a span as `file:line`, for tables and `explain`.
     pub fn file_line(&self, span: SourceSpan) -> String {
         match self.position(span) {
             Some((source, line, _)) => format!("{}:{line}", source.path),
-            None => "a file that is gone".into(),
+            None => "a deleted file".into(),
         }
     }
 }

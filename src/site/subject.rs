@@ -1,25 +1,24 @@
-//! The machine that somebody asks about.
+//! The machine whose settings are resolved or explained.
 
 use std::{net::IpAddr, sync::Arc};
 
 use crate::model::{Mac, Node, NodeName};
 
-/// The machine that is asked about.
+/// The machine whose settings are resolved or explained.
 #[derive(Debug, Clone)]
 pub struct Subject<'a> {
-    /// Its name: the declaration's, or the one a machine got that nobody declared.
+    /// The name of its declaration, or the name that an undeclared machine was given.
     pub name: &'a NodeName,
-    /// Its declaration.
     pub declared: Option<&'a Arc<Node>>,
-    /// Its hardware addresses as far as they are known, that of the card it boots from first. May be empty
-    /// for a declared node: then its declaration says.
+    /// Its reported hardware addresses, that of the boot NIC first. If a declared node has reported none, its declared
+    /// addresses apply.
     pub macs: Vec<Mac>,
-    /// The address of a pool that it was given when it was bound.
+    /// The address from a network's pool that it got when it was bound.
     pub pooled: Option<IpAddr>,
 }
 
 impl<'a> Subject<'a> {
-    /// A declared node of which nothing is known but its declaration.
+    /// A declared node that has not contacted the server.
     pub fn declared(node: &'a Arc<Node>) -> Self {
         Subject {
             name: &node.name.value,
@@ -29,7 +28,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// The address of the card it boots from.
+    /// Returns the hardware address of the boot NIC.
     pub(super) fn boot_mac(&self) -> Option<Mac> {
         let reported = self.macs.first().copied();
         let body = || Some(&self.declared?.body);
@@ -41,7 +40,7 @@ impl<'a> Subject<'a> {
         reported.or_else(short).or_else(long)
     }
 
-    /// Its hardware addresses, reported ones before those that are only declared.
+    /// Returns its hardware addresses: first the reported ones, then those that are only declared.
     pub(super) fn macs(&self) -> Vec<Mac> {
         let mut macs = self.macs.clone();
         let declared = self.declared.map_or_else(Vec::new, |node| node.macs());

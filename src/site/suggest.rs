@@ -1,6 +1,6 @@
-//! Did you mean …?
+//! Suggests the known name that is most similar to a misspelled one.
 
-/// Returns the one of `known` that `text` most likely was meant to be, if one comes close.
+/// Returns the name in `known` that is most similar to `text`, if any is similar enough.
 pub fn suggest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = fold(text);
     let allowed = (folded.chars().count() / 3).clamp(1, 3);
@@ -12,7 +12,8 @@ pub fn suggest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, name)| name)
 }
 
-/// Counts edits; a word that only adds to or lacks the other's end or plural counts as one.
+/// Counts the edits between two names. If one is a whole word of the other, such as `count` of `max-count`, the count is at
+/// most 1.
 fn distance(text: &str, name: &str) -> usize {
     let edits = strsim::damerau_levenshtein(text, name);
     let part = text.len() >= 3
@@ -20,7 +21,7 @@ fn distance(text: &str, name: &str) -> usize {
     if part { edits.min(1) } else { edits }
 }
 
-/// Spelling habits are not mistakes of meaning: `max_count`, `maxCount`, `MAX-COUNT`.
+/// Converts a name to lower case with hyphens: `max_count`, `maxCount` and `MAX-COUNT` are the same name.
 fn fold(text: &str) -> String {
     let mut folded = String::new();
     let mut lower_before = false;
@@ -39,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_near_miss_is_recognized_and_a_stranger_is_not() {
+    fn a_similar_word_is_recognized_and_an_unrelated_one_is_not() {
         let known = [
             "hostname",
             "max-count",

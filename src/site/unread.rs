@@ -1,37 +1,38 @@
-//! What could not be read, so that nobody complains of what only follows from that.
+//! The files and objects that could not be read.
 //!
-//! Once the declaration is mended the reference to it holds. So one slip yields one message.
+//! The rules do not report possible consequences of these: a reference to an unreadable declaration is valid once the
+//! declaration is fixed. So one mistake yields one diagnostic.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{ObjectKind, Site};
 
-/// What could not be read.
+/// The files and objects that could not be read.
 #[derive(Debug, Clone, Default)]
 pub struct Unread {
-    /// Files that may declare anything: no text, or no syntax.
+    /// Files that may contain any declaration, because they are unreadable or have a syntax error.
     pub files: BTreeSet<Arc<str>>,
-    /// Objects with a mistake in them; some of their keys are missing from the site, or they are.
+    /// Objects that contain a mistake. The site lacks some of their keys, or the whole object.
     pub objects: BTreeSet<(ObjectKind, String)>,
 }
 
 impl Unread {
-    /// Tells whether everything could be read.
+    /// Returns whether everything could be read.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty() && self.objects.is_empty()
     }
 
-    /// Tells whether an object that nobody knows may stand where it could not be read.
+    /// Returns whether an unknown object may be declared in a part that could not be read.
     pub fn may_declare(&self, kind: ObjectKind, name: &str) -> bool {
         !self.files.is_empty() || self.has_flawed(kind, name)
     }
 
-    /// Tells whether an object has a mistake in it, so that some of its keys may be missing.
+    /// Returns whether an object contains a mistake, so that some of its keys may be missing.
     pub(super) fn has_flawed(&self, kind: ObjectKind, name: &str) -> bool {
         !self.objects.is_empty() && self.objects.contains(&(kind, name.to_owned()))
     }
 
-    /// The names of the objects of `kind` with mistakes in them.
+    /// Iterates over the names of the objects of a kind that contain mistakes.
     fn flawed(&self, kind: ObjectKind) -> impl Iterator<Item = &str> {
         let objects = self.objects.iter();
         objects
@@ -41,7 +42,7 @@ impl Unread {
 }
 
 impl Site {
-    /// Tells whether there may be subnets that could not be read.
+    /// Returns whether there may be subnets that could not be read.
     pub(super) fn may_have_more_subnets(&self) -> bool {
         let lacks = |name: &str| {
             let network = self.networks.get(name);
@@ -50,7 +51,7 @@ impl Site {
         !self.unread.files.is_empty() || self.unread.flawed(ObjectKind::Network).any(lacks)
     }
 
-    /// Tells whether a node may carry tags that could not be read.
+    /// Returns whether a node may carry tags that could not be read.
     pub(super) fn may_carry_more_tags(&self) -> bool {
         let lacks = |name: &str| {
             let node = self.nodes.get(name);
