@@ -1,4 +1,4 @@
-//! Why a machine's settings are what they are: who set each, and whom that shadows.
+//! The origin of a machine's settings: where each one is set, and which values of lower layers it overrides.
 
 use std::sync::Arc;
 
@@ -12,23 +12,23 @@ use super::{
     net::{self, GatewayOrigin, LinkDraft, LinkLayout, network_gateway},
 };
 
-/// One setting in effect, and where it comes from.
+/// A setting in effect, and its origin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Provenance {
-    /// Its key; that of a link in the long form begins with the link's name: `bond0.20.address`.
+    /// The key. A key of a link in the long form begins with the link's name: `bond0.20.address`.
     pub key: String,
-    /// Its value as JSON, secrets masked.
+    /// The value as JSON, with secrets masked.
     pub value: Value,
-    /// Where it was written; none for a default of ours.
+    /// The place where it is set; none for a built-in default.
     pub span: Option<SourceSpan>,
-    /// What else had a part in it: `prefix from network lab, policies.d/networks.kdl:2`.
+    /// A second origin, such as `prefix from network lab, policies.d/networks.kdl:2`.
     pub detail: Option<String>,
-    /// Values of lower layers that it covers, the nearest first.
+    /// The overridden values of lower layers, the highest layer first.
     pub shadows: Vec<(Value, SourceSpan)>,
 }
 
-/// Lists what is in effect for `subject`, bound by `policy` or by the one its declaration names: what
-/// binds it, who it is, its links, then everything else.
+/// Lists the settings in effect for `subject`, bound by `policy` or else by the policy that its declaration names. The order
+/// is: binding, network and host name, links, then all other settings.
 pub fn provenance(site: &Site, subject: &Subject<'_>, policy: Option<&Policy>) -> Vec<Provenance> {
     let node = subject.declared.map(Arc::as_ref);
     let layers = SettingsLayers::of(site, node, policy);
@@ -39,13 +39,13 @@ pub fn provenance(site: &Site, subject: &Subject<'_>, policy: Option<&Policy>) -
         &FreeAddresses::new(site),
         &mut Vec::new(),
     );
-    let explain = ProvenanceBuilder {
+    let builder = ProvenanceBuilder {
         site,
         subject,
         layers,
         layout,
     };
-    explain.list()
+    builder.list()
 }
 
 struct ProvenanceBuilder<'a, 's> {
@@ -58,14 +58,14 @@ struct ProvenanceBuilder<'a, 's> {
 impl ProvenanceBuilder<'_, '_> {
     fn list(&self) -> Vec<Provenance> {
         let mut settings = self.settings();
-        let mut take = |key: &str| {
+        let mut remove = |key: &str| {
             let at = settings.iter().position(|entry| entry.key == key)?;
             Some(settings.remove(at))
         };
-        let (repo, task) = (take("repo"), take("task"));
-        let (network, boot_network) = (take("network"), take("boot-network"));
-        let (hostname, domain) = (take("hostname"), take("domain"));
-        let (dns, search, ntp) = (take("dns"), take("search"), take("ntp"));
+        let (repo, task) = (remove("repo"), remove("task"));
+        let (network, boot_network) = (remove("network"), remove("boot-network"));
+        let (hostname, domain) = (remove("hostname"), remove("domain"));
+        let (dns, search, ntp) = (remove("dns"), remove("search"), remove("ntp"));
         let mut list = Vec::new();
         list.extend(self.policy());
         list.extend(repo);
@@ -85,7 +85,7 @@ impl ProvenanceBuilder<'_, '_> {
         list
     }
 
-    /// What `defaults`, network, policy and node set.
+    /// Returns the settings of `defaults`, network, policy and node.
     fn settings(&self) -> Vec<Provenance> {
         let network = self.layout.network.map(|network| of_network(network));
         let layers: Vec<_> = self
@@ -212,7 +212,7 @@ impl ProvenanceBuilder<'_, '_> {
         self.gateways(link, &key("gateway"), list);
         if let LinkKind::Vlan { id, .. } = link.kind {
             let of_network = link.network.and_then(|network| network.body.vlan.as_ref());
-            let span = link.tag.or(of_network).map(|at| at.span);
+            let span = link.vlan_id.or(of_network).map(|at| at.span);
             list.push(plain(&key("vlan"), json!(id), span));
         }
         if let Some(mtu) = &link.mtu {
@@ -271,7 +271,7 @@ fn plain(key: &str, value: Value, span: Option<SourceSpan>) -> Provenance {
     }
 }
 
-/// Tells whether two keys are one setting: the same key, or the two forms of root's password.
+/// Returns whether two keys set the same thing: they are equal, or the two forms of root's password.
 fn is_same_setting(key: &str, other: &str) -> bool {
     let is_password = |key: &str| matches!(key, "root-password-hash" | "root-password-file");
     key == other || (is_password(key) && is_password(other))

@@ -27,7 +27,7 @@ const MISTAKES: [&str; 15] = [
     "policies.d/networks.toml:5:11 error: gateway 192.0.3.1 is outside network `lab`",
     "policies.d/networks.toml:19:9 error: `1 fortnight` is not a span of time: expected such as `90s`, `30m`, `1h30m`, `2d`",
     "policies.d/nodes/databases.toml:3:8 error: there is no repo `roky`",
-    "policies.d/nodes/databases.toml:4:64 error: bond `bond0` stands on `52:54:00:00:00:03`, which node `db1` does not have",
+    "policies.d/nodes/databases.toml:4:64 error: bond `bond0` uses `52:54:00:00:00:03`, but node `db1` has no such link",
     "policies.d/nodes/databases.toml:8:7 error: MAC 52:54:00:00:00:02 is used twice",
     "policies.d/nodes/databases.toml:10:11 error: address 192.0.2.150 is in `taken` of network `lab` (192.0.2.100-192.0.2.199)",
     "policies.d/nodes/databases.toml:15:11 error: address 192.0.22.23 is in no network of the site",

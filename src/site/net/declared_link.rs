@@ -1,4 +1,4 @@
-//! One link of the long form as it was written.
+//! A link of the long form, as declared.
 
 use crate::model::{
     Bond, Bridge, LinkName, LinkSettings, List, Mac, NodeBody, SourceSpan, Spanned, Vlan,
@@ -7,57 +7,57 @@ use crate::model::{
 use super::LinkDraft;
 use crate::site::LinkKind;
 
-/// The mode of a bond that names none: the one that works on every switch.
-const MODE: &str = "active-backup";
+/// The default mode of a bond. It needs no configuration of the switch.
+const DEFAULT_MODE: &str = "active-backup";
 
-/// A link as declared, and what it stands on.
+/// A link as declared, and the links that it uses.
 pub(super) struct DeclaredLink<'a> {
     pub(super) name: Option<&'a LinkName>,
     pub(super) form: LinkForm<'a>,
     pub(super) own: LinkSettings<'a>,
     pub(super) span: SourceSpan,
-    /// The entries it stands on, each with the place of the reference.
+    /// The indices of the entries that it uses, each with the span of the reference.
     pub(super) parents: Vec<(usize, SourceSpan)>,
 }
 
-/// The four kinds of links, with what only one of them says.
+/// The kind of a declared link, with the settings of that kind.
 #[derive(Clone, Copy)]
 pub(super) enum LinkForm<'a> {
-    Card(Option<Mac>),
+    Nic(Option<Mac>),
     Bond(&'a Bond),
     Vlan(&'a Vlan),
     Bridge(&'a Bridge),
 }
 
 impl<'a> LinkForm<'a> {
-    /// The word that declares it.
-    pub(super) fn word(self) -> &'static str {
+    /// Returns the keyword that declares it.
+    pub(super) fn keyword(self) -> &'static str {
         match self {
-            LinkForm::Card(_) => "interface",
+            LinkForm::Nic(_) => "interface",
             LinkForm::Bond(_) => "bond",
             LinkForm::Vlan(_) => "vlan",
             LinkForm::Bridge(_) => "bridge",
         }
     }
 
-    /// Tells whether a link of this form can stand on one of the other form.
-    pub(super) fn can_stand_on(self, parent: LinkForm<'_>) -> bool {
+    /// Returns whether a link of this form can use one of the form `parent`.
+    pub(super) fn can_use(self, parent: LinkForm<'_>) -> bool {
         match (self, parent) {
-            (LinkForm::Card(_), _) => false,
-            (LinkForm::Bond(_), parent) => matches!(parent, LinkForm::Card(_)),
+            (LinkForm::Nic(_), _) => false,
+            (LinkForm::Bond(_), parent) => matches!(parent, LinkForm::Nic(_)),
             (LinkForm::Vlan(_), parent) => !matches!(parent, LinkForm::Vlan(_)),
             (LinkForm::Bridge(_), parent) => !matches!(parent, LinkForm::Bridge(_)),
         }
     }
 
-    /// What it says it stands on.
+    /// Returns the references to the links that it uses.
     pub(super) fn references(self) -> Vec<&'a Spanned<String>> {
         let of_list = |list: &'a Option<List<String>>| {
             let values = list.iter().flat_map(|list| &list.value);
             values.collect()
         };
         match self {
-            LinkForm::Card(_) => Vec::new(),
+            LinkForm::Nic(_) => Vec::new(),
             LinkForm::Bond(bond) => of_list(&bond.ports),
             LinkForm::Bridge(bridge) => of_list(&bridge.ports),
             LinkForm::Vlan(vlan) => vlan.on.iter().collect(),
@@ -66,25 +66,25 @@ impl<'a> LinkForm<'a> {
 }
 
 impl<'a> DeclaredLink<'a> {
-    /// How messages call it.
+    /// Returns its name in messages.
     pub(super) fn title(&self) -> String {
         match (self.name, self.form) {
             (Some(name), _) => name.as_str().into(),
-            (None, LinkForm::Card(Some(mac))) => mac.to_string(),
-            (None, _) => self.form.word().into(),
+            (None, LinkForm::Nic(Some(mac))) => mac.to_string(),
+            (None, _) => self.form.keyword().into(),
         }
     }
 
-    /// The link as a draft; `new_index` says where each entry went.
+    /// Returns the link as a draft. `new_index` maps the index of each entry to that of its draft.
     pub(super) fn draft(&self, new_index: &[usize]) -> LinkDraft<'a> {
         let parents: Vec<usize> = self.parents.iter().map(|(at, _)| new_index[*at]).collect();
         let kind = match self.form {
-            LinkForm::Card(mac) => LinkKind::Nic { mac },
+            LinkForm::Nic(mac) => LinkKind::Nic { mac },
             LinkForm::Bond(bond) => LinkKind::Bond {
                 mode: bond
                     .mode
                     .as_ref()
-                    .map_or(MODE.into(), |mode| mode.value.clone()),
+                    .map_or(DEFAULT_MODE.into(), |mode| mode.value.clone()),
                 ports: parents,
                 options: bond
                     .options
@@ -96,7 +96,7 @@ impl<'a> DeclaredLink<'a> {
                 ports: parents,
                 stp: bridge.effective().stp,
             },
-            // A VLAN that lies on nothing has been reported; its addresses are still worth checking.
+            // A VLAN without a parent was reported before. It becomes a NIC, so that its addresses are checked.
             LinkForm::Vlan(_) => match parents.first() {
                 Some(&on) => LinkKind::Vlan { id: 0, on },
                 None => LinkKind::Nic { mac: None },
@@ -105,13 +105,13 @@ impl<'a> DeclaredLink<'a> {
         let mut draft = LinkDraft::new(self.name.cloned(), kind, self.own, Some(self.span));
         draft.parent_spans = self.parents.iter().map(|(_, span)| *span).collect();
         if let LinkForm::Vlan(vlan) = self.form {
-            draft.tag = vlan.id.as_ref();
+            draft.vlan_id = vlan.id.as_ref();
         }
         draft
     }
 }
 
-/// Lists the links of a node as they were written, by kind.
+/// Lists the declared links of a node, by kind.
 pub(super) fn entries(body: &NodeBody) -> Vec<DeclaredLink<'_>> {
     let entry = |name, form, own, span| DeclaredLink {
         name,
@@ -120,11 +120,11 @@ pub(super) fn entries(body: &NodeBody) -> Vec<DeclaredLink<'_>> {
         span,
         parents: Vec::new(),
     };
-    let cards = body.interface.iter().map(|at| {
-        let card = &at.value;
-        let form = LinkForm::Card(card.mac.as_ref().map(|mac| mac.value));
-        let name = card.name.as_ref().map(|name| &name.value);
-        entry(name, form, card.settings(), at.span)
+    let nics = body.interface.iter().map(|at| {
+        let nic = &at.value;
+        let form = LinkForm::Nic(nic.mac.as_ref().map(|mac| mac.value));
+        let name = nic.name.as_ref().map(|name| &name.value);
+        entry(name, form, nic.settings(), at.span)
     });
     let bonds = body.bond.iter().map(|(name, at)| {
         let form = LinkForm::Bond(&at.value);
@@ -138,10 +138,10 @@ pub(super) fn entries(body: &NodeBody) -> Vec<DeclaredLink<'_>> {
         let form = LinkForm::Bridge(&at.value);
         entry(Some(name), form, at.value.settings(), at.span)
     });
-    cards.chain(bonds).chain(vlans).chain(bridges).collect()
+    nics.chain(bonds).chain(vlans).chain(bridges).collect()
 }
 
-/// Finds the link that a reference names. A card that the node declares by address alone becomes an entry.
+/// Returns the index of the link that a reference names. A NIC that the node declares only by its MAC is added as an entry.
 pub(super) fn find<'a>(
     entries: &mut Vec<DeclaredLink<'a>>,
     reference: &Spanned<String>,
@@ -157,13 +157,13 @@ pub(super) fn find<'a>(
     }
     let mac: Mac = reference.parse().ok().filter(|mac| macs.contains(mac))?;
     let of_mac =
-        |entry: &DeclaredLink<'_>| matches!(entry.form, LinkForm::Card(Some(own)) if own == mac);
+        |entry: &DeclaredLink<'_>| matches!(entry.form, LinkForm::Nic(Some(own)) if own == mac);
     entries.iter().position(of_mac).or_else(|| {
-        let bare = LinkDraft::bare(Some(mac));
+        let empty = LinkDraft::empty(Some(mac));
         entries.push(DeclaredLink {
             name: None,
-            form: LinkForm::Card(Some(mac)),
-            own: bare.own,
+            form: LinkForm::Nic(Some(mac)),
+            own: empty.own,
             span: reference.span,
             parents: Vec::new(),
         });

@@ -1,4 +1,4 @@
-//! A link while it is put together: every value with its place.
+//! A link while the layout is built. Every value has its span.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -8,60 +8,53 @@ use crate::model::{HostAddress, LinkName, LinkSettings, Mac, Network, Node, Sour
 
 use super::super::{LinkKind, layers::SettingsLayers};
 
-/// A link while it is put together.
+/// A link while the layout is built.
 #[derive(Debug, Clone)]
 pub(in crate::site) struct LinkDraft<'a> {
-    /// Its device name.
+    /// The device name.
     pub(in crate::site) name: Option<LinkName>,
-    /// What it is; indices are those of the layout.
+    /// The kind. Indices refer to the links of the layout.
     pub(in crate::site) kind: LinkKind,
-    /// What its declaration says.
+    /// The settings of its declaration.
     pub(in crate::site) own: LinkSettings<'a>,
-    /// Where it was declared.
     pub(in crate::site) span: Option<SourceSpan>,
-    /// The network it lies in.
+    /// The network that is set on it, or that contains its first address.
     pub(in crate::site) network: Option<&'a Arc<Network>>,
-    /// Its addresses.
     pub(in crate::site) addresses: Vec<DraftAddress<'a>>,
-    /// Whether it asks DHCP.
+    /// Whether it uses DHCP.
     pub(in crate::site) dhcp: bool,
-    /// Its default gateways.
     pub(in crate::site) gateways: Vec<DraftGateway>,
-    /// The largest packet.
     pub(in crate::site) mtu: Option<Spanned<u32>>,
-    /// Where each of [`LinkDraft::parents`] was written.
+    /// The spans of the references to [`LinkDraft::parents`].
     pub(in crate::site) parent_spans: Vec<SourceSpan>,
-    /// The declared tag of a VLAN link.
-    pub(in crate::site) tag: Option<&'a Spanned<u16>>,
-    /// Whether an address of it could not be placed, so that what rests on it is not known either.
-    pub(in crate::site) is_unsettled: bool,
+    /// The declared ID of a VLAN link.
+    pub(in crate::site) vlan_id: Option<&'a Spanned<u16>>,
+    /// Whether its network or one of its addresses is invalid. Checks that depend on them are skipped.
+    pub(in crate::site) is_unresolved: bool,
 }
 
 /// A static address.
 #[derive(Debug, Clone)]
 pub(in crate::site) struct DraftAddress<'a> {
-    /// The address with its prefix length.
+    /// The address, with its prefix length.
     pub(in crate::site) net: IpNet,
-    /// Where it was written; none when it came from a pool.
+    /// The place of its declaration; none if it is from a pool.
     pub(in crate::site) span: Option<SourceSpan>,
-    /// The network it lies in.
+    /// The network that contains it.
     pub(in crate::site) network: Option<&'a Arc<Network>>,
-    /// Whether the prefix length is the network's.
+    /// Whether the prefix length comes from the network.
     pub(in crate::site) prefix_of_network: bool,
 }
 
 /// A default gateway.
 #[derive(Debug, Clone)]
 pub(in crate::site) struct DraftGateway {
-    /// Its address.
     pub(in crate::site) ip: IpAddr,
-    /// Where it was written.
     pub(in crate::site) span: SourceSpan,
-    /// By whom.
     pub(in crate::site) origin: GatewayOrigin,
 }
 
-/// Who set a default gateway.
+/// The declaration that sets a default gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::site) enum GatewayOrigin {
     /// The link itself.
@@ -70,8 +63,8 @@ pub(in crate::site) enum GatewayOrigin {
     Network,
 }
 
-/// A link that sets nothing.
-const SILENT: LinkSettings<'static> = LinkSettings {
+/// The settings of a link that sets nothing.
+const UNSET: LinkSettings<'static> = LinkSettings {
     network: None,
     address: None,
     gateway: None,
@@ -100,12 +93,12 @@ impl<'a> LinkDraft<'a> {
             gateways: Vec::new(),
             mtu: None,
             parent_spans: Vec::new(),
-            tag: None,
-            is_unsettled: false,
+            vlan_id: None,
+            is_unresolved: false,
         }
     }
 
-    /// The card of the short form.
+    /// The NIC of the short form.
     pub(super) fn short(
         mac: Option<Mac>,
         node: Option<&'a Node>,
@@ -113,7 +106,7 @@ impl<'a> LinkDraft<'a> {
     ) -> Self {
         let network = layers.find(|settings| settings.network.as_deref());
         let own = match node.map(|node| &node.body) {
-            None => LinkSettings { network, ..SILENT },
+            None => LinkSettings { network, ..UNSET },
             Some(body) => LinkSettings {
                 network,
                 address: body.address.as_ref(),
@@ -121,27 +114,27 @@ impl<'a> LinkDraft<'a> {
                 routes: body.routes.as_deref(),
                 mtu: body.mtu.as_deref(),
                 dhcp: body.dhcp.as_deref(),
-                ..SILENT
+                ..UNSET
             },
         };
         LinkDraft::new(None, LinkKind::Nic { mac }, own, node.map(Node::span))
     }
 
-    /// A card of which nothing is said.
-    pub(super) fn bare(mac: Option<Mac>) -> Self {
-        LinkDraft::new(None, LinkKind::Nic { mac }, SILENT, None)
+    /// A NIC without settings.
+    pub(super) fn empty(mac: Option<Mac>) -> Self {
+        LinkDraft::new(None, LinkKind::Nic { mac }, UNSET, None)
     }
 
-    /// Moves everything but the card itself onto a link of `kind` that stands on it.
+    /// Moves all settings to a new link of `kind` on top of this one, and returns that link.
     pub(super) fn split(&mut self, kind: LinkKind) -> Self {
-        let below = LinkDraft::new(self.name.take(), self.kind.clone(), SILENT, self.span);
+        let below = LinkDraft::new(self.name.take(), self.kind.clone(), UNSET, self.span);
         let mut above = std::mem::replace(self, below);
         self.name = above.name.take();
         above.kind = kind;
         above
     }
 
-    /// The links that are ports of this one.
+    /// Returns the links that are ports of this one.
     pub(in crate::site) fn ports(&self) -> &[usize] {
         match &self.kind {
             LinkKind::Bond { ports, .. } | LinkKind::Bridge { ports, .. } => ports,
@@ -149,7 +142,7 @@ impl<'a> LinkDraft<'a> {
         }
     }
 
-    /// The links that this one stands on.
+    /// Returns the links that this one uses.
     pub(in crate::site) fn parents(&self) -> &[usize] {
         match &self.kind {
             LinkKind::Vlan { on, .. } => std::slice::from_ref(on),
@@ -157,18 +150,18 @@ impl<'a> LinkDraft<'a> {
         }
     }
 
-    /// How messages call it.
+    /// Returns its name in messages.
     pub(in crate::site) fn title(&self) -> String {
         match (&self.name, &self.kind) {
             (Some(name), _) => name.as_str().into(),
             (None, LinkKind::Nic { mac: Some(mac) }) => mac.to_string(),
-            (None, _) => "the boot card".into(),
+            (None, _) => "the boot NIC".into(),
         }
     }
 }
 
 impl<'a> DraftAddress<'a> {
-    /// An address as it was declared; with neither a prefix length of its own nor a network it stands alone.
+    /// An address as declared. Its prefix length is its own, else that of its network's subnet, else the full length.
     pub(super) fn declared(at: &Spanned<HostAddress>, network: Option<&'a Arc<Network>>) -> Self {
         let ip = at.value.ip;
         let of_network = network.and_then(|network| prefix(network, ip));
@@ -181,7 +174,7 @@ impl<'a> DraftAddress<'a> {
         }
     }
 
-    /// An address that was given from a pool.
+    /// An address from a pool.
     pub(super) fn pooled(ip: IpAddr, network: Option<&'a Arc<Network>>) -> Option<Self> {
         let prefix = prefix(network?, ip)?;
         Some(DraftAddress {
@@ -192,13 +185,13 @@ impl<'a> DraftAddress<'a> {
         })
     }
 
-    /// The address alone.
+    /// Returns the address without its prefix length.
     pub(in crate::site) fn ip(&self) -> IpAddr {
         self.net.addr()
     }
 }
 
-/// Returns the subnet of `network` that holds `ip`.
+/// Returns the subnet of `network` that contains `ip`.
 pub(in crate::site) fn subnet_of(network: &Network, ip: IpAddr) -> Option<IpNet> {
     super::super::free_addresses::subnets(network).find(|subnet| subnet.contains(&ip))
 }

@@ -1,4 +1,4 @@
-//! From drafts to the plan that installers read, without places.
+//! Converts a layout into the plan that tasks render, which has no spans.
 
 use crate::model::{List, Network, Settings, Spanned};
 
@@ -6,7 +6,7 @@ use super::{LinkDraft, LinkLayout};
 use crate::site::{NetPlan, PlannedLink, PlannedRoute, layers::SettingsLayers};
 
 impl<'a> LinkLayout<'a> {
-    /// Writes the plan down.
+    /// Returns the plan.
     pub(in crate::site) fn plan(&self, layers: &SettingsLayers<'a>) -> NetPlan {
         let ntp = layers.find_with(
             self.network,
@@ -34,8 +34,9 @@ impl<'a> LinkLayout<'a> {
         }
     }
 
-    /// Gathers a list for the whole machine: what the primary link sets, else what holds for its network, below
-    /// what node and policy set; then what other links set.
+    /// Merges the values of a list for the whole machine. The first values are those of the primary link, followed by those of
+    /// node or policy. If the primary link sets none, they are those of the highest layer, including the network. The values of
+    /// the other links come last.
     fn gathered<T: Clone + PartialEq + 'a>(
         &self,
         layers: &SettingsLayers<'a>,

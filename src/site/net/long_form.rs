@@ -1,7 +1,7 @@
-//! The long form: interfaces, bonds, VLANs and bridges that name each other.
+//! The long form: interfaces, bonds, VLANs and bridges that refer to each other.
 //!
-//! A reference is the name of a link or a hardware address of the machine. Links come out with parents
-//! before those that stand on them, otherwise as they were written.
+//! A reference is the name of a link or a hardware address of the machine. The links that another link uses are its parents.
+//! Links are sorted so that parents come first, otherwise in the order of their declaration.
 
 use crate::model::{Bond, LinkName, Mac, Node, NodeBody, Spanned};
 
@@ -22,7 +22,7 @@ const MODES: [&str; 7] = [
     "broadcast",
 ];
 
-/// Tells whether a node has the long form.
+/// Returns whether a node has the long form.
 pub(super) fn is_long(body: &NodeBody) -> bool {
     !(body.interface.is_empty()
         && body.bond.is_empty()
@@ -31,14 +31,14 @@ pub(super) fn is_long(body: &NodeBody) -> bool {
 }
 
 impl<'a> LayoutBuilder<'a, '_> {
-    /// Reads the long form of a node.
+    /// Returns the drafts of a node's long form.
     pub(super) fn long_drafts(&mut self, node: &'a Node) -> Vec<LinkDraft<'a>> {
         let mut entries = entries(&node.body);
         self.check_entries(&entries);
         self.check_names(&entries);
         let macs: Vec<Mac> = node.macs().iter().map(|at| at.value).collect();
         for at in 0..entries.len() {
-            self.refer(&mut entries, at, &macs);
+            self.resolve_parents(&mut entries, at, &macs);
         }
         let order = self.order(&mut entries);
         let mut new_index = vec![0; entries.len()];
@@ -51,12 +51,12 @@ impl<'a> LayoutBuilder<'a, '_> {
             .collect()
     }
 
-    /// Checks what each link must say of itself.
+    /// Checks the required keys of each link.
     fn check_entries(&mut self, entries: &[DeclaredLink<'a>]) {
         for entry in entries {
             let title = entry.title();
             let lacks = match entry.form {
-                LinkForm::Card(None) if entry.name.is_none() => {
+                LinkForm::Nic(None) if entry.name.is_none() => {
                     Some("this interface has neither `mac` nor `name`".into())
                 }
                 LinkForm::Bond(bond) if bond.ports.as_ref().is_none_or(|list| list.is_empty()) => {
@@ -94,13 +94,13 @@ impl<'a> LayoutBuilder<'a, '_> {
     fn check_names(&mut self, entries: &[DeclaredLink<'a>]) {
         for (at, entry) in entries.iter().enumerate() {
             let same = |other: &&DeclaredLink<'_>| match (other.form, entry.form) {
-                (LinkForm::Card(Some(one)), LinkForm::Card(Some(other))) if one == other => true,
+                (LinkForm::Nic(Some(one)), LinkForm::Nic(Some(other))) if one == other => true,
                 _ => entry.name.is_some() && other.name == entry.name,
             };
             if let Some(first) = entries[..at].iter().find(same) {
                 let title = entry.title();
                 self.report(
-                    Diagnostic::error(format!("two links are called `{title}`"), entry.span)
+                    Diagnostic::error(format!("two links have the name `{title}`"), entry.span)
                         .label(self.name)
                         .other(first.span, "the first"),
                 );
@@ -108,24 +108,24 @@ impl<'a> LayoutBuilder<'a, '_> {
         }
     }
 
-    /// Finds the links that an entry names.
-    fn refer(&mut self, entries: &mut Vec<DeclaredLink<'a>>, at: usize, macs: &[Mac]) {
+    /// Finds the parents of an entry.
+    fn resolve_parents(&mut self, entries: &mut Vec<DeclaredLink<'a>>, at: usize, macs: &[Mac]) {
         let form = entries[at].form;
         for reference in form.references() {
             let Some(parent) = find(entries, reference, macs) else {
                 self.report_unknown(&entries[at], reference, entries, macs);
                 continue;
             };
-            if parent != at && form.can_stand_on(entries[parent].form) {
+            if parent != at && form.can_use(entries[parent].form) {
                 entries[at].parents.push((parent, reference.span));
                 continue;
             }
             let message = match parent == at {
-                true => format!("{} `{}` stands on itself", form.word(), entries[at].title()),
+                true => format!("{} `{}` uses itself", form.keyword(), entries[at].title()),
                 false => format!(
-                    "a {} cannot stand on a {}",
-                    form.word(),
-                    entries[parent].form.word()
+                    "a {} cannot use a {}",
+                    form.keyword(),
+                    entries[parent].form.keyword()
                 ),
             };
             self.report(Diagnostic::error(message, reference.span).label(self.name));
@@ -140,28 +140,28 @@ impl<'a> LayoutBuilder<'a, '_> {
         macs: &[Mac],
     ) {
         let names = entries.iter().filter_map(|entry| entry.name);
-        let cards: Vec<String> = macs.iter().map(ToString::to_string).collect();
+        let nics: Vec<String> = macs.iter().map(ToString::to_string).collect();
         let help = match suggest(reference, names.map(LinkName::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
-            None if cards.is_empty() => "declare it with `interface`".into(),
+            None if nics.is_empty() => "declare it with `interface`".into(),
             None => format!(
-                "its cards are {}; declare others with `interface`",
-                cards.join(", ")
+                "its NICs are {}; declare others with `interface`",
+                nics.join(", ")
             ),
         };
         let message = format!(
-            "{} `{}` stands on `{reference}`, which node `{}` does not have",
-            entry.form.word(),
+            "{} `{}` uses `{reference}`, but node `{}` has no such link",
+            entry.form.keyword(),
             entry.title(),
             self.name
         );
         self.report(Diagnostic::error(message, reference.span).help(help));
     }
 
-    /// Sorts entries so that parents come first. The reference that closes a circle is reported and cut.
+    /// Sorts entries so that parents come first. A reference that closes a cycle is reported and removed.
     fn order(&mut self, entries: &mut [DeclaredLink<'a>]) -> Vec<usize> {
         let mut order = Vec::new();
-        let mut seen = vec![VisitState::Never; entries.len()];
+        let mut seen = vec![VisitState::Unvisited; entries.len()];
         for at in 0..entries.len() {
             self.visit(entries, at, &mut seen, &mut order);
         }
@@ -175,14 +175,14 @@ impl<'a> LayoutBuilder<'a, '_> {
         seen: &mut [VisitState],
         order: &mut Vec<usize>,
     ) {
-        if seen[at] != VisitState::Never {
+        if seen[at] != VisitState::Unvisited {
             return;
         }
-        seen[at] = VisitState::OnTheWay;
+        seen[at] = VisitState::InProgress;
         for (parent, span) in entries[at].parents.clone() {
-            if seen[parent] == VisitState::OnTheWay {
-                let circle = (entries[at].title(), entries[parent].title());
-                let message = format!("`{}` and `{}` stand on each other", circle.0, circle.1);
+            if seen[parent] == VisitState::InProgress {
+                let cycle = (entries[at].title(), entries[parent].title());
+                let message = format!("`{}` and `{}` use each other", cycle.0, cycle.1);
                 self.report(Diagnostic::error(message, span).label(self.name));
                 entries[at].parents.retain(|(other, _)| *other != parent);
             } else {
@@ -196,7 +196,7 @@ impl<'a> LayoutBuilder<'a, '_> {
 
 #[derive(Clone, Copy, PartialEq)]
 enum VisitState {
-    Never,
-    OnTheWay,
+    Unvisited,
+    InProgress,
     Done,
 }

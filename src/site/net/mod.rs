@@ -1,10 +1,9 @@
-//! A machine's links: from what its declaration says to what every installer starts from.
+//! Lays out a machine's links: converts its declaration into the plan that tasks render.
 //!
-//! The short form describes the card the machine boots from; the long form ([`long_form`]) any number of links that
-//! stand on each other. Both become [`LinkDraft`]s with the place of every value; each draft is put into
-//! its network ([`subnets`]), the default routes are chosen among them ([`route`]), and packets are made to fit
-//! ([`mtu`]). Mistakes of one machine are found on the way. Whether two machines claim the same is not
-//! known here: see [`super::rules`].
+//! The short form describes only the boot NIC. The long form ([`long_form`]) describes any number of links that use each
+//! other. Both become [`LinkDraft`]s with the span of every value. Each draft is assigned to its network ([`subnets`]), then
+//! the default routes are chosen ([`route`]) and the MTUs set ([`mtu`]). The mistakes of one machine are reported on the way.
+//! Conflicts between machines are found by [`super::rules`].
 
 mod draft;
 mod declared_link;
@@ -26,26 +25,26 @@ use draft::DraftAddress;
 
 pub(super) use draft::{GatewayOrigin, LinkDraft, subnet_of};
 pub(super) use mtu::check_mtu;
-pub(super) use ports::check_tag;
+pub(super) use ports::check_vlan_id;
 pub(super) use route::{is_link_local, network_gateway};
-pub(super) use subnets::is_absurd;
+pub(super) use subnets::is_unassignable;
 
-/// How a machine is connected, with the place of every value.
+/// A machine's links, with the span of every value.
 #[derive(Debug)]
 pub(super) struct LinkLayout<'a> {
-    /// Every link, parents before those that stand on them.
+    /// Every link. Parents come before the links that use them.
     pub(super) links: Vec<LinkDraft<'a>>,
-    /// Which of `links` carries the machine's own address.
+    /// The index in `links` of the primary link, which has the machine's own address.
     pub(super) primary: usize,
-    /// The card it boots from.
+    /// The MAC address of the boot NIC.
     pub(super) boot_mac: Option<Mac>,
-    /// Where it lives.
+    /// The network of the primary link, else the one that the machine's settings name.
     pub(super) network: Option<&'a Arc<Network>>,
-    /// Where it boots, when that is somewhere else.
+    /// The network in which it boots, if that is another one.
     pub(super) boot_network: Option<&'a Arc<Network>>,
 }
 
-/// What the steps share.
+/// The state that all steps of the layout share.
 struct LayoutBuilder<'a, 'f> {
     site: &'a Site,
     layers: &'f SettingsLayers<'a>,
@@ -53,12 +52,12 @@ struct LayoutBuilder<'a, 'f> {
     /// The machine's name, for messages.
     name: &'f str,
     boot_mac: Option<Mac>,
-    /// Whether something of the declaration could not be read: then what it lacks is no mistake.
+    /// Whether a part of the declaration could not be read. A missing key is not reported then.
     is_flawed: bool,
     found: &'f mut Vec<Diagnostic>,
 }
 
-/// Lays out the links of `subject` and adds every mistake to `found`.
+/// Lays out the links of `subject`, and adds every mistake to `found`.
 pub(super) fn layout<'a>(
     site: &'a Site,
     subject: &Subject<'a>,
@@ -66,7 +65,7 @@ pub(super) fn layout<'a>(
     free: &FreeAddresses<'a>,
     found: &mut Vec<Diagnostic>,
 ) -> LinkLayout<'a> {
-    let mut work = LayoutBuilder {
+    let mut builder = LayoutBuilder {
         site,
         layers,
         free,
@@ -77,21 +76,21 @@ pub(super) fn layout<'a>(
             .has_flawed(ObjectKind::Node, subject.name.as_str()),
         found,
     };
-    let mut links = work.drafts();
-    work.settle(&mut links);
-    work.give_an_address(&mut links, subject);
-    work.tag(&mut links);
-    work.check_ports(&links);
-    let primary = work.choose_routes(&mut links);
-    work.fit_packets(&mut links);
-    let home = links.get(primary).and_then(|link| link.network);
-    let network = home.or_else(|| work.named(|settings| settings.network.as_deref()));
-    let boot = work.named(|settings| settings.boot_network.as_deref());
-    let differs = |boot: &&'a Arc<Network>| network.is_none_or(|home| home.name != boot.name);
+    let mut links = builder.drafts();
+    builder.assign_networks(&mut links);
+    builder.assign_address(&mut links, subject);
+    builder.assign_vlan_ids(&mut links);
+    builder.check_ports(&links);
+    let primary = builder.choose_routes(&mut links);
+    builder.set_mtus(&mut links);
+    let primary_network = links.get(primary).and_then(|link| link.network);
+    let network = primary_network.or_else(|| builder.named(|settings| settings.network.as_deref()));
+    let boot = builder.named(|settings| settings.boot_network.as_deref());
+    let differs = |boot: &&'a Arc<Network>| network.is_none_or(|network| network.name != boot.name);
     LinkLayout {
         links,
         primary,
-        boot_mac: work.boot_mac,
+        boot_mac: builder.boot_mac,
         network,
         boot_network: boot.filter(differs),
     }
@@ -118,8 +117,8 @@ impl<'a> LayoutBuilder<'a, '_> {
         }
     }
 
-    /// Without any address and without `dhcp`, the boot card gets the address of a pool, or asks DHCP.
-    fn give_an_address(&mut self, links: &mut Vec<LinkDraft<'a>>, subject: &Subject<'a>) {
+    /// Gives the boot link an address from a pool, or DHCP, if no link has an address or `dhcp`.
+    fn assign_address(&mut self, links: &mut Vec<LinkDraft<'a>>, subject: &Subject<'a>) {
         let has_one = |link: &LinkDraft<'_>| !link.addresses.is_empty() || link.dhcp;
         let written = |link: &LinkDraft<'_>| link.own.address.is_some();
         if links.iter().any(|link| has_one(link) || written(link)) {
@@ -127,10 +126,12 @@ impl<'a> LayoutBuilder<'a, '_> {
         }
         let at = self.boot_link(links);
         let pool = self.layers.find(|settings| settings.addresses.as_deref());
-        let network = links[at].network.or_else(|| self.home(pool.is_some()));
+        let network = links[at]
+            .network
+            .or_else(|| self.default_network(pool.is_some()));
         links[at].network = network;
         if pool.is_none() {
-            self.ask_dhcp(&mut links[at]);
+            self.use_dhcp(&mut links[at]);
         } else if let Some(ip) = subject.pooled {
             links[at]
                 .addresses
@@ -138,11 +139,11 @@ impl<'a> LayoutBuilder<'a, '_> {
         }
     }
 
-    fn ask_dhcp(&mut self, link: &mut LinkDraft<'a>) {
+    fn use_dhcp(&mut self, link: &mut LinkDraft<'a>) {
         match link.own.dhcp {
             Some(no) => self.report(
                 Diagnostic::error(
-                    "`dhcp = false` and no address: the machine could not be reached",
+                    "`dhcp = false` and no address: the machine would be unreachable",
                     no.span,
                 )
                 .label(self.name)
@@ -152,23 +153,24 @@ impl<'a> LayoutBuilder<'a, '_> {
         }
     }
 
-    /// The network a machine lives in when no address says so; for an address of a pool the only one that has one.
-    fn home(&self, wants_pool: bool) -> Option<&'a Arc<Network>> {
+    /// Returns the network of a machine without an address: the one that its settings name, or if it needs a pool, the only
+    /// network with a pool.
+    fn default_network(&self, needs_pool: bool) -> Option<&'a Arc<Network>> {
         if let Some(named) = self.layers.find(|settings| settings.network.as_deref()) {
             return self.site.networks.get(&named.value);
         }
         let with_pool = |network: &&'a Arc<Network>| network.body.pool.is_some();
         let mut pools = self.site.networks.values().filter(with_pool);
-        let only = pools.next().filter(|_| wants_pool)?;
+        let only = pools.next().filter(|_| needs_pool)?;
         pools.next().is_none().then_some(only)
     }
 
-    /// Finds the link on top of the boot card: the card itself, or the bond or bridge whose port it is.
+    /// Returns the link on top of the boot NIC: the NIC itself, or the bond or bridge whose port it is.
     fn boot_link(&self, links: &mut Vec<LinkDraft<'a>>) -> usize {
         let of_boot = |link: &LinkDraft<'_>| matches!(link.kind, LinkKind::Nic { mac } if mac.is_some() && mac == self.boot_mac);
         let only = (links.len() == 1).then_some(0);
         let Some(mut at) = links.iter().position(of_boot).or(only) else {
-            links.push(LinkDraft::bare(self.boot_mac));
+            links.push(LinkDraft::empty(self.boot_mac));
             return links.len() - 1;
         };
         while let Some(above) = links.iter().position(|link| link.ports().contains(&at)) {

@@ -1,26 +1,27 @@
-//! Packets fit: a link's parents carry what the link sends.
+//! MTUs: the MTU of a link is not larger than that of its parents.
 
 use crate::model::Spanned;
 
 use super::{LayoutBuilder, LinkDraft};
 use crate::site::Diagnostic;
 
-/// The packet sizes we take: what every IPv4 host accepts (RFC 791 §3.2) to what cards and switches carry.
-pub(in crate::site) const MTU: std::ops::RangeInclusive<u32> = 576..=9216;
+/// The allowed MTUs in bytes: from the size that every IPv4 host accepts (RFC 791 §3.2) to the usual maximum of NICs and
+/// switches.
+const MTU_RANGE: std::ops::RangeInclusive<u32> = 576..=9216;
 
-/// What a link carries when nobody says.
-const USUAL: u32 = 1500;
+/// The MTU of Ethernet, in bytes.
+const DEFAULT_MTU: u32 = 1500;
 
-/// Returns the mistake when a packet size is out of bounds.
+/// Returns the diagnostic if an MTU is out of range.
 pub(in crate::site) fn check_mtu(mtu: &Spanned<u32>) -> Option<Diagnostic> {
-    let message = format!("MTU {mtu} is out of bounds: expected 576 to 9216");
-    (!MTU.contains(&mtu.value)).then(|| Diagnostic::error(message, mtu.span))
+    let message = format!("MTU {mtu} is out of range: expected 576 to 9216");
+    (!MTU_RANGE.contains(&mtu.value)).then(|| Diagnostic::error(message, mtu.span))
 }
 
 impl<'a> LayoutBuilder<'a, '_> {
-    /// Gives every link its packet size: its own, else its network's. A parent that sets none is raised to
-    /// what stands on it.
-    pub(super) fn fit_packets(&mut self, links: &mut [LinkDraft<'a>]) {
+    /// Sets the MTU of every link: its own, else its network's. A parent without its own MTU gets the largest MTU of the links
+    /// that use it.
+    pub(super) fn set_mtus(&mut self, links: &mut [LinkDraft<'a>]) {
         for link in links.iter_mut() {
             if let Some(own) = link.own.mtu {
                 let mistake = check_mtu(own).map(|mistake| mistake.label(self.name));
@@ -28,18 +29,18 @@ impl<'a> LayoutBuilder<'a, '_> {
             }
             link.mtu = link.own.mtu.or_else(|| of_network(link)).cloned();
         }
-        // Children come after their parents, so from the last to the first every parent hears of all.
+        // A link comes after its parents, so in reverse order every link is final before its parents are raised.
         for at in (0..links.len()).rev() {
             let Some(mtu) = links[at].mtu.clone() else {
                 continue;
             };
             for parent in links[at].parents().to_vec() {
-                self.fit_parent(links, at, parent, &mtu);
+                self.raise_parent_mtu(links, at, parent, &mtu);
             }
         }
     }
 
-    fn fit_parent(
+    fn raise_parent_mtu(
         &mut self,
         links: &mut [LinkDraft<'a>],
         at: usize,
@@ -49,11 +50,11 @@ impl<'a> LayoutBuilder<'a, '_> {
         match links[parent].own.mtu {
             Some(own) if own.value < mtu.value => {
                 let message = format!(
-                    "`{}` sends packets of {mtu} bytes over `{}`, which carries {own}",
+                    "`{}` has MTU {mtu}, but `{}` below it has MTU {own}",
                     links[at].title(),
                     links[parent].title()
                 );
-                // The network's packet size is no mistake: what the node says beside it is.
+                // The network's MTU is correct, so the mistake is in the node's own MTU.
                 let (span, other) = match links[at].own.mtu {
                     Some(_) => (mtu.span, (own.span, "the smaller one")),
                     None => (own.span, (mtu.span, "the network's")),
@@ -63,8 +64,11 @@ impl<'a> LayoutBuilder<'a, '_> {
             }
             Some(_) => {}
             None => {
-                let carried = links[parent].mtu.as_ref().map_or(USUAL, |at| at.value);
-                if mtu.value > carried {
+                let parent_mtu = links[parent]
+                    .mtu
+                    .as_ref()
+                    .map_or(DEFAULT_MTU, |at| at.value);
+                if mtu.value > parent_mtu {
                     links[parent].mtu = Some(mtu.clone());
                 }
             }

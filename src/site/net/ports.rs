@@ -1,29 +1,28 @@
-//! What may stand on what: ports have one owner and no address; tags are numbers of a VLAN.
+//! Ports and VLAN IDs: a port belongs to one link and has no address of its own, and a link carries each VLAN once.
 
 use crate::model::{SourceSpan, Spanned};
 
 use super::{LayoutBuilder, LinkDraft};
 use crate::site::{Diagnostic, LinkKind};
 
-/// The tags that IEEE 802.1Q leaves to its users.
-const TAGS: std::ops::RangeInclusive<u16> = 1..=4094;
+/// The VLAN IDs that IEEE 802.1Q does not reserve.
+const VLAN_IDS: std::ops::RangeInclusive<u16> = 1..=4094;
 
-/// Returns the mistake when a tag is out of bounds.
-pub(in crate::site) fn check_tag(tag: &Spanned<u16>) -> Option<Diagnostic> {
-    let message = format!("VLAN {tag} does not exist: expected 1 to 4094");
-    (!TAGS.contains(&tag.value)).then(|| Diagnostic::error(message, tag.span))
+/// Returns the diagnostic if a VLAN ID is out of range.
+pub(in crate::site) fn check_vlan_id(id: &Spanned<u16>) -> Option<Diagnostic> {
+    let message = format!("VLAN {id} is out of range: expected 1 to 4094");
+    (!VLAN_IDS.contains(&id.value)).then(|| Diagnostic::error(message, id.span))
 }
 
 impl<'a> LayoutBuilder<'a, '_> {
-    /// Gives VLAN links their tags. Where a card or bond lies in a network whose packets carry a tag, a VLAN
-    /// link takes over its addresses.
-    pub(super) fn tag(&mut self, links: &mut Vec<LinkDraft<'a>>) {
+    /// Sets the IDs of VLAN links. If a NIC or bond is in a network with a VLAN, a new VLAN link on it gets its addresses.
+    pub(super) fn assign_vlan_ids(&mut self, links: &mut Vec<LinkDraft<'a>>) {
         for at in 0..links.len() {
             let link = &mut links[at];
             let of_network = link.network.and_then(|network| network.body.vlan.as_ref());
             match &link.kind {
                 LinkKind::Vlan { on, .. } => {
-                    let (on, id) = (*on, self.tag_of(link, of_network));
+                    let (on, id) = (*on, self.vlan_id_of(link, of_network));
                     link.kind = LinkKind::Vlan { id, on };
                 }
                 LinkKind::Nic { .. } | LinkKind::Bond { .. } => {
@@ -42,17 +41,18 @@ impl<'a> LayoutBuilder<'a, '_> {
         }
     }
 
-    fn tag_of(&mut self, link: &LinkDraft<'a>, of_network: Option<&Spanned<u16>>) -> u16 {
+    fn vlan_id_of(&mut self, link: &LinkDraft<'a>, of_network: Option<&Spanned<u16>>) -> u16 {
         let title = link.title();
-        match (link.tag, of_network) {
+        match (link.vlan_id, of_network) {
             (Some(own), None) => {
-                let mistake = check_tag(own).map(|mistake| mistake.label(self.name));
+                let mistake = check_vlan_id(own).map(|mistake| mistake.label(self.name));
                 self.found.extend(mistake);
                 own.value
             }
             (Some(own), Some(network)) => {
                 if own != network {
-                    let message = format!("vlan `{title}` has id {own}, its network {network}");
+                    let message =
+                        format!("vlan `{title}` has id {own}, but its network has VLAN {network}");
                     self.report(
                         Diagnostic::error(message, own.span)
                             .label(self.name)
@@ -62,16 +62,16 @@ impl<'a> LayoutBuilder<'a, '_> {
                 own.value
             }
             (None, Some(network)) => network.value,
-            (None, None) if self.is_flawed || link.is_unsettled => 0,
+            (None, None) if self.is_flawed || link.is_unresolved => 0,
             (None, None) => {
-                let message = format!("vlan `{title}` has no `id`, and neither has its network");
+                let message = format!("vlan `{title}` has no `id`, and its network has no `vlan`");
                 self.report(Diagnostic::error(message, link.span).label(self.name));
                 0
             }
         }
     }
 
-    /// Checks that every port has one owner and nothing of its own, and that no tag lies on a link twice.
+    /// Checks that every port has one owner and no settings of its own, and that no link carries a VLAN twice.
     pub(super) fn check_ports(&mut self, links: &[LinkDraft<'a>]) {
         let mut owner: Vec<Option<(usize, SourceSpan)>> = vec![None; links.len()];
         for (at, link) in links.iter().enumerate() {
@@ -94,7 +94,7 @@ impl<'a> LayoutBuilder<'a, '_> {
                 self.check_port(links, port, &links[at], span);
             }
         }
-        self.check_tags(links);
+        self.check_duplicate_vlans(links);
     }
 
     fn check_port(
@@ -117,13 +117,13 @@ impl<'a> LayoutBuilder<'a, '_> {
             let owner = owner.title();
             let message = format!("`{title}` is a port of `{owner}`: it cannot have {what}");
             let mistake = Diagnostic::error(message, at).label(self.name);
-            let help = format!("`{owner}` carries what belongs to its ports");
+            let help = format!("set it on `{owner}`");
             self.report(mistake.other(span, "the port").help(help));
         }
-        // What lies on the port of a bridge still gets its tagged packets; that of a bond gets none.
+        // A VLAN on a port of a bridge still receives its tagged packets. A VLAN on a port of a bond receives none.
         let is_of_bond = matches!(owner.kind, LinkKind::Bond { .. });
         let owner = owner.title();
-        for (above, at) in on_top(links, port).filter(|_| is_of_bond) {
+        for (above, at) in vlans_on(links, port).filter(|_| is_of_bond) {
             let message = format!(
                 "vlan `{}` is on `{title}`, which is a port of `{owner}`",
                 above.title()
@@ -134,7 +134,7 @@ impl<'a> LayoutBuilder<'a, '_> {
         }
     }
 
-    fn check_tags(&mut self, links: &[LinkDraft<'a>]) {
+    fn check_duplicate_vlans(&mut self, links: &[LinkDraft<'a>]) {
         for (at, link) in links.iter().enumerate() {
             let same = |other: &&LinkDraft<'_>| {
                 matches!(link.kind, LinkKind::Vlan { id: 1.., .. }) && other.kind == link.kind
@@ -155,8 +155,8 @@ impl<'a> LayoutBuilder<'a, '_> {
     }
 }
 
-/// The VLAN links that lie on a link, each with the place where it says so.
-fn on_top<'l, 'a>(
+/// Iterates over the VLAN links on a link, each with the span of its `on`.
+fn vlans_on<'l, 'a>(
     links: &'l [LinkDraft<'a>],
     below: usize,
 ) -> impl Iterator<Item = (&'l LinkDraft<'a>, SourceSpan)> {

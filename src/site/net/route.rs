@@ -1,4 +1,4 @@
-//! Gateways and routes: each lies on its link, and each family has one default route.
+//! Gateways and routes: each next hop is in a subnet of its link, and each address family has one default route.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -11,11 +11,11 @@ use super::{
 use crate::site::{Diagnostic, LinkKind};
 
 impl<'a> LayoutBuilder<'a, '_> {
-    /// Gives at most one link of each family its default route, and returns the index of the primary link: the
-    /// one with the default route, else the one that asks DHCP, else the first with an address.
+    /// Sets at most one default route per address family, and returns the index of the primary link: the one with the default
+    /// route, else the first with DHCP, else the first with an address.
     pub(super) fn choose_routes(&mut self, links: &mut [LinkDraft<'a>]) -> usize {
         let is_port = |at: usize| links.iter().any(|link| link.ports().contains(&at));
-        // A port has no addresses; that it has routes is a mistake of its own.
+        // A port has no addresses. Its gateways and routes are reported by `check_ports`.
         for (_, link) in links.iter().enumerate().filter(|(at, _)| !is_port(*at)) {
             self.check_gateways(link);
             self.check_routes(link);
@@ -27,11 +27,11 @@ impl<'a> LayoutBuilder<'a, '_> {
             .or_else(|| first(|link| link.dhcp))
             .or_else(|| first(|link| !link.addresses.is_empty()))
             .or_else(|| first(|link| link.own.address.is_some()))
-            .or_else(|| self.boot_card(links))
+            .or_else(|| self.boot_nic(links))
             .unwrap_or(0)
     }
 
-    fn boot_card(&self, links: &[LinkDraft<'a>]) -> Option<usize> {
+    fn boot_nic(&self, links: &[LinkDraft<'a>]) -> Option<usize> {
         let of_boot = |link: &LinkDraft<'_>| matches!(link.kind, LinkKind::Nic { mac } if mac.is_some() && mac == self.boot_mac);
         links.iter().position(of_boot)
     }
@@ -62,15 +62,17 @@ impl<'a> LayoutBuilder<'a, '_> {
             .enumerate()
             .filter_map(|(at, link)| Some((at, network_gateway(link, is_v4)?.clone())))
             .collect();
-        let home = self.layers.find(|settings| settings.network.as_deref());
-        let is_home = |at: usize| {
+        let own_network = self.layers.find(|settings| settings.network.as_deref());
+        let is_in_own_network = |at: usize| {
             let network = links[at].network;
-            home.is_some_and(|home| network.is_some_and(|network| network.name == *home))
+            own_network.is_some_and(|own_network| {
+                network.is_some_and(|network| network.name == *own_network)
+            })
         };
         let (at, gateway) = candidates
             .iter()
             .find(|(at, _)| Some(*at) == preferred)
-            .or_else(|| candidates.iter().find(|(at, _)| is_home(*at)))
+            .or_else(|| candidates.iter().find(|(at, _)| is_in_own_network(*at)))
             .or_else(|| candidates.first())?
             .clone();
         self.check_reach(&links[at], &gateway);
@@ -92,21 +94,21 @@ impl<'a> LayoutBuilder<'a, '_> {
                 Diagnostic::error(message, gateway.span)
                     .label(format!("of `{}`", links[*at].title()))
                     .other(first.span, "the first")
-                    .help("a machine has one default route of a family; write others as `routes`"),
+                    .help("a machine has one default route per address family; write others as `routes`"),
             );
         }
     }
 
-    /// Holds a network's gateway to an address with a prefix length of its own.
+    /// Checks that the network's gateway is in the subnet of the link's address, which may have its own prefix length.
     fn check_reach(&mut self, link: &LinkDraft<'a>, gateway: &Spanned<IpAddr>) {
         let same = |ip: IpAddr| ip.is_ipv4() == gateway.value.is_ipv4();
         let Some(address) = link.addresses.iter().find(|address| same(address.ip())) else {
             return;
         };
         let Some(span) = address.span else { return };
-        // A gateway outside of its own network is that network's mistake.
-        let lies_there = |network: &Arc<Network>| subnet_of(network, gateway.value).is_some();
-        if !is_on_link(link, gateway.value) && address.network.is_some_and(lies_there) {
+        // A gateway outside its own network is reported for that network.
+        let is_inside = |network: &Arc<Network>| subnet_of(network, gateway.value).is_some();
+        if !is_on_link(link, gateway.value) && address.network.is_some_and(is_inside) {
             let message = format!(
                 "gateway {gateway} cannot be reached from {}: it is not in {}",
                 address.ip(),
@@ -118,7 +120,7 @@ impl<'a> LayoutBuilder<'a, '_> {
     }
 
     fn check_gateways(&mut self, link: &LinkDraft<'a>) {
-        if link.is_unsettled {
+        if link.is_unresolved {
             return;
         }
         for gateway in own_gateways(link) {
@@ -139,12 +141,12 @@ impl<'a> LayoutBuilder<'a, '_> {
             self.report(
                 Diagnostic::error(format!("{to} is the default route"), route.to.span)
                     .label(self.name)
-                    .help(format!("write gateway = \"{via}\"")),
+                    .help(format!("set gateway = \"{via}\"")),
             );
         } else if to.addr().is_ipv4() != via.value.is_ipv4() {
-            let message = format!("a route to {to} cannot lead over {via}");
+            let message = format!("a route to {to} cannot have the next hop {via}");
             self.report(Diagnostic::error(message, via.span).label(self.name));
-        } else if !link.is_unsettled && !link.dhcp {
+        } else if !link.is_unresolved && !link.dhcp {
             self.check_next_hop("next hop", link, via);
         }
     }
@@ -170,12 +172,12 @@ impl<'a> LayoutBuilder<'a, '_> {
     }
 }
 
-/// Walks the gateways that a link sets itself.
+/// Iterates over the gateways that a link sets itself.
 fn own_gateways<'d>(link: &'d LinkDraft<'_>) -> impl Iterator<Item = &'d Spanned<IpAddr>> {
     link.own.gateway.into_iter().flat_map(|list| &list.value)
 }
 
-/// Returns the gateway of the network in which an address of the family lies.
+/// Returns the gateway, in the given address family, of the network that contains one of the link's addresses.
 pub(in crate::site) fn network_gateway<'a>(
     link: &LinkDraft<'a>,
     is_v4: bool,
@@ -189,7 +191,7 @@ pub(in crate::site) fn network_gateway<'a>(
     })
 }
 
-/// Tells whether a next hop can be reached without a router. Every IPv6 link has link-local addresses.
+/// Returns whether a next hop is reachable without a router. Every IPv6 link has link-local addresses.
 fn is_on_link(link: &LinkDraft<'_>, hop: IpAddr) -> bool {
     is_link_local(hop)
         || link
@@ -198,7 +200,7 @@ fn is_on_link(link: &LinkDraft<'_>, hop: IpAddr) -> bool {
             .any(|address| address.net.contains(&hop))
 }
 
-/// Tells whether an address is one of IPv6's link-local ones.
+/// Returns whether an address is an IPv6 link-local address.
 pub(in crate::site) fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }

@@ -1,4 +1,4 @@
-//! Where addresses lie: each link is put into its network, each address held to it.
+//! Assigns each link to its network, and checks each address against that network.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -8,32 +8,32 @@ use super::{DraftAddress, LayoutBuilder, LinkDraft, draft::subnet_of};
 use crate::site::{Diagnostic, free_addresses::edge};
 
 impl<'a> LayoutBuilder<'a, '_> {
-    /// Puts every link into its network.
-    pub(super) fn settle(&mut self, links: &mut [LinkDraft<'a>]) {
+    /// Assigns every link to its network.
+    pub(super) fn assign_networks(&mut self, links: &mut [LinkDraft<'a>]) {
         for link in links {
             match link.own.network {
                 Some(name) => match self.site.networks.get(&name.value) {
-                    Some(network) => self.settle_in(link, network),
-                    // The missing network is a mistake of its own.
-                    None => link.is_unsettled = true,
+                    Some(network) => self.assign_network(link, network),
+                    // The rules report the missing network.
+                    None => link.is_unresolved = true,
                 },
-                None => self.settle_by_address(link),
+                None => self.assign_network_by_address(link),
             }
         }
     }
 
-    fn settle_in(&mut self, link: &mut LinkDraft<'a>, network: &'a Arc<Network>) {
+    fn assign_network(&mut self, link: &mut LinkDraft<'a>, network: &'a Arc<Network>) {
         link.network = Some(network);
         for at in link.own.address.iter().flat_map(|list| &list.value) {
-            if is_absurd(at.value.ip) {
-                link.is_unsettled = true;
-                self.report_absurd(at);
+            if is_unassignable(at.value.ip) {
+                link.is_unresolved = true;
+                self.report_unassignable(at);
             } else if subnet_of(network, at.value.ip).is_some() {
                 let address = DraftAddress::declared(at, Some(network));
                 self.check_address(&address, at.value.ip);
                 link.addresses.push(address);
             } else {
-                link.is_unsettled = true;
+                link.is_unresolved = true;
                 self.report_outside(link, at, network);
             }
         }
@@ -62,16 +62,16 @@ impl<'a> LayoutBuilder<'a, '_> {
         .other(subnet.span, format!("subnet of {name}"))
         .help(self.free.hint(network, at.value.ip));
         if let Some(by) = link.own.network {
-            mistake = mistake.other(by.span, "the network it is put into");
+            mistake = mistake.other(by.span, "the network of the link");
         }
         self.report(mistake);
     }
 
-    fn settle_by_address(&mut self, link: &mut LinkDraft<'a>) {
+    fn assign_network_by_address(&mut self, link: &mut LinkDraft<'a>) {
         for at in link.own.address.iter().flat_map(|list| &list.value) {
-            if is_absurd(at.value.ip) {
-                link.is_unsettled = true;
-                self.report_absurd(at);
+            if is_unassignable(at.value.ip) {
+                link.is_unresolved = true;
+                self.report_unassignable(at);
                 continue;
             }
             match self.network_of(at) {
@@ -82,39 +82,39 @@ impl<'a> LayoutBuilder<'a, '_> {
                     link.addresses.push(address);
                 }
                 Err(mistake) => {
-                    link.is_unsettled = true;
+                    link.is_unresolved = true;
                     self.found.extend(mistake.map(|mistake| *mistake));
                 }
             }
         }
     }
 
-    /// Finds the one network that an address lies in, that of the machine before any other. An address with a
-    /// prefix length of its own needs none.
+    /// Finds the network that contains an address. The machine's own network has precedence over others. An address with its
+    /// own prefix length needs no network.
     fn network_of(
         &self,
         at: &Spanned<HostAddress>,
     ) -> Result<Option<&'a Arc<Network>>, Option<Box<Diagnostic>>> {
         let ip = at.value.ip;
         let holds = |network: &&'a Arc<Network>| subnet_of(network, ip).is_some();
-        if let Some(home) = self
+        if let Some(own_network) = self
             .named(|settings| settings.network.as_deref())
             .filter(holds)
         {
-            return Ok(Some(home));
+            return Ok(Some(own_network));
         }
         let all: Vec<&'a Arc<Network>> = self.site.networks.values().filter(holds).collect();
         match all.as_slice() {
             [only] => Ok(Some(only)),
             [] if at.value.prefix.is_some() => Ok(None),
-            [] => Err(self.in_none(at)),
-            _ if self.may_be_put_into_a_network() => Err(None),
-            several => Err(Some(Box::new(self.in_several(at, several)))),
+            [] => Err(self.not_in_a_network(at)),
+            _ if self.may_get_network_from_policy() => Err(None),
+            several => Err(Some(Box::new(self.in_several_networks(at, several)))),
         }
     }
 
-    /// Tells whether a policy that is not known yet may say which network it is.
-    fn may_be_put_into_a_network(&self) -> bool {
+    /// Returns whether a policy that binds the machine later may set its network.
+    fn may_get_network_from_policy(&self) -> bool {
         let is_bound = self.layers.policy.is_some()
             || self
                 .layers
@@ -124,7 +124,7 @@ impl<'a> LayoutBuilder<'a, '_> {
         !is_bound && policies.any(|policy| policy.settings.network.is_some())
     }
 
-    fn in_none(&self, at: &Spanned<HostAddress>) -> Option<Box<Diagnostic>> {
+    fn not_in_a_network(&self, at: &Spanned<HostAddress>) -> Option<Box<Diagnostic>> {
         if self.site.may_have_more_subnets() {
             return None;
         }
@@ -136,7 +136,7 @@ impl<'a> LayoutBuilder<'a, '_> {
         Some(Box::new(mistake.label(self.name).help(help)))
     }
 
-    fn in_several(&self, at: &Spanned<HostAddress>, all: &[&Arc<Network>]) -> Diagnostic {
+    fn in_several_networks(&self, at: &Spanned<HostAddress>, all: &[&Arc<Network>]) -> Diagnostic {
         let names: Vec<&str> = all
             .iter()
             .map(|network| network.name.value.as_str())
@@ -150,7 +150,10 @@ impl<'a> LayoutBuilder<'a, '_> {
             at.span,
         )
         .label(self.name)
-        .help(format!("say which: network = \"{}\"", names[0]));
+        .help(format!(
+            "set the network, such as network = \"{}\"",
+            names[0]
+        ));
         for network in all {
             let subnet = network.body.subnet.as_ref();
             let span = subnet.map_or(network.name.span, |subnet| subnet.span);
@@ -159,23 +162,23 @@ impl<'a> LayoutBuilder<'a, '_> {
         mistake
     }
 
-    fn report_absurd(&mut self, at: &Spanned<HostAddress>) {
+    fn report_unassignable(&mut self, at: &Spanned<HostAddress>) {
         let ip = at.value.ip;
         let message = format!("{ip} cannot be the address of one machine on a network");
         self.report(Diagnostic::error(message, at.span).label(self.name));
     }
 
-    /// Holds an address to the network it lies in.
+    /// Checks that an address is available in its network.
     fn check_address(&mut self, address: &DraftAddress<'a>, ip: IpAddr) {
         let Some(span) = address.span else {
             return;
         };
         let own = edge(address.net, ip).map(|what| (what, address.net.trunc()));
-        let wide = address.network.and_then(|network| {
+        let of_subnet = address.network.and_then(|network| {
             let subnet = subnet_of(network, ip)?;
             edge(subnet, ip).map(|what| (what, subnet))
         });
-        if let Some((what, net)) = own.or(wide) {
+        if let Some((what, net)) = own.or(of_subnet) {
             let message = format!("address {ip} is the {what} address of {net}");
             let mistake = Diagnostic::error(message, span).label(self.name);
             return self.report(self.with_hint(mistake, address));
@@ -183,7 +186,7 @@ impl<'a> LayoutBuilder<'a, '_> {
         let Some(network) = address.network else {
             return;
         };
-        if let Some(mistake) = occupied(network, ip, span) {
+        if let Some(mistake) = reserved(network, ip, span) {
             let mistake = mistake.label(self.name);
             self.report(self.with_hint(mistake, address));
         }
@@ -197,8 +200,8 @@ impl<'a> LayoutBuilder<'a, '_> {
     }
 }
 
-/// Returns the mistake when an address of `network` belongs to somebody else.
-fn occupied(network: &Network, ip: IpAddr, span: SourceSpan) -> Option<Diagnostic> {
+/// Returns the diagnostic if an address is a gateway of `network`, or in its `taken` or `range`.
+fn reserved(network: &Network, ip: IpAddr, span: SourceSpan) -> Option<Diagnostic> {
     let body = &network.body;
     let name = &network.name;
     let mut gateways = body.gateway.iter().flat_map(|list| &list.value);
@@ -217,8 +220,8 @@ fn occupied(network: &Network, ip: IpAddr, span: SourceSpan) -> Option<Diagnosti
     None
 }
 
-/// Tells whether no machine can have this address.
-pub(in crate::site) fn is_absurd(ip: IpAddr) -> bool {
+/// Returns whether no machine can have this address.
+pub(in crate::site) fn is_unassignable(ip: IpAddr) -> bool {
     let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || broadcast
 }

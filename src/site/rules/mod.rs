@@ -1,8 +1,7 @@
-//! Holds the declarations of a site to each other.
+//! Checks the declarations of a site against each other.
 //!
-//! Each file has one subject. Everything that one pass can find is found in one pass: the operator gets
-//! the whole list, in the order of the files. What refers to a declaration that could not be read is left
-//! alone, for that is one mistake and not two.
+//! Each file has one subject. One pass reports all mistakes, in file order. A reference to a declaration that could not be read
+//! is not reported, because the mistake in the declaration is reported already.
 
 mod settings;
 mod references;
@@ -19,7 +18,7 @@ use crate::model::{NetworkName, Node, Settings, TagName};
 
 use super::{Diagnostic, FreeAddresses, Site};
 
-/// Returns every mistake in how the declarations of `site` fit together.
+/// Returns a diagnostic for every mistake.
 pub(super) fn check(site: &Site) -> Vec<Diagnostic> {
     let mut check = SiteCheck::new(site);
     check.settings();
@@ -34,16 +33,16 @@ pub(super) fn check(site: &Site) -> Vec<Diagnostic> {
     check.found
 }
 
-/// What the rules share.
+/// The state that all rules share.
 struct SiteCheck<'a> {
     site: &'a Site,
     free: FreeAddresses<'a>,
-    /// Every node, in the order of the files.
+    /// Every node, in file order.
     nodes: Vec<&'a Arc<Node>>,
-    /// Tags that some node carries.
-    carried: BTreeSet<&'a TagName>,
-    /// Networks in which some link lies.
-    inhabited: BTreeSet<&'a NetworkName>,
+    /// The tags that nodes carry.
+    node_tags: BTreeSet<&'a TagName>,
+    /// The networks of all links.
+    used_networks: BTreeSet<&'a NetworkName>,
     found: Vec<Diagnostic>,
 }
 
@@ -56,9 +55,9 @@ impl<'a> SiteCheck<'a> {
         SiteCheck {
             site,
             free: FreeAddresses::new(site),
-            carried: tags.flat_map(|list| list.values()).collect(),
+            node_tags: tags.flat_map(|list| list.values()).collect(),
             nodes,
-            inhabited: BTreeSet::new(),
+            used_networks: BTreeSet::new(),
             found: Vec::new(),
         }
     }
@@ -67,7 +66,7 @@ impl<'a> SiteCheck<'a> {
         self.found.push(mistake);
     }
 
-    /// Walks every declaration that makes settings.
+    /// Iterates over all declared settings.
     fn layers(&self) -> impl Iterator<Item = &'a Settings> + use<'a> {
         self.site.layers()
     }

@@ -1,4 +1,4 @@
-//! A network's own keys fit each other.
+//! Checks the keys of each network against each other.
 
 use std::net::IpAddr;
 
@@ -8,11 +8,10 @@ use super::SiteCheck;
 use crate::site::{
     Diagnostic, ObjectKind,
     free_addresses::{edge, subnets},
-    net::{check_mtu, check_tag, is_absurd, is_link_local},
+    net::{check_mtu, check_vlan_id, is_link_local, is_unassignable},
 };
 
 impl<'a> SiteCheck<'a> {
-    /// Checks every network.
     pub(super) fn networks(&mut self) {
         for network in self.site.networks.values() {
             let body = &network.body;
@@ -22,7 +21,8 @@ impl<'a> SiteCheck<'a> {
                 body.search.as_ref(),
                 body.ntp.as_ref(),
             );
-            self.found.extend(body.vlan.as_ref().and_then(check_tag));
+            self.found
+                .extend(body.vlan.as_ref().and_then(check_vlan_id));
             self.found.extend(body.mtu.as_ref().and_then(check_mtu));
             self.dhcp(body);
             if body.subnet.is_none() {
@@ -48,7 +48,10 @@ impl<'a> SiteCheck<'a> {
             self.gateway(network, gateway);
             let same = |other: &&&Spanned<IpAddr>| other.value.is_ipv4() == gateway.value.is_ipv4();
             if let Some(first) = gateways[..at].iter().find(same) {
-                let message = format!("network `{}` has two gateways of a family", network.name);
+                let message = format!(
+                    "network `{}` has two gateways of one address family",
+                    network.name
+                );
                 let mistake = Diagnostic::error(message, gateway.span);
                 self.report(mistake.other(first.span, "the first"));
             }
@@ -61,10 +64,10 @@ impl<'a> SiteCheck<'a> {
             return;
         }
         let message = match subnets(network).find(|subnet| subnet.contains(&ip)) {
-            _ if is_absurd(ip) => format!("{ip} cannot be a gateway"),
+            _ if is_unassignable(ip) => format!("{ip} cannot be a gateway"),
             None => format!("gateway {ip} is outside network `{}`", network.name),
             Some(subnet) => match edge(subnet, ip) {
-                // Routers do answer to the first address of an IPv6 subnet.
+                // The first address of an IPv6 subnet is the anycast address of its routers.
                 Some(what) if ip.is_ipv4() => {
                     format!("gateway {ip} is the {what} address of {subnet}")
                 }
@@ -72,7 +75,7 @@ impl<'a> SiteCheck<'a> {
             },
         };
         let mistake = Diagnostic::error(message, gateway.span);
-        self.report(beside_subnet(mistake, network));
+        self.report(with_subnet(mistake, network));
     }
 
     fn ranges(&mut self, network: &Network) {
@@ -87,9 +90,9 @@ impl<'a> SiteCheck<'a> {
                 self.range_in_subnet(network, key, range);
             }
         }
-        self.apart(("taken", &body.taken), ("range", &body.range));
-        self.apart(("taken", &body.taken), ("pool", &body.pool));
-        self.apart(("range", &body.range), ("pool", &body.pool));
+        self.check_disjoint(("taken", &body.taken), ("range", &body.range));
+        self.check_disjoint(("taken", &body.taken), ("pool", &body.pool));
+        self.check_disjoint(("range", &body.range), ("pool", &body.pool));
     }
 
     fn range_in_subnet(&mut self, network: &Network, key: &str, range: &Spanned<AddressRange>) {
@@ -99,11 +102,11 @@ impl<'a> SiteCheck<'a> {
         if !subnets(network).any(holds) {
             let message = format!("`{key}` {range} is outside network `{}`", network.name);
             let mistake = Diagnostic::error(message, range.span);
-            self.report(beside_subnet(mistake, network));
+            self.report(with_subnet(mistake, network));
         }
     }
 
-    fn apart(
+    fn check_disjoint(
         &mut self,
         (key, list): (&str, &Option<List<AddressRange>>),
         (other_key, others): (&str, &Option<List<AddressRange>>),
@@ -134,7 +137,7 @@ impl<'a> SiteCheck<'a> {
     }
 }
 
-fn beside_subnet(mistake: Diagnostic, network: &Network) -> Diagnostic {
+fn with_subnet(mistake: Diagnostic, network: &Network) -> Diagnostic {
     match &network.body.subnet {
         Some(subnet) => mistake.other(subnet.span, format!("subnet of {}", network.name)),
         None => mistake,

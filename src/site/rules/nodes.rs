@@ -1,10 +1,10 @@
-//! One node after the other: its links, its name, what binds it.
+//! Checks each node: its links, its name and its binding.
 
 use std::sync::Arc;
 
 use crate::model::{DhcpMode, Mac, Network, Node, Spanned};
 
-use super::{SiteCheck, unique::Claims};
+use super::{SiteCheck, unique::UsedValues};
 use crate::site::{
     Diagnostic, ObjectKind, Subject,
     layers::SettingsLayers,
@@ -12,9 +12,8 @@ use crate::site::{
 };
 
 impl<'a> SiteCheck<'a> {
-    /// Checks every node.
     pub(super) fn nodes(&mut self) {
-        let mut claims = Claims::none();
+        let mut used = UsedValues::new();
         for node in self.nodes.clone() {
             let macs = node.macs();
             self.node_references(node);
@@ -23,26 +22,27 @@ impl<'a> SiteCheck<'a> {
             let subject = Subject::declared(node);
             let layout = net::layout(self.site, &subject, &layers, &self.free, &mut self.found);
             let networks = layout.links.iter().filter_map(|link| link.network);
-            self.inhabited
+            self.used_networks
                 .extend(networks.map(|network| &network.name.value));
-            self.can_be_reached(node, &layout);
+            self.check_reachable(node, &layout);
             let unread = &self.site.unread;
             if !unread.has_flawed(ObjectKind::Node, node.name.as_str()) {
-                self.can_be_told(node, !macs.is_empty(), &layout);
+                self.check_identifiable(node, !macs.is_empty(), &layout);
             }
-            self.can_boot_securely(node, &layers, &layout);
+            self.check_secure_boot(node, &layers, &layout);
             self.binding(node, &layers);
-            self.identities(&mut claims, node, &macs);
-            self.addresses(&mut claims, node);
-            self.hostname(&mut claims, node, &layers, layout.network);
+            self.identities(&mut used, node, &macs);
+            self.addresses(&mut used, node);
+            self.hostname(&mut used, node, &layers, layout.network);
         }
     }
 
     fn hardware_addresses(&mut self, node: &Node, macs: &[Spanned<Mac>]) {
         for mac in macs {
             if !mac.value.is_unicast() {
-                let message =
-                    format!("{mac} is the address of a group or of nobody, not of a card");
+                let message = format!(
+                    "{mac} cannot be the address of a NIC: it is a group address or all zeros"
+                );
                 self.report(Diagnostic::error(message, mac.span).label(node.name.as_str()));
             }
         }
@@ -54,24 +54,24 @@ impl<'a> SiteCheck<'a> {
         for (at, mac) in list {
             let earlier = node.body.mac.iter().flat_map(|list| &list.value[..at]);
             if let Some(first) = earlier.into_iter().find(|first| **first == *mac) {
-                let message = format!("MAC {mac} stands here twice");
+                let message = format!("MAC {mac} is listed twice");
                 let mistake = Diagnostic::error(message, mac.span).label(node.name.as_str());
                 self.report(mistake.other(first.span, "the first"));
             }
         }
     }
 
-    /// Warns when a static address has no way out, which an address outside every network has none to inherit.
-    fn can_be_reached(&mut self, node: &Node, layout: &LinkLayout<'_>) {
+    /// Warns about a node without any gateway and with an address outside all networks, which therefore inherits no gateway.
+    fn check_reachable(&mut self, node: &Node, layout: &LinkLayout<'_>) {
         let links = &layout.links;
-        let has_way_out = links
+        let has_gateway = links
             .iter()
-            .any(|link| link.dhcp || !link.gateways.is_empty() || link.is_unsettled);
+            .any(|link| link.dhcp || !link.gateways.is_empty() || link.is_unresolved);
         let outside = links
             .iter()
             .flat_map(|link| &link.addresses)
             .find(|address| address.network.is_none());
-        let Some(address) = outside.filter(|_| !has_way_out && !self.site.may_have_more_subnets())
+        let Some(address) = outside.filter(|_| !has_gateway && !self.site.may_have_more_subnets())
         else {
             return;
         };
@@ -82,8 +82,8 @@ impl<'a> SiteCheck<'a> {
         self.report(Diagnostic::warning(message, address.span).label(node.name.as_str()));
     }
 
-    /// Warns about nodes that no machine can turn out to be.
-    fn can_be_told(&mut self, node: &Node, has_mac: bool, layout: &LinkLayout<'_>) {
+    /// Warns about nodes that no machine can be identified as.
+    fn check_identifiable(&mut self, node: &Node, has_mac: bool, layout: &LinkLayout<'_>) {
         let body = &node.body;
         let has_uuid = body.uuid.is_some();
         if !(has_mac || has_uuid || body.serial.is_some() || body.asset.is_some()) {
@@ -96,7 +96,7 @@ impl<'a> SiteCheck<'a> {
             let boots_in = layout.boot_network.or(layout.network);
             if let Some(network) = boots_in.filter(|network| is_reserve(network)) {
                 let message = format!(
-                    "node `{}` has neither `mac` nor `uuid`, and DHCP carries no other identity",
+                    "node `{}` has neither `mac` nor `uuid`, and DHCP messages contain no other identity",
                     node.name
                 );
                 let why = format!("network {} answers only declared machines", network.name);
@@ -114,8 +114,9 @@ impl<'a> SiteCheck<'a> {
         }
     }
 
-    /// The signed GRUB asks the server that gave the address, and never a proxy.
-    fn can_boot_securely(
+    /// Reports Secure Boot with `dhcp = "proxy"`: the signed GRUB requests files only from the DHCP server that assigned the
+    /// address.
+    fn check_secure_boot(
         &mut self,
         node: &Node,
         layers: &SettingsLayers<'a>,
@@ -128,18 +129,18 @@ impl<'a> SiteCheck<'a> {
             && let Some(mode) = mode.filter(|at| at.value == DhcpMode::Proxy)
         {
             let message = format!(
-                "node `{}` cannot boot with Secure Boot beside a proxy",
+                "node `{}` cannot use Secure Boot in a network with `dhcp = \"proxy\"`",
                 node.name
             );
             self.report(
                 Diagnostic::error(message, secure.span)
-                    .other(mode.span, "GRUB asks the server that gave its address, not this one")
-                    .help("set `dhcp = \"reserve\"` there: declared machines then get their address from here"),
+                    .other(mode.span, "GRUB requests files from the DHCP server that assigned its address, not from this server")
+                    .help("set `dhcp = \"reserve\"` in the network: this server then assigns the addresses of declared machines"),
             );
         }
     }
 
-    /// Checks what a node says of its own installation.
+    /// Checks what a node declares about its own installation.
     fn binding(&mut self, node: &'a Arc<Node>, layers: &SettingsLayers<'a>) {
         let disabled = layers
             .policy
@@ -152,18 +153,18 @@ impl<'a> SiteCheck<'a> {
             let mistake = Diagnostic::warning(message, named.span);
             self.report(mistake.other(at.span, "disabled here"));
         }
-        self.says_how_to_install(node, layers);
+        self.check_node_task(node, layers);
     }
 
-    fn says_how_to_install(&mut self, node: &Node, layers: &SettingsLayers<'a>) {
+    fn check_node_task(&mut self, node: &Node, layers: &SettingsLayers<'a>) {
         let Some(repo) = &node.settings.repo else {
             return;
         };
         let task = layers.find(|settings| settings.task.as_deref());
         let of_repo = self.site.repos.get(&repo.value);
-        let is_told = of_repo.is_none_or(|of_repo| of_repo.body.task.is_some());
-        let is_told = is_told || self.site.unread.has_flawed(ObjectKind::Repo, repo.as_str());
-        if task.is_none() && !is_told {
+        let has_task = of_repo.is_none_or(|of_repo| of_repo.body.task.is_some());
+        let has_task = has_task || self.site.unread.has_flawed(ObjectKind::Repo, repo.as_str());
+        if task.is_none() && !has_task {
             let message = format!("no task is set for repo `{repo}`");
             self.report(
                 Diagnostic::error(message, repo.span)

@@ -1,31 +1,30 @@
-//! Policies that bind nobody, or too many.
+//! Checks policies that bind no machine, or too many.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::model::{Accept, AddressSource, NetworkName, Policy, TagName};
 
-use super::{SiteCheck, references::few};
+use super::{SiteCheck, references::shortened};
 use crate::site::{Diagnostic, ObjectKind, hostname::is_template, suggest::suggest};
 
 impl<'a> SiteCheck<'a> {
-    /// Checks every policy.
     pub(super) fn policies(&mut self) {
         let site = self.site;
         for policy in site.policies.values() {
-            self.needs_a_rule(policy);
+            self.check_discovery_rule(policy);
             self.policy_tags(policy);
             if is_enabled(policy) {
-                self.one_name_for_all(policy);
-                self.lacks_a_pool(policy);
-                self.says_what_to_install(policy);
+                self.check_shared_hostname(policy);
+                self.check_pool(policy);
+                self.check_policy_task(policy);
             }
         }
         if site.unread.is_empty() {
-            self.idle_policies();
+            self.check_unbound_policies();
         }
     }
 
-    fn needs_a_rule(&mut self, policy: &Policy) {
+    fn check_discovery_rule(&mut self, policy: &Policy) {
         let accept = policy.rule.accept.as_ref();
         let Some(accept) = accept.filter(|at| at.value == Accept::Discovered) else {
             return;
@@ -42,7 +41,7 @@ impl<'a> SiteCheck<'a> {
             self.report(
                 Diagnostic::error(message, accept.span)
                     .label("neither `tags` nor `when`")
-                    .help("say which machines it takes, with `tags` or `when`"),
+                    .help("restrict it with `tags` or `when`"),
             );
         }
     }
@@ -50,7 +49,7 @@ impl<'a> SiteCheck<'a> {
     fn policy_tags(&mut self, policy: &Policy) {
         for tag in policy.rule.tags.iter().flat_map(|list| &list.value) {
             let site = self.site;
-            let exists = site.tags.contains_key(&tag.value) || self.carried.contains(&tag.value);
+            let exists = site.tags.contains_key(&tag.value) || self.node_tags.contains(&tag.value);
             let unread = site.unread.may_declare(ObjectKind::Tag, tag.as_str())
                 || site.may_carry_more_tags();
             if exists || unread {
@@ -59,20 +58,20 @@ impl<'a> SiteCheck<'a> {
             let known: BTreeSet<&TagName> = site
                 .tags
                 .keys()
-                .chain(self.carried.iter().copied())
+                .chain(self.node_tags.iter().copied())
                 .collect();
             let known: Vec<&str> = known.into_iter().map(TagName::as_str).collect();
             let help = match suggest(tag.as_str(), known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None if known.is_empty() => format!("define it: [tag.{tag}]"),
-                None => format!("the site has {}", few(&known)),
+                None => format!("expected one of {}", shortened(&known)),
             };
             let message = format!("tag `{tag}` is neither defined nor carried by any node");
             self.report(Diagnostic::error(message, tag.span).help(help));
         }
     }
 
-    fn one_name_for_all(&mut self, policy: &Policy) {
+    fn check_shared_hostname(&mut self, policy: &Policy) {
         let Some(hostname) = &policy.settings.hostname else {
             return;
         };
@@ -83,7 +82,7 @@ impl<'a> SiteCheck<'a> {
             .is_some_and(|at| at.value <= 1);
         if !single && has_rule(policy) && !is_template(hostname) {
             let message = format!(
-                "every machine of policy `{}` would be called `{hostname}`",
+                "every machine of policy `{}` would have the host name `{hostname}`",
                 policy.name
             );
             self.report(
@@ -93,8 +92,8 @@ impl<'a> SiteCheck<'a> {
         }
     }
 
-    /// A machine that nobody declared gets its address from a pool, so one must be there.
-    fn lacks_a_pool(&mut self, policy: &Policy) {
+    /// Checks that a policy for undeclared machines has a pool, if their addresses come from a pool.
+    fn check_pool(&mut self, policy: &Policy) {
         let site = self.site;
         let of_defaults = &site.defaults.settings;
         let addresses = policy
@@ -136,8 +135,8 @@ impl<'a> SiteCheck<'a> {
         self.report(Diagnostic::error(message, addresses.span).help(help));
     }
 
-    /// Where a repo says nothing of a task, somebody else must.
-    fn says_what_to_install(&mut self, policy: &Policy) {
+    /// Checks that a task is set if the repo has none.
+    fn check_policy_task(&mut self, policy: &Policy) {
         let of_defaults = &self.site.defaults.settings;
         let task = policy
             .settings
@@ -170,7 +169,7 @@ impl<'a> SiteCheck<'a> {
     }
 
     /// Warns about policies that never bind a machine.
-    fn idle_policies(&mut self) {
+    fn check_unbound_policies(&mut self) {
         let site = self.site;
         let named: BTreeSet<_> = site
             .nodes
@@ -179,34 +178,34 @@ impl<'a> SiteCheck<'a> {
             .map(|at| &at.value)
             .collect();
         let mut earlier: Vec<&Arc<Policy>> = Vec::new();
-        for policy in self.asked() {
+        for policy in self.enabled_policies() {
             if let Some(max) = policy.rule.max_count.as_ref().filter(|at| at.value == 0) {
                 let message = format!(
                     "policy `{}` never binds a machine: `max-count` is 0",
                     policy.name
                 );
-                let help = "to switch it off, write enabled = false";
+                let help = "to disable it, set enabled = false";
                 self.report(Diagnostic::warning(message, max.span).help(help));
             } else if !named.contains(&policy.name.value) {
-                self.idle(policy, &earlier);
+                self.check_unbound(policy, &earlier);
             }
             earlier.push(policy);
         }
     }
 
-    /// Lists the enabled policies as they are asked.
-    fn asked(&self) -> Vec<&'a Arc<Policy>> {
-        let mut asked: Vec<_> = self
+    /// Lists the enabled policies in the order in which they are evaluated.
+    fn enabled_policies(&self) -> Vec<&'a Arc<Policy>> {
+        let mut policies: Vec<_> = self
             .site
             .policies
             .values()
             .filter(|policy| is_enabled(policy))
             .collect();
-        asked.sort_by_key(|policy| (policy.rule.effective().order, &policy.name.value));
-        asked
+        policies.sort_by_key(|policy| (policy.rule.effective().order, &policy.name.value));
+        policies
     }
 
-    fn idle(&mut self, policy: &Policy, earlier: &[&Arc<Policy>]) {
+    fn check_unbound(&mut self, policy: &Policy, earlier: &[&Arc<Policy>]) {
         let name = &policy.name;
         let never = |why: String| {
             Diagnostic::warning(
@@ -216,26 +215,27 @@ impl<'a> SiteCheck<'a> {
         };
         if !has_rule(policy) {
             if accepts_discovered(policy) {
-                return; // An error of its own.
+                return; // `check_discovery_rule` reports it.
             }
             let help = "give it `tags` or `when`, or name it from a node";
             return self.report(never("it has no rule and no node names it".into()).help(help));
         }
         let tags = policy.rule.tags.iter().flat_map(|list| &list.value);
-        let dead = |tag: &&crate::model::Spanned<TagName>| {
+        let is_never_set = |tag: &&crate::model::Spanned<TagName>| {
             let defined = self.site.tags.get(&tag.value);
-            defined.is_some_and(|tag| tag.body.when.is_none()) && !self.carried.contains(&tag.value)
+            defined.is_some_and(|tag| tag.body.when.is_none())
+                && !self.node_tags.contains(&tag.value)
         };
-        if let Some(tag) = tags.clone().find(dead) {
+        if let Some(tag) = tags.clone().find(is_never_set) {
             let why = format!("no node carries tag `{tag}`, and the tag has no `when`");
             return self.report(never(why).other(tag.span, "the tag"));
         }
-        if let Some(above) = earlier.iter().find(|above| takes_all_of(above, policy)) {
-            let why = format!("policy `{}` takes its machines first", above.name);
-            let help = "give it a lower `order`, or the other one more `tags`";
+        if let Some(above) = earlier.iter().find(|above| binds_all_of(above, policy)) {
+            let why = format!("policy `{}` binds its machines first", above.name);
+            let help = "give it a lower `order`, or give the other policy more `tags`";
             self.report(
                 never(why)
-                    .other(above.name.span, "the earlier one")
+                    .other(above.name.span, "the earlier policy")
                     .help(help),
             );
         }
@@ -250,14 +250,14 @@ fn accepts_discovered(policy: &Policy) -> bool {
     policy.rule.effective().accept == Accept::Discovered
 }
 
-/// Tells whether a policy binds machines that do not name it.
+/// Returns whether a policy has `tags` or `when`, so that it binds machines that do not name it.
 pub(super) fn has_rule(policy: &Policy) -> bool {
     let tags = policy.rule.tags.as_ref();
     policy.rule.when.is_some() || tags.is_some_and(|list| !list.is_empty())
 }
 
-/// Tells whether `above`, asked first, binds every machine that `below` would.
-fn takes_all_of(above: &Policy, below: &Policy) -> bool {
+/// Returns whether `above`, which is evaluated first, binds every machine that `below` would bind.
+fn binds_all_of(above: &Policy, below: &Policy) -> bool {
     let tags = |policy: &'_ Policy| -> BTreeSet<TagName> {
         let list = policy.rule.tags.iter();
         list.flat_map(|list| list.values().cloned()).collect()

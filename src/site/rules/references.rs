@@ -1,4 +1,4 @@
-//! References lead somewhere.
+//! Checks that the targets of references exist.
 
 use std::sync::Arc;
 
@@ -8,31 +8,31 @@ use super::SiteCheck;
 use crate::site::{Diagnostic, ObjectKind, suggest::suggest};
 
 impl<'a> SiteCheck<'a> {
-    /// Checks what any layer may refer to.
+    /// Checks the references that any layer can contain.
     pub(super) fn references(&mut self, settings: &'a Settings) {
         let site = self.site;
         if let Some(repo) = &settings.repo {
             let known = site.repos.contains_key(&repo.value);
-            self.refer(ObjectKind::Repo, repo, known, site.repos.keys());
+            self.check_reference(ObjectKind::Repo, repo, known, site.repos.keys());
         }
         if let Some(broker) = &settings.broker {
             let known = site.brokers.contains_key(&broker.value);
-            self.refer(ObjectKind::Broker, broker, known, site.brokers.keys());
+            self.check_reference(ObjectKind::Broker, broker, known, site.brokers.keys());
         }
         for network in [&settings.network, &settings.boot_network]
             .into_iter()
             .flatten()
         {
-            self.refer_to_network(network);
+            self.check_network_reference(network);
         }
     }
 
-    /// Checks what a node alone may refer to.
+    /// Checks the references that only a node can contain.
     pub(super) fn node_references(&mut self, node: &'a Arc<Node>) {
         let site = self.site;
         if let Some(policy) = &node.body.policy {
             let known = site.policies.contains_key(&policy.value);
-            self.refer(ObjectKind::Policy, policy, known, site.policies.keys());
+            self.check_reference(ObjectKind::Policy, policy, known, site.policies.keys());
         }
         let body = &node.body;
         let links = body.interface.iter().map(|at| at.value.settings());
@@ -41,18 +41,20 @@ impl<'a> SiteCheck<'a> {
             .chain(body.vlan.values().map(|at| at.value.settings()))
             .chain(body.bridge.values().map(|at| at.value.settings()));
         for LinkSettings { network, .. } in links {
-            network.into_iter().for_each(|at| self.refer_to_network(at));
+            network
+                .into_iter()
+                .for_each(|at| self.check_network_reference(at));
         }
     }
 
-    fn refer_to_network(&mut self, network: &Spanned<NetworkName>) {
+    fn check_network_reference(&mut self, network: &Spanned<NetworkName>) {
         let networks = &self.site.networks;
         let known = networks.contains_key(&network.value);
-        self.refer(ObjectKind::Network, network, known, networks.keys());
+        self.check_reference(ObjectKind::Network, network, known, networks.keys());
     }
 
-    /// Reports a name that leads nowhere, unless its declaration may be among what could not be read.
-    fn refer<'n, N: std::borrow::Borrow<str> + std::fmt::Display + 'n>(
+    /// Reports a name without a declaration, unless the declaration may be in a part that could not be read.
+    fn check_reference<'n, N: std::borrow::Borrow<str> + std::fmt::Display + 'n>(
         &mut self,
         kind: ObjectKind,
         name: &Spanned<N>,
@@ -67,15 +69,15 @@ impl<'a> SiteCheck<'a> {
         let help = match suggest(written, names.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if names.is_empty() => format!("declare it: [{kind}.{written}]"),
-            None => format!("the site has {}", few(&names)),
+            None => format!("expected one of {}", shortened(&names)),
         };
         let message = format!("there is no {kind} `{written}`");
         self.report(Diagnostic::error(message, name.span).help(help));
     }
 }
 
-/// Lists names, or the first of them when there are many.
-pub(super) fn few(names: &[&str]) -> String {
+/// Lists names, or the first five if there are more than six.
+pub(super) fn shortened(names: &[&str]) -> String {
     match names {
         [first @ .., _] if names.len() > 6 => format!("{}, ...", first[..5].join(", ")),
         all => all.join(", "),

@@ -1,4 +1,4 @@
-//! Repos and hooks, each by itself.
+//! Checks each repo and each hook.
 
 use crate::model::Repo;
 
@@ -6,7 +6,6 @@ use super::SiteCheck;
 use crate::site::Diagnostic;
 
 impl<'a> SiteCheck<'a> {
-    /// Checks every repo.
     pub(super) fn repos(&mut self) {
         for repo in self.site.repos.values() {
             self.url(repo);
@@ -42,7 +41,6 @@ impl<'a> SiteCheck<'a> {
         }
     }
 
-    /// Checks every hook.
     pub(super) fn hooks(&mut self) {
         for hook in self.site.hooks.values() {
             let (on, run) = (&hook.body.on, &hook.body.run);

@@ -1,4 +1,4 @@
-//! What `defaults`, policies and nodes set, each layer by itself.
+//! Checks the settings of each layer: `defaults`, policies and nodes.
 
 use std::net::IpAddr;
 
@@ -9,13 +9,12 @@ use crate::model::{
 };
 
 use super::SiteCheck;
-use crate::site::{Diagnostic, net::is_absurd};
+use crate::site::{Diagnostic, net::is_unassignable};
 
-/// How many search domains every resolver takes (glibc before 2.26).
-const SEARCH: usize = 6;
+/// The number of search domains that every resolver supports (the limit of glibc before 2.26).
+const MAX_SEARCH_DOMAINS: usize = 6;
 
 impl<'a> SiteCheck<'a> {
-    /// Checks every layer.
     pub(super) fn settings(&mut self) {
         for settings in self.layers() {
             self.references(settings);
@@ -49,7 +48,7 @@ impl<'a> SiteCheck<'a> {
     fn disk(&mut self, at: &Spanned<DiskSelector>) {
         let disk = &at.value;
         if disk.smallest && disk.largest {
-            let message = "a disk is either the `smallest` or the `largest`";
+            let message = "`smallest` and `largest` cannot be set together";
             self.report(Diagnostic::error(message, at.span));
         }
         let Some(first) = &disk.first else { return };
@@ -66,7 +65,7 @@ impl<'a> SiteCheck<'a> {
         }
     }
 
-    /// Reports two forms of one setting in one layer.
+    /// Reports a layer that sets both forms of one setting.
     fn not_both(&mut self, one: (&str, Option<SourceSpan>), other: (&str, Option<SourceSpan>)) {
         if let ((one, Some(first)), (other, Some(second))) = (one, other) {
             let message = format!("`{one}` and `{other}` are two forms of one setting");
@@ -87,15 +86,14 @@ impl<'a> SiteCheck<'a> {
             let message = format!("`{at}` does not look like a time zone");
             self.report(
                 Diagnostic::warning(message, at.span)
-                    .help("write such as `Europe/Berlin` or `UTC`"),
+                    .help("write a name such as `Europe/Berlin` or `UTC`"),
             );
         }
     }
 
-    /// Checks a list of DNS servers.
     pub(super) fn dns(&mut self, list: Option<&List<IpAddr>>) {
         for at in list.into_iter().flat_map(|list| &list.value) {
-            if is_absurd(at.value) {
+            if is_unassignable(at.value) {
                 let message = format!("{at} cannot be a DNS server of another machine");
                 self.report(Diagnostic::error(message, at.span));
             }
@@ -118,9 +116,12 @@ impl<'a> SiteCheck<'a> {
                 self.report(Diagnostic::error(message, at.span));
             }
         }
-        if let Some(list) = search.as_ref().filter(|list| list.len() > SEARCH) {
+        if let Some(list) = search
+            .as_ref()
+            .filter(|list| list.len() > MAX_SEARCH_DOMAINS)
+        {
             let message = format!(
-                "{} search domains: many resolvers take {SEARCH}",
+                "{} search domains: many resolvers use only the first {MAX_SEARCH_DOMAINS}",
                 list.len()
             );
             self.report(Diagnostic::warning(message, list.span));
@@ -148,7 +149,7 @@ impl<'a> SiteCheck<'a> {
     }
 }
 
-/// Returns the key under which a value holds what looks like a plain password.
+/// Returns the path of a key in `value` that seems to hold a password in plain text.
 fn plain_password(key: &str, value: &Value) -> Option<String> {
     match value {
         Value::Object(map) => map
@@ -169,10 +170,10 @@ fn plain_password(key: &str, value: &Value) -> Option<String> {
 
 fn is_password_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    let says_so = ["password", "passwd", "passphrase"]
+    let is_password = ["password", "passwd", "passphrase"]
         .iter()
         .any(|word| key.contains(word));
-    says_so
+    is_password
         && !["file", "path", "hash", "secret"]
             .iter()
             .any(|end| key.ends_with(end))

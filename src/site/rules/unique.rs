@@ -1,4 +1,4 @@
-//! No two nodes claim the same: MAC, serial number, UUID, asset tag, static address, host name.
+//! Reports values that two nodes use: MAC, serial number, UUID, asset tag, static address and host name.
 
 use std::{collections::BTreeMap, fmt::Display, net::IpAddr, sync::Arc};
 
@@ -9,16 +9,16 @@ use crate::site::{
     Diagnostic, HostnameRule, free_addresses::static_addresses, layers::SettingsLayers, net,
 };
 
-/// Who claimed a value first, in the order of the files.
-struct FirstClaims<'a, T>(BTreeMap<T, (&'a Node, SourceSpan)>);
+/// The first node that uses each value, in file order.
+struct FirstUses<'a, T>(BTreeMap<T, (&'a Node, SourceSpan)>);
 
-impl<'a, T: Ord> FirstClaims<'a, T> {
+impl<'a, T: Ord> FirstUses<'a, T> {
     fn new() -> Self {
-        FirstClaims(BTreeMap::new())
+        FirstUses(BTreeMap::new())
     }
 
-    /// Notes a claim and returns the one that was there before it.
-    fn claim(
+    /// Adds a value, or returns its first use.
+    fn insert(
         &mut self,
         value: T,
         node: &'a Node,
@@ -34,61 +34,60 @@ impl<'a, T: Ord> FirstClaims<'a, T> {
     }
 }
 
-/// Every claim that was made so far.
-pub(super) struct Claims<'a> {
-    macs: FirstClaims<'a, Mac>,
-    serials: FirstClaims<'a, &'a Serial>,
-    uuids: FirstClaims<'a, &'a Uuid>,
-    assets: FirstClaims<'a, &'a Asset>,
-    addresses: FirstClaims<'a, IpAddr>,
-    hostnames: FirstClaims<'a, String>,
+/// All values that the nodes so far use.
+pub(super) struct UsedValues<'a> {
+    macs: FirstUses<'a, Mac>,
+    serials: FirstUses<'a, &'a Serial>,
+    uuids: FirstUses<'a, &'a Uuid>,
+    assets: FirstUses<'a, &'a Asset>,
+    addresses: FirstUses<'a, IpAddr>,
+    hostnames: FirstUses<'a, String>,
 }
 
-impl Claims<'_> {
-    /// No claim was made yet.
-    pub(super) fn none() -> Self {
-        Claims {
-            macs: FirstClaims::new(),
-            serials: FirstClaims::new(),
-            uuids: FirstClaims::new(),
-            assets: FirstClaims::new(),
-            addresses: FirstClaims::new(),
-            hostnames: FirstClaims::new(),
+impl UsedValues<'_> {
+    pub(super) fn new() -> Self {
+        UsedValues {
+            macs: FirstUses::new(),
+            serials: FirstUses::new(),
+            uuids: FirstUses::new(),
+            assets: FirstUses::new(),
+            addresses: FirstUses::new(),
+            hostnames: FirstUses::new(),
         }
     }
 }
 
 impl<'a> SiteCheck<'a> {
-    /// Notes what a node is known by, and reports what another one was known by before.
+    /// Adds a node's identities, and reports those that another node has.
     pub(super) fn identities(
         &mut self,
-        claims: &mut Claims<'a>,
+        used: &mut UsedValues<'a>,
         node: &'a Node,
         macs: &[Spanned<Mac>],
     ) {
         for mac in macs {
-            let first = claims.macs.claim(mac.value, node, mac.span);
+            let first = used.macs.insert(mac.value, node, mac.span);
             self.twice("MAC", mac, node, first);
         }
         if let Some(at) = &node.body.serial {
-            let first = claims.serials.claim(&at.value, node, at.span);
+            let first = used.serials.insert(&at.value, node, at.span);
             self.twice("serial number", at, node, first);
         }
         if let Some(at) = &node.body.uuid {
-            let first = claims.uuids.claim(&at.value, node, at.span);
+            let first = used.uuids.insert(&at.value, node, at.span);
             self.twice("UUID", at, node, first);
         }
         if let Some(at) = &node.body.asset {
-            let first = claims.assets.claim(&at.value, node, at.span);
+            let first = used.assets.insert(&at.value, node, at.span);
             self.twice("asset tag", at, node, first);
         }
     }
 
-    /// Notes a node's static addresses, and reports those that another one has.
-    pub(super) fn addresses(&mut self, claims: &mut Claims<'a>, node: &'a Node) {
+    /// Adds a node's static addresses, and reports those that another node has.
+    pub(super) fn addresses(&mut self, used: &mut UsedValues<'a>, node: &'a Node) {
         for at in static_addresses(node) {
             let ip = at.value.ip;
-            let first = claims.addresses.claim(ip, node, at.span);
+            let first = used.addresses.insert(ip, node, at.span);
             let Some(mistake) = twice("address", &ip, at.span, node, first) else {
                 continue;
             };
@@ -106,10 +105,10 @@ impl<'a> SiteCheck<'a> {
         Some(self.free.hint(network, ip))
     }
 
-    /// Notes a node's host name, and reports one that another node has, or that is none.
+    /// Adds a node's host name, and reports it if another node has it or if it is invalid.
     pub(super) fn hostname(
         &mut self,
-        claims: &mut Claims<'a>,
+        used: &mut UsedValues<'a>,
         node: &'a Node,
         layers: &SettingsLayers<'a>,
         network: Option<&'a Arc<Network>>,
@@ -120,19 +119,19 @@ impl<'a> SiteCheck<'a> {
                 let own = node.settings.hostname.as_deref();
                 let span = own.map_or(node.span(), |at| at.span);
                 let folded = name.as_str().to_ascii_lowercase();
-                let first = claims.hostnames.claim(folded, node, span);
+                let first = used.hostnames.insert(folded, node, span);
                 let quoted = format_args!("`{name}`");
                 self.found
                     .extend(twice("host name", &quoted, span, node, first));
             }
             Err(_) if self.is_named_by_policy(node) => {}
-            // The domain is a mistake of its own.
+            // `SiteCheck::names` reports the invalid domain.
             Err(_) if layers.domain(network).is_some_and(is_malformed) => {}
             Err(mistake) => self.report(*mistake),
         }
     }
 
-    /// Tells whether a policy that is not known yet may give an unbound node its host name.
+    /// Returns whether a policy that binds the node later may set its host name.
     fn is_named_by_policy(&self, node: &Node) -> bool {
         let settings = &node.settings;
         let is_bound =

@@ -1,4 +1,4 @@
-//! Declarations that nobody uses.
+//! Warns about declarations that nothing uses.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,6 @@ use super::SiteCheck;
 use crate::site::Diagnostic;
 
 impl<'a> SiteCheck<'a> {
-    /// Warns about objects that nobody uses.
     pub(super) fn unused(&mut self) {
         let site = self.site;
         let repos: BTreeSet<_> = self
@@ -44,7 +43,7 @@ impl<'a> SiteCheck<'a> {
             .layers()
             .flat_map(|layer| [&layer.network, &layer.boot_network]);
         let mut used: BTreeSet<_> = named.flatten().map(|at| &at.value).collect();
-        used.extend(&self.inhabited);
+        used.extend(&self.used_networks);
         for network in self.site.networks.values() {
             if !used.contains(&network.name.value) && !has_effect(network) {
                 self.warn_unused("network", &network.name.to_string(), network.name.span);
@@ -52,7 +51,7 @@ impl<'a> SiteCheck<'a> {
         }
     }
 
-    /// A tag is used where a policy or an expression names it.
+    /// Warns about tags that no policy lists and no expression contains.
     fn unused_tags(&mut self) {
         let site = self.site;
         let policies = site.policies.values();
@@ -82,7 +81,7 @@ impl<'a> SiteCheck<'a> {
     }
 }
 
-/// Tells whether a network does something by itself: for machines that boot there, known or not.
+/// Returns whether a network has an effect on machines without a declaration that names it: by `dhcp` or `unknown`.
 fn has_effect(network: &Network) -> bool {
     network.body.effective().dhcp != DhcpMode::Off || network.body.unknown.is_some()
 }
