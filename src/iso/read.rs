@@ -145,7 +145,7 @@ fn check_length(index: &IsoIndex, length: u64) -> Result<(), IsoError> {
 }
 
 /// Chooses the namespace with the most complete names.
-fn best_namespace<R: Read + Seek>(iso: &IsoImage<R>) -> (Namespace, DirectoryRef) {
+fn best_namespace<R: Read + Seek>(iso: &IsoImage<ReadAhead<R>>) -> (Namespace, DirectoryRef) {
     let roots = iso.root_dirs();
     if !iso.supports_rrip() {
         let joliet = roots
@@ -169,7 +169,7 @@ fn best_namespace<R: Read + Seek>(iso: &IsoImage<R>) -> (Namespace, DirectoryRef
 }
 
 struct ImageWalk<'a, R: Read + Seek> {
-    iso: &'a IsoImage<R>,
+    iso: &'a IsoImage<ReadAhead<R>>,
     namespace: Namespace,
     entries: Vec<IsoEntry>,
     /// How many entries fit into an image of this length.

@@ -80,6 +80,24 @@ impl<R: Read + Seek> Seek for ReadAhead<R> {
     }
 }
 
+// `hadris-iso` reads through these traits. With its feature `std` it would read through those of `std`, but that feature
+// brings `chrono`, for times that are not used here.
+impl<R> embedded_io::ErrorType for ReadAhead<R> {
+    type Error = io::Error;
+}
+
+impl<R: Read + Seek> embedded_io::Read for ReadAhead<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Read::read(self, buffer)
+    }
+}
+
+impl<R: Read + Seek> embedded_io::Seek for ReadAhead<R> {
+    fn seek(&mut self, to: embedded_io::SeekFrom) -> io::Result<u64> {
+        Seek::seek(self, to.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
